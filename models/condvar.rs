@@ -1,0 +1,17 @@
+//! The condition variable, with the mutex under it.
+
+use interlatch::check::Model;
+use interlatch::contract::condvar;
+use interlatch::{Condvar, RawMutex};
+
+pub fn models() -> Vec<Model> {
+    let model = |build: fn() -> _| Model::new("condvar", build);
+    vec![
+        model(condvar::does_not_lose_wakeup::<Condvar, RawMutex>),
+        model(condvar::does_not_lose_wakeup_under_the_lock::<Condvar, RawMutex>),
+        model(condvar::hands_back_and_forth::<Condvar, RawMutex>),
+        model(condvar::one_notification_wakes_one::<Condvar, RawMutex>).bounded(2),
+        model(condvar::notify_all_wakes_everyone::<Condvar, RawMutex>).bounded(2),
+        model(condvar::a_timed_out_waiter_eats_no_notification::<Condvar, RawMutex>).bounded(2),
+    ]
+}

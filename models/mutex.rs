@@ -1,0 +1,17 @@
+//! The lock: two processes in every execution, three as well, four by bounds.
+
+use interlatch::RawMutex;
+use interlatch::check::Model;
+use interlatch::contract::lock;
+
+pub fn models() -> Vec<Model> {
+    let model = |build: fn() -> _| Model::new("mutex", build);
+    vec![
+        model(|| lock::excludes::<RawMutex>(2)),
+        model(|| lock::excludes::<RawMutex>(3)),
+        model(|| lock::excludes::<RawMutex>(4)).bounded(2),
+        model(lock::can_be_taken_again::<RawMutex>),
+        model(lock::publishes_writes::<RawMutex>),
+        model(lock::a_timed_out_locker_takes_nothing_along::<RawMutex>),
+    ]
+}

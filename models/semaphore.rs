@@ -1,0 +1,20 @@
+//! The counting semaphore.
+
+use interlatch::Semaphore;
+use interlatch::check::Model;
+use interlatch::contract::semaphore;
+
+pub fn models() -> Vec<Model> {
+    let model = |build: fn() -> _| Model::new("semaphore", build);
+    vec![
+        model(semaphore::publishes_writes::<Semaphore>),
+        model(|| semaphore::excludes_with_one_permit::<Semaphore>(2)),
+        model(|| semaphore::excludes_with_one_permit::<Semaphore>(3)).bounded(2),
+        model(semaphore::admits_no_more_than_its_permits::<Semaphore>).bounded(2),
+        model(semaphore::each_release_lets_one_go::<Semaphore>),
+        model(semaphore::releases_by_two_let_two_go::<Semaphore>).bounded(2),
+        model(semaphore::a_release_of_many_lets_many_go::<Semaphore>),
+        model(semaphore::a_timed_out_acquirer_takes_nothing_along::<Semaphore>),
+        model(semaphore::refuses_to_overflow::<Semaphore>),
+    ]
+}

@@ -1,0 +1,13 @@
+//! The hand-off between writers and readers.
+
+use interlatch::check::Model;
+use interlatch::contract::semaphore_pair as pair;
+
+pub fn models() -> Vec<Model> {
+    let model = |build: fn() -> _| Model::new("pair", build);
+    vec![
+        model(pair::writer_and_reader_alternate),
+        model(pair::a_cancelled_turn_is_the_same_sides_again),
+        model(pair::an_impatient_reader_takes_nothing_along).bounded(2),
+    ]
+}

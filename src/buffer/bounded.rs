@@ -1,0 +1,235 @@
+//! The bounded buffer from a semaphore pair and a lock.
+//!
+//! **Source.** Dijkstra's producer and consumer (*Cooperating sequential processes*, 1965).
+//!
+//! **Why it is correct.** A sender takes a writer's turn, which is a free place, appends under the
+//! lock, and ends the turn, which is an item for a reader; a receiver does the reverse. The turns
+//! bound the ring, and the lock keeps its order.
+//!
+//! **Closing.** The last sender that goes leaves one reader's permit more than there are items.
+//! Whoever gets a turn and finds no item hands the permit on and reports the end, so the one permit
+//! tells every receiver, now and later; the same on the other side. That needs nothing of the
+//! semaphore but to be one.
+//!
+//! **Full and empty.** A turn is taken before the ring is touched, so `Full` and `Empty` may be
+//! said while another operation is half-way; they are exact when none is.
+
+use super::slot::{Slot, Slots};
+use super::store::{self, End, Store};
+use super::{Buffer, Disconnected, RecvTimeoutError, SendTimeoutError};
+use crate::platform::{InPlace, Place, Plain, PlanError, constructor};
+use crate::sync::{Lock, MAX_PERMITS, Patience, Permits, RawMutex, Semaphore, SemaphorePair};
+use core::alloc::Layout;
+
+/// A first-in-first-out buffer of fixed capacity for many senders and many receivers, from a
+/// [`SemaphorePair`] and a lock.
+///
+/// `S` says where the places are: `[Slot<T>; N]` inside (for a `static`), `Box<[Slot<T>]>` on the
+/// heap, `[Slot<T>]` behind the header (for a region, where the capacity is chosen at run time).
+/// `P` and `L` are the semaphores and the lock that it is made of.
+///
+/// # Fairness
+/// None of its own: that of the semaphores.
+///
+/// # Panics
+/// None. A panic in the middle of an operation is impossible, as no foreign code runs inside.
+///
+/// # Process death
+/// A process that dies inside an operation may leave the lock held or a place unused for ever; one
+/// that dies outside leaves its ends open.
+///
+/// # Example
+/// ```
+/// use interlatch::{BoundedBuffer, Buffer};
+///
+/// let buffer = BoundedBuffer::with_capacity(2)?;
+/// std::thread::scope(|scope| {
+///     let sender = buffer.sender().unwrap();
+///     scope.spawn(move || (1..=3).for_each(|item| sender.send(item).unwrap()));
+///     let received: Vec<i32> = buffer.receiver().unwrap().into_iter().collect();
+///     assert_eq!(received, [1, 2, 3]);
+/// });
+/// # Ok::<(), interlatch::PlanError>(())
+/// ```
+#[repr(C)]
+pub struct BoundedBuffer<T, S = Box<[Slot<T>]>, P = Semaphore, L = RawMutex>
+where
+    S: Slots<T> + ?Sized,
+{
+    turns: SemaphorePair<P>,
+    store: Store<T, L, S>,
+}
+
+/// The most places: the writers' semaphore has to count them, and one permit more when closed.
+const MOST: usize = MAX_PERMITS as usize - 1;
+
+fn pair(capacity: usize) -> Result<SemaphorePair, PlanError> {
+    let too_large = PlanError::TooLarge {
+        found: capacity,
+        most: MOST,
+    };
+    let slots = u32::try_from(capacity).map_err(|_| too_large)?;
+    SemaphorePair::new(slots).map_err(|_| too_large)
+}
+
+impl<T> BoundedBuffer<T> {
+    /// An empty buffer on the heap.
+    ///
+    /// # Errors
+    /// If the capacity is zero, or larger than can be counted or allocated.
+    pub fn with_capacity(capacity: usize) -> Result<Self, PlanError> {
+        let slots = store::boxed(capacity)?;
+        Ok(Self {
+            turns: pair(capacity)?,
+            store: Store::new(RawMutex::new(), slots),
+        })
+    }
+}
+
+impl<T, const N: usize> BoundedBuffer<T, [Slot<T>; N]> {
+    constructor! {
+        /// An empty buffer over these places, for a `static`:
+        /// `BoundedBuffer::from_slots([const { Slot::new() }; 8])`.
+        ///
+        /// An array of none, or of more than can be counted, does not compile.
+        pub fn from_slots(slots: [Slot<T>; N]) -> Self {
+            const { assert!(N > 0 && N <= MOST, "a capacity of 1 to MAX_PERMITS - 1") };
+            match SemaphorePair::new(N as u32) {
+                Ok(turns) => Self { turns, store: Store::new(RawMutex::new(), slots) },
+                Err(_) => unreachable!(),
+            }
+        }
+    }
+}
+
+impl<T, S: Slots<T>, P, L> BoundedBuffer<T, S, P, L> {
+    constructor! {
+        /// An empty buffer from its parts. The pair has as many slots as there are places.
+        pub fn from_parts(turns: SemaphorePair<P>, lock: L, slots: S) -> Self {
+            Self { turns, store: Store::new(lock, slots) }
+        }
+    }
+}
+
+// SAFETY: `repr(C)`, of parts that are; the store reduces every number that it reads.
+unsafe impl<T: Plain, const N: usize> InPlace for BoundedBuffer<T, [Slot<T>; N]> {
+    fn initial() -> Self {
+        Self::from_slots(core::array::from_fn(|_| Slot::new()))
+    }
+}
+
+// SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the
+// layout of the unsized type; items are valid for every bit pattern.
+unsafe impl<T: Plain> Place for BoundedBuffer<T, [Slot<T>]> {
+    /// The capacity.
+    type Plan = usize;
+
+    fn layout(capacity: usize) -> Result<Layout, PlanError> {
+        pair(capacity)?;
+        store::layout::<T>(Layout::new::<BoundedBuffer<T, [Slot<T>; 0]>>(), capacity)
+    }
+
+    unsafe fn build(at: *mut u8, capacity: usize) {
+        let Ok(turns) = pair(capacity) else {
+            unreachable!("`layout` has refused this capacity")
+        };
+        let header = BoundedBuffer {
+            turns,
+            store: Store::new(RawMutex::new(), []),
+        };
+        // SAFETY: valid for writes of the layout, of which the header is the beginning. The
+        // slots are empty, whatever is in them.
+        unsafe { at.cast::<BoundedBuffer<T, [Slot<T>; 0]>>().write(header) }
+    }
+
+    unsafe fn view<'a>(at: *mut u8, capacity: usize) -> &'a Self {
+        let wide = core::ptr::slice_from_raw_parts(at.cast::<Slot<T>>(), capacity);
+        // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which
+        // is that of the slots behind the header.
+        unsafe { &*(wide as *const Self) }
+    }
+}
+
+impl<T, S, P, L> Buffer for BoundedBuffer<T, S, P, L>
+where
+    T: Send,
+    S: Slots<T> + ?Sized,
+    P: Permits,
+    L: Lock,
+{
+    type Item = T;
+
+    fn send_within(&self, item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
+        let Some(turn) = self.turns.write_within(patience) else {
+            let visit = self.store.enter_within(patience);
+            return Err(SendTimeoutError::of(
+                item,
+                visit.is_some_and(|visit| visit.is_closed(End::Receiving)),
+            ));
+        };
+        let Some(mut visit) = self.store.enter_within(patience) else {
+            turn.cancel();
+            return Err(SendTimeoutError::Timeout(item));
+        };
+        let closed = visit.is_closed(End::Receiving);
+        let refused = if closed {
+            Some(item)
+        } else {
+            visit.push(item).err()
+        };
+        drop(visit);
+        match refused {
+            None => Ok(()),
+            Some(item) => {
+                turn.cancel();
+                Err(SendTimeoutError::of(item, closed))
+            }
+        }
+    }
+
+    fn recv_within(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
+        let Some(turn) = self.turns.read_within(patience) else {
+            let visit = self.store.enter_within(patience);
+            return Err(RecvTimeoutError::of(
+                visit.is_some_and(|visit| visit.has_ended()),
+            ));
+        };
+        let Some(mut visit) = self.store.enter_within(patience) else {
+            turn.cancel();
+            return Err(RecvTimeoutError::Timeout);
+        };
+        let received = visit.pop();
+        let closed = visit.is_closed(End::Sending);
+        drop(visit);
+        match received {
+            Some(item) => Ok(item),
+            None => {
+                turn.cancel();
+                Err(RecvTimeoutError::of(closed))
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.store.enter().len()
+    }
+
+    fn capacity(&self) -> usize {
+        self.store.capacity()
+    }
+
+    fn attach(&self, end: End) -> Result<(), Disconnected> {
+        self.store.enter().attach(end)
+    }
+
+    fn detach(&self, end: End) {
+        if self.store.enter().detach(end) {
+            let other = match end {
+                End::Sending => self.turns.reader(),
+                End::Receiving => self.turns.writer(),
+            };
+            // The capacity leaves room for this one.
+            let _ = other.release(1);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The two ends of a buffer: handles that send or receive, and that close it by going.
+
+use super::store::End;
+use super::{
+    Disconnected, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
+    TrySendError,
+};
+use crate::platform::Deadline;
+use crate::sync::Patience;
+use core::fmt;
+use std::time::Duration;
+
+/// The contract of both constructions: first in, first out, for many senders and many receivers.
+///
+/// Users work with the handles: [`sender`](Buffer::sender) and [`receiver`](Buffer::receiver).
+pub trait Buffer: Sync {
+    /// What is sent.
+    type Item;
+
+    /// Sends as long as patience lasts.
+    ///
+    /// # Errors
+    /// The item comes back: in time there was no place, or all receivers are gone.
+    fn send_within(
+        &self,
+        item: Self::Item,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<Self::Item>>;
+
+    /// Receives as long as patience lasts.
+    ///
+    /// # Errors
+    /// In time there was no item, or the buffer is empty and all senders are gone.
+    fn recv_within(&self, patience: Patience) -> Result<Self::Item, RecvTimeoutError>;
+
+    /// How many items there were a moment ago. One that is just being handed over counts.
+    fn len(&self) -> usize;
+
+    /// Whether there was no item a moment ago.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The most items that fit.
+    fn capacity(&self) -> usize;
+
+    /// Counts one more handle of this end.
+    ///
+    /// # Errors
+    /// If that end has closed.
+    fn attach(&self, end: End) -> Result<(), Disconnected>;
+
+    /// Counts one handle less; the last one closes its end and wakes everyone at the other.
+    fn detach(&self, end: End);
+
+    /// A handle for sending.
+    ///
+    /// Until the first one exists, receivers wait for it; after the last one is gone, they drain
+    /// the buffer and then hear that it is disconnected.
+    ///
+    /// # Errors
+    /// If the last sender has already gone: the stream has ended for good.
+    fn sender(&self) -> Result<Sender<'_, Self>, Disconnected> {
+        self.attach(End::Sending)?;
+        Ok(Sender { buffer: self })
+    }
+
+    /// A handle for receiving.
+    ///
+    /// # Errors
+    /// If the last receiver has already gone: senders have been told so.
+    fn receiver(&self) -> Result<Receiver<'_, Self>, Disconnected> {
+        self.attach(End::Receiving)?;
+        Ok(Receiver { buffer: self })
+    }
+}
+
+/// A sending end. The last one that goes closes the stream.
+///
+/// # Process death
+/// A process that dies does not close its ends: receivers go on waiting.
+#[must_use = "dropping the last sender closes the stream"]
+pub struct Sender<'a, B: Buffer + ?Sized> {
+    buffer: &'a B,
+}
+
+/// A receiving end. The last one that goes breaks the pipe.
+///
+/// # Process death
+/// A process that dies does not close its ends: senders go on waiting.
+#[must_use = "dropping the last receiver breaks the pipe"]
+pub struct Receiver<'a, B: Buffer + ?Sized> {
+    buffer: &'a B,
+}
+
+impl<'a, B: Buffer + ?Sized> Sender<'a, B> {
+    /// Sends, waiting for a free place.
+    ///
+    /// # Errors
+    /// The item comes back if all receivers are gone.
+    pub fn send(&self, mut item: B::Item) -> Result<(), SendError<B::Item>> {
+        loop {
+            match self.buffer.send_within(item, Patience::Forever) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Disconnected(back)) => return Err(SendError(back)),
+                // Forever does not run out; only a peer that scribbled in the memory gets here.
+                Err(SendTimeoutError::Timeout(back)) => item = back,
+            }
+        }
+    }
+
+    /// Sends if there is a free place.
+    ///
+    /// # Errors
+    /// The item comes back. `Full` is exact unless another operation is under way.
+    pub fn try_send(&self, item: B::Item) -> Result<(), TrySendError<B::Item>> {
+        self.buffer
+            .send_within(item, Patience::Never)
+            .map_err(|refused| match refused {
+                SendTimeoutError::Timeout(back) => TrySendError::Full(back),
+                SendTimeoutError::Disconnected(back) => TrySendError::Disconnected(back),
+            })
+    }
+
+    /// Sends, or gives up after that time.
+    ///
+    /// # Errors
+    /// The item comes back.
+    pub fn send_timeout(
+        &self,
+        item: B::Item,
+        timeout: Duration,
+    ) -> Result<(), SendTimeoutError<B::Item>> {
+        self.buffer.send_within(item, Patience::of(timeout))
+    }
+
+    /// Sends, or gives up at that time.
+    ///
+    /// # Errors
+    /// The item comes back.
+    pub fn send_until(
+        &self,
+        item: B::Item,
+        deadline: Deadline,
+    ) -> Result<(), SendTimeoutError<B::Item>> {
+        self.buffer.send_within(item, Patience::Until(deadline))
+    }
+
+    /// The buffer that this sends to.
+    pub fn buffer(&self) -> &'a B {
+        self.buffer
+    }
+
+    /// Closes this end, as dropping it does.
+    pub fn close(self) {}
+}
+
+impl<'a, B: Buffer + ?Sized> Receiver<'a, B> {
+    /// Receives the oldest item, waiting for one.
+    ///
+    /// # Errors
+    /// If the buffer is empty and all senders are gone.
+    pub fn recv(&self) -> Result<B::Item, RecvError> {
+        loop {
+            match self.buffer.recv_within(Patience::Forever) {
+                Ok(item) => return Ok(item),
+                Err(RecvTimeoutError::Disconnected) => return Err(RecvError),
+                // As in `send`.
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// Receives the oldest item if there is one.
+    ///
+    /// # Errors
+    /// `Empty` is exact unless another operation is under way.
+    pub fn try_recv(&self) -> Result<B::Item, TryRecvError> {
+        self.buffer
+            .recv_within(Patience::Never)
+            .map_err(|refused| match refused {
+                RecvTimeoutError::Timeout => TryRecvError::Empty,
+                RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
+            })
+    }
+
+    /// Receives the oldest item, or gives up after that time.
+    ///
+    /// # Errors
+    /// If there was none in time, or the buffer is empty and all senders are gone.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<B::Item, RecvTimeoutError> {
+        self.buffer.recv_within(Patience::of(timeout))
+    }
+
+    /// Receives the oldest item, or gives up at that time.
+    ///
+    /// # Errors
+    /// If there was none in time, or the buffer is empty and all senders are gone.
+    pub fn recv_until(&self, deadline: Deadline) -> Result<B::Item, RecvTimeoutError> {
+        self.buffer.recv_within(Patience::Until(deadline))
+    }
+
+    /// Every item until the stream ends, waiting for each.
+    pub fn iter(&self) -> Iter<'_, 'a, B> {
+        Iter { receiver: self }
+    }
+
+    /// The items that are there, without waiting.
+    pub fn try_iter(&self) -> TryIter<'_, 'a, B> {
+        TryIter { receiver: self }
+    }
+
+    /// The buffer that this receives from.
+    pub fn buffer(&self) -> &'a B {
+        self.buffer
+    }
+
+    /// Closes this end, as dropping it does.
+    pub fn close(self) {}
+}
+
+impl<B: Buffer + ?Sized> Drop for Sender<'_, B> {
+    fn drop(&mut self) {
+        self.buffer.detach(End::Sending);
+    }
+}
+
+impl<B: Buffer + ?Sized> Drop for Receiver<'_, B> {
+    fn drop(&mut self) {
+        self.buffer.detach(End::Receiving);
+    }
+}
+
+impl<B: Buffer + ?Sized> fmt::Debug for Sender<'_, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sender { .. }")
+    }
+}
+
+impl<B: Buffer + ?Sized> fmt::Debug for Receiver<'_, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Receiver { .. }")
+    }
+}
+
+/// The items of a buffer until the stream ends: [`Receiver::iter`].
+#[derive(Debug)]
+pub struct Iter<'r, 'a, B: Buffer + ?Sized> {
+    receiver: &'r Receiver<'a, B>,
+}
+
+impl<B: Buffer + ?Sized> Iterator for Iter<'_, '_, B> {
+    type Item = B::Item;
+
+    fn next(&mut self) -> Option<B::Item> {
+        self.receiver.recv().ok()
+    }
+}
+
+/// The items that are there: [`Receiver::try_iter`].
+#[derive(Debug)]
+pub struct TryIter<'r, 'a, B: Buffer + ?Sized> {
+    receiver: &'r Receiver<'a, B>,
+}
+
+impl<B: Buffer + ?Sized> Iterator for TryIter<'_, '_, B> {
+    type Item = B::Item;
+
+    fn next(&mut self) -> Option<B::Item> {
+        self.receiver.try_recv().ok()
+    }
+}
+
+/// The items of a buffer until the stream ends, with the receiver inside.
+#[derive(Debug)]
+pub struct IntoIter<'a, B: Buffer + ?Sized> {
+    receiver: Receiver<'a, B>,
+}
+
+impl<B: Buffer + ?Sized> Iterator for IntoIter<'_, B> {
+    type Item = B::Item;
+
+    fn next(&mut self) -> Option<B::Item> {
+        self.receiver.recv().ok()
+    }
+}
+
+impl<'a, B: Buffer + ?Sized> IntoIterator for Receiver<'a, B> {
+    type Item = B::Item;
+    type IntoIter = IntoIter<'a, B>;
+
+    fn into_iter(self) -> IntoIter<'a, B> {
+        IntoIter { receiver: self }
+    }
+}
+
+impl<'r, 'a, B: Buffer + ?Sized> IntoIterator for &'r Receiver<'a, B> {
+    type Item = B::Item;
+    type IntoIter = Iter<'r, 'a, B>;
+
+    fn into_iter(self) -> Iter<'r, 'a, B> {
+        self.iter()
+    }
+}

@@ -1,0 +1,23 @@
+//! Buffers between producers and consumers, on `sync` only.
+//!
+//! Two textbook constructions of one contract, side by side: [`BoundedBuffer`] counts places and
+//! items with a pair of semaphores, [`MonitorBuffer`] waits for "not full" and "not empty" with
+//! condition variables. What they share is in `store` (the ring under its lock) and `end` (the
+//! handles of the two sides).
+
+mod bounded;
+mod end;
+mod error;
+mod monitor;
+mod slot;
+mod store;
+
+pub use bounded::BoundedBuffer;
+pub use end::{Buffer, IntoIter, Iter, Receiver, Sender, TryIter};
+pub use error::{
+    Disconnected, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
+    TrySendError,
+};
+pub use monitor::MonitorBuffer;
+pub use slot::{Slot, Slots};
+pub use store::End;

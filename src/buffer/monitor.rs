@@ -1,0 +1,197 @@
+//! The bounded buffer from a lock and two condition variables.
+//!
+//! **Source.** Hoare's bounded buffer (*Monitors: An Operating System Structuring Concept*, 1974),
+//! with waiting in a loop as Mesa and POSIX need it.
+//!
+//! **Why it is correct.** Everything happens under one lock, so each operation is one step for all
+//! others. Whoever finds the buffer full waits for "not full", which every receiver announces;
+//! whoever finds it empty waits for "not empty", which every sender announces. One announcement
+//! per item is enough, because one item lets one waiter go. Closing lets all go, and needs
+//! `notify_all`.
+//!
+//! `Full` and `Empty` are exact.
+
+use super::slot::{Slot, Slots};
+use super::store::{self, End, Store};
+use super::{Buffer, Disconnected, RecvTimeoutError, SendTimeoutError};
+use crate::platform::{InPlace, Place, Plain, PlanError, constructor};
+use crate::sync::{Condition, Condvar, Lock, Patience, RawMutex};
+use core::alloc::Layout;
+
+/// A first-in-first-out buffer of fixed capacity for many senders and many receivers, from a lock
+/// and two condition variables.
+///
+/// `S` says where the places are, as in [`BoundedBuffer`](super::BoundedBuffer); `C` and `L` are
+/// the condition variables and the lock that it is made of.
+///
+/// # Fairness
+/// None of its own: that of the condition variables.
+///
+/// # Process death
+/// A process that dies inside an operation may leave the lock held for ever; one that dies
+/// outside leaves its ends open.
+///
+/// # Example
+/// ```
+/// use interlatch::{Buffer, MonitorBuffer, TryRecvError, TrySendError};
+///
+/// let buffer = MonitorBuffer::with_capacity(1)?;
+/// let (sender, receiver) = (buffer.sender().unwrap(), buffer.receiver().unwrap());
+/// assert_eq!(sender.try_send("one"), Ok(()));
+/// assert_eq!(sender.try_send("two"), Err(TrySendError::Full("two")));
+/// assert_eq!(receiver.recv(), Ok("one"));
+/// drop(sender);
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+/// # Ok::<(), interlatch::PlanError>(())
+/// ```
+#[repr(C)]
+pub struct MonitorBuffer<T, S = Box<[Slot<T>]>, C = Condvar, L = RawMutex>
+where
+    S: Slots<T> + ?Sized,
+{
+    not_full: C,
+    not_empty: C,
+    store: Store<T, L, S>,
+}
+
+impl<T> MonitorBuffer<T> {
+    /// An empty buffer on the heap.
+    ///
+    /// # Errors
+    /// If the capacity is zero or cannot be allocated.
+    pub fn with_capacity(capacity: usize) -> Result<Self, PlanError> {
+        let slots = store::boxed(capacity)?;
+        Ok(Self::from_parts(
+            Condvar::new(),
+            Condvar::new(),
+            RawMutex::new(),
+            slots,
+        ))
+    }
+}
+
+impl<T, const N: usize> MonitorBuffer<T, [Slot<T>; N]> {
+    constructor! {
+        /// An empty buffer over these places, for a `static`:
+        /// `MonitorBuffer::from_slots([const { Slot::new() }; 8])`.
+        ///
+        /// An array of none does not compile.
+        pub fn from_slots(slots: [Slot<T>; N]) -> Self {
+            const { assert!(N > 0, "a capacity of at least 1") };
+            Self::from_parts(Condvar::new(), Condvar::new(), RawMutex::new(), slots)
+        }
+    }
+}
+
+impl<T, S: Slots<T>, C, L> MonitorBuffer<T, S, C, L> {
+    constructor! {
+        /// An empty buffer from its parts.
+        pub fn from_parts(not_full: C, not_empty: C, lock: L, slots: S) -> Self {
+            Self { not_full, not_empty, store: Store::new(lock, slots) }
+        }
+    }
+}
+
+// SAFETY: `repr(C)`, of parts that are; the store reduces every number that it reads.
+unsafe impl<T: Plain, const N: usize> InPlace for MonitorBuffer<T, [Slot<T>; N]> {
+    fn initial() -> Self {
+        Self::from_slots(core::array::from_fn(|_| Slot::new()))
+    }
+}
+
+// SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the
+// layout of the unsized type; items are valid for every bit pattern.
+unsafe impl<T: Plain> Place for MonitorBuffer<T, [Slot<T>]> {
+    /// The capacity.
+    type Plan = usize;
+
+    fn layout(capacity: usize) -> Result<Layout, PlanError> {
+        store::layout::<T>(Layout::new::<MonitorBuffer<T, [Slot<T>; 0]>>(), capacity)
+    }
+
+    unsafe fn build(at: *mut u8, _capacity: usize) {
+        let header: MonitorBuffer<T, [Slot<T>; 0]> =
+            MonitorBuffer::from_parts(Condvar::new(), Condvar::new(), RawMutex::new(), []);
+        // SAFETY: valid for writes of the layout, of which the header is the beginning. The
+        // slots are empty, whatever is in them.
+        unsafe { at.cast::<MonitorBuffer<T, [Slot<T>; 0]>>().write(header) }
+    }
+
+    unsafe fn view<'a>(at: *mut u8, capacity: usize) -> &'a Self {
+        let wide = core::ptr::slice_from_raw_parts(at.cast::<Slot<T>>(), capacity);
+        // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which
+        // is that of the slots behind the header.
+        unsafe { &*(wide as *const Self) }
+    }
+}
+
+impl<T, S, C, L> Buffer for MonitorBuffer<T, S, C, L>
+where
+    T: Send,
+    S: Slots<T> + ?Sized,
+    C: Condition,
+    L: Lock,
+{
+    type Item = T;
+
+    fn send_within(&self, mut item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
+        let Some(mut visit) = self.store.enter_within(patience) else {
+            return Err(SendTimeoutError::Timeout(item));
+        };
+        let mut in_time = true;
+        loop {
+            if visit.is_closed(End::Receiving) {
+                return Err(SendTimeoutError::Disconnected(item));
+            }
+            match visit.push(item) {
+                Ok(()) => break,
+                Err(back) if !in_time => return Err(SendTimeoutError::Timeout(back)),
+                Err(back) => item = back,
+            }
+            in_time = self.not_full.wait_within(visit.held(), patience);
+        }
+        drop(visit);
+        self.not_empty.notify_one();
+        Ok(())
+    }
+
+    fn recv_within(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
+        let Some(mut visit) = self.store.enter_within(patience) else {
+            return Err(RecvTimeoutError::Timeout);
+        };
+        let mut in_time = true;
+        let item = loop {
+            if let Some(item) = visit.pop() {
+                break item;
+            }
+            if visit.is_closed(End::Sending) || !in_time {
+                return Err(RecvTimeoutError::of(visit.is_closed(End::Sending)));
+            }
+            in_time = self.not_empty.wait_within(visit.held(), patience);
+        };
+        drop(visit);
+        self.not_full.notify_one();
+        Ok(item)
+    }
+
+    fn len(&self) -> usize {
+        self.store.enter().len()
+    }
+
+    fn capacity(&self) -> usize {
+        self.store.capacity()
+    }
+
+    fn attach(&self, end: End) -> Result<(), Disconnected> {
+        self.store.enter().attach(end)
+    }
+
+    fn detach(&self, end: End) {
+        if self.store.enter().detach(end) {
+            match end {
+                End::Sending => self.not_empty.notify_all(),
+                End::Receiving => self.not_full.notify_all(),
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Places for items.
+
+use crate::platform::{UnsafeCell, constructor};
+use core::mem::MaybeUninit;
+
+/// A place for one item, empty at first. Which places are full is known from outside.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Slot<T>(UnsafeCell<MaybeUninit<T>>);
+
+impl<T> Slot<T> {
+    constructor! {
+        /// An empty place.
+        pub fn new() -> Self {
+            Self(UnsafeCell::new(MaybeUninit::uninit()))
+        }
+    }
+
+    /// Fills the place.
+    ///
+    /// # Safety
+    /// The place is empty, and nobody else accesses it meanwhile.
+    #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(super) unsafe fn put(&self, item: T) {
+        // SAFETY: no one else accesses the place, by the caller's promise.
+        self.0.with_mut(|place| unsafe { (*place).write(item) });
+    }
+
+    /// Empties the place.
+    ///
+    /// # Safety
+    /// The place is full, and nobody else accesses it meanwhile.
+    #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(super) unsafe fn take(&self) -> T {
+        // SAFETY: full, and accessed by no one else, by the caller's promise. `with_mut`, because
+        // the item moves out: a concurrent reader would be a second owner.
+        self.0
+            .with_mut(|place| unsafe { (*place).assume_init_read() })
+    }
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where the places of a buffer are: an array inside it, a box, or the rest of a region.
+///
+/// # Safety
+/// `slots` returns the same places every time, and never none.
+pub unsafe trait Slots<T> {
+    /// The places.
+    fn slots(&self) -> &[Slot<T>];
+}
+
+// SAFETY: the array's own places; buffers are not made of an empty one.
+unsafe impl<T, const N: usize> Slots<T> for [Slot<T>; N] {
+    fn slots(&self) -> &[Slot<T>] {
+        self
+    }
+}
+
+// SAFETY: the slice's own places.
+unsafe impl<T> Slots<T> for [Slot<T>] {
+    fn slots(&self) -> &[Slot<T>] {
+        self
+    }
+}
+
+// SAFETY: the box's own places.
+unsafe impl<T> Slots<T> for Box<[Slot<T>]> {
+    fn slots(&self) -> &[Slot<T>] {
+        self
+    }
+}

@@ -1,0 +1,257 @@
+//! What both constructions keep under their lock: a ring of places, and who is attached.
+
+use super::Disconnected;
+use super::slot::{Slot, Slots};
+use crate::platform::{PlanError, UnsafeCell, constructor};
+use crate::sync::{Held, Lock, Patience};
+use core::alloc::Layout;
+use core::marker::PhantomData;
+
+/// A ring of items behind a lock. The slots come last, so that it can be built unsized over the
+/// rest of a region; their number is then known from the reference, not from shared memory.
+#[repr(C)]
+pub(super) struct Store<T, L, S: Slots<T> + ?Sized> {
+    lock: L,
+    state: UnsafeCell<State>,
+    item: PhantomData<T>,
+    slots: S,
+}
+
+/// Valid for every bit pattern: whoever reads a number here reduces it to what the slots allow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// Where the oldest item is.
+    first: u64,
+    /// How many items there are.
+    length: u64,
+    senders: Side,
+    receivers: Side,
+}
+
+/// One side of the buffer. It is open until its last handle goes, also before the first comes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct Side {
+    handles: u64,
+    closed: u64,
+}
+
+impl Side {
+    const OPEN: Self = Self {
+        handles: 0,
+        closed: 0,
+    };
+
+    fn is_closed(&self) -> bool {
+        self.closed != 0
+    }
+
+    fn attach(&mut self) -> Result<(), Disconnected> {
+        if self.is_closed() {
+            return Err(Disconnected);
+        }
+        self.handles = self.handles.saturating_add(1);
+        Ok(())
+    }
+
+    /// True if that was the last handle, and closed the side.
+    fn detach(&mut self) -> bool {
+        self.handles = self.handles.saturating_sub(1);
+        let closes = self.handles == 0 && !self.is_closed();
+        self.closed |= u64::from(closes);
+        closes
+    }
+}
+
+/// Which side of the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Those who send.
+    Sending,
+    /// Those who receive.
+    Receiving,
+}
+
+// SAFETY: the state and the slots are accessed only by the holder of the lock, and items move
+// from the process or thread that sends to the one that receives.
+unsafe impl<T: Send, L: Lock, S: Slots<T> + ?Sized> Sync for Store<T, L, S> {}
+// SAFETY: it owns its items.
+unsafe impl<T: Send, L: Lock + Send, S: Slots<T>> Send for Store<T, L, S> {}
+
+impl<T, L, S: Slots<T>> Store<T, L, S> {
+    constructor! {
+        /// An empty ring over these slots.
+        pub(super) fn new(lock: L, slots: S) -> Self {
+            let state = State { first: 0, length: 0, senders: Side::OPEN, receivers: Side::OPEN };
+            Self { lock, state: UnsafeCell::new(state), item: PhantomData, slots }
+        }
+    }
+}
+
+impl<T, L: Lock, S: Slots<T> + ?Sized> Store<T, L, S> {
+    /// The number of places.
+    pub(super) fn capacity(&self) -> usize {
+        self.slots.slots().len()
+    }
+
+    /// Comes in: nobody else is inside until the visit is dropped.
+    pub(super) fn enter(&self) -> Visit<'_, T, L, S> {
+        Visit {
+            held: self.lock.hold(),
+            store: self,
+        }
+    }
+
+    /// Comes in before patience runs out.
+    pub(super) fn enter_within(&self, patience: Patience) -> Option<Visit<'_, T, L, S>> {
+        let held = self.lock.hold_within(patience.at_a_lock())?;
+        Some(Visit { held, store: self })
+    }
+}
+
+impl<T, L, S: Slots<T> + ?Sized> Drop for Store<T, L, S> {
+    /// Drops the items that nobody received.
+    fn drop(&mut self) {
+        let slots = self.slots.slots();
+        let state = self.state.with(|state| {
+            // SAFETY: `&mut self`: nobody else is here.
+            unsafe { *state }
+        });
+        let length = (state.length as usize).min(slots.len());
+        for position in 0..length {
+            let index = (state.first as usize).wrapping_add(position) % slots.len();
+            // SAFETY: the `length` places from `first` on are full, and nobody else is here.
+            drop(unsafe { slots[index].take() });
+        }
+    }
+}
+
+/// Being inside: the only way to the ring.
+pub(super) struct Visit<'a, T, L: Lock, S: Slots<T> + ?Sized> {
+    held: Held<'a, L>,
+    store: &'a Store<T, L, S>,
+}
+
+impl<'a, T, L: Lock, S: Slots<T> + ?Sized> Visit<'a, T, L, S> {
+    /// The lock that is held, for waiting on a condition variable.
+    pub(super) fn held(&mut self) -> &mut Held<'a, L> {
+        &mut self.held
+    }
+
+    fn read(&self) -> State {
+        // SAFETY: the lock is held.
+        self.store.state.with(|state| unsafe { *state })
+    }
+
+    fn change<R>(&mut self, change: impl FnOnce(&mut State) -> R) -> R {
+        // SAFETY: the lock is held, and `&mut self` lends the state to one caller at a time.
+        self.store
+            .state
+            .with_mut(|state| change(unsafe { &mut *state }))
+    }
+
+    /// How many items there are.
+    pub(super) fn len(&self) -> usize {
+        // A number that is too large was written by a faulty peer.
+        (self.read().length as usize).min(self.store.capacity())
+    }
+
+    /// Whether this side has closed for good.
+    pub(super) fn is_closed(&self, end: End) -> bool {
+        let state = self.read();
+        match end {
+            End::Sending => state.senders.is_closed(),
+            End::Receiving => state.receivers.is_closed(),
+        }
+    }
+
+    /// Whether there is no item and never will be.
+    pub(super) fn has_ended(&self) -> bool {
+        self.len() == 0 && self.is_closed(End::Sending)
+    }
+
+    pub(super) fn attach(&mut self, end: End) -> Result<(), Disconnected> {
+        self.change(|state| state.side(end).attach())
+    }
+
+    /// True if that closed the side.
+    pub(super) fn detach(&mut self, end: End) -> bool {
+        self.change(|state| state.side(end).detach())
+    }
+
+    /// Appends an item, or gives it back if every place is taken.
+    pub(super) fn push(&mut self, item: T) -> Result<(), T> {
+        let length = self.len();
+        if length == self.store.capacity() {
+            return Err(item);
+        }
+        let slot = self.slot(length);
+        // SAFETY: the places beyond `length` are empty, and the lock is held.
+        unsafe { slot.put(item) };
+        self.change(|state| state.length = length as u64 + 1);
+        Ok(())
+    }
+
+    /// Takes the oldest item.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let length = self.len();
+        if length == 0 {
+            return None;
+        }
+        let slot = self.slot(0);
+        // SAFETY: the first `length` places are full, and the lock is held.
+        let item = unsafe { slot.take() };
+        let capacity = self.store.capacity() as u64;
+        self.change(|state| {
+            state.first = (state.first % capacity + 1) % capacity;
+            state.length = length as u64 - 1;
+        });
+        Some(item)
+    }
+
+    /// The place at this position from the oldest item; never outside the ring.
+    fn slot(&self, position: usize) -> &'a Slot<T> {
+        let slots = self.store.slots.slots();
+        let first = (self.read().first % slots.len() as u64) as usize;
+        &slots[(first + position) % slots.len()]
+    }
+}
+
+impl State {
+    fn side(&mut self, end: End) -> &mut Side {
+        match end {
+            End::Sending => &mut self.senders,
+            End::Receiving => &mut self.receivers,
+        }
+    }
+}
+
+/// Checks a number of places: at least one, and that many slots fit behind a header.
+///
+/// Returns the layout of both.
+pub(super) fn layout<T>(header: Layout, capacity: usize) -> Result<Layout, PlanError> {
+    if capacity == 0 {
+        return Err(PlanError::ZeroCapacity);
+    }
+    let overflow = PlanError::SizeOverflow {
+        capacity,
+        item: size_of::<T>(),
+    };
+    let slots = Layout::array::<Slot<T>>(capacity).map_err(|_| overflow)?;
+    let (both, _) = header.extend(slots).map_err(|_| overflow)?;
+    Ok(both.pad_to_align())
+}
+
+/// Empty places on the heap.
+pub(super) fn boxed<T>(capacity: usize) -> Result<Box<[Slot<T>]>, PlanError> {
+    let overflow = PlanError::SizeOverflow {
+        capacity,
+        item: size_of::<T>(),
+    };
+    layout::<T>(Layout::new::<()>(), capacity)?;
+    let mut slots = Vec::new();
+    slots.try_reserve_exact(capacity).map_err(|_| overflow)?;
+    slots.resize_with(capacity, Slot::new);
+    Ok(slots.into_boxed_slice())
+}

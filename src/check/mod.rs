@@ -1,0 +1,23 @@
+//! The checking toolkit that models call.
+//!
+//! [`Model`] says what is checked and how far; [`explore`] runs it, under loom through every
+//! execution, without loom as a short stress test with threads; [`Verdict`] says what that is
+//! worth, and never more.
+
+mod model;
+#[cfg(not(loom))]
+mod stress;
+mod verdict;
+
+#[cfg(loom)]
+mod exhaustive;
+#[cfg(loom)]
+pub use exhaustive::{describe_failure, explore, run_once};
+#[cfg(not(loom))]
+pub use stress::{describe_failure, explore, run_once};
+
+pub use model::{Bound, Expectation, Exploration, Limits, Model};
+pub use verdict::{Failure, FailureKind, Verdict};
+
+/// Whether this build explores every execution (`--cfg loom`), or only stresses threads.
+pub const IS_EXHAUSTIVE: bool = cfg!(loom);

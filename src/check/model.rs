@@ -1,0 +1,108 @@
+//! A model: a scenario, how far it is explored, and what is expected of it.
+
+use super::{FailureKind, Verdict, run_once};
+use crate::contract::Scenario;
+use crate::platform::InPlace;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One model.
+#[derive(Clone)]
+pub struct Model {
+    /// `primitive/scenario/processes`, and for broken ones `broken/bug`.
+    pub name: String,
+    /// How many processes take part.
+    pub processes: usize,
+    /// How far it is explored.
+    pub bound: Bound,
+    /// What is expected of it.
+    pub expectation: Expectation,
+    execute: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// How far a model is explored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Every execution.
+    None,
+    /// Bounds of 0, 1, 2, ... preemptions, at least up to this one, and more while time allows.
+    Sweep {
+        /// The bound that has to be finished.
+        at_least: usize,
+    },
+}
+
+/// What is expected of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// It passes.
+    Holds,
+    /// It has this bug, and the checker has to find it in this form.
+    Fails(FailureKind),
+}
+
+/// When to stop.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The most preemptions of an execution.
+    pub preemptions: Option<usize>,
+    /// The most time.
+    pub time: Duration,
+}
+
+/// What came of exploring a model without finding a failure.
+#[derive(Clone, Debug)]
+pub struct Exploration {
+    /// How many executions there were.
+    pub executions: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// What that is worth.
+    pub verdict: Verdict,
+    /// What the verdict does not say: imprecisions of the engine that this model meets.
+    pub remarks: Vec<String>,
+}
+
+impl Model {
+    /// A model of this scenario that has to hold, in every execution.
+    pub fn new<S: InPlace + 'static>(
+        primitive: &str,
+        build: impl Fn() -> Scenario<S> + Send + Sync + 'static,
+    ) -> Self {
+        let scenario = build();
+        let processes = scenario.participants.len();
+        Self {
+            name: format!("{primitive}/{}/{processes}", scenario.name),
+            processes,
+            bound: Bound::None,
+            expectation: Expectation::Holds,
+            execute: Arc::new(move || run_once(&build())),
+        }
+    }
+
+    /// Explored by preemption bounds, at least up to this one.
+    #[must_use]
+    pub fn bounded(self, at_least: usize) -> Self {
+        Self {
+            bound: Bound::Sweep { at_least },
+            ..self
+        }
+    }
+
+    /// A model of a known bug. It is swept from no preemption upwards, so that the failure found
+    /// has the fewest.
+    #[must_use]
+    pub fn broken(self, bug: &str, kind: FailureKind) -> Self {
+        Self {
+            name: format!("broken/{bug}"),
+            bound: Bound::Sweep { at_least: 3 },
+            expectation: Expectation::Fails(kind),
+            ..self
+        }
+    }
+
+    /// One execution.
+    pub fn execute(&self) {
+        (self.execute)();
+    }
+}

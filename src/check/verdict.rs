@@ -1,0 +1,89 @@
+//! What the result of a check is worth.
+
+use core::fmt;
+
+/// What a green model says; see "Verdicts" in the README.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every execution of the model was explored.
+    Exhaustive,
+    /// Every execution with at most that many preemptions was explored.
+    Bounded(usize),
+    /// A limit of time ended it: a failure.
+    Truncated,
+    /// The engine is known to miss executions of this model: where, and why.
+    Blind(String),
+    /// Threads ran it for a while, and nothing happened. That proves little.
+    Stressed,
+    /// It failed.
+    Failed(Failure),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exhaustive => f.write_str("exhaustive"),
+            Self::Bounded(preemptions) => write!(f, "bounded({preemptions})"),
+            Self::Truncated => f.write_str("truncated"),
+            Self::Blind(why) => write!(f, "blind: {why}"),
+            Self::Stressed => f.write_str("stressed"),
+            Self::Failed(failure) => write!(f, "failed: {}", failure.kind),
+        }
+    }
+}
+
+/// How an execution failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// What failed, in a sentence.
+    pub message: String,
+    /// The execution, a line for each operation, oldest first.
+    pub trace: Vec<String>,
+}
+
+/// The kinds of failure that the checker tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Everybody waits and nobody is left to wake them: a lost wake-up, or a circle.
+    Deadlock,
+    /// Two accesses to the same memory, one of them a write, and nothing orders them.
+    DataRace,
+    /// An assertion of the model, or any other panic.
+    WrongResult,
+    /// The model is larger than its limits: it may never end.
+    LimitHit,
+}
+
+impl FailureKind {
+    /// The kind that this panic message tells of.
+    pub fn of_message(message: &str) -> Self {
+        if message.starts_with("deadlock") {
+            Self::Deadlock
+        } else if message.contains("Causality violation") {
+            Self::DataRace
+        } else if message.starts_with("limit hit") || message.contains("maximum number of branches")
+        {
+            Self::LimitHit
+        } else {
+            Self::WrongResult
+        }
+    }
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deadlock => "deadlock",
+            Self::DataRace => "data race",
+            Self::WrongResult => "wrong result",
+            Self::LimitHit => "limit hit",
+        }
+    }
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,260 @@
+//! What both bounded buffers promise.
+
+use super::{Plain, Scenario, Stage};
+use crate::buffer::{
+    BoundedBuffer, Buffer, End, MonitorBuffer, RecvTimeoutError, SendTimeoutError, Slot,
+};
+use crate::platform::InPlace;
+use crate::sync::Patience;
+use std::time::Duration;
+
+/// The construction from semaphores, with its places inside.
+pub type Bounded<const N: usize> = BoundedBuffer<u64, [Slot<u64>; N]>;
+
+/// The construction from condition variables, with its places inside.
+pub type Monitor<const N: usize> = MonitorBuffer<u64, [Slot<u64>; N]>;
+
+/// A buffer with two handles at each end, and what two receivers got out of it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Passed<B> {
+    buffer: B,
+    got: [[Plain; 2]; 2],
+}
+
+// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
+unsafe impl<B: Buffer<Item = u64> + InPlace> InPlace for Passed<B> {
+    fn initial() -> Self {
+        let buffer = B::initial();
+        for end in [End::Sending, End::Sending, End::Receiving, End::Receiving] {
+            buffer.attach(end).expect("a new buffer is open");
+        }
+        let nothing = || [Plain::new(0), Plain::new(0)];
+        Self {
+            buffer,
+            got: [nothing(), nothing()],
+        }
+    }
+}
+
+/// Every scenario of both constructions.
+pub fn all(stage: &mut impl Stage) {
+    all_of::<Bounded<1>>(stage);
+    all_of::<Bounded<2>>(stage);
+    all_of::<Monitor<1>>(stage);
+    all_of::<Monitor<2>>(stage);
+}
+
+/// Every scenario of one construction.
+pub fn all_of<B: Buffer<Item = u64> + InPlace + 'static>(stage: &mut impl Stage) {
+    stage.run(keeps_order::<B>());
+    stage.run(never_exceeds_capacity::<B>());
+    stage.run(delivers_each_once::<B>());
+    stage.run(two_senders_are_both_heard::<B>());
+    stage.run(two_receivers_share::<B>());
+    stage.run(closing_lets_receivers_drain_and_end::<B>());
+    stage.run(closing_wakes_every_receiver::<B>());
+    stage.run(closing_wakes_every_sender::<B>());
+    stage.run(an_impatient_receiver_takes_nothing_along::<B>());
+    stage.run(an_impatient_sender_leaves_nothing_behind::<B>());
+}
+
+fn send<B: Buffer<Item = u64>>(shared: &Passed<B>, item: u64) {
+    let sent = shared.buffer.send_within(item, Patience::Forever);
+    assert!(sent.is_ok(), "{sent:?}");
+}
+
+fn receive<B: Buffer<Item = u64>>(shared: &Passed<B>) -> u64 {
+    shared
+        .buffer
+        .recv_within(Patience::Forever)
+        .expect("senders are there")
+}
+
+fn send_one<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+    send(shared, 1);
+}
+
+fn send_two<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+    send(shared, 2);
+}
+
+fn receive_as<B: Buffer<Item = u64>, const ME: usize>(shared: &Passed<B>) {
+    shared.got[ME][0].set(receive(shared));
+}
+
+fn sum_received<B>(shared: &Passed<B>) -> u64 {
+    shared.got.iter().flatten().map(Plain::get).sum()
+}
+
+fn left_in<B: Buffer<Item = u64>>(shared: &Passed<B>) -> u64 {
+    let mut sum = 0;
+    while let Ok(item) = shared.buffer.recv_within(Patience::Never) {
+        sum += item;
+    }
+    sum
+}
+
+/// What one sends, another receives in the same order, more than fits at once.
+pub fn keeps_order<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let sender = |shared: &Passed<B>| {
+        send(shared, 1);
+        send(shared, 2);
+    };
+    let receiver = |shared: &Passed<B>| {
+        assert_eq!(receive(shared), 1);
+        assert_eq!(receive(shared), 2);
+    };
+    Scenario::new("keeps_order", vec![sender, receiver])
+}
+
+/// Without a receiver there is room for as many as the capacity, and no more.
+pub fn never_exceeds_capacity<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    fn fill<B: Buffer<Item = u64>, const ME: usize>(shared: &Passed<B>) {
+        let sent = shared.buffer.send_within(1, Patience::Never);
+        shared.got[ME][0].set(u64::from(sent.is_ok()));
+        assert!(shared.buffer.len() <= shared.buffer.capacity());
+    }
+    Scenario::new("never_exceeds_capacity", vec![fill::<B, 0>, fill::<B, 1>]).verify(|shared| {
+        let capacity = shared.buffer.capacity() as u64;
+        assert_eq!(
+            sum_received(shared),
+            capacity.min(2),
+            "sent without a receiver"
+        );
+    })
+}
+
+/// Two send, two receive: each item arrives once.
+pub fn delivers_each_once<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let participants = vec![
+        send_one as fn(&Passed<B>),
+        send_two,
+        receive_as::<B, 0>,
+        receive_as::<B, 1>,
+    ];
+    Scenario::new("delivers_each_once", participants)
+        .verify(|shared| assert_eq!(sum_received(shared), 3))
+        .choices(8)
+}
+
+/// Two send to one.
+pub fn two_senders_are_both_heard<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let receiver = |shared: &Passed<B>| {
+        shared.got[0][0].set(receive(shared));
+        shared.got[0][1].set(receive(shared));
+    };
+    Scenario::new(
+        "two_senders_are_both_heard",
+        vec![send_one, send_two, receiver],
+    )
+    .verify(|shared| assert_eq!(sum_received(shared), 3))
+    .choices(8)
+}
+
+/// One sends to two.
+pub fn two_receivers_share<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let sender = |shared: &Passed<B>| {
+        send(shared, 1);
+        send(shared, 2);
+    };
+    let participants = vec![
+        sender as fn(&Passed<B>),
+        receive_as::<B, 0>,
+        receive_as::<B, 1>,
+    ];
+    Scenario::new("two_receivers_share", participants)
+        .verify(|shared| assert_eq!(sum_received(shared), 3))
+        .choices(8)
+}
+
+fn close<B: Buffer>(shared: &Passed<B>, end: End) {
+    shared.buffer.detach(end);
+    shared.buffer.detach(end);
+}
+
+/// After the last sender has gone, what is there can still be received; then the stream ends.
+pub fn closing_lets_receivers_drain_and_end<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let sender = |shared: &Passed<B>| {
+        send(shared, 1);
+        close(shared, End::Sending);
+    };
+    let receiver = |shared: &Passed<B>| {
+        assert_eq!(receive(shared), 1);
+        let end = Err(RecvTimeoutError::Disconnected);
+        assert_eq!(shared.buffer.recv_within(Patience::Forever), end);
+        assert_eq!(
+            shared.buffer.recv_within(Patience::Never),
+            end,
+            "and stays so"
+        );
+    };
+    Scenario::new(
+        "closing_lets_receivers_drain_and_end",
+        vec![sender, receiver],
+    )
+}
+
+/// The last sender that goes wakes everybody who waits for an item.
+pub fn closing_wakes_every_receiver<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let receiver = |shared: &Passed<B>| {
+        let end = Err(RecvTimeoutError::Disconnected);
+        assert_eq!(shared.buffer.recv_within(Patience::Forever), end);
+    };
+    let closer = |shared: &Passed<B>| close(shared, End::Sending);
+    Scenario::new(
+        "closing_wakes_every_receiver",
+        vec![receiver, receiver, closer],
+    )
+    .choices(8)
+}
+
+/// The last receiver that goes wakes everybody who waits for a place, and their items come back.
+pub fn closing_wakes_every_sender<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    fn fill_and_wait<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+        for item in 0..=shared.buffer.capacity() as u64 {
+            if let Err(refused) = shared.buffer.send_within(item, Patience::Forever) {
+                assert_eq!(refused, SendTimeoutError::Disconnected(item));
+                return;
+            }
+        }
+        panic!("one more was sent than fits");
+    }
+    let closer = |shared: &Passed<B>| close(shared, End::Receiving);
+    let participants = vec![fill_and_wait as fn(&Passed<B>), fill_and_wait, closer];
+    Scenario::new("closing_wakes_every_sender", participants).choices(8)
+}
+
+/// A receiver that gives up has taken nothing, and swallows nobody's wake-up.
+pub fn an_impatient_receiver_takes_nothing_along<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let impatient = |shared: &Passed<B>| {
+        let patience = Patience::of(Duration::from_micros(50));
+        match shared.buffer.recv_within(patience) {
+            Ok(item) => send(shared, item),
+            Err(refused) => assert_eq!(refused, RecvTimeoutError::Timeout),
+        }
+    };
+    let participants = vec![impatient, send_one, receive_as::<B, 0>];
+    Scenario::new("an_impatient_receiver_takes_nothing_along", participants)
+        .verify(|shared| assert_eq!((sum_received(shared), left_in(shared)), (1, 0)))
+        .choices(8)
+}
+
+/// A sender that gives up has its item back, and the buffer has none of it.
+pub fn an_impatient_sender_leaves_nothing_behind<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let impatient = |shared: &Passed<B>| {
+        let patience = Patience::of(Duration::from_micros(50));
+        match shared.buffer.send_within(4, patience) {
+            Ok(()) => shared.got[1][0].set(4),
+            Err(refused) => assert_eq!(refused, SendTimeoutError::Timeout(4)),
+        }
+    };
+    let participants = vec![impatient, receive_as::<B, 0>, send_one];
+    Scenario::new("an_impatient_sender_leaves_nothing_behind", participants)
+        .verify(|shared| {
+            let sent = 1 + shared.got[1][0].get();
+            let received = shared.got[0][0].get();
+            assert_eq!(received + left_in(shared), sent);
+        })
+        .choices(8)
+}

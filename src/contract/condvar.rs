@@ -1,0 +1,142 @@
+//! What a condition variable promises.
+
+use super::{Plain, Scenario, Stage};
+use crate::platform::InPlace;
+use crate::sync::{Condition, Lock, Patience};
+use std::time::Duration;
+
+/// A condition variable, its lock, and a number to wait for.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Awaited<C, L> {
+    changed: C,
+    lock: L,
+    tokens: Plain,
+}
+
+// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
+unsafe impl<C: InPlace, L: InPlace> InPlace for Awaited<C, L> {
+    fn initial() -> Self {
+        Self {
+            changed: C::initial(),
+            lock: L::initial(),
+            tokens: Plain::new(0),
+        }
+    }
+}
+
+/// Every scenario of a condition variable.
+pub fn all<C, L>(stage: &mut impl Stage)
+where
+    C: Condition + InPlace + 'static,
+    L: Lock + InPlace + 'static,
+{
+    stage.run(does_not_lose_wakeup::<C, L>());
+    stage.run(does_not_lose_wakeup_under_the_lock::<C, L>());
+    stage.run(one_notification_wakes_one::<C, L>());
+    stage.run(notify_all_wakes_everyone::<C, L>());
+    stage.run(hands_back_and_forth::<C, L>());
+    stage.run(a_timed_out_waiter_eats_no_notification::<C, L>());
+}
+
+fn take<C: Condition, L: Lock>(shared: &Awaited<C, L>) {
+    let mut held = shared.lock.hold();
+    while shared.tokens.get() == 0 {
+        shared.changed.wait_within(&mut held, Patience::Forever);
+    }
+    shared.tokens.set(shared.tokens.get() - 1);
+}
+
+fn see<C: Condition, L: Lock>(shared: &Awaited<C, L>) {
+    let mut held = shared.lock.hold();
+    while shared.tokens.get() == 0 {
+        shared.changed.wait_within(&mut held, Patience::Forever);
+    }
+}
+
+fn put<C: Condition, L: Lock>(shared: &Awaited<C, L>) {
+    let held = shared.lock.hold();
+    shared.tokens.increment();
+    drop(held);
+    shared.changed.notify_one();
+}
+
+/// Whoever waits for a change under the lock hears of it, wherever the notifier comes in.
+pub fn does_not_lose_wakeup<C: Condition, L: Lock>() -> Scenario<Awaited<C, L>> {
+    Scenario::new("does_not_lose_wakeup", vec![take, put])
+        .verify(|shared| assert_eq!(shared.tokens.get(), 0))
+}
+
+/// The same if the notifier still holds the lock.
+pub fn does_not_lose_wakeup_under_the_lock<C: Condition, L: Lock>() -> Scenario<Awaited<C, L>> {
+    let put = |shared: &Awaited<C, L>| {
+        let _held = shared.lock.hold();
+        shared.tokens.increment();
+        shared.changed.notify_one();
+    };
+    Scenario::new("does_not_lose_wakeup_under_the_lock", vec![take, put])
+}
+
+/// Two waiters, two notifications: both go on.
+pub fn one_notification_wakes_one<C: Condition, L: Lock>() -> Scenario<Awaited<C, L>> {
+    let put_twice = |shared: &Awaited<C, L>| {
+        put(shared);
+        put(shared);
+    };
+    Scenario::new("one_notification_wakes_one", vec![take, take, put_twice])
+        .verify(|shared| assert_eq!(shared.tokens.get(), 0))
+        .choices(8)
+}
+
+/// Two waiters, one notification of all: both go on.
+pub fn notify_all_wakes_everyone<C: Condition, L: Lock>() -> Scenario<Awaited<C, L>> {
+    let announce = |shared: &Awaited<C, L>| {
+        let held = shared.lock.hold();
+        shared.tokens.increment();
+        drop(held);
+        shared.changed.notify_all();
+    };
+    Scenario::new("notify_all_wakes_everyone", vec![see, see, announce]).choices(8)
+}
+
+/// Two that wait for each other in turn.
+pub fn hands_back_and_forth<C: Condition, L: Lock>() -> Scenario<Awaited<C, L>> {
+    fn turn<C: Condition, L: Lock>(shared: &Awaited<C, L>, mine: u64) {
+        let mut held = shared.lock.hold();
+        while shared.tokens.get() != mine {
+            shared.changed.wait_within(&mut held, Patience::Forever);
+        }
+        shared.tokens.increment();
+        drop(held);
+        shared.changed.notify_one();
+    }
+    let first = |shared: &Awaited<C, L>| {
+        turn(shared, 0);
+        turn(shared, 2);
+    };
+    let second = |shared: &Awaited<C, L>| turn(shared, 1);
+    Scenario::new("hands_back_and_forth", vec![first, second])
+        .verify(|shared| assert_eq!(shared.tokens.get(), 3))
+}
+
+/// A waiter that gives up has not used up the notification that another one needs.
+pub fn a_timed_out_waiter_eats_no_notification<C: Condition, L: Lock>() -> Scenario<Awaited<C, L>> {
+    let impatient = |shared: &Awaited<C, L>| {
+        let mut held = shared.lock.hold();
+        if shared.tokens.get() != 0 {
+            return;
+        }
+        let patience = Patience::of(Duration::from_micros(50));
+        let notified = shared.changed.wait_within(&mut held, patience);
+        drop(held);
+        if notified {
+            // The notification was for either of the two: pass it on.
+            shared.changed.notify_one();
+        }
+    };
+    Scenario::new(
+        "a_timed_out_waiter_eats_no_notification",
+        vec![impatient, see, put],
+    )
+    .choices(8)
+}

@@ -1,0 +1,93 @@
+//! What a lock promises.
+
+use super::{Plain, Scenario, Stage};
+use crate::platform::InPlace;
+use crate::sync::{Lock, Patience};
+use std::time::Duration;
+
+/// A lock and a number that it protects.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Protected<L> {
+    lock: L,
+    number: Plain,
+    tries: [Plain; 4],
+}
+
+// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
+unsafe impl<L: InPlace> InPlace for Protected<L> {
+    fn initial() -> Self {
+        Self {
+            lock: L::initial(),
+            number: Plain::new(0),
+            tries: core::array::from_fn(|_| Plain::new(0)),
+        }
+    }
+}
+
+/// Every scenario of a lock.
+pub fn all<L: Lock + InPlace + 'static>(stage: &mut impl Stage) {
+    stage.run(excludes::<L>(2));
+    stage.run(excludes::<L>(3));
+    stage.run(excludes::<L>(4));
+    stage.run(can_be_taken_again::<L>());
+    stage.run(publishes_writes::<L>());
+    stage.run(a_timed_out_locker_takes_nothing_along::<L>());
+}
+
+fn increment<L: Lock>(shared: &Protected<L>) {
+    let _held = shared.lock.hold();
+    shared.number.increment();
+}
+
+/// Each of these holds the lock alone, and sees what the one before has written.
+pub fn excludes<L: Lock>(processes: usize) -> Scenario<Protected<L>> {
+    let verify = match processes {
+        2 => |shared: &Protected<L>| assert_eq!(shared.number.get(), 2),
+        3 => |shared: &Protected<L>| assert_eq!(shared.number.get(), 3),
+        _ => |shared: &Protected<L>| assert_eq!(shared.number.get(), 4),
+    };
+    Scenario::new("excludes", vec![increment; processes.clamp(2, 4)])
+        .verify(verify)
+        .choices(4)
+}
+
+/// A lock that was contended works again afterwards.
+pub fn can_be_taken_again<L: Lock>() -> Scenario<Protected<L>> {
+    let twice = |shared: &Protected<L>| {
+        increment(shared);
+        increment(shared);
+    };
+    Scenario::new("can_be_taken_again", vec![twice, twice])
+        .verify(|shared| assert_eq!(shared.number.get(), 4))
+}
+
+/// Who gets the lock without waiting sees what the last holder has written.
+pub fn publishes_writes<L: Lock>() -> Scenario<Protected<L>> {
+    let peek = |shared: &Protected<L>| {
+        if let Some(_held) = shared.lock.hold_within(Patience::Never) {
+            let number = shared.number.get();
+            assert!(number <= 1, "a number that nobody wrote: {number}");
+        }
+    };
+    Scenario::new("publishes_writes", vec![increment, peek])
+}
+
+/// A locker that gives up holds nothing, and swallows nobody's wake-up.
+pub fn a_timed_out_locker_takes_nothing_along<L: Lock>() -> Scenario<Protected<L>> {
+    let impatient = |shared: &Protected<L>| {
+        if let Some(_held) = shared
+            .lock
+            .hold_within(Patience::of(Duration::from_micros(50)))
+        {
+            shared.number.increment();
+            shared.tries[0].set(1);
+        }
+    };
+    Scenario::new(
+        "a_timed_out_locker_takes_nothing_along",
+        vec![impatient, increment, increment],
+    )
+    .verify(|shared| assert_eq!(shared.number.get(), 2 + shared.tries[0].get()))
+    .choices(4)
+}

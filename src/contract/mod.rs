@@ -1,0 +1,103 @@
+//! What each primitive promises: scenarios with sentences for names, written once.
+//!
+//! A scenario is a shared state and a few *participants*, which are plain functions of it. A
+//! [`Stage`] runs them: as simulated processes under loom, as threads, or as real processes over
+//! shared memory. Each scenario is generic over the implementation, so a broken one can be put in
+//! its place, and must then fail.
+
+pub mod buffer;
+pub mod condvar;
+pub mod lock;
+pub mod semaphore;
+pub mod semaphore_pair;
+
+use crate::platform::{InPlace, UnsafeCell};
+
+/// What one participant does with the shared state.
+pub type Participant<S> = fn(&S);
+
+/// A promise, shown by participants that would break it if it did not hold.
+pub struct Scenario<S> {
+    /// The promise in a few words, as an identifier.
+    pub name: &'static str,
+    /// What runs at the same time.
+    pub participants: Vec<Participant<S>>,
+    /// What holds after all of them have finished.
+    pub verify: fn(&S),
+    /// How many binary choices an execution needs at most, for waking one of several waiters.
+    pub choices: usize,
+}
+
+impl<S> Scenario<S> {
+    /// A scenario that ends well if its participants do.
+    pub fn new(name: &'static str, participants: Vec<Participant<S>>) -> Self {
+        Self {
+            name,
+            participants,
+            verify: |_| {},
+            choices: 0,
+        }
+    }
+
+    /// What holds after all participants have finished.
+    #[must_use]
+    pub fn verify(self, verify: fn(&S)) -> Self {
+        Self { verify, ..self }
+    }
+
+    /// How many binary choices an execution needs at most.
+    #[must_use]
+    pub fn choices(self, choices: usize) -> Self {
+        Self { choices, ..self }
+    }
+}
+
+/// Something that can run scenarios.
+pub trait Stage {
+    /// Runs one; a broken promise panics, or ends the stage as it describes.
+    fn run<S: InPlace + 'static>(&mut self, scenario: Scenario<S>);
+}
+
+/// Every scenario of every primitive of this crate, as the real machine runs them.
+pub fn all(stage: &mut impl Stage) {
+    lock::all::<crate::RawMutex>(stage);
+    condvar::all::<crate::Condvar, crate::RawMutex>(stage);
+    semaphore::all::<crate::Semaphore>(stage);
+    semaphore_pair::all(stage);
+    buffer::all(stage);
+}
+
+/// A number that is protected by something else, not by itself: a race on it is an error.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Plain(UnsafeCell<u64>);
+
+// SAFETY: a plain number. That nobody races on it is what the scenarios check.
+unsafe impl Sync for Plain {}
+
+impl Plain {
+    pub(crate) fn new(value: u64) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// Its value.
+    #[track_caller]
+    pub fn get(&self) -> u64 {
+        // SAFETY: the scenario's primitive keeps writers out, or the check fails.
+        self.0.with(|value| unsafe { value.read_volatile() })
+    }
+
+    /// Changes it.
+    #[track_caller]
+    pub fn set(&self, new: u64) {
+        // SAFETY: the scenario's primitive keeps all others out, or the check fails.
+        self.0
+            .with_mut(|value| unsafe { value.write_volatile(new) });
+    }
+
+    /// Adds one, in two steps that an intruder comes between.
+    #[track_caller]
+    pub fn increment(&self) {
+        self.set(self.get() + 1);
+    }
+}

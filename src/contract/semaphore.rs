@@ -1,0 +1,162 @@
+//! What a counting semaphore promises.
+
+use super::{Plain, Scenario, Stage};
+use crate::platform::{AtomicU32, InPlace, Ordering};
+use crate::sync::{MAX_PERMITS, Patience, Permits};
+use std::time::Duration;
+
+/// A semaphore without permits, one with one, and numbers beside them.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Counted<P> {
+    empty: P,
+    one: P,
+    two: P,
+    number: Plain,
+    inside: AtomicU32,
+    acquired: [Plain; 2],
+}
+
+// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
+unsafe impl<P: Permits + InPlace> InPlace for Counted<P> {
+    fn initial() -> Self {
+        let with = |permits| {
+            let semaphore = P::initial();
+            semaphore.release(permits).expect("few permits");
+            semaphore
+        };
+        Self {
+            empty: P::initial(),
+            one: with(1),
+            two: with(2),
+            number: Plain::new(0),
+            inside: AtomicU32::new(0),
+            acquired: [Plain::new(0), Plain::new(0)],
+        }
+    }
+}
+
+/// Every scenario of a semaphore.
+pub fn all<P: Permits + InPlace + 'static>(stage: &mut impl Stage) {
+    stage.run(publishes_writes::<P>());
+    stage.run(excludes_with_one_permit::<P>(2));
+    stage.run(excludes_with_one_permit::<P>(3));
+    stage.run(admits_no_more_than_its_permits::<P>());
+    stage.run(each_release_lets_one_go::<P>());
+    stage.run(releases_by_two_let_two_go::<P>());
+    stage.run(a_release_of_many_lets_many_go::<P>());
+    stage.run(a_timed_out_acquirer_takes_nothing_along::<P>());
+    stage.run(refuses_to_overflow::<P>());
+}
+
+fn acquire<P: Permits>(semaphore: &P) {
+    while !semaphore.acquire_within(Patience::Forever) {}
+}
+
+fn release<P: Permits>(semaphore: &P, count: u32) {
+    semaphore.release(count).expect("far from the maximum");
+}
+
+fn wait<P: Permits>(shared: &Counted<P>) {
+    acquire(&shared.empty);
+}
+
+/// What was written before a release is seen after the acquire.
+pub fn publishes_writes<P: Permits>() -> Scenario<Counted<P>> {
+    let writer = |shared: &Counted<P>| {
+        shared.number.set(7);
+        release(&shared.empty, 1);
+    };
+    let reader = |shared: &Counted<P>| {
+        acquire(&shared.empty);
+        assert_eq!(shared.number.get(), 7);
+    };
+    Scenario::new("publishes_writes", vec![writer, reader])
+}
+
+/// With one permit it is a lock.
+pub fn excludes_with_one_permit<P: Permits>(processes: usize) -> Scenario<Counted<P>> {
+    let increment = |shared: &Counted<P>| {
+        acquire(&shared.one);
+        shared.number.increment();
+        release(&shared.one, 1);
+    };
+    let verify = match processes {
+        2 => |shared: &Counted<P>| assert_eq!(shared.number.get(), 2),
+        _ => |shared: &Counted<P>| assert_eq!(shared.number.get(), 3),
+    };
+    let participants = vec![increment as fn(&Counted<P>); processes.clamp(2, 3)];
+    Scenario::new("excludes_with_one_permit", participants)
+        .verify(verify)
+        .choices(4)
+}
+
+/// Three want in, two permits: never three inside.
+pub fn admits_no_more_than_its_permits<P: Permits>() -> Scenario<Counted<P>> {
+    let visit = |shared: &Counted<P>| {
+        acquire(&shared.two);
+        let inside = shared.inside.fetch_add(1, Ordering::Relaxed) + 1;
+        assert!(inside <= 2, "{inside} inside with 2 permits");
+        shared.inside.fetch_sub(1, Ordering::Relaxed);
+        release(&shared.two, 1);
+    };
+    Scenario::new("admits_no_more_than_its_permits", vec![visit, visit, visit]).choices(4)
+}
+
+/// Two waiters, two releases one after the other: both go on.
+pub fn each_release_lets_one_go<P: Permits>() -> Scenario<Counted<P>> {
+    let release_twice = |shared: &Counted<P>| {
+        release(&shared.empty, 1);
+        release(&shared.empty, 1);
+    };
+    Scenario::new("each_release_lets_one_go", vec![wait, wait, release_twice]).choices(4)
+}
+
+/// Two waiters, one release by each of two others: both go on.
+pub fn releases_by_two_let_two_go<P: Permits>() -> Scenario<Counted<P>> {
+    let release_one = |shared: &Counted<P>| release(&shared.empty, 1);
+    let participants = vec![wait, wait, release_one, release_one];
+    Scenario::new("releases_by_two_let_two_go", participants).choices(4)
+}
+
+/// Two waiters, one release of two: both go on.
+pub fn a_release_of_many_lets_many_go<P: Permits>() -> Scenario<Counted<P>> {
+    let release_two = |shared: &Counted<P>| release(&shared.empty, 2);
+    Scenario::new(
+        "a_release_of_many_lets_many_go",
+        vec![wait, wait, release_two],
+    )
+    .choices(4)
+}
+
+/// An acquirer that gives up holds nothing, and swallows nobody's wake-up.
+pub fn a_timed_out_acquirer_takes_nothing_along<P: Permits>() -> Scenario<Counted<P>> {
+    let impatient = |shared: &Counted<P>| {
+        if shared
+            .empty
+            .acquire_within(Patience::of(Duration::from_micros(50)))
+        {
+            release(&shared.empty, 1);
+        }
+    };
+    let release_one = |shared: &Counted<P>| release(&shared.empty, 1);
+    let participants = vec![impatient, wait, release_one];
+    Scenario::new("a_timed_out_acquirer_takes_nothing_along", participants).choices(4)
+}
+
+/// A release beyond the maximum is an error and changes nothing.
+pub fn refuses_to_overflow<P: Permits>() -> Scenario<Counted<P>> {
+    let overflow = |shared: &Counted<P>| {
+        let overflow = shared
+            .one
+            .release(MAX_PERMITS)
+            .expect_err("one permit is there already");
+        assert_eq!((overflow.held, overflow.added), (1, MAX_PERMITS));
+        acquire(&shared.one);
+        assert!(
+            !shared.one.acquire_within(Patience::Never),
+            "no more than there were"
+        );
+    };
+    Scenario::new("refuses_to_overflow", vec![overflow])
+}

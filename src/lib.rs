@@ -1,0 +1,36 @@
+//! Synchronization primitives for processes that share memory: written once, model-checked
+//! exhaustively, and run over real shared memory.
+//!
+//! The map, bottom to top; each folder knows only those above it in this list:
+//!
+//! - [`platform`]: the seam to Linux, and to loom under `--cfg loom`;
+//! - [`sync`]: mutex, condition variable, semaphore, semaphore pair;
+//! - [`buffer`]: two bounded buffers, from a semaphore pair and from condition variables;
+//! - [`guard`]: `Mutex<T>` with lock_api's guards, and condition variables that take them;
+//! - [`memory`]: regions of shared memory;
+//! - [`contract`]: what each primitive promises, as scenarios that run on every stage;
+//! - [`check`]: the checking toolkit that the models call.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("interlatch supports Linux only: it is built on the Linux futex");
+
+pub mod buffer;
+pub mod check;
+pub mod contract;
+#[cfg(not(loom))]
+pub mod guard;
+#[cfg(not(loom))]
+pub mod memory;
+pub mod platform;
+pub mod sync;
+
+pub use buffer::{
+    BoundedBuffer, Buffer, Disconnected, MonitorBuffer, Receiver, RecvError, RecvTimeoutError,
+    SendError, SendTimeoutError, Sender, Slot, TryRecvError, TrySendError,
+};
+#[cfg(not(loom))]
+pub use guard::{Mutex, MutexGuard};
+#[cfg(not(loom))]
+pub use memory::{Region, RegionError};
+pub use platform::{Deadline, InPlace, Place, Plain, PlanError};
+pub use sync::{Condvar, MAX_PERMITS, PermitOverflow, RawMutex, Semaphore, SemaphorePair};

@@ -1,0 +1,31 @@
+//! The real machine: core's atomics, the futex of the kernel, the monotonic clock.
+
+mod cell;
+mod clock;
+pub mod futex;
+pub mod spin;
+
+pub use cell::UnsafeCell;
+pub use clock::Deadline;
+pub use core::sync::atomic::fence;
+
+#[expect(clippy::disallowed_types, reason = "this is the seam")]
+mod atomics {
+    /// core's atomic word of 32 bits.
+    pub type AtomicU32 = core::sync::atomic::AtomicU32;
+    /// core's atomic word of 64 bits.
+    pub type AtomicU64 = core::sync::atomic::AtomicU64;
+    /// core's atomic word of the size of a pointer.
+    pub type AtomicUsize = core::sync::atomic::AtomicUsize;
+}
+pub use atomics::{AtomicU32, AtomicU64, AtomicUsize};
+
+/// Writes a constructor that is `const` in this world and an ordinary function in the model,
+/// whose atomics cannot be made in a `const`. A macro, because no function can be generic over
+/// `const`.
+macro_rules! constructor {
+    ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
+        $(#[$attribute])* $visibility const fn $($rest)*
+    };
+}
+pub(crate) use constructor;

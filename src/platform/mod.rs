@@ -1,0 +1,50 @@
+//! The seam: the only folder that knows Linux or loom, or names core's atomics.
+//!
+//! Everything above is written once on the names that this module exports. Two worlds stand behind
+//! them, chosen here and nowhere else:
+//!
+//! | name | `linux` | `model` (`--cfg loom`) |
+//! | --- | --- | --- |
+//! | [`AtomicU32`], [`AtomicU64`], [`AtomicUsize`], [`fence`] | core's | loom's, each call recorded with its source line |
+//! | [`UnsafeCell`] | core's | loom's: an unsynchronized access is an error |
+//! | [`futex`] | `FUTEX_WAIT_BITSET` and `FUTEX_WAKE`, never `PRIVATE` | a queue in plain memory beside loom |
+//! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
+//! | [`spin`] | a bounded number of pauses | one try, no pause |
+//! | [`constructor`] | emits a `const fn` | emits a `fn`: loom's atomics cannot be made in a `const` |
+//!
+//! A name that one world lacks does not compile in the other's build, and CI builds both.
+
+pub use core::sync::atomic::Ordering;
+
+mod place;
+pub use place::{InPlace, Place, Plain, PlanError};
+
+#[cfg(not(loom))]
+mod linux;
+#[cfg(not(loom))]
+pub(crate) use linux::constructor;
+#[cfg(not(loom))]
+pub use linux::{AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, spin};
+
+#[cfg(loom)]
+pub mod model;
+#[cfg(loom)]
+pub(crate) use model::constructor;
+#[cfg(loom)]
+pub use model::{AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, spin};
+
+/// Why a [`futex::wait`] returned.
+///
+/// None of these says that the awaited condition holds: a futex may wake spuriously, so callers
+/// look at the word again in every case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Another process called `wake` and this waiter was chosen.
+    Woken,
+    /// The word did not hold the expected value, so the caller never slept.
+    Changed,
+    /// The deadline passed, and no `wake` had chosen this waiter.
+    TimedOut,
+    /// A signal handler ran, or the wait ended for no reason at all.
+    Interrupted,
+}

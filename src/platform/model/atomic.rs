@@ -1,0 +1,214 @@
+//! loom's atomics, with each call recorded: who, what, at which line, value read and written.
+
+use super::weakening;
+use super::world::{self, Action};
+use core::panic::Location;
+use core::sync::atomic::Ordering;
+
+/// A fence. loom makes acquire and SeqCst fences stronger than they are, so a model that has one
+/// is not called exhaustive.
+#[track_caller]
+pub fn fence(order: Ordering) {
+    let site = Location::caller();
+    world::record(site, Action::Fence { order });
+    world::note_fence();
+    loom::sync::atomic::fence(weakening::ordering(site, order));
+}
+
+/// A value that no primitive of this crate stores: a `compare_exchange` that expects it fails.
+const NEVER: u32 = u32::MAX;
+
+/// The three widths differ in nothing but the type.
+macro_rules! atomic {
+    ($name:ident, $loom:ident, $value:ty) => {
+        /// A word of shared memory under loom.
+        #[derive(Debug)]
+        pub struct $name {
+            number: u32,
+            inner: loom::sync::atomic::$loom,
+        }
+
+        impl $name {
+            /// A word with this value.
+            #[track_caller]
+            pub fn new(value: $value) -> Self {
+                Self {
+                    number: world::number(),
+                    inner: loom::sync::atomic::$loom::new(value),
+                }
+            }
+
+            /// Reads the word; loom tries every value that the memory model allows.
+            #[track_caller]
+            pub fn load(&self, order: Ordering) -> $value {
+                if world::current() == world::KERNEL {
+                    // SAFETY: loom checks that no store is concurrent. Before and after the
+                    // processes run, there is only one value to read.
+                    return unsafe { self.inner.unsync_load() };
+                }
+                let site = Location::caller();
+                let weakened = weakening::ordering(site, order);
+                let read = world::step(|| self.inner.load(weakened));
+                world::note_load(self.number, site, order);
+                world::record(
+                    site,
+                    Action::Load {
+                        word: self.number,
+                        order,
+                        read: read as u64,
+                    },
+                );
+                read
+            }
+
+            /// Writes the word.
+            #[track_caller]
+            pub fn store(&self, value: $value, order: Ordering) {
+                let site = Location::caller();
+                let weakened = weakening::ordering(site, order);
+                world::step(|| self.inner.store(value, weakened));
+                world::note_write(self.number, site, order);
+                let written = value as u64;
+                world::record(
+                    site,
+                    Action::Store {
+                        word: self.number,
+                        order,
+                        written,
+                    },
+                );
+            }
+
+            #[track_caller]
+            fn update(
+                &self,
+                order: Ordering,
+                operate: impl FnOnce(Ordering) -> $value,
+                written: impl FnOnce($value) -> $value,
+            ) -> $value {
+                let site = Location::caller();
+                let weakened = weakening::ordering(site, order);
+                let read = world::step(|| operate(weakened));
+                world::note_write(self.number, site, order);
+                world::record(
+                    site,
+                    Action::Update {
+                        word: self.number,
+                        order,
+                        read: read as u64,
+                        written: Some(written(read) as u64),
+                    },
+                );
+                read
+            }
+
+            /// Writes the word and returns what it held.
+            #[track_caller]
+            pub fn swap(&self, value: $value, order: Ordering) -> $value {
+                self.update(order, |order| self.inner.swap(value, order), |_| value)
+            }
+
+            /// Adds, wrapping, and returns what the word held.
+            #[track_caller]
+            pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                self.update(
+                    order,
+                    |order| self.inner.fetch_add(value, order),
+                    |read| read.wrapping_add(value),
+                )
+            }
+
+            /// Subtracts, wrapping, and returns what the word held.
+            #[track_caller]
+            pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                self.update(
+                    order,
+                    |order| self.inner.fetch_sub(value, order),
+                    |read| read.wrapping_sub(value),
+                )
+            }
+
+            /// Sets bits and returns what the word held.
+            #[track_caller]
+            pub fn fetch_or(&self, bits: $value, order: Ordering) -> $value {
+                self.update(
+                    order,
+                    |order| self.inner.fetch_or(bits, order),
+                    |read| read | bits,
+                )
+            }
+
+            /// Keeps only these bits and returns what the word held.
+            #[track_caller]
+            pub fn fetch_and(&self, bits: $value, order: Ordering) -> $value {
+                self.update(
+                    order,
+                    |order| self.inner.fetch_and(bits, order),
+                    |read| read & bits,
+                )
+            }
+
+            /// Writes `new` if the word holds `current`; returns what it held.
+            #[track_caller]
+            pub fn compare_exchange(
+                &self,
+                current: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                let site = Location::caller();
+                let weakened = weakening::ordering(site, success);
+                let result =
+                    world::step(|| self.inner.compare_exchange(current, new, weakened, failure));
+                let (Ok(read) | Err(read)) = result;
+                if result.is_ok() {
+                    world::note_write(self.number, site, success);
+                }
+                world::record(
+                    site,
+                    Action::Update {
+                        word: self.number,
+                        order: success,
+                        read: read as u64,
+                        written: result.is_ok().then_some(new as u64),
+                    },
+                );
+                result
+            }
+
+            /// As [`compare_exchange`](Self::compare_exchange): loom's never fails spuriously.
+            #[track_caller]
+            pub fn compare_exchange_weak(
+                &self,
+                current: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                self.compare_exchange(current, new, success, failure)
+            }
+
+            /// The number of this word in the execution's record.
+            pub fn number(&self) -> u32 {
+                self.number
+            }
+        }
+    };
+}
+
+atomic!(AtomicU32, AtomicU32, u32);
+atomic!(AtomicU64, AtomicU64, u64);
+atomic!(AtomicUsize, AtomicUsize, usize);
+
+impl AtomicU32 {
+    /// The newest value of the word, read as the kernel reads it: in one step that conflicts
+    /// with every write and every other look, and that orders no memory.
+    pub(super) fn newest(&self) -> u32 {
+        let (Ok(read) | Err(read)) = world::step(|| {
+            self.inner
+                .compare_exchange(NEVER, NEVER, Ordering::Relaxed, Ordering::Relaxed)
+        });
+        read
+    }
+}

@@ -1,0 +1,115 @@
+//! The futex as a model sees it.
+//!
+//! Looking at the word and joining its queue is one step, as in the kernel, where both happen
+//! under the lock of the hash bucket. The queue is plain memory that loom does not see; the look
+//! is a read-modify-write that loom does see, so it tries both orders of every wait and wake.
+//!
+//! **Nothing is ordered by a wake.** loom's own `unpark` would hand the waker's view of memory
+//! to the waiter, and hide every missing Acquire and Release behind it. Here the unparking is
+//! done by the kernel thread (see [`process`](super::process)), which has seen nothing.
+//!
+//! **A sleeper is disabled, not polling.** loom may then run others in its place wherever the
+//! order matters; a sleeper that polled with `yield_now` would hide executions.
+
+use super::world::{self, Action};
+use super::{AtomicU32, Deadline, choice, weakening};
+use crate::platform::Wake;
+use core::panic::Location;
+
+/// Sleeps until another process wakes the word, if it still holds `expected`.
+#[track_caller]
+pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
+    let site = Location::caller();
+    let number = word.number();
+    let read = word.newest();
+    if read != expected {
+        world::record(
+            site,
+            Action::WaitChanged {
+                word: number,
+                expected,
+                read,
+            },
+        );
+        return Wake::Changed;
+    }
+    world::record(
+        site,
+        Action::Wait {
+            word: number,
+            expected,
+            timed: deadline.is_some(),
+        },
+    );
+    world::enqueue(number);
+    let wake = match deadline {
+        None => sleep(number, site),
+        Some(_) => leave(word),
+    };
+    world::record(site, Action::Awake { word: number, wake });
+    wake
+}
+
+fn sleep(word: u32, site: &'static Location<'static>) -> Wake {
+    world::block(word, site);
+    while !world::is_awake() {
+        world::step(loom::thread::park);
+    }
+    Wake::Woken
+}
+
+/// A deadline may pass at any step: the waiter leaves the queue whenever the scheduler runs it,
+/// unless a wake took it out first.
+fn leave(word: &AtomicU32) -> Wake {
+    word.newest();
+    if world::dequeue(word.number()) {
+        Wake::TimedOut
+    } else {
+        Wake::Woken
+    }
+}
+
+/// Wakes at most `count` waiters of the word; which ones is a choice. Returns how many.
+#[track_caller]
+pub fn wake(word: &AtomicU32, count: u32) -> u32 {
+    let site = Location::caller();
+    let count = weakening::wakes(site, count);
+    if count == 0 {
+        return 0;
+    }
+    word.newest();
+    let waiting = world::queue_length(word.number());
+    let woken = if waiting > count {
+        wake_some(word, count, waiting)
+    } else {
+        (0..waiting).for_each(|_| world::wake(word.number(), 0));
+        waiting
+    };
+    world::record(
+        site,
+        Action::Wake {
+            word: word.number(),
+            count,
+            woken,
+        },
+    );
+    woken
+}
+
+/// Chooses who is woken before the step that wakes them, which is one step as in the kernel.
+/// Whoever joined the queue in between is a waiter of the next look, in another execution.
+fn wake_some(word: &AtomicU32, count: u32, waiting: u32) -> u32 {
+    let chosen: Vec<u32> = (0..count)
+        .map(|taken| choice::choose(waiting - taken))
+        .collect();
+    word.newest();
+    let mut woken = 0;
+    for position in chosen {
+        let left = world::queue_length(word.number());
+        if left > 0 {
+            world::wake(word.number(), position.min(left - 1));
+            woken += 1;
+        }
+    }
+    woken
+}

@@ -1,0 +1,30 @@
+//! The model world: the seam over loom.
+//!
+//! A simulated process is a loom thread. Every operation on shared memory goes through here, so
+//! that the [`world`] can record it with its source line, weaken it, or let its process wait.
+//!
+//! loom explores the interleavings and the values that a load may return. What this folder adds:
+//! a futex that promises nothing that the kernel does not ([`futex`]), nondeterministic choices
+//! ([`choice`]), and a record of each execution ([`world`]).
+
+mod atomic;
+mod cell;
+pub mod choice;
+mod clock;
+pub mod futex;
+pub mod process;
+pub mod spin;
+pub mod weakening;
+pub mod world;
+
+pub use atomic::{AtomicU32, AtomicU64, AtomicUsize, fence};
+pub use cell::UnsafeCell;
+pub use clock::Deadline;
+
+/// Writes a constructor: an ordinary function here, a `const fn` on the real machine.
+macro_rules! constructor {
+    ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
+        $(#[$attribute])* $visibility fn $($rest)*
+    };
+}
+pub(crate) use constructor;

@@ -1,0 +1,86 @@
+//! Simulated processes: loom threads with an identity, and a thread for the kernel.
+//!
+//! The kernel thread has seen nothing of what the processes did, so being unparked by it orders
+//! no memory. It tosses the coins of [`choice`](super::choice) before the processes start, hands
+//! out wake-ups while they run, and verifies the end state after all of them have finished.
+//!
+//! loom has five threads: four processes and the kernel. Process 0 runs on the main one.
+
+use super::choice::Coins;
+use super::world::{self, KERNEL};
+use core::cell::Cell;
+use std::rc::Rc;
+
+/// The most processes that a model can have.
+pub const MOST: usize = 4;
+
+/// What one process does.
+pub type Body = Box<dyn FnOnce()>;
+
+/// One execution: runs the bodies as processes, then `verify` on the state that they left.
+///
+/// # Panics
+/// Fails the model if there are more than [`MOST`] bodies or none.
+pub fn run(bodies: Vec<Body>, coins: usize, verify: Body) {
+    assert!(
+        (1..=MOST).contains(&bodies.len()),
+        "a model has 1 to {MOST} processes"
+    );
+    let count = bodies.len();
+    loom::stop_exploring();
+    let coins = Coins::new(coins);
+    world::populate(count, coins.clone());
+    let gathered = Rc::new(Cell::new(0));
+    let kernel = {
+        let gathered = gathered.clone();
+        loom::thread::spawn(move || kernel(coins, &gathered, count, verify))
+            .thread()
+            .clone()
+    };
+    world::step(loom::thread::yield_now);
+    let mut bodies = bodies.into_iter();
+    let first = bodies.next().expect("at least one body");
+    for (index, body) in bodies.enumerate() {
+        let (kernel, gathered) = (kernel.clone(), gathered.clone());
+        loom::thread::spawn(move || process(index + 1, body, &kernel, &gathered));
+    }
+    loom::explore();
+    process(0, first, &kernel, &gathered);
+}
+
+fn process(number: usize, body: Body, kernel: &loom::thread::Thread, gathered: &Cell<usize>) {
+    world::enter(number);
+    body();
+    if world::finish() {
+        // Nothing that follows is part of the model.
+        loom::stop_exploring();
+        world::threads()
+            .iter()
+            .for_each(loom::thread::Thread::unpark);
+    }
+    while !world::all_finished() {
+        world::step(loom::thread::park);
+    }
+    // loom's unpark hands this process's view of memory to the kernel thread, which may then
+    // read the end state without a race.
+    kernel.unpark();
+    gathered.set(gathered.get() + 1);
+}
+
+fn kernel(coins: Coins, gathered: &Cell<usize>, count: usize, verify: Body) {
+    world::enter(KERNEL);
+    coins.toss();
+    world::step(loom::thread::yield_now);
+    while gathered.get() < count {
+        let woken = world::take_to_unpark();
+        if woken.is_empty() && !world::all_finished() {
+            // The scheduler prefers a process that can run, so it comes here with nothing to do
+            // only when it tries everyone at some point. This changes nothing: what would follow
+            // is explored from the siblings of this step.
+            loom::skip_branch();
+        }
+        woken.iter().for_each(loom::thread::Thread::unpark);
+        world::step(loom::thread::yield_now);
+    }
+    verify();
+}

@@ -1,0 +1,12 @@
+//! Spinning changes no outcome, only how long it takes.
+
+use super::world;
+
+/// How often a contended primitive looks again before it sleeps: once between two processes,
+/// which shows all that a round can do; not at all between more, to keep their models small.
+pub fn rounds() -> u32 {
+    u32::from(world::population() <= 2)
+}
+
+/// Time passes only by choice: a pause is nothing.
+pub fn pause(_round: u32) {}

@@ -1,0 +1,503 @@
+//! One execution of a model: who has done what, who waits where, and what loom may have missed.
+//!
+//! All simulated processes are coroutines of one thread, so this is a thread-local that is never
+//! borrowed across a scheduling point.
+
+use super::choice::Coins;
+use crate::platform::Wake;
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::panic::Location;
+use core::sync::atomic::Ordering;
+use std::collections::{BTreeSet, VecDeque};
+
+/// A line of source.
+pub type Site = &'static Location<'static>;
+
+/// One operation of one process.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    /// Which process.
+    pub process: usize,
+    /// Where in the source.
+    pub site: Site,
+    /// What it did.
+    pub action: Action,
+}
+
+/// What a process did. Words and cells are numbered in the order of their creation.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the fields are the values read and written")]
+pub enum Action {
+    Load {
+        word: u32,
+        order: Ordering,
+        read: u64,
+    },
+    Store {
+        word: u32,
+        order: Ordering,
+        written: u64,
+    },
+    Update {
+        word: u32,
+        order: Ordering,
+        read: u64,
+        written: Option<u64>,
+    },
+    Fence {
+        order: Ordering,
+    },
+    CellRead {
+        cell: u32,
+    },
+    CellWrite {
+        cell: u32,
+    },
+    Wait {
+        word: u32,
+        expected: u32,
+        timed: bool,
+    },
+    WaitChanged {
+        word: u32,
+        expected: u32,
+        read: u32,
+    },
+    Awake {
+        word: u32,
+        wake: Wake,
+    },
+    Wake {
+        word: u32,
+        count: u32,
+        woken: u32,
+    },
+    Choice {
+        chosen: u32,
+        count: u32,
+    },
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Load { word, order, read } => write!(f, "word {word}: load {order:?} -> {read}"),
+            Self::Store {
+                word,
+                order,
+                written,
+            } => {
+                write!(f, "word {word}: store {order:?} <- {written}")
+            }
+            Self::Update {
+                word,
+                order,
+                read,
+                written: Some(new),
+            } => {
+                write!(f, "word {word}: update {order:?} {read} -> {new}")
+            }
+            Self::Update {
+                word,
+                read,
+                written: None,
+                ..
+            } => {
+                write!(f, "word {word}: compare-exchange fails on {read}")
+            }
+            Self::Fence { order } => write!(f, "fence {order:?}"),
+            Self::CellRead { cell } => write!(f, "cell {cell}: read"),
+            Self::CellWrite { cell } => write!(f, "cell {cell}: write"),
+            Self::Wait {
+                word,
+                expected,
+                timed: false,
+            } => {
+                write!(f, "word {word}: sleeps on {expected}")
+            }
+            Self::Wait {
+                word,
+                expected,
+                timed: true,
+            } => {
+                write!(f, "word {word}: sleeps on {expected} until a deadline")
+            }
+            Self::WaitChanged {
+                word,
+                expected,
+                read,
+            } => {
+                write!(f, "word {word}: does not sleep, {read} is not {expected}")
+            }
+            Self::Awake { word, wake } => write!(f, "word {word}: awake ({wake:?})"),
+            Self::Wake { word, count, woken } => {
+                write!(f, "word {word}: wakes {woken} of at most {count}")
+            }
+            Self::Choice { chosen, count } => write!(f, "chooses {chosen} of {count}"),
+        }
+    }
+}
+
+/// What loom is known to be imprecise about, as far as the executions so far have shown it.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// A write that may hide an earlier load by another process: executions are missed.
+    pub blind: Option<(Site, Site)>,
+    /// A fence was used: loom orders more by it than the memory model does.
+    pub fence: bool,
+    /// A SeqCst access was used: loom treats it as acquire and release.
+    pub sequentially_consistent: bool,
+    /// A load of a word that had more stores than loom remembers: the oldest were not tried.
+    /// (A read-modify-write reads the newest, which is never forgotten.)
+    pub forgotten_stores: Option<Site>,
+    /// Sites whose operation can be weakened.
+    pub sites: BTreeSet<(String, u32, SiteKind)>,
+    /// The weakened site was reached.
+    pub weakened: bool,
+}
+
+/// What can be weakened at a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SiteKind {
+    /// An ordering stronger than Relaxed.
+    Ordering(OrderingName),
+    /// A wake, of one or of all.
+    Wake {
+        /// Of more than one waiter.
+        all: bool,
+    },
+}
+
+/// `Ordering` with an order of its own, for sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names of core's Ordering")]
+pub enum OrderingName {
+    Acquire,
+    Release,
+    AcqRel,
+    SeqCst,
+}
+
+impl From<Ordering> for OrderingName {
+    fn from(order: Ordering) -> Self {
+        match order {
+            Ordering::Acquire => Self::Acquire,
+            Ordering::Release => Self::Release,
+            Ordering::AcqRel => Self::AcqRel,
+            _ => Self::SeqCst,
+        }
+    }
+}
+
+/// loom remembers this many stores of each word.
+const REMEMBERED_STORES: u32 = 7;
+
+#[derive(Default)]
+struct Word {
+    stores: u32,
+    /// The loads since the last write, in order.
+    loads: Vec<(usize, Site)>,
+}
+
+#[derive(Default)]
+struct Process {
+    finished: bool,
+    asleep: Option<(u32, Site)>,
+    thread: Option<loom::thread::Thread>,
+}
+
+#[derive(Default)]
+struct World {
+    events: Vec<Event>,
+    words: Vec<Word>,
+    queues: Vec<VecDeque<usize>>,
+    processes: Vec<Process>,
+    to_unpark: Vec<usize>,
+    coins: Option<Coins>,
+    coins_used: usize,
+    findings: Findings,
+}
+
+thread_local! {
+    static WORLD: RefCell<World> = RefCell::default();
+    static CURRENT: Cell<usize> = const { Cell::new(KERNEL) };
+    static COLLECT_SITES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The number under which the kernel's own thread runs.
+pub const KERNEL: usize = usize::MAX;
+
+fn with<R>(access: impl FnOnce(&mut World) -> R) -> R {
+    WORLD.with_borrow_mut(access)
+}
+
+/// Starts a new execution: forgets the last one, keeps the findings.
+pub(crate) fn begin() {
+    CURRENT.set(KERNEL);
+    with(|world| {
+        let findings = core::mem::take(&mut world.findings);
+        let mut events = core::mem::take(&mut world.events);
+        events.clear();
+        *world = World {
+            findings,
+            events,
+            ..World::default()
+        };
+    });
+}
+
+pub(super) fn populate(count: usize, coins: Coins) {
+    with(|world| {
+        world.processes = (0..count).map(|_| Process::default()).collect();
+        world.coins = Some(coins);
+    });
+}
+
+/// How many processes the execution has.
+pub(super) fn population() -> usize {
+    with(|world| world.processes.len())
+}
+
+/// The next number for a word or a cell.
+pub(super) fn number() -> u32 {
+    with(|world| {
+        world.words.push(Word::default());
+        world.queues.push(VecDeque::new());
+        world.words.len() as u32 - 1
+    })
+}
+
+/// Runs one loom operation, in which other processes may run, and comes back as the same one.
+pub(super) fn step<R>(operation: impl FnOnce() -> R) -> R {
+    let me = CURRENT.get();
+    let result = operation();
+    CURRENT.set(me);
+    result
+}
+
+pub(super) fn enter(process: usize) {
+    CURRENT.set(process);
+    if process != KERNEL {
+        let thread = loom::thread::current();
+        with(|world| world.processes[process].thread = Some(thread));
+    }
+}
+
+/// The process that runs now.
+pub fn current() -> usize {
+    CURRENT.get()
+}
+
+pub(super) fn record(site: Site, action: Action) {
+    let process = CURRENT.get();
+    with(|world| {
+        world.events.push(Event {
+            process,
+            site,
+            action,
+        })
+    });
+}
+
+/// The record of the execution so far, in the order in which it happened.
+pub fn events() -> Vec<Event> {
+    with(|world| world.events.clone())
+}
+
+/// What the executions so far have shown of loom's limits.
+pub fn findings() -> Findings {
+    with(|world| world.findings.clone())
+}
+
+/// From here on the sites that could be weakened are collected in the findings.
+pub fn collect_sites() {
+    COLLECT_SITES.set(true);
+}
+
+pub(super) fn note_site(site: Site, kind: SiteKind) {
+    if COLLECT_SITES.get() {
+        with(|world| {
+            world
+                .findings
+                .sites
+                .insert((site.file().to_owned(), site.line(), kind))
+        });
+    }
+}
+
+pub(super) fn note_weakened() {
+    with(|world| world.findings.weakened = true);
+}
+
+pub(super) fn note_fence() {
+    with(|world| world.findings.fence = true);
+}
+
+fn note_order(world: &mut World, order: Ordering) {
+    world.findings.sequentially_consistent |= order == Ordering::SeqCst;
+}
+
+pub(super) fn note_load(word: u32, site: Site, order: Ordering) {
+    let process = CURRENT.get();
+    with(|world| {
+        note_order(world, order);
+        let word = &mut world.words[word as usize];
+        word.loads.push((process, site));
+        if word.stores > REMEMBERED_STORES {
+            world.findings.forgotten_stores = Some(site);
+        }
+    });
+}
+
+/// loom compares a write with the last access to its word only. If that was a load which is
+/// ordered before the write, for example the writer's own, every earlier load by another process
+/// is hidden, and the executions in which it comes after the write are missed.
+pub(super) fn note_write(word: u32, site: Site, order: Ordering) {
+    let process = CURRENT.get();
+    with(|world| {
+        note_order(world, order);
+        let word = &mut world.words[word as usize];
+        word.stores += 1;
+        let hidden = match word.loads.split_last() {
+            Some((_, earlier)) => earlier.iter().find(|(loader, _)| *loader != process),
+            None => None,
+        };
+        if let Some((_, load)) = hidden {
+            world.findings.blind = Some((load, site));
+        }
+        word.loads.clear();
+    });
+}
+
+pub(super) fn next_coin() -> (Coins, usize) {
+    with(|world| {
+        let coins = world
+            .coins
+            .clone()
+            .expect("choices are made inside a model");
+        let index = world.coins_used;
+        assert!(
+            index < coins.len(),
+            "limit hit: the model makes more than its {} choices",
+            coins.len()
+        );
+        world.coins_used += 1;
+        (coins, index)
+    })
+}
+
+pub(super) fn enqueue(word: u32) {
+    let me = CURRENT.get();
+    with(|world| world.queues[word as usize].push_back(me));
+}
+
+/// Takes the running process out of the queue; false if a wake has already done so.
+pub(super) fn dequeue(word: u32) -> bool {
+    let me = CURRENT.get();
+    with(|world| {
+        let queue = &mut world.queues[word as usize];
+        let position = queue.iter().position(|waiter| *waiter == me);
+        position.map(|position| queue.remove(position)).is_some()
+    })
+}
+
+pub(super) fn queue_length(word: u32) -> u32 {
+    with(|world| world.queues[word as usize].len() as u32)
+}
+
+pub(super) fn wake(word: u32, position: u32) {
+    with(|world| {
+        let woken = world.queues[word as usize].remove(position as usize);
+        let woken = woken.expect("the position is inside the queue");
+        if world.processes[woken].asleep.take().is_some() {
+            world.to_unpark.push(woken);
+        }
+    });
+}
+
+/// The running process sleeps from here on, and if no one is left to wake it, the model fails.
+pub(super) fn block(word: u32, site: Site) {
+    let me = CURRENT.get();
+    with(|world| world.processes[me].asleep = Some((word, site)));
+    check_deadlock();
+}
+
+pub(super) fn is_awake() -> bool {
+    let me = CURRENT.get();
+    with(|world| world.processes[me].asleep.is_none())
+}
+
+/// The running process is done; true if it was the last.
+pub(super) fn finish() -> bool {
+    let me = CURRENT.get();
+    let last = with(|world| {
+        world.processes[me].finished = true;
+        world.processes.iter().all(|process| process.finished)
+    });
+    if !last {
+        check_deadlock();
+    }
+    last
+}
+
+fn check_deadlock() {
+    let stuck = with(|world| {
+        world
+            .processes
+            .iter()
+            .all(|process| process.finished || process.asleep.is_some())
+            .then(|| standing(world))
+    });
+    if let Some(stuck) = stuck {
+        panic!("deadlock: {stuck}");
+    }
+}
+
+fn standing(world: &World) -> String {
+    let each = world
+        .processes
+        .iter()
+        .enumerate()
+        .map(|(number, process)| match process.asleep {
+            Some((word, site)) => {
+                format!(
+                    "process {number} sleeps on word {word} at {}:{}",
+                    site.file(),
+                    site.line()
+                )
+            }
+            None if process.finished => format!("process {number} has finished"),
+            None => format!("process {number} runs"),
+        });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// Where each process stands now.
+pub fn where_each_stands() -> String {
+    with(|world| standing(world))
+}
+
+pub(super) fn take_to_unpark() -> Vec<loom::thread::Thread> {
+    with(|world| {
+        let woken = core::mem::take(&mut world.to_unpark);
+        woken
+            .iter()
+            .filter_map(|process| world.processes[*process].thread.clone())
+            .collect()
+    })
+}
+
+pub(super) fn threads() -> Vec<loom::thread::Thread> {
+    with(|world| {
+        world
+            .processes
+            .iter()
+            .filter_map(|process| process.thread.clone())
+            .collect()
+    })
+}
+
+pub(super) fn all_finished() -> bool {
+    with(|world| world.processes.iter().all(|process| process.finished))
+}

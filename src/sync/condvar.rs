@@ -1,0 +1,155 @@
+//! A condition variable of one word.
+//!
+//! **Promise.** A waiter that holds the lock, finds its condition false and waits, is woken by a
+//! notification that follows a change of the condition under the same lock.
+//!
+//! **Source.** The sequence-number condition variable of Rust's std and of *Futexes Are Tricky*,
+//! with a bit that spares the notifier a system call while nobody waits.
+//!
+//! | bits | meaning |
+//! | --- | --- |
+//! | 0 | `WAITERS`: somebody may be asleep |
+//! | 1 to 31 | notifications so far, wrapping |
+//!
+//! **Why it is correct.** A waiter sets `WAITERS` and learns the number while it holds the lock.
+//! A notification that follows changes the word, so that the kernel does not put the waiter to
+//! sleep, and sees the bit, since the lock orders the two; if the waiter sleeps already it is
+//! woken. The bit is only taken away by a step that changes the number and is followed by a wake
+//! of all: a waiter that found the bit set would otherwise sleep on without it. A waiter whose deadline passes was in nobody's way: the kernel wakes another one.
+//! After 2^31 notifications between two steps of one waiter the number would repeat, and that
+//! waiter would sleep on.
+//!
+//! **Ordering.** All Relaxed: the lock orders the waiter's and the notifier's view of the
+//! condition, and the word is only ever a reason to look at it again.
+
+use super::{Condition, Held, Lock, Patience};
+use crate::platform::Ordering::Relaxed;
+use crate::platform::{AtomicU32, InPlace, Wake, constructor, futex};
+
+const WAITERS: u32 = 1;
+const NOTIFICATION: u32 = 2;
+const ALL: u32 = u32::MAX;
+
+/// A condition variable of four bytes for threads and processes, for every [`Lock`] of the crate.
+///
+/// Valid when zeroed. All waiters at one time should use the same lock.
+///
+/// The methods here work on a [`Held`] lock; those that take the guard of a `Mutex<T>` (`wait`,
+/// `wait_while`, `wait_timeout`, `wait_timeout_while`, `wait_until`) are thin wrappers.
+///
+/// # Fairness
+/// Any waiter may be the one that `notify_one` wakes, also one that began to wait while
+/// `notify_one` was under way. Waiters with different conditions need `notify_all`.
+///
+/// # Process death
+/// A waiter that dies asleep hinders nobody. One that dies after it was woken has swallowed the
+/// notification.
+///
+/// # Example
+/// ```
+/// use interlatch::{Condvar, Mutex};
+///
+/// static READY: Mutex<bool> = Mutex::new(false);
+/// static CHANGED: Condvar = Condvar::new();
+///
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         *READY.lock() = true;
+///         CHANGED.notify_one();
+///     });
+///     let mut ready = READY.lock();
+///     CHANGED.wait_while(&mut ready, |ready| !*ready);
+///     assert!(*ready);
+/// });
+/// ```
+#[repr(C)]
+#[derive(Debug)]
+pub struct Condvar {
+    word: AtomicU32,
+}
+
+// SAFETY: one atomic word without a pointer; every value of it is a number of notifications.
+unsafe impl InPlace for Condvar {
+    fn initial() -> Self {
+        Self::new()
+    }
+}
+
+impl Condvar {
+    constructor! {
+        /// A condition variable that nobody waits on.
+        pub fn new() -> Self {
+            Self { word: AtomicU32::new(0) }
+        }
+    }
+
+    /// Wakes one waiter, if there is one. Costs no system call if there is none.
+    pub fn notify_one(&self) {
+        let before = self.word.fetch_add(NOTIFICATION, Relaxed);
+        if before & WAITERS != 0 && futex::wake(&self.word, 1) == 0 {
+            self.forget_waiters(before.wrapping_add(NOTIFICATION));
+        }
+    }
+
+    /// Wakes every waiter.
+    pub fn notify_all(&self) {
+        let mut before = 0;
+        while let Err(found) = self
+            .word
+            .compare_exchange(before, next(before), Relaxed, Relaxed)
+        {
+            before = found;
+        }
+        if before & WAITERS != 0 {
+            futex::wake(&self.word, ALL);
+        }
+    }
+
+    /// Takes the bit away once nobody was asleep. Somebody may be by now, so this is a
+    /// notification of all.
+    #[cold]
+    fn forget_waiters(&self, word: u32) {
+        if self
+            .word
+            .compare_exchange(word, next(word), Relaxed, Relaxed)
+            .is_ok()
+        {
+            futex::wake(&self.word, ALL);
+        }
+    }
+}
+
+/// The word after a notification that leaves no waiter.
+const fn next(word: u32) -> u32 {
+    (word & !WAITERS).wrapping_add(NOTIFICATION)
+}
+
+impl Default for Condvar {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Condition for Condvar {
+    fn wait_within<L: Lock>(&self, held: &mut Held<'_, L>, patience: Patience) -> bool {
+        if patience == Patience::Never {
+            return false;
+        }
+        let seen = self.word.fetch_or(WAITERS, Relaxed) | WAITERS;
+        let lock = held.lock();
+        // SAFETY: `held` says that the caller holds the lock, and it is locked again below,
+        // before the caller can use it.
+        unsafe { lock.unlock() };
+        let wake = futex::wait(&self.word, seen, patience.deadline());
+        while !lock.lock_within(Patience::Forever) {}
+        wake != Wake::TimedOut
+    }
+
+    fn notify_one(&self) {
+        self.notify_one();
+    }
+
+    fn notify_all(&self) {
+        self.notify_all();
+    }
+}

@@ -1,0 +1,23 @@
+//! The primitives, each written once and on `platform` only.
+//!
+//! | file | what it is | built on |
+//! | --- | --- | --- |
+//! | `lock` | what a lock, a condition variable and a semaphore must do for what is built on them | |
+//! | `mutex` | a lock | the futex |
+//! | `condvar` | a condition variable for every [`Lock`] | the futex |
+//! | `semaphore` | a counting semaphore | the futex |
+//! | `semaphore_pair` | the hand-off between writers and readers | any [`Permits`] |
+
+mod condvar;
+mod lock;
+mod mutex;
+mod patience;
+mod semaphore;
+mod semaphore_pair;
+
+pub use condvar::Condvar;
+pub use lock::{Condition, Held, Lock, Permits};
+pub use mutex::RawMutex;
+pub use patience::Patience;
+pub use semaphore::{MAX_PERMITS, Permit, PermitOverflow, Semaphore};
+pub use semaphore_pair::{ReadTurn, SemaphorePair, Turn, WriteTurn};

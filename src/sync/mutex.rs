@@ -1,0 +1,153 @@
+//! A lock of one word.
+//!
+//! **Promise.** One holder at a time; what was written before an unlock is seen after the next
+//! lock; a sleeper is woken when the lock becomes free.
+//!
+//! **Source.** "Mutex, take 3" of Ulrich Drepper's *Futexes Are Tricky* (2011), as in musl, glibc
+//! and Rust's std.
+//!
+//! | state | meaning | unlocking |
+//! | --- | --- | --- |
+//! | `UNLOCKED` | free | |
+//! | `LOCKED` | held, and nobody sleeps | needs no system call |
+//! | `CONTENDED` | held, and somebody may sleep | wakes one |
+//!
+//! **Why it is correct.** Nobody sleeps before having written `CONTENDED`, and the kernel puts
+//! nobody to sleep once that has been overwritten, so an unlock that replaces `LOCKED` leaves no
+//! sleeper behind. Whoever has waited takes the lock as `CONTENDED`, because it cannot know
+//! whether it was the last: a superfluous wake costs a system call, a missing one a hang.
+//!
+//! Every access reads and writes in one step. A plain load before it would show nothing that the
+//! failing exchange does not, and loom would miss executions of it.
+
+use super::{Lock, Patience};
+use crate::platform::Ordering::{Acquire, Relaxed, Release};
+use crate::platform::{AtomicU32, InPlace, Wake, constructor, futex, spin};
+
+const UNLOCKED: u32 = 0;
+const LOCKED: u32 = 1;
+const CONTENDED: u32 = 2;
+
+/// A lock of four bytes for threads and processes, without the data that it protects.
+///
+/// `Mutex<T>` of this crate is `lock_api`'s, over this. Valid when zeroed: that is unlocked.
+///
+/// # Fairness
+/// None: a process that runs may overtake one that is being woken.
+///
+/// # Process death
+/// A lock whose holder dies stays locked for ever. A waiter may die without harm, unless it has
+/// just been woken: then the next unlock after a later lock wakes the others.
+///
+/// # Example
+/// ```
+/// use interlatch::sync::RawMutex;
+///
+/// static LOCK: RawMutex = RawMutex::new();
+/// LOCK.lock();
+/// assert!(!LOCK.try_lock());
+/// // SAFETY: locked above.
+/// unsafe { LOCK.unlock() };
+/// assert!(LOCK.try_lock());
+/// ```
+#[repr(C)]
+#[derive(Debug)]
+pub struct RawMutex {
+    state: AtomicU32,
+}
+
+// SAFETY: one atomic word without a pointer. A state that is none of the three, which only a
+// faulty peer can write, is treated as held.
+unsafe impl InPlace for RawMutex {
+    fn initial() -> Self {
+        Self::new()
+    }
+}
+
+impl RawMutex {
+    constructor! {
+        /// An unlocked lock.
+        pub fn new() -> Self {
+            Self { state: AtomicU32::new(UNLOCKED) }
+        }
+    }
+
+    /// Locks, however long it takes.
+    #[inline]
+    pub fn lock(&self) {
+        if !self.try_lock() {
+            self.lock_contended(Patience::Forever);
+        }
+    }
+
+    /// Locks if that is possible at once.
+    #[inline]
+    #[must_use = "the lock is held only if this returns true"]
+    pub fn try_lock(&self) -> bool {
+        // Acquire pairs with the Release of `unlock`: what the last holder wrote is seen.
+        self.state
+            .compare_exchange(UNLOCKED, LOCKED, Acquire, Relaxed)
+            .is_ok()
+    }
+
+    /// Unlocks.
+    ///
+    /// # Safety
+    /// The caller holds the lock.
+    #[inline]
+    pub unsafe fn unlock(&self) {
+        // Release pairs with both Acquires: what this holder wrote is seen by the next one.
+        if self.state.swap(UNLOCKED, Release) == CONTENDED {
+            self.wake_one();
+        }
+    }
+
+    /// Whether somebody holds the lock, or did a moment ago: for diagnosis.
+    pub fn is_locked(&self) -> bool {
+        self.state.load(Relaxed) != UNLOCKED
+    }
+
+    #[cold]
+    fn wake_one(&self) {
+        futex::wake(&self.state, 1);
+    }
+
+    #[cold]
+    fn lock_contended(&self, patience: Patience) -> bool {
+        for round in 0..spin::rounds() {
+            spin::pause(round);
+            if self.try_lock() {
+                return true;
+            }
+        }
+        // Acquire pairs with the Release of `unlock`, as in `try_lock`.
+        while self.state.swap(CONTENDED, Acquire) != UNLOCKED {
+            if futex::wait(&self.state, CONTENDED, patience.deadline()) == Wake::TimedOut {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Default for RawMutex {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// SAFETY: the word goes from UNLOCKED to another value in one step of one process, which then
+// holds the lock, and only `unlock` writes UNLOCKED. Release and Acquire order one holder before
+// the next. `models/mutex.rs` checks both.
+unsafe impl Lock for RawMutex {
+    #[inline]
+    fn lock_within(&self, patience: Patience) -> bool {
+        self.try_lock() || (patience != Patience::Never && self.lock_contended(patience))
+    }
+
+    #[inline]
+    unsafe fn unlock(&self) {
+        // SAFETY: the caller holds the lock, by the trait's contract.
+        unsafe { self.unlock() }
+    }
+}

@@ -1,0 +1,40 @@
+//! How long an operation may wait.
+
+use crate::platform::Deadline;
+use std::time::Duration;
+
+/// How long an operation may wait: the one parameter that makes a blocking, a timed and a
+/// non-blocking form of the same code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Not at all: the result is there at once or not.
+    Never,
+    /// Until the deadline has passed.
+    Until(Deadline),
+    /// As long as it takes.
+    Forever,
+}
+
+impl Patience {
+    /// That long from now.
+    pub fn of(timeout: Duration) -> Self {
+        Self::Until(Deadline::after(timeout))
+    }
+
+    /// The deadline, if this is a wait that has one.
+    pub(crate) fn deadline(self) -> Option<Deadline> {
+        match self {
+            Self::Until(deadline) => Some(deadline),
+            Self::Never | Self::Forever => None,
+        }
+    }
+
+    /// For a lock that is held only for moments: an operation that must not wait for its
+    /// *condition* still takes its turn at the lock.
+    pub(crate) fn at_a_lock(self) -> Self {
+        match self {
+            Self::Never => Self::Forever,
+            other => other,
+        }
+    }
+}
