@@ -17,10 +17,6 @@ pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
 
 // SAFETY: mutual exclusion is the promise of `RawMutex`, checked in `models/mutex.rs`.
 unsafe impl lock_api::RawMutex for RawMutex {
-    #[expect(
-        clippy::declare_interior_mutable_const,
-        reason = "lock_api asks for it"
-    )]
     const INIT: Self = Self::new();
 
     /// As with parking_lot and std, a guard stays on the thread that locked.

@@ -6,9 +6,7 @@ use crate::platform::InPlace;
 use crate::platform::model::process::{self, Body};
 use crate::platform::model::world;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// One execution of a scenario, inside loom.
@@ -26,7 +24,7 @@ pub fn run_once<S: InPlace + 'static>(scenario: &Scenario<S>) {
 
 /// Runs a model through its executions. A failure panics: see [`describe_failure`].
 pub fn explore(model: &Model, limits: Limits) -> Exploration {
-    let executions = Arc::new(AtomicU64::new(0));
+    let executions = Arc::new(Mutex::new(0));
     let mut builder = loom::model::Builder::new();
     builder.max_branches = MOST_BRANCHES;
     builder.preemption_bound = limits.preemptions;
@@ -36,7 +34,7 @@ pub fn explore(model: &Model, limits: Limits) -> Exploration {
     let begin = Instant::now();
     let (counter, model) = (executions.clone(), model.clone());
     builder.check(move || {
-        counter.fetch_add(1, Relaxed);
+        *counter.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         model.execute();
     });
     let elapsed = begin.elapsed();
@@ -54,8 +52,9 @@ pub fn explore(model: &Model, limits: Limits) -> Exploration {
             .map_or(Verdict::Exhaustive, Verdict::Bounded)
     };
     let remarks = remarks(&findings);
+    let executions = *executions.lock().unwrap_or_else(PoisonError::into_inner);
     Exploration {
-        executions: executions.load(Relaxed),
+        executions,
         elapsed,
         verdict,
         remarks,

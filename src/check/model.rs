@@ -89,15 +89,18 @@ impl Model {
         }
     }
 
-    /// A model of a known bug. It is swept from no preemption upwards, so that the failure found
-    /// has the fewest.
-    #[must_use]
-    pub fn broken(self, bug: &str, kind: FailureKind) -> Self {
+    /// A model of a known bug, which the checker has to find in this form. It is swept from no
+    /// preemption upwards, so that the failure found has the fewest.
+    pub fn broken<S: InPlace + 'static>(
+        bug: &str,
+        kind: FailureKind,
+        build: impl Fn() -> Scenario<S> + Send + Sync + 'static,
+    ) -> Self {
         Self {
             name: format!("broken/{bug}"),
             bound: Bound::Sweep { at_least: 3 },
             expectation: Expectation::Fails(kind),
-            ..self
+            ..Self::new("broken", build)
         }
     }
 

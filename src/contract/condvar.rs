@@ -34,6 +34,7 @@ where
     stage.run(does_not_lose_wakeup::<C, L>());
     stage.run(does_not_lose_wakeup_under_the_lock::<C, L>());
     stage.run(one_notification_wakes_one::<C, L>());
+    stage.run(one_notification_for_each_of_three::<C, L>());
     stage.run(notify_all_wakes_everyone::<C, L>());
     stage.run(hands_back_and_forth::<C, L>());
     stage.run(a_timed_out_waiter_eats_no_notification::<C, L>());
@@ -86,6 +87,22 @@ pub fn one_notification_wakes_one<C: Condition, L: Lock>() -> Scenario<Awaited<C
     Scenario::new("one_notification_wakes_one", vec![take, take, put_twice])
         .verify(|shared| assert_eq!(shared.tokens.get(), 0))
         .choices(8)
+}
+
+/// Three waiters, three notifications: all go on, also those that came late and found traces of
+/// the others.
+pub fn one_notification_for_each_of_three<C: Condition, L: Lock>() -> Scenario<Awaited<C, L>> {
+    let put_thrice = |shared: &Awaited<C, L>| {
+        put(shared);
+        put(shared);
+        put(shared);
+    };
+    Scenario::new(
+        "one_notification_for_each_of_three",
+        vec![take, take, take, put_thrice],
+    )
+    .verify(|shared| assert_eq!(shared.tokens.get(), 0))
+    .choices(16)
 }
 
 /// Two waiters, one notification of all: both go on.

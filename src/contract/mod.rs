@@ -76,7 +76,8 @@ pub struct Plain(UnsafeCell<u64>);
 unsafe impl Sync for Plain {}
 
 impl Plain {
-    pub(crate) fn new(value: u64) -> Self {
+    /// With this value.
+    pub fn new(value: u64) -> Self {
         Self(UnsafeCell::new(value))
     }
 

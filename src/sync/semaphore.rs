@@ -10,9 +10,9 @@
 //!
 //! **Why it is correct.** Nobody sleeps before having seen the word at zero permits with the bit
 //! set, and the kernel puts nobody to sleep once that has changed. A release takes the bit away
-//! and wakes as many as it released permits. Whoever has slept cannot know whether it was the
-//! last, so it sets the bit again when it takes its permit, and wakes one more if it leaves
-//! permits behind: those came from releases that saw no bit.
+//! and wakes one. Whoever has slept cannot know whether it was the last, so it sets the bit again
+//! when it takes its permit, and wakes the next one if it leaves permits behind: those came with
+//! the same release, or from releases that saw no bit.
 //!
 //! The word is not touched after the release, as it was in glibc (bug 12674) and musl (commit
 //! 88c4e720): whoever acquires may free the memory at once.
@@ -130,7 +130,7 @@ impl Semaphore {
             .then(|| Permit { semaphore: self })
     }
 
-    /// Adds permits and wakes as many waiters.
+    /// Adds permits and wakes waiters for them.
     ///
     /// # Errors
     /// If there would be more than [`MAX_PERMITS`]; then nothing has changed.
@@ -155,7 +155,7 @@ impl Semaphore {
             }
         }
         if state & WAITERS != 0 {
-            futex::wake(&self.state, count);
+            futex::wake(&self.state, 1);
         }
         Ok(())
     }

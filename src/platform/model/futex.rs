@@ -73,12 +73,11 @@ fn leave(word: &AtomicU32) -> Wake {
 #[track_caller]
 pub fn wake(word: &AtomicU32, count: u32) -> u32 {
     let site = Location::caller();
-    let count = weakening::wakes(site, count);
-    if count == 0 {
-        return 0;
-    }
     word.newest();
     let waiting = world::queue_length(word.number());
+    let Some(count) = weakening::wakes(site, count) else {
+        return count.min(waiting);
+    };
     let woken = if waiting > count {
         wake_some(word, count, waiting)
     } else {

@@ -64,14 +64,15 @@ pub(super) fn ordering(site: &'static Location<'static>, written: Ordering) -> O
     }
 }
 
-/// The number of waiters that the wake at this site really wakes.
-pub(super) fn wakes(site: &'static Location<'static>, written: u32) -> u32 {
+/// The number of waiters that the wake at this site really wakes; none, if it is lost on the way,
+/// although the caller is told that it was not.
+pub(super) fn wakes(site: &'static Location<'static>, written: u32) -> Option<u32> {
     world::note_site(site, world::SiteKind::Wake { all: written > 1 });
     if applies(site, Change::DropWake) {
-        0
+        None
     } else if applies(site, Change::WakeOne) {
-        written.min(1)
+        Some(written.min(1))
     } else {
-        written
+        Some(written)
     }
 }

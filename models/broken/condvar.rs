@@ -1,0 +1,162 @@
+//! Condition variables that lose notifications, and a waiter that does not look again.
+
+use interlatch::RawMutex;
+use interlatch::check::FailureKind::{Deadlock, WrongResult};
+use interlatch::check::Model;
+use interlatch::contract::condvar;
+use interlatch::contract::{Plain, Scenario};
+use interlatch::platform::Ordering::Relaxed;
+use interlatch::platform::{AtomicU32, InPlace, Wake, futex};
+use interlatch::sync::{Condition, Condvar, Held, Lock, Patience};
+
+pub fn models() -> Vec<Model> {
+    vec![
+        Model::broken(
+            "condvar_that_looks_after_unlocking",
+            Deadlock,
+            condvar::does_not_lose_wakeup::<FlawedCondvar<LOOKS_AFTER_UNLOCKING>, RawMutex>,
+        ),
+        Model::broken(
+            "condvar_whose_notify_all_wakes_one",
+            Deadlock,
+            condvar::notify_all_wakes_everyone::<FlawedCondvar<NOTIFY_ALL_WAKES_ONE>, RawMutex>,
+        ),
+        Model::broken(
+            "condvar_that_forgets_a_sleeper",
+            Deadlock,
+            condvar::one_notification_wakes_one::<FlawedCondvar<FORGETS_A_SLEEPER>, RawMutex>,
+        ),
+        Model::broken(
+            "condvar_whose_timed_out_waiter_eats",
+            Deadlock,
+            condvar::a_timed_out_waiter_eats_no_notification::<
+                FlawedCondvar<TIMED_OUT_WAITER_EATS>,
+                RawMutex,
+            >,
+        ),
+        Model::broken("wait_without_a_loop", WrongResult, waits_without_a_loop),
+    ]
+}
+
+/// Learns the number of notifications after unlocking: one in between is lost.
+const LOOKS_AFTER_UNLOCKING: u8 = 0;
+/// Wakes one waiter where all have to be woken.
+const NOTIFY_ALL_WAKES_ONE: u8 = 1;
+/// After a wake that found nobody, takes the bit away, although somebody may sleep by now who
+/// relies on it. (A draft of the sound sibling had this one; the checker found it.)
+const FORGETS_A_SLEEPER: u8 = 2;
+/// A waiter whose time is over takes a notification along that came at the same time.
+const TIMED_OUT_WAITER_EATS: u8 = 3;
+
+const WAITERS: u32 = 1;
+const NOTIFICATION: u32 = 2;
+
+#[repr(C)]
+#[derive(Debug)]
+struct FlawedCondvar<const FLAW: u8> {
+    word: AtomicU32,
+}
+
+// SAFETY: one word.
+unsafe impl<const FLAW: u8> InPlace for FlawedCondvar<FLAW> {
+    fn initial() -> Self {
+        Self {
+            word: AtomicU32::new(0),
+        }
+    }
+}
+
+impl<const FLAW: u8> Condition for FlawedCondvar<FLAW> {
+    fn wait_within<L: Lock>(&self, held: &mut Held<'_, L>, patience: Patience) -> bool {
+        let look = || self.word.fetch_or(WAITERS, Relaxed) | WAITERS;
+        let early = if FLAW == LOOKS_AFTER_UNLOCKING {
+            None
+        } else {
+            Some(look())
+        };
+        let lock = held.lock();
+        // SAFETY: held, and locked again below.
+        unsafe { lock.unlock() };
+        let deadline = match patience {
+            Patience::Until(deadline) => Some(deadline),
+            Patience::Never | Patience::Forever => None,
+        };
+        let wake = futex::wait(&self.word, early.unwrap_or_else(look), deadline);
+        let in_time = match (FLAW, wake) {
+            (_, Wake::TimedOut) => false,
+            (TIMED_OUT_WAITER_EATS, _) => deadline.is_none(),
+            _ => true,
+        };
+        while !lock.lock_within(Patience::Forever) {}
+        in_time
+    }
+
+    fn notify_one(&self) {
+        let before = self.word.fetch_add(NOTIFICATION, Relaxed);
+        if before & WAITERS == 0 {
+            return;
+        }
+        if futex::wake(&self.word, 1) == 0 && FLAW == FORGETS_A_SLEEPER {
+            let after = before.wrapping_add(NOTIFICATION);
+            let _ = self
+                .word
+                .compare_exchange(after, after & !WAITERS, Relaxed, Relaxed);
+        }
+    }
+
+    fn notify_all(&self) {
+        self.word.fetch_add(NOTIFICATION, Relaxed);
+        futex::wake(
+            &self.word,
+            if FLAW == NOTIFY_ALL_WAKES_ONE {
+                1
+            } else {
+                u32::MAX
+            },
+        );
+    }
+}
+
+/// A sound condition variable, two waiters for one token, and each waits only once.
+#[derive(Debug)]
+struct Tokens {
+    lock: RawMutex,
+    changed: Condvar,
+    tokens: Plain,
+}
+
+// SAFETY: all parts are valid for every bit pattern.
+unsafe impl InPlace for Tokens {
+    fn initial() -> Self {
+        Self {
+            lock: RawMutex::new(),
+            changed: Condvar::new(),
+            tokens: Plain::new(0),
+        }
+    }
+}
+
+fn waits_without_a_loop() -> Scenario<Tokens> {
+    let take_if_there = |shared: &Tokens| {
+        let _held = shared.lock.hold();
+        if shared.tokens.get() > 0 {
+            shared.tokens.set(shared.tokens.get() - 1);
+        }
+    };
+    let take = |shared: &Tokens| {
+        let mut held = shared.lock.hold();
+        if shared.tokens.get() == 0 {
+            shared.changed.wait_within(&mut held, Patience::Forever);
+        }
+        let tokens = shared.tokens.get();
+        assert!(tokens > 0, "woken, but somebody else has taken the token");
+        shared.tokens.set(tokens - 1);
+    };
+    let put = |shared: &Tokens| {
+        let held = shared.lock.hold();
+        shared.tokens.increment();
+        drop(held);
+        shared.changed.notify_one();
+    };
+    Scenario::new("waits_without_a_loop", vec![take, take_if_there, put]).choices(8)
+}

@@ -1,0 +1,22 @@
+//! Known bugs that the checker must catch: every check is shown able to fail.
+//!
+//! Each file has one primitive, written as its sound sibling in `src` but with a flaw to choose,
+//! and the scenario of `contract` that the flaw breaks. A model here passes only if the checker
+//! finds a failure of the kind that is named.
+
+mod buffer;
+mod condvar;
+mod mutex;
+mod semaphore;
+
+use interlatch::check::Model;
+
+pub fn models() -> Vec<Model> {
+    [
+        mutex::models(),
+        condvar::models(),
+        semaphore::models(),
+        buffer::models(),
+    ]
+    .concat()
+}

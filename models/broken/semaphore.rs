@@ -1,0 +1,228 @@
+//! Semaphores that lose permits or wake-ups, or let too many in.
+
+use interlatch::check::FailureKind::{DataRace, Deadlock, WrongResult};
+use interlatch::check::Model;
+use interlatch::contract::{Scenario, semaphore};
+use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
+use interlatch::platform::{AtomicU32, InPlace, Wake, futex};
+use interlatch::sync::{MAX_PERMITS, Patience, PermitOverflow, Permits, Semaphore, SemaphorePair};
+
+pub fn models() -> Vec<Model> {
+    vec![
+        Model::broken(
+            "semaphore_that_acquires_relaxed",
+            DataRace,
+            semaphore::publishes_writes::<FlawedSemaphore<ACQUIRES_RELAXED>>,
+        ),
+        Model::broken(
+            "semaphore_that_releases_relaxed",
+            DataRace,
+            semaphore::publishes_writes::<FlawedSemaphore<RELEASES_RELAXED>>,
+        ),
+        Model::broken(
+            "semaphore_that_wakes_nobody",
+            Deadlock,
+            semaphore::publishes_writes::<FlawedSemaphore<WAKES_NOBODY>>,
+        ),
+        Model::broken(
+            "semaphore_that_loses_permits",
+            Deadlock,
+            semaphore::releases_by_two_let_two_go::<FlawedSemaphore<LOSES_PERMITS>>,
+        ),
+        Model::broken(
+            "semaphore_that_forgets_waiters",
+            Deadlock,
+            semaphore::releases_by_two_let_two_go::<FlawedSemaphore<FORGETS_WAITERS>>,
+        ),
+        Model::broken(
+            "semaphore_whose_waiter_wakes_no_other",
+            Deadlock,
+            semaphore::each_release_lets_one_go::<FlawedSemaphore<WAKES_NO_OTHER>>,
+        ),
+        Model::broken(
+            "semaphore_that_admits_one_too_many",
+            WrongResult,
+            semaphore::admits_no_more_than_its_permits::<FlawedSemaphore<ADMITS_ONE_TOO_MANY>>,
+        ),
+        Model::broken(
+            "semaphore_that_overflows",
+            WrongResult,
+            semaphore::refuses_to_overflow::<FlawedSemaphore<OVERFLOWS>>,
+        ),
+        Model::broken(
+            "semaphore_whose_timed_out_keeps_a_permit",
+            Deadlock,
+            semaphore::a_timed_out_acquirer_takes_nothing_along::<
+                FlawedSemaphore<TIMED_OUT_KEEPS_A_PERMIT>,
+            >,
+        ),
+        Model::broken("pair_that_posts_to_itself", WrongResult, posts_to_itself),
+    ]
+}
+
+/// Takes a permit without Acquire.
+const ACQUIRES_RELAXED: u8 = 0;
+/// Releases without Release.
+const RELEASES_RELAXED: u8 = 1;
+/// Releases without a wake.
+const WAKES_NOBODY: u8 = 2;
+/// Reads the permits and writes them back in two steps.
+const LOSES_PERMITS: u8 = 3;
+/// A woken waiter takes its permit as if nobody else waited.
+const FORGETS_WAITERS: u8 = 4;
+/// A woken waiter leaves permits behind and wakes nobody for them.
+const WAKES_NO_OTHER: u8 = 5;
+/// Looks for a permit and takes it in two steps.
+const ADMITS_ONE_TOO_MANY: u8 = 7;
+/// Does not look for overflow.
+const OVERFLOWS: u8 = 8;
+/// Takes a permit when time is over, and says that it did not.
+const TIMED_OUT_KEEPS_A_PERMIT: u8 = 9;
+
+const WAITERS: u32 = 1;
+const PERMIT: u32 = 2;
+
+#[repr(C)]
+#[derive(Debug)]
+struct FlawedSemaphore<const FLAW: u8> {
+    state: AtomicU32,
+}
+
+// SAFETY: one word.
+unsafe impl<const FLAW: u8> InPlace for FlawedSemaphore<FLAW> {
+    fn initial() -> Self {
+        Self {
+            state: AtomicU32::new(0),
+        }
+    }
+}
+
+impl<const FLAW: u8> FlawedSemaphore<FLAW> {
+    fn take(&self, mark: u32) -> Result<u32, u32> {
+        let order = if FLAW == ACQUIRES_RELAXED {
+            Relaxed
+        } else {
+            Acquire
+        };
+        let mut state = PERMIT;
+        while state >= PERMIT {
+            let taken = (state - PERMIT) | mark;
+            match self.state.compare_exchange(state, taken, order, Relaxed) {
+                Ok(_) => return Ok(taken),
+                Err(found) if FLAW == ADMITS_ONE_TOO_MANY && found >= PERMIT => {
+                    return Ok(self.state.fetch_sub(PERMIT, order) - PERMIT);
+                }
+                Err(found) => state = found,
+            }
+        }
+        Err(state)
+    }
+
+    fn acquire_contended(&self, patience: Patience) -> bool {
+        let deadline = match patience {
+            Patience::Until(deadline) => Some(deadline),
+            Patience::Never | Patience::Forever => None,
+        };
+        let mut mark = 0;
+        loop {
+            match self.take(mark) {
+                Ok(left) => {
+                    if mark != 0 && left >= PERMIT && FLAW != WAKES_NO_OTHER {
+                        futex::wake(&self.state, 1);
+                    }
+                    return true;
+                }
+                Err(0)
+                    if self
+                        .state
+                        .compare_exchange(0, WAITERS, Relaxed, Relaxed)
+                        .is_err() => {}
+                Err(_) => {
+                    if futex::wait(&self.state, WAITERS, deadline) == Wake::TimedOut {
+                        if FLAW == TIMED_OUT_KEEPS_A_PERMIT {
+                            let _ = self.take(WAITERS);
+                        }
+                        return false;
+                    }
+                    mark = if FLAW == FORGETS_WAITERS { 0 } else { WAITERS };
+                }
+            }
+        }
+    }
+
+    fn add(&self, count: u32) -> Result<u32, PermitOverflow> {
+        let order = if FLAW == RELEASES_RELAXED {
+            Relaxed
+        } else {
+            Release
+        };
+        if FLAW == LOSES_PERMITS {
+            let before = self.state.load(Relaxed);
+            self.state
+                .store((before & !WAITERS) + count * PERMIT, order);
+            return Ok(before);
+        }
+        let mut state = 0;
+        loop {
+            let held = state / PERMIT;
+            if count > MAX_PERMITS - held && FLAW != OVERFLOWS {
+                return Err(PermitOverflow { held, added: count });
+            }
+            let released = (held.wrapping_add(count)).wrapping_mul(PERMIT);
+            match self.state.compare_exchange(state, released, order, Relaxed) {
+                Ok(before) => return Ok(before),
+                Err(found) => state = found,
+            }
+        }
+    }
+}
+
+impl<const FLAW: u8> Permits for FlawedSemaphore<FLAW> {
+    fn acquire_within(&self, patience: Patience) -> bool {
+        self.take(0).is_ok() || (patience != Patience::Never && self.acquire_contended(patience))
+    }
+
+    fn release(&self, count: u32) -> Result<(), PermitOverflow> {
+        let before = self.add(count)?;
+        if before & WAITERS != 0 && FLAW != WAKES_NOBODY {
+            futex::wake(&self.state, 1);
+        }
+        Ok(())
+    }
+}
+
+/// A pair whose sides post their own semaphore: nobody waits for the other.
+#[derive(Debug)]
+struct Selfish {
+    pair: SemaphorePair,
+    written: AtomicU32,
+}
+
+// SAFETY: all parts are valid for every bit pattern.
+unsafe impl InPlace for Selfish {
+    fn initial() -> Self {
+        let pair = SemaphorePair::from_parts(Semaphore::binary(), Semaphore::binary());
+        Self {
+            pair,
+            written: AtomicU32::new(0),
+        }
+    }
+}
+
+fn posts_to_itself() -> Scenario<Selfish> {
+    let writer = |shared: &Selfish| {
+        let turn = shared.pair.write();
+        shared.written.fetch_add(1, Relaxed);
+        turn.cancel();
+    };
+    let reader = |shared: &Selfish| {
+        let turn = shared.pair.read();
+        assert_eq!(
+            shared.written.fetch_add(0, Relaxed),
+            1,
+            "read before the write"
+        );
+        turn.cancel();
+    };
+    Scenario::new("posts_to_itself", vec![writer, reader])
+}

@@ -1,0 +1,98 @@
+//! One model in a process of its own: a failing model may bring its process down.
+
+use super::cli::Options;
+use super::report::{Explored, Failed, Report, send};
+use interlatch::check::{self, Bound, Limits, Model, Verdict};
+use std::cell::Cell;
+use std::panic::PanicHookInfo;
+use std::process::{ExitCode, exit};
+use std::time::{Duration, Instant};
+
+thread_local! {
+    static PREEMPTIONS: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Explores the model and reports each step; the first failure ends the process.
+pub fn main(models: &[Model], name: &str, options: &Options) -> ExitCode {
+    let Some(model) = models.iter().find(|model| model.name == name) else {
+        eprintln!("no model is called {name:?}");
+        return ExitCode::FAILURE;
+    };
+    super::weaken::prepare(options);
+    std::panic::set_hook(Box::new(report_failure));
+    let deadline = match model.bound {
+        Bound::None => options.seconds,
+        Bound::Sweep { .. } => options.sweep_seconds,
+    };
+    explore(model, options, Duration::from_secs(deadline));
+    if options.sites {
+        super::weaken::report_sites();
+    }
+    ExitCode::SUCCESS
+}
+
+fn report_failure(panic: &PanicHookInfo<'_>) {
+    let text = panic.payload();
+    let message = text
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| text.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a message");
+    let message = match panic.location() {
+        Some(place) if !message.starts_with("deadlock") => format!("{message} ({place})"),
+        _ => message.to_owned(),
+    };
+    let failure = check::describe_failure(&message);
+    send(&Report::Failed(Failed {
+        kind: failure.kind.name().to_owned(),
+        message: failure.message,
+        trace: failure.trace,
+        preemptions: PREEMPTIONS.get(),
+    }));
+    // Unwinding would run destructors in the middle of an execution.
+    exit(1);
+}
+
+/// Few preemptions first: a failure is then found in its shortest form.
+fn explore(model: &Model, options: &Options, time: Duration) {
+    let end = Instant::now() + time;
+    if !check::IS_EXHAUSTIVE {
+        step(model, None, Duration::from_millis(400));
+        return;
+    }
+    let most = options.preemptions.unwrap_or(match model.bound {
+        Bound::None => FIRST_BOUNDS,
+        Bound::Sweep { .. } => usize::from(u8::MAX),
+    });
+    for preemptions in 0..=most {
+        let left = end.saturating_duration_since(Instant::now());
+        let begin = Instant::now();
+        let verdict = step(model, Some(preemptions), left);
+        // The next bound takes longer by a factor; it is not begun if it cannot be finished.
+        if verdict == Verdict::Truncated || begin.elapsed() * GROWTH > end - Instant::now() {
+            break;
+        }
+    }
+    if model.bound == Bound::None && options.preemptions.is_none() {
+        step(model, None, end.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// Before everything, these bounds.
+const FIRST_BOUNDS: usize = 2;
+
+/// About how much longer the next bound takes.
+const GROWTH: u32 = 6;
+
+fn step(model: &Model, preemptions: Option<usize>, time: Duration) -> Verdict {
+    PREEMPTIONS.set(preemptions);
+    let explored = check::explore(model, Limits { preemptions, time });
+    send(&Report::Explored(Explored {
+        verdict: explored.verdict.to_string(),
+        is_failure: matches!(explored.verdict, Verdict::Truncated | Verdict::Blind(_)),
+        executions: explored.executions,
+        seconds: explored.elapsed.as_secs_f64(),
+        remarks: explored.remarks,
+    }));
+    explored.verdict
+}

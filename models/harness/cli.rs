@@ -1,0 +1,72 @@
+//! The command line, after the `--` of `cargo test`.
+
+use clap::Parser;
+
+/// Runs the models whose names contain one of the filters; without a filter, all.
+#[derive(Debug, Parser)]
+#[command(name = "models")]
+pub struct Options {
+    /// Parts of the names of the models to run.
+    pub filters: Vec<String>,
+
+    /// Print the names of the models, and run none.
+    #[arg(long)]
+    pub list: bool,
+
+    /// Print the results as JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Seconds for each model. A model that is not finished by then has failed, unless it is
+    /// swept over preemption bounds and the bound that it has to finish is done.
+    #[arg(long, default_value_t = 60)]
+    pub seconds: u64,
+
+    /// Seconds for each model that is swept over preemption bounds.
+    #[arg(long, default_value_t = 6)]
+    pub sweep_seconds: u64,
+
+    /// How many models run at the same time.
+    #[arg(long, default_value_t = 2)]
+    pub jobs: usize,
+
+    /// Weaken every site of the primitives, one at a time (an ordering to Relaxed, a wake dropped
+    /// or made of one), and show which model notices.
+    #[arg(long)]
+    pub weaken: bool,
+
+    /// Run one model in this process: what the others are started with.
+    #[arg(long, hide = true)]
+    pub exec: Option<String>,
+
+    /// With `--exec`: weaken this site, FILE:LINE:CHANGE.
+    #[arg(long, hide = true)]
+    pub weaken_site: Option<String>,
+
+    /// With `--exec`: explore no more than this many preemptions.
+    #[arg(long, hide = true)]
+    pub preemptions: Option<usize>,
+
+    /// With `--exec`: tell which sites could be weakened.
+    #[arg(long, hide = true)]
+    pub sites: bool,
+
+    /// Accepted for libtest's sake; output is never captured.
+    #[arg(long, hide = true)]
+    pub nocapture: bool,
+
+    /// Match names whole.
+    #[arg(long)]
+    pub exact: bool,
+}
+
+impl Options {
+    /// Whether a model of this name is to run.
+    pub fn chooses(&self, name: &str) -> bool {
+        let matches = |filter: &String| match self.exact {
+            true => name == filter,
+            false => name.contains(filter.as_str()),
+        };
+        self.filters.is_empty() || self.filters.iter().any(matches)
+    }
+}

@@ -1,0 +1,68 @@
+//! What a child tells its parent: a line of JSON for each step of its exploration.
+
+use serde::{Deserialize, Serialize};
+
+/// One step: a finished exploration, a failure, or the sites that were met.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// An exploration found nothing.
+    Explored(Explored),
+    /// An execution failed.
+    Failed(Failed),
+    /// The sites that could be weakened.
+    Sites(Vec<Site>),
+}
+
+/// An exploration that found no failure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Explored {
+    /// What it is worth, in the words of the table.
+    pub verdict: String,
+    /// Whether that is a failure by itself.
+    pub is_failure: bool,
+    /// Executions of this exploration.
+    pub executions: u64,
+    /// Its seconds.
+    pub seconds: f64,
+    /// What the verdict does not say.
+    pub remarks: Vec<String>,
+}
+
+/// An execution that failed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Failed {
+    /// The kind of failure.
+    pub kind: String,
+    /// What failed, in a sentence.
+    pub message: String,
+    /// The execution, a line for each operation.
+    pub trace: Vec<String>,
+    /// The bound under which it was found.
+    pub preemptions: Option<usize>,
+}
+
+/// A site that could be weakened.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Site {
+    /// The source file.
+    pub file: String,
+    /// The line.
+    pub line: u32,
+    /// What can be done to it.
+    pub changes: Vec<String>,
+}
+
+/// Prints one step, at the beginning of a line.
+pub fn send(report: &Report) {
+    match serde_json::to_string(report) {
+        Ok(line) => println!("{MARK}{line}"),
+        Err(error) => eprintln!("a report that cannot be printed: {error}"),
+    }
+}
+
+/// The step in this line, if it is one.
+pub fn receive(line: &str) -> Option<Report> {
+    serde_json::from_str(line.strip_prefix(MARK)?).ok()
+}
+
+const MARK: &str = "#interlatch ";

@@ -1,0 +1,126 @@
+//! The results, for a person and for a program.
+
+use super::run::Result;
+use comfy_table::Table;
+use interlatch::check;
+use serde_json::json;
+
+/// Failures whole, then the table, then a line with the totals.
+pub fn print(results: &[Result]) {
+    for result in results.iter().filter(|result| !result.is_good()) {
+        print_failure(result);
+    }
+    if check::IS_EXHAUSTIVE {
+        println!("Models under loom: every execution, or every one up to a number of preemptions.");
+    } else {
+        println!(
+            "Models as a short stress test with threads. This proves little; for all executions:"
+        );
+        println!("  RUSTFLAGS=\"--cfg loom\" cargo test --release --test models");
+    }
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::ASCII_MARKDOWN);
+    table.set_header([
+        "model",
+        "processes",
+        "verdict",
+        "executions",
+        "per second",
+        "seconds",
+    ]);
+    for result in results {
+        table.add_row(row(result));
+    }
+    println!("{}", table.trim_fmt());
+    print_remarks(results);
+    print_totals(results);
+}
+
+fn row(result: &Result) -> [String; 6] {
+    let (executions, seconds) = cost(result);
+    let rate = if seconds > 0.0 {
+        format!("{:.0}", executions as f64 / seconds)
+    } else {
+        "-".into()
+    };
+    [
+        result.name.clone(),
+        result.processes.to_string(),
+        result.verdict(),
+        executions.to_string(),
+        rate,
+        format!("{seconds:.2}"),
+    ]
+}
+
+/// The executions and seconds of the exploration that the verdict is about.
+fn cost(result: &Result) -> (u64, f64) {
+    match result.conclusion() {
+        Some(conclusion) => (conclusion.executions, conclusion.seconds),
+        None => (0, 0.0),
+    }
+}
+
+fn print_remarks(results: &[Result]) {
+    for result in results {
+        for remark in result
+            .conclusion()
+            .map(|conclusion| &conclusion.remarks)
+            .into_iter()
+            .flatten()
+        {
+            println!("{}: {remark}", result.name);
+        }
+    }
+}
+
+fn print_failure(result: &Result) {
+    println!("\n{}: {}", result.name, result.verdict());
+    let Some(failed) = &result.failed else { return };
+    println!("  {}", failed.message);
+    if let Some(preemptions) = failed.preemptions {
+        println!("  found with at most {preemptions} preemptions; the execution:");
+    }
+    failed.trace.iter().for_each(|line| println!("    {line}"));
+}
+
+fn print_totals(results: &[Result]) {
+    let good = results
+        .iter()
+        .filter(|result| result.is_good() && !result.skipped)
+        .count();
+    let bad = results.iter().filter(|result| !result.is_good()).count();
+    let skipped = results.iter().filter(|result| result.skipped).count();
+    let caught = results
+        .iter()
+        .filter(|result| result.is_good() && result.failed.is_some())
+        .count();
+    let executions: u64 = results
+        .iter()
+        .flat_map(|result| &result.explored)
+        .map(|step| step.executions)
+        .sum();
+    println!("{executions} executions; {caught} known bugs caught");
+    let word = if bad == 0 { "ok" } else { "FAILED" };
+    println!(
+        "test result: {word}. {good} passed; {bad} failed; {skipped} ignored; 0 measured; 0 filtered out"
+    );
+}
+
+/// One object a line.
+pub fn print_json(results: &[Result]) {
+    for result in results {
+        let (executions, seconds) = cost(result);
+        let line = json!({
+            "model": result.name,
+            "processes": result.processes,
+            "verdict": result.verdict(),
+            "good": result.is_good(),
+            "executions": executions,
+            "seconds": seconds,
+            "explored": result.explored,
+            "failed": result.failed,
+        });
+        println!("{line}");
+    }
+}
