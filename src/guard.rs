@@ -8,6 +8,19 @@ use std::time::{Duration, Instant};
 
 /// A lock with the data that it protects. `Mutex::new` is `const`, for statics.
 ///
+/// # Example
+/// ```
+/// use interlatch::Mutex;
+/// use std::time::Duration;
+///
+/// static COUNT: Mutex<u32> = Mutex::new(0);
+/// let mut count = COUNT.lock();
+/// *count += 1;
+/// assert!(COUNT.try_lock_for(Duration::ZERO).is_none());
+/// drop(count);
+/// assert_eq!(*COUNT.lock(), 1);
+/// ```
+///
 /// # Process death
 /// As [`RawMutex`]: a lock whose holder dies stays locked.
 pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;

@@ -64,12 +64,18 @@ fn explore(model: &Model, options: &Options, time: Duration) {
         Bound::None => FIRST_BOUNDS,
         Bound::Sweep { .. } => usize::from(u8::MAX),
     });
+    let needed = match model.bound {
+        Bound::None => 0,
+        Bound::Sweep { at_least } => at_least,
+    };
     for preemptions in 0..=most {
         let left = end.saturating_duration_since(Instant::now());
         let begin = Instant::now();
         let verdict = step(model, Some(preemptions), left);
         // The next bound takes longer by a factor; it is not begun if it cannot be finished.
-        if verdict == Verdict::Truncated || begin.elapsed() * GROWTH > end - Instant::now() {
+        let left = end.saturating_duration_since(Instant::now());
+        let affordable = begin.elapsed() * GROWTH <= left || preemptions < needed;
+        if verdict == Verdict::Truncated || !affordable {
             break;
         }
     }

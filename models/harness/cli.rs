@@ -23,7 +23,7 @@ pub struct Options {
     pub seconds: u64,
 
     /// Seconds for each model that is swept over preemption bounds.
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 10)]
     pub sweep_seconds: u64,
 
     /// How many models run at the same time.

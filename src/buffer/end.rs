@@ -77,6 +77,19 @@ pub trait Buffer: Sync {
 
 /// A sending end. The last one that goes closes the stream.
 ///
+/// # Example
+/// ```
+/// use interlatch::{BoundedBuffer, Buffer, TrySendError};
+///
+/// let buffer = BoundedBuffer::with_capacity(1)?;
+/// let sender = buffer.sender()?;
+/// assert_eq!(sender.try_send('a'), Ok(()));
+/// assert_eq!(sender.try_send('b'), Err(TrySendError::Full('b')));
+/// buffer.receiver()?.close();
+/// assert_eq!(sender.try_send('c'), Err(TrySendError::Disconnected('c')));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Process death
 /// A process that dies does not close its ends: receivers go on waiting.
 #[must_use = "dropping the last sender closes the stream"]
@@ -85,6 +98,20 @@ pub struct Sender<'a, B: Buffer + ?Sized> {
 }
 
 /// A receiving end. The last one that goes breaks the pipe.
+///
+/// # Example
+/// ```
+/// use interlatch::{Buffer, MonitorBuffer, RecvError, TryRecvError};
+///
+/// let buffer = MonitorBuffer::with_capacity(1)?;
+/// let (sender, receiver) = (buffer.sender()?, buffer.receiver()?);
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+/// sender.send('a')?;
+/// sender.close();
+/// assert_eq!(receiver.recv(), Ok('a'));
+/// assert_eq!(receiver.recv(), Err(RecvError));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Process death
 /// A process that dies does not close its ends: senders go on waiting.

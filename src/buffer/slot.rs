@@ -4,6 +4,15 @@ use crate::platform::{UnsafeCell, constructor};
 use core::mem::MaybeUninit;
 
 /// A place for one item, empty at first. Which places are full is known from outside.
+///
+/// # Example
+/// ```
+/// use interlatch::{BoundedBuffer, Buffer, Slot};
+///
+/// static BUFFER: BoundedBuffer<u64, [Slot<u64>; 4]> =
+///     BoundedBuffer::from_slots([const { Slot::new() }; 4]);
+/// assert_eq!(BUFFER.capacity(), 4);
+/// ```
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct Slot<T>(UnsafeCell<MaybeUninit<T>>);

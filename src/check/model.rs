@@ -7,6 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// One model.
+///
+/// # Example
+/// ```
+/// use interlatch::RawMutex;
+/// use interlatch::check::{Limits, Model, explore};
+/// use interlatch::contract::lock;
+/// use std::time::Duration;
+///
+/// let model = Model::new("mutex", || lock::excludes::<RawMutex>(2));
+/// let explored = explore(&model, Limits { preemptions: None, time: Duration::from_millis(50) });
+/// println!("{}: {}", model.name, explored.verdict);
+/// ```
 #[derive(Clone)]
 pub struct Model {
     /// `primitive/scenario/processes`, and for broken ones `broken/bug`.

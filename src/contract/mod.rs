@@ -17,6 +17,20 @@ use crate::platform::{InPlace, UnsafeCell};
 pub type Participant<S> = fn(&S);
 
 /// A promise, shown by participants that would break it if it did not hold.
+///
+/// # Example
+/// ```
+/// use interlatch::Semaphore;
+/// use interlatch::check::run_once;
+/// use interlatch::contract::Scenario;
+///
+/// let scenario: Scenario<Semaphore> = Scenario::new(
+///     "a_release_lets_one_go",
+///     vec![|one: &Semaphore| one.release(1).unwrap(), |one| one.acquire().forget()],
+/// )
+/// .verify(|one| assert_eq!(one.permits(), 0));
+/// run_once(&scenario);
+/// ```
 pub struct Scenario<S> {
     /// The promise in a few words, as an identifier.
     pub name: &'static str,

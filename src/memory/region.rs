@@ -103,19 +103,12 @@ impl Region {
     /// # Errors
     /// If the size is zero or too large, or the kernel has no memory for it.
     pub fn anonymous(size: usize) -> Result<Self, RegionError> {
-        check_size(size)?;
-        let map = MmapOptions::new()
-            .len(size)
-            .map_anon()
-            .map_err(|error| RegionError::System {
-                call: "mmap",
-                error,
-            })?;
+        // memmap2's own anonymous maps are private. The kernel makes a shared one of the same
+        // stuff as a memfd, whose descriptor nobody needs after mapping.
+        let region = Self::memfd("interlatch-anonymous", size)?;
         Ok(Self {
-            map: map.into(),
             descriptor: None,
-            used: Cell::new(0),
-            owner: true,
+            ..region
         })
     }
 

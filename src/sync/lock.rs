@@ -7,6 +7,18 @@ use super::{Patience, PermitOverflow};
 
 /// Mutual exclusion.
 ///
+/// # Example
+/// ```
+/// use interlatch::RawMutex;
+/// use interlatch::sync::{Lock, Patience};
+///
+/// let lock = RawMutex::new();
+/// let held = lock.hold();
+/// assert!(lock.hold_within(Patience::Never).is_none());
+/// drop(held);
+/// assert!(lock.hold_within(Patience::Never).is_some());
+/// ```
+///
 /// # Safety
 /// Between a successful `lock_within` and the `unlock` that ends it, no other call of
 /// `lock_within` on the same lock succeeds, and everything that happened before that `unlock`
@@ -35,6 +47,8 @@ pub unsafe trait Lock: Sync {
 }
 
 /// The possession of a lock; dropping it unlocks, also when a panic passes by.
+///
+/// For an example see [`Lock`].
 #[derive(Debug)]
 #[must_use = "dropping this unlocks"]
 pub struct Held<'a, L: Lock + ?Sized>(&'a L);

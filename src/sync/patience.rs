@@ -5,6 +5,17 @@ use std::time::Duration;
 
 /// How long an operation may wait: the one parameter that makes a blocking, a timed and a
 /// non-blocking form of the same code.
+///
+/// # Example
+/// ```
+/// use interlatch::Semaphore;
+/// use interlatch::sync::{Patience, Permits};
+/// use std::time::Duration;
+///
+/// let semaphore = Semaphore::empty();
+/// assert!(!semaphore.acquire_within(Patience::Never));
+/// assert!(!semaphore.acquire_within(Patience::of(Duration::from_millis(1))));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
     /// Not at all: the result is there at once or not.

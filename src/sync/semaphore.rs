@@ -232,6 +232,16 @@ impl Permits for Semaphore {
 }
 
 /// A permit that is given back when it is dropped.
+///
+/// # Process death
+/// A process that dies does not drop it.
+///
+/// # Example
+/// ```
+/// let semaphore = interlatch::Semaphore::binary();
+/// semaphore.acquire().forget();
+/// assert_eq!(semaphore.permits(), 0, "taken for good");
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping this gives the permit back"]
 pub struct Permit<'a> {

@@ -138,6 +138,20 @@ pub type WriteTurn<'a, P = Semaphore> = Turn<'a, P>;
 pub type ReadTurn<'a, P = Semaphore> = Turn<'a, P>;
 
 /// The turn of one side: it holds a permit of its own semaphore and ends with one for the other.
+///
+/// A panic during the turn ends it too, as if its work were done.
+///
+/// # Process death
+/// A process that dies does not end its turn.
+///
+/// # Example
+/// ```
+/// let pair = interlatch::SemaphorePair::one();
+/// pair.write().cancel();
+/// assert!(pair.try_read().is_none(), "nothing was written");
+/// drop(pair.write());
+/// assert!(pair.try_read().is_some());
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping this ends the turn"]
 pub struct Turn<'a, P: Permits = Semaphore> {

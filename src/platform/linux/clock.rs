@@ -7,6 +7,18 @@ use std::time::{Duration, Instant};
 /// which a wait gives up.
 ///
 /// Arithmetic saturates: a deadline in the past has passed, one of centuries never does.
+///
+/// # Example
+/// ```
+/// use interlatch::{Deadline, Semaphore};
+/// use std::time::Duration;
+///
+/// // One deadline for both: together they wait no longer than that.
+/// let deadline = Deadline::after(Duration::from_millis(5));
+/// let (one, other) = (Semaphore::empty(), Semaphore::empty());
+/// assert!(one.acquire_until(deadline).is_none());
+/// assert!(other.acquire_until(deadline).is_none());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline {
     seconds: i64,
