@@ -24,6 +24,8 @@ where
         two(buffer::keeps_order::<Two>),
         one(buffer::never_exceeds_capacity::<One>),
         two(buffer::never_exceeds_capacity::<Two>),
+        one(buffer::only_the_last_sender_ends_the_stream::<One>),
+        one(buffer::a_closed_buffer_stays_closed::<One>),
         one(buffer::closing_lets_receivers_drain_and_end::<One>),
         one(buffer::two_senders_are_both_heard::<One>).bounded(2),
         two(buffer::two_senders_are_both_heard::<Two>).bounded(2),

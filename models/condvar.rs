@@ -13,6 +13,7 @@ pub fn models() -> Vec<Model> {
         model(condvar::one_notification_wakes_one::<Condvar, RawMutex>).bounded(2),
         model(condvar::one_notification_for_each_of_three::<Condvar, RawMutex>).bounded(2),
         model(condvar::notify_all_wakes_everyone::<Condvar, RawMutex>).bounded(2),
+        model(condvar::notify_all_reaches_different_conditions::<Condvar, RawMutex>).bounded(2),
         model(condvar::a_timed_out_waiter_eats_no_notification::<Condvar, RawMutex>).bounded(2),
     ]
 }

@@ -4,7 +4,7 @@ use interlatch::RawMutex;
 use interlatch::check::FailureKind::{Deadlock, WrongResult};
 use interlatch::check::Model;
 use interlatch::contract::condvar;
-use interlatch::contract::{Plain, Scenario};
+use interlatch::contract::{Guarded, Scenario};
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, InPlace, Wake, futex};
 use interlatch::sync::{Condition, Condvar, Held, Lock, Patience};
@@ -122,7 +122,7 @@ impl<const FLAW: u8> Condition for FlawedCondvar<FLAW> {
 struct Tokens {
     lock: RawMutex,
     changed: Condvar,
-    tokens: Plain,
+    tokens: Guarded,
 }
 
 // SAFETY: all parts are valid for every bit pattern.
@@ -131,7 +131,7 @@ unsafe impl InPlace for Tokens {
         Self {
             lock: RawMutex::new(),
             changed: Condvar::new(),
-            tokens: Plain::new(0),
+            tokens: Guarded::new(0),
         }
     }
 }

@@ -3,7 +3,7 @@
 use interlatch::RawMutex;
 use interlatch::check::FailureKind::{DataRace, Deadlock};
 use interlatch::check::Model;
-use interlatch::contract::{Plain, Scenario, lock};
+use interlatch::contract::{Guarded, Scenario, lock};
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::{AtomicU32, InPlace, Wake, futex};
 use interlatch::sync::{Lock, Patience};
@@ -133,12 +133,12 @@ unsafe impl<const FLAW: u8> Lock for FlawedLock<FLAW> {
 
 /// The counter of the course notes: several increment it, and nothing keeps them apart.
 #[derive(Debug)]
-struct Counter(Plain);
+struct Counter(Guarded);
 
 // SAFETY: a plain number; the race on it is what the model has to find.
 unsafe impl InPlace for Counter {
     fn initial() -> Self {
-        Self(Plain::new(0))
+        Self(Guarded::new(0))
     }
 }
 

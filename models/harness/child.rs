@@ -20,7 +20,7 @@ pub fn main(models: &[Model], name: &str, options: &Options) -> ExitCode {
     };
     super::weaken::prepare(options);
     std::panic::set_hook(Box::new(report_failure));
-    let deadline = match model.bound {
+    let deadline = match options.bound(model) {
         Bound::None => options.seconds,
         Bound::Sweep { .. } => options.sweep_seconds,
     };
@@ -60,11 +60,11 @@ fn explore(model: &Model, options: &Options, time: Duration) {
         step(model, None, Duration::from_millis(400));
         return;
     }
-    let most = options.preemptions.unwrap_or(match model.bound {
+    let most = options.preemptions.unwrap_or(match options.bound(model) {
         Bound::None => FIRST_BOUNDS,
         Bound::Sweep { .. } => usize::from(u8::MAX),
     });
-    let needed = match model.bound {
+    let needed = match options.bound(model) {
         Bound::None => 0,
         Bound::Sweep { at_least } => at_least,
     };
@@ -79,7 +79,7 @@ fn explore(model: &Model, options: &Options, time: Duration) {
             break;
         }
     }
-    if model.bound == Bound::None && options.preemptions.is_none() {
+    if options.bound(model) == Bound::None && options.preemptions.is_none() {
         step(model, None, end.saturating_duration_since(Instant::now()));
     }
 }

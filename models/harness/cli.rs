@@ -1,6 +1,7 @@
 //! The command line, after the `--` of `cargo test`.
 
 use clap::Parser;
+use interlatch::check::{Bound, Expectation, Model};
 
 /// Runs the models whose names contain one of the filters; without a filter, all.
 #[derive(Debug, Parser)]
@@ -19,12 +20,16 @@ pub struct Options {
 
     /// Seconds for each model. A model that is not finished by then has failed, unless it is
     /// swept over preemption bounds and the bound that it has to finish is done.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 120)]
     pub seconds: u64,
 
     /// Seconds for each model that is swept over preemption bounds.
     #[arg(long, default_value_t = 10)]
     pub sweep_seconds: u64,
+
+    /// Explore every model without a bound on preemptions, also those that are swept as a rule.
+    #[arg(long)]
+    pub unbounded: bool,
 
     /// How many models run at the same time.
     #[arg(long, default_value_t = 2)]
@@ -61,6 +66,14 @@ pub struct Options {
 }
 
 impl Options {
+    /// How far a model is explored in this run.
+    pub fn bound(&self, model: &Model) -> Bound {
+        match (model.expectation, self.unbounded) {
+            (Expectation::Holds, true) => Bound::None,
+            _ => model.bound,
+        }
+    }
+
     /// Whether a model of this name is to run.
     pub fn chooses(&self, name: &str) -> bool {
         let matches = |filter: &String| match self.exact {

@@ -4,6 +4,8 @@ mod child;
 mod cli;
 mod report;
 mod run;
+#[cfg(loom)]
+mod stacks;
 mod table;
 mod weaken;
 

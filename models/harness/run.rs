@@ -126,7 +126,7 @@ pub fn one(model: &Model, options: &Options, spinner: &ProgressBar) -> Result {
         Expectation::Holds => None,
         Expectation::Fails(kind) => Some(kind.name()),
     };
-    let at_least = match model.bound {
+    let at_least = match options.bound(model) {
         Bound::Sweep { at_least } => Some(at_least),
         Bound::None => None,
     };
@@ -143,11 +143,14 @@ pub fn one(model: &Model, options: &Options, spinner: &ProgressBar) -> Result {
         return result;
     }
     let seconds = options.seconds.max(options.sweep_seconds);
-    let arguments = [
+    let mut arguments = vec![
         format!("--exec={}", model.name),
         format!("--seconds={}", options.seconds),
         format!("--sweep-seconds={}", options.sweep_seconds),
     ];
+    if options.unbounded {
+        arguments.push("--unbounded".into());
+    }
     let problem = run_child(&arguments, seconds, |report| match report {
         Report::Explored(explored) => {
             spinner.set_message(format!(

@@ -33,8 +33,16 @@ pub fn print(results: &[Result]) {
     }
     println!("{}", table.trim_fmt());
     print_remarks(results);
+    if check::IS_EXHAUSTIVE {
+        println!("{NOT_EXPLORED}");
+    }
     print_totals(results);
 }
+
+/// What no verdict of the table speaks of.
+const NOT_EXPLORED: &str = "Explored besides all orders: which waiter is woken, and time running out \
+    at any step.\nNot explored: wake-ups for no reason, interruptions by signals, and the death of a \
+    process.";
 
 fn row(result: &Result) -> [String; 6] {
     let (executions, seconds) = cost(result);

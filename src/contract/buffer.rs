@@ -1,6 +1,6 @@
 //! What both bounded buffers promise.
 
-use super::{Plain, Scenario, Stage};
+use super::{Guarded, Scenario, Stage};
 use crate::buffer::{
     BoundedBuffer, Buffer, End, MonitorBuffer, RecvTimeoutError, SendTimeoutError, Slot,
 };
@@ -14,22 +14,22 @@ pub type Bounded<const N: usize> = BoundedBuffer<u64, [Slot<u64>; N]>;
 /// The construction from condition variables, with its places inside.
 pub type Monitor<const N: usize> = MonitorBuffer<u64, [Slot<u64>; N]>;
 
-/// A buffer with two handles at each end, and what two receivers got out of it.
+/// A buffer with a handle at each end, and what two receivers got out of it.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Passed<B> {
     buffer: B,
-    got: [[Plain; 2]; 2],
+    got: [[Guarded; 2]; 2],
 }
 
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
 unsafe impl<B: Buffer<Item = u64> + InPlace> InPlace for Passed<B> {
     fn initial() -> Self {
         let buffer = B::initial();
-        for end in [End::Sending, End::Sending, End::Receiving, End::Receiving] {
+        for end in [End::Sending, End::Receiving] {
             buffer.attach(end).expect("a new buffer is open");
         }
-        let nothing = || [Plain::new(0), Plain::new(0)];
+        let nothing = || [Guarded::new(0), Guarded::new(0)];
         Self {
             buffer,
             got: [nothing(), nothing()],
@@ -52,7 +52,9 @@ pub fn all_of<B: Buffer<Item = u64> + InPlace + 'static>(stage: &mut impl Stage)
     stage.run(delivers_each_once::<B>());
     stage.run(two_senders_are_both_heard::<B>());
     stage.run(two_receivers_share::<B>());
+    stage.run(only_the_last_sender_ends_the_stream::<B>());
     stage.run(closing_lets_receivers_drain_and_end::<B>());
+    stage.run(a_closed_buffer_stays_closed::<B>());
     stage.run(closing_wakes_every_receiver::<B>());
     stage.run(closing_wakes_every_sender::<B>());
     stage.run(an_impatient_receiver_takes_nothing_along::<B>());
@@ -84,7 +86,7 @@ fn receive_as<B: Buffer<Item = u64>, const ME: usize>(shared: &Passed<B>) {
 }
 
 fn sum_received<B>(shared: &Passed<B>) -> u64 {
-    shared.got.iter().flatten().map(Plain::get).sum()
+    shared.got.iter().flatten().map(Guarded::get).sum()
 }
 
 fn left_in<B: Buffer<Item = u64>>(shared: &Passed<B>) -> u64 {
@@ -168,16 +170,25 @@ pub fn two_receivers_share<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
         .choices(8)
 }
 
-fn close<B: Buffer>(shared: &Passed<B>, end: End) {
-    shared.buffer.detach(end);
-    shared.buffer.detach(end);
+/// A handle that goes while another one stays ends nothing.
+pub fn only_the_last_sender_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let sender = |shared: &Passed<B>| {
+        shared.buffer.attach(End::Sending).expect("open");
+        shared.buffer.detach(End::Sending);
+        send(shared, 1);
+    };
+    let receiver = |shared: &Passed<B>| assert_eq!(receive(shared), 1);
+    Scenario::new(
+        "only_the_last_sender_ends_the_stream",
+        vec![sender, receiver],
+    )
 }
 
 /// After the last sender has gone, what is there can still be received; then the stream ends.
 pub fn closing_lets_receivers_drain_and_end<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| {
         send(shared, 1);
-        close(shared, End::Sending);
+        shared.buffer.detach(End::Sending);
     };
     let receiver = |shared: &Passed<B>| {
         assert_eq!(receive(shared), 1);
@@ -195,13 +206,32 @@ pub fn closing_lets_receivers_drain_and_end<B: Buffer<Item = u64>>() -> Scenario
     )
 }
 
+/// Whoever comes after the end hears of it as well, waiting or not.
+pub fn a_closed_buffer_stays_closed<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let close_and_look = |shared: &Passed<B>| {
+        shared.buffer.detach(End::Sending);
+        let end = Err(RecvTimeoutError::Disconnected);
+        assert_eq!(shared.buffer.recv_within(Patience::Never), end);
+        assert_eq!(shared.buffer.recv_within(Patience::Forever), end);
+        assert!(
+            shared.buffer.attach(End::Sending).is_err(),
+            "closed for good"
+        );
+        shared.buffer.detach(End::Receiving);
+        let broken = Err(SendTimeoutError::Disconnected(1));
+        assert_eq!(shared.buffer.send_within(1, Patience::Never), broken);
+        assert_eq!(shared.buffer.send_within(1, Patience::Forever), broken);
+    };
+    Scenario::new("a_closed_buffer_stays_closed", vec![close_and_look])
+}
+
 /// The last sender that goes wakes everybody who waits for an item.
 pub fn closing_wakes_every_receiver<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let receiver = |shared: &Passed<B>| {
         let end = Err(RecvTimeoutError::Disconnected);
         assert_eq!(shared.buffer.recv_within(Patience::Forever), end);
     };
-    let closer = |shared: &Passed<B>| close(shared, End::Sending);
+    let closer = |shared: &Passed<B>| shared.buffer.detach(End::Sending);
     Scenario::new(
         "closing_wakes_every_receiver",
         vec![receiver, receiver, closer],
@@ -220,7 +250,7 @@ pub fn closing_wakes_every_sender<B: Buffer<Item = u64>>() -> Scenario<Passed<B>
         }
         panic!("one more was sent than fits");
     }
-    let closer = |shared: &Passed<B>| close(shared, End::Receiving);
+    let closer = |shared: &Passed<B>| shared.buffer.detach(End::Receiving);
     let participants = vec![fill_and_wait as fn(&Passed<B>), fill_and_wait, closer];
     Scenario::new("closing_wakes_every_sender", participants).choices(8)
 }

@@ -1,6 +1,6 @@
 //! What a condition variable promises.
 
-use super::{Plain, Scenario, Stage};
+use super::{Guarded, Scenario, Stage};
 use crate::platform::InPlace;
 use crate::sync::{Condition, Lock, Patience};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 pub struct Awaited<C, L> {
     changed: C,
     lock: L,
-    tokens: Plain,
+    tokens: Guarded,
 }
 
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
@@ -20,7 +20,7 @@ unsafe impl<C: InPlace, L: InPlace> InPlace for Awaited<C, L> {
         Self {
             changed: C::initial(),
             lock: L::initial(),
-            tokens: Plain::new(0),
+            tokens: Guarded::new(0),
         }
     }
 }
@@ -36,6 +36,7 @@ where
     stage.run(one_notification_wakes_one::<C, L>());
     stage.run(one_notification_for_each_of_three::<C, L>());
     stage.run(notify_all_wakes_everyone::<C, L>());
+    stage.run(notify_all_reaches_different_conditions::<C, L>());
     stage.run(hands_back_and_forth::<C, L>());
     stage.run(a_timed_out_waiter_eats_no_notification::<C, L>());
 }
@@ -114,6 +115,27 @@ pub fn notify_all_wakes_everyone<C: Condition, L: Lock>() -> Scenario<Awaited<C,
         shared.changed.notify_all();
     };
     Scenario::new("notify_all_wakes_everyone", vec![see, see, announce]).choices(8)
+}
+
+/// Two waiters for different values, and a notification of all that is for one of them.
+pub fn notify_all_reaches_different_conditions<C: Condition, L: Lock>() -> Scenario<Awaited<C, L>> {
+    fn raise_from<C: Condition, L: Lock, const FROM: u64>(shared: &Awaited<C, L>) {
+        let mut held = shared.lock.hold();
+        while shared.tokens.get() < FROM {
+            shared.changed.wait_within(&mut held, Patience::Forever);
+        }
+        shared.tokens.increment();
+        drop(held);
+        shared.changed.notify_all();
+    }
+    let participants: Vec<fn(&Awaited<C, L>)> = vec![
+        raise_from::<C, L, 1>,
+        raise_from::<C, L, 2>,
+        raise_from::<C, L, 0>,
+    ];
+    Scenario::new("notify_all_reaches_different_conditions", participants)
+        .verify(|shared| assert_eq!(shared.tokens.get(), 3))
+        .choices(8)
 }
 
 /// Two that wait for each other in turn.

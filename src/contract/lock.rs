@@ -1,6 +1,6 @@
 //! What a lock promises.
 
-use super::{Plain, Scenario, Stage};
+use super::{Guarded, Scenario, Stage};
 use crate::platform::InPlace;
 use crate::sync::{Lock, Patience};
 use std::time::Duration;
@@ -10,8 +10,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Protected<L> {
     lock: L,
-    number: Plain,
-    tries: [Plain; 4],
+    number: Guarded,
+    tries: [Guarded; 4],
 }
 
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
@@ -19,8 +19,8 @@ unsafe impl<L: InPlace> InPlace for Protected<L> {
     fn initial() -> Self {
         Self {
             lock: L::initial(),
-            number: Plain::new(0),
-            tries: core::array::from_fn(|_| Plain::new(0)),
+            number: Guarded::new(0),
+            tries: core::array::from_fn(|_| Guarded::new(0)),
         }
     }
 }

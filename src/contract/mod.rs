@@ -84,12 +84,12 @@ pub fn all(stage: &mut impl Stage) {
 /// A number that is protected by something else, not by itself: a race on it is an error.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Plain(UnsafeCell<u64>);
+pub struct Guarded(UnsafeCell<u64>);
 
 // SAFETY: a plain number. That nobody races on it is what the scenarios check.
-unsafe impl Sync for Plain {}
+unsafe impl Sync for Guarded {}
 
-impl Plain {
+impl Guarded {
     /// With this value.
     pub fn new(value: u64) -> Self {
         Self(UnsafeCell::new(value))

@@ -1,6 +1,6 @@
 //! What a counting semaphore promises.
 
-use super::{Plain, Scenario, Stage};
+use super::{Guarded, Scenario, Stage};
 use crate::platform::{AtomicU32, InPlace, Ordering};
 use crate::sync::{MAX_PERMITS, Patience, Permits};
 use std::time::Duration;
@@ -12,9 +12,9 @@ pub struct Counted<P> {
     empty: P,
     one: P,
     two: P,
-    number: Plain,
+    number: Guarded,
     inside: AtomicU32,
-    acquired: [Plain; 2],
+    acquired: [Guarded; 2],
 }
 
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
@@ -29,9 +29,9 @@ unsafe impl<P: Permits + InPlace> InPlace for Counted<P> {
             empty: P::initial(),
             one: with(1),
             two: with(2),
-            number: Plain::new(0),
+            number: Guarded::new(0),
             inside: AtomicU32::new(0),
-            acquired: [Plain::new(0), Plain::new(0)],
+            acquired: [Guarded::new(0), Guarded::new(0)],
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a semaphore pair promises.
 
-use super::{Plain, Scenario, Stage};
+use super::{Guarded, Scenario, Stage};
 use crate::platform::InPlace;
 use crate::sync::{Patience, SemaphorePair};
 use std::time::Duration;
@@ -10,8 +10,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct HandedOver {
     pair: SemaphorePair,
-    number: Plain,
-    seen: Plain,
+    number: Guarded,
+    seen: Guarded,
 }
 
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
@@ -19,8 +19,8 @@ unsafe impl InPlace for HandedOver {
     fn initial() -> Self {
         Self {
             pair: SemaphorePair::one(),
-            number: Plain::new(0),
-            seen: Plain::new(0),
+            number: Guarded::new(0),
+            seen: Guarded::new(0),
         }
     }
 }
