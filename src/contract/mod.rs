@@ -89,6 +89,13 @@ pub struct Guarded(UnsafeCell<u64>);
 // SAFETY: a plain number. That nobody races on it is what the scenarios check.
 unsafe impl Sync for Guarded {}
 
+// SAFETY: a plain number, valid for every bit pattern.
+unsafe impl InPlace for Guarded {
+    fn initial() -> Self {
+        Self::new(0)
+    }
+}
+
 impl Guarded {
     /// With this value.
     pub fn new(value: u64) -> Self {

@@ -1,0 +1,189 @@
+//! Sends a file, block by block, through a bounded buffer in shared memory to another process.
+//!
+//! `cargo run --release --example producer_consumer -- FILE`
+//!
+//! Exit status: 0 if it arrived whole, 1 if not or if the file cannot be read, 2 for a wrong
+//! command line.
+
+mod support;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use interlatch::{BoundedBuffer, Buffer, MonitorBuffer, Place, Region, SendTimeoutError, Slot};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ExitCode};
+use std::time::{Duration, Instant};
+use zerocopy::{FromBytes, Immutable};
+
+/// Sends a file through shared memory to another process and compares what arrived.
+#[derive(Debug, Parser)]
+struct Options {
+    /// The file to send.
+    file: PathBuf,
+    /// How many blocks of 4 KiB the buffer holds.
+    #[arg(long, default_value_t = 64)]
+    capacity: usize,
+    /// Use the buffer made of condition variables instead of the one made of semaphores.
+    #[arg(long)]
+    monitor: bool,
+}
+
+/// A piece of the file.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, Immutable)]
+struct Block {
+    length: u64,
+    bytes: [u8; BLOCK],
+}
+
+const BLOCK: usize = 4096;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("producer_consumer: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    if let Some((region, arguments)) = support::child_role()? {
+        return consumer(&region, &arguments);
+    }
+    let options = Options::parse();
+    if options.monitor {
+        producer::<MonitorBuffer<Block, [Slot<Block>]>>(&options)
+    } else {
+        producer::<BoundedBuffer<Block, [Slot<Block>]>>(&options)
+    }
+}
+
+/// The parent: creates the buffer, starts the child, and sends.
+fn producer<B: Buffer<Item = Block> + Place<Plan = usize> + ?Sized>(
+    options: &Options,
+) -> Result<()> {
+    let name = options.file.display();
+    let mut file = File::open(&options.file).with_context(|| format!("cannot open {name}"))?;
+    ensure!(!file.metadata()?.is_dir(), "{name} is a directory");
+    let region = Region::memfd("producer_consumer", B::layout(options.capacity)?.size())?;
+    let buffer: &B = region.create(options.capacity)?;
+    // Before the child is there: otherwise it might find no sender yet, and none later.
+    let sender = buffer.sender()?;
+    let role = [options.capacity.to_string(), options.monitor.to_string()];
+    let mut child = support::start(&region, &role)?;
+
+    let begin = Instant::now();
+    let mut hash = Sha256::new();
+    let mut total = 0;
+    let result = send_file(&mut file, &mut hash, &mut total, |block| {
+        send(&sender, block, &mut child)
+    });
+    if let Err(error) = result {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(error.context(format!("after {total} bytes of {name}")));
+    }
+    sender.close();
+    let output = child
+        .wait_with_output()
+        .context("waiting for the consumer")?;
+    let seconds = begin.elapsed().as_secs_f64();
+    ensure!(
+        output.status.success(),
+        "the consumer ended with {}",
+        output.status
+    );
+    report(
+        &hex(&hash.finalize()),
+        String::from_utf8_lossy(&output.stdout).trim(),
+        total,
+        seconds,
+    )
+}
+
+fn report(sent: &str, received: &str, total: u64, seconds: f64) -> Result<()> {
+    println!("sent     {sent}");
+    println!("received {received}");
+    let rate = total as f64 / seconds / f64::from(1 << 20);
+    println!("{total} bytes in {seconds:.3} s: {rate:.0} MiB/s");
+    ensure!(sent == received, "what arrived is not what was sent");
+    Ok(())
+}
+
+fn send_file(
+    file: &mut File,
+    hash: &mut Sha256,
+    total: &mut u64,
+    mut send: impl FnMut(Block) -> Result<()>,
+) -> Result<()> {
+    let mut block = Block {
+        length: 0,
+        bytes: [0; BLOCK],
+    };
+    loop {
+        let length = file.read(&mut block.bytes).context("cannot read")?;
+        if length == 0 {
+            return Ok(());
+        }
+        block.length = length as u64;
+        hash.update(&block.bytes[..length]);
+        send(block)?;
+        *total += block.length;
+    }
+}
+
+/// Sends one block. A consumer that is killed does not close its end, so this looks after it
+/// whenever the buffer has been full for a while.
+fn send<B: Buffer<Item = Block> + ?Sized>(
+    sender: &interlatch::Sender<'_, B>,
+    mut block: Block,
+    child: &mut Child,
+) -> Result<()> {
+    const A_WHILE: Duration = Duration::from_millis(100);
+    loop {
+        match sender.send_timeout(block, A_WHILE) {
+            Ok(()) => return Ok(()),
+            Err(SendTimeoutError::Disconnected(_)) => bail!("the consumer has closed its end"),
+            Err(SendTimeoutError::Timeout(back)) => block = back,
+        }
+        if let Some(status) = child.try_wait()? {
+            bail!("the consumer is gone: {status}");
+        }
+    }
+}
+
+/// The child: receives until the stream ends, and prints the hash of it.
+fn consumer(region: &Region, arguments: &[String]) -> Result<()> {
+    let [capacity, monitor] = arguments else {
+        bail!("a child needs two arguments")
+    };
+    let capacity = capacity.parse()?;
+    let digest = if monitor.parse()? {
+        receive(region.attach::<MonitorBuffer<Block, [Slot<Block>]>>(capacity)?)?
+    } else {
+        receive(region.attach::<BoundedBuffer<Block, [Slot<Block>]>>(capacity)?)?
+    };
+    writeln!(std::io::stdout(), "{digest}")?;
+    Ok(())
+}
+
+fn receive<B: Buffer<Item = Block> + ?Sized>(buffer: &B) -> Result<String> {
+    let mut hash = Sha256::new();
+    for block in buffer.receiver()? {
+        let length = usize::try_from(block.length)
+            .ok()
+            .filter(|length| *length <= BLOCK);
+        let length = length.context("a block longer than a block: the memory is corrupt")?;
+        hash.update(&block.bytes[..length]);
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,147 @@
+//! The race of every course on concurrency: a counter that several increment.
+//!
+//! Without the lock it usually ends wrong, with it always right, in processes as in threads.
+//!
+//! Exit status: 0 if the locked counts are right, 1 if not, 2 for a wrong command line.
+
+mod support;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use interlatch::contract::Guarded;
+use interlatch::sync::{Lock, Patience, Permits};
+use interlatch::{RawMutex, Region, Semaphore};
+use std::process::ExitCode;
+
+/// Lets several workers increment one counter, without and with a lock.
+#[derive(Debug, Parser)]
+struct Options {
+    /// How many workers increment the counter.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    workers: u32,
+    /// How often each of them does.
+    #[arg(long, default_value_t = 2_000_000)]
+    increments: u64,
+}
+
+/// What the workers share.
+struct Shared<'a> {
+    gate: &'a Semaphore,
+    lock: &'a RawMutex,
+    counter: &'a Guarded,
+}
+
+impl<'a> Shared<'a> {
+    fn create(region: &'a Region) -> Result<Self> {
+        Ok(Self {
+            gate: region.create(())?,
+            lock: region.create(())?,
+            counter: region.create(())?,
+        })
+    }
+
+    fn attach(region: &'a Region) -> Result<Self> {
+        Ok(Self {
+            gate: region.attach(())?,
+            lock: region.attach(())?,
+            counter: region.attach(())?,
+        })
+    }
+
+    /// Waits until all are there, then increments.
+    fn work(&self, increments: u64, locked: bool) {
+        while !self.gate.acquire_within(Patience::Forever) {}
+        for _ in 0..increments {
+            let _held = locked.then(|| self.lock.hold());
+            // Reads and writes in two steps, and without the lock somebody comes between.
+            self.counter.increment();
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("race: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    if let Some((region, arguments)) = support::child_role()? {
+        let [increments, locked] = arguments.as_slice() else {
+            anyhow::bail!("two arguments")
+        };
+        Shared::attach(&region)?.work(increments.parse()?, locked.parse()?);
+        return Ok(());
+    }
+    let options = Options::parse();
+    let expected = u64::from(options.workers)
+        .checked_mul(options.increments)
+        .context("more increments than can be counted")?;
+    println!(
+        "{:<10} {:<8} {:>12} {:>12}",
+        "workers", "lock", "expected", "counted"
+    );
+    let mut right = true;
+    for locked in [false, true] {
+        for (world, count) in [
+            ("processes", in_processes(&options, locked)?),
+            ("threads", in_threads(&options, locked)?),
+        ] {
+            println!(
+                "{world:<10} {:<8} {expected:>12} {count:>12}  {}",
+                if locked { "with" } else { "without" },
+                comment(locked, count == expected)
+            );
+            right &= !locked || count == expected;
+        }
+    }
+    println!(
+        "\nThe checker needs no luck: of the counter without a lock it says \"data race\" at the"
+    );
+    println!("first execution, of the lock \"exhaustive\": no order of two processes breaks it.");
+    println!("  RUSTFLAGS=\"--cfg loom\" cargo test --release --test models -- \\");
+    println!("    broken/counter_without_a_lock mutex/excludes/2");
+    ensure!(right, "the lock did not keep the workers apart");
+    Ok(())
+}
+
+fn comment(locked: bool, right: bool) -> &'static str {
+    match (locked, right) {
+        (true, true) => "right",
+        (true, false) => "WRONG, and must not be",
+        (false, true) => "right, by luck: try more increments",
+        (false, false) => "wrong",
+    }
+}
+
+fn in_threads(options: &Options, locked: bool) -> Result<u64> {
+    let region = Region::anonymous(4096)?;
+    let shared = Shared::create(&region)?;
+    std::thread::scope(|scope| {
+        for _ in 0..options.workers {
+            scope.spawn(|| shared.work(options.increments, locked));
+        }
+        shared.gate.release(options.workers)
+    })?;
+    Ok(shared.counter.get())
+}
+
+fn in_processes(options: &Options, locked: bool) -> Result<u64> {
+    let region = Region::memfd("race", 4096)?;
+    let shared = Shared::create(&region)?;
+    let role = [options.increments.to_string(), locked.to_string()];
+    let children: Result<Vec<_>> = (0..options.workers)
+        .map(|_| support::start(&region, &role))
+        .collect();
+    let children = children?;
+    shared.gate.release(options.workers)?;
+    for mut child in children {
+        let status = child.wait().context("waiting for a worker")?;
+        ensure!(status.success(), "a worker ended with {status}");
+    }
+    Ok(shared.counter.get())
+}

@@ -1,0 +1,43 @@
+//! A producer and a consumer process: the program of the README.
+
+use interlatch::{BoundedBuffer, Buffer, Region, Slot};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::process::Command;
+
+type Queue = BoundedBuffer<u64, [Slot<u64>]>;
+const CAPACITY: usize = 16;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    match std::env::args().nth(1) {
+        None => produce(),
+        Some(descriptor) => consume(descriptor.parse()?),
+    }
+}
+
+fn produce() -> Result<(), Box<dyn std::error::Error>> {
+    let region = Region::memfd("example", 4096)?;
+    let queue: &Queue = region.create(CAPACITY)?;
+    let sender = queue.sender()?;
+    let descriptor = region.descriptor().ok_or("a memfd has one")?;
+    let inherited = nix::unistd::dup(descriptor)?; // unlike the original, it survives exec
+    let number = inherited.as_raw_fd().to_string();
+    let mut child = Command::new(std::env::current_exe()?).arg(number).spawn()?;
+    (1..=1000).try_for_each(|item| sender.send(item))?;
+    sender.close(); // the consumer sees the end of the stream
+    child
+        .wait()?
+        .success()
+        .then_some(())
+        .ok_or("the consumer failed".into())
+}
+
+fn consume(descriptor: i32) -> Result<(), Box<dyn std::error::Error>> {
+    // SAFETY: the parent passes the number of a descriptor that is open and ours alone.
+    let region = Region::from_descriptor(unsafe { OwnedFd::from_raw_fd(descriptor) })?;
+    let queue: &Queue = region.attach(CAPACITY)?;
+    let sum: u64 = queue.receiver()?.into_iter().sum();
+    println!("received 1 to 1000, sum {sum}");
+    (sum == 500_500)
+        .then_some(())
+        .ok_or("something was lost".into())
+}

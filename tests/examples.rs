@@ -1,0 +1,257 @@
+//! The examples as a user runs them: output, exit status, and what is left when they are killed.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Once;
+use std::time::{Duration, Instant};
+
+/// `cargo test` builds the examples beside the tests, but `cargo test --test examples` does not.
+fn build() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--examples"]);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "the examples build"
+        );
+    });
+}
+
+fn example(name: &str) -> Command {
+    build();
+    let test = std::env::current_exe().expect("this program");
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/PROFILE/deps/TEST");
+    let path = folder.join("examples").join(name);
+    Command::new(path)
+}
+
+fn run(name: &str, arguments: &[&str]) -> Output {
+    example(name)
+        .args(arguments)
+        .output()
+        .expect("the example starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn file_of(bytes: usize) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let content: Vec<u8> = (0..bytes).map(|index| (index * 31 % 251) as u8).collect();
+    file.write_all(&content).expect("room for it");
+    file
+}
+
+fn path(file: &tempfile::NamedTempFile) -> &str {
+    file.path().to_str().expect("a readable path")
+}
+
+fn assert_arrives(arguments: &[&str]) {
+    let output = run("producer_consumer", arguments);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{out}{err}");
+    let sums: Vec<&str> = out
+        .lines()
+        .take(2)
+        .filter_map(|line| line.split(' ').last())
+        .collect();
+    assert_eq!(sums.len(), 2, "two sums: {out}");
+    assert_eq!(sums[0], sums[1]);
+    assert_eq!(sums[0].len(), 64, "SHA-256: {out}");
+}
+
+#[test]
+fn a_file_arrives_whole() {
+    for bytes in [0, 1, 4096, 4097, 1_000_000] {
+        let file = file_of(bytes);
+        assert_arrives(&[path(&file)]);
+        assert_arrives(&["--monitor", path(&file)]);
+        assert_arrives(&["--capacity", "1", path(&file)]);
+    }
+}
+
+#[test]
+fn an_empty_file_has_the_well_known_sum() {
+    let output = run("producer_consumer", &["/dev/null"]);
+    let sum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(text(&output.stdout).matches(sum).count(), 2);
+}
+
+#[test]
+fn bad_input_is_refused_with_a_sentence() {
+    for (arguments, status, sentence) in [
+        (&[][..], 2, "FILE"),
+        (&["/nonexistent/file"], 1, "cannot open /nonexistent/file"),
+        (&["/"], 1, "/ is a directory"),
+        (
+            &["--capacity", "0", "/dev/null"],
+            1,
+            "capacity 0: expected at least 1",
+        ),
+        (
+            &["--capacity", "4000000000", "/dev/null"],
+            1,
+            "expected at most 2147483646",
+        ),
+        (
+            &["--capacity", "18446744073709551615", "/dev/null"],
+            1,
+            "expected at most",
+        ),
+        (&["--capacity", "-1", "/dev/null"], 2, "unexpected argument"),
+        (&["--frobnicate", "/dev/null"], 2, "unexpected argument"),
+    ] {
+        let output = run("producer_consumer", arguments);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {err}");
+        assert!(err.contains(sentence), "{arguments:?}: {err}");
+        assert!(!err.contains("panicked"), "{err}");
+    }
+}
+
+#[test]
+fn the_lock_keeps_workers_apart() {
+    let output = run("race", &["--increments", "50000", "--workers", "3"]);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}");
+    assert_eq!(
+        out.lines().filter(|line| line.ends_with("  right")).count(),
+        2,
+        "{out}"
+    );
+    assert_eq!(run("race", &["--workers", "0"]).status.code(), Some(2));
+}
+
+#[test]
+fn the_program_of_the_readme_is_the_example_and_runs() {
+    let readme = include_str!("../README.md");
+    assert!(
+        readme.contains(include_str!("../examples/two_processes.rs")),
+        "the same text"
+    );
+    let output = run("two_processes", &[]);
+    assert_eq!(text(&output.stdout), "received 1 to 1000, sum 500500\n");
+}
+
+/// A producer and a consumer in the middle of an endless file.
+struct Running {
+    parent: Child,
+    child: Pid,
+}
+
+impl Running {
+    fn start() -> Self {
+        let parent = example("producer_consumer")
+            .arg("/dev/zero")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the example starts");
+        let children = format!("/proc/{0}/task/{0}/children", parent.id());
+        let mut running = Self {
+            parent,
+            child: Pid::from_raw(0),
+        };
+        until(
+            "the producer has started a consumer that runs its own program",
+            || {
+                let Some(child) = fs::read_to_string(&children)
+                    .ok()
+                    .and_then(|list| list.trim().parse().ok())
+                else {
+                    return false;
+                };
+                running.child = Pid::from_raw(child);
+                let command = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+                text(&command).contains("--as-child") && maps_the_region(child)
+            },
+        );
+        running
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.parent.kill();
+        let _ = self.parent.wait();
+    }
+}
+
+fn maps_the_region(process: i32) -> bool {
+    let maps = fs::read_to_string(format!("/proc/{process}/maps")).unwrap_or_default();
+    maps.contains("memfd:producer_consumer")
+}
+
+/// Looks until it holds; after a minute, fails with what was waited for.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(
+            Instant::now() < deadline,
+            "after a minute still not: {what}"
+        );
+        std::thread::yield_now();
+    }
+}
+
+fn is_alive(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // A zombie is dead; whoever inherited it has still to reap it.
+    stat.rsplit(')')
+        .next()
+        .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
+}
+
+fn shared_memory() -> BTreeSet<PathBuf> {
+    let entries = fs::read_dir("/dev/shm").expect("/dev/shm");
+    entries.flatten().map(|entry| entry.path()).collect()
+}
+
+#[test]
+fn killing_the_producer_leaves_no_consumer_behind() {
+    let before = shared_memory();
+    let mut running = Running::start();
+    running.parent.kill().expect("it runs");
+    running.parent.wait().expect("it is our child");
+    let child = running.child;
+    until("the consumer has died with its producer", || {
+        !is_alive(child)
+    });
+    assert!(
+        shared_memory().is_subset(&before),
+        "nothing stays in /dev/shm"
+    );
+}
+
+#[test]
+fn killing_the_consumer_ends_the_producer_with_an_error() {
+    let before = shared_memory();
+    let mut running = Running::start();
+    kill(running.child, Signal::SIGKILL).expect("it runs");
+    let parent = Pid::from_raw(running.parent.id() as i32);
+    until("the producer has noticed", || !is_alive(parent));
+    let status = running.parent.wait().expect("it is our child");
+    assert_eq!(status.code(), Some(1));
+    let mut err = String::new();
+    let mut stream = running.parent.stderr.take().expect("piped");
+    std::io::Read::read_to_string(&mut stream, &mut err).expect("what it said");
+    assert!(err.contains("the consumer is gone"), "{err}");
+    assert!(
+        shared_memory().is_subset(&before),
+        "nothing stays in /dev/shm"
+    );
+}
