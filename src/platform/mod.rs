@@ -8,6 +8,7 @@
 //! | [`AtomicU32`], [`AtomicU64`], [`AtomicUsize`], [`fence`] | core's | loom's, each call recorded with its source line |
 //! | [`UnsafeCell`] | core's | loom's: an unsynchronized access is an error |
 //! | [`futex`] | `FUTEX_WAIT_BITSET` and `FUTEX_WAKE`, never `PRIVATE` | a queue in plain memory beside loom |
+//! | [`guess`] | a plain load | a constant: what is only compared need not be loaded |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
 //! | [`spin`] | a bounded number of pauses | one try, no pause |
 //! | [`constructor`] | emits a `const fn` | emits a `fn`: loom's atomics cannot be made in a `const` |
@@ -24,14 +25,18 @@ mod linux;
 #[cfg(not(loom))]
 pub(crate) use linux::constructor;
 #[cfg(not(loom))]
-pub use linux::{AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, spin};
+pub use linux::{
+    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess, spin,
+};
 
 #[cfg(loom)]
 pub mod model;
 #[cfg(loom)]
 pub(crate) use model::constructor;
 #[cfg(loom)]
-pub use model::{AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, spin};
+pub use model::{
+    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess, spin,
+};
 
 /// Why a [`futex::wait`] returned.
 ///

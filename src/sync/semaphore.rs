@@ -17,11 +17,12 @@
 //! The word is not touched after the release, as it was in glibc (bug 12674) and musl (commit
 //! 88c4e720): whoever acquires may free the memory at once.
 //!
-//! Every access reads and writes in one step; see `mutex`.
+//! Every access reads and writes in one step; see `mutex`. What it expects is a guess, and nothing
+//! is decided by it.
 
 use super::{Patience, Permits};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
-use crate::platform::{AtomicU32, Deadline, InPlace, Wake, constructor, futex, spin};
+use crate::platform::{AtomicU32, Deadline, InPlace, Wake, constructor, futex, guess, spin};
 use std::time::Duration;
 
 const WAITERS: u32 = 1;
@@ -134,17 +135,18 @@ impl Semaphore {
     ///
     /// # Errors
     /// If there would be more than [`MAX_PERMITS`]; then nothing has changed.
+    #[inline]
     pub fn release(&self, count: u32) -> Result<(), PermitOverflow> {
         if count == 0 {
             return Ok(());
         }
-        let mut state = 0;
+        let mut state = guess(&self.state, 0);
         loop {
             let held = state / PERMIT;
             if count > MAX_PERMITS - held {
-                return Err(PermitOverflow { held, added: count });
+                return self.refuse(state, count);
             }
-            let released = (held + count) * PERMIT;
+            let released = (state & !WAITERS) + count * PERMIT;
             // Release pairs with the Acquire of `take`: what was written before is seen there.
             match self
                 .state
@@ -155,9 +157,26 @@ impl Semaphore {
             }
         }
         if state & WAITERS != 0 {
-            futex::wake(&self.state, 1);
+            self.wake_one();
         }
         Ok(())
+    }
+
+    #[cold]
+    fn wake_one(&self) {
+        futex::wake(&self.state, 1);
+    }
+
+    /// Refuses to overflow, unless the state was guessed wrong.
+    #[cold]
+    fn refuse(&self, state: u32, added: u32) -> Result<(), PermitOverflow> {
+        match self.state.compare_exchange(state, state, Relaxed, Relaxed) {
+            Ok(_) => Err(PermitOverflow {
+                held: state / PERMIT,
+                added,
+            }),
+            Err(_) => self.release(added),
+        }
     }
 
     /// The number of permits, a moment ago: for diagnosis.
@@ -169,7 +188,7 @@ impl Semaphore {
     /// left, or that it found without a permit.
     #[inline]
     fn take(&self, mark: u32) -> Result<u32, u32> {
-        let mut state = PERMIT;
+        let mut state = guess(&self.state, PERMIT).max(PERMIT);
         while state >= PERMIT {
             let taken = (state - PERMIT) | mark;
             // Acquire pairs with the Release of `release`, whose writes are seen from here on.
@@ -194,7 +213,7 @@ impl Semaphore {
             match self.take(mark) {
                 Ok(left) => {
                     if mark != 0 && left >= PERMIT {
-                        futex::wake(&self.state, 1);
+                        self.wake_one();
                     }
                     return true;
                 }
@@ -226,6 +245,7 @@ impl Permits for Semaphore {
         self.take(0).is_ok() || (patience != Patience::Never && self.acquire_contended(patience))
     }
 
+    #[inline]
     fn release(&self, count: u32) -> Result<(), PermitOverflow> {
         self.release(count)
     }

@@ -3,11 +3,13 @@
 mod cell;
 mod clock;
 pub mod futex;
+mod guess;
 pub mod spin;
 
 pub use cell::UnsafeCell;
 pub use clock::Deadline;
 pub use core::sync::atomic::fence;
+pub use guess::guess;
 
 #[expect(clippy::disallowed_types, reason = "this is the seam")]
 mod atomics {

@@ -12,6 +12,7 @@ mod cell;
 pub mod choice;
 mod clock;
 pub mod futex;
+mod guess;
 pub mod process;
 pub mod spin;
 pub mod weakening;
@@ -20,6 +21,7 @@ pub mod world;
 pub use atomic::{AtomicU32, AtomicU64, AtomicUsize, fence};
 pub use cell::UnsafeCell;
 pub use clock::Deadline;
+pub use guess::guess;
 
 /// Writes a constructor: an ordinary function here, a `const fn` on the real machine.
 macro_rules! constructor {

@@ -1,0 +1,13 @@
+//! What a word may hold, for a compare-exchange to begin with.
+
+use super::AtomicU32;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// A value that the word may hold: for the first try of a compare-exchange, never to be believed.
+///
+/// The caller must do the same whatever this returns, except that its first try may fail. So the
+/// model, where a plain load would hide executions, returns `otherwise`.
+#[inline]
+pub fn guess(word: &AtomicU32, _otherwise: u32) -> u32 {
+    word.load(Relaxed)
+}
