@@ -10,6 +10,7 @@ pub mod condvar;
 pub mod lock;
 pub mod semaphore;
 pub mod semaphore_pair;
+pub mod specification;
 
 use crate::platform::{InPlace, UnsafeCell};
 

@@ -1,0 +1,33 @@
+//! The contracts on the real machine: as threads, and as processes over one shared region.
+//!
+//! Processes are this program run again as an *actor*, so it has a `main` of its own. It takes
+//! filters, `--list` and `--exact` as a test harness does. `INTERLATCH_CASES` sets the number of
+//! cases of each property, `INTERLATCH_SEED` repeats a run.
+
+mod actor;
+mod free;
+mod harness;
+mod history;
+mod object;
+mod process;
+mod program;
+mod property;
+mod stage;
+mod stepped;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments
+        .first()
+        .is_some_and(|first| first == process::ROLE)
+    {
+        arguments.remove(0);
+        return actor::main(&arguments);
+    }
+    let mut tests = stage::tests();
+    tests.extend(stepped::tests());
+    tests.extend(free::tests());
+    harness::run(tests, &arguments)
+}

@@ -1,0 +1,273 @@
+//! The object that a program is about, in a region, and what an actor can do with it.
+
+use super::program::{Call, Kind, Object, Wait};
+use interlatch::contract::specification::Outcome;
+use interlatch::sync::{Lock, Patience, Permits};
+use interlatch::{
+    BoundedBuffer, Buffer, Deadline, MonitorBuffer, PermitOverflow, Place, Plain, RawMutex,
+    Receiver, RecvTimeoutError, Region, RegionError, Semaphore, SemaphorePair, SendTimeoutError,
+    Sender, Slot,
+};
+use std::time::{Duration, Instant};
+use zerocopy::{FromBytes, Immutable};
+
+/// Something that calls are performed on.
+pub trait Subject {
+    fn perform(&mut self, call: Call) -> Outcome;
+}
+
+/// How an object is found in a region: the driver creates it, the actors attach to it.
+#[derive(Clone, Copy)]
+pub enum Find {
+    Create,
+    Attach,
+}
+
+/// Bytes of a region for this object and a gate before it.
+pub fn size(object: &Object) -> usize {
+    let item = if object.large {
+        size_of::<Large>()
+    } else {
+        size_of::<u64>()
+    };
+    4096 + item * object.capacity
+}
+
+/// Creates the object, or attaches to it with a handle at each end.
+pub fn find<'a>(
+    region: &'a Region,
+    object: &Object,
+    how: Find,
+) -> Result<Box<dyn Subject + 'a>, RegionError> {
+    Ok(match (object.kind, object.large) {
+        (Kind::Lock, _) => Box::new(Locked(place::<RawMutex>(region, (), how)?)),
+        (Kind::Semaphore, _) => {
+            let semaphore = place::<Semaphore>(region, (), how)?;
+            if let Find::Create = how {
+                semaphore
+                    .release(object.capacity as u32)
+                    .expect("few permits");
+            }
+            Box::new(Counted(semaphore))
+        }
+        (Kind::Pair, _) => pair(region, object, how)?,
+        (Kind::Bounded, false) => {
+            buffer::<u64, BoundedBuffer<u64, [Slot<u64>]>>(region, object, how)?
+        }
+        (Kind::Bounded, true) => {
+            buffer::<Large, BoundedBuffer<Large, [Slot<Large>]>>(region, object, how)?
+        }
+        (Kind::Monitor, false) => {
+            buffer::<u64, MonitorBuffer<u64, [Slot<u64>]>>(region, object, how)?
+        }
+        (Kind::Monitor, true) => {
+            buffer::<Large, MonitorBuffer<Large, [Slot<Large>]>>(region, object, how)?
+        }
+    })
+}
+
+fn place<T: Place + ?Sized>(region: &Region, plan: T::Plan, how: Find) -> Result<&T, RegionError> {
+    match how {
+        Find::Create => region.create(plan),
+        Find::Attach => region.attach(plan),
+    }
+}
+
+fn pair<'a>(
+    region: &'a Region,
+    object: &Object,
+    how: Find,
+) -> Result<Box<dyn Subject + 'a>, RegionError> {
+    let pair = place::<SemaphorePair>(region, (), how)?;
+    if let Find::Create = how {
+        let more = object.capacity as u32 - 1;
+        pair.writer().release(more).expect("few slots");
+    }
+    Ok(Box::new(Paired(pair)))
+}
+
+fn buffer<'a, T, B>(
+    region: &'a Region,
+    object: &Object,
+    how: Find,
+) -> Result<Box<dyn Subject + 'a>, RegionError>
+where
+    T: Item,
+    B: Buffer<Item = T> + Place<Plan = usize> + ?Sized + 'a,
+{
+    let buffer: &B = place(region, object.capacity, how)?;
+    Ok(match how {
+        Find::Create => Box::new(Nothing),
+        Find::Attach => Box::new(Ends {
+            sender: Some(
+                buffer
+                    .sender()
+                    .expect("no end is closed before all are ready"),
+            ),
+            receiver: Some(
+                buffer
+                    .receiver()
+                    .expect("no end is closed before all are ready"),
+            ),
+            buffer,
+        }),
+    })
+}
+
+fn patience(wait: Wait) -> Patience {
+    match wait {
+        Wait::Forever => Patience::Forever,
+        Wait::Never => Patience::Never,
+        Wait::Zero => {
+            let past = Instant::now().checked_sub(Duration::from_secs(1));
+            Patience::Until(past.map_or_else(|| Deadline::after(Duration::ZERO), Deadline::at))
+        }
+        Wait::Briefly => Patience::of(Duration::from_micros(300)),
+    }
+}
+
+fn acquired(acquired: bool) -> Outcome {
+    if acquired {
+        Outcome::Done
+    } else {
+        Outcome::WouldBlock
+    }
+}
+
+fn released(released: Result<(), PermitOverflow>) -> Outcome {
+    if released.is_ok() {
+        Outcome::Done
+    } else {
+        Outcome::Overflow
+    }
+}
+
+/// What the driver has of a buffer: it takes no part.
+struct Nothing;
+
+impl Subject for Nothing {
+    fn perform(&mut self, call: Call) -> Outcome {
+        panic!("the driver does not {call}")
+    }
+}
+
+struct Locked<'a>(&'a RawMutex);
+
+impl Subject for Locked<'_> {
+    fn perform(&mut self, call: Call) -> Outcome {
+        match call {
+            Call::Acquire(wait) => acquired(self.0.lock_within(patience(wait))),
+            Call::Release(_) => {
+                // SAFETY: programs unlock only what they have locked.
+                unsafe { self.0.unlock() };
+                Outcome::Done
+            }
+            other => panic!("{other} on a lock"),
+        }
+    }
+}
+
+struct Counted<'a>(&'a Semaphore);
+
+impl Subject for Counted<'_> {
+    fn perform(&mut self, call: Call) -> Outcome {
+        match call {
+            Call::Acquire(wait) => acquired(self.0.acquire_within(patience(wait))),
+            Call::Release(count) => released(self.0.release(count)),
+            other => panic!("{other} on a semaphore"),
+        }
+    }
+}
+
+struct Paired<'a>(&'a SemaphorePair);
+
+impl Subject for Paired<'_> {
+    fn perform(&mut self, call: Call) -> Outcome {
+        match call {
+            Call::Write(wait) => acquired(self.0.write_within(patience(wait)).is_some()),
+            Call::Read(wait) => acquired(self.0.read_within(patience(wait)).is_some()),
+            other => panic!("{other} on a pair"),
+        }
+    }
+}
+
+struct Ends<'a, B: Buffer + ?Sized> {
+    buffer: &'a B,
+    sender: Option<Sender<'a, B>>,
+    receiver: Option<Receiver<'a, B>>,
+}
+
+impl<T: Item, B: Buffer<Item = T> + ?Sized> Subject for Ends<'_, B> {
+    fn perform(&mut self, call: Call) -> Outcome {
+        match call {
+            Call::Send(number, wait) => {
+                match self.buffer.send_within(T::of(number), patience(wait)) {
+                    Ok(()) => Outcome::Done,
+                    Err(SendTimeoutError::Timeout(back)) => {
+                        came_back(back, number, Outcome::WouldBlock)
+                    }
+                    Err(SendTimeoutError::Disconnected(back)) => {
+                        came_back(back, number, Outcome::Disconnected)
+                    }
+                }
+            }
+            Call::Recv(wait) => match self.buffer.recv_within(patience(wait)) {
+                Ok(item) => Outcome::Item(item.number()),
+                Err(RecvTimeoutError::Timeout) => Outcome::WouldBlock,
+                Err(RecvTimeoutError::Disconnected) => Outcome::Disconnected,
+            },
+            Call::Len => Outcome::Count(self.buffer.len() as u64),
+            Call::CloseSending => {
+                self.sender = None;
+                Outcome::Done
+            }
+            Call::CloseReceiving => {
+                self.receiver = None;
+                Outcome::Done
+            }
+            other => panic!("{other} on a buffer"),
+        }
+    }
+}
+
+fn came_back<T: Item>(back: T, number: u64, outcome: Outcome) -> Outcome {
+    assert_eq!(back.number(), number, "a refused item comes back as it was");
+    outcome
+}
+
+/// Something to send, made from a number that can be read from it again.
+trait Item: Plain {
+    fn of(number: u64) -> Self;
+    fn number(&self) -> u64;
+}
+
+impl Item for u64 {
+    fn of(number: u64) -> Self {
+        number
+    }
+
+    fn number(&self) -> u64 {
+        *self
+    }
+}
+
+/// An item of 1 KiB; one that is torn has different words.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, Immutable)]
+struct Large([u64; 128]);
+
+impl Item for Large {
+    fn of(number: u64) -> Self {
+        Self([number; 128])
+    }
+
+    fn number(&self) -> u64 {
+        let first = self.0[0];
+        assert!(
+            self.0.iter().all(|word| *word == first),
+            "a torn item: {:?}",
+            self.0
+        );
+        first
+    }
+}
