@@ -5,9 +5,9 @@
 //! each peer run in alternation, in short rounds, and the ratio is taken round by round.
 
 use criterion::{Criterion, criterion_group};
+use interlatch::platform::UnsafeCell;
 use interlatch::sync::{Patience, Permits};
 use interlatch::{Mutex, RawMutex, Region, Semaphore};
-use std::cell::UnsafeCell;
 use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::time::Instant;
@@ -133,7 +133,7 @@ impl PthreadMutex {
             libc::pthread_mutexattr_init(attributes.as_mut_ptr());
             let shared = libc::PTHREAD_PROCESS_SHARED;
             libc::pthread_mutexattr_setpshared(attributes.as_mut_ptr(), shared);
-            libc::pthread_mutex_init(mutex.get(), attributes.as_ptr());
+            libc::pthread_mutex_init(mutex.with_mut(|mutex| mutex), attributes.as_ptr());
         }
         Self(mutex)
     }
@@ -141,8 +141,8 @@ impl PthreadMutex {
     fn lock_and_unlock(&self) {
         // SAFETY: initialized, and unlocked by the thread that locked.
         unsafe {
-            libc::pthread_mutex_lock(black_box(self.0.get()));
-            libc::pthread_mutex_unlock(black_box(self.0.get()));
+            libc::pthread_mutex_lock(black_box(self.0.with_mut(|object| object)));
+            libc::pthread_mutex_unlock(black_box(self.0.with_mut(|object| object)));
         }
     }
 }
@@ -156,7 +156,7 @@ impl PosixSemaphore {
         // it does not leave.
         let semaphore = unsafe {
             let semaphore = Box::new(UnsafeCell::new(MaybeUninit::zeroed().assume_init()));
-            libc::sem_init(semaphore.get(), 1, permits);
+            libc::sem_init(semaphore.with_mut(|semaphore| semaphore), 1, permits);
             semaphore
         };
         Self(semaphore)
@@ -165,8 +165,8 @@ impl PosixSemaphore {
     fn post_and_wait(&self) {
         // SAFETY: initialized.
         unsafe {
-            libc::sem_post(black_box(self.0.get()));
-            libc::sem_wait(black_box(self.0.get()));
+            libc::sem_post(black_box(self.0.with_mut(|object| object)));
+            libc::sem_wait(black_box(self.0.with_mut(|object| object)));
         }
     }
 }

@@ -77,6 +77,15 @@ pub enum RegionError {
     /// The descriptor is not a memfd that is sealed against changing its size.
     #[error("the descriptor is not sealed against shrinking: a peer could cut the memory off")]
     NotSealed,
+    /// More than the machine has to give. (Reserving it would not fail but wake the kernel's
+    /// out-of-memory killer, which ends whichever process it likes.)
+    #[error("a region of {asked} bytes: {available} are available on this machine")]
+    Memory {
+        /// Bytes of the region.
+        asked: usize,
+        /// Bytes that could be had now.
+        available: usize,
+    },
     /// The kernel refused.
     #[error("{call}: {error}")]
     System {
@@ -119,9 +128,10 @@ impl Region {
     ///
     /// # Errors
     /// If the size is zero or too large, the name contains a zero byte or is longer than 249
-    /// bytes, or the kernel has no memory or no descriptor left.
+    /// bytes, the machine has not that much memory, or the kernel no descriptor left.
     pub fn memfd(name: &str, size: usize) -> Result<Self, RegionError> {
         check_size(size)?;
+        check_memory(size)?;
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
         let descriptor = memfd_create(name, flags).map_err(RegionError::system("memfd_create"))?;
         // Checked above: at most isize::MAX.
@@ -253,4 +263,25 @@ fn check_size(size: usize) -> Result<(), RegionError> {
         return Err(RegionError::Size(size));
     }
     Ok(())
+}
+
+fn check_memory(size: usize) -> Result<(), RegionError> {
+    match available_memory() {
+        Some(available) if size > available => Err(RegionError::Memory {
+            asked: size,
+            available,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What the kernel thinks it could give, or nothing where `/proc` does not say.
+fn available_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kibibytes = |name: &str| -> Option<usize> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix("kB")?.trim().parse().ok()
+    };
+    let all = kibibytes("MemAvailable:")?.saturating_add(kibibytes("SwapFree:").unwrap_or(0));
+    Some(all.saturating_mul(1024))
 }

@@ -1,0 +1,371 @@
+//! The smallest, the largest and the wrong: each is a typed error or the documented result.
+
+use interlatch::{
+    BoundedBuffer, Buffer, Condvar, Deadline, Disconnected, MAX_PERMITS, MonitorBuffer, Mutex,
+    PermitOverflow, Place, PlanError, RecvTimeoutError, Region, RegionError, Semaphore,
+    SemaphorePair, SendTimeoutError, Slot, TryRecvError, TrySendError,
+};
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+type Bounded = BoundedBuffer<u64, [Slot<u64>]>;
+type Monitor = MonitorBuffer<u64, [Slot<u64>]>;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn past() -> Instant {
+    Instant::now()
+        .checked_sub(SECOND)
+        .unwrap_or_else(Instant::now)
+}
+
+#[test]
+fn a_capacity_of_zero_is_refused() {
+    assert_eq!(
+        BoundedBuffer::<u64>::with_capacity(0).err(),
+        Some(PlanError::ZeroCapacity)
+    );
+    assert_eq!(
+        MonitorBuffer::<u64>::with_capacity(0).err(),
+        Some(PlanError::ZeroCapacity)
+    );
+    let region = Region::memfd("zero", 4096).expect("a page");
+    for refused in [
+        region.create::<Bounded>(0).err(),
+        region.create::<Monitor>(0).err(),
+    ] {
+        assert!(
+            matches!(refused, Some(RegionError::Plan(PlanError::ZeroCapacity))),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn a_capacity_beyond_counting_is_refused() {
+    let most = MAX_PERMITS as usize - 1;
+    let found = most + 1;
+    assert_eq!(
+        Bounded::layout(found).err(),
+        Some(PlanError::TooLarge { found, most })
+    );
+    assert!(Bounded::layout(most).is_ok());
+    let overflow = PlanError::SizeOverflow {
+        capacity: usize::MAX,
+        item: 8,
+    };
+    assert_eq!(Monitor::layout(usize::MAX).err(), Some(overflow));
+    assert_eq!(
+        BoundedBuffer::<u64>::with_capacity(usize::MAX).err(),
+        Some(overflow)
+    );
+    assert_eq!(
+        MonitorBuffer::<u64>::with_capacity(usize::MAX).err(),
+        Some(overflow)
+    );
+    assert_eq!(
+        MonitorBuffer::<u64>::with_capacity(usize::MAX / 16).err(),
+        Some(PlanError::SizeOverflow {
+            capacity: usize::MAX / 16,
+            item: 8
+        }),
+        "it has a size, but nobody has that much memory"
+    );
+}
+
+#[test]
+fn a_region_that_is_too_small_says_what_was_needed() {
+    let region = Region::memfd("small", 4096).expect("a page");
+    let needed = Bounded::layout(1000).expect("possible").size();
+    match region.create::<Bounded>(1000).err() {
+        Some(RegionError::TooSmall {
+            needed: said,
+            offset: 0,
+            size: 4096,
+        }) => assert_eq!(said, needed),
+        other => panic!("{other:?}"),
+    }
+    // What fits still fits afterwards.
+    assert_eq!(region.create::<Bounded>(100).expect("fits").capacity(), 100);
+}
+
+#[test]
+fn a_region_has_a_size() {
+    for refused in [Region::anonymous(0), Region::memfd("none", 0)] {
+        assert!(matches!(refused, Err(RegionError::Size(0))));
+    }
+    for refused in [
+        Region::anonymous(usize::MAX),
+        Region::memfd("all", usize::MAX),
+    ] {
+        assert!(matches!(refused, Err(RegionError::Size(usize::MAX))));
+    }
+    // More than there is memory: an error now, not a signal later.
+    let refused = Region::memfd("too much", 1 << 46).map(|_| ());
+    assert!(
+        matches!(refused, Err(RegionError::Memory { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_name_with_a_zero_byte_is_refused() {
+    let refused = Region::memfd("a\0b", 4096).map(|_| ());
+    assert!(
+        matches!(
+            refused,
+            Err(RegionError::System {
+                call: "memfd_create",
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn only_a_sealed_memfd_is_a_region() {
+    let file = tempfile::tempfile().expect("a file");
+    file.set_len(4096).expect("room");
+    let refused = Region::from_descriptor(file.into()).map(|_| ());
+    assert!(
+        matches!(refused, Err(RegionError::NotSealed)),
+        "{refused:?}"
+    );
+    let null = File::open("/dev/null").expect("there");
+    let refused = Region::from_descriptor(null.into()).map(|_| ());
+    assert!(
+        matches!(refused, Err(RegionError::NotSealed)),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn nobody_can_cut_a_region_short() {
+    let region = Region::memfd("sealed", 8192).expect("two pages");
+    let descriptor = region.descriptor().expect("a memfd has one");
+    let file = File::from(descriptor.try_clone_to_owned().expect("a copy"));
+    assert!(file.set_len(0).is_err(), "sealed against shrinking");
+    assert!(file.set_len(1 << 20).is_err(), "and against growing");
+}
+
+#[test]
+fn creating_and_attaching_do_not_mix() {
+    let region = Region::memfd("roles", 4096).expect("a page");
+    let refused = region.attach::<Semaphore>(()).err();
+    assert!(
+        matches!(
+            refused,
+            Some(RegionError::Role {
+                attempted: "attach",
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    let copy = region
+        .descriptor()
+        .expect("a memfd")
+        .try_clone_to_owned()
+        .expect("a copy");
+    let same = Region::from_descriptor(copy).expect("a region");
+    let refused = same.create::<Semaphore>(()).err();
+    assert!(
+        matches!(
+            refused,
+            Some(RegionError::Role {
+                attempted: "create",
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_timeout_of_zero_tries_once() {
+    let semaphore = Semaphore::binary();
+    semaphore
+        .acquire_timeout(Duration::ZERO)
+        .expect("there is one")
+        .forget();
+    assert!(semaphore.acquire_timeout(Duration::ZERO).is_none());
+    let lock = Mutex::new(());
+    let guard = lock.try_lock_for(Duration::ZERO).expect("free");
+    assert!(lock.try_lock_for(Duration::ZERO).is_none());
+    drop(guard);
+    let pair = SemaphorePair::one();
+    assert!(pair.read_timeout(Duration::ZERO).is_none());
+    assert!(pair.write_timeout(Duration::ZERO).is_some());
+    let mut guard = lock.lock();
+    assert!(
+        Condvar::new()
+            .wait_timeout(&mut guard, Duration::ZERO)
+            .timed_out()
+    );
+    timeouts_of_a_buffer(&BoundedBuffer::with_capacity(1).expect("small"));
+    timeouts_of_a_buffer(&MonitorBuffer::with_capacity(1).expect("small"));
+}
+
+fn timeouts_of_a_buffer(buffer: &impl Buffer<Item = u64>) {
+    let (sender, receiver) = (
+        buffer.sender().expect("open"),
+        buffer.receiver().expect("open"),
+    );
+    assert_eq!(
+        receiver.recv_timeout(Duration::ZERO),
+        Err(RecvTimeoutError::Timeout)
+    );
+    assert_eq!(
+        receiver.recv_until(Deadline::at(past())),
+        Err(RecvTimeoutError::Timeout)
+    );
+    assert_eq!(sender.send_timeout(1, Duration::ZERO), Ok(()));
+    assert_eq!(
+        sender.send_timeout(2, Duration::ZERO),
+        Err(SendTimeoutError::Timeout(2))
+    );
+    assert_eq!(
+        sender.send_until(3, Deadline::at(past())),
+        Err(SendTimeoutError::Timeout(3))
+    );
+    assert_eq!(
+        receiver.recv_until(Deadline::at(past())),
+        Ok(1),
+        "there is one"
+    );
+    assert_eq!(
+        receiver.recv_timeout(Duration::from_millis(1)),
+        Err(RecvTimeoutError::Timeout)
+    );
+}
+
+#[test]
+fn a_deadline_in_the_past_tries_once() {
+    let semaphore = Semaphore::binary();
+    semaphore
+        .acquire_until(Deadline::at(past()))
+        .expect("there is one")
+        .forget();
+    assert!(semaphore.acquire_until(Deadline::at(past())).is_none());
+    let lock = Mutex::new(());
+    let guard = lock.try_lock_until(past()).expect("free");
+    assert!(lock.try_lock_until(past()).is_none());
+    drop(guard);
+    assert!(
+        Condvar::new()
+            .wait_until(&mut lock.lock(), past())
+            .timed_out()
+    );
+}
+
+#[test]
+fn a_timeout_of_centuries_waits() {
+    assert!(Deadline::after(Duration::MAX) > Deadline::after(SECOND));
+    let semaphore = Semaphore::empty();
+    let buffer = BoundedBuffer::with_capacity(1).expect("small");
+    let receiver = buffer.receiver().expect("open");
+    std::thread::scope(|scope| {
+        let acquirer = scope.spawn(|| semaphore.acquire_timeout(Duration::MAX).is_some());
+        let taker = scope.spawn(|| receiver.recv_timeout(Duration::MAX));
+        semaphore.release(1).expect("far from the maximum");
+        buffer
+            .sender()
+            .expect("open")
+            .send(7)
+            .expect("a receiver is there");
+        assert!(acquirer.join().expect("no panic"));
+        assert_eq!(taker.join().expect("no panic"), Ok(7));
+    });
+}
+
+#[test]
+fn releasing_beyond_the_maximum_changes_nothing() {
+    let overflow = PermitOverflow {
+        held: 0,
+        added: MAX_PERMITS + 1,
+    };
+    assert_eq!(Semaphore::new(MAX_PERMITS + 1).err(), Some(overflow));
+    let semaphore = Semaphore::new(MAX_PERMITS).expect("the most");
+    assert_eq!(
+        semaphore.release(1),
+        Err(PermitOverflow {
+            held: MAX_PERMITS,
+            added: 1
+        })
+    );
+    let added = u32::MAX;
+    assert_eq!(
+        semaphore.release(added),
+        Err(PermitOverflow {
+            held: MAX_PERMITS,
+            added
+        })
+    );
+    assert_eq!(semaphore.release(0), Ok(()), "nothing is no overflow");
+    assert_eq!(semaphore.permits(), MAX_PERMITS);
+    semaphore.acquire().forget();
+    assert_eq!(semaphore.release(1), Ok(()));
+    assert_eq!(
+        SemaphorePair::new(MAX_PERMITS).err(),
+        Some(PermitOverflow {
+            held: 1,
+            added: MAX_PERMITS
+        }),
+        "closing needs one more"
+    );
+}
+
+#[test]
+fn an_end_that_has_closed_stays_closed() {
+    closed_ends(&BoundedBuffer::with_capacity(1).expect("small"));
+    closed_ends(&MonitorBuffer::with_capacity(1).expect("small"));
+}
+
+fn closed_ends(buffer: &impl Buffer<Item = u64>) {
+    let (sender, receiver) = (
+        buffer.sender().expect("open"),
+        buffer.receiver().expect("open"),
+    );
+    let another = buffer.sender().expect("open");
+    sender.close();
+    assert_eq!(
+        receiver.try_recv(),
+        Err(TryRecvError::Empty),
+        "one sender is left"
+    );
+    another.close();
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    assert_eq!(buffer.sender().err(), Some(Disconnected));
+    drop(receiver);
+    assert_eq!(buffer.receiver().err(), Some(Disconnected));
+}
+
+#[test]
+fn a_broken_pipe_gives_the_item_back() {
+    let buffer = MonitorBuffer::with_capacity(1).expect("small");
+    let sender = buffer.sender().expect("open");
+    drop(buffer.receiver().expect("open"));
+    let item = String::from("not lost");
+    let TrySendError::Disconnected(item) = sender.try_send(item).expect_err("nobody receives")
+    else {
+        panic!("disconnected, not full");
+    };
+    assert_eq!(
+        sender.send(item).expect_err("nobody receives").into_inner(),
+        "not lost"
+    );
+}
+
+#[test]
+fn items_that_nobody_received_are_dropped_once() {
+    let item = std::sync::Arc::new(());
+    let buffer = BoundedBuffer::with_capacity(4).expect("small");
+    let sender = buffer.sender().expect("open");
+    (0..3).for_each(|_| sender.send(item.clone()).expect("room"));
+    drop(buffer.receiver().expect("open").recv());
+    drop(sender);
+    assert_eq!(std::sync::Arc::strong_count(&item), 3);
+    drop(buffer);
+    assert_eq!(std::sync::Arc::strong_count(&item), 1);
+}

@@ -1,0 +1,267 @@
+//! Lock and condition variable between threads, beside parking_lot's: the same generated program
+//! on both, with the same result.
+
+use proptest::prelude::*;
+use std::time::Duration;
+
+/// What a program needs of a lock with a condition variable.
+trait Monitor: Sync + Default {
+    fn with<R>(&self, access: impl FnOnce(&mut Shared) -> R) -> R;
+    fn try_with<R>(&self, access: impl FnOnce(&mut Shared) -> R) -> Option<R>;
+    /// Waits until the condition holds, then accesses; not at all if that takes too long.
+    fn when<R>(
+        &self,
+        condition: impl Fn(&Shared) -> bool,
+        timeout: Option<Duration>,
+        access: impl FnOnce(&mut Shared) -> R,
+    ) -> Option<R>;
+    fn notify_one(&self);
+    fn notify_all(&self);
+}
+
+#[derive(Default)]
+struct Shared {
+    counter: u64,
+    tokens: u64,
+    ended: bool,
+}
+
+#[derive(Default)]
+struct Ours {
+    shared: interlatch::Mutex<Shared>,
+    changed: interlatch::Condvar,
+}
+
+impl Monitor for Ours {
+    fn with<R>(&self, access: impl FnOnce(&mut Shared) -> R) -> R {
+        access(&mut self.shared.lock())
+    }
+
+    fn try_with<R>(&self, access: impl FnOnce(&mut Shared) -> R) -> Option<R> {
+        Some(access(&mut *self.shared.try_lock()?))
+    }
+
+    fn when<R>(
+        &self,
+        condition: impl Fn(&Shared) -> bool,
+        timeout: Option<Duration>,
+        access: impl FnOnce(&mut Shared) -> R,
+    ) -> Option<R> {
+        let mut guard = self.shared.lock();
+        let in_time = match timeout {
+            None => {
+                self.changed
+                    .wait_while(&mut guard, |shared| !condition(shared));
+                true
+            }
+            Some(time) => {
+                let waited = self
+                    .changed
+                    .wait_timeout_while(&mut guard, time, |shared| !condition(shared));
+                !waited.timed_out()
+            }
+        };
+        in_time.then(|| access(&mut guard))
+    }
+
+    fn notify_one(&self) {
+        self.changed.notify_one();
+    }
+
+    fn notify_all(&self) {
+        self.changed.notify_all();
+    }
+}
+
+#[derive(Default)]
+struct Theirs {
+    shared: parking_lot::Mutex<Shared>,
+    changed: parking_lot::Condvar,
+}
+
+impl Monitor for Theirs {
+    fn with<R>(&self, access: impl FnOnce(&mut Shared) -> R) -> R {
+        access(&mut self.shared.lock())
+    }
+
+    fn try_with<R>(&self, access: impl FnOnce(&mut Shared) -> R) -> Option<R> {
+        Some(access(&mut *self.shared.try_lock()?))
+    }
+
+    fn when<R>(
+        &self,
+        condition: impl Fn(&Shared) -> bool,
+        timeout: Option<Duration>,
+        access: impl FnOnce(&mut Shared) -> R,
+    ) -> Option<R> {
+        let mut guard = self.shared.lock();
+        let in_time = match timeout {
+            None => {
+                self.changed
+                    .wait_while(&mut guard, |shared| !condition(shared));
+                true
+            }
+            Some(time) => !self
+                .changed
+                .wait_while_for(&mut guard, |shared| !condition(shared), time)
+                .timed_out(),
+        };
+        in_time.then(|| access(&mut guard))
+    }
+
+    fn notify_one(&self) {
+        self.changed.notify_one();
+    }
+
+    fn notify_all(&self) {
+        self.changed.notify_all();
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Increment,
+    TryIncrement,
+    Put { notify_all: bool },
+    Take,
+    TakeBriefly,
+}
+
+fn programs() -> impl Strategy<Value = Vec<Vec<Step>>> {
+    let step = prop_oneof![
+        4 => Just(Step::Increment),
+        2 => Just(Step::TryIncrement),
+        3 => any::<bool>().prop_map(|notify_all| Step::Put { notify_all }),
+        2 => Just(Step::Take),
+        1 => Just(Step::TakeBriefly),
+    ];
+    proptest::collection::vec(proptest::collection::vec(step, 0..24), 2..=6)
+}
+
+/// What is left in the end, and what the threads did.
+#[derive(Debug, PartialEq, Eq)]
+struct Result {
+    /// Increments that happened, as the counter and as the threads say.
+    counted: (u64, u64),
+    /// Tokens that were put, against those taken or left.
+    tokens: (u64, u64),
+}
+
+/// Runs the program. Takers that find no token any more after all others are done end as well.
+fn run<M: Monitor>(program: &[Vec<Step>]) -> Result {
+    let monitor = M::default();
+    let totals = std::thread::scope(|scope| {
+        let is_taker = |steps: &&Vec<Step>| steps.iter().any(|step| matches!(step, Step::Take));
+        let (takers, others): (Vec<_>, Vec<_>) = program.iter().partition(is_taker);
+        let takers: Vec<_> = takers
+            .into_iter()
+            .map(|steps| scope.spawn(|| play(&monitor, steps)))
+            .collect();
+        let others: Vec<_> = others
+            .into_iter()
+            .map(|steps| scope.spawn(|| play(&monitor, steps)))
+            .collect();
+        let mut totals: Vec<[u64; 3]> = others
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"))
+            .collect();
+        monitor.with(|shared| shared.ended = true);
+        monitor.notify_all();
+        totals.extend(
+            takers
+                .into_iter()
+                .map(|thread| thread.join().expect("no panic")),
+        );
+        totals
+    });
+    let [increments, put, taken] = totals.into_iter().fold([0; 3], |sum, one| {
+        [sum[0] + one[0], sum[1] + one[1], sum[2] + one[2]]
+    });
+    monitor.with(|shared| Result {
+        counted: (shared.counter, increments),
+        tokens: (put, taken + shared.tokens),
+    })
+}
+
+/// Increments, tokens put, tokens taken.
+fn play<M: Monitor>(monitor: &M, steps: &[Step]) -> [u64; 3] {
+    let [mut increments, mut put, mut taken] = [0; 3];
+    let increment = |shared: &mut Shared| shared.counter += 1;
+    for step in steps {
+        match step {
+            Step::Increment => {
+                monitor.with(increment);
+                increments += 1;
+            }
+            Step::TryIncrement => increments += u64::from(monitor.try_with(increment).is_some()),
+            Step::Put { notify_all } => {
+                monitor.with(|shared| shared.tokens += 1);
+                if *notify_all {
+                    monitor.notify_all()
+                } else {
+                    monitor.notify_one()
+                }
+                put += 1;
+            }
+            Step::Take => taken += take(monitor, None),
+            Step::TakeBriefly => taken += take(monitor, Some(Duration::from_micros(200))),
+        }
+    }
+    [increments, put, taken]
+}
+
+fn take<M: Monitor>(monitor: &M, timeout: Option<Duration>) -> u64 {
+    let take = |shared: &mut Shared| {
+        let token = shared.tokens.min(1);
+        shared.tokens -= token;
+        token
+    };
+    let taken = monitor.when(|shared| shared.tokens > 0 || shared.ended, timeout, take);
+    taken.unwrap_or(0)
+}
+
+/// Ends the test with a message if a program hangs: threads cannot be killed one by one.
+struct Watchdog(std::sync::mpsc::Sender<()>);
+
+impl Watchdog {
+    fn start(program: &[Vec<Step>]) -> Self {
+        let (finished, is_finished) = std::sync::mpsc::channel();
+        let program = format!("{program:#?}");
+        std::thread::spawn(move || {
+            let waited = is_finished.recv_timeout(Duration::from_secs(60));
+            if waited == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("after a minute this program still waits for a wake-up: {program}");
+                std::process::abort();
+            }
+        });
+        Self(finished)
+    }
+
+    fn finish(self) {
+        let _ = self.0.send(());
+    }
+}
+
+fn cases() -> u32 {
+    std::env::var("INTERLATCH_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(256)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
+
+    #[test]
+    fn both_count_right_and_lose_no_token(program in programs()) {
+        let watchdog = Watchdog::start(&program);
+        let (ours, theirs) = (run::<Ours>(&program), run::<Theirs>(&program));
+        watchdog.finish();
+        for result in [&ours, &theirs] {
+            prop_assert_eq!(result.counted.0, result.counted.1);
+            prop_assert_eq!(result.tokens.0, result.tokens.1);
+        }
+        // Puts are certain, so both saw the same number of tokens.
+        prop_assert_eq!(ours.tokens, theirs.tokens);
+    }
+}
