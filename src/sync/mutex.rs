@@ -22,7 +22,7 @@
 
 use super::{Lock, Patience};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
-use crate::platform::{AtomicU32, InPlace, Wake, constructor, futex, spin};
+use crate::platform::{AtomicU32, Deadline, InPlace, Wake, constructor, futex, spin};
 
 const UNLOCKED: u32 = 0;
 const LOCKED: u32 = 1;
@@ -76,7 +76,7 @@ impl RawMutex {
     #[inline]
     pub fn lock(&self) {
         if !self.try_lock() {
-            self.lock_contended(Patience::Forever);
+            self.lock_contended(None);
         }
     }
 
@@ -113,7 +113,7 @@ impl RawMutex {
     }
 
     #[cold]
-    fn lock_contended(&self, patience: Patience) -> bool {
+    fn lock_contended(&self, deadline: Option<Deadline>) -> bool {
         for round in 0..spin::rounds() {
             spin::pause(round);
             if self.try_lock() {
@@ -122,7 +122,7 @@ impl RawMutex {
         }
         // Acquire pairs with the Release of `unlock`, as in `try_lock`.
         while self.state.swap(CONTENDED, Acquire) != UNLOCKED {
-            if futex::wait(&self.state, CONTENDED, patience.deadline()) == Wake::TimedOut {
+            if futex::wait(&self.state, CONTENDED, deadline) == Wake::TimedOut {
                 return false;
             }
         }
@@ -142,7 +142,7 @@ impl Default for RawMutex {
 unsafe impl Lock for RawMutex {
     #[inline]
     fn lock_within(&self, patience: Patience) -> bool {
-        self.try_lock() || (patience != Patience::Never && self.lock_contended(patience))
+        self.try_lock() || (patience != Patience::Never && self.lock_contended(patience.deadline()))
     }
 
     #[inline]

@@ -33,6 +33,7 @@ impl Patience {
     }
 
     /// The deadline, if this is a wait that has one.
+    #[inline]
     pub(crate) fn deadline(self) -> Option<Deadline> {
         match self {
             Self::Until(deadline) => Some(deadline),

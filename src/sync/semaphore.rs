@@ -17,8 +17,9 @@
 //! The word is not touched after the release, as it was in glibc (bug 12674) and musl (commit
 //! 88c4e720): whoever acquires may free the memory at once.
 //!
-//! Every access reads and writes in one step; see `mutex`. What it expects is a guess, and nothing
-//! is decided by it.
+//! Every access reads and writes in one step; see `mutex`. What it expects at its first try is a
+//! guess, and nothing is decided by it: what a plain load has seen, or for the release of a
+//! [`Permit`] what its acquire has left.
 
 use super::{Patience, Permits};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
@@ -106,12 +107,17 @@ impl Semaphore {
     }
 
     /// Takes a permit, however long it takes, and gives it back when the guard is dropped.
+    #[inline]
     pub fn acquire(&self) -> Permit<'_> {
-        while !self.acquire_within(Patience::Forever) {}
-        Permit { semaphore: self }
+        loop {
+            if let Some(permit) = self.permit_within(Patience::Forever) {
+                return permit;
+            }
+        }
     }
 
     /// Takes a permit if there is one.
+    #[inline]
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
         self.permit_within(Patience::Never)
     }
@@ -126,9 +132,13 @@ impl Semaphore {
         self.permit_within(Patience::Until(deadline))
     }
 
+    #[inline]
     fn permit_within(&self, patience: Patience) -> Option<Permit<'_>> {
-        self.acquire_within(patience)
-            .then(|| Permit { semaphore: self })
+        let left = self.take_within(patience)?;
+        Some(Permit {
+            semaphore: self,
+            left,
+        })
     }
 
     /// Adds permits and wakes waiters for them.
@@ -140,7 +150,13 @@ impl Semaphore {
         if count == 0 {
             return Ok(());
         }
-        let mut state = guess(&self.state, 0);
+        self.release_onto(guess(&self.state, 0), count)
+    }
+
+    /// Adds permits, at best in one step: if the state is `guessed`.
+    #[inline]
+    fn release_onto(&self, guessed: u32, count: u32) -> Result<(), PermitOverflow> {
+        let mut state = guessed;
         loop {
             let held = state / PERMIT;
             if count > MAX_PERMITS - held {
@@ -184,11 +200,26 @@ impl Semaphore {
         self.state.load(Relaxed) / PERMIT
     }
 
+    /// Takes a permit. Returns the state that it left, or nothing if patience ran out first.
+    #[inline]
+    fn take_within(&self, patience: Patience) -> Option<u32> {
+        match self.take(0) {
+            Ok(left) => Some(left),
+            Err(_) if patience == Patience::Never => None,
+            Err(_) => self.take_contended(patience.deadline()),
+        }
+    }
+
     /// Takes a permit and leaves `mark` (the bit, or nothing) set. Returns the state that it
     /// left, or that it found without a permit.
     #[inline]
     fn take(&self, mark: u32) -> Result<u32, u32> {
-        let mut state = guess(&self.state, PERMIT).max(PERMIT);
+        let guessed = guess(&self.state, PERMIT);
+        let mut state = if guessed < PERMIT {
+            one_permit()
+        } else {
+            guessed
+        };
         while state >= PERMIT {
             let taken = (state - PERMIT) | mark;
             // Acquire pairs with the Release of `release`, whose writes are seen from here on.
@@ -201,11 +232,11 @@ impl Semaphore {
     }
 
     #[cold]
-    fn acquire_contended(&self, patience: Patience) -> bool {
+    fn take_contended(&self, deadline: Option<Deadline>) -> Option<u32> {
         for round in 0..spin::rounds() {
             spin::pause(round);
-            if self.take(0).is_ok() {
-                return true;
+            if let Ok(left) = self.take(0) {
+                return Some(left);
             }
         }
         let mut mark = 0;
@@ -215,7 +246,7 @@ impl Semaphore {
                     if mark != 0 && left >= PERMIT {
                         self.wake_one();
                     }
-                    return true;
+                    return Some(left);
                 }
                 Err(0)
                     if self
@@ -223,14 +254,20 @@ impl Semaphore {
                         .compare_exchange(0, WAITERS, Relaxed, Relaxed)
                         .is_err() => {}
                 Err(_) => {
-                    if futex::wait(&self.state, WAITERS, patience.deadline()) == Wake::TimedOut {
-                        return false;
+                    if futex::wait(&self.state, WAITERS, deadline) == Wake::TimedOut {
+                        return None;
                     }
                     mark = WAITERS;
                 }
             }
         }
     }
+}
+
+/// A call that is cold makes a branch of what would be a step before the compare-exchange.
+#[cold]
+fn one_permit() -> u32 {
+    PERMIT
 }
 
 impl Default for Semaphore {
@@ -242,7 +279,7 @@ impl Default for Semaphore {
 impl Permits for Semaphore {
     #[inline]
     fn acquire_within(&self, patience: Patience) -> bool {
-        self.take(0).is_ok() || (patience != Patience::Never && self.acquire_contended(patience))
+        self.take_within(patience).is_some()
     }
 
     #[inline]
@@ -266,6 +303,8 @@ impl Permits for Semaphore {
 #[must_use = "dropping this gives the permit back"]
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
+    /// What its acquire left: if nothing has changed since, the release succeeds at once.
+    left: u32,
 }
 
 impl Permit<'_> {
@@ -276,8 +315,10 @@ impl Permit<'_> {
 }
 
 impl Drop for Permit<'_> {
+    #[inline]
     fn drop(&mut self) {
-        // Overflow means that others released permits that they never had; ours is one of those.
-        let _ = self.semaphore.release(1);
+        // The acquire left room for this permit. If there is none now, others have released
+        // permits that they never had, and ours is one of those.
+        let _ = self.semaphore.release_onto(self.left, 1);
     }
 }
