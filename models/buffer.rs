@@ -7,7 +7,19 @@ use interlatch::contract::buffer::{self, Bounded, Monitor};
 
 pub fn models() -> Vec<Model> {
     let mut models = of::<Bounded<1>, Bounded<2>>("bounded");
+    models.push(Model::new(
+        "bounded<1>",
+        buffer::two_senders_are_both_heard::<Bounded<1>>,
+    ));
     models.extend(of::<Monitor<1>, Monitor<2>>("monitor"));
+    models.push(
+        Model::new(
+            "monitor<1>",
+            buffer::two_senders_are_both_heard::<Monitor<1>>,
+        )
+        .bounded(3),
+    );
+    models.push(Model::new("buffers", buffer::refuses_impossible_capacities));
     models
 }
 
@@ -22,19 +34,20 @@ where
     vec![
         one(buffer::keeps_order::<One>),
         two(buffer::keeps_order::<Two>),
+        one(|| buffer::keeps_order::<One>().interruptions(1)).bounded(3),
         one(buffer::never_exceeds_capacity::<One>),
         two(buffer::never_exceeds_capacity::<Two>),
         one(buffer::only_the_last_sender_ends_the_stream::<One>),
         one(buffer::a_closed_buffer_stays_closed::<One>),
         one(buffer::closing_lets_receivers_drain_and_end::<One>),
-        one(buffer::two_senders_are_both_heard::<One>).bounded(2),
-        two(buffer::two_senders_are_both_heard::<Two>).bounded(2),
-        one(buffer::two_receivers_share::<One>).bounded(2),
-        two(buffer::two_receivers_share::<Two>).bounded(2),
-        one(buffer::closing_wakes_every_receiver::<One>).bounded(2),
-        one(buffer::closing_wakes_every_sender::<One>).bounded(2),
-        one(buffer::an_impatient_receiver_takes_nothing_along::<One>).bounded(2),
-        one(buffer::an_impatient_sender_leaves_nothing_behind::<One>).bounded(2),
-        one(buffer::delivers_each_once::<One>).bounded(1),
+        two(buffer::two_senders_are_both_heard::<Two>).bounded(3),
+        one(buffer::two_receivers_share::<One>).bounded(3),
+        two(buffer::two_receivers_share::<Two>).bounded(3),
+        one(buffer::closing_wakes_every_receiver::<One>).bounded(3),
+        one(buffer::closing_wakes_every_sender::<One>).bounded(3),
+        one(buffer::an_impatient_receiver_takes_nothing_along::<One>).bounded(3),
+        one(buffer::an_impatient_sender_leaves_nothing_behind::<One>).bounded(3),
+        one(buffer::answers_odd_timeouts::<One>),
+        one(buffer::delivers_each_once::<One>).bounded(3),
     ]
 }

@@ -8,6 +8,11 @@ mod broken;
 mod buffer;
 mod condvar;
 mod harness;
+#[cfg(loom)]
+mod litmus;
+#[cfg(not(loom))]
+#[path = "litmus/none.rs"]
+mod litmus;
 mod mutex;
 mod semaphore;
 mod semaphore_pair;

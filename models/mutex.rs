@@ -9,9 +9,12 @@ pub fn models() -> Vec<Model> {
     vec![
         model(|| lock::excludes::<RawMutex>(2)),
         model(|| lock::excludes::<RawMutex>(3)),
-        model(|| lock::excludes::<RawMutex>(4)).bounded(2),
+        model(|| lock::excludes::<RawMutex>(4)).bounded(3),
         model(lock::can_be_taken_again::<RawMutex>),
         model(lock::publishes_writes::<RawMutex>),
         model(lock::a_timed_out_locker_takes_nothing_along::<RawMutex>),
+        model(lock::answers_odd_timeouts::<RawMutex>),
+        model(|| lock::excludes::<RawMutex>(2).interruptions(2)),
+        model(|| lock::excludes::<RawMutex>(3).interruptions(1)).bounded(3),
     ]
 }

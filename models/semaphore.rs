@@ -9,12 +9,17 @@ pub fn models() -> Vec<Model> {
     vec![
         model(semaphore::publishes_writes::<Semaphore>),
         model(|| semaphore::excludes_with_one_permit::<Semaphore>(2)),
-        model(|| semaphore::excludes_with_one_permit::<Semaphore>(3)).bounded(2),
-        model(semaphore::admits_no_more_than_its_permits::<Semaphore>).bounded(2),
-        model(semaphore::each_release_lets_one_go::<Semaphore>),
-        model(semaphore::releases_by_two_let_two_go::<Semaphore>).bounded(2),
+        model(|| semaphore::excludes_with_one_permit::<Semaphore>(3)).bounded(3),
+        model(|| semaphore::guards_exclude_with_one_permit(2)),
+        model(|| semaphore::guards_exclude_with_one_permit(3)),
+        model(semaphore::admits_no_more_than_its_permits::<Semaphore>).bounded(3),
+        model(semaphore::each_release_lets_one_go::<Semaphore>).bounded(3),
+        model(semaphore::releases_by_two_let_two_go::<Semaphore>).bounded(3),
         model(semaphore::a_release_of_many_lets_many_go::<Semaphore>),
         model(semaphore::a_timed_out_acquirer_takes_nothing_along::<Semaphore>),
+        model(|| semaphore::excludes_with_one_permit::<Semaphore>(2).interruptions(2)),
+        model(|| semaphore::each_release_lets_one_go::<Semaphore>().interruptions(1)).bounded(3),
         model(semaphore::refuses_to_overflow::<Semaphore>),
+        model(semaphore::answers_odd_timeouts::<Semaphore>),
     ]
 }

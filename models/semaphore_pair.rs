@@ -7,7 +7,8 @@ pub fn models() -> Vec<Model> {
     let model = |build: fn() -> _| Model::new("pair", build);
     vec![
         model(pair::writer_and_reader_alternate),
+        model(|| pair::writer_and_reader_alternate().interruptions(1)),
         model(pair::a_cancelled_turn_is_the_same_sides_again),
-        model(pair::an_impatient_reader_takes_nothing_along).bounded(2),
+        model(pair::an_impatient_reader_takes_nothing_along),
     ]
 }

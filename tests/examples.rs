@@ -67,7 +67,7 @@ fn assert_arrives(arguments: &[&str]) {
     let sums: Vec<&str> = out
         .lines()
         .take(2)
-        .filter_map(|line| line.split(' ').last())
+        .filter_map(|line| line.split(' ').next_back())
         .collect();
     assert_eq!(sums.len(), 2, "two sums: {out}");
     assert_eq!(sums[0], sums[1]);

@@ -1,11 +1,12 @@
 //! Known bugs that the checker must catch: every check is shown able to fail.
 //!
-//! Each file has one primitive, written as its sound sibling in `src` but with a flaw to choose,
+//! Each file but `futex` has one primitive, written as its sound sibling in `src` but with a flaw to choose,
 //! and the scenario of `contract` that the flaw breaks. A model here passes only if the checker
 //! finds a failure of the kind that is named.
 
 mod buffer;
 mod condvar;
+mod futex;
 mod mutex;
 mod semaphore;
 
@@ -15,6 +16,7 @@ pub fn models() -> Vec<Model> {
     [
         mutex::models(),
         condvar::models(),
+        futex::models(),
         semaphore::models(),
         buffer::models(),
     ]

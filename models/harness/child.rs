@@ -1,7 +1,7 @@
 //! One model in a process of its own: a failing model may bring its process down.
 
 use super::cli::Options;
-use super::report::{Explored, Failed, Report, send};
+use super::report::{End, Explored, Failed, Report, send};
 use interlatch::check::{self, Bound, Limits, Model, Verdict};
 use std::cell::Cell;
 use std::panic::PanicHookInfo;
@@ -20,11 +20,7 @@ pub fn main(models: &[Model], name: &str, options: &Options) -> ExitCode {
     };
     super::weaken::prepare(options);
     std::panic::set_hook(Box::new(report_failure));
-    let deadline = match options.bound(model) {
-        Bound::None => options.seconds,
-        Bound::Sweep { .. } => options.sweep_seconds,
-    };
-    explore(model, options, Duration::from_secs(deadline));
+    explore(model, options);
     if options.sites {
         super::weaken::report_sites();
     }
@@ -54,33 +50,36 @@ fn report_failure(panic: &PanicHookInfo<'_>) {
 }
 
 /// Few preemptions first: a failure is then found in its shortest form.
-fn explore(model: &Model, options: &Options, time: Duration) {
-    let end = Instant::now() + time;
+fn explore(model: &Model, options: &Options) {
     if !check::IS_EXHAUSTIVE {
         step(model, None, Duration::from_millis(400));
         return;
     }
-    let most = options.preemptions.unwrap_or(match options.bound(model) {
-        Bound::None => FIRST_BOUNDS,
-        Bound::Sweep { .. } => usize::from(u8::MAX),
-    });
-    let needed = match options.bound(model) {
-        Bound::None => 0,
-        Bound::Sweep { at_least } => at_least,
+    let begin = Instant::now();
+    let left = |seconds| Duration::from_secs(seconds).saturating_sub(begin.elapsed());
+    let (needed, most) = match (options.bound(model), options.preemptions) {
+        (_, Some(most)) => (0, most),
+        (Bound::None, None) => (FIRST_BOUNDS, FIRST_BOUNDS),
+        (Bound::Sweep { at_least }, None) => (at_least, usize::from(u8::MAX)),
     };
     for preemptions in 0..=most {
-        let left = end.saturating_duration_since(Instant::now());
-        let begin = Instant::now();
-        let verdict = step(model, Some(preemptions), left);
+        let step_begin = Instant::now();
+        let is_needed = preemptions <= needed;
+        let seconds = if is_needed {
+            options.seconds
+        } else {
+            options.sweep_seconds
+        };
+        let verdict = step(model, Some(preemptions), left(seconds));
         // The next bound takes longer by a factor; it is not begun if it cannot be finished.
-        let left = end.saturating_duration_since(Instant::now());
-        let affordable = begin.elapsed() * GROWTH <= left || preemptions < needed;
+        let next = step_begin.elapsed() * GROWTH;
+        let affordable = preemptions < needed || next <= left(options.sweep_seconds);
         if verdict == Verdict::Truncated || !affordable {
             break;
         }
     }
     if options.bound(model) == Bound::None && options.preemptions.is_none() {
-        step(model, None, end.saturating_duration_since(Instant::now()));
+        step(model, None, left(options.seconds));
     }
 }
 
@@ -95,7 +94,11 @@ fn step(model: &Model, preemptions: Option<usize>, time: Duration) -> Verdict {
     let explored = check::explore(model, Limits { preemptions, time });
     send(&Report::Explored(Explored {
         verdict: explored.verdict.to_string(),
-        is_failure: matches!(explored.verdict, Verdict::Truncated | Verdict::Blind(_)),
+        end: match explored.verdict {
+            Verdict::Truncated => End::Truncated,
+            Verdict::Blind(_) => End::Blind,
+            _ => End::Finished,
+        },
         executions: explored.executions,
         seconds: explored.elapsed.as_secs_f64(),
         remarks: explored.remarks,

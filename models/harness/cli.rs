@@ -3,11 +3,12 @@
 use clap::Parser;
 use interlatch::check::{Bound, Expectation, Model};
 
-/// Runs the models whose names contain one of the filters; without a filter, all.
+/// Runs the models, and the litmus tests of the engine, whose names contain one of the filters;
+/// without a filter, all.
 #[derive(Debug, Parser)]
 #[command(name = "models")]
 pub struct Options {
-    /// Parts of the names of the models to run.
+    /// Parts of the names of the models and litmus tests to run.
     pub filters: Vec<String>,
 
     /// Print the names of the models, and run none.
@@ -43,6 +44,10 @@ pub struct Options {
     /// Run one model in this process: what the others are started with.
     #[arg(long, hide = true)]
     pub exec: Option<String>,
+
+    /// Run one litmus test in this process.
+    #[arg(long, hide = true)]
+    pub litmus: Option<String>,
 
     /// With `--exec`: weaken this site, FILE:LINE:CHANGE.
     #[arg(long, hide = true)]

@@ -2,6 +2,7 @@
 
 mod child;
 mod cli;
+mod engine;
 mod report;
 mod run;
 #[cfg(loom)]
@@ -19,19 +20,24 @@ pub fn main(models: &[Model]) -> ExitCode {
     if let Some(name) = &options.exec {
         return child::main(models, name, &options);
     }
+    if let Some(name) = &options.litmus {
+        return engine::child(name);
+    }
+    let tests = engine::chosen(&options);
     let chosen: Vec<&Model> = models
         .iter()
         .filter(|model| options.chooses(&model.name))
         .collect();
     if options.list {
-        chosen
-            .iter()
-            .for_each(|model| println!("{}: test", model.name));
+        let names = tests.iter().map(engine::name);
+        names
+            .chain(chosen.iter().map(|model| model.name.clone()))
+            .for_each(|name| println!("{name}: test"));
         return ExitCode::SUCCESS;
     }
-    if chosen.is_empty() {
+    if chosen.is_empty() && tests.is_empty() {
         eprintln!(
-            "no model matches {:?}; `-- --list` shows them all",
+            "no model and no litmus test matches {:?}; `-- --list` shows them all",
             options.filters
         );
         return ExitCode::FAILURE;
@@ -39,13 +45,19 @@ pub fn main(models: &[Model]) -> ExitCode {
     if options.weaken {
         return weaken::main(&chosen, &options);
     }
+    let observed = engine::all(&tests, &options);
     let results = run::all(&chosen, &options);
     if options.json {
+        engine::print_json(&observed);
         table::print_json(&results);
     } else {
+        engine::print(&observed);
         table::print(&results);
+        table::print_totals(&results, &observed);
     }
-    if results.iter().all(run::Result::is_good) {
+    let good =
+        observed.iter().all(engine::Observed::is_good) && results.iter().all(run::Result::is_good);
+    if good {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -9,6 +9,8 @@ pub enum Report {
     Explored(Explored),
     /// An execution failed.
     Failed(Failed),
+    /// A litmus test found what is pinned.
+    Observed(String),
     /// The sites that could be weakened.
     Sites(Vec<Site>),
 }
@@ -18,8 +20,8 @@ pub enum Report {
 pub struct Explored {
     /// What it is worth, in the words of the table.
     pub verdict: String,
-    /// Whether that is a failure by itself.
-    pub is_failure: bool,
+    /// How it ended.
+    pub end: End,
     /// Executions of this exploration.
     pub executions: u64,
     /// Its seconds.
@@ -28,8 +30,19 @@ pub struct Explored {
     pub remarks: Vec<String>,
 }
 
+/// How an exploration without a failure ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// All that it was to explore was explored.
+    Finished,
+    /// Its time was over.
+    Truncated,
+    /// The engine has missed executions.
+    Blind,
+}
+
 /// An execution that failed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Failed {
     /// The kind of failure.
     pub kind: String,

@@ -1,7 +1,7 @@
 //! The parent: starts a child for each model, two at a time, and watches over them.
 
 use super::cli::Options;
-use super::report::{Explored, Failed, Report, receive};
+use super::report::{End, Explored, Failed, Report, receive};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use interlatch::check::{self, Bound, Expectation, Model};
 use std::io::{BufRead, BufReader};
@@ -29,17 +29,12 @@ pub struct Result {
 }
 
 impl Result {
-    /// The exploration that counts: the last one that came to its end, or else the last.
+    /// The exploration that counts: a blind one, or else the last one that came to its end where
+    /// a bound was swept, or else the last.
     pub fn conclusion(&self) -> Option<&Explored> {
-        let finished = self
-            .explored
-            .iter()
-            .rev()
-            .find(|explored| !explored.is_failure);
-        match (self.at_least, finished) {
-            (Some(_), Some(finished)) => Some(finished),
-            _ => self.explored.last(),
-        }
+        let last = |end| self.explored.iter().rfind(|explored| explored.end == end);
+        let finished = self.at_least.and_then(|_| last(End::Finished));
+        last(End::Blind).or(finished).or(self.explored.last())
     }
 
     /// In the words of the table.
@@ -67,7 +62,7 @@ impl Result {
         match (self.expected, &self.failed) {
             (Some(expected), Some(failed)) => failed.kind == expected,
             (None, None) => self.conclusion().is_some_and(|conclusion| {
-                !conclusion.is_failure && self.finished_bounds() >= self.at_least
+                conclusion.end == End::Finished && self.finished_bounds() >= self.at_least
             }),
             _ => false,
         }
@@ -78,7 +73,7 @@ impl Result {
         let finished = self
             .explored
             .iter()
-            .filter(|explored| !explored.is_failure)
+            .filter(|explored| explored.end == End::Finished)
             .count();
         if check::IS_EXHAUSTIVE {
             finished.checked_sub(1)
@@ -91,33 +86,37 @@ impl Result {
 /// Runs the models and returns their results in the same order.
 pub fn all(models: &[&Model], options: &Options) -> Vec<Result> {
     let progress = Progress::new(models.len(), options.json);
-    let queue = Mutex::new(models.iter().enumerate());
-    let results = Mutex::new(vec![None; models.len()]);
-    std::thread::scope(|scope| {
-        for _ in 0..options.jobs.max(1) {
-            scope.spawn(|| {
-                while let Some((index, model)) = take_next(&queue) {
-                    let spinner = progress.begin(&model.name);
-                    let result = one(model, options, &spinner);
-                    progress.end(&spinner, &result);
-                    if let Ok(mut results) = results.lock() {
-                        results[index] = Some(result);
-                    }
-                }
-            });
-        }
+    let results = in_parallel(models, options.jobs, |model| {
+        let spinner = progress.begin(&model.name);
+        let result = one(model, options, &spinner);
+        progress.end(&spinner, &result);
+        result
     });
     progress.finish();
     results
-        .into_inner()
-        .unwrap_or_default()
-        .into_iter()
-        .flatten()
-        .collect()
 }
 
-fn take_next<I: Iterator>(queue: &Mutex<I>) -> Option<I::Item> {
-    queue.lock().ok()?.next()
+/// Does this to each item, so many at a time, and returns the results in the same order.
+pub fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    jobs: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let queue = Mutex::new(items.iter().enumerate());
+    let next = || queue.lock().ok()?.next();
+    let worker = || {
+        let mine = std::iter::from_fn(|| next().map(|(index, item)| (index, work(item))));
+        mine.collect::<Vec<_>>()
+    };
+    let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(worker)).collect();
+        let joined = workers.into_iter().map(|worker| worker.join());
+        joined
+            .flat_map(|mine| mine.expect("a worker does not panic"))
+            .collect()
+    });
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Runs one model in a child.
@@ -160,7 +159,7 @@ pub fn one(model: &Model, options: &Options, spinner: &ProgressBar) -> Result {
             result.explored.push(explored);
         }
         Report::Failed(failed) => result.failed = Some(failed),
-        Report::Sites(_) => {}
+        Report::Sites(_) | Report::Observed(_) => {}
     });
     if let (Some(problem), None) = (problem, &result.failed) {
         result.failed = Some(Failed {

@@ -1,5 +1,6 @@
 //! The results, for a person and for a program.
 
+use super::engine::Observed;
 use super::run::Result;
 use comfy_table::Table;
 use interlatch::check;
@@ -9,6 +10,9 @@ use serde_json::json;
 pub fn print(results: &[Result]) {
     for result in results.iter().filter(|result| !result.is_good()) {
         print_failure(result);
+    }
+    if results.is_empty() {
+        return;
     }
     if check::IS_EXHAUSTIVE {
         println!("Models under loom: every execution, or every one up to a number of preemptions.");
@@ -36,13 +40,12 @@ pub fn print(results: &[Result]) {
     if check::IS_EXHAUSTIVE {
         println!("{NOT_EXPLORED}");
     }
-    print_totals(results);
 }
 
 /// What no verdict of the table speaks of.
-const NOT_EXPLORED: &str = "Explored besides all orders: which waiter is woken, and time running out \
-    at any step.\nNot explored: wake-ups for no reason, interruptions by signals, and the death of a \
-    process.";
+const NOT_EXPLORED: &str = "Explored besides all orders: which waiter is woken; time running out at \
+    any step; in models called interrupted,\na wait that ends for no reason at any step. Not explored: \
+    the death of a process.";
 
 fn row(result: &Result) -> [String; 6] {
     let (executions, seconds) = cost(result);
@@ -92,12 +95,18 @@ fn print_failure(result: &Result) {
     failed.trace.iter().for_each(|line| println!("    {line}"));
 }
 
-fn print_totals(results: &[Result]) {
+/// The closing lines, the last one as libtest would print it.
+pub fn print_totals(results: &[Result], observed: &[Observed]) {
     let good = results
         .iter()
         .filter(|result| result.is_good() && !result.skipped)
         .count();
-    let bad = results.iter().filter(|result| !result.is_good()).count();
+    let as_pinned = observed
+        .iter()
+        .filter(|observed| observed.is_good())
+        .count();
+    let bad =
+        results.iter().filter(|result| !result.is_good()).count() + observed.len() - as_pinned;
     let skipped = results.iter().filter(|result| result.skipped).count();
     let caught = results
         .iter()
@@ -108,10 +117,12 @@ fn print_totals(results: &[Result]) {
         .flat_map(|result| &result.explored)
         .map(|step| step.executions)
         .sum();
-    println!("{executions} executions; {caught} known bugs caught");
-    let word = if bad == 0 { "ok" } else { "FAILED" };
     println!(
-        "test result: {word}. {good} passed; {bad} failed; {skipped} ignored; 0 measured; 0 filtered out"
+        "{executions} executions; {caught} known bugs caught; {as_pinned} litmus tests as pinned"
+    );
+    let (word, passed) = (if bad == 0 { "ok" } else { "FAILED" }, good + as_pinned);
+    println!(
+        "test result: {word}. {passed} passed; {bad} failed; {skipped} ignored; 0 measured; 0 filtered out"
     );
 }
 

@@ -3,7 +3,7 @@
 use super::{Exploration, Failure, FailureKind, Limits, Model, Verdict};
 use crate::contract::Scenario;
 use crate::platform::InPlace;
-use crate::platform::model::process::{self, Body};
+use crate::platform::model::process::{self, Body, Nature};
 use crate::platform::model::world;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,11 @@ pub fn run_once<S: InPlace + 'static>(scenario: &Scenario<S>) {
     });
     let bodies = bodies.collect();
     let verify = scenario.verify;
-    process::run(bodies, scenario.choices, Box::new(move || verify(&state)));
+    let nature = Nature {
+        choices: scenario.choices,
+        interruptions: scenario.interruptions,
+    };
+    process::run(bodies, nature, Box::new(move || verify(&state)));
 }
 
 /// Runs a model through its executions. A failure panics: see [`describe_failure`].
@@ -31,6 +35,7 @@ pub fn explore(model: &Model, limits: Limits) -> Exploration {
     builder.max_duration = Some(limits.time);
     // loom looks at the clock only so often.
     builder.checkpoint_interval = 64;
+    world::begin_exploration();
     let begin = Instant::now();
     let (counter, model) = (executions.clone(), model.clone());
     builder.check(move || {

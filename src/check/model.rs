@@ -83,8 +83,13 @@ impl Model {
     ) -> Self {
         let scenario = build();
         let processes = scenario.participants.len();
+        let how = if scenario.interruptions > 0 {
+            ", interrupted"
+        } else {
+            ""
+        };
         Self {
-            name: format!("{primitive}/{}/{processes}", scenario.name),
+            name: format!("{primitive}/{}/{processes}{how}", scenario.name),
             processes,
             bound: Bound::None,
             expectation: Expectation::Holds,

@@ -1,10 +1,10 @@
 //! What both bounded buffers promise.
 
-use super::{Guarded, Scenario, Stage};
+use super::{Guarded, Scenario, Stage, centuries, spent};
 use crate::buffer::{
     BoundedBuffer, Buffer, End, MonitorBuffer, RecvTimeoutError, SendTimeoutError, Slot,
 };
-use crate::platform::InPlace;
+use crate::platform::{InPlace, Place, PlanError};
 use crate::sync::Patience;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ pub fn all(stage: &mut impl Stage) {
     all_of::<Bounded<2>>(stage);
     all_of::<Monitor<1>>(stage);
     all_of::<Monitor<2>>(stage);
+    stage.run(refuses_impossible_capacities());
 }
 
 /// Every scenario of one construction.
@@ -59,6 +60,7 @@ pub fn all_of<B: Buffer<Item = u64> + InPlace + 'static>(stage: &mut impl Stage)
     stage.run(closing_wakes_every_sender::<B>());
     stage.run(an_impatient_receiver_takes_nothing_along::<B>());
     stage.run(an_impatient_sender_leaves_nothing_behind::<B>());
+    stage.run(answers_odd_timeouts::<B>());
 }
 
 fn send<B: Buffer<Item = u64>>(shared: &Passed<B>, item: u64) {
@@ -287,4 +289,40 @@ pub fn an_impatient_sender_leaves_nothing_behind<B: Buffer<Item = u64>>() -> Sce
             assert_eq!(received + left_in(shared), sent);
         })
         .choices(8)
+}
+
+/// A timeout of zero and a deadline in the past try once; one of centuries takes what is there.
+pub fn answers_odd_timeouts<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let odd = |shared: &Passed<B>| {
+        for patience in spent() {
+            let nothing = shared.buffer.recv_within(patience);
+            assert_eq!(nothing, Err(RecvTimeoutError::Timeout));
+        }
+        for item in 0..shared.buffer.capacity() as u64 {
+            assert_eq!(shared.buffer.send_within(item, centuries()), Ok(()));
+        }
+        for patience in spent() {
+            let full = shared.buffer.send_within(9, patience);
+            assert_eq!(full, Err(SendTimeoutError::Timeout(9)));
+        }
+        assert_eq!(shared.buffer.recv_within(centuries()), Ok(0));
+    };
+    Scenario::new("answers_odd_timeouts", vec![odd])
+}
+
+/// No room can be planned for a capacity of zero, or for one whose length overflows.
+pub fn refuses_impossible_capacities() -> Scenario<Guarded> {
+    fn refuses<B: Place<Plan = usize> + ?Sized>() {
+        assert_eq!(B::layout(0), Err(PlanError::ZeroCapacity));
+        for capacity in [usize::MAX, usize::MAX / size_of::<u64>()] {
+            let refused = B::layout(capacity);
+            assert!(refused.is_err(), "{capacity} is planned as {refused:?}");
+        }
+        assert!(B::layout(1).is_ok());
+    }
+    let plan = |_: &Guarded| {
+        refuses::<BoundedBuffer<u64, [Slot<u64>]>>();
+        refuses::<MonitorBuffer<u64, [Slot<u64>]>>();
+    };
+    Scenario::new("refuses_impossible_capacities", vec![plan])
 }

@@ -1,6 +1,6 @@
 //! What a condition variable promises.
 
-use super::{Guarded, Scenario, Stage};
+use super::{Guarded, Scenario, Stage, spent};
 use crate::platform::InPlace;
 use crate::sync::{Condition, Lock, Patience};
 use std::time::Duration;
@@ -39,6 +39,7 @@ where
     stage.run(notify_all_reaches_different_conditions::<C, L>());
     stage.run(hands_back_and_forth::<C, L>());
     stage.run(a_timed_out_waiter_eats_no_notification::<C, L>());
+    stage.run(answers_odd_timeouts::<C, L>());
 }
 
 fn take<C: Condition, L: Lock>(shared: &Awaited<C, L>) {
@@ -178,4 +179,18 @@ pub fn a_timed_out_waiter_eats_no_notification<C: Condition, L: Lock>() -> Scena
         vec![impatient, see, put],
     )
     .choices(8)
+}
+
+/// With a timeout of zero or a deadline in the past a waiter comes back with the lock.
+pub fn answers_odd_timeouts<C: Condition, L: Lock>() -> Scenario<Awaited<C, L>> {
+    let odd = |shared: &Awaited<C, L>| {
+        let mut held = shared.lock.hold();
+        for patience in spent() {
+            let notified = shared.changed.wait_within(&mut held, patience);
+            assert!(!notified, "nobody notifies");
+            let again = shared.lock.hold_within(Patience::Never);
+            assert!(again.is_none(), "the lock is held again");
+        }
+    };
+    Scenario::new("answers_odd_timeouts", vec![odd])
 }

@@ -1,6 +1,6 @@
 //! What a lock promises.
 
-use super::{Guarded, Scenario, Stage};
+use super::{Guarded, Scenario, Stage, centuries, spent};
 use crate::platform::InPlace;
 use crate::sync::{Lock, Patience};
 use std::time::Duration;
@@ -33,6 +33,7 @@ pub fn all<L: Lock + InPlace + 'static>(stage: &mut impl Stage) {
     stage.run(can_be_taken_again::<L>());
     stage.run(publishes_writes::<L>());
     stage.run(a_timed_out_locker_takes_nothing_along::<L>());
+    stage.run(answers_odd_timeouts::<L>());
 }
 
 fn increment<L: Lock>(shared: &Protected<L>) {
@@ -90,4 +91,19 @@ pub fn a_timed_out_locker_takes_nothing_along<L: Lock>() -> Scenario<Protected<L
     )
     .verify(|shared| assert_eq!(shared.number.get(), 2 + shared.tries[0].get()))
     .choices(4)
+}
+
+/// A timeout of zero and a deadline in the past try once; one of centuries takes what is free.
+pub fn answers_odd_timeouts<L: Lock>() -> Scenario<Protected<L>> {
+    let odd = |shared: &Protected<L>| {
+        for patience in spent() {
+            assert!(shared.lock.hold_within(patience).is_some(), "it is free");
+        }
+        let held = shared.lock.hold_within(centuries());
+        assert!(held.is_some(), "it is free");
+        for patience in spent() {
+            assert!(shared.lock.hold_within(patience).is_none(), "it is held");
+        }
+    };
+    Scenario::new("answers_odd_timeouts", vec![odd])
 }

@@ -12,7 +12,9 @@ pub mod semaphore;
 pub mod semaphore_pair;
 pub mod specification;
 
-use crate::platform::{InPlace, UnsafeCell};
+use crate::platform::{Deadline, InPlace, UnsafeCell, spin};
+use crate::sync::Patience;
+use std::time::{Duration, Instant};
 
 /// What one participant does with the shared state.
 pub type Participant<S> = fn(&S);
@@ -41,6 +43,8 @@ pub struct Scenario<S> {
     pub verify: fn(&S),
     /// How many binary choices an execution needs at most, for waking one of several waiters.
     pub choices: usize,
+    /// How many waits of each participant, its first ones, may end for no reason.
+    pub interruptions: usize,
 }
 
 impl<S> Scenario<S> {
@@ -51,6 +55,7 @@ impl<S> Scenario<S> {
             participants,
             verify: |_| {},
             choices: 0,
+            interruptions: 0,
         }
     }
 
@@ -65,6 +70,16 @@ impl<S> Scenario<S> {
     pub fn choices(self, choices: usize) -> Self {
         Self { choices, ..self }
     }
+
+    /// How many waits of each participant, its first ones, may end for no reason, as when a signal
+    /// comes. Only a model can bring that about.
+    #[must_use]
+    pub fn interruptions(self, interruptions: usize) -> Self {
+        Self {
+            interruptions,
+            ..self
+        }
+    }
 }
 
 /// Something that can run scenarios.
@@ -78,8 +93,25 @@ pub fn all(stage: &mut impl Stage) {
     lock::all::<crate::RawMutex>(stage);
     condvar::all::<crate::Condvar, crate::RawMutex>(stage);
     semaphore::all::<crate::Semaphore>(stage);
+    stage.run(semaphore::guards_exclude_with_one_permit(2));
+    stage.run(semaphore::guards_exclude_with_one_permit(3));
     semaphore_pair::all(stage);
     buffer::all(stage);
+}
+
+/// Patience that has run out before it begins.
+pub(crate) fn spent() -> [Patience; 2] {
+    let past = Instant::now().checked_sub(Duration::from_secs(1));
+    let past = past.unwrap_or_else(Instant::now);
+    [
+        Patience::of(Duration::ZERO),
+        Patience::Until(Deadline::at(past)),
+    ]
+}
+
+/// Patience for centuries.
+pub(crate) fn centuries() -> Patience {
+    Patience::of(Duration::MAX)
 }
 
 /// A number that is protected by something else, not by itself: a race on it is an error.
@@ -121,6 +153,8 @@ impl Guarded {
     /// Adds one, in two steps that an intruder comes between.
     #[track_caller]
     pub fn increment(&self) {
-        self.set(self.get() + 1);
+        let value = self.get();
+        spin::give_way();
+        self.set(value + 1);
     }
 }

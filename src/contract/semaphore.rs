@@ -1,8 +1,8 @@
 //! What a counting semaphore promises.
 
-use super::{Guarded, Scenario, Stage};
+use super::{Guarded, Scenario, Stage, centuries, spent};
 use crate::platform::{AtomicU32, InPlace, Ordering};
-use crate::sync::{MAX_PERMITS, Patience, Permits};
+use crate::sync::{MAX_PERMITS, Patience, Permits, Semaphore};
 use std::time::Duration;
 
 /// A semaphore without permits, one with one, and numbers beside them.
@@ -47,6 +47,7 @@ pub fn all<P: Permits + InPlace + 'static>(stage: &mut impl Stage) {
     stage.run(a_release_of_many_lets_many_go::<P>());
     stage.run(a_timed_out_acquirer_takes_nothing_along::<P>());
     stage.run(refuses_to_overflow::<P>());
+    stage.run(answers_odd_timeouts::<P>());
 }
 
 fn acquire<P: Permits>(semaphore: &P) {
@@ -87,6 +88,23 @@ pub fn excludes_with_one_permit<P: Permits>(processes: usize) -> Scenario<Counte
     };
     let participants = vec![increment as fn(&Counted<P>); processes.clamp(2, 3)];
     Scenario::new("excludes_with_one_permit", participants)
+        .verify(verify)
+        .choices(4)
+}
+
+/// The same with guards, which begin their release with what their acquire left.
+pub fn guards_exclude_with_one_permit(processes: usize) -> Scenario<Counted<Semaphore>> {
+    let increment = |shared: &Counted<Semaphore>| {
+        let permit = shared.one.acquire();
+        shared.number.increment();
+        drop(permit);
+    };
+    let verify = match processes {
+        2 => |shared: &Counted<Semaphore>| assert_eq!(shared.number.get(), 2),
+        _ => |shared: &Counted<Semaphore>| assert_eq!(shared.number.get(), 3),
+    };
+    let participants = vec![increment as fn(&Counted<Semaphore>); processes.clamp(2, 3)];
+    Scenario::new("guards_exclude_with_one_permit", participants)
         .verify(verify)
         .choices(4)
 }
@@ -159,4 +177,19 @@ pub fn refuses_to_overflow<P: Permits>() -> Scenario<Counted<P>> {
         );
     };
     Scenario::new("refuses_to_overflow", vec![overflow])
+}
+
+/// A timeout of zero and a deadline in the past try once; one of centuries takes what is there.
+pub fn answers_odd_timeouts<P: Permits>() -> Scenario<Counted<P>> {
+    let odd = |shared: &Counted<P>| {
+        for patience in spent() {
+            assert!(shared.one.acquire_within(patience), "there is a permit");
+            release(&shared.one, 1);
+        }
+        assert!(shared.one.acquire_within(centuries()), "there is a permit");
+        for patience in spent() {
+            assert!(!shared.one.acquire_within(patience), "there is none");
+        }
+    };
+    Scenario::new("answers_odd_timeouts", vec![odd])
 }

@@ -244,7 +244,7 @@ impl Semaphore {
             match self.take(mark) {
                 Ok(left) => {
                     if mark != 0 && left >= PERMIT {
-                        self.wake_one();
+                        futex::wake(&self.state, 1);
                     }
                     return Some(left);
                 }

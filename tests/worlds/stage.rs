@@ -3,14 +3,52 @@
 use super::harness::Test;
 use super::process::{Actor, PATIENCE, inherited};
 use interlatch::contract::{self, Scenario, Stage};
+use interlatch::platform::{AtomicU32, Ordering::Relaxed};
 use interlatch::{InPlace, Region};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
 use std::time::Instant;
 
-/// The states of one run: participants go through them one after the other, so that starting
-/// them once shows many interleavings.
-const ROUNDS: usize = 200;
+/// Starting participants once shows many interleavings: they go through that many rounds.
+const ROUNDS: usize = 2_000;
+
+/// A state of its own for each round, and a gate at which its participants wait for each other:
+/// otherwise the first one would be through with all rounds before the second has begun.
+#[repr(C)]
+struct Round<S> {
+    arrived: AtomicU32,
+    state: S,
+}
+
+// SAFETY: an atomic word, and a state that may lie there too.
+unsafe impl<S: InPlace> InPlace for Round<S> {
+    fn initial() -> Self {
+        Self {
+            arrived: AtomicU32::new(0),
+            state: S::initial(),
+        }
+    }
+}
+
+impl<S> Round<S> {
+    /// Plays one part of the scenario, together with all others.
+    fn play(&self, scenario: &Scenario<S>, part: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        let all = scenario.participants.len() as u32;
+        // The gate orders nothing; what orders is the primitive.
+        let mut arrived = self.arrived.fetch_add(1, Relaxed) + 1;
+        while arrived < all {
+            assert!(
+                Instant::now() < deadline,
+                "{arrived} of {all} came to the gate"
+            );
+            std::thread::yield_now();
+            arrived = self.arrived.load(Relaxed);
+        }
+        scenario.participants[part](&self.state);
+    }
+}
 
 /// A test for each scenario on each of the two stages.
 pub fn tests() -> Vec<Test> {
@@ -70,14 +108,30 @@ struct Threads;
 
 impl Stage for Threads {
     fn run<S: InPlace + 'static>(&mut self, scenario: Scenario<S>) {
-        let states: Vec<S> = (0..ROUNDS).map(|_| S::initial()).collect();
-        std::thread::scope(|scope| {
-            for participant in &scenario.participants {
-                let states = &states;
-                scope.spawn(move || states.iter().for_each(participant));
+        let rounds: Vec<Round<S>> = (0..ROUNDS).map(|_| Round::initial()).collect();
+        // Leaked, since a thread that never ends cannot be joined, and may not outlive them.
+        let (rounds, scenario) = (&*rounds.leak(), &*Box::leak(Box::new(scenario)));
+        let (report, reports) = mpsc::channel();
+        for part in 0..scenario.participants.len() {
+            let report = report.clone();
+            std::thread::spawn(move || {
+                let played = catch_unwind(AssertUnwindSafe(|| {
+                    rounds.iter().for_each(|round| round.play(scenario, part));
+                }));
+                let _ = report.send(played.is_ok());
+            });
+        }
+        let deadline = Instant::now() + PATIENCE;
+        for ended in 0..scenario.participants.len() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match reports.recv_timeout(left) {
+                Ok(played) => assert!(played, "a participant of {} failed", scenario.name),
+                Err(_) => panic!("only {ended} participants of {} have ended", scenario.name),
             }
-        });
-        states.iter().for_each(scenario.verify);
+        }
+        rounds
+            .iter()
+            .for_each(|round| (scenario.verify)(&round.state));
     }
 }
 
@@ -88,10 +142,10 @@ struct Processes {
 
 impl Stage for Processes {
     fn run<S: InPlace + 'static>(&mut self, scenario: Scenario<S>) {
-        let size = (size_of::<S>().next_multiple_of(align_of::<S>())) * ROUNDS;
-        let region = Region::memfd("stage", size).expect("memory for the states");
-        let states: Vec<&S> = (0..ROUNDS)
-            .map(|_| region.create(()).expect("room for a state"))
+        let size = size_of::<Round<S>>() * ROUNDS;
+        let region = Region::memfd("stage", size).expect("memory for the rounds");
+        let rounds: Vec<&Round<S>> = (0..ROUNDS)
+            .map(|_| region.create(()).expect("room for a round"))
             .collect();
         let actors: Vec<Actor> = (0..scenario.participants.len())
             .map(|part| Actor::start(&region, &role(self.index, part)))
@@ -103,7 +157,9 @@ impl Stage for Processes {
                 panic!("participant {part} of {}: {problem}", scenario.name);
             }
         }
-        states.into_iter().for_each(scenario.verify);
+        rounds
+            .iter()
+            .for_each(|round| (scenario.verify)(&round.state));
     }
 }
 
@@ -137,10 +193,10 @@ struct Part<'a> {
 
 impl Stage for Part<'_> {
     fn run<S: InPlace + 'static>(&mut self, scenario: Scenario<S>) {
-        let participant = scenario.participants[self.part];
         let played = catch_unwind(AssertUnwindSafe(|| {
             for _ in 0..ROUNDS {
-                participant(self.region.attach(()).expect("the driver has created it"));
+                let round: &Round<S> = self.region.attach(()).expect("the driver has created it");
+                round.play(&scenario, self.part);
             }
         }));
         self.passed.set(played.is_ok());

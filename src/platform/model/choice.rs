@@ -49,7 +49,8 @@ pub fn choose(count: u32) -> u32 {
     chosen
 }
 
-fn flip() -> bool {
+/// A choice of two.
+pub(super) fn flip() -> bool {
     let (coins, index) = world::next_coin();
     world::step(|| coins.side(index))
 }

@@ -21,6 +21,7 @@ use core::panic::Location;
 pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
     let site = Location::caller();
     let number = word.number();
+    let interrupted = world::may_be_interrupted() && choice::flip();
     let read = word.newest();
     if read != expected {
         world::record(
@@ -43,8 +44,9 @@ pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake
     );
     world::enqueue(number);
     let wake = match deadline {
+        _ if interrupted => leave(word, Wake::Interrupted),
+        Some(_) => leave(word, Wake::TimedOut),
         None => sleep(number, site),
-        Some(_) => leave(word),
     };
     world::record(site, Action::Awake { word: number, wake });
     wake
@@ -58,12 +60,12 @@ fn sleep(word: u32, site: &'static Location<'static>) -> Wake {
     Wake::Woken
 }
 
-/// A deadline may pass at any step: the waiter leaves the queue whenever the scheduler runs it,
-/// unless a wake took it out first.
-fn leave(word: &AtomicU32) -> Wake {
+/// A deadline may pass, or a signal come, at any step: the waiter leaves the queue whenever the
+/// scheduler runs it, unless a wake took it out first.
+fn leave(word: &AtomicU32, why: Wake) -> Wake {
     word.newest();
     if world::dequeue(word.number()) {
-        Wake::TimedOut
+        why
     } else {
         Wake::Woken
     }

@@ -9,7 +9,10 @@
 use super::choice::Coins;
 use super::world::{self, KERNEL};
 use core::cell::Cell;
+use core::sync::atomic::Ordering::{Acquire, Release};
+use loom::sync::atomic::AtomicU32;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The most processes that a model can have.
 pub const MOST: usize = 4;
@@ -17,27 +20,45 @@ pub const MOST: usize = 4;
 /// What one process does.
 pub type Body = Box<dyn FnOnce()>;
 
+/// What may happen to the processes of an execution, beside their order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nature {
+    /// The most binary choices.
+    pub choices: usize,
+    /// How many waits of each process, its first ones, may end for no reason.
+    pub interruptions: usize,
+}
+
 /// One execution: runs the bodies as processes, then `verify` on the state that they left.
 ///
 /// # Panics
 /// Fails the model if there are more than [`MOST`] bodies or none.
-pub fn run(bodies: Vec<Body>, coins: usize, verify: Body) {
+pub fn run(bodies: Vec<Body>, nature: Nature, verify: Body) {
     assert!(
         (1..=MOST).contains(&bodies.len()),
         "a model has 1 to {MOST} processes"
     );
     let count = bodies.len();
     loom::stop_exploring();
-    let coins = Coins::new(coins);
-    world::populate(count, coins.clone());
     let gathered = Rc::new(Cell::new(0));
+    let ready = Arc::new(AtomicU32::new(0));
     let kernel = {
-        let gathered = gathered.clone();
-        loom::thread::spawn(move || kernel(coins, &gathered, count, verify))
-            .thread()
-            .clone()
+        let (gathered, ready) = (gathered.clone(), ready.clone());
+        loom::thread::spawn(move || {
+            let coins = Coins::new(nature.choices + nature.interruptions * count);
+            world::populate(count, coins.clone(), nature.interruptions);
+            // Pairs with the Acquire of process 0, which knows the coins by this, and the tosses
+            // not. Of a value that it knew before it yielded, loom would not let it read it again.
+            ready.store(1, Release);
+            coins.toss();
+            kernel(&gathered, count, verify);
+        })
+        .thread()
+        .clone()
     };
     world::step(loom::thread::yield_now);
+    let gate = ready.fetch_add(0, Acquire);
+    assert_eq!(gate, 1, "the kernel thread runs when process 0 yields");
     let mut bodies = bodies.into_iter();
     let first = bodies.next().expect("at least one body");
     for (index, body) in bodies.enumerate() {
@@ -67,9 +88,8 @@ fn process(number: usize, body: Body, kernel: &loom::thread::Thread, gathered: &
     gathered.set(gathered.get() + 1);
 }
 
-fn kernel(coins: Coins, gathered: &Cell<usize>, count: usize, verify: Body) {
+fn kernel(gathered: &Cell<usize>, count: usize, verify: Body) {
     world::enter(KERNEL);
-    coins.toss();
     world::step(loom::thread::yield_now);
     while gathered.get() < count {
         let woken = world::take_to_unpark();

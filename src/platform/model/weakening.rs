@@ -43,13 +43,9 @@ fn applies(site: &'static Location<'static>, change: Change) -> bool {
     let Some(weakening) = CURRENT.get() else {
         return false;
     };
-    let hit = weakening.change == change
+    weakening.change == change
         && weakening.line == site.line()
-        && site.file().ends_with(&weakening.file);
-    if hit {
-        world::note_weakened();
-    }
-    hit
+        && site.file().ends_with(&weakening.file)
 }
 
 /// The ordering that the operation at this site really uses.

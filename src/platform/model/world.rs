@@ -153,8 +153,6 @@ pub struct Findings {
     pub forgotten_stores: Option<Site>,
     /// Sites whose operation can be weakened.
     pub sites: BTreeSet<(String, u32, SiteKind)>,
-    /// The weakened site was reached.
-    pub weakened: bool,
 }
 
 /// What can be weakened at a site.
@@ -203,6 +201,8 @@ struct Word {
 #[derive(Default)]
 struct Process {
     finished: bool,
+    /// How many of its waits to come may be interrupted.
+    interruptions: usize,
     asleep: Option<(u32, Site)>,
     thread: Option<loom::thread::Thread>,
 }
@@ -247,9 +247,24 @@ pub(crate) fn begin() {
     });
 }
 
-pub(super) fn populate(count: usize, coins: Coins) {
+/// Starts a new exploration: forgets the findings too, but for the sites.
+pub(crate) fn begin_exploration() {
     with(|world| {
-        world.processes = (0..count).map(|_| Process::default()).collect();
+        let sites = core::mem::take(&mut world.findings.sites);
+        world.findings = Findings {
+            sites,
+            ..Findings::default()
+        };
+    });
+}
+
+pub(super) fn populate(count: usize, coins: Coins, interruptions: usize) {
+    with(|world| {
+        let process = || Process {
+            interruptions,
+            ..Process::default()
+        };
+        world.processes = (0..count).map(|_| process()).collect();
         world.coins = Some(coins);
     });
 }
@@ -326,10 +341,6 @@ pub(super) fn note_site(site: Site, kind: SiteKind) {
     }
 }
 
-pub(super) fn note_weakened() {
-    with(|world| world.findings.weakened = true);
-}
-
 pub(super) fn note_fence() {
     with(|world| world.findings.fence = true);
 }
@@ -353,6 +364,10 @@ pub(super) fn note_load(word: u32, site: Site, order: Ordering) {
 /// loom compares a write with the last access to its word only. If that was a load which is
 /// ordered before the write, for example the writer's own, every earlier load by another process
 /// is hidden, and the executions in which it comes after the write are missed.
+///
+/// Loads by one other process alone hide none of each other: either all of them are ordered
+/// before the write, or the last one is not, and once loom has tried the write before it, the
+/// next is the last. Of several loaders the last one may be ordered, so they count as hiding.
 pub(super) fn note_write(word: u32, site: Site, order: Ordering) {
     let process = CURRENT.get();
     with(|world| {
@@ -360,7 +375,9 @@ pub(super) fn note_write(word: u32, site: Site, order: Ordering) {
         let word = &mut world.words[word as usize];
         word.stores += 1;
         let hidden = match word.loads.split_last() {
-            Some((_, earlier)) => earlier.iter().find(|(loader, _)| *loader != process),
+            Some(((last, _), earlier)) => earlier
+                .iter()
+                .find(|(loader, _)| *loader != process && loader != last),
             None => None,
         };
         if let Some((_, load)) = hidden {
@@ -384,6 +401,18 @@ pub(super) fn next_coin() -> (Coins, usize) {
         );
         world.coins_used += 1;
         (coins, index)
+    })
+}
+
+/// Whether this wait is one of those that may be interrupted: the first ones of each process, so
+/// that it does not depend on what others do.
+pub(super) fn may_be_interrupted() -> bool {
+    let me = CURRENT.get();
+    with(|world| {
+        let left = &mut world.processes[me].interruptions;
+        let may = *left > 0;
+        *left = left.saturating_sub(1);
+        may
     })
 }
 

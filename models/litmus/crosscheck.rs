@@ -1,0 +1,213 @@
+//! Random small programs, run by the model world and by a plain interpreter that tries every
+//! interleaving: what the second one reaches, the first one has to reach too.
+//!
+//! The interpreter executes one operation at a time in a program order of its own choosing, which
+//! is all that read-modify-writes and futex calls can show. A plain load can show more; of those
+//! only the other direction is claimed.
+
+use super::Litmus;
+use super::program::{Draw, Operation, Program};
+use super::reach::{Body, Outcomes, ours};
+use interlatch::check::{Exploration, Verdict};
+use interlatch::platform::Ordering::Relaxed;
+use interlatch::platform::{AtomicU32, Deadline, Wake, futex};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub fn all() -> Vec<Litmus> {
+    vec![
+        Litmus {
+            name: "random_updates_and_futex_calls_reach_every_outcome",
+            run: updates,
+        },
+        Litmus {
+            name: "random_programs_that_miss_an_outcome_are_called_blind",
+            run: loads,
+        },
+    ]
+}
+
+fn updates() -> Result<String, String> {
+    let (seed, mut draw) = seeded();
+    let (mut ended, mut deadlocked, mut most) = (0, 0, 0);
+    let drawn = std::iter::repeat_with(|| draw.updates_and_futex_calls()).take(PROGRAMS);
+    for program in by_hand().into_iter().chain(drawn) {
+        let expected = program.outcomes();
+        let found = catch_unwind(AssertUnwindSafe(|| reached(&program)));
+        match (expected, found) {
+            (Some(expected), Ok((reached, exploration))) => {
+                compare(&program, &expected, &reached, seed)?;
+                if exploration.verdict != Verdict::Exhaustive {
+                    return Err(format!("{program}: {}, seed {seed}", exploration.verdict));
+                }
+                ended += 1;
+                most = most.max(expected.len());
+            }
+            (None, Err(_)) => deadlocked += 1,
+            (None, Ok(_)) => return Err(format!("{program}: no deadlock is found, seed {seed}")),
+            (Some(_), Err(_)) => return Err(format!("{program}: fails, seed {seed}")),
+        }
+    }
+    Ok(format!(
+        "{ended} programs reach exactly the outcomes of plain interleaving, at most {most}; \
+         {deadlocked} deadlock, as they should (INTERLATCH_SEED={seed})"
+    ))
+}
+
+/// Two that may sleep, in every position, and one that wakes one of them and looks who it was.
+fn by_hand() -> Vec<Program> {
+    let sleeper = vec![
+        Operation::Wait {
+            word: 0,
+            expected: 0,
+        },
+        Operation::Add { word: 1, amount: 1 },
+    ];
+    let impatient = vec![
+        Operation::WaitTimed {
+            word: 0,
+            expected: 0,
+        },
+        Operation::Add { word: 1, amount: 1 },
+    ];
+    let waker = vec![
+        Operation::Wake { word: 0, count: 1 },
+        Operation::Swap { word: 0, value: 1 },
+        Operation::Wake { word: 0, count: 2 },
+    ];
+    let programs = [
+        [&waker, &sleeper, &sleeper],
+        [&sleeper, &waker, &sleeper],
+        [&sleeper, &sleeper, &waker],
+        [&impatient, &sleeper, &waker],
+        [&waker, &impatient, &sleeper],
+    ];
+    let processes = programs.map(|program| program.map(Clone::clone).to_vec());
+    let with = |interruptions| {
+        let programs = processes.clone();
+        programs.map(|processes| Program {
+            processes,
+            interruptions,
+        })
+    };
+    [with(0), with(1)].concat()
+}
+
+fn compare(
+    program: &Program,
+    expected: &Outcomes,
+    reached: &Outcomes,
+    seed: u64,
+) -> Result<(), String> {
+    if expected == reached {
+        return Ok(());
+    }
+    let missed: Vec<_> = expected.difference(reached).collect();
+    let excess: Vec<_> = reached.difference(expected).collect();
+    Err(format!(
+        "{program}: missed {missed:?}, in excess {excess:?}, INTERLATCH_SEED={seed}"
+    ))
+}
+
+fn loads() -> Result<String, String> {
+    let (seed, mut draw) = seeded();
+    let (mut complete, mut blind, mut missing) = (0, 0, 0);
+    for _ in 0..PROGRAMS {
+        let program = draw.loads_and_updates();
+        let expected = program
+            .outcomes()
+            .ok_or("a program without sleep cannot deadlock")?;
+        let (reached, exploration) = reached(&program);
+        let misses = !expected.is_subset(&reached);
+        match exploration.verdict {
+            Verdict::Blind(_) if misses => missing += 1,
+            Verdict::Blind(_) => blind += 1,
+            _ if misses => {
+                return Err(format!(
+                    "{program}: misses an outcome unnoticed, INTERLATCH_SEED={seed}"
+                ));
+            }
+            _ => complete += 1,
+        }
+    }
+    Ok(format!(
+        "{missing} miss outcomes of plain interleaving and are called blind; {blind} are called \
+         blind and miss none; {complete} are not and miss none (INTERLATCH_SEED={seed})"
+    ))
+}
+
+const PROGRAMS: usize = 400;
+
+fn seeded() -> (u64, Draw) {
+    let given = std::env::var("INTERLATCH_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        now.as_nanos() as u64
+    });
+    (seed, Draw::new(seed))
+}
+
+thread_local! {
+    static PROGRAM: RefCell<Program> = const { RefCell::new(Program::NONE) };
+}
+
+/// The outcomes that the model world reaches.
+fn reached(program: &Program) -> (Outcomes, Exploration) {
+    PROGRAM.set(program.clone());
+    let bodies: [Body<Memory>; 3] = [play::<0>, play::<1>, play::<2>];
+    ours(&bodies[..program.processes.len()], program.nature())
+}
+
+#[derive(Debug)]
+struct Memory([AtomicU32; 2]);
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self([AtomicU32::new(0), AtomicU32::new(0)])
+    }
+}
+
+fn play<const ME: usize>(memory: &Memory) -> Vec<u64> {
+    let operations = PROGRAM.with_borrow(|program| program.processes[ME].clone());
+    operations
+        .into_iter()
+        .map(|operation| perform(memory, operation).into())
+        .collect()
+}
+
+fn perform(Memory(words): &Memory, operation: Operation) -> u32 {
+    match operation {
+        Operation::Load { word } => words[word].load(Relaxed),
+        Operation::Add { word, amount } => words[word].fetch_add(amount, Relaxed),
+        Operation::Swap { word, value } => words[word].swap(value, Relaxed),
+        Operation::Exchange {
+            word,
+            expected,
+            value,
+        } => {
+            let (Ok(found) | Err(found)) =
+                words[word].compare_exchange(expected, value, Relaxed, Relaxed);
+            found
+        }
+        Operation::Wait { word, expected } => number(futex::wait(&words[word], expected, None)),
+        Operation::WaitTimed { word, expected } => {
+            let soon = Deadline::after(Duration::ZERO);
+            number(futex::wait(&words[word], expected, Some(soon)))
+        }
+        Operation::Wake { word, count } => futex::wake(&words[word], count),
+    }
+}
+
+fn number(wake: Wake) -> u32 {
+    match wake {
+        Wake::Woken => super::program::WOKEN,
+        Wake::Changed => super::program::CHANGED,
+        Wake::TimedOut => super::program::TIMED_OUT,
+        Wake::Interrupted => super::program::INTERRUPTED,
+    }
+}

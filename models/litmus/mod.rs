@@ -1,0 +1,36 @@
+//! Litmus tests of the engine: what loom does and does not explore, pinned as it is today.
+//!
+//! A verdict is only as true as what is known of the engine. Each test here runs small programs
+//! and compares the outcomes that were reached with those that it should reach, or, where loom is
+//! known to fall short, with those that it reached when this was written. When one fails, loom has
+//! changed, and with it the meaning of a verdict.
+
+mod classic;
+mod crosscheck;
+mod futex;
+mod limits;
+mod program;
+mod reach;
+
+pub use limits::{ABORTS, abort};
+
+/// One test.
+pub struct Litmus {
+    /// A sentence.
+    pub name: &'static str,
+    /// What was observed, or in what it differs from what is pinned.
+    pub run: fn() -> Result<String, String>,
+}
+
+/// All of them.
+pub fn all() -> Vec<Litmus> {
+    [
+        limits::all(),
+        futex::all(),
+        classic::all(),
+        crosscheck::all(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
