@@ -11,7 +11,7 @@
 //! | [`guess`] | a plain load | a constant: what is only compared need not be loaded |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
 //! | [`spin`] | a bounded number of pauses | one try, no pause |
-//! | [`constructor`] | emits a `const fn` | emits a `fn`: loom's atomics cannot be made in a `const` |
+//! | `constructor` | emits a `const fn` | emits a `fn`: loom's atomics cannot be made in a `const` |
 //!
 //! A name that one world lacks does not compile in the other's build, and CI builds both.
 
