@@ -10,7 +10,7 @@ use super::program::{Draw, Operation, Program};
 use super::reach::{Body, Outcomes, ours};
 use interlatch::check::{Exploration, Verdict};
 use interlatch::platform::Ordering::Relaxed;
-use interlatch::platform::{AtomicU32, Deadline, Wake, futex};
+use interlatch::platform::{self, AtomicU32, Deadline, Wake, futex};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,13 +25,17 @@ pub fn all() -> Vec<Litmus> {
             name: "random_programs_that_miss_an_outcome_are_called_blind",
             run: loads,
         },
+        Litmus {
+            name: "random_programs_with_companions_reach_every_outcome",
+            run: companions,
+        },
     ]
 }
 
 fn updates() -> Result<String, String> {
-    let (seed, mut draw) = seeded();
+    let (seed, mut draw) = seeded([4, 3]);
     let (mut ended, mut deadlocked, mut most) = (0, 0, 0);
-    let drawn = std::iter::repeat_with(|| draw.updates_and_futex_calls()).take(PROGRAMS);
+    let drawn = std::iter::repeat_with(|| draw.updates_and_futex_calls()).take(programs());
     for program in by_hand().into_iter().chain(drawn) {
         let expected = program.outcomes();
         let found = catch_unwind(AssertUnwindSafe(|| reached(&program)));
@@ -89,6 +93,7 @@ fn by_hand() -> Vec<Program> {
         programs.map(|processes| Program {
             processes,
             interruptions,
+            companions: false,
         })
     };
     [with(0), with(1)].concat()
@@ -111,16 +116,12 @@ fn compare(
 }
 
 fn loads() -> Result<String, String> {
-    let (seed, mut draw) = seeded();
+    let (seed, mut draw) = seeded([4, 3]);
     let (mut complete, mut blind, mut missing) = (0, 0, 0);
-    for _ in 0..PROGRAMS {
-        let program = draw.loads_and_updates();
-        let expected = program
-            .outcomes()
-            .ok_or("a program without sleep cannot deadlock")?;
-        let (reached, exploration) = reached(&program);
-        let misses = !expected.is_subset(&reached);
-        match exploration.verdict {
+    for _ in 0..programs() {
+        let program = draw.loads_stores_and_updates();
+        let (misses, verdict) = misses(&program)?;
+        match verdict {
             Verdict::Blind(_) if misses => missing += 1,
             Verdict::Blind(_) => blind += 1,
             _ if misses => {
@@ -137,19 +138,50 @@ fn loads() -> Result<String, String> {
     ))
 }
 
-const PROGRAMS: usize = 400;
+fn companions() -> Result<String, String> {
+    let (seed, mut draw) = seeded([3, 2]);
+    for _ in 0..programs() {
+        let program = Program {
+            companions: true,
+            ..draw.loads_stores_and_updates()
+        };
+        let found = misses(&program)?;
+        if found != (false, Verdict::Exhaustive) {
+            return Err(format!("{program}: {found:?}, INTERLATCH_SEED={seed}"));
+        }
+    }
+    Ok(format!(
+        "{} programs reach every outcome of plain interleaving, and none is called blind \
+         (INTERLATCH_SEED={seed})",
+        programs()
+    ))
+}
 
-fn seeded() -> (u64, Draw) {
-    let given = std::env::var("INTERLATCH_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| {
+/// Whether the program misses an outcome of plain interleaving, and what its verdict is.
+fn misses(program: &Program) -> Result<(bool, Verdict), String> {
+    let expected = program.outcomes();
+    let expected = expected.ok_or("a program without sleep cannot deadlock")?;
+    let (reached, exploration) = reached(program);
+    Ok((!expected.is_subset(&reached), exploration.verdict))
+}
+
+/// How many are drawn.
+fn programs() -> usize {
+    number("INTERLATCH_PROGRAMS").unwrap_or(400) as usize
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+fn seeded(longest: [usize; 2]) -> (u64, Draw) {
+    let seed = number("INTERLATCH_SEED").unwrap_or_else(|| {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         now.as_nanos() as u64
     });
-    (seed, Draw::new(seed))
+    (seed, Draw::new(seed, longest))
 }
 
 thread_local! {
@@ -168,21 +200,36 @@ struct Memory([AtomicU32; 2]);
 
 impl Default for Memory {
     fn default() -> Self {
-        Self([AtomicU32::new(0), AtomicU32::new(0)])
+        let word = match PROGRAM.with_borrow(|program| program.companions) {
+            true => || platform::loaded_then_written(0),
+            false => || AtomicU32::new(0),
+        };
+        Self([word(), word()])
     }
 }
 
 fn play<const ME: usize>(memory: &Memory) -> Vec<u64> {
     let operations = PROGRAM.with_borrow(|program| program.processes[ME].clone());
-    operations
-        .into_iter()
-        .map(|operation| perform(memory, operation).into())
-        .collect()
+    let mut last = 0;
+    let perform = |operation| {
+        last = perform(memory, operation, last);
+        last.into()
+    };
+    operations.into_iter().map(perform).collect()
 }
 
-fn perform(Memory(words): &Memory, operation: Operation) -> u32 {
+fn perform(Memory(words): &Memory, operation: Operation, last: u32) -> u32 {
     match operation {
         Operation::Load { word } => words[word].load(Relaxed),
+        Operation::Store { word, value } => {
+            words[word].store(value, Relaxed);
+            0
+        }
+        Operation::Increment { word } => {
+            let (Ok(found) | Err(found)) =
+                words[word].compare_exchange(last, last + 1, Relaxed, Relaxed);
+            found
+        }
         Operation::Add { word, amount } => words[word].fetch_add(amount, Relaxed),
         Operation::Swap { word, value } => words[word].swap(value, Relaxed),
         Operation::Exchange {
@@ -194,16 +241,16 @@ fn perform(Memory(words): &Memory, operation: Operation) -> u32 {
                 words[word].compare_exchange(expected, value, Relaxed, Relaxed);
             found
         }
-        Operation::Wait { word, expected } => number(futex::wait(&words[word], expected, None)),
+        Operation::Wait { word, expected } => number_of(futex::wait(&words[word], expected, None)),
         Operation::WaitTimed { word, expected } => {
             let soon = Deadline::after(Duration::ZERO);
-            number(futex::wait(&words[word], expected, Some(soon)))
+            number_of(futex::wait(&words[word], expected, Some(soon)))
         }
         Operation::Wake { word, count } => futex::wake(&words[word], count),
     }
 }
 
-fn number(wake: Wake) -> u32 {
+fn number_of(wake: Wake) -> u32 {
     match wake {
         Wake::Woken => super::program::WOKEN,
         Wake::Changed => super::program::CHANGED,

@@ -1,6 +1,6 @@
 //! Small programs, how to draw them at random, and a plain interpreter of them.
 
-use super::reach::{Nature, Outcome, Outcomes};
+use super::reach::{Nature, ORDER_ALONE, Outcome, Outcomes};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -11,12 +11,22 @@ pub struct Program {
     pub processes: Vec<Vec<Operation>>,
     /// How many waits of each, its first ones, may be interrupted.
     pub interruptions: usize,
+    /// Whether its words have companions.
+    pub companions: bool,
 }
 
 /// One operation on one of two words. Each yields a number.
 #[derive(Clone, Copy, Debug)]
 pub enum Operation {
     Load {
+        word: usize,
+    },
+    Store {
+        word: usize,
+        value: u32,
+    },
+    /// One more, if the word still holds what the operation before has yielded.
+    Increment {
         word: usize,
     },
     Add {
@@ -69,56 +79,67 @@ impl fmt::Display for Program {
 }
 
 /// Draws programs from a seed.
-pub struct Draw(fastrand::Rng);
+pub struct Draw {
+    rng: fastrand::Rng,
+    /// The most operations of a process, for two processes and for three.
+    longest: [usize; 2],
+}
 
 impl Draw {
-    pub fn new(seed: u64) -> Self {
-        Self(fastrand::Rng::with_seed(seed))
+    pub fn new(seed: u64, longest: [usize; 2]) -> Self {
+        let rng = fastrand::Rng::with_seed(seed);
+        Self { rng, longest }
     }
 
     pub fn updates_and_futex_calls(&mut self) -> Program {
-        self.program(|draw| match draw.0.u8(..8) {
+        self.program(|draw| match draw.rng.u8(..8) {
             0..4 => draw.update(),
             4 => Operation::Wait {
                 word: draw.word(),
-                expected: draw.0.u32(..2),
+                expected: draw.rng.u32(..2),
             },
             5 => Operation::WaitTimed {
                 word: draw.word(),
-                expected: draw.0.u32(..2),
+                expected: draw.rng.u32(..2),
             },
             _ => Operation::Wake {
                 word: draw.word(),
-                count: 1 + draw.0.u32(..2),
+                count: 1 + draw.rng.u32(..2),
             },
         })
     }
 
-    pub fn loads_and_updates(&mut self) -> Program {
-        self.program(|draw| match draw.0.bool() {
-            true => Operation::Load { word: draw.word() },
-            false => draw.update(),
+    pub fn loads_stores_and_updates(&mut self) -> Program {
+        self.program(|draw| match draw.rng.u8(..8) {
+            0..3 => Operation::Load { word: draw.word() },
+            3 => Operation::Increment { word: draw.word() },
+            4 => Operation::Store {
+                word: draw.word(),
+                value: 1 + draw.rng.u32(..2),
+            },
+            _ => draw.update(),
         })
     }
 
     fn program(&mut self, mut operation: impl FnMut(&mut Self) -> Operation) -> Program {
-        let count = self.0.usize(2..=3);
-        let longest = if count == 2 { 4 } else { 3 };
+        let count = self.rng.usize(2..=3);
+        let longest = self.longest[count - 2];
         let mut process = || {
-            let length = self.0.usize(1..=longest);
+            let length = self.rng.usize(1..=longest);
             (0..length).map(|_| operation(self)).collect()
         };
         let processes = (0..count).map(|_| process()).collect();
-        let interruptions = self.0.usize(..2);
+        let interruptions = self.rng.usize(..2);
         Program {
             processes,
             interruptions,
+            companions: false,
         }
     }
 
     fn update(&mut self) -> Operation {
-        let (word, value) = (self.word(), 1 + self.0.u32(..2));
-        match self.0.u8(..3) {
+        let (word, value) = (self.word(), 1 + self.rng.u32(..2));
+        match self.rng.u8(..3) {
             0 => Operation::Add {
                 word,
                 amount: value,
@@ -126,14 +147,14 @@ impl Draw {
             1 => Operation::Swap { word, value },
             _ => Operation::Exchange {
                 word,
-                expected: self.0.u32(..2),
+                expected: self.rng.u32(..2),
                 value,
             },
         }
     }
 
     fn word(&mut self) -> usize {
-        self.0.usize(..2)
+        self.rng.usize(..2)
     }
 }
 
@@ -157,6 +178,7 @@ impl Program {
     pub const NONE: Self = Self {
         processes: Vec::new(),
         interruptions: 0,
+        companions: false,
     };
 
     /// What may happen to its processes. A wake that finds more waiters than it wakes chooses.
@@ -165,6 +187,7 @@ impl Program {
         Nature {
             choices: self.processes.iter().flatten().filter(is_wake).count() * 2,
             interruptions: self.interruptions,
+            ..ORDER_ALONE
         }
     }
 
@@ -212,6 +235,15 @@ impl Program {
     fn after(&self, state: &State, me: usize, operation: Operation) -> Vec<State> {
         match operation {
             Operation::Load { word } => state.update(me, word, |value| value),
+            Operation::Store { word, value } => {
+                let mut next = state.clone();
+                next.words[word] = value;
+                vec![next.yields(me, 0)]
+            }
+            Operation::Increment { word } => {
+                let before = state.seen[me].last().map_or(0, |value| *value as u32);
+                state.update(me, word, |found| found + u32::from(found == before))
+            }
             Operation::Add { word, amount } => state.update(me, word, |value| value + amount),
             Operation::Swap { word, value } => state.update(me, word, |_| value),
             Operation::Exchange {

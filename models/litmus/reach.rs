@@ -57,6 +57,7 @@ fn note(
 pub const ORDER_ALONE: Nature = Nature {
     choices: 0,
     interruptions: 0,
+    spurious_failures: 0,
 };
 
 /// The outcomes that our model world reaches, and its verdict.
@@ -81,6 +82,7 @@ pub fn ours<S: Default + 'static>(bodies: &[Body<S>], nature: Nature) -> (Outcom
         })
         .choices(nature.choices)
         .interruptions(nature.interruptions)
+        .spurious_failures(nature.spurious_failures)
     });
     let time = Duration::from_secs(600);
     let exploration = explore(

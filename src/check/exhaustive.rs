@@ -22,6 +22,7 @@ pub fn run_once<S: InPlace + 'static>(scenario: &Scenario<S>) {
     let nature = Nature {
         choices: scenario.choices,
         interruptions: scenario.interruptions,
+        spurious_failures: scenario.spurious_failures,
     };
     process::run(bodies, nature, Box::new(move || verify(&state)));
 }

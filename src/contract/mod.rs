@@ -45,6 +45,8 @@ pub struct Scenario<S> {
     pub choices: usize,
     /// How many waits of each participant, its first ones, may end for no reason.
     pub interruptions: usize,
+    /// How many weak compare-exchanges of each participant, its first ones, may fail for no reason.
+    pub spurious_failures: usize,
 }
 
 impl<S> Scenario<S> {
@@ -56,6 +58,7 @@ impl<S> Scenario<S> {
             verify: |_| {},
             choices: 0,
             interruptions: 0,
+            spurious_failures: 0,
         }
     }
 
@@ -77,6 +80,16 @@ impl<S> Scenario<S> {
     pub fn interruptions(self, interruptions: usize) -> Self {
         Self {
             interruptions,
+            ..self
+        }
+    }
+
+    /// How many weak compare-exchanges of each participant, its first ones, may fail for no reason.
+    /// A machine of the x86 kind never does that, others do.
+    #[must_use]
+    pub fn spurious_failures(self, spurious_failures: usize) -> Self {
+        Self {
+            spurious_failures,
             ..self
         }
     }

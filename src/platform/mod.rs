@@ -6,6 +6,7 @@
 //! | name | `linux` | `model` (`--cfg loom`) |
 //! | --- | --- | --- |
 //! | [`AtomicU32`], [`AtomicU64`], [`AtomicUsize`], [`fence`] | core's | loom's, each call recorded with its source line |
+//! | [`loaded_then_written`] | an [`AtomicU32`] | one that loom misses nothing of, at a price |
 //! | [`UnsafeCell`] | core's | loom's: an unsynchronized access is an error |
 //! | [`futex`] | `FUTEX_WAIT_BITSET` and `FUTEX_WAKE`, never `PRIVATE` | a queue in plain memory beside loom |
 //! | [`guess`] | a plain load | a constant: what is only compared need not be loaded |
@@ -26,7 +27,8 @@ mod linux;
 pub(crate) use linux::constructor;
 #[cfg(not(loom))]
 pub use linux::{
-    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess, spin,
+    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess,
+    loaded_then_written, spin,
 };
 
 #[cfg(loom)]
@@ -35,7 +37,8 @@ pub mod model;
 pub(crate) use model::constructor;
 #[cfg(loom)]
 pub use model::{
-    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess, spin,
+    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess,
+    loaded_then_written, spin,
 };
 
 /// Why a [`futex::wait`] returned.

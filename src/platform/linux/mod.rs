@@ -22,6 +22,12 @@ mod atomics {
 }
 pub use atomics::{AtomicU32, AtomicU64, AtomicUsize};
 
+/// A word that a process loads and then writes, with this value: an ordinary one here. The model
+/// needs to know, see there.
+pub const fn loaded_then_written(value: u32) -> AtomicU32 {
+    AtomicU32::new(value)
+}
+
 /// Writes a constructor that is `const` in this world and an ordinary function in the model,
 /// whose atomics cannot be made in a `const`. A macro, because no function can be generic over
 /// `const`.

@@ -1,7 +1,7 @@
 //! loom's atomics, with each call recorded: who, what, at which line, value read and written.
 
-use super::weakening;
 use super::world::{self, Action};
+use super::{choice, weakening};
 use core::panic::Location;
 use core::sync::atomic::Ordering;
 
@@ -26,6 +26,7 @@ macro_rules! atomic {
         pub struct $name {
             number: u32,
             inner: loom::sync::atomic::$loom,
+            companion: Option<loom::sync::atomic::AtomicU32>,
         }
 
         impl $name {
@@ -35,6 +36,22 @@ macro_rules! atomic {
                 Self {
                     number: world::number(),
                     inner: loom::sync::atomic::$loom::new(value),
+                    companion: None,
+                }
+            }
+
+            /// Touches the companion, if there is one, before an access of the word. loom tries
+            /// both orders of any two touches, and so of the accesses.
+            fn touch(&self) {
+                if let Some(companion) = &self.companion {
+                    let _ = world::step(|| {
+                        companion.compare_exchange(
+                            NEVER,
+                            NEVER,
+                            Ordering::Relaxed,
+                            Ordering::Relaxed,
+                        )
+                    });
                 }
             }
 
@@ -48,8 +65,9 @@ macro_rules! atomic {
                 }
                 let site = Location::caller();
                 let weakened = weakening::ordering(site, order);
+                self.touch();
                 let read = world::step(|| self.inner.load(weakened));
-                world::note_load(self.number, site, order);
+                world::note_load(self.number, site, order, self.companion.is_some());
                 world::record(
                     site,
                     Action::Load {
@@ -66,6 +84,7 @@ macro_rules! atomic {
             pub fn store(&self, value: $value, order: Ordering) {
                 let site = Location::caller();
                 let weakened = weakening::ordering(site, order);
+                self.touch();
                 world::step(|| self.inner.store(value, weakened));
                 world::note_write(self.number, site, order);
                 let written = value as u64;
@@ -88,6 +107,7 @@ macro_rules! atomic {
             ) -> $value {
                 let site = Location::caller();
                 let weakened = weakening::ordering(site, order);
+                self.touch();
                 let read = world::step(|| operate(weakened));
                 world::note_write(self.number, site, order);
                 world::record(
@@ -159,6 +179,7 @@ macro_rules! atomic {
             ) -> Result<$value, $value> {
                 let site = Location::caller();
                 let weakened = weakening::ordering(site, success);
+                self.touch();
                 let result =
                     world::step(|| self.inner.compare_exchange(current, new, weakened, failure));
                 let (Ok(read) | Err(read)) = result;
@@ -177,7 +198,8 @@ macro_rules! atomic {
                 result
             }
 
-            /// As [`compare_exchange`](Self::compare_exchange): loom's never fails spuriously.
+            /// As [`compare_exchange`](Self::compare_exchange), but where the scenario allows
+            /// spurious failures it may fail for no reason.
             #[track_caller]
             pub fn compare_exchange_weak(
                 &self,
@@ -186,6 +208,12 @@ macro_rules! atomic {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
+                if world::may_fail_spuriously() && choice::flip() {
+                    const NEVER: $value = <$value>::MAX;
+                    return match self.compare_exchange(NEVER, NEVER, failure, failure) {
+                        Ok(read) | Err(read) => Err(read),
+                    };
+                }
                 self.compare_exchange(current, new, success, failure)
             }
 
@@ -201,10 +229,24 @@ atomic!(AtomicU32, AtomicU32, u32);
 atomic!(AtomicU64, AtomicU64, u64);
 atomic!(AtomicUsize, AtomicUsize, usize);
 
+/// A word with this value that a process loads and then writes.
+///
+/// loom misses executions of such a word, and the verdict would be *blind*. This one has a
+/// companion that every access touches first, so that nothing is missed; it takes more executions.
+/// Words that are only read in the step that writes them need none.
+#[track_caller]
+pub fn loaded_then_written(value: u32) -> AtomicU32 {
+    AtomicU32 {
+        companion: Some(loom::sync::atomic::AtomicU32::new(0)),
+        ..AtomicU32::new(value)
+    }
+}
+
 impl AtomicU32 {
     /// The newest value of the word, read as the kernel reads it: in one step that conflicts
     /// with every write and every other look, and that orders no memory.
     pub(super) fn newest(&self) -> u32 {
+        self.touch();
         let (Ok(read) | Err(read)) = world::step(|| {
             self.inner
                 .compare_exchange(NEVER, NEVER, Ordering::Relaxed, Ordering::Relaxed)

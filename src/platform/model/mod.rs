@@ -18,7 +18,7 @@ pub mod spin;
 pub mod weakening;
 pub mod world;
 
-pub use atomic::{AtomicU32, AtomicU64, AtomicUsize, fence};
+pub use atomic::{AtomicU32, AtomicU64, AtomicUsize, fence, loaded_then_written};
 pub use cell::UnsafeCell;
 pub use clock::Deadline;
 pub use guess::guess;

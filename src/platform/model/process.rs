@@ -27,6 +27,14 @@ pub struct Nature {
     pub choices: usize,
     /// How many waits of each process, its first ones, may end for no reason.
     pub interruptions: usize,
+    /// How many weak compare-exchanges of each process, its first ones, may fail for no reason.
+    pub spurious_failures: usize,
+}
+
+impl Nature {
+    fn coins(self, processes: usize) -> usize {
+        self.choices + (self.interruptions + self.spurious_failures) * processes
+    }
 }
 
 /// One execution: runs the bodies as processes, then `verify` on the state that they left.
@@ -45,8 +53,8 @@ pub fn run(bodies: Vec<Body>, nature: Nature, verify: Body) {
     let kernel = {
         let (gathered, ready) = (gathered.clone(), ready.clone());
         loom::thread::spawn(move || {
-            let coins = Coins::new(nature.choices + nature.interruptions * count);
-            world::populate(count, coins.clone(), nature.interruptions);
+            let coins = Coins::new(nature.coins(count));
+            world::populate(count, coins.clone(), nature);
             // Pairs with the Acquire of process 0, which knows the coins by this, and the tosses
             // not. Of a value that it knew before it yielded, loom would not let it read it again.
             ready.store(1, Release);

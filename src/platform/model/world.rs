@@ -4,6 +4,7 @@
 //! borrowed across a scheduling point.
 
 use super::choice::Coins;
+use super::process::Nature;
 use crate::platform::Wake;
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -203,6 +204,8 @@ struct Process {
     finished: bool,
     /// How many of its waits to come may be interrupted.
     interruptions: usize,
+    /// How many of its weak compare-exchanges to come may fail for no reason.
+    spurious_failures: usize,
     asleep: Option<(u32, Site)>,
     thread: Option<loom::thread::Thread>,
 }
@@ -258,10 +261,11 @@ pub(crate) fn begin_exploration() {
     });
 }
 
-pub(super) fn populate(count: usize, coins: Coins, interruptions: usize) {
+pub(super) fn populate(count: usize, coins: Coins, nature: Nature) {
     with(|world| {
         let process = || Process {
-            interruptions,
+            interruptions: nature.interruptions,
+            spurious_failures: nature.spurious_failures,
             ..Process::default()
         };
         world.processes = (0..count).map(|_| process()).collect();
@@ -349,12 +353,14 @@ fn note_order(world: &mut World, order: Ordering) {
     world.findings.sequentially_consistent |= order == Ordering::SeqCst;
 }
 
-pub(super) fn note_load(word: u32, site: Site, order: Ordering) {
+pub(super) fn note_load(word: u32, site: Site, order: Ordering, has_companion: bool) {
     let process = CURRENT.get();
     with(|world| {
         note_order(world, order);
         let word = &mut world.words[word as usize];
-        word.loads.push((process, site));
+        if !has_companion {
+            word.loads.push((process, site));
+        }
         if word.stores > REMEMBERED_STORES {
             world.findings.forgotten_stores = Some(site);
         }
@@ -407,9 +413,21 @@ pub(super) fn next_coin() -> (Coins, usize) {
 /// Whether this wait is one of those that may be interrupted: the first ones of each process, so
 /// that it does not depend on what others do.
 pub(super) fn may_be_interrupted() -> bool {
+    take_one(|process| &mut process.interruptions)
+}
+
+/// Whether this weak compare-exchange is one of the first ones of its process.
+pub(super) fn may_fail_spuriously() -> bool {
+    take_one(|process| &mut process.spurious_failures)
+}
+
+fn take_one(of: fn(&mut Process) -> &mut usize) -> bool {
     let me = CURRENT.get();
     with(|world| {
-        let left = &mut world.processes[me].interruptions;
+        let Some(process) = world.processes.get_mut(me) else {
+            return false;
+        };
+        let left = of(process);
         let may = *left > 0;
         *left = left.saturating_sub(1);
         may
