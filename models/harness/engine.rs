@@ -6,6 +6,7 @@ use super::run::{in_parallel, run_child};
 use crate::litmus::{self, Litmus};
 use comfy_table::Table;
 use serde_json::json;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 /// What came of one of them: what was observed, or in what it differs from what is pinned.
@@ -65,7 +66,7 @@ pub fn child(name: &str) -> ExitCode {
     };
     // Several of them want models to fail; what they say then is of no interest.
     std::panic::set_hook(Box::new(|_| ()));
-    let run = std::panic::catch_unwind(test.run);
+    let run = std::panic::catch_unwind(AssertUnwindSafe(test.run));
     match run.unwrap_or_else(|_| Err("it panicked".into())) {
         Ok(observation) => {
             send(&Report::Observed(observation));

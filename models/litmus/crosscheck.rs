@@ -6,29 +6,27 @@
 //! only the other direction is claimed.
 
 use super::Litmus;
+use super::perform::reached_by;
 use super::program::{Draw, Operation, Program};
-use super::reach::{Body, Outcomes, ours};
-use interlatch::check::{Exploration, Verdict};
-use interlatch::platform::Ordering::Relaxed;
-use interlatch::platform::{self, AtomicU32, Deadline, Wake, futex};
-use std::cell::RefCell;
+use super::reach::Outcomes;
+use interlatch::check::Verdict;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub fn all() -> Vec<Litmus> {
     vec![
-        Litmus {
-            name: "random_updates_and_futex_calls_reach_every_outcome",
-            run: updates,
-        },
-        Litmus {
-            name: "random_programs_that_miss_an_outcome_are_called_blind",
-            run: loads,
-        },
-        Litmus {
-            name: "random_programs_with_companions_reach_every_outcome",
-            run: companions,
-        },
+        Litmus::new(
+            "random_updates_and_futex_calls_reach_every_outcome",
+            updates,
+        ),
+        Litmus::new(
+            "random_programs_that_miss_an_outcome_are_called_blind",
+            loads,
+        ),
+        Litmus::new(
+            "random_programs_with_companions_reach_every_outcome",
+            companions,
+        ),
     ]
 }
 
@@ -38,7 +36,7 @@ fn updates() -> Result<String, String> {
     let drawn = std::iter::repeat_with(|| draw.updates_and_futex_calls()).take(programs());
     for program in by_hand().into_iter().chain(drawn) {
         let expected = program.outcomes();
-        let found = catch_unwind(AssertUnwindSafe(|| reached(&program)));
+        let found = catch_unwind(AssertUnwindSafe(|| reached_by(&program)));
         match (expected, found) {
             (Some(expected), Ok((reached, exploration))) => {
                 compare(&program, &expected, &reached, seed)?;
@@ -161,7 +159,7 @@ fn companions() -> Result<String, String> {
 fn misses(program: &Program) -> Result<(bool, Verdict), String> {
     let expected = program.outcomes();
     let expected = expected.ok_or("a program without sleep cannot deadlock")?;
-    let (reached, exploration) = reached(program);
+    let (reached, exploration) = reached_by(program);
     Ok((!expected.is_subset(&reached), exploration.verdict))
 }
 
@@ -182,79 +180,4 @@ fn seeded(longest: [usize; 2]) -> (u64, Draw) {
         now.as_nanos() as u64
     });
     (seed, Draw::new(seed, longest))
-}
-
-thread_local! {
-    static PROGRAM: RefCell<Program> = const { RefCell::new(Program::NONE) };
-}
-
-/// The outcomes that the model world reaches.
-fn reached(program: &Program) -> (Outcomes, Exploration) {
-    PROGRAM.set(program.clone());
-    let bodies: [Body<Memory>; 3] = [play::<0>, play::<1>, play::<2>];
-    ours(&bodies[..program.processes.len()], program.nature())
-}
-
-#[derive(Debug)]
-struct Memory([AtomicU32; 2]);
-
-impl Default for Memory {
-    fn default() -> Self {
-        let word = match PROGRAM.with_borrow(|program| program.companions) {
-            true => || platform::loaded_then_written(0),
-            false => || AtomicU32::new(0),
-        };
-        Self([word(), word()])
-    }
-}
-
-fn play<const ME: usize>(memory: &Memory) -> Vec<u64> {
-    let operations = PROGRAM.with_borrow(|program| program.processes[ME].clone());
-    let mut last = 0;
-    let perform = |operation| {
-        last = perform(memory, operation, last);
-        last.into()
-    };
-    operations.into_iter().map(perform).collect()
-}
-
-fn perform(Memory(words): &Memory, operation: Operation, last: u32) -> u32 {
-    match operation {
-        Operation::Load { word } => words[word].load(Relaxed),
-        Operation::Store { word, value } => {
-            words[word].store(value, Relaxed);
-            0
-        }
-        Operation::Increment { word } => {
-            let (Ok(found) | Err(found)) =
-                words[word].compare_exchange(last, last + 1, Relaxed, Relaxed);
-            found
-        }
-        Operation::Add { word, amount } => words[word].fetch_add(amount, Relaxed),
-        Operation::Swap { word, value } => words[word].swap(value, Relaxed),
-        Operation::Exchange {
-            word,
-            expected,
-            value,
-        } => {
-            let (Ok(found) | Err(found)) =
-                words[word].compare_exchange(expected, value, Relaxed, Relaxed);
-            found
-        }
-        Operation::Wait { word, expected } => number_of(futex::wait(&words[word], expected, None)),
-        Operation::WaitTimed { word, expected } => {
-            let soon = Deadline::after(Duration::ZERO);
-            number_of(futex::wait(&words[word], expected, Some(soon)))
-        }
-        Operation::Wake { word, count } => futex::wake(&words[word], count),
-    }
-}
-
-fn number_of(wake: Wake) -> u32 {
-    match wake {
-        Wake::Woken => super::program::WOKEN,
-        Wake::Changed => super::program::CHANGED,
-        Wake::TimedOut => super::program::TIMED_OUT,
-        Wake::Interrupted => super::program::INTERRUPTED,
-    }
 }

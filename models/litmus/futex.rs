@@ -10,18 +10,10 @@ use std::collections::BTreeSet;
 
 pub fn all() -> Vec<Litmus> {
     vec![
-        Litmus {
-            name: "a_sleeper_hides_no_execution",
-            run: sleeper,
-        },
-        Litmus {
-            name: "a_sleeper_that_polls_would_hide_some",
-            run: poller,
-        },
-        Litmus {
-            name: "every_choice_is_made",
-            run: choices,
-        },
+        Litmus::new("a_sleeper_hides_no_execution", sleeper),
+        Litmus::new("a_sleeper_that_polls_would_hide_some", poller),
+        Litmus::new("every_choice_is_made", choices),
+        Litmus::new("a_weak_exchange_fails_where_it_may", weak_exchange),
     ]
 }
 
@@ -136,4 +128,35 @@ fn choices() -> Result<String, String> {
         pinned(&chosen.len(), &24, "2 x 3 x 4 choices give 24 outcomes")?;
     }
     Ok("2 x 3 x 4 choices give 24 outcomes, in each process".into())
+}
+
+fn weak_exchange() -> Result<String, String> {
+    let body: Body<Words> = |words| {
+        let mut tries = 1;
+        while words
+            .x
+            .compare_exchange_weak(0, 1, Relaxed, Relaxed)
+            .is_err()
+        {
+            tries += 1;
+        }
+        vec![tries]
+    };
+    let spurious = |spurious_failures| Nature {
+        spurious_failures,
+        ..ORDER_ALONE
+    };
+    let never = seen_by(&ours(&[body], spurious(0)).0, 0);
+    pinned(
+        &never,
+        &BTreeSet::from([vec![1]]),
+        "never, if the model does not ask for it",
+    )?;
+    let twice = seen_by(&ours(&[body], spurious(2)).0, 0);
+    let expected = BTreeSet::from([vec![1], vec![2], vec![3]]);
+    pinned(
+        &twice,
+        &expected,
+        "at most as often as the model asks for, and not at all",
+    )
 }

@@ -15,62 +15,23 @@ use std::time::Duration;
 
 pub fn all() -> Vec<Litmus> {
     vec![
-        Litmus {
-            name: "a_load_before_a_write_hides_loads_of_others",
-            run: load_then_write,
-        },
-        Litmus {
-            name: "a_load_before_a_write_is_called_blind",
-            run: is_called_blind,
-        },
-        Litmus {
-            name: "read_modify_writes_hide_nothing",
-            run: rmw_first,
-        },
-        Litmus {
-            name: "a_companion_makes_loads_visible",
-            run: companion,
-        },
-        Litmus {
-            name: "seq_cst_accesses_are_acquire_and_release",
-            run: seq_cst,
-        },
-        Litmus {
-            name: "an_acquire_fence_orders_too_much",
-            run: acquire_fence,
-        },
-        Litmus {
-            name: "a_seq_cst_fence_orders_too_much",
-            run: seq_cst_fence,
-        },
-        Litmus {
-            name: "fences_and_seq_cst_are_remarked_on",
-            run: remarks,
-        },
-        Litmus {
-            name: "a_word_remembers_seven_stores",
-            run: seven_stores,
-        },
-        Litmus {
-            name: "a_weak_exchange_never_fails_spuriously",
-            run: weak_exchange,
-        },
-        Litmus {
-            name: "a_failed_exchange_reads_the_newest_value",
-            run: failed_exchange,
-        },
-        Litmus {
-            name: "there_are_at_most_five_threads",
-            run: five_threads,
-        },
-        Litmus {
-            name: "a_limit_ends_in_plain_success",
-            run: limit_is_success,
-        },
-        Litmus {
-            name: "a_failing_model_may_abort_its_process",
-            run: failure_aborts,
-        },
+        Litmus::new(
+            "a_load_before_a_write_hides_loads_of_others",
+            load_then_write,
+        ),
+        Litmus::new("a_load_before_a_write_is_called_blind", is_called_blind),
+        Litmus::new("read_modify_writes_hide_nothing", rmw_first),
+        Litmus::new("a_companion_makes_loads_visible", companion),
+        Litmus::new("seq_cst_accesses_are_acquire_and_release", seq_cst),
+        Litmus::new("an_acquire_fence_orders_too_much", acquire_fence),
+        Litmus::new("a_seq_cst_fence_orders_too_much", seq_cst_fence),
+        Litmus::new("fences_and_seq_cst_are_remarked_on", remarks),
+        Litmus::new("a_word_remembers_seven_stores", seven_stores),
+        Litmus::new("a_weak_exchange_never_fails_spuriously", weak_exchange),
+        Litmus::new("a_failed_exchange_reads_the_newest_value", failed_exchange),
+        Litmus::new("there_are_at_most_five_threads", five_threads),
+        Litmus::new("a_limit_ends_in_plain_success", limit_is_success),
+        Litmus::new("a_failing_model_may_abort_its_process", failure_aborts),
     ]
 }
 

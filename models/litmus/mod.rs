@@ -9,6 +9,7 @@ mod classic;
 mod crosscheck;
 mod futex;
 mod limits;
+mod perform;
 mod program;
 mod reach;
 
@@ -19,7 +20,19 @@ pub struct Litmus {
     /// A sentence.
     pub name: &'static str,
     /// What was observed, or in what it differs from what is pinned.
-    pub run: fn() -> Result<String, String>,
+    pub run: Box<dyn Fn() -> Result<String, String> + Send + Sync>,
+}
+
+impl Litmus {
+    fn new(
+        name: &'static str,
+        run: impl Fn() -> Result<String, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name,
+            run: Box::new(run),
+        }
+    }
 }
 
 /// All of them.

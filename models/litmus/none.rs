@@ -3,7 +3,7 @@
 /// Never made.
 pub struct Litmus {
     pub name: &'static str,
-    pub run: fn() -> Result<String, String>,
+    pub run: Box<dyn Fn() -> Result<String, String> + Send + Sync>,
 }
 
 pub const ABORTS: &str = "";

@@ -1,0 +1,84 @@
+//! A [`Program`] on the words and the futex of the model world.
+
+use super::program::{CHANGED, INTERRUPTED, Operation, Program, TIMED_OUT, WOKEN};
+use super::reach::{Body, Outcomes, ours};
+use interlatch::check::Exploration;
+use interlatch::platform::Ordering::Relaxed;
+use interlatch::platform::{self, AtomicU32, Deadline, Wake, futex};
+use std::cell::RefCell;
+use std::time::Duration;
+
+thread_local! {
+    static PROGRAM: RefCell<Program> = const { RefCell::new(Program::NONE) };
+}
+
+/// The outcomes that the model world reaches.
+pub fn reached_by(program: &Program) -> (Outcomes, Exploration) {
+    PROGRAM.set(program.clone());
+    let bodies: [Body<Memory>; 3] = [play::<0>, play::<1>, play::<2>];
+    ours(&bodies[..program.processes.len()], program.nature())
+}
+
+#[derive(Debug)]
+struct Memory([AtomicU32; 2]);
+
+impl Default for Memory {
+    fn default() -> Self {
+        let word = match PROGRAM.with_borrow(|program| program.companions) {
+            true => || platform::loaded_then_written(0),
+            false => || AtomicU32::new(0),
+        };
+        Self([word(), word()])
+    }
+}
+
+fn play<const ME: usize>(memory: &Memory) -> Vec<u64> {
+    let operations = PROGRAM.with_borrow(|program| program.processes[ME].clone());
+    let mut last = 0;
+    let perform = |operation| {
+        last = perform(memory, operation, last);
+        last.into()
+    };
+    operations.into_iter().map(perform).collect()
+}
+
+fn perform(Memory(words): &Memory, operation: Operation, last: u32) -> u32 {
+    match operation {
+        Operation::Load { word } => words[word].load(Relaxed),
+        Operation::Store { word, value } => {
+            words[word].store(value, Relaxed);
+            0
+        }
+        Operation::Increment { word } => {
+            let (Ok(found) | Err(found)) =
+                words[word].compare_exchange(last, last + 1, Relaxed, Relaxed);
+            found
+        }
+        Operation::Add { word, amount } => words[word].fetch_add(amount, Relaxed),
+        Operation::Swap { word, value } => words[word].swap(value, Relaxed),
+        Operation::Exchange {
+            word,
+            expected,
+            value,
+        } => {
+            let (Ok(found) | Err(found)) =
+                words[word].compare_exchange(expected, value, Relaxed, Relaxed);
+            found
+        }
+        Operation::Wait { word, expected } => number_of(futex::wait(&words[word], expected, None)),
+        Operation::WaitTimed { word, expected } => {
+            let soon = Deadline::after(Duration::ZERO);
+            number_of(futex::wait(&words[word], expected, Some(soon)))
+        }
+        Operation::Wake { word, count } => futex::wake(&words[word], count),
+    }
+}
+
+fn number_of(wake: Wake) -> u32 {
+    match wake {
+        Wake::Woken => WOKEN,
+        Wake::Changed => CHANGED,
+        Wake::TimedOut => TIMED_OUT,
+        Wake::Interrupted => INTERRUPTED,
+    }
+}
