@@ -19,6 +19,11 @@ pub fn main(models: &[Model], name: &str, options: &Options) -> ExitCode {
         return ExitCode::FAILURE;
     };
     super::weaken::prepare(options);
+    #[cfg(loom)]
+    match options.stock {
+        true => super::stacks::keep_none(),
+        false => super::unwinding::hasten(),
+    }
     std::panic::set_hook(Box::new(report_failure));
     explore(model, options);
     if options.sites {
@@ -42,6 +47,7 @@ fn report_failure(panic: &PanicHookInfo<'_>) {
     send(&Report::Failed(Failed {
         kind: failure.kind.name().to_owned(),
         message: failure.message,
+        executions: failure.executions,
         trace: failure.trace,
         preemptions: PREEMPTIONS.get(),
     }));

@@ -41,6 +41,10 @@ pub struct Options {
     #[arg(long)]
     pub weaken: bool,
 
+    /// Compare the speed with that of stock loom, on one model.
+    #[arg(long)]
+    pub speed: bool,
+
     /// Run one model in this process: what the others are started with.
     #[arg(long, hide = true)]
     pub exec: Option<String>,
@@ -56,6 +60,10 @@ pub struct Options {
     /// With `--exec`: explore no more than this many preemptions.
     #[arg(long, hide = true)]
     pub preemptions: Option<usize>,
+
+    /// With `--exec`: map each stack anew, as stock loom does.
+    #[arg(long, hide = true)]
+    pub stock: bool,
 
     /// With `--exec`: tell which sites could be weakened.
     #[arg(long, hide = true)]

@@ -5,9 +5,12 @@ mod cli;
 mod engine;
 mod report;
 mod run;
+mod speed;
 #[cfg(loom)]
 mod stacks;
 mod table;
+#[cfg(loom)]
+mod unwinding;
 mod weaken;
 
 use clap::Parser;
@@ -41,6 +44,9 @@ pub fn main(models: &[Model]) -> ExitCode {
             options.filters
         );
         return ExitCode::FAILURE;
+    }
+    if options.speed {
+        return speed::main(&chosen);
     }
     if options.weaken {
         return weaken::main(&chosen, &options);

@@ -50,6 +50,8 @@ pub struct Failed {
     pub message: String,
     /// The execution, a line for each operation.
     pub trace: Vec<String>,
+    /// How many executions of that bound it took.
+    pub executions: u64,
     /// The bound under which it was found.
     pub preemptions: Option<usize>,
 }
@@ -62,7 +64,7 @@ pub struct Site {
     /// The line.
     pub line: u32,
     /// What can be done to it.
-    pub changes: Vec<String>,
+    pub change: String,
 }
 
 /// Prints one step, at the beginning of a line.

@@ -165,8 +165,7 @@ pub fn one(model: &Model, options: &Options, spinner: &ProgressBar) -> Result {
         result.failed = Some(Failed {
             kind: "the process".into(),
             message: problem,
-            trace: Vec::new(),
-            preemptions: None,
+            ..Failed::default()
         });
     }
     result

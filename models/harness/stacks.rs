@@ -24,6 +24,17 @@ const MOST: usize = 16;
 
 static STACKS: Mutex<[Option<Stack>; MOST]> = Mutex::new([None; MOST]);
 
+/// From here on each stack is mapped anew, as loom does by itself. Before any stack was kept.
+pub fn keep_none() {
+    let unusable = Stack {
+        at: 0,
+        length: 0,
+        in_use: true,
+        guarded: false,
+    };
+    with(|stacks| stacks.fill(Some(unusable)));
+}
+
 fn with<R>(access: impl FnOnce(&mut [Option<Stack>; MOST]) -> R) -> R {
     access(&mut STACKS.lock().unwrap_or_else(PoisonError::into_inner))
 }

@@ -1,8 +1,8 @@
 //! Every line earns its place: weakens one site at a time and asks the models whether they notice.
 
 use super::cli::Options;
-use super::report::{Report, Site};
-use super::run::run_child;
+use super::report::{Failed, Report, Site};
+use super::run::{in_parallel, run_child};
 use comfy_table::Table;
 use interlatch::check::{Expectation, Model};
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 mod world {
     use super::super::report::{Report, Site, send};
     use interlatch::platform::model::weakening::{self, Change, Weakening};
-    use interlatch::platform::model::world::{self, SiteKind};
+    use interlatch::platform::model::world;
 
     /// Sets up what the options of a child ask for.
     pub fn prepare(site: Option<&str>, collect: bool) {
@@ -36,27 +36,16 @@ mod world {
     }
 
     fn change(name: &str) -> Option<Change> {
-        match name {
-            "relax" => Some(Change::Relax),
-            "drop-wake" => Some(Change::DropWake),
-            "wake-one" => Some(Change::WakeOne),
-            _ => None,
-        }
+        Change::ALL.into_iter().find(|change| change.name() == name)
     }
 
     pub fn report_sites() {
-        let sites = world::findings()
-            .sites
-            .into_iter()
-            .map(|(file, line, kind)| Site {
-                file,
-                line,
-                changes: match kind {
-                    SiteKind::Ordering(_) => vec!["relax".into()],
-                    SiteKind::Wake { all: false } => vec!["drop-wake".into()],
-                    SiteKind::Wake { all: true } => vec!["drop-wake".into(), "wake-one".into()],
-                },
-            });
+        let sites = world::findings().sites.into_iter();
+        let sites = sites.map(|(file, line, change)| Site {
+            file,
+            line,
+            change: change.name().to_owned(),
+        });
         send(&Report::Sites(sites.collect()));
     }
 }
@@ -87,7 +76,29 @@ pub fn main(models: &[&Model], options: &Options) -> ExitCode {
         .copied()
         .filter(|model| model.expectation == Expectation::Holds)
         .collect();
-    let sites = find_sites(&sound);
+    let sites: Vec<(Site, Vec<String>)> = find_sites(&sound, options).into_iter().collect();
+    let caught = in_parallel(&sites, options.jobs, |(site, users)| {
+        let found = users
+            .iter()
+            .find_map(|model| try_weakened(model, site, options));
+        let by = found.as_ref().map_or("NO MODEL", |caught| &caught.model);
+        eprintln!("{}:{} {}: {by}", site.file, site.line, site.change);
+        found
+    });
+    print(&sites, &caught);
+    let survived = caught.iter().filter(|caught| caught.is_none()).count();
+    println!(
+        "{} weakenings caught, {survived} survived",
+        caught.len() - survived
+    );
+    if survived == 0 && !caught.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn print(sites: &[(Site, Vec<String>)], caught: &[Option<Caught>]) {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN);
     table.set_header([
@@ -97,77 +108,82 @@ pub fn main(models: &[&Model], options: &Options) -> ExitCode {
         "caught by",
         "as",
         "preemptions",
+        "executions",
     ]);
-    let (mut caught, mut survived) = (0, 0);
-    for (site, users) in &sites {
-        for change in &site.changes {
-            let place = format!("{}:{}", site.file, site.line);
-            let found = users.iter().find_map(|model| {
-                try_weakened(model, &format!("{place}:{change}"), options).map(|how| (model, how))
-            });
-            let row = match found {
-                Some((model, (kind, preemptions))) => {
-                    caught += 1;
-                    [model.clone(), kind, preemptions]
-                }
-                None => {
-                    survived += 1;
-                    ["NO MODEL".into(), "-".into(), "-".into()]
-                }
-            };
-            eprintln!("{place} {change}: {}", row[0]);
-            let head = [place, source_line(site), change.clone()];
-            table.add_row(head.into_iter().chain(row));
-        }
+    for ((site, _), caught) in sites.iter().zip(caught) {
+        let place = format!("{}:{}", site.file, site.line);
+        let how = match caught {
+            Some(caught) => [
+                caught.model.clone(),
+                caught.failed.kind.clone(),
+                caught
+                    .failed
+                    .preemptions
+                    .map_or("any".into(), |bound| bound.to_string()),
+                caught.executions.to_string(),
+            ],
+            None => ["NO MODEL", "-", "-", "-"].map(str::to_owned),
+        };
+        let head = [place, source_line(site), site.change.clone()];
+        table.add_row(head.into_iter().chain(how));
     }
     println!("{}", table.trim_fmt());
-    println!("{caught} weakenings caught, {survived} survived");
-    if survived == 0 && caught > 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+}
+
+/// The model that noticed a weakening.
+struct Caught {
+    model: String,
+    failed: Failed,
+    /// Of all bounds, until it failed.
+    executions: u64,
 }
 
 /// The sites of `src/sync` and `src/buffer`, each with the models that pass through it.
-fn find_sites(models: &[&Model]) -> BTreeMap<Site, Vec<String>> {
-    let mut sites: BTreeMap<Site, Vec<String>> = BTreeMap::new();
-    for model in models {
+fn find_sites(models: &[&Model], options: &Options) -> BTreeMap<Site, Vec<String>> {
+    let found = in_parallel(models, options.jobs, |model| {
         let arguments = [
             format!("--exec={}", model.name),
             "--sites".into(),
             "--preemptions=2".into(),
         ];
-        run_child(&arguments, 30, |report| {
-            let Report::Sites(found) = report else { return };
-            let ours =
-                |site: &Site| site.file.contains("src/sync/") || site.file.contains("src/buffer/");
-            for site in found.into_iter().filter(ours) {
-                sites.entry(site).or_default().push(model.name.clone());
+        let mut sites = Vec::new();
+        run_child(&arguments, options.seconds, |report| {
+            if let Report::Sites(found) = report {
+                sites = found;
             }
         });
+        (model.name.clone(), sites)
+    });
+    let ours = |site: &Site| site.file.contains("src/sync/") || site.file.contains("src/buffer/");
+    let mut sites: BTreeMap<Site, Vec<String>> = BTreeMap::new();
+    for (model, found) in found {
+        for site in found.into_iter().filter(ours) {
+            sites.entry(site).or_default().push(model.clone());
+        }
     }
     sites
 }
 
-/// How the model failed with this site weakened, and with how many preemptions.
-fn try_weakened(model: &str, weakened: &str, options: &Options) -> Option<(String, String)> {
+/// How the model failed with this site weakened, if it did.
+fn try_weakened(model: &str, site: &Site, options: &Options) -> Option<Caught> {
     let arguments = [
         format!("--exec={model}"),
-        format!("--weaken-site={weakened}"),
+        format!("--weaken-site={}:{}:{}", site.file, site.line, site.change),
         format!("--seconds={}", options.sweep_seconds),
         format!("--sweep-seconds={}", options.sweep_seconds),
     ];
-    let mut failure = None;
-    run_child(&arguments, options.sweep_seconds, |report| {
-        if let Report::Failed(failed) = report {
-            let preemptions = failed
-                .preemptions
-                .map_or("any".into(), |bound| bound.to_string());
-            failure = Some((failed.kind, preemptions));
-        }
+    let (mut failure, mut executions) = (None, 0);
+    run_child(&arguments, options.sweep_seconds, |report| match report {
+        Report::Explored(explored) => executions += explored.executions,
+        Report::Failed(failed) => failure = Some(failed),
+        Report::Sites(_) | Report::Observed(_) => {}
     });
-    failure
+    let failed = failure?;
+    Some(Caught {
+        model: model.to_owned(),
+        executions: executions + failed.executions,
+        failed,
+    })
 }
 
 fn source_line(site: &Site) -> String {

@@ -6,7 +6,6 @@ use crate::platform::InPlace;
 use crate::platform::model::process::{self, Body, Nature};
 use crate::platform::model::world;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// One execution of a scenario, inside loom.
@@ -29,7 +28,6 @@ pub fn run_once<S: InPlace + 'static>(scenario: &Scenario<S>) {
 
 /// Runs a model through its executions. A failure panics: see [`describe_failure`].
 pub fn explore(model: &Model, limits: Limits) -> Exploration {
-    let executions = Arc::new(Mutex::new(0));
     let mut builder = loom::model::Builder::new();
     builder.max_branches = MOST_BRANCHES;
     builder.preemption_bound = limits.preemptions;
@@ -38,11 +36,8 @@ pub fn explore(model: &Model, limits: Limits) -> Exploration {
     builder.checkpoint_interval = 64;
     world::begin_exploration();
     let begin = Instant::now();
-    let (counter, model) = (executions.clone(), model.clone());
-    builder.check(move || {
-        *counter.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        model.execute();
-    });
+    let model = model.clone();
+    builder.check(move || model.execute());
     let elapsed = begin.elapsed();
     let findings = world::findings();
     let verdict = if let Some((load, write)) = findings.blind {
@@ -58,9 +53,8 @@ pub fn explore(model: &Model, limits: Limits) -> Exploration {
             .map_or(Verdict::Exhaustive, Verdict::Bounded)
     };
     let remarks = remarks(&findings);
-    let executions = *executions.lock().unwrap_or_else(PoisonError::into_inner);
     Exploration {
-        executions,
+        executions: world::executions(),
         elapsed,
         verdict,
         remarks,
@@ -107,6 +101,7 @@ pub fn describe_failure(message: &str) -> Failure {
     Failure {
         kind: FailureKind::of_message(message),
         message: message.to_owned(),
+        executions: world::executions(),
         trace,
     }
 }

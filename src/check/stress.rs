@@ -40,6 +40,7 @@ pub fn describe_failure(message: &str) -> Failure {
     Failure {
         kind,
         message: message.to_owned(),
+        executions: 0,
         trace: Vec::new(),
     }
 }

@@ -39,6 +39,8 @@ pub struct Failure {
     pub kind: FailureKind,
     /// What failed, in a sentence.
     pub message: String,
+    /// How many executions it took, this one included; 0 if nobody counted.
+    pub executions: u64,
     /// The execution, a line for each operation, oldest first.
     pub trace: Vec<String>,
 }

@@ -9,14 +9,65 @@ use core::panic::Location;
 use core::sync::atomic::Ordering;
 
 /// What is done to the operation at a site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
     /// The ordering becomes Relaxed.
     Relax,
+    /// Of acquire and release, only the first is left.
+    ToAcquire,
+    /// Of acquire and release, only the second is left.
+    ToRelease,
+    /// A sequentially consistent ordering becomes acquire and release.
+    ToAcqRel,
     /// The wake is dropped.
     DropWake,
     /// A wake of all wakes one.
     WakeOne,
+}
+
+impl Change {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Relax,
+        Self::ToAcquire,
+        Self::ToRelease,
+        Self::ToAcqRel,
+        Self::DropWake,
+        Self::WakeOne,
+    ];
+
+    /// Its name in tables and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relax => "relax",
+            Self::ToAcquire => "to-acquire",
+            Self::ToRelease => "to-release",
+            Self::ToAcqRel => "to-acq-rel",
+            Self::DropWake => "drop-wake",
+            Self::WakeOne => "wake-one",
+        }
+    }
+
+    /// The ordering that takes the place of the written one.
+    fn ordering(self) -> Option<Ordering> {
+        match self {
+            Self::Relax => Some(Ordering::Relaxed),
+            Self::ToAcquire => Some(Ordering::Acquire),
+            Self::ToRelease => Some(Ordering::Release),
+            Self::ToAcqRel => Some(Ordering::AcqRel),
+            Self::DropWake | Self::WakeOne => None,
+        }
+    }
+
+    /// One step down from this ordering: all the ways.
+    fn of(written: Ordering) -> &'static [Self] {
+        match written {
+            Ordering::SeqCst => &[Self::ToAcqRel],
+            Ordering::AcqRel => &[Self::ToAcquire, Self::ToRelease],
+            Ordering::Acquire | Ordering::Release => &[Self::Relax],
+            _ => &[],
+        }
+    }
 }
 
 /// One weakened site.
@@ -50,20 +101,23 @@ fn applies(site: &'static Location<'static>, change: Change) -> bool {
 
 /// The ordering that the operation at this site really uses.
 pub(super) fn ordering(site: &'static Location<'static>, written: Ordering) -> Ordering {
-    if written != Ordering::Relaxed {
-        world::note_site(site, world::SiteKind::Ordering(written.into()));
+    for change in Change::of(written) {
+        world::note_site(site, *change);
     }
-    if applies(site, Change::Relax) {
-        Ordering::Relaxed
-    } else {
-        written
-    }
+    let used = Change::ALL.iter().find_map(|change| {
+        let ordering = change.ordering()?;
+        applies(site, *change).then_some(ordering)
+    });
+    used.unwrap_or(written)
 }
 
 /// The number of waiters that the wake at this site really wakes; none, if it is lost on the way,
 /// although the caller is told that it was not.
 pub(super) fn wakes(site: &'static Location<'static>, written: u32) -> Option<u32> {
-    world::note_site(site, world::SiteKind::Wake { all: written > 1 });
+    world::note_site(site, Change::DropWake);
+    if written > 1 {
+        world::note_site(site, Change::WakeOne);
+    }
     if applies(site, Change::DropWake) {
         None
     } else if applies(site, Change::WakeOne) {

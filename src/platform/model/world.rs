@@ -5,6 +5,7 @@
 
 use super::choice::Coins;
 use super::process::Nature;
+use super::weakening::Change;
 use crate::platform::Wake;
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -152,41 +153,8 @@ pub struct Findings {
     /// A load of a word that had more stores than loom remembers: the oldest were not tried.
     /// (A read-modify-write reads the newest, which is never forgotten.)
     pub forgotten_stores: Option<Site>,
-    /// Sites whose operation can be weakened.
-    pub sites: BTreeSet<(String, u32, SiteKind)>,
-}
-
-/// What can be weakened at a site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SiteKind {
-    /// An ordering stronger than Relaxed.
-    Ordering(OrderingName),
-    /// A wake, of one or of all.
-    Wake {
-        /// Of more than one waiter.
-        all: bool,
-    },
-}
-
-/// `Ordering` with an order of its own, for sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names of core's Ordering")]
-pub enum OrderingName {
-    Acquire,
-    Release,
-    AcqRel,
-    SeqCst,
-}
-
-impl From<Ordering> for OrderingName {
-    fn from(order: Ordering) -> Self {
-        match order {
-            Ordering::Acquire => Self::Acquire,
-            Ordering::Release => Self::Release,
-            Ordering::AcqRel => Self::AcqRel,
-            _ => Self::SeqCst,
-        }
-    }
+    /// Sites whose operation can be weakened, and how.
+    pub sites: BTreeSet<(String, u32, Change)>,
 }
 
 /// loom remembers this many stores of each word.
@@ -212,6 +180,8 @@ struct Process {
 
 #[derive(Default)]
 struct World {
+    /// Of this exploration, with the one that runs.
+    executions: u64,
     events: Vec<Event>,
     words: Vec<Word>,
     queues: Vec<VecDeque<usize>>,
@@ -243,6 +213,7 @@ pub(crate) fn begin() {
         let mut events = core::mem::take(&mut world.events);
         events.clear();
         *world = World {
+            executions: world.executions + 1,
             findings,
             events,
             ..World::default()
@@ -253,6 +224,7 @@ pub(crate) fn begin() {
 /// Starts a new exploration: forgets the findings too, but for the sites.
 pub(crate) fn begin_exploration() {
     with(|world| {
+        world.executions = 0;
         let sites = core::mem::take(&mut world.findings.sites);
         world.findings = Findings {
             sites,
@@ -324,6 +296,11 @@ pub fn events() -> Vec<Event> {
     with(|world| world.events.clone())
 }
 
+/// How many executions this exploration has begun.
+pub fn executions() -> u64 {
+    with(|world| world.executions)
+}
+
 /// What the executions so far have shown of loom's limits.
 pub fn findings() -> Findings {
     with(|world| world.findings.clone())
@@ -334,13 +311,13 @@ pub fn collect_sites() {
     COLLECT_SITES.set(true);
 }
 
-pub(super) fn note_site(site: Site, kind: SiteKind) {
+pub(super) fn note_site(site: Site, change: Change) {
     if COLLECT_SITES.get() {
         with(|world| {
             world
                 .findings
                 .sites
-                .insert((site.file().to_owned(), site.line(), kind))
+                .insert((site.file().to_owned(), site.line(), change))
         });
     }
 }
