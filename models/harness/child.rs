@@ -25,7 +25,11 @@ pub fn main(models: &[Model], name: &str, options: &Options) -> ExitCode {
         false => super::unwinding::hasten(),
     }
     std::panic::set_hook(Box::new(report_failure));
-    explore(model, options);
+    match (&options.record, &options.replay) {
+        (Some(file), _) => check::record(model, options.bound, options.execution, file),
+        (_, Some(file)) => check::replay(model, file),
+        _ => explore(model, options),
+    }
     if options.sites {
         super::weaken::report_sites();
     }
@@ -48,7 +52,9 @@ fn report_failure(panic: &PanicHookInfo<'_>) {
         kind: failure.kind.name().to_owned(),
         message: failure.message,
         executions: failure.executions,
-        trace: failure.trace,
+        steps: failure.steps.into_iter().map(Into::into).collect(),
+        words: failure.words,
+        standing: failure.standing,
         preemptions: PREEMPTIONS.get(),
     }));
     // Unwinding would run destructors in the middle of an execution.
@@ -63,7 +69,7 @@ fn explore(model: &Model, options: &Options) {
     }
     let begin = Instant::now();
     let left = |seconds| Duration::from_secs(seconds).saturating_sub(begin.elapsed());
-    let (needed, most) = match (options.bound(model), options.preemptions) {
+    let (needed, most) = match (options.bound_of(model), options.preemptions) {
         (_, Some(most)) => (0, most),
         (Bound::None, None) => (FIRST_BOUNDS, FIRST_BOUNDS),
         (Bound::Sweep { at_least }, None) => (at_least, usize::from(u8::MAX)),
@@ -84,7 +90,7 @@ fn explore(model: &Model, options: &Options) {
             break;
         }
     }
-    if options.bound(model) == Bound::None && options.preemptions.is_none() {
+    if options.bound_of(model) == Bound::None && options.preemptions.is_none() {
         step(model, None, left(options.seconds));
     }
 }

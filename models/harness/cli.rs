@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use interlatch::check::{Bound, Expectation, Model};
+use std::path::PathBuf;
 
 /// Runs the models, and the litmus tests of the engine, whose names contain one of the filters;
 /// without a filter, all.
@@ -45,6 +46,27 @@ pub struct Options {
     #[arg(long)]
     pub speed: bool,
 
+    /// Show the failing execution also of the known bugs that are caught.
+    #[arg(long)]
+    pub explain: bool,
+
+    /// Run the one execution of the model that this file holds; a failure leaves such a file and
+    /// prints the command.
+    #[arg(long)]
+    pub replay: Option<PathBuf>,
+
+    /// With `--exec`: leave in this file how to get to the execution.
+    #[arg(long, hide = true, requires = "execution")]
+    pub record: Option<PathBuf>,
+
+    /// With `--record`: the number of the execution.
+    #[arg(long, hide = true, default_value_t = 0)]
+    pub execution: u64,
+
+    /// With `--record`: the preemptions under which it has that number.
+    #[arg(long, hide = true)]
+    pub bound: Option<usize>,
+
     /// Run one model in this process: what the others are started with.
     #[arg(long, hide = true)]
     pub exec: Option<String>,
@@ -80,7 +102,7 @@ pub struct Options {
 
 impl Options {
     /// How far a model is explored in this run.
-    pub fn bound(&self, model: &Model) -> Bound {
+    pub fn bound_of(&self, model: &Model) -> Bound {
         match (model.expectation, self.unbounded) {
             (Expectation::Holds, true) => Bound::None,
             _ => model.bound,

@@ -3,6 +3,8 @@
 mod child;
 mod cli;
 mod engine;
+mod failure;
+mod replay;
 mod report;
 mod run;
 mod speed;
@@ -45,6 +47,9 @@ pub fn main(models: &[Model]) -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
+    if let Some(file) = &options.replay {
+        return replay::main(&chosen, file, options.seconds);
+    }
     if options.speed {
         return speed::main(&chosen);
     }
@@ -58,7 +63,7 @@ pub fn main(models: &[Model]) -> ExitCode {
         table::print_json(&results);
     } else {
         engine::print(&observed);
-        table::print(&results);
+        table::print(&results, &options);
         table::print_totals(&results, &observed);
     }
     let good =

@@ -1,5 +1,6 @@
 //! What a child tells its parent: a line of JSON for each step of its exploration.
 
+use interlatch::check;
 use serde::{Deserialize, Serialize};
 
 /// One step: a finished exploration, a failure, or the sites that were met.
@@ -48,12 +49,36 @@ pub struct Failed {
     pub kind: String,
     /// What failed, in a sentence.
     pub message: String,
-    /// The execution, a line for each operation.
-    pub trace: Vec<String>,
+    /// The execution.
+    pub steps: Vec<Step>,
+    /// What its words and cells are.
+    pub words: Vec<String>,
+    /// Where each process stands.
+    pub standing: Vec<String>,
     /// How many executions of that bound it took.
     pub executions: u64,
     /// The bound under which it was found.
     pub preemptions: Option<usize>,
+}
+
+/// One operation of an execution; see `check::Step`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub process: Option<usize>,
+    pub action: String,
+    pub site: String,
+    pub sleeps: Option<bool>,
+}
+
+impl From<check::Step> for Step {
+    fn from(step: check::Step) -> Self {
+        Self {
+            process: step.process,
+            action: step.action,
+            site: step.site,
+            sleeps: step.sleeps,
+        }
+    }
 }
 
 /// A site that could be weakened.

@@ -125,7 +125,7 @@ pub fn one(model: &Model, options: &Options, spinner: &ProgressBar) -> Result {
         Expectation::Holds => None,
         Expectation::Fails(kind) => Some(kind.name()),
     };
-    let at_least = match options.bound(model) {
+    let at_least = match options.bound_of(model) {
         Bound::Sweep { at_least } => Some(at_least),
         Bound::None => None,
     };

@@ -1,15 +1,24 @@
 //! The results, for a person and for a program.
 
+use super::cli::Options;
 use super::engine::Observed;
 use super::run::Result;
+use super::{failure, replay};
 use comfy_table::Table;
 use interlatch::check;
 use serde_json::json;
 
 /// Failures whole, then the table, then a line with the totals.
-pub fn print(results: &[Result]) {
-    for result in results.iter().filter(|result| !result.is_good()) {
-        print_failure(result);
+pub fn print(results: &[Result], options: &Options) {
+    for result in results {
+        match &result.failed {
+            Some(failed) if options.explain || !result.is_good() => {
+                let replay = replay::record(result, options.seconds);
+                failure::print(&result.name, &result.verdict(), failed, replay.as_deref());
+            }
+            None if !result.is_good() => println!("\n{}: {}", result.name, result.verdict()),
+            _ => {}
+        }
     }
     if results.is_empty() {
         return;
@@ -64,11 +73,17 @@ fn row(result: &Result) -> [String; 6] {
     ]
 }
 
-/// The executions and seconds of the exploration that the verdict is about.
+/// The executions and seconds of the exploration that the verdict is about; of a failure, all until
+/// it was found.
 fn cost(result: &Result) -> (u64, f64) {
-    match result.conclusion() {
-        Some(conclusion) => (conclusion.executions, conclusion.seconds),
-        None => (0, 0.0),
+    let all = result.explored.iter();
+    match (&result.failed, result.conclusion()) {
+        (Some(failed), _) => (
+            all.clone().map(|step| step.executions).sum::<u64>() + failed.executions,
+            all.map(|step| step.seconds).sum(),
+        ),
+        (None, Some(conclusion)) => (conclusion.executions, conclusion.seconds),
+        (None, None) => (0, 0.0),
     }
 }
 
@@ -83,16 +98,6 @@ fn print_remarks(results: &[Result]) {
             println!("{}: {remark}", result.name);
         }
     }
-}
-
-fn print_failure(result: &Result) {
-    println!("\n{}: {}", result.name, result.verdict());
-    let Some(failed) = &result.failed else { return };
-    println!("  {}", failed.message);
-    if let Some(preemptions) = failed.preemptions {
-        println!("  found with at most {preemptions} preemptions; the execution:");
-    }
-    failed.trace.iter().for_each(|line| println!("    {line}"));
 }
 
 /// The closing lines, the last one as libtest would print it.

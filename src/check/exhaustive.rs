@@ -1,10 +1,12 @@
 //! Exploring a model under loom.
 
-use super::{Exploration, Failure, FailureKind, Limits, Model, Verdict};
+use super::{Exploration, Failure, FailureKind, Limits, Model, Step, Verdict};
 use crate::contract::Scenario;
 use crate::platform::InPlace;
 use crate::platform::model::process::{self, Body, Nature};
 use crate::platform::model::world;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -28,9 +30,7 @@ pub fn run_once<S: InPlace + 'static>(scenario: &Scenario<S>) {
 
 /// Runs a model through its executions. A failure panics: see [`describe_failure`].
 pub fn explore(model: &Model, limits: Limits) -> Exploration {
-    let mut builder = loom::model::Builder::new();
-    builder.max_branches = MOST_BRANCHES;
-    builder.preemption_bound = limits.preemptions;
+    let mut builder = builder(limits.preemptions);
     builder.max_duration = Some(limits.time);
     // loom looks at the clock only so often.
     builder.checkpoint_interval = 64;
@@ -61,6 +61,50 @@ pub fn explore(model: &Model, limits: Limits) -> Exploration {
     }
 }
 
+fn builder(preemptions: Option<usize>) -> loom::model::Builder {
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = MOST_BRANCHES;
+    builder.preemption_bound = preemptions;
+    builder
+}
+
+/// Explores once more as far as this execution, which fails, and leaves in the file what
+/// [`replay`] needs to begin with it.
+pub fn record(model: &Model, preemptions: Option<usize>, execution: u64, file: &Path) {
+    let mut builder = builder(preemptions);
+    builder.checkpoint_file = Some(file.to_owned());
+    builder.checkpoint_interval = execution as usize;
+    let model = model.clone();
+    world::begin_exploration();
+    builder.check(move || model.execute());
+}
+
+/// Runs the one execution that [`record`] has left in the file.
+///
+/// # Panics
+/// If it fails, as it should; or if the file is of another model or an older source.
+pub fn replay(model: &Model, file: &Path) {
+    /// Thrown where the second execution would begin, past every panic hook.
+    struct Over;
+    let mut builder = builder(None);
+    builder.checkpoint_file = Some(file.to_owned());
+    builder.checkpoint_interval = usize::MAX;
+    let model = model.clone();
+    world::begin_exploration();
+    let replayed = catch_unwind(AssertUnwindSafe(|| {
+        builder.check(move || {
+            if world::executions() > 0 {
+                resume_unwind(Box::new(Over));
+            }
+            model.execute();
+        });
+    }));
+    match replayed {
+        Err(thrown) if !thrown.is::<Over>() => resume_unwind(thrown),
+        _ => {}
+    }
+}
+
 /// loom keeps room for this many scheduling points and loads of an execution.
 const MOST_BRANCHES: usize = 5_000;
 
@@ -82,26 +126,22 @@ fn remarks(findings: &world::Findings) -> Vec<String> {
 
 /// The failure that this panic message tells of, with the execution that led to it.
 pub fn describe_failure(message: &str) -> Failure {
-    let mut trace: Vec<String> = world::events()
-        .iter()
-        .map(|event| {
-            let process = match event.process {
-                world::KERNEL => "setup".to_owned(),
-                number => format!("process {number}"),
-            };
-            format!(
-                "{process}  {}  {}:{}",
-                event.action,
-                event.site.file(),
-                event.site.line()
-            )
-        })
-        .collect();
-    trace.push(world::where_each_stands());
+    let site = |site: world::Site| format!("{}:{}", site.file(), site.line());
+    let events = world::events().into_iter();
+    let steps = events.map(|event| Step {
+        process: (event.process != world::KERNEL).then_some(event.process),
+        action: event.action.to_string(),
+        site: site(event.site),
+        sleeps: event.action.sleeps(),
+    });
+    let words = world::creations().into_iter().enumerate();
+    let words = words.map(|(number, created)| format!("{number}: made at {}", site(created)));
     Failure {
         kind: FailureKind::of_message(message),
         message: message.to_owned(),
         executions: world::executions(),
-        trace,
+        steps: steps.collect(),
+        words: words.collect(),
+        standing: world::where_each_stands(),
     }
 }

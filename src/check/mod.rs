@@ -12,12 +12,12 @@ mod verdict;
 #[cfg(loom)]
 mod exhaustive;
 #[cfg(loom)]
-pub use exhaustive::{describe_failure, explore, run_once};
+pub use exhaustive::{describe_failure, explore, record, replay, run_once};
 #[cfg(not(loom))]
-pub use stress::{describe_failure, explore, run_once};
+pub use stress::{describe_failure, explore, record, replay, run_once};
 
 pub use model::{Bound, Expectation, Exploration, Limits, Model};
-pub use verdict::{Failure, FailureKind, Verdict};
+pub use verdict::{Failure, FailureKind, Step, Verdict};
 
 /// Whether this build explores every execution (`--cfg loom`), or only stresses threads.
 pub const IS_EXHAUSTIVE: bool = cfg!(loom);

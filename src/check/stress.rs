@@ -3,6 +3,7 @@
 use super::{Exploration, Failure, FailureKind, Limits, Model, Verdict};
 use crate::contract::Scenario;
 use crate::platform::InPlace;
+use std::path::Path;
 use std::time::Instant;
 
 /// One run of a scenario with threads.
@@ -41,6 +42,14 @@ pub fn describe_failure(message: &str) -> Failure {
         kind,
         message: message.to_owned(),
         executions: 0,
-        trace: Vec::new(),
+        steps: Vec::new(),
+        words: Vec::new(),
+        standing: Vec::new(),
     }
 }
+
+/// Threads cannot be told to repeat themselves.
+pub fn record(_: &Model, _: Option<usize>, _: u64, _: &Path) {}
+
+/// As [`record`].
+pub fn replay(_: &Model, _: &Path) {}

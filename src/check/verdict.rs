@@ -41,8 +41,25 @@ pub struct Failure {
     pub message: String,
     /// How many executions it took, this one included; 0 if nobody counted.
     pub executions: u64,
-    /// The execution, a line for each operation, oldest first.
-    pub trace: Vec<String>,
+    /// The execution, oldest first. Threads leave none.
+    pub steps: Vec<Step>,
+    /// What the words and cells are that the steps name: a number, and the line that made it.
+    pub words: Vec<String>,
+    /// Where each process stands.
+    pub standing: Vec<String>,
+}
+
+/// One operation of an execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Who did it; nobody, before and after the processes run.
+    pub process: Option<usize>,
+    /// What was done, to which word, with which values.
+    pub action: String,
+    /// The line of source.
+    pub site: String,
+    /// Whether the process sleeps from here on, or is awake again.
+    pub sleeps: Option<bool>,
 }
 
 /// The kinds of failure that the checker tells apart.

@@ -34,7 +34,7 @@ macro_rules! atomic {
             #[track_caller]
             pub fn new(value: $value) -> Self {
                 Self {
-                    number: world::number(),
+                    number: world::number(Location::caller()),
                     inner: loom::sync::atomic::$loom::new(value),
                     companion: None,
                 }

@@ -13,9 +13,10 @@ pub struct UnsafeCell<T> {
 
 impl<T> UnsafeCell<T> {
     /// A cell with this value.
+    #[track_caller]
     pub fn new(value: T) -> Self {
         Self {
-            number: world::number(),
+            number: world::number(Location::caller()),
             inner: loom::cell::UnsafeCell::new(value),
         }
     }

@@ -81,6 +81,17 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Whether the process sleeps from here on, or is awake again.
+    pub fn sleeps(&self) -> Option<bool> {
+        match self {
+            Self::Wait { .. } => Some(true),
+            Self::Awake { .. } => Some(false),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -162,6 +173,7 @@ const REMEMBERED_STORES: u32 = 7;
 
 #[derive(Default)]
 struct Word {
+    created: Option<Site>,
     stores: u32,
     /// The loads since the last write, in order.
     loads: Vec<(usize, Site)>,
@@ -250,13 +262,21 @@ pub(super) fn population() -> usize {
     with(|world| world.processes.len())
 }
 
-/// The next number for a word or a cell.
-pub(super) fn number() -> u32 {
+/// The next number for a word or a cell that this line creates.
+pub(super) fn number(created: Site) -> u32 {
     with(|world| {
-        world.words.push(Word::default());
+        world.words.push(Word {
+            created: Some(created),
+            ..Word::default()
+        });
         world.queues.push(VecDeque::new());
         world.words.len() as u32 - 1
     })
+}
+
+/// The lines that have created the words and cells, by their numbers.
+pub fn creations() -> Vec<Site> {
+    with(|world| world.words.iter().filter_map(|word| word.created).collect())
 }
 
 /// Runs one loom operation, in which other processes may run, and comes back as the same one.
@@ -471,34 +491,28 @@ fn check_deadlock() {
             .processes
             .iter()
             .all(|process| process.finished || process.asleep.is_some())
-            .then(|| standing(world))
+            .then(|| standing(world).join(", "))
     });
     if let Some(stuck) = stuck {
         panic!("deadlock: {stuck}");
     }
 }
 
-fn standing(world: &World) -> String {
-    let each = world
-        .processes
-        .iter()
-        .enumerate()
-        .map(|(number, process)| match process.asleep {
-            Some((word, site)) => {
-                format!(
-                    "process {number} sleeps on word {word} at {}:{}",
-                    site.file(),
-                    site.line()
-                )
-            }
-            None if process.finished => format!("process {number} has finished"),
-            None => format!("process {number} runs"),
-        });
-    each.collect::<Vec<_>>().join(", ")
+fn standing(world: &World) -> Vec<String> {
+    let each = world.processes.iter().enumerate();
+    let each = each.map(|(number, process)| match process.asleep {
+        Some((word, site)) => {
+            let (file, line) = (site.file(), site.line());
+            format!("process {number} sleeps on word {word} at {file}:{line}")
+        }
+        None if process.finished => format!("process {number} has finished"),
+        None => format!("process {number} runs"),
+    });
+    each.collect()
 }
 
 /// Where each process stands now.
-pub fn where_each_stands() -> String {
+pub fn where_each_stands() -> Vec<String> {
     with(|world| standing(world))
 }
 
