@@ -13,6 +13,7 @@ mod litmus;
 #[cfg(not(loom))]
 #[path = "litmus/none.rs"]
 mod litmus;
+mod museum;
 mod mutex;
 mod semaphore;
 mod semaphore_pair;
@@ -32,6 +33,7 @@ fn models() -> Vec<Model> {
         semaphore_pair::models(),
         buffer::models(),
         broken::models(),
+        museum::models(),
     ]
     .concat()
 }

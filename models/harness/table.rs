@@ -80,7 +80,7 @@ fn cost(result: &Result) -> (u64, f64) {
     match (&result.failed, result.conclusion()) {
         (Some(failed), _) => (
             all.clone().map(|step| step.executions).sum::<u64>() + failed.executions,
-            all.map(|step| step.seconds).sum(),
+            all.fold(0.0, |sum, step| sum + step.seconds),
         ),
         (None, Some(conclusion)) => (conclusion.executions, conclusion.seconds),
         (None, None) => (0, 0.0),

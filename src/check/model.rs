@@ -121,6 +121,15 @@ impl Model {
         }
     }
 
+    /// The same under another name.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..self
+        }
+    }
+
     /// One execution.
     pub fn execute(&self) {
         (self.execute)();

@@ -1,0 +1,137 @@
+//! Rings and stacks.
+
+use super::{exhibit, look};
+use interlatch::InPlace;
+use interlatch::check::FailureKind::{DataRace, WrongResult};
+use interlatch::check::Model;
+use interlatch::contract::{Guarded, Scenario};
+use interlatch::platform::AtomicU32;
+use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+pub fn models() -> Vec<Model> {
+    [
+        exhibit(
+            "ring_published_relaxed",
+            DataRace,
+            ring::<false>,
+            ring::<true>,
+        ),
+        exhibit(
+            "aba_on_a_treiber_stack",
+            WrongResult,
+            aba::<false>,
+            aba::<true>,
+        ),
+    ]
+    .concat()
+}
+
+struct Ring {
+    tail: AtomicU32,
+    places: [Guarded; 2],
+}
+
+// SAFETY: a word and numbers.
+unsafe impl InPlace for Ring {
+    fn initial() -> Self {
+        Self {
+            tail: AtomicU32::new(0),
+            places: [Guarded::new(0), Guarded::new(0)],
+        }
+    }
+}
+
+/// A ring for one producer and one consumer (Lamport, "Specifying Concurrent Program Modules", 1983) in
+/// a memory that is not sequentially consistent: the index may be seen before the item. Mended by
+/// Release and Acquire.
+fn ring<const MENDED: bool>() -> Scenario<Ring> {
+    let produce = |ring: &Ring| {
+        let order = if MENDED { Release } else { Relaxed };
+        for place in 0..2 {
+            ring.places[place as usize].set(7);
+            ring.tail.store(place + 1, order);
+        }
+    };
+    let consume = |ring: &Ring| {
+        let published = ring.tail.load(Acquire) as usize;
+        for place in &ring.places[..published] {
+            assert_eq!(place.get(), 7);
+        }
+    };
+    Scenario::new("ring", vec![produce, consume])
+}
+
+/// Two nodes, A on B. The head holds the number of a node, and above it how often it was changed.
+struct Stack {
+    head: AtomicU32,
+    next: [AtomicU32; 3],
+    /// The node that one process has popped and not pushed back.
+    kept: AtomicU32,
+}
+
+const A: u32 = 1;
+const B: u32 = 2;
+
+// SAFETY: words.
+unsafe impl InPlace for Stack {
+    fn initial() -> Self {
+        Self {
+            head: AtomicU32::new(A),
+            next: [AtomicU32::new(0), AtomicU32::new(B), AtomicU32::new(0)],
+            kept: AtomicU32::new(0),
+        }
+    }
+}
+
+impl Stack {
+    fn exchange<const MENDED: bool>(&self, head: u32, node: u32) -> bool {
+        let changes = if MENDED { (head >> 8) + 1 } else { 0 };
+        let new = changes << 8 | node;
+        self.head
+            .compare_exchange(head, new, AcqRel, Acquire)
+            .is_ok()
+    }
+
+    fn pop<const MENDED: bool>(&self) -> u32 {
+        loop {
+            let head = look(&self.head);
+            let node = head & 0xFF;
+            if node == 0 || self.exchange::<MENDED>(head, look(&self.next[node as usize])) {
+                return node;
+            }
+        }
+    }
+
+    fn push<const MENDED: bool>(&self, node: u32) {
+        loop {
+            let head = look(&self.head);
+            self.next[node as usize].swap(head & 0xFF, AcqRel);
+            if self.exchange::<MENDED>(head, node) {
+                return;
+            }
+        }
+    }
+}
+
+/// Treiber's stack ("Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986) without the
+/// count that it has there: one has read the head A and its next B; meanwhile another pops A and B
+/// and pushes A back; the exchange succeeds and makes B the head, which the other one still has.
+fn aba<const MENDED: bool>() -> Scenario<Stack> {
+    let pop = |stack: &Stack| {
+        stack.pop::<MENDED>();
+    };
+    let pop_two_and_push_one = |stack: &Stack| {
+        let (first, second) = (stack.pop::<MENDED>(), stack.pop::<MENDED>());
+        if (first, second) == (A, B) {
+            stack.push::<MENDED>(A);
+            stack.kept.swap(B, AcqRel);
+        }
+    };
+    Scenario::new("aba", vec![pop, pop_two_and_push_one]).verify(|stack| {
+        let (head, kept) = (stack.head.load(Relaxed) & 0xFF, stack.kept.load(Relaxed));
+        assert!(
+            kept != B || head != B,
+            "B is on the stack, and somebody has it"
+        );
+    })
+}
