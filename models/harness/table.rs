@@ -125,6 +125,20 @@ pub fn print_totals(results: &[Result], observed: &[Observed]) {
     println!(
         "{executions} executions; {caught} known bugs caught; {as_pinned} litmus tests as pinned"
     );
+    let exhibits = |mended: bool| {
+        let exhibit = |result: &&Result| {
+            result.name.starts_with("museum/") && result.name.ends_with(", mended") == mended
+        };
+        let good = |result: &&Result| result.is_good() && !result.skipped;
+        results.iter().filter(exhibit).filter(good).count()
+    };
+    if check::IS_EXHAUSTIVE && exhibits(true) > 0 {
+        println!(
+            "museum: {} caught, {} mended",
+            exhibits(false),
+            exhibits(true)
+        );
+    }
     let (word, passed) = (if bad == 0 { "ok" } else { "FAILED" }, good + as_pinned);
     println!(
         "test result: {word}. {passed} passed; {bad} failed; {skipped} ignored; 0 measured; 0 filtered out"

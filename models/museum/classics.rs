@@ -25,6 +25,12 @@ pub fn models() -> Vec<Model> {
             peterson::<true>,
         ),
         exhibit("hyman", DataRace, hyman::<false>, hyman::<true>),
+        exhibit(
+            "bakery_without_choosing",
+            DataRace,
+            bakery::<false>,
+            bakery::<true>,
+        ),
         swept(exhibit(
             "dining_philosophers",
             Deadlock,
@@ -126,6 +132,44 @@ fn hyman<const MENDED: bool>() -> Scenario<Room> {
         room.wants[ME].swap(0, AcqRel);
     }
     Scenario::new("hyman", vec![enter::<0, MENDED>, enter::<1, MENDED>])
+}
+
+struct Bakery {
+    choosing: [AtomicU32; 2],
+    ticket: [AtomicU32; 2],
+    number: Guarded,
+}
+
+// SAFETY: words and a number.
+unsafe impl InPlace for Bakery {
+    fn initial() -> Self {
+        Self {
+            choosing: [AtomicU32::new(0), AtomicU32::new(0)],
+            ticket: [AtomicU32::new(0), AtomicU32::new(0)],
+            number: Guarded::new(0),
+        }
+    }
+}
+
+/// Lamport's bakery ("A New Solution of Dijkstra's Concurrent Programming Problem", 1974) without
+/// the word that says who is choosing a ticket: one has seen that no ticket is out, another takes
+/// the same number and is served, and then the first one has the smaller name. (Who is not first
+/// gives up here.)
+fn bakery<const MENDED: bool>() -> Scenario<Bakery> {
+    fn enter<const ME: usize, const MENDED: bool>(bakery: &Bakery) {
+        let other = 1 - ME;
+        bakery.choosing[ME].swap(1, AcqRel);
+        let mine = look(&bakery.ticket[other]) + 1;
+        bakery.ticket[ME].swap(mine, AcqRel);
+        bakery.choosing[ME].swap(0, AcqRel);
+        let may_be_smaller = MENDED && look(&bakery.choosing[other]) == 1;
+        let theirs = look(&bakery.ticket[other]);
+        if !may_be_smaller && (theirs == 0 || (mine, ME) < (theirs, other)) {
+            bakery.number.increment();
+        }
+        bakery.ticket[ME].swap(0, AcqRel);
+    }
+    Scenario::new("bakery", vec![enter::<0, MENDED>, enter::<1, MENDED>])
 }
 
 struct Table {

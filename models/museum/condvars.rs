@@ -24,6 +24,12 @@ pub fn models() -> Vec<Model> {
             once::<false>,
             once::<true>,
         )),
+        swept(exhibit(
+            "notify_one_for_two_conditions",
+            Deadlock,
+            two_conditions::<false>,
+            two_conditions::<true>,
+        )),
         exhibit(
             "barrier_used_twice",
             WrongResult,
@@ -133,6 +139,32 @@ fn once<const MENDED: bool>() -> Scenario<Tokens> {
         }
     };
     Scenario::new("once", vec![take::<MENDED>, take::<MENDED>, put_two]).choices(8)
+}
+
+/// One condition variable for two conditions, and a notification of one (Lampson and Redell, as
+/// above: then it has to be a broadcast): it may reach the one whose condition does not hold, who
+/// goes back to sleep, and the other one never hears of it.
+fn two_conditions<const MENDED: bool>() -> Scenario<Tokens> {
+    fn wait<const AT_LEAST: u64>(tokens: &Tokens) {
+        let mut held = tokens.lock.hold();
+        while tokens.count.get() < AT_LEAST {
+            tokens.changed.wait_within(&mut held, Patience::Forever);
+        }
+    }
+    let count_to_two = |tokens: &Tokens| {
+        for count in 1..=2 {
+            let held = tokens.lock.hold();
+            tokens.count.set(count);
+            drop(held);
+            if MENDED {
+                tokens.changed.notify_all();
+            } else {
+                tokens.changed.notify_one();
+            }
+        }
+    };
+    let participants = vec![wait::<1> as fn(&Tokens), wait::<2>, count_to_two];
+    Scenario::new("two_conditions", participants).choices(8)
 }
 
 struct Barrier {

@@ -22,6 +22,12 @@ pub fn models() -> Vec<Model> {
             aba::<false>,
             aba::<true>,
         ),
+        exhibit(
+            "steals_from_an_old_buffer",
+            WrongResult,
+            steal::<false>,
+            steal::<true>,
+        ),
     ]
     .concat()
 }
@@ -134,4 +140,55 @@ fn aba<const MENDED: bool>() -> Scenario<Stack> {
             "B is on the stack, and somebody has it"
         );
     })
+}
+
+/// Tasks from `front` to `back`, in one of two buffers: the old one, and one that the worker moves to.
+struct Tasks {
+    front: AtomicU32,
+    back: AtomicU32,
+    buffer: AtomicU32,
+    places: [[AtomicU32; 2]; 2],
+}
+
+// SAFETY: words.
+unsafe impl InPlace for Tasks {
+    fn initial() -> Self {
+        let empty = || AtomicU32::new(0);
+        Self {
+            front: empty(),
+            back: AtomicU32::new(1),
+            buffer: empty(),
+            places: [[AtomicU32::new(1), empty()], [empty(), empty()]],
+        }
+    }
+}
+
+/// crossbeam-deque before 0.8.1 (RUSTSEC-2021-0093): a thief reads a task from the buffer that it knew,
+/// while the worker has moved to another and put its new tasks there. One task is lost, and another
+/// comes twice. Mended: the thief looks whether the buffer is still the same before it takes the task.
+fn steal<const MENDED: bool>() -> Scenario<Tasks> {
+    let thief = |tasks: &Tasks| {
+        let buffer = look(&tasks.buffer);
+        let (front, back) = (look(&tasks.front), look(&tasks.back));
+        if front == back {
+            return;
+        }
+        let task = look(&tasks.places[buffer as usize][front as usize % 2]);
+        if MENDED && look(&tasks.buffer) != buffer {
+            return;
+        }
+        let taken = tasks
+            .front
+            .compare_exchange(front, front + 1, AcqRel, Acquire);
+        if taken.is_ok() {
+            assert_eq!(task, front + 1, "the task at {front}");
+        }
+    };
+    let worker = |tasks: &Tasks| {
+        let _ = tasks.front.compare_exchange(0, 1, AcqRel, Acquire);
+        tasks.buffer.swap(1, AcqRel);
+        tasks.places[1][1].swap(2, AcqRel);
+        tasks.back.swap(2, AcqRel);
+    };
+    Scenario::new("steal", vec![thief, worker])
 }
