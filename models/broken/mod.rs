@@ -7,6 +7,7 @@
 mod buffer;
 mod condvar;
 mod futex;
+mod model;
 mod mutex;
 mod semaphore;
 
@@ -17,6 +18,7 @@ pub fn models() -> Vec<Model> {
         mutex::models(),
         condvar::models(),
         futex::models(),
+        model::models(),
         semaphore::models(),
         buffer::models(),
     ]

@@ -18,7 +18,7 @@ pub fn record(result: &Result, seconds: u64) -> Option<String> {
     let failed = result
         .failed
         .as_ref()
-        .filter(|failed| failed.executions > 0)?;
+        .filter(|failed| failed.executions > 0 && failed.kind != "bad model")?;
     let file = file_of(&result.name);
     // A file that is there already would be continued.
     let _ = std::fs::remove_file(&file);

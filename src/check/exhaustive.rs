@@ -30,6 +30,7 @@ pub fn run_once<S: InPlace + 'static>(scenario: &Scenario<S>) {
 
 /// Runs a model through its executions. A failure panics: see [`describe_failure`].
 pub fn explore(model: &Model, limits: Limits) -> Exploration {
+    refuse_if_not_deterministic(model);
     let mut builder = builder(limits.preemptions);
     builder.max_duration = Some(limits.time);
     // loom looks at the clock only so often.
@@ -84,14 +85,19 @@ pub fn record(model: &Model, preemptions: Option<usize>, execution: u64, file: &
 /// # Panics
 /// If it fails, as it should; or if the file is of another model or an older source.
 pub fn replay(model: &Model, file: &Path) {
-    /// Thrown where the second execution would begin, past every panic hook.
-    struct Over;
     let mut builder = builder(None);
     builder.checkpoint_file = Some(file.to_owned());
     builder.checkpoint_interval = usize::MAX;
+    run_first(model, builder);
+}
+
+/// Runs the execution that comes first, and no other.
+fn run_first(model: &Model, builder: loom::model::Builder) {
+    /// Thrown where the second execution would begin, past every panic hook.
+    struct Over;
     let model = model.clone();
     world::begin_exploration();
-    let replayed = catch_unwind(AssertUnwindSafe(|| {
+    let first = catch_unwind(AssertUnwindSafe(|| {
         builder.check(move || {
             if world::executions() > 0 {
                 resume_unwind(Box::new(Over));
@@ -99,10 +105,29 @@ pub fn replay(model: &Model, file: &Path) {
             model.execute();
         });
     }));
-    match replayed {
+    match first {
         Err(thrown) if !thrown.is::<Over>() => resume_unwind(thrown),
         _ => {}
     }
+}
+
+/// loom takes the same steps again up to where it tries another one, so a model has to take them.
+///
+/// # Panics
+/// If the first execution is another one when it runs again.
+fn refuse_if_not_deterministic(model: &Model) {
+    let [first, again] = [(); 2].map(|()| {
+        run_first(model, builder(Some(0)));
+        world::events()
+    });
+    let both = first.iter().zip(&again);
+    let same = both.take_while(|(one, other)| one == other).count();
+    assert!(
+        same == first.len() && same == again.len(),
+        "bad model: run twice, the first execution differs at step {}; does it read a clock, or \
+         iterate over a HashMap?",
+        same + 1
+    );
 }
 
 /// loom keeps room for this many scheduling points and loads of an execution.
@@ -136,6 +161,11 @@ pub fn describe_failure(message: &str) -> Failure {
     });
     let words = world::creations().into_iter().enumerate();
     let words = words.map(|(number, created)| format!("{number}: made at {}", site(created)));
+    let message = if message.contains("maximum number of branches") {
+        &format!("limit hit: an execution of more than {MOST_BRANCHES} steps; it may never end")
+    } else {
+        message
+    };
     Failure {
         kind: FailureKind::of_message(message),
         message: message.to_owned(),

@@ -73,6 +73,8 @@ pub enum FailureKind {
     WrongResult,
     /// The model is larger than its limits: it may never end.
     LimitHit,
+    /// It is no model: it has too many processes, or does not do the same each time.
+    BadModel,
 }
 
 impl FailureKind {
@@ -85,6 +87,8 @@ impl FailureKind {
         } else if message.starts_with("limit hit") || message.contains("maximum number of branches")
         {
             Self::LimitHit
+        } else if message.starts_with("bad model") {
+            Self::BadModel
         } else {
             Self::WrongResult
         }
@@ -97,6 +101,7 @@ impl FailureKind {
             Self::DataRace => "data race",
             Self::WrongResult => "wrong result",
             Self::LimitHit => "limit hit",
+            Self::BadModel => "bad model",
         }
     }
 }

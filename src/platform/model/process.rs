@@ -44,7 +44,8 @@ impl Nature {
 pub fn run(bodies: Vec<Body>, nature: Nature, verify: Body) {
     assert!(
         (1..=MOST).contains(&bodies.len()),
-        "a model has 1 to {MOST} processes"
+        "bad model: {} processes: expected 1 to {MOST}",
+        bodies.len()
     );
     let count = bodies.len();
     loom::stop_exploring();

@@ -17,7 +17,7 @@ use std::collections::{BTreeSet, VecDeque};
 pub type Site = &'static Location<'static>;
 
 /// One operation of one process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Which process.
     pub process: usize,
@@ -28,7 +28,7 @@ pub struct Event {
 }
 
 /// What a process did. Words and cells are numbered in the order of their creation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are the values read and written")]
 pub enum Action {
     Load {
@@ -391,20 +391,17 @@ pub(super) fn note_write(word: u32, site: Site, order: Ordering) {
 }
 
 pub(super) fn next_coin() -> (Coins, usize) {
-    with(|world| {
-        let coins = world
-            .coins
-            .clone()
-            .expect("choices are made inside a model");
-        let index = world.coins_used;
-        assert!(
-            index < coins.len(),
-            "limit hit: the model makes more than its {} choices",
-            coins.len()
-        );
+    let (coins, index) = with(|world| {
         world.coins_used += 1;
-        (coins, index)
-    })
+        (world.coins.clone(), world.coins_used - 1)
+    });
+    let coins = coins.expect("choices are made inside a model");
+    assert!(
+        index < coins.len(),
+        "limit hit: the model makes more than its {} choices",
+        coins.len()
+    );
+    (coins, index)
 }
 
 /// Whether this wait is one of those that may be interrupted: the first ones of each process, so

@@ -1,0 +1,78 @@
+//! Models that are none: each gets one sentence that names the cause.
+
+use interlatch::InPlace;
+use interlatch::check::FailureKind::{BadModel, LimitHit};
+use interlatch::check::Model;
+use interlatch::contract::Scenario;
+use interlatch::platform::AtomicU32;
+use interlatch::platform::Ordering::Relaxed;
+use std::collections::HashSet;
+
+pub fn models() -> Vec<Model> {
+    vec![
+        Model::broken("model_that_never_ends", LimitHit, never_ends),
+        Model::broken("model_with_too_many_processes", BadModel, too_many),
+        Model::broken("model_without_a_process", BadModel, || {
+            Scenario::<Word>::new("nobody", vec![])
+        }),
+        Model::broken(
+            "model_that_is_not_deterministic",
+            BadModel,
+            not_deterministic,
+        ),
+        Model::broken(
+            "model_with_more_choices_than_it_says",
+            LimitHit,
+            too_many_choices,
+        ),
+    ]
+}
+
+struct Word(AtomicU32);
+
+// SAFETY: a word.
+unsafe impl InPlace for Word {
+    fn initial() -> Self {
+        Self(AtomicU32::new(0))
+    }
+}
+
+/// Nobody ever writes what it waits for, and it does not sleep.
+fn never_ends() -> Scenario<Word> {
+    let spin = |word: &Word| while word.0.fetch_add(0, Relaxed) == 0 {};
+    Scenario::new("never_ends", vec![spin])
+}
+
+fn too_many() -> Scenario<Word> {
+    let touch = |word: &Word| {
+        word.0.swap(1, Relaxed);
+    };
+    Scenario::new("too_many", vec![touch; 5])
+}
+
+/// The order of a `HashSet` is another one in each execution.
+fn not_deterministic() -> Scenario<Word> {
+    let touch = |word: &Word| {
+        let numbers: HashSet<u32> = (0..8).collect();
+        for number in numbers.iter().take(4) {
+            match number % 2 {
+                0 => drop(word.0.swap(*number, Relaxed)),
+                _ => drop(word.0.load(Relaxed)),
+            }
+        }
+    };
+    Scenario::new("not_deterministic", vec![touch, touch])
+}
+
+/// Two sleepers, and a wake of one of them: that is a choice, and the scenario says none.
+fn too_many_choices() -> Scenario<Word> {
+    let sleep = |word: &Word| {
+        interlatch::platform::futex::wait(&word.0, 0, None);
+    };
+    let wake = |word: &Word| {
+        word.0.swap(1, Relaxed);
+        interlatch::platform::futex::wake(&word.0, 1);
+        interlatch::platform::futex::wake(&word.0, 1);
+    };
+    Scenario::new("too_many_choices", vec![sleep, sleep, wake])
+}
