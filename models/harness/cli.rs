@@ -109,6 +109,18 @@ impl Options {
         }
     }
 
+    /// The option that makes sense only where executions are explored, if one is given.
+    pub fn needs_loom(&self) -> Option<&'static str> {
+        let given = [
+            (self.replay.is_some(), "--replay"),
+            (self.speed, "--speed"),
+            (self.weaken, "--weaken"),
+        ];
+        given
+            .into_iter()
+            .find_map(|(given, name)| given.then_some(name))
+    }
+
     /// Whether a model of this name is to run.
     pub fn chooses(&self, name: &str) -> bool {
         let matches = |filter: &String| match self.exact {

@@ -17,7 +17,7 @@ mod weaken;
 
 use clap::Parser;
 use cli::Options;
-use interlatch::check::Model;
+use interlatch::check::{self, Model};
 use std::process::ExitCode;
 
 pub fn main(models: &[Model]) -> ExitCode {
@@ -47,6 +47,10 @@ pub fn main(models: &[Model]) -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
+    if let (Some(option), false) = (options.needs_loom(), check::IS_EXHAUSTIVE) {
+        eprintln!("{option} needs RUSTFLAGS=\"--cfg loom\": threads cannot be told what to do");
+        return ExitCode::FAILURE;
+    }
     if let Some(file) = &options.replay {
         return replay::main(&chosen, file, options.seconds);
     }
@@ -64,7 +68,8 @@ pub fn main(models: &[Model]) -> ExitCode {
     } else {
         engine::print(&observed);
         table::print(&results, &options);
-        table::print_totals(&results, &observed);
+        let all = models.len() + crate::litmus::all().len();
+        table::print_totals(&results, &observed, all);
     }
     let good =
         observed.iter().all(engine::Observed::is_good) && results.iter().all(run::Result::is_good);

@@ -100,8 +100,8 @@ fn print_remarks(results: &[Result]) {
     }
 }
 
-/// The closing lines, the last one as libtest would print it.
-pub fn print_totals(results: &[Result], observed: &[Observed]) {
+/// The closing lines, the last one as libtest would print it; there are that many in `all`.
+pub fn print_totals(results: &[Result], observed: &[Observed], all: usize) {
     let good = results
         .iter()
         .filter(|result| result.is_good() && !result.skipped)
@@ -139,9 +139,10 @@ pub fn print_totals(results: &[Result], observed: &[Observed]) {
             exhibits(true)
         );
     }
+    let filtered = all - results.len() - observed.len();
     let (word, passed) = (if bad == 0 { "ok" } else { "FAILED" }, good + as_pinned);
     println!(
-        "test result: {word}. {passed} passed; {bad} failed; {skipped} ignored; 0 measured; 0 filtered out"
+        "test result: {word}. {passed} passed; {bad} failed; {skipped} ignored; 0 measured; {filtered} filtered out"
     );
 }
 

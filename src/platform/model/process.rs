@@ -56,8 +56,9 @@ pub fn run(bodies: Vec<Body>, nature: Nature, verify: Body) {
         loom::thread::spawn(move || {
             let coins = Coins::new(nature.coins(count));
             world::populate(count, coins.clone(), nature);
-            // Pairs with the Acquire of process 0, which knows the coins by this, and the tosses
-            // not. Of a value that it knew before it yielded, loom would not let it read it again.
+            // Pairs with the Acquire of process 0, which learns by it of the coins but not of their
+            // tosses. Had it made the coins itself, loom would not let it read their first side:
+            // a thread does not read again what it knew before it yielded.
             ready.store(1, Release);
             coins.toss();
             kernel(&gathered, count, verify);
