@@ -70,7 +70,7 @@ fn explore(model: &Model, options: &Options) {
     let begin = Instant::now();
     let left = |seconds| Duration::from_secs(seconds).saturating_sub(begin.elapsed());
     let (needed, most) = match (options.bound_of(model), options.preemptions) {
-        (_, Some(most)) => (0, most),
+        (_, Some(most)) => (most, most),
         (Bound::None, None) => (FIRST_BOUNDS, FIRST_BOUNDS),
         (Bound::Sweep { at_least }, None) => (at_least, usize::from(u8::MAX)),
     };
@@ -90,7 +90,7 @@ fn explore(model: &Model, options: &Options) {
             break;
         }
     }
-    if options.bound_of(model) == Bound::None && options.preemptions.is_none() {
+    if options.bound_of(model) == Bound::None {
         step(model, None, left(options.seconds));
     }
 }

@@ -37,6 +37,10 @@ pub struct Options {
     #[arg(long, default_value_t = 2)]
     pub jobs: usize,
 
+    /// After the first failure begin no other model.
+    #[arg(long)]
+    pub fail_fast: bool,
+
     /// Weaken every site of the primitives, one at a time (an ordering to Relaxed, a wake dropped
     /// or made of one), and show which model notices.
     #[arg(long)]
@@ -79,8 +83,8 @@ pub struct Options {
     #[arg(long, hide = true)]
     pub weaken_site: Option<String>,
 
-    /// With `--exec`: explore no more than this many preemptions.
-    #[arg(long, hide = true)]
+    /// Explore every model up to this many preemptions and no further.
+    #[arg(long)]
     pub preemptions: Option<usize>,
 
     /// With `--exec`: map each stack anew, as stock loom does.
@@ -103,8 +107,9 @@ pub struct Options {
 impl Options {
     /// How far a model is explored in this run.
     pub fn bound_of(&self, model: &Model) -> Bound {
-        match (model.expectation, self.unbounded) {
-            (Expectation::Holds, true) => Bound::None,
+        match (self.preemptions, model.expectation) {
+            (Some(at_least), _) => Bound::Sweep { at_least },
+            (None, Expectation::Holds) if self.unbounded => Bound::None,
             _ => model.bound,
         }
     }

@@ -6,7 +6,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use interlatch::check::{self, Bound, Expectation, Model};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 /// What came of one model.
@@ -83,17 +83,25 @@ impl Result {
     }
 }
 
-/// Runs the models and returns their results in the same order.
+/// Runs the models and returns their results in the same order; with `--fail-fast` only of those
+/// that were begun.
 pub fn all(models: &[&Model], options: &Options) -> Vec<Result> {
     let progress = Progress::new(models.len(), options.json);
+    let is_over = OnceLock::new();
     let results = in_parallel(models, options.jobs, |model| {
+        if is_over.get().is_some() {
+            return None;
+        }
         let spinner = progress.begin(&model.name);
         let result = one(model, options, &spinner);
         progress.end(&spinner, &result);
-        result
+        if options.fail_fast && !result.is_good() {
+            is_over.get_or_init(|| ());
+        }
+        Some(result)
     });
     progress.finish();
-    results
+    results.into_iter().flatten().collect()
 }
 
 /// Does this to each item, so many at a time, and returns the results in the same order.
@@ -149,6 +157,9 @@ pub fn one(model: &Model, options: &Options, spinner: &ProgressBar) -> Result {
     ];
     if options.unbounded {
         arguments.push("--unbounded".into());
+    }
+    if let Some(preemptions) = options.preemptions {
+        arguments.push(format!("--preemptions={preemptions}"));
     }
     let problem = run_child(&arguments, seconds, |report| match report {
         Report::Explored(explored) => {
