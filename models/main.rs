@@ -7,7 +7,6 @@
 mod broken;
 mod buffer;
 mod condvar;
-mod harness;
 #[cfg(loom)]
 mod litmus;
 #[cfg(not(loom))]
@@ -18,11 +17,15 @@ mod mutex;
 mod semaphore;
 mod semaphore_pair;
 
-use interlatch::check::Model;
+use interlatch::check::{Model, runner::Runner};
 use std::process::ExitCode;
 
+const COMMAND: &str = r#"RUSTFLAGS="--cfg loom" cargo test --release --test models --"#;
+
 fn main() -> ExitCode {
-    harness::main(&models())
+    litmus::abort_if_asked();
+    let runner = Runner::new(models()).litmus(litmus::all());
+    runner.command(COMMAND).run()
 }
 
 fn models() -> Vec<Model> {

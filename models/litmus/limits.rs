@@ -369,11 +369,18 @@ fn limit_is_success() -> Result<String, String> {
     )
 }
 
-/// The name under which this program runs the model that aborts.
-pub const ABORTS: &str = "probe_that_aborts";
+/// The argument with which this program runs the model that aborts, and nothing else.
+const ABORTS: &str = "--abort";
+
+/// Where this program is started again to be watched.
+pub fn abort_if_asked() {
+    if std::env::args().nth(1).as_deref() == Some(ABORTS) {
+        abort();
+    }
+}
 
 /// A failure while a thread is not yet started: loom drops what it was to own outside the model.
-pub fn abort() {
+fn abort() {
     struct Leaves(AtomicU32);
     impl Drop for Leaves {
         fn drop(&mut self) {
@@ -390,9 +397,7 @@ pub fn abort() {
 fn failure_aborts() -> Result<String, String> {
     use std::os::unix::process::ExitStatusExt;
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let output = Command::new(program)
-        .arg(format!("--litmus={ABORTS}"))
-        .output();
+    let output = Command::new(program).arg(ABORTS).output();
     let status = output.map_err(|error| error.to_string())?.status;
     pinned(
         &status.signal(),

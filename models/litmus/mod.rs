@@ -13,27 +13,8 @@ mod perform;
 mod program;
 mod reach;
 
-pub use limits::{ABORTS, abort};
-
-/// One test.
-pub struct Litmus {
-    /// A sentence.
-    pub name: &'static str,
-    /// What was observed, or in what it differs from what is pinned.
-    pub run: Box<dyn Fn() -> Result<String, String> + Send + Sync>,
-}
-
-impl Litmus {
-    fn new(
-        name: &'static str,
-        run: impl Fn() -> Result<String, String> + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            name,
-            run: Box::new(run),
-        }
-    }
-}
+use interlatch::check::runner::Litmus;
+pub use limits::abort_if_asked;
 
 /// All of them.
 pub fn all() -> Vec<Litmus> {

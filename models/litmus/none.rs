@@ -1,14 +1,8 @@
 //! Without loom there is no engine to test.
 
-/// Never made.
-pub struct Litmus {
-    pub name: &'static str,
-    pub run: Box<dyn Fn() -> Result<String, String> + Send + Sync>,
-}
+use interlatch::check::runner::Litmus;
 
-pub const ABORTS: &str = "";
-
-pub fn abort() {}
+pub fn abort_if_asked() {}
 
 pub fn all() -> Vec<Litmus> {
     Vec::new()

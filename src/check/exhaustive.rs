@@ -1,8 +1,9 @@
 //! Exploring a model under loom.
 
-use super::{Exploration, Failure, FailureKind, Limits, Model, Step, Verdict};
+use super::{Exploration, Failure, FailureKind, Limits, Model, Step, Verdict, relations};
 use crate::contract::Scenario;
 use crate::platform::InPlace;
+use crate::platform::model::event::{Event, Site};
 use crate::platform::model::process::{self, Body, Nature};
 use crate::platform::model::world;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -151,27 +152,46 @@ fn remarks(findings: &world::Findings) -> Vec<String> {
 
 /// The failure that this panic message tells of, with the execution that led to it.
 pub fn describe_failure(message: &str) -> Failure {
-    let site = |site: world::Site| format!("{}:{}", site.file(), site.line());
-    let events = world::events().into_iter();
-    let steps = events.map(|event| Step {
-        process: (event.process != world::KERNEL).then_some(event.process),
-        action: event.action.to_string(),
-        site: site(event.site),
-        sleeps: event.action.sleeps(),
-    });
-    let words = world::creations().into_iter().enumerate();
-    let words = words.map(|(number, created)| format!("{number}: made at {}", site(created)));
     let message = if message.contains("maximum number of branches") {
         &format!("limit hit: an execution of more than {MOST_BRANCHES} steps; it may never end")
     } else {
         message
     };
+    let kind = FailureKind::of_message(message);
+    let words = world::creations().into_iter().enumerate();
+    let words = words.map(|(number, created)| format!("{number}: made at {}", line_of(created)));
     Failure {
-        kind: FailureKind::of_message(message),
+        kind,
         message: message.to_owned(),
         executions: world::executions(),
-        steps: steps.collect(),
+        steps: steps(&world::events(), kind == FailureKind::DataRace),
         words: words.collect(),
         standing: world::where_each_stands(),
     }
+}
+
+fn steps(events: &[Event], ends_in_a_race: bool) -> Vec<Step> {
+    let relations = relations::of(events);
+    let race = match ends_in_a_race {
+        true => relations::race(events, &relations),
+        false => None,
+    };
+    let steps = events.iter().zip(relations).map(|(event, relation)| Step {
+        process: (event.process != world::KERNEL).then_some(event.process),
+        action: event.action.to_string(),
+        site: line_of(event.site),
+        sleeps: event.action.sleeps(),
+        reads: relation.reads,
+        after: relation.after.into_iter().collect(),
+        races_with: None,
+    });
+    let mut steps: Vec<Step> = steps.collect();
+    if let Some(last) = steps.last_mut() {
+        last.races_with = race;
+    }
+    steps
+}
+
+fn line_of(site: Site) -> String {
+    format!("{}:{}", site.file(), site.line())
 }

@@ -4,7 +4,10 @@
 //! execution, without loom as a short stress test with threads; [`Verdict`] says what that is
 //! worth, and never more.
 
+mod failure;
 mod model;
+#[cfg(feature = "runner")]
+pub mod runner;
 #[cfg(not(loom))]
 mod stress;
 mod verdict;
@@ -12,12 +15,15 @@ mod verdict;
 #[cfg(loom)]
 mod exhaustive;
 #[cfg(loom)]
+mod relations;
+#[cfg(loom)]
 pub use exhaustive::{describe_failure, explore, record, replay, run_once};
 #[cfg(not(loom))]
 pub use stress::{describe_failure, explore, record, replay, run_once};
 
+pub use failure::{Failure, FailureKind, Source, Step};
 pub use model::{Bound, Expectation, Exploration, Limits, Model};
-pub use verdict::{Failure, FailureKind, Step, Verdict};
+pub use verdict::Verdict;
 
 /// Whether this build explores every execution (`--cfg loom`), or only stresses threads.
 pub const IS_EXHAUSTIVE: bool = cfg!(loom);

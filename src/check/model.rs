@@ -3,6 +3,8 @@
 use super::{FailureKind, Verdict, run_once};
 use crate::contract::Scenario;
 use crate::platform::InPlace;
+#[cfg(feature = "runner")]
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +66,7 @@ pub struct Limits {
 
 /// What came of exploring a model without finding a failure.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "runner", derive(Serialize, Deserialize))]
 pub struct Exploration {
     /// How many executions there were.
     pub executions: u64,

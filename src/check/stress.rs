@@ -37,15 +37,7 @@ const MOST_RUNS: u64 = 2_000;
 
 /// The failure that this panic message tells of. Threads leave no record of what they did.
 pub fn describe_failure(message: &str) -> Failure {
-    let kind = FailureKind::of_message(message);
-    Failure {
-        kind,
-        message: message.to_owned(),
-        executions: 0,
-        steps: Vec::new(),
-        words: Vec::new(),
-        standing: Vec::new(),
-    }
+    Failure::unrecorded(FailureKind::of_message(message), message.to_owned())
 }
 
 /// Threads cannot be told to repeat themselves.

@@ -1,6 +1,7 @@
 //! loom's atomics, with each call recorded: who, what, at which line, value read and written.
 
-use super::world::{self, Action};
+use super::event::Action;
+use super::world;
 use super::{choice, weakening};
 use core::panic::Location;
 use core::sync::atomic::Ordering;
@@ -10,9 +11,10 @@ use core::sync::atomic::Ordering;
 #[track_caller]
 pub fn fence(order: Ordering) {
     let site = Location::caller();
+    let order = weakening::ordering(site, order);
     world::record(site, Action::Fence { order });
     world::note_fence();
-    loom::sync::atomic::fence(weakening::ordering(site, order));
+    loom::sync::atomic::fence(order);
 }
 
 /// A value that no primitive of this crate stores: a `compare_exchange` that expects it fails.
@@ -64,9 +66,9 @@ macro_rules! atomic {
                     return unsafe { self.inner.unsync_load() };
                 }
                 let site = Location::caller();
-                let weakened = weakening::ordering(site, order);
+                let order = weakening::of_load(site, order);
                 self.touch();
-                let read = world::step(|| self.inner.load(weakened));
+                let read = world::step(|| self.inner.load(order));
                 world::note_load(self.number, site, order, self.companion.is_some());
                 world::record(
                     site,
@@ -83,9 +85,9 @@ macro_rules! atomic {
             #[track_caller]
             pub fn store(&self, value: $value, order: Ordering) {
                 let site = Location::caller();
-                let weakened = weakening::ordering(site, order);
+                let order = weakening::of_store(site, order);
                 self.touch();
-                world::step(|| self.inner.store(value, weakened));
+                world::step(|| self.inner.store(value, order));
                 world::note_write(self.number, site, order);
                 let written = value as u64;
                 world::record(
@@ -106,9 +108,9 @@ macro_rules! atomic {
                 written: impl FnOnce($value) -> $value,
             ) -> $value {
                 let site = Location::caller();
-                let weakened = weakening::ordering(site, order);
+                let order = weakening::ordering(site, order);
                 self.touch();
-                let read = world::step(|| operate(weakened));
+                let read = world::step(|| operate(order));
                 world::note_write(self.number, site, order);
                 world::record(
                     site,
@@ -178,10 +180,11 @@ macro_rules! atomic {
                 failure: Ordering,
             ) -> Result<$value, $value> {
                 let site = Location::caller();
-                let weakened = weakening::ordering(site, success);
+                let success = weakening::ordering(site, success);
+                let failure = weakening::of_failure(site, failure);
                 self.touch();
                 let result =
-                    world::step(|| self.inner.compare_exchange(current, new, weakened, failure));
+                    world::step(|| self.inner.compare_exchange(current, new, success, failure));
                 let (Ok(read) | Err(read)) = result;
                 if result.is_ok() {
                     world::note_write(self.number, site, success);
@@ -190,7 +193,7 @@ macro_rules! atomic {
                     site,
                     Action::Update {
                         word: self.number,
-                        order: success,
+                        order: if result.is_ok() { success } else { failure },
                         read: read as u64,
                         written: result.is_ok().then_some(new as u64),
                     },

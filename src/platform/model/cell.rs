@@ -1,6 +1,7 @@
 //! loom's cell, with each access recorded.
 
-use super::world::{self, Action};
+use super::event::Action;
+use super::world;
 use core::panic::Location;
 
 /// Memory that several processes may change. An access that does not happen after every

@@ -3,7 +3,8 @@
 //! A coin is an atomic that the kernel thread has set to 1 before any process ran, and that no
 //! process has been told of: a Relaxed load may return either value, and loom tries both.
 
-use super::world::{self, Action};
+use super::event::Action;
+use super::world;
 use core::panic::Location;
 use core::sync::atomic::Ordering::Relaxed;
 use loom::sync::atomic::AtomicU32;

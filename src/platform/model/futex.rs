@@ -11,7 +11,8 @@
 //! **A sleeper is disabled, not polling.** loom may then run others in its place wherever the
 //! order matters; a sleeper that polled with `yield_now` would hide executions.
 
-use super::world::{self, Action};
+use super::event::Action;
+use super::world;
 use super::{AtomicU32, Deadline, choice, weakening};
 use crate::platform::Wake;
 use core::panic::Location;

@@ -11,10 +11,15 @@ mod atomic;
 mod cell;
 pub mod choice;
 mod clock;
+pub mod event;
 pub mod futex;
 mod guess;
 pub mod process;
 pub mod spin;
+#[cfg(feature = "runner")]
+pub(crate) mod stacks;
+#[cfg(feature = "runner")]
+pub(crate) mod unwinding;
 pub mod weakening;
 pub mod world;
 

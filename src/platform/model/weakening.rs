@@ -19,6 +19,8 @@ pub enum Change {
     ToRelease,
     /// A sequentially consistent ordering becomes acquire and release.
     ToAcqRel,
+    /// The ordering of a compare-exchange that fails becomes Relaxed.
+    RelaxFailure,
     /// The wake is dropped.
     DropWake,
     /// A wake of all wakes one.
@@ -27,11 +29,12 @@ pub enum Change {
 
 impl Change {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Relax,
         Self::ToAcquire,
         Self::ToRelease,
         Self::ToAcqRel,
+        Self::RelaxFailure,
         Self::DropWake,
         Self::WakeOne,
     ];
@@ -43,6 +46,7 @@ impl Change {
             Self::ToAcquire => "to-acquire",
             Self::ToRelease => "to-release",
             Self::ToAcqRel => "to-acq-rel",
+            Self::RelaxFailure => "relax-failure",
             Self::DropWake => "drop-wake",
             Self::WakeOne => "wake-one",
         }
@@ -55,7 +59,7 @@ impl Change {
             Self::ToAcquire => Some(Ordering::Acquire),
             Self::ToRelease => Some(Ordering::Release),
             Self::ToAcqRel => Some(Ordering::AcqRel),
-            Self::DropWake | Self::WakeOne => None,
+            Self::RelaxFailure | Self::DropWake | Self::WakeOne => None,
         }
     }
 
@@ -109,6 +113,35 @@ pub(super) fn ordering(site: &'static Location<'static>, written: Ordering) -> O
         applies(site, *change).then_some(ordering)
     });
     used.unwrap_or(written)
+}
+
+/// As [`ordering`], of a load: it can acquire, and not release.
+pub(super) fn of_load(site: &'static Location<'static>, written: Ordering) -> Ordering {
+    match (written, ordering(site, written)) {
+        (Ordering::SeqCst, Ordering::AcqRel) => Ordering::Acquire,
+        (_, used) => used,
+    }
+}
+
+/// As [`ordering`], of a store: it can release, and not acquire.
+pub(super) fn of_store(site: &'static Location<'static>, written: Ordering) -> Ordering {
+    match (written, ordering(site, written)) {
+        (Ordering::SeqCst, Ordering::AcqRel) => Ordering::Release,
+        (_, used) => used,
+    }
+}
+
+/// The ordering that the compare-exchange at this site really uses when it fails.
+pub(super) fn of_failure(site: &'static Location<'static>, written: Ordering) -> Ordering {
+    if written == Ordering::Relaxed {
+        return written;
+    }
+    world::note_site(site, Change::RelaxFailure);
+    if applies(site, Change::RelaxFailure) {
+        Ordering::Relaxed
+    } else {
+        written
+    }
 }
 
 /// The number of waiters that the wake at this site really wakes; none, if it is lost on the way,

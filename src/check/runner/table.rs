@@ -1,25 +1,18 @@
 //! The results, for a person and for a program.
 
 use super::cli::Options;
-use super::engine::Observed;
-use super::run::Result;
-use super::{failure, replay};
+use super::failure;
+use super::litmus::Observed;
+use super::outcome::Outcome;
+use crate::check;
 use comfy_table::Table;
-use interlatch::check;
 use serde_json::json;
 
 /// Failures whole, then the table, then a line with the totals.
-pub fn print(results: &[Result], options: &Options) {
-    for result in results {
-        match &result.failed {
-            Some(failed) if options.explain || !result.is_good() => {
-                let replay = replay::record(result, options.seconds);
-                failure::print(&result.name, &result.verdict(), failed, replay.as_deref());
-            }
-            None if !result.is_good() => println!("\n{}: {}", result.name, result.verdict()),
-            _ => {}
-        }
-    }
+pub fn print(results: &[Outcome], options: &Options) {
+    let is_shown =
+        |result: &&Outcome| !result.is_good() || options.explain && result.failed.is_some();
+    results.iter().filter(is_shown).for_each(failure::print);
     if results.is_empty() {
         return;
     }
@@ -56,8 +49,8 @@ const NOT_EXPLORED: &str = "Explored besides all orders: which waiter is woken; 
     any step; in models called interrupted,\na wait that ends for no reason at any step. Not explored: \
     the death of a process.";
 
-fn row(result: &Result) -> [String; 6] {
-    let (executions, seconds) = cost(result);
+fn row(result: &Outcome) -> [String; 6] {
+    let (executions, seconds) = result.cost();
     let rate = if seconds > 0.0 {
         format!("{:.0}", executions as f64 / seconds)
     } else {
@@ -73,21 +66,7 @@ fn row(result: &Result) -> [String; 6] {
     ]
 }
 
-/// The executions and seconds of the exploration that the verdict is about; of a failure, all until
-/// it was found.
-fn cost(result: &Result) -> (u64, f64) {
-    let all = result.explored.iter();
-    match (&result.failed, result.conclusion()) {
-        (Some(failed), _) => (
-            all.clone().map(|step| step.executions).sum::<u64>() + failed.executions,
-            all.fold(0.0, |sum, step| sum + step.seconds),
-        ),
-        (None, Some(conclusion)) => (conclusion.executions, conclusion.seconds),
-        (None, None) => (0, 0.0),
-    }
-}
-
-fn print_remarks(results: &[Result]) {
+fn print_remarks(results: &[Outcome]) {
     for result in results {
         for remark in result
             .conclusion()
@@ -101,7 +80,7 @@ fn print_remarks(results: &[Result]) {
 }
 
 /// The closing lines, the last one as libtest would print it; there are that many in `all`.
-pub fn print_totals(results: &[Result], observed: &[Observed], all: usize) {
+pub fn print_totals(results: &[Outcome], observed: &[Observed], all: usize) {
     let good = results
         .iter()
         .filter(|result| result.is_good() && !result.skipped)
@@ -117,19 +96,15 @@ pub fn print_totals(results: &[Result], observed: &[Observed], all: usize) {
         .iter()
         .filter(|result| result.is_good() && result.failed.is_some())
         .count();
-    let executions: u64 = results
-        .iter()
-        .flat_map(|result| &result.explored)
-        .map(|step| step.executions)
-        .sum();
+    let executions: u64 = results.iter().map(Outcome::executions).sum();
     println!(
         "{executions} executions; {caught} known bugs caught; {as_pinned} litmus tests as pinned"
     );
     let exhibits = |mended: bool| {
-        let exhibit = |result: &&Result| {
+        let exhibit = |result: &&Outcome| {
             result.name.starts_with("museum/") && result.name.ends_with(", mended") == mended
         };
-        let good = |result: &&Result| result.is_good() && !result.skipped;
+        let good = |result: &&Outcome| result.is_good() && !result.skipped;
         results.iter().filter(exhibit).filter(good).count()
     };
     if check::IS_EXHAUSTIVE && exhibits(true) > 0 {
@@ -147,9 +122,9 @@ pub fn print_totals(results: &[Result], observed: &[Observed], all: usize) {
 }
 
 /// One object a line.
-pub fn print_json(results: &[Result]) {
+pub fn print_json(results: &[Outcome]) {
     for result in results {
-        let (executions, seconds) = cost(result);
+        let (executions, seconds) = result.cost();
         let line = json!({
             "model": result.name,
             "processes": result.processes,

@@ -1,18 +1,19 @@
 //! Every line earns its place: weakens one site at a time and asks the models whether they notice.
 
+use super::children::{in_parallel, run_child};
 use super::cli::Options;
 use super::report::{Failed, Report, Site};
-use super::run::{in_parallel, run_child};
+use crate::check::{Expectation, Model};
 use comfy_table::Table;
-use interlatch::check::{Expectation, Model};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 
 #[cfg(loom)]
 mod world {
     use super::super::report::{Report, Site, send};
-    use interlatch::platform::model::weakening::{self, Change, Weakening};
-    use interlatch::platform::model::world;
+    use crate::platform::model::weakening::{self, Change, Weakening};
+    use crate::platform::model::world;
 
     /// Sets up what the options of a child ask for.
     pub fn prepare(site: Option<&str>, collect: bool) {
@@ -115,7 +116,7 @@ fn print(sites: &[(Site, Vec<String>)], caught: &[Option<Caught>]) {
         let how = match caught {
             Some(caught) => [
                 caught.model.clone(),
-                caught.failed.kind.clone(),
+                caught.failed.failure.kind.to_string(),
                 caught
                     .failed
                     .preemptions
@@ -138,7 +139,7 @@ struct Caught {
     executions: u64,
 }
 
-/// The sites of `src/sync` and `src/buffer`, each with the models that pass through it.
+/// The sites that the options choose, each with the models that pass through it.
 fn find_sites(models: &[&Model], options: &Options) -> BTreeMap<Site, Vec<String>> {
     let found = in_parallel(models, options.jobs, |model| {
         let arguments = [
@@ -154,7 +155,11 @@ fn find_sites(models: &[&Model], options: &Options) -> BTreeMap<Site, Vec<String
         });
         (model.name.clone(), sites)
     });
-    let ours = |site: &Site| site.file.contains("src/sync/") || site.file.contains("src/buffer/");
+    let ours = |site: &Site| match options.sites_in.as_slice() {
+        // A path from the root is that of another package.
+        [] => Path::new(&site.file).is_relative(),
+        folders => folders.iter().any(|folder| site.file.starts_with(folder)),
+    };
     let mut sites: BTreeMap<Site, Vec<String>> = BTreeMap::new();
     for (model, found) in found {
         for site in found.into_iter().filter(ours) {
@@ -181,7 +186,7 @@ fn try_weakened(model: &str, site: &Site, options: &Options) -> Option<Caught> {
     let failed = failure?;
     Some(Caught {
         model: model.to_owned(),
-        executions: executions + failed.executions,
+        executions: executions + failed.failure.executions,
         failed,
     })
 }

@@ -1,13 +1,37 @@
-//! The litmus tests of the engine, each in a child process of its own, before the models.
+//! Tests of the engine, each in a child process of its own, before the models.
 
+use super::children::{in_parallel, run_child};
 use super::cli::Options;
-use super::report::{Failed, Report, send};
-use super::run::{in_parallel, run_child};
-use crate::litmus::{self, Litmus};
+use super::report::{Report, send};
 use comfy_table::Table;
 use serde_json::json;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
+
+/// A test of the engine: what it explores and what it does not, pinned.
+pub struct Litmus {
+    name: &'static str,
+    run: Box<dyn Fn() -> Result<String, String> + Send + Sync>,
+}
+
+impl Litmus {
+    /// A test with a sentence for a name. It returns what was observed, or in what that differs
+    /// from what is pinned.
+    pub fn new(
+        name: &'static str,
+        run: impl Fn() -> Result<String, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name,
+            run: Box::new(run),
+        }
+    }
+
+    /// The name by which it is chosen.
+    pub(super) fn name(&self) -> String {
+        format!("litmus/{}", self.name)
+    }
+}
 
 /// What came of one of them: what was observed, or in what it differs from what is pinned.
 pub struct Observed {
@@ -22,65 +46,37 @@ impl Observed {
     }
 }
 
-/// Those that the options choose.
-pub fn chosen(options: &Options) -> Vec<Litmus> {
-    let chooses = |test: &Litmus| options.chooses(&name(test));
-    litmus::all().into_iter().filter(chooses).collect()
-}
-
-/// The name by which one is chosen.
-pub fn name(test: &Litmus) -> String {
-    format!("litmus/{}", test.name)
-}
-
 /// Runs them.
-pub fn all(tests: &[Litmus], options: &Options) -> Vec<Observed> {
+pub fn all(tests: &[&Litmus], options: &Options) -> Vec<Observed> {
     in_parallel(tests, options.jobs, |test| {
         let mut result = None;
-        let problem = run_child(
-            &[format!("--litmus={}", test.name)],
-            options.seconds,
-            |report| match report {
-                Report::Observed(observation) => result = Some(Ok(observation)),
-                Report::Failed(failed) => result = Some(Err(failed.message)),
-                _ => {}
-            },
-        );
+        let arguments = [format!("--litmus={}", test.name)];
+        let problem = run_child(&arguments, options.seconds, |report| {
+            if let Report::Observed(observed) = report {
+                result = Some(observed);
+            }
+        });
         let none = || Err(problem.unwrap_or("it reported nothing".into()));
         Observed {
-            name: name(test),
+            name: test.name(),
             result: result.unwrap_or_else(none),
         }
     })
 }
 
 /// In a child: runs one.
-pub fn child(name: &str) -> ExitCode {
-    if name == litmus::ABORTS {
-        litmus::abort();
-        return ExitCode::SUCCESS;
-    }
-    let Some(test) = litmus::all().into_iter().find(|test| test.name == name) else {
+pub fn child(tests: &[Litmus], name: &str) -> ExitCode {
+    let Some(test) = tests.iter().find(|test| test.name == name) else {
         eprintln!("no litmus test is called {name:?}");
         return ExitCode::FAILURE;
     };
     // Several of them want models to fail; what they say then is of no interest.
     std::panic::set_hook(Box::new(|_| ()));
-    let run = std::panic::catch_unwind(AssertUnwindSafe(test.run));
-    match run.unwrap_or_else(|_| Err("it panicked".into())) {
-        Ok(observation) => {
-            send(&Report::Observed(observation));
-            ExitCode::SUCCESS
-        }
-        Err(message) => {
-            let failed = Failed {
-                message,
-                ..Failed::default()
-            };
-            send(&Report::Failed(failed));
-            ExitCode::FAILURE
-        }
-    }
+    let run = std::panic::catch_unwind(AssertUnwindSafe(&test.run));
+    send(&Report::Observed(
+        run.unwrap_or_else(|_| Err("it panicked".into())),
+    ));
+    ExitCode::SUCCESS
 }
 
 /// A table for a person.

@@ -1,32 +1,50 @@
 //! A failure as a person reads it: what failed, the execution as a table with a column for each
 //! process, where each process stands, and the command that runs this execution again.
 
-use super::report::{Failed, Step};
+use super::outcome::Outcome;
+use super::report::Failed;
+use crate::check::Step;
 use comfy_table::Table;
 
-/// Prints all of it.
-pub fn print(model: &str, verdict: &str, failed: &Failed, replay: Option<&str>) {
-    println!("\n{model}: {verdict}");
-    println!("  {}", failed.message);
-    if failed.steps.is_empty() {
+/// Prints all of it; nothing, of a model that did not fail.
+pub fn print(outcome: &Outcome) {
+    println!("\n{}: {}", outcome.name, outcome.verdict());
+    let Some(Failed {
+        failure,
+        preemptions,
+    }) = &outcome.failed
+    else {
+        return;
+    };
+    println!("  {}", failure.message);
+    if failure.steps.is_empty() {
         return;
     }
-    let found = match failed.preemptions {
+    let found = match preemptions {
         Some(preemptions) => format!("with at most {preemptions} preemptions"),
         None => "with any number of preemptions".to_owned(),
     };
-    println!("\nFound {found}, in execution {}:", failed.executions);
-    println!("{}", table(&failed.steps).trim_fmt());
-    let named = |number: &str| failed.steps.iter().any(|step| step.action.contains(number));
-    let words = failed.words.iter().enumerate();
+    println!("\nFound {found}, in execution {}:", failure.executions);
+    println!("{}", table(&failure.steps).trim_fmt());
+    let named = |number: &str| {
+        failure
+            .steps
+            .iter()
+            .any(|step| step.action.contains(number))
+    };
+    let words = failure.words.iter().enumerate();
     let words = words.filter(|(number, _)| {
         named(&format!("word {number}:")) || named(&format!("cell {number}:"))
     });
     words.for_each(|(_, word)| println!("  word or cell {word}"));
     println!("\nAt the end:");
-    failed.standing.iter().for_each(|line| println!("  {line}"));
-    if let Some(command) = replay {
+    let standing = failure.standing.iter();
+    standing.for_each(|line| println!("  {line}"));
+    if let Some(command) = &outcome.replay {
         println!("\nThis execution again, and no other:\n  {command}");
+    }
+    if let Some(page) = &outcome.page {
+        println!("As a picture, to step through: {}", page.display());
     }
 }
 

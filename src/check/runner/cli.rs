@@ -1,13 +1,12 @@
 //! The command line, after the `--` of `cargo test`.
 
+use crate::check::{Bound, Expectation, Model};
 use clap::Parser;
-use interlatch::check::{Bound, Expectation, Model};
 use std::path::PathBuf;
 
 /// Runs the models, and the litmus tests of the engine, whose names contain one of the filters;
 /// without a filter, all.
 #[derive(Debug, Parser)]
-#[command(name = "models")]
 pub struct Options {
     /// Parts of the names of the models and litmus tests to run.
     pub filters: Vec<String>,
@@ -41,12 +40,17 @@ pub struct Options {
     #[arg(long)]
     pub fail_fast: bool,
 
-    /// Weaken every site of the primitives, one at a time (an ordering to Relaxed, a wake dropped
+    /// Weaken every site of the primitives, one at a time (an ordering one step down, a wake dropped
     /// or made of one), and show which model notices.
     #[arg(long)]
     pub weaken: bool,
 
-    /// Compare the speed with that of stock loom, on one model.
+    /// With `--weaken`: only sites in files whose paths begin so. By itself, all files of this
+    /// package.
+    #[arg(long, requires = "weaken")]
+    pub sites_in: Vec<String>,
+
+    /// Compare the speed on one model with that of stock loom.
     #[arg(long)]
     pub speed: bool,
 

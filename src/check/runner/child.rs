@@ -1,8 +1,8 @@
 //! One model in a process of its own: a failing model may bring its process down.
 
 use super::cli::Options;
-use super::report::{End, Explored, Failed, Report, send};
-use interlatch::check::{self, Bound, Limits, Model, Verdict};
+use super::report::{Failed, Report, send};
+use crate::check::{self, Bound, Limits, Model, Verdict};
 use std::cell::Cell;
 use std::panic::PanicHookInfo;
 use std::process::{ExitCode, exit};
@@ -21,8 +21,8 @@ pub fn main(models: &[Model], name: &str, options: &Options) -> ExitCode {
     super::weaken::prepare(options);
     #[cfg(loom)]
     match options.stock {
-        true => super::stacks::keep_none(),
-        false => super::unwinding::hasten(),
+        true => crate::platform::model::stacks::keep_none(),
+        false => crate::platform::model::unwinding::hasten(),
     }
     std::panic::set_hook(Box::new(report_failure));
     match (&options.record, &options.replay) {
@@ -47,14 +47,8 @@ fn report_failure(panic: &PanicHookInfo<'_>) {
         Some(place) if !message.starts_with("deadlock") => format!("{message} ({place})"),
         _ => message.to_owned(),
     };
-    let failure = check::describe_failure(&message);
     send(&Report::Failed(Failed {
-        kind: failure.kind.name().to_owned(),
-        message: failure.message,
-        executions: failure.executions,
-        steps: failure.steps.into_iter().map(Into::into).collect(),
-        words: failure.words,
-        standing: failure.standing,
+        failure: check::describe_failure(&message),
         preemptions: PREEMPTIONS.get(),
     }));
     // Unwinding would run destructors in the middle of an execution.
@@ -104,16 +98,7 @@ const GROWTH: u32 = 6;
 fn step(model: &Model, preemptions: Option<usize>, time: Duration) -> Verdict {
     PREEMPTIONS.set(preemptions);
     let explored = check::explore(model, Limits { preemptions, time });
-    send(&Report::Explored(Explored {
-        verdict: explored.verdict.to_string(),
-        end: match explored.verdict {
-            Verdict::Truncated => End::Truncated,
-            Verdict::Blind(_) => End::Blind,
-            _ => End::Finished,
-        },
-        executions: explored.executions,
-        seconds: explored.elapsed.as_secs_f64(),
-        remarks: explored.remarks,
-    }));
-    explored.verdict
+    let verdict = explored.verdict.clone();
+    send(&Report::Explored(explored));
+    verdict
 }

@@ -1,43 +1,42 @@
 //! One execution again: a failure leaves a file, and the file runs just that execution.
 
-use super::failure;
-use super::report::{Failed, Report};
-use super::run::{Result, run_child};
-use interlatch::check::Model;
+use super::children::run_child;
+use super::outcome::Outcome;
+use super::report::Report;
+use super::{FOLDER, failure};
+use crate::check::{Bound, FailureKind, Model};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Where a failure of this model leaves its file.
-fn file_of(model: &str) -> PathBuf {
+/// Where what belongs to this model is left.
+pub fn file_of(model: &str, extension: &str) -> PathBuf {
     let name = model.replace(|letter: char| !letter.is_alphanumeric(), "-");
-    Path::new("target/interlatch").join(format!("{name}.json"))
+    Path::new(FOLDER).join(name).with_extension(extension)
 }
 
 /// Explores once more up to the failure, leaves the file, and returns the command that runs it.
-pub fn record(result: &Result, seconds: u64) -> Option<String> {
-    let failed = result
-        .failed
-        .as_ref()
-        .filter(|failed| failed.executions > 0 && failed.kind != "bad model")?;
-    let file = file_of(&result.name);
+pub fn record(outcome: &Outcome, seconds: u64, command: &str) -> Option<String> {
+    let failed = outcome.failed.as_ref()?;
+    let failure = &failed.failure;
+    if failure.steps.is_empty() || failure.kind == FailureKind::BadModel {
+        return None;
+    }
+    let file = file_of(&outcome.name, "json");
     // A file that is there already would be continued.
     let _ = std::fs::remove_file(&file);
-    std::fs::create_dir_all(file.parent()?).ok()?;
+    std::fs::create_dir_all(FOLDER).ok()?;
     let mut arguments = vec![
-        format!("--exec={}", result.name),
+        format!("--exec={}", outcome.name),
         format!("--record={}", file.display()),
-        format!("--execution={}", failed.executions),
+        format!("--execution={}", failure.executions),
     ];
     if let Some(preemptions) = failed.preemptions {
         arguments.push(format!("--bound={preemptions}"));
     }
     run_child(&arguments, seconds, |_| {});
-    let command = format!(
-        "RUSTFLAGS=\"--cfg loom\" cargo test --release --test models -- --replay {} --exact {:?}",
-        file.display(),
-        result.name
-    );
-    file.exists().then_some(command)
+    let (file, name) = (file.exists().then_some(file)?, &outcome.name);
+    let file = file.display();
+    Some(format!("{command} --replay {file} --exact {name:?}"))
 }
 
 /// Runs the execution that the file holds.
@@ -60,14 +59,14 @@ pub fn main(models: &[&Model], file: &Path, seconds: u64) -> ExitCode {
         format!("--exec={}", model.name),
         format!("--replay={}", file.display()),
     ];
-    let mut failure: Option<Failed> = None;
+    let mut outcome = Outcome::new(model, Bound::None);
     let problem = run_child(&arguments, seconds, |report| {
         if let Report::Failed(failed) = report {
-            failure = Some(failed);
+            outcome.failed = Some(failed);
         }
     });
-    match failure {
-        Some(failed) => failure::print(&model.name, &failed.kind, &failed, None),
+    match &outcome.failed {
+        Some(_) => failure::print(&outcome),
         None => println!("{}: the execution does not fail", model.name),
     }
     match problem {

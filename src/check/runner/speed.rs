@@ -1,30 +1,30 @@
 //! How fast the models run, beside stock loom: the same model, in turns, in the same run.
 
+use super::children::run_child;
 use super::report::Report;
-use super::run::run_child;
+use crate::check::Model;
 use comfy_table::Table;
-use interlatch::check::Model;
 use std::process::ExitCode;
 
 /// Rounds; in each, both run the model once.
 const ROUNDS: usize = 3;
 
-/// What is compared: enough executions to measure, in a few seconds.
-const MODEL: &str = "mutex/excludes/3";
-
 /// Prints the rate of each, and the ratio.
 pub fn main(models: &[&Model]) -> ExitCode {
-    if !models.iter().any(|model| model.name == MODEL) {
-        eprintln!("there is no model {MODEL}, or it was not chosen");
+    let &[model] = models else {
+        let chosen = models.len();
+        eprintln!("--speed measures one model, and {chosen} are chosen: name it with --exact");
         return ExitCode::FAILURE;
-    }
+    };
+    let name = &model.name;
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN);
     table.set_header(["round", "executions", "stock loom/s", "here/s", "ratio"]);
     let mut ratios = Vec::new();
     for round in 1..=ROUNDS {
-        let (Some(stock), Some(here)) = (measure(&["--stock".to_owned()]), measure(&[])) else {
-            eprintln!("{MODEL} did not come to its end");
+        let (Some(stock), Some(here)) = (measure(name, Some("--stock")), measure(name, None))
+        else {
+            eprintln!("{name} did not come to its end");
             return ExitCode::FAILURE;
         };
         ratios.push(here.rate() / stock.rate());
@@ -37,7 +37,7 @@ pub fn main(models: &[&Model]) -> ExitCode {
         ]);
     }
     ratios.sort_by(f64::total_cmp);
-    println!("{MODEL}, all executions, on one core");
+    println!("{name}, all executions, on one core");
     println!("{}", table.trim_fmt());
     println!(
         "{:.2} times the executions per second of stock loom (median)",
@@ -58,16 +58,17 @@ impl Run {
     }
 }
 
-fn measure(more: &[String]) -> Option<Run> {
-    let arguments = [format!("--exec={MODEL}")];
+fn measure(name: &str, how: Option<&str>) -> Option<Run> {
+    let mut arguments = vec![format!("--exec={name}")];
+    arguments.extend(how.map(str::to_owned));
     let mut run = Run {
         executions: 0,
         seconds: 0.0,
     };
-    let problem = run_child(&[&arguments, more].concat(), 600, |report| {
+    let problem = run_child(&arguments, 600, |report| {
         if let Report::Explored(explored) = report {
             run.executions += explored.executions;
-            run.seconds += explored.seconds;
+            run.seconds += explored.elapsed.as_secs_f64();
         }
     });
     problem.is_none().then_some(run)

@@ -1,0 +1,124 @@
+//! A failure, and the execution that led to it.
+
+use core::fmt;
+#[cfg(feature = "runner")]
+use serde::{Deserialize, Serialize};
+
+/// How an execution failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "runner", derive(Serialize, Deserialize))]
+pub struct Failure {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// What failed, in a sentence.
+    pub message: String,
+    /// How many executions it took, this one included; 0 if nobody counted.
+    pub executions: u64,
+    /// The execution, oldest first. Threads leave none.
+    pub steps: Vec<Step>,
+    /// What the words and cells are that the steps name: a number, and the line that made it.
+    pub words: Vec<String>,
+    /// Where each process stands.
+    pub standing: Vec<String>,
+}
+
+impl Failure {
+    /// One of which nobody has kept a record.
+    #[cfg(any(feature = "runner", not(loom)))]
+    pub(crate) fn unrecorded(kind: FailureKind, message: String) -> Self {
+        Self {
+            kind,
+            message,
+            executions: 0,
+            steps: Vec::new(),
+            words: Vec::new(),
+            standing: Vec::new(),
+        }
+    }
+}
+
+/// One operation of an execution. Steps are numbered from 0, in the order of the execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "runner", derive(Serialize, Deserialize))]
+pub struct Step {
+    /// Who did it; nobody, before and after the processes run.
+    pub process: Option<usize>,
+    /// What was done, to which word, with which values.
+    pub action: String,
+    /// The line of source, `FILE:LINE`.
+    pub site: String,
+    /// Whether the process sleeps from here on, or is awake again.
+    pub sleeps: Option<bool>,
+    /// What it reads.
+    pub reads: Option<Source>,
+    /// The steps of others that happen before this one and everything after it, since it acquires
+    /// what they released.
+    pub after: Vec<usize>,
+    /// The step that it races with.
+    pub races_with: Option<usize>,
+}
+
+/// The step that has written what another one reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "runner", derive(Serialize, Deserialize))]
+pub struct Source {
+    /// Its number.
+    pub step: usize,
+    /// It is the only one that has written this value. The engine does not tell which one was
+    /// read; if there are several, this is the last.
+    pub is_certain: bool,
+}
+
+/// The kinds of failure that the checker tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "runner", derive(Serialize, Deserialize))]
+pub enum FailureKind {
+    /// Everybody waits and nobody is left to wake them: a lost wake-up, or a circle.
+    Deadlock,
+    /// Two accesses to the same memory, one of them a write, and nothing orders them.
+    DataRace,
+    /// An assertion of the model, or any other panic.
+    WrongResult,
+    /// The model is larger than its limits: it may never end.
+    LimitHit,
+    /// It is no model: it has too many processes, does not do the same each time, or leaks.
+    BadModel,
+    /// The model's process came to an end that nobody had planned, and could say no more.
+    Crash,
+}
+
+impl FailureKind {
+    /// The kind that this panic message tells of.
+    pub fn of_message(message: &str) -> Self {
+        if message.starts_with("deadlock") {
+            Self::Deadlock
+        } else if message.contains("Causality violation") {
+            Self::DataRace
+        } else if message.starts_with("limit hit") || message.contains("maximum number of branches")
+        {
+            Self::LimitHit
+        } else if message.starts_with("bad model") {
+            Self::BadModel
+        } else {
+            Self::WrongResult
+        }
+    }
+
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deadlock => "deadlock",
+            Self::DataRace => "data race",
+            Self::WrongResult => "wrong result",
+            Self::LimitHit => "limit hit",
+            Self::BadModel => "bad model",
+            Self::Crash => "crash",
+        }
+    }
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

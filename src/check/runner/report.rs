@@ -1,0 +1,53 @@
+//! What a child tells its parent: a line of JSON for each step of its exploration.
+
+use crate::check::{Exploration, Failure};
+use serde::{Deserialize, Serialize};
+
+/// One step: a finished exploration, a failure, or the sites that were met.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// An exploration found nothing.
+    Explored(Exploration),
+    /// An execution failed.
+    Failed(Failed),
+    /// A litmus test found what is pinned, or in what it differs.
+    Observed(Result<String, String>),
+    /// The sites that could be weakened.
+    Sites(Vec<Site>),
+}
+
+/// An execution that failed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Failed {
+    /// How it failed.
+    #[serde(flatten)]
+    pub failure: Failure,
+    /// The bound under which it was found.
+    pub preemptions: Option<usize>,
+}
+
+/// A site that could be weakened.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Site {
+    /// The source file.
+    pub file: String,
+    /// The line.
+    pub line: u32,
+    /// What can be done to it.
+    pub change: String,
+}
+
+/// Prints one step, at the beginning of a line.
+pub fn send(report: &Report) {
+    match serde_json::to_string(report) {
+        Ok(line) => println!("{MARK}{line}"),
+        Err(error) => eprintln!("a report that cannot be printed: {error}"),
+    }
+}
+
+/// The step in this line, if it is one.
+pub fn receive(line: &str) -> Option<Report> {
+    serde_json::from_str(line.strip_prefix(MARK)?).ok()
+}
+
+const MARK: &str = "#interlatch ";

@@ -1,0 +1,145 @@
+//! The record of an execution: one event for each operation of a process.
+
+use crate::platform::Wake;
+use core::fmt;
+use core::panic::Location;
+use core::sync::atomic::Ordering;
+
+/// A line of source.
+pub type Site = &'static Location<'static>;
+
+/// One operation of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Which process.
+    pub process: usize,
+    /// Where in the source.
+    pub site: Site,
+    /// What it did.
+    pub action: Action,
+}
+
+/// What a process did. Words and cells are numbered in the order of their creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are the values read and written")]
+pub enum Action {
+    Load {
+        word: u32,
+        order: Ordering,
+        read: u64,
+    },
+    Store {
+        word: u32,
+        order: Ordering,
+        written: u64,
+    },
+    Update {
+        word: u32,
+        order: Ordering,
+        read: u64,
+        written: Option<u64>,
+    },
+    Fence {
+        order: Ordering,
+    },
+    CellRead {
+        cell: u32,
+    },
+    CellWrite {
+        cell: u32,
+    },
+    Wait {
+        word: u32,
+        expected: u32,
+        timed: bool,
+    },
+    WaitChanged {
+        word: u32,
+        expected: u32,
+        read: u32,
+    },
+    Awake {
+        word: u32,
+        wake: Wake,
+    },
+    Wake {
+        word: u32,
+        count: u32,
+        woken: u32,
+    },
+    Choice {
+        chosen: u32,
+        count: u32,
+    },
+}
+
+impl Action {
+    /// Whether the process sleeps from here on, or is awake again.
+    pub fn sleeps(&self) -> Option<bool> {
+        match self {
+            Self::Wait { .. } => Some(true),
+            Self::Awake { .. } => Some(false),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Load { word, order, read } => write!(f, "word {word}: load {order:?} -> {read}"),
+            Self::Store {
+                word,
+                order,
+                written,
+            } => {
+                write!(f, "word {word}: store {order:?} <- {written}")
+            }
+            Self::Update {
+                word,
+                order,
+                read,
+                written: Some(new),
+            } => {
+                write!(f, "word {word}: update {order:?} {read} -> {new}")
+            }
+            Self::Update {
+                word,
+                order,
+                read,
+                written: None,
+            } => {
+                write!(f, "word {word}: compare-exchange {order:?} fails on {read}")
+            }
+            Self::Fence { order } => write!(f, "fence {order:?}"),
+            Self::CellRead { cell } => write!(f, "cell {cell}: read"),
+            Self::CellWrite { cell } => write!(f, "cell {cell}: write"),
+            Self::Wait {
+                word,
+                expected,
+                timed: false,
+            } => {
+                write!(f, "word {word}: sleeps on {expected}")
+            }
+            Self::Wait {
+                word,
+                expected,
+                timed: true,
+            } => {
+                write!(f, "word {word}: sleeps on {expected} until a deadline")
+            }
+            Self::WaitChanged {
+                word,
+                expected,
+                read,
+            } => {
+                write!(f, "word {word}: does not sleep, {read} is not {expected}")
+            }
+            Self::Awake { word, wake } => write!(f, "word {word}: awake ({wake:?})"),
+            Self::Wake { word, count, woken } => {
+                write!(f, "word {word}: wakes {woken} of at most {count}")
+            }
+            Self::Choice { chosen, count } => write!(f, "chooses {chosen} of {count}"),
+        }
+    }
+}
