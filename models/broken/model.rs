@@ -1,12 +1,13 @@
 //! Models that are none: each gets one sentence that names the cause.
 
 use interlatch::InPlace;
-use interlatch::check::FailureKind::{BadModel, LimitHit};
+use interlatch::check::FailureKind::{BadModel, Crash, LimitHit, WrongResult};
 use interlatch::check::Model;
 use interlatch::contract::Scenario;
 use interlatch::platform::AtomicU32;
 use interlatch::platform::Ordering::Relaxed;
 use std::collections::HashSet;
+use std::hint::black_box;
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -25,6 +26,10 @@ pub fn models() -> Vec<Model> {
             LimitHit,
             too_many_choices,
         ),
+        Model::broken("model_that_leaks", BadModel, leaks),
+        Model::broken("model_that_leaks_rarely", BadModel, leaks_rarely),
+        Model::broken("model_that_aborts", Crash, aborts),
+        Model::broken("model_that_cannot_be_made", WrongResult, cannot_be_made),
     ]
 }
 
@@ -75,4 +80,33 @@ fn too_many_choices() -> Scenario<Word> {
         interlatch::platform::futex::wake(&word.0, 1);
     };
     Scenario::new("too_many_choices", vec![sleep, sleep, wake])
+}
+
+/// A few bytes, each time.
+fn leaks() -> Scenario<Word> {
+    let leak = |_: &Word| std::mem::forget(black_box(Box::new(7)));
+    Scenario::new("leaks", vec![leak])
+}
+
+/// Many bytes, if the other one was first.
+fn leaks_rarely() -> Scenario<Word> {
+    let leak = |word: &Word| {
+        if word.0.swap(1, Relaxed) == 2 {
+            std::mem::forget(black_box(vec![7_u8; 100_000]));
+        }
+    };
+    let lead = |word: &Word| {
+        word.0.swap(2, Relaxed);
+    };
+    Scenario::new("leaks_rarely", vec![leak, lead])
+}
+
+/// The end of a process, for which no hook is run.
+fn aborts() -> Scenario<Word> {
+    let abort = |_: &Word| std::process::abort();
+    Scenario::new("aborts", vec![abort])
+}
+
+fn cannot_be_made() -> Scenario<Word> {
+    panic!("there is no scenario")
 }

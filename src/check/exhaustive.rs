@@ -1,6 +1,6 @@
 //! Exploring a model under loom.
 
-use super::{Exploration, Failure, FailureKind, Limits, Model, Step, Verdict, relations};
+use super::{Exploration, Failure, FailureKind, Limits, Model, Step, Verdict, memory, relations};
 use crate::contract::Scenario;
 use crate::platform::InPlace;
 use crate::platform::model::event::{Event, Site};
@@ -31,16 +31,17 @@ pub fn run_once<S: InPlace + 'static>(scenario: &Scenario<S>) {
 
 /// Runs a model through its executions. A failure panics: see [`describe_failure`].
 pub fn explore(model: &Model, limits: Limits) -> Exploration {
-    refuse_if_not_deterministic(model);
+    refuse_what_is_no_model(model);
     let mut builder = builder(limits.preemptions);
     builder.max_duration = Some(limits.time);
     // loom looks at the clock only so often.
     builder.checkpoint_interval = 64;
     world::begin_exploration();
-    let begin = Instant::now();
+    let (begin, allocated) = (Instant::now(), memory::allocated());
     let model = model.clone();
     builder.check(move || model.execute());
     let elapsed = begin.elapsed();
+    refuse_leak(allocated);
     let findings = world::findings();
     let verdict = if let Some((load, write)) = findings.blind {
         Verdict::Blind(format!(
@@ -61,6 +62,20 @@ pub fn explore(model: &Model, limits: Limits) -> Exploration {
         verdict,
         remarks,
     }
+}
+
+/// What all executions together have left behind, if only some of them do.
+///
+/// # Panics
+/// If it is more than an allocator keeps for itself.
+fn refuse_leak(before: usize) {
+    const NOISE: usize = 64 * 1024;
+    let (after, executions) = (memory::allocated(), world::executions());
+    let leaked = after.saturating_sub(before);
+    assert!(
+        leaked < NOISE.max(executions as usize),
+        "bad model: its {executions} executions leave {leaked} bytes behind that they have allocated"
+    );
 }
 
 fn builder(preemptions: Option<usize>) -> loom::model::Builder {
@@ -112,13 +127,15 @@ fn run_first(model: &Model, builder: loom::model::Builder) {
     }
 }
 
-/// loom takes the same steps again up to where it tries another one, so a model has to take them.
+/// loom takes the same steps again up to where it tries another one, so a model has to take them;
+/// and what an execution leaves behind comes back millions of times.
 ///
 /// # Panics
-/// If the first execution is another one when it runs again.
-fn refuse_if_not_deterministic(model: &Model) {
+/// If the first execution is another one when it runs again, or leaves memory behind.
+fn refuse_what_is_no_model(model: &Model) {
+    let run = || run_first(model, builder(Some(0)));
     let [first, again] = [(); 2].map(|()| {
-        run_first(model, builder(Some(0)));
+        run();
         world::events()
     });
     let both = first.iter().zip(&again);
@@ -128,6 +145,11 @@ fn refuse_if_not_deterministic(model: &Model) {
         "bad model: run twice, the first execution differs at step {}; does it read a clock, or \
          iterate over a HashMap?",
         same + 1
+    );
+    let leaked = memory::left_behind_by(run);
+    assert!(
+        leaked == 0,
+        "bad model: each execution leaves {leaked} bytes behind that it has allocated"
     );
 }
 
@@ -158,13 +180,14 @@ pub fn describe_failure(message: &str) -> Failure {
         message
     };
     let kind = FailureKind::of_message(message);
+    let steps = steps(&world::events(), kind == FailureKind::DataRace);
     let words = world::creations().into_iter().enumerate();
     let words = words.map(|(number, created)| format!("{number}: made at {}", line_of(created)));
     Failure {
         kind,
-        message: message.to_owned(),
+        message: race(&steps).unwrap_or_else(|| message.to_owned()),
         executions: world::executions(),
-        steps: steps(&world::events(), kind == FailureKind::DataRace),
+        steps,
         words: words.collect(),
         standing: world::where_each_stands(),
     }
@@ -181,6 +204,7 @@ fn steps(events: &[Event], ends_in_a_race: bool) -> Vec<Step> {
         action: event.action.to_string(),
         site: line_of(event.site),
         sleeps: event.action.sleeps(),
+        writes: event.action.writes(),
         reads: relation.reads,
         after: relation.after.into_iter().collect(),
         races_with: None,
@@ -190,6 +214,23 @@ fn steps(events: &[Event], ends_in_a_race: bool) -> Vec<Step> {
         last.races_with = race;
     }
     steps
+}
+
+/// What loom says of a race names neither side.
+fn race(steps: &[Step]) -> Option<String> {
+    let last = steps.last()?;
+    let other = &steps[last.races_with?];
+    let access = |step: &Step| {
+        let who = step
+            .process
+            .map_or("the end".into(), |process| format!("process {process}"));
+        format!("{who} at {} ({})", step.site, step.action)
+    };
+    Some(format!(
+        "data race: nothing orders {} and {}",
+        access(other),
+        access(last)
+    ))
 }
 
 fn line_of(site: Site) -> String {

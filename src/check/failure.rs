@@ -49,6 +49,8 @@ pub struct Step {
     pub site: String,
     /// Whether the process sleeps from here on, or is awake again.
     pub sleeps: Option<bool>,
+    /// The word that it writes, and the value.
+    pub writes: Option<(u32, u64)>,
     /// What it reads.
     pub reads: Option<Source>,
     /// The steps of others that happen before this one and everything after it, since it acquires
@@ -64,8 +66,8 @@ pub struct Step {
 pub struct Source {
     /// Its number.
     pub step: usize,
-    /// It is the only one that has written this value. The engine does not tell which one was
-    /// read; if there are several, this is the last.
+    /// It is known to be this one. The engine does not tell which write was read; if there are
+    /// several of this value, this is the last.
     pub is_certain: bool,
 }
 

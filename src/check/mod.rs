@@ -15,6 +15,8 @@ mod verdict;
 #[cfg(loom)]
 mod exhaustive;
 #[cfg(loom)]
+mod memory;
+#[cfg(loom)]
 mod relations;
 #[cfg(loom)]
 pub use exhaustive::{describe_failure, explore, record, replay, run_once};

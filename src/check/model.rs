@@ -5,6 +5,7 @@ use crate::contract::Scenario;
 use crate::platform::InPlace;
 #[cfg(feature = "runner")]
 use serde::{Deserialize, Serialize};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,20 +80,21 @@ pub struct Exploration {
 }
 
 impl Model {
-    /// A model of this scenario that has to hold, in every execution.
+    /// A model of this scenario that has to hold, in every execution. If `build` panics, the model
+    /// fails when it is run.
     pub fn new<S: InPlace + 'static>(
         primitive: &str,
         build: impl Fn() -> Scenario<S> + Send + Sync + 'static,
     ) -> Self {
-        let scenario = build();
-        let processes = scenario.participants.len();
-        let how = if scenario.interruptions > 0 {
-            ", interrupted"
-        } else {
-            ""
+        let (property, processes, how) = match quietly(&build) {
+            Some(scenario) if scenario.interruptions > 0 => {
+                (scenario.name, scenario.participants.len(), ", interrupted")
+            }
+            Some(scenario) => (scenario.name, scenario.participants.len(), ""),
+            None => ("a_scenario_that_cannot_be_made", 0, ""),
         };
         Self {
-            name: format!("{primitive}/{}/{processes}{how}", scenario.name),
+            name: format!("{primitive}/{property}/{processes}{how}"),
             processes,
             bound: Bound::None,
             expectation: Expectation::Holds,
@@ -137,4 +139,13 @@ impl Model {
     pub fn execute(&self) {
         (self.execute)();
     }
+}
+
+/// What the function returns, or none if it panics, and then without a word.
+fn quietly<R>(function: impl Fn() -> R) -> Option<R> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let result = catch_unwind(AssertUnwindSafe(function));
+    std::panic::set_hook(hook);
+    result.ok()
 }

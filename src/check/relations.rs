@@ -21,6 +21,8 @@ pub struct Relation {
 /// A write to a word.
 struct Write {
     step: usize,
+    /// It is an update, which comes right after the write that it reads.
+    is_update: bool,
     value: u64,
     /// Who reads this with an acquire comes after these.
     released: BTreeSet<usize>,
@@ -49,7 +51,7 @@ pub fn of(events: &[Event]) -> Vec<Relation> {
             return Relation::default();
         };
         let writes = writes.entry(access.word).or_default();
-        let source = access.read.and_then(|value| source(writes, value));
+        let source = access.source(writes);
         let published = source.map(|(_, write)| write.released.clone());
         let published = published.unwrap_or_default();
         let reads = source.map(|(source, _)| source);
@@ -72,6 +74,7 @@ pub fn of(events: &[Event]) -> Vec<Relation> {
             }
             writes.push(Write {
                 step,
+                is_update: access.read.is_some(),
                 value,
                 released,
             });
@@ -100,27 +103,19 @@ fn fence(step: usize, order: Ordering, fences: &mut Fences) -> Relation {
     Relation { reads: None, after }
 }
 
-/// The last write of this value.
-fn source(writes: &[Write], value: u64) -> Option<(Source, &Write)> {
-    let mut candidates = writes.iter().filter(|write| write.value == value);
-    let last = candidates.next_back()?;
-    let source = Source {
-        step: last.step,
-        is_certain: candidates.next().is_none(),
-    };
-    Some((source, last))
-}
-
 /// What an action does to a word.
 struct Access {
     word: u32,
     order: Ordering,
+    /// It reads the newest value.
+    is_update: bool,
     read: Option<u64>,
     written: Option<u64>,
 }
 
 impl Access {
     fn of(action: &Action) -> Option<Self> {
+        let is_update = !matches!(action, Action::Load { .. } | Action::Store { .. });
         let (word, order, read, written) = match *action {
             Action::Load { word, order, read } => (word, order, Some(read), None),
             Action::Store {
@@ -142,9 +137,24 @@ impl Access {
         Some(Self {
             word,
             order,
+            is_update,
             read,
             written,
         })
+    }
+
+    /// The last write of the value that is read.
+    fn source<'a>(&self, writes: &'a [Write]) -> Option<(Source, &'a Write)> {
+        let mut candidates = writes.iter().filter(|write| Some(write.value) == self.read);
+        let last = candidates.next_back()?;
+        let is_only = candidates.next().is_none();
+        // Where all are updates, the last one is the newest.
+        let is_newest = self.is_update && writes.iter().all(|write| write.is_update);
+        let source = Source {
+            step: last.step,
+            is_certain: is_only || is_newest,
+        };
+        Some((source, last))
     }
 }
 

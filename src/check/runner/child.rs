@@ -2,7 +2,7 @@
 
 use super::cli::Options;
 use super::report::{Failed, Report, send};
-use crate::check::{self, Bound, Limits, Model, Verdict};
+use crate::check::{self, Bound, Expectation, FailureKind, Limits, Model, Verdict};
 use std::cell::Cell;
 use std::panic::PanicHookInfo;
 use std::process::{ExitCode, exit};
@@ -43,8 +43,10 @@ fn report_failure(panic: &PanicHookInfo<'_>) {
         .map(String::as_str)
         .or_else(|| text.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without a message");
+    // Of the others, the place is one of the engine's or ours, and says nothing of the model.
+    let is_the_models = FailureKind::of_message(message) == FailureKind::WrongResult;
     let message = match panic.location() {
-        Some(place) if !message.starts_with("deadlock") => format!("{message} ({place})"),
+        Some(place) if is_the_models => format!("{message} ({place})"),
         _ => message.to_owned(),
     };
     send(&Report::Failed(Failed {
@@ -63,10 +65,11 @@ fn explore(model: &Model, options: &Options) {
     }
     let begin = Instant::now();
     let left = |seconds| Duration::from_secs(seconds).saturating_sub(begin.elapsed());
-    let (needed, most) = match (options.bound_of(model), options.preemptions) {
-        (_, Some(most)) => (most, most),
-        (Bound::None, None) => (FIRST_BOUNDS, FIRST_BOUNDS),
-        (Bound::Sweep { at_least }, None) => (at_least, usize::from(u8::MAX)),
+    let is_capped = options.preemptions.is_some() && model.expectation == Expectation::Holds;
+    let (needed, most) = match options.bound_of(model) {
+        Bound::None => (FIRST_BOUNDS, FIRST_BOUNDS),
+        Bound::Sweep { at_least } if is_capped => (at_least, at_least),
+        Bound::Sweep { at_least } => (at_least, usize::from(u8::MAX)),
     };
     for preemptions in 0..=most {
         let step_begin = Instant::now();

@@ -87,7 +87,7 @@ pub struct Options {
     #[arg(long, hide = true)]
     pub weaken_site: Option<String>,
 
-    /// Explore every model up to this many preemptions and no further.
+    /// Explore every model up to this many preemptions and no further, but for the known bugs.
     #[arg(long)]
     pub preemptions: Option<usize>,
 
@@ -111,9 +111,9 @@ pub struct Options {
 impl Options {
     /// How far a model is explored in this run.
     pub fn bound_of(&self, model: &Model) -> Bound {
-        match (self.preemptions, model.expectation) {
-            (Some(at_least), _) => Bound::Sweep { at_least },
-            (None, Expectation::Holds) if self.unbounded => Bound::None,
+        match (model.expectation, self.preemptions) {
+            (Expectation::Holds, Some(at_least)) => Bound::Sweep { at_least },
+            (Expectation::Holds, None) if self.unbounded => Bound::None,
             _ => model.bound,
         }
     }

@@ -2,29 +2,21 @@
 //! process, where each process stands, and the command that runs this execution again.
 
 use super::outcome::Outcome;
-use super::report::Failed;
 use crate::check::Step;
 use comfy_table::Table;
 
 /// Prints all of it; nothing, of a model that did not fail.
 pub fn print(outcome: &Outcome) {
     println!("\n{}: {}", outcome.name, outcome.verdict());
-    let Some(Failed {
-        failure,
-        preemptions,
-    }) = &outcome.failed
-    else {
+    let Some(failed) = &outcome.failed else {
         return;
     };
+    let failure = &failed.failure;
     println!("  {}", failure.message);
     if failure.steps.is_empty() {
         return;
     }
-    let found = match preemptions {
-        Some(preemptions) => format!("with at most {preemptions} preemptions"),
-        None => "with any number of preemptions".to_owned(),
-    };
-    println!("\nFound {found}, in execution {}:", failure.executions);
+    println!("\n{}:", failed.found());
     println!("{}", table(&failure.steps).trim_fmt());
     let named = |number: &str| {
         failure
@@ -66,12 +58,14 @@ fn table(steps: &[Step]) -> Table {
         if let (Some(process), Some(sleeps)) = (step.process, step.sleeps) {
             asleep[process] = sleeps;
         }
+        let is_setup = steps[..run.first].iter().all(|step| step.process.is_none());
         let cell = |process: usize| match step.process {
             Some(actor) if actor == process && run.times > 1 => {
                 format!("{} ({} times)", step.action, run.times)
             }
             Some(actor) if actor == process => step.action.clone(),
-            None if process == 0 => format!("(setup) {}", step.action),
+            None if process == 0 && is_setup => format!("(setup) {}", step.action),
+            None if process == 0 => format!("(afterwards) {}", step.action),
             _ if asleep[process] => "z z z".to_owned(),
             _ => String::new(),
         };

@@ -4,6 +4,7 @@ use super::children::{in_parallel, run_child};
 use super::cli::Options;
 use super::report::{Report, send};
 use comfy_table::Table;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ impl Litmus {
 }
 
 /// What came of one of them: what was observed, or in what it differs from what is pinned.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Observed {
     name: String,
     result: Result<String, String>,

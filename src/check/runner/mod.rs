@@ -28,16 +28,20 @@
 //! `mprotect`, to keep the stacks of coroutines between executions, and two of the unwinder. They
 //! hand everything else on; `--speed` shows what is gained.
 
+mod board;
 mod child;
 mod children;
 mod cli;
 mod failure;
+mod html;
 mod litmus;
 mod outcome;
+mod page;
 mod progress;
 mod replay;
 mod report;
 mod run;
+mod source;
 mod speed;
 mod table;
 mod weaken;
@@ -85,6 +89,7 @@ impl Runner {
     /// Does what the command line says. This is the whole of `main`: the program starts itself
     /// again for each model.
     pub fn run(self) -> ExitCode {
+        end_with_the_reader();
         let options = Options::parse();
         if let Some(name) = &options.exec {
             return child::main(&self.models, name, &options);
@@ -103,6 +108,13 @@ impl Runner {
     fn size(&self) -> usize {
         self.models.len() + self.litmus.len()
     }
+}
+
+/// Where nobody reads on, as in `... | head`, this program ends like others, and does not panic.
+fn end_with_the_reader() {
+    // SAFETY: it sets how a signal is handled to how programs handle it by default; no handler of
+    // ours runs.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 /// What a run leaves is in here.
@@ -169,6 +181,7 @@ impl Chosen<'_> {
             table::print(&results, options);
             table::print_totals(&results, &observed, all);
         }
+        board::leave_run(&results, &observed, all);
         let good = observed.iter().all(litmus::Observed::is_good)
             && results.iter().all(outcome::Outcome::is_good);
         if good {

@@ -107,7 +107,10 @@ impl Outcome {
         match (&self.failed, self.conclusion()) {
             (Some(failed), _) => (
                 self.executions() + failed.failure.executions,
-                self.explored.iter().map(seconds).sum(),
+                self.explored
+                    .iter()
+                    .map(seconds)
+                    .fold(0.0, |sum, each| sum + each),
             ),
             (None, Some(conclusion)) => (conclusion.executions, seconds(conclusion)),
             (None, None) => (0, 0.0),

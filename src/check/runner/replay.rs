@@ -1,18 +1,13 @@
 //! One execution again: a failure leaves a file, and the file runs just that execution.
 
 use super::children::run_child;
+use super::html::file_of;
 use super::outcome::Outcome;
 use super::report::Report;
 use super::{FOLDER, failure};
 use crate::check::{Bound, FailureKind, Model};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-
-/// Where what belongs to this model is left.
-pub fn file_of(model: &str, extension: &str) -> PathBuf {
-    let name = model.replace(|letter: char| !letter.is_alphanumeric(), "-");
-    Path::new(FOLDER).join(name).with_extension(extension)
-}
 
 /// Explores once more up to the failure, leaves the file, and returns the command that runs it.
 pub fn record(outcome: &Outcome, seconds: u64, command: &str) -> Option<String> {

@@ -26,6 +26,19 @@ pub struct Failed {
     pub preemptions: Option<usize>,
 }
 
+impl Failed {
+    /// How it was found, in a sentence.
+    pub fn found(&self) -> String {
+        let execution = self.failure.executions;
+        match self.preemptions {
+            Some(preemptions) => {
+                format!("Found with at most {preemptions} preemptions, in execution {execution}")
+            }
+            None => format!("Found with any number of preemptions, in execution {execution}"),
+        }
+    }
+}
+
 /// A site that could be weakened.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Site {

@@ -4,8 +4,8 @@ use super::children::{in_parallel, run_child};
 use super::cli::Options;
 use super::outcome::Outcome;
 use super::progress::Progress;
-use super::replay;
 use super::report::{Failed, Report};
+use super::{page, replay};
 use crate::check::{Failure, FailureKind, Model};
 use indicatif::ProgressBar;
 use std::sync::OnceLock;
@@ -22,6 +22,7 @@ pub fn all(models: &[&Model], options: &Options, command: &str) -> Vec<Outcome> 
         let spinner = progress.begin(&model.name);
         let mut outcome = one(model, options, &spinner);
         outcome.replay = replay::record(&outcome, options.seconds, command);
+        outcome.page = page::leave_for(&outcome);
         progress.end(&spinner, &outcome);
         if options.fail_fast && !outcome.is_good() {
             is_over.get_or_init(|| ());

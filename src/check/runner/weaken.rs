@@ -3,10 +3,11 @@
 use super::children::{in_parallel, run_child};
 use super::cli::Options;
 use super::report::{Failed, Report, Site};
-use crate::check::{Expectation, Model};
+use super::{board, source};
+use crate::check::{Expectation, FailureKind, Model};
 use comfy_table::Table;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::ExitCode;
 
 #[cfg(loom)]
@@ -78,28 +79,57 @@ pub fn main(models: &[&Model], options: &Options) -> ExitCode {
         .filter(|model| model.expectation == Expectation::Holds)
         .collect();
     let sites: Vec<(Site, Vec<String>)> = find_sites(&sound, options).into_iter().collect();
-    let caught = in_parallel(&sites, options.jobs, |(site, users)| {
-        let found = users
-            .iter()
-            .find_map(|model| try_weakened(model, site, options));
-        let by = found.as_ref().map_or("NO MODEL", |caught| &caught.model);
-        eprintln!("{}:{} {}: {by}", site.file, site.line, site.change);
-        found
+    let weakened = in_parallel(&sites, options.jobs, |(site, users)| {
+        let tries = |model: &String| try_weakened(model, site, options);
+        let weakened = Weakened {
+            site: format!("{}:{}", site.file, site.line),
+            source: source::line(&site.file, site.line).unwrap_or_else(|| "?".into()),
+            change: site.change.clone(),
+            caught: users.iter().find_map(tries),
+        };
+        eprintln!("{} {}: {}", weakened.site, weakened.change, weakened.by());
+        weakened
     });
-    print(&sites, &caught);
-    let survived = caught.iter().filter(|caught| caught.is_none()).count();
-    println!(
-        "{} weakenings caught, {survived} survived",
-        caught.len() - survived
-    );
-    if survived == 0 && !caught.is_empty() {
+    print(&weakened);
+    board::leave_weakened(&weakened);
+    let caught = weakened.iter().filter(|site| site.caught.is_some()).count();
+    let survived = weakened.len() - caught;
+    println!("{caught} weakenings caught, {survived} survived");
+    if survived == 0 && caught > 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
 }
 
-fn print(sites: &[(Site, Vec<String>)], caught: &[Option<Caught>]) {
+/// One weakening, and what came of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Weakened {
+    site: String,
+    source: String,
+    change: String,
+    caught: Option<Caught>,
+}
+
+impl Weakened {
+    fn by(&self) -> &str {
+        self.caught
+            .as_ref()
+            .map_or("NO MODEL", |caught| &caught.model)
+    }
+}
+
+/// The model that noticed a weakening.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Caught {
+    model: String,
+    kind: FailureKind,
+    preemptions: Option<usize>,
+    /// Of all bounds, until it failed.
+    executions: u64,
+}
+
+fn print(weakened: &[Weakened]) {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN);
     table.set_header([
@@ -111,32 +141,27 @@ fn print(sites: &[(Site, Vec<String>)], caught: &[Option<Caught>]) {
         "preemptions",
         "executions",
     ]);
-    for ((site, _), caught) in sites.iter().zip(caught) {
-        let place = format!("{}:{}", site.file, site.line);
-        let how = match caught {
+    for row in weakened {
+        let how = match &row.caught {
             Some(caught) => [
-                caught.model.clone(),
-                caught.failed.failure.kind.to_string(),
+                caught.kind.to_string(),
                 caught
-                    .failed
                     .preemptions
                     .map_or("any".into(), |bound| bound.to_string()),
                 caught.executions.to_string(),
             ],
-            None => ["NO MODEL", "-", "-", "-"].map(str::to_owned),
+            None => ["-", "-", "-"].map(str::to_owned),
         };
-        let head = [place, source_line(site), site.change.clone()];
+        let source = row.source.chars().take(60).collect();
+        let head = [
+            row.site.clone(),
+            source,
+            row.change.clone(),
+            row.by().to_owned(),
+        ];
         table.add_row(head.into_iter().chain(how));
     }
     println!("{}", table.trim_fmt());
-}
-
-/// The model that noticed a weakening.
-struct Caught {
-    model: String,
-    failed: Failed,
-    /// Of all bounds, until it failed.
-    executions: u64,
 }
 
 /// The sites that the options choose, each with the models that pass through it.
@@ -156,8 +181,7 @@ fn find_sites(models: &[&Model], options: &Options) -> BTreeMap<Site, Vec<String
         (model.name.clone(), sites)
     });
     let ours = |site: &Site| match options.sites_in.as_slice() {
-        // A path from the root is that of another package.
-        [] => Path::new(&site.file).is_relative(),
+        [] => !source::is_foreign(&site.file),
         folders => folders.iter().any(|folder| site.file.starts_with(folder)),
     };
     let mut sites: BTreeMap<Site, Vec<String>> = BTreeMap::new();
@@ -183,16 +207,11 @@ fn try_weakened(model: &str, site: &Site, options: &Options) -> Option<Caught> {
         Report::Failed(failed) => failure = Some(failed),
         Report::Sites(_) | Report::Observed(_) => {}
     });
-    let failed = failure?;
+    let failed: Failed = failure?;
     Some(Caught {
         model: model.to_owned(),
+        kind: failed.failure.kind,
+        preemptions: failed.preemptions,
         executions: executions + failed.failure.executions,
-        failed,
     })
-}
-
-fn source_line(site: &Site) -> String {
-    let text = std::fs::read_to_string(&site.file).unwrap_or_default();
-    let line = text.lines().nth(site.line as usize - 1).unwrap_or("?");
-    line.trim().chars().take(60).collect()
 }

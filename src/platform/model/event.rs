@@ -74,6 +74,15 @@ pub enum Action {
 }
 
 impl Action {
+    /// The word that is written, and the value.
+    pub fn writes(&self) -> Option<(u32, u64)> {
+        match *self {
+            Self::Store { word, written, .. } => Some((word, written)),
+            Self::Update { word, written, .. } => Some((word, written?)),
+            _ => None,
+        }
+    }
+
     /// Whether the process sleeps from here on, or is awake again.
     pub fn sleeps(&self) -> Option<bool> {
         match self {

@@ -1,0 +1,43 @@
+//! Pages that need nothing but themselves: style, script and data are inside.
+
+use super::FOLDER;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// A page before it is filled in.
+pub struct Template {
+    /// The page, with `{{title}}`, `{{style}}`, `{{script}}` and `{{data}}`.
+    pub page: &'static str,
+    /// Its script.
+    pub script: &'static str,
+}
+
+impl Template {
+    /// The page with this title and this data, as JSON.
+    pub fn fill(&self, title: &str, data: &impl Serialize) -> serde_json::Result<String> {
+        // In JSON a `<` is only ever inside a string, where it may be written like this.
+        let data = serde_json::to_string(data)?.replace('<', "\\u003c");
+        let title = title.replace('&', "&amp;").replace('<', "&lt;");
+        let page = self.page.replace("{{style}}", STYLE);
+        let page = page.replace("{{script}}", self.script);
+        // The data is the last: nothing inside it is taken for a place to fill in.
+        Ok(page.replace("{{title}}", &title).replace("{{data}}", &data))
+    }
+}
+
+const STYLE: &str = include_str!("assets/style.css");
+
+/// Where what belongs to this model is left.
+pub fn file_of(model: &str, extension: &str) -> PathBuf {
+    let name = model.replace(|letter: char| !letter.is_alphanumeric(), "-");
+    Path::new(FOLDER).join(name).with_extension(extension)
+}
+
+/// Leaves a file in the folder; a warning, if that fails.
+pub fn leave(file: &Path, content: &str) -> bool {
+    let left = std::fs::create_dir_all(FOLDER).and_then(|()| std::fs::write(file, content));
+    if let Err(error) = &left {
+        eprintln!("cannot write {}: {error}", file.display());
+    }
+    left.is_ok()
+}
