@@ -45,9 +45,14 @@ where
         two(buffer::two_receivers_share::<Two>).bounded(3),
         one(buffer::closing_wakes_every_receiver::<One>).bounded(3),
         one(buffer::closing_wakes_every_sender::<One>).bounded(3),
+        one(buffer::every_receiver_hears_of_the_end::<One>).bounded(3),
+        one(buffer::every_sender_hears_of_the_end::<One>).bounded(3),
         one(buffer::an_impatient_receiver_takes_nothing_along::<One>).bounded(3),
         one(buffer::an_impatient_sender_leaves_nothing_behind::<One>).bounded(3),
         one(buffer::answers_odd_timeouts::<One>),
+        one(buffer::keeps_order_round_after_round::<One>),
+        two(buffer::keeps_order_round_after_round::<Two>),
+        two(buffer::every_way_to_send_and_receive_passes_items::<Two>),
         one(buffer::delivers_each_once::<One>).bounded(3),
     ]
 }

@@ -6,6 +6,8 @@
 
 mod broken;
 mod buffer;
+#[cfg(loom)]
+mod calls;
 mod condvar;
 #[cfg(loom)]
 mod litmus;
@@ -37,6 +39,8 @@ fn models() -> Vec<Model> {
         buffer::models(),
         broken::models(),
         museum::models(),
+        #[cfg(loom)]
+        calls::models(),
     ]
     .concat()
 }

@@ -16,5 +16,6 @@ pub fn models() -> Vec<Model> {
         model(lock::answers_odd_timeouts::<RawMutex>),
         model(|| lock::excludes::<RawMutex>(2).interruptions(2)),
         model(|| lock::excludes::<RawMutex>(3).interruptions(1)).bounded(3),
+        Model::new("mutex", lock::every_way_to_lock_locks),
     ]
 }

@@ -19,6 +19,9 @@ pub fn models() -> Vec<Model> {
         model(semaphore::a_timed_out_acquirer_takes_nothing_along::<Semaphore>),
         model(|| semaphore::excludes_with_one_permit::<Semaphore>(2).interruptions(2)),
         model(|| semaphore::each_release_lets_one_go::<Semaphore>().interruptions(1)).bounded(3),
+        model(semaphore::later_releases_find_the_last_waiter::<Semaphore>).bounded(2),
+        model(semaphore::counts_each_permit::<Semaphore>),
+        Model::new("semaphore", semaphore::every_way_to_acquire_acquires),
         model(semaphore::refuses_to_overflow::<Semaphore>),
         model(semaphore::answers_odd_timeouts::<Semaphore>),
     ]

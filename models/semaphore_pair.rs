@@ -10,5 +10,6 @@ pub fn models() -> Vec<Model> {
         model(|| pair::writer_and_reader_alternate().interruptions(1)),
         model(pair::a_cancelled_turn_is_the_same_sides_again),
         model(pair::an_impatient_reader_takes_nothing_along),
+        model(pair::every_way_to_take_a_turn_takes_one),
     ]
 }

@@ -2,9 +2,10 @@
 
 use super::{Guarded, Scenario, Stage, centuries, spent};
 use crate::buffer::{
-    BoundedBuffer, Buffer, End, MonitorBuffer, RecvTimeoutError, SendTimeoutError, Slot,
+    BoundedBuffer, Buffer, End, MonitorBuffer, RecvError, RecvTimeoutError, SendTimeoutError, Slot,
+    TryRecvError, TrySendError,
 };
-use crate::platform::{InPlace, Place, PlanError};
+use crate::platform::{Deadline, InPlace, Place, PlanError};
 use crate::sync::Patience;
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ pub fn all(stage: &mut impl Stage) {
 /// Every scenario of one construction.
 pub fn all_of<B: Buffer<Item = u64> + InPlace + 'static>(stage: &mut impl Stage) {
     stage.run(keeps_order::<B>());
+    stage.run(keeps_order_round_after_round::<B>());
     stage.run(never_exceeds_capacity::<B>());
     stage.run(delivers_each_once::<B>());
     stage.run(two_senders_are_both_heard::<B>());
@@ -58,9 +60,12 @@ pub fn all_of<B: Buffer<Item = u64> + InPlace + 'static>(stage: &mut impl Stage)
     stage.run(a_closed_buffer_stays_closed::<B>());
     stage.run(closing_wakes_every_receiver::<B>());
     stage.run(closing_wakes_every_sender::<B>());
+    stage.run(every_receiver_hears_of_the_end::<B>());
+    stage.run(every_sender_hears_of_the_end::<B>());
     stage.run(an_impatient_receiver_takes_nothing_along::<B>());
     stage.run(an_impatient_sender_leaves_nothing_behind::<B>());
     stage.run(answers_odd_timeouts::<B>());
+    stage.run(every_way_to_send_and_receive_passes_items::<B>());
 }
 
 fn send<B: Buffer<Item = u64>>(shared: &Passed<B>, item: u64) {
@@ -110,6 +115,25 @@ pub fn keeps_order<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
         assert_eq!(receive(shared), 2);
     };
     Scenario::new("keeps_order", vec![sender, receiver])
+}
+
+/// The places are used again and again, from wherever the last round has ended.
+pub fn keeps_order_round_after_round<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let rounds = |shared: &Passed<B>| {
+        let capacity = shared.buffer.capacity() as u64;
+        let (mut sent, mut received) = (0, 0);
+        for at_once in (1..=capacity).cycle().take(3 * capacity as usize) {
+            for _ in 0..at_once {
+                send(shared, sent);
+                sent += 1;
+            }
+            for _ in 0..at_once {
+                assert_eq!(receive(shared), received);
+                received += 1;
+            }
+        }
+    };
+    Scenario::new("keeps_order_round_after_round", vec![rounds])
 }
 
 /// Without a receiver there is room for as many as the capacity, and no more.
@@ -257,6 +281,30 @@ pub fn closing_wakes_every_sender<B: Buffer<Item = u64>>() -> Scenario<Passed<B>
     Scenario::new("closing_wakes_every_sender", participants).choices(8)
 }
 
+/// Who looks while another one is just hearing of the end hears of it too, without waiting.
+pub fn every_receiver_hears_of_the_end<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let receiver = |shared: &Passed<B>| {
+        let end = Err(RecvTimeoutError::Disconnected);
+        assert_eq!(shared.buffer.recv_within(Patience::Forever), end);
+        assert_eq!(shared.buffer.recv_within(Patience::Never), end);
+    };
+    let closer = |shared: &Passed<B>| shared.buffer.detach(End::Sending);
+    let participants = vec![receiver as fn(&Passed<B>), receiver, closer];
+    Scenario::new("every_receiver_hears_of_the_end", participants).choices(8)
+}
+
+/// The same for senders, whose items come back.
+pub fn every_sender_hears_of_the_end<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let sender = |shared: &Passed<B>| {
+        let end = Err(SendTimeoutError::Disconnected(1));
+        while shared.buffer.send_within(1, Patience::Forever) != end {}
+        assert_eq!(shared.buffer.send_within(1, Patience::Never), end);
+    };
+    let closer = |shared: &Passed<B>| shared.buffer.detach(End::Receiving);
+    let participants = vec![sender as fn(&Passed<B>), sender, closer];
+    Scenario::new("every_sender_hears_of_the_end", participants).choices(8)
+}
+
 /// A receiver that gives up has taken nothing, and swallows nobody's wake-up.
 pub fn an_impatient_receiver_takes_nothing_along<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let impatient = |shared: &Passed<B>| {
@@ -308,6 +356,50 @@ pub fn answers_odd_timeouts<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
         assert_eq!(shared.buffer.recv_within(centuries()), Ok(0));
     };
     Scenario::new("answers_odd_timeouts", vec![odd])
+}
+
+/// The handles' own functions, waiting or not: each passes an item on, and dropping the last handle
+/// of a side ends the stream.
+pub fn every_way_to_send_and_receive_passes_items<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    Scenario::new(
+        "every_way_to_send_and_receive_passes_items",
+        vec![pass_in_every_way::<B>],
+    )
+}
+
+fn pass_in_every_way<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+    let (buffer, second) = (&shared.buffer, Duration::from_secs(1));
+    let sender = buffer.sender().expect("open");
+    let receiver = buffer.receiver().expect("open");
+    // From here on these two are the only ones.
+    buffer.detach(End::Sending);
+    buffer.detach(End::Receiving);
+    assert!(buffer.is_empty());
+    sender.send(1).expect("there is room");
+    assert_eq!((buffer.len(), buffer.is_empty()), (1, false));
+    assert_eq!(receiver.recv(), Ok(1));
+    sender.try_send(2).expect("there is room");
+    assert_eq!(receiver.try_recv(), Ok(2));
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    sender.send_timeout(3, second).expect("there is room");
+    assert_eq!(receiver.recv_timeout(second), Ok(3));
+    let deadline = Deadline::after(second);
+    sender.send_until(4, deadline).expect("there is room");
+    assert_eq!(receiver.recv_until(deadline), Ok(4));
+    let all: Vec<u64> = (0..buffer.capacity() as u64).collect();
+    all.iter()
+        .for_each(|item| sender.send(*item).expect("there is room"));
+    assert_eq!(sender.try_send(9), Err(TrySendError::Full(9)));
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), all);
+    sender.send(5).expect("there is room");
+    drop(sender);
+    assert_eq!(receiver.iter().collect::<Vec<_>>(), [5]);
+    assert_eq!(receiver.recv(), Err(RecvError));
+    assert!(receiver.into_iter().next().is_none());
+    assert!(
+        buffer.sender().is_err() && buffer.receiver().is_err(),
+        "closed for good"
+    );
 }
 
 /// No room can be planned for a capacity of zero, or for one whose length overflows.

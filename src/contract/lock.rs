@@ -2,7 +2,7 @@
 
 use super::{Guarded, Scenario, Stage, centuries, spent};
 use crate::platform::InPlace;
-use crate::sync::{Lock, Patience};
+use crate::sync::{Lock, Patience, RawMutex};
 use std::time::Duration;
 
 /// A lock and a number that it protects.
@@ -106,4 +106,20 @@ pub fn answers_odd_timeouts<L: Lock>() -> Scenario<Protected<L>> {
         }
     };
     Scenario::new("answers_odd_timeouts", vec![odd])
+}
+
+/// The lock's own functions, without a guard: each takes it, and is refused while it is held.
+pub fn every_way_to_lock_locks() -> Scenario<RawMutex> {
+    let locks = |lock: &RawMutex| {
+        lock.lock();
+        assert!(lock.is_locked());
+        assert!(!lock.try_lock(), "it is held");
+        // SAFETY: it was locked above.
+        unsafe { lock.unlock() };
+        assert!(!lock.is_locked());
+        assert!(lock.try_lock(), "it is free");
+        // SAFETY: the assertion.
+        unsafe { lock.unlock() };
+    };
+    Scenario::new("every_way_to_lock_locks", vec![locks])
 }

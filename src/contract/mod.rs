@@ -108,6 +108,8 @@ pub fn all(stage: &mut impl Stage) {
     semaphore::all::<crate::Semaphore>(stage);
     stage.run(semaphore::guards_exclude_with_one_permit(2));
     stage.run(semaphore::guards_exclude_with_one_permit(3));
+    stage.run(lock::every_way_to_lock_locks());
+    stage.run(semaphore::every_way_to_acquire_acquires());
     semaphore_pair::all(stage);
     buffer::all(stage);
 }

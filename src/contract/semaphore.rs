@@ -1,7 +1,7 @@
 //! What a counting semaphore promises.
 
 use super::{Guarded, Scenario, Stage, centuries, spent};
-use crate::platform::{AtomicU32, InPlace, Ordering};
+use crate::platform::{AtomicU32, Deadline, InPlace, Ordering};
 use crate::sync::{MAX_PERMITS, Patience, Permits, Semaphore};
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub fn all<P: Permits + InPlace + 'static>(stage: &mut impl Stage) {
     stage.run(releases_by_two_let_two_go::<P>());
     stage.run(a_release_of_many_lets_many_go::<P>());
     stage.run(a_timed_out_acquirer_takes_nothing_along::<P>());
+    stage.run(later_releases_find_the_last_waiter::<P>());
+    stage.run(counts_each_permit::<P>());
     stage.run(refuses_to_overflow::<P>());
     stage.run(answers_odd_timeouts::<P>());
 }
@@ -147,6 +149,58 @@ pub fn a_release_of_many_lets_many_go<P: Permits>() -> Scenario<Counted<P>> {
     .choices(4)
 }
 
+/// Three waiters, a release of two and then of one: the two that go first leave the third to be
+/// found.
+pub fn later_releases_find_the_last_waiter<P: Permits>() -> Scenario<Counted<P>> {
+    let release_three = |shared: &Counted<P>| {
+        release(&shared.empty, 2);
+        release(&shared.empty, 1);
+    };
+    let participants = vec![wait, wait, wait, release_three];
+    Scenario::new("later_releases_find_the_last_waiter", participants).choices(8)
+}
+
+/// As many can be taken as were given, and not one more.
+pub fn counts_each_permit<P: Permits>() -> Scenario<Counted<P>> {
+    let count = |shared: &Counted<P>| {
+        for given in [1, 2, 3, 5] {
+            release(&shared.empty, given - 1);
+            release(&shared.empty, 1);
+            for _ in 0..given {
+                assert!(shared.empty.acquire_within(Patience::Never), "there is one");
+            }
+            assert!(!shared.empty.acquire_within(Patience::Never), "all are out");
+        }
+    };
+    Scenario::new("counts_each_permit", vec![count])
+}
+
+/// The semaphore's own functions: each takes a permit, and its guard gives it back unless it is
+/// forgotten.
+pub fn every_way_to_acquire_acquires() -> Scenario<Semaphore> {
+    let acquires = |semaphore: &Semaphore| {
+        let second = Duration::from_secs(1);
+        semaphore.release(2).expect("far from the maximum");
+        drop(semaphore.acquire());
+        drop(semaphore.try_acquire().expect("there are two"));
+        drop(semaphore.acquire_timeout(second).expect("there are two"));
+        drop(
+            semaphore
+                .acquire_until(Deadline::after(second))
+                .expect("there are two"),
+        );
+        assert_eq!(semaphore.permits(), 2, "each was given back");
+        semaphore.acquire().forget();
+        assert_eq!(semaphore.permits(), 1);
+        let last = semaphore.acquire();
+        assert_eq!(semaphore.permits(), 0);
+        assert!(semaphore.try_acquire().is_none(), "all are out");
+        drop(last);
+    };
+    Scenario::new("every_way_to_acquire_acquires", vec![acquires])
+        .verify(|semaphore| assert_eq!(semaphore.permits(), 1))
+}
+
 /// An acquirer that gives up holds nothing, and swallows nobody's wake-up.
 pub fn a_timed_out_acquirer_takes_nothing_along<P: Permits>() -> Scenario<Counted<P>> {
     let impatient = |shared: &Counted<P>| {
@@ -175,6 +229,10 @@ pub fn refuses_to_overflow<P: Permits>() -> Scenario<Counted<P>> {
             !shared.one.acquire_within(Patience::Never),
             "no more than there were"
         );
+        release(&shared.one, MAX_PERMITS - 1);
+        release(&shared.one, 1);
+        let overflow = shared.one.release(1).expect_err("as many as there can be");
+        assert_eq!((overflow.held, overflow.added), (MAX_PERMITS, 1));
     };
     Scenario::new("refuses_to_overflow", vec![overflow])
 }

@@ -30,6 +30,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(writer_and_reader_alternate());
     stage.run(a_cancelled_turn_is_the_same_sides_again());
     stage.run(an_impatient_reader_takes_nothing_along());
+    stage.run(every_way_to_take_a_turn_takes_one());
 }
 
 fn write_once(shared: &HandedOver) {
@@ -83,4 +84,18 @@ pub fn an_impatient_reader_takes_nothing_along() -> Scenario<HandedOver> {
     Scenario::new("an_impatient_reader_takes_nothing_along", participants)
         .verify(|shared| assert_eq!(shared.seen.get(), 1))
         .choices(4)
+}
+
+/// Waiting or not, each takes the turn that there is, and is refused the other side's.
+pub fn every_way_to_take_a_turn_takes_one() -> Scenario<HandedOver> {
+    let takes = |shared: &HandedOver| {
+        let (pair, second) = (&shared.pair, Duration::from_secs(1));
+        assert!(pair.try_read().is_none(), "nothing was written");
+        drop(pair.try_write().expect("the writer begins"));
+        assert!(pair.try_write().is_none(), "nothing was read");
+        drop(pair.try_read().expect("it was written"));
+        drop(pair.write_timeout(second).expect("it was read"));
+        drop(pair.read_timeout(second).expect("it was written"));
+    };
+    Scenario::new("every_way_to_take_a_turn_takes_one", vec![takes])
 }

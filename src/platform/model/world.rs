@@ -217,7 +217,8 @@ pub(super) fn note_load(word: u32, site: Site, order: Ordering, has_companion: b
         if !has_companion {
             word.loads.push((process, site));
         }
-        if word.stores > REMEMBERED_STORES {
+        // One that is alone reads the newest anyway.
+        if word.stores > REMEMBERED_STORES && world.processes.len() > 1 {
             world.findings.forgotten_stores = Some(site);
         }
     });
