@@ -19,6 +19,11 @@ pub fn models() -> Vec<Model> {
         )
         .bounded(3),
     );
+    // With two places, one step back is one step on.
+    let round = buffer::keeps_order_round_after_round::<Bounded<3>>;
+    models.push(Model::new("bounded<3>", round));
+    let round = buffer::keeps_order_round_after_round::<Monitor<3>>;
+    models.push(Model::new("monitor<3>", round));
     models.push(Model::new("buffers", buffer::refuses_impossible_capacities));
     models
 }

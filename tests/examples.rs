@@ -75,6 +75,21 @@ fn assert_arrives(arguments: &[&str]) {
 }
 
 #[test]
+fn a_lock_of_ones_own_is_run_by_threads() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = example("ticket_lock").current_dir(folder.path()).output();
+    let output = output.expect("the example starts");
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}{}", text(&output.stderr));
+    assert!(
+        out.contains("test result: ok. 2 passed; 0 failed; 1 ignored"),
+        "{out}"
+    );
+    let left = fs::read_dir(folder.path()).expect("it is there").count();
+    assert_eq!(left, 0, "threads leave nothing to look at");
+}
+
+#[test]
 fn a_file_arrives_whole() {
     for bytes in [0, 1, 4096, 4097, 1_000_000] {
         let file = file_of(bytes);

@@ -44,6 +44,8 @@ pub fn all(stage: &mut impl Stage) {
     all_of::<Bounded<2>>(stage);
     all_of::<Monitor<1>>(stage);
     all_of::<Monitor<2>>(stage);
+    stage.run(keeps_order_round_after_round::<Bounded<3>>());
+    stage.run(keeps_order_round_after_round::<Monitor<3>>());
     stage.run(refuses_impossible_capacities());
 }
 

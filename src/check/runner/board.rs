@@ -3,15 +3,15 @@
 //! A run of the models and a run of the weakenings each leave what they found, and whichever ends
 //! draws the page from both.
 
-use super::FOLDER;
-use super::html::{Template, leave};
+use super::desk::Desk;
+use super::html::Template;
 use super::litmus::Observed;
 use super::outcome::Outcome;
 use super::weaken::Weakened;
 use crate::check::IS_EXHAUSTIVE;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const TEMPLATE: Template = Template {
     page: include_str!("assets/board.html"),
@@ -81,7 +81,7 @@ impl Row {
 }
 
 /// After a run of models. A stress test with threads leaves nothing: it has nothing to show.
-pub fn leave_run(outcomes: &[Outcome], observed: &[Observed], all: usize) {
+pub fn leave_run(outcomes: &[Outcome], observed: &[Observed], all: usize, desk: &Desk) {
     if !IS_EXHAUSTIVE {
         return;
     }
@@ -90,31 +90,31 @@ pub fn leave_run(outcomes: &[Outcome], observed: &[Observed], all: usize) {
         models: outcomes.iter().map(Row::of).collect(),
         litmus: observed.to_vec(),
     };
-    keep("run", results);
-    draw();
+    keep("run", results, desk);
+    draw(desk);
 }
 
 /// After a run of weakenings.
-pub fn leave_weakened(weakened: &[Weakened]) {
-    keep("weakened", weakened);
-    draw();
+pub fn leave_weakened(weakened: &[Weakened], desk: &Desk) {
+    keep("weakened", weakened, desk);
+    draw(desk);
 }
 
-fn keep(name: &str, found: impl Serialize) {
+fn keep(name: &str, found: impl Serialize, desk: &Desk) {
     let build = build();
     if let Ok(text) = serde_json::to_string(&Found { build, found }) {
-        leave(&file(name), &text);
+        desk.leave(&file(name, desk), &text);
     }
 }
 
-fn kept<T: DeserializeOwned>(name: &str) -> Option<T> {
-    let text = std::fs::read_to_string(file(name)).ok()?;
+fn kept<T: DeserializeOwned>(name: &str, desk: &Desk) -> Option<T> {
+    let text = std::fs::read_to_string(file(name, desk)).ok()?;
     serde_json::from_str(&text).ok()
 }
 
 /// Names that no model has: theirs have a slash, which becomes a dash.
-fn file(name: &str) -> PathBuf {
-    Path::new(FOLDER).join(name).with_extension("json")
+fn file(name: &str, desk: &Desk) -> PathBuf {
+    desk.folder.join(name).with_extension("json")
 }
 
 /// Tells this program from an earlier build of it.
@@ -124,9 +124,9 @@ fn build() -> String {
     format!("{changed:?}")
 }
 
-fn draw() {
-    let run: Option<Run> = kept("run");
-    let weakened: Option<Found<Vec<Weakened>>> = kept("weakened");
+fn draw(desk: &Desk) {
+    let run: Option<Run> = kept("run", desk);
+    let weakened: Option<Found<Vec<Weakened>>> = kept("weakened", desk);
     let is_of_one_build = match (&run, &weakened) {
         (Some(run), Some(weakened)) => run.build == weakened.build,
         _ => true,
@@ -138,9 +138,9 @@ fn draw() {
         is_of_one_build,
     };
     let title = format!("{}: what was checked", board.package);
-    let page = Path::new(FOLDER).join("index.html");
+    let page = desk.folder.join("index.html");
     if let Ok(text) = TEMPLATE.fill(&title, &board)
-        && leave(&page, &text)
+        && desk.leave(&page, &text)
     {
         println!("the board: {}", page.display());
     }

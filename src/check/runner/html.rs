@@ -1,8 +1,6 @@
 //! Pages that need nothing but themselves: style, script and data are inside.
 
-use super::FOLDER;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
 
 /// A page before it is filled in.
 pub struct Template {
@@ -26,18 +24,3 @@ impl Template {
 }
 
 const STYLE: &str = include_str!("assets/style.css");
-
-/// Where what belongs to this model is left.
-pub fn file_of(model: &str, extension: &str) -> PathBuf {
-    let name = model.replace(|letter: char| !letter.is_alphanumeric(), "-");
-    Path::new(FOLDER).join(name).with_extension(extension)
-}
-
-/// Leaves a file in the folder; a warning, if that fails.
-pub fn leave(file: &Path, content: &str) -> bool {
-    let left = std::fs::create_dir_all(FOLDER).and_then(|()| std::fs::write(file, content));
-    if let Err(error) = &left {
-        eprintln!("cannot write {}: {error}", file.display());
-    }
-    left.is_ok()
-}

@@ -1,7 +1,21 @@
 //! Models as a program of their own: each in a child process, two at a time, with tables, pages
 //! and a command line.
 //!
-//! A test target with `harness = false` whose `main` is a [`Runner`] is all it takes:
+//! It takes the feature `runner`, for tests only, and a test target that has a `main` of its own:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! interlatch = { version = "0.1", features = ["runner"] }
+//!
+//! [[test]]
+//! name = "models"
+//! harness = false
+//!
+//! [profile.release]
+//! lto = "fat" # half as fast again
+//! ```
+//!
+//! whose `main` is a [`Runner`]:
 //!
 //! ```no_run
 //! use interlatch::RawMutex;
@@ -32,6 +46,7 @@ mod board;
 mod child;
 mod children;
 mod cli;
+mod desk;
 mod failure;
 mod html;
 mod litmus;
@@ -49,14 +64,16 @@ mod weaken;
 use super::{IS_EXHAUSTIVE, Model};
 use clap::Parser;
 use cli::Options;
+use desk::Desk;
 pub use litmus::Litmus;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// A program that runs models; see the [module](self).
 pub struct Runner {
     models: Vec<Model>,
     litmus: Vec<Litmus>,
-    command: String,
+    desk: Desk,
 }
 
 impl Runner {
@@ -66,7 +83,10 @@ impl Runner {
         Self {
             models,
             litmus: Vec::new(),
-            command: program.unwrap_or_else(|| "PROGRAM".into()),
+            desk: Desk {
+                folder: "target/interlatch".into(),
+                command: program.unwrap_or_else(|| "PROGRAM".into()),
+            },
         }
     }
 
@@ -79,11 +99,17 @@ impl Runner {
     /// How a person starts this program, options to follow: what a replay command begins with.
     /// By itself it is the path of the program.
     #[must_use]
-    pub fn command(self, command: impl Into<String>) -> Self {
-        Self {
-            command: command.into(),
-            ..self
-        }
+    pub fn command(mut self, command: impl Into<String>) -> Self {
+        self.desk.command = command.into();
+        self
+    }
+
+    /// The folder in which a run leaves its files. By itself it is `target/interlatch`; a second
+    /// program of one package needs another one.
+    #[must_use]
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.desk.folder = folder.into();
+        self
     }
 
     /// Does what the command line says. This is the whole of `main`: the program starts itself
@@ -100,7 +126,7 @@ impl Runner {
         let chosen = Chosen {
             models: self.models.iter().collect(),
             litmus: self.litmus.iter().collect(),
-            command: &self.command,
+            desk: &self.desk,
         };
         chosen.by(&options).run(&options, &self)
     }
@@ -117,14 +143,11 @@ fn end_with_the_reader() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
-/// What a run leaves is in here.
-const FOLDER: &str = "target/interlatch";
-
 /// What the filters have left.
 struct Chosen<'a> {
     models: Vec<&'a Model>,
     litmus: Vec<&'a Litmus>,
-    command: &'a str,
+    desk: &'a Desk,
 }
 
 impl Chosen<'_> {
@@ -157,7 +180,7 @@ impl Chosen<'_> {
             return speed::main(&self.models);
         }
         if options.weaken {
-            return weaken::main(&self.models, options);
+            return weaken::main(&self.models, options, self.desk);
         }
         self.explore(options, all.size())
     }
@@ -172,7 +195,7 @@ impl Chosen<'_> {
 
     fn explore(&self, options: &Options, all: usize) -> ExitCode {
         let observed = litmus::all(&self.litmus, options);
-        let results = run::all(&self.models, options, self.command);
+        let results = run::all(&self.models, options, self.desk);
         if options.json {
             litmus::print_json(&observed);
             table::print_json(&results);
@@ -181,7 +204,7 @@ impl Chosen<'_> {
             table::print(&results, options);
             table::print_totals(&results, &observed, all);
         }
-        board::leave_run(&results, &observed, all);
+        board::leave_run(&results, &observed, all, self.desk);
         let good = observed.iter().all(litmus::Observed::is_good)
             && results.iter().all(outcome::Outcome::is_good);
         if good {

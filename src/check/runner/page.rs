@@ -1,6 +1,7 @@
 //! The page of a failure: its execution as a picture to step through, beside the source.
 
-use super::html::{Template, file_of, leave};
+use super::desk::Desk;
+use super::html::Template;
 use super::outcome::Outcome;
 use super::source;
 use crate::check::Step;
@@ -29,7 +30,7 @@ struct Execution<'a> {
 }
 
 /// Leaves the page of a model that has failed with a record of its execution.
-pub fn leave_for(outcome: &Outcome) -> Option<PathBuf> {
+pub fn leave_for(outcome: &Outcome, desk: &Desk) -> Option<PathBuf> {
     let failed = outcome.failed.as_ref()?;
     let failure = &failed.failure;
     if failure.steps.is_empty() {
@@ -49,7 +50,7 @@ pub fn leave_for(outcome: &Outcome) -> Option<PathBuf> {
         replay: outcome.replay.as_deref(),
         sources: sources.collect(),
     };
-    let file = file_of(&outcome.name, "html");
+    let file = desk.file_of(&outcome.name, "html");
     let page = TEMPLATE.fill(&outcome.name, &execution).ok()?;
-    leave(&file, &page).then_some(file)
+    desk.leave(&file, &page).then_some(file)
 }

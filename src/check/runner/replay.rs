@@ -1,25 +1,27 @@
 //! One execution again: a failure leaves a file, and the file runs just that execution.
 
 use super::children::run_child;
-use super::html::file_of;
+use super::desk::Desk;
+use super::failure;
 use super::outcome::Outcome;
 use super::report::Report;
-use super::{FOLDER, failure};
 use crate::check::{Bound, FailureKind, Model};
 use std::path::Path;
 use std::process::ExitCode;
 
 /// Explores once more up to the failure, leaves the file, and returns the command that runs it.
-pub fn record(outcome: &Outcome, seconds: u64, command: &str) -> Option<String> {
+pub fn record(outcome: &Outcome, seconds: u64, desk: &Desk) -> Option<String> {
     let failed = outcome.failed.as_ref()?;
     let failure = &failed.failure;
     if failure.steps.is_empty() || failure.kind == FailureKind::BadModel {
         return None;
     }
-    let file = file_of(&outcome.name, "json");
+    let file = desk.file_of(&outcome.name, "json");
     // A file that is there already would be continued.
     let _ = std::fs::remove_file(&file);
-    std::fs::create_dir_all(FOLDER).ok()?;
+    if !desk.make_folder() {
+        return None;
+    }
     let mut arguments = vec![
         format!("--exec={}", outcome.name),
         format!("--record={}", file.display()),
@@ -30,7 +32,7 @@ pub fn record(outcome: &Outcome, seconds: u64, command: &str) -> Option<String> 
     }
     run_child(&arguments, seconds, |_| {});
     let (file, name) = (file.exists().then_some(file)?, &outcome.name);
-    let file = file.display();
+    let (command, file) = (&desk.command, file.display());
     Some(format!("{command} --replay {file} --exact {name:?}"))
 }
 

@@ -2,6 +2,7 @@
 
 use super::children::{in_parallel, run_child};
 use super::cli::Options;
+use super::desk::Desk;
 use super::outcome::Outcome;
 use super::progress::Progress;
 use super::report::{Failed, Report};
@@ -12,7 +13,7 @@ use std::sync::OnceLock;
 
 /// Runs the models and returns what came of them in the same order; with `--fail-fast` only of
 /// those that were begun.
-pub fn all(models: &[&Model], options: &Options, command: &str) -> Vec<Outcome> {
+pub fn all(models: &[&Model], options: &Options, desk: &Desk) -> Vec<Outcome> {
     let progress = Progress::new(models.len(), options.json);
     let is_over = OnceLock::new();
     let outcomes = in_parallel(models, options.jobs, |model| {
@@ -21,8 +22,8 @@ pub fn all(models: &[&Model], options: &Options, command: &str) -> Vec<Outcome> 
         }
         let spinner = progress.begin(&model.name);
         let mut outcome = one(model, options, &spinner);
-        outcome.replay = replay::record(&outcome, options.seconds, command);
-        outcome.page = page::leave_for(&outcome);
+        outcome.replay = replay::record(&outcome, options.seconds, desk);
+        outcome.page = page::leave_for(&outcome, desk);
         progress.end(&spinner, &outcome);
         if options.fail_fast && !outcome.is_good() {
             is_over.get_or_init(|| ());

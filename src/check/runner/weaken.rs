@@ -2,6 +2,7 @@
 
 use super::children::{in_parallel, run_child};
 use super::cli::Options;
+use super::desk::Desk;
 use super::report::{Failed, Report, Site};
 use super::{board, source};
 use crate::check::{Expectation, FailureKind, Model};
@@ -72,7 +73,7 @@ pub fn prepare(options: &Options) {
 }
 
 /// In the parent: finds the sites, weakens each, prints the table.
-pub fn main(models: &[&Model], options: &Options) -> ExitCode {
+pub fn main(models: &[&Model], options: &Options, desk: &Desk) -> ExitCode {
     let sound: Vec<&Model> = models
         .iter()
         .copied()
@@ -91,7 +92,7 @@ pub fn main(models: &[&Model], options: &Options) -> ExitCode {
         weakened
     });
     print(&weakened);
-    board::leave_weakened(&weakened);
+    board::leave_weakened(&weakened, desk);
     let caught = weakened.iter().filter(|site| site.caught.is_some()).count();
     let survived = weakened.len() - caught;
     println!("{caught} weakenings caught, {survived} survived");
