@@ -1,11 +1,13 @@
 //! The smallest, the largest and the wrong: each is a typed error or the documented result.
 
+use interlatch::sync::Patience;
 use interlatch::{
     BoundedBuffer, Buffer, Condvar, Deadline, Disconnected, MAX_PERMITS, MonitorBuffer, Mutex,
     PermitOverflow, Place, PlanError, RecvTimeoutError, Region, RegionError, Semaphore,
-    SemaphorePair, SendTimeoutError, Slot, TryRecvError, TrySendError,
+    SemaphorePair, SendError, SendTimeoutError, Slot, TryRecvError, TrySendError,
 };
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 type Bounded = BoundedBuffer<u64, [Slot<u64>]>;
@@ -368,4 +370,70 @@ fn items_that_nobody_received_are_dropped_once() {
     assert_eq!(std::sync::Arc::strong_count(&item), 3);
     drop(buffer);
     assert_eq!(std::sync::Arc::strong_count(&item), 1);
+}
+
+/// The words of a buffer's state lie behind those of two semaphores or condition variables, and of
+/// the lock.
+fn survives_a_faulty_peer<B: Buffer<Item = u64> + Place<Plan = usize> + ?Sized>() {
+    const STATE: std::ops::Range<u64> = 16..64;
+    for offset in STATE.step_by(8) {
+        for garbage in [0, 1, 7, 1 << 32, u64::MAX - 1, u64::MAX] {
+            let region = Region::memfd("faulty", 4096).expect("a page");
+            let buffer: &B = region.create(3).expect("it fits");
+            buffer
+                .send_within(1, Patience::Never)
+                .expect("there is room");
+            buffer
+                .send_within(2, Patience::Never)
+                .expect("there is room");
+            let descriptor = region.descriptor().expect("a memfd has one");
+            let peer = File::from(descriptor.try_clone_to_owned().expect("one more"));
+            let mut length = [0; 8];
+            peer.read_exact_at(&mut length, 24).expect("it is there");
+            assert_eq!(u64::from_ne_bytes(length), 2, "the length of the state");
+            let written = peer.write_all_at(&u64::to_ne_bytes(garbage), offset);
+            written.expect("it is there");
+            assert!(buffer.len() <= 3);
+            for item in 0..4 {
+                let _ = buffer.send_within(item, Patience::Never);
+                assert!(buffer.len() <= 3);
+            }
+            for _ in 0..4 {
+                let _ = buffer.recv_within(Patience::Never);
+                assert!(buffer.len() <= 3);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_writes_garbage_takes_nobody_outside_the_ring() {
+    survives_a_faulty_peer::<Bounded>();
+    survives_a_faulty_peer::<Monitor>();
+}
+
+#[test]
+fn handles_and_errors_can_be_printed_whatever_they_hold() {
+    struct Unprintable;
+    let printed = [
+        format!("{:?}", SendError(Unprintable)),
+        format!("{:?}", TrySendError::Full(Unprintable)),
+        format!("{:?}", TrySendError::Disconnected(Unprintable)),
+        format!("{:?}", SendTimeoutError::Timeout(Unprintable)),
+        format!("{:?}", SendTimeoutError::Disconnected(Unprintable)),
+    ];
+    let expected = [
+        "SendError(..)",
+        "Full(..)",
+        "Disconnected(..)",
+        "Timeout(..)",
+        "Disconnected(..)",
+    ];
+    assert_eq!(printed, expected);
+    let buffer = BoundedBuffer::<u64>::with_capacity(1).expect("one place");
+    let ends = (
+        buffer.sender().expect("open"),
+        buffer.receiver().expect("open"),
+    );
+    assert_eq!(format!("{ends:?}"), "(Sender { .. }, Receiver { .. })");
 }

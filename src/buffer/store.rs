@@ -21,7 +21,7 @@ pub(super) struct Store<T, L, S: Slots<T> + ?Sized> {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct State {
-    /// Where the oldest item is.
+    /// Where the oldest item is; the capacity, for the first place.
     first: u64,
     /// How many items there are.
     length: u64,
@@ -120,7 +120,7 @@ impl<T, L, S: Slots<T> + ?Sized> Drop for Store<T, L, S> {
         });
         let length = (state.length as usize).min(slots.len());
         for position in 0..length {
-            let index = (state.first as usize).wrapping_add(position) % slots.len();
+            let index = (state.first(slots.len()) + position) % slots.len();
             // SAFETY: the `length` places from `first` on are full, and nobody else is here.
             drop(unsafe { slots[index].take() });
         }
@@ -202,23 +202,27 @@ impl<'a, T, L: Lock, S: Slots<T> + ?Sized> Visit<'a, T, L, S> {
         let slot = self.slot(0);
         // SAFETY: the first `length` places are full, and the lock is held.
         let item = unsafe { slot.take() };
-        let capacity = self.store.capacity() as u64;
+        let capacity = self.store.capacity();
         self.change(|state| {
-            state.first = (state.first % capacity + 1) % capacity;
+            state.first = state.first(capacity) as u64 + 1;
             state.length = length as u64 - 1;
         });
         Some(item)
     }
 
-    /// The place at this position from the oldest item; never outside the ring.
+    /// The place at this position from the oldest item.
     fn slot(&self, position: usize) -> &'a Slot<T> {
         let slots = self.store.slots.slots();
-        let first = (self.read().first % slots.len() as u64) as usize;
-        &slots[(first + position) % slots.len()]
+        &slots[(self.read().first(slots.len()) + position) % slots.len()]
     }
 }
 
 impl State {
+    /// Where the oldest item is, or would be: inside the ring, whatever a faulty peer wrote.
+    fn first(&self, capacity: usize) -> usize {
+        (self.first % capacity as u64) as usize
+    }
+
     fn side(&mut self, end: End) -> &mut Side {
         match end {
             End::Sending => &mut self.senders,

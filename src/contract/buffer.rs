@@ -394,10 +394,13 @@ fn pass_in_every_way<B: Buffer<Item = u64>>(shared: &Passed<B>) {
     assert_eq!(sender.try_send(9), Err(TrySendError::Full(9)));
     assert_eq!(receiver.try_iter().collect::<Vec<_>>(), all);
     sender.send(5).expect("there is room");
+    assert_eq!(receiver.iter().next(), Some(5));
+    sender.send(6).expect("there is room");
     drop(sender);
-    assert_eq!(receiver.iter().collect::<Vec<_>>(), [5]);
+    let other = buffer.receiver().expect("open");
+    assert_eq!(other.into_iter().collect::<Vec<_>>(), [6]);
     assert_eq!(receiver.recv(), Err(RecvError));
-    assert!(receiver.into_iter().next().is_none());
+    drop(receiver);
     assert!(
         buffer.sender().is_err() && buffer.receiver().is_err(),
         "closed for good"
