@@ -5,6 +5,7 @@
 
 mod classics;
 mod condvars;
+mod locks;
 mod once;
 mod queues;
 mod semaphores;
@@ -20,6 +21,7 @@ pub fn models() -> Vec<Model> {
     [
         classics::models(),
         condvars::models(),
+        locks::models(),
         once::models(),
         queues::models(),
         semaphores::models(),

@@ -1,10 +1,10 @@
 //! Semaphores, and what is done with them.
 
-use super::{exhibit, look};
+use super::{exhibit, look, swept};
 use interlatch::check::FailureKind::{DataRace, Deadlock};
 use interlatch::check::Model;
 use interlatch::contract::{Guarded, Scenario};
-use interlatch::platform::Ordering::{self, Acquire, Relaxed, Release};
+use interlatch::platform::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::{AtomicU32, futex};
 use interlatch::sync::{Lock, RawMutex};
 use interlatch::{InPlace, Semaphore};
@@ -29,6 +29,18 @@ pub fn models() -> Vec<Model> {
             holds::<false>,
             holds::<true>,
         ),
+        swept(exhibit(
+            "post_with_an_old_count",
+            Deadlock,
+            old_count::<false>,
+            old_count::<true>,
+        )),
+        swept(exhibit(
+            "post_interrupted_before_its_wake",
+            Deadlock,
+            interrupted::<false>,
+            interrupted::<true>,
+        )),
     ]
     .concat()
 }
@@ -137,4 +149,119 @@ fn holds<const MENDED: bool>() -> Scenario<Shop> {
         shop.items.release(1).expect("far from the maximum");
     };
     Scenario::new("holds", vec![consume, produce])
+}
+
+/// musl's semaphore: a value whose highest bit says that somebody may sleep, and the number of waiters.
+struct Musl {
+    value: AtomicU32,
+    waiters: AtomicU32,
+    /// Whether a waiter has got through.
+    done: AtomicU32,
+}
+
+const SLEEPERS: u32 = 1 << 31;
+
+// SAFETY: three words.
+unsafe impl InPlace for Musl {
+    fn initial() -> Self {
+        Self {
+            value: AtomicU32::new(0),
+            waiters: AtomicU32::new(0),
+            done: AtomicU32::new(0),
+        }
+    }
+}
+
+/// How its post was written, one after the other.
+#[derive(Clone, Copy, PartialEq)]
+enum Written {
+    /// The bit goes as soon as there is something to take.
+    Before,
+    /// Since 159d1f6c (2022) it stays while several wait, and going it wakes all.
+    Sticky,
+    /// Since 882aedf6 (2024) a waiter that was counted is woken also without the bit.
+    Now,
+}
+
+impl Musl {
+    fn wait(&self) {
+        while !self.take() {
+            self.waiters.fetch_add(1, AcqRel);
+            let _ = self.value.compare_exchange(0, SLEEPERS, AcqRel, Relaxed);
+            futex::wait(&self.value, SLEEPERS, None);
+            self.waiters.fetch_sub(1, AcqRel);
+        }
+    }
+
+    fn take(&self) -> bool {
+        let mut value = look(&self.value);
+        while value & !SLEEPERS > 0 {
+            match self
+                .value
+                .compare_exchange(value, value - 1, AcqRel, Acquire)
+            {
+                Ok(_) => return true,
+                Err(found) => value = found,
+            }
+        }
+        false
+    }
+
+    fn post(&self, written: Written, handle_signal: impl FnOnce()) {
+        let (value, waiters) = loop {
+            let (value, waiters) = (look(&self.value), look(&self.waiters));
+            let is_kept = written != Written::Before && waiters > 1;
+            let rest = if is_kept { value } else { value & !SLEEPERS };
+            let added = self
+                .value
+                .compare_exchange(value, rest + 1, AcqRel, Relaxed);
+            if added.is_ok() {
+                break (value, waiters);
+            }
+        };
+        handle_signal();
+        let is_counted = written != Written::Sticky && waiters > 0;
+        if value & SLEEPERS != 0 || is_counted {
+            let is_one = written == Written::Before || waiters > 1;
+            futex::wake(&self.value, if is_one { 1 } else { u32::MAX });
+        }
+    }
+}
+
+/// musl before 159d1f6c (2022): a post looks at value and waiters, and both were 0; then two begin to
+/// wait, another post wakes one of them, which takes, and the value is 0 again, as it was. The first
+/// post goes on, and wakes nobody. Mended: the bit stays, so the value is another one.
+fn old_count<const MENDED: bool>() -> Scenario<Musl> {
+    let wait = |musl: &Musl| musl.wait();
+    let post = |musl: &Musl| {
+        let written = if MENDED {
+            Written::Now
+        } else {
+            Written::Before
+        };
+        musl.post(written, || ());
+    };
+    Scenario::new("old_count", vec![wait, wait, post, post]).choices(8)
+}
+
+/// musl before 882aedf6 (2024): a post takes the bit away and then, before it wakes, is interrupted by a
+/// signal, whose handler stays for as long as it likes: here until the waiter has got through. Another
+/// post sees no bit and wakes nobody. Mended: it sees that somebody waits.
+fn interrupted<const MENDED: bool>() -> Scenario<Musl> {
+    const WRITTEN: [Written; 2] = [Written::Sticky, Written::Now];
+    let wait = |musl: &Musl| {
+        musl.wait();
+        musl.done.swap(1, AcqRel);
+        futex::wake(&musl.done, 1);
+    };
+    let interrupted = |musl: &Musl| {
+        let handler = || {
+            while look(&musl.done) == 0 {
+                futex::wait(&musl.done, 0, None);
+            }
+        };
+        musl.post(WRITTEN[usize::from(MENDED)], handler);
+    };
+    let post = |musl: &Musl| musl.post(WRITTEN[usize::from(MENDED)], || ());
+    Scenario::new("interrupted", vec![wait, interrupted, post]).choices(4)
 }

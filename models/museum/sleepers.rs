@@ -200,8 +200,7 @@ impl ReadersAndWriters {
 }
 
 /// A writer that waits for the readers to leave keeps new ones out; when its time is over it goes, and
-/// those that it has kept out are not told. A near relative of issue 465 of parking_lot (2025), whose
-/// timed-out writers left sleepers behind by a bit that they cleared outside the queue's lock.
+/// those that it has kept out are not told: it has eaten their wake.
 fn gives_up<const MENDED: bool>() -> Scenario<ReadersAndWriters> {
     let read = |lock: &ReadersAndWriters| lock.read();
     let write = |lock: &ReadersAndWriters| lock.write_soon::<MENDED>();
