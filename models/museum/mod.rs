@@ -5,6 +5,7 @@
 
 mod classics;
 mod condvars;
+mod glibc;
 mod locks;
 mod once;
 mod queues;
@@ -21,6 +22,7 @@ pub fn models() -> Vec<Model> {
     [
         classics::models(),
         condvars::models(),
+        glibc::models(),
         locks::models(),
         once::models(),
         queues::models(),

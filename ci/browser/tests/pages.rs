@@ -183,7 +183,11 @@ fn the_board_tells_what_the_run_has_found() -> Result<()> {
         models.len()
     );
     let museum = page.count("document.querySelectorAll('#museum tbody tr').length")?;
-    ensure!(museum >= 25, "{museum} exhibits");
+    let has = |name: &str| models.iter().any(|model| model["name"] == name);
+    let names = models.iter().filter_map(|model| model["name"].as_str());
+    let exhibits = names.filter(|name| has(&format!("{name}, mended"))).count() as u64;
+    ensure!(museum == exhibits, "{museum} rows for {exhibits} exhibits");
+    ensure!(exhibits >= 25, "only {exhibits} exhibits were run");
     let links = page
         .ask("[...document.querySelectorAll('main a')].map((link) => link.getAttribute('href'))")?;
     let links: BTreeSet<&str> = links
