@@ -2,7 +2,7 @@
 //!
 //! [`Model`] says what is checked and how far; [`explore`] runs it, under loom through every
 //! execution, without loom as a short stress test with threads; [`Verdict`] says what that is
-//! worth, and never more.
+//! worth, and never more. With the feature `runner`, `runner::Runner` makes a program of models.
 
 mod failure;
 mod model;

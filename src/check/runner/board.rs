@@ -80,10 +80,16 @@ impl Row {
     }
 }
 
-/// After a run of models. A stress test with threads leaves nothing: it has nothing to show.
-pub fn leave_run(outcomes: &[Outcome], observed: &[Observed], all: usize, desk: &Desk) {
+/// After a run of models: where the page is. A stress test with threads leaves none: it has nothing
+/// to show.
+pub fn leave_run(
+    outcomes: &[Outcome],
+    observed: &[Observed],
+    all: usize,
+    desk: &Desk,
+) -> Option<PathBuf> {
     if !IS_EXHAUSTIVE {
-        return;
+        return None;
     }
     let results = Results {
         all,
@@ -91,13 +97,13 @@ pub fn leave_run(outcomes: &[Outcome], observed: &[Observed], all: usize, desk: 
         litmus: observed.to_vec(),
     };
     keep("run", results, desk);
-    draw(desk);
+    draw(desk)
 }
 
-/// After a run of weakenings.
-pub fn leave_weakened(weakened: &[Weakened], desk: &Desk) {
+/// After a run of weakenings: where the page is.
+pub fn leave_weakened(weakened: &[Weakened], desk: &Desk) -> Option<PathBuf> {
     keep("weakened", weakened, desk);
-    draw(desk);
+    draw(desk)
 }
 
 fn keep(name: &str, found: impl Serialize, desk: &Desk) {
@@ -124,7 +130,7 @@ fn build() -> String {
     format!("{changed:?}")
 }
 
-fn draw(desk: &Desk) {
+fn draw(desk: &Desk) -> Option<PathBuf> {
     let run: Option<Run> = kept("run", desk);
     let weakened: Option<Found<Vec<Weakened>>> = kept("weakened", desk);
     let is_of_one_build = match (&run, &weakened) {
@@ -139,9 +145,6 @@ fn draw(desk: &Desk) {
     };
     let title = format!("{}: what was checked", board.package);
     let page = desk.folder.join("index.html");
-    if let Ok(text) = TEMPLATE.fill(&title, &board)
-        && desk.leave(&page, &text)
-    {
-        println!("the board: {}", page.display());
-    }
+    let text = TEMPLATE.fill(&title, &board).ok()?;
+    desk.leave(&page, &text).then_some(page)
 }

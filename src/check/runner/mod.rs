@@ -196,15 +196,18 @@ impl Chosen<'_> {
     fn explore(&self, options: &Options, all: usize) -> ExitCode {
         let observed = litmus::all(&self.litmus, options);
         let results = run::all(&self.models, options, self.desk);
+        let page = board::leave_run(&results, &observed, all, self.desk);
         if options.json {
             litmus::print_json(&observed);
             table::print_json(&results);
         } else {
             litmus::print(&observed);
             table::print(&results, options);
+            if let Some(page) = page {
+                println!("The board: {}", page.display());
+            }
             table::print_totals(&results, &observed, all);
         }
-        board::leave_run(&results, &observed, all, self.desk);
         let good = observed.iter().all(litmus::Observed::is_good)
             && results.iter().all(outcome::Outcome::is_good);
         if good {

@@ -92,7 +92,9 @@ pub fn main(models: &[&Model], options: &Options, desk: &Desk) -> ExitCode {
         weakened
     });
     print(&weakened);
-    board::leave_weakened(&weakened, desk);
+    if let Some(page) = board::leave_weakened(&weakened, desk) {
+        println!("The board: {}", page.display());
+    }
     let caught = weakened.iter().filter(|site| site.caught.is_some()).count();
     let survived = weakened.len() - caught;
     println!("{caught} weakenings caught, {survived} survived");
