@@ -1,6 +1,8 @@
 //! Buffers on the heap: they pass items of any type, and drop each one once.
 
-use interlatch::{BoundedBuffer, Buffer, MonitorBuffer};
+use interlatch::{
+    BoundedBuffer, Buffer, MonitorBuffer, RawMutex, SemaphorePair, Slot, TryRecvError, TrySendError,
+};
 use std::sync::Arc;
 
 /// Of four places three are full, and they lie across the end of the ring.
@@ -36,4 +38,25 @@ fn a_bounded_buffer_drops_what_nobody_received() {
 #[test]
 fn a_monitor_buffer_drops_what_nobody_received() {
     drops_what_nobody_received(MonitorBuffer::with_capacity(4).expect("four places"));
+}
+
+#[test]
+fn a_buffer_goes_to_another_thread_with_its_items() {
+    fn is_sent<T: Send>(_: &T) {}
+    let buffer = BoundedBuffer::<Box<u32>>::with_capacity(1).expect("one place");
+    is_sent(&buffer);
+    let monitor = MonitorBuffer::<Box<u32>>::with_capacity(1).expect("one place");
+    is_sent(&monitor);
+}
+
+#[test]
+fn a_buffer_without_a_place_is_always_full() {
+    let pair = SemaphorePair::new(1).expect("one turn");
+    let slots: [Slot<u32>; 0] = [];
+    let buffer = BoundedBuffer::from_parts(pair, RawMutex::new(), slots);
+    assert_eq!(buffer.capacity(), 0);
+    let (sender, receiver) = (buffer.sender(), buffer.receiver());
+    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
+    assert_eq!(sender.try_send(1), Err(TrySendError::Full(1)));
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
 }

@@ -59,7 +59,8 @@ impl<T> Default for Slot<T> {
 /// Where the places of a buffer are: an array inside it, a box, or the rest of a region.
 ///
 /// # Safety
-/// `slots` returns the same places every time, and never none.
+/// `slots` returns the same places every time, and never none. They belong to this value alone: no other
+/// one returns any of them. Several threads may call it at the same time.
 pub unsafe trait Slots<T> {
     /// The places.
     fn slots(&self) -> &[Slot<T>];

@@ -76,8 +76,8 @@ pub enum End {
 // SAFETY: the state and the slots are accessed only by the holder of the lock, and items move
 // from the process or thread that sends to the one that receives.
 unsafe impl<T: Send, L: Lock, S: Slots<T> + ?Sized> Sync for Store<T, L, S> {}
-// SAFETY: it owns its items.
-unsafe impl<T: Send, L: Lock + Send, S: Slots<T>> Send for Store<T, L, S> {}
+// SAFETY: it owns its items, and the slots that they are in.
+unsafe impl<T: Send, L: Lock + Send, S: Slots<T> + Send> Send for Store<T, L, S> {}
 
 impl<T, L, S: Slots<T>> Store<T, L, S> {
     constructor! {

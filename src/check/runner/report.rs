@@ -30,12 +30,12 @@ impl Failed {
     /// How it was found, in a sentence.
     pub fn found(&self) -> String {
         let execution = self.failure.executions;
-        match self.preemptions {
-            Some(preemptions) => {
-                format!("Found with at most {preemptions} preemptions, in execution {execution}")
-            }
-            None => format!("Found with any number of preemptions, in execution {execution}"),
-        }
+        let preemptions = match self.preemptions {
+            Some(1) => "at most 1 preemption".to_owned(),
+            Some(most) => format!("at most {most} preemptions"),
+            None => "any number of preemptions".to_owned(),
+        };
+        format!("Found with {preemptions}, in execution {execution}")
     }
 }
 

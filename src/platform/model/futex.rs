@@ -100,10 +100,12 @@ pub fn wake(word: &AtomicU32, count: u32) -> u32 {
 
 /// Chooses who is woken before the step that wakes them, which is one step as in the kernel.
 /// Whoever joined the queue in between is a waiter of the next look, in another execution.
+#[track_caller]
 fn wake_some(word: &AtomicU32, count: u32, waiting: u32) -> u32 {
-    let chosen: Vec<u32> = (0..count)
-        .map(|taken| choice::choose(waiting - taken))
-        .collect();
+    let mut chosen = Vec::new();
+    for taken in 0..count {
+        chosen.push(choice::choose(waiting - taken));
+    }
     word.newest();
     let mut woken = 0;
     for position in chosen {
