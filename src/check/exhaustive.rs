@@ -149,7 +149,7 @@ fn refuse_what_is_no_model(model: &Model) {
     let leaked = memory::left_behind_by(run);
     assert!(
         leaked == 0,
-        "bad model: each execution leaves {leaked} bytes behind that it has allocated"
+        "bad model: each execution leaves about {leaked} bytes behind that it has allocated"
     );
 }
 

@@ -13,16 +13,26 @@ pub fn allocated() -> usize {
     0
 }
 
-/// The fewest bytes by which a run lets the allocated memory grow, of several runs in a row: what
-/// the allocator keeps does not grow each time, what is left behind does.
+/// About how many bytes each run leaves behind; 0, if what grows is only what the allocator keeps of
+/// freed pieces, which does not grow for long.
 pub fn left_behind_by(run: impl Fn()) -> usize {
-    let growth = || {
+    let mut grown = 0;
+    for _ in 0..BATCHES {
         let before = allocated();
-        run();
-        allocated().saturating_sub(before)
-    };
-    (0..RUNS).map(|_| growth()).min().unwrap_or(0)
+        (0..RUNS).for_each(|_| run());
+        grown = allocated().saturating_sub(before) / RUNS;
+        if grown < LEAST {
+            return 0;
+        }
+    }
+    grown
 }
 
-/// More than the allocator keeps freed pieces of one size for.
-const RUNS: usize = 8;
+/// Runs of a batch.
+const RUNS: usize = 50;
+
+/// So many batches have to grow, one after the other.
+const BATCHES: usize = 8;
+
+/// The smallest piece that can be allocated is twice as large.
+const LEAST: usize = 16;
