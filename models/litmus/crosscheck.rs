@@ -118,7 +118,7 @@ fn loads() -> Result<String, String> {
     let (mut complete, mut blind, mut missing) = (0, 0, 0);
     for _ in 0..programs() {
         let program = draw.loads_stores_and_updates();
-        let (misses, verdict) = misses(&program)?;
+        let (misses, verdict) = misses(&program, seed)?;
         match verdict {
             Verdict::Blind(_) if misses => missing += 1,
             Verdict::Blind(_) => blind += 1,
@@ -143,7 +143,7 @@ fn companions() -> Result<String, String> {
             companions: true,
             ..draw.loads_stores_and_updates()
         };
-        let found = misses(&program)?;
+        let found = misses(&program, seed)?;
         if found != (false, Verdict::Exhaustive) {
             return Err(format!("{program}: {found:?}, INTERLATCH_SEED={seed}"));
         }
@@ -156,10 +156,12 @@ fn companions() -> Result<String, String> {
 }
 
 /// Whether the program misses an outcome of plain interleaving, and what its verdict is.
-fn misses(program: &Program) -> Result<(bool, Verdict), String> {
+fn misses(program: &Program, seed: u64) -> Result<(bool, Verdict), String> {
     let expected = program.outcomes();
     let expected = expected.ok_or("a program without sleep cannot deadlock")?;
-    let (reached, exploration) = reached_by(program);
+    let found = catch_unwind(AssertUnwindSafe(|| reached_by(program)));
+    let (reached, exploration) =
+        found.map_err(|_| format!("{program}: fails, INTERLATCH_SEED={seed}"))?;
     Ok((!expected.is_subset(&reached), exploration.verdict))
 }
 

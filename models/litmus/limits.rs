@@ -2,12 +2,13 @@
 
 use super::Litmus;
 use super::reach::{Body, ORDER_ALONE, Outcomes, ours, pinned, seen_by, stock};
-use interlatch::RawMutex;
 use interlatch::check::{self, Limits, Model, Verdict};
-use interlatch::contract::lock;
+use interlatch::contract::{Scenario, lock};
 use interlatch::platform::{self, Ordering::*};
+use interlatch::{InPlace, RawMutex};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, fence};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;
 use std::process::Command;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Litmus> {
         Litmus::new("there_are_at_most_five_threads", five_threads),
         Litmus::new("a_limit_ends_in_plain_success", limit_is_success),
         Litmus::new("a_failing_model_may_abort_its_process", failure_aborts),
+        Litmus::new("what_a_model_collects_once_is_no_leak", collects),
     ]
 }
 
@@ -70,6 +72,13 @@ struct Word(platform::AtomicU32);
 impl Default for Word {
     fn default() -> Self {
         Self(platform::AtomicU32::new(0))
+    }
+}
+
+// SAFETY: a model has one address space.
+unsafe impl InPlace for Word {
+    fn initial() -> Self {
+        Self::default()
     }
 }
 
@@ -404,5 +413,33 @@ fn failure_aborts() -> Result<String, String> {
         &status.signal(),
         &Some(6),
         "a destructor panics while it fails, and the process aborts",
+    )
+}
+
+/// 100 kB, if the other one was first, and not again.
+fn collects() -> Result<String, String> {
+    thread_local! {
+        static COLLECTED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    let model = Model::new("collects", || {
+        let collect = |word: &Word| {
+            if word.0.swap(1, Relaxed) == 2 {
+                COLLECTED.with_borrow_mut(|collected| collected.resize(100_000, 7));
+            }
+        };
+        let lead = |word: &Word| {
+            word.0.swap(2, Relaxed);
+        };
+        Scenario::new("collects", vec![collect, lead])
+    });
+    let limits = Limits {
+        preemptions: None,
+        time: Duration::from_secs(10),
+    };
+    let verdict = check::explore(&model, limits).verdict;
+    pinned(
+        &verdict,
+        &Verdict::Exhaustive,
+        "what grows once and not again is not called a leak",
     )
 }

@@ -3,6 +3,7 @@
 use super::cli::Options;
 use super::report::{Failed, Report, send};
 use crate::check::{self, Bound, Expectation, FailureKind, Limits, Model, Verdict};
+use std::any::Any;
 use std::cell::Cell;
 use std::panic::PanicHookInfo;
 use std::process::{ExitCode, exit};
@@ -37,12 +38,7 @@ pub fn main(models: &[Model], name: &str, options: &Options) -> ExitCode {
 }
 
 fn report_failure(panic: &PanicHookInfo<'_>) {
-    let text = panic.payload();
-    let message = text
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| text.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without a message");
+    let message = text_of(panic.payload());
     // Of the others, the place is one of the engine's or ours, and says nothing of the model.
     let is_the_models = FailureKind::of_message(message) == FailureKind::WrongResult;
     let message = match panic.location() {
@@ -55,6 +51,14 @@ fn report_failure(panic: &PanicHookInfo<'_>) {
     }));
     // Unwinding would run destructors in the middle of an execution.
     exit(1);
+}
+
+/// What a panic says.
+pub(super) fn text_of(thrown: &dyn Any) -> &str {
+    let owned = thrown.downcast_ref::<String>().map(String::as_str);
+    owned
+        .or_else(|| thrown.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a message")
 }
 
 /// Few preemptions first: a failure is then found in its shortest form.

@@ -1,5 +1,6 @@
 //! Tests of the engine, each in a child process of its own, before the models.
 
+use super::child::text_of;
 use super::children::{in_parallel, run_child};
 use super::cli::Options;
 use super::report::{Report, send};
@@ -42,6 +43,11 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// By which it is chosen.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether it is as pinned.
     pub fn is_good(&self) -> bool {
         self.result.is_ok()
@@ -75,9 +81,9 @@ pub fn child(tests: &[Litmus], name: &str) -> ExitCode {
     // Several of them want models to fail; what they say then is of no interest.
     std::panic::set_hook(Box::new(|_| ()));
     let run = std::panic::catch_unwind(AssertUnwindSafe(&test.run));
-    send(&Report::Observed(
-        run.unwrap_or_else(|_| Err("it panicked".into())),
-    ));
+    send(&Report::Observed(run.unwrap_or_else(|thrown| {
+        Err(format!("it panicked: {}", text_of(&*thrown)))
+    })));
     ExitCode::SUCCESS
 }
 

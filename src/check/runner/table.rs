@@ -79,6 +79,16 @@ fn print_remarks(results: &[Outcome]) {
     }
 }
 
+/// The names of what failed once more, for who reads the end first.
+fn print_failed(results: &[Outcome], observed: &[Observed]) {
+    let tests = observed.iter().filter(|observed| !observed.is_good());
+    let models = results.iter().filter(|result| !result.is_good());
+    tests
+        .map(Observed::name)
+        .chain(models.map(|result| result.name.as_str()))
+        .for_each(|name| println!("FAILED: {name}"));
+}
+
 /// The closing lines, the last one as libtest would print it; there are that many in `all`.
 pub fn print_totals(results: &[Outcome], observed: &[Observed], all: usize) {
     let good = results
@@ -97,6 +107,7 @@ pub fn print_totals(results: &[Outcome], observed: &[Observed], all: usize) {
         .filter(|result| result.is_good() && result.failed.is_some())
         .count();
     let executions: u64 = results.iter().map(Outcome::executions).sum();
+    print_failed(results, observed);
     println!(
         "{executions} executions; {caught} known bugs caught; {as_pinned} litmus tests as pinned"
     );
