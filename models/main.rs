@@ -16,6 +16,8 @@ mod litmus;
 mod litmus;
 mod museum;
 mod mutex;
+mod robust_lock;
+mod robust_mutex;
 mod semaphore;
 mod semaphore_pair;
 
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
 fn models() -> Vec<Model> {
     [
         mutex::models(),
+        robust_lock::models(),
+        robust_mutex::models(),
         condvar::models(),
         semaphore::models(),
         semaphore_pair::models(),

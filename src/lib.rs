@@ -33,4 +33,7 @@ pub use guard::{Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub use memory::{Region, RegionError};
 pub use platform::{Deadline, InPlace, Place, Plain, PlanError};
-pub use sync::{Condvar, MAX_PERMITS, PermitOverflow, RawMutex, Semaphore, SemaphorePair};
+pub use sync::{
+    Condvar, Inconsistent, MAX_PERMITS, PermitOverflow, RawMutex, RobustLockError,
+    RobustLockResult, RobustMutex, RobustMutexGuard, Semaphore, SemaphorePair,
+};

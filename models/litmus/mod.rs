@@ -7,6 +7,7 @@
 
 mod classic;
 mod crosscheck;
+mod death;
 mod futex;
 mod limits;
 mod perform;
@@ -23,6 +24,7 @@ pub fn all() -> Vec<Litmus> {
         futex::all(),
         classic::all(),
         crosscheck::all(),
+        death::all(),
     ]
     .into_iter()
     .flatten()

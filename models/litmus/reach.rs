@@ -58,6 +58,7 @@ pub const ORDER_ALONE: Nature = Nature {
     choices: 0,
     interruptions: 0,
     spurious_failures: 0,
+    rechecks: true,
 };
 
 /// The outcomes that our model world reaches, and its verdict.

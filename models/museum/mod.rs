@@ -5,6 +5,7 @@
 
 mod classics;
 mod condvars;
+mod deaths;
 mod glibc;
 mod locks;
 mod once;
@@ -22,6 +23,7 @@ pub fn models() -> Vec<Model> {
     [
         classics::models(),
         condvars::models(),
+        deaths::models(),
         glibc::models(),
         locks::models(),
         once::models(),

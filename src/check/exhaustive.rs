@@ -1,15 +1,19 @@
 //! Exploring a model under loom.
 
-use super::{Exploration, Failure, FailureKind, Limits, Model, Step, Verdict, memory, relations};
+use super::{
+    Death, Exploration, Failure, FailureKind, Limits, Model, Step, Verdict, memory, relations,
+};
 use crate::contract::Scenario;
 use crate::platform::InPlace;
+use crate::platform::model::death;
 use crate::platform::model::event::{Event, Site};
 use crate::platform::model::process::{self, Body, Nature};
 use crate::platform::model::world;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One execution of a scenario, inside loom.
 pub fn run_once<S: InPlace + 'static>(scenario: &Scenario<S>) {
@@ -25,13 +29,90 @@ pub fn run_once<S: InPlace + 'static>(scenario: &Scenario<S>) {
         choices: scenario.choices,
         interruptions: scenario.interruptions,
         spurious_failures: scenario.spurious_failures,
+        rechecks: scenario.rechecks,
     };
     process::run(bodies, nature, Box::new(move || verify(&state)));
 }
 
-/// Runs a model through its executions. A failure panics: see [`describe_failure`].
+/// Runs a model through its executions, with every death of its victims. A failure panics: see
+/// [`describe_failure`].
 pub fn explore(model: &Model, limits: Limits) -> Exploration {
+    plan(&[]);
     refuse_what_is_no_model(model);
+    let mut all: Option<Exploration> = None;
+    for_each_plan(&model.victims, &mut Vec::new(), &mut |deaths| {
+        plan(deaths);
+        let spent = all.as_ref().map_or(Duration::ZERO, |all| all.elapsed);
+        if let Some(all) = all.as_mut().filter(|_| spent >= limits.time) {
+            all.verdict = Verdict::Truncated;
+            return BTreeSet::new();
+        }
+        let left = Limits {
+            time: limits.time.saturating_sub(spent),
+            ..limits
+        };
+        let explored = explore_one_plan(model, left);
+        let died = world::findings().died;
+        all = Some(match all.take() {
+            Some(before) => sum(before, explored),
+            None => explored,
+        });
+        died
+    });
+    all.expect("there is at least the plan of no death")
+}
+
+/// Calls `run` with every plan of deaths: each victim dies before its first step, its second, and so
+/// on, until it does not get so far in any execution. `run` returns who has died.
+fn for_each_plan(
+    victims: &[usize],
+    deaths: &mut Vec<Death>,
+    run: &mut impl FnMut(&[Death]) -> BTreeSet<usize>,
+) -> BTreeSet<usize> {
+    let Some((&victim, others)) = victims.split_first() else {
+        return run(deaths);
+    };
+    let mut all = BTreeSet::new();
+    for before in 0.. {
+        deaths.push(Death { victim, before });
+        let died = for_each_plan(others, deaths, run);
+        deaths.pop();
+        let is_over = !died.contains(&victim);
+        all.extend(died);
+        if is_over {
+            break;
+        }
+    }
+    all
+}
+
+fn plan(deaths: &[Death]) {
+    let deaths = deaths.iter().map(|death| (death.victim, death.before));
+    death::plan(deaths.collect());
+}
+
+fn sum(one: Exploration, other: Exploration) -> Exploration {
+    let verdict = match (one.verdict, other.verdict) {
+        (Verdict::Blind(why), _) | (_, Verdict::Blind(why)) => Verdict::Blind(why),
+        (Verdict::Truncated, _) | (_, Verdict::Truncated) => Verdict::Truncated,
+        (verdict, _) => verdict,
+    };
+    let mut remarks = one.remarks;
+    for remark in other.remarks {
+        if !remarks.contains(&remark) {
+            remarks.push(remark);
+        }
+    }
+    Exploration {
+        executions: one.executions + other.executions,
+        crash_points: one.crash_points + other.crash_points,
+        elapsed: one.elapsed + other.elapsed,
+        verdict,
+        remarks,
+    }
+}
+
+fn explore_one_plan(model: &Model, limits: Limits) -> Exploration {
     let mut builder = builder(limits.preemptions);
     builder.max_duration = Some(limits.time);
     // loom looks at the clock only so often.
@@ -63,6 +144,7 @@ pub fn explore(model: &Model, limits: Limits) -> Exploration {
     let remarks = remarks(&findings);
     Exploration {
         executions: world::executions(),
+        crash_points: u64::from(!findings.died.is_empty()),
         elapsed,
         verdict,
         remarks,
@@ -89,7 +171,14 @@ fn builder(preemptions: Option<usize>) -> loom::model::Builder {
 
 /// Explores once more as far as this execution, which fails, and leaves in the file what
 /// [`replay`] needs to begin with it.
-pub fn record(model: &Model, preemptions: Option<usize>, execution: u64, file: &Path) {
+pub fn record(
+    model: &Model,
+    preemptions: Option<usize>,
+    deaths: &[Death],
+    execution: u64,
+    file: &Path,
+) {
+    plan(deaths);
     let mut builder = builder(preemptions);
     builder.checkpoint_file = Some(file.to_owned());
     builder.checkpoint_interval = execution as usize;
@@ -102,7 +191,8 @@ pub fn record(model: &Model, preemptions: Option<usize>, execution: u64, file: &
 ///
 /// # Panics
 /// If it fails, as it should; or if the file is of another model or an older source.
-pub fn replay(model: &Model, file: &Path) {
+pub fn replay(model: &Model, deaths: &[Death], file: &Path) {
+    plan(deaths);
     let mut builder = builder(None);
     builder.checkpoint_file = Some(file.to_owned());
     builder.checkpoint_interval = usize::MAX;
@@ -183,12 +273,15 @@ pub fn describe_failure(message: &str) -> Failure {
     };
     let kind = FailureKind::of_message(message);
     let steps = steps(&world::events(), kind == FailureKind::DataRace);
+    let deaths = death::planned().into_iter();
+    let deaths = deaths.map(|(victim, before)| Death { victim, before });
     let words = world::creations().into_iter().enumerate();
     let words = words.map(|(number, created)| format!("{number}: made at {}", line_of(created)));
     Failure {
         kind,
         message: race(&steps).unwrap_or_else(|| message.to_owned()),
         executions: world::executions(),
+        deaths: deaths.collect(),
         steps,
         words: words.collect(),
         standing: world::where_each_stands(),

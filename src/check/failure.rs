@@ -1,6 +1,7 @@
 //! A failure, and the execution that led to it.
 
 use core::fmt;
+use core::str::FromStr;
 #[cfg(feature = "runner")]
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,8 @@ pub struct Failure {
     pub message: String,
     /// How many executions it took, this one included; 0 if nobody counted.
     pub executions: u64,
+    /// Who was killed, and where.
+    pub deaths: Vec<Death>,
     /// The execution, oldest first. Threads leave none.
     pub steps: Vec<Step>,
     /// What the words and cells are that the steps name: a number, and the line that made it.
@@ -30,10 +33,45 @@ impl Failure {
             kind,
             message,
             executions: 0,
+            deaths: Vec::new(),
             steps: Vec::new(),
             words: Vec::new(),
             standing: Vec::new(),
         }
+    }
+}
+
+/// A process, and before which of its own steps it is killed; they are counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "runner", derive(Serialize, Deserialize))]
+pub struct Death {
+    /// The process.
+    pub victim: usize,
+    /// The step.
+    pub before: usize,
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.victim, self.before)
+    }
+}
+
+/// A death is written `VICTIM:STEP`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?}: expected VICTIM:STEP, two numbers")]
+pub struct NoDeath(String);
+
+impl FromStr for Death {
+    type Err = NoDeath;
+
+    fn from_str(text: &str) -> Result<Self, NoDeath> {
+        let numbers = || {
+            let (victim, before) = text.split_once(':')?;
+            Some((victim.parse().ok()?, before.parse().ok()?))
+        };
+        let (victim, before) = numbers().ok_or_else(|| NoDeath(text.to_owned()))?;
+        Ok(Self { victim, before })
     }
 }
 

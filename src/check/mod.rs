@@ -23,7 +23,7 @@ pub use exhaustive::{describe_failure, explore, record, replay, run_once};
 #[cfg(not(loom))]
 pub use stress::{describe_failure, explore, record, replay, run_once};
 
-pub use failure::{Failure, FailureKind, Source, Step};
+pub use failure::{Death, Failure, FailureKind, Source, Step};
 pub use model::{Bound, Expectation, Exploration, Limits, Model};
 pub use verdict::Verdict;
 

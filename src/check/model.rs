@@ -32,6 +32,8 @@ pub struct Model {
     pub bound: Bound,
     /// What is expected of it.
     pub expectation: Expectation,
+    /// The processes that die, at each of their steps.
+    pub victims: Vec<usize>,
     execute: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -71,6 +73,8 @@ pub struct Limits {
 pub struct Exploration {
     /// How many executions there were.
     pub executions: u64,
+    /// Before how many steps a process was killed, or how many pairs of steps if two were.
+    pub crash_points: u64,
     /// How long it took.
     pub elapsed: Duration,
     /// What that is worth.
@@ -86,18 +90,25 @@ impl Model {
         primitive: &str,
         build: impl Fn() -> Scenario<S> + Send + Sync + 'static,
     ) -> Self {
-        let (property, processes, how) = match quietly(&build) {
-            Some(scenario) if scenario.interruptions > 0 => {
-                (scenario.name, scenario.participants.len(), ", interrupted")
-            }
-            Some(scenario) => (scenario.name, scenario.participants.len(), ""),
-            None => ("a_scenario_that_cannot_be_made", 0, ""),
-        };
+        let scenario = quietly(&build)
+            .unwrap_or_else(|| Scenario::new("a_scenario_that_cannot_be_made", Vec::new()));
+        let (property, processes) = (scenario.name, scenario.participants.len());
+        let mut how = String::new();
+        if scenario.interruptions > 0 {
+            how.push_str(", interrupted");
+        }
+        if !scenario.rechecks {
+            how.push_str(", no rechecks");
+        }
+        for victim in &scenario.victims {
+            how.push_str(&format!(", {victim} dies"));
+        }
         Self {
             name: format!("{primitive}/{property}/{processes}{how}"),
             processes,
             bound: Bound::None,
             expectation: Expectation::Holds,
+            victims: scenario.victims,
             execute: Arc::new(move || run_once(&build())),
         }
     }

@@ -1,6 +1,6 @@
 //! Without loom: the same models with real threads, as a short stress test.
 
-use super::{Exploration, Failure, FailureKind, Limits, Model, Verdict};
+use super::{Death, Exploration, Failure, FailureKind, Limits, Model, Verdict};
 use crate::contract::Scenario;
 use crate::platform::InPlace;
 use std::path::Path;
@@ -27,6 +27,7 @@ pub fn explore(model: &Model, limits: Limits) -> Exploration {
     }
     Exploration {
         executions,
+        crash_points: 0,
         elapsed: begin.elapsed(),
         verdict: Verdict::Stressed,
         remarks: Vec::new(),
@@ -41,7 +42,7 @@ pub fn describe_failure(message: &str) -> Failure {
 }
 
 /// Threads cannot be told to repeat themselves.
-pub fn record(_: &Model, _: Option<usize>, _: u64, _: &Path) {}
+pub fn record(_: &Model, _: Option<usize>, _: &[Death], _: u64, _: &Path) {}
 
 /// As [`record`].
-pub fn replay(_: &Model, _: &Path) {}
+pub fn replay(_: &Model, _: &[Death], _: &Path) {}

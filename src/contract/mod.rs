@@ -8,6 +8,8 @@
 pub mod buffer;
 pub mod condvar;
 pub mod lock;
+pub mod robust_lock;
+pub mod robust_mutex;
 pub mod semaphore;
 pub mod semaphore_pair;
 pub mod specification;
@@ -47,6 +49,10 @@ pub struct Scenario<S> {
     pub interruptions: usize,
     /// How many weak compare-exchanges of each participant, its first ones, may fail for no reason.
     pub spurious_failures: usize,
+    /// The participants that may be killed.
+    pub victims: Vec<usize>,
+    /// Whether sleepers look again, once in a while, after one was killed.
+    pub rechecks: bool,
 }
 
 impl<S> Scenario<S> {
@@ -59,6 +65,8 @@ impl<S> Scenario<S> {
             choices: 0,
             interruptions: 0,
             spurious_failures: 0,
+            victims: Vec::new(),
+            rechecks: true,
         }
     }
 
@@ -84,6 +92,25 @@ impl<S> Scenario<S> {
         }
     }
 
+    /// The participants, by their position, that may be killed at any of their steps. Only a model
+    /// can bring that about at each of them; on the other stages they live.
+    #[must_use]
+    pub fn victims(self, victims: &[usize]) -> Self {
+        Self {
+            victims: victims.to_vec(),
+            ..self
+        }
+    }
+
+    /// Sleepers do not look again after one was killed: what follows is owed to the kernel alone.
+    #[must_use]
+    pub fn without_rechecks(self) -> Self {
+        Self {
+            rechecks: false,
+            ..self
+        }
+    }
+
     /// How many weak compare-exchanges of each participant, its first ones, may fail for no reason.
     /// A machine of the x86 kind never does that, others do.
     #[must_use]
@@ -105,6 +132,8 @@ pub trait Stage {
 pub fn all(stage: &mut impl Stage) {
     lock::all::<crate::RawMutex>(stage);
     condvar::all::<crate::Condvar, crate::RawMutex>(stage);
+    robust_lock::all::<crate::sync::RawRobustMutex>(stage);
+    robust_mutex::all(stage);
     semaphore::all::<crate::Semaphore>(stage);
     stage.run(semaphore::guards_exclude_with_one_permit(2));
     stage.run(semaphore::guards_exclude_with_one_permit(3));

@@ -10,6 +10,7 @@
 //! | [`UnsafeCell`] | core's | loom's: an unsynchronized access is an error |
 //! | [`futex`] | `FUTEX_WAIT_BITSET` and `FUTEX_WAKE`, never `PRIVATE` | a queue in plain memory beside loom |
 //! | [`guess`] | a plain load | a constant: what is only compared need not be loaded |
+//! | [`robust`] | the kernel's robust futex list | the same, played at a simulated death |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
 //! | [`spin`] | a bounded number of pauses | one try, no pause |
 //! | `constructor` | emits a `const fn` | emits a `fn`: loom's atomics cannot be made in a `const` |
@@ -19,6 +20,7 @@
 pub use core::sync::atomic::Ordering;
 
 mod place;
+pub mod robust;
 pub use place::{InPlace, Place, Plain, PlanError};
 
 #[cfg(not(loom))]

@@ -5,6 +5,8 @@
 //! | `lock` | what a lock, a condition variable and a semaphore must do for what is built on them | |
 //! | `mutex` | a lock | the futex |
 //! | `condvar` | a condition variable for every [`Lock`] | the futex |
+//! | `robust` | a lock that survives the death of its holder | the kernel's robust list, the futex |
+//! | `robust_mutex` | the same with the data that it protects | `robust` |
 //! | `semaphore` | a counting semaphore | the futex |
 //! | `semaphore_pair` | the hand-off between writers and readers | any [`Permits`] |
 
@@ -12,6 +14,8 @@ mod condvar;
 mod lock;
 mod mutex;
 mod patience;
+mod robust;
+mod robust_mutex;
 mod semaphore;
 mod semaphore_pair;
 
@@ -19,5 +23,9 @@ pub use condvar::Condvar;
 pub use lock::{Condition, Held, Lock, Permits};
 pub use mutex::RawMutex;
 pub use patience::Patience;
+pub use robust::{LockError, RawRobustMutex, RobustLock, Taken};
+pub use robust_mutex::{
+    Inconsistent, RobustLockError, RobustLockResult, RobustMutex, RobustMutexGuard,
+};
 pub use semaphore::{MAX_PERMITS, Permit, PermitOverflow, Semaphore};
 pub use semaphore_pair::{ReadTurn, SemaphorePair, Turn, WriteTurn};

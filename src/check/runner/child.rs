@@ -27,8 +27,11 @@ pub fn main(models: &[Model], name: &str, options: &Options) -> ExitCode {
     }
     std::panic::set_hook(Box::new(report_failure));
     match (&options.record, &options.replay) {
-        (Some(file), _) => check::record(model, options.bound, options.execution, file),
-        (_, Some(file)) => check::replay(model, file),
+        (Some(file), _) => {
+            let (bound, deaths) = (options.bound, &options.deaths);
+            check::record(model, bound, deaths, options.execution, file);
+        }
+        (_, Some(file)) => check::replay(model, &options.deaths, file),
         _ => explore(model, options),
     }
     if options.sites {

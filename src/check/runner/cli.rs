@@ -1,6 +1,6 @@
 //! The command line, after the `--` of `cargo test`.
 
-use crate::check::{Bound, Expectation, Model};
+use crate::check::{Bound, Death, Expectation, Model};
 use clap::Parser;
 use std::path::PathBuf;
 
@@ -62,6 +62,10 @@ pub struct Options {
     /// prints the command.
     #[arg(long)]
     pub replay: Option<PathBuf>,
+
+    /// With `--replay`: who is killed, and before which of its steps, as the failure names it.
+    #[arg(long, value_name = "VICTIM:STEP", value_delimiter = ',')]
+    pub deaths: Vec<Death>,
 
     /// With `--exec`: leave in this file how to get to the execution.
     #[arg(long, hide = true, requires = "execution")]

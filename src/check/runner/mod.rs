@@ -174,7 +174,7 @@ impl Chosen<'_> {
             return ExitCode::FAILURE;
         }
         if let Some(file) = &options.replay {
-            return replay::main(&self.models, file, options.seconds);
+            return replay::main(&self.models, file, options);
         }
         if options.speed {
             return speed::main(&self.models);

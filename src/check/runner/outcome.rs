@@ -117,6 +117,16 @@ impl Outcome {
         }
     }
 
+    /// Before how many steps somebody was killed, in the exploration that the verdict is about.
+    pub fn crash_points(&self) -> u64 {
+        match self.failed {
+            Some(_) => 0,
+            None => self
+                .conclusion()
+                .map_or(0, |conclusion| conclusion.crash_points),
+        }
+    }
+
     /// Of all explorations that found no failure.
     pub fn executions(&self) -> u64 {
         self.explored

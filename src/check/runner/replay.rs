@@ -1,11 +1,12 @@
 //! One execution again: a failure leaves a file, and the file runs just that execution.
 
 use super::children::run_child;
+use super::cli::Options;
 use super::desk::Desk;
 use super::failure;
 use super::outcome::Outcome;
 use super::report::Report;
-use crate::check::{Bound, FailureKind, Model};
+use crate::check::{Bound, Death, FailureKind, Model};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -30,14 +31,25 @@ pub fn record(outcome: &Outcome, seconds: u64, desk: &Desk) -> Option<String> {
     if let Some(preemptions) = failed.preemptions {
         arguments.push(format!("--bound={preemptions}"));
     }
+    let deaths = deaths_option(&failure.deaths);
+    arguments.extend(deaths.clone());
     run_child(&arguments, seconds, |_| {});
+    let deaths = deaths.map_or(String::new(), |deaths| format!("{deaths} "));
     let (file, name) = (file.exists().then_some(file)?, &outcome.name);
     let (command, file) = (&desk.command, file.display());
-    Some(format!("{command} --replay {file} --exact {name:?}"))
+    Some(format!(
+        "{command} --replay {file} {deaths}--exact {name:?}"
+    ))
+}
+
+/// The option that says who is killed.
+fn deaths_option(deaths: &[Death]) -> Option<String> {
+    let written: Vec<String> = deaths.iter().map(Death::to_string).collect();
+    (!deaths.is_empty()).then(|| format!("--deaths={}", written.join(",")))
 }
 
 /// Runs the execution that the file holds.
-pub fn main(models: &[&Model], file: &Path, seconds: u64) -> ExitCode {
+pub fn main(models: &[&Model], file: &Path, options: &Options) -> ExitCode {
     let &[model] = models else {
         eprintln!(
             "--replay runs one model, and {} are chosen: name it with --exact",
@@ -52,12 +64,13 @@ pub fn main(models: &[&Model], file: &Path, seconds: u64) -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    let arguments = [
+    let mut arguments = vec![
         format!("--exec={}", model.name),
         format!("--replay={}", file.display()),
     ];
+    arguments.extend(deaths_option(&options.deaths));
     let mut outcome = Outcome::new(model, Bound::None);
-    let problem = run_child(&arguments, seconds, |report| {
+    let problem = run_child(&arguments, options.seconds, |report| {
         if let Report::Failed(failed) = report {
             outcome.failed = Some(failed);
         }

@@ -30,6 +30,7 @@ pub fn print(results: &[Outcome], options: &Options) {
         "model",
         "processes",
         "verdict",
+        "crash points",
         "executions",
         "per second",
         "seconds",
@@ -46,10 +47,10 @@ pub fn print(results: &[Outcome], options: &Options) {
 
 /// What no verdict of the table speaks of.
 const NOT_EXPLORED: &str = "Explored besides all orders: which waiter is woken; time running out at \
-    any step; in models called interrupted,\na wait that ends for no reason at any step. Not explored: \
-    the death of a process.";
+    any step; in models called interrupted,\na wait that ends for no reason at any step; where crash points are counted, the death of a process \
+    before each of its steps.";
 
-fn row(result: &Outcome) -> [String; 6] {
+fn row(result: &Outcome) -> [String; 7] {
     let (executions, seconds) = result.cost();
     let rate = if seconds > 0.0 {
         format!("{:.0}", executions as f64 / seconds)
@@ -60,6 +61,10 @@ fn row(result: &Outcome) -> [String; 6] {
         result.name.clone(),
         result.processes.to_string(),
         result.verdict(),
+        match result.crash_points() {
+            0 => String::new(),
+            points => points.to_string(),
+        },
         executions.to_string(),
         rate,
         format!("{seconds:.2}"),

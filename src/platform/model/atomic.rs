@@ -1,6 +1,6 @@
 //! loom's atomics, with each call recorded: who, what, at which line, value read and written.
 
-use super::event::Action;
+use super::event::{Action, Site};
 use super::world;
 use super::{choice, weakening};
 use core::panic::Location;
@@ -11,6 +11,9 @@ use core::sync::atomic::Ordering;
 #[track_caller]
 pub fn fence(order: Ordering) {
     let site = Location::caller();
+    if !world::lives(site) {
+        return;
+    }
     let order = weakening::ordering(site, order);
     world::record(site, Action::Fence { order });
     world::note_fence();
@@ -66,6 +69,9 @@ macro_rules! atomic {
                     return unsafe { self.inner.unsync_load() };
                 }
                 let site = Location::caller();
+                if !world::lives(site) {
+                    return 0;
+                }
                 let order = weakening::of_load(site, order);
                 self.touch();
                 let read = world::step(|| self.inner.load(order));
@@ -85,10 +91,14 @@ macro_rules! atomic {
             #[track_caller]
             pub fn store(&self, value: $value, order: Ordering) {
                 let site = Location::caller();
+                if !world::lives(site) {
+                    return;
+                }
                 let order = weakening::of_store(site, order);
                 self.touch();
                 world::step(|| self.inner.store(value, order));
                 world::note_write(self.number, site, order);
+                world::note_change();
                 let written = value as u64;
                 world::record(
                     site,
@@ -108,17 +118,24 @@ macro_rules! atomic {
                 written: impl FnOnce($value) -> $value,
             ) -> $value {
                 let site = Location::caller();
+                if !world::lives(site) {
+                    return 0;
+                }
                 let order = weakening::ordering(site, order);
                 self.touch();
                 let read = world::step(|| operate(order));
+                let written = written(read);
                 world::note_write(self.number, site, order);
+                if written != read {
+                    world::note_change();
+                }
                 world::record(
                     site,
                     Action::Update {
                         word: self.number,
                         order,
                         read: read as u64,
-                        written: Some(written(read) as u64),
+                        written: Some(written as u64),
                     },
                 );
                 read
@@ -180,6 +197,9 @@ macro_rules! atomic {
                 failure: Ordering,
             ) -> Result<$value, $value> {
                 let site = Location::caller();
+                if !world::lives(site) {
+                    return Ok(current);
+                }
                 let success = weakening::ordering(site, success);
                 let failure = weakening::of_failure(site, failure);
                 self.touch();
@@ -188,6 +208,9 @@ macro_rules! atomic {
                 let (Ok(read) | Err(read)) = result;
                 if result.is_ok() {
                     world::note_write(self.number, site, success);
+                    if new != read {
+                        world::note_change();
+                    }
                 }
                 world::record(
                     site,
@@ -255,5 +278,33 @@ impl AtomicU32 {
                 .compare_exchange(NEVER, NEVER, Ordering::Relaxed, Ordering::Relaxed)
         });
         read
+    }
+
+    /// As the kernel writes the word of a dead owner: what that one wrote before is seen by whoever
+    /// acquires it from here.
+    pub(super) fn exchange_by_kernel(
+        &self,
+        current: u32,
+        new: u32,
+        site: Site,
+    ) -> Result<u32, u32> {
+        use Ordering::{Relaxed, Release};
+        let (word, order) = (self.number, Release);
+        self.touch();
+        let exchange = || self.inner.compare_exchange(current, new, Release, Relaxed);
+        let read = world::step(exchange)?;
+        world::note_write(word, site, order);
+        world::note_change();
+        let (read, written) = (read.into(), Some(new.into()));
+        world::record(
+            site,
+            Action::Update {
+                word,
+                order,
+                read,
+                written,
+            },
+        );
+        Ok(current)
     }
 }

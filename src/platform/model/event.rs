@@ -71,6 +71,29 @@ pub enum Action {
         chosen: u32,
         count: u32,
     },
+    Dies,
+    /// A step of the running process on its robust list, or of the kernel when it is dead.
+    Robust {
+        word: u32,
+        step: Robust,
+    },
+}
+
+/// What is done with the robust list of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Robust {
+    /// An operation on the word is announced.
+    Announce,
+    /// The announced operation is over.
+    Conclude,
+    /// The word is on the list.
+    Link,
+    /// The word is not on the list any more.
+    Unlink,
+    /// The kernel finds the word on the list of a dead process.
+    Find,
+    /// The kernel finds that a dead process was at work on the word.
+    FindPending,
 }
 
 impl Action {
@@ -149,6 +172,21 @@ impl fmt::Display for Action {
                 write!(f, "word {word}: wakes {woken} of at most {count}")
             }
             Self::Choice { chosen, count } => write!(f, "chooses {chosen} of {count}"),
+            Self::Dies => f.write_str("dies"),
+            Self::Robust { word, step } => write!(f, "word {word}: {step}"),
         }
+    }
+}
+
+impl fmt::Display for Robust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Announce => "announces an operation",
+            Self::Conclude => "concludes the operation",
+            Self::Link => "is put on the robust list",
+            Self::Unlink => "is taken off the robust list",
+            Self::Find => "found on its list by the kernel",
+            Self::FindPending => "found to be announced by the kernel",
+        })
     }
 }

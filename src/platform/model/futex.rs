@@ -11,7 +11,7 @@
 //! **A sleeper is disabled, not polling.** loom may then run others in its place wherever the
 //! order matters; a sleeper that polled with `yield_now` would hide executions.
 
-use super::event::Action;
+use super::event::{Action, Site};
 use super::world;
 use super::{AtomicU32, Deadline, choice, weakening};
 use crate::platform::Wake;
@@ -21,6 +21,9 @@ use core::panic::Location;
 #[track_caller]
 pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
     let site = Location::caller();
+    if !world::lives(site) {
+        return Wake::Woken;
+    }
     let number = word.number();
     let interrupted = world::may_be_interrupted() && choice::flip();
     let read = word.newest();
@@ -45,7 +48,8 @@ pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake
     );
     world::enqueue(number);
     let wake = match deadline {
-        _ if interrupted => leave(word, Wake::Interrupted),
+        // It may die at any moment of its sleep, or after it was woken.
+        _ if interrupted || world::is_to_die() => leave(word, Wake::Interrupted),
         Some(_) => leave(word, Wake::TimedOut),
         None => sleep(number, site),
     };
@@ -76,6 +80,9 @@ fn leave(word: &AtomicU32, why: Wake) -> Wake {
 #[track_caller]
 pub fn wake(word: &AtomicU32, count: u32) -> u32 {
     let site = Location::caller();
+    if !world::lives(site) {
+        return 0;
+    }
     word.newest();
     let waiting = world::queue_length(word.number());
     let Some(count) = weakening::wakes(site, count) else {
@@ -96,6 +103,28 @@ pub fn wake(word: &AtomicU32, count: u32) -> u32 {
         },
     );
     woken
+}
+
+/// As the kernel does when a process has died: one, and nothing of it can be weakened.
+pub(super) fn wake_by_kernel(word: &AtomicU32, site: Site) {
+    word.newest();
+    let woken = match world::queue_length(word.number()) {
+        0 => 0,
+        1 => {
+            world::wake(word.number(), 0);
+            1
+        }
+        waiting => wake_some(word, 1, waiting),
+    };
+    let word = word.number();
+    world::record(
+        site,
+        Action::Wake {
+            word,
+            count: 1,
+            woken,
+        },
+    );
 }
 
 /// Chooses who is woken before the step that wakes them, which is one step as in the kernel.

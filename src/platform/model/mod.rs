@@ -11,10 +11,12 @@ mod atomic;
 mod cell;
 pub mod choice;
 mod clock;
+pub mod death;
 pub mod event;
 pub mod futex;
 mod guess;
 pub mod process;
+pub(super) mod robust;
 pub mod spin;
 #[cfg(feature = "runner")]
 pub(crate) mod stacks;

@@ -7,10 +7,13 @@
 //! loom has five threads: four processes and the kernel. Process 0 runs on the main one.
 
 use super::choice::Coins;
+use super::death::{self, Died};
+use super::robust;
 use super::world::{self, KERNEL};
 use core::cell::Cell;
 use core::sync::atomic::Ordering::{Acquire, Release};
 use loom::sync::atomic::AtomicU32;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -29,6 +32,8 @@ pub struct Nature {
     pub interruptions: usize,
     /// How many weak compare-exchanges of each process, its first ones, may fail for no reason.
     pub spurious_failures: usize,
+    /// Whether sleepers look again once a process has died.
+    pub rechecks: bool,
 }
 
 impl Nature {
@@ -81,7 +86,7 @@ pub fn run(bodies: Vec<Body>, nature: Nature, verify: Body) {
 
 fn process(number: usize, body: Body, kernel: &loom::thread::Thread, gathered: &Cell<usize>) {
     world::enter(number);
-    body();
+    live(body);
     if world::finish() {
         // Nothing that follows is part of the model.
         loom::stop_exploring();
@@ -96,6 +101,18 @@ fn process(number: usize, body: Body, kernel: &loom::thread::Thread, gathered: &
     // read the end state without a race.
     kernel.unpark();
     gathered.set(gathered.get() + 1);
+}
+
+/// Until the end of the body, or of the process; then the kernel does its part.
+fn live(body: Body) {
+    if !death::is_planned() {
+        return body();
+    }
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Err(thrown) if thrown.is::<Died>() => robust::exit(),
+        Err(thrown) => resume_unwind(thrown),
+        Ok(()) => {}
+    }
 }
 
 fn kernel(gathered: &Cell<usize>, count: usize, verify: Body) {

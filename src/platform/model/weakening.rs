@@ -25,11 +25,13 @@ pub enum Change {
     DropWake,
     /// A wake of all wakes one.
     WakeOne,
+    /// The step of the robust list is left out.
+    LeaveOut,
 }
 
 impl Change {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Relax,
         Self::ToAcquire,
         Self::ToRelease,
@@ -37,6 +39,7 @@ impl Change {
         Self::RelaxFailure,
         Self::DropWake,
         Self::WakeOne,
+        Self::LeaveOut,
     ];
 
     /// Its name in tables and on the command line.
@@ -49,6 +52,7 @@ impl Change {
             Self::RelaxFailure => "relax-failure",
             Self::DropWake => "drop-wake",
             Self::WakeOne => "wake-one",
+            Self::LeaveOut => "leave-out",
         }
     }
 
@@ -59,7 +63,7 @@ impl Change {
             Self::ToAcquire => Some(Ordering::Acquire),
             Self::ToRelease => Some(Ordering::Release),
             Self::ToAcqRel => Some(Ordering::AcqRel),
-            Self::RelaxFailure | Self::DropWake | Self::WakeOne => None,
+            Self::RelaxFailure | Self::DropWake | Self::WakeOne | Self::LeaveOut => None,
         }
     }
 
@@ -158,4 +162,10 @@ pub(super) fn wakes(site: &'static Location<'static>, written: u32) -> Option<u3
     } else {
         Some(written)
     }
+}
+
+/// Whether the step of the robust list at this site is left out.
+pub(super) fn leaves_out(site: &'static Location<'static>) -> bool {
+    world::note_site(site, Change::LeaveOut);
+    applies(site, Change::LeaveOut)
 }

@@ -4,9 +4,12 @@
 //! borrowed across a scheduling point.
 
 use super::choice::Coins;
+use super::death::{self, Died};
 use super::event::{Action, Event, Site};
 use super::process::Nature;
+use super::robust;
 use super::weakening::Change;
+use core::alloc::Layout;
 use core::cell::{Cell, RefCell};
 use core::sync::atomic::Ordering;
 use std::collections::{BTreeSet, VecDeque};
@@ -25,6 +28,8 @@ pub struct Findings {
     pub forgotten_stores: Option<Site>,
     /// Sites whose operation can be weakened, and how.
     pub sites: BTreeSet<(String, u32, Change)>,
+    /// The processes that have died, each in some execution.
+    pub died: BTreeSet<usize>,
 }
 
 /// loom remembers this many stores of each word.
@@ -47,6 +52,12 @@ struct Process {
     spurious_failures: usize,
     asleep: Option<(u32, Site)>,
     thread: Option<loom::thread::Thread>,
+    /// How many steps it has begun.
+    steps: usize,
+    /// Before which of them it dies.
+    dies_before: Option<usize>,
+    dead: bool,
+    robust: robust::List,
 }
 
 #[derive(Default)]
@@ -60,6 +71,16 @@ struct World {
     to_unpark: Vec<usize>,
     coins: Option<Coins>,
     coins_used: usize,
+    /// What dead processes work on.
+    rooms: Vec<Vec<u128>>,
+    /// Of the kernel's own thread, which verifies.
+    robust: robust::List,
+    /// Whether sleepers look again once a process has died.
+    rechecks: bool,
+    /// How many steps have changed a word.
+    changes: usize,
+    /// How many had when the sleepers last looked again.
+    changes_at_recheck: Option<usize>,
     findings: Findings,
 }
 
@@ -106,13 +127,15 @@ pub(crate) fn begin_exploration() {
 
 pub(super) fn populate(count: usize, coins: Coins, nature: Nature) {
     with(|world| {
-        let process = || Process {
+        let process = |number| Process {
             interruptions: nature.interruptions,
             spurious_failures: nature.spurious_failures,
+            dies_before: death::planned_for(number),
             ..Process::default()
         };
-        world.processes = (0..count).map(|_| process()).collect();
+        world.processes = (0..count).map(process).collect();
         world.coins = Some(coins);
+        world.rechecks = nature.rechecks;
     });
 }
 
@@ -157,6 +180,69 @@ pub(super) fn enter(process: usize) {
 /// The process that runs now.
 pub fn current() -> usize {
     CURRENT.get()
+}
+
+/// The running process is about to take a step: before it, it may die. False, if it is dead already
+/// and only unwinds: then the step does nothing.
+pub(super) fn lives(site: Site) -> bool {
+    let me = CURRENT.get();
+    if me == KERNEL || !death::is_planned() {
+        return true;
+    }
+    let dies = with(|world| {
+        let process = world.processes.get_mut(me)?;
+        if process.dead {
+            return Some(false);
+        }
+        process.steps += 1;
+        let dies = process.dies_before == Some(process.steps - 1);
+        process.dead = dies;
+        if dies {
+            world.findings.died.insert(me);
+        }
+        Some(dies)
+    });
+    match dies {
+        Some(true) => {
+            record(site, Action::Dies);
+            std::panic::resume_unwind(Box::new(Died));
+        }
+        _ => is_alive(),
+    }
+}
+
+/// Whether the running process has not died.
+pub(super) fn is_alive() -> bool {
+    let me = CURRENT.get();
+    with(|world| world.processes.get(me).is_none_or(|process| !process.dead))
+}
+
+/// Whether the running process dies before its next step.
+pub(super) fn is_to_die() -> bool {
+    let me = CURRENT.get();
+    let is_next = |process: &Process| process.dies_before == Some(process.steps);
+    with(|world| world.processes.get(me).is_some_and(is_next))
+}
+
+/// Room that lasts as long as the execution.
+pub(super) fn room_for(layout: Layout) -> *mut u8 {
+    assert!(
+        layout.align() <= align_of::<u128>(),
+        "bad model: {layout:?} in a model with deaths"
+    );
+    let mut room = vec![0_u128; layout.size().div_ceil(size_of::<u128>())];
+    let start = room.as_mut_ptr().cast();
+    with(|world| world.rooms.push(room));
+    start
+}
+
+/// The robust list of who is running.
+pub(super) fn robust<R>(access: impl FnOnce(&mut robust::List) -> R) -> R {
+    let me = CURRENT.get();
+    with(|world| match world.processes.get_mut(me) {
+        Some(process) => access(&mut process.robust),
+        None => access(&mut world.robust),
+    })
 }
 
 pub(super) fn record(site: Site, action: Action) {
@@ -250,6 +336,11 @@ pub(super) fn note_write(word: u32, site: Site, order: Ordering) {
     });
 }
 
+/// A word has another value now: who looks again may find something new.
+pub(super) fn note_change() {
+    with(|world| world.changes += 1);
+}
+
 pub(super) fn next_coin() -> (Coins, usize) {
     let (coins, index) = with(|world| {
         world.coins_used += 1;
@@ -278,7 +369,7 @@ pub(super) fn may_fail_spuriously() -> bool {
 fn take_one(of: fn(&mut Process) -> &mut usize) -> bool {
     let me = CURRENT.get();
     with(|world| {
-        let Some(process) = world.processes.get_mut(me) else {
+        let Some(process) = world.processes.get_mut(me).filter(|process| !process.dead) else {
             return false;
         };
         let left = of(process);
@@ -342,16 +433,33 @@ pub(super) fn finish() -> bool {
     last
 }
 
+/// Everybody is asleep. Once a process has died, time passes then: all sleepers look again, as on
+/// the real machine after the recheck interval. That may not go on without a change of a word.
 fn check_deadlock() {
     let stuck = with(|world| {
-        world
-            .processes
-            .iter()
-            .all(|process| process.finished || process.asleep.is_some())
-            .then(|| standing(world).join(", "))
+        let mut processes = world.processes.iter();
+        if !processes.all(|process| process.finished || process.asleep.is_some()) {
+            return None;
+        }
+        let has_died = world.processes.iter().any(|process| process.dead);
+        if has_died && world.rechecks && world.changes_at_recheck != Some(world.changes) {
+            world.changes_at_recheck = Some(world.changes);
+            look_again(world);
+            return None;
+        }
+        Some(standing(world).join(", "))
     });
     if let Some(stuck) = stuck {
         panic!("deadlock: {stuck}");
+    }
+}
+
+fn look_again(world: &mut World) {
+    world.queues.iter_mut().for_each(VecDeque::clear);
+    for (number, process) in world.processes.iter_mut().enumerate() {
+        if process.asleep.take().is_some() {
+            world.to_unpark.push(number);
+        }
     }
 }
 
@@ -362,6 +470,7 @@ fn standing(world: &World) -> Vec<String> {
             let (file, line) = (site.file(), site.line());
             format!("process {number} sleeps on word {word} at {file}:{line}")
         }
+        None if process.dead => format!("process {number} is dead"),
         None if process.finished => format!("process {number} has finished"),
         None => format!("process {number} runs"),
     });

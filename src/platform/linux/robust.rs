@@ -1,0 +1,318 @@
+//! The kernel's robust futex list, with our words among those of libc.
+//!
+//! A thread has one list, and libc has registered it for its own robust mutexes. So ours are put into
+//! it, between two nodes of the thread's private memory that stay there:
+//!
+//! ```text
+//! libc's head -> ... -> first -> ours -> ours -> last -> ... -> libc's head
+//! ```
+//!
+//! libc's list is linked both ways. Whatever it does to its own nodes, it writes into ours only the
+//! neighbours of `first` and `last`, never into shared memory of ours. Between the two the list goes
+//! one way, as far as the kernel needs it, and which words it holds is known from private memory: no
+//! pointer is ever read from shared memory. A peer that scribbles over the links can keep the kernel
+//! from telling of a death, and nothing else.
+//!
+//! A link has to lie where libc's own has its place relative to the word, since that is the same
+//! for all of a list.
+
+use super::{AtomicU32, AtomicUsize};
+use crate::platform::robust::Refusal;
+use core::cell::Cell;
+use core::mem::offset_of;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::compiler_fence;
+use std::sync::Once;
+
+/// A word that the kernel looks after when its owner dies, and the link of a list in which it is
+/// while it is held. The link is an address in the memory of the owner, for its kernel only.
+#[repr(C)]
+#[derive(Debug)]
+pub struct RobustWord {
+    word: AtomicU32,
+    /// Where libc has other fields of its mutexes.
+    gap: [u32; 7],
+    link: AtomicUsize,
+}
+
+impl RobustWord {
+    /// A word with this value.
+    pub const fn new(value: u32) -> Self {
+        Self {
+            word: AtomicU32::new(value),
+            gap: [0; 7],
+            link: AtomicUsize::new(0),
+        }
+    }
+
+    /// The word itself.
+    #[inline]
+    pub fn word(&self) -> &AtomicU32 {
+        &self.word
+    }
+
+    /// How the kernel calls it in the list.
+    #[inline]
+    fn entry(&self) -> usize {
+        self.link.as_ptr() as usize
+    }
+}
+
+/// The word as seen from the link, in glibc's `pthread_mutex_t` as here.
+const WORD_FROM_LINK: isize =
+    offset_of!(RobustWord, word) as isize - offset_of!(RobustWord, link) as isize;
+
+/// `struct robust_list_head` of the kernel.
+#[repr(C)]
+struct Head {
+    first: usize,
+    word_from_link: isize,
+    pending: usize,
+}
+
+/// A node of the thread's private memory, linked both ways, as libc's are: the link back lies before
+/// the link on.
+#[repr(C)]
+struct Node {
+    /// Never the id of a thread, so the kernel passes it by.
+    word: Cell<u32>,
+    gap: [u32; 5],
+    back: Cell<usize>,
+    on: Cell<usize>,
+}
+
+impl Node {
+    const fn new() -> Self {
+        Self {
+            word: Cell::new(0),
+            gap: [0; 5],
+            back: Cell::new(0),
+            on: Cell::new(0),
+        }
+    }
+
+    fn entry(&self) -> usize {
+        self.on.as_ptr() as usize
+    }
+}
+
+const _: () = assert!(offset_of!(Node, on) == offset_of!(RobustWord, link));
+
+/// How many words a thread can hold. (The kernel goes through 2048 entries of a list, libc's
+/// included.)
+pub const MOST_HELD: usize = 128;
+
+/// The running thread, as an owner of robust words.
+pub struct Owner {
+    /// 0 until the thread is registered, and in the child of a fork.
+    id: Cell<u32>,
+    /// libc's, which the kernel knows; null where there is none that fits.
+    head: Cell<*mut Head>,
+    first: Node,
+    last: Node,
+    held: [Cell<usize>; MOST_HELD],
+    count: Cell<usize>,
+}
+
+thread_local! {
+    static OWNER: Owner = const {
+        Owner {
+            id: Cell::new(0),
+            head: Cell::new(core::ptr::null_mut()),
+            first: Node::new(),
+            last: Node::new(),
+            held: [const { Cell::new(0) }; MOST_HELD],
+            count: Cell::new(0),
+        }
+    };
+}
+
+/// Does something as an owner.
+#[inline]
+pub fn as_owner<R>(act: impl FnOnce(&Owner) -> R) -> R {
+    OWNER.with(|owner| {
+        if owner.id.get() == 0 {
+            owner.register();
+        }
+        act(owner)
+    })
+}
+
+impl Owner {
+    /// What its words hold: the kernel's id of the thread.
+    #[inline]
+    pub fn id(&self) -> u32 {
+        self.id.get()
+    }
+
+    /// Whether it can hold one more.
+    ///
+    /// # Errors
+    /// If the kernel would not find that one when the thread dies.
+    #[inline]
+    pub fn room(&self) -> Result<(), Refusal> {
+        if self.head.get().is_null() {
+            return Err(Refusal::NoList);
+        }
+        match self.count.get() {
+            MOST_HELD => Err(Refusal::TooMany(MOST_HELD)),
+            _ => Ok(()),
+        }
+    }
+
+    /// An operation on the word begins.
+    #[inline]
+    pub fn announce(&self, word: &RobustWord) {
+        self.set_pending(word.entry());
+    }
+
+    /// The operation that was announced is over.
+    #[inline]
+    pub fn conclude(&self, _word: &RobustWord) {
+        self.set_pending(0);
+    }
+
+    /// The word is held from here on.
+    #[inline]
+    pub fn link(&self, word: &RobustWord) {
+        let count = self.count.get();
+        self.held[count].set(word.entry());
+        self.count.set(count + 1);
+        word.link.store(self.first.on.get(), Relaxed);
+        // The kernel finds the list as it is between any two instructions of this thread, so the
+        // node points on before anything points to it.
+        compiler_fence(SeqCst);
+        self.first.on.set(word.entry());
+        compiler_fence(SeqCst);
+    }
+
+    /// Whether this thread holds the word.
+    #[inline]
+    pub fn holds(&self, word: &RobustWord) -> bool {
+        let is_top = self
+            .top()
+            .is_some_and(|top| self.held[top].get() == word.entry());
+        is_top || self.position(word).is_some()
+    }
+
+    /// The word is about to be given up. Nothing is done if this owner does not hold it.
+    #[inline]
+    pub fn unlink(&self, word: &RobustWord) {
+        let Some(top) = self.top() else { return };
+        if self.held[top].get() != word.entry() {
+            return self.unlink_below(top, word);
+        }
+        self.first.on.set(self.below(top));
+        self.count.set(top);
+        compiler_fence(SeqCst);
+    }
+
+    /// The position of the word that was linked last.
+    #[inline]
+    fn top(&self) -> Option<usize> {
+        self.count.get().checked_sub(1)
+    }
+
+    #[cold]
+    fn position(&self, word: &RobustWord) -> Option<usize> {
+        let held = &self.held[..self.count.get()];
+        held.iter().position(|held| held.get() == word.entry())
+    }
+
+    /// The entry that follows that of this position in the list.
+    #[inline]
+    fn below(&self, position: usize) -> usize {
+        match position.checked_sub(1) {
+            Some(below) => self.held[below].get(),
+            None => self.last.entry(),
+        }
+    }
+
+    #[cold]
+    fn unlink_below(&self, top: usize, word: &RobustWord) {
+        let Some(position) = self.position(word) else {
+            return;
+        };
+        let above = self.held[position + 1].get() as *mut usize;
+        // SAFETY: the link of a word that this thread holds: it was linked by reference, and a word
+        // that is held stays where it is, by the contract of `link`'s callers. Its address comes
+        // from private memory.
+        unsafe { AtomicUsize::from_ptr(above) }.store(self.below(position), Relaxed);
+        compiler_fence(SeqCst);
+        for later in position..top {
+            self.held[later].set(self.held[later + 1].get());
+        }
+        self.count.set(top);
+    }
+
+    #[inline]
+    fn set_pending(&self, entry: usize) {
+        compiler_fence(SeqCst);
+        // SAFETY: the head belongs to this thread for as long as it runs, and only this thread, in
+        // libc or here, writes it. `room` has seen that there is one.
+        unsafe { (&raw mut (*self.head.get()).pending).write_volatile(entry) };
+        compiler_fence(SeqCst);
+    }
+
+    #[cold]
+    fn register(&self) {
+        static FORGET_AT_FORK: Once = Once::new();
+        FORGET_AT_FORK.call_once(|| {
+            // SAFETY: the handler runs in the child's only thread and writes that thread's own memory.
+            unsafe { libc::pthread_atfork(None, None, Some(forget)) };
+        });
+        self.head.set(libcs_head());
+        if let Some(head) = core::ptr::NonNull::new(self.head.get()) {
+            self.join(head.as_ptr());
+        }
+        self.id
+            .set(rustix::thread::gettid().as_raw_nonzero().get() as u32);
+    }
+
+    /// Puts both nodes at the beginning of libc's list.
+    fn join(&self, head: *mut Head) {
+        /// libc marks the locks that inherit priority by this bit of the pointer to them.
+        const INHERITS_PRIORITY: usize = 1;
+        // SAFETY: the head of this thread, which only this thread accesses.
+        let old_first = unsafe { (*head).first };
+        let neighbour = old_first & !INHERITS_PRIORITY;
+        self.count.set(0);
+        self.last.on.set(old_first);
+        self.last.back.set(self.first.entry());
+        self.first.on.set(self.last.entry());
+        self.first.back.set(head as usize);
+        if neighbour != head as usize {
+            // SAFETY: libc's own node of a mutex that this thread holds: the link back lies before
+            // the link on, and libc itself writes it so when a node is put before it.
+            unsafe {
+                (neighbour as *mut usize)
+                    .sub(1)
+                    .write_volatile(self.last.entry())
+            };
+        }
+        compiler_fence(SeqCst);
+        // SAFETY: as above.
+        unsafe { (&raw mut (*head).first).write_volatile(self.first.entry()) };
+        compiler_fence(SeqCst);
+    }
+}
+
+/// In the child of a fork: it holds nothing, its id is another one, and libc has emptied its list.
+extern "C" fn forget() {
+    OWNER.with(|owner| owner.id.set(0));
+}
+
+/// The head of this thread's list, if libc has registered one of the layout that is known here.
+fn libcs_head() -> *mut Head {
+    let mut head: *mut Head = core::ptr::null_mut();
+    let mut size: usize = 0;
+    // SAFETY: it writes the two, of which this is the type; 0 is the running thread.
+    let refused =
+        unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut size) };
+    let fits = refused == 0
+        && size == size_of::<Head>()
+        && !head.is_null()
+        // SAFETY: the kernel has the head of this very thread from libc, which keeps it valid.
+        && unsafe { (*head).word_from_link } == WORD_FROM_LINK;
+    if fits { head } else { core::ptr::null_mut() }
+}

@@ -1,0 +1,43 @@
+//! Words that the kernel looks after when their owner dies.
+//!
+//! **Source.** The robust futex list, `Documentation/locking/robust-futex-ABI.rst` of Linux. Each thread
+//! has a list of the words that it holds, and a place for the one that it is at work on. When it ends,
+//! however it does, the kernel goes through them: a word that still names the dead thread becomes
+//! `OWNER_DIED`, and a waiter is woken.
+//!
+//! | bits | meaning |
+//! | --- | --- |
+//! | [`OWNER`] | the kernel's id of the thread that holds the word; 0 if nobody does |
+//! | [`OWNER_DIED`] | its last owner died while it held the word |
+//! | [`WAITERS`] | somebody may be asleep |
+//!
+//! The order of the steps is what matters: announce, take the word, link it, conclude; and announce,
+//! unlink it, give the word up, wake, conclude. A thread that dies between any two of them is found
+//! by the announcement or by the list.
+
+/// The bits of a word for the id of its owner.
+pub const OWNER: u32 = (1 << 30) - 1;
+
+/// The kernel found that the owner died.
+pub const OWNER_DIED: u32 = 1 << 30;
+
+/// Somebody may be asleep on the word: the kernel wakes one when the owner dies.
+pub const WAITERS: u32 = 1 << 31;
+
+/// Why a thread cannot hold a robust word, or one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no robust list to join, or one in which our words have no place.
+    #[error(
+        "libc has registered no robust list for this thread, or not of glibc's layout on 64 bits"
+    )]
+    NoList,
+    /// It holds as many as can be told from a list of the kernel's.
+    #[error("this thread holds {0} robust locks: expected fewer")]
+    TooMany(usize),
+}
+
+#[cfg(not(loom))]
+pub use super::linux::robust::{Owner, RobustWord, as_owner};
+#[cfg(loom)]
+pub use super::model::robust::{Owner, RobustWord, as_owner};

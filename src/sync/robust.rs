@@ -1,0 +1,319 @@
+//! A lock that survives the death of its holder.
+//!
+//! **Promise.** That of [`RawMutex`](super::RawMutex), and: if the holder dies, at whatever instruction,
+//! the next one gets the lock with the news; and if it says that what the lock protects cannot be
+//! repaired, everybody hears of it.
+//!
+//! **Source.** The lock of three states of Ulrich Drepper's *Futexes Are Tricky* (2011) on the words
+//! of the kernel's robust futex list ([`platform::robust`](crate::platform::robust)), which Ingo Molnar
+//! designed for POSIX's robust mutexes (`pthread_mutexattr_setrobust(3)`).
+//!
+//! | word | meaning |
+//! | --- | --- |
+//! | 0 | free |
+//! | an owner | held, and nobody sleeps |
+//! | an owner and `WAITERS` | held, and somebody may sleep |
+//! | `OWNER_DIED`, maybe with `WAITERS` | free, and its last holder died |
+//! | `UNRECOVERABLE` | nobody will hold it again |
+//!
+//! **Why it is correct.** Among the living it is the lock of `mutex.rs`: whoever has slept takes it with
+//! `WAITERS`, since it cannot know whether it was the last. A thread that dies between the exchange
+//! that takes the word and its link, or between unlinking and the wake, has announced the operation
+//! before: the kernel looks at the announced word too. It wakes one waiter if the word is free, so a
+//! wake-up that the dead thread owed, or had swallowed, is handed on.
+//!
+//! One gap is left to the recheck interval of [`futex::wait`]: a thread dies that owes a wake-up, or has
+//! swallowed one, after a third thread has taken the free lock. The kernel sees an owner then and
+//! wakes nobody, and that owner does not know of the sleepers.
+
+use super::Patience;
+use crate::platform::Ordering::{Acquire, Relaxed, Release};
+use crate::platform::robust::{OWNER, OWNER_DIED, Owner, Refusal, RobustWord, WAITERS, as_owner};
+use crate::platform::{AtomicU32, Deadline, InPlace, Wake, constructor, futex, spin};
+
+const FREE: u32 = 0;
+
+/// No thread has this id, and no word with an owner has neither flag and all other bits.
+const UNRECOVERABLE: u32 = OWNER;
+
+const ALL: u32 = u32::MAX;
+
+/// Mutual exclusion that survives the death of a holder.
+///
+/// # Safety
+/// As of [`Lock`](super::Lock): from a success of `lock_within` to the `unlock` or `give_up` that ends
+/// it, or to the death of the holder, no other one succeeds, and everything that happened before
+/// that end happens before the next success.
+pub unsafe trait RobustLock: Sync {
+    /// Locks, as long as patience lasts.
+    ///
+    /// # Errors
+    /// If it is not taken; then nothing has changed.
+    fn lock_within(&self, patience: Patience) -> Result<Taken, LockError>;
+
+    /// Unlocks. If the lock was taken from the dead, this says that what it protects is repaired.
+    ///
+    /// # Safety
+    /// The caller holds the lock.
+    unsafe fn unlock(&self);
+
+    /// Ends the use of the lock for good, and tells everyone.
+    ///
+    /// # Safety
+    /// The caller holds the lock.
+    unsafe fn give_up(&self);
+}
+
+/// A lock of 40 bytes for threads and processes that survives the death of its holder, without the
+/// data that it protects. [`RobustMutex`](super::RobustMutex) has the data.
+///
+/// Valid when zeroed: that is free.
+///
+/// # Fairness
+/// None: a process that runs may overtake one that is being woken.
+///
+/// # Process death
+/// The kernel marks the lock of a thread that ends while it holds it, whatever the reason, `exec`
+/// included, and wakes one waiter: [`Taken::FromTheDead`]. A holder that is stopped or slow keeps it.
+/// The child of a fork holds nothing.
+///
+/// # Example
+/// ```
+/// use interlatch::sync::{LockError, Patience, RawRobustMutex, Taken};
+///
+/// let lock = RawRobustMutex::new();
+/// assert_eq!(lock.lock_within(Patience::Forever), Ok(Taken::Clean));
+/// assert_eq!(lock.lock_within(Patience::Never), Err(LockError::TimedOut));
+/// // SAFETY: locked above.
+/// unsafe { lock.unlock() };
+/// ```
+#[repr(C)]
+#[derive(Debug)]
+pub struct RawRobustMutex {
+    word: RobustWord,
+}
+
+// SAFETY: atomic words without a pointer that anybody follows. A word that is none of the states,
+// which only a faulty peer can write, is treated as held.
+unsafe impl InPlace for RawRobustMutex {
+    fn initial() -> Self {
+        Self::new()
+    }
+}
+
+/// How a robust lock was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// From one that had unlocked it, or as the first.
+    Clean,
+    /// From one that died, or panicked, while it held it: what it protects may be half-changed.
+    FromTheDead,
+}
+
+/// Why a robust lock was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LockError {
+    /// A holder died, and the next one could not repair what the lock protects.
+    #[error("the lock is unrecoverable: what it protects was left half-changed by a dead holder")]
+    Unrecoverable,
+    /// Somebody else holds it, and patience ran out first.
+    #[error("the lock is held by another thread or process")]
+    TimedOut,
+    /// This thread holds it already, and would wait for itself.
+    #[error("this thread holds the lock already")]
+    AlreadyHeld,
+    /// This thread can hold no robust lock, or no more of them.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl RawRobustMutex {
+    constructor! {
+        /// A free lock.
+        pub fn new() -> Self {
+            Self { word: RobustWord::new(FREE) }
+        }
+    }
+
+    /// Locks, as long as patience lasts.
+    ///
+    /// # Errors
+    /// If it is not taken; then nothing has changed.
+    #[inline]
+    pub fn lock_within(&self, patience: Patience) -> Result<Taken, LockError> {
+        as_owner(|me| {
+            me.room()?;
+            me.announce(&self.word);
+            let taken = self.take(me, patience);
+            if taken.is_ok() {
+                me.link(&self.word);
+            }
+            me.conclude(&self.word);
+            taken
+        })
+    }
+
+    /// Unlocks.
+    ///
+    /// # Safety
+    /// The caller holds the lock.
+    #[inline]
+    pub unsafe fn unlock(&self) {
+        self.leave(FREE);
+    }
+
+    /// Unlocks and tells the next one that what the lock protects may be half-changed.
+    ///
+    /// # Safety
+    /// The caller holds the lock.
+    #[cold]
+    pub unsafe fn abandon(&self) {
+        self.leave(OWNER_DIED);
+    }
+
+    /// Ends the use of the lock for good, and tells everyone.
+    ///
+    /// # Safety
+    /// The caller holds the lock.
+    #[cold]
+    pub unsafe fn give_up(&self) {
+        self.leave(UNRECOVERABLE);
+    }
+
+    /// The word itself: the state of the lock.
+    pub(crate) fn word(&self) -> &AtomicU32 {
+        self.word.word()
+    }
+
+    /// Whether somebody holds the lock, or did a moment ago: for diagnosis.
+    pub fn is_locked(&self) -> bool {
+        let word = self.word.word().load(Relaxed);
+        word != UNRECOVERABLE && word & OWNER != 0
+    }
+
+    #[inline]
+    fn take(&self, me: &Owner, patience: Patience) -> Result<Taken, LockError> {
+        match self.take_free(me.id()) {
+            Ok(_) => Ok(Taken::Clean),
+            Err(found) => self.take_contended(me, found, patience),
+        }
+    }
+
+    #[inline]
+    fn take_free(&self, mine: u32) -> Result<u32, u32> {
+        // Acquire pairs with the Release of `leave`: what the last holder wrote is seen.
+        self.word
+            .word()
+            .compare_exchange(FREE, mine, Acquire, Relaxed)
+    }
+
+    #[cold]
+    fn take_contended(
+        &self,
+        me: &Owner,
+        mut found: u32,
+        patience: Patience,
+    ) -> Result<Taken, LockError> {
+        let word = self.word.word();
+        let mut mark = 0;
+        if patience != Patience::Never && found & OWNER == me.id() {
+            return Err(LockError::AlreadyHeld);
+        }
+        for round in 0..spin::rounds() {
+            if patience == Patience::Never || found & OWNER == 0 {
+                break;
+            }
+            spin::pause(round);
+            match self.take_free(me.id()) {
+                Ok(_) => return Ok(Taken::Clean),
+                Err(newer) => found = newer,
+            }
+        }
+        loop {
+            if found == UNRECOVERABLE {
+                return Err(LockError::Unrecoverable);
+            }
+            if found & OWNER == 0 {
+                let mine = me.id() | (found & WAITERS) | mark;
+                // Acquire pairs with the Release of `leave`, and with that of the kernel when it
+                // marks the word of a dead owner.
+                match word.compare_exchange(found, mine, Acquire, Relaxed) {
+                    Ok(_) if found & OWNER_DIED == 0 => return Ok(Taken::Clean),
+                    Ok(_) => return Ok(Taken::FromTheDead),
+                    Err(newer) => found = newer,
+                }
+                continue;
+            }
+            if patience == Patience::Never {
+                return Err(LockError::TimedOut);
+            }
+            match self.sleep(found, patience.deadline()) {
+                Ok(Wake::TimedOut) => return Err(LockError::TimedOut),
+                Ok(_) => (found, mark) = (FREE, WAITERS),
+                Err(newer) => found = newer,
+            }
+        }
+    }
+
+    /// Marks the word, and sleeps. If it has changed meanwhile, returns what it is.
+    fn sleep(&self, found: u32, deadline: Option<Deadline>) -> Result<Wake, u32> {
+        let (word, marked) = (self.word.word(), found | WAITERS);
+        if found != marked {
+            word.compare_exchange(found, marked, Relaxed, Relaxed)?;
+        }
+        Ok(futex::wait(word, marked, deadline))
+    }
+
+    /// Leaves the word so, and wakes whom it concerns. Does nothing in the child of a fork, which does
+    /// not hold it.
+    #[inline]
+    fn leave(&self, word: u32) {
+        as_owner(|me| {
+            if !me.holds(&self.word) {
+                return;
+            }
+            me.announce(&self.word);
+            me.unlink(&self.word);
+            // Release pairs with both Acquires: what this holder wrote is seen by the next one.
+            let before = self.word.word().swap(word, Release);
+            if word == UNRECOVERABLE {
+                // Also if nobody is said to sleep: the mark goes when somebody is woken, who may be
+                // on the way still, and will wake no other.
+                self.wake(ALL);
+            } else if before & WAITERS != 0 {
+                self.wake(1);
+            }
+            me.conclude(&self.word);
+        });
+    }
+
+    #[cold]
+    fn wake(&self, count: u32) {
+        futex::wake(self.word.word(), count);
+    }
+}
+
+// SAFETY: the word goes from one without an owner to one with the caller's id in one step, and only
+// `leave`, or the kernel at the owner's death, takes the id away. Release and Acquire order one
+// holder before the next. `models/robust_lock.rs` checks both.
+unsafe impl RobustLock for RawRobustMutex {
+    fn lock_within(&self, patience: Patience) -> Result<Taken, LockError> {
+        self.lock_within(patience)
+    }
+
+    unsafe fn unlock(&self) {
+        // SAFETY: the caller holds the lock, by the trait's contract.
+        unsafe { self.unlock() }
+    }
+
+    unsafe fn give_up(&self) {
+        // SAFETY: as above.
+        unsafe { self.give_up() }
+    }
+}
+
+impl Default for RawRobustMutex {
+    fn default() -> Self {
+        Self::new()
+    }
+}
