@@ -32,6 +32,8 @@ pub use buffer::{
 pub use guard::{Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub use memory::{Region, RegionError};
+#[cfg(not(loom))]
+pub use platform::futex::{recheck_interval, set_recheck_interval};
 pub use platform::{Deadline, InPlace, Place, Plain, PlanError};
 pub use sync::{
     Condvar, Inconsistent, MAX_PERMITS, PermitOverflow, RawMutex, RobustLockError,

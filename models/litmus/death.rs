@@ -144,7 +144,7 @@ fn take(words: &Words, bits: u32) {
         me.announce(&words.robust);
         words.robust.word().swap(me.id() | bits, Relaxed);
         me.link(&words.robust);
-        me.conclude(&words.robust);
+        me.conclude();
     });
 }
 

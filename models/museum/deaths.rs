@@ -193,7 +193,7 @@ unsafe impl<const FLAW: u8> RobustLock for Flawed<FLAW> {
             }
             let taken = self.take(me);
             me.link(&self.robust);
-            me.conclude(&self.robust);
+            me.conclude();
             taken
         }))
     }
@@ -205,7 +205,7 @@ unsafe impl<const FLAW: u8> RobustLock for Flawed<FLAW> {
             }
             me.unlink(&self.robust);
             self.leave();
-            me.conclude(&self.robust);
+            me.conclude();
         });
     }
 
@@ -261,7 +261,7 @@ fn reused<const MENDED: bool>() -> Scenario<Reused> {
         as_owner(|me| {
             me.announce(&shared.robust);
             shared.robust.word().swap(0, Release);
-            me.conclude(&shared.robust);
+            me.conclude();
         });
         shared.is_out.swap(1, Release);
     };

@@ -55,6 +55,6 @@ pub enum Wake {
     Changed,
     /// The deadline passed, and no `wake` had chosen this waiter.
     TimedOut,
-    /// A signal handler ran, or the wait ended for no reason at all.
+    /// A signal handler ran, the recheck interval was over, or the wait ended for no reason at all.
     Interrupted,
 }

@@ -15,8 +15,8 @@
 //! A notification that follows changes the word, so that the kernel does not put the waiter to
 //! sleep, and sees the bit, since the lock orders the two; if the waiter sleeps already it is
 //! woken. The bit is only taken away by a step that changes the number and is followed by a wake
-//! of all: a waiter that found the bit set would otherwise sleep on without it. A waiter whose deadline passes was in nobody's way: the kernel wakes another one.
-//! After 2^31 notifications between two steps of one waiter the number would repeat, and that
+//! of all: a waiter that found the bit set would otherwise sleep on without it. A waiter whose deadline passes was in
+//! nobody's way: the kernel wakes another one. After 2^31 notifications between two steps of one waiter the number would repeat, and that
 //! waiter would sleep on.
 //!
 //! **Ordering.** All Relaxed: the lock orders the waiter's and the notifier's view of the
@@ -43,7 +43,8 @@ const ALL: u32 = u32::MAX;
 ///
 /// # Process death
 /// A waiter that dies asleep hinders nobody. One that dies after it was woken has swallowed the
-/// notification.
+/// notification, and a notifier may die between the change and the notification: other waiters look
+/// again within the [`recheck_interval`](crate::platform::futex). To them that is a spurious return.
 ///
 /// # Example
 /// ```

@@ -36,8 +36,9 @@ const CONTENDED: u32 = 2;
 /// None: a process that runs may overtake one that is being woken.
 ///
 /// # Process death
-/// A lock whose holder dies stays locked for ever. A waiter may die without harm, unless it has
-/// just been woken: then the next unlock after a later lock wakes the others.
+/// A lock whose holder dies stays locked for ever: [`RobustMutex`](super::RobustMutex) does not. A waiter may
+/// die without harm; if it was just woken, another one notices within the
+/// [`recheck_interval`](crate::platform::futex).
 ///
 /// # Example
 /// ```

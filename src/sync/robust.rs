@@ -142,14 +142,18 @@ impl RawRobustMutex {
     #[inline]
     pub fn lock_within(&self, patience: Patience) -> Result<Taken, LockError> {
         as_owner(|me| {
-            me.room()?;
-            me.announce(&self.word);
-            let taken = self.take(me, patience);
-            if taken.is_ok() {
-                me.link(&self.word);
+            if !me.has_room() {
+                return self.lock_with_room(me, patience);
             }
-            me.conclude(&self.word);
-            taken
+            me.announce(&self.word);
+            match self.take_free(me.id()) {
+                Ok(_) => {
+                    me.link(&self.word);
+                    me.conclude();
+                    Ok(Taken::Clean)
+                }
+                Err(found) => self.lock_contended(me, found, patience),
+            }
         })
     }
 
@@ -192,14 +196,6 @@ impl RawRobustMutex {
     }
 
     #[inline]
-    fn take(&self, me: &Owner, patience: Patience) -> Result<Taken, LockError> {
-        match self.take_free(me.id()) {
-            Ok(_) => Ok(Taken::Clean),
-            Err(found) => self.take_contended(me, found, patience),
-        }
-    }
-
-    #[inline]
     fn take_free(&self, mine: u32) -> Result<u32, u32> {
         // Acquire pairs with the Release of `leave`: what the last holder wrote is seen.
         self.word
@@ -208,6 +204,26 @@ impl RawRobustMutex {
     }
 
     #[cold]
+    fn lock_with_room(&self, me: &Owner, patience: Patience) -> Result<Taken, LockError> {
+        me.make_room()?;
+        self.lock_within(patience)
+    }
+
+    #[cold]
+    fn lock_contended(
+        &self,
+        me: &Owner,
+        found: u32,
+        patience: Patience,
+    ) -> Result<Taken, LockError> {
+        let taken = self.take_contended(me, found, patience);
+        if taken.is_ok() {
+            me.link(&self.word);
+        }
+        me.conclude();
+        taken
+    }
+
     fn take_contended(
         &self,
         me: &Owner,
@@ -283,7 +299,7 @@ impl RawRobustMutex {
             } else if before & WAITERS != 0 {
                 self.wake(1);
             }
-            me.conclude(&self.word);
+            me.conclude();
         });
     }
 

@@ -40,9 +40,9 @@ pub const MAX_PERMITS: u32 = i32::MAX as u32;
 /// None: a process that runs may overtake one that is being woken.
 ///
 /// # Process death
-/// The permits of a process that dies are lost, as with `sem_t`. A waiter may die asleep
-/// without harm; one that dies after it was woken has swallowed the wake-up, and a permit may
-/// lie unused until the next release.
+/// The permits of a process that dies are lost, as with `sem_t`. A waiter may die without harm: if it
+/// was just woken, or if a releaser dies before it wakes somebody, another waiter finds the permit
+/// within the [`recheck_interval`](crate::platform::futex).
 ///
 /// # Example
 /// ```

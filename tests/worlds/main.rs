@@ -9,6 +9,7 @@ mod free;
 mod harness;
 mod history;
 mod object;
+#[allow(dead_code, reason = "the deaths use other parts of it")]
 mod process;
 mod program;
 mod property;

@@ -4,7 +4,7 @@ use interlatch::Region;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -89,6 +89,12 @@ impl Actor {
             .success()
             .then_some(())
             .ok_or_else(|| format!("it ended with {status}"))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id() as i32);
+        kill(pid, signal).expect("the actor is not reaped yet");
     }
 
     /// Whether it sleeps on a futex now. `None` where the kernel does not tell.

@@ -2,24 +2,59 @@
 //!
 //! Without `FUTEX_PRIVATE_FLAG`: a private futex is found by its virtual address, so it would
 //! wake nobody in another process.
+//!
+//! A sleeper looks again once in a while, whether anybody has woken it or not. Among the living that
+//! is never needed. But a process that dies may have owed a wake-up, or swallowed one that would
+//! have been another's, and nobody else knows of that.
 
-use super::{AtomicU32, Deadline};
+use super::{AtomicU32, AtomicU64, Deadline};
 use crate::platform::Wake;
 use core::num::NonZeroU32;
+use core::sync::atomic::Ordering::Relaxed;
 use rustix::io::Errno;
 use rustix::thread::futex::{self, Flags};
+use std::time::Duration;
 
-/// Sleeps until another process wakes the word, if it still holds `expected`.
+/// In nanoseconds. Relaxed: it stands for itself.
+static RECHECK_INTERVAL: AtomicU64 = AtomicU64::new(100_000_000);
+
+/// How long a sleeper of this process sleeps at most before it looks again: 100 milliseconds, unless
+/// [`set_recheck_interval`] has changed that.
+///
+/// Within that time a wake-up that was lost with a process reaches another waiter of a lock,
+/// condition variable, semaphore or buffer.
+pub fn recheck_interval() -> Duration {
+    Duration::from_nanos(RECHECK_INTERVAL.load(Relaxed))
+}
+
+/// Sets the [`recheck_interval`] of this process: from its next sleep on, for all primitives. At least
+/// a millisecond is taken; `Duration::MAX` is as good as never.
+///
+/// # Example
+/// ```
+/// use std::time::Duration;
+///
+/// interlatch::set_recheck_interval(Duration::from_millis(20));
+/// assert_eq!(interlatch::recheck_interval(), Duration::from_millis(20));
+/// ```
+pub fn set_recheck_interval(interval: Duration) {
+    let nanoseconds = interval.max(Duration::from_millis(1)).as_nanos();
+    RECHECK_INTERVAL.store(nanoseconds.try_into().unwrap_or(u64::MAX), Relaxed);
+}
+
+/// Sleeps until another process wakes the word, if it still holds `expected`; or for the
+/// [`recheck_interval`], and then says that it was interrupted.
 ///
 /// Comparing and going to sleep is one step with respect to [`wake`]. A return says nothing of
 /// the word's value and orders no memory: the caller reads the word again.
 pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
-    let timeout = deadline.map(Deadline::timespec);
+    let recheck = Deadline::after(recheck_interval());
+    let until = deadline.map_or(recheck, |deadline| deadline.min(recheck));
     // FUTEX_WAIT_BITSET, because its timeout is absolute: an interrupted wait needs no new sum.
-    match futex::wait_bitset(word, Flags::empty(), expected, timeout.as_ref(), ANY) {
+    match futex::wait_bitset(word, Flags::empty(), expected, Some(&until.timespec()), ANY) {
         Ok(()) => Wake::Woken,
         Err(Errno::AGAIN) => Wake::Changed,
-        Err(Errno::TIMEDOUT) => Wake::TimedOut,
+        Err(Errno::TIMEDOUT) if deadline == Some(until) => Wake::TimedOut,
         // EINTR; or EFAULT, when a peer cut the mapped file short under us: the next look at
         // the word tells.
         Err(_) => Wake::Interrupted,

@@ -20,6 +20,7 @@ use super::{AtomicU32, AtomicUsize};
 use crate::platform::robust::Refusal;
 use core::cell::Cell;
 use core::mem::offset_of;
+use core::ptr::NonNull;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::compiler_fence;
 use std::sync::Once;
@@ -104,25 +105,26 @@ pub const MOST_HELD: usize = 128;
 
 /// The running thread, as an owner of robust words.
 pub struct Owner {
-    /// 0 until the thread is registered, and in the child of a fork.
     id: Cell<u32>,
+    /// How many words it holds. As many as can be until the thread is registered, and in the child of a
+    /// fork: so one look tells whether there is anything to do before it takes one more.
+    count: Cell<usize>,
     /// libc's, which the kernel knows; null where there is none that fits.
     head: Cell<*mut Head>,
     first: Node,
     last: Node,
     held: [Cell<usize>; MOST_HELD],
-    count: Cell<usize>,
 }
 
 thread_local! {
     static OWNER: Owner = const {
         Owner {
             id: Cell::new(0),
+            count: Cell::new(MOST_HELD),
             head: Cell::new(core::ptr::null_mut()),
             first: Node::new(),
             last: Node::new(),
             held: [const { Cell::new(0) }; MOST_HELD],
-            count: Cell::new(0),
         }
     };
 }
@@ -130,12 +132,7 @@ thread_local! {
 /// Does something as an owner.
 #[inline]
 pub fn as_owner<R>(act: impl FnOnce(&Owner) -> R) -> R {
-    OWNER.with(|owner| {
-        if owner.id.get() == 0 {
-            owner.register();
-        }
-        act(owner)
-    })
+    OWNER.with(act)
 }
 
 impl Owner {
@@ -145,19 +142,10 @@ impl Owner {
         self.id.get()
     }
 
-    /// Whether it can hold one more.
-    ///
-    /// # Errors
-    /// If the kernel would not find that one when the thread dies.
+    /// Whether it can hold one more, as it is.
     #[inline]
-    pub fn room(&self) -> Result<(), Refusal> {
-        if self.head.get().is_null() {
-            return Err(Refusal::NoList);
-        }
-        match self.count.get() {
-            MOST_HELD => Err(Refusal::TooMany(MOST_HELD)),
-            _ => Ok(()),
-        }
+    pub fn has_room(&self) -> bool {
+        self.count.get() < MOST_HELD
     }
 
     /// An operation on the word begins.
@@ -168,7 +156,7 @@ impl Owner {
 
     /// The operation that was announced is over.
     #[inline]
-    pub fn conclude(&self, _word: &RobustWord) {
+    pub fn conclude(&self) {
         self.set_pending(0);
     }
 
@@ -189,28 +177,28 @@ impl Owner {
     /// Whether this thread holds the word.
     #[inline]
     pub fn holds(&self, word: &RobustWord) -> bool {
-        let is_top = self
-            .top()
-            .is_some_and(|top| self.held[top].get() == word.entry());
-        is_top || self.position(word).is_some()
+        self.is_top(word) || self.position(word).is_some()
     }
 
-    /// The word is about to be given up. Nothing is done if this owner does not hold it.
+    /// The word is about to be given up; this thread holds it.
     #[inline]
     pub fn unlink(&self, word: &RobustWord) {
-        let Some(top) = self.top() else { return };
-        if self.held[top].get() != word.entry() {
-            return self.unlink_below(top, word);
+        if !self.is_top(word) {
+            return self.unlink_below(word);
         }
+        let top = self.count.get() - 1;
         self.first.on.set(self.below(top));
         self.count.set(top);
         compiler_fence(SeqCst);
     }
 
-    /// The position of the word that was linked last.
+    /// Whether the word is the one that was linked last.
     #[inline]
-    fn top(&self) -> Option<usize> {
-        self.count.get().checked_sub(1)
+    fn is_top(&self, word: &RobustWord) -> bool {
+        let top = self.count.get().wrapping_sub(1);
+        self.held
+            .get(top)
+            .is_some_and(|held| held.get() == word.entry())
     }
 
     #[cold]
@@ -229,10 +217,11 @@ impl Owner {
     }
 
     #[cold]
-    fn unlink_below(&self, top: usize, word: &RobustWord) {
+    fn unlink_below(&self, word: &RobustWord) {
         let Some(position) = self.position(word) else {
             return;
         };
+        let top = self.count.get() - 1;
         let above = self.held[position + 1].get() as *mut usize;
         // SAFETY: the link of a word that this thread holds: it was linked by reference, and a word
         // that is held stays where it is, by the contract of `link`'s callers. Its address comes
@@ -249,24 +238,32 @@ impl Owner {
     fn set_pending(&self, entry: usize) {
         compiler_fence(SeqCst);
         // SAFETY: the head belongs to this thread for as long as it runs, and only this thread, in
-        // libc or here, writes it. `room` has seen that there is one.
+        // libc or here, writes it. there is one, as there is room for a word.
         unsafe { (&raw mut (*self.head.get()).pending).write_volatile(entry) };
         compiler_fence(SeqCst);
     }
 
+    /// Makes sure that it can hold one more: registers the thread, if it is not.
+    ///
+    /// # Errors
+    /// If the kernel would not find that one when the thread dies.
     #[cold]
-    fn register(&self) {
+    pub fn make_room(&self) -> Result<(), Refusal> {
         static FORGET_AT_FORK: Once = Once::new();
         FORGET_AT_FORK.call_once(|| {
             // SAFETY: the handler runs in the child's only thread and writes that thread's own memory.
             unsafe { libc::pthread_atfork(None, None, Some(forget)) };
         });
-        self.head.set(libcs_head());
-        if let Some(head) = core::ptr::NonNull::new(self.head.get()) {
-            self.join(head.as_ptr());
+        if self.id.get() != 0 {
+            return Err(Refusal::TooMany(MOST_HELD));
         }
+        let head = libcs_head().ok_or(Refusal::NoList)?;
+        self.join(head.as_ptr());
+        self.head.set(head.as_ptr());
         self.id
             .set(rustix::thread::gettid().as_raw_nonzero().get() as u32);
+        self.count.set(0);
+        Ok(())
     }
 
     /// Puts both nodes at the beginning of libc's list.
@@ -276,7 +273,6 @@ impl Owner {
         // SAFETY: the head of this thread, which only this thread accesses.
         let old_first = unsafe { (*head).first };
         let neighbour = old_first & !INHERITS_PRIORITY;
-        self.count.set(0);
         self.last.on.set(old_first);
         self.last.back.set(self.first.entry());
         self.first.on.set(self.last.entry());
@@ -299,20 +295,21 @@ impl Owner {
 
 /// In the child of a fork: it holds nothing, its id is another one, and libc has emptied its list.
 extern "C" fn forget() {
-    OWNER.with(|owner| owner.id.set(0));
+    OWNER.with(|owner| {
+        owner.held.iter().for_each(|held| held.set(0));
+        owner.count.set(MOST_HELD);
+        owner.id.set(0);
+    });
 }
 
 /// The head of this thread's list, if libc has registered one of the layout that is known here.
-fn libcs_head() -> *mut Head {
+fn libcs_head() -> Option<NonNull<Head>> {
     let mut head: *mut Head = core::ptr::null_mut();
     let mut size: usize = 0;
     // SAFETY: it writes the two, of which this is the type; 0 is the running thread.
     let refused =
         unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut size) };
-    let fits = refused == 0
-        && size == size_of::<Head>()
-        && !head.is_null()
-        // SAFETY: the kernel has the head of this very thread from libc, which keeps it valid.
-        && unsafe { (*head).word_from_link } == WORD_FROM_LINK;
-    if fits { head } else { core::ptr::null_mut() }
+    let head = NonNull::new(head).filter(|_| refused == 0 && size == size_of::<Head>())?;
+    // SAFETY: the kernel has the head of this very thread from libc, which keeps it valid.
+    (unsafe { head.as_ref() }.word_from_link == WORD_FROM_LINK).then_some(head)
 }

@@ -58,11 +58,16 @@ impl Owner {
         self.0
     }
 
-    /// Whether it can hold one more: always.
+    /// Whether it can hold one more, as it is: always.
+    pub fn has_room(&self) -> bool {
+        true
+    }
+
+    /// Makes sure that it can hold one more.
     ///
     /// # Errors
     /// None here.
-    pub fn room(&self) -> Result<(), Refusal> {
+    pub fn make_room(&self) -> Result<(), Refusal> {
         Ok(())
     }
 
@@ -74,8 +79,11 @@ impl Owner {
 
     /// The operation that was announced is over.
     #[track_caller]
-    pub fn conclude(&self, word: &RobustWord) {
-        self.step(word, Robust::Conclude, |list| list.pending = None);
+    pub fn conclude(&self) {
+        // SAFETY: the words are part of the state of the scenario, which outlives its processes.
+        if let Some(word) = world::robust(|list| list.pending).map(|word| unsafe { &*word }) {
+            self.step(word, Robust::Conclude, |list| list.pending = None);
+        }
     }
 
     /// The word is held from here on.

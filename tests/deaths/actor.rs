@@ -1,0 +1,34 @@
+//! The other processes: each plays one part on the objects of its region.
+
+use super::process::inherited;
+use super::{lock, mixed, wakeups};
+use std::process::ExitCode;
+
+/// The arguments are the descriptor of the region, and the part.
+pub fn main(arguments: &[String]) -> ExitCode {
+    let [descriptor, part] = arguments else {
+        panic!("a descriptor and a part, not {arguments:?}");
+    };
+    let region = inherited(descriptor);
+    match part.split_once(' ') {
+        Some(("lock", part)) => lock::play(&region, part),
+        Some(("mixed", part)) => mixed::play(&region, part),
+        Some(("wakeups", part)) => wakeups::play(&region, part),
+        _ => panic!("no actor plays {part:?}"),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Says a word to the parent.
+pub fn say(word: &str) {
+    println!("{word}");
+}
+
+/// Waits for a word of the parent; the end, if it has gone.
+pub fn hear() -> String {
+    let mut line = String::new();
+    match std::io::stdin().read_line(&mut line) {
+        Ok(0) | Err(_) => std::process::exit(0),
+        Ok(_) => line.trim_end().to_owned(),
+    }
+}

@@ -1,0 +1,295 @@
+//! The robust lock: what the next one hears when its holder is killed, and when it is not.
+
+use super::actor::{hear, say};
+use super::harness::Test;
+use super::process::{Actor, PATIENCE};
+use interlatch::{Region, RobustLockError, RobustMutex};
+use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+use std::os::unix::process::CommandExt;
+use std::time::{Duration, Instant};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("a_killed_holder_is_told_of", a_killed_holder_is_told_of),
+        Test::new(
+            "a_killed_holder_wakes_who_waits",
+            a_killed_holder_wakes_who_waits,
+        ),
+        Test::new(
+            "a_second_death_is_told_of_too",
+            a_second_death_is_told_of_too,
+        ),
+        Test::new(
+            "a_holder_that_execs_counts_as_dead",
+            a_holder_that_execs_counts_as_dead,
+        ),
+        Test::new(
+            "a_holder_that_exits_counts_as_dead",
+            a_holder_that_exits_counts_as_dead,
+        ),
+        Test::new(
+            "a_stopped_holder_keeps_the_lock",
+            a_stopped_holder_keeps_the_lock,
+        ),
+        Test::new(
+            "a_thread_that_ends_is_told_of",
+            a_thread_that_ends_is_told_of,
+        ),
+        Test::new("a_forked_child_holds_nothing", a_forked_child_holds_nothing),
+        Test::new(
+            "what_is_not_repaired_is_lost_for_all",
+            what_is_not_repaired_is_lost_for_all,
+        ),
+        Test::new(
+            "more_locks_than_the_kernel_can_tell_of",
+            more_locks_than_can_be_told,
+        ),
+    ]
+}
+
+/// The most that a thread can hold, and one more.
+const MANY: usize = 129;
+
+fn region() -> Region {
+    Region::memfd("deaths", 16 * 4096).expect("a region")
+}
+
+fn start(region: &Region, part: &str) -> Actor {
+    Actor::start(region, &[format!("lock {part}")])
+}
+
+fn expect(actor: &mut Actor, word: &str) {
+    let reply = actor.reply(Instant::now() + PATIENCE);
+    assert_eq!(reply.as_deref(), Ok(word));
+}
+
+fn is_told(lock: &RobustMutex<u64>) -> u64 {
+    match lock.lock_timeout(PATIENCE) {
+        Err(RobustLockError::OwnerDied(found)) => *found.mark_consistent(),
+        other => panic!("expected the news of a death, found {other:?}"),
+    }
+}
+
+fn is_free(lock: &RobustMutex<u64>) {
+    let locked = lock.lock_timeout(PATIENCE);
+    assert!(locked.is_ok(), "{locked:?}");
+}
+
+/// In an actor.
+pub fn play(region: &Region, part: &str) {
+    let lock: &RobustMutex<u64> = region.attach(()).expect("the lock");
+    match part {
+        "many" => {
+            let others = (1..MANY).map(|_| region.attach::<RobustMutex<u64>>(()).expect("a lock"));
+            let mut held = vec![lock.lock().expect("the first")];
+            for other in others {
+                match other.lock() {
+                    Ok(guard) => held.push(guard),
+                    Err(RobustLockError::Refused(why)) => say(&format!("{}: {why}", held.len())),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            hear();
+        }
+        "repair" => {
+            let Err(RobustLockError::OwnerDied(mut found)) = lock.lock() else {
+                panic!("expected the news of a death");
+            };
+            *found += 1;
+            say("repairing");
+            hear();
+        }
+        "wait" => {
+            say("waiting");
+            let locked = lock.lock();
+            say(match locked {
+                Ok(_) => "clean",
+                Err(RobustLockError::OwnerDied(_)) => "told",
+                Err(RobustLockError::Unrecoverable) => "unrecoverable",
+                Err(_) => "another error",
+            });
+        }
+        _ => hold(lock, part),
+    }
+}
+
+fn hold(lock: &RobustMutex<u64>, part: &str) {
+    let mut guard = lock.lock().expect("it is free");
+    *guard += 1;
+    say("held");
+    match part {
+        "hold" => drop(hear()),
+        "exit" => std::process::exit(0),
+        "exec" => panic!("{}", std::process::Command::new("cat").exec()),
+        "fork" => {
+            // SAFETY: this process has one thread, and the child only drops the guard and exits.
+            match unsafe { fork() }.expect("a child") {
+                ForkResult::Child => {
+                    drop(guard);
+                    let locked = lock.try_lock();
+                    let is_held = matches!(locked, Err(RobustLockError::TimedOut));
+                    std::process::exit(i32::from(!is_held));
+                }
+                ForkResult::Parent { child } => {
+                    let status = waitpid(child, None).expect("the child is ours");
+                    assert_eq!(status, WaitStatus::Exited(child, 0), "the lock stays held");
+                    *guard += 1;
+                    drop(guard);
+                    say("released");
+                }
+            }
+        }
+        other => panic!("no holder does {other:?}"),
+    }
+}
+
+fn a_killed_holder_is_told_of() {
+    let region = region();
+    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let mut actor = start(&region, "hold");
+    expect(&mut actor, "held");
+    assert!(matches!(lock.try_lock(), Err(RobustLockError::TimedOut)));
+    actor.signal(SIGKILL);
+    assert_eq!(is_told(lock), 1, "what the dead one has written");
+    is_free(lock);
+}
+
+fn a_killed_holder_wakes_who_waits() {
+    let region = region();
+    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    // Whoever is not woken by the kernel would sleep until then.
+    interlatch::set_recheck_interval(Duration::MAX);
+    std::thread::scope(|scope| {
+        let mut holder = start(&region, "hold");
+        expect(&mut holder, "held");
+        let waiter = scope.spawn(|| is_told(lock));
+        let deadline = Instant::now() + PATIENCE;
+        while !is_marked(lock) {
+            assert!(Instant::now() < deadline, "nobody waits");
+            std::thread::yield_now();
+        }
+        holder.signal(SIGKILL);
+        assert_eq!(waiter.join().expect("it is told"), 1);
+    });
+    interlatch::set_recheck_interval(Duration::from_millis(100));
+}
+
+/// Whether somebody is said to wait: the first word of the lock.
+fn is_marked(lock: &RobustMutex<u64>) -> bool {
+    // SAFETY: the lock begins with an atomic word, as its documentation of the layout says.
+    let word =
+        unsafe { interlatch::platform::AtomicU32::from_ptr((&raw const *lock).cast_mut().cast()) };
+    word.load(interlatch::platform::Ordering::Relaxed) >> 31 == 1
+}
+
+fn a_second_death_is_told_of_too() {
+    let region = region();
+    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let mut first = start(&region, "hold");
+    expect(&mut first, "held");
+    first.signal(SIGKILL);
+    drop(first);
+    let mut second = start(&region, "repair");
+    expect(&mut second, "repairing");
+    second.signal(SIGKILL);
+    assert_eq!(is_told(lock), 2);
+    is_free(lock);
+}
+
+fn a_holder_that_execs_counts_as_dead() {
+    let region = region();
+    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let mut actor = start(&region, "exec");
+    expect(&mut actor, "held");
+    assert_eq!(is_told(lock), 1);
+    // It lives on as another program, which says what it hears.
+    actor.tell("alive");
+    expect(&mut actor, "alive");
+}
+
+fn a_holder_that_exits_counts_as_dead() {
+    let region = region();
+    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let actor = start(&region, "exit");
+    actor.end(Instant::now() + PATIENCE).expect("it ends well");
+    assert_eq!(is_told(lock), 1);
+}
+
+fn a_stopped_holder_keeps_the_lock() {
+    let region = region();
+    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let mut actor = start(&region, "hold");
+    expect(&mut actor, "held");
+    actor.signal(SIGSTOP);
+    let locked = lock.lock_timeout(Duration::from_millis(300));
+    assert!(
+        matches!(locked, Err(RobustLockError::TimedOut)),
+        "{locked:?}"
+    );
+    actor.signal(SIGCONT);
+    actor.tell("go on");
+    actor.end(Instant::now() + PATIENCE).expect("it ends well");
+    is_free(lock);
+}
+
+fn a_thread_that_ends_is_told_of() {
+    let region = region();
+    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::mem::forget(lock.lock().expect("it is free")));
+    });
+    assert_eq!(is_told(lock), 0);
+}
+
+fn a_forked_child_holds_nothing() {
+    let region = region();
+    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let mut actor = start(&region, "fork");
+    expect(&mut actor, "held");
+    expect(&mut actor, "released");
+    let value = lock.lock_timeout(PATIENCE).map(|guard| *guard);
+    assert!(matches!(value, Ok(2)), "{value:?}");
+}
+
+fn what_is_not_repaired_is_lost_for_all() {
+    let region = region();
+    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let mut holder = start(&region, "hold");
+    expect(&mut holder, "held");
+    let mut waiters = [start(&region, "wait"), start(&region, "wait")];
+    waiters
+        .iter_mut()
+        .for_each(|waiter| expect(waiter, "waiting"));
+    holder.signal(SIGKILL);
+    let deadline = Instant::now() + PATIENCE;
+    let mut heard = waiters
+        .each_mut()
+        .map(|waiter| waiter.reply(deadline).expect("a word"));
+    heard.sort();
+    // The one that is told drops the guard.
+    assert_eq!(heard, ["told", "unrecoverable"]);
+    assert!(matches!(lock.lock(), Err(RobustLockError::Unrecoverable)));
+    assert!(matches!(
+        lock.try_lock(),
+        Err(RobustLockError::Unrecoverable)
+    ));
+}
+
+fn more_locks_than_can_be_told() {
+    let region = region();
+    let locks: Vec<&RobustMutex<u64>> = (0..MANY)
+        .map(|_| region.create(()).expect("a lock"))
+        .collect();
+    let mut actor = start(&region, "many");
+    expect(
+        &mut actor,
+        "128: this thread holds 128 robust locks: expected fewer",
+    );
+    actor.signal(SIGKILL);
+    locks[..MANY - 1].iter().for_each(|lock| {
+        is_told(lock);
+    });
+    is_free(locks[MANY - 1]);
+}

@@ -1,0 +1,32 @@
+//! What survives the death of a real process: locks, wake-ups, and what they protect.
+//!
+//! Processes are this program run again as an *actor*, so it has a `main` of its own, with the filters
+//! of a test harness.
+
+mod actor;
+#[path = "../worlds/harness.rs"]
+mod harness;
+mod lock;
+mod mixed;
+#[path = "../worlds/process.rs"]
+#[allow(dead_code, reason = "the worlds use other parts of it")]
+mod process;
+mod pthread;
+mod wakeups;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments
+        .first()
+        .is_some_and(|first| first == process::ROLE)
+    {
+        arguments.remove(0);
+        return actor::main(&arguments);
+    }
+    let mut tests = lock::tests();
+    tests.extend(mixed::tests());
+    tests.extend(wakeups::tests());
+    harness::run(tests, &arguments)
+}
