@@ -12,6 +12,7 @@ mod mixed;
 #[allow(dead_code, reason = "the worlds use other parts of it")]
 mod process;
 mod pthread;
+mod sweep;
 mod wakeups;
 
 use std::process::ExitCode;
@@ -28,5 +29,6 @@ fn main() -> ExitCode {
     let mut tests = lock::tests();
     tests.extend(mixed::tests());
     tests.extend(wakeups::tests());
+    tests.extend(sweep::tests());
     harness::run(tests, &arguments)
 }

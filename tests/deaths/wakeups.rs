@@ -123,7 +123,8 @@ fn is_swallowed(kind: &str, wake: fn(&Objects)) -> bool {
     true
 }
 
-fn stay_on_one_core() {
+/// From here on this thread, and what it starts, runs on one core.
+pub fn stay_on_one_core() {
     let mut core = CpuSet::new();
     core.set(0).expect("there is a first core");
     sched_setaffinity(Pid::from_raw(0), &core).expect("this thread stays on it");

@@ -91,10 +91,14 @@ impl Actor {
             .ok_or_else(|| format!("it ended with {status}"))
     }
 
+    /// Its number.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id() as i32);
-        kill(pid, signal).expect("the actor is not reaped yet");
+        kill(self.pid(), signal).expect("the actor is not reaped yet");
     }
 
     /// Whether it sleeps on a futex now. `None` where the kernel does not tell.

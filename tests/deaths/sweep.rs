@@ -1,0 +1,423 @@
+//! Killed after each machine instruction: a child does one operation, is stepped through it one
+//! instruction at a time, and is killed after the n-th, for every n from its entry to its return.
+//! After each kill the survivors find nothing half-changed but with the news of it, and go on.
+//!
+//! That is a long way in a build without optimization, so such a build kills at every so many
+//! instructions only, beginning at a random one; `ci/sweep` kills at each. `INTERLATCH_STRIDE` and
+//! `INTERLATCH_SEED` set both.
+
+use super::actor::say;
+use super::harness::Test;
+use super::process::{Actor, PATIENCE};
+use super::wakeups::stay_on_one_core;
+use interlatch::platform::Ordering::Relaxed;
+use interlatch::platform::{AtomicU32, AtomicU64};
+use interlatch::sync::{LockError, Patience, RawRobustMutex, Taken};
+use interlatch::{Condvar, InPlace, Mutex, Region, Semaphore};
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::sys::signal::Signal::{SIGKILL, SIGSTOP, SIGTRAP};
+use nix::sys::signal::raise;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+pub fn tests() -> Vec<Test> {
+    let name = "killed_after_each_instruction_it_leaves_the_living_well";
+    vec![Test::new(name, sweep_all)]
+}
+
+/// What lies in the region.
+#[repr(C)]
+struct Objects {
+    lock: RawRobustMutex,
+    /// Their sum stays the same, but in the middle of a transfer.
+    accounts: [AtomicU64; 2],
+    semaphore: Semaphore,
+    changed: Condvar,
+    tokens: Mutex<u64>,
+    /// The parent holds the lock.
+    is_held: AtomicU32,
+    /// The child has come to its end.
+    is_over: AtomicU32,
+}
+
+const SUM: u64 = 1000;
+
+// SAFETY: `repr(C)`, of parts that are `InPlace`, or words.
+unsafe impl InPlace for Objects {
+    fn initial() -> Self {
+        Self {
+            lock: RawRobustMutex::new(),
+            accounts: [AtomicU64::new(SUM), AtomicU64::new(0)],
+            semaphore: Semaphore::empty(),
+            changed: Condvar::new(),
+            tokens: Mutex::new(0),
+            is_held: AtomicU32::new(0),
+            is_over: AtomicU32::new(0),
+        }
+    }
+}
+
+/// One operation, and what is checked when it was cut short.
+struct Operation {
+    name: &'static str,
+    /// In the parent, before.
+    prepare: fn(&Objects),
+    /// In the child: what is swept.
+    perform: fn(&Objects),
+    /// In the parent, once the child sleeps.
+    let_go: fn(&Objects),
+    /// In a thread of the parent: somebody who waits for what the child does.
+    beside: fn(&Objects),
+    /// In the parent, after the kill: panics if something is wrong.
+    check: fn(&Objects),
+}
+
+const NOTHING: Operation = Operation {
+    name: "",
+    prepare: |_| {},
+    perform: |_| {},
+    let_go: |_| {},
+    beside: |_| {},
+    check: |_| {},
+};
+
+const OPERATIONS: [Operation; 9] = [
+    Operation {
+        name: "robust lock, transfer, unlock",
+        perform: transfer,
+        check: is_consistent,
+        ..NOTHING
+    },
+    Operation {
+        name: "the same of a lock that is held",
+        prepare: hold,
+        perform: transfer,
+        let_go: unhold,
+        check: |objects| {
+            unhold(objects);
+            is_consistent(objects);
+        },
+        ..NOTHING
+    },
+    Operation {
+        name: "the same while somebody waits",
+        perform: transfer,
+        beside: |objects| {
+            while !objects.lock.is_locked() && objects.is_over.load(Relaxed) == 0 {
+                std::thread::yield_now();
+            }
+            is_consistent(objects);
+        },
+        check: is_consistent,
+        ..NOTHING
+    },
+    Operation {
+        name: "the same after a death",
+        prepare: die_as_holder,
+        perform: transfer,
+        check: is_consistent,
+        ..NOTHING
+    },
+    Operation {
+        name: "semaphore acquire",
+        prepare: release,
+        perform: |objects| objects.semaphore.acquire().forget(),
+        check: |objects| counts(objects, 0..=1),
+        ..NOTHING
+    },
+    Operation {
+        name: "semaphore acquire that waits",
+        perform: |objects| objects.semaphore.acquire().forget(),
+        let_go: release,
+        check: |objects| counts(objects, 0..=1),
+        ..NOTHING
+    },
+    Operation {
+        name: "semaphore release",
+        perform: release,
+        check: |objects| counts(objects, 0..=1),
+        ..NOTHING
+    },
+    Operation {
+        name: "semaphore release to one that waits",
+        perform: release,
+        beside: |objects| {
+            // It may have to wait for the check, if the child dies before it has released.
+            let permit = objects.semaphore.acquire_timeout(PATIENCE);
+            permit
+                .expect("a permit is released by the child or by the check")
+                .forget();
+        },
+        check: release,
+        ..NOTHING
+    },
+    Operation {
+        name: "condvar notify_one, notify_all",
+        perform: |objects| {
+            objects.changed.notify_one();
+            objects.changed.notify_all();
+        },
+        beside: |objects| {
+            let mut tokens = objects.tokens.lock();
+            let waited = objects
+                .changed
+                .wait_timeout_while(&mut tokens, PATIENCE, |tokens| *tokens == 0);
+            assert!(!waited.timed_out(), "the check notifies");
+        },
+        check: |objects| {
+            *objects.tokens.lock() += 1;
+            objects.changed.notify_all();
+        },
+        ..NOTHING
+    },
+];
+
+fn release(objects: &Objects) {
+    objects.semaphore.release(1).expect("room");
+}
+
+/// The permits are as many as can be, and the semaphore works.
+fn counts(objects: &Objects, permits: RangeInclusive<u32>) {
+    let found = objects.semaphore.permits();
+    assert!(permits.contains(&found), "{found} permits");
+    for _ in 0..found {
+        objects
+            .semaphore
+            .try_acquire()
+            .expect("it is there")
+            .forget();
+    }
+    release(objects);
+    let permit = objects.semaphore.acquire_timeout(PATIENCE);
+    permit.expect("it was just released").forget();
+}
+
+/// Locks, and repairs what the dead have left.
+fn lock(objects: &Objects) -> Result<(), LockError> {
+    let [from, to] = &objects.accounts;
+    match objects.lock.lock_within(Patience::of(PATIENCE))? {
+        Taken::Clean => {
+            let sum = from.load(Relaxed) + to.load(Relaxed);
+            assert_eq!(sum, SUM, "half a transfer, and no news of a death");
+        }
+        Taken::FromTheDead => to.store(SUM - from.load(Relaxed), Relaxed),
+    }
+    Ok(())
+}
+
+fn unlock(objects: &Objects) {
+    // SAFETY: every caller has locked.
+    unsafe { objects.lock.unlock() };
+}
+
+fn transfer(objects: &Objects) {
+    lock(objects).expect("it is let go");
+    let [from, to] = &objects.accounts;
+    from.store(from.load(Relaxed) - 1, Relaxed);
+    to.store(to.load(Relaxed) + 1, Relaxed);
+    unlock(objects);
+}
+
+fn is_consistent(objects: &Objects) {
+    lock(objects).unwrap_or_else(|error| panic!("{error}"));
+    unlock(objects);
+    let again = objects.lock.lock_within(Patience::of(PATIENCE));
+    assert_eq!(again, Ok(Taken::Clean), "it was repaired");
+    unlock(objects);
+}
+
+fn hold(objects: &Objects) {
+    lock(objects).expect("it is free");
+    objects.is_held.store(1, Relaxed);
+}
+
+fn unhold(objects: &Objects) {
+    if objects.is_held.swap(0, Relaxed) == 1 {
+        unlock(objects);
+    }
+}
+
+fn die_as_holder(objects: &Objects) {
+    let holder = || {
+        lock(objects).expect("it is free");
+        objects.accounts[0].fetch_sub(1, Relaxed);
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(holder);
+    });
+}
+
+/// In an actor: performs an operation, between two stops.
+pub fn play(region: &Region, part: &str) {
+    let number: usize = part.parse().expect("a number");
+    let objects: &Objects = region.attach(()).expect("the objects");
+    interlatch::set_recheck_interval(Duration::MAX);
+    // What happens the first time only is not swept.
+    let warm = Objects::initial();
+    transfer(&warm);
+    release(&warm);
+    warm.semaphore.acquire().forget();
+    ptrace::traceme().expect("the parent may trace");
+    say("ready");
+    raise(SIGSTOP).expect("a signal to itself");
+    (OPERATIONS[number].perform)(objects);
+    raise(SIGSTOP).expect("a signal to itself");
+    unreachable!("it is killed here at the latest");
+}
+
+/// When the child is killed.
+#[derive(Clone, Copy, PartialEq)]
+enum Kill {
+    After(usize),
+    Asleep,
+}
+
+/// How far the child got.
+#[derive(PartialEq)]
+enum End {
+    Killed,
+    /// It has done all, with so many instructions.
+    Done(usize),
+}
+
+fn sweep_all() {
+    // A thread of its own, since it stays on its core: there it changes places with the child fast.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            stay_on_one_core();
+            sweep_each();
+        });
+    });
+}
+
+fn sweep_each() {
+    if let Some(reason) = why_not() {
+        println!("skipped: {reason}");
+        return;
+    }
+    let default = if cfg!(debug_assertions) { 509 } else { 1 };
+    let stride = number("INTERLATCH_STRIDE").unwrap_or(default).max(1);
+    let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::usize(..));
+    println!("every {stride} instructions, INTERLATCH_SEED={seed}");
+    println!("| operation | instructions | kills | survivors well |");
+    println!("|---|---|---|---|");
+    for (index, operation) in OPERATIONS.iter().enumerate() {
+        let (mut kills, mut after) = (0, seed % stride);
+        let instructions = loop {
+            let end = kill(index, operation, Kill::After(after));
+            kills += 1;
+            if let End::Done(instructions) = end {
+                break instructions;
+            }
+            after += stride;
+        };
+        kills += 1;
+        let asleep = kill(index, operation, Kill::Asleep) == End::Killed;
+        let asleep = if asleep { ", also asleep" } else { "" };
+        println!(
+            "| {} | {instructions} | {kills}{asleep} | all |",
+            operation.name
+        );
+        assert!(instructions > 20, "an operation has more instructions");
+    }
+}
+
+fn number(variable: &str) -> Option<usize> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// Why nothing can be stepped here, if it cannot.
+fn why_not() -> Option<String> {
+    if !cfg!(target_arch = "x86_64") {
+        return Some("instructions are stepped on x86-64 only".into());
+    }
+    let region = Region::memfd("sweep", 4096).expect("a region");
+    let _: &Objects = region.create(()).expect("room");
+    let mut actor = Actor::start(&region, &["sweep 0".into()]);
+    match actor.reply(Instant::now() + PATIENCE) {
+        Ok(_) => None,
+        Err(error) => Some(format!("the kernel lets nobody trace here: {error}")),
+    }
+}
+
+/// Runs the operation in a new child up to the kill, and checks.
+fn kill(index: usize, operation: &Operation, kill: Kill) -> End {
+    let region = Region::memfd("sweep", 4096).expect("a region");
+    let objects: &Objects = region.create(()).expect("room");
+    (operation.prepare)(objects);
+    let mut actor = Actor::start(&region, &[format!("sweep {index}")]);
+    assert_eq!(
+        actor.reply(Instant::now() + PATIENCE).as_deref(),
+        Ok("ready")
+    );
+    std::thread::scope(|scope| {
+        scope.spawn(|| (operation.beside)(objects));
+        let end = step(&actor, kill, || (operation.let_go)(objects));
+        actor.signal(SIGKILL);
+        drop(actor);
+        objects.is_over.store(1, Relaxed);
+        (operation.check)(objects);
+        end
+    })
+}
+
+/// Steps the child until it is to be killed.
+fn step(actor: &Actor, kill: Kill, let_go: impl Fn()) -> End {
+    let pid = actor.pid();
+    assert_eq!(waitpid(pid, None), Ok(WaitStatus::Stopped(pid, SIGSTOP)));
+    for instructions in 0.. {
+        if kill == Kill::After(instructions) {
+            return End::Killed;
+        }
+        let may_sleep = is_at_a_system_call(pid);
+        ptrace::step(pid, None).expect("the child is stopped");
+        let stopped = match may_sleep {
+            false => waitpid(pid, None).expect("the child is ours"),
+            true => match next_stop(actor, kill, &let_go) {
+                Some(stopped) => stopped,
+                None => return End::Killed,
+            },
+        };
+        match stopped {
+            WaitStatus::Stopped(_, SIGTRAP) => {}
+            WaitStatus::Stopped(_, SIGSTOP) => return End::Done(instructions),
+            other => panic!("after {instructions} instructions: {other:?}"),
+        }
+    }
+    unreachable!("there is an end to it")
+}
+
+/// Whether the next instruction of the child is `syscall`.
+fn is_at_a_system_call(pid: Pid) -> bool {
+    const SYSCALL: i64 = 0x050f;
+    let place = ptrace::getregs(pid).expect("the child is stopped").rip;
+    let bytes = ptrace::read(pid, place as ptrace::AddressType);
+    bytes.expect("it runs there") & 0xffff == SYSCALL
+}
+
+/// The next stop of the child, which is let go if it sleeps; none, if it is to be killed then.
+fn next_stop(actor: &Actor, kill: Kill, let_go: &impl Fn()) -> Option<WaitStatus> {
+    let begin = Instant::now();
+    let mut is_let_go = false;
+    loop {
+        match waitpid(actor.pid(), Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => {}
+            Ok(status) => return Some(status),
+            Err(error) => panic!("waitpid: {error}"),
+        }
+        let waited = begin.elapsed();
+        assert!(waited < PATIENCE, "it does not go on: {}", actor.stands());
+        let sleeps = waited > Duration::from_millis(1) && actor.sleeps_on_futex() == Some(true);
+        if sleeps && kill == Kill::Asleep {
+            return None;
+        }
+        if sleeps && !is_let_go {
+            let_go();
+            is_let_go = true;
+        }
+        std::thread::yield_now();
+    }
+}
