@@ -16,6 +16,7 @@ mod litmus;
 mod litmus;
 mod museum;
 mod mutex;
+mod robust_condvar;
 mod robust_lock;
 mod robust_mutex;
 mod semaphore;
@@ -37,6 +38,7 @@ fn models() -> Vec<Model> {
         mutex::models(),
         robust_lock::models(),
         robust_mutex::models(),
+        robust_condvar::models(),
         condvar::models(),
         semaphore::models(),
         semaphore_pair::models(),

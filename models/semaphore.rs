@@ -22,6 +22,8 @@ pub fn models() -> Vec<Model> {
         model(semaphore::later_releases_find_the_last_waiter::<Semaphore>).bounded(2),
         model(semaphore::counts_each_permit::<Semaphore>),
         Model::new("semaphore", semaphore::every_way_to_acquire_acquires),
+        model(semaphore::a_dead_acquirer_hinders_nobody::<Semaphore>).bounded(2),
+        model(semaphore::a_dead_releaser_hinders_nobody::<Semaphore>).bounded(2),
         model(semaphore::refuses_to_overflow::<Semaphore>),
         model(semaphore::answers_odd_timeouts::<Semaphore>),
     ]

@@ -139,6 +139,18 @@ fn bad_input_is_refused_with_a_sentence() {
 }
 
 #[test]
+fn what_a_killed_process_leaves_is_repaired() {
+    let output = run("killed", &[]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("found [70, 0], left by a dead process"),
+        "{text}"
+    );
+    assert!(text.contains("repaired: [70, 30]"), "{text}");
+}
+
+#[test]
 fn the_lock_keeps_workers_apart() {
     let output = run("race", &["--increments", "50000", "--workers", "3"]);
     let out = text(&output.stdout);

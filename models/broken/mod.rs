@@ -6,6 +6,7 @@
 
 mod buffer;
 mod condvar;
+mod deaths;
 mod futex;
 mod model;
 mod mutex;
@@ -17,6 +18,7 @@ pub fn models() -> Vec<Model> {
     [
         mutex::models(),
         condvar::models(),
+        deaths::models(),
         futex::models(),
         model::models(),
         semaphore::models(),

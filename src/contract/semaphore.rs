@@ -64,6 +64,31 @@ fn wait<P: Permits>(shared: &Counted<P>) {
     acquire(&shared.empty);
 }
 
+/// A waiter is killed, asleep or woken: of two permits the other waiter gets one.
+pub fn a_dead_acquirer_hinders_nobody<P: Permits>() -> Scenario<Counted<P>> {
+    let release_twice = |shared: &Counted<P>| {
+        release(&shared.empty, 1);
+        release(&shared.empty, 1);
+    };
+    Scenario::new(
+        "a_dead_acquirer_hinders_nobody",
+        vec![wait, wait, release_twice],
+    )
+    .choices(10)
+    .victims(&[0])
+}
+
+/// A releaser is killed, before or after it has released: a waiter gets what the other one releases.
+pub fn a_dead_releaser_hinders_nobody<P: Permits>() -> Scenario<Counted<P>> {
+    let release_one = |shared: &Counted<P>| release(&shared.empty, 1);
+    Scenario::new(
+        "a_dead_releaser_hinders_nobody",
+        vec![release_one, wait, release_one],
+    )
+    .choices(10)
+    .victims(&[0])
+}
+
 /// What was written before a release is seen after the acquire.
 pub fn publishes_writes<P: Permits>() -> Scenario<Counted<P>> {
     let writer = |shared: &Counted<P>| {

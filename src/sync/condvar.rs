@@ -22,7 +22,7 @@
 //! **Ordering.** All Relaxed: the lock orders the waiter's and the notifier's view of the
 //! condition, and the word is only ever a reason to look at it again.
 
-use super::{Condition, Held, Lock, Patience};
+use super::{Condition, Held, Lock, Patience, RobustLockResult, RobustMutexGuard};
 use crate::platform::Ordering::Relaxed;
 use crate::platform::{AtomicU32, InPlace, Wake, constructor, futex};
 
@@ -106,6 +106,61 @@ impl Condvar {
         }
     }
 
+    /// Unlocks, waits for a notification as long as patience lasts, and locks again; for a
+    /// [`RobustMutex`](super::RobustMutex).
+    ///
+    /// Returns whether a notification was received; if it was not, patience ran out. Either way the lock
+    /// is asked for again, however long that takes.
+    ///
+    /// # Errors
+    /// As of [`RobustMutex::lock`](super::RobustMutex::lock): the news that a holder died meanwhile, with the
+    /// guard inside, or that the lock is not to be had any more.
+    ///
+    /// # Example
+    /// ```
+    /// use interlatch::sync::Patience;
+    /// use interlatch::{Condvar, RobustLockError, RobustMutex};
+    ///
+    /// static READY: RobustMutex<bool> = RobustMutex::new(false);
+    /// static CHANGED: Condvar = Condvar::new();
+    ///
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| {
+    ///         *READY.lock().unwrap() = true;
+    ///         CHANGED.notify_one();
+    ///     });
+    ///     let mut ready = READY.lock().unwrap();
+    ///     while !*ready {
+    ///         ready = match CHANGED.wait_robust(ready, Patience::Forever).0 {
+    ///             Ok(ready) => ready,
+    ///             // One flag cannot be half-changed.
+    ///             Err(RobustLockError::OwnerDied(found)) => found.mark_consistent(),
+    ///             Err(error) => panic!("{error}"),
+    ///         };
+    ///     }
+    /// });
+    /// ```
+    pub fn wait_robust<'a, T>(
+        &self,
+        guard: RobustMutexGuard<'a, T>,
+        patience: Patience,
+    ) -> (RobustLockResult<'a, T>, bool) {
+        if patience == Patience::Never {
+            return (Ok(guard), false);
+        }
+        let mutex = guard.mutex();
+        let is_notified = self.sleep(|| drop(guard), patience);
+        (mutex.lock(), is_notified)
+    }
+
+    /// Joins the waiters, unlocks, and sleeps until a notification, which it returns, or the end of
+    /// patience.
+    fn sleep(&self, unlock: impl FnOnce(), patience: Patience) -> bool {
+        let seen = self.word.fetch_or(WAITERS, Relaxed) | WAITERS;
+        unlock();
+        futex::wait(&self.word, seen, patience.deadline()) != Wake::TimedOut
+    }
+
     /// Takes the bit away once nobody was asleep. Somebody may be by now, so this is a
     /// notification of all.
     #[cold]
@@ -136,14 +191,12 @@ impl Condition for Condvar {
         if patience == Patience::Never {
             return false;
         }
-        let seen = self.word.fetch_or(WAITERS, Relaxed) | WAITERS;
         let lock = held.lock();
         // SAFETY: `held` says that the caller holds the lock, and it is locked again below,
         // before the caller can use it.
-        unsafe { lock.unlock() };
-        let wake = futex::wait(&self.word, seen, patience.deadline());
+        let is_notified = self.sleep(|| unsafe { lock.unlock() }, patience);
         while !lock.lock_within(Patience::Forever) {}
-        wake != Wake::TimedOut
+        is_notified
     }
 
     fn notify_one(&self) {

@@ -188,7 +188,12 @@ pub struct RobustMutexGuard<'a, T> {
 // SAFETY: a reference to it gives no more than one to the value.
 unsafe impl<T: Sync> Sync for RobustMutexGuard<'_, T> {}
 
-impl<T> RobustMutexGuard<'_, T> {
+impl<'a, T> RobustMutexGuard<'a, T> {
+    /// The lock that is held.
+    pub(super) fn mutex(&self) -> &'a RobustMutex<T> {
+        self.mutex
+    }
+
     /// Whether a panic passes by that began while the lock was held.
     #[inline]
     fn has_panicked(&self) -> bool {

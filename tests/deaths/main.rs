@@ -12,6 +12,7 @@ mod mixed;
 #[allow(dead_code, reason = "the worlds use other parts of it")]
 mod process;
 mod pthread;
+mod soak;
 mod sweep;
 mod wakeups;
 
@@ -30,5 +31,6 @@ fn main() -> ExitCode {
     tests.extend(mixed::tests());
     tests.extend(wakeups::tests());
     tests.extend(sweep::tests());
+    tests.extend(soak::tests());
     harness::run(tests, &arguments)
 }

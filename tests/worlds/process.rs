@@ -96,6 +96,11 @@ impl Actor {
         Pid::from_raw(self.child.id() as i32)
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).expect("the actor is not reaped yet");

@@ -1,0 +1,60 @@
+//! A process is killed in the middle of a transfer, with the lock in its hand. The other one hears of
+//! it, repairs the accounts, and goes on.
+
+use interlatch::{Region, RobustLockError, RobustMutex};
+use std::io::{BufRead, BufReader};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::process::{Command, Stdio};
+
+type Accounts = RobustMutex<[u64; 2]>;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    match std::env::args().nth(1) {
+        None => survive(),
+        Some(descriptor) => stop_in_the_middle(descriptor.parse()?),
+    }
+}
+
+fn survive() -> Result<(), Box<dyn std::error::Error>> {
+    let region = Region::memfd("accounts", 4096)?;
+    let accounts: &Accounts = region.create(())?;
+    *accounts.lock().map_err(|error| error.to_string())? = [100, 0];
+
+    let descriptor = region.descriptor().ok_or("a memfd has one")?;
+    let inherited = nix::unistd::dup(descriptor)?; // unlike the original, it survives exec
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg(inherited.as_raw_fd().to_string())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let output = child.stdout.take().ok_or("piped")?;
+    BufReader::new(output).read_line(&mut String::new())?;
+    child.kill()?;
+    child.wait()?;
+
+    let accounts = match accounts.lock() {
+        Ok(accounts) => accounts,
+        // The last holder died in the middle: here is what it left. Repair it, and say so.
+        Err(RobustLockError::OwnerDied(mut found)) => {
+            println!("found {:?}, left by a dead process", *found);
+            found[1] = 100 - found[0];
+            found.mark_consistent()
+        }
+        Err(error) => return Err(error.to_string().into()),
+    };
+    println!("repaired: {:?}", *accounts);
+    (*accounts == [70, 30])
+        .then_some(())
+        .ok_or("the accounts are not repaired".into())
+}
+
+fn stop_in_the_middle(descriptor: i32) -> Result<(), Box<dyn std::error::Error>> {
+    // SAFETY: the parent passes the number of a descriptor that is open and ours alone.
+    let region = Region::from_descriptor(unsafe { OwnedFd::from_raw_fd(descriptor) })?;
+    let accounts: &Accounts = region.attach(())?;
+    let mut accounts = accounts.lock().map_err(|error| error.to_string())?;
+    accounts[0] -= 30;
+    println!("in the middle");
+    loop {
+        std::thread::park();
+    }
+}

@@ -1,0 +1,27 @@
+//! What would be lost with a dead process if sleepers did not look again by themselves.
+
+use interlatch::Semaphore;
+use interlatch::check::FailureKind::Deadlock;
+use interlatch::check::Model;
+use interlatch::contract::{robust_condvar, robust_lock, semaphore};
+use interlatch::sync::RawRobustMutex;
+
+pub fn models() -> Vec<Model> {
+    vec![
+        // A third process takes the lock before the wake-up that the dead one owed.
+        Model::broken("robust_lock_without_rechecks", Deadlock, || {
+            robust_lock::survives_a_death::<RawRobustMutex>(3).without_rechecks()
+        }),
+        Model::broken("semaphore_without_rechecks", Deadlock, || {
+            semaphore::a_dead_acquirer_hinders_nobody::<Semaphore>().without_rechecks()
+        }),
+        Model::broken("condvar_without_rechecks", Deadlock, || {
+            robust_condvar::a_dead_waiter_hinders_nobody().without_rechecks()
+        }),
+        Model::broken(
+            "condvar_without_rechecks_of_a_dead_notifier",
+            Deadlock,
+            || robust_condvar::a_dead_notifier_leaves_what_it_changed().without_rechecks(),
+        ),
+    ]
+}

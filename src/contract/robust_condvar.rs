@@ -1,0 +1,117 @@
+//! What a condition variable promises when processes die: on a robust lock, since any other would
+//! stay locked by the dead.
+
+use super::{Guarded, Scenario, Stage};
+use crate::platform::InPlace;
+use crate::sync::{
+    Condvar, Patience, RobustLockError, RobustLockResult, RobustMutex, RobustMutexGuard,
+};
+use std::time::Duration;
+
+/// A number to wait for, which one step changes, so that it is never half-changed.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Awaited {
+    changed: Condvar,
+    lock: RobustMutex<()>,
+    tokens: Guarded,
+}
+
+// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
+unsafe impl InPlace for Awaited {
+    fn initial() -> Self {
+        Self {
+            changed: Condvar::new(),
+            lock: RobustMutex::new(()),
+            tokens: Guarded::new(0),
+        }
+    }
+}
+
+fn repaired<'a>(locked: RobustLockResult<'a, ()>) -> RobustMutexGuard<'a, ()> {
+    match locked {
+        Ok(guard) => guard,
+        Err(RobustLockError::OwnerDied(found)) => found.mark_consistent(),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn take(shared: &Awaited) {
+    let mut guard = repaired(shared.lock.lock());
+    while shared.tokens.get() == 0 {
+        guard = repaired(shared.changed.wait_robust(guard, Patience::Forever).0);
+    }
+    shared.tokens.set(shared.tokens.get() - 1);
+    drop(guard);
+}
+
+fn put(shared: &Awaited) {
+    let guard = repaired(shared.lock.lock());
+    shared.tokens.set(shared.tokens.get() + 1);
+    drop(guard);
+    shared.changed.notify_one();
+}
+
+fn put_twice(shared: &Awaited) {
+    put(shared);
+    put(shared);
+}
+
+fn tokens(shared: &Awaited) -> u64 {
+    drop(repaired(shared.lock.try_lock()));
+    shared.tokens.get()
+}
+
+/// Every scenario among the living.
+pub fn all(stage: &mut impl Stage) {
+    stage.run(does_not_lose_wakeup());
+    stage.run(an_impatient_waiter_comes_back_with_the_lock());
+}
+
+/// Whoever waits for a change under the lock hears of it, wherever the notifier comes in.
+pub fn does_not_lose_wakeup() -> Scenario<Awaited> {
+    Scenario::new("does_not_lose_wakeup", vec![take, put])
+        .verify(|shared| assert_eq!(tokens(shared), 0))
+}
+
+/// Without patience, or with very little, a waiter comes back with the lock.
+pub fn an_impatient_waiter_comes_back_with_the_lock() -> Scenario<Awaited> {
+    let impatient = |shared: &Awaited| {
+        for patience in [Patience::Never, Patience::of(Duration::from_micros(50))] {
+            let guard = repaired(shared.lock.lock());
+            let (locked, is_notified) = shared.changed.wait_robust(guard, patience);
+            assert!(
+                !is_notified || patience != Patience::Never,
+                "nobody was asked"
+            );
+            let guard = repaired(locked);
+            shared.tokens.set(shared.tokens.get() + 1);
+            drop(guard);
+        }
+    };
+    Scenario::new(
+        "an_impatient_waiter_comes_back_with_the_lock",
+        vec![impatient, impatient],
+    )
+    .verify(|shared| assert_eq!(tokens(shared), 4))
+}
+
+/// A waiter is killed, asleep or woken or elsewhere: the other one gets its token.
+pub fn a_dead_waiter_hinders_nobody() -> Scenario<Awaited> {
+    Scenario::new("a_dead_waiter_hinders_nobody", vec![take, take, put_twice])
+        .verify(|shared| assert!(tokens(shared) <= 1))
+        .choices(10)
+        .victims(&[0])
+}
+
+/// A notifier is killed, before or after its change: what the other one puts there is got, and what
+/// the dead one put there too.
+pub fn a_dead_notifier_leaves_what_it_changed() -> Scenario<Awaited> {
+    Scenario::new(
+        "a_dead_notifier_leaves_what_it_changed",
+        vec![put, take, put],
+    )
+    .verify(|shared| assert!(tokens(shared) <= 1))
+    .choices(10)
+    .victims(&[0])
+}
