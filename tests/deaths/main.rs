@@ -8,6 +8,7 @@ mod actor;
 mod harness;
 mod lock;
 mod mixed;
+mod peers;
 #[path = "../worlds/process.rs"]
 #[allow(dead_code, reason = "the worlds use other parts of it")]
 mod process;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let mut tests = lock::tests();
     tests.extend(mixed::tests());
     tests.extend(wakeups::tests());
+    tests.extend(peers::tests());
     tests.extend(sweep::tests());
     tests.extend(soak::tests());
     harness::run(tests, &arguments)

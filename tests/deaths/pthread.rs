@@ -69,3 +69,69 @@ impl Pthread {
 fn must(returned: libc::c_int) {
     assert_eq!(returned, 0, "{}", Errno::from_raw(returned));
 }
+
+/// A process-shared `pthread_cond_t`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct PthreadCond(UnsafeCell<libc::pthread_cond_t>);
+
+// SAFETY: libc keeps its users apart.
+unsafe impl Sync for PthreadCond {}
+
+// SAFETY: as of the mutex.
+unsafe impl InPlace for PthreadCond {
+    fn initial() -> Self {
+        Self(UnsafeCell::new(libc::PTHREAD_COND_INITIALIZER))
+    }
+}
+
+impl PthreadCond {
+    /// Makes it, where it lies.
+    pub fn make(&self) {
+        // SAFETY: zeros are a value of this C structure, which the first call overwrites.
+        let mut attributes: libc::pthread_condattr_t = unsafe { core::mem::zeroed() };
+        // SAFETY: as of the mutex.
+        self.0.with_mut(|condition| unsafe {
+            must(libc::pthread_condattr_init(&mut attributes));
+            let shared = libc::PTHREAD_PROCESS_SHARED;
+            must(libc::pthread_condattr_setpshared(&mut attributes, shared));
+            must(libc::pthread_cond_init(condition, &attributes));
+        });
+    }
+
+    /// Waits, with the mutex that this thread has locked.
+    pub fn wait(&self, mutex: &Pthread) {
+        let condition = self.0.with_mut(|condition| condition);
+        // SAFETY: both are made, and stay where they are; the mutex is locked.
+        let returned = mutex.0.with_mut(|mutex| unsafe {
+            let returned = libc::pthread_cond_wait(condition, mutex);
+            if returned == libc::EOWNERDEAD {
+                must(libc::pthread_mutex_consistent(mutex));
+            }
+            returned
+        });
+        assert!(
+            [0, libc::EOWNERDEAD].contains(&returned),
+            "{}",
+            Errno::from_raw(returned)
+        );
+    }
+
+    /// Wakes one.
+    pub fn signal(&self) {
+        // SAFETY: it is made, and stays where it is.
+        must(
+            self.0
+                .with_mut(|condition| unsafe { libc::pthread_cond_signal(condition) }),
+        );
+    }
+
+    /// Wakes all.
+    pub fn broadcast(&self) {
+        // SAFETY: as above.
+        must(
+            self.0
+                .with_mut(|condition| unsafe { libc::pthread_cond_broadcast(condition) }),
+        );
+    }
+}
