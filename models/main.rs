@@ -16,6 +16,7 @@ mod litmus;
 mod litmus;
 mod museum;
 mod mutex;
+mod recoverable;
 mod robust_condvar;
 mod robust_lock;
 mod robust_mutex;
@@ -39,6 +40,7 @@ fn models() -> Vec<Model> {
         robust_lock::models(),
         robust_mutex::models(),
         robust_condvar::models(),
+        recoverable::models(),
         condvar::models(),
         semaphore::models(),
         semaphore_pair::models(),

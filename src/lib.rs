@@ -36,6 +36,7 @@ pub use memory::{Region, RegionError};
 pub use platform::futex::{recheck_interval, set_recheck_interval};
 pub use platform::{Deadline, InPlace, Place, Plain, PlanError};
 pub use sync::{
-    Condvar, Inconsistent, MAX_PERMITS, PermitOverflow, RawMutex, RobustLockError,
-    RobustLockResult, RobustMutex, RobustMutexGuard, Semaphore, SemaphorePair,
+    AcquireError, Condvar, Inconsistent, MAX_PERMITS, PermitOverflow, RawMutex, RecoverablePermit,
+    RecoverableSemaphore, RobustLockError, RobustLockResult, RobustMutex, RobustMutexGuard,
+    Semaphore, SemaphorePair,
 };

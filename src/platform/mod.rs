@@ -13,6 +13,7 @@
 //! | [`robust`] | the kernel's robust futex list | the same, played at a simulated death |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
 //! | [`spin`] | a bounded number of pauses | one try, no pause |
+//! | `repeat` | an array of constants | one of calls |
 //! | `constructor` | emits a `const fn` | emits a `fn`: loom's atomics cannot be made in a `const` |
 //!
 //! A name that one world lacks does not compile in the other's build, and CI builds both.
@@ -26,22 +27,22 @@ pub use place::{InPlace, Place, Plain, PlanError};
 #[cfg(not(loom))]
 mod linux;
 #[cfg(not(loom))]
-pub(crate) use linux::constructor;
-#[cfg(not(loom))]
 pub use linux::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess,
     loaded_then_written, spin,
 };
+#[cfg(not(loom))]
+pub(crate) use linux::{constructor, repeat};
 
 #[cfg(loom)]
 pub mod model;
-#[cfg(loom)]
-pub(crate) use model::constructor;
 #[cfg(loom)]
 pub use model::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess,
     loaded_then_written, spin,
 };
+#[cfg(loom)]
+pub(crate) use model::{constructor, repeat};
 
 /// Why a [`futex::wait`] returned.
 ///

@@ -5,6 +5,7 @@
 //! | `lock` | what a lock, a condition variable and a semaphore must do for what is built on them | |
 //! | `mutex` | a lock | the futex |
 //! | `condvar` | a condition variable for every [`Lock`] | the futex |
+//! | `recoverable` | a semaphore whose permits come back from the dead | `robust_mutex`, `condvar` |
 //! | `robust` | a lock that survives the death of its holder | the kernel's robust list, the futex |
 //! | `robust_mutex` | the same with the data that it protects | `robust` |
 //! | `semaphore` | a counting semaphore | the futex |
@@ -14,6 +15,7 @@ mod condvar;
 mod lock;
 mod mutex;
 mod patience;
+mod recoverable;
 mod robust;
 mod robust_mutex;
 mod semaphore;
@@ -23,6 +25,7 @@ pub use condvar::Condvar;
 pub use lock::{Condition, Held, Lock, Permits};
 pub use mutex::RawMutex;
 pub use patience::Patience;
+pub use recoverable::{AcquireError, RecoverablePermit, RecoverableSemaphore};
 pub use robust::{LockError, RawRobustMutex, RobustLock, Taken};
 pub use robust_mutex::{
     Inconsistent, RobustLockError, RobustLockResult, RobustMutex, RobustMutexGuard,

@@ -3,7 +3,7 @@
 use super::actor::{hear, say};
 use super::harness::Test;
 use super::process::{Actor, PATIENCE};
-use interlatch::{Region, RobustLockError, RobustMutex};
+use interlatch::{RecoverableSemaphore, Region, RobustLockError, RobustMutex};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
@@ -43,6 +43,10 @@ pub fn tests() -> Vec<Test> {
             what_is_not_repaired_is_lost_for_all,
         ),
         Test::new(
+            "a_dead_holders_permits_come_back",
+            a_dead_holders_permits_come_back,
+        ),
+        Test::new(
             "more_locks_than_the_kernel_can_tell_of",
             more_locks_than_can_be_told,
         ),
@@ -79,6 +83,13 @@ fn is_free(lock: &RobustMutex<u64>) {
 
 /// In an actor.
 pub fn play(region: &Region, part: &str) {
+    if part == "permits" {
+        let semaphore: &RecoverableSemaphore<3> = region.attach(()).expect("the semaphore");
+        let _permits = [semaphore.acquire(), semaphore.acquire()];
+        say("held");
+        hear();
+        return;
+    }
     let lock: &RobustMutex<u64> = region.attach(()).expect("the lock");
     match part {
         "many" => {
@@ -292,4 +303,29 @@ fn more_locks_than_can_be_told() {
         is_told(lock);
     });
     is_free(locks[MANY - 1]);
+}
+
+fn a_dead_holders_permits_come_back() {
+    let region = region();
+    let semaphore: &RecoverableSemaphore<3> = region.create(()).expect("a semaphore");
+    let mut actor = start(&region, "permits");
+    expect(&mut actor, "held");
+    let last = semaphore.try_acquire().expect("one is left");
+    assert!(!last.is_from_the_dead() && semaphore.held() == 3);
+    assert!(semaphore.try_acquire().is_err());
+    std::thread::scope(|scope| {
+        // This one sleeps already, or will: it looks again.
+        let waiter = scope.spawn(|| {
+            let permit = semaphore.acquire_timeout(PATIENCE).expect("it comes back");
+            assert!(permit.is_from_the_dead());
+        });
+        std::thread::yield_now();
+        actor.signal(SIGKILL);
+        drop(actor);
+        waiter.join().expect("it gets a permit");
+    });
+    let others = [semaphore.try_acquire(), semaphore.try_acquire()];
+    assert!(others.iter().all(Result::is_ok), "{others:?}");
+    drop((last, others));
+    assert_eq!(semaphore.held(), 0);
 }

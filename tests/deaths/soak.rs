@@ -10,7 +10,7 @@ use super::process::{Actor, PATIENCE};
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::sync::{LockError, Patience, RawRobustMutex, Taken};
-use interlatch::{InPlace, Region};
+use interlatch::{InPlace, RecoverableSemaphore, Region};
 use nix::errno::Errno;
 use nix::sys::signal::Signal::SIGKILL;
 use nix::sys::wait::waitpid;
@@ -27,11 +27,14 @@ pub fn tests() -> Vec<Test> {
 
 const WORKERS: usize = 4;
 const LEDGERS: usize = 3;
+const PERMITS: usize = 2;
 
 /// What the workers share.
 #[repr(C)]
 struct Shared {
     ledgers: [Ledger; LEDGERS],
+    /// Of which a worker has one now and then, while it makes its entries.
+    permits: RecoverableSemaphore<PERMITS>,
     /// How many entries each worker knows that it has made, in each ledger.
     known: [[AtomicU64; LEDGERS]; WORKERS],
 }
@@ -56,6 +59,7 @@ unsafe impl InPlace for Shared {
                 entries: words(),
                 repairs: AtomicU64::new(0),
             }),
+            permits: RecoverableSemaphore::new(),
             known: from_fn(|_| from_fn(|_| AtomicU64::new(0))),
         }
     }
@@ -112,6 +116,9 @@ pub fn play(region: &Region, part: &str) {
             1 => Patience::of(Duration::from_micros(random.u64(..200))),
             _ => Patience::Forever,
         };
+        let permit = random
+            .bool()
+            .then(|| shared.permits.acquire_within(patience));
         // Several at once are locked in their order.
         let mut held = [false; LEDGERS];
         for (ledger, held) in shared.ledgers.iter().zip(&mut held) {
@@ -125,6 +132,7 @@ pub fn play(region: &Region, part: &str) {
             // Only now it knows. Release pairs with the Acquire of the parent.
             shared.known[worker][number].fetch_add(1, Release);
         }
+        drop(permit);
     }
 }
 
@@ -156,6 +164,12 @@ fn soak() {
         repairs += ledger.repairs.load(Relaxed);
         ledger.unlock();
     }
+    let permits = [(); PERMITS].map(|()| shared.permits.acquire_timeout(PATIENCE));
+    assert!(
+        permits.iter().all(Result::is_ok),
+        "all permits are back: {permits:?}"
+    );
+    drop(permits);
     let kills: u64 = deaths.iter().sum();
     println!("{kills} kills, {entries} entries, {repairs} repairs, none lost, none twice");
     assert!(entries > 0 && kills > 0, "something happened");

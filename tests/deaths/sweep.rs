@@ -13,7 +13,7 @@ use super::wakeups::stay_on_one_core;
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, AtomicU64};
 use interlatch::sync::{LockError, Patience, RawRobustMutex, Taken};
-use interlatch::{Condvar, InPlace, Mutex, Region, Semaphore};
+use interlatch::{Condvar, InPlace, Mutex, RecoverableSemaphore, Region, Semaphore};
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal::{SIGKILL, SIGSTOP, SIGTRAP};
@@ -37,6 +37,7 @@ struct Objects {
     semaphore: Semaphore,
     changed: Condvar,
     tokens: Mutex<u64>,
+    permits: RecoverableSemaphore<2>,
     /// The parent holds the lock.
     is_held: AtomicU32,
     /// The child has come to its end.
@@ -54,6 +55,7 @@ unsafe impl InPlace for Objects {
             semaphore: Semaphore::empty(),
             changed: Condvar::new(),
             tokens: Mutex::new(0),
+            permits: RecoverableSemaphore::new(),
             is_held: AtomicU32::new(0),
             is_over: AtomicU32::new(0),
         }
@@ -84,7 +86,7 @@ const NOTHING: Operation = Operation {
     check: |_| {},
 };
 
-const OPERATIONS: [Operation; 9] = [
+const OPERATIONS: [Operation; 11] = [
     Operation {
         name: "robust lock, transfer, unlock",
         perform: transfer,
@@ -155,6 +157,19 @@ const OPERATIONS: [Operation; 9] = [
         ..NOTHING
     },
     Operation {
+        name: "recoverable acquire, release",
+        perform: visit,
+        check: all_are_back,
+        ..NOTHING
+    },
+    Operation {
+        name: "the same while others wait",
+        perform: visit,
+        beside: |objects| (0..3).for_each(|_| visit(objects)),
+        check: all_are_back,
+        ..NOTHING
+    },
+    Operation {
         name: "condvar notify_one, notify_all",
         perform: |objects| {
             objects.changed.notify_one();
@@ -193,6 +208,16 @@ fn counts(objects: &Objects, permits: RangeInclusive<u32>) {
     release(objects);
     let permit = objects.semaphore.acquire_timeout(PATIENCE);
     permit.expect("it was just released").forget();
+}
+
+fn visit(objects: &Objects) {
+    let permit = objects.permits.acquire_timeout(PATIENCE);
+    assert!(permit.is_ok(), "{permit:?}");
+}
+
+fn all_are_back(objects: &Objects) {
+    let permits = [(); 2].map(|()| objects.permits.acquire_timeout(PATIENCE));
+    assert!(permits.iter().all(Result::is_ok), "{permits:?}");
 }
 
 /// Locks, and repairs what the dead have left.
@@ -258,6 +283,7 @@ pub fn play(region: &Region, part: &str) {
     // What happens the first time only is not swept.
     let warm = Objects::initial();
     transfer(&warm);
+    visit(&warm);
     release(&warm);
     warm.semaphore.acquire().forget();
     ptrace::traceme().expect("the parent may trace");

@@ -38,3 +38,11 @@ macro_rules! constructor {
     };
 }
 pub(crate) use constructor;
+
+/// An array of as many of these as its type says, in a constructor.
+macro_rules! repeat {
+    ($value:expr) => {
+        [const { $value }; _]
+    };
+}
+pub(crate) use repeat;

@@ -37,3 +37,11 @@ macro_rules! constructor {
     };
 }
 pub(crate) use constructor;
+
+/// An array of as many of these as its type says, in a constructor.
+macro_rules! repeat {
+    ($value:expr) => {
+        core::array::from_fn(|_| $value)
+    };
+}
+pub(crate) use repeat;

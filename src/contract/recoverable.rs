@@ -1,0 +1,126 @@
+//! What a semaphore promises whose permits come back from the dead.
+
+use super::{Guarded, Scenario, Stage, spent};
+use crate::platform::Ordering::AcqRel;
+use crate::platform::{AtomicU32, InPlace};
+use crate::sync::{AcquireError, Patience, RecoverableSemaphore};
+use std::time::Duration;
+
+/// A semaphore, a number that one permit protects, and how many are inside.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Held<const N: usize> {
+    semaphore: RecoverableSemaphore<N>,
+    number: Guarded,
+    inside: AtomicU32,
+}
+
+// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
+unsafe impl<const N: usize> InPlace for Held<N> {
+    fn initial() -> Self {
+        Self {
+            semaphore: RecoverableSemaphore::new(),
+            number: Guarded::new(0),
+            inside: AtomicU32::new(0),
+        }
+    }
+}
+
+/// Every scenario among the living.
+pub fn all(stage: &mut impl Stage) {
+    stage.run(excludes_with_one_permit(2));
+    stage.run(excludes_with_one_permit(3));
+    stage.run(admits_no_more_than_its_permits());
+    stage.run(an_impatient_acquirer_takes_nothing_along());
+    stage.run(answers_odd_timeouts());
+}
+
+fn increment(shared: &Held<1>) {
+    let permit = shared.semaphore.acquire();
+    let permit = permit.unwrap_or_else(|error| panic!("{error}"));
+    shared.number.increment();
+    drop(permit);
+}
+
+/// All permits are there in the end, whoever has died with one.
+fn all_are_back<const N: usize>(shared: &Held<N>) {
+    let all = [(); N].map(|()| shared.semaphore.try_acquire());
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+}
+
+/// With one permit one is inside, and sees what the last one has written.
+pub fn excludes_with_one_permit(processes: usize) -> Scenario<Held<1>> {
+    let verify = match processes {
+        2 => |shared: &Held<1>| assert_eq!(shared.number.get(), 2),
+        _ => |shared: &Held<1>| assert_eq!(shared.number.get(), 3),
+    };
+    Scenario::new(
+        "excludes_with_one_permit",
+        vec![increment; processes.clamp(2, 3)],
+    )
+    .verify(verify)
+    .choices(8)
+}
+
+/// Three that want in, and two permits.
+pub fn admits_no_more_than_its_permits() -> Scenario<Held<2>> {
+    let visit = |shared: &Held<2>| {
+        let permit = shared.semaphore.acquire();
+        let permit = permit.unwrap_or_else(|error| panic!("{error}"));
+        let inside = shared.inside.fetch_add(1, AcqRel) + 1;
+        assert!(inside <= 2, "{inside} inside");
+        shared.inside.fetch_sub(1, AcqRel);
+        drop(permit);
+    };
+    Scenario::new("admits_no_more_than_its_permits", vec![visit; 3])
+        .verify(all_are_back)
+        .choices(8)
+}
+
+/// Who gives up holds nothing, and swallows nobody's wake-up.
+pub fn an_impatient_acquirer_takes_nothing_along() -> Scenario<Held<1>> {
+    let impatient = |shared: &Held<1>| {
+        let patience = Patience::of(Duration::from_micros(50));
+        match shared.semaphore.acquire_within(patience) {
+            Ok(permit) => drop(permit),
+            Err(error) => assert_eq!(error, AcquireError::TimedOut),
+        }
+    };
+    Scenario::new(
+        "an_impatient_acquirer_takes_nothing_along",
+        vec![impatient, increment, increment],
+    )
+    .verify(|shared| assert_eq!(shared.number.get(), 2))
+    .choices(8)
+}
+
+/// Wherever the first one is killed, its permit is there for the others.
+pub fn a_dead_holder_gives_its_permit_back(processes: usize) -> Scenario<Held<1>> {
+    let processes = processes.clamp(2, 3);
+    Scenario::new(
+        "a_dead_holder_gives_its_permit_back",
+        vec![increment; processes],
+    )
+    .verify(all_are_back)
+    .choices(10)
+    .victims(&[0])
+}
+
+/// A timeout of zero and a deadline in the past try once.
+pub fn answers_odd_timeouts() -> Scenario<Held<1>> {
+    let odd = |shared: &Held<1>| {
+        for patience in spent() {
+            assert!(
+                shared.semaphore.acquire_within(patience).is_ok(),
+                "it is free"
+            );
+        }
+        let permit = shared.semaphore.acquire_timeout(Duration::MAX);
+        assert_eq!((permit.is_ok(), shared.semaphore.held()), (true, 1));
+        for patience in spent() {
+            let none = shared.semaphore.acquire_within(patience);
+            assert!(matches!(none, Err(AcquireError::TimedOut)), "{none:?}");
+        }
+    };
+    Scenario::new("answers_odd_timeouts", vec![odd])
+}

@@ -1,0 +1,237 @@
+//! A semaphore whose permits come back when their holder dies.
+//!
+//! **Promise.** Never more permits out than there are; a permit whose holder has ended, by whatever
+//! means, is there again for the next one within the recheck interval.
+//!
+//! **Source.** A monitor (Hoare 1974) whose condition is "a permit is free".
+//!
+//! **How.** Each permit is a robust lock: to hold it is to have locked it, so its word says which
+//! thread that is, and the kernel marks it when that thread ends. Looking for a free one and returning
+//! one happen under a robust lock, which protects nothing else; so whoever dies inside leaves nothing to
+//! repair. A permit that comes back by a death notifies nobody; sleepers find it when they look
+//! again.
+
+use super::{
+    Condvar, LockError, Patience, RawRobustMutex, RobustLockError, RobustLockResult, RobustMutex,
+    RobustMutexGuard, Taken,
+};
+use crate::platform::robust::Refusal;
+use crate::platform::{InPlace, constructor, repeat};
+use core::marker::PhantomData;
+use std::time::Duration;
+
+/// A semaphore of `N` permits, each of which knows its holder and comes back when that one dies.
+///
+/// A permit is returned by who took it: this counts what is held. What one process takes and another
+/// one releases is counted by the plain [`Semaphore`](super::Semaphore), whose permits do not come back.
+///
+/// # Cost
+/// An acquire looks at the permits one by one, so this is for dozens, not for thousands. A thread can
+/// hold at most 128 robust locks and permits in all.
+///
+/// # Fairness
+/// None: a process that runs may overtake one that is being woken.
+///
+/// # Process death
+/// The permits of a thread that ends come back: another one gets them at once if it asks then, or
+/// within the [`recheck_interval`](crate::platform::futex) if it sleeps already. The child of a fork
+/// holds none.
+///
+/// # Example
+/// ```
+/// use interlatch::RecoverableSemaphore;
+///
+/// static CONNECTIONS: RecoverableSemaphore<2> = RecoverableSemaphore::new();
+///
+/// let one = CONNECTIONS.acquire()?;
+/// // A thread that ends with a permit in its hand.
+/// std::thread::spawn(|| std::mem::forget(CONNECTIONS.acquire())).join().unwrap();
+/// let other = CONNECTIONS.acquire()?;
+/// assert!(other.is_from_the_dead());
+/// assert!(CONNECTIONS.try_acquire().is_err());
+/// drop(one);
+/// assert!(CONNECTIONS.try_acquire().is_ok());
+/// # Ok::<(), interlatch::AcquireError>(())
+/// ```
+#[repr(C)]
+#[derive(Debug)]
+pub struct RecoverableSemaphore<const N: usize> {
+    lock: RobustMutex<()>,
+    returned: Condvar,
+    permits: [RawRobustMutex; N],
+}
+
+// SAFETY: `repr(C)`, of parts that are `InPlace`.
+unsafe impl<const N: usize> InPlace for RecoverableSemaphore<N> {
+    fn initial() -> Self {
+        Self::new()
+    }
+}
+
+/// Why no permit was acquired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AcquireError {
+    /// All permits are held, and patience ran out first.
+    #[error("all permits are held")]
+    TimedOut,
+    /// This thread can hold no permit, or no more of them.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The lock inside is not to be had any more, which only a faulty peer brings about.
+    #[error("the semaphore is broken: a faulty peer has written into it")]
+    Broken,
+}
+
+impl<const N: usize> RecoverableSemaphore<N> {
+    constructor! {
+        /// A semaphore with all its permits. None at all does not compile.
+        pub fn new() -> Self {
+            const { assert!(N > 0, "at least 1 permit") };
+            Self {
+                lock: RobustMutex::new(()),
+                returned: Condvar::new(),
+                permits: repeat!(RawRobustMutex::new()),
+            }
+        }
+    }
+
+    /// Takes a permit, however long it takes.
+    ///
+    /// # Errors
+    /// `Refused`, if this thread cannot hold it; `Broken`, by a faulty peer.
+    pub fn acquire(&self) -> Result<RecoverablePermit<'_>, AcquireError> {
+        loop {
+            match self.acquire_within(Patience::Forever) {
+                // Forever does not run out.
+                Err(AcquireError::TimedOut) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Takes a permit if there is one.
+    ///
+    /// # Errors
+    /// `TimedOut`, if all are held; and as [`acquire`](Self::acquire).
+    pub fn try_acquire(&self) -> Result<RecoverablePermit<'_>, AcquireError> {
+        self.acquire_within(Patience::Never)
+    }
+
+    /// Takes a permit, or gives up after that time.
+    ///
+    /// # Errors
+    /// As [`try_acquire`](Self::try_acquire).
+    pub fn acquire_timeout(
+        &self,
+        timeout: Duration,
+    ) -> Result<RecoverablePermit<'_>, AcquireError> {
+        self.acquire_within(Patience::of(timeout))
+    }
+
+    /// Takes a permit as long as patience lasts.
+    ///
+    /// # Errors
+    /// As [`try_acquire`](Self::try_acquire).
+    pub fn acquire_within(
+        &self,
+        patience: Patience,
+    ) -> Result<RecoverablePermit<'_>, AcquireError> {
+        let mut guard = repaired(self.lock.lock_within(patience.at_a_lock()))?;
+        let mut is_in_time = true;
+        loop {
+            if let Some(permit) = self.free_permit()? {
+                return Ok(permit);
+            }
+            if !is_in_time || patience == Patience::Never {
+                return Err(AcquireError::TimedOut);
+            }
+            let locked;
+            (locked, is_in_time) = self.returned.wait_robust(guard, patience);
+            guard = repaired(locked)?;
+        }
+    }
+
+    /// The permits that are held now, or were a moment ago: for diagnosis.
+    pub fn held(&self) -> usize {
+        self.permits
+            .iter()
+            .filter(|permit| permit.is_locked())
+            .count()
+    }
+
+    fn free_permit(&self) -> Result<Option<RecoverablePermit<'_>>, Refusal> {
+        for permit in &self.permits {
+            match permit.lock_within(Patience::Never) {
+                Ok(taken) => {
+                    return Ok(Some(RecoverablePermit {
+                        lock: &self.lock,
+                        returned: &self.returned,
+                        permit,
+                        taken,
+                        stays_on_its_thread: PhantomData,
+                    }));
+                }
+                Err(LockError::Refused(refusal)) => return Err(refusal),
+                Err(_) => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The lock protects nothing but the order of looks and returns, so a death leaves nothing to repair.
+fn repaired<'a>(
+    locked: RobustLockResult<'a, ()>,
+) -> Result<RobustMutexGuard<'a, ()>, AcquireError> {
+    match locked {
+        Ok(guard) => Ok(guard),
+        Err(RobustLockError::OwnerDied(found)) => Ok(found.mark_consistent()),
+        Err(RobustLockError::Refused(refusal)) => Err(refusal.into()),
+        Err(RobustLockError::TimedOut) => Err(AcquireError::TimedOut),
+        // Nobody here gives it up, or asks for it twice.
+        Err(RobustLockError::Unrecoverable | RobustLockError::AlreadyHeld) => {
+            Err(AcquireError::Broken)
+        }
+    }
+}
+
+impl<const N: usize> Default for RecoverableSemaphore<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A permit that is given back when it is dropped, or when its thread ends.
+///
+/// It stays on the thread that acquired it.
+///
+/// # Example
+/// See [`RecoverableSemaphore`].
+#[derive(Debug)]
+#[must_use = "dropping this gives the permit back"]
+pub struct RecoverablePermit<'a> {
+    lock: &'a RobustMutex<()>,
+    returned: &'a Condvar,
+    permit: &'a RawRobustMutex,
+    taken: Taken,
+    stays_on_its_thread: PhantomData<*const ()>,
+}
+
+impl RecoverablePermit<'_> {
+    /// Whether the last holder died with it: what the permit is about may be half-done.
+    pub fn is_from_the_dead(&self) -> bool {
+        self.taken == Taken::FromTheDead
+    }
+}
+
+impl Drop for RecoverablePermit<'_> {
+    fn drop(&mut self) {
+        // Not to be had only where this thread holds too many; a sleeper that this overtakes looks
+        // again by itself.
+        let guard = repaired(self.lock.lock());
+        // SAFETY: a permit is made only by locking, and unlocks only once, here.
+        unsafe { self.permit.unlock() };
+        drop(guard);
+        self.returned.notify_one();
+    }
+}
