@@ -11,9 +11,10 @@
 //! | [`OWNER_DIED`] | its last owner died while it held the word |
 //! | [`WAITERS`] | somebody may be asleep |
 //!
-//! The order of the steps is what matters: announce, take the word, link it, conclude; and announce,
-//! unlink it, give the word up, wake, conclude. A thread that dies between any two of them is found
-//! by the announcement or by the list.
+//! The order of the steps is what matters: announce, take the word, link it; and announce, unlink it,
+//! give the word up, wake, conclude. A thread that dies between any two of them is found by the
+//! announcement or by the list. A word that is held may stay announced; one that is not, or not any
+//! more, must not, since its memory may become something else.
 
 /// The bits of a word for the id of its owner.
 pub const OWNER: u32 = (1 << 30) - 1;

@@ -148,8 +148,8 @@ impl RawRobustMutex {
             me.announce(&self.word);
             match self.take_free(me.id()) {
                 Ok(_) => {
+                    // The announcement stays: it is of a word that is on the list as well.
                     me.link(&self.word);
-                    me.conclude();
                     Ok(Taken::Clean)
                 }
                 Err(found) => self.lock_contended(me, found, patience),
@@ -217,10 +217,10 @@ impl RawRobustMutex {
         patience: Patience,
     ) -> Result<Taken, LockError> {
         let taken = self.take_contended(me, found, patience);
-        if taken.is_ok() {
-            me.link(&self.word);
+        match taken {
+            Ok(_) => me.link(&self.word),
+            Err(_) => me.conclude(),
         }
-        me.conclude();
         taken
     }
 

@@ -296,6 +296,9 @@ impl Owner {
 /// In the child of a fork: it holds nothing, its id is another one, and libc has emptied its list.
 extern "C" fn forget() {
     OWNER.with(|owner| {
+        if owner.id.get() != 0 {
+            owner.conclude();
+        }
         owner.held.iter().for_each(|held| held.set(0));
         owner.count.set(MOST_HELD);
         owner.id.set(0);
