@@ -182,6 +182,20 @@ fn the_board_tells_what_the_run_has_found() -> Result<()> {
         "{badges} badges for {} models",
         models.len()
     );
+    let holds = models.iter().filter(|model| model["is_bug"] == false);
+    let named = holds.filter(|model| {
+        !model["name"]
+            .as_str()
+            .is_some_and(|name| name.ends_with(", mended"))
+    });
+    let killed = named.filter(|model| model["crash_points"] != 0).count() as u64;
+    let shown = page.count(
+        "[...document.querySelectorAll('#properties .count')].filter((count) => count.textContent.includes('crash points')).length",
+    )?;
+    ensure!(
+        shown == killed && killed >= 10,
+        "{shown} rows name crash points, {killed} have some"
+    );
     let museum = page.count("document.querySelectorAll('#museum tbody tr').length")?;
     let has = |name: &str| models.iter().any(|model| model["name"] == name);
     let names = models.iter().filter_map(|model| model["name"].as_str());

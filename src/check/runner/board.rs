@@ -53,6 +53,8 @@ struct Row {
     verdict: String,
     is_good: bool,
     is_bug: bool,
+    #[serde(default)]
+    crash_points: u64,
     executions: u64,
     all_executions: u64,
     seconds: f64,
@@ -71,6 +73,7 @@ impl Row {
             verdict: outcome.verdict(),
             is_good: outcome.is_good(),
             is_bug: outcome.expected.is_some(),
+            crash_points: outcome.crash_points(),
             executions,
             all_executions: outcome.executions(),
             seconds,

@@ -146,6 +146,7 @@ pub fn print_json(results: &[Outcome]) {
             "processes": result.processes,
             "verdict": result.verdict(),
             "good": result.is_good(),
+            "crash_points": result.crash_points(),
             "executions": executions,
             "seconds": seconds,
             "explored": result.explored,

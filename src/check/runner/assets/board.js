@@ -37,7 +37,8 @@ function badge(model) {
   const bounded = model.verdict.match(/^bounded\((\d+)\)$/);
   const text = bounded ? `≤ ${bounded[1]}` : model.verdict.replace(/^(blind): .*/, "$1");
   const made = element("span", text, `badge ${!model.is_good ? "bad" : bounded ? "partly" : "good"}`);
-  made.title = [`${model.name}: ${model.verdict}`, `${number(model.executions)} executions`, ...model.remarks].join("\n");
+  const deaths = model.crash_points ? [`killed at ${number(model.crash_points)} crash points`] : [];
+  made.title = [`${model.name}: ${model.verdict}`, `${number(model.executions)} executions`, ...deaths, ...model.remarks].join("\n");
   return made;
 }
 
@@ -97,7 +98,8 @@ function properties() {
     Map.groupBy(all, (model) => parts(model).property).forEach((some, property) => {
       const cells = sizes.map((size) => some.filter((model) => model.processes === size).map((model) => {
         const { variant } = parts(model);
-        const count = ` ${number(model.executions)}${variant ? `, ${variant}` : ""}`;
+        const deaths = model.crash_points ? `, ${number(model.crash_points)} crash points` : "";
+        const count = ` ${number(model.executions)}${deaths}${variant ? `, ${variant}` : ""}`;
         return element("div", [badge(model), element("span", count, "count")]);
       }));
       rows.push(row(property.replaceAll("_", " "), ...cells));
