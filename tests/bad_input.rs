@@ -6,6 +6,8 @@ use interlatch::{
     PermitOverflow, Place, PlanError, RecvTimeoutError, Region, RegionError, Semaphore,
     SemaphorePair, SendError, SendTimeoutError, Slot, TryRecvError, TrySendError,
 };
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
@@ -140,6 +142,27 @@ fn only_a_sealed_memfd_is_a_region() {
         matches!(refused, Err(RegionError::NotSealed)),
         "{refused:?}"
     );
+}
+
+#[test]
+fn a_sealed_memfd_of_somebody_else_is_no_region() {
+    let flags = MFdFlags::MFD_ALLOW_SEALING;
+    for (length, bytes) in [(2 * 4096, &b"something else"[..]), (4096, b""), (1, b"")] {
+        let descriptor = memfd_create("somebody's", flags).expect("a memfd");
+        let file = File::from(descriptor);
+        file.set_len(length).expect("room");
+        file.write_at(bytes, 0).expect("room");
+        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).expect("sealed");
+        match Region::from_descriptor(file.into()).map(|_| ()) {
+            Err(RegionError::NoRegion { expected, found }) => {
+                assert!(length > 4096 && expected != found);
+            }
+            // Too short for a header and a byte.
+            Err(RegionError::Size(0)) => assert!(length <= 4096),
+            other => panic!("{length}: {other:?}"),
+        }
+    }
 }
 
 #[test]
@@ -375,7 +398,8 @@ fn items_that_nobody_received_are_dropped_once() {
 /// The words of a buffer's state lie behind those of two semaphores or condition variables, and of
 /// the lock.
 fn survives_a_faulty_peer<B: Buffer<Item = u64> + Place<Plan = usize> + ?Sized>() {
-    const STATE: std::ops::Range<u64> = 16..64;
+    // Behind a page that says what the memory is.
+    const STATE: std::ops::Range<u64> = 4096 + 16..4096 + 64;
     for offset in STATE.step_by(8) {
         for garbage in [0, 1, 7, 1 << 32, u64::MAX - 1, u64::MAX] {
             let region = Region::memfd("faulty", 4096).expect("a page");
@@ -389,7 +413,8 @@ fn survives_a_faulty_peer<B: Buffer<Item = u64> + Place<Plan = usize> + ?Sized>(
             let descriptor = region.descriptor().expect("a memfd has one");
             let peer = File::from(descriptor.try_clone_to_owned().expect("one more"));
             let mut length = [0; 8];
-            peer.read_exact_at(&mut length, 24).expect("it is there");
+            peer.read_exact_at(&mut length, STATE.start + 8)
+                .expect("it is there");
             assert_eq!(u64::from_ne_bytes(length), 2, "the length of the state");
             let written = peer.write_all_at(&u64::to_ne_bytes(garbage), offset);
             written.expect("it is there");

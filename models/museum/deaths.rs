@@ -187,15 +187,16 @@ impl<const FLAW: u8> Flawed<FLAW> {
 // SAFETY: the promise of a robust lock is what the scenarios check of it, and find broken.
 unsafe impl<const FLAW: u8> RobustLock for Flawed<FLAW> {
     fn lock_within(&self, _: Patience) -> Result<Taken, LockError> {
-        Ok(as_owner(|me| {
+        as_owner(|me| {
+            me.make_room()?;
             if FLAW != LOCKS_UNANNOUNCED {
                 me.announce(&self.robust);
             }
             let taken = self.take(me);
             me.link(&self.robust);
             me.conclude();
-            taken
-        }))
+            Ok(taken)
+        })
     }
 
     unsafe fn unlock(&self) {

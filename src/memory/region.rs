@@ -1,5 +1,7 @@
 //! A region: memory that several processes map, and the objects in it, one after the other.
 
+use super::header::{self, PidNamespace};
+use crate::platform::robust::as_owner;
 use crate::platform::{Place, PlanError};
 use core::alloc::Layout;
 use core::cell::Cell;
@@ -21,6 +23,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// | --- | --- |
 /// | [`anonymous`](Region::anonymous) | the creator and the children that it forks |
 /// | [`memfd`](Region::memfd) | whoever has the descriptor: see [`from_descriptor`](Region::from_descriptor) |
+///
+/// A region belongs to the pid namespace of its creator, since locks in it hold thread ids.
 ///
 /// # Process death
 /// The memory lives as long as any process maps it or holds its descriptor, and nothing stays
@@ -77,6 +81,26 @@ pub enum RegionError {
     /// The descriptor is not a memfd that is sealed against changing its size.
     #[error("the descriptor is not sealed against shrinking: a peer could cut the memory off")]
     NotSealed,
+    /// A sealed memfd, but none that this crate has made, or one of another version.
+    #[error(
+        "the memory does not begin as a region does: expected {expected:#018x}, found {found:#018x}"
+    )]
+    NoRegion {
+        /// What a region of this version begins with.
+        expected: u64,
+        /// What was there.
+        found: u64,
+    },
+    /// Locks hold thread ids, which mean other threads there than here.
+    #[error(
+        "the region was made in the pid namespace {created_in}: this process is in {this_process}"
+    )]
+    Namespace {
+        /// That of the creator.
+        created_in: PidNamespace,
+        /// That of this process.
+        this_process: PidNamespace,
+    },
     /// More than the machine has to give. (Reserving it would not fail but wake the kernel's
     /// out-of-memory killer, which ends whichever process it likes.)
     #[error("a region of {asked} bytes: {available} are available on this machine")]
@@ -114,11 +138,9 @@ impl Region {
     pub fn anonymous(size: usize) -> Result<Self, RegionError> {
         // memmap2's own anonymous maps are private. The kernel makes a shared one of the same
         // stuff as a memfd, whose descriptor nobody needs after mapping.
-        let region = Self::memfd("interlatch-anonymous", size)?;
-        Ok(Self {
-            descriptor: None,
-            ..region
-        })
+        let mut region = Self::memfd("interlatch-anonymous", size)?;
+        region.descriptor = None;
+        Ok(region)
     }
 
     /// A region behind a descriptor, for whoever is given it. The name is for `/proc` only.
@@ -131,11 +153,11 @@ impl Region {
     /// bytes, the machine has not that much memory, or the kernel no descriptor left.
     pub fn memfd(name: &str, size: usize) -> Result<Self, RegionError> {
         check_size(size)?;
-        check_memory(size)?;
+        let whole = size.saturating_add(header::SIZE);
+        check_memory(whole)?;
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
         let descriptor = memfd_create(name, flags).map_err(RegionError::system("memfd_create"))?;
-        // Checked above: at most isize::MAX.
-        let length = size as i64;
+        let length = i64::try_from(whole).map_err(|_| RegionError::Size(size))?;
         ftruncate(&descriptor, length).map_err(RegionError::system("ftruncate"))?;
         fallocate(&descriptor, FallocateFlags::empty(), 0, length)
             .map_err(RegionError::system("fallocate"))?;
@@ -147,7 +169,8 @@ impl Region {
     /// The region behind a descriptor that another process made with [`memfd`](Region::memfd).
     ///
     /// # Errors
-    /// If it is not a sealed memfd, is empty, or cannot be mapped.
+    /// If it is not a sealed memfd, is none of this crate, was made in another pid namespace, or cannot
+    /// be mapped.
     pub fn from_descriptor(descriptor: OwnedFd) -> Result<Self, RegionError> {
         let seals =
             fcntl(&descriptor, FcntlArg::F_GET_SEALS).map_err(|_| RegionError::NotSealed)?;
@@ -166,13 +189,21 @@ impl Region {
                 error,
             })?
             .len();
-        check_size(usize::try_from(length).unwrap_or(usize::MAX))?;
+        let size = usize::try_from(length).unwrap_or(usize::MAX);
+        check_size(size.saturating_sub(header::SIZE))?;
         let map = MmapOptions::new()
             .map_raw(&file)
             .map_err(|error| RegionError::System {
                 call: "mmap",
                 error,
             })?;
+        // SAFETY: the mapping has just been made, and is longer than a header.
+        unsafe {
+            match owner {
+                true => header::write(map.as_mut_ptr())?,
+                false => header::check(map.as_mut_ptr())?,
+            }
+        }
         let descriptor = Some(OwnedFd::from(file));
         Ok(Self {
             map,
@@ -182,9 +213,9 @@ impl Region {
         })
     }
 
-    /// Bytes of the region.
+    /// Bytes of the region that objects can take. A page more is for what says that it is one.
     pub fn size(&self) -> usize {
-        self.map.len()
+        self.map.len() - header::SIZE
     }
 
     /// The descriptor to pass on, for a memfd. It is closed by `exec` unless that is changed.
@@ -245,8 +276,17 @@ impl Region {
             });
         }
         self.used.set(offset + needed);
-        // SAFETY: `offset` is inside the mapping.
-        Ok(unsafe { self.map.as_mut_ptr().add(offset) })
+        // SAFETY: `offset` is inside what follows the header.
+        Ok(unsafe { self.map.as_mut_ptr().add(header::SIZE + offset) })
+    }
+}
+
+/// A guard of a robust lock in the region may have been leaked by this thread: the kernel must not be
+/// led into memory that is not mapped any more.
+impl Drop for Region {
+    fn drop(&mut self) {
+        let start = self.map.as_ptr() as usize;
+        as_owner(|me| me.let_go(&(start..start + self.map.len())));
     }
 }
 

@@ -109,8 +109,8 @@ impl Condvar {
     /// Unlocks, waits for a notification as long as patience lasts, and locks again; for a
     /// [`RobustMutex`](super::RobustMutex).
     ///
-    /// Returns whether a notification was received; if it was not, patience ran out. Either way the lock
-    /// is asked for again, however long that takes.
+    /// Returns false if patience ran out, and true otherwise, also spuriously: look at the condition
+    /// again. Either way the lock is asked for again, however long that takes.
     ///
     /// # Errors
     /// As of [`RobustMutex::lock`](super::RobustMutex::lock): the news that a holder died meanwhile, with the
@@ -153,8 +153,8 @@ impl Condvar {
         (mutex.lock(), is_notified)
     }
 
-    /// Joins the waiters, unlocks, and sleeps until a notification, which it returns, or the end of
-    /// patience.
+    /// Joins the waiters, unlocks, and sleeps until a notification or for no reason, or returns false at
+    /// the end of patience.
     fn sleep(&self, unlock: impl FnOnce(), patience: Patience) -> bool {
         let seen = self.word.fetch_or(WAITERS, Relaxed) | WAITERS;
         unlock();

@@ -15,7 +15,7 @@ use super::{
     Condvar, LockError, Patience, RawRobustMutex, RobustLockError, RobustLockResult, RobustMutex,
     RobustMutexGuard, Taken,
 };
-use crate::platform::robust::Refusal;
+use crate::platform::robust::{Owner, Refusal, as_owner};
 use crate::platform::{InPlace, constructor, repeat};
 use core::marker::PhantomData;
 use std::time::Duration;
@@ -136,13 +136,17 @@ impl<const N: usize> RecoverableSemaphore<N> {
         &self,
         patience: Patience,
     ) -> Result<RecoverablePermit<'_>, AcquireError> {
-        let mut guard = repaired(self.lock.lock_within(patience.at_a_lock()))?;
+        if patience == Patience::Never {
+            // Without the lock, which somebody may hold who is stopped.
+            return self.free_permit()?.ok_or(AcquireError::TimedOut);
+        }
+        let mut guard = repaired(self.lock.lock_within(patience))?;
         let mut is_in_time = true;
         loop {
             if let Some(permit) = self.free_permit()? {
                 return Ok(permit);
             }
-            if !is_in_time || patience == Patience::Never {
+            if !is_in_time {
                 return Err(AcquireError::TimedOut);
             }
             let locked;
@@ -168,6 +172,7 @@ impl<const N: usize> RecoverableSemaphore<N> {
                         returned: &self.returned,
                         permit,
                         taken,
+                        owner: as_owner(Owner::id),
                         stays_on_its_thread: PhantomData,
                     }));
                 }
@@ -203,7 +208,8 @@ impl<const N: usize> Default for RecoverableSemaphore<N> {
 
 /// A permit that is given back when it is dropped, or when its thread ends.
 ///
-/// It stays on the thread that acquired it.
+/// It stays on the thread that acquired it. Dropping it takes a lock for a moment, and so waits for a
+/// process that is stopped just there.
 ///
 /// # Example
 /// See [`RecoverableSemaphore`].
@@ -214,6 +220,8 @@ pub struct RecoverablePermit<'a> {
     returned: &'a Condvar,
     permit: &'a RawRobustMutex,
     taken: Taken,
+    /// Who has acquired: not the child of a fork, which has a copy of this.
+    owner: u32,
     stays_on_its_thread: PhantomData<*const ()>,
 }
 
@@ -226,6 +234,9 @@ impl RecoverablePermit<'_> {
 
 impl Drop for RecoverablePermit<'_> {
     fn drop(&mut self) {
+        if !self.permit.is_mine(self.owner) {
+            return;
+        }
         // Not to be had only where this thread holds too many; a sleeper that this overtakes looks
         // again by itself.
         let guard = repaired(self.lock.lock());

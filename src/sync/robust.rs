@@ -22,9 +22,10 @@
 //! before: the kernel looks at the announced word too. It wakes one waiter if the word is free, so a
 //! wake-up that the dead thread owed, or had swallowed, is handed on.
 //!
-//! One gap is left to the recheck interval of [`futex::wait`]: a thread dies that owes a wake-up, or has
-//! swallowed one, after a third thread has taken the free lock. The kernel sees an owner then and
-//! wakes nobody, and that owner does not know of the sleepers.
+//! Two gaps are left to the recheck interval of [`futex::wait`]. A thread dies that owes a wake-up, or has
+//! swallowed one, after a third thread has taken the free lock: the kernel sees an owner then and
+//! wakes nobody, and that owner does not know of the sleepers. And a thread dies after it has made the
+//! lock unrecoverable and before it has told the sleepers: to the kernel that is a word with an owner.
 
 use super::Patience;
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
@@ -73,9 +74,17 @@ pub unsafe trait RobustLock: Sync {
 /// None: a process that runs may overtake one that is being woken.
 ///
 /// # Process death
-/// The kernel marks the lock of a thread that ends while it holds it, whatever the reason, `exec`
-/// included, and wakes one waiter: [`Taken::FromTheDead`]. A holder that is stopped or slow keeps it.
-/// The child of a fork holds nothing.
+/// The kernel marks the lock of a thread that ends while it holds it, whatever the reason, and wakes
+/// one waiter: [`Taken::FromTheDead`]. So it does at an `exec` by the main thread of a process; a lock
+/// that another thread holds while it calls `exec` stays locked for ever, as libc's do. A holder that is
+/// stopped or slow keeps it. The child of a `fork(3)` holds nothing; that of a bare `clone(2)` must not
+/// use what its parent holds.
+///
+/// # Leaks
+/// A lock must not be moved, freed or unmapped while it is held. Guards see to that unless one is leaked
+/// (`mem::forget`). Where the lock is dropped, or its region, by the thread that leaked the guard, the
+/// kernel is told in time; where the lock is moved, or another thread drops it, the kernel may write
+/// into its old place when the holder ends. Leak guards of locks that stay for ever only.
 ///
 /// # Example
 /// ```
@@ -116,8 +125,8 @@ pub enum LockError {
     /// A holder died, and the next one could not repair what the lock protects.
     #[error("the lock is unrecoverable: what it protects was left half-changed by a dead holder")]
     Unrecoverable,
-    /// Somebody else holds it, and patience ran out first.
-    #[error("the lock is held by another thread or process")]
+    /// It is held, by another thread or process or by this one, and patience ran out first.
+    #[error("the lock is held")]
     TimedOut,
     /// This thread holds it already, and would wait for itself.
     #[error("this thread holds the lock already")]
@@ -187,6 +196,11 @@ impl RawRobustMutex {
     /// The word itself: the state of the lock.
     pub(crate) fn word(&self) -> &AtomicU32 {
         self.word.word()
+    }
+
+    /// Whether this thread holds the lock, and has taken it as this owner: not in the child of a fork.
+    pub(super) fn is_mine(&self, owner: u32) -> bool {
+        as_owner(|me| me.id() == owner)
     }
 
     /// Whether somebody holds the lock, or did a moment ago: for diagnosis.

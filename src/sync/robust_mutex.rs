@@ -2,7 +2,7 @@
 
 use super::Patience;
 use super::robust::{LockError, RawRobustMutex, Taken};
-use crate::platform::robust::Refusal;
+use crate::platform::robust::{Owner, Refusal, as_owner};
 use crate::platform::{InPlace, Plain, UnsafeCell, constructor};
 use core::fmt;
 use core::marker::PhantomData;
@@ -20,24 +20,27 @@ use std::time::Duration;
 /// None: a process that runs may overtake one that is being woken.
 ///
 /// # Panics
-/// None of its own. A panic while the lock is held is reported to the next one as a death is.
+/// None of its own. A panic that unwinds through a guard is reported to the next one as a death is,
+/// unless it was under way already when the lock was taken.
 ///
 /// # Process death
 /// | event | what the next one gets |
 /// | --- | --- |
-/// | the holder is killed, exits, or calls `exec` | the data, and the news |
+/// | the holder is killed or exits | the data, and the news |
+/// | the main thread of a process calls `exec` as the holder | the same |
+/// | another thread calls `exec` as the holder | nothing, for ever, as with libc's: unlock before |
 /// | the holder's thread ends | the same: the holder is a thread |
 /// | the holder is stopped or slow | nothing: it waits |
 /// | the one that got the news dies | the data, and the news again |
 /// | the one that got the news drops it | [`RobustLockError::Unrecoverable`], as everybody from then on |
-/// | the holder forks | nothing: the parent holds it, the child does not |
+/// | the holder calls `fork(3)` | nothing: the parent holds it. The child must not use the guard that it inherits; it may drop it |
 ///
 /// The news comes from the kernel, at once, not from looking at ids, so an id that is used again is
 /// not mistaken for its dead owner. It is the same in every process of one pid namespace.
 ///
 /// The memory of the lock must not be used for something else while a thread of another process may be
 /// on its way out of `lock` or of a guard's drop: if it dies there, the kernel looks at the word once
-/// more. (glibc bug 14485 is about this.)
+/// more. (glibc bug 14485 is about this.) What a leaked guard means is said at [`RawRobustMutex`].
 ///
 /// # Signals
 /// Not for signal handlers, as no lock is.
@@ -91,7 +94,7 @@ pub enum RobustLockError<'a, T> {
     OwnerDied(Inconsistent<'a, T>),
     /// A holder died, and the one that was told so did not repair the data.
     Unrecoverable,
-    /// Somebody else holds the lock, and the time was over first.
+    /// The lock is held, and the time was over first.
     TimedOut,
     /// This thread holds the lock already, and would wait for itself.
     AlreadyHeld,
@@ -151,6 +154,7 @@ impl<T> RobustMutex<T> {
         let taken = self.lock.lock_within(patience);
         let guard = || RobustMutexGuard {
             mutex: self,
+            owner: as_owner(Owner::id),
             panicked_before: panicking(),
             stays_on_its_thread: PhantomData,
         };
@@ -181,6 +185,8 @@ impl<T> RobustMutex<T> {
 #[must_use = "dropping this unlocks"]
 pub struct RobustMutexGuard<'a, T> {
     mutex: &'a RobustMutex<T>,
+    /// Who has locked: not the child of a fork, which has a copy of this.
+    owner: u32,
     panicked_before: bool,
     stays_on_its_thread: PhantomData<*const ()>,
 }
@@ -223,6 +229,9 @@ impl<T> Drop for RobustMutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         let lock = &self.mutex.lock;
+        if !lock.is_mine(self.owner) {
+            return;
+        }
         // SAFETY: a guard is made only by locking, and unlocks only once: here, or where an
         // `Inconsistent` that holds it is dropped.
         unsafe {
@@ -275,6 +284,9 @@ impl<T> DerefMut for Inconsistent<'_, T> {
 impl<T> Drop for Inconsistent<'_, T> {
     fn drop(&mut self) {
         let lock = &self.0.mutex.lock;
+        if !lock.is_mine(self.0.owner) {
+            return;
+        }
         // SAFETY: the lock is held, and the guard inside will not be dropped.
         unsafe {
             match self.0.has_panicked() {

@@ -3,7 +3,8 @@
 use super::actor::{hear, say};
 use super::harness::Test;
 use super::process::{Actor, PATIENCE};
-use interlatch::{RecoverableSemaphore, Region, RobustLockError, RobustMutex};
+use interlatch::{RecoverableSemaphore, Region, RegionError, RobustLockError, RobustMutex};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
@@ -30,6 +31,18 @@ pub fn tests() -> Vec<Test> {
             a_holder_that_exits_counts_as_dead,
         ),
         Test::new(
+            "an_exec_of_another_thread_is_not_told_of",
+            an_exec_of_another_thread,
+        ),
+        Test::new(
+            "an_inherited_guard_unlocks_nothing",
+            an_inherited_guard_unlocks_nothing,
+        ),
+        Test::new(
+            "a_leaked_guard_does_not_cut_the_list",
+            a_leaked_guard_does_not_cut_the_list,
+        ),
+        Test::new(
             "a_stopped_holder_keeps_the_lock",
             a_stopped_holder_keeps_the_lock,
         ),
@@ -41,6 +54,10 @@ pub fn tests() -> Vec<Test> {
         Test::new(
             "what_is_not_repaired_is_lost_for_all",
             what_is_not_repaired_is_lost_for_all,
+        ),
+        Test::new(
+            "another_pid_namespace_is_refused",
+            another_pid_namespace_is_refused,
         ),
         Test::new(
             "a_dead_holders_permits_come_back",
@@ -90,6 +107,9 @@ pub fn play(region: &Region, part: &str) {
         hear();
         return;
     }
+    if part == "namespace" {
+        return say(&from_another_namespace(region));
+    }
     let lock: &RobustMutex<u64> = region.attach(()).expect("the lock");
     match part {
         "many" => {
@@ -110,6 +130,32 @@ pub fn play(region: &Region, part: &str) {
             };
             *found += 1;
             say("repairing");
+            hear();
+        }
+        "exec in a thread" => {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let _guard = lock.lock().expect("it is free");
+                    say("held");
+                    panic!("{}", std::process::Command::new("cat").exec());
+                });
+            });
+        }
+        "leak" => {
+            let _guard = lock.lock().expect("it is free");
+            let leaked = Box::new(RobustMutex::new(0));
+            std::mem::forget(leaked.lock());
+            drop(leaked);
+            let mut replaced = RobustMutex::new(0);
+            for value in 1..4 {
+                std::mem::forget(replaced.lock());
+                replaced = RobustMutex::new(value);
+            }
+            let other = Region::memfd("leak", 4096).expect("a region");
+            let inside: &RobustMutex<u64> = other.create(()).expect("room");
+            std::mem::forget(inside.lock());
+            drop(other);
+            say("held");
             hear();
         }
         "wait" => {
@@ -134,6 +180,24 @@ fn hold(lock: &RobustMutex<u64>, part: &str) {
         "hold" => drop(hear()),
         "exit" => std::process::exit(0),
         "exec" => panic!("{}", std::process::Command::new("cat").exec()),
+        "fork and lock" => {
+            // SAFETY: this process has one thread, and the child only locks, drops guards and exits.
+            match unsafe { fork() }.expect("a child") {
+                ForkResult::Child => {
+                    let own = lock.lock_timeout(PATIENCE);
+                    drop(guard);
+                    let tried = lock.try_lock();
+                    let is_held = own.is_ok() && matches!(tried, Err(RobustLockError::TimedOut));
+                    std::process::exit(i32::from(!is_held));
+                }
+                ForkResult::Parent { child } => {
+                    drop(guard);
+                    let status = waitpid(child, None).expect("the child is ours");
+                    assert_eq!(status, WaitStatus::Exited(child, 0), "the child held it");
+                    say("released");
+                }
+            }
+        }
         "fork" => {
             // SAFETY: this process has one thread, and the child only drops the guard and exits.
             match unsafe { fork() }.expect("a child") {
@@ -328,4 +392,74 @@ fn a_dead_holders_permits_come_back() {
     assert!(others.iter().all(Result::is_ok), "{others:?}");
     drop((last, others));
     assert_eq!(semaphore.held(), 0);
+}
+
+/// In an actor: what a child of it in another pid namespace hears when it attaches.
+fn from_another_namespace(region: &Region) -> String {
+    if let Err(error) = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID) {
+        return format!("skipped: no pid namespace can be made here: {error}");
+    }
+    let descriptor = region.descriptor().expect("a memfd");
+    let copy = descriptor.try_clone_to_owned().expect("a descriptor");
+    // SAFETY: this process has one thread.
+    match unsafe { fork() }.expect("a child") {
+        ForkResult::Child => {
+            let refused = Region::from_descriptor(copy).map(|_| ());
+            if let Err(RegionError::Namespace {
+                created_in,
+                this_process,
+            }) = &refused
+            {
+                std::process::exit(i32::from(created_in == this_process));
+            }
+            eprintln!("{refused:?}");
+            std::process::exit(2);
+        }
+        ForkResult::Parent { child } => match waitpid(child, None) {
+            Ok(WaitStatus::Exited(_, 0)) => "refused".into(),
+            other => format!("{other:?}"),
+        },
+    }
+}
+
+fn another_pid_namespace_is_refused() {
+    let region = region();
+    let mut actor = start(&region, "namespace");
+    let reply = actor.reply(Instant::now() + PATIENCE).expect("a word");
+    if reply.starts_with("skipped") {
+        return println!("{reply}");
+    }
+    assert_eq!(reply, "refused");
+}
+
+/// A limit of the kernel: the thread has another id by the time when it looks. libc's are lost too.
+fn an_exec_of_another_thread() {
+    let region = region();
+    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let mut actor = start(&region, "exec in a thread");
+    expect(&mut actor, "held");
+    actor.tell("alive");
+    expect(&mut actor, "alive");
+    let locked = lock.try_lock();
+    assert!(
+        matches!(locked, Err(RobustLockError::TimedOut)),
+        "{locked:?}"
+    );
+}
+
+fn an_inherited_guard_unlocks_nothing() {
+    let region = region();
+    let _: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let mut actor = start(&region, "fork and lock");
+    expect(&mut actor, "held");
+    expect(&mut actor, "released");
+}
+
+fn a_leaked_guard_does_not_cut_the_list() {
+    let region = region();
+    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let mut actor = start(&region, "leak");
+    expect(&mut actor, "held");
+    actor.signal(SIGKILL);
+    assert_eq!(is_told(lock), 0);
 }

@@ -9,9 +9,13 @@
 //!
 //! libc's list is linked both ways. Whatever it does to its own nodes, it writes into ours only the
 //! neighbours of `first` and `last`, never into shared memory of ours. Between the two the list goes
-//! one way, as far as the kernel needs it, and which words it holds is known from private memory: no
-//! pointer is ever read from shared memory. A peer that scribbles over the links can keep the kernel
-//! from telling of a death, and nothing else.
+//! one way, as far as the kernel needs it, and which words it holds is known from private memory: this
+//! code never reads a pointer from shared memory. The kernel does, when the thread ends. A peer that
+//! scribbles over a link can keep it from telling of the death, or lead it to another aligned word of
+//! this process, which it changes if that happens to hold the id of the dead thread.
+//!
+//! A word that is held must stay where it is, and `dlclose` must not unload the library that this is
+//! linked into: the list would lead to memory that is something else by then.
 //!
 //! A link has to lie where libc's own has its place relative to the word, since that is the same
 //! for all of a list.
@@ -20,10 +24,11 @@ use super::{AtomicU32, AtomicUsize};
 use crate::platform::robust::Refusal;
 use core::cell::Cell;
 use core::mem::offset_of;
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::compiler_fence;
-use std::sync::Once;
+use std::sync::OnceLock;
 
 /// A word that the kernel looks after when its owner dies, and the link of a list in which it is
 /// while it is held. The link is an address in the memory of the owner, for its kernel only.
@@ -56,6 +61,15 @@ impl RobustWord {
     #[inline]
     fn entry(&self) -> usize {
         self.link.as_ptr() as usize
+    }
+}
+
+/// A guard may have been leaked, and the list must not lead here any more. What other threads have
+/// leaked, and what is moved while it is held, this cannot know.
+impl Drop for RobustWord {
+    fn drop(&mut self) {
+        let entry = self.entry();
+        as_owner(|me| me.let_go(&(entry..entry + 1)));
     }
 }
 
@@ -109,19 +123,22 @@ pub struct Owner {
     /// How many words it holds. As many as can be until the thread is registered, and in the child of a
     /// fork: so one look tells whether there is anything to do before it takes one more.
     count: Cell<usize>,
-    /// libc's, which the kernel knows; null where there is none that fits.
-    head: Cell<*mut Head>,
+    /// The announcement in libc's head, which the kernel knows; until the thread is registered, one
+    /// that nobody reads.
+    pending: Cell<*const AtomicUsize>,
     first: Node,
     last: Node,
     held: [Cell<usize>; MOST_HELD],
 }
+
+static UNREAD: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static OWNER: Owner = const {
         Owner {
             id: Cell::new(0),
             count: Cell::new(MOST_HELD),
-            head: Cell::new(core::ptr::null_mut()),
+            pending: Cell::new(&raw const UNREAD),
             first: Node::new(),
             last: Node::new(),
             held: [const { Cell::new(0) }; MOST_HELD],
@@ -161,6 +178,9 @@ impl Owner {
     }
 
     /// The word is held from here on.
+    ///
+    /// # Panics
+    /// If there is no room for it.
     #[inline]
     pub fn link(&self, word: &RobustWord) {
         let count = self.count.get();
@@ -207,6 +227,41 @@ impl Owner {
         held.iter().position(|held| held.get() == word.entry())
     }
 
+    /// Takes the words between these addresses off the list, without touching them: their memory goes,
+    /// while a guard of them was leaked.
+    pub(crate) fn let_go(&self, addresses: &Range<usize>) {
+        let count = self.count.get();
+        if self.id.get() == 0 || count == 0 {
+            return;
+        }
+        let goes = |entry: usize| addresses.contains(&entry);
+        let mut kept = 0;
+        for position in 0..count {
+            let entry = self.held[position].get();
+            if goes(entry) {
+                continue;
+            }
+            let below = self.below(kept);
+            self.held[kept].set(entry);
+            // SAFETY: the link of a word that this thread holds, and that stays.
+            unsafe { AtomicUsize::from_ptr(entry as *mut usize) }.store(below, Relaxed);
+            kept += 1;
+        }
+        compiler_fence(SeqCst);
+        self.first.on.set(self.below(kept));
+        self.count.set(kept);
+        if goes(self.announced()) {
+            self.conclude();
+        }
+        compiler_fence(SeqCst);
+    }
+
+    /// The entry whose operation is announced, or 0.
+    fn announced(&self) -> usize {
+        // SAFETY: as in `set_pending`.
+        unsafe { &*self.pending.get() }.load(Relaxed)
+    }
+
     /// The entry that follows that of this position in the list.
     #[inline]
     fn below(&self, position: usize) -> usize {
@@ -223,9 +278,8 @@ impl Owner {
         };
         let top = self.count.get() - 1;
         let above = self.held[position + 1].get() as *mut usize;
-        // SAFETY: the link of a word that this thread holds: it was linked by reference, and a word
-        // that is held stays where it is, by the contract of `link`'s callers. Its address comes
-        // from private memory.
+        // SAFETY: the link of a word that this thread holds: it was linked by reference, and stays
+        // where it is while it is held, or was let go. Its address comes from private memory.
         unsafe { AtomicUsize::from_ptr(above) }.store(self.below(position), Relaxed);
         compiler_fence(SeqCst);
         for later in position..top {
@@ -237,9 +291,8 @@ impl Owner {
     #[inline]
     fn set_pending(&self, entry: usize) {
         compiler_fence(SeqCst);
-        // SAFETY: the head belongs to this thread for as long as it runs, and only this thread, in
-        // libc or here, writes it. there is one, as there is room for a word.
-        unsafe { (&raw mut (*self.head.get()).pending).write_volatile(entry) };
+        // SAFETY: a static word, or that in the head, which libc keeps for as long as the thread runs.
+        unsafe { &*self.pending.get() }.store(entry, Relaxed);
         compiler_fence(SeqCst);
     }
 
@@ -249,17 +302,20 @@ impl Owner {
     /// If the kernel would not find that one when the thread dies.
     #[cold]
     pub fn make_room(&self) -> Result<(), Refusal> {
-        static FORGET_AT_FORK: Once = Once::new();
-        FORGET_AT_FORK.call_once(|| {
-            // SAFETY: the handler runs in the child's only thread and writes that thread's own memory.
-            unsafe { libc::pthread_atfork(None, None, Some(forget)) };
-        });
+        if self.has_room() {
+            return Ok(());
+        }
         if self.id.get() != 0 {
             return Err(Refusal::TooMany(MOST_HELD));
         }
+        if !forgets_at_fork() {
+            return Err(Refusal::NoList);
+        }
         let head = libcs_head().ok_or(Refusal::NoList)?;
         self.join(head.as_ptr());
-        self.head.set(head.as_ptr());
+        // SAFETY: the head is this thread's, and valid for as long as it runs; so is its part.
+        self.pending
+            .set(unsafe { AtomicUsize::from_ptr(&raw mut (*head.as_ptr()).pending) });
         self.id
             .set(rustix::thread::gettid().as_raw_nonzero().get() as u32);
         self.count.set(0);
@@ -293,12 +349,20 @@ impl Owner {
     }
 }
 
+/// Whether the child of a fork will forget what its parent holds.
+fn forgets_at_fork() -> bool {
+    static REGISTERED: OnceLock<bool> = OnceLock::new();
+    *REGISTERED.get_or_init(|| {
+        // SAFETY: the handler runs in the child's only thread and writes that thread's own memory.
+        let returned = unsafe { libc::pthread_atfork(None, None, Some(forget)) };
+        returned == 0
+    })
+}
+
 /// In the child of a fork: it holds nothing, its id is another one, and libc has emptied its list.
 extern "C" fn forget() {
     OWNER.with(|owner| {
-        if owner.id.get() != 0 {
-            owner.conclude();
-        }
+        owner.conclude();
         owner.held.iter().for_each(|held| held.set(0));
         owner.count.set(MOST_HELD);
         owner.id.set(0);
