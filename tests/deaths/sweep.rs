@@ -13,7 +13,10 @@ use super::wakeups::stay_on_one_core;
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, AtomicU64};
 use interlatch::sync::{LockError, Patience, RawRobustMutex, Taken};
-use interlatch::{Condvar, InPlace, Mutex, RecoverableSemaphore, Region, Semaphore};
+use interlatch::{
+    Condvar, InPlace, Mutex, RecoverableSemaphore, Region, RobustLockError, RobustLockResult,
+    RobustMutex, RobustMutexGuard, Semaphore,
+};
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal::{SIGKILL, SIGSTOP, SIGTRAP};
@@ -38,6 +41,8 @@ struct Objects {
     changed: Condvar,
     tokens: Mutex<u64>,
     permits: RecoverableSemaphore<2>,
+    arrived: Condvar,
+    items: RobustMutex<u64>,
     /// The parent holds the lock.
     is_held: AtomicU32,
     /// The child has come to its end.
@@ -56,6 +61,8 @@ unsafe impl InPlace for Objects {
             changed: Condvar::new(),
             tokens: Mutex::new(0),
             permits: RecoverableSemaphore::new(),
+            arrived: Condvar::new(),
+            items: RobustMutex::new(0),
             is_held: AtomicU32::new(0),
             is_over: AtomicU32::new(0),
         }
@@ -86,7 +93,7 @@ const NOTHING: Operation = Operation {
     check: |_| {},
 };
 
-const OPERATIONS: [Operation; 11] = [
+const OPERATIONS: [Operation; 12] = [
     Operation {
         name: "robust lock, transfer, unlock",
         perform: transfer,
@@ -170,6 +177,15 @@ const OPERATIONS: [Operation; 11] = [
         ..NOTHING
     },
     Operation {
+        name: "condvar wait on a robust lock",
+        perform: take,
+        // One for the child, and one for who waits beside it.
+        let_go: |objects| (0..2).for_each(|_| put(objects)),
+        beside: take,
+        check: put,
+        ..NOTHING
+    },
+    Operation {
         name: "condvar notify_one, notify_all",
         perform: |objects| {
             objects.changed.notify_one();
@@ -208,6 +224,30 @@ fn counts(objects: &Objects, permits: RangeInclusive<u32>) {
     release(objects);
     let permit = objects.semaphore.acquire_timeout(PATIENCE);
     permit.expect("it was just released").forget();
+}
+
+fn repaired<'a>(locked: RobustLockResult<'a, u64>) -> RobustMutexGuard<'a, u64> {
+    match locked {
+        // A number that one instruction changes is never half-changed.
+        Err(RobustLockError::OwnerDied(found)) => found.mark_consistent(),
+        other => other.unwrap_or_else(|error| panic!("{error}")),
+    }
+}
+
+fn take(objects: &Objects) {
+    let patience = Patience::of(PATIENCE);
+    let mut items = repaired(objects.items.lock_within(patience));
+    while *items == 0 {
+        let (locked, is_in_time) = objects.arrived.wait_robust(items, patience);
+        items = repaired(locked);
+        assert!(is_in_time || *items > 0, "there are enough items");
+    }
+    *items -= 1;
+}
+
+fn put(objects: &Objects) {
+    *repaired(objects.items.lock_within(Patience::of(PATIENCE))) += 1;
+    objects.arrived.notify_one();
 }
 
 fn visit(objects: &Objects) {
@@ -284,6 +324,8 @@ pub fn play(region: &Region, part: &str) {
     let warm = Objects::initial();
     transfer(&warm);
     visit(&warm);
+    put(&warm);
+    take(&warm);
     release(&warm);
     warm.semaphore.acquire().forget();
     ptrace::traceme().expect("the parent may trace");
