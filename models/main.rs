@@ -17,6 +17,7 @@ mod litmus;
 mod museum;
 mod mutex;
 mod recoverable;
+mod robust_buffer;
 mod robust_condvar;
 mod robust_lock;
 mod robust_mutex;
@@ -41,6 +42,7 @@ fn models() -> Vec<Model> {
         robust_mutex::models(),
         robust_condvar::models(),
         recoverable::models(),
+        robust_buffer::models(),
         condvar::models(),
         semaphore::models(),
         semaphore_pair::models(),

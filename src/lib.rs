@@ -25,8 +25,9 @@ pub mod platform;
 pub mod sync;
 
 pub use buffer::{
-    BoundedBuffer, Buffer, Disconnected, MonitorBuffer, Receiver, RecvError, RecvTimeoutError,
-    SendError, SendTimeoutError, Sender, Slot, TryRecvError, TrySendError,
+    AttachError, BoundedBuffer, Buffer, Disconnected, MonitorBuffer, Receiver, RecvError,
+    RecvTimeoutError, RobustBuffer, RobustReceiver, RobustSender, SendError, SendTimeoutError,
+    Sender, Slot, TryRecvError, TrySendError,
 };
 #[cfg(not(loom))]
 pub use guard::{Mutex, MutexGuard};

@@ -3,7 +3,7 @@
 use interlatch::Semaphore;
 use interlatch::check::FailureKind::Deadlock;
 use interlatch::check::Model;
-use interlatch::contract::{recoverable, robust_condvar, robust_lock, semaphore};
+use interlatch::contract::{recoverable, robust_buffer, robust_condvar, robust_lock, semaphore};
 use interlatch::sync::RawRobustMutex;
 
 pub fn models() -> Vec<Model> {
@@ -14,6 +14,9 @@ pub fn models() -> Vec<Model> {
         }),
         Model::broken("semaphore_without_rechecks", Deadlock, || {
             semaphore::a_dead_acquirer_hinders_nobody::<Semaphore>().without_rechecks()
+        }),
+        Model::broken("dead_sender_without_rechecks", Deadlock, || {
+            robust_buffer::a_dead_sender_ends_the_stream().without_rechecks()
         }),
         Model::broken("permit_of_the_dead_without_rechecks", Deadlock, || {
             recoverable::a_dead_holder_gives_its_permit_back(2).without_rechecks()

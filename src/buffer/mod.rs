@@ -2,13 +2,14 @@
 //!
 //! Two textbook constructions of one contract, side by side: [`BoundedBuffer`] counts places and
 //! items with a pair of semaphores, [`MonitorBuffer`] waits for "not full" and "not empty" with
-//! condition variables. What they share is in `store` (the ring under its lock) and `end` (the
-//! handles of the two sides).
+//! condition variables. What these two share is in `store` (the ring under its lock) and `end` (the
+//! handles of the two sides). [`RobustBuffer`] is the second again, over parts that survive a death.
 
 mod bounded;
 mod end;
 mod error;
 mod monitor;
+mod robust;
 mod slot;
 mod store;
 
@@ -19,5 +20,6 @@ pub use error::{
     TrySendError,
 };
 pub use monitor::MonitorBuffer;
+pub use robust::{AttachError, RobustBuffer, RobustReceiver, RobustSender};
 pub use slot::{Slot, Slots};
 pub use store::End;

@@ -9,6 +9,7 @@ pub mod buffer;
 pub mod condvar;
 pub mod lock;
 pub mod recoverable;
+pub mod robust_buffer;
 pub mod robust_condvar;
 pub mod robust_lock;
 pub mod robust_mutex;
@@ -138,6 +139,7 @@ pub fn all(stage: &mut impl Stage) {
     robust_mutex::all(stage);
     robust_condvar::all(stage);
     recoverable::all(stage);
+    robust_buffer::all(stage);
     semaphore::all::<crate::Semaphore>(stage);
     stage.run(semaphore::guards_exclude_with_one_permit(2));
     stage.run(semaphore::guards_exclude_with_one_permit(3));

@@ -11,6 +11,7 @@
 //! | [`futex`] | `FUTEX_WAIT_BITSET` and `FUTEX_WAKE`, never `PRIVATE` | a queue in plain memory beside loom |
 //! | [`guess`] | a plain load | a constant: what is only compared need not be loaded |
 //! | [`robust`] | the kernel's robust futex list | the same, played at a simulated death |
+//! | [`newest`] | a load: an older value, seen for a while, must do no harm | the newest value, in a step that loom sees |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
 //! | [`spin`] | a bounded number of pauses | one try, no pause |
 //! | `repeat` | an array of constants | one of calls |
@@ -29,7 +30,7 @@ mod linux;
 #[cfg(not(loom))]
 pub use linux::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess,
-    loaded_then_written, spin,
+    loaded_then_written, newest, spin,
 };
 #[cfg(not(loom))]
 pub(crate) use linux::{constructor, repeat};
@@ -39,7 +40,7 @@ pub mod model;
 #[cfg(loom)]
 pub use model::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess,
-    loaded_then_written, spin,
+    loaded_then_written, newest, spin,
 };
 #[cfg(loom)]
 pub(crate) use model::{constructor, repeat};

@@ -39,6 +39,6 @@ pub enum Refusal {
 }
 
 #[cfg(not(loom))]
-pub use super::linux::robust::{Owner, RobustWord, as_owner};
+pub use super::linux::robust::{Owner, RobustWord, as_owner, commit};
 #[cfg(loom)]
-pub use super::model::robust::{Owner, RobustWord, as_owner};
+pub use super::model::robust::{Owner, RobustWord, as_owner, commit};

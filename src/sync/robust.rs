@@ -30,7 +30,7 @@
 use super::Patience;
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
 use crate::platform::robust::{OWNER, OWNER_DIED, Owner, Refusal, RobustWord, WAITERS, as_owner};
-use crate::platform::{AtomicU32, Deadline, InPlace, Wake, constructor, futex, spin};
+use crate::platform::{AtomicU32, Deadline, InPlace, Wake, constructor, futex, newest, spin};
 
 const FREE: u32 = 0;
 
@@ -199,8 +199,14 @@ impl RawRobustMutex {
     }
 
     /// Whether this thread holds the lock, and has taken it as this owner: not in the child of a fork.
-    pub(super) fn is_mine(&self, owner: u32) -> bool {
+    pub(crate) fn is_mine(&self, owner: u32) -> bool {
         as_owner(|me| me.id() == owner)
+    }
+
+    /// Whether somebody holds the lock who lives, as far as is known here. It orders nothing.
+    pub(crate) fn is_held(&self) -> bool {
+        let word = newest(self.word.word());
+        word != UNRECOVERABLE && word & OWNER != 0
     }
 
     /// Whether somebody holds the lock, or did a moment ago: for diagnosis.

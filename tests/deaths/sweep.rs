@@ -14,8 +14,8 @@ use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, AtomicU64};
 use interlatch::sync::{LockError, Patience, RawRobustMutex, Taken};
 use interlatch::{
-    Condvar, InPlace, Mutex, RecoverableSemaphore, Region, RobustLockError, RobustLockResult,
-    RobustMutex, RobustMutexGuard, Semaphore,
+    Condvar, InPlace, Mutex, RecoverableSemaphore, RecvTimeoutError, Region, RobustBuffer,
+    RobustLockError, RobustLockResult, RobustMutex, RobustMutexGuard, Semaphore, SendTimeoutError,
 };
 use nix::errno::Errno;
 use nix::sys::ptrace;
@@ -41,6 +41,7 @@ struct Objects {
     changed: Condvar,
     tokens: Mutex<u64>,
     permits: RecoverableSemaphore<2>,
+    buffer: RobustBuffer<u64, 2>,
     arrived: Condvar,
     items: RobustMutex<u64>,
     /// The parent holds the lock.
@@ -61,6 +62,7 @@ unsafe impl InPlace for Objects {
             changed: Condvar::new(),
             tokens: Mutex::new(0),
             permits: RecoverableSemaphore::new(),
+            buffer: RobustBuffer::new(),
             arrived: Condvar::new(),
             items: RobustMutex::new(0),
             is_held: AtomicU32::new(0),
@@ -93,7 +95,7 @@ const NOTHING: Operation = Operation {
     check: |_| {},
 };
 
-const OPERATIONS: [Operation; 12] = [
+const OPERATIONS: [Operation; 14] = [
     Operation {
         name: "robust lock, transfer, unlock",
         perform: transfer,
@@ -177,6 +179,21 @@ const OPERATIONS: [Operation; 12] = [
         ..NOTHING
     },
     Operation {
+        name: "robust buffer: sender, three sends",
+        perform: send_three,
+        beside: receive_in_order,
+        // Should the child have died before it came, the stream begins and ends here.
+        check: |objects| drop(objects.buffer.sender()),
+        ..NOTHING
+    },
+    Operation {
+        name: "robust buffer: receiver, to the end",
+        perform: receive_in_order,
+        beside: send_three,
+        check: |objects| drop(objects.buffer.receiver()),
+        ..NOTHING
+    },
+    Operation {
         name: "condvar wait on a robust lock",
         perform: take,
         // One for the child, and one for who waits beside it.
@@ -248,6 +265,33 @@ fn take(objects: &Objects) {
 fn put(objects: &Objects) {
     *repaired(objects.items.lock_within(Patience::of(PATIENCE))) += 1;
     objects.arrived.notify_one();
+}
+
+/// With one place less than items. If the receivers have gone, so be it.
+fn send_three(objects: &Objects) {
+    if let Ok(sender) = objects.buffer.sender() {
+        for item in 1..=3 {
+            match sender.send_timeout(item, PATIENCE) {
+                Ok(()) => {}
+                Err(SendTimeoutError::Disconnected(_)) => return,
+                Err(SendTimeoutError::Timeout(_)) => panic!("{item} is not taken"),
+            }
+        }
+    }
+}
+
+fn receive_in_order(objects: &Objects) {
+    if let Ok(receiver) = objects.buffer.receiver() {
+        let mut next = 1;
+        loop {
+            match receiver.recv_timeout(PATIENCE) {
+                Ok(item) => assert_eq!(item, next, "in order, each once, nothing torn"),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => panic!("the stream does not end"),
+            }
+            next += 1;
+        }
+    }
 }
 
 fn visit(objects: &Objects) {
@@ -324,6 +368,11 @@ pub fn play(region: &Region, part: &str) {
     let warm = Objects::initial();
     transfer(&warm);
     visit(&warm);
+    let ends = [
+        warm.buffer.sender().map(drop).is_ok(),
+        warm.buffer.receiver().is_ok(),
+    ];
+    assert_eq!(ends, [true; 2]);
     put(&warm);
     take(&warm);
     release(&warm);
@@ -366,7 +415,7 @@ fn sweep_each() {
         println!("skipped: {reason}");
         return;
     }
-    let default = if cfg!(debug_assertions) { 509 } else { 1 };
+    let default = if cfg!(debug_assertions) { 1999 } else { 1 };
     let stride = number("INTERLATCH_STRIDE").unwrap_or(default).max(1);
     let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::usize(..));
     println!("every {stride} instructions, INTERLATCH_SEED={seed}");

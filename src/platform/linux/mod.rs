@@ -10,7 +10,7 @@ pub mod spin;
 pub use cell::UnsafeCell;
 pub use clock::Deadline;
 pub use core::sync::atomic::fence;
-pub use guess::guess;
+pub use guess::{guess, newest};
 
 #[expect(clippy::disallowed_types, reason = "this is the seam")]
 mod atomics {

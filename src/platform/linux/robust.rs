@@ -20,7 +20,7 @@
 //! A link has to lie where libc's own has its place relative to the word, since that is the same
 //! for all of a list.
 
-use super::{AtomicU32, AtomicUsize};
+use super::{AtomicU32, AtomicUsize, UnsafeCell};
 use crate::platform::robust::Refusal;
 use core::cell::Cell;
 use core::mem::offset_of;
@@ -379,4 +379,17 @@ fn libcs_head() -> Option<NonNull<Head>> {
     let head = NonNull::new(head).filter(|_| refused == 0 && size == size_of::<Head>())?;
     // SAFETY: the kernel has the head of this very thread from libc, which keeps it valid.
     (unsafe { head.as_ref() }.word_from_link == WORD_FROM_LINK).then_some(head)
+}
+
+/// Writes the number, in one step, after everything that this thread has written before: whoever finds
+/// it after a death at any instruction finds that too.
+///
+/// # Safety
+/// Nobody else accesses the number meanwhile.
+#[inline]
+pub unsafe fn commit(number: &UnsafeCell<u64>, value: u64) {
+    compiler_fence(SeqCst);
+    // SAFETY: nobody else is here, by the caller's promise; volatile, so that it stays one store.
+    number.with_mut(|number| unsafe { number.write_volatile(value) });
+    compiler_fence(SeqCst);
 }

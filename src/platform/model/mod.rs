@@ -28,7 +28,7 @@ pub mod world;
 pub use atomic::{AtomicU32, AtomicU64, AtomicUsize, fence, loaded_then_written};
 pub use cell::UnsafeCell;
 pub use clock::Deadline;
-pub use guess::guess;
+pub use guess::{guess, newest};
 
 /// Writes a constructor: an ordinary function here, a `const fn` on the real machine.
 macro_rules! constructor {

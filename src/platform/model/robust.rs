@@ -7,7 +7,7 @@
 //! been about to wake it, or was itself woken in its stead.
 
 use super::event::{Action, Robust};
-use super::{AtomicU32, futex, weakening, world};
+use super::{AtomicU32, UnsafeCell, futex, weakening, world};
 use crate::platform::robust::{OWNER, OWNER_DIED, Refusal, WAITERS};
 use core::panic::Location;
 
@@ -157,4 +157,14 @@ fn handle_death(robust: &RobustWord, step: Robust) {
             Err(newer) => found = newer,
         }
     }
+}
+
+/// Writes the number, in one step.
+///
+/// # Safety
+/// Nobody else accesses the number meanwhile, which loom checks.
+#[track_caller]
+pub unsafe fn commit(number: &UnsafeCell<u64>, value: u64) {
+    // SAFETY: the caller's promise.
+    number.with_mut(|number| unsafe { *number = value });
 }
