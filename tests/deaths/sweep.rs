@@ -405,7 +405,11 @@ fn sweep_all() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             stay_on_one_core();
+            // The living would find most of what was lost with the dead only then, each time.
+            let interval = interlatch::recheck_interval();
+            interlatch::set_recheck_interval(Duration::from_millis(2));
             sweep_each();
+            interlatch::set_recheck_interval(interval);
         });
     });
 }
