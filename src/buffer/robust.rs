@@ -37,7 +37,17 @@ use std::time::Duration;
 ///
 /// # Process death
 /// See [`RobustSender`] and [`RobustReceiver`]. A handle belongs to the thread that made it, and ends
-/// with it.
+/// with it, but not where that is not the main thread of its process and calls `exec`: then it never
+/// ends, as the lock that it is. The child of a `fork(3)` makes handles of its own; to those that it
+/// inherits the other side has gone.
+///
+/// # Leaks
+/// A handle that is leaked (`mem::forget`) stays until its thread ends, and the buffer has to stay where
+/// it is for as long: see [`RawRobustMutex`](crate::sync::RawRobustMutex).
+///
+/// # Many locks
+/// A thread can hold 128 robust locks, handles included. To one that holds as many, every operation
+/// here says `Disconnected`, since it cannot take the lock inside.
 ///
 /// # Example
 /// ```
@@ -266,7 +276,15 @@ impl<T: Plain, const N: usize, const ENDS: usize> RobustBuffer<T, N, ENDS> {
         &self.slots[(number % N as u64) as usize]
     }
 
-    fn send_within(&self, item: T, patience: Patience) -> Result<(), Refused> {
+    fn send_within(
+        &self,
+        handle: &Handle<'_, ENDS>,
+        item: T,
+        patience: Patience,
+    ) -> Result<(), Refused> {
+        if handle.is_inherited() {
+            return Err(Refused::Disconnected);
+        }
         let mut guard = repaired(self.lock.lock_within(patience.at_a_lock()))?;
         let mut in_time = true;
         loop {
@@ -295,7 +313,10 @@ impl<T: Plain, const N: usize, const ENDS: usize> RobustBuffer<T, N, ENDS> {
         Ok(())
     }
 
-    fn recv_within(&self, patience: Patience) -> Result<T, Refused> {
+    fn recv_within(&self, handle: &Handle<'_, ENDS>, patience: Patience) -> Result<T, Refused> {
+        if handle.is_inherited() {
+            return Err(Refused::Disconnected);
+        }
         let mut guard = repaired(self.lock.lock_within(patience.at_a_lock()))?;
         let mut in_time = true;
         while self.length() == 0 {
@@ -347,9 +368,16 @@ struct Handle<'a, const ENDS: usize> {
     stays_on_its_thread: PhantomData<*const ()>,
 }
 
+impl<const ENDS: usize> Handle<'_, ENDS> {
+    /// Whether this is the copy of it in the child of a fork, which nobody counts.
+    fn is_inherited(&self) -> bool {
+        !self.held.is_mine(self.owner)
+    }
+}
+
 impl<const ENDS: usize> Drop for Handle<'_, ENDS> {
     fn drop(&mut self) {
-        if !self.held.is_mine(self.owner) {
+        if self.is_inherited() {
             return;
         }
         // Not to be had only where this thread holds too many, or of a faulty peer; who waits then
@@ -403,7 +431,10 @@ impl<T: Plain, const N: usize, const ENDS: usize> RobustSender<'_, T, N, ENDS> {
     /// locks as it can, or a faulty peer has ruined the lock.
     pub fn send(&self, item: T) -> Result<(), SendError<T>> {
         loop {
-            match self.buffer.send_within(item, Patience::Forever) {
+            match self
+                .buffer
+                .send_within(&self.handle, item, Patience::Forever)
+            {
                 Ok(()) => return Ok(()),
                 Err(Refused::Disconnected) => return Err(SendError(item)),
                 // Forever does not run out.
@@ -417,7 +448,7 @@ impl<T: Plain, const N: usize, const ENDS: usize> RobustSender<'_, T, N, ENDS> {
     /// # Errors
     /// The item comes back.
     pub fn try_send(&self, item: T) -> Result<(), TrySendError<T>> {
-        let sent = self.buffer.send_within(item, Patience::Never);
+        let sent = self.buffer.send_within(&self.handle, item, Patience::Never);
         sent.map_err(|refused| match refused {
             Refused::Timeout => TrySendError::Full(item),
             Refused::Disconnected => TrySendError::Disconnected(item),
@@ -429,7 +460,9 @@ impl<T: Plain, const N: usize, const ENDS: usize> RobustSender<'_, T, N, ENDS> {
     /// # Errors
     /// The item comes back.
     pub fn send_timeout(&self, item: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        let sent = self.buffer.send_within(item, Patience::of(timeout));
+        let sent = self
+            .buffer
+            .send_within(&self.handle, item, Patience::of(timeout));
         sent.map_err(|refused| match refused {
             Refused::Timeout => SendTimeoutError::Timeout(item),
             Refused::Disconnected => SendTimeoutError::Disconnected(item),
@@ -449,7 +482,7 @@ impl<T: Plain, const N: usize, const ENDS: usize> RobustReceiver<'_, T, N, ENDS>
     /// If the buffer is empty and all senders are gone or dead; also as of [`RobustSender::send`].
     pub fn recv(&self) -> Result<T, RecvError> {
         loop {
-            match self.buffer.recv_within(Patience::Forever) {
+            match self.buffer.recv_within(&self.handle, Patience::Forever) {
                 Ok(item) => return Ok(item),
                 Err(Refused::Disconnected) => return Err(RecvError),
                 // Forever does not run out.
@@ -461,9 +494,9 @@ impl<T: Plain, const N: usize, const ENDS: usize> RobustReceiver<'_, T, N, ENDS>
     /// Receives the oldest item if there is one.
     ///
     /// # Errors
-    /// There is none now, or never will be.
+    /// There is none now, or never will be; also as of [`RobustSender::send`].
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        let received = self.buffer.recv_within(Patience::Never);
+        let received = self.buffer.recv_within(&self.handle, Patience::Never);
         received.map_err(|refused| match refused {
             Refused::Timeout => TryRecvError::Empty,
             Refused::Disconnected => TryRecvError::Disconnected,
@@ -473,9 +506,9 @@ impl<T: Plain, const N: usize, const ENDS: usize> RobustReceiver<'_, T, N, ENDS>
     /// Receives the oldest item, or gives up after that time.
     ///
     /// # Errors
-    /// There was none in time, or never will be.
+    /// There was none in time, or never will be; also as of [`RobustSender::send`].
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        let received = self.buffer.recv_within(Patience::of(timeout));
+        let received = self.buffer.recv_within(&self.handle, Patience::of(timeout));
         received.map_err(|refused| match refused {
             Refused::Timeout => RecvTimeoutError::Timeout,
             Refused::Disconnected => RecvTimeoutError::Disconnected,

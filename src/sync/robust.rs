@@ -83,8 +83,9 @@ pub unsafe trait RobustLock: Sync {
 /// # Leaks
 /// A lock must not be moved, freed or unmapped while it is held. Guards see to that unless one is leaked
 /// (`mem::forget`). Where the lock is dropped, or its region, by the thread that leaked the guard, the
-/// kernel is told in time; where the lock is moved, or another thread drops it, the kernel may write
-/// into its old place when the holder ends. Leak guards of locks that stay for ever only.
+/// kernel is told in time. Where the lock is moved, or another thread drops it or its region, the kernel
+/// may write into its old place when the holder ends, and so may the holder when it unlocks another
+/// lock: it may crash. Safe code can do that. Leak guards of locks that stay for ever only.
 ///
 /// # Example
 /// ```

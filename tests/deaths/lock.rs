@@ -3,7 +3,9 @@
 use super::actor::{hear, say};
 use super::harness::Test;
 use super::process::{Actor, PATIENCE};
-use interlatch::{RecoverableSemaphore, Region, RegionError, RobustLockError, RobustMutex};
+use interlatch::{
+    RecoverableSemaphore, Region, RegionError, RobustBuffer, RobustLockError, RobustMutex,
+};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -37,6 +39,10 @@ pub fn tests() -> Vec<Test> {
         Test::new(
             "an_inherited_guard_unlocks_nothing",
             an_inherited_guard_unlocks_nothing,
+        ),
+        Test::new(
+            "an_inherited_handle_sends_nothing",
+            an_inherited_handle_sends_nothing,
         ),
         Test::new(
             "a_leaked_guard_does_not_cut_the_list",
@@ -98,8 +104,34 @@ fn is_free(lock: &RobustMutex<u64>) {
     assert!(locked.is_ok(), "{locked:?}");
 }
 
+/// In an actor: a sender that the child of a fork inherits sends nothing.
+fn inherited_handle(region: &Region) {
+    let buffer: &RobustBuffer<u64, 2> = region.attach(()).expect("the buffer");
+    let (sender, receiver) = (
+        buffer.sender().expect("open"),
+        buffer.receiver().expect("open"),
+    );
+    // SAFETY: this process has one thread, and the child only tries to send and to receive, and exits.
+    match unsafe { fork() }.expect("a child") {
+        ForkResult::Child => {
+            let tried = [sender.try_send(42).is_err(), receiver.try_recv().is_err()];
+            drop((sender, receiver));
+            std::process::exit(i32::from(tried != [true; 2]));
+        }
+        ForkResult::Parent { child } => {
+            let status = waitpid(child, None).expect("the child is ours");
+            assert_eq!(status, WaitStatus::Exited(child, 0), "nothing was sent");
+            assert!(sender.try_send(7).is_ok() && receiver.try_recv() == Ok(7));
+            say("both ends are open");
+        }
+    }
+}
+
 /// In an actor.
 pub fn play(region: &Region, part: &str) {
+    if part == "inherited handle" {
+        return inherited_handle(region);
+    }
     if part == "permits" {
         let semaphore: &RecoverableSemaphore<3> = region.attach(()).expect("the semaphore");
         let _permits = [semaphore.acquire(), semaphore.acquire()];
@@ -462,4 +494,11 @@ fn a_leaked_guard_does_not_cut_the_list() {
     expect(&mut actor, "held");
     actor.signal(SIGKILL);
     assert_eq!(is_told(lock), 0);
+}
+
+fn an_inherited_handle_sends_nothing() {
+    let region = region();
+    let _: &RobustBuffer<u64, 2> = region.create(()).expect("a buffer");
+    let mut actor = start(&region, "inherited handle");
+    expect(&mut actor, "both ends are open");
 }
