@@ -88,13 +88,13 @@ const FORGETS_ON_RECOVERY: u8 = 3;
 /// glibc bug 20985 (mended in 2.25): unlocking leaves `WAITERS` and no owner for a moment, which
 /// lockers do not know as free; who dies in that moment leaves it so for ever.
 const LEAVES_IN_TWO_STEPS: u8 = 4;
-/// glibc bug 21778 (mended in 2.27): the exchange that fails does not bring the newer value, so a locker
+/// glibc bug 21778: the exchange that fails does not bring the newer value, so a locker
 /// tries the old one for ever.
 const DOES_NOT_LOOK_AGAIN: u8 = 5;
-/// musl before 4220d298 (2014): the number of waiters is kept beside the word, and the bit is set only
+/// musl before 4220d298: the number of waiters is kept beside the word, and the bit is set only
 /// by newcomers. The kernel knows the bit alone.
 const COUNTS_WAITERS: u8 = 6;
-/// musl before 384d103d (2014), which followed the kernel's documentation: it says that the bit
+/// musl before 384d103d, which followed the kernel's documentation: it says that the bit
 /// `OWNER_DIED` is set, and what happens is that it replaces the owner.
 const EXPECTS_OWNER_BITS: u8 = 7;
 
@@ -251,7 +251,7 @@ unsafe impl InPlace for Reused {
     }
 }
 
-/// glibc bug 14485 (open since 2012; musl has mended its own in 2014): a thread unlocks, and is killed
+/// glibc bug 14485 (musl has mended its own in da8d0fc4): a thread unlocks, and is killed
 /// before it has withdrawn its announcement. Meanwhile another one, who got the lock, has found that
 /// nobody needs it any more, and keeps something else in its memory. If that happens to be the id of
 /// the dead, the kernel changes it.
@@ -305,7 +305,7 @@ unsafe impl InPlace for Queue {
     }
 }
 
-/// As producers of shared-memory queues do (of iceoryx, for one): a place is reserved by a step on a
+/// As producers of shared-memory queues do: a place is reserved by a step on a
 /// counter, and filled by a later one. Who dies in between leaves a place that no receiver passes,
 /// whatever comes behind.
 ///

@@ -18,13 +18,11 @@ use super::{
     Disconnected, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
     TrySendError,
 };
-use crate::platform::robust::{Owner, Refusal, as_owner, commit};
+use crate::platform::robust::{Refusal, commit};
 use crate::platform::{InPlace, Plain, UnsafeCell, constructor, repeat};
 use crate::sync::{
-    Condvar, LockError, Patience, RawRobustMutex, RobustLockError, RobustLockResult, RobustMutex,
-    RobustMutexGuard,
+    Condvar, LockError, Patience, RawRobustMutex, RobustLockError, RobustMutex, Stamp,
 };
-use core::marker::PhantomData;
 use std::time::Duration;
 
 /// A first-in-first-out buffer of `N` places that survives the death of its users, for at most `ENDS`
@@ -131,7 +129,7 @@ impl<const ENDS: usize> Handles<ENDS> {
     fn has_closed(&self) -> bool {
         // SAFETY: the lock is held.
         let opened = self.opened.with(|opened| unsafe { *opened }) != 0;
-        opened && !self.held.iter().any(RawRobustMutex::is_held)
+        opened && !self.held.iter().any(RawRobustMutex::is_locked)
     }
 
     /// Takes a handle. The caller holds the lock of the buffer.
@@ -151,16 +149,6 @@ impl<const ENDS: usize> Handles<ENDS> {
             }
         }
         Err(AttachError::TooMany(ENDS))
-    }
-}
-
-/// The lock protects nothing that can be half-changed, so a death leaves nothing to repair.
-fn repaired<'a>(
-    locked: RobustLockResult<'a, ()>,
-) -> Result<RobustMutexGuard<'a, ()>, RobustLockError<'a, ()>> {
-    match locked {
-        Err(RobustLockError::OwnerDied(found)) => Ok(found.mark_consistent()),
-        other => other,
     }
 }
 
@@ -226,10 +214,14 @@ impl<T: Plain, const N: usize, const ENDS: usize> RobustBuffer<T, N, ENDS> {
         side: &'a Handles<ENDS>,
         others: &'a Condvar,
     ) -> Result<Handle<'a, ENDS>, AttachError> {
-        let guard = repaired(self.lock.lock()).map_err(|error| match error {
-            RobustLockError::Refused(refusal) => refusal.into(),
-            _ => AttachError::Broken,
-        })?;
+        let guard = self
+            .lock
+            .lock()
+            .or_else(RobustLockError::mark_consistent)
+            .map_err(|error| match error {
+                RobustLockError::Refused(refusal) => refusal.into(),
+                _ => AttachError::Broken,
+            })?;
         let held = side.attach()?;
         drop(guard);
         Ok(Handle {
@@ -237,14 +229,16 @@ impl<T: Plain, const N: usize, const ENDS: usize> RobustBuffer<T, N, ENDS> {
             side,
             lock: &self.lock,
             others,
-            owner: as_owner(Owner::id),
-            stays_on_its_thread: PhantomData,
+            stamp: Stamp::new(),
         })
     }
 
     /// How many items there were a moment ago; none, if the lock is not to be had.
     pub fn len(&self) -> usize {
-        repaired(self.lock.lock()).map_or(0, |_guard| self.length())
+        self.lock
+            .lock()
+            .or_else(RobustLockError::mark_consistent)
+            .map_or(0, |_guard| self.length())
     }
 
     /// Whether there was no item a moment ago.
@@ -282,10 +276,13 @@ impl<T: Plain, const N: usize, const ENDS: usize> RobustBuffer<T, N, ENDS> {
         item: T,
         patience: Patience,
     ) -> Result<(), Refused> {
-        if handle.is_inherited() {
+        if handle.stamp.is_inherited() {
             return Err(Refused::Disconnected);
         }
-        let mut guard = repaired(self.lock.lock_within(patience.at_a_lock()))?;
+        let mut guard = self
+            .lock
+            .lock_within(patience.at_a_lock())
+            .or_else(RobustLockError::mark_consistent)?;
         let mut in_time = true;
         loop {
             if self.receivers.has_closed() {
@@ -299,7 +296,7 @@ impl<T: Plain, const N: usize, const ENDS: usize> RobustBuffer<T, N, ENDS> {
             }
             let locked;
             (locked, in_time) = self.not_full.wait_robust(guard, patience);
-            guard = repaired(locked)?;
+            guard = locked.or_else(RobustLockError::mark_consistent)?;
         }
         let (sent, _) = self.numbers();
         // SAFETY: the lock is held. The place is not among those with items; what was in it was
@@ -314,10 +311,13 @@ impl<T: Plain, const N: usize, const ENDS: usize> RobustBuffer<T, N, ENDS> {
     }
 
     fn recv_within(&self, handle: &Handle<'_, ENDS>, patience: Patience) -> Result<T, Refused> {
-        if handle.is_inherited() {
+        if handle.stamp.is_inherited() {
             return Err(Refused::Disconnected);
         }
-        let mut guard = repaired(self.lock.lock_within(patience.at_a_lock()))?;
+        let mut guard = self
+            .lock
+            .lock_within(patience.at_a_lock())
+            .or_else(RobustLockError::mark_consistent)?;
         let mut in_time = true;
         while self.length() == 0 {
             if self.senders.has_closed() {
@@ -328,7 +328,7 @@ impl<T: Plain, const N: usize, const ENDS: usize> RobustBuffer<T, N, ENDS> {
             }
             let locked;
             (locked, in_time) = self.not_empty.wait_robust(guard, patience);
-            guard = repaired(locked)?;
+            guard = locked.or_else(RobustLockError::mark_consistent)?;
         }
         let (_, received) = self.numbers();
         // SAFETY: the lock is held. The place has an item, or whatever a faulty peer has made one;
@@ -363,26 +363,17 @@ struct Handle<'a, const ENDS: usize> {
     lock: &'a RobustMutex<()>,
     /// Where the other side waits.
     others: &'a Condvar,
-    /// Who made it: not the child of a fork, which has a copy of this.
-    owner: u32,
-    stays_on_its_thread: PhantomData<*const ()>,
-}
-
-impl<const ENDS: usize> Handle<'_, ENDS> {
-    /// Whether this is the copy of it in the child of a fork, which nobody counts.
-    fn is_inherited(&self) -> bool {
-        !self.held.is_mine(self.owner)
-    }
+    stamp: Stamp,
 }
 
 impl<const ENDS: usize> Drop for Handle<'_, ENDS> {
     fn drop(&mut self) {
-        if self.is_inherited() {
+        if self.stamp.is_inherited() {
             return;
         }
         // Not to be had only where this thread holds too many, or of a faulty peer; who waits then
         // looks again by itself.
-        let guard = repaired(self.lock.lock());
+        let guard = self.lock.lock().or_else(RobustLockError::mark_consistent);
         // SAFETY: a handle is made only by locking, and unlocks only once, here.
         unsafe { self.held.unlock() };
         let closes = guard.is_ok() && self.side.has_closed();

@@ -28,12 +28,11 @@ unsafe impl InPlace for Awaited {
     }
 }
 
+/// A number that one instruction changes is never half-changed.
 fn repaired<'a>(locked: RobustLockResult<'a, ()>) -> RobustMutexGuard<'a, ()> {
-    match locked {
-        Ok(guard) => guard,
-        Err(RobustLockError::OwnerDied(found)) => found.mark_consistent(),
-        Err(error) => panic!("{error}"),
-    }
+    locked
+        .or_else(RobustLockError::mark_consistent)
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn take(shared: &Awaited) {

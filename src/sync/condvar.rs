@@ -131,12 +131,9 @@ impl Condvar {
     ///     });
     ///     let mut ready = READY.lock().unwrap();
     ///     while !*ready {
-    ///         ready = match CHANGED.wait_robust(ready, Patience::Forever).0 {
-    ///             Ok(ready) => ready,
-    ///             // One flag cannot be half-changed.
-    ///             Err(RobustLockError::OwnerDied(found)) => found.mark_consistent(),
-    ///             Err(error) => panic!("{error}"),
-    ///         };
+    ///         let (locked, _) = CHANGED.wait_robust(ready, Patience::Forever);
+    ///         // One flag cannot be half-changed.
+    ///         ready = locked.or_else(RobustLockError::mark_consistent).unwrap();
     ///     }
     /// });
     /// ```

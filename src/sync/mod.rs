@@ -26,6 +26,7 @@ pub use lock::{Condition, Held, Lock, Permits};
 pub use mutex::RawMutex;
 pub use patience::Patience;
 pub use recoverable::{AcquireError, RecoverablePermit, RecoverableSemaphore};
+pub(crate) use robust::Stamp;
 pub use robust::{LockError, RawRobustMutex, RobustLock, Taken};
 pub use robust_mutex::{
     Inconsistent, RobustLockError, RobustLockResult, RobustMutex, RobustMutexGuard,

@@ -12,12 +12,10 @@
 //! again.
 
 use super::{
-    Condvar, LockError, Patience, RawRobustMutex, RobustLockError, RobustLockResult, RobustMutex,
-    RobustMutexGuard, Taken,
+    Condvar, LockError, Patience, RawRobustMutex, RobustLockError, RobustMutex, Stamp, Taken,
 };
-use crate::platform::robust::{Owner, Refusal, as_owner};
+use crate::platform::robust::Refusal;
 use crate::platform::{InPlace, constructor, repeat};
-use core::marker::PhantomData;
 use std::time::Duration;
 
 /// A semaphore of `N` permits, each of which knows its holder and comes back when that one dies.
@@ -140,7 +138,10 @@ impl<const N: usize> RecoverableSemaphore<N> {
             // Without the lock, which somebody may hold who is stopped.
             return self.free_permit()?.ok_or(AcquireError::TimedOut);
         }
-        let mut guard = repaired(self.lock.lock_within(patience))?;
+        let mut guard = self
+            .lock
+            .lock_within(patience)
+            .or_else(RobustLockError::mark_consistent)?;
         let mut is_in_time = true;
         loop {
             if let Some(permit) = self.free_permit()? {
@@ -151,7 +152,7 @@ impl<const N: usize> RecoverableSemaphore<N> {
             }
             let locked;
             (locked, is_in_time) = self.returned.wait_robust(guard, patience);
-            guard = repaired(locked)?;
+            guard = locked.or_else(RobustLockError::mark_consistent)?;
         }
     }
 
@@ -172,8 +173,7 @@ impl<const N: usize> RecoverableSemaphore<N> {
                         returned: &self.returned,
                         permit,
                         taken,
-                        owner: as_owner(Owner::id),
-                        stays_on_its_thread: PhantomData,
+                        stamp: Stamp::new(),
                     }));
                 }
                 Err(LockError::Refused(refusal)) => return Err(refusal),
@@ -184,18 +184,13 @@ impl<const N: usize> RecoverableSemaphore<N> {
     }
 }
 
-/// The lock protects nothing but the order of looks and returns, so a death leaves nothing to repair.
-fn repaired<'a>(
-    locked: RobustLockResult<'a, ()>,
-) -> Result<RobustMutexGuard<'a, ()>, AcquireError> {
-    match locked {
-        Ok(guard) => Ok(guard),
-        Err(RobustLockError::OwnerDied(found)) => Ok(found.mark_consistent()),
-        Err(RobustLockError::Refused(refusal)) => Err(refusal.into()),
-        Err(RobustLockError::TimedOut) => Err(AcquireError::TimedOut),
-        // Nobody here gives it up, or asks for it twice.
-        Err(RobustLockError::Unrecoverable | RobustLockError::AlreadyHeld) => {
-            Err(AcquireError::Broken)
+impl From<RobustLockError<'_, ()>> for AcquireError {
+    fn from(error: RobustLockError<'_, ()>) -> Self {
+        match error {
+            RobustLockError::Refused(refusal) => Self::Refused(refusal),
+            RobustLockError::TimedOut => Self::TimedOut,
+            // A death leaves nothing to repair; and nobody here gives the lock up, or asks for it twice.
+            _ => Self::Broken,
         }
     }
 }
@@ -220,9 +215,7 @@ pub struct RecoverablePermit<'a> {
     returned: &'a Condvar,
     permit: &'a RawRobustMutex,
     taken: Taken,
-    /// Who has acquired: not the child of a fork, which has a copy of this.
-    owner: u32,
-    stays_on_its_thread: PhantomData<*const ()>,
+    stamp: Stamp,
 }
 
 impl RecoverablePermit<'_> {
@@ -234,12 +227,12 @@ impl RecoverablePermit<'_> {
 
 impl Drop for RecoverablePermit<'_> {
     fn drop(&mut self) {
-        if !self.permit.is_mine(self.owner) {
+        if self.stamp.is_inherited() {
             return;
         }
         // Not to be had only where this thread holds too many; a sleeper that this overtakes looks
         // again by itself.
-        let guard = repaired(self.lock.lock());
+        let guard = self.lock.lock().or_else(RobustLockError::mark_consistent);
         // SAFETY: a permit is made only by locking, and unlocks only once, here.
         unsafe { self.permit.unlock() };
         drop(guard);

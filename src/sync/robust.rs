@@ -31,6 +31,7 @@ use super::Patience;
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
 use crate::platform::robust::{OWNER, OWNER_DIED, Owner, Refusal, RobustWord, WAITERS, as_owner};
 use crate::platform::{AtomicU32, Deadline, InPlace, Wake, constructor, futex, newest, spin};
+use core::marker::PhantomData;
 
 const FREE: u32 = 0;
 
@@ -199,20 +200,9 @@ impl RawRobustMutex {
         self.word.word()
     }
 
-    /// Whether this thread holds the lock, and has taken it as this owner: not in the child of a fork.
-    pub(crate) fn is_mine(&self, owner: u32) -> bool {
-        as_owner(|me| me.id() == owner)
-    }
-
     /// Whether somebody holds the lock who lives, as far as is known here. It orders nothing.
-    pub(crate) fn is_held(&self) -> bool {
-        let word = newest(self.word.word());
-        word != UNRECOVERABLE && word & OWNER != 0
-    }
-
-    /// Whether somebody holds the lock, or did a moment ago: for diagnosis.
     pub fn is_locked(&self) -> bool {
-        let word = self.word.word().load(Relaxed);
+        let word = newest(self.word.word());
         word != UNRECOVERABLE && word & OWNER != 0
     }
 
@@ -352,5 +342,30 @@ unsafe impl RobustLock for RawRobustMutex {
 impl Default for RawRobustMutex {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Who holds something robust: a thread, which cannot give it to another one, and not the child of a
+/// fork, which has a copy of this.
+#[derive(Debug)]
+pub(crate) struct Stamp {
+    owner: u32,
+    stays_on_its_thread: PhantomData<*const ()>,
+}
+
+impl Stamp {
+    /// That of this thread.
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self {
+            owner: as_owner(Owner::id),
+            stays_on_its_thread: PhantomData,
+        }
+    }
+
+    /// Whether this is the copy of it in the child of a fork.
+    #[inline]
+    pub(crate) fn is_inherited(&self) -> bool {
+        as_owner(Owner::id) != self.owner
     }
 }

@@ -1,11 +1,10 @@
 //! A robust lock with the data that it protects.
 
 use super::Patience;
-use super::robust::{LockError, RawRobustMutex, Taken};
-use crate::platform::robust::{Owner, Refusal, as_owner};
+use super::robust::{LockError, RawRobustMutex, Stamp, Taken};
+use crate::platform::robust::Refusal;
 use crate::platform::{InPlace, Plain, UnsafeCell, constructor};
 use core::fmt;
-use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use std::thread::panicking;
@@ -102,6 +101,20 @@ pub enum RobustLockError<'a, T> {
     Refused(Refusal),
 }
 
+impl<'a, T> RobustLockError<'a, T> {
+    /// Takes the data as the dead have left it, where no step of theirs can have left it half-changed:
+    /// `mutex.lock().or_else(RobustLockError::mark_consistent)`.
+    ///
+    /// # Errors
+    /// Every other error as it is.
+    pub fn mark_consistent(self) -> RobustLockResult<'a, T> {
+        match self {
+            Self::OwnerDied(found) => Ok(found.mark_consistent()),
+            other => Err(other),
+        }
+    }
+}
+
 /// What [`RobustMutex::lock`] returns.
 pub type RobustLockResult<'a, T> = Result<RobustMutexGuard<'a, T>, RobustLockError<'a, T>>;
 
@@ -154,9 +167,8 @@ impl<T> RobustMutex<T> {
         let taken = self.lock.lock_within(patience);
         let guard = || RobustMutexGuard {
             mutex: self,
-            owner: as_owner(Owner::id),
+            stamp: Stamp::new(),
             panicked_before: panicking(),
-            stays_on_its_thread: PhantomData,
         };
         match taken {
             Ok(Taken::Clean) => Ok(guard()),
@@ -185,10 +197,8 @@ impl<T> RobustMutex<T> {
 #[must_use = "dropping this unlocks"]
 pub struct RobustMutexGuard<'a, T> {
     mutex: &'a RobustMutex<T>,
-    /// Who has locked: not the child of a fork, which has a copy of this.
-    owner: u32,
+    stamp: Stamp,
     panicked_before: bool,
-    stays_on_its_thread: PhantomData<*const ()>,
 }
 
 // SAFETY: a reference to it gives no more than one to the value.
@@ -229,7 +239,7 @@ impl<T> Drop for RobustMutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         let lock = &self.mutex.lock;
-        if !lock.is_mine(self.owner) {
+        if self.stamp.is_inherited() {
             return;
         }
         // SAFETY: a guard is made only by locking, and unlocks only once: here, or where an
@@ -284,7 +294,7 @@ impl<T> DerefMut for Inconsistent<'_, T> {
 impl<T> Drop for Inconsistent<'_, T> {
     fn drop(&mut self) {
         let lock = &self.0.mutex.lock;
-        if !lock.is_mine(self.0.owner) {
+        if self.0.stamp.is_inherited() {
             return;
         }
         // SAFETY: the lock is held, and the guard inside will not be dropped.

@@ -20,13 +20,8 @@ mod wakeups;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments
-        .first()
-        .is_some_and(|first| first == process::ROLE)
-    {
-        arguments.remove(0);
-        return actor::main(&arguments);
+    if let Some(part) = process::part() {
+        return actor::main(&part);
     }
     let mut tests = lock::tests();
     tests.extend(mixed::tests());
@@ -34,5 +29,5 @@ fn main() -> ExitCode {
     tests.extend(peers::tests());
     tests.extend(sweep::tests());
     tests.extend(soak::tests());
-    harness::run(tests, &arguments)
+    harness::run(tests)
 }

@@ -63,14 +63,7 @@ fn rounds_until_stopped(region: &Region, whose: &str, time: Duration) -> Option<
         let mut waiter = Actor::start(region, &[format!("peers {whose} wait")]);
         let deadline = Instant::now() + PATIENCE;
         assert_eq!(waiter.reply(deadline).as_deref(), Ok("waiting"));
-        while waiter.sleeps_on_futex() != Some(true) {
-            assert!(
-                Instant::now() < deadline,
-                "it does not wait: {}",
-                waiter.stands()
-            );
-            std::thread::yield_now();
-        }
+        waiter.until_asleep(deadline);
         waiter.signal(SIGKILL);
         drop(waiter);
         let mut notifier = Actor::start(region, &[format!("peers {whose} notify")]);
@@ -78,11 +71,11 @@ fn rounds_until_stopped(region: &Region, whose: &str, time: Duration) -> Option<
     })
 }
 
+/// A number that one instruction changes is never half-changed.
 fn repaired<'a>(locked: RobustLockResult<'a, u64>) -> RobustMutexGuard<'a, u64> {
-    match locked {
-        Err(RobustLockError::OwnerDied(found)) => found.mark_consistent(),
-        other => other.unwrap_or_else(|error| panic!("{error}")),
-    }
+    locked
+        .or_else(RobustLockError::mark_consistent)
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// In an actor.

@@ -243,12 +243,11 @@ fn counts(objects: &Objects, permits: RangeInclusive<u32>) {
     permit.expect("it was just released").forget();
 }
 
+/// A number that one instruction changes is never half-changed.
 fn repaired<'a>(locked: RobustLockResult<'a, u64>) -> RobustMutexGuard<'a, u64> {
-    match locked {
-        // A number that one instruction changes is never half-changed.
-        Err(RobustLockError::OwnerDied(found)) => found.mark_consistent(),
-        other => other.unwrap_or_else(|error| panic!("{error}")),
-    }
+    locked
+        .or_else(RobustLockError::mark_consistent)
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn take(objects: &Objects) {

@@ -100,14 +100,7 @@ fn is_swallowed(kind: &str, wake: fn(&Objects)) -> bool {
         let mut actor = Actor::start(&region, &[format!("wakeups {how} {kind}")]);
         let deadline = Instant::now() + PATIENCE;
         assert_eq!(actor.reply(deadline).as_deref(), Ok("waiting"));
-        while actor.sleeps_on_futex() != Some(true) {
-            assert!(
-                Instant::now() < deadline,
-                "it does not wait: {}",
-                actor.stands()
-            );
-            std::thread::yield_now();
-        }
+        actor.until_asleep(deadline);
         actor
     };
     let mut first = start("first");

@@ -19,8 +19,9 @@ impl Test {
     }
 }
 
-/// Runs the tests that the arguments choose, as libtest would.
-pub fn run(tests: Vec<Test>, arguments: &[String]) -> ExitCode {
+/// Runs the tests that the command line chooses, as libtest would.
+pub fn run(tests: Vec<Test>) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let exact = arguments.iter().any(|argument| argument == "--exact");
     let filters: Vec<&String> = arguments
         .iter()

@@ -19,16 +19,11 @@ mod stepped;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments
-        .first()
-        .is_some_and(|first| first == process::ROLE)
-    {
-        arguments.remove(0);
-        return actor::main(&arguments);
+    if let Some(part) = process::part() {
+        return actor::main(&part);
     }
     let mut tests = stage::tests();
     tests.extend(stepped::tests());
     tests.extend(free::tests());
-    harness::run(tests, &arguments)
+    harness::run(tests)
 }

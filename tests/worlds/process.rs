@@ -12,8 +12,14 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// The arguments of this program behind the role, if it is an actor.
+pub fn part() -> Option<Vec<String>> {
+    let mut arguments = std::env::args().skip(1);
+    (arguments.next()? == ROLE).then(|| arguments.collect())
+}
+
 /// The first argument of an actor; the descriptor of its region follows.
-pub const ROLE: &str = "--actor";
+const ROLE: &str = "--actor";
 
 /// How long anything may take before the test fails. Nothing here comes near it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -111,6 +117,18 @@ impl Actor {
         let call = std::fs::read_to_string(format!("/proc/{}/syscall", self.child.id())).ok()?;
         let number: i64 = call.split_whitespace().next()?.parse().ok().unwrap_or(-1);
         Some(number == libc::SYS_futex)
+    }
+
+    /// Waits until it sleeps on a futex.
+    pub fn until_asleep(&self, deadline: Instant) {
+        while self.sleeps_on_futex() != Some(true) {
+            assert!(
+                Instant::now() < deadline,
+                "it does not wait: {}",
+                self.stands()
+            );
+            std::thread::yield_now();
+        }
     }
 
     /// What it does, as the kernel sees it.

@@ -88,43 +88,26 @@ pub fn wake(word: &AtomicU32, count: u32) -> u32 {
     let Some(count) = weakening::wakes(site, count) else {
         return count.min(waiting);
     };
+    wake_up_to(word, count, waiting, site)
+}
+
+/// As the kernel does when a process has died: one, and nothing of it can be weakened.
+pub(super) fn wake_by_kernel(word: &AtomicU32, site: Site) {
+    word.newest();
+    wake_up_to(word, 1, world::queue_length(word.number()), site);
+}
+
+#[track_caller]
+fn wake_up_to(word: &AtomicU32, count: u32, waiting: u32, site: Site) -> u32 {
     let woken = if waiting > count {
         wake_some(word, count, waiting)
     } else {
         (0..waiting).for_each(|_| world::wake(word.number(), 0));
         waiting
     };
-    world::record(
-        site,
-        Action::Wake {
-            word: word.number(),
-            count,
-            woken,
-        },
-    );
-    woken
-}
-
-/// As the kernel does when a process has died: one, and nothing of it can be weakened.
-pub(super) fn wake_by_kernel(word: &AtomicU32, site: Site) {
-    word.newest();
-    let woken = match world::queue_length(word.number()) {
-        0 => 0,
-        1 => {
-            world::wake(word.number(), 0);
-            1
-        }
-        waiting => wake_some(word, 1, waiting),
-    };
     let word = word.number();
-    world::record(
-        site,
-        Action::Wake {
-            word,
-            count: 1,
-            woken,
-        },
-    );
+    world::record(site, Action::Wake { word, count, woken });
+    woken
 }
 
 /// Chooses who is woken before the step that wakes them, which is one step as in the kernel.

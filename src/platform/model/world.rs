@@ -189,26 +189,23 @@ pub(super) fn lives(site: Site) -> bool {
     if me == KERNEL || !death::is_planned() {
         return true;
     }
-    let dies = with(|world| {
-        let process = world.processes.get_mut(me)?;
-        if process.dead {
-            return Some(false);
-        }
+    if !is_alive() {
+        return false;
+    }
+    let dies = is_to_die();
+    with(|world| {
+        let process = &mut world.processes[me];
         process.steps += 1;
-        let dies = process.dies_before == Some(process.steps - 1);
         process.dead = dies;
         if dies {
             world.findings.died.insert(me);
         }
-        Some(dies)
     });
-    match dies {
-        Some(true) => {
-            record(site, Action::Dies);
-            std::panic::resume_unwind(Box::new(Died));
-        }
-        _ => is_alive(),
+    if dies {
+        record(site, Action::Dies);
+        std::panic::resume_unwind(Box::new(Died));
     }
+    true
 }
 
 /// Whether the running process has not died.
