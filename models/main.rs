@@ -17,6 +17,7 @@ mod litmus;
 mod museum;
 mod mutex;
 mod recoverable;
+mod recoverable_pair;
 mod robust_buffer;
 mod robust_condvar;
 mod robust_lock;
@@ -42,6 +43,7 @@ fn models() -> Vec<Model> {
         robust_mutex::models(),
         robust_condvar::models(),
         recoverable::models(),
+        recoverable_pair::models(),
         robust_buffer::models(),
         condvar::models(),
         semaphore::models(),

@@ -26,8 +26,8 @@ pub mod sync;
 
 pub use buffer::{
     AttachError, BoundedBuffer, Buffer, Disconnected, MonitorBuffer, Receiver, RecvError,
-    RecvTimeoutError, RobustBuffer, RobustReceiver, RobustSender, SendError, SendTimeoutError,
-    Sender, Slot, TryRecvError, TrySendError,
+    RecvTimeoutError, RobustBoundedBuffer, RobustMonitorBuffer, SendError, SendTimeoutError,
+    Sender, Slot, TryRecvError, TrySendError, TurnSlot,
 };
 #[cfg(not(loom))]
 pub use guard::{Mutex, MutexGuard};
@@ -37,7 +37,7 @@ pub use memory::{Region, RegionError};
 pub use platform::futex::{recheck_interval, set_recheck_interval};
 pub use platform::{Deadline, InPlace, Place, Plain, PlanError};
 pub use sync::{
-    AcquireError, Condvar, Inconsistent, MAX_PERMITS, PermitOverflow, RawMutex, RecoverablePermit,
-    RecoverableSemaphore, RobustLockError, RobustLockResult, RobustMutex, RobustMutexGuard,
-    Semaphore, SemaphorePair,
+    AcquireError, Condvar, Inconsistent, MAX_PERMITS, PairSlot, PermitOverflow, RawMutex,
+    RecoverablePair, RecoverablePermit, RecoverableSemaphore, RobustLockError, RobustLockResult,
+    RobustMutex, RobustMutexGuard, Semaphore, SemaphorePair,
 };

@@ -1,6 +1,6 @@
 //! Bounded buffers that break one promise each.
 
-use interlatch::buffer::End;
+use interlatch::buffer::{Counted, CountsEnds, End};
 use interlatch::check::FailureKind::{DataRace, Deadlock, WrongResult};
 use interlatch::check::Model;
 use interlatch::contract::buffer;
@@ -96,6 +96,7 @@ struct Inside {
     items: Vec<u64>,
     delivered: usize,
     handles: [u32; 2],
+    closed: [bool; 2],
 }
 
 /// A monitor of capacity 1 around a vector.
@@ -162,6 +163,8 @@ fn side(end: End) -> usize {
 
 impl<const FLAW: u8> Buffer for Flawed<FLAW> {
     type Item = u64;
+    type Seat<'a> = Counted<'a, Self>;
+    type AttachError = Disconnected;
 
     fn send_within(&self, item: u64, patience: Patience) -> Result<(), SendTimeoutError<u64>> {
         let room = if FLAW == HOLDS_ONE_TOO_MANY || FLAW == IS_A_STACK {
@@ -177,7 +180,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         let mut held = self.lock.hold();
         let mut in_time = true;
         while self.change(|inside| inside.items.len() >= room) {
-            if self.change(|inside| inside.handles[1] == 0) {
+            if self.change(|inside| inside.closed[1]) {
                 return Err(SendTimeoutError::Disconnected(item));
             }
             if !in_time {
@@ -188,7 +191,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
             }
             in_time = self.wait(&self.not_full, &mut held, patience);
         }
-        if self.change(|inside| inside.handles[1] == 0) {
+        if self.change(|inside| inside.closed[1]) {
             return Err(SendTimeoutError::Disconnected(item));
         }
         self.change(|inside| match FLAW {
@@ -204,7 +207,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         let mut held = self.lock.hold();
         let mut in_time = true;
         loop {
-            let closed = self.change(|inside| inside.handles[0] == 0);
+            let closed = self.change(|inside| inside.closed[0]);
             if FLAW == ENDS_BEFORE_DRAINED && closed {
                 return Err(RecvTimeoutError::Disconnected);
             }
@@ -236,17 +239,24 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         1
     }
 
-    fn attach(&self, end: End) -> Result<(), Disconnected> {
+    fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {
+        Counted::new(self, end)
+    }
+}
+
+impl<const FLAW: u8> CountsEnds for Flawed<FLAW> {
+    fn join(&self, end: End) -> Result<(), Disconnected> {
         let _held = self.lock.hold();
         self.change(|inside| inside.handles[side(end)] += 1);
         Ok(())
     }
 
-    fn detach(&self, end: End) {
+    fn leave(&self, end: End) {
         let held = self.lock.hold();
         let last = self.change(|inside| {
             inside.handles[side(end)] -= 1;
-            inside.handles[side(end)] == 0
+            inside.closed[side(end)] = inside.handles[side(end)] == 0;
+            inside.closed[side(end)]
         });
         drop(held);
         if !last || FLAW == CLOSES_SILENTLY {

@@ -3,7 +3,9 @@
 use interlatch::Semaphore;
 use interlatch::check::FailureKind::Deadlock;
 use interlatch::check::Model;
-use interlatch::contract::{recoverable, robust_buffer, robust_condvar, robust_lock, semaphore};
+use interlatch::contract::{
+    buffer, recoverable, recoverable_pair, robust_buffer, robust_condvar, robust_lock, semaphore,
+};
 use interlatch::sync::RawRobustMutex;
 
 pub fn models() -> Vec<Model> {
@@ -16,7 +18,11 @@ pub fn models() -> Vec<Model> {
             semaphore::a_dead_acquirer_hinders_nobody::<Semaphore>().without_rechecks()
         }),
         Model::broken("dead_sender_without_rechecks", Deadlock, || {
-            robust_buffer::a_dead_sender_ends_the_stream().without_rechecks()
+            type Buffer = buffer::RobustMonitor<1>;
+            robust_buffer::the_last_sender_that_dies_ends_the_stream::<Buffer>().without_rechecks()
+        }),
+        Model::broken("turn_of_the_dead_without_rechecks", Deadlock, || {
+            recoverable_pair::a_dead_writers_turn_comes_back(3).without_rechecks()
         }),
         Model::broken("permit_of_the_dead_without_rechecks", Deadlock, || {
             recoverable::a_dead_holder_gives_its_permit_back(2).without_rechecks()

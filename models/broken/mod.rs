@@ -10,6 +10,7 @@ mod deaths;
 mod futex;
 mod model;
 mod mutex;
+mod robust_buffer;
 mod semaphore;
 
 use interlatch::check::Model;
@@ -21,6 +22,7 @@ pub fn models() -> Vec<Model> {
         deaths::models(),
         futex::models(),
         model::models(),
+        robust_buffer::models(),
         semaphore::models(),
         buffer::models(),
     ]

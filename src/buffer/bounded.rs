@@ -16,7 +16,7 @@
 
 use super::slot::{Slot, Slots};
 use super::store::{self, End, Store};
-use super::{Buffer, Disconnected, RecvTimeoutError, SendTimeoutError};
+use super::{Buffer, Counted, CountsEnds, Disconnected, RecvTimeoutError, SendTimeoutError};
 use crate::platform::{InPlace, Place, Plain, PlanError, constructor};
 use crate::sync::{Lock, MAX_PERMITS, Patience, Permits, RawMutex, Semaphore, SemaphorePair};
 use core::alloc::Layout;
@@ -126,7 +126,7 @@ unsafe impl<T: Plain> Place for BoundedBuffer<T, [Slot<T>]> {
 
     fn layout(capacity: usize) -> Result<Layout, PlanError> {
         pair(capacity)?;
-        store::layout::<T>(Layout::new::<BoundedBuffer<T, [Slot<T>; 0]>>(), capacity)
+        store::layout::<Slot<T>>(Layout::new::<BoundedBuffer<T, [Slot<T>; 0]>>(), capacity)
     }
 
     unsafe fn build(at: *mut u8, capacity: usize) {
@@ -158,6 +158,11 @@ where
     L: Lock,
 {
     type Item = T;
+    type Seat<'a>
+        = Counted<'a, Self>
+    where
+        Self: 'a;
+    type AttachError = Disconnected;
 
     fn send_within(&self, item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
         let Some(turn) = self.turns.write_within(patience) else {
@@ -218,11 +223,23 @@ where
         self.store.capacity()
     }
 
-    fn attach(&self, end: End) -> Result<(), Disconnected> {
+    fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {
+        Counted::new(self, end)
+    }
+}
+
+impl<T, S, P, L> CountsEnds for BoundedBuffer<T, S, P, L>
+where
+    T: Send,
+    S: Slots<T> + ?Sized,
+    P: Permits,
+    L: Lock,
+{
+    fn join(&self, end: End) -> Result<(), Disconnected> {
         self.store.enter().attach(end)
     }
 
-    fn detach(&self, end: End) {
+    fn leave(&self, end: End) {
         if self.store.enter().detach(end) {
             let other = match end {
                 End::Sending => self.turns.reader(),

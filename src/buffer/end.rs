@@ -8,14 +8,24 @@ use super::{
 use crate::platform::Deadline;
 use crate::sync::Patience;
 use core::fmt;
+use std::error::Error;
 use std::time::Duration;
 
-/// The contract of both constructions: first in, first out, for many senders and many receivers.
+/// The contract of every construction: first in, first out, for many senders and many receivers.
 ///
 /// Users work with the handles: [`sender`](Buffer::sender) and [`receiver`](Buffer::receiver).
 pub trait Buffer: Sync {
     /// What is sent.
     type Item;
+
+    /// What a handle has of its end. The end loses the handle when this is dropped; the last one that
+    /// goes closes its end and wakes everyone at the other.
+    type Seat<'a>: Seat
+    where
+        Self: 'a;
+
+    /// Why there is no handle.
+    type AttachError: Error + From<Disconnected> + Send + Sync + 'static;
 
     /// Sends as long as patience lasts.
     ///
@@ -44,14 +54,11 @@ pub trait Buffer: Sync {
     /// The most items that fit.
     fn capacity(&self) -> usize;
 
-    /// Counts one more handle of this end.
+    /// A seat at this end, for a handle.
     ///
     /// # Errors
-    /// If that end has closed.
-    fn attach(&self, end: End) -> Result<(), Disconnected>;
-
-    /// Counts one handle less; the last one closes its end and wakes everyone at the other.
-    fn detach(&self, end: End);
+    /// If that end has closed, or no seat can be had.
+    fn attach(&self, end: End) -> Result<Self::Seat<'_>, Self::AttachError>;
 
     /// A handle for sending.
     ///
@@ -59,19 +66,72 @@ pub trait Buffer: Sync {
     /// the buffer and then hear that it is disconnected.
     ///
     /// # Errors
-    /// If the last sender has already gone: the stream has ended for good.
-    fn sender(&self) -> Result<Sender<'_, Self>, Disconnected> {
-        self.attach(End::Sending)?;
-        Ok(Sender { buffer: self })
+    /// If the last sender has already gone: the stream has ended for good. Or as
+    /// [`attach`](Buffer::attach).
+    fn sender(&self) -> Result<Sender<'_, Self>, Self::AttachError> {
+        Ok(Sender {
+            seat: self.attach(End::Sending)?,
+            buffer: self,
+        })
     }
 
     /// A handle for receiving.
     ///
     /// # Errors
-    /// If the last receiver has already gone: senders have been told so.
-    fn receiver(&self) -> Result<Receiver<'_, Self>, Disconnected> {
-        self.attach(End::Receiving)?;
-        Ok(Receiver { buffer: self })
+    /// If the last receiver has already gone: senders have been told so. Or as
+    /// [`attach`](Buffer::attach).
+    fn receiver(&self) -> Result<Receiver<'_, Self>, Self::AttachError> {
+        Ok(Receiver {
+            seat: self.attach(End::Receiving)?,
+            buffer: self,
+        })
+    }
+}
+
+/// What a handle has of its end.
+pub trait Seat {
+    /// Whether the handle is at its end still: not the copy of it in the child of a fork, where that
+    /// makes a difference. To one that is not, the other end has gone.
+    fn is_taken(&self) -> bool {
+        true
+    }
+}
+
+/// A buffer that counts the handles of its ends.
+pub trait CountsEnds: Buffer {
+    /// Counts one more handle of this end.
+    ///
+    /// # Errors
+    /// If that end has closed.
+    fn join(&self, end: End) -> Result<(), Disconnected>;
+
+    /// Counts one handle less; the last one closes its end and wakes everyone at the other.
+    fn leave(&self, end: End);
+}
+
+/// The seat of a handle that is counted. A process that dies does not give it up.
+#[derive(Debug)]
+pub struct Counted<'a, B: CountsEnds + ?Sized> {
+    buffer: &'a B,
+    end: End,
+}
+
+impl<'a, B: CountsEnds + ?Sized> Counted<'a, B> {
+    /// Counts one more handle of this end, until this is dropped.
+    ///
+    /// # Errors
+    /// If that end has closed.
+    pub fn new(buffer: &'a B, end: End) -> Result<Self, Disconnected> {
+        buffer.join(end)?;
+        Ok(Self { buffer, end })
+    }
+}
+
+impl<B: CountsEnds + ?Sized> Seat for Counted<'_, B> {}
+
+impl<B: CountsEnds + ?Sized> Drop for Counted<'_, B> {
+    fn drop(&mut self) {
+        self.buffer.leave(self.end);
     }
 }
 
@@ -91,9 +151,13 @@ pub trait Buffer: Sync {
 /// ```
 ///
 /// # Process death
-/// A process that dies does not close its ends: receivers go on waiting.
+/// A process that dies does not close its ends, and receivers go on waiting; but those of the robust
+/// buffers it does. Whoever is killed in `send` there has sent its item or not, and when the last sender
+/// dies, receivers drain the buffer and then hear so: at once if they ask then, or within the
+/// [`recheck_interval`](crate::platform::futex) if they sleep.
 #[must_use = "dropping the last sender closes the stream"]
-pub struct Sender<'a, B: Buffer + ?Sized> {
+pub struct Sender<'a, B: Buffer + ?Sized + 'a> {
+    seat: B::Seat<'a>,
     buffer: &'a B,
 }
 
@@ -114,9 +178,13 @@ pub struct Sender<'a, B: Buffer + ?Sized> {
 /// ```
 ///
 /// # Process death
-/// A process that dies does not close its ends: senders go on waiting.
+/// A process that dies does not close its ends, and senders go on waiting; but those of the robust
+/// buffers it does. Whoever is killed in `recv` there has taken an item, which is gone with it, or not;
+/// and when the last receiver dies, senders hear so: at once if they ask then, or within the
+/// [`recheck_interval`](crate::platform::futex) if they sleep.
 #[must_use = "dropping the last receiver breaks the pipe"]
-pub struct Receiver<'a, B: Buffer + ?Sized> {
+pub struct Receiver<'a, B: Buffer + ?Sized + 'a> {
+    seat: B::Seat<'a>,
     buffer: &'a B,
 }
 
@@ -127,7 +195,7 @@ impl<'a, B: Buffer + ?Sized> Sender<'a, B> {
     /// The item comes back if all receivers are gone.
     pub fn send(&self, mut item: B::Item) -> Result<(), SendError<B::Item>> {
         loop {
-            match self.buffer.send_within(item, Patience::Forever) {
+            match self.send_within(item, Patience::Forever) {
                 Ok(()) => return Ok(()),
                 Err(SendTimeoutError::Disconnected(back)) => return Err(SendError(back)),
                 // Forever does not run out; only a peer that scribbled in the memory gets here.
@@ -141,8 +209,7 @@ impl<'a, B: Buffer + ?Sized> Sender<'a, B> {
     /// # Errors
     /// The item comes back. `Full` is exact unless another operation is under way.
     pub fn try_send(&self, item: B::Item) -> Result<(), TrySendError<B::Item>> {
-        self.buffer
-            .send_within(item, Patience::Never)
+        self.send_within(item, Patience::Never)
             .map_err(|refused| match refused {
                 SendTimeoutError::Timeout(back) => TrySendError::Full(back),
                 SendTimeoutError::Disconnected(back) => TrySendError::Disconnected(back),
@@ -158,7 +225,7 @@ impl<'a, B: Buffer + ?Sized> Sender<'a, B> {
         item: B::Item,
         timeout: Duration,
     ) -> Result<(), SendTimeoutError<B::Item>> {
-        self.buffer.send_within(item, Patience::of(timeout))
+        self.send_within(item, Patience::of(timeout))
     }
 
     /// Sends, or gives up at that time.
@@ -170,7 +237,22 @@ impl<'a, B: Buffer + ?Sized> Sender<'a, B> {
         item: B::Item,
         deadline: Deadline,
     ) -> Result<(), SendTimeoutError<B::Item>> {
-        self.buffer.send_within(item, Patience::Until(deadline))
+        self.send_within(item, Patience::Until(deadline))
+    }
+
+    /// Sends as long as patience lasts.
+    ///
+    /// # Errors
+    /// The item comes back.
+    pub fn send_within(
+        &self,
+        item: B::Item,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<B::Item>> {
+        if !self.seat.is_taken() {
+            return Err(SendTimeoutError::Disconnected(item));
+        }
+        self.buffer.send_within(item, patience)
     }
 
     /// The buffer that this sends to.
@@ -189,7 +271,7 @@ impl<'a, B: Buffer + ?Sized> Receiver<'a, B> {
     /// If the buffer is empty and all senders are gone.
     pub fn recv(&self) -> Result<B::Item, RecvError> {
         loop {
-            match self.buffer.recv_within(Patience::Forever) {
+            match self.recv_within(Patience::Forever) {
                 Ok(item) => return Ok(item),
                 Err(RecvTimeoutError::Disconnected) => return Err(RecvError),
                 // As in `send`.
@@ -203,8 +285,7 @@ impl<'a, B: Buffer + ?Sized> Receiver<'a, B> {
     /// # Errors
     /// `Empty` is exact unless another operation is under way.
     pub fn try_recv(&self) -> Result<B::Item, TryRecvError> {
-        self.buffer
-            .recv_within(Patience::Never)
+        self.recv_within(Patience::Never)
             .map_err(|refused| match refused {
                 RecvTimeoutError::Timeout => TryRecvError::Empty,
                 RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
@@ -216,7 +297,7 @@ impl<'a, B: Buffer + ?Sized> Receiver<'a, B> {
     /// # Errors
     /// If there was none in time, or the buffer is empty and all senders are gone.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<B::Item, RecvTimeoutError> {
-        self.buffer.recv_within(Patience::of(timeout))
+        self.recv_within(Patience::of(timeout))
     }
 
     /// Receives the oldest item, or gives up at that time.
@@ -224,7 +305,18 @@ impl<'a, B: Buffer + ?Sized> Receiver<'a, B> {
     /// # Errors
     /// If there was none in time, or the buffer is empty and all senders are gone.
     pub fn recv_until(&self, deadline: Deadline) -> Result<B::Item, RecvTimeoutError> {
-        self.buffer.recv_within(Patience::Until(deadline))
+        self.recv_within(Patience::Until(deadline))
+    }
+
+    /// Receives the oldest item as long as patience lasts.
+    ///
+    /// # Errors
+    /// If there was none in time, or the buffer is empty and all senders are gone.
+    pub fn recv_within(&self, patience: Patience) -> Result<B::Item, RecvTimeoutError> {
+        if !self.seat.is_taken() {
+            return Err(RecvTimeoutError::Disconnected);
+        }
+        self.buffer.recv_within(patience)
     }
 
     /// Every item until the stream ends, waiting for each.
@@ -244,18 +336,6 @@ impl<'a, B: Buffer + ?Sized> Receiver<'a, B> {
 
     /// Closes this end, as dropping it does.
     pub fn close(self) {}
-}
-
-impl<B: Buffer + ?Sized> Drop for Sender<'_, B> {
-    fn drop(&mut self) {
-        self.buffer.detach(End::Sending);
-    }
-}
-
-impl<B: Buffer + ?Sized> Drop for Receiver<'_, B> {
-    fn drop(&mut self) {
-        self.buffer.detach(End::Receiving);
-    }
 }
 
 impl<B: Buffer + ?Sized> fmt::Debug for Sender<'_, B> {

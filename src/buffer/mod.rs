@@ -3,7 +3,8 @@
 //! Two textbook constructions of one contract, side by side: [`BoundedBuffer`] counts places and
 //! items with a pair of semaphores, [`MonitorBuffer`] waits for "not full" and "not empty" with
 //! condition variables. What these two share is in `store` (the ring under its lock) and `end` (the
-//! handles of the two sides). [`RobustBuffer`] is the second again, over parts that survive a death.
+//! handles of the two sides). [`RobustBoundedBuffer`] and [`RobustMonitorBuffer`] are the two again, over
+//! parts that survive a death.
 
 mod bounded;
 mod end;
@@ -14,12 +15,12 @@ mod slot;
 mod store;
 
 pub use bounded::BoundedBuffer;
-pub use end::{Buffer, IntoIter, Iter, Receiver, Sender, TryIter};
+pub use end::{Buffer, Counted, CountsEnds, IntoIter, Iter, Receiver, Seat, Sender, TryIter};
 pub use error::{
     Disconnected, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
     TrySendError,
 };
 pub use monitor::MonitorBuffer;
-pub use robust::{AttachError, RobustBuffer, RobustReceiver, RobustSender};
+pub use robust::{AttachError, RobustBoundedBuffer, RobustMonitorBuffer, RobustSeat, TurnSlot};
 pub use slot::{Slot, Slots};
 pub use store::End;

@@ -13,7 +13,7 @@
 
 use super::slot::{Slot, Slots};
 use super::store::{self, End, Store};
-use super::{Buffer, Disconnected, RecvTimeoutError, SendTimeoutError};
+use super::{Buffer, Counted, CountsEnds, Disconnected, RecvTimeoutError, SendTimeoutError};
 use crate::platform::{InPlace, Place, Plain, PlanError, constructor};
 use crate::sync::{Condition, Condvar, Lock, Patience, RawMutex};
 use core::alloc::Layout;
@@ -106,7 +106,7 @@ unsafe impl<T: Plain> Place for MonitorBuffer<T, [Slot<T>]> {
     type Plan = usize;
 
     fn layout(capacity: usize) -> Result<Layout, PlanError> {
-        store::layout::<T>(Layout::new::<MonitorBuffer<T, [Slot<T>; 0]>>(), capacity)
+        store::layout::<Slot<T>>(Layout::new::<MonitorBuffer<T, [Slot<T>; 0]>>(), capacity)
     }
 
     unsafe fn build(at: *mut u8, _capacity: usize) {
@@ -133,6 +133,11 @@ where
     L: Lock,
 {
     type Item = T;
+    type Seat<'a>
+        = Counted<'a, Self>
+    where
+        Self: 'a;
+    type AttachError = Disconnected;
 
     fn send_within(&self, mut item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
         let Some(mut visit) = self.store.enter_within(patience) else {
@@ -182,11 +187,23 @@ where
         self.store.capacity()
     }
 
-    fn attach(&self, end: End) -> Result<(), Disconnected> {
+    fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {
+        Counted::new(self, end)
+    }
+}
+
+impl<T, S, C, L> CountsEnds for MonitorBuffer<T, S, C, L>
+where
+    T: Send,
+    S: Slots<T> + ?Sized,
+    C: Condition,
+    L: Lock,
+{
+    fn join(&self, end: End) -> Result<(), Disconnected> {
         self.store.enter().attach(end)
     }
 
-    fn detach(&self, end: End) {
+    fn leave(&self, end: End) {
         if self.store.enter().detach(end) {
             match end {
                 End::Sending => self.not_empty.notify_all(),

@@ -234,15 +234,15 @@ impl State {
 /// Checks a number of places: at least one, and that many slots fit behind a header.
 ///
 /// Returns the layout of both.
-pub(super) fn layout<T>(header: Layout, capacity: usize) -> Result<Layout, PlanError> {
+pub(super) fn layout<Place>(header: Layout, capacity: usize) -> Result<Layout, PlanError> {
     if capacity == 0 {
         return Err(PlanError::ZeroCapacity);
     }
     let overflow = PlanError::SizeOverflow {
         capacity,
-        item: size_of::<T>(),
+        item: size_of::<Place>(),
     };
-    let slots = Layout::array::<Slot<T>>(capacity).map_err(|_| overflow)?;
+    let slots = Layout::array::<Place>(capacity).map_err(|_| overflow)?;
     let (both, _) = header.extend(slots).map_err(|_| overflow)?;
     Ok(both.pad_to_align())
 }
@@ -253,7 +253,7 @@ pub(super) fn boxed<T>(capacity: usize) -> Result<Box<[Slot<T>]>, PlanError> {
         capacity,
         item: size_of::<T>(),
     };
-    layout::<T>(Layout::new::<()>(), capacity)?;
+    layout::<Slot<T>>(Layout::new::<()>(), capacity)?;
     let mut slots = Vec::new();
     slots.try_reserve_exact(capacity).map_err(|_| overflow)?;
     slots.resize_with(capacity, Slot::new);

@@ -2,8 +2,8 @@
 
 use super::{Guarded, Scenario, Stage, centuries, spent};
 use crate::buffer::{
-    BoundedBuffer, Buffer, End, MonitorBuffer, RecvError, RecvTimeoutError, SendTimeoutError, Slot,
-    TryRecvError, TrySendError,
+    BoundedBuffer, Buffer, End, MonitorBuffer, RecvError, RecvTimeoutError, RobustBoundedBuffer,
+    RobustMonitorBuffer, SendTimeoutError, Slot, TryRecvError, TrySendError, TurnSlot,
 };
 use crate::platform::{Deadline, InPlace, Place, PlanError};
 use crate::sync::Patience;
@@ -15,7 +15,13 @@ pub type Bounded<const N: usize> = BoundedBuffer<u64, [Slot<u64>; N]>;
 /// The construction from condition variables, with its places inside.
 pub type Monitor<const N: usize> = MonitorBuffer<u64, [Slot<u64>; N]>;
 
-/// A buffer with a handle at each end, and what two receivers got out of it.
+/// The first, over slots that know their holder.
+pub type RobustBounded<const N: usize> = RobustBoundedBuffer<u64, [TurnSlot<u64>; N], 2>;
+
+/// The second, over robust parts.
+pub type RobustMonitor<const N: usize> = RobustMonitorBuffer<u64, [Slot<u64>; N], 2>;
+
+/// A buffer, and what two receivers got out of it.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Passed<B> {
@@ -26,24 +32,24 @@ pub struct Passed<B> {
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
 unsafe impl<B: Buffer<Item = u64> + InPlace> InPlace for Passed<B> {
     fn initial() -> Self {
-        let buffer = B::initial();
-        for end in [End::Sending, End::Receiving] {
-            buffer.attach(end).expect("a new buffer is open");
-        }
         let nothing = || [Guarded::new(0), Guarded::new(0)];
         Self {
-            buffer,
+            buffer: B::initial(),
             got: [nothing(), nothing()],
         }
     }
 }
 
-/// Every scenario of both constructions.
+/// Every scenario of all constructions.
 pub fn all(stage: &mut impl Stage) {
     all_of::<Bounded<1>>(stage);
     all_of::<Bounded<2>>(stage);
     all_of::<Monitor<1>>(stage);
     all_of::<Monitor<2>>(stage);
+    all_of::<RobustBounded<1>>(stage);
+    all_of::<RobustBounded<2>>(stage);
+    all_of::<RobustMonitor<1>>(stage);
+    all_of::<RobustMonitor<2>>(stage);
     stage.run(keeps_order_round_after_round::<Bounded<3>>());
     stage.run(keeps_order_round_after_round::<Monitor<3>>());
     stage.run(refuses_impossible_capacities());
@@ -68,6 +74,12 @@ pub fn all_of<B: Buffer<Item = u64> + InPlace + 'static>(stage: &mut impl Stage)
     stage.run(an_impatient_sender_leaves_nothing_behind::<B>());
     stage.run(answers_odd_timeouts::<B>());
     stage.run(every_way_to_send_and_receive_passes_items::<B>());
+}
+
+/// Comes to this end, and goes: the last that does closes it.
+fn close<B: Buffer<Item = u64>>(shared: &Passed<B>, end: End) {
+    let seat = shared.buffer.attach(end);
+    drop(seat.unwrap_or_else(|error| panic!("nobody has closed it yet, but {error}")));
 }
 
 fn send<B: Buffer<Item = u64>>(shared: &Passed<B>, item: u64) {
@@ -201,9 +213,9 @@ pub fn two_receivers_share<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
 /// A handle that goes while another one stays ends nothing.
 pub fn only_the_last_sender_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| {
-        shared.buffer.attach(End::Sending).expect("open");
-        shared.buffer.detach(End::Sending);
-        send(shared, 1);
+        let stays = shared.buffer.sender().expect("open");
+        close(shared, End::Sending);
+        stays.send(1).expect("receivers are there");
     };
     let receiver = |shared: &Passed<B>| assert_eq!(receive(shared), 1);
     Scenario::new(
@@ -216,7 +228,7 @@ pub fn only_the_last_sender_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario
 pub fn closing_lets_receivers_drain_and_end<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| {
         send(shared, 1);
-        shared.buffer.detach(End::Sending);
+        close(shared, End::Sending);
     };
     let receiver = |shared: &Passed<B>| {
         assert_eq!(receive(shared), 1);
@@ -237,7 +249,7 @@ pub fn closing_lets_receivers_drain_and_end<B: Buffer<Item = u64>>() -> Scenario
 /// Whoever comes after the end hears of it as well, waiting or not.
 pub fn a_closed_buffer_stays_closed<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let close_and_look = |shared: &Passed<B>| {
-        shared.buffer.detach(End::Sending);
+        close(shared, End::Sending);
         let end = Err(RecvTimeoutError::Disconnected);
         assert_eq!(shared.buffer.recv_within(Patience::Never), end);
         assert_eq!(shared.buffer.recv_within(Patience::Forever), end);
@@ -245,7 +257,7 @@ pub fn a_closed_buffer_stays_closed<B: Buffer<Item = u64>>() -> Scenario<Passed<
             shared.buffer.attach(End::Sending).is_err(),
             "closed for good"
         );
-        shared.buffer.detach(End::Receiving);
+        close(shared, End::Receiving);
         let broken = Err(SendTimeoutError::Disconnected(1));
         assert_eq!(shared.buffer.send_within(1, Patience::Never), broken);
         assert_eq!(shared.buffer.send_within(1, Patience::Forever), broken);
@@ -259,7 +271,7 @@ pub fn closing_wakes_every_receiver<B: Buffer<Item = u64>>() -> Scenario<Passed<
         let end = Err(RecvTimeoutError::Disconnected);
         assert_eq!(shared.buffer.recv_within(Patience::Forever), end);
     };
-    let closer = |shared: &Passed<B>| shared.buffer.detach(End::Sending);
+    let closer = |shared: &Passed<B>| close(shared, End::Sending);
     Scenario::new(
         "closing_wakes_every_receiver",
         vec![receiver, receiver, closer],
@@ -278,7 +290,7 @@ pub fn closing_wakes_every_sender<B: Buffer<Item = u64>>() -> Scenario<Passed<B>
         }
         panic!("one more was sent than fits");
     }
-    let closer = |shared: &Passed<B>| shared.buffer.detach(End::Receiving);
+    let closer = |shared: &Passed<B>| close(shared, End::Receiving);
     let participants = vec![fill_and_wait as fn(&Passed<B>), fill_and_wait, closer];
     Scenario::new("closing_wakes_every_sender", participants).choices(8)
 }
@@ -290,7 +302,7 @@ pub fn every_receiver_hears_of_the_end<B: Buffer<Item = u64>>() -> Scenario<Pass
         assert_eq!(shared.buffer.recv_within(Patience::Forever), end);
         assert_eq!(shared.buffer.recv_within(Patience::Never), end);
     };
-    let closer = |shared: &Passed<B>| shared.buffer.detach(End::Sending);
+    let closer = |shared: &Passed<B>| close(shared, End::Sending);
     let participants = vec![receiver as fn(&Passed<B>), receiver, closer];
     Scenario::new("every_receiver_hears_of_the_end", participants).choices(8)
 }
@@ -302,7 +314,7 @@ pub fn every_sender_hears_of_the_end<B: Buffer<Item = u64>>() -> Scenario<Passed
         while shared.buffer.send_within(1, Patience::Forever) != end {}
         assert_eq!(shared.buffer.send_within(1, Patience::Never), end);
     };
-    let closer = |shared: &Passed<B>| shared.buffer.detach(End::Receiving);
+    let closer = |shared: &Passed<B>| close(shared, End::Receiving);
     let participants = vec![sender as fn(&Passed<B>), sender, closer];
     Scenario::new("every_sender_hears_of_the_end", participants).choices(8)
 }
@@ -373,9 +385,6 @@ fn pass_in_every_way<B: Buffer<Item = u64>>(shared: &Passed<B>) {
     let (buffer, second) = (&shared.buffer, Duration::from_secs(1));
     let sender = buffer.sender().expect("open");
     let receiver = buffer.receiver().expect("open");
-    // From here on these two are the only ones.
-    buffer.detach(End::Sending);
-    buffer.detach(End::Receiving);
     assert!(buffer.is_empty());
     sender.send(1).expect("there is room");
     assert_eq!((buffer.len(), buffer.is_empty()), (1, false));
@@ -420,6 +429,8 @@ pub fn refuses_impossible_capacities() -> Scenario<Guarded> {
     let plan = |_: &Guarded| {
         refuses::<BoundedBuffer<u64, [Slot<u64>]>>();
         refuses::<MonitorBuffer<u64, [Slot<u64>]>>();
+        refuses::<RobustBoundedBuffer<u64, [TurnSlot<u64>]>>();
+        refuses::<RobustMonitorBuffer<u64, [Slot<u64>]>>();
     };
     Scenario::new("refuses_impossible_capacities", vec![plan])
 }

@@ -9,6 +9,7 @@ pub mod buffer;
 pub mod condvar;
 pub mod lock;
 pub mod recoverable;
+pub mod recoverable_pair;
 pub mod robust_buffer;
 pub mod robust_condvar;
 pub mod robust_lock;
@@ -139,6 +140,7 @@ pub fn all(stage: &mut impl Stage) {
     robust_mutex::all(stage);
     robust_condvar::all(stage);
     recoverable::all(stage);
+    recoverable_pair::all(stage);
     robust_buffer::all(stage);
     semaphore::all::<crate::Semaphore>(stage);
     stage.run(semaphore::guards_exclude_with_one_permit(2));

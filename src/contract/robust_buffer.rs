@@ -1,99 +1,235 @@
-//! What a buffer promises that survives the death of its users.
+//! What a buffer promises beyond [`buffer`](super::buffer) that survives the death of its users.
 
+use super::buffer::{RobustBounded, RobustMonitor};
 use super::{Guarded, Scenario, Stage};
-use crate::buffer::{RecvError, RobustBuffer};
+use crate::buffer::{Buffer, RecvTimeoutError, SendTimeoutError};
 use crate::platform::InPlace;
+use crate::sync::Patience;
+use std::time::Duration;
 
-/// A buffer of one place, and what each of two receivers has got: whether it has a handle, the sum and
-/// the number of items.
+/// A buffer of one place, and what two receivers have got: whether one has a handle, the sum and the
+/// number of items.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Passed {
-    buffer: RobustBuffer<u64, 1, 2>,
+pub struct Passed<B> {
+    buffer: B,
     has_come: [Guarded; 2],
     sums: [Guarded; 2],
     items: [Guarded; 2],
 }
 
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl InPlace for Passed {
+unsafe impl<B: Buffer<Item = u64> + InPlace> InPlace for Passed<B> {
     fn initial() -> Self {
+        let nothing = || [Guarded::new(0), Guarded::new(0)];
         Self {
-            buffer: RobustBuffer::new(),
-            has_come: [Guarded::new(0), Guarded::new(0)],
-            sums: [Guarded::new(0), Guarded::new(0)],
-            items: [Guarded::new(0), Guarded::new(0)],
+            buffer: B::initial(),
+            has_come: nothing(),
+            sums: nothing(),
+            items: nothing(),
         }
     }
 }
 
-/// Every scenario among the living.
+/// Every scenario, with its victims alive.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(delivers_each_once_in_order());
-    stage.run(a_sender_without_receivers_hears_so());
+    all_of::<RobustBounded<1>>(stage);
+    all_of::<RobustMonitor<1>>(stage);
 }
 
-/// Sends 1 and then 10, unless nobody receives any more, or the senders have closed before it came.
-fn send_two(shared: &Passed) {
+/// Every scenario of one construction, with its victims alive.
+pub fn all_of<B: Buffer<Item = u64> + InPlace + 'static>(stage: &mut impl Stage) {
+    stage.run(a_send_is_done_or_not::<B>(2));
+    stage.run(a_send_is_done_or_not::<B>(3));
+    stage.run(a_receive_is_done_or_not::<B>(2));
+    stage.run(a_receive_is_done_or_not::<B>(3));
+    stage.run(the_last_sender_that_dies_ends_the_stream::<B>());
+    stage.run(the_last_receiver_that_dies_breaks_the_pipe::<B>());
+    stage.run(a_life_of_sending_ends_the_stream::<B>());
+    stage.run(a_life_of_receiving_leaves_the_rest::<B>());
+}
+
+fn briefly() -> Patience {
+    Patience::of(Duration::from_micros(200))
+}
+
+/// Sends, if there is a place in time.
+fn send<B: Buffer<Item = u64>, const ITEM: u64>(shared: &Passed<B>) {
+    match shared.buffer.send_within(ITEM, briefly()) {
+        Ok(()) => {}
+        refused => assert_eq!(refused, Err(SendTimeoutError::Timeout(ITEM))),
+    }
+}
+
+/// Sends 1, and notes that.
+fn send_first<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+    let sent = shared.buffer.send_within(1, Patience::Forever);
+    assert_eq!(sent, Ok(()));
+    shared.items[0].set(1);
+}
+
+/// Sends 1 and then 10, and notes how far it came.
+fn send_in_order<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+    send_first(shared);
+    if shared.buffer.send_within(10, briefly()).is_ok() {
+        shared.items[0].set(2);
+    }
+}
+
+fn receive<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+    match shared.buffer.recv_within(briefly()) {
+        Ok(item) => note::<B, 0>(shared, item),
+        refused => assert_eq!(refused, Err(RecvTimeoutError::Timeout)),
+    }
+}
+
+fn note<B: Buffer<Item = u64>, const WHO: usize>(shared: &Passed<B>, item: u64) {
+    assert!(
+        [1, 10, 100].contains(&item),
+        "an item that nobody sent: {item}"
+    );
+    shared.sums[WHO].set(shared.sums[WHO].get() + item);
+    shared.items[WHO].set(shared.items[WHO].get() + 1);
+}
+
+/// What is in the buffer. Afterwards it takes as many as it ever did, and gives them back in order.
+fn left_in<B: Buffer<Item = u64>>(shared: &Passed<B>) -> Vec<u64> {
+    let drain = || {
+        let mut items = Vec::new();
+        while let Ok(item) = shared.buffer.recv_within(Patience::Never) {
+            items.push(item);
+        }
+        items
+    };
+    let left = drain();
+    assert!(!left.contains(&0), "an item that nobody sent");
+    let all: Vec<u64> = (0..shared.buffer.capacity() as u64).collect();
+    for item in &all {
+        let sent = shared.buffer.send_within(*item, Patience::Never);
+        assert_eq!(sent, Ok(()), "a place is lost");
+    }
+    let full = Err(SendTimeoutError::Timeout(0));
+    assert_eq!(shared.buffer.send_within(0, Patience::Never), full);
+    assert_eq!(drain(), all, "what was sent, in order");
+    left
+}
+
+/// A sender is killed: its item has been sent, or not, and the places are as many as before.
+pub fn a_send_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
+    let mut participants = vec![send::<B, 1> as fn(&Passed<B>), receive];
+    if processes > 2 {
+        participants.push(send::<B, 10>);
+    }
+    Scenario::new("a_send_is_done_or_not", participants)
+        .verify(|shared| {
+            let sum = shared.sums[0].get() + left_in(shared).iter().sum::<u64>();
+            assert!([0, 1, 10, 11].contains(&sum), "each once: {sum}");
+        })
+        .choices(10)
+        .victims(&[0])
+}
+
+/// A receiver is killed: it has taken an item, or not; what it has not taken is there, in its order.
+pub fn a_receive_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
+    fn take<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+        let _ = shared.buffer.recv_within(briefly());
+    }
+    fn receive_beside<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+        if let Ok(item) = shared.buffer.recv_within(briefly()) {
+            note::<B, 1>(shared, item);
+        }
+    }
+    let participants = match processes {
+        2 => vec![take as fn(&Passed<B>), send_first],
+        _ => vec![take, send_in_order, receive_beside],
+    };
+    Scenario::new("a_receive_is_done_or_not", participants)
+        .verify(|shared| {
+            let mut rest = left_in(shared);
+            if shared.items[1].get() == 1 {
+                rest.push(shared.sums[1].get());
+            }
+            rest.sort_unstable();
+            // The one that may be killed takes one at most.
+            let may_be: &[&[u64]] = match shared.items[0].get() {
+                1 => &[&[], &[1]],
+                _ => &[&[10], &[1, 10], &[1]],
+            };
+            assert!(may_be.contains(&&rest[..]), "{rest:?}");
+        })
+        .choices(10)
+        .victims(&[0])
+}
+
+/// The last sender dies, or goes: the stream ends. The other one has opened it before.
+pub fn the_last_sender_that_dies_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let come = |shared: &Passed<B>| drop(shared.buffer.sender());
+    let receiver = |shared: &Passed<B>| {
+        drop(shared.buffer.sender());
+        let end = Err(RecvTimeoutError::Disconnected);
+        assert_eq!(shared.buffer.recv_within(Patience::Forever), end);
+        let closed = shared.buffer.sender();
+        assert!(closed.is_err(), "an end is for good");
+    };
+    Scenario::new(
+        "the_last_sender_that_dies_ends_the_stream",
+        vec![come, receiver],
+    )
+    .choices(8)
+    .victims(&[0])
+}
+
+/// The same for the last receiver: a sender hears of it, and its item comes back.
+pub fn the_last_receiver_that_dies_breaks_the_pipe<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let come = |shared: &Passed<B>| drop(shared.buffer.receiver());
+    let sender = |shared: &Passed<B>| {
+        drop(shared.buffer.receiver());
+        let broken = Err(SendTimeoutError::Disconnected(1));
+        while shared.buffer.send_within(1, Patience::Forever) != broken {}
+    };
+    Scenario::new(
+        "the_last_receiver_that_dies_breaks_the_pipe",
+        vec![come, sender],
+    )
+    .choices(8)
+    .victims(&[0])
+}
+
+/// Sends 1 and then 10 through a handle, unless nobody receives any more, or the senders have closed
+/// before it came.
+fn send_two<B: Buffer<Item = u64>>(shared: &Passed<B>) {
     if let Ok(sender) = shared.buffer.sender() {
         let _ = sender.send(1).and_then(|()| sender.send(10));
     }
 }
 
-fn send_one(shared: &Passed) {
+fn send_one<B: Buffer<Item = u64>>(shared: &Passed<B>) {
     if let Ok(sender) = shared.buffer.sender() {
         let _ = sender.send(100);
     }
 }
 
 /// Receives to the end of the stream.
-fn receive_all<const WHO: usize>(shared: &Passed) {
+fn receive_all<B: Buffer<Item = u64>, const WHO: usize>(shared: &Passed<B>) {
     let Ok(receiver) = shared.buffer.receiver() else {
         return;
     };
     shared.has_come[WHO].set(1);
     while let Ok(item) = receiver.recv() {
-        assert!(
-            [1, 10, 100].contains(&item),
-            "an item that nobody sent: {item}"
-        );
         let sum = shared.sums[WHO].get();
         assert!(item != 10 || WHO != 0 || sum % 10 == 1, "10 comes after 1");
-        shared.sums[WHO].set(sum + item);
-        shared.items[WHO].set(shared.items[WHO].get() + 1);
+        note::<B, WHO>(shared, item);
     }
-    assert_eq!(receiver.recv(), Err(RecvError), "an end is for good");
+    assert!(receiver.recv().is_err(), "an end is for good");
 }
 
-fn receive_one(shared: &Passed) {
-    if let Ok(receiver) = shared.buffer.receiver() {
-        let _ = receiver.recv();
-    }
-}
-
-/// One sender, one receiver, one place.
-pub fn delivers_each_once_in_order() -> Scenario<Passed> {
+/// A sender is killed anywhere in its life: the receiver gets what was sent, and nothing twice or torn;
+/// and the stream ends, although nobody has closed it. (If it dies before it has come, the other one
+/// opens the stream.)
+pub fn a_life_of_sending_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     Scenario::new(
-        "delivers_each_once_in_order",
-        vec![send_two, receive_all::<0>],
-    )
-    .verify(|shared| assert_eq!((shared.sums[0].get(), shared.items[0].get()), (11, 2)))
-}
-
-/// The receiver takes one and goes: of two items one is taken, and the sender is not stuck.
-pub fn a_sender_without_receivers_hears_so() -> Scenario<Passed> {
-    Scenario::new(
-        "a_sender_without_receivers_hears_so",
-        vec![send_two, receive_one],
-    )
-}
-
-/// A sender is killed: the receiver gets what was sent, and nothing twice or torn; and the stream ends,
-/// although nobody has closed it. (If it dies before it has come, the other one opens the stream.)
-pub fn a_dead_sender_ends_the_stream() -> Scenario<Passed> {
-    Scenario::new(
-        "a_dead_sender_ends_the_stream",
-        vec![send_two, send_one, receive_all::<0>],
+        "a_life_of_sending_ends_the_stream",
+        vec![send_two, send_one, receive_all::<B, 0>],
     )
     .verify(|shared| {
         let (sum, items) = (shared.sums[0].get(), shared.items[0].get());
@@ -106,23 +242,18 @@ pub fn a_dead_sender_ends_the_stream() -> Scenario<Passed> {
     .victims(&[0])
 }
 
-/// A receiver is killed: a sender is not stuck, although nobody has closed the other side. (If it
-/// dies before it has come, the other one opens that side.)
-pub fn a_dead_receiver_breaks_the_pipe() -> Scenario<Passed> {
+/// With two receivers, one of which is killed anywhere in its life, the other one gets everything that
+/// the dead one has not taken. (If the dead one was alone when it died, the pipe is broken before the
+/// other one has come.)
+pub fn a_life_of_receiving_leaves_the_rest<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    fn receive_one<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+        if let Ok(receiver) = shared.buffer.receiver() {
+            let _ = receiver.recv();
+        }
+    }
     Scenario::new(
-        "a_dead_receiver_breaks_the_pipe",
-        vec![receive_one, send_two, receive_one],
-    )
-    .choices(8)
-    .victims(&[0])
-}
-
-/// With two receivers, one of which is killed, the other one gets everything that the dead one has not
-/// taken. (If the dead one was alone when it died, the pipe is broken before the other one has come.)
-pub fn a_dead_receiver_takes_no_more_than_one() -> Scenario<Passed> {
-    Scenario::new(
-        "a_dead_receiver_takes_no_more_than_one",
-        vec![receive_one, send_two, receive_all::<1>],
+        "a_life_of_receiving_leaves_the_rest",
+        vec![receive_one, send_two, receive_all::<B, 1>],
     )
     .verify(|shared| {
         let (sum, has_come) = (shared.sums[1].get(), shared.has_come[1].get());

@@ -6,6 +6,7 @@
 //! | `mutex` | a lock | the futex |
 //! | `condvar` | a condition variable for every [`Lock`] | the futex |
 //! | `recoverable` | a semaphore whose permits come back from the dead | `robust_mutex`, `condvar` |
+//! | `recoverable_pair` | a semaphore pair whose turns come back from the dead | `robust_mutex`, `condvar` |
 //! | `robust` | a lock that survives the death of its holder | the kernel's robust list, the futex |
 //! | `robust_mutex` | the same with the data that it protects | `robust` |
 //! | `semaphore` | a counting semaphore | the futex |
@@ -16,6 +17,7 @@ mod lock;
 mod mutex;
 mod patience;
 mod recoverable;
+mod recoverable_pair;
 mod robust;
 mod robust_mutex;
 mod semaphore;
@@ -26,6 +28,8 @@ pub use lock::{Condition, Held, Lock, Permits};
 pub use mutex::RawMutex;
 pub use patience::Patience;
 pub use recoverable::{AcquireError, RecoverablePermit, RecoverableSemaphore};
+pub(crate) use recoverable_pair::{Missed, Side};
+pub use recoverable_pair::{PairSlot, PairSlots, RecoverablePair, RecoverableTurn};
 pub(crate) use robust::Stamp;
 pub use robust::{LockError, RawRobustMutex, RobustLock, Taken};
 pub use robust_mutex::{

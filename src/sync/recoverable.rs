@@ -66,18 +66,21 @@ unsafe impl<const N: usize> InPlace for RecoverableSemaphore<N> {
     }
 }
 
-/// Why no permit was acquired.
+/// Why no permit or turn was acquired, or a turn not finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcquireError {
-    /// All permits are held, and patience ran out first.
-    #[error("all permits are held")]
+    /// All permits or turns are held, and patience ran out first.
+    #[error("there is none now: all are held")]
     TimedOut,
-    /// This thread can hold no permit, or no more of them.
+    /// This thread can hold none, or no more of them.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The lock inside is not to be had any more, which only a faulty peer brings about.
     #[error("the semaphore is broken: a faulty peer has written into it")]
     Broken,
+    /// This is the copy of a turn in the child of a fork, which has none.
+    #[error("the turn belongs to the process that this one was forked from")]
+    NotHeld,
 }
 
 impl<const N: usize> RecoverableSemaphore<N> {

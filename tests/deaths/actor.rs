@@ -1,7 +1,7 @@
 //! The other processes: each plays one part on the objects of its region.
 
 use super::process::inherited;
-use super::{lock, mixed, peers, soak, sweep, wakeups};
+use super::{flow, lock, mixed, peers, soak, sweep, wakeups};
 use std::process::ExitCode;
 
 /// The arguments are the descriptor of the region, and the part.
@@ -14,6 +14,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         Some(("lock", part)) => lock::play(&region, part),
         Some(("sweep", part)) => sweep::play(&region, part),
         Some(("peers", part)) => peers::play(&region, part),
+        Some(("flow", part)) => flow::play(&region, part),
         Some(("soak", part)) => soak::play(&region, part),
         Some(("mixed", part)) => mixed::play(&region, part),
         Some(("wakeups", part)) => wakeups::play(&region, part),

@@ -4,7 +4,8 @@ use super::actor::{hear, say};
 use super::harness::Test;
 use super::process::{Actor, PATIENCE};
 use interlatch::{
-    RecoverableSemaphore, Region, RegionError, RobustBuffer, RobustLockError, RobustMutex,
+    Buffer, RecoverableSemaphore, Region, RegionError, RobustBoundedBuffer, RobustLockError,
+    RobustMonitorBuffer, RobustMutex, Slot, TurnSlot,
 };
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
@@ -104,13 +105,16 @@ fn is_free(lock: &RobustMutex<u64>) {
     assert!(locked.is_ok(), "{locked:?}");
 }
 
+type Robust = RobustMonitorBuffer<u64, [Slot<u64>]>;
+
+type RobustTurns = RobustBoundedBuffer<u64, [TurnSlot<u64>]>;
+
 /// In an actor: a sender that the child of a fork inherits sends nothing.
-fn inherited_handle(region: &Region) {
-    let buffer: &RobustBuffer<u64, 2> = region.attach(()).expect("the buffer");
-    let (sender, receiver) = (
-        buffer.sender().expect("open"),
-        buffer.receiver().expect("open"),
-    );
+fn inherited_handle<B: Buffer<Item = u64> + ?Sized>(buffer: &B) {
+    let (sender, receiver) = match (buffer.sender(), buffer.receiver()) {
+        (Ok(sender), Ok(receiver)) => (sender, receiver),
+        _ => panic!("both are open"),
+    };
     // SAFETY: this process has one thread, and the child only tries to send and to receive, and exits.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => {
@@ -130,7 +134,8 @@ fn inherited_handle(region: &Region) {
 /// In an actor.
 pub fn play(region: &Region, part: &str) {
     if part == "inherited handle" {
-        return inherited_handle(region);
+        inherited_handle::<Robust>(region.attach(2).expect("the buffer"));
+        return inherited_handle::<RobustTurns>(region.attach(2).expect("the other buffer"));
     }
     if part == "permits" {
         let semaphore: &RecoverableSemaphore<3> = region.attach(()).expect("the semaphore");
@@ -498,7 +503,9 @@ fn a_leaked_guard_does_not_cut_the_list() {
 
 fn an_inherited_handle_sends_nothing() {
     let region = region();
-    let _: &RobustBuffer<u64, 2> = region.create(()).expect("a buffer");
+    let _: &Robust = region.create(2).expect("a buffer");
+    let _: &RobustTurns = region.create(2).expect("a buffer");
     let mut actor = start(&region, "inherited handle");
+    expect(&mut actor, "both ends are open");
     expect(&mut actor, "both ends are open");
 }

@@ -4,6 +4,7 @@
 //! of a test harness.
 
 mod actor;
+mod flow;
 #[path = "../worlds/harness.rs"]
 mod harness;
 mod lock;
@@ -29,5 +30,6 @@ fn main() -> ExitCode {
     tests.extend(peers::tests());
     tests.extend(sweep::tests());
     tests.extend(soak::tests());
+    tests.extend(flow::tests());
     harness::run(tests)
 }

@@ -25,7 +25,7 @@ pub fn tests() -> Vec<Test> {
     )]
 }
 
-const WORKERS: usize = 4;
+pub const WORKERS: usize = 4;
 const LEDGERS: usize = 3;
 const PERMITS: usize = 2;
 
@@ -103,19 +103,22 @@ impl Ledger {
     }
 }
 
+/// None, a little, or as much as it takes.
+pub fn some_patience(random: &mut fastrand::Rng) -> Patience {
+    match random.u8(..4) {
+        0 => Patience::Never,
+        1 => Patience::of(Duration::from_micros(random.u64(..200))),
+        _ => Patience::Forever,
+    }
+}
+
 /// In an actor: makes entries until it is killed.
 pub fn play(region: &Region, part: &str) {
-    let (worker, seed) = part.split_once(' ').expect("a worker and its seed");
-    let worker: usize = worker.parse().expect("a number");
-    let mut random = fastrand::Rng::with_seed(seed.parse().expect("a number"));
+    let (worker, mut random) = worker(part);
     let shared: &Shared = region.attach(()).expect("what is shared");
     say("ready");
     loop {
-        let patience = match random.u8(..4) {
-            0 => Patience::Never,
-            1 => Patience::of(Duration::from_micros(random.u64(..200))),
-            _ => Patience::Forever,
-        };
+        let patience = some_patience(&mut random);
         let permit = random
             .bool()
             .then(|| shared.permits.acquire_within(patience));
@@ -137,43 +140,45 @@ pub fn play(region: &Region, part: &str) {
 }
 
 fn soak() {
-    let seconds = number("INTERLATCH_SOAK").unwrap_or(3);
-    let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::u64(..));
-    println!("{seconds} s, {WORKERS} workers, INTERLATCH_SEED={seed}");
-    let before = descriptors();
-    let region = Region::memfd("soak", 4096).expect("a region");
-    let shared: &Shared = region.create(()).expect("room");
-    let deaths = kill_for(Duration::from_secs(seconds), seed, &region);
-    let (mut entries, mut repairs) = (0, 0);
-    for (number, ledger) in shared.ledgers.iter().enumerate() {
-        assert!(
-            ledger.lock(Patience::of(PATIENCE)),
-            "ledger {number} can be locked"
-        );
-        for (worker, deaths) in deaths.iter().enumerate() {
-            let made = ledger.entries[worker].load(Relaxed);
-            let known = shared.known[worker][number].load(Acquire);
-            // Each death may come between an entry and the knowledge of it.
-            let most = known + deaths;
+    in_peace(|| {
+        let region = Region::memfd("soak", 4096).expect("a region");
+        let shared: &Shared = region.create(()).expect("room");
+        let deaths = kill_for("soak", &region);
+        let (mut entries, mut repairs) = (0, 0);
+        for (number, ledger) in shared.ledgers.iter().enumerate() {
             assert!(
-                known <= made && made <= most,
-                "{known} known, {made} made, at most {most}"
+                ledger.lock(Patience::of(PATIENCE)),
+                "ledger {number} can be locked"
             );
+            for (worker, deaths) in deaths.iter().enumerate() {
+                let made = ledger.entries[worker].load(Relaxed);
+                let known = shared.known[worker][number].load(Acquire);
+                // Each death may come between an entry and the knowledge of it.
+                let most = known + deaths;
+                assert!(
+                    known <= made && made <= most,
+                    "{known} known, {made} made, at most {most}"
+                );
+            }
+            entries += ledger.sum();
+            repairs += ledger.repairs.load(Relaxed);
+            ledger.unlock();
         }
-        entries += ledger.sum();
-        repairs += ledger.repairs.load(Relaxed);
-        ledger.unlock();
-    }
-    let permits = [(); PERMITS].map(|()| shared.permits.acquire_timeout(PATIENCE));
-    assert!(
-        permits.iter().all(Result::is_ok),
-        "all permits are back: {permits:?}"
-    );
-    drop(permits);
-    let kills: u64 = deaths.iter().sum();
-    println!("{kills} kills, {entries} entries, {repairs} repairs, none lost, none twice");
-    assert!(entries > 0 && kills > 0, "something happened");
-    drop(region);
+        let permits = [(); PERMITS].map(|()| shared.permits.acquire_timeout(PATIENCE));
+        assert!(
+            permits.iter().all(Result::is_ok),
+            "all permits are back: {permits:?}"
+        );
+        let kills: u64 = deaths.iter().sum();
+        println!("{kills} kills, {entries} entries, {repairs} repairs, none lost, none twice");
+        assert!(entries > 0 && kills > 0, "something happened");
+    });
+}
+
+/// Runs a soak, after which no descriptor and no child is left.
+pub fn in_peace(soak: impl FnOnce()) {
+    let before = descriptors();
+    soak();
     assert_eq!(descriptors(), before, "no descriptor is left");
     assert_eq!(
         waitpid(None::<Pid>, None),
@@ -182,18 +187,21 @@ fn soak() {
     );
 }
 
-/// Lets the workers work, and kills one after the other. Returns how often each has died.
-fn kill_for(time: Duration, seed: u64, region: &Region) -> [u64; WORKERS] {
+/// Lets the workers of this name work, and kills one after the other. Returns how often each has died.
+pub fn kill_for(name: &str, region: &Region) -> [u64; WORKERS] {
+    let seconds = number("INTERLATCH_SOAK").unwrap_or(3);
+    let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::u64(..));
+    println!("{seconds} s, {WORKERS} workers, INTERLATCH_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let start = |worker: usize, seed: u64| {
-        let mut actor = Actor::start(region, &[format!("soak {worker} {seed}")]);
+        let mut actor = Actor::start(region, &[format!("{name} {worker} {seed}")]);
         let reply = actor.reply(Instant::now() + PATIENCE);
         assert_eq!(reply.as_deref(), Ok("ready"));
         actor
     };
     let mut workers: [Actor; WORKERS] = from_fn(|worker| start(worker, random.u64(..)));
     let mut deaths = [0; WORKERS];
-    let end = Instant::now() + time;
+    let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
         let moment = Instant::now() + Duration::from_micros(random.u64(..4_000));
         while Instant::now() < moment {
@@ -212,6 +220,14 @@ fn kill_for(time: Duration, seed: u64, region: &Region) -> [u64; WORKERS] {
     }
     drop(workers);
     deaths
+}
+
+/// The number of a worker, and its random choices.
+pub fn worker(part: &str) -> (usize, fastrand::Rng) {
+    let (worker, seed) = part.split_once(' ').expect("a worker and its seed");
+    let seed = seed.parse().expect("a number");
+    let worker = worker.parse().expect("a number");
+    (worker, fastrand::Rng::with_seed(seed))
 }
 
 fn descriptors() -> usize {

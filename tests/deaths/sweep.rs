@@ -14,8 +14,9 @@ use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, AtomicU64};
 use interlatch::sync::{LockError, Patience, RawRobustMutex, Taken};
 use interlatch::{
-    Condvar, InPlace, Mutex, RecoverableSemaphore, RecvTimeoutError, Region, RobustBuffer,
-    RobustLockError, RobustLockResult, RobustMutex, RobustMutexGuard, Semaphore, SendTimeoutError,
+    Buffer, Condvar, InPlace, Mutex, RecoverableSemaphore, RecvTimeoutError, Region,
+    RobustBoundedBuffer, RobustLockError, RobustLockResult, RobustMonitorBuffer, RobustMutex,
+    RobustMutexGuard, Semaphore, SendTimeoutError, Slot, TurnSlot,
 };
 use nix::errno::Errno;
 use nix::sys::ptrace;
@@ -23,6 +24,7 @@ use nix::sys::signal::Signal::{SIGKILL, SIGSTOP, SIGTRAP};
 use nix::sys::signal::raise;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use std::iter::from_fn;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
@@ -41,7 +43,8 @@ struct Objects {
     changed: Condvar,
     tokens: Mutex<u64>,
     permits: RecoverableSemaphore<2>,
-    buffer: RobustBuffer<u64, 2>,
+    bounded: RobustBoundedBuffer<u64, [TurnSlot<u64>; 2]>,
+    monitor: RobustMonitorBuffer<u64, [Slot<u64>; 2]>,
     arrived: Condvar,
     items: RobustMutex<u64>,
     /// The parent holds the lock.
@@ -62,7 +65,8 @@ unsafe impl InPlace for Objects {
             changed: Condvar::new(),
             tokens: Mutex::new(0),
             permits: RecoverableSemaphore::new(),
-            buffer: RobustBuffer::new(),
+            bounded: InPlace::initial(),
+            monitor: InPlace::initial(),
             arrived: Condvar::new(),
             items: RobustMutex::new(0),
             is_held: AtomicU32::new(0),
@@ -95,7 +99,7 @@ const NOTHING: Operation = Operation {
     check: |_| {},
 };
 
-const OPERATIONS: [Operation; 14] = [
+const OPERATIONS: [Operation; 24] = [
     Operation {
         name: "robust lock, transfer, unlock",
         perform: transfer,
@@ -179,18 +183,95 @@ const OPERATIONS: [Operation; 14] = [
         ..NOTHING
     },
     Operation {
-        name: "robust buffer: sender, three sends",
-        perform: send_three,
-        beside: receive_in_order,
-        // Should the child have died before it came, the stream begins and ends here.
-        check: |objects| drop(objects.buffer.sender()),
+        name: "robust bounded buffer: send",
+        perform: |objects| put_in(&objects.bounded, 1),
+        check: |objects| holds_one_of(&objects.bounded, &[&[], &[1]]),
         ..NOTHING
     },
     Operation {
-        name: "robust buffer: receiver, to the end",
-        perform: receive_in_order,
-        beside: send_three,
-        check: |objects| drop(objects.buffer.receiver()),
+        name: "robust bounded buffer: recv",
+        prepare: |objects| put_in(&objects.bounded, 1),
+        perform: |objects| take_out(&objects.bounded),
+        check: |objects| holds_one_of(&objects.bounded, &[&[], &[1]]),
+        ..NOTHING
+    },
+    Operation {
+        name: "robust monitor buffer: send",
+        perform: |objects| put_in(&objects.monitor, 1),
+        check: |objects| holds_one_of(&objects.monitor, &[&[], &[1]]),
+        ..NOTHING
+    },
+    Operation {
+        name: "robust monitor buffer: recv",
+        prepare: |objects| put_in(&objects.monitor, 1),
+        perform: |objects| take_out(&objects.monitor),
+        check: |objects| holds_one_of(&objects.monitor, &[&[], &[1]]),
+        ..NOTHING
+    },
+    Operation {
+        name: "robust bounded buffer: send that waits",
+        prepare: |objects| {
+            put_in(&objects.bounded, 1);
+            put_in(&objects.bounded, 2);
+        },
+        perform: |objects| put_in(&objects.bounded, 3),
+        let_go: |objects| take_out(&objects.bounded),
+        check: |objects| holds_one_of(&objects.bounded, &[&[1, 2], &[2], &[2, 3]]),
+        ..NOTHING
+    },
+    Operation {
+        name: "robust bounded buffer: recv that waits",
+        perform: |objects| take_out(&objects.bounded),
+        let_go: |objects| put_in(&objects.bounded, 1),
+        check: |objects| holds_one_of(&objects.bounded, &[&[], &[1]]),
+        ..NOTHING
+    },
+    Operation {
+        name: "robust monitor buffer: send that waits",
+        prepare: |objects| {
+            put_in(&objects.monitor, 1);
+            put_in(&objects.monitor, 2);
+        },
+        perform: |objects| put_in(&objects.monitor, 3),
+        let_go: |objects| take_out(&objects.monitor),
+        check: |objects| holds_one_of(&objects.monitor, &[&[1, 2], &[2], &[2, 3]]),
+        ..NOTHING
+    },
+    Operation {
+        name: "robust monitor buffer: recv that waits",
+        perform: |objects| take_out(&objects.monitor),
+        let_go: |objects| put_in(&objects.monitor, 1),
+        check: |objects| holds_one_of(&objects.monitor, &[&[], &[1]]),
+        ..NOTHING
+    },
+    Operation {
+        name: "robust bounded buffer: sender, three sends",
+        perform: |objects| send_three(&objects.bounded),
+        beside: |objects| receive_in_order(&objects.bounded),
+        // Should the child have died before it came, the stream begins and ends here.
+        check: |objects| drop(objects.bounded.sender()),
+        ..NOTHING
+    },
+    Operation {
+        name: "robust bounded buffer: receiver, to the end",
+        perform: |objects| receive_in_order(&objects.bounded),
+        beside: |objects| send_three(&objects.bounded),
+        check: |objects| drop(objects.bounded.receiver()),
+        ..NOTHING
+    },
+    Operation {
+        name: "robust monitor buffer: sender, three sends",
+        perform: |objects| send_three(&objects.monitor),
+        beside: |objects| receive_in_order(&objects.monitor),
+        // Should the child have died before it came, the stream begins and ends here.
+        check: |objects| drop(objects.monitor.sender()),
+        ..NOTHING
+    },
+    Operation {
+        name: "robust monitor buffer: receiver, to the end",
+        perform: |objects| receive_in_order(&objects.monitor),
+        beside: |objects| send_three(&objects.monitor),
+        check: |objects| drop(objects.monitor.receiver()),
         ..NOTHING
     },
     Operation {
@@ -267,8 +348,8 @@ fn put(objects: &Objects) {
 }
 
 /// With one place less than items. If the receivers have gone, so be it.
-fn send_three(objects: &Objects) {
-    if let Ok(sender) = objects.buffer.sender() {
+fn send_three(buffer: &impl Buffer<Item = u64>) {
+    if let Ok(sender) = buffer.sender() {
         for item in 1..=3 {
             match sender.send_timeout(item, PATIENCE) {
                 Ok(()) => {}
@@ -279,8 +360,8 @@ fn send_three(objects: &Objects) {
     }
 }
 
-fn receive_in_order(objects: &Objects) {
-    if let Ok(receiver) = objects.buffer.receiver() {
+fn receive_in_order(buffer: &impl Buffer<Item = u64>) {
+    if let Ok(receiver) = buffer.receiver() {
         let mut next = 1;
         loop {
             match receiver.recv_timeout(PATIENCE) {
@@ -291,6 +372,37 @@ fn receive_in_order(objects: &Objects) {
             next += 1;
         }
     }
+}
+
+/// These functions have no handle: nobody hears of an end.
+fn put_in(buffer: &impl Buffer<Item = u64>, item: u64) {
+    let sent = buffer.send_within(item, Patience::of(PATIENCE));
+    sent.expect("there is room");
+}
+
+fn take_out(buffer: &impl Buffer<Item = u64>) {
+    let received = buffer.recv_within(Patience::of(PATIENCE));
+    assert_eq!(received, Ok(1), "the oldest");
+}
+
+/// The items are one of these lists, and the places as many as ever.
+fn holds_one_of(buffer: &impl Buffer<Item = u64>, lists: &[&[u64]]) {
+    let drain = || from_fn(|| buffer.recv_within(Patience::Never).ok()).collect::<Vec<_>>();
+    let found = drain();
+    assert!(
+        lists.contains(&&found[..]),
+        "{found:?} is none of {lists:?}"
+    );
+    let all: Vec<u64> = (1..=buffer.capacity() as u64).collect();
+    for item in &all {
+        let sent = buffer.send_within(*item, Patience::Never);
+        sent.expect("no place is lost");
+    }
+    assert!(
+        buffer.send_within(0, Patience::Never).is_err(),
+        "it is full"
+    );
+    assert_eq!(drain(), all);
 }
 
 fn visit(objects: &Objects) {
@@ -367,10 +479,9 @@ pub fn play(region: &Region, part: &str) {
     let warm = Objects::initial();
     transfer(&warm);
     visit(&warm);
-    let ends = [
-        warm.buffer.sender().map(drop).is_ok(),
-        warm.buffer.receiver().is_ok(),
-    ];
+    holds_one_of(&warm.bounded, &[&[]]);
+    holds_one_of(&warm.monitor, &[&[]]);
+    let ends = [warm.bounded.sender().is_ok(), warm.monitor.sender().is_ok()];
     assert_eq!(ends, [true; 2]);
     put(&warm);
     take(&warm);
@@ -418,7 +529,7 @@ fn sweep_each() {
         println!("skipped: {reason}");
         return;
     }
-    let default = if cfg!(debug_assertions) { 1999 } else { 1 };
+    let default = if cfg!(debug_assertions) { 4999 } else { 1 };
     let stride = number("INTERLATCH_STRIDE").unwrap_or(default).max(1);
     let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::usize(..));
     println!("every {stride} instructions, INTERLATCH_SEED={seed}");

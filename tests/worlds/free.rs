@@ -18,13 +18,7 @@ use std::time::Instant;
 /// A property for each kind of object in each of the two worlds.
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
-    for kind in [
-        Kind::Lock,
-        Kind::Semaphore,
-        Kind::Pair,
-        Kind::Bounded,
-        Kind::Monitor,
-    ] {
+    for kind in Kind::ALL {
         for (world, run) in [("processes", in_processes as Run), ("threads", in_threads)] {
             let name = format!("{world}::free_{kind:?}_is_linearizable");
             tests.push(Test::new(name.clone(), move || {
@@ -113,7 +107,7 @@ fn prepare(program: &Program) -> (Object, Vec<Vec<Call>>) {
                     .filter(|call| is_harmless(object.kind, *call))
                     .collect(),
                 Kind::Pair => mine.map(without_forever).collect(),
-                Kind::Bounded | Kind::Monitor => one_sided(process, mine),
+                _ => one_sided(process, mine),
             }
         })
         .collect();

@@ -5,8 +5,8 @@ use interlatch::contract::specification::Outcome;
 use interlatch::sync::{Lock, Patience, Permits};
 use interlatch::{
     BoundedBuffer, Buffer, Deadline, MonitorBuffer, PermitOverflow, Place, Plain, RawMutex,
-    Receiver, RecvTimeoutError, Region, RegionError, Semaphore, SemaphorePair, SendTimeoutError,
-    Sender, Slot,
+    Receiver, RecvTimeoutError, Region, RegionError, RobustBoundedBuffer, RobustMonitorBuffer,
+    Semaphore, SemaphorePair, SendTimeoutError, Sender, Slot, TurnSlot,
 };
 use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, Immutable};
@@ -26,9 +26,9 @@ pub enum Find {
 /// Bytes of a region for this object and a gate before it.
 pub fn size(object: &Object) -> usize {
     let item = if object.large {
-        size_of::<Large>()
+        size_of::<TurnSlot<Large>>()
     } else {
-        size_of::<u64>()
+        size_of::<TurnSlot<u64>>()
     };
     4096 + item * object.capacity
 }
@@ -62,6 +62,18 @@ pub fn find<'a>(
         }
         (Kind::Monitor, true) => {
             buffer::<Large, MonitorBuffer<Large, [Slot<Large>]>>(region, object, how)?
+        }
+        (Kind::RobustBounded, false) => {
+            buffer::<u64, RobustBoundedBuffer<u64, [TurnSlot<u64>]>>(region, object, how)?
+        }
+        (Kind::RobustBounded, true) => {
+            buffer::<Large, RobustBoundedBuffer<Large, [TurnSlot<Large>]>>(region, object, how)?
+        }
+        (Kind::RobustMonitor, false) => {
+            buffer::<u64, RobustMonitorBuffer<u64, [Slot<u64>]>>(region, object, how)?
+        }
+        (Kind::RobustMonitor, true) => {
+            buffer::<Large, RobustMonitorBuffer<Large, [Slot<Large>]>>(region, object, how)?
         }
     })
 }
@@ -99,19 +111,15 @@ where
     Ok(match how {
         Find::Create => Box::new(Nothing),
         Find::Attach => Box::new(Ends {
-            sender: Some(
-                buffer
-                    .sender()
-                    .expect("no end is closed before all are ready"),
-            ),
-            receiver: Some(
-                buffer
-                    .receiver()
-                    .expect("no end is closed before all are ready"),
-            ),
+            sender: Some(present(buffer.sender())),
+            receiver: Some(present(buffer.receiver())),
             buffer,
         }),
     })
+}
+
+fn present<T, E: std::error::Error>(handle: Result<T, E>) -> T {
+    handle.unwrap_or_else(|error| panic!("no end is closed before all are ready: {error}"))
 }
 
 fn patience(wait: Wait) -> Patience {

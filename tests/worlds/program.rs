@@ -13,12 +13,24 @@ pub enum Kind {
     Pair,
     Bounded,
     Monitor,
+    RobustBounded,
+    RobustMonitor,
 }
 
 impl Kind {
+    pub const ALL: [Self; 7] = [
+        Self::Lock,
+        Self::Semaphore,
+        Self::Pair,
+        Self::Bounded,
+        Self::Monitor,
+        Self::RobustBounded,
+        Self::RobustMonitor,
+    ];
+
     /// Whether a refusal is exact even while another operation is half-way.
     pub fn is_one_step(self) -> bool {
-        matches!(self, Self::Lock | Self::Semaphore | Self::Monitor)
+        !matches!(self, Self::Pair | Self::Bounded | Self::RobustBounded)
     }
 }
 
@@ -45,7 +57,7 @@ impl Object {
                 writer: count,
                 reader: 0,
             },
-            Kind::Bounded | Kind::Monitor => State::Buffer {
+            _ => State::Buffer {
                 items: Default::default(),
                 capacity: self.capacity,
                 senders: self.processes,
@@ -205,7 +217,7 @@ fn calls(kind: Kind) -> BoxedStrategy<Call> {
         Kind::Pair => {
             prop_oneof![waits().prop_map(Call::Write), waits().prop_map(Call::Read)].boxed()
         }
-        Kind::Bounded | Kind::Monitor => prop_oneof![
+        _ => prop_oneof![
             6 => waits().prop_map(|wait| Call::Send(0, wait)),
             6 => waits().prop_map(Call::Recv),
             1 => Just(Call::Len),

@@ -17,20 +17,14 @@ use std::time::Instant;
 
 /// A property for each kind of object.
 pub fn tests() -> Vec<Test> {
-    [
-        Kind::Lock,
-        Kind::Semaphore,
-        Kind::Pair,
-        Kind::Bounded,
-        Kind::Monitor,
-    ]
-    .map(|kind| {
-        let name = format!("processes::stepped_{kind:?}_follows_its_specification");
-        Test::new(name.clone(), move || {
-            property::check(&name, &programs(kind), |program| Driver::run(&program));
+    Kind::ALL
+        .map(|kind| {
+            let name = format!("processes::stepped_{kind:?}_follows_its_specification");
+            Test::new(name.clone(), move || {
+                property::check(&name, &programs(kind), |program| Driver::run(&program));
+            })
         })
-    })
-    .into()
+        .into()
 }
 
 type Completions = BTreeMap<usize, Outcome>;

@@ -1,0 +1,136 @@
+//! Buffers over a robust lock that a death leaves in disorder.
+
+use interlatch::buffer::{Counted, CountsEnds, End};
+use interlatch::check::FailureKind::WrongResult;
+use interlatch::check::Model;
+use interlatch::contract::robust_buffer;
+use interlatch::platform::{InPlace, UnsafeCell};
+use interlatch::sync::Patience;
+use interlatch::{Buffer, Disconnected, RecvTimeoutError, RobustLockError, RobustMutex};
+use interlatch::{RobustMutexGuard, SendTimeoutError};
+
+pub fn models() -> Vec<Model> {
+    vec![
+        Model::broken(
+            "robust_buffer_that_counts_before_it_fills",
+            WrongResult,
+            || robust_buffer::a_send_is_done_or_not::<Flawed<COUNTS_FIRST>>(2),
+        ),
+        Model::broken("robust_buffer_that_reserves_by_a_flag", WrongResult, || {
+            robust_buffer::a_send_is_done_or_not::<Flawed<RESERVES_BY_A_FLAG>>(2)
+        }),
+        Model::broken("robust_buffer_that_takes_in_two_steps", WrongResult, || {
+            robust_buffer::a_receive_is_done_or_not::<Flawed<TAKES_IN_TWO_STEPS>>(2)
+        }),
+    ]
+}
+
+/// Says that there is an item before it is there.
+const COUNTS_FIRST: u8 = 0;
+/// Marks its place in one visit and fills it in another; nobody knows whose mark it is.
+const RESERVES_BY_A_FLAG: u8 = 1;
+/// Marks the place before it copies the item out; nobody knows whose mark it is.
+const TAKES_IN_TWO_STEPS: u8 = 2;
+
+const EMPTY: u64 = 0;
+const RESERVED: u64 = 1;
+const FULL: u64 = 2;
+
+/// One place under a robust lock. Nobody waits: the scenarios here have little patience.
+#[derive(Debug)]
+struct Flawed<const FLAW: u8> {
+    lock: RobustMutex<()>,
+    state: UnsafeCell<u64>,
+    item: UnsafeCell<u64>,
+}
+
+// SAFETY: the models run it in one address space.
+unsafe impl<const FLAW: u8> InPlace for Flawed<FLAW> {
+    fn initial() -> Self {
+        Self {
+            lock: RobustMutex::new(()),
+            state: UnsafeCell::new(EMPTY),
+            item: UnsafeCell::new(0),
+        }
+    }
+}
+
+// SAFETY: accessed under the lock.
+unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
+
+impl<const FLAW: u8> Flawed<FLAW> {
+    fn lock(&self) -> RobustMutexGuard<'_, ()> {
+        let locked = self.lock.lock().or_else(RobustLockError::mark_consistent);
+        locked.unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+fn get(number: &UnsafeCell<u64>) -> u64 {
+    // SAFETY: under the lock.
+    number.with(|number| unsafe { *number })
+}
+
+fn set(number: &UnsafeCell<u64>, value: u64) {
+    // SAFETY: under the lock.
+    number.with_mut(|number| unsafe { *number = value });
+}
+
+impl<const FLAW: u8> Buffer for Flawed<FLAW> {
+    type Item = u64;
+    type Seat<'a> = Counted<'a, Self>;
+    type AttachError = Disconnected;
+
+    fn send_within(&self, item: u64, _patience: Patience) -> Result<(), SendTimeoutError<u64>> {
+        let mut guard = self.lock();
+        if get(&self.state) != EMPTY {
+            return Err(SendTimeoutError::Timeout(item));
+        }
+        match FLAW {
+            COUNTS_FIRST => set(&self.state, FULL),
+            RESERVES_BY_A_FLAG => {
+                set(&self.state, RESERVED);
+                drop(guard);
+                guard = self.lock();
+            }
+            _ => {}
+        }
+        set(&self.item, item);
+        set(&self.state, FULL);
+        drop(guard);
+        Ok(())
+    }
+
+    fn recv_within(&self, _patience: Patience) -> Result<u64, RecvTimeoutError> {
+        let _guard = self.lock();
+        if get(&self.state) != FULL {
+            return Err(RecvTimeoutError::Timeout);
+        }
+        if FLAW == TAKES_IN_TWO_STEPS {
+            set(&self.state, RESERVED);
+        }
+        let item = get(&self.item);
+        set(&self.state, EMPTY);
+        Ok(item)
+    }
+
+    fn len(&self) -> usize {
+        let _guard = self.lock();
+        usize::from(get(&self.state) == FULL)
+    }
+
+    fn capacity(&self) -> usize {
+        1
+    }
+
+    fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {
+        Counted::new(self, end)
+    }
+}
+
+impl<const FLAW: u8> CountsEnds for Flawed<FLAW> {
+    fn join(&self, _end: End) -> Result<(), Disconnected> {
+        Ok(())
+    }
+
+    fn leave(&self, _end: End) {}
+}

@@ -1,0 +1,214 @@
+//! The bounded buffer from a semaphore pair, over slots that know their holder.
+//!
+//! **Source.** Dijkstra's producer and consumer, as in [`BoundedBuffer`](crate::BoundedBuffer).
+//!
+//! **Why it is correct.** A sender takes a writer's turn, which is a free place, and fills that place; it
+//! is nobody else's meanwhile. Finishing the turn is one step, and makes it an item for the readers, in
+//! the order of the finishes. A receiver copies the oldest out and gives the place back, in one step
+//! too, under the lock of the pair, so that no other one overtakes it. Whoever dies before its step has
+//! done nothing, and its turn comes back to its side.
+
+use super::ends::{AttachError, Ends, Refused, RobustSeat};
+use crate::buffer::slot::Slot;
+use crate::buffer::{Buffer, End, RecvTimeoutError, SendTimeoutError, store};
+use crate::platform::{InPlace, Place, Plain, PlanError, constructor};
+use crate::sync::{Missed, PairSlot, PairSlots, Patience, RecoverablePair, Side};
+use core::alloc::Layout;
+use core::fmt;
+use core::marker::PhantomData;
+
+/// A place for one item with the word of who has it.
+pub type TurnSlot<T> = PairSlot<Slot<T>>;
+
+impl<T> TurnSlot<T> {
+    constructor! {
+        /// An empty place.
+        pub fn empty() -> Self {
+            Self::with(Slot::new())
+        }
+    }
+}
+
+/// A first-in-first-out buffer of fixed capacity that survives the death of its users, from a
+/// [`RecoverablePair`]; for at most `ENDS` senders and as many receivers at one time.
+///
+/// Unlike in a [`RobustMonitorBuffer`](super::RobustMonitorBuffer), senders fill their places at the same
+/// time, outside every lock: the one to choose for large items. It takes more steps for a small one.
+///
+/// `S` says where the places are: `[TurnSlot<T>; N]` inside (for a `static`), or `[TurnSlot<T>]` behind the
+/// header (for a region, where the capacity is chosen at run time). They are looked at one by one, so this
+/// is for dozens of them, not for thousands.
+///
+/// Items are plain data: what a dead process has half-written is never looked at.
+///
+/// # Fairness, process death, leaks, many locks
+/// As of [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
+///
+/// # Example
+/// ```
+/// use interlatch::{Buffer, RecvError, RobustBoundedBuffer, TurnSlot};
+///
+/// static BUFFER: RobustBoundedBuffer<u64, [TurnSlot<u64>; 4]> =
+///     RobustBoundedBuffer::from_slots([const { TurnSlot::empty() }; 4]);
+///
+/// // A thread that ends without closing anything.
+/// std::thread::spawn(|| {
+///     let sender = BUFFER.sender().unwrap();
+///     sender.send(7).unwrap();
+///     std::mem::forget(sender);
+/// })
+/// .join()
+/// .unwrap();
+///
+/// let receiver = BUFFER.receiver().unwrap();
+/// assert_eq!(receiver.recv(), Ok(7));
+/// assert_eq!(receiver.recv(), Err(RecvError), "nobody will send any more");
+/// ```
+#[repr(C)]
+pub struct RobustBoundedBuffer<T, S, const ENDS: usize = 8>
+where
+    S: PairSlots<Payload = Slot<T>> + ?Sized,
+{
+    ends: Ends<ENDS>,
+    item: PhantomData<T>,
+    turns: RecoverablePair<S>,
+}
+
+// SAFETY: a place is accessed by the holder of its turn only, or under the lock of the pair when nobody
+// has it; the handles are under that lock; and items move from the one that sends to the one that
+// receives.
+unsafe impl<T, S, const ENDS: usize> Sync for RobustBoundedBuffer<T, S, ENDS>
+where
+    T: Send,
+    S: PairSlots<Payload = Slot<T>> + ?Sized,
+{
+}
+
+// SAFETY: `repr(C)`, of parts that are `InPlace`, and items that are valid for every bit pattern.
+unsafe impl<T: Plain, const N: usize, const ENDS: usize> InPlace
+    for RobustBoundedBuffer<T, [TurnSlot<T>; N], ENDS>
+{
+    fn initial() -> Self {
+        Self::from_slots(core::array::from_fn(|_| TurnSlot::empty()))
+    }
+}
+
+impl<T, const N: usize, const ENDS: usize> RobustBoundedBuffer<T, [TurnSlot<T>; N], ENDS> {
+    constructor! {
+        /// An empty buffer over these places, for a `static`. An array of none does not compile.
+        pub fn from_slots(slots: [TurnSlot<T>; N]) -> Self {
+            const { assert!(N > 0, "a capacity of at least 1") };
+            Self::over(slots)
+        }
+    }
+
+    constructor! {
+        fn over(slots: [TurnSlot<T>; N]) -> Self {
+            Self { ends: Ends::new(), item: PhantomData, turns: RecoverablePair::over(slots) }
+        }
+    }
+}
+
+// SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the
+// layout of the unsized type; items are valid for every bit pattern.
+unsafe impl<T: Plain, const ENDS: usize> Place for RobustBoundedBuffer<T, [TurnSlot<T>], ENDS> {
+    /// The capacity.
+    type Plan = usize;
+
+    fn layout(capacity: usize) -> Result<Layout, PlanError> {
+        let header = Layout::new::<RobustBoundedBuffer<T, [TurnSlot<T>; 0], ENDS>>();
+        store::layout::<TurnSlot<T>>(header, capacity)
+    }
+
+    unsafe fn build(at: *mut u8, capacity: usize) {
+        let header = RobustBoundedBuffer::<T, [TurnSlot<T>; 0], ENDS>::over([]);
+        let wide = core::ptr::slice_from_raw_parts_mut(at.cast::<TurnSlot<T>>(), capacity);
+        // SAFETY: valid for writes of the layout, of which the header is the beginning, and the slots
+        // are what follows.
+        unsafe {
+            at.cast::<RobustBoundedBuffer<T, [TurnSlot<T>; 0], ENDS>>()
+                .write(header);
+            let turns = &raw mut (*(wide as *mut Self)).turns;
+            RecoverablePair::build_slots(turns, TurnSlot::empty);
+        }
+    }
+
+    unsafe fn view<'a>(at: *mut u8, capacity: usize) -> &'a Self {
+        let wide = core::ptr::slice_from_raw_parts(at.cast::<TurnSlot<T>>(), capacity);
+        // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which
+        // is that of the slots behind the header.
+        unsafe { &*(wide as *const Self) }
+    }
+}
+
+impl<T, S, const ENDS: usize> Buffer for RobustBoundedBuffer<T, S, ENDS>
+where
+    T: Plain,
+    S: PairSlots<Payload = Slot<T>> + ?Sized,
+{
+    type Item = T;
+    type Seat<'a>
+        = RobustSeat<'a>
+    where
+        Self: 'a;
+    type AttachError = AttachError;
+
+    fn send_within(&self, item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
+        let has_closed = || self.ends.has_closed(End::Receiving);
+        let turn = match self.turns.take_unless(Side::Writers, patience, has_closed) {
+            Ok(turn) => turn,
+            Err(missed) => return Err(Refused::from(missed).with(item)),
+        };
+        // SAFETY: the turn is this one's, so nobody else accesses the place. It has no item: what was
+        // in it was copied out, and is plain.
+        unsafe { turn.slot().payload().put(item) };
+        turn.finish()
+            .map_err(|error| Refused::from(error).with(item))
+    }
+
+    fn recv_within(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
+        let has_ended = || self.turns.readers_slots() == 0 && self.ends.has_closed(End::Sending);
+        // SAFETY: the slot is a reader's, under the lock, so it has an item, or whatever a faulty peer
+        // has made one; it is plain, so it may be copied out again if this process dies before the
+        // place is given back.
+        let copy = |slot: &Slot<T>| unsafe { slot.take() };
+        self.turns
+            .read_unless(patience, has_ended, copy)
+            .map_err(|missed| Refused::from(missed).into())
+    }
+
+    fn len(&self) -> usize {
+        self.turns.readable()
+    }
+
+    fn capacity(&self) -> usize {
+        self.turns.slots()
+    }
+
+    fn attach(&self, end: End) -> Result<RobustSeat<'_>, AttachError> {
+        let others = match end {
+            End::Sending => Side::Readers,
+            End::Receiving => Side::Writers,
+        };
+        let others = self.turns.condition(others);
+        self.ends.attach(end, self.turns.lock(), others)
+    }
+}
+
+impl From<Missed> for Refused {
+    fn from(missed: Missed) -> Self {
+        match missed {
+            Missed::Closed => Self::Disconnected,
+            Missed::Refused(error) => error.into(),
+        }
+    }
+}
+
+impl<T, S, const ENDS: usize> fmt::Debug for RobustBoundedBuffer<T, S, ENDS>
+where
+    S: PairSlots<Payload = Slot<T>> + ?Sized,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RobustBoundedBuffer { .. }")
+    }
+}

@@ -1,0 +1,200 @@
+//! Who is at the two ends of a buffer that survives the death of its users.
+//!
+//! **How.** A handle is a robust lock that is held as long as the handle lives; the kernel ends it with
+//! its thread. Nobody is told of that end: sleepers look again.
+
+use crate::buffer::{Disconnected, End, RecvTimeoutError, Seat, SendTimeoutError};
+use crate::platform::robust::{Refusal, commit};
+use crate::platform::{UnsafeCell, constructor, repeat};
+use crate::sync::{
+    AcquireError, Condvar, LockError, Patience, RawRobustMutex, RobustLockError, RobustMutex, Stamp,
+};
+
+/// The handles of both ends. Everything about them happens under the lock of the buffer, but their end by
+/// a death.
+#[repr(C)]
+pub(super) struct Ends<const ENDS: usize> {
+    senders: Handles<ENDS>,
+    receivers: Handles<ENDS>,
+}
+
+/// The handles of one end.
+#[repr(C)]
+struct Handles<const ENDS: usize> {
+    /// Whether there has been one.
+    opened: UnsafeCell<u64>,
+    /// Held, each by the owner of a handle.
+    held: [RawRobustMutex; ENDS],
+}
+
+/// Why there is no handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AttachError {
+    /// That end has closed for good.
+    #[error(transparent)]
+    Disconnected(#[from] Disconnected),
+    /// There are as many handles of that end as there can be.
+    #[error("there are {0} handles already: expected fewer")]
+    TooMany(usize),
+    /// This thread can hold no handle, or no more of them.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The lock inside is not to be had any more, which only a faulty peer brings about.
+    #[error("the buffer is broken: a faulty peer has written into it")]
+    Broken,
+}
+
+impl<const ENDS: usize> Handles<ENDS> {
+    constructor! {
+        fn new() -> Self {
+            const { assert!(ENDS > 0, "at least 1 handle") };
+            Self { opened: UnsafeCell::new(0), held: repeat!(RawRobustMutex::new()) }
+        }
+    }
+
+    /// Whether the last one has gone, or died. The caller holds the lock of the buffer.
+    fn has_closed(&self) -> bool {
+        // SAFETY: the lock is held.
+        let opened = self.opened.with(|opened| unsafe { *opened }) != 0;
+        opened && !is_any_held(&self.held)
+    }
+
+    /// Takes a handle. The caller holds the lock of the buffer.
+    fn attach(&self) -> Result<&RawRobustMutex, AttachError> {
+        if self.has_closed() {
+            return Err(Disconnected.into());
+        }
+        for handle in &self.held {
+            match handle.lock_within(Patience::Never) {
+                Ok(_) => {
+                    // SAFETY: the lock is held.
+                    unsafe { commit(&self.opened, 1) };
+                    return Ok(handle);
+                }
+                Err(LockError::Refused(refusal)) => return Err(refusal.into()),
+                Err(_) => {}
+            }
+        }
+        Err(AttachError::TooMany(ENDS))
+    }
+}
+
+fn is_any_held(handles: &[RawRobustMutex]) -> bool {
+    handles.iter().any(RawRobustMutex::is_locked)
+}
+
+impl<const ENDS: usize> Ends<ENDS> {
+    constructor! {
+        pub(super) fn new() -> Self {
+            Self { senders: Handles::new(), receivers: Handles::new() }
+        }
+    }
+
+    /// Whether the last handle of this end has gone, or died. The caller holds the lock of the buffer.
+    pub(super) fn has_closed(&self, end: End) -> bool {
+        self.handles(end).has_closed()
+    }
+
+    /// Takes a seat under this lock, which is that of the buffer. Who waits for this end waits there.
+    pub(super) fn attach<'a>(
+        &'a self,
+        end: End,
+        lock: &'a RobustMutex<()>,
+        others: &'a Condvar,
+    ) -> Result<RobustSeat<'a>, AttachError> {
+        let handles = self.handles(end);
+        let guard = lock
+            .lock()
+            .or_else(RobustLockError::mark_consistent)
+            .map_err(|error| match error {
+                RobustLockError::Refused(refusal) => refusal.into(),
+                _ => AttachError::Broken,
+            })?;
+        let held = handles.attach()?;
+        drop(guard);
+        Ok(RobustSeat {
+            held,
+            all: &handles.held,
+            lock,
+            others,
+            stamp: Stamp::new(),
+        })
+    }
+
+    fn handles(&self, end: End) -> &Handles<ENDS> {
+        match end {
+            End::Sending => &self.senders,
+            End::Receiving => &self.receivers,
+        }
+    }
+}
+
+/// The seat of a handle that ends with its thread, and stays on it.
+#[derive(Debug)]
+pub struct RobustSeat<'a> {
+    held: &'a RawRobustMutex,
+    /// Those of the same end.
+    all: &'a [RawRobustMutex],
+    lock: &'a RobustMutex<()>,
+    others: &'a Condvar,
+    stamp: Stamp,
+}
+
+impl Seat for RobustSeat<'_> {
+    fn is_taken(&self) -> bool {
+        !self.stamp.is_inherited()
+    }
+}
+
+impl Drop for RobustSeat<'_> {
+    fn drop(&mut self) {
+        if !self.is_taken() {
+            return;
+        }
+        // Not to be had only where this thread holds too many, or of a faulty peer; who waits then
+        // looks again by itself.
+        let guard = self.lock.lock().or_else(RobustLockError::mark_consistent);
+        // SAFETY: a seat is made only by locking, and unlocks only once, here.
+        unsafe { self.held.unlock() };
+        let closes = guard.is_ok() && !is_any_held(self.all);
+        drop(guard);
+        if closes {
+            self.others.notify_all();
+        }
+    }
+}
+
+/// Why an operation ended before it was done: in time there was nothing to do, or never will be.
+pub(super) enum Refused {
+    Timeout,
+    Disconnected,
+}
+
+impl Refused {
+    pub(super) fn with<T>(self, item: T) -> SendTimeoutError<T> {
+        SendTimeoutError::of(item, matches!(self, Self::Disconnected))
+    }
+}
+
+impl From<Refused> for RecvTimeoutError {
+    fn from(refused: Refused) -> Self {
+        Self::of(matches!(refused, Refused::Disconnected))
+    }
+}
+
+impl From<AcquireError> for Refused {
+    /// What is no timeout is a thread that holds too many locks, or a faulty peer: for this handle
+    /// there is no other side then.
+    fn from(error: AcquireError) -> Self {
+        match error {
+            AcquireError::TimedOut => Self::Timeout,
+            _ => Self::Disconnected,
+        }
+    }
+}
+
+impl From<RobustLockError<'_, ()>> for Refused {
+    fn from(error: RobustLockError<'_, ()>) -> Self {
+        AcquireError::from(error).into()
+    }
+}

@@ -1,0 +1,16 @@
+//! The two constructions again, over parts that survive the death of a process.
+//!
+//! **Promise.** That of the other buffers, and: a sender that is killed in `send` has sent its item or
+//! not, and a receiver that is killed in `recv` has taken one or not; nothing is torn, doubled, or
+//! lost among the living, nor is a place. When the last sender or receiver dies, the other side hears of
+//! it as if it had gone.
+//!
+//! What the two share is `ends`: who is there.
+
+mod bounded;
+mod ends;
+mod monitor;
+
+pub use bounded::{RobustBoundedBuffer, TurnSlot};
+pub use ends::{AttachError, RobustSeat};
+pub use monitor::RobustMonitorBuffer;

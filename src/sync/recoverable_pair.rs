@@ -1,0 +1,531 @@
+//! A semaphore pair whose turns come back when their holder dies.
+//!
+//! **Promise.** That of [`SemaphorePair`](super::SemaphorePair), and: a turn whose holder has ended before
+//! it was finished, by whatever means, is there again for the same side within the recheck interval; so
+//! the slots are always as many. Readers get them in the order in which the writers have finished.
+//!
+//! **Source.** The pair of the course notes, as a monitor (Hoare 1974) over slots that know their holder,
+//! as in [`RecoverableSemaphore`](super::RecoverableSemaphore).
+//!
+//! **How.** A slot has a number: 0 if it is the writers', otherwise how many writings were finished
+//! before it became the readers'. To have a turn is to hold the robust lock of a slot. Finishing it
+//! changes the number in one step, and the two sides are told apart by that number alone; so whoever
+//! dies has finished its turn or has not, and there is nothing to repair. Who has which slot is decided
+//! under a lock.
+
+use super::{
+    AcquireError, Condvar, LockError, Patience, RawRobustMutex, RobustLockError, RobustMutex,
+    RobustMutexGuard, Stamp, Taken,
+};
+use crate::platform::robust::{Refusal, commit};
+use crate::platform::{InPlace, UnsafeCell, constructor};
+use std::time::Duration;
+
+/// The hand-off between writers and readers, which survives their death.
+///
+/// A turn says which slot it is about, and nobody else has that one meanwhile. It has to be
+/// [finished](RecoverableTurn::finish): one that is only dropped goes back to the same side, as one whose
+/// holder dies does.
+///
+/// `S` says where the slots are: `[PairSlot; N]` inside (for a `static`), or `[PairSlot]` behind the rest
+/// (in a buffer).
+///
+/// # Cost
+/// The slots are looked at one by one, so this is for dozens, not for thousands. A turn counts among the
+/// 128 robust locks that a thread can hold.
+///
+/// # Fairness
+/// None: a process that runs may overtake one that is being woken.
+///
+/// # Process death
+/// The turns of a thread that ends come back to their side: another one gets them at once if it asks
+/// then, or within the [`recheck_interval`](crate::platform::futex) if it sleeps already. The child of a
+/// fork has none.
+///
+/// # Example
+/// ```
+/// use interlatch::{PairSlot, RecoverablePair};
+///
+/// static PAIR: RecoverablePair<[PairSlot; 1]> = RecoverablePair::new([PairSlot::new()]);
+///
+/// // A thread that ends in the middle of its turn.
+/// std::thread::spawn(|| std::mem::forget(PAIR.write())).join().unwrap();
+/// assert!(PAIR.try_read().is_err(), "nothing was written");
+/// PAIR.write()?.finish()?;
+/// let turn = PAIR.read()?;
+/// assert_eq!(turn.place(), 0);
+/// turn.finish()?;
+/// # Ok::<(), interlatch::AcquireError>(())
+/// ```
+#[repr(C)]
+#[derive(Debug)]
+pub struct RecoverablePair<S: PairSlots + ?Sized> {
+    lock: RobustMutex<()>,
+    writable: Condvar,
+    readable: Condvar,
+    /// How many writings were finished.
+    written: UnsafeCell<u64>,
+    slots: S,
+}
+
+// SAFETY: numbers are accessed under the lock only; the rest is `Sync` itself, or the payload.
+unsafe impl<S: PairSlots<Payload: Sync> + ?Sized> Sync for RecoverablePair<S> {}
+
+// SAFETY: `repr(C)`, of parts that are `InPlace`, and numbers, any of which will do.
+unsafe impl<const N: usize> InPlace for RecoverablePair<[PairSlot; N]> {
+    fn initial() -> Self {
+        Self::new(core::array::from_fn(|_| PairSlot::new()))
+    }
+}
+
+/// A slot of a [`RecoverablePair`].
+///
+/// # Example
+/// See [`RecoverablePair`].
+#[repr(C)]
+#[derive(Debug)]
+pub struct PairSlot<P = ()> {
+    holder: RawRobustMutex,
+    number: UnsafeCell<u64>,
+    payload: P,
+}
+
+impl PairSlot {
+    constructor! {
+        /// The writers'.
+        pub fn new() -> Self {
+            Self::with(())
+        }
+    }
+}
+
+impl Default for PairSlot {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P> PairSlot<P> {
+    constructor! {
+        /// The writers', with what the turns are about.
+        pub(crate) fn with(payload: P) -> Self {
+            Self { holder: RawRobustMutex::new(), number: UnsafeCell::new(0), payload }
+        }
+    }
+
+    /// What the turns are about.
+    pub(crate) fn payload(&self) -> &P {
+        &self.payload
+    }
+
+    /// The caller holds the lock of the pair.
+    fn number(&self) -> u64 {
+        // SAFETY: the lock is held.
+        self.number.with(|number| unsafe { *number })
+    }
+
+    /// Ends a turn of that side, in one step. The caller holds the lock of the pair, and has this slot.
+    fn pass_on(&self, number: u64) {
+        // SAFETY: the lock is held.
+        unsafe { commit(&self.number, number) };
+    }
+}
+
+/// Where the slots of a pair are.
+///
+/// # Safety
+/// `slots` returns the same slots every time. They belong to this value alone: no other one returns any
+/// of them.
+pub unsafe trait PairSlots {
+    /// What the turns of a slot are about.
+    type Payload;
+
+    /// The slots.
+    fn slots(&self) -> &[PairSlot<Self::Payload>];
+}
+
+// SAFETY: the array's own slots.
+unsafe impl<P, const N: usize> PairSlots for [PairSlot<P>; N] {
+    type Payload = P;
+
+    fn slots(&self) -> &[PairSlot<P>] {
+        self
+    }
+}
+
+// SAFETY: the slice's own slots.
+unsafe impl<P> PairSlots for [PairSlot<P>] {
+    type Payload = P;
+
+    fn slots(&self) -> &[PairSlot<P>] {
+        self
+    }
+}
+
+/// Whose turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Writers,
+    Readers,
+}
+
+/// Why there was no turn.
+pub(crate) enum Missed {
+    /// The caller no longer wants one.
+    Closed,
+    /// None was to be had.
+    Refused(AcquireError),
+}
+
+impl From<Refusal> for Missed {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+impl From<RobustLockError<'_, ()>> for Missed {
+    fn from(error: RobustLockError<'_, ()>) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl<P, const N: usize> RecoverablePair<[PairSlot<P>; N]> {
+    constructor! {
+        /// A pair over these slots, all of them the writers'. None at all does not compile.
+        pub fn new(slots: [PairSlot<P>; N]) -> Self {
+            const { assert!(N > 0, "at least 1 slot") };
+            Self::over(slots)
+        }
+    }
+}
+
+impl<S: PairSlots> RecoverablePair<S> {
+    constructor! {
+        pub(crate) fn over(slots: S) -> Self {
+            Self {
+                lock: RobustMutex::new(()),
+                writable: Condvar::new(),
+                readable: Condvar::new(),
+                written: UnsafeCell::new(0),
+                slots,
+            }
+        }
+    }
+}
+
+impl<S: PairSlots + ?Sized> RecoverablePair<S> {
+    /// Takes a writer's turn, however long it takes.
+    ///
+    /// # Errors
+    /// `Refused`, if this thread cannot hold it; `Broken`, by a faulty peer.
+    pub fn write(&self) -> Result<RecoverableTurn<'_, S>, AcquireError> {
+        self.take(Side::Writers)
+    }
+
+    /// Takes a writer's turn if there is one.
+    ///
+    /// # Errors
+    /// `TimedOut`, if there is none; and as [`write`](Self::write).
+    pub fn try_write(&self) -> Result<RecoverableTurn<'_, S>, AcquireError> {
+        self.write_within(Patience::Never)
+    }
+
+    /// Takes a writer's turn, or gives up after that time.
+    ///
+    /// # Errors
+    /// As [`try_write`](Self::try_write).
+    pub fn write_timeout(&self, timeout: Duration) -> Result<RecoverableTurn<'_, S>, AcquireError> {
+        self.write_within(Patience::of(timeout))
+    }
+
+    /// Takes a writer's turn as long as patience lasts.
+    ///
+    /// # Errors
+    /// As [`try_write`](Self::try_write).
+    pub fn write_within(&self, patience: Patience) -> Result<RecoverableTurn<'_, S>, AcquireError> {
+        self.take_within(Side::Writers, patience)
+    }
+
+    /// Takes a reader's turn, that of the oldest slot, however long it takes.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn read(&self) -> Result<RecoverableTurn<'_, S>, AcquireError> {
+        self.take(Side::Readers)
+    }
+
+    /// Takes a reader's turn if there is one.
+    ///
+    /// # Errors
+    /// As [`try_write`](Self::try_write).
+    pub fn try_read(&self) -> Result<RecoverableTurn<'_, S>, AcquireError> {
+        self.read_within(Patience::Never)
+    }
+
+    /// Takes a reader's turn, or gives up after that time.
+    ///
+    /// # Errors
+    /// As [`try_write`](Self::try_write).
+    pub fn read_timeout(&self, timeout: Duration) -> Result<RecoverableTurn<'_, S>, AcquireError> {
+        self.read_within(Patience::of(timeout))
+    }
+
+    /// Takes a reader's turn as long as patience lasts.
+    ///
+    /// # Errors
+    /// As [`try_write`](Self::try_write).
+    pub fn read_within(&self, patience: Patience) -> Result<RecoverableTurn<'_, S>, AcquireError> {
+        self.take_within(Side::Readers, patience)
+    }
+
+    /// How many slots there are.
+    pub fn slots(&self) -> usize {
+        self.slots.slots().len()
+    }
+
+    /// How many slots were the readers' a moment ago; none, if the lock is not to be had.
+    pub fn readable(&self) -> usize {
+        let guard = self.lock.lock().or_else(RobustLockError::mark_consistent);
+        guard.map_or(0, |_guard| self.readers_slots())
+    }
+
+    fn take(&self, side: Side) -> Result<RecoverableTurn<'_, S>, AcquireError> {
+        loop {
+            match self.take_within(side, Patience::Forever) {
+                // Forever does not run out.
+                Err(AcquireError::TimedOut) => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn take_within(
+        &self,
+        side: Side,
+        patience: Patience,
+    ) -> Result<RecoverableTurn<'_, S>, AcquireError> {
+        self.take_unless(side, patience, || false)
+            .map_err(|missed| match missed {
+                Missed::Refused(error) => error,
+                Missed::Closed => unreachable!("it never closes"),
+            })
+    }
+
+    /// Takes a turn, unless that is so, which is asked under the lock.
+    pub(crate) fn take_unless(
+        &self,
+        side: Side,
+        patience: Patience,
+        is_closed: impl Fn() -> bool,
+    ) -> Result<RecoverableTurn<'_, S>, Missed> {
+        let (guard, place) = self.find(side, patience, is_closed)?;
+        let taken = match self.slots.slots()[place]
+            .holder
+            .lock_within(Patience::Never)
+        {
+            Ok(taken) => taken,
+            Err(LockError::Refused(refusal)) => return Err(refusal.into()),
+            // It was free, and is taken under the lock only.
+            Err(_) => return Err(Missed::Refused(AcquireError::Broken)),
+        };
+        drop(guard);
+        Ok(RecoverableTurn {
+            pair: self,
+            side,
+            place,
+            taken,
+            stamp: Stamp::new(),
+        })
+    }
+
+    /// Reads the oldest slot within the lock, and finishes that turn: unlike one that is taken first, it
+    /// is never overtaken, also if the reader dies. Unless that is so, which is asked under the lock.
+    pub(crate) fn read_unless<R>(
+        &self,
+        patience: Patience,
+        is_closed: impl Fn() -> bool,
+        read: impl FnOnce(&S::Payload) -> R,
+    ) -> Result<R, Missed> {
+        let (guard, place) = self.find(Side::Readers, patience, is_closed)?;
+        let slot = &self.slots.slots()[place];
+        let result = read(&slot.payload);
+        slot.pass_on(0);
+        drop(guard);
+        self.writable.notify_one();
+        Ok(result)
+    }
+
+    /// Waits for a slot that is this side's and that nobody has; the lock is held then.
+    fn find(
+        &self,
+        side: Side,
+        patience: Patience,
+        is_closed: impl Fn() -> bool,
+    ) -> Result<(RobustMutexGuard<'_, ()>, usize), Missed> {
+        let mut guard = self
+            .lock
+            .lock_within(patience.at_a_lock())
+            .or_else(RobustLockError::mark_consistent)?;
+        let mut is_in_time = true;
+        loop {
+            if is_closed() {
+                return Err(Missed::Closed);
+            }
+            if let Some(place) = self.oldest(side) {
+                return Ok((guard, place));
+            }
+            if !is_in_time {
+                return Err(Missed::Refused(AcquireError::TimedOut));
+            }
+            let locked;
+            (locked, is_in_time) = self.condition(side).wait_robust(guard, patience);
+            guard = locked.or_else(RobustLockError::mark_consistent)?;
+        }
+    }
+
+    /// The slot of this side that nobody has and that is the longest so. The caller holds the lock.
+    fn oldest(&self, side: Side) -> Option<usize> {
+        let slots = self.slots.slots().iter().enumerate();
+        slots
+            .filter(|(_, slot)| (slot.number() == 0) == (side == Side::Writers))
+            .filter(|(_, slot)| !slot.holder.is_locked())
+            .min_by_key(|(_, slot)| slot.number())
+            .map(|(place, _)| place)
+    }
+
+    /// How many slots are the readers'. The caller holds the lock.
+    pub(crate) fn readers_slots(&self) -> usize {
+        let slots = self.slots.slots().iter();
+        slots.filter(|slot| slot.number() != 0).count()
+    }
+
+    /// The lock under which everything is decided.
+    pub(crate) fn lock(&self) -> &RobustMutex<()> {
+        &self.lock
+    }
+
+    /// Where this side waits.
+    pub(crate) fn condition(&self, side: Side) -> &Condvar {
+        match side {
+            Side::Writers => &self.writable,
+            Side::Readers => &self.readable,
+        }
+    }
+}
+
+impl<P> RecoverablePair<[PairSlot<P>]> {
+    /// Writes the slots.
+    ///
+    /// # Safety
+    /// `at` is valid for writes, and aligned; nobody else accesses it.
+    pub(crate) unsafe fn build_slots(at: *mut Self, slot: impl Fn() -> PairSlot<P>) {
+        // SAFETY: valid, by the caller's promise. Nothing is read but the length, which is in the
+        // pointer.
+        let slots = unsafe { &raw mut (*at).slots };
+        let first = slots.cast::<PairSlot<P>>();
+        // SAFETY: the slots are one behind the other, as many as the length.
+        (0..slots.len()).for_each(|place| unsafe { first.add(place).write(slot()) });
+    }
+}
+
+/// The turn of one side. It stays on the thread that has taken it.
+///
+/// A panic during the turn drops it, and it goes back to the same side.
+///
+/// # Process death
+/// It goes back to the same side, unless it was finished.
+///
+/// # Example
+/// ```
+/// use interlatch::{PairSlot, RecoverablePair};
+///
+/// let pair = RecoverablePair::new([PairSlot::new()]);
+/// drop(pair.write()?);
+/// assert!(pair.try_read().is_err(), "nothing was written");
+/// pair.write()?.finish()?;
+/// assert!(pair.try_read().is_ok());
+/// # Ok::<(), interlatch::AcquireError>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping this gives the turn back untaken"]
+pub struct RecoverableTurn<'a, S: PairSlots + ?Sized> {
+    pair: &'a RecoverablePair<S>,
+    side: Side,
+    place: usize,
+    taken: Taken,
+    stamp: Stamp,
+}
+
+impl<'a, S: PairSlots + ?Sized> RecoverableTurn<'a, S> {
+    /// Which of the slots the turn is about.
+    pub fn place(&self) -> usize {
+        self.place
+    }
+
+    /// Whether the last one that had the slot died with it: what the turn is about may be half-done.
+    pub fn is_from_the_dead(&self) -> bool {
+        self.taken == Taken::FromTheDead
+    }
+
+    /// Ends the turn: the slot is the other side's.
+    ///
+    /// Takes a lock for a moment, and so waits for a process that is stopped just there.
+    ///
+    /// # Errors
+    /// `NotHeld`, in the child of a fork. `Refused`, if this thread holds too many locks, or `Broken`, by
+    /// a faulty peer: then the turn goes back to the same side.
+    pub fn finish(self) -> Result<(), AcquireError> {
+        let turn = core::mem::ManuallyDrop::new(self);
+        turn.end(true)
+    }
+
+    /// The slot.
+    pub(crate) fn slot(&self) -> &'a PairSlot<S::Payload> {
+        &self.pair.slots.slots()[self.place]
+    }
+
+    fn end(&self, is_finished: bool) -> Result<(), AcquireError> {
+        if self.stamp.is_inherited() {
+            return Err(AcquireError::NotHeld);
+        }
+        let (pair, slot) = (self.pair, self.slot());
+        // Not to be had only where this thread holds too many; a sleeper that is overtaken then looks
+        // again by itself.
+        let guard = pair.lock.lock().or_else(RobustLockError::mark_consistent);
+        let passes_on = is_finished && guard.is_ok();
+        if passes_on {
+            slot.pass_on(match self.side {
+                Side::Readers => 0,
+                Side::Writers => pair.count_writing(),
+            });
+        }
+        // SAFETY: a turn is made only by locking, and ends only once.
+        unsafe { slot.holder.unlock() };
+        let ended = guard.map(drop).map_err(AcquireError::from);
+        match (self.side, passes_on) {
+            (Side::Writers, true) | (Side::Readers, false) => pair.readable.notify_one(),
+            (Side::Readers, true) | (Side::Writers, false) => pair.writable.notify_one(),
+        }
+        ended
+    }
+}
+
+impl<S: PairSlots + ?Sized> RecoverablePair<S> {
+    /// The number of the next finished writing. The caller holds the lock.
+    fn count_writing(&self) -> u64 {
+        // SAFETY: the lock is held.
+        let written = self.written.with(|written| unsafe { *written });
+        // 0 would be the writers'; only a faulty peer gets there.
+        let next = written.wrapping_add(1).max(1);
+        // SAFETY: the lock is held. Whoever dies before it uses the number leaves a gap, which
+        // changes no order.
+        unsafe { commit(&self.written, next) };
+        next
+    }
+}
+
+impl<S: PairSlots + ?Sized> Drop for RecoverableTurn<'_, S> {
+    fn drop(&mut self) {
+        let _ = self.end(false);
+    }
+}
