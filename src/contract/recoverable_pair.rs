@@ -112,10 +112,11 @@ pub fn an_unfinished_turn_is_the_same_sides_again() -> Scenario<HandedOver<1>> {
     .verify(no_slot_is_lost)
 }
 
-/// A writer is killed: the turn is finished, and then what it wrote is read, or the next writer's.
+/// A writer is killed: the turn is finished, and then what it wrote is read, or the next writer's. With
+/// two processes nobody waits for the other but at a lock.
 pub fn a_dead_writers_turn_comes_back(processes: usize) -> Scenario<HandedOver<1>> {
-    fn writer(shared: &HandedOver<1>) {
-        if let Ok(turn) = shared.pair.write_within(briefly()) {
+    fn write_within(shared: &HandedOver<1>, patience: Patience) {
+        if let Ok(turn) = shared.pair.write_within(patience) {
             write(shared, turn, 1);
         }
     }
@@ -127,9 +128,11 @@ pub fn a_dead_writers_turn_comes_back(processes: usize) -> Scenario<HandedOver<1
         }
     }
     let participants: Vec<fn(&HandedOver<1>)> = match processes {
-        2 => vec![writer, |shared| read_within(shared, briefly())],
+        2 => vec![|shared| write_within(shared, Patience::Never), |shared| {
+            read_within(shared, Patience::Never)
+        }],
         _ => vec![
-            writer,
+            |shared| write_within(shared, briefly()),
             |shared| write(shared, taken(shared.pair.write()), 2),
             |shared| {
                 read_within(shared, Patience::Forever);

@@ -54,8 +54,8 @@ fn briefly() -> Patience {
 }
 
 /// Sends, if there is a place in time.
-fn send<B: Buffer<Item = u64>, const ITEM: u64>(shared: &Passed<B>) {
-    match shared.buffer.send_within(ITEM, briefly()) {
+fn send<B: Buffer<Item = u64>, const ITEM: u64>(shared: &Passed<B>, patience: Patience) {
+    match shared.buffer.send_within(ITEM, patience) {
         Ok(()) => {}
         refused => assert_eq!(refused, Err(SendTimeoutError::Timeout(ITEM))),
     }
@@ -76,8 +76,8 @@ fn send_in_order<B: Buffer<Item = u64>>(shared: &Passed<B>) {
     }
 }
 
-fn receive<B: Buffer<Item = u64>>(shared: &Passed<B>) {
-    match shared.buffer.recv_within(briefly()) {
+fn receive<B: Buffer<Item = u64>>(shared: &Passed<B>, patience: Patience) {
+    match shared.buffer.recv_within(patience) {
         Ok(item) => note::<B, 0>(shared, item),
         refused => assert_eq!(refused, Err(RecvTimeoutError::Timeout)),
     }
@@ -114,12 +114,19 @@ fn left_in<B: Buffer<Item = u64>>(shared: &Passed<B>) -> Vec<u64> {
     left
 }
 
-/// A sender is killed: its item has been sent, or not, and the places are as many as before.
+/// A sender is killed: its item has been sent, or not, and the places are as many as before. With two
+/// processes nobody waits for the other but at a lock.
 pub fn a_send_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
-    let mut participants = vec![send::<B, 1> as fn(&Passed<B>), receive];
-    if processes > 2 {
-        participants.push(send::<B, 10>);
-    }
+    let participants: Vec<fn(&Passed<B>)> = match processes {
+        2 => vec![|shared| send::<B, 1>(shared, Patience::Never), |shared| {
+            receive(shared, Patience::Never)
+        }],
+        _ => vec![
+            |shared| send::<B, 1>(shared, briefly()),
+            |shared| receive(shared, briefly()),
+            |shared| send::<B, 10>(shared, briefly()),
+        ],
+    };
     Scenario::new("a_send_is_done_or_not", participants)
         .verify(|shared| {
             let sum = shared.sums[0].get() + left_in(shared).iter().sum::<u64>();
@@ -129,19 +136,24 @@ pub fn a_send_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenari
         .victims(&[0])
 }
 
-/// A receiver is killed: it has taken an item, or not; what it has not taken is there, in its order.
+/// A receiver is killed: it has taken an item, or not; what it has not taken is there, in its order. With
+/// two processes nobody waits for the other but at a lock.
 pub fn a_receive_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
-    fn take<B: Buffer<Item = u64>>(shared: &Passed<B>) {
-        let _ = shared.buffer.recv_within(briefly());
+    fn take<B: Buffer<Item = u64>>(shared: &Passed<B>, patience: Patience) {
+        let _ = shared.buffer.recv_within(patience);
     }
     fn receive_beside<B: Buffer<Item = u64>>(shared: &Passed<B>) {
         if let Ok(item) = shared.buffer.recv_within(briefly()) {
             note::<B, 1>(shared, item);
         }
     }
-    let participants = match processes {
-        2 => vec![take as fn(&Passed<B>), send_first],
-        _ => vec![take, send_in_order, receive_beside],
+    let participants: Vec<fn(&Passed<B>)> = match processes {
+        2 => vec![|shared| take(shared, Patience::Never), send_first],
+        _ => vec![
+            |shared| take(shared, briefly()),
+            send_in_order,
+            receive_beside,
+        ],
     };
     Scenario::new("a_receive_is_done_or_not", participants)
         .verify(|shared| {
