@@ -1,10 +1,11 @@
 //! The death of simulated processes: which one dies, and before which of its steps.
 //!
 //! Every operation on shared memory, every system call and every change of the robust list is a
-//! step before which a process may die; so is a sleep, from its beginning to its end. Dying unwinds
-//! to the top of the process, past every panic hook. The destructors on the way are code that the
-//! dead process never ran, so what they do to shared memory does nothing: words are left alone,
-//! cells are replaced by copies, and every exchange seems to succeed, so that no loop goes on.
+//! step before which a process may die. To die asleep is to die before the sleep, since others may do
+//! anything in between, or after it has swallowed a wake-up. Dying unwinds to the top of the process,
+//! past every panic hook. The destructors on the way are code that the dead process never ran, so what
+//! they do to shared memory does nothing: words are left alone, cells are replaced by copies, and every
+//! exchange seems to succeed, so that no loop goes on.
 
 use std::cell::RefCell;
 

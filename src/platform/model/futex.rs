@@ -48,8 +48,7 @@ pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake
     );
     world::enqueue(number);
     let wake = match deadline {
-        // It may die at any moment of its sleep, or after it was woken.
-        _ if interrupted || world::is_to_die() => leave(word, Wake::Interrupted),
+        _ if interrupted => leave(word, Wake::Interrupted),
         Some(_) => leave(word, Wake::TimedOut),
         None => sleep(number, site),
     };

@@ -215,7 +215,7 @@ pub(super) fn is_alive() -> bool {
 }
 
 /// Whether the running process dies before its next step.
-pub(super) fn is_to_die() -> bool {
+fn is_to_die() -> bool {
     let me = CURRENT.get();
     let is_next = |process: &Process| process.dies_before == Some(process.steps);
     with(|world| world.processes.get(me).is_some_and(is_next))
