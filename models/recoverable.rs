@@ -13,5 +13,6 @@ pub fn models() -> Vec<Model> {
         model(answers_odd_timeouts),
         model(|| a_dead_holder_gives_its_permit_back(2)),
         model(|| a_dead_holder_gives_its_permit_back(3)).bounded(2),
+        Model::new("recoverable", two_dead_holders_give_their_permit_back).bounded(1),
     ]
 }

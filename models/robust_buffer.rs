@@ -41,6 +41,7 @@ where
         two(buffer::every_way_to_send_and_receive_passes_items::<Two>),
         dying(|| a_send_is_done_or_not::<One>(2)),
         dying(|| a_send_is_done_or_not::<One>(3)).bounded(2),
+        dying(two_sends_are_done_or_not::<One>).bounded(1),
         dying(|| a_receive_is_done_or_not::<One>(2)),
         dying(|| a_receive_is_done_or_not::<One>(3)).bounded(2),
         dying(the_last_sender_that_dies_ends_the_stream::<One>).bounded(2),

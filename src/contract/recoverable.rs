@@ -106,6 +106,14 @@ pub fn a_dead_holder_gives_its_permit_back(processes: usize) -> Scenario<Held<1>
     .victims(&[0])
 }
 
+/// Two are killed, the second one maybe while it takes over from the first.
+pub fn two_dead_holders_give_their_permit_back() -> Scenario<Held<1>> {
+    Scenario {
+        name: "two_dead_holders_give_their_permit_back",
+        ..a_dead_holder_gives_its_permit_back(3).victims(&[0, 1])
+    }
+}
+
 /// A timeout of zero and a deadline in the past try once.
 pub fn answers_odd_timeouts() -> Scenario<Held<1>> {
     let odd = |shared: &Held<1>| {

@@ -136,6 +136,15 @@ pub fn a_send_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenari
         .victims(&[0])
 }
 
+/// Two senders are killed, the second one maybe while it takes over from the first.
+pub fn two_sends_are_done_or_not<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let scenario = a_send_is_done_or_not(3);
+    Scenario {
+        name: "two_sends_are_done_or_not",
+        ..scenario.victims(&[0, 2])
+    }
+}
+
 /// A receiver is killed: it has taken an item, or not; what it has not taken is there, in its order. With
 /// two processes nobody waits for the other but at a lock.
 pub fn a_receive_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
