@@ -23,6 +23,7 @@ where
     let one = move |build: fn() -> _| Model::new(&format!("{name}<1>"), build);
     let two = move |build: fn() -> _| Model::new(&format!("{name}<2>"), build);
     let dying = move |build: fn() -> _| Model::new(&format!("{name}<1>"), build);
+    let dying_in_two = move |build: fn() -> _| Model::new(&format!("{name}<2>"), build);
     vec![
         one(buffer::keeps_order::<One>).bounded(3),
         two(buffer::keeps_order::<Two>).bounded(3),
@@ -41,6 +42,8 @@ where
         two(buffer::every_way_to_send_and_receive_passes_items::<Two>),
         dying(|| a_send_is_done_or_not::<One>(2)),
         dying(|| a_send_is_done_or_not::<One>(3)).bounded(2),
+        dying_in_two(|| a_send_is_done_or_not::<Two>(3)).bounded(2),
+        dying_in_two(a_dead_senders_item_is_not_overtaken::<Two>).bounded(4),
         dying(two_sends_are_done_or_not::<One>).bounded(1),
         dying(|| a_receive_is_done_or_not::<One>(2)),
         dying(|| a_receive_is_done_or_not::<One>(3)).bounded(2),

@@ -1,5 +1,6 @@
 //! The smallest, the largest and the wrong: each is a typed error or the documented result.
 
+use interlatch::platform::{AtomicU32, Wake, futex};
 use interlatch::sync::Patience;
 use interlatch::{
     BoundedBuffer, Buffer, Condvar, Deadline, MAX_PERMITS, MonitorBuffer, Mutex, PermitOverflow,
@@ -205,6 +206,16 @@ fn creating_and_attaching_do_not_mix() {
         ),
         "{refused:?}"
     );
+}
+
+/// A peer that changes a word again and again keeps nobody beyond its deadline.
+#[test]
+fn a_changed_word_does_not_hide_a_deadline() {
+    let word = AtomicU32::new(1);
+    let passed = Some(Deadline::at(past()));
+    assert_eq!(futex::wait(&word, 0, passed), Wake::TimedOut);
+    let later = Some(Deadline::after(SECOND));
+    assert_eq!(futex::wait(&word, 0, later), Wake::Changed);
 }
 
 #[test]

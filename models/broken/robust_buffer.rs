@@ -19,6 +19,9 @@ pub fn models() -> Vec<Model> {
         Model::broken("robust_buffer_that_reserves_by_a_flag", WrongResult, || {
             robust_buffer::a_send_is_done_or_not::<Flawed<RESERVES_BY_A_FLAG>>(2)
         }),
+        Model::broken("robust_buffer_that_a_death_empties", WrongResult, || {
+            robust_buffer::a_send_is_done_or_not::<Flawed<A_DEATH_EMPTIES_IT>>(3)
+        }),
         Model::broken("robust_buffer_that_takes_in_two_steps", WrongResult, || {
             robust_buffer::a_receive_is_done_or_not::<Flawed<TAKES_IN_TWO_STEPS>>(2)
         }),
@@ -31,6 +34,9 @@ const COUNTS_FIRST: u8 = 0;
 const RESERVES_BY_A_FLAG: u8 = 1;
 /// Marks the place before it copies the item out; nobody knows whose mark it is.
 const TAKES_IN_TWO_STEPS: u8 = 2;
+
+/// Whoever gets the lock from the dead takes what is there for half-done.
+const A_DEATH_EMPTIES_IT: u8 = 3;
 
 const EMPTY: u64 = 0;
 const RESERVED: u64 = 1;
@@ -60,7 +66,16 @@ unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 impl<const FLAW: u8> Flawed<FLAW> {
     fn lock(&self) -> RobustMutexGuard<'_, ()> {
-        let locked = self.lock.lock().or_else(RobustLockError::mark_consistent);
+        let locked = match self.lock.lock() {
+            Err(RobustLockError::OwnerDied(found)) => {
+                let guard = found.mark_consistent();
+                if FLAW == A_DEATH_EMPTIES_IT {
+                    set(&self.state, EMPTY);
+                }
+                Ok(guard)
+            }
+            locked => locked,
+        };
         locked.unwrap_or_else(|error| panic!("{error}"))
     }
 }

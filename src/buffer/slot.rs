@@ -66,7 +66,7 @@ pub unsafe trait Slots<T> {
     fn slots(&self) -> &[Slot<T>];
 }
 
-// SAFETY: the array's own places; buffers are not made of an empty one.
+// SAFETY: the array's own places. Of an empty one nobody asks for a place: such a buffer is full and empty.
 unsafe impl<T, const N: usize> Slots<T> for [Slot<T>; N] {
     fn slots(&self) -> &[Slot<T>] {
         self

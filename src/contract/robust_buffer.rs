@@ -7,12 +7,14 @@ use crate::platform::InPlace;
 use crate::sync::Patience;
 use std::time::Duration;
 
-/// A buffer of one place, and what two receivers have got: whether one has a handle, the sum and the
+/// A buffer, what was sent, and what two receivers have got: whether one has a handle, the sum and the
 /// number of items.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Passed<B> {
     buffer: B,
+    /// What the two senders know to have been sent.
+    sent: [Guarded; 2],
     has_come: [Guarded; 2],
     sums: [Guarded; 2],
     items: [Guarded; 2],
@@ -24,6 +26,7 @@ unsafe impl<B: Buffer<Item = u64> + InPlace> InPlace for Passed<B> {
         let nothing = || [Guarded::new(0), Guarded::new(0)];
         Self {
             buffer: B::initial(),
+            sent: nothing(),
             has_come: nothing(),
             sums: nothing(),
             items: nothing(),
@@ -43,6 +46,7 @@ pub fn all_of<B: Buffer<Item = u64> + InPlace + 'static>(stage: &mut impl Stage)
     stage.run(a_send_is_done_or_not::<B>(3));
     stage.run(a_receive_is_done_or_not::<B>(2));
     stage.run(a_receive_is_done_or_not::<B>(3));
+    stage.run(a_dead_senders_item_is_not_overtaken::<B>());
     stage.run(the_last_sender_that_dies_ends_the_stream::<B>());
     stage.run(the_last_receiver_that_dies_breaks_the_pipe::<B>());
     stage.run(a_life_of_sending_ends_the_stream::<B>());
@@ -56,7 +60,7 @@ fn briefly() -> Patience {
 /// Sends, if there is a place in time.
 fn send<B: Buffer<Item = u64>, const ITEM: u64>(shared: &Passed<B>, patience: Patience) {
     match shared.buffer.send_within(ITEM, patience) {
-        Ok(()) => {}
+        Ok(()) => shared.sent[usize::from(ITEM != 1)].set(ITEM),
         refused => assert_eq!(refused, Err(SendTimeoutError::Timeout(ITEM))),
     }
 }
@@ -114,8 +118,15 @@ fn left_in<B: Buffer<Item = u64>>(shared: &Passed<B>) -> Vec<u64> {
     left
 }
 
-/// A sender is killed: its item has been sent, or not, and the places are as many as before. With two
-/// processes nobody waits for the other but at a lock.
+/// The digits that stand for items, each at its place.
+fn contains(sum: u64, items: u64) -> bool {
+    [1, 10, 100]
+        .iter()
+        .all(|digit| items / digit % 10 <= sum / digit % 10)
+}
+
+/// A sender is killed: its item has been sent, or not; what another one has sent is there, and the places
+/// are as many as before. With two processes nobody waits for the other but at a lock.
 pub fn a_send_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
     let participants: Vec<fn(&Passed<B>)> = match processes {
         2 => vec![|shared| send::<B, 1>(shared, Patience::Never), |shared| {
@@ -131,9 +142,40 @@ pub fn a_send_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenari
         .verify(|shared| {
             let sum = shared.sums[0].get() + left_in(shared).iter().sum::<u64>();
             assert!([0, 1, 10, 11].contains(&sum), "each once: {sum}");
+            let sent = shared.sent[0].get() + shared.sent[1].get();
+            assert!(contains(sum, sent), "{sent} was sent, and {sum} is there");
         })
         .choices(10)
         .victims(&[0])
+}
+
+/// A sender is killed in a buffer of two places: another one's item does not overtake its own, and is
+/// refused only if there are two.
+pub fn a_dead_senders_item_is_not_overtaken<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let other = |shared: &Passed<B>| {
+        let before = shared.buffer.len();
+        let sent = shared.buffer.send_within(10, Patience::Never).is_ok();
+        let Ok(item) = shared.buffer.recv_within(Patience::Never) else {
+            assert!(
+                before == 0 && !sent,
+                "{before} before, sent: {sent}, but it is empty"
+            );
+            return;
+        };
+        note::<B, 0>(shared, item);
+        assert!(before == 0 || item == 1, "{item} has overtaken");
+    };
+    let sender = |shared: &Passed<B>| send::<B, 1>(shared, Patience::Never);
+    Scenario::new(
+        "a_dead_senders_item_is_not_overtaken",
+        vec![sender as fn(&Passed<B>), other],
+    )
+    .verify(|shared| {
+        let sum = shared.sums[0].get() + left_in(shared).iter().sum::<u64>();
+        assert!(contains(sum, shared.sent[0].get()), "{sum} of 1 is there");
+    })
+    .choices(8)
+    .victims(&[0])
 }
 
 /// Two senders are killed, the second one maybe while it takes over from the first.
@@ -220,13 +262,20 @@ pub fn the_last_receiver_that_dies_breaks_the_pipe<B: Buffer<Item = u64>>() -> S
 /// before it came.
 fn send_two<B: Buffer<Item = u64>>(shared: &Passed<B>) {
     if let Ok(sender) = shared.buffer.sender() {
-        let _ = sender.send(1).and_then(|()| sender.send(10));
+        for item in [1, 10] {
+            if sender.send(item).is_err() {
+                return;
+            }
+            shared.sent[0].set(shared.sent[0].get() + item);
+        }
     }
 }
 
 fn send_one<B: Buffer<Item = u64>>(shared: &Passed<B>) {
-    if let Ok(sender) = shared.buffer.sender() {
-        let _ = sender.send(100);
+    if let Ok(sender) = shared.buffer.sender()
+        && sender.send(100).is_ok()
+    {
+        shared.sent[1].set(100);
     }
 }
 
@@ -258,6 +307,8 @@ pub fn a_life_of_sending_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario<Pa
         // has ended.
         let sums = [[0, 0], [1, 1], [11, 2], [100, 1], [101, 2], [111, 3]];
         assert!(sums.contains(&[sum, items]), "{items} items, sum {sum}");
+        let sent = shared.sent[0].get() + shared.sent[1].get();
+        assert!(contains(sum, sent), "{sent} was sent, and {sum} received");
     })
     .choices(8)
     .victims(&[0])

@@ -70,13 +70,13 @@ unsafe impl<const N: usize> InPlace for RecoverableSemaphore<N> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcquireError {
     /// All permits or turns are held, and patience ran out first.
-    #[error("there is none now: all are held")]
+    #[error("there is none now")]
     TimedOut,
     /// This thread can hold none, or no more of them.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The lock inside is not to be had any more, which only a faulty peer brings about.
-    #[error("the semaphore is broken: a faulty peer has written into it")]
+    #[error("its lock is ruined: a faulty peer has written there")]
     Broken,
     /// This is the copy of a turn in the child of a fork, which has none.
     #[error("the turn belongs to the process that this one was forked from")]
@@ -147,8 +147,15 @@ impl<const N: usize> RecoverableSemaphore<N> {
             .or_else(RobustLockError::mark_consistent)?;
         let mut is_in_time = true;
         loop {
-            if let Some(permit) = self.free_permit()? {
-                return Ok(permit);
+            match self.free_permit() {
+                Ok(None) => {}
+                Ok(Some(permit)) => return Ok(permit),
+                Err(refusal) => {
+                    drop(guard);
+                    // It may have been told of a permit, which is for another one then.
+                    self.returned.notify_one();
+                    return Err(refusal.into());
+                }
             }
             if !is_in_time {
                 return Err(AcquireError::TimedOut);
@@ -230,14 +237,19 @@ impl RecoverablePermit<'_> {
 
 impl Drop for RecoverablePermit<'_> {
     fn drop(&mut self) {
-        if self.stamp.is_inherited() {
+        if !self.permit.is_held_by(&self.stamp) {
             return;
         }
         // Not to be had only where this thread holds too many; a sleeper that this overtakes looks
         // again by itself.
         let guard = self.lock.lock().or_else(RobustLockError::mark_consistent);
         // SAFETY: a permit is made only by locking, and unlocks only once, here.
-        unsafe { self.permit.unlock() };
+        unsafe {
+            match std::thread::panicking() {
+                true => self.permit.abandon(),
+                false => self.permit.unlock(),
+            }
+        }
         drop(guard);
         self.returned.notify_one();
     }

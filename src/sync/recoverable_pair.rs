@@ -32,7 +32,7 @@ use std::time::Duration;
 ///
 /// # Cost
 /// The slots are looked at one by one, so this is for dozens, not for thousands. A turn counts among the
-/// 128 robust locks that a thread can hold.
+/// 128 robust locks that a thread can hold, and to take or to finish it takes one more for a moment.
 ///
 /// # Fairness
 /// None: a process that runs may overtake one that is being woken.
@@ -68,7 +68,8 @@ pub struct RecoverablePair<S: PairSlots + ?Sized> {
     slots: S,
 }
 
-// SAFETY: numbers are accessed under the lock only; the rest is `Sync` itself, or the payload.
+// SAFETY: numbers are accessed under the lock only; the slots may be asked for by several threads at the
+// same time, and what is in them is `Sync`.
 unsafe impl<S: PairSlots<Payload: Sync> + ?Sized> Sync for RecoverablePair<S> {}
 
 // SAFETY: `repr(C)`, of parts that are `InPlace`, and numbers, any of which will do.
@@ -134,8 +135,8 @@ impl<P> PairSlot<P> {
 /// Where the slots of a pair are.
 ///
 /// # Safety
-/// `slots` returns the same slots every time. They belong to this value alone: no other one returns any
-/// of them.
+/// `slots` returns the same slots every time, and never none. They belong to this value alone: no other
+/// one returns any of them. Several threads may call it at the same time.
 pub unsafe trait PairSlots {
     /// What the turns of a slot are about.
     type Payload;
@@ -319,16 +320,18 @@ impl<S: PairSlots + ?Sized> RecoverablePair<S> {
         is_closed: impl Fn() -> bool,
     ) -> Result<RecoverableTurn<'_, S>, Missed> {
         let (guard, place) = self.find(side, patience, is_closed)?;
-        let taken = match self.slots.slots()[place]
-            .holder
-            .lock_within(Patience::Never)
-        {
-            Ok(taken) => taken,
-            Err(LockError::Refused(refusal)) => return Err(refusal.into()),
-            // It was free, and is taken under the lock only.
-            Err(_) => return Err(Missed::Refused(AcquireError::Broken)),
-        };
+        let slot = &self.slots.slots()[place];
+        let taken = slot.holder.lock_within(Patience::Never);
         drop(guard);
+        let taken = taken.map_err(|error| {
+            // It may have been told of the slot, which is for another one then.
+            self.condition(side).notify_one();
+            match error {
+                LockError::Refused(refusal) => refusal.into(),
+                // It was free, and is taken under the lock only.
+                _ => Missed::Refused(AcquireError::Broken),
+            }
+        })?;
         Ok(RecoverableTurn {
             pair: self,
             side,
@@ -430,12 +433,22 @@ impl<P> RecoverablePair<[PairSlot<P>]> {
 
 /// The turn of one side. It stays on the thread that has taken it.
 ///
-/// A panic during the turn drops it, and it goes back to the same side.
+/// A panic during the turn drops it, and it goes back to the same side, with the news: see
+/// [`is_from_the_dead`](Self::is_from_the_dead).
 ///
 /// # Process death
 /// It goes back to the same side, unless it was finished.
 ///
 /// # Example
+/// It is of one thread:
+/// ```compile_fail,E0277
+/// use interlatch::{PairSlot, RecoverablePair};
+///
+/// let pair = RecoverablePair::new([PairSlot::new()]);
+/// let turn = pair.write().unwrap();
+/// std::thread::scope(|scope| { scope.spawn(move || drop(turn)); });
+/// ```
+///
 /// ```
 /// use interlatch::{PairSlot, RecoverablePair};
 ///
@@ -462,7 +475,8 @@ impl<'a, S: PairSlots + ?Sized> RecoverableTurn<'a, S> {
         self.place
     }
 
-    /// Whether the last one that had the slot died with it: what the turn is about may be half-done.
+    /// Whether the last one that had the slot died, or panicked, in its turn: what that is about may be
+    /// half-done.
     pub fn is_from_the_dead(&self) -> bool {
         self.taken == Taken::FromTheDead
     }
@@ -485,22 +499,29 @@ impl<'a, S: PairSlots + ?Sized> RecoverableTurn<'a, S> {
     }
 
     fn end(&self, is_finished: bool) -> Result<(), AcquireError> {
-        if self.stamp.is_inherited() {
+        let (pair, slot) = (self.pair, self.slot());
+        if !slot.holder.is_held_by(&self.stamp) {
             return Err(AcquireError::NotHeld);
         }
-        let (pair, slot) = (self.pair, self.slot());
         // Not to be had only where this thread holds too many; a sleeper that is overtaken then looks
         // again by itself.
         let guard = pair.lock.lock().or_else(RobustLockError::mark_consistent);
         let passes_on = is_finished && guard.is_ok();
+        // Before it is passed on: whoever gets the lock from a dead process finds no slot of the other
+        // side that the kernel has not freed yet, and so overtakes none.
+        // SAFETY: a turn is made only by locking, and ends only once.
+        unsafe {
+            match !is_finished && std::thread::panicking() {
+                true => slot.holder.abandon(),
+                false => slot.holder.unlock(),
+            }
+        }
         if passes_on {
             slot.pass_on(match self.side {
                 Side::Readers => 0,
                 Side::Writers => pair.count_writing(),
             });
         }
-        // SAFETY: a turn is made only by locking, and ends only once.
-        unsafe { slot.holder.unlock() };
         let ended = guard.map(drop).map_err(AcquireError::from);
         match (self.side, passes_on) {
             (Side::Writers, true) | (Side::Readers, false) => pair.readable.notify_one(),

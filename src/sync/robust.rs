@@ -206,6 +206,11 @@ impl RawRobustMutex {
         word != UNRECOVERABLE && word & OWNER != 0
     }
 
+    /// Whether this thread holds the lock by the success that has this stamp.
+    pub(crate) fn is_held_by(&self, stamp: &Stamp) -> bool {
+        !stamp.is_inherited() && as_owner(|me| me.holds(&self.word))
+    }
+
     #[inline]
     fn take_free(&self, mine: u32) -> Result<u32, u32> {
         // Acquire pairs with the Release of `leave`: what the last holder wrote is seen.

@@ -190,7 +190,12 @@ impl<T> RobustMutex<T> {
 
 /// The possession of a [`RobustMutex`]: access to the data, until it is dropped.
 ///
-/// It stays on the thread that locked.
+/// It stays on the thread that locked:
+/// ```compile_fail,E0277
+/// static LOCK: interlatch::RobustMutex<u64> = interlatch::RobustMutex::new(0);
+/// let guard = LOCK.lock().unwrap();
+/// std::thread::spawn(move || drop(guard));
+/// ```
 ///
 /// # Process death
 /// See [`RobustMutex`].

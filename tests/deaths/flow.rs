@@ -155,6 +155,7 @@ fn soak() {
         let [first, second] = &shared.tallies;
         settle("robust bounded buffer", bounded, first, &deaths);
         settle("robust monitor buffer", monitor, second, &deaths);
+        println!("{} kills", deaths.iter().sum::<u64>());
     });
 }
 

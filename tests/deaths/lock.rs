@@ -4,13 +4,13 @@ use super::actor::{hear, say};
 use super::harness::Test;
 use super::process::{Actor, PATIENCE};
 use interlatch::{
-    Buffer, RecoverableSemaphore, Region, RegionError, RobustBoundedBuffer, RobustLockError,
-    RobustMonitorBuffer, RobustMutex, Slot, TurnSlot,
+    AcquireError, Buffer, PairSlot, RecoverablePair, RecoverableSemaphore, Region, RegionError,
+    RobustBoundedBuffer, RobustLockError, RobustMonitorBuffer, RobustMutex, Slot, TurnSlot,
 };
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::{ForkResult, Pid, fork};
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,10 @@ pub fn tests() -> Vec<Test> {
         Test::new(
             "an_inherited_handle_sends_nothing",
             an_inherited_handle_sends_nothing,
+        ),
+        Test::new(
+            "who_is_refused_passes_its_wake_up_on",
+            who_is_refused_passes_its_wake_up_on,
         ),
         Test::new(
             "a_leaked_guard_does_not_cut_the_list",
@@ -404,6 +408,60 @@ fn more_locks_than_can_be_told() {
         is_told(lock);
     });
     is_free(locks[MANY - 1]);
+}
+
+/// Two threads wait for a turn. The first one is told of it, but holds so many locks that it cannot take
+/// it; the second one gets it, although nobody looks again by itself.
+fn who_is_refused_passes_its_wake_up_on() {
+    let locks: [RobustMutex<u64>; MANY - 2] = [const { RobustMutex::new(0) }; MANY - 2];
+    let pair = RecoverablePair::new([PairSlot::new()]);
+    let turn = pair.write().expect("it is free");
+    interlatch::set_recheck_interval(Duration::MAX);
+    let (tell, told) = std::sync::mpsc::channel();
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let refused = scope.spawn(|| {
+            let held: Vec<_> = locks
+                .iter()
+                .map(|lock| lock.lock().expect("free"))
+                .collect();
+            tell.send(nix::unistd::gettid()).expect("the test waits");
+            let refused = pair.write_timeout(PATIENCE).err();
+            drop(held);
+            refused
+        });
+        until_asleep(told.recv().expect("it comes"));
+        let served = scope.spawn(|| {
+            tell.send(nix::unistd::gettid()).expect("the test waits");
+            let served = pair.write().err();
+            done.send(()).expect("the test waits");
+            served
+        });
+        until_asleep(told.recv().expect("it comes"));
+        drop(turn);
+        let in_time = is_done.recv_timeout(PATIENCE);
+        // This wakes it, if nobody else has.
+        drop(pair.try_write());
+        assert!(in_time.is_ok(), "nobody told the second one");
+        let refused = refused.join().expect("no panic");
+        assert!(
+            matches!(refused, Some(AcquireError::Refused(_))),
+            "{refused:?}"
+        );
+        assert_eq!(served.join().expect("no panic"), None);
+    });
+    interlatch::set_recheck_interval(Duration::from_millis(100));
+}
+
+/// Waits until a thread of this process sleeps on a futex.
+fn until_asleep(thread: Pid) {
+    let deadline = Instant::now() + PATIENCE;
+    let call = || std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall"));
+    let futex = format!("{} ", libc::SYS_futex);
+    while !call().is_ok_and(|call| call.starts_with(&futex)) {
+        assert!(Instant::now() < deadline, "it does not wait");
+        std::thread::yield_now();
+    }
 }
 
 fn a_dead_holders_permits_come_back() {

@@ -14,9 +14,10 @@ use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, AtomicU64};
 use interlatch::sync::{LockError, Patience, RawRobustMutex, Taken};
 use interlatch::{
-    Buffer, Condvar, InPlace, Mutex, RecoverableSemaphore, RecvTimeoutError, Region,
-    RobustBoundedBuffer, RobustLockError, RobustLockResult, RobustMonitorBuffer, RobustMutex,
-    RobustMutexGuard, Semaphore, SendTimeoutError, Slot, TurnSlot,
+    AcquireError, Buffer, Condvar, InPlace, Mutex, PairSlot, RecoverablePair, RecoverableSemaphore,
+    RecvTimeoutError, Region, RobustBoundedBuffer, RobustLockError, RobustLockResult,
+    RobustMonitorBuffer, RobustMutex, RobustMutexGuard, Semaphore, SendTimeoutError, Slot,
+    TurnSlot,
 };
 use nix::errno::Errno;
 use nix::sys::ptrace;
@@ -45,8 +46,11 @@ struct Objects {
     permits: RecoverableSemaphore<2>,
     bounded: RobustBoundedBuffer<u64, [TurnSlot<u64>; 2]>,
     monitor: RobustMonitorBuffer<u64, [Slot<u64>; 2]>,
+    pair: RecoverablePair<[PairSlot; 2]>,
     arrived: Condvar,
     items: RobustMutex<u64>,
+    /// Items that a sender knows to have been sent.
+    sent: AtomicU64,
     /// The parent holds the lock.
     is_held: AtomicU32,
     /// The child has come to its end.
@@ -67,8 +71,10 @@ unsafe impl InPlace for Objects {
             permits: RecoverableSemaphore::new(),
             bounded: InPlace::initial(),
             monitor: InPlace::initial(),
+            pair: InPlace::initial(),
             arrived: Condvar::new(),
             items: RobustMutex::new(0),
+            sent: AtomicU64::new(0),
             is_held: AtomicU32::new(0),
             is_over: AtomicU32::new(0),
         }
@@ -99,7 +105,7 @@ const NOTHING: Operation = Operation {
     check: |_| {},
 };
 
-const OPERATIONS: [Operation; 24] = [
+const OPERATIONS: [Operation; 27] = [
     Operation {
         name: "robust lock, transfer, unlock",
         perform: transfer,
@@ -183,6 +189,25 @@ const OPERATIONS: [Operation; 24] = [
         ..NOTHING
     },
     Operation {
+        name: "recoverable pair: write, finish",
+        perform: |objects| turn(objects.pair.write()).finish().expect("room"),
+        check: has_its_slots,
+        ..NOTHING
+    },
+    Operation {
+        name: "recoverable pair: read, finish",
+        prepare: |objects| turn(objects.pair.write()).finish().expect("room"),
+        perform: |objects| turn(objects.pair.read()).finish().expect("room"),
+        check: has_its_slots,
+        ..NOTHING
+    },
+    Operation {
+        name: "recoverable pair: a turn given back",
+        perform: |objects| drop(turn(objects.pair.write())),
+        check: has_its_slots,
+        ..NOTHING
+    },
+    Operation {
         name: "robust bounded buffer: send",
         perform: |objects| put_in(&objects.bounded, 1),
         check: |objects| holds_one_of(&objects.bounded, &[&[], &[1]]),
@@ -246,31 +271,31 @@ const OPERATIONS: [Operation; 24] = [
     },
     Operation {
         name: "robust bounded buffer: sender, three sends",
-        perform: |objects| send_three(&objects.bounded),
-        beside: |objects| receive_in_order(&objects.bounded),
+        perform: |objects| send_three(objects, &objects.bounded),
+        beside: |objects| receive_in_order(objects, &objects.bounded),
         // Should the child have died before it came, the stream begins and ends here.
         check: |objects| drop(objects.bounded.sender()),
         ..NOTHING
     },
     Operation {
         name: "robust bounded buffer: receiver, to the end",
-        perform: |objects| receive_in_order(&objects.bounded),
-        beside: |objects| send_three(&objects.bounded),
+        perform: |objects| receive_in_order(objects, &objects.bounded),
+        beside: |objects| send_three(objects, &objects.bounded),
         check: |objects| drop(objects.bounded.receiver()),
         ..NOTHING
     },
     Operation {
         name: "robust monitor buffer: sender, three sends",
-        perform: |objects| send_three(&objects.monitor),
-        beside: |objects| receive_in_order(&objects.monitor),
+        perform: |objects| send_three(objects, &objects.monitor),
+        beside: |objects| receive_in_order(objects, &objects.monitor),
         // Should the child have died before it came, the stream begins and ends here.
         check: |objects| drop(objects.monitor.sender()),
         ..NOTHING
     },
     Operation {
         name: "robust monitor buffer: receiver, to the end",
-        perform: |objects| receive_in_order(&objects.monitor),
-        beside: |objects| send_three(&objects.monitor),
+        perform: |objects| receive_in_order(objects, &objects.monitor),
+        beside: |objects| send_three(objects, &objects.monitor),
         check: |objects| drop(objects.monitor.receiver()),
         ..NOTHING
     },
@@ -348,11 +373,11 @@ fn put(objects: &Objects) {
 }
 
 /// With one place less than items. If the receivers have gone, so be it.
-fn send_three(buffer: &impl Buffer<Item = u64>) {
+fn send_three(objects: &Objects, buffer: &impl Buffer<Item = u64>) {
     if let Ok(sender) = buffer.sender() {
         for item in 1..=3 {
             match sender.send_timeout(item, PATIENCE) {
-                Ok(()) => {}
+                Ok(()) => objects.sent.store(item, Relaxed),
                 Err(SendTimeoutError::Disconnected(_)) => return,
                 Err(SendTimeoutError::Timeout(_)) => panic!("{item} is not taken"),
             }
@@ -360,17 +385,20 @@ fn send_three(buffer: &impl Buffer<Item = u64>) {
     }
 }
 
-fn receive_in_order(buffer: &impl Buffer<Item = u64>) {
+/// To the end of the stream: then the senders have gone, and everything that they have sent is here.
+fn receive_in_order(objects: &Objects, buffer: &impl Buffer<Item = u64>) {
     if let Ok(receiver) = buffer.receiver() {
         let mut next = 1;
         loop {
             match receiver.recv_timeout(PATIENCE) {
                 Ok(item) => assert_eq!(item, next, "in order, each once, nothing torn"),
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => panic!("the stream does not end"),
             }
             next += 1;
         }
+        let sent = objects.sent.load(Relaxed);
+        assert!(next > sent, "{sent} were sent, and {} received", next - 1);
     }
 }
 
@@ -403,6 +431,18 @@ fn holds_one_of(buffer: &impl Buffer<Item = u64>, lists: &[&[u64]]) {
         "it is full"
     );
     assert_eq!(drain(), all);
+}
+
+fn turn<T>(turn: Result<T, AcquireError>) -> T {
+    turn.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Each of the two slots is there for one side or the other.
+fn has_its_slots(objects: &Objects) {
+    let readers = [(); 2].map(|()| objects.pair.try_read());
+    let writers = [(); 2].map(|()| objects.pair.try_write());
+    let there = readers.iter().chain(&writers).flatten().count();
+    assert_eq!(there, 2, "slots");
 }
 
 fn visit(objects: &Objects) {
@@ -479,6 +519,7 @@ pub fn play(region: &Region, part: &str) {
     let warm = Objects::initial();
     transfer(&warm);
     visit(&warm);
+    has_its_slots(&warm);
     holds_one_of(&warm.bounded, &[&[]]);
     holds_one_of(&warm.monitor, &[&[]]);
     let ends = [warm.bounded.sender().is_ok(), warm.monitor.sender().is_ok()];

@@ -33,7 +33,8 @@ impl<T> TurnSlot<T> {
 /// [`RecoverablePair`]; for at most `ENDS` senders and as many receivers at one time.
 ///
 /// Unlike in a [`RobustMonitorBuffer`](super::RobustMonitorBuffer), senders fill their places at the same
-/// time, outside every lock: the one to choose for large items. It takes more steps for a small one.
+/// time, outside every lock: the one to choose for large items from many senders. Receivers copy theirs
+/// out one after the other, and a small item takes more steps.
 ///
 /// `S` says where the places are: `[TurnSlot<T>; N]` inside (for a `static`), or `[TurnSlot<T>]` behind the
 /// header (for a region, where the capacity is chosen at run time). They are looked at one by one, so this
@@ -42,7 +43,8 @@ impl<T> TurnSlot<T> {
 /// Items are plain data: what a dead process has half-written is never looked at.
 ///
 /// # Fairness, process death, leaks, many locks
-/// As of [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
+/// As of [`RobustMonitorBuffer`](super::RobustMonitorBuffer); but to send takes two locks for a moment, so a
+/// thread that holds 127 hears `Disconnected` already.
 ///
 /// # Example
 /// ```

@@ -130,6 +130,15 @@ impl<const ENDS: usize> Ends<ENDS> {
 }
 
 /// The seat of a handle that ends with its thread, and stays on it.
+///
+/// ```compile_fail,E0277
+/// use interlatch::{Buffer, RobustMonitorBuffer, Slot};
+///
+/// static BUFFER: RobustMonitorBuffer<u64, [Slot<u64>; 1]> =
+///     RobustMonitorBuffer::from_slots([Slot::new()]);
+/// let sender = BUFFER.sender().unwrap();
+/// std::thread::spawn(move || drop(sender));
+/// ```
 #[derive(Debug)]
 pub struct RobustSeat<'a> {
     held: &'a RawRobustMutex,
@@ -142,7 +151,7 @@ pub struct RobustSeat<'a> {
 
 impl Seat for RobustSeat<'_> {
     fn is_taken(&self) -> bool {
-        !self.stamp.is_inherited()
+        self.held.is_held_by(&self.stamp)
     }
 }
 

@@ -34,13 +34,16 @@ use core::marker::PhantomData;
 /// then it never ends, as the lock that it is. The child of a `fork(3)` makes handles of its own; to
 /// those that it inherits the other side has gone.
 ///
+/// A process that is stopped, not dead, in the middle of an operation keeps the lock inside, and all others
+/// wait for it: also those that only try, or whose time is over, and a handle that is dropped.
+///
 /// # Leaks
 /// A handle that is leaked (`mem::forget`) stays until its thread ends, and the buffer has to stay where
 /// it is for as long: see [`RawRobustMutex`](crate::sync::RawRobustMutex).
 ///
 /// # Many locks
 /// A thread can hold 128 robust locks, handles included. To one that holds as many, every operation
-/// here says `Disconnected`, since it cannot take the lock inside.
+/// here says `Disconnected`, since it cannot take the lock inside, and `len` is 0.
 ///
 /// # Example
 /// ```

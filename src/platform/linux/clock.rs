@@ -45,6 +45,10 @@ impl Deadline {
         Self::after(instant.saturating_duration_since(Instant::now()))
     }
 
+    pub(super) fn has_passed(self) -> bool {
+        self <= Self::after(Duration::ZERO)
+    }
+
     pub(super) fn timespec(self) -> Timespec {
         Timespec {
             tv_sec: self.seconds,

@@ -53,6 +53,8 @@ pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake
     // FUTEX_WAIT_BITSET, because its timeout is absolute: an interrupted wait needs no new sum.
     match futex::wait_bitset(word, Flags::empty(), expected, Some(&until.timespec()), ANY) {
         Ok(()) => Wake::Woken,
+        // The kernel compares before it looks at the time; but a peer may change the word for ever.
+        Err(Errno::AGAIN) if deadline.is_some_and(Deadline::has_passed) => Wake::TimedOut,
         Err(Errno::AGAIN) => Wake::Changed,
         Err(Errno::TIMEDOUT) if deadline == Some(until) => Wake::TimedOut,
         // EINTR; or EFAULT, when a peer cut the mapped file short under us: the next look at
