@@ -329,7 +329,7 @@ fn must(returned: libc::c_int) {
 /// A new object of this crate at the start of a memfd region that lives to the end of the process.
 fn ours<T: InPlace>() -> Result<&'static T> {
     let region = Box::leak(Box::new(Region::memfd("uncontended", PAGE)?));
-    Ok(region.create(())?)
+    Ok(region.create("object", ())?)
 }
 
 /// That value at the start of anonymous shared memory that lives to the end of the process.

@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn survive() -> Result<(), Box<dyn std::error::Error>> {
     let region = Region::memfd("accounts", 4096)?;
-    let accounts: &Accounts = region.create(())?;
+    let accounts: &Accounts = region.create("accounts", ())?;
     *accounts.lock().map_err(|error| error.to_string())? = [100, 0];
 
     let descriptor = region.descriptor().ok_or("a memfd has one")?;
@@ -50,7 +50,7 @@ fn survive() -> Result<(), Box<dyn std::error::Error>> {
 fn stop_in_the_middle(descriptor: i32) -> Result<(), Box<dyn std::error::Error>> {
     // SAFETY: the parent passes the number of a descriptor that is open and ours alone.
     let region = Region::from_descriptor(unsafe { OwnedFd::from_raw_fd(descriptor) })?;
-    let accounts: &Accounts = region.attach(())?;
+    let accounts: &Accounts = region.attach("accounts")?;
     let mut accounts = accounts.lock().map_err(|error| error.to_string())?;
     accounts[0] -= 30;
     println!("in the middle");

@@ -16,7 +16,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
-use zerocopy::{FromBytes, Immutable};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Sends a file through shared memory to another process and compares what arrived.
 #[derive(Debug, Parser)]
@@ -33,7 +33,7 @@ struct Options {
 
 /// A piece of the file.
 #[repr(C)]
-#[derive(Clone, Copy, FromBytes, Immutable)]
+#[derive(Clone, Copy, FromBytes, Immutable, IntoBytes)]
 struct Block {
     length: u64,
     bytes: [u8; BLOCK],
@@ -71,10 +71,10 @@ fn producer<B: Buffer<Item = Block> + Place<Plan = usize> + ?Sized>(
     let mut file = File::open(&options.file).with_context(|| format!("cannot open {name}"))?;
     ensure!(!file.metadata()?.is_dir(), "{name} is a directory");
     let region = Region::memfd("producer_consumer", B::layout(options.capacity)?.size())?;
-    let buffer: &B = region.create(options.capacity)?;
+    let buffer: &B = region.create("buffer", options.capacity)?;
     // Before the child is there: otherwise it might find no sender yet, and none later.
     let sender = buffer.sender()?;
-    let role = [options.capacity.to_string(), options.monitor.to_string()];
+    let role = [options.monitor.to_string()];
     let mut child = support::start(&region, &role)?;
 
     let begin = Instant::now();
@@ -159,14 +159,13 @@ fn send<B: Buffer<Item = Block> + ?Sized>(
 
 /// The child: receives until the stream ends, and prints the hash of it.
 fn consumer(region: &Region, arguments: &[String]) -> Result<()> {
-    let [capacity, monitor] = arguments else {
-        bail!("a child needs two arguments")
+    let [monitor] = arguments else {
+        bail!("a child needs an argument")
     };
-    let capacity = capacity.parse()?;
     let digest = if monitor.parse()? {
-        receive(region.attach::<MonitorBuffer<Block, [Slot<Block>]>>(capacity)?)?
+        receive(region.attach::<MonitorBuffer<Block, [Slot<Block>]>>("buffer")?)?
     } else {
-        receive(region.attach::<BoundedBuffer<Block, [Slot<Block>]>>(capacity)?)?
+        receive(region.attach::<BoundedBuffer<Block, [Slot<Block>]>>("buffer")?)?
     };
     writeln!(std::io::stdout(), "{digest}")?;
     Ok(())

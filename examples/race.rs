@@ -34,17 +34,17 @@ struct Shared<'a> {
 impl<'a> Shared<'a> {
     fn create(region: &'a Region) -> Result<Self> {
         Ok(Self {
-            gate: region.create(())?,
-            lock: region.create(())?,
-            counter: region.create(())?,
+            gate: region.create("gate", ())?,
+            lock: region.create("lock", ())?,
+            counter: region.create("counter", ())?,
         })
     }
 
     fn attach(region: &'a Region) -> Result<Self> {
         Ok(Self {
-            gate: region.attach(())?,
-            lock: region.attach(())?,
-            counter: region.attach(())?,
+            gate: region.attach("gate")?,
+            lock: region.attach("lock")?,
+            counter: region.attach("counter")?,
         })
     }
 

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn produce() -> Result<(), Box<dyn std::error::Error>> {
     let region = Region::memfd("example", 4096)?;
-    let queue: &Queue = region.create(CAPACITY)?;
+    let queue: &Queue = region.create("queue", CAPACITY)?;
     let sender = queue.sender()?;
     let descriptor = region.descriptor().ok_or("a memfd has one")?;
     let inherited = nix::unistd::dup(descriptor)?; // unlike the original, it survives exec
@@ -34,7 +34,7 @@ fn produce() -> Result<(), Box<dyn std::error::Error>> {
 fn consume(descriptor: i32) -> Result<(), Box<dyn std::error::Error>> {
     // SAFETY: the parent passes the number of a descriptor that is open and ours alone.
     let region = Region::from_descriptor(unsafe { OwnedFd::from_raw_fd(descriptor) })?;
-    let queue: &Queue = region.attach(CAPACITY)?;
+    let queue: &Queue = region.attach("queue")?;
     let sum: u64 = queue.receiver()?.into_iter().sum();
     println!("received 1 to 1000, sum {sum}");
     (sum == 500_500)

@@ -9,6 +9,7 @@ mod buffer;
 #[cfg(loom)]
 mod calls;
 mod condvar;
+mod directory;
 #[cfg(loom)]
 mod litmus;
 #[cfg(not(loom))]
@@ -49,6 +50,7 @@ fn models() -> Vec<Model> {
         semaphore::models(),
         semaphore_pair::models(),
         buffer::models(),
+        directory::models(),
         broken::models(),
         museum::models(),
         #[cfg(loom)]

@@ -7,6 +7,7 @@
 //! - [`sync`]: mutex, condition variable, semaphore, semaphore pair;
 //! - [`buffer`]: two bounded buffers, from a semaphore pair and from condition variables;
 //! - [`guard`]: `Mutex<T>` with lock_api's guards, and condition variables that take them;
+//! - [`directory`]: what is in a region, and where;
 //! - [`memory`]: regions of shared memory;
 //! - [`contract`]: what each primitive promises, as scenarios that run on every stage;
 //! - [`check`]: the checking toolkit that the models call.
@@ -17,6 +18,7 @@ compile_error!("interlatch supports Linux only: it is built on the Linux futex")
 pub mod buffer;
 pub mod check;
 pub mod contract;
+pub mod directory;
 #[cfg(not(loom))]
 pub mod guard;
 #[cfg(not(loom))]
@@ -32,7 +34,7 @@ pub use buffer::{
 #[cfg(not(loom))]
 pub use guard::{Mutex, MutexGuard};
 #[cfg(not(loom))]
-pub use memory::{Region, RegionError};
+pub use memory::{Options, Region, RegionError, RegionName};
 #[cfg(not(loom))]
 pub use platform::futex::{recheck_interval, set_recheck_interval};
 pub use platform::{Deadline, InPlace, Place, Plain, PlanError};

@@ -36,8 +36,8 @@ fn a_capacity_of_zero_is_refused() {
     );
     let region = Region::memfd("zero", 4096).expect("a page");
     for refused in [
-        region.create::<Bounded>(0).err(),
-        region.create::<Monitor>(0).err(),
+        region.create::<Bounded>("buffer", 0).err(),
+        region.create::<Monitor>("buffer", 0).err(),
     ] {
         assert!(
             matches!(refused, Some(RegionError::Plan(PlanError::ZeroCapacity))),
@@ -82,16 +82,17 @@ fn a_capacity_beyond_counting_is_refused() {
 fn a_region_that_is_too_small_says_what_was_needed() {
     let region = Region::memfd("small", 4096).expect("a page");
     let needed = Bounded::layout(1000).expect("possible").size();
-    match region.create::<Bounded>(1000).err() {
+    match region.create::<Bounded>("buffer", 1000).err() {
         Some(RegionError::TooSmall {
             needed: said,
-            offset: 0,
-            size: 4096,
+            offset: 4096,
+            size: 8192,
         }) => assert_eq!(said, needed),
         other => panic!("{other:?}"),
     }
     // What fits still fits afterwards.
-    assert_eq!(region.create::<Bounded>(100).expect("fits").capacity(), 100);
+    let fits = region.create::<Bounded>("buffer", 100);
+    assert_eq!(fits.expect("fits").capacity(), 100);
 }
 
 #[test]
@@ -173,39 +174,6 @@ fn nobody_can_cut_a_region_short() {
     let file = File::from(descriptor.try_clone_to_owned().expect("a copy"));
     assert!(file.set_len(0).is_err(), "sealed against shrinking");
     assert!(file.set_len(1 << 20).is_err(), "and against growing");
-}
-
-#[test]
-fn creating_and_attaching_do_not_mix() {
-    let region = Region::memfd("roles", 4096).expect("a page");
-    let refused = region.attach::<Semaphore>(()).err();
-    assert!(
-        matches!(
-            refused,
-            Some(RegionError::Role {
-                attempted: "attach",
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
-    let copy = region
-        .descriptor()
-        .expect("a memfd")
-        .try_clone_to_owned()
-        .expect("a copy");
-    let same = Region::from_descriptor(copy).expect("a region");
-    let refused = same.create::<Semaphore>(()).err();
-    assert!(
-        matches!(
-            refused,
-            Some(RegionError::Role {
-                attempted: "create",
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
 }
 
 /// A peer that changes a word again and again keeps nobody beyond its deadline.
@@ -414,7 +382,7 @@ fn survives_a_faulty_peer<B: Buffer<Item = u64> + Place<Plan = usize> + ?Sized>(
     for offset in STATE.step_by(8) {
         for garbage in [0, 1, 7, 1 << 32, u64::MAX - 1, u64::MAX] {
             let region = Region::memfd("faulty", 4096).expect("a page");
-            let buffer: &B = region.create(3).expect("it fits");
+            let buffer: &B = region.create("buffer", 3).expect("it fits");
             buffer
                 .send_within(1, Patience::Never)
                 .expect("there is room");

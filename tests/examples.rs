@@ -1,5 +1,6 @@
 //! The examples as a user runs them: output, exit status, and what is left when they are killed.
 
+use interlatch::{Buffer, Options, RegionName, RobustMonitorBuffer, Slot};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
@@ -97,6 +98,76 @@ fn a_file_arrives_whole() {
         assert_arrives(&["--monitor", path(&file)]);
         assert_arrives(&["--capacity", "1", path(&file)]);
     }
+}
+
+/// A name that is removed with the test.
+struct Named(String);
+
+impl Named {
+    fn new(test: &str) -> Self {
+        Self(format!("interlatch-{test}-{}", std::process::id()))
+    }
+
+    fn start(&self, part: &str) -> Child {
+        let mut command = example("named");
+        command.args([&self.0, part]).stdout(Stdio::piped());
+        command.spawn().expect("the example starts")
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        // Most tests have none left.
+        run("named", &[&self.0, "remove"]);
+    }
+}
+
+#[test]
+fn two_programs_meet_at_a_name() {
+    for first in ["send", "receive"] {
+        let named = Named::new(first);
+        let second = if first == "send" { "receive" } else { "send" };
+        let both = [first, second].map(|part| (part, named.start(part)));
+        for (part, child) in both {
+            let output = child.wait_with_output().expect("it ends");
+            assert!(output.status.success(), "{part}");
+            let said = match part {
+                "send" => "sent 1 to 1000000\n",
+                _ => "received 1000000 items, sum 500000500000\n",
+            };
+            assert_eq!(text(&output.stdout), said);
+        }
+        let again = run("named", &[&named.0, "remove"]);
+        assert_eq!(again.status.code(), Some(1), "the receiver has removed it");
+    }
+}
+
+/// The sender fills the buffer and is killed; a receiver that comes later gets all of that, and the end.
+#[test]
+fn a_killed_sender_leaves_what_it_has_sent() {
+    type Queue = RobustMonitorBuffer<u64, [Slot<u64>]>;
+    let named = Named::new("killed");
+    let name = RegionName::posix(&named.0).expect("a name");
+    let mut sender = named.start("send");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let is_full = || {
+        let region = Options::attach(&name).ok()?;
+        let queue: &Queue = region.attach("queue").ok()?;
+        (queue.len() == queue.capacity()).then_some(())
+    };
+    while is_full().is_none() {
+        assert!(Instant::now() < deadline, "the buffer is not full");
+        std::thread::yield_now();
+    }
+    sender.kill().expect("it is ours");
+    sender.wait().expect("it ends");
+    let output = named.start("receive").wait_with_output().expect("it ends");
+    assert_eq!(text(&output.stdout), "received 256 items, sum 32896\n");
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "the sender has gone before its end"
+    );
 }
 
 #[test]

@@ -14,8 +14,8 @@ fn main() {
 
 fn a_forked_child_shares_an_anonymous_region() {
     let region = Region::anonymous(4096).expect("a page");
-    let lock: &RawMutex = region.create(()).expect("room for a lock");
-    let released: &Semaphore = region.create(()).expect("room for a semaphore");
+    let lock: &RawMutex = region.create("lock", ()).expect("room for a lock");
+    let released: &Semaphore = region.create("released", ()).expect("room for a semaphore");
     lock.lock();
     // SAFETY: this process has one thread, and the child only works on shared memory.
     match unsafe { fork() }.expect("a child") {

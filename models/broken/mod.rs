@@ -7,6 +7,7 @@
 mod buffer;
 mod condvar;
 mod deaths;
+mod directory;
 mod futex;
 mod model;
 mod mutex;
@@ -20,6 +21,7 @@ pub fn models() -> Vec<Model> {
         mutex::models(),
         condvar::models(),
         deaths::models(),
+        directory::models(),
         futex::models(),
         model::models(),
         robust_buffer::models(),

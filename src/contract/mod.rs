@@ -7,6 +7,7 @@
 
 pub mod buffer;
 pub mod condvar;
+pub mod directory;
 pub mod lock;
 pub mod recoverable;
 pub mod recoverable_pair;
@@ -149,6 +150,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(semaphore::every_way_to_acquire_acquires());
     semaphore_pair::all(stage);
     buffer::all(stage);
+    directory::all(stage);
 }
 
 /// Patience that has run out before it begins.

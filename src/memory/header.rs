@@ -1,23 +1,38 @@
-//! The first page of a region: what it is, and where its thread ids mean something.
+//! The first page of a region: what it is, where its thread ids mean something, and what is in it.
 
 use super::RegionError;
+use crate::directory::{Directory, Refused};
 use crate::platform::AtomicU64;
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::Patience;
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime};
 
 /// Bytes before the objects: a page, so that these are aligned as the mapping is.
 pub(super) const SIZE: usize = 4096;
 
 /// `interla` and a byte for the version of this format.
-const MAGIC: u64 = u64::from_be_bytes(*b"interla\x01");
+const MAGIC: u64 = u64::from_be_bytes(*b"interla\x02");
 
 /// Words, so that every bit pattern is valid, and a peer that scribbles here races with nobody.
+///
+/// Valid when zeroed: that is not built yet.
 #[repr(C)]
-struct Header {
+pub(super) struct Header {
     magic: AtomicU64,
+    /// Of the whole region, this page included.
+    size: AtomicU64,
     namespace: [AtomicU64; 2],
+    /// Of the machine: no thread of an earlier one lives.
+    boot: [AtomicU64; 2],
+    /// The process that made it, and when: seconds since 1970. For people.
+    creator: AtomicU64,
+    created: AtomicU64,
+    pub(super) directory: Directory,
 }
+
+const _: () = assert!(size_of::<Header>() <= SIZE);
 
 /// A pid namespace: the device and the inode of `/proc/self/ns/pid`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,17 +42,23 @@ pub struct PidNamespace {
 }
 
 impl PidNamespace {
-    fn current() -> Result<Self, RegionError> {
+    pub(super) fn current() -> Result<Self, RegionError> {
         let metadata = std::fs::metadata("/proc/self/ns/pid");
-        let metadata = metadata.map_err(|error| RegionError::System {
-            call: "stat(/proc/self/ns/pid)",
-            error,
-        })?;
+        let metadata = metadata.map_err(RegionError::io("stat(/proc/self/ns/pid)"))?;
         Ok(Self {
             device: metadata.dev(),
             inode: metadata.ino(),
         })
     }
+}
+
+/// A number of this boot of the machine, in two words.
+fn boot() -> Result<[u64; 2], RegionError> {
+    const FILE: &str = "/proc/sys/kernel/random/boot_id";
+    let text = std::fs::read_to_string(FILE).map_err(RegionError::io("read(boot_id)"))?;
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let number = u128::from_str_radix(&digits, 16).unwrap_or(0);
+    Ok([number as u64, (number >> 64) as u64])
 }
 
 impl fmt::Display for PidNamespace {
@@ -46,53 +67,109 @@ impl fmt::Display for PidNamespace {
     }
 }
 
-/// The header at the beginning of a mapping.
-///
-/// # Safety
-/// `start` is the start of a mapping of at least [`SIZE`] bytes that lives during `'a`.
-unsafe fn at<'a>(start: *mut u8) -> &'a Header {
-    // SAFETY: a mapping begins at a page; every bit pattern is a header; the caller vouches for the
-    // rest.
-    unsafe { &*start.cast() }
+/// Longer than building something takes: whoever holds the lock of a directory for so long is stopped, or
+/// a faulty peer was there.
+pub(super) fn patience() -> Patience {
+    Patience::of(Duration::from_secs(5))
 }
 
-/// Writes the header of a new region.
-///
-/// # Safety
-/// As of [`at`].
-pub(super) unsafe fn write(start: *mut u8) -> Result<(), RegionError> {
-    // SAFETY: the caller's promise.
-    let header = unsafe { at(start) };
-    let PidNamespace { device, inode } = PidNamespace::current()?;
-    header.namespace[0].store(device, Relaxed);
-    header.namespace[1].store(inode, Relaxed);
-    // Release pairs with the Acquire of `check`: who sees the mark sees the rest.
-    header.magic.store(MAGIC, Release);
-    Ok(())
-}
+impl Header {
+    /// The header at the beginning of a mapping.
+    ///
+    /// # Safety
+    /// `start` is the start of a mapping of at least [`SIZE`] bytes that lives during `'a`.
+    pub(super) unsafe fn at<'a>(start: *mut u8) -> &'a Self {
+        // SAFETY: a mapping begins at a page; every bit pattern is a header; the caller vouches for the
+        // rest.
+        unsafe { &*start.cast() }
+    }
 
-/// Whether this is a region, and one of this pid namespace.
-///
-/// # Safety
-/// As of [`at`].
-pub(super) unsafe fn check(start: *mut u8) -> Result<(), RegionError> {
-    // SAFETY: the caller's promise.
-    let header = unsafe { at(start) };
-    // Acquire pairs with the Release of `write`.
-    let found = header.magic.load(Acquire);
-    if found != MAGIC {
-        return Err(RegionError::NoRegion {
-            expected: MAGIC,
-            found,
-        });
+    /// Writes the header of a new region of that many bytes, in memory that was all zero.
+    pub(super) fn build(&self, size: usize) -> Result<(), RegionError> {
+        let PidNamespace { device, inode } = PidNamespace::current()?;
+        let boot = boot()?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        self.size.store(size as u64, Relaxed);
+        self.namespace[0].store(device, Relaxed);
+        self.namespace[1].store(inode, Relaxed);
+        self.boot[0].store(boot[0], Relaxed);
+        self.boot[1].store(boot[1], Relaxed);
+        self.creator.store(u64::from(std::process::id()), Relaxed);
+        self.created
+            .store(now.map_or(0, |now| now.as_secs()), Relaxed);
+        // Release pairs with the Acquire of `check`: who sees the mark sees the rest.
+        self.magic.store(MAGIC, Release);
+        Ok(())
     }
-    let [device, inode] = [0, 1].map(|word: usize| header.namespace[word].load(Relaxed));
-    let (created_in, this_process) = (PidNamespace { device, inode }, PidNamespace::current()?);
-    if created_in != this_process {
-        return Err(RegionError::Namespace {
-            created_in,
-            this_process,
-        });
+
+    /// The same where others can see it already: one builds it, and if that one dies, another one does.
+    pub(super) fn build_once(&self, size: usize) -> Result<(), RegionError> {
+        if !self.is_unbuilt(size)? {
+            return Ok(());
+        }
+        let mut built = Ok(());
+        self.directory
+            .alone(patience(), || {
+                if self.magic.load(Relaxed) == 0 {
+                    built = self.build(size);
+                }
+                Ok(())
+            })
+            .map_err(|refused| match refused {
+                Refused::Thread(refusal) => refusal.into(),
+                _ => RegionError::Busy,
+            })?;
+        built
     }
-    Ok(())
+
+    /// Whether this is memory that is all zero, or that somebody has begun to build: nothing else is
+    /// touched.
+    fn is_unbuilt(&self, size: usize) -> Result<bool, RegionError> {
+        let PidNamespace { device, inode } = PidNamespace::current()?;
+        let is_or_zero =
+            |word: &AtomicU64, expected: u64| [0, expected].contains(&word.load(Relaxed));
+        Ok(self.magic.load(Acquire) == 0
+            && is_or_zero(&self.size, size as u64)
+            && is_or_zero(&self.namespace[0], device)
+            && is_or_zero(&self.namespace[1], inode))
+    }
+
+    /// Whether this is a region of that many bytes, and one of this pid namespace.
+    pub(super) fn check(&self, size: usize) -> Result<(), RegionError> {
+        // Acquire pairs with the Release of `build`.
+        let found = self.magic.load(Acquire);
+        if found != MAGIC {
+            return Err(RegionError::NoRegion {
+                expected: MAGIC,
+                found,
+            });
+        }
+        let expected = self.size.load(Relaxed);
+        if expected != size as u64 {
+            return Err(RegionError::Cut {
+                expected,
+                found: size,
+            });
+        }
+        let [device, inode] = [0, 1].map(|word: usize| self.namespace[word].load(Relaxed));
+        let (created_in, this_process) = (PidNamespace { device, inode }, PidNamespace::current()?);
+        if created_in != this_process {
+            return Err(RegionError::Namespace {
+                created_in,
+                this_process,
+            });
+        }
+        if [0, 1].map(|word: usize| self.boot[word].load(Relaxed)) != boot()? {
+            return Err(RegionError::EarlierBoot);
+        }
+        Ok(())
+    }
+
+    /// The process that has made it, and when.
+    pub(super) fn creator(&self) -> (u32, SystemTime) {
+        let created = Duration::from_secs(self.created.load(Relaxed));
+        let created = SystemTime::UNIX_EPOCH.checked_add(created);
+        let creator = self.creator.load(Relaxed);
+        (creator as u32, created.unwrap_or(SystemTime::UNIX_EPOCH))
+    }
 }

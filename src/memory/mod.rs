@@ -1,7 +1,19 @@
-//! Shared-memory regions, on `platform` only.
+//! Shared-memory regions, on `directory` and `platform` only.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `name` | where a region is found: POSIX, a file, System V |
+//! | `source` | how each kind of memory is made, found and removed |
+//! | `header` | the first page: what it is, and where its thread ids mean something |
+//! | `region` | the mapping, and the objects in it |
 
+mod error;
 mod header;
+mod name;
 mod region;
+mod source;
 
+pub use error::RegionError;
 pub use header::PidNamespace;
-pub use region::{Region, RegionError};
+pub use name::{BadRegionName, RegionName, ftok};
+pub use region::{Options, Region};

@@ -1,146 +1,216 @@
-//! A region: memory that several processes map, and the objects in it, one after the other.
+//! A region: memory that several processes map, and the objects in it, each with a name.
 
-use super::header::{self, PidNamespace};
+use super::RegionError;
+use super::header;
+use super::name::{Place as Where, RegionName};
+use super::source::{self, Make, Memory, check_memory, check_size};
+use crate::directory::{Kind, Object, ObjectName, Refused};
 use crate::platform::robust::as_owner;
-use crate::platform::{Place, PlanError};
+use crate::platform::{Place, Plan};
 use core::alloc::Layout;
-use core::cell::Cell;
-use memmap2::{MmapOptions, MmapRaw};
-use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::unistd::ftruncate;
-use std::fs::File;
+use core::any::type_name;
+use core::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// Memory that processes share.
 ///
-/// One process creates the objects in it with [`create`](Region::create); every other attaches
-/// to them in the same order with [`attach`](Region::attach). A child of the creator that inherited
-/// the mapping, or threads, use the creator's references.
+/// Any of them may create objects in it, and every other one attaches to them by name.
 ///
 /// | kind | shared by |
 /// | --- | --- |
 /// | [`anonymous`](Region::anonymous) | the creator and the children that it forks |
 /// | [`memfd`](Region::memfd) | whoever has the descriptor: see [`from_descriptor`](Region::from_descriptor) |
+/// | [`RegionName::posix`], [`file`](RegionName::file), [`sysv`](RegionName::sysv) | whoever knows the name, and may: see [`Options`] |
 ///
 /// A region belongs to the pid namespace of its creator, since locks in it hold thread ids.
 ///
+/// It stays on its thread, since robust locks in it may be held there when it is dropped; other threads
+/// use a reference to it.
+///
+/// # Truncation
+/// A memfd is sealed: nobody can cut it short. A named region is a file, and whoever may write it may
+/// truncate it; a process that then touches what is gone gets `SIGBUS`, which ends it. Nothing can be
+/// done about that but to let only friends write it, which is the default: mode 0600.
+///
 /// # Process death
-/// The memory lives as long as any process maps it or holds its descriptor, and nothing stays
-/// behind in the file system.
+/// The memory lives as long as any process maps it, has its descriptor, or as it has a name. A process
+/// that dies while it creates a region or an object has done so or not; the next one can. (System V memory
+/// is there before it is a region: if its creator dies in between, `create` finds that it exists and
+/// `attach` that it is none, until [`create_or_attach`](Options::create_or_attach) makes it one or
+/// [`remove`](RegionName::remove) removes it.) Only a name that should have been removed with its creator
+/// stays behind.
 ///
 /// # Example
 /// ```
 /// use interlatch::{Region, Semaphore};
 ///
 /// let region = Region::memfd("example", 4096)?;
-/// let semaphore: &Semaphore = region.create(())?;
+/// let semaphore: &Semaphore = region.create("ready", ())?;
 ///
 /// let same = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
-/// let attached: &Semaphore = same.attach(())?;
+/// let attached: &Semaphore = same.attach("ready")?;
 /// semaphore.release(1)?;
 /// assert!(attached.try_acquire().is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Region {
-    map: MmapRaw,
-    descriptor: Option<OwnedFd>,
-    used: Cell<usize>,
-    owner: bool,
+    memory: Memory,
+    /// Removed when this is dropped by the process of this id.
+    name: Option<(RegionName, u32)>,
+    /// The objects that this process uses. No other one overlaps them, whatever the directory says.
+    claims: Mutex<Vec<Claim>>,
+    stays_on_its_thread: PhantomData<*const ()>,
 }
 
-/// Why a region could not be made, mapped or used.
-#[derive(Debug, thiserror::Error)]
-pub enum RegionError {
-    /// A region of no bytes, or of more than the address space.
-    #[error("a region of {0} bytes: expected 1 to {max}", max = isize::MAX)]
-    Size(usize),
-    /// The object does not fit behind those that are there already.
-    #[error("the object needs {needed} bytes at offset {offset}: the region has {size}")]
-    TooSmall {
-        /// Bytes of the object.
-        needed: usize,
-        /// Where it would begin.
-        offset: usize,
-        /// Bytes of the region.
-        size: usize,
-    },
-    /// The object cannot exist, whatever the region.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// Objects are made by the process that made the region, and attached to by the others.
-    #[error("{attempted} in a region that this process has {this_process}")]
-    Role {
-        /// What was tried.
-        attempted: &'static str,
-        /// What this process did before.
-        this_process: &'static str,
-    },
-    /// The descriptor is not a memfd that is sealed against changing its size.
-    #[error("the descriptor is not sealed against shrinking: a peer could cut the memory off")]
-    NotSealed,
-    /// A sealed memfd, but none that this crate has made, or one of another version.
-    #[error(
-        "the memory does not begin as a region does: expected {expected:#018x}, found {found:#018x}"
-    )]
-    NoRegion {
-        /// What a region of this version begins with.
-        expected: u64,
-        /// What was there.
-        found: u64,
-    },
-    /// Locks hold thread ids, which mean other threads there than here.
-    #[error(
-        "the region was made in the pid namespace {created_in}: this process is in {this_process}"
-    )]
-    Namespace {
-        /// That of the creator.
-        created_in: PidNamespace,
-        /// That of this process.
-        this_process: PidNamespace,
-    },
-    /// More than the machine has to give. (Reserving it would not fail but wake the kernel's
-    /// out-of-memory killer, which ends whichever process it likes.)
-    #[error("a region of {asked} bytes: {available} are available on this machine")]
-    Memory {
-        /// Bytes of the region.
-        asked: usize,
-        /// Bytes that could be had now.
-        available: usize,
-    },
-    /// The kernel refused.
-    #[error("{call}: {error}")]
-    System {
-        /// The call that failed.
-        call: &'static str,
-        /// What the kernel said.
-        #[source]
-        error: std::io::Error,
-    },
+/// An object that this process uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Claim {
+    start: usize,
+    end: usize,
+    plan: u64,
+    /// With its modules, and so different for different types of one name.
+    type_name: &'static str,
 }
 
-impl RegionError {
-    fn system(call: &'static str) -> impl Fn(Errno) -> Self {
-        move |errno| Self::System {
-            call,
-            error: errno.into(),
+// SAFETY: a mapping, whose header is made of words, that nobody moves, and a list under a lock.
+unsafe impl Sync for Region {}
+
+/// How a named region is made, or found.
+///
+/// # Example
+/// ```
+/// use interlatch::{Options, RegionName, Semaphore};
+///
+/// let name = RegionName::posix(&format!("example-{}", std::process::id()))?;
+/// let region = Options::new(4096).remove_on_drop(true).create(&name)?;
+/// let semaphore: &Semaphore = region.create("ready", ())?;
+///
+/// // In another program:
+/// let same = Options::attach(&name)?;
+/// let attached: &Semaphore = same.attach("ready")?;
+/// semaphore.release(1)?;
+/// assert!(attached.try_acquire().is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    size: usize,
+    mode: u32,
+    remove_on_drop: bool,
+}
+
+impl Options {
+    /// A region with this many bytes for objects, which only the user of this process may use, and whose
+    /// name stays.
+    pub fn new(size: usize) -> Self {
+        Self {
+            size,
+            mode: 0o600,
+            remove_on_drop: false,
         }
+    }
+
+    /// The permissions, whatever the umask. Whoever may use the region needs to read and write it.
+    #[must_use]
+    pub fn mode(self, mode: u32) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// Whether the name is removed when the `Region` that has created it is dropped, by the process that
+    /// has. Who has it mapped keeps it.
+    #[must_use]
+    pub fn remove_on_drop(self, remove_on_drop: bool) -> Self {
+        Self {
+            remove_on_drop,
+            ..self
+        }
+    }
+
+    /// A new region of this name.
+    ///
+    /// # Errors
+    /// If there is one of this name, or it cannot be made.
+    pub fn create(&self, name: &RegionName) -> Result<Region, RegionError> {
+        check_size(self.size)?;
+        let whole = self.size.saturating_add(header::SIZE);
+        if !matches!(name.0, Where::File(_)) {
+            check_memory(whole)?;
+        }
+        let make = Make {
+            whole,
+            mode: self.mode,
+        };
+        let memory = Memory::create(name, make)?;
+        let name = self.remove_on_drop.then(|| name.clone());
+        Ok(Region::over(memory, name))
+    }
+
+    /// The region of this name.
+    ///
+    /// # Errors
+    /// If there is none, it is none of this crate or of this pid namespace, or this process may not use
+    /// it.
+    pub fn attach(name: &RegionName) -> Result<Region, RegionError> {
+        let memory = Memory::attach(name)?;
+        memory.header().check(memory.size())?;
+        Ok(Region::over(memory, None))
+    }
+
+    /// The region of this name, which is made if there is none. Of all that do this at once one makes it,
+    /// and if that one dies, another one does.
+    ///
+    /// # Errors
+    /// As of both.
+    pub fn create_or_attach(&self, name: &RegionName) -> Result<Region, RegionError> {
+        /// More often than that nobody removes it just then.
+        const ATTEMPTS: usize = 100;
+        for _ in 0..ATTEMPTS {
+            let memory = match Memory::attach(name) {
+                Err(RegionError::NoRegionOfThatName(_)) => match self.create(name) {
+                    Err(RegionError::RegionExists(_)) => continue,
+                    // A segment that was removed while it was made; or there is no such directory.
+                    Err(RegionError::NoRegionOfThatName(_)) if name.is_sysv() => continue,
+                    made => return made,
+                },
+                found => found?,
+            };
+            if name.is_sysv() {
+                // Its creator may have died before it has built the header.
+                memory.header().build_once(memory.size())?;
+            }
+            memory.header().check(memory.size())?;
+            return Ok(Region::over(memory, None));
+        }
+        Err(RegionError::Busy)
+    }
+}
+
+impl RegionName {
+    fn is_sysv(&self) -> bool {
+        matches!(self.0, Where::SysV(_))
+    }
+
+    /// Removes the region of this name. Who has it mapped keeps it.
+    ///
+    /// # Errors
+    /// If there is none, it is none of this crate, or this process may not remove it.
+    pub fn remove(&self) -> Result<(), RegionError> {
+        source::remove(self)
     }
 }
 
 impl Region {
-    /// A region without a name or a descriptor, for this process and the children that it forks.
+    /// A region without a name, for this process and the children that it forks.
     ///
     /// # Errors
     /// If the size is zero or too large, or the kernel has no memory for it.
     pub fn anonymous(size: usize) -> Result<Self, RegionError> {
-        // memmap2's own anonymous maps are private. The kernel makes a shared one of the same
-        // stuff as a memfd, whose descriptor nobody needs after mapping.
-        let mut region = Self::memfd("interlatch-anonymous", size)?;
-        region.descriptor = None;
-        Ok(region)
+        // memmap2's own anonymous maps are private. The kernel makes a shared one of the same stuff as a
+        // memfd.
+        Self::memfd("interlatch-anonymous", size)
     }
 
     /// A region behind a descriptor, for whoever is given it. The name is for `/proc` only.
@@ -150,20 +220,14 @@ impl Region {
     ///
     /// # Errors
     /// If the size is zero or too large, the name contains a zero byte or is longer than 249
-    /// bytes, the machine has not that much memory, or the kernel no descriptor left.
+    /// bytes, the machine has not that much memory, or the kernel no descriptor left; or if there is no
+    /// `/proc`, which names the pid namespace.
     pub fn memfd(name: &str, size: usize) -> Result<Self, RegionError> {
         check_size(size)?;
         let whole = size.saturating_add(header::SIZE);
         check_memory(whole)?;
-        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-        let descriptor = memfd_create(name, flags).map_err(RegionError::system("memfd_create"))?;
-        let length = i64::try_from(whole).map_err(|_| RegionError::Size(size))?;
-        ftruncate(&descriptor, length).map_err(RegionError::system("ftruncate"))?;
-        fallocate(&descriptor, FallocateFlags::empty(), 0, length)
-            .map_err(RegionError::system("fallocate"))?;
-        fcntl(&descriptor, FcntlArg::F_ADD_SEALS(SIZE_SEALS))
-            .map_err(RegionError::system("fcntl(F_ADD_SEALS)"))?;
-        Self::map(descriptor, true)
+        let make = Make { whole, mode: 0o600 };
+        Ok(Self::over(Memory::memfd(name, make)?, None))
     }
 
     /// The region behind a descriptor that another process made with [`memfd`](Region::memfd).
@@ -172,112 +236,192 @@ impl Region {
     /// If it is not a sealed memfd, is none of this crate, was made in another pid namespace, or cannot
     /// be mapped.
     pub fn from_descriptor(descriptor: OwnedFd) -> Result<Self, RegionError> {
-        let seals =
-            fcntl(&descriptor, FcntlArg::F_GET_SEALS).map_err(|_| RegionError::NotSealed)?;
-        if !SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_SHRINK) {
-            return Err(RegionError::NotSealed);
-        }
-        Self::map(descriptor, false)
+        let memory = Memory::of_memfd(descriptor)?;
+        memory.header().check(memory.size())?;
+        Ok(Self::over(memory, None))
     }
 
-    fn map(descriptor: OwnedFd, owner: bool) -> Result<Self, RegionError> {
-        let file = File::from(descriptor);
-        let length = file
-            .metadata()
-            .map_err(|error| RegionError::System {
-                call: "fstat",
-                error,
-            })?
-            .len();
-        let size = usize::try_from(length).unwrap_or(usize::MAX);
-        check_size(size.saturating_sub(header::SIZE))?;
-        let map = MmapOptions::new()
-            .map_raw(&file)
-            .map_err(|error| RegionError::System {
-                call: "mmap",
-                error,
-            })?;
-        // SAFETY: the mapping has just been made, and is longer than a header.
-        unsafe {
-            match owner {
-                true => header::write(map.as_mut_ptr())?,
-                false => header::check(map.as_mut_ptr())?,
-            }
+    fn over(memory: Memory, name: Option<RegionName>) -> Self {
+        Self {
+            memory,
+            name: name.map(|name| (name, std::process::id())),
+            claims: Mutex::new(Vec::new()),
+            stays_on_its_thread: PhantomData,
         }
-        let descriptor = Some(OwnedFd::from(file));
-        Ok(Self {
-            map,
-            descriptor,
-            used: Cell::new(0),
-            owner,
-        })
     }
 
     /// Bytes of the region that objects can take. A page more is for what says that it is one.
     pub fn size(&self) -> usize {
-        self.map.len() - header::SIZE
+        self.memory.size() - header::SIZE
     }
 
-    /// The descriptor to pass on, for a memfd. It is closed by `exec` unless that is changed.
+    /// The descriptor to pass on, except for System V memory, which has none. It is closed by `exec`
+    /// unless that is changed.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.descriptor.as_ref().map(AsFd::as_fd)
+        match &self.memory {
+            Memory::Mapped(_, descriptor) => Some(descriptor.as_fd()),
+            Memory::SysV(_) => None,
+        }
     }
 
-    /// Builds the next object. Others can attach to it once they know that this has returned.
+    /// The process that has made it, and when, as the header says.
+    pub fn creator(&self) -> (u32, SystemTime) {
+        self.memory.header().creator()
+    }
+
+    /// What is in it.
+    pub fn objects(&self) -> impl Iterator<Item = Object> + '_ {
+        self.memory.header().directory.objects()
+    }
+
+    /// Builds an object.
     ///
     /// # Errors
-    /// If it does not fit, or this process attached to the region.
-    pub fn create<T: Place + ?Sized>(&self, plan: T::Plan) -> Result<&T, RegionError> {
-        self.must_own(true, "create")?;
-        let at = self.next(T::layout(plan)?)?;
-        // SAFETY: `next` returns each part of the mapping once; it is inside, and aligned. Nobody
-        // else knows of it before this returns. The reference cannot outlive `self`.
-        unsafe {
-            T::build(at, plan);
-            Ok(T::view(at, plan))
+    /// If there is one of this name, it does not fit, or it cannot be.
+    pub fn create<T: Place + ?Sized>(&self, name: &str, plan: T::Plan) -> Result<&T, RegionError> {
+        let name = ObjectName::new(name)?;
+        let layout = T::layout(plan)?;
+        let kind = Kind::of::<T>(layout);
+        if layout.align() > PAGE {
+            return Err(RegionError::Alignment(layout.align()));
+        }
+        let space = header::SIZE as u64..self.memory.size() as u64;
+        let build = |offset: u64| {
+            let at = self.claim::<T>(offset, layout, plan);
+            let at = at.map_err(|_| Refused::Taken { offset })?;
+            // SAFETY: inside the mapping and aligned. Nobody else has it: the lock of the directory is
+            // held, it is not counted yet, and nothing that this process uses overlaps it.
+            unsafe { T::build(at, plan) };
+            Ok(())
+        };
+        let directory = &self.memory.header().directory;
+        match directory.create(name, kind, plan.to_word(), space, header::patience(), build) {
+            Ok(object) => self.view(&object, layout, plan),
+            Err(refused) => Err(self.explain(refused, name, layout)),
         }
     }
 
-    /// The next object, which the creator has built with the same type and plan.
+    /// The object of this name, which somebody has created as the same type.
     ///
     /// # Errors
-    /// If it does not fit, or this process made the region.
-    pub fn attach<T: Place + ?Sized>(&self, plan: T::Plan) -> Result<&T, RegionError> {
-        self.must_own(false, "attach")?;
-        let at = self.next(T::layout(plan)?)?;
-        // SAFETY: inside the mapping, aligned, and valid for every bit pattern, so even the
-        // wrong type is only wrong. The reference cannot outlive `self`.
-        unsafe { Ok(T::view(at, plan)) }
+    /// If there is none, or it is something else.
+    pub fn attach<T: Place + ?Sized>(&self, name: &str) -> Result<&T, RegionError> {
+        let name = ObjectName::new(name)?;
+        let object = self.memory.header().directory.find(&name);
+        let object = object.ok_or(RegionError::NoObject(name))?;
+        let plan = T::Plan::of_word(object.plan);
+        let layout = plan.and_then(|plan| T::layout(plan).ok());
+        let expected = Kind::of::<T>(layout.unwrap_or(Layout::new::<()>()));
+        match (plan, layout) {
+            (Some(plan), Some(layout)) if expected == object.kind => {
+                self.view(&object, layout, plan)
+            }
+            _ => Err(RegionError::OtherType {
+                name,
+                expected: Box::new(expected),
+                found: Box::new(object.kind),
+            }),
+        }
     }
 
-    fn must_own(&self, expected: bool, attempted: &'static str) -> Result<(), RegionError> {
-        if self.owner == expected {
-            return Ok(());
+    /// The object of this name, which is built if there is none. Of all that do this at once one builds
+    /// it, and if that one dies, another one does.
+    ///
+    /// # Errors
+    /// As of both.
+    pub fn create_or_attach<T: Place + ?Sized>(
+        &self,
+        name: &str,
+        plan: T::Plan,
+    ) -> Result<&T, RegionError> {
+        match self.create(name, plan) {
+            Err(RegionError::Exists(_)) => self.attach(name),
+            made => made,
         }
-        let this_process = if self.owner { "created" } else { "attached to" };
-        Err(RegionError::Role {
-            attempted,
-            this_process,
-        })
     }
 
-    fn next(&self, layout: Layout) -> Result<*mut u8, RegionError> {
-        let size = self.size();
-        let offset = self.used.get().next_multiple_of(layout.align());
-        let needed = layout.size();
-        // A page is the most that the mapping itself is aligned to.
-        let fits =
-            layout.align() <= PAGE && offset.checked_add(needed).is_some_and(|end| end <= size);
-        if !fits {
-            return Err(RegionError::TooSmall {
-                needed,
-                offset,
-                size,
-            });
+    /// The object where its entry says that it is.
+    fn view<T: Place + ?Sized>(
+        &self,
+        object: &Object,
+        layout: Layout,
+        plan: T::Plan,
+    ) -> Result<&T, RegionError> {
+        let at = self.claim::<T>(object.offset, layout, plan);
+        let at = at.map_err(|other| match other {
+            Some(used_as) => RegionError::UsedAs {
+                name: object.name,
+                used_as,
+                expected: type_name::<T>(),
+            },
+            None => self.damaged(object.name, object.offset),
+        })?;
+        // SAFETY: inside the mapping, behind the header, aligned, and valid for every bit pattern; this
+        // process uses it as no other type. The reference cannot outlive `self`.
+        Ok(unsafe { T::view(at, plan) })
+    }
+
+    /// Notes that this process uses the memory at the offset so. What comes from the directory is checked
+    /// here: a peer may have written it.
+    ///
+    /// # Errors
+    /// It is none that can be used: outside, not aligned, or part of something else that is used; or it is
+    /// used as another type, which is named.
+    fn claim<T: Place + ?Sized>(
+        &self,
+        offset: u64,
+        layout: Layout,
+        plan: T::Plan,
+    ) -> Result<*mut u8, Option<&'static str>> {
+        let start = usize::try_from(offset).map_err(|_| None)?;
+        let end = start.checked_add(layout.size()).ok_or(None)?;
+        let is_inside = start >= header::SIZE && end <= self.memory.size();
+        let is_aligned = layout.align() <= PAGE && start.is_multiple_of(layout.align());
+        if !(is_inside && is_aligned) {
+            return Err(None);
         }
-        self.used.set(offset + needed);
-        // SAFETY: `offset` is inside what follows the header.
-        Ok(unsafe { self.map.as_mut_ptr().add(header::SIZE + offset) })
+        let claim = Claim {
+            start,
+            end,
+            plan: plan.to_word(),
+            type_name: type_name::<T>(),
+        };
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let overlaps = |other: &&Claim| other.start < end && start < other.end;
+        match claims.iter().find(overlaps) {
+            Some(other) if *other == claim => {}
+            Some(other) if (other.start, other.end) == (start, end) => {
+                return Err(Some(other.type_name));
+            }
+            Some(_) => return Err(None),
+            None if claims.contains(&claim) => {}
+            None => claims.push(claim),
+        }
+        // SAFETY: inside the mapping.
+        Ok(unsafe { self.memory.start().add(start) })
+    }
+
+    fn damaged(&self, name: ObjectName, offset: u64) -> RegionError {
+        RegionError::Damaged {
+            name,
+            offset,
+            size: self.memory.size(),
+        }
+    }
+
+    fn explain(&self, refused: Refused, name: ObjectName, layout: Layout) -> RegionError {
+        match refused {
+            Refused::Exists => RegionError::Exists(name),
+            Refused::Full => RegionError::Full,
+            Refused::TooSmall { offset } => RegionError::TooSmall {
+                needed: layout.size(),
+                offset: usize::try_from(offset).unwrap_or(usize::MAX),
+                size: self.memory.size(),
+            },
+            Refused::Busy => RegionError::Busy,
+            Refused::Taken { offset } => self.damaged(name, offset),
+            Refused::Thread(refusal) => refusal.into(),
+        }
     }
 }
 
@@ -285,43 +429,18 @@ impl Region {
 /// led into memory that is not mapped any more.
 impl Drop for Region {
     fn drop(&mut self) {
-        let start = self.map.as_ptr() as usize;
-        as_owner(|me| me.let_go(&(start..start + self.map.len())));
+        let start = self.memory.start() as usize;
+        as_owner(|me| me.let_go(&(start..start + self.memory.size())));
+        match &self.name {
+            // Somebody else may have removed it.
+            Some((name, creator)) if *creator == std::process::id() => {
+                let _ = self.memory.remove(name);
+            }
+            // The child of a fork has a copy of this.
+            _ => {}
+        }
     }
 }
 
-/// The smallest page of the architectures that Linux runs on.
+/// The smallest page of the architectures that Linux runs on: the most that a mapping is aligned to.
 const PAGE: usize = 4096;
-
-/// Nobody may change the size, nor these seals.
-const SIZE_SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
-    .union(SealFlag::F_SEAL_GROW)
-    .union(SealFlag::F_SEAL_SEAL);
-
-fn check_size(size: usize) -> Result<(), RegionError> {
-    if size == 0 || isize::try_from(size).is_err() {
-        return Err(RegionError::Size(size));
-    }
-    Ok(())
-}
-
-fn check_memory(size: usize) -> Result<(), RegionError> {
-    match available_memory() {
-        Some(available) if size > available => Err(RegionError::Memory {
-            asked: size,
-            available,
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// What the kernel thinks it could give, or nothing where `/proc` does not say.
-fn available_memory() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let kibibytes = |name: &str| -> Option<usize> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().strip_suffix("kB")?.trim().parse().ok()
-    };
-    let all = kibibytes("MemAvailable:")?.saturating_add(kibibytes("SwapFree:").unwrap_or(0));
-    Some(all.saturating_mul(1024))
-}

@@ -23,7 +23,7 @@ pub use core::sync::atomic::Ordering;
 
 mod place;
 pub mod robust;
-pub use place::{InPlace, Place, Plain, PlanError};
+pub use place::{InPlace, Place, Plain, Plan, PlanError};
 
 #[cfg(not(loom))]
 mod linux;

@@ -1,7 +1,7 @@
 //! What may lie in shared memory, and how it is built there.
 
 use core::alloc::Layout;
-use zerocopy::{FromBytes, Immutable};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A sized value that may lie in memory that other processes map and write.
 ///
@@ -16,25 +16,58 @@ pub unsafe trait InPlace: Sized + Sync {
     fn initial() -> Self;
 }
 
-/// An item that may pass through shared memory: valid for every bit pattern and without a pointer,
-/// as `zerocopy`'s derives check.
+/// An item that may pass through shared memory: valid for every bit pattern, without padding, and without
+/// a pointer, as `zerocopy`'s derives check.
 ///
-/// ```compile_fail
+/// ```
+/// use zerocopy::{FromBytes, Immutable, IntoBytes};
+///
+/// #[repr(C)]
+/// #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+/// struct Measurement {
+///     at: u64,
+///     value: f64,
+/// }
+/// fn passes<T: interlatch::Plain>() {}
+/// passes::<Measurement>();
+/// ```
+///
+/// What is refused when it is compiled: references,
+/// ```compile_fail,E0277
 /// fn passes<T: interlatch::Plain>() {}
 /// passes::<&'static str>();
 /// ```
-pub trait Plain: FromBytes + Immutable + Copy + Send + 'static {}
+/// what points to the heap of one process,
+/// ```compile_fail,E0277
+/// fn passes<T: interlatch::Plain>() {}
+/// passes::<String>();
+/// ```
+/// ```compile_fail,E0277
+/// fn passes<T: interlatch::Plain>() {}
+/// passes::<Box<u64>>();
+/// ```
+/// what is not valid for every bit pattern,
+/// ```compile_fail,E0277
+/// fn passes<T: interlatch::Plain>() {}
+/// passes::<bool>();
+/// ```
+/// and what may be anything.
+/// ```compile_fail,E0277
+/// fn passes<T: interlatch::Plain>() {}
+/// passes::<std::mem::MaybeUninit<u64>>();
+/// ```
+pub trait Plain: FromBytes + IntoBytes + Immutable + Copy + Send + 'static {}
 
-impl<T: FromBytes + Immutable + Copy + Send + 'static> Plain for T {}
+impl<T: FromBytes + IntoBytes + Immutable + Copy + Send + 'static> Plain for T {}
 
 /// Something that can be built in, and viewed at, a place in shared memory; possibly unsized.
 ///
 /// # Safety
 /// The promises of [`InPlace`], and: `view` reads and writes only inside `layout(plan)`.
 pub unsafe trait Place: Sync {
-    /// What has to be known besides the address, for example a capacity. It is kept in private
-    /// memory by each side, never read back from the shared one.
-    type Plan: Copy;
+    /// What has to be known besides the address, for example a capacity. A region keeps it with the
+    /// name of the object; who attaches checks what it finds there, and keeps a private copy.
+    type Plan: Plan;
 
     /// Size and alignment of the value.
     fn layout(plan: Self::Plan) -> Result<Layout, PlanError>;
@@ -51,6 +84,35 @@ pub unsafe trait Place: Sync {
     /// `at` is valid for reads and writes of, and aligned to, `layout(plan)` during `'a`, and
     /// is only accessed as this type meanwhile.
     unsafe fn view<'a>(at: *mut u8, plan: Self::Plan) -> &'a Self;
+}
+
+/// What has to be known to build an object, as a word.
+pub trait Plan: Copy {
+    /// The word.
+    fn to_word(self) -> u64;
+
+    /// The plan, if the word is one.
+    fn of_word(word: u64) -> Option<Self>;
+}
+
+impl Plan for () {
+    fn to_word(self) -> u64 {
+        0
+    }
+
+    fn of_word(word: u64) -> Option<Self> {
+        (word == 0).then_some(())
+    }
+}
+
+impl Plan for usize {
+    fn to_word(self) -> u64 {
+        self as u64
+    }
+
+    fn of_word(word: u64) -> Option<Self> {
+        word.try_into().ok()
+    }
 }
 
 /// A plan that no memory can satisfy.
@@ -75,6 +137,39 @@ pub enum PlanError {
         /// Bytes of one item.
         item: usize,
     },
+}
+
+// SAFETY: so many values that are `InPlace`, one behind the other.
+unsafe impl<T: InPlace, const N: usize> InPlace for [T; N] {
+    fn initial() -> Self {
+        core::array::from_fn(|_| T::initial())
+    }
+}
+
+// SAFETY: the promises of `InPlace`; `view` covers exactly as many as the layout has.
+unsafe impl<T: InPlace> Place for [T] {
+    /// How many.
+    type Plan = usize;
+
+    fn layout(count: usize) -> Result<Layout, PlanError> {
+        if count == 0 {
+            return Err(PlanError::ZeroCapacity);
+        }
+        let item = size_of::<T>();
+        let capacity = count;
+        Layout::array::<T>(count).map_err(|_| PlanError::SizeOverflow { capacity, item })
+    }
+
+    unsafe fn build(at: *mut u8, count: usize) {
+        let first = at.cast::<T>();
+        // SAFETY: `at` is valid for writes of, and aligned to, as many, by the caller's promise.
+        (0..count).for_each(|index| unsafe { first.add(index).write(T::initial()) });
+    }
+
+    unsafe fn view<'a>(at: *mut u8, count: usize) -> &'a [T] {
+        // SAFETY: valid and aligned by the caller's promise; every bit pattern is a `T`.
+        unsafe { core::slice::from_raw_parts(at.cast::<T>(), count) }
+    }
 }
 
 // SAFETY: the promises of `InPlace` are those of `Place`; `view` covers exactly one `T`.

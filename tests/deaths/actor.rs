@@ -2,6 +2,7 @@
 
 use super::process::inherited;
 use super::{flow, lock, mixed, peers, soak, sweep, wakeups};
+use interlatch::{InPlace, Region};
 use std::process::ExitCode;
 
 /// The arguments are the descriptor of the region, and the part.
@@ -21,6 +22,11 @@ pub fn main(arguments: &[String]) -> ExitCode {
         _ => panic!("no actor plays {part:?}"),
     }
     ExitCode::SUCCESS
+}
+
+/// The object of this name: whoever comes first creates it.
+pub fn find<'a, T: InPlace>(region: &'a Region, name: &str) -> &'a T {
+    region.create_or_attach(name, ()).expect("room")
 }
 
 /// Says a word to the parent.

@@ -68,7 +68,7 @@ fn item(sender: usize, number: u64) -> u64 {
 /// In an actor: sends or receives until it is killed.
 pub fn play(region: &Region, part: &str) {
     let (worker, random) = worker(part);
-    let shared: &Shared = region.attach(()).expect("what is shared");
+    let shared: &Shared = region.attach("shared").expect("what is shared");
     match worker < SENDERS {
         true => send_all(shared, worker, random),
         false => receive_all(shared, random),
@@ -147,7 +147,7 @@ fn is_newer(item: u64, tally: &Tally, newest: &mut [Option<u64>; SENDERS]) {
 fn soak() {
     in_peace(|| {
         let region = Region::memfd("flow", 4096).expect("a region");
-        let shared: &Shared = region.create(()).expect("room");
+        let shared: &Shared = region.create("shared", ()).expect("room");
         // With these, no end closes when all workers have died.
         let bounded = (shared.bounded.sender(), shared.bounded.receiver());
         let monitor = (shared.monitor.sender(), shared.monitor.receiver());

@@ -135,14 +135,30 @@ fn inherited_handle<B: Buffer<Item = u64> + ?Sized>(buffer: &B) {
     }
 }
 
+/// In an actor: locks as many as it can.
+fn hold_many(locks: &[RobustMutex<u64>]) {
+    let mut held = Vec::new();
+    for lock in locks {
+        match lock.lock() {
+            Ok(guard) => held.push(guard),
+            Err(RobustLockError::Refused(why)) => say(&format!("{}: {why}", held.len())),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    hear();
+}
+
 /// In an actor.
 pub fn play(region: &Region, part: &str) {
     if part == "inherited handle" {
-        inherited_handle::<Robust>(region.attach(2).expect("the buffer"));
-        return inherited_handle::<RobustTurns>(region.attach(2).expect("the other buffer"));
+        inherited_handle::<Robust>(region.attach("monitor").expect("the buffer"));
+        return inherited_handle::<RobustTurns>(
+            region.attach("bounded").expect("the other buffer"),
+        );
     }
     if part == "permits" {
-        let semaphore: &RecoverableSemaphore<3> = region.attach(()).expect("the semaphore");
+        let semaphore: &RecoverableSemaphore<3> =
+            region.attach("semaphore").expect("the semaphore");
         let _permits = [semaphore.acquire(), semaphore.acquire()];
         say("held");
         hear();
@@ -151,20 +167,11 @@ pub fn play(region: &Region, part: &str) {
     if part == "namespace" {
         return say(&from_another_namespace(region));
     }
-    let lock: &RobustMutex<u64> = region.attach(()).expect("the lock");
+    if part == "many" {
+        return hold_many(region.attach("locks").expect("the locks"));
+    }
+    let lock: &RobustMutex<u64> = region.attach("lock").expect("the lock");
     match part {
-        "many" => {
-            let others = (1..MANY).map(|_| region.attach::<RobustMutex<u64>>(()).expect("a lock"));
-            let mut held = vec![lock.lock().expect("the first")];
-            for other in others {
-                match other.lock() {
-                    Ok(guard) => held.push(guard),
-                    Err(RobustLockError::Refused(why)) => say(&format!("{}: {why}", held.len())),
-                    Err(error) => panic!("{error}"),
-                }
-            }
-            hear();
-        }
         "repair" => {
             let Err(RobustLockError::OwnerDied(mut found)) = lock.lock() else {
                 panic!("expected the news of a death");
@@ -193,7 +200,7 @@ pub fn play(region: &Region, part: &str) {
                 replaced = RobustMutex::new(value);
             }
             let other = Region::memfd("leak", 4096).expect("a region");
-            let inside: &RobustMutex<u64> = other.create(()).expect("room");
+            let inside: &RobustMutex<u64> = other.create("inside", ()).expect("room");
             std::mem::forget(inside.lock());
             drop(other);
             say("held");
@@ -263,7 +270,7 @@ fn hold(lock: &RobustMutex<u64>, part: &str) {
 
 fn a_killed_holder_is_told_of() {
     let region = region();
-    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut actor = start(&region, "hold");
     expect(&mut actor, "held");
     assert!(matches!(lock.try_lock(), Err(RobustLockError::TimedOut)));
@@ -274,7 +281,7 @@ fn a_killed_holder_is_told_of() {
 
 fn a_killed_holder_wakes_who_waits() {
     let region = region();
-    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     // Whoever is not woken by the kernel would sleep until then.
     interlatch::set_recheck_interval(Duration::MAX);
     std::thread::scope(|scope| {
@@ -302,7 +309,7 @@ fn is_marked(lock: &RobustMutex<u64>) -> bool {
 
 fn a_second_death_is_told_of_too() {
     let region = region();
-    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut first = start(&region, "hold");
     expect(&mut first, "held");
     first.signal(SIGKILL);
@@ -316,7 +323,7 @@ fn a_second_death_is_told_of_too() {
 
 fn a_holder_that_execs_counts_as_dead() {
     let region = region();
-    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut actor = start(&region, "exec");
     expect(&mut actor, "held");
     assert_eq!(is_told(lock), 1);
@@ -327,7 +334,7 @@ fn a_holder_that_execs_counts_as_dead() {
 
 fn a_holder_that_exits_counts_as_dead() {
     let region = region();
-    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let actor = start(&region, "exit");
     actor.end(Instant::now() + PATIENCE).expect("it ends well");
     assert_eq!(is_told(lock), 1);
@@ -335,7 +342,7 @@ fn a_holder_that_exits_counts_as_dead() {
 
 fn a_stopped_holder_keeps_the_lock() {
     let region = region();
-    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut actor = start(&region, "hold");
     expect(&mut actor, "held");
     actor.signal(SIGSTOP);
@@ -352,7 +359,7 @@ fn a_stopped_holder_keeps_the_lock() {
 
 fn a_thread_that_ends_is_told_of() {
     let region = region();
-    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     std::thread::scope(|scope| {
         scope.spawn(|| std::mem::forget(lock.lock().expect("it is free")));
     });
@@ -361,7 +368,7 @@ fn a_thread_that_ends_is_told_of() {
 
 fn a_forked_child_holds_nothing() {
     let region = region();
-    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut actor = start(&region, "fork");
     expect(&mut actor, "held");
     expect(&mut actor, "released");
@@ -371,7 +378,7 @@ fn a_forked_child_holds_nothing() {
 
 fn what_is_not_repaired_is_lost_for_all() {
     let region = region();
-    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut holder = start(&region, "hold");
     expect(&mut holder, "held");
     let mut waiters = [start(&region, "wait"), start(&region, "wait")];
@@ -395,9 +402,7 @@ fn what_is_not_repaired_is_lost_for_all() {
 
 fn more_locks_than_can_be_told() {
     let region = region();
-    let locks: Vec<&RobustMutex<u64>> = (0..MANY)
-        .map(|_| region.create(()).expect("a lock"))
-        .collect();
+    let locks: &[RobustMutex<u64>] = region.create("locks", MANY).expect("room");
     let mut actor = start(&region, "many");
     expect(
         &mut actor,
@@ -407,7 +412,7 @@ fn more_locks_than_can_be_told() {
     locks[..MANY - 1].iter().for_each(|lock| {
         is_told(lock);
     });
-    is_free(locks[MANY - 1]);
+    is_free(&locks[MANY - 1]);
 }
 
 /// Two threads wait for a turn. The first one is told of it, but holds so many locks that it cannot take
@@ -466,7 +471,7 @@ fn until_asleep(thread: Pid) {
 
 fn a_dead_holders_permits_come_back() {
     let region = region();
-    let semaphore: &RecoverableSemaphore<3> = region.create(()).expect("a semaphore");
+    let semaphore: &RecoverableSemaphore<3> = region.create("semaphore", ()).expect("a semaphore");
     let mut actor = start(&region, "permits");
     expect(&mut actor, "held");
     let last = semaphore.try_acquire().expect("one is left");
@@ -530,7 +535,7 @@ fn another_pid_namespace_is_refused() {
 /// A limit of the kernel: the thread has another id by the time when it looks. libc's are lost too.
 fn an_exec_of_another_thread() {
     let region = region();
-    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut actor = start(&region, "exec in a thread");
     expect(&mut actor, "held");
     actor.tell("alive");
@@ -544,7 +549,7 @@ fn an_exec_of_another_thread() {
 
 fn an_inherited_guard_unlocks_nothing() {
     let region = region();
-    let _: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let _: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut actor = start(&region, "fork and lock");
     expect(&mut actor, "held");
     expect(&mut actor, "released");
@@ -552,7 +557,7 @@ fn an_inherited_guard_unlocks_nothing() {
 
 fn a_leaked_guard_does_not_cut_the_list() {
     let region = region();
-    let lock: &RobustMutex<u64> = region.create(()).expect("a lock");
+    let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut actor = start(&region, "leak");
     expect(&mut actor, "held");
     actor.signal(SIGKILL);
@@ -561,8 +566,8 @@ fn a_leaked_guard_does_not_cut_the_list() {
 
 fn an_inherited_handle_sends_nothing() {
     let region = region();
-    let _: &Robust = region.create(2).expect("a buffer");
-    let _: &RobustTurns = region.create(2).expect("a buffer");
+    let _: &Robust = region.create("monitor", 2).expect("a buffer");
+    let _: &RobustTurns = region.create("bounded", 2).expect("a buffer");
     let mut actor = start(&region, "inherited handle");
     expect(&mut actor, "both ends are open");
     expect(&mut actor, "both ends are open");

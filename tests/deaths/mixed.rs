@@ -35,15 +35,15 @@ fn both_keep_to_one_list() {
 }
 
 struct Objects<'a> {
-    ours: [&'a RobustMutex<u64>; EACH],
-    libcs: [&'a Pthread; EACH],
+    ours: &'a [RobustMutex<u64>; EACH],
+    libcs: &'a [Pthread; EACH],
 }
 
 fn check(steps: &[usize]) -> Result<(), String> {
     let region = Region::memfd("mixed", 4096).expect("a region");
     let objects = Objects {
-        ours: [(); EACH].map(|()| region.create(()).expect("ours")),
-        libcs: [(); EACH].map(|()| region.create(()).expect("libc's")),
+        ours: region.create("ours", ()).expect("room"),
+        libcs: region.create("libc's", ()).expect("room"),
     };
     objects.libcs.iter().for_each(|mutex| mutex.make());
     let words: Vec<String> = steps.iter().map(usize::to_string).collect();
@@ -66,7 +66,7 @@ fn check(steps: &[usize]) -> Result<(), String> {
 impl Objects<'_> {
     fn hears_of_a_death(&self, number: usize) -> Result<bool, String> {
         if let Some(mutex) = number.checked_sub(EACH) {
-            let mutex = self.libcs[mutex];
+            let mutex = &self.libcs[mutex];
             let told = mutex.lock();
             mutex.unlock();
             return Ok(told);
@@ -85,8 +85,8 @@ impl Objects<'_> {
 /// In an actor: does the steps, says so, and waits for its end.
 pub fn play(region: &Region, part: &str) {
     let objects = Objects {
-        ours: [(); EACH].map(|()| region.attach(()).expect("ours")),
-        libcs: [(); EACH].map(|()| region.attach(()).expect("libc's")),
+        ours: region.attach("ours").expect("they are there"),
+        libcs: region.attach("libc's").expect("they are there"),
     };
     let mut guards: [Option<RobustMutexGuard<'_, u64>>; EACH] = [const { None }; EACH];
     let mut locked = [false; EACH];

@@ -2,7 +2,7 @@
 //! and again, and somebody notifies. Ours has to go on. What libc's does is printed, since that is
 //! libc's affair: that of glibc 2.36 stops its notifiers, for they wait until the dead waiter has left.
 
-use super::actor::say;
+use super::actor::{find, say};
 use super::harness::Test;
 use super::process::{Actor, PATIENCE};
 use super::pthread::{Pthread, PthreadCond};
@@ -27,20 +27,19 @@ struct Objects<'a> {
     condition: &'a PthreadCond,
 }
 
-macro_rules! objects {
-    ($region:expr, $find:ident) => {
-        Objects {
-            lock: $region.$find(()).expect("room"),
-            changed: $region.$find(()).expect("room"),
-            mutex: $region.$find(()).expect("room"),
-            condition: $region.$find(()).expect("room"),
-        }
-    };
+/// Whoever comes first creates them.
+fn objects(region: &Region) -> Objects<'_> {
+    Objects {
+        lock: find(region, "lock"),
+        changed: find(region, "changed"),
+        mutex: find(region, "mutex"),
+        condition: find(region, "condition"),
+    }
 }
 
 fn a_killed_waiter_does_not_stop_the_notifiers() {
     let region = Region::memfd("peers", 4096).expect("a region");
-    let objects = objects!(region, create);
+    let objects = objects(&region);
     objects.mutex.make();
     objects.condition.make();
     let ours = rounds_until_stopped(&region, "ours", PATIENCE);
@@ -85,7 +84,7 @@ pub fn play(region: &Region, part: &str) {
         changed,
         mutex,
         condition,
-    } = objects!(region, attach);
+    } = objects(region);
     match part {
         "ours wait" => {
             let mut guard = repaired(lock.lock());

@@ -115,7 +115,7 @@ pub fn some_patience(random: &mut fastrand::Rng) -> Patience {
 /// In an actor: makes entries until it is killed.
 pub fn play(region: &Region, part: &str) {
     let (worker, mut random) = worker(part);
-    let shared: &Shared = region.attach(()).expect("what is shared");
+    let shared: &Shared = region.attach("shared").expect("what is shared");
     say("ready");
     loop {
         let patience = some_patience(&mut random);
@@ -142,7 +142,7 @@ pub fn play(region: &Region, part: &str) {
 fn soak() {
     in_peace(|| {
         let region = Region::memfd("soak", 4096).expect("a region");
-        let shared: &Shared = region.create(()).expect("room");
+        let shared: &Shared = region.create("shared", ()).expect("room");
         let deaths = kill_for("soak", &region);
         let (mut entries, mut repairs) = (0, 0);
         for (number, ledger) in shared.ledgers.iter().enumerate() {

@@ -513,7 +513,7 @@ fn die_as_holder(objects: &Objects) {
 /// In an actor: performs an operation, between two stops.
 pub fn play(region: &Region, part: &str) {
     let number: usize = part.parse().expect("a number");
-    let objects: &Objects = region.attach(()).expect("the objects");
+    let objects: &Objects = region.attach("objects").expect("the objects");
     interlatch::set_recheck_interval(Duration::MAX);
     // What happens the first time only is not swept.
     let warm = Objects::initial();
@@ -607,7 +607,7 @@ fn why_not() -> Option<String> {
         return Some("instructions are stepped on x86-64 only".into());
     }
     let region = Region::memfd("sweep", 4096).expect("a region");
-    let _: &Objects = region.create(()).expect("room");
+    let _: &Objects = region.create("objects", ()).expect("room");
     let mut actor = Actor::start(&region, &["sweep 0".into()]);
     match actor.reply(Instant::now() + PATIENCE) {
         Ok(_) => None,
@@ -618,7 +618,7 @@ fn why_not() -> Option<String> {
 /// Runs the operation in a new child up to the kill, and checks.
 fn kill(index: usize, operation: &Operation, kill: Kill) -> End {
     let region = Region::memfd("sweep", 4096).expect("a region");
-    let objects: &Objects = region.create(()).expect("room");
+    let objects: &Objects = region.create("objects", ()).expect("room");
     (operation.prepare)(objects);
     let mut actor = Actor::start(&region, &[format!("sweep {index}")]);
     assert_eq!(

@@ -4,7 +4,7 @@
 //! The first in the queue shares a core with the one that wakes and kills it, and gives way to
 //! everybody else, so that it does not run in between. Where it does, another try is made.
 
-use super::actor::say;
+use super::actor::{find, say};
 use super::harness::Test;
 use super::process::{Actor, PATIENCE};
 use interlatch::{
@@ -58,19 +58,17 @@ struct Objects<'a> {
     monitor: &'a MonitorBuffer<u64, [Slot<u64>; 4]>,
 }
 
-/// The same in the same order on both sides.
-macro_rules! objects {
-    ($region:expr, $find:ident) => {
-        Objects {
-            lock: $region.$find(()).expect("room"),
-            robust: $region.$find(()).expect("room"),
-            tokens: $region.$find(()).expect("room"),
-            changed: $region.$find(()).expect("room"),
-            semaphore: $region.$find(()).expect("room"),
-            bounded: $region.$find(()).expect("room"),
-            monitor: $region.$find(()).expect("room"),
-        }
-    };
+/// Whoever comes first creates them.
+fn objects(region: &Region) -> Objects<'_> {
+    Objects {
+        lock: find(region, "lock"),
+        robust: find(region, "robust"),
+        tokens: find(region, "tokens"),
+        changed: find(region, "changed"),
+        semaphore: find(region, "semaphore"),
+        bounded: find(region, "bounded"),
+        monitor: find(region, "monitor"),
+    }
 }
 
 fn reaches_another(kind: &str, wake: fn(&Objects)) {
@@ -93,7 +91,7 @@ const TRIES: usize = 50;
 /// Whether the first waiter was killed before it did anything about its wake-up.
 fn is_swallowed(kind: &str, wake: fn(&Objects)) -> bool {
     let region = Region::memfd("wakeups", 4096).expect("a region");
-    let objects = objects!(region, create);
+    let objects = objects(&region);
     objects.lock.lock();
     let held = objects.robust.lock().expect("it is free");
     let start = |how: &str| {
@@ -133,7 +131,7 @@ fn give_way() {
 
 /// In an actor: waits, and says when it has got what it waited for.
 pub fn play(region: &Region, part: &str) {
-    let objects = objects!(region, attach);
+    let objects = objects(region);
     let (how, kind) = part.split_once(' ').expect("how to wait, and for what");
     if how == "first" {
         give_way();

@@ -44,7 +44,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
 /// Attaches to the gate and the object, and says that it is ready.
 fn with_subject(descriptor: &str, object: &str, play: impl FnOnce(&Semaphore, &mut dyn Subject)) {
     let region = inherited(descriptor);
-    let gate: &Semaphore = region.attach(()).expect("the gate comes first");
+    let gate: &Semaphore = region.attach("gate").expect("the gate comes first");
     let object: Object = serde_json::from_str(object).expect("an object");
     let mut subject = find(&region, &object, Find::Attach).expect("then the object");
     println!("ready");

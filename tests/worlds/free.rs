@@ -191,7 +191,7 @@ fn now() -> u64 {
 
 fn in_processes(object: &Object, calls: &[Vec<Call>]) -> Result<Vec<Vec<Entry>>, String> {
     let region = Region::memfd("free", object::size(object)).map_err(|e| e.to_string())?;
-    let gate: &Semaphore = region.create(()).map_err(|e| e.to_string())?;
+    let gate: &Semaphore = region.create("gate", ()).map_err(|e| e.to_string())?;
     object::find(&region, object, Find::Create).map_err(|e| e.to_string())?;
     let text = serde_json::to_string(object).map_err(|e| e.to_string())?;
     let mut actors = Vec::new();
@@ -220,7 +220,7 @@ fn in_processes(object: &Object, calls: &[Vec<Call>]) -> Result<Vec<Vec<Entry>>,
 
 fn in_threads(object: &Object, calls: &[Vec<Call>]) -> Result<Vec<Vec<Entry>>, String> {
     let region = Region::memfd("free", object::size(object)).map_err(|e| e.to_string())?;
-    let gate: &Semaphore = region.create(()).map_err(|e| e.to_string())?;
+    let gate: &Semaphore = region.create("gate", ()).map_err(|e| e.to_string())?;
     object::find(&region, object, Find::Create).map_err(|e| e.to_string())?;
     std::thread::scope(|scope| {
         let threads: Vec<_> = calls
@@ -236,7 +236,7 @@ fn in_threads(object: &Object, calls: &[Vec<Call>]) -> Result<Vec<Vec<Entry>>, S
                 let thread = scope.spawn(move || {
                     let region = Region::from_descriptor(descriptor.expect("a descriptor"))
                         .expect("the same region");
-                    let gate: &Semaphore = region.attach(()).expect("the gate");
+                    let gate: &Semaphore = region.attach("gate").expect("the gate");
                     let mut subject =
                         object::find(&region, object, Find::Attach).expect("the object");
                     ready.send(()).expect("the driver listens");

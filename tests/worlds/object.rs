@@ -9,7 +9,7 @@ use interlatch::{
     Semaphore, SemaphorePair, SendTimeoutError, Sender, Slot, TurnSlot,
 };
 use std::time::{Duration, Instant};
-use zerocopy::{FromBytes, Immutable};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Something that calls are performed on.
 pub trait Subject {
@@ -80,8 +80,8 @@ pub fn find<'a>(
 
 fn place<T: Place + ?Sized>(region: &Region, plan: T::Plan, how: Find) -> Result<&T, RegionError> {
     match how {
-        Find::Create => region.create(plan),
-        Find::Attach => region.attach(plan),
+        Find::Create => region.create("object", plan),
+        Find::Attach => region.attach("object"),
     }
 }
 
@@ -261,7 +261,7 @@ impl Item for u64 {
 
 /// An item of 1 KiB; one that is torn has different words.
 #[repr(C)]
-#[derive(Clone, Copy, FromBytes, Immutable)]
+#[derive(Clone, Copy, FromBytes, Immutable, IntoBytes)]
 struct Large([u64; 128]);
 
 impl Item for Large {

@@ -144,9 +144,7 @@ impl Stage for Processes {
     fn run<S: InPlace + 'static>(&mut self, scenario: Scenario<S>) {
         let size = size_of::<Round<S>>() * ROUNDS;
         let region = Region::memfd("stage", size).expect("memory for the rounds");
-        let rounds: Vec<&Round<S>> = (0..ROUNDS)
-            .map(|_| region.create(()).expect("room for a round"))
-            .collect();
+        let rounds: &[Round<S>] = region.create("rounds", ROUNDS).expect("room for them");
         let actors: Vec<Actor> = (0..scenario.participants.len())
             .map(|part| Actor::start(&region, &role(self.index, part)))
             .collect();
@@ -194,8 +192,11 @@ struct Part<'a> {
 impl Stage for Part<'_> {
     fn run<S: InPlace + 'static>(&mut self, scenario: Scenario<S>) {
         let played = catch_unwind(AssertUnwindSafe(|| {
-            for _ in 0..ROUNDS {
-                let round: &Round<S> = self.region.attach(()).expect("the driver has created it");
+            let rounds: &[Round<S>] = self
+                .region
+                .attach("rounds")
+                .expect("the driver creates them");
+            for round in rounds {
                 round.play(&scenario, self.part);
             }
         }));

@@ -50,7 +50,7 @@ impl Driver {
     fn run(program: &Program) -> Result<(), String> {
         let object = program.object;
         let region = Region::memfd("stepped", object::size(&object)).map_err(|e| e.to_string())?;
-        let _gate: &Semaphore = region.create(()).map_err(|e| e.to_string())?;
+        let _gate: &Semaphore = region.create("gate", ()).map_err(|e| e.to_string())?;
         object::find(&region, &object, Find::Create).map_err(|e| e.to_string())?;
         let mut driver = Self::new(object, start(&region, &object)?);
         for (row, (process, call)) in program.steps.iter().enumerate() {

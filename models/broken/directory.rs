@@ -1,0 +1,70 @@
+//! Naming an object before it is built, or outside of the lock.
+
+use interlatch::check::FailureKind::{DataRace, WrongResult};
+use interlatch::check::Model;
+use interlatch::contract::{Guarded, Scenario};
+use interlatch::platform::Ordering::{Acquire, Release};
+use interlatch::platform::{AtomicU32, InPlace, loaded_then_written};
+use interlatch::{RobustLockError, RobustMutex};
+
+pub fn models() -> Vec<Model> {
+    vec![
+        Model::broken("object_counted_before_it_is_built", WrongResult, || {
+            scenario::<COUNTS_FIRST>().victims(&[0])
+        }),
+        Model::broken("object_looked_for_before_the_lock", DataRace, || {
+            scenario::<LOOKS_OUTSIDE>()
+        }),
+    ]
+}
+
+/// The object is counted in, and then built: nobody builds it if that one dies in between.
+const COUNTS_FIRST: u8 = 0;
+/// Whether there is one is looked at outside of the lock, and believed inside.
+const LOOKS_OUTSIDE: u8 = 1;
+
+struct Flawed {
+    lock: RobustMutex<()>,
+    count: AtomicU32,
+    object: Guarded,
+}
+
+// SAFETY: the models run it in one address space.
+unsafe impl InPlace for Flawed {
+    fn initial() -> Self {
+        Self {
+            lock: RobustMutex::new(()),
+            count: loaded_then_written(0),
+            object: Guarded::new(0),
+        }
+    }
+}
+
+fn create_or_find<const FLAW: u8>(shared: &Flawed) {
+    let before = shared.count.load(Acquire);
+    let guard = shared.lock.lock().or_else(RobustLockError::mark_consistent);
+    let guard = guard.unwrap_or_else(|error| panic!("{error}"));
+    let count = match FLAW {
+        LOOKS_OUTSIDE => before,
+        _ => shared.count.load(Acquire),
+    };
+    if count == 0 && FLAW == COUNTS_FIRST {
+        shared.count.store(1, Release);
+    }
+    if count == 0 {
+        shared.object.set(2);
+    }
+    if count == 0 && FLAW != COUNTS_FIRST {
+        shared.count.store(1, Release);
+    }
+    drop(guard);
+    assert_eq!(shared.object.get(), 2, "it is built");
+}
+
+fn scenario<const FLAW: u8>() -> Scenario<Flawed> {
+    Scenario::new(
+        "one_creates_and_all_find",
+        vec![create_or_find::<FLAW>, create_or_find::<FLAW>],
+    )
+    .choices(4)
+}

@@ -1,0 +1,126 @@
+//! What the directory of a region promises.
+
+use super::{Guarded, Scenario, Stage};
+use crate::directory::{Directory, Kind, ObjectName, Refused};
+use crate::platform::InPlace;
+use crate::sync::Patience;
+use core::alloc::Layout;
+
+/// A directory, and the place where its one object will be.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Found {
+    directory: Directory<1>,
+    object: Guarded,
+    created: [Guarded; 3],
+}
+
+// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
+unsafe impl InPlace for Found {
+    fn initial() -> Self {
+        Self {
+            directory: Directory::new(),
+            object: Guarded::new(0),
+            created: core::array::from_fn(|_| Guarded::new(0)),
+        }
+    }
+}
+
+/// Every scenario, with its victims alive.
+pub fn all(stage: &mut impl Stage) {
+    stage.run(one_creates_and_all_find(2));
+    stage.run(one_creates_and_all_find(3));
+    stage.run(nobody_finds_what_is_not_built());
+    stage.run(says_why_nothing_was_created());
+}
+
+/// In the middle of building, the object is this.
+const HALF: u64 = 1;
+const BUILT: u64 = 2;
+
+fn name() -> ObjectName {
+    ObjectName::new("object").expect("a name")
+}
+
+fn create(shared: &Found) -> Result<(), Refused> {
+    let (kind, space) = (Kind::of::<u64>(Layout::new::<u64>()), 0..8);
+    let build = |offset| {
+        assert_eq!(offset, 0);
+        shared.object.set(HALF);
+        shared.object.set(BUILT);
+        Ok(())
+    };
+    let created = shared
+        .directory
+        .create(name(), kind, 0, space, Patience::Forever, build);
+    created.map(drop)
+}
+
+fn create_or_find<const WHO: usize>(shared: &Found) {
+    match create(shared) {
+        Ok(()) => shared.created[WHO].set(1),
+        Err(Refused::Exists) => {}
+        Err(refused) => panic!("{refused:?}"),
+    }
+    assert!(shared.directory.find(&name()).is_some(), "it exists");
+    assert_eq!(shared.object.get(), BUILT, "and is built");
+}
+
+/// All come at once. One creates the object, and all find it built; also if one is killed.
+pub fn one_creates_and_all_find(processes: usize) -> Scenario<Found> {
+    let mut participants = vec![create_or_find::<0> as fn(&Found), create_or_find::<1>];
+    if processes > 2 {
+        participants.push(create_or_find::<2>);
+    }
+    Scenario::new("one_creates_and_all_find", participants)
+        .verify(|shared| {
+            let created: u64 = shared.created.iter().map(Guarded::get).sum();
+            assert!(created <= 1, "{created} created it");
+            assert_eq!(shared.directory.objects().count(), 1);
+            assert_eq!(shared.object.get(), BUILT);
+        })
+        .choices(8)
+        .victims(&[0])
+}
+
+/// Who only looks finds the object built or not at all.
+pub fn nobody_finds_what_is_not_built() -> Scenario<Found> {
+    let look = |shared: &Found| {
+        if let Some(object) = shared.directory.find(&name()) {
+            assert_eq!((object.offset, object.kind.size()), (0, 8));
+            assert_eq!(shared.object.get(), BUILT);
+        }
+    };
+    Scenario::new(
+        "nobody_finds_what_is_not_built",
+        vec![create_or_find::<0> as fn(&Found), look],
+    )
+    .victims(&[0])
+}
+
+/// Each refusal has its name, and changes nothing.
+pub fn says_why_nothing_was_created() -> Scenario<Found> {
+    let alone = |shared: &Found| {
+        let kind = Kind::of::<u64>(Layout::new::<u64>());
+        let never = |_| panic!("nothing is built");
+        let [first, second] = ["object", "another"].map(|name| ObjectName::new(name).expect("one"));
+        let small = shared
+            .directory
+            .create(first, kind, 0, 1..8, Patience::Never, never);
+        assert_eq!(small.err(), Some(Refused::TooSmall { offset: 8 }));
+        assert_eq!(shared.directory.objects().count(), 0);
+        create(shared).expect("there is room");
+        let twice = shared
+            .directory
+            .create(first, kind, 0, 0..64, Patience::Never, never);
+        assert_eq!(twice.err(), Some(Refused::Exists));
+        let full = shared
+            .directory
+            .create(second, kind, 0, 0..64, Patience::Never, never);
+        assert_eq!(full.err(), Some(Refused::Full));
+        assert!(ObjectName::new("").is_err() && ObjectName::new("a\0").is_err());
+        assert!(ObjectName::new(&"a".repeat(31)).is_ok());
+        assert!(ObjectName::new(&"a".repeat(32)).is_err());
+    };
+    Scenario::new("says_why_nothing_was_created", vec![alone])
+}

@@ -1,0 +1,120 @@
+//! Where a region is found.
+
+use super::RegionError;
+use std::ffi::CString;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The name of a region in one of the three name spaces that a machine has for memory.
+///
+/// # Example
+/// ```
+/// use interlatch::RegionName;
+///
+/// assert_eq!(RegionName::posix("queue")?.to_string(), "posix:queue");
+/// assert!(RegionName::posix("a/b").is_err());
+/// # Ok::<(), interlatch::RegionError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RegionName(pub(super) Place);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    /// A file in `/dev/shm`, as `shm_open(3)` has it.
+    Posix(PathBuf),
+    /// A file.
+    File(PathBuf),
+    /// A key of `shmget(2)`.
+    SysV(i32),
+}
+
+/// A name that no region can have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadRegionName {
+    /// Nothing.
+    #[error("an empty name: expected at least one character")]
+    Empty,
+    /// Longer than a file name can be.
+    #[error("a name of {0} bytes: expected at most {most}", most = MOST)]
+    TooLong(usize),
+    /// It is one file in one directory.
+    #[error("the name {0:?}: expected one without slash and zero, and not one or two dots")]
+    Character(String),
+    /// The key of memory that nobody can find.
+    #[error("the key 0 (IPC_PRIVATE): it names no memory")]
+    PrivateKey,
+}
+
+/// The longest file name.
+const MOST: usize = 255;
+
+/// Where Linux keeps POSIX shared memory.
+const SHM: &str = "/dev/shm";
+
+impl RegionName {
+    /// POSIX shared memory. The name has no slash: other programs would say `/name`.
+    ///
+    /// # Errors
+    /// If it is empty, too long, or contains a slash or a zero byte.
+    pub fn posix(name: &str) -> Result<Self, RegionError> {
+        if name.is_empty() {
+            return Err(BadRegionName::Empty.into());
+        }
+        if name.len() > MOST {
+            return Err(BadRegionName::TooLong(name.len()).into());
+        }
+        if name.contains(['/', '\0']) || [".", ".."].contains(&name) {
+            return Err(BadRegionName::Character(name.into()).into());
+        }
+        Ok(Self(Place::Posix(Path::new(SHM).join(name))))
+    }
+
+    /// A file, in a file system that can make a file without a name (`O_TMPFILE`) and reserve its blocks
+    /// (`fallocate`), as ext4, XFS, Btrfs and tmpfs. It is as persistent as its file system, but refused once
+    /// the machine was started again.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        // Of use after a change of the working directory. An empty one is refused later.
+        Self(Place::File(std::path::absolute(&path).unwrap_or(path)))
+    }
+
+    /// System V shared memory of this key, for example by [`ftok`].
+    ///
+    /// # Errors
+    /// If the key is 0, which is `IPC_PRIVATE`.
+    pub fn sysv(key: i32) -> Result<Self, RegionError> {
+        match key {
+            libc::IPC_PRIVATE => Err(BadRegionName::PrivateKey.into()),
+            key => Ok(Self(Place::SysV(key))),
+        }
+    }
+}
+
+impl fmt::Display for RegionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Posix(path) => {
+                let name = path.file_name().unwrap_or_default();
+                write!(f, "posix:{}", name.display())
+            }
+            Place::File(path) => write!(f, "file:{}", path.display()),
+            Place::SysV(key) => write!(f, "sysv:{key:#010x}"),
+        }
+    }
+}
+
+/// A key for [`RegionName::sysv`], as `ftok(3)` makes one of a file that exists and a number other than 0.
+/// Two files may get the same key: it has 8 bits of the device and 16 of the inode.
+///
+/// # Errors
+/// If there is no such file.
+pub fn ftok(path: &Path, number: u8) -> Result<i32, RegionError> {
+    let path = CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| BadRegionName::Character(path.display().to_string()))?;
+    // SAFETY: a string with a zero at its end.
+    match unsafe { libc::ftok(path.as_ptr(), i32::from(number)) } {
+        -1 => Err(RegionError::io("ftok")(std::io::Error::last_os_error())),
+        key => Ok(key),
+    }
+}

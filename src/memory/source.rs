@@ -1,0 +1,301 @@
+//! How each kind of memory is made, found, and removed.
+//!
+//! A region behind a file name is made as a file without a name, is given its header, and only then is
+//! linked to its name, which is one step that fails if the name exists: so of all that create at once one
+//! wins, nobody sees it half-built, and one that dies half-way leaves nothing. System V memory can be
+//! seen by others from its first moment. It is zero then, and the header is built under a robust lock
+//! in it, for which zero is free.
+
+use super::RegionError;
+use super::header::{self, Header, PidNamespace};
+use super::name::{Place, RegionName};
+use memmap2::{MmapOptions, MmapRaw};
+use nix::errno::Errno;
+use nix::fcntl::{
+    AT_FDCWD, AtFlags, FallocateFlags, FcntlArg, OFlag, SealFlag, fallocate, fcntl, open,
+};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::{Mode, fchmod, fstat, lstat};
+use nix::unistd::{ftruncate, linkat, unlink};
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+/// Memory that is mapped as long as this lives.
+#[derive(Debug)]
+pub(super) enum Memory {
+    /// With the descriptor behind it.
+    Mapped(MmapRaw, OwnedFd),
+    SysV(Attached),
+}
+
+/// A System V segment where it is mapped.
+#[derive(Debug)]
+pub(super) struct Attached {
+    id: i32,
+    start: *mut u8,
+    size: usize,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        // SAFETY: `shmat` has returned this address, and nobody uses it after the region.
+        unsafe { libc::shmdt(self.start.cast()) };
+    }
+}
+
+/// How new memory is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Make {
+    /// Bytes, with the header.
+    pub(super) whole: usize,
+    pub(super) mode: u32,
+}
+
+/// Nobody may change the size, nor these seals.
+const SIZE_SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
+    .union(SealFlag::F_SEAL_GROW)
+    .union(SealFlag::F_SEAL_SEAL);
+
+impl Memory {
+    pub(super) fn start(&self) -> *mut u8 {
+        match self {
+            Self::Mapped(map, _) => map.as_mut_ptr(),
+            Self::SysV(attached) => attached.start,
+        }
+    }
+
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Mapped(map, _) => map.len(),
+            Self::SysV(attached) => attached.size,
+        }
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        // SAFETY: `map` and `attach_sysv` let nothing pass that is shorter, and it is mapped as long as
+        // `self` is there.
+        unsafe { Header::at(self.start()) }
+    }
+
+    /// A new memfd, sealed.
+    pub(super) fn memfd(name: &str, make: Make) -> Result<Self, RegionError> {
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        let descriptor = memfd_create(name, flags).map_err(RegionError::system("memfd_create"))?;
+        reserve(&descriptor, make.whole)?;
+        fcntl(&descriptor, FcntlArg::F_ADD_SEALS(SIZE_SEALS))
+            .map_err(RegionError::system("fcntl(F_ADD_SEALS)"))?;
+        let memory = Self::map(descriptor)?;
+        memory.header().build(make.whole)?;
+        Ok(memory)
+    }
+
+    /// A memfd that somebody else has made.
+    pub(super) fn of_memfd(descriptor: OwnedFd) -> Result<Self, RegionError> {
+        let seals =
+            fcntl(&descriptor, FcntlArg::F_GET_SEALS).map_err(|_| RegionError::NotSealed)?;
+        if !SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_SHRINK) {
+            return Err(RegionError::NotSealed);
+        }
+        Self::map(descriptor)
+    }
+
+    /// New memory of this name.
+    pub(super) fn create(name: &RegionName, make: Make) -> Result<Self, RegionError> {
+        match &name.0 {
+            Place::Posix(path) | Place::File(path) => Self::create_file(name, path, make),
+            Place::SysV(key) => Self::create_sysv(name, *key, make),
+        }
+    }
+
+    fn create_file(name: &RegionName, path: &Path, make: Make) -> Result<Self, RegionError> {
+        let directory = path.parent().unwrap_or(path);
+        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        let mode = Mode::from_bits_truncate(make.mode);
+        let descriptor = open(directory, flags, mode).map_err(refusal(name, "open(O_TMPFILE)"))?;
+        let unnamed = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
+        fchmod(&descriptor, mode).map_err(RegionError::system("fchmod"))?;
+        reserve(&descriptor, make.whole)?;
+        let memory = Self::map(descriptor)?;
+        memory.header().build(make.whole)?;
+        let follow = AtFlags::AT_SYMLINK_FOLLOW;
+        linkat(AT_FDCWD, unnamed.as_str(), AT_FDCWD, path, follow)
+            .map_err(refusal(name, "linkat"))?;
+        Ok(memory)
+    }
+
+    fn create_sysv(name: &RegionName, key: i32, make: Make) -> Result<Self, RegionError> {
+        // What could fail later fails before others can see the segment.
+        PidNamespace::current()?;
+        let flags = libc::IPC_CREAT | libc::IPC_EXCL | (make.mode as i32 & 0o777);
+        // SAFETY: it takes numbers only.
+        let id = unsafe { libc::shmget(key, make.whole, flags) };
+        let id = Errno::result(id).map_err(|errno| match errno {
+            Errno::ENOSPC | Errno::ENOMEM => RegionError::NoSpace(make.whole),
+            errno => refusal(name, "shmget")(errno),
+        })?;
+        let memory = Self::SysV(attach_sysv(name, id)?);
+        memory.header().build_once(make.whole)?;
+        Ok(memory)
+    }
+
+    /// The memory of this name. System V memory may not be built yet.
+    pub(super) fn attach(name: &RegionName) -> Result<Self, RegionError> {
+        match &name.0 {
+            Place::Posix(path) | Place::File(path) => {
+                // Without blocking: somebody may have put a pipe there.
+                let flags =
+                    OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+                let descriptor =
+                    open(path.as_path(), flags, Mode::empty()).map_err(refusal(name, "open"))?;
+                let file = File::from(descriptor);
+                let metadata = file.metadata().map_err(RegionError::io("fstat"))?;
+                if !metadata.file_type().is_file() {
+                    return Err(RegionError::NotAFile(name.clone()));
+                }
+                Self::map(file.into())
+            }
+            Place::SysV(key) => {
+                // SAFETY: it takes numbers only.
+                let id = unsafe { libc::shmget(*key, 0, 0) };
+                let id = Errno::result(id).map_err(refusal(name, "shmget"))?;
+                Ok(Self::SysV(attach_sysv(name, id)?))
+            }
+        }
+    }
+
+    fn map(descriptor: OwnedFd) -> Result<Self, RegionError> {
+        let file = File::from(descriptor);
+        let length = file.metadata().map_err(RegionError::io("fstat"))?.len();
+        let size = usize::try_from(length).unwrap_or(usize::MAX);
+        check_size(size.saturating_sub(header::SIZE))?;
+        let map = MmapOptions::new()
+            .len(size)
+            .map_raw(&file)
+            .map_err(RegionError::io("mmap"))?;
+        Ok(Self::Mapped(map, file.into()))
+    }
+
+    /// Removes the name, if it is still that of this memory, as far as can be told: the kernel has no one
+    /// step for it. Who has it mapped keeps it.
+    pub(super) fn remove(&self, name: &RegionName) -> Result<(), RegionError> {
+        match (self, &name.0) {
+            (Self::Mapped(_, descriptor), Place::Posix(path) | Place::File(path)) => {
+                let mine = fstat(descriptor).map_err(RegionError::system("fstat"))?;
+                match lstat(path) {
+                    Ok(there) if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino) => {
+                        unlink(path).map_err(refusal(name, "unlink"))
+                    }
+                    _ => Err(RegionError::NoRegionOfThatName(name.clone())),
+                }
+            }
+            (Self::SysV(attached), _) => remove_sysv(name, attached.id),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Removes whatever region has this name.
+pub(super) fn remove(name: &RegionName) -> Result<(), RegionError> {
+    let memory = Memory::attach(name)?;
+    let header = memory.header();
+    match header.check(memory.size()) {
+        Ok(()) => {}
+        // Of no use to anybody here, but ours.
+        Err(RegionError::Namespace { .. } | RegionError::EarlierBoot | RegionError::Cut { .. }) => {
+        }
+        // A creator that died half-way.
+        Err(RegionError::NoRegion { found: 0, .. }) if matches!(name.0, Place::SysV(_)) => {}
+        Err(error) => return Err(error),
+    }
+    memory.remove(name)
+}
+
+fn remove_sysv(name: &RegionName, id: i32) -> Result<(), RegionError> {
+    // SAFETY: this command ignores the pointer.
+    let removed = unsafe { libc::shmctl(id, libc::IPC_RMID, core::ptr::null_mut()) };
+    Errno::result(removed)
+        .map(drop)
+        .map_err(refusal_of_id(name, "shmctl(IPC_RMID)"))
+}
+
+/// Maps a segment that is longer than a header.
+fn attach_sysv(name: &RegionName, id: i32) -> Result<Attached, RegionError> {
+    // SAFETY: zero is valid for this structure of numbers.
+    let mut status: libc::shmid_ds = unsafe { core::mem::zeroed() };
+    // SAFETY: the kernel writes the structure.
+    let asked = unsafe { libc::shmctl(id, libc::IPC_STAT, &raw mut status) };
+    Errno::result(asked).map_err(refusal_of_id(name, "shmctl(IPC_STAT)"))?;
+    let size = status.shm_segsz as usize;
+    check_size(size.saturating_sub(header::SIZE))?;
+    // SAFETY: the kernel chooses a place where nothing is.
+    let start = unsafe { libc::shmat(id, core::ptr::null(), 0) };
+    if start.addr() == usize::MAX {
+        return Err(refusal_of_id(name, "shmat")(Errno::last()));
+    }
+    Ok(Attached {
+        id,
+        start: start.cast(),
+        size,
+    })
+}
+
+/// What the kernel's refusal means for a name.
+fn refusal(name: &RegionName, call: &'static str) -> impl Fn(Errno) -> RegionError {
+    let name = name.clone();
+    move |errno| match errno {
+        Errno::EEXIST => RegionError::RegionExists(name.clone()),
+        Errno::ENOENT | Errno::EIDRM => RegionError::NoRegionOfThatName(name.clone()),
+        Errno::EACCES | Errno::EPERM => RegionError::Denied(name.clone()),
+        // A link; a directory; a socket, or a pipe that nobody reads.
+        Errno::ELOOP | Errno::EISDIR | Errno::ENXIO => RegionError::NotAFile(name.clone()),
+        errno => RegionError::system(call)(errno),
+    }
+}
+
+/// The same for the number of a System V segment that was there a moment ago.
+fn refusal_of_id(name: &RegionName, call: &'static str) -> impl Fn(Errno) -> RegionError {
+    let refusal = refusal(name, call);
+    move |errno| match errno {
+        Errno::EINVAL => refusal(Errno::EIDRM),
+        errno => refusal(errno),
+    }
+}
+
+/// Makes the file that long, with every page there: a full disk is an error now, not a signal later.
+fn reserve(descriptor: &OwnedFd, whole: usize) -> Result<(), RegionError> {
+    let length = i64::try_from(whole).map_err(|_| RegionError::Size(whole))?;
+    ftruncate(descriptor, length).map_err(RegionError::system("ftruncate"))?;
+    fallocate(descriptor, FallocateFlags::empty(), 0, length).map_err(|errno| match errno {
+        Errno::ENOSPC => RegionError::NoSpace(whole),
+        errno => RegionError::system("fallocate")(errno),
+    })
+}
+
+pub(super) fn check_size(size: usize) -> Result<(), RegionError> {
+    if size == 0 || isize::try_from(size).is_err() {
+        return Err(RegionError::Size(size));
+    }
+    Ok(())
+}
+
+pub(super) fn check_memory(size: usize) -> Result<(), RegionError> {
+    match available_memory() {
+        Some(available) if size > available => Err(RegionError::Memory {
+            asked: size,
+            available,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What the kernel thinks it could give, or nothing where `/proc` does not say.
+fn available_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kibibytes = |name: &str| -> Option<usize> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix("kB")?.trim().parse().ok()
+    };
+    let all = kibibytes("MemAvailable:")?.saturating_add(kibibytes("SwapFree:").unwrap_or(0));
+    Some(all.saturating_mul(1024))
+}

@@ -1,0 +1,37 @@
+//! Regions: their names, what they refuse, who wins a race, and what a hostile peer can do.
+//!
+//! Processes are this program run again as an *actor*, so it has a `main` of its own, with the filters
+//! of a test harness.
+
+mod contents;
+#[path = "../worlds/harness.rs"]
+mod harness;
+mod hostile;
+mod names;
+#[path = "../worlds/process.rs"]
+#[allow(dead_code, reason = "the worlds use other parts of it")]
+mod process;
+mod race;
+mod scratch;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Some(part) = process::part() {
+        let [descriptor, part, rest @ ..] = &part[..] else {
+            panic!("a descriptor, a part, and more, not {part:?}");
+        };
+        let region = process::inherited(descriptor);
+        match part.as_str() {
+            "race" => race::play(&region, rest),
+            "names" => names::play(rest),
+            other => panic!("no actor plays {other:?}"),
+        }
+        return ExitCode::SUCCESS;
+    }
+    let mut tests = contents::tests();
+    tests.extend(names::tests());
+    tests.extend(race::tests());
+    tests.extend(hostile::tests());
+    harness::run(tests)
+}

@@ -1,0 +1,130 @@
+//! Many processes create or attach the same name at once, and some are killed at a random moment: one
+//! initialization wins, nobody sees half a region, and whoever lives gets it.
+
+use super::harness::Test;
+use super::process::{Actor, PATIENCE};
+use super::scratch::Scratch;
+use interlatch::platform::AtomicU64;
+use interlatch::platform::Ordering::{AcqRel, Acquire};
+use interlatch::{InPlace, Options, Region, RegionName, Semaphore};
+use nix::sys::signal::Signal::SIGKILL;
+use std::time::{Duration, Instant};
+
+pub fn tests() -> Vec<Test> {
+    let name = "of_many_that_create_at_once_one_does_and_all_attach";
+    vec![Test::new(name, everybody_gets_the_same)]
+}
+
+const PROCESSES: usize = 32;
+const KILLED: usize = 12;
+
+/// A number whose initial value takes a while to write.
+#[repr(C)]
+struct Slow {
+    first: AtomicU64,
+    filler: [AtomicU64; 2048],
+    last: AtomicU64,
+}
+
+const MARK: u64 = 0x1234_5678_9abc_def0;
+
+// SAFETY: `repr(C)`, of words.
+unsafe impl InPlace for Slow {
+    fn initial() -> Self {
+        Self {
+            first: AtomicU64::new(MARK),
+            filler: std::array::from_fn(|_| AtomicU64::new(MARK)),
+            last: AtomicU64::new(0),
+        }
+    }
+}
+
+fn everybody_gets_the_same() {
+    let seed = std::env::var("INTERLATCH_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("INTERLATCH_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for kind in 0..3 {
+        let rounds = 4;
+        (0..rounds).for_each(|_| race(kind, &mut random));
+    }
+}
+
+fn race(kind: usize, random: &mut fastrand::Rng) {
+    let scratch = Scratch::new();
+    let name = &scratch.names[kind];
+    let gate_region = Region::memfd("gate", 4096).expect("a page");
+    let gate: &Semaphore = gate_region.create("gate", ()).expect("room");
+    let argument = ["race".to_owned(), name.to_string()];
+    let start = |_| Actor::start(&gate_region, &argument);
+    let mut actors: Vec<Actor> = (0..PROCESSES).map(start).collect();
+    let deadline = Instant::now() + PATIENCE;
+    for actor in &mut actors {
+        assert_eq!(actor.reply(deadline).as_deref(), Ok("ready"));
+    }
+    gate.release(PROCESSES as u32).expect("few");
+    for victim in &actors[..KILLED] {
+        let moment = Instant::now() + Duration::from_micros(random.u64(..300));
+        while Instant::now() < moment {
+            std::hint::spin_loop();
+        }
+        victim.signal(SIGKILL);
+    }
+    for actor in &mut actors[KILLED..] {
+        assert_eq!(actor.reply(deadline).as_deref(), Ok("counted"), "{name}");
+    }
+    let region = Options::attach(name).expect("somebody lives");
+    let names: Vec<String> = region
+        .objects()
+        .map(|object| object.name.to_string())
+        .collect();
+    assert_eq!(names, ["object"], "one was created");
+    let object: &Slow = region.attach("object").expect("it is there");
+    let counted = object.last.load(Acquire) as usize;
+    let alive = PROCESSES - KILLED;
+    assert!(
+        (alive..=PROCESSES).contains(&counted),
+        "{counted} of {PROCESSES} counted: {name}"
+    );
+}
+
+/// In an actor: waits at the gate, and then creates or attaches.
+pub fn play(gate: &Region, rest: &[String]) {
+    let [name] = rest else {
+        panic!("a name, not {rest:?}")
+    };
+    let name = named(name);
+    let gate: &Semaphore = gate.attach("gate").expect("it comes first");
+    println!("ready");
+    gate.acquire().forget();
+    let options = Options::new(size_of::<Slow>() + 64);
+    let region = options
+        .create_or_attach(&name)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let object: &Slow = region
+        .create_or_attach("object", ())
+        .unwrap_or_else(|error| panic!("{error}"));
+    let words = [&object.first].into_iter().chain(&object.filler);
+    assert!(
+        words.into_iter().all(|word| word.load(Acquire) == MARK),
+        "half-built"
+    );
+    object.last.fetch_add(1, AcqRel);
+    println!("counted");
+}
+
+/// What a name of this test says again.
+fn named(text: &str) -> RegionName {
+    match text.split_once(':') {
+        Some(("posix", name)) => RegionName::posix(name).expect("a name"),
+        Some(("file", path)) => RegionName::file(path),
+        Some(("sysv", key)) => {
+            let digits = key.strip_prefix("0x").expect("in hexadecimal");
+            let key = u32::from_str_radix(digits, 16).expect("a key");
+            RegionName::sysv(key as i32).expect("a key")
+        }
+        _ => panic!("{text:?} is no name"),
+    }
+}
