@@ -5,7 +5,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
@@ -108,10 +108,35 @@ impl Named {
         Self(format!("interlatch-{test}-{}", std::process::id()))
     }
 
-    fn start(&self, part: &str) -> Child {
+    fn start(&self, part: &str) -> Part {
         let mut command = example("named");
         command.args([&self.0, part]).stdout(Stdio::piped());
-        command.spawn().expect("the example starts")
+        Part(command.spawn().expect("the example starts"))
+    }
+}
+
+/// One of the programs. It is killed and reaped with the test.
+struct Part(Child);
+
+impl Part {
+    /// Waits for its end: whether it went well, and what it said.
+    fn end(&mut self) -> (bool, String) {
+        let mut status = None;
+        until("the program ends", || {
+            status = self.0.try_wait().expect("it is ours");
+            status.is_some()
+        });
+        let mut said = String::new();
+        let output = self.0.stdout.as_mut().expect("piped");
+        output.read_to_string(&mut said).expect("text");
+        (status.is_some_and(|status| status.success()), said)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -128,14 +153,12 @@ fn two_programs_meet_at_a_name() {
         let named = Named::new(first);
         let second = if first == "send" { "receive" } else { "send" };
         let both = [first, second].map(|part| (part, named.start(part)));
-        for (part, child) in both {
-            let output = child.wait_with_output().expect("it ends");
-            assert!(output.status.success(), "{part}");
+        for (part, mut program) in both {
             let said = match part {
                 "send" => "sent 1 to 1000000\n",
                 _ => "received 1000000 items, sum 500000500000\n",
             };
-            assert_eq!(text(&output.stdout), said);
+            assert_eq!(program.end(), (true, said.to_owned()), "{part}");
         }
         let again = run("named", &[&named.0, "remove"]);
         assert_eq!(again.status.code(), Some(1), "the receiver has removed it");
@@ -148,26 +171,17 @@ fn a_killed_sender_leaves_what_it_has_sent() {
     type Queue = RobustMonitorBuffer<u64, [Slot<u64>]>;
     let named = Named::new("killed");
     let name = RegionName::posix(&named.0).expect("a name");
-    let mut sender = named.start("send");
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let sender = named.start("send");
     let is_full = || {
         let region = Options::attach(&name).ok()?;
         let queue: &Queue = region.attach("queue").ok()?;
         (queue.len() == queue.capacity()).then_some(())
     };
-    while is_full().is_none() {
-        assert!(Instant::now() < deadline, "the buffer is not full");
-        std::thread::yield_now();
-    }
-    sender.kill().expect("it is ours");
-    sender.wait().expect("it ends");
-    let output = named.start("receive").wait_with_output().expect("it ends");
-    assert_eq!(text(&output.stdout), "received 256 items, sum 32896\n");
-    assert_eq!(
-        output.status.code(),
-        Some(1),
-        "the sender has gone before its end"
-    );
+    until("the buffer is full", || is_full().is_some());
+    drop(sender);
+    let said = "received 256 items, sum 32896\n".to_owned();
+    let ended = named.start("receive").end();
+    assert_eq!(ended, (false, said), "the sender has gone before its end");
 }
 
 #[test]
