@@ -44,8 +44,8 @@ struct Objects {
     changed: Condvar,
     tokens: Mutex<u64>,
     permits: RecoverableSemaphore<2>,
-    bounded: RobustBoundedBuffer<u64, [TurnSlot<u64>; 2]>,
-    monitor: RobustMonitorBuffer<u64, [Slot<u64>; 2]>,
+    bounded: Bounded,
+    monitor: Monitor,
     pair: RecoverablePair<[PairSlot; 2]>,
     arrived: Condvar,
     items: RobustMutex<u64>,
@@ -83,6 +83,8 @@ unsafe impl InPlace for Objects {
 
 /// One operation, and what is checked when it was cut short.
 struct Operation {
+    /// What it is done to, where several have the same operations.
+    on: &'static str,
     name: &'static str,
     /// In the parent, before.
     prepare: fn(&Objects),
@@ -97,6 +99,7 @@ struct Operation {
 }
 
 const NOTHING: Operation = Operation {
+    on: "",
     name: "",
     prepare: |_| {},
     perform: |_| {},
@@ -105,7 +108,7 @@ const NOTHING: Operation = Operation {
     check: |_| {},
 };
 
-const OPERATIONS: [Operation; 27] = [
+const OPERATIONS: [Operation; 15] = [
     Operation {
         name: "robust lock, transfer, unlock",
         perform: transfer,
@@ -208,98 +211,6 @@ const OPERATIONS: [Operation; 27] = [
         ..NOTHING
     },
     Operation {
-        name: "robust bounded buffer: send",
-        perform: |objects| put_in(&objects.bounded, 1),
-        check: |objects| holds_one_of(&objects.bounded, &[&[], &[1]]),
-        ..NOTHING
-    },
-    Operation {
-        name: "robust bounded buffer: recv",
-        prepare: |objects| put_in(&objects.bounded, 1),
-        perform: |objects| take_out(&objects.bounded),
-        check: |objects| holds_one_of(&objects.bounded, &[&[], &[1]]),
-        ..NOTHING
-    },
-    Operation {
-        name: "robust monitor buffer: send",
-        perform: |objects| put_in(&objects.monitor, 1),
-        check: |objects| holds_one_of(&objects.monitor, &[&[], &[1]]),
-        ..NOTHING
-    },
-    Operation {
-        name: "robust monitor buffer: recv",
-        prepare: |objects| put_in(&objects.monitor, 1),
-        perform: |objects| take_out(&objects.monitor),
-        check: |objects| holds_one_of(&objects.monitor, &[&[], &[1]]),
-        ..NOTHING
-    },
-    Operation {
-        name: "robust bounded buffer: send that waits",
-        prepare: |objects| {
-            put_in(&objects.bounded, 1);
-            put_in(&objects.bounded, 2);
-        },
-        perform: |objects| put_in(&objects.bounded, 3),
-        let_go: |objects| take_out(&objects.bounded),
-        check: |objects| holds_one_of(&objects.bounded, &[&[1, 2], &[2], &[2, 3]]),
-        ..NOTHING
-    },
-    Operation {
-        name: "robust bounded buffer: recv that waits",
-        perform: |objects| take_out(&objects.bounded),
-        let_go: |objects| put_in(&objects.bounded, 1),
-        check: |objects| holds_one_of(&objects.bounded, &[&[], &[1]]),
-        ..NOTHING
-    },
-    Operation {
-        name: "robust monitor buffer: send that waits",
-        prepare: |objects| {
-            put_in(&objects.monitor, 1);
-            put_in(&objects.monitor, 2);
-        },
-        perform: |objects| put_in(&objects.monitor, 3),
-        let_go: |objects| take_out(&objects.monitor),
-        check: |objects| holds_one_of(&objects.monitor, &[&[1, 2], &[2], &[2, 3]]),
-        ..NOTHING
-    },
-    Operation {
-        name: "robust monitor buffer: recv that waits",
-        perform: |objects| take_out(&objects.monitor),
-        let_go: |objects| put_in(&objects.monitor, 1),
-        check: |objects| holds_one_of(&objects.monitor, &[&[], &[1]]),
-        ..NOTHING
-    },
-    Operation {
-        name: "robust bounded buffer: sender, three sends",
-        perform: |objects| send_three(objects, &objects.bounded),
-        beside: |objects| receive_in_order(objects, &objects.bounded),
-        // Should the child have died before it came, the stream begins and ends here.
-        check: |objects| drop(objects.bounded.sender()),
-        ..NOTHING
-    },
-    Operation {
-        name: "robust bounded buffer: receiver, to the end",
-        perform: |objects| receive_in_order(objects, &objects.bounded),
-        beside: |objects| send_three(objects, &objects.bounded),
-        check: |objects| drop(objects.bounded.receiver()),
-        ..NOTHING
-    },
-    Operation {
-        name: "robust monitor buffer: sender, three sends",
-        perform: |objects| send_three(objects, &objects.monitor),
-        beside: |objects| receive_in_order(objects, &objects.monitor),
-        // Should the child have died before it came, the stream begins and ends here.
-        check: |objects| drop(objects.monitor.sender()),
-        ..NOTHING
-    },
-    Operation {
-        name: "robust monitor buffer: receiver, to the end",
-        perform: |objects| receive_in_order(objects, &objects.monitor),
-        beside: |objects| send_three(objects, &objects.monitor),
-        check: |objects| drop(objects.monitor.receiver()),
-        ..NOTHING
-    },
-    Operation {
         name: "condvar wait on a robust lock",
         perform: take,
         // One for the child, and one for who waits beside it.
@@ -328,6 +239,98 @@ const OPERATIONS: [Operation; 27] = [
         ..NOTHING
     },
 ];
+
+/// All of them.
+fn operations() -> Vec<Operation> {
+    let mut all = Vec::from(OPERATIONS);
+    all.extend(operations_on::<Bounded>());
+    all.extend(operations_on::<Monitor>());
+    all
+}
+
+type Bounded = RobustBoundedBuffer<u64, [TurnSlot<u64>; 2]>;
+
+type Monitor = RobustMonitorBuffer<u64, [Slot<u64>; 2]>;
+
+/// One of the buffers.
+trait Swept: Buffer<Item = u64> + Sized {
+    const NAME: &'static str;
+
+    fn of(objects: &Objects) -> &Self;
+}
+
+impl Swept for Bounded {
+    const NAME: &'static str = "robust bounded buffer: ";
+
+    fn of(objects: &Objects) -> &Self {
+        &objects.bounded
+    }
+}
+
+impl Swept for Monitor {
+    const NAME: &'static str = "robust monitor buffer: ";
+
+    fn of(objects: &Objects) -> &Self {
+        &objects.monitor
+    }
+}
+
+fn operations_on<B: Swept>() -> [Operation; 6] {
+    [
+        Operation {
+            name: "send",
+            perform: |objects| put_in(B::of(objects), 1),
+            check: |objects| holds_one_of(B::of(objects), &[&[], &[1]]),
+            on: B::NAME,
+            ..NOTHING
+        },
+        Operation {
+            name: "recv",
+            prepare: |objects| put_in(B::of(objects), 1),
+            perform: |objects| take_out(B::of(objects)),
+            check: |objects| holds_one_of(B::of(objects), &[&[], &[1]]),
+            on: B::NAME,
+            ..NOTHING
+        },
+        Operation {
+            name: "send that waits",
+            prepare: |objects| {
+                put_in(B::of(objects), 1);
+                put_in(B::of(objects), 2);
+            },
+            perform: |objects| put_in(B::of(objects), 3),
+            let_go: |objects| take_out(B::of(objects)),
+            check: |objects| holds_one_of(B::of(objects), &[&[1, 2], &[2], &[2, 3]]),
+            on: B::NAME,
+            ..NOTHING
+        },
+        Operation {
+            name: "recv that waits",
+            perform: |objects| take_out(B::of(objects)),
+            let_go: |objects| put_in(B::of(objects), 1),
+            check: |objects| holds_one_of(B::of(objects), &[&[], &[1]]),
+            on: B::NAME,
+            ..NOTHING
+        },
+        Operation {
+            name: "sender, three sends",
+            perform: |objects| send_three(objects, B::of(objects)),
+            beside: |objects| receive_in_order(objects, B::of(objects)),
+            // Should the child have died before it came, the stream begins and ends here.
+            check: |objects| drop(B::of(objects).sender()),
+            on: B::NAME,
+            ..NOTHING
+        },
+        Operation {
+            name: "receiver, to the end",
+            perform: |objects| receive_in_order(objects, B::of(objects)),
+            beside: |objects| send_three(objects, B::of(objects)),
+            check: |objects| drop(B::of(objects).receiver()),
+            on: B::NAME,
+            ..NOTHING
+        },
+    ]
+}
 
 fn release(objects: &Objects) {
     objects.semaphore.release(1).expect("room");
@@ -515,6 +518,7 @@ pub fn play(region: &Region, part: &str) {
     let number: usize = part.parse().expect("a number");
     let objects: &Objects = region.attach("objects").expect("the objects");
     interlatch::set_recheck_interval(Duration::MAX);
+    let perform = operations()[number].perform;
     // What happens the first time only is not swept.
     let warm = Objects::initial();
     transfer(&warm);
@@ -531,7 +535,7 @@ pub fn play(region: &Region, part: &str) {
     ptrace::traceme().expect("the parent may trace");
     say("ready");
     raise(SIGSTOP).expect("a signal to itself");
-    (OPERATIONS[number].perform)(objects);
+    perform(objects);
     raise(SIGSTOP).expect("a signal to itself");
     unreachable!("it is killed here at the latest");
 }
@@ -576,7 +580,7 @@ fn sweep_each() {
     println!("every {stride} instructions, INTERLATCH_SEED={seed}");
     println!("| operation | instructions | kills | survivors well |");
     println!("|---|---|---|---|");
-    for (index, operation) in OPERATIONS.iter().enumerate() {
+    for (index, operation) in operations().iter().enumerate() {
         let (mut kills, mut after) = (0, seed % stride);
         let instructions = loop {
             let end = kill(index, operation, Kill::After(after));
@@ -590,8 +594,8 @@ fn sweep_each() {
         let asleep = kill(index, operation, Kill::Asleep) == End::Killed;
         let asleep = if asleep { ", also asleep" } else { "" };
         println!(
-            "| {} | {instructions} | {kills}{asleep} | all |",
-            operation.name
+            "| {}{} | {instructions} | {kills}{asleep} | all |",
+            operation.on, operation.name
         );
         assert!(instructions > 20, "an operation has more instructions");
     }
