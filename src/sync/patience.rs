@@ -1,6 +1,6 @@
 //! How long an operation may wait.
 
-use crate::platform::Deadline;
+use crate::platform::{Deadline, futex};
 use std::time::Duration;
 
 /// How long an operation may wait: the one parameter that makes a blocking, a timed and a
@@ -42,11 +42,12 @@ impl Patience {
     }
 
     /// For a lock that is held only for moments: an operation that must not wait for its
-    /// *condition* still takes its turn at the lock.
+    /// *condition*, or not that long, still takes its turn at the lock. Else it would miss what
+    /// is there. A holder that is stopped holds up one that has a deadline for a recheck interval.
     pub(crate) fn at_a_lock(self) -> Self {
         match self {
-            Self::Never => Self::Forever,
-            other => other,
+            Self::Never | Self::Forever => Self::Forever,
+            Self::Until(deadline) => Self::Until(futex::no_sooner_than_a_recheck(deadline)),
         }
     }
 }

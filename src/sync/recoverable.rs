@@ -143,7 +143,7 @@ impl<const N: usize> RecoverableSemaphore<N> {
         }
         let mut guard = self
             .lock
-            .lock_within(patience)
+            .lock_within(patience.at_a_lock())
             .or_else(RobustLockError::mark_consistent)?;
         let mut is_in_time = true;
         loop {

@@ -26,7 +26,38 @@ pub fn tests() -> Vec<Test> {
             }));
         }
     }
+    for kind in [
+        Kind::Bounded,
+        Kind::Monitor,
+        Kind::RobustBounded,
+        Kind::RobustMonitor,
+    ] {
+        let name = format!("threads::{kind:?}_gives_what_is_there_also_to_who_has_no_time");
+        tests.push(Test::new(name, move || no_time_is_enough(kind)));
+    }
     tests
+}
+
+/// While somebody else is inside again and again.
+fn no_time_is_enough(kind: Kind) {
+    let object = Object {
+        kind,
+        capacity: 1,
+        large: false,
+        processes: 5,
+    };
+    let both = |item| [Call::Send(item, Wait::Zero), Call::Recv(Wait::Zero)];
+    let others = (0..4).map(|_| vec![Call::Len; 20_000]);
+    let calls: Vec<_> = [(0..10_000).flat_map(both).collect()]
+        .into_iter()
+        .chain(others)
+        .collect();
+    let histories = in_threads(&object, &calls).expect("all end");
+    for (item, both) in histories[0].chunks(2).enumerate() {
+        let outcomes = both.iter().map(|entry| outcome(&entry.outcome));
+        let expected = [Some(Outcome::Done), Some(Outcome::Item(item as u64))];
+        assert!(outcomes.eq(expected), "{both:?}");
+    }
 }
 
 type Run = fn(&Object, &[Vec<Call>]) -> Result<Vec<Vec<Entry>>, String>;

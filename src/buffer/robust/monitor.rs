@@ -35,7 +35,8 @@ use core::marker::PhantomData;
 /// those that it inherits the other side has gone.
 ///
 /// A process that is stopped, not dead, in the middle of an operation keeps the lock inside, and all others
-/// wait for it: also those that only try, or whose time is over, and a handle that is dropped.
+/// wait for it: also those that only try, and a handle that is dropped; those that have a deadline, for a
+/// [`recheck_interval`](crate::platform::futex) at least.
 ///
 /// # Leaks
 /// A handle that is leaked (`mem::forget`) stays until its thread ends, and the buffer has to stay where

@@ -23,6 +23,9 @@ static RECHECK_INTERVAL: AtomicU64 = AtomicU64::new(100_000_000);
 ///
 /// Within that time a wake-up that was lost with a process reaches another waiter of a lock,
 /// condition variable, semaphore or buffer.
+///
+/// So long, too, a timed operation of a buffer waits for the lock inside, however little time it has: the
+/// lock is held for moments, unless its holder is stopped.
 pub fn recheck_interval() -> Duration {
     Duration::from_nanos(RECHECK_INTERVAL.load(Relaxed))
 }
@@ -40,6 +43,12 @@ pub fn recheck_interval() -> Duration {
 pub fn set_recheck_interval(interval: Duration) {
     let nanoseconds = interval.max(Duration::from_millis(1)).as_nanos();
     RECHECK_INTERVAL.store(nanoseconds.try_into().unwrap_or(u64::MAX), Relaxed);
+}
+
+/// This deadline, or a [`recheck_interval`] from now if that is later: so long somebody who wants no more
+/// than a moment waits for those who stay no longer than that.
+pub fn no_sooner_than_a_recheck(deadline: Deadline) -> Deadline {
+    deadline.max(Deadline::after(recheck_interval()))
 }
 
 /// Sleeps until another process wakes the word, if it still holds `expected`; or for the

@@ -17,6 +17,11 @@ use super::{AtomicU32, Deadline, choice, weakening};
 use crate::platform::Wake;
 use core::panic::Location;
 
+/// Any deadline: it may pass at any step.
+pub fn no_sooner_than_a_recheck(deadline: Deadline) -> Deadline {
+    deadline
+}
+
 /// Sleeps until another process wakes the word, if it still holds `expected`.
 #[track_caller]
 pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
