@@ -11,6 +11,11 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 ///   descriptor: every process maps the memory at an address of its own;
 /// - is valid, if not meaningful, for every bit pattern: a peer may have written any;
 /// - is changed through shared references only by atomics or under a lock of its own.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot lie in shared memory by itself",
+    note = "expected a primitive of this crate, an array of them, or a structure that promises what `InPlace` asks for",
+    note = "plain data lies behind a lock, `RobustMutex<{Self}>`, or in the slots of a buffer"
+)]
 pub unsafe trait InPlace: Sized + Sync {
     /// The value as a creator writes it.
     fn initial() -> Self;
@@ -32,30 +37,9 @@ pub unsafe trait InPlace: Sized + Sync {
 /// passes::<Measurement>();
 /// ```
 ///
-/// What is refused when it is compiled: references,
-/// ```compile_fail,E0277
-/// fn passes<T: interlatch::Plain>() {}
-/// passes::<&'static str>();
-/// ```
-/// what points to the heap of one process,
-/// ```compile_fail,E0277
-/// fn passes<T: interlatch::Plain>() {}
-/// passes::<String>();
-/// ```
-/// ```compile_fail,E0277
-/// fn passes<T: interlatch::Plain>() {}
-/// passes::<Box<u64>>();
-/// ```
-/// what is not valid for every bit pattern,
-/// ```compile_fail,E0277
-/// fn passes<T: interlatch::Plain>() {}
-/// passes::<bool>();
-/// ```
-/// and what may be anything.
-/// ```compile_fail,E0277
-/// fn passes<T: interlatch::Plain>() {}
-/// passes::<std::mem::MaybeUninit<u64>>();
-/// ```
+/// What is refused when it is compiled: references, what points to the heap of one process (`String`,
+/// `Box`), what is not valid for every bit pattern (`bool`), and what may be anything (`MaybeUninit`); see
+/// `tests/refused`.
 pub trait Plain: FromBytes + IntoBytes + Immutable + Copy + Send + 'static {}
 
 impl<T: FromBytes + IntoBytes + Immutable + Copy + Send + 'static> Plain for T {}

@@ -1,0 +1,12 @@
+//! The derive looks at each field.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+struct Node {
+    value: u64,
+    next: *const Node,
+}
+
+fn main() {}
