@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | `name` | where a region is found: POSIX, a file, System V |
 //! | `source` | how each kind of memory is made, found and removed |
+//! | `mapping` | how files are mapped, in huge pages if that is asked |
 //! | `header` | the first page: what it is, and where its thread ids mean something |
 //! | `region` | the mapping, and the objects in it |
 
 mod error;
 mod header;
+mod mapping;
 mod name;
 mod region;
 mod source;

@@ -8,8 +8,8 @@
 
 use super::RegionError;
 use super::header::{self, Header, PidNamespace};
+use super::mapping::Mapping;
 use super::name::{Place, RegionName};
-use memmap2::{MmapOptions, MmapRaw};
 use nix::errno::Errno;
 use nix::fcntl::{
     AT_FDCWD, AtFlags, FallocateFlags, FcntlArg, OFlag, SealFlag, fallocate, fcntl, open,
@@ -25,7 +25,7 @@ use std::path::Path;
 #[derive(Debug)]
 pub(super) enum Memory {
     /// With the descriptor behind it.
-    Mapped(MmapRaw, OwnedFd),
+    Mapped(Mapping, OwnedFd),
     SysV(Attached),
 }
 
@@ -50,6 +50,7 @@ pub(super) struct Make {
     /// Bytes, with the header.
     pub(super) whole: usize,
     pub(super) mode: u32,
+    pub(super) huge_pages: bool,
 }
 
 /// Nobody may change the size, nor these seals.
@@ -60,14 +61,14 @@ const SIZE_SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
 impl Memory {
     pub(super) fn start(&self) -> *mut u8 {
         match self {
-            Self::Mapped(map, _) => map.as_mut_ptr(),
+            Self::Mapped(map, _) => map.start(),
             Self::SysV(attached) => attached.start,
         }
     }
 
     pub(super) fn size(&self) -> usize {
         match self {
-            Self::Mapped(map, _) => map.len(),
+            Self::Mapped(map, _) => map.size(),
             Self::SysV(attached) => attached.size,
         }
     }
@@ -85,7 +86,15 @@ impl Memory {
         reserve(&descriptor, make.whole)?;
         fcntl(&descriptor, FcntlArg::F_ADD_SEALS(SIZE_SEALS))
             .map_err(RegionError::system("fcntl(F_ADD_SEALS)"))?;
+        Self::build(descriptor, make)
+    }
+
+    /// Maps new memory, and gives it its header.
+    fn build(descriptor: OwnedFd, make: Make) -> Result<Self, RegionError> {
         let memory = Self::map(descriptor)?;
+        if let (true, Self::Mapped(mapping, _)) = (make.huge_pages, &memory) {
+            mapping.collapse();
+        }
         memory.header().build(make.whole)?;
         Ok(memory)
     }
@@ -116,8 +125,7 @@ impl Memory {
         let unnamed = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
         fchmod(&descriptor, mode).map_err(RegionError::system("fchmod"))?;
         reserve(&descriptor, make.whole)?;
-        let memory = Self::map(descriptor)?;
-        memory.header().build(make.whole)?;
+        let memory = Self::build(descriptor, make)?;
         let follow = AtFlags::AT_SYMLINK_FOLLOW;
         linkat(AT_FDCWD, unnamed.as_str(), AT_FDCWD, path, follow)
             .map_err(refusal(name, "linkat"))?;
@@ -169,11 +177,7 @@ impl Memory {
         let length = file.metadata().map_err(RegionError::io("fstat"))?.len();
         let size = usize::try_from(length).unwrap_or(usize::MAX);
         check_size(size.saturating_sub(header::SIZE))?;
-        let map = MmapOptions::new()
-            .len(size)
-            .map_raw(&file)
-            .map_err(RegionError::io("mmap"))?;
-        Ok(Self::Mapped(map, file.into()))
+        Ok(Self::Mapped(Mapping::of(&file, size)?, file.into()))
     }
 
     /// Removes the name, if it is still that of this memory, as far as can be told: the kernel has no one

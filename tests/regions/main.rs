@@ -7,6 +7,7 @@ mod contents;
 #[path = "../worlds/harness.rs"]
 mod harness;
 mod hostile;
+mod huge;
 mod names;
 #[path = "../worlds/process.rs"]
 #[allow(dead_code, reason = "the worlds use other parts of it")]
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let mut tests = contents::tests();
     tests.extend(names::tests());
     tests.extend(race::tests());
+    tests.extend(huge::tests());
     tests.extend(hostile::tests());
     harness::run(tests)
 }
