@@ -11,7 +11,10 @@
 
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
 use crate::platform::robust::Refusal;
-use crate::platform::{AtomicU32, AtomicU64, InPlace, constructor, loaded_then_written, repeat};
+use crate::platform::{
+    AtomicU32, AtomicU64, InPlace, constructor, loaded_then_written, loaded_then_written_u64,
+    repeat,
+};
 use crate::sync::{Patience, RobustLockError, RobustMutex};
 use core::alloc::Layout;
 use core::fmt;
@@ -55,6 +58,40 @@ struct Entry {
     size: AtomicU64,
     align: AtomicU64,
     plan: AtomicU64,
+}
+
+/// A word that is zero until what stands beside it is built.
+///
+/// Valid when zeroed: that is not built.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Mark(AtomicU64);
+
+impl Mark {
+    constructor! {
+        /// Of something that is not built.
+        pub fn new() -> Self {
+            Self(loaded_then_written_u64(0))
+        }
+    }
+
+    /// What it is now: who sees the mark sees what was built.
+    pub fn get(&self) -> u64 {
+        // Acquire pairs with the Release of `set`.
+        self.0.load(Acquire)
+    }
+
+    /// Says that it is built.
+    pub fn set(&self, mark: u64) {
+        // Release pairs with the Acquire of `get`.
+        self.0.store(mark, Release);
+    }
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// The name of an object.
@@ -309,12 +346,36 @@ impl<const MOST: usize> Directory<MOST> {
         })
     }
 
+    /// Builds what stands behind the mark, unless that was done, and sets it. Of all that do this at once one
+    /// builds, and if that one dies, another one does.
+    ///
+    /// # Errors
+    /// If the lock was not to be had while patience lasted; inside, what `build` says.
+    pub fn build_once<E>(
+        &self,
+        mark: &Mark,
+        value: u64,
+        patience: Patience,
+        build: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Result<(), E>, Refused> {
+        self.alone(patience, || {
+            if mark.get() != 0 {
+                return Ok(Ok(()));
+            }
+            let built = build();
+            if built.is_ok() {
+                mark.set(value);
+            }
+            Ok(built)
+        })
+    }
+
     /// Does something that nobody else does meanwhile. Whoever died in the middle of it has left nothing
     /// to repair.
     ///
     /// # Errors
     /// If the lock was not to be had while patience lasted.
-    pub fn alone<R>(
+    fn alone<R>(
         &self,
         patience: Patience,
         act: impl FnOnce() -> Result<R, Refused>,

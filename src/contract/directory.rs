@@ -1,7 +1,7 @@
 //! What the directory of a region promises.
 
 use super::{Guarded, Scenario, Stage};
-use crate::directory::{Directory, Kind, ObjectName, Refused};
+use crate::directory::{Directory, Kind, Mark, ObjectName, Refused};
 use crate::platform::InPlace;
 use crate::sync::Patience;
 use core::alloc::Layout;
@@ -11,6 +11,7 @@ use core::alloc::Layout;
 #[derive(Debug)]
 pub struct Found {
     directory: Directory<1>,
+    mark: Mark,
     object: Guarded,
     created: [Guarded; 3],
 }
@@ -20,6 +21,7 @@ unsafe impl InPlace for Found {
     fn initial() -> Self {
         Self {
             directory: Directory::new(),
+            mark: Mark::new(),
             object: Guarded::new(0),
             created: core::array::from_fn(|_| Guarded::new(0)),
         }
@@ -31,6 +33,9 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(one_creates_and_all_find(2));
     stage.run(one_creates_and_all_find(3));
     stage.run(nobody_finds_what_is_not_built());
+    stage.run(one_builds_and_all_see_it(2));
+    stage.run(one_builds_and_all_see_it(3));
+    stage.run(nobody_sees_what_is_half_built());
     stage.run(says_why_nothing_was_created());
 }
 
@@ -94,6 +99,53 @@ pub fn nobody_finds_what_is_not_built() -> Scenario<Found> {
     Scenario::new(
         "nobody_finds_what_is_not_built",
         vec![create_or_find::<0> as fn(&Found), look],
+    )
+    .victims(&[0])
+}
+
+const MARKED: u64 = 7;
+
+fn build_once<const WHO: usize>(shared: &Found) {
+    let build = || {
+        shared.object.set(HALF);
+        shared.object.set(BUILT);
+        shared.created[WHO].set(1);
+        Ok::<(), ()>(())
+    };
+    let built = (shared.directory).build_once(&shared.mark, MARKED, Patience::Forever, build);
+    assert_eq!(built, Ok(Ok(())));
+    assert_eq!(shared.mark.get(), MARKED);
+    assert_eq!(shared.object.get(), BUILT);
+}
+
+/// Memory that others can see before it is a region: all that come at once build it, and one of them does;
+/// also if one is killed.
+pub fn one_builds_and_all_see_it(processes: usize) -> Scenario<Found> {
+    let mut participants = vec![build_once::<0> as fn(&Found), build_once::<1>];
+    if processes > 2 {
+        participants.push(build_once::<2>);
+    }
+    Scenario::new("one_builds_and_all_see_it", participants)
+        .verify(|shared| {
+            assert_eq!(shared.mark.get(), MARKED);
+            assert_eq!(shared.object.get(), BUILT);
+            let built: u64 = shared.created[1..].iter().map(Guarded::get).sum();
+            assert!(built <= 1, "{built} of those that live built it");
+        })
+        .choices(8)
+        .victims(&[0])
+}
+
+/// Who only looks sees it built or not at all.
+pub fn nobody_sees_what_is_half_built() -> Scenario<Found> {
+    let look = |shared: &Found| match shared.mark.get() {
+        0 => {}
+        MARKED => assert_eq!(shared.object.get(), BUILT),
+        other => panic!("{other}"),
+    };
+    Scenario::new(
+        "nobody_sees_what_is_half_built",
+        vec![build_once::<0> as fn(&Found), look],
     )
     .victims(&[0])
 }

@@ -1,9 +1,9 @@
 //! The first page of a region: what it is, where its thread ids mean something, and what is in it.
 
 use super::RegionError;
-use crate::directory::{Directory, Refused};
+use crate::directory::{Directory, Mark, Refused};
 use crate::platform::AtomicU64;
-use crate::platform::Ordering::{Acquire, Relaxed, Release};
+use crate::platform::Ordering::Relaxed;
 use crate::sync::Patience;
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
@@ -20,7 +20,7 @@ const MAGIC: u64 = u64::from_be_bytes(*b"interla\x02");
 /// Valid when zeroed: that is not built yet.
 #[repr(C)]
 pub(super) struct Header {
-    magic: AtomicU64,
+    magic: Mark,
     /// Of the whole region, this page included.
     size: AtomicU64,
     namespace: [AtomicU64; 2],
@@ -86,6 +86,13 @@ impl Header {
 
     /// Writes the header of a new region of that many bytes, in memory that was all zero.
     pub(super) fn build(&self, size: usize) -> Result<(), RegionError> {
+        self.write(size)?;
+        self.magic.set(MAGIC);
+        Ok(())
+    }
+
+    /// All but the mark. Relaxed: the mark orders it.
+    fn write(&self, size: usize) -> Result<(), RegionError> {
         let PidNamespace { device, inode } = PidNamespace::current()?;
         let boot = boot()?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -97,8 +104,6 @@ impl Header {
         self.creator.store(u64::from(std::process::id()), Relaxed);
         self.created
             .store(now.map_or(0, |now| now.as_secs()), Relaxed);
-        // Release pairs with the Acquire of `check`: who sees the mark sees the rest.
-        self.magic.store(MAGIC, Release);
         Ok(())
     }
 
@@ -107,19 +112,12 @@ impl Header {
         if !self.is_unbuilt(size)? {
             return Ok(());
         }
-        let mut built = Ok(());
         self.directory
-            .alone(patience(), || {
-                if self.magic.load(Relaxed) == 0 {
-                    built = self.build(size);
-                }
-                Ok(())
-            })
+            .build_once(&self.magic, MAGIC, patience(), || self.write(size))
             .map_err(|refused| match refused {
                 Refused::Thread(refusal) => refusal.into(),
                 _ => RegionError::Busy,
-            })?;
-        built
+            })?
     }
 
     /// Whether this is memory that is all zero, or that somebody has begun to build: nothing else is
@@ -128,7 +126,7 @@ impl Header {
         let PidNamespace { device, inode } = PidNamespace::current()?;
         let is_or_zero =
             |word: &AtomicU64, expected: u64| [0, expected].contains(&word.load(Relaxed));
-        Ok(self.magic.load(Acquire) == 0
+        Ok(self.magic.get() == 0
             && is_or_zero(&self.size, size as u64)
             && is_or_zero(&self.namespace[0], device)
             && is_or_zero(&self.namespace[1], inode))
@@ -136,8 +134,7 @@ impl Header {
 
     /// Whether this is a region of that many bytes, and one of this pid namespace.
     pub(super) fn check(&self, size: usize) -> Result<(), RegionError> {
-        // Acquire pairs with the Release of `build`.
-        let found = self.magic.load(Acquire);
+        let found = self.magic.get();
         if found != MAGIC {
             return Err(RegionError::NoRegion {
                 expected: MAGIC,

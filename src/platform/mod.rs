@@ -6,7 +6,7 @@
 //! | name | `linux` | `model` (`--cfg loom`) |
 //! | --- | --- | --- |
 //! | [`AtomicU32`], [`AtomicU64`], [`AtomicUsize`], [`fence`] | core's | loom's, each call recorded with its source line |
-//! | [`loaded_then_written`] | an [`AtomicU32`] | one that loom misses nothing of, at a price |
+//! | [`loaded_then_written`], [`loaded_then_written_u64`] | an [`AtomicU32`], [`AtomicU64`] | one that loom misses nothing of, at a price |
 //! | [`UnsafeCell`] | core's | loom's: an unsynchronized access is an error |
 //! | [`futex`] | `FUTEX_WAIT_BITSET` and `FUTEX_WAKE`, never `PRIVATE` | a queue in plain memory beside loom |
 //! | [`guess`] | a plain load | a constant: what is only compared need not be loaded |
@@ -30,7 +30,7 @@ mod linux;
 #[cfg(not(loom))]
 pub use linux::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess,
-    loaded_then_written, newest, spin,
+    loaded_then_written, loaded_then_written_u64, newest, spin,
 };
 #[cfg(not(loom))]
 pub(crate) use linux::{constructor, repeat};
@@ -40,7 +40,7 @@ pub mod model;
 #[cfg(loom)]
 pub use model::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess,
-    loaded_then_written, newest, spin,
+    loaded_then_written, loaded_then_written_u64, newest, spin,
 };
 #[cfg(loom)]
 pub(crate) use model::{constructor, repeat};

@@ -29,6 +29,11 @@ pub const fn loaded_then_written(value: u32) -> AtomicU32 {
     AtomicU32::new(value)
 }
 
+/// The same of 64 bits.
+pub const fn loaded_then_written_u64(value: u64) -> AtomicU64 {
+    AtomicU64::new(value)
+}
+
 /// Writes a constructor that is `const` in this world and an ordinary function in the model,
 /// whose atomics cannot be made in a `const`. A macro, because no function can be generic over
 /// `const`.

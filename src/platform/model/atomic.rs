@@ -268,6 +268,15 @@ pub fn loaded_then_written(value: u32) -> AtomicU32 {
     }
 }
 
+/// The same of 64 bits.
+#[track_caller]
+pub fn loaded_then_written_u64(value: u64) -> AtomicU64 {
+    AtomicU64 {
+        companion: Some(loom::sync::atomic::AtomicU32::new(0)),
+        ..AtomicU64::new(value)
+    }
+}
+
 impl AtomicU32 {
     /// The newest value of the word, read as the kernel reads it: in one step that conflicts
     /// with every write and every other look, and that orders no memory.

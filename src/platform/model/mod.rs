@@ -25,7 +25,9 @@ pub(crate) mod unwinding;
 pub mod weakening;
 pub mod world;
 
-pub use atomic::{AtomicU32, AtomicU64, AtomicUsize, fence, loaded_then_written};
+pub use atomic::{
+    AtomicU32, AtomicU64, AtomicUsize, fence, loaded_then_written, loaded_then_written_u64,
+};
 pub use cell::UnsafeCell;
 pub use clock::Deadline;
 pub use guess::{guess, newest};
