@@ -17,6 +17,7 @@ mod litmus;
 mod litmus;
 mod museum;
 mod mutex;
+mod pipes;
 mod recoverable;
 mod recoverable_pair;
 mod robust_buffer;
@@ -51,6 +52,7 @@ fn models() -> Vec<Model> {
         semaphore_pair::models(),
         buffer::models(),
         directory::models(),
+        pipes::models(),
         broken::models(),
         museum::models(),
         #[cfg(loom)]

@@ -129,6 +129,15 @@ impl Access {
                 read,
                 written,
             } => (word, order, Some(read), written),
+            Action::Pipe {
+                word,
+                order,
+                before,
+                ..
+            } => {
+                let before = u64::from(before);
+                (word, order, Some(before), Some(before + 1))
+            }
             Action::WaitChanged { word, read, .. } => {
                 (word, Ordering::Relaxed, Some(u64::from(read)), None)
             }

@@ -10,6 +10,7 @@
 //! | [`UnsafeCell`] | core's | loom's: an unsynchronized access is an error |
 //! | [`futex`] | `FUTEX_WAIT_BITSET` and `FUTEX_WAKE`, never `PRIVATE` | a queue in plain memory beside loom |
 //! | [`guess`] | a plain load | a constant: what is only compared need not be loaded |
+//! | [`pipe`] | `pipe2`, `read`, `write`, `poll` | a queue of bytes: short reads and writes, end of stream, broken |
 //! | [`robust`] | the kernel's robust futex list | the same, played at a simulated death |
 //! | [`newest`] | a load: an older value, seen for a while, must do no harm | the newest value, in a step that loom sees |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
@@ -30,7 +31,7 @@ mod linux;
 #[cfg(not(loom))]
 pub use linux::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess,
-    loaded_then_written, loaded_then_written_u64, newest, spin,
+    loaded_then_written, loaded_then_written_u64, newest, pipe, spin,
 };
 #[cfg(not(loom))]
 pub(crate) use linux::{constructor, repeat};
@@ -40,10 +41,21 @@ pub mod model;
 #[cfg(loom)]
 pub use model::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess,
-    loaded_then_written, loaded_then_written_u64, newest, spin,
+    loaded_then_written, loaded_then_written_u64, newest, pipe, spin,
 };
 #[cfg(loom)]
 pub(crate) use model::{constructor, repeat};
+
+/// Why a call on a pipe did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PipeStop {
+    /// There is nothing to read now, or no room to write.
+    WouldBlock,
+    /// Nobody reads any more.
+    Broken,
+    /// The kernel refused, with this error number.
+    Failed(i32),
+}
 
 /// Why a [`futex::wait`] returned.
 ///

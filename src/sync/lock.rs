@@ -102,3 +102,10 @@ pub trait Permits: Sync {
     /// If the semaphore cannot count that many; then nothing has changed.
     fn release(&self, count: u32) -> Result<(), PermitOverflow>;
 }
+
+/// A semaphore that memory may be entrusted to.
+///
+/// # Safety
+/// No more permits are acquired than were released or there at the beginning, and everything that happened
+/// before a release happens before the acquisition of what it has released.
+pub unsafe trait TrustedPermits: Permits {}

@@ -21,7 +21,7 @@
 //! guess, and nothing is decided by it: what a plain load has seen, or for the release of a
 //! [`Permit`] what its acquire has left.
 
-use super::{Patience, Permits};
+use super::{Patience, Permits, TrustedPermits};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
 use crate::platform::{AtomicU32, Deadline, InPlace, Wake, constructor, futex, guess, spin};
 use std::time::Duration;
@@ -77,6 +77,10 @@ unsafe impl InPlace for Semaphore {
         Self::empty()
     }
 }
+
+// SAFETY: acquiring takes a permit from the word in one step with Acquire, and releasing adds with Release;
+// `models/semaphore.rs` checks it.
+unsafe impl TrustedPermits for Semaphore {}
 
 impl Semaphore {
     constructor! {

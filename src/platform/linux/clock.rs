@@ -49,6 +49,26 @@ impl Deadline {
         self <= Self::after(Duration::ZERO)
     }
 
+    /// From now until then, nothing if that was before.
+    pub(super) fn left(self) -> Timespec {
+        let now = clock_gettime(ClockId::Monotonic);
+        let (tv_sec, tv_nsec) = match i64::from(self.nanoseconds) - now.tv_nsec {
+            left @ 0.. => (self.seconds.saturating_sub(now.tv_sec), left),
+            missing => {
+                let second = i64::from(NANOSECONDS_PER_SECOND);
+                (
+                    self.seconds.saturating_sub(now.tv_sec) - 1,
+                    missing + second,
+                )
+            }
+        };
+        if tv_sec < 0 {
+            Timespec::default()
+        } else {
+            Timespec { tv_sec, tv_nsec }
+        }
+    }
+
     pub(super) fn timespec(self) -> Timespec {
         Timespec {
             tv_sec: self.seconds,

@@ -4,6 +4,7 @@ mod cell;
 mod clock;
 pub mod futex;
 mod guess;
+pub mod pipe;
 pub(super) mod robust;
 pub mod spin;
 

@@ -289,6 +289,11 @@ impl AtomicU32 {
         read
     }
 
+    /// One more, and what it was: a step of the kernel, of which nothing can be weakened.
+    pub(super) fn next_by_kernel(&self, order: Ordering) -> u32 {
+        world::step(|| self.inner.fetch_add(1, order))
+    }
+
     /// As the kernel writes the word of a dead owner: what that one wrote before is seen by whoever
     /// acquires it from here.
     pub(super) fn exchange_by_kernel(

@@ -58,6 +58,19 @@ pub enum Action {
         expected: u32,
         read: u32,
     },
+    /// A call on a pipe, which is a step on the word that stands for it.
+    Pipe {
+        word: u32,
+        order: Ordering,
+        /// How many calls there were before.
+        before: u32,
+        call: PipeCall,
+    },
+    /// Waits for a pipe, in this queue of it.
+    Poll {
+        word: u32,
+        timed: bool,
+    },
     Awake {
         word: u32,
         wake: Wake,
@@ -77,6 +90,37 @@ pub enum Action {
         word: u32,
         step: Robust,
     },
+}
+
+/// What a call on a pipe has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PipeCall {
+    /// So many bytes; none are the end of the stream.
+    Read(usize),
+    /// So many bytes.
+    Wrote(usize),
+    /// Nothing, as it is empty or full.
+    WouldBlock,
+    /// Nothing, as nobody reads.
+    Broken,
+    /// An end was opened once more.
+    Opened,
+    /// An end was closed.
+    Closed,
+}
+
+impl fmt::Display for PipeCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(0) => f.write_str("reads the end of the stream"),
+            Self::Read(count) => write!(f, "reads {count} bytes"),
+            Self::Wrote(count) => write!(f, "writes {count} bytes"),
+            Self::WouldBlock => f.write_str("would block"),
+            Self::Broken => f.write_str("is broken"),
+            Self::Opened => f.write_str("is opened once more"),
+            Self::Closed => f.write_str("is closed"),
+        }
+    }
 }
 
 /// What is done with the robust list of a process.
@@ -109,7 +153,7 @@ impl Action {
     /// Whether the process sleeps from here on, or is awake again.
     pub fn sleeps(&self) -> Option<bool> {
         match self {
-            Self::Wait { .. } => Some(true),
+            Self::Wait { .. } | Self::Poll { .. } => Some(true),
             Self::Awake { .. } => Some(false),
             _ => None,
         }
@@ -166,6 +210,11 @@ impl fmt::Display for Action {
                 read,
             } => {
                 write!(f, "word {word}: does not sleep, {read} is not {expected}")
+            }
+            Self::Pipe { word, call, .. } => write!(f, "pipe {word}: {call}"),
+            Self::Poll { word, timed: false } => write!(f, "word {word}: waits for the pipe"),
+            Self::Poll { word, timed: true } => {
+                write!(f, "word {word}: waits for the pipe until a deadline")
             }
             Self::Awake { word, wake } => write!(f, "word {word}: awake ({wake:?})"),
             Self::Wake { word, count, woken } => {

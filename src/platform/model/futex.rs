@@ -51,13 +51,26 @@ pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake
             timed: deadline.is_some(),
         },
     );
-    world::enqueue(number);
+    sleep_in(word, word, deadline, interrupted, site)
+}
+
+/// Joins the queue in the step that has looked, and sleeps. Whoever wakes this queue does so in a step on the
+/// word `look`.
+pub(super) fn sleep_in(
+    queue: &AtomicU32,
+    look: &AtomicU32,
+    deadline: Option<Deadline>,
+    interrupted: bool,
+    site: Site,
+) -> Wake {
+    let word = queue.number();
+    world::enqueue(word);
     let wake = match deadline {
-        _ if interrupted => leave(word, Wake::Interrupted),
-        Some(_) => leave(word, Wake::TimedOut),
-        None => sleep(number, site),
+        _ if interrupted => leave(queue, look, Wake::Interrupted),
+        Some(_) => leave(queue, look, Wake::TimedOut),
+        None => sleep(word, site),
     };
-    world::record(site, Action::Awake { word: number, wake });
+    world::record(site, Action::Awake { word, wake });
     wake
 }
 
@@ -71,9 +84,9 @@ fn sleep(word: u32, site: &'static Location<'static>) -> Wake {
 
 /// A deadline may pass, or a signal come, at any step: the waiter leaves the queue whenever the
 /// scheduler runs it, unless a wake took it out first.
-fn leave(word: &AtomicU32, why: Wake) -> Wake {
-    word.newest();
-    if world::dequeue(word.number()) {
+fn leave(queue: &AtomicU32, look: &AtomicU32, why: Wake) -> Wake {
+    look.newest();
+    if world::dequeue(queue.number()) {
         why
     } else {
         Wake::Woken

@@ -15,6 +15,7 @@ pub mod death;
 pub mod event;
 pub mod futex;
 mod guess;
+pub mod pipe;
 pub mod process;
 pub(super) mod robust;
 pub mod spin;

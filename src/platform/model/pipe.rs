@@ -1,0 +1,280 @@
+//! The pipe as a model sees it: a queue of bytes in the kernel.
+//!
+//! Each call is one step, as in the kernel, where it happens under the lock of the pipe. The bytes are plain
+//! memory that loom does not see; the step is a read-modify-write of a word that loom does see, so it
+//! tries every order of the calls on one pipe. What a writer did before is seen by who reads
+//! what it wrote, and by everybody who reads later; nothing else is ordered.
+//!
+//! Where more than [`ATOMIC`] bytes are asked for, it is a choice whether all or one are moved.
+
+use super::event::{Action, PipeCall, Site};
+use super::{AtomicU32, Deadline, choice, death, futex, world};
+use crate::platform::{PipeStop, Wake};
+use core::panic::Location;
+use core::sync::atomic::Ordering;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// So many bytes are written in one piece or not at all.
+pub const ATOMIC: usize = 8;
+
+/// The end of a pipe that is read.
+#[derive(Debug)]
+pub struct Reader(Arc<Pipe>);
+
+/// The end of a pipe that is written.
+#[derive(Debug)]
+pub struct Writer(Arc<Pipe>);
+
+#[derive(Debug)]
+struct Pipe {
+    /// Every call changes it. Who waits to read waits here.
+    calls: AtomicU32,
+    /// Who waits to write waits here.
+    writable: AtomicU32,
+    capacity: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    bytes: VecDeque<u8>,
+    readers: usize,
+    writers: usize,
+}
+
+/// A pipe that holds that many bytes.
+///
+/// # Errors
+/// None: the real one has some.
+#[track_caller]
+pub fn pipe(capacity: usize) -> std::io::Result<(Reader, Writer)> {
+    assert!(
+        !death::is_planned(),
+        "bad model: a pipe in a model with deaths: whose ends die is not known"
+    );
+    let pipe = Arc::new(Pipe {
+        calls: AtomicU32::new(0),
+        writable: AtomicU32::new(0),
+        capacity,
+        state: Mutex::new(State {
+            bytes: VecDeque::new(),
+            readers: 1,
+            writers: 1,
+        }),
+    });
+    Ok((Reader(pipe.clone()), Writer(pipe)))
+}
+
+impl Pipe {
+    /// One step of the running process on the pipe.
+    fn call<R>(
+        &self,
+        site: Site,
+        order: Ordering,
+        act: impl FnOnce(&mut State) -> (PipeCall, R),
+    ) -> R {
+        let before = self.calls.next_by_kernel(order);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (call, result) = act(&mut state);
+        drop(state);
+        world::note_change();
+        world::record(
+            site,
+            Action::Pipe {
+                word: self.calls.number(),
+                order,
+                before,
+                call,
+            },
+        );
+        result
+    }
+
+    fn open(&self, site: Site, ends: fn(&mut State) -> &mut usize) {
+        self.call(site, Ordering::Relaxed, |state| {
+            *ends(state) += 1;
+            (PipeCall::Opened, ())
+        });
+    }
+
+    fn close(&self, site: Site, ends: fn(&mut State) -> &mut usize) {
+        self.call(site, Ordering::Release, |state| {
+            *ends(state) -= 1;
+            (PipeCall::Closed, ())
+        });
+    }
+
+    fn wake_readers(&self) {
+        wake_all(&self.calls);
+    }
+
+    fn wake_writers(&self) {
+        wake_all(&self.writable);
+    }
+
+    /// Sleeps until the pipe is as wanted, as `poll` does.
+    fn wait(
+        &self,
+        queue: &AtomicU32,
+        deadline: Option<Deadline>,
+        site: Site,
+        is_ready: impl Fn(&State) -> bool,
+    ) -> Wake {
+        if !world::lives(site) {
+            return Wake::Woken;
+        }
+        let interrupted = world::may_be_interrupted() && choice::flip();
+        self.calls.newest();
+        let is_ready = is_ready(&self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        if is_ready {
+            return Wake::Woken;
+        }
+        let (word, timed) = (queue.number(), deadline.is_some());
+        world::record(site, Action::Poll { word, timed });
+        futex::sleep_in(queue, &self.calls, deadline, interrupted, site)
+    }
+}
+
+fn wake_all(queue: &AtomicU32) {
+    let waiting = world::queue_length(queue.number());
+    (0..waiting).for_each(|_| world::wake(queue.number(), 0));
+}
+
+/// At most how many of so many bytes this call moves: a choice between one and all.
+fn most_of(asked: usize) -> usize {
+    if asked > ATOMIC && choice::flip() {
+        1
+    } else {
+        asked
+    }
+}
+
+impl Reader {
+    /// Reads what there is, up to that much; nothing is the end of the stream.
+    ///
+    /// # Errors
+    /// There is nothing now.
+    #[track_caller]
+    pub fn read(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
+        let site = Location::caller();
+        if !world::lives(site) {
+            return Ok(0);
+        }
+        let most = most_of(bytes.len());
+        let read = self.0.call(site, Ordering::Acquire, |state| {
+            let count = most.min(state.bytes.len());
+            if count == 0 && state.writers > 0 && !bytes.is_empty() {
+                return (PipeCall::WouldBlock, Err(PipeStop::WouldBlock));
+            }
+            for (byte, taken) in bytes.iter_mut().zip(state.bytes.drain(..count)) {
+                *byte = taken;
+            }
+            (PipeCall::Read(count), Ok(count))
+        });
+        self.0.wake_writers();
+        read
+    }
+
+    /// Waits until there is something to read, or the stream has ended.
+    #[track_caller]
+    pub fn wait(&self, deadline: Option<Deadline>) -> Wake {
+        let is_ready = |state: &State| !state.bytes.is_empty() || state.writers == 0;
+        self.0
+            .wait(&self.0.calls, deadline, Location::caller(), is_ready)
+    }
+
+    /// How many bytes there were a moment ago.
+    pub fn len(&self) -> usize {
+        self.0.calls.newest();
+        self.0
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .bytes
+            .len()
+    }
+}
+
+impl Writer {
+    /// Writes as much as there is room for; [`ATOMIC`] bytes or less all or not at all.
+    ///
+    /// # Errors
+    /// There is no room now, or nobody reads any more.
+    #[track_caller]
+    pub fn write(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
+        let site = Location::caller();
+        if !world::lives(site) {
+            return Ok(bytes.len());
+        }
+        let (capacity, most) = (self.0.capacity, most_of(bytes.len()));
+        let written = self.0.call(site, Ordering::Release, |state| {
+            if state.readers == 0 {
+                return (PipeCall::Broken, Err(PipeStop::Broken));
+            }
+            let room = capacity - state.bytes.len();
+            let fits = if bytes.len() <= ATOMIC {
+                room >= bytes.len()
+            } else {
+                room > 0
+            };
+            if !fits {
+                return (PipeCall::WouldBlock, Err(PipeStop::WouldBlock));
+            }
+            let count = most.min(room);
+            state.bytes.extend(&bytes[..count]);
+            (PipeCall::Wrote(count), Ok(count))
+        });
+        self.0.wake_readers();
+        written
+    }
+
+    /// Waits until there is room for [`ATOMIC`] bytes, or nobody reads any more.
+    #[track_caller]
+    pub fn wait(&self, deadline: Option<Deadline>) -> Wake {
+        let most = ATOMIC.min(self.0.capacity);
+        let capacity = self.0.capacity;
+        let is_ready = |state: &State| capacity - state.bytes.len() >= most || state.readers == 0;
+        self.0
+            .wait(&self.0.writable, deadline, Location::caller(), is_ready)
+    }
+
+    /// How many bytes it holds.
+    pub fn capacity(&self) -> usize {
+        self.0.capacity
+    }
+}
+
+/// Another descriptor of the same end.
+impl Clone for Reader {
+    #[track_caller]
+    fn clone(&self) -> Self {
+        self.0.open(Location::caller(), |state| &mut state.readers);
+        Self(self.0.clone())
+    }
+}
+
+/// Another descriptor of the same end.
+impl Clone for Writer {
+    #[track_caller]
+    fn clone(&self) -> Self {
+        self.0.open(Location::caller(), |state| &mut state.writers);
+        Self(self.0.clone())
+    }
+}
+
+impl Drop for Reader {
+    #[track_caller]
+    fn drop(&mut self) {
+        self.0.close(Location::caller(), |state| &mut state.readers);
+        self.0.wake_writers();
+    }
+}
+
+impl Drop for Writer {
+    #[track_caller]
+    fn drop(&mut self) {
+        self.0.close(Location::caller(), |state| &mut state.writers);
+        self.0.wake_readers();
+    }
+}

@@ -1,0 +1,112 @@
+//! A semaphore whose permits are bytes in a pipe.
+//!
+//! **Promise.** That of every semaphore: what a process did before it released is seen by who acquires that
+//! permit; and no more permits are acquired than were released.
+//!
+//! **Source.** The jobserver of GNU make (Paul Smith, 1999), whose tokens are bytes in a pipe; the idea is
+//! older than semaphores in the Unix kernel.
+//!
+//! **Why it is correct.** To acquire is to read one byte, to release is to write one; the kernel hands each
+//! byte to one reader. Nothing else is shared, so processes need nothing in common but the two descriptors.
+
+use super::{Patience, PermitOverflow, Permits, TrustedPermits};
+use crate::platform::pipe::{self, Reader, Writer};
+use crate::platform::{PipeStop, Wake};
+
+/// A counting semaphore for processes that share descriptors, but no memory.
+///
+/// # Fairness
+/// None: whoever reads first has it.
+///
+/// # Process death
+/// A permit whose holder dies is lost, as in a make that is killed: it is in nobody's hands and not in the pipe.
+///
+/// # Memory ordering
+/// A release happens before the acquisition of what it has released, as the pipe's lock in the kernel
+/// orders them.
+///
+/// # Example
+/// ```
+/// use interlatch::sync::{Patience, Permits, PipeSemaphore};
+///
+/// let semaphore = PipeSemaphore::new(1)?;
+/// assert!(semaphore.acquire_within(Patience::Forever));
+/// assert!(!semaphore.acquire_within(Patience::Never));
+/// semaphore.release(1)?;
+/// assert_eq!(semaphore.permits(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct PipeSemaphore {
+    permits: Reader,
+    releases: Writer,
+}
+
+/// So many permits are released in one step: more could not be, if there was room for some of them only.
+const MOST_AT_ONCE: usize = pipe::ATOMIC;
+
+impl PipeSemaphore {
+    /// A semaphore in a pipe of its own, with so many permits.
+    ///
+    /// # Errors
+    /// No descriptor is left, or there are more permits than can be released at once.
+    pub fn new(permits: u32) -> std::io::Result<Self> {
+        let (reader, writer) = pipe::pipe(MOST_AT_ONCE)?;
+        let semaphore = Self::from_ends(reader, writer);
+        semaphore.release(permits).map_err(std::io::Error::other)?;
+        Ok(semaphore)
+    }
+
+    /// The semaphore of a pipe that this process has been given.
+    pub fn from_ends(reader: Reader, writer: Writer) -> Self {
+        Self {
+            permits: reader,
+            releases: writer,
+        }
+    }
+
+    /// Both ends, to pass on.
+    pub fn ends(&self) -> (&Reader, &Writer) {
+        (&self.permits, &self.releases)
+    }
+
+    /// How many permits there were a moment ago.
+    pub fn permits(&self) -> usize {
+        self.permits.len()
+    }
+}
+
+impl Permits for PipeSemaphore {
+    fn acquire_within(&self, patience: Patience) -> bool {
+        loop {
+            match self.permits.read(&mut [0]) {
+                Ok(count) if count > 0 => return true,
+                Err(PipeStop::WouldBlock) if patience != Patience::Never => {}
+                // Nobody can release any more, or the descriptor is none that can be read.
+                _ => return false,
+            }
+            if self.permits.wait(patience.deadline()) == Wake::TimedOut {
+                return false;
+            }
+        }
+    }
+
+    fn release(&self, count: u32) -> Result<(), PermitOverflow> {
+        let permits = [TOKEN; MOST_AT_ONCE];
+        let written = match permits.get(..count as usize) {
+            Some([]) => return Ok(()),
+            Some(permits) => self.releases.write(permits).is_ok(),
+            None => false,
+        };
+        written.then_some(()).ok_or_else(|| PermitOverflow {
+            held: u32::try_from(self.permits()).unwrap_or(u32::MAX),
+            added: count,
+        })
+    }
+}
+
+/// What make writes.
+const TOKEN: u8 = b'+';
+
+// SAFETY: the kernel hands each byte to one reader, after its writer has written it.
+unsafe impl TrustedPermits for PipeSemaphore {}

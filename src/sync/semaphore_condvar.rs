@@ -1,0 +1,151 @@
+//! A condition variable made of semaphores.
+//!
+//! **Promise.** That of every condition variable: a notification wakes somebody who waited before it.
+//!
+//! **Source.** Andrew Birrell, *Implementing Condition Variables with Semaphores* (2003), the last of its
+//! versions. The number of waiters is a semaphore here too, so that nothing has to be shared but semaphores;
+//! and a waiter may give up.
+//!
+//! **Why it is correct.** Who notifies takes one waiter off the list and posts one wake-up for it; nobody
+//! comes to the list before somebody has taken that wake-up, so no later one can steal it. A waiter whose
+//! time is over takes itself off the list; if the list has no entry for it any more, somebody has posted a
+//! wake-up in its place, and it takes that.
+
+use super::{Condition, Held, Lock, Patience, Permits, Semaphore};
+use crate::platform::constructor;
+
+/// A condition variable for every [`Lock`], made of four semaphores of any kind.
+///
+/// # Fairness
+/// That of the semaphores.
+///
+/// # Process death
+/// A waiter that dies stays on the list, and who notifies it waits for ever. Where processes may die, use
+/// [`Condvar`](super::Condvar).
+///
+/// # Example
+/// ```
+/// use interlatch::sync::{Condition, Held, Lock, Patience, SemaphoreCondvar, SemaphoreLock};
+///
+/// static LOCK: SemaphoreLock = SemaphoreLock::new();
+/// static CHANGED: SemaphoreCondvar = SemaphoreCondvar::new();
+///
+/// let mut held = LOCK.hold();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         let _held = LOCK.hold();
+///         CHANGED.notify_one();
+///     });
+///     assert!(CHANGED.wait_within(&mut held, Patience::Forever));
+/// });
+/// ```
+#[derive(Debug)]
+pub struct SemaphoreCondvar<P = Semaphore> {
+    /// One permit: of whoever joins the list, or notifies.
+    entry: P,
+    /// A permit for each waiter on the list.
+    waiting: P,
+    /// A permit for each waiter that was taken off it.
+    wakes: P,
+    /// A permit for each that has heard so.
+    woken: P,
+}
+
+impl SemaphoreCondvar {
+    constructor! {
+        /// One of futexes' semaphores, without waiters.
+        pub fn new() -> Self {
+            Self {
+                entry: Semaphore::binary(),
+                waiting: Semaphore::empty(),
+                wakes: Semaphore::empty(),
+                woken: Semaphore::empty(),
+            }
+        }
+    }
+}
+
+impl Default for SemaphoreCondvar {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P: Permits> SemaphoreCondvar<P> {
+    /// One of these semaphores: the first has one permit, the others none; or all are those of one
+    /// that others use.
+    pub fn from_parts([entry, waiting, wakes, woken]: [P; 4]) -> Self {
+        Self {
+            entry,
+            waiting,
+            wakes,
+            woken,
+        }
+    }
+
+    fn alone<R>(&self, act: impl FnOnce() -> R) -> R {
+        take(&self.entry);
+        let result = act();
+        give(&self.entry, 1);
+        result
+    }
+
+    /// Waits on the list; false if the end of patience came first.
+    fn wait(&self, patience: Patience) -> bool {
+        if !self.wakes.acquire_within(patience) {
+            if self.waiting.acquire_within(Patience::Never) {
+                return false;
+            }
+            // Somebody has taken this waiter off the list.
+            take(&self.wakes);
+        }
+        give(&self.woken, 1);
+        true
+    }
+
+    /// Wakes up to that many waiters.
+    fn notify(&self, most: u32) {
+        self.alone(|| {
+            let listed = (0..most).take_while(|_| self.waiting.acquire_within(Patience::Never));
+            let count = listed.count() as u32;
+            give(&self.wakes, count);
+            (0..count).for_each(|_| take(&self.woken));
+        });
+    }
+}
+
+fn take(semaphore: &impl Permits) {
+    while !semaphore.acquire_within(Patience::Forever) {}
+}
+
+/// As many as were taken elsewhere: there is room for them.
+fn give(semaphore: &impl Permits, count: u32) {
+    let _ = semaphore.release(count);
+}
+
+impl<P: Permits> Condition for SemaphoreCondvar<P> {
+    /// Returns at once, as if notified, where the semaphore cannot count one waiter more.
+    fn wait_within<L: Lock>(&self, held: &mut Held<'_, L>, patience: Patience) -> bool {
+        if patience == Patience::Never {
+            return false;
+        }
+        if self.alone(|| self.waiting.release(1)).is_err() {
+            return true;
+        }
+        let lock = held.lock();
+        // SAFETY: `held` says that the caller holds the lock, and it is locked again below,
+        // before the caller can use it.
+        unsafe { lock.unlock() };
+        let is_notified = self.wait(patience);
+        while !lock.lock_within(Patience::Forever) {}
+        is_notified
+    }
+
+    fn notify_one(&self) {
+        self.notify(1);
+    }
+
+    fn notify_all(&self) {
+        self.notify(u32::MAX);
+    }
+}

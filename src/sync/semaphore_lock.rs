@@ -1,0 +1,84 @@
+//! A lock made of a semaphore.
+//!
+//! **Source.** Dijkstra's binary semaphore (*Cooperating sequential processes*, 1965).
+//!
+//! **Why it is correct.** There is one permit: who has it is inside.
+
+use super::{Lock, Patience, PipeSemaphore, Semaphore, TrustedPermits};
+use crate::platform::constructor;
+
+/// Mutual exclusion by any semaphore that can be trusted, for example one in a pipe.
+///
+/// # Fairness
+/// That of the semaphore.
+///
+/// # Process death
+/// As of the semaphore: with a holder that dies the permit is lost, and the lock stays locked.
+///
+/// # Example
+/// ```
+/// use interlatch::sync::{Lock, Patience, SemaphoreLock};
+///
+/// let lock = SemaphoreLock::in_a_pipe()?;
+/// let held = lock.hold();
+/// assert!(lock.hold_within(Patience::Never).is_none());
+/// drop(held);
+/// assert!(lock.hold_within(Patience::Never).is_some());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct SemaphoreLock<P = Semaphore>(P);
+
+impl SemaphoreLock {
+    constructor! {
+        /// A lock made of a futex's semaphore, free.
+        pub fn new() -> Self {
+            Self(Semaphore::binary())
+        }
+    }
+}
+
+impl Default for SemaphoreLock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SemaphoreLock<PipeSemaphore> {
+    /// A lock in a pipe of its own, free.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn in_a_pipe() -> std::io::Result<Self> {
+        PipeSemaphore::new(1).map(Self)
+    }
+}
+
+impl<P: TrustedPermits> SemaphoreLock<P> {
+    /// A lock made of this semaphore.
+    ///
+    /// # Safety
+    /// It has one permit in all: it has it now, or somebody has who uses it as such a lock. Nobody uses it as
+    /// something else.
+    pub unsafe fn from_semaphore(semaphore: P) -> Self {
+        Self(semaphore)
+    }
+
+    /// The semaphore, to pass on what it is made of.
+    pub fn semaphore(&self) -> &P {
+        &self.0
+    }
+}
+
+// SAFETY: there is one permit, by the promise of the constructors, and the semaphore hands it to one at a
+// time, whose predecessor's writes are seen, by the promise of `TrustedPermits`.
+unsafe impl<P: TrustedPermits> Lock for SemaphoreLock<P> {
+    fn lock_within(&self, patience: Patience) -> bool {
+        self.0.acquire_within(patience)
+    }
+
+    unsafe fn unlock(&self) {
+        // There is room for the permit that was taken out.
+        let _ = self.0.release(1);
+    }
+}
