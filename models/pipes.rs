@@ -2,11 +2,16 @@
 
 use interlatch::buffer::{Buffer, End, RecvTimeoutError, SendTimeoutError};
 use interlatch::check::Model;
-use interlatch::contract::{buffer, condvar, lock, semaphore};
+use interlatch::contract::{Scenario, buffer, condvar, lock, semaphore};
+use interlatch::platform::pipe;
 use interlatch::sync::{
     Condition, Held, Lock, Patience, Permits, PipeSemaphore, SemaphoreCondvar, SemaphoreLock,
 };
-use interlatch::{BoundedBuffer, InPlace, MonitorBuffer, PermitOverflow, SemaphorePair, Slot};
+use interlatch::{
+    BoundedBuffer, Duplex, InPlace, MonitorBuffer, PermitOverflow, PipeBuffer, Plain,
+    SemaphorePair, Slot,
+};
+use std::sync::Mutex;
 
 /// What a process has of its own, not in shared memory: in a model there is one address space.
 #[derive(Debug)]
@@ -105,13 +110,13 @@ impl Fresh for SemaphoreLock<PipeSemaphore> {
     }
 }
 
-fn pipe(permits: u32) -> PipeSemaphore {
+fn permits(permits: u32) -> PipeSemaphore {
     PipeSemaphore::new(permits).expect("a model has pipes")
 }
 
 impl Fresh for SemaphoreCondvar<PipeSemaphore> {
     fn fresh() -> Self {
-        Self::from_parts([pipe(1), pipe(0), pipe(0), pipe(0)])
+        Self::from_parts([1, 0, 0, 0].map(permits))
     }
 }
 
@@ -138,7 +143,7 @@ fn slots<const N: usize>() -> [Slot<u64>; N] {
 
 impl<const N: usize> Fresh for Bounded<N> {
     fn fresh() -> Self {
-        let turns = SemaphorePair::from_parts(pipe(N as u32), pipe(0));
+        let turns = SemaphorePair::from_parts(permits(N as u32), permits(0));
         Self::from_parts(turns, PipeLock::fresh(), slots())
     }
 }
@@ -151,6 +156,85 @@ impl<const N: usize> Fresh for Monitor<N> {
             PipeLock::fresh(),
             slots(),
         )
+    }
+}
+
+/// The kernel's own pipe of so many items, which go in one piece, or in several: then it is looked at
+/// whether the pieces belong together.
+#[derive(Debug)]
+struct Kernel<T, const N: usize>(PipeBuffer<T>);
+
+impl<T: Item, const N: usize> Fresh for Kernel<T, N> {
+    fn fresh() -> Self {
+        Self(T::buffer(N))
+    }
+}
+
+/// An item that a number can be told from.
+trait Item: Plain {
+    fn of(number: u64) -> Self;
+    fn number(self) -> u64;
+    fn buffer(capacity: usize) -> PipeBuffer<Self>;
+}
+
+impl Item for u64 {
+    fn of(number: u64) -> Self {
+        number
+    }
+
+    fn number(self) -> u64 {
+        self
+    }
+
+    fn buffer(capacity: usize) -> PipeBuffer<Self> {
+        PipeBuffer::with_capacity(capacity).expect("a model has pipes")
+    }
+}
+
+impl Item for [u64; 2] {
+    fn of(number: u64) -> Self {
+        [number, !number]
+    }
+
+    fn number(self) -> u64 {
+        assert_eq!(self[1], !self[0], "torn");
+        self[0]
+    }
+
+    /// The last item that is in the pipe is not there as a whole.
+    fn buffer(capacity: usize) -> PipeBuffer<Self> {
+        let (reader, writer) = pipe::pipe(capacity * size_of::<Self>() + 4).expect("a pipe");
+        PipeBuffer::from_ends(reader, writer, Some([PipeLock::fresh(), PipeLock::fresh()]))
+    }
+}
+
+impl<T: Item, const N: usize> Buffer for Kernel<T, N> {
+    type Item = u64;
+    type Seat<'a> = <PipeBuffer<T> as Buffer>::Seat<'a>;
+    type AttachError = <PipeBuffer<T> as Buffer>::AttachError;
+
+    fn send_within(&self, item: u64, patience: Patience) -> Result<(), SendTimeoutError<u64>> {
+        let sent = self.0.send_within(T::of(item), patience);
+        sent.map_err(|error| match error {
+            SendTimeoutError::Timeout(item) => SendTimeoutError::Timeout(item.number()),
+            SendTimeoutError::Disconnected(item) => SendTimeoutError::Disconnected(item.number()),
+        })
+    }
+
+    fn recv_within(&self, patience: Patience) -> Result<u64, RecvTimeoutError> {
+        self.0.recv_within(patience).map(T::number)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
+    fn attach(&self, end: End) -> Result<Self::Seat<'_>, Self::AttachError> {
+        self.0.attach(end)
     }
 }
 
@@ -168,6 +252,9 @@ pub fn models() -> Vec<Model> {
         "pipe_monitor",
         Model::bounded,
     ));
+    models.extend(buffers::<Kernel<u64, 1>, Kernel<u64, 2>>("pipe", every));
+    models.extend(pieces());
+    models.extend(duplexes());
     models
 }
 
@@ -260,5 +347,67 @@ where
         one(buffer::answers_odd_timeouts::<Private<One>>),
         two(buffer::every_way_to_send_and_receive_passes_items::<Private<Two>>),
         one(buffer::delivers_each_once::<Private<One>>).bounded(2),
+    ]
+}
+
+/// Items that go in pieces. Whoever is in the middle of one has no deadline any more.
+fn pieces() -> Vec<Model> {
+    type Pieces = Private<Kernel<[u64; 2], 1>>;
+    let model = |build: fn() -> _| Model::new("pipe_in_pieces", build);
+    vec![
+        model(buffer::keeps_order::<Pieces>),
+        model(buffer::closing_lets_receivers_drain_and_end::<Pieces>),
+        model(buffer::two_senders_are_both_heard::<Pieces>).bounded(2),
+        model(buffer::two_receivers_share::<Pieces>).bounded(2),
+        model(buffer::closing_wakes_every_receiver::<Pieces>).bounded(2),
+        model(buffer::delivers_each_once::<Pieces>).bounded(2),
+    ]
+}
+
+/// Both sides of a two-way link, each used by one process.
+#[derive(Debug)]
+struct Sides([Mutex<Duplex<u64>>; 2]);
+
+impl Fresh for Sides {
+    fn fresh() -> Self {
+        let (here, there) = Duplex::pair(1).expect("a model has pipes");
+        Self([here, there].map(Mutex::new))
+    }
+}
+
+/// Both send more than fits, and only then receive.
+fn both_send_first() -> Scenario<Private<Sides>> {
+    fn talk<const ME: usize>(shared: &Private<Sides>) {
+        let mut side = shared.0.0[ME].lock().expect("nobody else uses this side");
+        (1..=2).for_each(|item| side.send(item).expect("the other side is there"));
+        let received = [(); 2].map(|()| side.recv().expect("the other side has sent"));
+        assert_eq!(received, [1, 2]);
+    }
+    Scenario::new("both_send_first", vec![talk::<0>, talk::<1>])
+}
+
+/// One sends too much and goes; the other one, which sends too, gets all of it.
+fn who_goes_is_heard_to_the_end() -> Scenario<Private<Sides>> {
+    fn goes(shared: &Private<Sides>) {
+        let mut side = shared.0.0[0].lock().expect("nobody else uses this side");
+        side.send(1).expect("there is room");
+        let (_, mut other) = Duplex::pair(1).expect("a model has pipes");
+        core::mem::swap(&mut *side, &mut other);
+        drop(other);
+    }
+    fn stays(shared: &Private<Sides>) {
+        let mut side = shared.0.0[1].lock().expect("nobody else uses this side");
+        let sent = (1..=2).try_for_each(|item| side.send(item));
+        assert!(sent.is_err(), "there was room for one");
+        assert_eq!(side.recv(), Ok(1));
+        assert_eq!(side.recv(), Err(RecvTimeoutError::Disconnected));
+    }
+    Scenario::new("who_goes_is_heard_to_the_end", vec![goes, stays])
+}
+
+fn duplexes() -> Vec<Model> {
+    vec![
+        Model::new("duplex", both_send_first),
+        Model::new("duplex", who_goes_is_heard_to_the_end),
     ]
 }

@@ -4,23 +4,27 @@
 //! items with a pair of semaphores, [`MonitorBuffer`] waits for "not full" and "not empty" with
 //! condition variables. What these two share is in `store` (the ring under its lock) and `end` (the
 //! handles of the two sides). [`RobustBoundedBuffer`] and [`RobustMonitorBuffer`] are the two again, over
-//! parts that survive a death.
+//! parts that survive a death. [`PipeBuffer`] is the kernel's own.
 
 mod bounded;
+mod duplex;
 mod end;
 mod error;
 mod monitor;
+mod pipe;
 mod robust;
 mod slot;
 mod store;
 
 pub use bounded::BoundedBuffer;
+pub use duplex::Duplex;
 pub use end::{Buffer, Counted, CountsEnds, IntoIter, Iter, Receiver, Seat, Sender, TryIter};
 pub use error::{
     Disconnected, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
     TrySendError,
 };
 pub use monitor::MonitorBuffer;
+pub use pipe::PipeBuffer;
 pub use robust::{AttachError, RobustBoundedBuffer, RobustMonitorBuffer, RobustSeat, TurnSlot};
 pub use slot::{Slot, Slots};
 pub use store::End;

@@ -40,6 +40,17 @@ pub fn pipe(capacity: usize) -> std::io::Result<(Reader, Writer)> {
     Ok((Reader(reader), writer))
 }
 
+/// Waits until one of them can be read or written: whatever is first.
+pub fn wait_either(reader: &Reader, writer: &Writer, deadline: Option<Deadline>) -> Wake {
+    poll_all(
+        &mut [
+            PollFd::from_borrowed_fd(reader.0.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(writer.descriptor.as_fd(), PollFlags::OUT),
+        ],
+        deadline,
+    )
+}
+
 impl Reader {
     /// An end that comes from elsewhere, opened once more for this process alone.
     ///
@@ -138,11 +149,12 @@ fn stop(errno: Errno) -> PipeStop {
 }
 
 fn wait(descriptor: BorrowedFd<'_>, event: PollFlags, deadline: Option<Deadline>) -> Wake {
+    poll_all(&mut [PollFd::from_borrowed_fd(descriptor, event)], deadline)
+}
+
+fn poll_all(descriptors: &mut [PollFd<'_>], deadline: Option<Deadline>) -> Wake {
     let left = deadline.map(Deadline::left);
-    match poll(
-        &mut [PollFd::from_borrowed_fd(descriptor, event)],
-        left.as_ref(),
-    ) {
+    match poll(descriptors, left.as_ref()) {
         Ok(0) => Wake::TimedOut,
         Ok(_) => Wake::Woken,
         Err(_) => Wake::Interrupted,

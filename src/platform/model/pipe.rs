@@ -5,7 +5,8 @@
 //! tries every order of the calls on one pipe. What a writer did before is seen by who reads
 //! what it wrote, and by everybody who reads later; nothing else is ordered.
 //!
-//! Where more than [`ATOMIC`] bytes are asked for, it is a choice whether all or one are moved.
+//! As much is moved as there is, or as there is room for. Less than that is seen in pipes that hold no whole
+//! number of items.
 
 use super::event::{Action, PipeCall, Site};
 use super::{AtomicU32, Deadline, choice, death, futex, world};
@@ -113,6 +114,12 @@ impl Pipe {
         wake_all(&self.writable);
     }
 
+    /// One step that changes nothing.
+    fn looks(&self, is_so: impl Fn(&State) -> bool) -> bool {
+        self.calls.newest();
+        is_so(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Sleeps until the pipe is as wanted, as `poll` does.
     fn wait(
         &self,
@@ -125,9 +132,7 @@ impl Pipe {
             return Wake::Woken;
         }
         let interrupted = world::may_be_interrupted() && choice::flip();
-        self.calls.newest();
-        let is_ready = is_ready(&self.state.lock().unwrap_or_else(PoisonError::into_inner));
-        if is_ready {
+        if self.looks(is_ready) {
             return Wake::Woken;
         }
         let (word, timed) = (queue.number(), deadline.is_some());
@@ -136,18 +141,38 @@ impl Pipe {
     }
 }
 
+/// Waits until one of them can be read or written: whatever is first. As `poll` does, it joins each queue in
+/// the step that looks at that pipe.
+#[track_caller]
+pub fn wait_either(reader: &Reader, writer: &Writer, deadline: Option<Deadline>) -> Wake {
+    let site = Location::caller();
+    if !world::lives(site) {
+        return Wake::Woken;
+    }
+    let interrupted = world::may_be_interrupted() && choice::flip();
+    let (readable, writable) = (&reader.0.calls, &writer.0.writable);
+    if reader.0.looks(Reader::is_ready) {
+        return Wake::Woken;
+    }
+    world::enqueue(readable.number());
+    let is_ready = writer.0.looks(|state| writer.is_ready(state));
+    if is_ready || !world::dequeue(readable.number()) {
+        world::dequeue(readable.number());
+        return Wake::Woken;
+    }
+    world::enqueue(readable.number());
+    let (word, timed) = (readable.number(), deadline.is_some());
+    world::record(site, Action::Poll { word, timed });
+    let wake = futex::sleep_in(writable, &writer.0.calls, deadline, interrupted, site);
+    reader.0.calls.newest();
+    let is_woken = !world::dequeue(readable.number());
+    world::dequeue(writable.number());
+    if is_woken { Wake::Woken } else { wake }
+}
+
 fn wake_all(queue: &AtomicU32) {
     let waiting = world::queue_length(queue.number());
     (0..waiting).for_each(|_| world::wake(queue.number(), 0));
-}
-
-/// At most how many of so many bytes this call moves: a choice between one and all.
-fn most_of(asked: usize) -> usize {
-    if asked > ATOMIC && choice::flip() {
-        1
-    } else {
-        asked
-    }
 }
 
 impl Reader {
@@ -161,9 +186,8 @@ impl Reader {
         if !world::lives(site) {
             return Ok(0);
         }
-        let most = most_of(bytes.len());
         let read = self.0.call(site, Ordering::Acquire, |state| {
-            let count = most.min(state.bytes.len());
+            let count = bytes.len().min(state.bytes.len());
             if count == 0 && state.writers > 0 && !bytes.is_empty() {
                 return (PipeCall::WouldBlock, Err(PipeStop::WouldBlock));
             }
@@ -179,9 +203,12 @@ impl Reader {
     /// Waits until there is something to read, or the stream has ended.
     #[track_caller]
     pub fn wait(&self, deadline: Option<Deadline>) -> Wake {
-        let is_ready = |state: &State| !state.bytes.is_empty() || state.writers == 0;
-        self.0
-            .wait(&self.0.calls, deadline, Location::caller(), is_ready)
+        let site = Location::caller();
+        self.0.wait(&self.0.calls, deadline, site, Self::is_ready)
+    }
+
+    fn is_ready(state: &State) -> bool {
+        !state.bytes.is_empty() || state.writers == 0
     }
 
     /// How many bytes there were a moment ago.
@@ -207,7 +234,7 @@ impl Writer {
         if !world::lives(site) {
             return Ok(bytes.len());
         }
-        let (capacity, most) = (self.0.capacity, most_of(bytes.len()));
+        let capacity = self.0.capacity;
         let written = self.0.call(site, Ordering::Release, |state| {
             if state.readers == 0 {
                 return (PipeCall::Broken, Err(PipeStop::Broken));
@@ -221,7 +248,7 @@ impl Writer {
             if !fits {
                 return (PipeCall::WouldBlock, Err(PipeStop::WouldBlock));
             }
-            let count = most.min(room);
+            let count = bytes.len().min(room);
             state.bytes.extend(&bytes[..count]);
             (PipeCall::Wrote(count), Ok(count))
         });
@@ -232,11 +259,14 @@ impl Writer {
     /// Waits until there is room for [`ATOMIC`] bytes, or nobody reads any more.
     #[track_caller]
     pub fn wait(&self, deadline: Option<Deadline>) -> Wake {
-        let most = ATOMIC.min(self.0.capacity);
+        let site = Location::caller();
+        let is_ready = |state: &State| self.is_ready(state);
+        self.0.wait(&self.0.writable, deadline, site, is_ready)
+    }
+
+    fn is_ready(&self, state: &State) -> bool {
         let capacity = self.0.capacity;
-        let is_ready = |state: &State| capacity - state.bytes.len() >= most || state.readers == 0;
-        self.0
-            .wait(&self.0.writable, deadline, Location::caller(), is_ready)
+        capacity - state.bytes.len() >= ATOMIC.min(capacity) || state.readers == 0
     }
 
     /// How many bytes it holds.
