@@ -61,6 +61,12 @@ fn boot() -> Result<[u64; 2], RegionError> {
     Ok([number as u64, (number >> 64) as u64])
 }
 
+/// Whether this process can tell what a header says: where it is, and when.
+pub(super) fn can_be_built() -> Result<(), RegionError> {
+    PidNamespace::current()?;
+    boot().map(drop)
+}
+
 impl fmt::Display for PidNamespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "pid:[{}]", self.inode)

@@ -7,7 +7,7 @@
 //! in it, for which zero is free.
 
 use super::RegionError;
-use super::header::{self, Header, PidNamespace};
+use super::header::{self, Header};
 use super::mapping::Mapping;
 use super::name::{Place, RegionName};
 use nix::errno::Errno;
@@ -134,7 +134,7 @@ impl Memory {
 
     fn create_sysv(name: &RegionName, key: i32, make: Make) -> Result<Self, RegionError> {
         // What could fail later fails before others can see the segment.
-        PidNamespace::current()?;
+        header::can_be_built()?;
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | (make.mode as i32 & 0o777);
         // SAFETY: it takes numbers only.
         let id = unsafe { libc::shmget(key, make.whole, flags) };
