@@ -29,6 +29,10 @@ use std::time::SystemTime;
 ///
 /// It stays on its thread, since robust locks in it may be held there when it is dropped; other threads
 /// use a reference to it.
+/// ```compile_fail,E0277
+/// let region = interlatch::Region::memfd("example", 4096).unwrap();
+/// std::thread::spawn(move || drop(region));
+/// ```
 ///
 /// # Truncation
 /// A memfd is sealed: nobody can cut it short. A named region is a file, and whoever may write it may
