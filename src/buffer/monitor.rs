@@ -29,7 +29,9 @@ use core::alloc::Layout;
 ///
 /// # Process death
 /// A process that dies inside an operation may leave the lock held for ever; one that dies
-/// outside leaves its ends open.
+/// outside leaves its ends open. Others wait for the lock, also those that have slept and whose time is over:
+/// they hold it when they come back. Where processes may die or be stopped, use
+/// [`RobustMonitorBuffer`](crate::RobustMonitorBuffer).
 ///
 /// # Example
 /// ```

@@ -20,6 +20,9 @@ enum Kind {
     Segment,
 }
 
+// SAFETY: a mapping, of which words are read and written.
+unsafe impl Send for Raw {}
+
 impl Raw {
     /// All of a file, or of what else has a descriptor.
     pub fn mapped(descriptor: impl AsFd) -> Self {
