@@ -12,6 +12,7 @@ mod error;
 mod monitor;
 mod robust;
 mod slot;
+mod state;
 mod store;
 
 pub use bounded::BoundedBuffer;
@@ -21,6 +22,8 @@ pub use error::{
     TrySendError,
 };
 pub use monitor::MonitorBuffer;
+pub(crate) use robust::USUAL_ENDS;
 pub use robust::{AttachError, RobustBoundedBuffer, RobustMonitorBuffer, RobustSeat, TurnSlot};
 pub use slot::{Slot, Slots};
+pub use state::{BufferState, EndState};
 pub use store::End;

@@ -42,7 +42,11 @@ pub struct PidNamespace {
 }
 
 impl PidNamespace {
-    pub(super) fn current() -> Result<Self, RegionError> {
+    /// That of this process.
+    ///
+    /// # Errors
+    /// If there is no `/proc`.
+    pub fn current() -> Result<Self, RegionError> {
         let metadata = std::fs::metadata("/proc/self/ns/pid");
         let metadata = metadata.map_err(RegionError::io("stat(/proc/self/ns/pid)"))?;
         Ok(Self {
@@ -128,7 +132,7 @@ impl Header {
 
     /// Whether this is memory that is all zero, or that somebody has begun to build: nothing else is
     /// touched.
-    fn is_unbuilt(&self, size: usize) -> Result<bool, RegionError> {
+    pub(super) fn is_unbuilt(&self, size: usize) -> Result<bool, RegionError> {
         let PidNamespace { device, inode } = PidNamespace::current()?;
         let is_or_zero =
             |word: &AtomicU64, expected: u64| [0, expected].contains(&word.load(Relaxed));
@@ -154,8 +158,7 @@ impl Header {
                 found: size,
             });
         }
-        let [device, inode] = [0, 1].map(|word: usize| self.namespace[word].load(Relaxed));
-        let (created_in, this_process) = (PidNamespace { device, inode }, PidNamespace::current()?);
+        let (created_in, this_process) = (self.namespace(), PidNamespace::current()?);
         if created_in != this_process {
             return Err(RegionError::Namespace {
                 created_in,
@@ -166,6 +169,17 @@ impl Header {
             return Err(RegionError::EarlierBoot);
         }
         Ok(())
+    }
+
+    /// Whether somebody has begun to build this, if it is unbuilt: it is more than memory that is all zero.
+    pub(super) fn is_begun(&self, size: usize) -> bool {
+        self.size.load(Relaxed) == size as u64
+    }
+
+    /// Where its thread ids mean something.
+    pub(super) fn namespace(&self) -> PidNamespace {
+        let [device, inode] = [0, 1].map(|word: usize| self.namespace[word].load(Relaxed));
+        PidNamespace { device, inode }
     }
 
     /// The process that has made it, and when.

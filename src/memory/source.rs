@@ -142,7 +142,11 @@ impl Memory {
             Errno::ENOSPC | Errno::ENOMEM => RegionError::NoSpace(make.whole),
             errno => refusal(name, "shmget")(errno),
         })?;
-        let memory = Self::SysV(attach_sysv(name, id)?);
+        let attached = attach_sysv(name, id).inspect_err(|_| {
+            // Whose mode lets not even its creator in is of no use.
+            let _ = remove_sysv(name, id);
+        })?;
+        let memory = Self::SysV(attached);
         memory.header().build_once(make.whole)?;
         Ok(memory)
     }

@@ -22,9 +22,12 @@
 //! **Ordering.** All Relaxed: the lock orders the waiter's and the notifier's view of the
 //! condition, and the word is only ever a reason to look at it again.
 
-use super::{Condition, Held, Lock, Patience, RobustLockError, RobustLockResult, RobustMutexGuard};
+use super::{
+    Condition, CondvarState, Held, Lock, Patience, RobustLockError, RobustLockResult,
+    RobustMutexGuard,
+};
 use crate::platform::Ordering::Relaxed;
-use crate::platform::{AtomicU32, InPlace, Wake, constructor, futex};
+use crate::platform::{AtomicU32, InPlace, Wake, Words, constructor, futex};
 
 const WAITERS: u32 = 1;
 const NOTIFICATION: u32 = 2;
@@ -154,6 +157,12 @@ impl Condvar {
             self.notify_one();
         }
         (locked, is_notified)
+    }
+
+    /// The state of the one that these words are.
+    pub(crate) fn state_of(words: &dyn Words) -> Option<CondvarState> {
+        let waiters = words.word(0)? & WAITERS != 0;
+        Some(CondvarState { waiters })
     }
 
     /// Joins the waiters, unlocks, and sleeps until a notification or for no reason, or returns false at

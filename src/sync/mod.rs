@@ -11,6 +11,7 @@
 //! | `robust_mutex` | the same with the data that it protects | `robust` |
 //! | `semaphore` | a counting semaphore | the futex |
 //! | `semaphore_pair` | the hand-off between writers and readers | any [`Permits`] |
+//! | `state` | what each is, to one who only looks | |
 
 mod condvar;
 mod lock;
@@ -22,6 +23,7 @@ mod robust;
 mod robust_mutex;
 mod semaphore;
 mod semaphore_pair;
+mod state;
 
 pub use condvar::Condvar;
 pub use lock::{Condition, Held, Lock, Permits};
@@ -37,3 +39,7 @@ pub use robust_mutex::{
 };
 pub use semaphore::{MAX_PERMITS, Permit, PermitOverflow, Semaphore};
 pub use semaphore_pair::{ReadTurn, SemaphorePair, Turn, WriteTurn};
+pub use state::{
+    CondvarState, LockState, MOST_SLOTS, PairState, RecoverablePairState, RecoverableState,
+    SemaphoreState, SlotState,
+};
