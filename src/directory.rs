@@ -122,6 +122,13 @@ impl ObjectName {
     }
 }
 
+impl ObjectName {
+    /// The name as it is: a hostile peer may have put anything into it, which is not for a terminal.
+    pub fn text(&self) -> String {
+        text(&self.0).into_owned()
+    }
+}
+
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", text(&self.0).escape_debug())
@@ -169,6 +176,11 @@ impl Kind {
     /// Bytes of the object.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// What it is aligned to, in bytes.
+    pub fn align(&self) -> u64 {
+        self.align
     }
 
     /// The name of its type.
@@ -292,6 +304,11 @@ impl<const MOST: usize> Directory<MOST> {
         // Acquire pairs with the Release of `create`: what is counted is built.
         let count = (self.count.load(Acquire) as usize).min(MOST);
         self.entries[..count].iter().map(Entry::read)
+    }
+
+    /// How many objects it says there are: a faulty peer may have written more than can be.
+    pub fn claimed(&self) -> u32 {
+        self.count.load(Relaxed)
     }
 
     /// The object of this name.

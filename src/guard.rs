@@ -169,3 +169,18 @@ impl Condvar {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What looks at a region relies on it. (The data may be unsized, so it comes last.)
+    #[test]
+    fn the_lock_comes_before_the_data() {
+        let (small, large) = (Mutex::new(0_u8), Mutex::new(0_u128));
+        // SAFETY: nothing is unlocked.
+        let (of_small, of_large) = unsafe { (small.raw(), large.raw()) };
+        assert!(core::ptr::addr_eq(of_small, &raw const small));
+        assert!(core::ptr::addr_eq(of_large, &raw const large));
+    }
+}

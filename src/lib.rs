@@ -8,6 +8,7 @@
 //! - [`buffer`]: two bounded buffers, from a semaphore pair and from condition variables;
 //! - [`guard`]: `Mutex<T>` with lock_api's guards, and condition variables that take them;
 //! - [`directory`]: what is in a region, and where;
+//! - [`inspect`]: what the objects of a region are, to one who only looks;
 //! - [`memory`]: regions of shared memory;
 //! - [`contract`]: what each primitive promises, as scenarios that run on every stage;
 //! - [`check`]: the checking toolkit that the models call.
@@ -21,6 +22,7 @@ pub mod contract;
 pub mod directory;
 #[cfg(not(loom))]
 pub mod guard;
+pub mod inspect;
 #[cfg(not(loom))]
 pub mod memory;
 pub mod platform;
@@ -34,7 +36,7 @@ pub use buffer::{
 #[cfg(not(loom))]
 pub use guard::{Mutex, MutexGuard};
 #[cfg(not(loom))]
-pub use memory::{Options, Region, RegionError, RegionName};
+pub use memory::{Options, Region, RegionError, RegionName, RegionState, RegionView};
 #[cfg(not(loom))]
 pub use platform::futex::{recheck_interval, set_recheck_interval};
 pub use platform::{Deadline, InPlace, Place, Plain, PlanError};

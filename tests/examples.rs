@@ -1,15 +1,17 @@
 //! The examples as a user runs them: output, exit status, and what is left when they are killed.
 
-use interlatch::{Buffer, Options, RegionName, RobustMonitorBuffer, Slot};
+use interlatch::{Buffer, Options, Place, PlanError, RegionName, RobustMonitorBuffer, Slot};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::alloc::Layout;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `cargo test` builds the examples beside the tests, but `cargo test --test examples` does not.
 fn build() {
@@ -36,7 +38,10 @@ fn example(name: &str) -> Command {
         .and_then(Path::parent)
         .expect("target/PROFILE/deps/TEST");
     let path = folder.join("examples").join(name);
-    Command::new(path)
+    let mut command = Command::new(path);
+    // An error is a sentence, whatever runs the tests.
+    command.env("RUST_BACKTRACE", "0");
+    command
 }
 
 fn run(name: &str, arguments: &[&str]) -> Output {
@@ -108,10 +113,17 @@ impl Named {
         Self(format!("interlatch-{test}-{}", std::process::id()))
     }
 
+    /// Starts `named_send` or `named_receive`.
     fn start(&self, part: &str) -> Part {
-        let mut command = example("named");
-        command.args([&self.0, part]).stdout(Stdio::piped());
+        let mut command = example(&format!("named_{part}"));
+        command.arg(&self.0);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Part(command.spawn().expect("the example starts"))
+    }
+
+    /// Removes what the programs have left.
+    fn remove(&self) -> Output {
+        run("named_receive", &[&self.0, "--remove"])
     }
 }
 
@@ -126,10 +138,14 @@ impl Part {
             status = self.0.try_wait().expect("it is ours");
             status.is_some()
         });
-        let mut said = String::new();
         let output = self.0.stdout.as_mut().expect("piped");
-        output.read_to_string(&mut said).expect("text");
+        let said = io::read_to_string(output).expect("text");
         (status.is_some_and(|status| status.success()), said)
+    }
+
+    /// What it complained of.
+    fn complaint(&mut self) -> String {
+        io::read_to_string(self.0.stderr.as_mut().expect("piped")).expect("text")
     }
 }
 
@@ -143,7 +159,7 @@ impl Drop for Part {
 impl Drop for Named {
     fn drop(&mut self) {
         // Most tests have none left.
-        run("named", &[&self.0, "remove"]);
+        self.remove();
     }
 }
 
@@ -156,32 +172,105 @@ fn two_programs_meet_at_a_name() {
         for (part, mut program) in both {
             let said = match part {
                 "send" => "sent 1 to 1000000\n",
-                _ => "received 1000000 items, sum 500000500000\n",
+                _ => "received 1000000 readings, sum 250000250000\n",
             };
             assert_eq!(program.end(), (true, said.to_owned()), "{part}");
         }
-        let again = run("named", &[&named.0, "remove"]);
-        assert_eq!(again.status.code(), Some(1), "the receiver has removed it");
+        assert_eq!(
+            named.remove().status.code(),
+            Some(1),
+            "the receiver has removed it"
+        );
     }
+}
+
+/// What the two programs say that they share: a third one, which says the same.
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+struct Reading {
+    number: u64,
+    value: f64,
 }
 
 /// The sender fills the buffer and is killed; a receiver that comes later gets all of that, and the end.
 #[test]
 fn a_killed_sender_leaves_what_it_has_sent() {
-    type Queue = RobustMonitorBuffer<u64, [Slot<u64>]>;
+    type Readings = RobustMonitorBuffer<Reading, [Slot<Reading>]>;
     let named = Named::new("killed");
     let name = RegionName::posix(&named.0).expect("a name");
     let sender = named.start("send");
     let is_full = || {
         let region = Options::attach(&name).ok()?;
-        let queue: &Queue = region.attach("queue").ok()?;
-        (queue.len() == queue.capacity()).then_some(())
+        let readings: &Readings = region.attach("readings").ok()?;
+        (readings.len() == readings.capacity()).then_some(())
     };
     until("the buffer is full", || is_full().is_some());
     drop(sender);
-    let said = "received 256 items, sum 32896\n".to_owned();
-    let ended = named.start("receive").end();
+    let said = "received 256 readings, sum 16448\n".to_owned();
+    let mut receiver = named.start("receive");
+    let ended = receiver.end();
     assert_eq!(ended, (false, said), "the sender has gone before its end");
+    let complaint = "Error: the sender has gone before its end\n";
+    assert_eq!(receiver.complaint(), complaint);
+}
+
+/// Of two versions of a program one has a field more.
+#[test]
+fn a_program_with_another_layout_is_refused_with_both_layouts() {
+    mod newer {
+        use super::{FromBytes, Immutable, IntoBytes};
+
+        #[repr(C)]
+        #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+        pub struct Reading {
+            number: u64,
+            value: f64,
+            error: f64,
+        }
+    }
+    type Older = RobustMonitorBuffer<Reading, [Slot<Reading>]>;
+    type Newer = RobustMonitorBuffer<newer::Reading, [Slot<newer::Reading>]>;
+    const CAPACITY: usize = 256;
+    let named = Named::new("newer");
+    let name = RegionName::posix(&named.0).expect("a name");
+    let region = Options::new(1 << 16).create(&name).expect("room");
+    let newer: &Newer = region.create("readings", CAPACITY).expect("room");
+    let size = |layout: Result<Layout, PlanError>| layout.expect("possible").size();
+    let (found, expected) = (size(Newer::layout(CAPACITY)), size(Older::layout(CAPACITY)));
+    for part in ["send", "receive"] {
+        let mut older = named.start(part);
+        assert_eq!(older.end(), (false, String::new()), "{part}");
+        let kind = "RobustMonitorBuffer<Reading, [Slot<Reading>]>";
+        let said = format!(
+            "Error: the object \"readings\" is {kind} of {found} bytes aligned to 8: \
+             expected {kind} of {expected} bytes aligned to 8\n"
+        );
+        assert_eq!(older.complaint(), said, "{part}");
+    }
+    assert!(newer.is_empty(), "nobody has touched it");
+}
+
+#[test]
+fn the_programs_with_a_name_are_those_of_the_readme_and_refuse_what_is_no_name() {
+    let readme = include_str!("../README.md");
+    for program in [
+        include_str!("../examples/named_send.rs"),
+        include_str!("../examples/named_receive.rs"),
+    ] {
+        assert!(readme.contains(program), "the same text as:\n{program}");
+    }
+    for (name, sentence) in [
+        ("named_send", "Error: an empty name"),
+        ("named_receive", "Error: expected NAME, or NAME --remove"),
+    ] {
+        let output = run(name, &[]);
+        let complaint = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{name}: {complaint}");
+        assert!(complaint.starts_with(sentence), "{name}: {complaint}");
+    }
+    let absent = run("named_receive", &["interlatch-absent", "--remove"]);
+    let said = "Error: there is no region posix:interlatch-absent\n";
+    assert_eq!(text(&absent.stderr), said);
 }
 
 #[test]

@@ -16,8 +16,10 @@
 
 use super::slot::{Slot, Slots};
 use super::store::{self, End, Store};
-use super::{Buffer, Counted, CountsEnds, Disconnected, RecvTimeoutError, SendTimeoutError};
-use crate::platform::{InPlace, Place, Plain, PlanError, constructor};
+use super::{
+    Buffer, BufferState, Counted, CountsEnds, Disconnected, RecvTimeoutError, SendTimeoutError,
+};
+use crate::platform::{InPlace, Place, Plain, PlanError, Words, WordsFrom, constructor};
 use crate::sync::{Lock, MAX_PERMITS, Patience, Permits, RawMutex, Semaphore, SemaphorePair};
 use core::alloc::Layout;
 
@@ -147,6 +149,19 @@ unsafe impl<T: Plain> Place for BoundedBuffer<T, [Slot<T>]> {
         // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which
         // is that of the slots behind the header.
         unsafe { &*(wide as *const Self) }
+    }
+}
+
+impl BoundedBuffer<u64, [Slot<u64>; 0]> {
+    /// The state of the one that these words are, whatever its items: only the alignment says where the
+    /// ring is.
+    pub(crate) fn state_of(
+        words: &dyn Words,
+        align: u64,
+        capacity: Option<u64>,
+    ) -> Option<BufferState> {
+        let store = (size_of::<SemaphorePair>() as u64).checked_next_multiple_of(align)?;
+        Store::state_of(&WordsFrom(words, store), capacity)
     }
 }
 

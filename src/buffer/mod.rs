@@ -14,6 +14,7 @@ mod monitor;
 mod pipe;
 mod robust;
 mod slot;
+mod state;
 mod store;
 
 pub use bounded::BoundedBuffer;
@@ -25,6 +26,8 @@ pub use error::{
 };
 pub use monitor::MonitorBuffer;
 pub use pipe::PipeBuffer;
+pub(crate) use robust::USUAL_ENDS;
 pub use robust::{AttachError, RobustBoundedBuffer, RobustMonitorBuffer, RobustSeat, TurnSlot};
 pub use slot::{Slot, Slots};
+pub use state::{BufferState, EndState};
 pub use store::End;

@@ -13,8 +13,10 @@
 
 use super::slot::{Slot, Slots};
 use super::store::{self, End, Store};
-use super::{Buffer, Counted, CountsEnds, Disconnected, RecvTimeoutError, SendTimeoutError};
-use crate::platform::{InPlace, Place, Plain, PlanError, constructor};
+use super::{
+    Buffer, BufferState, Counted, CountsEnds, Disconnected, RecvTimeoutError, SendTimeoutError,
+};
+use crate::platform::{InPlace, Place, Plain, PlanError, Words, WordsFrom, constructor};
 use crate::sync::{Condition, Condvar, Lock, Patience, RawMutex};
 use core::alloc::Layout;
 
@@ -29,7 +31,9 @@ use core::alloc::Layout;
 ///
 /// # Process death
 /// A process that dies inside an operation may leave the lock held for ever; one that dies
-/// outside leaves its ends open.
+/// outside leaves its ends open. Others wait for the lock, also those that have slept and whose time is over:
+/// they hold it when they come back. Where processes may die or be stopped, use
+/// [`RobustMonitorBuffer`](crate::RobustMonitorBuffer).
 ///
 /// # Example
 /// ```
@@ -122,6 +126,19 @@ unsafe impl<T: Plain> Place for MonitorBuffer<T, [Slot<T>]> {
         // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which
         // is that of the slots behind the header.
         unsafe { &*(wide as *const Self) }
+    }
+}
+
+impl MonitorBuffer<u64, [Slot<u64>; 0]> {
+    /// The state of the one that these words are, whatever its items: only the alignment says where the
+    /// ring is.
+    pub(crate) fn state_of(
+        words: &dyn Words,
+        align: u64,
+        capacity: Option<u64>,
+    ) -> Option<BufferState> {
+        let store = (2 * size_of::<Condvar>() as u64).checked_next_multiple_of(align)?;
+        Store::state_of(&WordsFrom(words, store), capacity)
     }
 }
 

@@ -1,11 +1,12 @@
 //! What both constructions keep under their lock: a ring of places, and who is attached.
 
-use super::Disconnected;
 use super::slot::{Slot, Slots};
-use crate::platform::{PlanError, UnsafeCell, constructor};
-use crate::sync::{Held, Lock, Patience};
+use super::{BufferState, Disconnected, EndState};
+use crate::platform::{PlanError, UnsafeCell, Words, WordsFrom, constructor};
+use crate::sync::{Held, Lock, Patience, RawMutex};
 use core::alloc::Layout;
 use core::marker::PhantomData;
+use core::mem::offset_of;
 
 /// A ring of items behind a lock. The slots come last, so that it can be built unsized over the
 /// rest of a region; their number is then known from the reference, not from shared memory.
@@ -228,6 +229,33 @@ impl State {
             End::Sending => &mut self.senders,
             End::Receiving => &mut self.receivers,
         }
+    }
+}
+
+impl Store<u64, RawMutex, [Slot<u64>; 0]> {
+    /// The state of the one that these words are, whatever its items.
+    pub(super) fn state_of(words: &dyn Words, capacity: Option<u64>) -> Option<BufferState> {
+        let state = offset_of!(Self, state);
+        let length = words.long((state + offset_of!(State, length)) as u64)?;
+        let end = |offset| Side::state_of(&WordsFrom(words, (state + offset) as u64));
+        Some(BufferState {
+            lock: RawMutex::state_of(&WordsFrom(words, offset_of!(Self, lock) as u64))?,
+            fill: Some(length.min(capacity.unwrap_or(length))),
+            capacity,
+            senders: end(offset_of!(State, senders))?,
+            receivers: end(offset_of!(State, receivers))?,
+        })
+    }
+}
+
+impl Side {
+    fn state_of(words: &dyn Words) -> Option<EndState> {
+        let handles = words.long(offset_of!(Self, handles) as u64)?;
+        let closed = words.long(offset_of!(Self, closed) as u64)?;
+        Some(match closed {
+            0 => EndState::Counted(handles),
+            _ => EndState::Closed,
+        })
     }
 }
 

@@ -64,7 +64,8 @@ fn tokens(shared: &Awaited) -> u64 {
 /// Every scenario among the living.
 pub fn all(stage: &mut impl Stage) {
     stage.run(does_not_lose_wakeup());
-    stage.run(an_impatient_waiter_comes_back_with_the_lock());
+    stage.run(an_impatient_waiter_comes_back());
+    stage.run(a_waiter_that_gives_up_passes_the_notification_on());
 }
 
 /// Whoever waits for a change under the lock hears of it, wherever the notifier comes in.
@@ -73,26 +74,56 @@ pub fn does_not_lose_wakeup() -> Scenario<Awaited> {
         .verify(|shared| assert_eq!(tokens(shared), 0))
 }
 
-/// Without patience, or with very little, a waiter comes back with the lock.
-pub fn an_impatient_waiter_comes_back_with_the_lock() -> Scenario<Awaited> {
+/// Without patience a waiter comes back with the lock; with very little too, or with the news that it was not
+/// to be had in time.
+pub fn an_impatient_waiter_comes_back() -> Scenario<Awaited> {
     let impatient = |shared: &Awaited| {
         for patience in [Patience::Never, Patience::of(Duration::from_micros(50))] {
             let guard = repaired(shared.lock.lock());
             let (locked, is_notified) = shared.changed.wait_robust(guard, patience);
-            assert!(
-                !is_notified || patience != Patience::Never,
-                "nobody was asked"
-            );
-            let guard = repaired(locked);
-            shared.tokens.set(shared.tokens.get() + 1);
-            drop(guard);
+            let never = patience == Patience::Never;
+            assert!(!(is_notified && never), "nobody was asked");
+            match locked {
+                Err(RobustLockError::TimedOut) if !never => {}
+                locked => {
+                    let guard = repaired(locked);
+                    shared.tokens.set(shared.tokens.get() + 1);
+                    drop(guard);
+                }
+            }
         }
     };
+    Scenario::new("an_impatient_waiter_comes_back", vec![impatient, impatient])
+        .verify(|shared| assert!((2..=4).contains(&tokens(shared))))
+}
+
+/// A waiter that is notified, but does not get the lock in time, is not the one that the notification was for.
+pub fn a_waiter_that_gives_up_passes_the_notification_on() -> Scenario<Awaited> {
+    let put_inside = |shared: &Awaited| {
+        let _guard = repaired(shared.lock.lock());
+        shared.tokens.set(shared.tokens.get() + 1);
+        shared.changed.notify_one();
+    };
+    let impatient = |shared: &Awaited| {
+        let mut guard = repaired(shared.lock.lock());
+        while shared.tokens.get() == 0 {
+            let patience = Patience::of(Duration::from_micros(50));
+            match shared.changed.wait_robust(guard, patience) {
+                (Err(RobustLockError::TimedOut), _) => return,
+                (locked, true) => guard = repaired(locked),
+                (_, false) => return,
+            }
+        }
+        drop(guard);
+        // It saw the token and leaves it: the next one is to look.
+        shared.changed.notify_one();
+    };
     Scenario::new(
-        "an_impatient_waiter_comes_back_with_the_lock",
-        vec![impatient, impatient],
+        "a_waiter_that_gives_up_passes_the_notification_on",
+        vec![impatient, take, put_inside],
     )
-    .verify(|shared| assert_eq!(tokens(shared), 4))
+    .verify(|shared| assert_eq!(tokens(shared), 0))
+    .choices(8)
 }
 
 /// A waiter is killed, asleep or woken or elsewhere: the other one gets its token.

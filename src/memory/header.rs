@@ -42,7 +42,11 @@ pub struct PidNamespace {
 }
 
 impl PidNamespace {
-    pub(super) fn current() -> Result<Self, RegionError> {
+    /// That of this process.
+    ///
+    /// # Errors
+    /// If there is no `/proc`.
+    pub fn current() -> Result<Self, RegionError> {
         let metadata = std::fs::metadata("/proc/self/ns/pid");
         let metadata = metadata.map_err(RegionError::io("stat(/proc/self/ns/pid)"))?;
         Ok(Self {
@@ -59,6 +63,12 @@ fn boot() -> Result<[u64; 2], RegionError> {
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     let number = u128::from_str_radix(&digits, 16).unwrap_or(0);
     Ok([number as u64, (number >> 64) as u64])
+}
+
+/// Whether this process can tell what a header says: where it is, and when.
+pub(super) fn can_be_built() -> Result<(), RegionError> {
+    PidNamespace::current()?;
+    boot().map(drop)
 }
 
 impl fmt::Display for PidNamespace {
@@ -122,7 +132,7 @@ impl Header {
 
     /// Whether this is memory that is all zero, or that somebody has begun to build: nothing else is
     /// touched.
-    fn is_unbuilt(&self, size: usize) -> Result<bool, RegionError> {
+    pub(super) fn is_unbuilt(&self, size: usize) -> Result<bool, RegionError> {
         let PidNamespace { device, inode } = PidNamespace::current()?;
         let is_or_zero =
             |word: &AtomicU64, expected: u64| [0, expected].contains(&word.load(Relaxed));
@@ -148,8 +158,7 @@ impl Header {
                 found: size,
             });
         }
-        let [device, inode] = [0, 1].map(|word: usize| self.namespace[word].load(Relaxed));
-        let (created_in, this_process) = (PidNamespace { device, inode }, PidNamespace::current()?);
+        let (created_in, this_process) = (self.namespace(), PidNamespace::current()?);
         if created_in != this_process {
             return Err(RegionError::Namespace {
                 created_in,
@@ -160,6 +169,17 @@ impl Header {
             return Err(RegionError::EarlierBoot);
         }
         Ok(())
+    }
+
+    /// Whether somebody has begun to build this, if it is unbuilt: it is more than memory that is all zero.
+    pub(super) fn is_begun(&self, size: usize) -> bool {
+        self.size.load(Relaxed) == size as u64
+    }
+
+    /// Where its thread ids mean something.
+    pub(super) fn namespace(&self) -> PidNamespace {
+        let [device, inode] = [0, 1].map(|word: usize| self.namespace[word].load(Relaxed));
+        PidNamespace { device, inode }
     }
 
     /// The process that has made it, and when.

@@ -7,15 +7,20 @@
 //! | `mapping` | how files are mapped, in huge pages if that is asked |
 //! | `header` | the first page: what it is, and where its thread ids mean something |
 //! | `region` | the mapping, and the objects in it |
+//! | `peek` | memory of each kind that is only read |
+//! | `view` | a region that is only looked at |
 
 mod error;
 mod header;
 mod mapping;
 mod name;
+mod peek;
 mod region;
 mod source;
+mod view;
 
 pub use error::RegionError;
 pub use header::PidNamespace;
 pub use name::{BadRegionName, RegionName, ftok};
 pub use region::{Options, Region};
+pub use view::{RegionState, RegionView};

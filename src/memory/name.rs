@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// The name of a region in one of the three name spaces that a machine has for memory.
 ///
@@ -44,6 +45,9 @@ pub enum BadRegionName {
     /// The key of memory that nobody can find.
     #[error("the key 0 (IPC_PRIVATE): it names no memory")]
     PrivateKey,
+    /// No key of System V memory.
+    #[error("the key {0:?}: expected a number of 32 bits, as 0x4d2 or 1234")]
+    Key(String),
 }
 
 /// The longest file name.
@@ -102,6 +106,41 @@ impl fmt::Display for RegionName {
             Place::SysV(key) => write!(f, "sysv:{key:#010x}"),
         }
     }
+}
+
+/// What [`Display`](fmt::Display) has written is read again, if it is text. A word without a slash is one of POSIX, and what
+/// has a slash is a file.
+///
+/// # Example
+/// ```
+/// use interlatch::RegionName;
+///
+/// assert_eq!("queue".parse::<RegionName>()?, RegionName::posix("queue")?);
+/// assert_eq!("sysv:0x000004d2".parse::<RegionName>()?, RegionName::sysv(1234)?);
+/// assert_eq!("/tmp/queue".parse::<RegionName>()?, RegionName::file("/tmp/queue"));
+/// # Ok::<(), interlatch::RegionError>(())
+/// ```
+impl FromStr for RegionName {
+    type Err = RegionError;
+
+    fn from_str(text: &str) -> Result<Self, RegionError> {
+        match text.split_once(':') {
+            Some(("posix", name)) => Self::posix(name),
+            Some(("file", "")) => Err(BadRegionName::Empty.into()),
+            Some(("file", path)) => Ok(Self::file(path)),
+            Some(("sysv", key)) => Self::sysv(parse_key(key)?),
+            _ if text.contains('/') => Ok(Self::file(text)),
+            _ => Self::posix(text),
+        }
+    }
+}
+
+fn parse_key(text: &str) -> Result<i32, BadRegionName> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok().map(|key| key as i32),
+        None => text.parse().ok(),
+    };
+    parsed.ok_or_else(|| BadRegionName::Key(text.into()))
 }
 
 /// A key for [`RegionName::sysv`], as `ftok(3)` makes one of a file that exists and a number other than 0.

@@ -29,6 +29,10 @@ use std::time::SystemTime;
 ///
 /// It stays on its thread, since robust locks in it may be held there when it is dropped; other threads
 /// use a reference to it.
+/// ```compile_fail,E0277
+/// let region = interlatch::Region::memfd("example", 4096).unwrap();
+/// std::thread::spawn(move || drop(region));
+/// ```
 ///
 /// # Truncation
 /// A memfd is sealed: nobody can cut it short. A named region is a file, and whoever may write it may
@@ -219,7 +223,8 @@ impl RegionName {
         matches!(self.0, Where::SysV(_))
     }
 
-    /// Removes the region of this name. Who has it mapped keeps it.
+    /// Removes the region of this name. Who has it mapped keeps it. (Of several that remove the same System V
+    /// memory at the same time, more than one may hear that it has.)
     ///
     /// # Errors
     /// If there is none, it is none of this crate, or this process may not remove it.
@@ -365,6 +370,11 @@ impl Region {
         name: &str,
         plan: T::Plan,
     ) -> Result<&T, RegionError> {
+        match self.attach(name) {
+            Err(RegionError::NoObject(_)) => {}
+            // Without the lock of the directory, which somebody may hold who is stopped.
+            found => return found,
+        }
         match self.create(name, plan) {
             Err(RegionError::Exists(_)) => self.attach(name),
             made => made,

@@ -7,7 +7,7 @@
 //! in it, for which zero is free.
 
 use super::RegionError;
-use super::header::{self, Header, PidNamespace};
+use super::header::{self, Header};
 use super::mapping::Mapping;
 use super::name::{Place, RegionName};
 use nix::errno::Errno;
@@ -134,7 +134,7 @@ impl Memory {
 
     fn create_sysv(name: &RegionName, key: i32, make: Make) -> Result<Self, RegionError> {
         // What could fail later fails before others can see the segment.
-        PidNamespace::current()?;
+        header::can_be_built()?;
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | (make.mode as i32 & 0o777);
         // SAFETY: it takes numbers only.
         let id = unsafe { libc::shmget(key, make.whole, flags) };
@@ -142,7 +142,11 @@ impl Memory {
             Errno::ENOSPC | Errno::ENOMEM => RegionError::NoSpace(make.whole),
             errno => refusal(name, "shmget")(errno),
         })?;
-        let memory = Self::SysV(attach_sysv(name, id)?);
+        let attached = attach_sysv(name, id).inspect_err(|_| {
+            // Whose mode lets not even its creator in is of no use.
+            let _ = remove_sysv(name, id);
+        })?;
+        let memory = Self::SysV(attached);
         memory.header().build_once(make.whole)?;
         Ok(memory)
     }

@@ -24,7 +24,9 @@ pub use core::sync::atomic::Ordering;
 
 mod place;
 pub mod robust;
+mod words;
 pub use place::{InPlace, Place, Plain, Plan, PlanError};
+pub use words::{Words, WordsFrom};
 
 #[cfg(not(loom))]
 mod linux;

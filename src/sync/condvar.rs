@@ -22,9 +22,12 @@
 //! **Ordering.** All Relaxed: the lock orders the waiter's and the notifier's view of the
 //! condition, and the word is only ever a reason to look at it again.
 
-use super::{Condition, Held, Lock, Patience, RobustLockResult, RobustMutexGuard};
+use super::{
+    Condition, CondvarState, Held, Lock, Patience, RobustLockError, RobustLockResult,
+    RobustMutexGuard,
+};
 use crate::platform::Ordering::Relaxed;
-use crate::platform::{AtomicU32, InPlace, Wake, constructor, futex};
+use crate::platform::{AtomicU32, InPlace, Wake, Words, constructor, futex};
 
 const WAITERS: u32 = 1;
 const NOTIFICATION: u32 = 2;
@@ -110,11 +113,12 @@ impl Condvar {
     /// [`RobustMutex`](super::RobustMutex).
     ///
     /// Returns false if patience ran out, and true otherwise, also spuriously: look at the condition
-    /// again. Either way the lock is asked for again, however long that takes.
+    /// again. Either way the lock is asked for again: without a deadline however long that takes, with one for
+    /// a [`recheck_interval`](crate::platform::futex) at least.
     ///
     /// # Errors
-    /// As of [`RobustMutex::lock`](super::RobustMutex::lock): the news that a holder died meanwhile, with the
-    /// guard inside, or that the lock is not to be had any more.
+    /// As of [`RobustMutex::lock_within`](super::RobustMutex::lock_within): the news that a holder died
+    /// meanwhile, with the guard inside, or that the lock is not to be had any more, or was not in time.
     ///
     /// # Example
     /// ```
@@ -147,7 +151,18 @@ impl Condvar {
         }
         let mutex = guard.mutex();
         let is_notified = self.sleep(|| drop(guard), patience);
-        (mutex.lock(), is_notified)
+        let locked = mutex.lock_within(patience.at_a_lock());
+        if is_notified && matches!(locked, Err(RobustLockError::TimedOut)) {
+            // The notification is for somebody who can look.
+            self.notify_one();
+        }
+        (locked, is_notified)
+    }
+
+    /// The state of the one that these words are.
+    pub(crate) fn state_of(words: &dyn Words) -> Option<CondvarState> {
+        let waiters = words.word(0)? & WAITERS != 0;
+        Some(CondvarState { waiters })
     }
 
     /// Joins the waiters, unlocks, and sleeps until a notification or for no reason, or returns false at

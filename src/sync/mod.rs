@@ -14,6 +14,7 @@
 //! | `semaphore_condvar` | a condition variable made of semaphores | any [`Permits`] |
 //! | `semaphore_lock` | a lock made of a semaphore | any [`TrustedPermits`] |
 //! | `semaphore_pair` | the hand-off between writers and readers | any [`Permits`] |
+//! | `state` | what each is, to one who only looks | |
 
 mod condvar;
 mod lock;
@@ -28,6 +29,7 @@ mod semaphore;
 mod semaphore_condvar;
 mod semaphore_lock;
 mod semaphore_pair;
+mod state;
 
 pub use condvar::Condvar;
 pub use lock::{Condition, Held, Lock, Permits, TrustedPermits};
@@ -46,3 +48,7 @@ pub use semaphore::{MAX_PERMITS, Permit, PermitOverflow, Semaphore};
 pub use semaphore_condvar::SemaphoreCondvar;
 pub use semaphore_lock::SemaphoreLock;
 pub use semaphore_pair::{ReadTurn, SemaphorePair, Turn, WriteTurn};
+pub use state::{
+    CondvarState, LockState, MOST_SLOTS, PairState, RecoverablePairState, RecoverableState,
+    SemaphoreState, SlotState,
+};

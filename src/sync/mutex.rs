@@ -20,9 +20,9 @@
 //! Every access reads and writes in one step. A plain load before it would show nothing that the
 //! failing exchange does not, and loom would miss executions of it.
 
-use super::{Lock, Patience};
+use super::{Lock, LockState, Patience};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
-use crate::platform::{AtomicU32, Deadline, InPlace, Wake, constructor, futex, spin};
+use crate::platform::{AtomicU32, Deadline, InPlace, Wake, Words, constructor, futex, spin};
 
 const UNLOCKED: u32 = 0;
 const LOCKED: u32 = 1;
@@ -106,6 +106,16 @@ impl RawMutex {
     /// Whether somebody holds the lock, or did a moment ago: for diagnosis.
     pub fn is_locked(&self) -> bool {
         self.state.load(Relaxed) != UNLOCKED
+    }
+
+    /// The state of the one that these words are.
+    pub(crate) fn state_of(words: &dyn Words) -> Option<LockState> {
+        Some(match words.word(0)? {
+            UNLOCKED => LockState::Free,
+            LOCKED => LockState::Held { waiters: false },
+            CONTENDED => LockState::Held { waiters: true },
+            other => LockState::Damaged(other),
+        })
     }
 
     #[cold]

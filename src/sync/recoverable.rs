@@ -12,10 +12,12 @@
 //! again.
 
 use super::{
-    Condvar, LockError, Patience, RawRobustMutex, RobustLockError, RobustMutex, Stamp, Taken,
+    Condvar, LockError, MOST_SLOTS, Patience, RawRobustMutex, RecoverableState, RobustLockError,
+    RobustMutex, Stamp, Taken,
 };
 use crate::platform::robust::Refusal;
-use crate::platform::{InPlace, constructor, repeat};
+use crate::platform::{InPlace, Words, WordsFrom, constructor, repeat};
+use core::mem::offset_of;
 use std::time::Duration;
 
 /// A semaphore of `N` permits, each of which knows its holder and comes back when that one dies.
@@ -191,6 +193,21 @@ impl<const N: usize> RecoverableSemaphore<N> {
             }
         }
         Ok(None)
+    }
+}
+
+impl RecoverableSemaphore<1> {
+    /// The state of the one that these words are, of whatever number of permits: its size says how many.
+    pub(crate) fn state_of(words: &dyn Words, size: u64) -> Option<RecoverableState> {
+        let first = offset_of!(Self, permits) as u64;
+        let each = size_of::<RawRobustMutex>() as u64;
+        let count = size.checked_sub(first)? / each;
+        let permits = (0..count.min(MOST_SLOTS))
+            .map(|index| RawRobustMutex::state_of(&WordsFrom(words, first + index * each)));
+        Some(RecoverableState {
+            lock: RobustMutex::state_of(&WordsFrom(words, offset_of!(Self, lock) as u64))?,
+            permits: permits.collect::<Option<_>>()?,
+        })
     }
 }
 

@@ -14,11 +14,12 @@
 //! under a lock.
 
 use super::{
-    AcquireError, Condvar, LockError, Patience, RawRobustMutex, RobustLockError, RobustMutex,
-    RobustMutexGuard, Stamp, Taken,
+    AcquireError, Condvar, LockError, MOST_SLOTS, Patience, RawRobustMutex, RecoverablePairState,
+    RobustLockError, RobustMutex, RobustMutexGuard, SlotState, Stamp, Taken,
 };
 use crate::platform::robust::{Refusal, commit};
-use crate::platform::{InPlace, UnsafeCell, constructor};
+use crate::platform::{InPlace, UnsafeCell, Words, WordsFrom, constructor};
+use core::mem::offset_of;
 use std::time::Duration;
 
 /// The hand-off between writers and readers, which survives their death.
@@ -413,6 +414,44 @@ impl<S: PairSlots + ?Sized> RecoverablePair<S> {
             Side::Writers => &self.writable,
             Side::Readers => &self.readable,
         }
+    }
+}
+
+impl PairSlot {
+    /// The state of the one that these words are, whatever its payload.
+    fn state_of(words: &dyn Words) -> Option<SlotState> {
+        let holder = WordsFrom(words, offset_of!(Self, holder) as u64);
+        Some(SlotState {
+            readable: words.long(offset_of!(Self, number) as u64)? != 0,
+            holder: RawRobustMutex::state_of(&holder)?,
+        })
+    }
+}
+
+impl RecoverablePair<[PairSlot; 0]> {
+    /// The state of the one that these words are. Its size says how many slots there are, or, if their
+    /// payload is of some size, `slots` does.
+    pub(crate) fn state_of(
+        words: &dyn Words,
+        size: u64,
+        align: u64,
+        slots: Option<u64>,
+    ) -> Option<RecoverablePairState> {
+        let first = offset_of!(Self, slots) as u64;
+        let first = first.checked_next_multiple_of(align)?;
+        let least = size_of::<PairSlot>() as u64;
+        let rest = size.checked_sub(first)?;
+        let count = slots.unwrap_or(rest / least);
+        let each = rest.checked_div(count).filter(|each| *each >= least)?;
+        if !rest.is_multiple_of(count) {
+            return None;
+        }
+        let slots = (0..count.min(MOST_SLOTS))
+            .map(|index| PairSlot::state_of(&WordsFrom(words, first + index * each)));
+        Some(RecoverablePairState {
+            lock: RobustMutex::state_of(&WordsFrom(words, offset_of!(Self, lock) as u64))?,
+            slots: slots.collect::<Option<_>>()?,
+        })
     }
 }
 

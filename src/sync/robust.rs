@@ -27,10 +27,12 @@
 //! wakes nobody, and that owner does not know of the sleepers. And a thread dies after it has made the
 //! lock unrecoverable and before it has told the sleepers: to the kernel that is a word with an owner.
 
-use super::Patience;
+use super::{LockState, Patience};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
 use crate::platform::robust::{OWNER, OWNER_DIED, Owner, Refusal, RobustWord, WAITERS, as_owner};
-use crate::platform::{AtomicU32, Deadline, InPlace, Wake, constructor, futex, newest, spin};
+use crate::platform::{
+    AtomicU32, Deadline, InPlace, Wake, Words, constructor, futex, newest, spin,
+};
 use core::marker::PhantomData;
 
 const FREE: u32 = 0;
@@ -204,6 +206,19 @@ impl RawRobustMutex {
     pub fn is_locked(&self) -> bool {
         let word = newest(self.word.word());
         word != UNRECOVERABLE && word & OWNER != 0
+    }
+
+    /// The state of the one that these words are. Its own word is the first.
+    pub(crate) fn state_of(words: &dyn Words) -> Option<LockState> {
+        let word = words.word(0)?;
+        let (thread, waiters) = (word & OWNER, word & WAITERS != 0);
+        Some(match word & !WAITERS {
+            UNRECOVERABLE => LockState::Unrecoverable,
+            FREE => LockState::Free,
+            OWNER_DIED => LockState::OwnerDied { waiters },
+            _ if word & OWNER_DIED == 0 => LockState::HeldBy { thread, waiters },
+            _ => LockState::Damaged(word),
+        })
     }
 
     /// Whether this thread holds the lock by the success that has this stamp.

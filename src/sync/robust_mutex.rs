@@ -1,11 +1,11 @@
 //! A robust lock with the data that it protects.
 
-use super::Patience;
 use super::robust::{LockError, RawRobustMutex, Stamp, Taken};
+use super::{LockState, Patience};
 use crate::platform::robust::Refusal;
-use crate::platform::{InPlace, Plain, UnsafeCell, constructor};
+use crate::platform::{InPlace, Plain, UnsafeCell, Words, WordsFrom, constructor};
 use core::fmt;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, offset_of};
 use core::ops::{Deref, DerefMut};
 use std::thread::panicking;
 use std::time::Duration;
@@ -185,6 +185,13 @@ impl<T> RobustMutex<T> {
     /// Whether somebody holds the lock, or did a moment ago: for diagnosis.
     pub fn is_locked(&self) -> bool {
         self.lock.is_locked()
+    }
+}
+
+impl RobustMutex<()> {
+    /// The state of the one that these words are, whatever it protects.
+    pub(crate) fn state_of(words: &dyn Words) -> Option<LockState> {
+        RawRobustMutex::state_of(&WordsFrom(words, offset_of!(Self, lock) as u64))
     }
 }
 

@@ -21,9 +21,9 @@
 //! guess, and nothing is decided by it: what a plain load has seen, or for the release of a
 //! [`Permit`] what its acquire has left.
 
-use super::{Patience, Permits, TrustedPermits};
+use super::{Patience, Permits, SemaphoreState, TrustedPermits};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
-use crate::platform::{AtomicU32, Deadline, InPlace, Wake, constructor, futex, guess, spin};
+use crate::platform::{AtomicU32, Deadline, InPlace, Wake, Words, constructor, futex, guess, spin};
 use std::time::Duration;
 
 const WAITERS: u32 = 1;
@@ -202,6 +202,15 @@ impl Semaphore {
     /// The number of permits, a moment ago: for diagnosis.
     pub fn permits(&self) -> u32 {
         self.state.load(Relaxed) / PERMIT
+    }
+
+    /// The state of the one that these words are.
+    pub(crate) fn state_of(words: &dyn Words) -> Option<SemaphoreState> {
+        let state = words.word(0)?;
+        Some(SemaphoreState {
+            permits: state / PERMIT,
+            waiters: state & WAITERS != 0,
+        })
     }
 
     /// Takes a permit. Returns the state that it left, or nothing if patience ran out first.

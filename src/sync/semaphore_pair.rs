@@ -9,8 +9,9 @@
 //! **Why it is correct.** Each side waits for its own semaphore and posts the other's, so the
 //! permits of both and the turns that are being taken always add up to the number of slots.
 
-use super::{MAX_PERMITS, Patience, PermitOverflow, Permits, Semaphore};
-use crate::platform::{InPlace, constructor};
+use super::{MAX_PERMITS, PairState, Patience, PermitOverflow, Permits, Semaphore};
+use crate::platform::{InPlace, Words, WordsFrom, constructor};
+use core::mem::offset_of;
 use std::time::Duration;
 
 /// The hand-off between writers and readers.
@@ -69,6 +70,17 @@ impl SemaphorePair {
                 Err(overflow) => Err(overflow),
             }
         }
+    }
+}
+
+impl SemaphorePair {
+    /// The state of the one that these words are.
+    pub(crate) fn state_of(words: &dyn Words) -> Option<PairState> {
+        let part = |offset| Semaphore::state_of(&WordsFrom(words, offset as u64));
+        Some(PairState {
+            writer: part(offset_of!(Self, writer))?,
+            reader: part(offset_of!(Self, reader))?,
+        })
     }
 }
 

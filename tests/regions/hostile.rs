@@ -1,18 +1,19 @@
 //! A peer that writes anything into the header and the contents: who attaches gets an error with a name,
 //! or an object that works as far as it can. (Not tried here is what waits for a lock that a peer has
-//! ruined: creating, for some seconds, and dropping a handle, for ever.)
+//! ruined: creating, for some seconds, and dropping a handle, for ever. `scribbler` does, and `intruder` has
+//! regions with names.)
 //!
 //! `INTERLATCH_ATTACHES` says how often (`ci/hostile`: a million times), `INTERLATCH_SEED` repeats a run.
 
+use super::chance::{number, seed};
 use super::harness::Test;
+use super::raw::Raw;
 use interlatch::sync::{Lock, Patience};
 use interlatch::{
     BoundedBuffer, Buffer, MonitorBuffer, RawMutex, RecoverableSemaphore, Region, RegionError,
     RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, Semaphore, Slot, TurnSlot,
 };
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
@@ -20,57 +21,44 @@ pub fn tests() -> Vec<Test> {
     vec![Test::new(name, whatever_a_peer_writes)]
 }
 
-const SIZE: usize = 3 * 4096;
+/// Bytes of the region behind its header.
+pub const SIZE: usize = 3 * HEADER;
+pub const HEADER: usize = 4096;
 const CAPACITY: usize = 3;
 
-type Bounded = BoundedBuffer<u64, [Slot<u64>]>;
-type Monitor = MonitorBuffer<u64, [Slot<u64>]>;
-type RobustBounded = RobustBoundedBuffer<u64, [TurnSlot<u64>], 2>;
-type RobustMonitor = RobustMonitorBuffer<u64, [Slot<u64>], 2>;
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
+pub type Bounded = BoundedBuffer<u64, [Slot<u64>]>;
+pub type Monitor = MonitorBuffer<u64, [Slot<u64>]>;
+pub type RobustBounded = RobustBoundedBuffer<u64, [TurnSlot<u64>], 2>;
+pub type RobustMonitor = RobustMonitorBuffer<u64, [Slot<u64>], 2>;
 
 /// Nobody may wait long for what a peer has made of a word.
-fn shortly() -> Patience {
+pub fn shortly() -> Patience {
     Patience::of(Duration::ZERO)
 }
 
 fn whatever_a_peer_writes() {
-    let attaches = number("INTERLATCH_ATTACHES").unwrap_or(20_000);
-    let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::u64(..));
-    println!("{attaches} attaches, INTERLATCH_SEED={seed}");
+    let attaches = number("INTERLATCH_ATTACHES").unwrap_or(10_000);
+    let mut random = fastrand::Rng::with_seed(seed());
     // What is ruined is waited for as shortly as can be.
     interlatch::set_recheck_interval(Duration::ZERO);
-    let mut random = fastrand::Rng::with_seed(seed);
     let region = Region::memfd("hostile", SIZE).expect("room");
     create_all(&region).expect("room");
     let descriptor = region.descriptor().expect("a memfd has one");
-    let file = File::from(descriptor.try_clone_to_owned().expect("one more"));
-    let mut clean = vec![0; 4096 + SIZE];
-    file.read_exact_at(&mut clean, 0).expect("it is there");
-    let mut outcomes = BTreeMap::new();
+    let raw = Raw::mapped(descriptor);
+    let clean = raw.all();
+    let mut outcomes = Outcomes::default();
     for _ in 0..attaches {
-        let mut bytes = clean.clone();
-        scribble(&mut bytes, &mut random);
-        file.write_all_at(&bytes, 0).expect("it is there");
+        raw.write_all(&clean);
+        scribble(&raw, &mut random);
         let copy = descriptor.try_clone_to_owned().expect("one more");
-        let outcome = match Region::from_descriptor(copy) {
-            Ok(region) => use_all(&region).err(),
-            Err(error) => Some(error),
-        };
-        *outcomes.entry(kind(outcome.as_ref())).or_insert(0_u64) += 1;
+        outcomes.count(&Region::from_descriptor(copy).and_then(|region| use_all(&region)));
     }
-    println!("| outcome | attaches |");
-    println!("|---|---|");
-    outcomes
-        .iter()
-        .for_each(|(kind, count)| println!("| {kind} | {count} |"));
-    assert!(outcomes.len() > 3, "the mutations reach different checks");
+    println!("{}", outcomes.table("attaches"));
+    outcomes.assert_errors_of(3);
 }
 
-fn create_all(region: &Region) -> Result<(), RegionError> {
+/// One object of every kind.
+pub fn create_all(region: &Region) -> Result<(), RegionError> {
     region.create::<RawMutex>("lock", ())?;
     region.create::<RobustMutex<u64>>("robust", ())?;
     region.create::<Semaphore>("semaphore", ())?;
@@ -83,39 +71,38 @@ fn create_all(region: &Region) -> Result<(), RegionError> {
 }
 
 /// Changes some bytes or words: in the header, in the contents, or everywhere.
-fn scribble(bytes: &mut [u8], random: &mut fastrand::Rng) {
+pub fn scribble(raw: &Raw, random: &mut fastrand::Rng) {
+    let header = HEADER / 8;
     let places = match random.u8(..4) {
-        0 => 0..64,
-        1 => 0..4096,
-        2 => 4096..bytes.len(),
-        _ => 0..bytes.len(),
+        0 => 0..8,
+        1 => 0..header,
+        2 => header..raw.words(),
+        _ => 0..raw.words(),
     };
     for _ in 0..random.usize(1..8) {
         let at = random.usize(places.clone());
-        match random.u8(..4) {
-            0 => bytes[at] ^= 1 << random.u8(..8),
-            1 => bytes[at] = random.u8(..),
-            kind => {
-                let odd = [
-                    0,
-                    1,
-                    4095,
-                    4096,
-                    u64::MAX,
-                    u64::MAX / 2,
-                    1 << 32,
-                    random.u64(..),
-                ];
-                let word = odd[random.usize(..odd.len())].to_ne_bytes();
-                let at = at & !7;
-                let length = if kind == 2 { 4 } else { 8 };
-                bytes[at..at + length].copy_from_slice(&word[..length]);
-            }
-        }
+        raw.write(at, damaged(raw.read(at), random));
     }
 }
 
-fn use_all(region: &Region) -> Result<(), RegionError> {
+/// The word with a bit, a byte, a half or all of it changed.
+fn damaged(word: u64, random: &mut fastrand::Rng) -> u64 {
+    let page = HEADER as u64;
+    let odd = [0, 1, page - 1, page, u64::MAX, u64::MAX / 2, 1 << 32];
+    let other = random.choice(odd).filter(|_| random.u8(..8) != 0);
+    let other = other.unwrap_or_else(|| random.u64(..));
+    let half = u64::from(u32::MAX) << (32 * random.u8(..2));
+    let byte = u64::from(u8::MAX) << (8 * random.u8(..8));
+    match random.u8(..4) {
+        0 => word ^ 1 << random.u8(..64),
+        1 => word & !byte | random.u64(..) & byte,
+        2 => word & !half | other & half,
+        _ => other,
+    }
+}
+
+/// Attaches to all of them, and uses them by operations that have a deadline.
+pub fn use_all(region: &Region) -> Result<(), RegionError> {
     let names = region.objects().map(|object| object.to_string());
     let all: String = names.collect();
     assert!(all.len() < 1 << 16);
@@ -149,11 +136,41 @@ fn pass<B: Buffer<Item = u64> + ?Sized>(buffer: &B) {
     );
 }
 
+/// How often which error came, by its name, and how often none.
+#[derive(Default)]
+pub struct Outcomes(BTreeMap<String, u64>);
+
+impl Outcomes {
+    pub fn count(&mut self, outcome: &Result<(), RegionError>) {
+        let name = match outcome {
+            Ok(()) => "works".into(),
+            Err(error) => variant(error),
+        };
+        *self.0.entry(name).or_insert(0) += 1;
+    }
+
+    /// For people.
+    pub fn table(&self, what: &str) -> String {
+        let rows = self.0.iter();
+        let rows: String = rows
+            .map(|(name, count)| format!("\n| {name} | {count} |"))
+            .collect();
+        format!("| outcome | {what} |\n|---|---|{rows}")
+    }
+
+    /// Fails if the run has shown little: nothing that works, or fewer errors than that.
+    pub fn assert_errors_of(&self, least: usize) {
+        let found = &self.0;
+        assert!(found.contains_key("works"), "nothing works: {found:?}");
+        assert!(
+            found.len() > least,
+            "the mutations reach different checks: {found:?}"
+        );
+    }
+}
+
 /// The name of the error.
-fn kind(outcome: Option<&RegionError>) -> String {
-    let Some(error) = outcome else {
-        return "works".into();
-    };
+pub fn variant(error: &RegionError) -> String {
     let text = format!("{error:?}");
     let end = text.find(|character: char| !character.is_alphanumeric());
     text[..end.unwrap_or(text.len())].to_owned()

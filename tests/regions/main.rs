@@ -3,17 +3,24 @@
 //! Processes are this program run again as an *actor*, so it has a `main` of its own, with the filters
 //! of a test harness.
 
+mod busy;
+mod chance;
 mod contents;
 #[path = "../worlds/harness.rs"]
 mod harness;
 mod hostile;
 mod huge;
+mod intruder;
 mod names;
 #[path = "../worlds/process.rs"]
 #[allow(dead_code, reason = "the worlds use other parts of it")]
 mod process;
 mod race;
+mod raw;
+mod refusals;
+mod removal;
 mod scratch;
+mod scribbler;
 
 use std::process::ExitCode;
 
@@ -26,6 +33,13 @@ fn main() -> ExitCode {
         match part.as_str() {
             "race" => race::play(&region, rest),
             "names" => names::play(rest),
+            "halt" => busy::play(&region, rest),
+            "refusals" => refusals::play(rest),
+            "remove" => removal::play(&region, rest),
+            "replace" => intruder::replace(rest),
+            "insist" => intruder::insist(rest),
+            "scribble" => scribbler::scribble_on(&region, rest),
+            "use" => scribbler::use_often(&region, rest),
             other => panic!("no actor plays {other:?}"),
         }
         return ExitCode::SUCCESS;
@@ -35,5 +49,10 @@ fn main() -> ExitCode {
     tests.extend(race::tests());
     tests.extend(huge::tests());
     tests.extend(hostile::tests());
+    tests.extend(scribbler::tests());
+    tests.extend(busy::tests());
+    tests.extend(removal::tests());
+    tests.extend(refusals::tests());
+    tests.extend(intruder::tests());
     harness::run(tests)
 }

@@ -1,8 +1,10 @@
 //! Regions with a name, of each kind: found by it, refused, removed.
 
 use super::harness::Test;
+use super::hostile::variant;
 use super::process::{Actor, PATIENCE};
-use super::scratch::Scratch;
+use super::scratch::{Scratch, named};
+use interlatch::memory::BadRegionName;
 use interlatch::{Options, Region, RegionError, RegionName, Semaphore};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -234,21 +236,20 @@ fn somebody_elses_is_denied() {
         println!("skipped: only root can become somebody else");
         return;
     }
-    let scratch = Scratch::new();
-    let name = scratch.names[0].to_string();
-    let _region = Options::new(4096).create(&scratch.names[0]).expect("room");
-    let denied = format!("this process may not use the region {name}");
-    assert_eq!(said(&["as somebody else", &name]), denied);
+    for name in &Scratch::new().names {
+        let _region = Options::new(4096).create(name).expect("room");
+        let denied = format!("Denied: this process may not use the region {name}");
+        assert_eq!(said(&["as somebody else", &name.to_string()]), denied);
+        name.remove().expect("it is ours");
+    }
 }
 
 fn as_somebody_else(name: &str) -> String {
-    let name = name.strip_prefix("posix:").expect("of that kind");
-    let name = RegionName::posix(name).expect("a name");
     const NOBODY: u32 = 65534;
     setuid(Uid::from_raw(NOBODY)).expect("root may");
-    match Options::attach(&name) {
+    match Options::attach(&named(name)) {
         Ok(_) => "attached".into(),
-        Err(error) => error.to_string(),
+        Err(error) => format!("{}: {error}", variant(&error)),
     }
 }
 
@@ -294,23 +295,35 @@ fn something_else_is_refused() {
 }
 
 fn a_name_that_cannot_be_is_refused() {
-    for (name, said) in [
-        ("", "an empty name: expected at least one character"),
+    let character = |name: &str| BadRegionName::Character(name.into());
+    for (name, error, said) in [
+        (
+            "",
+            BadRegionName::Empty,
+            "an empty name: expected at least one character",
+        ),
         (
             "a/b",
+            character("a/b"),
             r#"the name "a/b": expected one without slash and zero, and not one or two dots"#,
         ),
         (
             "..",
+            character(".."),
             r#"the name "..": expected one without slash and zero, and not one or two dots"#,
         ),
         (
             &"a".repeat(256),
+            BadRegionName::TooLong(256),
             "a name of 256 bytes: expected at most 255",
         ),
     ] {
-        let refused = RegionName::posix(name).err().map(|error| error.to_string());
-        assert_eq!(refused.as_deref(), Some(said));
+        match RegionName::posix(name) {
+            Err(RegionError::RegionName(found)) => {
+                assert_eq!((found.to_string().as_str(), found), (said, error));
+            }
+            other => panic!("{name}: {other:?}"),
+        }
     }
     assert!(RegionName::posix("a\0b").is_err());
     assert!(RegionName::posix(&"a".repeat(255)).is_ok());

@@ -1,12 +1,13 @@
 //! Many processes create or attach the same name at once, and some are killed at a random moment: one
 //! initialization wins, nobody sees half a region, and whoever lives gets it.
 
+use super::chance::seed;
 use super::harness::Test;
 use super::process::{Actor, PATIENCE};
-use super::scratch::Scratch;
+use super::scratch::{Scratch, named};
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{AcqRel, Acquire};
-use interlatch::{InPlace, Options, Region, RegionName, Semaphore};
+use interlatch::{InPlace, Options, Region, Semaphore};
 use nix::sys::signal::Signal::SIGKILL;
 use std::time::{Duration, Instant};
 
@@ -40,12 +41,7 @@ unsafe impl InPlace for Slow {
 }
 
 fn everybody_gets_the_same() {
-    let seed = std::env::var("INTERLATCH_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("INTERLATCH_SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = fastrand::Rng::with_seed(seed());
     for kind in 0..3 {
         let rounds = 4;
         (0..rounds).for_each(|_| race(kind, &mut random));
@@ -88,6 +84,12 @@ fn race(kind: usize, random: &mut fastrand::Rng) {
         (alive..=PROCESSES).contains(&counted),
         "{counted} of {PROCESSES} counted: {name}"
     );
+    let mut one = [0; 3];
+    one[kind] = 1;
+    assert_eq!(scratch.left(), one, "the killed have left nothing: {name}");
+    drop((region, actors));
+    name.remove().expect("it is there");
+    assert_eq!(scratch.left(), [0; 3], "nothing stays of {name}");
 }
 
 /// In an actor: waits at the gate, and then creates or attaches.
@@ -113,18 +115,4 @@ pub fn play(gate: &Region, rest: &[String]) {
     );
     object.last.fetch_add(1, AcqRel);
     println!("counted");
-}
-
-/// What a name of this test says again.
-fn named(text: &str) -> RegionName {
-    match text.split_once(':') {
-        Some(("posix", name)) => RegionName::posix(name).expect("a name"),
-        Some(("file", path)) => RegionName::file(path),
-        Some(("sysv", key)) => {
-            let digits = key.strip_prefix("0x").expect("in hexadecimal");
-            let key = u32::from_str_radix(digits, 16).expect("a key");
-            RegionName::sysv(key as i32).expect("a key")
-        }
-        _ => panic!("{text:?} is no name"),
-    }
 }

@@ -10,9 +10,9 @@
 
 use super::ends::{AttachError, Ends, Refused, RobustSeat};
 use crate::buffer::slot::Slot;
-use crate::buffer::{Buffer, End, RecvTimeoutError, SendTimeoutError, store};
-use crate::platform::{InPlace, Place, Plain, PlanError, constructor};
-use crate::sync::{Missed, PairSlot, PairSlots, Patience, RecoverablePair, Side};
+use crate::buffer::{Buffer, BufferState, End, RecvTimeoutError, SendTimeoutError, store};
+use crate::platform::{InPlace, Place, Plain, PlanError, Words, WordsFrom, constructor};
+use crate::sync::{LockState, Missed, PairSlot, PairSlots, Patience, RecoverablePair, Side};
 use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
@@ -140,6 +140,37 @@ unsafe impl<T: Plain, const ENDS: usize> Place for RobustBoundedBuffer<T, [TurnS
         // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which
         // is that of the slots behind the header.
         unsafe { &*(wide as *const Self) }
+    }
+}
+
+impl RobustBoundedBuffer<u64, [TurnSlot<u64>; 0], 1> {
+    /// The state of the one of this size that these words are, whatever its items, with so many handles at
+    /// each end. Only who knows their number finds the slots.
+    pub(crate) fn state_of(
+        words: &dyn Words,
+        (size, align): (u64, u64),
+        capacity: Option<u64>,
+        ends: Option<u64>,
+    ) -> Option<BufferState> {
+        let (senders, receivers) = Ends::states_of(words, ends);
+        let turns = || {
+            let turns = Ends::bytes(ends?)?.checked_next_multiple_of(align)?;
+            let words = WordsFrom(words, turns);
+            RecoverablePair::state_of(&words, size.checked_sub(turns)?, align, Some(capacity?))
+        };
+        let turns = turns();
+        let fill = turns.as_ref().and_then(|turns| {
+            let is_whole = turns.slots.len() as u64 == capacity?;
+            let full = turns.slots.iter().filter(|slot| slot.readable).count();
+            is_whole.then_some(full as u64)
+        });
+        Some(BufferState {
+            lock: turns.map_or(LockState::Unknown, |turns| turns.lock),
+            fill,
+            capacity,
+            senders,
+            receivers,
+        })
     }
 }
 

@@ -3,12 +3,18 @@
 //! **How.** A handle is a robust lock that is held as long as the handle lives; the kernel ends it with
 //! its thread. Nobody is told of that end: sleepers look again.
 
-use crate::buffer::{Disconnected, End, RecvTimeoutError, Seat, SendTimeoutError};
+use crate::buffer::{Disconnected, End, EndState, RecvTimeoutError, Seat, SendTimeoutError};
 use crate::platform::robust::{Refusal, commit};
-use crate::platform::{UnsafeCell, constructor, repeat};
+use crate::platform::{UnsafeCell, Words, WordsFrom, constructor, repeat};
 use crate::sync::{
-    AcquireError, Condvar, LockError, Patience, RawRobustMutex, RobustLockError, RobustMutex, Stamp,
+    AcquireError, Condvar, LockError, LockState, MOST_SLOTS, Patience, RawRobustMutex,
+    RobustLockError, RobustMutex, Stamp,
 };
+use core::mem::offset_of;
+
+/// How many handles each end of a buffer can have, if its type does not say. (The types have the number
+/// itself: a name for it would become part of what they are called.)
+pub(crate) const USUAL_ENDS: usize = 8;
 
 /// The handles of both ends. Everything about them happens under the lock of the buffer, but their end by
 /// a death.
@@ -76,6 +82,46 @@ impl<const ENDS: usize> Handles<ENDS> {
             }
         }
         Err(AttachError::TooMany(ENDS))
+    }
+}
+
+impl Handles<1> {
+    /// The state of those that these words are, of whatever number.
+    fn state_of(words: &dyn Words, ends: u64) -> Option<EndState> {
+        let first = offset_of!(Self, held) as u64;
+        let each = size_of::<RawRobustMutex>() as u64;
+        let opened = words.long(offset_of!(Self, opened) as u64)? != 0;
+        let locks =
+            (0..ends).map(|end| RawRobustMutex::state_of(&WordsFrom(words, first + end * each)));
+        let locks: Vec<LockState> = locks.collect::<Option<_>>()?;
+        let holders: Vec<u32> = locks.iter().filter_map(|lock| lock.holder()).collect();
+        Some(match opened && holders.is_empty() {
+            true => EndState::Closed,
+            false => EndState::HeldBy(holders),
+        })
+    }
+}
+
+impl Ends<1> {
+    /// Bytes of one for so many handles at each end.
+    pub(super) fn bytes(ends: u64) -> Option<u64> {
+        let one = size_of::<Handles<1>>() as u64;
+        let more = (size_of::<RawRobustMutex>() as u64).checked_mul(ends.checked_sub(1)?)?;
+        one.checked_add(more)?.checked_mul(2)
+    }
+
+    /// Those who send and those who receive, as these words say, for so many handles at each end. Of more
+    /// than can be looked at, nothing is said.
+    pub(super) fn states_of(words: &dyn Words, ends: Option<u64>) -> (EndState, EndState) {
+        let known = || {
+            let ends = ends.filter(|ends| *ends <= MOST_SLOTS)?;
+            let receivers = Self::bytes(ends)? / 2;
+            Some((
+                Handles::state_of(words, ends)?,
+                Handles::state_of(&WordsFrom(words, receivers), ends)?,
+            ))
+        };
+        known().unwrap_or((EndState::Unknown, EndState::Unknown))
     }
 }
 

@@ -12,5 +12,6 @@ mod ends;
 mod monitor;
 
 pub use bounded::{RobustBoundedBuffer, TurnSlot};
+pub(crate) use ends::USUAL_ENDS;
 pub use ends::{AttachError, RobustSeat};
 pub use monitor::RobustMonitorBuffer;

@@ -9,13 +9,16 @@
 
 use super::ends::{AttachError, Ends, Refused, RobustSeat};
 use crate::buffer::slot::{Slot, Slots};
-use crate::buffer::{Buffer, End, RecvTimeoutError, SendTimeoutError, store};
+use crate::buffer::{Buffer, BufferState, End, RecvTimeoutError, SendTimeoutError, store};
 use crate::platform::robust::commit;
-use crate::platform::{InPlace, Place, Plain, PlanError, UnsafeCell, constructor};
+use crate::platform::{
+    InPlace, Place, Plain, PlanError, UnsafeCell, Words, WordsFrom, constructor,
+};
 use crate::sync::{Condvar, Patience, RobustLockError, RobustMutex, RobustMutexGuard};
 use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::offset_of;
 
 /// A first-in-first-out buffer of fixed capacity that survives the death of its users, from condition
 /// variables; for at most `ENDS` senders and as many receivers at one time.
@@ -202,6 +205,28 @@ impl<T: Plain, S: Slots<T> + ?Sized, const ENDS: usize> RobustMonitorBuffer<T, S
             (locked, in_time) = condition.wait_robust(guard, patience);
             guard = locked.or_else(RobustLockError::mark_consistent)?;
         }
+    }
+}
+
+impl RobustMonitorBuffer<u64, [Slot<u64>; 0], 1> {
+    /// The state of the one that these words are, whatever its items, with so many handles at each end.
+    pub(crate) fn state_of(
+        words: &dyn Words,
+        capacity: Option<u64>,
+        ends: Option<u64>,
+    ) -> Option<BufferState> {
+        let sent = words.long(offset_of!(Self, sent) as u64)?;
+        let received = words.long(offset_of!(Self, received) as u64)?;
+        let length = sent.wrapping_sub(received);
+        let handles = WordsFrom(words, offset_of!(Self, ends) as u64);
+        let (senders, receivers) = Ends::states_of(&handles, ends);
+        Some(BufferState {
+            lock: RobustMutex::state_of(&WordsFrom(words, offset_of!(Self, lock) as u64))?,
+            fill: Some(length.min(capacity.unwrap_or(length))),
+            capacity,
+            senders,
+            receivers,
+        })
     }
 }
 

@@ -1,0 +1,41 @@
+//! Receives the readings of `named_send NAME`, and removes what is behind the name: `named_receive NAME`.
+//! Of two that were killed something may be left: `named_receive NAME --remove`.
+
+use anyhow::{bail, ensure};
+use interlatch::{Buffer, Options, RegionName, RobustMonitorBuffer, Slot};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+struct Reading {
+    number: u64,
+    value: f64,
+}
+
+type Readings = RobustMonitorBuffer<Reading, [Slot<Reading>]>;
+const CAPACITY: usize = 256;
+const COUNT: u64 = 1_000_000;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [name] => receive(&RegionName::posix(name)?),
+        [name, option] if option == "--remove" => Ok(RegionName::posix(name)?.remove()?),
+        _ => bail!("expected NAME, or NAME --remove"),
+    }
+}
+
+fn receive(name: &RegionName) -> anyhow::Result<()> {
+    let region = Options::new(1 << 16).create_or_attach(name)?;
+    let readings: &Readings = region.create_or_attach("readings", CAPACITY)?;
+    let (mut count, mut sum) = (0, 0.0);
+    for Reading { number, value } in readings.receiver()? {
+        count += 1;
+        ensure!(number == count, "reading {number}: expected {count}");
+        sum += value;
+    }
+    name.remove()?;
+    println!("received {count} readings, sum {sum}");
+    ensure!(count == COUNT, "the sender has gone before its end");
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! Sends a million readings to whoever knows the same name: `named_send NAME`. Start `named_receive NAME`
+//! as well, before or after it, from any directory.
+
+use interlatch::{Buffer, Options, RegionName, RobustMonitorBuffer, Slot};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+#[repr(C)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+struct Reading {
+    number: u64,
+    value: f64,
+}
+
+type Readings = RobustMonitorBuffer<Reading, [Slot<Reading>]>;
+const CAPACITY: usize = 256;
+const COUNT: u64 = 1_000_000;
+
+fn main() -> anyhow::Result<()> {
+    let name = std::env::args().nth(1);
+    let name = RegionName::posix(&name.unwrap_or_default())?;
+    let region = Options::new(1 << 16).create_or_attach(&name)?;
+    let readings: &Readings = region.create_or_attach("readings", CAPACITY)?;
+    let sender = readings.sender()?;
+    for number in 1..=COUNT {
+        let value = number as f64 / 2.0;
+        sender.send(Reading { number, value })?;
+    }
+    println!("sent 1 to {COUNT}");
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! Memory of each kind that is only read.
+//!
+//! A file or a memfd is read by `pread(2)`, and not mapped: what it copies may be cut off meanwhile
+//! without a `SIGBUS`, and nobody who looks counts among those who have the region attached. System V memory
+//! cannot be read but by mapping it, with `SHM_RDONLY`; it cannot be cut short.
+
+use super::RegionError;
+use super::header::SIZE;
+use super::name::{Place, RegionName};
+use crate::platform::Ordering::{Acquire, Relaxed};
+use crate::platform::{AtomicU32, AtomicU64, Words};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Memory that is only read.
+#[derive(Debug)]
+pub(super) enum Peek {
+    File(File),
+    SysV(Segment),
+}
+
+/// A System V segment where it is mapped, without permission to write.
+#[derive(Debug)]
+pub(super) struct Segment {
+    start: *const u8,
+    size: usize,
+}
+
+// SAFETY: words that are read by atomic loads only, in memory that stays mapped until the drop.
+unsafe impl Send for Segment {}
+// SAFETY: as above.
+unsafe impl Sync for Segment {}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        // SAFETY: `shmat` has returned this address, and nobody uses it after this.
+        unsafe { libc::shmdt(self.start.cast()) };
+    }
+}
+
+impl Peek {
+    /// The memory of this name.
+    pub(super) fn named(name: &RegionName) -> Result<Self, RegionError> {
+        match &name.0 {
+            Place::Posix(path) | Place::File(path) => {
+                Self::at(path, OFlag::O_NOFOLLOW, name).map(Self::File)
+            }
+            Place::SysV(key) => {
+                // SAFETY: it takes numbers only.
+                let id = unsafe { libc::shmget(*key, 0, 0) };
+                let id = Errno::result(id).map_err(refusal(name, "shmget"))?;
+                Segment::attach(id, name).map(Self::SysV)
+            }
+        }
+    }
+
+    /// The file at this path, also behind a link.
+    pub(super) fn followed(path: &Path) -> Result<Self, RegionError> {
+        Self::at(path, OFlag::empty(), &RegionName::file(path)).map(Self::File)
+    }
+
+    /// The segment of this id, which may have no key.
+    pub(super) fn segment(id: i32) -> Result<Self, RegionError> {
+        Segment::attach(id, &RegionName(Place::SysV(libc::IPC_PRIVATE))).map(Self::SysV)
+    }
+
+    /// Looks what is there before anything is opened: to open a pipe or a device does something to it.
+    fn at(path: &Path, flags: OFlag, name: &RegionName) -> Result<File, RegionError> {
+        let flags = flags | OFlag::O_PATH | OFlag::O_CLOEXEC;
+        let place = open(path, flags, Mode::empty()).map_err(refusal(name, "open(O_PATH)"))?;
+        let place = File::from(place);
+        let metadata = place.metadata().map_err(RegionError::io("fstat"))?;
+        if !metadata.is_file() {
+            return Err(RegionError::NotAFile(name.clone()));
+        }
+        let same = format!("/proc/self/fd/{}", place.as_raw_fd());
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = open(same.as_str(), flags, Mode::empty());
+        Ok(file.map_err(refusal(name, "open(O_RDONLY)"))?.into())
+    }
+
+    /// Bytes, now.
+    pub(super) fn size(&self) -> Result<usize, RegionError> {
+        match self {
+            Self::File(file) => {
+                let metadata = file.metadata().map_err(RegionError::io("fstat"))?;
+                Ok(usize::try_from(metadata.len()).unwrap_or(usize::MAX))
+            }
+            Self::SysV(segment) => Ok(segment.size),
+        }
+    }
+
+    /// The first page; what is not there is zero.
+    pub(super) fn page(&self) -> [u64; SIZE / 8] {
+        let mut words = [0; SIZE / 8];
+        match self {
+            Self::SysV(segment) => {
+                for (at, word) in (0..).step_by(8).zip(&mut words) {
+                    *word = segment.long(at).unwrap_or(0);
+                }
+            }
+            Self::File(file) => {
+                let mut bytes = [0; SIZE];
+                let mut filled = 0;
+                while let Ok(read @ 1..) = file.read_at(&mut bytes[filled..], filled as u64) {
+                    filled += read;
+                }
+                for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+                    *word = u64::from_ne_bytes(*bytes);
+                }
+            }
+        }
+        words
+    }
+
+    /// As many bytes, or nothing if there are fewer.
+    fn bytes<const COUNT: usize>(&self, offset: u64) -> Option<[u8; COUNT]> {
+        let mut bytes = [0; COUNT];
+        match self {
+            Self::File(file) => file.read_exact_at(&mut bytes, offset).ok()?,
+            Self::SysV(segment) => {
+                for (at, word) in (offset..).step_by(4).zip(bytes.chunks_exact_mut(4)) {
+                    word.copy_from_slice(&segment.word(at)?.to_ne_bytes());
+                }
+            }
+        }
+        Some(bytes)
+    }
+}
+
+impl Words for Peek {
+    fn word(&self, offset: u64) -> Option<u32> {
+        self.bytes(offset).map(u32::from_ne_bytes)
+    }
+
+    fn long(&self, offset: u64) -> Option<u64> {
+        match self {
+            Self::SysV(segment) if offset.is_multiple_of(8) => segment.long(offset),
+            _ => self.bytes(offset).map(u64::from_ne_bytes),
+        }
+    }
+}
+
+impl Segment {
+    fn attach(id: i32, name: &RegionName) -> Result<Self, RegionError> {
+        // SAFETY: zero is valid for this structure of numbers.
+        let mut status: libc::shmid_ds = unsafe { core::mem::zeroed() };
+        // SAFETY: the kernel writes the structure.
+        let asked = unsafe { libc::shmctl(id, libc::IPC_STAT, &raw mut status) };
+        Errno::result(asked).map_err(refusal(name, "shmctl(IPC_STAT)"))?;
+        // SAFETY: the kernel chooses a place where nothing is.
+        let start = unsafe { libc::shmat(id, core::ptr::null(), libc::SHM_RDONLY) };
+        if start.addr() == usize::MAX {
+            return Err(refusal(name, "shmat")(Errno::last()));
+        }
+        Ok(Self {
+            start: start.cast_const().cast(),
+            size: status.shm_segsz as usize,
+        })
+    }
+
+    /// Where so many bytes are, aligned to their number.
+    fn place(&self, offset: u64, bytes: usize) -> Option<*const u8> {
+        let offset = usize::try_from(offset).ok()?;
+        let is_inside = offset.checked_add(bytes)? <= self.size;
+        // SAFETY: inside the mapping.
+        (is_inside && offset.is_multiple_of(bytes)).then(|| unsafe { self.start.add(offset) })
+    }
+
+    fn word(&self, offset: u64) -> Option<u32> {
+        let place = self.place(offset, 4)?.cast::<AtomicU32>();
+        // SAFETY: mapped and aligned; others change it by atomics, or scribble, which is any word.
+        Some(unsafe { &*place }.load(Relaxed))
+    }
+
+    fn long(&self, offset: u64) -> Option<u64> {
+        let place = self.place(offset, 8)?.cast::<AtomicU64>();
+        // Acquire pairs with the Release of the header's `build`: the mark is read first.
+        // SAFETY: as in `word`.
+        Some(unsafe { &*place }.load(Acquire))
+    }
+}
+
+/// What the kernel's refusal means for a name.
+fn refusal(name: &RegionName, call: &'static str) -> impl Fn(Errno) -> RegionError {
+    let name = name.clone();
+    move |errno| match errno {
+        // A segment that was there a moment ago; a process that is being reaped.
+        Errno::ENOENT | Errno::EIDRM | Errno::EINVAL | Errno::ESRCH | Errno::ENOTDIR => {
+            RegionError::NoRegionOfThatName(name.clone())
+        }
+        Errno::EACCES | Errno::EPERM => RegionError::Denied(name.clone()),
+        Errno::ELOOP => RegionError::NotAFile(name.clone()),
+        errno => RegionError::system(call)(errno),
+    }
+}

@@ -1,0 +1,200 @@
+//! A region that is only looked at.
+
+use super::RegionError;
+use super::header::{self, Header, PidNamespace};
+use super::name::RegionName;
+use super::peek::Peek;
+use crate::directory::{MOST_OBJECTS, Object};
+use crate::inspect::ObjectState;
+use crate::platform::{AtomicU64, WordsFrom};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::SystemTime;
+
+/// A region that is only looked at: also one that this process could not use, since it may not write it,
+/// belongs to another pid namespace, or is damaged.
+///
+/// No primitive can be used through it, and it writes nothing. It hinders nobody: it takes no lock, and keeps
+/// no name. It asks for the permission to read only.
+///
+/// | kind | how it is read |
+/// | --- | --- |
+/// | POSIX, a file, a memfd | by `pread(2)`: it is not mapped, so a file that is cut short is no `SIGBUS`, and looking at a region does not count as attaching it |
+/// | System V | by a mapping with `SHM_RDONLY`, since there is no other way; it cannot be cut short |
+///
+/// What is in the header is as it was when this was made; what the objects are is read when it is asked for.
+/// A hostile peer may write anything meanwhile. Whatever it writes, the methods here return something, after
+/// a number of steps that is bounded.
+///
+/// # Example
+/// See [`ObjectState`].
+#[derive(Debug)]
+pub struct RegionView {
+    peek: Peek,
+    /// Of the whole memory, now.
+    whole: usize,
+    state: RegionState,
+    header: Copied,
+}
+
+/// Whether a region can be used by this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegionState {
+    /// It can.
+    Sound,
+    /// It was made in another pid namespace, so its thread ids are those of others.
+    OtherNamespace,
+    /// It is left from before the machine was started.
+    EarlierBoot,
+    /// Some of its memory is gone.
+    CutShort {
+        /// Bytes when it was made, if the word that says so is left, and 0 if not.
+        made_with: u64,
+    },
+    /// System V memory whose creator is at it still, or has died half-way.
+    HalfBuilt {
+        /// Whether it has begun to build. If not, the memory is zero, and may be anybody's.
+        is_begun: bool,
+    },
+    /// What its header says of its size, or of an object, cannot be true: a faulty peer was there.
+    Damaged,
+}
+
+/// A private copy of the words of a header.
+#[derive(Debug)]
+struct Copied(Box<[AtomicU64; header::SIZE / 8]>);
+
+impl Copied {
+    fn of(peek: &Peek) -> Self {
+        Self(Box::new(peek.page().map(AtomicU64::new)))
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: as many words, in memory of this process that nobody else writes; the header is made
+        // of atomic words, and is not dropped.
+        unsafe { Header::at(self.0.as_ptr().cast_mut().cast()) }
+    }
+}
+
+const _: () = assert!(align_of::<Header>() <= align_of::<AtomicU64>());
+
+impl RegionView {
+    /// The region of this name.
+    ///
+    /// # Errors
+    /// If there is none, it is none of this crate, or this process may not read it.
+    pub fn attach(name: &RegionName) -> Result<Self, RegionError> {
+        Self::over(Peek::named(name)?)
+    }
+
+    /// The region in the file that is at this path, or behind the link that is: for memory without a name,
+    /// `/proc/PID/fd/NUMBER`.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    pub fn attach_path(path: impl AsRef<Path>) -> Result<Self, RegionError> {
+        Self::over(Peek::followed(path.as_ref())?)
+    }
+
+    /// The region in the System V segment of this id, which `/proc/sysvipc/shm` tells: also one that was
+    /// removed, and has no key any more.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    pub fn attach_segment(id: i32) -> Result<Self, RegionError> {
+        Self::over(Peek::segment(id)?)
+    }
+
+    fn over(peek: Peek) -> Result<Self, RegionError> {
+        let whole = peek.size()?;
+        let header = Copied::of(&peek);
+        let mut view = Self {
+            peek,
+            whole,
+            state: RegionState::Sound,
+            header,
+        };
+        view.state = view.examine()?;
+        Ok(view)
+    }
+
+    fn examine(&self) -> Result<RegionState, RegionError> {
+        let header = self.header.header();
+        let is_possible = || {
+            let count = header.directory.claimed();
+            count as usize <= MOST_OBJECTS && self.objects().all(|object| self.is_inside(&object))
+        };
+        match header.check(self.whole) {
+            Ok(()) if is_possible() => Ok(RegionState::Sound),
+            Ok(()) => Ok(RegionState::Damaged),
+            Err(RegionError::Cut { expected, found })
+                if found < header::SIZE || (found as u64) < expected =>
+            {
+                Ok(RegionState::CutShort {
+                    made_with: expected,
+                })
+            }
+            Err(RegionError::Cut { .. }) => Ok(RegionState::Damaged),
+            Err(RegionError::Namespace { .. }) => Ok(RegionState::OtherNamespace),
+            Err(RegionError::EarlierBoot) => Ok(RegionState::EarlierBoot),
+            Err(RegionError::NoRegion { found: 0, .. })
+                if matches!(self.peek, Peek::SysV(_)) && header.is_unbuilt(self.whole)? =>
+            {
+                let is_begun = header.is_begun(self.whole);
+                Ok(RegionState::HalfBuilt { is_begun })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether it can be used.
+    pub fn state(&self) -> RegionState {
+        self.state
+    }
+
+    /// Bytes that objects can take, as [`Region::size`](super::Region::size) says.
+    pub fn size(&self) -> usize {
+        self.whole.saturating_sub(header::SIZE)
+    }
+
+    /// The process that has made it, and when, as the header says.
+    pub fn creator(&self) -> (u32, SystemTime) {
+        self.header.header().creator()
+    }
+
+    /// The pid namespace in which its thread ids mean something, as the header says.
+    pub fn namespace(&self) -> PidNamespace {
+        self.header.header().namespace()
+    }
+
+    /// The descriptor, which can only be read, except for System V memory, which has none.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.peek {
+            Peek::File(file) => Some(file.as_fd()),
+            Peek::SysV(_) => None,
+        }
+    }
+
+    /// What was in it, as the header says.
+    pub fn objects(&self) -> impl Iterator<Item = Object> + '_ {
+        self.header.header().directory.objects()
+    }
+
+    /// What an object is now.
+    pub fn inspect(&self, object: &Object) -> ObjectState {
+        match self.is_inside(object) {
+            true => ObjectState::of(object, &WordsFrom(&self.peek, object.offset)),
+            false => ObjectState::Outside,
+        }
+    }
+
+    fn is_inside(&self, object: &Object) -> bool {
+        let (offset, align) = (object.offset, object.kind.align());
+        let end = offset.checked_add(object.kind.size());
+        offset >= header::SIZE as u64
+            && align.is_power_of_two()
+            && offset.is_multiple_of(align)
+            && end.is_some_and(|end| end <= self.whole as u64)
+    }
+}
