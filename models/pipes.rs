@@ -2,179 +2,34 @@
 
 use interlatch::buffer::{Buffer, End, RecvTimeoutError, SendTimeoutError};
 use interlatch::check::Model;
+use interlatch::contract::private::{self, Fresh, Private};
 use interlatch::contract::{Scenario, buffer, condvar, lock, semaphore};
 use interlatch::platform::pipe;
-use interlatch::sync::{
-    Condition, Held, Lock, Patience, Permits, PipeSemaphore, SemaphoreCondvar, SemaphoreLock,
-};
-use interlatch::{
-    BoundedBuffer, Duplex, InPlace, MonitorBuffer, PermitOverflow, PipeBuffer, Plain,
-    SemaphorePair, Slot,
-};
+use interlatch::sync::{Condition, Lock, Patience, PipeSemaphore, SemaphoreCondvar, SemaphoreLock};
+use interlatch::{Duplex, PipeBuffer, Plain};
 use std::sync::Mutex;
-
-/// What a process has of its own, not in shared memory: in a model there is one address space.
-#[derive(Debug)]
-struct Private<T>(T);
-
-/// Something that can be made in a model.
-trait Fresh: Sync {
-    fn fresh() -> Self;
-}
-
-// SAFETY: the models run it in one address space.
-unsafe impl<T: Fresh> InPlace for Private<T> {
-    fn initial() -> Self {
-        Self(T::fresh())
-    }
-}
-
-impl<P: Permits> Permits for Private<P> {
-    fn acquire_within(&self, patience: Patience) -> bool {
-        self.0.acquire_within(patience)
-    }
-
-    fn release(&self, count: u32) -> Result<(), PermitOverflow> {
-        self.0.release(count)
-    }
-}
-
-// SAFETY: it is that lock.
-unsafe impl<L: Lock> Lock for Private<L> {
-    fn lock_within(&self, patience: Patience) -> bool {
-        self.0.lock_within(patience)
-    }
-
-    unsafe fn unlock(&self) {
-        // SAFETY: by the caller's promise.
-        unsafe { self.0.unlock() }
-    }
-}
-
-impl<C: Condition> Condition for Private<C> {
-    fn wait_within<L: Lock>(&self, held: &mut Held<'_, L>, patience: Patience) -> bool {
-        self.0.wait_within(held, patience)
-    }
-
-    fn notify_one(&self) {
-        self.0.notify_one();
-    }
-
-    fn notify_all(&self) {
-        self.0.notify_all();
-    }
-}
-
-impl<B: Buffer> Buffer for Private<B> {
-    type Item = B::Item;
-    type Seat<'a>
-        = B::Seat<'a>
-    where
-        Self: 'a;
-    type AttachError = B::AttachError;
-
-    fn send_within(
-        &self,
-        item: B::Item,
-        patience: Patience,
-    ) -> Result<(), SendTimeoutError<B::Item>> {
-        self.0.send_within(item, patience)
-    }
-
-    fn recv_within(&self, patience: Patience) -> Result<B::Item, RecvTimeoutError> {
-        self.0.recv_within(patience)
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn capacity(&self) -> usize {
-        self.0.capacity()
-    }
-
-    fn attach(&self, end: End) -> Result<B::Seat<'_>, B::AttachError> {
-        self.0.attach(end)
-    }
-}
-
-impl Fresh for PipeSemaphore {
-    fn fresh() -> Self {
-        Self::new(0).expect("a model has pipes")
-    }
-}
-
-impl Fresh for SemaphoreLock<PipeSemaphore> {
-    fn fresh() -> Self {
-        Self::in_a_pipe().expect("a model has pipes")
-    }
-}
-
-fn permits(permits: u32) -> PipeSemaphore {
-    PipeSemaphore::new(permits).expect("a model has pipes")
-}
-
-impl Fresh for SemaphoreCondvar<PipeSemaphore> {
-    fn fresh() -> Self {
-        Self::from_parts([1, 0, 0, 0].map(permits))
-    }
-}
-
-impl Fresh for SemaphoreCondvar {
-    fn fresh() -> Self {
-        Self::new()
-    }
-}
-
-impl Fresh for SemaphoreLock {
-    fn fresh() -> Self {
-        Self::new()
-    }
-}
 
 type PipeLock = SemaphoreLock<PipeSemaphore>;
 type PipeCondvar = SemaphoreCondvar<PipeSemaphore>;
-type Bounded<const N: usize> = BoundedBuffer<u64, [Slot<u64>; N], PipeSemaphore, PipeLock>;
-type Monitor<const N: usize> = MonitorBuffer<u64, [Slot<u64>; N], PipeCondvar, PipeLock>;
+type Bounded<const N: usize> = private::Bounded<PipeSemaphore, N>;
+type Monitor<const N: usize> = private::Monitor<PipeSemaphore, N>;
 
-fn slots<const N: usize>() -> [Slot<u64>; N] {
-    core::array::from_fn(|_| Slot::new())
-}
-
-impl<const N: usize> Fresh for Bounded<N> {
-    fn fresh() -> Self {
-        let turns = SemaphorePair::from_parts(permits(N as u32), permits(0));
-        Self::from_parts(turns, PipeLock::fresh(), slots())
-    }
-}
-
-impl<const N: usize> Fresh for Monitor<N> {
-    fn fresh() -> Self {
-        Self::from_parts(
-            PipeCondvar::fresh(),
-            PipeCondvar::fresh(),
-            PipeLock::fresh(),
-            slots(),
-        )
-    }
-}
-
-/// The kernel's own pipe of so many items, which go in one piece, or in several: then it is looked at
+/// The kernel's own pipe of so many items, which go in one piece, or of so many bytes for items in several: then it is looked at
 /// whether the pieces belong together.
 #[derive(Debug)]
-struct Kernel<T, const N: usize>(PipeBuffer<T>);
+pub struct Kernel<T, const N: usize, const TURNS: bool = true>(PipeBuffer<T>);
 
-impl<T: Item, const N: usize> Fresh for Kernel<T, N> {
+impl<T: Item, const N: usize, const TURNS: bool> Fresh for Kernel<T, N, TURNS> {
     fn fresh() -> Self {
-        Self(T::buffer(N))
+        Self(T::buffer(N, TURNS))
     }
 }
 
 /// An item that a number can be told from.
-trait Item: Plain {
+pub trait Item: Plain {
     fn of(number: u64) -> Self;
     fn number(self) -> u64;
-    fn buffer(capacity: usize) -> PipeBuffer<Self>;
+    fn buffer(capacity: usize, turns: bool) -> PipeBuffer<Self>;
 }
 
 impl Item for u64 {
@@ -186,7 +41,7 @@ impl Item for u64 {
         self
     }
 
-    fn buffer(capacity: usize) -> PipeBuffer<Self> {
+    fn buffer(capacity: usize, _turns: bool) -> PipeBuffer<Self> {
         PipeBuffer::with_capacity(capacity).expect("a model has pipes")
     }
 }
@@ -201,14 +56,18 @@ impl Item for [u64; 2] {
         self[0]
     }
 
-    /// The last item that is in the pipe is not there as a whole.
-    fn buffer(capacity: usize) -> PipeBuffer<Self> {
-        let (reader, writer) = pipe::pipe(capacity * size_of::<Self>() + 4).expect("a pipe");
-        PipeBuffer::from_ends(reader, writer, Some([PipeLock::fresh(), PipeLock::fresh()]))
+    /// In a pipe of so many bytes, which is no whole number of items.
+    fn buffer(capacity: usize, turns: bool) -> PipeBuffer<Self> {
+        let (reader, writer) = pipe::pipe(capacity).expect("a pipe");
+        PipeBuffer::from_ends(
+            Some(reader),
+            Some(writer),
+            turns.then(|| [PipeLock::fresh(), PipeLock::fresh()]),
+        )
     }
 }
 
-impl<T: Item, const N: usize> Buffer for Kernel<T, N> {
+impl<T: Item, const N: usize, const TURNS: bool> Buffer for Kernel<T, N, TURNS> {
     type Item = u64;
     type Seat<'a> = <PipeBuffer<T> as Buffer>::Seat<'a>;
     type AttachError = <PipeBuffer<T> as Buffer>::AttachError;
@@ -352,13 +211,17 @@ where
 
 /// Items that go in pieces. Whoever is in the middle of one has no deadline any more.
 fn pieces() -> Vec<Model> {
-    type Pieces = Private<Kernel<[u64; 2], 1>>;
+    type Pieces = Private<Kernel<[u64; 2], 20>>;
+    type Large = Private<Kernel<[u64; 2], 12>>;
     let model = |build: fn() -> _| Model::new("pipe_in_pieces", build);
     vec![
         model(buffer::keeps_order::<Pieces>),
         model(buffer::closing_lets_receivers_drain_and_end::<Pieces>),
         model(buffer::two_senders_are_both_heard::<Pieces>).bounded(2),
         model(buffer::two_receivers_share::<Pieces>).bounded(2),
+        Model::new("pipe_of_less", buffer::keeps_order::<Large>).bounded(3),
+        Model::new("pipe_of_less", buffer::two_senders_are_both_heard::<Large>).bounded(2),
+        Model::new("pipe_of_less", buffer::two_receivers_share::<Large>).bounded(2),
         model(buffer::closing_wakes_every_receiver::<Pieces>).bounded(2),
         model(buffer::delivers_each_once::<Pieces>).bounded(2),
     ]

@@ -11,6 +11,7 @@ mod directory;
 mod futex;
 mod model;
 mod mutex;
+mod pipes;
 mod robust_buffer;
 mod semaphore;
 
@@ -24,6 +25,7 @@ pub fn models() -> Vec<Model> {
         directory::models(),
         futex::models(),
         model::models(),
+        pipes::models(),
         robust_buffer::models(),
         semaphore::models(),
         buffer::models(),

@@ -69,8 +69,8 @@ struct State<E> {
 unsafe impl<E: Send + Sync> Sync for Half<E> {}
 
 impl<E> Half<E> {
-    fn new(end: E) -> Self {
-        let end = Some(Arc::new(end));
+    fn new(end: Option<E>) -> Self {
+        let end = end.map(Arc::new);
         Self {
             lock: RawMutex::new(),
             state: UnsafeCell::new(State { handles: 0, end }),
@@ -125,14 +125,15 @@ impl<T: Plain> PipeBuffer<T> {
             true => None,
             false => Some([SemaphoreLock::in_a_pipe()?, SemaphoreLock::in_a_pipe()?]),
         };
-        Ok(Self::from_ends(reader, writer, turns))
+        Ok(Self::from_ends(Some(reader), Some(writer), turns))
     }
 
-    /// The buffer of a pipe that this process has been given, with the locks of the senders and of the
-    /// receivers if items have more than [`pipe::ATOMIC`] bytes, and more than one process sends or receives.
+    /// The buffer of a pipe that this process has been given, or opened: an end that it has not is closed. With
+    /// the locks of the senders and of the receivers, if items have more than [`pipe::ATOMIC`] bytes, and
+    /// more than one process sends or receives.
     pub fn from_ends(
-        reader: Reader,
-        writer: Writer,
+        reader: Option<Reader>,
+        writer: Option<Writer>,
         turns: Option<[SemaphoreLock<PipeSemaphore>; 2]>,
     ) -> Self {
         let (receiving, sending) = (Half::new(reader), Half::new(writer));
@@ -258,7 +259,7 @@ impl<T: Plain> Buffer for PipeBuffer<T> {
     fn len(&self) -> usize {
         self.receiving
             .end()
-            .map_or(0, |reader| reader.len() / Self::BYTES)
+            .map_or(0, |reader| reader.available() / Self::BYTES)
     }
 
     /// How many items fit, if this process can send; items of more than a page, a few less.

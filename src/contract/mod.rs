@@ -9,6 +9,7 @@ pub mod buffer;
 pub mod condvar;
 pub mod directory;
 pub mod lock;
+pub mod private;
 pub mod recoverable;
 pub mod recoverable_pair;
 pub mod robust_buffer;

@@ -72,7 +72,7 @@ impl PipeSemaphore {
 
     /// How many permits there were a moment ago.
     pub fn permits(&self) -> usize {
-        self.permits.len()
+        self.permits.available()
     }
 }
 

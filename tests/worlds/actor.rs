@@ -3,7 +3,7 @@
 use super::object::{Find, Subject, find};
 use super::process::inherited;
 use super::program::{Call, Object};
-use super::{free, stage};
+use super::{free, pipes, stage};
 use interlatch::Semaphore;
 use interlatch::contract::specification::Outcome;
 use interlatch::sync::{Patience, Permits};
@@ -22,6 +22,13 @@ pub fn main(arguments: &[String]) -> ExitCode {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE
+            }
+        }
+        [descriptor, "pipes", index, part, pipes] => {
+            let numbers = [index, part].map(|word| word.parse().expect("a number"));
+            match pipes::play(descriptor, numbers[0], numbers[1], pipes) {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
             }
         }
         [descriptor, "stepped", object] => {

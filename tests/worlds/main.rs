@@ -9,6 +9,7 @@ mod free;
 mod harness;
 mod history;
 mod object;
+mod pipes;
 #[allow(dead_code, reason = "the deaths use other parts of it")]
 mod process;
 mod program;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         return actor::main(&part);
     }
     let mut tests = stage::tests();
+    tests.extend(pipes::tests());
     tests.extend(stepped::tests());
     tests.extend(free::tests());
     harness::run(tests)

@@ -16,7 +16,7 @@ const ROUNDS: usize = 2_000;
 /// A state of its own for each round, and a gate at which its participants wait for each other:
 /// otherwise the first one would be through with all rounds before the second has begun.
 #[repr(C)]
-struct Round<S> {
+pub struct Round<S> {
     arrived: AtomicU32,
     state: S,
 }
@@ -33,7 +33,7 @@ unsafe impl<S: InPlace> InPlace for Round<S> {
 
 impl<S> Round<S> {
     /// Plays one part of the scenario, together with all others.
-    fn play(&self, scenario: &Scenario<S>, part: usize) {
+    pub fn play(&self, scenario: &Scenario<S>, part: usize) {
         let deadline = Instant::now() + PATIENCE;
         let all = scenario.participants.len() as u32;
         // The gate orders nothing; what orders is the primitive.
@@ -48,6 +48,11 @@ impl<S> Round<S> {
         }
         scenario.participants[part](&self.state);
     }
+
+    /// Looks at what all participants have left.
+    pub fn verify(&self, scenario: &Scenario<S>) {
+        (scenario.verify)(&self.state);
+    }
 }
 
 /// A test for each scenario on each of the two stages.
@@ -57,24 +62,17 @@ pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for (index, name) in names.0.into_iter().enumerate() {
         tests.push(Test::new(format!("threads::{name}"), move || {
-            contract::all(&mut Only {
-                index,
-                next: 0,
-                stage: Threads,
-            });
+            contract::all(&mut Only::new(index, Threads));
         }));
         tests.push(Test::new(format!("processes::{name}"), move || {
-            contract::all(&mut Only {
-                index,
-                next: 0,
-                stage: Processes { index },
-            });
+            contract::all(&mut Only::new(index, Processes { index }));
         }));
     }
     tests
 }
 
-struct Names(Vec<String>);
+/// What the scenarios are called.
+pub struct Names(pub Vec<String>);
 
 impl Stage for Names {
     fn run<S: InPlace + 'static>(&mut self, scenario: Scenario<S>) {
@@ -89,10 +87,20 @@ impl Stage for Names {
 }
 
 /// One scenario of all.
-struct Only<T> {
+pub struct Only<T> {
     index: usize,
     next: usize,
     stage: T,
+}
+
+impl<T> Only<T> {
+    pub fn new(index: usize, stage: T) -> Self {
+        Self {
+            index,
+            next: 0,
+            stage,
+        }
+    }
 }
 
 impl<T: Stage> Stage for Only<T> {
@@ -129,9 +137,7 @@ impl Stage for Threads {
                 Err(_) => panic!("only {ended} participants of {} have ended", scenario.name),
             }
         }
-        rounds
-            .iter()
-            .for_each(|round| (scenario.verify)(&round.state));
+        rounds.iter().for_each(|round| round.verify(scenario));
     }
 }
 
@@ -155,9 +161,7 @@ impl Stage for Processes {
                 panic!("participant {part} of {}: {problem}", scenario.name);
             }
         }
-        rounds
-            .iter()
-            .for_each(|round| (scenario.verify)(&round.state));
+        rounds.iter().for_each(|round| round.verify(&scenario));
     }
 }
 
@@ -174,11 +178,7 @@ pub fn play(descriptor: &str, index: usize, part: usize) -> bool {
         part,
         passed: &passed,
     };
-    contract::all(&mut Only {
-        index,
-        next: 0,
-        stage,
-    });
+    contract::all(&mut Only::new(index, stage));
     println!("{}", if passed.get() { "passed" } else { "failed" });
     passed.get()
 }

@@ -80,7 +80,7 @@ impl Reader {
     }
 
     /// How many bytes there were a moment ago.
-    pub fn len(&self) -> usize {
+    pub fn available(&self) -> usize {
         ioctl_fionread(&self.0).map_or(0, |bytes| bytes as usize)
     }
 }
@@ -195,5 +195,17 @@ fn without_signal<R>(write: impl FnOnce() -> Result<R, Errno>) -> Result<R, Errn
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, core::ptr::null_mut());
         written
+    }
+}
+
+impl AsFd for Reader {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsFd for Writer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 }

@@ -212,7 +212,7 @@ impl Reader {
     }
 
     /// How many bytes there were a moment ago.
-    pub fn len(&self) -> usize {
+    pub fn available(&self) -> usize {
         self.0.calls.newest();
         self.0
             .state
