@@ -1,0 +1,145 @@
+//! Dijkstra's sleeping barber (1965): a shop with some chairs, a barber who sleeps while nobody is there,
+//! and customers who go away when all chairs are taken. Each is a process; all of it is semaphores and a lock.
+//!
+//! Exit status: 0 if everybody was shaved or turned away, 1 if not, 2 for a wrong command line.
+
+mod support;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use interlatch::sync::{Patience, Permits};
+use interlatch::{Region, RobustLockError, RobustMutex, RobustMutexGuard, Semaphore};
+use std::process::ExitCode;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Opens a barber's shop.
+#[derive(Debug, Parser)]
+struct Options {
+    /// How many can wait.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    chairs: u32,
+    /// How many customers there are.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=64))]
+    customers: u32,
+    /// How often each of them comes.
+    #[arg(long, default_value_t = 5_000)]
+    visits: u64,
+}
+
+/// What hangs at the door.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
+struct Board {
+    waiting: u64,
+    shaved: u64,
+    turned_away: u64,
+}
+
+/// What they share.
+struct Shop<'a> {
+    board: &'a RobustMutex<Board>,
+    /// A permit for each customer in a chair: the barber sleeps on it.
+    customers: &'a Semaphore,
+    /// A permit for each that the barber has called.
+    called: &'a Semaphore,
+}
+
+impl<'a> Shop<'a> {
+    fn create(region: &'a Region) -> Result<Self> {
+        Ok(Self {
+            board: region.create("board", ())?,
+            customers: region.create("customers", ())?,
+            called: region.create("called", ())?,
+        })
+    }
+
+    fn attach(region: &'a Region) -> Result<Self> {
+        Ok(Self {
+            board: region.attach("board")?,
+            customers: region.attach("customers")?,
+            called: region.attach("called")?,
+        })
+    }
+
+    fn board(&self) -> Result<RobustMutexGuard<'a, Board>> {
+        let told = |error: RobustLockError<'a, Board>| anyhow::anyhow!("{error}");
+        self.board.lock().map_err(told)
+    }
+
+    /// A visit: a shave, or no free chair.
+    fn visit(&self, chairs: u64) -> Result<()> {
+        let mut board = self.board()?;
+        if board.waiting == chairs {
+            board.turned_away += 1;
+            return Ok(());
+        }
+        board.waiting += 1;
+        drop(board);
+        self.customers.release(1)?;
+        while !self.called.acquire_within(Patience::Forever) {}
+        Ok(())
+    }
+
+    /// Shaves until there is a customer who is none: then it is evening.
+    fn work(&self) -> Result<()> {
+        loop {
+            while !self.customers.acquire_within(Patience::Forever) {}
+            let mut board = self.board()?;
+            if board.waiting == 0 {
+                return Ok(());
+            }
+            board.waiting -= 1;
+            board.shaved += 1;
+            drop(board);
+            self.called.release(1)?;
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("barber: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    if let Some((region, arguments)) = support::child_role()? {
+        let shop = Shop::attach(&region)?;
+        return match arguments.as_slice() {
+            [] => shop.work(),
+            [chairs, visits] => {
+                let (chairs, visits) = (chairs.parse()?, visits.parse::<u64>()?);
+                (0..visits).try_for_each(|_| shop.visit(chairs))
+            }
+            _ => anyhow::bail!("none or two arguments"),
+        };
+    }
+    let options = Options::parse();
+    let region = Region::memfd("barber", 4096)?;
+    let shop = Shop::create(&region)?;
+    let mut barber = support::start(&region, &[])?;
+    let words = [options.chairs.to_string(), options.visits.to_string()];
+    let customers: Result<Vec<_>> = (0..options.customers)
+        .map(|_| support::start(&region, &words))
+        .collect();
+    for mut customer in customers? {
+        let status = customer.wait().context("waiting for a customer")?;
+        ensure!(status.success(), "a customer ended with {status}");
+    }
+    shop.customers.release(1)?;
+    let status = barber.wait().context("waiting for the barber")?;
+    ensure!(status.success(), "the barber ended with {status}");
+    let Board {
+        shaved,
+        turned_away,
+        ..
+    } = *shop.board()?;
+    let visits = u64::from(options.customers) * options.visits;
+    println!("{visits} visits: {shaved} shaved, {turned_away} turned away");
+    ensure!(shaved + turned_away == visits, "somebody was forgotten");
+    Ok(())
+}
