@@ -9,6 +9,7 @@
 //! - [`guard`]: `Mutex<T>` with lock_api's guards, and condition variables that take them;
 //! - [`directory`]: what is in a region, and where;
 //! - [`memory`]: regions of shared memory;
+//! - [`ipc`]: what the kernel has between processes: pipelines, signals, sockets;
 //! - [`contract`]: what each primitive promises, as scenarios that run on every stage;
 //! - [`check`]: the checking toolkit that the models call.
 
@@ -21,6 +22,8 @@ pub mod contract;
 pub mod directory;
 #[cfg(not(loom))]
 pub mod guard;
+#[cfg(not(loom))]
+pub mod ipc;
 #[cfg(not(loom))]
 pub mod memory;
 pub mod platform;

@@ -1,0 +1,12 @@
+//! What the kernel has for processes that share no memory: descriptors, signals, process groups.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `wait` | how long anything here may wait for a descriptor |
+//! | `pipeline` | what a shell does for `a \| b \| c` |
+
+mod pipeline;
+pub mod wait;
+
+pub use nix::sys::signal::Signal;
+pub use pipeline::{Finished, Pipeline, PipelineError, Running};

@@ -1,0 +1,32 @@
+//! What the kernel has between processes, with real ones: pipelines, signals, sockets.
+//!
+//! Tests run one after the other, in a process of one thread. Each has to leave as many descriptors and children as it
+//! has found. Processes are standard tools, or this program run again to play a *part*.
+
+mod descriptors;
+#[path = "../worlds/harness.rs"]
+mod harness;
+mod pipeline;
+mod process;
+mod terminal;
+mod wait;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Some((part, rest)) = process::part() {
+        return match part.as_str() {
+            "descriptors" => descriptors::play(),
+            "mask" => pipeline::play_mask(),
+            "session" => terminal::play(&rest),
+            "nap" => wait::play(),
+            other => panic!("nobody plays {other:?}"),
+        };
+    }
+    process::keep_descriptors_to_this_process();
+    let mut tests = wait::tests();
+    tests.extend(pipeline::tests());
+    tests.extend(descriptors::tests());
+    tests.extend(terminal::tests());
+    harness::run(tests)
+}
