@@ -4,9 +4,12 @@
 //! | --- | --- |
 //! | `wait` | how long anything here may wait for a descriptor |
 //! | `pipeline` | what a shell does for `a \| b \| c` |
+//! | `signals` | signals as messages, and as permits of a semaphore |
 
 mod pipeline;
+mod signals;
 pub mod wait;
 
 pub use nix::sys::signal::Signal;
 pub use pipeline::{Finished, Pipeline, PipelineError, Running};
+pub use signals::{Notification, Received, SignalError, SignalFd, notify_semaphore};

@@ -45,18 +45,41 @@ pub fn until_writable(descriptor: impl AsFd, patience: Patience) -> io::Result<b
 
 fn until(descriptor: BorrowedFd<'_>, event: PollFlags, patience: Patience) -> io::Result<bool> {
     let mut polled = [PollFd::from_borrowed_fd(descriptor, event)];
-    any(&mut polled, patience).map_err(io::Error::from)
+    any(&mut polled, patience)
 }
 
 /// Waits until one of them is ready, or has failed: whether one is.
-pub(super) fn any(polled: &mut [PollFd<'_>], patience: Patience) -> Result<bool, Errno> {
+pub(super) fn any(polled: &mut [PollFd<'_>], patience: Patience) -> io::Result<bool> {
     loop {
         let left = remaining(patience).map(timespec);
         match poll(polled, left.as_ref()) {
             Ok(ready) => return Ok(ready > 0),
             Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Tries something that does not block, until it is done or patience runs out: then there is nothing.
+///
+/// Somebody else may have been faster after each wait, so each one is followed by another try.
+pub(super) fn until_done<T>(
+    descriptor: impl AsFd,
+    event: PollFlags,
+    patience: Patience,
+    mut attempt: impl FnMut() -> io::Result<T>,
+) -> io::Result<Option<T>> {
+    let mut is_last = false;
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return done.map(Some),
+        }
+        if is_last || !until(descriptor.as_fd(), event, patience)? {
+            return Ok(None);
+        }
+        is_last = is_over(patience);
     }
 }
 

@@ -1,13 +1,18 @@
 //! What the kernel has between processes, with real ones: pipelines, signals, sockets.
 //!
-//! Tests run one after the other, in a process of one thread. Each has to leave as many descriptors and children as it
+//! Tests run one after the other, in one thread. Each has to leave as many descriptors and children as it
 //! has found. Processes are standard tools, or this program run again to play a *part*.
 
+#[path = "../worlds/process.rs"]
+#[allow(dead_code, reason = "the worlds use other parts of it")]
+mod actor;
 mod descriptors;
 #[path = "../worlds/harness.rs"]
 mod harness;
+mod interrupted;
 mod pipeline;
 mod process;
+mod signals;
 mod terminal;
 mod wait;
 
@@ -23,10 +28,16 @@ fn main() -> ExitCode {
             other => panic!("nobody plays {other:?}"),
         };
     }
+    if let Some(part) = actor::part() {
+        interrupted::play(&part);
+        return ExitCode::SUCCESS;
+    }
     process::keep_descriptors_to_this_process();
     let mut tests = wait::tests();
     tests.extend(pipeline::tests());
     tests.extend(descriptors::tests());
     tests.extend(terminal::tests());
+    tests.extend(signals::tests());
+    tests.extend(interrupted::tests());
     harness::run(tests)
 }

@@ -1,9 +1,11 @@
 //! Parts that this program plays when it is run again, and what a test must leave as it was.
 
 use super::harness::Test;
+use nix::sys::signal::{SigSet, SigmaskHow};
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before the test fails. Nothing here comes near it.
@@ -37,12 +39,35 @@ pub fn tool(name: &str, arguments: &[&str]) -> Command {
 
 /// A test that must leave no child and no descriptor behind.
 pub fn test(name: &str, run: impl Fn() + 'static) -> Test {
-    Test::new(name, move || {
+    let name = name.to_owned();
+    Test::new(name.clone(), move || {
         let before = descriptors();
+        let watched = watch(name.clone());
         run();
+        drop(watched);
         assert_eq!(children(), "", "children are left");
         assert_eq!(descriptors(), before, "descriptors are left");
     })
+}
+
+/// Ends this program with a message if the test takes too long: most of what is waited for here is in this process, and
+/// a wait without end would have nobody to tell of it. All is well once what this returns is dropped.
+fn watch(name: String) -> Sender<()> {
+    let (well, watcher) = mpsc::channel();
+    let own = std::process::id();
+    // The signals of a test are not for the watcher.
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    std::thread::spawn(move || {
+        if watcher.recv_timeout(2 * PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let call = fs::read_to_string(format!("/proc/{own}/task/{own}/syscall"));
+            println!("test {name} ... FAILED: it hangs, in the system call {call:?}");
+            std::process::exit(1);
+        }
+    });
+    before
+        .and_then(|mask| mask.thread_set_mask())
+        .expect("a mask can be set");
+    well
 }
 
 /// The numbers of the descriptors of this process.

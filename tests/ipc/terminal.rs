@@ -7,6 +7,7 @@ use interlatch::ipc::wait::until_readable;
 use interlatch::ipc::{Pipeline, Running, Signal};
 use interlatch::sync::Patience;
 use nix::pty::openpty;
+use nix::sys::signal::{SigHandler, signal};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -47,7 +48,7 @@ impl Session {
         let terminal = openpty(None, None).expect("a pseudo-terminal");
         let mut command = playing("session", arguments);
         command.stdin(terminal.slave).stdout(Stdio::piped());
-        // SAFETY: between fork and exec this makes two system calls.
+        // SAFETY: between fork and exec this makes three system calls.
         unsafe { command.pre_exec(begin_session) };
         let mut child = command.spawn().expect("it starts");
         Self {
@@ -90,7 +91,10 @@ impl Drop for Session {
     }
 }
 
+/// A shell in the background ignores Ctrl+C for who it starts, and so for who these start.
 fn begin_session() -> std::io::Result<()> {
+    // SAFETY: the default is no handler.
+    unsafe { signal(Signal::SIGINT, SigHandler::SigDfl)? };
     nix::unistd::setsid()?;
     // SAFETY: it takes the terminal at the descriptor, which is open, and 0.
     match unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) } {

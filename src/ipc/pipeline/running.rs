@@ -246,7 +246,7 @@ impl Running {
             .map(|descriptor| PollFd::new(descriptor, PollFlags::IN))
             .chain(pipe.map(|pipe| PollFd::new(pipe, PollFlags::IN)))
             .collect();
-        let ready = wait::any(&mut polled, patience).map_err(PipelineError::system("ppoll"))?;
+        let ready = wait::any(&mut polled, patience).map_err(PipelineError::io("ppoll"))?;
         let ended: Vec<bool> = polled.iter().map(|one| !one.revents().is_empty()).collect();
         let alive = self.members.iter_mut().filter(|one| one.alive.is_some());
         for (member, has_ended) in alive.zip(ended) {
