@@ -3,13 +3,16 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `wait` | how long anything here may wait for a descriptor |
+//! | `link` | messages over sockets, five kinds of them |
 //! | `pipeline` | what a shell does for `a \| b \| c` |
 //! | `signals` | signals as messages, and as permits of a semaphore |
 
+mod link;
 mod pipeline;
 mod signals;
 pub mod wait;
 
+pub use link::{Link, LinkRecvError, LinkSendError, PacketLink, SeqpacketListener, StreamLink};
 pub use nix::sys::signal::Signal;
 pub use pipeline::{Finished, Pipeline, PipelineError, Running};
 pub use signals::{Notification, Received, SignalError, SignalFd, notify_semaphore};

@@ -88,7 +88,8 @@ pub(super) fn is_over(patience: Patience) -> bool {
     remaining(patience) == Some(Duration::ZERO)
 }
 
-fn remaining(patience: Patience) -> Option<Duration> {
+/// How long that is from now; nothing says for ever.
+pub(super) fn remaining(patience: Patience) -> Option<Duration> {
     match patience {
         Patience::Never => Some(Duration::ZERO),
         Patience::Until(deadline) => Some(deadline.remaining()),

@@ -10,9 +10,11 @@ mod descriptors;
 #[path = "../worlds/harness.rs"]
 mod harness;
 mod interrupted;
+mod links;
 mod pipeline;
 mod process;
 mod signals;
+mod sockets;
 mod terminal;
 mod wait;
 
@@ -25,6 +27,8 @@ fn main() -> ExitCode {
             "mask" => pipeline::play_mask(),
             "session" => terminal::play(&rest),
             "nap" => wait::play(),
+            "echo" => sockets::play_echo(),
+            "writer for nobody" => sockets::play_writer(),
             other => panic!("nobody plays {other:?}"),
         };
     }
@@ -39,5 +43,7 @@ fn main() -> ExitCode {
     tests.extend(terminal::tests());
     tests.extend(signals::tests());
     tests.extend(interrupted::tests());
+    tests.extend(links::tests());
+    tests.extend(sockets::tests());
     harness::run(tests)
 }

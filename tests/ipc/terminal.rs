@@ -48,7 +48,7 @@ impl Session {
         let terminal = openpty(None, None).expect("a pseudo-terminal");
         let mut command = playing("session", arguments);
         command.stdin(terminal.slave).stdout(Stdio::piped());
-        // SAFETY: between fork and exec this makes three system calls.
+        // SAFETY: between fork and exec this makes system calls only.
         unsafe { command.pre_exec(begin_session) };
         let mut child = command.spawn().expect("it starts");
         Self {
@@ -91,10 +91,13 @@ impl Drop for Session {
     }
 }
 
-/// A shell in the background ignores Ctrl+C for who it starts, and so for who these start.
+/// A shell in the background ignores Ctrl+C for who it starts, and `nohup` the end of the session; and so for who these
+/// start.
 fn begin_session() -> std::io::Result<()> {
-    // SAFETY: the default is no handler.
-    unsafe { signal(Signal::SIGINT, SigHandler::SigDfl)? };
+    for ignored in [Signal::SIGINT, Signal::SIGHUP] {
+        // SAFETY: the default is no handler.
+        unsafe { signal(ignored, SigHandler::SigDfl)? };
+    }
     nix::unistd::setsid()?;
     // SAFETY: it takes the terminal at the descriptor, which is open, and 0.
     match unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) } {

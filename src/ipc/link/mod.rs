@@ -1,0 +1,20 @@
+//! Messages over sockets: the same operations on five kinds of them.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `contract` | what a link does, whatever is below it |
+//! | `stream` | Unix stream and TCP: bytes, of which messages are made |
+//! | `packet` | Unix datagram, Unix seqpacket and UDP: the kernel keeps messages apart |
+//! | `seqpacket` | how two processes get a seqpacket link |
+
+mod contract;
+mod error;
+mod packet;
+mod seqpacket;
+mod stream;
+
+pub use contract::Link;
+pub use error::{LinkRecvError, LinkSendError};
+pub use packet::PacketLink;
+pub use seqpacket::SeqpacketListener;
+pub use stream::StreamLink;
