@@ -11,6 +11,7 @@ mod descriptors;
 mod harness;
 mod interrupted;
 mod links;
+mod passing;
 mod pipeline;
 mod process;
 mod signals;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
             "nap" => wait::play(),
             "echo" => sockets::play_echo(),
             "writer for nobody" => sockets::play_writer(),
+            "receiver" => passing::play(),
             other => panic!("nobody plays {other:?}"),
         };
     }
@@ -45,5 +47,6 @@ fn main() -> ExitCode {
     tests.extend(interrupted::tests());
     tests.extend(links::tests());
     tests.extend(sockets::tests());
+    tests.extend(passing::tests());
     harness::run(tests)
 }

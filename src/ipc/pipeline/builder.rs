@@ -18,7 +18,8 @@ use std::process::{Command, ExitStatus, Stdio};
 /// in every child, and in this process as soon as it is given away: so the end of the stream and a broken pipe reach
 /// whom they should. What this process has itself made inheritable is inherited, as from any `Command`.
 ///
-/// No signal is blocked in them, and `SIGPIPE` does what it does by default: it ends who writes for nobody.
+/// No signal is blocked in them, and `SIGPIPE` does what it does by default: it ends who writes for nobody. Other signals
+/// that this process ignores they ignore too, as whoever has started it with `nohup` wants.
 ///
 /// # Ctrl+C
 /// If this process is in the foreground of its terminal, the pipeline is instead, until it has ended: Ctrl+C reaches
