@@ -285,10 +285,8 @@ fn limit(new: Option<u64>) -> u64 {
     if let Some(rlim_cur) = new {
         let new = libc::rlimit { rlim_cur, ..old };
         // SAFETY: the kernel reads the structure.
-        assert_eq!(
-            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const new) },
-            0
-        );
+        let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const new) };
+        assert_eq!(set, 0);
     }
     old.rlim_cur
 }

@@ -1,7 +1,9 @@
 //! Parts that this program plays when it is run again, and what a test must leave as it was.
 
 use super::harness::Test;
-use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
@@ -42,12 +44,27 @@ pub fn test(name: &str, run: impl Fn() + 'static) -> Test {
     let name = name.to_owned();
     Test::new(name.clone(), move || {
         let before = descriptors();
+        let leftovers = Leftovers;
         let watched = watch(name.clone());
         run();
         drop(watched);
         assert_eq!(children(), "", "children are left");
         assert_eq!(descriptors(), before, "descriptors are left");
+        drop(leftovers);
     })
+}
+
+/// Children that a test has left because it has failed. They are killed and reaped when this is dropped.
+struct Leftovers;
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        for child in children().split_whitespace() {
+            let child = Pid::from_raw(child.parse().expect("a number"));
+            let _ = kill(child, Signal::SIGKILL);
+            let _ = waitpid(child, None);
+        }
+    }
 }
 
 /// Ends this program with a message if the test takes too long: most of what is waited for here is in this process, and

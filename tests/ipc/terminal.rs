@@ -7,7 +7,8 @@ use interlatch::ipc::wait::until_readable;
 use interlatch::ipc::{Pipeline, Running, Signal};
 use interlatch::sync::Patience;
 use nix::pty::openpty;
-use nix::sys::signal::{SigHandler, signal};
+use nix::sys::signal::{SigHandler, kill, signal};
+use nix::unistd::{Pid, dup2_stdin, getsid};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -85,8 +86,20 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Whoever is left of its group, if the test has failed.
-        let _ = self.child.kill();
+        // Its processes too, if the test has failed.
+        let session = Some(Pid::from_raw(self.child.id() as i32));
+        for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+            let process = entry
+                .file_name()
+                .to_string_lossy()
+                .parse()
+                .map(Pid::from_raw);
+            if let Ok(process) = process
+                && getsid(Some(process)).ok() == session
+            {
+                let _ = kill(process, Signal::SIGKILL);
+            }
+        }
         let _ = self.child.wait();
     }
 }
@@ -110,7 +123,10 @@ fn begin_session() -> std::io::Result<()> {
 pub fn play(arguments: &[String]) -> ExitCode {
     let pipeline = match arguments[0].as_str() {
         "sleepers" => sleepers(),
-        "deaf" => sleepers().input(Stdio::null()),
+        "deaf" => {
+            dup2_stdin(File::open("/dev/null").expect("it is there")).expect("it is open");
+            sleepers()
+        }
         "background" => sleepers().foreground(false),
         "reader" => Pipeline::new()
             .command(tool("head", &["-1"]))
