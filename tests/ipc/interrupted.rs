@@ -1,14 +1,13 @@
-//! Signals during blocking calls of the crate: a process that waits on a primitive in a region is sent one signal after
-//! the other. Its handler is not one that restarts system calls.
+//! Signals during blocking calls of the crate: a process that waits on a primitive in a region is sent one
+//! signal after the other. Its handler is not one that restarts system calls.
 
 use super::actor::{Actor, inherited};
 use super::harness::Test;
-use super::process::{PATIENCE, test, until};
+use super::process::{PATIENCE, has_pending, test, until};
 use interlatch::ipc::Signal;
 use interlatch::platform::{AtomicU32, Ordering};
 use interlatch::{BoundedBuffer, Buffer, MonitorBuffer, Region, Semaphore, Slot};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction};
-use std::fs;
 use std::time::Instant;
 
 const ROUNDS: u32 = 20;
@@ -85,14 +84,8 @@ fn interrupt(operation: &str, region: &Region, mut let_go_on: impl FnMut(u32)) {
     for round in 0..ROUNDS {
         actor.until_asleep(deadline);
         actor.signal(Signal::SIGUSR1);
-        let status = format!("/proc/{}/status", actor.pid());
-        until("the signal is delivered", || {
-            let status = fs::read_to_string(&status).expect("it is not reaped");
-            let pending = status.lines().filter(|line| line.contains("Pnd:"));
-            pending
-                .map(str::trim_end)
-                .all(|line| line.ends_with("0000000000000000"))
-        });
+        let process = actor.pid().as_raw() as u32;
+        until("the signal is delivered", || !has_pending(process));
         actor.until_asleep(deadline);
         let_go_on(round);
         assert_eq!(actor.reply(deadline), Ok(round.to_string()), "{operation}");

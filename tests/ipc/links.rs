@@ -325,7 +325,8 @@ fn a_receiver_waits(kind: Kind) {
     assert!(matches!(found, Err(LinkRecvError::Timeout)), "{found:?}");
 }
 
-/// Sends without patience until there is no room: how many messages the link has taken, with one that it has begun.
+/// Sends without patience until there is no room: how many messages the link has taken, with one that it has
+/// begun.
 fn fill(link: &mut Box<dyn End>) -> (usize, LinkSendError) {
     for count in 0..1_000_000 {
         match link.try_send(&message(count % 1000)) {

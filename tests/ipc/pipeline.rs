@@ -5,13 +5,21 @@ use super::process::{PATIENCE, children, is_alive, playing, test, tool, until};
 use interlatch::ipc::{Finished, Pipeline, PipelineError, Running, Signal};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     vec![
+        test(
+            "pipeline::a_look_takes_a_piece_of_the_output",
+            a_look_takes_a_piece,
+        ),
+        test(
+            "pipeline::children_of_its_processes_are_ended",
+            children_of_its_processes_are_ended,
+        ),
         test(
             "pipeline::ten_megabytes_go_through_three",
             ten_megabytes_go_through_three,
@@ -312,6 +320,35 @@ fn endless_output_ends_no_deadline() {
     end(&mut running);
     let output = running.finish().expect("ours").output;
     assert!(output.starts_with(b"y\ny\n"), "what came before is kept");
+}
+
+/// Somebody who writes faster than this reads must not keep it for ever.
+fn a_look_takes_a_piece() {
+    const LENGTH: usize = 1 << 16;
+    let mut running = of([tool("head", &["-c", "65536", "/dev/zero"])])
+        .capture()
+        .spawn()
+        .expect("it starts");
+    let process = running.processes()[0];
+    until("all is in the pipe", || !is_alive(process));
+    assert!(running.try_wait().expect("ours").is_none(), "there is more");
+    end(&mut running);
+    assert_eq!(running.finish().expect("ours").output.len(), LENGTH);
+}
+
+fn children_of_its_processes_are_ended() {
+    let script = "sleep 1000 & echo $!; wait";
+    let mut running = of([tool("sh", &["-c", script])])
+        .output(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let output = running.take_output().expect("piped");
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line).expect("text");
+    let child = line.trim().parse().expect("the number of a process");
+    assert!(is_alive(child));
+    drop(running);
+    until("the child of the process has ended", || !is_alive(child));
 }
 
 fn an_end_that_was_not_taken_is_closed() {

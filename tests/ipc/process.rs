@@ -67,8 +67,9 @@ impl Drop for Leftovers {
     }
 }
 
-/// Ends this program with a message if the test takes too long: most of what is waited for here is in this process, and
-/// a wait without end would have nobody to tell of it. All is well once what this returns is dropped.
+/// Ends this program with a message if the test takes too long: most of what is waited for here is in this
+/// process, and a wait without end would have nobody to tell of it. All is well once what this returns is
+/// dropped.
 fn watch(name: String) -> Sender<()> {
     let (well, watcher) = mpsc::channel();
     let own = std::process::id();
@@ -123,6 +124,13 @@ pub fn is_alive(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().unwrap_or_default();
     !state.is_empty() && !state.starts_with(" Z")
+}
+
+/// Whether a signal waits to be delivered to that process.
+pub fn has_pending(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it is not reaped");
+    let mut pending = status.lines().filter(|line| line.contains("Pnd:"));
+    !pending.all(|line| line.trim_end().ends_with("0000000000000000"))
 }
 
 /// Whoever has started the tests may have left descriptors open for its children: they are not for ours.

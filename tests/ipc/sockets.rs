@@ -3,12 +3,13 @@
 use super::harness::Test;
 use super::links::{KINDS, pair};
 use super::pipeline::end;
-use super::process::{PATIENCE, playing, test};
+use super::process::{PATIENCE, has_pending, playing, test, until};
 use interlatch::ipc::{
     Link, LinkRecvError, LinkSendError, PacketLink, Pipeline, SeqpacketListener, Signal, StreamLink,
 };
 use interlatch::sync::Patience;
-use nix::sys::signal::{SigHandler, signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction, signal};
+use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     vec![
+        test("sockets::signals_disturb_no_link", signals_disturb_no_link),
         test("sockets::a_torn_stream_is_no_end", a_torn_stream_is_no_end),
         test(
             "sockets::a_message_may_come_in_pieces",
@@ -223,8 +225,14 @@ fn standard_input() -> OwnedFd {
         .expect("it is there")
 }
 
-/// Sends back what comes over its standard input.
+extern "C" fn nothing(_: i32) {}
+
+/// Sends back what comes over its standard input. A signal interrupts it.
 pub fn play_echo() -> ExitCode {
+    let handler = SigHandler::Handler(nothing);
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing.
+    unsafe { sigaction(Signal::SIGUSR1, &action) }.expect("it can be handled");
     let packets = PacketLink::seqpacket(standard_input());
     let mut link: Box<dyn Link> = match packets {
         Ok(link) => Box::new(link),
@@ -262,6 +270,33 @@ fn another_process_answers() {
                 .expect("there is room");
             let answer = link.recv_timeout(PATIENCE).expect("it answers");
             assert_eq!(answer, Some(message));
+        }
+        drop(link);
+        assert!(end(&mut running)[0].success(), "it hears the end");
+    }
+}
+
+/// What the process waits for now, as far as the kernel tells.
+fn sleeps_in_a_poll(process: u32) -> bool {
+    let call = fs::read_to_string(format!("/proc/{process}/syscall"));
+    call.map_or(true, |call| {
+        call.starts_with(&format!("{} ", libc::SYS_ppoll))
+    })
+}
+
+fn signals_disturb_no_link() {
+    for is_stream in [true, false] {
+        let (mut link, mut running) = echo(is_stream);
+        let process = running.processes()[0];
+        for round in 0..20 {
+            let message = [round];
+            link.send_timeout(&message, PATIENCE)
+                .expect("there is room");
+            let answer = link.recv_timeout(PATIENCE).expect("it answers");
+            assert_eq!(answer.as_deref(), Some(&message[..]));
+            until("it waits for the next", || sleeps_in_a_poll(process));
+            running.signal_group(Signal::SIGUSR1).expect("it is there");
+            until("it has been interrupted", || !has_pending(process));
         }
         drop(link);
         assert!(end(&mut running)[0].success(), "it hears the end");

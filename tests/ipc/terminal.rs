@@ -104,8 +104,8 @@ impl Drop for Session {
     }
 }
 
-/// A shell in the background ignores Ctrl+C for who it starts, and `nohup` the end of the session; and so for who these
-/// start.
+/// A shell in the background ignores Ctrl+C for who it starts, and `nohup` the end of the session; and so for
+/// who these start.
 fn begin_session() -> std::io::Result<()> {
     for ignored in [Signal::SIGINT, Signal::SIGHUP] {
         // SAFETY: the default is no handler.

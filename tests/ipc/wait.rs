@@ -92,7 +92,8 @@ extern "C" fn see(_: i32) {
     SEEN.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Waits for input that never comes, with a handler, and says how often it ran, and whether the wait was too short.
+/// Waits for input that never comes, with a handler, and says how often it ran, and whether the wait was too
+/// short.
 pub fn play() -> ExitCode {
     let action = SigAction::new(SigHandler::Handler(see), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler counts.

@@ -12,10 +12,10 @@ use std::time::Duration;
 /// | type | [`StreamLink`](super::StreamLink) | [`PacketLink`](super::PacketLink) | `PacketLink` | `PacketLink` |
 /// | every message arrives, in order | yes | yes | yes | no promise; on one machine, as long as there is room |
 /// | the end of the stream is heard | yes | yes | no | no |
-/// | a sender hears that nobody receives | at the latest when it sends twice | yes | yes | when it sends or receives again |
+/// | a sender hears that nobody receives | yes; over TCP once the peer has refused something | yes | yes | once the peer has refused something |
 ///
-/// What is sent to a peer that has gone is an error, and never `SIGPIPE`. No operation changes a flag of the socket, which
-/// others may have too: each system call says by itself that it does not block.
+/// What is sent to a peer that has gone is an error, and never `SIGPIPE`. No operation changes a flag of the
+/// socket, which others may have too: each system call says by itself that it does not block.
 ///
 /// # Process death
 /// The kernel closes the socket of a process that dies, after what it has sent.
@@ -52,7 +52,8 @@ pub trait Link {
     /// [`LinkSendError::Unfinished`] says so.
     fn send_within(&mut self, message: &[u8], patience: Patience) -> Result<(), LinkSendError>;
 
-    /// Receives a message as long as patience lasts, or nothing if the peer has closed its end after its last one.
+    /// Receives a message as long as patience lasts, or nothing if the peer has closed its end after its last
+    /// one.
     ///
     /// # Errors
     /// If none comes in time, it is too long, or the peer has gone without a proper end. After

@@ -9,8 +9,8 @@ pub enum LinkSendError {
     /// There was no room in time. Nothing was sent.
     #[error("timed out waiting to send")]
     Timeout,
-    /// There was room for a part of it only. The link keeps the rest and sends it before the next message, or in
-    /// `StreamLink::finish_within`: do not send it again.
+    /// There was room for a part of it only. The link keeps the rest and sends it before the next message, or
+    /// in `StreamLink::finish_within`: do not send it again.
     #[error("timed out in the middle of a message: {left} bytes are still to be sent")]
     Unfinished {
         /// Bytes that the link has kept.
@@ -47,8 +47,8 @@ pub enum LinkRecvError {
     /// The peer has gone without a proper end: it has died, or has left unread what was sent to it.
     #[error("receiving on a link whose peer has gone")]
     Disconnected,
-    /// The peer has sent a message that is longer than the limit of the link. A stream is of no use any more then, and
-    /// goes on saying so; of packets, this one is gone.
+    /// The peer has sent a message that is longer than the limit of the link. A stream is of no use any more
+    /// then, and goes on saying so; of packets, this one is gone.
     #[error("a message of {length} bytes: expected at most {limit}")]
     TooLong {
         /// Bytes of the message.

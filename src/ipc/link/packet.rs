@@ -24,8 +24,8 @@ const OVERHEAD: usize = 32;
 
 /// A [`Link`] over Unix datagram, Unix seqpacket or UDP.
 ///
-/// A datagram has no end of a stream: whoever waits for one from a peer that has gone waits as long as its patience
-/// lasts. A seqpacket link has.
+/// A datagram has no end of a stream: whoever waits for one from a peer that has gone waits as long as its
+/// patience lasts. A seqpacket link has.
 ///
 /// # Process death
 /// Each message was sent or not.
@@ -91,8 +91,8 @@ impl PacketLink {
         if sockopt::socket_type(&socket)? != SocketType::SEQPACKET {
             return Err(Errno::PROTOTYPE.into());
         }
-        // To the kernel a message of no bytes and the end are the same. But with a message come the credentials of its
-        // sender, if that is asked.
+        // To the kernel a message of no bytes and the end are the same. But with a message come the
+        // credentials of its sender, if that is asked.
         sockopt::set_socket_passcred(&socket, true)?;
         Self::over_unix(socket, true)
     }
@@ -112,8 +112,8 @@ impl PacketLink {
         }
     }
 
-    /// The same with another limit, at most what the kernel takes: 65,507 bytes of UDP, and of a Unix socket somewhat less
-    /// than its send buffer. Else it is 64 KiB, or that.
+    /// The same with another limit, at most what the kernel takes: 65,507 bytes of UDP, and of a Unix socket
+    /// somewhat less than its send buffer. Else it is 64 KiB, or that.
     #[must_use]
     pub fn with_limit(self, limit: usize) -> Self {
         Self {
@@ -124,11 +124,12 @@ impl PacketLink {
     }
 }
 
-/// The length of the next message, which lies at `place`, as far as it fits. Nothing at the end, if there can be one.
+/// The length of the next message, which lies at `place`, as far as it fits. Nothing at the end, if there can
+/// be one.
 fn receive(socket: &OwnedFd, place: &mut [u8], has_end: bool) -> io::Result<Option<usize>> {
     let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC | RecvFlags::CMSG_CLOEXEC;
-    // There is no room for credentials: that there were some is said all the same. Descriptors that nobody has asked for
-    // are closed by the kernel.
+    // There is no room for credentials: that there were some is said all the same. Descriptors that nobody
+    // has asked for are closed by the kernel.
     let mut no_room = RecvAncillaryBuffer::default();
     let received = recvmsg(socket, &mut [IoSliceMut::new(place)], &mut no_room, flags)?;
     let has_sender = received.flags.contains(ReturnFlags::CTRUNC);

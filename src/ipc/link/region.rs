@@ -1,7 +1,7 @@
 //! Passing a region: its descriptor goes over a Unix stream, beside one byte (`SCM_RIGHTS`).
 //!
-//! The peer may be anybody, so what comes is looked at: there has to be the byte, one descriptor and no more, and behind it
-//! a memfd that nobody can cut short, with a region in it. Whatever else was passed is closed.
+//! The peer may be anybody, so what comes is looked at: there has to be the byte, one descriptor and no more,
+//! and behind it a memfd that nobody can cut short, with a region in it. Whatever else was passed is closed.
 
 use crate::ipc::wait;
 use crate::memory::{Region, RegionError};
@@ -145,11 +145,12 @@ pub fn recv_region(stream: &UnixStream) -> Result<Option<Region>, PassError> {
     recv_region_within(stream, Patience::Forever)
 }
 
-/// Receives a region as long as patience lasts, or nothing at the end of the stream. Its descriptor is closed by `exec`.
+/// Receives a region as long as patience lasts, or nothing at the end of the stream. Its descriptor is closed
+/// by `exec`.
 ///
 /// # Errors
-/// If nothing comes in time, or something else than a region: no descriptor, several, one of something that is no memfd or
-/// that the peer could cut short, or memory that is none of this crate's regions.
+/// If nothing comes in time, or something else than a region: no descriptor, several, one of something that
+/// is no memfd or that the peer could cut short, or memory that is none of this crate's regions.
 ///
 /// # Process death
 /// A region that was received and not used goes with the process.

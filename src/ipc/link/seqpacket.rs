@@ -84,12 +84,12 @@ impl PacketLink {
         Ok((Self::seqpacket(one)?, Self::seqpacket(other)?))
     }
 
-    /// A seqpacket link to the process that listens at that path. It waits, as long as patience lasts, only if so many are
-    /// waiting already that the listener takes no more.
+    /// A seqpacket link to the process that listens at that path. It waits, as long as patience lasts, only
+    /// if so many are waiting already that the listener takes no more.
     ///
     /// # Errors
-    /// If there is no socket, nobody listens, this process may not, or ([`io::ErrorKind::WouldBlock`]) the listener takes
-    /// no more in time.
+    /// If there is no socket, nobody listens, this process may not, or ([`io::ErrorKind::WouldBlock`]) the
+    /// listener takes no more in time.
     pub fn connect_seqpacket(path: impl AsRef<Path>, patience: Patience) -> io::Result<Self> {
         let socket = new_socket(SocketFlags::empty())?;
         let address = SocketAddrUnix::new(path.as_ref())?;

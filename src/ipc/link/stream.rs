@@ -1,7 +1,7 @@
 //! Unix stream and TCP: bytes, of which messages are made.
 //!
-//! A message is a frame: its length in four bytes, least significant first, and then its bytes. What has gone of a frame
-//! has gone, and what has come has come; so the rest of either is kept here.
+//! A message is a frame: its length in four bytes, least significant first, and then its bytes. What has gone
+//! of a frame has gone, and what has come has come; so the rest of either is kept here.
 
 use super::{Link, LinkRecvError, LinkSendError};
 use crate::ipc::wait;
@@ -25,8 +25,8 @@ const CHUNK: usize = 1 << 16;
 /// A [`Link`] over a Unix stream or TCP.
 ///
 /// A message for which there is not room enough in time is begun, and finished by whatever is sent next or by
-/// [`finish_within`](StreamLink::finish_within): [`LinkSendError::Unfinished`] says so. The peer sees whole messages only,
-/// or that the stream was torn.
+/// [`finish_within`](StreamLink::finish_within): [`LinkSendError::Unfinished`] says so. The peer sees whole
+/// messages only, or that the stream was torn.
 ///
 /// # Process death
 /// The peer of a process that dies while it sends hears that the stream was torn.
@@ -136,7 +136,8 @@ impl StreamLink {
         }
     }
 
-    /// Receives some of the missing bytes: how many, which is none at the end, or nothing if patience has run out.
+    /// Receives some of the missing bytes: how many, which is none at the end, or nothing if patience has run
+    /// out.
     fn receive(&mut self, missing: usize, patience: Patience) -> io::Result<Option<usize>> {
         let begin = self.incoming.len();
         self.incoming.resize(begin + missing.min(CHUNK), 0);

@@ -14,21 +14,22 @@ use std::process::{Command, ExitStatus, Stdio};
 /// All of them are one process group, so that a signal reaches all, and their statuses come together.
 ///
 /// # What the commands get
-/// Standard input and output are set here, whatever the [`Command`] said of them. Every other end of a pipe is closed
-/// in every child, and in this process as soon as it is given away: so the end of the stream and a broken pipe reach
-/// whom they should. What this process has itself made inheritable is inherited, as from any `Command`.
+/// Standard input and output are set here, whatever the [`Command`] said of them. Every other end of a pipe
+/// is closed in every child, and in this process as soon as it is given away: so the end of the stream and a
+/// broken pipe reach whom they should. What this process has itself made inheritable is inherited, as from
+/// any `Command`.
 ///
-/// No signal is blocked in them, and `SIGPIPE` does what it does by default: it ends who writes for nobody. Other signals
-/// that this process ignores they ignore too, as whoever has started it with `nohup` wants.
+/// No signal is blocked in them, and `SIGPIPE` does what it does by default: it ends who writes for nobody.
+/// Other signals that this process ignores they ignore too, as whoever has started it with `nohup` wants.
 ///
 /// # Ctrl+C
-/// If this process is in the foreground of its terminal, the pipeline is instead, until it has ended: Ctrl+C reaches
-/// each of its processes, and this one only learns of it from their statuses. Ctrl+Z is ignored by them, since nobody
-/// would continue them. See [`foreground`](Pipeline::foreground).
+/// If this process is in the foreground of its terminal, the pipeline is instead, until it has ended: Ctrl+C
+/// reaches each of its processes, and this one only learns of it from their statuses. Ctrl+Z is ignored by
+/// them, since nobody would continue them. See [`foreground`](Pipeline::foreground).
 ///
 /// # Process death
-/// If this process is killed, nobody kills the pipeline: its processes belong to the first process then, and end as
-/// their input does.
+/// If this process is killed, nobody kills the pipeline: its processes belong to the first process then, and
+/// end as their input does.
 ///
 /// # Example
 /// ```
@@ -116,8 +117,8 @@ impl Pipeline {
         self
     }
 
-    /// Where the first command reads: a file, an end of a pipe, nothing (`Stdio::null()`), or a pipe whose other end
-    /// [`Running::take_input`] has (`Stdio::piped()`).
+    /// Where the first command reads: a file, an end of a pipe, nothing (`Stdio::null()`), or a pipe whose
+    /// other end [`Running::take_input`] has (`Stdio::piped()`).
     pub fn input(mut self, input: impl Into<Stdio>) -> Self {
         self.input = Input::From(input.into());
         self
@@ -143,9 +144,9 @@ impl Pipeline {
         self
     }
 
-    /// Whether the pipeline is put into the foreground of the terminal while it runs, if this process is there: it is,
-    /// unless this says no. Then Ctrl+C reaches this process and not the pipeline, and a command that reads from the
-    /// terminal is stopped by it.
+    /// Whether the pipeline is put into the foreground of the terminal while it runs, if this process is
+    /// there: it is, unless this says no. Then Ctrl+C reaches this process and not the pipeline, and a
+    /// command that reads from the terminal is stopped by it.
     pub fn foreground(mut self, foreground: bool) -> Self {
         self.foreground = foreground;
         self
@@ -154,8 +155,8 @@ impl Pipeline {
     /// Starts all commands.
     ///
     /// # Errors
-    /// If there is none, one cannot be started, or there is no descriptor left. Then all that were started are killed
-    /// and reaped.
+    /// If there is none, one cannot be started, or there is no descriptor left. Then all that were started
+    /// are killed and reaped.
     pub fn spawn(self) -> Result<Running, PipelineError> {
         let count = self.commands.len();
         if count == 0 {
@@ -201,8 +202,8 @@ fn start(
     count: usize,
 ) -> Result<(), PipelineError> {
     let terminal = running.terminal();
-    // The first leads the group. It is not reaped before all are there, so its number stays that of the group even if
-    // it has ended by then.
+    // The first leads the group. It is not reaped before all are there, so its number stays that of the group
+    // even if it has ended by then.
     command.process_group(running.group().unwrap_or(0));
     // SAFETY: between fork and exec this makes system calls only.
     unsafe { command.pre_exec(move || prepare_child(terminal)) };

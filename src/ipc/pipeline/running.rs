@@ -17,10 +17,12 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::process::{Child, ChildStdin, ChildStdout, ExitStatus};
 use std::time::Duration;
 
-/// The processes of a pipeline. If they have not ended when this is dropped, they are killed and reaped.
+/// The processes of a pipeline. If they have not ended when this is dropped, they are killed and reaped; one that
+/// has become another user's, and may not be killed, is waited for.
 ///
 /// # Errors
-/// A program that ignores `SIGCHLD`, or waits for any child, takes the statuses away from this: then there are errors.
+/// A program that ignores `SIGCHLD`, or waits for any child, takes the statuses away from this: then there
+/// are errors.
 ///
 /// # Process death
 /// See [`Pipeline`](super::Pipeline).
@@ -155,7 +157,8 @@ impl Running {
         }
     }
 
-    /// The statuses, if all have ended.
+    /// The statuses, if all have ended. Takes a piece of what is captured, and so may have to be called again
+    /// after the end.
     ///
     /// # Errors
     /// As of [`wait`](Running::wait).
@@ -185,8 +188,8 @@ impl Running {
         self.wait_within(Patience::Until(deadline))
     }
 
-    /// Waits as long as patience lasts. What is captured meanwhile is kept. An end of a pipe that was not taken is
-    /// closed first, since nobody will use it.
+    /// Waits as long as patience lasts. What is captured meanwhile is kept. An end of a pipe that was not
+    /// taken is closed first, since nobody will use it.
     ///
     /// # Errors
     /// As of [`wait`](Running::wait).
@@ -224,8 +227,8 @@ impl Running {
         })
     }
 
-    /// Leaves them to themselves: their numbers. They are children of this process still, and nobody reaps them before
-    /// its end.
+    /// Leaves them to themselves: their numbers. They are children of this process still, and nobody reaps
+    /// them before its end.
     pub fn detach(mut self) -> Vec<u32> {
         let processes = self.processes();
         self.members.clear();
@@ -288,7 +291,7 @@ impl Running {
 impl Captured {
     /// Takes what is there, at most so much that others get their turn.
     fn read(&mut self) -> std::io::Result<()> {
-        const MOST: usize = 1 << 16;
+        const MOST: usize = 1 << 14;
         let Some(pipe) = &mut self.pipe else {
             return Ok(());
         };

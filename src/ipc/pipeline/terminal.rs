@@ -1,8 +1,8 @@
 //! Who gets what is typed.
 //!
-//! A terminal sends Ctrl+C to one process group, the one in its foreground, and stops whoever else reads from it.
-//! So a pipeline that is a group of its own has to be put there, and whoever has started it comes back when it has
-//! ended.
+//! A terminal sends Ctrl+C to one process group, the one in its foreground, and stops whoever else reads from
+//! it. So a pipeline that is a group of its own has to be put there, and whoever has started it comes back
+//! when it has ended.
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use rustix::process::{Pid, getpgrp};
@@ -39,8 +39,8 @@ impl Drop for Foreground {
     }
 }
 
-/// Puts a group of this session into the foreground, from the background too: the kernel sends SIGTTOU to whoever
-/// does that from there, unless it is blocked.
+/// Puts a group of this session into the foreground, from the background too: the kernel sends SIGTTOU to
+/// whoever does that from there, unless it is blocked.
 fn take(terminal: BorrowedFd<'_>, group: Pid) -> nix::Result<()> {
     let mut blocked = SigSet::empty();
     blocked.add(Signal::SIGTTOU);
@@ -50,9 +50,9 @@ fn take(terminal: BorrowedFd<'_>, group: Pid) -> nix::Result<()> {
     taken.map_err(|errno| nix::errno::Errno::from_raw(errno.raw_os_error()))
 }
 
-/// In a child between fork and exec, in its group already: takes the terminal before anything can be read from it,
-/// and lets no signal be blocked that this library, or the program, has blocked in the parent. Makes system calls
-/// only.
+/// In a child between fork and exec, in its group already: takes the terminal before anything can be read
+/// from it, and lets no signal be blocked that this library, or the program, has blocked in the parent. Makes
+/// system calls only.
 ///
 /// Nobody would continue what Ctrl+Z has stopped, and whoever sits there would be left without a prompt: it is
 /// ignored.

@@ -15,11 +15,12 @@ use std::time::Duration;
 
 /// Signals that this thread waits for and reads, instead of being interrupted by them.
 ///
-/// They are blocked in this thread, and in those that it starts from now on, until this is dropped. A signal to the
-/// process goes to any thread that does not block it: make this before other threads.
+/// They are blocked in this thread, and in those that it starts from now on, until this is dropped. A signal
+/// to the process goes to any thread that does not block it: make this before other threads.
 ///
-/// A signal that comes twice before it is read is read once, as the kernel has it: it says that something has happened,
-/// not how often. What has not been read when this is dropped is delivered then, which may end the process.
+/// A signal that comes twice before it is read is read once, as the kernel has it: it says that something has
+/// happened, not how often. What has not been read when this is dropped is delivered then, which may end the
+/// process.
 ///
 /// # Process death
 /// It goes with the process.
@@ -51,8 +52,8 @@ pub struct SignalFd {
 pub struct Received {
     /// Which one.
     pub signal: Signal,
-    /// Who has sent it, or of `SIGCHLD` which child. Nothing if the kernel has sent it, or a process that has no number
-    /// in this pid namespace.
+    /// Who has sent it, or of `SIGCHLD` which child. Nothing if the kernel has sent it, or a process that has
+    /// no number in this pid namespace.
     pub process: Option<u32>,
 }
 

@@ -1,10 +1,11 @@
 //! Signals that add a permit to a semaphore: `sigaction(2)`.
 //!
-//! **Why the handler is safe.** It may run between any two instructions of the thread, so it may do only what can be
-//! done in the middle of everything (`signal-safety(7)`): it loads one atomic word, and calls
-//! [`Semaphore::release`]. That is compare-and-exchange on one word, again until it succeeds, and `FUTEX_WAKE`, which is a
-//! system call that takes no lock of this process. It allocates nothing, and waits for nobody: if the handler has
-//! interrupted an operation on the same semaphore, that one finds a changed word and tries again. `errno` is put back.
+//! **Why the handler is safe.** It may run between any two instructions of the thread, so it may do only what
+//! can be done in the middle of everything (`signal-safety(7)`): it loads one atomic word, and calls
+//! [`Semaphore::release`]. That is compare-and-exchange on one word, again until it succeeds, and
+//! `FUTEX_WAKE`, which is a system call that takes no lock of this process. It allocates nothing, and waits
+//! for nobody: if the handler has interrupted an operation on the same semaphore, that one finds a changed
+//! word and tries again. `errno` is put back.
 
 use super::SignalError;
 use super::error::check;
@@ -49,8 +50,8 @@ pub struct Notification {
 
 /// From now on each delivery of the signal, in whichever thread, adds a permit to the semaphore.
 ///
-/// Several signals may notify one semaphore. A signal that comes again before it was delivered is delivered once, as the
-/// kernel has it.
+/// Several signals may notify one semaphore. A signal that comes again before it was delivered is delivered
+/// once, as the kernel has it.
 ///
 /// System calls that it interrupts are begun again where the kernel does so (`SA_RESTART`). All operations of
 /// this crate go on after a signal, whoever handles it and however, up to the same deadline.
@@ -98,7 +99,8 @@ impl Drop for Notification {
     fn drop(&mut self) {
         // SAFETY: the program has had this action before.
         let _ = unsafe { sigaction(self.signal, &self.before) };
-        // A handler that runs just now in another thread finds it, or nothing. Relaxed: nothing follows from zero.
+        // A handler that runs just now in another thread finds it, or nothing. Relaxed: nothing follows from
+        // zero.
         TARGETS[self.signal as usize].store(0, Relaxed);
     }
 }
