@@ -2,6 +2,7 @@
 
 use super::harness::Test;
 use super::process::{PATIENCE, test};
+use interlatch::Deadline;
 use interlatch::ipc::{Link, LinkRecvError, LinkSendError, PacketLink, StreamLink};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -215,8 +216,8 @@ fn keeps_apart_and_in_order(kind: Kind) {
 
 fn goes_both_ways(kind: Kind) {
     let (mut one, mut other) = pair(kind);
-    send(&mut one, b"question");
-    send(&mut other, b"answer");
+    one.send(b"question").expect("there is room");
+    other.try_send(b"answer").expect("there is room");
     assert_eq!(next(&mut other), b"question");
     assert_eq!(next(&mut one), b"answer");
     assert_nothing(&mut one);
@@ -280,6 +281,8 @@ fn patience_runs_out(kind: Kind) {
     assert_nothing(&mut other);
     for timeout in [Duration::ZERO, Duration::from_millis(5)] {
         let found = other.recv_timeout(timeout);
+        assert!(matches!(found, Err(LinkRecvError::Timeout)), "{found:?}");
+        let found = other.recv_until(Deadline::after(timeout));
         assert!(matches!(found, Err(LinkRecvError::Timeout)), "{found:?}");
     }
 }
@@ -347,6 +350,11 @@ fn a_full_link_loses_nothing(kind: Kind) {
         error => panic!("{error:?}"),
     }
     for timeout in [Duration::ZERO, Duration::from_millis(5)] {
+        let refused = one.send_until(b"no room", Deadline::after(timeout));
+        assert!(
+            matches!(refused, Err(LinkSendError::Timeout)),
+            "{refused:?}"
+        );
         let refused = one.send_timeout(b"no room", timeout);
         assert!(
             matches!(refused, Err(LinkSendError::Timeout)),

@@ -2,6 +2,7 @@
 
 use super::harness::Test;
 use super::process::{PATIENCE, children, is_alive, playing, test, tool, until};
+use interlatch::Deadline;
 use interlatch::ipc::{Finished, Pipeline, PipelineError, Running, Signal};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use std::fs;
@@ -305,6 +306,8 @@ fn waiting_without_patience_is_a_look() {
             .expect("ours")
             .is_none()
     );
+    let deadline = Deadline::after(Duration::from_millis(1));
+    assert!(running.wait_until(deadline).expect("ours").is_none());
     running.signal_group(Signal::SIGKILL).expect("it is there");
     until("a look finds it ended", || {
         running.try_wait().expect("ours").is_some()

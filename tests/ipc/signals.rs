@@ -2,10 +2,10 @@
 
 use super::harness::Test;
 use super::process::{PATIENCE, test, tool};
-use interlatch::Semaphore;
 use interlatch::ipc::wait::until_readable;
 use interlatch::ipc::{Received, Signal, SignalError, SignalFd, notify_semaphore};
 use interlatch::sync::Patience;
+use interlatch::{Deadline, Semaphore};
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, raise, sigaction};
 use std::time::Duration;
@@ -102,6 +102,8 @@ fn without_one_patience_runs_out() {
     let signals = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
     assert_eq!(signals.try_recv().expect("it can be read"), None);
     let waited = signals.recv_timeout(Duration::from_millis(5));
+    assert_eq!(waited.expect("it can be read"), None);
+    let waited = signals.recv_until(Deadline::after(Duration::from_millis(5)));
     assert_eq!(waited.expect("it can be read"), None);
     assert_eq!(
         signals
