@@ -145,8 +145,11 @@ impl Pipeline {
     }
 
     /// Whether the pipeline is put into the foreground of the terminal while it runs, if this process is
-    /// there: it is, unless this says no. Then Ctrl+C reaches this process and not the pipeline, and a
-    /// command that reads from the terminal is stopped by it.
+    /// there: it is, unless this says no.
+    ///
+    /// In the foreground, it gets what is typed, and this process would be stopped if another thread of it read
+    /// from the terminal meanwhile. In the background, Ctrl+C reaches this process and not the pipeline, and a
+    /// command of it that reads from the terminal is stopped.
     pub fn foreground(mut self, foreground: bool) -> Self {
         self.foreground = foreground;
         self
