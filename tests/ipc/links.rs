@@ -4,7 +4,7 @@ use super::harness::Test;
 use super::process::{PATIENCE, test};
 use interlatch::Deadline;
 use interlatch::ipc::{Link, LinkRecvError, LinkSendError, PacketLink, StreamLink};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -300,6 +300,15 @@ fn a_sender_hears(kind: Kind) {
         }
         assert!(tries < 1000, "nobody tells the sender");
     }
+    let again = one.send_timeout(b"for nobody", PATIENCE);
+    match kind.name {
+        // To UDP each one is the first again.
+        "udp" => {}
+        _ => assert!(
+            matches!(again, Err(LinkSendError::Disconnected)),
+            "{again:?}"
+        ),
+    }
     match kind.name {
         "tcp" | "udp" => assert!(tries >= 1, "the first is on its way before anybody knows"),
         _ => assert_eq!(tries, 0),
@@ -392,5 +401,11 @@ fn changes_no_flag(kind: Kind) {
     for link in [&one, &other] {
         let flags = fcntl(link.as_fd(), FcntlArg::F_GETFL).expect("it is open");
         assert!(!OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK));
+        assert_closed_by_exec(link);
     }
+}
+
+pub fn assert_closed_by_exec(link: &impl AsFd) {
+    let flags = fcntl(link.as_fd(), FcntlArg::F_GETFD).expect("it is open");
+    assert_eq!(FdFlag::from_bits_retain(flags), FdFlag::FD_CLOEXEC);
 }

@@ -1,7 +1,7 @@
 //! What is special to one kind of socket, and links between processes.
 
 use super::harness::Test;
-use super::links::{KINDS, pair};
+use super::links::{KINDS, assert_closed_by_exec, pair};
 use super::pipeline::end;
 use super::process::{PATIENCE, has_pending, playing, test, until};
 use interlatch::ipc::{
@@ -9,6 +9,7 @@ use interlatch::ipc::{
 };
 use interlatch::sync::Patience;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction, signal};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::UdpSocket;
@@ -163,6 +164,8 @@ fn seqpackets_meet_at_a_path() {
             .accept_within(Patience::of(PATIENCE))
             .expect("it listens");
         let mut server = accepted.expect("somebody has connected");
+        assert_closed_by_exec(&server);
+        assert_closed_by_exec(client);
         client.send_timeout(b"", PATIENCE).expect("there is room");
         assert_eq!(
             server.recv_timeout(PATIENCE).expect("it comes").as_deref(),
@@ -216,6 +219,11 @@ fn what_is_not_connected_is_refused() {
     assert_eq!(refused.kind(), ErrorKind::NotConnected);
     let (stream, _other) = UnixStream::pair().expect("a pair");
     PacketLink::seqpacket(stream.into()).expect_err("it is a stream");
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let packets = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None);
+    let refused = PacketLink::seqpacket(packets.expect("a socket"));
+    let refused = refused.expect_err("it is not connected");
+    assert_eq!(refused.kind(), ErrorKind::NotConnected);
 }
 
 fn standard_input() -> OwnedFd {

@@ -6,7 +6,8 @@ use crate::sync::Patience;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendFlags, SocketType, recvmsg, send, sockopt,
+    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendFlags, SocketType, getpeername, recvmsg, send,
+    sockopt,
 };
 use std::io::{self, IoSliceMut};
 use std::net::UdpSocket;
@@ -91,6 +92,7 @@ impl PacketLink {
         if sockopt::socket_type(&socket)? != SocketType::SEQPACKET {
             return Err(Errno::PROTOTYPE.into());
         }
+        getpeername(&socket)?;
         // To the kernel a message of no bytes and the end are the same. But with a message come the
         // credentials of its sender, if that is asked.
         sockopt::set_socket_passcred(&socket, true)?;
