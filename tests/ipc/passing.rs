@@ -138,6 +138,7 @@ fn a_full_stream_takes_none() {
     while let Ok(length) = here.write(&[0; 4096]) {
         filled += length;
     }
+    here.set_nonblocking(false).expect("it can be");
     for patience in [Patience::Never, Patience::of(Duration::from_millis(5))] {
         let refused = send_region_within(&here, &region(), patience);
         assert!(matches!(refused, Err(PassError::Timeout)), "{refused:?}");

@@ -4,8 +4,10 @@ use super::harness::Test;
 use super::links::{KINDS, assert_closed_by_exec, pair};
 use super::pipeline::end;
 use super::process::{PATIENCE, has_pending, playing, test, until};
+use interlatch::Region;
 use interlatch::ipc::{
-    Link, LinkRecvError, LinkSendError, PacketLink, Pipeline, SeqpacketListener, Signal, StreamLink,
+    Link, LinkRecvError, LinkSendError, PacketLink, PassError, Pipeline, SeqpacketListener, Signal,
+    StreamLink, send_region_within,
 };
 use interlatch::sync::Patience;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction, signal};
@@ -345,6 +347,14 @@ pub fn play_writer() -> ExitCode {
             kind.name
         );
     }
+    let (here, there) = UnixStream::pair().expect("a pair");
+    drop(there);
+    let region = Region::memfd("for nobody", 4096).expect("there is memory");
+    let refused = send_region_within(&here, &region, Patience::of(PATIENCE));
+    assert!(
+        matches!(refused, Err(PassError::Disconnected)),
+        "{refused:?}"
+    );
     ExitCode::SUCCESS
 }
 
