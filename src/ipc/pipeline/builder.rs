@@ -28,7 +28,7 @@ use std::process::{Command, ExitStatus, Stdio};
 /// them, since nobody would continue them. See [`foreground`](Pipeline::foreground).
 ///
 /// # Process death
-/// If this process is killed, nobody kills the pipeline: its processes belong to the first process then, and
+/// If this process is killed, nobody kills the pipeline: its processes become children of `init`, and
 /// end as their input does.
 ///
 /// # Example
