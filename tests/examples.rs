@@ -279,6 +279,7 @@ fn a_pipeline_ends_as_one_of_a_shell() {
         ("false -- true", 0, ""),
         ("--pipefail false -- true", 1, ""),
         ("--pipefail true -- true", 0, ""),
+        ("--pipefail sh -c exit\t3 -- sh -c exit\t4 -- true", 4, ""),
         ("true -- false", 1, ""),
         ("true -- sh -c kill\t-9\t$$", 128 + 9, ""),
         ("seq --help -- grep -c Usage", 0, "1\n"),
