@@ -348,6 +348,63 @@ fn the_program_of_the_readme_is_the_example_and_runs() {
     assert_eq!(text(&output.stdout), "received 1 to 1000, sum 500500\n");
 }
 
+/// Runs `pipeline` with these words, and waits for its end.
+fn pipeline(words: &str) -> (Option<i32>, String) {
+    let mut command = example("pipeline");
+    command.args(words.split(' ')).stdout(Stdio::piped());
+    let mut part = Part(command.stderr(Stdio::piped()).spawn().expect("it starts"));
+    let (_, mut said) = part.end();
+    let errors = part.0.stderr.as_mut().expect("piped");
+    errors.read_to_string(&mut said).expect("text");
+    (part.0.wait().expect("it is ours").code(), said)
+}
+
+#[test]
+fn a_pipeline_ends_as_one_of_a_shell() {
+    for (words, status, said) in [
+        ("seq 3 -- sort -r -- head -2", 0, "3\n2\n"),
+        ("yes -- head -1", 0, "y\n"),
+        ("--pipefail yes -- head -1", 128 + 13, "y\n"),
+        ("false -- true", 0, ""),
+        ("--pipefail false -- true", 1, ""),
+        ("--pipefail true -- true", 0, ""),
+        ("--pipefail sh -c exit\t3 -- sh -c exit\t4 -- true", 4, ""),
+        ("true -- false", 1, ""),
+        ("true -- sh -c kill\t-9\t$$", 128 + 9, ""),
+        ("seq --help -- grep -c Usage", 0, "1\n"),
+    ] {
+        assert_eq!(pipeline(words), (Some(status), said.to_owned()), "{words}");
+    }
+}
+
+#[test]
+fn a_pipeline_that_cannot_run_says_why() {
+    for (words, status, sentence) in [
+        (
+            "yes -- /nonexistent/tool",
+            127,
+            "command 2 of 2, \"/nonexistent/tool\": No such file",
+        ),
+        (
+            "/dev/null -- cat",
+            126,
+            "command 1 of 2, \"/dev/null\": Permission denied",
+        ),
+        (
+            "true --",
+            2,
+            "expected a command before, between and after `--`",
+        ),
+        ("true -- -- true", 2, "expected a command"),
+        ("--frobnicate true", 2, "unexpected argument '--frobnicate'"),
+        ("--pipefail", 2, "COMMAND"),
+    ] {
+        let (found, said) = pipeline(words);
+        assert_eq!(found, Some(status), "{words}: {said}");
+        assert!(said.contains(sentence), "{words}: {said}");
+    }
+}
+
 /// A producer and a consumer in the middle of an endless file.
 struct Running {
     parent: Child,

@@ -49,24 +49,15 @@ impl Deadline {
         self <= Self::after(Duration::ZERO)
     }
 
-    /// From now until then, nothing if that was before.
-    pub(super) fn left(self) -> Timespec {
-        let now = clock_gettime(ClockId::Monotonic);
-        let (tv_sec, tv_nsec) = match i64::from(self.nanoseconds) - now.tv_nsec {
-            left @ 0.. => (self.seconds.saturating_sub(now.tv_sec), left),
-            missing => {
-                let second = i64::from(NANOSECONDS_PER_SECOND);
-                (
-                    self.seconds.saturating_sub(now.tv_sec) - 1,
-                    missing + second,
-                )
-            }
-        };
-        if tv_sec < 0 {
-            Timespec::default()
-        } else {
-            Timespec { tv_sec, tv_nsec }
-        }
+    /// How long it is until then: nothing, once it has passed.
+    pub(crate) fn remaining(self) -> Duration {
+        let now = Self::after(Duration::ZERO);
+        self.since_boot().saturating_sub(now.since_boot())
+    }
+
+    /// Neither the clock nor a deadline is ever negative.
+    fn since_boot(self) -> Duration {
+        Duration::new(self.seconds as u64, self.nanoseconds)
     }
 
     pub(super) fn timespec(self) -> Timespec {
@@ -78,3 +69,18 @@ impl Deadline {
 }
 
 const NANOSECONDS_PER_SECOND: u32 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_remains_than_there_was() {
+        for timeout in [0, 1, 999_999_999, 1_000_000_000, 1_500_000_000].map(Duration::from_nanos) {
+            let deadline = Deadline::after(timeout);
+            assert!(deadline.remaining() <= timeout);
+        }
+        let century = Duration::from_secs(100 * 365 * 24 * 3600);
+        assert!(Deadline::after(Duration::MAX).remaining() > century);
+    }
+}

@@ -6,6 +6,7 @@
 
 use super::Deadline;
 use crate::platform::{PipeStop, Wake};
+use rustix::event::Timespec;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, ioctl_fionread, read, write};
@@ -153,7 +154,8 @@ fn wait(descriptor: BorrowedFd<'_>, event: PollFlags, deadline: Option<Deadline>
 }
 
 fn poll_all(descriptors: &mut [PollFd<'_>], deadline: Option<Deadline>) -> Wake {
-    let left = deadline.map(Deadline::left);
+    // Longer than the kernel can count is as good as for ever.
+    let left = deadline.and_then(|deadline| Timespec::try_from(deadline.remaining()).ok());
     match poll(descriptors, left.as_ref()) {
         Ok(0) => Wake::TimedOut,
         Ok(_) => Wake::Woken,

@@ -1,0 +1,126 @@
+//! What a link does, whatever is below it.
+
+use super::{LinkRecvError, LinkSendError};
+use crate::platform::Deadline;
+use crate::sync::Patience;
+use std::time::Duration;
+
+/// A connection to one peer that messages go through, each as a whole, in both directions.
+///
+/// | | Unix stream, TCP | Unix seqpacket | Unix datagram | UDP |
+/// | --- | --- | --- | --- | --- |
+/// | type | [`StreamLink`](super::StreamLink) | [`PacketLink`](super::PacketLink) | `PacketLink` | `PacketLink` |
+/// | every message arrives, in order | yes | yes | yes | no promise; on one machine, as long as there is room |
+/// | the end of the stream is heard | yes | yes | no | no |
+/// | a sender hears that nobody receives | yes; over TCP once the peer has refused something | yes | yes | once the peer has refused something |
+///
+/// What is sent to a peer that has gone is an error, and never `SIGPIPE`. No operation changes a flag of the
+/// socket, which others may have too: each system call says by itself that it does not block.
+///
+/// # Process death
+/// The kernel closes the socket of a process that dies, after what it has sent.
+///
+/// # Example
+/// ```
+/// use interlatch::ipc::{Link, LinkRecvError, PacketLink, StreamLink};
+///
+/// fn talk(mut one: impl Link, mut other: impl Link) -> Result<(), Box<dyn std::error::Error>> {
+///     assert!(matches!(other.try_recv(), Err(LinkRecvError::Timeout)));
+///     one.send(b"first")?;
+///     one.send(b"")?;
+///     assert_eq!(other.recv()?.as_deref(), Some(&b"first"[..]));
+///     assert_eq!(other.recv()?.as_deref(), Some(&b""[..]));
+///     drop(one);
+///     assert_eq!(other.recv()?, None, "the end");
+///     Ok(())
+/// }
+///
+/// let (one, other) = StreamLink::pair()?;
+/// talk(one, other)?;
+/// let (one, other) = PacketLink::seqpacket_pair()?;
+/// talk(one, other)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Link {
+    /// The longest message, in bytes, in either direction.
+    fn limit(&self) -> usize;
+
+    /// Sends a message as long as patience lasts.
+    ///
+    /// # Errors
+    /// If it is too long, there is no room in time, or nobody receives it. Nothing was sent then, except where
+    /// [`LinkSendError::Unfinished`] says so.
+    fn send_within(&mut self, message: &[u8], patience: Patience) -> Result<(), LinkSendError>;
+
+    /// Receives a message as long as patience lasts, or nothing if the peer has closed its end after its last
+    /// one.
+    ///
+    /// # Errors
+    /// If none comes in time, it is too long, or the peer has gone without a proper end. After
+    /// [`LinkRecvError::Timeout`] nothing is lost: what has come of a message is kept.
+    fn recv_within(&mut self, patience: Patience) -> Result<Option<Vec<u8>>, LinkRecvError>;
+
+    /// Sends a message, however long it takes.
+    ///
+    /// # Errors
+    /// As of [`send_within`](Link::send_within), but for patience.
+    fn send(&mut self, message: &[u8]) -> Result<(), LinkSendError> {
+        self.send_within(message, Patience::Forever)
+    }
+
+    /// Sends a message if there is room for it.
+    ///
+    /// # Errors
+    /// As of [`send_within`](Link::send_within).
+    fn try_send(&mut self, message: &[u8]) -> Result<(), LinkSendError> {
+        self.send_within(message, Patience::Never)
+    }
+
+    /// Sends a message, or gives up after that time.
+    ///
+    /// # Errors
+    /// As of [`send_within`](Link::send_within).
+    fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), LinkSendError> {
+        self.send_within(message, Patience::of(timeout))
+    }
+
+    /// Sends a message, or gives up at that time.
+    ///
+    /// # Errors
+    /// As of [`send_within`](Link::send_within).
+    fn send_until(&mut self, message: &[u8], deadline: Deadline) -> Result<(), LinkSendError> {
+        self.send_within(message, Patience::Until(deadline))
+    }
+
+    /// Receives a message, however long it takes, or nothing at the end of the stream.
+    ///
+    /// # Errors
+    /// As of [`recv_within`](Link::recv_within), but for patience.
+    fn recv(&mut self) -> Result<Option<Vec<u8>>, LinkRecvError> {
+        self.recv_within(Patience::Forever)
+    }
+
+    /// Receives a message if there is one.
+    ///
+    /// # Errors
+    /// As of [`recv_within`](Link::recv_within).
+    fn try_recv(&mut self) -> Result<Option<Vec<u8>>, LinkRecvError> {
+        self.recv_within(Patience::Never)
+    }
+
+    /// Receives a message, or gives up after that time.
+    ///
+    /// # Errors
+    /// As of [`recv_within`](Link::recv_within).
+    fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, LinkRecvError> {
+        self.recv_within(Patience::of(timeout))
+    }
+
+    /// Receives a message, or gives up at that time.
+    ///
+    /// # Errors
+    /// As of [`recv_within`](Link::recv_within).
+    fn recv_until(&mut self, deadline: Deadline) -> Result<Option<Vec<u8>>, LinkRecvError> {
+        self.recv_within(Patience::Until(deadline))
+    }
+}

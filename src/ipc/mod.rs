@@ -1,0 +1,21 @@
+//! What the kernel has for processes that share no memory: descriptors, signals, process groups.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `wait` | how long anything here may wait for a descriptor |
+//! | `link` | messages over sockets, five kinds of them, and regions that are passed |
+//! | `pipeline` | what a shell does for `a \| b \| c` |
+//! | `signals` | signals as messages, and as permits of a semaphore |
+
+mod link;
+mod pipeline;
+mod signals;
+pub mod wait;
+
+pub use link::{
+    Link, LinkRecvError, LinkSendError, PacketLink, PassError, SeqpacketListener, StreamLink,
+    recv_region, recv_region_within, send_region, send_region_within,
+};
+pub use nix::sys::signal::Signal;
+pub use pipeline::{Finished, Pipeline, PipelineError, Running};
+pub use signals::{Notification, Received, SignalError, SignalFd, notify_semaphore};

@@ -1,0 +1,14 @@
+//! Signals as notifications, without a line of the program running in a handler.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `descriptor` | signals that are read like messages: `signalfd(2)` |
+//! | `notification` | signals that add a permit to a semaphore: `sigaction(2)` |
+
+mod descriptor;
+mod error;
+mod notification;
+
+pub use descriptor::{Received, SignalFd};
+pub use error::SignalError;
+pub use notification::{Notification, notify_semaphore};

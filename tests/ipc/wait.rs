@@ -1,0 +1,142 @@
+//! How long a wait for a descriptor is.
+
+use super::harness::Test;
+use super::process::{PATIENCE, playing, test, until};
+use interlatch::Deadline;
+use interlatch::ipc::Pipeline;
+use interlatch::ipc::wait::{until_readable, until_writable};
+use interlatch::platform::{AtomicU32, Ordering};
+use interlatch::sync::Patience;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use std::io::{Read, Write};
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test("wait::no_patience_is_a_look", no_patience_is_a_look),
+        test("wait::a_deadline_ends_it", a_deadline_ends_it),
+        test(
+            "wait::a_deadline_of_centuries_is_none",
+            a_deadline_of_centuries_is_none,
+        ),
+        test(
+            "wait::the_end_is_something_to_read",
+            the_end_is_something_to_read,
+        ),
+        test(
+            "wait::a_full_pipe_cannot_be_written",
+            a_full_pipe_cannot_be_written,
+        ),
+        test(
+            "wait::signals_neither_end_nor_prolong_it",
+            signals_neither_end_nor_prolong_it,
+        ),
+    ]
+}
+
+fn no_patience_is_a_look() {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    for patience in [Patience::Never, Patience::of(Duration::ZERO)] {
+        assert!(!until_readable(&reader, patience).expect("it can be polled"));
+    }
+    writer.write_all(b"x").expect("there is room");
+    for patience in [Patience::Never, Patience::of(Duration::ZERO)] {
+        assert!(until_readable(&reader, patience).expect("it can be polled"));
+    }
+}
+
+fn a_deadline_ends_it() {
+    let (reader, _writer) = std::io::pipe().expect("a pipe");
+    let (begin, timeout) = (Instant::now(), Duration::from_millis(20));
+    let deadline = Deadline::after(timeout);
+    assert!(!until_readable(&reader, Patience::Until(deadline)).expect("it can be polled"));
+    assert!(begin.elapsed() >= timeout, "not before");
+    assert!(!until_readable(&reader, Patience::Until(deadline)).expect("it can be polled"));
+}
+
+fn a_deadline_of_centuries_is_none() {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    for timeout in [Duration::MAX, Duration::from_secs(i64::MAX as u64)] {
+        writer.write_all(b"x").expect("there is room");
+        assert!(until_readable(&reader, Patience::of(timeout)).expect("the kernel takes it"));
+    }
+}
+
+fn the_end_is_something_to_read() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(writer);
+    assert!(until_readable(&reader, Patience::of(PATIENCE)).expect("it can be polled"));
+}
+
+fn a_full_pipe_cannot_be_written() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    assert!(until_writable(&writer, Patience::Never).expect("it can be polled"));
+    fill(&writer);
+    assert!(!until_writable(&writer, Patience::Never).expect("it can be polled"));
+    drop(reader);
+    assert!(until_writable(&writer, Patience::of(PATIENCE)).expect("a broken pipe is ready"));
+}
+
+fn fill(mut writer: &std::io::PipeWriter) {
+    use nix::fcntl::{FcntlArg, fcntl};
+    let size = fcntl(writer, FcntlArg::F_GETPIPE_SZ).expect("a pipe has a size");
+    writer
+        .write_all(&vec![0; size as usize])
+        .expect("so much fits");
+}
+
+static SEEN: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn see(_: i32) {
+    SEEN.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Waits for input that never comes, with a handler, and says how often it ran, and whether the wait was too
+/// short.
+pub fn play() -> ExitCode {
+    let action = SigAction::new(SigHandler::Handler(see), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler counts.
+    unsafe { sigaction(Signal::SIGUSR1, &action) }.expect("it can be handled");
+    println!("ready");
+    let (begin, timeout) = (Instant::now(), Duration::from_millis(300));
+    let came = until_readable(std::io::stdin(), Patience::of(timeout)).expect("it can be polled");
+    let short = begin.elapsed() < timeout;
+    println!("{} {came} {short}", SEEN.load(Ordering::Relaxed));
+    ExitCode::SUCCESS
+}
+
+/// It is sent signals until it has ended: would each of them begin the wait anew, it never would.
+fn signals_neither_end_nor_prolong_it() {
+    let mut running = Pipeline::new()
+        .command(playing("nap", &[]))
+        .input(Stdio::piped())
+        .output(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let _input = running.take_input().expect("piped");
+    let mut output = running.take_output().expect("piped");
+    let mut ready = [0; 6];
+    output.read_exact(&mut ready).expect("it is ready");
+    assert_eq!(&ready, b"ready\n");
+    let mut said = String::new();
+    until("the nap is over", || {
+        running
+            .signal_group(interlatch::ipc::Signal::SIGUSR1)
+            .expect("it is not reaped");
+        until_readable(&output, Patience::of(Duration::from_millis(10))).expect("a pipe")
+    });
+    output.read_to_string(&mut said).expect("text");
+    let words: Vec<&str> = said.split_whitespace().collect();
+    assert_eq!(
+        words[1..],
+        ["false", "false"],
+        "nothing came, and not before time"
+    );
+    assert_ne!(words[0], "0", "a signal came during the wait");
+    let statuses = running
+        .wait_timeout(PATIENCE)
+        .expect("ours")
+        .expect("it ends");
+    assert!(statuses[0].success());
+}
