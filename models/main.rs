@@ -15,6 +15,7 @@ mod litmus;
 #[cfg(not(loom))]
 #[path = "litmus/none.rs"]
 mod litmus;
+mod message_queue;
 mod museum;
 mod mutex;
 mod recoverable;
@@ -50,6 +51,7 @@ fn models() -> Vec<Model> {
         semaphore::models(),
         semaphore_pair::models(),
         buffer::models(),
+        message_queue::models(),
         directory::models(),
         broken::models(),
         museum::models(),

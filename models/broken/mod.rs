@@ -9,6 +9,7 @@ mod condvar;
 mod deaths;
 mod directory;
 mod futex;
+mod message_queue;
 mod model;
 mod mutex;
 mod robust_buffer;
@@ -23,6 +24,7 @@ pub fn models() -> Vec<Model> {
         deaths::models(),
         directory::models(),
         futex::models(),
+        message_queue::models(),
         model::models(),
         robust_buffer::models(),
         semaphore::models(),

@@ -9,6 +9,7 @@ pub mod buffer;
 pub mod condvar;
 pub mod directory;
 pub mod lock;
+pub mod message_queue;
 pub mod recoverable;
 pub mod recoverable_pair;
 pub mod robust_buffer;
@@ -150,6 +151,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(semaphore::every_way_to_acquire_acquires());
     semaphore_pair::all(stage);
     buffer::all(stage);
+    message_queue::all(stage);
     directory::all(stage);
 }
 
