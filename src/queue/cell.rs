@@ -9,6 +9,18 @@ pub const CELL_BYTES: usize = 96;
 /// A piece of the memory of a queue: 128 bytes, of which 96 are of a message.
 ///
 /// Valid when zeroed. Which cells have messages is known from outside.
+///
+/// # Example
+/// ```
+/// use interlatch::{Mailbox, MessageCell, MessageQueue, MessageType, QueueLimits, Select};
+///
+/// const LIMITS: QueueLimits = QueueLimits { messages: 4, bytes: 200 };
+/// static QUEUE: MessageQueue<[MessageCell; LIMITS.cells()]> =
+///     MessageQueue::from_cells([const { MessageCell::new() }; _], LIMITS);
+/// QUEUE.try_send(MessageType::LOWEST, &[7; 200])?;
+/// assert_eq!(QUEUE.try_receive(Select::First)?.bytes, [7; 200]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[repr(C)]
 #[derive(Debug)]
 pub struct MessageCell {

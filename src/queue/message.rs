@@ -107,6 +107,22 @@ impl TryFrom<i64> for MessageType {
 }
 
 /// Which message a receiver asks for.
+///
+/// # Example
+/// ```
+/// use interlatch::{Mailbox, MessageQueue, MessageType, QueueLimits, Region, Select};
+///
+/// let region = Region::memfd("example", 1 << 12)?;
+/// let queue: &MessageQueue = region.create("queue", QueueLimits { messages: 8, bytes: 100 })?;
+/// let [low, middle, high] = [1, 2, 3].map(|number| MessageType::new(number).unwrap());
+/// for kind in [high, low, middle, low] {
+///     queue.try_send(kind, &[])?;
+/// }
+/// let order = [Select::Type(middle), Select::LowestUpTo(middle), Select::First, Select::First];
+/// let kinds = order.map(|select| queue.try_receive(select).unwrap().kind);
+/// assert_eq!(kinds, [middle, low, high, low]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Select {
     /// The oldest.
@@ -142,6 +158,24 @@ pub struct Received {
 
 /// What to do with a message that has not the length of the memory it is received into. One that is
 /// refused stays where it is, the next to be received.
+///
+/// # Example
+/// ```
+/// use interlatch::sync::Patience;
+/// use interlatch::{
+///     Fit, Mailbox, MessageQueue, MessageType, QueueLimits, ReceiveMessageError, Region, Select,
+/// };
+///
+/// let region = Region::memfd("example", 1 << 12)?;
+/// let queue: &MessageQueue = region.create("queue", QueueLimits { messages: 8, bytes: 100 })?;
+/// queue.try_send(MessageType::LOWEST, b"hello")?;
+/// let mut room = [0; 4];
+/// let refused = queue.receive_into(Select::First, &mut room, Fit::Whole, Patience::Never);
+/// assert_eq!(refused, Err(ReceiveMessageError::WrongLength { length: 5, room: 4 }));
+/// let cut = queue.receive_into(Select::First, &mut room, Fit::Truncated, Patience::Never)?;
+/// assert_eq!(&room[..cut.length], b"hell");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
     /// A longer one is refused.

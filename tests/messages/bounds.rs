@@ -1,17 +1,23 @@
 //! The smallest, the largest and the wrong.
 
 use super::with_queue;
+use interlatch::platform::robust::Refusal;
 use interlatch::queue::{CELL_BYTES, MessageCell};
 use interlatch::sync::Patience;
 use interlatch::{
     BadMessageType, Deadline, Mailbox, MessageQueue, MessageType, Place, PlanError, QueueLimits,
-    ReceiveMessageError, Region, RegionError, Select, SendMessageError,
+    ReceiveMessageError, Region, RegionError, RobustMutex, Select, SendMessageError,
 };
 use std::time::{Duration, Instant};
 
 type Queue = MessageQueue<[MessageCell]>;
 
 const KIND: MessageType = MessageType::LOWEST;
+
+const LIMITS: QueueLimits = QueueLimits {
+    messages: 2,
+    bytes: 8,
+};
 
 #[test]
 fn a_type_is_positive() {
@@ -98,6 +104,25 @@ fn without_bytes_messages_are_empty() {
             assert!(queue.receive(Select::First).expect("sent").bytes.is_empty());
         },
     );
+}
+
+/// A thread can hold 128 robust locks; the queue needs one more for a moment.
+#[test]
+fn a_thread_with_too_many_locks_is_refused() {
+    let locks = [const { RobustMutex::new(()) }; 128];
+    with_queue(LIMITS, |queue| {
+        let guards: Vec<_> = locks.iter().map(RobustMutex::lock).collect();
+        assert!(guards.iter().all(Result::is_ok), "so many can be held");
+        let refusal = Refusal::TooMany(128);
+        let sent = queue.try_send(KIND, &[1]);
+        assert_eq!(sent, Err(SendMessageError::Refused(refusal)));
+        let received = queue.try_receive(Select::First);
+        assert_eq!(received, Err(ReceiveMessageError::Refused(refusal)));
+        assert_eq!((queue.len(), queue.bytes()), (0, 0));
+        drop(guards);
+        queue.try_send(KIND, &[1]).expect("there is room");
+        assert_eq!(queue.len(), 1);
+    });
 }
 
 #[test]
