@@ -5,7 +5,7 @@ use interlatch::contract::message_queue::*;
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::new("queue", keeps_order_within_a_type::<Cells<1>>).bounded(3),
+        Model::new("queue", keeps_order_within_a_type::<Cells<2>>).bounded(3),
         Model::new("queue", delivers_each_once::<Cells<2>>).bounded(2),
         Model::new("queue", receives_the_lowest_type_first::<Cells<3>>).bounded(4),
         Model::new("queue", waits_while_full_by_messages::<Cells<1>>),

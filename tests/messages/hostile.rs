@@ -65,14 +65,16 @@ fn fill(queue: &MessageQueue) {
     let kind = |number| MessageType::new(number).expect("positive");
     for (number, length) in [(1, 1), (2, 97), (3, 150), (2, 10)] {
         queue
-            .send(kind(number), &vec![number as u8; length])
+            .try_send(kind(number), &vec![number as u8; length])
             .expect("room");
     }
-    let gone = queue.receive(Select::LowestUpTo(kind(2))).expect("sent");
+    let gone = queue
+        .try_receive(Select::LowestUpTo(kind(2)))
+        .expect("sent");
     assert_eq!(gone.bytes.len(), 1);
-    let gone = queue.receive(Select::Type(kind(2))).expect("sent");
+    let gone = queue.try_receive(Select::Type(kind(2))).expect("sent");
     assert_eq!(gone.bytes.len(), 97);
-    queue.send(kind(1), &[1]).expect("room");
+    queue.try_send(kind(1), &[1]).expect("room");
 }
 
 /// Where the queue has its limits; behind them is everything but the lock.

@@ -12,6 +12,10 @@ use interlatch::{
 };
 use nix::errno::Errno;
 use proptest::prelude::*;
+use std::time::Duration;
+
+/// Nothing here takes as long.
+const LONG: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -179,7 +183,9 @@ fn a_message_longer_than_any_is_refused_by_both() {
         messages: 100,
         bytes: 100,
     };
-    let refused = with_queue(limits, |queue| queue.send(MessageType::LOWEST, &[0; 101]));
+    let refused = with_queue(limits, |queue| {
+        queue.send_timeout(MessageType::LOWEST, &[0; 101], LONG)
+    });
     let too_long = SendMessageError::TooLong {
         length: 101,
         limit: 100,
