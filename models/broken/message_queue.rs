@@ -175,7 +175,7 @@ impl<const FLAW: u8, const PLACES: usize> Flawed<FLAW, PLACES> {
 
 impl<const FLAW: u8, const PLACES: usize> Mailbox for Flawed<FLAW, PLACES> {
     fn longest(&self) -> usize {
-        PLACES * 96
+        PLACES * 96 - 1
     }
 
     fn send_within(

@@ -12,11 +12,11 @@ use crate::queue::{
 use crate::sync::Patience;
 use std::time::Duration;
 
-/// A queue of as many cells, and so many messages.
+/// A queue of that many cells: of 1 for a message and 95 bytes, of 3 for two and 191, of 5 for three and 287.
 pub type Cells<const N: usize> = MessageQueue<[MessageCell; N]>;
 
-/// Bytes that one cell holds, more than one, and as many as fill two.
-const SHORT: usize = 96;
+/// Bytes of a message that takes one cell, of one that takes two, and of one that fills these.
+const SHORT: usize = 95;
 const LONGER: usize = 97;
 const LONG: usize = 192;
 
@@ -40,7 +40,7 @@ unsafe impl<Q: Mailbox + InPlace> InPlace for Passed<Q> {
     }
 }
 
-/// A queue of three cells with a short message of each type from 1 to 3: it is full.
+/// A queue for three messages with a short one of each type from 1 to 3: it is full.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Full<Q>(Passed<Q>);
@@ -56,24 +56,24 @@ unsafe impl<Q: Mailbox + InPlace> InPlace for Full<Q> {
 
 /// Every scenario.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(keeps_order_within_a_type::<Cells<2>>());
+    stage.run(keeps_order_within_a_type::<Cells<3>>());
     stage.run(delivers_each_once::<Cells<1>>());
-    stage.run(delivers_each_once::<Cells<2>>());
-    stage.run(receives_the_lowest_type_first::<Cells<3>>());
+    stage.run(delivers_each_once::<Cells<3>>());
+    stage.run(receives_the_lowest_type_first::<Cells<5>>());
     stage.run(waits_while_full_by_messages::<Cells<1>>());
-    stage.run(waits_while_full_by_bytes::<Cells<3>>());
-    stage.run(a_reply_reaches_the_one_that_asked::<Cells<2>>());
-    stage.run(a_receiver_of_another_type_swallows_no_wakeup::<Cells<2>>());
-    stage.run(a_sender_of_a_longer_message_swallows_no_wakeup::<Cells<3>>());
+    stage.run(waits_while_full_by_bytes::<Cells<5>>());
+    stage.run(a_reply_reaches_the_one_that_asked::<Cells<3>>());
+    stage.run(a_receiver_of_another_type_swallows_no_wakeup::<Cells<3>>());
+    stage.run(a_sender_of_a_longer_message_swallows_no_wakeup::<Cells<5>>());
     stage.run(an_impatient_receiver_takes_nothing_along::<Cells<1>>());
-    stage.run(an_impatient_sender_leaves_nothing_behind::<Cells<3>>());
+    stage.run(an_impatient_sender_leaves_nothing_behind::<Cells<5>>());
     stage.run(answers_odd_timeouts::<Cells<1>>());
     stage.run(a_message_that_does_not_fit_stays::<Cells<1>>());
-    stage.run(a_send_is_done_or_not::<Cells<2>>(2));
-    stage.run(a_send_is_done_or_not::<Cells<2>>(3));
-    stage.run(a_receive_is_done_or_not::<Cells<3>>(2));
-    stage.run(a_receive_is_done_or_not::<Cells<3>>(3));
-    stage.run(a_dead_senders_message_is_not_overtaken::<Cells<2>>());
+    stage.run(a_send_is_done_or_not::<Cells<3>>(2));
+    stage.run(a_send_is_done_or_not::<Cells<3>>(3));
+    stage.run(a_receive_is_done_or_not::<Cells<5>>(2));
+    stage.run(a_receive_is_done_or_not::<Cells<5>>(3));
+    stage.run(a_dead_senders_message_is_not_overtaken::<Cells<3>>());
 }
 
 fn briefly() -> Patience {
@@ -146,18 +146,20 @@ fn numbers(messages: Vec<(i64, usize)>) -> Vec<i64> {
     messages.into_iter().map(|(number, _)| number).collect()
 }
 
-/// What is in the queue of that many cells. Afterwards it takes as many messages as it ever did, and gives
-/// them back in order; and one that takes all the bytes.
-fn left_in(queue: &impl Mailbox, cells: i64) -> Vec<(i64, usize)> {
+/// What is in the queue for that many messages. Afterwards it takes as many as it ever did, and no more, of
+/// lengths that need all cells and all bytes, and gives them back in order; and one that takes all bytes.
+fn left_in(queue: &impl Mailbox, messages: usize) -> Vec<(i64, usize)> {
     let left = drain(queue);
-    let all: Vec<(i64, usize)> = (1..=cells).map(|number| (number, SHORT)).collect();
+    let longest = queue.longest();
+    let last = longest - (messages - 1) * LONGER;
+    let lengths = std::iter::repeat_n(LONGER, messages - 1).chain([last]);
+    let all: Vec<(i64, usize)> = (1..).zip(lengths).collect();
     for (number, length) in &all {
         let is_sent = try_to_send(queue, *number, *length, Patience::Never);
         assert!(is_sent, "room is lost: {left:?} was there");
     }
     assert!(!try_to_send(queue, 9, 0, Patience::Never), "it is full");
     assert_eq!(drain(queue), all, "what was sent, in order");
-    let longest = queue.longest();
     assert!(
         try_to_send(queue, 9, longest, Patience::Never),
         "bytes are lost"

@@ -37,6 +37,19 @@ impl QueueLimits {
         self.messages as usize + self.bytes as usize / CELL_BYTES
     }
 
+    /// Limits for which so many cells are enough: half of them for as many messages, and the others for
+    /// what is long.
+    pub const fn of_cells(cells: usize) -> Self {
+        // With more cells than a number of 32 bits counts, some are not used.
+        let most = u32::MAX as usize / CELL_BYTES - 1;
+        let cells = if cells < most { cells } else { most };
+        let messages = cells.div_ceil(2);
+        Self {
+            messages: messages as u32,
+            bytes: ((cells - messages) * CELL_BYTES + CELL_BYTES - 1) as u32,
+        }
+    }
+
     /// The limits, if there can be such a queue.
     pub(super) fn checked(self) -> Result<Self, PlanError> {
         let capacity = self.cells();

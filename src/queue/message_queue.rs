@@ -13,7 +13,7 @@
 //!
 //! **Ordering.** There is no atomic word here: the lock orders everything.
 
-use super::cell::{CELL_BYTES, MessageCell, MessageCells};
+use super::cell::{MessageCell, MessageCells};
 use super::error::Missed;
 use super::store::{Found, Store};
 use super::{
@@ -108,12 +108,9 @@ impl<const N: usize> MessageQueue<[MessageCell; N]> {
 
 // SAFETY: `repr(C)`, of parts that are `InPlace`, and numbers that are checked where they are read.
 unsafe impl<const N: usize> InPlace for MessageQueue<[MessageCell; N]> {
-    /// With as many messages, and as many bytes, as the cells can hold; not both at the same time.
+    /// With the limits [`QueueLimits::of_cells`].
     fn initial() -> Self {
-        let limits = QueueLimits {
-            messages: u32::try_from(N).unwrap_or(u32::MAX),
-            bytes: u32::try_from(N.saturating_mul(CELL_BYTES)).unwrap_or(u32::MAX),
-        };
+        let limits = QueueLimits::of_cells(N);
         Self::from_cells(core::array::from_fn(|_| MessageCell::new()), limits)
     }
 }

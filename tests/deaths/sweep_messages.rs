@@ -5,10 +5,11 @@ use super::sweep::{NOTHING, Objects, Operation};
 use interlatch::sync::Patience;
 use interlatch::{Mailbox, MessageCell, MessageQueue, MessageType, Select};
 
-/// A queue of four cells.
+/// A queue for three messages and 287 bytes.
 pub type Messages = MessageQueue<[MessageCell; CELLS]>;
 
-const CELLS: usize = 4;
+const CELLS: usize = 5;
+const MESSAGES: i64 = 3;
 
 /// Bytes of a message that takes two of them.
 const LENGTH: usize = 100;
@@ -96,7 +97,7 @@ fn holds_one_of(objects: &Objects, lists: &[&[i64]]) {
         lists.contains(&&found[..]),
         "{found:?} is none of {lists:?}"
     );
-    let all: Vec<i64> = (1..=CELLS as i64).collect();
+    let all: Vec<i64> = (1..=MESSAGES).collect();
     all.iter().for_each(|number| send_short(objects, *number));
     let full = objects.messages.send_within(kind(9), &[], Patience::Never);
     assert!(full.is_err(), "it is full");

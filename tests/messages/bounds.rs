@@ -88,6 +88,16 @@ fn both_limits_are_exact() {
 }
 
 #[test]
+fn so_many_cells_are_enough_for_their_limits() {
+    for cells in [1, 2, 3, 4, 5, 100, 101, 1 << 20] {
+        let limits = QueueLimits::of_cells(cells);
+        assert_eq!(limits.cells(), cells, "{limits:?}");
+        assert!(limits.messages > 0 && limits.bytes > 0, "{limits:?}");
+    }
+    assert!(QueueLimits::of_cells(usize::MAX).cells() < usize::MAX);
+}
+
+#[test]
 fn without_bytes_messages_are_empty() {
     with_queue(
         QueueLimits {
