@@ -146,26 +146,44 @@ fn numbers(messages: Vec<(i64, usize)>) -> Vec<i64> {
     messages.into_iter().map(|(number, _)| number).collect()
 }
 
-/// What is in the queue for that many messages. Afterwards it takes as many as it ever did, and no more, of
-/// lengths that need all cells and all bytes, and gives them back in order; and one that takes all bytes.
+/// What is in the queue for that many messages. Afterwards it takes as many as it ever did, and no more: of
+/// lengths that need all cells and all bytes; and one that takes all bytes.
 fn left_in(queue: &impl Mailbox, messages: usize) -> Vec<(i64, usize)> {
-    let left = drain(queue);
     let longest = queue.longest();
+    let left = left_beside_others(queue, messages);
     let last = longest - (messages - 1) * LONGER;
-    let lengths = std::iter::repeat_n(LONGER, messages - 1).chain([last]);
-    let all: Vec<(i64, usize)> = (1..).zip(lengths).collect();
-    for (number, length) in &all {
-        let is_sent = try_to_send(queue, *number, *length, Patience::Never);
-        assert!(is_sent, "room is lost: {left:?} was there");
-    }
-    assert!(!try_to_send(queue, 9, 0, Patience::Never), "it is full");
-    assert_eq!(drain(queue), all, "what was sent, in order");
+    takes(queue, &[vec![LONGER; messages - 1], vec![last]].concat());
     assert!(
         try_to_send(queue, 9, longest, Patience::Never),
         "bytes are lost"
     );
     assert_eq!(drain(queue), [(9, longest)]);
     left
+}
+
+/// What is in the queue for that many messages, which are counted: others have room beside them as far as
+/// the limits say.
+fn left_beside_others(queue: &impl Mailbox, messages: usize) -> Vec<(i64, usize)> {
+    let takes_all_bytes = try_to_send(queue, 8, queue.longest(), Patience::Never);
+    let others = (0..).take_while(|_| try_to_send(queue, 8, 0, Patience::Never));
+    let others = others.count() + usize::from(takes_all_bytes);
+    let mut left = drain(queue);
+    assert_eq!(left.len(), messages, "as many as there may be");
+    left.truncate(messages - others);
+    let bytes: usize = left.iter().map(|(_, length)| length).sum();
+    assert!(!takes_all_bytes || bytes == 0, "{left:?} and all bytes");
+    left
+}
+
+/// Messages of these lengths have room, and no other one beside them; they come back in order.
+fn takes(queue: &impl Mailbox, lengths: &[usize]) {
+    let all: Vec<(i64, usize)> = (1..).zip(lengths.iter().copied()).collect();
+    for (number, length) in &all {
+        let is_sent = try_to_send(queue, *number, *length, Patience::Never);
+        assert!(is_sent, "room for {number} of {lengths:?} is lost");
+    }
+    assert!(!try_to_send(queue, 9, 0, Patience::Never), "it is full");
+    assert_eq!(drain(queue), all, "what was sent, in order");
 }
 
 /// What one sends, another receives in the same order.
