@@ -168,6 +168,7 @@ fn every_form_of_waiting_ends_in_time_with_nothing_changed() {
             assert_eq!(queue.receive_timeout(other, brief), none);
             let wrong = ReceiveMessageError::WrongLength { length: 8, room: 4 };
             assert_eq!(queue.receive_value::<u32>(Select::First), Err(wrong));
+            assert_eq!(queue.len(), 1, "it is still there");
             assert_eq!(queue.receive_value::<u64>(Select::First), Ok((KIND, 9)));
         },
     );
