@@ -15,6 +15,7 @@ mod litmus;
 #[cfg(not(loom))]
 #[path = "litmus/none.rs"]
 mod litmus;
+mod message_queue;
 mod museum;
 mod mutex;
 mod pipes;
@@ -51,6 +52,7 @@ fn models() -> Vec<Model> {
         semaphore::models(),
         semaphore_pair::models(),
         buffer::models(),
+        message_queue::models(),
         directory::models(),
         pipes::models(),
         broken::models(),

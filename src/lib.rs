@@ -6,6 +6,7 @@
 //! - [`platform`]: the seam to Linux, and to loom under `--cfg loom`;
 //! - [`sync`]: mutex, condition variable, semaphore, semaphore pair;
 //! - [`buffer`]: two bounded buffers, from a semaphore pair and from condition variables;
+//! - [`queue`]: message queues;
 //! - [`guard`]: `Mutex<T>` with lock_api's guards, and condition variables that take them;
 //! - [`directory`]: what is in a region, and where;
 //! - [`inspect`]: what the objects of a region are, to one who only looks;
@@ -29,6 +30,7 @@ pub mod ipc;
 #[cfg(not(loom))]
 pub mod memory;
 pub mod platform;
+pub mod queue;
 pub mod sync;
 
 pub use buffer::{
@@ -43,6 +45,10 @@ pub use memory::{Options, Region, RegionError, RegionName, RegionState, RegionVi
 #[cfg(not(loom))]
 pub use platform::futex::{recheck_interval, set_recheck_interval};
 pub use platform::{Deadline, InPlace, Place, Plain, PlanError};
+pub use queue::{
+    BadMessageType, Fit, Mailbox, Message, MessageCell, MessageQueue, MessageType, QueueLimits,
+    ReceiveMessageError, Received, Select, SendMessageError,
+};
 pub use sync::{
     AcquireError, Condvar, Inconsistent, MAX_PERMITS, PairSlot, PermitOverflow, RawMutex,
     RecoverablePair, RecoverablePermit, RecoverableSemaphore, RobustLockError, RobustLockResult,

@@ -1,6 +1,8 @@
 //! The examples as a user runs them: output, exit status, and what is left when they are killed.
 
-use interlatch::{Buffer, Options, Place, PlanError, RegionName, RobustMonitorBuffer, Slot};
+use interlatch::{
+    Buffer, MessageQueue, Options, Place, PlanError, RegionName, RobustMonitorBuffer, Slot,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::alloc::Layout;
@@ -115,8 +117,13 @@ impl Named {
 
     /// Starts `named_send` or `named_receive`.
     fn start(&self, part: &str) -> Part {
-        let mut command = example(&format!("named_{part}"));
-        command.arg(&self.0);
+        self.start_example(&format!("named_{part}"), &[])
+    }
+
+    /// One that has the name as its first argument.
+    fn start_example(&self, program: &str, arguments: &[&str]) -> Part {
+        let mut command = example(program);
+        command.arg(&self.0).args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Part(command.spawn().expect("the example starts"))
     }
@@ -271,6 +278,86 @@ fn the_programs_with_a_name_are_those_of_the_readme_and_refuse_what_is_no_name()
     let absent = run("named_receive", &["interlatch-absent", "--remove"]);
     let said = "Error: there is no region posix:interlatch-absent\n";
     assert_eq!(text(&absent.stderr), said);
+}
+
+#[test]
+fn a_server_answers_many_clients_over_one_queue() {
+    let named = Named::new("mailbox");
+    // The first of them creates the queue.
+    let mut clients: Vec<(String, Part)> = Vec::new();
+    let ask = |number: usize| {
+        let words = [format!("ab{number}"), format!("{number}cde")];
+        let client = named.start_example("mailbox", &["ask", &words[0], &words[1]]);
+        let backwards = words.map(|word| word.chars().rev().collect::<String>() + "\n");
+        (backwards.concat(), client)
+    };
+    clients.extend((0..4).map(ask));
+    let mut server = named.start_example("mailbox", &["serve"]);
+    clients.extend((4..8).map(ask));
+    for (expected, mut client) in clients {
+        assert_eq!(client.end(), (true, expected));
+    }
+    assert!(
+        named.start_example("mailbox", &["stop"]).end().0,
+        "it is told"
+    );
+    assert_eq!(server.end(), (true, "answered 16\n".to_owned()));
+    let again = run("mailbox", &[&named.0, "remove"]);
+    assert_eq!(again.status.code(), Some(1), "the server has removed it");
+}
+
+/// A client that was killed leaves its request, and a server its requests: the next one answers them.
+#[test]
+fn a_killed_server_leaves_the_requests_to_the_next_one() {
+    let named = Named::new("mailbox-killed");
+    let mut server = named.start_example("mailbox", &["serve"]);
+    let mut first = named.start_example("mailbox", &["ask", "abc"]);
+    assert_eq!(first.end(), (true, "cba\n".to_owned()), "it is up");
+    server.0.kill().expect("it is ours");
+    let mut client = named.start_example("mailbox", &["ask", "abc"]);
+    let dead_client = named.start_example("mailbox", &["ask", "abc"]);
+    let name = RegionName::posix(&named.0).expect("a name");
+    let waiting = || {
+        let region = Options::attach(&name).ok()?;
+        Some(region.attach::<MessageQueue>("queue").ok()?.len())
+    };
+    until("both have asked", || waiting() == Some(2));
+    drop(dead_client);
+    let mut server = named.start_example("mailbox", &["serve"]);
+    assert_eq!(client.end(), (true, "cba\n".to_owned()));
+    until("the reply to the dead one is removed", || {
+        waiting() == Some(0)
+    });
+    assert!(
+        named.start_example("mailbox", &["stop"]).end().0,
+        "it is told"
+    );
+    assert_eq!(server.end(), (true, "answered 2\n".to_owned()));
+}
+
+#[test]
+fn a_mailbox_refuses_bad_input_with_a_sentence() {
+    let named = Named::new("mailbox-refused");
+    let long = "x".repeat(5000);
+    let cases: [(&[&str], &str); 7] = [
+        (&[], "expected a name, and `serve`"),
+        (&[&named.0], "expected a name, and `serve`"),
+        (&["a/b", "serve"], "a/b"),
+        (&[&named.0, "ask"], "expected a word"),
+        (&[&named.0, "shout"], "found \"shout\""),
+        (&[&named.0, "serve", "more"], "found \"serve\""),
+        (
+            &[&named.0, "ask", &long],
+            "a message of 5004 bytes: the queue takes at most 4096",
+        ),
+    ];
+    for (arguments, sentence) in cases {
+        let output = run("mailbox", arguments);
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {err}");
+        assert!(err.contains(sentence), "{arguments:?}: {err}");
+        assert!(!err.contains("panicked"), "{err}");
+    }
 }
 
 #[test]

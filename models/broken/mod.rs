@@ -9,6 +9,7 @@ mod condvar;
 mod deaths;
 mod directory;
 mod futex;
+mod message_queue;
 mod model;
 mod mutex;
 mod pipes;
@@ -24,6 +25,7 @@ pub fn models() -> Vec<Model> {
         deaths::models(),
         directory::models(),
         futex::models(),
+        message_queue::models(),
         model::models(),
         pipes::models(),
         robust_buffer::models(),

@@ -9,6 +9,7 @@ pub mod buffer;
 pub mod condvar;
 pub mod directory;
 pub mod lock;
+pub mod message_queue;
 pub mod private;
 pub mod recoverable;
 pub mod recoverable_pair;
@@ -151,6 +152,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(semaphore::every_way_to_acquire_acquires());
     semaphore_pair::all(stage);
     buffer::all(stage);
+    message_queue::all(stage);
     directory::all(stage);
 }
 

@@ -3,6 +3,7 @@
 //! Everything that checks a primitive on the real machine checks it against these: one operation
 //! at a time, or as the linearization of a history.
 
+use crate::queue::Select;
 use crate::sync::MAX_PERMITS;
 use std::collections::VecDeque;
 
@@ -29,6 +30,26 @@ pub enum State {
         /// Handles at the receiving end; the last one that goes breaks the pipe.
         receivers: usize,
     },
+    /// A message queue.
+    Queue {
+        /// The messages, oldest first.
+        messages: VecDeque<Posted>,
+        /// The most messages.
+        most: usize,
+        /// The most bytes of all together.
+        bytes: usize,
+    },
+}
+
+/// A message in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Posted {
+    /// Its type.
+    pub kind: i64,
+    /// What it says.
+    pub item: u64,
+    /// How many bytes it takes to say that.
+    pub length: usize,
 }
 
 /// What a process does to an object.
@@ -46,6 +67,10 @@ pub enum Operation {
     Send(u64),
     /// Receive an item.
     Recv,
+    /// Send a message.
+    Post(Posted),
+    /// Receive a message.
+    Fetch(Select),
     /// Count the items.
     Len,
     /// Drop a handle of the sending end.
@@ -110,6 +135,16 @@ impl State {
             (Self::Buffer { items, .. }, Operation::Len) => Outcome::Count(items.len() as u64),
             (Self::Buffer { senders, .. }, Operation::CloseSending) => close(senders),
             (Self::Buffer { receivers, .. }, Operation::CloseReceiving) => close(receivers),
+            (
+                Self::Queue {
+                    messages,
+                    most,
+                    bytes,
+                },
+                Operation::Post(posted),
+            ) => post(messages, *most, *bytes, posted),
+            (Self::Queue { messages, .. }, Operation::Fetch(select)) => fetch(messages, select),
+            (Self::Queue { messages, .. }, Operation::Len) => Outcome::Count(messages.len() as u64),
             (_, operation) => unreachable!("{operation:?} is for another kind of object"),
         }
     }
@@ -140,6 +175,27 @@ fn send(items: &mut VecDeque<u64>, capacity: usize, receivers: usize, item: u64)
     } else {
         Outcome::WouldBlock
     }
+}
+
+fn post(messages: &mut VecDeque<Posted>, most: usize, bytes: usize, posted: Posted) -> Outcome {
+    let used: usize = messages.iter().map(|message| message.length).sum();
+    if messages.len() < most && used + posted.length <= bytes {
+        messages.push_back(posted);
+        Outcome::Done
+    } else {
+        Outcome::WouldBlock
+    }
+}
+
+fn fetch(messages: &mut VecDeque<Posted>, select: Select) -> Outcome {
+    let lowest = messages.iter().map(|message| message.kind).min();
+    let place = messages.iter().position(|message| match select {
+        Select::First => true,
+        Select::Type(kind) => message.kind == kind.get(),
+        Select::LowestUpTo(kind) => message.kind <= kind.get() && Some(message.kind) == lowest,
+    });
+    let message = place.and_then(|place| messages.remove(place));
+    message.map_or(Outcome::WouldBlock, |message| Outcome::Item(message.item))
 }
 
 fn close(handles: &mut usize) -> Outcome {

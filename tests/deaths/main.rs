@@ -8,6 +8,7 @@ mod flow;
 #[path = "../worlds/harness.rs"]
 mod harness;
 mod lock;
+mod mailbox;
 mod mixed;
 mod peers;
 #[path = "../worlds/process.rs"]
@@ -16,6 +17,7 @@ mod process;
 mod pthread;
 mod soak;
 mod sweep;
+mod sweep_messages;
 mod wakeups;
 
 use std::process::ExitCode;
@@ -31,5 +33,6 @@ fn main() -> ExitCode {
     tests.extend(sweep::tests());
     tests.extend(soak::tests());
     tests.extend(flow::tests());
+    tests.extend(mailbox::tests());
     harness::run(tests)
 }

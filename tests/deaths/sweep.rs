@@ -9,6 +9,7 @@
 use super::actor::say;
 use super::harness::Test;
 use super::process::{Actor, PATIENCE};
+use super::sweep_messages::{self, Messages};
 use super::wakeups::stay_on_one_core;
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, AtomicU64};
@@ -36,7 +37,7 @@ pub fn tests() -> Vec<Test> {
 
 /// What lies in the region.
 #[repr(C)]
-struct Objects {
+pub struct Objects {
     lock: RawRobustMutex,
     /// Their sum stays the same, but in the middle of a transfer.
     accounts: [AtomicU64; 2],
@@ -47,6 +48,7 @@ struct Objects {
     bounded: Bounded,
     monitor: Monitor,
     pair: RecoverablePair<[PairSlot; 2]>,
+    pub messages: Messages,
     arrived: Condvar,
     items: RobustMutex<u64>,
     /// Items that a sender knows to have been sent.
@@ -72,6 +74,7 @@ unsafe impl InPlace for Objects {
             bounded: InPlace::initial(),
             monitor: InPlace::initial(),
             pair: InPlace::initial(),
+            messages: InPlace::initial(),
             arrived: Condvar::new(),
             items: RobustMutex::new(0),
             sent: AtomicU64::new(0),
@@ -82,23 +85,23 @@ unsafe impl InPlace for Objects {
 }
 
 /// One operation, and what is checked when it was cut short.
-struct Operation {
+pub struct Operation {
     /// What it is done to, where several have the same operations.
-    on: &'static str,
-    name: &'static str,
+    pub on: &'static str,
+    pub name: &'static str,
     /// In the parent, before.
-    prepare: fn(&Objects),
+    pub prepare: fn(&Objects),
     /// In the child: what is swept.
-    perform: fn(&Objects),
+    pub perform: fn(&Objects),
     /// In the parent, once the child sleeps.
-    let_go: fn(&Objects),
+    pub let_go: fn(&Objects),
     /// In a thread of the parent: somebody who waits for what the child does.
-    beside: fn(&Objects),
+    pub beside: fn(&Objects),
     /// In the parent, after the kill: panics if something is wrong.
-    check: fn(&Objects),
+    pub check: fn(&Objects),
 }
 
-const NOTHING: Operation = Operation {
+pub const NOTHING: Operation = Operation {
     on: "",
     name: "",
     prepare: |_| {},
@@ -245,6 +248,7 @@ fn operations() -> Vec<Operation> {
     let mut all = Vec::from(OPERATIONS);
     all.extend(operations_on::<Bounded>());
     all.extend(operations_on::<Monitor>());
+    all.extend(sweep_messages::operations());
     all
 }
 

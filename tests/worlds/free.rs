@@ -137,7 +137,7 @@ fn prepare(program: &Program) -> (Object, Vec<Vec<Call>>) {
                 Kind::Lock | Kind::Semaphore => mine
                     .filter(|call| is_harmless(object.kind, *call))
                     .collect(),
-                Kind::Pair => mine.map(without_forever).collect(),
+                Kind::Pair | Kind::Queue => mine.map(without_forever).collect(),
                 _ => one_sided(process, mine),
             }
         })
@@ -153,6 +153,10 @@ fn without_forever(call: Call) -> Call {
     match call {
         Call::Write(Wait::Forever) => Call::Write(Wait::Briefly),
         Call::Read(Wait::Forever) => Call::Read(Wait::Briefly),
+        Call::Post(kind, item, length, Wait::Forever) => {
+            Call::Post(kind, item, length, Wait::Briefly)
+        }
+        Call::Fetch(select, Wait::Forever) => Call::Fetch(select, Wait::Briefly),
         other => other,
     }
 }

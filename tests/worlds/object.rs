@@ -1,12 +1,13 @@
 //! The object that a program is about, in a region, and what an actor can do with it.
 
-use super::program::{Call, Kind, Object, Wait};
+use super::program::{Call, Kind, Object, Wait, selected};
 use interlatch::contract::specification::Outcome;
 use interlatch::sync::{Lock, Patience, Permits};
 use interlatch::{
-    BoundedBuffer, Buffer, Deadline, MonitorBuffer, PermitOverflow, Place, Plain, RawMutex,
-    Receiver, RecvTimeoutError, Region, RegionError, RobustBoundedBuffer, RobustMonitorBuffer,
-    Semaphore, SemaphorePair, SendTimeoutError, Sender, Slot, TurnSlot,
+    BoundedBuffer, Buffer, Deadline, Mailbox, MessageCell, MessageQueue, MessageType,
+    MonitorBuffer, PermitOverflow, Place, Plain, RawMutex, ReceiveMessageError, Receiver,
+    RecvTimeoutError, Region, RegionError, RobustBoundedBuffer, RobustMonitorBuffer, Semaphore,
+    SemaphorePair, SendMessageError, SendTimeoutError, Sender, Slot, TurnSlot,
 };
 use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -30,7 +31,8 @@ pub fn size(object: &Object) -> usize {
     } else {
         size_of::<TurnSlot<u64>>()
     };
-    4096 + item * object.capacity
+    let queue = size_of::<MessageCell>() * object.limits().cells();
+    4096 + (item * object.capacity).max(queue)
 }
 
 /// Creates the object, or attaches to it with a handle at each end.
@@ -51,6 +53,11 @@ pub fn find<'a>(
             Box::new(Counted(semaphore))
         }
         (Kind::Pair, _) => pair(region, object, how)?,
+        (Kind::Queue, _) => Box::new(Posting(place::<MessageQueue>(
+            region,
+            object.limits(),
+            how,
+        )?)),
         (Kind::Bounded, false) => {
             buffer::<u64, BoundedBuffer<u64, [Slot<u64>]>>(region, object, how)?
         }
@@ -197,6 +204,49 @@ impl Subject for Paired<'_> {
             other => panic!("{other} on a pair"),
         }
     }
+}
+
+struct Posting<'a>(&'a MessageQueue);
+
+impl Subject for Posting<'_> {
+    fn perform(&mut self, call: Call) -> Outcome {
+        match call {
+            Call::Post(kind, item, length, wait) => {
+                let kind = MessageType::new(kind).expect("positive");
+                match self
+                    .0
+                    .send_within(kind, &message(item, length), patience(wait))
+                {
+                    Ok(()) => Outcome::Done,
+                    Err(SendMessageError::Full) => Outcome::WouldBlock,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            Call::Fetch(select, wait) => {
+                match self.0.receive_within(selected(select), patience(wait)) {
+                    Ok(received) => Outcome::Item(said(&received.bytes)),
+                    Err(ReceiveMessageError::NoMessage) => Outcome::WouldBlock,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            Call::Len => Outcome::Count(self.0.len() as u64),
+            other => panic!("{other} on a message queue"),
+        }
+    }
+}
+
+/// The item, and then its lowest byte as often as there is room.
+fn message(item: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![item as u8; length];
+    bytes[..8].copy_from_slice(&item.to_ne_bytes());
+    bytes
+}
+
+/// The item of a message that is whole.
+fn said(bytes: &[u8]) -> u64 {
+    let item = u64::from_ne_bytes(*bytes.first_chunk().expect("the item"));
+    assert_eq!(bytes, message(item, bytes.len()), "a torn message");
+    item
 }
 
 struct Ends<'a, B: Buffer + ?Sized> {

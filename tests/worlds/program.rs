@@ -1,6 +1,7 @@
 //! What is generated: an object, some processes, and what they do to it.
 
-use interlatch::contract::specification::{Operation, State};
+use interlatch::contract::specification::{Operation, Posted, State};
+use interlatch::{MessageType, QueueLimits, Select};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -15,10 +16,11 @@ pub enum Kind {
     Monitor,
     RobustBounded,
     RobustMonitor,
+    Queue,
 }
 
 impl Kind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Lock,
         Self::Semaphore,
         Self::Pair,
@@ -26,6 +28,7 @@ impl Kind {
         Self::Monitor,
         Self::RobustBounded,
         Self::RobustMonitor,
+        Self::Queue,
     ];
 
     /// Whether a refusal is exact even while another operation is half-way.
@@ -38,7 +41,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Object {
     pub kind: Kind,
-    /// Permits at the beginning, slots, or places.
+    /// Permits at the beginning, slots, places, or messages.
     pub capacity: usize,
     /// Whether items have 1 KiB, not 8 bytes.
     pub large: bool,
@@ -47,6 +50,14 @@ pub struct Object {
 }
 
 impl Object {
+    /// Of a message queue: some messages take more than their part of the bytes.
+    pub fn limits(&self) -> QueueLimits {
+        QueueLimits {
+            messages: self.capacity as u32,
+            bytes: self.capacity as u32 * LONGEST as u32 / 2 + LONGEST as u32 / 2,
+        }
+    }
+
     /// The state that the specification begins with.
     pub fn initial(&self) -> State {
         let count = self.capacity as u32;
@@ -57,6 +68,11 @@ impl Object {
                 writer: count,
                 reader: 0,
             },
+            Kind::Queue => State::Queue {
+                messages: Default::default(),
+                most: self.capacity,
+                bytes: self.limits().bytes as usize,
+            },
             _ => State::Buffer {
                 items: Default::default(),
                 capacity: self.capacity,
@@ -66,6 +82,9 @@ impl Object {
         }
     }
 }
+
+/// Bytes of the longest message, which takes two cells.
+const LONGEST: usize = 120;
 
 /// How long an operation waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -87,6 +106,10 @@ pub enum Call {
     Read(Wait),
     Send(u64, Wait),
     Recv(Wait),
+    /// The type, the item, and how many bytes say that.
+    Post(i64, u64, usize, Wait),
+    /// As of `msgrcv(2)`: 0 for any, a type, or the lowest up to minus that.
+    Fetch(i64, Wait),
     Len,
     CloseSending,
     CloseReceiving,
@@ -101,6 +124,8 @@ impl Call {
             Self::Read(_) => Operation::Read,
             Self::Send(item, _) => Operation::Send(item),
             Self::Recv(_) => Operation::Recv,
+            Self::Post(kind, item, length, _) => Operation::Post(Posted { kind, item, length }),
+            Self::Fetch(select, _) => Operation::Fetch(selected(select)),
             Self::Len => Operation::Len,
             Self::CloseSending => Operation::CloseSending,
             Self::CloseReceiving => Operation::CloseReceiving,
@@ -111,6 +136,7 @@ impl Call {
         match self {
             Self::Acquire(wait) | Self::Write(wait) | Self::Read(wait) => wait,
             Self::Send(_, wait) | Self::Recv(wait) => wait,
+            Self::Post(.., wait) | Self::Fetch(_, wait) => wait,
             _ => Wait::Never,
         }
     }
@@ -125,6 +151,8 @@ impl fmt::Display for Call {
             Self::Read(_) => "read".into(),
             Self::Send(item, _) => format!("send {item}"),
             Self::Recv(_) => "recv".into(),
+            Self::Post(kind, item, length, _) => format!("post {kind}: {item}, {length}"),
+            Self::Fetch(select, _) => format!("fetch {select}"),
             Self::Len => "len".into(),
             Self::CloseSending => "close send".into(),
             Self::CloseReceiving => "close recv".into(),
@@ -140,6 +168,8 @@ impl fmt::Display for Call {
                         | Self::Read(_)
                         | Self::Send(..)
                         | Self::Recv(_)
+                        | Self::Post(..)
+                        | Self::Fetch(..)
                 ) =>
             {
                 "?"
@@ -217,6 +247,13 @@ fn calls(kind: Kind) -> BoxedStrategy<Call> {
         Kind::Pair => {
             prop_oneof![waits().prop_map(Call::Write), waits().prop_map(Call::Read)].boxed()
         }
+        Kind::Queue => prop_oneof![
+            6 => (1..=3_i64, 8..=LONGEST, waits())
+                .prop_map(|(kind, length, wait)| Call::Post(kind, 0, length, wait)),
+            6 => (-3..=3_i64, waits()).prop_map(|(select, wait)| Call::Fetch(select, wait)),
+            1 => Just(Call::Len),
+        ]
+        .boxed(),
         _ => prop_oneof![
             6 => waits().prop_map(|wait| Call::Send(0, wait)),
             6 => waits().prop_map(Call::Recv),
@@ -225,6 +262,16 @@ fn calls(kind: Kind) -> BoxedStrategy<Call> {
             1 => Just(Call::CloseReceiving),
         ]
         .boxed(),
+    }
+}
+
+/// What is asked for by a number as of `msgrcv(2)`.
+pub fn selected(select: i64) -> Select {
+    let kind = |number| MessageType::new(number).expect("positive");
+    match select {
+        0 => Select::First,
+        1.. => Select::Type(kind(select)),
+        _ => Select::LowestUpTo(kind(-select)),
     }
 }
 
@@ -243,7 +290,7 @@ pub fn programs(kind: Kind) -> impl Strategy<Value = Program> {
 fn numbered(mut steps: Vec<(usize, Call)>) -> Vec<(usize, Call)> {
     let mut next = 0;
     for (_, call) in &mut steps {
-        if let Call::Send(item, _) = call {
+        if let Call::Send(item, _) | Call::Post(_, item, ..) = call {
             next += 1;
             *item = next;
         }

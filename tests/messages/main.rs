@@ -1,0 +1,18 @@
+//! The message queue beside the kernel's, operation by operation, and with what a faulty peer may write.
+
+mod bounds;
+mod hostile;
+mod kernel;
+mod posix;
+#[path = "../worlds/property.rs"]
+mod property;
+mod sysv;
+
+use interlatch::{MessageQueue, QueueLimits, Region};
+
+/// Calls this with a new queue.
+fn with_queue<R>(limits: QueueLimits, call: impl FnOnce(&MessageQueue) -> R) -> R {
+    let size = limits.cells() * 128 + 4096;
+    let region = Region::memfd("messages", size).expect("a region");
+    call(region.create("queue", limits).expect("room"))
+}
