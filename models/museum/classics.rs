@@ -37,12 +37,12 @@ pub fn models() -> Vec<Model> {
             dine::<false>,
             dine::<true>,
         )),
-        exhibit(
+        swept(exhibit(
             "both_pipes_full",
             Deadlock,
             converse::<false>,
             converse::<true>,
-        ),
+        )),
     ]
     .concat()
 }

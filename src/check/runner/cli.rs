@@ -25,7 +25,7 @@ pub struct Options {
     pub seconds: u64,
 
     /// Seconds for each model that is swept over preemption bounds.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 5)]
     pub sweep_seconds: u64,
 
     /// Explore every model without a bound on preemptions, also those that are swept as a rule.
