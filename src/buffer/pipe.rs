@@ -183,7 +183,10 @@ pub(super) fn send_through<T: Plain>(
     patience: Patience,
 ) -> Result<(), Stopped> {
     let bytes = item.as_bytes();
-    let write = |from| writer.write(&bytes[from..]);
+    let write = |from, blocks| match blocks {
+        true => writer.write_blocking(&bytes[from..]),
+        false => writer.write(&bytes[from..]),
+    };
     move_all(bytes.len(), patience, write, |patience| {
         writer.wait(patience.deadline())
     })
@@ -193,23 +196,27 @@ pub(super) fn send_through<T: Plain>(
 pub(super) fn receive_from<T: Plain>(reader: &Reader, patience: Patience) -> Result<T, Stopped> {
     let mut item = T::new_zeroed();
     let bytes = item.as_mut_bytes();
-    let read = |from| reader.read(&mut bytes[from..]);
+    let read = |from, blocks| match blocks {
+        true => reader.read_blocking(&mut bytes[from..]),
+        false => reader.read(&mut bytes[from..]),
+    };
     move_all(size_of::<T>(), patience, read, |patience| {
         reader.wait(patience.deadline())
     })?;
     Ok(item)
 }
 
-/// Moves all bytes by as many calls as it takes. Patience is for the first.
+/// Moves all bytes by as many calls as it takes, each of which may block if it is told so. Patience is for the
+/// first.
 fn move_all(
     bytes: usize,
     mut patience: Patience,
-    mut call: impl FnMut(usize) -> Result<usize, PipeStop>,
+    mut call: impl FnMut(usize, bool) -> Result<usize, PipeStop>,
     wait: impl Fn(Patience) -> Wake,
 ) -> Result<(), Stopped> {
     let mut moved = 0;
     while moved < bytes {
-        match call(moved) {
+        match call(moved, patience == Patience::Forever) {
             Ok(0) => return Err(Stopped::Disconnected),
             Ok(count) => {
                 moved += count;

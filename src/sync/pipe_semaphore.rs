@@ -79,7 +79,11 @@ impl PipeSemaphore {
 impl Permits for PipeSemaphore {
     fn acquire_within(&self, patience: Patience) -> bool {
         loop {
-            match self.permits.read(&mut [0]) {
+            let read = match patience {
+                Patience::Forever => self.permits.read_blocking(&mut [0]),
+                _ => self.permits.read(&mut [0]),
+            };
+            match read {
                 Ok(count) if count > 0 => return true,
                 Err(PipeStop::WouldBlock) if patience != Patience::Never => {}
                 // Nobody can release any more, or the descriptor is none that can be read.

@@ -1,31 +1,68 @@
 //! The kernel's pipe.
 //!
-//! Both ends never block by themselves: who waits does so in [`Reader::wait`] and [`Writer::wait`]. The
-//! flag that says so is one for everybody who has the same open file, so an end that comes from
-//! elsewhere is opened once more.
+//! Whether a call blocks is a flag of the open file, which everybody has in common who has inherited it. So an
+//! end that comes from elsewhere is opened once more, not to block; and once more to block, when somebody
+//! first does.
 
 use super::Deadline;
 use crate::platform::{PipeStop, Wake};
 use rustix::event::Timespec;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
 use rustix::io::{Errno, ioctl_fionread, read, write};
 use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
 /// So many bytes are written in one piece or not at all: `PIPE_BUF`.
 pub const ATOMIC: usize = 4096;
 
 /// The end of a pipe that is read.
 #[derive(Debug)]
-pub struct Reader(OwnedFd);
+pub struct Reader(Descriptors);
 
 /// The end of a pipe that is written.
 #[derive(Debug)]
 pub struct Writer {
-    descriptor: OwnedFd,
+    descriptors: Descriptors,
     /// Whether a write that nobody will read would raise a signal that ends the process.
     raises: bool,
+}
+
+/// One end, opened so that it does not block, and so that it does.
+#[derive(Debug)]
+struct Descriptors {
+    prompt: OwnedFd,
+    /// Nothing where there is no `/proc`.
+    blocking: OnceLock<Option<OwnedFd>>,
+}
+
+impl Descriptors {
+    fn new(prompt: OwnedFd) -> Self {
+        Self {
+            prompt,
+            blocking: OnceLock::new(),
+        }
+    }
+
+    fn blocking(&self, mode: OFlags) -> Option<&OwnedFd> {
+        let open = || {
+            let opened = reopen(self.prompt.as_fd(), mode).ok()?;
+            fcntl_setfl(&opened, OFlags::empty()).ok()?;
+            Some(opened)
+        };
+        self.blocking.get_or_init(open).as_ref()
+    }
+}
+
+/// Calls again as long as signals come.
+fn retry(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
 }
 
 /// A pipe that holds at least that many bytes.
@@ -36,17 +73,17 @@ pub fn pipe(capacity: usize) -> std::io::Result<(Reader, Writer)> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     let writer = Writer::new(writer);
     if writer.capacity() < capacity {
-        fcntl_setpipe_size(&writer.descriptor, capacity)?;
+        fcntl_setpipe_size(&writer.descriptors.prompt, capacity)?;
     }
-    Ok((Reader(reader), writer))
+    Ok((Reader(Descriptors::new(reader)), writer))
 }
 
 /// Waits until one of them can be read or written: whatever is first.
 pub fn wait_either(reader: &Reader, writer: &Writer, deadline: Option<Deadline>) -> Wake {
     poll_all(
         &mut [
-            PollFd::from_borrowed_fd(reader.0.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(writer.descriptor.as_fd(), PollFlags::OUT),
+            PollFd::from_borrowed_fd(reader.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(writer.as_fd(), PollFlags::OUT),
         ],
         deadline,
     )
@@ -58,7 +95,7 @@ impl Reader {
     /// # Errors
     /// What the kernel said: for example, that it is no pipe.
     pub fn reopen(descriptor: BorrowedFd<'_>) -> std::io::Result<Self> {
-        Ok(Self(reopen(descriptor, OFlags::RDONLY)?))
+        Ok(Self(Descriptors::new(reopen(descriptor, OFlags::RDONLY)?)))
     }
 
     /// Reads what there is, up to that much; nothing is the end of the stream.
@@ -66,30 +103,38 @@ impl Reader {
     /// # Errors
     /// There is nothing now.
     pub fn read(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
-        loop {
-            match read(&self.0, &mut *bytes) {
-                Ok(count) => return Ok(count),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(stop(errno)),
+        retry(|| read(&self.0.prompt, &mut *bytes)).map_err(stop)
+    }
+
+    /// As [`read`](Self::read), but if there is nothing, waits.
+    ///
+    /// # Errors
+    /// As there; there is nothing now only where the wait ended for no reason.
+    pub fn read_blocking(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
+        match self.0.blocking(OFlags::RDONLY) {
+            Some(descriptor) => retry(|| read(descriptor, &mut *bytes)).map_err(stop),
+            None => {
+                self.wait(None);
+                self.read(bytes)
             }
         }
     }
 
     /// Waits until there is something to read, or the stream has ended.
     pub fn wait(&self, deadline: Option<Deadline>) -> Wake {
-        wait(self.0.as_fd(), PollFlags::IN, deadline)
+        wait(self.as_fd(), PollFlags::IN, deadline)
     }
 
     /// How many bytes there were a moment ago.
     pub fn available(&self) -> usize {
-        ioctl_fionread(&self.0).map_or(0, |bytes| bytes as usize)
+        ioctl_fionread(&self.0.prompt).map_or(0, |bytes| bytes as usize)
     }
 }
 
 impl Writer {
     fn new(descriptor: OwnedFd) -> Self {
         Self {
-            descriptor,
+            descriptors: Descriptors::new(descriptor),
             raises: raises(),
         }
     }
@@ -107,28 +152,40 @@ impl Writer {
     /// # Errors
     /// There is no room now, or nobody reads any more.
     pub fn write(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
-        let write = || loop {
-            match write(&self.descriptor, bytes) {
-                Err(Errno::INTR) => {}
-                written => return written,
+        self.write_to(&self.descriptors.prompt, bytes)
+    }
+
+    /// As [`write`](Self::write), but if there is no room, waits.
+    ///
+    /// # Errors
+    /// As there; there is no room now only where the wait ended for no reason.
+    pub fn write_blocking(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
+        match self.descriptors.blocking(OFlags::WRONLY) {
+            Some(descriptor) => self.write_to(descriptor, bytes),
+            None => {
+                self.wait(None);
+                self.write(bytes)
             }
-        };
-        let written = if self.raises {
-            without_signal(write)
-        } else {
-            write()
+        }
+    }
+
+    fn write_to(&self, descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, PipeStop> {
+        let write = || retry(|| write(descriptor, bytes));
+        let written = match self.raises {
+            true => without_signal(write),
+            false => write(),
         };
         written.map_err(stop)
     }
 
     /// Waits until there is room for [`ATOMIC`] bytes, or nobody reads any more.
     pub fn wait(&self, deadline: Option<Deadline>) -> Wake {
-        wait(self.descriptor.as_fd(), PollFlags::OUT, deadline)
+        wait(self.as_fd(), PollFlags::OUT, deadline)
     }
 
     /// How many bytes it holds.
     pub fn capacity(&self) -> usize {
-        fcntl_getpipe_size(&self.descriptor).unwrap_or(0)
+        fcntl_getpipe_size(&self.descriptors.prompt).unwrap_or(0)
     }
 }
 
@@ -202,12 +259,12 @@ fn without_signal<R>(write: impl FnOnce() -> Result<R, Errno>) -> Result<R, Errn
 
 impl AsFd for Reader {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.0.prompt.as_fd()
     }
 }
 
 impl AsFd for Writer {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
+        self.descriptors.prompt.as_fd()
     }
 }

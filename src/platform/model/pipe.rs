@@ -207,6 +207,16 @@ impl Reader {
         self.0.wait(&self.0.calls, deadline, site, Self::is_ready)
     }
 
+    /// As [`read`](Self::read), but if there is nothing, waits.
+    ///
+    /// # Errors
+    /// As there; there is nothing now only where the wait ended for no reason.
+    #[track_caller]
+    pub fn read_blocking(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
+        self.wait(None);
+        self.read(bytes)
+    }
+
     fn is_ready(state: &State) -> bool {
         !state.bytes.is_empty() || state.writers == 0
     }
@@ -262,6 +272,16 @@ impl Writer {
         let site = Location::caller();
         let is_ready = |state: &State| self.is_ready(state);
         self.0.wait(&self.0.writable, deadline, site, is_ready)
+    }
+
+    /// As [`write`](Self::write), but if there is no room, waits.
+    ///
+    /// # Errors
+    /// As there; there is no room now only where the wait ended for no reason.
+    #[track_caller]
+    pub fn write_blocking(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
+        self.wait(None);
+        self.write(bytes)
     }
 
     fn is_ready(&self, state: &State) -> bool {
