@@ -299,6 +299,11 @@ impl<const MOST: usize> Directory<MOST> {
         }
     }
 
+    /// Whether nobody has created anything here, whoever holds the lock.
+    pub fn is_blank(&self) -> bool {
+        self.count.load(Relaxed) == 0 && self.entries.iter().all(Entry::is_blank)
+    }
+
     /// Every object.
     pub fn objects(&self) -> impl Iterator<Item = Object> + '_ {
         // Acquire pairs with the Release of `create`: what is counted is built.
@@ -418,6 +423,17 @@ impl Entry {
                 plan: AtomicU64::new(0),
             }
         }
+    }
+
+    fn is_blank(&self) -> bool {
+        let Object {
+            name,
+            kind,
+            offset,
+            plan,
+        } = self.read();
+        let rest = [kind.type_hash, kind.size, kind.align, offset, plan];
+        name.0 == [0; NAME] && kind.type_name == [0; TYPE_NAME] && rest == [0; 5]
     }
 
     /// All of it is Relaxed: the count orders it.

@@ -88,6 +88,9 @@ pub enum RegionError {
     /// There is no region of this name.
     #[error("there is no region {0}")]
     NoRegionOfThatName(RegionName),
+    /// The directory in which the file would be does not exist.
+    #[error("there is no directory for {0}")]
+    NoDirectory(RegionName),
     /// The region belongs to somebody else, who does not let this process in.
     #[error("this process may not use the region {0}")]
     Denied(RegionName),

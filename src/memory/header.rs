@@ -83,6 +83,24 @@ pub(super) fn patience() -> Patience {
     Patience::of(Duration::from_secs(5))
 }
 
+/// A private copy of the words of a header.
+#[derive(Debug)]
+pub(super) struct Copied(Box<[AtomicU64; SIZE / 8]>);
+
+impl Copied {
+    pub(super) fn of(page: [u64; SIZE / 8]) -> Self {
+        Self(Box::new(page.map(AtomicU64::new)))
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        // SAFETY: as many words, in memory of this process that nobody else writes; the header is made
+        // of atomic words, and is not dropped.
+        unsafe { Header::at(self.0.as_ptr().cast_mut().cast()) }
+    }
+}
+
+const _: () = assert!(align_of::<Header>() <= align_of::<AtomicU64>());
+
 impl Header {
     /// The header at the beginning of a mapping.
     ///
@@ -130,8 +148,7 @@ impl Header {
             })?
     }
 
-    /// Whether this is memory that is all zero, or that somebody has begun to build: nothing else is
-    /// touched.
+    /// Whether this page is all zero, or what somebody has begun to build: nothing else is touched.
     pub(super) fn is_unbuilt(&self, size: usize) -> Result<bool, RegionError> {
         let PidNamespace { device, inode } = PidNamespace::current()?;
         let is_or_zero =
@@ -139,7 +156,8 @@ impl Header {
         Ok(self.magic.get() == 0
             && is_or_zero(&self.size, size as u64)
             && is_or_zero(&self.namespace[0], device)
-            && is_or_zero(&self.namespace[1], inode))
+            && is_or_zero(&self.namespace[1], inode)
+            && self.directory.is_blank())
     }
 
     /// Whether this is a region of that many bytes, and one of this pid namespace.

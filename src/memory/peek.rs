@@ -27,6 +27,7 @@ pub(super) enum Peek {
 /// A System V segment where it is mapped, without permission to write.
 #[derive(Debug)]
 pub(super) struct Segment {
+    id: i32,
     start: *const u8,
     size: usize,
 }
@@ -95,6 +96,30 @@ impl Peek {
         }
     }
 
+    /// Whether anybody else has the file open or mapped, in whatever pid namespace: the kernel, which counts them,
+    /// gives a lease for writing only where nobody has (`fcntl(2)`). It is given back at once. Nothing, where it
+    /// does not say: of System V memory, and of the files of others.
+    pub(super) fn is_used_elsewhere(&self) -> Option<bool> {
+        let Self::File(file) = self else {
+            return None;
+        };
+        let ask = |command, argument: libc::c_int| {
+            // SAFETY: these commands take numbers.
+            Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), command, argument) })
+        };
+        // Who opens it in this moment has the kernel send a signal, which by itself ends a process; this one
+        // is ignored.
+        ask(F_SETSIG, libc::SIGURG).ok()?;
+        match ask(libc::F_SETLEASE, libc::F_WRLCK) {
+            Ok(_) => {
+                let _ = ask(libc::F_SETLEASE, libc::F_UNLCK);
+                Some(false)
+            }
+            Err(Errno::EAGAIN) => Some(true),
+            Err(_) => None,
+        }
+    }
+
     /// The first page; what is not there is zero.
     pub(super) fn page(&self) -> [u64; SIZE / 8] {
         let mut words = [0; SIZE / 8];
@@ -104,16 +129,7 @@ impl Peek {
                     *word = segment.long(at).unwrap_or(0);
                 }
             }
-            Self::File(file) => {
-                let mut bytes = [0; SIZE];
-                let mut filled = 0;
-                while let Ok(read @ 1..) = file.read_at(&mut bytes[filled..], filled as u64) {
-                    filled += read;
-                }
-                for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-                    *word = u64::from_ne_bytes(*bytes);
-                }
-            }
+            Self::File(file) => words = page(file),
         }
         words
     }
@@ -159,9 +175,14 @@ impl Segment {
             return Err(refusal(name, "shmat")(Errno::last()));
         }
         Ok(Self {
+            id,
             start: start.cast_const().cast(),
             size: status.shm_segsz as usize,
         })
+    }
+
+    pub(super) fn id(&self) -> i32 {
+        self.id
     }
 
     /// Where so many bytes are, aligned to their number.
@@ -184,6 +205,23 @@ impl Segment {
         // SAFETY: as in `word`.
         Some(unsafe { &*place }.load(Acquire))
     }
+}
+
+/// Which signal tells of a lease that somebody breaks: in Linux's `fcntl.h`, not in the crate libc.
+const F_SETSIG: libc::c_int = 10;
+
+/// The first page of a file; what is not there is zero.
+pub(super) fn page(file: &File) -> [u64; SIZE / 8] {
+    let mut bytes = [0; SIZE];
+    let mut filled = 0;
+    while let Ok(read @ 1..) = file.read_at(&mut bytes[filled..], filled as u64) {
+        filled += read;
+    }
+    let mut words = [0; SIZE / 8];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u64::from_ne_bytes(*bytes);
+    }
+    words
 }
 
 /// What the kernel's refusal means for a name.

@@ -34,6 +34,15 @@ use std::time::SystemTime;
 /// std::thread::spawn(move || drop(region));
 /// ```
 ///
+/// # Hostile peers
+/// Whatever a peer has written there, attaching is an error or an object that works as far as it can: what is
+/// read is checked, no index or length is believed. But to share memory with somebody is to trust it to keep
+/// to the locks. A peer that writes into what this process has locked, or frees a lock that this process
+/// holds, makes two owners of one value; and one that writes into the list of robust locks that a thread
+/// of this process holds may have the kernel change another word of it when the thread ends. So let
+/// only friends write, which is the default: mode 0600. To look without trust there is
+/// [`RegionView`](super::RegionView).
+///
 /// # Truncation
 /// A memfd is sealed: nobody can cut it short. A named region is a file, and whoever may write it may
 /// truncate it; a process that then touches what is gone gets `SIGBUS`, which ends it. Nothing can be
@@ -44,7 +53,8 @@ use std::time::SystemTime;
 /// that dies while it creates a region or an object has done so or not; the next one can. (System V memory
 /// is there before it is a region: if its creator dies in between, `create` finds that it exists and
 /// `attach` that it is none, until [`create_or_attach`](Options::create_or_attach) makes it one or
-/// [`remove`](RegionName::remove) removes it.) Only a name that should have been removed with its creator
+/// [`remove`](RegionName::remove) removes it: that if it was begun, since memory that is all zero may be
+/// anybody's.) Only a name that should have been removed with its creator
 /// stays behind.
 ///
 /// # Example
@@ -185,7 +195,9 @@ impl Options {
     /// it.
     pub fn attach(name: &RegionName) -> Result<Region, RegionError> {
         let memory = Memory::attach(name)?;
-        memory.header().check(memory.size())?;
+        if name.is_sysv() {
+            memory.header().check(memory.size())?;
+        }
         Ok(Region::over(memory, None))
     }
 
@@ -209,9 +221,9 @@ impl Options {
             };
             if name.is_sysv() {
                 // Its creator may have died before it has built the header.
-                memory.header().build_once(memory.size())?;
+                memory.build_once()?;
+                memory.header().check(memory.size())?;
             }
-            memory.header().check(memory.size())?;
             return Ok(Region::over(memory, None));
         }
         Err(RegionError::Busy)
@@ -219,7 +231,7 @@ impl Options {
 }
 
 impl RegionName {
-    fn is_sysv(&self) -> bool {
+    pub(super) fn is_sysv(&self) -> bool {
         matches!(self.0, Where::SysV(_))
     }
 
@@ -323,10 +335,11 @@ impl Region {
         }
         let space = header::SIZE as u64..self.memory.size() as u64;
         let build = |offset: u64| {
-            let at = self.claim::<T>(offset, layout, plan);
-            let at = at.map_err(|_| Refused::Taken { offset })?;
+            let at = self.place(offset, layout);
+            let at = at.filter(|_| self.is_unused(offset as usize, layout));
+            let at = at.ok_or(Refused::Taken { offset })?;
             // SAFETY: inside the mapping and aligned. Nobody else has it: the lock of the directory is
-            // held, it is not counted yet, and nothing that this process uses overlaps it.
+            // held, it is not counted yet, and nothing that this process uses is there, or overlaps it.
             unsafe { T::build(at, plan) };
             Ok(())
         };
@@ -337,7 +350,9 @@ impl Region {
         }
     }
 
-    /// The object of this name, which somebody has created as the same type.
+    /// The object of this name, which somebody has created as the same type: one whose name, without its
+    /// modules, size and alignment are the same. Two programs that give one name to two types of one size must
+    /// not share it: the order of the fields is not known here. So a type that changes gets another name.
     ///
     /// # Errors
     /// If there is none, or it is something else.
@@ -402,8 +417,26 @@ impl Region {
         Ok(unsafe { T::view(at, plan) })
     }
 
-    /// Notes that this process uses the memory at the offset so. What comes from the directory is checked
-    /// here: a peer may have written it.
+    /// The memory at the offset. What comes from the directory is checked here: a peer may have written it.
+    fn place(&self, offset: u64, layout: Layout) -> Option<*mut u8> {
+        let start = usize::try_from(offset).ok()?;
+        let end = start.checked_add(layout.size())?;
+        let is_inside = start >= header::SIZE && end <= self.memory.size();
+        let is_aligned = layout.align() <= PAGE && start.is_multiple_of(layout.align());
+        // SAFETY: inside the mapping.
+        (is_inside && is_aligned).then(|| unsafe { self.memory.start().add(start) })
+    }
+
+    /// Whether this process uses nothing that is there, or overlaps it.
+    fn is_unused(&self, start: usize, layout: Layout) -> bool {
+        let end = start + layout.size();
+        let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        claims
+            .iter()
+            .all(|claim| claim.end <= start || end <= claim.start)
+    }
+
+    /// Notes that this process uses the memory at the offset so.
     ///
     /// # Errors
     /// It is none that can be used: outside, not aligned, or part of something else that is used; or it is
@@ -414,13 +447,8 @@ impl Region {
         layout: Layout,
         plan: T::Plan,
     ) -> Result<*mut u8, Option<&'static str>> {
-        let start = usize::try_from(offset).map_err(|_| None)?;
-        let end = start.checked_add(layout.size()).ok_or(None)?;
-        let is_inside = start >= header::SIZE && end <= self.memory.size();
-        let is_aligned = layout.align() <= PAGE && start.is_multiple_of(layout.align());
-        if !(is_inside && is_aligned) {
-            return Err(None);
-        }
+        let at = self.place(offset, layout).ok_or(None)?;
+        let (start, end) = (offset as usize, offset as usize + layout.size());
         let claim = Claim {
             start,
             end,
@@ -438,8 +466,7 @@ impl Region {
             None if claims.contains(&claim) => {}
             None => claims.push(claim),
         }
-        // SAFETY: inside the mapping.
-        Ok(unsafe { self.memory.start().add(start) })
+        Ok(at)
     }
 
     fn damaged(&self, name: ObjectName, offset: u64) -> RegionError {

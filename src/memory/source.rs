@@ -7,9 +7,12 @@
 //! in it, for which zero is free.
 
 use super::RegionError;
-use super::header::{self, Header};
+use super::header::{self, Copied, Header};
 use super::mapping::Mapping;
 use super::name::{Place, RegionName};
+use super::peek::{Peek, page};
+use crate::platform::AtomicU64;
+use crate::platform::Ordering::Relaxed;
 use nix::errno::Errno;
 use nix::fcntl::{
     AT_FDCWD, AtFlags, FallocateFlags, FcntlArg, OFlag, SealFlag, fallocate, fcntl, open,
@@ -18,7 +21,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fchmod, fstat, lstat};
 use nix::unistd::{ftruncate, linkat, unlink};
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 /// Memory that is mapped as long as this lives.
@@ -121,7 +124,10 @@ impl Memory {
         let directory = path.parent().unwrap_or(path);
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(make.mode);
-        let descriptor = open(directory, flags, mode).map_err(refusal(name, "open(O_TMPFILE)"))?;
+        let descriptor = open(directory, flags, mode).map_err(|errno| match errno {
+            Errno::ENOENT | Errno::ENOTDIR => RegionError::NoDirectory(name.clone()),
+            errno => refusal(name, "open(O_TMPFILE)")(errno),
+        })?;
         let unnamed = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
         fchmod(&descriptor, mode).map_err(RegionError::system("fchmod"))?;
         reserve(&descriptor, make.whole)?;
@@ -147,11 +153,34 @@ impl Memory {
             let _ = remove_sysv(name, id);
         })?;
         let memory = Self::SysV(attached);
-        memory.header().build_once(make.whole)?;
+        memory.build_once()?;
         Ok(memory)
     }
 
-    /// The memory of this name. System V memory may not be built yet.
+    /// Gives System V memory its header, if it has none. Memory that is not all zero is somebody else's, and
+    /// not touched.
+    pub(super) fn build_once(&self) -> Result<(), RegionError> {
+        match self.is_zero_behind_the_header() {
+            true => self.header().build_once(self.size()),
+            // What is wrong with it, a check says.
+            false => Ok(()),
+        }
+    }
+
+    /// As far as is worth a look: memory that nobody has used is not made by looking at all of it.
+    fn is_zero_behind_the_header(&self) -> bool {
+        const MOST: usize = 1 << 20;
+        (header::SIZE..self.size().min(MOST))
+            .step_by(8)
+            .all(|offset| {
+                // SAFETY: inside the mapping, which has whole pages, and aligned; others change it by atomics, or
+                // scribble, which is any word.
+                let word = unsafe { &*self.start().add(offset).cast::<AtomicU64>() };
+                word.load(Relaxed) == 0
+            })
+    }
+
+    /// The memory of this name: a file is a region, System V memory may not be built yet.
     pub(super) fn attach(name: &RegionName) -> Result<Self, RegionError> {
         match &name.0 {
             Place::Posix(path) | Place::File(path) => {
@@ -165,6 +194,9 @@ impl Memory {
                 if !metadata.file_type().is_file() {
                     return Err(RegionError::NotAFile(name.clone()));
                 }
+                // Before it is mapped: whoever may write it may cut it short in between.
+                let page = Copied::of(page(&file));
+                page.header().check(metadata.len() as usize)?;
                 Self::map(file.into())
             }
             Place::SysV(key) => {
@@ -189,13 +221,7 @@ impl Memory {
     pub(super) fn remove(&self, name: &RegionName) -> Result<(), RegionError> {
         match (self, &name.0) {
             (Self::Mapped(_, descriptor), Place::Posix(path) | Place::File(path)) => {
-                let mine = fstat(descriptor).map_err(RegionError::system("fstat"))?;
-                match lstat(path) {
-                    Ok(there) if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino) => {
-                        unlink(path).map_err(refusal(name, "unlink"))
-                    }
-                    _ => Err(RegionError::NoRegionOfThatName(name.clone())),
-                }
+                unlink_if(name, path, descriptor)
             }
             (Self::SysV(attached), _) => remove_sysv(name, attached.id),
             _ => Ok(()),
@@ -203,20 +229,38 @@ impl Memory {
     }
 }
 
-/// Removes whatever region has this name.
+/// Removes whatever region has this name, also one that is cut short, or of no use to anybody here.
 pub(super) fn remove(name: &RegionName) -> Result<(), RegionError> {
-    let memory = Memory::attach(name)?;
-    let header = memory.header();
-    match header.check(memory.size()) {
+    let peek = Peek::named(name)?;
+    let (copied, size) = (Copied::of(peek.page()), peek.size()?);
+    match copied.header().check(size) {
         Ok(()) => {}
-        // Of no use to anybody here, but ours.
         Err(RegionError::Namespace { .. } | RegionError::EarlierBoot | RegionError::Cut { .. }) => {
         }
-        // A creator that died half-way.
-        Err(RegionError::NoRegion { found: 0, .. }) if matches!(name.0, Place::SysV(_)) => {}
+        // A creator that died half-way; what it has not begun may be anybody's.
+        Err(RegionError::NoRegion { found: 0, .. })
+            if name.is_sysv()
+                && copied.header().is_begun(size)
+                && copied.header().is_unbuilt(size)? => {}
         Err(error) => return Err(error),
     }
-    memory.remove(name)
+    match (&peek, &name.0) {
+        (Peek::File(file), Place::Posix(path) | Place::File(path)) => unlink_if(name, path, file),
+        (Peek::SysV(segment), _) => remove_sysv(name, segment.id()),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the name, if it is still that of this file, as far as can be told: the kernel has no one step for
+/// it.
+fn unlink_if(name: &RegionName, path: &Path, file: impl AsFd) -> Result<(), RegionError> {
+    let mine = fstat(file).map_err(RegionError::system("fstat"))?;
+    match lstat(path) {
+        Ok(there) if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino) => {
+            unlink(path).map_err(refusal(name, "unlink"))
+        }
+        _ => Err(RegionError::NoRegionOfThatName(name.clone())),
+    }
 }
 
 fn remove_sysv(name: &RegionName, id: i32) -> Result<(), RegionError> {

@@ -1,12 +1,12 @@
 //! A region that is only looked at.
 
 use super::RegionError;
-use super::header::{self, Header, PidNamespace};
+use super::header::{self, Copied, PidNamespace};
 use super::name::RegionName;
 use super::peek::Peek;
 use crate::directory::{MOST_OBJECTS, Object};
 use crate::inspect::ObjectState;
-use crate::platform::{AtomicU64, WordsFrom};
+use crate::platform::WordsFrom;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::SystemTime;
@@ -61,24 +61,6 @@ pub enum RegionState {
     Damaged,
 }
 
-/// A private copy of the words of a header.
-#[derive(Debug)]
-struct Copied(Box<[AtomicU64; header::SIZE / 8]>);
-
-impl Copied {
-    fn of(peek: &Peek) -> Self {
-        Self(Box::new(peek.page().map(AtomicU64::new)))
-    }
-
-    fn header(&self) -> &Header {
-        // SAFETY: as many words, in memory of this process that nobody else writes; the header is made
-        // of atomic words, and is not dropped.
-        unsafe { Header::at(self.0.as_ptr().cast_mut().cast()) }
-    }
-}
-
-const _: () = assert!(align_of::<Header>() <= align_of::<AtomicU64>());
-
 impl RegionView {
     /// The region of this name.
     ///
@@ -108,7 +90,7 @@ impl RegionView {
 
     fn over(peek: Peek) -> Result<Self, RegionError> {
         let whole = peek.size()?;
-        let header = Copied::of(&peek);
+        let header = Copied::of(peek.page());
         let mut view = Self {
             peek,
             whole,
@@ -174,6 +156,13 @@ impl RegionView {
             Peek::File(file) => Some(file.as_fd()),
             Peek::SysV(_) => None,
         }
+    }
+
+    /// Whether anybody else has the region, in whatever pid namespace, as the kernel counts: mapped, or open, as a
+    /// view has it. Nothing, where it does not say: of System V memory, and of the regions of another
+    /// user.
+    pub fn is_used_elsewhere(&self) -> Option<bool> {
+        self.peek.is_used_elsewhere()
     }
 
     /// What was in it, as the header says.

@@ -31,6 +31,10 @@ pub fn tests() -> Vec<Test> {
             overlapping_objects_are_refused,
         ),
         Test::new(
+            "what_this_process_uses_is_not_built_over",
+            what_is_used_is_not_built_over,
+        ),
+        Test::new(
             "a_type_may_be_named_in_any_alphabet",
             a_type_may_be_named_in_any_alphabet,
         ),
@@ -214,6 +218,32 @@ fn overlapping_objects_are_refused() {
         matches!(over, Some(RegionError::Damaged { .. })),
         "{over:?}"
     );
+}
+
+/// A peer wipes the directory: it looks as if nothing was there, at the place where something is.
+fn what_is_used_is_not_built_over() {
+    let region = Region::memfd("rebuilt", 4096).expect("a page");
+    let first: &RobustMutex<u64> = region.create("first", ()).expect("room");
+    let mut held = first.lock().expect("nobody else has it");
+    *held = 7;
+    let descriptor = region.descriptor().expect("a memfd has one");
+    let file = File::from(descriptor.try_clone_to_owned().expect("one more"));
+    // Behind the mark, the sizes and the lock of the directory.
+    file.write_all_at(&[0; 4096 - 104], 104)
+        .expect("it is there");
+    assert_eq!(region.objects().count(), 0, "it is wiped");
+    for refused in [
+        region.create::<RobustMutex<u64>>("second", ()).err(),
+        region
+            .create_or_attach::<RobustMutex<u64>>("first", ())
+            .err(),
+    ] {
+        assert!(
+            matches!(refused, Some(RegionError::Damaged { .. })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(*held, 7, "it is as it was");
 }
 
 fn a_type_may_be_named_in_any_alphabet() {

@@ -1,5 +1,6 @@
 //! `RegionView`: a region that is only looked at.
 
+use super::command::until;
 use super::harness::Test;
 use super::scratch::Scratch;
 use interlatch::inspect::ObjectState;
@@ -18,6 +19,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("to_look_needs_the_permission_to_read_only", read_permission),
         Test::new("a_view_has_what_the_region_has", contents),
         Test::new("a_view_of_a_memfd_is_had_by_a_path", memfd),
+        Test::new("a_view_says_whether_anybody_else_has_the_region", used),
         Test::new("what_cannot_be_used_can_be_looked_at", states),
         Test::new(
             "a_segment_that_is_not_built_is_told_from_anybodys",
@@ -42,6 +44,31 @@ fn unprivileged<R: Send>(act: impl FnOnce() -> R + Send) -> R {
         });
         thread.join().expect("it ends")
     })
+}
+
+fn used() {
+    let scratch = Scratch::new();
+    let [posix, file, sysv] = &scratch.names;
+    for name in [posix, file] {
+        let region = Options::new(4096).create(name).expect("a region");
+        let view = || RegionView::attach(name).expect("it may be read");
+        assert_eq!(view().is_used_elsewhere(), Some(true), "{name}: it is here");
+        drop(region);
+        // Others look at all regions of the machine, and have it open for that.
+        until("nobody has it", || {
+            view().is_used_elsewhere() == Some(false)
+        });
+        let first = view();
+        assert_eq!(view().is_used_elsewhere(), Some(true), "{name}: looked at");
+        drop(first);
+    }
+    let _region = Options::new(4096).create(sysv).expect("a region");
+    let view = RegionView::attach(sysv).expect("it may be read");
+    assert_eq!(
+        view.is_used_elsewhere(),
+        None,
+        "of a segment nothing is said"
+    );
 }
 
 fn read_permission() {

@@ -89,8 +89,8 @@ pub struct Collect {
     /// Only say what would be removed.
     #[arg(long)]
     pub dry_run: bool,
-    /// Also remove regions of other pid namespaces, and regions that a process may have attached that
-    /// could not be looked at.
+    /// Also remove what may be attached: regions of others, where the kernel does not say whether they are,
+    /// and what a process has open that could not be looked at.
     #[arg(long)]
     pub force: bool,
 }

@@ -36,6 +36,8 @@ enum Reason {
     Attached(Vec<u32>),
     #[error("attached {0} times")]
     Mapped(u64),
+    #[error("open in a process that could not be looked at")]
+    Open,
     #[error("of another pid namespace, whose processes may not be seen here")]
     OtherNamespace,
     #[error("processes that could not be looked at, {0} of them, may have it attached")]
@@ -48,6 +50,8 @@ struct Facts {
     attached: Vec<u32>,
     /// Of a System V segment, as the kernel counts.
     mappings: Option<u64>,
+    /// Whether anybody has the file open, as the kernel counts.
+    is_open: Option<bool>,
     is_of_this_namespace: bool,
     unseen: usize,
 }
@@ -57,6 +61,7 @@ impl Facts {
         Self {
             attached: subject.attached(attachments),
             mappings: subject.segment.map(|segment| segment.attached),
+            is_open: subject.view.is_used_elsewhere(),
             is_of_this_namespace: subject.is_of_this_namespace(),
             unseen: attachments.unseen,
         }
@@ -70,6 +75,8 @@ impl Facts {
             _ if force => None,
             // The kernel has counted, in all namespaces.
             Some(0) => None,
+            None if self.is_open == Some(false) => None,
+            None if self.is_open == Some(true) => Some(Reason::Open),
             None if !self.is_of_this_namespace => Some(Reason::OtherNamespace),
             None if self.unseen > 0 => Some(Reason::Unseen(self.unseen)),
             None => None,
@@ -85,7 +92,7 @@ pub fn run(arguments: &Collect, json: bool) -> Result<(), Failure> {
         ..Collected::default()
     };
     for subject in chosen {
-        collected.consider(subject, &attachments, arguments)?;
+        collected.consider(subject, &attachments, arguments);
     }
     output::print(&match json {
         true => output::document(&collected)?,
@@ -117,48 +124,42 @@ fn choose(arguments: &Collect) -> Result<Vec<Subject>, Failure> {
 
 impl Collected {
     /// Removes it, unless it has to stay.
-    fn consider(
-        &mut self,
-        subject: Subject,
-        attachments: &Attachments,
-        arguments: &Collect,
-    ) -> Result<(), Failure> {
+    fn consider(&mut self, subject: Subject, attachments: &Attachments, arguments: &Collect) {
         let name = subject.target.to_string();
         let mut reason = Facts::of(&subject, attachments).reason_to_stay(arguments.force);
         let target = subject.target.clone();
         // Not to be among those who have it attached.
         drop(subject);
         let Target::Named(region) = &target else {
-            return Ok(());
+            return;
         };
         if reason.is_none() && !arguments.dry_run {
             match look_again(&target, arguments.force) {
-                Ok(None) => {}
                 Ok(newer) => reason = newer,
-                // Somebody else has removed it.
-                Err(Failure::Gone(_)) => return Ok(()),
-                Err(error) => return Err(error),
+                Err(error) => return self.fail(name, &error),
             }
         }
         if let Some(reason) = reason {
             let reason = reason.to_string();
             self.kept.push(Kept { name, reason });
-            return Ok(());
+            return;
         }
-        let removed = if arguments.dry_run {
-            Ok(())
-        } else {
-            region.remove()
+        let removed = match arguments.dry_run {
+            true => Ok(()),
+            false => region.remove(),
         };
         match removed.map_err(|error| Failure::of(&target, &error)) {
             Ok(()) => self.removed.push(name),
-            Err(Failure::Gone(_)) => {}
-            Err(error) => self.failed.push(Kept {
-                name,
-                reason: error.to_string(),
-            }),
+            Err(error) => self.fail(name, &error),
         }
-        Ok(())
+    }
+
+    /// It was not removed; somebody else may have.
+    fn fail(&mut self, name: String, error: &Failure) {
+        if !matches!(error, Failure::Gone(_)) {
+            let reason = error.to_string();
+            self.failed.push(Kept { name, reason });
+        }
     }
 
     fn text(&self) -> String {
@@ -228,6 +229,18 @@ mod tests {
             assert!(facts.reason_to_stay(false).is_some(), "{facts:?}");
             assert_eq!(facts.reason_to_stay(true), None);
         }
+    }
+
+    #[test]
+    fn what_is_open_somewhere_stays() {
+        let open = |is_open| Facts {
+            is_open: Some(is_open),
+            unseen: 1,
+            is_of_this_namespace: false,
+            ..alone()
+        };
+        assert_eq!(open(true).reason_to_stay(false), Some(Reason::Open));
+        assert_eq!(open(false).reason_to_stay(false), None);
     }
 
     #[test]
