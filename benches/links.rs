@@ -11,7 +11,7 @@
 use anyhow::{Context, Result};
 use comfy_table::Table;
 use interlatch::ipc::{Link, PacketLink, StreamLink};
-use interlatch::queue::{Mailbox, MessageType, QueueLimits, Select};
+use interlatch::queue::{MessageType, Messages, QueueLimits, Select};
 use interlatch::{
     BoundedBuffer, Buffer, MessageQueue, MonitorBuffer, PipeBuffer, Place, Plain, Receiver, Region,
     RobustBoundedBuffer, RobustMonitorBuffer, Sender, Slot, TurnSlot,

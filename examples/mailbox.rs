@@ -6,7 +6,7 @@
 //! ends the server, which removes the name; `mailbox NAME remove` removes what is left of a killed one.
 
 use interlatch::{
-    Mailbox, MessageQueue, MessageType, Options, QueueLimits, ReceiveMessageError, RegionName,
+    MessageQueue, MessageType, Messages, Options, QueueLimits, ReceiveMessageError, RegionName,
     Select, SendMessageError,
 };
 use std::process::ExitCode;

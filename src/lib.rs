@@ -46,7 +46,7 @@ pub use memory::{Options, Region, RegionError, RegionName, RegionState, RegionVi
 pub use platform::futex::{recheck_interval, set_recheck_interval};
 pub use platform::{Deadline, InPlace, Place, Plain, PlanError};
 pub use queue::{
-    BadMessageType, Fit, Mailbox, Message, MessageCell, MessageQueue, MessageType, QueueLimits,
+    BadMessageType, Fit, Message, MessageCell, MessageQueue, MessageType, Messages, QueueLimits,
     ReceiveMessageError, Received, Select, SendMessageError,
 };
 pub use sync::{

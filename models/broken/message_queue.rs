@@ -6,7 +6,7 @@ use interlatch::contract::{Guarded, Scenario, message_queue};
 use interlatch::platform::InPlace;
 use interlatch::sync::Patience;
 use interlatch::{
-    Condvar, Fit, Mailbox, MessageType, ReceiveMessageError, Received, RobustLockError,
+    Condvar, Fit, MessageType, Messages, ReceiveMessageError, Received, RobustLockError,
     RobustMutex, RobustMutexGuard, Select, SendMessageError,
 };
 
@@ -173,7 +173,7 @@ impl<const FLAW: u8, const PLACES: usize> Flawed<FLAW, PLACES> {
     }
 }
 
-impl<const FLAW: u8, const PLACES: usize> Mailbox for Flawed<FLAW, PLACES> {
+impl<const FLAW: u8, const PLACES: usize> Messages for Flawed<FLAW, PLACES> {
     fn longest(&self) -> usize {
         PLACES * 96 - 1
     }

@@ -6,7 +6,7 @@
 use super::{Guarded, Scenario, Stage, centuries, spent};
 use crate::platform::InPlace;
 use crate::queue::{
-    Fit, Mailbox, MessageCell, MessageQueue, MessageType, ReceiveMessageError, Received, Select,
+    Fit, MessageCell, MessageQueue, MessageType, Messages, ReceiveMessageError, Received, Select,
     SendMessageError,
 };
 use crate::sync::Patience;
@@ -30,7 +30,7 @@ pub struct Passed<Q> {
 }
 
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<Q: Mailbox + InPlace> InPlace for Passed<Q> {
+unsafe impl<Q: Messages + InPlace> InPlace for Passed<Q> {
     fn initial() -> Self {
         Self {
             queue: Q::initial(),
@@ -46,7 +46,7 @@ unsafe impl<Q: Mailbox + InPlace> InPlace for Passed<Q> {
 pub struct Full<Q>(Passed<Q>);
 
 // SAFETY: that of its only part.
-unsafe impl<Q: Mailbox + InPlace> InPlace for Full<Q> {
+unsafe impl<Q: Messages + InPlace> InPlace for Full<Q> {
     fn initial() -> Self {
         let full = Passed::initial();
         (1..=3).for_each(|number| send(&full.queue, number, SHORT));
@@ -88,7 +88,7 @@ fn message(number: i64, length: usize) -> Vec<u8> {
     vec![number as u8; length]
 }
 
-fn try_to_send(queue: &impl Mailbox, number: i64, length: usize, patience: Patience) -> bool {
+fn try_to_send(queue: &impl Messages, number: i64, length: usize, patience: Patience) -> bool {
     match queue.send_within(kind(number), &message(number, length), patience) {
         Ok(()) => true,
         refused => {
@@ -98,14 +98,14 @@ fn try_to_send(queue: &impl Mailbox, number: i64, length: usize, patience: Patie
     }
 }
 
-fn send(queue: &impl Mailbox, number: i64, length: usize) {
+fn send(queue: &impl Messages, number: i64, length: usize) {
     let sent = queue.send(kind(number), &message(number, length));
     assert_eq!(sent, Ok(()));
 }
 
 /// The type and the length, if there is one in time; it must be whole.
 fn try_to_receive(
-    queue: &impl Mailbox,
+    queue: &impl Messages,
     select: Select,
     patience: Patience,
 ) -> Option<(i64, usize)> {
@@ -122,7 +122,7 @@ fn try_to_receive(
     }
 }
 
-fn receive(queue: &impl Mailbox, select: Select) -> (i64, usize) {
+fn receive(queue: &impl Messages, select: Select) -> (i64, usize) {
     loop {
         if let Some(received) = try_to_receive(queue, select, Patience::Forever) {
             return received;
@@ -130,14 +130,14 @@ fn receive(queue: &impl Mailbox, select: Select) -> (i64, usize) {
     }
 }
 
-fn receive_type(queue: &impl Mailbox, number: i64) -> usize {
+fn receive_type(queue: &impl Messages, number: i64) -> usize {
     let (found, length) = receive(queue, Select::Type(kind(number)));
     assert_eq!(found, number, "another type than was asked for");
     length
 }
 
 /// What is in the queue, oldest first.
-fn drain(queue: &impl Mailbox) -> Vec<(i64, usize)> {
+fn drain(queue: &impl Messages) -> Vec<(i64, usize)> {
     let next = || try_to_receive(queue, Select::First, Patience::Never);
     std::iter::from_fn(next).collect()
 }
@@ -148,7 +148,7 @@ fn numbers(messages: Vec<(i64, usize)>) -> Vec<i64> {
 
 /// What is in the queue for that many messages. Afterwards it takes as many as it ever did, and no more: of
 /// lengths that need all cells and all bytes; and one that takes all bytes.
-fn left_in(queue: &impl Mailbox, messages: usize) -> Vec<(i64, usize)> {
+fn left_in(queue: &impl Messages, messages: usize) -> Vec<(i64, usize)> {
     let longest = queue.longest();
     let left = left_beside_others(queue, messages);
     let last = longest - (messages - 1) * LONGER;
@@ -163,7 +163,7 @@ fn left_in(queue: &impl Mailbox, messages: usize) -> Vec<(i64, usize)> {
 
 /// What is in the queue for that many messages, which are counted: others have room beside them as far as
 /// the limits say.
-fn left_beside_others(queue: &impl Mailbox, messages: usize) -> Vec<(i64, usize)> {
+fn left_beside_others(queue: &impl Messages, messages: usize) -> Vec<(i64, usize)> {
     let takes_all_bytes = try_to_send(queue, 8, queue.longest(), Patience::Never);
     let others = (0..).take_while(|_| try_to_send(queue, 8, 0, Patience::Never));
     let others = others.count() + usize::from(takes_all_bytes);
@@ -176,7 +176,7 @@ fn left_beside_others(queue: &impl Mailbox, messages: usize) -> Vec<(i64, usize)
 }
 
 /// Messages of these lengths have room, and no other one beside them; they come back in order.
-fn takes(queue: &impl Mailbox, lengths: &[usize]) {
+fn takes(queue: &impl Messages, lengths: &[usize]) {
     let all: Vec<(i64, usize)> = (1..).zip(lengths.iter().copied()).collect();
     for (number, length) in &all {
         let is_sent = try_to_send(queue, *number, *length, Patience::Never);
@@ -187,7 +187,7 @@ fn takes(queue: &impl Mailbox, lengths: &[usize]) {
 }
 
 /// What one sends, another receives in the same order.
-pub fn keeps_order_within_a_type<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> {
+pub fn keeps_order_within_a_type<Q: Messages + InPlace>() -> Scenario<Passed<Q>> {
     let sender = |shared: &Passed<Q>| {
         send(&shared.queue, 1, 1);
         send(&shared.queue, 1, 2);
@@ -200,7 +200,7 @@ pub fn keeps_order_within_a_type<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> 
 }
 
 /// Of what two send one receives each message, once.
-pub fn delivers_each_once<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> {
+pub fn delivers_each_once<Q: Messages + InPlace>() -> Scenario<Passed<Q>> {
     let one = |shared: &Passed<Q>| send(&shared.queue, 1, 1);
     let other = |shared: &Passed<Q>| send(&shared.queue, 2, LONGER.min(shared.queue.longest()));
     let receiver = |shared: &Passed<Q>| {
@@ -213,7 +213,7 @@ pub fn delivers_each_once<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> {
 }
 
 /// Of what is there the lowest type comes first, wherever another one arrives in between.
-pub fn receives_the_lowest_type_first<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> {
+pub fn receives_the_lowest_type_first<Q: Messages + InPlace>() -> Scenario<Passed<Q>> {
     let other = |shared: &Passed<Q>| send(&shared.queue, 1, 1);
     let receiver = |shared: &Passed<Q>| {
         send(&shared.queue, 3, 1);
@@ -227,7 +227,7 @@ pub fn receives_the_lowest_type_first<Q: Mailbox + InPlace>() -> Scenario<Passed
 }
 
 /// A sender waits while there are as many messages as there may be.
-pub fn waits_while_full_by_messages<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> {
+pub fn waits_while_full_by_messages<Q: Messages + InPlace>() -> Scenario<Passed<Q>> {
     let sender = |shared: &Passed<Q>| {
         send(&shared.queue, 1, 1);
         send(&shared.queue, 2, 0);
@@ -237,7 +237,7 @@ pub fn waits_while_full_by_messages<Q: Mailbox + InPlace>() -> Scenario<Passed<Q
 }
 
 /// A sender waits while there are as many bytes as there may be.
-pub fn waits_while_full_by_bytes<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> {
+pub fn waits_while_full_by_bytes<Q: Messages + InPlace>() -> Scenario<Passed<Q>> {
     let sender = |shared: &Passed<Q>| {
         send(&shared.queue, 1, LONG);
         send(&shared.queue, 2, LONGER);
@@ -246,7 +246,7 @@ pub fn waits_while_full_by_bytes<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> 
     waits_while_full("waits_while_full_by_bytes", sender)
 }
 
-fn waits_while_full<Q: Mailbox + InPlace>(
+fn waits_while_full<Q: Messages + InPlace>(
     name: &'static str,
     sender: fn(&Passed<Q>),
 ) -> Scenario<Passed<Q>> {
@@ -262,9 +262,9 @@ fn waits_while_full<Q: Mailbox + InPlace>(
 }
 
 /// Two clients ask one server over one queue: each gets the reply to what it has asked.
-pub fn a_reply_reaches_the_one_that_asked<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> {
+pub fn a_reply_reaches_the_one_that_asked<Q: Messages + InPlace>() -> Scenario<Passed<Q>> {
     const REQUEST: i64 = 9;
-    fn ask<Q: Mailbox, const ME: i64>(shared: &Passed<Q>) {
+    fn ask<Q: Messages, const ME: i64>(shared: &Passed<Q>) {
         // A request names its sender by its length here.
         send(&shared.queue, REQUEST, ME as usize);
         assert_eq!(receive_type(&shared.queue, ME), 10 * ME as usize);
@@ -284,9 +284,9 @@ pub fn a_reply_reaches_the_one_that_asked<Q: Mailbox + InPlace>() -> Scenario<Pa
 }
 
 /// Two wait for different types: each hears of its own, whichever of them is woken first.
-pub fn a_receiver_of_another_type_swallows_no_wakeup<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>>
+pub fn a_receiver_of_another_type_swallows_no_wakeup<Q: Messages + InPlace>() -> Scenario<Passed<Q>>
 {
-    fn take<Q: Mailbox, const KIND: i64>(shared: &Passed<Q>) {
+    fn take<Q: Messages, const KIND: i64>(shared: &Passed<Q>) {
         assert_eq!(receive_type(&shared.queue, KIND), 1);
     }
     let sender = |shared: &Passed<Q>| {
@@ -301,7 +301,7 @@ pub fn a_receiver_of_another_type_swallows_no_wakeup<Q: Mailbox + InPlace>() -> 
 }
 
 /// Two wait for room, one for more than there is: the other one goes on.
-pub fn a_sender_of_a_longer_message_swallows_no_wakeup<Q: Mailbox + InPlace>() -> Scenario<Full<Q>>
+pub fn a_sender_of_a_longer_message_swallows_no_wakeup<Q: Messages + InPlace>() -> Scenario<Full<Q>>
 {
     let long = |full: &Full<Q>| send(&full.0.queue, 5, LONG);
     let short = |full: &Full<Q>| send(&full.0.queue, 4, SHORT);
@@ -320,7 +320,7 @@ pub fn a_sender_of_a_longer_message_swallows_no_wakeup<Q: Mailbox + InPlace>() -
 }
 
 /// Whoever stops waiting for a message has taken none; whoever gets one has it alone.
-pub fn an_impatient_receiver_takes_nothing_along<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> {
+pub fn an_impatient_receiver_takes_nothing_along<Q: Messages + InPlace>() -> Scenario<Passed<Q>> {
     let impatient = |shared: &Passed<Q>| {
         let select = Select::Type(kind(1));
         if try_to_receive(&shared.queue, select, briefly()).is_some() {
@@ -339,7 +339,7 @@ pub fn an_impatient_receiver_takes_nothing_along<Q: Mailbox + InPlace>() -> Scen
 }
 
 /// Whoever stops waiting for room has sent nothing.
-pub fn an_impatient_sender_leaves_nothing_behind<Q: Mailbox + InPlace>() -> Scenario<Full<Q>> {
+pub fn an_impatient_sender_leaves_nothing_behind<Q: Messages + InPlace>() -> Scenario<Full<Q>> {
     let impatient = |Full(shared): &Full<Q>| {
         if try_to_send(&shared.queue, 4, SHORT, briefly()) {
             shared.sent[0].set(1);
@@ -360,7 +360,7 @@ pub fn an_impatient_sender_leaves_nothing_behind<Q: Mailbox + InPlace>() -> Scen
 }
 
 /// Every patience is an answer: none, a deadline that has passed, and one of centuries.
-pub fn answers_odd_timeouts<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> {
+pub fn answers_odd_timeouts<Q: Messages + InPlace>() -> Scenario<Passed<Q>> {
     let patient = |shared: &Passed<Q>| {
         let queue = &shared.queue;
         for patience in spent().into_iter().chain([Patience::Never]) {
@@ -380,7 +380,7 @@ pub fn answers_odd_timeouts<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> {
 }
 
 /// A message of another length than is expected is refused and stays, or is cut where that was asked for.
-pub fn a_message_that_does_not_fit_stays<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> {
+pub fn a_message_that_does_not_fit_stays<Q: Messages + InPlace>() -> Scenario<Passed<Q>> {
     let one = |shared: &Passed<Q>| {
         let queue = &shared.queue;
         let into =
@@ -407,8 +407,8 @@ pub fn a_message_that_does_not_fit_stays<Q: Mailbox + InPlace>() -> Scenario<Pas
 
 /// A sender is killed: its message was sent, or not; what another one has sent is there, and as much room
 /// as before. With two processes nobody waits for the other but at a lock.
-pub fn a_send_is_done_or_not<Q: Mailbox + InPlace>(processes: usize) -> Scenario<Passed<Q>> {
-    fn send_one<Q: Mailbox, const KIND: i64>(
+pub fn a_send_is_done_or_not<Q: Messages + InPlace>(processes: usize) -> Scenario<Passed<Q>> {
+    fn send_one<Q: Messages, const KIND: i64>(
         shared: &Passed<Q>,
         length: usize,
         patience: Patience,
@@ -417,7 +417,7 @@ pub fn a_send_is_done_or_not<Q: Mailbox + InPlace>(processes: usize) -> Scenario
             shared.sent[KIND as usize - 1].set(1);
         }
     }
-    fn take<Q: Mailbox>(shared: &Passed<Q>, patience: Patience) {
+    fn take<Q: Messages>(shared: &Passed<Q>, patience: Patience) {
         if let Some((number, _)) = try_to_receive(&shared.queue, Select::First, patience) {
             shared.received[number as usize - 1].set(1);
         }
@@ -452,7 +452,7 @@ pub fn a_send_is_done_or_not<Q: Mailbox + InPlace>(processes: usize) -> Scenario
 }
 
 /// Two senders are killed, the second one maybe while it repairs what the first has left.
-pub fn two_sends_are_done_or_not<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> {
+pub fn two_sends_are_done_or_not<Q: Messages + InPlace>() -> Scenario<Passed<Q>> {
     let name = "two_sends_are_done_or_not";
     let scenario = a_send_is_done_or_not(3).victims(&[0, 2]);
     Scenario { name, ..scenario }
@@ -460,18 +460,18 @@ pub fn two_sends_are_done_or_not<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> 
 
 /// A receiver is killed that asks for the message in the middle: it has taken that, or not; the others are
 /// there in their order, and as much room as before.
-pub fn a_receive_is_done_or_not<Q: Mailbox + InPlace>(processes: usize) -> Scenario<Full<Q>> {
-    fn take_type_2<Q: Mailbox>(Full(shared): &Full<Q>) {
+pub fn a_receive_is_done_or_not<Q: Messages + InPlace>(processes: usize) -> Scenario<Full<Q>> {
+    fn take_type_2<Q: Messages>(Full(shared): &Full<Q>) {
         try_to_receive(&shared.queue, Select::Type(kind(2)), Patience::Never);
     }
-    fn replace_type_1<Q: Mailbox>(Full(shared): &Full<Q>) {
+    fn replace_type_1<Q: Messages>(Full(shared): &Full<Q>) {
         assert_eq!(receive(&shared.queue, Select::First), (1, SHORT));
         assert!(
             try_to_send(&shared.queue, 4, SHORT, Patience::Never),
             "there is room"
         );
     }
-    fn take_type_3<Q: Mailbox>(Full(shared): &Full<Q>) {
+    fn take_type_3<Q: Messages>(Full(shared): &Full<Q>) {
         assert_eq!(receive_type(&shared.queue, 3), SHORT);
         shared.received[0].set(1);
     }
@@ -493,7 +493,7 @@ pub fn a_receive_is_done_or_not<Q: Mailbox + InPlace>(processes: usize) -> Scena
 }
 
 /// A sender is killed: another one's message does not overtake its own.
-pub fn a_dead_senders_message_is_not_overtaken<Q: Mailbox + InPlace>() -> Scenario<Passed<Q>> {
+pub fn a_dead_senders_message_is_not_overtaken<Q: Messages + InPlace>() -> Scenario<Passed<Q>> {
     let sender = |shared: &Passed<Q>| {
         if try_to_send(&shared.queue, 1, 1, Patience::Never) {
             shared.sent[0].set(1);

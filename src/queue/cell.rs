@@ -12,7 +12,7 @@ pub const CELL_BYTES: usize = 96;
 ///
 /// # Example
 /// ```
-/// use interlatch::{Mailbox, MessageCell, MessageQueue, MessageType, QueueLimits, Select};
+/// use interlatch::{Messages, MessageCell, MessageQueue, MessageType, QueueLimits, Select};
 ///
 /// const LIMITS: QueueLimits = QueueLimits { messages: 4, bytes: 200 };
 /// static QUEUE: MessageQueue<[MessageCell; LIMITS.cells()]> =

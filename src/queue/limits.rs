@@ -10,7 +10,7 @@ use crate::platform::{Plan, PlanError};
 ///
 /// # Example
 /// ```
-/// use interlatch::{Mailbox, MessageQueue, MessageType, QueueLimits, Region};
+/// use interlatch::{Messages, MessageQueue, MessageType, QueueLimits, Region};
 ///
 /// let region = Region::memfd("example", 1 << 14)?;
 /// let limits = QueueLimits { messages: 2, bytes: 100 };

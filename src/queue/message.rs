@@ -110,7 +110,7 @@ impl TryFrom<i64> for MessageType {
 ///
 /// # Example
 /// ```
-/// use interlatch::{Mailbox, MessageQueue, MessageType, QueueLimits, Region, Select};
+/// use interlatch::{Messages, MessageQueue, MessageType, QueueLimits, Region, Select};
 ///
 /// let region = Region::memfd("example", 1 << 12)?;
 /// let queue: &MessageQueue = region.create("queue", QueueLimits { messages: 8, bytes: 100 })?;
@@ -163,7 +163,7 @@ pub struct Received {
 /// ```
 /// use interlatch::sync::Patience;
 /// use interlatch::{
-///     Fit, Mailbox, MessageQueue, MessageType, QueueLimits, ReceiveMessageError, Region, Select,
+///     Fit, Messages, MessageQueue, MessageType, QueueLimits, ReceiveMessageError, Region, Select,
 /// };
 ///
 /// let region = Region::memfd("example", 1 << 12)?;

@@ -17,7 +17,7 @@ use super::cell::{MessageCell, MessageCells};
 use super::error::Missed;
 use super::store::{Found, Store};
 use super::{
-    Fit, Mailbox, Message, MessageType, QueueLimits, ReceiveMessageError, Received, Select,
+    Fit, Message, MessageType, Messages, QueueLimits, ReceiveMessageError, Received, Select,
     SendMessageError,
 };
 use crate::platform::{InPlace, Place, PlanError, constructor};
@@ -26,7 +26,7 @@ use core::alloc::Layout;
 use core::fmt;
 
 /// A queue of messages with types in shared memory, bounded by messages and by bytes, whose users may die
-/// at any instruction. Its operations are those of [`Mailbox`].
+/// at any instruction. Its operations are those of [`Messages`].
 ///
 /// `C` says where the messages are: `[MessageCell; N]` inside (for a `static`), or `[MessageCell]` behind
 /// the header (for a region, where the [`QueueLimits`] are chosen at run time).
@@ -67,7 +67,7 @@ use core::fmt;
 ///
 /// # Example
 /// ```
-/// use interlatch::{Mailbox, MessageQueue, MessageType, QueueLimits, Region, Select};
+/// use interlatch::{Messages, MessageQueue, MessageType, QueueLimits, Region, Select};
 ///
 /// let region = Region::memfd("example", 1 << 14)?;
 /// let limits = QueueLimits { messages: 8, bytes: 1000 };
@@ -232,7 +232,7 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
     }
 }
 
-impl<C: MessageCells + ?Sized> Mailbox for MessageQueue<C> {
+impl<C: MessageCells + ?Sized> Messages for MessageQueue<C> {
     fn longest(&self) -> usize {
         self.limits().bytes as usize
     }

@@ -11,7 +11,7 @@ use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{Acquire, Release};
 use interlatch::sync::Patience;
 use interlatch::{
-    InPlace, Mailbox, MessageQueue, MessageType, QueueLimits, ReceiveMessageError, Region, Select,
+    InPlace, MessageQueue, MessageType, Messages, QueueLimits, ReceiveMessageError, Region, Select,
 };
 use nix::sys::signal::kill;
 use nix::unistd::Pid;

@@ -5,7 +5,7 @@ use interlatch::platform::robust::Refusal;
 use interlatch::queue::{CELL_BYTES, MessageCell};
 use interlatch::sync::Patience;
 use interlatch::{
-    BadMessageType, Deadline, Mailbox, MessageQueue, MessageType, Place, PlanError, QueueLimits,
+    BadMessageType, Deadline, MessageQueue, MessageType, Messages, Place, PlanError, QueueLimits,
     ReceiveMessageError, Region, RegionError, RobustMutex, Select, SendMessageError,
 };
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 //! `INTERLATCH_CASES` says how often, times 20; `INTERLATCH_SEED` repeats a run.
 
 use interlatch::sync::Patience;
-use interlatch::{Fit, Mailbox, MessageQueue, MessageType, QueueLimits, Region, Select};
+use interlatch::{Fit, MessageQueue, MessageType, Messages, QueueLimits, Region, Select};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc;

@@ -3,7 +3,7 @@
 use super::kernel::{Posix, is_there};
 use super::{property, with_queue};
 use interlatch::{
-    Mailbox, MessageQueue, MessageType, QueueLimits, ReceiveMessageError, Select, SendMessageError,
+    MessageQueue, MessageType, Messages, QueueLimits, ReceiveMessageError, Select, SendMessageError,
 };
 use nix::errno::Errno;
 use proptest::prelude::*;

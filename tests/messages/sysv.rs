@@ -7,7 +7,7 @@ use super::kernel::{ROOM, SysV, is_there};
 use super::{property, with_queue};
 use interlatch::sync::Patience;
 use interlatch::{
-    Fit, Mailbox, MessageQueue, MessageType, QueueLimits, ReceiveMessageError, Select,
+    Fit, MessageQueue, MessageType, Messages, QueueLimits, ReceiveMessageError, Select,
     SendMessageError,
 };
 use nix::errno::Errno;

@@ -4,7 +4,7 @@ use super::program::{Call, Kind, Object, Wait, selected};
 use interlatch::contract::specification::Outcome;
 use interlatch::sync::{Lock, Patience, Permits};
 use interlatch::{
-    BoundedBuffer, Buffer, Deadline, Mailbox, MessageCell, MessageQueue, MessageType,
+    BoundedBuffer, Buffer, Deadline, MessageCell, MessageQueue, MessageType, Messages,
     MonitorBuffer, PermitOverflow, Place, Plain, RawMutex, ReceiveMessageError, Receiver,
     RecvTimeoutError, Region, RegionError, RobustBoundedBuffer, RobustMonitorBuffer, Semaphore,
     SemaphorePair, SendMessageError, SendTimeoutError, Sender, Slot, TurnSlot,

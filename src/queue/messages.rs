@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Many clients share one queue with a server: requests have one type and the number of the client's process
 /// inside, and a reply has that number as its type.
 /// ```
-/// use interlatch::{Mailbox, MessageCell, MessageQueue, MessageType, QueueLimits, Select};
+/// use interlatch::{Messages, MessageCell, MessageQueue, MessageType, QueueLimits, Select};
 ///
 /// const REQUEST: MessageType = MessageType::HIGHEST;
 /// const LIMITS: QueueLimits = QueueLimits { messages: 4, bytes: 64 };
@@ -40,7 +40,7 @@ use std::time::Duration;
 ///     assert_eq!(square, 144);
 /// });
 /// ```
-pub trait Mailbox: Sync {
+pub trait Messages: Sync {
     /// Bytes of the longest message that can be sent.
     fn longest(&self) -> usize;
 
