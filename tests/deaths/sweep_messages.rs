@@ -3,10 +3,10 @@
 use super::process::PATIENCE;
 use super::sweep::{NOTHING, Objects, Operation};
 use interlatch::sync::Patience;
-use interlatch::{MessageCell, MessageQueue, MessageType, Messages, Select};
+use interlatch::{MessageCell, MessageQueue, MessageType, Queued, Select};
 
 /// A queue for three messages and 287 bytes.
-pub type Messages = MessageQueue<[MessageCell; CELLS]>;
+pub type Queued = MessageQueue<[MessageCell; CELLS]>;
 
 const CELLS: usize = 5;
 const MESSAGES: i64 = 3;
@@ -104,7 +104,7 @@ fn holds_one_of(objects: &Objects, lists: &[&[i64]]) {
     assert_eq!(drain(&objects.messages), all);
 }
 
-fn drain(queue: &Messages) -> Vec<i64> {
+fn drain(queue: &Queued) -> Vec<i64> {
     let next = || {
         let message = queue.try_receive(Select::First).ok()?;
         is_whole(message.kind.get(), &message.bytes);
