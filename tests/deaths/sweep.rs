@@ -9,7 +9,7 @@
 use super::actor::say;
 use super::harness::Test;
 use super::process::{Actor, PATIENCE};
-use super::sweep_messages::{self, Messages};
+use super::sweep_messages::{self, Queued};
 use super::wakeups::stay_on_one_core;
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, AtomicU64};
@@ -48,7 +48,7 @@ pub struct Objects {
     bounded: Bounded,
     monitor: Monitor,
     pair: RecoverablePair<[PairSlot; 2]>,
-    pub messages: Messages,
+    pub messages: Queued,
     arrived: Condvar,
     items: RobustMutex<u64>,
     /// Items that a sender knows to have been sent.

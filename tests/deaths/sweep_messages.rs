@@ -3,7 +3,7 @@
 use super::process::PATIENCE;
 use super::sweep::{NOTHING, Objects, Operation};
 use interlatch::sync::Patience;
-use interlatch::{MessageCell, MessageQueue, MessageType, Queued, Select};
+use interlatch::{MessageCell, MessageQueue, MessageType, Messages, Select};
 
 /// A queue for three messages and 287 bytes.
 pub type Queued = MessageQueue<[MessageCell; CELLS]>;
