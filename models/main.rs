@@ -15,11 +15,13 @@ mod litmus;
 #[cfg(not(loom))]
 #[path = "litmus/none.rs"]
 mod litmus;
+mod loan;
 mod museum;
 mod mutex;
 mod pipes;
 mod recoverable;
 mod recoverable_pair;
+mod rendezvous;
 mod robust_buffer;
 mod robust_condvar;
 mod robust_lock;
@@ -47,6 +49,8 @@ fn models() -> Vec<Model> {
         recoverable::models(),
         recoverable_pair::models(),
         robust_buffer::models(),
+        rendezvous::models(),
+        loan::models(),
         condvar::models(),
         semaphore::models(),
         semaphore_pair::models(),

@@ -29,9 +29,10 @@ pub mod platform;
 pub mod sync;
 
 pub use buffer::{
-    AttachError, BoundedBuffer, Buffer, Disconnected, Duplex, MonitorBuffer, PipeBuffer, Receiver,
-    RecvError, RecvTimeoutError, RobustBoundedBuffer, RobustMonitorBuffer, SendError,
-    SendTimeoutError, Sender, Slot, TryRecvError, TrySendError, TurnSlot,
+    AttachError, Borrowed, BoundedBuffer, Buffer, Delivery, Disconnected, Duplex, Loan, LoanError,
+    MonitorBuffer, PipeBuffer, Receiver, RecvError, RecvTimeoutError, Rendezvous,
+    RobustBoundedBuffer, RobustMonitorBuffer, SendError, SendTimeoutError, Sender, Slot,
+    TryRecvError, TrySendError, TurnSlot, Withdrawn,
 };
 #[cfg(not(loom))]
 pub use guard::{Mutex, MutexGuard};

@@ -9,9 +9,11 @@ mod condvar;
 mod deaths;
 mod directory;
 mod futex;
+mod loan;
 mod model;
 mod mutex;
 mod pipes;
+mod rendezvous;
 mod robust_buffer;
 mod semaphore;
 
@@ -26,6 +28,8 @@ pub fn models() -> Vec<Model> {
         futex::models(),
         model::models(),
         pipes::models(),
+        rendezvous::models(),
+        loan::models(),
         robust_buffer::models(),
         semaphore::models(),
         buffer::models(),

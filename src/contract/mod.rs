@@ -8,10 +8,12 @@
 pub mod buffer;
 pub mod condvar;
 pub mod directory;
+pub mod loan;
 pub mod lock;
 pub mod private;
 pub mod recoverable;
 pub mod recoverable_pair;
+pub mod rendezvous;
 pub mod robust_buffer;
 pub mod robust_condvar;
 pub mod robust_lock;
@@ -144,6 +146,8 @@ pub fn all(stage: &mut impl Stage) {
     recoverable::all(stage);
     recoverable_pair::all(stage);
     robust_buffer::all(stage);
+    rendezvous::all(stage);
+    loan::all(stage);
     semaphore::all::<crate::Semaphore>(stage);
     stage.run(semaphore::guards_exclude_with_one_permit(2));
     stage.run(semaphore::guards_exclude_with_one_permit(3));

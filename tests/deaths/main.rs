@@ -5,6 +5,7 @@
 
 mod actor;
 mod flow;
+mod hands;
 #[path = "../worlds/harness.rs"]
 mod harness;
 mod lock;
@@ -31,5 +32,6 @@ fn main() -> ExitCode {
     tests.extend(sweep::tests());
     tests.extend(soak::tests());
     tests.extend(flow::tests());
+    tests.extend(hands::tests());
     harness::run(tests)
 }

@@ -5,13 +5,18 @@
 //! lost among the living, nor is a place. When the last sender or receiver dies, the other side hears of
 //! it as if it had gone.
 //!
-//! What the two share is `ends`: who is there.
+//! What the two share is `ends`: who is there. `rendezvous` is one of no place at all, and
+//! `loan` gives out the places of the first themselves.
 
 mod bounded;
 mod ends;
+mod loan;
 mod monitor;
+mod rendezvous;
 
 pub use bounded::{RobustBoundedBuffer, TurnSlot};
 pub(crate) use ends::USUAL_ENDS;
 pub use ends::{AttachError, RobustSeat};
+pub use loan::{Borrowed, Loan, LoanError};
 pub use monitor::RobustMonitorBuffer;
+pub use rendezvous::{Delivery, Rendezvous, Withdrawn};
