@@ -8,6 +8,7 @@ mod broken;
 mod buffer;
 #[cfg(loom)]
 mod calls;
+mod chain;
 mod condvar;
 mod directory;
 #[cfg(loom)]
@@ -51,6 +52,7 @@ fn models() -> Vec<Model> {
         robust_buffer::models(),
         rendezvous::models(),
         loan::models(),
+        chain::models(),
         condvar::models(),
         semaphore::models(),
         semaphore_pair::models(),

@@ -10,6 +10,7 @@
 //! - [`directory`]: what is in a region, and where;
 //! - [`inspect`]: what the objects of a region are, to one who only looks;
 //! - [`memory`]: regions of shared memory;
+//! - [`unbounded`]: a queue that grows in regions of its own;
 //! - [`contract`]: what each primitive promises, as scenarios that run on every stage;
 //! - [`check`]: the checking toolkit that the models call.
 
@@ -27,12 +28,14 @@ pub mod inspect;
 pub mod memory;
 pub mod platform;
 pub mod sync;
+#[cfg(not(loom))]
+pub mod unbounded;
 
 pub use buffer::{
-    AttachError, Borrowed, BoundedBuffer, Buffer, Delivery, Disconnected, Duplex, Loan, LoanError,
-    MonitorBuffer, PipeBuffer, Receiver, RecvError, RecvTimeoutError, Rendezvous,
-    RobustBoundedBuffer, RobustMonitorBuffer, SendError, SendTimeoutError, Sender, Slot,
-    TryRecvError, TrySendError, TurnSlot, Withdrawn,
+    AttachError, Borrowed, BoundedBuffer, Buffer, Delivery, Disconnected, Duplex, GrowError, Grown,
+    Growth, Loan, LoanError, MonitorBuffer, PipeBuffer, Receiver, RecvError, RecvTimeoutError,
+    Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, SendError, SendTimeoutError, Sender,
+    Slot, TakeError, TryRecvError, TrySendError, TurnSlot, Withdrawn,
 };
 #[cfg(not(loom))]
 pub use guard::{Mutex, MutexGuard};
@@ -46,3 +49,5 @@ pub use sync::{
     RecoverablePair, RecoverablePermit, RecoverableSemaphore, RobustLockError, RobustLockResult,
     RobustMutex, RobustMutexGuard, Semaphore, SemaphorePair,
 };
+#[cfg(not(loom))]
+pub use unbounded::{UnboundedBuffer, UnboundedReceiver, UnboundedSender};

@@ -11,12 +11,16 @@ use interlatch::{RobustMutexGuard, SendTimeoutError};
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::broken("loan_that_a_flag_marks", WrongResult, || {
-            a_dead_holder_of_a_loan_gives_it_back::<Flawed<A_FLAG>>()
-        }),
-        Model::broken("loan_that_is_an_item_already", DataRace, || {
-            a_dead_holder_of_a_loan_gives_it_back::<Flawed<AN_ITEM_ALREADY>>()
-        }),
+        Model::broken(
+            "loan_that_a_flag_marks",
+            WrongResult,
+            a_dead_holder_of_a_loan_gives_it_back::<Flawed<A_FLAG>>,
+        ),
+        Model::broken(
+            "loan_that_is_an_item_already",
+            DataRace,
+            a_dead_holder_of_a_loan_gives_it_back::<Flawed<AN_ITEM_ALREADY>>,
+        ),
     ]
 }
 

@@ -5,6 +5,7 @@
 //! finds a failure of the kind that is named.
 
 mod buffer;
+mod chain;
 mod condvar;
 mod deaths;
 mod directory;
@@ -30,6 +31,7 @@ pub fn models() -> Vec<Model> {
         pipes::models(),
         rendezvous::models(),
         loan::models(),
+        chain::models(),
         robust_buffer::models(),
         semaphore::models(),
         buffer::models(),

@@ -14,12 +14,16 @@ pub fn models() -> Vec<Model> {
         Model::broken("rendezvous_that_forgets_to_look", WrongResult, || {
             an_item_is_taken_or_given_back::<Flawed<FORGETS_TO_LOOK>>(2)
         }),
-        Model::broken("rendezvous_that_does_not_wait", WrongResult, || {
-            a_send_returns_when_the_item_is_taken::<Flawed<DOES_NOT_WAIT>>()
-        }),
-        Model::broken("rendezvous_that_tells_nobody", Deadlock, || {
-            a_send_returns_when_the_item_is_taken::<Flawed<TELLS_NOBODY>>()
-        }),
+        Model::broken(
+            "rendezvous_that_does_not_wait",
+            WrongResult,
+            a_send_returns_when_the_item_is_taken::<Flawed<DOES_NOT_WAIT>>,
+        ),
+        Model::broken(
+            "rendezvous_that_tells_nobody",
+            Deadlock,
+            a_send_returns_when_the_item_is_taken::<Flawed<TELLS_NOBODY>>,
+        ),
         Model::broken(
             "rendezvous_that_keeps_offers_of_the_dead",
             WrongResult,

@@ -4,7 +4,7 @@
 //! items with a pair of semaphores, [`MonitorBuffer`] waits for "not full" and "not empty" with
 //! condition variables. What these two share is in `store` (the ring under its lock) and `end` (the
 //! handles of the two sides). [`RobustBoundedBuffer`] and [`RobustMonitorBuffer`] are the two again, over
-//! parts that survive a death, and [`Rendezvous`] one of no place. [`PipeBuffer`] is the kernel's own.
+//! parts that survive a death, [`Rendezvous`] is one of no place, and [`Chain`] one that grows. [`PipeBuffer`] is the kernel's own.
 
 mod bounded;
 mod duplex;
@@ -28,8 +28,9 @@ pub use monitor::MonitorBuffer;
 pub use pipe::PipeBuffer;
 pub(crate) use robust::USUAL_ENDS;
 pub use robust::{
-    AttachError, Borrowed, Delivery, Loan, LoanError, Rendezvous, RobustBoundedBuffer,
-    RobustMonitorBuffer, RobustSeat, TurnSlot, Withdrawn,
+    AttachError, Borrowed, Chain, Delivery, GrowError, Grown, Growth, Loan, LoanError, Rendezvous,
+    RobustBoundedBuffer, RobustMonitorBuffer, RobustSeat, Segment, Segments, TakeError, TurnSlot,
+    Withdrawn,
 };
 pub use slot::{Slot, Slots};
 pub use state::{BufferState, EndState};

@@ -6,6 +6,7 @@
 //! its place, and must then fail.
 
 pub mod buffer;
+pub mod chain;
 pub mod condvar;
 pub mod directory;
 pub mod loan;
@@ -148,6 +149,7 @@ pub fn all(stage: &mut impl Stage) {
     robust_buffer::all(stage);
     rendezvous::all(stage);
     loan::all(stage);
+    chain::all(stage);
     semaphore::all::<crate::Semaphore>(stage);
     stage.run(semaphore::guards_exclude_with_one_permit(2));
     stage.run(semaphore::guards_exclude_with_one_permit(3));

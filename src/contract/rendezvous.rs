@@ -1,5 +1,5 @@
-//! What a buffer of no place promises beyond [`buffer`](super::buffer) and
-//! [`robust_buffer`](super::robust_buffer): whoever sends hears that the item was taken, or has it back.
+//! What a buffer of no place promises beyond [`buffer`] and
+//! [`robust_buffer`]: whoever sends hears that the item was taken, or has it back.
 
 use super::{Guarded, Scenario, Stage, buffer, robust_buffer};
 use crate::buffer::{Buffer, RecvTimeoutError, Rendezvous, SendTimeoutError};

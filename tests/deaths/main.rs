@@ -5,6 +5,7 @@
 
 mod actor;
 mod flow;
+mod growth;
 mod hands;
 #[path = "../worlds/harness.rs"]
 mod harness;
@@ -33,5 +34,6 @@ fn main() -> ExitCode {
     tests.extend(soak::tests());
     tests.extend(flow::tests());
     tests.extend(hands::tests());
+    tests.extend(growth::tests());
     harness::run(tests)
 }

@@ -66,24 +66,22 @@ use core::ops::Deref;
 ///
 /// # Example
 /// ```
-/// use interlatch::{Buffer, Rendezvous, TrySendError};
+/// use interlatch::{Buffer, Rendezvous};
 ///
 /// static MEETING: Rendezvous<u64> = Rendezvous::new();
 ///
 /// std::thread::scope(|scope| {
-///     let receiver = MEETING.receiver()?;
+///     let receiver = MEETING.receiver().unwrap();
 ///     scope.spawn(|| {
 ///         let sender = MEETING.sender().unwrap();
 ///         sender.send(7).unwrap();
 ///         sender.send(8).unwrap();
 ///     });
-///     assert_eq!(receiver.recv()?, 7);
-///     let delivery = receiver.accept()?;
+///     assert_eq!(receiver.recv(), Ok(7));
+///     let delivery = receiver.accept().unwrap();
 ///     assert_eq!(*delivery, 8, "its sender waits");
 ///     assert_eq!(delivery.acknowledge(), Ok(8));
-///     Ok(())
-/// })
-/// # .map_err(|error: Box<dyn std::error::Error>| error)
+/// });
 /// ```
 #[repr(C)]
 pub struct Rendezvous<T, const ENDS: usize = 8> {
