@@ -4,6 +4,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test --release --test models` explores exhaustively; without the
 //! cfg the same models are a short stress test with threads. `-- --help` shows what else it can do.
 
+mod address;
 mod broken;
 mod buffer;
 #[cfg(loom)]
@@ -53,6 +54,7 @@ fn models() -> Vec<Model> {
         rendezvous::models(),
         loan::models(),
         chain::models(),
+        address::models(),
         condvar::models(),
         semaphore::models(),
         semaphore_pair::models(),

@@ -10,6 +10,7 @@
 //! - [`directory`]: what is in a region, and where;
 //! - [`inspect`]: what the objects of a region are, to one who only looks;
 //! - [`memory`]: regions of shared memory;
+//! - [`naming`]: which buffers of a region belong to whom;
 //! - [`unbounded`]: a queue that grows in regions of its own;
 //! - [`contract`]: what each primitive promises, as scenarios that run on every stage;
 //! - [`check`]: the checking toolkit that the models call.
@@ -26,14 +27,17 @@ pub mod guard;
 pub mod inspect;
 #[cfg(not(loom))]
 pub mod memory;
+#[cfg(not(loom))]
+pub mod naming;
 pub mod platform;
 pub mod sync;
 #[cfg(not(loom))]
 pub mod unbounded;
 
 pub use buffer::{
-    AttachError, Borrowed, BoundedBuffer, Buffer, Delivery, Disconnected, Duplex, GrowError, Grown,
-    Growth, Loan, LoanError, MonitorBuffer, PipeBuffer, Receiver, RecvError, RecvTimeoutError,
+    Addressed, AttachError, Borrowed, BoundedBuffer, Buffer, Delivery, Disconnected, Duplex,
+    GrowError, Grown, Growth, Inbox, Link, LinkError, Loan, LoanError, Mailbox, MailboxId,
+    MonitorBuffer, Outbox, PipeBuffer, ProcessId, Receiver, RecvError, RecvTimeoutError,
     Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, SendError, SendTimeoutError, Sender,
     Slot, TakeError, TryRecvError, TrySendError, TurnSlot, Withdrawn,
 };
@@ -41,6 +45,8 @@ pub use buffer::{
 pub use guard::{Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub use memory::{Options, Region, RegionError, RegionName, RegionState, RegionView};
+#[cfg(not(loom))]
+pub use naming::Post;
 #[cfg(not(loom))]
 pub use platform::futex::{recheck_interval, set_recheck_interval};
 pub use platform::{Deadline, InPlace, Place, Plain, PlanError};

@@ -4,6 +4,7 @@
 //! and the scenario of `contract` that the flaw breaks. A model here passes only if the checker
 //! finds a failure of the kind that is named.
 
+mod address;
 mod buffer;
 mod chain;
 mod condvar;
@@ -32,6 +33,7 @@ pub fn models() -> Vec<Model> {
         rendezvous::models(),
         loan::models(),
         chain::models(),
+        address::models(),
         robust_buffer::models(),
         semaphore::models(),
         buffer::models(),

@@ -4,8 +4,10 @@
 //! items with a pair of semaphores, [`MonitorBuffer`] waits for "not full" and "not empty" with
 //! condition variables. What these two share is in `store` (the ring under its lock) and `end` (the
 //! handles of the two sides). [`RobustBoundedBuffer`] and [`RobustMonitorBuffer`] are the two again, over
-//! parts that survive a death, [`Rendezvous`] is one of no place, and [`Chain`] one that grows. [`PipeBuffer`] is the kernel's own.
+//! parts that survive a death, [`Rendezvous`] is one of no place, and [`Chain`] one that grows. [`PipeBuffer`] is the kernel's own. Who sends to
+//! whom is said in `address`.
 
+mod address;
 mod bounded;
 mod duplex;
 mod end;
@@ -17,6 +19,7 @@ mod slot;
 mod state;
 mod store;
 
+pub use address::{Addressed, Inbox, Link, LinkError, Mailbox, MailboxId, Outbox, ProcessId};
 pub use bounded::BoundedBuffer;
 pub use duplex::Duplex;
 pub use end::{Buffer, Counted, CountsEnds, IntoIter, Iter, Receiver, Seat, Sender, TryIter};

@@ -5,6 +5,7 @@
 //! shared memory. Each scenario is generic over the implementation, so a broken one can be put in
 //! its place, and must then fail.
 
+pub mod address;
 pub mod buffer;
 pub mod chain;
 pub mod condvar;
@@ -150,6 +151,7 @@ pub fn all(stage: &mut impl Stage) {
     rendezvous::all(stage);
     loan::all(stage);
     chain::all(stage);
+    address::all(stage);
     semaphore::all::<crate::Semaphore>(stage);
     stage.run(semaphore::guards_exclude_with_one_permit(2));
     stage.run(semaphore::guards_exclude_with_one_permit(3));

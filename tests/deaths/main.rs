@@ -11,6 +11,7 @@ mod hands;
 mod harness;
 mod lock;
 mod mixed;
+mod names;
 mod peers;
 #[path = "../worlds/process.rs"]
 #[allow(dead_code, reason = "the worlds use other parts of it")]
@@ -35,5 +36,6 @@ fn main() -> ExitCode {
     tests.extend(flow::tests());
     tests.extend(hands::tests());
     tests.extend(growth::tests());
+    tests.extend(names::tests());
     harness::run(tests)
 }
