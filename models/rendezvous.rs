@@ -20,6 +20,8 @@ pub fn models() -> Vec<Model> {
         model(the_sender_waits_for_the_acknowledgement).bounded(4),
         model(an_item_is_acknowledged_or_given_back).bounded(4),
         model(what_is_not_acknowledged_is_for_the_next_one).bounded(2),
+        model(each_of_two_that_wait_is_given_an_item::<Meeting>).bounded(2),
+        model(a_dropped_delivery_wakes_the_next_one).bounded(2),
         of_buffer(buffer::keeps_order::<Meeting>).bounded(3),
         of_buffer(buffer::never_exceeds_capacity::<Meeting>),
         of_buffer(buffer::two_senders_are_both_heard::<Meeting>).bounded(2),

@@ -244,6 +244,8 @@ pub fn a_dead_receiver_leaves_the_chain_whole<Q: Unlimited>() -> Scenario<Queued
             send::<Q, 0>(shared, 1);
             send::<Q, 0>(shared, 10);
             take::<Q, 1>(shared, Patience::Never);
+            let got = shared.got[1].get();
+            assert!(got > 0, "one of the two is there");
         }];
     Scenario::new("a_dead_receiver_leaves_the_chain_whole", participants)
         .verify(|shared| {

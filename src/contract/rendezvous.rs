@@ -44,6 +44,8 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(the_sender_waits_for_the_acknowledgement());
     stage.run(an_item_is_acknowledged_or_given_back());
     stage.run(what_is_not_acknowledged_is_for_the_next_one());
+    stage.run(each_of_two_that_wait_is_given_an_item::<Meeting>());
+    stage.run(a_dropped_delivery_wakes_the_next_one());
     stage.run(buffer::keeps_order::<Meeting>());
     stage.run(buffer::never_exceeds_capacity::<Meeting>());
     stage.run(buffer::two_senders_are_both_heard::<Meeting>());
@@ -168,6 +170,25 @@ pub fn a_receiver_that_waits_is_given_an_item<B: Buffer<Item = u64>>() -> Scenar
     .choices(8)
 }
 
+/// Of two receivers that wait one is given an item, and the other one takes the next.
+pub fn each_of_two_that_wait_is_given_an_item<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
+    let sender = |shared: &Met<B>| {
+        offer::<B, 0>(shared, Patience::Never);
+        if shared.told[0].get() == 0 {
+            offer::<B, 0>(shared, Patience::Forever);
+        }
+        offer::<B, 1>(shared, Patience::Forever);
+    };
+    let participants: Vec<fn(&Met<B>)> = vec![
+        |shared| take::<B, 0>(shared, Patience::Forever),
+        |shared| take::<B, 1>(shared, Patience::Forever),
+        sender,
+    ];
+    Scenario::new("each_of_two_that_wait_is_given_an_item", participants)
+        .verify(taken_is_told)
+        .choices(10)
+}
+
 /// Neither of two without patience waits for the other.
 pub fn nobody_is_given_an_item_who_does_not_wait<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
     let sender = |shared: &Met<B>| offer::<B, 0>(shared, Patience::Never);
@@ -263,4 +284,17 @@ pub fn what_is_not_acknowledged_is_for_the_next_one() -> Scenario<Met<Meeting>> 
     })
     .choices(10)
     .victims(&[0])
+}
+
+/// A receiver accepts and drops what it has, while another one waits for it.
+pub fn a_dropped_delivery_wakes_the_next_one() -> Scenario<Met<Meeting>> {
+    let careless = |shared: &Met<Meeting>| drop(shared.place.accept_within(briefly()));
+    let other = |shared: &Met<Meeting>| take::<Meeting, 1>(shared, Patience::Forever);
+    let sender = |shared: &Met<Meeting>| offer::<Meeting, 0>(shared, Patience::Forever);
+    Scenario::new(
+        "a_dropped_delivery_wakes_the_next_one",
+        vec![careless, other, sender],
+    )
+    .verify(taken_is_told)
+    .choices(8)
 }

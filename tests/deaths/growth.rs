@@ -9,7 +9,7 @@ use super::process::{Actor, PATIENCE};
 use interlatch::buffer::TakeError;
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
-use interlatch::{GrowError, Growth, InPlace, Region, RegionName, UnboundedBuffer};
+use interlatch::{GrowError, Growth, InPlace, Options, Region, RegionName, UnboundedBuffer};
 use nix::sys::signal::Signal::SIGKILL;
 use std::path::Path;
 use std::time::Instant;
@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         Test::new("a_producer_that_is_killed_leaves_a_whole_queue", producers),
         Test::new("a_consumer_that_is_killed_leaves_a_whole_queue", consumers),
+        Test::new("a_segment_that_was_begun_is_made_by_the_next_one", begun),
         Test::new("a_full_queue_refuses_and_waits_for_nobody", refuses),
         Test::new("a_queue_whose_segment_was_removed_says_so", tampered),
     ]
@@ -185,6 +186,23 @@ fn consumers() {
     let lost = sent - received;
     assert!(lost <= ROUNDS, "{lost} lost with {ROUNDS} consumers");
     is_removed(queue, &named);
+}
+
+/// What a producer leaves that dies between two system calls.
+fn begun() {
+    let named = Named::new("begun");
+    let queue = UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("a queue");
+    let first = named.name.numbered(1).expect("a name");
+    let region = Options::new(4096).create(&first).expect("a region");
+    drop(region);
+    let (sender, receiver) = (queue.sender(), queue.receiver());
+    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
+    sender.send(7).expect("room");
+    assert_eq!(receiver.recv().expect("an item"), 7);
+    drop((sender, receiver));
+    drop(queue);
+    UnboundedBuffer::<u64>::remove(&named.name).expect("it is there");
+    assert_eq!(named.files(), Vec::<String>::new(), "nothing is left");
 }
 
 fn refuses() {

@@ -10,7 +10,7 @@ use interlatch::{
     Buffer, Receiver, RecvTimeoutError, Region, Rendezvous, RobustBoundedBuffer, TurnSlot,
 };
 use nix::sys::signal::Signal::SIGKILL;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -22,10 +22,14 @@ pub fn tests() -> Vec<Test> {
             "what_a_killed_receiver_has_not_acknowledged_is_for_the_next_one",
             redelivers,
         ),
+        Test::new("each_of_two_that_wait_is_given_an_item", gives_to_both),
         Test::new("a_killed_holder_of_a_loan_gives_it_back", gives_back),
         Test::new("a_killed_reader_leaves_what_it_has_borrowed", leaves),
     ]
 }
+
+/// So long that no test waits for it.
+const NEVER: Duration = Duration::from_secs(3600);
 
 type Meeting = Rendezvous<u64>;
 type Places = RobustBoundedBuffer<u64, [TurnSlot<u64>; 1]>;
@@ -87,6 +91,27 @@ fn redelivers() {
     sender.end(deadline).expect("it was told");
 }
 
+fn gives_to_both() {
+    let (region, deadline) = region();
+    let meeting: &Meeting = find(&region, "meeting");
+    let sender = meeting.sender().expect("open");
+    let wait = || {
+        let waiter = actor(&region, "wait", deadline);
+        waiter.until_asleep(deadline);
+        waiter
+    };
+    let waiters = [wait(), wait()];
+    sender.send_timeout(1, PATIENCE).expect("one waits");
+    // The other one waits still, and has no need to look again by itself.
+    while sender.try_send(2).is_err() {
+        assert!(Instant::now() < deadline, "nobody asks for an item");
+        std::thread::yield_now();
+    }
+    for waiter in waiters {
+        waiter.end(deadline).expect("it was given one");
+    }
+}
+
 fn gives_back() {
     let (region, deadline) = region();
     let places: &Places = find(&region, "places");
@@ -129,6 +154,13 @@ pub fn play(region: &Region, part: &str) {
             let receiver = meeting.receiver().expect("open");
             let _delivery = receiver.accept().expect("a sender comes");
             wait_for_the_end();
+        }
+        None if part == "wait" => {
+            interlatch::set_recheck_interval(NEVER);
+            let meeting: &Meeting = find(region, "meeting");
+            let receiver = meeting.receiver().expect("open");
+            say("there");
+            receiver.recv().expect("an item");
         }
         None if part == "hold" => {
             let places: &Places = find(region, "places");

@@ -8,9 +8,9 @@
 //!
 //! | cell | held by | state | who makes the step |
 //! | --- | --- | --- | --- |
-//! | offer | the sender that waits | nothing, offered | that sender: `NOTHING` to offered, and back if it gives up |
+//! | offer | the sender that waits | nothing, offered | that sender |
 //! | | | offered, taken | a receiver |
-//! | ask | a receiver that waits | nothing, asked | that receiver: `NOTHING` to asked, and back |
+//! | ask | a receiver that waits | nothing, asked | that receiver |
 //! | | | asked, given | a sender that does not wait |
 //!
 //! **Why it is correct.** A cell is held by a robust lock, so it is free when its holder has died, whatever
@@ -159,7 +159,7 @@ impl<T> Cell<T> {
         if self.holder.is_locked() {
             return Ok(false);
         }
-        // What a dead one has left: first, since whoever comes after this one, should it die, must not
+        // What the last one has left: first, since whoever comes after this one, should it die, must not
         // find that state with its lock.
         self.set(NOTHING);
         match self.holder.lock_within(Patience::Never) {
@@ -171,9 +171,8 @@ impl<T> Cell<T> {
         }
     }
 
-    /// Goes. The caller is the one that waits here.
+    /// Goes. The caller is the one that waits here. Its state counts no more, as that of a dead one.
     fn leave(&self) {
-        self.set(NOTHING);
         // SAFETY: the caller is the holder.
         unsafe { self.holder.unlock() };
     }
