@@ -45,6 +45,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(an_item_is_acknowledged_or_given_back());
     stage.run(what_is_not_acknowledged_is_for_the_next_one());
     stage.run(each_of_two_that_wait_is_given_an_item::<Meeting>());
+    stage.run(an_acknowledgement_is_for_its_own_item());
     stage.run(a_dropped_delivery_wakes_the_next_one());
     stage.run(buffer::keeps_order::<Meeting>());
     stage.run(buffer::never_exceeds_capacity::<Meeting>());
@@ -297,4 +298,16 @@ pub fn a_dropped_delivery_wakes_the_next_one() -> Scenario<Met<Meeting>> {
     )
     .verify(taken_is_told)
     .choices(8)
+}
+
+/// A sender withdraws its item while somebody has accepted it, and another one offers its own.
+pub fn an_acknowledgement_is_for_its_own_item() -> Scenario<Met<Meeting>> {
+    let participants: Vec<fn(&Met<Meeting>)> = vec![
+        |shared| offer::<Meeting, 0>(shared, briefly()),
+        |shared| offer::<Meeting, 1>(shared, briefly()),
+        acknowledge::<0>,
+    ];
+    Scenario::new("an_acknowledgement_is_for_its_own_item", participants)
+        .verify(taken_is_told)
+        .choices(10)
 }
