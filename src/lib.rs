@@ -35,8 +35,8 @@ pub mod sync;
 pub mod unbounded;
 
 pub use buffer::{
-    Addressed, AttachError, Borrowed, BoundedBuffer, Buffer, Delivery, Disconnected, Duplex,
-    GrowError, Grown, Growth, Inbox, Link, LinkError, Loan, LoanError, Mailbox, MailboxId,
+    Addressed, AttachError, Borrowed, BoundedBuffer, Buffer, Delivery, DirectLink, DirectLinkError,
+    Disconnected, Duplex, GrowError, Grown, Growth, Inbox, Loan, LoanError, Mailbox, MailboxId,
     MonitorBuffer, Outbox, PipeBuffer, ProcessId, Receiver, RecvError, RecvTimeoutError,
     Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, SendError, SendTimeoutError, Sender,
     Slot, TakeError, TryRecvError, TrySendError, TurnSlot, Withdrawn,

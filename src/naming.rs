@@ -2,12 +2,12 @@
 //!
 //! | naming | object of the region |
 //! | --- | --- |
-//! | direct, symmetric: [`Link`] | `from 12 to 34`, one for each direction |
+//! | direct, symmetric: [`DirectLink`] | `from 12 to 34`, one for each direction |
 //! | direct, asymmetric: [`Outbox`] and [`Inbox`] | `to 34` |
 //! | indirect: [`Mailbox`] | `mailbox 7` |
 
 use crate::buffer::{
-    Addressed, AttachError, Buffer, Inbox, Link, Mailbox, MailboxId, Outbox, ProcessId,
+    Addressed, AttachError, Buffer, DirectLink, Inbox, Mailbox, MailboxId, Outbox, ProcessId,
     RobustMonitorBuffer, Slot,
 };
 use crate::memory::{Region, RegionError};
@@ -35,7 +35,7 @@ fn post<'a, T: Plain>(
     region.create_or_attach(name, capacity)
 }
 
-impl<'a, T: Plain> Link<'a, Post<T>> {
+impl<'a, T: Plain> DirectLink<'a, Post<T>> {
     /// The end of this process, in a region, to that other one. Whoever comes first makes both buffers.
     ///
     /// # Errors

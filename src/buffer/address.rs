@@ -2,7 +2,7 @@
 //!
 //! | naming | who names whom | type |
 //! | --- | --- | --- |
-//! | direct, symmetric | both name each other; a message of anybody else is refused | [`Link`] |
+//! | direct, symmetric | both name each other; a message of anybody else is refused | [`DirectLink`] |
 //! | direct, asymmetric | the sender names the receiver, who learns who has sent | [`Outbox`], [`Inbox`] |
 //! | indirect | both name a mailbox, which several share | [`Mailbox`], which gives out those two |
 //!
@@ -169,24 +169,24 @@ impl<'a, T: Plain, B: Buffer<Item = Addressed<T>> + ?Sized> Inbox<'a, B> {
 ///
 /// # Example
 /// ```
-/// use interlatch::{Addressed, Buffer, Link, LinkError, MonitorBuffer, ProcessId};
+/// use interlatch::{Addressed, Buffer, DirectLink, DirectLinkError, MonitorBuffer, ProcessId};
 /// use interlatch::sync::Patience;
 ///
 /// let (ann, bob, eve) = (ProcessId::new(1), ProcessId::new(2), ProcessId::new(3));
 /// let to_bob = MonitorBuffer::<Addressed<u64>>::with_capacity(2)?;
 /// let to_ann = MonitorBuffer::with_capacity(2)?;
-/// let here = Link::new([ann, bob], to_bob.sender()?, to_ann.receiver()?);
-/// let there = Link::new([bob, ann], to_ann.sender()?, to_bob.receiver()?);
+/// let here = DirectLink::new([ann, bob], to_bob.sender()?, to_ann.receiver()?);
+/// let there = DirectLink::new([bob, ann], to_ann.sender()?, to_bob.receiver()?);
 /// here.send_within(7, Patience::Forever)?;
 /// assert_eq!(there.recv_within(Patience::Forever), Ok(7));
 ///
 /// to_bob.sender()?.send(Addressed::new(eve, 8))?;
 /// let refused = there.recv_within(Patience::Forever);
-/// assert_eq!(refused, Err(LinkError::Stranger { expected: ann, found: eve }));
+/// assert_eq!(refused, Err(DirectLinkError::Stranger { expected: ann, found: eve }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Link<'a, B: Buffer + ?Sized + 'a> {
+pub struct DirectLink<'a, B: Buffer + ?Sized + 'a> {
     peer: ProcessId,
     out: Outbox<'a, B>,
     receiver: Receiver<'a, B>,
@@ -194,7 +194,7 @@ pub struct Link<'a, B: Buffer + ?Sized + 'a> {
 
 /// Why nothing was received over a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LinkError {
+pub enum DirectLinkError {
     /// Nothing came in time, or nothing will.
     #[error(transparent)]
     Nothing(#[from] RecvTimeoutError),
@@ -208,7 +208,7 @@ pub enum LinkError {
     },
 }
 
-impl<'a, T: Plain, B: Buffer<Item = Addressed<T>> + ?Sized> Link<'a, B> {
+impl<'a, T: Plain, B: Buffer<Item = Addressed<T>> + ?Sized> DirectLink<'a, B> {
     /// The end of the first of these two, over a handle of each buffer.
     pub fn new(
         [me, peer]: [ProcessId; 2],
@@ -235,12 +235,12 @@ impl<'a, T: Plain, B: Buffer<Item = Addressed<T>> + ?Sized> Link<'a, B> {
     ///
     /// # Errors
     /// As of [`Receiver::recv_within`]; or the message is of somebody else, and refused.
-    pub fn recv_within(&self, patience: Patience) -> Result<T, LinkError> {
+    pub fn recv_within(&self, patience: Patience) -> Result<T, DirectLinkError> {
         let message = self.receiver.recv_within(patience)?;
         let (expected, found) = (self.peer, message.from());
         match found == expected {
             true => Ok(message.item()),
-            false => Err(LinkError::Stranger { expected, found }),
+            false => Err(DirectLinkError::Stranger { expected, found }),
         }
     }
 

@@ -19,7 +19,9 @@ mod slot;
 mod state;
 mod store;
 
-pub use address::{Addressed, Inbox, Link, LinkError, Mailbox, MailboxId, Outbox, ProcessId};
+pub use address::{
+    Addressed, DirectLink, DirectLinkError, Inbox, Mailbox, MailboxId, Outbox, ProcessId,
+};
 pub use bounded::BoundedBuffer;
 pub use duplex::Duplex;
 pub use end::{Buffer, Counted, CountsEnds, IntoIter, Iter, Receiver, Seat, Sender, TryIter};

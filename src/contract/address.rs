@@ -2,8 +2,8 @@
 
 use super::{Guarded, Scenario, Stage};
 use crate::buffer::{
-    Addressed, Buffer, Inbox, Link, LinkError, Mailbox, MailboxId, Outbox, ProcessId, Receiver,
-    RecvTimeoutError, RobustMonitorBuffer, Sender, Slot,
+    Addressed, Buffer, DirectLink, DirectLinkError, Inbox, Mailbox, MailboxId, Outbox, ProcessId,
+    Receiver, RecvTimeoutError, RobustMonitorBuffer, Sender, Slot,
 };
 use crate::platform::InPlace;
 use crate::sync::Patience;
@@ -17,7 +17,7 @@ pub trait Receives {
     ///
     /// # Errors
     /// It is of somebody else, or there is none.
-    fn of_link(ends: [ProcessId; 2], post: [&Post; 2]) -> Vec<Result<u64, LinkError>>;
+    fn of_link(ends: [ProcessId; 2], post: [&Post; 2]) -> Vec<Result<u64, DirectLinkError>>;
 
     /// All messages, to the end of the stream, with who has sent them.
     fn of_anybody(post: &Post) -> Vec<(ProcessId, u64)>;
@@ -28,13 +28,16 @@ pub trait Receives {
 pub struct Sound;
 
 impl Receives for Sound {
-    fn of_link(ends: [ProcessId; 2], [out, incoming]: [&Post; 2]) -> Vec<Result<u64, LinkError>> {
+    fn of_link(
+        ends: [ProcessId; 2],
+        [out, incoming]: [&Post; 2],
+    ) -> Vec<Result<u64, DirectLinkError>> {
         let Some((sender, receiver)) = handles(out, incoming) else {
             return Vec::new();
         };
-        let link = Link::new(ends, sender, receiver);
+        let link = DirectLink::new(ends, sender, receiver);
         let next = || match link.recv_within(Patience::Forever) {
-            Err(LinkError::Nothing(ended)) => {
+            Err(DirectLinkError::Nothing(ended)) => {
                 assert_eq!(ended, RecvTimeoutError::Disconnected);
                 None
             }
@@ -103,13 +106,13 @@ pub fn all(stage: &mut impl Stage) {
 pub fn both_ends_of_a_link_hear_each_other() -> Scenario<Posted> {
     let ann = |shared: &Posted| {
         let (sender, receiver) = handles(&shared.there, &shared.back).expect("nobody has gone");
-        let link = Link::new([ANN, BOB], sender, receiver);
+        let link = DirectLink::new([ANN, BOB], sender, receiver);
         assert_eq!(link.send_within(1, Patience::Forever), Ok(()));
         assert_eq!(link.recv_within(Patience::Forever), Ok(2));
     };
     let bob = |shared: &Posted| {
         let (sender, receiver) = handles(&shared.back, &shared.there).expect("nobody has gone");
-        let link = Link::new([BOB, ANN], sender, receiver);
+        let link = DirectLink::new([BOB, ANN], sender, receiver);
         assert_eq!(link.peer(), ANN);
         assert_eq!(link.recv_within(Patience::Forever), Ok(1));
         assert_eq!(link.send_within(2, Patience::Forever), Ok(()));
@@ -130,7 +133,7 @@ fn post<const WHO: usize>(shared: &Posted, me: ProcessId) {
 pub fn a_link_refuses_a_stranger<R: Receives>() -> Scenario<Posted> {
     let bob = |shared: &Posted| {
         for message in R::of_link([BOB, ANN], [&shared.back, &shared.there]) {
-            let stranger = LinkError::Stranger {
+            let stranger = DirectLinkError::Stranger {
                 expected: ANN,
                 found: EVE,
             };

@@ -6,7 +6,8 @@ use super::harness::Test;
 use super::process::{Actor, PATIENCE};
 use interlatch::sync::Patience;
 use interlatch::{
-    Inbox, Link, LinkError, Mailbox, MailboxId, Outbox, Post, ProcessId, RecvTimeoutError, Region,
+    DirectLink, DirectLinkError, Inbox, Mailbox, MailboxId, Outbox, Post, ProcessId,
+    RecvTimeoutError, Region,
 };
 use nix::sys::signal::Signal::SIGKILL;
 use std::time::Instant;
@@ -46,12 +47,12 @@ fn actor(region: &Region, part: &str) -> (Actor, ProcessId) {
 fn links() {
     let region = region();
     let (mut peer, id) = actor(&region, "link");
-    let link = Link::<Number>::open(&region, [ProcessId::this(), id], PLACES).expect("open");
+    let link = DirectLink::<Number>::open(&region, [ProcessId::this(), id], PLACES).expect("open");
     peer.tell("go");
     link.send_within(20, in_time()).expect("it is there");
     assert_eq!(link.recv_within(in_time()), Ok(21));
     peer.signal(SIGKILL);
-    let ended = LinkError::Nothing(RecvTimeoutError::Disconnected);
+    let ended = DirectLinkError::Nothing(RecvTimeoutError::Disconnected);
     assert_eq!(link.recv_within(in_time()), Err(ended), "it was killed");
 }
 
@@ -60,9 +61,9 @@ fn strangers() {
     let (mut peer, id) = actor(&region, "intrude");
     let expected = ProcessId::new(id.number() + 1);
     let me = ProcessId::this();
-    let link = Link::<Number>::open(&region, [me, expected], PLACES).expect("open");
+    let link = DirectLink::<Number>::open(&region, [me, expected], PLACES).expect("open");
     peer.tell("go");
-    let refused = LinkError::Stranger {
+    let refused = DirectLinkError::Stranger {
         expected,
         found: id,
     };
@@ -110,7 +111,7 @@ pub fn play(region: &Region, part: &str) {
     assert_eq!(hear(), "go");
     match what {
         "link" => {
-            let link = Link::<Number>::open(region, [me, parent], PLACES).expect("open");
+            let link = DirectLink::<Number>::open(region, [me, parent], PLACES).expect("open");
             let item = link.recv_within(in_time()).expect("it sends");
             link.send_within(item + 1, in_time()).expect("it is there");
             hear();
