@@ -1,7 +1,7 @@
 //! Receivers that do not look who has sent.
 
 use interlatch::ProcessId;
-use interlatch::buffer::{Buffer, LinkError};
+use interlatch::buffer::{Buffer, DirectLinkError};
 use interlatch::check::FailureKind::WrongResult;
 use interlatch::check::Model;
 use interlatch::contract::address::*;
@@ -25,7 +25,10 @@ pub fn models() -> Vec<Model> {
 struct Believes;
 
 impl Receives for Believes {
-    fn of_link(_ends: [ProcessId; 2], [_, incoming]: [&Post; 2]) -> Vec<Result<u64, LinkError>> {
+    fn of_link(
+        _ends: [ProcessId; 2],
+        [_, incoming]: [&Post; 2],
+    ) -> Vec<Result<u64, DirectLinkError>> {
         let messages = incoming.receiver().into_iter().flatten();
         messages.map(|message| Ok(message.item())).collect()
     }
