@@ -4,10 +4,12 @@
 //! `RUSTFLAGS="--cfg loom" cargo test --release --test models` explores exhaustively; without the
 //! cfg the same models are a short stress test with threads. `-- --help` shows what else it can do.
 
+mod address;
 mod broken;
 mod buffer;
 #[cfg(loom)]
 mod calls;
+mod chain;
 mod condvar;
 mod directory;
 #[cfg(loom)]
@@ -15,12 +17,14 @@ mod litmus;
 #[cfg(not(loom))]
 #[path = "litmus/none.rs"]
 mod litmus;
+mod loan;
 mod message_queue;
 mod museum;
 mod mutex;
 mod pipes;
 mod recoverable;
 mod recoverable_pair;
+mod rendezvous;
 mod robust_buffer;
 mod robust_condvar;
 mod robust_lock;
@@ -48,6 +52,10 @@ fn models() -> Vec<Model> {
         recoverable::models(),
         recoverable_pair::models(),
         robust_buffer::models(),
+        rendezvous::models(),
+        loan::models(),
+        chain::models(),
+        address::models(),
         condvar::models(),
         semaphore::models(),
         semaphore_pair::models(),

@@ -12,6 +12,8 @@
 //! - [`inspect`]: what the objects of a region are, to one who only looks;
 //! - [`memory`]: regions of shared memory;
 //! - [`ipc`]: what the kernel has between processes: pipelines, signals, sockets;
+//! - [`naming`]: which buffers of a region belong to whom;
+//! - [`unbounded`]: a queue that grows in regions of its own;
 //! - [`contract`]: what each primitive promises, as scenarios that run on every stage;
 //! - [`check`]: the checking toolkit that the models call.
 
@@ -29,19 +31,27 @@ pub mod inspect;
 pub mod ipc;
 #[cfg(not(loom))]
 pub mod memory;
+#[cfg(not(loom))]
+pub mod naming;
 pub mod platform;
 pub mod queue;
 pub mod sync;
+#[cfg(not(loom))]
+pub mod unbounded;
 
 pub use buffer::{
-    AttachError, BoundedBuffer, Buffer, Disconnected, Duplex, MonitorBuffer, PipeBuffer, Receiver,
-    RecvError, RecvTimeoutError, RobustBoundedBuffer, RobustMonitorBuffer, SendError,
-    SendTimeoutError, Sender, Slot, TryRecvError, TrySendError, TurnSlot,
+    Addressed, AttachError, Borrowed, BoundedBuffer, Buffer, Delivery, DirectLink, DirectLinkError,
+    Disconnected, Duplex, GrowError, Grown, Growth, Inbox, Loan, LoanError, Mailbox, MailboxId,
+    MonitorBuffer, Outbox, PipeBuffer, ProcessId, Receiver, RecvError, RecvTimeoutError,
+    Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, SendError, SendTimeoutError, Sender,
+    Slot, TakeError, TryRecvError, TrySendError, TurnSlot, Withdrawn,
 };
 #[cfg(not(loom))]
 pub use guard::{Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub use memory::{Options, Region, RegionError, RegionName, RegionState, RegionView};
+#[cfg(not(loom))]
+pub use naming::Post;
 #[cfg(not(loom))]
 pub use platform::futex::{recheck_interval, set_recheck_interval};
 pub use platform::{Deadline, InPlace, Place, Plain, PlanError};
@@ -54,3 +64,5 @@ pub use sync::{
     RecoverablePair, RecoverablePermit, RecoverableSemaphore, RobustLockError, RobustLockResult,
     RobustMutex, RobustMutexGuard, Semaphore, SemaphorePair,
 };
+#[cfg(not(loom))]
+pub use unbounded::{UnboundedBuffer, UnboundedReceiver, UnboundedSender};

@@ -2,6 +2,7 @@
 
 use interlatch::{
     Buffer, MessageQueue, Options, Place, PlanError, RegionName, RobustMonitorBuffer, Slot,
+    UnboundedBuffer,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -122,10 +123,7 @@ impl Named {
 
     /// One that has the name as its first argument.
     fn start_example(&self, program: &str, arguments: &[&str]) -> Part {
-        let mut command = example(program);
-        command.arg(&self.0).args(arguments);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Part(command.spawn().expect("the example starts"))
+        Part::start(example(program).arg(&self.0).args(arguments))
     }
 
     /// Removes what the programs have left.
@@ -138,6 +136,11 @@ impl Named {
 struct Part(Child);
 
 impl Part {
+    fn start(command: &mut Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command.spawn().expect("the example starts"))
+    }
+
     /// Waits for its end: whether it went well, and what it said.
     fn end(&mut self) -> (bool, String) {
         let mut status = None;
@@ -716,4 +719,43 @@ fn a_job_that_fails_or_is_none_is_told_of() {
     assert!(said.contains("/nonexistent"), "{said}");
     assert_eq!(jobs(&[], "").status.code(), Some(2), "no command");
     assert_eq!(jobs(&["-j", "0", "true"], "").status.code(), Some(2));
+}
+
+/// A queue whose names are removed with the test.
+struct Queue(String);
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // None is left if all went well.
+        let name = RegionName::posix(&self.0);
+        let _ = name.and_then(|name| UnboundedBuffer::<u64>::remove(&name));
+    }
+}
+
+#[test]
+fn a_queue_grows_while_nobody_receives_and_shrinks_when_somebody_does() {
+    let queue = Queue(format!("interlatch-unbounded-{}", std::process::id()));
+    let name = &queue.0;
+    let mut command = example("unbounded");
+    let mut part = Part::start(command.arg(name));
+    let (succeeded, said) = part.end();
+    assert!(succeeded, "{said}");
+    let said: Vec<&str> = said.lines().collect();
+    let expected = [
+        "nobody receives: 25 segments of 25 that there ever were",
+        "received 1 to 100000 in order",
+        "all is received: 0 segments of 50 that there ever were",
+    ];
+    assert_eq!(said, expected);
+    let left = shared_memory().into_iter();
+    let left = left.filter(|path| path.to_string_lossy().contains(name));
+    assert_eq!(left.collect::<Vec<_>>(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn an_unbounded_queue_refuses_a_bad_name() {
+    for arguments in [&["a/b"][..], &[], &["name", "--produce"]] {
+        let output = run("unbounded", arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    }
 }

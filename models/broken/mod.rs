@@ -4,15 +4,19 @@
 //! and the scenario of `contract` that the flaw breaks. A model here passes only if the checker
 //! finds a failure of the kind that is named.
 
+mod address;
 mod buffer;
+mod chain;
 mod condvar;
 mod deaths;
 mod directory;
 mod futex;
+mod loan;
 mod message_queue;
 mod model;
 mod mutex;
 mod pipes;
+mod rendezvous;
 mod robust_buffer;
 mod semaphore;
 
@@ -28,6 +32,10 @@ pub fn models() -> Vec<Model> {
         message_queue::models(),
         model::models(),
         pipes::models(),
+        rendezvous::models(),
+        loan::models(),
+        chain::models(),
+        address::models(),
         robust_buffer::models(),
         semaphore::models(),
         buffer::models(),

@@ -255,6 +255,11 @@ impl<'a, B: Buffer + ?Sized> Sender<'a, B> {
         self.buffer.send_within(item, patience)
     }
 
+    /// Whether this handle is at its end still.
+    pub(super) fn is_seated(&self) -> bool {
+        self.seat.is_taken()
+    }
+
     /// The buffer that this sends to.
     pub fn buffer(&self) -> &'a B {
         self.buffer
@@ -327,6 +332,11 @@ impl<'a, B: Buffer + ?Sized> Receiver<'a, B> {
     /// The items that are there, without waiting.
     pub fn try_iter(&self) -> TryIter<'_, 'a, B> {
         TryIter { receiver: self }
+    }
+
+    /// Whether this handle is at its end still.
+    pub(super) fn is_seated(&self) -> bool {
+        self.seat.is_taken()
     }
 
     /// The buffer that this receives from.

@@ -4,8 +4,10 @@
 //! items with a pair of semaphores, [`MonitorBuffer`] waits for "not full" and "not empty" with
 //! condition variables. What these two share is in `store` (the ring under its lock) and `end` (the
 //! handles of the two sides). [`RobustBoundedBuffer`] and [`RobustMonitorBuffer`] are the two again, over
-//! parts that survive a death. [`PipeBuffer`] is the kernel's own.
+//! parts that survive a death, [`Rendezvous`] is one of no place, and [`Chain`] one that grows. [`PipeBuffer`] is the kernel's own. Who sends to
+//! whom is said in `address`.
 
+mod address;
 mod bounded;
 mod duplex;
 mod end;
@@ -17,6 +19,9 @@ mod slot;
 mod state;
 mod store;
 
+pub use address::{
+    Addressed, DirectLink, DirectLinkError, Inbox, Mailbox, MailboxId, Outbox, ProcessId,
+};
 pub use bounded::BoundedBuffer;
 pub use duplex::Duplex;
 pub use end::{Buffer, Counted, CountsEnds, IntoIter, Iter, Receiver, Seat, Sender, TryIter};
@@ -27,7 +32,11 @@ pub use error::{
 pub use monitor::MonitorBuffer;
 pub use pipe::PipeBuffer;
 pub(crate) use robust::USUAL_ENDS;
-pub use robust::{AttachError, RobustBoundedBuffer, RobustMonitorBuffer, RobustSeat, TurnSlot};
+pub use robust::{
+    AttachError, Borrowed, Chain, Delivery, GrowError, Grown, Growth, Loan, LoanError, Rendezvous,
+    RobustBoundedBuffer, RobustMonitorBuffer, RobustSeat, Segment, Segments, TakeError, TurnSlot,
+    Withdrawn,
+};
 pub use slot::{Slot, Slots};
 pub use state::{BufferState, EndState};
 pub use store::End;

@@ -1,6 +1,6 @@
 //! Places for items.
 
-use crate::platform::{UnsafeCell, constructor};
+use crate::platform::{Plain, UnsafeCell, constructor};
 use core::mem::MaybeUninit;
 
 /// A place for one item, empty at first. Which places are full is known from outside.
@@ -19,9 +19,9 @@ pub struct Slot<T>(UnsafeCell<MaybeUninit<T>>);
 
 impl<T> Slot<T> {
     constructor! {
-        /// An empty place.
+        /// An empty place: all zeros, since one of plain data may be looked at before it is filled.
         pub fn new() -> Self {
-            Self(UnsafeCell::new(MaybeUninit::uninit()))
+            Self(UnsafeCell::new(MaybeUninit::zeroed()))
         }
     }
 
@@ -47,6 +47,31 @@ impl<T> Slot<T> {
         // the item moves out: a concurrent reader would be a second owner.
         self.0
             .with_mut(|place| unsafe { (*place).assume_init_read() })
+    }
+}
+
+impl<T: Plain> Slot<T> {
+    /// What is in the place: an item, what is left of one, or zeros. Plain data is valid all the same.
+    ///
+    /// # Safety
+    /// Nobody writes into the place meanwhile.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(super) unsafe fn filled(&self) -> &T {
+        // SAFETY: made of zeros, or filled, and valid for every bit pattern; nobody writes, by the
+        // caller's promise.
+        self.0.with(|place| unsafe { (*place).assume_init_ref() })
+    }
+
+    /// The same, to write.
+    ///
+    /// # Safety
+    /// Nobody else accesses the place meanwhile.
+    #[cfg_attr(debug_assertions, track_caller)]
+    #[expect(clippy::mut_from_ref, reason = "a cell, whose one user is the caller")]
+    pub(super) unsafe fn filled_mut(&self) -> &mut T {
+        // SAFETY: as above, and nobody else is here, by the caller's promise.
+        self.0
+            .with_mut(|place| unsafe { (*place).assume_init_mut() })
     }
 }
 

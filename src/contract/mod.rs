@@ -5,14 +5,18 @@
 //! shared memory. Each scenario is generic over the implementation, so a broken one can be put in
 //! its place, and must then fail.
 
+pub mod address;
 pub mod buffer;
+pub mod chain;
 pub mod condvar;
 pub mod directory;
+pub mod loan;
 pub mod lock;
 pub mod message_queue;
 pub mod private;
 pub mod recoverable;
 pub mod recoverable_pair;
+pub mod rendezvous;
 pub mod robust_buffer;
 pub mod robust_condvar;
 pub mod robust_lock;
@@ -145,6 +149,10 @@ pub fn all(stage: &mut impl Stage) {
     recoverable::all(stage);
     recoverable_pair::all(stage);
     robust_buffer::all(stage);
+    rendezvous::all(stage);
+    loan::all(stage);
+    chain::all(stage);
+    address::all(stage);
     semaphore::all::<crate::Semaphore>(stage);
     stage.run(semaphore::guards_exclude_with_one_permit(2));
     stage.run(semaphore::guards_exclude_with_one_permit(3));

@@ -45,6 +45,9 @@ pub enum BadRegionName {
     /// The key of memory that nobody can find.
     #[error("the key 0 (IPC_PRIVATE): it names no memory")]
     PrivateKey,
+    /// A key stands for itself alone.
+    #[error("the name {0} with a number behind it: expected a POSIX name or a file")]
+    Numbered(String),
     /// No key of System V memory.
     #[error("the key {0:?}: expected a number of 32 bits, as 0x4d2 or 1234")]
     Key(String),
@@ -92,6 +95,26 @@ impl RegionName {
             libc::IPC_PRIVATE => Err(BadRegionName::PrivateKey.into()),
             key => Ok(Self(Place::SysV(key))),
         }
+    }
+
+    /// The name with a number behind it, `orders.7`, for a region that belongs to the one of this name.
+    ///
+    /// # Errors
+    /// If that is too long, or this is a System V key, which has no others beside it.
+    pub fn numbered(&self, number: u64) -> Result<Self, RegionError> {
+        let (Place::Posix(path) | Place::File(path)) = &self.0 else {
+            return Err(BadRegionName::Numbered(self.to_string()).into());
+        };
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{number}"));
+        if name.len() > MOST {
+            return Err(BadRegionName::TooLong(name.len()).into());
+        }
+        let path = path.with_file_name(name);
+        Ok(Self(match &self.0 {
+            Place::Posix(_) => Place::Posix(path),
+            _ => Place::File(path),
+        }))
     }
 }
 

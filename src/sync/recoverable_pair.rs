@@ -456,17 +456,25 @@ impl RecoverablePair<[PairSlot; 0]> {
 }
 
 impl<P> RecoverablePair<[PairSlot<P>]> {
-    /// Writes the slots.
+    /// Writes the slots where they are: a payload may be larger than a stack.
     ///
     /// # Safety
-    /// `at` is valid for writes, and aligned; nobody else accesses it.
-    pub(crate) unsafe fn build_slots(at: *mut Self, slot: impl Fn() -> PairSlot<P>) {
+    /// `at` is valid for writes, and aligned; nobody else accesses it. `build` writes the payload to its
+    /// place.
+    pub(crate) unsafe fn build_slots(at: *mut Self, build: impl Fn(*mut P)) {
         // SAFETY: valid, by the caller's promise. Nothing is read but the length, which is in the
         // pointer.
         let slots = unsafe { &raw mut (*at).slots };
         let first = slots.cast::<PairSlot<P>>();
-        // SAFETY: the slots are one behind the other, as many as the length.
-        (0..slots.len()).for_each(|place| unsafe { first.add(place).write(slot()) });
+        for place in 0..slots.len() {
+            // SAFETY: the slots are one behind the other, as many as the length.
+            unsafe {
+                let slot = first.add(place);
+                (&raw mut (*slot).holder).write(RawRobustMutex::new());
+                (&raw mut (*slot).number).write(UnsafeCell::new(0));
+                build(&raw mut (*slot).payload);
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The other processes: each plays one part on the objects of its region.
 
 use super::process::inherited;
-use super::{flow, lock, mailbox, mixed, peers, soak, sweep, wakeups};
+use super::{flow, growth, hands, lock, mailbox, mixed, names, peers, soak, sweep, wakeups};
 use interlatch::{InPlace, Region};
 use std::process::ExitCode;
 
@@ -17,6 +17,9 @@ pub fn main(arguments: &[String]) -> ExitCode {
         Some(("peers", part)) => peers::play(&region, part),
         Some(("flow", part)) => flow::play(&region, part),
         Some(("mailbox", part)) => mailbox::play(&region, part),
+        Some(("growth", part)) => growth::play(&region, part),
+        Some(("names", part)) => names::play(&region, part),
+        Some(("hands", part)) => hands::play(&region, part),
         Some(("soak", part)) => soak::play(&region, part),
         Some(("mixed", part)) => mixed::play(&region, part),
         Some(("wakeups", part)) => wakeups::play(&region, part),

@@ -5,11 +5,14 @@
 
 mod actor;
 mod flow;
+mod growth;
+mod hands;
 #[path = "../worlds/harness.rs"]
 mod harness;
 mod lock;
 mod mailbox;
 mod mixed;
+mod names;
 mod peers;
 #[path = "../worlds/process.rs"]
 #[allow(dead_code, reason = "the worlds use other parts of it")]
@@ -34,5 +37,8 @@ fn main() -> ExitCode {
     tests.extend(soak::tests());
     tests.extend(flow::tests());
     tests.extend(mailbox::tests());
+    tests.extend(hands::tests());
+    tests.extend(growth::tests());
+    tests.extend(names::tests());
     harness::run(tests)
 }

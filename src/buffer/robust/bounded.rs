@@ -131,7 +131,8 @@ unsafe impl<T: Plain, const ENDS: usize> Place for RobustBoundedBuffer<T, [TurnS
             at.cast::<RobustBoundedBuffer<T, [TurnSlot<T>; 0], ENDS>>()
                 .write(header);
             let turns = &raw mut (*(wide as *mut Self)).turns;
-            RecoverablePair::build_slots(turns, TurnSlot::empty);
+            // The places are empty: zeros, as those of `Slot::new`.
+            RecoverablePair::build_slots(turns, |place| place.write_bytes(0, 1));
         }
     }
 
@@ -225,6 +226,19 @@ where
         };
         let others = self.turns.condition(others);
         self.ends.attach(end, self.turns.lock(), others)
+    }
+}
+
+impl<T, S, const ENDS: usize> RobustBoundedBuffer<T, S, ENDS>
+where
+    S: PairSlots<Payload = Slot<T>> + ?Sized,
+{
+    pub(super) fn ends(&self) -> &Ends<ENDS> {
+        &self.ends
+    }
+
+    pub(super) fn turns(&self) -> &RecoverablePair<S> {
+        &self.turns
     }
 }
 

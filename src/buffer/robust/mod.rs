@@ -5,13 +5,20 @@
 //! lost among the living, nor is a place. When the last sender or receiver dies, the other side hears of
 //! it as if it had gone.
 //!
-//! What the two share is `ends`: who is there.
+//! What the two share is `ends`: who is there. `rendezvous` is one of no place at all, `chain` one that grows, and
+//! `loan` gives out the places of the first themselves.
 
 mod bounded;
+mod chain;
 mod ends;
+mod loan;
 mod monitor;
+mod rendezvous;
 
 pub use bounded::{RobustBoundedBuffer, TurnSlot};
+pub use chain::{Chain, GrowError, Grown, Growth, Segment, Segments, TakeError};
 pub(crate) use ends::USUAL_ENDS;
 pub use ends::{AttachError, RobustSeat};
+pub use loan::{Borrowed, Loan, LoanError};
 pub use monitor::RobustMonitorBuffer;
+pub use rendezvous::{Delivery, Rendezvous, Withdrawn};

@@ -1,0 +1,44 @@
+//! Receivers that do not look who has sent.
+
+use interlatch::ProcessId;
+use interlatch::buffer::{Buffer, DirectLinkError};
+use interlatch::check::FailureKind::WrongResult;
+use interlatch::check::Model;
+use interlatch::contract::address::*;
+
+pub fn models() -> Vec<Model> {
+    vec![
+        Model::broken(
+            "link_that_believes_everybody",
+            WrongResult,
+            a_link_refuses_a_stranger::<Believes>,
+        ),
+        Model::broken(
+            "inbox_that_knows_its_first_sender_only",
+            WrongResult,
+            a_receiver_learns_who_has_sent::<Believes>,
+        ),
+    ]
+}
+
+/// Whoever has sent the first message has sent them all.
+struct Believes;
+
+impl Receives for Believes {
+    fn of_link(
+        _ends: [ProcessId; 2],
+        [_, incoming]: [&Post; 2],
+    ) -> Vec<Result<u64, DirectLinkError>> {
+        let messages = incoming.receiver().into_iter().flatten();
+        messages.map(|message| Ok(message.item())).collect()
+    }
+
+    fn of_anybody(post: &Post) -> Vec<(ProcessId, u64)> {
+        let messages: Vec<_> = post.receiver().into_iter().flatten().collect();
+        let first = messages.first().map(|message| message.from());
+        let items = messages.iter().map(|message| message.item());
+        first
+            .map(|first| items.map(|item| (first, item)).collect())
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,141 @@
+//! Places that are lent without a word of who has them.
+
+use interlatch::buffer::{Counted, CountsEnds, End};
+use interlatch::check::FailureKind::{DataRace, WrongResult};
+use interlatch::check::Model;
+use interlatch::contract::loan::*;
+use interlatch::platform::{InPlace, UnsafeCell};
+use interlatch::sync::Patience;
+use interlatch::{Buffer, Disconnected, RecvTimeoutError, RobustLockError, RobustMutex};
+use interlatch::{RobustMutexGuard, SendTimeoutError};
+
+pub fn models() -> Vec<Model> {
+    vec![
+        Model::broken(
+            "loan_that_a_flag_marks",
+            WrongResult,
+            a_dead_holder_of_a_loan_gives_it_back::<Flawed<A_FLAG>>,
+        ),
+        Model::broken(
+            "loan_that_is_an_item_already",
+            DataRace,
+            a_dead_holder_of_a_loan_gives_it_back::<Flawed<AN_ITEM_ALREADY>>,
+        ),
+    ]
+}
+
+/// A flag says that a place is lent; the kernel does not know of it.
+const A_FLAG: u8 = 0;
+/// The place is the readers' when it is lent, not when it is sent.
+const AN_ITEM_ALREADY: u8 = 1;
+
+const EMPTY: u64 = 0;
+const LENT: u64 = 1;
+const FULL: u64 = 2;
+
+#[derive(Debug)]
+struct Flawed<const FLAW: u8> {
+    lock: RobustMutex<()>,
+    state: UnsafeCell<u64>,
+    item: UnsafeCell<u64>,
+}
+
+// SAFETY: the models run it in one address space.
+unsafe impl<const FLAW: u8> InPlace for Flawed<FLAW> {
+    fn initial() -> Self {
+        Self {
+            lock: RobustMutex::new(()),
+            state: UnsafeCell::new(EMPTY),
+            item: UnsafeCell::new(0),
+        }
+    }
+}
+
+// SAFETY: the state is accessed under the lock, the item by the one that has it; or so it should be.
+unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
+
+fn get(number: &UnsafeCell<u64>) -> u64 {
+    // SAFETY: see `Sync`; loom checks it.
+    number.with(|number| unsafe { *number })
+}
+
+fn set(number: &UnsafeCell<u64>, value: u64) {
+    // SAFETY: see `Sync`; loom checks it.
+    number.with_mut(|number| unsafe { *number = value });
+}
+
+impl<const FLAW: u8> Flawed<FLAW> {
+    fn lock(&self) -> RobustMutexGuard<'_, ()> {
+        let locked = self.lock.lock().or_else(RobustLockError::mark_consistent);
+        locked.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn turns(&self, from: u64, to: u64) -> bool {
+        let _guard = self.lock();
+        let turns = get(&self.state) == from;
+        if turns {
+            set(&self.state, to);
+        }
+        turns
+    }
+}
+
+impl<const FLAW: u8> Lends for Flawed<FLAW> {
+    fn fill(&self, item: u64, _patience: Patience, before: impl FnOnce()) -> bool {
+        let lent = if FLAW == AN_ITEM_ALREADY { FULL } else { LENT };
+        if !self.turns(EMPTY, lent) {
+            return false;
+        }
+        set(&self.item, item);
+        before();
+        lent == FULL || self.turns(LENT, FULL)
+    }
+
+    fn spoil(&self, _patience: Patience) {}
+
+    fn read(&self, _patience: Patience) -> Result<u64, RecvTimeoutError> {
+        if !self.turns(FULL, LENT) {
+            return Err(RecvTimeoutError::Timeout);
+        }
+        let item = get(&self.item);
+        self.turns(LENT, EMPTY);
+        Ok(item)
+    }
+}
+
+impl<const FLAW: u8> Buffer for Flawed<FLAW> {
+    type Item = u64;
+    type Seat<'a> = Counted<'a, Self>;
+    type AttachError = Disconnected;
+
+    fn send_within(&self, item: u64, patience: Patience) -> Result<(), SendTimeoutError<u64>> {
+        match self.fill(item, patience, || {}) {
+            true => Ok(()),
+            false => Err(SendTimeoutError::Timeout(item)),
+        }
+    }
+
+    fn recv_within(&self, patience: Patience) -> Result<u64, RecvTimeoutError> {
+        self.read(patience)
+    }
+
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn capacity(&self) -> usize {
+        1
+    }
+
+    fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {
+        Counted::new(self, end)
+    }
+}
+
+impl<const FLAW: u8> CountsEnds for Flawed<FLAW> {
+    fn join(&self, _end: End) -> Result<(), Disconnected> {
+        Ok(())
+    }
+
+    fn leave(&self, _end: End) {}
+}

@@ -1,0 +1,188 @@
+//! Meetings whose two sides do not agree on what has happened.
+
+use interlatch::buffer::{Counted, CountsEnds, End};
+use interlatch::check::FailureKind::{Deadlock, WrongResult};
+use interlatch::check::Model;
+use interlatch::contract::rendezvous::*;
+use interlatch::platform::{InPlace, UnsafeCell};
+use interlatch::sync::{Patience, RawRobustMutex};
+use interlatch::{Buffer, Condvar, Disconnected, RecvTimeoutError, RobustLockError, RobustMutex};
+use interlatch::{RobustMutexGuard, SendTimeoutError};
+
+pub fn models() -> Vec<Model> {
+    vec![
+        Model::broken("rendezvous_that_forgets_to_look", WrongResult, || {
+            an_item_is_taken_or_given_back::<Flawed<FORGETS_TO_LOOK>>(2)
+        }),
+        Model::broken(
+            "rendezvous_that_does_not_wait",
+            WrongResult,
+            a_send_returns_when_the_item_is_taken::<Flawed<DOES_NOT_WAIT>>,
+        ),
+        Model::broken(
+            "rendezvous_that_tells_nobody",
+            Deadlock,
+            a_send_returns_when_the_item_is_taken::<Flawed<TELLS_NOBODY>>,
+        ),
+        Model::broken(
+            "rendezvous_that_keeps_offers_of_the_dead",
+            WrongResult,
+            || a_dead_senders_item_is_taken_or_withdrawn::<Flawed<KEEPS_THE_DEAD>>(2),
+        ),
+        Model::broken(
+            "rendezvous_that_offers_before_it_fills",
+            WrongResult,
+            || a_dead_senders_item_is_taken_or_withdrawn::<Flawed<OFFERS_FIRST>>(2),
+        ),
+    ]
+}
+
+/// A sender whose time is over takes its item back without a look whether it was taken.
+const FORGETS_TO_LOOK: u8 = 0;
+/// A sender does not wait for a receiver, as that of a buffer of one place.
+const DOES_NOT_WAIT: u8 = 1;
+/// A receiver does not notify the sender.
+const TELLS_NOBODY: u8 = 2;
+/// An offer counts also when nobody holds it any more.
+const KEEPS_THE_DEAD: u8 = 3;
+/// The offer is there before the item is.
+const OFFERS_FIRST: u8 = 4;
+
+const NOTHING: u64 = 0;
+const OFFERED: u64 = 1;
+const TAKEN: u64 = 2;
+
+/// One sender and one receiver.
+#[derive(Debug)]
+struct Flawed<const FLAW: u8> {
+    lock: RobustMutex<()>,
+    changed: Condvar,
+    holder: RawRobustMutex,
+    state: UnsafeCell<u64>,
+    item: UnsafeCell<u64>,
+}
+
+// SAFETY: the models run it in one address space.
+unsafe impl<const FLAW: u8> InPlace for Flawed<FLAW> {
+    fn initial() -> Self {
+        Self {
+            lock: RobustMutex::new(()),
+            changed: Condvar::new(),
+            holder: RawRobustMutex::new(),
+            state: UnsafeCell::new(NOTHING),
+            item: UnsafeCell::new(0),
+        }
+    }
+}
+
+// SAFETY: accessed under the lock.
+unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
+
+fn repaired<'a>(locked: interlatch::RobustLockResult<'a, ()>) -> RobustMutexGuard<'a, ()> {
+    let locked = locked.or_else(RobustLockError::mark_consistent);
+    locked.unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn get(number: &UnsafeCell<u64>) -> u64 {
+    // SAFETY: under the lock.
+    number.with(|number| unsafe { *number })
+}
+
+fn set(number: &UnsafeCell<u64>, value: u64) {
+    // SAFETY: under the lock.
+    number.with_mut(|number| unsafe { *number = value });
+}
+
+impl<const FLAW: u8> Flawed<FLAW> {
+    fn wait<'a>(
+        &'a self,
+        guard: RobustMutexGuard<'a, ()>,
+        patience: Patience,
+    ) -> (RobustMutexGuard<'a, ()>, bool) {
+        match self.changed.wait_robust(guard, patience) {
+            (Err(RobustLockError::TimedOut), in_time) => (repaired(self.lock.lock()), in_time),
+            (locked, in_time) => (repaired(locked), in_time),
+        }
+    }
+
+    fn is_offered(&self) -> bool {
+        get(&self.state) == OFFERED && (FLAW == KEEPS_THE_DEAD || self.holder.is_locked())
+    }
+}
+
+impl<const FLAW: u8> Buffer for Flawed<FLAW> {
+    type Item = u64;
+    type Seat<'a> = Counted<'a, Self>;
+    type AttachError = Disconnected;
+
+    fn send_within(&self, item: u64, patience: Patience) -> Result<(), SendTimeoutError<u64>> {
+        if patience == Patience::Never {
+            return Err(SendTimeoutError::Timeout(item));
+        }
+        let mut guard = repaired(self.lock.lock());
+        assert!(self.holder.lock_within(Patience::Never).is_ok());
+        if FLAW == OFFERS_FIRST {
+            set(&self.state, OFFERED);
+        }
+        set(&self.item, item);
+        set(&self.state, OFFERED);
+        self.changed.notify_one();
+        let mut in_time = FLAW != DOES_NOT_WAIT;
+        while get(&self.state) == OFFERED && in_time {
+            (guard, in_time) = self.wait(guard, patience);
+        }
+        let is_taken = match FLAW {
+            FORGETS_TO_LOOK => in_time,
+            DOES_NOT_WAIT => true,
+            _ => get(&self.state) == TAKEN,
+        };
+        if FLAW != DOES_NOT_WAIT {
+            set(&self.state, NOTHING);
+            // SAFETY: locked above.
+            unsafe { self.holder.unlock() };
+        }
+        drop(guard);
+        match is_taken {
+            true => Ok(()),
+            false => Err(SendTimeoutError::Timeout(item)),
+        }
+    }
+
+    fn recv_within(&self, patience: Patience) -> Result<u64, RecvTimeoutError> {
+        let mut guard = repaired(self.lock.lock());
+        let mut in_time = true;
+        while !self.is_offered() {
+            if !in_time {
+                return Err(RecvTimeoutError::Timeout);
+            }
+            (guard, in_time) = self.wait(guard, patience);
+        }
+        let item = get(&self.item);
+        set(&self.state, TAKEN);
+        drop(guard);
+        if FLAW != TELLS_NOBODY {
+            self.changed.notify_one();
+        }
+        Ok(item)
+    }
+
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn capacity(&self) -> usize {
+        0
+    }
+
+    fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {
+        Counted::new(self, end)
+    }
+}
+
+impl<const FLAW: u8> CountsEnds for Flawed<FLAW> {
+    fn join(&self, _end: End) -> Result<(), Disconnected> {
+        Ok(())
+    }
+
+    fn leave(&self, _end: End) {}
+}

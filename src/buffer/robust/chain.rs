@@ -1,0 +1,502 @@
+//! A queue that grows: segments in a chain, each made when it is needed and removed when it is drained.
+//!
+//! **Promise.** Who sends never waits for a receiver; at the limit it has its item back. A sender or receiver
+//! that is killed has sent or received an item or not, and leaves the chain whole.
+//!
+//! **Source.** The linked blocks of every unbounded queue (Michael and Scott 1996), under one lock, with
+//! numbers for links.
+//!
+//! | number | meaning |
+//! | --- | --- |
+//! | `first` | the segment of the oldest item; one more than `last` if there is no segment |
+//! | `last` | the segment of the newest item |
+//! | `removed` | all segments before this one are removed |
+//! | `sent`, `received` of a segment | so many items were put into it, and taken out |
+//!
+//! **Why it is correct.** Everything happens under one robust lock, and each change is one step of one word: an
+//! item is in its place before `sent` says so; a segment is made, and empty, before `last` says that it is
+//! there, and is removed after `first` has left it. Whoever dies in between leaves a segment that is made and
+//! not linked, which the next one makes again, or one that is drained and not removed, which the next one
+//! removes. Numbers are never used again, so the two cannot be taken for each other.
+
+use super::ends::{AttachError, Ends, RobustSeat};
+use crate::buffer::slot::{Slot, Slots};
+use crate::buffer::{End, store};
+use crate::platform::robust::commit;
+use crate::platform::{InPlace, Place, Plain, Plan, PlanError, UnsafeCell, constructor};
+use crate::sync::{Condvar, Patience, RobustLockError, RobustMutex, RobustMutexGuard};
+use core::alloc::Layout;
+use core::fmt;
+use core::marker::PhantomData;
+
+/// How far a chain grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Growth {
+    /// Items of one segment.
+    pub items: u32,
+    /// The most segments at one time.
+    pub segments: u32,
+}
+
+impl Plan for Growth {
+    fn to_word(self) -> u64 {
+        u64::from(self.items) << 32 | u64::from(self.segments)
+    }
+
+    fn of_word(word: u64) -> Option<Self> {
+        Some(Self {
+            items: (word >> 32) as u32,
+            segments: word as u32,
+        })
+    }
+}
+
+/// What the users of a chain share besides its segments; for at most `ENDS` senders and as many receivers at
+/// one time.
+///
+/// # Process death
+/// See [`Segments`], and the buffer that is made of it.
+#[repr(C)]
+pub struct Chain<const ENDS: usize = 8> {
+    lock: RobustMutex<()>,
+    not_empty: Condvar,
+    first: UnsafeCell<u64>,
+    last: UnsafeCell<u64>,
+    removed: UnsafeCell<u64>,
+    /// A [`Growth`].
+    growth: u64,
+    ends: Ends<ENDS>,
+}
+
+// SAFETY: the numbers are accessed under the lock only; the growth never changes.
+unsafe impl<const ENDS: usize> Sync for Chain<ENDS> {}
+
+// SAFETY: `repr(C)`, of parts that are `InPlace`, and numbers that are checked where they are read.
+unsafe impl<const ENDS: usize> Place for Chain<ENDS> {
+    type Plan = Growth;
+
+    fn layout(growth: Growth) -> Result<Layout, PlanError> {
+        match growth.items.min(growth.segments) {
+            0 => Err(PlanError::ZeroCapacity),
+            _ => Ok(Layout::new::<Self>()),
+        }
+    }
+
+    unsafe fn build(at: *mut u8, growth: Growth) {
+        // SAFETY: valid for writes of, and aligned to, the layout, by the caller's promise.
+        unsafe { at.cast::<Self>().write(Self::new(growth)) }
+    }
+
+    unsafe fn view<'a>(at: *mut u8, _growth: Growth) -> &'a Self {
+        // SAFETY: valid and aligned by the caller's promise; every bit pattern is one.
+        unsafe { &*at.cast::<Self>() }
+    }
+}
+
+/// Items in a row: filled once from the front, and drained once.
+#[repr(C)]
+pub struct Segment<T, S: Slots<T> + ?Sized> {
+    sent: UnsafeCell<u64>,
+    received: UnsafeCell<u64>,
+    item: PhantomData<T>,
+    slots: S,
+}
+
+// SAFETY: accessed under the lock of its chain only, and items move from the one that sends to the one that
+// receives.
+unsafe impl<T: Send, S: Slots<T> + ?Sized> Sync for Segment<T, S> {}
+
+// SAFETY: `repr(C)`, numbers that are checked where they are read, and items valid for every bit pattern.
+unsafe impl<T: Plain, const N: usize> InPlace for Segment<T, [Slot<T>; N]> {
+    fn initial() -> Self {
+        Self::over(core::array::from_fn(|_| Slot::new()))
+    }
+}
+
+impl<T, S: Slots<T>> Segment<T, S> {
+    fn over(slots: S) -> Self {
+        Self {
+            sent: UnsafeCell::new(0),
+            received: UnsafeCell::new(0),
+            item: PhantomData,
+            slots,
+        }
+    }
+}
+
+// SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the
+// layout of the unsized type; items are valid for every bit pattern.
+unsafe impl<T: Plain> Place for Segment<T, [Slot<T>]> {
+    /// The number of items.
+    type Plan = usize;
+
+    fn layout(items: usize) -> Result<Layout, PlanError> {
+        store::layout::<Slot<T>>(Layout::new::<Segment<T, [Slot<T>; 0]>>(), items)
+    }
+
+    unsafe fn build(at: *mut u8, _items: usize) {
+        let header = Segment::<T, [Slot<T>; 0]>::over([]);
+        // SAFETY: valid for writes of the layout, of which the header is the beginning. The slots are
+        // empty, whatever is in them.
+        unsafe { at.cast::<Segment<T, [Slot<T>; 0]>>().write(header) }
+    }
+
+    unsafe fn view<'a>(at: *mut u8, items: usize) -> &'a Self {
+        let wide = core::ptr::slice_from_raw_parts(at.cast::<Slot<T>>(), items);
+        // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which is that
+        // of the slots behind the header.
+        unsafe { &*(wide as *const Self) }
+    }
+}
+
+/// What is in a segment for one who wants an item.
+enum Popped<T> {
+    /// An item; and whether it was the last that the segment will ever have.
+    Item(T, bool),
+    /// None yet.
+    Nothing,
+    /// None any more.
+    Drained,
+}
+
+impl<T: Plain, S: Slots<T> + ?Sized> Segment<T, S> {
+    /// The numbers, as they can be: others were written by a faulty peer. The caller holds the lock of the
+    /// chain, as in all that follows.
+    fn numbers(&self) -> (usize, usize) {
+        // SAFETY: the lock is held.
+        let read = |number: &UnsafeCell<u64>| number.with(|number| unsafe { *number });
+        let most = self.slots.slots().len();
+        let at_most = |number: u64, most: usize| usize::try_from(number).unwrap_or(most).min(most);
+        let sent = at_most(read(&self.sent), most);
+        (sent, at_most(read(&self.received), sent))
+    }
+
+    fn is_full(&self) -> bool {
+        self.numbers().0 == self.slots.slots().len()
+    }
+
+    /// Makes it an empty one again: what is in it was never linked.
+    fn clear(&self) {
+        // SAFETY: the lock is held.
+        unsafe {
+            commit(&self.received, 0);
+            commit(&self.sent, 0);
+        }
+    }
+
+    /// Appends the item, if there is room.
+    fn push(&self, item: T) {
+        let (sent, _) = self.numbers();
+        if let Some(slot) = self.slots.slots().get(sent) {
+            // SAFETY: the lock is held, and the place has no item yet.
+            unsafe {
+                slot.put(item);
+                commit(&self.sent, sent as u64 + 1);
+            }
+        }
+    }
+
+    fn pop(&self) -> Popped<T> {
+        let (sent, received) = self.numbers();
+        let most = self.slots.slots().len();
+        if received == sent {
+            return match sent == most {
+                true => Popped::Drained,
+                false => Popped::Nothing,
+            };
+        }
+        // SAFETY: the lock is held. The place has an item, or whatever a faulty peer has made one; it is
+        // plain, so it may be copied out again if this process dies before the next step.
+        let item = unsafe {
+            let item = self.slots.slots()[received].take();
+            commit(&self.received, received as u64 + 1);
+            item
+        };
+        Popped::Item(item, received + 1 == most)
+    }
+}
+
+/// Where the segments of a chain are. Each has a number. All of it is called under the lock of the chain.
+pub trait Segments {
+    /// What is sent.
+    type Item: Plain;
+    /// Where the places of a segment are.
+    type Slots: Slots<Self::Item> + ?Sized;
+    /// Why there is no such segment.
+    type Error: std::error::Error + 'static;
+
+    /// Makes the segment with this number, or finds the one that somebody has made who then died.
+    ///
+    /// # Errors
+    /// It is not to be made.
+    fn make(&self, number: u64, items: u32) -> Result<(), Self::Error>;
+
+    /// Does something with the segment, which somebody has made.
+    ///
+    /// # Errors
+    /// It is not to be found.
+    fn with<R>(
+        &self,
+        number: u64,
+        act: impl FnOnce(&Segment<Self::Item, Self::Slots>) -> R,
+    ) -> Result<R, Self::Error>;
+
+    /// Removes the segment, if it is there.
+    fn remove(&self, number: u64);
+
+    /// Those before this one are not needed any more.
+    fn forget_before(&self, number: u64);
+}
+
+/// Why an item was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GrowError<E> {
+    /// There are as many segments as there may be, and the last one is full.
+    #[error("{0} segments are full of items: expected a receiver to drain one")]
+    AtLimit(u32),
+    /// All receivers are gone; or this thread holds too many locks, or is the child of a fork.
+    #[error("sending on a buffer without receivers")]
+    Disconnected,
+    /// A segment is not to be made or found.
+    #[error("segment {number}: {error}")]
+    Segment {
+        /// Its number.
+        number: u64,
+        /// What is wrong with it.
+        error: E,
+    },
+}
+
+/// Why nothing was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TakeError<E> {
+    /// There was no item before the deadline.
+    #[error("timed out waiting to receive")]
+    Timeout,
+    /// There is no item, and all senders are gone; or this thread holds too many locks, or is the child of a
+    /// fork.
+    #[error("receiving on an empty buffer without senders")]
+    Disconnected,
+    /// A segment is not to be found.
+    #[error("segment {number}: {error}")]
+    Segment {
+        /// Its number.
+        number: u64,
+        /// What is wrong with it.
+        error: E,
+    },
+}
+
+/// How far a chain has grown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grown {
+    /// Segments that there are.
+    pub segments: u64,
+    /// Segments that there ever were.
+    pub ever: u64,
+}
+
+type Guard<'a> = RobustMutexGuard<'a, ()>;
+
+impl<const ENDS: usize> Chain<ENDS> {
+    constructor! {
+        /// One without a segment.
+        pub fn new(growth: Growth) -> Self {
+            Self {
+                lock: RobustMutex::new(()),
+                not_empty: Condvar::new(),
+                first: UnsafeCell::new(1),
+                last: UnsafeCell::new(0),
+                removed: UnsafeCell::new(1),
+                growth: (growth.items as u64) << 32 | growth.segments as u64,
+                ends: Ends::new(),
+            }
+        }
+    }
+
+    /// How far it grows. A faulty peer may have written anything.
+    fn growth(&self) -> Growth {
+        Growth {
+            items: ((self.growth >> 32) as u32).max(1),
+            segments: (self.growth as u32).max(1),
+        }
+    }
+
+    /// `first` and `last`, as they can be. The caller holds the lock, as in all that follows.
+    fn linked(&self) -> (u64, u64) {
+        // SAFETY: the lock is held.
+        let read = |number: &UnsafeCell<u64>| number.with(|number| unsafe { *number });
+        let last = read(&self.last).min(u64::MAX - 1);
+        let oldest = last.saturating_sub(u64::from(self.growth().segments)) + 1;
+        (read(&self.first).clamp(oldest, last + 1), last)
+    }
+
+    fn visit(&self) -> Option<Guard<'_>> {
+        let locked = self.lock.lock();
+        locked.or_else(RobustLockError::mark_consistent).ok()
+    }
+
+    /// The segment for the next item: the last one, or a new one.
+    fn room<G: Segments>(&self, segments: &G) -> Result<u64, GrowError<G::Error>> {
+        let (first, last) = self.linked();
+        if first <= last {
+            let is_full = segments.with(last, Segment::is_full);
+            let is_full = is_full.map_err(|error| GrowError::Segment {
+                number: last,
+                error,
+            })?;
+            if !is_full {
+                return Ok(last);
+            }
+        }
+        let growth = self.growth();
+        if last + 1 - first >= u64::from(growth.segments) {
+            return Err(GrowError::AtLimit(growth.segments));
+        }
+        let number = last + 1;
+        segments
+            .make(number, growth.items)
+            .and_then(|()| segments.with(number, Segment::clear))
+            .map_err(|error| GrowError::Segment { number, error })?;
+        // SAFETY: the lock is held.
+        unsafe { commit(&self.last, number) };
+        Ok(number)
+    }
+
+    /// Appends the item. It waits for nothing but the lock.
+    ///
+    /// # Errors
+    /// The item was not sent.
+    pub fn send<G: Segments>(
+        &self,
+        segments: &G,
+        item: G::Item,
+    ) -> Result<(), GrowError<G::Error>> {
+        let guard = self.visit().ok_or(GrowError::Disconnected)?;
+        if self.ends.has_closed(End::Receiving) {
+            return Err(GrowError::Disconnected);
+        }
+        let number = self.room(segments)?;
+        let sent = segments.with(number, |segment| segment.push(item));
+        sent.map_err(|error| GrowError::Segment { number, error })?;
+        segments.forget_before(self.linked().0);
+        drop(guard);
+        self.not_empty.notify_one();
+        Ok(())
+    }
+
+    /// Takes the oldest item, as long as patience lasts.
+    ///
+    /// # Errors
+    /// There was none in time, or never will be.
+    pub fn take<G: Segments>(
+        &self,
+        segments: &G,
+        patience: Patience,
+    ) -> Result<G::Item, TakeError<G::Error>> {
+        let lost = |error: RobustLockError<'_, ()>| match error {
+            RobustLockError::TimedOut => TakeError::Timeout,
+            _ => TakeError::Disconnected,
+        };
+        let locked = self.lock.lock_within(patience.at_a_lock());
+        let mut guard = locked
+            .or_else(RobustLockError::mark_consistent)
+            .map_err(lost)?;
+        let mut in_time = true;
+        loop {
+            if let Some(item) = self.oldest(segments)? {
+                return Ok(item);
+            }
+            if self.ends.has_closed(End::Sending) {
+                return Err(TakeError::Disconnected);
+            }
+            if !in_time {
+                return Err(TakeError::Timeout);
+            }
+            let locked;
+            (locked, in_time) = self.not_empty.wait_robust(guard, patience);
+            guard = locked
+                .or_else(RobustLockError::mark_consistent)
+                .map_err(lost)?;
+        }
+    }
+
+    /// The oldest item, if there is one. Segments that are drained go.
+    fn oldest<G: Segments>(&self, segments: &G) -> Result<Option<G::Item>, TakeError<G::Error>> {
+        loop {
+            let (first, last) = self.linked();
+            self.sweep(segments, first);
+            if first > last {
+                return Ok(None);
+            }
+            let popped = segments.with(first, Segment::pop);
+            let popped = popped.map_err(|error| TakeError::Segment {
+                number: first,
+                error,
+            })?;
+            if matches!(popped, Popped::Drained | Popped::Item(_, true)) {
+                // SAFETY: the lock is held.
+                unsafe { commit(&self.first, first + 1) };
+                self.sweep(segments, first + 1);
+            }
+            match popped {
+                Popped::Item(item, _) => return Ok(Some(item)),
+                Popped::Nothing => return Ok(None),
+                // Somebody died before the step above. There are no more of them than segments.
+                Popped::Drained => {}
+            }
+        }
+    }
+
+    /// Removes the segments before this one.
+    fn sweep<G: Segments>(&self, segments: &G, first: u64) {
+        // SAFETY: the lock is held.
+        let removed = self.removed.with(|removed| unsafe { *removed });
+        // Only a faulty peer leaves more of them.
+        let oldest = first.saturating_sub(u64::from(self.growth().segments) + 1);
+        for number in removed.max(oldest)..first {
+            segments.remove(number);
+            // SAFETY: the lock is held.
+            unsafe { commit(&self.removed, number + 1) };
+        }
+        segments.forget_before(first);
+    }
+
+    /// How far it has grown; nothing, if the lock is not to be had.
+    pub fn grown(&self) -> Option<Grown> {
+        let _guard = self.visit()?;
+        let (first, last) = self.linked();
+        Some(Grown {
+            segments: last + 1 - first,
+            ever: last,
+        })
+    }
+
+    /// The numbers of all segments that may be there: also of one that was made and not linked.
+    pub fn numbers(&self) -> std::ops::RangeInclusive<u64> {
+        let guard = self.visit();
+        let (first, last) = guard.map_or((1, 0), |_guard| self.linked());
+        first.saturating_sub(1)..=last + 1
+    }
+
+    /// A seat at this end.
+    ///
+    /// # Errors
+    /// If that end has closed, or no seat can be had.
+    pub fn attach(&self, end: End) -> Result<RobustSeat<'_>, AttachError> {
+        // Who sends waits for nobody.
+        self.ends.attach(end, &self.lock, &self.not_empty)
+    }
+}
+
+impl<const ENDS: usize> fmt::Debug for Chain<ENDS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Chain { .. }")
+    }
+}
+
+impl<T, S: Slots<T> + ?Sized> fmt::Debug for Segment<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Segment { .. }")
+    }
+}

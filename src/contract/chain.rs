@@ -1,0 +1,264 @@
+//! What a queue that grows promises: whoever sends does not wait, and the chain of its segments is whole
+//! wherever a process dies.
+
+use super::{Guarded, Scenario, Stage};
+use crate::buffer::{Chain, End, GrowError, Growth, Segment, Segments, Slot, TakeError};
+use crate::platform::InPlace;
+use crate::sync::Patience;
+use std::convert::Infallible;
+use std::time::Duration;
+
+/// A queue without end, but for a limit.
+pub trait Unlimited: InPlace {
+    /// Sends at once; false at the limit.
+    fn send(&self, item: u64) -> bool;
+
+    /// Receives; nothing, if there was none in time.
+    ///
+    /// # Errors
+    /// There is none, and all senders are gone.
+    fn take(&self, patience: Patience) -> Result<Option<u64>, Ended>;
+
+    /// A sender comes and goes.
+    fn close(&self);
+}
+
+/// The stream has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended;
+
+const SEGMENTS: usize = 2;
+
+/// A segment of one item: a death is before it, in it or after it.
+type One = Segment<u64, [Slot<u64>; 1]>;
+
+/// A chain with a few segments beside it, each with the number that it has now.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Pooled {
+    chain: Chain<2>,
+    /// One more than may be linked: for one that a dead process has left.
+    pool: [(Guarded, One); SEGMENTS + 1],
+}
+
+// SAFETY: the models, threads and processes that use it run the same program, in which the pairs of the pool
+// have one layout; all parts are valid for every bit pattern.
+unsafe impl InPlace for Pooled {
+    fn initial() -> Self {
+        let growth = Growth {
+            items: 1,
+            segments: SEGMENTS as u32,
+        };
+        Self {
+            chain: Chain::new(growth),
+            pool: core::array::from_fn(|_| (Guarded::new(0), One::initial())),
+        }
+    }
+}
+
+impl Pooled {
+    fn place(&self, number: u64) -> &(Guarded, One) {
+        &self.pool[number as usize % self.pool.len()]
+    }
+}
+
+impl Segments for Pooled {
+    type Item = u64;
+    type Slots = [Slot<u64>; 1];
+    type Error = Infallible;
+
+    fn make(&self, number: u64, _items: u32) -> Result<(), Infallible> {
+        let (tag, _) = self.place(number);
+        assert!([0, number].contains(&tag.get()), "it is another one still");
+        tag.set(number);
+        Ok(())
+    }
+
+    fn with<R>(&self, number: u64, act: impl FnOnce(&One) -> R) -> Result<R, Infallible> {
+        let (tag, segment) = self.place(number);
+        assert_eq!(tag.get(), number, "a segment that is not there");
+        Ok(act(segment))
+    }
+
+    fn remove(&self, number: u64) {
+        let (tag, _) = self.place(number);
+        if tag.get() == number {
+            tag.set(0);
+        }
+    }
+
+    fn forget_before(&self, _number: u64) {}
+}
+
+impl Unlimited for Pooled {
+    fn send(&self, item: u64) -> bool {
+        match self.chain.send(self, item) {
+            Ok(()) => true,
+            Err(GrowError::AtLimit(_)) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn take(&self, patience: Patience) -> Result<Option<u64>, Ended> {
+        match self.chain.take(self, patience) {
+            Ok(item) => Ok(Some(item)),
+            Err(TakeError::Timeout) => Ok(None),
+            Err(TakeError::Disconnected) => Err(Ended),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn close(&self) {
+        let seat = self.chain.attach(End::Sending);
+        drop(seat.unwrap_or_else(|error| panic!("nobody has closed it yet, but {error}")));
+    }
+}
+
+/// A queue, what was sent by each of two, and what was received.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Queued<Q> {
+    queue: Q,
+    sent: [Guarded; 2],
+    got: [Guarded; 2],
+}
+
+// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
+unsafe impl<Q: Unlimited> InPlace for Queued<Q> {
+    fn initial() -> Self {
+        let nothing = || [Guarded::new(0), Guarded::new(0)];
+        Self {
+            queue: Q::initial(),
+            sent: nothing(),
+            got: nothing(),
+        }
+    }
+}
+
+/// Every scenario, with its victims alive.
+pub fn all(stage: &mut impl Stage) {
+    stage.run(keeps_order_over_segments::<Pooled>());
+    stage.run(grows_to_its_limit_and_shrinks::<Pooled>());
+    stage.run(two_grow_at_the_same_time::<Pooled>());
+    stage.run(a_dead_sender_leaves_the_chain_whole::<Pooled>());
+    stage.run(a_dead_receiver_leaves_the_chain_whole::<Pooled>());
+    stage.run(the_last_sender_ends_the_queue::<Pooled>());
+}
+
+fn briefly() -> Patience {
+    Patience::of(Duration::from_micros(200))
+}
+
+fn send<Q: Unlimited, const WHO: usize>(shared: &Queued<Q>, item: u64) {
+    if shared.queue.send(item) {
+        shared.sent[WHO].set(shared.sent[WHO].get() + item);
+    }
+}
+
+fn take<Q: Unlimited, const WHO: usize>(shared: &Queued<Q>, patience: Patience) {
+    if let Some(item) = shared.queue.take(patience).expect("nobody has closed it") {
+        assert!([1, 10, 100].contains(&item), "nobody has sent {item}");
+        shared.got[WHO].set(shared.got[WHO].get() + item);
+    }
+}
+
+/// All that is left; afterwards it takes as many items as ever, in order.
+fn left_in<Q: Unlimited>(shared: &Queued<Q>) -> u64 {
+    let mut left = 0;
+    while let Ok(Some(item)) = shared.queue.take(Patience::Never) {
+        left += item;
+    }
+    for _ in 0..2 {
+        for item in 0..SEGMENTS as u64 {
+            assert!(shared.queue.send(item), "a segment is lost");
+        }
+        assert!(!shared.queue.send(9), "over the limit");
+        for item in 0..SEGMENTS as u64 {
+            assert_eq!(shared.queue.take(Patience::Never), Ok(Some(item)));
+        }
+    }
+    left
+}
+
+fn sum(numbers: &[Guarded; 2]) -> u64 {
+    numbers.iter().map(Guarded::get).sum()
+}
+
+/// Alone: it takes as many as its limit, gives them back in order, and can be filled again.
+pub fn grows_to_its_limit_and_shrinks<Q: Unlimited>() -> Scenario<Queued<Q>> {
+    let alone = |shared: &Queued<Q>| assert_eq!(left_in(shared), 0);
+    Scenario::new("grows_to_its_limit_and_shrinks", vec![alone])
+}
+
+/// What one sends another receives in the same order, each in a segment of its own.
+pub fn keeps_order_over_segments<Q: Unlimited>() -> Scenario<Queued<Q>> {
+    let sender = |shared: &Queued<Q>| {
+        assert!(shared.queue.send(1), "no limit of one");
+        assert!(shared.queue.send(10), "no limit of two");
+    };
+    let receiver = |shared: &Queued<Q>| {
+        assert_eq!(shared.queue.take(Patience::Forever), Ok(Some(1)));
+        assert_eq!(shared.queue.take(Patience::Forever), Ok(Some(10)));
+    };
+    Scenario::new("keeps_order_over_segments", vec![sender, receiver])
+        .verify(|shared| assert_eq!(left_in(shared), 0))
+        .choices(4)
+}
+
+/// Two make a segment, and one drains what they send.
+pub fn two_grow_at_the_same_time<Q: Unlimited>() -> Scenario<Queued<Q>> {
+    let participants: Vec<fn(&Queued<Q>)> = vec![
+        |shared| send::<Q, 0>(shared, 1),
+        |shared| send::<Q, 1>(shared, 10),
+        |shared| take::<Q, 0>(shared, Patience::Forever),
+    ];
+    Scenario::new("two_grow_at_the_same_time", participants)
+        .verify(|shared| {
+            assert_eq!(sum(&shared.got) + left_in(shared), 11);
+            assert_eq!(sum(&shared.sent), 11);
+        })
+        .choices(8)
+}
+
+/// A sender is killed, also while it makes a segment: its item was sent or not, and others grow on.
+pub fn a_dead_sender_leaves_the_chain_whole<Q: Unlimited>() -> Scenario<Queued<Q>> {
+    let participants: Vec<fn(&Queued<Q>)> = vec![|shared| send::<Q, 0>(shared, 1), |shared| {
+        send::<Q, 1>(shared, 10);
+        take::<Q, 0>(shared, Patience::Never);
+    }];
+    Scenario::new("a_dead_sender_leaves_the_chain_whole", participants)
+        .verify(|shared| {
+            let there = sum(&shared.got) + left_in(shared);
+            assert!([10, 11].contains(&there), "{there} is there");
+            assert!(there >= sum(&shared.sent), "{there} is there");
+        })
+        .choices(8)
+        .victims(&[0])
+}
+
+/// A receiver is killed, also while it removes a segment: it has taken the oldest item or not, and the rest is
+/// there, for one that does not look twice.
+pub fn a_dead_receiver_leaves_the_chain_whole<Q: Unlimited>() -> Scenario<Queued<Q>> {
+    let participants: Vec<fn(&Queued<Q>)> =
+        vec![|shared| take::<Q, 0>(shared, briefly()), |shared| {
+            send::<Q, 0>(shared, 1);
+            send::<Q, 0>(shared, 10);
+            take::<Q, 1>(shared, Patience::Forever);
+        }];
+    Scenario::new("a_dead_receiver_leaves_the_chain_whole", participants)
+        .verify(|shared| {
+            let there = sum(&shared.got) + left_in(shared);
+            assert!([1, 10, 11].contains(&there), "{there} is there");
+        })
+        .choices(8)
+        .victims(&[0])
+        .without_rechecks()
+}
+
+/// The last sender goes, or is killed: who waits for an item hears of it.
+pub fn the_last_sender_ends_the_queue<Q: Unlimited>() -> Scenario<Queued<Q>> {
+    let participants: Vec<fn(&Queued<Q>)> = vec![|shared| shared.queue.close(), |shared| {
+        assert_eq!(shared.queue.take(Patience::Forever), Err(Ended))
+    }];
+    Scenario::new("the_last_sender_ends_the_queue", participants).choices(8)
+}

@@ -1,0 +1,91 @@
+//! The three ways to name the ends of a message passage, in a region: which buffer belongs to whom.
+//!
+//! | naming | object of the region |
+//! | --- | --- |
+//! | direct, symmetric: [`DirectLink`] | `from 12 to 34`, one for each direction |
+//! | direct, asymmetric: [`Outbox`] and [`Inbox`] | `to 34` |
+//! | indirect: [`Mailbox`] | `mailbox 7` |
+
+use crate::buffer::{
+    Addressed, AttachError, Buffer, DirectLink, Inbox, Mailbox, MailboxId, Outbox, ProcessId,
+    RobustMonitorBuffer, Slot,
+};
+use crate::memory::{Region, RegionError};
+use crate::platform::Plain;
+
+/// What messages pass through in a region: it survives the death of its users.
+pub type Post<T> = RobustMonitorBuffer<Addressed<T>, [Slot<Addressed<T>>]>;
+
+/// Why there is no end.
+#[derive(Debug, thiserror::Error)]
+pub enum NamingError {
+    /// The buffer is not to be made or found.
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    /// It has closed, or has no seat.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+}
+
+fn post<'a, T: Plain>(
+    region: &'a Region,
+    name: &str,
+    capacity: usize,
+) -> Result<&'a Post<T>, RegionError> {
+    region.create_or_attach(name, capacity)
+}
+
+impl<'a, T: Plain> DirectLink<'a, Post<T>> {
+    /// The end of this process, in a region, to that other one. Whoever comes first makes both buffers.
+    ///
+    /// # Errors
+    /// If they are not to be made, or have closed: a link ends with either of its ends.
+    pub fn open(
+        region: &'a Region,
+        [me, peer]: [ProcessId; 2],
+        capacity: usize,
+    ) -> Result<Self, NamingError> {
+        let buffer = |from: ProcessId, to: ProcessId| {
+            let name = format!("from {} to {}", from.number(), to.number());
+            post(region, &name, capacity)
+        };
+        let (out, incoming): (&Post<T>, &Post<T>) = (buffer(me, peer)?, buffer(peer, me)?);
+        Ok(Self::new([me, peer], out.sender()?, incoming.receiver()?))
+    }
+}
+
+impl<'a, T: Plain> Outbox<'a, Post<T>> {
+    /// In the name of this process, to that other one, which need not know of it.
+    ///
+    /// # Errors
+    /// If the buffer is not to be made, or has closed.
+    pub fn open(
+        region: &'a Region,
+        [me, to]: [ProcessId; 2],
+        capacity: usize,
+    ) -> Result<Self, NamingError> {
+        let buffer = post(region, &format!("to {}", to.number()), capacity)?;
+        Ok(Self::new(me, buffer.sender()?))
+    }
+}
+
+impl<'a, T: Plain> Inbox<'a, Post<T>> {
+    /// That of this process, for messages of anybody.
+    ///
+    /// # Errors
+    /// If the buffer is not to be made, or has closed.
+    pub fn open(region: &'a Region, me: ProcessId, capacity: usize) -> Result<Self, NamingError> {
+        let buffer = post(region, &format!("to {}", me.number()), capacity)?;
+        Ok(Self::new(buffer.receiver()?))
+    }
+}
+
+impl<'a, T: Plain> Mailbox<'a, Post<T>> {
+    /// The one of this number in the region, which is made if there is none.
+    ///
+    /// # Errors
+    /// If it is not to be made, or has items of another type.
+    pub fn open(region: &'a Region, id: MailboxId, capacity: usize) -> Result<Self, RegionError> {
+        Ok(Self::new(id, post(region, &id.to_string(), capacity)?))
+    }
+}
