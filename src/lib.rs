@@ -10,6 +10,7 @@
 //! - [`directory`]: what is in a region, and where;
 //! - [`inspect`]: what the objects of a region are, to one who only looks;
 //! - [`memory`]: regions of shared memory;
+//! - [`ipc`]: named pipes;
 //! - [`contract`]: what each primitive promises, as scenarios that run on every stage;
 //! - [`check`]: the checking toolkit that the models call.
 
@@ -23,6 +24,8 @@ pub mod directory;
 #[cfg(not(loom))]
 pub mod guard;
 pub mod inspect;
+#[cfg(not(loom))]
+pub mod ipc;
 #[cfg(not(loom))]
 pub mod memory;
 pub mod platform;

@@ -1,7 +1,7 @@
 //! What the other processes do.
 
 use super::item::{Item, Large, numbered};
-use super::{calls, shared, signals};
+use super::{calls, fifos, shared, signals};
 use interlatch::{Buffer, PipeBuffer, RecvTimeoutError};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use std::time::Duration;
@@ -21,6 +21,7 @@ pub fn main(arguments: &[String]) {
         [_, "interrupted", "small", call, ends] => signals::play::<u64>(call, ends),
         [_, "interrupted", "large", call, ends] => signals::play::<Large>(call, ends),
         [_, "enlarge", _ends] => calls::enlarge(),
+        [_, "fifo", path, part @ .., _ends] => fifos::play(path, part),
         [_, "zero", _ends] => calls::wait_for_no_time(),
         other => panic!("no actor plays {other:?}"),
     }

@@ -6,6 +6,7 @@
 mod actor;
 mod calls;
 mod ends;
+mod fifos;
 mod flow;
 #[path = "../worlds/harness.rs"]
 mod harness;
@@ -27,5 +28,6 @@ fn main() -> ExitCode {
     tests.extend(ends::tests());
     tests.extend(signals::tests());
     tests.extend(calls::tests());
+    tests.extend(fifos::tests());
     harness::run(tests)
 }

@@ -50,7 +50,7 @@ impl Deadline {
     }
 
     /// From now until then, nothing if that was before.
-    pub(super) fn left(self) -> Timespec {
+    pub(crate) fn left(self) -> Timespec {
         let now = clock_gettime(ClockId::Monotonic);
         let (tv_sec, tv_nsec) = match i64::from(self.nanoseconds) - now.tv_nsec {
             left @ 0.. => (self.seconds.saturating_sub(now.tv_sec), left),

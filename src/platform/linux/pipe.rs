@@ -60,6 +60,11 @@ impl Reader {
         Ok(Self(reopen(descriptor, OFlags::RDONLY)?))
     }
 
+    /// An end that this process has opened for itself, as one that does not block.
+    pub(crate) fn from_owned(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
+    }
+
     /// Reads what there is, up to that much; nothing is the end of the stream.
     ///
     /// # Errors
@@ -99,6 +104,11 @@ impl Writer {
     /// As there.
     pub fn reopen(descriptor: BorrowedFd<'_>) -> std::io::Result<Self> {
         Ok(Self::new(reopen(descriptor, OFlags::WRONLY)?))
+    }
+
+    /// As [`Reader::from_owned`].
+    pub(crate) fn from_owned(descriptor: OwnedFd) -> Self {
+        Self::new(descriptor)
     }
 
     /// Writes as much as there is room for; [`ATOMIC`] bytes or less all or not at all.
