@@ -6,6 +6,7 @@
 
 mod broken;
 mod buffer;
+mod byte_pipe;
 #[cfg(loom)]
 mod calls;
 mod condvar;
@@ -47,6 +48,7 @@ fn models() -> Vec<Model> {
         recoverable::models(),
         recoverable_pair::models(),
         robust_buffer::models(),
+        byte_pipe::models(),
         condvar::models(),
         semaphore::models(),
         semaphore_pair::models(),

@@ -32,9 +32,10 @@ pub mod platform;
 pub mod sync;
 
 pub use buffer::{
-    AttachError, BoundedBuffer, Buffer, Disconnected, Duplex, MonitorBuffer, PipeBuffer, Receiver,
-    RecvError, RecvTimeoutError, RobustBoundedBuffer, RobustMonitorBuffer, SendError,
-    SendTimeoutError, Sender, Slot, TryRecvError, TrySendError, TurnSlot,
+    AttachError, BoundedBuffer, Buffer, BytePipe, BytePipeError, ByteReader, ByteWriter,
+    Disconnected, Duplex, MonitorBuffer, PipeBuffer, Receiver, RecvError, RecvTimeoutError,
+    RobustBoundedBuffer, RobustMonitorBuffer, SendError, SendTimeoutError, Sender, Slot,
+    TryRecvError, TrySendError, TurnSlot,
 };
 #[cfg(not(loom))]
 pub use guard::{Mutex, MutexGuard};

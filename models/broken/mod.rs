@@ -5,6 +5,7 @@
 //! finds a failure of the kind that is named.
 
 mod buffer;
+mod byte_pipe;
 mod condvar;
 mod deaths;
 mod directory;
@@ -29,6 +30,7 @@ pub fn models() -> Vec<Model> {
         robust_buffer::models(),
         semaphore::models(),
         buffer::models(),
+        byte_pipe::models(),
     ]
     .concat()
 }

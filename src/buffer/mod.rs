@@ -4,7 +4,7 @@
 //! items with a pair of semaphores, [`MonitorBuffer`] waits for "not full" and "not empty" with
 //! condition variables. What these two share is in `store` (the ring under its lock) and `end` (the
 //! handles of the two sides). [`RobustBoundedBuffer`] and [`RobustMonitorBuffer`] are the two again, over
-//! parts that survive a death. [`PipeBuffer`] is the kernel's own.
+//! parts that survive a death. [`PipeBuffer`] is the kernel's own, and [`BytePipe`] one in shared memory.
 
 mod bounded;
 mod duplex;
@@ -27,7 +27,10 @@ pub use error::{
 pub use monitor::MonitorBuffer;
 pub use pipe::PipeBuffer;
 pub(crate) use robust::USUAL_ENDS;
-pub use robust::{AttachError, RobustBoundedBuffer, RobustMonitorBuffer, RobustSeat, TurnSlot};
+pub use robust::{
+    AttachError, BytePipe, BytePipeError, ByteReader, ByteWriter, RobustBoundedBuffer,
+    RobustMonitorBuffer, RobustSeat, TurnSlot,
+};
 pub use slot::{Slot, Slots};
 pub use state::{BufferState, EndState};
 pub use store::End;

@@ -6,6 +6,7 @@
 //! its place, and must then fail.
 
 pub mod buffer;
+pub mod byte_pipe;
 pub mod condvar;
 pub mod directory;
 pub mod lock;
@@ -144,6 +145,7 @@ pub fn all(stage: &mut impl Stage) {
     recoverable::all(stage);
     recoverable_pair::all(stage);
     robust_buffer::all(stage);
+    byte_pipe::all(stage);
     semaphore::all::<crate::Semaphore>(stage);
     stage.run(semaphore::guards_exclude_with_one_permit(2));
     stage.run(semaphore::guards_exclude_with_one_permit(3));

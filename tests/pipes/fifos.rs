@@ -40,6 +40,10 @@ pub fn tests() -> Vec<Test> {
     }
     tests.extend([
         Test::new("nobody_there_is_an_error_at_once_or_in_time", nobody),
+        Test::new(
+            "a_writer_that_has_written_nothing_is_somebody",
+            silent_writer,
+        ),
         Test::new("a_later_writer_can_be_waited_for_again", later_writer),
         Test::new(
             "a_writer_that_is_killed_ends_the_stream_of_a_fifo",
@@ -88,6 +92,7 @@ pub fn play(path: &str, part: &[&str]) {
     match part {
         ["write", patience, producer, count] => write(path, patience, producer, count),
         ["read", patience, times] => read(path, patience, times),
+        ["alone"] => open_alone(path),
         ["cat"] => cat(path),
         ["denied"] => try_without_privileges(path),
         other => panic!("no actor plays {other:?}"),
@@ -189,7 +194,14 @@ fn foreign_reader(patience: &str) {
 
 fn nobody() {
     let place = Place::new();
-    let fifo = place.fifo();
+    place.fifo();
+    let mut actor = place.start(&["alone"]);
+    assert_eq!(said(&mut actor), "nobody came");
+}
+
+/// In an actor, since who waits for ever has to be killed.
+fn open_alone(path: &str) {
+    let fifo = Fifo::at(path).expect("it is there");
     let soon = || Patience::of(Duration::from_millis(20));
     for patience in [Patience::Never, Patience::of(Duration::ZERO), soon()] {
         let alone = fifo.reader(patience).map(drop);
@@ -199,6 +211,17 @@ fn nobody() {
         let alone = fifo.writer(patience).map(drop);
         assert!(matches!(alone, Err(FifoError::NoReader(_))), "{alone:?}");
     }
+    println!("nobody came");
+}
+
+fn silent_writer() {
+    let place = Place::new();
+    let fifo = place.fifo();
+    let mut writer = place.start(&["write", "long", "0", "0"]);
+    let first = fifo.reader(Patience::of(PATIENCE));
+    assert_eq!(said(&mut writer), "sent");
+    let second = fifo.reader(Patience::Never);
+    assert!(first.is_ok() && second.is_ok(), "{first:?}, {second:?}");
 }
 
 fn later_writer() {

@@ -4,6 +4,7 @@
 //! of a test harness.
 
 mod actor;
+mod agreement;
 mod calls;
 mod ends;
 mod fifos;
@@ -14,6 +15,8 @@ mod item;
 #[path = "../worlds/process.rs"]
 #[allow(dead_code, reason = "the worlds use other parts of it")]
 mod process;
+#[path = "../worlds/property.rs"]
+mod property;
 mod shared;
 mod signals;
 
@@ -29,5 +32,6 @@ fn main() -> ExitCode {
     tests.extend(signals::tests());
     tests.extend(calls::tests());
     tests.extend(fifos::tests());
+    tests.extend(agreement::tests());
     harness::run(tests)
 }

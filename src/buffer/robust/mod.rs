@@ -5,13 +5,17 @@
 //! lost among the living, nor is a place. When the last sender or receiver dies, the other side hears of
 //! it as if it had gone.
 //!
-//! What the two share is `ends`: who is there.
+//! What the two share is `ends`: who is there. It is also that of [`BytePipe`], a stream of bytes.
 
 mod bounded;
+mod byte_ends;
+mod byte_pipe;
 mod ends;
 mod monitor;
 
 pub use bounded::{RobustBoundedBuffer, TurnSlot};
+pub use byte_ends::{BytePipeError, ByteReader, ByteWriter};
+pub use byte_pipe::BytePipe;
 pub(crate) use ends::USUAL_ENDS;
 pub use ends::{AttachError, RobustSeat};
 pub use monitor::RobustMonitorBuffer;
