@@ -1,5 +1,8 @@
 //! The examples as a user runs them: output, exit status, and what is left when they are killed.
 
+#[path = "examples/chat.rs"]
+mod chat;
+
 use interlatch::{Buffer, Options, Place, PlanError, RegionName, RobustMonitorBuffer, Slot};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
