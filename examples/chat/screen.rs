@@ -8,7 +8,7 @@ use std::io::IsTerminal;
 /// Where lines come from.
 pub enum Screen {
     Terminal {
-        editor: DefaultEditor,
+        editor: Box<DefaultEditor>,
         prompt: String,
     },
     Plain,
@@ -25,7 +25,7 @@ impl Screen {
         if !std::io::stdin().is_terminal() {
             return Ok((Self::Plain, Printer::Plain));
         }
-        let mut editor = DefaultEditor::new()?;
+        let mut editor = Box::new(DefaultEditor::new()?);
         let printer = Printer::Terminal(Box::new(editor.create_external_printer()?));
         let prompt = format!("{name}: ");
         Ok((Self::Terminal { editor, prompt }, printer))

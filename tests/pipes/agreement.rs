@@ -83,12 +83,14 @@ enum Outcome {
     Broken,
 }
 
+type Ours<'a> = (
+    Option<ByteWriter<'a, [Slot<u8>]>>,
+    Option<ByteReader<'a, [Slot<u8>]>>,
+);
+
 /// Both pipes, with their ends as far as they are open.
 struct Both<'a> {
-    ours: (
-        Option<ByteWriter<'a, [Slot<u8>]>>,
-        Option<ByteReader<'a, [Slot<u8>]>>,
-    ),
+    ours: Ours<'a>,
     kernels: (Option<Writer>, Option<Reader>),
     /// The next byte that is written: each differs from its neighbours.
     next: u8,
