@@ -1,7 +1,7 @@
 //! What the other processes do.
 
 use super::item::{Item, Large, numbered};
-use super::{calls, fifos, shared, signals};
+use super::{bytes, calls, fifos, shared, signals};
 use interlatch::{Buffer, PipeBuffer, RecvTimeoutError};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use std::time::Duration;
 pub fn main(arguments: &[String]) {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
+        [descriptor, "bytes", part] => bytes::play(descriptor, part),
         [_, "send", "small", producer, count, ends] => send::<u64>(producer, count, ends),
         [_, "send", "large", producer, count, ends] => send::<Large>(producer, count, ends),
         [_, "receive", "small", ends] => receive::<u64>(ends),

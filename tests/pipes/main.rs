@@ -5,7 +5,10 @@
 
 mod actor;
 mod agreement;
+mod bytes;
 mod calls;
+#[path = "../regions/chance.rs"]
+mod chance;
 mod ends;
 mod fifos;
 mod flow;
@@ -33,5 +36,6 @@ fn main() -> ExitCode {
     tests.extend(calls::tests());
     tests.extend(fifos::tests());
     tests.extend(agreement::tests());
+    tests.extend(bytes::tests());
     harness::run(tests)
 }
