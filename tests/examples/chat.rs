@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One who chats. Killed and reaped with the test.
+/// One who chats.
 struct Talker {
-    child: Child,
+    child: Reaped,
     keyboard: Option<File>,
     /// What it shows, piece by piece.
     shows: Receiver<String>,
@@ -43,7 +43,7 @@ impl Talker {
             }
         });
         Self {
-            child,
+            child: Reaped(child),
             keyboard: Some(keyboard.into()),
             shows,
             seen: String::new(),
@@ -95,7 +95,7 @@ impl Talker {
     fn ends(mut self) {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
+            if let Some(status) = self.child.0.try_wait().expect("it is our child") {
                 break status;
             }
             assert!(
@@ -109,14 +109,42 @@ impl Talker {
     }
 
     fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it is not reaped yet");
+        kill(Pid::from_raw(self.child.0.id() as i32), signal).expect("it is not reaped yet");
     }
 }
 
-impl Drop for Talker {
+/// What it says when it refuses to chat.
+fn refusal(arguments: &[&str]) -> String {
+    let (mut said, stderr) = std::io::pipe().expect("descriptors");
+    let mut command = example("chat");
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr);
+    let mut child = Reaped(command.spawn().expect("the example starts"));
+    drop(command);
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.0.try_wait().expect("it is our child") {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "{arguments:?} are not refused");
+        std::thread::yield_now();
+    };
+    let mut text = String::new();
+    said.read_to_string(&mut text).expect("what it said");
+    assert_eq!(status.code(), Some(1), "{text}");
+    text
+}
+
+/// Killed and reaped with the test.
+struct Reaped(Child);
+
+impl Drop for Reaped {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -225,9 +253,7 @@ fn a_chat_that_cannot_be_says_why() {
         (&[&missing, "ada"], "no directory for it"),
         (&[here, "file"], "a regular file at"),
     ] {
-        let output = super::run("chat", arguments);
-        let said = super::text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        let said = refusal(arguments);
         assert!(said.contains(sentence), "{said}");
     }
     let text = fs::read_to_string(folder.path().join("file"));
@@ -240,17 +266,13 @@ fn a_name_that_is_taken_and_a_third_one_are_refused() {
     let mut ada = Talker::plain(folder.path(), "ada");
     ada.shows("waiting");
     let here = folder.path().to_str().expect("a readable path");
-    let twice = super::run("chat", &[here, "ada"]);
-    assert_eq!(twice.status.code(), Some(1));
-    let said = super::text(&twice.stderr);
+    let said = refusal(&[here, "ada"]);
     assert!(said.contains("a named pipe at"), "{said}");
     // Two whom nobody will meet, as of programs that were killed early.
     drop(ada);
     interlatch::ipc::Fifo::create(folder.path().join("bo"), 0o600).expect("free");
-    let third = super::run("chat", &[here, "cy"]);
-    let said = super::text(&third.stderr);
+    let said = refusal(&[here, "cy"]);
     assert!(said.contains("are here already: expected one"), "{said}");
-    assert_eq!(third.status.code(), Some(1));
     assert_eq!(
         fs::read_dir(here).expect("it is there").count(),
         2,
