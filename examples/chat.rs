@@ -18,6 +18,7 @@ use interlatch::{Buffer, PipeBuffer};
 use message::Message;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use screen::Screen;
+use std::convert::Infallible;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
@@ -34,11 +35,11 @@ fn main() -> Result<()> {
     let inbox = Fifo::create(directory.join(name), 0o600)?;
     let goodbye = Goodbye::removes(inbox.clone());
     goodbye.follows_signals()?;
-    let talked = talk(directory, name, &inbox, &goodbye);
-    goodbye.say(talked)
+    let Err(error) = talk(directory, name, &inbox, &goodbye);
+    goodbye.say(Err(error))
 }
 
-fn talk(directory: &Path, name: &str, inbox: &Fifo, goodbye: &Goodbye) -> Result<String> {
+fn talk(directory: &Path, name: &str, inbox: &Fifo, goodbye: &Goodbye) -> Result<Infallible> {
     println!("waiting for somebody in {}", directory.display());
     let other = wait_for_another(directory, name)?;
     let outbox = Fifo::at(directory.join(&other))?;
@@ -69,7 +70,8 @@ fn talk(directory: &Path, name: &str, inbox: &Fifo, goodbye: &Goodbye) -> Result
             let _ = sender.send(message);
         }
     }
-    Ok("goodbye".to_owned())
+    // While the pipe is open still: else the other one would leave, and that be heard first.
+    goodbye.say(Ok("goodbye".to_owned()))
 }
 
 /// The name of the other one, when there is one.

@@ -232,6 +232,9 @@ fn at_a_terminal_messages_appear_while_somebody_types() {
         ada.shows("not yet");
         ada.types(" now\r");
         bo.shows("ada: not yet now\n");
+        // The terminal hands on what is typed from when the prompt is there.
+        ada.shows(" now");
+        ada.shows("ada: ");
         ada.types(leave);
         ada.shows("goodbye");
         bo.shows("ada has left\n");
