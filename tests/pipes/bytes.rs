@@ -147,6 +147,7 @@ fn rest_for_another() {
         let (mut rest, mut buffer) = (Vec::new(), [0; 64]);
         while let Ok(count @ 1..) = other.read_timeout(&mut buffer, PATIENCE) {
             rest.extend_from_slice(&buffer[..count]);
+            assert!(rest.len() <= 1_000, "more than was written");
         }
         let before = rest.iter().take_while(|byte| **byte == 7).count();
         assert!(before <= 500, "{before} of 500");
