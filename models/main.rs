@@ -7,6 +7,7 @@
 mod address;
 mod broken;
 mod buffer;
+mod byte_pipe;
 #[cfg(loom)]
 mod calls;
 mod chain;
@@ -56,6 +57,7 @@ fn models() -> Vec<Model> {
         loan::models(),
         chain::models(),
         address::models(),
+        byte_pipe::models(),
         condvar::models(),
         semaphore::models(),
         semaphore_pair::models(),

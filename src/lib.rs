@@ -14,6 +14,7 @@
 //! - [`ipc`]: what the kernel has between processes: pipelines, signals, sockets;
 //! - [`naming`]: which buffers of a region belong to whom;
 //! - [`unbounded`]: a queue that grows in regions of its own;
+//! - [`ipc`]: named pipes;
 //! - [`contract`]: what each primitive promises, as scenarios that run on every stage;
 //! - [`check`]: the checking toolkit that the models call.
 
@@ -40,11 +41,12 @@ pub mod sync;
 pub mod unbounded;
 
 pub use buffer::{
-    Addressed, AttachError, Borrowed, BoundedBuffer, Buffer, Delivery, DirectLink, DirectLinkError,
-    Disconnected, Duplex, GrowError, Grown, Growth, Inbox, Loan, LoanError, Mailbox, MailboxId,
-    MonitorBuffer, Outbox, PipeBuffer, ProcessId, Receiver, RecvError, RecvTimeoutError,
-    Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, SendError, SendTimeoutError, Sender,
-    Slot, TakeError, TryRecvError, TrySendError, TurnSlot, Withdrawn,
+    Addressed, AttachError, Borrowed, BoundedBuffer, Buffer, BytePipe, BytePipeError, ByteReader,
+    ByteWriter, Delivery, DirectLink, DirectLinkError, Disconnected, Duplex, GrowError, Grown,
+    Growth, Inbox, Loan, LoanError, Mailbox, MailboxId, MonitorBuffer, Outbox, PipeBuffer,
+    ProcessId, Receiver, RecvError, RecvTimeoutError, Rendezvous, RobustBoundedBuffer,
+    RobustMonitorBuffer, SendError, SendTimeoutError, Sender, Slot, TakeError, TryRecvError,
+    TrySendError, TurnSlot, Withdrawn,
 };
 #[cfg(not(loom))]
 pub use guard::{Mutex, MutexGuard};

@@ -4,6 +4,9 @@ use interlatch::{
     Buffer, MessageQueue, Options, Place, PlanError, RegionName, RobustMonitorBuffer, Slot,
     UnboundedBuffer,
 };
+#[path = "examples/chat.rs"]
+mod chat;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::alloc::Layout;

@@ -6,6 +6,7 @@
 
 mod address;
 mod buffer;
+mod byte_pipe;
 mod chain;
 mod condvar;
 mod deaths;
@@ -39,6 +40,7 @@ pub fn models() -> Vec<Model> {
         robust_buffer::models(),
         semaphore::models(),
         buffer::models(),
+        byte_pipe::models(),
     ]
     .concat()
 }

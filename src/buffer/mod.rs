@@ -6,6 +6,7 @@
 //! handles of the two sides). [`RobustBoundedBuffer`] and [`RobustMonitorBuffer`] are the two again, over
 //! parts that survive a death, [`Rendezvous`] is one of no place, and [`Chain`] one that grows. [`PipeBuffer`] is the kernel's own. Who sends to
 //! whom is said in `address`.
+//! parts that survive a death. [`PipeBuffer`] is the kernel's own, and [`BytePipe`] one in shared memory.
 
 mod address;
 mod bounded;
@@ -33,9 +34,9 @@ pub use monitor::MonitorBuffer;
 pub use pipe::PipeBuffer;
 pub(crate) use robust::USUAL_ENDS;
 pub use robust::{
-    AttachError, Borrowed, Chain, Delivery, GrowError, Grown, Growth, Loan, LoanError, Rendezvous,
-    RobustBoundedBuffer, RobustMonitorBuffer, RobustSeat, Segment, Segments, TakeError, TurnSlot,
-    Withdrawn,
+    AttachError, Borrowed, BytePipe, BytePipeError, ByteReader, ByteWriter, Chain, Delivery,
+    GrowError, Grown, Growth, Loan, LoanError, Rendezvous, RobustBoundedBuffer,
+    RobustMonitorBuffer, RobustSeat, Segment, Segments, TakeError, TurnSlot, Withdrawn,
 };
 pub use slot::{Slot, Slots};
 pub use state::{BufferState, EndState};

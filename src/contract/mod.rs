@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod buffer;
+pub mod byte_pipe;
 pub mod chain;
 pub mod condvar;
 pub mod directory;
@@ -153,6 +154,7 @@ pub fn all(stage: &mut impl Stage) {
     loan::all(stage);
     chain::all(stage);
     address::all(stage);
+    byte_pipe::all(stage);
     semaphore::all::<crate::Semaphore>(stage);
     stage.run(semaphore::guards_exclude_with_one_permit(2));
     stage.run(semaphore::guards_exclude_with_one_permit(3));

@@ -6,9 +6,11 @@
 //! it as if it had gone.
 //!
 //! What the two share is `ends`: who is there. `rendezvous` is one of no place at all, `chain` one that grows, and
-//! `loan` gives out the places of the first themselves.
+//! `loan` gives out the places of the first themselves; [`BytePipe`] is a stream of bytes.
 
 mod bounded;
+mod byte_ends;
+mod byte_pipe;
 mod chain;
 mod ends;
 mod loan;
@@ -16,6 +18,8 @@ mod monitor;
 mod rendezvous;
 
 pub use bounded::{RobustBoundedBuffer, TurnSlot};
+pub use byte_ends::{BytePipeError, ByteReader, ByteWriter};
+pub use byte_pipe::BytePipe;
 pub use chain::{Chain, GrowError, Grown, Growth, Segment, Segments, TakeError};
 pub(crate) use ends::USUAL_ENDS;
 pub use ends::{AttachError, RobustSeat};

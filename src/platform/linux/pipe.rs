@@ -98,6 +98,11 @@ impl Reader {
         Ok(Self(Descriptors::new(reopen(descriptor, OFlags::RDONLY)?)))
     }
 
+    /// An end that this process has opened for itself, as one that does not block.
+    pub(crate) fn from_owned(descriptor: OwnedFd) -> Self {
+        Self(Descriptors::new(descriptor))
+    }
+
     /// Reads what there is, up to that much; nothing is the end of the stream.
     ///
     /// # Errors
@@ -145,6 +150,11 @@ impl Writer {
     /// As there.
     pub fn reopen(descriptor: BorrowedFd<'_>) -> std::io::Result<Self> {
         Ok(Self::new(reopen(descriptor, OFlags::WRONLY)?))
+    }
+
+    /// As [`Reader::from_owned`].
+    pub(crate) fn from_owned(descriptor: OwnedFd) -> Self {
+        Self::new(descriptor)
     }
 
     /// Writes as much as there is room for; [`ATOMIC`] bytes or less all or not at all.

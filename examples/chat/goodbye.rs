@@ -1,0 +1,68 @@
+//! The end of the program, from whichever thread: nothing stays, and the terminal is as it was.
+
+use anyhow::Result;
+use interlatch::ipc::Fifo;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What has to be done at the end.
+#[derive(Clone)]
+pub struct Goodbye {
+    inbox: Arc<Mutex<Option<Fifo>>>,
+    terminal: Option<Termios>,
+}
+
+impl Goodbye {
+    /// Removes this named pipe.
+    pub fn removes(inbox: Fifo) -> Self {
+        Self {
+            inbox: Arc::new(Mutex::new(Some(inbox))),
+            terminal: tcgetattr(std::io::stdin()).ok(),
+        }
+    }
+
+    /// Nobody needs the name any more.
+    pub fn removes_now(&self) {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inbox) = inbox.take() {
+            // It may be gone with its folder, which is as well.
+            let _ = inbox.remove();
+        }
+    }
+
+    /// Also when a signal asks for it. For threads that are started after this.
+    pub fn follows_signals(&self) -> Result<()> {
+        let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
+            .into_iter()
+            .collect();
+        signals.thread_block()?;
+        let goodbye = self.clone();
+        std::thread::spawn(move || {
+            while signals.wait().is_err() {}
+            goodbye.say(Ok("goodbye".to_owned()))
+        });
+        Ok(())
+    }
+
+    /// Ends the program with this sentence, once.
+    pub fn say(&self, sentence: Result<String>) -> ! {
+        static ONCE: Mutex<()> = Mutex::new(());
+        let _once = ONCE.lock();
+        self.removes_now();
+        if let Some(terminal) = &self.terminal {
+            let _ = tcsetattr(std::io::stdin(), SetArg::TCSADRAIN, terminal);
+        }
+        let status = match sentence {
+            Ok(sentence) => {
+                println!("{sentence}");
+                0
+            }
+            Err(error) => {
+                eprintln!("Error: {error:#}");
+                1
+            }
+        };
+        std::process::exit(status)
+    }
+}
