@@ -166,3 +166,21 @@ impl RegionError {
         move |error| Self::System { call, error }
     }
 }
+
+impl RegionName {
+    /// What the kernel's refusal of a call means for this name.
+    pub(super) fn refusal(&self, call: &'static str) -> impl Fn(Errno) -> RegionError {
+        let name = self.clone();
+        move |errno| match errno {
+            Errno::EEXIST => RegionError::RegionExists(name.clone()),
+            // The last: a process that is being reaped, whose descriptor was named.
+            Errno::ENOENT | Errno::ENOTDIR | Errno::EIDRM | Errno::ESRCH => {
+                RegionError::NoRegionOfThatName(name.clone())
+            }
+            Errno::EACCES | Errno::EPERM => RegionError::Denied(name.clone()),
+            // A link; a directory; a socket, or a pipe that nobody reads.
+            Errno::ELOOP | Errno::EISDIR | Errno::ENXIO => RegionError::NotAFile(name.clone()),
+            errno => RegionError::system(call)(errno),
+        }
+    }
+}

@@ -1,10 +1,11 @@
-//! Shared-memory regions, on `directory` and `platform` only.
+//! Shared-memory regions, on `directory`, `inspect`, `sync` and `platform` only.
 //!
 //! | file | what it is |
 //! | --- | --- |
 //! | `name` | where a region is found: POSIX, a file, System V |
 //! | `source` | how each kind of memory is made, found and removed |
 //! | `mapping` | how files are mapped, in huge pages if that is asked |
+//! | `segment` | System V memory where it is mapped |
 //! | `header` | the first page: what it is, and where its thread ids mean something |
 //! | `region` | the mapping, and the objects in it |
 //! | `peek` | memory of each kind that is only read |
@@ -16,6 +17,7 @@ mod mapping;
 mod name;
 mod peek;
 mod region;
+mod segment;
 mod source;
 mod view;
 

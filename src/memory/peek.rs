@@ -7,6 +7,7 @@
 use super::RegionError;
 use super::header::SIZE;
 use super::name::{Place, RegionName};
+use super::segment::Segment;
 use crate::platform::Ordering::{Acquire, Relaxed};
 use crate::platform::{AtomicU32, AtomicU64, Words};
 use nix::errno::Errno;
@@ -24,65 +25,27 @@ pub(super) enum Peek {
     SysV(Segment),
 }
 
-/// A System V segment where it is mapped, without permission to write.
-#[derive(Debug)]
-pub(super) struct Segment {
-    id: i32,
-    start: *const u8,
-    size: usize,
-}
-
-// SAFETY: words that are read by atomic loads only, in memory that stays mapped until the drop.
-unsafe impl Send for Segment {}
-// SAFETY: as above.
-unsafe impl Sync for Segment {}
-
-impl Drop for Segment {
-    fn drop(&mut self) {
-        // SAFETY: `shmat` has returned this address, and nobody uses it after this.
-        unsafe { libc::shmdt(self.start.cast()) };
-    }
-}
-
 impl Peek {
     /// The memory of this name.
     pub(super) fn named(name: &RegionName) -> Result<Self, RegionError> {
         match &name.0 {
             Place::Posix(path) | Place::File(path) => {
-                Self::at(path, OFlag::O_NOFOLLOW, name).map(Self::File)
+                open_regular(name, path, OFlag::O_NOFOLLOW, OFlag::O_RDONLY).map(Self::File)
             }
-            Place::SysV(key) => {
-                // SAFETY: it takes numbers only.
-                let id = unsafe { libc::shmget(*key, 0, 0) };
-                let id = Errno::result(id).map_err(refusal(name, "shmget"))?;
-                Segment::attach(id, name).map(Self::SysV)
-            }
+            Place::SysV(key) => Segment::find(name, *key, libc::SHM_RDONLY).map(Self::SysV),
         }
     }
 
     /// The file at this path, also behind a link.
     pub(super) fn followed(path: &Path) -> Result<Self, RegionError> {
-        Self::at(path, OFlag::empty(), &RegionName::file(path)).map(Self::File)
+        let name = RegionName::file(path);
+        open_regular(&name, path, OFlag::empty(), OFlag::O_RDONLY).map(Self::File)
     }
 
     /// The segment of this id, which may have no key.
     pub(super) fn segment(id: i32) -> Result<Self, RegionError> {
-        Segment::attach(id, &RegionName(Place::SysV(libc::IPC_PRIVATE))).map(Self::SysV)
-    }
-
-    /// Looks what is there before anything is opened: to open a pipe or a device does something to it.
-    fn at(path: &Path, flags: OFlag, name: &RegionName) -> Result<File, RegionError> {
-        let flags = flags | OFlag::O_PATH | OFlag::O_CLOEXEC;
-        let place = open(path, flags, Mode::empty()).map_err(refusal(name, "open(O_PATH)"))?;
-        let place = File::from(place);
-        let metadata = place.metadata().map_err(RegionError::io("fstat"))?;
-        if !metadata.is_file() {
-            return Err(RegionError::NotAFile(name.clone()));
-        }
-        let same = format!("/proc/self/fd/{}", place.as_raw_fd());
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let file = open(same.as_str(), flags, Mode::empty());
-        Ok(file.map_err(refusal(name, "open(O_RDONLY)"))?.into())
+        let name = RegionName(Place::SysV(libc::IPC_PRIVATE));
+        Segment::attach(&name, id, libc::SHM_RDONLY).map(Self::SysV)
     }
 
     /// Bytes, now.
@@ -92,7 +55,7 @@ impl Peek {
                 let metadata = file.metadata().map_err(RegionError::io("fstat"))?;
                 Ok(usize::try_from(metadata.len()).unwrap_or(usize::MAX))
             }
-            Self::SysV(segment) => Ok(segment.size),
+            Self::SysV(segment) => Ok(segment.size()),
         }
     }
 
@@ -163,34 +126,13 @@ impl Words for Peek {
 }
 
 impl Segment {
-    fn attach(id: i32, name: &RegionName) -> Result<Self, RegionError> {
-        // SAFETY: zero is valid for this structure of numbers.
-        let mut status: libc::shmid_ds = unsafe { core::mem::zeroed() };
-        // SAFETY: the kernel writes the structure.
-        let asked = unsafe { libc::shmctl(id, libc::IPC_STAT, &raw mut status) };
-        Errno::result(asked).map_err(refusal(name, "shmctl(IPC_STAT)"))?;
-        // SAFETY: the kernel chooses a place where nothing is.
-        let start = unsafe { libc::shmat(id, core::ptr::null(), libc::SHM_RDONLY) };
-        if start.addr() == usize::MAX {
-            return Err(refusal(name, "shmat")(Errno::last()));
-        }
-        Ok(Self {
-            id,
-            start: start.cast_const().cast(),
-            size: status.shm_segsz as usize,
-        })
-    }
-
-    pub(super) fn id(&self) -> i32 {
-        self.id
-    }
-
     /// Where so many bytes are, aligned to their number.
     fn place(&self, offset: u64, bytes: usize) -> Option<*const u8> {
         let offset = usize::try_from(offset).ok()?;
-        let is_inside = offset.checked_add(bytes)? <= self.size;
+        let is_inside = offset.checked_add(bytes)? <= self.size();
         // SAFETY: inside the mapping.
-        (is_inside && offset.is_multiple_of(bytes)).then(|| unsafe { self.start.add(offset) })
+        (is_inside && offset.is_multiple_of(bytes))
+            .then(|| unsafe { self.start().cast_const().add(offset) })
     }
 
     fn word(&self, offset: u64) -> Option<u32> {
@@ -224,16 +166,23 @@ pub(super) fn page(file: &File) -> [u64; SIZE / 8] {
     words
 }
 
-/// What the kernel's refusal means for a name.
-fn refusal(name: &RegionName, call: &'static str) -> impl Fn(Errno) -> RegionError {
-    let name = name.clone();
-    move |errno| match errno {
-        // A segment that was there a moment ago; a process that is being reaped.
-        Errno::ENOENT | Errno::EIDRM | Errno::EINVAL | Errno::ESRCH | Errno::ENOTDIR => {
-            RegionError::NoRegionOfThatName(name.clone())
-        }
-        Errno::EACCES | Errno::EPERM => RegionError::Denied(name.clone()),
-        Errno::ELOOP => RegionError::NotAFile(name.clone()),
-        errno => RegionError::system(call)(errno),
+/// Opens a file for that access. It looks what is there before anything is opened: to open a pipe or a device
+/// does something to it.
+pub(super) fn open_regular(
+    name: &RegionName,
+    path: &Path,
+    links: OFlag,
+    access: OFlag,
+) -> Result<File, RegionError> {
+    let flags = links | OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let place = open(path, flags, Mode::empty()).map_err(name.refusal("open(O_PATH)"))?;
+    let place = File::from(place);
+    let metadata = place.metadata().map_err(RegionError::io("fstat"))?;
+    if !metadata.is_file() {
+        return Err(RegionError::NotAFile(name.clone()));
     }
+    let same = format!("/proc/self/fd/{}", place.as_raw_fd());
+    let flags = access | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = open(same.as_str(), flags, Mode::empty());
+    Ok(file.map_err(name.refusal("open"))?.into())
 }

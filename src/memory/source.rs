@@ -10,7 +10,8 @@ use super::RegionError;
 use super::header::{self, Copied, Header};
 use super::mapping::Mapping;
 use super::name::{Place, RegionName};
-use super::peek::{Peek, page};
+use super::peek::{Peek, open_regular, page};
+use super::segment::Segment;
 use crate::platform::AtomicU64;
 use crate::platform::Ordering::Relaxed;
 use nix::errno::Errno;
@@ -29,22 +30,7 @@ use std::path::Path;
 pub(super) enum Memory {
     /// With the descriptor behind it.
     Mapped(Mapping, OwnedFd),
-    SysV(Attached),
-}
-
-/// A System V segment where it is mapped.
-#[derive(Debug)]
-pub(super) struct Attached {
-    id: i32,
-    start: *mut u8,
-    size: usize,
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        // SAFETY: `shmat` has returned this address, and nobody uses it after the region.
-        unsafe { libc::shmdt(self.start.cast()) };
-    }
+    SysV(Segment),
 }
 
 /// How new memory is made.
@@ -65,14 +51,14 @@ impl Memory {
     pub(super) fn start(&self) -> *mut u8 {
         match self {
             Self::Mapped(map, _) => map.start(),
-            Self::SysV(attached) => attached.start,
+            Self::SysV(segment) => segment.start(),
         }
     }
 
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Mapped(map, _) => map.size(),
-            Self::SysV(attached) => attached.size,
+            Self::SysV(segment) => segment.size(),
         }
     }
 
@@ -126,7 +112,7 @@ impl Memory {
         let mode = Mode::from_bits_truncate(make.mode);
         let descriptor = open(directory, flags, mode).map_err(|errno| match errno {
             Errno::ENOENT | Errno::ENOTDIR => RegionError::NoDirectory(name.clone()),
-            errno => refusal(name, "open(O_TMPFILE)")(errno),
+            errno => name.refusal("open(O_TMPFILE)")(errno),
         })?;
         let unnamed = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
         fchmod(&descriptor, mode).map_err(RegionError::system("fchmod"))?;
@@ -134,25 +120,22 @@ impl Memory {
         let memory = Self::build(descriptor, make)?;
         let follow = AtFlags::AT_SYMLINK_FOLLOW;
         linkat(AT_FDCWD, unnamed.as_str(), AT_FDCWD, path, follow)
-            .map_err(refusal(name, "linkat"))?;
+            .map_err(name.refusal("linkat"))?;
         Ok(memory)
     }
 
     fn create_sysv(name: &RegionName, key: i32, make: Make) -> Result<Self, RegionError> {
         // What could fail later fails before others can see the segment.
         header::can_be_built()?;
-        let flags = libc::IPC_CREAT | libc::IPC_EXCL | (make.mode as i32 & 0o777);
-        // SAFETY: it takes numbers only.
-        let id = unsafe { libc::shmget(key, make.whole, flags) };
-        let id = Errno::result(id).map_err(|errno| match errno {
+        let id = Segment::create(key, make.whole, make.mode).map_err(|errno| match errno {
             Errno::ENOSPC | Errno::ENOMEM => RegionError::NoSpace(make.whole),
-            errno => refusal(name, "shmget")(errno),
+            errno => name.refusal("shmget")(errno),
         })?;
-        let attached = attach_sysv(name, id).inspect_err(|_| {
+        let segment = Segment::attach(name, id, 0).inspect_err(|_| {
             // Whose mode lets not even its creator in is of no use.
-            let _ = remove_sysv(name, id);
+            let _ = Segment::remove(name, id);
         })?;
-        let memory = Self::SysV(attached);
+        let memory = Self::SysV(segment);
         memory.build_once()?;
         Ok(memory)
     }
@@ -184,26 +167,18 @@ impl Memory {
     pub(super) fn attach(name: &RegionName) -> Result<Self, RegionError> {
         match &name.0 {
             Place::Posix(path) | Place::File(path) => {
-                // Without blocking: somebody may have put a pipe there.
-                let flags =
-                    OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-                let descriptor =
-                    open(path.as_path(), flags, Mode::empty()).map_err(refusal(name, "open"))?;
-                let file = File::from(descriptor);
-                let metadata = file.metadata().map_err(RegionError::io("fstat"))?;
-                if !metadata.file_type().is_file() {
-                    return Err(RegionError::NotAFile(name.clone()));
-                }
+                let file = open_regular(name, path, OFlag::O_NOFOLLOW, OFlag::O_RDWR)?;
+                let length = file.metadata().map_err(RegionError::io("fstat"))?.len();
                 // Before it is mapped: whoever may write it may cut it short in between.
                 let page = Copied::of(page(&file));
-                page.header().check(metadata.len() as usize)?;
+                page.header()
+                    .check(usize::try_from(length).unwrap_or(usize::MAX))?;
                 Self::map(file.into())
             }
             Place::SysV(key) => {
-                // SAFETY: it takes numbers only.
-                let id = unsafe { libc::shmget(*key, 0, 0) };
-                let id = Errno::result(id).map_err(refusal(name, "shmget"))?;
-                Ok(Self::SysV(attach_sysv(name, id)?))
+                let segment = Segment::find(name, *key, 0)?;
+                check_size(segment.size().saturating_sub(header::SIZE))?;
+                Ok(Self::SysV(segment))
             }
         }
     }
@@ -223,7 +198,7 @@ impl Memory {
             (Self::Mapped(_, descriptor), Place::Posix(path) | Place::File(path)) => {
                 unlink_if(name, path, descriptor)
             }
-            (Self::SysV(attached), _) => remove_sysv(name, attached.id),
+            (Self::SysV(segment), _) => Segment::remove(name, segment.id()),
             _ => Ok(()),
         }
     }
@@ -246,7 +221,7 @@ pub(super) fn remove(name: &RegionName) -> Result<(), RegionError> {
     }
     match (&peek, &name.0) {
         (Peek::File(file), Place::Posix(path) | Place::File(path)) => unlink_if(name, path, file),
-        (Peek::SysV(segment), _) => remove_sysv(name, segment.id()),
+        (Peek::SysV(segment), _) => Segment::remove(name, segment.id()),
         _ => Ok(()),
     }
 }
@@ -257,60 +232,9 @@ fn unlink_if(name: &RegionName, path: &Path, file: impl AsFd) -> Result<(), Regi
     let mine = fstat(file).map_err(RegionError::system("fstat"))?;
     match lstat(path) {
         Ok(there) if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino) => {
-            unlink(path).map_err(refusal(name, "unlink"))
+            unlink(path).map_err(name.refusal("unlink"))
         }
         _ => Err(RegionError::NoRegionOfThatName(name.clone())),
-    }
-}
-
-fn remove_sysv(name: &RegionName, id: i32) -> Result<(), RegionError> {
-    // SAFETY: this command ignores the pointer.
-    let removed = unsafe { libc::shmctl(id, libc::IPC_RMID, core::ptr::null_mut()) };
-    Errno::result(removed)
-        .map(drop)
-        .map_err(refusal_of_id(name, "shmctl(IPC_RMID)"))
-}
-
-/// Maps a segment that is longer than a header.
-fn attach_sysv(name: &RegionName, id: i32) -> Result<Attached, RegionError> {
-    // SAFETY: zero is valid for this structure of numbers.
-    let mut status: libc::shmid_ds = unsafe { core::mem::zeroed() };
-    // SAFETY: the kernel writes the structure.
-    let asked = unsafe { libc::shmctl(id, libc::IPC_STAT, &raw mut status) };
-    Errno::result(asked).map_err(refusal_of_id(name, "shmctl(IPC_STAT)"))?;
-    let size = status.shm_segsz as usize;
-    check_size(size.saturating_sub(header::SIZE))?;
-    // SAFETY: the kernel chooses a place where nothing is.
-    let start = unsafe { libc::shmat(id, core::ptr::null(), 0) };
-    if start.addr() == usize::MAX {
-        return Err(refusal_of_id(name, "shmat")(Errno::last()));
-    }
-    Ok(Attached {
-        id,
-        start: start.cast(),
-        size,
-    })
-}
-
-/// What the kernel's refusal means for a name.
-fn refusal(name: &RegionName, call: &'static str) -> impl Fn(Errno) -> RegionError {
-    let name = name.clone();
-    move |errno| match errno {
-        Errno::EEXIST => RegionError::RegionExists(name.clone()),
-        Errno::ENOENT | Errno::EIDRM => RegionError::NoRegionOfThatName(name.clone()),
-        Errno::EACCES | Errno::EPERM => RegionError::Denied(name.clone()),
-        // A link; a directory; a socket, or a pipe that nobody reads.
-        Errno::ELOOP | Errno::EISDIR | Errno::ENXIO => RegionError::NotAFile(name.clone()),
-        errno => RegionError::system(call)(errno),
-    }
-}
-
-/// The same for the number of a System V segment that was there a moment ago.
-fn refusal_of_id(name: &RegionName, call: &'static str) -> impl Fn(Errno) -> RegionError {
-    let refusal = refusal(name, call);
-    move |errno| match errno {
-        Errno::EINVAL => refusal(Errno::EIDRM),
-        errno => refusal(errno),
     }
 }
 
