@@ -262,8 +262,14 @@ impl<T: Plain, const ENDS: usize> Rendezvous<T, ENDS> {
             if self.ends.has_closed(End::Receiving) {
                 return Err(Refused::Disconnected);
             }
-            if self.offer.enter()? {
-                return Ok(guard);
+            match self.offer.enter() {
+                Ok(true) => return Ok(guard),
+                Ok(false) => {}
+                Err(refused) => {
+                    // It may have been told of the place, which is for another one then.
+                    self.senders.notify_one();
+                    return Err(refused);
+                }
             }
             if !in_time {
                 return Err(Refused::Timeout);
@@ -329,9 +335,19 @@ impl<T: Plain, const ENDS: usize> Rendezvous<T, ENDS> {
             if !in_time || patience == Patience::Never {
                 break Err(Refused::Timeout);
             }
-            if !asks && self.ask.enter()? {
-                self.ask.set(ASKED);
-                asks = true;
+            if !asks {
+                match self.ask.enter() {
+                    Ok(true) => {
+                        self.ask.set(ASKED);
+                        asks = true;
+                    }
+                    Ok(false) => {}
+                    Err(refused) => {
+                        // As in `come_to_offer`.
+                        self.receivers.notify_all();
+                        return Err(refused);
+                    }
+                }
             }
             (guard, in_time) = match self.wait(&self.receivers, guard, patience) {
                 Ok(waited) => waited,
@@ -347,8 +363,9 @@ impl<T: Plain, const ENDS: usize> Rendezvous<T, ENDS> {
         };
         if asks {
             self.ask.leave();
-            // It may have been told of an offer that it leaves; and another one can ask now.
-            self.receivers.notify_one();
+            // It may have been told of an offer that it leaves; and another one can ask now. All of them: who
+            // accepts does not ask.
+            self.receivers.notify_all();
         }
         Ok(result?.map(|()| guard))
     }
