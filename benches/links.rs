@@ -352,7 +352,7 @@ struct PipeInTurns<const N: usize> {
 }
 
 impl<const N: usize> PipeInTurns<N> {
-    fn new() -> Result<Box<dyn Lane>> {
+    fn boxed() -> Result<Box<dyn Lane>> {
         let (reader, writer) = kernel_pipe(places(N) * N)?;
         let turn = || {
             let (reader, mut writer) = kernel_pipe(ATOMIC)?;
@@ -392,7 +392,7 @@ impl<const N: usize> Lane for PipeInTurns<N> {
 struct Acknowledged<const N: usize>(Bytes<File, File, N>, (File, File));
 
 impl<const N: usize> Acknowledged<N> {
-    fn new() -> Result<Box<dyn Lane>> {
+    fn boxed() -> Result<Box<dyn Lane>> {
         let (reader, writer) = kernel_pipe(places(N) * N)?;
         let back = kernel_pipe(ATOMIC)?;
         Ok(Box::new(Self(Bytes(reader, writer), back)))
@@ -472,7 +472,12 @@ where
         }
         let receiver = self.receiver.as_ref().context("just made")?;
         match self.way {
-            Way::ByValue => (0..count).try_for_each(|_| Ok(look_at(&receiver.recv()?))),
+            Way::ByValue => {
+                for _ in 0..count {
+                    look_at(&receiver.recv()?);
+                }
+                Ok(())
+            }
             Way::ByReference => {
                 let mut item = item::<N>();
                 for _ in 0..count {
@@ -522,7 +527,10 @@ where
             self.ends.1 = Some(self.buffer.receiver()?);
         }
         let receiver = self.ends.1.as_ref().context("just made")?;
-        (0..count).try_for_each(|_| Ok(look_at(&receiver.borrow()?[..])))
+        for _ in 0..count {
+            look_at(&receiver.borrow()?[..]);
+        }
+        Ok(())
     }
 }
 
@@ -562,7 +570,7 @@ struct RawPacket<const N: usize> {
 }
 
 impl<const N: usize> RawPacket<N> {
-    fn new(knows_the_end: bool) -> Result<Box<dyn Lane>> {
+    fn boxed(knows_the_end: bool) -> Result<Box<dyn Lane>> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let sockets = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
         if knows_the_end {
@@ -785,7 +793,10 @@ where
             self.receiver = Some(self.queue.receiver()?);
         }
         let receiver = self.receiver.as_ref().context("just made")?;
-        (0..count).try_for_each(|_| Ok(look_at(&receiver.recv()?)))
+        for _ in 0..count {
+            look_at(&receiver.recv()?);
+        }
+        Ok(())
     }
 }
 
@@ -832,7 +843,7 @@ where
 {
     let (pipe, in_turns) = (
         subject("pipe", raw_pipe::<N>),
-        subject("pipe, in turns", PipeInTurns::<N>::new),
+        subject("pipe, in turns", PipeInTurns::<N>::boxed),
     );
     if N <= ATOMIC {
         let ours = subject("PipeBuffer", || pipe_buffer::<N>(Way::ByValue));
@@ -864,8 +875,8 @@ fn over_sockets<const N: usize>(comparisons: &mut Vec<Comparison>) {
     comparisons.push(against(stream, framed, KERNEL));
     comparisons.push(against(stream, bare, None));
     comparisons.push(against(stream_vec, framed, KERNEL));
-    let same = subject("Unix seqpacket", || RawPacket::<N>::new(true));
-    let bare = subject("Unix seqpacket, bare", || RawPacket::<N>::new(false));
+    let same = subject("Unix seqpacket", || RawPacket::<N>::boxed(true));
+    let bare = subject("Unix seqpacket, bare", || RawPacket::<N>::boxed(false));
     let packet = subject("PacketLink", || our_packet::<N>(Way::ByReference));
     let packet_vec = subject("PacketLink, new Vec", || our_packet::<N>(Way::ByValue));
     comparisons.push(against(packet, same, KERNEL));
@@ -980,7 +991,7 @@ where
         let buffer: &Rendezvous<[u8; N]> = place(N, ())?;
         Ok(Over::boxed(buffer, Way::ByValue))
     });
-    let acknowledged = subject("pipe and one back", Acknowledged::<N>::new);
+    let acknowledged = subject("pipe and one back", Acknowledged::<N>::boxed);
     comparisons.push(against(rendezvous, acknowledged, SHARED));
     // A message of System V has 8 KiB at most.
     if N <= 8192 {
