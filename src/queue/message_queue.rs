@@ -94,8 +94,21 @@ pub struct MessageQueue<C: MessageCells + ?Sized = [MessageCell]> {
 impl<const N: usize> MessageQueue<[MessageCell; N]> {
     constructor! {
         /// An empty queue over these cells, for a `static`. With fewer than
-        /// [`QueueLimits::cells`] it may be full before either limit is reached.
+        /// [`QueueLimits::cells`] it may be full before either limit is reached, and the longest message is
+        /// one that fills them all.
+        ///
+        /// # Panics
+        /// If there is no cell, or not one message at most: when it is compiled, for a `static`.
         pub fn from_cells(cells: [MessageCell; N], limits: QueueLimits) -> Self {
+            assert!(N > 0, "a queue has a cell");
+            assert!(limits.messages > 0, "a queue has room for a message");
+            Self::over(cells, limits)
+        }
+    }
+
+    constructor! {
+        /// Also with no cell, as the beginning of a queue whose cells lie behind it.
+        fn over(cells: [MessageCell; N], limits: QueueLimits) -> Self {
             Self {
                 lock: RobustMutex::new(()),
                 arrived: Condvar::new(),
@@ -111,7 +124,7 @@ unsafe impl<const N: usize> InPlace for MessageQueue<[MessageCell; N]> {
     /// With the limits [`QueueLimits::of_cells`].
     fn initial() -> Self {
         let limits = QueueLimits::of_cells(N);
-        Self::from_cells(core::array::from_fn(|_| MessageCell::new()), limits)
+        Self::over(core::array::from_fn(|_| MessageCell::new()), limits)
     }
 }
 
@@ -134,7 +147,7 @@ unsafe impl Place for MessageQueue<[MessageCell]> {
     unsafe fn build(at: *mut u8, limits: QueueLimits) {
         // SAFETY: valid for writes of the layout, of which the header is the beginning. Whatever is in
         // the cells, none has a message.
-        unsafe { at.cast::<Header>().write(Header::from_cells([], limits)) }
+        unsafe { at.cast::<Header>().write(Header::over([], limits)) }
     }
 
     unsafe fn view<'a>(at: *mut u8, limits: QueueLimits) -> &'a Self {
@@ -234,7 +247,7 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
 
 impl<C: MessageCells + ?Sized> Messages for MessageQueue<C> {
     fn longest(&self) -> usize {
-        self.limits().bytes as usize
+        self.store.longest()
     }
 
     fn send_within(

@@ -93,6 +93,12 @@ impl<C: MessageCells + ?Sized> Store<C> {
         read(&self.limits)
     }
 
+    /// Bytes of the longest message that fits into the empty queue.
+    pub(super) fn longest(&self) -> usize {
+        let room = self.cells.cells().len().saturating_mul(CELL_BYTES);
+        room.min(self.limits().bytes as usize)
+    }
+
     /// How many messages and bytes there are.
     pub(super) fn counts(&self) -> (u64, u64) {
         let summary = read(&self.summary);
