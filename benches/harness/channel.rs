@@ -85,7 +85,8 @@ impl OurQueue {
             messages: messages.try_into()?,
             bytes: (messages * bytes_each).try_into()?,
         };
-        let room = messages * (bytes_each + 256) + (1 << 16);
+        // A message takes whole cells, each with a word beside it.
+        let room = messages * (2 * bytes_each + 256) + (1 << 16);
         Ok(Box::leak(Box::new(Self(ours(room, limits)?))))
     }
 }
