@@ -4,7 +4,7 @@
 //!
 //! That is a long way in a build without optimization, so such a build kills at every so many
 //! instructions only, beginning at a random one; `ci/sweep` kills at each. `INTERLATCH_STRIDE` and
-//! `INTERLATCH_SEED` set both.
+//! `INTERLATCH_SEED` set both, and `INTERLATCH_ONLY` is a part of the names of those that are swept.
 
 use super::actor::say;
 use super::harness::Test;
@@ -603,7 +603,15 @@ fn sweep_each() {
     println!("every {stride} instructions, or few system calls, INTERLATCH_SEED={seed}");
     println!("| operation | instructions, or stops at system calls | kills | survivors well |");
     println!("|---|---|---|---|");
-    for (index, operation) in operations().iter().enumerate() {
+    let only = std::env::var("INTERLATCH_ONLY").unwrap_or_default();
+    let all = operations();
+    let wanted =
+        |operation: &Operation| format!("{}{}", operation.on, operation.name).contains(&only);
+    for (index, operation) in all
+        .iter()
+        .enumerate()
+        .filter(|(_, operation)| wanted(operation))
+    {
         let stride = if operation.by_calls {
             stride.min(7)
         } else {

@@ -100,8 +100,8 @@ fn read(objects: &Objects, expected: &[u8]) {
     assert_eq!(bytes, expected);
 }
 
-/// Three times as many as fit.
-const MANY: &[u8] = b"abcdefghijkl";
+/// More than fit.
+const MANY: &[u8] = b"abcdef";
 
 fn write_all(objects: &Objects) {
     if let Ok(mut writer) = objects.pipe.writer() {
