@@ -558,8 +558,8 @@ impl<const ENDS: usize> Chain<ENDS> {
         first.saturating_sub(1)..=last + 1
     }
 
-    /// The segment with this number was removed, with what was in it, and so were those before it.
-    pub(crate) fn leave_behind(&self, number: u64) {
+    /// Says that the segment with this number was removed, with what was in it, and so were those before it.
+    pub fn leave_behind(&self, number: u64) {
         let Some(_guard) = self.visit() else { return };
         let (first, last) = self.linked();
         if (first..=last).contains(&number) {
