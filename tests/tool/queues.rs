@@ -196,18 +196,19 @@ fn messages() {
     );
 }
 
+/// As files: should this fail, their directory goes with them.
 fn growing() {
     let scratch = Scratch::new();
     let growth = Growth {
         items: 10,
         segments: 5,
     };
-    let queue = UnboundedBuffer::<u64>::create(&scratch.names[0], growth).expect("a queue");
+    let queue = UnboundedBuffer::<u64>::create(&scratch.names[1], growth).expect("a queue");
     let (sender, receiver) = (queue.sender(), queue.receiver());
     let (sender, receiver) = (sender.expect("the first"), receiver.expect("the first"));
     (0..25).for_each(|item| sender.send(item).expect("room"));
     (0..12).for_each(|item| assert_eq!(receiver.recv().expect("an item"), item));
-    let name = scratch.names[0].to_string();
+    let name = scratch.names[1].to_string();
     let state = now(&name, "chain");
     let me = std::process::id();
     for (field, number) in [
@@ -229,7 +230,7 @@ fn growing() {
         text.contains("[####------] 2/5 segments, 3 ever, of 10 items, senders: 1"),
         "{text}"
     );
-    let second = scratch.names[0].numbered(2).expect("a name").to_string();
+    let second = scratch.names[1].numbered(2).expect("a name").to_string();
     assert_eq!(
         now(&second, "items"),
         json!({"is": "segment", "sent": 10, "received": 2, "capacity": 10})
@@ -243,7 +244,7 @@ fn growing() {
     assert_eq!(now(&name, "chain")["senders"]["state"], "closed");
     drop(receiver);
     drop(queue);
-    UnboundedBuffer::<u64>::remove(&scratch.names[0]).expect("it is there");
+    UnboundedBuffer::<u64>::remove(&scratch.names[1]).expect("it is there");
     in_one_region(&scratch);
 }
 
