@@ -17,13 +17,14 @@ use super::cell::{MessageCell, MessageCells};
 use super::error::Missed;
 use super::store::{Found, Store};
 use super::{
-    Fit, Message, MessageType, Messages, QueueLimits, ReceiveMessageError, Received, Select,
-    SendMessageError,
+    Fit, Message, MessageType, Messages, QueueLimits, QueueState, ReceiveMessageError, Received,
+    Select, SendMessageError,
 };
-use crate::platform::{InPlace, Place, PlanError, constructor};
+use crate::platform::{InPlace, Place, PlanError, Words, WordsFrom, constructor};
 use crate::sync::{Condvar, Patience, RobustLockError, RobustLockResult, RobustMutex};
 use core::alloc::Layout;
 use core::fmt;
+use core::mem::offset_of;
 
 /// A queue of messages with types in shared memory, bounded by messages and by bytes, whose users may die
 /// at any instruction. Its operations are those of [`Messages`].
@@ -155,6 +156,23 @@ unsafe impl Place for MessageQueue<[MessageCell]> {
         // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which is that
         // of the cells behind the header.
         unsafe { &*(wide as *const Self) }
+    }
+}
+
+impl Header {
+    /// The state of the one that these words are, with however many cells.
+    pub(crate) fn state_of(words: &dyn Words) -> Option<QueueState> {
+        let from = |offset: usize| WordsFrom(words, offset as u64);
+        let store = from(offset_of!(Self, store));
+        let (limits, messages, bytes) = Store::counts_of(&store)?;
+        Some(QueueState {
+            lock: RobustMutex::state_of(&from(offset_of!(Self, lock)))?,
+            messages,
+            bytes,
+            limits,
+            receivers_wait: Condvar::state_of(&from(offset_of!(Self, arrived)))?.waiters,
+            senders_wait: Condvar::state_of(&from(offset_of!(Self, left)))?.waiters,
+        })
     }
 }
 

@@ -17,7 +17,8 @@
 
 use super::cell::{CELL_BYTES, Label, MessageCell, MessageCells, read, relink, write};
 use super::{QueueLimits, Select};
-use crate::platform::{UnsafeCell, constructor};
+use crate::platform::{UnsafeCell, Words, constructor};
+use core::mem::offset_of;
 
 /// The end of a list.
 const NONE: u64 = 0;
@@ -79,6 +80,22 @@ impl<C: MessageCells> Store<C> {
                 cells,
             }
         }
+    }
+}
+
+impl Store<[MessageCell; 0]> {
+    /// The limits, and how many messages and bytes there are, as these words say: no more than the limits.
+    pub(super) fn counts_of(words: &dyn Words) -> Option<(QueueLimits, u64, u64)> {
+        let limit = |offset: usize| words.word((offset_of!(Self, limits) + offset) as u64);
+        let limits = QueueLimits {
+            messages: limit(offset_of!(QueueLimits, messages))?,
+            bytes: limit(offset_of!(QueueLimits, bytes))?,
+        };
+        let count = |offset: usize| words.long((offset_of!(Self, summary) + offset) as u64);
+        let messages = count(offset_of!(Summary, messages))?;
+        let bytes = count(offset_of!(Summary, bytes))?;
+        let messages = messages.min(limits.messages.into());
+        Some((limits, messages, bytes.min(limits.bytes.into())))
     }
 }
 
