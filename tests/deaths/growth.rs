@@ -10,7 +10,7 @@ use interlatch::buffer::TakeError;
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::sync::Patience;
-use interlatch::{GrowError, Growth, InPlace, Region, RegionName, UnboundedBuffer};
+use interlatch::{GrowError, Growth, InPlace, Region, RegionError, RegionName, UnboundedBuffer};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,6 +22,10 @@ pub fn tests() -> Vec<Test> {
         Test::new("a_segment_that_was_begun_is_made_by_the_next_one", begun),
         Test::new("a_full_queue_refuses_and_waits_for_nobody", refuses),
         Test::new("a_queue_whose_segment_was_removed_says_so", tampered),
+        Test::new(
+            "who_dies_while_it_makes_or_removes_a_queue_leaves_one_or_none",
+            makers,
+        ),
         Test::new("who_is_stopped_holds_up_only_the_patient", stopped),
     ]
 }
@@ -247,6 +251,30 @@ fn tampered() {
     assert!(expected, "{refused:?}");
 }
 
+/// A queue is made, used and removed again and again, and that one killed.
+fn makers() {
+    let (named, mut random) = (Named::new("makers"), random());
+    let region = Region::memfd("growth", 4096).expect("a region");
+    for _ in 0..ROUNDS {
+        let part = format!("growth make {}", named.file);
+        let mut maker = Actor::start(&region, &[part]);
+        assert_eq!(
+            maker.reply(Instant::now() + PATIENCE).as_deref(),
+            Ok("there")
+        );
+        std::thread::sleep(Duration::from_micros(random.u64(0..2000)));
+        assert!(!maker.has_ended(), "it found something wrong");
+        maker.signal(SIGKILL);
+        // Once it is gone.
+        drop(maker);
+        match UnboundedBuffer::<u64>::remove(&named.name) {
+            Ok(()) | Err(RegionError::NoRegionOfThatName(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(named.files(), Vec::<String>::new(), "nothing is left");
+    }
+}
+
 /// One is stopped with the lock: it is not dead, and nobody takes the lock from it; who has a deadline goes on
 /// without having sent.
 fn stopped() {
@@ -254,7 +282,7 @@ fn stopped() {
     let region = Region::memfd("growth", 4096).expect("a region");
     let queue = UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("a queue");
     let (sender, receiver) = (queue.sender(), queue.receiver());
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
+    let (sender, _receiver) = (sender.expect("open"), receiver.expect("open"));
     let part = format!("growth churn {}", named.file);
     let mut other = Actor::start(&region, &[part]);
     let deadline = Instant::now() + PATIENCE;
@@ -263,12 +291,7 @@ fn stopped() {
         assert!(Instant::now() < deadline, "it is never at work");
         stop(&other);
         match sender.try_send(0) {
-            Ok(()) => {
-                other.signal(SIGCONT);
-                receiver
-                    .recv_timeout(PATIENCE)
-                    .expect("one more than it takes");
-            }
+            Ok(()) => other.signal(SIGCONT),
             Err(GrowError::Timeout) => break,
             Err(error) => panic!("{error}"),
         }
@@ -301,11 +324,25 @@ fn stop(other: &Actor) {
     }
 }
 
+fn make_and_remove(name: &RegionName) {
+    say("there");
+    loop {
+        let queue = UnboundedBuffer::<u64>::create(name, GROWTH).expect("there is none");
+        let (sender, receiver) = (queue.sender(), queue.receiver());
+        let (sender, _receiver) = (sender.expect("open"), receiver.expect("open"));
+        (0..10).for_each(|item| sender.send(item).expect("room"));
+        UnboundedBuffer::<u64>::remove(name).expect("it is there");
+    }
+}
+
 /// In an actor.
 pub fn play(region: &Region, part: &str) {
     let (what, name) = part.split_once(' ').expect("what, and a name");
     let tally: &Tally = find(region, "tally");
     let name = RegionName::posix(name).expect("a name");
+    if what == "make" {
+        return make_and_remove(&name);
+    }
     let queue = UnboundedBuffer::<u64>::attach(&name).expect("it is there");
     match what {
         "produce" => {
@@ -335,7 +372,8 @@ pub fn play(region: &Region, part: &str) {
             say("there");
             loop {
                 sender.send(1).expect("room");
-                receiver.recv().expect("an item");
+                // Also those of the parent.
+                while receiver.try_recv().is_ok() {}
             }
         }
         other => panic!("nobody does {other:?}"),

@@ -1,5 +1,5 @@
 //! Two chains over one segment would be two locks for it.
 
-use interlatch::buffer::{Chain, Segment, Segments};
+use interlatch::buffer::Segments;
 
 fn main() {}
