@@ -6,6 +6,8 @@ use interlatch::{
 };
 #[path = "examples/chat.rs"]
 mod chat;
+#[path = "examples/jobs.rs"]
+mod jobs;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -643,86 +645,6 @@ fn the_barber_forgets_nobody() {
     let out = text(&output.stdout);
     assert!(output.status.success(), "{out}{}", text(&output.stderr));
     assert!(out.starts_with("4000 visits: "), "{out}");
-}
-
-/// Runs `jobs` with these arguments, and these lines as its input.
-fn jobs(arguments: &[&str], lines: &str) -> Output {
-    let mut command = example("jobs");
-    command.args(arguments).env_remove("MAKEFLAGS");
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the example starts");
-    let mut input = child.stdin.take().expect("piped");
-    // A program that ends early reads nothing.
-    let _ = input.write_all(lines.as_bytes());
-    drop(input);
-    child.wait_with_output().expect("it ends")
-}
-
-/// The most that were between `start` and `end` at one time.
-fn most_at_once(log: &str) -> usize {
-    let depths = log.lines().scan(0_usize, |depth, line| {
-        match line.starts_with("start") {
-            true => *depth += 1,
-            false => *depth -= 1,
-        }
-        Some(*depth)
-    });
-    depths.max().unwrap_or(0)
-}
-
-const JOB: &str = "echo start >> $0; cat /dev/null; echo end >> $0";
-
-#[test]
-fn no_more_jobs_run_at_a_time_than_are_allowed() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let log = folder.path().join("log");
-    let log_name = log.to_str().expect("a readable path");
-    for (allowed, most) in [("1", 1), ("3", 3)] {
-        fs::write(&log, "").expect("room");
-        let output = jobs(
-            &["-j", allowed, "sh", "-c", JOB, log_name],
-            &"line\n".repeat(30),
-        );
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        let written = fs::read_to_string(&log).expect("it is there");
-        assert_eq!(written.lines().count(), 60, "each line ran once");
-        assert!(most_at_once(&written) <= most, "{written}");
-    }
-}
-
-#[test]
-fn jobs_of_jobs_take_their_permits_from_the_same_server() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let log = folder.path().join("log");
-    fs::write(&log, "").expect("room");
-    let inner = format!(
-        "yes line | head -10 | {} -j 8 sh -c '{JOB}' {}",
-        example("jobs")
-            .get_program()
-            .to_str()
-            .expect("a readable path"),
-        log.to_str().expect("a readable path"),
-    );
-    let output = jobs(&["-j", "2", "sh", "-c", &inner], &"line\n".repeat(4));
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let written = fs::read_to_string(&log).expect("it is there");
-    assert_eq!(written.lines().count(), 80, "each line ran once");
-    assert!(most_at_once(&written) <= 2, "{written}");
-}
-
-#[test]
-fn a_job_that_fails_or_is_none_is_told_of() {
-    let failed = jobs(&["false"], "one\n");
-    assert_eq!(failed.status.code(), Some(1));
-    let missing = jobs(&["/nonexistent"], "one\n");
-    let said = text(&missing.stderr);
-    assert_eq!(missing.status.code(), Some(1), "{said}");
-    assert!(said.contains("/nonexistent"), "{said}");
-    assert_eq!(jobs(&[], "").status.code(), Some(2), "no command");
-    assert_eq!(jobs(&["-j", "0", "true"], "").status.code(), Some(2));
 }
 
 /// A queue whose names are removed with the test.
