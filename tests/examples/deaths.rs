@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 /// The children of a process that run its program already.
 fn children(parent: u32) -> Vec<Pid> {
@@ -220,12 +220,15 @@ fn with_output(name: &str, arguments: &[&str], output: impl Into<Stdio>) -> (Opt
         status = part.0.try_wait().expect("it is ours");
         status.is_some()
     });
-    (status.and_then(|it| it.code()), part.complaint())
+    // As a shell counts.
+    let signal = |status: ExitStatus| status.signal().map(|signal| 128 + signal);
+    let status = status.and_then(|status| status.code().or(signal(status)));
+    (status, part.complaint())
 }
 
 #[test]
 fn an_example_that_cannot_say_anything_ends_with_an_error_or_quietly() {
-    let examples: [(&str, &[&str]); 13] = [
+    let examples: [(&str, &[&str]); 14] = [
         ("barber", &["--visits", "10"]),
         ("chat", &["/tmp", "interlatch-nobody"]),
         ("killed", &[]),
@@ -236,6 +239,7 @@ fn an_example_that_cannot_say_anything_ends_with_an_error_or_quietly() {
         ("readers_writers", &["--times", "10"]),
         ("signals", &[]),
         ("sockets", &[]),
+        ("ticket_lock", &[]),
         ("turns", &[]),
         ("two_processes", &[]),
         ("unbounded", &["interlatch-no-output"]),
