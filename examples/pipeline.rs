@@ -9,6 +9,7 @@
 use anyhow::{Error, Result};
 use clap::Parser;
 use interlatch::ipc::{Pipeline, PipelineError, Received, Signal, SignalFd};
+use nix::sys::signal::{SigHandler, signal};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus};
@@ -57,6 +58,9 @@ fn status_without_end(error: &Error) -> u8 {
 
 /// Runs it to its end, and hands on the signals that would end this process: else nobody would end the commands.
 fn run(pipeline: Pipeline) -> Result<Vec<ExitStatus>> {
+    // Of a process that ignores it, as whoever has started this one may have made it, nobody is told of the ends.
+    // SAFETY: the default is no handler.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl)? };
     // Before a command can end.
     let signals = SignalFd::new([
         Signal::SIGCHLD,

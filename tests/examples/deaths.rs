@@ -112,6 +112,16 @@ fn a_pipeline_that_is_told_to_end_or_is_killed_leaves_nobody() {
     }
 }
 
+/// Its parent has made it ignore them.
+#[test]
+fn a_pipeline_hears_of_the_ends_of_its_commands_in_any_case() {
+    let mut command = Command::new("env");
+    command.arg("--ignore-signal=CHLD");
+    command.arg(example("pipeline").get_program());
+    let mut part = Part::start(command.args(["echo", "x", "--", "cat"]));
+    assert_eq!(part.end(), (true, "x\n".to_owned()));
+}
+
 /// A pipe that takes nothing more, for an example that shall stop at what it says.
 fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
