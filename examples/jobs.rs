@@ -32,7 +32,8 @@ use std::process::{Command, ExitCode, Stdio};
 /// Runs a command for each line of the input, several at a time.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How many at a time, if no jobserver is inherited: 2 without this, or 1 if `MAKEFLAGS` names one that is not there.
+    /// How many at a time, if no jobserver is inherited. Without this 2, or 1 if `MAKEFLAGS` names one that is not
+    /// there.
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     jobs: Option<u32>,
     /// The command, and what comes before the line.

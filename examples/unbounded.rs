@@ -1,6 +1,6 @@
 //! A producer that outruns its consumer: `unbounded NAME`. It sends before anybody receives, and goes on while
-//! another process drains the queue; the memory grows and shrinks by segments. Ctrl+C removes all of it; of one that was
-//! killed something is left: `unbounded NAME --remove`.
+//! another process drains the queue; the memory grows and shrinks by segments. Ctrl+C removes all of it; of one that
+//! was killed something is left: `unbounded NAME --remove`.
 
 #[path = "support/interruption.rs"]
 mod interruption;

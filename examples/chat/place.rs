@@ -6,8 +6,9 @@
 //! **Who is there.** Each keeps a lock on its own named pipe. One that nobody has locked, and that nobody reads from,
 //! was left by somebody who was killed: it is removed by who comes next.
 //!
-//! **Two talk.** Whoever joins puts another lock on the directory, of the kind that can be asked for (`F_OFD_GETLK`), and
-//! keeps it to the end of the chat. So the third one hears of them although their names are gone by then.
+//! **Two talk.** Whoever joins puts another lock on the directory, of the kind that can be asked for
+//! (`F_OFD_GETLK`), and keeps it to the end of the chat. So the third one hears of them although their names are gone
+//! by then.
 
 use anyhow::{Context, Result, bail};
 use interlatch::ipc::{Fifo, FifoError};

@@ -36,6 +36,10 @@ pub fn tests() -> Vec<Test> {
             beside_others_it_takes_nothing,
         ),
         test(
+            "terminal::beside_others_a_signal_reaches_its_commands_only",
+            beside_others_a_signal_reaches_its_commands,
+        ),
+        test(
             "terminal::writing_for_others_it_takes_nothing",
             writing_for_others_it_takes_nothing,
         ),
@@ -139,9 +143,9 @@ pub fn play(arguments: &[String]) -> ExitCode {
     // Ctrl+C reaches this process as well where the pipeline stays in its group. It has to live on, to tell, and to
     // its end.
     std::mem::forget(SignalFd::new([Signal::SIGINT]).expect("it can be"));
-    let _companion = (arguments[0] == "beside").then(Companion::start);
+    let _companion = arguments[0].starts_with("beside").then(Companion::start);
     let pipeline = match arguments[0].as_str() {
-        "sleepers" | "beside" => sleepers(),
+        "sleepers" | "beside" | "beside, told" => sleepers(),
         "deaf" => {
             dup2_stdin(File::open("/dev/null").expect("it is there")).expect("it is open");
             sleepers()
@@ -154,7 +158,7 @@ pub fn play(arguments: &[String]) -> ExitCode {
     };
     let mut running = pipeline.spawn().expect("it starts");
     println!("{}", foreground(&running));
-    if arguments[0] == "background" {
+    if ["background", "beside, told"].contains(&arguments[0].as_str()) {
         running.signal_group(Signal::SIGTERM).expect("it runs");
     }
     let statuses = end(&mut running);
@@ -249,6 +253,15 @@ fn beside_others_it_takes_nothing() {
     assert_eq!(session.line(), "this process");
     session.press(CTRL_C);
     assert_interrupted(session);
+}
+
+/// The companion, and the process itself, would end without a word.
+fn beside_others_a_signal_reaches_its_commands() {
+    let mut session = Session::start(&["beside, told"]);
+    assert_eq!(session.line(), "this process");
+    assert_eq!(session.line(), "[Some(15), Some(15), Some(15)]", "SIGTERM");
+    assert_eq!(session.line(), "this process");
+    assert!(session.child.wait().expect("ours").success());
 }
 
 /// Whoever reads may be another one of the job, whom the shell is about to start.

@@ -3,8 +3,8 @@
 use core::fmt::Display;
 use std::io::Write;
 
-/// Prints a line, or ends the program, which is the runner's: what is not said has not been checked for anybody. If nobody
-/// reads, `SIGPIPE` ends it.
+/// Prints a line, or ends the program, which is the runner's: what is not said has not been checked for anybody.
+/// If nobody reads, `SIGPIPE` ends it.
 pub(super) fn say(line: impl Display) {
     let mut output = std::io::stdout().lock();
     let written = writeln!(output, "{line}").and_then(|()| output.flush());
