@@ -1,9 +1,10 @@
 //! Children that need each other: if one is killed, the others may wait for it for ever, so nobody waits for them.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 
 /// Some children. Those that have not ended when this is dropped are killed, and all are reaped.
@@ -95,11 +96,19 @@ impl Children {
         {
             statuses.push((name, child.wait().context("waiting for a child")?));
         }
-        if let Some((name, status)) = statuses.iter().find(|(_, status)| !is_well(*status)) {
-            bail!("{name} ended with {status}");
-        }
+        complain_of(statuses.iter().filter(|(_, status)| !is_well(*status)))?;
         Ok(statuses.into_iter().map(|(_, status)| status).collect())
     }
+}
+
+/// Those that were killed first: others may have ended because of them.
+fn complain_of<'a>(ended: impl Iterator<Item = &'a (String, ExitStatus)>) -> Result<()> {
+    let mut ended: Vec<_> = ended.collect();
+    ended.sort_by_key(|(_, status)| status.signal().is_none());
+    let tell = |(name, status): &&(String, ExitStatus)| format!("{name} ended with {status}");
+    let sentences: Vec<String> = ended.iter().map(tell).collect();
+    ensure!(sentences.is_empty(), sentences.join(", and "));
+    Ok(())
 }
 
 impl One {

@@ -72,8 +72,10 @@ fn nobody_waits_for_those_who_wait_for_the_dead() {
     ];
     for (name, arguments, count, who) in cases {
         let complaint = complaint_after_a_death(name, arguments, count);
-        let expected = format!("{name}: {who} ended with signal: 9 (SIGKILL)\n");
-        assert_eq!(complaint, expected);
+        let expected = format!("{name}: {who} ended with signal: 9 (SIGKILL)");
+        // Others may have complained of the death, or ended of it, before.
+        let last = complaint.lines().last().unwrap_or_default();
+        assert!(last.starts_with(&expected), "{complaint}");
     }
 }
 
