@@ -46,7 +46,7 @@ impl Shared {
         };
         for turn in &self.turns {
             let (reader, writer) = turn.ends();
-            ends.extend([Some(reader.as_fd()), Some(writer.as_fd())]);
+            ends.extend([Some(reader), Some(writer)]);
         }
         inherit(&ends, FdFlag::empty());
         let number = |end: &Option<BorrowedFd<'_>>| match end {
@@ -76,7 +76,7 @@ impl Shared {
         let (reader, writer) = self.ends.take().expect("not closed yet");
         let turns = [0, 1].map(|index| {
             let (reader, writer) = self.turns[index].ends();
-            lock(semaphore(reader.as_fd(), writer.as_fd()))
+            lock(semaphore(reader, writer))
         });
         PipeBuffer::from_ends(Some(reader), Some(writer), Some(turns))
     }
