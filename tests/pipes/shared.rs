@@ -66,6 +66,11 @@ impl Shared {
         self.ends = None;
     }
 
+    /// The end that is written.
+    pub fn writer(&self) -> &Writer {
+        &self.ends.as_ref().expect("not closed yet").1
+    }
+
     /// The turn of those who send.
     pub fn turn(&self) -> &PipeSemaphore {
         &self.turns[0]
@@ -128,4 +133,12 @@ pub fn take_over_turn(numbers: &str) -> PipeSemaphore {
     let ends = inherited(numbers);
     let end = |index: usize| ends[index].as_ref().expect("given").as_fd();
     semaphore(end(2), end(3))
+}
+
+/// In an actor: the end that is read, and for writing that of the turn of those who send.
+pub fn take_over_duplex(numbers: &str) -> (Reader, Writer) {
+    let ends = inherited(numbers);
+    let end = |index: usize| ends[index].as_ref().expect("given").as_fd();
+    let reader = Reader::reopen(end(0)).expect("a pipe");
+    (reader, Writer::reopen(end(3)).expect("a pipe"))
 }
