@@ -159,11 +159,12 @@ impl<T: Plain> Duplex<T> {
     }
 
     fn receive(&mut self, patience: Patience) -> Result<T, Stopped> {
-        let received = receive_from(&self.incoming, &mut self.begun, patience);
+        let mut item = T::new_zeroed();
+        let received = receive_from(&self.incoming, &mut item, &mut self.begun, patience);
         if let Err(Stopped::Torn(torn)) = received {
             self.torn = Some(torn);
         }
-        received
+        received.map(|()| item)
     }
 
     /// Waits for room, or for something to take in; one who has taken in something only looks whether there is

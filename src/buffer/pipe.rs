@@ -224,11 +224,12 @@ impl<T: Plain> PipeBuffer<T> {
         turn.hold_within(patience).map(Turn::OfThreads)
     }
 
-    fn recv_small(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
+    /// Receives an item to where there is nothing that has to stay.
+    fn recv_small(&self, place: &mut T, patience: Patience) -> Result<(), RecvTimeoutError> {
         let Some((reader, mut begun)) = self.receiving.take_up() else {
             return Err(RecvTimeoutError::of(true));
         };
-        let received = receive_from(&reader, &mut begun, patience);
+        let received = receive_from(&reader, place, &mut begun, patience);
         if received.is_err() || !begun.is_empty() {
             self.receiving.keep(begun, received.as_ref().err());
         }
@@ -325,10 +326,10 @@ pub(super) fn send_through<T: Plain>(
 /// Reads an item of which that much has come already. What has come when patience ends is there.
 pub(super) fn receive_from<T: Plain>(
     reader: &Reader,
+    item: &mut T,
     begun: &mut Vec<u8>,
     patience: Patience,
-) -> Result<T, Stopped> {
-    let mut item = T::new_zeroed();
+) -> Result<(), Stopped> {
     let bytes = item.as_mut_bytes();
     // Where several threads have found parts, there may be more than an item.
     let mut moved = begun.len().min(bytes.len());
@@ -338,7 +339,7 @@ pub(super) fn receive_from<T: Plain>(
     if read.is_err() {
         begun.splice(..0, bytes[..moved].iter().copied());
     }
-    read.map(|()| item)
+    read
 }
 
 /// Reads the rest of an item.
@@ -423,17 +424,17 @@ impl<T: Plain> Buffer for PipeBuffer<T> {
     }
 
     fn recv_within(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
-        if Self::IS_ATOMIC {
-            return self.recv_small(patience);
-        }
         let mut item = T::new_zeroed();
-        self.recv_large(&mut item, patience)?;
+        match Self::IS_ATOMIC {
+            true => self.recv_small(&mut item, patience)?,
+            false => self.recv_large(&mut item, patience)?,
+        }
         Ok(item)
     }
 
     fn recv_into_within(&self, place: &mut T, patience: Patience) -> Result<(), RecvTimeoutError> {
         if Self::IS_ATOMIC {
-            *place = self.recv_small(patience)?;
+            *place = self.recv_within(patience)?;
             return Ok(());
         }
         self.recv_large(place, patience)
