@@ -41,11 +41,11 @@ pub mod unbounded;
 
 pub use buffer::{
     Addressed, AttachError, Borrowed, BoundedBuffer, Buffer, BytePipe, BytePipeError, ByteReader,
-    ByteWriter, Delivery, DirectLink, DirectLinkError, Disconnected, Duplex, GrowError, Grown,
-    Growth, Inbox, Loan, LoanError, Mailbox, MailboxId, MonitorBuffer, Outbox, PipeBuffer,
-    ProcessId, Receiver, RecvError, RecvTimeoutError, Rendezvous, RobustBoundedBuffer,
-    RobustMonitorBuffer, SendError, SendTimeoutError, Sender, Slot, TakeError, TryRecvError,
-    TrySendError, TurnSlot, Withdrawn,
+    ByteWriter, Delivery, DirectLink, DirectLinkError, Disconnected, Duplex, DuplexSendError,
+    GrowError, Grown, Growth, Inbox, Loan, LoanError, Mailbox, MailboxId, MonitorBuffer, Outbox,
+    PipeBuffer, PipeTorn, ProcessId, Receiver, RecvError, RecvTimeoutError, Rendezvous,
+    RobustBoundedBuffer, RobustMonitorBuffer, SendError, SendTimeoutError, Sender, Slot, TakeError,
+    TryRecvError, TrySendError, TurnSlot, Withdrawn,
 };
 #[cfg(not(loom))]
 pub use guard::{Mutex, MutexGuard};

@@ -27,11 +27,11 @@ pub use bounded::BoundedBuffer;
 pub use duplex::Duplex;
 pub use end::{Buffer, Counted, CountsEnds, IntoIter, Iter, Receiver, Seat, Sender, TryIter};
 pub use error::{
-    Disconnected, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
-    TrySendError,
+    Disconnected, DuplexSendError, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
+    TryRecvError, TrySendError,
 };
 pub use monitor::MonitorBuffer;
-pub use pipe::PipeBuffer;
+pub use pipe::{PipeBuffer, PipeTorn};
 pub use robust::{
     AttachError, Borrowed, BytePipe, BytePipeError, ByteReader, ByteWriter, Delivery, GrowError,
     Grown, Growth, Loan, LoanError, Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer,

@@ -6,6 +6,7 @@
 #[path = "../worlds/process.rs"]
 #[allow(dead_code, reason = "the worlds use other parts of it")]
 mod actor;
+mod blocked;
 mod descriptors;
 #[path = "../worlds/harness.rs"]
 mod harness;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
             "nap" => wait::play(),
             "echo" => sockets::play_echo(),
             "writer for nobody" => sockets::play_writer(),
+            "blocked" => blocked::play(&rest),
             "receiver" => passing::play(),
             other => panic!("nobody plays {other:?}"),
         };
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
     tests.extend(terminal::tests());
     tests.extend(signals::tests());
     tests.extend(interrupted::tests());
+    tests.extend(blocked::tests());
     tests.extend(links::tests());
     tests.extend(sockets::tests());
     tests.extend(passing::tests());

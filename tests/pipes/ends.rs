@@ -62,7 +62,7 @@ fn waits_for_a_pipe(actor: &Actor) -> bool {
     let number: Option<i64> = words.next().and_then(|word| word.parse().ok());
     match number {
         Some(libc::SYS_poll | libc::SYS_ppoll) => true,
-        Some(libc::SYS_read | libc::SYS_readv | libc::SYS_write | libc::SYS_writev) => {
+        Some(libc::SYS_read | libc::SYS_write | libc::SYS_pwritev2) => {
             !["0x0", "0x1", "0x2"].map(Some).contains(&words.next())
         }
         _ => false,

@@ -44,6 +44,7 @@ pub fn tests() -> Vec<Test> {
             "a_writer_that_has_written_nothing_is_somebody",
             silent_writer,
         ),
+        Test::new("a_writer_that_has_gone_again_was_somebody", quick_writer),
         Test::new("a_later_writer_can_be_waited_for_again", later_writer),
         Test::new(
             "a_writer_that_is_killed_ends_the_stream_of_a_fifo",
@@ -222,6 +223,18 @@ fn silent_writer() {
     assert_eq!(said(&mut writer), "sent");
     let second = fifo.reader(Patience::Never);
     assert!(first.is_ok() && second.is_ok(), "{first:?}, {second:?}");
+}
+
+/// As `: > fifo` in a shell. A reader that missed it would wait for another one.
+fn quick_writer() {
+    for _ in 0..30 {
+        let place = Place::new();
+        let fifo = place.fifo();
+        let mut reader = place.start(&["read", "forever", "1"]);
+        until_it_waits(&reader);
+        drop(std::fs::File::options().write(true).open(fifo.path()));
+        assert_eq!(said(&mut reader), "", "nothing was written");
+    }
 }
 
 fn later_writer() {

@@ -126,7 +126,7 @@ impl StreamLink {
     /// Sends the rest of a message that was begun, as long as patience lasts.
     ///
     /// # Errors
-    /// If there is no room for it in time, or nobody receives it.
+    /// If there is no room for it in time, or nobody receives it. Unless nobody does, the rest is kept.
     pub fn finish_within(&mut self, patience: Patience) -> Result<(), LinkSendError> {
         while self.sent < self.outgoing.len() {
             let rest = &self.outgoing[self.sent..];
@@ -269,7 +269,13 @@ impl Link for StreamLink {
             Some(gone) if gone == HEADER + length => Ok(()),
             Some(gone) => {
                 self.keep(&header, message, gone);
-                self.finish_within(patience)
+                self.finish_within(patience).map_err(|error| match error {
+                    // As of memory that the kernel has not now. Who sent the message again would double it.
+                    LinkSendError::System { .. } => LinkSendError::Unfinished {
+                        left: self.outgoing.len() - self.sent,
+                    },
+                    error => error,
+                })
             }
         }
     }
