@@ -89,6 +89,11 @@ impl<'a> Spin<'a> {
         }
     }
 
+    /// Whether to look at the word at all, instead of sleeping at once.
+    pub fn is_worth_it(&self) -> bool {
+        self.is_worth_it
+    }
+
     /// Looks at the word until it is like that; false if that takes too long, or is not worth the time. Then
     /// sleep. If it was seen and is so no more, go on with the same spin: all of it is one wait.
     pub fn sees(&mut self, like: impl Fn(u32) -> bool) -> bool {

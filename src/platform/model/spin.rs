@@ -31,6 +31,11 @@ impl Spin<'_> {
     }
 
     /// Whether there is one look more.
+    pub fn is_worth_it(&self) -> bool {
+        self.looks > 0
+    }
+
+    /// The same, and takes it.
     pub fn sees(&mut self, _like: impl Fn(u32) -> bool) -> bool {
         let sees = self.looks > 0;
         self.looks = self.looks.saturating_sub(1);
