@@ -12,12 +12,14 @@ pub enum For {
     Event,
 }
 
-/// One wait at a word. It sees whatever it is asked for, without a look: the caller's next step finds out. Once
-/// between two processes, which shows all that a spin can do; not at all between more, to keep their
-/// models small.
+/// One wait at a word. It sees whatever it is asked for, without a look: the caller's next step finds out.
+///
+/// The first wait of each process does so, once: between two processes before a sleep, which shows all that
+/// it can do to the other one; between more after a sleep, where it matters that there are others. That
+/// keeps the models small.
 #[derive(Debug)]
 pub struct Spin<'a> {
-    looks: u32,
+    may_look: bool,
     word: PhantomData<&'a AtomicU32>,
 }
 
@@ -25,21 +27,19 @@ impl Spin<'_> {
     /// Begins a wait at this word.
     pub fn on(_word: &AtomicU32, _purpose: For, _deadline: Option<Deadline>) -> Self {
         Self {
-            looks: u32::from(world::population() <= 2),
+            may_look: world::population() <= 2 && world::may_look(),
             word: PhantomData,
         }
     }
 
     /// Whether there is one look more.
     pub fn is_worth_it(&self) -> bool {
-        self.looks > 0
+        self.may_look
     }
 
     /// The same, and takes it.
     pub fn sees(&mut self, _like: impl Fn(u32) -> bool) -> bool {
-        let sees = self.looks > 0;
-        self.looks = self.looks.saturating_sub(1);
-        sees
+        core::mem::take(&mut self.may_look)
     }
 
     /// Nobody remembers it.
@@ -47,7 +47,7 @@ impl Spin<'_> {
 
     /// Begins again, after a sleep.
     pub fn again(&mut self) {
-        self.looks = 1;
+        self.may_look = world::population() > 2 && world::may_look();
     }
 }
 
