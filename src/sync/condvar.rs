@@ -19,10 +19,10 @@
 //! `SLEEPERS` in a step that sees the number as it was, so if it sleeps already it is woken.
 //!
 //! `WAITERS` goes whenever the number changes: nobody waits for that number any more but the sleepers,
-//! who have the other bit. That one is only taken away by a step that changes the number and is followed by
-//! a wake of all: a waiter that found the bit set would otherwise sleep on without it. A waiter whose
-//! deadline passes was in nobody's way: the kernel wakes another one. After 2^30 notifications between two
-//! steps of one waiter the number would repeat, and that waiter would sleep on.
+//! who have the other bit. That one goes in a step that changes the number and is followed by a wake of
+//! all; or once a wake has found nobody asleep and nobody has come to wait since, which `WAITERS` would
+//! show. A waiter whose deadline passes was in nobody's way: the kernel wakes another one. After 2^30
+//! notifications between two steps of one waiter the number would repeat, and that waiter would sleep on.
 //!
 //! **Ordering.** All Relaxed: the lock orders the waiter's and the notifier's view of the
 //! condition, and the word is only ever a reason to look at it again.
@@ -226,17 +226,12 @@ impl Condvar {
             .map_or_else(|found| found == marked, |_| true)
     }
 
-    /// Takes the bit away once nobody was asleep. Somebody may be by now, so this is a
-    /// notification of all.
+    /// Takes the bit away once nobody was asleep, unless somebody has come since: that one may be by now.
     #[cold]
     fn forget_sleepers(&self, word: u32) {
-        if self
+        let _ = self
             .word
-            .compare_exchange(word, next(word), Relaxed, Relaxed)
-            .is_ok()
-        {
-            futex::wake(&self.word, ALL);
-        }
+            .compare_exchange(word, word & !SLEEPERS, Relaxed, Relaxed);
     }
 }
 

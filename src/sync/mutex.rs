@@ -18,7 +18,9 @@
 //! whether it was the last: a superfluous wake costs a system call, a missing one a hang.
 //!
 //! Every access reads and writes in one step. A plain load before it would show nothing that the
-//! failing exchange does not, and loom would miss executions of it.
+//! failing exchange does not, and loom would miss executions of it. The loads of a [`Spin`] are looks from
+//! outside: they say when an exchange may be worth it. Who was woken and spins again has replaced nobody's
+//! `CONTENDED`, so the holder that it waits for unlocks without the kernel; it takes the lock as `CONTENDED`.
 
 use super::{Lock, LockState, Patience};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
