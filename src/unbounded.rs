@@ -22,6 +22,9 @@ use std::time::Duration;
 
 /// The name of the chain in the first region.
 const CHAIN: &str = "chain";
+/// When a queue is removed, no more segments than that are missing in a row: only a faulty peer has the chain say
+/// that there are more.
+const MISSING: u32 = 1000;
 /// The name of the items in a segment.
 const ITEMS: &str = "items";
 
@@ -74,6 +77,8 @@ const ITEMS: &str = "items";
 pub struct UnboundedBuffer<T: Plain> {
     region: Region,
     name: RegionName,
+    /// As it was when this was opened: a peer that changes it later does not make this one reserve more.
+    growth: Growth,
     /// Those segments that this process has mapped.
     mapped: RefCell<BTreeMap<u64, Region>>,
     item: PhantomData<T>,
@@ -87,9 +92,9 @@ impl<T: Plain> UnboundedBuffer<T> {
     /// key, of which there is none for the segments.
     pub fn create(name: &RegionName, growth: Growth) -> Result<Self, RegionError> {
         Self::check(name, growth)?;
-        let this = Self::over(name, Options::new(size_of::<Chain>()).create(name)?);
-        this.region.create::<Chain>(CHAIN, growth)?;
-        Ok(this)
+        let region = Options::new(size_of::<Chain>()).create(name)?;
+        region.create::<Chain>(CHAIN, growth)?;
+        Self::over(name, region)
     }
 
     /// The queue of this name.
@@ -97,9 +102,7 @@ impl<T: Plain> UnboundedBuffer<T> {
     /// # Errors
     /// If there is none, or this process may not use it.
     pub fn attach(name: &RegionName) -> Result<Self, RegionError> {
-        let this = Self::over(name, Options::attach(name)?);
-        this.chain()?;
-        Ok(this)
+        Self::over(name, Options::attach(name)?)
     }
 
     /// The queue of this name, which is made if there is none. Of all that do this at once one makes it, and if
@@ -110,9 +113,9 @@ impl<T: Plain> UnboundedBuffer<T> {
     pub fn create_or_attach(name: &RegionName, growth: Growth) -> Result<Self, RegionError> {
         Self::check(name, growth)?;
         let options = Options::new(size_of::<Chain>());
-        let this = Self::over(name, options.create_or_attach(name)?);
-        this.region.create_or_attach::<Chain>(CHAIN, growth)?;
-        Ok(this)
+        let region = options.create_or_attach(name)?;
+        region.create_or_attach::<Chain>(CHAIN, growth)?;
+        Self::over(name, region)
     }
 
     /// Removes the queue and its segments. Nobody should have it open any more: whoever has, and sends on, makes
@@ -122,19 +125,31 @@ impl<T: Plain> UnboundedBuffer<T> {
     /// If there is none, or this process may not remove it.
     pub fn remove(name: &RegionName) -> Result<(), RegionError> {
         let this = Self::attach(name)?;
-        for number in this.chain()?.numbers() {
-            this.unlink(number);
+        let chain = this.chain()?;
+        let mut missing = 0;
+        for number in chain.numbers() {
+            missing = match this.unlink(number) {
+                true => 0,
+                false => missing + 1,
+            };
+            if missing > MISSING {
+                break;
+            }
+            // Should this one die, the next one goes on from here.
+            chain.leave_behind(number);
         }
         name.remove()
     }
 
-    fn over(name: &RegionName, region: Region) -> Self {
-        Self {
+    fn over(name: &RegionName, region: Region) -> Result<Self, RegionError> {
+        let growth = region.attach::<Chain>(CHAIN)?.growth();
+        Ok(Self {
             region,
             name: name.clone(),
+            growth,
             mapped: RefCell::new(BTreeMap::new()),
             item: PhantomData,
-        }
+        })
     }
 
     /// Whether segments can be made, and have names.
@@ -154,11 +169,10 @@ impl<T: Plain> UnboundedBuffer<T> {
         self.region.attach(CHAIN)
     }
 
-    fn unlink(&self, number: u64) {
-        if let Ok(name) = self.name.numbered(number) {
-            // It may be gone already: somebody died after this, and before saying so.
-            let _ = name.remove();
-        }
+    /// False, if there is none: somebody died after this, and before saying so.
+    fn unlink(&self, number: u64) -> bool {
+        let name = self.name.numbered(number);
+        name.and_then(|name| name.remove()).is_ok()
     }
 
     /// How far it has grown; nothing, if this thread can hold no lock.
@@ -204,7 +218,8 @@ impl<T: Plain> Segments for UnboundedBuffer<T> {
     type Slots = [Slot<T>];
     type Error = RegionError;
 
-    fn make(&self, number: u64, items: u32) -> Result<(), RegionError> {
+    fn make(&self, number: u64, _items: u32) -> Result<(), RegionError> {
+        let items = self.growth.items;
         let name = self.name.numbered(number)?;
         let region = Options::new(Self::size(items)?).create_or_attach(&name)?;
         region.create_or_attach::<Segment<T, [Slot<T>]>>(ITEMS, items as usize)?;
@@ -227,7 +242,7 @@ impl<T: Plain> Segments for UnboundedBuffer<T> {
     }
 
     fn remove(&self, number: u64) {
-        self.unlink(number);
+        let _ = self.unlink(number);
     }
 
     fn forget_before(&self, number: u64) {
@@ -253,12 +268,20 @@ impl<T: Plain> UnboundedSender<'_, T> {
     /// The queue is at its limit, all receivers are gone, or a segment cannot be made: then the item was not
     /// sent. It is plain data, and so still the caller's.
     pub fn send(&self, item: T) -> Result<(), GrowError<RegionError>> {
+        self.send_within(item, Patience::Forever)
+    }
+
+    /// The same, but waits only that long for one who makes or removes a segment, or is stopped there.
+    ///
+    /// # Errors
+    /// `Timeout`, if that was not long enough; and as [`send`](Self::send).
+    pub fn send_within(&self, item: T, patience: Patience) -> Result<(), GrowError<RegionError>> {
         if !self.seat.is_taken() {
             return Err(GrowError::Disconnected);
         }
         let chain = self.queue.chain();
         let chain = chain.map_err(|error| GrowError::Segment { number: 0, error })?;
-        chain.send(self.queue, item)
+        chain.send_within(self.queue, item, patience)
     }
 }
 

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use std::alloc::Layout;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
@@ -528,7 +528,7 @@ impl Running {
                 };
                 running.child = Pid::from_raw(child);
                 let command = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
-                text(&command).contains("--as-child") && maps_the_region(child)
+                text(&command).contains("--as-child") && maps_the_region(child, "producer_consumer")
             },
         );
         running
@@ -542,9 +542,9 @@ impl Drop for Running {
     }
 }
 
-fn maps_the_region(process: i32) -> bool {
+fn maps_the_region(process: i32, name: &str) -> bool {
     let maps = fs::read_to_string(format!("/proc/{process}/maps")).unwrap_or_default();
-    maps.contains("memfd:producer_consumer")
+    maps.contains(&format!("memfd:{name}"))
 }
 
 /// Looks until it holds; after a minute, fails with what was waited for.
@@ -572,6 +572,13 @@ fn shared_memory() -> BTreeSet<PathBuf> {
     entries.flatten().map(|entry| entry.path()).collect()
 }
 
+/// What other tests have there goes with them.
+fn nothing_stays(before: &BTreeSet<PathBuf>) {
+    until("nothing stays in /dev/shm", || {
+        shared_memory().is_subset(before)
+    });
+}
+
 #[test]
 fn killing_the_producer_leaves_no_consumer_behind() {
     let before = shared_memory();
@@ -582,10 +589,7 @@ fn killing_the_producer_leaves_no_consumer_behind() {
     until("the consumer has died with its producer", || {
         !is_alive(child)
     });
-    assert!(
-        shared_memory().is_subset(&before),
-        "nothing stays in /dev/shm"
-    );
+    nothing_stays(&before);
 }
 
 #[test]
@@ -601,10 +605,7 @@ fn killing_the_consumer_ends_the_producer_with_an_error() {
     let mut stream = running.parent.stderr.take().expect("piped");
     std::io::Read::read_to_string(&mut stream, &mut err).expect("what it said");
     assert!(err.contains("the consumer is gone"), "{err}");
-    assert!(
-        shared_memory().is_subset(&before),
-        "nothing stays in /dev/shm"
-    );
+    nothing_stays(&before);
 }
 
 #[test]
@@ -761,4 +762,76 @@ fn an_unbounded_queue_refuses_a_bad_name() {
         let output = run("unbounded", arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     }
+}
+
+#[test]
+fn one_conversation_goes_over_every_kind_of_socket() {
+    let output = run("sockets", &["stressed", "drawer"]);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}{}", text(&output.stderr));
+    let kinds = ["UnixStream", "UnixSeqpacket", "UnixDatagram", "Tcp", "Udp"];
+    let said = kinds
+        .map(|kind| format!("  stressed desserts\n  drawer reward\n{kind}: 2 words answered\n"));
+    assert_eq!(out, said.concat());
+    let goodbye = run("sockets", &[""]);
+    assert_eq!(goodbye.status.code(), Some(1));
+    assert_eq!(run("sockets", &["--kind", "pigeon"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_program_is_told_of_each_signal_and_by_whom() {
+    let mut child = example("signals");
+    let mut child = child.stdout(Stdio::piped()).spawn().expect("it starts");
+    let process = Pid::from_raw(child.id() as i32);
+    let mut output = BufReader::new(child.stdout.take().expect("piped"));
+    let mut line = move || {
+        let mut line = String::new();
+        output.read_line(&mut line).expect("it says something");
+        line
+    };
+    assert_eq!(line(), format!("{process} waits for signals\n"));
+    let me = std::process::id();
+    for _ in 0..3 {
+        kill(process, Signal::SIGHUP).expect("it runs");
+        assert_eq!(line(), "SIGHUP: reloaded\n");
+        kill(process, Signal::SIGUSR1).expect("it runs");
+        assert_eq!(line(), format!("SIGUSR1 from {me}\n"));
+    }
+    kill(process, Signal::SIGTERM).expect("it runs");
+    assert_eq!(line(), "reloaded 3 times; goodbye after SIGTERM\n");
+    assert!(child.wait().expect("it is our child").success());
+}
+
+#[test]
+fn writer_and_reader_take_turns_over_a_page() {
+    for bytes in [0, 1, 1000, 100_001] {
+        let file = file_of(bytes);
+        let input = fs::File::open(file.path()).expect("it is there");
+        let output = example("turns").stdin(input).output().expect("it starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let expected = fs::read(file.path()).expect("it is there");
+        assert!(output.stdout == expected, "{bytes} bytes arrive whole");
+    }
+}
+
+#[test]
+fn a_reader_whose_writer_is_killed_does_not_wait_for_ever() {
+    let mut command = example("turns");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut part = command.stderr(Stdio::piped()).spawn().expect("it starts");
+    let reader = Pid::from_raw(part.id() as i32);
+    let mut writer = None;
+    until("the writer has started", || {
+        let children = format!("/proc/{reader}/task/{reader}/children");
+        let children = fs::read_to_string(children).unwrap_or_default();
+        writer = children.trim().parse().ok().map(Pid::from_raw);
+        writer.is_some_and(|writer| maps_the_region(writer.as_raw(), "turns"))
+    });
+    kill(writer.expect("just seen"), Signal::SIGKILL).expect("it runs");
+    let status = part.wait().expect("it is our child");
+    let mut said = String::new();
+    let mut stream = part.stderr.take().expect("piped");
+    stream.read_to_string(&mut said).expect("what it said");
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("the writer ended in its turn"), "{said}");
 }

@@ -30,6 +30,9 @@ pub fn models() -> Vec<Model> {
             buffer::two_senders_are_both_heard::<Private<Torn>>()
         }),
         Model::broken("two_way_pipe_that_both_fill", Deadlock, both_fill),
+        Model::broken("pipe_whose_receiver_keeps_a_sending_end", Deadlock, || {
+            Scenario::new("hears_the_end", vec![send_one, receive_all])
+        }),
     ]
 }
 
@@ -166,4 +169,18 @@ fn both_fill() -> Scenario<Private<TwoWay>> {
         }
     }
     Scenario::new("both_send_first", vec![talk::<0>, talk::<1>])
+}
+
+fn send_one(shared: &Private<Kernel<u64, 1>>) {
+    let sender = shared.sender().expect("a receiver is there");
+    let sent = sender.send_within(1, Patience::Forever);
+    sent.expect("it goes on receiving");
+}
+
+/// As a shell would that forgets to close what its child inherits: the end comes when nobody can send any more,
+/// and this one could.
+fn receive_all(shared: &Private<Kernel<u64, 1>>) {
+    let _forgotten = shared.sender().ok();
+    let receiver = shared.receiver().expect("nobody else");
+    while receiver.recv_within(Patience::Forever).is_ok() {}
 }

@@ -120,6 +120,20 @@ impl<T> SendTimeoutError<T> {
     }
 }
 
+impl<T> SendTimeoutError<T> {
+    /// For one who has the value still.
+    pub(super) fn without_value(self) -> SendTimeoutError<()> {
+        SendTimeoutError::of((), matches!(self, Self::Disconnected(_)))
+    }
+}
+
+impl SendTimeoutError<()> {
+    /// With the value that was not sent.
+    pub(super) fn with<T>(self, value: T) -> SendTimeoutError<T> {
+        SendTimeoutError::of(value, self == Self::Disconnected(()))
+    }
+}
+
 impl RecvTimeoutError {
     /// Without an item: because nobody will ever send one, or not in time.
     pub(super) fn of(disconnected: bool) -> Self {

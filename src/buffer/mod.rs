@@ -39,5 +39,5 @@ pub use robust::{
     RobustMonitorBuffer, RobustSeat, Segment, Segments, TakeError, TurnSlot, Withdrawn,
 };
 pub use slot::{Slot, Slots};
-pub use state::{BufferState, EndState};
+pub use state::{BufferState, ChainState, EndState, RendezvousState, SegmentState, WaitState};
 pub use store::End;

@@ -195,6 +195,16 @@ pub(super) fn send_through<T: Plain>(
 /// Reads an item.
 pub(super) fn receive_from<T: Plain>(reader: &Reader, patience: Patience) -> Result<T, Stopped> {
     let mut item = T::new_zeroed();
+    receive_into(reader, &mut item, patience)?;
+    Ok(item)
+}
+
+/// Reads an item to where it belongs.
+fn receive_into<T: Plain>(
+    reader: &Reader,
+    item: &mut T,
+    patience: Patience,
+) -> Result<(), Stopped> {
     let bytes = item.as_mut_bytes();
     let read = |from, blocks| match blocks {
         true => reader.read_blocking(&mut bytes[from..]),
@@ -202,8 +212,7 @@ pub(super) fn receive_from<T: Plain>(reader: &Reader, patience: Patience) -> Res
     };
     move_all(size_of::<T>(), patience, read, |patience| {
         reader.wait(patience.deadline())
-    })?;
-    Ok(item)
+    })
 }
 
 /// Moves all bytes by as many calls as it takes, each of which may block if it is told so. Patience is for the
@@ -242,24 +251,35 @@ impl<T: Plain> Buffer for PipeBuffer<T> {
     type AttachError = Disconnected;
 
     fn send_within(&self, item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
+        let sent = self.send_ref_within(&item, patience);
+        sent.map_err(|refused| refused.with(item))
+    }
+
+    fn send_ref_within(&self, item: &T, patience: Patience) -> Result<(), SendTimeoutError<()>> {
         let Some(writer) = self.sending.end() else {
-            return Err(SendTimeoutError::of(item, true));
+            return Err(SendTimeoutError::Disconnected(()));
         };
         let Some(_turn) = self.turn(End::Sending, patience) else {
-            return Err(SendTimeoutError::of(item, false));
+            return Err(SendTimeoutError::Timeout(()));
         };
-        let sent = send_through(&writer, &item, patience);
-        sent.map_err(|stopped| stopped.with(item))
+        let sent = send_through(&writer, item, patience);
+        sent.map_err(|stopped| stopped.with(()))
     }
 
     fn recv_within(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
+        let mut item = T::new_zeroed();
+        self.recv_into_within(&mut item, patience)?;
+        Ok(item)
+    }
+
+    fn recv_into_within(&self, place: &mut T, patience: Patience) -> Result<(), RecvTimeoutError> {
         let Some(reader) = self.receiving.end() else {
             return Err(RecvTimeoutError::of(true));
         };
         let Some(_turn) = self.turn(End::Receiving, patience) else {
             return Err(RecvTimeoutError::of(false));
         };
-        Ok(receive_from(&reader, patience)?)
+        Ok(receive_into(&reader, place, patience)?)
     }
 
     /// How many whole items are in the pipe.

@@ -21,6 +21,7 @@ mod pthread;
 mod soak;
 mod sweep;
 mod sweep_messages;
+mod sweep_passing;
 mod wakeups;
 
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! Named pipes between processes that share a path only.
 
 use super::actor::wait_for_the_driver;
-use super::ends::{said, until_it_polls};
+use super::ends::{said, until_it_waits};
 use super::flow::numbers;
 use super::harness::Test;
 use super::item::numbered;
@@ -167,7 +167,7 @@ fn reader_first(patience: &str) {
     let place = Place::new();
     place.fifo();
     let mut reader = place.start(&["read", patience, "1"]);
-    until_it_polls(&reader);
+    until_it_waits(&reader);
     dismiss(place.start(&["write", "never", "0", "3"]));
     assert_eq!(said(&mut reader), "0,1,2");
 }
@@ -176,7 +176,7 @@ fn writer_first(patience: &str) {
     let place = Place::new();
     place.fifo();
     let writer = place.start(&["write", patience, "0", "3"]);
-    until_it_polls(&writer);
+    until_it_waits(&writer);
     let mut reader = place.start(&["read", "forever", "1"]);
     dismiss(writer);
     assert_eq!(said(&mut reader), "0,1,2");
@@ -186,7 +186,7 @@ fn foreign_reader(patience: &str) {
     let place = Place::new();
     place.fifo();
     let writer = place.start(&["write", patience, "0", "3"]);
-    until_it_polls(&writer);
+    until_it_waits(&writer);
     let mut reader = place.start(&["cat"]);
     dismiss(writer);
     assert_eq!(said(&mut reader), "24", "bytes");
@@ -229,7 +229,7 @@ fn later_writer() {
     place.fifo();
     let mut reader = place.start(&["read", "long", "3"]);
     for (producer, expected) in [("0", "0,1"), ("1", "4294967296,4294967297"), ("0", "0,1")] {
-        until_it_polls(&reader);
+        until_it_waits(&reader);
         dismiss(place.start(&["write", "long", producer, "2"]));
         assert_eq!(said(&mut reader), expected);
     }

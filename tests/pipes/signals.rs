@@ -1,7 +1,7 @@
 //! Signals with a handler that does not restart calls: nothing is lost, and nothing ends early.
 
 use super::actor::wait_for_the_driver;
-use super::ends::{said, until_it_polls};
+use super::ends::{said, until_it_waits};
 use super::harness::Test;
 use super::item::{Item, Large};
 use super::process::{Actor, PATIENCE};
@@ -88,10 +88,10 @@ fn count_of<T>() -> u64 {
 /// Signals it whenever it waits, a few times.
 fn interrupt(actor: &Actor) {
     for _ in 0..20 {
-        until_it_polls(actor);
+        until_it_waits(actor);
         actor.signal(Signal::SIGUSR1);
     }
-    until_it_polls(actor);
+    until_it_waits(actor);
 }
 
 fn start(shared: &Shared, name: &str, call: &str) -> Actor {

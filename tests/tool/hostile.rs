@@ -6,12 +6,14 @@
 use super::command::interlatch;
 use super::harness::Test;
 use super::scratch::Scratch;
+use interlatch::buffer::{Chain, Segment};
 use interlatch::inspect::ObjectState;
 use interlatch::platform::{AtomicU32, Ordering::Relaxed};
 use interlatch::{
-    BoundedBuffer, MonitorBuffer, Options, PairSlot, RawMutex, RecoverablePair,
-    RecoverableSemaphore, Region, RegionError, RegionName, RegionView, RobustBoundedBuffer,
-    RobustMonitorBuffer, RobustMutex, Semaphore, SemaphorePair, Slot, TurnSlot,
+    BoundedBuffer, BytePipe, Growth, MessageQueue, MonitorBuffer, Options, PairSlot, QueueLimits,
+    RawMutex, RecoverablePair, RecoverableSemaphore, Region, RegionError, RegionName, RegionView,
+    Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, Semaphore, SemaphorePair,
+    Slot, TurnSlot,
 };
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -34,6 +36,16 @@ pub fn tests() -> Vec<Test> {
 
 const SIZE: usize = 1 << 14;
 
+const LIMITS: QueueLimits = QueueLimits {
+    messages: 4,
+    bytes: 200,
+};
+
+const GROWTH: Growth = Growth {
+    items: 4,
+    segments: 4,
+};
+
 fn create_all(name: &RegionName) -> Result<Region, RegionError> {
     let region = Options::new(SIZE).create(name)?;
     region.create::<RawMutex>("lock", ())?;
@@ -46,6 +58,11 @@ fn create_all(name: &RegionName) -> Result<Region, RegionError> {
     region.create::<MonitorBuffer<u64, [Slot<u64>]>>("monitor", 4)?;
     region.create::<RobustBoundedBuffer<u64, [TurnSlot<u64>]>>("robust bounded", 4)?;
     region.create::<RobustMonitorBuffer<u64, [Slot<u64>]>>("robust monitor", 4)?;
+    region.create::<BytePipe<[Slot<u8>]>>("pipe", 4)?;
+    region.create::<Rendezvous<u64>>("rendezvous", ())?;
+    region.create::<MessageQueue>("queue", LIMITS)?;
+    region.create::<Chain>("chain", GROWTH)?;
+    region.create::<Segment<u64, [Slot<u64>]>>("segment", 4)?;
     Ok(region)
 }
 
@@ -102,13 +119,31 @@ fn look(name: &RegionName) -> bool {
     std::hint::black_box((view.state(), view.size(), view.creator(), view.namespace()));
     assert!(view.objects().count() <= interlatch::directory::MOST_OBJECTS);
     for object in view.objects() {
-        if let ObjectState::Buffer(buffer) = view.inspect(&object)
-            && let (Some(fill), Some(capacity)) = (buffer.fill, buffer.capacity)
-        {
-            assert!(fill <= capacity, "{buffer:?}");
-        }
+        let state = view.inspect(&object);
+        assert!(is_possible(&state), "{state:?}");
     }
     true
+}
+
+/// Whether no number says more than there can be.
+fn is_possible(state: &ObjectState) -> bool {
+    let at_most = |number: u64, most: Option<u64>| most.is_none_or(|most| number <= most);
+    match state {
+        ObjectState::Buffer(buffer) | ObjectState::BytePipe(buffer) => buffer
+            .fill
+            .is_none_or(|fill| at_most(fill, buffer.capacity)),
+        ObjectState::Queue(queue) => {
+            queue.messages <= queue.limits.messages.into()
+                && queue.bytes <= queue.limits.bytes.into()
+        }
+        ObjectState::Chain(chain) => {
+            chain.segments <= chain.growth.segments.into() && chain.segments <= chain.ever
+        }
+        ObjectState::Segment(segment) => {
+            at_most(segment.sent, segment.capacity) && segment.received <= segment.sent
+        }
+        _ => true,
+    }
 }
 
 fn file_of(path: &Path) -> File {

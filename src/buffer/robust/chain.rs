@@ -21,13 +21,16 @@
 
 use super::ends::{AttachError, Ends, RobustSeat};
 use crate::buffer::slot::{Slot, Slots};
-use crate::buffer::{End, store};
+use crate::buffer::{ChainState, End, SegmentState, store};
 use crate::platform::robust::commit;
-use crate::platform::{InPlace, Place, Plain, Plan, PlanError, UnsafeCell, constructor};
+use crate::platform::{
+    InPlace, Place, Plain, Plan, PlanError, UnsafeCell, Words, WordsFrom, constructor,
+};
 use crate::sync::{Condvar, Patience, RobustLockError, RobustMutex, RobustMutexGuard};
 use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::offset_of;
 
 /// How far a chain grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +39,16 @@ pub struct Growth {
     pub items: u32,
     /// The most segments at one time.
     pub segments: u32,
+}
+
+impl Growth {
+    /// What the word says; a faulty peer may have written anything.
+    fn of_any(word: u64) -> Self {
+        Self {
+            items: ((word >> 32) as u32).max(1),
+            segments: (word as u32).max(1),
+        }
+    }
 }
 
 impl Plan for Growth {
@@ -63,8 +76,8 @@ pub struct Chain<const ENDS: usize = 8> {
     first: UnsafeCell<u64>,
     last: UnsafeCell<u64>,
     removed: UnsafeCell<u64>,
-    /// A [`Growth`].
-    growth: u64,
+    /// A [`Growth`]. It never changes, but by a faulty peer.
+    growth: UnsafeCell<u64>,
     ends: Ends<ENDS>,
 }
 
@@ -90,6 +103,59 @@ unsafe impl<const ENDS: usize> Place for Chain<ENDS> {
     unsafe fn view<'a>(at: *mut u8, _growth: Growth) -> &'a Self {
         // SAFETY: valid and aligned by the caller's promise; every bit pattern is one.
         unsafe { &*at.cast::<Self>() }
+    }
+}
+
+/// A number, which a faulty peer may change at any time: once read, it stays what it is. The caller holds the lock
+/// of the chain, or the number is one that nobody else changes.
+fn read(number: &UnsafeCell<u64>) -> u64 {
+    // SAFETY: as said above, nobody writes; volatile, so that it is read once.
+    number.with(|number| unsafe { number.read_volatile() })
+}
+
+/// The numbers of the first and of the last segment, as they can be.
+fn linked(first: u64, last: u64, growth: Growth) -> (u64, u64) {
+    let last = last.min(u64::MAX - 1);
+    let oldest = last.saturating_sub(u64::from(growth.segments)) + 1;
+    (first.clamp(oldest, last + 1), last)
+}
+
+impl Chain<1> {
+    /// The state of the one that these words are, with so many handles at each end.
+    pub(crate) fn state_of(words: &dyn Words, ends: Option<u64>) -> Option<ChainState> {
+        let long = |offset: usize| words.long(offset as u64);
+        let growth = Growth::of_any(long(offset_of!(Self, growth))?);
+        let (first, last) = (
+            long(offset_of!(Self, first))?,
+            long(offset_of!(Self, last))?,
+        );
+        let (first, last) = linked(first, last, growth);
+        let condition = WordsFrom(words, offset_of!(Self, not_empty) as u64);
+        let handles = WordsFrom(words, offset_of!(Self, ends) as u64);
+        let (senders, receivers) = Ends::states_of(&handles, ends);
+        Some(ChainState {
+            lock: RobustMutex::state_of(&WordsFrom(words, offset_of!(Self, lock) as u64))?,
+            segments: last + 1 - first,
+            ever: last,
+            growth,
+            waiters: Condvar::state_of(&condition)?.waiters,
+            senders,
+            receivers,
+        })
+    }
+}
+
+impl Segment<u64, [Slot<u64>; 0]> {
+    /// The state of the one that these words are, whatever its items.
+    pub(crate) fn state_of(words: &dyn Words, capacity: Option<u64>) -> Option<SegmentState> {
+        let sent = words.long(offset_of!(Self, sent) as u64)?;
+        let received = words.long(offset_of!(Self, received) as u64)?;
+        let sent = sent.min(capacity.unwrap_or(sent));
+        Some(SegmentState {
+            sent,
+            received: received.min(sent),
+            capacity,
+        })
     }
 }
 
@@ -163,8 +229,6 @@ impl<T: Plain, S: Slots<T> + ?Sized> Segment<T, S> {
     /// The numbers, as they can be: others were written by a faulty peer. The caller holds the lock of the
     /// chain, as in all that follows.
     fn numbers(&self) -> (usize, usize) {
-        // SAFETY: the lock is held.
-        let read = |number: &UnsafeCell<u64>| number.with(|number| unsafe { *number });
         let most = self.slots.slots().len();
         let at_most = |number: u64, most: usize| usize::try_from(number).unwrap_or(most).min(most);
         let sent = at_most(read(&self.sent), most);
@@ -254,6 +318,10 @@ pub enum GrowError<E> {
     /// There are as many segments as there may be, and the last one is full.
     #[error("{0} segments are full of items: expected a receiver to drain one")]
     AtLimit(u32),
+    /// Somebody else had the lock inside for all that time: while it made or removed a segment, or since it is
+    /// stopped there.
+    #[error("timed out waiting for the lock of the queue")]
+    Timeout,
     /// All receivers are gone; or this thread holds too many locks, or is the child of a fork.
     #[error("sending on a buffer without receivers")]
     Disconnected,
@@ -308,27 +376,20 @@ impl<const ENDS: usize> Chain<ENDS> {
                 first: UnsafeCell::new(1),
                 last: UnsafeCell::new(0),
                 removed: UnsafeCell::new(1),
-                growth: (growth.items as u64) << 32 | growth.segments as u64,
+                growth: UnsafeCell::new((growth.items as u64) << 32 | growth.segments as u64),
                 ends: Ends::new(),
             }
         }
     }
 
     /// How far it grows. A faulty peer may have written anything.
-    fn growth(&self) -> Growth {
-        Growth {
-            items: ((self.growth >> 32) as u32).max(1),
-            segments: (self.growth as u32).max(1),
-        }
+    pub(crate) fn growth(&self) -> Growth {
+        Growth::of_any(read(&self.growth))
     }
 
     /// `first` and `last`, as they can be. The caller holds the lock, as in all that follows.
     fn linked(&self) -> (u64, u64) {
-        // SAFETY: the lock is held.
-        let read = |number: &UnsafeCell<u64>| number.with(|number| unsafe { *number });
-        let last = read(&self.last).min(u64::MAX - 1);
-        let oldest = last.saturating_sub(u64::from(self.growth().segments)) + 1;
-        (read(&self.first).clamp(oldest, last + 1), last)
+        linked(read(&self.first), read(&self.last), self.growth())
     }
 
     fn visit(&self) -> Option<Guard<'_>> {
@@ -372,7 +433,25 @@ impl<const ENDS: usize> Chain<ENDS> {
         segments: &G,
         item: G::Item,
     ) -> Result<(), GrowError<G::Error>> {
-        let guard = self.visit().ok_or(GrowError::Disconnected)?;
+        self.send_within(segments, item, Patience::Forever)
+    }
+
+    /// The same, but waits for the lock only as long as patience lasts.
+    ///
+    /// # Errors
+    /// The item was not sent.
+    pub fn send_within<G: Segments>(
+        &self,
+        segments: &G,
+        item: G::Item,
+        patience: Patience,
+    ) -> Result<(), GrowError<G::Error>> {
+        let locked = self.lock.lock_within(patience.at_a_lock());
+        let locked = locked.or_else(RobustLockError::mark_consistent);
+        let guard = locked.map_err(|error| match error {
+            RobustLockError::TimedOut => GrowError::Timeout,
+            _ => GrowError::Disconnected,
+        })?;
         if self.ends.has_closed(End::Receiving) {
             return Err(GrowError::Disconnected);
         }
@@ -450,10 +529,9 @@ impl<const ENDS: usize> Chain<ENDS> {
 
     /// Removes the segments before this one.
     fn sweep<G: Segments>(&self, segments: &G, first: u64) {
-        // SAFETY: the lock is held.
-        let removed = self.removed.with(|removed| unsafe { *removed });
-        // Only a faulty peer leaves more of them.
-        let oldest = first.saturating_sub(u64::from(self.growth().segments) + 1);
+        let removed = read(&self.removed);
+        // Whoever takes an item sweeps first, so there is one at most. Only a faulty peer leaves more of them.
+        let oldest = first.saturating_sub(1);
         for number in removed.max(oldest)..first {
             segments.remove(number);
             // SAFETY: the lock is held.
@@ -472,11 +550,22 @@ impl<const ENDS: usize> Chain<ENDS> {
         })
     }
 
-    /// The numbers of all segments that may be there: also of one that was made and not linked.
+    /// The numbers of all segments that may be there: also of one that was made and not linked. A faulty peer may
+    /// have it return any.
     pub fn numbers(&self) -> std::ops::RangeInclusive<u64> {
         let guard = self.visit();
         let (first, last) = guard.map_or((1, 0), |_guard| self.linked());
         first.saturating_sub(1)..=last + 1
+    }
+
+    /// Says that the segment with this number was removed, with what was in it, and so were those before it.
+    pub fn leave_behind(&self, number: u64) {
+        let Some(_guard) = self.visit() else { return };
+        let (first, last) = self.linked();
+        if (first..=last).contains(&number) {
+            // SAFETY: the lock is held.
+            unsafe { commit(&self.first, number + 1) };
+        }
     }
 
     /// A seat at this end.
