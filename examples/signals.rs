@@ -4,8 +4,16 @@
 //!
 //! Exit status: 0 after `SIGTERM` or Ctrl+C, 1 if something went wrong.
 
+#[path = "support/output.rs"]
+#[allow(dead_code, reason = "other examples use more of it")]
+mod output;
+
+use anyhow::{Result, anyhow};
 use interlatch::Semaphore;
-use interlatch::ipc::{Signal, SignalError, SignalFd, notify_semaphore};
+use interlatch::ipc::{Signal, SignalFd, notify_semaphore};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use output::{end, say};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
@@ -16,26 +24,20 @@ static HANGUPS: Semaphore = Semaphore::empty();
 static END: OnceLock<()> = OnceLock::new();
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("signals: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end("signals", run())
 }
 
-fn run() -> Result<(), SignalError> {
+fn run() -> Result<()> {
     // Before there is another thread: each blocks them as well, and so they are read here.
     let messages = SignalFd::new([Signal::SIGUSR1, Signal::SIGTERM, Signal::SIGINT])?;
     let notification = notify_semaphore(Signal::SIGHUP, &HANGUPS)?;
     let reader = std::thread::spawn(reload_at_each_hangup);
-    println!("{} waits for signals", std::process::id());
+    say(format_args!("{} waits for signals", std::process::id()))?;
     let last = loop {
         let received = messages.recv()?;
         match (received.signal, received.process) {
-            (Signal::SIGUSR1, Some(process)) => println!("SIGUSR1 from {process}"),
-            (Signal::SIGUSR1, None) => println!("SIGUSR1"),
+            (Signal::SIGUSR1, Some(process)) => say(format_args!("SIGUSR1 from {process}"))?,
+            (Signal::SIGUSR1, None) => say("SIGUSR1")?,
             (other, _) => break other,
         }
     };
@@ -43,21 +45,27 @@ fn run() -> Result<(), SignalError> {
     END.get_or_init(|| ());
     // It holds two thousand million.
     let _ = HANGUPS.release(1);
-    let reloads = reader.join().unwrap_or_default();
-    println!("reloaded {reloads} times; goodbye after {last}");
-    Ok(())
+    let reloads = reader
+        .join()
+        .map_err(|_| anyhow!("the thread has panicked"))??;
+    say(format_args!(
+        "reloaded {reloads} times; goodbye after {last}"
+    ))
 }
 
-/// How often it has.
-fn reload_at_each_hangup() -> u32 {
+/// How often it has. If it cannot go on, the program is told to end.
+fn reload_at_each_hangup() -> Result<u32> {
     let mut reloads = 0;
     loop {
         HANGUPS.acquire().forget();
         if END.get().is_some() {
             // One permit was for the end, the others are hangups that came just before it.
-            return reloads + HANGUPS.permits();
+            return Ok(reloads + HANGUPS.permits());
         }
         reloads += 1;
-        println!("SIGHUP: reloaded");
+        if let Err(error) = say("SIGHUP: reloaded") {
+            kill(Pid::this(), Signal::SIGTERM)?;
+            return Err(error);
+        }
     }
 }

@@ -3,11 +3,16 @@
 //!
 //! Exit status: 0 if all five went well, 1 if not, 2 for a wrong command line.
 
-use anyhow::{Context, Result, bail, ensure};
+#[path = "support/output.rs"]
+mod output;
+
+use anyhow::{Context, Result, ensure};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, ValueEnum};
 use interlatch::ipc::{Link, PacketLink, SeqpacketListener, StreamLink};
 use interlatch::sync::Patience;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use output::{NOBODY_READS, NobodyReads, end, say};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -24,8 +29,8 @@ struct Options {
     /// Be the child, and connect to this path or address.
     #[arg(long, requires = "kind", hide = true)]
     connect: Option<String>,
-    /// What is said.
-    #[arg(default_values = ["stressed", "drawer", "lived"])]
+    /// What is said. Nothing would be goodbye.
+    #[arg(default_values = ["stressed", "drawer", "lived"], value_parser = NonEmptyStringValueParser::new())]
     words: Vec<String>,
 }
 
@@ -47,21 +52,10 @@ const HELLO: &[u8] = b"hello";
 const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("sockets: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    end("sockets", run(&Options::parse()))
 }
 
 fn run(options: &Options) -> Result<()> {
-    let is_said = |word: &String| !word.is_empty();
-    ensure!(
-        options.words.iter().all(is_said),
-        "nothing would be goodbye"
-    );
     match (options.kind, &options.connect) {
         (Some(kind), Some(place)) => be_client(kind, place, &options.words),
         (Some(kind), None) => be_server(kind, &options.words),
@@ -114,9 +108,12 @@ fn be_server(kind: Kind, words: &[String]) -> Result<()> {
         }
     };
     let status = child.wait().context("waiting for the client")?;
+    if status.code() == Some(i32::from(NOBODY_READS)) {
+        // Nobody would read what is said here either.
+        return Err(NobodyReads.into());
+    }
     ensure!(status.success(), "the client ended with {status}");
-    println!("{kind:?}: {answered} words answered");
-    Ok(())
+    say(format_args!("{kind:?}: {answered} words answered"))
 }
 
 fn await_client(socket: &impl AsFd) -> Result<()> {
@@ -172,12 +169,17 @@ fn answer(mut link: impl Link) -> Result<usize> {
 }
 
 fn ask(mut link: impl Link, words: &[String]) -> Result<()> {
-    for word in words {
+    let asked = words.iter().try_for_each(|word| {
         link.send_timeout(word.as_bytes(), PATIENCE)?;
-        match link.recv_timeout(PATIENCE)? {
-            Some(answer) => println!("  {word} {}", String::from_utf8_lossy(&answer)),
-            None => bail!("the server has gone"),
-        }
-    }
-    Ok(link.send_timeout(b"", PATIENCE)?)
+        let answer = link.recv_timeout(PATIENCE)?;
+        let answer = answer.context("the server has gone")?;
+        say(format_args!(
+            "  {word} {}",
+            String::from_utf8_lossy(&answer)
+        ))
+    });
+    // Also if nobody reads the answers: the server waits for it.
+    let goodbye = link.send_timeout(b"", PATIENCE);
+    asked?;
+    Ok(goodbye?)
 }

@@ -6,24 +6,22 @@
 //!
 //! Exit status: 0 if the reader has got everything, 1 if not.
 
+#[path = "support/output.rs"]
+#[allow(dead_code, reason = "other examples use more of it")]
+mod output;
 mod support;
 
 use anyhow::{Context, Result, bail, ensure};
 use interlatch::sync::ReadTurn;
 use interlatch::{Mutex, Region, SemaphorePair};
+use output::{end, told};
 use std::io::{Read, Write};
 use std::process::{Child, ExitCode};
 use std::time::Duration;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("turns: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    end("turns", run())
 }
 
 /// What fits on the page.
@@ -99,9 +97,10 @@ fn read_pages(shared: &Shared, writer: &mut Child) -> Result<()> {
         drop(turn);
         let bytes = page.bytes.get(..page.length as usize);
         let bytes = bytes.context("a page is not as long as it says")?;
-        output.write_all(bytes).context("writing the output")?;
+        told(output.write_all(bytes))?;
         if bytes.is_empty() {
-            return Ok(());
+            // What stands in the buffer still would be lost without a word.
+            return told(output.flush());
         }
     }
 }

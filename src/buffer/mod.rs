@@ -4,7 +4,7 @@
 //! items with a pair of semaphores, [`MonitorBuffer`] waits for "not full" and "not empty" with
 //! condition variables. What these two share is in `store` (the ring under its lock) and `end` (the
 //! handles of the two sides). [`RobustBoundedBuffer`] and [`RobustMonitorBuffer`] are the two again, over
-//! parts that survive a death, [`Rendezvous`] is one of no place, and [`Chain`] one that grows. [`PipeBuffer`] is the kernel's own. Who sends to
+//! parts that survive a death, [`Rendezvous`] is one of no place, and `Chain` one that grows. [`PipeBuffer`] is the kernel's own. Who sends to
 //! whom is said in `address`.
 //! parts that survive a death. [`PipeBuffer`] is the kernel's own, and [`BytePipe`] one in shared memory.
 
@@ -32,12 +32,12 @@ pub use error::{
 };
 pub use monitor::MonitorBuffer;
 pub use pipe::PipeBuffer;
-pub(crate) use robust::USUAL_ENDS;
 pub use robust::{
-    AttachError, Borrowed, BytePipe, BytePipeError, ByteReader, ByteWriter, Chain, Delivery,
-    GrowError, Grown, Growth, Loan, LoanError, Rendezvous, RobustBoundedBuffer,
-    RobustMonitorBuffer, RobustSeat, Segment, Segments, TakeError, TurnSlot, Withdrawn,
+    AttachError, Borrowed, BytePipe, BytePipeError, ByteReader, ByteWriter, Delivery, GrowError,
+    Grown, Growth, Loan, LoanError, Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer,
+    RobustSeat, TakeError, TurnSlot, Withdrawn,
 };
+pub(crate) use robust::{Chain, Segment, Segments, USUAL_ENDS};
 pub use slot::{Slot, Slots};
 pub use state::{BufferState, ChainState, EndState, RendezvousState, SegmentState, WaitState};
 pub use store::End;

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     if let Some((part, rest)) = process::part() {
         return match part.as_str() {
             "descriptors" => descriptors::play(),
+            "parent" => pipeline::play_parent(),
             "mask" => pipeline::play_mask(),
             "session" => terminal::play(&rest),
             "nap" => wait::play(),

@@ -6,14 +6,12 @@ use super::harness::Test;
 use super::hostile::{HEADER, damaged, shortly};
 use super::raw::Raw;
 use super::scratch::Scratch;
-use interlatch::buffer::{Chain, Segment, Segments};
 use interlatch::platform::{AtomicU32, Ordering::Relaxed};
 use interlatch::sync::Patience;
 use interlatch::{
     Buffer, BytePipe, Fit, Growth, MessageQueue, MessageType, Messages, QueueLimits, Region,
     RegionError, Rendezvous, Select, Slot, UnboundedBuffer,
 };
-use std::cell::Cell;
 use std::fs::File;
 use std::hint::{black_box, spin_loop};
 use std::time::{Duration, Instant};
@@ -31,8 +29,6 @@ pub fn tests() -> Vec<Test> {
 
 pub type Pipe = BytePipe<[Slot<u8>], 2>;
 pub type Meeting = Rendezvous<u64, 2>;
-type Linked = Chain<2>;
-type Items = Segment<u64, [Slot<u64>]>;
 
 const LIMITS: QueueLimits = QueueLimits {
     messages: 3,
@@ -49,10 +45,6 @@ pub fn create_all(region: &Region) -> Result<(), RegionError> {
     region.create::<MessageQueue>("queue", LIMITS)?;
     region.create::<Pipe>("pipe", 5)?;
     region.create::<Meeting>("rendezvous", ())?;
-    region.create::<Linked>("chain", GROWTH)?;
-    for name in SEGMENTS {
-        region.create::<Items>(name, GROWTH.items as usize)?;
-    }
     Ok(())
 }
 
@@ -72,15 +64,6 @@ pub fn use_all(region: &Region) -> Result<(), RegionError> {
     let _ = black_box(place.recv_within(shortly()));
     let delivery = place.accept_within(shortly()).ok();
     let _ = delivery.map(|delivery| black_box(delivery.acknowledge()));
-    let (chain, inside) = (region.attach::<Linked>("chain")?, Inside::of(region));
-    for item in 0..6 {
-        let _ = black_box(chain.send_within(&inside, item, shortly()));
-        inside.has_removed_few();
-    }
-    for _ in 0..6 {
-        let _ = black_box(chain.take(&inside, shortly()));
-        inside.has_removed_few();
-    }
     Ok(())
 }
 
@@ -122,58 +105,7 @@ pub fn stay(region: &Region) -> Result<(), RegionError> {
     let place: &Meeting = region.attach("rendezvous")?;
     let _ = black_box(place.send_within(1, Patience::Never));
     drop(place.accept_within(moment()));
-    let (chain, inside) = (region.attach::<Linked>("chain")?, Inside::of(region));
-    black_box((chain.grown(), chain.numbers()));
-    let seat = chain.attach(interlatch::buffer::End::Sending);
-    let _ = black_box(chain.send(&inside, 1));
-    let _ = black_box(chain.take(&inside, moment()));
-    inside.has_removed_few();
-    drop(seat);
     Ok(())
-}
-
-const SEGMENTS: [&str; 2] = ["even", "odd"];
-
-/// Segments that are objects of the region of their chain, so that a peer who writes there meets them too.
-struct Inside<'a> {
-    region: &'a Region,
-    removed: Cell<u32>,
-}
-
-impl<'a> Inside<'a> {
-    fn of(region: &'a Region) -> Self {
-        Self {
-            region,
-            removed: Cell::new(0),
-        }
-    }
-
-    /// Whatever the numbers of the chain say, nobody goes through all numbers that there are.
-    fn has_removed_few(&self) {
-        let removed = self.removed.take();
-        assert!(removed <= 8, "{removed} segments removed by one operation");
-    }
-}
-
-impl Segments for Inside<'_> {
-    type Item = u64;
-    type Slots = [Slot<u64>];
-    type Error = RegionError;
-
-    fn make(&self, number: u64, _items: u32) -> Result<(), RegionError> {
-        self.with(number, |_| ())
-    }
-
-    fn with<R>(&self, number: u64, act: impl FnOnce(&Items) -> R) -> Result<R, RegionError> {
-        let name = SEGMENTS[number as usize % SEGMENTS.len()];
-        Ok(act(self.region.attach(name)?))
-    }
-
-    fn remove(&self, _number: u64) {
-        self.removed.set(self.removed.get() + 1);
-    }
-
-    fn forget_before(&self, _number: u64) {}
 }
 
 fn raw(scratch: &Scratch) -> Raw {
@@ -252,12 +184,14 @@ fn reserves() {
     let raw = raw(&scratch);
     raw.write(growth_in(&raw), 1 << 52 | u64::from(GROWTH.segments));
     (0..3).for_each(|item| sender.send(item).expect("room"));
-    let two = name.numbered(2).expect("a name").to_string();
-    let two = two.strip_prefix("file:").expect("it is a file");
-    let length = std::fs::metadata(two).expect("it was made").len();
+    let lengths: Vec<u64> = std::fs::read_dir(scratch.directory.path())
+        .expect("it is there")
+        .map(|file| file.and_then(|file| file.metadata()).expect("a file").len())
+        .collect();
+    assert_eq!(lengths.len(), 3, "the queue and two segments");
     assert!(
-        length < 1 << 20,
-        "{length} bytes for {} items",
+        lengths.iter().all(|length| *length < 1 << 20),
+        "{lengths:?} bytes for {} items each",
         GROWTH.items
     );
     drop(sender);

@@ -6,14 +6,13 @@
 use super::command::interlatch;
 use super::harness::Test;
 use super::scratch::Scratch;
-use interlatch::buffer::{Chain, Segment};
 use interlatch::inspect::ObjectState;
 use interlatch::platform::{AtomicU32, Ordering::Relaxed};
 use interlatch::{
     BoundedBuffer, BytePipe, Growth, MessageQueue, MonitorBuffer, Options, PairSlot, QueueLimits,
     RawMutex, RecoverablePair, RecoverableSemaphore, Region, RegionError, RegionName, RegionView,
     Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, Semaphore, SemaphorePair,
-    Slot, TurnSlot,
+    Slot, TurnSlot, UnboundedBuffer,
 };
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -61,8 +60,6 @@ fn create_all(name: &RegionName) -> Result<Region, RegionError> {
     region.create::<BytePipe<[Slot<u8>]>>("pipe", 4)?;
     region.create::<Rendezvous<u64>>("rendezvous", ())?;
     region.create::<MessageQueue>("queue", LIMITS)?;
-    region.create::<Chain>("chain", GROWTH)?;
-    region.create::<Segment<u64, [Slot<u64>]>>("segment", 4)?;
     Ok(region)
 }
 
@@ -156,21 +153,39 @@ fn file_of(path: &Path) -> File {
 
 fn written() {
     let scratch = Scratch::new();
-    let mut random = random();
     drop(create_all(&scratch.names[1]).expect("room"));
-    let file = file_of(&scratch.directory.path().join("region"));
-    let whole = std::fs::read(scratch.directory.path().join("region")).expect("a region");
+    let looked = spoil(&scratch.directory.path().join("region"), 10_000);
+    assert!(looked > 5000, "most have their mark still: {looked}");
+    let scratch = Scratch::new();
+    let queue = UnboundedBuffer::create(&scratch.names[1], GROWTH).expect("room");
+    let sender = queue.sender().expect("the first");
+    (0..6_u64).for_each(|item| sender.send(item).expect("room"));
+    let files = std::fs::read_dir(scratch.directory.path()).expect("it is there");
+    for file in files {
+        let looked = spoil(&file.expect("a file").path(), 2_000);
+        assert!(looked > 1000, "most have their mark still: {looked}");
+    }
+    drop(sender);
+}
+
+/// Writes odd things into the region in this file, looks at it, and puts it back, so often; returns how often
+/// there was a region to look at.
+fn spoil(path: &Path, rounds: usize) -> usize {
+    let (file, mut random) = (file_of(path), random());
+    let whole = std::fs::read(path).expect("a region");
+    let name = RegionName::file(path);
     let mut looked = 0;
-    for _ in 0..10_000 {
+    for _ in 0..rounds {
         file.write_all_at(&whole, 0).expect("whole again");
         for _ in 0..random.usize(1..8) {
             let (at, bytes) = scribble(&mut random);
             file.write_all_at(&bytes, at).expect("room");
         }
         file.set_len(whole.len() as u64).expect("as it was");
-        looked += usize::from(look(&scratch.names[1]));
+        looked += usize::from(look(&name));
     }
-    assert!(looked > 5000, "most have their mark still: {looked}");
+    file.write_all_at(&whole, 0).expect("whole again");
+    looked
 }
 
 fn said() {
