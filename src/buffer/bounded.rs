@@ -22,7 +22,7 @@ use super::{
 use crate::platform::{InPlace, Place, Plain, PlanError, Words, WordsFrom, constructor};
 use crate::sync::{Lock, MAX_PERMITS, Patience, Permits, RawMutex, Semaphore, SemaphorePair};
 use core::alloc::Layout;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, offset_of};
 
 /// A first-in-first-out buffer of fixed capacity for many senders and many receivers, from a
 /// [`SemaphorePair`] and a lock.
@@ -161,7 +161,7 @@ impl BoundedBuffer<u64, [Slot<u64>; 0]> {
         align: u64,
         capacity: Option<u64>,
     ) -> Option<BufferState> {
-        let store = (size_of::<SemaphorePair>() as u64).checked_next_multiple_of(align)?;
+        let store = (offset_of!(Self, store) as u64).checked_next_multiple_of(align)?;
         Store::state_of(&WordsFrom(words, store), capacity)
     }
 }

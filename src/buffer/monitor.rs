@@ -16,10 +16,10 @@ use super::store::{self, End, Store, Visit};
 use super::{
     Buffer, BufferState, Counted, CountsEnds, Disconnected, RecvTimeoutError, SendTimeoutError,
 };
-use crate::platform::{InPlace, Place, Plain, PlanError, Words, WordsFrom, constructor};
+use crate::platform::{InPlace, NextLine, Place, Plain, PlanError, Words, WordsFrom, constructor};
 use crate::sync::{Condition, Condvar, Lock, Patience, RawMutex};
 use core::alloc::Layout;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, offset_of};
 
 /// A first-in-first-out buffer of fixed capacity for many senders and many receivers, from a lock
 /// and two condition variables.
@@ -55,7 +55,9 @@ where
     S: Slots<T> + ?Sized,
 {
     not_full: C,
+    next_line: NextLine,
     not_empty: C,
+    store_line: NextLine,
     store: Store<T, L, S>,
 }
 
@@ -92,7 +94,13 @@ impl<T, S: Slots<T>, C, L> MonitorBuffer<T, S, C, L> {
     constructor! {
         /// An empty buffer from its parts.
         pub fn from_parts(not_full: C, not_empty: C, lock: L, slots: S) -> Self {
-            Self { not_full, not_empty, store: Store::new(lock, slots) }
+            Self {
+                not_full,
+                next_line: NextLine,
+                not_empty,
+                store_line: NextLine,
+                store: Store::new(lock, slots),
+            }
         }
     }
 }
@@ -138,7 +146,7 @@ impl MonitorBuffer<u64, [Slot<u64>; 0]> {
         align: u64,
         capacity: Option<u64>,
     ) -> Option<BufferState> {
-        let store = (2 * size_of::<Condvar>() as u64).checked_next_multiple_of(align)?;
+        let store = (offset_of!(Self, store) as u64).checked_next_multiple_of(align)?;
         Store::state_of(&WordsFrom(words, store), capacity)
     }
 }

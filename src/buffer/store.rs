@@ -2,19 +2,21 @@
 
 use super::slot::{Slot, Slots};
 use super::{BufferState, Disconnected, EndState};
-use crate::platform::{Plain, PlanError, UnsafeCell, Words, WordsFrom, constructor};
+use crate::platform::{NextLine, Plain, PlanError, UnsafeCell, Words, WordsFrom, constructor};
 use crate::sync::{Held, Lock, Patience, RawMutex};
 use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::mem::offset_of;
 
-/// A ring of items behind a lock. The slots come last, so that it can be built unsized over the
+/// A ring of items behind a lock, on one cache line with what it protects: who takes the one needs the
+/// other. The slots come last, so that it can be built unsized over the
 /// rest of a region; their number is then known from the reference, not from shared memory.
 #[repr(C)]
 pub(super) struct Store<T, L, S: Slots<T> + ?Sized> {
     lock: L,
     state: UnsafeCell<State>,
     item: PhantomData<T>,
+    next_line: NextLine,
     slots: S,
 }
 
@@ -85,7 +87,7 @@ impl<T, L, S: Slots<T>> Store<T, L, S> {
         /// An empty ring over these slots.
         pub(super) fn new(lock: L, slots: S) -> Self {
             let state = State { first: 0, length: 0, senders: Side::OPEN, receivers: Side::OPEN };
-            Self { lock, state: UnsafeCell::new(state), item: PhantomData, slots }
+            Self { lock, state: UnsafeCell::new(state), item: PhantomData, next_line: NextLine, slots }
         }
     }
 }

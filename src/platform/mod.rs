@@ -14,7 +14,7 @@
 //! | [`robust`] | the kernel's robust futex list | the same, played at a simulated death |
 //! | [`newest`] | a load: an older value, seen for a while, must do no harm | the newest value, in a step that loom sees |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
-//! | [`spin`] | a bounded number of pauses | one try, no pause |
+//! | [`spin`] | looks at the word for some microseconds, where that has paid | one look, which sees what it is to see |
 //! | `repeat` | an array of constants | one of calls |
 //! | `constructor` | emits a `const fn` | emits a `fn`: loom's atomics cannot be made in a `const` |
 //!
@@ -22,9 +22,11 @@
 
 pub use core::sync::atomic::Ordering;
 
+mod line;
 mod place;
 pub mod robust;
 mod words;
+pub use line::NextLine;
 pub use place::{InPlace, Place, Plain, Plan, PlanError};
 pub use words::{Words, WordsFrom};
 

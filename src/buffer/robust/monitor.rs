@@ -12,7 +12,7 @@ use crate::buffer::slot::{Slot, Slots};
 use crate::buffer::{Buffer, BufferState, End, RecvTimeoutError, SendTimeoutError, store};
 use crate::platform::robust::commit;
 use crate::platform::{
-    InPlace, Place, Plain, PlanError, UnsafeCell, Words, WordsFrom, constructor,
+    InPlace, NextLine, Place, Plain, PlanError, UnsafeCell, Words, WordsFrom, constructor,
 };
 use crate::sync::{Condvar, Patience, RobustLockError, RobustMutex, RobustMutexGuard};
 use core::alloc::Layout;
@@ -75,11 +75,14 @@ where
     S: Slots<T> + ?Sized,
 {
     lock: RobustMutex<()>,
-    not_full: Condvar,
-    not_empty: Condvar,
-    /// How many items were sent, and how many received.
+    /// How many items were sent, and how many received: on one line with the lock.
     sent: UnsafeCell<u64>,
     received: UnsafeCell<u64>,
+    next_line: NextLine,
+    not_full: Condvar,
+    condvar_line: NextLine,
+    not_empty: Condvar,
+    ends_line: NextLine,
     ends: Ends<ENDS>,
     item: PhantomData<T>,
     slots: S,
@@ -115,10 +118,13 @@ impl<T, const N: usize, const ENDS: usize> RobustMonitorBuffer<T, [Slot<T>; N], 
         fn over(slots: [Slot<T>; N]) -> Self {
             Self {
                 lock: RobustMutex::new(()),
-                not_full: Condvar::new(),
-                not_empty: Condvar::new(),
                 sent: UnsafeCell::new(0),
                 received: UnsafeCell::new(0),
+                next_line: NextLine,
+                not_full: Condvar::new(),
+                condvar_line: NextLine,
+                not_empty: Condvar::new(),
+                ends_line: NextLine,
                 ends: Ends::new(),
                 item: PhantomData,
                 slots,
