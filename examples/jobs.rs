@@ -130,10 +130,11 @@ impl Running {
     fn start(&mut self, mut command: Command) -> Result<()> {
         while !self.commands.is_empty() && !self.jobserver.permits.acquire_within(Patience::Never) {
             // Or one of somebody else's has ended, who gives its permit back.
-            let permits = self.jobserver.permits.ends().0.as_fd();
+            let (permits, _) = self.jobserver.permits.ends();
+            let permits = Some(permits.as_fd());
             let ended = self
                 .commands
-                .look_beside(Some(permits), PollTimeout::NONE, |_| true)?;
+                .look_beside(permits, PollTimeout::NONE, |_| true)?;
             self.count(&ended)?;
         }
         command
