@@ -8,7 +8,7 @@
 //!
 //! A spin that fails costs more than the sleep that follows it, and whether it fails depends on what nobody
 //! here can see: whether the others run at this moment, on another core, and how soon they are done. So each
-//! process remembers, for each word that it waits at, how it went: [`Record`]. On one core nobody gives
+//! process remembers, for each word that it waits at, how it went: `Record`. On one core nobody gives
 //! anything while another one spins, and after a few failures this is as a primitive without spinning.
 //!
 //! A spin only loads, and decides nothing: what it has seen, a read-modify-write of the caller finds out. So
