@@ -270,8 +270,8 @@ fn who_goes_is_heard_to_the_end() -> Scenario<Private<Sides>> {
     }
     fn stays(shared: &Private<Sides>) {
         let mut side = shared.0.0[1].lock().expect("nobody else uses this side");
-        let sent = (1..=2).try_for_each(|item| side.send(item));
-        assert!(sent.is_err(), "there was room for one");
+        // Until it hears of it: the pipes of a machine have more room than those of a model.
+        while side.send(2).is_ok() {}
         assert_eq!(side.recv(), Ok(1));
         assert_eq!(side.recv(), Err(RecvTimeoutError::Disconnected));
     }

@@ -597,7 +597,7 @@ fn sweep_each() {
         println!("skipped: {reason}");
         return;
     }
-    let default = if cfg!(debug_assertions) { 4999 } else { 1 };
+    let default = if cfg!(debug_assertions) { 19_997 } else { 1 };
     let stride = number("INTERLATCH_STRIDE").unwrap_or(default).max(1);
     let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::usize(..));
     println!("every {stride} instructions, or few system calls, INTERLATCH_SEED={seed}");
@@ -613,7 +613,7 @@ fn sweep_each() {
         .filter(|(_, operation)| wanted(operation))
     {
         let stride = if operation.by_calls {
-            stride.min(7)
+            stride.min(29)
         } else {
             stride
         };

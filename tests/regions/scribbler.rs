@@ -28,7 +28,7 @@ const USERS: usize = 2;
 const REPORT: u64 = 500;
 
 fn whatever_a_peer_writes_meanwhile() {
-    let attaches = number("INTERLATCH_ATTACHES").unwrap_or(6_000);
+    let attaches = number("INTERLATCH_ATTACHES").unwrap_or(1_500);
     let region = Region::memfd("scribbled", SIZE).expect("room");
     create_all(&region).expect("room");
     let start = |part: [String; 2]| Actor::start(&region, &part);
