@@ -4,9 +4,8 @@
 //! items with a pair of semaphores, [`MonitorBuffer`] waits for "not full" and "not empty" with
 //! condition variables. What these two share is in `store` (the ring under its lock) and `end` (the
 //! handles of the two sides). [`RobustBoundedBuffer`] and [`RobustMonitorBuffer`] are the two again, over
-//! parts that survive a death, [`Rendezvous`] is one of no place, and `Chain` one that grows. [`PipeBuffer`] is the kernel's own. Who sends to
-//! whom is said in `address`.
-//! parts that survive a death. [`PipeBuffer`] is the kernel's own, and [`BytePipe`] one in shared memory.
+//! parts that survive a death, [`Rendezvous`] is one of no place, and `Chain` one that grows. [`PipeBuffer`] is
+//! the kernel's own, and [`BytePipe`] one of bytes in shared memory. Who sends to whom is said in `address`.
 
 mod address;
 mod bounded;
