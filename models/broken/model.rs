@@ -1,7 +1,7 @@
 //! Models that are none: each gets one sentence that names the cause.
 
 use interlatch::InPlace;
-use interlatch::check::FailureKind::{BadModel, Crash, LimitHit, WrongResult};
+use interlatch::check::FailureKind::{BadModel, Crash, Engine, LimitHit, WrongResult};
 use interlatch::check::Model;
 use interlatch::contract::Scenario;
 use interlatch::platform::AtomicU32;
@@ -29,6 +29,7 @@ pub fn models() -> Vec<Model> {
         Model::broken("model_that_leaks", BadModel, leaks),
         Model::broken("model_that_leaks_rarely", BadModel, leaks_rarely),
         Model::broken("model_that_aborts", Crash, aborts),
+        Model::broken("model_that_the_engine_fails_at", Engine, stores_of_one_age),
         Model::broken("model_that_cannot_be_made", WrongResult, cannot_be_made),
     ]
 }
@@ -105,6 +106,26 @@ fn leaks_rarely() -> Scenario<Word> {
 fn aborts() -> Scenario<Word> {
     let abort = |_: &Word| std::process::abort();
     Scenario::new("aborts", vec![abort])
+}
+
+/// loom orders the stores to a word by what is known of each. Where processes read a word that others
+/// store to and exchange, it may know the same of two, which an assertion of its own forbids.
+fn stores_of_one_age() -> Scenario<Word> {
+    let one = |Word(word): &Word| {
+        word.store(1, Relaxed);
+        word.load(Relaxed);
+    };
+    let two = |Word(word): &Word| {
+        let _ = word.compare_exchange(1, 2, Relaxed, Relaxed);
+        let found = word.load(Relaxed);
+        let _ = word.compare_exchange(found, found + 1, Relaxed, Relaxed);
+    };
+    let three = |Word(word): &Word| {
+        let _ = word.compare_exchange(0, 1, Relaxed, Relaxed);
+        word.swap(1, Relaxed);
+        word.load(Relaxed);
+    };
+    Scenario::new("stores_of_one_age", vec![one, two, three])
 }
 
 fn cannot_be_made() -> Scenario<Word> {

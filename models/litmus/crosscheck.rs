@@ -9,7 +9,8 @@ use super::Litmus;
 use super::perform::reached_by;
 use super::program::{Draw, Operation, Program};
 use super::reach::Outcomes;
-use interlatch::check::Verdict;
+use interlatch::check::{Exploration, FailureKind, Verdict};
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -35,26 +36,36 @@ fn updates() -> Result<String, String> {
     let (mut ended, mut deadlocked, mut most) = (0, 0, 0);
     let drawn = std::iter::repeat_with(|| draw.updates_and_futex_calls()).take(programs());
     for program in by_hand().into_iter().chain(drawn) {
-        let expected = program.outcomes();
-        let found = catch_unwind(AssertUnwindSafe(|| reached_by(&program)));
-        match (expected, found) {
+        let differs = |how: &dyn Display| format!("{program}: {how}, INTERLATCH_SEED={seed}");
+        match (program.outcomes(), explored(&program)) {
             (Some(expected), Ok((reached, exploration))) => {
-                compare(&program, &expected, &reached, seed)?;
+                compare(&expected, &reached).map_err(|how| differs(&how))?;
                 if exploration.verdict != Verdict::Exhaustive {
-                    return Err(format!("{program}: {}, seed {seed}", exploration.verdict));
+                    return Err(differs(&exploration.verdict));
                 }
                 ended += 1;
                 most = most.max(expected.len());
             }
-            (None, Err(_)) => deadlocked += 1,
-            (None, Ok(_)) => return Err(format!("{program}: no deadlock is found, seed {seed}")),
-            (Some(_), Err(_)) => return Err(format!("{program}: fails, seed {seed}")),
+            (None, Err(why)) if FailureKind::of_message(&why) == FailureKind::Deadlock => {
+                deadlocked += 1;
+            }
+            (None, Ok(_)) => return Err(differs(&"no deadlock is found")),
+            (_, Err(why)) => return Err(differs(&why)),
         }
     }
     Ok(format!(
         "{ended} programs reach exactly the outcomes of plain interleaving, at most {most}; \
          {deadlocked} deadlock, as they should (INTERLATCH_SEED={seed})"
     ))
+}
+
+/// What the model world reaches, or with which words it fails.
+fn explored(program: &Program) -> Result<(Outcomes, Exploration), String> {
+    let found = catch_unwind(AssertUnwindSafe(|| reached_by(program)));
+    found.map_err(|thrown| {
+        let text = thrown.downcast_ref::<String>().cloned();
+        text.unwrap_or("a panic without a message".into())
+    })
 }
 
 /// Two that may sleep, in every position, and one that wakes one of them and looks who it was.
@@ -97,43 +108,48 @@ fn by_hand() -> Vec<Program> {
     [with(0), with(1)].concat()
 }
 
-fn compare(
-    program: &Program,
-    expected: &Outcomes,
-    reached: &Outcomes,
-    seed: u64,
-) -> Result<(), String> {
+fn compare(expected: &Outcomes, reached: &Outcomes) -> Result<(), String> {
     if expected == reached {
         return Ok(());
     }
     let missed: Vec<_> = expected.difference(reached).collect();
     let excess: Vec<_> = reached.difference(expected).collect();
-    Err(format!(
-        "{program}: missed {missed:?}, in excess {excess:?}, INTERLATCH_SEED={seed}"
-    ))
+    Err(format!("missed {missed:?}, in excess {excess:?}"))
 }
 
 fn loads() -> Result<String, String> {
     let (seed, mut draw) = seeded([4, 3]);
-    let (mut complete, mut blind, mut missing) = (0, 0, 0);
+    let (mut complete, mut blind, mut missing, mut given_up) = (0, 0, 0, 0);
     for _ in 0..programs() {
         let program = draw.loads_stores_and_updates();
-        let (misses, verdict) = misses(&program, seed)?;
-        match verdict {
-            Verdict::Blind(_) if misses => missing += 1,
-            Verdict::Blind(_) => blind += 1,
-            _ if misses => {
+        match misses(&program) {
+            Ok((true, Verdict::Blind(_))) => missing += 1,
+            Ok((false, Verdict::Blind(_))) => blind += 1,
+            Ok((false, _)) => complete += 1,
+            Err(why) if is_of_the_engine(&why) => given_up += 1,
+            Ok((true, _)) => {
                 return Err(format!(
                     "{program}: misses an outcome unnoticed, INTERLATCH_SEED={seed}"
                 ));
             }
-            _ => complete += 1,
+            Err(why) => return Err(format!("{program}: {why}, INTERLATCH_SEED={seed}")),
         }
     }
-    Ok(format!(
+    let found = format!(
         "{missing} miss outcomes of plain interleaving and are called blind; {blind} are called \
-         blind and miss none; {complete} are not and miss none (INTERLATCH_SEED={seed})"
-    ))
+         blind and miss none; {complete} are not and miss none; at {given_up} the engine fails \
+         (INTERLATCH_SEED={seed})"
+    );
+    match given_up > programs() / 50 {
+        true => Err(found),
+        false => Ok(found),
+    }
+}
+
+/// One of loom's own assertions, where it looks for the stores that a load may read; its author says
+/// there that it sometimes fails. `broken/model_that_the_engine_fails_at` is a program of this kind.
+fn is_of_the_engine(why: &str) -> bool {
+    why.starts_with("assertion `left != right` failed")
 }
 
 fn companions() -> Result<String, String> {
@@ -143,8 +159,8 @@ fn companions() -> Result<String, String> {
             companions: true,
             ..draw.loads_stores_and_updates()
         };
-        let found = misses(&program, seed)?;
-        if found != (false, Verdict::Exhaustive) {
+        let found = misses(&program);
+        if found != Ok((false, Verdict::Exhaustive)) {
             return Err(format!("{program}: {found:?}, INTERLATCH_SEED={seed}"));
         }
     }
@@ -156,12 +172,10 @@ fn companions() -> Result<String, String> {
 }
 
 /// Whether the program misses an outcome of plain interleaving, and what its verdict is.
-fn misses(program: &Program, seed: u64) -> Result<(bool, Verdict), String> {
+fn misses(program: &Program) -> Result<(bool, Verdict), String> {
     let expected = program.outcomes();
     let expected = expected.ok_or("a program without sleep cannot deadlock")?;
-    let found = catch_unwind(AssertUnwindSafe(|| reached_by(program)));
-    let (reached, exploration) =
-        found.map_err(|_| format!("{program}: fails, INTERLATCH_SEED={seed}"))?;
+    let (reached, exploration) = explored(program)?;
     Ok((!expected.is_subset(&reached), exploration.verdict))
 }
 

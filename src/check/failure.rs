@@ -123,9 +123,13 @@ pub enum FailureKind {
     LimitHit,
     /// It is no model: it has too many processes, does not do the same each time, or leaks.
     BadModel,
+    /// The engine has failed at an assertion of its own, which says nothing of the model.
+    Engine,
     /// The model's process came to an end that nobody had planned, and could say no more.
     Crash,
 }
+
+const ENGINE: &str = "engine failed";
 
 impl FailureKind {
     /// The kind that this panic message tells of.
@@ -139,6 +143,8 @@ impl FailureKind {
             Self::LimitHit
         } else if message.starts_with("bad model") {
             Self::BadModel
+        } else if message.starts_with(ENGINE) {
+            Self::Engine
         } else {
             Self::WrongResult
         }
@@ -152,6 +158,7 @@ impl FailureKind {
             Self::WrongResult => "wrong result",
             Self::LimitHit => "limit hit",
             Self::BadModel => "bad model",
+            Self::Engine => ENGINE,
             Self::Crash => "crash",
         }
     }

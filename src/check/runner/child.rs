@@ -5,7 +5,7 @@ use super::report::{Failed, Report, send};
 use crate::check::{self, Bound, Expectation, FailureKind, Limits, Model, Verdict};
 use std::any::Any;
 use std::cell::Cell;
-use std::panic::PanicHookInfo;
+use std::panic::{Location, PanicHookInfo};
 use std::process::{ExitCode, exit};
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,9 @@ fn report_failure(panic: &PanicHookInfo<'_>) {
     // Of the others, the place is one of the engine's or ours, and says nothing of the model.
     let is_the_models = FailureKind::of_message(message) == FailureKind::WrongResult;
     let message = match panic.location() {
+        Some(place) if is_the_models && is_of_the_engine(place) => {
+            format!("{}: {message} ({place})", FailureKind::Engine)
+        }
         Some(place) if is_the_models => format!("{message} ({place})"),
         _ => message.to_owned(),
     };
@@ -54,6 +57,13 @@ fn report_failure(panic: &PanicHookInfo<'_>) {
     }));
     // Unwinding would run destructors in the middle of an execution.
     exit(1);
+}
+
+/// Whether an assertion there is one of loom's about itself. One that it knows to fail is in the
+/// search for the stores that a load may read: two of them may come to have the same age.
+fn is_of_the_engine(place: &Location<'_>) -> bool {
+    let file = place.file();
+    file.contains("loom-") && file.contains("/src/rt/")
 }
 
 /// What a panic says.
