@@ -524,7 +524,8 @@ impl<T: Plain, const ENDS: usize> Buffer for Rendezvous<T, ENDS> {
 
 /// An item that was accepted and not yet taken: its sender waits. There is one at a time.
 ///
-/// Dropping it leaves the item to another receiver. It stays on its thread.
+/// Dropping it leaves the item to another receiver. It stays on its thread; while it is there, `recv` and
+/// `accept` by the same thread wait, like those of others, until it ends: without a time, for ever.
 ///
 /// # Process death
 /// As dropping it: the item stays offered. If the sender dies, or gives up, the item is withdrawn, which

@@ -1,7 +1,10 @@
 //! Sleeping on a word: `futex(2)`.
 //!
 //! Without `FUTEX_PRIVATE_FLAG`: a private futex is found by its virtual address, so it would
-//! wake nobody in another process.
+//! wake nobody in another process. For objects that never leave their process it would save about 35
+//! of 135 ns of a wake-up that finds nobody, and a twelfth of a round trip on one core (100,000 of them,
+//! Linux 6, in turns). It is not offered all the same: an object does not know whether it lies in shared
+//! memory, so every type would need a parameter that says so, and one that is wrong sleeps for ever.
 //!
 //! A sleeper looks again once in a while, whether anybody has woken it or not. Among the living that
 //! is never needed. But a process that dies may have owed a wake-up, or swallowed one that would
