@@ -67,6 +67,13 @@ impl Item for [u64; 2] {
     }
 }
 
+fn with_number<T: Item>(error: SendTimeoutError<T>) -> SendTimeoutError<u64> {
+    match error {
+        SendTimeoutError::Timeout(item) => SendTimeoutError::Timeout(item.number()),
+        SendTimeoutError::Disconnected(item) => SendTimeoutError::Disconnected(item.number()),
+    }
+}
+
 impl<T: Item, const N: usize, const TURNS: bool> Buffer for Kernel<T, N, TURNS> {
     type Item = u64;
     type Seat<'a> = <PipeBuffer<T> as Buffer>::Seat<'a>;
@@ -74,14 +81,29 @@ impl<T: Item, const N: usize, const TURNS: bool> Buffer for Kernel<T, N, TURNS> 
 
     fn send_within(&self, item: u64, patience: Patience) -> Result<(), SendTimeoutError<u64>> {
         let sent = self.0.send_within(T::of(item), patience);
-        sent.map_err(|error| match error {
-            SendTimeoutError::Timeout(item) => SendTimeoutError::Timeout(item.number()),
-            SendTimeoutError::Disconnected(item) => SendTimeoutError::Disconnected(item.number()),
-        })
+        sent.map_err(with_number)
     }
 
     fn recv_within(&self, patience: Patience) -> Result<u64, RecvTimeoutError> {
         self.0.recv_within(patience).map(T::number)
+    }
+
+    fn send_seated(
+        &self,
+        seat: &Self::Seat<'_>,
+        item: u64,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<u64>> {
+        let sent = self.0.send_seated(seat, T::of(item), patience);
+        sent.map_err(with_number)
+    }
+
+    fn recv_seated(
+        &self,
+        seat: &Self::Seat<'_>,
+        patience: Patience,
+    ) -> Result<u64, RecvTimeoutError> {
+        self.0.recv_seated(seat, patience).map(T::number)
     }
 
     fn len(&self) -> usize {

@@ -77,6 +77,64 @@ pub trait Buffer: Sync {
         Ok(())
     }
 
+    /// [`send_within`](Buffer::send_within) by a handle, which has that seat: for buffers whose seats keep
+    /// open what a call needs.
+    ///
+    /// # Errors
+    /// As there.
+    fn send_seated(
+        &self,
+        _seat: &Self::Seat<'_>,
+        item: Self::Item,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<Self::Item>> {
+        self.send_within(item, patience)
+    }
+
+    /// [`recv_within`](Buffer::recv_within) by a handle.
+    ///
+    /// # Errors
+    /// As there.
+    fn recv_seated(
+        &self,
+        _seat: &Self::Seat<'_>,
+        patience: Patience,
+    ) -> Result<Self::Item, RecvTimeoutError> {
+        self.recv_within(patience)
+    }
+
+    /// [`send_ref_within`](Buffer::send_ref_within) by a handle.
+    ///
+    /// # Errors
+    /// As there.
+    fn send_ref_seated(
+        &self,
+        _seat: &Self::Seat<'_>,
+        item: &Self::Item,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<()>>
+    where
+        Self::Item: Plain,
+    {
+        self.send_ref_within(item, patience)
+    }
+
+    /// [`recv_into_within`](Buffer::recv_into_within) by a handle.
+    ///
+    /// # Errors
+    /// As there.
+    fn recv_into_seated(
+        &self,
+        _seat: &Self::Seat<'_>,
+        place: &mut Self::Item,
+        patience: Patience,
+    ) -> Result<(), RecvTimeoutError>
+    where
+        Self::Item: Plain,
+    {
+        self.recv_into_within(place, patience)
+    }
+
     /// How many items there were a moment ago. One that is just being handed over counts.
     fn len(&self) -> usize;
 
@@ -286,7 +344,7 @@ impl<'a, B: Buffer + ?Sized> Sender<'a, B> {
         if !self.seat.is_taken() {
             return Err(SendTimeoutError::Disconnected(item));
         }
-        self.buffer.send_within(item, patience)
+        self.buffer.send_seated(&self.seat, item, patience)
     }
 
     /// Sends a copy of an item, waiting for a free place. A large item by value is moved on the way, which is
@@ -337,7 +395,7 @@ impl<'a, B: Buffer + ?Sized> Sender<'a, B> {
         if !self.seat.is_taken() {
             return Err(SendTimeoutError::Disconnected(()));
         }
-        self.buffer.send_ref_within(item, patience)
+        self.buffer.send_ref_seated(&self.seat, item, patience)
     }
 
     /// Whether this handle is at its end still.
@@ -406,7 +464,7 @@ impl<'a, B: Buffer + ?Sized> Receiver<'a, B> {
         if !self.seat.is_taken() {
             return Err(RecvTimeoutError::Disconnected);
         }
-        self.buffer.recv_within(patience)
+        self.buffer.recv_seated(&self.seat, patience)
     }
 
     /// Receives the oldest item into a place of the caller's, waiting for one. As
@@ -443,7 +501,7 @@ impl<'a, B: Buffer + ?Sized> Receiver<'a, B> {
         if !self.seat.is_taken() {
             return Err(RecvTimeoutError::Disconnected);
         }
-        self.buffer.recv_into_within(place, patience)
+        self.buffer.recv_into_seated(&self.seat, place, patience)
     }
 
     /// Every item until the stream ends, waiting for each.

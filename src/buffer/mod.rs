@@ -30,7 +30,7 @@ pub use error::{
     TryRecvError, TrySendError,
 };
 pub use monitor::MonitorBuffer;
-pub use pipe::{PipeBuffer, PipeTorn};
+pub use pipe::{PipeBuffer, PipeSeat, PipeTorn};
 pub use robust::{
     AttachError, Borrowed, BytePipe, BytePipeError, ByteReader, ByteWriter, Delivery, GrowError,
     Grown, Growth, Loan, LoanError, Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer,

@@ -13,12 +13,15 @@
 //! begins when all of it is there. Only who waits for ever moves what can be moved. Of a small item there is a part
 //! in the pipe only if somebody writes there who does not use this crate; it is kept for the next call.
 
-use super::{Buffer, Counted, CountsEnds, Disconnected, End, RecvTimeoutError, SendTimeoutError};
+use super::{
+    Buffer, Counted, CountsEnds, Disconnected, End, RecvTimeoutError, Seat, SendTimeoutError,
+};
 use crate::platform::pipe::{self, Reader, Writer};
-use crate::platform::{Deadline, PipeStop, Plain, UnsafeCell, Wake};
+use crate::platform::{AtomicU32, Deadline, PipeStop, Plain, UnsafeCell, Wake};
 use crate::sync::{Held, Lock, Patience, PipeSemaphore, RawMutex, SemaphoreLock};
 use core::fmt;
 use core::marker::PhantomData;
+use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
 /// A first-in-first-out buffer in a pipe, for processes that share its descriptors.
@@ -70,6 +73,9 @@ struct Half<E> {
     lock: RawMutex,
     /// Of the thread that moves a large item, where there is no lock that processes share.
     turn: RawMutex,
+    /// Whether a part of an item is kept. Relaxed everywhere: it says whether to look, under the lock, which
+    /// orders the rest; and who calls after another call has kept something sees what that one has stored.
+    keeps: AtomicU32,
     state: UnsafeCell<State<E>>,
 }
 
@@ -108,6 +114,7 @@ impl<E> Half<E> {
         Self {
             lock: RawMutex::new(),
             turn: RawMutex::new(),
+            keeps: AtomicU32::new(0),
             state: UnsafeCell::new(state),
         }
     }
@@ -123,15 +130,24 @@ impl<E> Half<E> {
         self.with(|state| state.end.clone())
     }
 
-    /// The end, if it is open, and what has come of an item, which is the caller's now.
-    fn take_up(&self) -> Option<(Arc<E>, Vec<u8>)> {
-        self.with(|state| Some((state.end.clone()?, core::mem::take(&mut state.begun))))
+    /// What has come of an item, which is the caller's now.
+    fn take_up(&self) -> Vec<u8> {
+        if self.keeps.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        self.with(|state| {
+            self.keeps.store(0, Ordering::Relaxed);
+            core::mem::take(&mut state.begun)
+        })
     }
 
     /// Keeps what has come of an item for the next call, and what is known of its end.
     fn keep(&self, mut begun: Vec<u8>, stopped: Option<&Stopped>) {
         self.with(|state| {
             state.begun.append(&mut begun);
+            if !state.begun.is_empty() {
+                self.keeps.store(1, Ordering::Relaxed);
+            }
             if let Some(Stopped::Torn(torn)) = stopped {
                 state.torn = Some(*torn);
             }
@@ -225,11 +241,14 @@ impl<T: Plain> PipeBuffer<T> {
     }
 
     /// Receives an item to where there is nothing that has to stay.
-    fn recv_small(&self, place: &mut T, patience: Patience) -> Result<(), RecvTimeoutError> {
-        let Some((reader, mut begun)) = self.receiving.take_up() else {
-            return Err(RecvTimeoutError::of(true));
-        };
-        let received = receive_from(&reader, place, &mut begun, patience);
+    fn recv_small(
+        &self,
+        reader: &Reader,
+        place: &mut T,
+        patience: Patience,
+    ) -> Result<(), RecvTimeoutError> {
+        let mut begun = self.receiving.take_up();
+        let received = receive_from(reader, place, &mut begun, patience);
         if received.is_err() || !begun.is_empty() {
             self.receiving.keep(begun, received.as_ref().err());
         }
@@ -237,10 +256,12 @@ impl<T: Plain> PipeBuffer<T> {
     }
 
     /// Receives an item to where it belongs.
-    fn recv_large(&self, place: &mut T, patience: Patience) -> Result<(), RecvTimeoutError> {
-        let Some(reader) = self.receiving.end() else {
-            return Err(RecvTimeoutError::of(true));
-        };
+    fn recv_large(
+        &self,
+        reader: &Reader,
+        place: &mut T,
+        patience: Patience,
+    ) -> Result<(), RecvTimeoutError> {
         let Some(_turn) = self.turn(End::Receiving, patience) else {
             return Err(RecvTimeoutError::of(false));
         };
@@ -250,10 +271,92 @@ impl<T: Plain> PipeBuffer<T> {
             || reader.has(bytes.len()),
             |deadline| reader.wait_for(bytes.len(), deadline),
         )?;
-        read_all(&reader, bytes, &mut 0, Patience::Forever).map_err(|stopped| {
+        read_all(reader, bytes, &mut 0, Patience::Forever).map_err(|stopped| {
             self.receiving.keep(Vec::new(), Some(&stopped));
             stopped.into()
         })
+    }
+
+    fn recv_from(&self, reader: &Reader, patience: Patience) -> Result<T, RecvTimeoutError> {
+        let mut item = T::new_zeroed();
+        match Self::IS_ATOMIC {
+            true => self.recv_small(reader, &mut item, patience)?,
+            false => self.recv_large(reader, &mut item, patience)?,
+        }
+        Ok(item)
+    }
+
+    fn recv_into_from(
+        &self,
+        reader: &Reader,
+        place: &mut T,
+        patience: Patience,
+    ) -> Result<(), RecvTimeoutError> {
+        if Self::IS_ATOMIC {
+            *place = self.recv_from(reader, patience)?;
+            return Ok(());
+        }
+        self.recv_large(reader, place, patience)
+    }
+
+    fn send_to(&self, writer: &Writer, item: &T, patience: Patience) -> Result<(), Stopped> {
+        if Self::IS_ATOMIC {
+            return send_through(writer, item, patience);
+        }
+        let Some(_turn) = self.turn(End::Sending, patience) else {
+            return Err(Stopped::Timeout);
+        };
+        let has_room = || writer.has_room(Self::BYTES);
+        let wait = |deadline| writer.wait_for(Self::BYTES, deadline);
+        until_whole(patience, has_room, wait)?;
+        send_through(writer, item, Patience::Forever)
+    }
+
+    /// The end that is written, if it is open.
+    fn writer(&self) -> Result<Arc<Writer>, Stopped> {
+        self.sending.end().ok_or(Stopped::Disconnected)
+    }
+
+    /// The end that is read, if it is open.
+    fn reader(&self) -> Result<Arc<Reader>, Stopped> {
+        self.receiving.end().ok_or(Stopped::Disconnected)
+    }
+}
+
+/// What a handle has of its end: the end itself, so a call by the handle need not keep it open.
+pub struct PipeSeat<'a, T: Plain> {
+    end: Opened,
+    /// Last: when this goes, the end closes if no other handle has it.
+    _counted: Counted<'a, PipeBuffer<T>>,
+}
+
+#[derive(Clone, Debug)]
+enum Opened {
+    Sending(Arc<Writer>),
+    Receiving(Arc<Reader>),
+}
+
+impl<T: Plain> PipeSeat<'_, T> {
+    fn writer(&self) -> Result<&Writer, Stopped> {
+        match &self.end {
+            Opened::Sending(writer) => Ok(writer),
+            Opened::Receiving(_) => Err(Stopped::Disconnected),
+        }
+    }
+
+    fn reader(&self) -> Result<&Reader, Stopped> {
+        match &self.end {
+            Opened::Receiving(reader) => Ok(reader),
+            Opened::Sending(_) => Err(Stopped::Disconnected),
+        }
+    }
+}
+
+impl<T: Plain> Seat for PipeSeat<'_, T> {}
+
+impl<T: Plain> fmt::Debug for PipeSeat<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PipeSeat").field(&self.end).finish()
     }
 }
 
@@ -394,50 +497,68 @@ fn move_all(
 impl<T: Plain> Buffer for PipeBuffer<T> {
     type Item = T;
     type Seat<'a>
-        = Counted<'a, Self>
+        = PipeSeat<'a, T>
     where
         Self: 'a;
     type AttachError = Disconnected;
 
     fn send_within(&self, item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
-        let sent = self.send_ref_within(&item, patience);
-        sent.map_err(|refused| refused.with(item))
+        let sent = self.writer();
+        let sent = sent.and_then(|writer| self.send_to(&writer, &item, patience));
+        sent.map_err(|stopped| stopped.with(item))
+    }
+
+    fn send_seated(
+        &self,
+        seat: &PipeSeat<'_, T>,
+        item: T,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<T>> {
+        let sent = seat.writer();
+        let sent = sent.and_then(|writer| self.send_to(writer, &item, patience));
+        sent.map_err(|stopped| stopped.with(item))
     }
 
     fn send_ref_within(&self, item: &T, patience: Patience) -> Result<(), SendTimeoutError<()>> {
-        let Some(writer) = self.sending.end() else {
-            return Err(SendTimeoutError::Disconnected(()));
-        };
-        let Some(_turn) = self.turn(End::Sending, patience) else {
-            return Err(SendTimeoutError::Timeout(()));
-        };
-        let sent = match Self::IS_ATOMIC {
-            true => send_through(&writer, item, patience),
-            false => {
-                let has_room = || writer.has_room(Self::BYTES);
-                let wait = |deadline| writer.wait_for(Self::BYTES, deadline);
-                until_whole(patience, has_room, wait)
-                    .and_then(|()| send_through(&writer, item, Patience::Forever))
-            }
-        };
+        let sent = self.writer();
+        let sent = sent.and_then(|writer| self.send_to(&writer, item, patience));
+        sent.map_err(|stopped| stopped.with(()))
+    }
+
+    fn send_ref_seated(
+        &self,
+        seat: &PipeSeat<'_, T>,
+        item: &T,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<()>> {
+        let sent = seat.writer();
+        let sent = sent.and_then(|writer| self.send_to(writer, item, patience));
         sent.map_err(|stopped| stopped.with(()))
     }
 
     fn recv_within(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
-        let mut item = T::new_zeroed();
-        match Self::IS_ATOMIC {
-            true => self.recv_small(&mut item, patience)?,
-            false => self.recv_large(&mut item, patience)?,
-        }
-        Ok(item)
+        self.recv_from(&*self.reader()?, patience)
+    }
+
+    fn recv_seated(
+        &self,
+        seat: &PipeSeat<'_, T>,
+        patience: Patience,
+    ) -> Result<T, RecvTimeoutError> {
+        self.recv_from(seat.reader()?, patience)
     }
 
     fn recv_into_within(&self, place: &mut T, patience: Patience) -> Result<(), RecvTimeoutError> {
-        if Self::IS_ATOMIC {
-            *place = self.recv_within(patience)?;
-            return Ok(());
-        }
-        self.recv_large(place, patience)
+        self.recv_into_from(&*self.reader()?, place, patience)
+    }
+
+    fn recv_into_seated(
+        &self,
+        seat: &PipeSeat<'_, T>,
+        place: &mut T,
+        patience: Patience,
+    ) -> Result<(), RecvTimeoutError> {
+        self.recv_into_from(seat.reader()?, place, patience)
     }
 
     /// How many whole items are in the pipe.
@@ -455,8 +576,17 @@ impl<T: Plain> Buffer for PipeBuffer<T> {
         bytes.map_or(0, |bytes| pipe::items(bytes, Self::BYTES))
     }
 
-    fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {
-        Counted::new(self, end)
+    fn attach(&self, end: End) -> Result<PipeSeat<'_, T>, Disconnected> {
+        let counted = Counted::new(self, end)?;
+        // It was open when it was joined, and stays so.
+        let end = match end {
+            End::Sending => self.sending.end().map(Opened::Sending),
+            End::Receiving => self.receiving.end().map(Opened::Receiving),
+        };
+        Ok(PipeSeat {
+            end: end.ok_or(Disconnected)?,
+            _counted: counted,
+        })
     }
 }
 

@@ -107,6 +107,47 @@ impl<B: Buffer> Buffer for Private<B> {
         self.0.recv_into_within(place, patience)
     }
 
+    fn send_seated(
+        &self,
+        seat: &B::Seat<'_>,
+        item: B::Item,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<B::Item>> {
+        self.0.send_seated(seat, item, patience)
+    }
+
+    fn recv_seated(
+        &self,
+        seat: &B::Seat<'_>,
+        patience: Patience,
+    ) -> Result<B::Item, RecvTimeoutError> {
+        self.0.recv_seated(seat, patience)
+    }
+
+    fn send_ref_seated(
+        &self,
+        seat: &B::Seat<'_>,
+        item: &B::Item,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<()>>
+    where
+        B::Item: Plain,
+    {
+        self.0.send_ref_seated(seat, item, patience)
+    }
+
+    fn recv_into_seated(
+        &self,
+        seat: &B::Seat<'_>,
+        place: &mut B::Item,
+        patience: Patience,
+    ) -> Result<(), RecvTimeoutError>
+    where
+        B::Item: Plain,
+    {
+        self.0.recv_into_seated(seat, place, patience)
+    }
+
     fn len(&self) -> usize {
         self.0.len()
     }

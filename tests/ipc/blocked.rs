@@ -6,8 +6,8 @@ use super::process::{PATIENCE, has_pending, playing, test, until};
 use interlatch::Region;
 use interlatch::ipc::wait::until_readable;
 use interlatch::ipc::{
-    PacketLink, Pipeline, Running, SeqpacketListener, Signal, SignalFd, recv_region,
-    send_region_within,
+    Link, PacketLink, Pipeline, Running, SeqpacketListener, Signal, SignalFd, StreamLink,
+    recv_region, send_region_within,
 };
 use interlatch::platform::{AtomicU32, Ordering};
 use interlatch::sync::Patience;
@@ -26,6 +26,11 @@ pub fn tests() -> Vec<Test> {
         test("blocked::who_receives_a_region", receives_a_region),
         test("blocked::who_accepts_a_link", accepts),
         test("blocked::who_connects_a_link", connects),
+        test("blocked::who_receives_a_packet", receives_a_packet),
+        test(
+            "blocked::who_receives_from_a_stream",
+            receives_from_a_stream,
+        ),
         test("blocked::who_receives_a_signal", receives_a_signal),
         test("blocked::who_waits_for_a_pipeline", waits_for_a_pipeline),
     ]
@@ -65,6 +70,19 @@ pub fn play(arguments: &[String]) -> ExitCode {
         "connect" => {
             println!("ready");
             PacketLink::connect_seqpacket(path, Patience::Forever).is_ok()
+        }
+        "packet" => {
+            let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+            let mut link = PacketLink::seqpacket(stdin.expect("descriptors")).expect("a socket");
+            println!("ready");
+            link.recv().expect("a message").is_some()
+        }
+        "stream" => {
+            let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+            let stream = UnixStream::from(stdin.expect("descriptors"));
+            let mut link = StreamLink::unix(stream);
+            println!("ready");
+            link.recv().expect("a message").is_some()
         }
         "signal" => {
             let signals = SignalFd::new([Signal::SIGUSR2]).expect("descriptors");
@@ -140,7 +158,8 @@ impl Blocked {
 
 /// Whether it sleeps in one of the calls that those above come to.
 fn waits(process: u32) -> bool {
-    const CALLS: [i64; 6] = [
+    const CALLS: [i64; 7] = [
+        libc::SYS_recvfrom,
         libc::SYS_ppoll,
         libc::SYS_recvmsg,
         libc::SYS_connect,
@@ -185,6 +204,21 @@ fn connects() {
     let accepted = listener.accept_within(Patience::Never).expect("many wait");
     blocked.ends();
     drop((links, accepted));
+}
+
+fn receives_a_packet() {
+    let (mut here, there) = PacketLink::seqpacket_pair().expect("descriptors");
+    let blocked = Blocked::start("packet", "", OwnedFd::from(there));
+    here.send(b"a message").expect("it receives");
+    blocked.ends();
+}
+
+fn receives_from_a_stream() {
+    let (here, there) = UnixStream::pair().expect("descriptors");
+    let mut here = StreamLink::unix(here);
+    let blocked = Blocked::start("stream", "", OwnedFd::from(there));
+    here.send(b"a message").expect("it receives");
+    blocked.ends();
 }
 
 fn receives_a_signal() {
