@@ -47,6 +47,7 @@ where
         dying(two_sends_are_done_or_not::<One>).bounded(1),
         dying(|| a_receive_is_done_or_not::<One>(2)),
         dying(|| a_receive_is_done_or_not::<One>(3)).bounded(2),
+        dying_in_two(|| a_receive_is_done_or_not::<Two>(2)),
         dying(the_last_sender_that_dies_ends_the_stream::<One>).bounded(2),
         dying(the_last_receiver_that_dies_breaks_the_pipe::<One>).bounded(2),
         dying(a_life_of_sending_ends_the_stream::<One>).bounded(1),

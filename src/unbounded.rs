@@ -1,7 +1,7 @@
 //! A queue that grows in named segments of shared memory.
 //!
 //! **Promise.** Who sends never waits for a receiver, only for its turn at the lock. Memory is reserved when it
-//! is needed and given back when it is drained: a full machine is an error of `send`, not a signal later.
+//! is needed and given back when it is drained, but that of one segment: a full machine is an error of `send`, not a signal later.
 //!
 //! **How.** A first region has the chain: its lock, and the numbers of the segments that are linked. Segment 7
 //! of the queue `posix:orders` is a region of its own, `posix:orders.5.7`; each process maps it when it comes to
@@ -18,14 +18,11 @@ use crate::buffer::{
     AttachError, Chain, End, GrowError, Grown, Growth, RobustSeat, Seat, Segment, Segments, Slot,
     TakeError,
 };
-use crate::memory::{Options, Region, RegionError, RegionName, RegionView};
+use crate::memory::{Attached, Options, Region, RegionError, RegionName, RegionView};
 use crate::platform::Ordering::Relaxed;
 use crate::platform::{AtomicU64, Deadline, InPlace, Place, Plain, PlanError};
 use crate::sync::Patience;
-use core::marker::PhantomData;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, SystemTime};
 
@@ -61,9 +58,10 @@ type Items<T> = Segment<T, [Slot<T>]>;
 /// This is the view of one thread; others open their own by the name.
 ///
 /// # Cost
-/// Every operation takes the one lock, and looks up a segment. Now and then a sender makes a region, and a
-/// receiver removes one, inside that lock: a few system calls. Each of these keeps no more than two segments
-/// mapped, the first and the last, with a descriptor for each.
+/// Every operation takes the one lock. Now and then a sender makes a region, and a receiver removes one, inside
+/// that lock: a few system calls; and each maps a segment when it first comes to it. As long as the items fit into
+/// one segment, there are none of these. No more than two segments stay mapped, the first and the last, with a
+/// descriptor for each.
 ///
 /// # Waiting
 /// Nobody waits for room. But who sends waits for the lock, as everybody does, and so behind those who make or
@@ -98,19 +96,19 @@ type Items<T> = Segment<T, [Slot<T>]>;
 /// for item in 0..300 {
 ///     sender.send(item)?;
 /// }
-/// assert_eq!(queue.grown()?.unwrap().segments, 3);
+/// assert_eq!(queue.grown().unwrap().segments, 3);
 /// assert!(matches!(sender.send(300), Err(GrowError::AtLimit(3))));
 /// for item in 0..300 {
 ///     assert_eq!(receiver.recv()?, item);
 /// }
-/// assert_eq!(queue.grown()?.unwrap().segments, 0);
+/// assert_eq!(queue.grown().unwrap().segments, 1);
 /// drop((sender, receiver));
 /// UnboundedBuffer::<u64>::remove(&name)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct UnboundedBuffer<T: Plain> {
-    region: Region,
+    chain: Attached<Chain<T>>,
     name: RegionName,
     /// How far it grows, as it was when this was opened.
     growth: Growth,
@@ -119,8 +117,7 @@ pub struct UnboundedBuffer<T: Plain> {
     /// What the items in its segments are called.
     items: String,
     /// Those segments that this view has mapped.
-    mapped: RefCell<BTreeMap<u64, Region>>,
-    item: PhantomData<T>,
+    mapped: RefCell<Vec<(u64, Attached<Items<T>>)>>,
 }
 
 impl<T: Plain> UnboundedBuffer<T> {
@@ -207,19 +204,19 @@ impl<T: Plain> UnboundedBuffer<T> {
     }
 
     fn over(name: &RegionName, region: Region) -> Result<Self, RegionError> {
-        let growth = region.attach::<Chain<T>>(CHAIN)?.growth()?;
+        let chain = <Attached<Chain<T>>>::new(region, CHAIN)?;
+        let growth = chain.growth()?;
         Self::check(name, growth)?;
-        let number = region.attach::<Number>(NUMBER)?;
+        let number = chain.region().attach::<Number>(NUMBER)?;
         // Relaxed: it was written before the region had its name.
         let number = number.0.load(Relaxed);
         Ok(Self {
-            region,
+            chain,
             name: name.clone(),
             growth,
             number,
             items: items_of(number),
-            mapped: RefCell::new(BTreeMap::new()),
-            item: PhantomData,
+            mapped: RefCell::new(Vec::new()),
         })
     }
 
@@ -237,28 +234,28 @@ impl<T: Plain> UnboundedBuffer<T> {
         Ok(layout.size())
     }
 
-    fn chain(&self) -> Result<&Chain<T>, RegionError> {
-        self.region.attach(CHAIN)
-    }
-
     fn segment(&self, number: u64) -> Result<RegionName, RegionError> {
         self.name.numbered(self.number)?.numbered(number)
     }
 
+    /// Uses that segment from here on.
+    fn map(&self, number: u64, segment: Attached<Items<T>>) {
+        let mut mapped = self.mapped.borrow_mut();
+        mapped.retain(|(other, _)| *other != number);
+        mapped.push((number, segment));
+    }
+
     /// How far it has grown; nothing, if this thread can hold no lock.
-    ///
-    /// # Errors
-    /// If the first region is damaged.
-    pub fn grown(&self) -> Result<Option<Grown>, RegionError> {
-        Ok(self.chain()?.grown(self.growth))
+    pub fn grown(&self) -> Option<Grown> {
+        self.chain.grown(self.growth)
     }
 
     /// A handle for sending. After the last one is gone, receivers drain the queue and hear of the end.
     ///
     /// # Errors
     /// If the last sender has already gone, or no handle can be had.
-    pub fn sender(&self) -> Result<UnboundedSender<'_, T>, OpenError> {
-        let seat = self.chain()?.attach(End::Sending)?;
+    pub fn sender(&self) -> Result<UnboundedSender<'_, T>, AttachError> {
+        let seat = self.chain.attach(End::Sending)?;
         Ok(UnboundedSender { queue: self, seat })
     }
 
@@ -266,21 +263,10 @@ impl<T: Plain> UnboundedBuffer<T> {
     ///
     /// # Errors
     /// If the last receiver has already gone, or no handle can be had.
-    pub fn receiver(&self) -> Result<UnboundedReceiver<'_, T>, OpenError> {
-        let seat = self.chain()?.attach(End::Receiving)?;
+    pub fn receiver(&self) -> Result<UnboundedReceiver<'_, T>, AttachError> {
+        let seat = self.chain.attach(End::Receiving)?;
         Ok(UnboundedReceiver { queue: self, seat })
     }
-}
-
-/// Why there is no handle.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The first region is damaged.
-    #[error(transparent)]
-    Region(#[from] RegionError),
-    /// That end has closed, or has no seat.
-    #[error(transparent)]
-    Attach(#[from] AttachError),
 }
 
 /// What is in the region of this name, if there is one.
@@ -335,22 +321,27 @@ unsafe impl<T: Plain> Segments for Regions<'_, T> {
             made.map(drop)
         });
         match made {
-            Ok(region) => self.0.mapped.borrow_mut().insert(number, region),
+            Ok(region) => {
+                let segment = Attached::new(region, &self.0.items)?;
+                self.0.map(number, segment);
+                Ok(())
+            }
             // Of one that has died before it has linked it. Whose it is, is seen when it is used.
-            Err(RegionError::RegionExists(_)) => None,
-            Err(error) => return Err(error),
-        };
-        Ok(())
+            Err(RegionError::RegionExists(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn with<R>(&self, number: u64, act: impl FnOnce(&Items<T>) -> R) -> Result<R, RegionError> {
-        let mut mapped = self.0.mapped.borrow_mut();
-        let region = match mapped.entry(number) {
-            Entry::Occupied(there) => there.into_mut(),
-            Entry::Vacant(free) => free.insert(Options::attach(&self.0.segment(number)?)?),
-        };
-        let segment = region.attach::<Items<T>>(&self.0.items)?;
-        Ok(act(segment))
+        let mapped = self.0.mapped.borrow();
+        if let Some((_, segment)) = mapped.iter().find(|(other, _)| *other == number) {
+            return Ok(act(segment));
+        }
+        drop(mapped);
+        let segment = Attached::new(Options::attach(&self.0.segment(number)?)?, &self.0.items)?;
+        let done = act(&segment);
+        self.0.map(number, segment);
+        Ok(done)
     }
 
     fn remove(&self, number: u64) {
@@ -362,7 +353,7 @@ unsafe impl<T: Plain> Segments for Regions<'_, T> {
 
     fn keep(&self, first: u64, last: u64) {
         let mut mapped = self.0.mapped.borrow_mut();
-        mapped.retain(|number, _| [first, last].contains(number));
+        mapped.retain(|(number, _)| [first, last].contains(number));
     }
 }
 
@@ -421,9 +412,8 @@ impl<T: Plain> UnboundedSender<'_, T> {
         if !self.seat.is_taken() {
             return Err(GrowError::Disconnected);
         }
-        let chain = self.queue.chain();
-        let chain = chain.map_err(|error| GrowError::Segment { number: 0, error })?;
-        chain.send_within(&Regions(self.queue), item, patience)
+        let chain = &self.queue.chain;
+        chain.send_within(&Regions(self.queue), &item, patience)
     }
 }
 
@@ -485,8 +475,7 @@ impl<T: Plain> UnboundedReceiver<'_, T> {
         if !self.seat.is_taken() {
             return Err(TakeError::Disconnected);
         }
-        let chain = self.queue.chain();
-        let chain = chain.map_err(|error| TakeError::Segment { number: 0, error })?;
+        let chain = &self.queue.chain;
         chain.take(&Regions(self.queue), patience)
     }
 }

@@ -685,9 +685,14 @@ fn a_queue_grows_while_nobody_receives_and_shrinks_when_somebody_does() {
     let expected = [
         "nobody receives: 25 segments of 25 that there ever were",
         "received 1 to 100000 in order",
-        "all is received: 0 segments of 50 that there ever were",
     ];
-    assert_eq!(said, expected);
+    assert_eq!(said[..2], expected);
+    // How many there ever were depends on how fast each of the two was.
+    assert!(
+        said[2].starts_with("all is received: 1 segments of "),
+        "{said:?}"
+    );
+    assert_eq!(said.len(), 3);
     let left = shared_memory().into_iter();
     let left = left.filter(|path| path.to_string_lossy().contains(name));
     assert_eq!(left.collect::<Vec<_>>(), Vec::<PathBuf>::new());

@@ -77,13 +77,11 @@ pub struct ChainState {
     pub receivers: EndState,
 }
 
-/// A segment of a queue that grows, a moment ago: it is filled once, and drained once.
+/// A segment of a queue that grows, a moment ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentState {
-    /// How many items were sent, at most as many as there can be.
-    pub sent: u64,
-    /// How many of them were received.
-    pub received: u64,
+    /// How many items are in it, at most as many as there can be.
+    pub fill: u64,
     /// How many items there can be; nothing where that cannot be told.
     pub capacity: Option<u64>,
 }

@@ -166,7 +166,9 @@ unsafe impl Segments for Shrinking {
 
 impl Unlimited for Pooled {
     fn send(&self, item: u64) -> bool {
-        let sent = self.chain.send_within(&Pool(self), item, Patience::Forever);
+        let sent = self
+            .chain
+            .send_within(&Pool(self), &item, Patience::Forever);
         match sent {
             Ok(()) => true,
             Err(GrowError::AtLimit(_)) => false,
@@ -175,7 +177,7 @@ impl Unlimited for Pooled {
     }
 
     fn try_send(&self, item: u64) -> bool {
-        match self.chain.send_within(&Pool(self), item, Patience::Never) {
+        match self.chain.send_within(&Pool(self), &item, Patience::Never) {
             Ok(()) => true,
             Err(GrowError::AtLimit(_) | GrowError::Timeout) => false,
             Err(error) => panic!("{error}"),
@@ -386,7 +388,7 @@ pub fn what_finds_no_place_was_not_sent() -> Scenario<Queued<Pooled>> {
         let sent = shared
             .queue
             .chain
-            .send_within(&Shrinking, 1, Patience::Forever);
+            .send_within(&Shrinking, &1, Patience::Forever);
         assert!(matches!(sent, Err(GrowError::Damaged(1))), "{sent:?}");
     };
     Scenario::new("what_finds_no_place_was_not_sent", vec![alone])

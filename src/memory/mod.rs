@@ -8,9 +8,11 @@
 //! | `segment` | System V memory where it is mapped |
 //! | `header` | the first page: what it is, and where its thread ids mean something |
 //! | `region` | the mapping, and the objects in it |
+//! | `attached` | an object with its region |
 //! | `peek` | memory of each kind that is only read |
 //! | `view` | a region that is only looked at |
 
+mod attached;
 mod error;
 mod header;
 mod mapping;
@@ -21,6 +23,7 @@ mod segment;
 mod source;
 mod view;
 
+pub(crate) use attached::Attached;
 pub use error::RegionError;
 pub use header::PidNamespace;
 pub use name::{BadRegionName, RegionName, ftok};

@@ -38,7 +38,17 @@ pub struct MessageCell {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Label {
     pub(super) kind: i64,
-    pub(super) length: u64,
+    pub(super) length: u32,
+    /// Its last cell, counted from 1, so that nobody has to look for it; 0, if that is a larger number.
+    pub(super) last: u32,
+}
+
+impl Label {
+    const NONE: Self = Self {
+        kind: 0,
+        length: 0,
+        last: 0,
+    };
 }
 
 // SAFETY: accessed only by the holder of the lock of the queue.
@@ -51,7 +61,7 @@ impl MessageCell {
             Self {
                 following: UnsafeCell::new(0),
                 next: UnsafeCell::new(0),
-                label: UnsafeCell::new(Label { kind: 0, length: 0 }),
+                label: UnsafeCell::new(Label::NONE),
                 bytes: UnsafeCell::new([0; CELL_BYTES]),
             }
         }

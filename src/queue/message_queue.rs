@@ -37,8 +37,8 @@ use core::mem::offset_of;
 /// is told that the others have gone; use patience that ends.
 ///
 /// # Cost
-/// Sending is a copy and one step for each cell of 96 bytes; receiving goes through the older messages that
-/// are not asked for. All waiting receivers look when a message arrives, and all waiting senders when one
+/// Sending and receiving is a copy and one step for each cell of 96 bytes; receiving also goes through the older
+/// messages that are not asked for. All waiting receivers look when a message arrives, and all waiting senders when one
 /// was received.
 ///
 /// # Fairness

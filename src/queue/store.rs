@@ -100,8 +100,8 @@ impl Store<[MessageCell; 0]> {
 }
 
 /// How many cells a message of that length has.
-fn cells_of(length: u64) -> u64 {
-    length.div_ceil(CELL_BYTES as u64).max(1)
+fn cells_of(length: u32) -> u32 {
+    length.div_ceil(CELL_BYTES as u32).max(1)
 }
 
 impl<C: MessageCells + ?Sized> Store<C> {
@@ -135,19 +135,22 @@ impl<C: MessageCells + ?Sized> Store<C> {
     /// Appends a message. False, if there is no room for it.
     pub(super) fn push(&self, kind: i64, bytes: &[u8]) -> bool {
         let (limits, summary) = (self.limits(), read(&self.summary));
-        let length = bytes.len() as u64;
-        let sum = summary.bytes.saturating_add(length);
+        let Ok(length) = u32::try_from(bytes.len()) else {
+            return false;
+        };
+        let sum = summary.bytes.saturating_add(length.into());
         if summary.messages >= u64::from(limits.messages) || sum > u64::from(limits.bytes) {
             return false;
         }
         let at = summary.free;
-        let Some(free) = self.fill(at, bytes) else {
+        let Some((last, free)) = self.fill(at, bytes) else {
             return false;
         };
         let Some(cell) = self.cell(at) else {
             return false;
         };
-        cell.begin(Label { kind, length });
+        let last = u32::try_from(last).unwrap_or(0);
+        cell.begin(Label { kind, length, last });
         relink(self.link_behind(summary.last), at);
         let changed = Summary {
             last: at,
@@ -160,19 +163,19 @@ impl<C: MessageCells + ?Sized> Store<C> {
         true
     }
 
-    /// Copies the bytes into the free cells from there on, as they follow one another, and returns the
-    /// next one. None, if they do not suffice.
-    fn fill(&self, at: u64, bytes: &[u8]) -> Option<u64> {
+    /// Copies the bytes into the free cells from there on, as they follow one another, and returns the last of
+    /// them and the next one. None, if they do not suffice.
+    fn fill(&self, at: u64, bytes: &[u8]) -> Option<(u64, u64)> {
         let cell = self.cell(at)?;
         let (piece, rest) = bytes.split_at(bytes.len().min(CELL_BYTES));
         cell.put(piece);
-        let mut free = cell.next();
+        let (mut last, mut free) = (at, cell.next());
         for piece in rest.chunks(CELL_BYTES) {
             let cell = self.cell(free)?;
             cell.put(piece);
-            free = cell.next();
+            (last, free) = (free, cell.next());
         }
-        Some(free)
+        Some((last, free))
     }
 
     /// The message that is asked for.
@@ -202,7 +205,7 @@ impl<C: MessageCells + ?Sized> Store<C> {
     }
 
     /// The cells of a message, as far as there are any.
-    fn cells_from(&self, at: u64, length: u64) -> impl Iterator<Item = (u64, &MessageCell)> {
+    fn cells_from(&self, at: u64, length: u32) -> impl Iterator<Item = (u64, &MessageCell)> {
         let most = self.cells.cells().len();
         let count = usize::try_from(cells_of(length)).map_or(most, |count| count.min(most));
         let mut at = at;
@@ -236,8 +239,7 @@ impl<C: MessageCells + ?Sized> Store<C> {
         };
         relink(self.link_behind(found.before), cell.following());
         let summary = read(&self.summary);
-        let last = self.cells_from(found.at, found.label.length).last();
-        if let Some((_, last)) = last {
+        if let Some(last) = self.last_of(found) {
             last.go_on_at(summary.free);
         }
         let changed = Summary {
@@ -247,10 +249,22 @@ impl<C: MessageCells + ?Sized> Store<C> {
             },
             free: found.at,
             messages: summary.messages.saturating_sub(1),
-            bytes: summary.bytes.saturating_sub(found.label.length),
+            bytes: summary.bytes.saturating_sub(found.label.length.into()),
             ..summary
         };
         write(&self.summary, changed);
+    }
+
+    /// The last cell of the message. (One that a faulty peer has written there makes a list of free cells that ends
+    /// too soon, or not: whoever follows it, takes no more steps than a message has cells.)
+    fn last_of(&self, found: Found) -> Option<&MessageCell> {
+        match found.label.last {
+            0 => {
+                let cells = self.cells_from(found.at, found.label.length);
+                cells.last().map(|(_, cell)| cell)
+            }
+            last => self.cell(last.into()),
+        }
     }
 
     /// Whether the rest was ever written.
@@ -272,7 +286,7 @@ impl<C: MessageCells + ?Sized> Store<C> {
             }
             summary.last = found.at;
             summary.messages += 1;
-            summary.bytes = summary.bytes.saturating_add(found.label.length);
+            summary.bytes = summary.bytes.saturating_add(found.label.length.into());
         }
         let end = self.link_behind(summary.last);
         if read(end) != NONE {

@@ -5,6 +5,7 @@
 //! | `lock` | what a lock, a condition variable and a semaphore must do for what is built on them | |
 //! | `mutex` | a lock | the futex |
 //! | `condvar` | a condition variable for every [`Lock`] | the futex |
+//! | `pair_rows` | in which order the slots of a `recoverable_pair` are taken | |
 //! | `pipe_semaphore` | a counting semaphore without shared memory | the pipe |
 //! | `recoverable` | a semaphore whose permits come back from the dead | `robust_mutex`, `condvar` |
 //! | `recoverable_pair` | a semaphore pair whose turns come back from the dead | `robust_mutex`, `condvar` |
@@ -19,6 +20,7 @@
 mod condvar;
 mod lock;
 mod mutex;
+mod pair_rows;
 mod patience;
 mod pipe_semaphore;
 mod recoverable;

@@ -11,8 +11,10 @@
 //! before it became the readers'. To have a turn is to hold the robust lock of a slot. Finishing it
 //! changes the number in one step, and the two sides are told apart by that number alone; so whoever
 //! dies has finished its turn or has not, and there is nothing to repair. Who has which slot is decided
-//! under a lock.
+//! under a lock. So that nobody has to look at all of them, they stand in two rows (`pair_rows`), which follow from
+//! the numbers.
 
+use super::pair_rows::Rows;
 use super::{
     AcquireError, Condvar, LockError, MOST_SLOTS, Patience, RawRobustMutex, RecoverablePairState,
     RobustLockError, RobustMutex, RobustMutexGuard, SlotState, Stamp, Taken,
@@ -32,8 +34,9 @@ use std::time::Duration;
 /// (in a buffer).
 ///
 /// # Cost
-/// The slots are looked at one by one, so this is for dozens, not for thousands. A turn counts among the
-/// 128 robust locks that a thread can hold, and to take or to finish it takes one more for a moment.
+/// To take or to finish a turn is the same work for few slots and for many, but whoever comes after a death goes
+/// through all of them once. A turn counts among the 128 robust locks that a thread can hold, and to take or to
+/// finish it takes one more for a moment.
 ///
 /// # Fairness
 /// None: a process that runs may overtake one that is being woken.
@@ -66,10 +69,11 @@ pub struct RecoverablePair<S: PairSlots + ?Sized> {
     readable: Condvar,
     /// How many writings were finished.
     written: UnsafeCell<u64>,
+    rows: Rows,
     slots: S,
 }
 
-// SAFETY: numbers are accessed under the lock only; the slots may be asked for by several threads at the
+// SAFETY: numbers and rows are accessed under the lock only; the slots may be asked for by several threads at the
 // same time, and what is in them is `Sync`.
 unsafe impl<S: PairSlots<Payload: Sync> + ?Sized> Sync for RecoverablePair<S> {}
 
@@ -89,6 +93,8 @@ unsafe impl<const N: usize> InPlace for RecoverablePair<[PairSlot; N]> {
 pub struct PairSlot<P = ()> {
     holder: RawRobustMutex,
     number: UnsafeCell<u64>,
+    /// The one behind it in its row.
+    next: UnsafeCell<u64>,
     payload: P,
 }
 
@@ -111,7 +117,12 @@ impl<P> PairSlot<P> {
     constructor! {
         /// The writers', with what the turns are about.
         pub(crate) fn with(payload: P) -> Self {
-            Self { holder: RawRobustMutex::new(), number: UnsafeCell::new(0), payload }
+            Self {
+                holder: RawRobustMutex::new(),
+                number: UnsafeCell::new(0),
+                next: UnsafeCell::new(0),
+                payload,
+            }
         }
     }
 
@@ -120,14 +131,24 @@ impl<P> PairSlot<P> {
         &self.payload
     }
 
+    /// Whether somebody has it who lives.
+    pub(super) fn is_held(&self) -> bool {
+        self.holder.is_locked()
+    }
+
+    /// The link to the one behind it. The caller holds the lock of the pair.
+    pub(super) fn next(&self) -> &UnsafeCell<u64> {
+        &self.next
+    }
+
     /// The caller holds the lock of the pair.
-    fn number(&self) -> u64 {
+    pub(super) fn number(&self) -> u64 {
         // SAFETY: the lock is held.
         self.number.with(|number| unsafe { *number })
     }
 
-    /// Ends a turn of that side, in one step. The caller holds the lock of the pair, and has this slot.
-    fn pass_on(&self, number: u64) {
+    /// Ends a turn, in one step. The caller holds the lock of the pair.
+    pub(super) fn set_number(&self, number: u64) {
         // SAFETY: the lock is held.
         unsafe { commit(&self.number, number) };
     }
@@ -171,6 +192,23 @@ pub(crate) enum Side {
     Readers,
 }
 
+impl Side {
+    /// That of a slot of this number.
+    pub(super) fn of(number: u64) -> Self {
+        match number {
+            0 => Self::Writers,
+            _ => Self::Readers,
+        }
+    }
+
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Writers => Self::Readers,
+            Self::Readers => Self::Writers,
+        }
+    }
+}
+
 /// Why there was no turn.
 pub(crate) enum Missed {
     /// The caller no longer wants one.
@@ -209,6 +247,7 @@ impl<S: PairSlots> RecoverablePair<S> {
                 writable: Condvar::new(),
                 readable: Condvar::new(),
                 written: UnsafeCell::new(0),
+                rows: Rows::new(),
                 slots,
             }
         }
@@ -288,7 +327,10 @@ impl<S: PairSlots + ?Sized> RecoverablePair<S> {
     /// How many slots were the readers' a moment ago; none, if the lock is not to be had.
     pub fn readable(&self) -> usize {
         let guard = self.lock.lock().or_else(RobustLockError::mark_consistent);
-        guard.map_or(0, |_guard| self.readers_slots())
+        guard.map_or(0, |_guard| {
+            let slots = self.slots.slots().iter();
+            slots.filter(|slot| slot.number() != 0).count()
+        })
     }
 
     fn take(&self, side: Side) -> Result<RecoverableTurn<'_, S>, AcquireError> {
@@ -342,21 +384,21 @@ impl<S: PairSlots + ?Sized> RecoverablePair<S> {
         })
     }
 
-    /// Reads the oldest slot within the lock, and finishes that turn: unlike one that is taken first, it
-    /// is never overtaken, also if the reader dies. Unless that is so, which is asked under the lock.
-    pub(crate) fn read_unless<R>(
+    /// Takes a turn, uses it and finishes it, all within the lock: unlike one that is taken first, a reader's is
+    /// never overtaken, also if the reader dies. Unless that is so, which is asked under the lock.
+    pub(crate) fn act_unless<R>(
         &self,
+        side: Side,
         patience: Patience,
         is_closed: impl Fn() -> bool + Copy,
-        read: impl FnOnce(&S::Payload) -> R,
+        act: impl FnOnce(&S::Payload) -> R,
     ) -> Result<R, Missed> {
-        let (guard, place) = self.find(Side::Readers, patience, is_closed)?;
-        let slot = &self.slots.slots()[place];
-        let result = read(&slot.payload);
-        slot.pass_on(0);
-        let has_closed = is_closed();
+        let (guard, place) = self.find(side, patience, is_closed)?;
+        let result = act(&self.slots.slots()[place].payload);
+        self.pass_on(side, place);
+        let has_closed = side == Side::Readers && is_closed();
         drop(guard);
-        self.writable.notify_one();
+        self.condition(side.other()).notify_one();
         if has_closed {
             // That was the last one: all who wait for another one have to hear so.
             self.readable.notify_all();
@@ -380,7 +422,7 @@ impl<S: PairSlots + ?Sized> RecoverablePair<S> {
             if is_closed() {
                 return Err(Missed::Closed);
             }
-            if let Some(place) = self.oldest(side) {
+            if let Some(place) = self.rows.first(self.slots.slots(), side) {
                 return Ok((guard, place));
             }
             if !is_in_time {
@@ -392,20 +434,18 @@ impl<S: PairSlots + ?Sized> RecoverablePair<S> {
         }
     }
 
-    /// The slot of this side that nobody has and that is the longest so. The caller holds the lock.
-    fn oldest(&self, side: Side) -> Option<usize> {
-        let slots = self.slots.slots().iter().enumerate();
-        slots
-            .filter(|(_, slot)| (slot.number() == 0) == (side == Side::Writers))
-            .filter(|(_, slot)| !slot.holder.is_locked())
-            .min_by_key(|(_, slot)| slot.number())
-            .map(|(place, _)| place)
+    /// Whether no slot is the readers'. The caller holds the lock.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty(self.slots.slots(), Side::Readers)
     }
 
-    /// How many slots are the readers'. The caller holds the lock.
-    pub(crate) fn readers_slots(&self) -> usize {
-        let slots = self.slots.slots().iter();
-        slots.filter(|slot| slot.number() != 0).count()
+    /// The slot is the other side's from here on. The caller holds the lock, and nobody else has the slot.
+    fn pass_on(&self, side: Side, place: usize) {
+        let number = match side {
+            Side::Readers => 0,
+            Side::Writers => self.count_writing(),
+        };
+        self.rows.pass_on(self.slots.slots(), side, place, number);
     }
 
     /// The lock under which everything is decided.
@@ -477,6 +517,7 @@ impl<P> RecoverablePair<[PairSlot<P>]> {
                 let slot = first.add(place);
                 (&raw mut (*slot).holder).write(RawRobustMutex::new());
                 (&raw mut (*slot).number).write(UnsafeCell::new(0));
+                (&raw mut (*slot).next).write(UnsafeCell::new(0));
                 build(&raw mut (*slot).payload);
             }
         }
@@ -569,10 +610,7 @@ impl<'a, S: PairSlots + ?Sized> RecoverableTurn<'a, S> {
             }
         }
         if passes_on {
-            slot.pass_on(match self.side {
-                Side::Readers => 0,
-                Side::Writers => pair.count_writing(),
-            });
+            pair.pass_on(self.side, self.place);
         }
         let ended = guard.map(drop).map_err(AcquireError::from);
         match (self.side, passes_on) {

@@ -2,6 +2,7 @@
 
 use super::process::PATIENCE;
 use super::sweep::{NOTHING, Objects, Operation, holds_one_of, put_in};
+use interlatch::buffer::TakeError;
 use interlatch::contract::chain::{Pooled, Unlimited};
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::Relaxed;
@@ -369,7 +370,11 @@ fn has_in_the_end(objects: &Objects, lists: &[&[u64]]) {
         std::thread::yield_now();
     }
     // If the child came and died before this one came, there is no receiver any more.
-    let next = || receiver.as_ref().ok()?.try_recv().ok();
+    let next = || match receiver.as_ref().ok()?.try_recv() {
+        Ok(item) => Some(item),
+        Err(TakeError::Timeout | TakeError::Disconnected) => None,
+        Err(error) => panic!("{error}"),
+    };
     let found: Vec<u64> = std::iter::from_fn(next).collect();
     assert!(
         receiver.is_err() || lists.contains(&&found[..]),

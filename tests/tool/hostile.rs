@@ -136,9 +136,7 @@ fn is_possible(state: &ObjectState) -> bool {
         ObjectState::Chain(chain) => {
             chain.segments <= chain.growth.segments.into() && chain.segments <= chain.ever
         }
-        ObjectState::Segment(segment) => {
-            at_most(segment.sent, segment.capacity) && segment.received <= segment.sent
-        }
+        ObjectState::Segment(segment) => at_most(segment.fill, segment.capacity),
         _ => true,
     }
 }

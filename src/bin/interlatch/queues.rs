@@ -76,10 +76,8 @@ pub struct ChainReport {
 /// A segment of a queue that grows.
 #[derive(Debug, Serialize)]
 pub struct SegmentReport {
-    /// How many items were sent.
-    sent: u64,
-    /// How many of them were received.
-    received: u64,
+    /// How many items are in it.
+    fill: u64,
     /// How many there can be; `null` if that cannot be told.
     capacity: Option<u64>,
 }
@@ -161,8 +159,7 @@ impl ChainReport {
 impl From<SegmentState> for SegmentReport {
     fn from(segment: SegmentState) -> Self {
         Self {
-            sent: segment.sent,
-            received: segment.received,
+            fill: segment.fill,
             capacity: segment.capacity,
         }
     }
@@ -222,7 +219,6 @@ impl fmt::Display for ChainReport {
 
 impl fmt::Display for SegmentReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sent = level(Some(self.sent), self.capacity);
-        write!(f, "{sent} sent, {} received", self.received)
+        write!(f, "{} items", level(Some(self.fill), self.capacity))
     }
 }

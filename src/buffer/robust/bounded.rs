@@ -6,7 +6,7 @@
 //! is nobody else's meanwhile. Finishing the turn is one step, and makes it an item for the readers, in
 //! the order of the finishes. A receiver copies the oldest out and gives the place back, in one step
 //! too, under the lock of the pair, so that no other one overtakes it. Whoever dies before its step has
-//! done nothing, and its turn comes back to its side.
+//! done nothing, and its turn comes back to its side. A sender of a short item does all of it under that lock.
 
 use super::ends::{AttachError, Ends, Refused, RobustSeat};
 use crate::buffer::slot::Slot;
@@ -16,6 +16,9 @@ use crate::sync::{LockState, Missed, PairSlot, PairSlots, Patience, RecoverableP
 use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
+
+/// The most bytes of an item that a sender copies under the lock: that takes less time than to take a turn first.
+const SHORT: usize = 1024;
 
 /// A place for one item with the word of who has it.
 pub type TurnSlot<T> = PairSlot<Slot<T>>;
@@ -32,19 +35,19 @@ impl<T> TurnSlot<T> {
 /// A first-in-first-out buffer of fixed capacity that survives the death of its users, from a
 /// [`RecoverablePair`]; for at most `ENDS` senders and as many receivers at one time.
 ///
-/// Unlike in a [`RobustMonitorBuffer`](super::RobustMonitorBuffer), senders fill their places at the same
-/// time, outside every lock: the one to choose for large items from many senders. Receivers copy theirs
-/// out one after the other, and a small item takes more steps.
+/// Unlike in a [`RobustMonitorBuffer`](super::RobustMonitorBuffer), senders of more than 1024 bytes fill their
+/// places at the same time, outside every lock: the one to choose for large items from many senders. Receivers
+/// copy theirs out one after the other.
 ///
 /// `S` says where the places are: `[TurnSlot<T>; N]` inside (for a `static`), or `[TurnSlot<T>]` behind the
-/// header (for a region, where the capacity is chosen at run time). They are looked at one by one, so this
-/// is for dozens of them, not for thousands.
+/// header (for a region, where the capacity is chosen at run time). An operation is the same work for few places
+/// and for many, but whoever comes after a death goes through all of them once.
 ///
 /// Items are plain data: what a dead process has half-written is never looked at.
 ///
 /// # Fairness, process death, leaks, many locks
-/// As of [`RobustMonitorBuffer`](super::RobustMonitorBuffer); but to send takes two locks for a moment, so a
-/// thread that holds 127 hears `Disconnected` already.
+/// As of [`RobustMonitorBuffer`](super::RobustMonitorBuffer); but to send more than 1024 bytes takes two locks
+/// for a moment, so a thread that holds 127 hears `Disconnected` already.
 ///
 /// # Example
 /// ```
@@ -194,6 +197,14 @@ where
 
     fn send_ref_within(&self, item: &T, patience: Patience) -> Result<(), SendTimeoutError<()>> {
         let has_closed = || self.ends.has_closed(End::Receiving);
+        if size_of::<T>() <= SHORT {
+            // SAFETY: the place is a writer's that nobody has, under the lock. It has no item, as below.
+            let put = |slot: &Slot<T>| unsafe { slot.put_from(item) };
+            let sent = self
+                .turns
+                .act_unless(Side::Writers, patience, has_closed, put);
+            return sent.map_err(|missed| Refused::from(missed).with(()));
+        }
         let turn = match self.turns.take_unless(Side::Writers, patience, has_closed) {
             Ok(turn) => turn,
             Err(missed) => return Err(Refused::from(missed).with(())),
@@ -244,9 +255,9 @@ where
         patience: Patience,
         copy: impl FnOnce(&Slot<T>) -> R,
     ) -> Result<R, RecvTimeoutError> {
-        let has_ended = || self.turns.readers_slots() == 0 && self.ends.has_closed(End::Sending);
+        let has_ended = || self.turns.is_empty() && self.ends.has_closed(End::Sending);
         self.turns
-            .read_unless(patience, has_ended, copy)
+            .act_unless(Side::Readers, patience, has_ended, copy)
             .map_err(|missed| Refused::from(missed).into())
     }
 

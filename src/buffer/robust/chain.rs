@@ -1,17 +1,18 @@
-//! A queue that grows: segments in a chain, each made when it is needed and removed when it is drained.
+//! A queue that grows: segments in a chain, each made when it is needed, and removed when it is drained and another
+//! one follows.
 //!
 //! **Promise.** Who sends waits for the lock and never for a receiver; at the limit it has its item back. A
 //! sender or receiver that is killed has sent or received an item or not, and leaves the chain whole.
 //!
 //! **Source.** The linked blocks of every unbounded queue (Michael and Scott 1996), under one lock, with
-//! numbers for links.
+//! numbers for links. Each block is a ring, so that nothing is made and removed while one is enough.
 //!
 //! | number | meaning |
 //! | --- | --- |
 //! | `first` | the segment of the oldest item; one more than `last` if there is no segment |
 //! | `last` | the segment of the newest item |
 //! | `removed` | all segments before this one are removed |
-//! | `sent`, `received` of a segment | so many items were put into it, and taken out |
+//! | `sent`, `received` of a segment | so many items were put into it, and taken out: into the last one only |
 //!
 //! **Why it is correct.** Everything happens under one robust lock, and each change is one step of one word: an
 //! item is in its place before `sent` says so; a segment is made, and empty, before `last` says that it is
@@ -156,16 +157,15 @@ impl Segment<u64, [Slot<u64>; 0]> {
     pub(crate) fn state_of(words: &dyn Words, capacity: Option<u64>) -> Option<SegmentState> {
         let sent = words.long(offset_of!(Self, sent) as u64)?;
         let received = words.long(offset_of!(Self, received) as u64)?;
-        let sent = sent.min(capacity.unwrap_or(sent));
+        let fill = sent.wrapping_sub(received);
         Some(SegmentState {
-            sent,
-            received: received.min(sent),
+            fill: fill.min(capacity.unwrap_or(fill)),
             capacity,
         })
     }
 }
 
-/// Items in a row: filled once from the front, and drained once.
+/// Items in a ring: filled while it is the last segment, and then drained.
 #[repr(C)]
 pub struct Segment<T, S: Slots<T> + ?Sized> {
     sent: UnsafeCell<u64>,
@@ -221,28 +221,23 @@ unsafe impl<T: Plain> Place for Segment<T, [Slot<T>]> {
     }
 }
 
-/// What is in a segment for one who wants an item.
-enum Popped<T> {
-    /// An item; and whether it was the last that the segment will ever have.
-    Item(T, bool),
-    /// None yet.
-    Nothing,
-    /// None any more.
-    Drained,
-}
-
 impl<T: Plain, S: Slots<T> + ?Sized> Segment<T, S> {
-    /// The numbers, as they can be: others were written by a faulty peer. The caller holds the lock of the
-    /// chain, as in all that follows.
-    fn numbers(&self) -> (usize, usize) {
+    /// How many items there are, as can be: another number was written by a faulty peer. The caller holds the lock
+    /// of the chain, as in all that follows.
+    fn length(&self) -> usize {
         let most = self.slots.slots().len();
-        let at_most = |number: u64, most: usize| usize::try_from(number).unwrap_or(most).min(most);
-        let sent = at_most(read(&self.sent), most);
-        (sent, at_most(read(&self.received), sent))
+        let length = read(&self.sent).wrapping_sub(read(&self.received));
+        usize::try_from(length).map_or(most, |length| length.min(most))
     }
 
     fn is_full(&self) -> bool {
-        self.numbers().0 == self.slots.slots().len()
+        self.length() == self.slots.slots().len()
+    }
+
+    /// The place of the item with this number; there is one at least.
+    fn slot(&self, number: u64) -> &Slot<T> {
+        let slots = self.slots.slots();
+        &slots[(number % slots.len() as u64) as usize]
     }
 
     /// Makes it an empty one again: what is in it was never linked.
@@ -255,36 +250,33 @@ impl<T: Plain, S: Slots<T> + ?Sized> Segment<T, S> {
     }
 
     /// Appends the item; false, if there is no room.
-    fn push(&self, item: T) -> bool {
-        let (sent, _) = self.numbers();
-        let Some(slot) = self.slots.slots().get(sent) else {
+    fn push(&self, item: &T) -> bool {
+        if self.is_full() {
             return false;
-        };
-        // SAFETY: the lock is held, and the place has no item yet.
+        }
+        let sent = read(&self.sent);
+        // SAFETY: the lock is held. The place is not among those with items; what was in it was copied out, and
+        // is plain.
         unsafe {
-            slot.put(item);
-            commit(&self.sent, sent as u64 + 1);
+            self.slot(sent).put_from(item);
+            commit(&self.sent, sent.wrapping_add(1));
         }
         true
     }
 
-    fn pop(&self) -> Popped<T> {
-        let (sent, received) = self.numbers();
-        let most = self.slots.slots().len();
-        if received == sent {
-            return match sent == most {
-                true => Popped::Drained,
-                false => Popped::Nothing,
-            };
+    /// The oldest item, if there is one.
+    fn pop(&self) -> Option<T> {
+        if self.length() == 0 {
+            return None;
         }
+        let received = read(&self.received);
         // SAFETY: the lock is held. The place has an item, or whatever a faulty peer has made one; it is
         // plain, so it may be copied out again if this process dies before the next step.
-        let item = unsafe {
-            let item = self.slots.slots()[received].take();
-            commit(&self.received, received as u64 + 1);
-            item
-        };
-        Popped::Item(item, received + 1 == most)
+        unsafe {
+            let item = self.slot(received).take();
+            commit(&self.received, received.wrapping_add(1));
+            Some(item)
+        }
     }
 }
 
@@ -460,7 +452,7 @@ impl<T: Plain, const ENDS: usize> Chain<T, ENDS> {
     pub fn send_within<G: Segments<Item = T>>(
         &self,
         segments: &G,
-        item: T,
+        item: &T,
         patience: Patience,
     ) -> Result<(), GrowError<G::Error>> {
         let guard = self.lock_within(patience).map_err(|error| match error {
@@ -536,20 +528,20 @@ impl<T: Plain, const ENDS: usize> Chain<T, ENDS> {
             if first > last {
                 return Ok(None);
             }
-            let popped = segments.with(first, Segment::pop);
-            let popped = popped.map_err(|error| TakeError::Segment {
+            let popped = segments.with(first, |segment| (segment.pop(), segment.length() == 0));
+            let (item, is_empty) = popped.map_err(|error| TakeError::Segment {
                 number: first,
                 error,
             })?;
-            if matches!(popped, Popped::Drained | Popped::Item(_, true)) {
+            // Nothing is sent into one that another one follows.
+            let is_drained = is_empty && first < last;
+            if is_drained {
                 // SAFETY: the lock is held.
                 unsafe { commit(&self.first, first + 1) };
                 self.sweep(segments, first + 1);
             }
-            match popped {
-                Popped::Item(item, _) => return Ok(Some(item)),
-                Popped::Nothing => return Ok(None),
-                Popped::Drained => {}
+            if item.is_some() || !is_drained {
+                return Ok(item);
             }
         }
         Ok(None)

@@ -39,8 +39,8 @@ impl From<Refused> for LoanError {
 /// A place of a [`RobustBoundedBuffer`] to fill where it is. [`send`](Self::send) makes it an item; dropping it
 /// gives it back unsent.
 ///
-/// It holds what was last in it: zeros, an item, or, if [`is_from_the_dead`](Self::is_from_the_dead), half of
-/// one. It counts among the robust locks of its thread, and stays there.
+/// It holds what was last in it: zeros, an item, or half of one, if a sender died. It counts among the robust
+/// locks of its thread, and stays there.
 ///
 /// # Process death
 /// As dropping it: the place is free again.
@@ -77,7 +77,8 @@ impl<T: Plain, S: PairSlots<Payload = Slot<T>> + ?Sized> Loan<'_, T, S> {
         sent.map_err(|error| Refused::from(error).into())
     }
 
-    /// Whether the last one that had the place died, or panicked: what is in it may be half-done.
+    /// Whether the last one that had the place as a loan, or for an item of more than 1024 bytes, died or panicked:
+    /// what is in it may be half-done.
     pub fn is_from_the_dead(&self) -> bool {
         self.turn.is_from_the_dead()
     }
@@ -176,7 +177,7 @@ where
         patience: Patience,
     ) -> Result<Borrowed<'_, T, S>, RecvTimeoutError> {
         let turns = self.turns();
-        let has_ended = || turns.readers_slots() == 0 && self.ends().has_closed(End::Sending);
+        let has_ended = || turns.is_empty() && self.ends().has_closed(End::Sending);
         let turn = turns.take_unless(Side::Readers, patience, has_ended);
         let turn = turn.map_err(Refused::from)?;
         Ok(Borrowed {
