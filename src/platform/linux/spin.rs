@@ -437,6 +437,10 @@ pub fn give_way() {
 mod tests {
     use super::*;
     use std::cell::Cell;
+    use std::sync::Mutex;
+
+    /// Held by those who need it as it is, or set it, for all of the process.
+    static SETTING: Mutex<()> = Mutex::new(());
 
     /// A record that no other test shares, with this trust.
     fn record(trust: u32) -> &'static Record {
@@ -490,11 +494,14 @@ mod tests {
     #[test]
     fn how_it_goes_after_a_sleep_is_not_remembered() {
         let (word, record) = (AtomicU32::new(0), record(2));
+        let _set = SETTING.lock();
         let mut spin = spin(&word, None, record);
         spin.again();
-        assert!(!spin.sees(|word| word == 1));
+        assert!(spin.sees(|word| word == 0));
         spin.has_paid();
-        assert_eq!(record.load().trust, 2);
+        assert_eq!(record.load().trust, 2, "a success");
+        assert!(!spin.sees(|word| word == 1));
+        assert_eq!(record.load().trust, 2, "a failure");
     }
 
     #[test]
@@ -534,6 +541,7 @@ mod tests {
     #[test]
     fn who_is_not_to_spin_does_not() {
         let word = AtomicU32::new(1);
+        let _set = SETTING.lock();
         set_spinning(false);
         let is_worth_it = Spin::on(&word, For::Event, None).is_worth_it();
         set_spinning(true);
@@ -563,15 +571,21 @@ mod tests {
 
     #[test]
     fn gathers_once_in_a_wait() {
-        let (word, looks) = (AtomicU32::new(0), Cell::new(0));
-        let mut spin = spin(&word, None, record(MOST_TRUST));
-        for _ in 0..2 {
-            spin.gathers(|_| {
-                looks.set(looks.get() + 1);
-                1
-            });
-        }
-        assert_eq!(looks.get(), 2);
+        let (word, record) = (AtomicU32::new(0), record(MOST_TRUST));
+        let mut spin = spin(&word, None, record);
+        let looks = Cell::new(0);
+        // More has come once.
+        spin.gathers(|_| {
+            looks.set(looks.get() + 1);
+            u32::from(looks.get() > 1) * 1000
+        });
+        assert!(record.gathering.is_worth_it(), "the next wait would gather");
+        let before = looks.get();
+        spin.gathers(|_| {
+            looks.set(looks.get() + 1);
+            0
+        });
+        assert_eq!(looks.get(), before);
     }
 
     #[test]
