@@ -23,9 +23,7 @@ use super::{
     Buffer, BufferState, Counted, CountsEnds, Disconnected, RecvTimeoutError, SendTimeoutError,
 };
 use crate::platform::{InPlace, Place, Plain, PlanError, Words, WordsFrom, constructor};
-use crate::sync::{
-    Lock, MAX_PERMITS, Patience, Permits, RawMutex, ReadTurn, Semaphore, SemaphorePair, WriteTurn,
-};
+use crate::sync::{Lock, MAX_PERMITS, Patience, Permits, RawMutex, Semaphore, SemaphorePair, Turn};
 use core::alloc::Layout;
 use core::mem::{ManuallyDrop, offset_of};
 
@@ -75,6 +73,9 @@ where
 
 /// The most places: the writers' semaphore has to count them, and one permit more when closed.
 const MOST: usize = MAX_PERMITS as usize - 1;
+
+/// What somebody has who has come in to send or to receive.
+type Admitted<'a, T, P, L, S> = (Turn<'a, P>, Visit<'a, T, L, S>);
 
 /// To ask for turns for so many items.
 fn turns_of(items: usize) -> u32 {
@@ -317,7 +318,7 @@ where
         &self,
         most: u32,
         patience: Patience,
-    ) -> Result<(WriteTurn<'_, P>, Visit<'_, T, L, S>), SendTimeoutError<()>> {
+    ) -> Result<Admitted<'_, T, P, L, S>, SendTimeoutError<()>> {
         let Some(turns) = self.turns.write_some_within(most, patience) else {
             let visit = self.store.enter_within(patience);
             let closed = visit.is_some_and(|visit| visit.is_closed(End::Receiving));
@@ -338,7 +339,7 @@ where
         &self,
         most: u32,
         patience: Patience,
-    ) -> Result<(ReadTurn<'_, P>, Visit<'_, T, L, S>), RecvTimeoutError> {
+    ) -> Result<Admitted<'_, T, P, L, S>, RecvTimeoutError> {
         let Some(turns) = self.turns.read_some_within(most, patience) else {
             let visit = self.store.enter_within(patience);
             return Err(RecvTimeoutError::of(
