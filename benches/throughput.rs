@@ -1,4 +1,4 @@
-//! One sends, another receives: how many items a second, item by item.
+//! One sends, another receives: how many items a second, item by item, and ours in batches too.
 //!
 //! ```text
 //! cargo bench --bench throughput -- "64 B, capacity 1024"
@@ -9,7 +9,7 @@ mod harness;
 use anyhow::Result;
 use harness::Home::{Processes, Threads};
 use harness::channel::{
-    Bytes, OurQueue, Over, Packets, PosixQueue, PthreadRing, SysVQueue, stream,
+    Bytes, OurQueue, Over, Packets, PosixQueue, PthreadRing, SysVQueue, stream, stream_in_batches,
 };
 use harness::{Comparison, Length, Measure, Session, at_least};
 use interlatch::{
@@ -25,6 +25,9 @@ type Bounded<const N: usize> = BoundedBuffer<Item<N>, [Slot<Item<N>>]>;
 type Monitor<const N: usize> = MonitorBuffer<Item<N>, [Slot<Item<N>>]>;
 type Robust<const N: usize> = RobustBoundedBuffer<Item<N>, [TurnSlot<Item<N>>]>;
 type RobustMonitor<const N: usize> = RobustMonitorBuffer<Item<N>, [Slot<Item<N>>]>;
+
+/// Items that are sent or received at once, at most.
+const BATCH: usize = 64;
 
 const BOUNDED: &str = "BoundedBuffer, processes";
 
@@ -67,6 +70,20 @@ where
     comparison.ours(stream("BoundedBuffer", Threads, bounded));
     let monitor = Over::<Monitor<N>>::new(room, capacity)?;
     comparison.ours(stream("MonitorBuffer", Processes, monitor));
+    let bounded = Over::<Bounded<N>>::new(room, capacity)?;
+    comparison.ours(stream_in_batches(
+        "BoundedBuffer",
+        Processes,
+        bounded,
+        BATCH,
+    ));
+    let monitor = Over::<Monitor<N>>::new(room, capacity)?;
+    comparison.ours(stream_in_batches(
+        "MonitorBuffer",
+        Processes,
+        monitor,
+        BATCH,
+    ));
     let robust = Over::<Robust<N>>::new(room, capacity)?;
     comparison.ours(stream("RobustBoundedBuffer", Processes, robust));
     let robust = Over::<RobustMonitor<N>>::new(room, capacity)?;

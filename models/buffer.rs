@@ -61,5 +61,16 @@ where
         two(buffer::keeps_order_round_after_round::<Two>),
         two(buffer::every_way_to_send_and_receive_passes_items::<Two>),
         one(buffer::delivers_each_once::<One>).bounded(3),
+        one(buffer::a_batch_keeps_order::<One>).bounded(3),
+        two(buffer::a_batch_keeps_order::<Two>).bounded(5),
+        one(buffer::a_batch_lets_every_receiver_go::<One>).bounded(3),
+        two(buffer::a_batch_lets_every_receiver_go::<Two>).bounded(3),
+        two(buffer::places_of_a_batch_let_every_sender_go::<Two>).bounded(3),
+        one(buffer::a_batch_ends_for_every_receiver::<One>).bounded(3),
+        two(buffer::a_batch_ends_for_every_receiver::<Two>).bounded(3),
+        two(buffer::a_refused_batch_loses_nothing::<Two>),
+        one(buffer::an_impatient_batch_loses_nothing::<One>).bounded(4),
+        two(buffer::an_impatient_batch_loses_nothing::<Two>),
+        two(buffer::every_way_to_send_and_receive_many_passes_items::<Two>),
     ]
 }

@@ -76,6 +76,51 @@ where
     }
 }
 
+/// The same in batches: one sends a vector of so many items, which it fills before, and the other receives as
+/// many as there are, but no more than that.
+pub fn stream_in_batches<const N: usize, B>(
+    name: &str,
+    home: Home,
+    Over(buffer): &'static Over<B>,
+    batch: usize,
+) -> Subject
+where
+    B: Buffer<Item = [u8; N]> + ?Sized + 'static,
+{
+    let sender: Worker = Box::new(move || {
+        let sender = buffer.sender().expect("there is a receiver, or none yet");
+        let item = std::hint::black_box([1; N]);
+        let mut items = Vec::with_capacity(batch);
+        Box::new(move |round: &Round<'_>| {
+            let mut left = round.count as usize;
+            while left > 0 {
+                items.resize(batch.min(left), item);
+                left -= items.len();
+                sender.send_many(&mut items).expect("the receiver stays");
+            }
+            Tally::default()
+        })
+    });
+    let receiver: Worker = Box::new(move || {
+        let receiver = buffer.receiver().expect("there is a sender, or none yet");
+        let mut items = Vec::with_capacity(batch);
+        Box::new(move |round: &Round<'_>| {
+            let mut left = round.count as usize;
+            while left > 0 {
+                let received = receiver.recv_many(&mut items, batch.min(left));
+                left -= received.expect("the sender stays");
+                std::hint::black_box(&mut items).clear();
+            }
+            Tally::of(round.count)
+        })
+    });
+    Subject::new(
+        format!("{name} in batches of {batch}, {}", home.name()),
+        home,
+        vec![sender, receiver],
+    )
+}
+
 /// Our message queue.
 pub struct OurQueue(&'static MessageQueue);
 

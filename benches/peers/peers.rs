@@ -15,7 +15,7 @@ mod harness;
 use anyhow::Result;
 use channels::{Crossbeam, Iceoryx, IpcChannel, Rtrb};
 use harness::Home::{Processes, Threads};
-use harness::channel::{Over, stream};
+use harness::channel::{Over, stream, stream_in_batches};
 use harness::turns::letters;
 use harness::{Comparison, Length, Measure, Session, at_least, cores};
 use interlatch::{BoundedBuffer, Plain, Slot};
@@ -28,6 +28,8 @@ type Item<const N: usize> = [u8; N];
 type Bounded<const N: usize> = BoundedBuffer<Item<N>, [Slot<Item<N>>]>;
 
 const BOUNDED: &str = "BoundedBuffer, processes";
+const IN_BATCHES: &str = "BoundedBuffer in batches of 64, processes";
+const BATCH: usize = 64;
 
 fn main() -> Result<()> {
     let mut session = Session::new("peers")?;
@@ -51,6 +53,7 @@ where
             comparison.rounds(ROUNDS);
             if (N, capacity) == (64, 1024) {
                 comparison.versus(BOUNDED, "iceoryx2, processes", at_least(3.0));
+                comparison.versus(IN_BATCHES, "crossbeam-channel, threads", at_least(1.0));
             }
             subjects::<N>(comparison, capacity)
         })?;
@@ -67,6 +70,10 @@ where
     comparison.ours(stream("BoundedBuffer", Processes, bounded));
     let bounded = Over::<Bounded<N>>::new(room, capacity)?;
     comparison.ours(stream("BoundedBuffer", Threads, bounded));
+    for home in [Processes, Threads] {
+        let bounded = Over::<Bounded<N>>::new(room, capacity)?;
+        comparison.ours(stream_in_batches("BoundedBuffer", home, bounded, BATCH));
+    }
     // Both copy into and out of shared memory, and know nothing of what the other one does.
     if cores() > 1 {
         let (iceoryx, removed) = Iceoryx::new(capacity)?;

@@ -7,6 +7,7 @@ use interlatch::contract::buffer;
 use interlatch::platform::{InPlace, UnsafeCell};
 use interlatch::sync::{Condition, Condvar, Held, Lock, Patience};
 use interlatch::{Buffer, Disconnected, RawMutex, RecvTimeoutError, SendTimeoutError};
+use std::cell::RefCell;
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -67,6 +68,31 @@ pub fn models() -> Vec<Model> {
             Deadlock,
             buffer::an_impatient_receiver_takes_nothing_along::<Flawed<TIMED_OUT_RECEIVER_TAKES_ONE>>,
         ),
+        Model::broken(
+            "buffer_whose_batch_wakes_one_receiver",
+            Deadlock,
+            buffer::a_batch_lets_every_receiver_go::<Flawed<BATCH_WAKES_ONE>>,
+        ),
+        Model::broken(
+            "buffer_whose_batch_wakes_one_sender",
+            Deadlock,
+            buffer::places_of_a_batch_let_every_sender_go::<Flawed<BATCH_WAKES_ONE>>,
+        ),
+        Model::broken(
+            "buffer_that_keeps_what_it_refuses_of_a_batch",
+            WrongResult,
+            buffer::a_refused_batch_loses_nothing::<Flawed<KEEPS_THE_REFUSED>>,
+        ),
+        Model::broken(
+            "buffer_that_turns_a_batch_round",
+            WrongResult,
+            buffer::a_batch_keeps_order::<Flawed<TURNS_A_BATCH_ROUND>>,
+        ),
+        Model::broken(
+            "buffer_that_loses_of_a_batch",
+            WrongResult,
+            buffer::an_impatient_batch_loses_nothing::<Flawed<LOSES_OF_A_BATCH>>,
+        ),
     ]
 }
 
@@ -91,6 +117,15 @@ const TIMED_OUT_SENDER_LEAVES_ITS_ITEM: u8 = 8;
 /// A receiver whose time is over takes an item, and says that it did not.
 const TIMED_OUT_RECEIVER_TAKES_ONE: u8 = 9;
 
+/// Passes a batch under the lock, and tells one that waits.
+const BATCH_WAKES_ONE: u8 = 10;
+/// Of a batch, what was not sent does not stay with the sender.
+const KEEPS_THE_REFUSED: u8 = 11;
+/// Sends the last item of a batch first.
+const TURNS_A_BATCH_ROUND: u8 = 12;
+/// A receiver of many drops all but the first.
+const LOSES_OF_A_BATCH: u8 = 13;
+
 #[derive(Debug, Default)]
 struct Inside {
     items: Vec<u64>,
@@ -99,7 +134,7 @@ struct Inside {
     closed: [bool; 2],
 }
 
-/// A monitor of capacity 1 around a vector.
+/// A monitor of capacity 1, or 2 for a batch, around a vector.
 #[derive(Debug)]
 struct Flawed<const FLAW: u8> {
     lock: RawMutex,
@@ -124,6 +159,43 @@ unsafe impl<const FLAW: u8> InPlace for Flawed<FLAW> {
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 impl<const FLAW: u8> Flawed<FLAW> {
+    const CAPACITY: usize = match FLAW {
+        BATCH_WAKES_ONE | LOSES_OF_A_BATCH => 2,
+        _ => 1,
+    };
+    const ROOM: usize = match FLAW {
+        HOLDS_ONE_TOO_MANY | IS_A_STACK => 2,
+        _ => Self::CAPACITY,
+    };
+
+    /// Sends what there is room for, or receives what is there, in one round under the lock.
+    fn pass(&self, wait: &Condvar, notify: &Condvar, step: impl Fn(&mut Inside) -> bool) {
+        let mut held = self.lock.hold();
+        while !self.change(&step) {
+            self.wait(wait, &mut held, Patience::Forever);
+        }
+        while self.change(&step) {}
+        drop(held);
+        notify.notify_one();
+    }
+
+    fn send_each(
+        &self,
+        items: &mut Vec<u64>,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<()>> {
+        while let Some(item) = items.first() {
+            if let Err(refused) = self.send_within(*item, patience) {
+                return Err(match refused {
+                    SendTimeoutError::Timeout(_) => SendTimeoutError::Timeout(()),
+                    SendTimeoutError::Disconnected(_) => SendTimeoutError::Disconnected(()),
+                });
+            }
+            items.remove(0);
+        }
+        Ok(())
+    }
+
     fn change<R>(&self, change: impl FnOnce(&mut Inside) -> R) -> R {
         // SAFETY: under the lock, or the checker finds it.
         self.inside
@@ -167,11 +239,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
     type AttachError = Disconnected;
 
     fn send_within(&self, item: u64, patience: Patience) -> Result<(), SendTimeoutError<u64>> {
-        let room = if FLAW == HOLDS_ONE_TOO_MANY || FLAW == IS_A_STACK {
-            2
-        } else {
-            1
-        };
+        let room = Self::ROOM;
         if FLAW == PUSHES_UNLOCKED {
             self.change(|inside| inside.items.push(item));
             self.not_empty().notify_one();
@@ -230,13 +298,64 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         }
     }
 
+    fn send_many_within(
+        &self,
+        items: &mut Vec<u64>,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<()>> {
+        if FLAW == TURNS_A_BATCH_ROUND {
+            items.reverse();
+        }
+        while FLAW == BATCH_WAKES_ONE && !items.is_empty() {
+            let rest = RefCell::new(&mut *items);
+            self.pass(&self.not_full, &self.not_empty, |inside| {
+                let goes = inside.items.len() < Self::ROOM && !rest.borrow().is_empty();
+                inside
+                    .items
+                    .extend(goes.then(|| rest.borrow_mut().remove(0)));
+                goes
+            });
+        }
+        let sent = self.send_each(items, patience);
+        if FLAW == KEEPS_THE_REFUSED {
+            items.clear();
+        }
+        sent
+    }
+
+    fn recv_many_within(
+        &self,
+        items: &mut Vec<u64>,
+        most: usize,
+        patience: Patience,
+    ) -> Result<usize, RecvTimeoutError> {
+        let before = items.len();
+        if FLAW == BATCH_WAKES_ONE {
+            let received = RefCell::new(&mut *items);
+            self.pass(&self.not_empty, &self.not_full, |inside| {
+                let room = received.borrow().len() < before + most;
+                let item = room.then(|| Self::pop(inside)).flatten();
+                received.borrow_mut().extend(item);
+                item.is_some()
+            });
+            return Ok(items.len() - before);
+        }
+        if most > 0 {
+            items.push(self.recv_within(patience)?);
+        }
+        if FLAW == LOSES_OF_A_BATCH && most > 1 {
+            let _ = self.recv_within(Patience::Never);
+        }
+        Ok(items.len() - before)
+    }
+
     fn len(&self) -> usize {
         let _held = self.lock.hold();
         self.change(|inside| inside.items.len())
     }
 
     fn capacity(&self) -> usize {
-        1
+        Self::CAPACITY
     }
 
     fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {

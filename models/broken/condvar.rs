@@ -6,6 +6,7 @@ use interlatch::check::Model;
 use interlatch::contract::condvar;
 use interlatch::contract::{Guarded, Scenario};
 use interlatch::platform::Ordering::Relaxed;
+use interlatch::platform::spin::{For, Spin};
 use interlatch::platform::{AtomicU32, InPlace, Wake, futex};
 use interlatch::sync::{Condition, Condvar, Held, Lock, Patience};
 
@@ -34,6 +35,11 @@ pub fn models() -> Vec<Model> {
                 RawMutex,
             >,
         ),
+        Model::broken(
+            "condvar_that_sleeps_after_a_spin_unseen",
+            Deadlock,
+            condvar::does_not_lose_wakeup::<FlawedCondvar<SLEEPS_UNSEEN>, RawMutex>,
+        ),
         Model::broken("wait_without_a_loop", WrongResult, waits_without_a_loop),
     ]
 }
@@ -47,6 +53,9 @@ const NOTIFY_ALL_WAKES_ONE: u8 = 1;
 const FORGETS_A_SLEEPER: u8 = 2;
 /// A waiter whose time is over takes a notification along that came at the same time.
 const TIMED_OUT_WAITER_EATS: u8 = 3;
+
+/// Who has spun in vain sleeps, without saying so to those who notify.
+const SLEEPS_UNSEEN: u8 = 4;
 
 const WAITERS: u32 = 1;
 const NOTIFICATION: u32 = 2;
@@ -68,7 +77,12 @@ unsafe impl<const FLAW: u8> InPlace for FlawedCondvar<FLAW> {
 
 impl<const FLAW: u8> Condition for FlawedCondvar<FLAW> {
     fn wait_within<L: Lock>(&self, held: &mut Held<'_, L>, patience: Patience) -> bool {
-        let look = || self.word.fetch_or(WAITERS, Relaxed) | WAITERS;
+        let mut spin = Spin::on(&self.word, For::Event, None);
+        let mark = match FLAW == SLEEPS_UNSEEN && spin.sees(|_| true) {
+            true => 0,
+            false => WAITERS,
+        };
+        let look = || self.word.fetch_or(mark, Relaxed) | mark;
         let early = if FLAW == LOOKS_AFTER_UNLOCKING {
             None
         } else {

@@ -5,6 +5,7 @@ use interlatch::check::FailureKind::{DataRace, Deadlock};
 use interlatch::check::Model;
 use interlatch::contract::{Guarded, Scenario, lock};
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
+use interlatch::platform::spin::{For, Spin};
 use interlatch::platform::{AtomicU32, InPlace, Wake, futex};
 use interlatch::sync::{Lock, Patience};
 
@@ -26,6 +27,14 @@ pub fn models() -> Vec<Model> {
         Model::broken("lock_that_forgets_other_waiters", Deadlock, || {
             excludes::<FlawedLock<FORGETS_WAITERS>>(3)
         }),
+        Model::broken("lock_that_believes_its_spin", DataRace, || {
+            excludes::<FlawedLock<BELIEVES_ITS_SPIN>>(2)
+        }),
+        Model::broken(
+            "lock_whose_spin_after_a_sleep_forgets_others",
+            Deadlock,
+            || excludes::<FlawedLock<SPIN_FORGETS_WAITERS>>(3),
+        ),
         Model::broken(
             "lock_that_is_held_after_a_timeout",
             DataRace,
@@ -48,6 +57,11 @@ const WAKES_NOBODY: u8 = 3;
 const FORGETS_WAITERS: u8 = 4;
 /// Says that it is locked when time is over.
 const HELD_AFTER_TIMEOUT: u8 = 5;
+
+/// Takes the lock that it has seen free while it was spinning, whether or not that is so still.
+const BELIEVES_ITS_SPIN: u8 = 6;
+/// Who was woken and spins takes the lock as if nobody else waited.
+const SPIN_FORGETS_WAITERS: u8 = 7;
 
 #[repr(C)]
 #[derive(Debug)]
@@ -111,9 +125,19 @@ unsafe impl<const FLAW: u8> Lock for FlawedLock<FLAW> {
             Patience::Until(deadline) => Some(deadline),
             Patience::Forever => None,
         };
+        let mut spin = Spin::on(&self.state, For::Lock, deadline);
+        if FLAW == BELIEVES_ITS_SPIN && spin.sees(|state| state == UNLOCKED) {
+            self.state.swap(LOCKED, Acquire);
+            return true;
+        }
         while !self.take_contended() {
             if futex::wait(&self.state, CONTENDED, deadline) == Wake::TimedOut {
                 return FLAW == HELD_AFTER_TIMEOUT;
+            }
+            spin.again();
+            let looks_free = FLAW == SPIN_FORGETS_WAITERS && spin.sees(|state| state == UNLOCKED);
+            if looks_free && self.take() {
+                return true;
             }
         }
         true

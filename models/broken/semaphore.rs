@@ -4,6 +4,7 @@ use interlatch::check::FailureKind::{DataRace, Deadlock, WrongResult};
 use interlatch::check::Model;
 use interlatch::contract::{Scenario, semaphore};
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
+use interlatch::platform::spin::{For, Spin};
 use interlatch::platform::{AtomicU32, InPlace, Wake, futex};
 use interlatch::sync::{MAX_PERMITS, Patience, PermitOverflow, Permits, Semaphore, SemaphorePair};
 
@@ -56,6 +57,21 @@ pub fn models() -> Vec<Model> {
                 FlawedSemaphore<TIMED_OUT_KEEPS_A_PERMIT>,
             >,
         ),
+        Model::broken(
+            "semaphore_whose_taker_of_some_wakes_no_other",
+            Deadlock,
+            semaphore::some_leave_the_rest_to_others::<FlawedSemaphore<WAKES_NO_OTHER>>,
+        ),
+        Model::broken(
+            "semaphore_that_gives_all_to_who_wants_some",
+            WrongResult,
+            semaphore::takes_as_many_as_there_are::<FlawedSemaphore<GIVES_ALL>>,
+        ),
+        Model::broken(
+            "semaphore_that_believes_its_spin",
+            DataRace,
+            semaphore::publishes_writes::<FlawedSemaphore<BELIEVES_ITS_SPIN>>,
+        ),
         Model::broken("pair_that_posts_to_itself", WrongResult, posts_to_itself),
     ]
 }
@@ -78,6 +94,11 @@ const ADMITS_ONE_TOO_MANY: u8 = 7;
 const OVERFLOWS: u8 = 8;
 /// Takes a permit when time is over, and says that it did not.
 const TIMED_OUT_KEEPS_A_PERMIT: u8 = 9;
+
+/// Takes all permits, however many were asked for.
+const GIVES_ALL: u8 = 10;
+/// Takes the permit that it has seen while it was spinning, whether or not that is there still.
+const BELIEVES_ITS_SPIN: u8 = 11;
 
 const WAITERS: u32 = 1;
 const PERMIT: u32 = 2;
@@ -123,8 +144,13 @@ impl<const FLAW: u8> FlawedSemaphore<FLAW> {
             Patience::Until(deadline) => Some(deadline),
             Patience::Never | Patience::Forever => None,
         };
+        let mut spin = Spin::on(&self.state, For::Event, deadline);
         let mut mark = 0;
         loop {
+            if FLAW == BELIEVES_ITS_SPIN && spin.sees(|state| state >= PERMIT) {
+                self.state.fetch_sub(PERMIT, Acquire);
+                return true;
+            }
             match self.take(mark) {
                 Ok(left) => {
                     if mark != 0 && left >= PERMIT && FLAW != WAKES_NO_OTHER {
@@ -180,6 +206,18 @@ impl<const FLAW: u8> FlawedSemaphore<FLAW> {
 impl<const FLAW: u8> Permits for FlawedSemaphore<FLAW> {
     fn acquire_within(&self, patience: Patience) -> bool {
         self.take(0).is_ok() || (patience != Patience::Never && self.acquire_contended(patience))
+    }
+
+    fn acquire_some_within(&self, most: u32, patience: Patience) -> u32 {
+        let most = match FLAW {
+            GIVES_ALL if most > 0 => u32::MAX,
+            _ => most,
+        };
+        if most == 0 || !self.acquire_within(patience) {
+            return 0;
+        }
+        let more = (1..most).take_while(|_| self.acquire_within(Patience::Never));
+        1 + more.count() as u32
     }
 
     fn release(&self, count: u32) -> Result<(), PermitOverflow> {

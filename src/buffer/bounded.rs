@@ -11,16 +11,19 @@
 //! tells every receiver, now and later; the same on the other side. That needs nothing of the
 //! semaphore but to be one.
 //!
+//! **Many at once.** A batch takes as many turns as there are, in one step, passes as many items under the
+//! lock, and ends all the turns in one step; turns without an item it gives back.
+//!
 //! **Full and empty.** A turn is taken before the ring is touched, so `Full` and `Empty` may be
 //! said while another operation is half-way; they are exact when none is.
 
 use super::slot::{Slot, Slots};
-use super::store::{self, End, Store, Visit};
+use super::store::{self, End, Store, Visit, forget_first};
 use super::{
     Buffer, BufferState, Counted, CountsEnds, Disconnected, RecvTimeoutError, SendTimeoutError,
 };
 use crate::platform::{InPlace, Place, Plain, PlanError, Words, WordsFrom, constructor};
-use crate::sync::{Lock, MAX_PERMITS, Patience, Permits, RawMutex, Semaphore, SemaphorePair};
+use crate::sync::{Lock, MAX_PERMITS, Patience, Permits, RawMutex, Semaphore, SemaphorePair, Turn};
 use core::alloc::Layout;
 use core::mem::{ManuallyDrop, offset_of};
 
@@ -33,6 +36,11 @@ use core::mem::{ManuallyDrop, offset_of};
 ///
 /// # Fairness
 /// None of its own: that of the semaphores.
+///
+/// # Latency
+/// Where both sides are fast, each goes in bursts, since that is many times faster than to meet at every step:
+/// who waits lets the other side go on for up to 50 microseconds, as long as more comes all the time. A process that
+/// has called [`set_spinning`](crate::platform::spin::set_spinning) does not.
 ///
 /// # Panics
 /// None. A panic in the middle of an operation is impossible, as no foreign code runs inside.
@@ -65,6 +73,14 @@ where
 
 /// The most places: the writers' semaphore has to count them, and one permit more when closed.
 const MOST: usize = MAX_PERMITS as usize - 1;
+
+/// What somebody has who has come in to send or to receive.
+type Admitted<'a, T, P, L, S> = (Turn<'a, P>, Visit<'a, T, L, S>);
+
+/// To ask for turns for so many items.
+fn turns_of(items: usize) -> u32 {
+    u32::try_from(items).unwrap_or(MAX_PERMITS)
+}
 
 fn pair(capacity: usize) -> Result<SemaphorePair, PlanError> {
     let too_large = PlanError::TooLarge {
@@ -206,6 +222,39 @@ where
         self.recv_by(patience, |visit| visit.pop_into(place).then_some(()))
     }
 
+    fn send_many_within(
+        &self,
+        items: &mut Vec<T>,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<()>> {
+        while !items.is_empty() {
+            self.send_some(items, patience)?;
+        }
+        Ok(())
+    }
+
+    fn recv_many_within(
+        &self,
+        items: &mut Vec<T>,
+        most: usize,
+        patience: Patience,
+    ) -> Result<usize, RecvTimeoutError> {
+        let most = most.min(self.capacity());
+        if most == 0 {
+            return Ok(0);
+        }
+        items.reserve(most);
+        let (turns, mut visit) = self.come_to_receive(turns_of(most), patience)?;
+        let received = visit.pop_some(items, turns.count() as usize);
+        let closed = visit.is_closed(End::Sending);
+        drop(visit);
+        turns.end(received as u32);
+        match received {
+            0 => Err(RecvTimeoutError::of(closed)),
+            _ => Ok(received),
+        }
+    }
+
     fn len(&self) -> usize {
         self.store.enter().len()
     }
@@ -231,15 +280,7 @@ where
     /// # Safety
     /// Whoever has the item forgets it if it was sent, or it is plain.
     unsafe fn send_from(&self, item: &T, patience: Patience) -> Result<(), SendTimeoutError<()>> {
-        let Some(turn) = self.turns.write_within(patience) else {
-            let visit = self.store.enter_within(patience);
-            let closed = visit.is_some_and(|visit| visit.is_closed(End::Receiving));
-            return Err(SendTimeoutError::of((), closed));
-        };
-        let Some(mut visit) = self.store.enter_within(patience) else {
-            turn.cancel();
-            return Err(SendTimeoutError::Timeout(()));
-        };
+        let (turn, mut visit) = self.come_to_send(1, patience)?;
         let closed = visit.is_closed(End::Receiving);
         // SAFETY: the caller's promise.
         let sent = !closed && unsafe { visit.push_from(item) };
@@ -251,22 +292,76 @@ where
         Ok(())
     }
 
+    /// Sends the first of these items, as many as there are turns for and one at least, and takes them out.
+    fn send_some(
+        &self,
+        items: &mut Vec<T>,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<()>> {
+        let (turns, mut visit) = self.come_to_send(turns_of(items.len()), patience)?;
+        let closed = visit.is_closed(End::Receiving);
+        let most = if closed { 0 } else { turns.count() as usize };
+        // SAFETY: they are forgotten at once.
+        let sent = unsafe { visit.push_some_from(&items[..most]) };
+        forget_first(items, sent);
+        drop(visit);
+        turns.end(sent as u32);
+        match sent {
+            0 => Err(SendTimeoutError::of((), closed)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes turns of a sender, so many at most, and comes in.
+    #[inline]
+    fn come_to_send(
+        &self,
+        most: u32,
+        patience: Patience,
+    ) -> Result<Admitted<'_, T, P, L, S>, SendTimeoutError<()>> {
+        let Some(turns) = self.turns.write_some_within(most, patience) else {
+            let visit = self.store.enter_within(patience);
+            let closed = visit.is_some_and(|visit| visit.is_closed(End::Receiving));
+            return Err(SendTimeoutError::of((), closed));
+        };
+        match self.store.enter_within(patience) {
+            Some(visit) => Ok((turns, visit)),
+            None => {
+                turns.cancel();
+                Err(SendTimeoutError::Timeout(()))
+            }
+        }
+    }
+
+    /// Takes turns of a receiver, so many at most, and comes in.
+    #[inline]
+    fn come_to_receive(
+        &self,
+        most: u32,
+        patience: Patience,
+    ) -> Result<Admitted<'_, T, P, L, S>, RecvTimeoutError> {
+        let Some(turns) = self.turns.read_some_within(most, patience) else {
+            let visit = self.store.enter_within(patience);
+            return Err(RecvTimeoutError::of(
+                visit.is_some_and(|visit| visit.has_ended()),
+            ));
+        };
+        match self.store.enter_within(patience) {
+            Some(visit) => Ok((turns, visit)),
+            None => {
+                turns.cancel();
+                Err(RecvTimeoutError::Timeout)
+            }
+        }
+    }
+
     /// Receives by this, which takes an item if there is one.
     fn recv_by<R>(
         &self,
         patience: Patience,
         take: impl FnOnce(&mut Visit<'_, T, L, S>) -> Option<R>,
     ) -> Result<R, RecvTimeoutError> {
-        let Some(turn) = self.turns.read_within(patience) else {
-            let visit = self.store.enter_within(patience);
-            return Err(RecvTimeoutError::of(
-                visit.is_some_and(|visit| visit.has_ended()),
-            ));
-        };
-        let Some(mut visit) = self.store.enter_within(patience) else {
-            turn.cancel();
-            return Err(RecvTimeoutError::Timeout);
-        };
+        let (turn, mut visit) = self.come_to_receive(1, patience)?;
         let received = take(&mut visit);
         let closed = visit.is_closed(End::Sending);
         drop(visit);

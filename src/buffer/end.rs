@@ -135,6 +135,58 @@ pub trait Buffer: Sync {
         self.recv_into_within(place, patience)
     }
 
+    /// Sends all these items, in this order, as long as patience lasts. Those that were sent are taken out of
+    /// `items`, which keeps its memory for the next batch. In the buffers in shared memory many are sent for
+    /// little more than the price of one, where there is an own implementation of this.
+    ///
+    /// Others may send in between, when there is not room for all at once.
+    ///
+    /// # Errors
+    /// What was not sent is in `items` still, in this order: in time there was no place for it, or all
+    /// receivers are gone.
+    fn send_many_within(
+        &self,
+        items: &mut Vec<Self::Item>,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<()>> {
+        items.reverse();
+        let mut sent = Ok(());
+        while let Some(item) = items.pop() {
+            if let Err(refused) = self.send_within(item, patience) {
+                sent = Err(refused.take_value(items));
+                break;
+            }
+        }
+        items.reverse();
+        sent
+    }
+
+    /// Receives items that are there, at most `most` of them, to the end of `items`, and waits for the first one
+    /// as long as patience lasts. Returns how many: none only if none was asked for.
+    ///
+    /// # Errors
+    /// As [`recv_within`](Buffer::recv_within).
+    ///
+    /// # Panics
+    /// If there is no memory for `most` items, or for as many as fit into the buffer.
+    fn recv_many_within(
+        &self,
+        items: &mut Vec<Self::Item>,
+        most: usize,
+        patience: Patience,
+    ) -> Result<usize, RecvTimeoutError> {
+        let most = most.min(self.capacity().max(1));
+        if most == 0 {
+            return Ok(0);
+        }
+        items.reserve(most);
+        items.push(self.recv_within(patience)?);
+        let more = (1..most).map_while(|_| self.recv_within(Patience::Never).ok());
+        let before = items.len();
+        items.extend(more);
+        Ok(1 + items.len() - before)
+    }
+
     /// How many items there were a moment ago. One that is just being handed over counts.
     fn len(&self) -> usize;
 
@@ -398,6 +450,74 @@ impl<'a, B: Buffer + ?Sized> Sender<'a, B> {
         self.buffer.send_ref_seated(&self.seat, item, patience)
     }
 
+    /// Sends all these items, in this order, waiting for places. Those that were sent are taken out of `items`,
+    /// which keeps its memory for the next batch. Many are sent for little more than the price of one by the
+    /// buffers that say so: [`BoundedBuffer`](super::BoundedBuffer), [`MonitorBuffer`](super::MonitorBuffer).
+    ///
+    /// When there is not room for all at once, others may send in between.
+    ///
+    /// # Errors
+    /// If all receivers are gone. What was not sent is in `items` still.
+    ///
+    /// # Process death
+    /// A process that dies in here has sent the first so many of them, or none.
+    ///
+    /// # Example
+    /// ```
+    /// use interlatch::{BoundedBuffer, Buffer, TrySendError};
+    ///
+    /// let buffer = BoundedBuffer::with_capacity(4)?;
+    /// let (sender, receiver) = (buffer.sender()?, buffer.receiver()?);
+    /// let mut batch = vec!['a', 'b', 'c', 'd', 'e'];
+    /// assert_eq!(sender.try_send_many(&mut batch), Err(TrySendError::Full(())));
+    /// assert_eq!(batch, ['e'], "the others were sent");
+    /// let mut received = Vec::new();
+    /// assert_eq!(receiver.recv_many(&mut received, 3), Ok(3));
+    /// sender.send_many(&mut batch)?;
+    /// sender.close();
+    /// assert_eq!(receiver.recv_many(&mut received, 3), Ok(2));
+    /// assert_eq!(received, ['a', 'b', 'c', 'd', 'e']);
+    /// assert!(receiver.recv_many(&mut received, 3).is_err(), "that was the end");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn send_many(&self, items: &mut Vec<B::Item>) -> Result<(), SendError<()>> {
+        loop {
+            match self.send_many_within(items, Patience::Forever) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Disconnected(())) => return Err(SendError(())),
+                // As in `send`.
+                Err(SendTimeoutError::Timeout(())) => {}
+            }
+        }
+    }
+
+    /// Sends as many of these items as there are free places, and takes them out of `items`.
+    ///
+    /// # Errors
+    /// `Full`, unless all were sent: the others are in `items` still. Or all receivers are gone.
+    pub fn try_send_many(&self, items: &mut Vec<B::Item>) -> Result<(), TrySendError<()>> {
+        self.send_many_within(items, Patience::Never)
+            .map_err(|refused| match refused {
+                SendTimeoutError::Timeout(()) => TrySendError::Full(()),
+                SendTimeoutError::Disconnected(()) => TrySendError::Disconnected(()),
+            })
+    }
+
+    /// Sends all these items as long as patience lasts, which is one for all of them.
+    ///
+    /// # Errors
+    /// What was not sent is in `items` still: there was no place for it in time, or all receivers are gone.
+    pub fn send_many_within(
+        &self,
+        items: &mut Vec<B::Item>,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<()>> {
+        if !self.seat.is_taken() {
+            return Err(SendTimeoutError::Disconnected(()));
+        }
+        self.buffer.send_many_within(items, patience)
+    }
+
     /// Whether this handle is at its end still.
     pub(super) fn is_seated(&self) -> bool {
         self.seat.is_taken()
@@ -502,6 +622,64 @@ impl<'a, B: Buffer + ?Sized> Receiver<'a, B> {
             return Err(RecvTimeoutError::Disconnected);
         }
         self.buffer.recv_into_seated(&self.seat, place, patience)
+    }
+
+    /// Receives the oldest items that are there, at most `most` of them, to the end of `items`, waiting for the
+    /// first one. Returns how many: none only if none was asked for. An example is at
+    /// [`send_many`](Sender::send_many).
+    ///
+    /// # Errors
+    /// If the buffer is empty and all senders are gone.
+    ///
+    /// # Panics
+    /// If there is no memory for `most` items, or for as many as fit into the buffer.
+    pub fn recv_many(&self, items: &mut Vec<B::Item>, most: usize) -> Result<usize, RecvError> {
+        loop {
+            match self.recv_many_within(items, most, Patience::Forever) {
+                Ok(received) => return Ok(received),
+                Err(RecvTimeoutError::Disconnected) => return Err(RecvError),
+                // As in `send`.
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// The same without waiting.
+    ///
+    /// # Errors
+    /// As of [`try_recv`](Receiver::try_recv).
+    ///
+    /// # Panics
+    /// As [`recv_many`](Receiver::recv_many).
+    pub fn try_recv_many(
+        &self,
+        items: &mut Vec<B::Item>,
+        most: usize,
+    ) -> Result<usize, TryRecvError> {
+        self.recv_many_within(items, most, Patience::Never)
+            .map_err(|refused| match refused {
+                RecvTimeoutError::Timeout => TryRecvError::Empty,
+                RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
+            })
+    }
+
+    /// The same, waiting for the first item as long as patience lasts.
+    ///
+    /// # Errors
+    /// If there was none in time, or the buffer is empty and all senders are gone.
+    ///
+    /// # Panics
+    /// As [`recv_many`](Receiver::recv_many).
+    pub fn recv_many_within(
+        &self,
+        items: &mut Vec<B::Item>,
+        most: usize,
+        patience: Patience,
+    ) -> Result<usize, RecvTimeoutError> {
+        if !self.seat.is_taken() {
+            return Err(RecvTimeoutError::Disconnected);
+        }
+        self.buffer.recv_many_within(items, most, patience)
     }
 
     /// Every item until the stream ends, waiting for each.

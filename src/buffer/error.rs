@@ -158,6 +158,13 @@ impl<T> SendTimeoutError<T> {
 }
 
 impl<T> SendTimeoutError<T> {
+    /// Puts the value that was not sent back at the end of these.
+    pub(super) fn take_value(self, back: &mut Vec<T>) -> SendTimeoutError<()> {
+        let disconnected = matches!(self, Self::Disconnected(_));
+        back.push(self.into_inner());
+        SendTimeoutError::of((), disconnected)
+    }
+
     /// For one who has the value still.
     pub(super) fn without_value(self) -> SendTimeoutError<()> {
         SendTimeoutError::of((), matches!(self, Self::Disconnected(_)))

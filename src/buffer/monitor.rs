@@ -7,12 +7,12 @@
 //! others. Whoever finds the buffer full waits for "not full", which every receiver announces;
 //! whoever finds it empty waits for "not empty", which every sender announces. One announcement
 //! per item is enough, because one item lets one waiter go. Closing lets all go, and needs
-//! `notify_all`.
+//! `notify_all`; so does a batch, whose items let many go.
 //!
 //! `Full` and `Empty` are exact.
 
 use super::slot::{Slot, Slots};
-use super::store::{self, End, Store, Visit};
+use super::store::{self, End, Store, Visit, forget_first};
 use super::{
     Buffer, BufferState, Counted, CountsEnds, Disconnected, RecvTimeoutError, SendTimeoutError,
 };
@@ -181,14 +181,47 @@ where
     }
 
     fn recv_within(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
-        self.recv_by(patience, |visit| visit.pop())
+        self.recv_by(patience, |visit| Some((1, visit.pop()?)))
     }
 
     fn recv_into_within(&self, place: &mut T, patience: Patience) -> Result<(), RecvTimeoutError>
     where
         T: Plain,
     {
-        self.recv_by(patience, |visit| visit.pop_into(place).then_some(()))
+        self.recv_by(patience, |visit| visit.pop_into(place).then_some((1, ())))
+    }
+
+    fn send_many_within(
+        &self,
+        items: &mut Vec<T>,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<()>> {
+        while !items.is_empty() {
+            self.send_by(patience, |visit| {
+                // SAFETY: they are forgotten at once.
+                let sent = unsafe { visit.push_some_from(items) };
+                forget_first(items, sent);
+                sent
+            })?;
+        }
+        Ok(())
+    }
+
+    fn recv_many_within(
+        &self,
+        items: &mut Vec<T>,
+        most: usize,
+        patience: Patience,
+    ) -> Result<usize, RecvTimeoutError> {
+        let most = most.min(self.capacity());
+        if most == 0 {
+            return Ok(0);
+        }
+        items.reserve(most);
+        self.recv_by(patience, |visit| {
+            let received = visit.pop_some(items, most);
+            (received > 0).then_some((received, received))
+        })
     }
 
     fn len(&self) -> usize {
@@ -216,41 +249,53 @@ where
     /// # Safety
     /// Whoever has the item forgets it if it was sent, or it is plain.
     unsafe fn send_from(&self, item: &T, patience: Patience) -> Result<(), SendTimeoutError<()>> {
+        self.send_by(patience, |visit| {
+            // SAFETY: the caller's promise.
+            usize::from(unsafe { visit.push_from(item) })
+        })
+    }
+
+    /// Sends by this, which appends items if there is room, and says how many.
+    fn send_by(
+        &self,
+        patience: Patience,
+        mut put: impl FnMut(&mut Visit<'_, T, L, S>) -> usize,
+    ) -> Result<(), SendTimeoutError<()>> {
         let Some(mut visit) = self.store.enter_within(patience) else {
             return Err(SendTimeoutError::Timeout(()));
         };
         let mut in_time = true;
-        loop {
+        let sent = loop {
             if visit.is_closed(End::Receiving) {
                 return Err(SendTimeoutError::Disconnected(()));
             }
-            // SAFETY: the caller's promise.
-            if unsafe { visit.push_from(item) } {
-                break;
+            let sent = put(&mut visit);
+            if sent > 0 {
+                break sent;
             }
             if !in_time {
                 return Err(SendTimeoutError::Timeout(()));
             }
             in_time = self.not_full.wait_within(visit.held(), patience);
-        }
+        };
         drop(visit);
-        self.not_empty.notify_one();
+        announce(&self.not_empty, sent);
         Ok(())
     }
 
-    /// Receives by this, which takes an item if there is one.
+    /// Receives by this, which takes items if there are some, and says how many.
     fn recv_by<R>(
         &self,
         patience: Patience,
-        mut take: impl FnMut(&mut Visit<'_, T, L, S>) -> Option<R>,
+        mut take: impl FnMut(&mut Visit<'_, T, L, S>) -> Option<(usize, R)>,
     ) -> Result<R, RecvTimeoutError> {
         let Some(mut visit) = self.store.enter_within(patience) else {
             return Err(RecvTimeoutError::Timeout);
         };
         let mut in_time = true;
-        let item = loop {
-            if let Some(item) = take(&mut visit) {
-                break item;
+        let (received, item) = loop {
+            if let Some(taken) = take(&mut visit) {
+                break taken;
             }
             if visit.is_closed(End::Sending) || !in_time {
                 return Err(RecvTimeoutError::of(visit.is_closed(End::Sending)));
@@ -258,8 +303,17 @@ where
             in_time = self.not_empty.wait_within(visit.held(), patience);
         };
         drop(visit);
-        self.not_full.notify_one();
+        announce(&self.not_full, received);
         Ok(item)
+    }
+}
+
+/// Says that there are so many more items, or places: each lets one go.
+#[inline]
+fn announce(condition: &impl Condition, count: usize) {
+    match count {
+        1 => condition.notify_one(),
+        _ => condition.notify_all(),
     }
 }
 

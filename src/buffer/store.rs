@@ -200,6 +200,38 @@ impl<'a, T, L: Lock, S: Slots<T> + ?Sized> Visit<'a, T, L, S> {
         true
     }
 
+    /// Appends what these items are made of, which is the store's then, as many as there are places for.
+    /// Returns how many: the first ones.
+    ///
+    /// # Safety
+    /// Whoever has those items forgets them after that, or they are plain.
+    pub(super) unsafe fn push_some_from(&mut self, items: &[T]) -> usize {
+        let length = self.len();
+        let count = items.len().min(self.store.capacity() - length);
+        for (position, item) in (length..).zip(&items[..count]) {
+            // SAFETY: as in `push_from`.
+            unsafe { self.slot(position).put_from(item) };
+        }
+        self.change(|state| state.length = (length + count) as u64);
+        count
+    }
+
+    /// Takes the oldest items, so many at most, to the end of `into`, which has room for them. Returns how
+    /// many.
+    pub(super) fn pop_some(&mut self, into: &mut Vec<T>, most: usize) -> usize {
+        let (length, capacity) = (self.len(), self.store.capacity());
+        let count = length.min(most);
+        // SAFETY: the places are full, and each is emptied once.
+        into.extend((0..count).map(|position| unsafe { self.slot(position).take() }));
+        self.change(|state| {
+            // Both are at most a capacity.
+            let first = state.first(capacity) + count;
+            state.first = first.checked_sub(capacity).unwrap_or(first) as u64;
+            state.length = (length - count) as u64;
+        });
+        count
+    }
+
     /// Takes the oldest item.
     pub(super) fn pop(&mut self) -> Option<T> {
         // SAFETY: the place is full, and this is done once.
@@ -284,6 +316,11 @@ impl Side {
             _ => EndState::Closed,
         })
     }
+}
+
+/// Takes the first items out, which are somebody else's now.
+pub(super) fn forget_first<T>(items: &mut Vec<T>, count: usize) {
+    items.drain(..count).for_each(core::mem::forget);
 }
 
 /// Checks a number of places: at least one, and that many slots fit behind a header.

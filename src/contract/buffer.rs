@@ -74,6 +74,13 @@ pub fn all_of<B: Buffer<Item = u64> + InPlace + 'static>(stage: &mut impl Stage)
     stage.run(an_impatient_sender_leaves_nothing_behind::<B>());
     stage.run(answers_odd_timeouts::<B>());
     stage.run(every_way_to_send_and_receive_passes_items::<B>());
+    stage.run(a_batch_keeps_order::<B>());
+    stage.run(a_batch_lets_every_receiver_go::<B>());
+    stage.run(places_of_a_batch_let_every_sender_go::<B>());
+    stage.run(a_batch_ends_for_every_receiver::<B>());
+    stage.run(a_refused_batch_loses_nothing::<B>());
+    stage.run(an_impatient_batch_loses_nothing::<B>());
+    stage.run(every_way_to_send_and_receive_many_passes_items::<B>());
 }
 
 /// Comes to this end, and goes: the last that does closes it.
@@ -422,6 +429,197 @@ fn pass_in_every_way<B: Buffer<Item = u64>>(shared: &Passed<B>) {
         buffer.sender().is_err() && buffer.receiver().is_err(),
         "closed for good"
     );
+}
+
+fn send_batch<B: Buffer<Item = u64>>(shared: &Passed<B>, mut items: Vec<u64>) {
+    let sent = shared
+        .buffer
+        .send_many_within(&mut items, Patience::Forever);
+    assert_eq!((sent, items), (Ok(()), vec![]));
+}
+
+/// As many as there are, but no more than that.
+fn receive_batch<B: Buffer<Item = u64>>(shared: &Passed<B>, most: usize) -> Vec<u64> {
+    let mut items = Vec::new();
+    let received = shared
+        .buffer
+        .recv_many_within(&mut items, most, Patience::Forever);
+    assert_eq!(received, Ok(items.len()), "senders are there");
+    assert!((1..=most).contains(&items.len()), "{items:?}");
+    items
+}
+
+/// A batch of more than fits arrives in its order.
+pub fn a_batch_keeps_order<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let sender = |shared: &Passed<B>| send_batch(shared, vec![1, 2, 3]);
+    let receiver = |shared: &Passed<B>| {
+        let mut items = receive_batch(shared, 2);
+        while items.len() < 3 {
+            items.extend(receive_batch(shared, 3));
+        }
+        assert_eq!(items, [1, 2, 3]);
+    };
+    Scenario::new("a_batch_keeps_order", vec![sender, receiver])
+}
+
+/// Two wait for an item each, and one batch is for both.
+pub fn a_batch_lets_every_receiver_go<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let sender = |shared: &Passed<B>| send_batch(shared, vec![1, 2]);
+    let participants = vec![
+        receive_as::<B, 0> as fn(&Passed<B>),
+        receive_as::<B, 1>,
+        sender,
+    ];
+    Scenario::new("a_batch_lets_every_receiver_go", participants)
+        .verify(|shared| assert_eq!(sum_received(shared), 3))
+        .choices(8)
+}
+
+/// Two wait for a place each, and whoever receives makes room for both at once.
+pub fn places_of_a_batch_let_every_sender_go<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    fn send_twice<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+        send(shared, 1);
+        send(shared, 1);
+    }
+    // With room for two of the four, nobody receives the others, and so nobody wakes a sender any more.
+    let receiver = |shared: &Passed<B>| {
+        let mut left = 4_usize.saturating_sub(shared.buffer.capacity());
+        while left > 0 {
+            left -= receive_batch(shared, left).len();
+        }
+    };
+    let participants = vec![send_twice::<B> as fn(&Passed<B>), send_twice, receiver];
+    Scenario::new("places_of_a_batch_let_every_sender_go", participants).choices(8)
+}
+
+/// Of two that ask for many, one or both get the batch, and both hear of the end.
+pub fn a_batch_ends_for_every_receiver<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    fn receive_all<B: Buffer<Item = u64>, const ME: usize>(shared: &Passed<B>) {
+        let mut items = Vec::new();
+        let received = |items: &mut _| {
+            let buffer = &shared.buffer;
+            buffer.recv_many_within(items, 3, Patience::Forever)
+        };
+        while received(&mut items).is_ok() {}
+        let end = Err(RecvTimeoutError::Disconnected);
+        assert_eq!(received(&mut items), end);
+        shared.got[ME][0].set(items.iter().sum());
+    }
+    let sender = |shared: &Passed<B>| {
+        let sender = shared.buffer.sender().expect("open");
+        let mut items = vec![1; shared.buffer.capacity()];
+        sender.send_many(&mut items).expect("receivers are there");
+    };
+    let participants = vec![
+        receive_all::<B, 0> as fn(&Passed<B>),
+        receive_all::<B, 1>,
+        sender,
+    ];
+    Scenario::new("a_batch_ends_for_every_receiver", participants)
+        .verify(|shared| assert_eq!(sum_received(shared), shared.buffer.capacity() as u64))
+        .choices(8)
+}
+
+/// What has no place stays with the sender, and so does what comes too late.
+pub fn a_refused_batch_loses_nothing<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let refused = |shared: &Passed<B>| {
+        let (buffer, capacity) = (&shared.buffer, shared.buffer.capacity());
+        let full = Err(SendTimeoutError::Timeout(()));
+        let mut items: Vec<u64> = (0..capacity as u64 + 2).collect();
+        assert_eq!(buffer.send_many_within(&mut items, Patience::Never), full);
+        assert_eq!(items, [capacity as u64, capacity as u64 + 1]);
+        assert_eq!(buffer.send_many_within(&mut items, spent()[0]), full);
+        assert_eq!((items.len(), buffer.len()), (2, capacity));
+        let mut received = vec![9];
+        let none = buffer.recv_many_within(&mut received, 0, Patience::Forever);
+        assert_eq!((none, received.len()), (Ok(0), 1));
+        let all = buffer.recv_many_within(&mut received, usize::MAX, Patience::Never);
+        assert_eq!(all, Ok(capacity));
+        assert!(
+            received
+                .into_iter()
+                .eq([9].into_iter().chain(0..capacity as u64))
+        );
+        let mut nothing = Vec::new();
+        let empty = buffer.recv_many_within(&mut nothing, 1, Patience::Never);
+        assert_eq!(empty, Err(RecvTimeoutError::Timeout));
+        close(shared, End::Receiving);
+        let broken = Err(SendTimeoutError::Disconnected(()));
+        assert_eq!(
+            buffer.send_many_within(&mut items, Patience::Forever),
+            broken
+        );
+        assert_eq!(items, [capacity as u64, capacity as u64 + 1]);
+    };
+    Scenario::new("a_refused_batch_loses_nothing", vec![refused])
+}
+
+/// A sender of two that gives up has sent one, both or none, and has the others back.
+pub fn an_impatient_batch_loses_nothing<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let impatient = |shared: &Passed<B>| {
+        let mut items = vec![1, 1];
+        let patience = Patience::of(Duration::from_micros(50));
+        let sent = shared.buffer.send_many_within(&mut items, patience);
+        assert_eq!(sent.is_ok(), items.is_empty(), "{sent:?}");
+        shared.got[1][0].set(2 - items.len() as u64);
+    };
+    let receiver = |shared: &Passed<B>| {
+        let mut items = Vec::new();
+        let patience = Patience::of(Duration::from_micros(50));
+        let received = shared.buffer.recv_many_within(&mut items, 2, patience);
+        assert_eq!(received.unwrap_or(0), items.len(), "{received:?}");
+        shared.got[0][0].set(items.len() as u64);
+    };
+    Scenario::new(
+        "an_impatient_batch_loses_nothing",
+        vec![impatient, receiver],
+    )
+    .verify(|shared| {
+        let received = shared.got[0][0].get() + left_in(shared);
+        assert_eq!(received, shared.got[1][0].get());
+    })
+    .choices(8)
+}
+
+/// The handles' own functions for many, waiting or not.
+pub fn every_way_to_send_and_receive_many_passes_items<B: Buffer<Item = u64>>()
+-> Scenario<Passed<B>> {
+    Scenario::new(
+        "every_way_to_send_and_receive_many_passes_items",
+        vec![pass_many_in_every_way::<B>],
+    )
+}
+
+fn pass_many_in_every_way<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+    let (buffer, second) = (&shared.buffer, Patience::of(Duration::from_secs(1)));
+    let sender = buffer.sender().expect("open");
+    let receiver = buffer.receiver().expect("open");
+    let all: Vec<u64> = (0..buffer.capacity() as u64).collect();
+    let (mut items, mut received) = (all.clone(), Vec::new());
+    sender.send_many(&mut items).expect("there is room");
+    assert_eq!(receiver.recv_many(&mut received, all.len()), Ok(all.len()));
+    assert_eq!((&received, items.len()), (&all, 0));
+    let nothing = receiver.try_recv_many(&mut received, 1);
+    assert_eq!(nothing, Err(TryRecvError::Empty));
+    items.extend(&all);
+    items.push(9);
+    assert_eq!(
+        sender.try_send_many(&mut items),
+        Err(TrySendError::Full(()))
+    );
+    assert_eq!(items, [9]);
+    assert_eq!(receiver.try_recv_many(&mut received, 9), Ok(all.len()));
+    assert_eq!(received, [all.clone(), all].concat());
+    assert_eq!(sender.send_many_within(&mut items, second), Ok(()));
+    received.clear();
+    assert_eq!(receiver.recv_many_within(&mut received, 2, second), Ok(1));
+    assert_eq!(received, [9]);
+    drop(sender);
+    assert_eq!(receiver.recv_many(&mut received, 1), Err(RecvError));
+    let end = receiver.try_recv_many(&mut received, 1);
+    assert_eq!(end, Err(TryRecvError::Disconnected));
+    let sender = buffer.attach(End::Sending);
+    assert!(sender.is_err(), "closed for good");
 }
 
 /// No room can be planned for a capacity of zero, or for one whose length overflows.

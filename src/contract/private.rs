@@ -96,6 +96,23 @@ impl<B: Buffer> Buffer for Private<B> {
         self.0.send_ref_within(item, patience)
     }
 
+    fn send_many_within(
+        &self,
+        items: &mut Vec<B::Item>,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<()>> {
+        self.0.send_many_within(items, patience)
+    }
+
+    fn recv_many_within(
+        &self,
+        items: &mut Vec<B::Item>,
+        most: usize,
+        patience: Patience,
+    ) -> Result<usize, RecvTimeoutError> {
+        self.0.recv_many_within(items, most, patience)
+    }
+
     fn recv_into_within(
         &self,
         place: &mut B::Item,

@@ -47,7 +47,10 @@ pub fn all<P: Permits + InPlace + 'static>(stage: &mut impl Stage) {
     stage.run(a_release_of_many_lets_many_go::<P>());
     stage.run(a_timed_out_acquirer_takes_nothing_along::<P>());
     stage.run(later_releases_find_the_last_waiter::<P>());
+    stage.run(some_leave_the_rest_to_others::<P>());
+    stage.run(those_who_want_some_get_all_together::<P>());
     stage.run(counts_each_permit::<P>());
+    stage.run(takes_as_many_as_there_are::<P>());
     stage.run(refuses_to_overflow::<P>());
     stage.run(answers_odd_timeouts::<P>());
 }
@@ -198,6 +201,53 @@ pub fn counts_each_permit<P: Permits>() -> Scenario<Counted<P>> {
         }
     };
     Scenario::new("counts_each_permit", vec![count])
+}
+
+/// Who waits for some takes no more than that, and the next waiter gets what is left.
+pub fn some_leave_the_rest_to_others<P: Permits>() -> Scenario<Counted<P>> {
+    let wait_for_two = |shared: &Counted<P>| {
+        let mut taken = 0;
+        while taken < 2 {
+            let more = shared
+                .empty
+                .acquire_some_within(2 - taken, Patience::Forever);
+            taken += more;
+            assert!(taken <= 2, "{more} more, {taken} in all");
+        }
+    };
+    let release_three = |shared: &Counted<P>| release(&shared.empty, 3);
+    let participants = vec![wait_for_two, wait, release_three];
+    Scenario::new("some_leave_the_rest_to_others", participants).choices(4)
+}
+
+/// Two ask for some: each permit is taken once, and none is left.
+pub fn those_who_want_some_get_all_together<P: Permits>() -> Scenario<Counted<P>> {
+    fn take<P: Permits, const ME: usize>(shared: &Counted<P>) {
+        let taken = shared.two.acquire_some_within(2, Patience::Never);
+        shared.acquired[ME].set(taken.into());
+    }
+    let participants = vec![take::<P, 0> as fn(&Counted<P>), take::<P, 1>];
+    Scenario::new("those_who_want_some_get_all_together", participants).verify(|shared| {
+        let [one, other] = &shared.acquired;
+        assert_eq!(one.get() + other.get(), 2);
+    })
+}
+
+/// Without anybody else, as many as asked for, or as there are.
+pub fn takes_as_many_as_there_are<P: Permits>() -> Scenario<Counted<P>> {
+    let take = |shared: &Counted<P>| {
+        let some = |most, patience| shared.empty.acquire_some_within(most, patience);
+        assert_eq!(some(1, Patience::Never), 0);
+        assert_eq!(some(0, Patience::Forever), 0, "none is there at once");
+        release(&shared.empty, 5);
+        assert_eq!(some(0, Patience::Forever), 0);
+        assert_eq!(some(2, Patience::Forever), 2);
+        assert_eq!(some(9, Patience::Never), 3);
+        assert_eq!(some(9, spent()[0]), 0);
+        release(&shared.empty, 1);
+        assert_eq!(some(u32::MAX, centuries()), 1);
+    };
+    Scenario::new("takes_as_many_as_there_are", vec![take])
 }
 
 /// The semaphore's own functions: each takes a permit, and its guard gives it back unless it is

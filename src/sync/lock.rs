@@ -96,6 +96,30 @@ pub trait Permits: Sync {
     #[must_use = "a permit is taken only if this returns true"]
     fn acquire_within(&self, patience: Patience) -> bool;
 
+    /// Takes permits, as many as there are but at most `most`, and waits for the first one. Returns how
+    /// many: none if patience ran out first, or none was asked for.
+    ///
+    /// For `most` above 1, a semaphore may do that in one step, or in many.
+    ///
+    /// # Example
+    /// ```
+    /// use interlatch::Semaphore;
+    /// use interlatch::sync::{Patience, Permits};
+    ///
+    /// let semaphore = Semaphore::new(3)?;
+    /// assert_eq!(semaphore.acquire_some_within(2, Patience::Forever), 2);
+    /// assert_eq!(semaphore.acquire_some_within(2, Patience::Forever), 1);
+    /// assert_eq!(semaphore.acquire_some_within(2, Patience::Never), 0);
+    /// # Ok::<(), interlatch::PermitOverflow>(())
+    /// ```
+    fn acquire_some_within(&self, most: u32, patience: Patience) -> u32 {
+        if most == 0 || !self.acquire_within(patience) {
+            return 0;
+        }
+        let more = (1..most).take_while(|_| self.acquire_within(Patience::Never));
+        1 + more.count() as u32
+    }
+
     /// Gives back, or newly makes, `count` permits.
     ///
     /// # Errors

@@ -17,13 +17,17 @@
 //! The word is not touched after the release, as it was in glibc (bug 12674) and musl (commit
 //! 88c4e720): whoever acquires may free the memory at once.
 //!
+//! Two that meet at the word again and again, as both sides of a buffer do, only slow each other down. So whoever
+//! waited, or has lost a race for the word, gathers: it lets the other one go on for a moment, where that has
+//! paid. That changes when it looks, and nothing else.
+//!
 //! Every access reads and writes in one step; see `mutex`. What it expects at its first try is a
 //! guess, and nothing is decided by it: what a plain load has seen, or for the release of a
 //! [`Permit`] what its acquire has left.
 
 use super::{Patience, Permits, SemaphoreState, TrustedPermits};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
-use crate::platform::spin::{For, Spin};
+use crate::platform::spin::{self, For, Spin};
 use crate::platform::{AtomicU32, Deadline, InPlace, Wake, Words, constructor, futex, guess};
 use std::time::Duration;
 
@@ -139,10 +143,10 @@ impl Semaphore {
 
     #[inline]
     fn permit_within(&self, patience: Patience) -> Option<Permit<'_>> {
-        let left = self.take_within(patience)?;
+        let taken = self.take_within(1, patience)?;
         Some(Permit {
             semaphore: self,
-            left,
+            left: taken.left,
         })
     }
 
@@ -214,50 +218,81 @@ impl Semaphore {
         })
     }
 
-    /// Takes a permit. Returns the state that it left, or nothing if patience ran out first.
+    /// Takes permits, as many as there are but at most so many, of which there is one at least. Nothing
+    /// if patience ran out first.
     #[inline]
-    fn take_within(&self, patience: Patience) -> Option<u32> {
-        match self.take(0) {
-            Ok(left) => Some(left),
+    fn take_within(&self, most: u32, patience: Patience) -> Option<Taken> {
+        match self.take_from(self.guess(), most, 0) {
+            Ok(taken) => Some(taken),
+            Err(PERMIT..) => self.take_after_race(most, patience),
             Err(_) if patience == Patience::Never => None,
-            Err(_) => self.take_contended(patience.deadline()),
+            Err(_) => self.take_contended(most, patience.deadline()),
         }
     }
 
-    /// Takes a permit and leaves `mark` (the bit, or nothing) set. Returns the state that it
-    /// left, or that it found without a permit.
+    /// A state with a permit, which it may be in.
     #[inline]
-    fn take(&self, mark: u32) -> Result<u32, u32> {
-        let guessed = guess(&self.state, PERMIT);
-        let mut state = if guessed < PERMIT {
-            one_permit()
-        } else {
-            guessed
-        };
+    fn guess(&self) -> u32 {
+        match guess(&self.state, PERMIT) {
+            guessed @ PERMIT.. => guessed,
+            _ => one_permit(),
+        }
+    }
+
+    /// The same at once, and leaves `mark` (the bit, or nothing) set. Otherwise returns the state
+    /// that it found, without a permit.
+    #[inline]
+    fn take(&self, most: u32, mark: u32) -> Result<Taken, u32> {
+        let mut state = self.guess();
         while state >= PERMIT {
-            let taken = (state - PERMIT) | mark;
-            // Acquire pairs with the Release of `release`, whose writes are seen from here on.
-            match self.state.compare_exchange(state, taken, Acquire, Relaxed) {
-                Ok(_) => return Ok(taken),
+            match self.take_from(state, most, mark) {
+                Ok(taken) => return Ok(taken),
                 Err(found) => state = found,
             }
         }
         Err(state)
     }
 
+    /// The same if this is the state; it has a permit.
+    #[inline]
+    fn take_from(&self, state: u32, most: u32, mark: u32) -> Result<Taken, u32> {
+        let count = (state / PERMIT).min(most);
+        let left = (state - count * PERMIT) | mark;
+        // Acquire pairs with the Release of `release`, whose writes are seen from here on.
+        self.state
+            .compare_exchange(state, left, Acquire, Relaxed)
+            .map(|_| Taken { count, left })
+    }
+
+    /// Somebody else has come to this word at the same time.
     #[cold]
-    fn take_contended(&self, deadline: Option<Deadline>) -> Option<u32> {
+    fn take_after_race(&self, most: u32, patience: Patience) -> Option<Taken> {
+        if patience != Patience::Never {
+            spin::gather(&self.state, patience.deadline(), |state| state / PERMIT);
+        }
+        match self.take(most, 0) {
+            Ok(taken) => Some(taken),
+            Err(_) if patience == Patience::Never => None,
+            Err(_) => self.take_contended(most, patience.deadline()),
+        }
+    }
+
+    #[cold]
+    fn take_contended(&self, most: u32, deadline: Option<Deadline>) -> Option<Taken> {
         let mut spin = Spin::on(&self.state, For::Event, deadline);
         let mut mark = 0;
         loop {
             let looks_free = spin.sees(|state| state >= PERMIT);
-            match self.take(mark) {
-                Ok(left) => {
-                    if mark != 0 && left >= PERMIT {
+            if looks_free {
+                spin.gathers(|state| state / PERMIT);
+            }
+            match self.take(most, mark) {
+                Ok(taken) => {
+                    if mark != 0 && taken.left >= PERMIT {
                         futex::wake(&self.state, 1);
                     }
                     spin.has_paid();
-                    return Some(left);
+                    return Some(taken);
                 }
                 Err(_) if looks_free => {}
                 Err(0)
@@ -277,6 +312,14 @@ impl Semaphore {
     }
 }
 
+/// What an acquirer has.
+struct Taken {
+    /// So many permits.
+    count: u32,
+    /// The state that it left.
+    left: u32,
+}
+
 /// A call that is cold makes a branch of what would be a step before the compare-exchange.
 #[cold]
 fn one_permit() -> u32 {
@@ -292,7 +335,17 @@ impl Default for Semaphore {
 impl Permits for Semaphore {
     #[inline]
     fn acquire_within(&self, patience: Patience) -> bool {
-        self.take_within(patience).is_some()
+        self.take_within(1, patience).is_some()
+    }
+
+    #[inline]
+    fn acquire_some_within(&self, most: u32, patience: Patience) -> u32 {
+        match most {
+            0 => 0,
+            _ => self
+                .take_within(most, patience)
+                .map_or(0, |taken| taken.count),
+        }
     }
 
     #[inline]

@@ -120,7 +120,7 @@ impl<P: Permits> SemaphorePair<P> {
 
     /// Waits for a writer's turn as long as patience lasts.
     pub fn write_within(&self, patience: Patience) -> Option<WriteTurn<'_, P>> {
-        Turn::take_within(&self.writer, &self.reader, patience)
+        Turn::take_within(&self.writer, &self.reader, 1, patience)
     }
 
     /// Waits for a reader's turn.
@@ -140,7 +140,31 @@ impl<P: Permits> SemaphorePair<P> {
 
     /// Waits for a reader's turn as long as patience lasts.
     pub fn read_within(&self, patience: Patience) -> Option<ReadTurn<'_, P>> {
-        Turn::take_within(&self.reader, &self.writer, patience)
+        Turn::take_within(&self.reader, &self.writer, 1, patience)
+    }
+
+    /// Waits for a writer's turn as long as patience lasts, and takes others along that are there, so that
+    /// they are at most that many.
+    ///
+    /// # Example
+    /// ```
+    /// use interlatch::SemaphorePair;
+    /// use interlatch::sync::Patience;
+    ///
+    /// let pair = SemaphorePair::new(3)?;
+    /// let turns = pair.write_some_within(5, Patience::Never).unwrap();
+    /// assert_eq!(turns.count(), 3);
+    /// turns.end(2);
+    /// assert_eq!(pair.read_some_within(5, Patience::Never).unwrap().count(), 2);
+    /// # Ok::<(), interlatch::PermitOverflow>(())
+    /// ```
+    pub fn write_some_within(&self, most: u32, patience: Patience) -> Option<WriteTurn<'_, P>> {
+        Turn::take_within(&self.writer, &self.reader, most, patience)
+    }
+
+    /// The same for readers.
+    pub fn read_some_within(&self, most: u32, patience: Patience) -> Option<ReadTurn<'_, P>> {
+        Turn::take_within(&self.reader, &self.writer, most, patience)
     }
 }
 
@@ -150,7 +174,8 @@ pub type WriteTurn<'a, P = Semaphore> = Turn<'a, P>;
 /// A reader's turn: dropping it lets a writer go.
 pub type ReadTurn<'a, P = Semaphore> = Turn<'a, P>;
 
-/// The turn of one side: it holds a permit of its own semaphore and ends with one for the other.
+/// The turn of one side: it holds a permit of its own semaphore and ends with one for the other. Or several
+/// turns, that were taken together.
 ///
 /// A panic during the turn ends it too, as if its work were done.
 ///
@@ -170,29 +195,53 @@ pub type ReadTurn<'a, P = Semaphore> = Turn<'a, P>;
 pub struct Turn<'a, P: Permits = Semaphore> {
     mine: &'a P,
     other: &'a P,
+    count: u32,
 }
 
 impl<'a, P: Permits> Turn<'a, P> {
     fn take(mine: &'a P, other: &'a P) -> Self {
-        while !mine.acquire_within(Patience::Forever) {}
-        Self { mine, other }
+        loop {
+            if let Some(turn) = Self::take_within(mine, other, 1, Patience::Forever) {
+                return turn;
+            }
+        }
     }
 
-    fn take_within(mine: &'a P, other: &'a P, patience: Patience) -> Option<Self> {
-        mine.acquire_within(patience).then(|| Self { mine, other })
+    #[inline]
+    fn take_within(mine: &'a P, other: &'a P, most: u32, patience: Patience) -> Option<Self> {
+        let count = match most {
+            1 => u32::from(mine.acquire_within(patience)),
+            _ => mine.acquire_some_within(most, patience),
+        };
+        (count > 0).then_some(Self { mine, other, count })
+    }
+
+    /// How many turns these are: one, unless more were asked for.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Ends so many of the turns, all at most, and gives the others back untaken.
+    pub fn end(mut self, count: u32) {
+        let untaken = self.count.saturating_sub(count);
+        if untaken > 0 {
+            self.count -= untaken;
+            // As in `drop`, an overflow is somebody else's surplus.
+            let _ = self.mine.release(untaken);
+        }
     }
 
     /// Gives the turn back untaken: the same side may go again, the other has nothing to do.
     pub fn cancel(self) {
-        // As in `drop`, an overflow is somebody else's surplus.
-        let _ = self.mine.release(1);
-        core::mem::forget(self);
+        self.end(0);
     }
 }
 
 impl<P: Permits> Drop for Turn<'_, P> {
     fn drop(&mut self) {
-        // Overflow needs permits that never were turns; then the other side has enough to go on.
-        let _ = self.other.release(1);
+        if self.count > 0 {
+            // Overflow needs permits that never were turns; then the other side has enough to go on.
+            let _ = self.other.release(self.count);
+        }
     }
 }

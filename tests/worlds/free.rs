@@ -44,6 +44,7 @@ fn no_time_is_enough(kind: Kind) {
         kind,
         capacity: 1,
         large: false,
+        batches: false,
         processes: 5,
     };
     let both = |item| [Call::Send(item, Wait::Zero), Call::Recv(Wait::Zero)];

@@ -121,6 +121,7 @@ where
             sender: Some(present(buffer.sender())),
             receiver: Some(present(buffer.receiver())),
             buffer,
+            batches: object.batches,
         }),
     })
 }
@@ -251,6 +252,7 @@ fn said(bytes: &[u8]) -> u64 {
 
 struct Ends<'a, B: Buffer + ?Sized> {
     buffer: &'a B,
+    batches: bool,
     sender: Option<Sender<'a, B>>,
     receiver: Option<Receiver<'a, B>>,
 }
@@ -258,18 +260,16 @@ struct Ends<'a, B: Buffer + ?Sized> {
 impl<T: Item, B: Buffer<Item = T> + ?Sized> Subject for Ends<'_, B> {
     fn perform(&mut self, call: Call) -> Outcome {
         match call {
-            Call::Send(number, wait) => {
-                match self.buffer.send_within(T::of(number), patience(wait)) {
-                    Ok(()) => Outcome::Done,
-                    Err(SendTimeoutError::Timeout(back)) => {
-                        came_back(back, number, Outcome::WouldBlock)
-                    }
-                    Err(SendTimeoutError::Disconnected(back)) => {
-                        came_back(back, number, Outcome::Disconnected)
-                    }
+            Call::Send(number, wait) => match self.send(T::of(number), patience(wait)) {
+                Ok(()) => Outcome::Done,
+                Err(SendTimeoutError::Timeout(back)) => {
+                    came_back(back, number, Outcome::WouldBlock)
                 }
-            }
-            Call::Recv(wait) => match self.buffer.recv_within(patience(wait)) {
+                Err(SendTimeoutError::Disconnected(back)) => {
+                    came_back(back, number, Outcome::Disconnected)
+                }
+            },
+            Call::Recv(wait) => match self.recv(patience(wait)) {
                 Ok(item) => Outcome::Item(item.number()),
                 Err(RecvTimeoutError::Timeout) => Outcome::WouldBlock,
                 Err(RecvTimeoutError::Disconnected) => Outcome::Disconnected,
@@ -285,6 +285,39 @@ impl<T: Item, B: Buffer<Item = T> + ?Sized> Subject for Ends<'_, B> {
             }
             other => panic!("{other} on a buffer"),
         }
+    }
+}
+
+impl<T: Item, B: Buffer<Item = T> + ?Sized> Ends<'_, B> {
+    fn send(&self, item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
+        if !self.batches {
+            return self.buffer.send_within(item, patience);
+        }
+        let mut batch = vec![item];
+        let sent = self.buffer.send_many_within(&mut batch, patience);
+        let back = batch.pop();
+        match sent {
+            Ok(()) => {
+                assert!(back.is_none(), "sent, but it is here still");
+                Ok(())
+            }
+            Err(SendTimeoutError::Timeout(())) => {
+                Err(SendTimeoutError::Timeout(back.expect("not sent")))
+            }
+            Err(SendTimeoutError::Disconnected(())) => {
+                Err(SendTimeoutError::Disconnected(back.expect("not sent")))
+            }
+        }
+    }
+
+    fn recv(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
+        if !self.batches {
+            return self.buffer.recv_within(patience);
+        }
+        let mut batch = Vec::new();
+        let received = self.buffer.recv_many_within(&mut batch, 1, patience)?;
+        assert_eq!((received, batch.len()), (1, 1));
+        Ok(batch.swap_remove(0))
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Object {
     pub capacity: usize,
     /// Whether items have 1 KiB, not 8 bytes.
     pub large: bool,
+    /// Whether a buffer's items go in batches, of one each: any larger one is several steps to the specification.
+    pub batches: bool,
     /// How many processes there are; each has a handle of either end of a buffer.
     pub processes: usize,
 }
@@ -195,6 +197,7 @@ impl fmt::Debug for Program {
             kind,
             capacity,
             large,
+            batches,
             processes,
         } = self.object;
         let items = if large {
@@ -204,7 +207,8 @@ impl fmt::Debug for Program {
         };
         writeln!(
             f,
-            "\n{kind:?} of {capacity}, {items}; `?` tries without waiting"
+            "\n{kind:?} of {capacity}, {items}{}; `?` tries without waiting",
+            if batches { " in batches" } else { "" }
         )?;
         write!(f, "     ")?;
         (0..processes).try_for_each(|process| write!(f, "{:<16}", format!("process {process}")))?;
@@ -223,10 +227,12 @@ fn objects(kind: Kind) -> impl Strategy<Value = Object> {
     };
     // Small ones fill up; large ones go round.
     let capacity = prop_oneof![3 => capacity.clone().prop_map(|n| n.min(3)), 1 => capacity];
-    (capacity, any::<bool>(), 2..=6usize).prop_map(move |(capacity, large, processes)| Object {
+    let flags = any::<[bool; 2]>();
+    (capacity, flags, 2..=6usize).prop_map(move |(capacity, [large, batches], processes)| Object {
         kind,
         capacity,
         large,
+        batches,
         processes,
     })
 }

@@ -11,6 +11,11 @@
 //! process remembers, for each word that it waits at, how it went: `Record`. On one core nobody gives
 //! anything while another one spins, and after a few failures this is as a primitive without spinning.
 //!
+//! Who waits for items, or for room, and takes the first at once, meets the other side at every step from then
+//! on, and each takes the cache lines from the other: the semaphores of a buffer pass 1 to 2 million items a
+//! second so, and 5 to 10 million if the one waits until the other one stops. So whoever sees a permit waits on while
+//! more come fast, if they did the last time.
+//!
 //! A spin only loads, and decides nothing: what it has seen, a read-modify-write of the caller finds out. So
 //! the model needs none of this.
 
@@ -55,6 +60,14 @@ impl For {
 /// As a power of two: 256 pauses take 2 to 12 microseconds.
 const LONGEST_PAUSE: u32 = 8;
 
+/// Pauses before it is seen whether more come, as powers of two: first, and at most. Each look costs the
+/// other side two ways of a cache line or more; after 128 pauses, which are 1 to 6 microseconds, it has had some.
+const FIRST_GATHERING: u32 = 7;
+const LONGEST_GATHERING: u32 = 9;
+
+/// In so many pauses, one more has to come at least.
+const PAUSES_PER_GATHERED: u32 = 64;
+
 /// So many pauses may pass without a look at the clock.
 const PAUSES_PER_CLOCK: u32 = 64;
 
@@ -77,6 +90,7 @@ pub struct Spin<'a> {
     record: &'static Record,
     is_worth_it: bool,
     has_slept: bool,
+    has_gathered: bool,
     looks: u32,
     pauses: u32,
     end: Option<Deadline>,
@@ -86,13 +100,25 @@ impl<'a> Spin<'a> {
     /// Begins a wait at this word.
     pub fn on(word: &'a AtomicU32, purpose: For, deadline: Option<Deadline>) -> Self {
         let record = Record::of(word);
+        let is_worth_it = SPINS.load(Relaxed) != 0 && record.is_worth_it();
+        Self::new(word, purpose, deadline, record, is_worth_it)
+    }
+
+    fn new(
+        word: &'a AtomicU32,
+        purpose: For,
+        deadline: Option<Deadline>,
+        record: &'static Record,
+        is_worth_it: bool,
+    ) -> Self {
         Self {
             word,
             purpose,
             deadline,
             record,
-            is_worth_it: SPINS.load(Relaxed) != 0 && record.is_worth_it(),
+            is_worth_it,
             has_slept: false,
+            has_gathered: false,
             looks: 0,
             pauses: 0,
             end: None,
@@ -116,6 +142,42 @@ impl<'a> Spin<'a> {
         false
     }
 
+    /// It was seen: of what is counted so there is some. Waits on as long as more comes fast, where more came the
+    /// last time; once in a wait.
+    pub fn gathers(&mut self, count: impl Fn(u32) -> u32) {
+        if !self.is_worth_it || self.has_gathered {
+            return;
+        }
+        self.has_gathered = true;
+        if self.record.gathering.is_worth_it() {
+            let more_came = self.gathers_more(count);
+            self.record.gathering.note(more_came);
+        }
+    }
+
+    /// Whether more came.
+    #[cold]
+    fn gathers_more(&mut self, count: impl Fn(u32) -> u32) -> bool {
+        let mut more_came = false;
+        let mut pauses = 1 << FIRST_GATHERING;
+        // Relaxed: what follows from it is the caller's to find out.
+        let mut before = count(self.word.load(Relaxed));
+        (self.pauses, self.end) = (0, None);
+        loop {
+            let in_time = self.pauses(pauses);
+            let now = count(self.word.load(Relaxed));
+            if now < before.saturating_add(pauses / PAUSES_PER_GATHERED) {
+                return more_came;
+            }
+            more_came = true;
+            if !in_time {
+                return true;
+            }
+            before = now;
+            pauses = (2 * pauses).min(1 << LONGEST_GATHERING);
+        }
+    }
+
     /// The wait is over, without the kernel.
     pub fn has_paid(&self) {
         if self.is_worth_it && !self.has_slept {
@@ -136,30 +198,50 @@ impl<'a> Spin<'a> {
             return false;
         }
         let pauses = self.purpose.pauses(self.looks);
-        (0..pauses).for_each(|_| spin_loop());
         self.looks += 1;
-        self.pauses += pauses;
-        if self.pauses >= PAUSES_PER_CLOCK {
-            self.pauses = 0;
-            self.look_at_the_clock();
+        if !self.pauses(pauses) {
+            self.gives_up();
         }
         self.is_worth_it
     }
 
+    /// So many pauses. False if it takes too long.
+    fn pauses(&mut self, pauses: u32) -> bool {
+        (0..pauses).for_each(|_| spin_loop());
+        self.pauses += pauses;
+        if self.pauses < PAUSES_PER_CLOCK {
+            return true;
+        }
+        self.pauses = 0;
+        self.is_in_time()
+    }
+
     /// How long a pause takes depends on the processor, so only the clock says when it is enough.
     #[cold]
-    fn look_at_the_clock(&mut self) {
-        let Some(end) = self.end else {
-            let limit = Deadline::after(self.purpose.limit());
-            self.end = Some(self.deadline.map_or(limit, |deadline| deadline.min(limit)));
-            return;
-        };
-        if end.has_passed() {
-            self.is_worth_it = false;
-            if Some(end) != self.deadline && !self.has_slept {
-                self.record.failed();
-            }
+    fn is_in_time(&mut self) -> bool {
+        if let Some(end) = self.end {
+            return !end.has_passed();
         }
+        let limit = Deadline::after(self.purpose.limit());
+        self.end = Some(self.deadline.map_or(limit, |deadline| deadline.min(limit)));
+        true
+    }
+
+    #[cold]
+    fn gives_up(&mut self) {
+        self.is_worth_it = false;
+        if self.end != self.deadline && !self.has_slept {
+            self.record.failed();
+        }
+    }
+}
+
+/// Two have met at a word that counts something, and there is some of it: waits for more as [`Spin::gathers`].
+#[cold]
+pub fn gather(word: &AtomicU32, deadline: Option<Deadline>, count: impl Fn(u32) -> u32) {
+    let record = Record::of(word);
+    if SPINS.load(Relaxed) != 0 && record.load().trust > 0 {
+        Spin::new(word, For::Event, deadline, record, true).gathers(count);
     }
 }
 
@@ -173,10 +255,12 @@ impl<'a> Spin<'a> {
 ///
 /// Words may share a record, and threads may overwrite each other's: it is a guess, and Relaxed everywhere.
 #[derive(Debug)]
-struct Record(AtomicU32);
+struct Record {
+    spinning: AtomicU32,
+    gathering: Gathering,
+}
 
-static RECORDS: [Record; 1 << RECORDS_BITS] =
-    [const { Record(AtomicU32::new(0)) }; 1 << RECORDS_BITS];
+static RECORDS: [Record; 1 << RECORDS_BITS] = [const { Record::new() }; 1 << RECORDS_BITS];
 
 const RECORDS_BITS: u32 = 8;
 const MOST_TRUST: u32 = 4;
@@ -205,6 +289,13 @@ impl Memory {
 }
 
 impl Record {
+    const fn new() -> Self {
+        Self {
+            spinning: AtomicU32::new(0),
+            gathering: Gathering(AtomicU32::new(0)),
+        }
+    }
+
     fn of(word: &AtomicU32) -> &'static Self {
         /// Knuth's: 2^32 by the golden ratio.
         const MULTIPLIER: u32 = 0x9E37_79B9;
@@ -213,7 +304,7 @@ impl Record {
     }
 
     fn load(&self) -> Memory {
-        let record = self.0.load(Relaxed);
+        let record = self.spinning.load(Relaxed);
         Memory {
             trust: record & 0xff,
             interval: record >> 8 & 0xff,
@@ -223,7 +314,7 @@ impl Record {
 
     fn store(&self, memory: Memory) {
         let record = memory.trust | memory.interval << 8 | memory.sleeps << 16;
-        self.0.store(record, Relaxed);
+        self.spinning.store(record, Relaxed);
     }
 
     fn is_worth_it(&self) -> bool {
@@ -292,6 +383,41 @@ impl Record {
     }
 }
 
+/// Whether more came when somebody waited on at a word, as this process remembers.
+///
+/// | bits | meaning |
+/// | --- | --- |
+/// | 0 to 7 | the interval of tries, as a power of two |
+/// | 8 to 31 | so many waits without until the next try |
+///
+/// Two who wait for each other in turns give one permit at a time: there it is tried once in 256 waits.
+#[derive(Debug)]
+struct Gathering(AtomicU32);
+
+const LONGEST_GATHERING_INTERVAL: u32 = 8;
+
+impl Gathering {
+    fn is_worth_it(&self) -> bool {
+        let record = self.0.load(Relaxed);
+        match record >> 8 {
+            0 => true,
+            _ => {
+                self.0.store(record - (1 << 8), Relaxed);
+                false
+            }
+        }
+    }
+
+    fn note(&self, more_came: bool) {
+        if more_came {
+            return self.0.store(0, Relaxed);
+        }
+        let interval = (self.0.load(Relaxed) & 0xff) + 1;
+        let interval = interval.min(LONGEST_GATHERING_INTERVAL);
+        self.0.store(interval | 1 << interval << 8, Relaxed);
+    }
+}
+
 /// Whether the machine has a second core at all. Which ones this thread may use says little: two that are
 /// bound to a core each are the best of spinners.
 fn has_company() -> bool {
@@ -305,4 +431,174 @@ fn has_company() -> bool {
 /// Lets others run, here and now: a test asks for it where an intruder would do most harm.
 pub fn give_way() {
     std::thread::yield_now();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::sync::Mutex;
+
+    /// Held by those who need it as it is, or set it, for all of the process.
+    static SETTING: Mutex<()> = Mutex::new(());
+
+    /// A record that no other test shares, with this trust.
+    fn record(trust: u32) -> &'static Record {
+        let record = Box::leak(Box::new(Record::new()));
+        record.store(Memory {
+            trust,
+            interval: SHORTEST_INTERVAL,
+            sleeps: 0,
+        });
+        record
+    }
+
+    fn spin<'a>(
+        word: &'a AtomicU32,
+        deadline: Option<Deadline>,
+        record: &'static Record,
+    ) -> Spin<'a> {
+        Spin::new(word, For::Event, deadline, record, true)
+    }
+
+    #[test]
+    fn a_spin_in_vain_ends_and_costs_trust() {
+        let (word, record) = (AtomicU32::new(0), record(MOST_TRUST));
+        let mut spin = spin(&word, None, record);
+        assert!(!spin.sees(|word| word == 1));
+        assert!(!spin.is_worth_it(), "not the same wait again");
+        assert_eq!(record.load().trust, MOST_TRUST - 1);
+        spin.has_paid();
+        assert_eq!(record.load().trust, MOST_TRUST - 1, "it has not");
+    }
+
+    #[test]
+    fn a_spin_that_pays_brings_trust() {
+        let (word, record) = (AtomicU32::new(1), record(1));
+        let mut spin = spin(&word, None, record);
+        assert!(spin.sees(|word| word == 1));
+        spin.has_paid();
+        assert_eq!(record.load().trust, 2);
+        (0..9).for_each(|_| spin.has_paid());
+        assert_eq!(record.load().trust, MOST_TRUST);
+    }
+
+    #[test]
+    fn the_end_of_the_callers_time_is_no_failure() {
+        let (word, record) = (AtomicU32::new(0), record(MOST_TRUST));
+        let past = Deadline::after(Duration::ZERO);
+        assert!(!spin(&word, Some(past), record).sees(|word| word == 1));
+        assert_eq!(record.load().trust, MOST_TRUST);
+    }
+
+    #[test]
+    fn how_it_goes_after_a_sleep_is_not_remembered() {
+        let (word, record) = (AtomicU32::new(0), record(2));
+        let _set = SETTING.lock();
+        let mut spin = spin(&word, None, record);
+        spin.again();
+        assert!(spin.sees(|word| word == 0));
+        spin.has_paid();
+        assert_eq!(record.load().trust, 2, "a success");
+        assert!(!spin.sees(|word| word == 1));
+        assert_eq!(record.load().trust, 2, "a failure");
+    }
+
+    #[test]
+    fn a_lock_is_looked_at_ever_more_seldom() {
+        let pauses = |purpose: For| [0, 1, 2, 8, 9, 100].map(|look| purpose.pauses(look));
+        assert_eq!(pauses(For::Lock), [1, 2, 4, 256, 256, 256]);
+        assert_eq!(pauses(For::Event), [1; 6]);
+    }
+
+    #[test]
+    fn who_fails_again_and_again_sleeps_ever_longer_before_the_next_try() {
+        let record = record(MOST_TRUST);
+        (1..MOST_TRUST).for_each(|_| record.failed());
+        assert!(record.is_worth_it(), "there is trust left");
+        for interval in [6, 7, 8, 9, 10, 11, 12, 12] {
+            record.failed();
+            let sleeps = (0..1 << interval).filter(|_| !record.is_worth_it());
+            assert_eq!(sleeps.count(), 1 << interval);
+            assert_eq!(record.is_worth_it(), has_company(), "the next try");
+        }
+        record.paid();
+        assert_eq!(record.load().trust, NEW_TRUST);
+        (0..NEW_TRUST).for_each(|_| record.failed());
+        assert_eq!(record.load().sleeps, 1 << SHORTEST_INTERVAL);
+    }
+
+    #[test]
+    fn a_word_has_one_record_and_its_neighbour_another() {
+        let words = [AtomicU32::new(0), AtomicU32::new(0)];
+        let [one, other] = words
+            .each_ref()
+            .map(|word| std::ptr::from_ref(Record::of(word)));
+        assert_eq!(one, std::ptr::from_ref(Record::of(&words[0])));
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn who_is_not_to_spin_does_not() {
+        let word = AtomicU32::new(1);
+        let _set = SETTING.lock();
+        set_spinning(false);
+        let is_worth_it = Spin::on(&word, For::Event, None).is_worth_it();
+        set_spinning(true);
+        assert!(!is_worth_it);
+    }
+
+    /// How often it looks at a word of which that much more comes at each of the first looks.
+    fn looks_for(gains: &[u32], record: &'static Record) -> usize {
+        let (word, looks) = (AtomicU32::new(0), Cell::new(0));
+        spin(&word, None, record).gathers(|_| {
+            looks.set(looks.get() + 1);
+            gains.iter().take(looks.get()).sum()
+        });
+        looks.get()
+    }
+
+    #[test]
+    fn gathers_as_long_as_more_comes_fast() {
+        let record = record(MOST_TRUST);
+        // Less only if the time for that is over.
+        let looks = looks_for(&[1, 1000, 1000, 1000], record);
+        assert!((3..=5).contains(&looks), "{looks} looks");
+        assert!(record.gathering.is_worth_it());
+        assert_eq!(looks_for(&[1], record), 2);
+        assert!(!record.gathering.is_worth_it());
+    }
+
+    #[test]
+    fn gathers_once_in_a_wait() {
+        let (word, record) = (AtomicU32::new(0), record(MOST_TRUST));
+        let mut spin = spin(&word, None, record);
+        let looks = Cell::new(0);
+        // More has come once.
+        spin.gathers(|_| {
+            looks.set(looks.get() + 1);
+            u32::from(looks.get() > 1) * 1000
+        });
+        assert!(record.gathering.is_worth_it(), "the next wait would gather");
+        let before = looks.get();
+        spin.gathers(|_| {
+            looks.set(looks.get() + 1);
+            0
+        });
+        assert_eq!(looks.get(), before);
+    }
+
+    #[test]
+    fn where_nothing_more_comes_it_is_tried_ever_more_seldom() {
+        let gathering = Gathering(AtomicU32::new(0));
+        for interval in [1, 2, 3, 4, 5, 6, 7, 8, 8] {
+            assert!(gathering.is_worth_it(), "the next try");
+            gathering.note(false);
+            let without = (0..1 << interval).filter(|_| !gathering.is_worth_it());
+            assert_eq!(without.count(), 1 << interval);
+        }
+        gathering.note(true);
+        assert!(gathering.is_worth_it());
+        assert!(gathering.is_worth_it(), "as long as it pays");
+    }
 }

@@ -42,6 +42,9 @@ impl Spin<'_> {
         core::mem::take(&mut self.may_look)
     }
 
+    /// Waits for nothing more: what it was to see is there or not.
+    pub fn gathers(&mut self, _count: impl Fn(u32) -> u32) {}
+
     /// Nobody remembers it.
     pub fn has_paid(&self) {}
 
@@ -50,6 +53,9 @@ impl Spin<'_> {
         self.may_look = world::population() > 2 && world::may_look();
     }
 }
+
+/// Waits for nothing more, as [`Spin::gathers`].
+pub fn gather(_word: &AtomicU32, _deadline: Option<Deadline>, _count: impl Fn(u32) -> u32) {}
 
 /// Others may run at every step anyway.
 pub fn give_way() {}
