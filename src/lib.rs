@@ -44,9 +44,9 @@ pub use buffer::{
     Addressed, AttachError, Borrowed, BoundedBuffer, Buffer, BytePipe, BytePipeError, ByteReader,
     ByteWriter, Delivery, DirectLink, DirectLinkError, Disconnected, Duplex, GrowError, Grown,
     Growth, Inbox, Loan, LoanError, Mailbox, MailboxId, MonitorBuffer, Outbox, PipeBuffer,
-    ProcessId, Receiver, RecvError, RecvTimeoutError, Rendezvous, RobustBoundedBuffer,
-    RobustMonitorBuffer, SendError, SendTimeoutError, Sender, Slot, TakeError, TryRecvError,
-    TrySendError, TurnSlot, Withdrawn,
+    ProcessId, Receiver, RecvError, RecvTimeoutError, Rendezvous, RingBorrow, RingBuffer, RingLoan,
+    RingReceiver, RingSender, RobustBoundedBuffer, RobustMonitorBuffer, SendError,
+    SendTimeoutError, Sender, Slot, TakeError, TryRecvError, TrySendError, TurnSlot, Withdrawn,
 };
 #[cfg(not(loom))]
 pub use guard::{Mutex, MutexGuard};

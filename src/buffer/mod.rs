@@ -5,8 +5,8 @@
 //! condition variables. What these two share is in `store` (the ring under its lock) and `end` (the
 //! handles of the two sides). [`RobustBoundedBuffer`] and [`RobustMonitorBuffer`] are the two again, over
 //! parts that survive a death, [`Rendezvous`] is one of no place, and [`Chain`] one that grows. [`PipeBuffer`] is the kernel's own. Who sends to
-//! whom is said in `address`.
-//! parts that survive a death. [`PipeBuffer`] is the kernel's own, and [`BytePipe`] one in shared memory.
+//! whom is said in `address`. [`RingBuffer`] is for one sender and one receiver, without a lock.
+//! [`PipeBuffer`] is the kernel's own, and [`BytePipe`] one in shared memory.
 
 mod address;
 mod bounded;
@@ -15,6 +15,7 @@ mod end;
 mod error;
 mod monitor;
 mod pipe;
+mod ring;
 mod robust;
 mod slot;
 mod state;
@@ -32,6 +33,9 @@ pub use error::{
 };
 pub use monitor::MonitorBuffer;
 pub use pipe::PipeBuffer;
+pub use ring::{
+    RingBorrow, RingBuffer, RingIntoIter, RingIter, RingLoan, RingReceiver, RingSender, RingTryIter,
+};
 pub(crate) use robust::USUAL_ENDS;
 pub use robust::{
     AttachError, Borrowed, BytePipe, BytePipeError, ByteReader, ByteWriter, Chain, Delivery,

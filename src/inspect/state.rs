@@ -1,7 +1,7 @@
 //! What an object is.
 
 use super::kind::TypeText;
-use crate::buffer::{BoundedBuffer, BufferState, MonitorBuffer, USUAL_ENDS};
+use crate::buffer::{BoundedBuffer, BufferState, MonitorBuffer, RingBuffer, USUAL_ENDS};
 use crate::buffer::{RobustBoundedBuffer, RobustMonitorBuffer};
 use crate::directory::Object;
 use crate::platform::{Plan, Words};
@@ -109,6 +109,7 @@ impl ObjectState {
             "RobustBoundedBuffer" => {
                 RobustBoundedBuffer::state_of(words, (size, align), capacity, ends)
             }
+            "RingBuffer" => RingBuffer::state_of(words, capacity),
             "RobustMonitorBuffer" => RobustMonitorBuffer::state_of(words, capacity, ends),
             _ => None,
         };

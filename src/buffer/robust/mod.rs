@@ -21,6 +21,7 @@ pub use bounded::{RobustBoundedBuffer, TurnSlot};
 pub use byte_ends::{BytePipeError, ByteReader, ByteWriter};
 pub use byte_pipe::BytePipe;
 pub use chain::{Chain, GrowError, Grown, Growth, Segment, Segments, TakeError};
+pub(super) use ends::Refused;
 pub(crate) use ends::USUAL_ENDS;
 pub use ends::{AttachError, RobustSeat};
 pub use loan::{Borrowed, Loan, LoanError};

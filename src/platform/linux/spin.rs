@@ -1,5 +1,7 @@
 //! Waiting a moment without the kernel.
 
+use rustix::thread::{CpuSet, sched_getaffinity};
+
 /// How often a contended primitive looks again before it sleeps.
 #[inline]
 pub fn rounds() -> u32 {
@@ -7,6 +9,23 @@ pub fn rounds() -> u32 {
 }
 
 const ROUNDS: u32 = 7;
+
+/// The most that one who adapts does in place of [`rounds`]: about as long as it takes to fall asleep and be woken.
+#[inline]
+pub fn most_rounds() -> u32 {
+    ROUNDS + 3
+}
+
+/// The core on which alone this thread may run, if it is only one. Of two threads that share it neither need
+/// ever spin for the other.
+pub fn only_core() -> Option<u32> {
+    let cores = sched_getaffinity(None).ok()?;
+    if cores.count() != 1 {
+        return None;
+    }
+    let only = (0..CpuSet::MAX_CPU).find(|core| cores.is_set(*core))?;
+    u32::try_from(only).ok()
+}
 
 /// Pauses `2^round` times: a holder that is about to leave gets the cache line to itself.
 #[inline]

@@ -8,6 +8,16 @@ pub fn rounds() -> u32 {
     u32::from(world::population() <= 2)
 }
 
+/// No more, however well it goes.
+pub fn most_rounds() -> u32 {
+    rounds()
+}
+
+/// A thread of a model has no core.
+pub fn only_core() -> Option<u32> {
+    None
+}
+
 /// Time passes only by choice: a pause is nothing.
 pub fn pause(_round: u32) {}
 

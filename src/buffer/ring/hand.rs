@@ -1,0 +1,215 @@
+//! What the handles of both ends have in common: places that are theirs, and waiting for more.
+//!
+//! To the sender a place is free, to the receiver it is filled; otherwise they do the same. Of the other side's count a
+//! handle has only a private number made, which is never more than there are places: what a faulty
+//! peer writes there may bring it items that nobody sent, but never beyond the ring.
+
+use super::side::{Count, Side};
+use crate::buffer::robust::Refused;
+use crate::buffer::slot::Slot;
+use crate::buffer::{AttachError, End};
+use crate::platform::Ordering::Acquire;
+use crate::platform::{Deadline, Plain, asymmetric, spin};
+use crate::sync::{Patience, Stamp};
+
+/// How many there are from one count to another.
+#[inline]
+pub(super) fn between(from: u64, to: u64, capacity: usize) -> usize {
+    // A number that is too large was written by a faulty peer.
+    to.wrapping_sub(from).min(capacity as u64) as usize
+}
+
+/// A handle of either end.
+pub(super) struct Hand<'a, T> {
+    slots: &'a [Slot<T>],
+    /// How many of the places from `place` on are known to be this one's.
+    ready: usize,
+    /// Where the next place is.
+    place: usize,
+    /// What `mine` holds.
+    count: u64,
+    mine: &'a Count,
+    others: &'a Count,
+    side: &'a Side,
+    other_side: &'a Side,
+    end: End,
+    stamp: Stamp,
+    /// For how many rounds it spins before it sleeps.
+    rounds: u32,
+}
+
+impl<'a, T: Plain> Hand<'a, T> {
+    /// A handle of this end. Of sides and counts the first one is its own. They are of one ring with these places.
+    pub(super) fn new(
+        end: End,
+        [side, other_side]: [&'a Side; 2],
+        [mine, others]: [&'a Count; 2],
+        slots: &'a [Slot<T>],
+    ) -> Result<Self, AttachError> {
+        let is_granted = asymmetric::is_granted();
+        side.take()?;
+        if !is_granted {
+            side.demand_exchanges();
+            other_side.demand_exchanges();
+        }
+        side.set_only_core(spin::only_core());
+        let count = mine.left_by_the_last();
+        Ok(Self {
+            slots,
+            ready: 0,
+            // Of no places nobody gets this far: there is always one.
+            place: (count % slots.len().max(1) as u64) as usize,
+            count,
+            mine,
+            others,
+            side,
+            other_side,
+            end,
+            stamp: Stamp::new(),
+            rounds: spin::rounds(),
+        })
+    }
+
+    /// Waits for a place as long as patience lasts.
+    #[inline]
+    pub(super) fn reserve(&mut self, patience: Patience) -> Result<(), Refused> {
+        if self.stamp.is_inherited() {
+            return Err(Refused::Disconnected);
+        }
+        // What is there is received also when nobody sends any more; nothing is sent to nobody.
+        if self.end == End::Sending && self.other_side.is_gone() {
+            return Err(Refused::Disconnected);
+        }
+        if self.ready > 0 || self.look() {
+            return Ok(());
+        }
+        self.wait(patience)
+    }
+
+    /// The same, and looks how many there are if fewer than that are known of. Returns the number, at most that.
+    #[inline]
+    pub(super) fn reserve_up_to(
+        &mut self,
+        most: usize,
+        patience: Patience,
+    ) -> Result<usize, Refused> {
+        self.reserve(patience)?;
+        if self.ready < most {
+            self.look();
+        }
+        Ok(self.ready.min(most))
+    }
+
+    /// The next so many places, which are known to be this one's: up to the last one, and the rest from the first one on.
+    #[inline]
+    pub(super) fn places(&self, count: usize) -> [&'a [Slot<T>]; 2] {
+        let first = count.min(self.slots.len() - self.place);
+        [
+            &self.slots[self.place..self.place + first],
+            &self.slots[..count - first],
+        ]
+    }
+
+    /// How many of so many places come before the end of the ring.
+    #[inline]
+    pub(super) fn in_one_piece(&self, count: usize) -> usize {
+        count.min(self.slots.len() - self.place)
+    }
+
+    /// The next place, which is known to be this one's.
+    #[inline]
+    pub(super) fn next(&self) -> &'a Slot<T> {
+        &self.slots[self.place]
+    }
+
+    /// Gives the next so many places to the other side. They are known to be this one's.
+    #[inline]
+    pub(super) fn give(&mut self, places: usize) {
+        debug_assert!(places <= self.ready);
+        self.ready -= places;
+        self.place += places;
+        if self.place >= self.slots.len() {
+            self.place -= self.slots.len();
+        }
+        self.count = self.count.wrapping_add(places as u64);
+        self.other_side.tell(self.mine, self.count);
+    }
+
+    /// Looks how many places there are. False, if there is none.
+    #[inline]
+    fn look(&mut self) -> bool {
+        // Acquire pairs with the Release of `Side::tell`.
+        let others = self.others.word().load(Acquire);
+        self.ready = self.reach(others);
+        self.ready > 0
+    }
+
+    /// How many places there are if the other count is this.
+    #[inline]
+    fn reach(&self, others: u64) -> usize {
+        let capacity = self.slots.len();
+        match self.end {
+            End::Sending => capacity - between(others, self.count, capacity),
+            End::Receiving => between(self.count, others, capacity),
+        }
+    }
+
+    #[cold]
+    fn wait(&mut self, patience: Patience) -> Result<(), Refused> {
+        let mut in_time = patience != Patience::Never;
+        loop {
+            if self.other_side.is_gone() {
+                // It may have sent something before it went.
+                let is_drained = self.end == End::Sending || !self.look();
+                return match is_drained {
+                    true => Err(Refused::Disconnected),
+                    false => Ok(()),
+                };
+            }
+            if !in_time {
+                return Err(Refused::Timeout);
+            }
+            if self.spin() {
+                return Ok(());
+            }
+            in_time = self.sleep(patience.deadline());
+            if self.look() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks again and again for a while: longer the next time if that was of use, and less long if not.
+    fn spin(&mut self) -> bool {
+        if self.side.shares_its_core_with(self.other_side) {
+            return false;
+        }
+        for round in 0..self.rounds {
+            spin::pause(round);
+            if self.look() {
+                self.rounds = (self.rounds + 1).min(spin::most_rounds());
+                return true;
+            }
+        }
+        // Never not at all: or it would not learn when that is of use again.
+        self.rounds = (self.rounds / 2).max(spin::rounds() / 2);
+        false
+    }
+
+    /// Sleeps until the other side has done something, or for no reason. False, if the time was over.
+    fn sleep(&mut self, deadline: Option<Deadline>) -> bool {
+        let (side, other_side) = (self.side, self.other_side);
+        side.sleep_unless(self.others, deadline, |others| {
+            self.reach(others) > 0 || other_side.is_gone()
+        })
+    }
+}
+
+impl<T> Drop for Hand<'_, T> {
+    fn drop(&mut self) {
+        if self.side.is_of(&self.stamp) {
+            self.side.close();
+            self.other_side.wake();
+        }
+    }
+}
