@@ -13,7 +13,7 @@
 //! | [`pipe`] | `pipe2`, `read`, `write`, `poll` | a queue of bytes: short reads and writes, end of stream, broken |
 //! | [`robust`] | the kernel's robust futex list | the same, played at a simulated death |
 //! | [`newest`], [`newest_acquired`] | a load: an older value, seen for a while, must do no harm | the newest value, in a step that loom sees |
-//! | [`asymmetric`] | `membarrier(2)` | both loads read the newest value, and order no more |
+//! | [`asymmetric`] | `membarrier(2)` | both loads read the newest value, and order nothing else |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
 //! | [`spin`] | a bounded number of pauses; which core is a thread's only one | one try, no pause; none |
 //! | `repeat` | an array of constants | one of calls |

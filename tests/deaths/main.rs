@@ -18,6 +18,7 @@ mod peers;
 #[allow(dead_code, reason = "the worlds use other parts of it")]
 mod process;
 mod pthread;
+mod ring;
 mod soak;
 mod sweep;
 mod sweep_messages;
@@ -40,5 +41,6 @@ fn main() -> ExitCode {
     tests.extend(hands::tests());
     tests.extend(growth::tests());
     tests.extend(names::tests());
+    tests.extend(ring::tests());
     harness::run(tests)
 }

@@ -11,7 +11,7 @@ use super::raw::Raw;
 use interlatch::sync::{Lock, Patience};
 use interlatch::{
     BoundedBuffer, Buffer, MonitorBuffer, RawMutex, RecoverableSemaphore, Region, RegionError,
-    RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, Semaphore, Slot, TurnSlot,
+    RingBuffer, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, Semaphore, Slot, TurnSlot,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -67,6 +67,7 @@ pub fn create_all(region: &Region) -> Result<(), RegionError> {
     region.create::<Monitor>("monitor", CAPACITY)?;
     region.create::<RobustBounded>("robust bounded", CAPACITY)?;
     region.create::<RobustMonitor>("robust monitor", CAPACITY)?;
+    region.create::<RingBuffer<u64>>("ring", CAPACITY)?;
     Ok(())
 }
 
@@ -122,7 +123,30 @@ pub fn use_all(region: &Region) -> Result<(), RegionError> {
     pass(region.attach::<Monitor>("monitor")?);
     pass(region.attach::<RobustBounded>("robust bounded")?);
     pass(region.attach::<RobustMonitor>("robust monitor")?);
+    pass_in_a_ring(region.attach("ring")?);
     Ok(())
+}
+
+/// Each way of sending and receiving, while the counts may be anything.
+fn pass_in_a_ring(ring: &RingBuffer<u64>) {
+    assert!(ring.len() <= ring.capacity() && ring.capacity() <= SIZE);
+    let (sender, receiver) = (ring.sender(), ring.receiver());
+    let (Ok(mut sender), Ok(mut receiver)) = (sender, receiver) else {
+        return;
+    };
+    for _ in 0..2 * CAPACITY {
+        let _ = sender.send_within(1, shortly());
+        let _ = sender.send_slice_within(&[2; 9], shortly());
+        if let Ok(mut loan) = sender.try_loan(9) {
+            loan.iter_mut().for_each(|place| *place = 3);
+            loan.send();
+        }
+        let _ = receiver.recv_within(shortly());
+        let _ = receiver
+            .try_borrow(2)
+            .map(|items| items.iter().sum::<u64>());
+        let _ = receiver.recv_into_within(&mut [0; 9], shortly());
+    }
 }
 
 fn pass<B: Buffer<Item = u64> + ?Sized>(buffer: &B) {

@@ -132,8 +132,8 @@ impl Side {
     /// Moves a count of the caller's, and wakes the one of this end if it sleeps.
     #[inline]
     pub(super) fn tell(&self, count: &Count, new: u64) {
-        // Release pairs with the Acquires of `seen` and `sleep_unless`: what is in the places is seen, or
-        // was taken out of them.
+        // Release pairs with the Acquire of `Hand::look`: what is in the places is seen, or was taken out
+        // of them.
         count.word().store(new, Release);
         if asymmetric::load_behind_light(&self.flags) & LISTENS != 0 {
             self.wake();
@@ -160,10 +160,10 @@ impl Side {
     ) -> bool {
         // Acquire pairs with the Release of `wake`, which came before this or will see it.
         let seen = self.flags.fetch_or(ASLEEP, Acquire) | ASLEEP;
-        // Acquire, of both, pairs with the Release of `tell`.
+        // Relaxed, both: the caller looks again before it touches a place.
         let count = match seen & EXCHANGES {
             0 => asymmetric::load_behind_heavy(other.word()),
-            _ => other.word().load(Acquire),
+            _ => other.word().load(Relaxed),
         };
         let wake = match has_reason(count) {
             true => Wake::Changed,

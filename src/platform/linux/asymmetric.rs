@@ -10,7 +10,7 @@
 //! processes. A thread that does not run has passed a barrier when it was stopped.
 
 use super::{AtomicU32, AtomicU64};
-use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::{compiler_fence, fence};
 use rustix::thread::{MembarrierCommand, membarrier};
 
@@ -29,11 +29,11 @@ pub fn load_behind_light(word: &AtomicU32) -> u32 {
     word.load(Relaxed)
 }
 
-/// A load after what this process has stored before, as seen by those who use [`load_behind_light`]; acquires.
+/// A load after what this process has stored before, as seen by those who use [`load_behind_light`].
 pub fn load_behind_heavy(word: &AtomicU64) -> u64 {
     if membarrier(MembarrierCommand::GlobalExpedited).is_err() {
         // Granted, and then forbidden: a filter of system calls came in between.
         fence(SeqCst);
     }
-    word.load(Acquire)
+    word.load(Relaxed)
 }
