@@ -23,6 +23,7 @@ use nix::unistd::{ForkResult, Pid, fork, pipe};
 use std::fs::File;
 use std::hint::spin_loop;
 use std::io::{Read, Write};
+use std::sync::OnceLock;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,7 @@ fn main() -> Result<()> {
         .measurement_time(Duration::from_millis(500))
         .sample_size(10)
         .configure_from_args();
+    println!("on cores {:?}", cores());
     // Forks come first, while there is one thread.
     let processes = Where::Processes.all()?;
     pin(1)?;
@@ -161,17 +163,22 @@ fn obey(mut listen: File, produce: Make<Produce>) {
     }
 }
 
+/// The cores that this program may run on, before it has pinned anything.
+fn cores() -> &'static [usize] {
+    static CORES: OnceLock<Vec<usize>> = OnceLock::new();
+    CORES.get_or_init(|| {
+        let all = sched_getaffinity(Pid::from_raw(0)).unwrap_or_default();
+        let is_set = |core: &usize| all.is_set(*core).unwrap_or(false);
+        (0..CpuSet::count()).filter(is_set).collect()
+    })
+}
+
 /// Stays on the core of this number, if there are two.
 fn pin(number: usize) -> Result<()> {
-    let me = Pid::from_raw(0);
-    let all = sched_getaffinity(me)?;
-    let cores: Vec<usize> = (0..CpuSet::count())
-        .filter(|core| all.is_set(*core).unwrap_or(false))
-        .collect();
-    if cores.len() >= 2 {
+    if cores().len() >= 2 {
         let mut one = CpuSet::new();
-        one.set(cores[number])?;
-        sched_setaffinity(me, &one)?;
+        one.set(cores()[number])?;
+        sched_setaffinity(Pid::from_raw(0), &one)?;
     }
     Ok(())
 }

@@ -66,7 +66,8 @@ fn sender_dies() {
     let successor = actor(&region, "send 5", deadline);
     assert_eq!(receiver.recv(), Ok(5), "connected again");
     kill(successor);
-    assert_eq!(receiver.iter().last(), Some(8), "it had room for one more");
+    let rest: Vec<u64> = receiver.iter().collect();
+    assert!([&[6, 7][..], &[6, 7, 8]].contains(&&rest[..]), "{rest:?}");
     // Asleep in the moment of the death, it hears of it as well.
     let idle = actor(&region, "hold sender", deadline);
     std::thread::scope(|scope| {

@@ -66,7 +66,7 @@ impl<'a, T: Plain> Hand<'a, T> {
             other_side,
             end,
             stamp: Stamp::new(),
-            rounds: spin::rounds(),
+            rounds: spin::most_rounds(),
         })
     }
 
@@ -179,7 +179,7 @@ impl<'a, T: Plain> Hand<'a, T> {
         }
     }
 
-    /// Looks again and again for a while: longer the next time if that was of use, and less long if not.
+    /// Looks again and again for a while.
     fn spin(&mut self) -> bool {
         if self.side.shares_its_core_with(self.other_side) {
             return false;
@@ -187,21 +187,25 @@ impl<'a, T: Plain> Hand<'a, T> {
         for round in 0..self.rounds {
             spin::pause(round);
             if self.look() {
-                self.rounds = (self.rounds + 1).min(spin::most_rounds());
                 return true;
             }
         }
-        // Never not at all: or it would not learn when that is of use again.
-        self.rounds = (self.rounds / 2).max(spin::rounds() / 2);
         false
     }
 
-    /// Sleeps until the other side has done something, or for no reason. False, if the time was over.
+    /// Sleeps until the other side has done something, or for no reason. False, if the time was over. If that was
+    /// soon, it will spin for longer the next time, and less long otherwise.
     fn sleep(&mut self, deadline: Option<Deadline>) -> bool {
+        let watch = spin::Watch::start();
         let (side, other_side) = (self.side, self.other_side);
-        side.sleep_unless(self.others, deadline, |others| {
+        let in_time = side.sleep_unless(self.others, deadline, |others| {
             self.reach(others) > 0 || other_side.is_gone()
-        })
+        });
+        self.rounds = match watch.was_short() {
+            true => spin::most_rounds(),
+            false => (self.rounds / 2).max(spin::rounds() / 2),
+        };
+        in_time
     }
 }
 

@@ -1,6 +1,7 @@
 //! Waiting a moment without the kernel.
 
 use rustix::thread::{CpuSet, sched_getaffinity};
+use std::time::{Duration, Instant};
 
 /// How often a contended primitive looks again before it sleeps.
 #[inline]
@@ -13,8 +14,27 @@ const ROUNDS: u32 = 7;
 /// The most that one who adapts does in place of [`rounds`]: about as long as it takes to fall asleep and be woken.
 #[inline]
 pub fn most_rounds() -> u32 {
-    ROUNDS + 3
+    ROUNDS + 9
 }
+
+/// Says how long a wait was.
+#[derive(Debug)]
+pub struct Watch(Instant);
+
+impl Watch {
+    /// It begins now.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Whether [`most_rounds`] of pauses would have been about as long: to fall asleep, and be woken by somebody
+    /// who had just begun to spin, takes not much longer.
+    pub fn was_short(&self) -> bool {
+        self.0.elapsed() < SHORT
+    }
+}
+
+const SHORT: Duration = Duration::from_micros(200);
 
 /// The core on which alone this thread may run, if it is only one. Of two threads that share it neither need
 /// ever spin for the other.

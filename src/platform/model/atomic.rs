@@ -246,6 +246,7 @@ macro_rules! atomic {
             /// The newest value of the word, read in a step that conflicts with every write of it, and
             /// that writes nothing.
             #[track_caller]
+            #[allow(dead_code, reason = "not needed of every width")]
             pub(super) fn look(&self, order: Ordering) -> $value {
                 const NEVER: $value = <$value>::MAX;
                 let site = Location::caller();
