@@ -12,7 +12,7 @@ pub fn models() -> Vec<Model> {
         Model::new("ring<1>_in_place", keeps_order::<Lending<1>>).bounded(2),
         two(slices_keep_order::<Small<2>>).bounded(2),
         two(the_end_of_the_stream_comes_last::<Small<2>>).bounded(3),
-        one(a_receiver_that_goes_breaks_the_pipe::<Small<1>>),
+        one(a_receiver_that_goes_breaks_the_pipe::<Small<1>>).bounded(3),
         one(an_impatient_receiver_takes_nothing_along::<Small<1>>).bounded(2),
         one(an_impatient_sender_leaves_nothing_behind::<Small<1>>).bounded(2),
         one(there_is_one_sender_and_one_receiver::<Small<1>>),

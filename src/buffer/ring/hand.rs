@@ -12,6 +12,9 @@ use crate::platform::Ordering::Acquire;
 use crate::platform::{Deadline, Plain, asymmetric, spin};
 use crate::sync::{Patience, Stamp};
 
+/// Pauses of a wait begin with two to the power of this.
+const HEAD_START: u32 = 4;
+
 /// How many there are from one count to another.
 #[inline]
 pub(super) fn between(from: u64, to: u64, capacity: usize) -> usize {
@@ -185,7 +188,9 @@ impl<'a, T: Plain> Hand<'a, T> {
             return false;
         }
         for round in 0..self.rounds {
-            spin::pause(round);
+            // At once for a while: who comes back for each single item has both sides wait for one cache
+            // line all the time, and who leaves the other side some head start finds many.
+            spin::pause(round + HEAD_START);
             if self.look() {
                 return true;
             }
