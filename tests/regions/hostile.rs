@@ -134,19 +134,22 @@ fn pass_in_a_ring(ring: &RingBuffer<u64>) {
     let (Ok(mut sender), Ok(mut receiver)) = (sender, receiver) else {
         return;
     };
+    // One wait of each: who waits spins first.
+    let _ = receiver.recv_within(shortly());
     for _ in 0..2 * CAPACITY {
-        let _ = sender.send_within(1, shortly());
-        let _ = sender.send_slice_within(&[2; 9], shortly());
+        let _ = sender.try_send(1);
+        let _ = sender.try_send_slice(&[2; 9]);
         if let Ok(mut loan) = sender.try_loan(9) {
             loan.iter_mut().for_each(|place| *place = 3);
             loan.send();
         }
-        let _ = receiver.recv_within(shortly());
+        let _ = receiver.try_recv();
         let _ = receiver
             .try_borrow(2)
             .map(|items| items.iter().sum::<u64>());
-        let _ = receiver.recv_into_within(&mut [0; 9], shortly());
+        let _ = receiver.try_recv_into(&mut [0; 9]);
     }
+    let _ = sender.send_slice_within(&[2; 9], shortly());
 }
 
 fn pass<B: Buffer<Item = u64> + ?Sized>(buffer: &B) {
