@@ -1,39 +1,241 @@
 //! What it costs to pass messages from one process to another: ours beside the kernel's own, in one run.
 //!
 //! For each link and each size this process forks a sender, which sends as many messages as it is told to, and
-//! receives them. Two links that are compared take turns, in rounds, so that a machine that changes its
-//! speed changes that of both.
+//! receives them. Both sides of a comparison have room for as many bytes, and whoever receives looks at every
+//! line of the cache that a message is in.
+//!
+//! 1. Criterion measures each link, one after the other. A machine that changes its speed in between makes these
+//!    hard to compare.
+//! 2. So a table follows for which ours and theirs took turns, in rounds of a few milliseconds, with the goal
+//!    that was set, if one was, and whether it is reached.
 //!
 //! ```text
 //! cargo bench --bench links
+//! cargo bench --bench links -- StreamLink            both, of what has this in its name
+//! cargo bench --bench links -- '^8 B/'               both, of one size
+//! cargo bench --bench links -- table-only            the table alone
+//! cargo bench --bench links -- table-only/StreamLink
 //! ```
+//!
+//! **The same job.** A stream has no messages, so its peer sends the length and the message by one `writev(2)`, and
+//! reads the length and then the message. A seqpacket socket returns 0 for an empty message and for the end of the
+//! stream; so the peer asks for credentials, and receives by `recvmsg(2)`, which says whether there are any. A pipe
+//! takes more than a page in pieces, so who sends, and who receives, has a lock in a pipe of one byte meanwhile.
+//! `bare` peers do without, and stand beside without a goal.
+//!
+//! **What is copied.** By value, an item of 64 KiB is moved from hand to hand, as Rust does it. By reference, it is
+//! copied into the link once and out once. A loan is filled and read where it is.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use comfy_table::Table;
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput};
 use interlatch::ipc::{Link, PacketLink, StreamLink};
+use interlatch::platform::pipe::{ATOMIC, Reader, Writer};
 use interlatch::queue::{MessageType, Messages, QueueLimits, Select};
+use interlatch::sync::Patience;
 use interlatch::{
-    BoundedBuffer, Buffer, MessageQueue, MonitorBuffer, PipeBuffer, Place, Plain, Receiver, Region,
-    RobustBoundedBuffer, RobustMonitorBuffer, Sender, Slot, TurnSlot,
+    BoundedBuffer, Buffer, BytePipe, ByteReader, ByteWriter, Fit, GrowError, Growth, MessageQueue,
+    MonitorBuffer, PipeBuffer, Place, Plain, Receiver, Region, RegionName, Rendezvous,
+    RobustBoundedBuffer, RobustMonitorBuffer, Sender, Slot, TurnSlot, UnboundedBuffer,
+    UnboundedReceiver, UnboundedSender,
 };
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, recv, recvmsg, send, setsockopt, socketpair,
+    sockopt,
+};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, pipe};
 use std::fs::File;
 use std::hint::black_box;
-use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
+use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Rounds of a comparison.
-const ROUNDS: usize = 15;
-/// Bytes that are moved in a round, but at least and at most so many messages.
-const BYTES: usize = 4 << 20;
-const MESSAGES: std::ops::RangeInclusive<usize> = 400..=40_000;
-/// Places of the buffers.
-const CAPACITY: usize = 64;
+const ROUNDS: usize = 31;
+/// How long each side of a round takes, about.
+const ROUND: f64 = 0.003;
+/// Bytes that a link has room for, but at least so many messages.
+const ROOM: usize = 1 << 16;
+const FEWEST: usize = 4;
+/// Places of a `RobustBoundedBuffer` at most: each operation looks at all of them.
+const MANY: usize = 32;
+/// How much slower than the same system calls a link over a kernel object may be.
+const KERNEL: Option<f64> = Some(1.1);
+/// Memory that is shared has to be as fast as a pipe at least.
+const SHARED: Option<f64> = Some(1.0);
+
+const fn places(bytes: usize) -> usize {
+    let places = ROOM / bytes;
+    if places < FEWEST { FEWEST } else { places }
+}
+
+/// Of a buffer that looks at one place after the other whether it is free.
+const fn few_places(bytes: usize) -> usize {
+    let places = places(bytes);
+    if places > MANY { MANY } else { places }
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let filter = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let filter = filter.map_or("", |filter| filter.as_str());
+    let sizes = [
+        of_size::<8>()?,
+        of_size::<64>()?,
+        of_size::<1024>()?,
+        of_size::<65536>()?,
+    ];
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(60))
+        .measurement_time(Duration::from_millis(200))
+        .configure_from_args();
+    sizes.iter().for_each(|size| size.measure(&mut criterion));
+    criterion.final_summary();
+    // As criterion does it: without this argument, it is a test whether benchmarks run at all.
+    if arguments.iter().any(|argument| argument == "--bench") {
+        let filter = filter.strip_prefix("table-only").unwrap_or(filter);
+        let filter = filter.trim_start_matches(['/', '^']);
+        compare_all(&sizes, filter)?;
+    }
+    Ok(())
+}
+
+/// The comparisons of messages of one size.
+struct Size {
+    bytes: usize,
+    comparisons: Vec<Comparison>,
+}
+
+/// A link of ours, what it is compared with, and how much slower it may be.
+struct Comparison {
+    ours: Subject,
+    theirs: Subject,
+    goal: Option<f64>,
+}
+
+/// A kind of link, of which each measurement makes one.
+#[derive(Clone, Copy)]
+struct Subject {
+    name: &'static str,
+    make: fn() -> Result<Box<dyn Lane>>,
+}
+
+impl Size {
+    fn measure(&self, criterion: &mut Criterion) {
+        let mut group = criterion.benchmark_group(format!("{} B", self.bytes));
+        group.throughput(Throughput::Bytes(self.bytes as u64));
+        let mut done = Vec::new();
+        let subjects = self
+            .comparisons
+            .iter()
+            .flat_map(|one| [one.ours, one.theirs]);
+        for subject in subjects {
+            if !done.contains(&subject.name) {
+                done.push(subject.name);
+                bench(&mut group, subject);
+            }
+        }
+        group.finish();
+    }
+}
+
+fn bench(group: &mut BenchmarkGroup<'_, WallTime>, subject: Subject) {
+    let mut running = None;
+    group.bench_function(subject.name, |bencher| {
+        let running = running.get_or_insert_with(|| Running::start(subject).expect("it starts"));
+        bencher.iter_custom(|count| {
+            let seconds = running.measure(count as usize);
+            Duration::from_secs_f64(seconds.expect("the sender is there"))
+        });
+    });
+}
+
+fn compare_all(sizes: &[Size], filter: &str) -> Result<()> {
+    let mut table = Table::new();
+    table.set_header([
+        "bytes",
+        "ours",
+        "theirs",
+        "ours, 1000/s",
+        "theirs, 1000/s",
+        "time, ours/theirs",
+        "80 % of the rounds",
+        "GOAL",
+    ]);
+    for size in sizes {
+        for comparison in &size.comparisons {
+            let name = |subject: Subject| format!("{} B/{}", size.bytes, subject.name);
+            let is_asked = name(comparison.ours).starts_with(filter)
+                || comparison.ours.name.contains(filter)
+                || comparison.theirs.name.contains(filter);
+            if is_asked {
+                table.add_row(comparison.run(size.bytes)?);
+            }
+        }
+    }
+    println!("\n{ROUNDS} rounds, in turns\n{table}");
+    Ok(())
+}
+
+impl Comparison {
+    /// Lets both take turns, and returns the cells of a row.
+    fn run(&self, bytes: usize) -> Result<Vec<String>> {
+        let mut both = [Running::start(self.ours)?, Running::start(self.theirs)?];
+        let mut counts = [0; 2];
+        for (running, count) in both.iter_mut().zip(&mut counts) {
+            *count = running.count_for(ROUND)?;
+        }
+        let mut times = [const { Vec::new() }; 2];
+        for round in 0..ROUNDS {
+            // Whoever is first may find the caches cold, so the first changes.
+            for side in [round % 2, 1 - round % 2] {
+                let seconds = both[side].measure(counts[side])?;
+                times[side].push(seconds / counts[side] as f64);
+            }
+        }
+        let ratios = times[0].iter().zip(&times[1]).map(|(a, b)| a / b);
+        let ratios = sorted(ratios.collect());
+        let [ours, theirs] = times.map(|all| 0.001 / percentile(&sorted(all), 50));
+        let ratio = percentile(&ratios, 50);
+        let goal = self.goal.map_or(String::new(), |goal| {
+            let word = if ratio <= goal {
+                "reached"
+            } else {
+                "not reached"
+            };
+            format!("{goal:.1}: {word}")
+        });
+        Ok(vec![
+            bytes.to_string(),
+            self.ours.name.into(),
+            self.theirs.name.into(),
+            format!("{ours:.0}"),
+            format!("{theirs:.0}"),
+            format!("{ratio:.2}"),
+            format!(
+                "{:.2} to {:.2}",
+                percentile(&ratios, 10),
+                percentile(&ratios, 90)
+            ),
+            goal,
+        ])
+    }
+}
+
+fn sorted(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    sorted[(sorted.len() - 1) * percent / 100]
+}
 
 /// A link of one size of message: what the sender does in its process, and the receiver in this one.
 trait Lane {
@@ -41,7 +243,7 @@ trait Lane {
     fn receive(&mut self, count: usize) -> Result<()>;
 }
 
-/// A lane with its sender, a child that is told how many to send.
+/// A lane with its sender, a child that is told how many to send; none ends it.
 struct Running {
     lane: Box<dyn Lane>,
     sender: Pid,
@@ -49,7 +251,8 @@ struct Running {
 }
 
 impl Running {
-    fn start(mut lane: Box<dyn Lane>) -> Result<Self> {
+    fn start(subject: Subject) -> Result<Self> {
+        let mut lane = (subject.make)().context(subject.name)?;
         let (listen, orders) = pipe()?;
         // SAFETY: this program has one thread.
         match unsafe { fork() }? {
@@ -62,7 +265,7 @@ impl Running {
                 drop(orders);
                 let mut listen = File::from(listen);
                 let mut order = [0; 8];
-                while listen.read_exact(&mut order).is_ok() {
+                while listen.read_exact(&mut order).is_ok() && order != [0; 8] {
                     lane.send(usize::from_ne_bytes(order))
                         .expect("the receiver is there");
                 }
@@ -79,45 +282,170 @@ impl Running {
         self.lane.receive(count)?;
         Ok(begin.elapsed().as_secs_f64())
     }
-}
 
-/// The second sender has a copy of the first one's orders, so that one ends when both have no more.
-fn end(both: [Running; 2]) -> Result<()> {
-    let senders = both.map(|running| running.sender);
-    for sender in senders {
-        waitpid(sender, None).context("waiting for a sender")?;
+    /// How many messages take about that long.
+    fn count_for(&mut self, seconds: f64) -> Result<usize> {
+        let mut count = 16;
+        loop {
+            let found = self.measure(count)?;
+            if found >= seconds / 2.0 {
+                return Ok((count as f64 * seconds / found).ceil() as usize);
+            }
+            count *= 2;
+        }
     }
-    Ok(())
 }
 
-/// The kernel's pipe, as it is.
-struct RawPipe<const N: usize>(File, File);
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has gone already needs no order.
+        let _ = self.orders.write_all(&[0; 8]);
+        waitpid(self.sender, None).expect("it is a child");
+    }
+}
 
-impl<const N: usize> Lane for RawPipe<N> {
+/// Looks at every line of the cache.
+fn look_at(bytes: &[u8]) {
+    let sum = bytes.iter().step_by(64).fold(0_u8, |sum, byte| sum ^ byte);
+    black_box(sum);
+}
+
+/// A message, or room for one.
+fn item<const N: usize>() -> Box<[u8; N]> {
+    Box::new([1; N])
+}
+
+/// Streams of bytes that need no more than to be written and read.
+struct Bytes<R, W, const N: usize>(R, W);
+
+impl<R: Read, W: Write, const N: usize> Lane for Bytes<R, W, N> {
     fn send(&mut self, count: usize) -> Result<()> {
-        Ok((0..count).try_for_each(|_| self.1.write_all(&[1; N]))?)
+        let item = item::<N>();
+        Ok((0..count).try_for_each(|_| self.1.write_all(&item[..]))?)
     }
 
     fn receive(&mut self, count: usize) -> Result<()> {
-        let mut item = [0; N];
-        Ok((0..count).try_for_each(|_| self.0.read_exact(black_box(&mut item)))?)
+        let mut item = item::<N>();
+        for _ in 0..count {
+            self.0.read_exact(&mut item[..])?;
+            look_at(&item[..]);
+        }
+        Ok(())
     }
+}
+
+fn kernel_pipe(capacity: usize) -> Result<(File, File)> {
+    let (reader, writer) = pipe()?;
+    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(capacity as i32))?;
+    Ok((reader.into(), writer.into()))
+}
+
+fn raw_pipe<const N: usize>() -> Result<Box<dyn Lane>> {
+    let (reader, writer) = kernel_pipe(places(N) * N)?;
+    Ok(Box::new(Bytes::<_, _, N>(reader, writer)))
+}
+
+/// A pipe whose users take turns, by a byte in a pipe that is a lock.
+struct PipeInTurns<const N: usize> {
+    lane: Bytes<File, File, N>,
+    turns: [(File, File); 2],
+}
+
+impl<const N: usize> PipeInTurns<N> {
+    fn boxed() -> Result<Box<dyn Lane>> {
+        let (reader, writer) = kernel_pipe(places(N) * N)?;
+        let turn = || {
+            let (reader, mut writer) = kernel_pipe(ATOMIC)?;
+            writer.write_all(b"x")?;
+            anyhow::Ok((reader, writer))
+        };
+        let lane = Bytes(reader, writer);
+        let turns = [turn()?, turn()?];
+        Ok(Box::new(Self { lane, turns }))
+    }
+}
+
+impl<const N: usize> Lane for PipeInTurns<N> {
+    fn send(&mut self, count: usize) -> Result<()> {
+        let (item, [(take, give), _]) = (item::<N>(), &mut self.turns);
+        for _ in 0..count {
+            take.read_exact(&mut [0])?;
+            self.lane.1.write_all(&item[..])?;
+            give.write_all(b"x")?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, count: usize) -> Result<()> {
+        let (mut item, [_, (take, give)]) = (item::<N>(), &mut self.turns);
+        for _ in 0..count {
+            take.read_exact(&mut [0])?;
+            self.lane.0.read_exact(&mut item[..])?;
+            give.write_all(b"x")?;
+            look_at(&item[..]);
+        }
+        Ok(())
+    }
+}
+
+/// A pipe, and one back, through which each message is acknowledged.
+struct Acknowledged<const N: usize>(Bytes<File, File, N>, (File, File));
+
+impl<const N: usize> Acknowledged<N> {
+    fn boxed() -> Result<Box<dyn Lane>> {
+        let (reader, writer) = kernel_pipe(places(N) * N)?;
+        let back = kernel_pipe(ATOMIC)?;
+        Ok(Box::new(Self(Bytes(reader, writer), back)))
+    }
+}
+
+impl<const N: usize> Lane for Acknowledged<N> {
+    fn send(&mut self, count: usize) -> Result<()> {
+        let item = item::<N>();
+        for _ in 0..count {
+            self.0.1.write_all(&item[..])?;
+            self.1.0.read_exact(&mut [0])?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, count: usize) -> Result<()> {
+        let mut item = item::<N>();
+        for _ in 0..count {
+            self.0.0.read_exact(&mut item[..])?;
+            self.1.1.write_all(b"x")?;
+            look_at(&item[..]);
+        }
+        Ok(())
+    }
+}
+
+/// How items go in and come out.
+#[derive(Clone, Copy)]
+enum Way {
+    ByValue,
+    ByReference,
 }
 
 /// A buffer of either kind of memory, and the handle that this process has of it.
 struct Over<B: Buffer + 'static + ?Sized> {
     buffer: &'static B,
+    way: Way,
     sender: Option<Sender<'static, B>>,
     receiver: Option<Receiver<'static, B>>,
 }
 
-impl<B: Buffer + ?Sized> Over<B> {
-    fn new(buffer: &'static B) -> Box<Self> {
-        let (sender, receiver) = (None, None);
+impl<const N: usize, B> Over<B>
+where
+    B: Buffer<Item = [u8; N]> + ?Sized,
+    [u8; N]: Plain,
+{
+    fn boxed(buffer: &'static B, way: Way) -> Box<dyn Lane> {
         Box::new(Self {
             buffer,
-            sender,
-            receiver,
+            way,
+            sender: None,
+            receiver: None,
         })
     }
 }
@@ -131,8 +459,11 @@ where
         if self.sender.is_none() {
             self.sender = Some(self.buffer.sender()?);
         }
-        let sender = self.sender.as_ref().context("just made")?;
-        (0..count).try_for_each(|_| sender.send([1; N]).context("sending"))
+        let (sender, item) = (self.sender.as_ref().context("just made")?, item::<N>());
+        match self.way {
+            Way::ByValue => (0..count).try_for_each(|_| sender.send(*item).context("sending")),
+            Way::ByReference => Ok((0..count).try_for_each(|_| sender.send_ref(&item))?),
+        }
     }
 
     fn receive(&mut self, count: usize) -> Result<()> {
@@ -140,53 +471,171 @@ where
             self.receiver = Some(self.buffer.receiver()?);
         }
         let receiver = self.receiver.as_ref().context("just made")?;
+        match self.way {
+            Way::ByValue => {
+                for _ in 0..count {
+                    look_at(&receiver.recv()?);
+                }
+                Ok(())
+            }
+            Way::ByReference => {
+                let mut item = item::<N>();
+                for _ in 0..count {
+                    receiver.recv_into(&mut item)?;
+                    look_at(&item[..]);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A robust buffer whose items are filled and read where they are.
+struct Loans<const N: usize>
+where
+    [u8; N]: Plain,
+{
+    buffer: &'static RobustBoundedBuffer<[u8; N], [TurnSlot<[u8; N]>]>,
+    ends: Ends<N>,
+}
+
+type RobustBounded<const N: usize> = RobustBoundedBuffer<[u8; N], [TurnSlot<[u8; N]>]>;
+type Ends<const N: usize> = (
+    Option<Sender<'static, RobustBounded<N>>>,
+    Option<Receiver<'static, RobustBounded<N>>>,
+);
+
+impl<const N: usize> Lane for Loans<N>
+where
+    [u8; N]: Plain,
+{
+    fn send(&mut self, count: usize) -> Result<()> {
+        if self.ends.0.is_none() {
+            self.ends.0 = Some(self.buffer.sender()?);
+        }
+        let sender = self.ends.0.as_ref().context("just made")?;
         for _ in 0..count {
-            black_box(receiver.recv()?);
+            let mut loan = sender.loan()?;
+            loan.fill(1);
+            loan.send()?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, count: usize) -> Result<()> {
+        if self.ends.1.is_none() {
+            self.ends.1 = Some(self.buffer.receiver()?);
+        }
+        let receiver = self.ends.1.as_ref().context("just made")?;
+        for _ in 0..count {
+            look_at(&receiver.borrow()?[..]);
         }
         Ok(())
     }
 }
 
-/// A Unix stream, as it is.
-struct RawStream<const N: usize>(UnixStream, UnixStream);
+/// A Unix stream, of which messages are made as ours are.
+struct Framed<const N: usize>(UnixStream, UnixStream);
 
-impl<const N: usize> Lane for RawStream<N> {
+impl<const N: usize> Lane for Framed<N> {
     fn send(&mut self, count: usize) -> Result<()> {
-        Ok((0..count).try_for_each(|_| self.1.write_all(&[1; N]))?)
+        let item = item::<N>();
+        let length = (N as u32).to_le_bytes();
+        for _ in 0..count {
+            let frame = [IoSlice::new(&length), IoSlice::new(&item[..])];
+            let written = self.1.write_vectored(&frame)?;
+            ensure!(written >= length.len());
+            self.1.write_all(&item[written - length.len()..])?;
+        }
+        Ok(())
     }
 
     fn receive(&mut self, count: usize) -> Result<()> {
-        let mut item = [0; N];
-        Ok((0..count).try_for_each(|_| self.0.read_exact(black_box(&mut item)))?)
+        let mut item = item::<N>();
+        let mut length = [0; 4];
+        for _ in 0..count {
+            self.0.read_exact(&mut length)?;
+            let length = u32::from_le_bytes(length) as usize;
+            self.0.read_exact(&mut item[..length])?;
+            look_at(&item[..]);
+        }
+        Ok(())
     }
 }
 
-/// A seqpacket socket, as it is.
-struct RawPacket<const N: usize>(std::os::fd::OwnedFd, std::os::fd::OwnedFd);
+/// A seqpacket socket, as it is, or asking whether a message has a sender.
+struct RawPacket<const N: usize> {
+    sockets: (OwnedFd, OwnedFd),
+    knows_the_end: bool,
+}
+
+impl<const N: usize> RawPacket<N> {
+    fn boxed(knows_the_end: bool) -> Result<Box<dyn Lane>> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let sockets = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        if knows_the_end {
+            setsockopt(&sockets.0, sockopt::PassCred, &true)?;
+        }
+        Ok(Box::new(Self {
+            sockets,
+            knows_the_end,
+        }))
+    }
+
+    fn receive_one(&self, item: &mut [u8]) -> Result<()> {
+        let socket = self.sockets.0.as_raw_fd();
+        if self.knows_the_end {
+            let mut place = [IoSliceMut::new(item)];
+            let received = recvmsg::<()>(socket, &mut place, None, MsgFlags::MSG_TRUNC)?;
+            ensure!(received.bytes == N && received.flags.contains(MsgFlags::MSG_CTRUNC));
+        } else {
+            ensure!(recv(socket, item, MsgFlags::empty())? == N);
+        }
+        Ok(())
+    }
+}
 
 impl<const N: usize> Lane for RawPacket<N> {
     fn send(&mut self, count: usize) -> Result<()> {
-        let send = |_| send(self.1.as_raw_fd(), &[1; N], MsgFlags::MSG_NOSIGNAL).map(drop);
+        let item = item::<N>();
+        let socket = self.sockets.1.as_raw_fd();
+        let send = |_| send(socket, &item[..], MsgFlags::MSG_NOSIGNAL).map(drop);
         Ok((0..count).try_for_each(send)?)
     }
 
     fn receive(&mut self, count: usize) -> Result<()> {
-        let mut item = vec![0; N];
-        let mut receive = |_| recv(self.0.as_raw_fd(), &mut item, MsgFlags::empty()).map(drop);
-        Ok((0..count).try_for_each(&mut receive)?)
+        let mut item = item::<N>();
+        for _ in 0..count {
+            self.receive_one(&mut item[..])?;
+            look_at(&item[..]);
+        }
+        Ok(())
     }
 }
 
 /// A link of ours, both sides.
-struct OurLink<L, const N: usize>(L, L);
+struct OurLink<L, const N: usize> {
+    sides: (L, L),
+    way: Way,
+}
 
 impl<L: Link, const N: usize> Lane for OurLink<L, N> {
     fn send(&mut self, count: usize) -> Result<()> {
-        Ok((0..count).try_for_each(|_| self.1.send(&[1; N]))?)
+        let item = item::<N>();
+        Ok((0..count).try_for_each(|_| self.sides.1.send(&item[..]))?)
     }
 
     fn receive(&mut self, count: usize) -> Result<()> {
-        Ok((0..count).try_for_each(|_| self.0.recv().map(|item| drop(black_box(item))))?)
+        let mut message = Vec::new();
+        for _ in 0..count {
+            match self.way {
+                Way::ByValue => message = self.sides.0.recv()?.context("no end")?,
+                Way::ByReference => drop(self.sides.0.recv_into(&mut message)?),
+            }
+            ensure!(message.len() == N);
+            look_at(&message);
+        }
+        Ok(())
     }
 }
 
@@ -194,10 +643,10 @@ impl<L: Link, const N: usize> Lane for OurLink<L, N> {
 struct SysV<const N: usize>(i32);
 
 impl<const N: usize> SysV<N> {
-    fn new() -> Result<Self> {
+    fn boxed() -> Result<Box<dyn Lane>> {
         // SAFETY: it takes numbers only.
         let id = unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) };
-        Ok(Self(Errno::result(id)?))
+        Ok(Box::new(Self(Errno::result(id)?)))
     }
 }
 
@@ -235,174 +684,332 @@ impl<const N: usize> Lane for SysV<N> {
         for _ in 0..count {
             // SAFETY: room for that many bytes behind the type.
             Errno::result(unsafe { libc::msgrcv(self.0, (&raw mut message).cast(), N, 0, 0) })?;
+            look_at(&message.bytes);
         }
         Ok(())
     }
 }
 
 /// Our queue.
-struct Ours<const N: usize>(&'static MessageQueue);
+struct Queue<const N: usize>(&'static MessageQueue);
 
-impl<const N: usize> Lane for Ours<N> {
+impl<const N: usize> Lane for Queue<N> {
     fn send(&mut self, count: usize) -> Result<()> {
-        let kind = MessageType::new(1)?;
-        Ok((0..count).try_for_each(|_| self.0.send(kind, &[1; N]))?)
+        let (kind, item) = (MessageType::new(1)?, item::<N>());
+        Ok((0..count).try_for_each(|_| self.0.send(kind, &item[..]))?)
     }
 
     fn receive(&mut self, count: usize) -> Result<()> {
-        Ok((0..count).try_for_each(|_| self.0.receive(Select::First).map(drop))?)
-    }
-}
-
-fn place<T: Place + ?Sized>(bytes: usize, plan: T::Plan) -> Result<&'static T> {
-    // Until the end of the program.
-    let region = Box::leak(Box::new(Region::memfd("links", bytes)?));
-    Ok(region.create::<T>("object", plan)?)
-}
-
-fn raw_pipe<const N: usize>() -> Result<Box<dyn Lane>> {
-    let (reader, writer) = pipe()?;
-    Ok(Box::new(RawPipe::<N>(reader.into(), writer.into())))
-}
-
-fn compare(
-    table: &mut Table,
-    bytes: usize,
-    names: [&str; 2],
-    lanes: [Box<dyn Lane>; 2],
-) -> Result<()> {
-    let count = (BYTES / bytes).clamp(*MESSAGES.start(), *MESSAGES.end());
-    let [ours, theirs] = lanes;
-    let mut both = [Running::start(ours)?, Running::start(theirs)?];
-    let mut seconds = [const { Vec::new() }; 2];
-    for round in 0..=ROUNDS {
-        for (running, seconds) in both.iter_mut().zip(&mut seconds) {
-            let measured = running.measure(count)?;
-            // The first one warms up.
-            if round > 0 {
-                seconds.push(measured);
-            }
+        let mut item = item::<N>();
+        for _ in 0..count {
+            let (queue, patience) = (self.0, Patience::Forever);
+            queue.receive_into(Select::First, &mut item[..], Fit::Exact, patience)?;
+            look_at(&item[..]);
         }
+        Ok(())
     }
-    end(both)?;
-    let mut ratios: Vec<f64> = seconds[0]
-        .iter()
-        .zip(&seconds[1])
-        .map(|(a, b)| a / b)
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    let [ours, theirs] = seconds.map(|mut all| {
-        all.sort_by(f64::total_cmp);
-        count as f64 / all[ROUNDS / 2]
-    });
-    let cells = [
-        bytes.to_string(),
-        names[0].into(),
-        names[1].into(),
-        format!("{:.0}", ours / 1000.0),
-        format!("{:.0}", theirs / 1000.0),
-        format!("{:.2}", ratios[ROUNDS / 2]),
-        format!(
-            "{:.2} to {:.2}",
-            ratios[ROUNDS / 10],
-            ratios[ROUNDS - 1 - ROUNDS / 10]
-        ),
-    ];
-    println!("{}", cells.join(", "));
-    table.add_row(cells);
-    Ok(())
 }
 
-fn of_size<const N: usize>(table: &mut Table) -> Result<()>
+/// Our pipe of bytes.
+struct OurBytes<const N: usize> {
+    pipe: &'static BytePipe<[Slot<u8>]>,
+    reader: Option<ByteReader<'static, [Slot<u8>]>>,
+    writer: Option<ByteWriter<'static, [Slot<u8>]>>,
+}
+
+impl<const N: usize> Lane for OurBytes<N> {
+    fn send(&mut self, count: usize) -> Result<()> {
+        if self.writer.is_none() {
+            self.writer = Some(self.pipe.writer()?);
+        }
+        let (writer, item) = (self.writer.as_mut().context("just made")?, item::<N>());
+        Ok((0..count).try_for_each(|_| writer.write_all(&item[..]))?)
+    }
+
+    fn receive(&mut self, count: usize) -> Result<()> {
+        if self.reader.is_none() {
+            self.reader = Some(self.pipe.reader()?);
+        }
+        let (reader, mut item) = (self.reader.as_mut().context("just made")?, item::<N>());
+        for _ in 0..count {
+            reader.read_exact(&mut item[..])?;
+            look_at(&item[..]);
+        }
+        Ok(())
+    }
+}
+
+/// Our queue that grows. Its sender never waits, but comes back when there is no memory.
+struct Growing<const N: usize>
 where
     [u8; N]: Plain,
 {
-    type Item<const N: usize> = [u8; N];
-    let room = (N + 256) * CAPACITY + (1 << 16);
-    let leaked = Box::leak(Box::new(PipeBuffer::<Item<N>>::with_capacity(
-        65_536_usize.div_ceil(N),
-    )?));
-    let pipe_buffer: Box<dyn Lane> = Over::new(&*leaked);
-    compare(
-        table,
-        N,
-        ["PipeBuffer", "pipe"],
-        [pipe_buffer, raw_pipe::<N>()?],
-    )?;
-    let (here, there) = StreamLink::pair()?;
-    let (a, b) = UnixStream::pair()?;
-    let lanes: [Box<dyn Lane>; 2] = [
-        Box::new(OurLink::<_, N>(here, there)),
-        Box::new(RawStream::<N>(a, b)),
-    ];
-    compare(table, N, ["StreamLink", "Unix stream"], lanes)?;
-    let (here, there) = PacketLink::seqpacket_pair()?;
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let (a, b) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-    let lanes: [Box<dyn Lane>; 2] = [
-        Box::new(OurLink::<_, N>(here, there)),
-        Box::new(RawPacket::<N>(a, b)),
-    ];
-    compare(table, N, ["PacketLink", "Unix seqpacket"], lanes)?;
-    // A message of System V has 8 KiB at most.
-    if N <= 8192 {
-        let limits = QueueLimits {
-            messages: CAPACITY as u32,
-            bytes: (CAPACITY * N) as u32,
-        };
-        let queue = Ours::<N>(place(room, limits)?);
-        let lanes: [Box<dyn Lane>; 2] = [Box::new(queue), Box::new(SysV::<N>::new()?)];
-        compare(table, N, ["MessageQueue", "System V queue"], lanes)?;
-    }
-    let bounded: &BoundedBuffer<Item<N>, [Slot<Item<N>>]> = place(room, CAPACITY)?;
-    compare(
-        table,
-        N,
-        ["BoundedBuffer", "pipe"],
-        [Over::new(bounded), raw_pipe::<N>()?],
-    )?;
-    let monitor: &MonitorBuffer<Item<N>, [Slot<Item<N>>]> = place(room, CAPACITY)?;
-    compare(
-        table,
-        N,
-        ["MonitorBuffer", "pipe"],
-        [Over::new(monitor), raw_pipe::<N>()?],
-    )?;
-    let robust: &RobustBoundedBuffer<Item<N>, [TurnSlot<Item<N>>]> = place(room, CAPACITY)?;
-    compare(
-        table,
-        N,
-        ["RobustBoundedBuffer", "pipe"],
-        [Over::new(robust), raw_pipe::<N>()?],
-    )?;
-    let robust: &RobustMonitorBuffer<Item<N>, [Slot<Item<N>>]> = place(room, CAPACITY)?;
-    compare(
-        table,
-        N,
-        ["RobustMonitorBuffer", "pipe"],
-        [Over::new(robust), raw_pipe::<N>()?],
-    )
+    queue: &'static UnboundedBuffer<[u8; N]>,
+    name: RegionName,
+    sender: Option<UnboundedSender<'static, [u8; N]>>,
+    receiver: Option<UnboundedReceiver<'static, [u8; N]>>,
 }
 
-fn main() -> Result<()> {
-    // As criterion does it: without this argument, it is a test whether benchmarks run at all.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return Ok(());
+impl<const N: usize> Growing<N>
+where
+    [u8; N]: Plain,
+{
+    fn boxed() -> Result<Box<dyn Lane>> {
+        let name = RegionName::posix(&format!("links-{}-{N}", std::process::id()))?;
+        let growth = Growth {
+            items: places(N) as u32,
+            segments: 8,
+        };
+        let queue = Box::leak(Box::new(UnboundedBuffer::create(&name, growth)?));
+        Ok(Box::new(Self {
+            queue,
+            name,
+            sender: None,
+            receiver: None,
+        }))
     }
-    let mut table = Table::new();
-    table.set_header([
-        "bytes",
-        "ours",
-        "theirs",
-        "ours, 1000/s",
-        "theirs, 1000/s",
-        "time, ours/theirs",
-        "80 % of the rounds",
+}
+
+impl<const N: usize> Lane for Growing<N>
+where
+    [u8; N]: Plain,
+{
+    fn send(&mut self, count: usize) -> Result<()> {
+        if self.sender.is_none() {
+            self.sender = Some(self.queue.sender()?);
+        }
+        let (sender, item) = (self.sender.as_ref().context("just made")?, item::<N>());
+        for _ in 0..count {
+            while let Err(error) = sender.send(*item) {
+                ensure!(matches!(error, GrowError::AtLimit(_)), "{error}");
+                std::thread::yield_now();
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, count: usize) -> Result<()> {
+        if self.receiver.is_none() {
+            self.receiver = Some(self.queue.receiver()?);
+        }
+        let receiver = self.receiver.as_ref().context("just made")?;
+        for _ in 0..count {
+            look_at(&receiver.recv()?);
+        }
+        Ok(())
+    }
+}
+
+impl<const N: usize> Drop for Growing<N>
+where
+    [u8; N]: Plain,
+{
+    fn drop(&mut self) {
+        UnboundedBuffer::<[u8; N]>::remove(&self.name).expect("it was made here");
+    }
+}
+
+/// An object in shared memory, for so many messages of that many bytes each.
+fn place<T: Place + ?Sized>(bytes: usize, plan: T::Plan) -> Result<&'static T> {
+    let room = (2 * bytes + 512) * places(bytes) + (1 << 16);
+    // Until the end of the program.
+    let region = Box::leak(Box::new(Region::memfd("links", room)?));
+    Ok(region.create::<T>("object", plan)?)
+}
+
+fn pipe_buffer<const N: usize>(way: Way) -> Result<Box<dyn Lane>>
+where
+    [u8; N]: Plain,
+{
+    let buffer = PipeBuffer::<[u8; N]>::with_capacity(places(N))?;
+    Ok(Over::boxed(&*Box::leak(Box::new(buffer)), way))
+}
+
+/// For one sender and one receiver, which need no turns.
+fn pipe_buffer_of_two<const N: usize>(way: Way) -> Result<Box<dyn Lane>>
+where
+    [u8; N]: Plain,
+{
+    let (reader, writer) = kernel_pipe(places(N) * N)?;
+    let reader = Reader::reopen(reader.as_fd())?;
+    let writer = Writer::reopen(writer.as_fd())?;
+    let buffer = PipeBuffer::<[u8; N]>::from_ends(Some(reader), Some(writer), None);
+    Ok(Over::boxed(&*Box::leak(Box::new(buffer)), way))
+}
+
+fn over_pipes<const N: usize>(comparisons: &mut Vec<Comparison>)
+where
+    [u8; N]: Plain,
+{
+    let (pipe, in_turns) = (
+        subject("pipe", raw_pipe::<N>),
+        subject("pipe, in turns", PipeInTurns::<N>::boxed),
+    );
+    if N <= ATOMIC {
+        let ours = subject("PipeBuffer", || pipe_buffer::<N>(Way::ByValue));
+        comparisons.push(against(ours, pipe, KERNEL));
+        return;
+    }
+    let ours = subject("PipeBuffer", || pipe_buffer::<N>(Way::ByReference));
+    comparisons.push(against(ours, in_turns, KERNEL));
+    comparisons.push(against(ours, pipe, None));
+    let by_value = subject("PipeBuffer, by value", || pipe_buffer::<N>(Way::ByValue));
+    comparisons.push(against(by_value, in_turns, KERNEL));
+    let of_two = subject("PipeBuffer of two", || {
+        pipe_buffer_of_two::<N>(Way::ByReference)
+    });
+    comparisons.push(against(of_two, pipe, KERNEL));
+}
+
+fn over_sockets<const N: usize>(comparisons: &mut Vec<Comparison>) {
+    let framed = subject("Unix stream", || {
+        let (here, there) = UnixStream::pair()?;
+        Ok(Box::new(Framed::<N>(here, there)))
+    });
+    let bare = subject("Unix stream, bare", || {
+        let (here, there) = UnixStream::pair()?;
+        Ok(Box::new(Bytes::<_, _, N>(here, there)))
+    });
+    let stream = subject("StreamLink", || our_stream::<N>(Way::ByReference));
+    let stream_vec = subject("StreamLink, new Vec", || our_stream::<N>(Way::ByValue));
+    comparisons.push(against(stream, framed, KERNEL));
+    comparisons.push(against(stream, bare, None));
+    comparisons.push(against(stream_vec, framed, KERNEL));
+    let same = subject("Unix seqpacket", || RawPacket::<N>::boxed(true));
+    let bare = subject("Unix seqpacket, bare", || RawPacket::<N>::boxed(false));
+    let packet = subject("PacketLink", || our_packet::<N>(Way::ByReference));
+    let packet_vec = subject("PacketLink, new Vec", || our_packet::<N>(Way::ByValue));
+    comparisons.push(against(packet, same, KERNEL));
+    comparisons.push(against(packet, bare, None));
+    comparisons.push(against(packet_vec, same, KERNEL));
+}
+
+fn our_stream<const N: usize>(way: Way) -> Result<Box<dyn Lane>> {
+    let sides = StreamLink::pair()?;
+    Ok(Box::new(OurLink::<_, N> { sides, way }))
+}
+
+fn our_packet<const N: usize>(way: Way) -> Result<Box<dyn Lane>> {
+    let sides = PacketLink::seqpacket_pair()?;
+    Ok(Box::new(OurLink::<_, N> { sides, way }))
+}
+
+fn subject(name: &'static str, make: fn() -> Result<Box<dyn Lane>>) -> Subject {
+    Subject { name, make }
+}
+
+fn against(ours: Subject, theirs: Subject, goal: Option<f64>) -> Comparison {
+    Comparison { ours, theirs, goal }
+}
+
+fn bounded<const N: usize>(way: Way) -> Result<Box<dyn Lane>>
+where
+    [u8; N]: Plain,
+{
+    let buffer: &BoundedBuffer<[u8; N], [Slot<[u8; N]>]> = place(N, places(N))?;
+    Ok(Over::boxed(buffer, way))
+}
+
+fn monitor<const N: usize>(way: Way) -> Result<Box<dyn Lane>>
+where
+    [u8; N]: Plain,
+{
+    let buffer: &MonitorBuffer<[u8; N], [Slot<[u8; N]>]> = place(N, places(N))?;
+    Ok(Over::boxed(buffer, way))
+}
+
+fn robust_bounded<const N: usize>(way: Way) -> Result<Box<dyn Lane>>
+where
+    [u8; N]: Plain,
+{
+    let buffer: &RobustBounded<N> = place(N, few_places(N))?;
+    Ok(Over::boxed(buffer, way))
+}
+
+fn robust_monitor<const N: usize>(way: Way) -> Result<Box<dyn Lane>>
+where
+    [u8; N]: Plain,
+{
+    let buffer: &RobustMonitorBuffer<[u8; N], [Slot<[u8; N]>]> = place(N, places(N))?;
+    Ok(Over::boxed(buffer, way))
+}
+
+fn queue<const N: usize>() -> Result<Box<dyn Lane>> {
+    let limits = QueueLimits {
+        messages: places(N) as u32,
+        bytes: (places(N) * N) as u32,
+    };
+    Ok(Box::new(Queue::<N>(place(N, limits)?)))
+}
+
+fn byte_pipe<const N: usize>() -> Result<Box<dyn Lane>> {
+    let pipe = place(N, places(N) * N)?;
+    let (reader, writer) = (None, None);
+    Ok(Box::new(OurBytes::<N> {
+        pipe,
+        reader,
+        writer,
+    }))
+}
+
+fn in_shared_memory<const N: usize>(comparisons: &mut Vec<Comparison>)
+where
+    [u8; N]: Plain,
+{
+    let pipe = subject("pipe", raw_pipe::<N>);
+    let mut by_value = vec![
+        subject("BoundedBuffer", || bounded::<N>(Way::ByValue)),
+        subject("MonitorBuffer", || monitor::<N>(Way::ByValue)),
+        subject("RobustBoundedBuffer", || robust_bounded::<N>(Way::ByValue)),
+        subject("RobustMonitorBuffer", || robust_monitor::<N>(Way::ByValue)),
+    ];
+    if N > ATOMIC {
+        by_value.extend([
+            subject("BoundedBuffer, by ref", || bounded::<N>(Way::ByReference)),
+            subject("MonitorBuffer, by ref", || monitor::<N>(Way::ByReference)),
+            subject("RobustBoundedBuffer, by ref", || {
+                robust_bounded::<N>(Way::ByReference)
+            }),
+            subject("RobustMonitorBuffer, by ref", || {
+                robust_monitor::<N>(Way::ByReference)
+            }),
+        ]);
+    }
+    let loans = subject("RobustBoundedBuffer, loans", || {
+        let buffer = place(N, few_places(N))?;
+        let ends = (None, None);
+        Ok(Box::new(Loans::<N> { buffer, ends }))
+    });
+    by_value.extend([
+        loans,
+        subject("MessageQueue", queue::<N>),
+        subject("BytePipe", byte_pipe::<N>),
+        subject("UnboundedBuffer", Growing::<N>::boxed),
     ]);
-    of_size::<8>(&mut table)?;
-    of_size::<64>(&mut table)?;
-    of_size::<1024>(&mut table)?;
-    of_size::<65536>(&mut table)?;
-    println!("{table}");
-    Ok(())
+    comparisons.extend(by_value.into_iter().map(|ours| against(ours, pipe, SHARED)));
+    let rendezvous = subject("Rendezvous", || {
+        let buffer: &Rendezvous<[u8; N]> = place(N, ())?;
+        Ok(Over::boxed(buffer, Way::ByValue))
+    });
+    let acknowledged = subject("pipe and one back", Acknowledged::<N>::boxed);
+    comparisons.push(against(rendezvous, acknowledged, SHARED));
+    // A message of System V has 8 KiB at most.
+    if N <= 8192 {
+        let (ours, theirs) = (subject("MessageQueue", queue::<N>), SysV::<N>::boxed);
+        comparisons.push(against(ours, subject("System V queue", theirs), None));
+    }
+}
+
+fn of_size<const N: usize>() -> Result<Size>
+where
+    [u8; N]: Plain,
+{
+    let mut comparisons = Vec::new();
+    over_pipes::<N>(&mut comparisons);
+    over_sockets::<N>(&mut comparisons);
+    in_shared_memory::<N>(&mut comparisons);
+    Ok(Size {
+        bytes: N,
+        comparisons,
+    })
 }

@@ -3,13 +3,12 @@
 //! Every object lies alone at the start of a shared mapping of its own: ours in a memfd region,
 //! its peers in anonymous shared memory, which to the kernel is the same.
 //!
-//! 1. Criterion measures each subject, one after the other. A machine that changes its speed in
-//!    between makes these hard to compare.
-//! 2. So a table follows for which ours and the peer took turns, in rounds of about a quarter of a
-//!    millisecond. It alone, with a filter that no benchmark matches:
+//! 1. They take turns, in rounds of less than half a millisecond: the table is of these.
+//! 2. Criterion measures each subject, one after the other, unless it is told not to by `--table`. A machine
+//!    that changes its speed in between makes these hard to compare.
 //!
 //! ```text
-//! cargo bench --bench uncontended -- table-only
+//! cargo bench --bench uncontended -- --table
 //! ```
 //!
 //! What a pair costs is mostly its read-modify-writes, about 5 ns each on a CPU of 2021: two, and
@@ -17,180 +16,208 @@
 //! always guessed; at 5 an acquire is not, nor is a bare release, but a guard's release knows what
 //! its acquire left.
 
-use anyhow::{Result, ensure};
+mod harness;
+
+use anyhow::Result;
 use core::sync::atomic::compiler_fence;
-use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion};
+use criterion::Criterion;
+use harness::{
+    Comparison, Home, Length, Measure, PosixSemaphore, PthreadMutex, Round, Session, Subject,
+    SysVHandle, SysVSemaphores, Tally, at_most, ours, shared,
+};
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use interlatch::platform::{AtomicU32, AtomicUsize, UnsafeCell};
+use interlatch::platform::{AtomicU32, AtomicUsize};
 use interlatch::sync::{Lock, Patience, Permits};
-use interlatch::{InPlace, Mutex, RawMutex, Region, RobustMutex, Semaphore};
+use interlatch::{Mutex, RawMutex, RobustMutex, Semaphore};
 use lock_api::RawMutex as _;
-use nix::errno::Errno;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 use std::hint::black_box;
-use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Rounds of a comparison. In each, both subjects run [`PAIRS`] pairs.
-const ROUNDS: usize = 200;
-/// Pairs of operations in one measurement of the table.
-const PAIRS: u32 = 20_000;
-/// How much slower than the peer that sets the goal ours may be.
-const GOAL: f64 = 1.05;
-/// What surviving a death may cost, against a lock that does not.
-const ROBUST_TO_RAW: f64 = 1.15;
-/// The same against libc's lock that survives one.
+const ROUNDS: usize = 120;
+const ROUND: Length = Length::Counted(Duration::from_micros(400));
+/// How much slower ours may be than parking_lot's lock and std's.
+const GOAL: f64 = 1.03;
+/// What surviving a death may cost, against libc's lock that survives one.
 const ROBUST_TO_PTHREAD: f64 = 0.85;
-/// Bytes of a mapping.
-const PAGE: usize = 4096;
+/// A permit, against libc's.
+const SEMAPHORE_TO_POSIX: f64 = 0.95;
 /// The values at which semaphores are measured: a pair takes one permit and gives it back. The
 /// first is what a semaphore used as a lock holds, the second is an arbitrary larger one.
 const PERMITS: [u32; 2] = [1, 5];
 
 fn main() -> Result<()> {
-    let mut criterion = Criterion::default()
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .configure_from_args();
-    let locks = Locks::new()?;
-    locks.measure(&mut criterion);
-    let semaphores = PERMITS
-        .into_iter()
-        .map(Semaphores::new)
-        .collect::<Result<Vec<_>>>()?;
-    for each in &semaphores {
-        each.measure(&mut criterion);
+    let mut session = Session::new("uncontended")?;
+    let title = "lock + unlock";
+    session.compare(title, Measure::Nanoseconds, ROUND, |comparison| {
+        add(comparison, &locks()?);
+        lock_goals(comparison);
+        Ok(())
+    })?;
+    for permits in PERMITS {
+        let title = format!("acquire + release at {permits}");
+        session.compare(title, Measure::Nanoseconds, ROUND, |comparison| {
+            let kernel = SysVSemaphores::create([permits as u16, 0])?;
+            let handle = kernel.handle();
+            comparison.keep(kernel);
+            add(comparison, &semaphores(permits)?);
+            add(
+                comparison,
+                &[Pair::of("System V semaphore", shared(handle)?, system_v)],
+            );
+            semaphore_goals(comparison);
+            Ok(())
+        })?;
     }
-    criterion.final_summary();
-    // As criterion does it: without this argument, it is a test whether benchmarks run at all.
-    if std::env::args().any(|argument| argument == "--bench") {
-        print_header();
-        locks.compare();
-        semaphores.iter().for_each(Semaphores::compare);
+    session.finish()?;
+    if !std::env::args().any(|argument| argument == "--table") {
+        with_criterion()?;
     }
     Ok(())
 }
 
-/// The locks, all free.
-struct Locks {
-    raw: &'static RawMutex,
-    mutex: &'static Mutex<u64>,
-    parking_lot_raw: &'static parking_lot::RawMutex,
-    parking_lot: &'static parking_lot::Mutex<u64>,
-    parking_lot_again: &'static parking_lot::Mutex<u64>,
-    std: &'static std::sync::Mutex<u64>,
-    pthread: &'static PthreadMutex,
-    robust: &'static RobustMutex<u64>,
-    robust_pthread: &'static PthreadMutex,
-    by_hand: &'static ByHand,
+/// An object, and a pair of operations on it that leaves it as it was, again and again.
+struct Pair {
+    is_ours: bool,
+    name: String,
+    repeat: Arc<dyn Fn(u64) + Send + Sync>,
 }
 
-impl Locks {
-    fn new() -> Result<Self> {
-        Ok(Self {
-            raw: ours()?,
-            mutex: ours()?,
-            parking_lot_raw: peer(parking_lot::RawMutex::INIT)?,
-            parking_lot: peer(parking_lot::Mutex::new(0))?,
-            parking_lot_again: peer(parking_lot::Mutex::new(0))?,
-            std: peer(std::sync::Mutex::new(0))?,
-            pthread: PthreadMutex::create(libc::PTHREAD_MUTEX_STALLED)?,
-            robust: ours()?,
-            robust_pthread: PthreadMutex::create(libc::PTHREAD_MUTEX_ROBUST)?,
-            by_hand: peer(ByHand::default())?,
-        })
+impl Pair {
+    fn of<T: Sync>(
+        name: &str,
+        object: &'static T,
+        pair: impl Fn(&T) + Send + Sync + 'static,
+    ) -> Self {
+        let repeat = move |count| {
+            // Opaque once, not at every pair: the compiler must not know what it points to, and a
+            // detour of the address would be measured as a part of the pair.
+            let object = black_box(object);
+            for _ in 0..count {
+                pair(object);
+            }
+        };
+        Self {
+            is_ours: false,
+            name: name.into(),
+            repeat: Arc::new(repeat),
+        }
     }
 
-    fn measure(&self, criterion: &mut Criterion) {
-        let mut group = criterion.benchmark_group("lock + unlock");
-        bench(&mut group, "interlatch::RawMutex", self.raw, raw_lock);
-        bench(&mut group, "interlatch::Mutex", self.mutex, lock_api_lock);
-        let raw = self.parking_lot_raw;
-        bench(&mut group, "parking_lot::RawMutex", raw, raw_lock);
-        let mutex = self.parking_lot;
-        bench(&mut group, "parking_lot::Mutex", mutex, lock_api_lock);
-        bench(&mut group, "std::sync::Mutex", self.std, std_lock);
-        let pthread = self.pthread;
-        bench(&mut group, "pthread_mutex_t", pthread, PthreadMutex::pair);
-        let robust = self.robust;
-        bench(&mut group, "interlatch::RobustMutex", robust, robust_lock);
-        let pthread = self.robust_pthread;
-        bench(
-            &mut group,
-            "pthread_mutex_t, robust",
-            pthread,
-            PthreadMutex::pair,
-        );
-        group.finish();
+    fn ours(self) -> Self {
+        let is_ours = true;
+        Self { is_ours, ..self }
     }
+}
 
-    fn compare(&self) {
-        let raw = Subject::new("RawMutex", self.raw, raw_lock);
-        let mutex = Subject::new("Mutex", self.mutex, lock_api_lock);
-        let held = Subject::new("RawMutex, held", self.raw, hold);
-        let parking_lot_raw = Subject::new("parking_lot::RawMutex", self.parking_lot_raw, raw_lock);
-        let parking_lot = Subject::new("parking_lot::Mutex", self.parking_lot, lock_api_lock);
-        let again = Subject::new("itself (the noise)", self.parking_lot_again, lock_api_lock);
-        let std = Subject::new("std::sync::Mutex", self.std, std_lock);
-        let pthread = Subject::new("pthread_mutex_t", self.pthread, PthreadMutex::pair);
-        compare(&parking_lot, &again, None);
-        compare(&mutex, &parking_lot, Some(GOAL));
-        compare(&raw, &parking_lot_raw, Some(GOAL));
-        compare(&held, &parking_lot_raw, Some(GOAL));
-        compare(&mutex, &std, None);
-        compare(&mutex, &pthread, None);
-        let robust = Subject::new("RobustMutex", self.robust, robust_lock);
-        let robust_pthread = self.robust_pthread;
-        let robust_pthread = Subject::new(
+fn add(comparison: &mut Comparison, pairs: &[Pair]) {
+    comparison.rounds(ROUNDS);
+    comparison.needs_no_line();
+    for pair in pairs {
+        let repeat = pair.repeat.clone();
+        let body = move |_, round: &Round<'_>| {
+            repeat(round.count);
+            Tally::of(round.count)
+        };
+        let subject = Subject::alike(pair.name.clone(), Home::Processes, 1, body);
+        if pair.is_ours {
+            comparison.ours(subject);
+        } else {
+            comparison.peer(subject);
+        }
+    }
+}
+
+fn locks() -> Result<Vec<Pair>> {
+    let raw: &RawMutex = ours(4096, ())?;
+    let mutex: &Mutex<u64> = ours(4096, ())?;
+    let robust: &RobustMutex<u64> = ours(4096, ())?;
+    let parking_lot_raw = shared(parking_lot::RawMutex::INIT)?;
+    let parking_lot = shared(parking_lot::Mutex::new(0))?;
+    let again = shared(parking_lot::Mutex::new(0))?;
+    let std = shared(std::sync::Mutex::new(0))?;
+    let pthread = PthreadMutex::plain()?;
+    let robust_pthread = PthreadMutex::robust()?;
+    Ok(vec![
+        Pair::of("RawMutex", raw, raw_lock).ours(),
+        Pair::of("RawMutex, held", raw, hold).ours(),
+        Pair::of("Mutex", mutex, lock_api_lock).ours(),
+        Pair::of("RobustMutex", robust, robust_lock).ours(),
+        Pair::of("parking_lot::RawMutex", parking_lot_raw, raw_lock),
+        Pair::of("parking_lot::Mutex", parking_lot, lock_api_lock),
+        Pair::of("itself (the noise)", again, lock_api_lock),
+        Pair::of("std::sync::Mutex", std, std_lock),
+        Pair::of("pthread_mutex_t", pthread, PthreadMutex::pair),
+        Pair::of(
             "pthread_mutex_t, robust",
             robust_pthread,
             PthreadMutex::pair,
-        );
-        let by_hand = Subject::new("robust, by hand", self.by_hand, ByHand::pair);
-        compare(&robust, &raw, Some(ROBUST_TO_RAW));
-        compare(&by_hand, &raw, None);
-        compare(&robust, &by_hand, None);
-        compare(&robust, &robust_pthread, Some(ROBUST_TO_PTHREAD));
+        ),
+        Pair::of("robust, by hand", shared(ByHand::default())?, ByHand::pair),
+    ])
+}
+
+fn lock_goals(comparison: &mut Comparison) {
+    let goal = at_most(GOAL);
+    comparison.versus("Mutex", "parking_lot::Mutex", goal);
+    comparison.versus("Mutex", "std::sync::Mutex", goal);
+    comparison.versus("RawMutex", "parking_lot::RawMutex", goal);
+    comparison.versus("RawMutex, held", "parking_lot::RawMutex", goal);
+    let robust = "RobustMutex";
+    // No goal: what is written by hand cannot come closer to it.
+    comparison.versus(robust, "RawMutex", None);
+    comparison.versus(
+        robust,
+        "pthread_mutex_t, robust",
+        at_most(ROBUST_TO_PTHREAD),
+    );
+    comparison.versus(robust, "robust, by hand", None);
+    comparison.versus("parking_lot::Mutex", "itself (the noise)", None);
+}
+
+fn semaphores(permits: u32) -> Result<Vec<Pair>> {
+    let semaphore: &Semaphore = ours(4096, ())?;
+    semaphore.release(permits)?;
+    let posix = PosixSemaphore::create(permits)?;
+    Ok(vec![
+        Pair::of("Semaphore, guard", semaphore, guard).ours(),
+        Pair::of("Semaphore, calls", semaphore, calls).ours(),
+        Pair::of("sem_t", posix, PosixSemaphore::pair),
+    ])
+}
+
+fn semaphore_goals(comparison: &mut Comparison) {
+    for ours in ["Semaphore, guard", "Semaphore, calls"] {
+        comparison.versus(ours, "sem_t", at_most(SEMAPHORE_TO_POSIX));
     }
 }
 
-/// The semaphores, all with the same number of permits.
-struct Semaphores {
-    permits: u32,
-    semaphore: &'static Semaphore,
-    posix: &'static PosixSemaphore,
+fn with_criterion() -> Result<()> {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    measure(&mut criterion, "lock + unlock", &locks()?);
+    for permits in PERMITS {
+        let title = format!("acquire + release at {permits}");
+        measure(&mut criterion, &title, &semaphores(permits)?);
+    }
+    criterion.final_summary();
+    Ok(())
 }
 
-impl Semaphores {
-    fn new(permits: u32) -> Result<Self> {
-        let semaphore: &Semaphore = ours()?;
-        semaphore.release(permits)?;
-        Ok(Self {
-            permits,
-            semaphore,
-            posix: PosixSemaphore::create(permits)?,
-        })
+fn measure(criterion: &mut Criterion, title: &str, pairs: &[Pair]) {
+    let mut group = criterion.benchmark_group(title);
+    for pair in pairs {
+        group.bench_function(&pair.name, |bencher| {
+            bencher.iter_custom(|count| {
+                let begin = Instant::now();
+                (pair.repeat)(count);
+                begin.elapsed()
+            });
+        });
     }
-
-    fn measure(&self, criterion: &mut Criterion) {
-        let name = format!("acquire + release at {}", self.permits);
-        let mut group = criterion.benchmark_group(name);
-        let semaphore = self.semaphore;
-        bench(&mut group, "interlatch::Semaphore, guard", semaphore, guard);
-        bench(&mut group, "interlatch::Semaphore, calls", semaphore, calls);
-        bench(&mut group, "sem_t", self.posix, PosixSemaphore::pair);
-        group.finish();
-    }
-
-    fn compare(&self) {
-        let at = |name| format!("{name} at {}", self.permits);
-        let posix = Subject::new("sem_t", self.posix, PosixSemaphore::pair);
-        let by_guard = Subject::new(at("Semaphore, guard"), self.semaphore, guard);
-        let by_calls = Subject::new(at("Semaphore, calls"), self.semaphore, calls);
-        compare(&by_guard, &posix, Some(GOAL));
-        compare(&by_calls, &posix, Some(GOAL));
-    }
+    group.finish();
 }
 
 // The pairs are inlined always: otherwise the compiler would inline some and charge the others
@@ -238,42 +265,10 @@ fn calls(semaphore: &Semaphore) {
     semaphore.release(1).unwrap();
 }
 
-/// A process-shared mutex of libc.
-struct PthreadMutex(UnsafeCell<libc::pthread_mutex_t>);
-
-impl PthreadMutex {
-    fn create(robustness: libc::c_int) -> Result<&'static Self> {
-        let this = peer(Self(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER)))?;
-        // SAFETY: zeros are a value of this C structure, which the first call overwrites.
-        let mut attributes: libc::pthread_mutexattr_t = unsafe { core::mem::zeroed() };
-        // SAFETY: the attributes live through the three calls and are initialized by the first.
-        // The mutex lies where it will stay, and nobody else knows of it yet.
-        this.0.with_mut(|mutex| unsafe {
-            must(libc::pthread_mutexattr_init(&mut attributes));
-            let shared = libc::PTHREAD_PROCESS_SHARED;
-            must(libc::pthread_mutexattr_setpshared(&mut attributes, shared));
-            must(libc::pthread_mutexattr_setrobust(
-                &mut attributes,
-                robustness,
-            ));
-            must(libc::pthread_mutex_init(mutex, &attributes));
-        });
-        Ok(this)
-    }
-
-    #[inline(always)]
-    fn pair(&self) {
-        // SAFETY: `create` has initialized the mutex, and this thread does not hold it.
-        must(
-            self.0
-                .with_mut(|at| unsafe { libc::pthread_mutex_lock(at) }),
-        );
-        // SAFETY: locked above.
-        must(
-            self.0
-                .with_mut(|at| unsafe { libc::pthread_mutex_unlock(at) }),
-        );
-    }
+#[inline(always)]
+fn system_v(semaphore: &SysVHandle) {
+    semaphore.change(0, -1);
+    semaphore.change(0, 1);
 }
 
 /// The least that the protocol of robust locks costs: a store before each of the two exchanges, to
@@ -295,138 +290,4 @@ impl ByHand {
         assert_eq!(self.word.swap(0, Release), 1);
         self.pending.store(0, Relaxed);
     }
-}
-
-/// A process-shared semaphore of libc.
-struct PosixSemaphore(UnsafeCell<libc::sem_t>);
-
-impl PosixSemaphore {
-    fn create(permits: u32) -> Result<&'static Self> {
-        // SAFETY: zeros are a value of this C structure; `sem_init` makes it a semaphore.
-        let this = peer(Self(UnsafeCell::new(unsafe { core::mem::zeroed() })))?;
-        // SAFETY: the semaphore lies where it will stay, and nobody else knows of it yet.
-        must(
-            this.0
-                .with_mut(|at| unsafe { libc::sem_init(at, 1, permits) }),
-        );
-        Ok(this)
-    }
-
-    #[inline(always)]
-    fn pair(&self) {
-        // SAFETY: `create` has initialized the semaphore.
-        must(self.0.with_mut(|at| unsafe { libc::sem_wait(at) }));
-        // SAFETY: as above.
-        must(self.0.with_mut(|at| unsafe { libc::sem_post(at) }));
-    }
-}
-
-/// Looks at what a libc function returned, as users do.
-fn must(returned: libc::c_int) {
-    assert_eq!(returned, 0, "{}", Errno::last());
-}
-
-/// A new object of this crate at the start of a memfd region that lives to the end of the process.
-fn ours<T: InPlace>() -> Result<&'static T> {
-    let region = Box::leak(Box::new(Region::memfd("uncontended", PAGE)?));
-    Ok(region.create("object", ())?)
-}
-
-/// That value at the start of anonymous shared memory that lives to the end of the process.
-fn peer<T>(value: T) -> Result<&'static T> {
-    ensure!(size_of::<T>() <= PAGE && align_of::<T>() <= PAGE);
-    let size = NonZeroUsize::MIN.saturating_add(PAGE - 1);
-    let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    // SAFETY: a new mapping, at an address that the kernel chooses, touches no other.
-    let at = unsafe { mmap_anonymous(None, size, access, MapFlags::MAP_SHARED)? }.cast::<T>();
-    // SAFETY: `at` is the start of a page that is never unmapped and that nobody else knows of; a
-    // `T` fits in it, as ensured above.
-    unsafe {
-        at.write(value);
-        Ok(at.as_ref())
-    }
-}
-
-/// An object, and a pair of operations on it that leaves it as it was.
-struct Subject<'a, T, P> {
-    name: String,
-    object: &'a T,
-    pair: P,
-}
-
-impl<'a, T, P: Fn(&T)> Subject<'a, T, P> {
-    fn new(name: impl Into<String>, object: &'a T, pair: P) -> Self {
-        let name = name.into();
-        Self { name, object, pair }
-    }
-
-    /// Nanoseconds that a pair took, in one run of [`PAIRS`].
-    #[inline(never)]
-    fn nanoseconds(&self) -> f64 {
-        // Opaque once, not at every pair: the compiler must not know what it points to, and a
-        // detour of the address would be measured as a part of the pair.
-        let object = black_box(self.object);
-        let begin = Instant::now();
-        for _ in 0..PAIRS {
-            (self.pair)(object);
-        }
-        begin.elapsed().as_secs_f64() * 1e9 / f64::from(PAIRS)
-    }
-}
-
-fn bench<T, P: Fn(&T)>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, object: &T, pair: P) {
-    let object = black_box(object);
-    group.bench_function(name, |bencher| bencher.iter(|| pair(object)));
-}
-
-/// Lets both take turns, and prints a line of the table.
-fn compare<T, P: Fn(&T), U, Q: Fn(&U)>(
-    ours: &Subject<'_, T, P>,
-    peer: &Subject<'_, U, Q>,
-    goal: Option<f64>,
-) {
-    let (mut our_times, mut peer_times) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        // Whoever is first may find the caches cold, so the first changes.
-        if round % 2 == 0 {
-            our_times.push(ours.nanoseconds());
-            peer_times.push(peer.nanoseconds());
-        } else {
-            peer_times.push(peer.nanoseconds());
-            our_times.push(ours.nanoseconds());
-        }
-    }
-    let ratios = our_times.iter().zip(&peer_times);
-    let ratios = sorted(ratios.map(|(ours, peer)| ours / peer).collect());
-    let our_median = percentile(&sorted(our_times), 50);
-    let peer_median = percentile(&sorted(peer_times), 50);
-    let ratio = our_median / peer_median;
-    println!(
-        "{:<22} {:<23} {our_median:>8.2} {peer_median:>8.2} {ratio:>7.3}   {:.3}..{:.3}   {}",
-        ours.name,
-        peer.name,
-        percentile(&ratios, 10),
-        percentile(&ratios, 90),
-        goal.map_or(String::new(), |goal| {
-            let word = if ratio <= goal { "met" } else { "missed" };
-            format!("at most {goal}: {word}")
-        }),
-    );
-}
-
-fn print_header() {
-    println!("\n{ROUNDS} rounds of {PAIRS} pairs, in turns");
-    println!(
-        "{:<22} {:<23} {:>8} {:>8} {:>7}   {:<12}   goal",
-        "ours", "peer", "ours/ns", "peer/ns", "ratio", "p10..p90"
-    );
-}
-
-fn sorted(mut values: Vec<f64>) -> Vec<f64> {
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    sorted[(sorted.len() - 1) * percent / 100]
 }

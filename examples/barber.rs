@@ -3,13 +3,21 @@
 //!
 //! Exit status: 0 if everybody was shaved or turned away, 1 if not, 2 for a wrong command line.
 
+#[path = "support/children.rs"]
+#[allow(dead_code, reason = "other examples use more of it")]
+mod children;
+#[path = "support/output.rs"]
+#[allow(dead_code, reason = "other examples use more of it")]
+mod output;
 mod support;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use children::Children;
 use clap::Parser;
 use interlatch::sync::{Patience, Permits};
 use interlatch::{Region, RobustLockError, RobustMutex, RobustMutexGuard, Semaphore};
-use std::process::ExitCode;
+use output::{end, say};
+use std::process::{ExitCode, ExitStatus};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Opens a barber's shop.
@@ -97,13 +105,7 @@ impl<'a> Shop<'a> {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("barber: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    end("barber", run())
 }
 
 fn run() -> Result<()> {
@@ -121,25 +123,26 @@ fn run() -> Result<()> {
     let options = Options::parse();
     let region = Region::memfd("barber", 4096)?;
     let shop = Shop::create(&region)?;
-    let mut barber = support::start(&region, &[])?;
+    let mut all = Children::default();
+    all.add("the barber", support::start(&region, &[])?)?;
     let words = [options.chairs.to_string(), options.visits.to_string()];
-    let customers: Result<Vec<_>> = (0..options.customers)
-        .map(|_| support::start(&region, &words))
-        .collect();
-    for mut customer in customers? {
-        let status = customer.wait().context("waiting for a customer")?;
-        ensure!(status.success(), "a customer ended with {status}");
+    for number in 1..=options.customers {
+        let customer = support::start(&region, &words)?;
+        all.add(format!("customer {number}"), customer)?;
     }
+    all.wait_until_left(1, |status| ExitStatus::success(&status))?;
+    // The barber is left.
     shop.customers.release(1)?;
-    let status = barber.wait().context("waiting for the barber")?;
-    ensure!(status.success(), "the barber ended with {status}");
+    all.wait_until_left(0, |status| ExitStatus::success(&status))?;
     let Board {
         shaved,
         turned_away,
         ..
     } = *shop.board()?;
     let visits = u64::from(options.customers) * options.visits;
-    println!("{visits} visits: {shaved} shaved, {turned_away} turned away");
+    say(format_args!(
+        "{visits} visits: {shaved} shaved, {turned_away} turned away"
+    ))?;
     ensure!(shaved + turned_away == visits, "somebody was forgotten");
     Ok(())
 }

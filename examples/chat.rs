@@ -1,26 +1,46 @@
 //! Two terminals that talk: `chat DIRECTORY NAME` in each, with the same directory and two names.
 //!
 //! Each has a named pipe under its name, from which it reads. When both are open at both ends their names are not
-//! needed any more and go, so that also who is killed leaves nothing. Ctrl+D and Ctrl+C leave.
+//! needed any more and go. Ctrl+D and Ctrl+C leave. What somebody leaves who is killed while waiting (`kill -9`) is
+//! removed by who comes next. While two talk, a third one is refused.
 
 #[path = "chat/goodbye.rs"]
 mod goodbye;
 #[path = "chat/message.rs"]
 mod message;
+#[path = "support/output.rs"]
+#[allow(dead_code, reason = "other examples use more of it")]
+mod output;
+#[path = "chat/place.rs"]
+mod place;
 #[path = "chat/screen.rs"]
 mod screen;
 
 use anyhow::{Context, Result, bail, ensure};
 use goodbye::Goodbye;
-use interlatch::ipc::Fifo;
+use interlatch::ipc::FifoError;
+use interlatch::platform::pipe::{Reader, Writer};
 use interlatch::sync::Patience;
-use interlatch::{Buffer, PipeBuffer};
+use interlatch::{Buffer, PipeBuffer, Receiver, Sender};
 use message::Message;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use screen::Screen;
+use output::say;
+use place::{Arrival, Place, Seat, is_name};
+use screen::{Printer, Screen};
 use std::convert::Infallible;
-use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long one who was there a moment ago may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Pipe = PipeBuffer<Message>;
+
+/// What one has of the chat.
+struct Talk {
+    other: String,
+    incoming: Receiver<'static, Pipe>,
+    outgoing: Sender<'static, Pipe>,
+}
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,74 +48,117 @@ fn main() -> Result<()> {
         bail!("expected DIRECTORY NAME");
     };
     ensure!(
-        !name.is_empty() && !name.contains('/') && !name.starts_with('.'),
+        is_name(name),
         "the name {name:?}: expected one without a slash, that does not begin with a dot"
     );
-    let directory = Path::new(directory);
-    let inbox = Fifo::create(directory.join(name), 0o600)?;
-    let goodbye = Goodbye::removes(inbox.clone());
+    let goodbye = Goodbye::new();
     goodbye.follows_signals()?;
-    let Err(error) = talk(directory, name, &inbox, &goodbye);
+    let Err(error) = chat(Path::new(directory), name, &goodbye);
     goodbye.say(Err(error))
 }
 
-fn talk(directory: &Path, name: &str, inbox: &Fifo, goodbye: &Goodbye) -> Result<Infallible> {
-    println!("waiting for somebody in {}", directory.display());
-    let other = wait_for_another(directory, name)?;
-    let outbox = Fifo::at(directory.join(&other))?;
-    // Who comes first in the alphabet listens first, so that they do not both wait for the other to listen.
-    let (reader, writer) = if *name < *other {
-        let reader = inbox.reader(Patience::Forever)?;
-        (reader, outbox.writer(Patience::Forever)?)
-    } else {
-        let writer = outbox.writer(Patience::Forever)?;
-        (inbox.reader(Patience::Forever)?, writer)
-    };
+fn chat(directory: &Path, name: &str, goodbye: &Goodbye) -> Result<Infallible> {
+    let place = Place::at(directory)?;
+    let talk = meet(&place, directory, name, goodbye)?;
     goodbye.removes_now();
-    println!("{other} is here");
-    let (mut screen, mut printer) = Screen::new(name)?;
-    let incoming = PipeBuffer::<Message>::from_ends(Some(reader), None, None);
-    let (listener, left) = (goodbye.clone(), format!("{other} has left"));
-    std::thread::spawn(move || {
-        for message in incoming.receiver().into_iter().flatten() {
-            printer.print(&format!("{other}: {}", message.text()));
-        }
-        listener.say(Ok(left))
-    });
-    let outgoing = PipeBuffer::<Message>::from_ends(None, Some(writer), None);
-    let sender = outgoing.sender()?;
+    say(format_args!("{} is here", talk.other))?;
+    let (mut screen, printer) = Screen::new(name)?;
+    listen(talk.other, talk.incoming, printer, goodbye.clone());
     while let Some(line) = screen.line()? {
         for message in Message::of(&line) {
             // The other thread hears that nobody is there, and says so.
-            let _ = sender.send(message);
+            let _ = talk.outgoing.send(message);
         }
     }
     // While the pipe is open still: else the other one would leave, and that be heard first.
     goodbye.say(Ok("goodbye".to_owned()))
 }
 
-/// The name of the other one, when there is one.
-fn wait_for_another(directory: &Path, name: &str) -> Result<String> {
-    let events = Inotify::init(InitFlags::IN_CLOEXEC)?;
-    let appears = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
-    events.add_watch(directory, appears)?;
-    loop {
-        let mut others = Vec::new();
-        for entry in directory.read_dir().context("reading the directory")? {
-            let entry = entry?;
-            let found = entry.file_name().into_string();
-            if let Ok(found) = found
-                && found != name
-                && !found.contains(char::is_control)
-                && entry.file_type()?.is_fifo()
-            {
-                others.push(found);
-            }
+/// Prints what the other one says, in a thread, to the end of the chat.
+fn listen(
+    other: String,
+    incoming: Receiver<'static, Pipe>,
+    mut printer: Printer,
+    goodbye: Goodbye,
+) {
+    std::thread::spawn(move || {
+        let print = |message: Message| printer.print(&format!("{other}: {}", message.text()?));
+        let printed = incoming.into_iter().try_for_each(print);
+        goodbye.say(printed.map(|()| format!("{other} has left")))
+    });
+}
+
+/// Waits for another one, or joins the one who waits.
+fn meet(place: &Place, directory: &Path, name: &str, goodbye: &Goodbye) -> Result<Talk> {
+    match place.arrive(name)? {
+        Arrival::First(seat) => {
+            goodbye.removes(seat.inbox.clone());
+            say(format_args!(
+                "waiting for somebody in {}",
+                directory.display()
+            ))?;
+            wait_for_another(place, &seat)
         }
-        match others.len() {
-            0 => drop(events.read_events()?),
-            1 => return Ok(others.remove(0)),
-            _ => bail!("{} are here already: expected one", others.join(" and ")),
+        Arrival::Second(seat, other) => {
+            goodbye.removes(seat.inbox.clone());
+            say(format_args!(
+                "waiting for {other} in {}",
+                directory.display()
+            ))?;
+            join(place, &seat, other, name)
         }
     }
+}
+
+/// The second one says first how it is called, and thereby where it reads.
+fn wait_for_another(place: &Place, seat: &Seat) -> Result<Talk> {
+    let reader = seat.inbox.reader(Patience::Forever)?;
+    let incoming = lasting(Some(reader), None).receiver()?;
+    let greeting = incoming.recv();
+    let other = greeting.context("somebody was there, and left without a word")?;
+    let other = other.text()?;
+    ensure!(is_name(&other), "somebody came who is called {other:?}");
+    let writer = place.inbox_of(&other)?.writer(Patience::of(PATIENCE))?;
+    let outgoing = lasting(None, Some(writer)).sender()?;
+    Ok(Talk {
+        other,
+        incoming,
+        outgoing,
+    })
+}
+
+fn join(place: &Place, seat: &Seat, other: String, name: &str) -> Result<Talk> {
+    // It reads there, or has gone.
+    let writer = place.inbox_of(&other)?.writer(Patience::Never)?;
+    let outgoing = lasting(None, Some(writer)).sender()?;
+    for part in Message::of(name) {
+        outgoing.send(part)?;
+    }
+    let reader = await_answer(place, seat, &other)?;
+    let incoming = lasting(Some(reader), None).receiver()?;
+    Ok(Talk {
+        other,
+        incoming,
+        outgoing,
+    })
+}
+
+/// The other one opens this end, before its own name goes.
+fn await_answer(place: &Place, seat: &Seat, other: &str) -> Result<Reader> {
+    const A_WHILE: Duration = Duration::from_millis(100);
+    let begin = Instant::now();
+    loop {
+        // Looked at before: whoever goes after this is too late for the last try only.
+        let has_gone = place.inbox_of(other).is_err() || begin.elapsed() > PATIENCE;
+        match seat.inbox.reader(Patience::of(A_WHILE)) {
+            Err(FifoError::NoWriter(_)) if has_gone => bail!("{other} does not answer"),
+            Err(FifoError::NoWriter(_)) => {}
+            opened => return Ok(opened?),
+        }
+    }
+}
+
+/// One end, for as long as the program lasts: so do the chat and all its threads.
+fn lasting(reader: Option<Reader>, writer: Option<Writer>) -> &'static Pipe {
+    Box::leak(Box::new(Pipe::from_ends(reader, writer, None)))
 }

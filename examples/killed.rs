@@ -2,7 +2,7 @@
 //! it, repairs the accounts, and goes on.
 
 use interlatch::{Region, RobustLockError, RobustMutex};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write, stdout};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 
@@ -35,13 +35,13 @@ fn survive() -> Result<(), Box<dyn std::error::Error>> {
         Ok(accounts) => accounts,
         // The last holder died in the middle: here is what it left. Repair it, and say so.
         Err(RobustLockError::OwnerDied(mut found)) => {
-            println!("found {:?}, left by a dead process", *found);
+            writeln!(stdout(), "found {:?}, left by a dead process", *found)?;
             found[1] = 100 - found[0];
             found.mark_consistent()
         }
         Err(error) => return Err(error.to_string().into()),
     };
-    println!("repaired: {:?}", *accounts);
+    writeln!(stdout(), "repaired: {:?}", *accounts)?;
     (*accounts == [70, 30])
         .then_some(())
         .ok_or("the accounts are not repaired".into())
@@ -53,7 +53,7 @@ fn stop_in_the_middle(descriptor: i32) -> Result<(), Box<dyn std::error::Error>>
     let accounts: &Accounts = region.attach("accounts")?;
     let mut accounts = accounts.lock().map_err(|error| error.to_string())?;
     accounts[0] -= 30;
-    println!("in the middle");
+    writeln!(stdout(), "in the middle")?;
     loop {
         std::thread::park();
     }

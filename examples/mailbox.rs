@@ -1,14 +1,27 @@
-//! A server and many clients that know one name, and share one message queue. Start them in any order, from
-//! any directory: `mailbox NAME serve`, and `mailbox NAME ask WORD...` as often as you like.
+//! A server and many clients that know one name, and share one message queue, from any directory:
+//! `mailbox NAME serve`, and then `mailbox NAME ask WORD...` as often as you like.
 //!
 //! The server says each word backwards. A request has one type, and the number of the client's process
-//! inside; the reply has that number as its type. Kill any of them: the others go on. `mailbox NAME stop`
-//! ends the server, which removes the name; `mailbox NAME remove` removes what is left of a killed one.
+//! inside; the reply has that number as its type. Kill any of them: the others go on, and wait for the next server.
+//! `mailbox NAME stop`, Ctrl+C and `SIGTERM` end the server, which removes the name; `mailbox NAME remove` removes what
+//! is left of one that was killed (`kill -9`).
+//!
+//! Exit status: 0 if all went well, 1 if not; 128 and the number of the signal that has ended the server.
 
+#[path = "support/interruption.rs"]
+mod interruption;
+#[path = "support/output.rs"]
+#[allow(dead_code, reason = "other examples use more of it")]
+mod output;
+use anyhow::{Context, Result, anyhow, bail};
+use interlatch::sync::Patience;
 use interlatch::{
-    MessageQueue, MessageType, Messages, Options, QueueLimits, ReceiveMessageError, RegionName,
-    Select, SendMessageError,
+    MessageQueue, MessageType, Messages, Options, QueueLimits, ReceiveMessageError, Region,
+    RegionError, RegionName, RobustLockError, RobustMutex, RobustMutexGuard, Select,
+    SendMessageError,
 };
+use interruption::Interruption;
+use output::{end, say};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -32,53 +45,93 @@ const FOR_ONE_CLIENT: Duration = Duration::from_millis(100);
 /// How long the server waits for a request before it looks whether the dead have left replies.
 const QUIET: Duration = Duration::from_secs(1);
 
-type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+/// The server holds it, and counts what it has answered; so one can tell whether there is a server.
+type Office = RobustMutex<u64>;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("mailbox: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end("mailbox", run())
 }
 
-fn run() -> Outcome {
+fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [name, part, words @ ..] = &arguments[..] else {
-        return Err("expected a name, and `serve`, `ask WORD...`, `stop` or `remove`".into());
+        bail!("expected a name, and `serve`, `ask WORD...`, `stop` or `remove`");
     };
     let name = RegionName::posix(name)?;
     match (part.as_str(), words) {
-        ("serve", []) => {
-            in_queue(&name, serve)?;
-            Ok(name.remove()?)
-        }
-        ("ask", [_, ..]) => in_queue(&name, |queue| {
+        ("serve", []) => open(&name),
+        ("ask", [_, ..]) => {
+            let region = attach(&name)?;
+            let queue = region.attach("queue").map_err(no_server)?;
             words.iter().try_for_each(|word| ask(queue, word))
-        }),
-        ("ask", []) => Err("expected a word to ask for".into()),
-        ("stop", []) => in_queue(&name, |queue| request(queue, STOP, "")),
+        }
+        ("ask", []) => bail!("expected a word to ask for"),
+        ("stop", []) => stop(&attach(&name)?),
         ("remove", []) => Ok(name.remove()?),
-        (other, _) => Err(format!("expected serve, ask, stop or remove, found {other:?}").into()),
+        (other, _) => bail!("expected serve, ask, stop or remove, found {other:?}"),
     }
 }
 
-fn in_queue(name: &RegionName, act: impl FnOnce(&MessageQueue) -> Outcome) -> Outcome {
-    let region = Options::new(1 << 16).create_or_attach(name)?;
-    act(region.create_or_attach("queue", LIMITS)?)
+/// Only a server makes anything. A client that did would leave it.
+fn attach(name: &RegionName) -> Result<Region> {
+    Options::attach(name).map_err(no_server)
 }
 
-fn request(queue: &MessageQueue, from: u32, word: &str) -> Outcome {
+fn no_server(error: RegionError) -> anyhow::Error {
+    match error {
+        RegionError::NoRegionOfThatName(_) | RegionError::NoObject(_) => {
+            anyhow!("no server: {error}")
+        }
+        other => other.into(),
+    }
+}
+
+/// Serves, and removes the name whatever ends that.
+fn open(name: &RegionName) -> Result<()> {
+    let interruption = Interruption::held()?;
+    let region = Options::new(1 << 16).create_or_attach(name)?;
+    // First: who finds a queue finds out too whether there is a server.
+    let office: &Office = region.create_or_attach("office", ())?;
+    let queue = region.create_or_attach("queue", LIMITS)?;
+    let mut answered = enter(office)?.context("there is a server already")?;
+    *answered = 0;
+    let removed = name.clone();
+    interruption.puts_away(move || drop(removed.remove()));
+    let served = serve(queue, &mut answered);
+    name.remove()?;
+    served
+}
+
+/// The place of the server, if there is none. A number is never half-changed, whoever has died there.
+fn enter(office: &Office) -> Result<Option<RobustMutexGuard<'_, u64>>> {
+    match office.lock_within(Patience::Never) {
+        Ok(place) => Ok(Some(place)),
+        Err(RobustLockError::TimedOut) => Ok(None),
+        Err(error) => match error.mark_consistent() {
+            Ok(place) => Ok(Some(place)),
+            Err(error) => bail!("the office of the server: {error}"),
+        },
+    }
+}
+
+/// What nobody reads would stop the next server at once.
+fn stop(region: &Region) -> Result<()> {
+    let queue = region.attach("queue").map_err(no_server)?;
+    let office = region.attach("office").map_err(no_server)?;
+    if enter(office)?.is_some() {
+        bail!("no server: it was killed, and `remove` removes what it has left");
+    }
+    request(queue, STOP, "")
+}
+
+fn request(queue: &MessageQueue, from: u32, word: &str) -> Result<()> {
     let bytes = [&from.to_ne_bytes(), word.as_bytes()].concat();
     Ok(queue.send_timeout(MessageType::new(REQUEST)?, &bytes, PATIENCE)?)
 }
 
 /// Answers until it is told to stop; what was asked before that is answered first.
-fn serve(queue: &MessageQueue) -> Outcome {
+fn serve(queue: &MessageQueue, answered: &mut u64) -> Result<()> {
     let requests = Select::Type(MessageType::new(REQUEST)?);
-    let mut answered = 0;
     loop {
         let request = match queue.receive_timeout(requests, QUIET) {
             Ok(message) => message.bytes,
@@ -93,16 +146,15 @@ fn serve(queue: &MessageQueue) -> Outcome {
             continue;
         };
         let Ok(client) = MessageType::of_process(u32::from_ne_bytes(*client)) else {
-            println!("answered {answered}");
-            return Ok(());
+            return say(format_args!("answered {answered}"));
         };
         let word: String = String::from_utf8_lossy(word).chars().rev().collect();
-        answered += u64::from(reply(queue, client, word.as_bytes())?);
+        *answered += u64::from(reply(queue, client, word.as_bytes())?);
     }
 }
 
 /// False, if there is no room for it.
-fn reply(queue: &MessageQueue, client: MessageType, bytes: &[u8]) -> Outcome<bool> {
+fn reply(queue: &MessageQueue, client: MessageType, bytes: &[u8]) -> Result<bool> {
     match queue.send_timeout(client, bytes, FOR_ONE_CLIENT) {
         Ok(()) => Ok(true),
         Err(SendMessageError::Full | SendMessageError::TooLong { .. }) => Ok(false),
@@ -111,7 +163,7 @@ fn reply(queue: &MessageQueue, client: MessageType, bytes: &[u8]) -> Outcome<boo
 }
 
 /// Nobody will receive them, and they take room.
-fn remove_replies_to_the_dead(queue: &MessageQueue) -> Outcome {
+fn remove_replies_to_the_dead(queue: &MessageQueue) -> Result<()> {
     let replies = Select::LowestUpTo(MessageType::new(REQUEST - 1)?);
     for _ in 0..queue.len() {
         let Ok(message) = queue.try_receive(replies) else {
@@ -125,17 +177,14 @@ fn remove_replies_to_the_dead(queue: &MessageQueue) -> Outcome {
     Ok(())
 }
 
-fn ask(queue: &MessageQueue, word: &str) -> Outcome {
+fn ask(queue: &MessageQueue, word: &str) -> Result<()> {
     let me = MessageType::of_this_process();
     // What is there is for a process that had this number before.
     while queue.try_receive(Select::Type(me)).is_ok() {}
     request(queue, std::process::id(), word)?;
     match queue.receive_timeout(Select::Type(me), PATIENCE) {
-        Ok(reply) => {
-            println!("{}", String::from_utf8_lossy(&reply.bytes));
-            Ok(())
-        }
-        Err(ReceiveMessageError::NoMessage) => Err(format!("no reply within {PATIENCE:?}").into()),
+        Ok(reply) => say(String::from_utf8_lossy(&reply.bytes)),
+        Err(ReceiveMessageError::NoMessage) => bail!("no reply within {PATIENCE:?}"),
         Err(error) => Err(error.into()),
     }
 }

@@ -3,6 +3,7 @@
 
 use anyhow::{bail, ensure};
 use interlatch::{Buffer, Options, RegionName, RobustMonitorBuffer, Slot};
+use std::io::{Write, stdout};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 #[repr(C)]
@@ -35,7 +36,7 @@ fn receive(name: &RegionName) -> anyhow::Result<()> {
         sum += value;
     }
     name.remove()?;
-    println!("received {count} readings, sum {sum}");
+    writeln!(stdout(), "received {count} readings, sum {sum}")?;
     ensure!(count == COUNT, "the sender has gone before its end");
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! as well, before or after it, from any directory.
 
 use interlatch::{Buffer, Options, RegionName, RobustMonitorBuffer, Slot};
+use std::io::{Write, stdout};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 #[repr(C)]
@@ -25,6 +26,5 @@ fn main() -> anyhow::Result<()> {
         let value = number as f64 / 2.0;
         sender.send(Reading { number, value })?;
     }
-    println!("sent 1 to {COUNT}");
-    Ok(())
+    Ok(writeln!(stdout(), "sent 1 to {COUNT}")?)
 }

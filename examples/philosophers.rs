@@ -5,13 +5,22 @@
 //!
 //! Exit status: 0 if all have eaten, 1 if not, 2 for a wrong command line.
 
+#[path = "support/children.rs"]
+#[allow(dead_code, reason = "other examples use more of it")]
+mod children;
+#[path = "support/output.rs"]
+#[allow(dead_code, reason = "other examples use more of it")]
+mod output;
 mod support;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, anyhow, ensure};
+use children::Children;
 use clap::Parser;
 use interlatch::sync::{Patience, Permits};
 use interlatch::{Region, RobustLockError, RobustMutex, RobustMutexGuard, Semaphore};
-use std::process::ExitCode;
+use nix::poll::PollTimeout;
+use output::{complain, end, say};
+use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 /// Lets philosophers eat with two forks each.
@@ -73,42 +82,70 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// All have the left fork before one of them asks for the right one.
-    fn starve(&self, me: usize) -> Result<()> {
+    /// All have the left fork before one of them asks for the right one. Whether this one gets it.
+    fn starve(&self, me: usize) -> Result<bool> {
         let count = self.forks.len();
         let _left = self.take(me, Patience::Forever)?;
         self.seated.release(1)?;
         while !self.gate.acquire_within(Patience::Forever) {}
         let right = self.take((me + 1) % count, Patience::of(Duration::from_millis(200)));
-        ensure!(
-            right.is_ok(),
-            "philosopher {me} waits for a fork that nobody will put down"
-        );
-        Ok(())
+        Ok(right.is_ok())
     }
 }
 
+/// The status of a philosopher who has not eaten: one that was killed has another.
+const HUNGRY: u8 = 3;
+
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("philosophers: {error:#}");
+    match support::child_role() {
+        Ok(None) => end("philosophers", run()),
+        Ok(Some((region, arguments))) => philosopher(&region, &arguments).unwrap_or_else(|error| {
+            complain("philosophers", &error);
             ExitCode::FAILURE
+        }),
+        Err(error) => end("philosophers", Err(error)),
+    }
+}
+
+/// A child.
+fn philosopher(region: &Region, arguments: &[String]) -> Result<ExitCode> {
+    let [me, meals] = arguments else {
+        anyhow::bail!("two arguments")
+    };
+    let table = Table::attach(region)?;
+    let me = me.parse()?;
+    let has_eaten = match meals.as_str() {
+        "careless" => table.starve(me)?,
+        meals => {
+            table.dine(me, meals.parse()?)?;
+            true
+        }
+    };
+    if has_eaten {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let why = anyhow!("philosopher {me} waits for a fork that nobody will put down");
+    complain("philosophers", &why);
+    Ok(ExitCode::from(HUNGRY))
+}
+
+fn is_well(status: ExitStatus) -> bool {
+    [Some(0), Some(i32::from(HUNGRY))].contains(&status.code())
+}
+
+/// Lets all of them ask for the second fork when each has its first.
+fn open_gate(table: &Table, philosophers: u32, children: &mut Children) -> Result<()> {
+    const A_WHILE: Duration = Duration::from_millis(100);
+    for _ in 0..philosophers {
+        while !table.seated.acquire_within(Patience::of(A_WHILE)) {
+            // Who is killed has no fork, and the others would wait.
+            children.look(PollTimeout::ZERO, is_well)?;
         }
     }
+    Ok(table.gate.release(philosophers)?)
 }
 
 fn run() -> Result<()> {
-    if let Some((region, arguments)) = support::child_role()? {
-        let [me, meals] = arguments.as_slice() else {
-            anyhow::bail!("two arguments")
-        };
-        let table = Table::attach(&region)?;
-        return match meals.as_str() {
-            "careless" => table.starve(me.parse()?),
-            meals => table.dine(me.parse()?, meals.parse()?),
-        };
-    }
     let options = Options::parse();
     let region = Region::memfd("philosophers", 8192)?;
     let table = Table::create(&region, options.philosophers)?;
@@ -116,19 +153,16 @@ fn run() -> Result<()> {
         true => "careless".to_owned(),
         false => options.meals.to_string(),
     };
-    let children: Result<Vec<_>> = (0..options.philosophers)
-        .map(|me| support::start(&region, &[me.to_string(), meals.clone()]))
-        .collect();
+    let mut children = Children::default();
+    for me in 0..options.philosophers {
+        let child = support::start(&region, &[me.to_string(), meals.clone()])?;
+        children.add(format!("philosopher {me}"), child)?;
+    }
     if options.careless {
-        for _ in 0..options.philosophers {
-            while !table.seated.acquire_within(Patience::Forever) {}
-        }
-        table.gate.release(options.philosophers)?;
+        open_gate(&table, options.philosophers, &mut children)?;
     }
-    let mut hungry = 0;
-    for mut child in children? {
-        hungry += u32::from(!child.wait().context("waiting for a philosopher")?.success());
-    }
+    let ended = children.wait_until_left(0, is_well)?;
+    let hungry = ended.iter().filter(|status| !status.success()).count();
     ensure!(
         hungry == 0,
         "{hungry} of {} did not eat: each held one fork",
@@ -138,10 +172,10 @@ fn run() -> Result<()> {
         .map(|fork| Ok(*table.take(fork, Patience::Never)?))
         .sum();
     let expected = 2 * options.meals * u64::from(options.philosophers);
-    println!(
+    say(format_args!(
         "{} philosophers ate {} times each",
         options.philosophers, options.meals
-    );
+    ))?;
     ensure!(used? == expected, "two forks a meal");
     Ok(())
 }

@@ -1,10 +1,15 @@
 //! What a shell does for `a | b | c`: `pipeline ps aux -- grep x -- sort`.
 //!
+//! Ctrl+C, and whoever sends `SIGTERM` or `SIGHUP`, ends the commands; and if this program is killed, the kernel kills
+//! them.
+//!
 //! Exit status: that of the last command, or 128 and the number of the signal that has ended it; 127 if one is not
 //! found, 126 if one cannot be run, 2 for a wrong command line.
 
+use anyhow::{Error, Result};
 use clap::Parser;
-use interlatch::ipc::{Pipeline, PipelineError};
+use interlatch::ipc::{Pipeline, PipelineError, Received, Signal, SignalFd};
+use nix::sys::signal::{SigHandler, signal};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus};
@@ -33,15 +38,46 @@ fn main() -> ExitCode {
     let pipeline = commands
         .into_iter()
         .fold(Pipeline::new(), Pipeline::command);
-    match pipeline.run() {
-        Ok(finished) => ExitCode::from(status(&finished.statuses, options.pipefail)),
+    match run(pipeline) {
+        Ok(statuses) => ExitCode::from(status(&statuses, options.pipefail)),
         Err(error) => {
             eprintln!("pipeline: {error}");
-            match error {
-                PipelineError::Command { .. } if error.is_not_found() => ExitCode::from(127),
-                PipelineError::Command { .. } => ExitCode::from(126),
-                _ => ExitCode::FAILURE,
-            }
+            ExitCode::from(status_without_end(&error))
+        }
+    }
+}
+
+/// As a shell counts.
+fn status_without_end(error: &Error) -> u8 {
+    match error.downcast_ref() {
+        Some(error @ PipelineError::Command { .. }) if error.is_not_found() => 127,
+        Some(PipelineError::Command { .. }) => 126,
+        _ => 1,
+    }
+}
+
+/// Runs it to its end, and hands on the signals that would end this process: else nobody would end the commands.
+fn run(pipeline: Pipeline) -> Result<Vec<ExitStatus>> {
+    // Of a process that ignores it, as whoever has started this one may have made it, nobody is told of the ends.
+    // SAFETY: the default is no handler.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl)? };
+    // Before a command can end.
+    let signals = SignalFd::new([
+        Signal::SIGCHLD,
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+    ])?;
+    let mut running = pipeline.ends_with_parent(true).spawn()?;
+    loop {
+        if let Some(statuses) = running.try_wait()? {
+            return Ok(statuses);
+        }
+        let Received { signal, process } = signals.recv()?;
+        // What the terminal has sent to the group of this process, the commands have got if they are in it.
+        let have_got = process.is_none() && running.group().is_none();
+        if signal != Signal::SIGCHLD && !have_got {
+            running.signal_group(signal)?;
         }
     }
 }

@@ -5,14 +5,18 @@
 //! Exit status: 0 if it arrived whole, 1 if not or if the file cannot be read, 2 for a wrong
 //! command line.
 
+#[path = "support/output.rs"]
+#[allow(dead_code, reason = "other examples use more of it")]
+mod output;
 mod support;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use interlatch::{BoundedBuffer, Buffer, MonitorBuffer, Place, Region, SendTimeoutError, Slot};
+use output::{end, say};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
@@ -42,13 +46,7 @@ struct Block {
 const BLOCK: usize = 4096;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("producer_consumer: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    end("producer_consumer", run())
 }
 
 fn run() -> Result<()> {
@@ -107,10 +105,12 @@ fn producer<B: Buffer<Item = Block> + Place<Plan = usize> + ?Sized>(
 }
 
 fn report(sent: &str, received: &str, total: u64, seconds: f64) -> Result<()> {
-    println!("sent     {sent}");
-    println!("received {received}");
+    say(format_args!("sent     {sent}"))?;
+    say(format_args!("received {received}"))?;
     let rate = total as f64 / seconds / f64::from(1 << 20);
-    println!("{total} bytes in {seconds:.3} s: {rate:.0} MiB/s");
+    say(format_args!(
+        "{total} bytes in {seconds:.3} s: {rate:.0} MiB/s"
+    ))?;
     ensure!(sent == received, "what arrived is not what was sent");
     Ok(())
 }
@@ -167,8 +167,7 @@ fn consumer(region: &Region, arguments: &[String]) -> Result<()> {
     } else {
         receive(region.attach::<BoundedBuffer<Block, [Slot<Block>]>>("buffer")?)?
     };
-    writeln!(std::io::stdout(), "{digest}")?;
-    Ok(())
+    say(digest)
 }
 
 fn receive<B: Buffer<Item = Block> + ?Sized>(buffer: &B) -> Result<String> {

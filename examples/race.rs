@@ -4,14 +4,22 @@
 //!
 //! Exit status: 0 if the locked counts are right, 1 if not, 2 for a wrong command line.
 
+#[path = "support/children.rs"]
+#[allow(dead_code, reason = "other examples use more of it")]
+mod children;
+#[path = "support/output.rs"]
+#[allow(dead_code, reason = "other examples use more of it")]
+mod output;
 mod support;
 
 use anyhow::{Context, Result, ensure};
+use children::Children;
 use clap::Parser;
 use interlatch::contract::Guarded;
 use interlatch::sync::{Lock, Patience, Permits};
 use interlatch::{RawMutex, Region, Semaphore};
-use std::process::ExitCode;
+use output::{end, say};
+use std::process::{ExitCode, ExitStatus};
 
 /// Lets several workers increment one counter, without and with a lock.
 #[derive(Debug, Parser)]
@@ -59,14 +67,14 @@ impl<'a> Shared<'a> {
     }
 }
 
+const CHECKER: &str = r#"
+The checker needs no luck: of the counter without a lock it says "data race" at the
+first execution, of the lock "exhaustive": no order of two processes breaks it.
+  RUSTFLAGS="--cfg loom" cargo test --release --test models -- \
+    broken/counter_without_a_lock mutex/excludes/2"#;
+
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("race: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    end("race", run())
 }
 
 fn run() -> Result<()> {
@@ -81,30 +89,25 @@ fn run() -> Result<()> {
     let expected = u64::from(options.workers)
         .checked_mul(options.increments)
         .context("more increments than can be counted")?;
-    println!(
+    say(format_args!(
         "{:<10} {:<8} {:>12} {:>12}",
         "workers", "lock", "expected", "counted"
-    );
+    ))?;
     let mut right = true;
     for locked in [false, true] {
         for (world, count) in [
             ("processes", in_processes(&options, locked)?),
             ("threads", in_threads(&options, locked)?),
         ] {
-            println!(
+            say(format_args!(
                 "{world:<10} {:<8} {expected:>12} {count:>12}  {}",
                 if locked { "with" } else { "without" },
                 comment(locked, count == expected)
-            );
+            ))?;
             right &= !locked || count == expected;
         }
     }
-    println!(
-        "\nThe checker needs no luck: of the counter without a lock it says \"data race\" at the"
-    );
-    println!("first execution, of the lock \"exhaustive\": no order of two processes breaks it.");
-    println!("  RUSTFLAGS=\"--cfg loom\" cargo test --release --test models -- \\");
-    println!("    broken/counter_without_a_lock mutex/excludes/2");
+    say(CHECKER)?;
     ensure!(right, "the lock did not keep the workers apart");
     Ok(())
 }
@@ -134,14 +137,12 @@ fn in_processes(options: &Options, locked: bool) -> Result<u64> {
     let region = Region::memfd("race", 4096)?;
     let shared = Shared::create(&region)?;
     let role = [options.increments.to_string(), locked.to_string()];
-    let children: Result<Vec<_>> = (0..options.workers)
-        .map(|_| support::start(&region, &role))
-        .collect();
-    let children = children?;
-    shared.gate.release(options.workers)?;
-    for mut child in children {
-        let status = child.wait().context("waiting for a worker")?;
-        ensure!(status.success(), "a worker ended with {status}");
+    let mut workers = Children::default();
+    for number in 1..=options.workers {
+        let worker = support::start(&region, &role)?;
+        workers.add(format!("worker {number}"), worker)?;
     }
+    shared.gate.release(options.workers)?;
+    workers.wait_until_left(0, |status| ExitStatus::success(&status))?;
     Ok(shared.counter.get())
 }

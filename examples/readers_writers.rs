@@ -3,14 +3,22 @@
 //!
 //! Exit status: 0 if nobody read what was half-written, 1 if somebody did, 2 for a wrong command line.
 
+#[path = "support/children.rs"]
+#[allow(dead_code, reason = "other examples use more of it")]
+mod children;
+#[path = "support/output.rs"]
+#[allow(dead_code, reason = "other examples use more of it")]
+mod output;
 mod support;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use children::Children;
 use clap::Parser;
 use interlatch::contract::Guarded;
 use interlatch::sync::Patience;
 use interlatch::{Condvar, Region, RobustLockError, RobustMutex, RobustMutexGuard};
-use std::process::ExitCode;
+use output::{end, say};
+use std::process::{ExitCode, ExitStatus};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Lets readers and writers share a page.
@@ -102,13 +110,7 @@ impl<'a> Page<'a> {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("readers_writers: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    end("readers_writers", run())
 }
 
 fn run() -> Result<()> {
@@ -127,14 +129,14 @@ fn run() -> Result<()> {
     let region = Region::memfd("readers-writers", 4096)?;
     let page = Page::create(&region)?;
     let start = |part: &str| support::start(&region, &[part.into(), options.times.to_string()]);
-    let readers = (0..options.readers).map(|_| start("read"));
-    let children: Result<Vec<_>> = readers
-        .chain((0..options.writers).map(|_| start("write")))
-        .collect();
-    for mut child in children? {
-        let status = child.wait().context("waiting for a reader or writer")?;
-        ensure!(status.success(), "a reader or writer ended with {status}");
+    let mut all = Children::default();
+    for number in 1..=options.readers {
+        all.add(format!("reader {number}"), start("read")?)?;
     }
+    for number in 1..=options.writers {
+        all.add(format!("writer {number}"), start("write")?)?;
+    }
+    all.wait_until_left(0, |status| ExitStatus::success(&status))?;
     let written = u64::from(options.writers) * options.times;
     ensure!(
         page.text[0].get() == written,
@@ -142,13 +144,12 @@ fn run() -> Result<()> {
         page.text[0].get()
     );
     let most = page.until(|_| true)?.most_readers;
-    println!(
+    say(format_args!(
         "written {written} times, read {} times",
         u64::from(options.readers) * options.times
-    );
-    println!(
+    ))?;
+    say(format_args!(
         "at most {most} of {} readers at once, and never beside a writer",
         options.readers
-    );
-    Ok(())
+    ))
 }

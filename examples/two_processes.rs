@@ -1,6 +1,7 @@
 //! A producer and a consumer process: the program of the README.
 
 use interlatch::{BoundedBuffer, Buffer, Region, Slot};
+use std::io::{Write, stdout};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 
@@ -36,7 +37,7 @@ fn consume(descriptor: i32) -> Result<(), Box<dyn std::error::Error>> {
     let region = Region::from_descriptor(unsafe { OwnedFd::from_raw_fd(descriptor) })?;
     let queue: &Queue = region.attach("queue")?;
     let sum: u64 = queue.receiver()?.into_iter().sum();
-    println!("received 1 to 1000, sum {sum}");
+    writeln!(stdout(), "received 1 to 1000, sum {sum}")?;
     (sum == 500_500)
         .then_some(())
         .ok_or("something was lost".into())

@@ -1,9 +1,17 @@
 //! A producer that outruns its consumer: `unbounded NAME`. It sends before anybody receives, and goes on while
-//! another process drains the queue; the memory grows and shrinks by segments.
+//! another process drains the queue; the memory grows and shrinks by segments. Ctrl+C removes all of it; of one that
+//! was killed something is left: `unbounded NAME --remove`.
 
+#[path = "support/interruption.rs"]
+mod interruption;
+#[path = "support/output.rs"]
+#[allow(dead_code, reason = "other examples use more of it")]
+mod output;
 use anyhow::{Context, ensure};
 use interlatch::{Growth, RegionName, UnboundedBuffer};
-use std::process::Command;
+use interruption::Interruption;
+use output::{end, say};
+use std::process::{Command, ExitCode};
 
 type Queue = UnboundedBuffer<u64>;
 
@@ -13,26 +21,40 @@ const GROWTH: Growth = Growth {
     segments: 60,
 };
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    end("unbounded", run())
+}
+
+fn run() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let name = arguments.next().context("usage: unbounded NAME")?;
+    let name = arguments
+        .next()
+        .context("expected NAME, or NAME --remove")?;
     let region = RegionName::posix(&name)?;
     match arguments.next().as_deref() {
         None => {
+            let interruption = Interruption::held()?;
             let queue = Queue::create(&region, GROWTH)?;
+            let removed = region.clone();
+            interruption.puts_away(move || drop(Queue::remove(&removed)));
             let produced = produce(&queue, &name);
             Queue::remove(&region)?;
             produced
         }
-        Some("--consume") => consume(&Queue::attach(&region)?),
-        Some(other) => anyhow::bail!("{other:?}: expected NAME alone"),
+        Some("--consume") => {
+            // It was started by one that holds them back, and has nothing to put away.
+            Interruption::held()?.puts_away(|| ());
+            consume(&Queue::attach(&region)?)
+        }
+        Some("--remove") => Ok(Queue::remove(&region)?),
+        Some(other) => anyhow::bail!("{other:?}: expected NAME, or NAME --remove"),
     }
 }
 
 fn produce(queue: &Queue, name: &str) -> anyhow::Result<()> {
     let sender = queue.sender()?;
     (1..=HALF).try_for_each(|item| sender.send(item))?;
-    println!("nobody receives: {}", segments(queue)?);
+    say(format_args!("nobody receives: {}", segments(queue)?))?;
     let program = std::env::current_exe().context("finding this program")?;
     let mut consumer = Command::new(program).args([name, "--consume"]).spawn()?;
     let rest = (HALF + 1..=2 * HALF).try_for_each(|item| sender.send(item));
@@ -41,8 +63,7 @@ fn produce(queue: &Queue, name: &str) -> anyhow::Result<()> {
     let ended = consumer.wait()?;
     rest?;
     ensure!(ended.success(), "the consumer failed: {ended}");
-    println!("all is received: {}", segments(queue)?);
-    Ok(())
+    say(format_args!("all is received: {}", segments(queue)?))
 }
 
 fn segments(queue: &Queue) -> anyhow::Result<String> {
@@ -57,6 +78,5 @@ fn consume(queue: &Queue) -> anyhow::Result<()> {
         let found = receiver.recv()?;
         ensure!(found == expected, "item {found}: expected {expected}");
     }
-    println!("received 1 to {} in order", 2 * HALF);
-    Ok(())
+    say(format_args!("received 1 to {} in order", 2 * HALF))
 }

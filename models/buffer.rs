@@ -7,11 +7,15 @@ use interlatch::contract::buffer::{self, Bounded, Monitor};
 
 pub fn models() -> Vec<Model> {
     let mut models = of::<Bounded<1>, Bounded<2>>("bounded");
+    models.push(Model::new("bounded<1>", buffer::keeps_order::<Bounded<1>>));
+    models.push(Model::new("bounded<2>", buffer::keeps_order::<Bounded<2>>));
     models.push(Model::new(
         "bounded<1>",
         buffer::two_senders_are_both_heard::<Bounded<1>>,
     ));
     models.extend(of::<Monitor<1>, Monitor<2>>("monitor"));
+    models.push(Model::new("monitor<1>", buffer::keeps_order::<Monitor<1>>).bounded(5));
+    models.push(Model::new("monitor<2>", buffer::keeps_order::<Monitor<2>>));
     models.push(
         Model::new(
             "monitor<1>",
@@ -37,8 +41,6 @@ where
     let one = move |build: fn() -> _| Model::new(&format!("{name}<1>"), build);
     let two = move |build: fn() -> _| Model::new(&format!("{name}<2>"), build);
     vec![
-        one(buffer::keeps_order::<One>),
-        two(buffer::keeps_order::<Two>),
         one(|| buffer::keeps_order::<One>().interruptions(1)).bounded(3),
         one(buffer::never_exceeds_capacity::<One>),
         two(buffer::never_exceeds_capacity::<Two>),

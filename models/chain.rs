@@ -12,5 +12,8 @@ pub fn models() -> Vec<Model> {
         model(a_dead_sender_leaves_the_chain_whole::<Pooled>),
         model(a_dead_receiver_leaves_the_chain_whole::<Pooled>).bounded(3),
         model(the_last_sender_ends_the_queue::<Pooled>),
+        model(an_impatient_sender_has_sent_or_not::<Pooled>),
+        model(who_cannot_take_an_item_leaves_it_to_others).bounded(3),
+        model(what_finds_no_place_was_not_sent),
     ]
 }

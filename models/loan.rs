@@ -15,5 +15,6 @@ pub fn models() -> Vec<Model> {
         model(a_dead_reader_leaves_the_item::<One>).bounded(2),
         model(the_last_item_that_is_given_back_ends_the_stream::<One>).bounded(3),
         model(what_is_left_is_for_the_next_one),
+        model(the_last_item_that_is_left_ends_the_stream).bounded(2),
     ]
 }

@@ -5,16 +5,15 @@
 //!
 //! - [`platform`]: the seam to Linux, and to loom under `--cfg loom`;
 //! - [`sync`]: mutex, condition variable, semaphore, semaphore pair;
-//! - [`buffer`]: two bounded buffers, from a semaphore pair and from condition variables;
+//! - [`buffer`]: bounded buffers, from a semaphore pair and from condition variables, and over pipes;
 //! - [`queue`]: message queues;
 //! - [`guard`]: `Mutex<T>` with lock_api's guards, and condition variables that take them;
 //! - [`directory`]: what is in a region, and where;
 //! - [`inspect`]: what the objects of a region are, to one who only looks;
 //! - [`memory`]: regions of shared memory;
-//! - [`ipc`]: what the kernel has between processes: pipelines, signals, sockets;
+//! - [`ipc`]: what the kernel has between processes: pipelines, signals, sockets, named pipes;
 //! - [`naming`]: which buffers of a region belong to whom;
 //! - [`unbounded`]: a queue that grows in regions of its own;
-//! - [`ipc`]: named pipes;
 //! - [`contract`]: what each primitive promises, as scenarios that run on every stage;
 //! - [`check`]: the checking toolkit that the models call.
 
@@ -42,11 +41,12 @@ pub mod unbounded;
 
 pub use buffer::{
     Addressed, AttachError, Borrowed, BoundedBuffer, Buffer, BytePipe, BytePipeError, ByteReader,
-    ByteWriter, Delivery, DirectLink, DirectLinkError, Disconnected, Duplex, GrowError, Grown,
-    Growth, Inbox, Loan, LoanError, Mailbox, MailboxId, MonitorBuffer, Outbox, PipeBuffer,
-    ProcessId, Receiver, RecvError, RecvTimeoutError, Rendezvous, RingBorrow, RingBuffer, RingLoan,
-    RingReceiver, RingSender, RobustBoundedBuffer, RobustMonitorBuffer, SendError,
-    SendTimeoutError, Sender, Slot, TakeError, TryRecvError, TrySendError, TurnSlot, Withdrawn,
+    ByteWriter, Delivery, DirectLink, DirectLinkError, Disconnected, Duplex, DuplexSendError,
+    GrowError, Grown, Growth, Inbox, Loan, LoanError, Mailbox, MailboxId, MonitorBuffer, Outbox,
+    PipeBuffer, PipeTorn, ProcessId, Receiver, RecvError, RecvTimeoutError, Rendezvous, RingBorrow,
+    RingBuffer, RingLoan, RingReceiver, RingSender, RobustBoundedBuffer, RobustMonitorBuffer,
+    SendError, SendTimeoutError, Sender, Slot, TakeError, TryRecvError, TrySendError, TurnSlot,
+    Withdrawn,
 };
 #[cfg(not(loom))]
 pub use guard::{Mutex, MutexGuard};

@@ -5,6 +5,10 @@
 //! | direct, symmetric: [`DirectLink`] | `from 12 to 34`, one for each direction |
 //! | direct, asymmetric: [`Outbox`] and [`Inbox`] | `to 34` |
 //! | indirect: [`Mailbox`] | `mailbox 7` |
+//!
+//! Objects of a region stay as long as it does, and it has 24 at most: so a region has 11 links at most in its
+//! time, and a buffer whose last receiver has gone is closed for good, for a later process of the same number
+//! too. A region for each conversation, removed when that is over, knows no such limit.
 
 use crate::buffer::{
     Addressed, AttachError, Buffer, DirectLink, Inbox, Mailbox, MailboxId, Outbox, ProcessId,
@@ -50,6 +54,7 @@ impl<'a, T: Plain> DirectLink<'a, Post<T>> {
             post(region, &name, capacity)
         };
         let (out, incoming): (&Post<T>, &Post<T>) = (buffer(me, peer)?, buffer(peer, me)?);
+        // If one direction has closed, so does the other: it is no link any more.
         Ok(Self::new([me, peer], out.sender()?, incoming.receiver()?))
     }
 }

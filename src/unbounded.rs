@@ -1,29 +1,59 @@
 //! A queue that grows in named segments of shared memory.
 //!
-//! **Promise.** Who sends never waits for a receiver. Memory is reserved when it is needed and given back when
-//! it is drained: a full machine is an error of `send`, not a signal later.
+//! **Promise.** Who sends never waits for a receiver, only for its turn at the lock. Memory is reserved when it
+//! is needed and given back when it is drained: a full machine is an error of `send`, not a signal later.
 //!
-//! **How.** A first region has the [`Chain`]: its lock, and the numbers of the segments that are linked. Segment
-//! 7 of the queue `posix:orders` is a region of its own, `posix:orders.7`; each process maps it when it comes
-//! to it. Why the chain is whole wherever a process dies is said at [`Chain`].
+//! **How.** A first region has the chain: its lock, and the numbers of the segments that are linked. Segment 7
+//! of the queue `posix:orders` is a region of its own, `posix:orders.5.7`; each process maps it when it comes to
+//! it. Why the chain is whole wherever a process dies is said in `buffer/robust/chain`.
+//!
+//! **Whose a segment is.** The 5 stands for a random number of 64 bits, that of this one queue, which its first
+//! region has. It is part of the name of what is in a segment, too, and is looked for there before a segment is
+//! used or removed; so a queue touches nobody else's regions, nor those of a later queue of its name.
+//!
+//! **No half of it.** Every region is filled before it gets its name. Whoever dies before that leaves nothing,
+//! and whoever dies after it leaves what the next one uses, or removes.
 
 use crate::buffer::{
     AttachError, Chain, End, GrowError, Grown, Growth, RobustSeat, Seat, Segment, Segments, Slot,
     TakeError,
 };
-use crate::memory::{Options, Region, RegionError, RegionName};
-use crate::platform::{Place, Plain, PlanError};
+use crate::memory::{Options, Region, RegionError, RegionName, RegionView};
+use crate::platform::Ordering::Relaxed;
+use crate::platform::{AtomicU64, Deadline, InPlace, Place, Plain, PlanError};
 use crate::sync::Patience;
 use core::marker::PhantomData;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::time::Duration;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, SystemTime};
 
 /// The name of the chain in the first region.
 const CHAIN: &str = "chain";
-/// The name of the items in a segment.
-const ITEMS: &str = "items";
+/// The name of the queue's number in the first region.
+const NUMBER: &str = "number";
+
+/// The name of the items in a segment of the queue of this number.
+fn items_of(queue: u64) -> String {
+    format!("items {queue:016x}")
+}
+
+/// A number that no other queue has.
+#[repr(C)]
+struct Number(AtomicU64);
+
+// SAFETY: `repr(C)`, of one word.
+unsafe impl InPlace for Number {
+    fn initial() -> Self {
+        // The keys are random, but the child of a fork has those of its parent.
+        let unlike = (std::process::id(), SystemTime::now());
+        Self(AtomicU64::new(RandomState::new().hash_one(unlike)))
+    }
+}
+
+/// What a segment has.
+type Items<T> = Segment<T, [Slot<T>]>;
 
 /// A first-in-first-out queue that grows in segments of shared memory up to a limit, and survives the death of
 /// its users; for at most 8 senders and 8 receivers at one time.
@@ -32,8 +62,14 @@ const ITEMS: &str = "items";
 ///
 /// # Cost
 /// Every operation takes the one lock, and looks up a segment. Now and then a sender makes a region, and a
-/// receiver removes one, inside that lock: a few system calls. A process keeps no more segments mapped than
-/// are linked.
+/// receiver removes one, inside that lock: a few system calls. Each of these keeps no more than two segments
+/// mapped, the first and the last, with a descriptor for each.
+///
+/// # Waiting
+/// Nobody waits for room. But who sends waits for the lock, as everybody does, and so behind those who make or
+/// remove a segment just then; [`try_recv`](UnboundedReceiver::try_recv), too. One that is stopped inside is not
+/// dead: all wait until it goes on, but those who [send within a patience](UnboundedSender::send_within), or
+/// receive with a deadline.
 ///
 /// # Fairness
 /// That of [`Condvar`](crate::Condvar): none.
@@ -43,11 +79,13 @@ const ITEMS: &str = "items";
 /// made by the next one; one that a dead receiver has drained and not removed is removed by the next one.
 /// Handles end with their thread; when the last sender dies, receivers hear of the end: at once if they ask
 /// then, or within the [`recheck_interval`](crate::platform::futex) if they sleep. Names stay until
-/// [`remove`](Self::remove).
+/// [`remove`](Self::remove). Who dies while it makes a queue has made it or left nothing.
 ///
 /// # Who may
 /// All regions have mode 0600, for the user who makes them. Whoever may write them may remove a segment: that
-/// is a typed error here, [`GrowError::Segment`] or [`TakeError::Segment`].
+/// is a typed error here, [`GrowError::Segment`] or [`TakeError::Segment`]. How far the queue grows is read
+/// when it is opened, and checked: no peer changes that afterwards. Of a file that another user has put where
+/// the next segment would be, senders hear in the same way.
 ///
 /// # Example
 /// ```
@@ -74,7 +112,13 @@ const ITEMS: &str = "items";
 pub struct UnboundedBuffer<T: Plain> {
     region: Region,
     name: RegionName,
-    /// Those segments that this process has mapped.
+    /// How far it grows, as it was when this was opened.
+    growth: Growth,
+    /// Of this queue alone, as it was when this was opened.
+    number: u64,
+    /// What the items in its segments are called.
+    items: String,
+    /// Those segments that this view has mapped.
     mapped: RefCell<BTreeMap<u64, Region>>,
     item: PhantomData<T>,
 }
@@ -87,19 +131,20 @@ impl<T: Plain> UnboundedBuffer<T> {
     /// key, of which there is none for the segments.
     pub fn create(name: &RegionName, growth: Growth) -> Result<Self, RegionError> {
         Self::check(name, growth)?;
-        let this = Self::over(name, Options::new(size_of::<Chain>()).create(name)?);
-        this.region.create::<Chain>(CHAIN, growth)?;
-        Ok(this)
+        let options = Options::new(size_of::<Chain<T>>() + size_of::<Number>());
+        let region = options.create_filled(name, |region| {
+            region.create::<Chain<T>>(CHAIN, growth)?;
+            region.create::<Number>(NUMBER, ()).map(drop)
+        })?;
+        Self::over(name, region)
     }
 
     /// The queue of this name.
     ///
     /// # Errors
-    /// If there is none, or this process may not use it.
+    /// If there is none, it is one of other items, or this process may not use it.
     pub fn attach(name: &RegionName) -> Result<Self, RegionError> {
-        let this = Self::over(name, Options::attach(name)?);
-        this.chain()?;
-        Ok(this)
+        Self::over(name, Options::attach(name)?)
     }
 
     /// The queue of this name, which is made if there is none. Of all that do this at once one makes it, and if
@@ -108,57 +153,96 @@ impl<T: Plain> UnboundedBuffer<T> {
     /// # Errors
     /// As of both.
     pub fn create_or_attach(name: &RegionName, growth: Growth) -> Result<Self, RegionError> {
+        /// More often than that nobody removes it just then.
+        const ATTEMPTS: usize = 100;
         Self::check(name, growth)?;
-        let options = Options::new(size_of::<Chain>());
-        let this = Self::over(name, options.create_or_attach(name)?);
-        this.region.create_or_attach::<Chain>(CHAIN, growth)?;
-        Ok(this)
+        for _ in 0..ATTEMPTS {
+            match Self::attach(name) {
+                Err(RegionError::NoRegionOfThatName(_)) => {}
+                found => return found,
+            }
+            match Self::create(name, growth) {
+                Err(RegionError::RegionExists(_)) => {}
+                made => return made,
+            }
+        }
+        Err(RegionError::Busy)
     }
 
-    /// Removes the queue and its segments. Nobody should have it open any more: whoever has, and sends on, makes
-    /// segments whose names are those of the next queue of this name.
+    /// Removes the queue and its segments, whatever its items, and what earlier queues of this name have left:
+    /// also what this process cannot use any more, as [`RegionName::remove`] does. Who dies in between leaves
+    /// what the next one removes. It waits for no lock.
+    ///
+    /// Nobody should have the queue open any more: whoever has, and sends on, makes segments that stay until a
+    /// queue of this name is removed again.
     ///
     /// # Errors
-    /// If there is none, or this process may not remove it.
+    /// If there is none, there is something else, or this process may not remove it.
     pub fn remove(name: &RegionName) -> Result<(), RegionError> {
-        let this = Self::attach(name)?;
-        for number in this.chain()?.numbers() {
-            this.unlink(number);
+        let first = look(name)?;
+        if let Some(view) = &first {
+            // Of whatever items.
+            view.find(CHAIN, "Chain<")?;
         }
-        name.remove()
+        let left = name.numbered_twice()?;
+        // If no queue of this name was made meanwhile, all that were listed are those of the one that was found,
+        // or of earlier ones.
+        let is_same = match &first {
+            Some(view) => view.has_name(name)?,
+            None => look(name)?.is_none(),
+        };
+        let gone = || RegionError::NoRegionOfThatName(name.clone());
+        if !is_same {
+            return Err(gone());
+        }
+        let mut removed = false;
+        for (queue, segment) in left {
+            removed |= unlink(&segment, queue)?;
+        }
+        match first {
+            Some(view) => view.unlink(name),
+            None if removed => Ok(()),
+            None => Err(gone()),
+        }
     }
 
-    fn over(name: &RegionName, region: Region) -> Self {
-        Self {
+    fn over(name: &RegionName, region: Region) -> Result<Self, RegionError> {
+        let growth = region.attach::<Chain<T>>(CHAIN)?.growth()?;
+        Self::check(name, growth)?;
+        let number = region.attach::<Number>(NUMBER)?;
+        // Relaxed: it was written before the region had its name.
+        let number = number.0.load(Relaxed);
+        Ok(Self {
             region,
             name: name.clone(),
+            growth,
+            number,
+            items: items_of(number),
             mapped: RefCell::new(BTreeMap::new()),
             item: PhantomData,
-        }
+        })
     }
 
-    /// Whether segments can be made, and have names.
+    /// Whether there can be such a queue, and its segments can be made and have names.
     fn check(name: &RegionName, growth: Growth) -> Result<(), RegionError> {
-        name.numbered(u64::MAX)?;
+        name.numbered(u64::MAX)?.numbered(u64::MAX)?;
+        <Chain<T>>::layout(growth)?;
         Self::size(growth.items)?;
         Ok(())
     }
 
     /// Bytes of a segment.
     fn size(items: u32) -> Result<usize, PlanError> {
-        let layout = <Segment<T, [Slot<T>]>>::layout(items as usize)?;
+        let layout = <Items<T>>::layout(items as usize)?;
         Ok(layout.size())
     }
 
-    fn chain(&self) -> Result<&Chain, RegionError> {
+    fn chain(&self) -> Result<&Chain<T>, RegionError> {
         self.region.attach(CHAIN)
     }
 
-    fn unlink(&self, number: u64) {
-        if let Ok(name) = self.name.numbered(number) {
-            // It may be gone already: somebody died after this, and before saying so.
-            let _ = name.remove();
-        }
+    fn segment(&self, number: u64) -> Result<RegionName, RegionError> {
+        self.name.numbered(self.number)?.numbered(number)
     }
 
     /// How far it has grown; nothing, if this thread can hold no lock.
@@ -166,7 +250,7 @@ impl<T: Plain> UnboundedBuffer<T> {
     /// # Errors
     /// If the first region is damaged.
     pub fn grown(&self) -> Result<Option<Grown>, RegionError> {
-        Ok(self.chain()?.grown())
+        Ok(self.chain()?.grown(self.growth))
     }
 
     /// A handle for sending. After the last one is gone, receivers drain the queue and hear of the end.
@@ -199,39 +283,86 @@ pub enum OpenError {
     Attach(#[from] AttachError),
 }
 
-impl<T: Plain> Segments for UnboundedBuffer<T> {
+/// What is in the region of this name, if there is one.
+fn look(name: &RegionName) -> Result<Option<RegionView>, RegionError> {
+    match RegionView::attach(name) {
+        Err(RegionError::NoRegionOfThatName(_)) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// Removes the segment of that queue, and says whether it was there. It may be gone already: somebody died after
+/// this, and before saying so. What is somebody else's stays.
+fn unlink(name: &RegionName, queue: u64) -> Result<bool, RegionError> {
+    let is_ours = |view: &RegionView| view.find(&items_of(queue), "Segment<").is_ok();
+    let view = match RegionView::attach(name) {
+        Ok(view) if is_ours(&view) => view,
+        Ok(_) | Err(RegionError::NoRegion { .. } | RegionError::NotAFile(_)) => return Ok(false),
+        Err(error) => return unless_not_ours(error),
+    };
+    view.unlink(name)
+        .map_or_else(unless_not_ours, |()| Ok(true))
+}
+
+/// Nothing was removed: it is not there, or another user's.
+fn unless_not_ours(error: RegionError) -> Result<bool, RegionError> {
+    match error {
+        RegionError::NoRegionOfThatName(_) | RegionError::Denied(_) => Ok(false),
+        error => Err(error),
+    }
+}
+
+/// The segments of a queue, for its own chain.
+struct Regions<'a, T: Plain>(&'a UnboundedBuffer<T>);
+
+// SAFETY: only the chain in the queue's first region is given these. Segments belong to that chain alone, since
+// no other one has its random number, and to share memory is to trust a peer not to claim it. A segment is one
+// file, which is mapped by all who use it.
+unsafe impl<T: Plain> Segments for Regions<'_, T> {
     type Item = T;
     type Slots = [Slot<T>];
     type Error = RegionError;
 
-    fn make(&self, number: u64, items: u32) -> Result<(), RegionError> {
-        let name = self.name.numbered(number)?;
-        let region = Options::new(Self::size(items)?).create_or_attach(&name)?;
-        region.create_or_attach::<Segment<T, [Slot<T>]>>(ITEMS, items as usize)?;
-        self.mapped.borrow_mut().insert(number, region);
+    fn growth(&self) -> Growth {
+        self.0.growth
+    }
+
+    fn make(&self, number: u64) -> Result<(), RegionError> {
+        let (name, items) = (self.0.segment(number)?, self.0.growth.items);
+        let options = Options::new(UnboundedBuffer::<T>::size(items)?);
+        let made = options.create_filled(&name, |region| {
+            let made = region.create::<Items<T>>(&self.0.items, items as usize);
+            made.map(drop)
+        });
+        match made {
+            Ok(region) => self.0.mapped.borrow_mut().insert(number, region),
+            // Of one that has died before it has linked it. Whose it is, is seen when it is used.
+            Err(RegionError::RegionExists(_)) => None,
+            Err(error) => return Err(error),
+        };
         Ok(())
     }
 
-    fn with<R>(
-        &self,
-        number: u64,
-        act: impl FnOnce(&Segment<T, [Slot<T>]>) -> R,
-    ) -> Result<R, RegionError> {
-        let mut mapped = self.mapped.borrow_mut();
+    fn with<R>(&self, number: u64, act: impl FnOnce(&Items<T>) -> R) -> Result<R, RegionError> {
+        let mut mapped = self.0.mapped.borrow_mut();
         let region = match mapped.entry(number) {
             Entry::Occupied(there) => there.into_mut(),
-            Entry::Vacant(free) => free.insert(Options::attach(&self.name.numbered(number)?)?),
+            Entry::Vacant(free) => free.insert(Options::attach(&self.0.segment(number)?)?),
         };
-        let segment = region.attach::<Segment<T, [Slot<T>]>>(ITEMS)?;
+        let segment = region.attach::<Items<T>>(&self.0.items)?;
         Ok(act(segment))
     }
 
     fn remove(&self, number: u64) {
-        self.unlink(number);
+        if let Ok(name) = self.0.segment(number) {
+            // What cannot be removed now is removed with the queue.
+            let _ = unlink(&name, self.0.number);
+        }
     }
 
-    fn forget_before(&self, number: u64) {
-        self.mapped.borrow_mut().retain(|kept, _| *kept >= number);
+    fn keep(&self, first: u64, last: u64) {
+        let mut mapped = self.0.mapped.borrow_mut();
+        mapped.retain(|number, _| [first, last].contains(number));
     }
 }
 
@@ -247,18 +378,52 @@ pub struct UnboundedSender<'a, T: Plain> {
 }
 
 impl<T: Plain> UnboundedSender<'_, T> {
-    /// Sends, without waiting for a receiver.
+    /// Sends, without waiting for a receiver. It waits for the lock, as long as it takes: also while one that
+    /// has it is stopped.
     ///
     /// # Errors
     /// The queue is at its limit, all receivers are gone, or a segment cannot be made: then the item was not
     /// sent. It is plain data, and so still the caller's.
     pub fn send(&self, item: T) -> Result<(), GrowError<RegionError>> {
+        self.send_within(item, Patience::Forever)
+    }
+
+    /// Sends if nobody has the lock just now, which all take for moments who send or receive.
+    ///
+    /// # Errors
+    /// `Timeout`, if somebody has; and as [`send`](Self::send).
+    pub fn try_send(&self, item: T) -> Result<(), GrowError<RegionError>> {
+        self.send_within(item, Patience::Never)
+    }
+
+    /// Sends, or gives up if the lock was not to be had for that time.
+    ///
+    /// # Errors
+    /// `Timeout`, if so; and as [`send`](Self::send): nobody waits for room.
+    pub fn send_timeout(&self, item: T, timeout: Duration) -> Result<(), GrowError<RegionError>> {
+        self.send_within(item, Patience::of(timeout))
+    }
+
+    /// Sends, or gives up if the lock was not to be had before that moment.
+    ///
+    /// # Errors
+    /// As [`send_timeout`](Self::send_timeout).
+    pub fn send_until(&self, item: T, deadline: Deadline) -> Result<(), GrowError<RegionError>> {
+        self.send_within(item, Patience::Until(deadline))
+    }
+
+    /// Sends, and waits for the lock as long as patience lasts. (What is done with the lock, making a segment, has
+    /// no deadline.)
+    ///
+    /// # Errors
+    /// As [`send_timeout`](Self::send_timeout).
+    pub fn send_within(&self, item: T, patience: Patience) -> Result<(), GrowError<RegionError>> {
         if !self.seat.is_taken() {
             return Err(GrowError::Disconnected);
         }
         let chain = self.queue.chain();
         let chain = chain.map_err(|error| GrowError::Segment { number: 0, error })?;
-        chain.send(self.queue, item)
+        chain.send_within(&Regions(self.queue), item, patience)
     }
 }
 
@@ -288,7 +453,7 @@ impl<T: Plain> UnboundedReceiver<'_, T> {
         }
     }
 
-    /// Receives the oldest item if there is one.
+    /// Receives the oldest item if there is one. To know it takes the lock, however long that takes.
     ///
     /// # Errors
     /// `Timeout`, if there is none; and as [`recv`](Self::recv).
@@ -304,6 +469,14 @@ impl<T: Plain> UnboundedReceiver<'_, T> {
         self.recv_within(Patience::of(timeout))
     }
 
+    /// Receives the oldest item, or gives up at that moment.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv).
+    pub fn recv_until(&self, deadline: Deadline) -> Result<T, TakeError<RegionError>> {
+        self.recv_within(Patience::Until(deadline))
+    }
+
     /// Receives the oldest item as long as patience lasts.
     ///
     /// # Errors
@@ -314,6 +487,6 @@ impl<T: Plain> UnboundedReceiver<'_, T> {
         }
         let chain = self.queue.chain();
         let chain = chain.map_err(|error| TakeError::Segment { number: 0, error })?;
-        chain.take(self.queue, patience)
+        chain.take(&Regions(self.queue), patience)
     }
 }

@@ -380,11 +380,11 @@ fn items_that_nobody_received_are_dropped_once() {
     assert_eq!(std::sync::Arc::strong_count(&item), 1);
 }
 
-/// The words of a buffer's state lie behind those of two semaphores or condition variables, and of
-/// the lock.
+/// The words of a buffer's state lie behind those of two semaphores or condition variables, which have two lines
+/// of the cache each, and of the lock.
 fn survives_a_faulty_peer<B: Buffer<Item = u64> + Place<Plan = usize> + ?Sized>() {
     // Behind a page that says what the memory is.
-    const STATE: std::ops::Range<u64> = 4096 + 16..4096 + 64;
+    const STATE: std::ops::Range<u64> = 4096 + 264..4096 + 312;
     for offset in STATE.step_by(8) {
         for garbage in [0, 1, 7, 1 << 32, u64::MAX - 1, u64::MAX] {
             let region = Region::memfd("faulty", 4096).expect("a page");

@@ -66,10 +66,18 @@ fn the_models_that_the_concepts_name_exist() {
         "loan/",
         "chain/",
         "address/",
+        "byte_pipe<",
+        "directory/",
+        "duplex/",
+        "pipe<",
+        "pipe_",
+        "recoverable_pair/",
+        "robust_",
         "broken/",
     ];
     let names = names("docs/concepts.md").into_iter();
-    let models = names.filter(|name| kinds.iter().any(|kind| name.starts_with(kind)));
+    let models =
+        names.filter(|name| name.contains('/') && kinds.iter().any(|kind| name.starts_with(kind)));
     let models: Vec<String> = models.collect();
     assert!(
         models.len() > kinds.len(),
@@ -78,5 +86,53 @@ fn the_models_that_the_concepts_name_exist() {
     for model in models {
         let (_, scenario) = model.split_once('/').expect("as filtered");
         assert!(source.contains(scenario), "there is no model {model}");
+    }
+}
+
+/// What the course notes teach, in their order.
+const CONCEPTS: [&str; 27] = [
+    "producer and consumer, bounded",
+    "producer and consumer, unbounded",
+    "shared memory",
+    "race condition",
+    "lock",
+    "condition variable",
+    "semaphore pair",
+    "message passing",
+    "direct naming",
+    "indirect naming",
+    "synchronous and asynchronous",
+    "buffering",
+    "fixed and variable size",
+    "pipe",
+    "end of stream, broken pipe",
+    "two-way",
+    "named pipe",
+    "chat",
+    "shell pipeline",
+    "message queue",
+    "replies by type",
+    "sockets",
+    "signals",
+    "process groups",
+    "blocking and non-blocking",
+    "threads and processes",
+    "cooperating and independent",
+];
+
+#[test]
+fn each_concept_has_a_type_a_model_a_test_and_an_example() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/concepts.md");
+    let page = fs::read_to_string(page).expect("the page is there");
+    let rows = page.lines().filter(|line| line.starts_with("| ")).skip(2);
+    let rows: Vec<Vec<&str>> = rows
+        .map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let concepts: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    assert_eq!(concepts, CONCEPTS);
+    for row in rows {
+        assert_eq!(row.len(), 5, "{row:?}");
+        assert!(row.iter().all(|cell| !cell.is_empty()), "{row:?}");
+        assert!(row[3].contains("`tests/"), "{row:?}");
     }
 }

@@ -6,13 +6,17 @@ use interlatch::{
 };
 #[path = "examples/chat.rs"]
 mod chat;
+#[path = "examples/deaths.rs"]
+mod deaths;
+#[path = "examples/jobs.rs"]
+mod jobs;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::alloc::Layout;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
@@ -127,6 +131,14 @@ impl Named {
     /// One that has the name as its first argument.
     fn start_example(&self, program: &str, arguments: &[&str]) -> Part {
         Part::start(example(program).arg(&self.0).args(arguments))
+    }
+
+    /// Waits until the server answers: a client that comes before has none.
+    fn is_up(&self) {
+        until("the server answers", || {
+            let output = run("mailbox", &[&self.0, "ask", "abc"]);
+            text(&output.stdout) == "cba\n"
+        });
     }
 
     /// Removes what the programs have left.
@@ -248,15 +260,18 @@ fn a_program_with_another_layout_is_refused_with_both_layouts() {
     let name = RegionName::posix(&named.0).expect("a name");
     let region = Options::new(1 << 16).create(&name).expect("room");
     let newer: &Newer = region.create("readings", CAPACITY).expect("room");
-    let size = |layout: Result<Layout, PlanError>| layout.expect("possible").size();
-    let (found, expected) = (size(Newer::layout(CAPACITY)), size(Older::layout(CAPACITY)));
+    let told = |layout: Result<Layout, PlanError>| {
+        let layout = layout.expect("possible");
+        format!("{} bytes aligned to {}", layout.size(), layout.align())
+    };
+    let (found, expected) = (told(Newer::layout(CAPACITY)), told(Older::layout(CAPACITY)));
     for part in ["send", "receive"] {
         let mut older = named.start(part);
         assert_eq!(older.end(), (false, String::new()), "{part}");
         let kind = "RobustMonitorBuffer<Reading, [Slot<Reading>]>";
         let said = format!(
-            "Error: the object \"readings\" is {kind} of {found} bytes aligned to 8: \
-             expected {kind} of {expected} bytes aligned to 8\n"
+            "Error: the object \"readings\" is {kind} of {found}: \
+             expected {kind} of {expected}\n"
         );
         assert_eq!(older.complaint(), said, "{part}");
     }
@@ -289,7 +304,6 @@ fn the_programs_with_a_name_are_those_of_the_readme_and_refuse_what_is_no_name()
 #[test]
 fn a_server_answers_many_clients_over_one_queue() {
     let named = Named::new("mailbox");
-    // The first of them creates the queue.
     let mut clients: Vec<(String, Part)> = Vec::new();
     let ask = |number: usize| {
         let words = [format!("ab{number}"), format!("{number}cde")];
@@ -297,9 +311,9 @@ fn a_server_answers_many_clients_over_one_queue() {
         let backwards = words.map(|word| word.chars().rev().collect::<String>() + "\n");
         (backwards.concat(), client)
     };
-    clients.extend((0..4).map(ask));
     let mut server = named.start_example("mailbox", &["serve"]);
-    clients.extend((4..8).map(ask));
+    named.is_up();
+    clients.extend((0..8).map(ask));
     for (expected, mut client) in clients {
         assert_eq!(client.end(), (true, expected));
     }
@@ -307,7 +321,7 @@ fn a_server_answers_many_clients_over_one_queue() {
         named.start_example("mailbox", &["stop"]).end().0,
         "it is told"
     );
-    assert_eq!(server.end(), (true, "answered 16\n".to_owned()));
+    assert_eq!(server.end(), (true, "answered 17\n".to_owned()));
     let again = run("mailbox", &[&named.0, "remove"]);
     assert_eq!(again.status.code(), Some(1), "the server has removed it");
 }
@@ -317,8 +331,7 @@ fn a_server_answers_many_clients_over_one_queue() {
 fn a_killed_server_leaves_the_requests_to_the_next_one() {
     let named = Named::new("mailbox-killed");
     let mut server = named.start_example("mailbox", &["serve"]);
-    let mut first = named.start_example("mailbox", &["ask", "abc"]);
-    assert_eq!(first.end(), (true, "cba\n".to_owned()), "it is up");
+    named.is_up();
     server.0.kill().expect("it is ours");
     let mut client = named.start_example("mailbox", &["ask", "abc"]);
     let dead_client = named.start_example("mailbox", &["ask", "abc"]);
@@ -345,6 +358,8 @@ fn a_killed_server_leaves_the_requests_to_the_next_one() {
 fn a_mailbox_refuses_bad_input_with_a_sentence() {
     let named = Named::new("mailbox-refused");
     let long = "x".repeat(5000);
+    let mut server = named.start_example("mailbox", &["serve"]);
+    named.is_up();
     let cases: [(&[&str], &str); 7] = [
         (&[], "expected a name, and `serve`"),
         (&[&named.0], "expected a name, and `serve`"),
@@ -364,6 +379,8 @@ fn a_mailbox_refuses_bad_input_with_a_sentence() {
         assert!(err.contains(sentence), "{arguments:?}: {err}");
         assert!(!err.contains("panicked"), "{err}");
     }
+    assert!(run("mailbox", &[&named.0, "stop"]).status.success());
+    assert!(server.end().0);
 }
 
 #[test]
@@ -528,7 +545,7 @@ impl Running {
                 };
                 running.child = Pid::from_raw(child);
                 let command = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
-                text(&command).contains("--as-child") && maps_the_region(child)
+                text(&command).contains("--as-child") && maps_the_region(child, "producer_consumer")
             },
         );
         running
@@ -542,9 +559,9 @@ impl Drop for Running {
     }
 }
 
-fn maps_the_region(process: i32) -> bool {
+fn maps_the_region(process: i32, name: &str) -> bool {
     let maps = fs::read_to_string(format!("/proc/{process}/maps")).unwrap_or_default();
-    maps.contains("memfd:producer_consumer")
+    maps.contains(&format!("memfd:{name}"))
 }
 
 /// Looks until it holds; after a minute, fails with what was waited for.
@@ -572,6 +589,13 @@ fn shared_memory() -> BTreeSet<PathBuf> {
     entries.flatten().map(|entry| entry.path()).collect()
 }
 
+/// What other tests have there goes with them.
+fn nothing_stays(before: &BTreeSet<PathBuf>) {
+    until("nothing stays in /dev/shm", || {
+        shared_memory().is_subset(before)
+    });
+}
+
 #[test]
 fn killing_the_producer_leaves_no_consumer_behind() {
     let before = shared_memory();
@@ -582,10 +606,7 @@ fn killing_the_producer_leaves_no_consumer_behind() {
     until("the consumer has died with its producer", || {
         !is_alive(child)
     });
-    assert!(
-        shared_memory().is_subset(&before),
-        "nothing stays in /dev/shm"
-    );
+    nothing_stays(&before);
 }
 
 #[test]
@@ -601,10 +622,7 @@ fn killing_the_consumer_ends_the_producer_with_an_error() {
     let mut stream = running.parent.stderr.take().expect("piped");
     std::io::Read::read_to_string(&mut stream, &mut err).expect("what it said");
     assert!(err.contains("the consumer is gone"), "{err}");
-    assert!(
-        shared_memory().is_subset(&before),
-        "nothing stays in /dev/shm"
-    );
+    nothing_stays(&before);
 }
 
 #[test]
@@ -644,86 +662,6 @@ fn the_barber_forgets_nobody() {
     assert!(out.starts_with("4000 visits: "), "{out}");
 }
 
-/// Runs `jobs` with these arguments, and these lines as its input.
-fn jobs(arguments: &[&str], lines: &str) -> Output {
-    let mut command = example("jobs");
-    command.args(arguments).env_remove("MAKEFLAGS");
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the example starts");
-    let mut input = child.stdin.take().expect("piped");
-    // A program that ends early reads nothing.
-    let _ = input.write_all(lines.as_bytes());
-    drop(input);
-    child.wait_with_output().expect("it ends")
-}
-
-/// The most that were between `start` and `end` at one time.
-fn most_at_once(log: &str) -> usize {
-    let depths = log.lines().scan(0_usize, |depth, line| {
-        match line.starts_with("start") {
-            true => *depth += 1,
-            false => *depth -= 1,
-        }
-        Some(*depth)
-    });
-    depths.max().unwrap_or(0)
-}
-
-const JOB: &str = "echo start >> $0; cat /dev/null; echo end >> $0";
-
-#[test]
-fn no_more_jobs_run_at_a_time_than_are_allowed() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let log = folder.path().join("log");
-    let log_name = log.to_str().expect("a readable path");
-    for (allowed, most) in [("1", 1), ("3", 3)] {
-        fs::write(&log, "").expect("room");
-        let output = jobs(
-            &["-j", allowed, "sh", "-c", JOB, log_name],
-            &"line\n".repeat(30),
-        );
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        let written = fs::read_to_string(&log).expect("it is there");
-        assert_eq!(written.lines().count(), 60, "each line ran once");
-        assert!(most_at_once(&written) <= most, "{written}");
-    }
-}
-
-#[test]
-fn jobs_of_jobs_take_their_permits_from_the_same_server() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let log = folder.path().join("log");
-    fs::write(&log, "").expect("room");
-    let inner = format!(
-        "yes line | head -10 | {} -j 8 sh -c '{JOB}' {}",
-        example("jobs")
-            .get_program()
-            .to_str()
-            .expect("a readable path"),
-        log.to_str().expect("a readable path"),
-    );
-    let output = jobs(&["-j", "2", "sh", "-c", &inner], &"line\n".repeat(4));
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let written = fs::read_to_string(&log).expect("it is there");
-    assert_eq!(written.lines().count(), 80, "each line ran once");
-    assert!(most_at_once(&written) <= 2, "{written}");
-}
-
-#[test]
-fn a_job_that_fails_or_is_none_is_told_of() {
-    let failed = jobs(&["false"], "one\n");
-    assert_eq!(failed.status.code(), Some(1));
-    let missing = jobs(&["/nonexistent"], "one\n");
-    let said = text(&missing.stderr);
-    assert_eq!(missing.status.code(), Some(1), "{said}");
-    assert!(said.contains("/nonexistent"), "{said}");
-    assert_eq!(jobs(&[], "").status.code(), Some(2), "no command");
-    assert_eq!(jobs(&["-j", "0", "true"], "").status.code(), Some(2));
-}
-
 /// A queue whose names are removed with the test.
 struct Queue(String);
 
@@ -761,4 +699,75 @@ fn an_unbounded_queue_refuses_a_bad_name() {
         let output = run("unbounded", arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     }
+}
+
+#[test]
+fn one_conversation_goes_over_every_kind_of_socket() {
+    let output = run("sockets", &["stressed", "drawer"]);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}{}", text(&output.stderr));
+    let kinds = ["UnixStream", "UnixSeqpacket", "UnixDatagram", "Tcp", "Udp"];
+    let said = kinds
+        .map(|kind| format!("  stressed desserts\n  drawer reward\n{kind}: 2 words answered\n"));
+    assert_eq!(out, said.concat());
+    assert_eq!(run("sockets", &[""]).status.code(), Some(2));
+    assert_eq!(run("sockets", &["--kind", "pigeon"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_program_is_told_of_each_signal_and_by_whom() {
+    let mut child = example("signals");
+    let mut child = child.stdout(Stdio::piped()).spawn().expect("it starts");
+    let process = Pid::from_raw(child.id() as i32);
+    let mut output = BufReader::new(child.stdout.take().expect("piped"));
+    let mut line = move || {
+        let mut line = String::new();
+        output.read_line(&mut line).expect("it says something");
+        line
+    };
+    assert_eq!(line(), format!("{process} waits for signals\n"));
+    let me = std::process::id();
+    for _ in 0..3 {
+        kill(process, Signal::SIGHUP).expect("it runs");
+        assert_eq!(line(), "SIGHUP: reloaded\n");
+        kill(process, Signal::SIGUSR1).expect("it runs");
+        assert_eq!(line(), format!("SIGUSR1 from {me}\n"));
+    }
+    kill(process, Signal::SIGTERM).expect("it runs");
+    assert_eq!(line(), "reloaded 3 times; goodbye after SIGTERM\n");
+    assert!(child.wait().expect("it is our child").success());
+}
+
+#[test]
+fn writer_and_reader_take_turns_over_a_page() {
+    for bytes in [0, 1, 1000, 100_001] {
+        let file = file_of(bytes);
+        let input = fs::File::open(file.path()).expect("it is there");
+        let output = example("turns").stdin(input).output().expect("it starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let expected = fs::read(file.path()).expect("it is there");
+        assert!(output.stdout == expected, "{bytes} bytes arrive whole");
+    }
+}
+
+#[test]
+fn a_reader_whose_writer_is_killed_does_not_wait_for_ever() {
+    let mut command = example("turns");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut part = command.stderr(Stdio::piped()).spawn().expect("it starts");
+    let reader = Pid::from_raw(part.id() as i32);
+    let mut writer = None;
+    until("the writer has started", || {
+        let children = format!("/proc/{reader}/task/{reader}/children");
+        let children = fs::read_to_string(children).unwrap_or_default();
+        writer = children.trim().parse().ok().map(Pid::from_raw);
+        writer.is_some_and(|writer| maps_the_region(writer.as_raw(), "turns"))
+    });
+    kill(writer.expect("just seen"), Signal::SIGKILL).expect("it runs");
+    let status = part.wait().expect("it is our child");
+    let mut said = String::new();
+    let mut stream = part.stderr.take().expect("piped");
+    stream.read_to_string(&mut said).expect("what it said");
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("the writer ended in its turn"), "{said}");
 }

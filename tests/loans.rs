@@ -1,7 +1,8 @@
 //! Items that are written and read where they are: no copy, of any size.
 
 use interlatch::buffer::TurnSlot;
-use interlatch::{Buffer, Region, RobustBoundedBuffer};
+use interlatch::sync::Patience;
+use interlatch::{Buffer, RecvTimeoutError, Region, RobustBoundedBuffer};
 use std::thread;
 
 const MEGABYTE: usize = 1 << 20;
@@ -35,4 +36,28 @@ fn a_large_item_is_written_and_read_in_the_region_on_a_small_stack() {
         let small = small.spawn_scoped(scope, work).expect("a thread");
         small.join().expect("all is well");
     });
+}
+
+/// Receives what it has borrowed while a panic is on its way.
+struct Receives<'a>(&'a RobustBoundedBuffer<u64, [TurnSlot<u64>; 1]>);
+
+impl Drop for Receives<'_> {
+    fn drop(&mut self) {
+        let item = self.0.borrow_within(Patience::Never).expect("an item");
+        assert_eq!(*item, 7);
+    }
+}
+
+#[test]
+fn an_item_that_is_borrowed_during_a_panic_is_received() {
+    static PLACE: RobustBoundedBuffer<u64, [TurnSlot<u64>; 1]> =
+        RobustBoundedBuffer::from_slots([TurnSlot::empty()]);
+    PLACE.send_within(7, Patience::Never).expect("room");
+    let panicked = thread::spawn(|| {
+        let _receives = Receives(&PLACE);
+        panic!("on purpose");
+    });
+    assert!(panicked.join().is_err());
+    let again = PLACE.recv_within(Patience::Never);
+    assert_eq!(again, Err(RecvTimeoutError::Timeout), "it was received");
 }

@@ -1,9 +1,11 @@
 //! The end of the program, from whichever thread: nothing stays, and the terminal is as it was.
 
+use crate::output::{NOBODY_READS, NobodyReads, say};
 use anyhow::Result;
 use interlatch::ipc::Fifo;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What has to be done at the end.
@@ -14,12 +16,17 @@ pub struct Goodbye {
 }
 
 impl Goodbye {
-    /// Removes this named pipe.
-    pub fn removes(inbox: Fifo) -> Self {
+    pub fn new() -> Self {
         Self {
-            inbox: Arc::new(Mutex::new(Some(inbox))),
+            inbox: Arc::default(),
             terminal: tcgetattr(std::io::stdin()).ok(),
         }
+    }
+
+    /// Removes this named pipe.
+    pub fn removes(&self, inbox: Fifo) {
+        let mut removed = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        *removed = Some(inbox);
     }
 
     /// Nobody needs the name any more.
@@ -53,13 +60,13 @@ impl Goodbye {
         if let Some(terminal) = &self.terminal {
             let _ = tcsetattr(std::io::stdin(), SetArg::TCSADRAIN, terminal);
         }
-        let status = match sentence {
-            Ok(sentence) => {
-                println!("{sentence}");
-                0
-            }
+        let said = sentence.and_then(say);
+        let status = match said {
+            Ok(()) => 0,
+            Err(error) if error.is::<NobodyReads>() => i32::from(NOBODY_READS),
             Err(error) => {
-                eprintln!("Error: {error:#}");
+                // Standard error may be closed as well.
+                let _ = writeln!(std::io::stderr(), "Error: {error:#}");
                 1
             }
         };

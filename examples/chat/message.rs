@@ -1,13 +1,19 @@
 //! What goes through the pipes: a piece of a line, small enough that the kernel writes it in one.
 
+use anyhow::{Context, Result, ensure};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-const MOST: usize = 1022;
+const MOST: usize = 1018;
+
+/// What each message begins with. Anybody who may write into the pipe can shift the messages by some bytes, and then
+/// this is not there.
+const BEGIN: [u8; 4] = *b"chat";
 
 /// A line, or a part of a long one.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 pub struct Message {
+    begin: [u8; BEGIN.len()],
     length: u16,
     text: [u8; MOST],
 }
@@ -20,6 +26,7 @@ impl Message {
             let (part, others) = rest.split_at(rest.floor_char_boundary(MOST));
             rest = others;
             let mut message = Self {
+                begin: BEGIN,
                 length: part.len() as u16,
                 text: [0; MOST],
             };
@@ -29,9 +36,17 @@ impl Message {
     }
 
     /// The text, without anything that would control a terminal: anybody may write into the pipe.
-    pub fn text(&self) -> String {
-        let length = usize::from(self.length).min(MOST);
-        let text = String::from_utf8_lossy(&self.text[..length]);
-        text.replace(char::is_control, "\u{fffd}")
+    ///
+    /// # Errors
+    /// It is no message, and what follows will be none either.
+    pub fn text(&self) -> Result<String> {
+        ensure!(
+            self.begin == BEGIN,
+            "somebody else has written into the named pipe"
+        );
+        let text = self.text.get(..usize::from(self.length));
+        let text = text.context("a message that is longer than a message")?;
+        let text = String::from_utf8_lossy(text);
+        Ok(text.replace(char::is_control, "\u{fffd}"))
     }
 }

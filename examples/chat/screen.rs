@@ -1,8 +1,10 @@
 //! Lines that somebody types, and others that appear meanwhile: with an editor on a terminal, plain elsewhere.
 
+use crate::output::say;
 use anyhow::Result;
 use rustyline::error::ReadlineError;
-use rustyline::{DefaultEditor, ExternalPrinter};
+use rustyline::history::DefaultHistory;
+use rustyline::{Config, DefaultEditor, ExternalPrinter};
 use std::io::IsTerminal;
 
 /// Where lines come from.
@@ -25,7 +27,11 @@ impl Screen {
         if !std::io::stdin().is_terminal() {
             return Ok((Self::Plain, Printer::Plain));
         }
-        let mut editor = Box::new(DefaultEditor::new()?);
+        // The chat may end while the editor waits for a line, and then nobody would take back what it has asked the
+        // terminal for.
+        let config = Config::builder().bracketed_paste(false).build();
+        let history = DefaultHistory::with_config(&config);
+        let mut editor = Box::new(DefaultEditor::with_history(config, history)?);
         let printer = Printer::Terminal(Box::new(editor.create_external_printer()?));
         let prompt = format!("{name}: ");
         Ok((Self::Terminal { editor, prompt }, printer))
@@ -45,11 +51,10 @@ impl Screen {
 }
 
 impl Printer {
-    pub fn print(&mut self, line: &str) {
+    pub fn print(&mut self, line: &str) -> Result<()> {
         match self {
-            // A terminal that is gone hangs up, which ends the program.
-            Self::Terminal(printer) => drop(printer.print(format!("{line}\n"))),
-            Self::Plain => println!("{line}"),
+            Self::Terminal(printer) => Ok(printer.print(format!("{line}\n"))?),
+            Self::Plain => say(line),
         }
     }
 }

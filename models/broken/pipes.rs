@@ -1,6 +1,7 @@
 //! Pipes, and what is made of semaphores, with a step left out.
 
-use crate::pipes::Kernel;
+use crate::pipes::{Item, Kernel};
+use interlatch::buffer::{Disconnected, End, RecvTimeoutError, Seat, SendTimeoutError};
 use interlatch::check::FailureKind::{Deadlock, WrongResult};
 use interlatch::check::Model;
 use interlatch::contract::private::{Countable, Fresh, Private};
@@ -8,6 +9,7 @@ use interlatch::contract::{Scenario, buffer, condvar, semaphore};
 use interlatch::platform::pipe::{self, Reader, Writer};
 use interlatch::sync::{Condition, Held, Lock, Patience, Permits, PipeSemaphore, SemaphoreLock};
 use interlatch::{Buffer, PermitOverflow, PipeBuffer};
+use zerocopy::IntoBytes;
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -30,6 +32,9 @@ pub fn models() -> Vec<Model> {
             buffer::two_senders_are_both_heard::<Private<Torn>>()
         }),
         Model::broken("two_way_pipe_that_both_fill", Deadlock, both_fill),
+        Model::broken("pipe_whose_receiver_keeps_a_sending_end", Deadlock, || {
+            Scenario::new("hears_the_end", vec![send_one, receive_all])
+        }),
     ]
 }
 
@@ -49,7 +54,7 @@ impl Permits for Believing {
     fn acquire_within(&self, patience: Patience) -> bool {
         // The scenario's acquirers have all the time there is.
         assert_eq!(patience, Patience::Forever);
-        self.0.wait(None);
+        self.0.wait(None).expect("a model has memory");
         let _ = self.0.read(&mut [0]);
         true
     }
@@ -140,8 +145,57 @@ impl<const FLAW: u8> Condition for Flawed<FLAW> {
     }
 }
 
-/// Items in pieces, whose senders take no turns.
-type Torn = Kernel<[u64; 2], 12, false>;
+/// Items in pieces, whose senders take no turns: each writes what there is room for.
+#[derive(Debug)]
+pub struct Torn {
+    received: PipeBuffer<[u64; 2]>,
+    writer: Writer,
+}
+
+impl Fresh for Torn {
+    fn fresh() -> Self {
+        let (reader, writer) = pipe::pipe(12).expect("a model has pipes");
+        let received = PipeBuffer::from_ends(Some(reader), None, None);
+        Self { received, writer }
+    }
+}
+
+/// The scenario ends before its handles do.
+#[derive(Debug)]
+pub struct Uncounted;
+
+impl Seat for Uncounted {}
+
+impl Buffer for Torn {
+    type Item = u64;
+    type Seat<'a> = Uncounted;
+    type AttachError = Disconnected;
+
+    fn send_within(&self, item: u64, _patience: Patience) -> Result<(), SendTimeoutError<u64>> {
+        let item = <[u64; 2] as Item>::of(item);
+        let (bytes, mut moved) = (item.as_bytes(), 0);
+        while moved < bytes.len() {
+            moved += self.writer.write_blocking(&bytes[moved..]).unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    fn recv_within(&self, patience: Patience) -> Result<u64, RecvTimeoutError> {
+        self.received.recv_within(patience).map(Item::number)
+    }
+
+    fn len(&self) -> usize {
+        self.received.len()
+    }
+
+    fn capacity(&self) -> usize {
+        self.received.capacity()
+    }
+
+    fn attach(&self, _end: End) -> Result<Uncounted, Disconnected> {
+        Ok(Uncounted)
+    }
+}
 
 /// Both directions of a two-way pipe.
 #[derive(Debug)]
@@ -166,4 +220,18 @@ fn both_fill() -> Scenario<Private<TwoWay>> {
         }
     }
     Scenario::new("both_send_first", vec![talk::<0>, talk::<1>])
+}
+
+fn send_one(shared: &Private<Kernel<u64, 1>>) {
+    let sender = shared.sender().expect("a receiver is there");
+    let sent = sender.send_within(1, Patience::Forever);
+    sent.expect("it goes on receiving");
+}
+
+/// As a shell would that forgets to close what its child inherits: the end comes when nobody can send any more,
+/// and this one could.
+fn receive_all(shared: &Private<Kernel<u64, 1>>) {
+    let _forgotten = shared.sender().ok();
+    let receiver = shared.receiver().expect("nobody else");
+    while receiver.recv_within(Patience::Forever).is_ok() {}
 }

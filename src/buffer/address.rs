@@ -263,7 +263,9 @@ impl fmt::Display for MailboxId {
 /// A buffer that processes know by a number, and into which any of them sends and from which any receives.
 ///
 /// # Process death
-/// The mailbox stays. The rest is as of the buffer.
+/// The mailbox stays, but a buffer that has closed stays closed: once the last inbox has gone, nobody sends into
+/// it any more, and a server that is started again takes a mailbox of another number, or keeps the place open with
+/// an inbox of another process. The rest is as of the buffer.
 ///
 /// # Example
 /// ```

@@ -15,13 +15,14 @@
 //! said while another operation is half-way; they are exact when none is.
 
 use super::slot::{Slot, Slots};
-use super::store::{self, End, Store};
+use super::store::{self, End, Store, Visit};
 use super::{
     Buffer, BufferState, Counted, CountsEnds, Disconnected, RecvTimeoutError, SendTimeoutError,
 };
 use crate::platform::{InPlace, Place, Plain, PlanError, Words, WordsFrom, constructor};
 use crate::sync::{Lock, MAX_PERMITS, Patience, Permits, RawMutex, Semaphore, SemaphorePair};
 use core::alloc::Layout;
+use core::mem::{ManuallyDrop, offset_of};
 
 /// A first-in-first-out buffer of fixed capacity for many senders and many receivers, from a
 /// [`SemaphorePair`] and a lock.
@@ -160,7 +161,7 @@ impl BoundedBuffer<u64, [Slot<u64>; 0]> {
         align: u64,
         capacity: Option<u64>,
     ) -> Option<BufferState> {
-        let store = (size_of::<SemaphorePair>() as u64).checked_next_multiple_of(align)?;
+        let store = (offset_of!(Self, store) as u64).checked_next_multiple_of(align)?;
         Store::state_of(&WordsFrom(words, store), capacity)
     }
 }
@@ -180,54 +181,29 @@ where
     type AttachError = Disconnected;
 
     fn send_within(&self, item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
-        let Some(turn) = self.turns.write_within(patience) else {
-            let visit = self.store.enter_within(patience);
-            return Err(SendTimeoutError::of(
-                item,
-                visit.is_some_and(|visit| visit.is_closed(End::Receiving)),
-            ));
-        };
-        let Some(mut visit) = self.store.enter_within(patience) else {
-            turn.cancel();
-            return Err(SendTimeoutError::Timeout(item));
-        };
-        let closed = visit.is_closed(End::Receiving);
-        let refused = if closed {
-            Some(item)
-        } else {
-            visit.push(item).err()
-        };
-        drop(visit);
-        match refused {
-            None => Ok(()),
-            Some(item) => {
-                turn.cancel();
-                Err(SendTimeoutError::of(item, closed))
-            }
-        }
+        let item = ManuallyDrop::new(item);
+        // SAFETY: an item that was sent is not dropped here.
+        let sent = unsafe { self.send_from(&item, patience) };
+        sent.map_err(|refused| refused.with(ManuallyDrop::into_inner(item)))
+    }
+
+    fn send_ref_within(&self, item: &T, patience: Patience) -> Result<(), SendTimeoutError<()>>
+    where
+        T: Plain,
+    {
+        // SAFETY: it is plain.
+        unsafe { self.send_from(item, patience) }
     }
 
     fn recv_within(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
-        let Some(turn) = self.turns.read_within(patience) else {
-            let visit = self.store.enter_within(patience);
-            return Err(RecvTimeoutError::of(
-                visit.is_some_and(|visit| visit.has_ended()),
-            ));
-        };
-        let Some(mut visit) = self.store.enter_within(patience) else {
-            turn.cancel();
-            return Err(RecvTimeoutError::Timeout);
-        };
-        let received = visit.pop();
-        let closed = visit.is_closed(End::Sending);
-        drop(visit);
-        match received {
-            Some(item) => Ok(item),
-            None => {
-                turn.cancel();
-                Err(RecvTimeoutError::of(closed))
-            }
-        }
+        self.recv_by(patience, |visit| visit.pop())
+    }
+
+    fn recv_into_within(&self, place: &mut T, patience: Patience) -> Result<(), RecvTimeoutError>
+    where
+        T: Plain,
+    {
+        self.recv_by(patience, |visit| visit.pop_into(place).then_some(()))
     }
 
     fn len(&self) -> usize {
@@ -240,6 +216,67 @@ where
 
     fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {
         Counted::new(self, end)
+    }
+}
+
+impl<T, S, P, L> BoundedBuffer<T, S, P, L>
+where
+    T: Send,
+    S: Slots<T> + ?Sized,
+    P: Permits,
+    L: Lock,
+{
+    /// Sends what the item is made of.
+    ///
+    /// # Safety
+    /// Whoever has the item forgets it if it was sent, or it is plain.
+    unsafe fn send_from(&self, item: &T, patience: Patience) -> Result<(), SendTimeoutError<()>> {
+        let Some(turn) = self.turns.write_within(patience) else {
+            let visit = self.store.enter_within(patience);
+            let closed = visit.is_some_and(|visit| visit.is_closed(End::Receiving));
+            return Err(SendTimeoutError::of((), closed));
+        };
+        let Some(mut visit) = self.store.enter_within(patience) else {
+            turn.cancel();
+            return Err(SendTimeoutError::Timeout(()));
+        };
+        let closed = visit.is_closed(End::Receiving);
+        // SAFETY: the caller's promise.
+        let sent = !closed && unsafe { visit.push_from(item) };
+        drop(visit);
+        if !sent {
+            turn.cancel();
+            return Err(SendTimeoutError::of((), closed));
+        }
+        Ok(())
+    }
+
+    /// Receives by this, which takes an item if there is one.
+    fn recv_by<R>(
+        &self,
+        patience: Patience,
+        take: impl FnOnce(&mut Visit<'_, T, L, S>) -> Option<R>,
+    ) -> Result<R, RecvTimeoutError> {
+        let Some(turn) = self.turns.read_within(patience) else {
+            let visit = self.store.enter_within(patience);
+            return Err(RecvTimeoutError::of(
+                visit.is_some_and(|visit| visit.has_ended()),
+            ));
+        };
+        let Some(mut visit) = self.store.enter_within(patience) else {
+            turn.cancel();
+            return Err(RecvTimeoutError::Timeout);
+        };
+        let received = take(&mut visit);
+        let closed = visit.is_closed(End::Sending);
+        drop(visit);
+        match received {
+            Some(item) => Ok(item),
+            None => {
+                turn.cancel();
+                Err(RecvTimeoutError::of(closed))
+            }
+        }
     }
 }
 

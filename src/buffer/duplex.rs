@@ -8,18 +8,19 @@
 //! **Why it is correct.** Who has no room to send takes meanwhile what the other side has sent, and keeps it: so
 //! a side that sends always makes room for the other one, and waits only while that one does neither.
 
-use super::pipe::{Stopped, receive_from, send_through};
-use super::{RecvTimeoutError, SendTimeoutError};
+use super::pipe::{PipeTorn, Stopped, receive_from, send_through};
+use super::{DuplexSendError, RecvTimeoutError};
 use crate::platform::pipe::{self, Reader, Writer};
-use crate::platform::{Plain, Wake};
+use crate::platform::{Deadline, PipeStop, Plain, Wake};
 use crate::sync::Patience;
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// One side of a two-way link over two pipes, for items of at most [`pipe::ATOMIC`] bytes.
 ///
-/// It belongs to one thread. What it has taken in while it had to wait for room lies in this process: as many
-/// items as the other side sends meanwhile.
+/// It belongs to one thread. What it has taken in while it had to wait for room lies in this process: at most so
+/// many items as its [limit](Self::with_limit).
 ///
 /// # Process death
 /// The kernel closes what a dead process had open, so the other side hears of it. An item is sent or not; what
@@ -40,9 +41,16 @@ pub struct Duplex<T: Plain> {
     incoming: Reader,
     outgoing: Writer,
     taken_in: VecDeque<T>,
+    limit: usize,
+    /// What has come of an item in parts.
+    begun: Vec<u8>,
+    torn: Option<PipeTorn>,
     /// Whether the other side sends still, as far as is known.
     is_open: bool,
 }
+
+/// So many bytes are taken in, unless another limit is set.
+const LIMIT: usize = 1 << 20;
 
 impl<T: Plain> Duplex<T> {
     /// Both sides, in this process, with room for so many items at least in each direction.
@@ -50,7 +58,7 @@ impl<T: Plain> Duplex<T> {
     /// # Errors
     /// No descriptor is left, or a pipe cannot be that large.
     pub fn pair(capacity: usize) -> std::io::Result<(Self, Self)> {
-        let bytes = capacity.saturating_mul(size_of::<T>());
+        let bytes = pipe::room(capacity, size_of::<T>()).ok_or(ErrorKind::InvalidInput)?;
         let ((first, there), (second, here)) = (pipe::pipe(bytes)?, pipe::pipe(bytes)?);
         Ok((Self::from_ends(second, there), Self::from_ends(first, here)))
     }
@@ -67,23 +75,38 @@ impl<T: Plain> Duplex<T> {
             incoming,
             outgoing,
             taken_in: VecDeque::new(),
+            limit: LIMIT / size_of::<T>(),
+            begun: Vec::new(),
+            torn: None,
             is_open: true,
         }
+    }
+
+    /// The same with another limit of items that are taken in while there is no room to send, than a mebibyte of them.
+    #[must_use]
+    pub fn with_limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// The item in whose middle the stream has ended, if it has, as of a
+    /// [`PipeBuffer`](super::PipeBuffer::torn).
+    pub fn torn(&self) -> Option<PipeTorn> {
+        self.torn
     }
 
     /// Sends, however long that takes.
     ///
     /// # Errors
-    /// The item comes back if the other side has gone.
-    pub fn send(&mut self, item: T) -> Result<(), SendTimeoutError<T>> {
+    /// The item comes back: the other side has gone, or has sent more than the limit and does not receive.
+    pub fn send(&mut self, item: T) -> Result<(), DuplexSendError<T>> {
         self.send_within(item, Patience::Forever)
     }
 
     /// Sends if there is room.
     ///
     /// # Errors
-    /// The item comes back: there is none, or the other side has gone.
-    pub fn try_send(&mut self, item: T) -> Result<(), SendTimeoutError<T>> {
+    /// The item comes back: there is none, or as [`send`](Self::send).
+    pub fn try_send(&mut self, item: T) -> Result<(), DuplexSendError<T>> {
         self.send_within(item, Patience::Never)
     }
 
@@ -91,7 +114,7 @@ impl<T: Plain> Duplex<T> {
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
-    pub fn send_timeout(&mut self, item: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
+    pub fn send_timeout(&mut self, item: T, timeout: Duration) -> Result<(), DuplexSendError<T>> {
         self.send_within(item, Patience::of(timeout))
     }
 
@@ -99,22 +122,31 @@ impl<T: Plain> Duplex<T> {
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
-    pub fn send_within(&mut self, item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
+    pub fn send_within(&mut self, item: T, patience: Patience) -> Result<(), DuplexSendError<T>> {
         loop {
             match send_through(&self.outgoing, &item, Patience::Never) {
                 Ok(()) => return Ok(()),
                 Err(Stopped::Timeout) if patience != Patience::Never => {}
-                Err(stopped) => return Err(stopped.with(item)),
+                Err(Stopped::Timeout) => return Err(DuplexSendError::Timeout(item)),
+                Err(_) => return Err(DuplexSendError::Disconnected(item)),
             }
-            if !self.takes_in() && self.wait(patience) == Wake::TimedOut {
-                return Err(Stopped::Timeout.with(item));
+            if self.taken_in.len() >= self.limit {
+                let limit = self.limit;
+                return Err(DuplexSendError::Flooded { item, limit });
+            }
+            // Also where there is something to take in: it could be without end.
+            let has_taken_in = self.takes_in();
+            match self.wait(patience, has_taken_in) {
+                Ok(Wake::TimedOut) => return Err(DuplexSendError::Timeout(item)),
+                Ok(_) => {}
+                Err(_) => return Err(DuplexSendError::Disconnected(item)),
             }
         }
     }
 
     /// Whether there was something to take in.
     fn takes_in(&mut self) -> bool {
-        match receive_from(&self.incoming, Patience::Never) {
+        match self.receive(Patience::Never) {
             Ok(item) => {
                 self.taken_in.push_back(item);
                 true
@@ -126,11 +158,25 @@ impl<T: Plain> Duplex<T> {
         }
     }
 
-    /// Waits for room, or for something to take in.
-    fn wait(&self, patience: Patience) -> Wake {
-        match self.is_open {
-            true => pipe::wait_either(&self.incoming, &self.outgoing, patience.deadline()),
-            false => self.outgoing.wait(patience.deadline()),
+    fn receive(&mut self, patience: Patience) -> Result<T, Stopped> {
+        let mut item = T::new_zeroed();
+        let received = receive_from(&self.incoming, &mut item, &mut self.begun, patience);
+        if let Err(Stopped::Torn(torn)) = received {
+            self.torn = Some(torn);
+        }
+        received.map(|()| item)
+    }
+
+    /// Waits for room, or for something to take in; one who has taken in something only looks whether there is
+    /// time left.
+    fn wait(&self, patience: Patience, has_taken_in: bool) -> Result<Wake, PipeStop> {
+        match (has_taken_in, self.is_open) {
+            (true, _) if patience.deadline().is_some_and(Deadline::has_passed) => {
+                Ok(Wake::TimedOut)
+            }
+            (true, _) => Ok(Wake::Woken),
+            (_, true) => pipe::wait_either(&self.incoming, &self.outgoing, patience.deadline()),
+            (_, false) => self.outgoing.wait(patience.deadline()),
         }
     }
 
@@ -165,7 +211,7 @@ impl<T: Plain> Duplex<T> {
     pub fn recv_within(&mut self, patience: Patience) -> Result<T, RecvTimeoutError> {
         match self.taken_in.pop_front() {
             Some(item) => Ok(item),
-            None => Ok(receive_from(&self.incoming, patience)?),
+            None => Ok(self.receive(patience)?),
         }
     }
 }

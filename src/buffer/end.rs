@@ -5,7 +5,7 @@ use super::{
     Disconnected, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
     TrySendError,
 };
-use crate::platform::Deadline;
+use crate::platform::{Deadline, Plain};
 use crate::sync::Patience;
 use core::fmt;
 use std::error::Error;
@@ -42,6 +42,40 @@ pub trait Buffer: Sync {
     /// # Errors
     /// In time there was no item, or the buffer is empty and all senders are gone.
     fn recv_within(&self, patience: Patience) -> Result<Self::Item, RecvTimeoutError>;
+
+    /// Sends a copy of an item as long as patience lasts: of a large one the only copy, where there is an own
+    /// implementation of this.
+    ///
+    /// # Errors
+    /// As [`send_within`](Buffer::send_within), but that there is nothing to come back.
+    fn send_ref_within(
+        &self,
+        item: &Self::Item,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<()>>
+    where
+        Self::Item: Plain,
+    {
+        self.send_within(*item, patience)
+            .map_err(SendTimeoutError::without_value)
+    }
+
+    /// Receives into a place of the caller's as long as patience lasts: the only copy, as above.
+    ///
+    /// # Errors
+    /// As [`recv_within`](Buffer::recv_within). What was in the place is there still, unless the stream has ended
+    /// in the middle of an item.
+    fn recv_into_within(
+        &self,
+        place: &mut Self::Item,
+        patience: Patience,
+    ) -> Result<(), RecvTimeoutError>
+    where
+        Self::Item: Plain,
+    {
+        *place = self.recv_within(patience)?;
+        Ok(())
+    }
 
     /// How many items there were a moment ago. One that is just being handed over counts.
     fn len(&self) -> usize;
@@ -255,6 +289,57 @@ impl<'a, B: Buffer + ?Sized> Sender<'a, B> {
         self.buffer.send_within(item, patience)
     }
 
+    /// Sends a copy of an item, waiting for a free place. A large item by value is moved on the way, which is
+    /// copied again; this copies it once.
+    ///
+    /// # Errors
+    /// If all receivers are gone.
+    ///
+    /// # Example
+    /// ```
+    /// use interlatch::{BoundedBuffer, Buffer};
+    ///
+    /// let buffer = BoundedBuffer::<[u8; 4096]>::with_capacity(1)?;
+    /// let (sender, receiver) = (buffer.sender()?, buffer.receiver()?);
+    /// let page = Box::new([7; 4096]);
+    /// sender.send_ref(&page)?;
+    /// let mut place = Box::new([0; 4096]);
+    /// receiver.recv_into(&mut place)?;
+    /// assert_eq!(place, page);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn send_ref(&self, item: &B::Item) -> Result<(), SendError<()>>
+    where
+        B::Item: Plain,
+    {
+        loop {
+            match self.send_ref_within(item, Patience::Forever) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Disconnected(())) => return Err(SendError(())),
+                // As in `send`.
+                Err(SendTimeoutError::Timeout(())) => {}
+            }
+        }
+    }
+
+    /// Sends a copy of an item as long as patience lasts.
+    ///
+    /// # Errors
+    /// If there was no free place in time, or all receivers are gone.
+    pub fn send_ref_within(
+        &self,
+        item: &B::Item,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<()>>
+    where
+        B::Item: Plain,
+    {
+        if !self.seat.is_taken() {
+            return Err(SendTimeoutError::Disconnected(()));
+        }
+        self.buffer.send_ref_within(item, patience)
+    }
+
     /// Whether this handle is at its end still.
     pub(super) fn is_seated(&self) -> bool {
         self.seat.is_taken()
@@ -322,6 +407,43 @@ impl<'a, B: Buffer + ?Sized> Receiver<'a, B> {
             return Err(RecvTimeoutError::Disconnected);
         }
         self.buffer.recv_within(patience)
+    }
+
+    /// Receives the oldest item into a place of the caller's, waiting for one. As
+    /// [`send_ref`](Sender::send_ref), for large items.
+    ///
+    /// # Errors
+    /// If the buffer is empty and all senders are gone.
+    pub fn recv_into(&self, place: &mut B::Item) -> Result<(), RecvError>
+    where
+        B::Item: Plain,
+    {
+        loop {
+            match self.recv_into_within(place, Patience::Forever) {
+                Ok(()) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => return Err(RecvError),
+                // As in `send`.
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// Receives the oldest item into a place of the caller's as long as patience lasts.
+    ///
+    /// # Errors
+    /// If there was none in time, or the buffer is empty and all senders are gone.
+    pub fn recv_into_within(
+        &self,
+        place: &mut B::Item,
+        patience: Patience,
+    ) -> Result<(), RecvTimeoutError>
+    where
+        B::Item: Plain,
+    {
+        if !self.seat.is_taken() {
+            return Err(RecvTimeoutError::Disconnected);
+        }
+        self.buffer.recv_into_within(place, patience)
     }
 
     /// Every item until the stream ends, waiting for each.

@@ -57,6 +57,25 @@ pub enum RecvTimeoutError {
     Disconnected,
 }
 
+/// Why a value was not sent to the other side of a two-way link; it comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+pub enum DuplexSendError<T> {
+    /// There was no room in time.
+    #[error("timed out waiting to send")]
+    Timeout(T),
+    /// The other side has gone.
+    #[error("sending to a side that has gone")]
+    Disconnected(T),
+    /// There is no room, and the other side has sent as much as is kept here: receive some of it, and send again.
+    #[error("the other side does not receive, and has sent more than {limit} items meanwhile")]
+    Flooded {
+        /// What was not sent.
+        item: T,
+        /// How many are kept.
+        limit: usize,
+    },
+}
+
 /// A side of the buffer has been closed for good: no new handle can join it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("this side of the buffer is closed")]
@@ -85,6 +104,24 @@ impl<T> fmt::Debug for SendTimeoutError<T> {
             Self::Timeout(_) => "Timeout(..)",
             Self::Disconnected(_) => "Disconnected(..)",
         })
+    }
+}
+
+impl<T> fmt::Debug for DuplexSendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout(_) => "Timeout(..)",
+            Self::Disconnected(_) => "Disconnected(..)",
+            Self::Flooded { .. } => "Flooded { .. }",
+        })
+    }
+}
+
+impl<T> DuplexSendError<T> {
+    /// The value that was not sent.
+    pub fn into_inner(self) -> T {
+        let (Self::Timeout(item) | Self::Disconnected(item) | Self::Flooded { item, .. }) = self;
+        item
     }
 }
 
@@ -117,6 +154,20 @@ impl<T> SendTimeoutError<T> {
     pub fn into_inner(self) -> T {
         let (Self::Timeout(value) | Self::Disconnected(value)) = self;
         value
+    }
+}
+
+impl<T> SendTimeoutError<T> {
+    /// For one who has the value still.
+    pub(super) fn without_value(self) -> SendTimeoutError<()> {
+        SendTimeoutError::of((), matches!(self, Self::Disconnected(_)))
+    }
+}
+
+impl SendTimeoutError<()> {
+    /// With the value that was not sent.
+    pub(super) fn with<T>(self, value: T) -> SendTimeoutError<T> {
+        SendTimeoutError::of(value, self == Self::Disconnected(()))
     }
 }
 

@@ -4,9 +4,9 @@
 //! items with a pair of semaphores, [`MonitorBuffer`] waits for "not full" and "not empty" with
 //! condition variables. What these two share is in `store` (the ring under its lock) and `end` (the
 //! handles of the two sides). [`RobustBoundedBuffer`] and [`RobustMonitorBuffer`] are the two again, over
-//! parts that survive a death, [`Rendezvous`] is one of no place, and [`Chain`] one that grows. [`PipeBuffer`] is the kernel's own. Who sends to
-//! whom is said in `address`. [`RingBuffer`] is for one sender and one receiver, without a lock.
-//! [`PipeBuffer`] is the kernel's own, and [`BytePipe`] one in shared memory.
+//! parts that survive a death, [`Rendezvous`] is one of no place, and `Chain` one that grows. [`RingBuffer`] is for
+//! one sender and one receiver, without a lock. [`PipeBuffer`] is the kernel's own, and [`BytePipe`] one in shared
+//! memory. Who sends to whom is said in `address`.
 
 mod address;
 mod bounded;
@@ -28,20 +28,20 @@ pub use bounded::BoundedBuffer;
 pub use duplex::Duplex;
 pub use end::{Buffer, Counted, CountsEnds, IntoIter, Iter, Receiver, Seat, Sender, TryIter};
 pub use error::{
-    Disconnected, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
-    TrySendError,
+    Disconnected, DuplexSendError, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
+    TryRecvError, TrySendError,
 };
 pub use monitor::MonitorBuffer;
-pub use pipe::PipeBuffer;
+pub use pipe::{PipeBuffer, PipeTorn};
 pub use ring::{
     RingBorrow, RingBuffer, RingIntoIter, RingIter, RingLoan, RingReceiver, RingSender, RingTryIter,
 };
-pub(crate) use robust::USUAL_ENDS;
 pub use robust::{
-    AttachError, Borrowed, BytePipe, BytePipeError, ByteReader, ByteWriter, Chain, Delivery,
-    GrowError, Grown, Growth, Loan, LoanError, Rendezvous, RobustBoundedBuffer,
-    RobustMonitorBuffer, RobustSeat, Segment, Segments, TakeError, TurnSlot, Withdrawn,
+    AttachError, Borrowed, BytePipe, BytePipeError, ByteReader, ByteWriter, Delivery, GrowError,
+    Grown, Growth, Loan, LoanError, Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer,
+    RobustSeat, TakeError, TurnSlot, Withdrawn,
 };
+pub(crate) use robust::{Chain, Segment, Segments, USUAL_ENDS};
 pub use slot::{Slot, Slots};
-pub use state::{BufferState, EndState};
+pub use state::{BufferState, ChainState, EndState, RendezvousState, SegmentState, WaitState};
 pub use store::End;

@@ -12,13 +12,14 @@
 //! `Full` and `Empty` are exact.
 
 use super::slot::{Slot, Slots};
-use super::store::{self, End, Store};
+use super::store::{self, End, Store, Visit};
 use super::{
     Buffer, BufferState, Counted, CountsEnds, Disconnected, RecvTimeoutError, SendTimeoutError,
 };
-use crate::platform::{InPlace, Place, Plain, PlanError, Words, WordsFrom, constructor};
+use crate::platform::{InPlace, NextLine, Place, Plain, PlanError, Words, WordsFrom, constructor};
 use crate::sync::{Condition, Condvar, Lock, Patience, RawMutex};
 use core::alloc::Layout;
+use core::mem::{ManuallyDrop, offset_of};
 
 /// A first-in-first-out buffer of fixed capacity for many senders and many receivers, from a lock
 /// and two condition variables.
@@ -54,7 +55,9 @@ where
     S: Slots<T> + ?Sized,
 {
     not_full: C,
+    next_line: NextLine,
     not_empty: C,
+    store_line: NextLine,
     store: Store<T, L, S>,
 }
 
@@ -91,7 +94,13 @@ impl<T, S: Slots<T>, C, L> MonitorBuffer<T, S, C, L> {
     constructor! {
         /// An empty buffer from its parts.
         pub fn from_parts(not_full: C, not_empty: C, lock: L, slots: S) -> Self {
-            Self { not_full, not_empty, store: Store::new(lock, slots) }
+            Self {
+                not_full,
+                next_line: NextLine,
+                not_empty,
+                store_line: NextLine,
+                store: Store::new(lock, slots),
+            }
         }
     }
 }
@@ -137,7 +146,7 @@ impl MonitorBuffer<u64, [Slot<u64>; 0]> {
         align: u64,
         capacity: Option<u64>,
     ) -> Option<BufferState> {
-        let store = (2 * size_of::<Condvar>() as u64).checked_next_multiple_of(align)?;
+        let store = (offset_of!(Self, store) as u64).checked_next_multiple_of(align)?;
         Store::state_of(&WordsFrom(words, store), capacity)
     }
 }
@@ -156,44 +165,30 @@ where
         Self: 'a;
     type AttachError = Disconnected;
 
-    fn send_within(&self, mut item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
-        let Some(mut visit) = self.store.enter_within(patience) else {
-            return Err(SendTimeoutError::Timeout(item));
-        };
-        let mut in_time = true;
-        loop {
-            if visit.is_closed(End::Receiving) {
-                return Err(SendTimeoutError::Disconnected(item));
-            }
-            match visit.push(item) {
-                Ok(()) => break,
-                Err(back) if !in_time => return Err(SendTimeoutError::Timeout(back)),
-                Err(back) => item = back,
-            }
-            in_time = self.not_full.wait_within(visit.held(), patience);
-        }
-        drop(visit);
-        self.not_empty.notify_one();
-        Ok(())
+    fn send_within(&self, item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
+        let item = ManuallyDrop::new(item);
+        // SAFETY: an item that was sent is not dropped here.
+        let sent = unsafe { self.send_from(&item, patience) };
+        sent.map_err(|refused| refused.with(ManuallyDrop::into_inner(item)))
+    }
+
+    fn send_ref_within(&self, item: &T, patience: Patience) -> Result<(), SendTimeoutError<()>>
+    where
+        T: Plain,
+    {
+        // SAFETY: it is plain.
+        unsafe { self.send_from(item, patience) }
     }
 
     fn recv_within(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
-        let Some(mut visit) = self.store.enter_within(patience) else {
-            return Err(RecvTimeoutError::Timeout);
-        };
-        let mut in_time = true;
-        let item = loop {
-            if let Some(item) = visit.pop() {
-                break item;
-            }
-            if visit.is_closed(End::Sending) || !in_time {
-                return Err(RecvTimeoutError::of(visit.is_closed(End::Sending)));
-            }
-            in_time = self.not_empty.wait_within(visit.held(), patience);
-        };
-        drop(visit);
-        self.not_full.notify_one();
-        Ok(item)
+        self.recv_by(patience, |visit| visit.pop())
+    }
+
+    fn recv_into_within(&self, place: &mut T, patience: Patience) -> Result<(), RecvTimeoutError>
+    where
+        T: Plain,
+    {
+        self.recv_by(patience, |visit| visit.pop_into(place).then_some(()))
     }
 
     fn len(&self) -> usize {
@@ -206,6 +201,65 @@ where
 
     fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {
         Counted::new(self, end)
+    }
+}
+
+impl<T, S, C, L> MonitorBuffer<T, S, C, L>
+where
+    T: Send,
+    S: Slots<T> + ?Sized,
+    C: Condition,
+    L: Lock,
+{
+    /// Sends what the item is made of.
+    ///
+    /// # Safety
+    /// Whoever has the item forgets it if it was sent, or it is plain.
+    unsafe fn send_from(&self, item: &T, patience: Patience) -> Result<(), SendTimeoutError<()>> {
+        let Some(mut visit) = self.store.enter_within(patience) else {
+            return Err(SendTimeoutError::Timeout(()));
+        };
+        let mut in_time = true;
+        loop {
+            if visit.is_closed(End::Receiving) {
+                return Err(SendTimeoutError::Disconnected(()));
+            }
+            // SAFETY: the caller's promise.
+            if unsafe { visit.push_from(item) } {
+                break;
+            }
+            if !in_time {
+                return Err(SendTimeoutError::Timeout(()));
+            }
+            in_time = self.not_full.wait_within(visit.held(), patience);
+        }
+        drop(visit);
+        self.not_empty.notify_one();
+        Ok(())
+    }
+
+    /// Receives by this, which takes an item if there is one.
+    fn recv_by<R>(
+        &self,
+        patience: Patience,
+        mut take: impl FnMut(&mut Visit<'_, T, L, S>) -> Option<R>,
+    ) -> Result<R, RecvTimeoutError> {
+        let Some(mut visit) = self.store.enter_within(patience) else {
+            return Err(RecvTimeoutError::Timeout);
+        };
+        let mut in_time = true;
+        let item = loop {
+            if let Some(item) = take(&mut visit) {
+                break item;
+            }
+            if visit.is_closed(End::Sending) || !in_time {
+                return Err(RecvTimeoutError::of(visit.is_closed(End::Sending)));
+            }
+            in_time = self.not_empty.wait_within(visit.held(), patience);
+        };
+        drop(visit);
+        self.not_full.notify_one();
+        Ok(item)
     }
 }
 

@@ -5,12 +5,17 @@
 //! **Source.** Thompson's and Ritchie's pipe (*The UNIX Time-Sharing System*, 1974).
 //!
 //! **Why it is correct.** The kernel keeps the order, and writes up to [`pipe::ATOMIC`] bytes in one piece. A
-//! larger item goes in several pieces, so who sends one holds a lock meanwhile, and who receives one another.
+//! larger item may go in several pieces, so who sends one holds a lock meanwhile, and who receives one another.
 //! The kernel counts who has which end, so the end of the stream needs nothing of ours.
+//!
+//! **Patience.** What has gone into the pipe cannot be taken back. So who sends a large item and has a deadline
+//! begins when there is room for all of it, which cannot become less while it has its turn; and who receives one
+//! begins when all of it is there. Only who waits for ever moves what can be moved. Of a small item there is a part
+//! in the pipe only if somebody writes there who does not use this crate; it is kept for the next call.
 
 use super::{Buffer, Counted, CountsEnds, Disconnected, End, RecvTimeoutError, SendTimeoutError};
 use crate::platform::pipe::{self, Reader, Writer};
-use crate::platform::{PipeStop, Plain, UnsafeCell, Wake};
+use crate::platform::{Deadline, PipeStop, Plain, UnsafeCell, Wake};
 use crate::sync::{Held, Lock, Patience, PipeSemaphore, RawMutex, SemaphoreLock};
 use core::fmt;
 use core::marker::PhantomData;
@@ -22,16 +27,23 @@ use std::sync::Arc;
 /// so a process that only receives closes the end for sending, as always with pipes
 /// (`drop(buffer.sender())` does so), or no receiver anywhere hears of the end of the stream.
 ///
+/// # Room
+/// The kernel counts pages of 4096 bytes. An item of at most a page lies in one page, with as many others as fit as a
+/// whole; a larger one takes pages of its own. So many items fit as [`capacity`](Buffer::capacity) says. A page is free
+/// again when all of it was read: until then there may be room for the items of a page less.
+///
 /// # Fairness
 /// None: that of the kernel.
 ///
 /// # Process death
 /// The kernel closes what a dead process had open, so the other side hears of it. An item of at most
 /// [`pipe::ATOMIC`] bytes is sent or not; of a larger one the beginning may have been sent, and then nobody can
-/// send or receive any more: others wait for ever, unless they have a deadline.
+/// send or receive any more: others wait for ever, unless they have a deadline. If the last sender has gone in the
+/// middle of an item, receivers hear of the end, and [`torn`](PipeBuffer::torn) tells it from a proper one.
 ///
 /// # Timeouts
-/// Patience is for the beginning of an item. Once a part of a large one is on its way, the rest follows.
+/// An item whose time is over was not sent, and none was taken in part from others. An item for which the whole
+/// pipe is too small passes only from one who waits for ever to one who waits for ever.
 ///
 /// # Example
 /// ```
@@ -56,6 +68,8 @@ pub struct PipeBuffer<T> {
 /// One end in this process.
 struct Half<E> {
     lock: RawMutex,
+    /// Of the thread that moves a large item, where there is no lock that processes share.
+    turn: RawMutex,
     state: UnsafeCell<State<E>>,
 }
 
@@ -63,6 +77,20 @@ struct State<E> {
     handles: usize,
     /// Until the last handle goes, also before the first comes.
     end: Option<Arc<E>>,
+    /// Of the receiving half: what has come of a small item in parts.
+    begun: Vec<u8>,
+    /// Of the receiving half: the item that the end of the stream has cut off.
+    torn: Option<PipeTorn>,
+}
+
+/// The stream has ended in the middle of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stream has ended after {found} bytes of an item of {expected}")]
+pub struct PipeTorn {
+    /// Bytes of the item.
+    pub expected: usize,
+    /// Bytes that have come.
+    pub found: usize,
 }
 
 // SAFETY: the state is accessed only by the holder of the lock.
@@ -71,9 +99,16 @@ unsafe impl<E: Send + Sync> Sync for Half<E> {}
 impl<E> Half<E> {
     fn new(end: Option<E>) -> Self {
         let end = end.map(Arc::new);
+        let state = State {
+            handles: 0,
+            end,
+            begun: Vec::new(),
+            torn: None,
+        };
         Self {
             lock: RawMutex::new(),
-            state: UnsafeCell::new(State { handles: 0, end }),
+            turn: RawMutex::new(),
+            state: UnsafeCell::new(state),
         }
     }
 
@@ -86,6 +121,21 @@ impl<E> Half<E> {
     /// The end, if it is open.
     fn end(&self) -> Option<Arc<E>> {
         self.with(|state| state.end.clone())
+    }
+
+    /// The end, if it is open, and what has come of an item, which is the caller's now.
+    fn take_up(&self) -> Option<(Arc<E>, Vec<u8>)> {
+        self.with(|state| Some((state.end.clone()?, core::mem::take(&mut state.begun))))
+    }
+
+    /// Keeps what has come of an item for the next call, and what is known of its end.
+    fn keep(&self, mut begun: Vec<u8>, stopped: Option<&Stopped>) {
+        self.with(|state| {
+            state.begun.append(&mut begun);
+            if let Some(Stopped::Torn(torn)) = stopped {
+                state.torn = Some(*torn);
+            }
+        });
     }
 
     fn join(&self) -> Result<(), Disconnected> {
@@ -119,8 +169,8 @@ impl<T: Plain> PipeBuffer<T> {
     /// No descriptor is left, or a pipe cannot be that large: the limit of a user is a megabyte, in
     /// `/proc/sys/fs/pipe-max-size`.
     pub fn with_capacity(capacity: usize) -> std::io::Result<Self> {
-        const { assert!(size_of::<T>() > 0, "an item of at least a byte") };
-        let (reader, writer) = pipe::pipe(capacity.saturating_mul(Self::BYTES))?;
+        let bytes = pipe::room(capacity, Self::BYTES).ok_or(std::io::ErrorKind::InvalidInput)?;
+        let (reader, writer) = pipe::pipe(bytes)?;
         let turns = match Self::IS_ATOMIC {
             true => None,
             false => Some([SemaphoreLock::in_a_pipe()?, SemaphoreLock::in_a_pipe()?]),
@@ -131,11 +181,18 @@ impl<T: Plain> PipeBuffer<T> {
     /// The buffer of a pipe that this process has been given, or opened: an end that it has not is closed. With
     /// the locks of the senders and of the receivers, if items have more than [`pipe::ATOMIC`] bytes, and
     /// more than one process sends or receives.
+    ///
+    /// A pipe that is too small for an item is made larger, if the kernel permits it.
     pub fn from_ends(
         reader: Option<Reader>,
         writer: Option<Writer>,
         turns: Option<[SemaphoreLock<PipeSemaphore>; 2]>,
     ) -> Self {
+        const { assert!(size_of::<T>() > 0, "an item of at least a byte") };
+        let least = pipe::room(1, Self::BYTES).unwrap_or(usize::MAX);
+        // Where that is refused, items pass in pieces.
+        let _ = reader.as_ref().map(|reader| reader.enlarge(least));
+        let _ = writer.as_ref().map(|writer| writer.enlarge(least));
         let (receiving, sending) = (Half::new(reader), Half::new(writer));
         Self {
             receiving,
@@ -145,34 +202,109 @@ impl<T: Plain> PipeBuffer<T> {
         }
     }
 
+    /// The item in whose middle the stream has ended, if it has, and a call to receive it was made: to that call
+    /// the end was as any other.
+    pub fn torn(&self) -> Option<PipeTorn> {
+        self.receiving.with(|state| state.torn)
+    }
+
     /// The turn of whoever moves an item in pieces. Nothing, if patience ran out first.
-    fn turn(
-        &self,
-        end: End,
-        patience: Patience,
-    ) -> Option<Option<Held<'_, SemaphoreLock<PipeSemaphore>>>> {
-        let Some(turns) = &self.turns else {
-            return Some(None);
+    fn turn(&self, end: End, patience: Patience) -> Option<Turn<'_>> {
+        if Self::IS_ATOMIC {
+            return Some(Turn::Anybodys);
+        }
+        if let Some(turns) = &self.turns {
+            let held = turns[end as usize].hold_within(patience);
+            return held.map(Turn::OfProcesses);
+        }
+        let turn = match end {
+            End::Sending => &self.sending.turn,
+            End::Receiving => &self.receiving.turn,
         };
-        turns[end as usize].hold_within(patience).map(Some)
+        turn.hold_within(patience).map(Turn::OfThreads)
+    }
+
+    /// Receives an item to where there is nothing that has to stay.
+    fn recv_small(&self, place: &mut T, patience: Patience) -> Result<(), RecvTimeoutError> {
+        let Some((reader, mut begun)) = self.receiving.take_up() else {
+            return Err(RecvTimeoutError::of(true));
+        };
+        let received = receive_from(&reader, place, &mut begun, patience);
+        if received.is_err() || !begun.is_empty() {
+            self.receiving.keep(begun, received.as_ref().err());
+        }
+        Ok(received?)
+    }
+
+    /// Receives an item to where it belongs.
+    fn recv_large(&self, place: &mut T, patience: Patience) -> Result<(), RecvTimeoutError> {
+        let Some(reader) = self.receiving.end() else {
+            return Err(RecvTimeoutError::of(true));
+        };
+        let Some(_turn) = self.turn(End::Receiving, patience) else {
+            return Err(RecvTimeoutError::of(false));
+        };
+        let bytes = place.as_mut_bytes();
+        until_whole(
+            patience,
+            || reader.has(bytes.len()),
+            |deadline| reader.wait_for(bytes.len(), deadline),
+        )?;
+        read_all(&reader, bytes, &mut 0, Patience::Forever).map_err(|stopped| {
+            self.receiving.keep(Vec::new(), Some(&stopped));
+            stopped.into()
+        })
     }
 }
 
+/// Being the one who moves an item.
+#[expect(dead_code, reason = "the turn ends when it is dropped")]
+enum Turn<'a> {
+    /// A small item needs none.
+    Anybodys,
+    OfThreads(Held<'a, RawMutex>),
+    OfProcesses(Held<'a, SemaphoreLock<PipeSemaphore>>),
+}
+
 /// What stopped the movement of an item: the end of patience, or of the other side.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Stopped {
     Timeout,
     Disconnected,
+    Torn(PipeTorn),
 }
 
 impl Stopped {
     pub(super) fn with<T>(self, item: T) -> SendTimeoutError<T> {
-        SendTimeoutError::of(item, matches!(self, Self::Disconnected))
+        SendTimeoutError::of(item, !matches!(self, Self::Timeout))
     }
 }
 
 impl From<Stopped> for RecvTimeoutError {
     fn from(stopped: Stopped) -> Self {
-        Self::of(matches!(stopped, Stopped::Disconnected))
+        Self::of(!matches!(stopped, Stopped::Timeout))
+    }
+}
+
+/// Waits until an item can be moved as a whole; who waits for ever need not.
+fn until_whole(
+    patience: Patience,
+    is_so: impl Fn() -> bool,
+    wait: impl Fn(Option<Deadline>) -> Result<Wake, PipeStop>,
+) -> Result<(), Stopped> {
+    match patience {
+        Patience::Forever => return Ok(()),
+        _ if is_so() => return Ok(()),
+        Patience::Never => return Err(Stopped::Timeout),
+        Patience::Until(_) => {}
+    }
+    loop {
+        match wait(patience.deadline()) {
+            Ok(Wake::TimedOut) => return Err(Stopped::Timeout),
+            Ok(_) if is_so() => return Ok(()),
+            Ok(_) => {}
+            Err(_) => return Err(Stopped::Disconnected),
+        }
     }
 }
 
@@ -187,47 +319,73 @@ pub(super) fn send_through<T: Plain>(
         true => writer.write_blocking(&bytes[from..]),
         false => writer.write(&bytes[from..]),
     };
-    move_all(bytes.len(), patience, write, |patience| {
-        writer.wait(patience.deadline())
-    })
+    let wait = |patience: Patience| writer.wait(patience.deadline());
+    move_all(&mut 0, bytes.len(), patience, write, wait)
 }
 
-/// Reads an item.
-pub(super) fn receive_from<T: Plain>(reader: &Reader, patience: Patience) -> Result<T, Stopped> {
-    let mut item = T::new_zeroed();
+/// Reads an item of which that much has come already. What has come when patience ends is there.
+pub(super) fn receive_from<T: Plain>(
+    reader: &Reader,
+    item: &mut T,
+    begun: &mut Vec<u8>,
+    patience: Patience,
+) -> Result<(), Stopped> {
     let bytes = item.as_mut_bytes();
+    // Where several threads have found parts, there may be more than an item.
+    let mut moved = begun.len().min(bytes.len());
+    bytes[..moved].copy_from_slice(&begun[..moved]);
+    begun.drain(..moved);
+    let read = read_all(reader, bytes, &mut moved, patience);
+    if read.is_err() {
+        begun.splice(..0, bytes[..moved].iter().copied());
+    }
+    read
+}
+
+/// Reads the rest of an item.
+fn read_all(
+    reader: &Reader,
+    bytes: &mut [u8],
+    moved: &mut usize,
+    patience: Patience,
+) -> Result<(), Stopped> {
+    let expected = bytes.len();
     let read = |from, blocks| match blocks {
         true => reader.read_blocking(&mut bytes[from..]),
         false => reader.read(&mut bytes[from..]),
     };
-    move_all(size_of::<T>(), patience, read, |patience| {
-        reader.wait(patience.deadline())
-    })?;
-    Ok(item)
+    let wait = |patience: Patience| reader.wait(patience.deadline());
+    move_all(moved, expected, patience, read, wait).map_err(|stopped| match (stopped, *moved) {
+        (Stopped::Disconnected, found @ 1..) => Stopped::Torn(PipeTorn { expected, found }),
+        (stopped, _) => stopped,
+    })
 }
 
-/// Moves all bytes by as many calls as it takes, each of which may block if it is told so. Patience is for the
-/// first.
+/// Moves all bytes by as many calls as it takes, each of which may block if it is told so.
 fn move_all(
+    moved: &mut usize,
     bytes: usize,
-    mut patience: Patience,
+    patience: Patience,
     mut call: impl FnMut(usize, bool) -> Result<usize, PipeStop>,
-    wait: impl Fn(Patience) -> Wake,
+    wait: impl Fn(Patience) -> Result<Wake, PipeStop>,
 ) -> Result<(), Stopped> {
-    let mut moved = 0;
-    while moved < bytes {
-        match call(moved, patience == Patience::Forever) {
+    while *moved < bytes {
+        match call(*moved, patience == Patience::Forever) {
             Ok(0) => return Err(Stopped::Disconnected),
             Ok(count) => {
-                moved += count;
-                patience = Patience::Forever;
+                *moved += count;
                 continue;
             }
             Err(PipeStop::WouldBlock) => {}
             Err(PipeStop::Broken | PipeStop::Failed(_)) => return Err(Stopped::Disconnected),
         }
-        if patience == Patience::Never || wait(patience) == Wake::TimedOut {
+        if patience == Patience::Never {
             return Err(Stopped::Timeout);
+        }
+        match wait(patience) {
+            Ok(Wake::TimedOut) => return Err(Stopped::Timeout),
+            Ok(_) => {}
+            Err(_) => return Err(Stopped::Disconnected),
         }
     }
     Ok(())
@@ -242,24 +400,44 @@ impl<T: Plain> Buffer for PipeBuffer<T> {
     type AttachError = Disconnected;
 
     fn send_within(&self, item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
+        let sent = self.send_ref_within(&item, patience);
+        sent.map_err(|refused| refused.with(item))
+    }
+
+    fn send_ref_within(&self, item: &T, patience: Patience) -> Result<(), SendTimeoutError<()>> {
         let Some(writer) = self.sending.end() else {
-            return Err(SendTimeoutError::of(item, true));
+            return Err(SendTimeoutError::Disconnected(()));
         };
         let Some(_turn) = self.turn(End::Sending, patience) else {
-            return Err(SendTimeoutError::of(item, false));
+            return Err(SendTimeoutError::Timeout(()));
         };
-        let sent = send_through(&writer, &item, patience);
-        sent.map_err(|stopped| stopped.with(item))
+        let sent = match Self::IS_ATOMIC {
+            true => send_through(&writer, item, patience),
+            false => {
+                let has_room = || writer.has_room(Self::BYTES);
+                let wait = |deadline| writer.wait_for(Self::BYTES, deadline);
+                until_whole(patience, has_room, wait)
+                    .and_then(|()| send_through(&writer, item, Patience::Forever))
+            }
+        };
+        sent.map_err(|stopped| stopped.with(()))
     }
 
     fn recv_within(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
-        let Some(reader) = self.receiving.end() else {
-            return Err(RecvTimeoutError::of(true));
-        };
-        let Some(_turn) = self.turn(End::Receiving, patience) else {
-            return Err(RecvTimeoutError::of(false));
-        };
-        Ok(receive_from(&reader, patience)?)
+        let mut item = T::new_zeroed();
+        match Self::IS_ATOMIC {
+            true => self.recv_small(&mut item, patience)?,
+            false => self.recv_large(&mut item, patience)?,
+        }
+        Ok(item)
+    }
+
+    fn recv_into_within(&self, place: &mut T, patience: Patience) -> Result<(), RecvTimeoutError> {
+        if Self::IS_ATOMIC {
+            *place = self.recv_within(patience)?;
+            return Ok(());
+        }
+        self.recv_large(place, patience)
     }
 
     /// How many whole items are in the pipe.
@@ -269,11 +447,12 @@ impl<T: Plain> Buffer for PipeBuffer<T> {
             .map_or(0, |reader| reader.available() / Self::BYTES)
     }
 
-    /// How many items fit, if this process can send; items of more than a page, a few less.
+    /// How many items fit for sure when it is empty, if this process can send or receive. A sender that waits for
+    /// ever may have begun with one more.
     fn capacity(&self) -> usize {
-        self.sending
-            .end()
-            .map_or(0, |writer| writer.capacity() / Self::BYTES)
+        let of_writer = self.sending.end().map(|writer| writer.capacity());
+        let bytes = of_writer.or_else(|| self.receiving.end().map(|reader| reader.capacity()));
+        bytes.map_or(0, |bytes| pipe::items(bytes, Self::BYTES))
     }
 
     fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {

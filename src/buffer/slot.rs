@@ -36,6 +36,20 @@ impl<T> Slot<T> {
         self.0.with_mut(|place| unsafe { (*place).write(item) });
     }
 
+    /// Fills the place with what `item` is made of, without moving that to the stack.
+    ///
+    /// # Safety
+    /// As of [`put`](Self::put); and of the item and the one in the place, one is forgotten.
+    #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(super) unsafe fn put_from(&self, item: &T) {
+        let from = core::ptr::from_ref(item);
+        // SAFETY: no one else accesses the place, by the caller's promise, so that it is none that the
+        // caller has a reference to.
+        self.0
+            .with_mut(|place| unsafe { place.cast::<T>().copy_from_nonoverlapping(from, 1) });
+    }
+
     /// Empties the place.
     ///
     /// # Safety
@@ -51,6 +65,19 @@ impl<T> Slot<T> {
 }
 
 impl<T: Plain> Slot<T> {
+    /// Empties the place, into that of the caller's.
+    ///
+    /// # Safety
+    /// As of [`take`](Self::take).
+    #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub(super) unsafe fn take_into(&self, into: &mut T) {
+        let into = core::ptr::from_mut(into);
+        // SAFETY: full, and accessed by no one else, by the caller's promise.
+        self.0
+            .with_mut(|place| unsafe { place.cast::<T>().copy_to_nonoverlapping(into, 1) });
+    }
+
     /// What is in the place: an item, what is left of one, or zeros. Plain data is valid all the same.
     ///
     /// # Safety

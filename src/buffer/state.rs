@@ -1,5 +1,6 @@
 //! What a buffer is, as somebody sees it who only looks at its words.
 
+use super::Growth;
 use crate::sync::LockState;
 
 /// A buffer, a moment ago. Its numbers are read one after the other, so while somebody is at work they may
@@ -16,6 +17,75 @@ pub struct BufferState {
     pub senders: EndState,
     /// Those who receive.
     pub receivers: EndState,
+}
+
+/// A rendezvous, a moment ago.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RendezvousState {
+    /// The lock inside.
+    pub lock: LockState,
+    /// Who waits with an item that was not taken yet.
+    pub offered: WaitState,
+    /// Who waits for an item, where one that does not wait itself may put it.
+    pub asked: WaitState,
+    /// Who has accepted what is offered, and not acknowledged it yet.
+    pub accepted: WaitState,
+    /// Those who send.
+    pub senders: EndState,
+    /// Those who receive.
+    pub receivers: EndState,
+}
+
+/// Somebody at a rendezvous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitState {
+    /// That cannot be told.
+    Unknown,
+    /// Nobody.
+    Nobody,
+    /// This thread, which lives, as far as the kernel has told.
+    Thread(u32),
+}
+
+impl WaitState {
+    /// Who holds this lock.
+    pub(super) fn of(lock: LockState) -> Self {
+        match lock {
+            LockState::HeldBy { thread, .. } => Self::Thread(thread),
+            LockState::Free | LockState::OwnerDied { .. } => Self::Nobody,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// What the users of a queue that grows share, a moment ago.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainState {
+    /// The lock inside.
+    pub lock: LockState,
+    /// How many segments there are, at most as many as may be.
+    pub segments: u64,
+    /// How many there ever were.
+    pub ever: u64,
+    /// How far it grows.
+    pub growth: Growth,
+    /// Whether a receiver may be asleep.
+    pub waiters: bool,
+    /// Those who send.
+    pub senders: EndState,
+    /// Those who receive.
+    pub receivers: EndState,
+}
+
+/// A segment of a queue that grows, a moment ago: it is filled once, and drained once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentState {
+    /// How many items were sent, at most as many as there can be.
+    pub sent: u64,
+    /// How many of them were received.
+    pub received: u64,
+    /// How many items there can be; nothing where that cannot be told.
+    pub capacity: Option<u64>,
 }
 
 /// One end of a buffer.

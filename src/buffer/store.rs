@@ -2,19 +2,21 @@
 
 use super::slot::{Slot, Slots};
 use super::{BufferState, Disconnected, EndState};
-use crate::platform::{PlanError, UnsafeCell, Words, WordsFrom, constructor};
+use crate::platform::{NextLine, Plain, PlanError, UnsafeCell, Words, WordsFrom, constructor};
 use crate::sync::{Held, Lock, Patience, RawMutex};
 use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::mem::offset_of;
 
-/// A ring of items behind a lock. The slots come last, so that it can be built unsized over the
+/// A ring of items behind a lock, on one cache line with what it protects: who takes the one needs the
+/// other. The slots come last, so that it can be built unsized over the
 /// rest of a region; their number is then known from the reference, not from shared memory.
 #[repr(C)]
 pub(super) struct Store<T, L, S: Slots<T> + ?Sized> {
     lock: L,
     state: UnsafeCell<State>,
     item: PhantomData<T>,
+    next_line: NextLine,
     slots: S,
 }
 
@@ -85,7 +87,7 @@ impl<T, L, S: Slots<T>> Store<T, L, S> {
         /// An empty ring over these slots.
         pub(super) fn new(lock: L, slots: S) -> Self {
             let state = State { first: 0, length: 0, senders: Side::OPEN, receivers: Side::OPEN };
-            Self { lock, state: UnsafeCell::new(state), item: PhantomData, slots }
+            Self { lock, state: UnsafeCell::new(state), item: PhantomData, next_line: NextLine, slots }
         }
     }
 }
@@ -181,28 +183,47 @@ impl<'a, T, L: Lock, S: Slots<T> + ?Sized> Visit<'a, T, L, S> {
         self.change(|state| state.side(end).detach())
     }
 
-    /// Appends an item, or gives it back if every place is taken.
-    pub(super) fn push(&mut self, item: T) -> Result<(), T> {
+    /// Appends what the item is made of, which is the store's then. False, if every place is taken.
+    ///
+    /// # Safety
+    /// Whoever has the item forgets it after that, or it is plain.
+    pub(super) unsafe fn push_from(&mut self, item: &T) -> bool {
         let length = self.len();
         if length == self.store.capacity() {
-            return Err(item);
+            return false;
         }
         let slot = self.slot(length);
-        // SAFETY: the places beyond `length` are empty, and the lock is held.
-        unsafe { slot.put(item) };
+        // SAFETY: the places beyond `length` are empty, and the lock is held. That the item is there
+        // once is the caller's promise.
+        unsafe { slot.put_from(item) };
         self.change(|state| state.length = length as u64 + 1);
-        Ok(())
+        true
     }
 
     /// Takes the oldest item.
     pub(super) fn pop(&mut self) -> Option<T> {
+        // SAFETY: the place is full, and this is done once.
+        self.pop_with(|slot| unsafe { slot.take() })
+    }
+
+    /// Takes the oldest item into a place of the caller's. False, if there is none.
+    pub(super) fn pop_into(&mut self, into: &mut T) -> bool
+    where
+        T: Plain,
+    {
+        // SAFETY: the place is full.
+        self.pop_with(|slot| unsafe { slot.take_into(into) })
+            .is_some()
+    }
+
+    /// Takes the oldest item by this, which finds the place full and nobody else there.
+    fn pop_with<R>(&mut self, take: impl FnOnce(&Slot<T>) -> R) -> Option<R> {
         let length = self.len();
         if length == 0 {
             return None;
         }
-        let slot = self.slot(0);
-        // SAFETY: the first `length` places are full, and the lock is held.
-        let item = unsafe { slot.take() };
+        // The first `length` places are full, and the lock is held.
+        let item = take(self.slot(0));
         let capacity = self.store.capacity();
         self.change(|state| {
             state.first = state.first(capacity) as u64 + 1;
@@ -214,14 +235,20 @@ impl<'a, T, L: Lock, S: Slots<T> + ?Sized> Visit<'a, T, L, S> {
     /// The place at this position from the oldest item.
     fn slot(&self, position: usize) -> &'a Slot<T> {
         let slots = self.store.slots.slots();
-        &slots[(self.read().first(slots.len()) + position) % slots.len()]
+        let index = self.read().first(slots.len()) + position;
+        // Both are less than a capacity; and a division would take longer than all the rest.
+        let past = index.checked_sub(slots.len());
+        &slots[past.unwrap_or(index)]
     }
 }
 
 impl State {
     /// Where the oldest item is, or would be: inside the ring, whatever a faulty peer wrote.
     fn first(&self, capacity: usize) -> usize {
-        (self.first % capacity as u64) as usize
+        match self.first < capacity as u64 {
+            true => self.first as usize,
+            false => (self.first % capacity as u64) as usize,
+        }
     }
 
     fn side(&mut self, end: End) -> &mut Side {

@@ -397,10 +397,17 @@ fn pass_in_every_way<B: Buffer<Item = u64>>(shared: &Passed<B>) {
     let deadline = Deadline::after(second);
     sender.send_until(4, deadline).expect("there is room");
     assert_eq!(receiver.recv_until(deadline), Ok(4));
+    let mut place = 0;
+    sender.send_ref(&5).expect("there is room");
+    assert_eq!((receiver.recv_into(&mut place), place), (Ok(()), 5));
+    let nothing = receiver.recv_into_within(&mut place, Patience::Never);
+    assert_eq!((nothing, place), (Err(RecvTimeoutError::Timeout), 5));
     let all: Vec<u64> = (0..buffer.capacity() as u64).collect();
     all.iter()
         .for_each(|item| sender.send(*item).expect("there is room"));
     assert_eq!(sender.try_send(9), Err(TrySendError::Full(9)));
+    let full = sender.send_ref_within(&9, Patience::Never);
+    assert_eq!(full, Err(SendTimeoutError::Timeout(())));
     assert_eq!(receiver.try_iter().collect::<Vec<_>>(), all);
     sender.send(5).expect("there is room");
     assert_eq!(receiver.iter().next(), Some(5));
@@ -409,6 +416,7 @@ fn pass_in_every_way<B: Buffer<Item = u64>>(shared: &Passed<B>) {
     let other = buffer.receiver().expect("open");
     assert_eq!(other.into_iter().collect::<Vec<_>>(), [6]);
     assert_eq!(receiver.recv(), Err(RecvError));
+    assert_eq!(receiver.recv_into(&mut place), Err(RecvError));
     drop(receiver);
     assert!(
         buffer.sender().is_err() && buffer.receiver().is_err(),

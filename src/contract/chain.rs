@@ -10,8 +10,13 @@ use std::time::Duration;
 
 /// A queue without end, but for a limit.
 pub trait Unlimited: InPlace {
-    /// Sends at once; false at the limit.
+    /// Sends, and waits for no more than the lock; false at the limit.
     fn send(&self, item: u64) -> bool;
+
+    /// Sends without waiting even for the lock; false also if it was not free.
+    fn try_send(&self, item: u64) -> bool {
+        self.send(item)
+    }
 
     /// Receives; nothing, if there was none in time.
     ///
@@ -28,6 +33,10 @@ pub trait Unlimited: InPlace {
 pub struct Ended;
 
 const SEGMENTS: usize = 2;
+const GROWTH: Growth = Growth {
+    items: 1,
+    segments: SEGMENTS as u32,
+};
 
 /// A segment of one item: a death is before it, in it or after it.
 type One = Segment<u64, [Slot<u64>; 1]>;
@@ -36,7 +45,7 @@ type One = Segment<u64, [Slot<u64>; 1]>;
 #[repr(C)]
 #[derive(Debug)]
 pub struct Pooled {
-    chain: Chain<2>,
+    chain: Chain<u64, 2>,
     /// One more than may be linked: for one that a dead process has left.
     pool: [(Guarded, One); SEGMENTS + 1],
 }
@@ -45,12 +54,8 @@ pub struct Pooled {
 // have one layout; all parts are valid for every bit pattern.
 unsafe impl InPlace for Pooled {
     fn initial() -> Self {
-        let growth = Growth {
-            items: 1,
-            segments: SEGMENTS as u32,
-        };
         Self {
-            chain: Chain::new(growth),
+            chain: Chain::new(GROWTH),
             pool: core::array::from_fn(|_| (Guarded::new(0), One::initial())),
         }
     }
@@ -62,45 +67,123 @@ impl Pooled {
     }
 }
 
-impl Segments for Pooled {
+/// The segments of a queue, for its own chain.
+struct Pool<'a>(&'a Pooled);
+
+// SAFETY: the fields are private, and only the chain beside it is given the pool.
+unsafe impl Segments for Pool<'_> {
     type Item = u64;
     type Slots = [Slot<u64>; 1];
     type Error = Infallible;
 
-    fn make(&self, number: u64, _items: u32) -> Result<(), Infallible> {
-        let (tag, _) = self.place(number);
+    fn growth(&self) -> Growth {
+        GROWTH
+    }
+
+    fn make(&self, number: u64) -> Result<(), Infallible> {
+        let (tag, _) = self.0.place(number);
         assert!([0, number].contains(&tag.get()), "it is another one still");
         tag.set(number);
         Ok(())
     }
 
     fn with<R>(&self, number: u64, act: impl FnOnce(&One) -> R) -> Result<R, Infallible> {
-        let (tag, segment) = self.place(number);
+        let (tag, segment) = self.0.place(number);
         assert_eq!(tag.get(), number, "a segment that is not there");
         Ok(act(segment))
     }
 
     fn remove(&self, number: u64) {
-        let (tag, _) = self.place(number);
+        let (tag, _) = self.0.place(number);
         if tag.get() == number {
             tag.set(0);
         }
     }
 
-    fn forget_before(&self, _number: u64) {}
+    fn keep(&self, _first: u64, _last: u64) {}
+}
+
+/// What one sees who cannot use the segments: of another user, or without room for one more mapping.
+struct Unseen;
+
+/// It is not to be found.
+#[derive(Debug, thiserror::Error)]
+#[error("not to be found")]
+struct NotFound;
+
+// SAFETY: there are none.
+unsafe impl Segments for Unseen {
+    type Item = u64;
+    type Slots = [Slot<u64>; 1];
+    type Error = NotFound;
+
+    fn growth(&self) -> Growth {
+        GROWTH
+    }
+
+    fn make(&self, _number: u64) -> Result<(), NotFound> {
+        Err(NotFound)
+    }
+
+    fn with<R>(&self, _number: u64, _act: impl FnOnce(&One) -> R) -> Result<R, NotFound> {
+        Err(NotFound)
+    }
+
+    fn remove(&self, _number: u64) {}
+
+    fn keep(&self, _first: u64, _last: u64) {}
+}
+
+/// Segments from which a faulty peer takes their room between one look and the next.
+struct Shrinking;
+
+// SAFETY: they are new ones each time, of no place.
+unsafe impl Segments for Shrinking {
+    type Item = u64;
+    type Slots = [Slot<u64>; 0];
+    type Error = Infallible;
+
+    fn growth(&self) -> Growth {
+        GROWTH
+    }
+
+    fn make(&self, _number: u64) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn with<R>(
+        &self,
+        _number: u64,
+        act: impl FnOnce(&Segment<u64, [Slot<u64>; 0]>) -> R,
+    ) -> Result<R, Infallible> {
+        Ok(act(&InPlace::initial()))
+    }
+
+    fn remove(&self, _number: u64) {}
+
+    fn keep(&self, _first: u64, _last: u64) {}
 }
 
 impl Unlimited for Pooled {
     fn send(&self, item: u64) -> bool {
-        match self.chain.send(self, item) {
+        let sent = self.chain.send_within(&Pool(self), item, Patience::Forever);
+        match sent {
             Ok(()) => true,
             Err(GrowError::AtLimit(_)) => false,
             Err(error) => panic!("{error}"),
         }
     }
 
+    fn try_send(&self, item: u64) -> bool {
+        match self.chain.send_within(&Pool(self), item, Patience::Never) {
+            Ok(()) => true,
+            Err(GrowError::AtLimit(_) | GrowError::Timeout) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     fn take(&self, patience: Patience) -> Result<Option<u64>, Ended> {
-        match self.chain.take(self, patience) {
+        match self.chain.take(&Pool(self), patience) {
             Ok(item) => Ok(Some(item)),
             Err(TakeError::Timeout) => Ok(None),
             Err(TakeError::Disconnected) => Err(Ended),
@@ -143,6 +226,9 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(a_dead_sender_leaves_the_chain_whole::<Pooled>());
     stage.run(a_dead_receiver_leaves_the_chain_whole::<Pooled>());
     stage.run(the_last_sender_ends_the_queue::<Pooled>());
+    stage.run(an_impatient_sender_has_sent_or_not::<Pooled>());
+    stage.run(who_cannot_take_an_item_leaves_it_to_others());
+    stage.run(what_finds_no_place_was_not_sent());
 }
 
 fn briefly() -> Patience {
@@ -261,4 +347,47 @@ pub fn the_last_sender_ends_the_queue<Q: Unlimited>() -> Scenario<Queued<Q>> {
         assert_eq!(shared.queue.take(Patience::Forever), Err(Ended))
     }];
     Scenario::new("the_last_sender_ends_the_queue", participants).choices(8)
+}
+
+/// Who does not wait for the lock has sent its item if it is told so, and else has not.
+pub fn an_impatient_sender_has_sent_or_not<Q: Unlimited>() -> Scenario<Queued<Q>> {
+    let participants: Vec<fn(&Queued<Q>)> = vec![|shared| send::<Q, 0>(shared, 1), |shared| {
+        if shared.queue.try_send(10) {
+            shared.sent[1].set(10);
+        }
+    }];
+    Scenario::new("an_impatient_sender_has_sent_or_not", participants)
+        .verify(|shared| {
+            assert_eq!(shared.sent[0].get(), 1, "it waits for the lock");
+            assert_eq!(left_in(shared), sum(&shared.sent));
+        })
+        .choices(8)
+}
+
+/// One that is woken for an item, and cannot take it, wakes another one that can, which does not look twice.
+pub fn who_cannot_take_an_item_leaves_it_to_others() -> Scenario<Queued<Pooled>> {
+    let participants: Vec<fn(&Queued<Pooled>)> = vec![
+        |shared| {
+            let taken = shared.queue.chain.take(&Unseen, briefly());
+            assert!(taken.is_err(), "there is {taken:?} in no segment");
+        },
+        |shared| take::<Pooled, 0>(shared, Patience::Forever),
+        |shared| send::<Pooled, 0>(shared, 1),
+    ];
+    Scenario::new("who_cannot_take_an_item_leaves_it_to_others", participants)
+        .verify(|shared| assert_eq!(shared.got[0].get(), 1))
+        .choices(8)
+        .without_rechecks()
+}
+
+/// A faulty peer has written into the segment between the look for room and the next step: the sender hears of it.
+pub fn what_finds_no_place_was_not_sent() -> Scenario<Queued<Pooled>> {
+    let alone = |shared: &Queued<Pooled>| {
+        let sent = shared
+            .queue
+            .chain
+            .send_within(&Shrinking, 1, Patience::Forever);
+        assert!(matches!(sent, Err(GrowError::Damaged(1))), "{sent:?}");
+    };
+    Scenario::new("what_finds_no_place_was_not_sent", vec![alone])
 }

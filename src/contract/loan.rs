@@ -74,6 +74,7 @@ pub fn all(stage: &mut impl Stage) {
         RobustBounded<1>,
     >());
     stage.run(what_is_left_is_for_the_next_one());
+    stage.run(the_last_item_that_is_left_ends_the_stream());
 }
 
 fn briefly() -> Patience {
@@ -188,6 +189,31 @@ pub fn the_last_item_that_is_given_back_ends_the_stream<B: Lends>() -> Scenario<
     Scenario::new(
         "the_last_item_that_is_given_back_ends_the_stream",
         vec![first, other],
+    )
+    .verify(|shared| assert_eq!(shared.got[0].get() + shared.got[1].get(), 1))
+    .choices(8)
+}
+
+/// The stream has ended, but for an item that somebody has, and leaves: of two who wait for one, the first gets
+/// it, and the second hears of the end.
+pub fn the_last_item_that_is_left_ends_the_stream() -> Scenario<Lent<RobustBounded<1>>> {
+    fn wait<const WHO: usize>(shared: &Lent<RobustBounded<1>>) {
+        if let Ok(item) = shared.buffer.recv_within(Patience::Forever) {
+            shared.got[WHO].set(item);
+        }
+    }
+    let first = |shared: &Lent<RobustBounded<1>>| {
+        assert!(shared.buffer.fill(1, Patience::Never, || {}));
+        if let Ok(borrowed) = shared.buffer.borrow_within(Patience::Never) {
+            drop(shared.buffer.sender());
+            borrowed.leave();
+        } else {
+            drop(shared.buffer.sender());
+        }
+    };
+    Scenario::new(
+        "the_last_item_that_is_left_ends_the_stream",
+        vec![first, wait::<0>, wait::<1>],
     )
     .verify(|shared| assert_eq!(shared.got[0].get() + shared.got[1].get(), 1))
     .choices(8)

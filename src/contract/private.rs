@@ -5,7 +5,7 @@ use super::{Stage, buffer, condvar, lock, semaphore};
 use crate::buffer::{
     BoundedBuffer, Buffer, End, MonitorBuffer, RecvTimeoutError, SendTimeoutError, Slot,
 };
-use crate::platform::InPlace;
+use crate::platform::{InPlace, Plain};
 use crate::sync::{
     Condition, Held, Lock, Patience, PermitOverflow, Permits, PipeSemaphore, Semaphore,
     SemaphoreCondvar, SemaphoreLock, SemaphorePair, TrustedPermits,
@@ -83,6 +83,28 @@ impl<B: Buffer> Buffer for Private<B> {
 
     fn recv_within(&self, patience: Patience) -> Result<B::Item, RecvTimeoutError> {
         self.0.recv_within(patience)
+    }
+
+    fn send_ref_within(
+        &self,
+        item: &B::Item,
+        patience: Patience,
+    ) -> Result<(), SendTimeoutError<()>>
+    where
+        B::Item: Plain,
+    {
+        self.0.send_ref_within(item, patience)
+    }
+
+    fn recv_into_within(
+        &self,
+        place: &mut B::Item,
+        patience: Patience,
+    ) -> Result<(), RecvTimeoutError>
+    where
+        B::Item: Plain,
+    {
+        self.0.recv_into_within(place, patience)
     }
 
     fn len(&self) -> usize {

@@ -12,8 +12,8 @@ impl<'a> TypeText<'a> {
 
     /// The number that the type has as its last parameter, which is not written where it is this one.
     pub(super) fn last_number(self, unwritten: usize) -> Option<u64> {
-        let (_, last) = self.whole()?.rsplit_once(',')?;
-        let number = last.strip_suffix('>')?.trim().parse();
+        let written = self.whole()?.rsplit_once([',', '<']);
+        let number = written.and_then(|(_, last)| last.strip_suffix('>')?.trim().parse().ok());
         Some(number.unwrap_or(unwritten as u64))
     }
 
@@ -48,6 +48,15 @@ mod tests {
         let cut = TypeText("RobustBoundedBuffer<[u8; 3], [PairSlot<Slot<[u8; 3]>>], 1");
         assert_eq!(cut.base(), "RobustBoundedBuffer");
         assert_eq!((cut.last_number(8), cut.array_length()), (None, None));
+        for (text, number) in [
+            ("Chain", 8),
+            ("Chain<3>", 3),
+            ("BytePipe<[Slot<u8>; 5]>", 8),
+            ("BytePipe<[Slot<u8>], 3>", 3),
+            ("Rendezvous<Item<3>>", 8),
+        ] {
+            assert_eq!(TypeText(text).last_number(8), Some(number), "{text}");
+        }
     }
 
     #[test]

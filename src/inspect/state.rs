@@ -2,9 +2,13 @@
 
 use super::kind::TypeText;
 use crate::buffer::{BoundedBuffer, BufferState, MonitorBuffer, RingBuffer, USUAL_ENDS};
+use crate::buffer::{
+    BytePipe, Chain, ChainState, Rendezvous, RendezvousState, Segment, SegmentState,
+};
 use crate::buffer::{RobustBoundedBuffer, RobustMonitorBuffer};
 use crate::directory::Object;
 use crate::platform::{Plan, Words};
+use crate::queue::{MessageQueue, QueueState};
 use crate::sync::{
     Condvar, CondvarState, LockState, PairState, RawMutex, RawRobustMutex, RecoverablePair,
     RecoverablePairState, RecoverableSemaphore, RecoverableState, RobustMutex, Semaphore,
@@ -51,6 +55,16 @@ pub enum ObjectState {
     RecoverablePair(RecoverablePairState),
     /// A buffer.
     Buffer(BufferState),
+    /// A pipe in shared memory: a buffer of bytes.
+    BytePipe(BufferState),
+    /// A buffer of no place.
+    Rendezvous(RendezvousState),
+    /// A message queue.
+    Queue(QueueState),
+    /// What the users of a queue that grows share.
+    Chain(ChainState),
+    /// A segment of a queue that grows.
+    Segment(SegmentState),
     /// Something else, of which no more is known.
     Opaque,
     /// It cannot be where its entry says: a faulty peer was there, or the memory was cut short.
@@ -98,11 +112,11 @@ impl ObjectState {
     }
 
     fn of_buffer(object: &Object, text: TypeText<'_>, words: &dyn Words) -> Option<Self> {
+        let ends = text.last_number(USUAL_ENDS);
         let (size, align) = (object.kind.size(), object.kind.align());
         // One that has its places inside has no plan.
         let plan = <usize as Plan>::of_word(object.plan).filter(|plan| *plan != 0);
         let capacity = plan.map(|plan| plan as u64).or(text.array_length());
-        let ends = text.last_number(USUAL_ENDS);
         let state = match text.base() {
             "BoundedBuffer" => BoundedBuffer::state_of(words, align, capacity),
             "MonitorBuffer" => MonitorBuffer::state_of(words, align, capacity),
@@ -111,6 +125,14 @@ impl ObjectState {
             }
             "RingBuffer" => RingBuffer::state_of(words, capacity),
             "RobustMonitorBuffer" => RobustMonitorBuffer::state_of(words, capacity, ends),
+            "BytePipe" => return BytePipe::state_of(words, capacity, ends).map(Self::BytePipe),
+            "Segment" => return Segment::state_of(words, capacity).map(Self::Segment),
+            "Chain" => return Chain::state_of(words, ends).map(Self::Chain),
+            "MessageQueue" => return MessageQueue::state_of(words).map(Self::Queue),
+            "Rendezvous" => {
+                let state = Rendezvous::state_of(words, (size, align), ends);
+                return state.map(Self::Rendezvous);
+            }
             _ => None,
         };
         state.map(Self::Buffer)

@@ -8,7 +8,8 @@
 //! **Why it is correct.** Neither end is opened in the way that blocks, since nobody could end that in time:
 //!
 //! - for writing, the kernel refuses as long as nobody reads, and counts who hangs in a blocking open as a reader;
-//! - for reading, it opens at once, and `tee(2)` tells without taking anything whether there is a writer.
+//! - for reading, it opens at once, and `tee(2)` tells without taking anything whether there is a writer. One that
+//!   has come since and gone again has hung up, says `poll(2)`.
 //!
 //! Who has found nobody sleeps until the file is opened, which inotify says of every open that is done. Of a reader
 //! that hangs in a blocking open it says nothing, so a sleeper looks again after the recheck interval.
@@ -17,7 +18,9 @@ use crate::platform::pipe::{Reader, Writer};
 use crate::platform::{Deadline, futex};
 use crate::sync::Patience;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, inotify, mkfifoat, open, stat, unlink};
+use rustix::fs::{
+    CWD, FileType, Mode, OFlags, fstat, inotify, lstat, mkfifoat, open, stat, unlink,
+};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
 use std::os::fd::OwnedFd;
@@ -132,7 +135,8 @@ impl Fifo {
         &self.path
     }
 
-    /// Opens the end that is read, when somebody has come to write.
+    /// Opens the end that is read, when somebody has come to write: also if that one has gone again, and the stream
+    /// has ended.
     ///
     /// After the end of the stream another writer may come: opening once more waits for that one.
     ///
@@ -148,6 +152,9 @@ impl Fifo {
                 Ok(0) | Err(Errno::INTR) => {}
                 Ok(_) | Err(Errno::AGAIN) => return Ok(Reader::from_owned(end)),
                 Err(errno) => return Err(refused(&self.path, errno)),
+            }
+            if has_hung_up(&end) {
+                return Ok(Reader::from_owned(end));
             }
             if !watch.waits() {
                 return Err(FifoError::NoWriter(self.path.clone()));
@@ -172,9 +179,11 @@ impl Fifo {
     /// Removes the name. Who has it open goes on.
     ///
     /// # Errors
-    /// It is not there, is no named pipe any more, or this process may not.
+    /// It is not there, is no named pipe any more, or this process may not. A symbolic link is no named pipe, also
+    /// if it leads to one.
     pub fn remove(&self) -> Result<(), FifoError> {
-        expect_fifo(&self.path)?;
+        let found = lstat(&self.path).map_err(|errno| refused(&self.path, errno))?;
+        expect_kind(&self.path, found.st_mode)?;
         unlink(&self.path).map_err(|errno| refused(&self.path, errno))
     }
 
@@ -196,6 +205,16 @@ impl Fifo {
     }
 }
 
+/// Whether somebody could write since this end was opened, and nobody can any more.
+fn has_hung_up(end: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(end, PollFlags::empty())];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    matches!(poll(&mut polled, Some(&now)), Ok(1))
+}
+
 fn expect_fifo(path: &Path) -> Result<(), FifoError> {
     let found = stat(path).map_err(|errno| refused(path, errno))?;
     expect_kind(path, found.st_mode)
@@ -207,6 +226,7 @@ fn expect_kind(path: &Path, mode: u32) -> Result<(), FifoError> {
         FileType::RegularFile => "a regular file",
         FileType::Directory => "a directory",
         FileType::Socket => "a socket",
+        FileType::Symlink => "a symbolic link",
         FileType::CharacterDevice | FileType::BlockDevice => "a device",
         _ => "something else",
     };

@@ -3,9 +3,9 @@
 //! A signal ends no wait: after `EINTR` it goes on, up to the same point of the monotonic clock.
 //!
 //! That a descriptor was ready says nothing of the next moment, since others may have it too and be faster. So
-//! whatever follows must not block: sockets are asked so call by call (`MSG_DONTWAIT`). For the rest there is
-//! `O_NONBLOCK` only, which belongs to the open file description, and so to everybody who has inherited or been
-//! passed it. It is set on what this crate has opened itself and gives to nobody.
+//! whatever follows must not block, unless patience is for ever: sockets are asked so call by call (`MSG_DONTWAIT`).
+//! For the rest there is `O_NONBLOCK` only, which belongs to the open file description, and so to everybody who has
+//! inherited or been passed it. It is set on what this crate has opened itself and gives to nobody.
 
 use crate::sync::Patience;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -60,7 +60,7 @@ pub(super) fn any(polled: &mut [PollFd<'_>], patience: Patience) -> io::Result<b
     }
 }
 
-/// Tries something that does not block, until it is done or patience runs out: then there is nothing.
+/// Tries something that does not block, or only where patience is for ever, until it is done or patience runs out: then there is nothing.
 ///
 /// Somebody else may have been faster after each wait, so each one is followed by another try.
 pub(super) fn until_done<T>(

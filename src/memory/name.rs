@@ -1,8 +1,9 @@
 //! Where a region is found.
 
 use super::RegionError;
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fmt;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -102,20 +103,62 @@ impl RegionName {
     /// # Errors
     /// If that is too long, or this is a System V key, which has no others beside it.
     pub fn numbered(&self, number: u64) -> Result<Self, RegionError> {
-        let (Place::Posix(path) | Place::File(path)) = &self.0 else {
-            return Err(BadRegionName::Numbered(self.to_string()).into());
-        };
-        let mut name = path.file_name().unwrap_or_default().to_owned();
+        let mut name = self.path()?.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{number}"));
         if name.len() > MOST {
             return Err(BadRegionName::TooLong(name.len()).into());
         }
-        let path = path.with_file_name(name);
+        self.beside(name)
+    }
+
+    /// What is there with two numbers behind this name, `orders.5.7`, and the first of them. Whose it is, is for
+    /// the caller to find out.
+    pub(crate) fn numbered_twice(&self) -> Result<Vec<(u64, Self)>, RegionError> {
+        let path = self.path()?;
+        let entries = match std::fs::read_dir(path.parent().unwrap_or(path)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(RegionError::io("open(directory)"))?,
+        };
+        let mut there = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(RegionError::io("readdir"))?.file_name();
+            if let Some(first) = self.first_of_two(name.as_bytes()) {
+                there.push((first, self.beside(name)?));
+            }
+        }
+        Ok(there)
+    }
+
+    /// The first of the two numbers that a file name has behind this one.
+    fn first_of_two(&self, name: &[u8]) -> Option<u64> {
+        let own = self.path().ok()?.file_name()?.as_bytes();
+        let numbers = name.strip_prefix(own)?.strip_prefix(b".")?;
+        let (first, second) = str::from_utf8(numbers).ok()?.split_once('.')?;
+        number(second).and_then(|_| number(first))
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> Result<&Path, RegionError> {
+        match &self.0 {
+            Place::Posix(path) | Place::File(path) => Ok(path),
+            Place::SysV(_) => Err(BadRegionName::Numbered(self.to_string()).into()),
+        }
+    }
+
+    /// The file of this name in the same directory.
+    fn beside(&self, name: OsString) -> Result<Self, RegionError> {
+        let path = self.path()?.with_file_name(name);
         Ok(Self(match &self.0 {
             Place::Posix(_) => Place::Posix(path),
             _ => Place::File(path),
         }))
     }
+}
+
+/// The number, if it is written as `numbered` writes it.
+fn number(digits: &str) -> Option<u64> {
+    let number: u64 = digits.parse().ok()?;
+    (number.to_string() == digits).then_some(number)
 }
 
 impl fmt::Display for RegionName {

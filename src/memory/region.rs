@@ -230,6 +230,25 @@ impl Options {
     }
 }
 
+impl Options {
+    /// A new region in a file, which gets its name when it is filled: who finds it finds all of that in it, and
+    /// one that dies before leaves nothing.
+    pub(crate) fn create_filled(
+        &self,
+        name: &RegionName,
+        fill: impl FnOnce(&Region) -> Result<(), RegionError>,
+    ) -> Result<Region, RegionError> {
+        let make = self.make()?;
+        if !matches!(name.0, Where::File(_)) {
+            check_memory(make.whole)?;
+        }
+        let region = Region::over(Memory::unnamed(name, make)?, None);
+        fill(&region)?;
+        region.memory.link(name)?;
+        Ok(region)
+    }
+}
+
 impl RegionName {
     pub(super) fn is_sysv(&self) -> bool {
         matches!(self.0, Where::SysV(_))

@@ -101,12 +101,18 @@ impl Memory {
     /// New memory of this name.
     pub(super) fn create(name: &RegionName, make: Make) -> Result<Self, RegionError> {
         match &name.0 {
-            Place::Posix(path) | Place::File(path) => Self::create_file(name, path, make),
+            Place::Posix(_) | Place::File(_) => {
+                let memory = Self::unnamed(name, make)?;
+                memory.link(name)?;
+                Ok(memory)
+            }
             Place::SysV(key) => Self::create_sysv(name, *key, make),
         }
     }
 
-    fn create_file(name: &RegionName, path: &Path, make: Make) -> Result<Self, RegionError> {
+    /// New memory where a file of this name would be: nobody finds it before it is linked.
+    pub(super) fn unnamed(name: &RegionName, make: Make) -> Result<Self, RegionError> {
+        let path = name.path()?;
         let directory = path.parent().unwrap_or(path);
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(make.mode);
@@ -114,14 +120,20 @@ impl Memory {
             Errno::ENOENT | Errno::ENOTDIR => RegionError::NoDirectory(name.clone()),
             errno => name.refusal("open(O_TMPFILE)")(errno),
         })?;
-        let unnamed = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
         fchmod(&descriptor, mode).map_err(RegionError::system("fchmod"))?;
         reserve(&descriptor, make.whole)?;
-        let memory = Self::build(descriptor, make)?;
+        Self::build(descriptor, make)
+    }
+
+    /// Gives a file its name, in one step, which fails if there is one of that name.
+    pub(super) fn link(&self, name: &RegionName) -> Result<(), RegionError> {
+        let Self::Mapped(_, descriptor) = self else {
+            return Ok(());
+        };
+        let unnamed = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
         let follow = AtFlags::AT_SYMLINK_FOLLOW;
-        linkat(AT_FDCWD, unnamed.as_str(), AT_FDCWD, path, follow)
-            .map_err(name.refusal("linkat"))?;
-        Ok(memory)
+        linkat(AT_FDCWD, unnamed.as_str(), AT_FDCWD, name.path()?, follow)
+            .map_err(name.refusal("linkat"))
     }
 
     fn create_sysv(name: &RegionName, key: i32, make: Make) -> Result<Self, RegionError> {
@@ -228,14 +240,22 @@ pub(super) fn remove(name: &RegionName) -> Result<(), RegionError> {
 
 /// Removes the name, if it is still that of this file, as far as can be told: the kernel has no one step for
 /// it.
-fn unlink_if(name: &RegionName, path: &Path, file: impl AsFd) -> Result<(), RegionError> {
-    let mine = fstat(file).map_err(RegionError::system("fstat"))?;
-    match lstat(path) {
-        Ok(there) if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino) => {
-            unlink(path).map_err(name.refusal("unlink"))
-        }
-        _ => Err(RegionError::NoRegionOfThatName(name.clone())),
+pub(super) fn unlink_if(
+    name: &RegionName,
+    path: &Path,
+    file: impl AsFd,
+) -> Result<(), RegionError> {
+    match is_named(path, file)? {
+        true => unlink(path).map_err(name.refusal("unlink")),
+        false => Err(RegionError::NoRegionOfThatName(name.clone())),
     }
+}
+
+/// Whether what is at this path is this file.
+pub(super) fn is_named(path: &Path, file: impl AsFd) -> Result<bool, RegionError> {
+    let mine = fstat(file).map_err(RegionError::system("fstat"))?;
+    let there = lstat(path);
+    Ok(there.is_ok_and(|there| (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)))
 }
 
 /// Makes the file that long, with every page there: a full disk is an error now, not a signal later.

@@ -4,7 +4,8 @@ use super::RegionError;
 use super::header::{self, Copied, PidNamespace};
 use super::name::RegionName;
 use super::peek::Peek;
-use crate::directory::{MOST_OBJECTS, Object};
+use super::source::{is_named, unlink_if};
+use crate::directory::{MOST_OBJECTS, Object, ObjectName};
 use crate::inspect::ObjectState;
 use crate::platform::WordsFrom;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -163,6 +164,31 @@ impl RegionView {
     /// user.
     pub fn is_used_elsewhere(&self) -> Option<bool> {
         self.peek.is_used_elsewhere()
+    }
+
+    /// Whether this is still what is found by that name.
+    pub(crate) fn has_name(&self, name: &RegionName) -> Result<bool, RegionError> {
+        match &self.peek {
+            Peek::File(file) => is_named(name.path()?, file),
+            Peek::SysV(_) => Ok(false),
+        }
+    }
+
+    /// Removes that name, if it is still one of this file.
+    pub(crate) fn unlink(&self, name: &RegionName) -> Result<(), RegionError> {
+        match &self.peek {
+            Peek::File(file) => unlink_if(name, name.path()?, file),
+            Peek::SysV(_) => Err(RegionError::NoRegionOfThatName(name.clone())),
+        }
+    }
+
+    /// What was in it of this name, and of a type whose name begins so, as the header says.
+    pub(crate) fn find(&self, name: &str, type_name: &str) -> Result<Object, RegionError> {
+        let name = ObjectName::new(name)?;
+        let is_it =
+            |object: &Object| object.name == name && object.kind.type_name().starts_with(type_name);
+        let found = self.objects().find(is_it);
+        found.ok_or(RegionError::NoObject(name))
     }
 
     /// What was in it, as the header says.

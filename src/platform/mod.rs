@@ -15,7 +15,8 @@
 //! | [`newest`], [`newest_acquired`] | a load: an older value, seen for a while, must do no harm | the newest value, in a step that loom sees |
 //! | [`asymmetric`] | `membarrier(2)` | both loads read the newest value, and order nothing else |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
-//! | [`spin`] | a bounded number of pauses; which core is a thread's only one | one try, no pause; none |
+//! | [`spin`] | looks at the word for some microseconds, where that has paid | one look, which sees what it is to see |
+//! | [`pace`] | a bounded number of pauses; which core is a thread's only one | one try, no pause; none |
 //! | `repeat` | an array of constants | one of calls |
 //! | `constructor` | emits a `const fn` | emits a `fn`: loom's atomics cannot be made in a `const` |
 //!
@@ -23,9 +24,11 @@
 
 pub use core::sync::atomic::Ordering;
 
+mod line;
 mod place;
 pub mod robust;
 mod words;
+pub use line::NextLine;
 pub use place::{InPlace, Place, Plain, Plan, PlanError};
 pub use words::{Words, WordsFrom};
 
@@ -34,7 +37,7 @@ mod linux;
 #[cfg(not(loom))]
 pub use linux::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, guess,
-    loaded_then_written, loaded_then_written_u64, newest, newest_acquired, pipe, spin,
+    loaded_then_written, loaded_then_written_u64, newest, newest_acquired, pace, pipe, spin,
 };
 #[cfg(not(loom))]
 pub(crate) use linux::{constructor, repeat};
@@ -44,7 +47,7 @@ pub mod model;
 #[cfg(loom)]
 pub use model::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, guess,
-    loaded_then_written, loaded_then_written_u64, newest, newest_acquired, pipe, spin,
+    loaded_then_written, loaded_then_written_u64, newest, newest_acquired, pace, pipe, spin,
 };
 #[cfg(loom)]
 pub(crate) use model::{constructor, repeat};

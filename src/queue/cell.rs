@@ -89,6 +89,11 @@ impl MessageCell {
 
     /// Copies a piece in.
     pub(super) fn put(&self, piece: &[u8]) {
+        if let Ok(whole) = <&[u8; CELL_BYTES]>::try_from(piece) {
+            // SAFETY: the lock is held, so that nobody else is here. Of a length that is known, this is no call.
+            self.bytes.with_mut(|bytes| unsafe { *bytes = *whole });
+            return;
+        }
         let length = piece.len().min(CELL_BYTES);
         self.bytes.with_mut(|bytes| {
             // SAFETY: the lock is held, so that nobody else is here; as many bytes as both have, and
@@ -99,6 +104,11 @@ impl MessageCell {
 
     /// Copies the beginning out.
     pub(super) fn copy_to(&self, piece: &mut [u8]) {
+        if let Ok(whole) = <&mut [u8; CELL_BYTES]>::try_from(&mut *piece) {
+            // SAFETY: as above.
+            self.bytes.with(|bytes| unsafe { *whole = *bytes });
+            return;
+        }
         let length = piece.len().min(CELL_BYTES);
         self.bytes.with(|bytes| {
             // SAFETY: as above.

@@ -17,13 +17,14 @@ use super::cell::{MessageCell, MessageCells};
 use super::error::Missed;
 use super::store::{Found, Store};
 use super::{
-    Fit, Message, MessageType, Messages, QueueLimits, ReceiveMessageError, Received, Select,
-    SendMessageError,
+    Fit, Message, MessageType, Messages, QueueLimits, QueueState, ReceiveMessageError, Received,
+    Select, SendMessageError,
 };
-use crate::platform::{InPlace, Place, PlanError, constructor};
+use crate::platform::{InPlace, Place, PlanError, Words, WordsFrom, constructor};
 use crate::sync::{Condvar, Patience, RobustLockError, RobustLockResult, RobustMutex};
 use core::alloc::Layout;
 use core::fmt;
+use core::mem::offset_of;
 
 /// A queue of messages with types in shared memory, bounded by messages and by bytes, whose users may die
 /// at any instruction. Its operations are those of [`Messages`].
@@ -94,8 +95,21 @@ pub struct MessageQueue<C: MessageCells + ?Sized = [MessageCell]> {
 impl<const N: usize> MessageQueue<[MessageCell; N]> {
     constructor! {
         /// An empty queue over these cells, for a `static`. With fewer than
-        /// [`QueueLimits::cells`] it may be full before either limit is reached.
+        /// [`QueueLimits::cells`] it may be full before either limit is reached, and the longest message is
+        /// one that fills them all.
+        ///
+        /// # Panics
+        /// If there is no cell, or not one message at most: when it is compiled, for a `static`.
         pub fn from_cells(cells: [MessageCell; N], limits: QueueLimits) -> Self {
+            assert!(N > 0, "a queue has a cell");
+            assert!(limits.messages > 0, "a queue has room for a message");
+            Self::over(cells, limits)
+        }
+    }
+
+    constructor! {
+        /// Also with no cell, as the beginning of a queue whose cells lie behind it.
+        fn over(cells: [MessageCell; N], limits: QueueLimits) -> Self {
             Self {
                 lock: RobustMutex::new(()),
                 arrived: Condvar::new(),
@@ -111,7 +125,7 @@ unsafe impl<const N: usize> InPlace for MessageQueue<[MessageCell; N]> {
     /// With the limits [`QueueLimits::of_cells`].
     fn initial() -> Self {
         let limits = QueueLimits::of_cells(N);
-        Self::from_cells(core::array::from_fn(|_| MessageCell::new()), limits)
+        Self::over(core::array::from_fn(|_| MessageCell::new()), limits)
     }
 }
 
@@ -134,7 +148,7 @@ unsafe impl Place for MessageQueue<[MessageCell]> {
     unsafe fn build(at: *mut u8, limits: QueueLimits) {
         // SAFETY: valid for writes of the layout, of which the header is the beginning. Whatever is in
         // the cells, none has a message.
-        unsafe { at.cast::<Header>().write(Header::from_cells([], limits)) }
+        unsafe { at.cast::<Header>().write(Header::over([], limits)) }
     }
 
     unsafe fn view<'a>(at: *mut u8, limits: QueueLimits) -> &'a Self {
@@ -142,6 +156,23 @@ unsafe impl Place for MessageQueue<[MessageCell]> {
         // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which is that
         // of the cells behind the header.
         unsafe { &*(wide as *const Self) }
+    }
+}
+
+impl Header {
+    /// The state of the one that these words are, with however many cells.
+    pub(crate) fn state_of(words: &dyn Words) -> Option<QueueState> {
+        let from = |offset: usize| WordsFrom(words, offset as u64);
+        let store = from(offset_of!(Self, store));
+        let (limits, messages, bytes) = Store::counts_of(&store)?;
+        Some(QueueState {
+            lock: RobustMutex::state_of(&from(offset_of!(Self, lock)))?,
+            messages,
+            bytes,
+            limits,
+            receivers_wait: Condvar::state_of(&from(offset_of!(Self, arrived)))?.waiters,
+            senders_wait: Condvar::state_of(&from(offset_of!(Self, left)))?.waiters,
+        })
     }
 }
 
@@ -234,7 +265,7 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
 
 impl<C: MessageCells + ?Sized> Messages for MessageQueue<C> {
     fn longest(&self) -> usize {
-        self.limits().bytes as usize
+        self.store.longest()
     }
 
     fn send_within(

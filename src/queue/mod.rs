@@ -2,7 +2,7 @@
 //!
 //! What can be done with one is the trait [`Messages`]; [`MessageQueue`] is one in shared memory. A file
 //! each: `message` (a message and its type), `limits`, `error`, `mailbox`, `cell` (where the bytes are),
-//! `store` (which message is where, and what a death leaves) and `message_queue` (who waits for what).
+//! `store` (which message is where, and what a death leaves), `state` (what is seen from outside) and `message_queue` (who waits for what).
 
 mod cell;
 mod error;
@@ -10,6 +10,7 @@ mod limits;
 mod message;
 mod message_queue;
 mod messages;
+mod state;
 mod store;
 
 pub use cell::{CELL_BYTES, MessageCell, MessageCells};
@@ -18,3 +19,4 @@ pub use limits::QueueLimits;
 pub use message::{BadMessageType, Fit, Message, MessageType, Received, Select};
 pub use message_queue::MessageQueue;
 pub use messages::Messages;
+pub use state::QueueState;

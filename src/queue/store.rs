@@ -17,7 +17,8 @@
 
 use super::cell::{CELL_BYTES, Label, MessageCell, MessageCells, read, relink, write};
 use super::{QueueLimits, Select};
-use crate::platform::{UnsafeCell, constructor};
+use crate::platform::{UnsafeCell, Words, constructor};
+use core::mem::offset_of;
 
 /// The end of a list.
 const NONE: u64 = 0;
@@ -82,6 +83,22 @@ impl<C: MessageCells> Store<C> {
     }
 }
 
+impl Store<[MessageCell; 0]> {
+    /// The limits, and how many messages and bytes there are, as these words say: no more than the limits.
+    pub(super) fn counts_of(words: &dyn Words) -> Option<(QueueLimits, u64, u64)> {
+        let limit = |offset: usize| words.word((offset_of!(Self, limits) + offset) as u64);
+        let limits = QueueLimits {
+            messages: limit(offset_of!(QueueLimits, messages))?,
+            bytes: limit(offset_of!(QueueLimits, bytes))?,
+        };
+        let count = |offset: usize| words.long((offset_of!(Self, summary) + offset) as u64);
+        let messages = count(offset_of!(Summary, messages))?;
+        let bytes = count(offset_of!(Summary, bytes))?;
+        let messages = messages.min(limits.messages.into());
+        Some((limits, messages, bytes.min(limits.bytes.into())))
+    }
+}
+
 /// How many cells a message of that length has.
 fn cells_of(length: u64) -> u64 {
     length.div_ceil(CELL_BYTES as u64).max(1)
@@ -91,6 +108,12 @@ impl<C: MessageCells + ?Sized> Store<C> {
     /// The limits; the lock need not be held.
     pub(super) fn limits(&self) -> QueueLimits {
         read(&self.limits)
+    }
+
+    /// Bytes of the longest message that fits into the empty queue.
+    pub(super) fn longest(&self) -> usize {
+        let room = self.cells.cells().len().saturating_mul(CELL_BYTES);
+        room.min(self.limits().bytes as usize)
     }
 
     /// How many messages and bytes there are.

@@ -4,20 +4,25 @@
 //! notification that follows a change of the condition under the same lock.
 //!
 //! **Source.** The sequence-number condition variable of Rust's std and of *Futexes Are Tricky*,
-//! with a bit that spares the notifier a system call while nobody waits.
+//! with two bits that spare the notifier a write while nobody waits, and a system call while nobody
+//! sleeps.
 //!
 //! | bits | meaning |
 //! | --- | --- |
-//! | 0 | `WAITERS`: somebody may be asleep |
-//! | 1 to 31 | notifications so far, wrapping |
+//! | 0 | `SLEEPERS`: somebody may be asleep |
+//! | 1 | `WAITERS`: somebody may wait for this number to change, asleep or not |
+//! | 2 to 31 | notifications to waiters so far, wrapping |
 //!
 //! **Why it is correct.** A waiter sets `WAITERS` and learns the number while it holds the lock.
-//! A notification that follows changes the word, so that the kernel does not put the waiter to
-//! sleep, and sees the bit, since the lock orders the two; if the waiter sleeps already it is
-//! woken. The bit is only taken away by a step that changes the number and is followed by a wake
-//! of all: a waiter that found the bit set would otherwise sleep on without it. A waiter whose deadline passes was in
-//! nobody's way: the kernel wakes another one. After 2^31 notifications between two steps of one waiter the number would repeat, and that
-//! waiter would sleep on.
+//! A notification that follows sees the bit, since the lock orders the two, and changes the number, which
+//! the waiter sees if it does not sleep; if it is about to sleep, the kernel does not let it. A waiter sets
+//! `SLEEPERS` in a step that sees the number as it was, so if it sleeps already it is woken.
+//!
+//! `WAITERS` goes whenever the number changes: nobody waits for that number any more but the sleepers,
+//! who have the other bit. That one goes in a step that changes the number and is followed by a wake of
+//! all; or once a wake has found nobody asleep and nobody has come to wait since, which `WAITERS` would
+//! show. A waiter whose deadline passes was in nobody's way: the kernel wakes another one. After 2^30
+//! notifications between two steps of one waiter the number would repeat, and that waiter would sleep on.
 //!
 //! **Ordering.** All Relaxed: the lock orders the waiter's and the notifier's view of the
 //! condition, and the word is only ever a reason to look at it again.
@@ -27,10 +32,12 @@ use super::{
     RobustMutexGuard,
 };
 use crate::platform::Ordering::Relaxed;
-use crate::platform::{AtomicU32, InPlace, Wake, Words, constructor, futex};
+use crate::platform::spin::{For, Spin};
+use crate::platform::{AtomicU32, InPlace, Wake, Words, constructor, futex, newest};
 
-const WAITERS: u32 = 1;
-const NOTIFICATION: u32 = 2;
+const SLEEPERS: u32 = 1;
+const WAITERS: u32 = 2;
+const NOTIFICATION: u32 = 4;
 const ALL: u32 = u32::MAX;
 
 /// A condition variable of four bytes for threads and processes, for every [`Lock`] of the crate.
@@ -87,25 +94,22 @@ impl Condvar {
         }
     }
 
-    /// Wakes one waiter, if there is one. Costs no system call if there is none.
+    /// Wakes one waiter, if there is one. Costs no system call if nobody sleeps.
+    #[inline]
     pub fn notify_one(&self) {
-        let before = self.word.fetch_add(NOTIFICATION, Relaxed);
-        if before & WAITERS != 0 && futex::wake(&self.word, 1) == 0 {
-            self.forget_waiters(before.wrapping_add(NOTIFICATION));
+        // A load is enough: that a waiter was there before is known by the lock.
+        let word = newest(&self.word);
+        if is_awaited(word) {
+            self.notify_one_of(word);
         }
     }
 
     /// Wakes every waiter.
+    #[inline]
     pub fn notify_all(&self) {
-        let mut before = 0;
-        while let Err(found) = self
-            .word
-            .compare_exchange(before, next(before), Relaxed, Relaxed)
-        {
-            before = found;
-        }
-        if before & WAITERS != 0 {
-            futex::wake(&self.word, ALL);
+        let word = newest(&self.word);
+        if is_awaited(word) {
+            self.notify_all_of(word);
         }
     }
 
@@ -161,35 +165,84 @@ impl Condvar {
 
     /// The state of the one that these words are.
     pub(crate) fn state_of(words: &dyn Words) -> Option<CondvarState> {
-        let waiters = words.word(0)? & WAITERS != 0;
+        let waiters = words.word(0)? & SLEEPERS != 0;
         Some(CondvarState { waiters })
     }
 
-    /// Joins the waiters, unlocks, and sleeps until a notification or for no reason, or returns false at
-    /// the end of patience.
-    fn sleep(&self, unlock: impl FnOnce(), patience: Patience) -> bool {
-        let seen = self.word.fetch_or(WAITERS, Relaxed) | WAITERS;
-        unlock();
-        futex::wait(&self.word, seen, patience.deadline()) != Wake::TimedOut
+    #[cold]
+    fn notify_one_of(&self, word: u32) {
+        let after = |word| next(word) | (word & SLEEPERS);
+        let before = self.change(word, after);
+        if before & SLEEPERS != 0 && futex::wake(&self.word, 1) == 0 {
+            self.forget_sleepers(after(before));
+        }
     }
 
-    /// Takes the bit away once nobody was asleep. Somebody may be by now, so this is a
-    /// notification of all.
     #[cold]
-    fn forget_waiters(&self, word: u32) {
-        if self
-            .word
-            .compare_exchange(word, next(word), Relaxed, Relaxed)
-            .is_ok()
-        {
+    fn notify_all_of(&self, word: u32) {
+        if self.change(word, next) & SLEEPERS != 0 {
             futex::wake(&self.word, ALL);
         }
     }
+
+    /// Returns the word before the change.
+    fn change(&self, guessed: u32, after: impl Fn(u32) -> u32) -> u32 {
+        let mut before = guessed;
+        while let Err(found) = self
+            .word
+            .compare_exchange(before, after(before), Relaxed, Relaxed)
+        {
+            before = found;
+        }
+        before
+    }
+
+    /// Joins the waiters, unlocks, and waits for a notification, or for no reason; returns false at
+    /// the end of patience.
+    fn sleep(&self, unlock: impl FnOnce(), patience: Patience) -> bool {
+        let deadline = patience.deadline();
+        let mut spin = Spin::on(&self.word, For::Event, deadline);
+        let marks = match spin.is_worth_it() {
+            true => WAITERS,
+            false => WAITERS | SLEEPERS,
+        };
+        let seen = self.word.fetch_or(marks, Relaxed) | marks;
+        unlock();
+        if marks & SLEEPERS == 0 {
+            spin.sees(|word| word & !SLEEPERS != seen & !SLEEPERS);
+            if !self.joins_sleepers(seen) {
+                spin.has_paid();
+                return true;
+            }
+        }
+        futex::wait(&self.word, seen | SLEEPERS, deadline) != Wake::TimedOut
+    }
+
+    /// Marks the word, unless there was a notification since it was seen.
+    fn joins_sleepers(&self, seen: u32) -> bool {
+        let marked = seen | SLEEPERS;
+        self.word
+            .compare_exchange(seen, marked, Relaxed, Relaxed)
+            .map_or_else(|found| found == marked, |_| true)
+    }
+
+    /// Takes the bit away once nobody was asleep, unless somebody has come since: that one may be by now.
+    #[cold]
+    fn forget_sleepers(&self, word: u32) {
+        let _ = self
+            .word
+            .compare_exchange(word, word & !SLEEPERS, Relaxed, Relaxed);
+    }
+}
+
+/// Whether a notification has to be written down.
+const fn is_awaited(word: u32) -> bool {
+    word & (WAITERS | SLEEPERS) != 0
 }
 
 /// The word after a notification that leaves no waiter.
 const fn next(word: u32) -> u32 {
-    (word & !WAITERS).wrapping_add(NOTIFICATION)
+    (word & !(WAITERS | SLEEPERS)).wrapping_add(NOTIFICATION)
 }
 
 impl Default for Condvar {

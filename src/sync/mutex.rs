@@ -18,11 +18,14 @@
 //! whether it was the last: a superfluous wake costs a system call, a missing one a hang.
 //!
 //! Every access reads and writes in one step. A plain load before it would show nothing that the
-//! failing exchange does not, and loom would miss executions of it.
+//! failing exchange does not, and loom would miss executions of it. The loads of a [`Spin`] are looks from
+//! outside: they say when an exchange may be worth it. Who was woken and spins again has replaced nobody's
+//! `CONTENDED`, so the holder that it waits for unlocks without the kernel; it takes the lock as `CONTENDED`.
 
 use super::{Lock, LockState, Patience};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
-use crate::platform::{AtomicU32, Deadline, InPlace, Wake, Words, constructor, futex, spin};
+use crate::platform::spin::{For, Spin};
+use crate::platform::{AtomicU32, Deadline, InPlace, Wake, Words, constructor, futex};
 
 const UNLOCKED: u32 = 0;
 const LOCKED: u32 = 1;
@@ -85,9 +88,14 @@ impl RawMutex {
     #[inline]
     #[must_use = "the lock is held only if this returns true"]
     pub fn try_lock(&self) -> bool {
+        self.take(LOCKED)
+    }
+
+    #[inline]
+    fn take(&self, taken_as: u32) -> bool {
         // Acquire pairs with the Release of `unlock`: what the last holder wrote is seen.
         self.state
-            .compare_exchange(UNLOCKED, LOCKED, Acquire, Relaxed)
+            .compare_exchange(UNLOCKED, taken_as, Acquire, Relaxed)
             .is_ok()
     }
 
@@ -125,19 +133,26 @@ impl RawMutex {
 
     #[cold]
     fn lock_contended(&self, deadline: Option<Deadline>) -> bool {
-        for round in 0..spin::rounds() {
-            spin::pause(round);
-            if self.try_lock() {
+        let mut spin = Spin::on(&self.state, For::Lock, deadline);
+        let mut taken_as = LOCKED;
+        loop {
+            if spin.sees(|state| state == UNLOCKED) {
+                if self.take(taken_as) {
+                    spin.has_paid();
+                    return true;
+                }
+                continue;
+            }
+            // Acquire pairs with the Release of `unlock`, as in `take`.
+            if self.state.swap(CONTENDED, Acquire) == UNLOCKED {
                 return true;
             }
-        }
-        // Acquire pairs with the Release of `unlock`, as in `try_lock`.
-        while self.state.swap(CONTENDED, Acquire) != UNLOCKED {
             if futex::wait(&self.state, CONTENDED, deadline) == Wake::TimedOut {
                 return false;
             }
+            taken_as = CONTENDED;
+            spin.again();
         }
-        true
     }
 }
 

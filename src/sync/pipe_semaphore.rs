@@ -10,7 +10,7 @@
 //! byte to one reader. Nothing else is shared, so processes need nothing in common but the two descriptors.
 
 use super::{Patience, PermitOverflow, Permits, TrustedPermits};
-use crate::platform::pipe::{self, Reader, Writer};
+use crate::platform::pipe::{self, Descriptor, Reader, Writer};
 use crate::platform::{PipeStop, Wake};
 
 /// A counting semaphore for processes that share descriptors, but no memory.
@@ -42,6 +42,9 @@ pub struct PipeSemaphore {
     releases: Writer,
 }
 
+/// The oldest page has no room any more for what was taken from it. So one page is no room for any number of permits.
+const LEAST: usize = 2 * MOST_AT_ONCE;
+
 /// So many permits are released in one step: more could not be, if there was room for some of them only.
 const MOST_AT_ONCE: usize = pipe::ATOMIC;
 
@@ -51,23 +54,36 @@ impl PipeSemaphore {
     /// # Errors
     /// No descriptor is left, or there are more permits than can be released at once.
     pub fn new(permits: u32) -> std::io::Result<Self> {
-        let (reader, writer) = pipe::pipe(MOST_AT_ONCE)?;
+        let (reader, writer) = pipe::pipe(LEAST)?;
         let semaphore = Self::from_ends(reader, writer);
         semaphore.release(permits).map_err(std::io::Error::other)?;
         Ok(semaphore)
     }
 
-    /// The semaphore of a pipe that this process has been given.
+    /// The semaphore of a pipe that this process has been given. One of less than two pages is made larger: else
+    /// a permit may find no room although others have been taken. Where the kernel refuses that, as it does to
+    /// users with too many pipes, such a release is a [`PermitOverflow`].
     pub fn from_ends(reader: Reader, writer: Writer) -> Self {
+        // Said above.
+        let _ = writer.enlarge(LEAST);
         Self {
             permits: reader,
             releases: writer,
         }
     }
 
-    /// Both ends, to pass on.
-    pub fn ends(&self) -> (&Reader, &Writer) {
-        (&self.permits, &self.releases)
+    /// Both ends, to pass on: that of the permits, and that of the releases. Whoever reads a byte there has
+    /// acquired a permit, and whoever writes one has released one.
+    ///
+    /// Reading there waits until there is a permit, as programs expect that know of a jobserver and not of this
+    /// crate.
+    pub fn ends(&self) -> (Descriptor<'_>, Descriptor<'_>) {
+        (self.permits.to_pass_on(), self.releases.to_pass_on())
+    }
+
+    /// The most permits that fit.
+    pub fn capacity(&self) -> usize {
+        self.releases.capacity()
     }
 
     /// How many permits there were a moment ago.
@@ -89,8 +105,9 @@ impl Permits for PipeSemaphore {
                 // Nobody can release any more, or the descriptor is none that can be read.
                 _ => return false,
             }
-            if self.permits.wait(patience.deadline()) == Wake::TimedOut {
-                return false;
+            match self.permits.wait(patience.deadline()) {
+                Ok(Wake::TimedOut) | Err(_) => return false,
+                Ok(_) => {}
             }
         }
     }
@@ -112,5 +129,6 @@ impl Permits for PipeSemaphore {
 /// What make writes.
 const TOKEN: u8 = b'+';
 
-// SAFETY: the kernel hands each byte to one reader, after its writer has written it.
+// SAFETY: the kernel hands each byte to one reader, after its writer has written it. That nobody writes bytes
+// there who has no permit to release, is for whoever makes a lock of it to promise.
 unsafe impl TrustedPermits for PipeSemaphore {}

@@ -347,15 +347,20 @@ impl<S: PairSlots + ?Sized> RecoverablePair<S> {
     pub(crate) fn read_unless<R>(
         &self,
         patience: Patience,
-        is_closed: impl Fn() -> bool,
+        is_closed: impl Fn() -> bool + Copy,
         read: impl FnOnce(&S::Payload) -> R,
     ) -> Result<R, Missed> {
         let (guard, place) = self.find(Side::Readers, patience, is_closed)?;
         let slot = &self.slots.slots()[place];
         let result = read(&slot.payload);
         slot.pass_on(0);
+        let has_closed = is_closed();
         drop(guard);
         self.writable.notify_one();
+        if has_closed {
+            // That was the last one: all who wait for another one have to hear so.
+            self.readable.notify_all();
+        }
         Ok(result)
     }
 

@@ -30,8 +30,9 @@
 use super::{LockState, Patience};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
 use crate::platform::robust::{OWNER, OWNER_DIED, Owner, Refusal, RobustWord, WAITERS, as_owner};
+use crate::platform::spin::{For, Spin};
 use crate::platform::{
-    AtomicU32, Deadline, InPlace, Wake, Words, constructor, futex, newest, newest_acquired, spin,
+    AtomicU32, Deadline, InPlace, Wake, Words, constructor, futex, newest, newest_acquired,
 };
 use core::marker::PhantomData;
 
@@ -121,6 +122,16 @@ pub enum Taken {
     Clean,
     /// From one that died, or panicked, while it held it: what it protects may be half-changed.
     FromTheDead,
+}
+
+impl Taken {
+    /// Taken from the state in which this was the word.
+    fn of(word: u32) -> Self {
+        match word & OWNER_DIED {
+            0 => Self::Clean,
+            _ => Self::FromTheDead,
+        }
+    }
 }
 
 /// Why a robust lock was not taken.
@@ -269,21 +280,12 @@ impl RawRobustMutex {
         mut found: u32,
         patience: Patience,
     ) -> Result<Taken, LockError> {
-        let word = self.word.word();
-        let mut mark = 0;
+        let (word, deadline) = (self.word.word(), patience.deadline());
         if patience != Patience::Never && found & OWNER == me.id() {
             return Err(LockError::AlreadyHeld);
         }
-        for round in 0..spin::rounds() {
-            if patience == Patience::Never || found & OWNER == 0 {
-                break;
-            }
-            spin::pause(round);
-            match self.take_free(me.id()) {
-                Ok(_) => return Ok(Taken::Clean),
-                Err(newer) => found = newer,
-            }
-        }
+        let mut spin = Spin::on(word, For::Lock, deadline);
+        let mut mark = 0;
         loop {
             if found == UNRECOVERABLE {
                 return Err(LockError::Unrecoverable);
@@ -293,19 +295,25 @@ impl RawRobustMutex {
                 // Acquire pairs with the Release of `leave`, and with that of the kernel when it
                 // marks the word of a dead owner.
                 match word.compare_exchange(found, mine, Acquire, Relaxed) {
-                    Ok(_) if found & OWNER_DIED == 0 => return Ok(Taken::Clean),
-                    Ok(_) => return Ok(Taken::FromTheDead),
+                    Ok(_) => {
+                        spin.has_paid();
+                        return Ok(Taken::of(found));
+                    }
                     Err(newer) => found = newer,
                 }
-                continue;
-            }
-            if patience == Patience::Never {
+            } else if patience == Patience::Never {
                 return Err(LockError::TimedOut);
-            }
-            match self.sleep(found, patience.deadline()) {
-                Ok(Wake::TimedOut) => return Err(LockError::TimedOut),
-                Ok(_) => (found, mark) = (FREE, WAITERS),
-                Err(newer) => found = newer,
+            } else if spin.sees(|word| word & OWNER == 0) {
+                found = FREE;
+            } else {
+                match self.sleep(found, deadline) {
+                    Ok(Wake::TimedOut) => return Err(LockError::TimedOut),
+                    Ok(_) => {
+                        (found, mark) = (FREE, WAITERS);
+                        spin.again();
+                    }
+                    Err(newer) => found = newer,
+                }
             }
         }
     }

@@ -23,7 +23,8 @@
 
 use super::{Patience, Permits, SemaphoreState, TrustedPermits};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
-use crate::platform::{AtomicU32, Deadline, InPlace, Wake, Words, constructor, futex, guess, spin};
+use crate::platform::spin::{For, Spin};
+use crate::platform::{AtomicU32, Deadline, InPlace, Wake, Words, constructor, futex, guess};
 use std::time::Duration;
 
 const WAITERS: u32 = 1;
@@ -246,21 +247,19 @@ impl Semaphore {
 
     #[cold]
     fn take_contended(&self, deadline: Option<Deadline>) -> Option<u32> {
-        for round in 0..spin::rounds() {
-            spin::pause(round);
-            if let Ok(left) = self.take(0) {
-                return Some(left);
-            }
-        }
+        let mut spin = Spin::on(&self.state, For::Event, deadline);
         let mut mark = 0;
         loop {
+            let looks_free = spin.sees(|state| state >= PERMIT);
             match self.take(mark) {
                 Ok(left) => {
                     if mark != 0 && left >= PERMIT {
                         futex::wake(&self.state, 1);
                     }
+                    spin.has_paid();
                     return Some(left);
                 }
+                Err(_) if looks_free => {}
                 Err(0)
                     if self
                         .state
@@ -271,6 +270,7 @@ impl Semaphore {
                         return None;
                     }
                     mark = WAITERS;
+                    spin.again();
                 }
             }
         }

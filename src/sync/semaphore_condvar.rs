@@ -106,13 +106,26 @@ impl<P: Permits> SemaphoreCondvar<P> {
     /// Wakes up to that many waiters.
     fn notify(&self, most: u32) {
         self.alone(|| {
-            let listed = (0..most).take_while(|_| self.waiting.acquire_within(Patience::Never));
-            let count = listed.count() as u32;
-            give(&self.wakes, count);
-            (0..count).for_each(|_| take(&self.woken));
+            let mut left = most;
+            // Nobody comes to the list meanwhile, so when it has less than asked for, it has no more.
+            while left > 0 && self.notify_some(left.min(AT_ONCE)) == left.min(AT_ONCE) {
+                left -= left.min(AT_ONCE);
+            }
         });
     }
+
+    /// Wakes so many waiters, if there are as many: how many there were. For one who is alone.
+    fn notify_some(&self, most: u32) -> u32 {
+        let listed = (0..most).take_while(|_| self.waiting.acquire_within(Patience::Never));
+        let count = listed.count() as u32;
+        give(&self.wakes, count);
+        (0..count).for_each(|_| take(&self.woken));
+        count
+    }
 }
+
+/// So many are notified in one step at most: a semaphore in a pipe releases no more than a page of permits at once.
+const AT_ONCE: u32 = 1024;
 
 fn take(semaphore: &impl Permits) {
     while !semaphore.acquire_within(Patience::Forever) {}

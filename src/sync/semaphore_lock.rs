@@ -59,13 +59,17 @@ impl<P: TrustedPermits> SemaphoreLock<P> {
     ///
     /// # Safety
     /// It has one permit in all: it has it now, or somebody has who uses it as such a lock. Nobody uses it as
-    /// something else.
+    /// something else, nor the descriptors that it is made of.
     pub unsafe fn from_semaphore(semaphore: P) -> Self {
         Self(semaphore)
     }
 
     /// The semaphore, to pass on what it is made of.
-    pub fn semaphore(&self) -> &P {
+    ///
+    /// # Safety
+    /// A permit is acquired and released only as such a lock does: whoever releases one that is not its own lets two
+    /// in. Descriptors that it is made of are for processes that use them so.
+    pub unsafe fn semaphore(&self) -> &P {
         &self.0
     }
 }

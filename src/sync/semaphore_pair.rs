@@ -10,7 +10,7 @@
 //! permits of both and the turns that are being taken always add up to the number of slots.
 
 use super::{MAX_PERMITS, PairState, Patience, PermitOverflow, Permits, Semaphore};
-use crate::platform::{InPlace, Words, WordsFrom, constructor};
+use crate::platform::{InPlace, NextLine, Words, WordsFrom, constructor};
 use core::mem::offset_of;
 use std::time::Duration;
 
@@ -38,6 +38,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct SemaphorePair<P = Semaphore> {
     writer: P,
+    next_line: NextLine,
     reader: P,
 }
 
@@ -52,7 +53,7 @@ impl SemaphorePair {
     constructor! {
         /// The pair of the notes: one slot, and the writer begins.
         pub fn one() -> Self {
-            Self { writer: Semaphore::binary(), reader: Semaphore::empty() }
+            Self { writer: Semaphore::binary(), next_line: NextLine, reader: Semaphore::empty() }
         }
     }
 
@@ -66,7 +67,7 @@ impl SemaphorePair {
                 return Err(PermitOverflow { held: 1, added: slots });
             }
             match Semaphore::new(slots) {
-                Ok(writer) => Ok(Self { writer, reader: Semaphore::empty() }),
+                Ok(writer) => Ok(Self { writer, next_line: NextLine, reader: Semaphore::empty() }),
                 Err(overflow) => Err(overflow),
             }
         }
@@ -88,7 +89,7 @@ impl<P: Permits> SemaphorePair<P> {
     constructor! {
         /// A pair of two semaphores: the writers' holds the slots, the readers' none.
         pub fn from_parts(writer: P, reader: P) -> Self {
-            Self { writer, reader }
+            Self { writer, next_line: NextLine, reader }
         }
     }
 

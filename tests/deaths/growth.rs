@@ -9,10 +9,11 @@ use super::process::{Actor, PATIENCE};
 use interlatch::buffer::TakeError;
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
-use interlatch::{GrowError, Growth, InPlace, Options, Region, RegionName, UnboundedBuffer};
-use nix::sys::signal::Signal::SIGKILL;
+use interlatch::sync::Patience;
+use interlatch::{GrowError, Growth, InPlace, Region, RegionError, RegionName, UnboundedBuffer};
+use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -21,6 +22,11 @@ pub fn tests() -> Vec<Test> {
         Test::new("a_segment_that_was_begun_is_made_by_the_next_one", begun),
         Test::new("a_full_queue_refuses_and_waits_for_nobody", refuses),
         Test::new("a_queue_whose_segment_was_removed_says_so", tampered),
+        Test::new(
+            "who_dies_while_it_makes_or_removes_a_queue_leaves_one_or_none",
+            makers,
+        ),
+        Test::new("who_is_stopped_holds_up_only_the_patient", stopped),
     ]
 }
 
@@ -73,6 +79,14 @@ impl Named {
         let names = names.flatten().map(|entry| entry.file_name());
         let names = names.map(|name| name.to_string_lossy().into_owned());
         names.filter(|name| name.starts_with(&self.file)).collect()
+    }
+
+    /// The file of the only segment.
+    fn segment(&self) -> String {
+        let mut segments = self.files();
+        segments.retain(|file| *file != self.file);
+        assert_eq!(segments.len(), 1, "{segments:?}");
+        segments.remove(0)
     }
 }
 
@@ -188,17 +202,19 @@ fn consumers() {
     is_removed(queue, &named);
 }
 
-/// What a producer leaves that dies between two system calls.
+/// What a producer leaves that dies when it has made a segment and not said so.
 fn begun() {
     let named = Named::new("begun");
     let queue = UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("a queue");
-    let first = named.name.numbered(1).expect("a name");
-    let region = Options::new(4096).create(&first).expect("a region");
-    drop(region);
     let (sender, receiver) = (queue.sender(), queue.receiver());
     let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
-    sender.send(7).expect("room");
-    assert_eq!(receiver.recv().expect("an item"), 7);
+    sender.send(1).expect("room");
+    let first = named.segment();
+    let second = first.strip_suffix('1').expect("its number").to_owned() + "2";
+    let [first, second] = [first, second].map(|file| Path::new("/dev/shm").join(file));
+    std::fs::copy(first, second).expect("room");
+    (2..=7).for_each(|item| sender.send(item).expect("room"));
+    (1..=7).for_each(|item| assert_eq!(receiver.recv().expect("an item"), item));
     drop((sender, receiver));
     drop(queue);
     UnboundedBuffer::<u64>::remove(&named.name).expect("it is there");
@@ -228,11 +244,95 @@ fn tampered() {
     sender.send(1).expect("room");
     let other = UnboundedBuffer::<u64>::attach(&named.name).expect("it is there");
     let receiver = other.receiver().expect("open");
-    let segment = named.name.numbered(1).expect("a name");
+    let segment = RegionName::posix(&named.segment()).expect("a name");
     segment.remove().expect("it is there");
     let refused = receiver.try_recv();
     let expected = matches!(refused, Err(TakeError::Segment { number: 1, .. }));
     assert!(expected, "{refused:?}");
+}
+
+/// A queue is made, used and removed again and again, and that one killed.
+fn makers() {
+    let (named, mut random) = (Named::new("makers"), random());
+    let region = Region::memfd("growth", 4096).expect("a region");
+    for _ in 0..ROUNDS {
+        let part = format!("growth make {}", named.file);
+        let mut maker = Actor::start(&region, &[part]);
+        assert_eq!(
+            maker.reply(Instant::now() + PATIENCE).as_deref(),
+            Ok("there")
+        );
+        std::thread::sleep(Duration::from_micros(random.u64(0..2000)));
+        assert!(!maker.has_ended(), "it found something wrong");
+        maker.signal(SIGKILL);
+        // Once it is gone.
+        drop(maker);
+        match UnboundedBuffer::<u64>::remove(&named.name) {
+            Ok(()) | Err(RegionError::NoRegionOfThatName(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(named.files(), Vec::<String>::new(), "nothing is left");
+    }
+}
+
+/// One is stopped with the lock: it is not dead, and nobody takes the lock from it; who has a deadline goes on
+/// without having sent.
+fn stopped() {
+    let named = Named::new("stopped");
+    let region = Region::memfd("growth", 4096).expect("a region");
+    let queue = UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("a queue");
+    let (sender, receiver) = (queue.sender(), queue.receiver());
+    let (sender, _receiver) = (sender.expect("open"), receiver.expect("open"));
+    let part = format!("growth churn {}", named.file);
+    let mut other = Actor::start(&region, &[part]);
+    let deadline = Instant::now() + PATIENCE;
+    assert_eq!(other.reply(deadline).as_deref(), Ok("there"));
+    loop {
+        assert!(Instant::now() < deadline, "it is never at work");
+        stop(&other);
+        match sender.try_send(0) {
+            Ok(()) => other.signal(SIGCONT),
+            Err(GrowError::Timeout) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    for patience in [
+        Patience::Never,
+        Patience::of(Duration::ZERO),
+        Patience::of(Duration::from_millis(20)),
+    ] {
+        let refused = sender.send_within(0, patience);
+        assert!(matches!(refused, Err(GrowError::Timeout)), "{refused:?}");
+    }
+    other.signal(SIGCONT);
+    sender.send(0).expect("it goes on, and lets others in");
+    other.signal(SIGKILL);
+}
+
+/// Stops it, and returns when it has.
+fn stop(other: &Actor) {
+    let stat = format!("/proc/{}/stat", other.pid());
+    let deadline = Instant::now() + PATIENCE;
+    other.signal(SIGSTOP);
+    loop {
+        let stat = std::fs::read_to_string(&stat).expect("it lives");
+        if stat.contains(") T ") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "it does not stop: {stat}");
+        std::thread::yield_now();
+    }
+}
+
+fn make_and_remove(name: &RegionName) {
+    say("there");
+    loop {
+        let queue = UnboundedBuffer::<u64>::create(name, GROWTH).expect("there is none");
+        let (sender, receiver) = (queue.sender(), queue.receiver());
+        let (sender, _receiver) = (sender.expect("open"), receiver.expect("open"));
+        (0..10).for_each(|item| sender.send(item).expect("room"));
+        UnboundedBuffer::<u64>::remove(name).expect("it is there");
+    }
 }
 
 /// In an actor.
@@ -240,6 +340,9 @@ pub fn play(region: &Region, part: &str) {
     let (what, name) = part.split_once(' ').expect("what, and a name");
     let tally: &Tally = find(region, "tally");
     let name = RegionName::posix(name).expect("a name");
+    if what == "make" {
+        return make_and_remove(&name);
+    }
     let queue = UnboundedBuffer::<u64>::attach(&name).expect("it is there");
     match what {
         "produce" => {
@@ -261,6 +364,16 @@ pub fn play(region: &Region, part: &str) {
             say("there");
             loop {
                 note(tally, receiver.recv().expect("the sender lives"));
+            }
+        }
+        "churn" => {
+            let (sender, receiver) = (queue.sender(), queue.receiver());
+            let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
+            say("there");
+            loop {
+                sender.send(1).expect("room");
+                // Also those of the parent.
+                while receiver.try_recv().is_ok() {}
             }
         }
         other => panic!("nobody does {other:?}"),

@@ -23,6 +23,7 @@ pub fn tests() -> Vec<Test> {
             redelivers,
         ),
         Test::new("each_of_two_that_wait_is_given_an_item", gives_to_both),
+        Test::new("who_accepts_keeps_no_item_from_one_who_waits", asks_next),
         Test::new("a_killed_holder_of_a_loan_gives_it_back", gives_back),
         Test::new("a_killed_reader_leaves_what_it_has_borrowed", leaves),
     ]
@@ -78,10 +79,10 @@ fn redelivers() {
     let meeting: &Meeting = find(&region, "meeting");
     let receiver = meeting.receiver().expect("open");
     let careless = Actor::start(&region, &["hands accept".to_owned()]);
-    let mut sender = actor(&region, "offer 7", deadline);
+    let sender = actor(&region, "offer 7", deadline);
     let mut careless = careless;
     assert_eq!(careless.reply(deadline).as_deref(), Ok("there"));
-    assert!(!sender.has_ended(), "nobody has acknowledged");
+    sender.until_asleep(deadline);
     let nothing = Err(RecvTimeoutError::Timeout);
     assert_eq!(receiver.recv_within(Patience::Never), nothing, "one has it");
     kill(careless);
@@ -110,6 +111,28 @@ fn gives_to_both() {
     for waiter in waiters {
         waiter.end(deadline).expect("it was given one");
     }
+}
+
+/// One asks, one accepts, and one would ask; once the first has its item, the last one asks, though the one that
+/// accepts was there before.
+fn asks_next() {
+    let (region, deadline) = region();
+    let meeting: &Meeting = find(&region, "meeting");
+    let sender = meeting.sender().expect("open");
+    let first = actor(&region, "wait", deadline);
+    first.until_asleep(deadline);
+    let accepting = Actor::start(&region, &["hands accept".to_owned()]);
+    accepting.until_asleep(deadline);
+    let last = actor(&region, "wait", deadline);
+    last.until_asleep(deadline);
+    sender.send_timeout(1, PATIENCE).expect("one waits");
+    first.end(deadline).expect("it was given one");
+    while sender.try_send(2).is_err() {
+        assert!(Instant::now() < deadline, "nobody asks for an item");
+        std::thread::yield_now();
+    }
+    last.end(deadline).expect("it was given one");
+    kill(accepting);
 }
 
 fn gives_back() {
@@ -150,6 +173,7 @@ pub fn play(region: &Region, part: &str) {
             sender.send(item.parse().expect("a number")).expect("taken");
         }
         None if part == "accept" => {
+            interlatch::set_recheck_interval(NEVER);
             let meeting: &Meeting = find(region, "meeting");
             let receiver = meeting.receiver().expect("open");
             let _delivery = receiver.accept().expect("a sender comes");

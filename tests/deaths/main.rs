@@ -22,6 +22,7 @@ mod ring;
 mod soak;
 mod sweep;
 mod sweep_messages;
+mod sweep_passing;
 mod wakeups;
 
 use std::process::ExitCode;

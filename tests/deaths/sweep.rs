@@ -4,12 +4,13 @@
 //!
 //! That is a long way in a build without optimization, so such a build kills at every so many
 //! instructions only, beginning at a random one; `ci/sweep` kills at each. `INTERLATCH_STRIDE` and
-//! `INTERLATCH_SEED` set both.
+//! `INTERLATCH_SEED` set both, and `INTERLATCH_ONLY` is a part of the names of those that are swept.
 
 use super::actor::say;
 use super::harness::Test;
 use super::process::{Actor, PATIENCE};
 use super::sweep_messages::{self, Queued};
+use super::sweep_passing::{self, Linked, Meeting, Pipe};
 use super::wakeups::stay_on_one_core;
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, AtomicU64};
@@ -45,21 +46,29 @@ pub struct Objects {
     changed: Condvar,
     tokens: Mutex<u64>,
     permits: RecoverableSemaphore<2>,
-    bounded: Bounded,
+    pub bounded: Bounded,
     monitor: Monitor,
     pair: RecoverablePair<[PairSlot; 2]>,
     pub messages: Queued,
+    pub pipe: Pipe,
+    pub meeting: Meeting,
+    pub chain: Linked,
+    /// Of the queue that has segments with names, the name.
+    pub queue: AtomicU64,
     arrived: Condvar,
     items: RobustMutex<u64>,
     /// Items that a sender knows to have been sent.
-    sent: AtomicU64,
+    pub sent: AtomicU64,
     /// The parent holds the lock.
     is_held: AtomicU32,
     /// The child has come to its end.
-    is_over: AtomicU32,
+    pub is_over: AtomicU32,
 }
 
 const SUM: u64 = 1000;
+
+/// Bytes of the region.
+const SIZE: usize = size_of::<Objects>() + 64;
 
 // SAFETY: `repr(C)`, of parts that are `InPlace`, or words.
 unsafe impl InPlace for Objects {
@@ -75,6 +84,10 @@ unsafe impl InPlace for Objects {
             monitor: InPlace::initial(),
             pair: InPlace::initial(),
             messages: InPlace::initial(),
+            pipe: InPlace::initial(),
+            meeting: InPlace::initial(),
+            chain: InPlace::initial(),
+            queue: AtomicU64::new(0),
             arrived: Condvar::new(),
             items: RobustMutex::new(0),
             sent: AtomicU64::new(0),
@@ -99,6 +112,9 @@ pub struct Operation {
     pub beside: fn(&Objects),
     /// In the parent, after the kill: panics if something is wrong.
     pub check: fn(&Objects),
+    /// It is killed before and after each system call only: what is swept makes many, and the way between them is
+    /// long.
+    pub by_calls: bool,
 }
 
 pub const NOTHING: Operation = Operation {
@@ -109,6 +125,7 @@ pub const NOTHING: Operation = Operation {
     let_go: |_| {},
     beside: |_| {},
     check: |_| {},
+    by_calls: false,
 };
 
 const OPERATIONS: [Operation; 15] = [
@@ -249,10 +266,11 @@ fn operations() -> Vec<Operation> {
     all.extend(operations_on::<Bounded>());
     all.extend(operations_on::<Monitor>());
     all.extend(sweep_messages::operations());
+    all.extend(sweep_passing::operations());
     all
 }
 
-type Bounded = RobustBoundedBuffer<u64, [TurnSlot<u64>; 2]>;
+pub type Bounded = RobustBoundedBuffer<u64, [TurnSlot<u64>; 2]>;
 
 type Monitor = RobustMonitorBuffer<u64, [Slot<u64>; 2]>;
 
@@ -410,7 +428,7 @@ fn receive_in_order(objects: &Objects, buffer: &impl Buffer<Item = u64>) {
 }
 
 /// These functions have no handle: nobody hears of an end.
-fn put_in(buffer: &impl Buffer<Item = u64>, item: u64) {
+pub fn put_in(buffer: &impl Buffer<Item = u64>, item: u64) {
     let sent = buffer.send_within(item, Patience::of(PATIENCE));
     sent.expect("there is room");
 }
@@ -421,7 +439,7 @@ fn take_out(buffer: &impl Buffer<Item = u64>) {
 }
 
 /// The items are one of these lists, and the places as many as ever.
-fn holds_one_of(buffer: &impl Buffer<Item = u64>, lists: &[&[u64]]) {
+pub fn holds_one_of(buffer: &impl Buffer<Item = u64>, lists: &[&[u64]]) {
     let drain = || from_fn(|| buffer.recv_within(Patience::Never).ok()).collect::<Vec<_>>();
     let found = drain();
     assert!(
@@ -535,6 +553,7 @@ pub fn play(region: &Region, part: &str) {
     put(&warm);
     take(&warm);
     release(&warm);
+    sweep_passing::warm(&warm);
     warm.semaphore.acquire().forget();
     ptrace::traceme().expect("the parent may trace");
     say("ready");
@@ -578,13 +597,26 @@ fn sweep_each() {
         println!("skipped: {reason}");
         return;
     }
-    let default = if cfg!(debug_assertions) { 4999 } else { 1 };
+    let default = if cfg!(debug_assertions) { 19_997 } else { 1 };
     let stride = number("INTERLATCH_STRIDE").unwrap_or(default).max(1);
     let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::usize(..));
-    println!("every {stride} instructions, INTERLATCH_SEED={seed}");
-    println!("| operation | instructions | kills | survivors well |");
+    println!("every {stride} instructions, or few system calls, INTERLATCH_SEED={seed}");
+    println!("| operation | instructions, or stops at system calls | kills | survivors well |");
     println!("|---|---|---|---|");
-    for (index, operation) in operations().iter().enumerate() {
+    let only = std::env::var("INTERLATCH_ONLY").unwrap_or_default();
+    let all = operations();
+    let wanted =
+        |operation: &Operation| format!("{}{}", operation.on, operation.name).contains(&only);
+    for (index, operation) in all
+        .iter()
+        .enumerate()
+        .filter(|(_, operation)| wanted(operation))
+    {
+        let stride = if operation.by_calls {
+            stride.min(29)
+        } else {
+            stride
+        };
         let (mut kills, mut after) = (0, seed % stride);
         let instructions = loop {
             let end = kill(index, operation, Kill::After(after));
@@ -614,7 +646,7 @@ fn why_not() -> Option<String> {
     if !cfg!(target_arch = "x86_64") {
         return Some("instructions are stepped on x86-64 only".into());
     }
-    let region = Region::memfd("sweep", 4096).expect("a region");
+    let region = Region::memfd("sweep", SIZE).expect("a region");
     let _: &Objects = region.create("objects", ()).expect("room");
     let mut actor = Actor::start(&region, &["sweep 0".into()]);
     match actor.reply(Instant::now() + PATIENCE) {
@@ -625,7 +657,7 @@ fn why_not() -> Option<String> {
 
 /// Runs the operation in a new child up to the kill, and checks.
 fn kill(index: usize, operation: &Operation, kill: Kill) -> End {
-    let region = Region::memfd("sweep", 4096).expect("a region");
+    let region = Region::memfd("sweep", SIZE).expect("a region");
     let objects: &Objects = region.create("objects", ()).expect("room");
     (operation.prepare)(objects);
     let mut actor = Actor::start(&region, &[format!("sweep {index}")]);
@@ -635,7 +667,7 @@ fn kill(index: usize, operation: &Operation, kill: Kill) -> End {
     );
     std::thread::scope(|scope| {
         scope.spawn(|| (operation.beside)(objects));
-        let end = step(&actor, kill, || (operation.let_go)(objects));
+        let end = step(&actor, operation, kill, || (operation.let_go)(objects));
         actor.signal(SIGKILL);
         drop(actor);
         objects.is_over.store(1, Relaxed);
@@ -645,15 +677,19 @@ fn kill(index: usize, operation: &Operation, kill: Kill) -> End {
 }
 
 /// Steps the child until it is to be killed.
-fn step(actor: &Actor, kill: Kill, let_go: impl Fn()) -> End {
+fn step(actor: &Actor, operation: &Operation, kill: Kill, let_go: impl Fn()) -> End {
     let pid = actor.pid();
     assert_eq!(waitpid(pid, None), Ok(WaitStatus::Stopped(pid, SIGSTOP)));
     for instructions in 0.. {
         if kill == Kill::After(instructions) {
             return End::Killed;
         }
-        let may_sleep = is_at_a_system_call(pid);
-        ptrace::step(pid, None).expect("the child is stopped");
+        let may_sleep = operation.by_calls || is_at_a_system_call(pid);
+        let go_on = match operation.by_calls {
+            true => ptrace::syscall(pid, None),
+            false => ptrace::step(pid, None),
+        };
+        go_on.expect("the child is stopped");
         let stopped = match may_sleep {
             false => waitpid(pid, None).expect("the child is ours"),
             true => match next_stop(actor, kill, &let_go) {

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ struct Talker {
     shows: Receiver<String>,
     /// What it has shown and nobody has asked for.
     seen: String,
+    /// All that it has shown.
+    all: String,
 }
 
 impl Talker {
@@ -47,6 +49,7 @@ impl Talker {
             keyboard: Some(keyboard.into()),
             shows,
             seen: String::new(),
+            all: String::new(),
         }
     }
 
@@ -85,17 +88,25 @@ impl Talker {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.shows.recv_timeout(left) {
-                Ok(more) => self.seen.push_str(&more),
+                Ok(more) => {
+                    self.seen.push_str(&more);
+                    self.all.push_str(&more);
+                }
                 Err(_) => panic!("{text:?} is not shown, but {:?}", self.seen),
             }
         }
     }
 
     /// Waits until it has ended well.
-    fn ends(mut self) {
+    fn ends(self) {
+        self.ends_with(0);
+    }
+
+    /// Waits until it has ended with this status.
+    fn ends_with(mut self, expected: i32) {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
-            if let Some(status) = self.child.0.try_wait().expect("it is our child") {
+            if let Some(status) = self.status() {
                 break status;
             }
             assert!(
@@ -105,7 +116,12 @@ impl Talker {
             );
             std::thread::yield_now();
         };
-        assert!(status.success(), "{status}");
+        assert_eq!(status.code(), Some(expected), "{status}");
+    }
+
+    /// How it has ended, if it has.
+    fn status(&mut self) -> Option<ExitStatus> {
+        self.child.0.try_wait().expect("it is our child")
     }
 
     fn signal(&self, signal: Signal) {
@@ -178,7 +194,7 @@ fn two_who_chat_hear_each_other_in_order() {
     }
     let long = "ä".repeat(1500);
     ada.types(&format!("{long}\n\u{1b}[2Jend\n"));
-    bo.shows(&"ä".repeat(511));
+    bo.shows(&"ä".repeat(509));
     bo.shows("ada: \u{fffd}[2Jend\n");
     ada.keyboard = None;
     bo.shows("ada has left\n");
@@ -237,6 +253,8 @@ fn at_a_terminal_messages_appear_while_somebody_types() {
         ada.shows("ada: ");
         ada.types(leave);
         ada.shows("goodbye");
+        let asked = ada.all.contains("\u{1b}[?2004h");
+        assert!(!asked, "what is asked of the terminal would stay");
         bo.shows("ada has left\n");
         bo.ends();
         ada.ends();
@@ -271,14 +289,117 @@ fn a_name_that_is_taken_and_a_third_one_are_refused() {
     let here = folder.path().to_str().expect("a readable path");
     let said = refusal(&[here, "ada"]);
     assert!(said.contains("a named pipe at"), "{said}");
-    // Two whom nobody will meet, as of programs that were killed early.
-    drop(ada);
-    interlatch::ipc::Fifo::create(folder.path().join("bo"), 0o600).expect("free");
+    // Others that are no chats, and have a reader each.
+    let fifos = ["bo", "di"]
+        .map(|name| interlatch::ipc::Fifo::create(folder.path().join(name), 0o600).expect("free"));
+    let readers = fifos.map(|fifo| {
+        let mut both = File::options();
+        both.read(true)
+            .write(true)
+            .open(fifo.path())
+            .expect("it opens")
+    });
     let said = refusal(&[here, "cy"]);
     assert!(said.contains("are here already: expected one"), "{said}");
     assert_eq!(
         fs::read_dir(here).expect("it is there").count(),
-        2,
+        3,
         "not cy's"
     );
+    drop(readers);
+}
+
+#[test]
+fn nobody_waits_for_who_was_killed_while_waiting() {
+    let folder = folder();
+    let mut ada = Talker::plain(folder.path(), "ada");
+    ada.shows("waiting");
+    ada.signal(Signal::SIGKILL);
+    drop(ada);
+    let mut bo = Talker::plain(folder.path(), "bo");
+    bo.shows("waiting for somebody");
+    let mut ada = Talker::plain(folder.path(), "ada");
+    ada.shows("bo is here\n");
+    bo.shows("ada is here\n");
+    assert_empty(&folder);
+    bo.signal(Signal::SIGKILL);
+    ada.ends();
+    // Under the same name too.
+    let mut ada = Talker::plain(folder.path(), "ada");
+    ada.shows("waiting");
+    ada.signal(Signal::SIGKILL);
+    drop(ada);
+    let mut ada = Talker::plain(folder.path(), "ada");
+    ada.shows("waiting for somebody");
+    ada.signal(Signal::SIGTERM);
+    ada.ends();
+    assert_empty(&folder);
+}
+
+#[test]
+fn of_three_who_come_at_once_two_meet_and_the_third_is_refused() {
+    for _ in 0..10 {
+        let folder = folder();
+        let mut three = ["ada", "bo", "cy"].map(|name| Talker::plain(folder.path(), name));
+        let deadline = Instant::now() + PATIENCE;
+        let refused = loop {
+            if let Some(index) = three.iter_mut().position(|one| one.status().is_some()) {
+                break index;
+            }
+            assert!(Instant::now() < deadline, "nobody is refused");
+            std::thread::yield_now();
+        };
+        let mut two: Vec<Talker> = three.into_iter().collect();
+        two.remove(refused).ends_with(1);
+        for one in &mut two {
+            one.shows(" is here\n");
+        }
+        two[0].types("hello\n");
+        two[1].shows(": hello\n");
+        assert_empty(&folder);
+    }
+}
+
+#[test]
+fn what_is_no_message_ends_the_chat() {
+    let folder = folder();
+    let mut ada = Talker::plain(folder.path(), "ada");
+    ada.shows("waiting");
+    let inbox = File::options().write(true).open(folder.path().join("ada"));
+    let mut inbox = inbox.expect("she reads there");
+    inbox.write_all(b"abc").expect("room");
+    let mut bo = Talker::plain(folder.path(), "bo");
+    bo.shows("waiting for ada");
+    ada.ends_with(1);
+    drop(inbox);
+    bo.ends_with(1);
+    assert_empty(&folder);
+}
+
+#[test]
+fn who_cannot_show_anything_leaves_and_leaves_nothing() {
+    let folder = folder();
+    let (input, _keyboard) = std::io::pipe().expect("descriptors");
+    let (screen, output) = std::io::pipe().expect("descriptors");
+    let mut command = example("chat");
+    command.arg(folder.path()).arg("ada");
+    command.stdin(input).stdout(output);
+    let mut ada = Reaped(command.spawn().expect("the example starts"));
+    drop(command);
+    let mut screen = BufReader::new(screen);
+    let mut lines = || {
+        let mut line = String::new();
+        screen.read_line(&mut line).expect("it says something");
+        line
+    };
+    assert!(lines().starts_with("waiting"));
+    let mut bo = Talker::plain(folder.path(), "bo");
+    assert_eq!(lines(), "bo is here\n");
+    bo.shows("ada is here\n");
+    drop(screen);
+    bo.types("hello?\n");
+    bo.shows("ada has left\n");
+    bo.ends();
+    assert_eq!(ada.0.wait().expect("ours").code(), Some(141));
+    assert_empty(&folder);
 }

@@ -3,10 +3,14 @@
 use super::harness::Test;
 use super::process::{PATIENCE, test};
 use interlatch::Deadline;
+use interlatch::ipc::wait::until_readable;
 use interlatch::ipc::{Link, LinkRecvError, LinkSendError, PacketLink, StreamLink};
+use interlatch::sync::Patience;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// A kind of link.
@@ -106,11 +110,26 @@ fn udp() -> (PacketLink, PacketLink) {
 
 pub fn tests() -> Vec<Test> {
     type Scenario = (&'static str, fn(Kind), fn(Kind) -> bool);
-    let scenarios: [Scenario; 12] = [
+    let scenarios: [Scenario; 15] = [
         (
             "keeps_messages_apart_and_in_order",
             keeps_apart_and_in_order,
             |_| true,
+        ),
+        (
+            "messages_replace_one_another_in_one_place",
+            messages_replace_one_another,
+            |_| true,
+        ),
+        (
+            "what_was_read_ahead_is_said_and_received",
+            reads_ahead,
+            |kind| kind.is_stream,
+        ),
+        (
+            "a_message_that_comes_in_pieces_is_kept",
+            pieces_are_kept,
+            |kind| kind.is_stream,
         ),
         ("goes_both_ways", goes_both_ways, |_| true),
         ("a_message_may_be_empty", a_message_may_be_empty, |_| true),
@@ -212,6 +231,70 @@ fn keeps_apart_and_in_order(kind: Kind) {
             .for_each(|&length| assert_eq!(next(&mut other), message(length)));
     }
     assert_nothing(&mut other);
+}
+
+/// Short and long ones, of which the long take the place along.
+fn messages_replace_one_another(kind: Kind) {
+    let (mut one, mut other) = pair(kind);
+    let mut place = b"something that was there".to_vec();
+    for length in [3, 1000, 999, 0, 501, 1, 500, 1000] {
+        send(&mut one, &message(length));
+        let patience = Patience::Until(Deadline::after(PATIENCE));
+        let received = other.recv_into_within(&mut place, patience);
+        assert_eq!(received.expect("a message comes"), Some(length));
+        assert_eq!(place, message(length));
+    }
+    let nothing = other.recv_into_within(&mut place, Patience::Never);
+    assert!(matches!(nothing, Err(LinkRecvError::Timeout)));
+    assert_eq!(place, message(1000), "what was there");
+    send(&mut one, b"x");
+    assert_eq!(other.recv_into(&mut place).expect("a message"), Some(1));
+    assert_eq!(place, b"x");
+}
+
+/// As many as come by one call.
+fn reads_ahead(_: Kind) {
+    let (mut one, mut other) = StreamLink::pair().expect("a pair");
+    assert_eq!(other.read_ahead(), 0);
+    for length in [10, 20, 3] {
+        one.send(&message(length)).expect("there is room");
+    }
+    assert_eq!(other.recv().expect("the first"), Some(message(10)));
+    assert_eq!(other.read_ahead(), 4 + 20 + 4 + 3);
+    assert!(!until_readable(&other, Patience::Never).expect("a socket"));
+    assert_eq!(other.try_recv().expect("the second"), Some(message(20)));
+    assert_eq!(other.try_recv().expect("the third"), Some(message(3)));
+    assert_eq!(other.read_ahead(), 0);
+    drop(one);
+    assert_eq!(other.recv().expect("the end"), None);
+}
+
+/// Of a message that is longer than what is read ahead, and of one's length; and then the stream is torn.
+fn pieces_are_kept(_: Kind) {
+    let (mut raw, socket) = UnixStream::pair().expect("a pair");
+    let mut link = StreamLink::unix(socket);
+    let mut place = b"before".to_vec();
+    let long = message(100_000);
+    let frame = [&(long.len() as u32).to_le_bytes()[..], &long].concat();
+    for piece in [&frame[..2], &frame[2..5], &frame[5..20_000]] {
+        raw.write_all(piece).expect("there is room");
+        let found = link.recv_into_within(&mut place, Patience::Never);
+        assert!(matches!(found, Err(LinkRecvError::Timeout)), "{found:?}");
+        assert_eq!(place, b"before");
+    }
+    assert_eq!(link.read_ahead(), 20_000 - 4);
+    raw.write_all(&frame[20_000..]).expect("there is room");
+    raw.write_all(&[7, 0, 0, 0, 1, 2]).expect("there is room");
+    assert_eq!(link.recv().expect("all of it"), Some(long));
+    drop(raw);
+    for _ in 0..2 {
+        let torn = link.recv();
+        let (expected, found) = (4 + 7, 4 + 2);
+        assert!(
+            matches!(torn, Err(LinkRecvError::Torn { expected: e, found: f }) if (e, f) == (expected, found)),
+            "{torn:?}"
+        );
+    }
 }
 
 fn goes_both_ways(kind: Kind) {

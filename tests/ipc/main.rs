@@ -6,6 +6,7 @@
 #[path = "../worlds/process.rs"]
 #[allow(dead_code, reason = "the worlds use other parts of it")]
 mod actor;
+mod blocked;
 mod descriptors;
 #[path = "../worlds/harness.rs"]
 mod harness;
@@ -25,11 +26,13 @@ fn main() -> ExitCode {
     if let Some((part, rest)) = process::part() {
         return match part.as_str() {
             "descriptors" => descriptors::play(),
+            "parent" => pipeline::play_parent(),
             "mask" => pipeline::play_mask(),
             "session" => terminal::play(&rest),
             "nap" => wait::play(),
             "echo" => sockets::play_echo(),
             "writer for nobody" => sockets::play_writer(),
+            "blocked" => blocked::play(&rest),
             "receiver" => passing::play(),
             other => panic!("nobody plays {other:?}"),
         };
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     tests.extend(terminal::tests());
     tests.extend(signals::tests());
     tests.extend(interrupted::tests());
+    tests.extend(blocked::tests());
     tests.extend(links::tests());
     tests.extend(sockets::tests());
     tests.extend(passing::tests());

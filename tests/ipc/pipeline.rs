@@ -54,6 +54,10 @@ pub fn tests() -> Vec<Test> {
             "pipeline::who_left_the_group_is_ended_too",
             who_left_the_group_is_ended_too,
         ),
+        test(
+            "pipeline::it_ends_with_a_killed_parent_if_asked",
+            it_ends_with_a_killed_parent,
+        ),
         test("pipeline::a_detached_one_goes_on", a_detached_one_goes_on),
         test(
             "pipeline::waiting_without_patience_is_a_look",
@@ -87,9 +91,9 @@ pub fn text(bytes: &[u8]) -> String {
 }
 
 fn of(commands: impl IntoIterator<Item = Command>) -> Pipeline {
-    commands
-        .into_iter()
-        .fold(Pipeline::new(), Pipeline::command)
+    // A group of their own, also if somebody starts the tests at a terminal.
+    let pipeline = Pipeline::new().foreground(false);
+    commands.into_iter().fold(pipeline, Pipeline::command)
 }
 
 /// Waits for its end, but not for ever.
@@ -285,6 +289,39 @@ fn who_left_the_group_is_ended_too() {
     });
     drop(running);
     assert!(!is_alive(other));
+}
+
+/// Starts a pipeline that shall not outlive this process, and says who is in it.
+pub fn play_parent() -> ExitCode {
+    let sleepers = (0..3).map(|_| tool("sleep", &["1000"]));
+    let running = of(sleepers)
+        .input(Stdio::null())
+        .output(Stdio::null())
+        .ends_with_parent(true)
+        .spawn()
+        .expect("they start");
+    let processes: Vec<String> = running.processes().iter().map(u32::to_string).collect();
+    println!("{}", processes.join(" "));
+    loop {
+        std::thread::park();
+    }
+}
+
+fn it_ends_with_a_killed_parent() {
+    let mut parent = playing("parent", &[]);
+    let mut parent = parent.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut line = String::new();
+    let said = parent.stdout.take().expect("piped");
+    BufReader::new(said).read_line(&mut line).expect("text");
+    let number = |word: &str| word.parse().expect("the number of a process");
+    let processes: Vec<u32> = line.split_whitespace().map(number).collect();
+    assert_eq!(processes.len(), 3);
+    assert!(processes.iter().all(|&process| is_alive(process)));
+    parent.kill().expect("ours");
+    parent.wait().expect("ours");
+    until("all have ended", || {
+        !processes.iter().any(|&process| is_alive(process))
+    });
 }
 
 fn a_detached_one_goes_on() {

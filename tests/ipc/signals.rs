@@ -30,6 +30,10 @@ pub fn tests() -> Vec<Test> {
         ),
         test("signals::the_mask_is_as_it_was", the_mask_is_as_it_was),
         test(
+            "signals::of_two_with_one_signal_the_first_may_go_first",
+            of_two_with_one_signal,
+        ),
+        test(
             "signals::one_left_unread_is_delivered",
             one_left_unread_is_delivered,
         ),
@@ -133,6 +137,20 @@ fn the_mask_is_as_it_was() {
     drop(first);
     assert!(!mask().contains(Signal::SIGUSR1));
     assert!(mask().contains(Signal::SIGUSR2), "it is the second one's");
+    drop(second);
+    assert_eq!(mask(), before);
+}
+
+/// It was unblocked, and ended the process.
+fn of_two_with_one_signal() {
+    let before = mask();
+    let first = SignalFd::new([Signal::SIGUSR1, Signal::SIGUSR2]).expect("they can be");
+    let second = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
+    drop(first);
+    assert!(mask().contains(Signal::SIGUSR1), "it is the second one's");
+    assert!(!mask().contains(Signal::SIGUSR2), "it is nobody's");
+    raise(Signal::SIGUSR1).expect("it is sent");
+    assert_eq!(next(&second).signal, Signal::SIGUSR1);
     drop(second);
     assert_eq!(mask(), before);
 }

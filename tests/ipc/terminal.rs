@@ -4,7 +4,7 @@ use super::harness::Test;
 use super::pipeline::end;
 use super::process::{PATIENCE, playing, test, tool};
 use interlatch::ipc::wait::until_readable;
-use interlatch::ipc::{Pipeline, Running, Signal};
+use interlatch::ipc::{Pipeline, Running, Signal, SignalFd};
 use interlatch::sync::Patience;
 use nix::pty::openpty;
 use nix::sys::signal::{SigHandler, kill, signal};
@@ -12,8 +12,9 @@ use nix::unistd::{Pid, dup2_stdin, getsid};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ExitCode, Stdio};
+use std::process::{Child, ExitCode};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -31,6 +32,18 @@ pub fn tests() -> Vec<Test> {
         ),
         test("terminal::it_reads_what_is_typed", it_reads_what_is_typed),
         test(
+            "terminal::beside_others_it_takes_nothing_and_ctrl_c_ends_all",
+            beside_others_it_takes_nothing,
+        ),
+        test(
+            "terminal::beside_others_a_signal_reaches_its_commands_only",
+            beside_others_a_signal_reaches_its_commands,
+        ),
+        test(
+            "terminal::writing_for_others_it_takes_nothing",
+            writing_for_others_it_takes_nothing,
+        ),
+        test(
             "terminal::in_the_background_it_takes_nothing",
             in_the_background_it_takes_nothing,
         ),
@@ -45,15 +58,21 @@ struct Session {
 }
 
 impl Session {
+    /// A socket is no pipe, at whose other end another one of a shell's job might be.
     fn start(arguments: &[&str]) -> Self {
+        let (output, written) = UnixStream::pair().expect("two sockets");
+        Self::writing_to(written.into(), output.into(), arguments)
+    }
+
+    fn writing_to(written: OwnedFd, output: OwnedFd, arguments: &[&str]) -> Self {
         let terminal = openpty(None, None).expect("a pseudo-terminal");
         let mut command = playing("session", arguments);
-        command.stdin(terminal.slave).stdout(Stdio::piped());
+        command.stdin(terminal.slave).stdout(written);
         // SAFETY: between fork and exec this makes system calls only.
         unsafe { command.pre_exec(begin_session) };
-        let mut child = command.spawn().expect("it starts");
+        let child = command.spawn().expect("it starts");
         Self {
-            output: child.stdout.take().expect("piped").into(),
+            output,
             keyboard: terminal.master.into(),
             child,
         }
@@ -121,8 +140,12 @@ fn begin_session() -> std::io::Result<()> {
 
 /// In the session: runs a pipeline, and says how it has ended, and who is in the foreground then.
 pub fn play(arguments: &[String]) -> ExitCode {
+    // Ctrl+C reaches this process as well where the pipeline stays in its group. It has to live on, to tell, and to
+    // its end.
+    std::mem::forget(SignalFd::new([Signal::SIGINT]).expect("it can be"));
+    let _companion = arguments[0].starts_with("beside").then(Companion::start);
     let pipeline = match arguments[0].as_str() {
-        "sleepers" => sleepers(),
+        "sleepers" | "beside" | "beside, told" => sleepers(),
         "deaf" => {
             dup2_stdin(File::open("/dev/null").expect("it is there")).expect("it is open");
             sleepers()
@@ -135,7 +158,7 @@ pub fn play(arguments: &[String]) -> ExitCode {
     };
     let mut running = pipeline.spawn().expect("it starts");
     println!("{}", foreground(&running));
-    if arguments[0] == "background" {
+    if ["background", "beside, told"].contains(&arguments[0].as_str()) {
         running.signal_group(Signal::SIGTERM).expect("it runs");
     }
     let statuses = end(&mut running);
@@ -143,6 +166,22 @@ pub fn play(arguments: &[String]) -> ExitCode {
     println!("{signals:?}");
     println!("{}", foreground(&running));
     ExitCode::SUCCESS
+}
+
+/// Another one of the group, as in a shell's `pipeline ... | less`.
+struct Companion(Child);
+
+impl Companion {
+    fn start() -> Self {
+        Self(tool("sleep", &["1000"]).spawn().expect("it starts"))
+    }
+}
+
+impl Drop for Companion {
+    fn drop(&mut self) {
+        self.0.kill().expect("ours");
+        self.0.wait().expect("ours");
+    }
 }
 
 fn sleepers() -> Pipeline {
@@ -207,6 +246,31 @@ fn it_reads_what_is_typed() {
         .keyboard
         .read_exact(&mut echo)
         .expect("a terminal shows what is typed");
+}
+
+fn beside_others_it_takes_nothing() {
+    let mut session = Session::start(&["beside"]);
+    assert_eq!(session.line(), "this process");
+    session.press(CTRL_C);
+    assert_interrupted(session);
+}
+
+/// The companion, and the process itself, would end without a word.
+fn beside_others_a_signal_reaches_its_commands() {
+    let mut session = Session::start(&["beside, told"]);
+    assert_eq!(session.line(), "this process");
+    assert_eq!(session.line(), "[Some(15), Some(15), Some(15)]", "SIGTERM");
+    assert_eq!(session.line(), "this process");
+    assert!(session.child.wait().expect("ours").success());
+}
+
+/// Whoever reads may be another one of the job, whom the shell is about to start.
+fn writing_for_others_it_takes_nothing() {
+    let (output, written) = std::io::pipe().expect("a pipe");
+    let mut session = Session::writing_to(written.into(), output.into(), &["sleepers"]);
+    assert_eq!(session.line(), "this process");
+    session.press(CTRL_C);
+    assert_interrupted(session);
 }
 
 fn in_the_background_it_takes_nothing() {

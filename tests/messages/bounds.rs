@@ -173,3 +173,22 @@ fn every_form_of_waiting_ends_in_time_with_nothing_changed() {
         },
     );
 }
+
+#[test]
+fn a_message_for_which_there_are_never_cells_enough_is_too_long() {
+    static QUEUE: MessageQueue<[MessageCell; 1]> = MessageQueue::from_cells(
+        [const { MessageCell::new() }; 1],
+        QueueLimits {
+            messages: 4,
+            bytes: 1000,
+        },
+    );
+    let refused = QUEUE.try_send(KIND, &[0; CELL_BYTES + 1]);
+    let too_long = SendMessageError::TooLong {
+        length: CELL_BYTES + 1,
+        limit: CELL_BYTES,
+    };
+    assert_eq!(refused, Err(too_long));
+    QUEUE.try_send(KIND, &[0; CELL_BYTES]).expect("it fits");
+    assert_eq!(QUEUE.try_send(KIND, &[]), Err(SendMessageError::Full));
+}

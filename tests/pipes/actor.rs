@@ -1,7 +1,7 @@
 //! What the other processes do.
 
 use super::item::{Item, Large, numbered};
-use super::{bytes, calls, fifos, shared, signals};
+use super::{bytes, calls, fifos, limits, shared, signals};
 use interlatch::{Buffer, PipeBuffer, RecvTimeoutError};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use std::time::Duration;
@@ -23,6 +23,7 @@ pub fn main(arguments: &[String]) {
         [_, "interrupted", "large", call, ends] => signals::play::<Large>(call, ends),
         [_, "enlarge", _ends] => calls::enlarge(),
         [_, "fifo", path, part @ .., _ends] => fifos::play(path, part),
+        [_, "limit", name, _ends] => limits::play(name),
         [_, "zero", _ends] => calls::wait_for_no_time(),
         other => panic!("no actor plays {other:?}"),
     }

@@ -2,10 +2,13 @@
 
 use super::ends::said;
 use super::harness::Test;
+use super::item::{Item, Large};
 use super::shared::{Gets, Shared};
 use interlatch::platform::pipe::{ATOMIC, Reader, Writer};
 use interlatch::sync::{Patience, Permits, PipeSemaphore};
-use interlatch::{Buffer, PermitOverflow, PipeBuffer, RecvTimeoutError, SendTimeoutError};
+use interlatch::{
+    Buffer, PermitOverflow, PipeBuffer, RecvError, RecvTimeoutError, SendTimeoutError,
+};
 use nix::unistd::{Uid, geteuid, setuid};
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
@@ -16,6 +19,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         Test::new("a_timeout_of_zero_finds_what_is_there", zero),
         Test::new("a_pipe_can_hold_more_than_usual", enlarged),
+        Test::new("large_items_pass_by_reference", by_reference),
         Test::new("a_pipe_beyond_the_limit_is_refused", beyond_the_limit),
         Test::new("more_permits_than_fit_change_nothing", too_many_permits),
         Test::new("what_is_no_pipe_is_no_end_of_one", no_pipe),
@@ -43,6 +47,28 @@ pub fn wait_for_no_time() {
     assert_eq!(sender.send_timeout(7, Duration::ZERO), full);
     assert!(receiver.try_iter().eq(0..count), "no more and no less");
     println!("done");
+}
+
+/// Of several pieces each, between two threads; and none is said to have come when the stream has ended.
+fn by_reference() {
+    let buffer = PipeBuffer::<Large>::with_capacity(1).expect("descriptors");
+    std::thread::scope(|scope| {
+        let sender = buffer.sender().expect("open");
+        scope.spawn(move || {
+            for number in 0..100 {
+                let item = Box::new(Large::of(number));
+                sender.send_ref(&item).expect("somebody receives");
+            }
+        });
+        let receiver = buffer.receiver().expect("open");
+        let mut place = Box::new(Large::of(0));
+        for number in 0..100 {
+            receiver.recv_into(&mut place).expect("an item");
+            assert_eq!(place.number(), number);
+        }
+        assert_eq!(receiver.recv_into(&mut place), Err(RecvError));
+        assert_eq!(place.number(), 99);
+    });
 }
 
 /// What the kernel gives a pipe that nobody asked about.
@@ -96,8 +122,7 @@ fn too_many_permits() {
     };
     refused(0, at_once + 1);
     refused(0, u32::MAX);
-    let (_, writer) = semaphore.ends();
-    let capacity = writer.capacity();
+    let capacity = semaphore.capacity();
     for _ in 0..capacity / ATOMIC - 1 {
         semaphore.release(at_once).expect("there is room");
     }

@@ -1,7 +1,7 @@
 //! Named pipes between processes that share a path only.
 
 use super::actor::wait_for_the_driver;
-use super::ends::{said, until_it_polls};
+use super::ends::{said, until_it_waits};
 use super::flow::numbers;
 use super::harness::Test;
 use super::item::numbered;
@@ -44,6 +44,7 @@ pub fn tests() -> Vec<Test> {
             "a_writer_that_has_written_nothing_is_somebody",
             silent_writer,
         ),
+        Test::new("a_writer_that_has_gone_again_was_somebody", quick_writer),
         Test::new("a_later_writer_can_be_waited_for_again", later_writer),
         Test::new(
             "a_writer_that_is_killed_ends_the_stream_of_a_fifo",
@@ -167,7 +168,7 @@ fn reader_first(patience: &str) {
     let place = Place::new();
     place.fifo();
     let mut reader = place.start(&["read", patience, "1"]);
-    until_it_polls(&reader);
+    until_it_waits(&reader);
     dismiss(place.start(&["write", "never", "0", "3"]));
     assert_eq!(said(&mut reader), "0,1,2");
 }
@@ -176,7 +177,7 @@ fn writer_first(patience: &str) {
     let place = Place::new();
     place.fifo();
     let writer = place.start(&["write", patience, "0", "3"]);
-    until_it_polls(&writer);
+    until_it_waits(&writer);
     let mut reader = place.start(&["read", "forever", "1"]);
     dismiss(writer);
     assert_eq!(said(&mut reader), "0,1,2");
@@ -186,7 +187,7 @@ fn foreign_reader(patience: &str) {
     let place = Place::new();
     place.fifo();
     let writer = place.start(&["write", patience, "0", "3"]);
-    until_it_polls(&writer);
+    until_it_waits(&writer);
     let mut reader = place.start(&["cat"]);
     dismiss(writer);
     assert_eq!(said(&mut reader), "24", "bytes");
@@ -224,12 +225,24 @@ fn silent_writer() {
     assert!(first.is_ok() && second.is_ok(), "{first:?}, {second:?}");
 }
 
+/// As `: > fifo` in a shell. A reader that missed it would wait for another one.
+fn quick_writer() {
+    for _ in 0..30 {
+        let place = Place::new();
+        let fifo = place.fifo();
+        let mut reader = place.start(&["read", "forever", "1"]);
+        until_it_waits(&reader);
+        drop(std::fs::File::options().write(true).open(fifo.path()));
+        assert_eq!(said(&mut reader), "", "nothing was written");
+    }
+}
+
 fn later_writer() {
     let place = Place::new();
     place.fifo();
     let mut reader = place.start(&["read", "long", "3"]);
     for (producer, expected) in [("0", "0,1"), ("1", "4294967296,4294967297"), ("0", "0,1")] {
-        until_it_polls(&reader);
+        until_it_waits(&reader);
         dismiss(place.start(&["write", "long", producer, "2"]));
         assert_eq!(said(&mut reader), expected);
     }

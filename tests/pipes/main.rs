@@ -15,6 +15,7 @@ mod flow;
 #[path = "../worlds/harness.rs"]
 mod harness;
 mod item;
+mod limits;
 #[path = "../worlds/process.rs"]
 #[allow(dead_code, reason = "the worlds use other parts of it")]
 mod process;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     tests.extend(signals::tests());
     tests.extend(calls::tests());
     tests.extend(fifos::tests());
+    tests.extend(limits::tests());
     tests.extend(agreement::tests());
     tests.extend(bytes::tests());
     harness::run(tests)

@@ -46,7 +46,7 @@ impl Shared {
         };
         for turn in &self.turns {
             let (reader, writer) = turn.ends();
-            ends.extend([Some(reader.as_fd()), Some(writer.as_fd())]);
+            ends.extend([Some(reader), Some(writer)]);
         }
         inherit(&ends, FdFlag::empty());
         let number = |end: &Option<BorrowedFd<'_>>| match end {
@@ -66,6 +66,11 @@ impl Shared {
         self.ends = None;
     }
 
+    /// The end that is written.
+    pub fn writer(&self) -> &Writer {
+        &self.ends.as_ref().expect("not closed yet").1
+    }
+
     /// The turn of those who send.
     pub fn turn(&self) -> &PipeSemaphore {
         &self.turns[0]
@@ -76,7 +81,7 @@ impl Shared {
         let (reader, writer) = self.ends.take().expect("not closed yet");
         let turns = [0, 1].map(|index| {
             let (reader, writer) = self.turns[index].ends();
-            lock(semaphore(reader.as_fd(), writer.as_fd()))
+            lock(semaphore(reader, writer))
         });
         PipeBuffer::from_ends(Some(reader), Some(writer), Some(turns))
     }
@@ -128,4 +133,12 @@ pub fn take_over_turn(numbers: &str) -> PipeSemaphore {
     let ends = inherited(numbers);
     let end = |index: usize| ends[index].as_ref().expect("given").as_fd();
     semaphore(end(2), end(3))
+}
+
+/// In an actor: the end that is read, and for writing that of the turn of those who send.
+pub fn take_over_duplex(numbers: &str) -> (Reader, Writer) {
+    let ends = inherited(numbers);
+    let end = |index: usize| ends[index].as_ref().expect("given").as_fd();
+    let reader = Reader::reopen(end(0)).expect("a pipe");
+    (reader, Writer::reopen(end(3)).expect("a pipe"))
 }

@@ -1,15 +1,21 @@
 //! Signals with a handler that does not restart calls: nothing is lost, and nothing ends early.
+//!
+//! Each signal is sent to an actor that was seen to wait in its call, and is delivered before the next one: so the
+//! handler has run as often as there were signals.
 
 use super::actor::wait_for_the_driver;
-use super::ends::{said, until_it_polls};
+use super::ends::{said, until_it_waits};
 use super::harness::Test;
 use super::item::{Item, Large};
 use super::process::{Actor, PATIENCE};
 use super::shared::{self, Gets, Shared};
+use interlatch::ipc::Fifo;
+use interlatch::platform::pipe;
 use interlatch::platform::{AtomicU32, Ordering::Relaxed};
 use interlatch::sync::{Patience, Permits};
-use interlatch::{Buffer, PipeBuffer};
+use interlatch::{Buffer, Duplex, PipeBuffer};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use std::time::Instant;
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -30,6 +36,20 @@ pub fn tests() -> Vec<Test> {
             sends::<Large>("send_in_time");
         }),
         Test::new("who_waits_for_a_permit_goes_on_after_a_signal", acquires),
+        Test::new("who_opens_a_fifo_to_read_goes_on_after_a_signal", || {
+            opens("fifo_reader")
+        }),
+        Test::new("who_opens_a_fifo_to_write_goes_on_after_a_signal", || {
+            opens("fifo_writer")
+        }),
+        Test::new(
+            "a_side_of_a_duplex_that_receives_goes_on_after_a_signal",
+            duplex_receives,
+        ),
+        Test::new(
+            "a_side_of_a_duplex_that_sends_goes_on_after_a_signal",
+            duplex_sends,
+        ),
     ]
 }
 
@@ -50,6 +70,8 @@ pub fn play<T: Item>(call: &str, ends: &str) {
     // SAFETY: the handler changes an atomic word only.
     unsafe { sigaction(Signal::SIGUSR1, &action) }.expect("it can be handled");
     let outcome = match call {
+        "fifo_reader" | "fifo_writer" => open(call),
+        "duplex_send" | "duplex_receive" => exchange(call, ends),
         "acquire" => {
             let semaphore = shared::take_over_turn(ends);
             println!("ready");
@@ -61,8 +83,7 @@ pub fn play<T: Item>(call: &str, ends: &str) {
             pass(&buffer, call)
         }
     };
-    let interrupted = SEEN.load(Relaxed) > 0;
-    println!("{outcome}, interrupted: {interrupted}");
+    println!("{outcome}, {} signals", SEEN.load(Relaxed));
     wait_for_the_driver();
 }
 
@@ -85,13 +106,33 @@ fn count_of<T>() -> u64 {
     (300_000 / size_of::<T>()) as u64
 }
 
+/// How often a call is interrupted.
+const SIGNALS: u32 = 20;
+
 /// Signals it whenever it waits, a few times.
 fn interrupt(actor: &Actor) {
-    for _ in 0..20 {
-        until_it_polls(actor);
+    for _ in 0..SIGNALS {
+        until_it_waits(actor);
         actor.signal(Signal::SIGUSR1);
+        let deadline = Instant::now() + PATIENCE;
+        while has_pending(actor) {
+            assert!(
+                Instant::now() < deadline,
+                "not delivered: {}",
+                actor.stands()
+            );
+            std::thread::yield_now();
+        }
     }
-    until_it_polls(actor);
+    until_it_waits(actor);
+}
+
+/// Whether a signal waits to be delivered to it.
+fn has_pending(actor: &Actor) -> bool {
+    let path = format!("/proc/{}/status", actor.pid());
+    let status = std::fs::read_to_string(path).expect("it is not reaped");
+    let mut pending = status.lines().filter(|line| line.contains("Pnd:"));
+    !pending.all(|line| line.trim_end().ends_with("0000000000000000"))
 }
 
 fn start(shared: &Shared, name: &str, call: &str) -> Actor {
@@ -109,7 +150,10 @@ fn receives<T: Item>(call: &str) {
         let sent = buffer.send_within(T::of(item), Patience::of(PATIENCE));
         assert!(sent.is_ok(), "there is room");
     }
-    assert_eq!(said(&mut actor), "[Ok(7), Ok(8)], interrupted: true");
+    assert_eq!(
+        said(&mut actor),
+        format!("[Ok(7), Ok(8)], {} signals", 2 * SIGNALS)
+    );
 }
 
 fn sends<T: Item>(call: &str) {
@@ -121,7 +165,7 @@ fn sends<T: Item>(call: &str) {
         let received = buffer.recv_within(Patience::of(PATIENCE)).map(T::number);
         assert_eq!(received, Ok(item));
     }
-    assert_eq!(said(&mut actor), "None, interrupted: true");
+    assert_eq!(said(&mut actor), format!("None, {SIGNALS} signals"));
 }
 
 fn acquires() {
@@ -131,5 +175,70 @@ fn acquires() {
     let mut actor = start(&shared, u64::NAME, "acquire");
     interrupt(&actor);
     turn.release(1).expect("there is room");
-    assert_eq!(said(&mut actor), "true, interrupted: true");
+    assert_eq!(said(&mut actor), format!("true, {SIGNALS} signals"));
+}
+
+/// In an actor: opens the named pipe whose path the driver says.
+fn open(call: &str) -> String {
+    let mut path = String::new();
+    std::io::stdin().read_line(&mut path).expect("a path");
+    let fifo = Fifo::at(path.trim_end()).expect("it is there");
+    println!("ready");
+    let is_open = match call {
+        "fifo_reader" => fifo.reader(Patience::Forever).is_ok(),
+        _ => fifo.writer(Patience::Forever).is_ok(),
+    };
+    is_open.to_string()
+}
+
+fn opens(call: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fifo = Fifo::create(folder.path().join("fifo"), 0o600).expect("it is new");
+    let shared = Shared::new(4096);
+    let mut actor = shared.start(Gets::Both, &["interrupted", u64::NAME, call]);
+    actor.tell(fifo.path().to_str().expect("a readable path"));
+    assert_eq!(said(&mut actor), "ready");
+    interrupt(&actor);
+    let other = Patience::of(PATIENCE);
+    let (reader, writer) = match call {
+        "fifo_reader" => (None, Some(fifo.writer(other).expect("the actor reads"))),
+        _ => (Some(fifo.reader(other).expect("the actor writes")), None),
+    };
+    assert_eq!(said(&mut actor), format!("true, {SIGNALS} signals"));
+    drop((reader, writer));
+}
+
+/// In an actor: one side of a two-way link, whose outgoing pipe is full.
+fn exchange(call: &str, ends: &str) -> String {
+    let (incoming, outgoing) = shared::take_over_duplex(ends);
+    while outgoing.write(&[0; 8]).is_ok() {}
+    let mut duplex = Duplex::<u64>::from_ends(incoming, outgoing);
+    println!("ready");
+    match call {
+        "duplex_send" => format!("{:?}", duplex.send(7)),
+        _ => format!("{:?}", duplex.recv()),
+    }
+}
+
+fn duplex_receives() {
+    let shared = Shared::new(4096);
+    let mut actor = start(&shared, u64::NAME, "duplex_receive");
+    interrupt(&actor);
+    let sent = shared.writer().write(&7_u64.to_ne_bytes());
+    assert_eq!(sent, Ok(8));
+    assert_eq!(said(&mut actor), format!("Ok(7), {SIGNALS} signals"));
+}
+
+/// Its outgoing pipe is that of the turns: a process takes what is in it as permits.
+fn duplex_sends() {
+    let shared = Shared::new(4096);
+    let mut actor = start(&shared, u64::NAME, "duplex_send");
+    interrupt(&actor);
+    for _ in 0..pipe::ATOMIC {
+        assert!(
+            shared.turn().acquire_within(Patience::Never),
+            "a page is full"
+        );
+    }
+    assert_eq!(said(&mut actor), format!("Ok(()), {SIGNALS} signals"));
 }

@@ -7,6 +7,7 @@
 
 use super::chance::{number, seed};
 use super::harness::Test;
+use super::passing;
 use super::raw::Raw;
 use interlatch::sync::{Lock, Patience};
 use interlatch::{
@@ -68,7 +69,7 @@ pub fn create_all(region: &Region) -> Result<(), RegionError> {
     region.create::<RobustBounded>("robust bounded", CAPACITY)?;
     region.create::<RobustMonitor>("robust monitor", CAPACITY)?;
     region.create::<RingBuffer<u64>>("ring", CAPACITY)?;
-    Ok(())
+    passing::create_all(region)
 }
 
 /// Changes some bytes or words: in the header, in the contents, or everywhere.
@@ -87,7 +88,7 @@ pub fn scribble(raw: &Raw, random: &mut fastrand::Rng) {
 }
 
 /// The word with a bit, a byte, a half or all of it changed.
-fn damaged(word: u64, random: &mut fastrand::Rng) -> u64 {
+pub fn damaged(word: u64, random: &mut fastrand::Rng) -> u64 {
     let page = HEADER as u64;
     let odd = [0, 1, page - 1, page, u64::MAX, u64::MAX / 2, 1 << 32];
     let other = random.choice(odd).filter(|_| random.u8(..8) != 0);
@@ -124,7 +125,7 @@ pub fn use_all(region: &Region) -> Result<(), RegionError> {
     pass(region.attach::<RobustBounded>("robust bounded")?);
     pass(region.attach::<RobustMonitor>("robust monitor")?);
     pass_in_a_ring(region.attach("ring")?);
-    Ok(())
+    passing::use_all(region)
 }
 
 /// Each way of sending and receiving, while the counts may be anything.

@@ -12,6 +12,7 @@ mod hostile;
 mod huge;
 mod intruder;
 mod names;
+mod passing;
 #[path = "../worlds/process.rs"]
 #[allow(dead_code, reason = "the worlds use other parts of it")]
 mod process;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
     tests.extend(huge::tests());
     tests.extend(hostile::tests());
     tests.extend(scribbler::tests());
+    tests.extend(passing::tests());
     tests.extend(busy::tests());
     tests.extend(removal::tests());
     tests.extend(refusals::tests());

@@ -10,6 +10,7 @@
 use super::chance::{number, seed};
 use super::harness::Test;
 use super::hostile::{self, Outcomes, SIZE, create_all, scribble, shortly, use_all};
+use super::passing;
 use super::process::{Actor, PATIENCE};
 use super::raw::Raw;
 use interlatch::{Buffer, RecoverableSemaphore, Region, RegionError, RobustMutex, Semaphore};
@@ -27,7 +28,7 @@ const USERS: usize = 2;
 const REPORT: u64 = 500;
 
 fn whatever_a_peer_writes_meanwhile() {
-    let attaches = number("INTERLATCH_ATTACHES").unwrap_or(6_000);
+    let attaches = number("INTERLATCH_ATTACHES").unwrap_or(1_500);
     let region = Region::memfd("scribbled", SIZE).expect("room");
     create_all(&region).expect("room");
     let start = |part: [String; 2]| Actor::start(&region, &part);
@@ -120,7 +121,8 @@ fn stay(region: &Region) -> Result<(), RegionError> {
     meet(region.attach::<hostile::Monitor>("monitor")?);
     meet(region.attach::<hostile::RobustBounded>("robust bounded")?);
     meet(region.attach::<hostile::RobustMonitor>("robust monitor")?);
-    Ok(())
+    meet(region.attach::<passing::Meeting>("rendezvous")?);
+    passing::stay(region)
 }
 
 /// Makes handles, and uses them as long as the other end is said to be there.

@@ -9,9 +9,10 @@ use super::scratch::Scratch;
 use interlatch::inspect::ObjectState;
 use interlatch::platform::{AtomicU32, Ordering::Relaxed};
 use interlatch::{
-    BoundedBuffer, MonitorBuffer, Options, PairSlot, RawMutex, RecoverablePair,
-    RecoverableSemaphore, Region, RegionError, RegionName, RegionView, RobustBoundedBuffer,
-    RobustMonitorBuffer, RobustMutex, Semaphore, SemaphorePair, Slot, TurnSlot,
+    BoundedBuffer, BytePipe, Growth, MessageQueue, MonitorBuffer, Options, PairSlot, QueueLimits,
+    RawMutex, RecoverablePair, RecoverableSemaphore, Region, RegionError, RegionName, RegionView,
+    Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, Semaphore, SemaphorePair,
+    Slot, TurnSlot, UnboundedBuffer,
 };
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -34,6 +35,16 @@ pub fn tests() -> Vec<Test> {
 
 const SIZE: usize = 1 << 14;
 
+const LIMITS: QueueLimits = QueueLimits {
+    messages: 4,
+    bytes: 200,
+};
+
+const GROWTH: Growth = Growth {
+    items: 4,
+    segments: 4,
+};
+
 fn create_all(name: &RegionName) -> Result<Region, RegionError> {
     let region = Options::new(SIZE).create(name)?;
     region.create::<RawMutex>("lock", ())?;
@@ -46,6 +57,9 @@ fn create_all(name: &RegionName) -> Result<Region, RegionError> {
     region.create::<MonitorBuffer<u64, [Slot<u64>]>>("monitor", 4)?;
     region.create::<RobustBoundedBuffer<u64, [TurnSlot<u64>]>>("robust bounded", 4)?;
     region.create::<RobustMonitorBuffer<u64, [Slot<u64>]>>("robust monitor", 4)?;
+    region.create::<BytePipe<[Slot<u8>]>>("pipe", 4)?;
+    region.create::<Rendezvous<u64>>("rendezvous", ())?;
+    region.create::<MessageQueue>("queue", LIMITS)?;
     Ok(region)
 }
 
@@ -102,13 +116,31 @@ fn look(name: &RegionName) -> bool {
     std::hint::black_box((view.state(), view.size(), view.creator(), view.namespace()));
     assert!(view.objects().count() <= interlatch::directory::MOST_OBJECTS);
     for object in view.objects() {
-        if let ObjectState::Buffer(buffer) = view.inspect(&object)
-            && let (Some(fill), Some(capacity)) = (buffer.fill, buffer.capacity)
-        {
-            assert!(fill <= capacity, "{buffer:?}");
-        }
+        let state = view.inspect(&object);
+        assert!(is_possible(&state), "{state:?}");
     }
     true
+}
+
+/// Whether no number says more than there can be.
+fn is_possible(state: &ObjectState) -> bool {
+    let at_most = |number: u64, most: Option<u64>| most.is_none_or(|most| number <= most);
+    match state {
+        ObjectState::Buffer(buffer) | ObjectState::BytePipe(buffer) => buffer
+            .fill
+            .is_none_or(|fill| at_most(fill, buffer.capacity)),
+        ObjectState::Queue(queue) => {
+            queue.messages <= queue.limits.messages.into()
+                && queue.bytes <= queue.limits.bytes.into()
+        }
+        ObjectState::Chain(chain) => {
+            chain.segments <= chain.growth.segments.into() && chain.segments <= chain.ever
+        }
+        ObjectState::Segment(segment) => {
+            at_most(segment.sent, segment.capacity) && segment.received <= segment.sent
+        }
+        _ => true,
+    }
 }
 
 fn file_of(path: &Path) -> File {
@@ -121,21 +153,39 @@ fn file_of(path: &Path) -> File {
 
 fn written() {
     let scratch = Scratch::new();
-    let mut random = random();
     drop(create_all(&scratch.names[1]).expect("room"));
-    let file = file_of(&scratch.directory.path().join("region"));
-    let whole = std::fs::read(scratch.directory.path().join("region")).expect("a region");
+    let looked = spoil(&scratch.directory.path().join("region"), 10_000);
+    assert!(looked > 5000, "most have their mark still: {looked}");
+    let scratch = Scratch::new();
+    let queue = UnboundedBuffer::create(&scratch.names[1], GROWTH).expect("room");
+    let sender = queue.sender().expect("the first");
+    (0..6_u64).for_each(|item| sender.send(item).expect("room"));
+    let files = std::fs::read_dir(scratch.directory.path()).expect("it is there");
+    for file in files {
+        let looked = spoil(&file.expect("a file").path(), 2_000);
+        assert!(looked > 1000, "most have their mark still: {looked}");
+    }
+    drop(sender);
+}
+
+/// Writes odd things into the region in this file, looks at it, and puts it back, so often; returns how often
+/// there was a region to look at.
+fn spoil(path: &Path, rounds: usize) -> usize {
+    let (file, mut random) = (file_of(path), random());
+    let whole = std::fs::read(path).expect("a region");
+    let name = RegionName::file(path);
     let mut looked = 0;
-    for _ in 0..10_000 {
+    for _ in 0..rounds {
         file.write_all_at(&whole, 0).expect("whole again");
         for _ in 0..random.usize(1..8) {
             let (at, bytes) = scribble(&mut random);
             file.write_all_at(&bytes, at).expect("room");
         }
         file.set_len(whole.len() as u64).expect("as it was");
-        looked += usize::from(look(&scratch.names[1]));
+        looked += usize::from(look(&name));
     }
-    assert!(looked > 5000, "most have their mark still: {looked}");
+    file.write_all_at(&whole, 0).expect("whole again");
+    looked
 }
 
 fn said() {

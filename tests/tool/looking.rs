@@ -54,7 +54,7 @@ pub fn now(name: &str, object: &str) -> Value {
 }
 
 /// The line of `inspect` about the object.
-fn line(name: &str, object: &str) -> String {
+pub fn line(name: &str, object: &str) -> String {
     let text = interlatch(&["inspect", name]).well();
     let mut lines = text.lines();
     let line = lines.find(|line| line.starts_with(object));

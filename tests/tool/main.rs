@@ -12,6 +12,7 @@ mod hostile;
 mod looking;
 mod names;
 mod odd_files;
+mod queues;
 mod removing;
 #[path = "../regions/scratch.rs"]
 #[allow(dead_code, reason = "the regions use other parts of it")]
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut tests = looking::tests();
+    tests.extend(queues::tests());
     tests.extend(waiting::tests());
     tests.extend(names::tests());
     tests.extend(view::tests());

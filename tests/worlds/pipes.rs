@@ -11,7 +11,7 @@ use interlatch::sync::{Patience, Permits, PipeSemaphore, TrustedPermits};
 use interlatch::{InPlace, PermitOverflow, Region};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use std::cell::Cell;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Instant;
@@ -158,7 +158,7 @@ fn let_children_have(table: &[Arc<PipeSemaphore>]) -> String {
     };
     let pipes = table.iter().map(|semaphore| {
         let (reader, writer) = semaphore.ends();
-        format!("{},{}", number(reader.as_fd()), number(writer.as_fd()))
+        format!("{},{}", number(reader), number(writer))
     });
     pipes.collect::<Vec<_>>().join(" ")
 }

@@ -39,6 +39,7 @@ mod maps;
 mod output;
 mod places;
 mod processes;
+mod queues;
 mod remove;
 mod report;
 mod segments;

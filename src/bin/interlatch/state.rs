@@ -1,7 +1,8 @@
 //! What is said of an object.
 
 use crate::processes::process_of;
-use crate::text::bar;
+use crate::queues::{BytePipeReport, ChainReport, QueueReport, RendezvousReport, SegmentReport};
+use crate::text::level;
 use interlatch::buffer::{BufferState, EndState};
 use interlatch::inspect::ObjectState;
 use interlatch::sync::{LockState, RecoverablePairState, RecoverableState, SemaphoreState};
@@ -40,19 +41,28 @@ pub enum ObjectReport {
         /// Who has one.
         holders: Vec<Thread>,
     },
-    Buffer {
-        lock: LockReport,
-        /// How many items there are; `null` if that cannot be told.
-        fill: Option<u64>,
-        /// How many places there are; `null` if that cannot be told.
-        capacity: Option<u64>,
-        senders: EndReport,
-        receivers: EndReport,
-    },
+    Buffer(BufferReport),
+    BytePipe(BytePipeReport),
+    Rendezvous(RendezvousReport),
+    MessageQueue(QueueReport),
+    Chain(ChainReport),
+    Segment(SegmentReport),
     /// Something of which no more is known.
     Opaque,
     /// It cannot be where its entry says.
     Outside,
+}
+
+/// A buffer.
+#[derive(Debug, Serialize)]
+pub struct BufferReport {
+    pub lock: LockReport,
+    /// How many items there are; `null` if that cannot be told.
+    pub fill: Option<u64>,
+    /// How many places there are; `null` if that cannot be told.
+    pub capacity: Option<u64>,
+    pub senders: EndReport,
+    pub receivers: EndReport,
 }
 
 /// A lock.
@@ -111,7 +121,14 @@ impl ObjectReport {
             },
             ObjectState::Recoverable(state) => Self::recoverable(&state, is_here),
             ObjectState::RecoverablePair(state) => Self::recoverable_pair(&state, is_here),
-            ObjectState::Buffer(buffer) => Self::buffer(buffer, is_here),
+            ObjectState::Buffer(buffer) => Self::Buffer(BufferReport::new(buffer, is_here)),
+            ObjectState::BytePipe(pipe) => Self::BytePipe(BytePipeReport::new(pipe, is_here)),
+            ObjectState::Rendezvous(place) => {
+                Self::Rendezvous(RendezvousReport::new(place, is_here))
+            }
+            ObjectState::Queue(queue) => Self::MessageQueue(QueueReport::new(&queue, is_here)),
+            ObjectState::Chain(chain) => Self::Chain(ChainReport::new(chain, is_here)),
+            ObjectState::Segment(segment) => Self::Segment(segment.into()),
             ObjectState::Outside => Self::Outside,
             _ => Self::Opaque,
         }
@@ -143,9 +160,11 @@ impl ObjectReport {
             ),
         }
     }
+}
 
-    fn buffer(buffer: BufferState, is_here: bool) -> Self {
-        Self::Buffer {
+impl BufferReport {
+    pub fn new(buffer: BufferState, is_here: bool) -> Self {
+        Self {
             lock: LockReport::new(buffer.lock, is_here),
             fill: buffer.fill,
             capacity: buffer.capacity,
@@ -156,7 +175,7 @@ impl ObjectReport {
 }
 
 impl LockReport {
-    fn new(lock: LockState, is_here: bool) -> Self {
+    pub fn new(lock: LockState, is_here: bool) -> Self {
         let (state, waiters) = match lock {
             LockState::Free => ("free", false),
             LockState::Held { waiters } | LockState::HeldBy { waiters, .. } => ("held", waiters),
@@ -174,7 +193,7 @@ impl LockReport {
 }
 
 impl Thread {
-    fn new(thread: u32, is_here: bool) -> Self {
+    pub fn new(thread: u32, is_here: bool) -> Self {
         let process = if is_here { process_of(thread) } else { None };
         Self {
             thread,
@@ -198,7 +217,7 @@ impl From<SemaphoreState> for SemaphoreReport {
 }
 
 impl EndReport {
-    fn new(end: EndState, is_here: bool) -> Self {
+    pub fn new(end: EndState, is_here: bool) -> Self {
         let (state, handles, held_by) = match end {
             EndState::Unknown => ("unknown", None, Vec::new()),
             EndState::Counted(handles) => ("open", Some(handles), Vec::new()),
@@ -242,25 +261,24 @@ impl fmt::Display for ObjectReport {
                 write_holders(f, holders)?;
                 lock.write_unless_free(f)
             }
-            Self::Buffer {
-                lock,
-                fill,
-                capacity,
-                senders,
-                receivers,
-            } => {
-                match (fill, capacity) {
-                    (Some(fill), Some(capacity)) => f.write_str(&bar(*fill, *capacity))?,
-                    (Some(fill), None) => write!(f, "{fill} items")?,
-                    (None, Some(capacity)) => write!(f, "?/{capacity}")?,
-                    (None, None) => f.write_str("?")?,
-                }
-                write!(f, ", senders: {senders}, receivers: {receivers}")?;
-                lock.write_unless_free(f)
-            }
+            Self::Buffer(buffer) => buffer.fmt(f),
+            Self::BytePipe(pipe) => pipe.fmt(f),
+            Self::Rendezvous(place) => place.fmt(f),
+            Self::MessageQueue(queue) => queue.fmt(f),
+            Self::Chain(chain) => chain.fmt(f),
+            Self::Segment(segment) => segment.fmt(f),
             Self::Opaque => f.write_str("-"),
             Self::Outside => f.write_str("not inside the region"),
         }
+    }
+}
+
+impl fmt::Display for BufferReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (senders, receivers) = (&self.senders, &self.receivers);
+        f.write_str(&level(self.fill, self.capacity))?;
+        write!(f, ", senders: {senders}, receivers: {receivers}")?;
+        self.lock.write_unless_free(f)
     }
 }
 
@@ -286,7 +304,7 @@ impl fmt::Display for LockReport {
 }
 
 impl LockReport {
-    fn write_unless_free(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub fn write_unless_free(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.state {
             "free" | "unknown" => Ok(()),
             _ => write!(f, ", lock: {self}"),

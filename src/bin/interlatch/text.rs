@@ -75,6 +75,16 @@ pub fn bar(fill: u64, capacity: u64) -> String {
     )
 }
 
+/// The same, of what may be unknown.
+pub fn level(fill: Option<u64>, capacity: Option<u64>) -> String {
+    match (fill, capacity) {
+        (Some(fill), Some(capacity)) => bar(fill, capacity),
+        (Some(fill), None) => format!("{fill} items"),
+        (None, Some(capacity)) => format!("?/{capacity}"),
+        (None, None) => "?".into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use crate::buffer::robust::Refused;
 use crate::buffer::slot::Slot;
 use crate::buffer::{AttachError, End};
 use crate::platform::Ordering::Acquire;
-use crate::platform::{Deadline, Plain, asymmetric, spin};
+use crate::platform::{Deadline, Plain, asymmetric, pace};
 use crate::sync::{Patience, Stamp};
 
 /// Pauses of a wait begin with two to the power of this.
@@ -55,7 +55,7 @@ impl<'a, T: Plain> Hand<'a, T> {
             side.demand_exchanges();
             other_side.demand_exchanges();
         }
-        side.set_only_core(spin::only_core());
+        side.set_only_core(pace::only_core());
         let count = mine.left_by_the_last();
         Ok(Self {
             slots,
@@ -69,7 +69,7 @@ impl<'a, T: Plain> Hand<'a, T> {
             other_side,
             end,
             stamp: Stamp::new(),
-            rounds: spin::most_rounds(),
+            rounds: pace::most_rounds(),
         })
     }
 
@@ -190,7 +190,7 @@ impl<'a, T: Plain> Hand<'a, T> {
         for round in 0..self.rounds {
             // At once for a while: who comes back for each single item has both sides wait for one cache
             // line all the time, and who leaves the other side some head start finds many.
-            spin::pause(round + HEAD_START);
+            pace::pause(round + HEAD_START);
             if self.look() {
                 return true;
             }
@@ -201,14 +201,14 @@ impl<'a, T: Plain> Hand<'a, T> {
     /// Sleeps until the other side has done something, or for no reason. False, if the time was over. If that was
     /// soon, it will spin for longer the next time, and less long otherwise.
     fn sleep(&mut self, deadline: Option<Deadline>) -> bool {
-        let watch = spin::Watch::start();
+        let watch = pace::Watch::start();
         let (side, other_side) = (self.side, self.other_side);
         let in_time = side.sleep_unless(self.others, deadline, |others| {
             self.reach(others) > 0 || other_side.is_gone()
         });
         self.rounds = match watch.was_short() {
-            true => spin::most_rounds(),
-            false => (self.rounds / 2).max(spin::rounds() / 2),
+            true => pace::most_rounds(),
+            false => (self.rounds / 2).max(pace::rounds() / 2),
         };
         in_time
     }

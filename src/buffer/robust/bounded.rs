@@ -188,27 +188,30 @@ where
     type AttachError = AttachError;
 
     fn send_within(&self, item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
+        let sent = self.send_ref_within(&item, patience);
+        sent.map_err(|refused| refused.with(item))
+    }
+
+    fn send_ref_within(&self, item: &T, patience: Patience) -> Result<(), SendTimeoutError<()>> {
         let has_closed = || self.ends.has_closed(End::Receiving);
         let turn = match self.turns.take_unless(Side::Writers, patience, has_closed) {
             Ok(turn) => turn,
-            Err(missed) => return Err(Refused::from(missed).with(item)),
+            Err(missed) => return Err(Refused::from(missed).with(())),
         };
         // SAFETY: the turn is this one's, so nobody else accesses the place. It has no item: what was
         // in it was copied out, and is plain.
-        unsafe { turn.slot().payload().put(item) };
-        turn.finish()
-            .map_err(|error| Refused::from(error).with(item))
+        unsafe { turn.slot().payload().put_from(item) };
+        turn.finish().map_err(|error| Refused::from(error).with(()))
     }
 
     fn recv_within(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
-        let has_ended = || self.turns.readers_slots() == 0 && self.ends.has_closed(End::Sending);
-        // SAFETY: the slot is a reader's, under the lock, so it has an item, or whatever a faulty peer
-        // has made one; it is plain, so it may be copied out again if this process dies before the
-        // place is given back.
-        let copy = |slot: &Slot<T>| unsafe { slot.take() };
-        self.turns
-            .read_unless(patience, has_ended, copy)
-            .map_err(|missed| Refused::from(missed).into())
+        // SAFETY: as `recv_by` says.
+        self.recv_by(patience, |slot| unsafe { slot.take() })
+    }
+
+    fn recv_into_within(&self, place: &mut T, patience: Patience) -> Result<(), RecvTimeoutError> {
+        // SAFETY: as `recv_by` says.
+        self.recv_by(patience, |slot| unsafe { slot.take_into(place) })
     }
 
     fn len(&self) -> usize {
@@ -233,6 +236,20 @@ impl<T, S, const ENDS: usize> RobustBoundedBuffer<T, S, ENDS>
 where
     S: PairSlots<Payload = Slot<T>> + ?Sized,
 {
+    /// Receives by this copy. The slot is a reader's, under the lock, so it has an item, or whatever a faulty
+    /// peer has made one; it is plain, so it may be copied out again if this process dies before the place is
+    /// given back.
+    fn recv_by<R>(
+        &self,
+        patience: Patience,
+        copy: impl FnOnce(&Slot<T>) -> R,
+    ) -> Result<R, RecvTimeoutError> {
+        let has_ended = || self.turns.readers_slots() == 0 && self.ends.has_closed(End::Sending);
+        self.turns
+            .read_unless(patience, has_ended, copy)
+            .map_err(|missed| Refused::from(missed).into())
+    }
+
     pub(super) fn ends(&self) -> &Ends<ENDS> {
         &self.ends
     }

@@ -19,13 +19,14 @@
 use super::byte_ends::{BytePipeError, ByteReader, ByteWriter};
 use super::ends::{AttachError, Ends, RobustSeat};
 use crate::buffer::slot::{Slot, Slots};
-use crate::buffer::{End, store};
+use crate::buffer::{BufferState, End, store};
 use crate::platform::pipe::ATOMIC;
 use crate::platform::robust::commit;
-use crate::platform::{InPlace, Place, PlanError, UnsafeCell, constructor};
+use crate::platform::{InPlace, Place, PlanError, UnsafeCell, Words, WordsFrom, constructor};
 use crate::sync::{Condvar, Patience, RobustLockError, RobustMutex, RobustMutexGuard};
 use core::alloc::Layout;
 use core::fmt;
+use core::mem::offset_of;
 
 /// A stream of bytes in memory that processes share, for at most `ENDS` writers and as many readers at one time.
 ///
@@ -306,7 +307,7 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> BytePipe<S, ENDS> {
     /// Those written and read. The caller holds the lock.
     fn numbers(&self) -> (u64, u64) {
         // SAFETY: the lock is held.
-        let number = |cell: &UnsafeCell<u64>| cell.with(|number| unsafe { *number });
+        let number = |cell: &UnsafeCell<u64>| cell.with(|number| unsafe { number.read_volatile() });
         (number(&self.written), number(&self.read))
     }
 
@@ -316,6 +317,27 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> BytePipe<S, ENDS> {
         let start = (from % slots.len() as u64) as usize;
         let first = count.min(slots.len() - start);
         (&slots[start..start + first], &slots[..count - first])
+    }
+}
+
+impl BytePipe<[Slot<u8>; 0], 1> {
+    /// The state of the one that these words are, with so many handles at each end.
+    pub(crate) fn state_of(
+        words: &dyn Words,
+        capacity: Option<u64>,
+        ends: Option<u64>,
+    ) -> Option<BufferState> {
+        let written = words.long(offset_of!(Self, written) as u64)?;
+        let length = written.wrapping_sub(words.long(offset_of!(Self, read) as u64)?);
+        let handles = WordsFrom(words, offset_of!(Self, ends) as u64);
+        let (senders, receivers) = Ends::states_of(&handles, ends);
+        Some(BufferState {
+            lock: RobustMutex::state_of(&WordsFrom(words, offset_of!(Self, lock) as u64))?,
+            fill: Some(length.min(capacity.unwrap_or(length))),
+            capacity,
+            senders,
+            receivers,
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! A queue that grows: segments in a chain, each made when it is needed and removed when it is drained.
 //!
-//! **Promise.** Who sends never waits for a receiver; at the limit it has its item back. A sender or receiver
-//! that is killed has sent or received an item or not, and leaves the chain whole.
+//! **Promise.** Who sends waits for the lock and never for a receiver; at the limit it has its item back. A
+//! sender or receiver that is killed has sent or received an item or not, and leaves the chain whole.
 //!
 //! **Source.** The linked blocks of every unbounded queue (Michael and Scott 1996), under one lock, with
 //! numbers for links.
@@ -18,16 +18,22 @@
 //! there, and is removed after `first` has left it. Whoever dies in between leaves a segment that is made and
 //! not linked, which the next one makes again, or one that is drained and not removed, which the next one
 //! removes. Numbers are never used again, so the two cannot be taken for each other.
+//!
+//! **Faulty peers** write what they like. How far the chain grows is what each user has found at first, and
+//! keeps; so nobody else decides how much memory is asked for, or how many steps are taken.
 
 use super::ends::{AttachError, Ends, RobustSeat};
 use crate::buffer::slot::{Slot, Slots};
-use crate::buffer::{End, store};
+use crate::buffer::{ChainState, End, SegmentState, store};
 use crate::platform::robust::commit;
-use crate::platform::{InPlace, Place, Plain, Plan, PlanError, UnsafeCell, constructor};
+use crate::platform::{
+    InPlace, Place, Plain, Plan, PlanError, UnsafeCell, Words, WordsFrom, constructor,
+};
 use crate::sync::{Condvar, Patience, RobustLockError, RobustMutex, RobustMutexGuard};
 use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::offset_of;
 
 /// How far a chain grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,41 +44,54 @@ pub struct Growth {
     pub segments: u32,
 }
 
-impl Plan for Growth {
-    fn to_word(self) -> u64 {
-        u64::from(self.items) << 32 | u64::from(self.segments)
-    }
-
-    fn of_word(word: u64) -> Option<Self> {
-        Some(Self {
+impl Growth {
+    /// What the word says.
+    const fn of(word: u64) -> Self {
+        Self {
             items: (word >> 32) as u32,
             segments: word as u32,
-        })
+        }
+    }
+
+    const fn word(self) -> u64 {
+        (self.items as u64) << 32 | self.segments as u64
     }
 }
 
-/// What the users of a chain share besides its segments; for at most `ENDS` senders and as many receivers at
-/// one time.
+impl Plan for Growth {
+    fn to_word(self) -> u64 {
+        self.word()
+    }
+
+    fn of_word(word: u64) -> Option<Self> {
+        Some(Self::of(word))
+    }
+}
+
+/// What the users of a chain of items share besides its segments; for at most `ENDS` senders and as many
+/// receivers at one time. The items are part of its type, so that nobody takes them for others.
 ///
 /// # Process death
 /// See [`Segments`], and the buffer that is made of it.
 #[repr(C)]
-pub struct Chain<const ENDS: usize = 8> {
+pub struct Chain<T, const ENDS: usize = 8> {
     lock: RobustMutex<()>,
     not_empty: Condvar,
     first: UnsafeCell<u64>,
     last: UnsafeCell<u64>,
     removed: UnsafeCell<u64>,
-    /// A [`Growth`].
-    growth: u64,
+    /// A [`Growth`]. It never changes, but by a faulty peer.
+    growth: UnsafeCell<u64>,
     ends: Ends<ENDS>,
+    item: PhantomData<T>,
 }
 
-// SAFETY: the numbers are accessed under the lock only; the growth never changes.
-unsafe impl<const ENDS: usize> Sync for Chain<ENDS> {}
+// SAFETY: the numbers are accessed under the lock only, and the growth is only read; items move from the one
+// that sends to the one that receives.
+unsafe impl<T: Send, const ENDS: usize> Sync for Chain<T, ENDS> {}
 
 // SAFETY: `repr(C)`, of parts that are `InPlace`, and numbers that are checked where they are read.
-unsafe impl<const ENDS: usize> Place for Chain<ENDS> {
+unsafe impl<T: Plain, const ENDS: usize> Place for Chain<T, ENDS> {
     type Plan = Growth;
 
     fn layout(growth: Growth) -> Result<Layout, PlanError> {
@@ -90,6 +109,59 @@ unsafe impl<const ENDS: usize> Place for Chain<ENDS> {
     unsafe fn view<'a>(at: *mut u8, _growth: Growth) -> &'a Self {
         // SAFETY: valid and aligned by the caller's promise; every bit pattern is one.
         unsafe { &*at.cast::<Self>() }
+    }
+}
+
+/// A number, which a faulty peer may change at any time: once read, it stays what it is. The caller holds the lock
+/// of the chain, or the number is one that nobody else changes.
+fn read(number: &UnsafeCell<u64>) -> u64 {
+    // SAFETY: nobody writes meanwhile, as said above; volatile, so that it is read once.
+    number.with(|number| unsafe { number.read_volatile() })
+}
+
+/// The numbers of the first and of the last segment, as they can be.
+fn linked(first: u64, last: u64, growth: Growth) -> (u64, u64) {
+    let last = last.min(u64::MAX - 1);
+    let oldest = last.saturating_sub(u64::from(growth.segments)) + 1;
+    (first.clamp(oldest, last + 1), last)
+}
+
+impl Chain<u64, 1> {
+    /// The state of the one that these words are, with so many handles at each end.
+    pub(crate) fn state_of(words: &dyn Words, ends: Option<u64>) -> Option<ChainState> {
+        let long = |offset: usize| words.long(offset as u64);
+        let growth = Growth::of(long(offset_of!(Self, growth))?);
+        let (first, last) = (
+            long(offset_of!(Self, first))?,
+            long(offset_of!(Self, last))?,
+        );
+        let (first, last) = linked(first, last, growth);
+        let condition = WordsFrom(words, offset_of!(Self, not_empty) as u64);
+        let handles = WordsFrom(words, offset_of!(Self, ends) as u64);
+        let (senders, receivers) = Ends::states_of(&handles, ends);
+        Some(ChainState {
+            lock: RobustMutex::state_of(&WordsFrom(words, offset_of!(Self, lock) as u64))?,
+            segments: last + 1 - first,
+            ever: last,
+            growth,
+            waiters: Condvar::state_of(&condition)?.waiters,
+            senders,
+            receivers,
+        })
+    }
+}
+
+impl Segment<u64, [Slot<u64>; 0]> {
+    /// The state of the one that these words are, whatever its items.
+    pub(crate) fn state_of(words: &dyn Words, capacity: Option<u64>) -> Option<SegmentState> {
+        let sent = words.long(offset_of!(Self, sent) as u64)?;
+        let received = words.long(offset_of!(Self, received) as u64)?;
+        let sent = sent.min(capacity.unwrap_or(sent));
+        Some(SegmentState {
+            sent,
+            received: received.min(sent),
+            capacity,
+        })
     }
 }
 
@@ -163,8 +235,6 @@ impl<T: Plain, S: Slots<T> + ?Sized> Segment<T, S> {
     /// The numbers, as they can be: others were written by a faulty peer. The caller holds the lock of the
     /// chain, as in all that follows.
     fn numbers(&self) -> (usize, usize) {
-        // SAFETY: the lock is held.
-        let read = |number: &UnsafeCell<u64>| number.with(|number| unsafe { *number });
         let most = self.slots.slots().len();
         let at_most = |number: u64, most: usize| usize::try_from(number).unwrap_or(most).min(most);
         let sent = at_most(read(&self.sent), most);
@@ -184,16 +254,18 @@ impl<T: Plain, S: Slots<T> + ?Sized> Segment<T, S> {
         }
     }
 
-    /// Appends the item, if there is room.
-    fn push(&self, item: T) {
+    /// Appends the item; false, if there is no room.
+    fn push(&self, item: T) -> bool {
         let (sent, _) = self.numbers();
-        if let Some(slot) = self.slots.slots().get(sent) {
-            // SAFETY: the lock is held, and the place has no item yet.
-            unsafe {
-                slot.put(item);
-                commit(&self.sent, sent as u64 + 1);
-            }
+        let Some(slot) = self.slots.slots().get(sent) else {
+            return false;
+        };
+        // SAFETY: the lock is held, and the place has no item yet.
+        unsafe {
+            slot.put(item);
+            commit(&self.sent, sent as u64 + 1);
         }
+        true
     }
 
     fn pop(&self) -> Popped<T> {
@@ -216,8 +288,15 @@ impl<T: Plain, S: Slots<T> + ?Sized> Segment<T, S> {
     }
 }
 
-/// Where the segments of a chain are. Each has a number. All of it is called under the lock of the chain.
-pub trait Segments {
+/// Where the segments of a chain are. Each has a number. All of it is called under the lock of the chain, but
+/// [`growth`](Self::growth) and [`keep`](Self::keep).
+///
+/// # Safety
+/// The implementor promises that
+/// - nobody but one chain works on the segments: there are no two chains, and so no two locks, for one of
+///   them, and whoever passes this to a chain passes it to that one;
+/// - the segment of a number is the same memory for all users, until it is removed.
+pub(crate) unsafe trait Segments {
     /// What is sent.
     type Item: Plain;
     /// Where the places of a segment are.
@@ -225,11 +304,14 @@ pub trait Segments {
     /// Why there is no such segment.
     type Error: std::error::Error + 'static;
 
+    /// How far the chain grows: the same at each call, whatever a peer has written meanwhile.
+    fn growth(&self) -> Growth;
+
     /// Makes the segment with this number, or finds the one that somebody has made who then died.
     ///
     /// # Errors
     /// It is not to be made.
-    fn make(&self, number: u64, items: u32) -> Result<(), Self::Error>;
+    fn make(&self, number: u64) -> Result<(), Self::Error>;
 
     /// Does something with the segment, which somebody has made.
     ///
@@ -244,8 +326,8 @@ pub trait Segments {
     /// Removes the segment, if it is there.
     fn remove(&self, number: u64);
 
-    /// Those before this one are not needed any more.
-    fn forget_before(&self, number: u64);
+    /// What comes next is in the first or in the last segment: no other one is needed now.
+    fn keep(&self, first: u64, last: u64);
 }
 
 /// Why an item was not sent.
@@ -254,6 +336,10 @@ pub enum GrowError<E> {
     /// There are as many segments as there may be, and the last one is full.
     #[error("{0} segments are full of items: expected a receiver to drain one")]
     AtLimit(u32),
+    /// The lock inside was not to be had in time: somebody sends or receives, makes a segment or removes one, or
+    /// is stopped at that.
+    #[error("timed out waiting for the lock of the queue")]
+    Timeout,
     /// All receivers are gone; or this thread holds too many locks, or is the child of a fork.
     #[error("sending on a buffer without receivers")]
     Disconnected,
@@ -265,6 +351,9 @@ pub enum GrowError<E> {
         /// What is wrong with it.
         error: E,
     },
+    /// A segment with room has none: a faulty peer has written into it.
+    #[error("segment {0} is damaged: it had room, and has none")]
+    Damaged(u64),
 }
 
 /// Why nothing was received.
@@ -298,7 +387,7 @@ pub struct Grown {
 
 type Guard<'a> = RobustMutexGuard<'a, ()>;
 
-impl<const ENDS: usize> Chain<ENDS> {
+impl<T, const ENDS: usize> Chain<T, ENDS> {
     constructor! {
         /// One without a segment.
         pub fn new(growth: Growth) -> Self {
@@ -308,37 +397,39 @@ impl<const ENDS: usize> Chain<ENDS> {
                 first: UnsafeCell::new(1),
                 last: UnsafeCell::new(0),
                 removed: UnsafeCell::new(1),
-                growth: (growth.items as u64) << 32 | growth.segments as u64,
+                growth: UnsafeCell::new(growth.word()),
                 ends: Ends::new(),
+                item: PhantomData,
             }
         }
     }
+}
 
-    /// How far it grows. A faulty peer may have written anything.
-    fn growth(&self) -> Growth {
-        Growth {
-            items: ((self.growth >> 32) as u32).max(1),
-            segments: (self.growth as u32).max(1),
-        }
+impl<T: Plain, const ENDS: usize> Chain<T, ENDS> {
+    /// How far it grows, as the memory says now. Who works with it reads it once.
+    ///
+    /// # Errors
+    /// There is no such chain: a faulty peer has written there.
+    #[cfg_attr(loom, allow(dead_code, reason = "models have no regions"))]
+    pub fn growth(&self) -> Result<Growth, PlanError> {
+        let growth = Growth::of(read(&self.growth));
+        <Self as Place>::layout(growth).map(|_| growth)
     }
 
     /// `first` and `last`, as they can be. The caller holds the lock, as in all that follows.
-    fn linked(&self) -> (u64, u64) {
-        // SAFETY: the lock is held.
-        let read = |number: &UnsafeCell<u64>| number.with(|number| unsafe { *number });
-        let last = read(&self.last).min(u64::MAX - 1);
-        let oldest = last.saturating_sub(u64::from(self.growth().segments)) + 1;
-        (read(&self.first).clamp(oldest, last + 1), last)
+    fn linked(&self, growth: Growth) -> (u64, u64) {
+        linked(read(&self.first), read(&self.last), growth)
     }
 
-    fn visit(&self) -> Option<Guard<'_>> {
-        let locked = self.lock.lock();
-        locked.or_else(RobustLockError::mark_consistent).ok()
+    fn lock_within(&self, patience: Patience) -> Result<Guard<'_>, RobustLockError<'_, ()>> {
+        let locked = self.lock.lock_within(patience);
+        locked.or_else(RobustLockError::mark_consistent)
     }
 
     /// The segment for the next item: the last one, or a new one.
     fn room<G: Segments>(&self, segments: &G) -> Result<u64, GrowError<G::Error>> {
-        let (first, last) = self.linked();
+        let growth = segments.growth();
+        let (first, last) = self.linked(growth);
         if first <= last {
             let is_full = segments.with(last, Segment::is_full);
             let is_full = is_full.map_err(|error| GrowError::Segment {
@@ -349,13 +440,12 @@ impl<const ENDS: usize> Chain<ENDS> {
                 return Ok(last);
             }
         }
-        let growth = self.growth();
         if last + 1 - first >= u64::from(growth.segments) {
             return Err(GrowError::AtLimit(growth.segments));
         }
         let number = last + 1;
         segments
-            .make(number, growth.items)
+            .make(number)
             .and_then(|()| segments.with(number, Segment::clear))
             .map_err(|error| GrowError::Segment { number, error })?;
         // SAFETY: the lock is held.
@@ -363,24 +453,32 @@ impl<const ENDS: usize> Chain<ENDS> {
         Ok(number)
     }
 
-    /// Appends the item. It waits for nothing but the lock.
+    /// Appends the item. It waits for nothing but the lock, and for that as long as patience lasts.
     ///
     /// # Errors
     /// The item was not sent.
-    pub fn send<G: Segments>(
+    pub fn send_within<G: Segments<Item = T>>(
         &self,
         segments: &G,
-        item: G::Item,
+        item: T,
+        patience: Patience,
     ) -> Result<(), GrowError<G::Error>> {
-        let guard = self.visit().ok_or(GrowError::Disconnected)?;
+        let guard = self.lock_within(patience).map_err(|error| match error {
+            RobustLockError::TimedOut => GrowError::Timeout,
+            _ => GrowError::Disconnected,
+        })?;
         if self.ends.has_closed(End::Receiving) {
             return Err(GrowError::Disconnected);
         }
         let number = self.room(segments)?;
         let sent = segments.with(number, |segment| segment.push(item));
-        sent.map_err(|error| GrowError::Segment { number, error })?;
-        segments.forget_before(self.linked().0);
+        let sent = sent.map_err(|error| GrowError::Segment { number, error })?;
+        let (first, last) = self.linked(segments.growth());
         drop(guard);
+        segments.keep(first, last);
+        if !sent {
+            return Err(GrowError::Damaged(number));
+        }
         self.not_empty.notify_one();
         Ok(())
     }
@@ -389,23 +487,27 @@ impl<const ENDS: usize> Chain<ENDS> {
     ///
     /// # Errors
     /// There was none in time, or never will be.
-    pub fn take<G: Segments>(
+    pub fn take<G: Segments<Item = T>>(
         &self,
         segments: &G,
         patience: Patience,
-    ) -> Result<G::Item, TakeError<G::Error>> {
+    ) -> Result<T, TakeError<G::Error>> {
         let lost = |error: RobustLockError<'_, ()>| match error {
             RobustLockError::TimedOut => TakeError::Timeout,
             _ => TakeError::Disconnected,
         };
-        let locked = self.lock.lock_within(patience.at_a_lock());
-        let mut guard = locked
-            .or_else(RobustLockError::mark_consistent)
-            .map_err(lost)?;
+        let mut guard = self.lock_within(patience.at_a_lock()).map_err(lost)?;
         let mut in_time = true;
         loop {
-            if let Some(item) = self.oldest(segments)? {
-                return Ok(item);
+            match self.oldest(segments) {
+                Ok(Some(item)) => return Ok(item),
+                Ok(None) => {}
+                Err(error) => {
+                    drop(guard);
+                    // The item for which this one was woken is there still: for one who can take it.
+                    self.not_empty.notify_one();
+                    return Err(error);
+                }
             }
             if self.ends.has_closed(End::Sending) {
                 return Err(TakeError::Disconnected);
@@ -422,9 +524,14 @@ impl<const ENDS: usize> Chain<ENDS> {
     }
 
     /// The oldest item, if there is one. Segments that are drained go.
-    fn oldest<G: Segments>(&self, segments: &G) -> Result<Option<G::Item>, TakeError<G::Error>> {
-        loop {
-            let (first, last) = self.linked();
+    fn oldest<G: Segments<Item = T>>(
+        &self,
+        segments: &G,
+    ) -> Result<Option<T>, TakeError<G::Error>> {
+        let growth = segments.growth();
+        // One of them is drained if somebody died before the step below; a faulty peer may drain all.
+        for _ in 0..=growth.segments {
+            let (first, last) = self.linked(growth);
             self.sweep(segments, first);
             if first > last {
                 return Ok(None);
@@ -442,41 +549,33 @@ impl<const ENDS: usize> Chain<ENDS> {
             match popped {
                 Popped::Item(item, _) => return Ok(Some(item)),
                 Popped::Nothing => return Ok(None),
-                // Somebody died before the step above. There are no more of them than segments.
                 Popped::Drained => {}
             }
         }
+        Ok(None)
     }
 
-    /// Removes the segments before this one.
+    /// Removes the segments before this one: one at most, since everybody does so before another one is drained.
     fn sweep<G: Segments>(&self, segments: &G, first: u64) {
-        // SAFETY: the lock is held.
-        let removed = self.removed.with(|removed| unsafe { *removed });
+        let removed = read(&self.removed);
         // Only a faulty peer leaves more of them.
-        let oldest = first.saturating_sub(u64::from(self.growth().segments) + 1);
-        for number in removed.max(oldest)..first {
+        for number in removed.max(first.saturating_sub(1))..first {
             segments.remove(number);
             // SAFETY: the lock is held.
             unsafe { commit(&self.removed, number + 1) };
         }
-        segments.forget_before(first);
+        segments.keep(first, self.linked(segments.growth()).1);
     }
 
     /// How far it has grown; nothing, if the lock is not to be had.
-    pub fn grown(&self) -> Option<Grown> {
-        let _guard = self.visit()?;
-        let (first, last) = self.linked();
+    #[cfg_attr(loom, allow(dead_code, reason = "models have no regions"))]
+    pub fn grown(&self, growth: Growth) -> Option<Grown> {
+        let _guard = self.lock_within(Patience::Forever).ok()?;
+        let (first, last) = self.linked(growth);
         Some(Grown {
             segments: last + 1 - first,
             ever: last,
         })
-    }
-
-    /// The numbers of all segments that may be there: also of one that was made and not linked.
-    pub fn numbers(&self) -> std::ops::RangeInclusive<u64> {
-        let guard = self.visit();
-        let (first, last) = guard.map_or((1, 0), |_guard| self.linked());
-        first.saturating_sub(1)..=last + 1
     }
 
     /// A seat at this end.
@@ -484,12 +583,12 @@ impl<const ENDS: usize> Chain<ENDS> {
     /// # Errors
     /// If that end has closed, or no seat can be had.
     pub fn attach(&self, end: End) -> Result<RobustSeat<'_>, AttachError> {
-        // Who sends waits for nobody.
+        // Who sends waits for no item.
         self.ends.attach(end, &self.lock, &self.not_empty)
     }
 }
 
-impl<const ENDS: usize> fmt::Debug for Chain<ENDS> {
+impl<T, const ENDS: usize> fmt::Debug for Chain<T, ENDS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Chain { .. }")
     }

@@ -116,6 +116,8 @@ pub struct Borrowed<'a, T: Plain, S: PairSlots<Payload = Slot<T>> + ?Sized> {
     turn: Option<RecoverableTurn<'a, S>>,
     place: &'a Slot<T>,
     wake: &'a crate::sync::Condvar,
+    /// Whether a panic was on its way already when it was borrowed.
+    panicked_before: bool,
 }
 
 impl<T: Plain, S: PairSlots<Payload = Slot<T>> + ?Sized> Borrowed<'_, T, S> {
@@ -138,7 +140,7 @@ impl<T: Plain, S: PairSlots<Payload = Slot<T>> + ?Sized> Deref for Borrowed<'_, 
 impl<T: Plain, S: PairSlots<Payload = Slot<T>> + ?Sized> Drop for Borrowed<'_, T, S> {
     fn drop(&mut self) {
         let Some(turn) = self.turn.take() else { return };
-        if std::thread::panicking() {
+        if std::thread::panicking() && !self.panicked_before {
             return;
         }
         // What cannot be finished goes back, and says so to the next one.
@@ -181,6 +183,7 @@ where
             place: turn.slot().payload(),
             turn: Some(turn),
             wake: turns.condition(Side::Readers),
+            panicked_before: std::thread::panicking(),
         })
     }
 }

@@ -12,7 +12,7 @@ use crate::buffer::slot::{Slot, Slots};
 use crate::buffer::{Buffer, BufferState, End, RecvTimeoutError, SendTimeoutError, store};
 use crate::platform::robust::commit;
 use crate::platform::{
-    InPlace, Place, Plain, PlanError, UnsafeCell, Words, WordsFrom, constructor,
+    InPlace, NextLine, Place, Plain, PlanError, UnsafeCell, Words, WordsFrom, constructor,
 };
 use crate::sync::{Condvar, Patience, RobustLockError, RobustMutex, RobustMutexGuard};
 use core::alloc::Layout;
@@ -75,11 +75,14 @@ where
     S: Slots<T> + ?Sized,
 {
     lock: RobustMutex<()>,
-    not_full: Condvar,
-    not_empty: Condvar,
-    /// How many items were sent, and how many received.
+    /// How many items were sent, and how many received: on one line with the lock.
     sent: UnsafeCell<u64>,
     received: UnsafeCell<u64>,
+    next_line: NextLine,
+    not_full: Condvar,
+    condvar_line: NextLine,
+    not_empty: Condvar,
+    ends_line: NextLine,
     ends: Ends<ENDS>,
     item: PhantomData<T>,
     slots: S,
@@ -115,10 +118,13 @@ impl<T, const N: usize, const ENDS: usize> RobustMonitorBuffer<T, [Slot<T>; N], 
         fn over(slots: [Slot<T>; N]) -> Self {
             Self {
                 lock: RobustMutex::new(()),
-                not_full: Condvar::new(),
-                not_empty: Condvar::new(),
                 sent: UnsafeCell::new(0),
                 received: UnsafeCell::new(0),
+                next_line: NextLine,
+                not_full: Condvar::new(),
+                condvar_line: NextLine,
+                not_empty: Condvar::new(),
+                ends_line: NextLine,
                 ends: Ends::new(),
                 item: PhantomData,
                 slots,
@@ -176,6 +182,23 @@ impl<T: Plain, S: Slots<T> + ?Sized, const ENDS: usize> RobustMonitorBuffer<T, S
     fn slot(&self, number: u64) -> &Slot<T> {
         let slots = self.slots.slots();
         &slots[(number % slots.len() as u64) as usize]
+    }
+
+    /// Receives by this copy. The lock is held, and the place has an item, or whatever a faulty peer has made one;
+    /// it is plain, so it may be copied out again if this process dies before the next step.
+    fn recv_by<R>(
+        &self,
+        patience: Patience,
+        copy: impl FnOnce(&Slot<T>) -> R,
+    ) -> Result<R, RecvTimeoutError> {
+        let guard = self.enter(End::Receiving, patience)?;
+        let (_, received) = self.numbers();
+        let item = copy(self.slot(received));
+        // SAFETY: the lock is held.
+        unsafe { commit(&self.received, received.wrapping_add(1)) };
+        drop(guard);
+        self.not_full.notify_one();
+        Ok(item)
     }
 
     /// Waits until there is something to do for this end; the lock is held then.
@@ -239,15 +262,20 @@ impl<T: Plain, S: Slots<T> + ?Sized, const ENDS: usize> Buffer for RobustMonitor
     type AttachError = AttachError;
 
     fn send_within(&self, item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
+        let sent = self.send_ref_within(&item, patience);
+        sent.map_err(|refused| refused.with(item))
+    }
+
+    fn send_ref_within(&self, item: &T, patience: Patience) -> Result<(), SendTimeoutError<()>> {
         let guard = match self.enter(End::Sending, patience) {
             Ok(guard) => guard,
-            Err(refused) => return Err(refused.with(item)),
+            Err(refused) => return Err(refused.with(())),
         };
         let (sent, _) = self.numbers();
         // SAFETY: the lock is held. The place is not among those with items; what was in it was
         // copied out, and is plain.
         unsafe {
-            self.slot(sent).put(item);
+            self.slot(sent).put_from(item);
             commit(&self.sent, sent.wrapping_add(1));
         }
         drop(guard);
@@ -256,18 +284,13 @@ impl<T: Plain, S: Slots<T> + ?Sized, const ENDS: usize> Buffer for RobustMonitor
     }
 
     fn recv_within(&self, patience: Patience) -> Result<T, RecvTimeoutError> {
-        let guard = self.enter(End::Receiving, patience)?;
-        let (_, received) = self.numbers();
-        // SAFETY: the lock is held. The place has an item, or whatever a faulty peer has made one;
-        // it is plain, so it may be copied out again if this process dies before the next step.
-        let item = unsafe {
-            let item = self.slot(received).take();
-            commit(&self.received, received.wrapping_add(1));
-            item
-        };
-        drop(guard);
-        self.not_full.notify_one();
-        Ok(item)
+        // SAFETY: as `recv_by` says.
+        self.recv_by(patience, |slot| unsafe { slot.take() })
+    }
+
+    fn recv_into_within(&self, place: &mut T, patience: Patience) -> Result<(), RecvTimeoutError> {
+        // SAFETY: as `recv_by` says.
+        self.recv_by(patience, |slot| unsafe { slot.take_into(place) })
     }
 
     /// How many items there were a moment ago; none, if the lock is not to be had.

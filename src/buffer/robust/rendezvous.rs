@@ -20,14 +20,17 @@
 
 use super::ends::{AttachError, Ends, Refused, RobustSeat};
 use crate::buffer::slot::Slot;
-use crate::buffer::{Buffer, End, RecvTimeoutError, SendTimeoutError};
+use crate::buffer::{
+    Buffer, End, EndState, RecvTimeoutError, RendezvousState, SendTimeoutError, WaitState,
+};
 use crate::platform::robust::commit;
-use crate::platform::{InPlace, Plain, UnsafeCell, constructor};
+use crate::platform::{InPlace, Plain, UnsafeCell, Words, WordsFrom, constructor};
 use crate::sync::{
     Condvar, LockError, Patience, RawRobustMutex, RobustLockError, RobustMutex, RobustMutexGuard,
     Stamp,
 };
 use core::fmt;
+use core::mem::offset_of;
 use core::ops::Deref;
 
 /// A buffer without a place: [`Sender::send`](crate::Sender::send) returns when a receiver has taken the item.
@@ -141,7 +144,7 @@ impl<T> Cell<T> {
     /// The caller holds the lock, as in all that follows.
     fn state(&self) -> u64 {
         // SAFETY: the lock is held.
-        self.state.with(|state| unsafe { *state })
+        self.state.with(|state| unsafe { state.read_volatile() })
     }
 
     fn set(&self, state: u64) {
@@ -180,7 +183,7 @@ impl<T> Cell<T> {
     /// A number that no offer has had. A death before it is used leaves a gap, which does no harm.
     fn next_number(&self) -> u64 {
         // SAFETY: the lock is held.
-        let number = self.number.with(|number| unsafe { *number });
+        let number = self.number.with(|number| unsafe { number.read_volatile() });
         // Only a faulty peer gets to the end.
         let next = number.wrapping_add(1).max(ASKED);
         // SAFETY: the lock is held.
@@ -262,8 +265,14 @@ impl<T: Plain, const ENDS: usize> Rendezvous<T, ENDS> {
             if self.ends.has_closed(End::Receiving) {
                 return Err(Refused::Disconnected);
             }
-            if self.offer.enter()? {
-                return Ok(guard);
+            match self.offer.enter() {
+                Ok(true) => return Ok(guard),
+                Ok(false) => {}
+                Err(refused) => {
+                    // It may have been told of the place, which is for another one then.
+                    self.senders.notify_one();
+                    return Err(refused);
+                }
             }
             if !in_time {
                 return Err(Refused::Timeout);
@@ -329,9 +338,19 @@ impl<T: Plain, const ENDS: usize> Rendezvous<T, ENDS> {
             if !in_time || patience == Patience::Never {
                 break Err(Refused::Timeout);
             }
-            if !asks && self.ask.enter()? {
-                self.ask.set(ASKED);
-                asks = true;
+            if !asks {
+                match self.ask.enter() {
+                    Ok(true) => {
+                        self.ask.set(ASKED);
+                        asks = true;
+                    }
+                    Ok(false) => {}
+                    Err(refused) => {
+                        // As in `come_to_offer`.
+                        self.receivers.notify_all();
+                        return Err(refused);
+                    }
+                }
             }
             (guard, in_time) = match self.wait(&self.receivers, guard, patience) {
                 Ok(waited) => waited,
@@ -347,8 +366,9 @@ impl<T: Plain, const ENDS: usize> Rendezvous<T, ENDS> {
         };
         if asks {
             self.ask.leave();
-            // It may have been told of an offer that it leaves; and another one can ask now.
-            self.receivers.notify_one();
+            // It may have been told of an offer that it leaves; and another one can ask now. All of them: who
+            // accepts does not ask.
+            self.receivers.notify_all();
         }
         Ok(result?.map(|()| guard))
     }
@@ -400,6 +420,57 @@ impl<T: Plain, const ENDS: usize> Rendezvous<T, ENDS> {
             item,
             number,
             stamp: Stamp::new(),
+        })
+    }
+}
+
+impl Cell<()> {
+    /// Who waits in the one that these words are, whatever its items.
+    fn state_of(words: &dyn Words) -> Option<WaitState> {
+        let state = words.long(offset_of!(Self, state) as u64)?;
+        let holder = WordsFrom(words, offset_of!(Self, holder) as u64);
+        let holder = RawRobustMutex::state_of(&holder)?;
+        Some(match state >= ASKED {
+            true => WaitState::of(holder),
+            false => WaitState::Nobody,
+        })
+    }
+}
+
+impl Rendezvous<(), 1> {
+    /// The state of the one that these words are, whatever its items, with so many handles at each end.
+    pub(crate) fn state_of(
+        words: &dyn Words,
+        (size, align): (u64, u64),
+        ends: Option<u64>,
+    ) -> Option<RendezvousState> {
+        let offer = (offset_of!(Self, offer) as u64).checked_next_multiple_of(align)?;
+        let behind = || {
+            // Behind the two cells, each of whole alignments, are the last two fields, and less than one
+            // alignment of nothing.
+            let last = (offset_of!(Self, ends) - offset_of!(Self, accepted)) as u64;
+            let last = last.checked_add(Ends::bytes(ends?)?)?;
+            let cells = size.checked_sub(offer.checked_add(last)?)?;
+            let cell = cells / align.checked_mul(2)? * align;
+            let accepted = offer + 2 * cell;
+            Some((offer + cell, accepted, accepted + last))
+        };
+        let cell = |at| Cell::state_of(&WordsFrom(words, at));
+        let (mut asked, mut accepted) = (WaitState::Unknown, WaitState::Unknown);
+        let (mut senders, mut receivers) = (EndState::Unknown, EndState::Unknown);
+        if let Some((ask, at, end)) = behind() {
+            asked = cell(ask)?;
+            accepted = WaitState::of(RawRobustMutex::state_of(&WordsFrom(words, at))?);
+            let handles = end - Ends::bytes(ends?)?;
+            (senders, receivers) = Ends::states_of(&WordsFrom(words, handles), ends);
+        }
+        Some(RendezvousState {
+            lock: RobustMutex::state_of(&WordsFrom(words, offset_of!(Self, lock) as u64))?,
+            offered: cell(offer)?,
+            asked,
+            accepted,
+            senders,
+            receivers,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Running this program again as a child, and many of them side by side.
 
+use super::output::say;
 use super::report::{Report, receive};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -56,7 +57,7 @@ pub fn run_child(
     {
         match receive(&line) {
             Some(step) => report(step),
-            None => println!("{line}"),
+            None => say(format_args!("{line}")),
         }
     }
     watchdog.finish()

@@ -2,22 +2,23 @@
 //! process, where each process stands, and the command that runs this execution again.
 
 use super::outcome::Outcome;
+use super::output::say;
 use crate::check::Step;
 use comfy_table::Table;
 
 /// Prints all of it; nothing, of a model that did not fail.
 pub fn print(outcome: &Outcome) {
-    println!("\n{}: {}", outcome.name, outcome.verdict());
+    say(format_args!("\n{}: {}", outcome.name, outcome.verdict()));
     let Some(failed) = &outcome.failed else {
         return;
     };
     let failure = &failed.failure;
-    println!("  {}", failure.message);
+    say(format_args!("  {}", failure.message));
     if failure.steps.is_empty() {
         return;
     }
-    println!("\n{}:", failed.found());
-    println!("{}", table(&failure.steps).trim_fmt());
+    say(format_args!("\n{}:", failed.found()));
+    say(format_args!("{}", table(&failure.steps).trim_fmt()));
     let named = |number: &str| {
         failure
             .steps
@@ -28,15 +29,20 @@ pub fn print(outcome: &Outcome) {
     let words = words.filter(|(number, _)| {
         named(&format!("word {number}:")) || named(&format!("cell {number}:"))
     });
-    words.for_each(|(_, word)| println!("  word or cell {word}"));
-    println!("\nAt the end:");
+    words.for_each(|(_, word)| say(format_args!("  word or cell {word}")));
+    say(format_args!("\nAt the end:"));
     let standing = failure.standing.iter();
-    standing.for_each(|line| println!("  {line}"));
+    standing.for_each(|line| say(format_args!("  {line}")));
     if let Some(command) = &outcome.replay {
-        println!("\nThis execution again, and no other:\n  {command}");
+        say(format_args!(
+            "\nThis execution again, and no other:\n  {command}"
+        ));
     }
     if let Some(page) = &outcome.page {
-        println!("As a picture, to step through: {}", page.display());
+        say(format_args!(
+            "As a picture, to step through: {}",
+            page.display()
+        ));
     }
 }
 

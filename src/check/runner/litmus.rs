@@ -3,6 +3,7 @@
 use super::child::text_of;
 use super::children::{in_parallel, run_child};
 use super::cli::Options;
+use super::output::say;
 use super::report::{Report, send};
 use comfy_table::Table;
 use serde::{Deserialize, Serialize};
@@ -92,7 +93,9 @@ pub fn print(observed: &[Observed]) {
     if observed.is_empty() {
         return;
     }
-    println!("Litmus tests of the engine: what it explores and what it does not, as pinned.");
+    say(format_args!(
+        "Litmus tests of the engine: what it explores and what it does not, as pinned."
+    ));
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN);
     table.set_header(["litmus test", "observed"]);
@@ -102,16 +105,16 @@ pub fn print(observed: &[Observed]) {
             .unwrap_or_else(|difference| format!("FAILED: {difference}"));
         table.add_row([name, &text]);
     }
-    println!("{}\n", table.trim_fmt());
+    say(format_args!("{}\n", table.trim_fmt()));
 }
 
 /// One object a line.
 pub fn print_json(observed: &[Observed]) {
     for Observed { name, result } in observed {
         let (good, text) = (result.is_ok(), result.as_ref().unwrap_or_else(|text| text));
-        println!(
+        say(format_args!(
             "{}",
             json!({ "litmus": name, "observed": text, "good": good })
-        );
+        ));
     }
 }

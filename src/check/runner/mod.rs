@@ -51,6 +51,7 @@ mod failure;
 mod html;
 mod litmus;
 mod outcome;
+mod output;
 mod page;
 mod progress;
 mod replay;
@@ -66,6 +67,7 @@ use clap::Parser;
 use cli::Options;
 use desk::Desk;
 pub use litmus::Litmus;
+use output::say;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -190,7 +192,7 @@ impl Chosen<'_> {
         let models = self.models.iter().map(|model| model.name.clone());
         tests
             .chain(models)
-            .for_each(|name| println!("{name}: test"));
+            .for_each(|name| say(format_args!("{name}: test")));
     }
 
     fn explore(&self, options: &Options, all: usize) -> ExitCode {
@@ -204,7 +206,7 @@ impl Chosen<'_> {
             litmus::print(&observed);
             table::print(&results, options);
             if let Some(page) = page {
-                println!("The board: {}", page.display());
+                say(format_args!("The board: {}", page.display()));
             }
             table::print_totals(&results, &observed, all);
         }

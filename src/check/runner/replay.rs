@@ -5,6 +5,7 @@ use super::cli::Options;
 use super::desk::Desk;
 use super::failure;
 use super::outcome::Outcome;
+use super::output::say;
 use super::report::Report;
 use crate::check::{Bound, Death, FailureKind, Model};
 use std::path::Path;
@@ -77,7 +78,7 @@ pub fn main(models: &[&Model], file: &Path, options: &Options) -> ExitCode {
     });
     match &outcome.failed {
         Some(_) => failure::print(&outcome),
-        None => println!("{}: the execution does not fail", model.name),
+        None => say(format_args!("{}: the execution does not fail", model.name)),
     }
     match problem {
         Some(_) => ExitCode::FAILURE,

@@ -1,5 +1,6 @@
 //! What a child tells its parent: a line of JSON for each step of its exploration.
 
+use super::output::say;
 use crate::check::{Exploration, Failure};
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +54,7 @@ pub struct Site {
 /// Prints one step, at the beginning of a line.
 pub fn send(report: &Report) {
     match serde_json::to_string(report) {
-        Ok(line) => println!("{MARK}{line}"),
+        Ok(line) => say(format_args!("{MARK}{line}")),
         Err(error) => eprintln!("a report that cannot be printed: {error}"),
     }
 }

@@ -1,6 +1,7 @@
 //! How fast the models run, beside stock loom: the same model, in turns, in the same run.
 
 use super::children::run_child;
+use super::output::say;
 use super::report::Report;
 use crate::check::Model;
 use comfy_table::Table;
@@ -37,12 +38,12 @@ pub fn main(models: &[&Model]) -> ExitCode {
         ]);
     }
     ratios.sort_by(f64::total_cmp);
-    println!("{name}, all executions, on one core");
-    println!("{}", table.trim_fmt());
-    println!(
+    say(format_args!("{name}, all executions, on one core"));
+    say(format_args!("{}", table.trim_fmt()));
+    say(format_args!(
         "{:.2} times the executions per second of stock loom (median)",
         ratios[ROUNDS / 2]
-    );
+    ));
     ExitCode::SUCCESS
 }
 

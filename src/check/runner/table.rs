@@ -4,6 +4,7 @@ use super::cli::Options;
 use super::failure;
 use super::litmus::Observed;
 use super::outcome::Outcome;
+use super::output::say;
 use crate::check;
 use comfy_table::Table;
 use serde_json::json;
@@ -17,12 +18,16 @@ pub fn print(results: &[Outcome], options: &Options) {
         return;
     }
     if check::IS_EXHAUSTIVE {
-        println!("Models under loom: every execution, or every one up to a number of preemptions.");
+        say(format_args!(
+            "Models under loom: every execution, or every one up to a number of preemptions."
+        ));
     } else {
-        println!(
+        say(format_args!(
             "Models as a short stress test with threads. This proves little; for all executions:"
-        );
-        println!("  RUSTFLAGS=\"--cfg loom\" cargo test --release --test models");
+        ));
+        say(format_args!(
+            "  RUSTFLAGS=\"--cfg loom\" cargo test --release --test models"
+        ));
     }
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN);
@@ -38,10 +43,10 @@ pub fn print(results: &[Outcome], options: &Options) {
     for result in results {
         table.add_row(row(result));
     }
-    println!("{}", table.trim_fmt());
+    say(format_args!("{}", table.trim_fmt()));
     print_remarks(results);
     if check::IS_EXHAUSTIVE {
-        println!("{NOT_EXPLORED}");
+        say(format_args!("{NOT_EXPLORED}"));
     }
 }
 
@@ -79,7 +84,7 @@ fn print_remarks(results: &[Outcome]) {
             .into_iter()
             .flatten()
         {
-            println!("{}: {remark}", result.name);
+            say(format_args!("{}: {remark}", result.name));
         }
     }
 }
@@ -91,7 +96,7 @@ fn print_failed(results: &[Outcome], observed: &[Observed]) {
     tests
         .map(Observed::name)
         .chain(models.map(|result| result.name.as_str()))
-        .for_each(|name| println!("FAILED: {name}"));
+        .for_each(|name| say(format_args!("FAILED: {name}")));
 }
 
 /// The closing lines, the last one as libtest would print it; there are that many in `all`.
@@ -113,9 +118,9 @@ pub fn print_totals(results: &[Outcome], observed: &[Observed], all: usize) {
         .count();
     let executions: u64 = results.iter().map(Outcome::executions).sum();
     print_failed(results, observed);
-    println!(
+    say(format_args!(
         "{executions} executions; {caught} known bugs caught; {as_pinned} litmus tests as pinned"
-    );
+    ));
     let exhibits = |mended: bool| {
         let exhibit = |result: &&Outcome| {
             result.name.starts_with("museum/") && result.name.ends_with(", mended") == mended
@@ -124,17 +129,17 @@ pub fn print_totals(results: &[Outcome], observed: &[Observed], all: usize) {
         results.iter().filter(exhibit).filter(good).count()
     };
     if check::IS_EXHAUSTIVE && exhibits(true) > 0 {
-        println!(
+        say(format_args!(
             "museum: {} caught, {} mended",
             exhibits(false),
             exhibits(true)
-        );
+        ));
     }
     let filtered = all - results.len() - observed.len();
     let (word, passed) = (if bad == 0 { "ok" } else { "FAILED" }, good + as_pinned);
-    println!(
+    say(format_args!(
         "test result: {word}. {passed} passed; {bad} failed; {skipped} ignored; 0 measured; {filtered} filtered out"
-    );
+    ));
 }
 
 /// One object a line.
@@ -152,6 +157,6 @@ pub fn print_json(results: &[Outcome]) {
             "explored": result.explored,
             "failed": result.failed,
         });
-        println!("{line}");
+        say(format_args!("{line}"));
     }
 }

@@ -3,6 +3,7 @@
 use super::children::{in_parallel, run_child};
 use super::cli::Options;
 use super::desk::Desk;
+use super::output::say;
 use super::report::{Failed, Report, Site};
 use super::{board, source};
 use crate::check::{Expectation, FailureKind, Model};
@@ -93,11 +94,13 @@ pub fn main(models: &[&Model], options: &Options, desk: &Desk) -> ExitCode {
     });
     print(&weakened);
     if let Some(page) = board::leave_weakened(&weakened, desk) {
-        println!("The board: {}", page.display());
+        say(format_args!("The board: {}", page.display()));
     }
     let caught = weakened.iter().filter(|site| site.caught.is_some()).count();
     let survived = weakened.len() - caught;
-    println!("{caught} weakenings caught, {survived} survived");
+    say(format_args!(
+        "{caught} weakenings caught, {survived} survived"
+    ));
     if survived == 0 && caught > 0 {
         ExitCode::SUCCESS
     } else {
@@ -164,7 +167,7 @@ fn print(weakened: &[Weakened]) {
         ];
         table.add_row(head.into_iter().chain(how));
     }
-    println!("{}", table.trim_fmt());
+    say(format_args!("{}", table.trim_fmt()));
 }
 
 /// The sites that the options choose, each with the models that pass through it.

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// | a sender hears that nobody receives | yes; over TCP once the peer has refused something | yes | yes | once the peer has refused something |
 ///
 /// What is sent to a peer that has gone is an error, and never `SIGPIPE`. No operation changes a flag of the
-/// socket, which others may have too: each system call says by itself that it does not block.
+/// socket, which others may have too: each system call says by itself whether it may block.
 ///
 /// # Process death
 /// The kernel closes the socket of a process that dies, after what it has sent.
@@ -30,6 +30,12 @@ use std::time::Duration;
 ///     one.send(b"")?;
 ///     assert_eq!(other.recv()?.as_deref(), Some(&b"first"[..]));
 ///     assert_eq!(other.recv()?.as_deref(), Some(&b""[..]));
+///     let mut place = Vec::new();
+///     for message in [&b"into"[..], b"one place"] {
+///         one.send(message)?;
+///         assert_eq!(other.recv_into(&mut place)?, Some(message.len()));
+///         assert_eq!(place, message);
+///     }
 ///     drop(one);
 ///     assert_eq!(other.recv()?, None, "the end");
 ///     Ok(())
@@ -59,6 +65,34 @@ pub trait Link {
     /// If none comes in time, it is too long, or the peer has gone without a proper end. After
     /// [`LinkRecvError::Timeout`] nothing is lost: what has come of a message is kept.
     fn recv_within(&mut self, patience: Patience) -> Result<Option<Vec<u8>>, LinkRecvError>;
+
+    /// As [`recv_within`](Link::recv_within), but into memory that is used again: returns the length of the message,
+    /// which replaces what was in `message`, or nothing at the end. After an error there is what was there before.
+    ///
+    /// The memory may be exchanged for some of the link's own, instead of copying the message.
+    ///
+    /// # Errors
+    /// As there.
+    fn recv_into_within(
+        &mut self,
+        message: &mut Vec<u8>,
+        patience: Patience,
+    ) -> Result<Option<usize>, LinkRecvError> {
+        let received = self.recv_within(patience)?;
+        Ok(received.map(|received| {
+            *message = received;
+            message.len()
+        }))
+    }
+
+    /// Receives a message into memory that is used again, however long it takes: see
+    /// [`recv_into_within`](Link::recv_into_within).
+    ///
+    /// # Errors
+    /// As of [`recv_within`](Link::recv_within), but for patience.
+    fn recv_into(&mut self, message: &mut Vec<u8>) -> Result<Option<usize>, LinkRecvError> {
+        self.recv_into_within(message, Patience::Forever)
+    }
 
     /// Sends a message, however long it takes.
     ///

@@ -9,9 +9,9 @@ pub enum LinkSendError {
     /// There was no room in time. Nothing was sent.
     #[error("timed out waiting to send")]
     Timeout,
-    /// There was room for a part of it only. The link keeps the rest and sends it before the next message, or
+    /// There was room for a part of it only, or the kernel refused the rest. The link keeps the rest and sends it before the next message, or
     /// in `StreamLink::finish_within`: do not send it again.
-    #[error("timed out in the middle of a message: {left} bytes are still to be sent")]
+    #[error("stopped in the middle of a message: {left} bytes are still to be sent")]
     Unfinished {
         /// Bytes that the link has kept.
         left: usize,

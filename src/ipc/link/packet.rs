@@ -1,12 +1,13 @@
 //! Unix datagram, Unix seqpacket and UDP: the kernel keeps messages apart.
 
+use super::stream::{recv_flags, send_flags};
 use super::{Link, LinkRecvError, LinkSendError};
 use crate::ipc::wait;
 use crate::sync::Patience;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendFlags, SocketType, getpeername, recvmsg, send,
+    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SocketType, getpeername, recv, recvmsg, send,
     sockopt,
 };
 use std::io::{self, IoSliceMut};
@@ -128,14 +129,22 @@ impl PacketLink {
 
 /// The length of the next message, which lies at `place`, as far as it fits. Nothing at the end, if there can
 /// be one.
-fn receive(socket: &OwnedFd, place: &mut [u8], has_end: bool) -> io::Result<Option<usize>> {
-    let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC | RecvFlags::CMSG_CLOEXEC;
+fn receive(
+    socket: &OwnedFd,
+    place: &mut [u8],
+    has_end: bool,
+    waits: RecvFlags,
+) -> io::Result<Option<usize>> {
+    if !has_end {
+        return Ok(Some(recv(socket, place, waits | RecvFlags::TRUNC)?.1));
+    }
+    let flags = waits | RecvFlags::TRUNC | RecvFlags::CMSG_CLOEXEC;
     // There is no room for credentials: that there were some is said all the same. Descriptors that nobody
     // has asked for are closed by the kernel.
     let mut no_room = RecvAncillaryBuffer::default();
     let received = recvmsg(socket, &mut [IoSliceMut::new(place)], &mut no_room, flags)?;
     let has_sender = received.flags.contains(ReturnFlags::CTRUNC);
-    let is_end = has_end && received.bytes == 0 && !has_sender;
+    let is_end = received.bytes == 0 && !has_sender;
     Ok((!is_end).then_some(received.bytes))
 }
 
@@ -150,7 +159,7 @@ impl Link for PacketLink {
         if length > limit {
             return Err(too_long());
         }
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let flags = send_flags(patience);
         let attempt = || Ok(send(&self.socket, message, flags)?);
         match wait::until_done(&self.socket, PollFlags::OUT, patience, attempt) {
             Ok(Some(_)) => Ok(()),
@@ -164,18 +173,42 @@ impl Link for PacketLink {
     }
 
     fn recv_within(&mut self, patience: Patience) -> Result<Option<Vec<u8>>, LinkRecvError> {
-        self.place.resize(self.limit, 0);
-        let attempt = || receive(&self.socket, &mut self.place, self.has_end);
-        let received = wait::until_done(&self.socket, PollFlags::IN, patience, attempt);
+        let mut message = Vec::new();
+        let length = self.recv_into_within(&mut message, patience)?;
+        Ok(length.map(|_| message))
+    }
+
+    fn recv_into_within(
+        &mut self,
+        message: &mut Vec<u8>,
+        patience: Patience,
+    ) -> Result<Option<usize>, LinkRecvError> {
+        let limit = self.limit;
+        self.place.resize(limit, 0);
+        let (socket, place, waits) = (&self.socket, &mut self.place, recv_flags(patience));
+        let attempt = || receive(socket, place, self.has_end, waits);
+        let received = wait::until_done(socket, PollFlags::IN, patience, attempt);
         match received.map_err(LinkRecvError::of("recvmsg"))? {
             None => Err(LinkRecvError::Timeout),
             Some(None) => Ok(None),
-            Some(Some(length)) if length > self.limit => Err(LinkRecvError::TooLong {
-                length,
-                limit: self.limit,
-            }),
-            Some(Some(length)) => Ok(Some(self.place[..length].to_vec())),
+            Some(Some(length)) if length > limit => Err(LinkRecvError::TooLong { length, limit }),
+            Some(Some(length)) => {
+                hand_over(&mut self.place, length, message);
+                Ok(Some(length))
+            }
         }
+    }
+}
+
+/// Gives away what was received. A short message is copied; a long one goes with the place that it is in, for
+/// which the caller's is the next.
+fn hand_over(place: &mut Vec<u8>, length: usize, message: &mut Vec<u8>) {
+    if length <= place.len() / 2 {
+        message.clear();
+        message.extend_from_slice(&place[..length]);
+    } else {
+        core::mem::swap(place, message);
+        message.truncate(length);
     }
 }
 

@@ -2,13 +2,19 @@
 //!
 //! A message is a frame: its length in four bytes, least significant first, and then its bytes. What has gone
 //! of a frame has gone, and what has come has come; so the rest of either is kept here.
+//!
+//! **System calls.** A frame is sent by one call, from where it is. What there is is received by one call too,
+//! whether it is a part of a frame or many of them; only the rest of a long message goes straight to where it is
+//! asked for, by a call of its own.
 
 use super::{Link, LinkRecvError, LinkSendError};
 use crate::ipc::wait;
 use crate::sync::Patience;
+use core::mem::MaybeUninit;
+use rustix::buffer::spare_capacity;
 use rustix::event::PollFlags;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
-use std::io;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
+use std::io::{self, IoSlice};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -19,8 +25,11 @@ const LIMIT: usize = 1 << 20;
 /// Bytes of the length.
 const HEADER: usize = 4;
 
-/// No more is read at once, nor allocated before it has come.
+/// No more of a message is read at once, nor allocated before it has come.
 const CHUNK: usize = 1 << 16;
+
+/// So much is read ahead: many short messages, and little of a long one, as this is copied once more.
+const AHEAD: usize = 1 << 13;
 
 /// A [`Link`] over a Unix stream or TCP.
 ///
@@ -28,8 +37,13 @@ const CHUNK: usize = 1 << 16;
 /// [`finish_within`](StreamLink::finish_within): [`LinkSendError::Unfinished`] says so. The peer sees whole
 /// messages only, or that the stream was torn.
 ///
+/// The link reads ahead: the socket may have nothing while the link has. So receive until there is nothing before
+/// polling the socket, or ask [`read_ahead`](StreamLink::read_ahead); and pass the socket on, or use a copy of it,
+/// before the first message is received.
+///
 /// # Process death
-/// The peer of a process that dies while it sends hears that the stream was torn.
+/// The peer of a process that dies while it sends hears that the stream was torn. What was read ahead is gone with
+/// who has read it.
 ///
 /// # Example
 /// ```
@@ -49,11 +63,15 @@ const CHUNK: usize = 1 << 16;
 pub struct StreamLink {
     socket: OwnedFd,
     limit: usize,
-    /// A frame that is being sent, and how much of it has gone.
+    /// What there was no room for of a frame that is being sent, and how much of that has gone.
     outgoing: Vec<u8>,
     sent: usize,
-    /// What has come of a frame.
-    incoming: Vec<u8>,
+    /// What was read, and how much of it was used: of a frame's length, or of one or several frames.
+    ahead: Vec<u8>,
+    used: usize,
+    /// What has come of a message, and how long that will be, once this is known.
+    message: Vec<u8>,
+    expected: Option<usize>,
 }
 
 impl StreamLink {
@@ -86,7 +104,10 @@ impl StreamLink {
             limit: LIMIT,
             outgoing: Vec::new(),
             sent: 0,
-            incoming: Vec::new(),
+            ahead: Vec::new(),
+            used: 0,
+            message: Vec::new(),
+            expected: None,
         }
     }
 
@@ -97,56 +118,134 @@ impl StreamLink {
         Self { limit, ..self }
     }
 
+    /// How many bytes the link has that the socket has no more: at least the next message, or a part of it.
+    pub fn read_ahead(&self) -> usize {
+        self.message.len() + self.ahead.len() - self.used
+    }
+
     /// Sends the rest of a message that was begun, as long as patience lasts.
     ///
     /// # Errors
-    /// If there is no room for it in time, or nobody receives it.
+    /// If there is no room for it in time, or nobody receives it. Unless nobody does, the rest is kept.
     pub fn finish_within(&mut self, patience: Patience) -> Result<(), LinkSendError> {
         while self.sent < self.outgoing.len() {
             let rest = &self.outgoing[self.sent..];
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            let attempt = || Ok(send(&self.socket, rest, flags)?);
+            let attempt = || Ok(send(&self.socket, rest, send_flags(patience))?);
             let gone = wait::until_done(&self.socket, PollFlags::OUT, patience, attempt);
             match gone.map_err(LinkSendError::of("send"))? {
                 Some(length) => self.sent += length,
                 None => return Err(LinkSendError::Unfinished { left: rest.len() }),
             }
         }
-        self.forget_outgoing();
+        self.outgoing.clear();
+        self.sent = 0;
         Ok(())
     }
 
-    fn forget_outgoing(&mut self) {
-        self.outgoing.clear();
-        self.sent = 0;
+    /// Sends as much of a frame as there is room for, or nothing if patience has run out.
+    fn begin(
+        &self,
+        header: &[u8],
+        message: &[u8],
+        patience: Patience,
+    ) -> Result<Option<usize>, LinkSendError> {
+        let frame = [IoSlice::new(header), IoSlice::new(message)];
+        let flags = send_flags(patience);
+        let attempt = || {
+            let mut nothing = SendAncillaryBuffer::default();
+            Ok(sendmsg(&self.socket, &frame, &mut nothing, flags)?)
+        };
+        wait::until_done(&self.socket, PollFlags::OUT, patience, attempt)
+            .map_err(LinkSendError::of("sendmsg"))
     }
 
-    /// How long the incoming frame is, as far as is known: at first just its length.
-    fn expected(&self) -> Result<usize, LinkRecvError> {
-        let Some((header, _)) = self.incoming.split_first_chunk::<HEADER>() else {
-            return Ok(HEADER);
+    /// Keeps of a frame what did not go.
+    fn keep(&mut self, header: &[u8], message: &[u8], gone: usize) {
+        let of_header = gone.min(header.len());
+        self.outgoing.extend_from_slice(&header[of_header..]);
+        self.outgoing
+            .extend_from_slice(&message[gone - of_header..]);
+    }
+
+    /// How long the message is that comes, once that is known.
+    fn length(&mut self) -> Result<Option<usize>, LinkRecvError> {
+        if self.expected.is_none() {
+            let Some((header, _)) = self.ahead[self.used..].split_first_chunk::<HEADER>() else {
+                return Ok(None);
+            };
+            let (length, limit) = (u32::from_le_bytes(*header) as usize, self.limit);
+            if length > limit {
+                return Err(LinkRecvError::TooLong { length, limit });
+            }
+            self.used += HEADER;
+            self.expected = Some(length);
+        }
+        Ok(self.expected)
+    }
+
+    /// Moves to the message what was read ahead of it, and says how much is missing still.
+    fn take_ahead(&mut self, length: usize) -> usize {
+        let missing = length - self.message.len();
+        let ahead = &self.ahead[self.used..];
+        let piece = &ahead[..missing.min(ahead.len())];
+        if self.message.is_empty() {
+            self.message.reserve_exact(length.min(CHUNK));
+        }
+        self.message.extend_from_slice(piece);
+        self.used += piece.len();
+        missing - piece.len()
+    }
+
+    /// Receives what there is, behind what was read and not used: how much, which is none at the end, or nothing
+    /// if patience has run out.
+    fn receive_ahead(&mut self, patience: Patience) -> io::Result<Option<usize>> {
+        self.ahead.drain(..self.used);
+        self.used = 0;
+        self.ahead.reserve_exact(AHEAD - self.ahead.len());
+        let (socket, ahead, flags) = (&self.socket, &mut self.ahead, recv_flags(patience));
+        let attempt = || Ok(recv(socket, spare_capacity(ahead), flags)?.1);
+        wait::until_done(socket, PollFlags::IN, patience, attempt)
+    }
+
+    /// Receives some of the missing bytes of the message to where they belong, as above.
+    fn receive_missing(&mut self, missing: usize, patience: Patience) -> io::Result<Option<usize>> {
+        let count = missing.min(CHUNK);
+        self.message.reserve(count);
+        let place: &mut [MaybeUninit<u8>] = &mut self.message.spare_capacity_mut()[..count];
+        let attempt = || Ok(recv(&self.socket, &mut *place, recv_flags(patience))?.1);
+        let came = wait::until_done(&self.socket, PollFlags::IN, patience, attempt)?;
+        let length = self.message.len() + came.unwrap_or(0);
+        // SAFETY: there is room for so many, and the kernel has written those that came.
+        unsafe { self.message.set_len(length) };
+        Ok(came)
+    }
+
+    /// What the end of the stream is now: an error in the middle of a frame.
+    fn end(&self) -> Result<Option<usize>, LinkRecvError> {
+        let (expected, found) = match self.expected {
+            Some(length) => (HEADER + length, HEADER + self.message.len()),
+            None => (HEADER, self.ahead.len() - self.used),
         };
-        let length = u32::from_le_bytes(*header) as usize;
-        match length > self.limit {
-            true => Err(LinkRecvError::TooLong {
-                length,
-                limit: self.limit,
-            }),
-            false => Ok(HEADER + length),
+        match found {
+            0 => Ok(None),
+            found => Err(LinkRecvError::Torn { expected, found }),
         }
     }
+}
 
-    /// Receives some of the missing bytes: how many, which is none at the end, or nothing if patience has run
-    /// out.
-    fn receive(&mut self, missing: usize, patience: Patience) -> io::Result<Option<usize>> {
-        let begin = self.incoming.len();
-        self.incoming.resize(begin + missing.min(CHUNK), 0);
-        let place = &mut self.incoming[begin..];
-        let attempt = || Ok(recv(&self.socket, &mut *place, RecvFlags::DONTWAIT)?.1);
-        let came = wait::until_done(&self.socket, PollFlags::IN, patience, attempt);
-        let length = came.as_ref().map_or(0, |came| came.unwrap_or(0));
-        self.incoming.truncate(begin + length);
-        came
+/// A call that may wait for ever does so by itself: then there is no other one.
+pub(super) fn send_flags(patience: Patience) -> SendFlags {
+    match patience {
+        Patience::Forever => SendFlags::NOSIGNAL,
+        _ => SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+    }
+}
+
+/// As above.
+pub(super) fn recv_flags(patience: Patience) -> RecvFlags {
+    match patience {
+        Patience::Forever => RecvFlags::empty(),
+        _ => RecvFlags::DONTWAIT,
     }
 }
 
@@ -164,44 +263,60 @@ impl Link for StreamLink {
             LinkSendError::Unfinished { .. } => LinkSendError::Timeout,
             error => error,
         })?;
-        self.outgoing
-            .extend_from_slice(&(length as u32).to_le_bytes());
-        self.outgoing.extend_from_slice(message);
-        let finished = self.finish_within(patience);
-        if finished.is_err() && self.sent == 0 {
-            // Nothing of it has gone, so it need not be finished.
-            self.forget_outgoing();
-            return finished.map_err(|error| match error {
-                LinkSendError::Unfinished { .. } => LinkSendError::Timeout,
-                error => error,
-            });
+        let header = (length as u32).to_le_bytes();
+        match self.begin(&header, message, patience)? {
+            None => Err(LinkSendError::Timeout),
+            Some(gone) if gone == HEADER + length => Ok(()),
+            Some(gone) => {
+                self.keep(&header, message, gone);
+                self.finish_within(patience).map_err(|error| match error {
+                    // As of memory that the kernel has not now. Who sent the message again would double it.
+                    LinkSendError::System { .. } => LinkSendError::Unfinished {
+                        left: self.outgoing.len() - self.sent,
+                    },
+                    error => error,
+                })
+            }
         }
-        finished
     }
 
     fn recv_within(&mut self, patience: Patience) -> Result<Option<Vec<u8>>, LinkRecvError> {
+        let mut message = Vec::new();
+        let length = self.recv_into_within(&mut message, patience)?;
+        Ok(length.map(|_| message))
+    }
+
+    fn recv_into_within(
+        &mut self,
+        message: &mut Vec<u8>,
+        patience: Patience,
+    ) -> Result<Option<usize>, LinkRecvError> {
         loop {
-            let expected = self.expected()?;
-            let found = self.incoming.len();
-            if found == expected {
-                break;
-            }
-            let came = self.receive(expected - found, patience);
+            let missing = match self.length()? {
+                Some(length) => self.take_ahead(length),
+                None => HEADER,
+            };
+            let came = match missing {
+                0 => break,
+                AHEAD.. => self.receive_missing(missing, patience),
+                _ => self.receive_ahead(patience),
+            };
             match came.map_err(LinkRecvError::of("recv"))? {
                 None => return Err(LinkRecvError::Timeout),
-                Some(0) if found == 0 => return Ok(None),
-                Some(0) => return Err(LinkRecvError::Torn { expected, found }),
+                Some(0) => return self.end(),
                 Some(_) => {}
             }
         }
-        let message = self.incoming.split_off(HEADER);
-        self.incoming.clear();
-        Ok(Some(message))
+        self.expected = None;
+        // The memory of the caller's is that of the next message.
+        core::mem::swap(message, &mut self.message);
+        self.message.clear();
+        Ok(Some(message.len()))
     }
 }
 
 impl AsFd for StreamLink {
-    /// To be polled beside others.
+    /// To be polled beside others, when nothing is [`read_ahead`](StreamLink::read_ahead).
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

@@ -1,9 +1,10 @@
 //! Which commands, where the first reads and the last writes, and how they are started.
 
-use super::terminal::{Foreground, prepare_child};
+use super::terminal::{Standing, end_with, prepare_child};
 use super::{PipelineError, Running};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use rustix::process::{Pid, getpid};
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::unix::process::CommandExt;
@@ -12,6 +13,16 @@ use std::process::{Command, ExitStatus, Stdio};
 /// Commands connected by pipes: what a shell does for `ps aux | grep x | sort`.
 ///
 /// All of them are one process group, so that a signal reaches all, and their statuses come together.
+/// Which group, the terminal decides:
+///
+/// | this process is | the pipeline is |
+/// | --- | --- |
+/// | in the foreground of its terminal, alone | a group of its own, in the foreground until it has ended |
+/// | in the foreground of its terminal, with others | in the group of this process |
+/// | in the background, or without a terminal, or [`foreground`](Pipeline::foreground) says no | a group of its own |
+///
+/// It is alone if it leads its group, nobody else is in it, and its standard input and output are no pipes, at
+/// whose other ends are others: so not in `program | less` of a shell, and not in a script.
 ///
 /// # What the commands get
 /// Standard input and output are set here, whatever the [`Command`] said of them. Every other end of a pipe
@@ -23,13 +34,15 @@ use std::process::{Command, ExitStatus, Stdio};
 /// Other signals that this process ignores they ignore too, as whoever has started it with `nohup` wants.
 ///
 /// # Ctrl+C
-/// If this process is in the foreground of its terminal, the pipeline is instead, until it has ended: Ctrl+C
-/// reaches each of its processes, and this one only learns of it from their statuses. Ctrl+Z is ignored by
-/// them, since nobody would continue them. See [`foreground`](Pipeline::foreground).
+/// If the pipeline is in the foreground instead of this process, Ctrl+C reaches each of its processes, and this one
+/// only learns of it from their statuses. Ctrl+Z is ignored by them, since nobody would continue them.
+///
+/// In the group of this process, Ctrl+C and Ctrl+Z reach all, this process and its company too, and the shell
+/// continues all.
 ///
 /// # Process death
 /// If this process is killed, nobody kills the pipeline: its processes become children of `init`, and
-/// end as their input does.
+/// end as their input does. Unless [`ends_with_parent`](Pipeline::ends_with_parent) says otherwise.
 ///
 /// # Example
 /// ```
@@ -54,6 +67,7 @@ pub struct Pipeline {
     output: Stdio,
     captures: bool,
     foreground: bool,
+    ends_with_parent: bool,
 }
 
 /// Where the first command reads.
@@ -108,6 +122,7 @@ impl Pipeline {
             output: Stdio::inherit(),
             captures: false,
             foreground: true,
+            ends_with_parent: false,
         }
     }
 
@@ -145,13 +160,37 @@ impl Pipeline {
     }
 
     /// Whether the pipeline is put into the foreground of the terminal while it runs, if this process is
-    /// there: it is, unless this says no.
+    /// there alone: it is, unless this says no.
     ///
     /// In the foreground, it gets what is typed, and this process would be stopped if another thread of it read
     /// from the terminal meanwhile. In the background, Ctrl+C reaches this process and not the pipeline, and a
     /// command of it that reads from the terminal is stopped.
     pub fn foreground(mut self, foreground: bool) -> Self {
         self.foreground = foreground;
+        self
+    }
+
+    /// Whether the kernel kills the commands when this process is killed, or ends otherwise: it does not, unless this
+    /// says so.
+    ///
+    /// The kernel looks at the thread that starts them (`PR_SET_PDEATHSIG`): if it ends, they are killed, even if
+    /// the process goes on. It looks at the commands only, not at their children, and forgets it of one that
+    /// executes a program with the rights of somebody else, as `sudo`.
+    ///
+    /// # Example
+    /// ```
+    /// use interlatch::ipc::Pipeline;
+    /// use std::process::Command;
+    ///
+    /// let finished = Pipeline::new()
+    ///     .command(Command::new("true"))
+    ///     .ends_with_parent(true)
+    ///     .run()?;
+    /// assert!(finished.success());
+    /// # Ok::<(), interlatch::ipc::PipelineError>(())
+    /// ```
+    pub fn ends_with_parent(mut self, ends: bool) -> Self {
+        self.ends_with_parent = ends;
         self
     }
 
@@ -167,8 +206,12 @@ impl Pipeline {
         }
         let mut input = self.input.open()?;
         let mut output = Some(self.output);
-        let terminal = self.foreground.then(Foreground::of_this_process).flatten();
-        let mut running = Running::nothing_yet(terminal);
+        let standing = match self.foreground {
+            true => Standing::of_this_process(),
+            false => Standing::Apart,
+        };
+        let parent = self.ends_with_parent.then(getpid);
+        let mut running = Running::nothing_yet(standing);
         for (index, mut command) in self.commands.into_iter().enumerate() {
             let (writer, next) = match output.take_if(|_| index + 1 == count) {
                 Some(last) => (last, Stdio::null()),
@@ -179,6 +222,7 @@ impl Pipeline {
                 }
             };
             command.stdin(input).stdout(writer);
+            prepare(&mut command, &running, parent);
             start(&mut running, command, index + 1, count)?;
             input = next;
         }
@@ -197,19 +241,30 @@ impl Pipeline {
     }
 }
 
-/// Starts one command in the group. The ends of pipes that it was given are closed here on return.
+/// Says which group a command is in, and what it does between fork and exec.
+fn prepare(command: &mut Command, running: &Running, parent: Option<Pid>) {
+    let standing = running.standing();
+    if !standing.is_beside() {
+        // The first leads the group. It is not reaped before all are there, so its number stays that of the
+        // group even if it has ended by then.
+        command.process_group(running.group().unwrap_or(0));
+    }
+    let terminal = standing.terminal();
+    let prepare = move || {
+        parent.map_or(Ok(()), end_with)?;
+        prepare_child(terminal)
+    };
+    // SAFETY: between fork and exec this makes system calls only.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// Starts one command. The ends of pipes that it was given are closed here on return.
 fn start(
     running: &mut Running,
     mut command: Command,
     position: usize,
     count: usize,
 ) -> Result<(), PipelineError> {
-    let terminal = running.terminal();
-    // The first leads the group. It is not reaped before all are there, so its number stays that of the group
-    // even if it has ended by then.
-    command.process_group(running.group().unwrap_or(0));
-    // SAFETY: between fork and exec this makes system calls only.
-    unsafe { command.pre_exec(move || prepare_child(terminal)) };
     let child = command.spawn().map_err(|error| PipelineError::Command {
         position,
         count,

@@ -2,18 +2,18 @@
 //!
 //! None is reaped before all have ended: until then the number of the group can be nobody else's.
 
-use super::terminal::Foreground;
+use super::terminal::Standing;
 use super::{Finished, PipelineError};
 use crate::ipc::wait;
 use crate::platform::Deadline;
 use crate::sync::Patience;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 use std::io::Read;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdin, ChildStdout, ExitStatus};
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ pub struct Running {
     is_reaped: bool,
     /// Once all are reaped.
     statuses: Vec<ExitStatus>,
-    foreground: Option<Foreground>,
+    standing: Standing,
 }
 
 /// One process.
@@ -75,13 +75,13 @@ struct Captured {
 }
 
 impl Running {
-    pub(super) fn nothing_yet(foreground: Option<Foreground>) -> Self {
+    pub(super) fn nothing_yet(standing: Standing) -> Self {
         Self {
             members: Vec::new(),
             captured: None,
             is_reaped: false,
             statuses: Vec::new(),
-            foreground,
+            standing,
         }
     }
 
@@ -109,12 +109,16 @@ impl Running {
         Ok(())
     }
 
-    pub(super) fn terminal(&self) -> Option<RawFd> {
-        self.foreground.as_ref().map(Foreground::number)
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
     }
 
-    /// The number of the process group: that of the first process.
+    /// The number of the process group: that of the first process. None if they are in the group of this process,
+    /// beside others: see [`Pipeline`](super::Pipeline).
     pub fn group(&self) -> Option<i32> {
+        if self.standing.is_beside() {
+            return None;
+        }
         self.members.first().map(|leader| leader.child.id() as i32)
     }
 
@@ -133,15 +137,33 @@ impl Running {
         self.members.last_mut()?.child.stdout.take()
     }
 
-    /// Sends a signal to every process.
+    /// Sends a signal to every process; if they are a group of their own, also to the children that these have in it.
     ///
     /// # Errors
     /// If all have ended and were waited for, or have become those of another user.
     pub fn signal_group(&self, signal: Signal) -> Result<(), PipelineError> {
         match self.group() {
-            Some(group) if !self.is_reaped => killpg(Pid::from_raw(group), signal)
+            _ if self.is_reaped || self.members.is_empty() => Err(PipelineError::Ended),
+            Some(group) => killpg(Pid::from_raw(group), signal)
                 .map_err(|errno| PipelineError::io("killpg")(errno.into())),
-            _ => Err(PipelineError::Ended),
+            None => self.signal_each(signal),
+        }
+    }
+
+    /// As to a group, it is well if one has got it, or has ended and is not reaped.
+    fn signal_each(&self, signal: Signal) -> Result<(), PipelineError> {
+        // None is reaped, so their numbers are theirs.
+        let sent = self.members.iter().map(|one| {
+            let process = Pid::from_raw(one.child.id() as i32);
+            kill(process, signal)
+        });
+        let sent: Vec<_> = sent.collect();
+        match sent.iter().any(Result::is_ok) {
+            true => Ok(()),
+            false => sent
+                .into_iter()
+                .collect::<nix::Result<()>>()
+                .map_err(|errno| PipelineError::io("kill")(errno.into())),
         }
     }
 
@@ -266,7 +288,7 @@ impl Running {
         let waited = self.members.iter_mut().map(|one| one.child.wait());
         self.statuses = waited.filter_map(Result::ok).collect();
         self.is_reaped = true;
-        self.foreground = None;
+        self.standing.give_back();
     }
 
     /// The status of each, if somebody else has not taken one.

@@ -1,12 +1,13 @@
 //! Signals that are read like messages: `signalfd(2)`.
 
 use super::SignalError;
+use super::blocked::Blocked;
 use super::error::check;
 use crate::ipc::wait;
 use crate::platform::Deadline;
 use crate::sync::Patience;
 use core::marker::PhantomData;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd as Descriptor};
 use rustix::event::PollFlags;
 use std::io;
@@ -17,6 +18,9 @@ use std::time::Duration;
 ///
 /// They are blocked in this thread, and in those that it starts from now on, until this is dropped. A signal
 /// to the process goes to any thread that does not block it: make this before other threads.
+///
+/// Several in one thread may have one signal in common: it is blocked until the last of them is dropped, and each
+/// delivery of it is read by one of them, whoever is first.
 ///
 /// A signal that comes twice before it is read is read once, as the kernel has it: it says that something has
 /// happened, not how often. What has not been read when this is dropped is delivered then, which may end the
@@ -41,8 +45,8 @@ use std::time::Duration;
 pub struct SignalFd {
     /// Its open file description is nobody else's, so it is non-blocking for nobody else.
     descriptor: Descriptor,
-    /// Not those that were blocked before.
-    blocked: SigSet,
+    /// Those that it keeps blocked, together with others of this thread.
+    _blocked: Blocked,
     /// The mask is that of a thread.
     stays_on_its_thread: PhantomData<*const ()>,
 }
@@ -71,13 +75,10 @@ impl SignalFd {
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let descriptor =
             Descriptor::with_flags(&set, flags).map_err(SignalError::system("signalfd"))?;
-        let before = set
-            .thread_swap_mask(SigmaskHow::SIG_BLOCK)
-            .map_err(SignalError::system("pthread_sigmask"))?;
-        let is_new = |signal: &Signal| !before.contains(*signal);
+        let blocked = Blocked::now(set)?;
         Ok(Self {
             descriptor,
-            blocked: set.iter().filter(is_new).collect(),
+            _blocked: blocked,
             stays_on_its_thread: PhantomData,
         })
     }
@@ -142,12 +143,5 @@ impl AsFd for SignalFd {
     /// To be polled beside others.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
-    }
-}
-
-impl Drop for SignalFd {
-    fn drop(&mut self) {
-        // It refuses nothing but a command that does not exist.
-        let _ = self.blocked.thread_unblock();
     }
 }

@@ -45,7 +45,8 @@ impl Deadline {
         Self::after(instant.saturating_duration_since(Instant::now()))
     }
 
-    pub(super) fn has_passed(self) -> bool {
+    /// Whether it is over.
+    pub(crate) fn has_passed(self) -> bool {
         self <= Self::after(Duration::ZERO)
     }
 

@@ -1,5 +1,6 @@
 //! Time passes only by choice.
 
+use super::choice;
 use std::time::{Duration, Instant};
 
 /// A deadline that may pass at any step of its waiter, and need not pass at all.
@@ -17,5 +18,10 @@ impl Deadline {
     /// At this instant.
     pub fn at(_instant: Instant) -> Self {
         Self(())
+    }
+
+    /// Whether it is over: that may be so at any time.
+    pub(crate) fn has_passed(self) -> bool {
+        choice::flip()
     }
 }

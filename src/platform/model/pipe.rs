@@ -7,6 +7,10 @@
 //!
 //! As much is moved as there is, or as there is room for. Less than that is seen in pipes that hold no whole
 //! number of items.
+//!
+//! It counts bytes, where the kernel counts pages: what does not show here is a page that is not free because a byte
+//! of it was not read, or that has room for less than a write. The real pipe's arithmetic ([`room`], [`items`])
+//! is tested on the real one.
 
 use super::event::{Action, PipeCall, Site};
 use super::{AtomicU32, Deadline, choice, death, futex, world};
@@ -18,6 +22,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// So many bytes are written in one piece or not at all.
 pub const ATOMIC: usize = 8;
+
+/// How many bytes a pipe must have so that so many items of that size fit into it.
+pub fn room(count: usize, size: usize) -> Option<usize> {
+    count.checked_mul(size)
+}
+
+/// How many items of that size fit into a pipe of so many bytes.
+pub fn items(bytes: usize, size: usize) -> usize {
+    bytes / size
+}
+
+/// An end to pass on: here there is nobody to pass it to.
+#[derive(Clone, Copy, Debug)]
+pub struct Descriptor<'a>(core::marker::PhantomData<&'a ()>);
 
 /// The end of a pipe that is read.
 #[derive(Debug)]
@@ -67,6 +85,16 @@ pub fn pipe(capacity: usize) -> std::io::Result<(Reader, Writer)> {
     Ok((Reader(pipe.clone()), Writer(pipe)))
 }
 
+impl State {
+    fn has(&self, bytes: usize) -> bool {
+        self.bytes.len() >= bytes || self.writers == 0
+    }
+
+    fn has_room(&self, capacity: usize, bytes: usize) -> bool {
+        capacity - self.bytes.len() >= bytes || self.readers == 0
+    }
+}
+
 impl Pipe {
     /// One step of the running process on the pipe.
     fn call<R>(
@@ -106,6 +134,14 @@ impl Pipe {
         });
     }
 
+    /// It holds as much as it was made with.
+    fn expect(&self, capacity: usize) -> std::io::Result<()> {
+        match self.capacity >= capacity {
+            true => Ok(()),
+            false => Err(std::io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     fn wake_readers(&self) {
         wake_all(&self.calls);
     }
@@ -143,8 +179,20 @@ impl Pipe {
 
 /// Waits until one of them can be read or written: whatever is first. As `poll` does, it joins each queue in
 /// the step that looks at that pipe.
+///
+/// # Errors
+/// None: the real one has some.
 #[track_caller]
-pub fn wait_either(reader: &Reader, writer: &Writer, deadline: Option<Deadline>) -> Wake {
+pub fn wait_either(
+    reader: &Reader,
+    writer: &Writer,
+    deadline: Option<Deadline>,
+) -> Result<Wake, PipeStop> {
+    Ok(wait_in_both(reader, writer, deadline))
+}
+
+#[track_caller]
+fn wait_in_both(reader: &Reader, writer: &Writer, deadline: Option<Deadline>) -> Wake {
     let site = Location::caller();
     if !world::lives(site) {
         return Wake::Woken;
@@ -201,10 +249,28 @@ impl Reader {
     }
 
     /// Waits until there is something to read, or the stream has ended.
+    ///
+    /// # Errors
+    /// None: the real one has some.
     #[track_caller]
-    pub fn wait(&self, deadline: Option<Deadline>) -> Wake {
+    pub fn wait(&self, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         let site = Location::caller();
-        self.0.wait(&self.0.calls, deadline, site, Self::is_ready)
+        Ok(self.0.wait(&self.0.calls, deadline, site, Self::is_ready))
+    }
+
+    /// Whether so much can be read at once, or the stream has ended, so that no more will come.
+    pub fn has(&self, bytes: usize) -> bool {
+        self.0.looks(|state| state.has(bytes))
+    }
+
+    /// Waits until it [has](Self::has) so much.
+    ///
+    /// # Errors
+    /// As of [`wait`](Self::wait).
+    #[track_caller]
+    pub fn wait_for(&self, bytes: usize, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
+        let (site, has) = (Location::caller(), |state: &State| state.has(bytes));
+        Ok(self.0.wait(&self.0.calls, deadline, site, has))
     }
 
     /// As [`read`](Self::read), but if there is nothing, waits.
@@ -213,12 +279,12 @@ impl Reader {
     /// As there; there is nothing now only where the wait ended for no reason.
     #[track_caller]
     pub fn read_blocking(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
-        self.wait(None);
+        self.wait(None)?;
         self.read(bytes)
     }
 
     fn is_ready(state: &State) -> bool {
-        !state.bytes.is_empty() || state.writers == 0
+        state.has(1)
     }
 
     /// How many bytes there were a moment ago.
@@ -230,6 +296,24 @@ impl Reader {
             .unwrap_or_else(PoisonError::into_inner)
             .bytes
             .len()
+    }
+
+    /// How many bytes the pipe holds.
+    pub fn capacity(&self) -> usize {
+        self.0.capacity
+    }
+
+    /// Makes it hold so many at least.
+    ///
+    /// # Errors
+    /// It cannot be changed.
+    pub fn enlarge(&self, capacity: usize) -> std::io::Result<()> {
+        self.0.expect(capacity)
+    }
+
+    /// The end, for another process.
+    pub fn to_pass_on(&self) -> Descriptor<'_> {
+        Descriptor(core::marker::PhantomData)
     }
 }
 
@@ -267,11 +351,30 @@ impl Writer {
     }
 
     /// Waits until there is room for [`ATOMIC`] bytes, or nobody reads any more.
+    ///
+    /// # Errors
+    /// None: the real one has some.
     #[track_caller]
-    pub fn wait(&self, deadline: Option<Deadline>) -> Wake {
+    pub fn wait(&self, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         let site = Location::caller();
         let is_ready = |state: &State| self.is_ready(state);
-        self.0.wait(&self.0.writable, deadline, site, is_ready)
+        Ok(self.0.wait(&self.0.writable, deadline, site, is_ready))
+    }
+
+    /// Whether an item of that size can be written in one call, or nobody reads any more.
+    pub fn has_room(&self, size: usize) -> bool {
+        self.0.looks(|state| state.has_room(self.0.capacity, size))
+    }
+
+    /// Waits until it [has room](Self::has_room).
+    ///
+    /// # Errors
+    /// As of [`wait`](Self::wait).
+    #[track_caller]
+    pub fn wait_for(&self, size: usize, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
+        let site = Location::caller();
+        let has_room = |state: &State| state.has_room(self.0.capacity, size);
+        Ok(self.0.wait(&self.0.writable, deadline, site, has_room))
     }
 
     /// As [`write`](Self::write), but if there is no room, waits.
@@ -280,18 +383,31 @@ impl Writer {
     /// As there; there is no room now only where the wait ended for no reason.
     #[track_caller]
     pub fn write_blocking(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
-        self.wait(None);
+        self.wait(None)?;
         self.write(bytes)
     }
 
     fn is_ready(&self, state: &State) -> bool {
         let capacity = self.0.capacity;
-        capacity - state.bytes.len() >= ATOMIC.min(capacity) || state.readers == 0
+        state.has_room(capacity, ATOMIC.min(capacity))
     }
 
     /// How many bytes it holds.
     pub fn capacity(&self) -> usize {
         self.0.capacity
+    }
+
+    /// As [`Reader::enlarge`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn enlarge(&self, capacity: usize) -> std::io::Result<()> {
+        self.0.expect(capacity)
+    }
+
+    /// As [`Reader::to_pass_on`].
+    pub fn to_pass_on(&self) -> Descriptor<'_> {
+        Descriptor(core::marker::PhantomData)
     }
 }
 

@@ -1,41 +1,55 @@
 //! Spinning changes no outcome, only how long it takes.
 
-use super::world;
+use super::{AtomicU32, Deadline, world};
+use core::marker::PhantomData;
 
-/// How often a contended primitive looks again before it sleeps: once between two processes,
-/// which shows all that a round can do; not at all between more, to keep their models small.
-pub fn rounds() -> u32 {
-    u32::from(world::population() <= 2)
+/// What a spin is for: all the same here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// A lock.
+    Lock,
+    /// A permit, or a notification.
+    Event,
 }
 
-/// No more, however well it goes.
-pub fn most_rounds() -> u32 {
-    rounds()
-}
-
-/// Time passes only by choice, and spinning changes no outcome: no wait was short.
+/// One wait at a word. It sees whatever it is asked for, without a look: the caller's next step finds out.
+///
+/// The first wait of each process does so, once: between two processes before a sleep, which shows all that
+/// it can do to the other one; between more after a sleep, where it matters that there are others. That
+/// keeps the models small.
 #[derive(Debug)]
-pub struct Watch(());
-
-impl Watch {
-    /// It begins now.
-    pub fn start() -> Self {
-        Self(())
-    }
-
-    /// Never.
-    pub fn was_short(&self) -> bool {
-        false
-    }
+pub struct Spin<'a> {
+    may_look: bool,
+    word: PhantomData<&'a AtomicU32>,
 }
 
-/// A thread of a model has no core.
-pub fn only_core() -> Option<u32> {
-    None
-}
+impl Spin<'_> {
+    /// Begins a wait at this word.
+    pub fn on(_word: &AtomicU32, _purpose: For, _deadline: Option<Deadline>) -> Self {
+        Self {
+            may_look: world::population() <= 2 && world::may_look(),
+            word: PhantomData,
+        }
+    }
 
-/// Time passes only by choice: a pause is nothing.
-pub fn pause(_round: u32) {}
+    /// Whether there is one look more.
+    pub fn is_worth_it(&self) -> bool {
+        self.may_look
+    }
+
+    /// The same, and takes it.
+    pub fn sees(&mut self, _like: impl Fn(u32) -> bool) -> bool {
+        core::mem::take(&mut self.may_look)
+    }
+
+    /// Nobody remembers it.
+    pub fn has_paid(&self) {}
+
+    /// Begins again, after a sleep.
+    pub fn again(&mut self) {
+        self.may_look = world::population() > 2 && world::may_look();
+    }
+}
 
 /// Others may run at every step anyway.
 pub fn give_way() {}

@@ -48,6 +48,8 @@ struct Process {
     finished: bool,
     /// How many of its waits to come may be interrupted.
     interruptions: usize,
+    /// How many of its waits to come may look once more before they sleep.
+    looks: usize,
     /// How many of its weak compare-exchanges to come may fail for no reason.
     spurious_failures: usize,
     asleep: Option<(u32, Site)>,
@@ -129,6 +131,7 @@ pub(super) fn populate(count: usize, coins: Coins, nature: Nature) {
     with(|world| {
         let process = |number| Process {
             interruptions: nature.interruptions,
+            looks: 1,
             spurious_failures: nature.spurious_failures,
             dies_before: death::planned_for(number),
             ..Process::default()
@@ -356,6 +359,11 @@ pub(super) fn next_coin() -> (Coins, usize) {
 /// that it does not depend on what others do.
 pub(super) fn may_be_interrupted() -> bool {
     take_one(|process| &mut process.interruptions)
+}
+
+/// Whether this wait may look once more: the first one of each process.
+pub(super) fn may_look() -> bool {
+    take_one(|process| &mut process.looks)
 }
 
 /// Whether this weak compare-exchange is one of the first ones of its process.

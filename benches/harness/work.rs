@@ -1,0 +1,62 @@
+//! What workers do beside what is measured.
+
+use super::{Round, Tally};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// How many cores this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Work of some nanoseconds that touches no memory and asks no clock: steps that need each other.
+#[derive(Clone, Copy)]
+pub struct Section {
+    steps: u32,
+}
+
+impl Section {
+    /// About that long on this machine, as it is now.
+    pub fn of(nanoseconds: f64) -> Self {
+        const STEPS: u32 = 100_000;
+        let one = (0..20).map(|_| Self { steps: STEPS }.timed()).min();
+        let one = one.map_or(1.0, |time| time.as_nanos() as f64 / f64::from(STEPS));
+        let steps = (nanoseconds / one) as u32;
+        Self { steps }
+    }
+
+    fn timed(self) -> Duration {
+        let begin = Instant::now();
+        self.work();
+        begin.elapsed()
+    }
+
+    #[inline]
+    pub fn work(self) {
+        let mut number = 1_u32;
+        for _ in 0..self.steps {
+            number = black_box(number).wrapping_mul(3);
+        }
+        black_box(number);
+    }
+}
+
+/// Times round trips one by one: what the middle one took, and the slowest but one in a hundred.
+pub fn trips(round: &Round<'_>, mut trip: impl FnMut()) -> Tally {
+    let mut times = Vec::with_capacity(round.count as usize);
+    let mut before = Instant::now();
+    for _ in 0..round.count {
+        trip();
+        let after = Instant::now();
+        times.push((after - before).as_nanos() as f64);
+        before = after;
+    }
+    times.sort_by(f64::total_cmp);
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    Tally {
+        operations: round.count,
+        p50: at(50),
+        p99: at(99),
+        ..Tally::default()
+    }
+}
