@@ -56,6 +56,8 @@ pub use memory::{Options, Region, RegionError, RegionName, RegionState, RegionVi
 pub use naming::Post;
 #[cfg(not(loom))]
 pub use platform::futex::{recheck_interval, set_recheck_interval};
+#[cfg(not(loom))]
+pub use platform::spin::set_spinning;
 pub use platform::{Deadline, InPlace, Place, Plain, PlanError};
 pub use queue::{
     BadMessageType, Fit, Message, MessageCell, MessageQueue, MessageType, Messages, QueueLimits,

@@ -5,8 +5,8 @@
 //! condition variables. What these two share is in `store` (the ring under its lock) and `end` (the
 //! handles of the two sides). [`RobustBoundedBuffer`] and [`RobustMonitorBuffer`] are the two again, over
 //! parts that survive a death, [`Rendezvous`] is one of no place, and `Chain` one that grows. [`RingBuffer`] is for
-//! one sender and one receiver, without a lock. [`PipeBuffer`] is the kernel's own, and [`BytePipe`] one in shared
-//! memory. Who sends to whom is said in `address`.
+//! one sender and one receiver, without a lock. [`PipeBuffer`] is the kernel's own, and [`BytePipe`] one of bytes
+//! in shared memory. Who sends to whom is said in `address`.
 
 mod address;
 mod bounded;

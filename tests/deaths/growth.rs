@@ -262,6 +262,7 @@ fn makers() {
             maker.reply(Instant::now() + PATIENCE).as_deref(),
             Ok("there")
         );
+        // Waits for nothing: it is killed at any moment.
         std::thread::sleep(Duration::from_micros(random.u64(0..2000)));
         assert!(!maker.has_ended(), "it found something wrong");
         maker.signal(SIGKILL);

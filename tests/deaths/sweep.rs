@@ -540,6 +540,8 @@ pub fn play(region: &Region, part: &str) {
     let number: usize = part.parse().expect("a number");
     let objects: &Objects = region.attach("objects").expect("the objects");
     interlatch::set_recheck_interval(Duration::MAX);
+    // Thousands of looks at one word, after each of which nothing is changed.
+    interlatch::set_spinning(false);
     let perform = operations()[number].perform;
     // What happens the first time only is not swept.
     let warm = Objects::initial();

@@ -10,7 +10,7 @@ use interlatch::{
     Buffer, BytePipe, BytePipeError, Growth, RegionName, Rendezvous, Slot, UnboundedBuffer,
 };
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub type Pipe = BytePipe<[Slot<u8>; CAPACITY], 2>;
 pub type Meeting = Rendezvous<u64, 2>;
@@ -366,7 +366,7 @@ fn has_in_the_end(objects: &Objects, lists: &[&[u64]]) {
     let queue = attach(objects);
     let receiver = queue.receiver();
     while objects.is_over.load(Relaxed) == 0 {
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::yield_now();
     }
     // If the child came and died before this one came, there is no receiver any more.
     let next = || receiver.as_ref().ok()?.try_recv().ok();

@@ -22,7 +22,7 @@ use crate::buffer::slot::{Slot, Slots};
 use crate::buffer::{BufferState, End, store};
 use crate::platform::pipe::ATOMIC;
 use crate::platform::robust::commit;
-use crate::platform::{InPlace, Place, PlanError, UnsafeCell, Words, WordsFrom, constructor};
+use crate::platform::{InPlace, Place, PlanError, UnsafeCell, Words, constructor};
 use crate::sync::{Condvar, Patience, RobustLockError, RobustMutex, RobustMutexGuard};
 use core::alloc::Layout;
 use core::fmt;
@@ -327,17 +327,9 @@ impl BytePipe<[Slot<u8>; 0], 1> {
         capacity: Option<u64>,
         ends: Option<u64>,
     ) -> Option<BufferState> {
-        let written = words.long(offset_of!(Self, written) as u64)?;
-        let length = written.wrapping_sub(words.long(offset_of!(Self, read) as u64)?);
-        let handles = WordsFrom(words, offset_of!(Self, ends) as u64);
-        let (senders, receivers) = Ends::states_of(&handles, ends);
-        Some(BufferState {
-            lock: RobustMutex::state_of(&WordsFrom(words, offset_of!(Self, lock) as u64))?,
-            fill: Some(length.min(capacity.unwrap_or(length))),
-            capacity,
-            senders,
-            receivers,
-        })
+        let counts = [offset_of!(Self, written), offset_of!(Self, read)];
+        let parts = [offset_of!(Self, lock), offset_of!(Self, ends)];
+        Ends::buffer_state(words, counts, parts, (capacity, ends))
     }
 }
 

@@ -3,7 +3,9 @@
 //! **How.** A handle is a robust lock that is held as long as the handle lives; the kernel ends it with
 //! its thread. Nobody is told of that end: sleepers look again.
 
-use crate::buffer::{Disconnected, End, EndState, RecvTimeoutError, Seat, SendTimeoutError};
+use crate::buffer::{
+    BufferState, Disconnected, End, EndState, RecvTimeoutError, Seat, SendTimeoutError,
+};
 use crate::platform::robust::{Refusal, commit};
 use crate::platform::{UnsafeCell, Words, WordsFrom, constructor, repeat};
 use crate::sync::{
@@ -108,6 +110,26 @@ impl Ends<1> {
         let one = size_of::<Handles<1>>() as u64;
         let more = (size_of::<RawRobustMutex>() as u64).checked_mul(ends.checked_sub(1)?)?;
         one.checked_add(more)?.checked_mul(2)
+    }
+
+    /// The buffer whose items are counted where they come in and where they go out, at these offsets, as are its
+    /// lock and its handles.
+    pub(super) fn buffer_state(
+        words: &dyn Words,
+        counts: [usize; 2],
+        [lock, handles]: [usize; 2],
+        (capacity, ends): (Option<u64>, Option<u64>),
+    ) -> Option<BufferState> {
+        let [came, went] = counts.map(|count| words.long(count as u64));
+        let length = came?.wrapping_sub(went?);
+        let (senders, receivers) = Self::states_of(&WordsFrom(words, handles as u64), ends);
+        Some(BufferState {
+            lock: RobustMutex::state_of(&WordsFrom(words, lock as u64))?,
+            fill: Some(length.min(capacity.unwrap_or(length))),
+            capacity,
+            senders,
+            receivers,
+        })
     }
 
     /// Those who send and those who receive, as these words say, for so many handles at each end. Of more

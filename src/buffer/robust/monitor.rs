@@ -11,9 +11,7 @@ use super::ends::{AttachError, Ends, Refused, RobustSeat};
 use crate::buffer::slot::{Slot, Slots};
 use crate::buffer::{Buffer, BufferState, End, RecvTimeoutError, SendTimeoutError, store};
 use crate::platform::robust::commit;
-use crate::platform::{
-    InPlace, NextLine, Place, Plain, PlanError, UnsafeCell, Words, WordsFrom, constructor,
-};
+use crate::platform::{InPlace, NextLine, Place, Plain, PlanError, UnsafeCell, Words, constructor};
 use crate::sync::{Condvar, Patience, RobustLockError, RobustMutex, RobustMutexGuard};
 use core::alloc::Layout;
 use core::fmt;
@@ -238,18 +236,9 @@ impl RobustMonitorBuffer<u64, [Slot<u64>; 0], 1> {
         capacity: Option<u64>,
         ends: Option<u64>,
     ) -> Option<BufferState> {
-        let sent = words.long(offset_of!(Self, sent) as u64)?;
-        let received = words.long(offset_of!(Self, received) as u64)?;
-        let length = sent.wrapping_sub(received);
-        let handles = WordsFrom(words, offset_of!(Self, ends) as u64);
-        let (senders, receivers) = Ends::states_of(&handles, ends);
-        Some(BufferState {
-            lock: RobustMutex::state_of(&WordsFrom(words, offset_of!(Self, lock) as u64))?,
-            fill: Some(length.min(capacity.unwrap_or(length))),
-            capacity,
-            senders,
-            receivers,
-        })
+        let counts = [offset_of!(Self, sent), offset_of!(Self, received)];
+        let parts = [offset_of!(Self, lock), offset_of!(Self, ends)];
+        Ends::buffer_state(words, counts, parts, (capacity, ends))
     }
 }
 

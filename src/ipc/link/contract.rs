@@ -64,7 +64,11 @@ pub trait Link {
     /// # Errors
     /// If none comes in time, it is too long, or the peer has gone without a proper end. After
     /// [`LinkRecvError::Timeout`] nothing is lost: what has come of a message is kept.
-    fn recv_within(&mut self, patience: Patience) -> Result<Option<Vec<u8>>, LinkRecvError>;
+    fn recv_within(&mut self, patience: Patience) -> Result<Option<Vec<u8>>, LinkRecvError> {
+        let mut message = Vec::new();
+        let length = self.recv_into_within(&mut message, patience)?;
+        Ok(length.map(|_| message))
+    }
 
     /// As [`recv_within`](Link::recv_within), but into memory that is used again: returns the length of the message,
     /// which replaces what was in `message`, or nothing at the end. After an error there is what was there before.
@@ -77,13 +81,7 @@ pub trait Link {
         &mut self,
         message: &mut Vec<u8>,
         patience: Patience,
-    ) -> Result<Option<usize>, LinkRecvError> {
-        let received = self.recv_within(patience)?;
-        Ok(received.map(|received| {
-            *message = received;
-            message.len()
-        }))
-    }
+    ) -> Result<Option<usize>, LinkRecvError>;
 
     /// Receives a message into memory that is used again, however long it takes: see
     /// [`recv_into_within`](Link::recv_into_within).

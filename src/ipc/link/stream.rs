@@ -280,12 +280,6 @@ impl Link for StreamLink {
         }
     }
 
-    fn recv_within(&mut self, patience: Patience) -> Result<Option<Vec<u8>>, LinkRecvError> {
-        let mut message = Vec::new();
-        let length = self.recv_into_within(&mut message, patience)?;
-        Ok(length.map(|_| message))
-    }
-
     fn recv_into_within(
         &mut self,
         message: &mut Vec<u8>,

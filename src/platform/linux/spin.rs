@@ -58,6 +58,16 @@ const LONGEST_PAUSE: u32 = 8;
 /// So many pauses may pass without a look at the clock.
 const PAUSES_PER_CLOCK: u32 = 64;
 
+/// Whether this process spins at all.
+static SPINS: AtomicU32 = AtomicU32::new(1);
+
+/// Whether this process, from its next wait on, spins where that has paid, as it does from the start, or always
+/// sleeps at once: for one whose time on the processor is dearer than its latency.
+pub fn set_spinning(spins: bool) {
+    // Relaxed: nothing follows from it.
+    SPINS.store(spins.into(), Relaxed);
+}
+
 /// One wait at a word.
 #[derive(Debug)]
 pub struct Spin<'a> {
@@ -81,7 +91,7 @@ impl<'a> Spin<'a> {
             purpose,
             deadline,
             record,
-            is_worth_it: record.is_worth_it(),
+            is_worth_it: SPINS.load(Relaxed) != 0 && record.is_worth_it(),
             has_slept: false,
             looks: 0,
             pauses: 0,
@@ -116,7 +126,7 @@ impl<'a> Spin<'a> {
     /// Begins again, after a sleep: who was woken may find that another one was faster, and that one may
     /// soon be done. How this goes is not remembered: what it was to be spared has happened.
     pub fn again(&mut self) {
-        self.is_worth_it = self.record.load().trust > 0;
+        self.is_worth_it = SPINS.load(Relaxed) != 0 && self.record.load().trust > 0;
         self.has_slept = true;
         (self.looks, self.pauses, self.end) = (0, 0, None);
     }
