@@ -16,7 +16,6 @@
 //! | [`asymmetric`] | `membarrier(2)` | both loads read the newest value, and order nothing else |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
 //! | [`spin`] | looks at the word for some microseconds, where that has paid | one look, which sees what it is to see |
-//! | [`pace`] | a bounded number of pauses; which core is a thread's only one | one try, no pause; none |
 //! | `repeat` | an array of constants | one of calls |
 //! | `constructor` | emits a `const fn` | emits a `fn`: loom's atomics cannot be made in a `const` |
 //!
@@ -37,7 +36,7 @@ mod linux;
 #[cfg(not(loom))]
 pub use linux::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, guess,
-    loaded_then_written, loaded_then_written_u64, newest, newest_acquired, pace, pipe, spin,
+    loaded_then_written, loaded_then_written_u64, newest, newest_acquired, pipe, spin,
 };
 #[cfg(not(loom))]
 pub(crate) use linux::{constructor, repeat};
@@ -47,7 +46,7 @@ pub mod model;
 #[cfg(loom)]
 pub use model::{
     AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, guess,
-    loaded_then_written, loaded_then_written_u64, newest, newest_acquired, pace, pipe, spin,
+    loaded_then_written, loaded_then_written_u64, newest, newest_acquired, pipe, spin,
 };
 #[cfg(loom)]
 pub(crate) use model::{constructor, repeat};

@@ -8,12 +8,9 @@ use super::side::{Count, Side};
 use crate::buffer::robust::Refused;
 use crate::buffer::slot::Slot;
 use crate::buffer::{AttachError, End};
-use crate::platform::Ordering::Acquire;
-use crate::platform::{Deadline, Plain, asymmetric, pace};
+use crate::platform::Ordering::{Acquire, Relaxed};
+use crate::platform::{Deadline, Plain, asymmetric};
 use crate::sync::{Patience, Stamp};
-
-/// Pauses of a wait begin with two to the power of this.
-const HEAD_START: u32 = 4;
 
 /// How many there are from one count to another.
 #[inline]
@@ -37,8 +34,6 @@ pub(super) struct Hand<'a, T> {
     other_side: &'a Side,
     end: End,
     stamp: Stamp,
-    /// For how many rounds it spins before it sleeps.
-    rounds: u32,
 }
 
 impl<'a, T: Plain> Hand<'a, T> {
@@ -55,7 +50,6 @@ impl<'a, T: Plain> Hand<'a, T> {
             side.demand_exchanges();
             other_side.demand_exchanges();
         }
-        side.set_only_core(pace::only_core());
         let count = mine.left_by_the_last();
         Ok(Self {
             slots,
@@ -69,7 +63,6 @@ impl<'a, T: Plain> Hand<'a, T> {
             other_side,
             end,
             stamp: Stamp::new(),
-            rounds: pace::most_rounds(),
         })
     }
 
@@ -157,9 +150,12 @@ impl<'a, T: Plain> Hand<'a, T> {
         }
     }
 
+    /// Waits for a place: there is none, as far as is known.
     #[cold]
     fn wait(&mut self, patience: Patience) -> Result<(), Refused> {
+        let (side, deadline) = (self.side, patience.deadline());
         let mut in_time = patience != Patience::Never;
+        let mut spin = None;
         loop {
             if self.other_side.is_gone() {
                 // It may have sent something before it went.
@@ -172,45 +168,28 @@ impl<'a, T: Plain> Hand<'a, T> {
             if !in_time {
                 return Err(Refused::Timeout);
             }
-            if self.spin() {
-                return Ok(());
+            let spin = spin.get_or_insert_with(|| side.spin(deadline));
+            if !spin.sees(|_| self.sees_a_place()) {
+                in_time = self.sleep(deadline);
             }
-            in_time = self.sleep(patience.deadline());
             if self.look() {
+                spin.has_paid();
                 return Ok(());
             }
         }
     }
 
-    /// Looks again and again for a while.
-    fn spin(&mut self) -> bool {
-        if self.side.shares_its_core_with(self.other_side) {
-            return false;
-        }
-        for round in 0..self.rounds {
-            // At once for a while: who comes back for each single item has both sides wait for one cache
-            // line all the time, and who leaves the other side some head start finds many.
-            pace::pause(round + HEAD_START);
-            if self.look() {
-                return true;
-            }
-        }
-        false
+    fn sees_a_place(&self) -> bool {
+        // Relaxed: `look` finds out.
+        self.reach(self.others.word().load(Relaxed)) > 0
     }
 
-    /// Sleeps until the other side has done something, or for no reason. False, if the time was over. If that was
-    /// soon, it will spin for longer the next time, and less long otherwise.
-    fn sleep(&mut self, deadline: Option<Deadline>) -> bool {
-        let watch = pace::Watch::start();
-        let (side, other_side) = (self.side, self.other_side);
-        let in_time = side.sleep_unless(self.others, deadline, |others| {
+    /// Sleeps until the other side has done something, or for no reason. False, if the time was over.
+    fn sleep(&self, deadline: Option<Deadline>) -> bool {
+        let other_side = self.other_side;
+        self.side.sleep_unless(self.others, deadline, |others| {
             self.reach(others) > 0 || other_side.is_gone()
-        });
-        self.rounds = match watch.was_short() {
-            true => pace::most_rounds(),
-            false => (self.rounds / 2).max(pace::rounds() / 2),
-        };
-        in_time
+        })
     }
 }
 

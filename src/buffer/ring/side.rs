@@ -11,6 +11,7 @@
 
 use crate::buffer::{AttachError, Disconnected, EndState};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
+use crate::platform::spin::{For, Spin};
 use crate::platform::{
     AtomicU32, AtomicU64, Deadline, Wake, Words, WordsFrom, asymmetric, constructor, futex, newest,
     newest_acquired,
@@ -55,15 +56,13 @@ impl Count {
 #[derive(Debug)]
 pub(super) struct Side {
     flags: AtomicU32,
-    /// One more than the core on which alone the owner may run; 0, if there are several.
-    core: AtomicU32,
     seat: RawRobustMutex,
 }
 
 impl Side {
     constructor! {
         pub(super) fn new() -> Self {
-            Self { flags: AtomicU32::new(0), core: AtomicU32::new(0), seat: RawRobustMutex::new() }
+            Self { flags: AtomicU32::new(0), seat: RawRobustMutex::new() }
         }
     }
 
@@ -117,16 +116,9 @@ impl Side {
         self.flags.fetch_or(EXCHANGES, Relaxed);
     }
 
-    /// On which core alone the owner may run.
-    pub(super) fn set_only_core(&self, core: Option<u32>) {
-        self.core
-            .store(core.map_or(0, |core| core.wrapping_add(1)), Relaxed);
-    }
-
-    /// Whether the owners of both sides have to take turns on one core.
-    pub(super) fn shares_its_core_with(&self, other: &Self) -> bool {
-        let core = self.core.load(Relaxed);
-        core != 0 && core == other.core.load(Relaxed)
+    /// Begins a wait of the one of this end.
+    pub(super) fn spin(&self, deadline: Option<Deadline>) -> Spin<'_> {
+        Spin::on(&self.flags, For::Items, deadline)
     }
 
     /// Moves a count of the caller's, and wakes the one of this end if it sleeps.

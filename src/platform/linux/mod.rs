@@ -5,7 +5,6 @@ mod cell;
 mod clock;
 pub mod futex;
 mod guess;
-pub mod pace;
 pub mod pipe;
 pub(super) mod robust;
 pub mod spin;

@@ -29,6 +29,9 @@ pub enum For {
     Lock,
     /// A permit, or a notification: it comes once, and who waits for it should go on at once.
     Event,
+    /// Items, or places for them, one of which seldom comes alone. Each look takes the cache line of the
+    /// count from the one who moves it, and who leaves that one some head start finds many.
+    Items,
 }
 
 impl For {
@@ -38,7 +41,7 @@ impl For {
     fn limit(self) -> Duration {
         Duration::from_micros(match self {
             Self::Lock => 20,
-            Self::Event => 50,
+            Self::Event | Self::Items => 50,
         })
     }
 
@@ -48,12 +51,17 @@ impl For {
         match self {
             Self::Lock => 1 << look.min(LONGEST_PAUSE),
             Self::Event => 1,
+            Self::Items => 1 << (look + HEAD_START).min(LONGEST_HEAD_START),
         }
     }
 }
 
 /// As a power of two: 256 pauses take 2 to 12 microseconds.
 const LONGEST_PAUSE: u32 = 8;
+
+/// As powers of two: the first pauses before a look for items, and the most.
+const HEAD_START: u32 = 4;
+const LONGEST_HEAD_START: u32 = 7;
 
 /// So many pauses may pass without a look at the clock.
 const PAUSES_PER_CLOCK: u32 = 64;

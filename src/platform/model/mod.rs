@@ -16,7 +16,6 @@ pub mod death;
 pub mod event;
 pub mod futex;
 mod guess;
-pub mod pace;
 pub mod pipe;
 pub mod process;
 pub(super) mod robust;

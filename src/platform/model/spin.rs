@@ -10,6 +10,8 @@ pub enum For {
     Lock,
     /// A permit, or a notification.
     Event,
+    /// Items, or places for them.
+    Items,
 }
 
 /// One wait at a word. It sees whatever it is asked for, without a look: the caller's next step finds out.
