@@ -23,6 +23,7 @@ mod soak;
 mod sweep;
 mod sweep_messages;
 mod sweep_passing;
+mod sweep_ring;
 mod wakeups;
 
 use std::process::ExitCode;

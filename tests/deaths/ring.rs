@@ -102,31 +102,38 @@ fn receiver_dies() {
     assert_eq!(successor.try_iter().collect::<Vec<_>>(), [2, 3, 4]);
 }
 
-/// Numbers go to another process and back, of which either sleeps most of the time: nobody looks again by itself.
-const TURNS: u64 = 20_000;
-
+/// Numbers go to another process and back: nobody looks again by itself.
 fn wakes() {
-    for how in ["membarrier", "exchanging"] {
-        let region = Region::memfd("ring", 1 << 14).expect("a region");
-        let deadline = Instant::now() + PATIENCE;
-        let (there, back): (&Ring, &Ring) = (find(&region, "there"), find(&region, "back"));
-        let echo = actor(&region, &format!("echo {how}"), deadline);
-        let (sender, receiver) = (there.sender(), back.receiver());
-        let (mut sender, mut receiver) = (sender.expect("the first"), receiver.expect("the first"));
-        for turn in 0..TURNS {
-            sender.send(turn).expect("it lives");
-            // The other one has no need to look again by itself; if it has, this one gives up.
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert_eq!(
-                receiver.recv_timeout(left),
-                Ok(turn),
-                "a wake-up is lost: {how}"
-            );
-        }
-        drop(sender);
-        assert_eq!(receiver.recv(), Err(RecvError));
-        echo.end(deadline).expect("it ends");
+    for (how, turns) in [("membarrier", 20_000), ("exchanging", 20_000)] {
+        go_and_come(how, turns);
     }
+    // Those that never spin sleep each time.
+    interlatch::set_spinning(false);
+    go_and_come("membarrier sleeping", 2000);
+    go_and_come("exchanging sleeping", 2000);
+    interlatch::set_spinning(true);
+}
+
+fn go_and_come(how: &str, turns: u64) {
+    let region = Region::memfd("ring", 1 << 14).expect("a region");
+    let deadline = Instant::now() + PATIENCE;
+    let (there, back): (&Ring, &Ring) = (find(&region, "there"), find(&region, "back"));
+    let echo = actor(&region, &format!("echo {how}"), deadline);
+    let (sender, receiver) = (there.sender(), back.receiver());
+    let (mut sender, mut receiver) = (sender.expect("the first"), receiver.expect("the first"));
+    for turn in 0..turns {
+        sender.send(turn).expect("it lives");
+        // The other one has no need to look again by itself; if it has, this one gives up.
+        let left = deadline.saturating_duration_since(Instant::now());
+        assert_eq!(
+            receiver.recv_timeout(left),
+            Ok(turn),
+            "a wake-up is lost: {how}"
+        );
+    }
+    drop(sender);
+    assert_eq!(receiver.recv(), Err(RecvError));
+    echo.end(deadline).expect("it ends");
 }
 
 fn calls_nobody() {
@@ -335,7 +342,8 @@ pub fn play(region: &Region, part: &str) {
 fn echo(region: &Region, how: &str) {
     interlatch::set_recheck_interval(NEVER);
     let (there, back): (&Ring, &Ring) = (find(region, "there"), find(region, "back"));
-    if how == "exchanging" {
+    interlatch::set_spinning(!how.ends_with("sleeping"));
+    if how.starts_with("exchanging") {
         there.avoid_membarrier();
         back.avoid_membarrier();
     }
