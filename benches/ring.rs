@@ -111,10 +111,7 @@ impl Where {
         let mut all = Vec::new();
         for how in How::ALL {
             all.push(self.start("ours", how, ours(how)?)?);
-            // What it writes in a slice it might as well write in place.
-            if how != How::InPlace {
-                all.push(self.start("bare", how, bare(how)?)?);
-            }
+            all.push(self.start("bare", how, bare(how)?)?);
             if self == Self::Threads {
                 all.push(self.start("rtrb", how, rtrb(how))?);
             }
@@ -257,17 +254,13 @@ fn compare(mut processes: Vec<Running>, mut threads: Vec<Running>) -> Result<()>
     end(processes.into_iter().chain(threads))
 }
 
-/// Which subject is held against which. What in place is to others, slices are to a bare ring.
+/// Which subject is held against which.
 fn pairs() -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     for how in How::ALL {
         let how = how.name();
-        let bare = if how == "items" { how } else { "slices" };
         for place in ["processes", "threads"] {
-            pairs.push((
-                format!("ours {how} {place}"),
-                format!("bare {bare} {place}"),
-            ));
+            pairs.push((format!("ours {how} {place}"), format!("bare {how} {place}")));
             pairs.push((format!("ours {how} {place}"), format!("rtrb {how} threads")));
         }
     }
@@ -419,76 +412,133 @@ unsafe impl InPlace for Bare {
     }
 }
 
+/// Each side has the number of its next place, and what it has seen of the other one's count.
 impl Bare {
-    /// Fills places as they become free, and moves the count after that many at most.
-    fn produce(
-        &self,
-        numbers: core::ops::Range<u64>,
-        next: &mut u64,
-        seen: &mut u64,
-        batch: usize,
-    ) {
-        let mut number = numbers.start;
-        while number < numbers.end {
-            while *next - *seen == CAPACITY as u64 {
-                *seen = self.read.0.load(Acquire);
-                if *next - *seen == CAPACITY as u64 {
-                    spin_loop();
-                }
+    /// Waits for free places, and says how many there are, at most so many.
+    fn free(&self, next: u64, seen: &mut u64, most: u64) -> u64 {
+        while next - *seen == CAPACITY as u64 {
+            *seen = self.read.0.load(Acquire);
+            if next - *seen == CAPACITY as u64 {
+                spin_loop();
             }
-            let free = CAPACITY as u64 - (*next - *seen);
-            let count = free.min(batch as u64).min(numbers.end - number);
-            for offset in 0..count {
+        }
+        (CAPACITY as u64 - (next - *seen)).min(most)
+    }
+
+    /// Waits for items.
+    fn filled(&self, next: u64, seen: &mut u64, most: u64) -> u64 {
+        while next == *seen {
+            *seen = self.written.0.load(Acquire);
+            if next == *seen {
+                spin_loop();
+            }
+        }
+        (*seen - next).min(most)
+    }
+
+    /// Fills places as they become free, and moves the count after that many at most.
+    fn produce(&self, count: u64, (next, seen): &mut (u64, u64), batch: u64) {
+        let mut number = 0;
+        while number < count {
+            let free = self.free(*next, seen, batch.min(count - number));
+            for offset in 0..free {
                 let place = &self.places[(*next + offset) as usize % CAPACITY];
                 // SAFETY: the place is free.
                 place.with_mut(|place| unsafe { *place = number + offset });
             }
-            *next += count;
-            number += count;
+            *next += free;
+            number += free;
             self.written.0.store(*next, Release);
         }
     }
 
-    fn consume(&self, mut left: u64, next: &mut u64, seen: &mut u64, batch: usize) -> u64 {
+    fn consume(&self, mut left: u64, (next, seen): &mut (u64, u64), batch: u64) -> u64 {
         let mut sum = 0;
         while left > 0 {
-            while *next == *seen {
-                *seen = self.written.0.load(Acquire);
-                if *next == *seen {
-                    spin_loop();
-                }
-            }
-            let count = (*seen - *next).min(batch as u64).min(left);
-            for offset in 0..count {
+            let filled = self.filled(*next, seen, batch.min(left));
+            for offset in 0..filled {
                 let place = &self.places[(*next + offset) as usize % CAPACITY];
                 // SAFETY: the place is filled.
                 sum += place.with(|place| unsafe { *place });
             }
-            *next += count;
-            left -= count;
+            *next += filled;
+            left -= filled;
             self.read.0.store(*next, Release);
         }
         sum
+    }
+
+    /// So many places from this one on: up to the last one, and from the first one on.
+    fn pieces(&self, next: u64, count: u64) -> impl Iterator<Item = &UnsafeCell<u64>> {
+        let (place, count) = (next as usize % CAPACITY, count as usize);
+        let first = count.min(CAPACITY - place);
+        let pieces = [
+            &self.places[place..place + first],
+            &self.places[..count - first],
+        ];
+        pieces.into_iter().flatten()
+    }
+
+    /// Copies these numbers into the ring.
+    fn send(&self, mut items: &[u64], (next, seen): &mut (u64, u64)) {
+        while !items.is_empty() {
+            let free = self.free(*next, seen, items.len() as u64);
+            let (sent, rest) = items.split_at(free as usize);
+            for (place, item) in self.pieces(*next, free).zip(sent) {
+                // SAFETY: the place is free.
+                place.with_mut(|place| unsafe { *place = *item });
+            }
+            *next += free;
+            self.written.0.store(*next, Release);
+            items = rest;
+        }
+    }
+
+    /// Copies numbers out of the ring, and says how many.
+    fn recv(&self, items: &mut [u64], (next, seen): &mut (u64, u64)) -> usize {
+        let filled = self.filled(*next, seen, items.len() as u64);
+        for (place, item) in self.pieces(*next, filled).zip(items) {
+            // SAFETY: the place is filled.
+            *item = place.with(|place| unsafe { *place });
+        }
+        *next += filled;
+        self.read.0.store(*next, Release);
+        filled as usize
     }
 }
 
 fn bare(how: How) -> Result<(Make<Produce>, Make<Consume>)> {
     let bare: &'static Bare = region()?.create("bare", ())?;
     ensure!(bare.written.0.load(Relaxed) == 0, "a new one");
-    let batch = if how == How::Items { 1 } else { BATCH };
     let produce = move || -> Produce {
-        let (mut next, mut seen) = (0, 0);
-        match batch {
+        let mut ends = (0, 0);
+        match how {
             // A constant, so that there is no loop inside.
-            1 => Box::new(move |count| bare.produce(0..count, &mut next, &mut seen, 1)),
-            _ => Box::new(move |count| bare.produce(0..count, &mut next, &mut seen, BATCH)),
+            How::Items => Box::new(move |count| bare.produce(count, &mut ends, 1)),
+            How::InPlace => Box::new(move |count| bare.produce(count, &mut ends, BATCH as u64)),
+            How::Slices => Box::new(move |count| {
+                let mut items = [0; BATCH];
+                slices(count, |from, length| {
+                    numbered(&mut items[..length], from);
+                    bare.send(&items[..length], &mut ends);
+                });
+            }),
         }
     };
     let consume = move || -> Consume {
-        let (mut next, mut seen) = (0, 0);
-        match batch {
-            1 => Box::new(move |count| bare.consume(count, &mut next, &mut seen, 1)),
-            _ => Box::new(move |count| bare.consume(count, &mut next, &mut seen, BATCH)),
+        let mut ends = (0, 0);
+        match how {
+            How::Items => Box::new(move |count| bare.consume(count, &mut ends, 1)),
+            How::InPlace => Box::new(move |count| bare.consume(count, &mut ends, BATCH as u64)),
+            How::Slices => Box::new(move |count| {
+                let (mut items, mut sum, mut left) = ([0; BATCH], 0, count as usize);
+                while left > 0 {
+                    let received = bare.recv(&mut items[..BATCH.min(left)], &mut ends);
+                    sum += items[..received].iter().sum::<u64>();
+                    left -= received;
+                }
+                sum
+            }),
         }
     };
     Ok((Box::new(produce), Box::new(consume)))

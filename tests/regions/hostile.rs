@@ -38,7 +38,7 @@ pub fn shortly() -> Patience {
 }
 
 fn whatever_a_peer_writes() {
-    let attaches = number("INTERLATCH_ATTACHES").unwrap_or(5000);
+    let attaches = number("INTERLATCH_ATTACHES").unwrap_or(3000);
     let mut random = fastrand::Rng::with_seed(seed());
     // What is ruined is waited for as shortly as can be.
     interlatch::set_recheck_interval(Duration::ZERO);

@@ -20,7 +20,9 @@ use core::mem::offset_of;
 /// processes too. Items go one by one, as slices ([`RingSender::send_slice`], [`RingReceiver::recv_into`]), or
 /// are written and read where they are ([`RingSender::loan`], [`RingReceiver::borrow`]). An operation that does not
 /// have to wait makes no system call; one that does spins for a while, as long as that has been of use, and
-/// then sleeps.
+/// then sleeps. In a stream, whoever keeps finding a few items, or places, leaves the other side a head start of up to
+/// some microseconds before it looks again: so many go at once, and each cache line is waited for once. One item
+/// that comes by itself is looked for at once, and `try_` operations give no head start.
 ///
 /// `S` says where the places are: `[Slot<T>]` behind the header (for a region, where the capacity is chosen at run
 /// time; this is what `RingBuffer<T>` means), `[Slot<T>; N]` inside (for a `static`), or `Box<[Slot<T>]>`. For a

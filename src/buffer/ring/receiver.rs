@@ -48,7 +48,7 @@ impl<'a, T: Plain> RingReceiver<'a, T> {
     #[inline]
     pub fn recv(&mut self) -> Result<T, RecvError> {
         loop {
-            match self.recv_within(Patience::Forever) {
+            match self.recv_as_long_as(&Patience::Forever) {
                 Ok(item) => return Ok(item),
                 Err(RecvTimeoutError::Disconnected) => return Err(RecvError),
                 // Forever does not run out.
@@ -63,7 +63,7 @@ impl<'a, T: Plain> RingReceiver<'a, T> {
     /// There is none; if the sender has gone, none will come.
     #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        self.recv_within(Patience::Never).map_err(of_try)
+        self.recv_as_long_as(&Patience::Never).map_err(of_try)
     }
 
     /// Receives the oldest item, or gives up after that time.
@@ -88,6 +88,12 @@ impl<'a, T: Plain> RingReceiver<'a, T> {
     /// If there was none in time, or the ring is empty and the sender has gone.
     #[inline]
     pub fn recv_within(&mut self, patience: Patience) -> Result<T, RecvTimeoutError> {
+        self.recv_as_long_as(&patience)
+    }
+
+    /// The same. By reference, so that a patience that is a constant is not written down for each item.
+    #[inline]
+    fn recv_as_long_as(&mut self, patience: &Patience) -> Result<T, RecvTimeoutError> {
         self.hand.reserve(patience)?;
         // SAFETY: the place is this one's. It has an item, or whatever a faulty peer has made one; it is plain,
         // so it may be copied out again if this process dies before the place is given back.
@@ -133,7 +139,7 @@ impl<'a, T: Plain> RingReceiver<'a, T> {
         if items.is_empty() {
             return Ok(0);
         }
-        let count = self.hand.reserve_up_to(items.len(), patience)?;
+        let count = self.hand.reserve_up_to(items.len(), &patience)?;
         let [first, second] = self.hand.places(count);
         let (to_first, to_second) = items[..count].split_at_mut(first.len());
         // SAFETY: the places are this one's, and have items; as in `recv_within`.
@@ -187,7 +193,7 @@ impl<'a, T: Plain> RingReceiver<'a, T> {
 
     #[inline]
     fn reserve_run(&mut self, most: usize, patience: Patience) -> Result<usize, Refused> {
-        let count = self.hand.reserve_up_to(most.max(1), patience)?;
+        let count = self.hand.reserve_up_to(most.max(1), &patience)?;
         Ok(self.hand.in_one_piece(count))
     }
 

@@ -46,7 +46,7 @@ impl<'a, T: Plain> RingSender<'a, T> {
     #[inline]
     pub fn send(&mut self, item: T) -> Result<(), SendError<T>> {
         loop {
-            match self.send_within(item, Patience::Forever) {
+            match self.send_as_long_as(item, &Patience::Forever) {
                 Ok(()) => return Ok(()),
                 Err(SendTimeoutError::Disconnected(back)) => return Err(SendError(back)),
                 // Forever does not run out.
@@ -61,7 +61,7 @@ impl<'a, T: Plain> RingSender<'a, T> {
     /// The item comes back.
     #[inline]
     pub fn try_send(&mut self, item: T) -> Result<(), TrySendError<T>> {
-        self.send_within(item, Patience::Never)
+        self.send_as_long_as(item, &Patience::Never)
             .map_err(|refused| match refused {
                 SendTimeoutError::Timeout(back) => TrySendError::Full(back),
                 SendTimeoutError::Disconnected(back) => TrySendError::Disconnected(back),
@@ -90,6 +90,12 @@ impl<'a, T: Plain> RingSender<'a, T> {
     /// The item comes back.
     #[inline]
     pub fn send_within(&mut self, item: T, patience: Patience) -> Result<(), SendTimeoutError<T>> {
+        self.send_as_long_as(item, &patience)
+    }
+
+    /// The same. By reference, so that a patience that is a constant is not written down for each item.
+    #[inline]
+    fn send_as_long_as(&mut self, item: T, patience: &Patience) -> Result<(), SendTimeoutError<T>> {
         if let Err(refused) = self.hand.reserve(patience) {
             return Err(refused.with(item));
         }
@@ -151,7 +157,7 @@ impl<'a, T: Plain> RingSender<'a, T> {
 
     #[inline]
     fn send_some(&mut self, items: &[T], patience: Patience) -> Result<usize, Refused> {
-        let count = self.hand.reserve_up_to(items.len(), patience)?;
+        let count = self.hand.reserve_up_to(items.len(), &patience)?;
         let [first, second] = self.hand.places(count);
         let (of_first, of_second) = items[..count].split_at(first.len());
         // SAFETY: the places are this one's.
@@ -204,7 +210,7 @@ impl<'a, T: Plain> RingSender<'a, T> {
 
     #[inline]
     fn reserve_run(&mut self, most: usize, patience: Patience) -> Result<usize, Refused> {
-        let count = self.hand.reserve_up_to(most.max(1), patience)?;
+        let count = self.hand.reserve_up_to(most.max(1), &patience)?;
         Ok(self.hand.in_one_piece(count))
     }
 

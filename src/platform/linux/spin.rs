@@ -76,6 +76,14 @@ pub fn set_spinning(spins: bool) {
     SPINS.store(spins.into(), Relaxed);
 }
 
+/// So many pauses, for others to do something meanwhile; none, if this process does not spin.
+pub fn give_head_start(pauses: u32) {
+    // Relaxed: nothing follows from it.
+    if SPINS.load(Relaxed) != 0 {
+        (0..pauses).for_each(|_| spin_loop());
+    }
+}
+
 /// One wait at a word.
 #[derive(Debug)]
 pub struct Spin<'a> {

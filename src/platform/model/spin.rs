@@ -54,4 +54,7 @@ impl Spin<'_> {
 }
 
 /// Others may run at every step anyway.
+pub fn give_head_start(_pauses: u32) {}
+
+/// Others may run at every step anyway.
 pub fn give_way() {}
