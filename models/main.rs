@@ -26,6 +26,7 @@ mod pipes;
 mod recoverable;
 mod recoverable_pair;
 mod rendezvous;
+mod ring;
 mod robust_buffer;
 mod robust_condvar;
 mod robust_lock;
@@ -54,6 +55,7 @@ fn models() -> Vec<Model> {
         recoverable_pair::models(),
         robust_buffer::models(),
         rendezvous::models(),
+        ring::models(),
         loan::models(),
         chain::models(),
         address::models(),

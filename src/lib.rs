@@ -43,9 +43,10 @@ pub use buffer::{
     Addressed, AttachError, Borrowed, BoundedBuffer, Buffer, BytePipe, BytePipeError, ByteReader,
     ByteWriter, Delivery, DirectLink, DirectLinkError, Disconnected, Duplex, DuplexSendError,
     GrowError, Grown, Growth, Inbox, Loan, LoanError, Mailbox, MailboxId, MonitorBuffer, Outbox,
-    PipeBuffer, PipeTorn, ProcessId, Receiver, RecvError, RecvTimeoutError, Rendezvous,
-    RobustBoundedBuffer, RobustMonitorBuffer, SendError, SendTimeoutError, Sender, Slot, TakeError,
-    TryRecvError, TrySendError, TurnSlot, Withdrawn,
+    PipeBuffer, PipeTorn, ProcessId, Receiver, RecvError, RecvTimeoutError, Rendezvous, RingBorrow,
+    RingBuffer, RingLoan, RingReceiver, RingSender, RobustBoundedBuffer, RobustMonitorBuffer,
+    SendError, SendTimeoutError, Sender, Slot, TakeError, TryRecvError, TrySendError, TurnSlot,
+    Withdrawn,
 };
 #[cfg(not(loom))]
 pub use guard::{Mutex, MutexGuard};

@@ -4,8 +4,8 @@ use interlatch::platform::{AtomicU32, Wake, futex};
 use interlatch::sync::Patience;
 use interlatch::{
     BoundedBuffer, Buffer, Condvar, Deadline, MAX_PERMITS, MonitorBuffer, Mutex, PermitOverflow,
-    Place, PlanError, RecvTimeoutError, Region, RegionError, Semaphore, SemaphorePair, SendError,
-    SendTimeoutError, Slot, TryRecvError, TrySendError,
+    Place, PlanError, RecvTimeoutError, Region, RegionError, RingBuffer, Semaphore, SemaphorePair,
+    SendError, SendTimeoutError, Slot, TryRecvError, TrySendError,
 };
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -34,10 +34,15 @@ fn a_capacity_of_zero_is_refused() {
         MonitorBuffer::<u64>::with_capacity(0).err(),
         Some(PlanError::ZeroCapacity)
     );
+    assert_eq!(
+        RingBuffer::<u64, _>::with_capacity(0).err(),
+        Some(PlanError::ZeroCapacity)
+    );
     let region = Region::memfd("zero", 4096).expect("a page");
     for refused in [
         region.create::<Bounded>("buffer", 0).err(),
         region.create::<Monitor>("buffer", 0).err(),
+        region.create::<RingBuffer<u64>>("buffer", 0).err(),
     ] {
         assert!(
             matches!(refused, Some(RegionError::Plan(PlanError::ZeroCapacity))),

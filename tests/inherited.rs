@@ -1,7 +1,9 @@
-//! An anonymous region is shared with a forked child. This needs a program with one thread, so
-//! it has a `main` of its own.
+//! An anonymous region is shared with a forked child, and handles of a ring are not. This needs a program with one
+//! thread, so it has a `main` of its own.
 
-use interlatch::{RawMutex, Region, Semaphore};
+use interlatch::{
+    RawMutex, Region, RingBuffer, RingReceiver, RingSender, Semaphore, TryRecvError, TrySendError,
+};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use std::time::Duration;
@@ -9,7 +11,9 @@ use std::time::Duration;
 fn main() {
     a_forked_child_shares_an_anonymous_region();
     println!("test a_forked_child_shares_an_anonymous_region ... ok");
-    println!("test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+    the_handles_of_a_ring_stay_with_the_parent();
+    println!("test the_handles_of_a_ring_stay_with_the_parent ... ok");
+    println!("test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
 }
 
 fn a_forked_child_shares_an_anonymous_region() {
@@ -39,4 +43,37 @@ fn child(lock: &RawMutex, released: &Semaphore) -> ! {
     let code = i32::from(lock.try_lock());
     let code = code + i32::from(released.release(1).is_err());
     std::process::exit(code);
+}
+
+fn the_handles_of_a_ring_stay_with_the_parent() {
+    let region = Region::anonymous(1 << 14).expect("room");
+    let ring: &RingBuffer<u64> = region.create("ring", 4).expect("room");
+    let (sender, receiver) = (ring.sender(), ring.receiver());
+    let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
+    assert_eq!(sender.try_send_slice(&[1, 2, 3]), Ok(3));
+    // Of the rest both know that it is there.
+    assert_eq!(receiver.try_recv(), Ok(1));
+    // SAFETY: this process has one thread, and the child only works on shared memory.
+    match unsafe { fork() }.expect("a child") {
+        ForkResult::Child => try_copies(sender, receiver),
+        ForkResult::Parent { child } => {
+            let status = waitpid(child, None).expect("the child is ours");
+            assert_eq!(
+                status,
+                WaitStatus::Exited(child, 0),
+                "nothing was sent or received"
+            );
+        }
+    }
+    assert_eq!(sender.try_send(4), Ok(()), "the child has closed nothing");
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [2, 3, 4]);
+}
+
+fn try_copies(mut sender: RingSender<'_, u64>, mut receiver: RingReceiver<'_, u64>) -> ! {
+    let is_refused = sender.try_send(9) == Err(TrySendError::Disconnected(9))
+        && sender.try_loan(1).is_err()
+        && receiver.try_recv() == Err(TryRecvError::Disconnected)
+        && receiver.try_borrow(1).is_err();
+    drop((sender, receiver));
+    std::process::exit(i32::from(!is_refused));
 }

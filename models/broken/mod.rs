@@ -18,6 +18,7 @@ mod model;
 mod mutex;
 mod pipes;
 mod rendezvous;
+mod ring;
 mod robust_buffer;
 mod semaphore;
 
@@ -34,6 +35,7 @@ pub fn models() -> Vec<Model> {
         model::models(),
         pipes::models(),
         rendezvous::models(),
+        ring::models(),
         loan::models(),
         chain::models(),
         address::models(),

@@ -4,8 +4,9 @@
 //! items with a pair of semaphores, [`MonitorBuffer`] waits for "not full" and "not empty" with
 //! condition variables. What these two share is in `store` (the ring under its lock) and `end` (the
 //! handles of the two sides). [`RobustBoundedBuffer`] and [`RobustMonitorBuffer`] are the two again, over
-//! parts that survive a death, [`Rendezvous`] is one of no place, and `Chain` one that grows. [`PipeBuffer`] is
-//! the kernel's own, and [`BytePipe`] one of bytes in shared memory. Who sends to whom is said in `address`.
+//! parts that survive a death, [`Rendezvous`] is one of no place, and `Chain` one that grows. [`RingBuffer`] is for
+//! one sender and one receiver, without a lock. [`PipeBuffer`] is the kernel's own, and [`BytePipe`] one of bytes
+//! in shared memory. Who sends to whom is said in `address`.
 
 mod address;
 mod bounded;
@@ -14,6 +15,7 @@ mod end;
 mod error;
 mod monitor;
 mod pipe;
+mod ring;
 mod robust;
 mod slot;
 mod state;
@@ -31,6 +33,9 @@ pub use error::{
 };
 pub use monitor::MonitorBuffer;
 pub use pipe::{PipeBuffer, PipeSeat, PipeTorn};
+pub use ring::{
+    RingBorrow, RingBuffer, RingIntoIter, RingIter, RingLoan, RingReceiver, RingSender, RingTryIter,
+};
 pub use robust::{
     AttachError, Borrowed, BytePipe, BytePipeError, ByteReader, ByteWriter, Delivery, GrowError,
     Grown, Growth, Loan, LoanError, Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer,

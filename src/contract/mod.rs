@@ -18,6 +18,7 @@ pub mod private;
 pub mod recoverable;
 pub mod recoverable_pair;
 pub mod rendezvous;
+pub mod ring;
 pub mod robust_buffer;
 pub mod robust_condvar;
 pub mod robust_lock;
@@ -151,6 +152,7 @@ pub fn all(stage: &mut impl Stage) {
     recoverable_pair::all(stage);
     robust_buffer::all(stage);
     rendezvous::all(stage);
+    ring::all(stage);
     loan::all(stage);
     chain::all(stage);
     address::all(stage);

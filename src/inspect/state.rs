@@ -1,7 +1,7 @@
 //! What an object is.
 
 use super::kind::TypeText;
-use crate::buffer::{BoundedBuffer, BufferState, MonitorBuffer, USUAL_ENDS};
+use crate::buffer::{BoundedBuffer, BufferState, MonitorBuffer, RingBuffer, USUAL_ENDS};
 use crate::buffer::{
     BytePipe, Chain, ChainState, Rendezvous, RendezvousState, Segment, SegmentState,
 };
@@ -123,6 +123,7 @@ impl ObjectState {
             "RobustBoundedBuffer" => {
                 RobustBoundedBuffer::state_of(words, (size, align), capacity, ends)
             }
+            "RingBuffer" => RingBuffer::state_of(words, capacity),
             "RobustMonitorBuffer" => RobustMonitorBuffer::state_of(words, capacity, ends),
             "BytePipe" => return BytePipe::state_of(words, capacity, ends).map(Self::BytePipe),
             "Segment" => return Segment::state_of(words, capacity).map(Self::Segment),

@@ -12,7 +12,8 @@
 //! | [`guess`] | a plain load | a constant: what is only compared need not be loaded |
 //! | [`pipe`] | `pipe2`, `read`, `write`, `poll` | a queue of bytes: short reads and writes, end of stream, broken |
 //! | [`robust`] | the kernel's robust futex list | the same, played at a simulated death |
-//! | [`newest`] | a load: an older value, seen for a while, must do no harm | the newest value, in a step that loom sees |
+//! | [`newest`], [`newest_acquired`] | a load: an older value, seen for a while, must do no harm | the newest value, in a step that loom sees |
+//! | [`asymmetric`] | `membarrier(2)` | both loads read the newest value, and order nothing else |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
 //! | [`spin`] | looks at the word for some microseconds, where that has paid | one look, which sees what it is to see |
 //! | `repeat` | an array of constants | one of calls |
@@ -34,8 +35,8 @@ pub use words::{Words, WordsFrom};
 mod linux;
 #[cfg(not(loom))]
 pub use linux::{
-    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess,
-    loaded_then_written, loaded_then_written_u64, newest, pipe, spin,
+    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, guess,
+    loaded_then_written, loaded_then_written_u64, newest, newest_acquired, pipe, spin,
 };
 #[cfg(not(loom))]
 pub(crate) use linux::{constructor, repeat};
@@ -44,8 +45,8 @@ pub(crate) use linux::{constructor, repeat};
 pub mod model;
 #[cfg(loom)]
 pub use model::{
-    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, fence, futex, guess,
-    loaded_then_written, loaded_then_written_u64, newest, pipe, spin,
+    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, guess,
+    loaded_then_written, loaded_then_written_u64, newest, newest_acquired, pipe, spin,
 };
 #[cfg(loom)]
 pub(crate) use model::{constructor, repeat};

@@ -31,7 +31,9 @@ use super::{LockState, Patience};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
 use crate::platform::robust::{OWNER, OWNER_DIED, Owner, Refusal, RobustWord, WAITERS, as_owner};
 use crate::platform::spin::{For, Spin};
-use crate::platform::{AtomicU32, Deadline, InPlace, Wake, Words, constructor, futex, newest};
+use crate::platform::{
+    AtomicU32, Deadline, InPlace, Wake, Words, constructor, futex, newest, newest_acquired,
+};
 use core::marker::PhantomData;
 
 const FREE: u32 = 0;
@@ -215,6 +217,14 @@ impl RawRobustMutex {
     pub fn is_locked(&self) -> bool {
         let word = newest(self.word.word());
         word != UNRECOVERABLE && word & OWNER != 0
+    }
+
+    /// Whether its last holder died, and nobody has taken it since: then what that one did is seen.
+    #[inline]
+    pub(crate) fn is_from_the_dead(&self) -> bool {
+        // Acquire pairs with the kernel's Release when it marks the word of a dead owner.
+        let word = newest_acquired(self.word.word());
+        word & OWNER == 0 && word & OWNER_DIED != 0
     }
 
     /// The state of the one that these words are. Its own word is the first.

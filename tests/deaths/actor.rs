@@ -1,7 +1,7 @@
 //! The other processes: each plays one part on the objects of its region.
 
 use super::process::inherited;
-use super::{flow, growth, hands, lock, mailbox, mixed, names, peers, soak, sweep, wakeups};
+use super::{flow, growth, hands, lock, mailbox, mixed, names, peers, ring, soak, sweep, wakeups};
 use interlatch::{InPlace, Region};
 use std::process::ExitCode;
 
@@ -19,6 +19,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
         Some(("mailbox", part)) => mailbox::play(&region, part),
         Some(("growth", part)) => growth::play(&region, part),
         Some(("names", part)) => names::play(&region, part),
+        Some(("ring", part)) => ring::play(&region, part),
         Some(("hands", part)) => hands::play(&region, part),
         Some(("soak", part)) => soak::play(&region, part),
         Some(("mixed", part)) => mixed::play(&region, part),

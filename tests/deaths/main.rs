@@ -18,10 +18,12 @@ mod peers;
 #[allow(dead_code, reason = "the worlds use other parts of it")]
 mod process;
 mod pthread;
+mod ring;
 mod soak;
 mod sweep;
 mod sweep_messages;
 mod sweep_passing;
+mod sweep_ring;
 mod wakeups;
 
 use std::process::ExitCode;
@@ -41,5 +43,6 @@ fn main() -> ExitCode {
     tests.extend(hands::tests());
     tests.extend(growth::tests());
     tests.extend(names::tests());
+    tests.extend(ring::tests());
     harness::run(tests)
 }

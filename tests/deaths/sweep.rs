@@ -11,6 +11,7 @@ use super::harness::Test;
 use super::process::{Actor, PATIENCE};
 use super::sweep_messages::{self, Queued};
 use super::sweep_passing::{self, Linked, Meeting, Pipe};
+use super::sweep_ring::{self, Ring};
 use super::wakeups::stay_on_one_core;
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, AtomicU64};
@@ -51,6 +52,7 @@ pub struct Objects {
     pair: RecoverablePair<[PairSlot; 2]>,
     pub messages: Queued,
     pub pipe: Pipe,
+    pub ring: Ring,
     pub meeting: Meeting,
     pub chain: Linked,
     /// Of the queue that has segments with names, the name.
@@ -85,6 +87,7 @@ unsafe impl InPlace for Objects {
             pair: InPlace::initial(),
             messages: InPlace::initial(),
             pipe: InPlace::initial(),
+            ring: InPlace::initial(),
             meeting: InPlace::initial(),
             chain: InPlace::initial(),
             queue: AtomicU64::new(0),
@@ -267,6 +270,7 @@ fn operations() -> Vec<Operation> {
     all.extend(operations_on::<Monitor>());
     all.extend(sweep_messages::operations());
     all.extend(sweep_passing::operations());
+    all.extend(sweep_ring::operations());
     all
 }
 
@@ -556,6 +560,7 @@ pub fn play(region: &Region, part: &str) {
     take(&warm);
     release(&warm);
     sweep_passing::warm(&warm);
+    sweep_ring::warm(&warm);
     warm.semaphore.acquire().forget();
     ptrace::traceme().expect("the parent may trace");
     say("ready");

@@ -12,7 +12,7 @@ use super::raw::Raw;
 use interlatch::sync::{Lock, Patience};
 use interlatch::{
     BoundedBuffer, Buffer, MonitorBuffer, RawMutex, RecoverableSemaphore, Region, RegionError,
-    RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, Semaphore, Slot, TurnSlot,
+    RingBuffer, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, Semaphore, Slot, TurnSlot,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub fn shortly() -> Patience {
 }
 
 fn whatever_a_peer_writes() {
-    let attaches = number("INTERLATCH_ATTACHES").unwrap_or(10_000);
+    let attaches = number("INTERLATCH_ATTACHES").unwrap_or(3000);
     let mut random = fastrand::Rng::with_seed(seed());
     // What is ruined is waited for as shortly as can be.
     interlatch::set_recheck_interval(Duration::ZERO);
@@ -68,6 +68,7 @@ pub fn create_all(region: &Region) -> Result<(), RegionError> {
     region.create::<Monitor>("monitor", CAPACITY)?;
     region.create::<RobustBounded>("robust bounded", CAPACITY)?;
     region.create::<RobustMonitor>("robust monitor", CAPACITY)?;
+    region.create::<RingBuffer<u64>>("ring", CAPACITY)?;
     passing::create_all(region)
 }
 
@@ -123,7 +124,33 @@ pub fn use_all(region: &Region) -> Result<(), RegionError> {
     pass(region.attach::<Monitor>("monitor")?);
     pass(region.attach::<RobustBounded>("robust bounded")?);
     pass(region.attach::<RobustMonitor>("robust monitor")?);
+    pass_in_a_ring(region.attach("ring")?);
     passing::use_all(region)
+}
+
+/// Each way of sending and receiving, while the counts may be anything.
+fn pass_in_a_ring(ring: &RingBuffer<u64>) {
+    assert!(ring.len() <= ring.capacity() && ring.capacity() <= SIZE);
+    let (sender, receiver) = (ring.sender(), ring.receiver());
+    let (Ok(mut sender), Ok(mut receiver)) = (sender, receiver) else {
+        return;
+    };
+    // One wait of each: who waits spins first.
+    let _ = receiver.recv_within(shortly());
+    for _ in 0..2 * CAPACITY {
+        let _ = sender.try_send(1);
+        let _ = sender.try_send_slice(&[2; 9]);
+        if let Ok(mut loan) = sender.try_loan(9) {
+            loan.iter_mut().for_each(|place| *place = 3);
+            loan.send();
+        }
+        let _ = receiver.try_recv();
+        let _ = receiver
+            .try_borrow(2)
+            .map(|items| items.iter().sum::<u64>());
+        let _ = receiver.try_recv_into(&mut [0; 9]);
+    }
+    let _ = sender.send_slice_within(&[2; 9], shortly());
 }
 
 fn pass<B: Buffer<Item = u64> + ?Sized>(buffer: &B) {

@@ -6,7 +6,7 @@ use super::harness::Test;
 use super::scratch::Scratch;
 use interlatch::{
     BoundedBuffer, Buffer, MonitorBuffer, Mutex, Options, PairSlot, RawMutex, RecoverablePair,
-    RecoverableSemaphore, Region, RegionName, RobustBoundedBuffer, RobustMonitorBuffer,
+    RecoverableSemaphore, Region, RegionName, RingBuffer, RobustBoundedBuffer, RobustMonitorBuffer,
     RobustMutex, Semaphore, SemaphorePair, Slot, TurnSlot,
 };
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("inspect_shows_that_a_holder_was_killed", killed),
         Test::new("inspect_counts_permits", permits),
         Test::new("inspect_shows_buffers_with_bars", buffers),
+        Test::new("inspect_shows_both_ends_of_a_ring", ring),
         Test::new(
             "inspect_finds_the_parts_of_buffers_of_any_alignment",
             alignments,
@@ -367,6 +368,44 @@ fn fill<B: Buffer<Item = u64> + ?Sized>(name: &str, object: &str, buffer: &B) {
     assert_eq!(state["receivers"]["handles"], 1, "{object}: {state}");
     while receiver.recv().is_ok() {}
     drop(receiver);
+}
+
+fn ring() {
+    let scratch = Scratch::new();
+    let region = Options::new(1 << 16)
+        .create(&scratch.names[0])
+        .expect("a region");
+    let name = scratch.names[0].to_string();
+    let ring: &RingBuffer<Line> = region.create("ring", 10).expect("room");
+    let bar = |expected: &str| {
+        let line = line(&name, "ring");
+        assert!(line.contains(expected), "{line}");
+    };
+    bar("[----------] 0/10");
+    assert_eq!(now(&name, "ring")["senders"]["state"], "open");
+    let (sender, receiver) = (ring.sender(), ring.receiver());
+    let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
+    let sent = sender.try_send_slice(&[Line([1; 64]); 7]);
+    assert_eq!(sent, Ok(7), "there is room");
+    receiver.try_recv().expect("they were sent");
+    bar("[######----] 6/10");
+    let state = now(&name, "ring");
+    assert_eq!(state["capacity"], 10);
+    for end in ["senders", "receivers"] {
+        assert_eq!(state[end]["handles"], 1, "{state}");
+        assert_eq!(state[end]["threads"][0]["thread"], std::process::id());
+    }
+    drop(sender);
+    assert_eq!(now(&name, "ring")["senders"]["state"], "closed");
+    assert_eq!(now(&name, "ring")["receivers"]["handles"], 1);
+    drop(receiver);
+    let dead: &RingBuffer<u64> = region.create("dead", 10).expect("room");
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::mem::forget(dead.sender().expect("the first")));
+    });
+    let state = now(&name, "dead");
+    assert_eq!(state["senders"]["state"], "closed", "its owner died");
+    assert_eq!(state["receivers"]["state"], "open");
 }
 
 #[repr(C, align(64))]

@@ -242,13 +242,13 @@ impl Drop for RobustSeat<'_> {
 }
 
 /// Why an operation ended before it was done: in time there was nothing to do, or never will be.
-pub(super) enum Refused {
+pub(in crate::buffer) enum Refused {
     Timeout,
     Disconnected,
 }
 
 impl Refused {
-    pub(super) fn with<T>(self, item: T) -> SendTimeoutError<T> {
+    pub(in crate::buffer) fn with<T>(self, item: T) -> SendTimeoutError<T> {
         SendTimeoutError::of(item, matches!(self, Self::Disconnected))
     }
 }

@@ -22,6 +22,7 @@ pub use byte_ends::{BytePipeError, ByteReader, ByteWriter};
 pub use byte_pipe::BytePipe;
 pub(crate) use chain::{Chain, Segment, Segments};
 pub use chain::{GrowError, Grown, Growth, TakeError};
+pub(super) use ends::Refused;
 pub(crate) use ends::USUAL_ENDS;
 pub use ends::{AttachError, RobustSeat};
 pub use loan::{Borrowed, Loan, LoanError};

@@ -1,5 +1,6 @@
 //! The real machine: core's atomics, the futex of the kernel, the monotonic clock.
 
+pub mod asymmetric;
 mod cell;
 mod clock;
 pub mod futex;
@@ -11,7 +12,7 @@ pub mod spin;
 pub use cell::UnsafeCell;
 pub use clock::Deadline;
 pub use core::sync::atomic::fence;
-pub use guess::{guess, newest};
+pub use guess::{guess, newest, newest_acquired};
 
 #[expect(clippy::disallowed_types, reason = "this is the seam")]
 mod atomics {

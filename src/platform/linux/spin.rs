@@ -34,6 +34,9 @@ pub enum For {
     Lock,
     /// A permit, or a notification: it comes once, and who waits for it should go on at once.
     Event,
+    /// Items, or places for them, one of which seldom comes alone. Each look takes the cache line of the
+    /// count from the one who moves it, and who leaves that one some head start finds many.
+    Items,
 }
 
 impl For {
@@ -43,7 +46,7 @@ impl For {
     fn limit(self) -> Duration {
         Duration::from_micros(match self {
             Self::Lock => 20,
-            Self::Event => 50,
+            Self::Event | Self::Items => 50,
         })
     }
 
@@ -53,6 +56,7 @@ impl For {
         match self {
             Self::Lock => 1 << look.min(LONGEST_PAUSE),
             Self::Event => 1,
+            Self::Items => 1 << (look + HEAD_START).min(LONGEST_HEAD_START),
         }
     }
 }
@@ -68,6 +72,10 @@ const LONGEST_GATHERING: u32 = 9;
 /// In so many pauses, one more has to come at least.
 const PAUSES_PER_GATHERED: u32 = 64;
 
+/// As powers of two: the first pauses before a look for items, and the most.
+const HEAD_START: u32 = 4;
+const LONGEST_HEAD_START: u32 = 7;
+
 /// So many pauses may pass without a look at the clock.
 const PAUSES_PER_CLOCK: u32 = 64;
 
@@ -79,6 +87,14 @@ static SPINS: AtomicU32 = AtomicU32::new(1);
 pub fn set_spinning(spins: bool) {
     // Relaxed: nothing follows from it.
     SPINS.store(spins.into(), Relaxed);
+}
+
+/// So many pauses, for others to do something meanwhile; none, if this process does not spin.
+pub fn give_head_start(pauses: u32) {
+    // Relaxed: nothing follows from it.
+    if SPINS.load(Relaxed) != 0 {
+        (0..pauses).for_each(|_| spin_loop());
+    }
 }
 
 /// One wait at a word.

@@ -243,6 +243,35 @@ macro_rules! atomic {
                 self.compare_exchange(current, new, success, failure)
             }
 
+            /// The newest value of the word, read in a step that conflicts with every write of it, and
+            /// that writes nothing.
+            #[track_caller]
+            #[allow(dead_code, reason = "not needed of every width")]
+            pub(super) fn look(&self, order: Ordering) -> $value {
+                const NEVER: $value = <$value>::MAX;
+                let site = Location::caller();
+                if !world::lives(site) {
+                    return 0;
+                }
+                let order = weakening::of_failure(site, order);
+                self.touch();
+                let look = || {
+                    self.inner
+                        .compare_exchange(NEVER, NEVER, Ordering::Relaxed, order)
+                };
+                let (Ok(read) | Err(read)) = world::step(look);
+                world::record(
+                    site,
+                    Action::Update {
+                        word: self.number,
+                        order,
+                        read: read as u64,
+                        written: None,
+                    },
+                );
+                read
+            }
+
             /// The number of this word in the execution's record.
             pub fn number(&self) -> u32 {
                 self.number

@@ -1,7 +1,7 @@
 //! What a word may hold, for a compare-exchange to begin with.
 
 use super::AtomicU32;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// A value that the word may hold: for the first try of a compare-exchange, never to be believed.
 ///
@@ -16,4 +16,10 @@ pub fn guess(_word: &AtomicU32, otherwise: u32) -> u32 {
 #[track_caller]
 pub fn newest(word: &AtomicU32) -> u32 {
     word.fetch_or(0, Relaxed)
+}
+
+/// The same, and what was released with that value is seen.
+#[track_caller]
+pub fn newest_acquired(word: &AtomicU32) -> u32 {
+    word.look(Acquire)
 }

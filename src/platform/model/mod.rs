@@ -7,6 +7,7 @@
 //! a futex that promises nothing that the kernel does not ([`futex`]), nondeterministic choices
 //! ([`choice`]), and a record of each execution ([`world`]).
 
+pub mod asymmetric;
 mod atomic;
 mod cell;
 pub mod choice;
@@ -31,7 +32,7 @@ pub use atomic::{
 };
 pub use cell::UnsafeCell;
 pub use clock::Deadline;
-pub use guess::{guess, newest};
+pub use guess::{guess, newest, newest_acquired};
 
 /// Writes a constructor: an ordinary function here, a `const fn` on the real machine.
 macro_rules! constructor {

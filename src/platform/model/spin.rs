@@ -10,6 +10,8 @@ pub enum For {
     Lock,
     /// A permit, or a notification.
     Event,
+    /// Items, or places for them.
+    Items,
 }
 
 /// One wait at a word. It sees whatever it is asked for, without a look: the caller's next step finds out.
@@ -56,6 +58,9 @@ impl Spin<'_> {
 
 /// Waits for nothing more, as [`Spin::gathers`].
 pub fn gather(_word: &AtomicU32, _deadline: Option<Deadline>, _count: impl Fn(u32) -> u32) {}
+
+/// Others may run at every step anyway.
+pub fn give_head_start(_pauses: u32) {}
 
 /// Others may run at every step anyway.
 pub fn give_way() {}

@@ -1,0 +1,195 @@
+//! Places of a ring that are written and read where they are: explicit buffering, without a copy.
+//!
+//! **Why it is correct.** A run is of places that are this side's, and lends its handle: so nobody else, not even its own
+//! thread, gets at them before it is gone.
+
+use super::hand::Hand;
+use crate::buffer::slot::Slot;
+use crate::platform::Plain;
+use core::fmt;
+use core::ops::{Index, IndexMut};
+
+/// Places of a [`RingBuffer`](super::RingBuffer) to fill where they are. [`send`](Self::send) makes them items; dropping
+/// this gives them back unsent.
+///
+/// They hold whatever was last in them.
+///
+/// # Panics
+/// Indexing beyond the end of the run does.
+///
+/// # Process death
+/// As dropping it: nothing is sent.
+///
+/// # Example
+/// ```
+/// use interlatch::RingBuffer;
+///
+/// let ring = RingBuffer::<u64, _>::with_capacity(8)?;
+/// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
+/// let mut loan = sender.loan(3)?;
+/// for (place, number) in loan.iter_mut().zip(1..) {
+///     *place = number;
+/// }
+/// loan[2] = 7;
+/// loan.send();
+/// let items = receiver.borrow(8)?;
+/// assert_eq!((items.len(), items.iter().sum()), (3, 10_u64), "read where they are");
+/// items.receive_first(2);
+/// assert_eq!(receiver.recv(), Ok(7));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "dropping this gives the places back unsent"]
+pub struct RingLoan<'r, 'a, T: Plain> {
+    hand: &'r mut Hand<'a, T>,
+    places: &'a [Slot<T>],
+}
+
+impl<'r, 'a, T: Plain> RingLoan<'r, 'a, T> {
+    /// Of so many places, which are ready and in one piece.
+    #[inline]
+    pub(super) fn new(hand: &'r mut Hand<'a, T>, count: usize) -> Self {
+        let [places, _] = hand.places(count);
+        Self { hand, places }
+    }
+
+    /// How many places: at least one.
+    #[expect(clippy::len_without_is_empty, reason = "it never is")]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The places one by one.
+    pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = &mut T> {
+        // SAFETY: the places are this one's, and `&mut self` lends each to one.
+        self.places
+            .iter()
+            .map(|place| unsafe { place.filled_mut() })
+    }
+
+    /// Makes all of them items.
+    #[inline]
+    pub fn send(self) {
+        self.hand.give(self.places.len());
+    }
+
+    /// Makes the first so many of them items: all, if it is more.
+    #[inline]
+    pub fn send_first(self, count: usize) {
+        let count = count.min(self.places.len());
+        if count > 0 {
+            self.hand.give(count);
+        }
+    }
+}
+
+impl<T: Plain> Index<usize> for RingLoan<'_, '_, T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, index: usize) -> &T {
+        // SAFETY: the places are this one's: nobody writes there.
+        unsafe { self.places[index].filled() }
+    }
+}
+
+impl<T: Plain> IndexMut<usize> for RingLoan<'_, '_, T> {
+    #[inline]
+    fn index_mut(&mut self, index: usize) -> &mut T {
+        // SAFETY: the places are this one's, and `&mut self` lends it to one.
+        unsafe { self.places[index].filled_mut() }
+    }
+}
+
+/// Items of a [`RingBuffer`](super::RingBuffer), read where they are. Dropping this receives them all: their places are
+/// free.
+///
+/// # Panics
+/// Indexing beyond the end of the run does.
+///
+/// # Process death
+/// The items are there again, for the next receiver. So they are if a panic drops this.
+///
+/// # Example
+/// See [`RingLoan`].
+#[must_use = "dropping this receives the items"]
+pub struct RingBorrow<'r, 'a, T: Plain> {
+    hand: &'r mut Hand<'a, T>,
+    places: &'a [Slot<T>],
+    /// How many are received when it is dropped.
+    received: usize,
+}
+
+impl<'r, 'a, T: Plain> RingBorrow<'r, 'a, T> {
+    /// Of so many items, which are ready and in one piece.
+    #[inline]
+    pub(super) fn new(hand: &'r mut Hand<'a, T>, count: usize) -> Self {
+        let [places, _] = hand.places(count);
+        Self {
+            hand,
+            places,
+            received: count,
+        }
+    }
+
+    /// How many items: at least one.
+    #[expect(clippy::len_without_is_empty, reason = "it never is")]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The items one by one.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &T> {
+        // SAFETY: the places are this one's: nobody writes there.
+        self.places.iter().map(|place| unsafe { place.filled() })
+    }
+
+    /// Receives all of them, as dropping this does.
+    #[inline]
+    pub fn receive(self) {}
+
+    /// Receives the first so many of them (all, if it is more), and leaves the others.
+    #[inline]
+    pub fn receive_first(mut self, count: usize) {
+        self.received = count.min(self.places.len());
+    }
+
+    /// Leaves them all.
+    pub fn leave(self) {
+        self.receive_first(0);
+    }
+}
+
+impl<T: Plain> Drop for RingBorrow<'_, '_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.received > 0 && !std::thread::panicking() {
+            self.hand.give(self.received);
+        }
+    }
+}
+
+impl<T: Plain> Index<usize> for RingBorrow<'_, '_, T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, index: usize) -> &T {
+        // SAFETY: the places are this one's: nobody writes there.
+        unsafe { self.places[index].filled() }
+    }
+}
+
+impl<T: Plain> fmt::Debug for RingLoan<'_, '_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RingLoan")
+            .field("len", &self.len())
+            .finish()
+    }
+}
+
+impl<T: Plain> fmt::Debug for RingBorrow<'_, '_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RingBorrow")
+            .field("len", &self.len())
+            .finish()
+    }
+}

@@ -1,0 +1,168 @@
+//! The operations of a ring that a child is killed in.
+
+use super::process::PATIENCE;
+use super::sweep::{NOTHING, Objects, Operation};
+use interlatch::platform::Ordering::Relaxed;
+use interlatch::sync::Patience;
+use interlatch::{RecvTimeoutError, RingBuffer, RingReceiver, RingSender, SendTimeoutError, Slot};
+use std::mem::forget;
+
+pub type Ring = RingBuffer<u64, [Slot<u64>; PLACES]>;
+
+const PLACES: usize = 2;
+
+/// What happens the first time only is done once.
+pub fn warm(objects: &Objects) {
+    drop((objects.ring.sender(), objects.ring.receiver()));
+}
+
+pub fn operations() -> [Operation; 6] {
+    const RING: Operation = Operation {
+        on: "ring: ",
+        ..NOTHING
+    };
+    [
+        Operation {
+            name: "sender, three sends",
+            perform: send_three,
+            beside: receive_in_order,
+            // Should the child have died before it came, the stream begins and ends here.
+            check: |objects| drop(objects.ring.sender()),
+            ..RING
+        },
+        Operation {
+            name: "receiver, to the end",
+            perform: receive_in_order,
+            beside: send_three,
+            check: |objects| drop(objects.ring.receiver()),
+            ..RING
+        },
+        Operation {
+            name: "send that waits",
+            prepare: |objects| send_and_die(objects, &[1, 2]),
+            // The one that made room is dead: it may hear of that first.
+            perform: |objects| {
+                with_sender(objects, |sender| {
+                    let _ = sender.send_within(3, patience());
+                });
+            },
+            let_go: |objects| {
+                std::thread::scope(|scope| {
+                    scope.spawn(|| with_receiver(objects, |receiver| take(receiver, 1)));
+                });
+            },
+            check: |objects| holds_one_of(objects, &[&[1, 2], &[2], &[2, 3]]),
+            ..RING
+        },
+        Operation {
+            name: "recv that waits",
+            perform: |objects| with_receiver(objects, |receiver| take(receiver, 1)),
+            let_go: |objects| send_and_die(objects, &[1]),
+            check: |objects| holds_one_of(objects, &[&[], &[1]]),
+            ..RING
+        },
+        Operation {
+            name: "loan, send",
+            perform: |objects| {
+                with_sender(objects, |sender| {
+                    let mut loan = sender.loan_within(PLACES, patience()).expect("room");
+                    loan.iter_mut().for_each(|place| *place = 7);
+                    loan.send();
+                });
+            },
+            check: |objects| holds_one_of(objects, &[&[], &[7, 7]]),
+            ..RING
+        },
+        Operation {
+            name: "borrow, receive",
+            prepare: |objects| send_and_die(objects, &[7, 7]),
+            perform: |objects| {
+                with_receiver(objects, |receiver| {
+                    let items = receiver.borrow_within(PLACES, patience());
+                    let items = items.expect("they were sent");
+                    assert!(items.iter().all(|item| *item == 7));
+                    items.receive();
+                });
+            },
+            check: |objects| holds_one_of(objects, &[&[], &[7, 7]]),
+            ..RING
+        },
+    ]
+}
+
+fn patience() -> Patience {
+    Patience::of(PATIENCE)
+}
+
+/// As the sender, which does not close: with its thread it dies.
+fn with_sender(objects: &Objects, act: impl FnOnce(&mut RingSender<'_, u64>)) {
+    let mut sender = objects.ring.sender().expect("the place is free");
+    act(&mut sender);
+    forget(sender);
+}
+
+fn with_receiver(objects: &Objects, act: impl FnOnce(&mut RingReceiver<'_, u64>)) {
+    let mut receiver = objects.ring.receiver().expect("the place is free");
+    act(&mut receiver);
+    forget(receiver);
+}
+
+fn send_and_die(objects: &Objects, items: &[u64]) {
+    let send = |sender: &mut RingSender<'_, u64>| {
+        let sent = sender.try_send_slice(items);
+        assert_eq!(sent, Ok(items.len()), "there is room");
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| with_sender(objects, send));
+    });
+}
+
+fn take(receiver: &mut RingReceiver<'_, u64>, item: u64) {
+    assert_eq!(receiver.recv_within(patience()), Ok(item), "the oldest");
+}
+
+/// With one place less than items. If the receiver has gone, so be it.
+fn send_three(objects: &Objects) {
+    let Ok(mut sender) = objects.ring.sender() else {
+        return;
+    };
+    for item in 1..=3 {
+        match sender.send_within(item, patience()) {
+            Ok(()) => objects.sent.store(item, Relaxed),
+            Err(SendTimeoutError::Disconnected(_)) => return,
+            Err(SendTimeoutError::Timeout(_)) => panic!("{item} is not taken"),
+        }
+    }
+}
+
+/// To the end of the stream: then the sender has gone, and everything that it has sent is here.
+fn receive_in_order(objects: &Objects) {
+    let Ok(mut receiver) = objects.ring.receiver() else {
+        return;
+    };
+    let mut next = 1;
+    loop {
+        match receiver.recv_within(patience()) {
+            Ok(item) => assert_eq!(item, next, "in order, each once, nothing torn"),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => panic!("the stream does not end"),
+        }
+        next += 1;
+    }
+    let sent = objects.sent.load(Relaxed);
+    assert!(next > sent, "{sent} were sent, and {} received", next - 1);
+}
+
+/// The items are one of these lists, and the places as many as ever.
+fn holds_one_of(objects: &Objects, lists: &[&[u64]]) {
+    let sender = objects.ring.sender();
+    let mut receiver = objects.ring.receiver().expect("its owner is dead");
+    let found: Vec<u64> = receiver.try_iter().collect();
+    assert!(
+        lists.contains(&&found[..]),
+        "{found:?} is none of {lists:?}"
+    );
+    let mut sender = sender.expect("its owner is dead");
+    assert_eq!(sender.try_send_slice(&[8, 9, 10]), Ok(PLACES));
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [8, 9]);
+}
