@@ -859,6 +859,7 @@ where
 {
     queue: &'static UnboundedBuffer<[u8; N]>,
     name: RegionName,
+    way: Way,
     sender: Option<UnboundedSender<'static, [u8; N]>>,
     receiver: Option<UnboundedReceiver<'static, [u8; N]>>,
 }
@@ -868,28 +869,31 @@ where
     [u8; N]: Plain,
 {
     /// With as much room as the others.
-    fn of_one_segment() -> Result<Box<dyn Lane>> {
-        Self::boxed(Growth {
+    fn of_one_segment(way: Way) -> Result<Box<dyn Lane>> {
+        let growth = Growth {
             items: places(N) as u32,
             segments: 1,
-        })
+        };
+        Self::boxed(growth, way)
     }
 
     /// Its sender is the faster one, so that nearly every item goes through memory that was just made.
     fn of_many() -> Result<Box<dyn Lane>> {
-        Self::boxed(Growth {
+        let growth = Growth {
             items: (SEGMENT / N) as u32,
             segments: 8,
-        })
+        };
+        Self::boxed(growth, Way::ByReference)
     }
 
-    fn boxed(growth: Growth) -> Result<Box<dyn Lane>> {
+    fn boxed(growth: Growth, way: Way) -> Result<Box<dyn Lane>> {
         let (id, segments) = (std::process::id(), growth.segments);
         let name = RegionName::posix(&format!("links-{id}-{N}-{segments}"))?;
         let queue = Box::leak(Box::new(UnboundedBuffer::create(&name, growth)?));
         Ok(Box::new(Self {
             queue,
             name,
+            way,
             sender: None,
             receiver: None,
         }))
@@ -906,7 +910,11 @@ where
         }
         let (sender, item) = (self.sender.as_ref().context("just made")?, item::<N>());
         for _ in 0..count {
-            while let Err(error) = sender.send(*item) {
+            let send = || match self.way {
+                Way::ByValue => sender.send(*item),
+                Way::ByReference => sender.send_ref_within(&item, Patience::Forever),
+            };
+            while let Err(error) = send() {
                 ensure!(matches!(error, GrowError::AtLimit(_)), "{error}");
                 std::thread::yield_now();
             }
@@ -919,8 +927,15 @@ where
             self.receiver = Some(self.queue.receiver()?);
         }
         let receiver = self.receiver.as_ref().context("just made")?;
+        let mut item = item::<N>();
         for _ in 0..count {
-            look_at(&receiver.recv()?);
+            match self.way {
+                Way::ByValue => look_at(&receiver.recv()?),
+                Way::ByReference => {
+                    receiver.recv_into_within(&mut item, Patience::Forever)?;
+                    look_at(&item[..]);
+                }
+            }
         }
         Ok(())
     }
@@ -1126,6 +1141,9 @@ where
             subject("RobustMonitorBuffer, by ref", || {
                 robust_monitor::<N>(Way::ByReference)
             }),
+            subject("UnboundedBuffer, by ref", || {
+                Growing::<N>::of_one_segment(Way::ByReference)
+            }),
         ]);
     }
     let loans = subject("RobustBoundedBuffer, loans", || {
@@ -1137,7 +1155,9 @@ where
         loans,
         subject("MessageQueue", queue::<N>),
         subject("BytePipe", byte_pipe::<N>),
-        subject("UnboundedBuffer", Growing::<N>::of_one_segment),
+        subject("UnboundedBuffer", || {
+            Growing::<N>::of_one_segment(Way::ByValue)
+        }),
         subject("UnboundedBuffer, growing", Growing::<N>::of_many),
     ]);
     comparisons.extend(by_value.into_iter().map(|ours| against(ours, pipe, SHARED)));

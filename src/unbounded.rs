@@ -409,11 +409,23 @@ impl<T: Plain> UnboundedSender<'_, T> {
     /// # Errors
     /// As [`send_timeout`](Self::send_timeout).
     pub fn send_within(&self, item: T, patience: Patience) -> Result<(), GrowError<RegionError>> {
+        self.send_ref_within(&item, patience)
+    }
+
+    /// Sends a copy of an item, the only one that is made, and waits for the lock as long as patience lasts.
+    ///
+    /// # Errors
+    /// As [`send_within`](Self::send_within).
+    pub fn send_ref_within(
+        &self,
+        item: &T,
+        patience: Patience,
+    ) -> Result<(), GrowError<RegionError>> {
         if !self.seat.is_taken() {
             return Err(GrowError::Disconnected);
         }
         let chain = &self.queue.chain;
-        chain.send_within(&Regions(self.queue), &item, patience)
+        chain.send_within(&Regions(self.queue), item, patience)
     }
 }
 
@@ -472,10 +484,24 @@ impl<T: Plain> UnboundedReceiver<'_, T> {
     /// # Errors
     /// As [`try_recv`](Self::try_recv).
     pub fn recv_within(&self, patience: Patience) -> Result<T, TakeError<RegionError>> {
+        let mut item = T::new_zeroed();
+        self.recv_into_within(&mut item, patience)?;
+        Ok(item)
+    }
+
+    /// Receives the oldest item into memory of the caller's as long as patience lasts: of a large one the only copy.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv) and [`try_recv`](Self::try_recv): nothing was received.
+    pub fn recv_into_within(
+        &self,
+        place: &mut T,
+        patience: Patience,
+    ) -> Result<(), TakeError<RegionError>> {
         if !self.seat.is_taken() {
             return Err(TakeError::Disconnected);
         }
         let chain = &self.queue.chain;
-        chain.take(&Regions(self.queue), patience)
+        chain.take(&Regions(self.queue), place, patience)
     }
 }

@@ -1,6 +1,7 @@
 //! What belongs to a queue that grows, and what does not: its names, its limits, and what is left of one.
 
 use interlatch::buffer::TakeError;
+use interlatch::sync::Patience;
 use interlatch::{
     GrowError, Growth, Options, PlanError, RegionError, RegionName, RegionView, RobustMutex,
     Semaphore, UnboundedBuffer,
@@ -208,6 +209,27 @@ fn no_more_than_two_segments_are_mapped_and_open() {
         assert_eq!(receiver.try_recv().expect("it is there"), item);
         assert!(mapped() <= 3 && open() <= 3, "{} {}", mapped(), open());
     }
+}
+
+#[test]
+fn what_is_sent_by_reference_is_received_where_it_is_wanted() {
+    let place = Place::new();
+    let queue = Queue::create(&place.name("x"), GROWTH).expect("room");
+    let (sender, receiver) = (queue.sender(), queue.receiver());
+    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
+    for item in [7, 8] {
+        let sent = sender.send_ref_within(&item, Patience::Never);
+        sent.expect("room");
+    }
+    let mut found = 0;
+    for item in [7, 8] {
+        let received = receiver.recv_into_within(&mut found, Patience::Never);
+        received.expect("it is there");
+        assert_eq!(found, item);
+    }
+    let received = receiver.recv_into_within(&mut found, Patience::Never);
+    assert!(matches!(received, Err(TakeError::Timeout)));
+    assert_eq!(found, 8, "nothing was received");
 }
 
 #[test]

@@ -185,8 +185,9 @@ impl Unlimited for Pooled {
     }
 
     fn take(&self, patience: Patience) -> Result<Option<u64>, Ended> {
-        match self.chain.take(&Pool(self), patience) {
-            Ok(item) => Ok(Some(item)),
+        let mut item = 0;
+        match self.chain.take(&Pool(self), &mut item, patience) {
+            Ok(()) => Ok(Some(item)),
             Err(TakeError::Timeout) => Ok(None),
             Err(TakeError::Disconnected) => Err(Ended),
             Err(error) => panic!("{error}"),
@@ -370,7 +371,7 @@ pub fn an_impatient_sender_has_sent_or_not<Q: Unlimited>() -> Scenario<Queued<Q>
 pub fn who_cannot_take_an_item_leaves_it_to_others() -> Scenario<Queued<Pooled>> {
     let participants: Vec<fn(&Queued<Pooled>)> = vec![
         |shared| {
-            let taken = shared.queue.chain.take(&Unseen, briefly());
+            let taken = shared.queue.chain.take(&Unseen, &mut 0, briefly());
             assert!(taken.is_err(), "there is {taken:?} in no segment");
         },
         |shared| take::<Pooled, 0>(shared, Patience::Forever),

@@ -264,19 +264,19 @@ impl<T: Plain, S: Slots<T> + ?Sized> Segment<T, S> {
         true
     }
 
-    /// The oldest item, if there is one.
-    fn pop(&self) -> Option<T> {
+    /// Takes the oldest item; false, if there is none.
+    fn pop(&self, into: &mut T) -> bool {
         if self.length() == 0 {
-            return None;
+            return false;
         }
         let received = read(&self.received);
         // SAFETY: the lock is held. The place has an item, or whatever a faulty peer has made one; it is
         // plain, so it may be copied out again if this process dies before the next step.
         unsafe {
-            let item = self.slot(received).take();
+            self.slot(received).take_into(into);
             commit(&self.received, received.wrapping_add(1));
-            Some(item)
         }
+        true
     }
 }
 
@@ -482,8 +482,9 @@ impl<T: Plain, const ENDS: usize> Chain<T, ENDS> {
     pub fn take<G: Segments<Item = T>>(
         &self,
         segments: &G,
+        into: &mut T,
         patience: Patience,
-    ) -> Result<T, TakeError<G::Error>> {
+    ) -> Result<(), TakeError<G::Error>> {
         let lost = |error: RobustLockError<'_, ()>| match error {
             RobustLockError::TimedOut => TakeError::Timeout,
             _ => TakeError::Disconnected,
@@ -491,9 +492,9 @@ impl<T: Plain, const ENDS: usize> Chain<T, ENDS> {
         let mut guard = self.lock_within(patience.at_a_lock()).map_err(lost)?;
         let mut in_time = true;
         loop {
-            match self.oldest(segments) {
-                Ok(Some(item)) => return Ok(item),
-                Ok(None) => {}
+            match self.oldest(segments, into) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
                 Err(error) => {
                     drop(guard);
                     // The item for which this one was woken is there still: for one who can take it.
@@ -515,21 +516,22 @@ impl<T: Plain, const ENDS: usize> Chain<T, ENDS> {
         }
     }
 
-    /// The oldest item, if there is one. Segments that are drained go.
+    /// Takes the oldest item; false, if there is none. Segments that are drained go.
     fn oldest<G: Segments<Item = T>>(
         &self,
         segments: &G,
-    ) -> Result<Option<T>, TakeError<G::Error>> {
+        into: &mut T,
+    ) -> Result<bool, TakeError<G::Error>> {
         let growth = segments.growth();
         // One of them is drained if somebody died before the step below; a faulty peer may drain all.
         for _ in 0..=growth.segments {
             let (first, last) = self.linked(growth);
             self.sweep(segments, first);
             if first > last {
-                return Ok(None);
+                return Ok(false);
             }
-            let popped = segments.with(first, |segment| (segment.pop(), segment.length() == 0));
-            let (item, is_empty) = popped.map_err(|error| TakeError::Segment {
+            let popped = segments.with(first, |segment| (segment.pop(into), segment.length() == 0));
+            let (is_taken, is_empty) = popped.map_err(|error| TakeError::Segment {
                 number: first,
                 error,
             })?;
@@ -540,11 +542,11 @@ impl<T: Plain, const ENDS: usize> Chain<T, ENDS> {
                 unsafe { commit(&self.first, first + 1) };
                 self.sweep(segments, first + 1);
             }
-            if item.is_some() || !is_drained {
-                return Ok(item);
+            if is_taken || !is_drained {
+                return Ok(is_taken);
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Removes the segments before this one: one at most, since everybody does so before another one is drained.
