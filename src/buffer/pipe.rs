@@ -16,12 +16,12 @@
 use super::{
     Buffer, Counted, CountsEnds, Disconnected, End, RecvTimeoutError, Seat, SendTimeoutError,
 };
+use crate::platform::Ordering::Relaxed;
 use crate::platform::pipe::{self, Reader, Writer};
 use crate::platform::{AtomicU32, Deadline, PipeStop, Plain, UnsafeCell, Wake};
 use crate::sync::{Held, Lock, Patience, PipeSemaphore, RawMutex, SemaphoreLock};
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
 /// A first-in-first-out buffer in a pipe, for processes that share its descriptors.
@@ -132,11 +132,11 @@ impl<E> Half<E> {
 
     /// What has come of an item, which is the caller's now.
     fn take_up(&self) -> Vec<u8> {
-        if self.keeps.load(Ordering::Relaxed) == 0 {
+        if self.keeps.load(Relaxed) == 0 {
             return Vec::new();
         }
         self.with(|state| {
-            self.keeps.store(0, Ordering::Relaxed);
+            self.keeps.store(0, Relaxed);
             core::mem::take(&mut state.begun)
         })
     }
@@ -146,7 +146,7 @@ impl<E> Half<E> {
         self.with(|state| {
             state.begun.append(&mut begun);
             if !state.begun.is_empty() {
-                self.keeps.store(1, Ordering::Relaxed);
+                self.keeps.store(1, Relaxed);
             }
             if let Some(Stopped::Torn(torn)) = stopped {
                 state.torn = Some(*torn);

@@ -171,8 +171,9 @@ impl<T: Plain, S: Slots<T> + ?Sized, const ENDS: usize> RobustMonitorBuffer<T, S
 
     /// Those sent and received. The caller holds the lock.
     fn numbers(&self) -> (u64, u64) {
-        // SAFETY: the lock is held.
-        let read = |number: &UnsafeCell<u64>| number.with(|number| unsafe { *number });
+        // SAFETY: the lock is held; volatile, so that it is read once, whatever a faulty peer writes.
+        let read =
+            |number: &UnsafeCell<u64>| number.with(|number| unsafe { number.read_volatile() });
         (read(&self.sent), read(&self.received))
     }
 

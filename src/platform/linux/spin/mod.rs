@@ -8,7 +8,7 @@
 //!
 //! A spin that fails costs more than the sleep that follows it, and whether it fails depends on what nobody
 //! here can see: whether the others run at this moment, on another core, and how soon they are done. So each
-//! process remembers, for each word that it waits at, how it went: `Record`. On one core nobody gives
+//! process remembers, for each word that it waits at, how it went: `record`. On one core nobody gives
 //! anything while another one spins, and after a few failures this is as a primitive without spinning.
 //!
 //! Who waits for items, or for room, and takes the first at once, meets the other side at every step from then
@@ -19,10 +19,12 @@
 //! A spin only loads, and decides nothing: what it has seen, a read-modify-write of the caller finds out. So
 //! the model needs none of this.
 
+mod record;
+
 use super::{AtomicU32, Deadline};
 use core::hint::spin_loop;
 use core::sync::atomic::Ordering::Relaxed;
-use std::sync::OnceLock;
+use record::Record;
 use std::time::Duration;
 
 /// What a spin is for.
@@ -204,7 +206,7 @@ impl<'a> Spin<'a> {
     /// Begins again, after a sleep: who was woken may find that another one was faster, and that one may
     /// soon be done. How this goes is not remembered: what it was to be spared has happened.
     pub fn again(&mut self) {
-        self.is_worth_it = SPINS.load(Relaxed) != 0 && self.record.load().trust > 0;
+        self.is_worth_it = SPINS.load(Relaxed) != 0 && self.record.trust() > 0;
         self.has_slept = true;
         (self.looks, self.pauses, self.end) = (0, 0, None);
     }
@@ -256,193 +258,9 @@ impl<'a> Spin<'a> {
 #[cold]
 pub fn gather(word: &AtomicU32, deadline: Option<Deadline>, count: impl Fn(u32) -> u32) {
     let record = Record::of(word);
-    if SPINS.load(Relaxed) != 0 && record.load().trust > 0 {
+    if SPINS.load(Relaxed) != 0 && record.trust() > 0 {
         Spin::new(word, For::Event, deadline, record, true).gathers(count);
     }
-}
-
-/// How the last spins at a word went, as this process remembers.
-///
-/// | bits | meaning |
-/// | --- | --- |
-/// | 0 to 7 | trust: so many failures in a row until it gives up |
-/// | 8 to 15 | the interval of tries without trust, as a power of two |
-/// | 16 to 31 | so many waits to sleep through until the next try |
-///
-/// Words may share a record, and threads may overwrite each other's: it is a guess, and Relaxed everywhere.
-#[derive(Debug)]
-struct Record {
-    spinning: AtomicU32,
-    gathering: Gathering,
-}
-
-static RECORDS: [Record; 1 << RECORDS_BITS] = [const { Record::new() }; 1 << RECORDS_BITS];
-
-const RECORDS_BITS: u32 = 8;
-const MOST_TRUST: u32 = 4;
-/// A success without trust is one of many sleeps: it does not stand for much.
-const NEW_TRUST: u32 = 2;
-const SHORTEST_INTERVAL: u32 = 6;
-const LONGEST_INTERVAL: u32 = 12;
-
-/// The parts of a [`Record`].
-#[derive(Clone, Copy)]
-struct Memory {
-    trust: u32,
-    interval: u32,
-    sleeps: u32,
-}
-
-impl Memory {
-    /// After so many sleeps, one try.
-    const fn of_failures(interval: u32) -> Self {
-        Self {
-            trust: 0,
-            interval,
-            sleeps: 1 << interval,
-        }
-    }
-}
-
-impl Record {
-    const fn new() -> Self {
-        Self {
-            spinning: AtomicU32::new(0),
-            gathering: Gathering(AtomicU32::new(0)),
-        }
-    }
-
-    fn of(word: &AtomicU32) -> &'static Self {
-        /// Knuth's: 2^32 by the golden ratio.
-        const MULTIPLIER: u32 = 0x9E37_79B9;
-        let address = (word.as_ptr() as usize >> 2) as u32;
-        &RECORDS[(address.wrapping_mul(MULTIPLIER) >> (u32::BITS - RECORDS_BITS)) as usize]
-    }
-
-    fn load(&self) -> Memory {
-        let record = self.spinning.load(Relaxed);
-        Memory {
-            trust: record & 0xff,
-            interval: record >> 8 & 0xff,
-            sleeps: record >> 16,
-        }
-    }
-
-    fn store(&self, memory: Memory) {
-        let record = memory.trust | memory.interval << 8 | memory.sleeps << 16;
-        self.spinning.store(record, Relaxed);
-    }
-
-    fn is_worth_it(&self) -> bool {
-        let memory = self.load();
-        if memory.trust > 0 {
-            return true;
-        }
-        match memory {
-            Memory {
-                sleeps: 0,
-                interval: 0,
-                ..
-            } => self.begin(),
-            Memory { sleeps: 0, .. } => has_company(),
-            Memory { sleeps, .. } => {
-                self.store(Memory {
-                    sleeps: sleeps - 1,
-                    ..memory
-                });
-                false
-            }
-        }
-    }
-
-    /// The first time: whoever has one core for itself may still have company on another one, but does not
-    /// count on it.
-    #[cold]
-    fn begin(&self) -> bool {
-        let has_choice = has_company()
-            && std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
-        self.store(match has_choice {
-            true => Memory {
-                trust: MOST_TRUST,
-                interval: SHORTEST_INTERVAL,
-                sleeps: 0,
-            },
-            false => Memory::of_failures(SHORTEST_INTERVAL),
-        });
-        has_choice
-    }
-
-    fn paid(&self) {
-        let memory = self.load();
-        let trust = match memory.trust {
-            0 => NEW_TRUST,
-            MOST_TRUST => return,
-            trust => trust + 1,
-        };
-        self.store(Memory {
-            trust,
-            interval: SHORTEST_INTERVAL,
-            sleeps: 0,
-        });
-    }
-
-    fn failed(&self) {
-        let memory = self.load();
-        self.store(match memory.trust {
-            0 => Memory::of_failures((memory.interval + 1).min(LONGEST_INTERVAL)),
-            1 => Memory::of_failures(SHORTEST_INTERVAL),
-            trust => Memory {
-                trust: trust - 1,
-                ..memory
-            },
-        });
-    }
-}
-
-/// Whether more came when somebody waited on at a word, as this process remembers.
-///
-/// | bits | meaning |
-/// | --- | --- |
-/// | 0 to 7 | the interval of tries, as a power of two |
-/// | 8 to 31 | so many waits without until the next try |
-///
-/// Two who wait for each other in turns give one permit at a time: there it is tried once in 512 waits, which
-/// the 99th percentile does not see.
-#[derive(Debug)]
-struct Gathering(AtomicU32);
-
-const LONGEST_GATHERING_INTERVAL: u32 = 9;
-
-impl Gathering {
-    fn is_worth_it(&self) -> bool {
-        let record = self.0.load(Relaxed);
-        match record >> 8 {
-            0 => true,
-            _ => {
-                self.0.store(record - (1 << 8), Relaxed);
-                false
-            }
-        }
-    }
-
-    fn note(&self, more_came: bool) {
-        if more_came {
-            return self.0.store(0, Relaxed);
-        }
-        let interval = (self.0.load(Relaxed) & 0xff) + 1;
-        let interval = interval.min(LONGEST_GATHERING_INTERVAL);
-        self.0.store(interval | 1 << interval << 8, Relaxed);
-    }
-}
-
-/// Whether the machine has a second core at all. Which ones this thread may use says little: two that are
-/// bound to a core each are the best of spinners.
-fn has_company() -> bool {
-    static CORES: OnceLock<bool> = OnceLock::new();
-    *CORES.get_or_init(|| {
-        // SAFETY: it has no preconditions.
-        unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) != 1 }
-    })
 }
 
 /// Lets others run, here and now: a test asks for it where an intruder would do most harm.
@@ -452,23 +270,13 @@ pub fn give_way() {
 
 #[cfg(test)]
 mod tests {
+    use super::record::MOST_TRUST;
     use super::*;
     use std::cell::Cell;
     use std::sync::Mutex;
 
     /// Held by those who need it as it is, or set it, for all of the process.
     static SETTING: Mutex<()> = Mutex::new(());
-
-    /// A record that no other test shares, with this trust.
-    fn record(trust: u32) -> &'static Record {
-        let record = Box::leak(Box::new(Record::new()));
-        record.store(Memory {
-            trust,
-            interval: SHORTEST_INTERVAL,
-            sleeps: 0,
-        });
-        record
-    }
 
     fn spin<'a>(
         word: &'a AtomicU32,
@@ -480,45 +288,45 @@ mod tests {
 
     #[test]
     fn a_spin_in_vain_ends_and_costs_trust() {
-        let (word, record) = (AtomicU32::new(0), record(MOST_TRUST));
+        let (word, record) = (AtomicU32::new(0), Record::of_trust(MOST_TRUST));
         let mut spin = spin(&word, None, record);
         assert!(!spin.sees(|word| word == 1));
         assert!(!spin.is_worth_it(), "not the same wait again");
-        assert_eq!(record.load().trust, MOST_TRUST - 1);
+        assert_eq!(record.trust(), MOST_TRUST - 1);
         spin.has_paid();
-        assert_eq!(record.load().trust, MOST_TRUST - 1, "it has not");
+        assert_eq!(record.trust(), MOST_TRUST - 1, "it has not");
     }
 
     #[test]
     fn a_spin_that_pays_brings_trust() {
-        let (word, record) = (AtomicU32::new(1), record(1));
+        let (word, record) = (AtomicU32::new(1), Record::of_trust(1));
         let mut spin = spin(&word, None, record);
         assert!(spin.sees(|word| word == 1));
         spin.has_paid();
-        assert_eq!(record.load().trust, 2);
+        assert_eq!(record.trust(), 2);
         (0..9).for_each(|_| spin.has_paid());
-        assert_eq!(record.load().trust, MOST_TRUST);
+        assert_eq!(record.trust(), MOST_TRUST);
     }
 
     #[test]
     fn the_end_of_the_callers_time_is_no_failure() {
-        let (word, record) = (AtomicU32::new(0), record(MOST_TRUST));
+        let (word, record) = (AtomicU32::new(0), Record::of_trust(MOST_TRUST));
         let past = Deadline::after(Duration::ZERO);
         assert!(!spin(&word, Some(past), record).sees(|word| word == 1));
-        assert_eq!(record.load().trust, MOST_TRUST);
+        assert_eq!(record.trust(), MOST_TRUST);
     }
 
     #[test]
     fn how_it_goes_after_a_sleep_is_not_remembered() {
-        let (word, record) = (AtomicU32::new(0), record(2));
+        let (word, record) = (AtomicU32::new(0), Record::of_trust(2));
         let _set = SETTING.lock();
         let mut spin = spin(&word, None, record);
         spin.again();
         assert!(spin.sees(|word| word == 0));
         spin.has_paid();
-        assert_eq!(record.load().trust, 2, "a success");
+        assert_eq!(record.trust(), 2, "a success");
         assert!(!spin.sees(|word| word == 1));
-        assert_eq!(record.load().trust, 2, "a failure");
+        assert_eq!(record.trust(), 2, "a failure");
     }
 
     #[test]
@@ -526,33 +334,6 @@ mod tests {
         let pauses = |purpose: For| [0, 1, 2, 8, 9, 100].map(|look| purpose.pauses(look));
         assert_eq!(pauses(For::Lock), [1, 2, 4, 256, 256, 256]);
         assert_eq!(pauses(For::Event), [1; 6]);
-    }
-
-    #[test]
-    fn who_fails_again_and_again_sleeps_ever_longer_before_the_next_try() {
-        let record = record(MOST_TRUST);
-        (1..MOST_TRUST).for_each(|_| record.failed());
-        assert!(record.is_worth_it(), "there is trust left");
-        for interval in [6, 7, 8, 9, 10, 11, 12, 12] {
-            record.failed();
-            let sleeps = (0..1 << interval).filter(|_| !record.is_worth_it());
-            assert_eq!(sleeps.count(), 1 << interval);
-            assert_eq!(record.is_worth_it(), has_company(), "the next try");
-        }
-        record.paid();
-        assert_eq!(record.load().trust, NEW_TRUST);
-        (0..NEW_TRUST).for_each(|_| record.failed());
-        assert_eq!(record.load().sleeps, 1 << SHORTEST_INTERVAL);
-    }
-
-    #[test]
-    fn a_word_has_one_record_and_its_neighbour_another() {
-        let words = [AtomicU32::new(0), AtomicU32::new(0)];
-        let [one, other] = words
-            .each_ref()
-            .map(|word| std::ptr::from_ref(Record::of(word)));
-        assert_eq!(one, std::ptr::from_ref(Record::of(&words[0])));
-        assert_ne!(one, other);
     }
 
     #[test]
@@ -577,7 +358,7 @@ mod tests {
 
     #[test]
     fn gathers_as_long_as_more_comes_fast() {
-        let record = record(MOST_TRUST);
+        let record = Record::of_trust(MOST_TRUST);
         // Less only if the time for that is over.
         let looks = looks_for(&[1, 1000, 1000, 1000], record);
         assert!((3..=5).contains(&looks), "{looks} looks");
@@ -588,7 +369,7 @@ mod tests {
 
     #[test]
     fn gathers_once_in_a_wait() {
-        let (word, record) = (AtomicU32::new(0), record(MOST_TRUST));
+        let (word, record) = (AtomicU32::new(0), Record::of_trust(MOST_TRUST));
         let mut spin = spin(&word, None, record);
         let looks = Cell::new(0);
         // More has come once.
@@ -603,19 +384,5 @@ mod tests {
             0
         });
         assert_eq!(looks.get(), before);
-    }
-
-    #[test]
-    fn where_nothing_more_comes_it_is_tried_ever_more_seldom() {
-        let gathering = Gathering(AtomicU32::new(0));
-        for interval in [1, 2, 3, 4, 5, 6, 7, 8, 9, 9] {
-            assert!(gathering.is_worth_it(), "the next try");
-            gathering.note(false);
-            let without = (0..1 << interval).filter(|_| !gathering.is_worth_it());
-            assert_eq!(without.count(), 1 << interval);
-        }
-        gathering.note(true);
-        assert!(gathering.is_worth_it());
-        assert!(gathering.is_worth_it(), "as long as it pays");
     }
 }
