@@ -143,10 +143,10 @@ impl Semaphore {
 
     #[inline]
     fn permit_within(&self, patience: Patience) -> Option<Permit<'_>> {
-        let taken = self.take_within(1, patience)?;
+        let left = self.take_within(1, patience, |taken| taken.left)?;
         Some(Permit {
             semaphore: self,
-            left: taken.left,
+            left,
         })
     }
 
@@ -221,13 +221,28 @@ impl Semaphore {
     /// Takes permits, as many as there are but at most so many, of which there is one at least. Nothing
     /// if patience ran out first.
     #[inline]
-    fn take_within(&self, most: u32, patience: Patience) -> Option<Taken> {
+    fn take_within<R>(&self, most: u32, patience: Patience, made: fn(Taken) -> R) -> Option<R> {
         match self.take_from(self.guess(), most, 0) {
-            Ok(taken) => Some(taken),
-            Err(PERMIT..) => self.take_after_race(most, patience),
-            Err(_) if patience == Patience::Never => None,
-            Err(_) => self.take_contended(most, patience.deadline()),
+            Ok(taken) => Some(made(taken)),
+            Err(found) => self.take_slowly(found, most, patience, made),
         }
+    }
+
+    /// The same after a first try.
+    #[cold]
+    fn take_slowly<R>(
+        &self,
+        found: u32,
+        most: u32,
+        patience: Patience,
+        made: fn(Taken) -> R,
+    ) -> Option<R> {
+        let taken = match found {
+            PERMIT.. => self.take_after_race(most, patience),
+            _ if patience == Patience::Never => None,
+            _ => self.take_contended(most, patience.deadline()),
+        };
+        taken.map(made)
     }
 
     /// A state with a permit, which it may be in.
@@ -335,7 +350,7 @@ impl Default for Semaphore {
 impl Permits for Semaphore {
     #[inline]
     fn acquire_within(&self, patience: Patience) -> bool {
-        self.take_within(1, patience).is_some()
+        self.take_within(1, patience, |_| ()).is_some()
     }
 
     #[inline]
@@ -343,8 +358,8 @@ impl Permits for Semaphore {
         match most {
             0 => 0,
             _ => self
-                .take_within(most, patience)
-                .map_or(0, |taken| taken.count),
+                .take_within(most, patience, |taken| taken.count)
+                .unwrap_or(0),
         }
     }
 
