@@ -13,7 +13,9 @@ fn main() {
     println!("test a_forked_child_shares_an_anonymous_region ... ok");
     the_handles_of_a_ring_stay_with_the_parent();
     println!("test the_handles_of_a_ring_stay_with_the_parent ... ok");
-    println!("test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+    the_runs_of_a_ring_stay_with_the_parent();
+    println!("test the_runs_of_a_ring_stay_with_the_parent ... ok");
+    println!("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
 }
 
 fn a_forked_child_shares_an_anonymous_region() {
@@ -76,4 +78,31 @@ fn try_copies(mut sender: RingSender<'_, u64>, mut receiver: RingReceiver<'_, u6
         && receiver.try_borrow(1).is_err();
     drop((sender, receiver));
     std::process::exit(i32::from(!is_refused));
+}
+
+fn the_runs_of_a_ring_stay_with_the_parent() {
+    let region = Region::anonymous(1 << 14).expect("room");
+    let ring: &RingBuffer<u64> = region.create("ring", 4).expect("room");
+    let (sender, receiver) = (ring.sender(), ring.receiver());
+    let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
+    assert_eq!(sender.try_send_slice(&[1, 2]), Ok(2));
+    let (loan, borrow) = (sender.try_loan(1), receiver.try_borrow(2));
+    let (mut loan, borrow) = (loan.expect("a place"), borrow.expect("items"));
+    loan[0] = 3;
+    // SAFETY: this process has one thread, and the child only works on shared memory.
+    match unsafe { fork() }.expect("a child") {
+        ForkResult::Child => {
+            loan.send();
+            borrow.receive();
+            std::process::exit(0);
+        }
+        ForkResult::Parent { child } => {
+            let status = waitpid(child, None).expect("the child is ours");
+            assert_eq!(status, WaitStatus::Exited(child, 0));
+        }
+    }
+    assert_eq!(ring.len(), 2, "the child has sent and received nothing");
+    loan.send();
+    borrow.receive();
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [3]);
 }

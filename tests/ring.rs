@@ -10,6 +10,7 @@ use interlatch::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
 type Ring = RingBuffer<u64, Box<[Slot<u64>]>>;
@@ -320,4 +321,33 @@ fn a_handle_that_ends_with_its_thread_is_replaced() {
     drop(RING.sender().expect("the place is free"));
     let closed = Err(AttachError::Disconnected(interlatch::Disconnected));
     assert_eq!(RING.sender().map(drop), closed, "that was no death");
+}
+
+/// Receives what is left when it goes.
+struct Drains<'a>(RingReceiver<'a, u64>, &'a mut Vec<u64>);
+
+impl Drop for Drains<'_> {
+    fn drop(&mut self) {
+        while let Ok(items) = self.0.try_borrow(2) {
+            assert!(self.1.len() < 3, "the same again");
+            self.1.extend(items.iter());
+            items.receive();
+        }
+    }
+}
+
+#[test]
+fn a_destructor_that_a_panic_runs_receives_as_ever() {
+    let ring = Ring::with_capacity(4).expect("room");
+    let mut sender = ring.sender().expect("the first");
+    assert_eq!(sender.try_send_slice(&[1, 2, 3]), Ok(3));
+    let mut drained = Vec::new();
+    let drains = Drains(ring.receiver().expect("the first"), &mut drained);
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        let _drains = drains;
+        resume_unwind(Box::new("without a word"));
+    }));
+    assert!(ended.is_err());
+    assert_eq!(drained, [1, 2, 3]);
+    assert!(ring.is_empty());
 }

@@ -17,8 +17,9 @@
 //! **Full and empty.** A turn is taken before the ring is touched, so `Full` and `Empty` may be
 //! said while another operation is half-way; they are exact when none is.
 
+use super::batch::Batch;
 use super::slot::{Slot, Slots};
-use super::store::{self, End, Store, Visit, forget_first};
+use super::store::{self, End, Store, Visit};
 use super::{
     Buffer, BufferState, Counted, CountsEnds, Disconnected, RecvTimeoutError, SendTimeoutError,
 };
@@ -46,8 +47,8 @@ use core::mem::{ManuallyDrop, offset_of};
 /// None. A panic in the middle of an operation is impossible, as no foreign code runs inside.
 ///
 /// # Process death
-/// A process that dies inside an operation may leave the lock held or a place unused for ever; one
-/// that dies outside leaves its ends open.
+/// A process that dies inside an operation may leave the lock held or a place unused for ever, in the middle of a
+/// batch as many places as that had turns; one that dies outside leaves its ends open.
 ///
 /// # Example
 /// ```
@@ -227,8 +228,9 @@ where
         items: &mut Vec<T>,
         patience: Patience,
     ) -> Result<(), SendTimeoutError<()>> {
-        while !items.is_empty() {
-            self.send_some(items, patience)?;
+        let mut batch = Batch::of(items);
+        while !batch.rest().is_empty() {
+            self.send_some(&mut batch, patience)?;
         }
         Ok(())
     }
@@ -292,18 +294,21 @@ where
         Ok(())
     }
 
-    /// Sends the first of these items, as many as there are turns for and one at least, and takes them out.
+    /// Sends the first of these items, as many as there are turns for and one at least.
     fn send_some(
         &self,
-        items: &mut Vec<T>,
+        batch: &mut Batch<'_, T>,
         patience: Patience,
     ) -> Result<(), SendTimeoutError<()>> {
-        let (turns, mut visit) = self.come_to_send(turns_of(items.len()), patience)?;
+        let (turns, mut visit) = self.come_to_send(turns_of(batch.rest().len()), patience)?;
         let closed = visit.is_closed(End::Receiving);
         let most = if closed { 0 } else { turns.count() as usize };
         // SAFETY: they are forgotten at once.
-        let sent = unsafe { visit.push_some_from(&items[..most]) };
-        forget_first(items, sent);
+        let sent = unsafe {
+            let sent = visit.push_some_from(&batch.rest()[..most]);
+            batch.forget_first(sent);
+            sent
+        };
         drop(visit);
         turns.end(sent as u32);
         match sent {

@@ -460,7 +460,8 @@ impl<'a, B: Buffer + ?Sized> Sender<'a, B> {
     /// If all receivers are gone. What was not sent is in `items` still.
     ///
     /// # Process death
-    /// A process that dies in here has sent the first so many of them, or none.
+    /// A process that dies in here has sent the first so many of them, or none; what else that does to the others
+    /// is said at the buffer.
     ///
     /// # Example
     /// ```

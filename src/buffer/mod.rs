@@ -9,6 +9,7 @@
 //! in shared memory. Who sends to whom is said in `address`.
 
 mod address;
+mod batch;
 mod bounded;
 mod duplex;
 mod end;

@@ -11,8 +11,9 @@
 //!
 //! `Full` and `Empty` are exact.
 
+use super::batch::Batch;
 use super::slot::{Slot, Slots};
-use super::store::{self, End, Store, Visit, forget_first};
+use super::store::{self, End, Store, Visit};
 use super::{
     Buffer, BufferState, Counted, CountsEnds, Disconnected, RecvTimeoutError, SendTimeoutError,
 };
@@ -196,12 +197,15 @@ where
         items: &mut Vec<T>,
         patience: Patience,
     ) -> Result<(), SendTimeoutError<()>> {
-        while !items.is_empty() {
+        let mut batch = Batch::of(items);
+        while !batch.rest().is_empty() {
             self.send_by(patience, |visit| {
                 // SAFETY: they are forgotten at once.
-                let sent = unsafe { visit.push_some_from(items) };
-                forget_first(items, sent);
-                sent
+                unsafe {
+                    let sent = visit.push_some_from(batch.rest());
+                    batch.forget_first(sent);
+                    sent
+                }
             })?;
         }
         Ok(())

@@ -3,6 +3,15 @@
 use super::Growth;
 use crate::sync::LockState;
 
+/// How many items there are, of which so many have come and so many have gone. The two numbers are read one after
+/// the other, so more may seem to have gone than have come, or more to be there than there are places.
+pub(crate) fn fill_of(came: u64, went: u64, capacity: Option<u64>) -> u64 {
+    match came.wrapping_sub(went) {
+        below if below > i64::MAX as u64 => 0,
+        fill => fill.min(capacity.unwrap_or(fill)),
+    }
+}
+
 /// A buffer, a moment ago. Its numbers are read one after the other, so while somebody is at work they may
 /// not agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,4 +106,22 @@ pub enum EndState {
     HeldBy(Vec<u32>),
     /// The last handle has gone.
     Closed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fill_of;
+
+    #[test]
+    fn numbers_that_were_read_at_different_times_make_a_fill() {
+        assert_eq!(fill_of(7, 4, Some(5)), 3);
+        assert_eq!(fill_of(5, 6, Some(5)), 0, "one has gone in between");
+        assert_eq!(fill_of(5, 6, None), 0);
+        assert_eq!(fill_of(9, 1, Some(5)), 5, "some have come in between");
+        assert_eq!(
+            fill_of(1, u64::MAX, Some(5)),
+            2,
+            "they go on after the last"
+        );
+    }
 }

@@ -318,11 +318,6 @@ impl Side {
     }
 }
 
-/// Takes the first items out, which are somebody else's now.
-pub(super) fn forget_first<T>(items: &mut Vec<T>, count: usize) {
-    items.drain(..count).for_each(core::mem::forget);
-}
-
 /// Checks a number of places: at least one, and that many slots fit behind a header.
 ///
 /// Returns the layout of both.

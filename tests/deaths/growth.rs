@@ -1,5 +1,5 @@
 //! A queue that grows, while its producer or its consumer is killed again and again: what was sent arrives
-//! once and in order, but for what a dead consumer has taken along; and in the end no segment is left.
+//! once and in order, but for what a dead consumer has taken along; and in the end nothing of it is left.
 //!
 //! `INTERLATCH_SEED` repeats the choices (not the moments at which the kernel carries them out).
 
@@ -161,8 +161,8 @@ fn note(tally: &Tally, item: u64) {
 
 fn is_removed(queue: UnboundedBuffer<u64>, named: &Named) {
     let grown = queue.grown().expect("a lock");
-    assert!(grown.ever > 10, "it grew: {grown:?}");
-    // One that is not full yet may be linked still.
+    assert!(grown.ever > 1, "it grew: {grown:?}");
+    // The last one stays, also when it is empty.
     assert!(grown.segments <= 1, "{grown:?}");
     drop(queue);
     UnboundedBuffer::<u64>::remove(&named.name).expect("it is there");
@@ -284,7 +284,7 @@ fn stopped() {
     let region = Region::memfd("growth", 4096).expect("a region");
     let queue = UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("a queue");
     let (sender, receiver) = (queue.sender(), queue.receiver());
-    let (sender, _receiver) = (sender.expect("open"), receiver.expect("open"));
+    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
     let part = format!("growth churn {}", named.file);
     let mut other = Actor::start(&region, &[part]);
     let deadline = Instant::now() + PATIENCE;
@@ -293,7 +293,11 @@ fn stopped() {
         assert!(Instant::now() < deadline, "it is never at work");
         stop(&other);
         match sender.try_send(0) {
-            Ok(()) => other.signal(SIGCONT),
+            Ok(()) => {
+                other.signal(SIGCONT);
+                // So there is room, however often it is stopped at the same place.
+                while receiver.try_recv().is_ok() {}
+            }
             Err(GrowError::Timeout) => break,
             Err(error) => panic!("{error}"),
         }

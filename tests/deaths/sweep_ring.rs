@@ -47,9 +47,7 @@ pub fn operations() -> [Operation; 6] {
                 });
             },
             let_go: |objects| {
-                std::thread::scope(|scope| {
-                    scope.spawn(|| with_receiver(objects, |receiver| take(receiver, 1)));
-                });
+                in_a_thread(|| with_receiver(objects, |receiver| take(receiver, 1)));
             },
             check: |objects| holds_one_of(objects, &[&[1, 2], &[2], &[2, 3]]),
             ..RING
@@ -112,9 +110,12 @@ fn send_and_die(objects: &Objects, items: &[u64]) {
         let sent = sender.try_send_slice(items);
         assert_eq!(sent, Ok(items.len()), "there is room");
     };
-    std::thread::scope(|scope| {
-        scope.spawn(|| with_sender(objects, send));
-    });
+    in_a_thread(|| with_sender(objects, send));
+}
+
+/// By a thread that is dead on return, also to the kernel: the end of a scope does not wait for that.
+fn in_a_thread(act: impl FnOnce() + Send) {
+    std::thread::scope(|scope| scope.spawn(act).join().expect("it does not panic"));
 }
 
 fn take(receiver: &mut RingReceiver<'_, u64>, item: u64) {

@@ -219,6 +219,11 @@ impl fmt::Display for ChainReport {
 
 impl fmt::Display for SegmentReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} items", level(Some(self.fill), self.capacity))
+        let items = if self.capacity.is_some() {
+            " items"
+        } else {
+            ""
+        };
+        write!(f, "{}{items}", level(Some(self.fill), self.capacity))
     }
 }

@@ -80,7 +80,7 @@ impl<'a, T: Plain> Hand<'a, T> {
     /// Waits for a place as long as patience lasts.
     #[inline]
     pub(super) fn reserve(&mut self, patience: &Patience) -> Result<(), Refused> {
-        if self.stamp.is_inherited() {
+        if self.is_inherited() {
             return Err(Refused::Disconnected);
         }
         // What is there is received also when nobody sends any more; nothing is sent to nobody.
@@ -91,6 +91,12 @@ impl<'a, T: Plain> Hand<'a, T> {
             0 => self.look_for_more(patience),
             _ => Ok(()),
         }
+    }
+
+    /// Whether this is the copy of a forked child: it has nothing here to send, to receive or to close.
+    #[inline]
+    pub(super) fn is_inherited(&self) -> bool {
+        self.stamp.is_inherited()
     }
 
     /// How many of the next places are known to be this one's.

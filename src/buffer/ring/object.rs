@@ -5,6 +5,7 @@ use super::receiver::RingReceiver;
 use super::sender::RingSender;
 use super::side::{Count, Side};
 use crate::buffer::slot::{Slot, Slots};
+use crate::buffer::state::fill_of;
 use crate::buffer::{AttachError, BufferState, End, store};
 use crate::platform::Ordering::Relaxed;
 use crate::platform::{InPlace, Place, Plain, PlanError, Words, WordsFrom, constructor};
@@ -18,11 +19,11 @@ use core::mem::offset_of;
 ///
 /// There is at most one [`RingSender`] and one [`RingReceiver`] at a time; the type sees to that, between
 /// processes too. Items go one by one, as slices ([`RingSender::send_slice`], [`RingReceiver::recv_into`]), or
-/// are written and read where they are ([`RingSender::loan`], [`RingReceiver::borrow`]). An operation that does not
-/// have to wait makes no system call; one that does spins for a while, as long as that has been of use, and
+/// are written and read where they are ([`RingSender::loan`], [`RingReceiver::borrow`]). While neither side
+/// waits, an operation makes no system call; one that has to wait spins for a while, as long as that has been of use, and
 /// then sleeps. In a stream, whoever keeps finding a few items, or places, leaves the other side a head start of up to
-/// some microseconds before it looks again: so many go at once, and each cache line is waited for once. One item
-/// that comes by itself is looked for at once, and `try_` operations give no head start.
+/// some microseconds before it looks again: so many go at once, and each cache line is waited for once. For
+/// items that come one by one the head start soon ends, and `try_` operations give none.
 ///
 /// `S` says where the places are: `[Slot<T>]` behind the header (for a region, where the capacity is chosen at run
 /// time; this is what `RingBuffer<T>` means), `[Slot<T>; N]` inside (for a `static`), or `Box<[Slot<T>]>`. For a
@@ -51,7 +52,8 @@ use core::mem::offset_of;
 /// | a receiver before it has moved its count | its items are there again for its successor, in their order: the dead one may have seen them |
 /// | a receiver after that | they have gone with it |
 ///
-/// A wake-up that a dead process owed is made up for within the recheck interval. The copies of handles in the child
+/// A wake-up that a dead process owed is made up for within the recheck interval; so is one of a process to which
+/// `membarrier(2)` was forbidden only after it had its handle. The copies of handles in the child
 /// of a `fork(3)` are of no use: to them the other side has gone.
 ///
 /// # Ordering
@@ -205,10 +207,10 @@ impl<T: Plain, S: Slots<T> + ?Sized> RingBuffer<T, S> {
 
     /// How many items there were a moment ago.
     pub fn len(&self) -> usize {
-        // Relaxed: the number stands for itself. `read` first, which is never ahead of the other.
+        // Relaxed: each number stands for itself, and `fill_of` takes any two.
         let read = self.read.word().load(Relaxed);
         let written = self.written.word().load(Relaxed);
-        super::hand::between(read, written, self.capacity())
+        fill_of(written, read, Some(self.capacity() as u64)) as usize
     }
 
     /// Whether there was no item a moment ago.
@@ -227,13 +229,13 @@ impl<T: Plain, S: Slots<T> + ?Sized> RingBuffer<T, S> {
 impl RingBuffer<u64, [Slot<u64>; 0]> {
     /// The state of the one that these words are, whatever its items.
     pub(crate) fn state_of(words: &dyn Words, capacity: Option<u64>) -> Option<BufferState> {
+        let read = words.long(offset_of!(Self, read) as u64)?;
         let written = words.long(offset_of!(Self, written) as u64)?;
-        let length = written.wrapping_sub(words.long(offset_of!(Self, read) as u64)?);
         let end = |offset: usize| Side::state_of(&WordsFrom(words, offset as u64));
         Some(BufferState {
             // It has none.
             lock: LockState::Free,
-            fill: Some(length.min(capacity.unwrap_or(length))),
+            fill: Some(fill_of(written, read, capacity)),
             capacity,
             senders: end(offset_of!(Self, sender))?,
             receivers: end(offset_of!(Self, receiver))?,

@@ -8,6 +8,7 @@ use crate::buffer::slot::Slot;
 use crate::platform::Plain;
 use core::fmt;
 use core::ops::{Index, IndexMut};
+use std::thread::panicking;
 
 /// Places of a [`RingBuffer`](super::RingBuffer) to fill where they are. [`send`](Self::send) makes them items; dropping
 /// this gives them back unsent.
@@ -66,17 +67,18 @@ impl<'r, 'a, T: Plain> RingLoan<'r, 'a, T> {
             .map(|place| unsafe { place.filled_mut() })
     }
 
-    /// Makes all of them items.
+    /// Makes all of them items. Of a copy that a forked child has, it makes none.
     #[inline]
     pub fn send(self) {
-        self.hand.give(self.places.len());
+        let count = self.places.len();
+        self.send_first(count);
     }
 
     /// Makes the first so many of them items: all, if it is more.
     #[inline]
     pub fn send_first(self, count: usize) {
         let count = count.min(self.places.len());
-        if count > 0 {
+        if count > 0 && !self.hand.is_inherited() {
             self.hand.give(count);
         }
     }
@@ -107,7 +109,8 @@ impl<T: Plain> IndexMut<usize> for RingLoan<'_, '_, T> {
 /// Indexing beyond the end of the run does.
 ///
 /// # Process death
-/// The items are there again, for the next receiver. So they are if a panic drops this.
+/// The items are there again, for the next receiver. So they are for this one if a panic drops this, and the receiver
+/// survives that; if the panic drops the receiver too, nobody comes after it.
 ///
 /// # Example
 /// See [`RingLoan`].
@@ -117,6 +120,7 @@ pub struct RingBorrow<'r, 'a, T: Plain> {
     places: &'a [Slot<T>],
     /// How many are received when it is dropped.
     received: usize,
+    panicked_before: bool,
 }
 
 impl<'r, 'a, T: Plain> RingBorrow<'r, 'a, T> {
@@ -128,6 +132,7 @@ impl<'r, 'a, T: Plain> RingBorrow<'r, 'a, T> {
             hand,
             places,
             received: count,
+            panicked_before: panicking(),
         }
     }
 
@@ -162,7 +167,9 @@ impl<'r, 'a, T: Plain> RingBorrow<'r, 'a, T> {
 impl<T: Plain> Drop for RingBorrow<'_, '_, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.received > 0 && !std::thread::panicking() {
+        // In a destructor that a panic runs, items are received as ever.
+        let panics = panicking() && !self.panicked_before;
+        if self.received > 0 && !panics && !self.hand.is_inherited() {
             self.hand.give(self.received);
         }
     }

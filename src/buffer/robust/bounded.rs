@@ -40,8 +40,8 @@ impl<T> TurnSlot<T> {
 /// copy theirs out one after the other.
 ///
 /// `S` says where the places are: `[TurnSlot<T>; N]` inside (for a `static`), or `[TurnSlot<T>]` behind the
-/// header (for a region, where the capacity is chosen at run time). An operation is the same work for few places
-/// and for many, but whoever comes after a death goes through all of them once.
+/// header (for a region, where the capacity is chosen at run time). To send or to receive is the same work for few
+/// places and for many; `len` goes through all of them, as does, once, whoever comes after a death.
 ///
 /// Items are plain data: what a dead process has half-written is never looked at.
 ///

@@ -25,6 +25,7 @@
 
 use super::ends::{AttachError, Ends, RobustSeat};
 use crate::buffer::slot::{Slot, Slots};
+use crate::buffer::state::fill_of;
 use crate::buffer::{ChainState, End, SegmentState, store};
 use crate::platform::robust::commit;
 use crate::platform::{
@@ -155,11 +156,10 @@ impl Chain<u64, 1> {
 impl Segment<u64, [Slot<u64>; 0]> {
     /// The state of the one that these words are, whatever its items.
     pub(crate) fn state_of(words: &dyn Words, capacity: Option<u64>) -> Option<SegmentState> {
-        let sent = words.long(offset_of!(Self, sent) as u64)?;
         let received = words.long(offset_of!(Self, received) as u64)?;
-        let fill = sent.wrapping_sub(received);
+        let sent = words.long(offset_of!(Self, sent) as u64)?;
         Some(SegmentState {
-            fill: fill.min(capacity.unwrap_or(fill)),
+            fill: fill_of(sent, received, capacity),
             capacity,
         })
     }

@@ -3,6 +3,7 @@
 //! **How.** A handle is a robust lock that is held as long as the handle lives; the kernel ends it with
 //! its thread. Nobody is told of that end: sleepers look again.
 
+use crate::buffer::state::fill_of;
 use crate::buffer::{
     BufferState, Disconnected, End, EndState, RecvTimeoutError, Seat, SendTimeoutError,
 };
@@ -120,12 +121,13 @@ impl Ends<1> {
         [lock, handles]: [usize; 2],
         (capacity, ends): (Option<u64>, Option<u64>),
     ) -> Option<BufferState> {
-        let [came, went] = counts.map(|count| words.long(count as u64));
-        let length = came?.wrapping_sub(went?);
+        let [came, went] = counts;
+        let went = words.long(went as u64)?;
+        let came = words.long(came as u64)?;
         let (senders, receivers) = Self::states_of(&WordsFrom(words, handles as u64), ends);
         Some(BufferState {
             lock: RobustMutex::state_of(&WordsFrom(words, lock as u64))?,
-            fill: Some(length.min(capacity.unwrap_or(length))),
+            fill: Some(fill_of(came, went, capacity)),
             capacity,
             senders,
             receivers,

@@ -24,7 +24,7 @@ mod record;
 use super::{AtomicU32, Deadline};
 use core::hint::spin_loop;
 use core::sync::atomic::Ordering::Relaxed;
-use record::Record;
+use record::{Record, has_company};
 use std::time::Duration;
 
 /// What a spin is for.
@@ -94,7 +94,7 @@ pub fn set_spinning(spins: bool) {
 /// So many pauses, for others to do something meanwhile; none, if this process does not spin.
 pub fn give_head_start(pauses: u32) {
     // Relaxed: nothing follows from it.
-    if SPINS.load(Relaxed) != 0 {
+    if SPINS.load(Relaxed) != 0 && has_company() {
         (0..pauses).for_each(|_| spin_loop());
     }
 }

@@ -203,7 +203,7 @@ impl Gathering {
 
 /// Whether the machine has a second core at all. Which ones this thread may use says little: two that are
 /// bound to a core each are the best of spinners.
-fn has_company() -> bool {
+pub(super) fn has_company() -> bool {
     static CORES: OnceLock<bool> = OnceLock::new();
     *CORES.get_or_init(|| {
         // SAFETY: it has no preconditions.
