@@ -22,7 +22,7 @@ pub fn check<T: Debug>(
             .unwrap_or_default();
         now.as_nanos() as u64
     });
-    let cases = number_from("INTERLATCH_CASES").map_or(64, |cases| cases as u32);
+    let cases = number_from("INTERLATCH_CASES").map_or(40, |cases| cases as u32);
     println!("{name}: {cases} cases, INTERLATCH_SEED={seed}");
     let config = Config {
         cases,
