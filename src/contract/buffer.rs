@@ -114,7 +114,7 @@ fn receive_as<B: Buffer<Item = u64>, const ME: usize>(shared: &Passed<B>) {
 }
 
 fn sum_received<B>(shared: &Passed<B>) -> u64 {
-    shared.got.iter().flatten().map(Guarded::get).sum()
+    shared.got.iter().flatten().map(|number| number.get()).sum()
 }
 
 fn left_in<B: Buffer<Item = u64>>(shared: &Passed<B>) -> u64 {

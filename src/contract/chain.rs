@@ -270,7 +270,7 @@ fn left_in<Q: Unlimited>(shared: &Queued<Q>) -> u64 {
 }
 
 fn sum(numbers: &[Guarded; 2]) -> u64 {
-    numbers.iter().map(Guarded::get).sum()
+    numbers.iter().map(|number| number.get()).sum()
 }
 
 /// Alone: it takes as many as its limit, gives them back in order, and can be filled again.

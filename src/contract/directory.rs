@@ -79,7 +79,7 @@ pub fn one_creates_and_all_find(processes: usize) -> Scenario<Found> {
     }
     Scenario::new("one_creates_and_all_find", participants)
         .verify(|shared| {
-            let created: u64 = shared.created.iter().map(Guarded::get).sum();
+            let created: u64 = shared.created.iter().map(|number| number.get()).sum();
             assert!(created <= 1, "{created} created it");
             assert_eq!(shared.directory.objects().count(), 1);
             assert_eq!(shared.object.get(), BUILT);
@@ -129,7 +129,7 @@ pub fn one_builds_and_all_see_it(processes: usize) -> Scenario<Found> {
         .verify(|shared| {
             assert_eq!(shared.mark.get(), MARKED);
             assert_eq!(shared.object.get(), BUILT);
-            let built: u64 = shared.created[1..].iter().map(Guarded::get).sum();
+            let built: u64 = shared.created[1..].iter().map(|number| number.get()).sum();
             assert!(built <= 1, "{built} of those that live built it");
         })
         .choices(8)

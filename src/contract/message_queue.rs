@@ -438,7 +438,7 @@ pub fn a_send_is_done_or_not<Q: Messages + InPlace>(processes: usize) -> Scenari
     };
     Scenario::new("a_send_is_done_or_not", participants)
         .verify(|shared| {
-            let mut times = [&shared.received[0], &shared.received[1]].map(Guarded::get);
+            let mut times = [&shared.received[0], &shared.received[1]].map(|number| number.get());
             for (number, _) in left_in(&shared.queue, 2) {
                 times[number as usize - 1] += 1;
             }

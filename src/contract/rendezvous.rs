@@ -90,7 +90,7 @@ fn note<B, const WHO: usize>(shared: &Met<B>, item: u64) {
 }
 
 fn sum(numbers: &[Guarded; 2]) -> u64 {
-    numbers.iter().map(Guarded::get).sum()
+    numbers.iter().map(|number| number.get()).sum()
 }
 
 /// Nothing is offered or asked for when all have gone.
