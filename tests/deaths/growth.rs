@@ -6,11 +6,11 @@
 use super::actor::{find, say};
 use super::harness::Test;
 use super::process::{Actor, PATIENCE};
+use super::tally::Tally;
 use interlatch::buffer::TakeError;
-use interlatch::platform::AtomicU64;
-use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
+use interlatch::platform::Ordering::{Acquire, Relaxed};
 use interlatch::sync::Patience;
-use interlatch::{GrowError, Growth, InPlace, Region, RegionError, RegionName, UnboundedBuffer};
+use interlatch::{GrowError, Growth, Region, RegionError, RegionName, UnboundedBuffer};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -37,29 +37,6 @@ const GROWTH: Growth = Growth {
     items: 3,
     segments: 50,
 };
-
-/// What is known of the items: they are numbers in a row, some of which are never sent.
-#[repr(C)]
-struct Tally {
-    next: AtomicU64,
-    sent: AtomicU64,
-    /// Those that a consumer got, and the newest of them.
-    received: AtomicU64,
-    newest: AtomicU64,
-}
-
-// SAFETY: `repr(C)`, of words.
-unsafe impl InPlace for Tally {
-    fn initial() -> Self {
-        let word = || AtomicU64::new(0);
-        Self {
-            next: AtomicU64::new(1),
-            sent: word(),
-            received: word(),
-            newest: word(),
-        }
-    }
-}
 
 /// A queue that is removed with the test, however that ends.
 struct Named {
@@ -121,7 +98,7 @@ fn producers() {
         assert_eq!(producer.reply(deadline).as_deref(), Ok("there"));
         for _ in 0..random.usize(1..60) {
             let item = receiver.recv_timeout(PATIENCE).expect("it sends");
-            note(tally, item);
+            tally.note(item);
         }
         assert!(!producer.has_ended(), "it found something wrong");
         producer.signal(SIGKILL);
@@ -141,22 +118,11 @@ fn drain(queue: &UnboundedBuffer<u64>, tally: &Tally) {
     let receiver = queue.receiver().expect("open");
     loop {
         match receiver.recv_timeout(PATIENCE) {
-            Ok(item) => note(tally, item),
+            Ok(item) => tally.note(item),
             Err(TakeError::Disconnected) => return,
             Err(error) => panic!("{error}"),
         }
     }
-}
-
-/// Each item is newer than all before it.
-fn note(tally: &Tally, item: u64) {
-    let newest = tally.newest.load(Relaxed);
-    assert!(newest < item, "{item} after {newest}");
-    assert!(item < tally.next.load(Relaxed), "nobody has sent {item}");
-    tally.newest.store(item, Relaxed);
-    tally
-        .received
-        .store(tally.received.load(Relaxed) + 1, Release);
 }
 
 fn is_removed(queue: UnboundedBuffer<u64>, named: &Named) {
@@ -185,7 +151,7 @@ fn consumers() {
         while tally.received.load(Acquire) < goal {
             assert!(Instant::now() < deadline, "it does not receive");
             // At the limit the consumer has enough to do.
-            let item = tally.next.fetch_add(1, Relaxed);
+            let item = tally.give_out(1);
             if sender.send(item).is_err() {
                 tally.next.store(item, Relaxed);
             }
@@ -264,7 +230,7 @@ fn makers() {
             Ok("there")
         );
         // Waits for nothing: it is killed at any moment.
-        std::thread::sleep(Duration::from_micros(random.u64(0..2000)));
+        (0..random.u64(0..2000)).for_each(|_| std::thread::yield_now());
         assert!(!maker.has_ended(), "it found something wrong");
         maker.signal(SIGKILL);
         // Once it is gone.
@@ -355,11 +321,8 @@ pub fn play(region: &Region, part: &str) {
             let sender = queue.sender().expect("open");
             say("there");
             loop {
-                // Taken first: should this process be killed, the next one sends none of this number.
-                let item = tally.next.fetch_add(1, Relaxed);
-                match sender.send(item) {
-                    // Release pairs with the Acquire of the parent.
-                    Ok(()) => tally.sent.store(tally.sent.load(Relaxed) + 1, Release),
+                match sender.send(tally.give_out(1)) {
+                    Ok(()) => tally.has_sent(1),
                     Err(GrowError::AtLimit(_)) => std::thread::yield_now(),
                     Err(error) => panic!("{error}"),
                 }
@@ -369,7 +332,7 @@ pub fn play(region: &Region, part: &str) {
             let receiver = queue.receiver().expect("open");
             say("there");
             loop {
-                note(tally, receiver.recv().expect("the sender lives"));
+                tally.note(receiver.recv().expect("the sender lives"));
             }
         }
         "churn" => {

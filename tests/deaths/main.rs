@@ -24,6 +24,7 @@ mod sweep;
 mod sweep_messages;
 mod sweep_passing;
 mod sweep_ring;
+mod tally;
 mod wakeups;
 
 use std::process::ExitCode;

@@ -7,8 +7,8 @@ use super::actor::{find, hear, say};
 use super::harness::Test;
 use super::process::{Actor, PATIENCE};
 use super::soak::{WORKERS, in_peace, kill_for, some_patience, worker};
-use interlatch::platform::AtomicU64;
-use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
+use super::tally::Tally;
+use interlatch::platform::Ordering::Acquire;
 use interlatch::{
     AttachError, InPlace, LoanError, RecvError, Region, RingBuffer, RingReceiver, RingSender, Slot,
     TryRecvError, TrySendError,
@@ -179,30 +179,12 @@ struct Shared {
     tallies: [Tally; WORKERS / 2],
 }
 
-/// What is known of one ring: each number is written by one worker, or in one step.
-#[repr(C)]
-struct Tally {
-    /// The number of the next item. Some are never sent.
-    next: AtomicU64,
-    /// How many are known to have been sent, and received.
-    sent: AtomicU64,
-    received: AtomicU64,
-    /// The number that is known to have been received last, and one.
-    newest: AtomicU64,
-}
-
-// SAFETY: `repr(C)`, of parts that are `InPlace`, and words.
+// SAFETY: `repr(C)`, of parts that are `InPlace`.
 unsafe impl InPlace for Shared {
     fn initial() -> Self {
-        let zero = || AtomicU64::new(0);
         Self {
             rings: from_fn(|_| InPlace::initial()),
-            tallies: from_fn(|_| Tally {
-                next: zero(),
-                sent: zero(),
-                received: zero(),
-                newest: zero(),
-            }),
+            tallies: from_fn(|_| InPlace::initial()),
         }
     }
 }
@@ -240,14 +222,10 @@ const BATCH: u64 = 2 * PLACES as u64;
 
 fn send(sender: &mut RingSender<'_, u64>, tally: &Tally, random: &mut fastrand::Rng) {
     let (count, patience) = (random.u64(1..=BATCH), some_patience(random));
-    // Taken first: should this process be killed, the next one sends none of these numbers.
-    let first = tally.next.fetch_add(count, Relaxed);
+    let first = tally.give_out(count);
     let items: Vec<u64> = (first..first + count).collect();
     match sender.send_slice_within(&items, patience) {
-        // Release pairs with the Acquire of the parent.
-        Ok(sent) => tally
-            .sent
-            .store(tally.sent.load(Relaxed) + sent as u64, Release),
+        Ok(sent) => tally.has_sent(sent as u64),
         Err(LoanError::Timeout) => {}
         // Until the dead receiver has a successor.
         Err(LoanError::Disconnected) => yield_now(),
@@ -258,20 +236,9 @@ fn receive(receiver: &mut RingReceiver<'_, u64>, tally: &Tally, random: &mut fas
     let (count, patience) = (random.usize(1..=PLACES), some_patience(random));
     let mut items = [0; PLACES];
     match receiver.recv_into_within(&mut items[..count], patience) {
-        Ok(count) => note(&items[..count], tally),
+        Ok(count) => items[..count].iter().for_each(|item| tally.note(*item)),
         Err(_) => yield_now(),
     }
-}
-
-/// Items are numbers that were given out, each larger than the last.
-fn note(items: &[u64], tally: &Tally) {
-    for item in items {
-        let next = tally.next.load(Relaxed);
-        assert!(*item < next, "{item} of {next} was never sent");
-        let newest = tally.newest.swap(item + 1, Relaxed);
-        assert!(*item >= newest, "{item} comes after {newest}, less one");
-    }
-    tally.received.fetch_add(items.len() as u64, Release);
 }
 
 fn soak() {
@@ -282,7 +249,7 @@ fn soak() {
         for (number, (ring, tally)) in shared.rings.iter().zip(&shared.tallies).enumerate() {
             let mut receiver = ring.receiver().expect("all have died");
             let left: Vec<u64> = receiver.try_iter().collect();
-            note(&left, tally);
+            left.iter().for_each(|item| tally.note(*item));
             let (sent, arrived) = (tally.sent.load(Acquire), tally.received.load(Acquire));
             // Each death may come between a step and the knowledge of it.
             let lost = deaths[2 * number + 1] * PLACES as u64;

@@ -417,18 +417,23 @@ fn send_three(objects: &Objects, buffer: &impl Buffer<Item = u64>) {
 /// To the end of the stream: then the senders have gone, and everything that they have sent is here.
 fn receive_in_order(objects: &Objects, buffer: &impl Buffer<Item = u64>) {
     if let Ok(receiver) = buffer.receiver() {
-        let mut next = 1;
-        loop {
-            match receiver.recv_timeout(PATIENCE) {
-                Ok(item) => assert_eq!(item, next, "in order, each once, nothing torn"),
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("the stream does not end"),
-            }
-            next += 1;
-        }
-        let sent = objects.sent.load(Relaxed);
-        assert!(next > sent, "{sent} were sent, and {} received", next - 1);
+        all_in_order(objects, || receiver.recv_timeout(PATIENCE));
     }
+}
+
+/// All that comes, to the end of the stream, is in order, and everything that was sent.
+pub fn all_in_order(objects: &Objects, mut receive: impl FnMut() -> Result<u64, RecvTimeoutError>) {
+    let mut next = 1;
+    loop {
+        match receive() {
+            Ok(item) => assert_eq!(item, next, "in order, each once, nothing torn"),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => panic!("the stream does not end"),
+        }
+        next += 1;
+    }
+    let sent = objects.sent.load(Relaxed);
+    assert!(next > sent, "{sent} were sent, and {} received", next - 1);
 }
 
 /// These functions have no handle: nobody hears of an end.

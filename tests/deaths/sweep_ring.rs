@@ -1,10 +1,10 @@
 //! The operations of a ring that a child is killed in.
 
 use super::process::PATIENCE;
-use super::sweep::{NOTHING, Objects, Operation};
+use super::sweep::{NOTHING, Objects, Operation, all_in_order};
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::sync::Patience;
-use interlatch::{RecvTimeoutError, RingBuffer, RingReceiver, RingSender, SendTimeoutError, Slot};
+use interlatch::{RingBuffer, RingReceiver, RingSender, SendTimeoutError, Slot};
 use std::mem::forget;
 
 pub type Ring = RingBuffer<u64, [Slot<u64>; PLACES]>;
@@ -138,20 +138,9 @@ fn send_three(objects: &Objects) {
 
 /// To the end of the stream: then the sender has gone, and everything that it has sent is here.
 fn receive_in_order(objects: &Objects) {
-    let Ok(mut receiver) = objects.ring.receiver() else {
-        return;
-    };
-    let mut next = 1;
-    loop {
-        match receiver.recv_within(patience()) {
-            Ok(item) => assert_eq!(item, next, "in order, each once, nothing torn"),
-            Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => panic!("the stream does not end"),
-        }
-        next += 1;
+    if let Ok(mut receiver) = objects.ring.receiver() {
+        all_in_order(objects, || receiver.recv_within(patience()));
     }
-    let sent = objects.sent.load(Relaxed);
-    assert!(next > sent, "{sent} were sent, and {} received", next - 1);
 }
 
 /// The items are one of these lists, and the places as many as ever.
