@@ -3,9 +3,8 @@
 //! Every object lies alone at the start of a shared mapping of its own: ours in a memfd region,
 //! its peers in anonymous shared memory, which to the kernel is the same.
 //!
-//! 1. They take turns, in rounds of less than half a millisecond: the table is of these.
-//! 2. Criterion measures each subject, one after the other, unless it is told not to by `--table`. A machine
-//!    that changes its speed in between makes these hard to compare.
+//! They take turns, in rounds of less than half a millisecond; then criterion measures each, unless it is told not
+//! to by `--table`.
 //!
 //! ```text
 //! cargo bench --bench uncontended -- --table
@@ -20,7 +19,6 @@ mod harness;
 
 use anyhow::Result;
 use core::sync::atomic::compiler_fence;
-use criterion::Criterion;
 use harness::{
     Comparison, Home, Length, Measure, PosixSemaphore, PthreadMutex, Round, Session, Subject,
     SysVHandle, SysVSemaphores, Tally, at_most, ours, shared,
@@ -32,7 +30,7 @@ use interlatch::{Mutex, RawMutex, RobustMutex, Semaphore};
 use lock_api::RawMutex as _;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const ROUNDS: usize = 120;
 const ROUND: Length = Length::Counted(Duration::from_micros(400));
@@ -69,11 +67,7 @@ fn main() -> Result<()> {
             Ok(())
         })?;
     }
-    session.finish()?;
-    if !std::env::args().any(|argument| argument == "--table") {
-        with_criterion()?;
-    }
-    Ok(())
+    session.finish()
 }
 
 /// An object, and a pair of operations on it that leaves it as it was, again and again.
@@ -113,6 +107,7 @@ impl Pair {
 fn add(comparison: &mut Comparison, pairs: &[Pair]) {
     comparison.rounds(ROUNDS);
     comparison.needs_no_line();
+    comparison.has_criterion();
     for pair in pairs {
         let repeat = pair.repeat.clone();
         let body = move |_, round: &Round<'_>| {
@@ -190,34 +185,6 @@ fn semaphore_goals(comparison: &mut Comparison) {
     for ours in ["Semaphore, guard", "Semaphore, calls"] {
         comparison.versus(ours, "sem_t", at_most(SEMAPHORE_TO_POSIX));
     }
-}
-
-fn with_criterion() -> Result<()> {
-    let mut criterion = Criterion::default()
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .configure_from_args();
-    measure(&mut criterion, "lock + unlock", &locks()?);
-    for permits in PERMITS {
-        let title = format!("acquire + release at {permits}");
-        measure(&mut criterion, &title, &semaphores(permits)?);
-    }
-    criterion.final_summary();
-    Ok(())
-}
-
-fn measure(criterion: &mut Criterion, title: &str, pairs: &[Pair]) {
-    let mut group = criterion.benchmark_group(title);
-    for pair in pairs {
-        group.bench_function(&pair.name, |bencher| {
-            bencher.iter_custom(|count| {
-                let begin = Instant::now();
-                (pair.repeat)(count);
-                begin.elapsed()
-            });
-        });
-    }
-    group.finish();
 }
 
 // The pairs are inlined always: otherwise the compiler would inline some and charge the others

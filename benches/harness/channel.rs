@@ -1,6 +1,6 @@
 //! What items are passed through, from one worker to another: ours and the kernel's.
 
-use super::place::{ours, shared, shared_zeros};
+use super::place::{leak, ours, shared, shared_zeros};
 use super::{Afterwards, Home, PthreadCondvar, PthreadMutex, Round, Subject, Tally, Worker};
 use anyhow::{Context, Result};
 use interlatch::platform::UnsafeCell;
@@ -10,9 +10,11 @@ use interlatch::{Buffer, MessageQueue, Place, Plain};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use std::fs::File;
+use std::hint::black_box;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::Mutex;
 
 /// Something that items of `N` bytes go through, in one direction.
 pub trait Channel<const N: usize>: Sync + 'static {
@@ -20,9 +22,38 @@ pub trait Channel<const N: usize>: Sync + 'static {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static;
     /// What receives, waiting for an item; made by the worker that does.
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static;
+
+    /// What receives, and looks at the item where it is then; made by the worker that does.
+    fn looker(&'static self) -> impl FnMut() + 'static {
+        let (mut receive, mut item) = (self.receiver(), Box::new([0; N]));
+        move || {
+            receive(&mut item);
+            look_at(&item[..]);
+        }
+    }
 }
 
-/// One sends, and the other receives.
+/// Looks at every line of the cache.
+pub fn look_at(bytes: &[u8]) {
+    let sum = bytes.iter().step_by(64).fold(0_u8, |sum, byte| sum ^ byte);
+    black_box(sum);
+}
+
+/// What only one of the workers has, and takes along.
+pub struct Taken<T>(Mutex<Option<T>>);
+
+impl<T> Taken<T> {
+    pub fn new(value: T) -> Self {
+        Self(Mutex::new(Some(value)))
+    }
+
+    pub fn take(&self) -> T {
+        let taken = self.0.lock().ok().and_then(|mut value| value.take());
+        taken.expect("one worker takes it, once")
+    }
+}
+
+/// One sends, and the other receives, and looks.
 pub fn stream<const N: usize, C: Channel<N>>(
     name: &str,
     home: Home,
@@ -30,17 +61,16 @@ pub fn stream<const N: usize, C: Channel<N>>(
 ) -> Subject {
     let sender: Worker = Box::new(|| {
         let mut send = channel.sender();
-        let item = std::hint::black_box([1; N]);
+        let item = black_box([1; N]);
         Box::new(move |round: &Round<'_>| {
             (0..round.count).for_each(|_| send(&item));
             Tally::default()
         })
     });
     let receiver: Worker = Box::new(|| {
-        let mut receive = channel.receiver();
+        let mut look = channel.looker();
         Box::new(move |round: &Round<'_>| {
-            let mut item = [0; N];
-            (0..round.count).for_each(|_| receive(std::hint::black_box(&mut item)));
+            (0..round.count).for_each(|_| look());
             Tally::of(round.count)
         })
     });
@@ -52,11 +82,11 @@ pub fn stream<const N: usize, C: Channel<N>>(
 }
 
 /// A buffer of ours.
-pub struct Over<B: 'static + ?Sized>(&'static B);
+pub struct Over<B: 'static + ?Sized>(pub &'static B);
 
 impl<B: Place + ?Sized> Over<B> {
     pub fn new(bytes: usize, plan: B::Plan) -> Result<&'static Self> {
-        Ok(Box::leak(Box::new(Self(ours(bytes, plan)?))))
+        Ok(leak(Self(ours(bytes, plan)?)))
     }
 }
 
@@ -74,6 +104,11 @@ where
         let receiver = self.0.receiver().expect("there is a sender, or none yet");
         move |item| *item = receiver.recv().expect("the sender stays")
     }
+
+    fn looker(&'static self) -> impl FnMut() + 'static {
+        let receiver = self.0.receiver().expect("there is a sender, or none yet");
+        move || look_at(&receiver.recv().expect("the sender stays"))
+    }
 }
 
 /// The same in batches: one sends a vector of so many items, which it fills before, and the other receives as
@@ -89,7 +124,7 @@ where
 {
     let sender: Worker = Box::new(move || {
         let sender = buffer.sender().expect("there is a receiver, or none yet");
-        let item = std::hint::black_box([1; N]);
+        let item = black_box([1; N]);
         let mut items = Vec::with_capacity(batch);
         Box::new(move |round: &Round<'_>| {
             let mut left = round.count as usize;
@@ -109,7 +144,7 @@ where
             while left > 0 {
                 let received = receiver.recv_many(&mut items, batch.min(left));
                 left -= received.expect("the sender stays");
-                std::hint::black_box(&mut items).clear();
+                black_box(&mut items).clear();
             }
             Tally::of(round.count)
         })
@@ -119,6 +154,25 @@ where
         home,
         vec![sender, receiver],
     )
+}
+
+/// The same, whose items are copied in and out where they are.
+pub struct ByReference<B: 'static + ?Sized>(pub &'static B);
+
+impl<const N: usize, B> Channel<N> for ByReference<B>
+where
+    B: Buffer<Item = [u8; N]> + ?Sized + 'static,
+    [u8; N]: Plain,
+{
+    fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
+        let sender = self.0.sender().expect("there is a receiver, or none yet");
+        move |item| sender.send_ref(item).expect("the receiver stays")
+    }
+
+    fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
+        let receiver = self.0.receiver().expect("there is a sender, or none yet");
+        move |item| receiver.recv_into(item).expect("the sender stays")
+    }
 }
 
 /// Our message queue.
@@ -132,7 +186,7 @@ impl OurQueue {
         };
         // A message takes whole cells, each with a word beside it.
         let room = messages * (2 * bytes_each + 256) + (1 << 16);
-        Ok(Box::leak(Box::new(Self(ours(room, limits)?))))
+        Ok(leak(Self(ours(room, limits)?)))
     }
 }
 
@@ -153,8 +207,8 @@ impl<const N: usize> Channel<N> for OurQueue {
 
 /// Two ends of a stream of bytes: a pipe, or a Unix socket.
 pub struct Bytes {
-    receive: File,
-    send: File,
+    pub receive: File,
+    pub send: File,
 }
 
 impl Bytes {
@@ -192,24 +246,27 @@ impl<const N: usize> Channel<N> for Bytes {
 }
 
 /// A Unix socket that keeps packets apart.
-pub struct Packets(OwnedFd, OwnedFd);
+pub struct Packets {
+    pub receive: OwnedFd,
+    pub send: OwnedFd,
+}
 
 impl Packets {
     pub fn new() -> Result<&'static Self> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (receive, send) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        Ok(Box::leak(Box::new(Self(receive, send))))
+        Ok(leak(Self { receive, send }))
     }
 }
 
 impl<const N: usize> Channel<N> for Packets {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        let to = self.1.as_raw_fd();
+        let to = self.send.as_raw_fd();
         move |item| assert_eq!(send(to, item, MsgFlags::MSG_NOSIGNAL), Ok(N))
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        let from = self.0.as_raw_fd();
+        let from = self.receive.as_raw_fd();
         move |item| assert_eq!(recv(from, item, MsgFlags::empty()), Ok(N))
     }
 }
@@ -234,7 +291,7 @@ impl SysVQueue {
             about.msg_qbytes = about.msg_qbytes.max(room as u64);
             libc::msgctl(id, libc::IPC_SET, &mut about);
         }
-        Ok((Box::leak(Box::new(Self(id))), removed))
+        Ok((leak(Self(id)), removed))
     }
 }
 

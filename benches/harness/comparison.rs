@@ -2,7 +2,7 @@
 
 use super::crew::{Crew, Pins, Report};
 use super::results::{self, Claim, Measured, Outcome, Sample, Second};
-use super::{Goal, Line, Subject, at_least, page, table};
+use super::{Goal, Line, Subject, at_least, page, table, with_criterion};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
@@ -51,6 +51,7 @@ pub struct Comparison {
     pins: Pins,
     needs_line: bool,
     has_second: bool,
+    has_criterion: bool,
     subjects: Vec<(bool, Subject)>,
     claims: Vec<Claim>,
     kept: Vec<Box<dyn Any>>,
@@ -99,6 +100,12 @@ impl Comparison {
         self.needs_line = false;
     }
 
+    /// The same, and none takes the core from another one that has it: it goes on until it sleeps.
+    pub fn undisturbed_on_one_core(&mut self) {
+        self.pins = Pins::Undisturbed;
+        self.needs_line = false;
+    }
+
     /// Nothing goes from one core to another.
     pub fn needs_no_line(&mut self) {
         self.needs_line = false;
@@ -108,6 +115,12 @@ impl Comparison {
     pub fn has_second(&mut self) {
         self.has_second = true;
     }
+
+    /// Criterion measures each subject too, one after the other, unless the program is told not to by `--table`. A
+    /// machine that changes its speed in between makes these hard to compare.
+    pub fn has_criterion(&mut self) {
+        self.has_criterion = true;
+    }
 }
 
 /// A program that measures.
@@ -116,6 +129,7 @@ pub struct Session {
     filters: Vec<String>,
     /// As criterion does it: without the argument `--bench` it is a test whether benchmarks run at all.
     is_test: bool,
+    is_table: bool,
     line: Option<Line>,
     outcomes: Vec<Outcome>,
 }
@@ -128,6 +142,7 @@ impl Session {
             name: name.into(),
             filters: arguments.iter().filter(is_filter).cloned().collect(),
             is_test: !arguments.iter().any(|argument| argument == "--bench"),
+            is_table: arguments.iter().any(|argument| argument == "--table"),
             line: Line::new()?,
             outcomes: Vec::new(),
         })
@@ -161,6 +176,7 @@ impl Session {
             pins: Pins::Spread,
             needs_line: true,
             has_second: false,
+            has_criterion: false,
             subjects: Vec::new(),
             claims: Vec::new(),
             kept: Vec::new(),
@@ -204,6 +220,10 @@ impl Session {
         }
         if comparison.has_second && !self.is_test {
             lanes.iter_mut().try_for_each(Lane::second)?;
+        }
+        if comparison.has_criterion && !self.is_table {
+            let crews = lanes.iter_mut().map(|lane| &mut lane.crew);
+            with_criterion(&comparison.title, crews);
         }
         Ok(Outcome {
             title: comparison.title,

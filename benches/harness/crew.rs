@@ -45,6 +45,8 @@ pub enum Pins {
     Spread,
     /// All on one.
     Together,
+    /// All on one, where none takes it from the other (`SCHED_BATCH`).
+    Undisturbed,
 }
 
 /// What a worker has to do in a round.
@@ -309,8 +311,13 @@ impl Drop for Crew {
 fn serve(board: &Board, number: usize, pins: Pins, worker: Worker) {
     pin(match pins {
         Pins::Spread => number % cores(),
-        Pins::Together => 0,
+        Pins::Together | Pins::Undisturbed => 0,
     });
+    if pins == Pins::Undisturbed {
+        let no_priority = libc::sched_param { sched_priority: 0 };
+        // SAFETY: the parameter is read only.
+        unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const no_priority) };
+    }
     let mut body = worker();
     let mut last = 0;
     loop {

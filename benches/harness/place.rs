@@ -14,6 +14,11 @@ pub fn ours<T: Place + ?Sized>(bytes: usize, plan: T::Plan) -> Result<&'static T
     Ok(region.create("object", plan)?)
 }
 
+/// That value, until the end of the program.
+pub fn leak<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
+
 /// That value at the start of anonymous shared memory, until the end of the program. It must have no
 /// pointer inside to memory that is not shared.
 pub fn shared<T>(value: T) -> Result<&'static T> {

@@ -1,7 +1,7 @@
 //! The channels of other crates.
 
-use crate::harness::Afterwards;
-use crate::harness::channel::Channel;
+use crate::harness::channel::{Channel, Taken};
+use crate::harness::{Afterwards, leak};
 use anyhow::Result;
 use iceoryx2::port::backpressure_strategy::BackpressureStrategy;
 use iceoryx2::prelude::*;
@@ -10,25 +10,6 @@ use interlatch::platform::AtomicU32;
 use interlatch::platform::Ordering::Relaxed;
 use ipc_channel::ipc::{IpcBytesReceiver, IpcBytesSender, bytes_channel};
 use std::fs;
-use std::sync::Mutex;
-
-/// What only one of the workers has, and takes along.
-struct Taken<T>(Mutex<Option<T>>);
-
-impl<T> Taken<T> {
-    fn new(value: T) -> Self {
-        Self(Mutex::new(Some(value)))
-    }
-
-    fn take(&self) -> T {
-        let taken = self.0.lock().ok().and_then(|mut value| value.take());
-        taken.expect("one worker takes it, once")
-    }
-}
-
-fn leak<T>(value: T) -> &'static T {
-    Box::leak(Box::new(value))
-}
 
 pub struct Crossbeam<const N: usize>(
     crossbeam_channel::Sender<[u8; N]>,
