@@ -13,7 +13,12 @@ use interlatch::{
     BoundedBuffer, Buffer, BytePipe, GrowError, Growth, MonitorBuffer, Place, Plain, RegionName,
     Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, Slot, TurnSlot, UnboundedBuffer,
 };
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 
 type Bounded<const N: usize> = BoundedBuffer<[u8; N], [Slot<[u8; N]>]>;
 type Monitor<const N: usize> = MonitorBuffer<[u8; N], [Slot<[u8; N]>]>;
@@ -25,6 +30,7 @@ type RobustMonitor<const N: usize> = RobustMonitorBuffer<[u8; N], [Slot<[u8; N]>
 const SEGMENT: usize = 1 << 20;
 
 const PIPE: &str = "pipe, processes";
+const SPOOL: &str = "file that grows, processes";
 
 pub fn compare<const N: usize>(comparison: &mut Comparison) -> Result<()>
 where
@@ -113,11 +119,16 @@ where
         );
     }
     let name = queue::<N>(comparison, &format!("{N}-grows"), many)?;
-    add::<N, _>(
-        comparison,
-        "UnboundedBuffer, growing",
-        leak(GrowingByReference(name)),
+    let grows = leak(GrowingByReference(name));
+    comparison.ours(stream::<N, _>("UnboundedBuffer, growing", Processes, grows));
+    comparison.versus(
+        "UnboundedBuffer, growing, processes",
+        SPOOL,
+        at_most(SHARED),
     );
+    // A pipe is full soon, and has its sender wait; its pages are always the same.
+    comparison.versus("UnboundedBuffer, growing, processes", PIPE, None);
+    comparison.peer(stream::<N, _>("file that grows", Processes, Spool::new()?));
     Ok(())
 }
 
@@ -241,6 +252,50 @@ where
             let received = receiver.recv_into_within(item, Patience::Forever);
             received.expect("the sender stays");
         }
+    }
+}
+
+/// What else never has its sender wait: a file in memory, and an eventfd that counts what is in it. What was read is
+/// given back to the kernel, a segment at a time.
+struct Spool {
+    file: File,
+    count: EventFd,
+}
+
+impl Spool {
+    fn new() -> Result<&'static Self> {
+        let file = memfd_create(c"links-spool", MFdFlags::MFD_CLOEXEC)?.into();
+        let count = EventFd::from_value_and_flags(0, EfdFlags::EFD_SEMAPHORE)?;
+        Ok(leak(Self { file, count }))
+    }
+
+    fn read(&self, item: &mut [u8], at: &mut u64) -> Result<()> {
+        self.count.read()?;
+        self.file.read_exact_at(item, *at)?;
+        *at += item.len() as u64;
+        if at.is_multiple_of(SEGMENT as u64) {
+            let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+            let (segment, from) = (SEGMENT as i64, *at as i64 - SEGMENT as i64);
+            fallocate(&self.file, flags, from, segment)?;
+        }
+        Ok(())
+    }
+}
+
+impl<const N: usize> Channel<N> for Spool {
+    fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
+        let mut at = 0;
+        move |item| {
+            let written = self.file.write_all_at(item, at);
+            written.expect("there is memory");
+            at += N as u64;
+            self.count.write(1).expect("the receiver stays");
+        }
+    }
+
+    fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
+        let mut at = 0;
+        move |item| self.read(item, &mut at).expect("the sender stays")
     }
 }
 
