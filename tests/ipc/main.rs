@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         return match part.as_str() {
             "descriptors" => descriptors::play(),
             "parent" => pipeline::play_parent(),
+            "killed parent" => pipeline::play_killed_parent(),
             "mask" => pipeline::play_mask(),
             "session" => terminal::play(&rest),
             "nap" => wait::play(),
