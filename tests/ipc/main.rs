@@ -15,6 +15,7 @@ mod links;
 mod passing;
 mod pipeline;
 mod process;
+mod refused;
 mod signals;
 mod sockets;
 mod terminal;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
     tests.extend(signals::tests());
     tests.extend(interrupted::tests());
     tests.extend(blocked::tests());
+    tests.extend(refused::tests());
     tests.extend(links::tests());
     tests.extend(sockets::tests());
     tests.extend(passing::tests());
