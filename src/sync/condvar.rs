@@ -150,12 +150,21 @@ impl Condvar {
         guard: RobustMutexGuard<'a, T>,
         patience: Patience,
     ) -> (RobustLockResult<'a, T>, bool) {
+        self.wait_robust_for::<false, T>(guard, patience)
+    }
+
+    /// The same, with a lock of turns or not.
+    pub(crate) fn wait_robust_for<'a, const TURNS: bool, T>(
+        &self,
+        guard: RobustMutexGuard<'a, T>,
+        patience: Patience,
+    ) -> (RobustLockResult<'a, T>, bool) {
         if patience == Patience::Never {
             return (Ok(guard), false);
         }
         let mutex = guard.mutex();
         let is_notified = self.sleep(|| drop(guard), patience);
-        let locked = mutex.lock_within(patience.at_a_lock());
+        let locked = mutex.lock_for::<TURNS>(patience.at_a_lock());
         if is_notified && matches!(locked, Err(RobustLockError::TimedOut)) {
             // The notification is for somebody who can look.
             self.notify_one();

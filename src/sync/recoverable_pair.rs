@@ -17,7 +17,7 @@
 use super::pair_rows::Rows;
 use super::{
     AcquireError, Condvar, LockError, MOST_SLOTS, Patience, RawRobustMutex, RecoverablePairState,
-    RobustLockError, RobustMutex, RobustMutexGuard, SlotState, Stamp, Taken,
+    RobustLockError, RobustLockResult, RobustMutex, RobustMutexGuard, SlotState, Stamp, Taken,
 };
 use crate::platform::robust::{Refusal, commit};
 use crate::platform::{InPlace, UnsafeCell, Words, WordsFrom, constructor};
@@ -413,10 +413,7 @@ impl<S: PairSlots + ?Sized> RecoverablePair<S> {
         patience: Patience,
         is_closed: impl Fn() -> bool,
     ) -> Result<(RobustMutexGuard<'_, ()>, usize), Missed> {
-        let mut guard = self
-            .lock
-            .lock_within(patience.at_a_lock())
-            .or_else(RobustLockError::mark_consistent)?;
+        let mut guard = self.decide(patience.at_a_lock())?;
         let mut is_in_time = true;
         loop {
             if is_closed() {
@@ -429,9 +426,17 @@ impl<S: PairSlots + ?Sized> RecoverablePair<S> {
                 return Err(Missed::Refused(AcquireError::TimedOut));
             }
             let locked;
-            (locked, is_in_time) = self.condition(side).wait_robust(guard, patience);
+            (locked, is_in_time) = self
+                .condition(side)
+                .wait_robust_for::<true, ()>(guard, patience);
             guard = locked.or_else(RobustLockError::mark_consistent)?;
         }
+    }
+
+    /// Takes the lock under which everything is decided. Its last holder may have died: there is nothing to repair.
+    fn decide(&self, patience: Patience) -> RobustLockResult<'_, ()> {
+        let locked = self.lock.lock_for::<true>(patience);
+        locked.or_else(RobustLockError::mark_consistent)
     }
 
     /// Whether no slot is the readers'. The caller holds the lock.
@@ -598,7 +603,7 @@ impl<'a, S: PairSlots + ?Sized> RecoverableTurn<'a, S> {
         }
         // Not to be had only where this thread holds too many; a sleeper that is overtaken then looks
         // again by itself.
-        let guard = pair.lock.lock().or_else(RobustLockError::mark_consistent);
+        let guard = pair.decide(Patience::Forever);
         let passes_on = is_finished && guard.is_ok();
         // Before it is passed on: whoever gets the lock from a dead process finds no slot of the other
         // side that the kernel has not freed yet, and so overtakes none.

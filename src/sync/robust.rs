@@ -165,9 +165,19 @@ impl RawRobustMutex {
     /// If it is not taken; then nothing has changed.
     #[inline]
     pub fn lock_within(&self, patience: Patience) -> Result<Taken, LockError> {
+        self.lock_for::<false>(patience)
+    }
+
+    /// The same, of a lock of turns or not. That is a part of the type since whoever does not have to wait has no
+    /// instruction to spare.
+    #[inline]
+    pub(crate) fn lock_for<const TURNS: bool>(
+        &self,
+        patience: Patience,
+    ) -> Result<Taken, LockError> {
         as_owner(|me| {
             if !me.has_room() {
-                return self.lock_with_room(me, patience);
+                return self.lock_with_room::<TURNS>(me, patience);
             }
             me.announce(&self.word);
             match self.take_free(me.id()) {
@@ -176,7 +186,7 @@ impl RawRobustMutex {
                     me.link(&self.word);
                     Ok(Taken::Clean)
                 }
-                Err(found) => self.lock_contended(me, found, patience),
+                Err(found) => self.lock_contended::<TURNS>(me, found, patience),
             }
         })
     }
@@ -254,19 +264,24 @@ impl RawRobustMutex {
     }
 
     #[cold]
-    fn lock_with_room(&self, me: &Owner, patience: Patience) -> Result<Taken, LockError> {
+    fn lock_with_room<const TURNS: bool>(
+        &self,
+        me: &Owner,
+        patience: Patience,
+    ) -> Result<Taken, LockError> {
         me.make_room()?;
-        self.lock_within(patience)
+        self.lock_for::<TURNS>(patience)
     }
 
     #[cold]
-    fn lock_contended(
+    fn lock_contended<const TURNS: bool>(
         &self,
         me: &Owner,
         found: u32,
         patience: Patience,
     ) -> Result<Taken, LockError> {
-        let taken = self.take_contended(me, found, patience);
+        let purpose = if TURNS { For::Turns } else { For::Lock };
+        let taken = self.take_contended(me, found, purpose, patience);
         match taken {
             Ok(_) => me.link(&self.word),
             Err(_) => me.conclude(),
@@ -278,13 +293,14 @@ impl RawRobustMutex {
         &self,
         me: &Owner,
         mut found: u32,
+        purpose: For,
         patience: Patience,
     ) -> Result<Taken, LockError> {
         let (word, deadline) = (self.word.word(), patience.deadline());
         if patience != Patience::Never && found & OWNER == me.id() {
             return Err(LockError::AlreadyHeld);
         }
-        let mut spin = Spin::on(word, For::Lock, deadline);
+        let mut spin = Spin::on(word, purpose, deadline);
         let mut mark = 0;
         loop {
             if found == UNRECOVERABLE {

@@ -164,7 +164,16 @@ impl<T> RobustMutex<T> {
     /// As [`lock`](Self::lock), and if patience ran out first: `TimedOut`.
     #[inline]
     pub fn lock_within(&self, patience: Patience) -> RobustLockResult<'_, T> {
-        let taken = self.lock.lock_within(patience);
+        self.lock_for::<false>(patience)
+    }
+
+    /// The same, of a lock of turns or not.
+    #[inline]
+    pub(crate) fn lock_for<const TURNS: bool>(
+        &self,
+        patience: Patience,
+    ) -> RobustLockResult<'_, T> {
+        let taken = self.lock.lock_for::<TURNS>(patience);
         let guard = || RobustMutexGuard {
             mutex: self,
             stamp: Stamp::new(),

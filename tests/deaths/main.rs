@@ -21,6 +21,7 @@ mod pthread;
 mod ring;
 mod soak;
 mod sweep;
+mod sweep_long;
 mod sweep_messages;
 mod sweep_passing;
 mod sweep_ring;

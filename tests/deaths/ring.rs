@@ -10,8 +10,8 @@ use super::soak::{WORKERS, in_peace, kill_for, some_patience, worker};
 use super::tally::Tally;
 use interlatch::platform::Ordering::Acquire;
 use interlatch::{
-    AttachError, InPlace, LoanError, RecvError, Region, RingBuffer, RingReceiver, RingSender, Slot,
-    TryRecvError, TrySendError,
+    AttachError, InPlace, LoanError, RecvError, RecvTimeoutError, Region, RingBuffer, RingReceiver,
+    RingSender, Slot, TryRecvError, TrySendError,
 };
 use nix::sys::signal::Signal::SIGKILL;
 use std::array::from_fn;
@@ -102,8 +102,10 @@ fn receiver_dies() {
     assert_eq!(successor.try_iter().collect::<Vec<_>>(), [2, 3, 4]);
 }
 
-/// Numbers go to another process and back: nobody looks again by itself.
+/// Numbers go to another process and back: nobody looks again by itself, on either side.
 fn wakes() {
+    let interval = interlatch::recheck_interval();
+    interlatch::set_recheck_interval(NEVER);
     for (how, turns) in [("membarrier", 20_000), ("exchanging", 20_000)] {
         go_and_come(how, turns);
     }
@@ -112,6 +114,7 @@ fn wakes() {
     go_and_come("membarrier sleeping", 2000);
     go_and_come("exchanging sleeping", 2000);
     interlatch::set_spinning(true);
+    interlatch::set_recheck_interval(interval);
 }
 
 fn go_and_come(how: &str, turns: u64) {
@@ -121,18 +124,15 @@ fn go_and_come(how: &str, turns: u64) {
     let echo = actor(&region, &format!("echo {how}"), deadline);
     let (sender, receiver) = (there.sender(), back.receiver());
     let (mut sender, mut receiver) = (sender.expect("the first"), receiver.expect("the first"));
+    // Whoever's wake-up is lost sleeps on; then this one gives up.
+    let mut receive = || receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     for turn in 0..turns {
         sender.send(turn).expect("it lives");
-        // The other one has no need to look again by itself; if it has, this one gives up.
-        let left = deadline.saturating_duration_since(Instant::now());
-        assert_eq!(
-            receiver.recv_timeout(left),
-            Ok(turn),
-            "a wake-up is lost: {how}"
-        );
+        assert_eq!(receive(), Ok(turn), "a wake-up is lost: {how}");
     }
     drop(sender);
-    assert_eq!(receiver.recv(), Err(RecvError));
+    let end = Err(RecvTimeoutError::Disconnected);
+    assert_eq!(receive(), end, "the wake-up at the end is lost: {how}");
     echo.end(deadline).expect("it ends");
 }
 

@@ -9,6 +9,7 @@
 use super::actor::say;
 use super::harness::Test;
 use super::process::{Actor, PATIENCE};
+use super::sweep_long::{self, LongBounded};
 use super::sweep_messages::{self, Queued};
 use super::sweep_passing::{self, Linked, Meeting, Pipe};
 use super::sweep_ring::{self, Ring};
@@ -28,6 +29,7 @@ use nix::sys::signal::Signal::{SIGKILL, SIGSTOP, SIGTRAP};
 use nix::sys::signal::raise;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use std::fmt;
 use std::iter::from_fn;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -48,6 +50,7 @@ pub struct Objects {
     tokens: Mutex<u64>,
     permits: RecoverableSemaphore<2>,
     pub bounded: Bounded,
+    pub long: LongBounded,
     monitor: Monitor,
     pair: RecoverablePair<[PairSlot; 2]>,
     pub messages: Queued,
@@ -83,6 +86,7 @@ unsafe impl InPlace for Objects {
             tokens: Mutex::new(0),
             permits: RecoverableSemaphore::new(),
             bounded: InPlace::initial(),
+            long: InPlace::initial(),
             monitor: InPlace::initial(),
             pair: InPlace::initial(),
             messages: InPlace::initial(),
@@ -267,6 +271,7 @@ const OPERATIONS: [Operation; 15] = [
 fn operations() -> Vec<Operation> {
     let mut all = Vec::from(OPERATIONS);
     all.extend(operations_on::<Bounded>());
+    all.extend(sweep_long::operations());
     all.extend(operations_on::<Monitor>());
     all.extend(sweep_messages::operations());
     all.extend(sweep_passing::operations());
@@ -436,32 +441,36 @@ pub fn all_in_order(objects: &Objects, mut receive: impl FnMut() -> Result<u64, 
     assert!(next > sent, "{sent} were sent, and {} received", next - 1);
 }
 
+/// An item that is made of a number.
+pub trait Item: From<u64> + Copy + PartialEq + fmt::Debug {}
+
+impl<T: From<u64> + Copy + PartialEq + fmt::Debug> Item for T {}
+
 /// These functions have no handle: nobody hears of an end.
-pub fn put_in(buffer: &impl Buffer<Item = u64>, item: u64) {
-    let sent = buffer.send_within(item, Patience::of(PATIENCE));
+pub fn put_in(buffer: &impl Buffer<Item: Item>, item: u64) {
+    let sent = buffer.send_within(item.into(), Patience::of(PATIENCE));
     sent.expect("there is room");
 }
 
-fn take_out(buffer: &impl Buffer<Item = u64>) {
+pub fn take_out(buffer: &impl Buffer<Item: Item>) {
     let received = buffer.recv_within(Patience::of(PATIENCE));
-    assert_eq!(received, Ok(1), "the oldest");
+    assert_eq!(received, Ok(1.into()), "the oldest");
 }
 
 /// The items are one of these lists, and the places as many as ever.
-pub fn holds_one_of(buffer: &impl Buffer<Item = u64>, lists: &[&[u64]]) {
+pub fn holds_one_of<T: Item>(buffer: &impl Buffer<Item = T>, lists: &[&[u64]]) {
     let drain = || from_fn(|| buffer.recv_within(Patience::Never).ok()).collect::<Vec<_>>();
+    let items = |numbers: &[u64]| numbers.iter().map(|&number| T::from(number)).collect();
+    let lists: Vec<Vec<T>> = lists.iter().map(|list| items(list)).collect();
     let found = drain();
-    assert!(
-        lists.contains(&&found[..]),
-        "{found:?} is none of {lists:?}"
-    );
-    let all: Vec<u64> = (1..=buffer.capacity() as u64).collect();
+    assert!(lists.contains(&found), "{found:?} is none of {lists:?}");
+    let all: Vec<T> = (1..=buffer.capacity() as u64).map(T::from).collect();
     for item in &all {
         let sent = buffer.send_within(*item, Patience::Never);
         sent.expect("no place is lost");
     }
     assert!(
-        buffer.send_within(0, Patience::Never).is_err(),
+        buffer.send_within(0.into(), Patience::Never).is_err(),
         "it is full"
     );
     assert_eq!(drain(), all);
@@ -558,6 +567,7 @@ pub fn play(region: &Region, part: &str) {
     visit(&warm);
     has_its_slots(&warm);
     holds_one_of(&warm.bounded, &[&[]]);
+    holds_one_of(&warm.long, &[&[]]);
     holds_one_of(&warm.monitor, &[&[]]);
     let ends = [warm.bounded.sender().is_ok(), warm.monitor.sender().is_ok()];
     assert_eq!(ends, [true; 2]);

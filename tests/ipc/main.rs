@@ -15,6 +15,7 @@ mod links;
 mod passing;
 mod pipeline;
 mod process;
+mod refused;
 mod signals;
 mod sockets;
 mod terminal;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         return match part.as_str() {
             "descriptors" => descriptors::play(),
             "parent" => pipeline::play_parent(),
+            "killed parent" => pipeline::play_killed_parent(),
             "mask" => pipeline::play_mask(),
             "session" => terminal::play(&rest),
             "nap" => wait::play(),
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
     tests.extend(signals::tests());
     tests.extend(interrupted::tests());
     tests.extend(blocked::tests());
+    tests.extend(refused::tests());
     tests.extend(links::tests());
     tests.extend(sockets::tests());
     tests.extend(passing::tests());

@@ -2,7 +2,7 @@
 
 use super::harness::Test;
 use super::pipeline::end;
-use super::process::{PATIENCE, descriptors, playing, test};
+use super::process::{PATIENCE, descriptors, limit, playing, test};
 use interlatch::ipc::{PassError, Pipeline, recv_region_within, send_region_within};
 use interlatch::sync::Patience;
 use interlatch::{Options, Region, RegionError, RegionName, Semaphore};
@@ -10,7 +10,6 @@ use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -273,23 +272,6 @@ fn memory_without_is_refused() {
         matches!(refused, PassError::Region(RegionError::NoRegion { .. })),
         "{refused:?}"
     );
-}
-
-/// How many descriptors this process may have.
-fn limit(new: Option<u64>) -> u64 {
-    let mut old = MaybeUninit::<libc::rlimit>::uninit();
-    // SAFETY: the kernel writes the structure.
-    let asked = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, old.as_mut_ptr()) };
-    assert_eq!(asked, 0);
-    // SAFETY: it has.
-    let old = unsafe { old.assume_init() };
-    if let Some(rlim_cur) = new {
-        let new = libc::rlimit { rlim_cur, ..old };
-        // SAFETY: the kernel reads the structure.
-        let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const new) };
-        assert_eq!(set, 0);
-    }
-    old.rlim_cur
 }
 
 fn without_a_free_descriptor_it_fails() {

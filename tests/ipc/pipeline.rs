@@ -3,11 +3,15 @@
 use super::harness::Test;
 use super::process::{PATIENCE, children, is_alive, playing, test, tool, until};
 use interlatch::Deadline;
+use interlatch::ipc::wait::until_readable;
 use interlatch::ipc::{Finished, Pipeline, PipelineError, Running, Signal};
-use nix::sys::signal::{SigSet, SigmaskHow};
+use interlatch::sync::Patience;
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, SigmaskHow, kill};
+use nix::unistd::{Pid, getppid};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -57,6 +61,10 @@ pub fn tests() -> Vec<Test> {
         test(
             "pipeline::it_ends_with_a_killed_parent_if_asked",
             it_ends_with_a_killed_parent,
+        ),
+        test(
+            "pipeline::nothing_runs_whose_parent_was_killed_before",
+            nothing_runs_whose_parent_was_killed_before,
         ),
         test("pipeline::a_detached_one_goes_on", a_detached_one_goes_on),
         test(
@@ -322,6 +330,41 @@ fn it_ends_with_a_killed_parent() {
     until("all have ended", || {
         !processes.iter().any(|&process| is_alive(process))
     });
+}
+
+/// Starts a command that shall not outlive this process, and is killed by it before it could tell the kernel so.
+pub fn play_killed_parent() -> ExitCode {
+    let (mut command, this) = (tool("echo", &["it runs"]), Pid::this());
+    // There std complains that nobody hears why it does not run.
+    command.stderr(Stdio::null());
+    // SAFETY: system calls only. This comes before what the pipeline does there.
+    unsafe { command.pre_exec(move || survive(this)) };
+    let ended = run(of([command]).ends_with_parent(true));
+    unreachable!("it was to be killed: {ended:?}")
+}
+
+/// In a child between fork and exec: kills its parent, and goes on when that is dead.
+fn survive(parent: Pid) -> std::io::Result<()> {
+    // Std aborts then, which is to leave no core.
+    prctl::set_dumpable(false)?;
+    kill(parent, Signal::SIGKILL)?;
+    while getppid() == parent {
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+fn nothing_runs_whose_parent_was_killed_before() {
+    let mut parent = playing("killed parent", &[]);
+    let mut parent = parent.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut output = parent.stdout.take().expect("piped");
+    assert_eq!(parent.wait().expect("ours").signal(), Some(9));
+    // Its child has the only other end: until it has ended.
+    let ended = until_readable(&output, Patience::of(PATIENCE));
+    assert!(ended.expect("a pipe"), "it neither runs nor ends");
+    let mut said = String::new();
+    output.read_to_string(&mut said).expect("text");
+    assert_eq!(said, "", "nobody would end it");
 }
 
 fn a_detached_one_goes_on() {

@@ -6,6 +6,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs;
+use std::mem::MaybeUninit;
 use std::process::Command;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -99,6 +100,23 @@ pub fn descriptors() -> BTreeSet<i32> {
     // The one that has listed them is closed by now.
     numbers.retain(|number| fs::read_link(format!("{folder}/{number}")).is_ok());
     numbers
+}
+
+/// How many descriptors this process may have; so many from now on, if that is said.
+pub fn limit(new: Option<u64>) -> u64 {
+    let mut old = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: the kernel writes the structure.
+    let asked = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, old.as_mut_ptr()) };
+    assert_eq!(asked, 0);
+    // SAFETY: it has.
+    let old = unsafe { old.assume_init() };
+    if let Some(rlim_cur) = new {
+        let new = libc::rlimit { rlim_cur, ..old };
+        // SAFETY: the kernel reads the structure.
+        let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const new) };
+        assert_eq!(set, 0);
+    }
+    old.rlim_cur
 }
 
 /// The children of this process, zombies too.

@@ -6,13 +6,10 @@ use crate::ipc::wait;
 use crate::sync::Patience;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SocketType, getpeername, recv, recvmsg, send,
-    sockopt,
-};
-use std::io::{self, IoSliceMut};
+use rustix::net::{RecvFlags, SocketType, getpeername, recv, send, sockopt};
+use std::io;
 use std::net::UdpSocket;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 
 /// The limit of a Unix link that says nothing else.
@@ -138,14 +135,32 @@ fn receive(
     if !has_end {
         return Ok(Some(recv(socket, place, waits | RecvFlags::TRUNC)?.1));
     }
-    let flags = waits | RecvFlags::TRUNC | RecvFlags::CMSG_CLOEXEC;
-    // There is no room for credentials: that there were some is said all the same. Descriptors that nobody
-    // has asked for are closed by the kernel.
-    let mut no_room = RecvAncillaryBuffer::default();
-    let received = recvmsg(socket, &mut [IoSliceMut::new(place)], &mut no_room, flags)?;
-    let has_sender = received.flags.contains(ReturnFlags::CTRUNC);
-    let is_end = received.bytes == 0 && !has_sender;
-    Ok((!is_end).then_some(received.bytes))
+    let (length, has_sender) = receive_of_somebody(socket, place, waits | RecvFlags::TRUNC)?;
+    let is_end = length == 0 && !has_sender;
+    Ok((!is_end).then_some(length))
+}
+
+/// The length of the next message, and whether it has credentials, as the end has not. There is no room for them:
+/// that there were some is said all the same. Descriptors that nobody has asked for are closed by the kernel.
+///
+/// Nor is there room for an address, which the kernel would write each time: that is why this is not rustix's.
+fn receive_of_somebody(
+    socket: &OwnedFd,
+    place: &mut [u8],
+    flags: RecvFlags,
+) -> io::Result<(usize, bool)> {
+    let mut piece = libc::iovec {
+        iov_base: place.as_mut_ptr().cast(),
+        iov_len: place.len(),
+    };
+    // SAFETY: each of its fields may be zero: neither an address nor control messages.
+    let mut header: libc::msghdr = unsafe { core::mem::zeroed() };
+    (header.msg_iov, header.msg_iovlen) = (&raw mut piece, 1);
+    let (socket, flags) = (socket.as_raw_fd(), flags.bits() as libc::c_int);
+    // SAFETY: the kernel writes into the header, and so many bytes into the place, which is borrowed for that.
+    let received = unsafe { libc::recvmsg(socket, &raw mut header, flags) };
+    let length = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+    Ok((length, header.msg_flags & libc::MSG_CTRUNC != 0))
 }
 
 impl Link for PacketLink {

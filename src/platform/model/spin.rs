@@ -8,6 +8,8 @@ use core::marker::PhantomData;
 pub enum For {
     /// A lock.
     Lock,
+    /// A lock of turns.
+    Turns,
     /// A permit, or a notification.
     Event,
     /// Items, or places for them.
