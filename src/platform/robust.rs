@@ -39,6 +39,6 @@ pub enum Refusal {
 }
 
 #[cfg(not(loom))]
-pub use super::linux::robust::{Owner, RobustWord, as_owner, commit};
+pub use super::linux::robust::{Owner, RobustWord, as_owner, commit, commit_in};
 #[cfg(loom)]
-pub use super::model::robust::{Owner, RobustWord, as_owner, commit};
+pub use super::model::robust::{Owner, RobustWord, as_owner, commit, commit_in};

@@ -37,9 +37,10 @@ use core::mem::offset_of;
 /// is told that the others have gone; use patience that ends.
 ///
 /// # Cost
-/// Sending and receiving is a copy and one step for each cell of 96 bytes; receiving also goes through the older
-/// messages that are not asked for. All waiting receivers look when a message arrives, and all waiting senders when one
-/// was received.
+/// Sending and receiving is a copy of one piece while the oldest message is received first. Where others leave holes, a
+/// long message is in the pieces that there are, of at least 96 bytes, until the queue is empty once. Receiving also goes
+/// through the older messages that are not asked for. All waiting receivers look when a message arrives, and all
+/// waiting senders when one was received.
 ///
 /// # Fairness
 /// None: of several receivers that wait for the same message any gets it, and a sender of a short message
@@ -95,8 +96,8 @@ pub struct MessageQueue<C: MessageCells + ?Sized = [MessageCell]> {
 impl<const N: usize> MessageQueue<[MessageCell; N]> {
     constructor! {
         /// An empty queue over these cells, for a `static`. With fewer than
-        /// [`QueueLimits::cells`] it may be full before either limit is reached, and the longest message is
-        /// one that fills them all.
+        /// [`QueueLimits::cells`] it may be full before either limit is reached, and the longest message has
+        /// [`CELL_BYTES`](super::CELL_BYTES) for each.
         ///
         /// # Panics
         /// If there is no cell, or not one message at most: when it is compiled, for a `static`.

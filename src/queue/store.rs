@@ -1,8 +1,16 @@
 //! Which message is where, and what a death leaves of that.
 //!
 //! **How.** The messages are a list in the order in which they were sent: `first` leads to the cell in
-//! which the oldest begins, and from there each to the next. A message has as many cells as its length
-//! needs, one behind the other; the cells that nobody uses are a list too.
+//! which the oldest begins, and from there each to the next. A message is in runs of cells, one behind the other, and
+//! the free cells are a list of runs too. A message takes its cells from the beginning of that list, and what it leaves
+//! goes to the end, to the run that is there if it follows that one without a gap. So while the oldest message is always
+//! the next to be received, the free cells are a ring in at most two runs, and a message is in one, or in two at
+//! the end of the memory. In another order the runs become shorter, until the queue is empty: then all cells are one run
+//! again.
+//!
+//! **Why there is room.** The first cell of a run holds [`CELL_BYTES`] of a message, and each further one more. A
+//! message takes no cell that it does not need, so it never has more cells than if each were a run of its own, which
+//! is what [`QueueLimits::cells`] counts.
 //!
 //! **Why it survives a death.** What there is is decided by the list of messages alone, and that changes by
 //! one step of one word: the link to a message is written when all of it is in its cells, and the link
@@ -12,11 +20,12 @@
 //! are free*. Who dies in the middle of that has changed nothing that counts.
 //!
 //! **Faulty peers.** A link is the number of a cell, counted from 1. Whatever it is, it leads to a cell or to
-//! none, and no list is followed further than there are cells. A list that leads nowhere, or into a circle,
-//! ends there.
+//! none; a run that is longer than there are cells, or has none, is no run; and no list is followed further than there
+//! are cells. A list that leads nowhere, or into a circle, ends there.
 
-use super::cell::{CELL_BYTES, Label, MessageCell, MessageCells, read, relink, write};
+use super::cell::{CELL_BYTES, Label, MessageCell, MessageCells, cells_of, copy_to, put, room_of};
 use super::{QueueLimits, Select};
+use crate::platform::robust::commit;
 use crate::platform::{UnsafeCell, Words, constructor};
 use core::mem::offset_of;
 
@@ -41,8 +50,9 @@ struct Summary {
     is_written: u64,
     /// Where the newest message begins.
     last: u64,
-    /// The first of the free cells.
+    /// The first of the free runs, and the last one, if there is one.
     free: u64,
+    last_free: u64,
     messages: u64,
     bytes: u64,
 }
@@ -52,6 +62,7 @@ impl Summary {
         is_written: 0,
         last: NONE,
         free: NONE,
+        last_free: NONE,
         messages: 0,
         bytes: 0,
     };
@@ -63,6 +74,21 @@ pub(super) struct Found {
     at: u64,
     before: u64,
     pub(super) label: Label,
+}
+
+/// Cells in a row, at least one: where they begin, and where the next run does.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    at: u64,
+    cells: &'a [MessageCell],
+    next: u64,
+}
+
+impl Run<'_> {
+    /// Where a run would begin that follows it without a gap.
+    fn end(&self) -> u64 {
+        self.at + self.cells.len() as u64
+    }
 }
 
 // SAFETY: everything in it is accessed only by the holder of the lock of the queue, but the limits,
@@ -99,9 +125,14 @@ impl Store<[MessageCell; 0]> {
     }
 }
 
-/// How many cells a message of that length has.
-fn cells_of(length: u32) -> u32 {
-    length.div_ceil(CELL_BYTES as u32).max(1)
+fn read<T: Copy>(word: &UnsafeCell<T>) -> T {
+    // SAFETY: the lock of the queue is held, by the callers' promise; every bit pattern is valid.
+    word.with(|value| unsafe { value.read_volatile() })
+}
+
+fn write<T: Copy>(word: &UnsafeCell<T>, value: T) {
+    // SAFETY: the lock of the queue is held, by the callers' promise.
+    word.with_mut(|place| unsafe { place.write_volatile(value) });
 }
 
 impl<C: MessageCells + ?Sized> Store<C> {
@@ -127,9 +158,28 @@ impl<C: MessageCells + ?Sized> Store<C> {
         self.cells.cells().get(place)
     }
 
-    /// The link to what comes behind the message that begins there; without one, to the first.
-    fn link_behind(&self, before: u64) -> &UnsafeCell<u64> {
-        self.cell(before).map_or(&self.first, MessageCell::link)
+    /// The run that begins there.
+    fn run(&self, at: u64) -> Option<Run<'_>> {
+        let place = usize::try_from(at).ok()?.checked_sub(1)?;
+        let cells = self.cells.cells().get(place..)?;
+        let (count, next) = cells.first()?.run();
+        let cells = cells.get(..usize::try_from(count).ok()?)?;
+        (!cells.is_empty()).then_some(Run { at, cells, next })
+    }
+
+    /// Where the message begins that comes behind the one that begins there; without one, the first.
+    fn following(&self, before: u64) -> u64 {
+        let cell = self.cell(before);
+        cell.map_or_else(|| read(&self.first), MessageCell::following)
+    }
+
+    /// Changes that in one step: whoever sees it sees all that was written before.
+    fn relink(&self, before: u64, following: u64) {
+        match self.cell(before) {
+            Some(cell) => cell.relink(following),
+            // SAFETY: the lock of the queue is held, by the callers' promise.
+            None => unsafe { commit(&self.first, following) },
+        }
     }
 
     /// Appends a message. False, if there is no room for it.
@@ -142,40 +192,54 @@ impl<C: MessageCells + ?Sized> Store<C> {
         if summary.messages >= u64::from(limits.messages) || sum > u64::from(limits.bytes) {
             return false;
         }
-        let at = summary.free;
-        let Some((last, free)) = self.fill(at, bytes) else {
+        let (at, mut changed) = (summary.free, summary);
+        if !self.fill(&mut changed, bytes) {
             return false;
-        };
+        }
         let Some(cell) = self.cell(at) else {
             return false;
         };
-        let last = u32::try_from(last).unwrap_or(0);
-        cell.begin(Label { kind, length, last });
-        relink(self.link_behind(summary.last), at);
-        let changed = Summary {
-            last: at,
-            free,
-            messages: summary.messages + 1,
-            bytes: sum,
-            ..summary
-        };
+        cell.begin_message(kind, length);
+        self.relink(summary.last, at);
+        (changed.last, changed.bytes) = (at, sum);
+        changed.messages += 1;
         write(&self.summary, changed);
         true
     }
 
-    /// Copies the bytes into the free cells from there on, as they follow one another, and returns the last of
-    /// them and the next one. None, if they do not suffice.
-    fn fill(&self, at: u64, bytes: &[u8]) -> Option<(u64, u64)> {
-        let cell = self.cell(at)?;
-        let (piece, rest) = bytes.split_at(bytes.len().min(CELL_BYTES));
-        cell.put(piece);
-        let (mut last, mut free) = (at, cell.next());
-        for piece in rest.chunks(CELL_BYTES) {
-            let cell = self.cell(free)?;
-            cell.put(piece);
-            (last, free) = (free, cell.next());
+    /// Copies the bytes into the first free runs, and takes these, of the last one no more than is needed. False, if
+    /// they do not suffice.
+    fn fill(&self, summary: &mut Summary, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        loop {
+            let Some(run) = self.run(summary.free) else {
+                return false;
+            };
+            let count = cells_of(rest.len()).min(run.cells.len());
+            let piece;
+            (piece, rest) = rest.split_at(rest.len().min(room_of(count)));
+            put(run.cells, piece);
+            summary.free = self.split(summary, run, count);
+            if rest.is_empty() {
+                return true;
+            }
         }
-        Some((last, free))
+    }
+
+    /// Leaves the run so many cells. Returns where the free runs go on.
+    fn split(&self, summary: &mut Summary, run: Run<'_>, count: usize) -> u64 {
+        let (used, left) = run.cells.split_at(count);
+        let (Some(first), Some(first_left)) = (used.first(), left.first()) else {
+            return run.next;
+        };
+        let at = run.at + used.len() as u64;
+        // Neither is more than the run had.
+        first_left.begin_run(left.len() as u32, run.next);
+        first.begin_run(used.len() as u32, NONE);
+        if summary.last_free == run.at {
+            summary.last_free = at;
+        }
+        at
     }
 
     /// The message that is asked for.
@@ -204,18 +268,18 @@ impl<C: MessageCells + ?Sized> Store<C> {
         core::iter::from_fn(next).take(self.cells.cells().len())
     }
 
-    /// The cells of a message, as far as there are any.
-    fn cells_from(&self, at: u64, length: u32) -> impl Iterator<Item = (u64, &MessageCell)> {
-        let most = self.cells.cells().len();
-        let count = usize::try_from(cells_of(length)).map_or(most, |count| count.min(most));
-        let mut at = at;
+    /// The runs of a message, as far as there are any; no more than there are cells.
+    fn runs(&self, found: Found) -> impl Iterator<Item = Run<'_>> {
+        let (mut at, mut rest) = (found.at, usize::try_from(found.label.length).ok());
         let next = move || {
-            let cell = self.cell(at)?;
-            let this = at;
-            at = cell.next();
-            Some((this, cell))
+            let length = rest?;
+            let run = self.run(at)?;
+            let left = length.saturating_sub(room_of(run.cells.len()));
+            rest = (left > 0).then_some(left);
+            at = run.next;
+            Some(run)
         };
-        core::iter::from_fn(next).take(count)
+        core::iter::from_fn(next).take(self.cells.cells().len())
     }
 
     /// How long the message is: what stands on it, unless that is more than any can be.
@@ -226,45 +290,70 @@ impl<C: MessageCells + ?Sized> Store<C> {
 
     /// Copies the beginning of the message out, as much as there is room for.
     pub(super) fn copy_to(&self, found: Found, room: &mut [u8]) {
-        let cells = self.cells_from(found.at, found.label.length);
-        for (piece, (_, cell)) in room.chunks_mut(CELL_BYTES).zip(cells) {
-            cell.copy_to(piece);
+        let mut rest = room;
+        for run in self.runs(found) {
+            let length = rest.len().min(room_of(run.cells.len()));
+            let piece;
+            (piece, rest) = core::mem::take(&mut rest).split_at_mut(length);
+            copy_to(run.cells, piece);
         }
     }
 
     /// Takes the message out of the list, and its cells back.
     pub(super) fn remove(&self, found: Found) {
-        let Some(cell) = self.cell(found.at) else {
-            return;
-        };
-        relink(self.link_behind(found.before), cell.following());
-        let summary = read(&self.summary);
-        if let Some(last) = self.last_of(found) {
-            last.go_on_at(summary.free);
+        self.relink(found.before, self.following(found.at));
+        let mut summary = read(&self.summary);
+        if summary.last == found.at {
+            summary.last = found.before;
         }
-        let changed = Summary {
-            last: match summary.last == found.at {
-                true => found.before,
-                false => summary.last,
-            },
-            free: found.at,
-            messages: summary.messages.saturating_sub(1),
-            bytes: summary.bytes.saturating_sub(found.label.length.into()),
-            ..summary
-        };
-        write(&self.summary, changed);
+        summary.messages = summary.messages.saturating_sub(1);
+        summary.bytes = summary.bytes.saturating_sub(found.label.length.into());
+        match read(&self.first) {
+            NONE => self.free_all(&mut summary),
+            // No run has more cells than a number of 32 bits counts.
+            _ => self.runs(found).for_each(|run| {
+                self.append(&mut summary, run.at, run.cells.len() as u32);
+            }),
+        }
+        write(&self.summary, summary);
     }
 
-    /// The last cell of the message. (One that a faulty peer has written there makes a list of free cells that ends
-    /// too soon, or not: whoever follows it, takes no more steps than a message has cells.)
-    fn last_of(&self, found: Found) -> Option<&MessageCell> {
-        match found.label.last {
-            0 => {
-                let cells = self.cells_from(found.at, found.label.length);
-                cells.last().map(|(_, cell)| cell)
-            }
-            last => self.cell(last.into()),
+    /// Makes one run of all cells: there is no message.
+    fn free_all(&self, summary: &mut Summary) {
+        summary.free = NONE;
+        self.free(summary, 1, self.cells.cells().len());
+    }
+
+    /// Appends the cells to those that are free, however many.
+    fn free(&self, summary: &mut Summary, at: u64, count: usize) {
+        let (mut at, mut count) = (at, count);
+        while count > 0 {
+            let piece = u32::try_from(count).unwrap_or(u32::MAX);
+            self.append(summary, at, piece);
+            at += u64::from(piece);
+            count -= piece as usize;
         }
+    }
+
+    /// Appends a run to those that are free, and to the last of them if it follows that one without a gap.
+    fn append(&self, summary: &mut Summary, at: u64, count: u32) {
+        let last = match summary.free {
+            NONE => None,
+            _ => self.run(summary.last_free),
+        };
+        if let Some(last) = last {
+            let sum = u32::try_from(last.cells.len() + count as usize);
+            if let (true, Ok(sum)) = (last.end() == at, sum) {
+                return last.cells[0].begin_run(sum, NONE);
+            }
+            last.cells[0].go_on_at(at);
+        } else {
+            summary.free = at;
+        }
+        if let Some(first) = self.cell(at) {
+            first.begin_run(count, NONE);
+        }
+        summary.last_free = at;
     }
 
     /// Whether the rest was ever written.
@@ -288,36 +377,36 @@ impl<C: MessageCells + ?Sized> Store<C> {
             summary.messages += 1;
             summary.bytes = summary.bytes.saturating_add(found.label.length.into());
         }
-        let end = self.link_behind(summary.last);
-        if read(end) != NONE {
+        if self.following(summary.last) != NONE {
             // It leads nowhere, or to what is used twice: by a faulty peer.
-            relink(end, NONE);
+            self.relink(summary.last, NONE);
         }
-        summary.free = self.chain(&is_free);
+        self.free_others(&mut summary, &is_free);
         write(&self.summary, summary);
     }
 
     /// Whether the message has all of its cells and shares none, which are taken then.
     fn is_whole(&self, found: Found, is_free: &mut [bool]) -> bool {
-        let mut count = 0;
-        for (at, _) in self.cells_from(found.at, found.label.length) {
-            if !core::mem::replace(&mut is_free[at as usize - 1], false) {
+        let mut room = 0;
+        for run in self.runs(found) {
+            let cells = &mut is_free[run.at as usize - 1..][..run.cells.len()];
+            if cells.contains(&false) {
                 return false;
             }
-            count += 1;
+            cells.fill(false);
+            room += room_of(run.cells.len());
         }
-        count == cells_of(found.label.length)
+        room >= found.label.length as usize && room > 0
     }
 
-    /// Links these cells to a list, and returns where it begins.
-    fn chain(&self, is_free: &[bool]) -> u64 {
-        let mut free = NONE;
-        for (place, cell) in self.cells.cells().iter().enumerate().rev() {
-            if is_free[place] {
-                cell.go_on_at(free);
-                free = place as u64 + 1;
+    /// Makes these cells the free ones.
+    fn free_others(&self, summary: &mut Summary, is_free: &[bool]) {
+        let mut place = 0;
+        for cells in is_free.chunk_by(|one, next| one == next) {
+            if cells[0] {
+                self.free(summary, place as u64 + 1, cells.len());
             }
+            place += cells.len();
         }
-        free
     }
 }

@@ -14,7 +14,10 @@ const MESSAGES: i64 = 3;
 /// Bytes of a message that takes two of them.
 const LENGTH: usize = 100;
 
-pub fn operations() -> [Operation; 4] {
+/// Bytes of a message that takes three of them.
+const LONGER: usize = 230;
+
+pub fn operations() -> [Operation; 6] {
     const ON: &str = "message queue: ";
     [
         Operation {
@@ -42,6 +45,25 @@ pub fn operations() -> [Operation; 4] {
             },
             perform: |objects| receive(objects, 2),
             check: |objects| holds_one_of(objects, &[&[1, 2, 3], &[1, 3]]),
+            on: ON,
+            ..NOTHING
+        },
+        Operation {
+            name: "send into two pieces",
+            prepare: leave_two_pieces,
+            perform: |objects| send_bytes(objects, 4, LONGER),
+            check: |objects| holds_one_of(objects, &[&[2, 3], &[2, 3, 4]]),
+            on: ON,
+            ..NOTHING
+        },
+        Operation {
+            name: "receive from two pieces",
+            prepare: |objects| {
+                leave_two_pieces(objects);
+                send_bytes(objects, 4, LONGER);
+            },
+            perform: |objects| receive(objects, 4),
+            check: |objects| holds_one_of(objects, &[&[2, 3, 4], &[2, 3]]),
             on: ON,
             ..NOTHING
         },
@@ -83,6 +105,12 @@ fn receive(objects: &Objects, number: i64) {
     is_whole(number, &received.expect("it was sent").bytes);
 }
 
+/// Two messages in the middle of the cells.
+fn leave_two_pieces(objects: &Objects) {
+    (1..=3).for_each(|number| send_short(objects, number));
+    receive(objects, 1);
+}
+
 fn is_whole(number: i64, bytes: &[u8]) {
     assert!(
         bytes.iter().all(|byte| i64::from(*byte) == number),
@@ -90,18 +118,25 @@ fn is_whole(number: i64, bytes: &[u8]) {
     );
 }
 
-/// The messages are one of these lists, and there is as much room as ever.
+/// The messages are one of these lists, and there is as much room as ever, beside them and afterwards.
 fn holds_one_of(objects: &Objects, lists: &[&[i64]]) {
-    let found = drain(&objects.messages);
+    let queue = &objects.messages;
+    let is_full = queue.len() as i64 == MESSAGES;
+    if !is_full {
+        let rest = queue.longest() - queue.bytes();
+        send_bytes(objects, 9, rest);
+    }
+    let mut found = drain(queue);
+    assert!(is_full || found.pop() == Some(9), "the last one");
     assert!(
         lists.contains(&&found[..]),
         "{found:?} is none of {lists:?}"
     );
     let all: Vec<i64> = (1..=MESSAGES).collect();
     all.iter().for_each(|number| send_short(objects, *number));
-    let full = objects.messages.send_within(kind(9), &[], Patience::Never);
+    let full = queue.send_within(kind(9), &[], Patience::Never);
     assert!(full.is_err(), "it is full");
-    assert_eq!(drain(&objects.messages), all);
+    assert_eq!(drain(queue), all);
 }
 
 fn drain(queue: &Queued) -> Vec<i64> {

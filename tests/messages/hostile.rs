@@ -2,6 +2,7 @@
 //!
 //! `INTERLATCH_CASES` says how often, times 20; `INTERLATCH_SEED` repeats a run.
 
+use super::number;
 use interlatch::sync::Patience;
 use interlatch::{Fit, MessageQueue, MessageType, Messages, QueueLimits, Region, Select};
 use std::fs::File;
@@ -17,10 +18,6 @@ const LIMITS: QueueLimits = QueueLimits {
 /// Behind the page of the region's own.
 const START: usize = 4096;
 const SIZE: usize = START + 4096;
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
 
 #[test]
 fn whatever_a_peer_writes_every_operation_ends() {
@@ -103,9 +100,11 @@ fn scribble(bytes: &mut [u8], random: &mut fastrand::Rng) {
     ];
     for _ in 0..random.usize(1..8) {
         let at = random.usize(..bytes.len()) & !7;
-        let word = match random.bool() {
-            true => random.u64(1..10),
-            false => odd[random.usize(..odd.len())],
+        let word = match random.u8(..3) {
+            0 => random.u64(1..10),
+            1 => odd[random.usize(..odd.len())],
+            // A length of a message, and one of a run.
+            _ => random.u64(..400) | random.u64(..10) << 32,
         };
         bytes[at..at + 8].copy_from_slice(&word.to_ne_bytes());
     }

@@ -6,9 +6,14 @@ mod kernel;
 mod posix;
 #[path = "../worlds/property.rs"]
 mod property;
+mod room;
 mod sysv;
 
 use interlatch::{MessageQueue, QueueLimits, Region};
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
 
 /// Calls this with a new queue.
 fn with_queue<R>(limits: QueueLimits, call: impl FnOnce(&MessageQueue) -> R) -> R {

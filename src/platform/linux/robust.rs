@@ -388,8 +388,22 @@ fn libcs_head() -> Option<NonNull<Head>> {
 /// Nobody else accesses the number meanwhile.
 #[inline]
 pub unsafe fn commit(number: &UnsafeCell<u64>, value: u64) {
+    // SAFETY: the caller's promise; the number is all of the cell.
+    unsafe { commit_in(number, |number| number, value) };
+}
+
+/// As [`commit`], for a number that is a part of what is in the cell.
+///
+/// # Safety
+/// Nobody else accesses what is in the cell meanwhile, and the part is in it, and aligned.
+#[inline]
+pub unsafe fn commit_in<T>(
+    cell: &UnsafeCell<T>,
+    part: impl FnOnce(*mut T) -> *mut u64,
+    value: u64,
+) {
     compiler_fence(SeqCst);
     // SAFETY: nobody else is here, by the caller's promise; volatile, so that it stays one store.
-    number.with_mut(|number| unsafe { number.write_volatile(value) });
+    cell.with_mut(|whole| unsafe { part(whole).write_volatile(value) });
     compiler_fence(SeqCst);
 }

@@ -165,6 +165,20 @@ fn handle_death(robust: &RobustWord, step: Robust) {
 /// Nobody else accesses the number meanwhile, which loom checks.
 #[track_caller]
 pub unsafe fn commit(number: &UnsafeCell<u64>, value: u64) {
+    // SAFETY: the caller's promise; the number is all of the cell.
+    unsafe { commit_in(number, |number| number, value) };
+}
+
+/// As [`commit`], for a number that is a part of what is in the cell.
+///
+/// # Safety
+/// Nobody else accesses what is in the cell meanwhile, which loom checks, and the part is in it.
+#[track_caller]
+pub unsafe fn commit_in<T>(
+    cell: &UnsafeCell<T>,
+    part: impl FnOnce(*mut T) -> *mut u64,
+    value: u64,
+) {
     // SAFETY: the caller's promise.
-    number.with_mut(|number| unsafe { *number = value });
+    cell.with_mut(|whole| unsafe { *part(whole) = value });
 }
