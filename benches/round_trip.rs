@@ -14,7 +14,7 @@ use harness::Home::{Processes, Threads};
 use harness::channel::{Bytes, OurQueue, Over, PosixQueue, SysVQueue};
 use harness::turns::{
     Monitor, ParkingLotMonitor, PosixSemaphores, PthreadMonitor, RawFutex, Semaphores, Spinning,
-    StdMonitor, letters, two, volley,
+    StdMonitor, TwoLines, letters, two, volley,
 };
 use harness::{
     Comparison, Length, Measure, PosixSemaphore, Round, Session, Subject, SysVSemaphores, Tally,
@@ -30,6 +30,7 @@ const SEMAPHORES: &str = "Semaphore, processes";
 const CONDVAR: &str = "Condvar, processes";
 const FUTEX: &str = "raw futex, processes";
 const LINE: &str = "cache line, processes";
+const LINES: &str = "two cache lines, processes";
 
 fn main() -> Result<()> {
     let mut session = Session::new("round_trip")?;
@@ -45,10 +46,18 @@ fn main() -> Result<()> {
             comparison.rounds(ROUNDS);
             comparison.versus(SEMAPHORES, LINE, at_most(1.3));
             comparison.versus(CONDVAR, LINE, at_most(1.3));
+            // A line for each direction, as two semaphores have it, and plain stores.
+            comparison.versus(SEMAPHORES, LINES, None);
+            comparison.versus(LINES, LINE, None);
             comparison.peer(volley(
                 "cache line",
                 Processes,
                 shared(Spinning::default())?,
+            ));
+            comparison.peer(volley(
+                "two cache lines",
+                Processes,
+                shared(TwoLines::default())?,
             ));
             subjects(comparison)
         })?;

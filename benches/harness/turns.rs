@@ -6,7 +6,7 @@ use super::{
 };
 use super::{Tally, Worker, trips};
 use anyhow::Result;
-use interlatch::platform::Ordering::{Acquire, Release};
+use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::{AtomicU32, UnsafeCell};
 use interlatch::sync::{Patience, Permits};
 use interlatch::{Condvar, InPlace, Mutex, Semaphore};
@@ -108,6 +108,24 @@ impl Turns for Spinning {
 
     fn wait(&self, own: u32) {
         while self.0.0.load(Acquire) != own {}
+    }
+}
+
+/// A word for each party, which the other one sets and it clears, on lines of their own: what two semaphores come
+/// to without a single exchange.
+#[derive(Default)]
+pub struct TwoLines([Padded<AtomicU32>; 2]);
+
+impl Turns for TwoLines {
+    fn pass(&self, to: u32) {
+        self.0[to as usize].0.store(1, Release);
+    }
+
+    fn wait(&self, own: u32) {
+        let word = &self.0[own as usize].0;
+        while word.load(Acquire) == 0 {}
+        // Relaxed: the other one sets it again only after it has seen the Release of the next pass.
+        word.store(0, Relaxed);
     }
 }
 

@@ -5,9 +5,9 @@
 //! peer writes there may bring it items that nobody sent, but never beyond the ring.
 
 use super::side::{Count, Side};
+use crate::buffer::AttachError;
 use crate::buffer::robust::Refused;
 use crate::buffer::slot::Slot;
-use crate::buffer::{AttachError, End};
 use crate::platform::Ordering::{Acquire, Relaxed};
 use crate::platform::{Deadline, Plain, asymmetric, spin};
 use crate::sync::{Patience, Stamp};
@@ -26,8 +26,13 @@ pub(super) fn between(from: u64, to: u64, capacity: usize) -> usize {
     to.wrapping_sub(from).min(capacity as u64) as usize
 }
 
-/// A handle of either end.
-pub(super) struct Hand<'a, T> {
+/// What the handle of the sender is made of.
+pub(super) type SendingHand<'a, T> = Hand<'a, T, true>;
+/// What the handle of the receiver is made of.
+pub(super) type ReceivingHand<'a, T> = Hand<'a, T, false>;
+
+/// A handle of either end. Which one it is the compiler knows, so that no item has to ask.
+pub(super) struct Hand<'a, T, const SENDS: bool> {
     slots: &'a [Slot<T>],
     /// What `mine` holds. For an item only this is written, and that, and the place: while a processor waits for
     /// the cache line of a place it goes on, as far as it can remember what it has to write.
@@ -40,16 +45,14 @@ pub(super) struct Hand<'a, T> {
     others: &'a Count,
     side: &'a Side,
     other_side: &'a Side,
-    end: End,
     stamp: Stamp,
     /// Pauses before the next look for more.
     head_start: u32,
 }
 
-impl<'a, T: Plain> Hand<'a, T> {
+impl<'a, T: Plain, const SENDS: bool> Hand<'a, T, SENDS> {
     /// A handle of this end. Of sides and counts the first one is its own. They are of one ring with these places.
     pub(super) fn new(
-        end: End,
         [side, other_side]: [&'a Side; 2],
         [mine, others]: [&'a Count; 2],
         slots: &'a [Slot<T>],
@@ -71,7 +74,6 @@ impl<'a, T: Plain> Hand<'a, T> {
             others,
             side,
             other_side,
-            end,
             stamp: Stamp::new(),
             head_start: 0,
         })
@@ -84,7 +86,7 @@ impl<'a, T: Plain> Hand<'a, T> {
             return Err(Refused::Disconnected);
         }
         // What is there is received also when nobody sends any more; nothing is sent to nobody.
-        if self.end == End::Sending && self.other_side.is_gone() {
+        if SENDS && self.other_side.is_gone() {
             return Err(Refused::Disconnected);
         }
         match self.ready() {
@@ -130,17 +132,15 @@ impl<'a, T: Plain> Hand<'a, T> {
     /// The next so many places, which are known to be this one's: up to the last one, and the rest from the first one on.
     #[inline]
     pub(super) fn places(&self, count: usize) -> [&'a [Slot<T>]; 2] {
-        let (place, first) = (self.place(), self.in_one_piece(count));
-        [
-            &self.slots[place..place + first],
-            &self.slots[..count - first],
-        ]
+        let first = self.piece(count);
+        [first, &self.slots[..count - first.len()]]
     }
 
-    /// How many of so many places come before the end of the ring.
+    /// The next so many places, which are known to be this one's, or fewer: as many as come before the end of the ring.
     #[inline]
-    pub(super) fn in_one_piece(&self, count: usize) -> usize {
-        count.min(self.slots.len() - self.place())
+    pub(super) fn piece(&self, most: usize) -> &'a [Slot<T>] {
+        let rest = &self.slots[self.place()..];
+        &rest[..most.min(rest.len())]
     }
 
     /// The next place, which is known to be this one's.
@@ -153,10 +153,10 @@ impl<'a, T: Plain> Hand<'a, T> {
     #[inline]
     pub(super) fn give(&mut self, places: usize) {
         debug_assert!(places <= self.ready());
-        self.count = self.count.wrapping_add(places as u64);
-        if self.place() >= self.slots.len() {
+        if self.place() + places >= self.slots.len() {
             self.start = self.start.wrapping_add(self.slots.len() as u64);
         }
+        self.count = self.count.wrapping_add(places as u64);
         self.other_side.tell(self.mine, self.count);
     }
 
@@ -174,9 +174,9 @@ impl<'a, T: Plain> Hand<'a, T> {
     #[inline]
     fn reach(&self, others: u64) -> usize {
         let capacity = self.slots.len();
-        match self.end {
-            End::Sending => capacity - between(others, self.count, capacity),
-            End::Receiving => between(self.count, others, capacity),
+        match SENDS {
+            true => capacity - between(others, self.count, capacity),
+            false => between(self.count, others, capacity),
         }
     }
 
@@ -218,7 +218,7 @@ impl<'a, T: Plain> Hand<'a, T> {
         loop {
             if self.other_side.is_gone() {
                 // It may have sent something before it went.
-                let is_drained = self.end == End::Sending || !self.look();
+                let is_drained = SENDS || !self.look();
                 return match is_drained {
                     true => Err(Refused::Disconnected),
                     false => Ok(()),
@@ -252,7 +252,7 @@ impl<'a, T: Plain> Hand<'a, T> {
     }
 }
 
-impl<T> Drop for Hand<'_, T> {
+impl<T, const SENDS: bool> Drop for Hand<'_, T, SENDS> {
     fn drop(&mut self) {
         if self.side.is_of(&self.stamp) {
             self.side.close();

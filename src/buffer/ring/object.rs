@@ -6,7 +6,7 @@ use super::sender::RingSender;
 use super::side::{Count, Side};
 use crate::buffer::slot::{Slot, Slots};
 use crate::buffer::state::fill_of;
-use crate::buffer::{AttachError, BufferState, End, store};
+use crate::buffer::{AttachError, BufferState, store};
 use crate::platform::Ordering::Relaxed;
 use crate::platform::{InPlace, Place, Plain, PlanError, Words, WordsFrom, constructor};
 use crate::sync::LockState;
@@ -175,7 +175,9 @@ impl<T: Plain, S: Slots<T> + ?Sized> RingBuffer<T, S> {
     /// # Errors
     /// There is one; or the last one has closed the ring.
     pub fn sender(&self) -> Result<RingSender<'_, T>, AttachError> {
-        Ok(RingSender::new(self.hand(End::Sending)?))
+        let (sides, counts) = ([&self.sender, &self.receiver], [&self.written, &self.read]);
+        let hand = Hand::new(sides, counts, self.slots.slots())?;
+        Ok(RingSender::new(hand))
     }
 
     /// The handle that receives.
@@ -183,21 +185,9 @@ impl<T: Plain, S: Slots<T> + ?Sized> RingBuffer<T, S> {
     /// # Errors
     /// There is one; or the last one has closed the ring.
     pub fn receiver(&self) -> Result<RingReceiver<'_, T>, AttachError> {
-        Ok(RingReceiver::new(self.hand(End::Receiving)?))
-    }
-
-    fn hand(&self, end: End) -> Result<Hand<'_, T>, AttachError> {
-        let slots = self.slots.slots();
-        match end {
-            End::Sending => {
-                let sides = [&self.sender, &self.receiver];
-                Hand::new(end, sides, [&self.written, &self.read], slots)
-            }
-            End::Receiving => {
-                let sides = [&self.receiver, &self.sender];
-                Hand::new(end, sides, [&self.read, &self.written], slots)
-            }
-        }
+        let (sides, counts) = ([&self.receiver, &self.sender], [&self.read, &self.written]);
+        let hand = Hand::new(sides, counts, self.slots.slots())?;
+        Ok(RingReceiver::new(hand))
     }
 
     /// The number of places.

@@ -1,6 +1,6 @@
 //! The end of a ring that receives.
 
-use super::hand::Hand;
+use super::hand::ReceivingHand;
 use super::run::RingBorrow;
 use crate::buffer::robust::Refused;
 use crate::buffer::slot::Slot;
@@ -33,11 +33,11 @@ use std::time::Duration;
 /// ```
 #[must_use = "dropping the receiver breaks the pipe"]
 pub struct RingReceiver<'a, T: Plain> {
-    hand: Hand<'a, T>,
+    hand: ReceivingHand<'a, T>,
 }
 
 impl<'a, T: Plain> RingReceiver<'a, T> {
-    pub(super) fn new(hand: Hand<'a, T>) -> Self {
+    pub(super) fn new(hand: ReceivingHand<'a, T>) -> Self {
         Self { hand }
     }
 
@@ -193,8 +193,7 @@ impl<'a, T: Plain> RingReceiver<'a, T> {
 
     #[inline]
     fn reserve_run(&mut self, most: usize, patience: Patience) -> Result<usize, Refused> {
-        let count = self.hand.reserve_up_to(most.max(1), &patience)?;
-        Ok(self.hand.in_one_piece(count))
+        self.hand.reserve_up_to(most.max(1), &patience)
     }
 
     /// Every item until the stream ends, waiting for each.

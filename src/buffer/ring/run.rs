@@ -3,7 +3,7 @@
 //! **Why it is correct.** A run is of places that are this side's, and lends its handle: so nobody else, not even its own
 //! thread, gets at them before it is gone.
 
-use super::hand::Hand;
+use super::hand::{ReceivingHand, SendingHand};
 use crate::buffer::slot::Slot;
 use crate::platform::Plain;
 use core::fmt;
@@ -41,15 +41,15 @@ use std::thread::panicking;
 /// ```
 #[must_use = "dropping this gives the places back unsent"]
 pub struct RingLoan<'r, 'a, T: Plain> {
-    hand: &'r mut Hand<'a, T>,
+    hand: &'r mut SendingHand<'a, T>,
     places: &'a [Slot<T>],
 }
 
 impl<'r, 'a, T: Plain> RingLoan<'r, 'a, T> {
-    /// Of so many places, which are ready and in one piece.
+    /// Of so many places at most, which are ready.
     #[inline]
-    pub(super) fn new(hand: &'r mut Hand<'a, T>, count: usize) -> Self {
-        let [places, _] = hand.places(count);
+    pub(super) fn new(hand: &'r mut SendingHand<'a, T>, most: usize) -> Self {
+        let places = hand.piece(most);
         Self { hand, places }
     }
 
@@ -116,7 +116,7 @@ impl<T: Plain> IndexMut<usize> for RingLoan<'_, '_, T> {
 /// See [`RingLoan`].
 #[must_use = "dropping this receives the items"]
 pub struct RingBorrow<'r, 'a, T: Plain> {
-    hand: &'r mut Hand<'a, T>,
+    hand: &'r mut ReceivingHand<'a, T>,
     places: &'a [Slot<T>],
     /// How many are received when it is dropped.
     received: usize,
@@ -124,14 +124,14 @@ pub struct RingBorrow<'r, 'a, T: Plain> {
 }
 
 impl<'r, 'a, T: Plain> RingBorrow<'r, 'a, T> {
-    /// Of so many items, which are ready and in one piece.
+    /// Of so many items at most, which are ready.
     #[inline]
-    pub(super) fn new(hand: &'r mut Hand<'a, T>, count: usize) -> Self {
-        let [places, _] = hand.places(count);
+    pub(super) fn new(hand: &'r mut ReceivingHand<'a, T>, most: usize) -> Self {
+        let places = hand.piece(most);
         Self {
             hand,
             places,
-            received: count,
+            received: places.len(),
             panicked_before: panicking(),
         }
     }

@@ -1,6 +1,6 @@
 //! The end of a ring that sends.
 
-use super::hand::Hand;
+use super::hand::SendingHand;
 use super::run::RingLoan;
 use crate::buffer::robust::Refused;
 use crate::buffer::slot::Slot;
@@ -31,11 +31,11 @@ use std::time::Duration;
 /// ```
 #[must_use = "dropping the sender ends the stream"]
 pub struct RingSender<'a, T: Plain> {
-    hand: Hand<'a, T>,
+    hand: SendingHand<'a, T>,
 }
 
 impl<'a, T: Plain> RingSender<'a, T> {
-    pub(super) fn new(hand: Hand<'a, T>) -> Self {
+    pub(super) fn new(hand: SendingHand<'a, T>) -> Self {
         Self { hand }
     }
 
@@ -210,8 +210,7 @@ impl<'a, T: Plain> RingSender<'a, T> {
 
     #[inline]
     fn reserve_run(&mut self, most: usize, patience: Patience) -> Result<usize, Refused> {
-        let count = self.hand.reserve_up_to(most.max(1), &patience)?;
-        Ok(self.hand.in_one_piece(count))
+        self.hand.reserve_up_to(most.max(1), &patience)
     }
 
     /// Closes this end, as dropping it does.

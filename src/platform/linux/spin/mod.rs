@@ -116,7 +116,7 @@ pub struct Spin<'a> {
     record: &'static Record,
     is_worth_it: bool,
     has_slept: bool,
-    has_gathered: bool,
+    is_to_gather: bool,
     looks: u32,
     pauses: u32,
     end: Option<Deadline>,
@@ -137,6 +137,8 @@ impl<'a> Spin<'a> {
         record: &'static Record,
         is_worth_it: bool,
     ) -> Self {
+        // Asked now, while there is nothing to do but wait, and not when what it waits for is there.
+        let is_to_gather = is_worth_it && purpose == For::Event && record.gathering.is_worth_it();
         Self {
             word,
             purpose,
@@ -144,7 +146,7 @@ impl<'a> Spin<'a> {
             record,
             is_worth_it,
             has_slept: false,
-            has_gathered: false,
+            is_to_gather,
             looks: 0,
             pauses: 0,
             end: None,
@@ -171,11 +173,7 @@ impl<'a> Spin<'a> {
     /// It was seen: of what is counted so there is some. Waits on as long as more comes fast, where more came the
     /// last time; once in a wait.
     pub fn gathers(&mut self, count: impl Fn(u32) -> u32) {
-        if !self.is_worth_it || self.has_gathered {
-            return;
-        }
-        self.has_gathered = true;
-        if self.record.gathering.is_worth_it() {
+        if core::mem::take(&mut self.is_to_gather) {
             let more_came = self.gathers_more(count);
             self.record.gathering.note(more_came);
         }

@@ -170,12 +170,12 @@ impl Record {
 /// | 0 to 7 | the interval of tries, as a power of two |
 /// | 8 to 31 | so many waits without until the next try |
 ///
-/// Two who wait for each other in turns give one permit at a time: there it is tried once in 512 waits, which
-/// the 99th percentile does not see.
+/// Two who wait for each other in turns give one permit at a time. There each tries it once in 4096 waits, so the
+/// 99th percentile of their round trips does not see it.
 #[derive(Debug)]
 pub(super) struct Gathering(AtomicU32);
 
-const LONGEST_GATHERING_INTERVAL: u32 = 9;
+const LONGEST_GATHERING_INTERVAL: u32 = 12;
 
 impl Gathering {
     /// Whether the next wait is to wait on.
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn where_nothing_more_comes_it_is_tried_ever_more_seldom() {
         let gathering = Gathering(AtomicU32::new(0));
-        for interval in [1, 2, 3, 4, 5, 6, 7, 8, 9, 9] {
+        for interval in (1..=LONGEST_GATHERING_INTERVAL).chain([LONGEST_GATHERING_INTERVAL]) {
             assert!(gathering.is_worth_it(), "the next try");
             gathering.note(false);
             let without = (0..1 << interval).filter(|_| !gathering.is_worth_it());
