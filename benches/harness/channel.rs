@@ -184,7 +184,7 @@ impl OurQueue {
             messages: messages.try_into()?,
             bytes: (messages * bytes_each).try_into()?,
         };
-        // A message takes whole cells, each with a word beside it.
+        // A message takes whole cells, and the first of them has a head.
         let room = messages * (2 * bytes_each + 256) + (1 << 16);
         Ok(leak(Self(ours(room, limits)?)))
     }
@@ -228,10 +228,10 @@ impl Bytes {
     }
 
     fn over(receive: OwnedFd, send: OwnedFd) -> &'static Self {
-        Box::leak(Box::new(Self {
+        leak(Self {
             receive: receive.into(),
             send: send.into(),
-        }))
+        })
     }
 }
 
@@ -341,7 +341,7 @@ impl PosixQueue {
         });
         let queue = opened.find(|opened: &Result<Self, Errno>| opened.is_ok());
         let queue = queue.context("the kernel allows no queue at all")??;
-        Ok(Box::leak(Box::new(queue)))
+        Ok(leak(queue))
     }
 
     fn open(capacity: usize, bytes_each: usize) -> Result<OwnedFd, Errno> {
@@ -406,14 +406,14 @@ unsafe impl<const N: usize> Sync for PthreadRing<N> {}
 impl<const N: usize> PthreadRing<N> {
     pub fn new(capacity: usize) -> Result<&'static Self> {
         anyhow::ensure!(capacity <= MOST_SLOTS, "{capacity} slots are too many");
-        Ok(Box::leak(Box::new(Self {
+        Ok(leak(Self {
             mutex: PthreadMutex::plain()?,
             not_full: PthreadCondvar::create()?,
             not_empty: PthreadCondvar::create()?,
             capacity,
             state: shared(UnsafeCell::new(RingState::default()))?,
             slots: shared_zeros()?,
-        })))
+        }))
     }
 
     /// Under the mutex, once it may: `touch` gets the slot, and is the only one who has it.

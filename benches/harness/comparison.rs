@@ -100,7 +100,8 @@ impl Comparison {
         self.needs_line = false;
     }
 
-    /// The same, and none takes the core from another one that has it: it goes on until it sleeps.
+    /// The same, and none takes the core from another one as it wakes up: that goes on until it sleeps, or its time slice
+    /// is over.
     pub fn undisturbed_on_one_core(&mut self) {
         self.pins = Pins::Undisturbed;
         self.needs_line = false;

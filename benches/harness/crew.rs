@@ -45,7 +45,7 @@ pub enum Pins {
     Spread,
     /// All on one.
     Together,
-    /// All on one, where none takes it from the other (`SCHED_BATCH`).
+    /// All on one, which none takes from another as it wakes up (`SCHED_BATCH`): only the end of a time slice does.
     Undisturbed,
 }
 
@@ -316,7 +316,13 @@ fn serve(board: &Board, number: usize, pins: Pins, worker: Worker) {
     if pins == Pins::Undisturbed {
         let no_priority = libc::sched_param { sched_priority: 0 };
         // SAFETY: the parameter is read only.
-        unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const no_priority) };
+        let set = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const no_priority) };
+        assert_eq!(
+            set,
+            0,
+            "no SCHED_BATCH: {}",
+            std::io::Error::last_os_error()
+        );
     }
     let mut body = worker();
     let mut last = 0;

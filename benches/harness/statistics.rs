@@ -10,7 +10,9 @@ pub fn with_criterion<'a>(title: &str, crews: impl Iterator<Item = &'a mut Crew>
         .sample_size(10)
         .warm_up_time(Duration::from_millis(60))
         .measurement_time(Duration::from_millis(200))
-        .configure_from_args();
+        .configure_from_args()
+        // What was asked for has been chosen already.
+        .with_filter("");
     let mut group = criterion.benchmark_group(title);
     group.throughput(Throughput::Elements(1));
     for crew in crews {

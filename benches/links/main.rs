@@ -15,13 +15,13 @@
 //! stream; so the peer asks for credentials, and receives by `recvmsg(2)`, which says whether there are any. A pipe
 //! takes more than a page in pieces, so who sends, and who receives, has a lock in a pipe of one byte meanwhile.
 //! A write to a pipe that nobody reads ends a process by SIGPIPE, unless it says that it wants no signal; so does the
-//! peer, by `pwritev2(2)`. `bare` peers do without, and stand beside without a goal. Where ours gives a new `Vec`, or an
-//! item by value, the peer makes one too.
+//! peer, by `pwritev2(2)`. `bare` peers do without, and stand beside without a goal. Where ours gives a new `Vec` for a packet,
+//! or an item by value, the peer makes one too.
 //!
 //! **One core.** With a core for each side it depends on which of them is a little faster whether one sleeps after
 //! each message or after a thousand, and on a virtual machine a sleep takes as long as a hundred messages: the same
 //! raw pipe, measured against itself, was between 0.2 and 5 times as fast. So the links over kernel objects
-//! and their peers have one core, where nobody interrupts the other one (`SCHED_BATCH`), and what is compared is all the
+//! and their peers have one core, where a wake-up interrupts nobody (`SCHED_BATCH`), and what is compared is all the
 //! work for a message on both sides. Against itself, a pipe is then mostly within 3 %. The links in shared memory have
 //! the machine as it is.
 //!

@@ -37,7 +37,7 @@ use core::mem::offset_of;
 /// is told that the others have gone; use patience that ends.
 ///
 /// # Cost
-/// Sending and receiving is a copy of one piece while the oldest message is received first. Where others leave holes, a
+/// Sending and receiving is a copy into one piece of memory while the oldest message is received first. Where others leave holes, a
 /// long message is in the pieces that there are, of at least 96 bytes, until the queue is empty once. Receiving also goes
 /// through the older messages that are not asked for. All waiting receivers look when a message arrives, and all
 /// waiting senders when one was received.

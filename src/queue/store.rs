@@ -381,7 +381,13 @@ impl<C: MessageCells + ?Sized> Store<C> {
             // It leads nowhere, or to what is used twice: by a faulty peer.
             self.relink(summary.last, NONE);
         }
-        self.free_others(&mut summary, &is_free);
+        // Behind the newest message first, so that they are a ring again.
+        let newest = self.messages().last();
+        let last_run = newest.and_then(|found| self.runs(found).last());
+        let behind = last_run.map_or(0, |run| run.end() as usize - 1);
+        let (before, behind_it) = is_free.split_at(behind);
+        self.free_others(&mut summary, behind, behind_it);
+        self.free_others(&mut summary, 0, before);
         write(&self.summary, summary);
     }
 
@@ -400,13 +406,51 @@ impl<C: MessageCells + ?Sized> Store<C> {
     }
 
     /// Makes these cells the free ones.
-    fn free_others(&self, summary: &mut Summary, is_free: &[bool]) {
-        let mut place = 0;
+    fn free_others(&self, summary: &mut Summary, from: usize, is_free: &[bool]) {
+        let mut place = from;
         for cells in is_free.chunk_by(|one, next| one == next) {
             if cells[0] {
                 self.free(summary, place as u64 + 1, cells.len());
             }
             place += cells.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: QueueLimits = QueueLimits {
+        messages: 40,
+        bytes: 4000,
+    };
+
+    /// Sends so many messages of very different lengths, and receives the oldest whenever there are more than five.
+    /// Returns of how many runs a message was at most.
+    fn most_runs(store: &Store<[MessageCell; 40]>, messages: usize) -> usize {
+        let mut most = 0;
+        for number in 0..messages {
+            assert!(store.push(1, &vec![0; number * 37 % 601]), "there is room");
+            let newest = store.messages().last().expect("just sent");
+            most = most.max(store.runs(newest).count());
+            if store.counts().0 > 5 {
+                let oldest = store.messages().next().expect("the oldest");
+                store.remove(oldest);
+            }
+        }
+        most
+    }
+
+    #[test]
+    fn in_order_of_age_a_message_is_in_two_runs_at_most_also_after_a_repair() {
+        let store = Store::new(LIMITS, [const { MessageCell::new() }; 40]);
+        store.rewrite();
+        assert_eq!(most_runs(&store, 100), 2, "one of them lies at the end");
+        for messages in 0..40 {
+            most_runs(&store, messages);
+            store.rewrite();
+            assert!(most_runs(&store, 100) <= 2, "{messages}");
         }
     }
 }

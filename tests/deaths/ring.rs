@@ -104,7 +104,7 @@ fn receiver_dies() {
 
 /// Numbers go to another process and back: nobody looks again by itself, on either side.
 fn wakes() {
-    let interval = interlatch::recheck_interval();
+    let _restored = Restored(interlatch::recheck_interval());
     interlatch::set_recheck_interval(NEVER);
     for (how, turns) in [("membarrier", 20_000), ("exchanging", 20_000)] {
         go_and_come(how, turns);
@@ -113,8 +113,16 @@ fn wakes() {
     interlatch::set_spinning(false);
     go_and_come("membarrier sleeping", 2000);
     go_and_come("exchanging sleeping", 2000);
-    interlatch::set_spinning(true);
-    interlatch::set_recheck_interval(interval);
+}
+
+/// Restores what others here wait by, also if a test fails.
+struct Restored(Duration);
+
+impl Drop for Restored {
+    fn drop(&mut self) {
+        interlatch::set_spinning(true);
+        interlatch::set_recheck_interval(self.0);
+    }
 }
 
 fn go_and_come(how: &str, turns: u64) {

@@ -2,7 +2,7 @@
 
 use super::harness::Test;
 use super::pipeline::end;
-use super::process::{PATIENCE, descriptors, limit, playing, test};
+use super::process::{Limited, PATIENCE, descriptors, playing, test};
 use interlatch::ipc::{PassError, Pipeline, recv_region_within, send_region_within};
 use interlatch::sync::Patience;
 use interlatch::{Options, Region, RegionError, RegionName, Semaphore};
@@ -281,9 +281,9 @@ fn without_a_free_descriptor_it_fails() {
     let full: Vec<File> = (0..highest)
         .map_while(|_| File::open("/dev/null").ok())
         .collect();
-    let before = limit(Some(descriptors().len() as u64));
+    let limited = Limited::to(descriptors().len() as u64);
     let refused = receive(&there);
-    limit(Some(before));
+    drop(limited);
     drop(full);
     let expected = "expected a region with 1 descriptor, found 0 and more";
     assert_eq!(

@@ -1,12 +1,12 @@
 //! Parts that this program plays when it is run again, and what a test must leave as it was.
 
 use super::harness::Test;
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs;
-use std::mem::MaybeUninit;
 use std::process::Command;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -102,21 +102,24 @@ pub fn descriptors() -> BTreeSet<i32> {
     numbers
 }
 
-/// How many descriptors this process may have; so many from now on, if that is said.
-pub fn limit(new: Option<u64>) -> u64 {
-    let mut old = MaybeUninit::<libc::rlimit>::uninit();
-    // SAFETY: the kernel writes the structure.
-    let asked = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, old.as_mut_ptr()) };
-    assert_eq!(asked, 0);
-    // SAFETY: it has.
-    let old = unsafe { old.assume_init() };
-    if let Some(rlim_cur) = new {
-        let new = libc::rlimit { rlim_cur, ..old };
-        // SAFETY: the kernel reads the structure.
-        let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const new) };
-        assert_eq!(set, 0);
+/// While it lives this process may have so many descriptors.
+pub struct Limited {
+    before: (rlim_t, rlim_t),
+}
+
+impl Limited {
+    pub fn to(descriptors: rlim_t) -> Self {
+        let before = getrlimit(Resource::RLIMIT_NOFILE).expect("there is one");
+        setrlimit(Resource::RLIMIT_NOFILE, descriptors, before.1).expect("less is allowed");
+        Self { before }
     }
-    old.rlim_cur
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        let (soft, hard) = self.before;
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).expect("it was so before");
+    }
 }
 
 /// The children of this process, zombies too.

@@ -3,7 +3,7 @@
 
 use super::harness::Test;
 use super::pipeline::end;
-use super::process::{PATIENCE, limit, test, tool};
+use super::process::{Limited, PATIENCE, test, tool};
 use interlatch::Region;
 use interlatch::ipc::wait::{until_readable, until_writable};
 use interlatch::ipc::{
@@ -11,6 +11,7 @@ use interlatch::ipc::{
     SignalError, SignalFd, StreamLink, recv_region_within, send_region_within,
 };
 use interlatch::sync::Patience;
+use nix::sys::socket::{setsockopt, sockopt};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -32,10 +33,8 @@ pub fn tests() -> Vec<Test> {
 
 /// Where the kernel refuses to wait.
 fn refusing<R>(wait: impl FnOnce(Patience) -> R) -> R {
-    let before = limit(Some(0));
-    let result = wait(Patience::of(PATIENCE));
-    limit(Some(before));
-    result
+    let _limited = Limited::to(0);
+    wait(Patience::of(PATIENCE))
 }
 
 /// What it says then.
@@ -93,10 +92,12 @@ fn a_stream_is_not_torn() {
     receives_afterwards(&mut here, &mut there);
 }
 
-/// Twice as much as there is room for.
+/// Much more than there is room for.
 fn a_message_that_was_begun_is_finished() {
     const LONG: usize = 1 << 20;
-    let (mut here, mut there) = StreamLink::pair().expect("descriptors");
+    let (here, there) = UnixStream::pair().expect("descriptors");
+    setsockopt(&here, sockopt::SndBuf, &(1 << 14)).expect("a small buffer");
+    let (mut here, mut there) = (StreamLink::unix(here), StreamLink::unix(there));
     let message: Vec<u8> = (0..LONG).map(|place| place as u8).collect();
     match refusing(|patience| here.send_within(&message, patience)) {
         Err(LinkSendError::Unfinished { left }) => assert!((1..LONG).contains(&left), "{left}"),

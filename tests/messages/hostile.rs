@@ -15,6 +15,9 @@ const LIMITS: QueueLimits = QueueLimits {
     bytes: 321,
 };
 
+/// Bytes of the queue from its limits on: these, where the oldest message begins, a summary, and the cells.
+const ALL: usize = 8 + 8 + 48 + 128 * LIMITS.cells();
+
 /// Behind the page of the region's own.
 const START: usize = 4096;
 const SIZE: usize = START + 4096;
@@ -48,7 +51,7 @@ fn scribble_and_use() {
     let mut received = 0_u64;
     for _ in 0..rounds {
         let mut bytes = clean.clone();
-        scribble(&mut bytes[object..object + 800], &mut random);
+        scribble(&mut bytes[object..object + ALL], &mut random);
         file.write_all_at(&bytes, 0).expect("it is there");
         received += use_it(queue, &mut random);
     }
