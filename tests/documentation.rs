@@ -29,7 +29,7 @@ fn models() -> String {
 
 #[test]
 fn the_files_that_pages_name_exist() {
-    for page in ["README.md", "docs/concepts.md"] {
+    for page in ["README.md", "docs/concepts.md", "docs/speed.md"] {
         let folders = [
             "src/",
             "tests/",
