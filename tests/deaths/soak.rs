@@ -1,7 +1,7 @@
 //! Random operations on robust locks, while one process after the other is killed at a random
 //! moment and replaced: nothing is lost, nothing counted twice.
 //!
-//! Three seconds here; `INTERLATCH_SOAK` sets the seconds, `INTERLATCH_SEED` repeats the choices (not the
+//! Two seconds here; `INTERLATCH_SOAK` sets the seconds, `INTERLATCH_SEED` repeats the choices (not the
 //! moments at which the kernel carries them out).
 
 use super::actor::say;
@@ -189,7 +189,7 @@ pub fn in_peace(soak: impl FnOnce()) {
 
 /// Lets the workers of this name work, and kills one after the other. Returns how often each has died.
 pub fn kill_for(name: &str, region: &Region) -> [u64; WORKERS] {
-    let seconds = number("INTERLATCH_SOAK").unwrap_or(3);
+    let seconds = number("INTERLATCH_SOAK").unwrap_or(2);
     let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("{seconds} s, {WORKERS} workers, INTERLATCH_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);

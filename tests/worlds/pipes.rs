@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Instant;
 
 /// Each has pipes of its own.
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 10;
 
 /// The semaphores of this process, by their numbers.
 static TABLE: Mutex<Vec<Arc<PipeSemaphore>>> = Mutex::new(Vec::new());

@@ -77,7 +77,7 @@ pub(super) fn text_of(thrown: &dyn Any) -> &str {
 /// Few preemptions first: a failure is then found in its shortest form.
 fn explore(model: &Model, options: &Options) {
     if !check::IS_EXHAUSTIVE {
-        step(model, None, Duration::from_millis(200));
+        step(model, None, Duration::from_millis(100));
         return;
     }
     let begin = Instant::now();
