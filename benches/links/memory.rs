@@ -12,6 +12,7 @@ use interlatch::sync::Patience;
 use interlatch::{
     BoundedBuffer, Buffer, BytePipe, GrowError, Growth, MonitorBuffer, Place, Plain, RegionName,
     Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, Slot, TurnSlot, UnboundedBuffer,
+    UnboundedReceiver, UnboundedSender,
 };
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -152,7 +153,18 @@ where
     Ok(name)
 }
 
-/// In each worker.
+/// The end that sends, in the worker that does.
+fn sender_of<T: Plain>(name: &RegionName) -> UnboundedSender<'static, T> {
+    let sender = attach(name).sender();
+    sender.expect("there is a receiver, or none yet")
+}
+
+/// The end that receives, in the worker that does.
+fn receiver_of<T: Plain>(name: &RegionName) -> UnboundedReceiver<'static, T> {
+    let receiver = attach(name).receiver();
+    receiver.expect("there is a sender, or none yet")
+}
+
 fn attach<T: Plain>(name: &RegionName) -> &'static UnboundedBuffer<T> {
     leak(UnboundedBuffer::attach(name).expect("it is there until the end"))
 }
@@ -209,23 +221,17 @@ where
     [u8; N]: Plain,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        let sender = attach::<[u8; N]>(&self.0)
-            .sender()
-            .expect("there is a receiver, or none yet");
+        let sender = sender_of::<[u8; N]>(&self.0);
         move |item| until_there_is_room(|| sender.send(*item))
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        let receiver = attach::<[u8; N]>(&self.0)
-            .receiver()
-            .expect("there is a sender, or none yet");
+        let receiver = receiver_of::<[u8; N]>(&self.0);
         move |item| *item = receiver.recv().expect("the sender stays")
     }
 
     fn looker(&'static self) -> impl FnMut() + 'static {
-        let receiver = attach::<[u8; N]>(&self.0)
-            .receiver()
-            .expect("there is a sender, or none yet");
+        let receiver = receiver_of::<[u8; N]>(&self.0);
         move || look_at(&receiver.recv().expect("the sender stays"))
     }
 }
@@ -238,16 +244,12 @@ where
     [u8; N]: Plain,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        let sender = attach::<[u8; N]>(&self.0)
-            .sender()
-            .expect("there is a receiver, or none yet");
+        let sender = sender_of::<[u8; N]>(&self.0);
         move |item| until_there_is_room(|| sender.send_ref_within(item, Patience::Forever))
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        let receiver = attach::<[u8; N]>(&self.0)
-            .receiver()
-            .expect("there is a sender, or none yet");
+        let receiver = receiver_of::<[u8; N]>(&self.0);
         move |item| {
             let received = receiver.recv_into_within(item, Patience::Forever);
             received.expect("the sender stays");

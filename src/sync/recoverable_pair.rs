@@ -326,7 +326,7 @@ impl<S: PairSlots + ?Sized> RecoverablePair<S> {
 
     /// How many slots were the readers' a moment ago; none, if the lock is not to be had.
     pub fn readable(&self) -> usize {
-        let guard = self.lock.lock().or_else(RobustLockError::mark_consistent);
+        let guard = self.decide(Patience::Forever);
         guard.map_or(0, |_guard| {
             let slots = self.slots.slots().iter();
             slots.filter(|slot| slot.number() != 0).count()
