@@ -14,8 +14,9 @@ mod support;
 use anyhow::{Result, ensure};
 use children::Children;
 use clap::Parser;
-use interlatch::sync::{Patience, Permits};
-use interlatch::{Region, RobustLockError, RobustMutex, RobustMutexGuard, Semaphore};
+use interlatch::sync::{RawSemaphore, Timeout};
+use interlatch::sync::{RobustLockError, RobustMutexGuard};
+use interlatch::{Region, RobustMutex, Semaphore};
 use output::{end, say};
 use std::process::{ExitCode, ExitStatus};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -84,14 +85,14 @@ impl<'a> Shop<'a> {
         board.waiting += 1;
         drop(board);
         self.customers.release(1)?;
-        while !self.called.acquire_within(Patience::Forever) {}
+        while !self.called.acquire_with(Timeout::Infinite) {}
         Ok(())
     }
 
     /// Shaves until there is a customer who is none: then it is evening.
     fn work(&self) -> Result<()> {
         loop {
-            while !self.customers.acquire_within(Patience::Forever) {}
+            while !self.customers.acquire_with(Timeout::Infinite) {}
             let mut board = self.board()?;
             if board.waiting == 0 {
                 return Ok(());

@@ -18,20 +18,20 @@ mod screen;
 
 use anyhow::{Context, Result, bail, ensure};
 use goodbye::Goodbye;
-use interlatch::ipc::FifoError;
 use interlatch::platform::pipe::{Reader, Writer};
-use interlatch::sync::Patience;
+use interlatch::sync::Timeout;
 use interlatch::{Buffer, PipeBuffer, Receiver, Sender};
+use interlatch_ipc::FifoError;
 use message::Message;
 use output::say;
-use place::{Arrival, Place, Seat, is_name};
+use place::{Arrival, Endpoint, Place, is_name};
 use screen::{Printer, Screen};
 use std::convert::Infallible;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long one who was there a moment ago may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 type Pipe = PipeBuffer<Message>;
 
@@ -111,14 +111,14 @@ fn meet(place: &Place, directory: &Path, name: &str, goodbye: &Goodbye) -> Resul
 }
 
 /// The second one says first how it is called, and thereby where it reads.
-fn wait_for_another(place: &Place, seat: &Seat) -> Result<Talk> {
-    let reader = seat.inbox.reader(Patience::Forever)?;
+fn wait_for_another(place: &Place, seat: &Endpoint) -> Result<Talk> {
+    let reader = seat.inbox.reader(Timeout::Infinite)?;
     let incoming = lasting(Some(reader), None).receiver()?;
     let greeting = incoming.recv();
     let other = greeting.context("somebody was there, and left without a word")?;
     let other = other.text()?;
     ensure!(is_name(&other), "somebody came who is called {other:?}");
-    let writer = place.inbox_of(&other)?.writer(Patience::of(PATIENCE))?;
+    let writer = place.inbox_of(&other)?.writer(Timeout::after(TIMEOUT))?;
     let outgoing = lasting(None, Some(writer)).sender()?;
     Ok(Talk {
         other,
@@ -127,9 +127,9 @@ fn wait_for_another(place: &Place, seat: &Seat) -> Result<Talk> {
     })
 }
 
-fn join(place: &Place, seat: &Seat, other: String, name: &str) -> Result<Talk> {
+fn join(place: &Place, seat: &Endpoint, other: String, name: &str) -> Result<Talk> {
     // It reads there, or has gone.
-    let writer = place.inbox_of(&other)?.writer(Patience::Never)?;
+    let writer = place.inbox_of(&other)?.writer(Timeout::NonBlocking)?;
     let outgoing = lasting(None, Some(writer)).sender()?;
     for part in Message::of(name) {
         outgoing.send(part)?;
@@ -144,13 +144,13 @@ fn join(place: &Place, seat: &Seat, other: String, name: &str) -> Result<Talk> {
 }
 
 /// The other one opens this end, before its own name goes.
-fn await_answer(place: &Place, seat: &Seat, other: &str) -> Result<Reader> {
+fn await_answer(place: &Place, seat: &Endpoint, other: &str) -> Result<Reader> {
     const A_WHILE: Duration = Duration::from_millis(100);
     let begin = Instant::now();
     loop {
         // Looked at before: whoever goes after this is too late for the last try only.
-        let has_gone = place.inbox_of(other).is_err() || begin.elapsed() > PATIENCE;
-        match seat.inbox.reader(Patience::of(A_WHILE)) {
+        let has_gone = place.inbox_of(other).is_err() || begin.elapsed() > TIMEOUT;
+        match seat.inbox.reader(Timeout::after(A_WHILE)) {
             Err(FifoError::NoWriter(_)) if has_gone => bail!("{other} does not answer"),
             Err(FifoError::NoWriter(_)) => {}
             opened => return Ok(opened?),

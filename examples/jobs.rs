@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 use children::Children;
 use clap::Parser;
 use interlatch::platform::pipe::{Reader, Writer};
-use interlatch::sync::{Patience, Permits, PipeSemaphore};
+use interlatch::sync::{PipeSemaphore, RawSemaphore, Timeout};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::PollTimeout;
 use output::{complain, end};
@@ -128,7 +128,9 @@ struct Running {
 impl Running {
     /// Waits until one more may run, and starts it.
     fn start(&mut self, mut command: Command) -> Result<()> {
-        while !self.commands.is_empty() && !self.jobserver.permits.acquire_within(Patience::Never) {
+        while !self.commands.is_empty()
+            && !self.jobserver.permits.acquire_with(Timeout::NonBlocking)
+        {
             // Or one of somebody else's has ended, who gives its permit back.
             let (permits, _) = self.jobserver.permits.ends();
             let permits = Some(permits.as_fd());

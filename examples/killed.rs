@@ -1,7 +1,8 @@
 //! A process is killed in the middle of a transfer, with the lock in its hand. The other one hears of
 //! it, repairs the accounts, and goes on.
 
-use interlatch::{Region, RobustLockError, RobustMutex};
+use interlatch::sync::RobustLockError;
+use interlatch::{Region, RobustMutex};
 use std::io::{BufRead, BufReader, Write, stdout};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{Command, Stdio};

@@ -14,12 +14,12 @@ mod interruption;
 #[allow(dead_code, reason = "other examples use more of it")]
 mod output;
 use anyhow::{Context, Result, anyhow, bail};
-use interlatch::sync::Patience;
-use interlatch::{
-    MessageQueue, MessageType, Messages, Options, QueueLimits, ReceiveMessageError, Region,
-    RegionError, RegionName, RobustLockError, RobustMutex, RobustMutexGuard, Select,
-    SendMessageError,
+use interlatch::channel::message_queue::{
+    MessageQueueExt, MessageType, QueueLimits, ReceiveMessageError, Select, SendMessageError,
 };
+use interlatch::sync::Timeout;
+use interlatch::sync::{RobustLockError, RobustMutexGuard};
+use interlatch::{MessageQueue, Region, RegionError, RegionName, RegionOptions, RobustMutex};
 use interruption::Interruption;
 use output::{end, say};
 use std::process::ExitCode;
@@ -37,7 +37,7 @@ const LIMITS: QueueLimits = QueueLimits {
 };
 
 /// How long a client waits for room and for its reply.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the server waits for room for a reply: a client that does not listen must not stop it.
 const FOR_ONE_CLIENT: Duration = Duration::from_millis(100);
@@ -74,7 +74,7 @@ fn run() -> Result<()> {
 
 /// Only a server makes anything. A client that did would leave it.
 fn attach(name: &RegionName) -> Result<Region> {
-    Options::attach(name).map_err(no_server)
+    RegionOptions::attach(name).map_err(no_server)
 }
 
 fn no_server(error: RegionError) -> anyhow::Error {
@@ -89,7 +89,7 @@ fn no_server(error: RegionError) -> anyhow::Error {
 /// Serves, and removes the name whatever ends that.
 fn open(name: &RegionName) -> Result<()> {
     let interruption = Interruption::held()?;
-    let region = Options::new(1 << 16).create_or_attach(name)?;
+    let region = RegionOptions::new(1 << 16).create_or_attach(name)?;
     // First: who finds a queue finds out too whether there is a server.
     let office: &Office = region.create_or_attach("office", ())?;
     let queue = region.create_or_attach("queue", LIMITS)?;
@@ -104,7 +104,7 @@ fn open(name: &RegionName) -> Result<()> {
 
 /// The place of the server, if there is none. A number is never half-changed, whoever has died there.
 fn enter(office: &Office) -> Result<Option<RobustMutexGuard<'_, u64>>> {
-    match office.lock_within(Patience::Never) {
+    match office.lock_with(Timeout::NonBlocking) {
         Ok(place) => Ok(Some(place)),
         Err(RobustLockError::TimedOut) => Ok(None),
         Err(error) => match error.mark_consistent() {
@@ -126,7 +126,7 @@ fn stop(region: &Region) -> Result<()> {
 
 fn request(queue: &MessageQueue, from: u32, word: &str) -> Result<()> {
     let bytes = [&from.to_ne_bytes(), word.as_bytes()].concat();
-    Ok(queue.send_timeout(MessageType::new(REQUEST)?, &bytes, PATIENCE)?)
+    Ok(queue.send_timeout(MessageType::new(REQUEST)?, &bytes, TIMEOUT)?)
 }
 
 /// Answers until it is told to stop; what was asked before that is answered first.
@@ -182,9 +182,9 @@ fn ask(queue: &MessageQueue, word: &str) -> Result<()> {
     // What is there is for a process that had this number before.
     while queue.try_receive(Select::Type(me)).is_ok() {}
     request(queue, std::process::id(), word)?;
-    match queue.receive_timeout(Select::Type(me), PATIENCE) {
+    match queue.receive_timeout(Select::Type(me), TIMEOUT) {
         Ok(reply) => say(String::from_utf8_lossy(&reply.bytes)),
-        Err(ReceiveMessageError::NoMessage) => bail!("no reply within {PATIENCE:?}"),
+        Err(ReceiveMessageError::NoMessage) => bail!("no reply within {TIMEOUT:?}"),
         Err(error) => Err(error.into()),
     }
 }

@@ -2,7 +2,8 @@
 //! Of two that were killed something may be left: `named_receive NAME --remove`.
 
 use anyhow::{bail, ensure};
-use interlatch::{Buffer, Options, RegionName, RobustMonitorBuffer, Slot};
+use interlatch::channel::Slot;
+use interlatch::{Buffer, RegionName, RegionOptions, RobustMonitorBuffer};
 use std::io::{Write, stdout};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -27,7 +28,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn receive(name: &RegionName) -> anyhow::Result<()> {
-    let region = Options::new(1 << 16).create_or_attach(name)?;
+    let region = RegionOptions::new(1 << 16).create_or_attach(name)?;
     let readings: &Readings = region.create_or_attach("readings", CAPACITY)?;
     let (mut count, mut sum) = (0, 0.0);
     for Reading { number, value } in readings.receiver()? {

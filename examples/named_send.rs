@@ -1,7 +1,8 @@
 //! Sends a million readings to whoever knows the same name: `named_send NAME`. Start `named_receive NAME`
 //! as well, before or after it, from any directory.
 
-use interlatch::{Buffer, Options, RegionName, RobustMonitorBuffer, Slot};
+use interlatch::channel::Slot;
+use interlatch::{Buffer, RegionName, RegionOptions, RobustMonitorBuffer};
 use std::io::{Write, stdout};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -19,7 +20,7 @@ const COUNT: u64 = 1_000_000;
 fn main() -> anyhow::Result<()> {
     let name = std::env::args().nth(1);
     let name = RegionName::posix(&name.unwrap_or_default())?;
-    let region = Options::new(1 << 16).create_or_attach(&name)?;
+    let region = RegionOptions::new(1 << 16).create_or_attach(&name)?;
     let readings: &Readings = region.create_or_attach("readings", CAPACITY)?;
     let sender = readings.sender()?;
     for number in 1..=COUNT {

@@ -16,8 +16,9 @@ mod support;
 use anyhow::{Result, anyhow, ensure};
 use children::Children;
 use clap::Parser;
-use interlatch::sync::{Patience, Permits};
-use interlatch::{Region, RobustLockError, RobustMutex, RobustMutexGuard, Semaphore};
+use interlatch::sync::{RawSemaphore, Timeout};
+use interlatch::sync::{RobustLockError, RobustMutexGuard};
+use interlatch::{Region, RobustMutex, Semaphore};
 use nix::poll::PollTimeout;
 use output::{complain, end, say};
 use std::process::{ExitCode, ExitStatus};
@@ -64,8 +65,8 @@ impl<'a> Table<'a> {
     }
 
     /// A number is never half-changed, whoever died with the fork in hand.
-    fn take(&self, fork: usize, patience: Patience) -> Result<RobustMutexGuard<'a, u64>> {
-        let taken = self.forks[fork].lock_within(patience);
+    fn take(&self, fork: usize, timeout: Timeout) -> Result<RobustMutexGuard<'a, u64>> {
+        let taken = self.forks[fork].lock_with(timeout);
         taken
             .or_else(RobustLockError::mark_consistent)
             .map_err(|error| anyhow::anyhow!("fork {fork}: {error}"))
@@ -74,8 +75,8 @@ impl<'a> Table<'a> {
     fn dine(&self, me: usize, meals: u64) -> Result<()> {
         let (left, right) = (me, (me + 1) % self.forks.len());
         for _ in 0..meals {
-            let mut first = self.take(left.min(right), Patience::Forever)?;
-            let mut second = self.take(left.max(right), Patience::Forever)?;
+            let mut first = self.take(left.min(right), Timeout::Infinite)?;
+            let mut second = self.take(left.max(right), Timeout::Infinite)?;
             *first += 1;
             *second += 1;
         }
@@ -85,10 +86,10 @@ impl<'a> Table<'a> {
     /// All have the left fork before one of them asks for the right one. Whether this one gets it.
     fn starve(&self, me: usize) -> Result<bool> {
         let count = self.forks.len();
-        let _left = self.take(me, Patience::Forever)?;
+        let _left = self.take(me, Timeout::Infinite)?;
         self.seated.release(1)?;
-        while !self.gate.acquire_within(Patience::Forever) {}
-        let right = self.take((me + 1) % count, Patience::of(Duration::from_millis(200)));
+        while !self.gate.acquire_with(Timeout::Infinite) {}
+        let right = self.take((me + 1) % count, Timeout::after(Duration::from_millis(200)));
         Ok(right.is_ok())
     }
 }
@@ -137,7 +138,7 @@ fn is_well(status: ExitStatus) -> bool {
 fn open_gate(table: &Table, philosophers: u32, children: &mut Children) -> Result<()> {
     const A_WHILE: Duration = Duration::from_millis(100);
     for _ in 0..philosophers {
-        while !table.seated.acquire_within(Patience::of(A_WHILE)) {
+        while !table.seated.acquire_with(Timeout::after(A_WHILE)) {
             // Who is killed has no fork, and the others would wait.
             children.look(PollTimeout::ZERO, is_well)?;
         }
@@ -169,7 +170,7 @@ fn run() -> Result<()> {
         options.philosophers
     );
     let used: Result<u64> = (0..table.forks.len())
-        .map(|fork| Ok(*table.take(fork, Patience::Never)?))
+        .map(|fork| Ok(*table.take(fork, Timeout::NonBlocking)?))
         .sum();
     let expected = 2 * options.meals * u64::from(options.philosophers);
     say(format_args!(

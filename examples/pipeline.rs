@@ -8,7 +8,7 @@
 
 use anyhow::{Error, Result};
 use clap::Parser;
-use interlatch::ipc::{Pipeline, PipelineError, Received, Signal, SignalFd};
+use interlatch_ipc::{Pipeline, PipelineError, Received, Signal, SignalFd};
 use nix::sys::signal::{SigHandler, signal};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;

@@ -12,7 +12,9 @@ mod support;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use interlatch::{BoundedBuffer, Buffer, MonitorBuffer, Place, Region, SendTimeoutError, Slot};
+use interlatch::channel::{SendTimeoutError, Slot};
+use interlatch::region::ShmObject;
+use interlatch::{BoundedBuffer, Buffer, MonitorBuffer, Region};
 use output::{end, say};
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -62,7 +64,7 @@ fn run() -> Result<()> {
 }
 
 /// The parent: creates the buffer, starts the child, and sends.
-fn producer<B: Buffer<Item = Block> + Place<Plan = usize> + ?Sized>(
+fn producer<B: Buffer<Item = Block> + ShmObject<Config = usize> + ?Sized>(
     options: &Options,
 ) -> Result<()> {
     let name = options.file.display();

@@ -15,9 +15,10 @@ mod support;
 use anyhow::{Context, Result, ensure};
 use children::Children;
 use clap::Parser;
-use interlatch::contract::Guarded;
-use interlatch::sync::{Lock, Patience, Permits};
-use interlatch::{RawMutex, Region, Semaphore};
+use interlatch::sync::RawMutex;
+use interlatch::sync::{RawSemaphore, Timeout};
+use interlatch::{Region, Semaphore};
+use interlatch_check::RaceCell;
 use output::{end, say};
 use std::process::{ExitCode, ExitStatus};
 
@@ -36,7 +37,7 @@ struct Options {
 struct Shared<'a> {
     gate: &'a Semaphore,
     lock: &'a RawMutex,
-    counter: &'a Guarded,
+    counter: &'a RaceCell,
 }
 
 impl<'a> Shared<'a> {
@@ -58,9 +59,9 @@ impl<'a> Shared<'a> {
 
     /// Waits until all are there, then increments.
     fn work(&self, increments: u64, locked: bool) {
-        while !self.gate.acquire_within(Patience::Forever) {}
+        while !self.gate.acquire_with(Timeout::Infinite) {}
         for _ in 0..increments {
-            let _held = locked.then(|| self.lock.hold());
+            let _held = locked.then(|| self.lock.lock());
             // Reads and writes in two steps, and without the lock somebody comes between.
             self.counter.increment();
         }

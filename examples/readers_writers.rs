@@ -14,9 +14,10 @@ mod support;
 use anyhow::{Result, ensure};
 use children::Children;
 use clap::Parser;
-use interlatch::contract::Guarded;
-use interlatch::sync::Patience;
-use interlatch::{Condvar, Region, RobustLockError, RobustMutex, RobustMutexGuard};
+use interlatch::sync::Timeout;
+use interlatch::sync::{RobustLockError, RobustMutexGuard};
+use interlatch::{Condvar, Region, RobustMutex};
+use interlatch_check::RaceCell;
 use output::{end, say};
 use std::process::{ExitCode, ExitStatus};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -51,7 +52,7 @@ struct Page<'a> {
     room: &'a RobustMutex<Room>,
     changed: &'a Condvar,
     /// Two numbers that are the same, but in the middle of writing.
-    text: &'a [Guarded],
+    text: &'a [RaceCell],
 }
 
 impl<'a> Page<'a> {
@@ -76,7 +77,7 @@ impl<'a> Page<'a> {
         let told = |error: RobustLockError<'a, Room>| anyhow::anyhow!("{error}");
         let mut room = self.room.lock().map_err(told)?;
         while !is_so(&room) {
-            let (locked, _) = self.changed.wait_robust(room, Patience::Forever);
+            let (locked, _) = self.changed.wait_robust(room, Timeout::Infinite);
             room = locked.map_err(told)?;
         }
         Ok(room)
@@ -102,7 +103,7 @@ impl<'a> Page<'a> {
         room.waiting_writers -= 1;
         room.writers += 1;
         drop(room);
-        self.text.iter().for_each(Guarded::increment);
+        self.text.iter().for_each(RaceCell::increment);
         self.until(|_| true)?.writers -= 1;
         self.changed.notify_all();
         Ok(())

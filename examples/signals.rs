@@ -10,7 +10,7 @@ mod output;
 
 use anyhow::{Result, anyhow};
 use interlatch::Semaphore;
-use interlatch::ipc::{Signal, SignalFd, notify_semaphore};
+use interlatch_ipc::{Signal, SignalFd, notify_semaphore};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use output::{end, say};

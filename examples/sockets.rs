@@ -9,8 +9,8 @@ mod output;
 use anyhow::{Context, Result, ensure};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, ValueEnum};
-use interlatch::ipc::{Link, PacketLink, SeqpacketListener, StreamLink};
-use interlatch::sync::Patience;
+use interlatch::sync::Timeout;
+use interlatch_ipc::{Link, PacketLink, SeqpacketListener, StreamLink};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use output::{NOBODY_READS, NobodyReads, end, say};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -44,7 +44,7 @@ enum Kind {
 }
 
 /// How long each waits for the other.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a client says before its first word where nothing else makes a connection.
 const HELLO: &[u8] = b"hello";
@@ -81,7 +81,7 @@ fn be_server(kind: Kind, words: &[String]) -> Result<()> {
         Kind::UnixSeqpacket => {
             let listener = SeqpacketListener::bind(&path)?;
             let child = start(&path)?;
-            let link = listener.accept_within(Patience::of(PATIENCE))?;
+            let link = listener.accept_with(Timeout::after(TIMEOUT))?;
             (child, answer(link.context("nobody has connected")?)?)
         }
         Kind::UnixDatagram => {
@@ -118,8 +118,8 @@ fn be_server(kind: Kind, words: &[String]) -> Result<()> {
 
 fn await_client(socket: &impl AsFd) -> Result<()> {
     let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-    let patience = PollTimeout::try_from(PATIENCE)?;
-    ensure!(poll(&mut polled, patience)? > 0, "nobody has connected");
+    let timeout = PollTimeout::try_from(TIMEOUT)?;
+    ensure!(poll(&mut polled, timeout)? > 0, "nobody has connected");
     Ok(())
 }
 
@@ -133,10 +133,10 @@ fn start_client(kind: Kind, place: &str, words: &[String]) -> Result<Child> {
 }
 
 fn be_client(kind: Kind, place: &str, words: &[String]) -> Result<()> {
-    let patience = Patience::of(PATIENCE);
+    let timeout = Timeout::after(TIMEOUT);
     match kind {
         Kind::UnixStream => ask(StreamLink::unix(UnixStream::connect(place)?), words),
-        Kind::UnixSeqpacket => ask(PacketLink::connect_seqpacket(place, patience)?, words),
+        Kind::UnixSeqpacket => ask(PacketLink::connect_seqpacket(place, timeout)?, words),
         Kind::UnixDatagram => {
             // The server needs an address to answer to.
             let socket = UnixDatagram::bind(format!("{place}-client"))?;
@@ -158,20 +158,20 @@ fn be_client(kind: Kind, place: &str, words: &[String]) -> Result<()> {
 fn answer(mut link: impl Link) -> Result<usize> {
     let mut answered = 0;
     loop {
-        let word = link.recv_timeout(PATIENCE)?.context("no goodbye")?;
+        let word = link.recv_timeout(TIMEOUT)?.context("no goodbye")?;
         if word.is_empty() {
             return Ok(answered);
         }
         let word: String = String::from_utf8_lossy(&word).chars().rev().collect();
-        link.send_timeout(word.as_bytes(), PATIENCE)?;
+        link.send_timeout(word.as_bytes(), TIMEOUT)?;
         answered += 1;
     }
 }
 
 fn ask(mut link: impl Link, words: &[String]) -> Result<()> {
     let asked = words.iter().try_for_each(|word| {
-        link.send_timeout(word.as_bytes(), PATIENCE)?;
-        let answer = link.recv_timeout(PATIENCE)?;
+        link.send_timeout(word.as_bytes(), TIMEOUT)?;
+        let answer = link.recv_timeout(TIMEOUT)?;
         let answer = answer.context("the server has gone")?;
         say(format_args!(
             "  {word} {}",
@@ -179,7 +179,7 @@ fn ask(mut link: impl Link, words: &[String]) -> Result<()> {
         ))
     });
     // Also if nobody reads the answers: the server waits for it.
-    let goodbye = link.send_timeout(b"", PATIENCE);
+    let goodbye = link.send_timeout(b"", TIMEOUT);
     asked?;
     Ok(goodbye?)
 }

@@ -4,12 +4,12 @@
 //! catches the bug; `-- --explain` shows how it comes about, and `-- --weaken` which line is needed
 //! for what. Without the cfg it is a short stress test with threads.
 
-use interlatch::InPlace;
-use interlatch::check::runner::Runner;
-use interlatch::check::{FailureKind, Model};
-use interlatch::contract::{Guarded, Scenario};
+use interlatch::ShmSafe;
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
-use interlatch::platform::{AtomicU32, futex, loaded_then_written};
+use interlatch::platform::{AtomicU32, futex, new_tracked};
+use interlatch_check::runner::Runner;
+use interlatch_check::{FailureKind, Model};
+use interlatch_check::{RaceCell, Scenario};
 use std::process::ExitCode;
 
 /// Who comes draws a ticket, and has the lock when it is served.
@@ -32,7 +32,7 @@ impl<const WOKEN: u32> TicketLock<WOKEN> {
     fn new() -> Self {
         Self {
             next: AtomicU32::new(0),
-            serving: loaded_then_written(0),
+            serving: new_tracked(0),
         }
     }
 
@@ -60,15 +60,15 @@ impl<const WOKEN: u32> TicketLock<WOKEN> {
 #[repr(C)]
 struct Protected<const WOKEN: u32> {
     lock: TicketLock<WOKEN>,
-    number: Guarded,
+    number: RaceCell,
 }
 
 // SAFETY: `repr(C)`, words and a number, without a pointer and valid for every bit pattern.
-unsafe impl<const WOKEN: u32> InPlace for Protected<WOKEN> {
+unsafe impl<const WOKEN: u32> ShmSafe for Protected<WOKEN> {
     fn initial() -> Self {
         Self {
             lock: TicketLock::new(),
-            number: Guarded::new(0),
+            number: RaceCell::new(0),
         }
     }
 }

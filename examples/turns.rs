@@ -13,7 +13,8 @@ mod support;
 
 use anyhow::{Context, Result, bail, ensure};
 use interlatch::sync::ReadTurn;
-use interlatch::{Mutex, Region, SemaphorePair};
+use interlatch::sync::SemaphorePair;
+use interlatch::{Mutex, Region};
 use output::{end, told};
 use std::io::{Read, Write};
 use std::process::{Child, ExitCode};

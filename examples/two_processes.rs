@@ -1,6 +1,7 @@
 //! A producer and a consumer process: the program of the README.
 
-use interlatch::{BoundedBuffer, Buffer, Region, Slot};
+use interlatch::channel::Slot;
+use interlatch::{BoundedBuffer, Buffer, Region};
 use std::io::{Write, stdout};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;

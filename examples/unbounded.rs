@@ -8,7 +8,8 @@ mod interruption;
 #[allow(dead_code, reason = "other examples use more of it")]
 mod output;
 use anyhow::{Context, ensure};
-use interlatch::{Growth, RegionName, UnboundedBuffer};
+use interlatch::channel::GrowthLimit;
+use interlatch::{RegionName, UnboundedBuffer};
 use interruption::Interruption;
 use output::{end, say};
 use std::process::{Command, ExitCode};
@@ -16,7 +17,7 @@ use std::process::{Command, ExitCode};
 type Queue = UnboundedBuffer<u64>;
 
 const HALF: u64 = 50_000;
-const GROWTH: Growth = Growth {
+const GROWTH: GrowthLimit = GrowthLimit {
     items: 2_000,
     segments: 60,
 };

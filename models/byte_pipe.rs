@@ -1,7 +1,7 @@
 //! The pipe in shared memory: its bytes, its ends, and the deaths of its users.
 
-use interlatch::check::Model;
-use interlatch::contract::byte_pipe::*;
+use interlatch_check::Model;
+use interlatch_contract::byte_pipe::*;
 
 pub fn models() -> Vec<Model> {
     let model = |build: fn() -> _| Model::new("byte_pipe<2>", build);

@@ -2,14 +2,15 @@
 //!
 //! A primitive that wakes for nothing is correct, and slow. Without loom nobody counts.
 
-use interlatch::check::{FailureKind, Model};
-use interlatch::contract::Scenario;
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::model::event::Action;
 use interlatch::platform::model::world;
 use interlatch::platform::{AtomicU32, futex};
-use interlatch::sync::{Condition, Lock, Patience};
-use interlatch::{Condvar, InPlace, RawMutex, Semaphore};
+use interlatch::sync::RawMutex;
+use interlatch::sync::{RawCondvar, RawLock, Timeout};
+use interlatch::{Condvar, Semaphore, ShmSafe};
+use interlatch_check::Scenario;
+use interlatch_check::{FailureKind, Model};
 use std::time::Duration;
 
 pub fn models() -> Vec<Model> {
@@ -35,10 +36,10 @@ fn wakes() -> usize {
     wakes.count()
 }
 
-fn a_lock_that_is_free_makes_none<L: Lock + InPlace + 'static>() -> Scenario<L> {
+fn a_lock_that_is_free_makes_none<L: RawLock + ShmSafe + 'static>() -> Scenario<L> {
     let twice = |lock: &L| {
-        drop(lock.hold());
-        drop(lock.hold());
+        drop(lock.lock());
+        drop(lock.lock());
     };
     Scenario::new("a_lock_that_is_free_makes_none", vec![twice]).verify(|_| assert_eq!(wakes(), 0))
 }
@@ -47,15 +48,15 @@ fn a_lock_that_is_free_makes_none<L: Lock + InPlace + 'static>() -> Scenario<L> 
 struct Loud(AtomicU32);
 
 // SAFETY: a word.
-unsafe impl InPlace for Loud {
+unsafe impl ShmSafe for Loud {
     fn initial() -> Self {
         Self(AtomicU32::new(0))
     }
 }
 
 // SAFETY: the word goes from 0 to 1 in one step of one process.
-unsafe impl Lock for Loud {
-    fn lock_within(&self, _: Patience) -> bool {
+unsafe impl RawLock for Loud {
+    fn raw_lock_with(&self, _: Timeout) -> bool {
         while self.0.compare_exchange(0, 1, Acquire, Relaxed).is_err() {
             futex::wait(&self.0, 1, None);
         }
@@ -76,7 +77,7 @@ struct Waited {
 }
 
 // SAFETY: two words.
-unsafe impl InPlace for Waited {
+unsafe impl ShmSafe for Waited {
     fn initial() -> Self {
         Self::default()
     }
@@ -91,16 +92,16 @@ fn a_notification_without_a_waiter_makes_none() -> Scenario<Waited> {
         .verify(|_| assert_eq!(wakes(), 0))
 }
 
-fn give_up(shared: &Waited) {
-    let mut held = shared.lock.hold();
-    let patience = Patience::of(Duration::from_micros(50));
-    assert!(!shared.changed.wait_within(&mut held, patience));
+fn mark_unrecoverable(shared: &Waited) {
+    let mut held = shared.lock.lock();
+    let timeout = Timeout::after(Duration::from_micros(50));
+    assert!(!shared.changed.wait_with(&mut held, timeout));
 }
 
 /// The first notification finds nobody; the next ones know.
 fn a_waiter_that_gave_up_costs_one_notification() -> Scenario<Waited> {
     let notify = |shared: &Waited| {
-        give_up(shared);
+        mark_unrecoverable(shared);
         (0..3).for_each(|_| shared.changed.notify_one());
     };
     Scenario::new("a_waiter_that_gave_up_costs_one_notification", vec![notify])
@@ -109,7 +110,7 @@ fn a_waiter_that_gave_up_costs_one_notification() -> Scenario<Waited> {
 
 fn a_waiter_that_gave_up_costs_one_notification_of_all() -> Scenario<Waited> {
     let notify = |shared: &Waited| {
-        give_up(shared);
+        mark_unrecoverable(shared);
         (0..3).for_each(|_| shared.changed.notify_all());
     };
     Scenario::new(
@@ -122,10 +123,10 @@ fn a_waiter_that_gave_up_costs_one_notification_of_all() -> Scenario<Waited> {
 /// A waiter that is found is woken, and nobody else has to be told.
 fn a_waiter_that_is_found_costs_one_call() -> Scenario<Waited> {
     let wait = |shared: &Waited| {
-        let mut held = shared.lock.hold();
+        let mut held = shared.lock.lock();
         shared
             .changed
-            .wait_within(&mut held, Patience::of(Duration::from_micros(50)));
+            .wait_with(&mut held, Timeout::after(Duration::from_micros(50)));
     };
     let notify = |shared: &Waited| shared.changed.notify_one();
     Scenario::new("a_waiter_that_is_found_costs_one_call", vec![wait, notify]).verify(|_| {

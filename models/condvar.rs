@@ -1,8 +1,9 @@
 //! The condition variable, with the mutex under it.
 
-use interlatch::check::Model;
-use interlatch::contract::condvar;
-use interlatch::{Condvar, RawMutex};
+use interlatch::Condvar;
+use interlatch::sync::RawMutex;
+use interlatch_check::Model;
+use interlatch_contract::condvar;
 
 pub fn models() -> Vec<Model> {
     let model = |build: fn() -> _| Model::new("condvar", build);

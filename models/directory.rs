@@ -1,7 +1,7 @@
 //! The directory of a region, among the living and with deaths.
 
-use interlatch::check::Model;
-use interlatch::contract::directory::*;
+use interlatch_check::Model;
+use interlatch_contract::directory::*;
 
 pub fn models() -> Vec<Model> {
     vec![

@@ -1,8 +1,8 @@
 //! Items that are written and read where they are.
 
-use interlatch::check::Model;
-use interlatch::contract::buffer::RobustBounded;
-use interlatch::contract::loan::*;
+use interlatch_check::Model;
+use interlatch_contract::buffer::RobustBounded;
+use interlatch_contract::loan::*;
 
 type One = RobustBounded<1>;
 

@@ -10,7 +10,6 @@ mod buffer;
 mod byte_pipe;
 #[cfg(loom)]
 mod calls;
-mod chain;
 mod condvar;
 mod directory;
 #[cfg(loom)]
@@ -23,18 +22,19 @@ mod message_queue;
 mod museum;
 mod mutex;
 mod pipes;
-mod recoverable;
-mod recoverable_pair;
 mod rendezvous;
 mod ring;
 mod robust_buffer;
 mod robust_condvar;
 mod robust_lock;
 mod robust_mutex;
+mod robust_semaphore;
+mod robust_semaphore_pair;
+mod segment_list;
 mod semaphore;
 mod semaphore_pair;
 
-use interlatch::check::{Model, runner::Runner};
+use interlatch_check::{Model, runner::Runner};
 use std::process::ExitCode;
 
 const COMMAND: &str = r#"RUSTFLAGS="--cfg loom" cargo test --release --test models --"#;
@@ -51,13 +51,13 @@ fn models() -> Vec<Model> {
         robust_lock::models(),
         robust_mutex::models(),
         robust_condvar::models(),
-        recoverable::models(),
-        recoverable_pair::models(),
+        robust_semaphore::models(),
+        robust_semaphore_pair::models(),
         robust_buffer::models(),
         rendezvous::models(),
         ring::models(),
         loan::models(),
-        chain::models(),
+        segment_list::models(),
         address::models(),
         byte_pipe::models(),
         condvar::models(),

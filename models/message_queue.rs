@@ -1,7 +1,7 @@
 //! The message queue, among the living and with deaths.
 
-use interlatch::check::Model;
-use interlatch::contract::message_queue::*;
+use interlatch_check::Model;
+use interlatch_contract::message_queue::*;
 
 pub fn models() -> Vec<Model> {
     vec![

@@ -1,8 +1,8 @@
 //! The lock: two processes in every execution, three as well, four by bounds.
 
-use interlatch::RawMutex;
-use interlatch::check::Model;
-use interlatch::contract::lock;
+use interlatch::sync::RawMutex;
+use interlatch_check::Model;
+use interlatch_contract::lock;
 
 pub fn models() -> Vec<Model> {
     let model = |build: fn() -> _| Model::new("mutex", build);

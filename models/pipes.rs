@@ -1,32 +1,36 @@
 //! The semaphore in a pipe, and what is made of it by the source that is made of any semaphore.
 
-use interlatch::buffer::{Buffer, End, RecvTimeoutError, SendTimeoutError};
-use interlatch::check::Model;
-use interlatch::contract::private::{self, Fresh, Private};
-use interlatch::contract::{Scenario, buffer, condvar, lock, semaphore};
+use interlatch::channel::Duplex;
+use interlatch::channel::{Buffer, Direction, RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::pipe;
-use interlatch::sync::{Condition, Lock, Patience, PipeSemaphore, SemaphoreCondvar, SemaphoreLock};
-use interlatch::{Duplex, PipeBuffer, Plain};
+use interlatch::sync::{
+    PipeSemaphore, RawCondvar, RawLock, SemaphoreCondvar, SemaphoreLock, Timeout,
+};
+use interlatch::{PipeBuffer, Pod};
+use interlatch_check::Model;
+use interlatch_check::Scenario;
+use interlatch_contract::process_local::{self, Factory, ProcessLocal};
+use interlatch_contract::{buffer, condvar, lock, semaphore};
 use std::sync::Mutex;
 
 type PipeLock = SemaphoreLock<PipeSemaphore>;
 type PipeCondvar = SemaphoreCondvar<PipeSemaphore>;
-type Bounded<const N: usize> = private::Bounded<PipeSemaphore, N>;
-type Monitor<const N: usize> = private::Monitor<PipeSemaphore, N>;
+type Bounded<const N: usize> = process_local::Bounded<PipeSemaphore, N>;
+type Monitor<const N: usize> = process_local::Monitor<PipeSemaphore, N>;
 
 /// The kernel's own pipe of so many items, which go in one piece, or of so many bytes for items in several: then it is looked at
 /// whether the pieces belong together.
 #[derive(Debug)]
 pub struct Kernel<T, const N: usize, const TURNS: bool = true>(PipeBuffer<T>);
 
-impl<T: Item, const N: usize, const TURNS: bool> Fresh for Kernel<T, N, TURNS> {
-    fn fresh() -> Self {
+impl<T: Item, const N: usize, const TURNS: bool> Factory for Kernel<T, N, TURNS> {
+    fn create() -> Self {
         Self(T::buffer(N, TURNS))
     }
 }
 
 /// An item that a number can be told from.
-pub trait Item: Plain {
+pub trait Item: Pod {
     fn of(number: u64) -> Self;
     fn number(self) -> u64;
     fn buffer(capacity: usize, turns: bool) -> PipeBuffer<Self>;
@@ -62,7 +66,7 @@ impl Item for [u64; 2] {
         PipeBuffer::from_ends(
             Some(reader),
             Some(writer),
-            turns.then(|| [PipeLock::fresh(), PipeLock::fresh()]),
+            turns.then(|| [PipeLock::create(), PipeLock::create()]),
         )
     }
 }
@@ -76,34 +80,34 @@ fn with_number<T: Item>(error: SendTimeoutError<T>) -> SendTimeoutError<u64> {
 
 impl<T: Item, const N: usize, const TURNS: bool> Buffer for Kernel<T, N, TURNS> {
     type Item = u64;
-    type Seat<'a> = <PipeBuffer<T> as Buffer>::Seat<'a>;
+    type Endpoint<'a> = <PipeBuffer<T> as Buffer>::Endpoint<'a>;
     type AttachError = <PipeBuffer<T> as Buffer>::AttachError;
 
-    fn send_within(&self, item: u64, patience: Patience) -> Result<(), SendTimeoutError<u64>> {
-        let sent = self.0.send_within(T::of(item), patience);
+    fn send_with(&self, item: u64, timeout: Timeout) -> Result<(), SendTimeoutError<u64>> {
+        let sent = self.0.send_with(T::of(item), timeout);
         sent.map_err(with_number)
     }
 
-    fn recv_within(&self, patience: Patience) -> Result<u64, RecvTimeoutError> {
-        self.0.recv_within(patience).map(T::number)
+    fn recv_with(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError> {
+        self.0.recv_with(timeout).map(T::number)
     }
 
     fn send_seated(
         &self,
-        seat: &Self::Seat<'_>,
+        seat: &Self::Endpoint<'_>,
         item: u64,
-        patience: Patience,
+        timeout: Timeout,
     ) -> Result<(), SendTimeoutError<u64>> {
-        let sent = self.0.send_seated(seat, T::of(item), patience);
+        let sent = self.0.send_seated(seat, T::of(item), timeout);
         sent.map_err(with_number)
     }
 
     fn recv_seated(
         &self,
-        seat: &Self::Seat<'_>,
-        patience: Patience,
+        seat: &Self::Endpoint<'_>,
+        timeout: Timeout,
     ) -> Result<u64, RecvTimeoutError> {
-        self.0.recv_seated(seat, patience).map(T::number)
+        self.0.recv_seated(seat, timeout).map(T::number)
     }
 
     fn len(&self) -> usize {
@@ -114,7 +118,7 @@ impl<T: Item, const N: usize, const TURNS: bool> Buffer for Kernel<T, N, TURNS> 
         self.0.capacity()
     }
 
-    fn attach(&self, end: End) -> Result<Self::Seat<'_>, Self::AttachError> {
+    fn attach(&self, end: Direction) -> Result<Self::Endpoint<'_>, Self::AttachError> {
         self.0.attach(end)
     }
 }
@@ -147,7 +151,7 @@ fn every(model: Model, _preemptions: usize) -> Model {
 }
 
 fn semaphores() -> Vec<Model> {
-    type Pipe = Private<PipeSemaphore>;
+    type Pipe = ProcessLocal<PipeSemaphore>;
     let model = |build: fn() -> _| Model::new("pipe_semaphore", build);
     vec![
         model(semaphore::publishes_writes::<Pipe>),
@@ -165,77 +169,77 @@ fn semaphores() -> Vec<Model> {
     ]
 }
 
-fn locks<L: Lock + Fresh + 'static>(name: &'static str, limit: Limit) -> Vec<Model> {
+fn locks<L: RawLock + Factory + 'static>(name: &'static str, limit: Limit) -> Vec<Model> {
     let model = move |build: fn() -> _| Model::new(name, build);
     vec![
-        model(|| lock::excludes::<Private<L>>(2)),
-        limit(model(|| lock::excludes::<Private<L>>(3)), 3),
-        model(lock::can_be_taken_again::<Private<L>>),
-        model(lock::publishes_writes::<Private<L>>),
+        model(|| lock::excludes::<ProcessLocal<L>>(2)),
+        limit(model(|| lock::excludes::<ProcessLocal<L>>(3)), 3),
+        model(lock::can_be_taken_again::<ProcessLocal<L>>),
+        model(lock::publishes_writes::<ProcessLocal<L>>),
         limit(
-            model(lock::a_timed_out_locker_takes_nothing_along::<Private<L>>),
+            model(lock::a_timed_out_locker_takes_nothing_along::<ProcessLocal<L>>),
             3,
         ),
-        model(lock::answers_odd_timeouts::<Private<L>>),
+        model(lock::answers_odd_timeouts::<ProcessLocal<L>>),
     ]
 }
 
 fn condvars<C, L>(name: &'static str, limit: Limit) -> Vec<Model>
 where
-    C: Condition + Fresh + 'static,
-    L: Lock + Fresh + 'static,
+    C: RawCondvar + Factory + 'static,
+    L: RawLock + Factory + 'static,
 {
     let model = move |build: fn() -> _| Model::new(name, build);
     vec![
         limit(
-            model(condvar::does_not_lose_wakeup::<Private<C>, Private<L>>),
+            model(condvar::does_not_lose_wakeup::<ProcessLocal<C>, ProcessLocal<L>>),
             4,
         ),
         limit(
-            model(condvar::does_not_lose_wakeup_under_the_lock::<Private<C>, Private<L>>),
+            model(condvar::does_not_lose_wakeup_under_the_lock::<ProcessLocal<C>, ProcessLocal<L>>),
             4,
         ),
-        model(condvar::one_notification_wakes_one::<Private<C>, Private<L>>).bounded(2),
-        model(condvar::notify_all_wakes_everyone::<Private<C>, Private<L>>).bounded(2),
-        model(condvar::hands_back_and_forth::<Private<C>, Private<L>>).bounded(2),
-        model(condvar::a_timed_out_waiter_eats_no_notification::<Private<C>, Private<L>>)
+        model(condvar::one_notification_wakes_one::<ProcessLocal<C>, ProcessLocal<L>>).bounded(2),
+        model(condvar::notify_all_wakes_everyone::<ProcessLocal<C>, ProcessLocal<L>>).bounded(2),
+        model(condvar::hands_back_and_forth::<ProcessLocal<C>, ProcessLocal<L>>).bounded(2),
+        model(condvar::a_timed_out_waiter_eats_no_notification::<ProcessLocal<C>, ProcessLocal<L>>)
             .bounded(2),
-        model(condvar::answers_odd_timeouts::<Private<C>, Private<L>>),
+        model(condvar::answers_odd_timeouts::<ProcessLocal<C>, ProcessLocal<L>>),
     ]
 }
 
 fn buffers<One, Two>(name: &'static str, limit: Limit) -> Vec<Model>
 where
-    One: Buffer<Item = u64> + Fresh + 'static,
-    Two: Buffer<Item = u64> + Fresh + 'static,
+    One: Buffer<Item = u64> + Factory + 'static,
+    Two: Buffer<Item = u64> + Factory + 'static,
 {
     let one = move |build: fn() -> _| Model::new(&format!("{name}<1>"), build);
     let two = move |build: fn() -> _| Model::new(&format!("{name}<2>"), build);
     vec![
-        limit(one(buffer::keeps_order::<Private<One>>), 3),
-        limit(two(buffer::keeps_order::<Private<Two>>), 3),
-        limit(one(buffer::never_exceeds_capacity::<Private<One>>), 3),
-        one(buffer::a_closed_buffer_stays_closed::<Private<One>>),
+        limit(one(buffer::keeps_order::<ProcessLocal<One>>), 3),
+        limit(two(buffer::keeps_order::<ProcessLocal<Two>>), 3),
+        limit(one(buffer::never_exceeds_capacity::<ProcessLocal<One>>), 3),
+        one(buffer::a_closed_buffer_stays_closed::<ProcessLocal<One>>),
         limit(
-            one(buffer::closing_lets_receivers_drain_and_end::<Private<One>>),
+            one(buffer::closing_lets_receivers_drain_and_end::<ProcessLocal<One>>),
             2,
         ),
-        one(buffer::two_receivers_share::<Private<One>>).bounded(2),
-        one(buffer::closing_wakes_every_receiver::<Private<One>>).bounded(2),
-        one(buffer::closing_wakes_every_sender::<Private<One>>).bounded(2),
-        one(buffer::an_impatient_receiver_takes_nothing_along::<Private<One>>).bounded(2),
-        one(buffer::an_impatient_sender_leaves_nothing_behind::<Private<One>>).bounded(2),
-        one(buffer::answers_odd_timeouts::<Private<One>>),
-        two(buffer::every_way_to_send_and_receive_passes_items::<Private<Two>>),
-        one(buffer::delivers_each_once::<Private<One>>).bounded(2),
+        one(buffer::two_receivers_share::<ProcessLocal<One>>).bounded(2),
+        one(buffer::closing_wakes_every_receiver::<ProcessLocal<One>>).bounded(2),
+        one(buffer::closing_wakes_every_sender::<ProcessLocal<One>>).bounded(2),
+        one(buffer::an_impatient_receiver_takes_nothing_along::<ProcessLocal<One>>).bounded(2),
+        one(buffer::an_impatient_sender_leaves_nothing_behind::<ProcessLocal<One>>).bounded(2),
+        one(buffer::answers_odd_timeouts::<ProcessLocal<One>>),
+        two(buffer::every_way_to_send_and_receive_passes_items::<ProcessLocal<Two>>),
+        one(buffer::delivers_each_once::<ProcessLocal<One>>).bounded(2),
     ]
 }
 
 /// Items that go in pieces. Who has a deadline begins with none that it could not end.
 fn pieces() -> Vec<Model> {
-    type Pieces = Private<Kernel<[u64; 2], 20>>;
-    type Large = Private<Kernel<[u64; 2], 12>>;
-    type Threads = Private<Kernel<[u64; 2], 12, false>>;
+    type Pieces = ProcessLocal<Kernel<[u64; 2], 20>>;
+    type Large = ProcessLocal<Kernel<[u64; 2], 12>>;
+    type Threads = ProcessLocal<Kernel<[u64; 2], 12, false>>;
     let model = |build: fn() -> _| Model::new("pipe_in_pieces", build);
     vec![
         model(buffer::keeps_order::<Pieces>),
@@ -263,16 +267,16 @@ fn pieces() -> Vec<Model> {
 #[derive(Debug)]
 struct Sides([Mutex<Duplex<u64>>; 2]);
 
-impl Fresh for Sides {
-    fn fresh() -> Self {
+impl Factory for Sides {
+    fn create() -> Self {
         let (here, there) = Duplex::pair(1).expect("a model has pipes");
         Self([here, there].map(Mutex::new))
     }
 }
 
 /// Both send more than fits, and only then receive.
-fn both_send_first() -> Scenario<Private<Sides>> {
-    fn talk<const ME: usize>(shared: &Private<Sides>) {
+fn both_send_first() -> Scenario<ProcessLocal<Sides>> {
+    fn talk<const ME: usize>(shared: &ProcessLocal<Sides>) {
         let mut side = shared.0.0[ME].lock().expect("nobody else uses this side");
         (1..=2).for_each(|item| side.send(item).expect("the other side is there"));
         let received = [(); 2].map(|()| side.recv().expect("the other side has sent"));
@@ -282,15 +286,15 @@ fn both_send_first() -> Scenario<Private<Sides>> {
 }
 
 /// One sends too much and goes; the other one, which sends too, gets all of it.
-fn who_goes_is_heard_to_the_end() -> Scenario<Private<Sides>> {
-    fn goes(shared: &Private<Sides>) {
+fn who_goes_is_heard_to_the_end() -> Scenario<ProcessLocal<Sides>> {
+    fn goes(shared: &ProcessLocal<Sides>) {
         let mut side = shared.0.0[0].lock().expect("nobody else uses this side");
         side.send(1).expect("there is room");
         let (_, mut other) = Duplex::pair(1).expect("a model has pipes");
         core::mem::swap(&mut *side, &mut other);
         drop(other);
     }
-    fn stays(shared: &Private<Sides>) {
+    fn stays(shared: &ProcessLocal<Sides>) {
         let mut side = shared.0.0[1].lock().expect("nobody else uses this side");
         // Until it hears of it: the pipes of a machine have more room than those of a model.
         while side.send(2).is_ok() {}

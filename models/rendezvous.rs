@@ -1,8 +1,8 @@
 //! The meeting of senders and receivers: among the living and with deaths.
 
-use interlatch::check::Model;
-use interlatch::contract::rendezvous::*;
-use interlatch::contract::{buffer, robust_buffer};
+use interlatch_check::Model;
+use interlatch_contract::rendezvous::*;
+use interlatch_contract::{buffer, robust_buffer};
 
 pub fn models() -> Vec<Model> {
     let model = |build: fn() -> _| Model::new("rendezvous", build);

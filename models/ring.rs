@@ -1,7 +1,7 @@
 //! The ring: with `membarrier(2)` and without, in slices and in place, and the deaths of its users.
 
-use interlatch::check::Model;
-use interlatch::contract::ring::*;
+use interlatch_check::Model;
+use interlatch_contract::ring::*;
 
 pub fn models() -> Vec<Model> {
     let one = |build: fn() -> _| Model::new("ring<1>", build);

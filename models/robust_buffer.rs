@@ -1,9 +1,9 @@
 //! The buffers that survive the death of their users: by the contract of all buffers, and with deaths.
 
-use interlatch::check::Model;
-use interlatch::contract::buffer::{self, RobustBounded, RobustMonitor};
-use interlatch::contract::robust_buffer::*;
-use interlatch::{Buffer, InPlace};
+use interlatch::{Buffer, ShmSafe};
+use interlatch_check::Model;
+use interlatch_contract::buffer::{self, RobustBounded, RobustMonitor};
+use interlatch_contract::robust_buffer::*;
 
 pub fn models() -> Vec<Model> {
     [
@@ -17,8 +17,8 @@ pub fn models() -> Vec<Model> {
 /// process with more than one operation is explored by preemption bounds.
 fn of<One, Two>(name: &'static str) -> Vec<Model>
 where
-    One: Buffer<Item = u64> + InPlace + 'static,
-    Two: Buffer<Item = u64> + InPlace + 'static,
+    One: Buffer<Item = u64> + ShmSafe + 'static,
+    Two: Buffer<Item = u64> + ShmSafe + 'static,
 {
     let one = move |build: fn() -> _| Model::new(&format!("{name}<1>"), build);
     let two = move |build: fn() -> _| Model::new(&format!("{name}<2>"), build);

@@ -1,7 +1,7 @@
 //! The condition variable on a robust lock: with a waiter or a notifier that is killed.
 
-use interlatch::check::Model;
-use interlatch::contract::robust_condvar::*;
+use interlatch_check::Model;
+use interlatch_contract::robust_condvar::*;
 
 pub fn models() -> Vec<Model> {
     let model = |build: fn() -> _| Model::new("robust_condvar", build);

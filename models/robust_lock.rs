@@ -1,9 +1,9 @@
 //! The robust lock, among the living and with deaths: a victim is killed before each of its steps.
 //! Two processes in every execution, three by bounds.
 
-use interlatch::check::Model;
-use interlatch::contract::robust_lock::*;
 use interlatch::sync::RawRobustMutex;
+use interlatch_check::Model;
+use interlatch_contract::robust_lock::*;
 
 pub fn models() -> Vec<Model> {
     let model = |build: fn() -> _| Model::new("robust_lock", build);

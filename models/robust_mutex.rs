@@ -1,7 +1,7 @@
 //! The robust lock with data: what the guards add to the lock.
 
-use interlatch::check::Model;
-use interlatch::contract::robust_mutex::*;
+use interlatch_check::Model;
+use interlatch_contract::robust_mutex::*;
 
 pub fn models() -> Vec<Model> {
     let model = |build: fn() -> _| Model::new("robust_mutex", build);

@@ -1,8 +1,8 @@
 //! The counting semaphore.
 
 use interlatch::Semaphore;
-use interlatch::check::Model;
-use interlatch::contract::semaphore;
+use interlatch_check::Model;
+use interlatch_contract::semaphore;
 
 pub fn models() -> Vec<Model> {
     let model = |build: fn() -> _| Model::new("semaphore", build);

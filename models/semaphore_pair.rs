@@ -1,7 +1,7 @@
 //! The hand-off between writers and readers.
 
-use interlatch::check::Model;
-use interlatch::contract::semaphore_pair as pair;
+use interlatch_check::Model;
+use interlatch_contract::semaphore_pair as pair;
 
 pub fn models() -> Vec<Model> {
     let model = |build: fn() -> _| Model::new("pair", build);

@@ -1,11 +1,15 @@
 //! The smallest, the largest and the wrong: each is a typed error or the documented result.
 
+use interlatch::channel::{
+    RecvTimeoutError, SendError, SendTimeoutError, Slot, TryRecvError, TrySendError,
+};
 use interlatch::platform::{AtomicU32, Wake, futex};
-use interlatch::sync::Patience;
+use interlatch::region::{ConfigError, ShmObject};
+use interlatch::sync::Timeout;
+use interlatch::sync::{Deadline, MAX_PERMITS, PermitOverflow, SemaphorePair};
 use interlatch::{
-    BoundedBuffer, Buffer, Condvar, Deadline, MAX_PERMITS, MonitorBuffer, Mutex, PermitOverflow,
-    Place, PlanError, RecvTimeoutError, Region, RegionError, RingBuffer, Semaphore, SemaphorePair,
-    SendError, SendTimeoutError, Slot, TryRecvError, TrySendError,
+    BoundedBuffer, Buffer, Condvar, MonitorBuffer, Mutex, Region, RegionError, RingBuffer,
+    Semaphore,
 };
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -28,15 +32,15 @@ fn past() -> Instant {
 fn a_capacity_of_zero_is_refused() {
     assert_eq!(
         BoundedBuffer::<u64>::with_capacity(0).err(),
-        Some(PlanError::ZeroCapacity)
+        Some(ConfigError::ZeroCapacity)
     );
     assert_eq!(
         MonitorBuffer::<u64>::with_capacity(0).err(),
-        Some(PlanError::ZeroCapacity)
+        Some(ConfigError::ZeroCapacity)
     );
     assert_eq!(
         RingBuffer::<u64, _>::with_capacity(0).err(),
-        Some(PlanError::ZeroCapacity)
+        Some(ConfigError::ZeroCapacity)
     );
     let region = Region::memfd("zero", 4096).expect("a page");
     for refused in [
@@ -45,7 +49,10 @@ fn a_capacity_of_zero_is_refused() {
         region.create::<RingBuffer<u64>>("buffer", 0).err(),
     ] {
         assert!(
-            matches!(refused, Some(RegionError::Plan(PlanError::ZeroCapacity))),
+            matches!(
+                refused,
+                Some(RegionError::Config(ConfigError::ZeroCapacity))
+            ),
             "{refused:?}"
         );
     }
@@ -57,10 +64,10 @@ fn a_capacity_beyond_counting_is_refused() {
     let found = most + 1;
     assert_eq!(
         Bounded::layout(found).err(),
-        Some(PlanError::TooLarge { found, most })
+        Some(ConfigError::TooLarge { found, most })
     );
     assert!(Bounded::layout(most).is_ok());
-    let overflow = PlanError::SizeOverflow {
+    let overflow = ConfigError::SizeOverflow {
         capacity: usize::MAX,
         item: 8,
     };
@@ -75,7 +82,7 @@ fn a_capacity_beyond_counting_is_refused() {
     );
     assert_eq!(
         MonitorBuffer::<u64>::with_capacity(usize::MAX / 16).err(),
-        Some(PlanError::SizeOverflow {
+        Some(ConfigError::SizeOverflow {
             capacity: usize::MAX / 16,
             item: 8
         }),
@@ -227,7 +234,7 @@ fn timeouts_of_a_buffer(buffer: &impl Buffer<Item = u64>) {
         Err(RecvTimeoutError::Timeout)
     );
     assert_eq!(
-        receiver.recv_until(Deadline::at(past())),
+        receiver.recv_deadline(Deadline::at(past())),
         Err(RecvTimeoutError::Timeout)
     );
     assert_eq!(sender.send_timeout(1, Duration::ZERO), Ok(()));
@@ -236,11 +243,11 @@ fn timeouts_of_a_buffer(buffer: &impl Buffer<Item = u64>) {
         Err(SendTimeoutError::Timeout(2))
     );
     assert_eq!(
-        sender.send_until(3, Deadline::at(past())),
+        sender.send_deadline(3, Deadline::at(past())),
         Err(SendTimeoutError::Timeout(3))
     );
     assert_eq!(
-        receiver.recv_until(Deadline::at(past())),
+        receiver.recv_deadline(Deadline::at(past())),
         Ok(1),
         "there is one"
     );
@@ -254,10 +261,10 @@ fn timeouts_of_a_buffer(buffer: &impl Buffer<Item = u64>) {
 fn a_deadline_in_the_past_tries_once() {
     let semaphore = Semaphore::binary();
     semaphore
-        .acquire_until(Deadline::at(past()))
+        .acquire_deadline(Deadline::at(past()))
         .expect("there is one")
         .forget();
-    assert!(semaphore.acquire_until(Deadline::at(past())).is_none());
+    assert!(semaphore.acquire_deadline(Deadline::at(past())).is_none());
     let lock = Mutex::new(());
     let guard = lock.try_lock_until(past()).expect("free");
     assert!(lock.try_lock_until(past()).is_none());
@@ -382,7 +389,7 @@ fn items_that_nobody_received_are_dropped_once() {
 
 /// The words of a buffer's state lie behind those of two semaphores or condition variables, which have two lines
 /// of the cache each, and of the lock.
-fn survives_a_faulty_peer<B: Buffer<Item = u64> + Place<Plan = usize> + ?Sized>() {
+fn survives_a_faulty_peer<B: Buffer<Item = u64> + ShmObject<Config = usize> + ?Sized>() {
     // Behind a page that says what the memory is.
     const STATE: std::ops::Range<u64> = 4096 + 264..4096 + 312;
     for offset in STATE.step_by(8) {
@@ -390,10 +397,10 @@ fn survives_a_faulty_peer<B: Buffer<Item = u64> + Place<Plan = usize> + ?Sized>(
             let region = Region::memfd("faulty", 4096).expect("a page");
             let buffer: &B = region.create("buffer", 3).expect("it fits");
             buffer
-                .send_within(1, Patience::Never)
+                .send_with(1, Timeout::NonBlocking)
                 .expect("there is room");
             buffer
-                .send_within(2, Patience::Never)
+                .send_with(2, Timeout::NonBlocking)
                 .expect("there is room");
             let descriptor = region.descriptor().expect("a memfd has one");
             let peer = File::from(descriptor.try_clone_to_owned().expect("one more"));
@@ -405,11 +412,11 @@ fn survives_a_faulty_peer<B: Buffer<Item = u64> + Place<Plan = usize> + ?Sized>(
             written.expect("it is there");
             assert!(buffer.len() <= 3);
             for item in 0..4 {
-                let _ = buffer.send_within(item, Patience::Never);
+                let _ = buffer.send_with(item, Timeout::NonBlocking);
                 assert!(buffer.len() <= 3);
             }
             for _ in 0..4 {
-                let _ = buffer.recv_within(Patience::Never);
+                let _ = buffer.recv_with(Timeout::NonBlocking);
                 assert!(buffer.len() <= 3);
             }
         }

@@ -1,8 +1,9 @@
 //! The examples as a user runs them: output, exit status, and what is left when they are killed.
 
+use interlatch::channel::Slot;
+use interlatch::region::{ConfigError, ShmObject};
 use interlatch::{
-    Buffer, MessageQueue, Options, Place, PlanError, RegionName, RobustMonitorBuffer, Slot,
-    UnboundedBuffer,
+    Buffer, MessageQueue, RegionName, RegionOptions, RobustMonitorBuffer, UnboundedBuffer,
 };
 #[path = "examples/chat.rs"]
 mod chat;
@@ -225,7 +226,7 @@ fn a_killed_sender_leaves_what_it_has_sent() {
     let name = RegionName::posix(&named.0).expect("a name");
     let sender = named.start("send");
     let is_full = || {
-        let region = Options::attach(&name).ok()?;
+        let region = RegionOptions::attach(&name).ok()?;
         let readings: &Readings = region.attach("readings").ok()?;
         (readings.len() == readings.capacity()).then_some(())
     };
@@ -258,9 +259,9 @@ fn a_program_with_another_layout_is_refused_with_both_layouts() {
     const CAPACITY: usize = 256;
     let named = Named::new("newer");
     let name = RegionName::posix(&named.0).expect("a name");
-    let region = Options::new(1 << 16).create(&name).expect("room");
+    let region = RegionOptions::new(1 << 16).create(&name).expect("room");
     let newer: &Newer = region.create("readings", CAPACITY).expect("room");
-    let told = |layout: Result<Layout, PlanError>| {
+    let told = |layout: Result<Layout, ConfigError>| {
         let layout = layout.expect("possible");
         format!("{} bytes aligned to {}", layout.size(), layout.align())
     };
@@ -337,7 +338,7 @@ fn a_killed_server_leaves_the_requests_to_the_next_one() {
     let dead_client = named.start_example("mailbox", &["ask", "abc"]);
     let name = RegionName::posix(&named.0).expect("a name");
     let waiting = || {
-        let region = Options::attach(&name).ok()?;
+        let region = RegionOptions::attach(&name).ok()?;
         Some(region.attach::<MessageQueue>("queue").ok()?.len())
     };
     until("both have asked", || waiting() == Some(2));

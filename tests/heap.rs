@@ -1,8 +1,8 @@
 //! Buffers on the heap: they pass items of any type, and drop each one once.
 
-use interlatch::{
-    BoundedBuffer, Buffer, MonitorBuffer, RawMutex, SemaphorePair, Slot, TryRecvError, TrySendError,
-};
+use interlatch::channel::{Slot, TryRecvError, TrySendError};
+use interlatch::sync::{RawMutex, SemaphorePair};
+use interlatch::{BoundedBuffer, Buffer, MonitorBuffer};
 use std::sync::Arc;
 
 /// Of four places three are full, and they lie across the end of the ring.

@@ -1,9 +1,9 @@
 //! An anonymous region is shared with a forked child, and handles of a ring are not. This needs a program with one
 //! thread, so it has a `main` of its own.
 
-use interlatch::{
-    RawMutex, Region, RingBuffer, RingReceiver, RingSender, Semaphore, TryRecvError, TrySendError,
-};
+use interlatch::channel::{RingReceiver, RingSender, TryRecvError, TrySendError};
+use interlatch::sync::RawMutex;
+use interlatch::{Region, RingBuffer, Semaphore};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn a_forked_child_shares_an_anonymous_region() {
     let region = Region::anonymous(4096).expect("a page");
     let lock: &RawMutex = region.create("lock", ()).expect("room for a lock");
     let released: &Semaphore = region.create("released", ()).expect("room for a semaphore");
-    lock.lock();
+    lock.raw_lock();
     // SAFETY: this process has one thread, and the child only works on shared memory.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => child(lock, released),
@@ -42,7 +42,7 @@ fn a_forked_child_shares_an_anonymous_region() {
 }
 
 fn child(lock: &RawMutex, released: &Semaphore) -> ! {
-    let code = i32::from(lock.try_lock());
+    let code = i32::from(lock.try_lock().is_some());
     let code = code + i32::from(released.release(1).is_err());
     std::process::exit(code);
 }

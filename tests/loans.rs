@@ -1,8 +1,9 @@
 //! Items that are written and read where they are: no copy, of any size.
 
-use interlatch::buffer::TurnSlot;
-use interlatch::sync::Patience;
-use interlatch::{Buffer, RecvTimeoutError, Region, RobustBoundedBuffer};
+use interlatch::channel::RecvTimeoutError;
+use interlatch::channel::TurnSlot;
+use interlatch::sync::Timeout;
+use interlatch::{Buffer, Region, RobustBoundedBuffer};
 use std::thread;
 
 const MEGABYTE: usize = 1 << 20;
@@ -43,7 +44,7 @@ struct Receives<'a>(&'a RobustBoundedBuffer<u64, [TurnSlot<u64>; 1]>);
 
 impl Drop for Receives<'_> {
     fn drop(&mut self) {
-        let item = self.0.borrow_within(Patience::Never).expect("an item");
+        let item = self.0.borrow_with(Timeout::NonBlocking).expect("an item");
         assert_eq!(*item, 7);
     }
 }
@@ -52,12 +53,12 @@ impl Drop for Receives<'_> {
 fn an_item_that_is_borrowed_during_a_panic_is_received() {
     static PLACE: RobustBoundedBuffer<u64, [TurnSlot<u64>; 1]> =
         RobustBoundedBuffer::from_slots([TurnSlot::empty()]);
-    PLACE.send_within(7, Patience::Never).expect("room");
+    PLACE.send_with(7, Timeout::NonBlocking).expect("room");
     let panicked = thread::spawn(|| {
         let _receives = Receives(&PLACE);
         panic!("on purpose");
     });
     assert!(panicked.join().is_err());
-    let again = PLACE.recv_within(Patience::Never);
+    let again = PLACE.recv_with(Timeout::NonBlocking);
     assert_eq!(again, Err(RecvTimeoutError::Timeout), "it was received");
 }

@@ -1,12 +1,11 @@
 //! The ring against a queue of the standard library, by random programs of one thread; and between two threads, as fast as
-//! they can. (Processes are in `worlds` and `deaths`, and what a hostile one writes is in `regions`.)
+//! they can. (Processes are in `stages` and `deaths`, and what a hostile one writes is in `regions`.)
 
-#[path = "worlds/property.rs"]
-mod property;
-
-use interlatch::{
-    AttachError, LoanError, RingBuffer, RingReceiver, RingSender, Slot, TryRecvError, TrySendError,
+use interlatch::RingBuffer;
+use interlatch::channel::{
+    AttachError, LoanError, RingReceiver, RingSender, Slot, TryRecvError, TrySendError,
 };
+use interlatch_testing::property;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -217,7 +216,7 @@ fn as_specified((capacity, steps): (usize, Vec<Step>)) -> Result<(), String> {
         same(ring.len(), run.expected.items.len())?;
         let refusal = |is_open| match is_open {
             true => Some(AttachError::TooMany(1)),
-            false => Some(AttachError::Disconnected(interlatch::Disconnected)),
+            false => Some(AttachError::Disconnected(interlatch::channel::Disconnected)),
         };
         same(ring.sender().err(), refusal(run.sender.is_some()))?;
         same(ring.receiver().err(), refusal(run.receiver.is_some()))?;
@@ -319,7 +318,7 @@ fn a_handle_that_ends_with_its_thread_is_replaced() {
         assert_eq!(receiver.iter().collect::<Vec<_>>(), [1], "and the end");
     }
     drop(RING.sender().expect("the place is free"));
-    let closed = Err(AttachError::Disconnected(interlatch::Disconnected));
+    let closed = Err(AttachError::Disconnected(interlatch::channel::Disconnected));
     assert_eq!(RING.sender().map(drop), closed, "that was no death");
 }
 

@@ -1,11 +1,11 @@
 //! What belongs to a queue that grows, and what does not: its names, its limits, and what is left of one.
 
-use interlatch::buffer::TakeError;
-use interlatch::sync::Patience;
-use interlatch::{
-    GrowError, Growth, Options, PlanError, RegionError, RegionName, RegionView, RobustMutex,
-    Semaphore, UnboundedBuffer,
-};
+use interlatch::channel::TakeError;
+use interlatch::channel::{GrowError, GrowthLimit};
+use interlatch::inspect::RegionView;
+use interlatch::region::ConfigError;
+use interlatch::sync::Timeout;
+use interlatch::{RegionError, RegionName, RegionOptions, RobustMutex, Semaphore, UnboundedBuffer};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 type Queue = UnboundedBuffer<u64>;
 
 /// A segment for each item.
-const GROWTH: Growth = Growth {
+const GROWTH: GrowthLimit = GrowthLimit {
     items: 1,
     segments: 50,
 };
@@ -82,7 +82,9 @@ fn a_region_whose_name_is_that_of_a_segment_is_let_alone() {
     let queue = Queue::create(&place.name("x"), GROWTH).expect("room");
     let foreign = ["x.1", "x.2"].map(String::from);
     let make = |name: &String| {
-        let region = Options::new(4096).create(&place.name(name)).expect("room");
+        let region = RegionOptions::new(4096)
+            .create(&place.name(name))
+            .expect("room");
         region.create::<Semaphore>("mine", ()).expect("room");
     };
     foreign.iter().for_each(make);
@@ -166,7 +168,10 @@ fn a_peer_does_not_decide_how_much_is_reserved() {
     assert!(segment.len() <= 8192, "{segment:?}");
     write(&place.path("x"), growth, 0);
     let refused = Queue::attach(&place.name("x")).err();
-    let expected = matches!(refused, Some(RegionError::Plan(PlanError::ZeroCapacity)));
+    let expected = matches!(
+        refused,
+        Some(RegionError::Config(ConfigError::ZeroCapacity))
+    );
     assert!(expected, "{refused:?}");
 }
 
@@ -218,16 +223,16 @@ fn what_is_sent_by_reference_is_received_where_it_is_wanted() {
     let (sender, receiver) = (queue.sender(), queue.receiver());
     let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
     for item in [7, 8] {
-        let sent = sender.send_ref_within(&item, Patience::Never);
+        let sent = sender.send_ref_with(&item, Timeout::NonBlocking);
         sent.expect("room");
     }
     let mut found = 0;
     for item in [7, 8] {
-        let received = receiver.recv_into_within(&mut found, Patience::Never);
+        let received = receiver.recv_into_with(&mut found, Timeout::NonBlocking);
         received.expect("it is there");
         assert_eq!(found, item);
     }
-    let received = receiver.recv_into_within(&mut found, Patience::Never);
+    let received = receiver.recv_into_with(&mut found, Timeout::NonBlocking);
     assert!(matches!(received, Err(TakeError::Timeout)));
     assert_eq!(found, 8, "nothing was received");
 }
@@ -237,22 +242,25 @@ fn what_cannot_be_made_leaves_nothing() {
     let place = Place::new();
     let refusals = [(0, 1), (1, 0), (0, 0)];
     for (items, segments) in refusals {
-        let growth = Growth { items, segments };
+        let growth = GrowthLimit { items, segments };
         let made = [
             Queue::create(&place.name("x"), growth).map(drop),
             Queue::create_or_attach(&place.name("x"), growth).map(drop),
         ];
         for refused in made {
-            let expected = matches!(refused, Err(RegionError::Plan(PlanError::ZeroCapacity)));
+            let expected = matches!(refused, Err(RegionError::Config(ConfigError::ZeroCapacity)));
             assert!(expected, "{refused:?}");
         }
     }
-    let growth = Growth {
+    let growth = GrowthLimit {
         items: u32::MAX,
         segments: 1,
     };
     let refused = UnboundedBuffer::<[u8; 1 << 32]>::create(&place.name("x"), growth).map(drop);
-    assert!(matches!(refused, Err(RegionError::Plan(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(RegionError::Config(_))),
+        "{refused:?}"
+    );
     let long = place.name(&"x".repeat(250));
     assert!(Queue::create(&long, GROWTH).is_err());
     assert_eq!(place.files(), Vec::<String>::new());
@@ -328,7 +336,9 @@ fn segments_whose_queue_is_gone_are_removed() {
 #[test]
 fn what_is_no_queue_is_not_removed() {
     let place = Place::new();
-    let region = Options::new(4096).create(&place.name("x")).expect("room");
+    let region = RegionOptions::new(4096)
+        .create(&place.name("x"))
+        .expect("room");
     region.create::<Semaphore>("chain", ()).expect("room");
     fs::write(place.path("y"), "text").expect("room");
     fs::write(place.path("x.1.1"), "text").expect("room");
@@ -359,7 +369,7 @@ fn a_queue_of_other_items_says_so() {
     let other = UnboundedBuffer::<u32>::attach(&place.name("x")).err();
     let other = other.expect("not of that type").to_string();
     assert!(
-        other.contains("Chain<u64>") && other.contains("Chain<u32>"),
+        other.contains("SegmentList<u64>") && other.contains("SegmentList<u32>"),
         "{other}"
     );
     let other = UnboundedBuffer::<i64>::create_or_attach(&place.name("x"), GROWTH).err();

@@ -2,7 +2,7 @@
 
 use crate::output::{NOBODY_READS, NobodyReads, say};
 use anyhow::Result;
-use interlatch::ipc::Fifo;
+use interlatch_ipc::Fifo;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use std::io::Write;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-const MOST: usize = 1018;
+const MAX: usize = 1018;
 
 /// What each message begins with. Anybody who may write into the pipe can shift the messages by some bytes, and then
 /// this is not there.
@@ -15,7 +15,7 @@ const BEGIN: [u8; 4] = *b"chat";
 pub struct Message {
     begin: [u8; BEGIN.len()],
     length: u16,
-    text: [u8; MOST],
+    text: [u8; MAX],
 }
 
 impl Message {
@@ -23,12 +23,14 @@ impl Message {
     pub fn of(line: &str) -> impl Iterator<Item = Self> {
         let mut rest = line;
         std::iter::from_fn(move || {
-            let (part, others) = rest.split_at(rest.floor_char_boundary(MOST));
+            let mut ends = (0..=rest.len().min(MAX)).rev();
+            let end = ends.find(|end| rest.is_char_boundary(*end));
+            let (part, others) = rest.split_at(end.unwrap_or(0));
             rest = others;
             let mut message = Self {
                 begin: BEGIN,
                 length: part.len() as u16,
-                text: [0; MOST],
+                text: [0; MAX],
             };
             message.text[..part.len()].copy_from_slice(part.as_bytes());
             (!part.is_empty()).then_some(message)

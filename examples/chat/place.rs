@@ -11,8 +11,8 @@
 //! by then.
 
 use anyhow::{Context, Result, bail};
-use interlatch::ipc::{Fifo, FifoError};
-use interlatch::sync::Patience;
+use interlatch::sync::Timeout;
+use interlatch_ipc::{Fifo, FifoError};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -26,7 +26,7 @@ pub struct Place {
 }
 
 /// A named pipe from which its owner reads, and which is seen to have one.
-pub struct Seat {
+pub struct Endpoint {
     pub inbox: Fifo,
     /// The locked one. While it is open, others can open the other end.
     _locked: File,
@@ -35,9 +35,9 @@ pub struct Seat {
 /// As who one is there.
 pub enum Arrival {
     /// Nobody else is there yet.
-    First(Seat),
+    First(Endpoint),
     /// That one waits.
-    Second(Seat, String),
+    Second(Endpoint, String),
 }
 
 impl Place {
@@ -78,12 +78,12 @@ impl Place {
         Ok(Fifo::at(self.path.join(name))?)
     }
 
-    fn sit(&self, name: &str) -> Result<Seat> {
+    fn sit(&self, name: &str) -> Result<Endpoint> {
         let inbox = Fifo::create(self.path.join(name), 0o600)?;
         let locked =
             open_to_read(inbox.path()).and_then(|file| Ok(file.try_lock().map(|()| file)?));
         match locked {
-            Ok(_locked) => Ok(Seat { inbox, _locked }),
+            Ok(_locked) => Ok(Endpoint { inbox, _locked }),
             Err(error) => {
                 let _ = inbox.remove();
                 Err(error).context("locking the named pipe")
@@ -141,7 +141,10 @@ fn is_left(path: &Path) -> Result<bool> {
     }
     // Another program's, that reads from it?
     let fifo = Fifo::at(path)?;
-    let nobody_reads = matches!(fifo.writer(Patience::Never), Err(FifoError::NoReader(_)));
+    let nobody_reads = matches!(
+        fifo.writer(Timeout::NonBlocking),
+        Err(FifoError::NoReader(_))
+    );
     if nobody_reads {
         fifo.remove()?;
     }

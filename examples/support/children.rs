@@ -60,10 +60,10 @@ impl Children {
     /// One has ended in a way that is not well.
     pub fn look(
         &mut self,
-        patience: PollTimeout,
+        timeout: PollTimeout,
         is_well: impl Fn(ExitStatus) -> bool,
     ) -> Result<Vec<ExitStatus>> {
-        self.look_beside(None, patience, is_well)
+        self.look_beside(None, timeout, is_well)
     }
 
     /// Waits until one has ended, or something else can be read, or it is too late.
@@ -73,12 +73,12 @@ impl Children {
     pub fn look_beside(
         &mut self,
         other: Option<BorrowedFd<'_>>,
-        patience: PollTimeout,
+        timeout: PollTimeout,
         is_well: impl Fn(ExitStatus) -> bool,
     ) -> Result<Vec<ExitStatus>> {
         let other = other.map(|other| PollFd::new(other, PollFlags::POLLIN));
         let mut ends: Vec<_> = self.0.iter().map(One::end).chain(other).collect();
-        match poll(&mut ends, patience) {
+        match poll(&mut ends, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno).context("waiting for a child"),
         }

@@ -1,10 +1,11 @@
 //! Receivers that do not look who has sent.
 
-use interlatch::ProcessId;
-use interlatch::buffer::{Buffer, DirectLinkError};
-use interlatch::check::FailureKind::WrongResult;
-use interlatch::check::Model;
-use interlatch::contract::address::*;
+use interlatch::channel::Buffer;
+use interlatch::named::DirectLinkError;
+use interlatch::named::ProcessId;
+use interlatch_check::FailureKind::WrongResult;
+use interlatch_check::Model;
+use interlatch_contract::address::*;
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -27,13 +28,13 @@ struct Believes;
 impl Receives for Believes {
     fn of_link(
         _ends: [ProcessId; 2],
-        [_, incoming]: [&Post; 2],
+        [_, incoming]: [&NamedChannel; 2],
     ) -> Vec<Result<u64, DirectLinkError>> {
         let messages = incoming.receiver().into_iter().flatten();
         messages.map(|message| Ok(message.item())).collect()
     }
 
-    fn of_anybody(post: &Post) -> Vec<(ProcessId, u64)> {
+    fn of_anybody(post: &NamedChannel) -> Vec<(ProcessId, u64)> {
         let messages: Vec<_> = post.receiver().into_iter().flatten().collect();
         let first = messages.first().map(|message| message.from());
         let items = messages.iter().map(|message| message.item());

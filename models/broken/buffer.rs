@@ -1,12 +1,14 @@
 //! Bounded buffers that break one promise each.
 
-use interlatch::buffer::{Counted, CountsEnds, End};
-use interlatch::check::FailureKind::{DataRace, Deadlock, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::buffer;
-use interlatch::platform::{InPlace, UnsafeCell};
-use interlatch::sync::{Condition, Condvar, Held, Lock, Patience};
-use interlatch::{Buffer, Disconnected, RawMutex, RecvTimeoutError, SendTimeoutError};
+use interlatch::Buffer;
+use interlatch::channel::{CountsEndpoints, Direction, EndpointRef};
+use interlatch::channel::{Disconnected, RecvTimeoutError, SendTimeoutError};
+use interlatch::platform::{ShmSafe, UnsafeCell};
+use interlatch::sync::RawMutex;
+use interlatch::sync::{Condvar, LockGuard, RawCondvar, Timeout};
+use interlatch_check::FailureKind::{DataRace, Deadlock, WrongResult};
+use interlatch_check::Model;
+use interlatch_contract::buffer;
 use std::cell::RefCell;
 
 pub fn models() -> Vec<Model> {
@@ -144,7 +146,7 @@ struct Flawed<const FLAW: u8> {
 }
 
 // SAFETY: the models run it in one address space.
-unsafe impl<const FLAW: u8> InPlace for Flawed<FLAW> {
+unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
     fn initial() -> Self {
         Self {
             lock: RawMutex::new(),
@@ -170,9 +172,9 @@ impl<const FLAW: u8> Flawed<FLAW> {
 
     /// Sends what there is room for, or receives what is there, in one round under the lock.
     fn pass(&self, wait: &Condvar, notify: &Condvar, step: impl Fn(&mut Inside) -> bool) {
-        let mut held = self.lock.hold();
+        let mut held = self.lock.lock();
         while !self.change(&step) {
-            self.wait(wait, &mut held, Patience::Forever);
+            self.wait(wait, &mut held, Timeout::Infinite);
         }
         while self.change(&step) {}
         drop(held);
@@ -182,10 +184,10 @@ impl<const FLAW: u8> Flawed<FLAW> {
     fn send_each(
         &self,
         items: &mut Vec<u64>,
-        patience: Patience,
+        timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
         while let Some(item) = items.first() {
-            if let Err(refused) = self.send_within(*item, patience) {
+            if let Err(refused) = self.send_with(*item, timeout) {
                 return Err(match refused {
                     SendTimeoutError::Timeout(_) => SendTimeoutError::Timeout(()),
                     SendTimeoutError::Disconnected(_) => SendTimeoutError::Disconnected(()),
@@ -210,8 +212,8 @@ impl<const FLAW: u8> Flawed<FLAW> {
         }
     }
 
-    fn wait(&self, on: &Condvar, held: &mut Held<'_, RawMutex>, patience: Patience) -> bool {
-        on.wait_within(held, patience)
+    fn wait(&self, on: &Condvar, held: &mut LockGuard<'_, RawMutex>, timeout: Timeout) -> bool {
+        on.wait_with(held, timeout)
     }
 
     fn pop(inside: &mut Inside) -> Option<u64> {
@@ -226,26 +228,26 @@ impl<const FLAW: u8> Flawed<FLAW> {
     }
 }
 
-fn side(end: End) -> usize {
+fn side(end: Direction) -> usize {
     match end {
-        End::Sending => 0,
-        End::Receiving => 1,
+        Direction::Sending => 0,
+        Direction::Receiving => 1,
     }
 }
 
 impl<const FLAW: u8> Buffer for Flawed<FLAW> {
     type Item = u64;
-    type Seat<'a> = Counted<'a, Self>;
+    type Endpoint<'a> = EndpointRef<'a, Self>;
     type AttachError = Disconnected;
 
-    fn send_within(&self, item: u64, patience: Patience) -> Result<(), SendTimeoutError<u64>> {
+    fn send_with(&self, item: u64, timeout: Timeout) -> Result<(), SendTimeoutError<u64>> {
         let room = Self::ROOM;
         if FLAW == PUSHES_UNLOCKED {
             self.change(|inside| inside.items.push(item));
             self.not_empty().notify_one();
             return Ok(());
         }
-        let mut held = self.lock.hold();
+        let mut held = self.lock.lock();
         let mut in_time = true;
         while self.change(|inside| inside.items.len() >= room) {
             if self.change(|inside| inside.closed[1]) {
@@ -257,7 +259,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
                 }
                 return Err(SendTimeoutError::Timeout(item));
             }
-            in_time = self.wait(&self.not_full, &mut held, patience);
+            in_time = self.wait(&self.not_full, &mut held, timeout);
         }
         if self.change(|inside| inside.closed[1]) {
             return Err(SendTimeoutError::Disconnected(item));
@@ -271,8 +273,8 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         Ok(())
     }
 
-    fn recv_within(&self, patience: Patience) -> Result<u64, RecvTimeoutError> {
-        let mut held = self.lock.hold();
+    fn recv_with(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError> {
+        let mut held = self.lock.lock();
         let mut in_time = true;
         loop {
             let closed = self.change(|inside| inside.closed[0]);
@@ -294,14 +296,14 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
             if !in_time {
                 return Err(RecvTimeoutError::Timeout);
             }
-            in_time = self.wait(self.not_empty(), &mut held, patience);
+            in_time = self.wait(self.not_empty(), &mut held, timeout);
         }
     }
 
-    fn send_many_within(
+    fn send_many_with(
         &self,
         items: &mut Vec<u64>,
-        patience: Patience,
+        timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
         if FLAW == TURNS_A_BATCH_ROUND {
             items.reverse();
@@ -316,18 +318,18 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
                 goes
             });
         }
-        let sent = self.send_each(items, patience);
+        let sent = self.send_each(items, timeout);
         if FLAW == KEEPS_THE_REFUSED {
             items.clear();
         }
         sent
     }
 
-    fn recv_many_within(
+    fn recv_many_with(
         &self,
         items: &mut Vec<u64>,
         most: usize,
-        patience: Patience,
+        timeout: Timeout,
     ) -> Result<usize, RecvTimeoutError> {
         let before = items.len();
         if FLAW == BATCH_WAKES_ONE {
@@ -341,16 +343,16 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
             return Ok(items.len() - before);
         }
         if most > 0 {
-            items.push(self.recv_within(patience)?);
+            items.push(self.recv_with(timeout)?);
         }
         if FLAW == LOSES_OF_A_BATCH && most > 1 {
-            let _ = self.recv_within(Patience::Never);
+            let _ = self.recv_with(Timeout::NonBlocking);
         }
         Ok(items.len() - before)
     }
 
     fn len(&self) -> usize {
-        let _held = self.lock.hold();
+        let _held = self.lock.lock();
         self.change(|inside| inside.items.len())
     }
 
@@ -358,20 +360,20 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         Self::CAPACITY
     }
 
-    fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {
-        Counted::new(self, end)
+    fn attach(&self, end: Direction) -> Result<EndpointRef<'_, Self>, Disconnected> {
+        EndpointRef::new(self, end)
     }
 }
 
-impl<const FLAW: u8> CountsEnds for Flawed<FLAW> {
-    fn join(&self, end: End) -> Result<(), Disconnected> {
-        let _held = self.lock.hold();
+impl<const FLAW: u8> CountsEndpoints for Flawed<FLAW> {
+    fn join(&self, end: Direction) -> Result<(), Disconnected> {
+        let _held = self.lock.lock();
         self.change(|inside| inside.handles[side(end)] += 1);
         Ok(())
     }
 
-    fn leave(&self, end: End) {
-        let held = self.lock.hold();
+    fn leave(&self, end: Direction) {
+        let held = self.lock.lock();
         let last = self.change(|inside| {
             inside.handles[side(end)] -= 1;
             inside.closed[side(end)] = inside.handles[side(end)] == 0;
@@ -382,8 +384,8 @@ impl<const FLAW: u8> CountsEnds for Flawed<FLAW> {
             return;
         }
         let other = match end {
-            End::Sending => self.not_empty(),
-            End::Receiving => &self.not_full,
+            Direction::Sending => self.not_empty(),
+            Direction::Receiving => &self.not_full,
         };
         if FLAW == CLOSE_WAKES_ONE {
             other.notify_one()

@@ -1,12 +1,14 @@
 //! The pipe in shared memory, with a step left out or in the wrong place.
 
-use interlatch::buffer::End;
-use interlatch::check::FailureKind::{Deadlock, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::byte_pipe::{self, Bytes};
-use interlatch::platform::{InPlace, UnsafeCell};
-use interlatch::sync::Patience;
-use interlatch::{BytePipeError, Condvar, RobustLockError, RobustMutex, RobustMutexGuard};
+use interlatch::channel::BytePipeError;
+use interlatch::channel::Direction;
+use interlatch::platform::{ShmSafe, UnsafeCell};
+use interlatch::sync::Timeout;
+use interlatch::sync::{RobustLockError, RobustMutexGuard};
+use interlatch::{Condvar, RobustMutex};
+use interlatch_check::FailureKind::{Deadlock, WrongResult};
+use interlatch_check::Model;
+use interlatch_contract::byte_pipe::{self, Bytes};
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -52,7 +54,7 @@ struct Flawed<const FLAW: u8, const N: usize> {
 }
 
 // SAFETY: the models run it in one address space.
-unsafe impl<const FLAW: u8, const N: usize> InPlace for Flawed<FLAW, N> {
+unsafe impl<const FLAW: u8, const N: usize> ShmSafe for Flawed<FLAW, N> {
     fn initial() -> Self {
         Self {
             lock: RobustMutex::new(()),
@@ -83,7 +85,7 @@ impl<const FLAW: u8, const N: usize> Flawed<FLAW, N> {
     fn enter(
         &self,
         condition: &Condvar,
-        patience: Patience,
+        timeout: Timeout,
         is_so: impl Fn(usize) -> bool,
     ) -> Result<RobustMutexGuard<'_, ()>, BytePipeError> {
         let mut guard = self.lock.lock().or_else(RobustLockError::mark_consistent)?;
@@ -93,7 +95,7 @@ impl<const FLAW: u8, const N: usize> Flawed<FLAW, N> {
                 return Err(BytePipeError::Timeout);
             }
             let locked;
-            (locked, in_time) = condition.wait_robust(guard, patience);
+            (locked, in_time) = condition.wait_robust(guard, timeout);
             guard = locked.or_else(RobustLockError::mark_consistent)?;
         }
         Ok(guard)
@@ -117,12 +119,12 @@ impl<const FLAW: u8, const N: usize> Flawed<FLAW, N> {
 }
 
 impl<const FLAW: u8, const N: usize> Bytes for Flawed<FLAW, N> {
-    fn write_within(&self, bytes: &[u8], patience: Patience) -> Result<usize, BytePipeError> {
+    fn write_with(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, BytePipeError> {
         let mut count = 0;
         while count < bytes.len() {
             let rest = &bytes[count..];
             let piece = if FLAW == DIVIDES { 1 } else { rest.len() };
-            let guard = self.enter(&self.not_full, patience, |there| N - there >= piece)?;
+            let guard = self.enter(&self.not_full, timeout, |there| N - there >= piece)?;
             let room = N - (get(&self.written) - get(&self.read));
             let some = rest.len().min(room);
             self.put(&rest[..some]);
@@ -136,8 +138,8 @@ impl<const FLAW: u8, const N: usize> Bytes for Flawed<FLAW, N> {
         Ok(count)
     }
 
-    fn read_within(&self, bytes: &mut [u8], patience: Patience) -> Result<usize, BytePipeError> {
-        let guard = self.enter(&self.not_empty, patience, |there| there > 0)?;
+    fn read_with(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, BytePipeError> {
+        let guard = self.enter(&self.not_empty, timeout, |there| there > 0)?;
         let read = get(&self.read);
         let count = bytes.len().min(get(&self.written) - read);
         for (number, byte) in (read..).zip(&mut bytes[..count]) {
@@ -153,7 +155,7 @@ impl<const FLAW: u8, const N: usize> Bytes for Flawed<FLAW, N> {
         Ok(count)
     }
 
-    fn come(&self, _end: End) -> Option<impl Sized + '_> {
+    fn come(&self, _end: Direction) -> Option<impl Sized + '_> {
         Some(())
     }
 

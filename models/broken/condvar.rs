@@ -1,14 +1,14 @@
 //! Condition variables that lose notifications, and a waiter that does not look again.
 
-use interlatch::RawMutex;
-use interlatch::check::FailureKind::{Deadlock, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::condvar;
-use interlatch::contract::{Guarded, Scenario};
 use interlatch::platform::Ordering::Relaxed;
-use interlatch::platform::spin::{For, Spin};
-use interlatch::platform::{AtomicU32, InPlace, Wake, futex};
-use interlatch::sync::{Condition, Condvar, Held, Lock, Patience};
+use interlatch::platform::spin::{Spin, SpinPolicy};
+use interlatch::platform::{AtomicU32, ShmSafe, Wake, futex};
+use interlatch::sync::RawMutex;
+use interlatch::sync::{Condvar, LockGuard, RawCondvar, RawLock, Timeout};
+use interlatch_check::FailureKind::{Deadlock, WrongResult};
+use interlatch_check::Model;
+use interlatch_check::{RaceCell, Scenario};
+use interlatch_contract::condvar;
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -67,7 +67,7 @@ struct FlawedCondvar<const FLAW: u8> {
 }
 
 // SAFETY: one word.
-unsafe impl<const FLAW: u8> InPlace for FlawedCondvar<FLAW> {
+unsafe impl<const FLAW: u8> ShmSafe for FlawedCondvar<FLAW> {
     fn initial() -> Self {
         Self {
             word: AtomicU32::new(0),
@@ -75,9 +75,9 @@ unsafe impl<const FLAW: u8> InPlace for FlawedCondvar<FLAW> {
     }
 }
 
-impl<const FLAW: u8> Condition for FlawedCondvar<FLAW> {
-    fn wait_within<L: Lock>(&self, held: &mut Held<'_, L>, patience: Patience) -> bool {
-        let mut spin = Spin::on(&self.word, For::Event, None);
+impl<const FLAW: u8> RawCondvar for FlawedCondvar<FLAW> {
+    fn wait_with<L: RawLock>(&self, held: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
+        let mut spin = Spin::on(&self.word, SpinPolicy::Event, None);
         let mark = match FLAW == SLEEPS_UNSEEN && spin.sees(|_| true) {
             true => 0,
             false => WAITERS,
@@ -91,9 +91,9 @@ impl<const FLAW: u8> Condition for FlawedCondvar<FLAW> {
         let lock = held.lock();
         // SAFETY: held, and locked again below.
         unsafe { lock.unlock() };
-        let deadline = match patience {
-            Patience::Until(deadline) => Some(deadline),
-            Patience::Never | Patience::Forever => None,
+        let deadline = match timeout {
+            Timeout::At(deadline) => Some(deadline),
+            Timeout::NonBlocking | Timeout::Infinite => None,
         };
         let wake = futex::wait(&self.word, early.unwrap_or_else(look), deadline);
         let in_time = match (FLAW, wake) {
@@ -101,7 +101,7 @@ impl<const FLAW: u8> Condition for FlawedCondvar<FLAW> {
             (TIMED_OUT_WAITER_EATS, _) => deadline.is_none(),
             _ => true,
         };
-        while !lock.lock_within(Patience::Forever) {}
+        while !lock.raw_lock_with(Timeout::Infinite) {}
         in_time
     }
 
@@ -136,38 +136,38 @@ impl<const FLAW: u8> Condition for FlawedCondvar<FLAW> {
 struct Tokens {
     lock: RawMutex,
     changed: Condvar,
-    tokens: Guarded,
+    tokens: RaceCell,
 }
 
 // SAFETY: all parts are valid for every bit pattern.
-unsafe impl InPlace for Tokens {
+unsafe impl ShmSafe for Tokens {
     fn initial() -> Self {
         Self {
             lock: RawMutex::new(),
             changed: Condvar::new(),
-            tokens: Guarded::new(0),
+            tokens: RaceCell::new(0),
         }
     }
 }
 
 fn waits_without_a_loop() -> Scenario<Tokens> {
     let take_if_there = |shared: &Tokens| {
-        let _held = shared.lock.hold();
+        let _held = shared.lock.lock();
         if shared.tokens.get() > 0 {
             shared.tokens.set(shared.tokens.get() - 1);
         }
     };
     let take = |shared: &Tokens| {
-        let mut held = shared.lock.hold();
+        let mut held = shared.lock.lock();
         if shared.tokens.get() == 0 {
-            shared.changed.wait_within(&mut held, Patience::Forever);
+            shared.changed.wait_with(&mut held, Timeout::Infinite);
         }
         let tokens = shared.tokens.get();
         assert!(tokens > 0, "woken, but somebody else has taken the token");
         shared.tokens.set(tokens - 1);
     };
     let put = |shared: &Tokens| {
-        let held = shared.lock.hold();
+        let held = shared.lock.lock();
         shared.tokens.increment();
         drop(held);
         shared.changed.notify_one();

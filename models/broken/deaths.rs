@@ -1,12 +1,13 @@
 //! What would be lost with a dead process if sleepers did not look again by themselves.
 
 use interlatch::Semaphore;
-use interlatch::check::FailureKind::Deadlock;
-use interlatch::check::Model;
-use interlatch::contract::{
-    buffer, recoverable, recoverable_pair, robust_buffer, robust_condvar, robust_lock, semaphore,
-};
 use interlatch::sync::RawRobustMutex;
+use interlatch_check::FailureKind::Deadlock;
+use interlatch_check::Model;
+use interlatch_contract::{
+    buffer, robust_buffer, robust_condvar, robust_lock, robust_semaphore, robust_semaphore_pair,
+    semaphore,
+};
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -22,10 +23,10 @@ pub fn models() -> Vec<Model> {
             robust_buffer::the_last_sender_that_dies_ends_the_stream::<Buffer>().without_rechecks()
         }),
         Model::broken("turn_of_the_dead_without_rechecks", Deadlock, || {
-            recoverable_pair::a_dead_writers_turn_comes_back(3).without_rechecks()
+            robust_semaphore_pair::a_dead_writers_turn_comes_back(3).without_rechecks()
         }),
         Model::broken("permit_of_the_dead_without_rechecks", Deadlock, || {
-            recoverable::a_dead_holder_gives_its_permit_back(2).without_rechecks()
+            robust_semaphore::a_dead_holder_gives_its_permit_back(2).without_rechecks()
         }),
         Model::broken("condvar_without_rechecks", Deadlock, || {
             robust_condvar::a_dead_waiter_hinders_nobody().without_rechecks()

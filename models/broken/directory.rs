@@ -1,11 +1,12 @@
 //! Naming an object before it is built, or outside of the lock.
 
-use interlatch::check::FailureKind::{DataRace, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::{Guarded, Scenario};
+use interlatch::RobustMutex;
 use interlatch::platform::Ordering::{Acquire, Release};
-use interlatch::platform::{AtomicU32, InPlace, loaded_then_written};
-use interlatch::{RobustLockError, RobustMutex};
+use interlatch::platform::{AtomicU32, ShmSafe, new_tracked};
+use interlatch::sync::RobustLockError;
+use interlatch_check::FailureKind::{DataRace, WrongResult};
+use interlatch_check::Model;
+use interlatch_check::{RaceCell, Scenario};
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -26,16 +27,16 @@ const LOOKS_OUTSIDE: u8 = 1;
 struct Flawed {
     lock: RobustMutex<()>,
     count: AtomicU32,
-    object: Guarded,
+    object: RaceCell,
 }
 
 // SAFETY: the models run it in one address space.
-unsafe impl InPlace for Flawed {
+unsafe impl ShmSafe for Flawed {
     fn initial() -> Self {
         Self {
             lock: RobustMutex::new(()),
-            count: loaded_then_written(0),
-            object: Guarded::new(0),
+            count: new_tracked(0),
+            object: RaceCell::new(0),
         }
     }
 }

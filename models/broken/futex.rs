@@ -1,9 +1,9 @@
 //! What a futex does not promise: to order memory, and to end a wait only for a wake.
 
-use interlatch::check::{FailureKind, Model};
-use interlatch::contract::Scenario;
 use interlatch::platform::Ordering::Relaxed;
-use interlatch::platform::{AtomicU32, InPlace, UnsafeCell, futex};
+use interlatch::platform::{AtomicU32, ShmSafe, UnsafeCell, futex};
+use interlatch_check::Scenario;
+use interlatch_check::{FailureKind, Model};
 
 pub fn models() -> Vec<Model> {
     use FailureKind::{DataRace, WrongResult};
@@ -24,7 +24,7 @@ struct Message {
 unsafe impl Sync for Message {}
 
 // SAFETY: no pointers.
-unsafe impl InPlace for Message {
+unsafe impl ShmSafe for Message {
     fn initial() -> Self {
         Self {
             sent: AtomicU32::new(0),

@@ -1,13 +1,16 @@
 //! Places that are lent without a word of who has them.
 
-use interlatch::buffer::{Counted, CountsEnds, End};
-use interlatch::check::FailureKind::{DataRace, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::loan::*;
-use interlatch::platform::{InPlace, UnsafeCell};
-use interlatch::sync::Patience;
-use interlatch::{Buffer, Disconnected, RecvTimeoutError, RobustLockError, RobustMutex};
-use interlatch::{RobustMutexGuard, SendTimeoutError};
+use interlatch::channel::SendTimeoutError;
+use interlatch::channel::{CountsEndpoints, Direction, EndpointRef};
+use interlatch::channel::{Disconnected, RecvTimeoutError};
+use interlatch::platform::{ShmSafe, UnsafeCell};
+use interlatch::sync::RobustLockError;
+use interlatch::sync::RobustMutexGuard;
+use interlatch::sync::Timeout;
+use interlatch::{Buffer, RobustMutex};
+use interlatch_check::FailureKind::{DataRace, WrongResult};
+use interlatch_check::Model;
+use interlatch_contract::loan::*;
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -41,7 +44,7 @@ struct Flawed<const FLAW: u8> {
 }
 
 // SAFETY: the models run it in one address space.
-unsafe impl<const FLAW: u8> InPlace for Flawed<FLAW> {
+unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
     fn initial() -> Self {
         Self {
             lock: RobustMutex::new(()),
@@ -81,7 +84,7 @@ impl<const FLAW: u8> Flawed<FLAW> {
 }
 
 impl<const FLAW: u8> Lends for Flawed<FLAW> {
-    fn fill(&self, item: u64, _patience: Patience, before: impl FnOnce()) -> bool {
+    fn fill(&self, item: u64, _patience: Timeout, before: impl FnOnce()) -> bool {
         let lent = if FLAW == AN_ITEM_ALREADY { FULL } else { LENT };
         if !self.turns(EMPTY, lent) {
             return false;
@@ -91,9 +94,9 @@ impl<const FLAW: u8> Lends for Flawed<FLAW> {
         lent == FULL || self.turns(LENT, FULL)
     }
 
-    fn spoil(&self, _patience: Patience) {}
+    fn spoil(&self, _patience: Timeout) {}
 
-    fn read(&self, _patience: Patience) -> Result<u64, RecvTimeoutError> {
+    fn read(&self, _patience: Timeout) -> Result<u64, RecvTimeoutError> {
         if !self.turns(FULL, LENT) {
             return Err(RecvTimeoutError::Timeout);
         }
@@ -105,18 +108,18 @@ impl<const FLAW: u8> Lends for Flawed<FLAW> {
 
 impl<const FLAW: u8> Buffer for Flawed<FLAW> {
     type Item = u64;
-    type Seat<'a> = Counted<'a, Self>;
+    type Endpoint<'a> = EndpointRef<'a, Self>;
     type AttachError = Disconnected;
 
-    fn send_within(&self, item: u64, patience: Patience) -> Result<(), SendTimeoutError<u64>> {
-        match self.fill(item, patience, || {}) {
+    fn send_with(&self, item: u64, timeout: Timeout) -> Result<(), SendTimeoutError<u64>> {
+        match self.fill(item, timeout, || {}) {
             true => Ok(()),
             false => Err(SendTimeoutError::Timeout(item)),
         }
     }
 
-    fn recv_within(&self, patience: Patience) -> Result<u64, RecvTimeoutError> {
-        self.read(patience)
+    fn recv_with(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError> {
+        self.read(timeout)
     }
 
     fn len(&self) -> usize {
@@ -127,15 +130,15 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         1
     }
 
-    fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {
-        Counted::new(self, end)
+    fn attach(&self, end: Direction) -> Result<EndpointRef<'_, Self>, Disconnected> {
+        EndpointRef::new(self, end)
     }
 }
 
-impl<const FLAW: u8> CountsEnds for Flawed<FLAW> {
-    fn join(&self, _end: End) -> Result<(), Disconnected> {
+impl<const FLAW: u8> CountsEndpoints for Flawed<FLAW> {
+    fn join(&self, _end: Direction) -> Result<(), Disconnected> {
         Ok(())
     }
 
-    fn leave(&self, _end: End) {}
+    fn leave(&self, _end: Direction) {}
 }

@@ -1,14 +1,16 @@
 //! Message queues that wake the wrong one, or that a death leaves in disorder.
 
-use interlatch::check::FailureKind::{self, DataRace, Deadlock, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::{Guarded, Scenario, message_queue};
-use interlatch::platform::InPlace;
-use interlatch::sync::Patience;
-use interlatch::{
-    Condvar, Fit, MessageType, Messages, ReceiveMessageError, Received, RobustLockError,
-    RobustMutex, RobustMutexGuard, Select, SendMessageError,
+use interlatch::channel::message_queue::{
+    MessageQueueExt, MessageType, Oversize, ReceiveMessageError, Received, Select, SendMessageError,
 };
+use interlatch::platform::ShmSafe;
+use interlatch::sync::Timeout;
+use interlatch::sync::{RobustLockError, RobustMutexGuard};
+use interlatch::{Condvar, RobustMutex};
+use interlatch_check::FailureKind::{self, DataRace, Deadlock, WrongResult};
+use interlatch_check::Model;
+use interlatch_check::{RaceCell, Scenario};
+use interlatch_contract::message_queue;
 
 pub fn models() -> Vec<Model> {
     use message_queue::*;
@@ -40,7 +42,7 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-fn broken<S: InPlace + 'static>(
+fn broken<S: ShmSafe + 'static>(
     bug: &str,
     kind: FailureKind,
     build: impl Fn() -> Scenario<S> + Send + Sync + 'static,
@@ -66,34 +68,34 @@ struct Flawed<const FLAW: u8, const PLACES: usize> {
     lock: RobustMutex<()>,
     arrived: Condvar,
     left: Condvar,
-    messages: Guarded,
-    sent: Guarded,
+    messages: RaceCell,
+    sent: RaceCell,
     places: [Place; PLACES],
 }
 
 /// A place is free while its number is 0; the numbers are in the order of the messages.
 struct Place {
-    number: Guarded,
-    kind: Guarded,
-    length: Guarded,
-    byte: Guarded,
+    number: RaceCell,
+    kind: RaceCell,
+    length: RaceCell,
+    byte: RaceCell,
 }
 
 // SAFETY: the models run it in one address space.
-unsafe impl<const FLAW: u8, const PLACES: usize> InPlace for Flawed<FLAW, PLACES> {
+unsafe impl<const FLAW: u8, const PLACES: usize> ShmSafe for Flawed<FLAW, PLACES> {
     fn initial() -> Self {
         let place = || Place {
-            number: Guarded::new(0),
-            kind: Guarded::new(0),
-            length: Guarded::new(0),
-            byte: Guarded::new(0),
+            number: RaceCell::new(0),
+            kind: RaceCell::new(0),
+            length: RaceCell::new(0),
+            byte: RaceCell::new(0),
         };
         Self {
             lock: RobustMutex::new(()),
             arrived: Condvar::new(),
             left: Condvar::new(),
-            messages: Guarded::new(0),
-            sent: Guarded::new(0),
+            messages: RaceCell::new(0),
+            sent: RaceCell::new(0),
             places: core::array::from_fn(|_| place()),
         }
     }
@@ -173,23 +175,23 @@ impl<const FLAW: u8, const PLACES: usize> Flawed<FLAW, PLACES> {
     }
 }
 
-impl<const FLAW: u8, const PLACES: usize> Messages for Flawed<FLAW, PLACES> {
+impl<const FLAW: u8, const PLACES: usize> MessageQueueExt for Flawed<FLAW, PLACES> {
     fn longest(&self) -> usize {
         PLACES * 96 - 1
     }
 
-    fn send_within(
+    fn send_with(
         &self,
         kind: MessageType,
         bytes: &[u8],
-        patience: Patience,
+        timeout: Timeout,
     ) -> Result<(), SendMessageError> {
         let mut guard = self.lock();
         while !self.push(kind, bytes) {
-            if patience == Patience::Never {
+            if timeout == Timeout::NonBlocking {
                 return Err(SendMessageError::Full);
             }
-            guard = self.in_order(self.left.wait_robust(guard, patience).0);
+            guard = self.in_order(self.left.wait_robust(guard, timeout).0);
         }
         drop(guard);
         match FLAW {
@@ -203,18 +205,18 @@ impl<const FLAW: u8, const PLACES: usize> Messages for Flawed<FLAW, PLACES> {
         &self,
         select: Select,
         room: &mut [u8],
-        _fit: Fit,
-        patience: Patience,
+        _fit: Oversize,
+        timeout: Timeout,
     ) -> Result<Received, ReceiveMessageError> {
         let mut guard = self.lock();
         let place = loop {
             if let Some(place) = self.find(select) {
                 break place;
             }
-            if patience == Patience::Never {
+            if timeout == Timeout::NonBlocking {
                 return Err(ReceiveMessageError::NoMessage);
             }
-            guard = self.in_order(self.arrived.wait_robust(guard, patience).0);
+            guard = self.in_order(self.arrived.wait_robust(guard, timeout).0);
         };
         if FLAW == COPIES_OUTSIDE {
             self.forget(place);

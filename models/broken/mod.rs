@@ -7,7 +7,6 @@
 mod address;
 mod buffer;
 mod byte_pipe;
-mod chain;
 mod condvar;
 mod deaths;
 mod directory;
@@ -20,9 +19,10 @@ mod pipes;
 mod rendezvous;
 mod ring;
 mod robust_buffer;
+mod segment_list;
 mod semaphore;
 
-use interlatch::check::Model;
+use interlatch_check::Model;
 
 pub fn models() -> Vec<Model> {
     [
@@ -37,7 +37,7 @@ pub fn models() -> Vec<Model> {
         rendezvous::models(),
         ring::models(),
         loan::models(),
-        chain::models(),
+        segment_list::models(),
         address::models(),
         robust_buffer::models(),
         semaphore::models(),

@@ -1,11 +1,11 @@
 //! Models that are none: each gets one sentence that names the cause.
 
-use interlatch::InPlace;
-use interlatch::check::FailureKind::{BadModel, Crash, Engine, LimitHit, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::Scenario;
+use interlatch::ShmSafe;
 use interlatch::platform::AtomicU32;
 use interlatch::platform::Ordering::Relaxed;
+use interlatch_check::FailureKind::{BadModel, Crash, Engine, LimitHit, WrongResult};
+use interlatch_check::Model;
+use interlatch_check::Scenario;
 use std::collections::HashSet;
 use std::hint::black_box;
 
@@ -37,7 +37,7 @@ pub fn models() -> Vec<Model> {
 struct Word(AtomicU32);
 
 // SAFETY: a word.
-unsafe impl InPlace for Word {
+unsafe impl ShmSafe for Word {
     fn initial() -> Self {
         Self(AtomicU32::new(0))
     }

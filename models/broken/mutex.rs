@@ -1,13 +1,14 @@
 //! Locks that are none, and what happens without one.
 
-use interlatch::RawMutex;
-use interlatch::check::FailureKind::{DataRace, Deadlock};
-use interlatch::check::Model;
-use interlatch::contract::{Guarded, Scenario, lock};
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
-use interlatch::platform::spin::{For, Spin};
-use interlatch::platform::{AtomicU32, InPlace, Wake, futex};
-use interlatch::sync::{Lock, Patience};
+use interlatch::platform::spin::{Spin, SpinPolicy};
+use interlatch::platform::{AtomicU32, ShmSafe, Wake, futex};
+use interlatch::sync::RawMutex;
+use interlatch::sync::{RawLock, Timeout};
+use interlatch_check::FailureKind::{DataRace, Deadlock};
+use interlatch_check::Model;
+use interlatch_check::{RaceCell, Scenario};
+use interlatch_contract::lock;
 
 pub fn models() -> Vec<Model> {
     use lock::{a_timed_out_locker_takes_nothing_along as timed_out, excludes};
@@ -74,7 +75,7 @@ const LOCKED: u32 = 1;
 const CONTENDED: u32 = 2;
 
 // SAFETY: one word.
-unsafe impl<const FLAW: u8> InPlace for FlawedLock<FLAW> {
+unsafe impl<const FLAW: u8> ShmSafe for FlawedLock<FLAW> {
     fn initial() -> Self {
         Self {
             state: AtomicU32::new(UNLOCKED),
@@ -115,17 +116,17 @@ impl<const FLAW: u8> FlawedLock<FLAW> {
 }
 
 // SAFETY: it is not, and that is what the models have to find.
-unsafe impl<const FLAW: u8> Lock for FlawedLock<FLAW> {
-    fn lock_within(&self, patience: Patience) -> bool {
+unsafe impl<const FLAW: u8> RawLock for FlawedLock<FLAW> {
+    fn raw_lock_with(&self, timeout: Timeout) -> bool {
         if self.take() {
             return true;
         }
-        let deadline = match patience {
-            Patience::Never => return false,
-            Patience::Until(deadline) => Some(deadline),
-            Patience::Forever => None,
+        let deadline = match timeout {
+            Timeout::NonBlocking => return false,
+            Timeout::At(deadline) => Some(deadline),
+            Timeout::Infinite => None,
         };
-        let mut spin = Spin::on(&self.state, For::Lock, deadline);
+        let mut spin = Spin::on(&self.state, SpinPolicy::Lock, deadline);
         if FLAW == BELIEVES_ITS_SPIN && spin.sees(|state| state == UNLOCKED) {
             self.state.swap(LOCKED, Acquire);
             return true;
@@ -157,12 +158,12 @@ unsafe impl<const FLAW: u8> Lock for FlawedLock<FLAW> {
 
 /// The counter of the course notes: several increment it, and nothing keeps them apart.
 #[derive(Debug)]
-struct Counter(Guarded);
+struct Counter(RaceCell);
 
 // SAFETY: a plain number; the race on it is what the model has to find.
-unsafe impl InPlace for Counter {
+unsafe impl ShmSafe for Counter {
     fn initial() -> Self {
-        Self(Guarded::new(0))
+        Self(RaceCell::new(0))
     }
 }
 
@@ -180,7 +181,7 @@ struct TwoLocks {
 }
 
 // SAFETY: two locks, valid for every bit pattern.
-unsafe impl InPlace for TwoLocks {
+unsafe impl ShmSafe for TwoLocks {
     fn initial() -> Self {
         Self {
             one: RawMutex::new(),
@@ -191,12 +192,12 @@ unsafe impl InPlace for TwoLocks {
 
 fn locks_in_opposite_order() -> Scenario<TwoLocks> {
     let forth = |locks: &TwoLocks| {
-        let _one = locks.one.hold();
-        let _other = locks.other.hold();
+        let _one = locks.one.lock();
+        let _other = locks.other.lock();
     };
     let back = |locks: &TwoLocks| {
-        let _other = locks.other.hold();
-        let _one = locks.one.hold();
+        let _other = locks.other.lock();
+        let _one = locks.one.lock();
     };
     Scenario::new("locks_in_opposite_order", vec![forth, back])
 }

@@ -1,35 +1,39 @@
 //! Pipes, and what is made of semaphores, with a step left out.
 
 use crate::pipes::{Item, Kernel};
-use interlatch::buffer::{Disconnected, End, RecvTimeoutError, Seat, SendTimeoutError};
-use interlatch::check::FailureKind::{Deadlock, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::private::{Countable, Fresh, Private};
-use interlatch::contract::{Scenario, buffer, condvar, semaphore};
+use interlatch::channel::{Direction, Disconnected, Endpoint, RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::pipe::{self, Reader, Writer};
-use interlatch::sync::{Condition, Held, Lock, Patience, Permits, PipeSemaphore, SemaphoreLock};
-use interlatch::{Buffer, PermitOverflow, PipeBuffer};
+use interlatch::sync::PermitOverflow;
+use interlatch::sync::{
+    LockGuard, PipeSemaphore, RawCondvar, RawLock, RawSemaphore, SemaphoreLock, Timeout,
+};
+use interlatch::{Buffer, PipeBuffer};
+use interlatch_check::FailureKind::{Deadlock, WrongResult};
+use interlatch_check::Model;
+use interlatch_check::Scenario;
+use interlatch_contract::process_local::{Countable, Factory, ProcessLocal};
+use interlatch_contract::{buffer, condvar, semaphore};
 use zerocopy::IntoBytes;
 
 pub fn models() -> Vec<Model> {
     vec![
         Model::broken("acquirer_that_believes_poll", WrongResult, || {
-            semaphore::admits_no_more_than_its_permits::<Private<Believing>>()
+            semaphore::admits_no_more_than_its_permits::<ProcessLocal<Believing>>()
         }),
         Model::broken("condvar_whose_notifier_does_not_wait", Deadlock, || {
             condvar::hands_back_and_forth::<
-                Private<Flawed<HASTY>>,
-                Private<SemaphoreLock<PipeSemaphore>>,
+                ProcessLocal<Flawed<HASTY>>,
+                ProcessLocal<SemaphoreLock<PipeSemaphore>>,
             >()
         }),
         Model::broken("condvar_whose_waiter_leaves_its_entry", Deadlock, || {
             condvar::a_timed_out_waiter_eats_no_notification::<
-                Private<Flawed<FORGETFUL>>,
-                Private<SemaphoreLock<PipeSemaphore>>,
+                ProcessLocal<Flawed<FORGETFUL>>,
+                ProcessLocal<SemaphoreLock<PipeSemaphore>>,
             >()
         }),
         Model::broken("items_in_pieces_without_a_turn", WrongResult, || {
-            buffer::two_senders_are_both_heard::<Private<Torn>>()
+            buffer::two_senders_are_both_heard::<ProcessLocal<Torn>>()
         }),
         Model::broken("two_way_pipe_that_both_fill", Deadlock, both_fill),
         Model::broken("pipe_whose_receiver_keeps_a_sending_end", Deadlock, || {
@@ -43,17 +47,17 @@ pub fn models() -> Vec<Model> {
 #[derive(Debug)]
 pub struct Believing(Reader, Writer);
 
-impl Fresh for Believing {
-    fn fresh() -> Self {
+impl Factory for Believing {
+    fn create() -> Self {
         let (reader, writer) = pipe::pipe(8).expect("a model has pipes");
         Self(reader, writer)
     }
 }
 
-impl Permits for Believing {
-    fn acquire_within(&self, patience: Patience) -> bool {
+impl RawSemaphore for Believing {
+    fn acquire_with(&self, timeout: Timeout) -> bool {
         // The scenario's acquirers have all the time there is.
-        assert_eq!(patience, Patience::Forever);
+        assert_eq!(timeout, Timeout::Infinite);
         self.0.wait(None).expect("a model has memory");
         let _ = self.0.read(&mut [0]);
         true
@@ -80,8 +84,8 @@ pub struct Flawed<const FLAW: u8> {
     woken: PipeSemaphore,
 }
 
-impl<const FLAW: u8> Fresh for Flawed<FLAW> {
-    fn fresh() -> Self {
+impl<const FLAW: u8> Factory for Flawed<FLAW> {
+    fn create() -> Self {
         let [entry, waiting, wakes, woken] = [1, 0, 0, 0].map(PipeSemaphore::with);
         Self {
             entry,
@@ -93,9 +97,9 @@ impl<const FLAW: u8> Fresh for Flawed<FLAW> {
 }
 
 impl<const FLAW: u8> Flawed<FLAW> {
-    fn wait(&self, patience: Patience) -> bool {
-        if !self.wakes.acquire_within(patience) {
-            if FLAW == FORGETFUL || self.waiting.acquire_within(Patience::Never) {
+    fn wait(&self, timeout: Timeout) -> bool {
+        if !self.wakes.acquire_with(timeout) {
+            if FLAW == FORGETFUL || self.waiting.acquire_with(Timeout::NonBlocking) {
                 return false;
             }
             take(&self.wakes);
@@ -106,7 +110,7 @@ impl<const FLAW: u8> Flawed<FLAW> {
 
     fn notify(&self, most: u32) {
         take(&self.entry);
-        let listed = (0..most).take_while(|_| self.waiting.acquire_within(Patience::Never));
+        let listed = (0..most).take_while(|_| self.waiting.acquire_with(Timeout::NonBlocking));
         let count = listed.count() as u32;
         give(&self.wakes, count);
         if FLAW != HASTY {
@@ -117,22 +121,22 @@ impl<const FLAW: u8> Flawed<FLAW> {
 }
 
 fn take(semaphore: &PipeSemaphore) {
-    assert!(semaphore.acquire_within(Patience::Forever));
+    assert!(semaphore.acquire_with(Timeout::Infinite));
 }
 
 fn give(semaphore: &PipeSemaphore, count: u32) {
     semaphore.release(count).expect("few");
 }
 
-impl<const FLAW: u8> Condition for Flawed<FLAW> {
-    fn wait_within<L: Lock>(&self, held: &mut Held<'_, L>, patience: Patience) -> bool {
+impl<const FLAW: u8> RawCondvar for Flawed<FLAW> {
+    fn wait_with<L: RawLock>(&self, held: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
         take(&self.entry);
         give(&self.waiting, 1);
         give(&self.entry, 1);
         // SAFETY: it is locked again below.
         unsafe { held.lock().unlock() };
-        let is_notified = self.wait(patience);
-        while !held.lock().lock_within(Patience::Forever) {}
+        let is_notified = self.wait(timeout);
+        while !held.lock().raw_lock_with(Timeout::Infinite) {}
         is_notified
     }
 
@@ -152,8 +156,8 @@ pub struct Torn {
     writer: Writer,
 }
 
-impl Fresh for Torn {
-    fn fresh() -> Self {
+impl Factory for Torn {
+    fn create() -> Self {
         let (reader, writer) = pipe::pipe(12).expect("a model has pipes");
         let received = PipeBuffer::from_ends(Some(reader), None, None);
         Self { received, writer }
@@ -164,14 +168,14 @@ impl Fresh for Torn {
 #[derive(Debug)]
 pub struct Uncounted;
 
-impl Seat for Uncounted {}
+impl Endpoint for Uncounted {}
 
 impl Buffer for Torn {
     type Item = u64;
-    type Seat<'a> = Uncounted;
+    type Endpoint<'a> = Uncounted;
     type AttachError = Disconnected;
 
-    fn send_within(&self, item: u64, _patience: Patience) -> Result<(), SendTimeoutError<u64>> {
+    fn send_with(&self, item: u64, _patience: Timeout) -> Result<(), SendTimeoutError<u64>> {
         let item = <[u64; 2] as Item>::of(item);
         let (bytes, mut moved) = (item.as_bytes(), 0);
         while moved < bytes.len() {
@@ -180,8 +184,8 @@ impl Buffer for Torn {
         Ok(())
     }
 
-    fn recv_within(&self, patience: Patience) -> Result<u64, RecvTimeoutError> {
-        self.received.recv_within(patience).map(Item::number)
+    fn recv_with(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError> {
+        self.received.recv_with(timeout).map(Item::number)
     }
 
     fn len(&self) -> usize {
@@ -192,7 +196,7 @@ impl Buffer for Torn {
         self.received.capacity()
     }
 
-    fn attach(&self, _end: End) -> Result<Uncounted, Disconnected> {
+    fn attach(&self, _end: Direction) -> Result<Uncounted, Disconnected> {
         Ok(Uncounted)
     }
 }
@@ -201,37 +205,37 @@ impl Buffer for Torn {
 #[derive(Debug)]
 struct TwoWay([PipeBuffer<u64>; 2]);
 
-impl Fresh for TwoWay {
-    fn fresh() -> Self {
+impl Factory for TwoWay {
+    fn create() -> Self {
         Self([(); 2].map(|()| PipeBuffer::with_capacity(1).expect("a model has pipes")))
     }
 }
 
 /// Both send more than fits, and only then receive, as `duplex/both_send_first` does.
-fn both_fill() -> Scenario<Private<TwoWay>> {
-    fn talk<const ME: usize>(shared: &Private<TwoWay>) {
+fn both_fill() -> Scenario<ProcessLocal<TwoWay>> {
+    fn talk<const ME: usize>(shared: &ProcessLocal<TwoWay>) {
         let [out, back] = [&shared.0.0[ME], &shared.0.0[1 - ME]];
         for item in 1..=2 {
-            let sent = out.send_within(item, Patience::Forever);
+            let sent = out.send_with(item, Timeout::Infinite);
             sent.expect("the other side is there");
         }
         for item in 1..=2 {
-            assert_eq!(back.recv_within(Patience::Forever), Ok(item));
+            assert_eq!(back.recv_with(Timeout::Infinite), Ok(item));
         }
     }
     Scenario::new("both_send_first", vec![talk::<0>, talk::<1>])
 }
 
-fn send_one(shared: &Private<Kernel<u64, 1>>) {
+fn send_one(shared: &ProcessLocal<Kernel<u64, 1>>) {
     let sender = shared.sender().expect("a receiver is there");
-    let sent = sender.send_within(1, Patience::Forever);
+    let sent = sender.send_with(1, Timeout::Infinite);
     sent.expect("it goes on receiving");
 }
 
 /// As a shell would that forgets to close what its child inherits: the end comes when nobody can send any more,
 /// and this one could.
-fn receive_all(shared: &Private<Kernel<u64, 1>>) {
+fn receive_all(shared: &ProcessLocal<Kernel<u64, 1>>) {
     let _forgotten = shared.sender().ok();
     let receiver = shared.receiver().expect("nobody else");
-    while receiver.recv_within(Patience::Forever).is_ok() {}
+    while receiver.recv_with(Timeout::Infinite).is_ok() {}
 }

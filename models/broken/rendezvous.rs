@@ -1,13 +1,16 @@
 //! Meetings whose two sides do not agree on what has happened.
 
-use interlatch::buffer::{Counted, CountsEnds, End};
-use interlatch::check::FailureKind::{Deadlock, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::rendezvous::*;
-use interlatch::platform::{InPlace, UnsafeCell};
-use interlatch::sync::{Patience, RawRobustMutex};
-use interlatch::{Buffer, Condvar, Disconnected, RecvTimeoutError, RobustLockError, RobustMutex};
-use interlatch::{RobustMutexGuard, SendTimeoutError};
+use interlatch::channel::SendTimeoutError;
+use interlatch::channel::{CountsEndpoints, Direction, EndpointRef};
+use interlatch::channel::{Disconnected, RecvTimeoutError};
+use interlatch::platform::{ShmSafe, UnsafeCell};
+use interlatch::sync::RobustLockError;
+use interlatch::sync::RobustMutexGuard;
+use interlatch::sync::{RawRobustMutex, Timeout};
+use interlatch::{Buffer, Condvar, RobustMutex};
+use interlatch_check::FailureKind::{Deadlock, WrongResult};
+use interlatch_check::Model;
+use interlatch_contract::rendezvous::*;
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -63,7 +66,7 @@ struct Flawed<const FLAW: u8> {
 }
 
 // SAFETY: the models run it in one address space.
-unsafe impl<const FLAW: u8> InPlace for Flawed<FLAW> {
+unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
     fn initial() -> Self {
         Self {
             lock: RobustMutex::new(()),
@@ -78,7 +81,7 @@ unsafe impl<const FLAW: u8> InPlace for Flawed<FLAW> {
 // SAFETY: accessed under the lock.
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
-fn repaired<'a>(locked: interlatch::RobustLockResult<'a, ()>) -> RobustMutexGuard<'a, ()> {
+fn repaired<'a>(locked: interlatch::sync::RobustLockResult<'a, ()>) -> RobustMutexGuard<'a, ()> {
     let locked = locked.or_else(RobustLockError::mark_consistent);
     locked.unwrap_or_else(|error| panic!("{error}"))
 }
@@ -97,9 +100,9 @@ impl<const FLAW: u8> Flawed<FLAW> {
     fn wait<'a>(
         &'a self,
         guard: RobustMutexGuard<'a, ()>,
-        patience: Patience,
+        timeout: Timeout,
     ) -> (RobustMutexGuard<'a, ()>, bool) {
-        match self.changed.wait_robust(guard, patience) {
+        match self.changed.wait_robust(guard, timeout) {
             (Err(RobustLockError::TimedOut), in_time) => (repaired(self.lock.lock()), in_time),
             (locked, in_time) => (repaired(locked), in_time),
         }
@@ -112,15 +115,15 @@ impl<const FLAW: u8> Flawed<FLAW> {
 
 impl<const FLAW: u8> Buffer for Flawed<FLAW> {
     type Item = u64;
-    type Seat<'a> = Counted<'a, Self>;
+    type Endpoint<'a> = EndpointRef<'a, Self>;
     type AttachError = Disconnected;
 
-    fn send_within(&self, item: u64, patience: Patience) -> Result<(), SendTimeoutError<u64>> {
-        if patience == Patience::Never {
+    fn send_with(&self, item: u64, timeout: Timeout) -> Result<(), SendTimeoutError<u64>> {
+        if timeout == Timeout::NonBlocking {
             return Err(SendTimeoutError::Timeout(item));
         }
         let mut guard = repaired(self.lock.lock());
-        assert!(self.holder.lock_within(Patience::Never).is_ok());
+        assert!(self.holder.lock_with(Timeout::NonBlocking).is_ok());
         if FLAW == OFFERS_FIRST {
             set(&self.state, OFFERED);
         }
@@ -129,9 +132,9 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         self.changed.notify_one();
         let mut in_time = FLAW != DOES_NOT_WAIT;
         while get(&self.state) == OFFERED && in_time {
-            (guard, in_time) = self.wait(guard, patience);
+            (guard, in_time) = self.wait(guard, timeout);
         }
-        let is_taken = match FLAW {
+        let is_owned = match FLAW {
             FORGETS_TO_LOOK => in_time,
             DOES_NOT_WAIT => true,
             _ => get(&self.state) == TAKEN,
@@ -142,20 +145,20 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
             unsafe { self.holder.unlock() };
         }
         drop(guard);
-        match is_taken {
+        match is_owned {
             true => Ok(()),
             false => Err(SendTimeoutError::Timeout(item)),
         }
     }
 
-    fn recv_within(&self, patience: Patience) -> Result<u64, RecvTimeoutError> {
+    fn recv_with(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError> {
         let mut guard = repaired(self.lock.lock());
         let mut in_time = true;
         while !self.is_offered() {
             if !in_time {
                 return Err(RecvTimeoutError::Timeout);
             }
-            (guard, in_time) = self.wait(guard, patience);
+            (guard, in_time) = self.wait(guard, timeout);
         }
         let item = get(&self.item);
         set(&self.state, TAKEN);
@@ -174,15 +177,15 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         0
     }
 
-    fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {
-        Counted::new(self, end)
+    fn attach(&self, end: Direction) -> Result<EndpointRef<'_, Self>, Disconnected> {
+        EndpointRef::new(self, end)
     }
 }
 
-impl<const FLAW: u8> CountsEnds for Flawed<FLAW> {
-    fn join(&self, _end: End) -> Result<(), Disconnected> {
+impl<const FLAW: u8> CountsEndpoints for Flawed<FLAW> {
+    fn join(&self, _end: Direction) -> Result<(), Disconnected> {
         Ok(())
     }
 
-    fn leave(&self, _end: End) {}
+    fn leave(&self, _end: Direction) {}
 }

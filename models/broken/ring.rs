@@ -1,12 +1,12 @@
 //! The ring with a step left out or in the wrong place.
 
-use interlatch::check::FailureKind::{DataRace, Deadlock, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::ring::{self, Receives, Ring, Sends};
+use interlatch::channel::{LoanError, RecvTimeoutError};
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
-use interlatch::platform::{AtomicU32, AtomicU64, InPlace, UnsafeCell, asymmetric, futex};
-use interlatch::sync::Patience;
-use interlatch::{LoanError, RecvTimeoutError};
+use interlatch::platform::{AtomicU32, AtomicU64, ShmSafe, UnsafeCell, asymmetric, futex};
+use interlatch::sync::Timeout;
+use interlatch_check::FailureKind::{DataRace, Deadlock, WrongResult};
+use interlatch_check::Model;
+use interlatch_contract::ring::{self, Receives, Ring, Sends};
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -70,7 +70,7 @@ const SENDER: usize = 0;
 const RECEIVER: usize = 1;
 
 // SAFETY: the models run it in one address space.
-unsafe impl<const FLAW: u8, const PLACES: usize> InPlace for Flawed<FLAW, PLACES> {
+unsafe impl<const FLAW: u8, const PLACES: usize> ShmSafe for Flawed<FLAW, PLACES> {
     fn initial() -> Self {
         Self {
             counts: [AtomicU64::new(0), AtomicU64::new(0)],
@@ -85,7 +85,7 @@ unsafe impl<const FLAW: u8, const PLACES: usize> InPlace for Flawed<FLAW, PLACES
 unsafe impl<const FLAW: u8, const PLACES: usize> Sync for Flawed<FLAW, PLACES> {}
 
 /// A handle of either end.
-struct Hand<'a, const FLAW: u8, const PLACES: usize> {
+struct Cursor<'a, const FLAW: u8, const PLACES: usize> {
     ring: &'a Flawed<FLAW, PLACES>,
     me: usize,
     count: u64,
@@ -102,8 +102,8 @@ impl<const FLAW: u8, const PLACES: usize> Ring for Flawed<FLAW, PLACES> {
 }
 
 impl<const FLAW: u8, const PLACES: usize> Flawed<FLAW, PLACES> {
-    fn hand(&self, me: usize) -> Option<Hand<'_, FLAW, PLACES>> {
-        (self.taken[me].swap(1, Relaxed) == 0).then_some(Hand {
+    fn hand(&self, me: usize) -> Option<Cursor<'_, FLAW, PLACES>> {
+        (self.taken[me].swap(1, Relaxed) == 0).then_some(Cursor {
             ring: self,
             me,
             count: 0,
@@ -111,7 +111,7 @@ impl<const FLAW: u8, const PLACES: usize> Flawed<FLAW, PLACES> {
     }
 }
 
-impl<const FLAW: u8, const PLACES: usize> Hand<'_, FLAW, PLACES> {
+impl<const FLAW: u8, const PLACES: usize> Cursor<'_, FLAW, PLACES> {
     /// Whether there is room for the sender, or an item for the receiver.
     fn is_ready(&self, other: u64) -> bool {
         match self.me {
@@ -133,14 +133,14 @@ impl<const FLAW: u8, const PLACES: usize> Hand<'_, FLAW, PLACES> {
             if others.fetch_or(0, Acquire) & CLOSED != 0 {
                 return FLAW != ENDS_EARLY && self.look();
             }
-            if FLAW == LOOKS_FIRST && self.is_ready(asymmetric::load_behind_heavy(count)) {
+            if FLAW == LOOKS_FIRST && self.is_ready(asymmetric::load_after_heavy_barrier(count)) {
                 continue;
             }
             mine.fetch_or(ASLEEP, Acquire);
             let is_ready = match FLAW {
                 NO_HEAVY => self.look(),
                 LOOKS_FIRST => false,
-                _ => self.is_ready(asymmetric::load_behind_heavy(count)),
+                _ => self.is_ready(asymmetric::load_after_heavy_barrier(count)),
             };
             if !is_ready && others.fetch_or(0, Acquire) & CLOSED == 0 {
                 futex::wait(mine, ASLEEP, None);
@@ -154,7 +154,7 @@ impl<const FLAW: u8, const PLACES: usize> Hand<'_, FLAW, PLACES> {
         let flags = &self.ring.flags[1 - self.me];
         let found = match FLAW {
             NO_LIGHT => flags.load(Relaxed),
-            _ => asymmetric::load_behind_light(flags),
+            _ => asymmetric::load_after_light_barrier(flags),
         };
         if found & ASLEEP != 0 && flags.fetch_and(!ASLEEP, Release) & ASLEEP != 0 {
             futex::wake(flags, 1);
@@ -177,8 +177,8 @@ impl<const FLAW: u8, const PLACES: usize> Hand<'_, FLAW, PLACES> {
     }
 }
 
-impl<const FLAW: u8, const PLACES: usize> Sends for Hand<'_, FLAW, PLACES> {
-    fn send(&mut self, items: &[u64], _patience: Patience) -> Result<usize, LoanError> {
+impl<const FLAW: u8, const PLACES: usize> Sends for Cursor<'_, FLAW, PLACES> {
+    fn send(&mut self, items: &[u64], _patience: Timeout) -> Result<usize, LoanError> {
         for item in items {
             if !self.wait() {
                 return Err(LoanError::Disconnected);
@@ -197,8 +197,8 @@ impl<const FLAW: u8, const PLACES: usize> Sends for Hand<'_, FLAW, PLACES> {
     }
 }
 
-impl<const FLAW: u8, const PLACES: usize> Receives for Hand<'_, FLAW, PLACES> {
-    fn recv(&mut self, items: &mut [u64], _patience: Patience) -> Result<usize, RecvTimeoutError> {
+impl<const FLAW: u8, const PLACES: usize> Receives for Cursor<'_, FLAW, PLACES> {
+    fn recv(&mut self, items: &mut [u64], _patience: Timeout) -> Result<usize, RecvTimeoutError> {
         if !self.wait() {
             return Err(RecvTimeoutError::Disconnected);
         }
@@ -215,7 +215,7 @@ impl<const FLAW: u8, const PLACES: usize> Receives for Hand<'_, FLAW, PLACES> {
     }
 }
 
-impl<const FLAW: u8, const PLACES: usize> Drop for Hand<'_, FLAW, PLACES> {
+impl<const FLAW: u8, const PLACES: usize> Drop for Cursor<'_, FLAW, PLACES> {
     fn drop(&mut self) {
         self.ring.flags[self.me].fetch_or(CLOSED, Release);
         let others = &self.ring.flags[1 - self.me];

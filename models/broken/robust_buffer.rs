@@ -1,13 +1,16 @@
 //! Buffers over a robust lock that a death leaves in disorder.
 
-use interlatch::buffer::{Counted, CountsEnds, End};
-use interlatch::check::FailureKind::WrongResult;
-use interlatch::check::Model;
-use interlatch::contract::robust_buffer;
-use interlatch::platform::{InPlace, UnsafeCell};
-use interlatch::sync::Patience;
-use interlatch::{Buffer, Disconnected, RecvTimeoutError, RobustLockError, RobustMutex};
-use interlatch::{RobustMutexGuard, SendTimeoutError};
+use interlatch::channel::SendTimeoutError;
+use interlatch::channel::{CountsEndpoints, Direction, EndpointRef};
+use interlatch::channel::{Disconnected, RecvTimeoutError};
+use interlatch::platform::{ShmSafe, UnsafeCell};
+use interlatch::sync::RobustLockError;
+use interlatch::sync::RobustMutexGuard;
+use interlatch::sync::Timeout;
+use interlatch::{Buffer, RobustMutex};
+use interlatch_check::FailureKind::WrongResult;
+use interlatch_check::Model;
+use interlatch_contract::robust_buffer;
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -42,7 +45,7 @@ const EMPTY: u64 = 0;
 const RESERVED: u64 = 1;
 const FULL: u64 = 2;
 
-/// One place under a robust lock. Nobody waits: the scenarios here have little patience.
+/// One place under a robust lock. Nobody waits: the scenarios here have little timeout.
 #[derive(Debug)]
 struct Flawed<const FLAW: u8> {
     lock: RobustMutex<()>,
@@ -51,7 +54,7 @@ struct Flawed<const FLAW: u8> {
 }
 
 // SAFETY: the models run it in one address space.
-unsafe impl<const FLAW: u8> InPlace for Flawed<FLAW> {
+unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
     fn initial() -> Self {
         Self {
             lock: RobustMutex::new(()),
@@ -92,10 +95,10 @@ fn set(number: &UnsafeCell<u64>, value: u64) {
 
 impl<const FLAW: u8> Buffer for Flawed<FLAW> {
     type Item = u64;
-    type Seat<'a> = Counted<'a, Self>;
+    type Endpoint<'a> = EndpointRef<'a, Self>;
     type AttachError = Disconnected;
 
-    fn send_within(&self, item: u64, _patience: Patience) -> Result<(), SendTimeoutError<u64>> {
+    fn send_with(&self, item: u64, _patience: Timeout) -> Result<(), SendTimeoutError<u64>> {
         let mut guard = self.lock();
         if get(&self.state) != EMPTY {
             return Err(SendTimeoutError::Timeout(item));
@@ -115,7 +118,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         Ok(())
     }
 
-    fn recv_within(&self, _patience: Patience) -> Result<u64, RecvTimeoutError> {
+    fn recv_with(&self, _patience: Timeout) -> Result<u64, RecvTimeoutError> {
         let _guard = self.lock();
         if get(&self.state) != FULL {
             return Err(RecvTimeoutError::Timeout);
@@ -137,15 +140,15 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         1
     }
 
-    fn attach(&self, end: End) -> Result<Counted<'_, Self>, Disconnected> {
-        Counted::new(self, end)
+    fn attach(&self, end: Direction) -> Result<EndpointRef<'_, Self>, Disconnected> {
+        EndpointRef::new(self, end)
     }
 }
 
-impl<const FLAW: u8> CountsEnds for Flawed<FLAW> {
-    fn join(&self, _end: End) -> Result<(), Disconnected> {
+impl<const FLAW: u8> CountsEndpoints for Flawed<FLAW> {
+    fn join(&self, _end: Direction) -> Result<(), Disconnected> {
         Ok(())
     }
 
-    fn leave(&self, _end: End) {}
+    fn leave(&self, _end: Direction) {}
 }

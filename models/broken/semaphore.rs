@@ -1,12 +1,15 @@
 //! Semaphores that lose permits or wake-ups, or let too many in.
 
-use interlatch::check::FailureKind::{DataRace, Deadlock, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::{Scenario, semaphore};
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
-use interlatch::platform::spin::{For, Spin};
-use interlatch::platform::{AtomicU32, InPlace, Wake, futex};
-use interlatch::sync::{MAX_PERMITS, Patience, PermitOverflow, Permits, Semaphore, SemaphorePair};
+use interlatch::platform::spin::{Spin, SpinPolicy};
+use interlatch::platform::{AtomicU32, ShmSafe, Wake, futex};
+use interlatch::sync::{
+    MAX_PERMITS, PermitOverflow, RawSemaphore, Semaphore, SemaphorePair, Timeout,
+};
+use interlatch_check::FailureKind::{DataRace, Deadlock, WrongResult};
+use interlatch_check::Model;
+use interlatch_check::Scenario;
+use interlatch_contract::semaphore;
 
 pub fn models() -> Vec<Model> {
     vec![
@@ -110,7 +113,7 @@ struct FlawedSemaphore<const FLAW: u8> {
 }
 
 // SAFETY: one word.
-unsafe impl<const FLAW: u8> InPlace for FlawedSemaphore<FLAW> {
+unsafe impl<const FLAW: u8> ShmSafe for FlawedSemaphore<FLAW> {
     fn initial() -> Self {
         Self {
             state: AtomicU32::new(0),
@@ -139,12 +142,12 @@ impl<const FLAW: u8> FlawedSemaphore<FLAW> {
         Err(state)
     }
 
-    fn acquire_contended(&self, patience: Patience) -> bool {
-        let deadline = match patience {
-            Patience::Until(deadline) => Some(deadline),
-            Patience::Never | Patience::Forever => None,
+    fn acquire_contended(&self, timeout: Timeout) -> bool {
+        let deadline = match timeout {
+            Timeout::At(deadline) => Some(deadline),
+            Timeout::NonBlocking | Timeout::Infinite => None,
         };
-        let mut spin = Spin::on(&self.state, For::Event, deadline);
+        let mut spin = Spin::on(&self.state, SpinPolicy::Event, deadline);
         let mut mark = 0;
         loop {
             if FLAW == BELIEVES_ITS_SPIN && spin.sees(|state| state >= PERMIT) {
@@ -203,20 +206,20 @@ impl<const FLAW: u8> FlawedSemaphore<FLAW> {
     }
 }
 
-impl<const FLAW: u8> Permits for FlawedSemaphore<FLAW> {
-    fn acquire_within(&self, patience: Patience) -> bool {
-        self.take(0).is_ok() || (patience != Patience::Never && self.acquire_contended(patience))
+impl<const FLAW: u8> RawSemaphore for FlawedSemaphore<FLAW> {
+    fn acquire_with(&self, timeout: Timeout) -> bool {
+        self.take(0).is_ok() || (timeout != Timeout::NonBlocking && self.acquire_contended(timeout))
     }
 
-    fn acquire_some_within(&self, most: u32, patience: Patience) -> u32 {
+    fn acquire_some_with(&self, most: u32, timeout: Timeout) -> u32 {
         let most = match FLAW {
             GIVES_ALL if most > 0 => u32::MAX,
             _ => most,
         };
-        if most == 0 || !self.acquire_within(patience) {
+        if most == 0 || !self.acquire_with(timeout) {
             return 0;
         }
-        let more = (1..most).take_while(|_| self.acquire_within(Patience::Never));
+        let more = (1..most).take_while(|_| self.acquire_with(Timeout::NonBlocking));
         1 + more.count() as u32
     }
 
@@ -237,7 +240,7 @@ struct Selfish {
 }
 
 // SAFETY: all parts are valid for every bit pattern.
-unsafe impl InPlace for Selfish {
+unsafe impl ShmSafe for Selfish {
     fn initial() -> Self {
         let pair = SemaphorePair::from_parts(Semaphore::binary(), Semaphore::binary());
         Self {

@@ -4,15 +4,15 @@ use super::Litmus;
 use super::perform::reached_by;
 use super::program::{Operation, Program};
 use super::reach::{Body, ORDER_ALONE, Outcomes, ours};
-use interlatch::check::Verdict;
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use interlatch::platform::{AtomicU32, fence};
+use interlatch_check::Verdict;
 use std::collections::BTreeSet;
 
 /// A program, and its outcomes: what each process has seen, one after the other.
 struct Shape {
     name: &'static str,
-    bodies: &'static [Body<Words>],
+    bodies: &'static [Body<MemoryReader>],
     /// What the memory model allows.
     allowed: Vec<Vec<u64>>,
     /// Of these, what is not reached.
@@ -71,7 +71,7 @@ fn describe(
 impl Shape {
     fn new<const N: usize>(
         name: &'static str,
-        bodies: &'static [Body<Words>],
+        bodies: &'static [Body<MemoryReader>],
         allowed: &[[u64; N]],
     ) -> Self {
         Self {
@@ -107,12 +107,12 @@ impl Shape {
 }
 
 #[derive(Debug)]
-struct Words {
+struct MemoryReader {
     x: AtomicU32,
     y: AtomicU32,
 }
 
-impl Default for Words {
+impl Default for MemoryReader {
     fn default() -> Self {
         Self {
             x: AtomicU32::new(0),
@@ -130,7 +130,7 @@ const ALL: [[u64; 2]; 4] = [[0, 0], [0, 1], [1, 0], [1, 1]];
 /// One writes `x`, then `y`; the other reads `y`, then `x`. Stale is 1, 0.
 fn messages() -> Vec<Shape> {
     const SENT: [[u64; 2]; 3] = [[0, 0], [0, 1], [1, 1]];
-    let relaxed: &[Body<Words>] = &[
+    let relaxed: &[Body<MemoryReader>] = &[
         |words| {
             words.x.store(1, Relaxed);
             words.y.store(1, Relaxed);
@@ -138,7 +138,7 @@ fn messages() -> Vec<Shape> {
         },
         |words| vec![number(words.y.load(Relaxed)), number(words.x.load(Relaxed))],
     ];
-    let released: &[Body<Words>] = &[
+    let released: &[Body<MemoryReader>] = &[
         |words| {
             words.x.store(1, Relaxed);
             words.y.store(1, Release);
@@ -146,7 +146,7 @@ fn messages() -> Vec<Shape> {
         },
         |words| vec![number(words.y.load(Acquire)), number(words.x.load(Relaxed))],
     ];
-    let fenced: &[Body<Words>] = &[
+    let fenced: &[Body<MemoryReader>] = &[
         |words| {
             words.x.store(1, Relaxed);
             fence(Release);
@@ -169,7 +169,7 @@ fn messages() -> Vec<Shape> {
 /// Each writes one word and reads the other, or the other way round.
 fn buffers() -> Vec<Shape> {
     const NOT_BOTH_STALE: [[u64; 2]; 3] = [[0, 1], [1, 0], [1, 1]];
-    let stores: &[Body<Words>] = &[
+    let stores: &[Body<MemoryReader>] = &[
         |words| {
             words.x.store(1, Release);
             vec![number(words.y.load(Acquire))]
@@ -179,7 +179,7 @@ fn buffers() -> Vec<Shape> {
             vec![number(words.x.load(Acquire))]
         },
     ];
-    let sequential: &[Body<Words>] = &[
+    let sequential: &[Body<MemoryReader>] = &[
         |words| {
             words.x.store(1, SeqCst);
             vec![number(words.y.load(SeqCst))]
@@ -189,7 +189,7 @@ fn buffers() -> Vec<Shape> {
             vec![number(words.x.load(SeqCst))]
         },
     ];
-    let fenced: &[Body<Words>] = &[
+    let fenced: &[Body<MemoryReader>] = &[
         |words| {
             words.x.store(1, Relaxed);
             fence(SeqCst);
@@ -201,7 +201,7 @@ fn buffers() -> Vec<Shape> {
             vec![number(words.x.load(Relaxed))]
         },
     ];
-    let loads: &[Body<Words>] = &[
+    let loads: &[Body<MemoryReader>] = &[
         |words| {
             let seen = words.x.load(Relaxed);
             words.y.store(1, Relaxed);
@@ -223,14 +223,14 @@ fn buffers() -> Vec<Shape> {
 
 /// One word alone has one order, which nobody sees run backwards.
 fn coherence() -> Vec<Shape> {
-    let two_reads: &[Body<Words>] = &[
+    let two_reads: &[Body<MemoryReader>] = &[
         |words| {
             words.x.store(1, Relaxed);
             vec![]
         },
         |words| vec![number(words.x.load(Relaxed)), number(words.x.load(Relaxed))],
     ];
-    let own_write: &[Body<Words>] = &[
+    let own_write: &[Body<MemoryReader>] = &[
         |words| {
             words.x.store(1, Relaxed);
             vec![number(words.x.load(Relaxed))]
@@ -240,7 +240,7 @@ fn coherence() -> Vec<Shape> {
             vec![]
         },
     ];
-    let two_plus_two: &[Body<Words>] = &[
+    let two_plus_two: &[Body<MemoryReader>] = &[
         |words| {
             words.x.store(1, Relaxed);
             words.y.store(2, Relaxed);
@@ -269,7 +269,7 @@ fn coherence() -> Vec<Shape> {
 
 /// Two writers, and two readers that may disagree on who was first.
 fn iriw() -> Vec<Shape> {
-    let weak: &[Body<Words>] = &[
+    let weak: &[Body<MemoryReader>] = &[
         |words| {
             words.x.store(1, Release);
             vec![]
@@ -281,7 +281,7 @@ fn iriw() -> Vec<Shape> {
         |words| vec![number(words.x.load(Acquire)), number(words.y.load(Acquire))],
         |words| vec![number(words.y.load(Acquire)), number(words.x.load(Acquire))],
     ];
-    let sequential: &[Body<Words>] = &[
+    let sequential: &[Body<MemoryReader>] = &[
         |words| {
             words.x.store(1, SeqCst);
             vec![]
@@ -316,7 +316,7 @@ fn iriw() -> Vec<Shape> {
 
 /// Updates in between carry a release on; a store in between ends it.
 fn updates() -> Vec<Shape> {
-    let after_store: &[Body<Words>] = &[
+    let after_store: &[Body<MemoryReader>] = &[
         |words| {
             words.x.store(1, Relaxed);
             words.y.store(1, Release);
@@ -330,7 +330,7 @@ fn updates() -> Vec<Shape> {
             ]
         },
     ];
-    let chain: &[Body<Words>] = &[
+    let chain: &[Body<MemoryReader>] = &[
         |words| {
             words.x.store(1, Relaxed);
             words.y.fetch_add(1, Release);

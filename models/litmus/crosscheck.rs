@@ -9,7 +9,7 @@ use super::Litmus;
 use super::perform::reached_by;
 use super::program::{Draw, Operation, Program};
 use super::reach::Outcomes;
-use interlatch::check::{Exploration, FailureKind, Verdict};
+use interlatch_check::{Exploration, FailureKind, Verdict};
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{SystemTime, UNIX_EPOCH};

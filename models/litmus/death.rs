@@ -2,11 +2,11 @@
 
 use super::Litmus;
 use super::reach::pinned;
-use interlatch::InPlace;
-use interlatch::check::{self, Exploration, Limits, Model};
-use interlatch::contract::Scenario;
+use interlatch::ShmSafe;
 use interlatch::platform::robust::{OWNER_DIED, RobustWord, WAITERS, as_owner};
 use interlatch::platform::{AtomicU32, Ordering::*, futex};
+use interlatch_check::Scenario;
+use interlatch_check::{self, Exploration, Limits, Model};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,14 +26,14 @@ pub fn all() -> Vec<Litmus> {
 }
 
 /// Two words, and one that the kernel looks after, with this value at first.
-struct Words<const ROBUST: u32 = 0> {
+struct MemoryReader<const ROBUST: u32 = 0> {
     one: AtomicU32,
     two: AtomicU32,
     robust: RobustWord,
 }
 
 // SAFETY: a model has one address space.
-unsafe impl<const ROBUST: u32> InPlace for Words<ROBUST> {
+unsafe impl<const ROBUST: u32> ShmSafe for MemoryReader<ROBUST> {
     fn initial() -> Self {
         Self {
             one: AtomicU32::new(0),
@@ -49,10 +49,10 @@ thread_local! {
 
 /// What is in the words at the end of each execution.
 fn ends<const ROBUST: u32>(
-    build: impl Fn() -> Scenario<Words<ROBUST>> + Send + Sync + 'static,
+    build: impl Fn() -> Scenario<MemoryReader<ROBUST>> + Send + Sync + 'static,
 ) -> (BTreeSet<[u32; 3]>, Exploration) {
     SEEN.take();
-    let note = |words: &Words<ROBUST>| {
+    let note = |words: &MemoryReader<ROBUST>| {
         let all = [&words.one, &words.two, words.robust.word()];
         SEEN.with_borrow_mut(|seen| seen.insert(all.map(|word| word.load(Relaxed))));
     };
@@ -61,11 +61,11 @@ fn ends<const ROBUST: u32>(
         preemptions: None,
         time: Duration::from_secs(60),
     };
-    let explored = check::explore(&model, limits);
+    let explored = interlatch_check::explore(&model, limits);
     (SEEN.take(), explored)
 }
 
-fn write_three(words: &Words) {
+fn write_three(words: &MemoryReader) {
     words.one.swap(1, Relaxed);
     words.two.swap(1, Relaxed);
     words.one.swap(2, Relaxed);
@@ -90,7 +90,7 @@ fn nothing_more() -> Result<String, String> {
             futex::wait(self.0, 0, None);
         }
     }
-    fn body(words: &Words) {
+    fn body(words: &MemoryReader) {
         let _writes = Writes(&words.two);
         words.one.swap(1, Relaxed);
     }
@@ -108,11 +108,11 @@ fn nothing_more() -> Result<String, String> {
 
 /// Process 0 sleeps on word one and is killed; how many does process 1 wake?
 fn asleep_or_woken() -> Result<String, String> {
-    fn sleep(words: &Words) {
+    fn sleep(words: &MemoryReader) {
         futex::wait(&words.one, 0, None);
         words.one.fetch_add(0, Relaxed);
     }
-    fn wake(words: &Words) {
+    fn wake(words: &MemoryReader) {
         let woken = futex::wake(&words.one, 1);
         words.two.swap(woken + 1, Relaxed);
         words.one.swap(1, Relaxed);
@@ -127,11 +127,11 @@ fn asleep_or_woken() -> Result<String, String> {
 }
 
 fn two_deaths() -> Result<String, String> {
-    fn first(words: &Words) {
+    fn first(words: &MemoryReader) {
         words.one.swap(1, Relaxed);
         words.one.swap(2, Relaxed);
     }
-    fn second(words: &Words) {
+    fn second(words: &MemoryReader) {
         words.two.swap(1, Relaxed);
         words.two.swap(2, Relaxed);
     }
@@ -144,18 +144,18 @@ fn two_deaths() -> Result<String, String> {
     )
 }
 
-fn take(words: &Words, bits: u32) {
+fn take(words: &MemoryReader, bits: u32) {
     as_owner(|me| {
-        me.announce(&words.robust);
+        me.set_pending(&words.robust);
         words.robust.word().swap(me.id() | bits, Relaxed);
         me.link(&words.robust);
-        me.conclude();
+        me.clear_pending();
     });
 }
 
 fn waiters_bit() -> Result<String, String> {
     let build = || {
-        let hold = |words: &Words| {
+        let hold = |words: &MemoryReader| {
             take(words, WAITERS);
             words.one.swap(1, Relaxed);
         };
@@ -174,9 +174,9 @@ fn waiters_bit() -> Result<String, String> {
 
 fn another_owner() -> Result<String, String> {
     let build = || {
-        let announce = |words: &Words| {
+        let announce = |words: &MemoryReader| {
             words.robust.word().swap(99, Relaxed);
-            as_owner(|me| me.announce(&words.robust));
+            as_owner(|me| me.set_pending(&words.robust));
             words.one.swap(1, Relaxed);
         };
         Scenario::new("dies", vec![announce]).victims(&[0])
@@ -193,25 +193,25 @@ fn another_owner() -> Result<String, String> {
 /// does, or this is a deadlock. If it dies before it has begun, process 2 does it.
 fn announced() -> Result<String, String> {
     const HELD: u32 = 1 | WAITERS;
-    fn sleep(words: &Words<HELD>) {
+    fn sleep(words: &MemoryReader<HELD>) {
         futex::wait(words.robust.word(), HELD, None);
     }
-    fn wake(words: &Words<HELD>) {
+    fn wake(words: &MemoryReader<HELD>) {
         words.one.swap(1, Relaxed);
         words.robust.word().swap(0, Relaxed);
         futex::wake(words.robust.word(), 1);
     }
-    fn wake_if_nobody_else_does(words: &Words<HELD>) {
+    fn wake_if_nobody_else_does(words: &MemoryReader<HELD>) {
         if words.one.swap(2, Relaxed) == 0 {
             words.robust.word().swap(99, Relaxed);
             futex::wake(words.robust.word(), 1);
         }
     }
-    let announced = |words: &Words<HELD>| {
-        as_owner(|me| me.announce(&words.robust));
+    let announced = |words: &MemoryReader<HELD>| {
+        as_owner(|me| me.set_pending(&words.robust));
         wake(words);
     };
-    let fails = |first: fn(&Words<HELD>)| {
+    let fails = |first: fn(&MemoryReader<HELD>)| {
         let build = move || {
             let participants = vec![first, sleep, wake_if_nobody_else_does];
             let scenario = Scenario::new("dies", participants).victims(&[0]);
@@ -227,17 +227,17 @@ fn announced() -> Result<String, String> {
 }
 
 fn look_again() -> Result<String, String> {
-    fn sleep(words: &Words) {
+    fn sleep(words: &MemoryReader) {
         while words.one.fetch_add(0, Relaxed) == 0 {
             futex::wait(&words.one, 0, None);
         }
     }
-    fn write(words: &Words) {
+    fn write(words: &MemoryReader) {
         words.one.swap(1, Relaxed);
         futex::wake(&words.one, 1);
     }
     let (ends, _) = ends(|| {
-        let patient = |words: &Words| {
+        let patient = |words: &MemoryReader| {
             words.one.swap(1, Relaxed);
         };
         let scenario = Scenario::new("dies", vec![write, sleep, patient]);

@@ -1,7 +1,7 @@
 //! What our model world adds to loom: a futex that promises nothing, and choices.
 
 use super::Litmus;
-use super::reach::{Body, Nature, ORDER_ALONE, ours, pinned, seen_by, stock};
+use super::reach::{Body, ORDER_ALONE, ScenarioConfig, ours, pinned, seen_by, stock};
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::model::choice;
 use interlatch::platform::{AtomicU32, Wake, futex};
@@ -18,12 +18,12 @@ pub fn all() -> Vec<Litmus> {
 }
 
 #[derive(Debug)]
-struct Words {
+struct MemoryReader {
     x: AtomicU32,
     word: AtomicU32,
 }
 
-impl Default for Words {
+impl Default for MemoryReader {
     fn default() -> Self {
         Self {
             x: AtomicU32::new(0),
@@ -34,13 +34,13 @@ impl Default for Words {
 
 /// Nothing but `x` and the sleep connects the first process with the third.
 fn sleeper() -> Result<String, String> {
-    let writer: Body<Words> = |words| vec![words.x.swap(1, Relaxed).into()];
-    let waker: Body<Words> = |words| {
+    let writer: Body<MemoryReader> = |words| vec![words.x.swap(1, Relaxed).into()];
+    let waker: Body<MemoryReader> = |words| {
         words.word.swap(1, Relaxed);
         futex::wake(&words.word, 1);
         vec![]
     };
-    let sleeper: Body<Words> = |words| {
+    let sleeper: Body<MemoryReader> = |words| {
         while words.word.fetch_add(0, Relaxed) == 0 {
             if futex::wait(&words.word, 0, None) == Wake::TimedOut {
                 return vec![9];
@@ -58,7 +58,7 @@ fn sleeper() -> Result<String, String> {
         let seen = seen_by(
             &ours(
                 &order,
-                Nature {
+                ScenarioConfig {
                     choices: 2,
                     ..ORDER_ALONE
                 },
@@ -101,14 +101,14 @@ fn poller() -> Result<String, String> {
 }
 
 fn choices() -> Result<String, String> {
-    let chooser: Body<Words> = |_| {
+    let chooser: Body<MemoryReader> = |_| {
         vec![
             choice::choose(2).into(),
             choice::choose(3).into(),
             choice::choose(4).into(),
         ]
     };
-    let idle: Body<Words> = |_| vec![];
+    let idle: Body<MemoryReader> = |_| vec![];
     for (bodies, chooses) in [
         (&[chooser][..], 0),
         (&[chooser, idle], 0),
@@ -117,7 +117,7 @@ fn choices() -> Result<String, String> {
         let chosen = seen_by(
             &ours(
                 bodies,
-                Nature {
+                ScenarioConfig {
                     choices: 6,
                     ..ORDER_ALONE
                 },
@@ -131,7 +131,7 @@ fn choices() -> Result<String, String> {
 }
 
 fn weak_exchange() -> Result<String, String> {
-    let body: Body<Words> = |words| {
+    let body: Body<MemoryReader> = |words| {
         let mut tries = 1;
         while words
             .x
@@ -142,7 +142,7 @@ fn weak_exchange() -> Result<String, String> {
         }
         vec![tries]
     };
-    let spurious = |spurious_failures| Nature {
+    let spurious = |spurious_failures| ScenarioConfig {
         spurious_failures,
         ..ORDER_ALONE
     };

@@ -2,10 +2,12 @@
 
 use super::Litmus;
 use super::reach::{Body, ORDER_ALONE, Outcomes, ours, pinned, seen_by, stock};
-use interlatch::check::{self, Limits, Model, Verdict};
-use interlatch::contract::{Scenario, lock};
+use interlatch::ShmSafe;
 use interlatch::platform::{self, Ordering::*};
-use interlatch::{InPlace, RawMutex};
+use interlatch::sync::RawMutex;
+use interlatch_check::Scenario;
+use interlatch_check::{self, Limits, Model, Verdict};
+use interlatch_contract::lock;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, fence};
 use std::cell::RefCell;
@@ -76,7 +78,7 @@ impl Default for Word {
 }
 
 // SAFETY: a model has one address space.
-unsafe impl InPlace for Word {
+unsafe impl ShmSafe for Word {
     fn initial() -> Self {
         Self::default()
     }
@@ -100,9 +102,12 @@ fn is_called_blind() -> Result<String, String> {
 
 fn rmw_first() -> Result<String, String> {
     fn increment(word: &Word) -> Vec<u64> {
-        let mut guess = 0;
-        while let Err(found) = word.0.compare_exchange(guess, guess + 1, Relaxed, Relaxed) {
-            guess = found;
+        let mut load_hint = 0;
+        while let Err(found) = word
+            .0
+            .compare_exchange(load_hint, load_hint + 1, Relaxed, Relaxed)
+        {
+            load_hint = found;
         }
         vec![]
     }
@@ -371,7 +376,7 @@ fn limit_is_success() -> Result<String, String> {
         preemptions: None,
         time: Duration::ZERO,
     };
-    let verdict = check::explore(&model, limits).verdict;
+    let verdict = interlatch_check::explore(&model, limits).verdict;
     pinned(
         &verdict,
         &Verdict::Truncated,
@@ -436,7 +441,7 @@ fn collects() -> Result<String, String> {
         preemptions: None,
         time: Duration::from_secs(10),
     };
-    let verdict = check::explore(&model, limits).verdict;
+    let verdict = interlatch_check::explore(&model, limits).verdict;
     pinned(
         &verdict,
         &Verdict::Exhaustive,

@@ -14,7 +14,7 @@ mod perform;
 mod program;
 mod reach;
 
-use interlatch::check::runner::Litmus;
+use interlatch_check::runner::Litmus;
 pub use limits::abort_if_asked;
 
 /// All of them.

@@ -1,6 +1,6 @@
 //! Without loom there is no engine to test.
 
-use interlatch::check::runner::Litmus;
+use interlatch_check::runner::Litmus;
 
 pub fn abort_if_asked() {}
 

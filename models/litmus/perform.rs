@@ -2,9 +2,9 @@
 
 use super::program::{CHANGED, INTERRUPTED, Operation, Program, TIMED_OUT, WOKEN};
 use super::reach::{Body, Outcomes, ours};
-use interlatch::check::Exploration;
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{self, AtomicU32, Deadline, Wake, futex};
+use interlatch_check::Exploration;
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ struct Memory([AtomicU32; 2]);
 impl Default for Memory {
     fn default() -> Self {
         let word = match PROGRAM.with_borrow(|program| program.companions) {
-            true => || platform::loaded_then_written(0),
+            true => || platform::new_tracked(0),
             false => || AtomicU32::new(0),
         };
         Self([word(), word()])

@@ -1,6 +1,6 @@
 //! Small programs, how to draw them at random, and a plain interpreter of them.
 
-use super::reach::{Nature, ORDER_ALONE, Outcome, Outcomes};
+use super::reach::{ORDER_ALONE, Outcome, Outcomes, ScenarioConfig};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -182,9 +182,9 @@ impl Program {
     };
 
     /// What may happen to its processes. A wake that finds more waiters than it wakes chooses.
-    pub fn nature(&self) -> Nature {
+    pub fn nature(&self) -> ScenarioConfig {
         let is_wake = |operation: &&Operation| matches!(operation, Operation::Wake { .. });
-        Nature {
+        ScenarioConfig {
             choices: self.processes.iter().flatten().filter(is_wake).count() * 2,
             interruptions: self.interruptions,
             ..ORDER_ALONE

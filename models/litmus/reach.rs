@@ -1,9 +1,9 @@
 //! Running a program through all its executions and collecting the outcomes.
 
-use interlatch::InPlace;
-use interlatch::check::{Exploration, Limits, Model, explore};
-use interlatch::contract::Scenario;
-pub use interlatch::platform::model::process::Nature;
+use interlatch::ShmSafe;
+pub use interlatch::platform::model::process::ScenarioConfig;
+use interlatch_check::Scenario;
+use interlatch_check::{Exploration, Limits, Model, explore};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -54,7 +54,7 @@ fn note(
 }
 
 /// Nothing but the order of the processes varies.
-pub const ORDER_ALONE: Nature = Nature {
+pub const ORDER_ALONE: ScenarioConfig = ScenarioConfig {
     choices: 0,
     interruptions: 0,
     spurious_failures: 0,
@@ -62,7 +62,10 @@ pub const ORDER_ALONE: Nature = Nature {
 };
 
 /// The outcomes that our model world reaches, and its verdict.
-pub fn ours<S: Default + 'static>(bodies: &[Body<S>], nature: Nature) -> (Outcomes, Exploration) {
+pub fn ours<S: Default + 'static>(
+    bodies: &[Body<S>],
+    nature: ScenarioConfig,
+) -> (Outcomes, Exploration) {
     REACHED.take();
     let bodies: Vec<Body<S>> = bodies.to_vec();
     let model = Model::new("litmus", move || {
@@ -122,7 +125,7 @@ struct State<S> {
 unsafe impl<S> Sync for State<S> {}
 
 // SAFETY: a model has one address space.
-unsafe impl<S: Default> InPlace for State<S> {
+unsafe impl<S: Default> ShmSafe for State<S> {
     fn initial() -> Self {
         Self {
             shared: S::default(),

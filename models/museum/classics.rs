@@ -1,14 +1,14 @@
 //! Mutual exclusion by loads and stores, and circles of waiting.
 
 use super::{exhibit, look, swept};
-use interlatch::check::FailureKind::{DataRace, Deadlock};
-use interlatch::check::Model;
-use interlatch::contract::buffer::Bounded;
-use interlatch::contract::{Guarded, Scenario};
 use interlatch::platform::Ordering::{AcqRel, Acquire, Release, SeqCst};
 use interlatch::platform::{AtomicU32, fence};
-use interlatch::sync::{Lock, Patience, RawMutex};
-use interlatch::{Buffer, InPlace};
+use interlatch::sync::{RawMutex, Timeout};
+use interlatch::{Buffer, ShmSafe};
+use interlatch_check::FailureKind::{DataRace, Deadlock};
+use interlatch_check::Model;
+use interlatch_check::{RaceCell, Scenario};
+use interlatch_contract::buffer::Bounded;
 
 pub fn models() -> Vec<Model> {
     [
@@ -51,16 +51,16 @@ pub fn models() -> Vec<Model> {
 struct Room {
     wants: [AtomicU32; 2],
     turn: AtomicU32,
-    number: Guarded,
+    number: RaceCell,
 }
 
 // SAFETY: words and a number.
-unsafe impl InPlace for Room {
+unsafe impl ShmSafe for Room {
     fn initial() -> Self {
         Self {
             wants: [AtomicU32::new(0), AtomicU32::new(0)],
             turn: AtomicU32::new(0),
-            number: Guarded::new(0),
+            number: RaceCell::new(0),
         }
     }
 }
@@ -137,16 +137,16 @@ fn hyman<const MENDED: bool>() -> Scenario<Room> {
 struct Bakery {
     choosing: [AtomicU32; 2],
     ticket: [AtomicU32; 2],
-    number: Guarded,
+    number: RaceCell,
 }
 
 // SAFETY: words and a number.
-unsafe impl InPlace for Bakery {
+unsafe impl ShmSafe for Bakery {
     fn initial() -> Self {
         Self {
             choosing: [AtomicU32::new(0), AtomicU32::new(0)],
             ticket: [AtomicU32::new(0), AtomicU32::new(0)],
-            number: Guarded::new(0),
+            number: RaceCell::new(0),
         }
     }
 }
@@ -177,7 +177,7 @@ struct Table {
 }
 
 // SAFETY: three locks.
-unsafe impl InPlace for Table {
+unsafe impl ShmSafe for Table {
     fn initial() -> Self {
         Self {
             forks: [RawMutex::new(), RawMutex::new(), RawMutex::new()],
@@ -195,8 +195,8 @@ fn dine<const MENDED: bool>() -> Scenario<Table> {
         } else {
             (left, right)
         };
-        let _first = table.forks[first].hold();
-        let _second = table.forks[second].hold();
+        let _first = table.forks[first].lock();
+        let _second = table.forks[second].lock();
     }
     Scenario::new(
         "dine",
@@ -211,7 +211,7 @@ struct TwoWay {
 }
 
 // SAFETY: two buffers.
-unsafe impl InPlace for TwoWay {
+unsafe impl ShmSafe for TwoWay {
     fn initial() -> Self {
         Self {
             there: Bounded::initial(),
@@ -224,8 +224,8 @@ unsafe impl InPlace for TwoWay {
 /// it): both sides write more than fits before they read, so both wait for room for ever.
 fn converse<const MENDED: bool>() -> Scenario<TwoWay> {
     fn talk<const MENDED: bool>(out: &Bounded<1>, input: &Bounded<1>) {
-        let send = |item| assert_eq!(out.send_within(item, Patience::Forever), Ok(()));
-        let receive = |item| assert_eq!(input.recv_within(Patience::Forever), Ok(item));
+        let send = |item| assert_eq!(out.send_with(item, Timeout::Infinite), Ok(()));
+        let receive = |item| assert_eq!(input.recv_with(Timeout::Infinite), Ok(item));
         if MENDED {
             (0..2).for_each(|item| {
                 send(item);

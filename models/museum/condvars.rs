@@ -1,13 +1,13 @@
 //! Waiting for a condition.
 
 use super::{exhibit, look, swept};
-use interlatch::check::FailureKind::{Deadlock, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::{Guarded, Scenario};
 use interlatch::platform::Ordering::AcqRel;
 use interlatch::platform::{AtomicU32, Deadline, futex};
-use interlatch::sync::{Condition, Held, Lock, Patience, RawMutex};
-use interlatch::{Condvar, InPlace};
+use interlatch::sync::{LockGuard, RawCondvar, RawMutex, Timeout};
+use interlatch::{Condvar, ShmSafe};
+use interlatch_check::FailureKind::{Deadlock, WrongResult};
+use interlatch_check::Model;
+use interlatch_check::{RaceCell, Scenario};
 use std::time::Duration;
 
 pub fn models() -> Vec<Model> {
@@ -43,16 +43,16 @@ pub fn models() -> Vec<Model> {
 struct Blocked {
     block: AtomicU32,
     lock: RawMutex,
-    ready: Guarded,
+    ready: RaceCell,
 }
 
 // SAFETY: a word, a lock and a number.
-unsafe impl InPlace for Blocked {
+unsafe impl ShmSafe for Blocked {
     fn initial() -> Self {
         Self {
             block: AtomicU32::new(0),
             lock: RawMutex::new(),
-            ready: Guarded::new(0),
+            ready: RaceCell::new(0),
         }
     }
 }
@@ -68,7 +68,7 @@ fn misses<const MENDED: bool>() -> Scenario<Blocked> {
     }
     let wait = |blocked: &Blocked| {
         loop {
-            let held = blocked.lock.hold();
+            let held = blocked.lock.lock();
             if blocked.ready.get() == 1 {
                 return;
             }
@@ -78,14 +78,14 @@ fn misses<const MENDED: bool>() -> Scenario<Blocked> {
         }
     };
     let wait_a_moment_for_something_else = |blocked: &Blocked| {
-        let held = blocked.lock.hold();
+        let held = blocked.lock.lock();
         let token = begin::<2, MENDED>(blocked);
         drop(held);
         let soon = Deadline::after(Duration::ZERO);
         futex::wait(&blocked.block, token, Some(soon));
     };
     let notify = |blocked: &Blocked| {
-        let held = blocked.lock.hold();
+        let held = blocked.lock.lock();
         blocked.ready.set(1);
         drop(held);
         blocked.block.swap(0, AcqRel);
@@ -98,16 +98,16 @@ fn misses<const MENDED: bool>() -> Scenario<Blocked> {
 struct Tokens {
     lock: RawMutex,
     changed: Condvar,
-    count: Guarded,
+    count: RaceCell,
 }
 
 // SAFETY: a lock, a condition variable and a number.
-unsafe impl InPlace for Tokens {
+unsafe impl ShmSafe for Tokens {
     fn initial() -> Self {
         Self {
             lock: RawMutex::new(),
             changed: Condvar::new(),
-            count: Guarded::new(0),
+            count: RaceCell::new(0),
         }
     }
 }
@@ -117,9 +117,9 @@ unsafe impl InPlace for Tokens {
 /// what there was.
 fn once<const MENDED: bool>() -> Scenario<Tokens> {
     fn take<const MENDED: bool>(tokens: &Tokens) {
-        let mut held = tokens.lock.hold();
-        let wait = |held: &mut Held<'_, RawMutex>| {
-            tokens.changed.wait_within(held, Patience::Forever);
+        let mut held = tokens.lock.lock();
+        let wait = |held: &mut LockGuard<'_, RawMutex>| {
+            tokens.changed.wait_with(held, Timeout::Infinite);
         };
         if tokens.count.get() == 0 {
             wait(&mut held);
@@ -132,7 +132,7 @@ fn once<const MENDED: bool>() -> Scenario<Tokens> {
     }
     let put_two = |tokens: &Tokens| {
         for _ in 0..2 {
-            let held = tokens.lock.hold();
+            let held = tokens.lock.lock();
             tokens.count.set(tokens.count.get() + 1);
             drop(held);
             tokens.changed.notify_one();
@@ -146,14 +146,14 @@ fn once<const MENDED: bool>() -> Scenario<Tokens> {
 /// goes back to sleep, and the other one never hears of it.
 fn two_conditions<const MENDED: bool>() -> Scenario<Tokens> {
     fn wait<const AT_LEAST: u64>(tokens: &Tokens) {
-        let mut held = tokens.lock.hold();
+        let mut held = tokens.lock.lock();
         while tokens.count.get() < AT_LEAST {
-            tokens.changed.wait_within(&mut held, Patience::Forever);
+            tokens.changed.wait_with(&mut held, Timeout::Infinite);
         }
     }
     let count_to_two = |tokens: &Tokens| {
         for count in 1..=2 {
-            let held = tokens.lock.hold();
+            let held = tokens.lock.lock();
             tokens.count.set(count);
             drop(held);
             if MENDED {
@@ -170,16 +170,16 @@ fn two_conditions<const MENDED: bool>() -> Scenario<Tokens> {
 struct Barrier {
     arrived: AtomicU32,
     gate: AtomicU32,
-    numbers: [Guarded; 2],
+    numbers: [RaceCell; 2],
 }
 
 // SAFETY: words and numbers.
-unsafe impl InPlace for Barrier {
+unsafe impl ShmSafe for Barrier {
     fn initial() -> Self {
         Self {
             arrived: AtomicU32::new(0),
             gate: AtomicU32::new(0),
-            numbers: [Guarded::new(0), Guarded::new(0)],
+            numbers: [RaceCell::new(0), RaceCell::new(0)],
         }
     }
 }

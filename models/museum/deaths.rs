@@ -5,15 +5,15 @@
 //! musl's take the bit away where they can; each bug here is one step of theirs.
 
 use super::{exhibit, swept};
-use interlatch::InPlace;
-use interlatch::check::FailureKind::{Deadlock, LimitHit, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::robust_lock::survives_a_death;
-use interlatch::contract::{Guarded, Scenario};
+use interlatch::ShmSafe;
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::robust::{OWNER, OWNER_DIED, Owner, RobustWord, WAITERS, as_owner};
 use interlatch::platform::{AtomicU32, futex};
-use interlatch::sync::{LockError, Patience, RobustLock, Taken};
+use interlatch::sync::{LockError, RobustLock, Taken, Timeout};
+use interlatch_check::FailureKind::{Deadlock, LimitHit, WrongResult};
+use interlatch_check::Model;
+use interlatch_check::{RaceCell, Scenario};
+use interlatch_contract::robust_lock::survives_a_death;
 
 pub fn models() -> Vec<Model> {
     [
@@ -104,7 +104,7 @@ struct Flawed<const FLAW: u8> {
 }
 
 // SAFETY: words without a pointer that anybody follows.
-unsafe impl<const FLAW: u8> InPlace for Flawed<FLAW> {
+unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
     fn initial() -> Self {
         Self {
             robust: RobustWord::new(0),
@@ -141,7 +141,7 @@ impl<const FLAW: u8> Flawed<FLAW> {
         loop {
             if Self::is_free(found) {
                 match word.compare_exchange(found, self.mine(me, found), Acquire, Relaxed) {
-                    Ok(_) if found & OWNER_DIED != 0 => return Taken::FromTheDead,
+                    Ok(_) if found & OWNER_DIED != 0 => return Taken::OwnerDied,
                     Ok(_) => return Taken::Clean,
                     Err(newer) => found = newer,
                 }
@@ -186,15 +186,15 @@ impl<const FLAW: u8> Flawed<FLAW> {
 
 // SAFETY: the promise of a robust lock is what the scenarios check of it, and find broken.
 unsafe impl<const FLAW: u8> RobustLock for Flawed<FLAW> {
-    fn lock_within(&self, _: Patience) -> Result<Taken, LockError> {
+    fn lock_with(&self, _: Timeout) -> Result<Taken, LockError> {
         as_owner(|me| {
             me.make_room()?;
             if FLAW != LOCKS_UNANNOUNCED {
-                me.announce(&self.robust);
+                me.set_pending(&self.robust);
             }
             let taken = self.take(me);
             me.link(&self.robust);
-            me.conclude();
+            me.clear_pending();
             Ok(taken)
         })
     }
@@ -202,20 +202,20 @@ unsafe impl<const FLAW: u8> RobustLock for Flawed<FLAW> {
     unsafe fn unlock(&self) {
         as_owner(|me| {
             if FLAW != UNLOCKS_UNANNOUNCED {
-                me.announce(&self.robust);
+                me.set_pending(&self.robust);
             }
             me.unlink(&self.robust);
             self.leave();
-            me.conclude();
+            me.clear_pending();
         });
     }
 
-    unsafe fn give_up(&self) {
+    unsafe fn mark_unrecoverable(&self) {
         unreachable!("these scenarios repair");
     }
 }
 
-type Accounts<const FLAW: u8> = interlatch::contract::robust_lock::Accounts<Flawed<FLAW>>;
+type Accounts<const FLAW: u8> = interlatch_contract::robust_lock::Accounts<Flawed<FLAW>>;
 
 fn by_two<const FLAW: u8>() -> Scenario<Accounts<FLAW>> {
     survives_a_death(2).without_rechecks()
@@ -237,16 +237,16 @@ fn by_three_dying_second<const FLAW: u8>() -> Scenario<Accounts<FLAW>> {
 struct Reused {
     robust: RobustWord,
     is_out: AtomicU32,
-    number: Guarded,
+    number: RaceCell,
 }
 
 // SAFETY: words and a number, without a pointer that anybody follows.
-unsafe impl InPlace for Reused {
+unsafe impl ShmSafe for Reused {
     fn initial() -> Self {
         Self {
             robust: RobustWord::new(1 | WAITERS),
             is_out: AtomicU32::new(0),
-            number: Guarded::new(0),
+            number: RaceCell::new(0),
         }
     }
 }
@@ -260,9 +260,9 @@ unsafe impl InPlace for Reused {
 fn reused<const MENDED: bool>() -> Scenario<Reused> {
     let unlock = |shared: &Reused| {
         as_owner(|me| {
-            me.announce(&shared.robust);
+            me.set_pending(&shared.robust);
             shared.robust.word().swap(0, Release);
-            me.conclude();
+            me.clear_pending();
         });
         shared.is_out.swap(1, Release);
     };
@@ -295,7 +295,7 @@ struct Queue {
 }
 
 // SAFETY: words without a pointer that anybody follows.
-unsafe impl InPlace for Queue {
+unsafe impl ShmSafe for Queue {
     fn initial() -> Self {
         Self {
             reserved: AtomicU32::new(0),
@@ -322,9 +322,9 @@ fn queue<const MENDED: bool>() -> Scenario<Queue> {
         if !MENDED {
             return fill(queue, queue.reserved.fetch_add(1, Relaxed));
         }
-        let locked = queue.robust.lock_within(Patience::Forever);
+        let locked = queue.robust.lock_with(Timeout::Infinite);
         let mut place = queue.reserved.fetch_or(0, Relaxed);
-        if locked == Ok(Taken::FromTheDead) && place > 0 {
+        if locked == Ok(Taken::OwnerDied) && place > 0 {
             let last = place - 1;
             place = last + queue.filled[last as usize].fetch_or(0, Relaxed);
         }

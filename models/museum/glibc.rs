@@ -18,13 +18,14 @@
 //! are read at their newest, so nothing here comes of orderings.
 
 use super::{exhibit, look};
-use interlatch::check::FailureKind::Deadlock;
-use interlatch::check::{Expectation, Model};
-use interlatch::contract::{Guarded, Scenario};
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::{AtomicU32, futex};
-use interlatch::sync::{Condition, Held, Lock, Patience};
-use interlatch::{Condvar, InPlace, RawMutex};
+use interlatch::sync::RawMutex;
+use interlatch::sync::{LockGuard, RawCondvar, Timeout};
+use interlatch::{Condvar, ShmSafe};
+use interlatch_check::FailureKind::Deadlock;
+use interlatch_check::{Expectation, Model};
+use interlatch_check::{RaceCell, Scenario};
 
 pub fn models() -> Vec<Model> {
     let exhibit = exhibit(
@@ -55,12 +56,12 @@ struct Shared<const MENDED: bool> {
     /// Twice the number of waiters in each slot that sleep, and whether the signaler waits for them.
     sleepers: [AtomicU32; 2],
     lock: RawMutex,
-    item: Guarded,
+    item: RaceCell,
     taken: Condvar,
 }
 
 // SAFETY: words and a number.
-unsafe impl<const MENDED: bool> InPlace for Shared<MENDED> {
+unsafe impl<const MENDED: bool> ShmSafe for Shared<MENDED> {
     fn initial() -> Self {
         let words = |[one, two]: [u32; 2]| [AtomicU32::new(one), AtomicU32::new(two)];
         Self {
@@ -69,7 +70,7 @@ unsafe impl<const MENDED: bool> InPlace for Shared<MENDED> {
             signals: words(if MENDED { [3, 1] } else { [2, 0] }),
             sleepers: words([0, 0]),
             lock: RawMutex::initial(),
-            item: Guarded::new(0),
+            item: RaceCell::new(0),
             taken: Condvar::initial(),
         }
     }
@@ -83,7 +84,7 @@ struct Place {
 }
 
 impl<const MENDED: bool> Shared<MENDED> {
-    fn wait(&self, held: &mut Held<'_, RawMutex>) {
+    fn wait(&self, held: &mut LockGuard<'_, RawMutex>) {
         let next = self.next.fetch_add(2, Acquire);
         let place = Place {
             number: next >> 1,
@@ -92,7 +93,7 @@ impl<const MENDED: bool> Shared<MENDED> {
         // SAFETY: `held` says that the lock is held, and it is taken again below.
         unsafe { held.lock().unlock() };
         self.sleep(place, None);
-        held.lock().lock();
+        held.lock().raw_lock();
     }
 
     /// Until a signal comes for this place. The first look may have been long ago.
@@ -252,7 +253,7 @@ fn put_back<const MENDED: bool>() -> Scenario<Shared<MENDED>> {
     let third = |shared: &Shared<MENDED>| shared.sleep(Place { number: 2, slot: 0 }, None);
     let take = |shared: &Shared<MENDED>| {
         for _ in 0..ITEMS {
-            let mut held = shared.lock.hold();
+            let mut held = shared.lock.lock();
             while shared.item.get() == 0 {
                 shared.wait(&mut held);
             }
@@ -269,9 +270,9 @@ fn put_back<const MENDED: bool>() -> Scenario<Shared<MENDED>> {
             left: 0,
         };
         for _ in 0..ITEMS {
-            let mut held = shared.lock.hold();
+            let mut held = shared.lock.lock();
             while shared.item.get() != 0 {
-                shared.taken.wait_within(&mut held, Patience::Forever);
+                shared.taken.wait_with(&mut held, Timeout::Infinite);
             }
             shared.item.set(1);
             drop(held);

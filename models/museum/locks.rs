@@ -1,12 +1,12 @@
 //! Locks that lose a waiter, an ordering, or count.
 
 use super::{exhibit, look, swept};
-use interlatch::InPlace;
-use interlatch::check::FailureKind::{DataRace, Deadlock, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::{Guarded, Scenario};
+use interlatch::ShmSafe;
 use interlatch::platform::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::{AtomicU32, Deadline, Wake, futex};
+use interlatch_check::FailureKind::{DataRace, Deadlock, WrongResult};
+use interlatch_check::Model;
+use interlatch_check::{RaceCell, Scenario};
 use std::time::Duration;
 
 pub fn models() -> Vec<Model> {
@@ -42,15 +42,15 @@ pub fn models() -> Vec<Model> {
 /// A lock of one word, and what it protects.
 struct Locked {
     state: AtomicU32,
-    number: Guarded,
+    number: RaceCell,
 }
 
 // SAFETY: a word and a number.
-unsafe impl InPlace for Locked {
+unsafe impl ShmSafe for Locked {
     fn initial() -> Self {
         Self {
             state: AtomicU32::new(0),
-            number: Guarded::new(0),
+            number: RaceCell::new(0),
         }
     }
 }
@@ -60,7 +60,7 @@ unsafe impl InPlace for Locked {
 /// can count, one finds nothing although the lock is held. The word of the paper counts to 2^32, the
 /// one here to 4. Mended, as in the paper: three values, and a try adds nothing.
 fn counted<const MENDED: bool>() -> Scenario<Locked> {
-    const MOST: u32 = 4;
+    const MAX: u32 = 4;
     fn lock<const MENDED: bool>(state: &AtomicU32) {
         if MENDED {
             while state.swap(2, Acquire) != 0 {
@@ -70,7 +70,7 @@ fn counted<const MENDED: bool>() -> Scenario<Locked> {
         }
         loop {
             let before = state.fetch_add(1, AcqRel);
-            if before.is_multiple_of(MOST) {
+            if before.is_multiple_of(MAX) {
                 return;
             }
             futex::wait(state, before + 1, None);
@@ -92,13 +92,13 @@ fn counted<const MENDED: bool>() -> Scenario<Locked> {
 fn recorded<const MENDED: bool>() -> Scenario<Locked> {
     const HELD: u32 = 1;
     const WAITER: u32 = 2;
-    const MOST: u32 = 3 * WAITER;
+    const MAX: u32 = 3 * WAITER;
     fn lock(state: &AtomicU32) {
         let mut seen = 0;
         loop {
             let wanted = match seen & HELD {
                 0 => seen | HELD,
-                _ => HELD | MOST.min((seen & !HELD) + WAITER),
+                _ => HELD | MAX.min((seen & !HELD) + WAITER),
             };
             match state.compare_exchange(seen, wanted, AcqRel, Acquire) {
                 Err(found) => seen = found,

@@ -13,11 +13,11 @@ mod queues;
 mod semaphores;
 mod sleepers;
 
-use interlatch::InPlace;
-use interlatch::check::{Expectation, FailureKind, Model};
-use interlatch::contract::Scenario;
+use interlatch::ShmSafe;
 use interlatch::platform::AtomicU32;
 use interlatch::platform::Ordering::AcqRel;
+use interlatch_check::Scenario;
+use interlatch_check::{Expectation, FailureKind, Model};
 
 pub fn models() -> Vec<Model> {
     [
@@ -35,7 +35,7 @@ pub fn models() -> Vec<Model> {
 }
 
 /// A bug, and the same without it.
-fn exhibit<B: InPlace + 'static, M: InPlace + 'static>(
+fn exhibit<B: ShmSafe + 'static, M: ShmSafe + 'static>(
     name: &str,
     kind: FailureKind,
     broken: fn() -> Scenario<B>,

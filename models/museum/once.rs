@@ -1,13 +1,13 @@
 //! What is to happen once, and to be seen whole.
 
 use super::{exhibit, look};
-use interlatch::InPlace;
-use interlatch::check::FailureKind::{DataRace, Deadlock, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::{Guarded, Scenario};
+use interlatch::ShmSafe;
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::{self, AtomicU32, futex};
-use interlatch::sync::{Lock, RawMutex};
+use interlatch::sync::RawMutex;
+use interlatch_check::FailureKind::{DataRace, Deadlock, WrongResult};
+use interlatch_check::Model;
+use interlatch_check::{RaceCell, Scenario};
 
 pub fn models() -> Vec<Model> {
     [
@@ -30,15 +30,15 @@ pub fn models() -> Vec<Model> {
 
 struct Control {
     state: AtomicU32,
-    number: Guarded,
+    number: RaceCell,
 }
 
 // SAFETY: a word and a number.
-unsafe impl InPlace for Control {
+unsafe impl ShmSafe for Control {
     fn initial() -> Self {
         Self {
             state: AtomicU32::new(0),
-            number: Guarded::new(0),
+            number: RaceCell::new(0),
         }
     }
 }
@@ -86,16 +86,16 @@ fn once<const MENDED: bool>() -> Scenario<Control> {
 struct Lazy {
     ready: AtomicU32,
     lock: RawMutex,
-    number: Guarded,
+    number: RaceCell,
 }
 
 // SAFETY: a word, a lock and a number.
-unsafe impl InPlace for Lazy {
+unsafe impl ShmSafe for Lazy {
     fn initial() -> Self {
         Self {
-            ready: platform::loaded_then_written(0),
+            ready: platform::new_tracked(0),
             lock: RawMutex::new(),
-            number: Guarded::new(0),
+            number: RaceCell::new(0),
         }
     }
 }
@@ -111,7 +111,7 @@ fn checked<const MENDED: bool>() -> Scenario<Lazy> {
             (Relaxed, Relaxed)
         };
         if lazy.ready.load(load) == 0 {
-            let _held = lazy.lock.hold();
+            let _held = lazy.lock.lock();
             if lazy.ready.load(Relaxed) == 0 {
                 lazy.number.set(7);
                 lazy.ready.store(1, store);
@@ -130,7 +130,7 @@ struct Channel {
 }
 
 // SAFETY: three words.
-unsafe impl InPlace for Channel {
+unsafe impl ShmSafe for Channel {
     fn initial() -> Self {
         Self {
             head: AtomicU32::new(0),

@@ -1,12 +1,12 @@
 //! Rings and stacks.
 
 use super::{exhibit, look};
-use interlatch::InPlace;
-use interlatch::check::FailureKind::{DataRace, WrongResult};
-use interlatch::check::Model;
-use interlatch::contract::{Guarded, Scenario};
+use interlatch::ShmSafe;
 use interlatch::platform::AtomicU32;
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use interlatch_check::FailureKind::{DataRace, WrongResult};
+use interlatch_check::Model;
+use interlatch_check::{RaceCell, Scenario};
 
 pub fn models() -> Vec<Model> {
     [
@@ -34,15 +34,15 @@ pub fn models() -> Vec<Model> {
 
 struct Ring {
     tail: AtomicU32,
-    places: [Guarded; 2],
+    places: [RaceCell; 2],
 }
 
 // SAFETY: a word and numbers.
-unsafe impl InPlace for Ring {
+unsafe impl ShmSafe for Ring {
     fn initial() -> Self {
         Self {
             tail: AtomicU32::new(0),
-            places: [Guarded::new(0), Guarded::new(0)],
+            places: [RaceCell::new(0), RaceCell::new(0)],
         }
     }
 }
@@ -79,7 +79,7 @@ const A: u32 = 1;
 const B: u32 = 2;
 
 // SAFETY: words.
-unsafe impl InPlace for Stack {
+unsafe impl ShmSafe for Stack {
     fn initial() -> Self {
         Self {
             head: AtomicU32::new(A),
@@ -151,7 +151,7 @@ struct Tasks {
 }
 
 // SAFETY: words.
-unsafe impl InPlace for Tasks {
+unsafe impl ShmSafe for Tasks {
     fn initial() -> Self {
         let empty = || AtomicU32::new(0);
         Self {

@@ -1,13 +1,13 @@
 //! Semaphores, and what is done with them.
 
 use super::{exhibit, look, swept};
-use interlatch::check::FailureKind::{DataRace, Deadlock};
-use interlatch::check::Model;
-use interlatch::contract::{Guarded, Scenario};
 use interlatch::platform::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::{AtomicU32, futex};
-use interlatch::sync::{Lock, RawMutex};
-use interlatch::{InPlace, Semaphore};
+use interlatch::sync::RawMutex;
+use interlatch::{Semaphore, ShmSafe};
+use interlatch_check::FailureKind::{DataRace, Deadlock};
+use interlatch_check::Model;
+use interlatch_check::{RaceCell, Scenario};
 
 pub fn models() -> Vec<Model> {
     [
@@ -48,15 +48,15 @@ pub fn models() -> Vec<Model> {
 /// A value, and a number of waiters in the same memory, which the last user frees.
 struct Posted {
     value: AtomicU32,
-    waiters: Guarded,
+    waiters: RaceCell,
 }
 
 // SAFETY: a word and a number.
-unsafe impl InPlace for Posted {
+unsafe impl ShmSafe for Posted {
     fn initial() -> Self {
         Self {
             value: AtomicU32::new(0),
-            waiters: Guarded::new(0),
+            waiters: RaceCell::new(0),
         }
     }
 }
@@ -118,7 +118,7 @@ struct Shop {
 }
 
 // SAFETY: a lock, a semaphore and a word.
-unsafe impl InPlace for Shop {
+unsafe impl ShmSafe for Shop {
     fn initial() -> Self {
         Self {
             lock: RawMutex::new(),
@@ -135,7 +135,7 @@ fn holds<const MENDED: bool>() -> Scenario<Shop> {
         if MENDED {
             shop.items.acquire().forget();
         }
-        let _held = shop.lock.hold();
+        let _held = shop.lock.lock();
         if !MENDED {
             shop.items.acquire().forget();
         }
@@ -143,7 +143,7 @@ fn holds<const MENDED: bool>() -> Scenario<Shop> {
     };
     let produce = |shop: &Shop| {
         {
-            let _held = shop.lock.hold();
+            let _held = shop.lock.lock();
             shop.count.fetch_add(1, Relaxed);
         }
         shop.items.release(1).expect("far from the maximum");
@@ -162,7 +162,7 @@ struct Musl {
 const SLEEPERS: u32 = 1 << 31;
 
 // SAFETY: three words.
-unsafe impl InPlace for Musl {
+unsafe impl ShmSafe for Musl {
     fn initial() -> Self {
         Self {
             value: AtomicU32::new(0),

@@ -1,12 +1,12 @@
 //! Going to sleep, and being missed.
 
 use super::{exhibit, look, swept};
-use interlatch::InPlace;
-use interlatch::check::FailureKind::Deadlock;
-use interlatch::check::Model;
-use interlatch::contract::{Guarded, Scenario};
+use interlatch::ShmSafe;
 use interlatch::platform::Ordering::{AcqRel, Acquire, Release, SeqCst};
 use interlatch::platform::{AtomicU32, Deadline, Wake, fence, futex};
+use interlatch_check::FailureKind::Deadlock;
+use interlatch_check::Model;
+use interlatch_check::{RaceCell, Scenario};
 use std::time::Duration;
 
 pub fn models() -> Vec<Model> {
@@ -59,7 +59,7 @@ struct Bed {
 }
 
 // SAFETY: three words.
-unsafe impl InPlace for Bed {
+unsafe impl ShmSafe for Bed {
     fn initial() -> Self {
         Self {
             ready: AtomicU32::new(0),
@@ -154,7 +154,7 @@ const READERS_SLEEP: u32 = 2;
 const READER: u32 = 4;
 
 // SAFETY: a word.
-unsafe impl InPlace for ReadersAndWriters {
+unsafe impl ShmSafe for ReadersAndWriters {
     fn initial() -> Self {
         Self(AtomicU32::new(0))
     }
@@ -233,15 +233,15 @@ fn too_late<const MENDED: bool>() -> Scenario<Bed> {
 
 struct Marked {
     state: AtomicU32,
-    number: Guarded,
+    number: RaceCell,
 }
 
 // SAFETY: a word and a number.
-unsafe impl InPlace for Marked {
+unsafe impl ShmSafe for Marked {
     fn initial() -> Self {
         Self {
             state: AtomicU32::new(0),
-            number: Guarded::new(0),
+            number: RaceCell::new(0),
         }
     }
 }

@@ -49,8 +49,8 @@ mod tests {
         assert_eq!(cut.base(), "RobustBoundedBuffer");
         assert_eq!((cut.last_number(8), cut.array_length()), (None, None));
         for (text, number) in [
-            ("Chain", 8),
-            ("Chain<3>", 3),
+            ("SegmentList", 8),
+            ("SegmentList<3>", 3),
             ("BytePipe<[Slot<u8>; 5]>", 8),
             ("BytePipe<[Slot<u8>], 3>", 3),
             ("Rendezvous<Item<3>>", 8),

@@ -1,11 +1,12 @@
-//! What the objects of a region are, to one who only looks: on `directory` and what it keeps.
+//! Read-only views of a region and the state of its objects.
 //!
-//! | file | what it is |
-//! | --- | --- |
-//! | `state` | what an object is |
-//! | `kind` | what the name of its type says |
+//! [`RegionView`] reads a region without attaching it; [`ObjectState`] describes one object.
 
 mod kind;
 mod state;
+#[cfg(not(loom))]
+mod view;
 
 pub use state::ObjectState;
+#[cfg(not(loom))]
+pub use view::{RegionState, RegionView};

@@ -1,18 +1,18 @@
 //! What an object is.
 
 use super::kind::TypeText;
-use crate::buffer::{BoundedBuffer, BufferState, MonitorBuffer, RingBuffer, USUAL_ENDS};
-use crate::buffer::{
-    BytePipe, Chain, ChainState, Rendezvous, RendezvousState, Segment, SegmentState,
+use crate::channel::message_queue::{MessageQueue, QueueState};
+use crate::channel::{BoundedBuffer, BufferState, DEFAULT_ENDS, MonitorBuffer, RingBuffer};
+use crate::channel::{
+    BytePipe, Rendezvous, RendezvousState, Segment, SegmentList, SegmentListState, SegmentState,
 };
-use crate::buffer::{RobustBoundedBuffer, RobustMonitorBuffer};
-use crate::directory::Object;
-use crate::platform::{Plan, Words};
-use crate::queue::{MessageQueue, QueueState};
+use crate::channel::{RobustBoundedBuffer, RobustMonitorBuffer};
+use crate::platform::{Config, MemoryReader};
+use crate::region::directory::Object;
 use crate::sync::{
-    Condvar, CondvarState, LockState, PairState, RawMutex, RawRobustMutex, RecoverablePair,
-    RecoverablePairState, RecoverableSemaphore, RecoverableState, RobustMutex, Semaphore,
-    SemaphorePair, SemaphoreState,
+    Condvar, CondvarState, LockState, RawMutex, RawRobustMutex, RobustMutex, RobustSemaphore,
+    RobustSemaphorePair, RobustSemaphorePairState, RobustSemaphoreState, Semaphore, SemaphorePair,
+    SemaphorePairState, SemaphoreState,
 };
 
 /// What an object was a moment ago, as far as its words say.
@@ -26,10 +26,11 @@ use crate::sync::{
 /// ```
 /// use interlatch::inspect::ObjectState;
 /// use interlatch::sync::SemaphoreState;
-/// use interlatch::{Options, RegionName, RegionView, Semaphore};
+/// use interlatch::inspect::RegionView;
+/// use interlatch::{RegionName, RegionOptions, Semaphore};
 ///
 /// let name = RegionName::posix(&format!("example-{}", std::process::id()))?;
-/// let region = Options::new(4096).remove_on_drop(true).create(&name)?;
+/// let region = RegionOptions::new(4096).remove_on_drop(true).create(&name)?;
 /// region.create::<Semaphore>("ready", ())?.release(3)?;
 ///
 /// let view = RegionView::attach(&name)?;
@@ -48,11 +49,11 @@ pub enum ObjectState {
     /// A semaphore.
     Semaphore(SemaphoreState),
     /// A semaphore pair.
-    Pair(PairState),
+    Pair(SemaphorePairState),
     /// A semaphore whose permits know their holders.
-    Recoverable(RecoverableState),
+    Recoverable(RobustSemaphoreState),
     /// A pair whose turns know their holders.
-    RecoverablePair(RecoverablePairState),
+    RobustSemaphorePair(RobustSemaphorePairState),
     /// A buffer.
     Buffer(BufferState),
     /// A pipe in shared memory: a buffer of bytes.
@@ -62,7 +63,7 @@ pub enum ObjectState {
     /// A message queue.
     Queue(QueueState),
     /// What the users of a queue that grows share.
-    Chain(ChainState),
+    SegmentList(SegmentListState),
     /// A segment of a queue that grows.
     Segment(SegmentState),
     /// Something else, of which no more is known.
@@ -73,7 +74,7 @@ pub enum ObjectState {
 
 impl ObjectState {
     /// The state of the object that these words are, from its first one on.
-    pub fn of(object: &Object, words: &dyn Words) -> Self {
+    pub fn of(object: &Object, words: &dyn MemoryReader) -> Self {
         let name = object.kind.type_name();
         let text = TypeText(&name);
         let (size, align) = (object.kind.size(), object.kind.align());
@@ -83,27 +84,30 @@ impl ObjectState {
         let is = |bytes: usize| fits(bytes, bytes);
         let at_least = |bytes: usize| fits(bytes, usize::MAX);
         let state = match text.base() {
-            "RawMutex" if is(size_of::<RawMutex>()) => RawMutex::state_of(words).map(Self::Lock),
+            "RawMutex" if is(size_of::<RawMutex>()) => RawMutex::read_state(words).map(Self::Lock),
             // lock_api's, with the lock first: see `guard`.
-            "Mutex" if at_least(size_of::<RawMutex>()) => RawMutex::state_of(words).map(Self::Lock),
+            "Mutex" if at_least(size_of::<RawMutex>()) => {
+                RawMutex::read_state(words).map(Self::Lock)
+            }
             "RawRobustMutex" if is(size_of::<RawRobustMutex>()) => {
-                RawRobustMutex::state_of(words).map(Self::Lock)
+                RawRobustMutex::read_state(words).map(Self::Lock)
             }
             "RobustMutex" if at_least(size_of::<RawRobustMutex>()) => {
-                RobustMutex::state_of(words).map(Self::Lock)
+                RobustMutex::read_state(words).map(Self::Lock)
             }
-            "Condvar" if is(size_of::<Condvar>()) => Condvar::state_of(words).map(Self::Condvar),
+            "Condvar" if is(size_of::<Condvar>()) => Condvar::read_state(words).map(Self::Condvar),
             "Semaphore" if is(size_of::<Semaphore>()) => {
-                Semaphore::state_of(words).map(Self::Semaphore)
+                Semaphore::read_state(words).map(Self::Semaphore)
             }
             "SemaphorePair" if is(size_of::<SemaphorePair>()) => {
-                SemaphorePair::state_of(words).map(Self::Pair)
+                SemaphorePair::read_state(words).map(Self::Pair)
             }
-            "RecoverableSemaphore" if at_least(1) => {
-                RecoverableSemaphore::state_of(words, size).map(Self::Recoverable)
+            "RobustSemaphore" if at_least(1) => {
+                RobustSemaphore::read_state(words, size).map(Self::Recoverable)
             }
-            "RecoverablePair" if at_least(1) => {
-                RecoverablePair::state_of(words, size, align, None).map(Self::RecoverablePair)
+            "RobustSemaphorePair" if at_least(1) => {
+                RobustSemaphorePair::read_state(words, size, align, None)
+                    .map(Self::RobustSemaphorePair)
             }
             _ if at_least(1) => Self::of_buffer(object, text, words),
             _ => None,
@@ -111,26 +115,26 @@ impl ObjectState {
         state.unwrap_or(Self::Opaque)
     }
 
-    fn of_buffer(object: &Object, text: TypeText<'_>, words: &dyn Words) -> Option<Self> {
-        let ends = text.last_number(USUAL_ENDS);
+    fn of_buffer(object: &Object, text: TypeText<'_>, words: &dyn MemoryReader) -> Option<Self> {
+        let ends = text.last_number(DEFAULT_ENDS);
         let (size, align) = (object.kind.size(), object.kind.align());
         // One that has its places inside has no plan.
-        let plan = <usize as Plan>::of_word(object.plan).filter(|plan| *plan != 0);
+        let plan = <usize as Config>::from_word(object.plan).filter(|plan| *plan != 0);
         let capacity = plan.map(|plan| plan as u64).or(text.array_length());
         let state = match text.base() {
-            "BoundedBuffer" => BoundedBuffer::state_of(words, align, capacity),
-            "MonitorBuffer" => MonitorBuffer::state_of(words, align, capacity),
+            "BoundedBuffer" => BoundedBuffer::read_state(words, align, capacity),
+            "MonitorBuffer" => MonitorBuffer::read_state(words, align, capacity),
             "RobustBoundedBuffer" => {
-                RobustBoundedBuffer::state_of(words, (size, align), capacity, ends)
+                RobustBoundedBuffer::read_state(words, (size, align), capacity, ends)
             }
-            "RingBuffer" => RingBuffer::state_of(words, capacity),
-            "RobustMonitorBuffer" => RobustMonitorBuffer::state_of(words, capacity, ends),
-            "BytePipe" => return BytePipe::state_of(words, capacity, ends).map(Self::BytePipe),
-            "Segment" => return Segment::state_of(words, capacity).map(Self::Segment),
-            "Chain" => return Chain::state_of(words, ends).map(Self::Chain),
-            "MessageQueue" => return MessageQueue::state_of(words).map(Self::Queue),
+            "RingBuffer" => RingBuffer::read_state(words, capacity),
+            "RobustMonitorBuffer" => RobustMonitorBuffer::read_state(words, capacity, ends),
+            "BytePipe" => return BytePipe::read_state(words, capacity, ends).map(Self::BytePipe),
+            "Segment" => return Segment::read_state(words, capacity).map(Self::Segment),
+            "SegmentList" => return SegmentList::read_state(words, ends).map(Self::SegmentList),
+            "MessageQueue" => return MessageQueue::read_state(words).map(Self::Queue),
             "Rendezvous" => {
-                let state = Rendezvous::state_of(words, (size, align), ends);
+                let state = Rendezvous::read_state(words, (size, align), ends);
                 return state.map(Self::Rendezvous);
             }
             _ => None,

@@ -6,13 +6,13 @@
 //! | name | `linux` | `model` (`--cfg loom`) |
 //! | --- | --- | --- |
 //! | [`AtomicU32`], [`AtomicU64`], [`AtomicUsize`], [`fence`] | core's | loom's, each call recorded with its source line |
-//! | [`loaded_then_written`], [`loaded_then_written_u64`] | an [`AtomicU32`], [`AtomicU64`] | one that loom misses nothing of, at a price |
+//! | [`new_tracked`], [`new_tracked_u64`] | an [`AtomicU32`], [`AtomicU64`] | one that loom misses nothing of, at a price |
 //! | [`UnsafeCell`] | core's | loom's: an unsynchronized access is an error |
 //! | [`futex`] | `FUTEX_WAIT_BITSET` and `FUTEX_WAKE`, never `PRIVATE` | a queue in plain memory beside loom |
-//! | [`guess`] | a plain load | a constant: what is only compared need not be loaded |
+//! | [`load_hint`] | a plain load | a constant: what is only compared need not be loaded |
 //! | [`pipe`] | `pipe2`, `read`, `write`, `poll` | a queue of bytes: short reads and writes, end of stream, broken |
 //! | [`robust`] | the kernel's robust futex list | the same, played at a simulated death |
-//! | [`newest`], [`newest_acquired`] | a load: an older value, seen for a while, must do no harm | the newest value, in a step that loom sees |
+//! | [`load_latest`], [`load_latest_acquire`] | a load: an older value, seen for a while, must do no harm | the newest value, in a step that loom sees |
 //! | [`asymmetric`] | `membarrier(2)` | both loads read the newest value, and order nothing else |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
 //! | [`spin`] | looks at the word for some microseconds, where that has paid | one look, which sees what it is to see |
@@ -23,20 +23,20 @@
 
 pub use core::sync::atomic::Ordering;
 
-mod line;
-mod place;
+mod cache_padded;
+mod memory_reader;
 pub mod robust;
-mod words;
-pub use line::NextLine;
-pub use place::{InPlace, Place, Plain, Plan, PlanError};
-pub use words::{Words, WordsFrom};
+mod shm;
+pub use cache_padded::CachePadded;
+pub use memory_reader::{MemoryReader, OffsetReader};
+pub use shm::{Config, ConfigError, Pod, ShmObject, ShmSafe};
 
 #[cfg(not(loom))]
 mod linux;
 #[cfg(not(loom))]
 pub use linux::{
-    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, guess,
-    loaded_then_written, loaded_then_written_u64, newest, newest_acquired, pipe, spin,
+    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, load_hint,
+    load_latest, load_latest_acquire, new_tracked, new_tracked_u64, pipe, spin,
 };
 #[cfg(not(loom))]
 pub(crate) use linux::{constructor, repeat};
@@ -45,8 +45,8 @@ pub(crate) use linux::{constructor, repeat};
 pub mod model;
 #[cfg(loom)]
 pub use model::{
-    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, guess,
-    loaded_then_written, loaded_then_written_u64, newest, newest_acquired, pipe, spin,
+    AtomicU32, AtomicU64, AtomicUsize, Deadline, UnsafeCell, asymmetric, fence, futex, load_hint,
+    load_latest, load_latest_acquire, new_tracked, new_tracked_u64, pipe, spin,
 };
 #[cfg(loom)]
 pub(crate) use model::{constructor, repeat};

@@ -28,23 +28,23 @@
 //! condition, and the word is only ever a reason to look at it again.
 
 use super::{
-    Condition, CondvarState, Held, Lock, Patience, RobustLockError, RobustLockResult,
-    RobustMutexGuard,
+    CondvarState, LockGuard, RawCondvar, RawLock, RobustLockError, RobustLockResult,
+    RobustMutexGuard, Timeout,
 };
 use crate::platform::Ordering::Relaxed;
-use crate::platform::spin::{For, Spin};
-use crate::platform::{AtomicU32, InPlace, Wake, Words, constructor, futex, newest};
+use crate::platform::spin::{Spin, SpinPolicy};
+use crate::platform::{AtomicU32, MemoryReader, ShmSafe, Wake, constructor, futex, load_latest};
 
 const SLEEPERS: u32 = 1;
 const WAITERS: u32 = 2;
 const NOTIFICATION: u32 = 4;
 const ALL: u32 = u32::MAX;
 
-/// A condition variable of four bytes for threads and processes, for every [`Lock`] of the crate.
+/// A condition variable of four bytes for threads and processes, for every [`RawLock`] of the crate.
 ///
 /// Valid when zeroed. All waiters at one time should use the same lock.
 ///
-/// The methods here work on a [`Held`] lock; those that take the guard of a `Mutex<T>` (`wait`,
+/// The methods here work on a [`LockGuard`] lock; those that take the guard of a `Mutex<T>` (`wait`,
 /// `wait_while`, `wait_timeout`, `wait_timeout_while`, `wait_until`) are thin wrappers.
 ///
 /// # Fairness
@@ -80,7 +80,7 @@ pub struct Condvar {
 }
 
 // SAFETY: one atomic word without a pointer; every value of it is a number of notifications.
-unsafe impl InPlace for Condvar {
+unsafe impl ShmSafe for Condvar {
     fn initial() -> Self {
         Self::new()
     }
@@ -98,7 +98,7 @@ impl Condvar {
     #[inline]
     pub fn notify_one(&self) {
         // A load is enough: that a waiter was there before is known by the lock.
-        let word = newest(&self.word);
+        let word = load_latest(&self.word);
         if is_awaited(word) {
             self.notify_one_of(word);
         }
@@ -107,27 +107,28 @@ impl Condvar {
     /// Wakes every waiter.
     #[inline]
     pub fn notify_all(&self) {
-        let word = newest(&self.word);
+        let word = load_latest(&self.word);
         if is_awaited(word) {
             self.notify_all_of(word);
         }
     }
 
-    /// Unlocks, waits for a notification as long as patience lasts, and locks again; for a
+    /// Unlocks, waits for a notification as long as timeout lasts, and locks again; for a
     /// [`RobustMutex`](super::RobustMutex).
     ///
-    /// Returns false if patience ran out, and true otherwise, also spuriously: look at the condition
+    /// Returns false if timeout ran out, and true otherwise, also spuriously: look at the condition
     /// again. Either way the lock is asked for again: without a deadline however long that takes, with one for
     /// a [`recheck_interval`](crate::platform::futex) at least.
     ///
     /// # Errors
-    /// As of [`RobustMutex::lock_within`](super::RobustMutex::lock_within): the news that a holder died
+    /// As of [`RobustMutex::lock_with`](super::RobustMutex::lock_with): the news that a holder died
     /// meanwhile, with the guard inside, or that the lock is not to be had any more, or was not in time.
     ///
     /// # Example
     /// ```
-    /// use interlatch::sync::Patience;
-    /// use interlatch::{Condvar, RobustLockError, RobustMutex};
+    /// use interlatch::sync::Timeout;
+    /// use interlatch::sync::RobustLockError;
+    /// use interlatch::{Condvar, RobustMutex};
     ///
     /// static READY: RobustMutex<bool> = RobustMutex::new(false);
     /// static CHANGED: Condvar = Condvar::new();
@@ -139,7 +140,7 @@ impl Condvar {
     ///     });
     ///     let mut ready = READY.lock().unwrap();
     ///     while !*ready {
-    ///         let (locked, _) = CHANGED.wait_robust(ready, Patience::Forever);
+    ///         let (locked, _) = CHANGED.wait_robust(ready, Timeout::Infinite);
     ///         // One flag cannot be half-changed.
     ///         ready = locked.or_else(RobustLockError::mark_consistent).unwrap();
     ///     }
@@ -148,23 +149,23 @@ impl Condvar {
     pub fn wait_robust<'a, T>(
         &self,
         guard: RobustMutexGuard<'a, T>,
-        patience: Patience,
+        timeout: Timeout,
     ) -> (RobustLockResult<'a, T>, bool) {
-        self.wait_robust_for::<false, T>(guard, patience)
+        self.wait_robust_for::<false, T>(guard, timeout)
     }
 
     /// The same, with a lock of turns or not.
     pub(crate) fn wait_robust_for<'a, const TURNS: bool, T>(
         &self,
         guard: RobustMutexGuard<'a, T>,
-        patience: Patience,
+        timeout: Timeout,
     ) -> (RobustLockResult<'a, T>, bool) {
-        if patience == Patience::Never {
+        if timeout == Timeout::NonBlocking {
             return (Ok(guard), false);
         }
         let mutex = guard.mutex();
-        let is_notified = self.sleep(|| drop(guard), patience);
-        let locked = mutex.lock_for::<TURNS>(patience.at_a_lock());
+        let is_notified = self.sleep(|| drop(guard), timeout);
+        let locked = mutex.lock_for::<TURNS>(timeout.for_internal_lock());
         if is_notified && matches!(locked, Err(RobustLockError::TimedOut)) {
             // The notification is for somebody who can look.
             self.notify_one();
@@ -173,8 +174,8 @@ impl Condvar {
     }
 
     /// The state of the one that these words are.
-    pub(crate) fn state_of(words: &dyn Words) -> Option<CondvarState> {
-        let waiters = words.word(0)? & SLEEPERS != 0;
+    pub(crate) fn read_state(words: &dyn MemoryReader) -> Option<CondvarState> {
+        let waiters = words.read_u32(0)? & SLEEPERS != 0;
         Some(CondvarState { waiters })
     }
 
@@ -207,10 +208,10 @@ impl Condvar {
     }
 
     /// Joins the waiters, unlocks, and waits for a notification, or for no reason; returns false at
-    /// the end of patience.
-    fn sleep(&self, unlock: impl FnOnce(), patience: Patience) -> bool {
-        let deadline = patience.deadline();
-        let mut spin = Spin::on(&self.word, For::Event, deadline);
+    /// the end of timeout.
+    fn sleep(&self, unlock: impl FnOnce(), timeout: Timeout) -> bool {
+        let deadline = timeout.deadline();
+        let mut spin = Spin::on(&self.word, SpinPolicy::Event, deadline);
         let marks = match spin.is_worth_it() {
             true => WAITERS,
             false => WAITERS | SLEEPERS,
@@ -260,16 +261,16 @@ impl Default for Condvar {
     }
 }
 
-impl Condition for Condvar {
-    fn wait_within<L: Lock>(&self, held: &mut Held<'_, L>, patience: Patience) -> bool {
-        if patience == Patience::Never {
+impl RawCondvar for Condvar {
+    fn wait_with<L: RawLock>(&self, held: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
+        if timeout == Timeout::NonBlocking {
             return false;
         }
         let lock = held.lock();
         // SAFETY: `held` says that the caller holds the lock, and it is locked again below,
         // before the caller can use it.
-        let is_notified = self.sleep(|| unsafe { lock.unlock() }, patience);
-        while !lock.lock_within(Patience::Forever) {}
+        let is_notified = self.sleep(|| unsafe { lock.unlock() }, timeout);
+        while !lock.raw_lock_with(Timeout::Infinite) {}
         is_notified
     }
 

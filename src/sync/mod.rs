@@ -1,56 +1,56 @@
-//! The primitives, each written once and on `platform` only.
+//! Locks, condition variables and semaphores.
 //!
-//! | file | what it is | built on |
+//! | file | contents | built on |
 //! | --- | --- | --- |
-//! | `lock` | what a lock, a condition variable and a semaphore must do for what is built on them | |
+//! | `traits` | what composites require of a lock, a condition variable and a semaphore | |
+//! | `timeout` | how long an operation may block | |
 //! | `mutex` | a lock | the futex |
-//! | `condvar` | a condition variable for every [`Lock`] | the futex |
-//! | `pair_rows` | in which order the slots of a `recoverable_pair` are taken | |
-//! | `pipe_semaphore` | a counting semaphore without shared memory | the pipe |
-//! | `recoverable` | a semaphore whose permits come back from the dead | `robust_mutex`, `condvar` |
-//! | `recoverable_pair` | a semaphore pair whose turns come back from the dead | `robust_mutex`, `condvar` |
-//! | `robust` | a lock that survives the death of its holder | the kernel's robust list, the futex |
-//! | `robust_mutex` | the same with the data that it protects | `robust` |
+//! | `guard` | `Mutex<T>` with lock_api's guards | `mutex` |
+//! | `condvar` | a condition variable for every [`RawLock`] | the futex |
 //! | `semaphore` | a counting semaphore | the futex |
-//! | `semaphore_condvar` | a condition variable made of semaphores | any [`Permits`] |
-//! | `semaphore_lock` | a lock made of a semaphore | any [`TrustedPermits`] |
-//! | `semaphore_pair` | the hand-off between writers and readers | any [`Permits`] |
-//! | `state` | what each is, to one who only looks | |
+//! | `pipe_semaphore` | a counting semaphore without shared memory | the pipe |
+//! | `semaphore_lock`, `semaphore_condvar` | a lock and a condition variable made of semaphores | any [`RawSemaphore`] |
+//! | `semaphore_pair` | the hand-off between writers and readers | any [`RawSemaphore`] |
+//! | `robust` | their forms that survive the death of a process | the kernel's robust list |
+//! | `state` | what the inspector reads | |
 
 mod condvar;
-mod lock;
+#[cfg(not(loom))]
+mod guard;
 mod mutex;
-mod pair_rows;
-mod patience;
 mod pipe_semaphore;
-mod recoverable;
-mod recoverable_pair;
 mod robust;
-mod robust_mutex;
 mod semaphore;
 mod semaphore_condvar;
 mod semaphore_lock;
 mod semaphore_pair;
 mod state;
+mod timeout;
+mod traits;
+#[cfg(not(loom))]
+mod tuning;
 
+pub use crate::platform::Deadline;
 pub use condvar::Condvar;
-pub use lock::{Condition, Held, Lock, Permits, TrustedPermits};
+#[cfg(not(loom))]
+pub use guard::{Mutex, MutexGuard, WaitTimeoutResult};
 pub use mutex::RawMutex;
-pub use patience::Patience;
 pub use pipe_semaphore::PipeSemaphore;
-pub use recoverable::{AcquireError, RecoverablePermit, RecoverableSemaphore};
-pub(crate) use recoverable_pair::{Missed, Side};
-pub use recoverable_pair::{PairSlot, PairSlots, RecoverablePair, RecoverableTurn};
-pub(crate) use robust::Stamp;
-pub use robust::{LockError, RawRobustMutex, RobustLock, Taken};
-pub use robust_mutex::{
-    Inconsistent, RobustLockError, RobustLockResult, RobustMutex, RobustMutexGuard,
+pub use robust::{
+    AcquireError, Inconsistent, LockError, PairSlot, PairSlots, RawRobustMutex, RobustLock,
+    RobustLockError, RobustLockResult, RobustMutex, RobustMutexGuard, RobustPermit,
+    RobustSemaphore, RobustSemaphorePair, RobustTurn, Taken,
 };
+pub(crate) use robust::{Missed, OwnerToken, Side};
 pub use semaphore::{MAX_PERMITS, Permit, PermitOverflow, Semaphore};
 pub use semaphore_condvar::SemaphoreCondvar;
 pub use semaphore_lock::SemaphoreLock;
 pub use semaphore_pair::{ReadTurn, SemaphorePair, Turn, WriteTurn};
 pub use state::{
-    CondvarState, LockState, MOST_SLOTS, PairState, RecoverablePairState, RecoverableState,
-    SemaphoreState, SlotState,
+    CondvarState, LockState, MAX_SLOTS, RobustSemaphorePairState, RobustSemaphoreState,
+    SemaphorePairState, SemaphoreState, SlotState,
 };
+pub use timeout::Timeout;
+pub use traits::{LockGuard, RawCondvar, RawLock, RawSemaphore, TrustedSemaphore};
+#[cfg(not(loom))]
+pub use tuning::{recheck_interval, set_recheck_interval, set_spinning};

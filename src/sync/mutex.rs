@@ -22,10 +22,10 @@
 //! outside: they say when an exchange may be worth it. Who was woken and spins again has replaced nobody's
 //! `CONTENDED`, so the holder that it waits for unlocks without the kernel; it takes the lock as `CONTENDED`.
 
-use super::{Lock, LockState, Patience};
+use super::{LockGuard, LockState, RawLock, Timeout};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
-use crate::platform::spin::{For, Spin};
-use crate::platform::{AtomicU32, Deadline, InPlace, Wake, Words, constructor, futex};
+use crate::platform::spin::{Spin, SpinPolicy};
+use crate::platform::{AtomicU32, Deadline, MemoryReader, ShmSafe, Wake, constructor, futex};
 
 const UNLOCKED: u32 = 0;
 const LOCKED: u32 = 1;
@@ -48,11 +48,10 @@ const CONTENDED: u32 = 2;
 /// use interlatch::sync::RawMutex;
 ///
 /// static LOCK: RawMutex = RawMutex::new();
-/// LOCK.lock();
-/// assert!(!LOCK.try_lock());
-/// // SAFETY: locked above.
-/// unsafe { LOCK.unlock() };
-/// assert!(LOCK.try_lock());
+/// let guard = LOCK.lock();
+/// assert!(LOCK.try_lock().is_none());
+/// drop(guard);
+/// assert!(LOCK.try_lock().is_some());
 /// ```
 #[repr(C)]
 #[derive(Debug)]
@@ -62,7 +61,7 @@ pub struct RawMutex {
 
 // SAFETY: one atomic word without a pointer. A state that is none of the three, which only a
 // faulty peer can write, is treated as held.
-unsafe impl InPlace for RawMutex {
+unsafe impl ShmSafe for RawMutex {
     fn initial() -> Self {
         Self::new()
     }
@@ -76,19 +75,26 @@ impl RawMutex {
         }
     }
 
-    /// Locks, however long it takes.
+    /// Locks, blocking until the lock is free.
     #[inline]
-    pub fn lock(&self) {
-        if !self.try_lock() {
-            self.lock_contended(None);
-        }
+    pub fn lock(&self) -> LockGuard<'_, Self> {
+        self.raw_lock();
+        // SAFETY: locked above.
+        unsafe { LockGuard::adopt(self) }
     }
 
-    /// Locks if that is possible at once.
+    /// Locks if the lock is free.
     #[inline]
-    #[must_use = "the lock is held only if this returns true"]
-    pub fn try_lock(&self) -> bool {
-        self.take(LOCKED)
+    pub fn try_lock(&self) -> Option<LockGuard<'_, Self>> {
+        self.lock_with(Timeout::NonBlocking)
+    }
+
+    /// Locks without a guard, blocking until the lock is free.
+    #[inline]
+    pub fn raw_lock(&self) {
+        if !self.take(LOCKED) {
+            self.lock_contended(None);
+        }
     }
 
     #[inline]
@@ -117,8 +123,8 @@ impl RawMutex {
     }
 
     /// The state of the one that these words are.
-    pub(crate) fn state_of(words: &dyn Words) -> Option<LockState> {
-        Some(match words.word(0)? {
+    pub(crate) fn read_state(words: &dyn MemoryReader) -> Option<LockState> {
+        Some(match words.read_u32(0)? {
             UNLOCKED => LockState::Free,
             LOCKED => LockState::Held { waiters: false },
             CONTENDED => LockState::Held { waiters: true },
@@ -133,7 +139,7 @@ impl RawMutex {
 
     #[cold]
     fn lock_contended(&self, deadline: Option<Deadline>) -> bool {
-        let mut spin = Spin::on(&self.state, For::Lock, deadline);
+        let mut spin = Spin::on(&self.state, SpinPolicy::Lock, deadline);
         let mut taken_as = LOCKED;
         loop {
             if spin.sees(|state| state == UNLOCKED) {
@@ -165,10 +171,11 @@ impl Default for RawMutex {
 // SAFETY: the word goes from UNLOCKED to another value in one step of one process, which then
 // holds the lock, and only `unlock` writes UNLOCKED. Release and Acquire order one holder before
 // the next. `models/mutex.rs` checks both.
-unsafe impl Lock for RawMutex {
+unsafe impl RawLock for RawMutex {
     #[inline]
-    fn lock_within(&self, patience: Patience) -> bool {
-        self.try_lock() || (patience != Patience::Never && self.lock_contended(patience.deadline()))
+    fn raw_lock_with(&self, timeout: Timeout) -> bool {
+        self.take(LOCKED)
+            || (timeout != Timeout::NonBlocking && self.lock_contended(timeout.deadline()))
     }
 
     #[inline]

@@ -9,7 +9,7 @@
 //! **Why it is correct.** To acquire is to read one byte, to release is to write one; the kernel hands each
 //! byte to one reader. Nothing else is shared, so processes need nothing in common but the two descriptors.
 
-use super::{Patience, PermitOverflow, Permits, TrustedPermits};
+use super::{PermitOverflow, RawSemaphore, Timeout, TrustedSemaphore};
 use crate::platform::pipe::{self, Descriptor, Reader, Writer};
 use crate::platform::{PipeStop, Wake};
 
@@ -27,11 +27,11 @@ use crate::platform::{PipeStop, Wake};
 ///
 /// # Example
 /// ```
-/// use interlatch::sync::{Patience, Permits, PipeSemaphore};
+/// use interlatch::sync::{Timeout, RawSemaphore, PipeSemaphore};
 ///
 /// let semaphore = PipeSemaphore::new(1)?;
-/// assert!(semaphore.acquire_within(Patience::Forever));
-/// assert!(!semaphore.acquire_within(Patience::Never));
+/// assert!(semaphore.acquire_with(Timeout::Infinite));
+/// assert!(!semaphore.acquire_with(Timeout::NonBlocking));
 /// semaphore.release(1)?;
 /// assert_eq!(semaphore.permits(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -43,10 +43,10 @@ pub struct PipeSemaphore {
 }
 
 /// The oldest page has no room any more for what was taken from it. So one page is no room for any number of permits.
-const LEAST: usize = 2 * MOST_AT_ONCE;
+const MIN: usize = 2 * MAX_AT_ONCE;
 
 /// So many permits are released in one step: more could not be, if there was room for some of them only.
-const MOST_AT_ONCE: usize = pipe::ATOMIC;
+const MAX_AT_ONCE: usize = pipe::ATOMIC;
 
 impl PipeSemaphore {
     /// A semaphore in a pipe of its own, with so many permits.
@@ -54,7 +54,7 @@ impl PipeSemaphore {
     /// # Errors
     /// No descriptor is left, or there are more permits than can be released at once.
     pub fn new(permits: u32) -> std::io::Result<Self> {
-        let (reader, writer) = pipe::pipe(LEAST)?;
+        let (reader, writer) = pipe::pipe(MIN)?;
         let semaphore = Self::from_ends(reader, writer);
         semaphore.release(permits).map_err(std::io::Error::other)?;
         Ok(semaphore)
@@ -65,7 +65,7 @@ impl PipeSemaphore {
     /// users with too many pipes, such a release is a [`PermitOverflow`].
     pub fn from_ends(reader: Reader, writer: Writer) -> Self {
         // Said above.
-        let _ = writer.enlarge(LEAST);
+        let _ = writer.enlarge(MIN);
         Self {
             permits: reader,
             releases: writer,
@@ -92,20 +92,20 @@ impl PipeSemaphore {
     }
 }
 
-impl Permits for PipeSemaphore {
-    fn acquire_within(&self, patience: Patience) -> bool {
+impl RawSemaphore for PipeSemaphore {
+    fn acquire_with(&self, timeout: Timeout) -> bool {
         loop {
-            let read = match patience {
-                Patience::Forever => self.permits.read_blocking(&mut [0]),
+            let read = match timeout {
+                Timeout::Infinite => self.permits.read_blocking(&mut [0]),
                 _ => self.permits.read(&mut [0]),
             };
             match read {
                 Ok(count) if count > 0 => return true,
-                Err(PipeStop::WouldBlock) if patience != Patience::Never => {}
+                Err(PipeStop::WouldBlock) if timeout != Timeout::NonBlocking => {}
                 // Nobody can release any more, or the descriptor is none that can be read.
                 _ => return false,
             }
-            match self.permits.wait(patience.deadline()) {
+            match self.permits.wait(timeout.deadline()) {
                 Ok(Wake::TimedOut) | Err(_) => return false,
                 Ok(_) => {}
             }
@@ -113,7 +113,7 @@ impl Permits for PipeSemaphore {
     }
 
     fn release(&self, count: u32) -> Result<(), PermitOverflow> {
-        let permits = [TOKEN; MOST_AT_ONCE];
+        let permits = [TOKEN; MAX_AT_ONCE];
         let written = match permits.get(..count as usize) {
             Some([]) => return Ok(()),
             Some(permits) => self.releases.write(permits).is_ok(),
@@ -131,4 +131,4 @@ const TOKEN: u8 = b'+';
 
 // SAFETY: the kernel hands each byte to one reader, after its writer has written it. That nobody writes bytes
 // there who has no permit to release, is for whoever makes a lock of it to promise.
-unsafe impl TrustedPermits for PipeSemaphore {}
+unsafe impl TrustedSemaphore for PipeSemaphore {}

@@ -25,10 +25,12 @@
 //! guess, and nothing is decided by it: what a plain load has seen, or for the release of a
 //! [`Permit`] what its acquire has left.
 
-use super::{Patience, Permits, SemaphoreState, TrustedPermits};
+use super::{RawSemaphore, SemaphoreState, Timeout, TrustedSemaphore};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
-use crate::platform::spin::{self, For, Spin};
-use crate::platform::{AtomicU32, Deadline, InPlace, Wake, Words, constructor, futex, guess};
+use crate::platform::spin::{self, Spin, SpinPolicy};
+use crate::platform::{
+    AtomicU32, Deadline, MemoryReader, ShmSafe, Wake, constructor, futex, load_hint,
+};
 use std::time::Duration;
 
 const WAITERS: u32 = 1;
@@ -58,7 +60,7 @@ pub const MAX_PERMITS: u32 = i32::MAX as u32;
 /// assert!(semaphore.try_acquire().is_none());
 /// drop(permit);
 /// assert_eq!(semaphore.permits(), 1);
-/// # Ok::<(), interlatch::PermitOverflow>(())
+/// # Ok::<(), interlatch::sync::PermitOverflow>(())
 /// ```
 #[repr(C)]
 #[derive(Debug)]
@@ -77,7 +79,7 @@ pub struct PermitOverflow {
 }
 
 // SAFETY: one atomic word without a pointer; every value of it is a state.
-unsafe impl InPlace for Semaphore {
+unsafe impl ShmSafe for Semaphore {
     fn initial() -> Self {
         Self::empty()
     }
@@ -85,7 +87,7 @@ unsafe impl InPlace for Semaphore {
 
 // SAFETY: acquiring takes a permit from the word in one step with Acquire, and releasing adds with Release;
 // `models/semaphore.rs` checks it.
-unsafe impl TrustedPermits for Semaphore {}
+unsafe impl TrustedSemaphore for Semaphore {}
 
 impl Semaphore {
     constructor! {
@@ -119,7 +121,7 @@ impl Semaphore {
     #[inline]
     pub fn acquire(&self) -> Permit<'_> {
         loop {
-            if let Some(permit) = self.permit_within(Patience::Forever) {
+            if let Some(permit) = self.permit_with(Timeout::Infinite) {
                 return permit;
             }
         }
@@ -128,22 +130,22 @@ impl Semaphore {
     /// Takes a permit if there is one.
     #[inline]
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
-        self.permit_within(Patience::Never)
+        self.permit_with(Timeout::NonBlocking)
     }
 
     /// Takes a permit, or gives up after that time.
     pub fn acquire_timeout(&self, timeout: Duration) -> Option<Permit<'_>> {
-        self.permit_within(Patience::of(timeout))
+        self.permit_with(Timeout::after(timeout))
     }
 
     /// Takes a permit, or gives up at that time.
-    pub fn acquire_until(&self, deadline: Deadline) -> Option<Permit<'_>> {
-        self.permit_within(Patience::Until(deadline))
+    pub fn acquire_deadline(&self, deadline: Deadline) -> Option<Permit<'_>> {
+        self.permit_with(Timeout::At(deadline))
     }
 
     #[inline]
-    fn permit_within(&self, patience: Patience) -> Option<Permit<'_>> {
-        let left = self.take_within(1, patience, |taken| taken.left)?;
+    fn permit_with(&self, timeout: Timeout) -> Option<Permit<'_>> {
+        let left = self.take_with(1, timeout, |taken| taken.left)?;
         Some(Permit {
             semaphore: self,
             left,
@@ -159,7 +161,7 @@ impl Semaphore {
         if count == 0 {
             return Ok(());
         }
-        self.release_onto(guess(&self.state, 0), count)
+        self.release_onto(load_hint(&self.state, 0), count)
     }
 
     /// Adds permits, at best in one step: if the state is `guessed`.
@@ -210,8 +212,8 @@ impl Semaphore {
     }
 
     /// The state of the one that these words are.
-    pub(crate) fn state_of(words: &dyn Words) -> Option<SemaphoreState> {
-        let state = words.word(0)?;
+    pub(crate) fn read_state(words: &dyn MemoryReader) -> Option<SemaphoreState> {
+        let state = words.read_u32(0)?;
         Some(SemaphoreState {
             permits: state / PERMIT,
             waiters: state & WAITERS != 0,
@@ -219,12 +221,12 @@ impl Semaphore {
     }
 
     /// Takes permits, as many as there are but at most so many, of which there is one at least. Nothing
-    /// if patience ran out first.
+    /// if timeout ran out first.
     #[inline]
-    fn take_within<R>(&self, most: u32, patience: Patience, made: fn(Taken) -> R) -> Option<R> {
-        match self.take_from(self.guess(), most, 0) {
+    fn take_with<R>(&self, most: u32, timeout: Timeout, made: fn(Taken) -> R) -> Option<R> {
+        match self.take_from(self.load_hint(), most, 0) {
             Ok(taken) => Some(made(taken)),
-            Err(found) => self.take_slowly(found, most, patience, made),
+            Err(found) => self.take_slowly(found, most, timeout, made),
         }
     }
 
@@ -234,21 +236,21 @@ impl Semaphore {
         &self,
         found: u32,
         most: u32,
-        patience: Patience,
+        timeout: Timeout,
         made: fn(Taken) -> R,
     ) -> Option<R> {
         let taken = match found {
-            PERMIT.. => self.take_after_race(most, patience),
-            _ if patience == Patience::Never => None,
-            _ => self.take_contended(most, patience.deadline()),
+            PERMIT.. => self.take_after_race(most, timeout),
+            _ if timeout == Timeout::NonBlocking => None,
+            _ => self.take_contended(most, timeout.deadline()),
         };
         taken.map(made)
     }
 
     /// A state with a permit, which it may be in.
     #[inline]
-    fn guess(&self) -> u32 {
-        match guess(&self.state, PERMIT) {
+    fn load_hint(&self) -> u32 {
+        match load_hint(&self.state, PERMIT) {
             guessed @ PERMIT.. => guessed,
             _ => one_permit(),
         }
@@ -258,7 +260,7 @@ impl Semaphore {
     /// that it found, without a permit.
     #[inline]
     fn take(&self, most: u32, mark: u32) -> Result<Taken, u32> {
-        let mut state = self.guess();
+        let mut state = self.load_hint();
         while state >= PERMIT {
             match self.take_from(state, most, mark) {
                 Ok(taken) => return Ok(taken),
@@ -281,25 +283,25 @@ impl Semaphore {
 
     /// Somebody else has come to this word at the same time.
     #[cold]
-    fn take_after_race(&self, most: u32, patience: Patience) -> Option<Taken> {
-        if patience != Patience::Never {
-            spin::gather(&self.state, patience.deadline(), |state| state / PERMIT);
+    fn take_after_race(&self, most: u32, timeout: Timeout) -> Option<Taken> {
+        if timeout != Timeout::NonBlocking {
+            spin::batch_wait(&self.state, timeout.deadline(), |state| state / PERMIT);
         }
         match self.take(most, 0) {
             Ok(taken) => Some(taken),
-            Err(_) if patience == Patience::Never => None,
-            Err(_) => self.take_contended(most, patience.deadline()),
+            Err(_) if timeout == Timeout::NonBlocking => None,
+            Err(_) => self.take_contended(most, timeout.deadline()),
         }
     }
 
     #[cold]
     fn take_contended(&self, most: u32, deadline: Option<Deadline>) -> Option<Taken> {
-        let mut spin = Spin::on(&self.state, For::Event, deadline);
+        let mut spin = Spin::on(&self.state, SpinPolicy::Event, deadline);
         let mut mark = 0;
         loop {
             let looks_free = spin.sees(|state| state >= PERMIT);
             if looks_free {
-                spin.gathers(|state| state / PERMIT);
+                spin.batch_waits(|state| state / PERMIT);
             }
             match self.take(most, mark) {
                 Ok(taken) => {
@@ -347,18 +349,18 @@ impl Default for Semaphore {
     }
 }
 
-impl Permits for Semaphore {
+impl RawSemaphore for Semaphore {
     #[inline]
-    fn acquire_within(&self, patience: Patience) -> bool {
-        self.take_within(1, patience, |_| ()).is_some()
+    fn acquire_with(&self, timeout: Timeout) -> bool {
+        self.take_with(1, timeout, |_| ()).is_some()
     }
 
     #[inline]
-    fn acquire_some_within(&self, most: u32, patience: Patience) -> u32 {
+    fn acquire_some_with(&self, most: u32, timeout: Timeout) -> u32 {
         match most {
             0 => 0,
             _ => self
-                .take_within(most, patience, |taken| taken.count)
+                .take_with(most, timeout, |taken| taken.count)
                 .unwrap_or(0),
         }
     }

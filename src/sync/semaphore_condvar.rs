@@ -11,10 +11,10 @@
 //! time is over takes itself off the list; if the list has no entry for it any more, somebody has posted a
 //! wake-up in its place, and it takes that.
 
-use super::{Condition, Held, Lock, Patience, Permits, Semaphore};
+use super::{LockGuard, RawCondvar, RawLock, RawSemaphore, Semaphore, Timeout};
 use crate::platform::constructor;
 
-/// A condition variable for every [`Lock`], made of four semaphores of any kind.
+/// A condition variable for every [`RawLock`], made of four semaphores of any kind.
 ///
 /// # Fairness
 /// That of the semaphores.
@@ -25,18 +25,18 @@ use crate::platform::constructor;
 ///
 /// # Example
 /// ```
-/// use interlatch::sync::{Condition, Held, Lock, Patience, SemaphoreCondvar, SemaphoreLock};
+/// use interlatch::sync::{RawCondvar, LockGuard, RawLock, Timeout, SemaphoreCondvar, SemaphoreLock};
 ///
 /// static LOCK: SemaphoreLock = SemaphoreLock::new();
 /// static CHANGED: SemaphoreCondvar = SemaphoreCondvar::new();
 ///
-/// let mut held = LOCK.hold();
+/// let mut held = LOCK.lock();
 /// std::thread::scope(|scope| {
 ///     scope.spawn(|| {
-///         let _held = LOCK.hold();
+///         let _held = LOCK.lock();
 ///         CHANGED.notify_one();
 ///     });
-///     assert!(CHANGED.wait_within(&mut held, Patience::Forever));
+///     assert!(CHANGED.wait_with(&mut held, Timeout::Infinite));
 /// });
 /// ```
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Default for SemaphoreCondvar {
     }
 }
 
-impl<P: Permits> SemaphoreCondvar<P> {
+impl<P: RawSemaphore> SemaphoreCondvar<P> {
     /// One of these semaphores: the first has one permit, the others none; or all are those of one
     /// that others use.
     pub fn from_parts([entry, waiting, wakes, woken]: [P; 4]) -> Self {
@@ -90,10 +90,10 @@ impl<P: Permits> SemaphoreCondvar<P> {
         result
     }
 
-    /// Waits on the list; false if the end of patience came first.
-    fn wait(&self, patience: Patience) -> bool {
-        if !self.wakes.acquire_within(patience) {
-            if self.waiting.acquire_within(Patience::Never) {
+    /// Waits on the list; false if the end of timeout came first.
+    fn wait(&self, timeout: Timeout) -> bool {
+        if !self.wakes.acquire_with(timeout) {
+            if self.waiting.acquire_with(Timeout::NonBlocking) {
                 return false;
             }
             // Somebody has taken this waiter off the list.
@@ -116,7 +116,7 @@ impl<P: Permits> SemaphoreCondvar<P> {
 
     /// Wakes so many waiters, if there are as many: how many there were. For one who is alone.
     fn notify_some(&self, most: u32) -> u32 {
-        let listed = (0..most).take_while(|_| self.waiting.acquire_within(Patience::Never));
+        let listed = (0..most).take_while(|_| self.waiting.acquire_with(Timeout::NonBlocking));
         let count = listed.count() as u32;
         give(&self.wakes, count);
         (0..count).for_each(|_| take(&self.woken));
@@ -127,19 +127,19 @@ impl<P: Permits> SemaphoreCondvar<P> {
 /// So many are notified in one step at most: a semaphore in a pipe releases no more than a page of permits at once.
 const AT_ONCE: u32 = 1024;
 
-fn take(semaphore: &impl Permits) {
-    while !semaphore.acquire_within(Patience::Forever) {}
+fn take(semaphore: &impl RawSemaphore) {
+    while !semaphore.acquire_with(Timeout::Infinite) {}
 }
 
 /// As many as were taken elsewhere: there is room for them.
-fn give(semaphore: &impl Permits, count: u32) {
+fn give(semaphore: &impl RawSemaphore, count: u32) {
     let _ = semaphore.release(count);
 }
 
-impl<P: Permits> Condition for SemaphoreCondvar<P> {
+impl<P: RawSemaphore> RawCondvar for SemaphoreCondvar<P> {
     /// Returns at once, as if notified, where the semaphore cannot count one waiter more.
-    fn wait_within<L: Lock>(&self, held: &mut Held<'_, L>, patience: Patience) -> bool {
-        if patience == Patience::Never {
+    fn wait_with<L: RawLock>(&self, held: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
+        if timeout == Timeout::NonBlocking {
             return false;
         }
         if self.alone(|| self.waiting.release(1)).is_err() {
@@ -149,8 +149,8 @@ impl<P: Permits> Condition for SemaphoreCondvar<P> {
         // SAFETY: `held` says that the caller holds the lock, and it is locked again below,
         // before the caller can use it.
         unsafe { lock.unlock() };
-        let is_notified = self.wait(patience);
-        while !lock.lock_within(Patience::Forever) {}
+        let is_notified = self.wait(timeout);
+        while !lock.raw_lock_with(Timeout::Infinite) {}
         is_notified
     }
 

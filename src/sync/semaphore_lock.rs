@@ -4,7 +4,7 @@
 //!
 //! **Why it is correct.** There is one permit: who has it is inside.
 
-use super::{Lock, Patience, PipeSemaphore, Semaphore, TrustedPermits};
+use super::{PipeSemaphore, RawLock, Semaphore, Timeout, TrustedSemaphore};
 use crate::platform::constructor;
 
 /// Mutual exclusion by any semaphore that can be trusted, for example one in a pipe.
@@ -17,13 +17,13 @@ use crate::platform::constructor;
 ///
 /// # Example
 /// ```
-/// use interlatch::sync::{Lock, Patience, SemaphoreLock};
+/// use interlatch::sync::{RawLock, Timeout, SemaphoreLock};
 ///
 /// let lock = SemaphoreLock::in_a_pipe()?;
-/// let held = lock.hold();
-/// assert!(lock.hold_within(Patience::Never).is_none());
+/// let held = lock.lock();
+/// assert!(lock.lock_with(Timeout::NonBlocking).is_none());
 /// drop(held);
-/// assert!(lock.hold_within(Patience::Never).is_some());
+/// assert!(lock.lock_with(Timeout::NonBlocking).is_some());
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl SemaphoreLock<PipeSemaphore> {
     }
 }
 
-impl<P: TrustedPermits> SemaphoreLock<P> {
+impl<P: TrustedSemaphore> SemaphoreLock<P> {
     /// A lock made of this semaphore.
     ///
     /// # Safety
@@ -75,10 +75,10 @@ impl<P: TrustedPermits> SemaphoreLock<P> {
 }
 
 // SAFETY: there is one permit, by the promise of the constructors, and the semaphore hands it to one at a
-// time, whose predecessor's writes are seen, by the promise of `TrustedPermits`.
-unsafe impl<P: TrustedPermits> Lock for SemaphoreLock<P> {
-    fn lock_within(&self, patience: Patience) -> bool {
-        self.0.acquire_within(patience)
+// time, whose predecessor's writes are seen, by the promise of `TrustedSemaphore`.
+unsafe impl<P: TrustedSemaphore> RawLock for SemaphoreLock<P> {
+    fn raw_lock_with(&self, timeout: Timeout) -> bool {
+        self.0.acquire_with(timeout)
     }
 
     unsafe fn unlock(&self) {

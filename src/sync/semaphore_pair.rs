@@ -9,8 +9,8 @@
 //! **Why it is correct.** Each side waits for its own semaphore and posts the other's, so the
 //! permits of both and the turns that are being taken always add up to the number of slots.
 
-use super::{MAX_PERMITS, PairState, Patience, PermitOverflow, Permits, Semaphore};
-use crate::platform::{InPlace, NextLine, Words, WordsFrom, constructor};
+use super::{MAX_PERMITS, PermitOverflow, RawSemaphore, Semaphore, SemaphorePairState, Timeout};
+use crate::platform::{CachePadded, MemoryReader, OffsetReader, ShmSafe, constructor};
 use core::mem::offset_of;
 use std::time::Duration;
 
@@ -25,25 +25,25 @@ use std::time::Duration;
 ///
 /// # Example
 /// ```
-/// use interlatch::SemaphorePair;
+/// use interlatch::sync::SemaphorePair;
 ///
 /// let pair = SemaphorePair::new(1)?;
 /// drop(pair.write());
 /// assert!(pair.try_write().is_none(), "the reader has not read yet");
 /// drop(pair.read());
 /// assert!(pair.try_write().is_some());
-/// # Ok::<(), interlatch::PermitOverflow>(())
+/// # Ok::<(), interlatch::sync::PermitOverflow>(())
 /// ```
 #[repr(C)]
 #[derive(Debug)]
 pub struct SemaphorePair<P = Semaphore> {
     writer: P,
-    next_line: NextLine,
+    next_line: CachePadded,
     reader: P,
 }
 
-// SAFETY: two values that are `InPlace` themselves.
-unsafe impl InPlace for SemaphorePair {
+// SAFETY: two values that are `ShmSafe` themselves.
+unsafe impl ShmSafe for SemaphorePair {
     fn initial() -> Self {
         Self::one()
     }
@@ -53,7 +53,7 @@ impl SemaphorePair {
     constructor! {
         /// The pair of the notes: one slot, and the writer begins.
         pub fn one() -> Self {
-            Self { writer: Semaphore::binary(), next_line: NextLine, reader: Semaphore::empty() }
+            Self { writer: Semaphore::binary(), next_line: CachePadded, reader: Semaphore::empty() }
         }
     }
 
@@ -67,7 +67,7 @@ impl SemaphorePair {
                 return Err(PermitOverflow { held: 1, added: slots });
             }
             match Semaphore::new(slots) {
-                Ok(writer) => Ok(Self { writer, next_line: NextLine, reader: Semaphore::empty() }),
+                Ok(writer) => Ok(Self { writer, next_line: CachePadded, reader: Semaphore::empty() }),
                 Err(overflow) => Err(overflow),
             }
         }
@@ -76,20 +76,20 @@ impl SemaphorePair {
 
 impl SemaphorePair {
     /// The state of the one that these words are.
-    pub(crate) fn state_of(words: &dyn Words) -> Option<PairState> {
-        let part = |offset| Semaphore::state_of(&WordsFrom(words, offset as u64));
-        Some(PairState {
+    pub(crate) fn read_state(words: &dyn MemoryReader) -> Option<SemaphorePairState> {
+        let part = |offset| Semaphore::read_state(&OffsetReader(words, offset as u64));
+        Some(SemaphorePairState {
             writer: part(offset_of!(Self, writer))?,
             reader: part(offset_of!(Self, reader))?,
         })
     }
 }
 
-impl<P: Permits> SemaphorePair<P> {
+impl<P: RawSemaphore> SemaphorePair<P> {
     constructor! {
         /// A pair of two semaphores: the writers' holds the slots, the readers' none.
         pub fn from_parts(writer: P, reader: P) -> Self {
-            Self { writer, next_line: NextLine, reader }
+            Self { writer, next_line: CachePadded, reader }
         }
     }
 
@@ -110,17 +110,17 @@ impl<P: Permits> SemaphorePair<P> {
 
     /// A writer's turn if there is one now.
     pub fn try_write(&self) -> Option<WriteTurn<'_, P>> {
-        self.write_within(Patience::Never)
+        self.write_with(Timeout::NonBlocking)
     }
 
     /// Waits for a writer's turn, or gives up after that time.
     pub fn write_timeout(&self, timeout: Duration) -> Option<WriteTurn<'_, P>> {
-        self.write_within(Patience::of(timeout))
+        self.write_with(Timeout::after(timeout))
     }
 
-    /// Waits for a writer's turn as long as patience lasts.
-    pub fn write_within(&self, patience: Patience) -> Option<WriteTurn<'_, P>> {
-        Turn::take_within(&self.writer, &self.reader, 1, patience)
+    /// Waits for a writer's turn as long as timeout lasts.
+    pub fn write_with(&self, timeout: Timeout) -> Option<WriteTurn<'_, P>> {
+        Turn::take_with(&self.writer, &self.reader, 1, timeout)
     }
 
     /// Waits for a reader's turn.
@@ -130,41 +130,41 @@ impl<P: Permits> SemaphorePair<P> {
 
     /// A reader's turn if there is one now.
     pub fn try_read(&self) -> Option<ReadTurn<'_, P>> {
-        self.read_within(Patience::Never)
+        self.read_with(Timeout::NonBlocking)
     }
 
     /// Waits for a reader's turn, or gives up after that time.
     pub fn read_timeout(&self, timeout: Duration) -> Option<ReadTurn<'_, P>> {
-        self.read_within(Patience::of(timeout))
+        self.read_with(Timeout::after(timeout))
     }
 
-    /// Waits for a reader's turn as long as patience lasts.
-    pub fn read_within(&self, patience: Patience) -> Option<ReadTurn<'_, P>> {
-        Turn::take_within(&self.reader, &self.writer, 1, patience)
+    /// Waits for a reader's turn as long as timeout lasts.
+    pub fn read_with(&self, timeout: Timeout) -> Option<ReadTurn<'_, P>> {
+        Turn::take_with(&self.reader, &self.writer, 1, timeout)
     }
 
-    /// Waits for a writer's turn as long as patience lasts, and takes others along that are there, so that
+    /// Waits for a writer's turn as long as timeout lasts, and takes others along that are there, so that
     /// they are at most that many.
     ///
     /// # Example
     /// ```
-    /// use interlatch::SemaphorePair;
-    /// use interlatch::sync::Patience;
+    /// use interlatch::sync::SemaphorePair;
+    /// use interlatch::sync::Timeout;
     ///
     /// let pair = SemaphorePair::new(3)?;
-    /// let turns = pair.write_some_within(5, Patience::Never).unwrap();
+    /// let turns = pair.write_some_with(5, Timeout::NonBlocking).unwrap();
     /// assert_eq!(turns.count(), 3);
     /// turns.end(2);
-    /// assert_eq!(pair.read_some_within(5, Patience::Never).unwrap().count(), 2);
-    /// # Ok::<(), interlatch::PermitOverflow>(())
+    /// assert_eq!(pair.read_some_with(5, Timeout::NonBlocking).unwrap().count(), 2);
+    /// # Ok::<(), interlatch::sync::PermitOverflow>(())
     /// ```
-    pub fn write_some_within(&self, most: u32, patience: Patience) -> Option<WriteTurn<'_, P>> {
-        Turn::take_within(&self.writer, &self.reader, most, patience)
+    pub fn write_some_with(&self, most: u32, timeout: Timeout) -> Option<WriteTurn<'_, P>> {
+        Turn::take_with(&self.writer, &self.reader, most, timeout)
     }
 
     /// The same for readers.
-    pub fn read_some_within(&self, most: u32, patience: Patience) -> Option<ReadTurn<'_, P>> {
-        Turn::take_within(&self.reader, &self.writer, most, patience)
+    pub fn read_some_with(&self, most: u32, timeout: Timeout) -> Option<ReadTurn<'_, P>> {
+        Turn::take_with(&self.reader, &self.writer, most, timeout)
     }
 }
 
@@ -184,7 +184,7 @@ pub type ReadTurn<'a, P = Semaphore> = Turn<'a, P>;
 ///
 /// # Example
 /// ```
-/// let pair = interlatch::SemaphorePair::one();
+/// let pair = interlatch::sync::SemaphorePair::one();
 /// pair.write().cancel();
 /// assert!(pair.try_read().is_none(), "nothing was written");
 /// drop(pair.write());
@@ -192,26 +192,26 @@ pub type ReadTurn<'a, P = Semaphore> = Turn<'a, P>;
 /// ```
 #[derive(Debug)]
 #[must_use = "dropping this ends the turn"]
-pub struct Turn<'a, P: Permits = Semaphore> {
+pub struct Turn<'a, P: RawSemaphore = Semaphore> {
     mine: &'a P,
     other: &'a P,
     count: u32,
 }
 
-impl<'a, P: Permits> Turn<'a, P> {
+impl<'a, P: RawSemaphore> Turn<'a, P> {
     fn take(mine: &'a P, other: &'a P) -> Self {
         loop {
-            if let Some(turn) = Self::take_within(mine, other, 1, Patience::Forever) {
+            if let Some(turn) = Self::take_with(mine, other, 1, Timeout::Infinite) {
                 return turn;
             }
         }
     }
 
     #[inline]
-    fn take_within(mine: &'a P, other: &'a P, most: u32, patience: Patience) -> Option<Self> {
+    fn take_with(mine: &'a P, other: &'a P, most: u32, timeout: Timeout) -> Option<Self> {
         let count = match most {
-            1 => u32::from(mine.acquire_within(patience)),
-            _ => mine.acquire_some_within(most, patience),
+            1 => u32::from(mine.acquire_with(timeout)),
+            _ => mine.acquire_some_with(most, timeout),
         };
         (count > 0).then_some(Self { mine, other, count })
     }
@@ -237,7 +237,7 @@ impl<'a, P: Permits> Turn<'a, P> {
     }
 }
 
-impl<P: Permits> Drop for Turn<'_, P> {
+impl<P: RawSemaphore> Drop for Turn<'_, P> {
     fn drop(&mut self) {
         if self.count > 0 {
             // Overflow needs permits that never were turns; then the other side has enough to go on.

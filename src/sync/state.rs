@@ -59,7 +59,7 @@ pub struct CondvarState {
 
 /// A semaphore pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PairState {
+pub struct SemaphorePairState {
     /// The writers' semaphore.
     pub writer: SemaphoreState,
     /// The readers' semaphore.
@@ -68,19 +68,19 @@ pub struct PairState {
 
 /// A semaphore whose permits know their holders.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecoverableState {
+pub struct RobustSemaphoreState {
     /// The lock inside.
     pub lock: LockState,
-    /// Each permit, as the lock that it is; at most [`MOST_SLOTS`] of them.
+    /// Each permit, as the lock that it is; at most [`MAX_SLOTS`] of them.
     pub permits: Vec<LockState>,
 }
 
 /// A semaphore pair whose turns know their holders.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecoverablePairState {
+pub struct RobustSemaphorePairState {
     /// The lock inside.
     pub lock: LockState,
-    /// Each slot; at most [`MOST_SLOTS`] of them.
+    /// Each slot; at most [`MAX_SLOTS`] of them.
     pub slots: Vec<SlotState>,
 }
 
@@ -94,4 +94,4 @@ pub struct SlotState {
 }
 
 /// As many permits or slots of one object are looked at.
-pub const MOST_SLOTS: u64 = 4096;
+pub const MAX_SLOTS: u64 = 4096;

@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One who chats.
 struct Talker {
@@ -80,7 +80,7 @@ impl Talker {
 
     /// Waits until it shows that, behind what was waited for before.
     fn shows(&mut self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(at) = self.seen.find(text) {
                 self.seen.drain(..at + text.len());
@@ -104,7 +104,7 @@ impl Talker {
 
     /// Waits until it has ended with this status.
     fn ends_with(mut self, expected: i32) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let status = loop {
             if let Some(status) = self.status() {
                 break status;
@@ -140,7 +140,7 @@ fn refusal(arguments: &[&str]) -> String {
         .stderr(stderr);
     let mut child = Reaped(command.spawn().expect("the example starts"));
     drop(command);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let status = loop {
         if let Some(status) = child.0.try_wait().expect("it is our child") {
             break status;
@@ -291,7 +291,7 @@ fn a_name_that_is_taken_and_a_third_one_are_refused() {
     assert!(said.contains("a named pipe at"), "{said}");
     // Others that are no chats, and have a reader each.
     let fifos = ["bo", "di"]
-        .map(|name| interlatch::ipc::Fifo::create(folder.path().join(name), 0o600).expect("free"));
+        .map(|name| interlatch_ipc::Fifo::create(folder.path().join(name), 0o600).expect("free"));
     let readers = fifos.map(|fifo| {
         let mut both = File::options();
         both.read(true)
@@ -341,7 +341,7 @@ fn of_three_who_come_at_once_two_meet_and_the_third_is_refused() {
     for _ in 0..10 {
         let folder = folder();
         let mut three = ["ada", "bo", "cy"].map(|name| Talker::plain(folder.path(), name));
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let refused = loop {
             if let Some(index) = three.iter_mut().position(|one| one.status().is_some()) {
                 break index;

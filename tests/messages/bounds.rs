@@ -1,13 +1,16 @@
 //! The smallest, the largest and the wrong.
 
 use super::with_queue;
-use interlatch::platform::robust::Refusal;
-use interlatch::queue::{CELL_BYTES, MessageCell};
-use interlatch::sync::Patience;
-use interlatch::{
-    BadMessageType, Deadline, MessageQueue, MessageType, Messages, Place, PlanError, QueueLimits,
-    ReceiveMessageError, Region, RegionError, RobustMutex, Select, SendMessageError,
+use interlatch::channel::message_queue::{
+    BadMessageType, MessageQueueExt, MessageType, QueueLimits, ReceiveMessageError, Select,
+    SendMessageError,
 };
+use interlatch::channel::message_queue::{CELL_BYTES, MessageCell};
+use interlatch::platform::robust::Refusal;
+use interlatch::region::{ConfigError, ShmObject};
+use interlatch::sync::Deadline;
+use interlatch::sync::Timeout;
+use interlatch::{MessageQueue, Region, RegionError, RobustMutex};
 use std::time::{Duration, Instant};
 
 type Queue = MessageQueue<[MessageCell]>;
@@ -39,10 +42,10 @@ fn limits_that_no_queue_can_have_are_refused() {
         messages: 0,
         bytes: 10,
     };
-    assert_eq!(Queue::layout(none).err(), Some(PlanError::ZeroCapacity));
+    assert_eq!(Queue::layout(none).err(), Some(ConfigError::ZeroCapacity));
     let region = Region::memfd("limits", 4096).expect("a page");
     let refused = region.create::<MessageQueue>("queue", none).err();
-    let zero = Some(RegionError::Plan(PlanError::ZeroCapacity));
+    let zero = Some(RegionError::Config(ConfigError::ZeroCapacity));
     assert_eq!(format!("{refused:?}"), format!("{zero:?}"));
     let most = QueueLimits {
         messages: u32::MAX,
@@ -154,8 +157,8 @@ fn every_form_of_waiting_ends_in_time_with_nothing_changed() {
             let none = Err(ReceiveMessageError::NoMessage);
             assert_eq!(queue.try_receive(Select::First), none);
             assert_eq!(queue.receive_timeout(Select::First, brief), none);
-            assert_eq!(queue.receive_until(Select::First, past), none);
-            let of_value = queue.receive_value_within::<u64>(Select::First, Patience::Never);
+            assert_eq!(queue.receive_deadline(Select::First, past), none);
+            let of_value = queue.receive_value_with::<u64>(Select::First, Timeout::NonBlocking);
             assert_eq!(of_value, Err(ReceiveMessageError::NoMessage));
             let value = 9_u64.to_ne_bytes();
             queue.try_send(KIND, &value).expect("there is room");
@@ -163,7 +166,7 @@ fn every_form_of_waiting_ends_in_time_with_nothing_changed() {
             let full = Err(SendMessageError::Full);
             assert_eq!(queue.try_send(KIND, &[1]), full);
             assert_eq!(queue.send_timeout(KIND, &[1], brief), full);
-            assert_eq!(queue.send_until(KIND, &[1], past), full);
+            assert_eq!(queue.send_deadline(KIND, &[1], past), full);
             let other = Select::Type(MessageType::HIGHEST);
             assert_eq!(queue.receive_timeout(other, brief), none);
             let wrong = ReceiveMessageError::WrongLength { length: 8, room: 4 };

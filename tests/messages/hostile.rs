@@ -3,8 +3,11 @@
 //! `INTERLATCH_CASES` says how often, times 20; `INTERLATCH_SEED` repeats a run.
 
 use super::number;
-use interlatch::sync::Patience;
-use interlatch::{Fit, MessageQueue, MessageType, Messages, QueueLimits, Region, Select};
+use interlatch::channel::message_queue::{
+    MessageQueueExt, MessageType, Oversize, QueueLimits, Select,
+};
+use interlatch::sync::Timeout;
+use interlatch::{MessageQueue, Region};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc;
@@ -131,10 +134,10 @@ fn use_it(queue: &MessageQueue, random: &mut fastrand::Rng) -> u64 {
         received += u64::from(match random.u8(..4) {
             0 => queue.try_receive(select).is_ok(),
             1 => queue
-                .receive_into(select, &mut room, Fit::Truncated, Patience::Never)
+                .receive_into(select, &mut room, Oversize::Truncated, Timeout::NonBlocking)
                 .is_ok(),
             2 => queue
-                .receive_into(select, &mut room, Fit::Exact, Patience::Never)
+                .receive_into(select, &mut room, Oversize::Exact, Timeout::NonBlocking)
                 .is_ok(),
             _ => {
                 let _ = queue.try_send(kind, &room[..random.usize(..200)]);

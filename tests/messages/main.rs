@@ -4,12 +4,12 @@ mod bounds;
 mod hostile;
 mod kernel;
 mod posix;
-#[path = "../worlds/property.rs"]
-mod property;
 mod room;
 mod sysv;
 
-use interlatch::{MessageQueue, QueueLimits, Region};
+use interlatch::channel::message_queue::QueueLimits;
+use interlatch::{MessageQueue, Region};
+use interlatch_testing::property;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()

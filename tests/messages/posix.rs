@@ -2,8 +2,9 @@
 
 use super::kernel::{Posix, is_there};
 use super::{property, with_queue};
-use interlatch::{
-    MessageQueue, MessageType, Messages, QueueLimits, ReceiveMessageError, Select, SendMessageError,
+use interlatch::MessageQueue;
+use interlatch::channel::message_queue::{
+    MessageQueueExt, MessageType, QueueLimits, ReceiveMessageError, Select, SendMessageError,
 };
 use nix::errno::Errno;
 use proptest::prelude::*;

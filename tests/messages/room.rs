@@ -3,8 +3,11 @@
 //! `INTERLATCH_CASES` says how many queues; `INTERLATCH_SEED` repeats a run.
 
 use super::{number, with_queue};
-use interlatch::queue::CELL_BYTES;
-use interlatch::{Message, MessageQueue, MessageType, Messages, QueueLimits, Select};
+use interlatch::MessageQueue;
+use interlatch::channel::message_queue::CELL_BYTES;
+use interlatch::channel::message_queue::{
+    Message, MessageQueueExt, MessageType, QueueLimits, Select,
+};
 
 /// Sends and receives on one queue.
 const STEPS: usize = 300;

@@ -5,11 +5,12 @@
 
 use super::kernel::{ROOM, SysV, is_there};
 use super::{property, with_queue};
-use interlatch::sync::Patience;
-use interlatch::{
-    Fit, MessageQueue, MessageType, Messages, QueueLimits, ReceiveMessageError, Select,
+use interlatch::MessageQueue;
+use interlatch::channel::message_queue::{
+    MessageQueueExt, MessageType, Oversize, QueueLimits, ReceiveMessageError, Select,
     SendMessageError,
 };
+use interlatch::sync::Timeout;
 use nix::errno::Errno;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -94,8 +95,12 @@ fn ours(queue: &MessageQueue, number: usize, step: Step) -> Outcome {
         }
         Step::Receive { select, room, cut } => {
             let mut bytes = vec![0; room];
-            let fit = if cut { Fit::Truncated } else { Fit::Whole };
-            match queue.receive_into(selected(select), &mut bytes, fit, Patience::Never) {
+            let fit = if cut {
+                Oversize::Truncated
+            } else {
+                Oversize::Whole
+            };
+            match queue.receive_into(selected(select), &mut bytes, fit, Timeout::NonBlocking) {
                 Ok(received) => {
                     bytes.truncate(received.length);
                     Outcome::Received(received.kind.get(), bytes)

@@ -2,7 +2,8 @@
 
 use super::item::{Item, Large, numbered};
 use super::{bytes, calls, fifos, limits, shared, signals};
-use interlatch::{Buffer, PipeBuffer, RecvTimeoutError};
+use interlatch::channel::RecvTimeoutError;
+use interlatch::{Buffer, PipeBuffer};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ pub fn main(arguments: &[String]) {
         [_, "receive", "small", ends] => receive::<u64>(ends),
         [_, "receive", "large", ends] => receive::<Large>(ends),
         [_, "fill", action, ends] => fill(action, ends),
-        [_, "hold", ends] => hold(ends),
+        [_, "hold", ends] => lock(ends),
         [_, "forget", ends] => forget(ends),
         [_, "interrupted", "small", call, ends] => signals::play::<u64>(call, ends),
         [_, "interrupted", "large", call, ends] => signals::play::<Large>(call, ends),
@@ -74,7 +75,7 @@ fn fill(action: &str, ends: &str) {
 }
 
 /// Has both ends or one, and does nothing.
-fn hold(ends: &str) {
+fn lock(ends: &str) {
     let _buffer: PipeBuffer<u64> = shared::take_over(ends);
     println!("holds");
     wait_for_the_driver();

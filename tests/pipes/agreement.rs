@@ -7,9 +7,10 @@
 
 use super::harness::Test;
 use super::property;
+use interlatch::channel::{BytePipeError, ByteReader, ByteWriter, Slot};
 use interlatch::platform::PipeStop;
 use interlatch::platform::pipe::{self, Reader, Writer};
-use interlatch::{BytePipe, BytePipeError, ByteReader, ByteWriter, Region, Slot};
+use interlatch::{BytePipe, Region};
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ fn largest_piece() {
 const PAGE: usize = pipe::ATOMIC;
 const CAPACITY: usize = 16 * PAGE;
 
-/// A call without patience; nothing is written beyond a limit.
+/// A call without timeout; nothing is written beyond a limit.
 #[derive(Clone, Copy, Debug)]
 enum Call {
     Write(usize),
@@ -170,7 +171,7 @@ impl Both<'_> {
         ]
     }
 
-    /// Without patience, or with none that lasts.
+    /// Without timeout, or with none that lasts.
     fn read(&mut self, size: usize) -> [Option<Outcome>; 2] {
         let ours = |reader: &ByteReader<'_, _>| {
             let mut bytes = vec![0; size];

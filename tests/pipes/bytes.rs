@@ -3,9 +3,10 @@
 use super::chance;
 use super::ends::said;
 use super::harness::Test;
-use super::process::{Actor, PATIENCE, inherited};
-use interlatch::sync::Patience;
-use interlatch::{BytePipe, BytePipeError, Region, Slot};
+use super::process::{Actor, TIMEOUT, inherited};
+use interlatch::channel::{BytePipeError, Slot};
+use interlatch::sync::Timeout;
+use interlatch::{BytePipe, Region};
 use nix::sys::signal::Signal;
 use std::time::Instant;
 
@@ -53,14 +54,14 @@ pub fn play(descriptor: &str, part: &str) {
             println!("ready");
             for number in 0.. {
                 let piece = [number as u8; PIECE];
-                let written = writer.write_within(&piece, Patience::Forever);
+                let written = writer.write_with(&piece, Timeout::Infinite);
                 assert_eq!(written, Ok(PIECE), "a small piece");
             }
         }
         _ => {
             let reader = bytes.reader().expect("there are few");
             println!("ready");
-            while reader.read_within(&mut [0; 70], Patience::Forever) != Ok(0) {}
+            while reader.read_with(&mut [0; 70], Timeout::Infinite) != Ok(0) {}
         }
     }
 }
@@ -74,7 +75,7 @@ fn read_until_killed(bytes: &Bytes, writer: &Actor, enough: usize) -> Vec<u8> {
             writer.signal(Signal::SIGKILL);
             lives = false;
         }
-        match reader.read_timeout(&mut buffer, PATIENCE) {
+        match reader.read_timeout(&mut buffer, TIMEOUT) {
             Ok(0) => return all,
             Ok(count) => all.extend_from_slice(&buffer[..count]),
             Err(error) => panic!("{error}: {}", writer.stands()),
@@ -110,7 +111,7 @@ fn write_until_killed(bytes: &Bytes, reader: &Actor, most: usize) -> Result<usiz
         if total == most / 2 {
             reader.signal(Signal::SIGKILL);
         }
-        total += writer.write_timeout(&[7; 10], PATIENCE)?;
+        total += writer.write_timeout(&[7; 10], TIMEOUT)?;
     }
     Ok(total)
 }
@@ -136,7 +137,7 @@ fn rest_for_another() {
         let writer = bytes.writer().expect("there are few");
         assert_eq!(writer.try_write(&[7; 500]), Ok(500));
         dying.signal(Signal::SIGKILL);
-        let ended = dying.end(Instant::now() + PATIENCE);
+        let ended = dying.end(Instant::now() + TIMEOUT);
         assert!(ended.is_err(), "it was killed");
         assert_eq!(
             writer.try_write(&[8; 500]),
@@ -145,7 +146,7 @@ fn rest_for_another() {
         );
         drop(writer);
         let (mut rest, mut buffer) = (Vec::new(), [0; 64]);
-        while let Ok(count @ 1..) = other.read_timeout(&mut buffer, PATIENCE) {
+        while let Ok(count @ 1..) = other.read_timeout(&mut buffer, TIMEOUT) {
             rest.extend_from_slice(&buffer[..count]);
             assert!(rest.len() <= 1_000, "more than was written");
         }

@@ -1,14 +1,14 @@
-//! Odd arguments: no patience, too large a pipe, too many permits, and what is no pipe.
+//! Odd arguments: no timeout, too large a pipe, too many permits, and what is no pipe.
 
 use super::ends::said;
 use super::harness::Test;
 use super::item::{Item, Large};
 use super::shared::{Gets, Shared};
+use interlatch::channel::{RecvError, RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::pipe::{ATOMIC, Reader, Writer};
-use interlatch::sync::{Patience, Permits, PipeSemaphore};
-use interlatch::{
-    Buffer, PermitOverflow, PipeBuffer, RecvError, RecvTimeoutError, SendTimeoutError,
-};
+use interlatch::sync::PermitOverflow;
+use interlatch::sync::{PipeSemaphore, RawSemaphore, Timeout};
+use interlatch::{Buffer, PipeBuffer};
 use nix::unistd::{Uid, geteuid, setuid};
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
@@ -130,7 +130,7 @@ fn too_many_permits() {
     refused(capacity - 10, 11);
     semaphore.release(10).expect("there is room for these");
     refused(capacity, 1);
-    let taken = (0..).take_while(|_| semaphore.acquire_within(Patience::Never));
+    let taken = (0..).take_while(|_| semaphore.acquire_with(Timeout::NonBlocking));
     assert_eq!(taken.count(), capacity);
     assert!(
         PipeSemaphore::new(at_once + 1).is_err(),

@@ -2,7 +2,7 @@
 
 use super::flow::numbers;
 use super::harness::Test;
-use super::process::{Actor, PATIENCE};
+use super::process::{Actor, TIMEOUT};
 use super::shared::{Gets, Shared};
 use nix::sys::signal::Signal;
 use std::time::Instant;
@@ -35,7 +35,7 @@ pub fn tests() -> Vec<Test> {
 
 /// The next line of an actor.
 pub fn said(actor: &mut Actor) -> String {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     actor
         .reply(deadline)
         .unwrap_or_else(|problem| panic!("{problem}"))
@@ -43,7 +43,7 @@ pub fn said(actor: &mut Actor) -> String {
 
 /// Waits until it waits for a pipe: in a poll, or where there is no deadline in the read or write itself.
 pub fn until_it_waits(actor: &Actor) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !waits_for_a_pipe(actor) {
         assert!(
             Instant::now() < deadline,
@@ -115,7 +115,7 @@ fn killed_receiver_is_heard(action: &str) {
     holder.signal(Signal::SIGKILL);
     for mut sender in senders {
         assert_eq!(said(&mut sender), "Some(SendError(..))");
-        let ended = sender.end(Instant::now() + PATIENCE);
+        let ended = sender.end(Instant::now() + TIMEOUT);
         assert_eq!(ended, Ok(()), "no signal has ended it");
     }
 }

@@ -5,12 +5,12 @@ use super::ends::{said, until_it_waits};
 use super::flow::numbers;
 use super::harness::Test;
 use super::item::numbered;
-use super::process::{Actor, PATIENCE};
+use super::process::{Actor, TIMEOUT};
 use super::shared::{Gets, Shared};
-use interlatch::ipc::{Fifo, FifoError};
 use interlatch::platform::pipe::Reader;
-use interlatch::sync::Patience;
+use interlatch::sync::Timeout;
 use interlatch::{Buffer, PipeBuffer};
+use interlatch_ipc::{Fifo, FifoError};
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, geteuid, setuid};
 use std::io::Read;
@@ -20,22 +20,22 @@ use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
-    for patience in ["forever", "long"] {
+    for timeout in ["forever", "long"] {
         tests.push(Test::new(
-            format!("a_reader_waits_{patience}_for_a_writer"),
+            format!("a_reader_waits_{timeout}_for_a_writer"),
             move || {
-                reader_first(patience);
+                reader_first(timeout);
             },
         ));
         tests.push(Test::new(
-            format!("a_writer_waits_{patience}_for_a_reader"),
+            format!("a_writer_waits_{timeout}_for_a_reader"),
             move || {
-                writer_first(patience);
+                writer_first(timeout);
             },
         ));
         tests.push(Test::new(
-            format!("a_writer_that_waits_{patience}_meets_a_reader_that_hangs_in_open"),
-            move || foreign_reader(patience),
+            format!("a_writer_that_waits_{timeout}_meets_a_reader_that_hangs_in_open"),
+            move || foreign_reader(timeout),
         ));
     }
     tests.extend([
@@ -91,8 +91,8 @@ impl Place {
 /// In an actor: one user of the named pipe.
 pub fn play(path: &str, part: &[&str]) {
     match part {
-        ["write", patience, producer, count] => write(path, patience, producer, count),
-        ["read", patience, times] => read(path, patience, times),
+        ["write", timeout, producer, count] => write(path, timeout, producer, count),
+        ["read", timeout, times] => read(path, timeout, times),
         ["alone"] => open_alone(path),
         ["cat"] => cat(path),
         ["denied"] => try_without_privileges(path),
@@ -100,17 +100,17 @@ pub fn play(path: &str, part: &[&str]) {
     }
 }
 
-fn patience_of(word: &str) -> Patience {
+fn patience_of(word: &str) -> Timeout {
     match word {
-        "never" => Patience::Never,
-        "forever" => Patience::Forever,
-        _ => Patience::of(PATIENCE),
+        "never" => Timeout::NonBlocking,
+        "forever" => Timeout::Infinite,
+        _ => Timeout::after(TIMEOUT),
     }
 }
 
-fn write(path: &str, patience: &str, producer: &str, count: &str) {
+fn write(path: &str, timeout: &str, producer: &str, count: &str) {
     let fifo = Fifo::at(path).expect("it is there");
-    let writer = fifo.writer(patience_of(patience)).expect("somebody reads");
+    let writer = fifo.writer(patience_of(timeout)).expect("somebody reads");
     let buffer = PipeBuffer::from_ends(None, Some(writer), None);
     let sender = buffer.sender().expect("it is open");
     let [producer, count] = [producer, count].map(|word| word.parse().expect("a number"));
@@ -123,10 +123,10 @@ fn write(path: &str, patience: &str, producer: &str, count: &str) {
 }
 
 /// Reads to the end of so many streams.
-fn read(path: &str, patience: &str, times: &str) {
+fn read(path: &str, timeout: &str, times: &str) {
     let fifo = Fifo::at(path).expect("it is there");
     for _ in 0..times.parse().expect("a number") {
-        let reader = fifo.reader(patience_of(patience)).expect("somebody writes");
+        let reader = fifo.reader(patience_of(timeout)).expect("somebody writes");
         println!("{}", line_of(reader));
     }
 }
@@ -153,7 +153,7 @@ fn try_without_privileges(path: &str) {
     let word = |is_denied: bool| if is_denied { "denied" } else { "not denied" };
     let created = Fifo::create(PathBuf::from(path).with_extension("other"), 0o600);
     println!("{}", word(matches!(created, Err(FifoError::Denied(_)))));
-    let found = Fifo::at(path).and_then(|fifo| fifo.reader(Patience::Never));
+    let found = Fifo::at(path).and_then(|fifo| fifo.reader(Timeout::NonBlocking));
     println!("{}", word(matches!(found, Err(FifoError::Denied(_)))));
 }
 
@@ -161,32 +161,32 @@ fn try_without_privileges(path: &str) {
 fn dismiss(mut writer: Actor) {
     assert_eq!(said(&mut writer), "sent");
     writer.tell("go");
-    assert_eq!(writer.end(Instant::now() + PATIENCE), Ok(()));
+    assert_eq!(writer.end(Instant::now() + TIMEOUT), Ok(()));
 }
 
-fn reader_first(patience: &str) {
+fn reader_first(timeout: &str) {
     let place = Place::new();
     place.fifo();
-    let mut reader = place.start(&["read", patience, "1"]);
+    let mut reader = place.start(&["read", timeout, "1"]);
     until_it_waits(&reader);
     dismiss(place.start(&["write", "never", "0", "3"]));
     assert_eq!(said(&mut reader), "0,1,2");
 }
 
-fn writer_first(patience: &str) {
+fn writer_first(timeout: &str) {
     let place = Place::new();
     place.fifo();
-    let writer = place.start(&["write", patience, "0", "3"]);
+    let writer = place.start(&["write", timeout, "0", "3"]);
     until_it_waits(&writer);
     let mut reader = place.start(&["read", "forever", "1"]);
     dismiss(writer);
     assert_eq!(said(&mut reader), "0,1,2");
 }
 
-fn foreign_reader(patience: &str) {
+fn foreign_reader(timeout: &str) {
     let place = Place::new();
     place.fifo();
-    let writer = place.start(&["write", patience, "0", "3"]);
+    let writer = place.start(&["write", timeout, "0", "3"]);
     until_it_waits(&writer);
     let mut reader = place.start(&["cat"]);
     dismiss(writer);
@@ -203,13 +203,13 @@ fn nobody() {
 /// In an actor, since who waits for ever has to be killed.
 fn open_alone(path: &str) {
     let fifo = Fifo::at(path).expect("it is there");
-    let soon = || Patience::of(Duration::from_millis(20));
-    for patience in [Patience::Never, Patience::of(Duration::ZERO), soon()] {
-        let alone = fifo.reader(patience).map(drop);
+    let soon = || Timeout::after(Duration::from_millis(20));
+    for timeout in [Timeout::NonBlocking, Timeout::after(Duration::ZERO), soon()] {
+        let alone = fifo.reader(timeout).map(drop);
         assert!(matches!(alone, Err(FifoError::NoWriter(_))), "{alone:?}");
     }
-    for patience in [Patience::Never, Patience::of(Duration::ZERO), soon()] {
-        let alone = fifo.writer(patience).map(drop);
+    for timeout in [Timeout::NonBlocking, Timeout::after(Duration::ZERO), soon()] {
+        let alone = fifo.writer(timeout).map(drop);
         assert!(matches!(alone, Err(FifoError::NoReader(_))), "{alone:?}");
     }
     println!("nobody came");
@@ -219,9 +219,9 @@ fn silent_writer() {
     let place = Place::new();
     let fifo = place.fifo();
     let mut writer = place.start(&["write", "long", "0", "0"]);
-    let first = fifo.reader(Patience::of(PATIENCE));
+    let first = fifo.reader(Timeout::after(TIMEOUT));
     assert_eq!(said(&mut writer), "sent");
-    let second = fifo.reader(Patience::Never);
+    let second = fifo.reader(Timeout::NonBlocking);
     assert!(first.is_ok() && second.is_ok(), "{first:?}, {second:?}");
 }
 
@@ -264,7 +264,7 @@ fn order() {
     let fifo = place.fifo();
     let mut reader = place.start(&["read", "long", "1"]);
     let keeper = fifo
-        .writer(Patience::of(PATIENCE))
+        .writer(Timeout::after(TIMEOUT))
         .expect("the reader comes");
     let write = |producer| place.start(&["write", "long", producer, "5000"]);
     let writers = ["0", "1", "2"].map(write);
@@ -311,11 +311,11 @@ fn no_fifo() {
         fifo.remove().expect("it is there");
         std::fs::rename(path(name), fifo.path()).expect("it takes the place");
         assert!(
-            is_refused(fifo.reader(Patience::Never).expect_err("no pipe")),
+            is_refused(fifo.reader(Timeout::NonBlocking).expect_err("no pipe")),
             "{name}"
         );
         assert!(
-            is_refused(fifo.writer(Patience::Never).expect_err("no pipe")),
+            is_refused(fifo.writer(Timeout::NonBlocking).expect_err("no pipe")),
             "{name}"
         );
         assert!(is_refused(fifo.remove().expect_err("no pipe")), "{name}");
@@ -362,6 +362,6 @@ fn mode() {
     fifo.remove().expect("it is there");
     assert!(!place.path().exists());
     assert!(matches!(fifo.remove(), Err(FifoError::Missing(_))), "twice");
-    let gone = fifo.writer(Patience::Forever).map(drop);
+    let gone = fifo.writer(Timeout::Infinite).map(drop);
     assert!(matches!(gone, Err(FifoError::Missing(_))), "{gone:?}");
 }

@@ -2,7 +2,7 @@
 
 use super::harness::Test;
 use super::item::{Item, Large, numbered};
-use super::process::{Actor, PATIENCE};
+use super::process::{Actor, TIMEOUT};
 use super::shared::{Gets, Shared};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -32,7 +32,7 @@ fn flows<T: Item>(senders: u64, receivers: usize, count: u64) {
     };
     let actors: Vec<Actor> = (0..senders).map(send).collect();
     shared.close();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     for (producer, mut actor) in actors.into_iter().enumerate() {
         let sent = actor.reply(deadline);
         assert_eq!(sent.as_deref(), Ok("sent"), "sender {producer}");

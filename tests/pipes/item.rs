@@ -1,9 +1,9 @@
 //! What is sent: a number in one piece, or one in so many words that it goes in several.
 
-use interlatch::Plain;
+use interlatch::Pod;
 
 /// An item that a number can be told from.
-pub trait Item: Plain {
+pub trait Item: Pod {
     /// What an actor knows it by.
     const NAME: &'static str;
 

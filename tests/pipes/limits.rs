@@ -6,14 +6,15 @@
 use super::ends::said;
 use super::harness::Test;
 use super::shared::{Gets, Shared};
-use interlatch::ipc::{Fifo, Link, LinkRecvError, LinkSendError, StreamLink};
+use interlatch::channel::{
+    Duplex, DuplexSendError, PipeTorn, RecvTimeoutError, SendTimeoutError, TryRecvError,
+    TrySendError,
+};
 use interlatch::platform::PipeStop;
 use interlatch::platform::pipe::{self, Reader, Writer};
-use interlatch::sync::{Condition, Patience, Permits, PipeSemaphore, SemaphoreCondvar};
-use interlatch::{
-    Buffer, Duplex, DuplexSendError, PipeBuffer, PipeTorn, RecvTimeoutError, SendTimeoutError,
-    TryRecvError, TrySendError,
-};
+use interlatch::sync::{PipeSemaphore, RawCondvar, RawSemaphore, SemaphoreCondvar, Timeout};
+use interlatch::{Buffer, PipeBuffer};
+use interlatch_ipc::{Fifo, Link, LinkRecvError, LinkSendError, StreamLink};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{SigHandler, SigSet, Signal, raise, signal};
 use std::fs::File;
@@ -211,7 +212,7 @@ fn full_for_a_while() {
     assert_eq!(buffer.len(), count, "nothing of it was sent");
     std::thread::scope(|scope| {
         scope.spawn(|| assert_eq!(receiver.recv(), Ok([1; 5000])));
-        let sent = sender.send_timeout([2; 5000], super::process::PATIENCE);
+        let sent = sender.send_timeout([2; 5000], super::process::TIMEOUT);
         assert!(sent.is_ok(), "there is room in time");
     });
     assert!(receiver.try_iter().last() == Some([2; 5000]));
@@ -226,7 +227,7 @@ fn part_of_small() {
         .write(true)
         .open(fifo.path())
         .expect("a pipe");
-    let reader = fifo.reader(Patience::Never).expect("it is there");
+    let reader = fifo.reader(Timeout::NonBlocking).expect("it is there");
     let buffer = PipeBuffer::<u64>::from_ends(Some(reader), None, None);
     let receiver = buffer.receiver().expect("open");
     let bytes = 0x0102_0304_0506_0708_u64.to_ne_bytes();
@@ -277,12 +278,12 @@ fn torn() {
     assert_eq!(duplex.torn(), Some(PipeTorn { expected, found }));
 }
 
-fn tear<T: interlatch::Plain>(found: usize) {
+fn tear<T: interlatch::Pod>(found: usize) {
     let expected = size_of::<T>();
-    for patience in [
-        Patience::Never,
-        Patience::of(super::process::PATIENCE),
-        Patience::Forever,
+    for timeout in [
+        Timeout::NonBlocking,
+        Timeout::after(super::process::TIMEOUT),
+        Timeout::Infinite,
     ] {
         let (reader, writer) = pipe::pipe(4 * PAGE).expect("descriptors");
         let buffer = PipeBuffer::<T>::from_ends(Some(reader), None, None);
@@ -291,10 +292,10 @@ fn tear<T: interlatch::Plain>(found: usize) {
             Ok(expected + found)
         );
         drop(writer);
-        assert!(buffer.recv_within(patience).is_ok());
+        assert!(buffer.recv_with(timeout).is_ok());
         assert_eq!(buffer.torn(), None);
         for _ in 0..2 {
-            let torn = buffer.recv_within(patience).map(drop);
+            let torn = buffer.recv_with(timeout).map(drop);
             assert_eq!(torn, Err(RecvTimeoutError::Disconnected));
             assert_eq!(buffer.torn(), Some(PipeTorn { expected, found }));
         }
@@ -302,7 +303,7 @@ fn tear<T: interlatch::Plain>(found: usize) {
     let (reader, writer) = pipe::pipe(4 * PAGE).expect("descriptors");
     let buffer = PipeBuffer::<T>::from_ends(Some(reader), None, None);
     drop(writer);
-    assert!(buffer.recv_within(Patience::Forever).is_err());
+    assert!(buffer.recv_with(Timeout::Infinite).is_err());
     assert_eq!(buffer.torn(), None, "a proper end");
 }
 
@@ -337,7 +338,7 @@ fn threads() {
 /// Fills an empty buffer, and says what it has promised.
 fn fill<const N: usize>(asked: usize)
 where
-    [u8; N]: interlatch::Plain,
+    [u8; N]: interlatch::Pod,
 {
     let buffer = PipeBuffer::<[u8; N]>::with_capacity(asked).expect("a usual limit");
     let (sender, receiver) = (
@@ -434,7 +435,7 @@ fn jobserver() {
     let mut plain = File::from(writer.as_fd().try_clone_to_owned().expect("descriptors"));
     plain.write_all(b"+").expect("room");
     assert_eq!(permits.permits(), 2);
-    assert!(permits.acquire_within(Patience::Never));
+    assert!(permits.acquire_with(Timeout::NonBlocking));
 }
 
 fn one_page() {
@@ -444,7 +445,7 @@ fn one_page() {
     let permits = PipeSemaphore::from_ends(reader, writer);
     permits.release(2).expect("room");
     for round in 0..3 * PAGE {
-        assert!(permits.acquire_within(Patience::Never), "round {round}");
+        assert!(permits.acquire_with(Timeout::NonBlocking), "round {round}");
         assert_eq!(permits.release(1), Ok(()), "round {round}");
     }
     assert_eq!(permits.permits(), 2);

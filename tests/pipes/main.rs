@@ -7,23 +7,15 @@ mod actor;
 mod agreement;
 mod bytes;
 mod calls;
-#[path = "../regions/chance.rs"]
-mod chance;
 mod ends;
 mod fifos;
 mod flow;
-#[path = "../worlds/harness.rs"]
-mod harness;
 mod item;
 mod limits;
-#[path = "../worlds/process.rs"]
-#[allow(dead_code, reason = "the worlds use other parts of it")]
-mod process;
-#[path = "../worlds/property.rs"]
-mod property;
 mod shared;
 mod signals;
 
+use interlatch_testing::{chance, harness, process, property};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

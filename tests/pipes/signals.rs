@@ -7,13 +7,14 @@ use super::actor::wait_for_the_driver;
 use super::ends::{said, until_it_waits};
 use super::harness::Test;
 use super::item::{Item, Large};
-use super::process::{Actor, PATIENCE};
+use super::process::{Actor, TIMEOUT};
 use super::shared::{self, Gets, Shared};
-use interlatch::ipc::Fifo;
+use interlatch::channel::Duplex;
 use interlatch::platform::pipe;
 use interlatch::platform::{AtomicU32, Ordering::Relaxed};
-use interlatch::sync::{Patience, Permits};
-use interlatch::{Buffer, Duplex, PipeBuffer};
+use interlatch::sync::{RawSemaphore, Timeout};
+use interlatch::{Buffer, PipeBuffer};
+use interlatch_ipc::Fifo;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::time::Instant;
 
@@ -75,7 +76,7 @@ pub fn play<T: Item>(call: &str, ends: &str) {
         "acquire" => {
             let semaphore = shared::take_over_turn(ends);
             println!("ready");
-            semaphore.acquire_within(Patience::of(PATIENCE)).to_string()
+            semaphore.acquire_with(Timeout::after(TIMEOUT)).to_string()
         }
         call => {
             let buffer: PipeBuffer<T> = shared::take_over(ends);
@@ -89,15 +90,15 @@ pub fn play<T: Item>(call: &str, ends: &str) {
 
 /// Receives two items, or sends as many as are more than fit.
 fn pass<T: Item>(buffer: &PipeBuffer<T>, call: &str) -> String {
-    let patience = match call.ends_with("_in_time") {
-        true => Patience::of(PATIENCE),
-        false => Patience::Forever,
+    let timeout = match call.ends_with("_in_time") {
+        true => Timeout::after(TIMEOUT),
+        false => Timeout::Infinite,
     };
     if call.starts_with("receive") {
-        let receive = |()| buffer.recv_within(patience).map(T::number);
+        let receive = |()| buffer.recv_with(timeout).map(T::number);
         return format!("{:?}", [(), ()].map(receive));
     }
-    let is_refused = |item: &u64| buffer.send_within(T::of(*item), patience).is_err();
+    let is_refused = |item: &u64| buffer.send_with(T::of(*item), timeout).is_err();
     format!("{:?}", (0..count_of::<T>()).find(is_refused))
 }
 
@@ -114,7 +115,7 @@ fn interrupt(actor: &Actor) {
     for _ in 0..SIGNALS {
         until_it_waits(actor);
         actor.signal(Signal::SIGUSR1);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while has_pending(actor) {
             assert!(
                 Instant::now() < deadline,
@@ -147,7 +148,7 @@ fn receives<T: Item>(call: &str) {
     let buffer: PipeBuffer<T> = shared.keep();
     for item in [7, 8] {
         interrupt(&actor);
-        let sent = buffer.send_within(T::of(item), Patience::of(PATIENCE));
+        let sent = buffer.send_with(T::of(item), Timeout::after(TIMEOUT));
         assert!(sent.is_ok(), "there is room");
     }
     assert_eq!(
@@ -162,7 +163,7 @@ fn sends<T: Item>(call: &str) {
     let buffer: PipeBuffer<T> = shared.keep();
     interrupt(&actor);
     for item in 0..count_of::<T>() {
-        let received = buffer.recv_within(Patience::of(PATIENCE)).map(T::number);
+        let received = buffer.recv_with(Timeout::after(TIMEOUT)).map(T::number);
         assert_eq!(received, Ok(item));
     }
     assert_eq!(said(&mut actor), format!("None, {SIGNALS} signals"));
@@ -171,7 +172,7 @@ fn sends<T: Item>(call: &str) {
 fn acquires() {
     let shared = Shared::new(4096);
     let turn = shared.turn();
-    assert!(turn.acquire_within(Patience::Never), "it is nobody's");
+    assert!(turn.acquire_with(Timeout::NonBlocking), "it is nobody's");
     let mut actor = start(&shared, u64::NAME, "acquire");
     interrupt(&actor);
     turn.release(1).expect("there is room");
@@ -185,8 +186,8 @@ fn open(call: &str) -> String {
     let fifo = Fifo::at(path.trim_end()).expect("it is there");
     println!("ready");
     let is_open = match call {
-        "fifo_reader" => fifo.reader(Patience::Forever).is_ok(),
-        _ => fifo.writer(Patience::Forever).is_ok(),
+        "fifo_reader" => fifo.reader(Timeout::Infinite).is_ok(),
+        _ => fifo.writer(Timeout::Infinite).is_ok(),
     };
     is_open.to_string()
 }
@@ -199,7 +200,7 @@ fn opens(call: &str) {
     actor.tell(fifo.path().to_str().expect("a readable path"));
     assert_eq!(said(&mut actor), "ready");
     interrupt(&actor);
-    let other = Patience::of(PATIENCE);
+    let other = Timeout::after(TIMEOUT);
     let (reader, writer) = match call {
         "fifo_reader" => (None, Some(fifo.writer(other).expect("the actor reads"))),
         _ => (Some(fifo.reader(other).expect("the actor writes")), None),
@@ -236,7 +237,7 @@ fn duplex_sends() {
     interrupt(&actor);
     for _ in 0..pipe::ATOMIC {
         assert!(
-            shared.turn().acquire_within(Patience::Never),
+            shared.turn().acquire_with(Timeout::NonBlocking),
             "a page is full"
         );
     }

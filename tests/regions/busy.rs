@@ -2,11 +2,11 @@
 
 use super::harness::Test;
 use super::hostile::variant;
-use super::process::{Actor, PATIENCE};
+use super::process::{Actor, TIMEOUT};
 use super::raw::Raw;
+use interlatch::channel::{RecvTimeoutError, Slot};
 use interlatch::{
-    Buffer, InPlace, RecvTimeoutError, Region, RegionError, RobustMonitorBuffer, RobustMutex,
-    Semaphore, Slot,
+    Buffer, Region, RegionError, RobustMonitorBuffer, RobustMutex, Semaphore, ShmSafe,
 };
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use nix::sys::signal::raise;
@@ -39,7 +39,7 @@ struct Halting(u64);
 const BUILT: u64 = 7;
 
 // SAFETY: a number, that nobody writes through a shared reference.
-unsafe impl InPlace for Halting {
+unsafe impl ShmSafe for Halting {
     fn initial() -> Self {
         raise(SIGSTOP).expect("it can be stopped");
         Self(BUILT)
@@ -63,7 +63,7 @@ pub fn play(region: &Region, rest: &[String]) {
 
 /// What another process hears that creates an object of this name.
 fn creating(region: &Region, name: &str) -> String {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut actor = Actor::start(region, &["halt".into(), name.into()]);
     let reply = actor.reply(deadline);
     reply.unwrap_or_else(|problem| panic!("{problem}"))
@@ -74,7 +74,7 @@ fn start() -> (Region, Actor) {
     let region = Region::memfd("busy", 4096).expect("a page");
     let _: &Semaphore = region.create("there", ()).expect("room");
     let actor = Actor::start(&region, &["halt".into()]);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !is_stopped(&actor) {
         assert!(
             Instant::now() < deadline,
@@ -114,11 +114,11 @@ fn a_creator_that_is_stopped() {
     assert_eq!(creating(&region, "late"), "Busy");
     assert!(is_stopped(&actor));
     actor.signal(SIGCONT);
-    let built = actor.reply(Instant::now() + PATIENCE);
+    let built = actor.reply(Instant::now() + TIMEOUT);
     assert_eq!(built, Ok(BUILT.to_string()));
     assert_eq!(creating(&region, "late"), "created", "not busy any more");
     assert_eq!(region.attach::<Halting>("halting").expect("built").0, BUILT);
-    assert_eq!(actor.end(Instant::now() + PATIENCE), Ok(()));
+    assert_eq!(actor.end(Instant::now() + TIMEOUT), Ok(()));
 }
 
 fn a_creator_that_is_killed() {
@@ -154,7 +154,7 @@ fn a_deadline_passes() {
     let _sender = queue.sender().expect("room for one");
     // The lock is the first thing in it.
     let lock = (region.objects().last().expect("just made").offset as usize + word) / 8;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     std::thread::scope(|scope| {
         let (ready, is_ready) = mpsc::channel();
         let (done, is_done) = mpsc::channel();
@@ -166,13 +166,13 @@ fn a_deadline_passes() {
             // It would wait for the lock.
             std::mem::forget(receiver);
         });
-        let before = is_ready.recv_timeout(PATIENCE).expect("it is ready");
+        let before = is_ready.recv_timeout(TIMEOUT).expect("it is ready");
         let mine = Raw::mapped(region.descriptor().expect("a memfd has one"));
         while mine.all() == before || mine.read(lock) & 0x3fff_ffff != 0 {
             assert!(Instant::now() < deadline, "it does not sleep");
         }
         mine.write(lock, 1);
-        let back = is_done.recv_timeout(PATIENCE);
+        let back = is_done.recv_timeout(TIMEOUT);
         mine.write(lock, 0);
         let (received, _raw) = back.expect("it comes back");
         assert_eq!(received, Err(RecvTimeoutError::Timeout));

@@ -1,9 +1,10 @@
 //! What is in a region: named objects, and what is said of those that are not there or something else.
 
 use super::harness::Test;
+use interlatch::channel::Slot;
+use interlatch::region::{ConfigError, ShmObject};
 use interlatch::{
-    BoundedBuffer, Buffer, InPlace, Options, Place, PlanError, Region, RegionError, RobustMutex,
-    Semaphore, Slot,
+    BoundedBuffer, Buffer, Region, RegionError, RegionOptions, RobustMutex, Semaphore, ShmSafe,
 };
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -113,7 +114,7 @@ fn another_layout_is_refused() {
         #[repr(C)]
         pub struct Config(pub [u32; 4]);
         // SAFETY: words, that nobody writes through a shared reference.
-        unsafe impl interlatch::InPlace for Config {
+        unsafe impl interlatch::ShmSafe for Config {
             fn initial() -> Self {
                 Self([1; 4])
             }
@@ -124,7 +125,7 @@ fn another_layout_is_refused() {
         #[derive(Debug)]
         pub struct Config(pub [u32; 5]);
         // SAFETY: words, that nobody writes through a shared reference.
-        unsafe impl interlatch::InPlace for Config {
+        unsafe impl interlatch::ShmSafe for Config {
             fn initial() -> Self {
                 Self([1; 5])
             }
@@ -152,7 +153,7 @@ fn one_process_uses_an_object_as_one_type() {
         #[derive(Debug)]
         pub struct Config(pub [interlatch::platform::AtomicU32; 4]);
         // SAFETY: words.
-        unsafe impl interlatch::InPlace for Config {
+        unsafe impl interlatch::ShmSafe for Config {
             fn initial() -> Self {
                 Self([0; 4].map(interlatch::platform::AtomicU32::new))
             }
@@ -163,7 +164,7 @@ fn one_process_uses_an_object_as_one_type() {
         #[derive(Debug)]
         pub struct Config(pub [u32; 4]);
         // SAFETY: numbers, that nobody writes through a shared reference.
-        unsafe impl interlatch::InPlace for Config {
+        unsafe impl interlatch::ShmSafe for Config {
             fn initial() -> Self {
                 Self([0; 4])
             }
@@ -250,7 +251,7 @@ fn a_type_may_be_named_in_any_alphabet() {
     #[repr(C)]
     struct Größe(u64);
     // SAFETY: a number, that nobody writes through a shared reference.
-    unsafe impl InPlace for Größe {
+    unsafe impl ShmSafe for Größe {
         fn initial() -> Self {
             Self(7)
         }
@@ -307,7 +308,7 @@ fn a_region_has_so_many_objects() {
         }
     };
     assert!(matches!(refused, RegionError::Full), "{refused:?}");
-    assert_eq!(created, interlatch::directory::MOST_OBJECTS);
+    assert_eq!(created, interlatch::region::directory::MAX_OBJECTS);
     assert!(region.attach::<Semaphore>("0").is_ok());
 }
 
@@ -315,7 +316,7 @@ fn alignment() {
     #[repr(C, align(4096))]
     struct Page([u8; 4096]);
     // SAFETY: bytes, that nobody writes through a shared reference.
-    unsafe impl InPlace for Page {
+    unsafe impl ShmSafe for Page {
         fn initial() -> Self {
             Self([7; 4096])
         }
@@ -323,7 +324,7 @@ fn alignment() {
     #[repr(C, align(8192))]
     struct TwoPages([u8; 8192]);
     // SAFETY: as above.
-    unsafe impl InPlace for TwoPages {
+    unsafe impl ShmSafe for TwoPages {
         fn initial() -> Self {
             Self([0; 8192])
         }
@@ -343,7 +344,7 @@ fn alignment() {
 fn a_plan_that_cannot_be_is_refused() {
     let region = Region::memfd("plans", 4096).expect("a page");
     let refused = region.create::<Queue>("queue", 0).err();
-    let zero = Some(RegionError::Plan(PlanError::ZeroCapacity));
+    let zero = Some(RegionError::Config(ConfigError::ZeroCapacity));
     assert_eq!(format!("{refused:?}"), format!("{zero:?}"));
     let needed = Queue::layout(1000).expect("possible").size();
     match region.create::<Queue>("queue", 1000).err() {
@@ -351,7 +352,7 @@ fn a_plan_that_cannot_be_is_refused() {
         other => panic!("{other:?}"),
     }
     assert!(matches!(
-        Options::new(0)
+        RegionOptions::new(0)
             .create(&interlatch::RegionName::file("/nowhere"))
             .err(),
         Some(RegionError::Size(0))

@@ -9,10 +9,12 @@ use super::chance::{number, seed};
 use super::harness::Test;
 use super::passing;
 use super::raw::Raw;
-use interlatch::sync::{Lock, Patience};
+use interlatch::channel::{Slot, TurnSlot};
+use interlatch::sync::RawMutex;
+use interlatch::sync::{RawLock, Timeout};
 use interlatch::{
-    BoundedBuffer, Buffer, MonitorBuffer, RawMutex, RecoverableSemaphore, Region, RegionError,
-    RingBuffer, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, Semaphore, Slot, TurnSlot,
+    BoundedBuffer, Buffer, MonitorBuffer, Region, RegionError, RingBuffer, RobustBoundedBuffer,
+    RobustMonitorBuffer, RobustMutex, RobustSemaphore, Semaphore,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,15 +35,15 @@ pub type RobustBounded = RobustBoundedBuffer<u64, [TurnSlot<u64>], 2>;
 pub type RobustMonitor = RobustMonitorBuffer<u64, [Slot<u64>], 2>;
 
 /// Nobody may wait long for what a peer has made of a word.
-pub fn shortly() -> Patience {
-    Patience::of(Duration::ZERO)
+pub fn shortly() -> Timeout {
+    Timeout::after(Duration::ZERO)
 }
 
 fn whatever_a_peer_writes() {
     let attaches = number("INTERLATCH_ATTACHES").unwrap_or(3000);
     let mut random = fastrand::Rng::with_seed(seed());
     // What is ruined is waited for as shortly as can be.
-    interlatch::set_recheck_interval(Duration::ZERO);
+    interlatch::sync::set_recheck_interval(Duration::ZERO);
     let region = Region::memfd("hostile", SIZE).expect("room");
     create_all(&region).expect("room");
     let descriptor = region.descriptor().expect("a memfd has one");
@@ -63,7 +65,7 @@ pub fn create_all(region: &Region) -> Result<(), RegionError> {
     region.create::<RawMutex>("lock", ())?;
     region.create::<RobustMutex<u64>>("robust", ())?;
     region.create::<Semaphore>("semaphore", ())?;
-    region.create::<RecoverableSemaphore<2>>("permits", ())?;
+    region.create::<RobustSemaphore<2>>("permits", ())?;
     region.create::<Bounded>("bounded", CAPACITY)?;
     region.create::<Monitor>("monitor", CAPACITY)?;
     region.create::<RobustBounded>("robust bounded", CAPACITY)?;
@@ -109,16 +111,13 @@ pub fn use_all(region: &Region) -> Result<(), RegionError> {
     let all: String = names.collect();
     assert!(all.len() < 1 << 16);
     let lock: &RawMutex = region.attach("lock")?;
-    if lock.lock_within(shortly()) {
-        // SAFETY: just locked.
-        unsafe { lock.unlock() };
-    }
+    drop(lock.lock_with(shortly()));
     let robust: &RobustMutex<u64> = region.attach("robust")?;
-    drop(robust.lock_within(shortly()));
+    drop(robust.lock_with(shortly()));
     let semaphore: &Semaphore = region.attach("semaphore")?;
     let _ = semaphore.release(1);
     drop(semaphore.acquire_timeout(Duration::ZERO));
-    let permits: &RecoverableSemaphore<2> = region.attach("permits")?;
+    let permits: &RobustSemaphore<2> = region.attach("permits")?;
     assert!(permits.held() <= 2);
     pass(region.attach::<Bounded>("bounded")?);
     pass(region.attach::<Monitor>("monitor")?);
@@ -136,7 +135,7 @@ fn pass_in_a_ring(ring: &RingBuffer<u64>) {
         return;
     };
     // One wait of each: who waits spins first.
-    let _ = receiver.recv_within(shortly());
+    let _ = receiver.recv_with(shortly());
     for _ in 0..2 * CAPACITY {
         let _ = sender.try_send(1);
         let _ = sender.try_send_slice(&[2; 9]);
@@ -150,13 +149,13 @@ fn pass_in_a_ring(ring: &RingBuffer<u64>) {
             .map(|items| items.iter().sum::<u64>());
         let _ = receiver.try_recv_into(&mut [0; 9]);
     }
-    let _ = sender.send_slice_within(&[2; 9], shortly());
+    let _ = sender.send_slice_with(&[2; 9], shortly());
 }
 
 fn pass<B: Buffer<Item = u64> + ?Sized>(buffer: &B) {
-    let sent = (0..100).take_while(|item| buffer.send_within(*item, shortly()).is_ok());
+    let sent = (0..100).take_while(|item| buffer.send_with(*item, shortly()).is_ok());
     let sent = sent.count();
-    let received = (0..100).take_while(|_| buffer.recv_within(shortly()).is_ok());
+    let received = (0..100).take_while(|_| buffer.recv_with(shortly()).is_ok());
     std::hint::black_box((sent, received.count()));
     assert!(
         buffer.capacity() <= SIZE,

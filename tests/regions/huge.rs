@@ -1,7 +1,7 @@
 //! Regions in huge pages.
 
 use super::harness::Test;
-use interlatch::{Options, Region, Semaphore};
+use interlatch::{Region, RegionOptions, Semaphore};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -19,7 +19,7 @@ pub fn tests() -> Vec<Test> {
 const SIZE: usize = 8 << 20;
 
 /// The bytes in huge pages once all of it was used: of the creator, and of who attaches.
-fn huge_bytes(options: &Options) -> [usize; 2] {
+fn huge_bytes(options: &RegionOptions) -> [usize; 2] {
     let region = options.memfd("huge").expect("room");
     let semaphores: &[Semaphore] = region
         .create("all", SIZE / size_of::<Semaphore>() - 1)
@@ -44,10 +44,14 @@ fn a_region_lies_in_huge_pages() {
         return;
     }
     if setting.contains("[never]") {
-        assert_eq!(huge_bytes(&Options::new(SIZE)), [0, 0], "nobody asked");
+        assert_eq!(
+            huge_bytes(&RegionOptions::new(SIZE)),
+            [0, 0],
+            "nobody asked"
+        );
     }
     // The kernel may have no 2 MiB in one piece just now.
-    let asked = Options::new(SIZE).huge_pages(true);
+    let asked = RegionOptions::new(SIZE).huge_pages(true);
     let found: Vec<_> = (0..10).map(|_| huge_bytes(&asked)).collect();
     let got = found.iter().filter(|[one, other]| *one > 0 && *other > 0);
     println!("{} of 10 regions lie in huge pages", got.clone().count());
@@ -57,7 +61,7 @@ fn a_region_lies_in_huge_pages() {
 
 fn a_small_one_works() {
     for size in [1, 4096, (2 << 20) - 4096, 2 << 20] {
-        let region = Options::new(size).huge_pages(true).memfd("small");
+        let region = RegionOptions::new(size).huge_pages(true).memfd("small");
         let region = region.expect("room");
         assert_eq!(region.size(), size);
         assert!(region.create::<Semaphore>("one", ()).is_ok() == (size > 1));

@@ -6,10 +6,10 @@
 use super::chance::{number, seed};
 use super::harness::Test;
 use super::hostile::{HEADER, Outcomes, SIZE, create_all, scribble, use_all, variant};
-use super::process::{Actor, PATIENCE};
+use super::process::{Actor, TIMEOUT};
 use super::raw::Raw;
 use super::scratch::{Scratch, named};
-use interlatch::{Options, Region, RegionError, Semaphore};
+use interlatch::{Region, RegionError, RegionOptions, Semaphore};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::collections::BTreeSet;
@@ -52,11 +52,11 @@ fn writable(path: &Path) -> File {
 fn whatever_a_peer_writes_behind_a_name() {
     let attaches = number("INTERLATCH_ATTACHES").unwrap_or(2_000);
     let mut random = fastrand::Rng::with_seed(seed());
-    interlatch::set_recheck_interval(Duration::ZERO);
+    interlatch::sync::set_recheck_interval(Duration::ZERO);
     for kind in 0..3 {
         let scratch = Scratch::new();
         let name = &scratch.names[kind];
-        let region = Options::new(SIZE).create(name).expect("room");
+        let region = RegionOptions::new(SIZE).create(name).expect("room");
         create_all(&region).expect("room");
         drop(region);
         let raw = raw(&scratch, kind);
@@ -66,8 +66,8 @@ fn whatever_a_peer_writes_behind_a_name() {
             raw.write_all(&clean);
             scribble(&raw, &mut random);
             let region = match attach % 2 {
-                0 => Options::attach(name),
-                _ => Options::new(SIZE).create_or_attach(name),
+                0 => RegionOptions::attach(name),
+                _ => RegionOptions::new(SIZE).create_or_attach(name),
             };
             outcomes.count(&region.and_then(|region| use_all(&region)));
         }
@@ -87,14 +87,14 @@ fn another_length_is_refused() {
     for kind in 0..2 {
         let scratch = Scratch::new();
         let (name, path) = (&scratch.names[kind], &scratch.paths[kind]);
-        let region = Options::new(SIZE).create(name).expect("room");
+        let region = RegionOptions::new(SIZE).create(name).expect("room");
         create_all(&region).expect("room");
         drop(region);
         for length in CUT.into_iter().chain(SHORT) {
             writable(path).set_len(length).expect("nobody prevents it");
             let refused = [
-                Options::attach(name).err(),
-                Options::new(SIZE).create_or_attach(name).err(),
+                RegionOptions::attach(name).err(),
+                RegionOptions::new(SIZE).create_or_attach(name).err(),
             ];
             let is_named = |refused: &Option<RegionError>| match refused {
                 // Nothing is left that says what it was.
@@ -105,7 +105,7 @@ fn another_length_is_refused() {
                 _ => false,
             };
             assert!(refused.iter().all(is_named), "{length}: {refused:?}");
-            let twice = Options::new(SIZE).create(name).err();
+            let twice = RegionOptions::new(SIZE).create(name).err();
             assert!(
                 matches!(twice, Some(RegionError::RegionExists(_))),
                 "{twice:?}"
@@ -113,7 +113,11 @@ fn another_length_is_refused() {
         }
         // What is left of the header says that it was a region.
         fs::remove_file(path).expect("it is there");
-        drop(Options::new(SIZE).create(name).expect("there is none"));
+        drop(
+            RegionOptions::new(SIZE)
+                .create(name)
+                .expect("there is none"),
+        );
         writable(path).set_len(100).expect("nobody prevents it");
         assert!(name.remove().is_ok(), "of no use to anybody");
     }
@@ -130,7 +134,7 @@ fn a_name_that_always_means_something_else() {
         let part = ["insist".to_owned(), name.to_string()];
         let users: Vec<Actor> = (0..2).map(|_| Actor::start(&scene, &part)).collect();
         for mut user in users {
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + TIMEOUT;
             let said = user
                 .reply(deadline)
                 .unwrap_or_else(|problem| panic!("{problem}"));
@@ -171,12 +175,12 @@ pub fn insist(rest: &[String]) {
         panic!("a name, not {rest:?}")
     };
     let name = named(name);
-    let options = Options::new(4096);
+    let options = RegionOptions::new(4096);
     let (mut worked, mut other) = (0, 0);
     let mut refusals = BTreeSet::new();
     while worked < OFTEN || other < OFTEN {
         let made = options.create_or_attach(&name);
-        let found = Options::attach(&name);
+        let found = RegionOptions::attach(&name);
         let [made, found] = [made, found].map(|region| region.and_then(|region| works(&region)));
         for outcome in [made, found, name.remove()] {
             match outcome {

@@ -4,25 +4,19 @@
 //! of a test harness.
 
 mod busy;
-mod chance;
 mod contents;
-#[path = "../worlds/harness.rs"]
-mod harness;
 mod hostile;
 mod huge;
 mod intruder;
 mod names;
 mod passing;
-#[path = "../worlds/process.rs"]
-#[allow(dead_code, reason = "the worlds use other parts of it")]
-mod process;
 mod race;
 mod raw;
 mod refusals;
 mod removal;
-mod scratch;
 mod scribbler;
 
+use interlatch_testing::{chance, harness, process, scratch};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

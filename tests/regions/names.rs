@@ -2,10 +2,10 @@
 
 use super::harness::Test;
 use super::hostile::variant;
-use super::process::{Actor, PATIENCE};
+use super::process::{Actor, TIMEOUT};
 use super::scratch::{Scratch, named};
-use interlatch::memory::BadRegionName;
-use interlatch::{Options, Region, RegionError, RegionName, Semaphore};
+use interlatch::region::BadRegionName;
+use interlatch::{Region, RegionError, RegionName, RegionOptions, Semaphore};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal::SIGBUS;
@@ -59,30 +59,30 @@ pub fn tests() -> Vec<Test> {
 
 fn is_found_by_its_name() {
     for name in &Scratch::new().names {
-        let missing = Options::attach(name).err();
+        let missing = RegionOptions::attach(name).err();
         assert!(
             matches!(missing, Some(RegionError::NoRegionOfThatName(_))),
             "{missing:?}"
         );
-        let region = Options::new(4096).create(name).expect("room");
+        let region = RegionOptions::new(4096).create(name).expect("room");
         let semaphore: &Semaphore = region.create("ready", ()).expect("room");
-        let same = Options::attach(name).expect("it exists");
+        let same = RegionOptions::attach(name).expect("it exists");
         semaphore.release(1).expect("few");
         let attached: &Semaphore = same.attach("ready").expect("there");
         assert_eq!((attached.permits(), same.size()), (1, 4096));
         assert_eq!(same.creator().0, std::process::id());
-        let twice = Options::new(4096).create(name).err();
+        let twice = RegionOptions::new(4096).create(name).err();
         assert!(
             matches!(twice, Some(RegionError::RegionExists(_))),
             "{twice:?}"
         );
-        let again = Options::new(1 << 16).create_or_attach(name);
+        let again = RegionOptions::new(1 << 16).create_or_attach(name);
         assert_eq!(again.expect("it exists").size(), 4096);
         drop((region, same));
-        let kept = Options::attach(name).expect("the name stays");
+        let kept = RegionOptions::attach(name).expect("the name stays");
         name.remove().expect("it exists");
         assert!(matches!(
-            Options::attach(name).err(),
+            RegionOptions::attach(name).err(),
             Some(RegionError::NoRegionOfThatName(_))
         ));
         assert!(matches!(
@@ -96,15 +96,18 @@ fn is_found_by_its_name() {
 
 fn goes_with_its_creator() {
     for name in &Scratch::new().names {
-        let options = Options::new(4096).remove_on_drop(true);
+        let options = RegionOptions::new(4096).remove_on_drop(true);
         drop(options.create(name).expect("room"));
-        assert!(Options::attach(name).is_err(), "{name} is gone");
+        assert!(RegionOptions::attach(name).is_err(), "{name} is gone");
         // A later one of the same name is not its own.
         let first = options.create(name).expect("room");
         name.remove().expect("it exists");
-        let second = Options::new(4096).create(name).expect("room");
+        let second = RegionOptions::new(4096).create(name).expect("room");
         drop(first);
-        assert!(Options::attach(name).is_ok(), "{name} is another one's");
+        assert!(
+            RegionOptions::attach(name).is_ok(),
+            "{name} is another one's"
+        );
         drop(second);
         name.remove().expect("it exists");
     }
@@ -113,7 +116,7 @@ fn goes_with_its_creator() {
 fn stays_when_a_child_drops_it() {
     let scratch = Scratch::new();
     for name in &scratch.names {
-        let region = Options::new(4096).remove_on_drop(true).create(name);
+        let region = RegionOptions::new(4096).remove_on_drop(true).create(name);
         let region = region.expect("room");
         // SAFETY: this process has one thread, and the child only drops the region and exits.
         match unsafe { fork() }.expect("a child") {
@@ -126,7 +129,10 @@ fn stays_when_a_child_drops_it() {
                 assert_eq!(status, WaitStatus::Exited(child, 0));
             }
         }
-        assert!(Options::attach(name).is_ok(), "{name} is the parent's");
+        assert!(
+            RegionOptions::attach(name).is_ok(),
+            "{name} is the parent's"
+        );
     }
 }
 
@@ -153,8 +159,8 @@ fn a_segment_of_somebody_else_is_left_alone() {
         bytes.fill(0);
         bytes[used.clone()].fill(1);
         for refused in [
-            Options::attach(name).err(),
-            Options::new(4096).create_or_attach(name).err(),
+            RegionOptions::attach(name).err(),
+            RegionOptions::new(4096).create_or_attach(name).err(),
             name.remove().err(),
         ] {
             assert!(
@@ -178,7 +184,7 @@ fn a_region_of_an_earlier_boot_is_refused() {
     const BOOT: u64 = 32;
     let scratch = Scratch::new();
     let name = &scratch.names[1];
-    drop(Options::new(4096).create(name).expect("room"));
+    drop(RegionOptions::new(4096).create(name).expect("room"));
     let path = scratch.directory.path().join("region");
     let file = File::options()
         .read(true)
@@ -191,7 +197,7 @@ fn a_region_of_an_earlier_boot_is_refused() {
     let digits = text.trim().replace('-', "");
     assert_eq!(format!("{:032x}", u128::from_le_bytes(boot)), digits);
     file.write_all_at(&[7; 16], BOOT).expect("it is there");
-    let refused = Options::attach(name).err();
+    let refused = RegionOptions::attach(name).err();
     assert!(
         matches!(refused, Some(RegionError::EarlierBoot)),
         "{refused:?}"
@@ -204,10 +210,10 @@ fn is_private() {
     let path = scratch.directory.path().join("region");
     let mode = || fs::metadata(&path).expect("it exists").mode() & 0o777;
     let name = &scratch.names[1];
-    drop(Options::new(4096).create(name).expect("room"));
+    drop(RegionOptions::new(4096).create(name).expect("room"));
     assert_eq!(mode(), 0o600);
     name.remove().expect("it exists");
-    let open = Options::new(4096).mode(0o666);
+    let open = RegionOptions::new(4096).mode(0o666);
     drop(open.create(name).expect("room"));
     assert_eq!(mode(), 0o666, "whatever the umask");
 }
@@ -221,7 +227,7 @@ fn start(part: &[&str]) -> Actor {
 }
 
 fn said(part: &[&str]) -> String {
-    let reply = start(part).reply(Instant::now() + PATIENCE);
+    let reply = start(part).reply(Instant::now() + TIMEOUT);
     reply.unwrap_or_else(|problem| panic!("{problem}"))
 }
 
@@ -243,7 +249,7 @@ fn somebody_elses_is_denied() {
         return;
     }
     for name in &Scratch::new().names {
-        let _region = Options::new(4096).create(name).expect("room");
+        let _region = RegionOptions::new(4096).create(name).expect("room");
         let denied = format!("Denied: this process may not use the region {name}");
         assert_eq!(said(&["as somebody else", &name.to_string()]), denied);
         name.remove().expect("it is ours");
@@ -253,7 +259,7 @@ fn somebody_elses_is_denied() {
 fn as_somebody_else(name: &str) -> String {
     const NOBODY: u32 = 65534;
     setuid(Uid::from_raw(NOBODY)).expect("root may");
-    match Options::attach(&named(name)) {
+    match RegionOptions::attach(&named(name)) {
         Ok(_) => "attached".into(),
         Err(error) => format!("{}: {error}", variant(&error)),
     }
@@ -270,14 +276,14 @@ fn something_else_is_refused() {
     symlink(at("file"), at("link")).expect("a link");
     let refusal = |name: &str| {
         let name = RegionName::file(at(name));
-        let twice = Options::new(4096).create(&name).err();
+        let twice = RegionOptions::new(4096).create(&name).err();
         assert!(
             matches!(twice, Some(RegionError::RegionExists(_))),
             "{twice:?}"
         );
         assert!(name.remove().is_err(), "{name} is none of ours");
-        let both = Options::new(4096).create_or_attach(&name).err();
-        let refused = Options::attach(&name).expect_err("no region");
+        let both = RegionOptions::new(4096).create_or_attach(&name).err();
+        let refused = RegionOptions::attach(&name).expect_err("no region");
         assert_eq!(both.map(|both| both.to_string()), Some(refused.to_string()));
         refused
     };
@@ -291,7 +297,7 @@ fn something_else_is_refused() {
     assert!(matches!(refusal("file"), RegionError::NoRegion { .. }));
     assert!(matches!(refusal("zeros"), RegionError::NoRegion { .. }));
     assert!(matches!(refusal("empty"), RegionError::NoRegion { .. }));
-    let nowhere = Options::new(4096)
+    let nowhere = RegionOptions::new(4096)
         .create(&RegionName::file(at("no/where")))
         .err();
     assert!(
@@ -368,7 +374,7 @@ fn on_a_full_disk(directory: PathBuf) -> String {
     let before = descriptors();
     let name = RegionName::file(directory.join("region"));
     for _ in 0..3 {
-        let refused = Options::new(1 << 20).create(&name).err();
+        let refused = RegionOptions::new(1 << 20).create(&name).err();
         assert!(
             matches!(refused, Some(RegionError::NoSpace(_))),
             "{refused:?}"
@@ -380,13 +386,13 @@ fn on_a_full_disk(directory: PathBuf) -> String {
         0,
         "and no file"
     );
-    let fits = Options::new(8192).create(&name);
+    let fits = RegionOptions::new(8192).create(&name);
     assert!(fits.is_ok(), "the space is free again: {fits:?}");
     // There is no room for a second one.
     let large = RegionName::file(directory.join("large"));
-    let first = Options::new(40 << 10).create_or_attach(&large);
+    let first = RegionOptions::new(40 << 10).create_or_attach(&large);
     assert!(first.is_ok(), "{first:?}");
-    let second = Options::new(40 << 10).create_or_attach(&large);
+    let second = RegionOptions::new(40 << 10).create_or_attach(&large);
     assert!(second.is_ok(), "it is there already: {second:?}");
     "as it should be".into()
 }
@@ -395,10 +401,10 @@ fn a_truncated_file() {
     let scratch = Scratch::new();
     let path = scratch.directory.path().join("region");
     let name = &scratch.names[1];
-    let region = Options::new(1 << 16).create(name).expect("room");
+    let region = RegionOptions::new(1 << 16).create(name).expect("room");
     let mut actor = start(&["touch", path.to_str().expect("text")]);
     assert_eq!(
-        actor.reply(Instant::now() + PATIENCE).as_deref(),
+        actor.reply(Instant::now() + TIMEOUT).as_deref(),
         Ok("attached")
     );
     let file = File::options().write(true).open(&path).expect("it exists");
@@ -409,7 +415,9 @@ fn a_truncated_file() {
         matches!(status, WaitStatus::Signaled(_, SIGBUS, _)),
         "{status:?}"
     );
-    let refused = Options::attach(name).err().map(|error| error.to_string());
+    let refused = RegionOptions::attach(name)
+        .err()
+        .map(|error| error.to_string());
     let said = "the region was made with 69632 bytes, and has 8192";
     assert_eq!(refused.as_deref(), Some(said));
     drop(region);
@@ -418,7 +426,7 @@ fn a_truncated_file() {
 
 /// In an actor: uses the end of the region when the parent says so.
 fn touch(name: &RegionName) {
-    let region = Options::attach(name).expect("it exists");
+    let region = RegionOptions::attach(name).expect("it exists");
     let words: &[Semaphore] = region.create("words", 8000).expect("room");
     println!("attached");
     std::io::stdin()

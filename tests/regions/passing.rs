@@ -6,11 +6,14 @@ use super::harness::Test;
 use super::hostile::{HEADER, damaged, shortly};
 use super::raw::Raw;
 use super::scratch::Scratch;
+use interlatch::channel::message_queue::{
+    MessageQueueExt, MessageType, Oversize, QueueLimits, Select,
+};
+use interlatch::channel::{GrowthLimit, Slot};
 use interlatch::platform::{AtomicU32, Ordering::Relaxed};
-use interlatch::sync::Patience;
+use interlatch::sync::Timeout;
 use interlatch::{
-    Buffer, BytePipe, Fit, Growth, MessageQueue, MessageType, Messages, QueueLimits, Region,
-    RegionError, Rendezvous, Select, Slot, UnboundedBuffer,
+    Buffer, BytePipe, MessageQueue, Region, RegionError, Rendezvous, UnboundedBuffer,
 };
 use std::fs::File;
 use std::hint::{black_box, spin_loop};
@@ -35,7 +38,7 @@ const LIMITS: QueueLimits = QueueLimits {
     bytes: 200,
 };
 
-const GROWTH: Growth = Growth {
+const GROWTH: GrowthLimit = GrowthLimit {
     items: 2,
     segments: 2,
 };
@@ -54,37 +57,37 @@ pub fn use_all(region: &Region) -> Result<(), RegionError> {
     let pipe: &Pipe = region.attach("pipe")?;
     let mut bytes = [0; 100];
     for length in [1, 4, 100] {
-        let written = pipe.write_within(&bytes[..length], shortly());
+        let written = pipe.write_with(&bytes[..length], shortly());
         assert!(written.is_ok_and(|count| count <= length) || written.is_err());
-        let read = pipe.read_within(&mut bytes[..length], shortly());
+        let read = pipe.read_with(&mut bytes[..length], shortly());
         assert!(read.is_ok_and(|count| count <= length) || read.is_err());
     }
     let place: &Meeting = region.attach("rendezvous")?;
-    let _ = black_box(place.send_within(1, shortly()));
-    let _ = black_box(place.recv_within(shortly()));
-    let delivery = place.accept_within(shortly()).ok();
+    let _ = black_box(place.send_with(1, shortly()));
+    let _ = black_box(place.recv_with(shortly()));
+    let delivery = place.accept_with(shortly()).ok();
     let _ = delivery.map(|delivery| black_box(delivery.acknowledge()));
     Ok(())
 }
 
-/// Messages of all lengths, received in all ways.
+/// MessageQueueExt of all lengths, received in all ways.
 fn exchange(queue: &MessageQueue) {
     let kind = MessageType::LOWEST;
     for length in [0, 1, 97, 200, 1000] {
-        let _ = black_box(queue.send_within(kind, &[7; 1000][..length], shortly()));
+        let _ = black_box(queue.send_with(kind, &[7; 1000][..length], shortly()));
     }
     let mut room = [0; 100];
     for (select, fit) in [
-        (Select::First, Fit::Exact),
-        (Select::Type(MessageType::HIGHEST), Fit::Truncated),
-        (Select::LowestUpTo(kind), Fit::Truncated),
+        (Select::First, Oversize::Exact),
+        (Select::Type(MessageType::HIGHEST), Oversize::Truncated),
+        (Select::LowestUpTo(kind), Oversize::Truncated),
     ] {
         let received = queue.receive_into(select, &mut room, fit, shortly());
         assert!(received.is_ok_and(|received| received.length <= 100) || received.is_err());
     }
     for _ in 0..5 {
-        if let Ok(message) = queue.receive_within(Select::First, shortly()) {
-            let most = LIMITS.cells() * interlatch::queue::CELL_BYTES;
+        if let Ok(message) = queue.receive_with(Select::First, shortly()) {
+            let most = LIMITS.cells() * interlatch::channel::message_queue::CELL_BYTES;
             assert!(message.bytes.len() <= most, "as much as its cells have");
         }
     }
@@ -92,19 +95,19 @@ fn exchange(queue: &MessageQueue) {
 
 /// What takes a lock for as long as it takes.
 pub fn stay(region: &Region) -> Result<(), RegionError> {
-    let moment = || Patience::of(Duration::from_millis(1));
+    let moment = || Timeout::after(Duration::from_millis(1));
     let queue: &MessageQueue = region.attach("queue")?;
     black_box((queue.len(), queue.bytes()));
-    let _ = black_box(queue.receive_within(Select::LowestUpTo(MessageType::HIGHEST), moment()));
+    let _ = black_box(queue.receive_with(Select::LowestUpTo(MessageType::HIGHEST), moment()));
     let pipe: &Pipe = region.attach("pipe")?;
     if let (Ok(writer), Ok(reader)) = (pipe.writer(), pipe.reader()) {
-        let _ = black_box(writer.write_within(&[1; 9], moment()));
-        let _ = black_box(reader.read_within(&mut [0; 9], moment()));
+        let _ = black_box(writer.write_with(&[1; 9], moment()));
+        let _ = black_box(reader.read_with(&mut [0; 9], moment()));
     }
     assert!(pipe.len() <= pipe.capacity());
     let place: &Meeting = region.attach("rendezvous")?;
-    let _ = black_box(place.send_within(1, Patience::Never));
-    drop(place.accept_within(moment()));
+    let _ = black_box(place.send_with(1, Timeout::NonBlocking));
+    drop(place.accept_with(moment()));
     Ok(())
 }
 
@@ -123,13 +126,13 @@ const OFTEN: u32 = 20;
 fn growing() {
     let rounds = number("INTERLATCH_ATTACHES").unwrap_or(2_000);
     let random = fastrand::Rng::with_seed(seed());
-    interlatch::set_recheck_interval(Duration::ZERO);
+    interlatch::sync::set_recheck_interval(Duration::ZERO);
     let scratch = Scratch::new();
     let queue = UnboundedBuffer::<u64>::create(&scratch.names[1], GROWTH).expect("a queue");
     let memory = raw(&scratch);
     let (clean, ends) = (memory.all(), AtomicU32::new(0));
     std::thread::scope(|scope| {
-        scope.spawn(|| write_until(raw(&scratch), random, &clean, &ends));
+        scope.spawn(|| write_deadline(raw(&scratch), random, &clean, &ends));
         let (mut rounds, mut worked) = (rounds, 0);
         while rounds > 0 || worked < OFTEN {
             worked += u32::from(send_and_receive(&queue));
@@ -142,7 +145,7 @@ fn growing() {
     UnboundedBuffer::<u64>::remove(&scratch.names[1]).expect("it is there");
 }
 
-fn write_until(raw: Raw, mut random: fastrand::Rng, clean: &[u64], ends: &AtomicU32) {
+fn write_deadline(raw: Raw, mut random: fastrand::Rng, clean: &[u64], ends: &AtomicU32) {
     while ends.load(Relaxed) == 0 {
         for _ in 0..random.usize(..6) {
             let at = random.usize(HEADER / 8..raw.words());
@@ -162,9 +165,9 @@ fn send_and_receive(queue: &UnboundedBuffer<u64>) -> bool {
     for item in 0..3 {
         let _ = black_box(sender.send(item));
     }
-    let _ = black_box(sender.send_within(3, shortly()));
+    let _ = black_box(sender.send_with(3, shortly()));
     (0..3)
-        .filter(|_| receiver.recv_within(shortly()).is_ok())
+        .filter(|_| receiver.recv_with(shortly()).is_ok())
         .count()
         > 0
 }

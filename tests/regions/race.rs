@@ -3,11 +3,11 @@
 
 use super::chance::seed;
 use super::harness::Test;
-use super::process::{Actor, PATIENCE};
+use super::process::{Actor, TIMEOUT};
 use super::scratch::{Scratch, named};
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{AcqRel, Acquire};
-use interlatch::{InPlace, Options, Region, Semaphore};
+use interlatch::{Region, RegionOptions, Semaphore, ShmSafe};
 use nix::sys::signal::Signal::SIGKILL;
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ struct Slow {
 const MARK: u64 = 0x1234_5678_9abc_def0;
 
 // SAFETY: `repr(C)`, of words.
-unsafe impl InPlace for Slow {
+unsafe impl ShmSafe for Slow {
     fn initial() -> Self {
         Self {
             first: AtomicU64::new(MARK),
@@ -56,7 +56,7 @@ fn race(kind: usize, random: &mut fastrand::Rng) {
     let argument = ["race".to_owned(), name.to_string()];
     let start = |_| Actor::start(&gate_region, &argument);
     let mut actors: Vec<Actor> = (0..PROCESSES).map(start).collect();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     for actor in &mut actors {
         assert_eq!(actor.reply(deadline).as_deref(), Ok("ready"));
     }
@@ -71,7 +71,7 @@ fn race(kind: usize, random: &mut fastrand::Rng) {
     for actor in &mut actors[KILLED..] {
         assert_eq!(actor.reply(deadline).as_deref(), Ok("counted"), "{name}");
     }
-    let region = Options::attach(name).expect("somebody lives");
+    let region = RegionOptions::attach(name).expect("somebody lives");
     let names: Vec<String> = region
         .objects()
         .map(|object| object.name.to_string())
@@ -101,7 +101,7 @@ pub fn play(gate: &Region, rest: &[String]) {
     let gate: &Semaphore = gate.attach("gate").expect("it comes first");
     println!("ready");
     gate.acquire().forget();
-    let options = Options::new(size_of::<Slow>() + 64);
+    let options = RegionOptions::new(size_of::<Slow>() + 64);
     let region = options
         .create_or_attach(&name)
         .unwrap_or_else(|error| panic!("{error}"));

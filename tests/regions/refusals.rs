@@ -3,9 +3,9 @@
 
 use super::harness::Test;
 use super::hostile::variant;
-use super::process::{Actor, PATIENCE};
+use super::process::{Actor, TIMEOUT};
 use super::scratch::{Scratch, named};
-use interlatch::{Options, Region, RegionError, RegionName};
+use interlatch::{Region, RegionError, RegionName, RegionOptions};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -30,7 +30,7 @@ fn said(part: &str, names: &[RegionName]) -> String {
     let region = Region::memfd("refusals", 4096).expect("a page");
     let mut words = vec!["refusals".to_owned(), part.to_owned()];
     words.extend(names.iter().map(RegionName::to_string));
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut actor = Actor::start(&region, &words);
     let reply = actor.reply(deadline);
     let said = reply.unwrap_or_else(|problem| panic!("{problem}"));
@@ -55,7 +55,7 @@ pub fn play(rest: &[String]) {
 fn no_descriptor_is_left() {
     let (there, none) = (Scratch::new(), Scratch::new());
     for name in &there.names {
-        drop(Options::new(4096).create(name).expect("room"));
+        drop(RegionOptions::new(4096).create(name).expect("room"));
     }
     let both = [&there.names[..], &none.names].concat();
     assert_eq!(said("no descriptor", &both), "as it should be");
@@ -74,10 +74,10 @@ fn without_descriptors(names: &[RegionName]) -> String {
     // SAFETY: it reads the structure.
     let limited = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const nothing) };
     Errno::result(limited).expect("less is allowed");
-    let options = Options::new(4096);
+    let options = RegionOptions::new(4096);
     let refused = there
         .iter()
-        .flat_map(|name| [Options::attach(name), options.create_or_attach(name)])
+        .flat_map(|name| [RegionOptions::attach(name), options.create_or_attach(name)])
         .chain(
             none.iter()
                 .flat_map(|name| [options.create(name), options.create_or_attach(name)]),
@@ -96,7 +96,7 @@ fn without_descriptors(names: &[RegionName]) -> String {
 fn another_namespace_is_refused() {
     let scratch = Scratch::new();
     for name in &scratch.names {
-        drop(Options::new(4096).create(name).expect("room"));
+        drop(RegionOptions::new(4096).create(name).expect("room"));
     }
     let said = said("another namespace", &scratch.names);
     println!("{said}");
@@ -126,8 +126,8 @@ fn from_another_namespace(names: &[RegionName]) -> String {
 fn are_refused(names: &[RegionName]) -> bool {
     names.iter().all(|name| {
         [
-            Options::attach(name),
-            Options::new(4096).create_or_attach(name),
+            RegionOptions::attach(name),
+            RegionOptions::new(4096).create_or_attach(name),
         ]
         .into_iter()
         .all(|refused| match refused {

@@ -3,11 +3,11 @@
 
 use super::chance::seed;
 use super::harness::Test;
-use super::process::{Actor, PATIENCE};
+use super::process::{Actor, TIMEOUT};
 use super::scratch::{Scratch, named, segments};
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{AcqRel, Acquire};
-use interlatch::{InPlace, Options, Region, RegionError, RegionName, Semaphore};
+use interlatch::{Region, RegionError, RegionName, RegionOptions, Semaphore, ShmSafe};
 use std::time::Instant;
 
 pub fn tests() -> Vec<Test> {
@@ -26,7 +26,7 @@ struct Balance {
 }
 
 // SAFETY: `repr(C)`, of words.
-unsafe impl InPlace for Balance {
+unsafe impl ShmSafe for Balance {
     fn initial() -> Self {
         Self {
             made: AtomicU64::new(0),
@@ -51,7 +51,7 @@ fn make_and_remove(kind: usize, seed: u64) {
     };
     let actors: Vec<Actor> = (0..PROCESSES).map(start).collect();
     let makers: Vec<i32> = actors.iter().map(|actor| actor.pid().as_raw()).collect();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     for mut actor in actors {
         assert_eq!(actor.reply(deadline).as_deref(), Ok("done"), "{name}");
         assert_eq!(actor.end(deadline), Ok(()), "{name}");
@@ -69,7 +69,7 @@ fn make_and_remove(kind: usize, seed: u64) {
 }
 
 fn is_there(name: &RegionName) -> bool {
-    match Options::attach(name) {
+    match RegionOptions::attach(name) {
         Ok(_) => true,
         Err(RegionError::NoRegionOfThatName(_)) => false,
         Err(other) => panic!("{name}: {other}"),
@@ -107,7 +107,7 @@ pub fn play(score: &Region, rest: &[String]) {
 
 /// Makes or finds a region, and uses it. The first one in it counts it.
 fn make(name: &RegionName, balance: &Balance) {
-    let region = match Options::new(4096).create_or_attach(name) {
+    let region = match RegionOptions::new(4096).create_or_attach(name) {
         Ok(region) => region,
         // It was always removed just then.
         Err(RegionError::Busy) => return,

@@ -11,9 +11,9 @@ use super::chance::{number, seed};
 use super::harness::Test;
 use super::hostile::{self, Outcomes, SIZE, create_all, scribble, shortly, use_all};
 use super::passing;
-use super::process::{Actor, PATIENCE};
+use super::process::{Actor, TIMEOUT};
 use super::raw::Raw;
-use interlatch::{Buffer, RecoverableSemaphore, Region, RegionError, RobustMutex, Semaphore};
+use interlatch::{Buffer, Region, RegionError, RobustMutex, RobustSemaphore, Semaphore};
 use std::hint::{black_box, spin_loop};
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ fn whatever_a_peer_writes_meanwhile() {
             }
         };
         println!("{}", table.replace(';', "\n"));
-        let ended = user.end(Instant::now() + PATIENCE);
+        let ended = user.end(Instant::now() + TIMEOUT);
         assert_eq!(ended, Ok(()), "a user");
     }
     assert!(!scribbler.has_ended(), "it has written until now");
@@ -58,7 +58,7 @@ fn whatever_a_peer_writes_meanwhile() {
 
 /// The next line, which comes in time.
 fn hear(actor: &mut Actor) -> String {
-    let reply = actor.reply(Instant::now() + PATIENCE);
+    let reply = actor.reply(Instant::now() + TIMEOUT);
     reply.unwrap_or_else(|problem| panic!("{problem}"))
 }
 
@@ -92,7 +92,7 @@ pub fn use_often(region: &Region, rest: &[String]) {
     };
     let attaches: u64 = attaches.parse().expect("a number");
     // What is ruined is waited for as shortly as can be.
-    interlatch::set_recheck_interval(Duration::ZERO);
+    interlatch::sync::set_recheck_interval(Duration::ZERO);
     let descriptor = region.descriptor().expect("a memfd has one");
     let mut outcomes = Outcomes::default();
     wait_for_the_word();
@@ -111,10 +111,10 @@ pub fn use_often(region: &Region, rest: &[String]) {
 /// What takes a lock for as long as it takes.
 fn stay(region: &Region) -> Result<(), RegionError> {
     let _: &Semaphore = region.create_or_attach("late", ())?;
-    let permits: &RecoverableSemaphore<2> = region.attach("permits")?;
-    drop([permits.acquire_within(shortly()), permits.try_acquire()]);
+    let permits: &RobustSemaphore<2> = region.attach("permits")?;
+    drop([permits.acquire_with(shortly()), permits.try_acquire()]);
     let robust: &RobustMutex<u64> = region.attach("robust")?;
-    if let Ok(mut number) = robust.lock_within(shortly()) {
+    if let Ok(mut number) = robust.lock_with(shortly()) {
         *number = number.wrapping_add(1);
     }
     meet(region.attach::<hostile::Bounded>("bounded")?);

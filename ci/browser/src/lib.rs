@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Every wait for the browser ends by then, with an error.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where the models leave their pages, as seen from this crate.
 pub fn folder() -> PathBuf {
@@ -32,7 +32,7 @@ impl Window {
             // The tests open files of this project only, and may run as root.
             .sandbox(false)
             .window_size(Some((1400, 1000)))
-            .idle_browser_timeout(PATIENCE * 4)
+            .idle_browser_timeout(TIMEOUT * 4)
             .build()?;
         let browser = Browser::new(options).context("chromium starts")?;
         Ok(Self { browser })
@@ -41,7 +41,7 @@ impl Window {
     /// Opens a page of the folder.
     pub fn visit(&self, name: &str) -> Result<Page> {
         let tab = self.browser.new_tab()?;
-        tab.set_default_timeout(PATIENCE);
+        tab.set_default_timeout(TIMEOUT);
         let complaints = Arc::new(Mutex::new(Vec::new()));
         let listener = complaints.clone();
         tab.add_event_listener(Arc::new(move |event: &Event| {
@@ -108,7 +108,7 @@ impl Page {
 
     /// Waits until this is true.
     pub fn wait_for(&self, expression: &str) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         // While a page goes and the next one comes there is nobody to ask.
         while self.ask(expression).ok() != Some(Value::Bool(true)) {
             ensure!(Instant::now() < deadline, "it never holds: {expression}");

@@ -3,8 +3,8 @@
 //! Two processes that each write a word and then read the other's may both read the old value, unless a full
 //! barrier is between the two steps of each. One that does this often and one that does it seldom can
 //! share the cost unequally: the seldom one asks the kernel for a barrier in every thread that runs of every
-//! registered process ([`load_behind_heavy`]), and the other one needs to keep only the compiler from turning its
-//! two steps round ([`load_behind_light`]). Two light ones order nothing between each other.
+//! registered process ([`load_after_heavy_barrier`]), and the other one needs to keep only the compiler from turning its
+//! two steps round ([`load_after_light_barrier`]). Two light ones order nothing between each other.
 //!
 //! **Source.** `membarrier(2)`: `MEMBARRIER_CMD_GLOBAL_EXPEDITED`, since Linux 4.16, the one that reaches other
 //! processes. A thread that does not run has passed a barrier when it was stopped.
@@ -21,16 +21,16 @@ pub fn is_granted() -> bool {
     membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok()
 }
 
-/// A load after what this process has stored before, as seen by those who use [`load_behind_heavy`]. The process
+/// A load after what this process has stored before, as seen by those who use [`load_after_heavy_barrier`]. The process
 /// is registered.
 #[inline]
-pub fn load_behind_light(word: &AtomicU32) -> u32 {
+pub fn load_after_light_barrier(word: &AtomicU32) -> u32 {
     compiler_fence(SeqCst);
     word.load(Relaxed)
 }
 
-/// A load after what this process has stored before, as seen by those who use [`load_behind_light`].
-pub fn load_behind_heavy(word: &AtomicU64) -> u64 {
+/// A load after what this process has stored before, as seen by those who use [`load_after_light_barrier`].
+pub fn load_after_heavy_barrier(word: &AtomicU64) -> u64 {
     if membarrier(MembarrierCommand::GlobalExpedited).is_err() {
         // Granted, and then forbidden: a filter of system calls came in between.
         fence(SeqCst);

@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 ///
 /// # Example
 /// ```
-/// use interlatch::{Deadline, Semaphore};
+/// use interlatch::sync::Deadline;
+/// use interlatch::Semaphore;
 /// use std::time::Duration;
 ///
 /// // One deadline for both: together they wait no longer than that.
 /// let deadline = Deadline::after(Duration::from_millis(5));
 /// let (one, other) = (Semaphore::empty(), Semaphore::empty());
-/// assert!(one.acquire_until(deadline).is_none());
-/// assert!(other.acquire_until(deadline).is_none());
+/// assert!(one.acquire_deadline(deadline).is_none());
+/// assert!(other.acquire_deadline(deadline).is_none());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline {
@@ -46,12 +47,12 @@ impl Deadline {
     }
 
     /// Whether it is over.
-    pub(crate) fn has_passed(self) -> bool {
+    pub fn has_passed(self) -> bool {
         self <= Self::after(Duration::ZERO)
     }
 
     /// How long it is until then: nothing, once it has passed.
-    pub(crate) fn remaining(self) -> Duration {
+    pub fn remaining(self) -> Duration {
         let now = Self::after(Duration::ZERO);
         self.since_boot().saturating_sub(now.since_boot())
     }

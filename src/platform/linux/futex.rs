@@ -40,8 +40,8 @@ pub fn recheck_interval() -> Duration {
 /// ```
 /// use std::time::Duration;
 ///
-/// interlatch::set_recheck_interval(Duration::from_millis(20));
-/// assert_eq!(interlatch::recheck_interval(), Duration::from_millis(20));
+/// interlatch::sync::set_recheck_interval(Duration::from_millis(20));
+/// assert_eq!(interlatch::sync::recheck_interval(), Duration::from_millis(20));
 /// ```
 pub fn set_recheck_interval(interval: Duration) {
     let nanoseconds = interval.max(Duration::from_millis(1)).as_nanos();
@@ -50,7 +50,7 @@ pub fn set_recheck_interval(interval: Duration) {
 
 /// This deadline, or a [`recheck_interval`] from now if that is later: so long somebody who wants no more
 /// than a moment waits for those who stay no longer than that.
-pub fn no_sooner_than_a_recheck(deadline: Deadline) -> Deadline {
+pub fn no_sooner_than_recheck(deadline: Deadline) -> Deadline {
     deadline.max(Deadline::after(recheck_interval()))
 }
 

@@ -4,7 +4,7 @@ pub mod asymmetric;
 mod cell;
 mod clock;
 pub mod futex;
-mod guess;
+mod load;
 pub mod pipe;
 pub(super) mod robust;
 pub mod spin;
@@ -12,7 +12,7 @@ pub mod spin;
 pub use cell::UnsafeCell;
 pub use clock::Deadline;
 pub use core::sync::atomic::fence;
-pub use guess::{guess, newest, newest_acquired};
+pub use load::{load_hint, load_latest, load_latest_acquire};
 
 #[expect(clippy::disallowed_types, reason = "this is the seam")]
 mod atomics {
@@ -27,12 +27,12 @@ pub use atomics::{AtomicU32, AtomicU64, AtomicUsize};
 
 /// A word that a process loads and then writes, with this value: an ordinary one here. The model
 /// needs to know, see there.
-pub const fn loaded_then_written(value: u32) -> AtomicU32 {
+pub const fn new_tracked(value: u32) -> AtomicU32 {
     AtomicU32::new(value)
 }
 
 /// The same of 64 bits.
-pub const fn loaded_then_written_u64(value: u64) -> AtomicU64 {
+pub const fn new_tracked_u64(value: u64) -> AtomicU64 {
     AtomicU64::new(value)
 }
 

@@ -164,7 +164,7 @@ impl Reader {
     }
 
     /// An end that this process has opened for itself, as one that does not block.
-    pub(crate) fn from_owned(descriptor: OwnedFd) -> Self {
+    pub fn from_owned(descriptor: OwnedFd) -> Self {
         Self(Descriptors::new(descriptor))
     }
 
@@ -251,7 +251,7 @@ impl Writer {
     }
 
     /// As [`Reader::from_owned`].
-    pub(crate) fn from_owned(descriptor: OwnedFd) -> Self {
+    pub fn from_owned(descriptor: OwnedFd) -> Self {
         Self(Descriptors::new(descriptor))
     }
 

@@ -69,7 +69,7 @@ impl RobustWord {
 impl Drop for RobustWord {
     fn drop(&mut self) {
         let entry = self.entry();
-        as_owner(|me| me.let_go(&(entry..entry + 1)));
+        as_owner(|me| me.forget_range(&(entry..entry + 1)));
     }
 }
 
@@ -115,7 +115,7 @@ const _: () = assert!(offset_of!(Node, on) == offset_of!(RobustWord, link));
 
 /// How many words a thread can hold. (The kernel goes through 2048 entries of a list, libc's
 /// included.)
-pub const MOST_HELD: usize = 128;
+pub const MAX_HELD: usize = 128;
 
 /// The running thread, as an owner of robust words.
 pub struct Owner {
@@ -128,7 +128,7 @@ pub struct Owner {
     pending: Cell<*const AtomicUsize>,
     first: Node,
     last: Node,
-    held: [Cell<usize>; MOST_HELD],
+    held: [Cell<usize>; MAX_HELD],
 }
 
 static UNREAD: AtomicUsize = AtomicUsize::new(0);
@@ -137,11 +137,11 @@ thread_local! {
     static OWNER: Owner = const {
         Owner {
             id: Cell::new(0),
-            count: Cell::new(MOST_HELD),
+            count: Cell::new(MAX_HELD),
             pending: Cell::new(&raw const UNREAD),
             first: Node::new(),
             last: Node::new(),
-            held: [const { Cell::new(0) }; MOST_HELD],
+            held: [const { Cell::new(0) }; MAX_HELD],
         }
     };
 }
@@ -162,19 +162,19 @@ impl Owner {
     /// Whether it can hold one more, as it is.
     #[inline]
     pub fn has_room(&self) -> bool {
-        self.count.get() < MOST_HELD
+        self.count.get() < MAX_HELD
     }
 
     /// An operation on the word begins.
     #[inline]
-    pub fn announce(&self, word: &RobustWord) {
-        self.set_pending(word.entry());
+    pub fn set_pending(&self, word: &RobustWord) {
+        self.store_pending(word.entry());
     }
 
     /// The operation that was announced is over.
     #[inline]
-    pub fn conclude(&self) {
-        self.set_pending(0);
+    pub fn clear_pending(&self) {
+        self.store_pending(0);
     }
 
     /// The word is held from here on.
@@ -229,7 +229,7 @@ impl Owner {
 
     /// Takes the words between these addresses off the list, without touching them: their memory goes,
     /// while a guard of them was leaked.
-    pub(crate) fn let_go(&self, addresses: &Range<usize>) {
+    pub(crate) fn forget_range(&self, addresses: &Range<usize>) {
         let count = self.count.get();
         if self.id.get() == 0 || count == 0 {
             return;
@@ -251,7 +251,7 @@ impl Owner {
         self.first.on.set(self.below(kept));
         self.count.set(kept);
         if goes(self.announced()) {
-            self.conclude();
+            self.clear_pending();
         }
         compiler_fence(SeqCst);
     }
@@ -289,7 +289,7 @@ impl Owner {
     }
 
     #[inline]
-    fn set_pending(&self, entry: usize) {
+    fn store_pending(&self, entry: usize) {
         compiler_fence(SeqCst);
         // SAFETY: a static word, or that in the head, which libc keeps for as long as the thread runs.
         unsafe { &*self.pending.get() }.store(entry, Relaxed);
@@ -306,7 +306,7 @@ impl Owner {
             return Ok(());
         }
         if self.id.get() != 0 {
-            return Err(Refusal::TooMany(MOST_HELD));
+            return Err(Refusal::TooMany(MAX_HELD));
         }
         if !forgets_at_fork() {
             return Err(Refusal::NoList);
@@ -362,9 +362,9 @@ fn forgets_at_fork() -> bool {
 /// In the child of a fork: it holds nothing, its id is another one, and libc has emptied its list.
 extern "C" fn forget() {
     OWNER.with(|owner| {
-        owner.conclude();
+        owner.clear_pending();
         owner.held.iter().for_each(|held| held.set(0));
-        owner.count.set(MOST_HELD);
+        owner.count.set(MAX_HELD);
         owner.id.set(0);
     });
 }

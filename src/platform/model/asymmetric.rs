@@ -15,18 +15,18 @@ pub fn is_granted() -> bool {
     true
 }
 
-/// A load after what this process has stored before, as seen by those who use [`load_behind_heavy`].
+/// A load after what this process has stored before, as seen by those who use [`load_after_heavy_barrier`].
 #[track_caller]
-pub fn load_behind_light(word: &AtomicU32) -> u32 {
+pub fn load_after_light_barrier(word: &AtomicU32) -> u32 {
     if weakening::leaves_out(Location::caller()) {
         return word.load(Relaxed);
     }
     word.look(Relaxed)
 }
 
-/// A load after what this process has stored before, as seen by those who use [`load_behind_light`].
+/// A load after what this process has stored before, as seen by those who use [`load_after_light_barrier`].
 #[track_caller]
-pub fn load_behind_heavy(word: &AtomicU64) -> u64 {
+pub fn load_after_heavy_barrier(word: &AtomicU64) -> u64 {
     if weakening::leaves_out(Location::caller()) {
         return word.load(Relaxed);
     }

@@ -290,7 +290,7 @@ atomic!(AtomicUsize, AtomicUsize, usize);
 /// companion that every access touches first, so that nothing is missed; it takes more executions.
 /// Words that are only read in the step that writes them need none.
 #[track_caller]
-pub fn loaded_then_written(value: u32) -> AtomicU32 {
+pub fn new_tracked(value: u32) -> AtomicU32 {
     AtomicU32 {
         companion: Some(loom::sync::atomic::AtomicU32::new(0)),
         ..AtomicU32::new(value)
@@ -299,7 +299,7 @@ pub fn loaded_then_written(value: u32) -> AtomicU32 {
 
 /// The same of 64 bits.
 #[track_caller]
-pub fn loaded_then_written_u64(value: u64) -> AtomicU64 {
+pub fn new_tracked_u64(value: u64) -> AtomicU64 {
     AtomicU64 {
         companion: Some(loom::sync::atomic::AtomicU32::new(0)),
         ..AtomicU64::new(value)
@@ -309,7 +309,7 @@ pub fn loaded_then_written_u64(value: u64) -> AtomicU64 {
 impl AtomicU32 {
     /// The newest value of the word, read as the kernel reads it: in one step that conflicts
     /// with every write and every other look, and that orders no memory.
-    pub(super) fn newest(&self) -> u32 {
+    pub(super) fn load_latest(&self) -> u32 {
         self.touch();
         let (Ok(read) | Err(read)) = world::step(|| {
             self.inner

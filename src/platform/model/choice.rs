@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 /// The coins of one execution; each is used once.
 #[derive(Clone, Debug)]
-pub struct Coins(Arc<[AtomicU32]>);
+pub struct Choices(Arc<[AtomicU32]>);
 
-impl Coins {
+impl Choices {
     pub(super) fn new(count: usize) -> Self {
         Self((0..count).map(|_| AtomicU32::new(0)).collect())
     }

@@ -18,7 +18,7 @@ use crate::platform::Wake;
 use core::panic::Location;
 
 /// Any deadline: it may pass at any step.
-pub fn no_sooner_than_a_recheck(deadline: Deadline) -> Deadline {
+pub fn no_sooner_than_recheck(deadline: Deadline) -> Deadline {
     deadline
 }
 
@@ -31,7 +31,7 @@ pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake
     }
     let number = word.number();
     let interrupted = world::may_be_interrupted() && choice::flip();
-    let read = word.newest();
+    let read = word.load_latest();
     if read != expected {
         world::record(
             site,
@@ -85,7 +85,7 @@ fn sleep(word: u32, site: &'static Location<'static>) -> Wake {
 /// A deadline may pass, or a signal come, at any step: the waiter leaves the queue whenever the
 /// scheduler runs it, unless a wake took it out first.
 fn leave(queue: &AtomicU32, look: &AtomicU32, why: Wake) -> Wake {
-    look.newest();
+    look.load_latest();
     if world::dequeue(queue.number()) {
         why
     } else {
@@ -100,7 +100,7 @@ pub fn wake(word: &AtomicU32, count: u32) -> u32 {
     if !world::lives(site) {
         return 0;
     }
-    word.newest();
+    word.load_latest();
     let waiting = world::queue_length(word.number());
     let Some(count) = weakening::wakes(site, count) else {
         return count.min(waiting);
@@ -110,7 +110,7 @@ pub fn wake(word: &AtomicU32, count: u32) -> u32 {
 
 /// As the kernel does when a process has died: one, and nothing of it can be weakened.
 pub(super) fn wake_by_kernel(word: &AtomicU32, site: Site) {
-    word.newest();
+    word.load_latest();
     wake_up_to(word, 1, world::queue_length(word.number()), site);
 }
 
@@ -135,7 +135,7 @@ fn wake_some(word: &AtomicU32, count: u32, waiting: u32) -> u32 {
     for taken in 0..count {
         chosen.push(choice::choose(waiting - taken));
     }
-    word.newest();
+    word.load_latest();
     let mut woken = 0;
     for position in chosen {
         let left = world::queue_length(word.number());

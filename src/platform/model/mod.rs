@@ -15,24 +15,20 @@ mod clock;
 pub mod death;
 pub mod event;
 pub mod futex;
-mod guess;
+mod load;
 pub mod pipe;
 pub mod process;
 pub(super) mod robust;
 pub mod spin;
-#[cfg(feature = "runner")]
-pub(crate) mod stacks;
-#[cfg(feature = "runner")]
-pub(crate) mod unwinding;
+pub mod stacks;
+pub mod unwinding;
 pub mod weakening;
 pub mod world;
 
-pub use atomic::{
-    AtomicU32, AtomicU64, AtomicUsize, fence, loaded_then_written, loaded_then_written_u64,
-};
+pub use atomic::{AtomicU32, AtomicU64, AtomicUsize, fence, new_tracked, new_tracked_u64};
 pub use cell::UnsafeCell;
 pub use clock::Deadline;
-pub use guess::{guess, newest, newest_acquired};
+pub use load::{load_hint, load_latest, load_latest_acquire};
 
 /// Writes a constructor: an ordinary function here, a `const fn` on the real machine.
 macro_rules! constructor {

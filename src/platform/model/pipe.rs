@@ -152,7 +152,7 @@ impl Pipe {
 
     /// One step that changes nothing.
     fn looks(&self, is_so: impl Fn(&State) -> bool) -> bool {
-        self.calls.newest();
+        self.calls.load_latest();
         is_so(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -212,7 +212,7 @@ fn wait_in_both(reader: &Reader, writer: &Writer, deadline: Option<Deadline>) ->
     let (word, timed) = (readable.number(), deadline.is_some());
     world::record(site, Action::Poll { word, timed });
     let wake = futex::sleep_in(writable, &writer.0.calls, deadline, interrupted, site);
-    reader.0.calls.newest();
+    reader.0.calls.load_latest();
     let is_woken = !world::dequeue(readable.number());
     world::dequeue(writable.number());
     if is_woken { Wake::Woken } else { wake }
@@ -289,7 +289,7 @@ impl Reader {
 
     /// How many bytes there were a moment ago.
     pub fn available(&self) -> usize {
-        self.0.calls.newest();
+        self.0.calls.load_latest();
         self.0
             .state
             .lock()

@@ -6,7 +6,7 @@
 //!
 //! loom has five threads: four processes and the kernel. Process 0 runs on the main one.
 
-use super::choice::Coins;
+use super::choice::Choices;
 use super::death::{self, Died};
 use super::robust;
 use super::world::{self, KERNEL};
@@ -18,14 +18,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// The most processes that a model can have.
-pub const MOST: usize = 4;
+pub const MAX: usize = 4;
 
 /// What one process does.
 pub type Body = Box<dyn FnOnce()>;
 
 /// What may happen to the processes of an execution, beside their order.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Nature {
+pub struct ScenarioConfig {
     /// The most binary choices.
     pub choices: usize,
     /// How many waits of each process, its first ones, may end for no reason.
@@ -36,7 +36,7 @@ pub struct Nature {
     pub rechecks: bool,
 }
 
-impl Nature {
+impl ScenarioConfig {
     fn coins(self, processes: usize) -> usize {
         self.choices + (self.interruptions + self.spurious_failures) * processes
     }
@@ -45,11 +45,11 @@ impl Nature {
 /// One execution: runs the bodies as processes, then `verify` on the state that they left.
 ///
 /// # Panics
-/// Fails the model if there are more than [`MOST`] bodies or none.
-pub fn run(bodies: Vec<Body>, nature: Nature, verify: Body) {
+/// Fails the model if there are more than [`MAX`] bodies or none.
+pub fn run(bodies: Vec<Body>, nature: ScenarioConfig, verify: Body) {
     assert!(
-        (1..=MOST).contains(&bodies.len()),
-        "bad model: {} processes: expected 1 to {MOST}",
+        (1..=MAX).contains(&bodies.len()),
+        "bad model: {} processes: expected 1 to {MAX}",
         bodies.len()
     );
     let count = bodies.len();
@@ -59,7 +59,7 @@ pub fn run(bodies: Vec<Body>, nature: Nature, verify: Body) {
     let kernel = {
         let (gathered, ready) = (gathered.clone(), ready.clone());
         loom::thread::spawn(move || {
-            let coins = Coins::new(nature.coins(count));
+            let coins = Choices::new(nature.coins(count));
             world::populate(count, coins.clone(), nature);
             // Pairs with the Acquire of process 0, which learns by it of the coins but not of their
             // tosses. Had it made the coins itself, loom would not let it read their first side:

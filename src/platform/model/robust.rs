@@ -73,13 +73,13 @@ impl Owner {
 
     /// An operation on the word begins.
     #[track_caller]
-    pub fn announce(&self, word: &RobustWord) {
+    pub fn set_pending(&self, word: &RobustWord) {
         self.step(word, Robust::Announce, |list| list.pending = Some(word));
     }
 
     /// The operation that was announced is over.
     #[track_caller]
-    pub fn conclude(&self) {
+    pub fn clear_pending(&self) {
         // SAFETY: the words are part of the state of the scenario, which outlives its processes.
         if let Some(word) = world::robust(|list| list.pending).map(|word| unsafe { &*word }) {
             self.step(word, Robust::Conclude, |list| list.pending = None);
@@ -141,7 +141,7 @@ fn handle_death(robust: &RobustWord, step: Robust) {
             step,
         },
     );
-    let mut found = word.newest();
+    let mut found = word.load_latest();
     loop {
         let owner = found & OWNER;
         if owner == 0 && step == Robust::FindPending {

@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 
 /// What a spin is for: all the same here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum For {
+pub enum SpinPolicy {
     /// A lock.
     Lock,
     /// A lock of turns.
@@ -29,7 +29,7 @@ pub struct Spin<'a> {
 
 impl Spin<'_> {
     /// Begins a wait at this word.
-    pub fn on(_word: &AtomicU32, _purpose: For, _deadline: Option<Deadline>) -> Self {
+    pub fn on(_word: &AtomicU32, _purpose: SpinPolicy, _deadline: Option<Deadline>) -> Self {
         Self {
             may_look: world::population() <= 2 && world::may_look(),
             word: PhantomData,
@@ -47,7 +47,7 @@ impl Spin<'_> {
     }
 
     /// Waits for nothing more: what it was to see is there or not.
-    pub fn gathers(&mut self, _count: impl Fn(u32) -> u32) {}
+    pub fn batch_waits(&mut self, _count: impl Fn(u32) -> u32) {}
 
     /// Nobody remembers it.
     pub fn has_paid(&self) {}
@@ -58,11 +58,11 @@ impl Spin<'_> {
     }
 }
 
-/// Waits for nothing more, as [`Spin::gathers`].
-pub fn gather(_word: &AtomicU32, _deadline: Option<Deadline>, _count: impl Fn(u32) -> u32) {}
+/// Waits for nothing more, as [`Spin::batch_waits`].
+pub fn batch_wait(_word: &AtomicU32, _deadline: Option<Deadline>, _count: impl Fn(u32) -> u32) {}
 
 /// Others may run at every step anyway.
-pub fn give_head_start(_pauses: u32) {}
+pub fn back_off(_pauses: u32) {}
 
 /// Others may run at every step anyway.
 pub fn give_way() {}

@@ -20,9 +20,9 @@ struct Stack {
     guarded: bool,
 }
 
-const MOST: usize = 16;
+const MAX: usize = 16;
 
-static STACKS: Mutex<[Option<Stack>; MOST]> = Mutex::new([None; MOST]);
+static STACKS: Mutex<[Option<Stack>; MAX]> = Mutex::new([None; MAX]);
 
 /// From here on each stack is mapped anew, as loom does by itself. Before any stack was kept.
 pub fn keep_none() {
@@ -35,7 +35,7 @@ pub fn keep_none() {
     with(|stacks| stacks.fill(Some(unusable)));
 }
 
-fn with<R>(access: impl FnOnce(&mut [Option<Stack>; MOST]) -> R) -> R {
+fn with<R>(access: impl FnOnce(&mut [Option<Stack>; MAX]) -> R) -> R {
     access(&mut STACKS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 

@@ -3,10 +3,10 @@
 //! All simulated processes are coroutines of one thread, so this is a thread-local that is never
 //! borrowed across a scheduling point.
 
-use super::choice::Coins;
+use super::choice::Choices;
 use super::death::{self, Died};
 use super::event::{Action, Event, Site};
-use super::process::Nature;
+use super::process::ScenarioConfig;
 use super::robust;
 use super::weakening::Change;
 use core::alloc::Layout;
@@ -71,7 +71,7 @@ struct World {
     queues: Vec<VecDeque<usize>>,
     processes: Vec<Process>,
     to_unpark: Vec<usize>,
-    coins: Option<Coins>,
+    coins: Option<Choices>,
     coins_used: usize,
     /// What dead processes work on.
     rooms: Vec<Vec<u128>>,
@@ -100,7 +100,7 @@ fn with<R>(access: impl FnOnce(&mut World) -> R) -> R {
 }
 
 /// Starts a new execution: forgets the last one, keeps the findings.
-pub(crate) fn begin() {
+pub fn begin() {
     CURRENT.set(KERNEL);
     with(|world| {
         let findings = core::mem::take(&mut world.findings);
@@ -116,7 +116,7 @@ pub(crate) fn begin() {
 }
 
 /// Starts a new exploration: forgets the findings too, but for the sites.
-pub(crate) fn begin_exploration() {
+pub fn begin_exploration() {
     with(|world| {
         world.executions = 0;
         let sites = core::mem::take(&mut world.findings.sites);
@@ -127,7 +127,7 @@ pub(crate) fn begin_exploration() {
     });
 }
 
-pub(super) fn populate(count: usize, coins: Coins, nature: Nature) {
+pub(super) fn populate(count: usize, coins: Choices, nature: ScenarioConfig) {
     with(|world| {
         let process = |number| Process {
             interruptions: nature.interruptions,
@@ -341,7 +341,7 @@ pub(super) fn note_change() {
     with(|world| world.changes += 1);
 }
 
-pub(super) fn next_coin() -> (Coins, usize) {
+pub(super) fn next_coin() -> (Choices, usize) {
     let (coins, index) = with(|world| {
         world.coins_used += 1;
         (world.coins.clone(), world.coins_used - 1)

@@ -8,7 +8,7 @@
 //!
 //! A spin that fails costs more than the sleep that follows it, and whether it fails depends on what nobody
 //! here can see: whether the others run at this moment, on another core, and how soon they are done. So each
-//! process remembers, for each word that it waits at, how it went: `record`. On one core nobody gives
+//! process remembers, for each word that it waits at, how it went: `predictor`. On one core nobody gives
 //! anything while another one spins, and after a few failures this is as a primitive without spinning.
 //!
 //! Who waits for items, or for room, and takes the first at once, meets the other side at every step from then
@@ -19,17 +19,17 @@
 //! A spin only loads, and decides nothing: what it has seen, a read-modify-write of the caller finds out. So
 //! the model needs none of this.
 
-mod record;
+mod predictor;
 
 use super::{AtomicU32, Deadline};
 use core::hint::spin_loop;
 use core::sync::atomic::Ordering::Relaxed;
-use record::{Record, has_company};
+use predictor::{SpinPredictor, other_runnable};
 use std::time::Duration;
 
 /// What a spin is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum For {
+pub enum SpinPolicy {
     /// A lock, which many want again and again. Each look takes the cache line from the holder, and who
     /// gets the lock takes all that it protects: a few turns of many operations are faster than many
     /// turns of one. So it looks after 1, 2, 4, ... pauses.
@@ -45,7 +45,7 @@ pub enum For {
     Items,
 }
 
-impl For {
+impl SpinPolicy {
     /// How long to spin. A lock is held for less, or for so long that a sleep costs little in comparison. An
     /// event may come from one who sleeps, and is woken across cores: in a virtual machine that takes
     /// 30 to 40 microseconds. Who spins no longer than that can never catch up with one that does not.
@@ -100,9 +100,9 @@ pub fn set_spinning(spins: bool) {
 }
 
 /// So many pauses, for others to do something meanwhile; none, if this process does not spin.
-pub fn give_head_start(pauses: u32) {
+pub fn back_off(pauses: u32) {
     // Relaxed: nothing follows from it.
-    if SPINS.load(Relaxed) != 0 && has_company() {
+    if SPINS.load(Relaxed) != 0 && other_runnable() {
         (0..pauses).for_each(|_| spin_loop());
     }
 }
@@ -111,12 +111,12 @@ pub fn give_head_start(pauses: u32) {
 #[derive(Debug)]
 pub struct Spin<'a> {
     word: &'a AtomicU32,
-    purpose: For,
+    purpose: SpinPolicy,
     deadline: Option<Deadline>,
-    record: &'static Record,
+    predictor: &'static SpinPredictor,
     is_worth_it: bool,
     has_slept: bool,
-    is_to_gather: bool,
+    is_to_batch_wait: bool,
     looks: u32,
     pauses: u32,
     end: Option<Deadline>,
@@ -124,29 +124,30 @@ pub struct Spin<'a> {
 
 impl<'a> Spin<'a> {
     /// Begins a wait at this word.
-    pub fn on(word: &'a AtomicU32, purpose: For, deadline: Option<Deadline>) -> Self {
-        let record = Record::of(word);
-        let is_worth_it = SPINS.load(Relaxed) != 0 && record.is_worth_it();
-        Self::new(word, purpose, deadline, record, is_worth_it)
+    pub fn on(word: &'a AtomicU32, purpose: SpinPolicy, deadline: Option<Deadline>) -> Self {
+        let predictor = SpinPredictor::of(word);
+        let is_worth_it = SPINS.load(Relaxed) != 0 && predictor.is_worth_it();
+        Self::new(word, purpose, deadline, predictor, is_worth_it)
     }
 
     fn new(
         word: &'a AtomicU32,
-        purpose: For,
+        purpose: SpinPolicy,
         deadline: Option<Deadline>,
-        record: &'static Record,
+        predictor: &'static SpinPredictor,
         is_worth_it: bool,
     ) -> Self {
         // Asked now, while there is nothing to do but wait, and not when what it waits for is there.
-        let is_to_gather = is_worth_it && purpose == For::Event && record.gathering.is_worth_it();
+        let is_to_batch_wait =
+            is_worth_it && purpose == SpinPolicy::Event && predictor.batching.is_worth_it();
         Self {
             word,
             purpose,
             deadline,
-            record,
+            predictor,
             is_worth_it,
             has_slept: false,
-            is_to_gather,
+            is_to_batch_wait,
             looks: 0,
             pauses: 0,
             end: None,
@@ -172,16 +173,16 @@ impl<'a> Spin<'a> {
 
     /// It was seen: of what is counted so there is some. Waits on as long as more comes fast, where more came the
     /// last time; once in a wait.
-    pub fn gathers(&mut self, count: impl Fn(u32) -> u32) {
-        if core::mem::take(&mut self.is_to_gather) {
-            let more_came = self.gathers_more(count);
-            self.record.gathering.note(more_came);
+    pub fn batch_waits(&mut self, count: impl Fn(u32) -> u32) {
+        if core::mem::take(&mut self.is_to_batch_wait) {
+            let more_came = self.batch_waits_more(count);
+            self.predictor.batching.note(more_came);
         }
     }
 
     /// Whether more came.
     #[cold]
-    fn gathers_more(&mut self, count: impl Fn(u32) -> u32) -> bool {
+    fn batch_waits_more(&mut self, count: impl Fn(u32) -> u32) -> bool {
         let mut more_came = false;
         let mut pauses = 1 << FIRST_GATHERING;
         // Relaxed: what follows from it is the caller's to find out.
@@ -205,14 +206,14 @@ impl<'a> Spin<'a> {
     /// The wait is over, without the kernel.
     pub fn has_paid(&self) {
         if self.is_worth_it && !self.has_slept {
-            self.record.paid();
+            self.predictor.paid();
         }
     }
 
     /// Begins again, after a sleep: who was woken may find that another one was faster, and that one may
     /// soon be done. How this goes is not remembered: what it was to be spared has happened.
     pub fn again(&mut self) {
-        self.is_worth_it = SPINS.load(Relaxed) != 0 && self.record.trust() > 0;
+        self.is_worth_it = SPINS.load(Relaxed) != 0 && self.predictor.confidence() > 0;
         self.has_slept = true;
         (self.looks, self.pauses, self.end) = (0, 0, None);
     }
@@ -255,17 +256,17 @@ impl<'a> Spin<'a> {
     fn gives_up(&mut self) {
         self.is_worth_it = false;
         if self.end != self.deadline && !self.has_slept {
-            self.record.failed();
+            self.predictor.failed();
         }
     }
 }
 
-/// Two have met at a word that counts something, and there is some of it: waits for more as [`Spin::gathers`].
+/// Two have met at a word that counts something, and there is some of it: waits for more as [`Spin::batch_waits`].
 #[cold]
-pub fn gather(word: &AtomicU32, deadline: Option<Deadline>, count: impl Fn(u32) -> u32) {
-    let record = Record::of(word);
-    if SPINS.load(Relaxed) != 0 && record.trust() > 0 {
-        Spin::new(word, For::Event, deadline, record, true).gathers(count);
+pub fn batch_wait(word: &AtomicU32, deadline: Option<Deadline>, count: impl Fn(u32) -> u32) {
+    let predictor = SpinPredictor::of(word);
+    if SPINS.load(Relaxed) != 0 && predictor.confidence() > 0 {
+        Spin::new(word, SpinPolicy::Event, deadline, predictor, true).batch_waits(count);
     }
 }
 
@@ -276,7 +277,7 @@ pub fn give_way() {
 
 #[cfg(test)]
 mod tests {
-    use super::record::MOST_TRUST;
+    use super::predictor::MAX_CONFIDENCE;
     use super::*;
     use std::cell::Cell;
     use std::sync::Mutex;
@@ -287,60 +288,66 @@ mod tests {
     fn spin<'a>(
         word: &'a AtomicU32,
         deadline: Option<Deadline>,
-        record: &'static Record,
+        predictor: &'static SpinPredictor,
     ) -> Spin<'a> {
-        Spin::new(word, For::Event, deadline, record, true)
+        Spin::new(word, SpinPolicy::Event, deadline, predictor, true)
     }
 
     #[test]
     fn a_spin_in_vain_ends_and_costs_trust() {
-        let (word, record) = (AtomicU32::new(0), Record::of_trust(MOST_TRUST));
-        let mut spin = spin(&word, None, record);
+        let (word, predictor) = (
+            AtomicU32::new(0),
+            SpinPredictor::of_confidence(MAX_CONFIDENCE),
+        );
+        let mut spin = spin(&word, None, predictor);
         assert!(!spin.sees(|word| word == 1));
         assert!(!spin.is_worth_it(), "not the same wait again");
-        assert_eq!(record.trust(), MOST_TRUST - 1);
+        assert_eq!(predictor.confidence(), MAX_CONFIDENCE - 1);
         spin.has_paid();
-        assert_eq!(record.trust(), MOST_TRUST - 1, "it has not");
+        assert_eq!(predictor.confidence(), MAX_CONFIDENCE - 1, "it has not");
     }
 
     #[test]
     fn a_spin_that_pays_brings_trust() {
-        let (word, record) = (AtomicU32::new(1), Record::of_trust(1));
-        let mut spin = spin(&word, None, record);
+        let (word, predictor) = (AtomicU32::new(1), SpinPredictor::of_confidence(1));
+        let mut spin = spin(&word, None, predictor);
         assert!(spin.sees(|word| word == 1));
         spin.has_paid();
-        assert_eq!(record.trust(), 2);
+        assert_eq!(predictor.confidence(), 2);
         (0..9).for_each(|_| spin.has_paid());
-        assert_eq!(record.trust(), MOST_TRUST);
+        assert_eq!(predictor.confidence(), MAX_CONFIDENCE);
     }
 
     #[test]
     fn the_end_of_the_callers_time_is_no_failure() {
-        let (word, record) = (AtomicU32::new(0), Record::of_trust(MOST_TRUST));
+        let (word, predictor) = (
+            AtomicU32::new(0),
+            SpinPredictor::of_confidence(MAX_CONFIDENCE),
+        );
         let past = Deadline::after(Duration::ZERO);
-        assert!(!spin(&word, Some(past), record).sees(|word| word == 1));
-        assert_eq!(record.trust(), MOST_TRUST);
+        assert!(!spin(&word, Some(past), predictor).sees(|word| word == 1));
+        assert_eq!(predictor.confidence(), MAX_CONFIDENCE);
     }
 
     #[test]
     fn how_it_goes_after_a_sleep_is_not_remembered() {
-        let (word, record) = (AtomicU32::new(0), Record::of_trust(2));
+        let (word, predictor) = (AtomicU32::new(0), SpinPredictor::of_confidence(2));
         let _set = SETTING.lock();
-        let mut spin = spin(&word, None, record);
+        let mut spin = spin(&word, None, predictor);
         spin.again();
         assert!(spin.sees(|word| word == 0));
         spin.has_paid();
-        assert_eq!(record.trust(), 2, "a success");
+        assert_eq!(predictor.confidence(), 2, "a success");
         assert!(!spin.sees(|word| word == 1));
-        assert_eq!(record.trust(), 2, "a failure");
+        assert_eq!(predictor.confidence(), 2, "a failure");
     }
 
     #[test]
     fn a_lock_is_looked_at_ever_more_seldom() {
-        let pauses = |purpose: For| [0, 1, 2, 8, 9, 100].map(|look| purpose.pauses(look));
-        assert_eq!(pauses(For::Lock), [1, 2, 4, 256, 256, 256]);
-        assert_eq!(pauses(For::Turns), [64, 128, 256, 256, 256, 256]);
-        assert_eq!(pauses(For::Event), [1; 6]);
+        let pauses = |purpose: SpinPolicy| [0, 1, 2, 8, 9, 100].map(|look| purpose.pauses(look));
+        assert_eq!(pauses(SpinPolicy::Lock), [1, 2, 4, 256, 256, 256]);
+        assert_eq!(pauses(SpinPolicy::Turns), [64, 128, 256, 256, 256, 256]);
+        assert_eq!(pauses(SpinPolicy::Event), [1; 6]);
     }
 
     #[test]
@@ -348,15 +355,15 @@ mod tests {
         let word = AtomicU32::new(1);
         let _set = SETTING.lock();
         set_spinning(false);
-        let is_worth_it = Spin::on(&word, For::Event, None).is_worth_it();
+        let is_worth_it = Spin::on(&word, SpinPolicy::Event, None).is_worth_it();
         set_spinning(true);
         assert!(!is_worth_it);
     }
 
     /// How often it looks at a word of which that much more comes at each of the first looks.
-    fn looks_for(gains: &[u32], record: &'static Record) -> usize {
+    fn looks_for(gains: &[u32], predictor: &'static SpinPredictor) -> usize {
         let (word, looks) = (AtomicU32::new(0), Cell::new(0));
-        spin(&word, None, record).gathers(|_| {
+        spin(&word, None, predictor).batch_waits(|_| {
             looks.set(looks.get() + 1);
             gains.iter().take(looks.get()).sum()
         });
@@ -365,28 +372,34 @@ mod tests {
 
     #[test]
     fn gathers_as_long_as_more_comes_fast() {
-        let record = Record::of_trust(MOST_TRUST);
+        let predictor = SpinPredictor::of_confidence(MAX_CONFIDENCE);
         // Less only if the time for that is over.
-        let looks = looks_for(&[1, 1000, 1000, 1000], record);
+        let looks = looks_for(&[1, 1000, 1000, 1000], predictor);
         assert!((3..=5).contains(&looks), "{looks} looks");
-        assert!(record.gathering.is_worth_it());
-        assert_eq!(looks_for(&[1], record), 2);
-        assert!(!record.gathering.is_worth_it());
+        assert!(predictor.batching.is_worth_it());
+        assert_eq!(looks_for(&[1], predictor), 2);
+        assert!(!predictor.batching.is_worth_it());
     }
 
     #[test]
     fn gathers_once_in_a_wait() {
-        let (word, record) = (AtomicU32::new(0), Record::of_trust(MOST_TRUST));
-        let mut spin = spin(&word, None, record);
+        let (word, predictor) = (
+            AtomicU32::new(0),
+            SpinPredictor::of_confidence(MAX_CONFIDENCE),
+        );
+        let mut spin = spin(&word, None, predictor);
         let looks = Cell::new(0);
         // More has come once.
-        spin.gathers(|_| {
+        spin.batch_waits(|_| {
             looks.set(looks.get() + 1);
             u32::from(looks.get() > 1) * 1000
         });
-        assert!(record.gathering.is_worth_it(), "the next wait would gather");
+        assert!(
+            predictor.batching.is_worth_it(),
+            "the next wait would batch_wait"
+        );
         let before = looks.get();
-        spin.gathers(|_| {
+        spin.batch_waits(|_| {
             looks.set(looks.get() + 1);
             0
         });

@@ -1,0 +1,118 @@
+//! A lock that several want: the throughput of all, and how it is shared.
+//!
+//! Ours between processes and between threads, beside those of std and parking_lot between threads, which is
+//! their home, and those of libc and the kernel between processes. Two, four and eight workers, one
+//! after the other on the cores, with three loads: an empty section; 100 ns inside; and 100 ns inside with
+//! 300 ns outside, which is the one that means most. A lock that lets its holder have it again at once
+//! looks good with an empty section, so the handoffs are counted too: how often in a second somebody had
+//! the lock whom the last holder was not.
+//!
+//! ```text
+//! cargo bench --bench contended -- "2 workers"
+//! ```
+
+use anyhow::Result;
+use interlatch::sync::RawMutex;
+use interlatch::{RobustMutex, Semaphore};
+use interlatch_benches::lock::{Load, contenders};
+use interlatch_benches::{
+    Comparison, Home, Length, Measure, PosixSemaphore, PthreadMutex, Section, Session,
+    SysVSemaphores, at_least, ours, shared,
+};
+use std::time::Duration;
+
+/// Rounds of a comparison, and how long each is for each subject.
+const ROUNDS: usize = 20;
+const ROUND: Length = Length::Timed(Duration::from_millis(25));
+
+const RAW: &str = "RawMutex, processes";
+const RAW_THREADS: &str = "RawMutex, threads";
+const ROBUST: &str = "RobustMutex, processes";
+const SEMAPHORE: &str = "Semaphore, processes";
+const PTHREAD_ROBUST: &str = "pthread robust, processes";
+/// At home between threads, where they set the goal.
+const THREADS: [&str; 2] = ["std, threads", "parking_lot, threads"];
+
+fn main() -> Result<()> {
+    let mut session = Session::new("contended")?;
+    let [none, section, outside] = [0.0, 100.0, 300.0].map(Section::of);
+    let loads = [
+        ("an empty section", none, none),
+        ("100 ns inside", section, none),
+        ("100 ns inside, 300 ns outside", section, outside),
+    ];
+    for (name, inside, outside) in loads {
+        for workers in [2, 4, 8] {
+            let load = Load {
+                workers,
+                inside,
+                outside,
+            };
+            let is_outside = name.ends_with("outside");
+            let title = format!("{workers} workers, {name}");
+            session.compare(title, Measure::PerSecond, ROUND, |comparison| {
+                comparison.rounds(ROUNDS);
+                comparison.has_second();
+                goals(comparison, is_outside);
+                subjects(comparison, load)
+            })?;
+        }
+    }
+    session.finish()
+}
+
+fn subjects(comparison: &mut Comparison, load: Load) -> Result<()> {
+    let raw: &RawMutex = ours(4096, ())?;
+    comparison.ours(contenders("RawMutex", Home::Processes, raw, load)?);
+    let raw: &RawMutex = ours(4096, ())?;
+    comparison.ours(contenders("RawMutex", Home::Threads, raw, load)?);
+    let robust: &RobustMutex<u64> = ours(4096, ())?;
+    comparison.ours(contenders("RobustMutex", Home::Processes, robust, load)?);
+    let semaphore: &Semaphore = ours(4096, ())?;
+    semaphore.release(1)?;
+    comparison.ours(contenders("Semaphore", Home::Processes, semaphore, load)?);
+    let std = shared(std::sync::Mutex::new(0))?;
+    comparison.peer(contenders("std", Home::Threads, std, load)?);
+    let parking_lot = shared(parking_lot::Mutex::new(0))?;
+    comparison.peer(contenders("parking_lot", Home::Threads, parking_lot, load)?);
+    let pthread = PthreadMutex::plain()?;
+    comparison.peer(contenders("pthread", Home::Processes, pthread, load)?);
+    let pthread = PthreadMutex::robust()?;
+    comparison.peer(contenders(
+        "pthread robust",
+        Home::Processes,
+        pthread,
+        load,
+    )?);
+    let posix = PosixSemaphore::create(1)?;
+    comparison.peer(contenders("sem_t", Home::Processes, posix, load)?);
+    let kernel = SysVSemaphores::create([1, 0])?;
+    let handle = shared(kernel.handle())?;
+    comparison.keep(kernel);
+    comparison.peer(contenders(
+        "System V semaphore",
+        Home::Processes,
+        handle,
+        load,
+    )?);
+    Ok(())
+}
+
+/// With work outside there is no goal against the locks of threads, but one against libc's robust lock.
+fn goals(comparison: &mut Comparison, is_outside: bool) {
+    if is_outside {
+        comparison.versus(ROBUST, PTHREAD_ROBUST, at_least(1.5));
+        comparison.versus(RAW, PTHREAD_ROBUST, at_least(1.5));
+    } else {
+        comparison.versus(ROBUST, PTHREAD_ROBUST, None);
+    }
+    for peer in THREADS {
+        let goal = if is_outside { None } else { at_least(1.0) };
+        comparison.versus(RAW, peer, goal);
+        comparison.versus(RAW_THREADS, peer, goal);
+    }
+    comparison.versus(SEMAPHORE, "sem_t, processes", None);
+    comparison.versus(SEMAPHORE, "System V semaphore, processes", None);
+    comparison.must_be_fair(RAW);
+    comparison.must_be_fair(RAW_THREADS);
+}

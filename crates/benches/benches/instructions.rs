@@ -1,0 +1,370 @@
+//! How many instructions the uncontended paths take: by callgrind, so always the same.
+//!
+//! Counted are those of this crate, inlined into who calls it. What libc executes besides (`memcpy` of
+//! larger items, which is another one on another CPU) is shown and not judged, and what the kernel does is
+//! not seen: no path here calls it.
+//!
+//! `ci/instructions` runs it, with what it needs of valgrind.
+
+use anyhow::{Context, Result, bail, ensure};
+use comfy_table::Table;
+use interlatch::channel::message_queue::{
+    MessageQueueExt, MessageType, Oversize, QueueLimits, Select,
+};
+use interlatch::channel::{Slot, TurnSlot};
+use interlatch::region::ShmObject;
+use interlatch::sync::{RawMutex, SemaphorePair};
+use interlatch::sync::{RawSemaphore, Timeout};
+use interlatch::{
+    BoundedBuffer, Buffer, Condvar, MessageQueue, MonitorBuffer, Mutex, Region,
+    RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, Semaphore,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::hint::black_box;
+use std::path::Path;
+use std::process::Command;
+
+/// How much more than the baseline is too much.
+const TOLERANCE: f64 = 0.03;
+/// Operations of a measurement.
+const REPEATS: u32 = 1000;
+/// Before that, whatever is done the first time only.
+const WARM_UP: u32 = 10;
+/// What the loop around each operation costs, and is taken off.
+const NOTHING: &str = "nothing";
+/// Callgrind counts inside of this.
+const MEASURED: &str = "interlatch_measured";
+
+type Operation = Box<dyn Fn()>;
+type Prepare = fn() -> Result<Operation>;
+
+/// All operations. Each leaves its object as it was.
+const OPERATIONS: [(&str, Prepare); 15] = [
+    (NOTHING, || Ok(Box::new(|| ()))),
+    ("RawMutex: lock, unlock", raw_mutex),
+    ("Mutex: lock, drop", mutex),
+    ("RobustMutex: lock, drop", robust_mutex),
+    ("Semaphore: acquire, drop", semaphore_guard),
+    ("Semaphore: acquire, release", semaphore_calls),
+    ("SemaphorePair: write, read", semaphore_pair),
+    ("Condvar: notify_one, nobody waits", notify_one),
+    ("Condvar: notify_all, nobody waits", notify_all),
+    (
+        "BoundedBuffer: send, recv",
+        buffer::<BoundedBuffer<u64, [Slot<u64>]>>,
+    ),
+    (
+        "MonitorBuffer: send, recv",
+        buffer::<MonitorBuffer<u64, [Slot<u64>]>>,
+    ),
+    (
+        "RobustBoundedBuffer: send, recv",
+        buffer::<RobustBoundedBuffer<u64, [TurnSlot<u64>]>>,
+    ),
+    (
+        "RobustMonitorBuffer: send, recv",
+        buffer::<RobustMonitorBuffer<u64, [Slot<u64>]>>,
+    ),
+    ("MessageQueue: send, receive", message_queue),
+    (
+        "MessageQueue: send_value, receive_value",
+        message_queue_of_values,
+    ),
+];
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments = arguments.iter().map(String::as_str);
+    let arguments: Vec<&str> = arguments
+        .filter(|argument| *argument != "--bench")
+        .collect();
+    match arguments.as_slice() {
+        ["--only", name] => run(name),
+        ["--judge", baseline] => judge(Path::new(baseline)),
+        ["--update", baseline] => update(Path::new(baseline)),
+        // As one of all benchmarks, or of all tests: whether they run.
+        _ => OPERATIONS.iter().try_for_each(|(name, _)| run(name)),
+    }
+}
+
+fn run(name: &str) -> Result<()> {
+    let named = OPERATIONS.iter().find(|operation| operation.0 == name);
+    let (_, prepare) = named.context("no such operation")?;
+    let operation = black_box(prepare()?);
+    (0..WARM_UP).for_each(|_| operation());
+    interlatch_measured(&*operation);
+    Ok(())
+}
+
+/// By this name callgrind finds it.
+// SAFETY: no library has a function of this name.
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn interlatch_measured(operation: &dyn Fn()) {
+    for _ in 0..REPEATS {
+        operation();
+    }
+}
+
+/// An object in a region, until the end of the program.
+fn place<T: ShmObject + ?Sized>(plan: T::Config) -> Result<&'static T> {
+    let region = Box::leak(Box::new(Region::memfd("instructions", 1 << 16)?));
+    Ok(region.create("object", plan)?)
+}
+
+fn raw_mutex() -> Result<Operation> {
+    let lock: &RawMutex = place(())?;
+    Ok(Box::new(|| {
+        lock.raw_lock();
+        // SAFETY: locked above.
+        unsafe { lock.unlock() };
+    }))
+}
+
+fn mutex() -> Result<Operation> {
+    let mutex: &Mutex<u64> = place(())?;
+    Ok(Box::new(|| *mutex.lock() += 1))
+}
+
+fn robust_mutex() -> Result<Operation> {
+    let mutex: &RobustMutex<u64> = place(())?;
+    Ok(Box::new(|| *mutex.lock().expect("nobody dies here") += 1))
+}
+
+fn semaphore_guard() -> Result<Operation> {
+    let semaphore: &Semaphore = place(())?;
+    semaphore.release(1)?;
+    Ok(Box::new(|| drop(semaphore.acquire())))
+}
+
+fn semaphore_calls() -> Result<Operation> {
+    let semaphore: &Semaphore = place(())?;
+    semaphore.release(1)?;
+    Ok(Box::new(|| {
+        while !semaphore.acquire_with(Timeout::Infinite) {}
+        semaphore.release(1).expect("it was taken above");
+    }))
+}
+
+fn semaphore_pair() -> Result<Operation> {
+    let pair: &SemaphorePair = place(())?;
+    Ok(Box::new(|| {
+        drop(pair.write());
+        drop(pair.read());
+    }))
+}
+
+fn notify_one() -> Result<Operation> {
+    let condvar: &Condvar = place(())?;
+    Ok(Box::new(|| condvar.notify_one()))
+}
+
+fn notify_all() -> Result<Operation> {
+    let condvar: &Condvar = place(())?;
+    Ok(Box::new(|| condvar.notify_all()))
+}
+
+fn buffer<B>() -> Result<Operation>
+where
+    B: Buffer<Item = u64> + ShmObject<Config = usize> + ?Sized + 'static,
+{
+    let buffer: &B = place(16)?;
+    let (sender, receiver) = (buffer.sender()?, buffer.receiver()?);
+    Ok(Box::new(move || {
+        sender.send(black_box(1)).expect("there is room");
+        black_box(receiver.recv().expect("there is one"));
+    }))
+}
+
+fn queue() -> Result<&'static MessageQueue> {
+    let (messages, bytes) = (16, 1024);
+    place(QueueLimits { messages, bytes })
+}
+
+fn message_queue() -> Result<Operation> {
+    let queue = queue()?;
+    let kind = MessageType::HIGHEST;
+    Ok(Box::new(move || {
+        queue.send(kind, black_box(&[1; 8])).expect("there is room");
+        let mut item = [0; 8];
+        let received =
+            queue.receive_into(Select::First, &mut item, Oversize::Exact, Timeout::Infinite);
+        received.expect("there is one");
+        black_box(item);
+    }))
+}
+
+fn message_queue_of_values() -> Result<Operation> {
+    let queue = queue()?;
+    let kind = MessageType::HIGHEST;
+    Ok(Box::new(move || {
+        queue
+            .send_value(kind, black_box(&1_u64))
+            .expect("there is room");
+        let received = queue.receive_value::<u64>(Select::Type(kind));
+        black_box(received.expect("there is one"));
+    }))
+}
+
+/// Instructions of one operation.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    ours: f64,
+    others: f64,
+}
+
+/// Counts all operations, without the loop around them.
+fn count_all() -> Result<Vec<(&'static str, Count)>> {
+    let loops = count(NOTHING)?.ours;
+    let counted = OPERATIONS.iter().skip(1).map(|(name, _)| {
+        let Count { ours, others } = count(name)?;
+        let ours = ours - loops;
+        Ok((*name, Count { ours, others }))
+    });
+    counted.collect()
+}
+
+/// Runs this program again, under callgrind.
+fn count(name: &str) -> Result<Count> {
+    let program = std::env::current_exe()?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("counts");
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", &format!("--toggle-collect={MEASURED}")])
+        .arg(format!("--callgrind-out-file={}", file.display()))
+        .arg(&program)
+        .args(["--only", name])
+        .output()
+        .context("starting valgrind")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "{name}: {}:\n{errors}",
+        output.status
+    );
+    let counts = by_object(&fs::read_to_string(&file)?);
+    let own = program.to_string_lossy();
+    let mut count = Count::default();
+    for (object, instructions) in counts {
+        let each = instructions as f64 / f64::from(REPEATS);
+        if object == own {
+            count.ours += each;
+        } else {
+            count.others += each;
+        }
+    }
+    ensure!(count.ours > 0.0, "{name}: nothing was counted:\n{errors}");
+    Ok(count)
+}
+
+/// The instructions of each program or library, from callgrind's file: below `ob=` with its name, or the
+/// number that was given to it before, lines of a place and a count. The line after `calls=` is of
+/// what was called, which has lines of its own.
+fn by_object(text: &str) -> HashMap<String, u64> {
+    let mut names: HashMap<&str, &str> = HashMap::new();
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    let (mut object, mut is_called) = ("", false);
+    for line in text.lines() {
+        if let Some(reference) = line.strip_prefix("ob=").or(line.strip_prefix("cob=")) {
+            let (number, name) = reference.split_once(' ').unwrap_or((reference, ""));
+            if !name.is_empty() {
+                names.insert(number, name);
+            }
+            if line.starts_with("ob=") {
+                object = names.get(number).copied().unwrap_or(number);
+            }
+        } else if line.starts_with("calls=") {
+            is_called = true;
+        } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
+            let count = line.split(' ').nth(1);
+            let count: Option<u64> = count.and_then(|count| count.parse().ok());
+            if let Some(count) = count.filter(|_| !is_called) {
+                *counts.entry(object.into()).or_default() += count;
+            }
+            is_called = false;
+        }
+    }
+    counts
+}
+
+/// Where this is, as far as it changes what is counted.
+fn here() -> Result<String> {
+    let output = Command::new("rustc").arg("--version").output();
+    let version = String::from_utf8(output.context("asking rustc")?.stdout)?;
+    Ok(format!("# {}, {}", version.trim(), std::env::consts::ARCH))
+}
+
+fn update(baseline: &Path) -> Result<()> {
+    let mut text = format!(
+        "# Instructions of an operation when nobody else is there: ci/instructions --update\n{}\n",
+        here()?
+    );
+    for (name, count) in count_all()? {
+        text += &format!("{:.1}\t{name}\n", count.ours);
+    }
+    fs::write(baseline, &text)?;
+    println!("{}:\n{text}", baseline.display());
+    Ok(())
+}
+
+fn read(text: &str) -> Result<BTreeMap<&str, f64>> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let counts = lines.map(|line| {
+        let (count, name) = line
+            .split_once('\t')
+            .context("expected a count and a name")?;
+        Ok((name, count.parse()?))
+    });
+    counts.collect()
+}
+
+/// Compares with the baseline: an error, if something has risen.
+fn judge(baseline: &Path) -> Result<()> {
+    let text = fs::read_to_string(baseline)?;
+    let here = here()?;
+    let is_same = text.lines().any(|line| line == here);
+    if !is_same {
+        println!("the baseline is of another compiler or processor than this: {here}");
+    }
+    let mut before = read(&text)?;
+    let mut table = Table::new();
+    table.set_header([
+        "operation",
+        "instructions",
+        "baseline",
+        "change",
+        "libc besides",
+        "",
+    ]);
+    let (mut risen, mut fallen) = (0, 0);
+    for (name, count) in count_all()? {
+        let was = before.remove(name);
+        let change = was.map(|was| count.ours / was - 1.0);
+        let remark = match change {
+            None => "not in the baseline",
+            Some(change) if change > TOLERANCE => "RISEN",
+            Some(change) if change < -TOLERANCE => "fallen",
+            Some(_) => "",
+        };
+        risen += u32::from(matches!(remark, "RISEN" | "not in the baseline"));
+        fallen += u32::from(remark == "fallen");
+        table.add_row([
+            name.into(),
+            format!("{:.1}", count.ours),
+            was.map_or(String::new(), |was| format!("{was:.1}")),
+            change.map_or(String::new(), |change| format!("{:+.1} %", change * 100.0)),
+            format!("{:.1}", count.others),
+            remark.into(),
+        ]);
+    }
+    println!("{table}");
+    if fallen > 0 {
+        println!("{fallen} take fewer: keep that with ci/instructions --update");
+    }
+    ensure!(before.is_empty(), "not counted any more: {before:?}");
+    if risen > 0 {
+        bail!("{risen} of them: if that is meant, ci/instructions --update");
+    }
+    Ok(())
+}

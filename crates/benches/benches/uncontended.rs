@@ -1,0 +1,259 @@
+//! What a lock, or a permit, costs that nobody else wants: ours beside its peers.
+//!
+//! Every object lies alone at the start of a shared mapping of its own: ours in a memfd region,
+//! its peers in anonymous shared memory, which to the kernel is the same.
+//!
+//! They take turns, in rounds of less than half a millisecond; then criterion measures each, unless it is told not
+//! to by `--table`.
+//!
+//! ```text
+//! cargo bench --bench uncontended -- --table
+//! ```
+//!
+//! What a pair costs is mostly its read-modify-writes, about 5 ns each on a CPU of 2021: two, and
+//! one more for each that begins with a wrong guess of a semaphore's state. A semaphore at 1 is
+//! always guessed; at 5 an acquire is not, nor is a bare release, but a guard's release knows what
+//! its acquire left.
+
+use anyhow::Result;
+use core::sync::atomic::compiler_fence;
+use interlatch::platform::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use interlatch::platform::{AtomicU32, AtomicUsize};
+use interlatch::sync::RawMutex;
+use interlatch::sync::{RawSemaphore, Timeout};
+use interlatch::{Mutex, RobustMutex, Semaphore};
+use interlatch_benches::{
+    Comparison, Home, Length, Measure, PosixSemaphore, PthreadMutex, Round, Session, Subject,
+    SysVHandle, SysVSemaphores, Tally, at_most, ours, shared,
+};
+use lock_api::RawMutex as _;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+const ROUNDS: usize = 120;
+const ROUND: Length = Length::Counted(Duration::from_micros(400));
+/// How much slower ours may be than parking_lot's lock and std's.
+const GOAL: f64 = 1.03;
+/// What surviving a death may cost, against libc's lock that survives one.
+const ROBUST_TO_PTHREAD: f64 = 0.85;
+/// A permit, against libc's.
+const SEMAPHORE_TO_POSIX: f64 = 0.95;
+/// The values at which semaphores are measured: a pair takes one permit and gives it back. The
+/// first is what a semaphore used as a lock holds, the second is an arbitrary larger one.
+const PERMITS: [u32; 2] = [1, 5];
+
+fn main() -> Result<()> {
+    let mut session = Session::new("uncontended")?;
+    let title = "lock + unlock";
+    session.compare(title, Measure::Nanoseconds, ROUND, |comparison| {
+        add(comparison, &locks()?);
+        lock_goals(comparison);
+        Ok(())
+    })?;
+    for permits in PERMITS {
+        let title = format!("acquire + release at {permits}");
+        session.compare(title, Measure::Nanoseconds, ROUND, |comparison| {
+            let kernel = SysVSemaphores::create([permits as u16, 0])?;
+            let handle = kernel.handle();
+            comparison.keep(kernel);
+            add(comparison, &semaphores(permits)?);
+            add(
+                comparison,
+                &[Pair::of("System V semaphore", shared(handle)?, system_v)],
+            );
+            semaphore_goals(comparison);
+            Ok(())
+        })?;
+    }
+    session.finish()
+}
+
+/// An object, and a pair of operations on it that leaves it as it was, again and again.
+struct Pair {
+    is_ours: bool,
+    name: String,
+    repeat: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+impl Pair {
+    fn of<T: Sync>(
+        name: &str,
+        object: &'static T,
+        pair: impl Fn(&T) + Send + Sync + 'static,
+    ) -> Self {
+        let repeat = move |count| {
+            // Opaque once, not at every pair: the compiler must not know what it points to, and a
+            // detour of the address would be measured as a part of the pair.
+            let object = black_box(object);
+            for _ in 0..count {
+                pair(object);
+            }
+        };
+        Self {
+            is_ours: false,
+            name: name.into(),
+            repeat: Arc::new(repeat),
+        }
+    }
+
+    fn ours(self) -> Self {
+        let is_ours = true;
+        Self { is_ours, ..self }
+    }
+}
+
+fn add(comparison: &mut Comparison, pairs: &[Pair]) {
+    comparison.rounds(ROUNDS);
+    comparison.needs_no_line();
+    comparison.has_criterion();
+    for pair in pairs {
+        let repeat = pair.repeat.clone();
+        let body = move |_, round: &Round<'_>| {
+            repeat(round.count);
+            Tally::of(round.count)
+        };
+        let subject = Subject::alike(pair.name.clone(), Home::Processes, 1, body);
+        if pair.is_ours {
+            comparison.ours(subject);
+        } else {
+            comparison.peer(subject);
+        }
+    }
+}
+
+fn locks() -> Result<Vec<Pair>> {
+    let raw: &RawMutex = ours(4096, ())?;
+    let mutex: &Mutex<u64> = ours(4096, ())?;
+    let robust: &RobustMutex<u64> = ours(4096, ())?;
+    let parking_lot_raw = shared(parking_lot::RawMutex::INIT)?;
+    let parking_lot = shared(parking_lot::Mutex::new(0))?;
+    let again = shared(parking_lot::Mutex::new(0))?;
+    let std = shared(std::sync::Mutex::new(0))?;
+    let pthread = PthreadMutex::plain()?;
+    let robust_pthread = PthreadMutex::robust()?;
+    Ok(vec![
+        Pair::of("RawMutex", raw, raw_lock).ours(),
+        Pair::of("RawMutex, held", raw, lock).ours(),
+        Pair::of("Mutex", mutex, lock_api_lock).ours(),
+        Pair::of("RobustMutex", robust, robust_lock).ours(),
+        Pair::of("parking_lot::RawMutex", parking_lot_raw, raw_lock),
+        Pair::of("parking_lot::Mutex", parking_lot, lock_api_lock),
+        Pair::of("itself (the noise)", again, lock_api_lock),
+        Pair::of("std::sync::Mutex", std, std_lock),
+        Pair::of("pthread_mutex_t", pthread, PthreadMutex::pair),
+        Pair::of(
+            "pthread_mutex_t, robust",
+            robust_pthread,
+            PthreadMutex::pair,
+        ),
+        Pair::of("robust, by hand", shared(ByHand::default())?, ByHand::pair),
+    ])
+}
+
+fn lock_goals(comparison: &mut Comparison) {
+    let goal = at_most(GOAL);
+    comparison.versus("Mutex", "parking_lot::Mutex", goal);
+    comparison.versus("Mutex", "std::sync::Mutex", goal);
+    comparison.versus("RawMutex", "parking_lot::RawMutex", goal);
+    comparison.versus("RawMutex, held", "parking_lot::RawMutex", goal);
+    let robust = "RobustMutex";
+    // No goal: what is written by hand cannot come closer to it.
+    comparison.versus(robust, "RawMutex", None);
+    comparison.versus(
+        robust,
+        "pthread_mutex_t, robust",
+        at_most(ROBUST_TO_PTHREAD),
+    );
+    comparison.versus(robust, "robust, by hand", None);
+    comparison.versus("parking_lot::Mutex", "itself (the noise)", None);
+}
+
+fn semaphores(permits: u32) -> Result<Vec<Pair>> {
+    let semaphore: &Semaphore = ours(4096, ())?;
+    semaphore.release(permits)?;
+    let posix = PosixSemaphore::create(permits)?;
+    Ok(vec![
+        Pair::of("Semaphore, guard", semaphore, guard).ours(),
+        Pair::of("Semaphore, calls", semaphore, calls).ours(),
+        Pair::of("sem_t", posix, PosixSemaphore::pair),
+    ])
+}
+
+fn semaphore_goals(comparison: &mut Comparison) {
+    for ours in ["Semaphore, guard", "Semaphore, calls"] {
+        comparison.versus(ours, "sem_t", at_most(SEMAPHORE_TO_POSIX));
+    }
+}
+
+// The pairs are inlined always: otherwise the compiler would inline some and charge the others
+// for a call.
+
+#[inline(always)]
+fn raw_lock<L: lock_api::RawMutex>(lock: &L) {
+    lock.lock();
+    // SAFETY: locked above.
+    unsafe { lock.unlock() };
+}
+
+/// As the buffers of this crate lock, which take any lock.
+#[inline(always)]
+fn lock(lock: &RawMutex) {
+    drop(lock.lock());
+}
+
+#[inline(always)]
+fn lock_api_lock<L: lock_api::RawMutex>(mutex: &lock_api::Mutex<L, u64>) {
+    drop(mutex.lock());
+}
+
+#[inline(always)]
+fn std_lock(mutex: &std::sync::Mutex<u64>) {
+    // Nobody panics here, so the lock is never poisoned; this looks at the flag as users do.
+    drop(mutex.lock().unwrap());
+}
+
+#[inline(always)]
+fn robust_lock(mutex: &RobustMutex<u64>) {
+    // Nobody dies here; this looks at the result as users do.
+    drop(mutex.lock().unwrap());
+}
+
+#[inline(always)]
+fn guard(semaphore: &Semaphore) {
+    drop(semaphore.acquire());
+}
+
+#[inline(always)]
+fn calls(semaphore: &Semaphore) {
+    while !semaphore.acquire_with(Timeout::Infinite) {}
+    // There is room for what was just taken; this looks at the result as users do.
+    semaphore.release(1).unwrap();
+}
+
+#[inline(always)]
+fn system_v(semaphore: &SysVHandle) {
+    semaphore.change(0, -1);
+    semaphore.change(0, 1);
+}
+
+/// The least that the protocol of robust locks costs: a store before each of the two exchanges, to
+/// announce it, and one after each. An exchange has to wait until the stores before it are done.
+#[derive(Default)]
+struct ByHand {
+    word: AtomicU32,
+    pending: AtomicUsize,
+}
+
+impl ByHand {
+    #[inline(always)]
+    fn pair(&self) {
+        self.pending.store(1, Relaxed);
+        assert_eq!(self.word.compare_exchange(0, 1, Acquire, Relaxed), Ok(0));
+        self.pending.store(0, Relaxed);
+        compiler_fence(SeqCst);
+        self.pending.store(1, Relaxed);
+        assert_eq!(self.word.swap(0, Release), 1);
+        self.pending.store(0, Relaxed);
+    }
+}

@@ -1,0 +1,183 @@
+//! The channels of other crates.
+
+use interlatch_benches::channel::{Channel, Taken};
+use interlatch_benches::{Afterwards, leak};
+use anyhow::Result;
+use iceoryx2::port::backpressure_strategy::BackpressureStrategy;
+use iceoryx2::prelude::*;
+use iceoryx2::service::port_factory::publish_subscribe::PortFactory;
+use interlatch::platform::AtomicU32;
+use interlatch::platform::Ordering::Relaxed;
+use ipc_channel::ipc::{IpcBytesReceiver, IpcBytesSender, bytes_channel};
+use std::fs;
+
+pub struct Crossbeam<const N: usize>(
+    crossbeam_channel::Sender<[u8; N]>,
+    crossbeam_channel::Receiver<[u8; N]>,
+);
+
+impl<const N: usize> Crossbeam<N> {
+    pub fn new(capacity: usize) -> &'static Self {
+        let (sender, receiver) = crossbeam_channel::bounded(capacity);
+        leak(Self(sender, receiver))
+    }
+}
+
+impl<const N: usize> Channel<N> for Crossbeam<N> {
+    fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
+        |item| self.0.send(*item).expect("the receiver stays")
+    }
+
+    fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
+        |item| *item = self.1.recv().expect("the sender stays")
+    }
+}
+
+pub struct Rtrb<const N: usize>(
+    Taken<rtrb::Producer<[u8; N]>>,
+    Taken<rtrb::Consumer<[u8; N]>>,
+);
+
+impl<const N: usize> Rtrb<N> {
+    pub fn new(capacity: usize) -> &'static Self {
+        let (producer, consumer) = rtrb::RingBuffer::new(capacity);
+        leak(Self(Taken::new(producer), Taken::new(consumer)))
+    }
+}
+
+impl<const N: usize> Channel<N> for Rtrb<N> {
+    fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
+        let mut producer = self.0.take();
+        move |item| while producer.push(*item).is_err() {}
+    }
+
+    fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
+        let mut consumer = self.1.take();
+        move |item| {
+            *item = loop {
+                if let Ok(got) = consumer.pop() {
+                    break got;
+                }
+            }
+        }
+    }
+}
+
+/// Bytes, not values, as it sends them without a serializer.
+pub struct IpcChannel(Taken<IpcBytesSender>, Taken<IpcBytesReceiver>);
+
+impl IpcChannel {
+    pub fn new() -> Result<&'static Self> {
+        let (sender, receiver) = bytes_channel()?;
+        Ok(leak(Self(Taken::new(sender), Taken::new(receiver))))
+    }
+}
+
+impl<const N: usize> Channel<N> for IpcChannel {
+    fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
+        let sender = self.0.take();
+        move |item| sender.send(item).expect("the receiver stays")
+    }
+
+    fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
+        let receiver = self.1.take();
+        move |item| {
+            let got = receiver.recv().expect("the sender stays");
+            item.copy_from_slice(&got);
+        }
+    }
+}
+
+type Items<const N: usize> = PortFactory<ipc::Service, [u8; N], ()>;
+
+/// A service with one publisher and one subscriber: nothing overflows, and who sends tries until there
+/// is room. It is made by the workers; its files have names that begin with this.
+pub struct Iceoryx {
+    prefix: String,
+    capacity: usize,
+}
+
+static SERVICES: AtomicU32 = AtomicU32::new(0);
+
+impl Iceoryx {
+    pub fn new(capacity: usize) -> Result<(&'static Self, Afterwards)> {
+        let number = SERVICES.fetch_add(1, Relaxed);
+        let prefix = format!("interlatch_bench_{}_{number}_", std::process::id());
+        let of_this = prefix.clone();
+        let removed = Afterwards::run(move || remove(&of_this))?;
+        Ok((leak(Self { prefix, capacity }), removed))
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.global.prefix = self.prefix.as_str().try_into().expect("a short name");
+        let folder = folder(&self.prefix);
+        let path = folder.as_str().try_into().expect("a short path");
+        config.global.set_root_path(&path);
+        config
+    }
+
+    fn node(&self) -> Node<ipc::Service> {
+        let builder = NodeBuilder::new().config(&self.config());
+        builder.create().expect("a node")
+    }
+
+    /// The service of these items, whoever is first to open it.
+    fn service<const N: usize>(&self, node: &Node<ipc::Service>) -> Items<N> {
+        node.service_builder(&"items".try_into().expect("a name"))
+            .publish_subscribe::<[u8; N]>()
+            .enable_safe_overflow(false)
+            .subscriber_max_buffer_size(self.capacity)
+            .max_publishers(1)
+            .max_subscribers(1)
+            .open_or_create()
+            .expect("a service")
+    }
+}
+
+fn folder(prefix: &str) -> String {
+    format!("/tmp/{prefix}")
+}
+
+/// What workers leave who are killed.
+fn remove(prefix: &str) {
+    // There is none, if nobody was killed.
+    let _ = fs::remove_dir_all(folder(prefix));
+    for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().contains(prefix) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+impl<const N: usize> Channel<N> for Iceoryx {
+    fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
+        let node = self.node();
+        let service: Items<N> = self.service(&node);
+        let builder = service.publisher_builder();
+        let builder = builder.backpressure_strategy(BackpressureStrategy::RetryUntilDelivered);
+        let publisher = builder.create().expect("a publisher");
+        move |item| {
+            let _ = (&node, &service);
+            let loan = publisher.loan_uninit().expect("a place");
+            loan.write_payload(*item)
+                .send()
+                .expect("the subscriber stays");
+        }
+    }
+
+    fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
+        let node = self.node();
+        let service: Items<N> = self.service(&node);
+        let builder = service.subscriber_builder().buffer_size(self.capacity);
+        let subscriber = builder.create().expect("a subscriber");
+        move |item| {
+            let _ = (&node, &service);
+            *item = loop {
+                if let Some(sample) = subscriber.receive().expect("the publisher stays") {
+                    break *sample;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Buffers beside those of other crates: iceoryx2 and ipc-channel between processes, crossbeam-channel and
+//! rtrb between threads.
+//!
+//! Those that have no call that waits (iceoryx2's subscriber, rtrb) are asked again and again: nobody does
+//! anything else on their cores.
+//!
+//! ```text
+//! cargo bench --manifest-path benches/peers/Cargo.toml -- "64 B, capacity 1024"
+//! ```
+
+mod channels;
+
+use anyhow::Result;
+use channels::{Crossbeam, Iceoryx, IpcChannel, Rtrb};
+use interlatch_benches::Home::{Processes, Threads};
+use interlatch_benches::channel::{Over, stream, stream_in_batches};
+use interlatch_benches::turns::letters;
+use interlatch_benches::{Comparison, Length, Measure, Session, at_least, cores};
+use interlatch::channel::Slot;
+use interlatch::{BoundedBuffer, Pod};
+use std::time::Duration;
+
+const ROUNDS: usize = 15;
+const ROUND: Length = Length::Counted(Duration::from_millis(20));
+
+type Item<const N: usize> = [u8; N];
+type Bounded<const N: usize> = BoundedBuffer<Item<N>, [Slot<Item<N>>]>;
+
+const BOUNDED: &str = "BoundedBuffer, processes";
+const IN_BATCHES: &str = "BoundedBuffer in batches of 64, processes";
+const BATCH: usize = 64;
+
+fn main() -> Result<()> {
+    let mut session = Session::new("peers")?;
+    of_size::<8>(&mut session)?;
+    of_size::<64>(&mut session)?;
+    of_size::<1024>(&mut session)?;
+    of_size::<4096>(&mut session)?;
+    if cores() > 1 {
+        session.compare("round trip, two cores", Measure::Median, ROUND, round_trips)?;
+    }
+    session.finish()
+}
+
+fn of_size<const N: usize>(session: &mut Session) -> Result<()>
+where
+    [u8; N]: Pod,
+{
+    for capacity in [64, 1024] {
+        let title = format!("{N} B, capacity {capacity}");
+        session.compare(title, Measure::PerSecond, ROUND, |comparison| {
+            comparison.rounds(ROUNDS);
+            if (N, capacity) == (64, 1024) {
+                comparison.versus(BOUNDED, "iceoryx2, processes", at_least(3.0));
+                comparison.versus(IN_BATCHES, "crossbeam-channel, threads", at_least(1.0));
+            }
+            subjects::<N>(comparison, capacity)
+        })?;
+    }
+    Ok(())
+}
+
+fn subjects<const N: usize>(comparison: &mut Comparison, capacity: usize) -> Result<()>
+where
+    [u8; N]: Pod,
+{
+    let room = (N + 256) * capacity + (1 << 16);
+    let bounded = Over::<Bounded<N>>::new(room, capacity)?;
+    comparison.ours(stream("BoundedBuffer", Processes, bounded));
+    let bounded = Over::<Bounded<N>>::new(room, capacity)?;
+    comparison.ours(stream("BoundedBuffer", Threads, bounded));
+    for home in [Processes, Threads] {
+        let bounded = Over::<Bounded<N>>::new(room, capacity)?;
+        comparison.ours(stream_in_batches("BoundedBuffer", home, bounded, BATCH));
+    }
+    // Both copy into and out of shared memory, and know nothing of what the other one does.
+    if cores() > 1 {
+        let (iceoryx, removed) = Iceoryx::new(capacity)?;
+        comparison.keep(removed);
+        comparison.peer(stream::<N, _>("iceoryx2", Processes, iceoryx));
+        let ring = Rtrb::<N>::new(capacity);
+        comparison.peer(stream("rtrb", Threads, ring));
+    }
+    comparison.peer(stream::<N, _>("ipc-channel", Processes, IpcChannel::new()?));
+    comparison.peer(stream(
+        "crossbeam-channel",
+        Threads,
+        Crossbeam::<N>::new(capacity),
+    ));
+    Ok(())
+}
+
+fn round_trips(comparison: &mut Comparison) -> Result<()> {
+    let new = || Over::<Bounded<8>>::new(1 << 16, 64);
+    comparison.ours(letters("BoundedBuffer", Processes, [new()?, new()?]));
+    comparison.ours(letters("BoundedBuffer", Threads, [new()?, new()?]));
+    let [(there, removed), (back, removed_too)] = [Iceoryx::new(64)?, Iceoryx::new(64)?];
+    comparison.keep([removed, removed_too]);
+    comparison.peer(letters("iceoryx2", Processes, [there, back]));
+    comparison.peer(letters(
+        "ipc-channel",
+        Processes,
+        [IpcChannel::new()?, IpcChannel::new()?],
+    ));
+    comparison.peer(letters("rtrb", Threads, [Rtrb::new(64), Rtrb::new(64)]));
+    let channels = [Crossbeam::new(64), Crossbeam::new(64)];
+    comparison.peer(letters("crossbeam-channel", Threads, channels));
+    Ok(())
+}

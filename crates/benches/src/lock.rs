@@ -1,0 +1,134 @@
+//! A lock that several workers want.
+
+use super::{Home, PosixSemaphore, PthreadMutex, Round, Section, Subject, Tally, shared};
+use anyhow::Result;
+use interlatch::platform::AtomicU64;
+use interlatch::platform::Ordering::Relaxed;
+use interlatch::sync::RawMutex;
+use interlatch::sync::{RawSemaphore, Timeout};
+use interlatch::{RobustMutex, Semaphore};
+
+/// What can be locked, in the way in which its users do that.
+pub trait Exclusive: Sync + 'static {
+    fn with(&self, section: impl FnOnce());
+}
+
+impl Exclusive for RawMutex {
+    #[inline(always)]
+    fn with(&self, section: impl FnOnce()) {
+        self.raw_lock();
+        section();
+        // SAFETY: locked above.
+        unsafe { self.unlock() };
+    }
+}
+
+impl Exclusive for RobustMutex<u64> {
+    #[inline(always)]
+    fn with(&self, section: impl FnOnce()) {
+        let guard = self.lock().expect("nobody dies here");
+        section();
+        drop(guard);
+    }
+}
+
+/// With one permit.
+impl Exclusive for Semaphore {
+    #[inline(always)]
+    fn with(&self, section: impl FnOnce()) {
+        while !self.acquire_with(Timeout::Infinite) {}
+        section();
+        self.release(1).expect("it was taken above");
+    }
+}
+
+impl Exclusive for std::sync::Mutex<u64> {
+    #[inline(always)]
+    fn with(&self, section: impl FnOnce()) {
+        let guard = self.lock().expect("nobody panics here");
+        section();
+        drop(guard);
+    }
+}
+
+impl Exclusive for parking_lot::Mutex<u64> {
+    #[inline(always)]
+    fn with(&self, section: impl FnOnce()) {
+        let guard = self.lock();
+        section();
+        drop(guard);
+    }
+}
+
+impl Exclusive for PthreadMutex {
+    #[inline(always)]
+    fn with(&self, section: impl FnOnce()) {
+        self.lock();
+        section();
+        self.unlock();
+    }
+}
+
+/// With one permit.
+impl Exclusive for PosixSemaphore {
+    #[inline(always)]
+    fn with(&self, section: impl FnOnce()) {
+        self.acquire();
+        section();
+        self.release();
+    }
+}
+
+impl Exclusive for super::pthread::SysVHandle {
+    #[inline(always)]
+    fn with(&self, section: impl FnOnce()) {
+        self.change(0, -1);
+        section();
+        self.change(0, 1);
+    }
+}
+
+/// What workers do while they have the lock, and between two times that they have it.
+#[derive(Clone, Copy)]
+pub struct Load {
+    pub workers: usize,
+    pub inside: Section,
+    pub outside: Section,
+}
+
+/// Workers who want this lock again and again.
+pub fn contenders<L: Exclusive>(
+    name: &str,
+    home: Home,
+    lock: &'static L,
+    load: Load,
+) -> Result<Subject> {
+    let last_holder: &AtomicU64 = shared(AtomicU64::new(u64::MAX))?;
+    let body =
+        move |own: usize, round: &Round<'_>| contend(lock, last_holder, own as u64, load, round);
+    let name = format!("{name}, {}", home.name());
+    Ok(Subject::alike(name, home, load.workers, body))
+}
+
+/// Relaxed: the lock orders what its holders do.
+fn contend<L: Exclusive>(
+    lock: &L,
+    last_holder: &AtomicU64,
+    own: u64,
+    load: Load,
+    round: &Round<'_>,
+) -> Tally {
+    let mut tally = Tally::default();
+    while round.goes_on() {
+        lock.with(|| {
+            if last_holder.load(Relaxed) != own {
+                last_holder.store(own, Relaxed);
+                tally.handoffs += 1;
+            }
+            load.inside.work();
+        });
+        tally.operations += 1;
+        load.outside.work();
+    }
+    tally
+}

@@ -1,0 +1,105 @@
+//! Running this program again as a child, and many of them side by side.
+
+use super::output::say;
+use super::report::{Report, receive};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// Does this to each item, so many at a time, and returns the results in the same order.
+pub fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    jobs: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let queue = Mutex::new(items.iter().enumerate());
+    let next = || queue.lock().ok()?.next();
+    let worker = || {
+        let mine = std::iter::from_fn(|| next().map(|(index, item)| (index, work(item))));
+        mine.collect::<Vec<_>>()
+    };
+    let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(worker)).collect();
+        let joined = workers.into_iter().map(|worker| worker.join());
+        joined
+            .flat_map(|mine| mine.expect("a worker does not panic"))
+            .collect()
+    });
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Runs this program again and hands its reports on; returns what went wrong with the process
+/// itself, in a sentence.
+pub fn run_child(
+    arguments: &[String],
+    seconds: u64,
+    mut report: impl FnMut(Report),
+) -> Option<String> {
+    let program = std::env::current_exe().ok()?;
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) => return Some(format!("it could not be started: {error}")),
+    };
+    let output = child.stdout.take()?;
+    // Exploring ends by itself; a model that spins inside one execution does not.
+    let watchdog = Watchdog::start(child, Duration::from_secs(seconds * 2 + 30));
+    for line in BufReader::new(output)
+        .lines()
+        .map_while(std::io::Result::ok)
+    {
+        match receive(&line) {
+            Some(step) => report(step),
+            None => say(format_args!("{line}")),
+        }
+    }
+    watchdog.finish()
+}
+
+/// Ends a child that does not end by itself.
+struct Watchdog {
+    child: Arc<(Mutex<(Child, bool)>, Condvar)>,
+    guard: std::thread::JoinHandle<bool>,
+}
+
+impl Watchdog {
+    fn start(child: Child, timeout: Duration) -> Self {
+        let child = Arc::new((Mutex::new((child, false)), Condvar::new()));
+        let watched = child.clone();
+        let guard = std::thread::spawn(move || {
+            let (state, ended) = &*watched;
+            let Ok(state) = state.lock() else {
+                return false;
+            };
+            let waited = ended.wait_timeout_while(state, timeout, |(_, ended)| !*ended);
+            let Ok((mut state, result)) = waited else {
+                return false;
+            };
+            result.timed_out() && state.0.kill().is_ok()
+        });
+        Self { child, guard }
+    }
+
+    fn finish(self) -> Option<String> {
+        let (state, ended) = &*self.child;
+        if let Ok(mut state) = state.lock() {
+            state.1 = true;
+            ended.notify_one();
+        }
+        let killed = self.guard.join().unwrap_or(false);
+        let status = state.lock().ok()?.0.wait();
+        match status {
+            _ if killed => Some("one execution of it never ends: it was killed".into()),
+            Ok(status) if status.success() => None,
+            Ok(status) => Some(format!("its process ended with {status}")),
+            Err(error) => Some(format!("its process could not be waited for: {error}")),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! A peer that writes anything into a region while it is looked at: there is always something to say, and
+//! nothing comes of it.
+//!
+//! `INTERLATCH_SEED` repeats a run.
+
+use super::command::interlatch;
+use super::harness::Test;
+use super::scratch::Scratch;
+use interlatch::channel::message_queue::QueueLimits;
+use interlatch::channel::{GrowthLimit, Slot, TurnSlot};
+use interlatch::inspect::ObjectState;
+use interlatch::inspect::RegionView;
+use interlatch::platform::{AtomicU32, Ordering::Relaxed};
+use interlatch::sync::{PairSlot, RawMutex, RobustSemaphorePair, SemaphorePair};
+use interlatch::{
+    BoundedBuffer, BytePipe, MessageQueue, MonitorBuffer, Region, RegionError, RegionName,
+    RegionOptions, Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex,
+    RobustSemaphore, Semaphore, UnboundedBuffer,
+};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new(
+            "whatever_is_written_into_a_region_it_can_be_looked_at",
+            written,
+        ),
+        Test::new(
+            "whatever_is_written_into_a_region_the_tool_has_something_to_say",
+            said,
+        ),
+        Test::new("a_peer_that_writes_all_the_time_is_looked_at", scribbling),
+        Test::new("a_peer_that_writes_into_a_segment_is_looked_at", segment),
+    ]
+}
+
+const SIZE: usize = 1 << 14;
+
+const LIMITS: QueueLimits = QueueLimits {
+    messages: 4,
+    bytes: 200,
+};
+
+const GROWTH: GrowthLimit = GrowthLimit {
+    items: 4,
+    segments: 4,
+};
+
+fn create_all(name: &RegionName) -> Result<Region, RegionError> {
+    let region = RegionOptions::new(SIZE).create(name)?;
+    region.create::<RawMutex>("lock", ())?;
+    region.create::<RobustMutex<u64>>("robust", ())?;
+    region.create::<Semaphore>("semaphore", ())?;
+    region.create::<SemaphorePair>("pair", ())?;
+    region.create::<RobustSemaphore<2>>("permits", ())?;
+    region.create::<RobustSemaphorePair<[PairSlot; 2]>>("turns", ())?;
+    region.create::<BoundedBuffer<u64, [Slot<u64>]>>("bounded", 4)?;
+    region.create::<MonitorBuffer<u64, [Slot<u64>]>>("monitor", 4)?;
+    region.create::<RobustBoundedBuffer<u64, [TurnSlot<u64>]>>("robust bounded", 4)?;
+    region.create::<RobustMonitorBuffer<u64, [Slot<u64>]>>("robust monitor", 4)?;
+    region.create::<BytePipe<[Slot<u8>]>>("pipe", 4)?;
+    region.create::<Rendezvous<u64>>("rendezvous", ())?;
+    region.create::<MessageQueue>("queue", LIMITS)?;
+    Ok(region)
+}
+
+fn random() -> fastrand::Rng {
+    let given = std::env::var("INTERLATCH_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    println!("INTERLATCH_SEED={seed}");
+    fastrand::Rng::with_seed(seed)
+}
+
+/// Something odd at an odd place: where, and what.
+fn scribble(random: &mut fastrand::Rng) -> (u64, Vec<u8>) {
+    let at = match random.u8(..4) {
+        0 => random.u64(..64),
+        // The entries of the directory.
+        1 => random.u64(64..4096),
+        _ => random.u64(..SIZE as u64 + 4000),
+    };
+    let odd = [
+        0,
+        1,
+        4095,
+        4096,
+        u64::MAX,
+        u64::MAX / 2,
+        1 << 32,
+        1 << 63,
+        random.u64(..),
+    ];
+    match random.u8(..4) {
+        0 => (at, vec![random.u8(..)]),
+        1 => (
+            at,
+            (0..random.usize(1..200)).map(|_| random.u8(..)).collect(),
+        ),
+        2 => (
+            at & !3,
+            odd[random.usize(..odd.len())].to_ne_bytes()[..4].to_vec(),
+        ),
+        _ => (
+            at & !7,
+            odd[random.usize(..odd.len())].to_ne_bytes().to_vec(),
+        ),
+    }
+}
+
+/// Whether there was a region to look at.
+fn look(name: &RegionName) -> bool {
+    let Ok(view) = RegionView::attach(name) else {
+        return false;
+    };
+    std::hint::black_box((view.state(), view.size(), view.creator(), view.namespace()));
+    assert!(view.objects().count() <= interlatch::region::directory::MAX_OBJECTS);
+    for object in view.objects() {
+        let state = view.inspect(&object);
+        assert!(is_possible(&state), "{state:?}");
+    }
+    true
+}
+
+/// Whether no number says more than there can be.
+fn is_possible(state: &ObjectState) -> bool {
+    let at_most = |number: u64, most: Option<u64>| most.is_none_or(|most| number <= most);
+    match state {
+        ObjectState::Buffer(buffer) | ObjectState::BytePipe(buffer) => buffer
+            .fill
+            .is_none_or(|fill| at_most(fill, buffer.capacity)),
+        ObjectState::Queue(queue) => {
+            queue.messages <= queue.limits.messages.into()
+                && queue.bytes <= queue.limits.bytes.into()
+        }
+        ObjectState::SegmentList(chain) => {
+            chain.segments <= chain.growth.segments.into() && chain.segments <= chain.ever
+        }
+        ObjectState::Segment(segment) => at_most(segment.fill, segment.capacity),
+        _ => true,
+    }
+}
+
+fn file_of(path: &Path) -> File {
+    File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .expect("it is there")
+}
+
+fn written() {
+    let scratch = Scratch::new();
+    drop(create_all(&scratch.names[1]).expect("room"));
+    let looked = spoil(&scratch.directory.path().join("region"), 10_000);
+    assert!(looked > 5000, "most have their mark still: {looked}");
+    let scratch = Scratch::new();
+    let queue = UnboundedBuffer::create(&scratch.names[1], GROWTH).expect("room");
+    let sender = queue.sender().expect("the first");
+    (0..6_u64).for_each(|item| sender.send(item).expect("room"));
+    let files = std::fs::read_dir(scratch.directory.path()).expect("it is there");
+    for file in files {
+        let looked = spoil(&file.expect("a file").path(), 2_000);
+        assert!(looked > 1000, "most have their mark still: {looked}");
+    }
+    drop(sender);
+}
+
+/// Writes odd things into the region in this file, looks at it, and puts it back, so often; returns how often
+/// there was a region to look at.
+fn spoil(path: &Path, rounds: usize) -> usize {
+    let (file, mut random) = (file_of(path), random());
+    let whole = std::fs::read(path).expect("a region");
+    let name = RegionName::file(path);
+    let mut looked = 0;
+    for _ in 0..rounds {
+        file.write_all_at(&whole, 0).expect("whole again");
+        for _ in 0..random.usize(1..8) {
+            let (at, bytes) = scribble(&mut random);
+            file.write_all_at(&bytes, at).expect("room");
+        }
+        file.set_len(whole.len() as u64).expect("as it was");
+        looked += usize::from(look(&name));
+    }
+    file.write_all_at(&whole, 0).expect("whole again");
+    looked
+}
+
+fn said() {
+    let scratch = Scratch::new();
+    let mut random = random();
+    drop(create_all(&scratch.names[1]).expect("room"));
+    let file = file_of(&scratch.directory.path().join("region"));
+    let whole = std::fs::read(scratch.directory.path().join("region")).expect("a region");
+    let name = scratch.names[1].to_string();
+    for round in 0..40 {
+        file.write_all_at(&whole, 0).expect("whole again");
+        for _ in 0..random.usize(1..30) {
+            let (at, bytes) = scribble(&mut random);
+            file.write_all_at(&bytes, at).expect("room");
+        }
+        file.set_len(whole.len() as u64).expect("as it was");
+        let said = match round % 2 {
+            0 => interlatch(&["inspect", &name]),
+            _ => interlatch(&["--json", "inspect", &name]),
+        };
+        assert!([Some(0), Some(1)].contains(&said.code), "{said:?}");
+        let is_text = |c: char| !c.is_control() || c == '\n';
+        assert!(
+            said.out.chars().all(is_text) && said.err.chars().all(is_text),
+            "{said:?}"
+        );
+        if round % 2 == 1 && said.code == Some(0) {
+            said.document();
+        }
+    }
+}
+
+/// Does it while somebody writes all the time.
+fn meanwhile(write: impl Fn(&mut fastrand::Rng) + Sync, look: impl FnOnce()) {
+    let ends = AtomicU32::new(0);
+    let mut random = random();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while ends.load(Relaxed) == 0 {
+                write(&mut random);
+            }
+        });
+        // Also if this fails, so that the other one ends.
+        let _end = End(&ends);
+        look();
+    });
+}
+
+struct End<'a>(&'a AtomicU32);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(1, Relaxed);
+    }
+}
+
+fn scribbling() {
+    let scratch = Scratch::new();
+    drop(create_all(&scratch.names[1]).expect("room"));
+    let file = file_of(&scratch.directory.path().join("region"));
+    let whole = std::fs::read(scratch.directory.path().join("region")).expect("a region");
+    let name = scratch.names[1].to_string();
+    let write = |random: &mut fastrand::Rng| {
+        let (at, bytes) = scribble(random);
+        file.write_all_at(&bytes, at).expect("room");
+        if random.u8(..8) == 0 {
+            file.set_len(whole.len() as u64).expect("as it was");
+            file.write_all_at(&whole, 0).expect("whole again");
+        }
+    };
+    meanwhile(write, || {
+        let looked = (0..5000).filter(|_| look(&scratch.names[1])).count();
+        assert!(looked > 0, "it was a region sometimes");
+        for _ in 0..10 {
+            let said = interlatch(&["inspect", &name]);
+            assert!([Some(0), Some(1)].contains(&said.code), "{said:?}");
+        }
+    });
+}
+
+/// System V memory is mapped.
+fn segment() {
+    let scratch = Scratch::new();
+    let region = create_all(&scratch.names[2]).expect("room");
+    // What a peer may do who has it mapped: the words of a robust lock's neighbour are as good as any.
+    let lock: &RawMutex = region.attach("lock").expect("it is there");
+    let words = (&raw const *lock).cast::<AtomicU32>();
+    // SAFETY: as many words as the region has from its first object on, which it outlives; to this process
+    // they are atomic words only, from here on.
+    let words = unsafe { std::slice::from_raw_parts(words, SIZE / 4) };
+    let write =
+        |random: &mut fastrand::Rng| words[random.usize(..SIZE / 4)].store(random.u32(..), Relaxed);
+    meanwhile(write, || {
+        for _ in 0..2000 {
+            assert!(look(&scratch.names[2]), "its header is whole");
+        }
+        interlatch(&["inspect", &scratch.names[2].to_string()]).well();
+    });
+}

@@ -1,0 +1,598 @@
+//! `ls` and `inspect`.
+
+use super::actor;
+use super::command::{Running, Said, interlatch};
+use super::harness::Test;
+use super::scratch::Scratch;
+use interlatch::channel::{Slot, TurnSlot};
+use interlatch::sync::{PairSlot, RawMutex, RobustSemaphorePair, SemaphorePair};
+use interlatch::{
+    BoundedBuffer, Buffer, MonitorBuffer, Mutex, Region, RegionName, RegionOptions, RingBuffer,
+    RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, RobustSemaphore, Semaphore,
+};
+use serde_json::{Value, json};
+use std::os::fd::AsRawFd;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("ls_shows_each_kind_with_objects_and_attached_processes", ls),
+        Test::new("ls_shows_memory_without_a_name", memfd),
+        Test::new("ls_says_what_it_says_to_programs", ls_text),
+        Test::new("inspect_shows_who_holds_a_lock", holder),
+        Test::new("inspect_tells_a_thread_from_its_process", thread),
+        Test::new("inspect_shows_that_a_holder_was_killed", killed),
+        Test::new("inspect_counts_permits", permits),
+        Test::new("inspect_shows_buffers_with_bars", buffers),
+        Test::new("inspect_shows_both_ends_of_a_ring", ring),
+        Test::new(
+            "inspect_finds_the_parts_of_buffers_of_any_alignment",
+            alignments,
+        ),
+        Test::new("json_has_the_fields_that_are_documented", fields),
+        Test::new("each_failure_has_its_exit_status", exit_codes),
+        Test::new("nobody_who_reads_is_no_failure", broken_pipe),
+    ]
+}
+
+/// A region of this name, with locks and a semaphore.
+pub fn region(name: &RegionName) -> Region {
+    let region = RegionOptions::new(1 << 16).create(name).expect("a region");
+    region
+        .create::<RobustMutex<u64>>("robust", ())
+        .expect("room");
+    region.create::<RawMutex>("raw", ()).expect("room");
+    region.create::<Semaphore>("permits", ()).expect("room");
+    region
+}
+
+/// What `inspect` says of the object.
+pub fn now(name: &str, object: &str) -> Value {
+    let document = interlatch(&["--json", "inspect", name]).document();
+    let objects = document["objects"].as_array().expect("a list");
+    let found = objects.iter().find(|entry| entry["name"] == object);
+    found.expect("it is there")["state"].clone()
+}
+
+/// The line of `inspect` about the object.
+pub fn line(name: &str, object: &str) -> String {
+    let text = interlatch(&["inspect", name]).well();
+    let mut lines = text.lines();
+    let line = lines.find(|line| line.starts_with(object));
+    line.unwrap_or_else(|| panic!("no {object} in {text}"))
+        .to_owned()
+}
+
+fn listed<'a>(listing: &'a Value, name: &str) -> Option<&'a Value> {
+    let regions = listing["regions"].as_array().expect("a list");
+    regions.iter().find(|region| region["name"] == name)
+}
+
+fn ls() {
+    let scratch = Scratch::new();
+    let me = json!(std::process::id());
+    for (name, kind) in scratch.names.iter().zip(["posix", "file", "sysv"]) {
+        let _region = region(name);
+        let directory = scratch.directory.path().to_str().expect("text");
+        let listing = interlatch(&["--json", "ls", "--directory", directory]).document();
+        let found = listed(&listing, &name.to_string()).expect("it is listed");
+        assert_eq!(
+            (&found["kind"], &found["state"]),
+            (&json!(kind), &json!("ok"))
+        );
+        assert_eq!(found["size"], 1 << 16);
+        assert_eq!(
+            (&found["creator"], &found["creator_lives"]),
+            (&me, &json!(true))
+        );
+        assert!(
+            found["attached"].as_array().expect("a list").contains(&me),
+            "{found}"
+        );
+        let objects = found["objects"].as_array().expect("a list");
+        let names: Vec<&str> = objects
+            .iter()
+            .filter_map(|entry| entry["name"].as_str())
+            .collect();
+        assert_eq!(names, ["robust", "raw", "permits"]);
+        assert_eq!(objects[0]["type"], "RobustMutex<u64>");
+    }
+}
+
+/// A file is found where it is mapped; a memfd, by a descriptor of who has it.
+fn memfd() {
+    let scratch = Scratch::new();
+    let _file = region(&scratch.names[1]);
+    let memfd = Region::memfd("looked at", 4096).expect("a memfd");
+    memfd.create::<Semaphore>("inside", ()).expect("room");
+    let number = memfd.descriptor().expect("it has one").as_raw_fd();
+    let name = format!("fd:{}/{number}", std::process::id());
+    let listing = interlatch(&["--json", "ls"]).document();
+    let file = listed(&listing, &scratch.names[1].to_string());
+    assert!(file.is_some(), "without the directory: {listing}");
+    let found = listed(&listing, &name).unwrap_or_else(|| panic!("no {name} in {listing}"));
+    assert_eq!(found["kind"], "memfd");
+    assert_eq!(now(&name, "inside")["is"], "semaphore");
+    let path = format!("/proc/{}/fd/{number}", std::process::id());
+    assert_eq!(now(&path, "inside")["is"], "semaphore");
+    removed(&scratch);
+}
+
+/// A name that is gone while the memory is not.
+fn removed(scratch: &Scratch) {
+    let region = region(&scratch.names[0]);
+    scratch.names[0].remove().expect("it is there");
+    let number = region.descriptor().expect("it has one").as_raw_fd();
+    let name = format!("fd:{}/{number}", std::process::id());
+    let listing = interlatch(&["--json", "ls"]).document();
+    let found = listed(&listing, &name).unwrap_or_else(|| panic!("no {name} in {listing}"));
+    assert_eq!(found["kind"], "removed");
+}
+
+fn ls_text() {
+    let scratch = Scratch::new();
+    let _region = region(&scratch.names[0]);
+    let text = interlatch(&["ls"]).well();
+    let head: Vec<&str> = text
+        .lines()
+        .next()
+        .expect("a head")
+        .split_whitespace()
+        .collect();
+    assert_eq!(
+        head,
+        [
+            "NAME", "KIND", "OBJECTS", "SIZE", "ATTACHED", "AGE", "STATE"
+        ]
+    );
+    let name = scratch.names[0].to_string();
+    let line = text
+        .lines()
+        .find(|line| line.split_whitespace().next() == Some(&name));
+    let line = line.unwrap_or_else(|| panic!("no {name} in {text}"));
+    for part in ["posix", "3: robust, raw, permits", "65536", "ok"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert!(line.contains(&std::process::id().to_string()), "{line}");
+}
+
+fn holder() {
+    let scratch = Scratch::new();
+    for name in &scratch.names {
+        let region = region(name);
+        let name = name.to_string();
+        let robust: &RobustMutex<u64> = region.attach("robust").expect("it is there");
+        let raw: &RawMutex = region.attach("raw").expect("it is there");
+        for lock in ["robust", "raw"] {
+            let free = json!({"is": "lock", "state": "free", "holder": null, "waiters": false});
+            assert_eq!(now(&name, lock), free, "{name}");
+        }
+        let guard = robust.lock().expect("it is free");
+        raw.raw_lock();
+        let me = std::process::id();
+        let holder = json!({"thread": me, "process": me, "lives": true});
+        assert_eq!(now(&name, "robust")["holder"], holder);
+        assert!(line(&name, "robust").ends_with(&format!("held by thread {me}")));
+        assert!(line(&name, "raw").ends_with("held"));
+        drop(guard);
+        // SAFETY: locked above.
+        unsafe { raw.unlock() };
+        assert_eq!(now(&name, "robust")["state"], "free");
+        assert_eq!(now(&name, "raw")["state"], "free");
+    }
+    mutex_with_data(&scratch);
+}
+
+/// lock_api's, of which the lock comes first.
+fn mutex_with_data(scratch: &Scratch) {
+    let region = RegionOptions::attach(&scratch.names[0]).expect("it is there");
+    let mutex: &Mutex<u64> = region.create("data", ()).expect("room");
+    let name = scratch.names[0].to_string();
+    *mutex.lock() = 1 << 32 | 2;
+    assert_eq!(now(&name, "data")["state"], "free");
+    let _guard = mutex.lock();
+    assert_eq!(now(&name, "data")["state"], "held");
+}
+
+fn thread() {
+    let scratch = Scratch::new();
+    let region = region(&scratch.names[0]);
+    let robust: &RobustMutex<u64> = region.attach("robust").expect("it is there");
+    let (is_held, held) = channel();
+    let (may_end, end) = channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let _guard = robust.lock().expect("it is free");
+            is_held.send(nix::unistd::gettid().as_raw()).expect("asked");
+            let _ = end.recv();
+        });
+        let thread = held.recv().expect("it holds");
+        let me = std::process::id();
+        let line = line(&scratch.names[0].to_string(), "robust");
+        drop(may_end);
+        assert!(
+            line.ends_with(&format!("held by thread {thread} of process {me}")),
+            "{line}"
+        );
+    });
+}
+
+fn killed() {
+    let scratch = Scratch::new();
+    for name in &scratch.names {
+        let _region = region(name);
+        let mut actor = actor::start(name);
+        let text = name.to_string();
+        let pid = json!(actor.child.id());
+        let holder = json!({"thread": pid, "process": pid, "lives": true});
+        assert_eq!(now(&text, "robust")["holder"], holder, "while it runs");
+        assert_eq!(now(&text, "raw")["state"], "held");
+        let document = interlatch(&["--json", "inspect", &text]).document();
+        assert!(
+            document["attached"]
+                .as_array()
+                .expect("a list")
+                .contains(&pid),
+            "{document}"
+        );
+        actor.child.kill().expect("it runs");
+        actor.wait();
+        assert_eq!(now(&text, "robust")["state"], "owner died");
+        assert!(line(&text, "robust").ends_with("owner died"));
+        assert_eq!(now(&text, "raw")["state"], "held", "nobody was told");
+        let document = interlatch(&["--json", "inspect", &text]).document();
+        assert!(
+            !document["attached"]
+                .as_array()
+                .expect("a list")
+                .contains(&pid),
+            "{document}"
+        );
+    }
+}
+
+fn permits() {
+    let scratch = Scratch::new();
+    let region = region(&scratch.names[0]);
+    let name = scratch.names[0].to_string();
+    let semaphore: &Semaphore = region.attach("permits").expect("it is there");
+    semaphore.release(7).expect("room");
+    assert_eq!(
+        now(&name, "permits"),
+        json!({"is": "semaphore", "permits": 7, "waiters": false})
+    );
+    assert!(line(&name, "permits").ends_with("7 permits"));
+
+    region.create::<SemaphorePair>("pair", ()).expect("room");
+    assert!(line(&name, "pair").ends_with("writer: 1 permit; reader: 0 permits"));
+
+    let recoverable: &RobustSemaphore<3> = region.create("three", ()).expect("room");
+    let me = std::process::id();
+    let permit = recoverable.acquire().expect("there are three");
+    assert!(line(&name, "three").ends_with(&format!("2 of 3 permits, held by thread {me}")));
+    drop(permit);
+    assert_eq!(now(&name, "three")["permits"], 3);
+
+    let pair: &RobustSemaphorePair<[PairSlot; 3]> = region.create("turns", ()).expect("room");
+    pair.write().and_then(|turn| turn.finish()).expect("a turn");
+    let turn = pair.write().expect("a turn");
+    let state = now(&name, "turns");
+    assert_eq!(
+        (&state["writable"], &state["readable"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(state["holders"][0]["thread"], me);
+    drop(turn);
+}
+
+type Bounded<T> = BoundedBuffer<T, [Slot<T>]>;
+type Monitor<T> = MonitorBuffer<T, [Slot<T>]>;
+type RobustBounded<T> = RobustBoundedBuffer<T, [TurnSlot<T>], 3>;
+type RobustMonitor<T> = RobustMonitorBuffer<T, [Slot<T>], 3>;
+
+fn buffers() {
+    let scratch = Scratch::new();
+    let region = RegionOptions::new(1 << 16)
+        .create(&scratch.names[0])
+        .expect("a region");
+    let name = scratch.names[0].to_string();
+    fill(
+        &name,
+        "bounded",
+        region.create::<Bounded<u64>>("bounded", 10).expect("room"),
+    );
+    fill(
+        &name,
+        "monitor",
+        region.create::<Monitor<u64>>("monitor", 10).expect("room"),
+    );
+    let robust: &RobustBounded<u64> = region.create("robust bounded", 10).expect("room");
+    fill(&name, "robust bounded", robust);
+    let robust: &RobustMonitor<u64> = region.create("robust monitor", 10).expect("room");
+    fill(&name, "robust monitor", robust);
+    usual_ends(&region, &name);
+    let inside: &MonitorBuffer<u64, [Slot<u64>; 4]> = region.create("inside", ()).expect("room");
+    let sender = inside.sender().expect("the first");
+    sender.send(1).expect("a receiver may come");
+    assert!(
+        line(&name, "inside").contains("[###-------] 1/4"),
+        "{}",
+        line(&name, "inside")
+    );
+}
+
+/// Of the number of handles that a type does not write, as `type_name` does not.
+fn usual_ends(region: &Region, name: &str) {
+    type Bounded = RobustBoundedBuffer<u64, [TurnSlot<u64>]>;
+    type Monitor = RobustMonitorBuffer<u64, [Slot<u64>]>;
+    let bounded: &Bounded = region.create("robust usual bounded", 10).expect("room");
+    fill(name, "robust usual bounded", bounded);
+    let monitor: &Monitor = region.create("robust usual monitor", 10).expect("room");
+    fill(name, "robust usual monitor", monitor);
+}
+
+/// Sends seven and receives one.
+fn fill<B: Buffer<Item = u64> + ?Sized>(name: &str, object: &str, buffer: &B) {
+    assert!(
+        line(name, object).contains("[----------] 0/10"),
+        "{}",
+        line(name, object)
+    );
+    let sender = buffer.sender().expect("the first");
+    let receiver = buffer.receiver().expect("the first");
+    (0..7).for_each(|item| sender.send(item).expect("there is room"));
+    assert_eq!(receiver.recv(), Ok(0));
+    let state = now(name, object);
+    assert_eq!(
+        (&state["fill"], &state["capacity"]),
+        (&json!(6), &json!(10)),
+        "{object}: {state}"
+    );
+    for end in ["senders", "receivers"] {
+        assert_eq!(
+            (&state[end]["state"], &state[end]["handles"]),
+            (&json!("open"), &json!(1))
+        );
+        if object.starts_with("robust") {
+            assert_eq!(state[end]["threads"][0]["thread"], std::process::id());
+        }
+    }
+    assert!(
+        line(name, object).contains("[######----] 6/10"),
+        "{}",
+        line(name, object)
+    );
+    sender.close();
+    let state = now(name, object);
+    assert_eq!(state["senders"]["state"], "closed");
+    assert_eq!(state["receivers"]["handles"], 1, "{object}: {state}");
+    while receiver.recv().is_ok() {}
+    drop(receiver);
+}
+
+fn ring() {
+    let scratch = Scratch::new();
+    let region = RegionOptions::new(1 << 16)
+        .create(&scratch.names[0])
+        .expect("a region");
+    let name = scratch.names[0].to_string();
+    let ring: &RingBuffer<Line> = region.create("ring", 10).expect("room");
+    let bar = |expected: &str| {
+        let line = line(&name, "ring");
+        assert!(line.contains(expected), "{line}");
+    };
+    bar("[----------] 0/10");
+    assert_eq!(now(&name, "ring")["senders"]["state"], "open");
+    let (sender, receiver) = (ring.sender(), ring.receiver());
+    let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
+    let sent = sender.try_send_slice(&[Line([1; 64]); 7]);
+    assert_eq!(sent, Ok(7), "there is room");
+    receiver.try_recv().expect("they were sent");
+    bar("[######----] 6/10");
+    let state = now(&name, "ring");
+    assert_eq!(state["capacity"], 10);
+    for end in ["senders", "receivers"] {
+        assert_eq!(state[end]["handles"], 1, "{state}");
+        assert_eq!(state[end]["threads"][0]["thread"], std::process::id());
+    }
+    drop(sender);
+    assert_eq!(now(&name, "ring")["senders"]["state"], "closed");
+    assert_eq!(now(&name, "ring")["receivers"]["handles"], 1);
+    drop(receiver);
+    let dead: &RingBuffer<u64> = region.create("dead", 10).expect("room");
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::mem::forget(dead.sender().expect("the first")));
+    });
+    let state = now(&name, "dead");
+    assert_eq!(state["senders"]["state"], "closed", "its owner died");
+    assert_eq!(state["receivers"]["state"], "open");
+}
+
+#[repr(C, align(64))]
+#[derive(Clone, Copy, zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
+struct Line([u8; 64]);
+
+/// Only the alignment says where the ring is in the unsized types.
+fn alignments() {
+    let scratch = Scratch::new();
+    let region = RegionOptions::new(1 << 16)
+        .create(&scratch.names[0])
+        .expect("a region");
+    let name = scratch.names[0].to_string();
+    two_of_three(
+        &name,
+        "a",
+        region.create::<Bounded<Line>>("a", 3).expect("room"),
+        Line([1; 64]),
+    );
+    two_of_three(
+        &name,
+        "b",
+        region.create::<Monitor<Line>>("b", 3).expect("room"),
+        Line([1; 64]),
+    );
+    two_of_three(
+        &name,
+        "c",
+        region.create::<RobustBounded<Line>>("c", 3).expect("room"),
+        Line([1; 64]),
+    );
+    two_of_three(
+        &name,
+        "d",
+        region.create::<RobustMonitor<Line>>("d", 3).expect("room"),
+        Line([1; 64]),
+    );
+    two_of_three(
+        &name,
+        "e",
+        region.create::<RobustBounded<u8>>("e", 3).expect("room"),
+        1,
+    );
+    two_of_three(
+        &name,
+        "f",
+        region.create::<Bounded<u8>>("f", 3).expect("room"),
+        1,
+    );
+    two_of_three(
+        &name,
+        "g",
+        region.create::<RobustBounded<u128>>("g", 3).expect("room"),
+        1,
+    );
+}
+
+fn two_of_three<B: Buffer<Item: Copy> + ?Sized>(
+    name: &str,
+    object: &str,
+    buffer: &B,
+    item: B::Item,
+) {
+    let sender = buffer.sender().expect("the first");
+    for _ in 0..2 {
+        assert!(sender.try_send(item).is_ok());
+    }
+    let state = now(name, object);
+    assert_eq!(
+        (&state["fill"], &state["capacity"]),
+        (&json!(2), &json!(3)),
+        "{object}: {state}"
+    );
+    assert_eq!(state["senders"]["handles"], 1, "{object}: {state}");
+    assert_eq!(state["lock"]["state"], "free", "{object}: {state}");
+}
+
+fn fields() {
+    let scratch = Scratch::new();
+    let _region = region(&scratch.names[0]);
+    let name = scratch.names[0].to_string();
+    let listing = interlatch(&["ls", "--json"]).document();
+    assert_eq!(
+        keys(&listing),
+        ["regions", "unreadable", "unseen_processes"]
+    );
+    let region = [
+        "age",
+        "attached",
+        "created",
+        "creator",
+        "creator_lives",
+        "kind",
+        "mappings",
+        "name",
+        "namespace",
+        "objects",
+        "size",
+        "state",
+        "unseen_processes",
+    ];
+    let listed = listed(&listing, &name).expect("it is listed");
+    assert_eq!(keys(listed), region);
+    assert_eq!(
+        keys(&listed["objects"][0]),
+        ["name", "offset", "plan", "size", "type"]
+    );
+    let document = interlatch(&["inspect", &name, "--json"]).document();
+    assert_eq!(keys(&document), region);
+    let object = &document["objects"][0];
+    assert_eq!(
+        keys(object),
+        ["name", "offset", "plan", "size", "state", "type"]
+    );
+    assert_eq!(keys(&object["state"]), ["holder", "is", "state", "waiters"]);
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+fn exit_codes() {
+    let scratch = Scratch::new();
+    let name = scratch.names[0].to_string();
+    let file = scratch.directory.path().join("no region");
+    std::fs::write(&file, "nothing of ours, and longer than a word").expect("room");
+    let file = file.to_str().expect("text");
+    let none = format!("fd:{}/4000000", std::process::id());
+    for (arguments, code, sentence) in [
+        (&["inspect", &name][..], 3, "there is no region posix:"),
+        (&["watch", &name], 3, "there is no region"),
+        (&["rm", &name], 3, "there is no region"),
+        (&["gc", &name], 3, "there is no region"),
+        (&["inspect", &none], 3, "there is no region fd:"),
+        (
+            &["inspect", "shmid:2147483647"],
+            3,
+            "there is no region shmid:2147483647",
+        ),
+        (&["inspect", file], 1, "does not begin as a region does"),
+        (&["rm", file], 1, "does not begin as a region does"),
+        (&["rm", "fd:1/2"], 1, "no name that could be removed"),
+        (&["gc", "shmid:1"], 1, "no name that could be removed"),
+        (&["inspect", "/dev/zero"], 1, "is not a file"),
+        (&["ls", "--directory", "/nonexistent"], 1, "/nonexistent"),
+        (&[], 2, "Usage"),
+        (&["inspect"], 2, "NAME"),
+        (&["inspect", "fd:x"], 2, "expected fd:PID/NUMBER"),
+        (&["inspect", "sysv:x"], 2, "the key \"x\""),
+        (&["watch", &name, "--interval", "soon"], 2, "--interval"),
+        (
+            &["ls", "--directory", "/", "--frobnicate"],
+            2,
+            "--frobnicate",
+        ),
+    ] {
+        let Said {
+            err, code: found, ..
+        } = interlatch(arguments);
+        assert_eq!(found, Some(code), "{arguments:?}: {err}");
+        assert!(err.contains(sentence), "{arguments:?}: {err}");
+    }
+    let help = interlatch(&["--help"]).well();
+    assert!(help.contains("Exit status:\n  0  done"), "{help}");
+    assert_eq!(
+        std::fs::read(file).expect("it is there").len(),
+        39,
+        "untouched"
+    );
+}
+
+/// As in `interlatch watch NAME | head -1`.
+fn broken_pipe() {
+    let scratch = Scratch::new();
+    let _region = region(&scratch.names[0]);
+    let name = scratch.names[0].to_string();
+    let mut running = Command::new(env!("CARGO_BIN_EXE_interlatch"));
+    let running = running.args(["watch", "--interval", "1ms", &name]);
+    let running = running.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = running.spawn().expect("it starts");
+    drop(child.stdout.take());
+    let said = Running::over(child).end();
+    assert_eq!((said.code, &*said.err), (Some(0), ""));
+}

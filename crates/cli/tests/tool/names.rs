@@ -1,0 +1,82 @@
+//! The names of regions as text.
+
+use super::harness::Test;
+use interlatch::region::BadRegionName;
+use interlatch::{RegionError, RegionName};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("a_name_is_read_as_it_was_written", round_trip),
+        Test::new("a_bare_word_is_of_posix_and_a_path_is_a_file", guesses),
+        Test::new("what_is_no_name_is_refused_with_the_reason", refused),
+        Test::new("no_text_makes_the_reader_of_names_panic", any_text),
+    ]
+}
+
+fn names() -> impl Strategy<Value = RegionName> {
+    prop_oneof![
+        "[^/\0]{1,60}".prop_filter_map("dots, or too long", |name| RegionName::posix(&name).ok()),
+        "/[^\0]{0,60}".prop_map(RegionName::file),
+        "[^\0]{1,60}".prop_map(RegionName::file),
+        any::<i32>().prop_filter_map("IPC_PRIVATE", |key| RegionName::sysv(key).ok()),
+    ]
+}
+
+/// Without a file for what fails: it is printed.
+fn runner() -> TestRunner {
+    TestRunner::new(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })
+}
+
+fn round_trip() {
+    let read_again = |name: RegionName| {
+        let text = name.to_string();
+        prop_assert_eq!(text.parse::<RegionName>().ok(), Some(name), "{}", text);
+        Ok(())
+    };
+    runner().run(&names(), read_again).expect("all");
+}
+
+fn guesses() {
+    let name = |text: &str| text.parse::<RegionName>().expect(text).to_string();
+    assert_eq!(name("queue"), "posix:queue");
+    assert_eq!(name("other:queue"), "posix:other:queue");
+    assert_eq!(name("posix:file:x"), "posix:file:x");
+    assert_eq!(name("/a/b"), "file:/a/b");
+    let here = std::env::current_dir().expect("a directory");
+    assert_eq!(name("./b"), format!("file:{}/b", here.display()));
+    assert_eq!(name("sysv:1234"), "sysv:0x000004d2");
+    assert_eq!(name("sysv:-1"), "sysv:0xffffffff");
+    assert_eq!(name("sysv:0xffffffff"), "sysv:0xffffffff");
+}
+
+fn refused() {
+    for (text, expected) in [
+        ("", BadRegionName::Empty),
+        ("posix:", BadRegionName::Empty),
+        ("file:", BadRegionName::Empty),
+        ("posix:a/b", BadRegionName::Character("a/b".into())),
+        ("sysv:0", BadRegionName::PrivateKey),
+        ("sysv:0x", BadRegionName::Key("0x".into())),
+        ("sysv:0x100000000", BadRegionName::Key("0x100000000".into())),
+        ("sysv:4294967296", BadRegionName::Key("4294967296".into())),
+        ("sysv:x", BadRegionName::Key("x".into())),
+    ] {
+        match text.parse::<RegionName>() {
+            Err(RegionError::RegionName(found)) => assert_eq!(found, expected, "{text:?}"),
+            other => panic!("{text:?}: {other:?}"),
+        }
+    }
+}
+
+fn any_text() {
+    let read = |text: String| {
+        let _ = text.parse::<RegionName>();
+        Ok(())
+    };
+    runner().run(&any::<String>(), read).expect("all");
+}

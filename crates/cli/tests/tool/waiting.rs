@@ -1,0 +1,108 @@
+//! Somebody waits, or may not look.
+
+use super::command::{Running, Said, interlatch, until};
+use super::harness::Test;
+use super::looking::{now, region};
+use super::scratch::Scratch;
+use interlatch::sync::{RawLock, RawMutex, RawSemaphore, Timeout};
+use interlatch::{Condvar, RegionName, RegionOptions, RobustMutex, Semaphore};
+use nix::unistd::geteuid;
+use serde_json::{Value, json};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("inspect_shows_that_somebody_waits", waiters),
+        Test::new("what_may_not_be_read_is_said_to_be_so", denied),
+    ]
+}
+
+fn a_minute() -> Timeout {
+    Timeout::after(Duration::from_secs(60))
+}
+
+fn waiters() {
+    let scratch = Scratch::new();
+    let region = region(&scratch.names[0]);
+    let name = scratch.names[0].to_string();
+    let raw: &RawMutex = region.attach("raw").expect("it is there");
+    let robust: &RobustMutex<u64> = region.attach("robust").expect("it is there");
+    let permits: &Semaphore = region.attach("permits").expect("it is there");
+    let changed: &Condvar = region.create("changed", ()).expect("room");
+    let waits = |object: &str| {
+        until("somebody waits", || {
+            now(&name, object)["waiters"] == json!(true)
+        });
+    };
+    for object in ["raw", "robust", "permits", "changed"] {
+        assert_eq!(now(&name, object)["waiters"], json!(false), "{object}");
+    }
+    raw.raw_lock();
+    let guard = robust.lock().expect("it is free");
+    std::thread::scope(|scope| {
+        // Each for a time, so that a failure ends.
+        scope.spawn(|| raw.raw_lock_with(a_minute()));
+        waits("raw");
+        // SAFETY: locked above.
+        unsafe { raw.unlock() };
+        scope.spawn(|| drop(robust.lock_with(a_minute())));
+        waits("robust");
+        drop(guard);
+        scope.spawn(|| permits.acquire_with(a_minute()));
+        waits("permits");
+        permits.release(1).expect("room");
+        scope.spawn(|| {
+            let guard = robust.lock().expect("it is free");
+            drop(changed.wait_robust(guard, a_minute()));
+        });
+        waits("changed");
+        changed.notify_all();
+    });
+}
+
+/// The tool as somebody who is not root, to whom nothing is forbidden.
+fn unprivileged(arguments: &[&str]) -> Said {
+    if !geteuid().is_root() {
+        return interlatch(arguments);
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let open = Permissions::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), open).expect("it is ours");
+    let copy = directory.path().join("interlatch");
+    std::fs::copy(env!("CARGO_BIN_EXE_interlatch"), &copy).expect("room");
+    let mut command = Command::new(copy);
+    Running::of(command.args(arguments).uid(65534).gid(65534)).end()
+}
+
+fn denied() {
+    let scratch = Scratch::new();
+    let secret = RegionName::posix(&format!("interlatch-unread-{}", std::process::id()));
+    let secret = secret.expect("a name");
+    let options = RegionOptions::new(4096).mode(0).remove_on_drop(true);
+    let _region = options.create(&secret).expect("a region");
+    let options = RegionOptions::new(4096).mode(0o444).remove_on_drop(true);
+    let _readable = options.create(&scratch.names[0]).expect("a region");
+    let listing = unprivileged(&["--json", "ls"]).document();
+    let named = |list: &Value, name: &RegionName| {
+        let mut entries = list.as_array().expect("a list").iter();
+        entries.any(|entry| entry["name"] == name.to_string())
+    };
+    assert!(named(&listing["unreadable"], &secret), "{listing}");
+    assert!(!named(&listing["regions"], &secret), "{listing}");
+    assert!(named(&listing["regions"], &scratch.names[0]), "{listing}");
+    let text = unprivileged(&["ls"]).well();
+    assert!(
+        text.contains(&format!("{secret}: this process may not read it\n")),
+        "{text}"
+    );
+    let said = unprivileged(&["inspect", &secret.to_string()]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("may not"), "{}", said.err);
+    let said = unprivileged(&["rm", &scratch.names[0].to_string()]);
+    // Root has made it, or it cannot be written.
+    assert_eq!(said.code, Some(1), "{said:?}");
+}

@@ -1,0 +1,405 @@
+//! What a stream of bytes between processes promises that survives the death of its users.
+
+use super::{RaceCell, Scenario, Stage, centuries, spent};
+use interlatch::channel::{BytePipe, BytePipeError, Direction, Slot};
+use interlatch::platform::ShmSafe;
+use interlatch::sync::{Semaphore, Timeout};
+use std::time::Duration;
+
+/// A stream of bytes of a fixed capacity.
+pub trait Bytes: ShmSafe {
+    /// Writes: see [`BytePipe::write_with`].
+    ///
+    /// # Errors
+    /// As there.
+    fn write_with(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, BytePipeError>;
+
+    /// Reads: see [`BytePipe::read_with`].
+    ///
+    /// # Errors
+    /// As there.
+    fn read_with(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, BytePipeError>;
+
+    /// A handle at this end, if it has not closed; none makes one that is nothing.
+    fn come(&self, end: Direction) -> Option<impl Sized + '_>;
+
+    /// How many bytes fit.
+    fn capacity(&self) -> usize;
+}
+
+/// A [`BytePipe`] of so many bytes, with two handles at each end at most.
+pub type Small<const N: usize> = BytePipe<[Slot<u8>; N], 2>;
+
+impl<const N: usize> Bytes for Small<N> {
+    fn write_with(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, BytePipeError> {
+        self.write_with(bytes, timeout)
+    }
+
+    fn read_with(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, BytePipeError> {
+        self.read_with(bytes, timeout)
+    }
+
+    fn come(&self, end: Direction) -> Option<impl Sized + '_> {
+        match end {
+            Direction::Sending => self.writer().ok().map(|writer| (Some(writer), None)),
+            Direction::Receiving => self.reader().ok().map(|reader| (None, Some(reader))),
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity()
+    }
+}
+
+/// A stream, what has come out of it as a number of decimal digits, and what participants tell each other.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Stream<B> {
+    bytes: B,
+    /// What two readers have read.
+    read: [RaceCell; 2],
+    /// Whether the writer knows that it has written.
+    wrote: RaceCell,
+    begun: Semaphore,
+    done: Semaphore,
+}
+
+// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
+unsafe impl<B: Bytes> ShmSafe for Stream<B> {
+    fn initial() -> Self {
+        Self {
+            bytes: B::initial(),
+            read: [RaceCell::new(0), RaceCell::new(0)],
+            wrote: RaceCell::new(0),
+            begun: Semaphore::empty(),
+            done: Semaphore::empty(),
+        }
+    }
+}
+
+impl<B: Bytes> Stream<B> {
+    fn write(&self, bytes: &[u8]) {
+        let written = self.bytes.write_with(bytes, Timeout::Infinite);
+        assert_eq!(written, Ok(bytes.len()), "everything");
+    }
+
+    /// Reads once, up to that much, and notes it as digits.
+    fn read<const WHO: usize>(&self, most: usize, timeout: Timeout) -> usize {
+        let mut bytes = [0; 4];
+        let count = self
+            .bytes
+            .read_with(&mut bytes[..most], timeout)
+            .unwrap_or(0);
+        for byte in &bytes[..count] {
+            assert!((1..=9).contains(byte), "a byte that nobody wrote: {byte}");
+            self.read[WHO].set(self.read[WHO].get() * 10 + u64::from(*byte));
+        }
+        count
+    }
+
+    /// Reads to the end of the stream.
+    fn read_all<const WHO: usize>(&self) {
+        while self.read::<WHO>(2, Timeout::Infinite) > 0 {}
+    }
+
+    /// What is in it, behind what the first reader has read, as digits. Afterwards as much fits as ever.
+    fn rest(&self) -> u64 {
+        while self.read::<0>(1, Timeout::NonBlocking) > 0 {}
+        let all: Vec<u8> = (1..=9).cycle().take(self.bytes.capacity()).collect();
+        let (mut found, timed_out) = (vec![0; all.len()], Err(BytePipeError::Timeout));
+        let written = self.bytes.write_with(&all, Timeout::NonBlocking);
+        assert_eq!(written, Ok(all.len()), "a place is lost");
+        assert_eq!(self.bytes.write_with(&[1], Timeout::NonBlocking), timed_out);
+        let read = self.bytes.read_with(&mut found, Timeout::NonBlocking);
+        assert_eq!((read, found), (Ok(all.len()), all));
+        self.read[0].get()
+    }
+}
+
+/// Every scenario, with its victims alive.
+pub fn all(stage: &mut impl Stage) {
+    stage.run(keeps_order::<Small<2>>());
+    stage.run(a_small_write_comes_in_one_piece::<Small<2>>());
+    stage.run(an_impatient_writer_moves_what_fits::<Small<2>>());
+    stage.run(small_writes_are_not_mixed::<Small<3>>());
+    stage.run(the_end_of_the_stream_comes_last::<Small<2>>());
+    stage.run(the_last_reader_that_goes_breaks_the_pipe::<Small<1>>());
+    stage.run(who_has_little_to_write_does_not_wait_for_more::<Small<2>>());
+    stage.run(two_readers_share_what_came_at_once::<Small<2>>());
+    stage.run(answers_odd_requests::<Small<2>>());
+    stage.run(a_write_is_done_or_not::<Small<2>>());
+    stage.run(a_large_write_has_a_beginning::<Small<1>>());
+    stage.run(a_read_is_done_or_not::<Small<2>>());
+    stage.run(the_last_writer_that_dies_ends_the_stream::<Small<1>>());
+    stage.run(the_last_reader_that_dies_breaks_the_pipe::<Small<1>>());
+}
+
+/// More than fits goes through in its order.
+pub fn keeps_order<B: Bytes>() -> Scenario<Stream<B>> {
+    let read = |shared: &Stream<B>| {
+        let mut count = 0;
+        while count < 3 {
+            count += shared.read::<0>(2, Timeout::Infinite);
+        }
+    };
+    Scenario::new(
+        "keeps_order",
+        vec![|shared: &Stream<B>| shared.write(&[1, 2, 3]), read],
+    )
+    .verify(|shared| assert_eq!(shared.rest(), 123))
+    .choices(8)
+}
+
+/// No reader sees a part of a small piece.
+pub fn a_small_write_comes_in_one_piece<B: Bytes>() -> Scenario<Stream<B>> {
+    let read = |shared: &Stream<B>| {
+        let count = shared.read::<0>(2, Timeout::NonBlocking);
+        assert!([0, 2].contains(&count), "{count} of 2");
+    };
+    Scenario::new(
+        "a_small_write_comes_in_one_piece",
+        vec![|shared: &Stream<B>| shared.write(&[1, 2]), read],
+    )
+    .verify(|shared| assert_eq!(shared.rest(), 12))
+    .choices(8)
+}
+
+/// Without timeout, a large piece goes in as far as there is room; nothing else does.
+pub fn an_impatient_writer_moves_what_fits<B: Bytes>() -> Scenario<Stream<B>> {
+    let write = |shared: &Stream<B>| {
+        let written = shared.bytes.write_with(&[1, 2, 3], Timeout::NonBlocking);
+        let count = written.expect("it was empty");
+        // Then a read may come between the pieces.
+        assert!([2, 3].contains(&count), "{count} of 3 in 2");
+        shared.wrote.set(count as u64);
+    };
+    Scenario::new(
+        "an_impatient_writer_moves_what_fits",
+        vec![write, |shared| {
+            shared.read::<0>(2, Timeout::NonBlocking);
+        }],
+    )
+    .verify(|shared| {
+        let expected = if shared.wrote.get() == 3 { 123 } else { 12 };
+        assert_eq!(shared.rest(), expected);
+    })
+    .choices(8)
+}
+
+/// Small pieces of two writers stay whole, whatever comes between them.
+pub fn small_writes_are_not_mixed<B: Bytes>() -> Scenario<Stream<B>> {
+    let write_twice = |shared: &Stream<B>| {
+        shared.write(&[1, 2]);
+        shared.write(&[1, 2]);
+    };
+    let read = |shared: &Stream<B>| {
+        let mut count = 0;
+        while count < 6 {
+            count += shared.read::<0>(3, Timeout::Infinite);
+        }
+    };
+    Scenario::new(
+        "small_writes_are_not_mixed",
+        vec![write_twice, |shared| shared.write(&[3, 4]), read],
+    )
+    .verify(|shared| {
+        let whole = [121_234, 123_412, 341_212];
+        assert!(whole.contains(&shared.rest()), "{}", shared.read[0].get());
+    })
+    .choices(8)
+}
+
+/// What was written is read before the end, and after the end nothing comes.
+pub fn the_end_of_the_stream_comes_last<B: Bytes>() -> Scenario<Stream<B>> {
+    let write = |shared: &Stream<B>| {
+        let _writer = shared.bytes.come(Direction::Sending).expect("the first");
+        shared.write(&[1, 2, 3]);
+    };
+    let read = |shared: &Stream<B>| {
+        shared.read_all::<0>();
+        assert_eq!(shared.read[0].get(), 123);
+        assert!(shared.bytes.come(Direction::Sending).is_none(), "for good");
+    };
+    Scenario::new("the_end_of_the_stream_comes_last", vec![write, read]).choices(8)
+}
+
+/// Who waits for room hears that there will be none; what it has written before, it hears first.
+pub fn the_last_reader_that_goes_breaks_the_pipe<B: Bytes>() -> Scenario<Stream<B>> {
+    let write = |shared: &Stream<B>| {
+        let broken = Err(BytePipeError::Disconnected);
+        let written = shared.bytes.write_with(&[1, 2, 3], Timeout::Infinite);
+        assert!([Ok(1), broken].contains(&written), "{written:?}");
+        let again = shared.bytes.write_with(&[1], Timeout::Infinite);
+        assert_eq!(again, broken, "for good");
+    };
+    Scenario::new(
+        "the_last_reader_that_goes_breaks_the_pipe",
+        vec![write, |shared| {
+            drop(shared.bytes.come(Direction::Receiving))
+        }],
+    )
+    .choices(8)
+}
+
+/// There is room for one of two writers that wait: that one goes, whichever came first.
+pub fn who_has_little_to_write_does_not_wait_for_more<B: Bytes>() -> Scenario<Stream<B>> {
+    let read = |shared: &Stream<B>| {
+        shared.write(&[1, 2]);
+        shared.begun.release(2).expect("few");
+        shared.read::<0>(1, Timeout::Infinite);
+        shared.done.acquire().forget();
+        while shared.read[0].get() < 10_000 {
+            shared.read::<0>(1, Timeout::Infinite);
+        }
+    };
+    Scenario::new(
+        "who_has_little_to_write_does_not_wait_for_more",
+        vec![
+            |shared: &Stream<B>| {
+                shared.begun.acquire().forget();
+                shared.write(&[3, 4]);
+            },
+            |shared| {
+                shared.begun.acquire().forget();
+                shared.write(&[5]);
+                shared.done.release(1).expect("few");
+            },
+            read,
+        ],
+    )
+    .verify(|shared| assert_eq!(shared.rest(), 12_534))
+    .choices(8)
+}
+
+/// Two bytes come at once, and each of two readers takes one.
+pub fn two_readers_share_what_came_at_once<B: Bytes>() -> Scenario<Stream<B>> {
+    fn read<B: Bytes, const WHO: usize>(shared: &Stream<B>) {
+        assert_eq!(shared.read::<WHO>(1, Timeout::Infinite), 1);
+    }
+    Scenario::new(
+        "two_readers_share_what_came_at_once",
+        vec![read::<B, 0>, read::<B, 1>, |shared| shared.write(&[1, 2])],
+    )
+    .verify(|shared| {
+        let read = [0, 1].map(|who| shared.read[who].get());
+        assert!([[1, 2], [2, 1]].contains(&read), "{read:?}");
+    })
+    .choices(8)
+}
+
+/// Nothing takes no time; no time, or a time that has passed, is enough for what is there.
+pub fn answers_odd_requests<B: Bytes>() -> Scenario<Stream<B>> {
+    let ask = |shared: &Stream<B>| {
+        let (bytes, timed_out) = (&shared.bytes, Err(BytePipeError::Timeout));
+        assert_eq!(bytes.read_with(&mut [], Timeout::Infinite), Ok(0));
+        assert_eq!(bytes.write_with(&[], Timeout::Infinite), Ok(0));
+        for timeout in spent() {
+            assert_eq!(bytes.read_with(&mut [0], timeout), timed_out);
+            assert_eq!(bytes.write_with(&[1, 2], timeout), Ok(2));
+            assert_eq!(bytes.write_with(&[3], timeout), timed_out);
+            assert_eq!(bytes.write_with(&[3, 4, 5], timeout), timed_out);
+            assert_eq!(shared.read::<0>(1, timeout), 1);
+            assert_eq!(bytes.write_with(&[3, 4], timeout), timed_out, "no part");
+            let (large, never) = (&[3, 4, 5], Timeout::NonBlocking);
+            assert_eq!(bytes.write_with(large, never), Ok(1), "what fits");
+            assert_eq!(shared.read::<0>(2, centuries()), 2);
+        }
+    };
+    Scenario::new("answers_odd_requests", vec![ask as fn(&Stream<B>)])
+        .verify(|shared| assert_eq!(shared.rest(), 123_123))
+        .choices(4)
+}
+
+fn briefly() -> Timeout {
+    Timeout::after(Duration::from_micros(200))
+}
+
+/// A writer is killed: its piece is there or not, and no place is lost.
+pub fn a_write_is_done_or_not<B: Bytes>() -> Scenario<Stream<B>> {
+    let write = |shared: &Stream<B>| {
+        let written = shared.bytes.write_with(&[1, 2], Timeout::NonBlocking);
+        assert_eq!(written, Ok(2));
+        shared.wrote.set(1);
+    };
+    let read = |shared: &Stream<B>| {
+        shared.read::<0>(1, Timeout::NonBlocking);
+    };
+    Scenario::new(
+        "a_write_is_done_or_not",
+        vec![write as fn(&Stream<B>), read],
+    )
+    .verify(|shared| {
+        let (rest, wrote) = (shared.rest(), shared.wrote.get());
+        assert!(
+            rest == 12 || rest == 0 && wrote == 0,
+            "{rest}, wrote: {wrote}"
+        );
+    })
+    .choices(8)
+    .victims(&[0])
+}
+
+/// Of a large piece the beginning is there, and the next bytes come behind it.
+pub fn a_large_write_has_a_beginning<B: Bytes>() -> Scenario<Stream<B>> {
+    let write = |shared: &Stream<B>| {
+        let _ = shared.bytes.write_with(&[1, 2], briefly());
+    };
+    let other = |shared: &Stream<B>| {
+        shared.read::<0>(1, briefly());
+        shared.read::<0>(1, briefly());
+    };
+    Scenario::new(
+        "a_large_write_has_a_beginning",
+        vec![write as fn(&Stream<B>), other],
+    )
+    .verify(|shared| assert!([0, 1, 12].contains(&shared.rest())))
+    .choices(8)
+    .victims(&[0])
+}
+
+/// A reader is killed: it has taken what it was reading, or not; the rest is there, in its order.
+pub fn a_read_is_done_or_not<B: Bytes>() -> Scenario<Stream<B>> {
+    let read = |shared: &Stream<B>| {
+        let _ = shared.bytes.read_with(&mut [0], Timeout::NonBlocking);
+    };
+    Scenario::new(
+        "a_read_is_done_or_not",
+        vec![read as fn(&Stream<B>), |shared| shared.write(&[1, 2])],
+    )
+    .verify(|shared| assert!([12, 2].contains(&shared.rest())))
+    .choices(8)
+    .victims(&[0])
+}
+
+/// The last writer dies, or goes: the stream ends. The other one has opened it before.
+pub fn the_last_writer_that_dies_ends_the_stream<B: Bytes>() -> Scenario<Stream<B>> {
+    let come = |shared: &Stream<B>| drop(shared.bytes.come(Direction::Sending));
+    let read = |shared: &Stream<B>| {
+        drop(shared.bytes.come(Direction::Sending));
+        let end = shared.bytes.read_with(&mut [0], Timeout::Infinite);
+        assert_eq!(end, Ok(0));
+        assert!(shared.bytes.come(Direction::Sending).is_none(), "for good");
+    };
+    Scenario::new(
+        "the_last_writer_that_dies_ends_the_stream",
+        vec![come as fn(&Stream<B>), read],
+    )
+    .choices(8)
+    .victims(&[0])
+}
+
+/// The same for the last reader: a writer hears of it.
+pub fn the_last_reader_that_dies_breaks_the_pipe<B: Bytes>() -> Scenario<Stream<B>> {
+    let come = |shared: &Stream<B>| drop(shared.bytes.come(Direction::Receiving));
+    let write = |shared: &Stream<B>| {
+        drop(shared.bytes.come(Direction::Receiving));
+        let broken = Err(BytePipeError::Disconnected);
+        while shared.bytes.write_with(&[1], Timeout::Infinite) != broken {}
+    };
+    Scenario::new(
+        "the_last_reader_that_dies_breaks_the_pipe",
+        vec![come as fn(&Stream<B>), write],
+    )
+    .choices(8)
+    .victims(&[0])
+}

@@ -1,0 +1,238 @@
+//! What a buffer promises whose items are written and read where they are.
+
+use super::buffer::RobustBounded;
+use super::{RaceCell, Scenario, Stage};
+use interlatch::channel::{Buffer, RecvTimeoutError};
+use interlatch::platform::ShmSafe;
+use interlatch::sync::Timeout;
+use std::time::Duration;
+
+/// A buffer of one place whose places can be had; so that a flawed one can be put there.
+pub trait Lends: Buffer<Item = u64> {
+    /// Fills a place with this item, and sends it; false, if there was none in time. Between the two, `before`.
+    fn fill(&self, item: u64, timeout: Timeout, before: impl FnOnce()) -> bool;
+
+    /// Fills a place, and gives it back.
+    fn spoil(&self, timeout: Timeout);
+
+    /// Reads an item where it is.
+    ///
+    /// # Errors
+    /// In time there was none, or never will be.
+    fn read(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError>;
+}
+
+impl Lends for RobustBounded<1> {
+    fn fill(&self, item: u64, timeout: Timeout, before: impl FnOnce()) -> bool {
+        let Ok(mut loan) = self.loan_with(timeout) else {
+            return false;
+        };
+        *loan = item;
+        before();
+        assert_eq!(*loan, item, "nobody else has it");
+        loan.send().is_ok()
+    }
+
+    fn spoil(&self, timeout: Timeout) {
+        if let Ok(mut loan) = self.loan_with(timeout) {
+            *loan = 99;
+        }
+    }
+
+    fn read(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError> {
+        self.borrow_with(timeout).map(|item| *item)
+    }
+}
+
+/// A buffer, and what was received.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Lent<B> {
+    buffer: B,
+    sent: RaceCell,
+    got: [RaceCell; 2],
+}
+
+// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
+unsafe impl<B: Lends + ShmSafe> ShmSafe for Lent<B> {
+    fn initial() -> Self {
+        Self {
+            buffer: B::initial(),
+            sent: RaceCell::new(0),
+            got: [RaceCell::new(0), RaceCell::new(0)],
+        }
+    }
+}
+
+/// Every scenario, with its victims alive.
+pub fn all(stage: &mut impl Stage) {
+    stage.run(what_is_filled_in_place_is_read_in_place::<RobustBounded<1>>());
+    stage.run(a_loan_that_is_dropped_is_a_place_again::<RobustBounded<1>>());
+    stage.run(a_dead_holder_of_a_loan_gives_it_back::<RobustBounded<1>>());
+    stage.run(a_dead_reader_leaves_the_item::<RobustBounded<1>>());
+    stage.run(the_last_item_that_is_given_back_ends_the_stream::<
+        RobustBounded<1>,
+    >());
+    stage.run(what_is_left_is_for_the_next_one());
+    stage.run(the_last_item_that_is_left_ends_the_stream());
+}
+
+fn briefly() -> Timeout {
+    Timeout::after(Duration::from_micros(200))
+}
+
+fn take<B: Lends, const WHO: usize>(shared: &Lent<B>, timeout: Timeout) {
+    match shared.buffer.read(timeout) {
+        Ok(item) => shared.got[WHO].set(shared.got[WHO].get() + item),
+        refused => assert_eq!(refused, Err(RecvTimeoutError::Timeout)),
+    }
+}
+
+/// What one fills, another one reads, one after the other in the one place.
+pub fn what_is_filled_in_place_is_read_in_place<B: Lends>() -> Scenario<Lent<B>> {
+    let sender = |shared: &Lent<B>| {
+        assert!(shared.buffer.fill(1, Timeout::Infinite, || {}));
+        assert!(shared.buffer.fill(10, Timeout::Infinite, || {}));
+    };
+    let reader = |shared: &Lent<B>| {
+        assert_eq!(shared.buffer.read(Timeout::Infinite), Ok(1));
+        assert_eq!(shared.buffer.read(Timeout::Infinite), Ok(10));
+    };
+    Scenario::new(
+        "what_is_filled_in_place_is_read_in_place",
+        vec![sender, reader],
+    )
+    .choices(4)
+}
+
+/// What was filled and not sent is no item, and its place is free for one who waits for it.
+pub fn a_loan_that_is_dropped_is_a_place_again<B: Lends>() -> Scenario<Lent<B>> {
+    let careless = |shared: &Lent<B>| shared.buffer.spoil(Timeout::NonBlocking);
+    let sender = |shared: &Lent<B>| {
+        assert!(shared.buffer.fill(1, Timeout::Infinite, || {}));
+        assert_eq!(shared.buffer.read(Timeout::Infinite), Ok(1));
+    };
+    Scenario::new(
+        "a_loan_that_is_dropped_is_a_place_again",
+        vec![careless, sender],
+    )
+    .verify(is_empty)
+    .choices(4)
+}
+
+/// No item is there, and a place for one is.
+fn is_empty<B: Lends>(shared: &Lent<B>) {
+    let nothing = Err(RecvTimeoutError::Timeout);
+    assert_eq!(shared.buffer.read(Timeout::NonBlocking), nothing);
+    assert!(
+        shared.buffer.fill(7, Timeout::NonBlocking, || {}),
+        "no place"
+    );
+    assert_eq!(shared.buffer.read(Timeout::NonBlocking), Ok(7));
+}
+
+/// A sender is killed while it fills, or before, or after: its item is whole, or is none, and the place is
+/// there for another one.
+pub fn a_dead_holder_of_a_loan_gives_it_back<B: Lends>() -> Scenario<Lent<B>> {
+    let sender = |shared: &Lent<B>| {
+        let sent = shared.buffer.fill(1, briefly(), || {});
+        shared.sent.set(u64::from(sent));
+    };
+    let reader = |shared: &Lent<B>| take::<B, 0>(shared, briefly());
+    Scenario::new(
+        "a_dead_holder_of_a_loan_gives_it_back",
+        vec![sender, reader],
+    )
+    .verify(|shared| {
+        take::<B, 1>(shared, Timeout::NonBlocking);
+        let got = shared.got[0].get() + shared.got[1].get();
+        assert!(got <= 1 && got >= shared.sent.get(), "{got} received");
+        is_empty(shared);
+    })
+    .choices(8)
+    .victims(&[0])
+}
+
+/// A reader is killed while it has an item: another one gets it, unless it was given back before.
+pub fn a_dead_reader_leaves_the_item<B: Lends>() -> Scenario<Lent<B>> {
+    let reader = |shared: &Lent<B>| {
+        let read = shared.buffer.read(briefly());
+        shared.sent.set(u64::from(read.is_ok()));
+    };
+    let sender = |shared: &Lent<B>| {
+        assert!(shared.buffer.fill(1, Timeout::Infinite, || {}));
+        take::<B, 0>(shared, briefly());
+    };
+    Scenario::new("a_dead_reader_leaves_the_item", vec![reader, sender])
+        .verify(|shared| {
+            take::<B, 1>(shared, Timeout::NonBlocking);
+            let got = shared.got[0].get() + shared.got[1].get();
+            assert!(got + shared.sent.get() <= 1, "received twice");
+            is_empty(shared);
+        })
+        .choices(8)
+        .victims(&[0])
+}
+
+/// The stream has ended, but for an item that somebody has: who waits for one hears of the end when that is
+/// given back.
+pub fn the_last_item_that_is_given_back_ends_the_stream<B: Lends>() -> Scenario<Lent<B>> {
+    let first = |shared: &Lent<B>| {
+        assert!(shared.buffer.fill(1, Timeout::NonBlocking, || {}));
+        drop(shared.buffer.sender());
+        if shared.buffer.read(Timeout::NonBlocking) == Ok(1) {
+            shared.got[0].set(1);
+        }
+    };
+    let other = |shared: &Lent<B>| {
+        while let Ok(item) = shared.buffer.read(Timeout::Infinite) {
+            shared.got[1].set(shared.got[1].get() + item);
+        }
+    };
+    Scenario::new(
+        "the_last_item_that_is_given_back_ends_the_stream",
+        vec![first, other],
+    )
+    .verify(|shared| assert_eq!(shared.got[0].get() + shared.got[1].get(), 1))
+    .choices(8)
+}
+
+/// The stream has ended, but for an item that somebody has, and leaves: of two who wait for one, the first gets
+/// it, and the second hears of the end.
+pub fn the_last_item_that_is_left_ends_the_stream() -> Scenario<Lent<RobustBounded<1>>> {
+    fn wait<const WHO: usize>(shared: &Lent<RobustBounded<1>>) {
+        if let Ok(item) = shared.buffer.recv_with(Timeout::Infinite) {
+            shared.got[WHO].set(item);
+        }
+    }
+    let first = |shared: &Lent<RobustBounded<1>>| {
+        assert!(shared.buffer.fill(1, Timeout::NonBlocking, || {}));
+        if let Ok(borrowed) = shared.buffer.borrow_with(Timeout::NonBlocking) {
+            drop(shared.buffer.sender());
+            borrowed.leave();
+        } else {
+            drop(shared.buffer.sender());
+        }
+    };
+    Scenario::new(
+        "the_last_item_that_is_left_ends_the_stream",
+        vec![first, wait::<0>, wait::<1>],
+    )
+    .verify(|shared| assert_eq!(shared.got[0].get() + shared.got[1].get(), 1))
+    .choices(8)
+}
+
+/// What was borrowed and left is there again.
+pub fn what_is_left_is_for_the_next_one() -> Scenario<Lent<RobustBounded<1>>> {
+    let alone = |shared: &Lent<RobustBounded<1>>| {
+        assert!(shared.buffer.fill(1, Timeout::NonBlocking, || {}));
+        let borrowed = shared.buffer.borrow_with(Timeout::NonBlocking);
+        let borrowed = borrowed.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(shared.buffer.len(), 1, "it was not received");
+        let other = shared.buffer.recv_with(Timeout::NonBlocking);
+        assert_eq!(other, Err(RecvTimeoutError::Timeout), "one has it");
+        borrowed.leave();
+        assert_eq!(shared.buffer.recv_with(Timeout::NonBlocking), Ok(1));
+    };
+    Scenario::new("what_is_left_is_for_the_next_one", vec![alone]).verify(is_empty)
+}

@@ -1,0 +1,237 @@
+//! Signals during the calls that block in the kernel, and not on a word of memory: a process that is in one is sent
+//! one signal after the other, and only then what it waits for. Its handler is not one that restarts system calls.
+
+use super::harness::Test;
+use super::process::{TIMEOUT, has_pending, playing, test, until};
+use interlatch::Region;
+use interlatch::platform::{AtomicU32, Ordering};
+use interlatch::sync::Timeout;
+use interlatch_ipc::wait::until_readable;
+use interlatch_ipc::{
+    Link, PacketLink, Pipeline, Running, SeqpacketListener, Signal, SignalFd, StreamLink,
+    recv_region, send_region_with,
+};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, kill, sigaction};
+use nix::unistd::Pid;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{ChildStdout, ExitCode, Stdio};
+
+const SIGNALS: u32 = 20;
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test("blocked::who_receives_a_region", receives_a_region),
+        test("blocked::who_accepts_a_link", accepts),
+        test("blocked::who_connects_a_link", connects),
+        test("blocked::who_receives_a_packet", receives_a_packet),
+        test(
+            "blocked::who_receives_from_a_stream",
+            receives_from_a_stream,
+        ),
+        test("blocked::who_receives_a_signal", receives_a_signal),
+        test("blocked::who_waits_for_a_pipeline", waits_for_a_pipeline),
+    ]
+}
+
+static HANDLED: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn count(_: i32) {
+    HANDLED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// One call; and a line when it is done.
+pub fn play(arguments: &[String]) -> ExitCode {
+    let [call, path] = arguments else {
+        panic!("a call and a path, not {arguments:?}");
+    };
+    let action = SigAction::new(
+        SigHandler::Handler(count),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
+    // SAFETY: the handler counts.
+    unsafe { sigaction(Signal::SIGUSR1, &action) }.expect("it can be handled");
+    let is_well = match call.as_str() {
+        "recv_region" => {
+            let stream = std::io::stdin().as_fd().try_clone_to_owned();
+            let stream = UnixStream::from(stream.expect("descriptors"));
+            println!("ready");
+            recv_region(&stream).expect("a region").is_some()
+        }
+        "accept" => {
+            let listener = SeqpacketListener::bind(path).expect("nothing is there");
+            println!("ready");
+            let accepted = listener.accept_with(Timeout::Infinite);
+            accepted.expect("descriptors").is_some()
+        }
+        "connect" => {
+            println!("ready");
+            PacketLink::connect_seqpacket(path, Timeout::Infinite).is_ok()
+        }
+        "packet" => {
+            let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+            let mut link = PacketLink::seqpacket(stdin.expect("descriptors")).expect("a socket");
+            println!("ready");
+            link.recv().expect("a message").is_some()
+        }
+        "stream" => {
+            let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+            let stream = UnixStream::from(stdin.expect("descriptors"));
+            let mut link = StreamLink::unix(stream);
+            println!("ready");
+            link.recv().expect("a message").is_some()
+        }
+        "signal" => {
+            let signals = SignalFd::new([Signal::SIGUSR2]).expect("descriptors");
+            println!("ready");
+            signals.recv().expect("it comes").signal == Signal::SIGUSR2
+        }
+        "wait" => {
+            let cat = Pipeline::new().command(std::process::Command::new("cat"));
+            let input = std::io::stdin().as_fd().try_clone_to_owned();
+            let cat = cat.input(input.expect("descriptors")).foreground(false);
+            let mut running = cat.spawn().expect("it is there");
+            println!("ready");
+            running.wait().expect("ours")[0].success()
+        }
+        other => panic!("there is no call {other:?}"),
+    };
+    println!("{is_well}, {} signals", HANDLED.load(Ordering::Relaxed));
+    ExitCode::SUCCESS
+}
+
+/// A process in a call.
+struct Blocked {
+    running: Running,
+    output: BufReader<ChildStdout>,
+}
+
+impl Blocked {
+    /// It is in the call, and has been interrupted a few times.
+    fn start(call: &str, path: &str, input: impl Into<Stdio>) -> Self {
+        let mut running = Pipeline::new()
+            .command(playing("blocked", &[call, path]))
+            .input(input)
+            .output(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let output = BufReader::new(running.take_output().expect("piped"));
+        let mut blocked = Self { running, output };
+        assert_eq!(blocked.said(), "ready");
+        let process = blocked.process();
+        for _ in 0..SIGNALS {
+            until("it waits", || waits(process));
+            blocked.signal(Signal::SIGUSR1);
+            until("the signal is delivered", || !has_pending(process));
+        }
+        until("it waits still", || waits(process));
+        blocked
+    }
+
+    fn process(&self) -> u32 {
+        self.running.processes()[0]
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process() as i32), signal).expect("it is not reaped");
+    }
+
+    fn said(&mut self) -> String {
+        let is_there = !self.output.buffer().is_empty()
+            || until_readable(self.output.get_ref(), Timeout::after(TIMEOUT)).expect("a pipe");
+        assert!(is_there, "it says nothing");
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
+    }
+
+    /// It has what it waited for.
+    fn ends(mut self) {
+        assert_eq!(self.said(), format!("true, {SIGNALS} signals"));
+        let statuses = self.running.wait_timeout(TIMEOUT).expect("ours");
+        assert!(statuses.expect("it ends")[0].success());
+    }
+}
+
+/// Whether it sleeps in one of the calls that those above come to.
+fn waits(process: u32) -> bool {
+    const CALLS: [i64; 7] = [
+        libc::SYS_recvfrom,
+        libc::SYS_ppoll,
+        libc::SYS_recvmsg,
+        libc::SYS_connect,
+        libc::SYS_read,
+        libc::SYS_waitid,
+        libc::SYS_wait4,
+    ];
+    let call = fs::read_to_string(format!("/proc/{process}/syscall")).unwrap_or_default();
+    let number = call
+        .split_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok());
+    number.is_some_and(|number: i64| CALLS.contains(&number))
+}
+
+fn receives_a_region() {
+    let (here, there) = UnixStream::pair().expect("descriptors");
+    let blocked = Blocked::start("recv_region", "", OwnedFd::from(there));
+    let region = Region::memfd("blocked", 4096).expect("memory");
+    send_region_with(&here, &region, Timeout::after(TIMEOUT)).expect("it receives");
+    blocked.ends();
+}
+
+fn accepts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("socket");
+    let name = path.to_str().expect("a readable path");
+    let blocked = Blocked::start("accept", name, Stdio::null());
+    let link = PacketLink::connect_seqpacket(&path, Timeout::after(TIMEOUT));
+    blocked.ends();
+    drop(link);
+}
+
+fn connects() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("socket");
+    let name = path.to_str().expect("a readable path");
+    let listener = SeqpacketListener::bind(&path).expect("nothing is there");
+    let connect = || PacketLink::connect_seqpacket(&path, Timeout::NonBlocking).ok();
+    let links: Vec<PacketLink> = std::iter::from_fn(connect).collect();
+    let blocked = Blocked::start("connect", name, Stdio::null());
+    let accepted = listener
+        .accept_with(Timeout::NonBlocking)
+        .expect("many wait");
+    blocked.ends();
+    drop((links, accepted));
+}
+
+fn receives_a_packet() {
+    let (mut here, there) = PacketLink::seqpacket_pair().expect("descriptors");
+    let blocked = Blocked::start("packet", "", OwnedFd::from(there));
+    here.send(b"a message").expect("it receives");
+    blocked.ends();
+}
+
+fn receives_from_a_stream() {
+    let (here, there) = UnixStream::pair().expect("descriptors");
+    let mut here = StreamLink::unix(here);
+    let blocked = Blocked::start("stream", "", OwnedFd::from(there));
+    here.send(b"a message").expect("it receives");
+    blocked.ends();
+}
+
+fn receives_a_signal() {
+    let blocked = Blocked::start("signal", "", Stdio::null());
+    blocked.signal(Signal::SIGUSR2);
+    blocked.ends();
+}
+
+fn waits_for_a_pipeline() {
+    let (here, there) = UnixStream::pair().expect("descriptors");
+    let blocked = Blocked::start("wait", "", OwnedFd::from(there));
+    drop(here);
+    blocked.ends();
+}

@@ -1,0 +1,487 @@
+//! What every link does, on each of the five.
+
+use super::harness::Test;
+use super::process::{TIMEOUT, test};
+use interlatch::sync::Deadline;
+use interlatch::sync::Timeout;
+use interlatch_ipc::wait::until_readable;
+use interlatch_ipc::{Link, LinkRecvError, LinkSendError, PacketLink, StreamLink};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use std::io::Write;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// A kind of link.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    pub name: &'static str,
+    /// Both ends, with these limits.
+    make: fn(usize, usize) -> Pair,
+    /// Whether a receiver hears that the sender has gone.
+    has_end: bool,
+    /// Whether what was sent waits for its receiver.
+    keeps: bool,
+    is_stream: bool,
+}
+
+type Pair = (Box<dyn End>, Box<dyn End>);
+
+/// A link whose descriptor can be looked at.
+pub trait End: Link + AsFd {}
+impl<L: Link + AsFd> End for L {}
+
+pub const KINDS: [Kind; 5] = [
+    Kind {
+        name: "unix_stream",
+        make: |one, other| streams(StreamLink::pair().expect("a pair"), one, other),
+        has_end: true,
+        keeps: true,
+        is_stream: true,
+    },
+    Kind {
+        name: "tcp",
+        make: |one, other| streams(tcp(), one, other),
+        has_end: true,
+        keeps: true,
+        is_stream: true,
+    },
+    Kind {
+        name: "seqpacket",
+        make: |one, other| packets(PacketLink::seqpacket_pair().expect("a pair"), one, other),
+        has_end: true,
+        keeps: true,
+        is_stream: false,
+    },
+    Kind {
+        name: "datagram",
+        make: |one, other| packets(PacketLink::datagram_pair().expect("a pair"), one, other),
+        has_end: false,
+        keeps: true,
+        is_stream: false,
+    },
+    Kind {
+        name: "udp",
+        make: |one, other| packets(udp(), one, other),
+        has_end: false,
+        keeps: false,
+        is_stream: false,
+    },
+];
+
+fn streams((one, other): (StreamLink, StreamLink), limit: usize, others: usize) -> Pair {
+    (
+        Box::new(one.with_limit(limit)),
+        Box::new(other.with_limit(others)),
+    )
+}
+
+fn packets((one, other): (PacketLink, PacketLink), limit: usize, others: usize) -> Pair {
+    (
+        Box::new(one.with_limit(limit)),
+        Box::new(other.with_limit(others)),
+    )
+}
+
+fn tcp() -> (StreamLink, StreamLink) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it has one");
+    let one = TcpStream::connect(address).expect("it listens");
+    let (other, _) = listener.accept().expect("it has connected");
+    (
+        StreamLink::tcp(one).expect("tcp"),
+        StreamLink::tcp(other).expect("tcp"),
+    )
+}
+
+fn udp() -> (PacketLink, PacketLink) {
+    let [one, other] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a free port"));
+    one.connect(other.local_addr().expect("it has one"))
+        .expect("an address");
+    other
+        .connect(one.local_addr().expect("it has one"))
+        .expect("an address");
+    (
+        PacketLink::udp(one).expect("connected"),
+        PacketLink::udp(other).expect("connected"),
+    )
+}
+
+pub fn tests() -> Vec<Test> {
+    type Scenario = (&'static str, fn(Kind), fn(Kind) -> bool);
+    let scenarios: [Scenario; 15] = [
+        (
+            "keeps_messages_apart_and_in_order",
+            keeps_apart_and_in_order,
+            |_| true,
+        ),
+        (
+            "messages_replace_one_another_in_one_place",
+            messages_replace_one_another,
+            |_| true,
+        ),
+        (
+            "what_was_read_ahead_is_said_and_received",
+            reads_ahead,
+            |kind| kind.is_stream,
+        ),
+        (
+            "a_message_that_comes_in_pieces_is_kept",
+            pieces_are_kept,
+            |kind| kind.is_stream,
+        ),
+        ("goes_both_ways", goes_both_ways, |_| true),
+        ("a_message_may_be_empty", a_message_may_be_empty, |_| true),
+        (
+            "a_message_at_the_limit_fits",
+            a_message_at_the_limit_fits,
+            |_| true,
+        ),
+        (
+            "one_beyond_the_limit_is_not_sent",
+            one_beyond_is_not_sent,
+            |_| true,
+        ),
+        (
+            "one_beyond_the_limit_is_not_received",
+            one_beyond_is_not_received,
+            |_| true,
+        ),
+        (
+            "without_a_message_patience_runs_out",
+            patience_runs_out,
+            |_| true,
+        ),
+        (
+            "a_sender_hears_that_nobody_receives",
+            a_sender_hears,
+            |_| true,
+        ),
+        (
+            "the_end_comes_after_the_last_message",
+            the_end_comes,
+            |kind| kind.has_end,
+        ),
+        (
+            "without_an_end_a_receiver_waits",
+            a_receiver_waits,
+            |kind| !kind.has_end,
+        ),
+        (
+            "a_full_link_refuses_and_loses_nothing",
+            a_full_link_loses_nothing,
+            |kind| kind.keeps,
+        ),
+        (
+            "changes_no_flag_that_others_have_too",
+            changes_no_flag,
+            |_| true,
+        ),
+    ];
+    let of_kind = |kind: Kind| {
+        let its = scenarios
+            .into_iter()
+            .filter(move |(_, _, holds)| holds(kind));
+        its.map(move |(name, run, _)| {
+            test(&format!("links::{}/{name}", kind.name), move || run(kind))
+        })
+    };
+    KINDS.into_iter().flat_map(of_kind).collect()
+}
+
+pub fn pair(kind: Kind) -> Pair {
+    (kind.make)(1000, 1000)
+}
+
+/// The next message, in time.
+fn next(link: &mut Box<dyn End>) -> Vec<u8> {
+    let received = link.recv_timeout(TIMEOUT).expect("a message comes");
+    received.expect("the stream has not ended")
+}
+
+fn send(link: &mut Box<dyn End>, message: &[u8]) {
+    link.send_timeout(message, TIMEOUT).expect("there is room");
+}
+
+fn assert_nothing(link: &mut Box<dyn End>) {
+    let found = link.try_recv();
+    assert!(matches!(found, Err(LinkRecvError::Timeout)), "{found:?}");
+}
+
+fn message(length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|index| (index * 7 + length) as u8)
+        .collect()
+}
+
+fn keeps_apart_and_in_order(kind: Kind) {
+    let (mut one, mut other) = pair(kind);
+    let lengths: Vec<usize> = (0..1000)
+        .step_by(37)
+        .chain((0..1000).rev().step_by(41))
+        .collect();
+    // So many fit, whatever the kind.
+    for window in lengths.chunks(5) {
+        window
+            .iter()
+            .for_each(|&length| send(&mut one, &message(length)));
+        window
+            .iter()
+            .for_each(|&length| assert_eq!(next(&mut other), message(length)));
+    }
+    assert_nothing(&mut other);
+}
+
+/// Short and long ones, of which the long take the place along.
+fn messages_replace_one_another(kind: Kind) {
+    let (mut one, mut other) = pair(kind);
+    let mut place = b"something that was there".to_vec();
+    for length in [3, 1000, 999, 0, 501, 1, 500, 1000] {
+        send(&mut one, &message(length));
+        let timeout = Timeout::At(Deadline::after(TIMEOUT));
+        let received = other.recv_into_with(&mut place, timeout);
+        assert_eq!(received.expect("a message comes"), Some(length));
+        assert_eq!(place, message(length));
+    }
+    let nothing = other.recv_into_with(&mut place, Timeout::NonBlocking);
+    assert!(matches!(nothing, Err(LinkRecvError::Timeout)));
+    assert_eq!(place, message(1000), "what was there");
+    send(&mut one, b"x");
+    assert_eq!(other.recv_into(&mut place).expect("a message"), Some(1));
+    assert_eq!(place, b"x");
+}
+
+/// As many as come by one call.
+fn reads_ahead(_: Kind) {
+    let (mut one, mut other) = StreamLink::pair().expect("a pair");
+    assert_eq!(other.read_ahead(), 0);
+    for length in [10, 20, 3] {
+        one.send(&message(length)).expect("there is room");
+    }
+    assert_eq!(other.recv().expect("the first"), Some(message(10)));
+    assert_eq!(other.read_ahead(), 4 + 20 + 4 + 3);
+    assert!(!until_readable(&other, Timeout::NonBlocking).expect("a socket"));
+    assert_eq!(other.try_recv().expect("the second"), Some(message(20)));
+    assert_eq!(other.try_recv().expect("the third"), Some(message(3)));
+    assert_eq!(other.read_ahead(), 0);
+    drop(one);
+    assert_eq!(other.recv().expect("the end"), None);
+}
+
+/// Of a message that is longer than what is read ahead, and of one's length; and then the stream is torn.
+fn pieces_are_kept(_: Kind) {
+    let (mut raw, socket) = UnixStream::pair().expect("a pair");
+    let mut link = StreamLink::unix(socket);
+    let mut place = b"before".to_vec();
+    let long = message(100_000);
+    let frame = [&(long.len() as u32).to_le_bytes()[..], &long].concat();
+    for piece in [&frame[..2], &frame[2..5], &frame[5..20_000]] {
+        raw.write_all(piece).expect("there is room");
+        let found = link.recv_into_with(&mut place, Timeout::NonBlocking);
+        assert!(matches!(found, Err(LinkRecvError::Timeout)), "{found:?}");
+        assert_eq!(place, b"before");
+    }
+    assert_eq!(link.read_ahead(), 20_000 - 4);
+    raw.write_all(&frame[20_000..]).expect("there is room");
+    raw.write_all(&[7, 0, 0, 0, 1, 2]).expect("there is room");
+    assert_eq!(link.recv().expect("all of it"), Some(long));
+    drop(raw);
+    for _ in 0..2 {
+        let torn = link.recv();
+        let (expected, found) = (4 + 7, 4 + 2);
+        assert!(
+            matches!(torn, Err(LinkRecvError::Torn { expected: e, found: f }) if (e, f) == (expected, found)),
+            "{torn:?}"
+        );
+    }
+}
+
+fn goes_both_ways(kind: Kind) {
+    let (mut one, mut other) = pair(kind);
+    one.send(b"question").expect("there is room");
+    other.try_send(b"answer").expect("there is room");
+    assert_eq!(next(&mut other), b"question");
+    assert_eq!(next(&mut one), b"answer");
+    assert_nothing(&mut one);
+    assert_nothing(&mut other);
+}
+
+fn a_message_may_be_empty(kind: Kind) {
+    let (mut one, mut other) = pair(kind);
+    for said in [&b""[..], b"", b"x", b""] {
+        send(&mut one, said);
+    }
+    for said in [&b""[..], b"", b"x", b""] {
+        assert_eq!(next(&mut other), said);
+    }
+    assert_nothing(&mut other);
+}
+
+fn a_message_at_the_limit_fits(kind: Kind) {
+    let (mut one, mut other) = (kind.make)(usize::MAX, usize::MAX);
+    let limit = one.limit().min(100_000);
+    assert!(limit >= 65_507, "{limit}");
+    let message = message(limit);
+    // No socket has less room than that.
+    send(&mut one, &message);
+    assert!(next(&mut other) == message);
+}
+
+fn one_beyond_is_not_sent(kind: Kind) {
+    let (mut one, mut other) = pair(kind);
+    let refused = one.send(&message(1001)).expect_err("it is too long");
+    assert_eq!(
+        refused.to_string(),
+        "a message of 1001 bytes: expected at most 1000"
+    );
+    assert_nothing(&mut other);
+    send(&mut one, b"short");
+    assert_eq!(next(&mut other), b"short");
+}
+
+fn one_beyond_is_not_received(kind: Kind) {
+    let (mut one, mut other) = (kind.make)(2000, 1000);
+    send(&mut one, &message(1000));
+    send(&mut one, &message(1500));
+    send(&mut one, b"short");
+    assert_eq!(next(&mut other), message(1000));
+    let said = "a message of 1500 bytes: expected at most 1000";
+    let refused = other.recv_timeout(TIMEOUT).expect_err("it is too long");
+    assert_eq!(refused.to_string(), said);
+    if kind.is_stream {
+        let again = other
+            .recv_timeout(TIMEOUT)
+            .expect_err("it is of no use any more");
+        assert_eq!(again.to_string(), said);
+    } else {
+        assert_eq!(next(&mut other), b"short");
+    }
+}
+
+fn patience_runs_out(kind: Kind) {
+    let (_one, mut other) = pair(kind);
+    assert_nothing(&mut other);
+    for timeout in [Duration::ZERO, Duration::from_millis(5)] {
+        let found = other.recv_timeout(timeout);
+        assert!(matches!(found, Err(LinkRecvError::Timeout)), "{found:?}");
+        let found = other.recv_deadline(Deadline::after(timeout));
+        assert!(matches!(found, Err(LinkRecvError::Timeout)), "{found:?}");
+    }
+}
+
+/// A TCP sender hears it once the peer has refused something; a sender of UDP too.
+fn a_sender_hears(kind: Kind) {
+    let (mut one, other) = pair(kind);
+    drop(other);
+    let mut tries = 0;
+    loop {
+        match one.send_timeout(b"for nobody", TIMEOUT) {
+            Ok(()) => tries += 1,
+            Err(LinkSendError::Disconnected) => break,
+            Err(error) => panic!("{error:?}"),
+        }
+        assert!(tries < 1000, "nobody tells the sender");
+    }
+    let again = one.send_timeout(b"for nobody", TIMEOUT);
+    match kind.name {
+        // To UDP each one is the first again.
+        "udp" => {}
+        _ => assert!(
+            matches!(again, Err(LinkSendError::Disconnected)),
+            "{again:?}"
+        ),
+    }
+    match kind.name {
+        "tcp" | "udp" => assert!(tries >= 1, "the first is on its way before anybody knows"),
+        _ => assert_eq!(tries, 0),
+    }
+}
+
+fn the_end_comes(kind: Kind) {
+    let (mut one, mut other) = pair(kind);
+    send(&mut one, b"last but one");
+    send(&mut one, b"");
+    drop(one);
+    assert_eq!(next(&mut other), b"last but one");
+    assert_eq!(next(&mut other), b"", "an empty message is not the end");
+    for _ in 0..2 {
+        assert_eq!(other.recv_timeout(TIMEOUT).expect("the end"), None);
+        assert_eq!(other.try_recv().expect("the end"), None);
+    }
+}
+
+fn a_receiver_waits(kind: Kind) {
+    let (mut one, mut other) = pair(kind);
+    send(&mut one, b"");
+    drop(one);
+    assert_eq!(next(&mut other), b"");
+    let found = other.recv_timeout(Duration::from_millis(5));
+    assert!(matches!(found, Err(LinkRecvError::Timeout)), "{found:?}");
+}
+
+/// A form of sending.
+type Send = fn(&mut Box<dyn End>, &[u8]) -> Result<(), LinkSendError>;
+
+/// Sends until there is no room, from that message on: which would be the next. A message that was begun counts.
+fn fill(link: &mut Box<dyn End>, first: usize, send: Send) -> usize {
+    for next in first..1_000_000 {
+        match send(link, &message(next % 1000)) {
+            Ok(()) => {}
+            Err(LinkSendError::Timeout) => return next,
+            Err(LinkSendError::Unfinished { left }) => {
+                assert!(left > 0 && left < 4 + next % 1000, "a part of it has gone");
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    panic!("it is never full");
+}
+
+fn a_full_link_loses_nothing(kind: Kind) {
+    const MOMENT: Duration = Duration::from_millis(5);
+    let (mut one, mut other) = pair(kind);
+    // TCP makes more room after a while, though nobody has received anything.
+    let count = fill(&mut one, 0, |link, message| link.try_send(message));
+    let count = fill(&mut one, count, |link, message| {
+        link.send_timeout(message, Duration::ZERO)
+    });
+    let count = fill(&mut one, count, |link, message| {
+        link.send_deadline(message, Deadline::after(MOMENT))
+    });
+    let mut index = 0;
+    // What was begun is finished as soon as there is room.
+    while let Err(error) = one.try_send(b"room again") {
+        assert!(matches!(
+            error,
+            LinkSendError::Timeout | LinkSendError::Unfinished { .. }
+        ));
+        assert_eq!(next(&mut other), message(index % 1000));
+        index += 1;
+        if matches!(error, LinkSendError::Unfinished { .. }) {
+            break;
+        }
+    }
+    (index..count).for_each(|index| assert_eq!(next(&mut other), message(index % 1000)));
+    send(&mut one, b"and again");
+    assert_eq!(next(&mut other), b"room again");
+    assert_eq!(next(&mut other), b"and again");
+    assert_nothing(&mut other);
+}
+
+fn changes_no_flag(kind: Kind) {
+    let (mut one, mut other) = pair(kind);
+    send(&mut one, b"x");
+    assert_eq!(next(&mut other), b"x");
+    assert_nothing(&mut other);
+    for link in [&one, &other] {
+        let flags = fcntl(link.as_fd(), FcntlArg::F_GETFL).expect("it is open");
+        assert!(!OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK));
+        assert_closed_by_exec(link);
+    }
+}
+
+pub fn assert_closed_by_exec(link: &impl AsFd) {
+    let flags = fcntl(link.as_fd(), FcntlArg::F_GETFD).expect("it is open");
+    assert_eq!(FdFlag::from_bits_retain(flags), FdFlag::FD_CLOEXEC);
+}

@@ -1,0 +1,55 @@
+//! What the kernel has between processes, with real ones: pipelines, signals, sockets.
+//!
+//! Tests run one after the other, in one thread. Each has to leave as many descriptors and children as it
+//! has found. Processes are standard tools, or this program run again to play a *part*.
+
+mod blocked;
+mod descriptors;
+mod interrupted;
+mod links;
+mod passing;
+mod pipeline;
+mod process;
+mod refused;
+mod signals;
+mod sockets;
+mod terminal;
+mod wait;
+
+use interlatch_testing::{harness, process as actor};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Some((part, rest)) = process::part() {
+        return match part.as_str() {
+            "descriptors" => descriptors::play(),
+            "parent" => pipeline::play_parent(),
+            "killed parent" => pipeline::play_killed_parent(),
+            "mask" => pipeline::play_mask(),
+            "session" => terminal::play(&rest),
+            "nap" => wait::play(),
+            "echo" => sockets::play_echo(),
+            "writer for nobody" => sockets::play_writer(),
+            "blocked" => blocked::play(&rest),
+            "receiver" => passing::play(),
+            other => panic!("nobody plays {other:?}"),
+        };
+    }
+    if let Some(part) = actor::part() {
+        interrupted::play(&part);
+        return ExitCode::SUCCESS;
+    }
+    process::keep_descriptors_to_this_process();
+    let mut tests = wait::tests();
+    tests.extend(pipeline::tests());
+    tests.extend(descriptors::tests());
+    tests.extend(terminal::tests());
+    tests.extend(signals::tests());
+    tests.extend(interrupted::tests());
+    tests.extend(blocked::tests());
+    tests.extend(refused::tests());
+    tests.extend(links::tests());
+    tests.extend(sockets::tests());
+    tests.extend(passing::tests());
+    harness::run(tests)
+}

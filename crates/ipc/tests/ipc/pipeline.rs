@@ -1,0 +1,496 @@
+//! Pipelines of standard tools.
+
+use super::harness::Test;
+use super::process::{TIMEOUT, children, is_alive, playing, test, tool, until};
+use interlatch::sync::Deadline;
+use interlatch::sync::Timeout;
+use interlatch_ipc::wait::until_readable;
+use interlatch_ipc::{Finished, Pipeline, PipelineError, Running, Signal};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, SigmaskHow, kill};
+use nix::unistd::{Pid, getppid};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test(
+            "pipeline::a_look_takes_a_piece_of_the_output",
+            a_look_takes_a_piece,
+        ),
+        test(
+            "pipeline::children_of_its_processes_are_ended",
+            children_of_its_processes_are_ended,
+        ),
+        test(
+            "pipeline::ten_megabytes_go_through_three",
+            ten_megabytes_go_through_three,
+        ),
+        test(
+            "pipeline::whoever_writes_for_nobody_is_ended",
+            whoever_writes_for_nobody_is_ended,
+        ),
+        test(
+            "pipeline::the_end_reaches_the_last",
+            the_end_reaches_the_last,
+        ),
+        test("pipeline::all_are_one_group", all_are_one_group),
+        test(
+            "pipeline::a_leader_that_has_ended_leads",
+            a_leader_that_has_ended_leads,
+        ),
+        test("pipeline::statuses_come_in_order", statuses_come_in_order),
+        test(
+            "pipeline::a_missing_command_is_named",
+            a_missing_command_is_named,
+        ),
+        test("pipeline::no_command_is_refused", no_command_is_refused),
+        test("pipeline::a_signal_reaches_all", a_signal_reaches_all),
+        test(
+            "pipeline::nobody_is_signalled_after_the_end",
+            nobody_is_signalled_after_the_end,
+        ),
+        test("pipeline::dropping_it_ends_all", dropping_it_ends_all),
+        test(
+            "pipeline::who_left_the_group_is_ended_too",
+            who_left_the_group_is_ended_too,
+        ),
+        test(
+            "pipeline::it_ends_with_a_killed_parent_if_asked",
+            it_ends_with_a_killed_parent,
+        ),
+        test(
+            "pipeline::nothing_runs_whose_parent_was_killed_before",
+            nothing_runs_whose_parent_was_killed_before,
+        ),
+        test("pipeline::a_detached_one_goes_on", a_detached_one_goes_on),
+        test(
+            "pipeline::waiting_without_patience_is_a_look",
+            waiting_without_patience_is_a_look,
+        ),
+        test(
+            "pipeline::endless_output_ends_no_deadline",
+            endless_output_ends_no_deadline,
+        ),
+        test(
+            "pipeline::an_end_that_was_not_taken_is_closed",
+            an_end_that_was_not_taken_is_closed,
+        ),
+        test(
+            "pipeline::no_signal_is_blocked_in_it",
+            no_signal_is_blocked_in_it,
+        ),
+        test(
+            "pipeline::bytes_cannot_be_changed_by_the_first",
+            bytes_cannot_be_changed,
+        ),
+        test(
+            "pipeline::a_status_that_others_took_is_an_error",
+            a_status_that_others_took,
+        ),
+    ]
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn of(commands: impl IntoIterator<Item = Command>) -> Pipeline {
+    // A group of their own, also if somebody starts the tests at a terminal.
+    let pipeline = Pipeline::new().foreground(false);
+    commands.into_iter().fold(pipeline, Pipeline::command)
+}
+
+/// Waits for its end, but not for ever.
+pub fn end(running: &mut Running) -> Vec<ExitStatus> {
+    let ended = running
+        .wait_timeout(TIMEOUT)
+        .expect("the statuses are ours");
+    ended.unwrap_or_else(|| panic!("it does not end: {}", stands(running)))
+}
+
+/// What each process does, as the kernel sees it.
+fn stands(running: &Running) -> String {
+    let read = |process: u32, file: &str| fs::read_to_string(format!("/proc/{process}/{file}"));
+    let one = |process| (process, read(process, "stat"), read(process, "wchan"));
+    format!(
+        "{:?}",
+        running.processes().into_iter().map(one).collect::<Vec<_>>()
+    )
+}
+
+pub fn run(pipeline: Pipeline) -> Finished {
+    let mut running = pipeline.spawn().expect("all commands are there");
+    end(&mut running);
+    running.finish().expect("the statuses are ours")
+}
+
+fn ten_megabytes_go_through_three() {
+    let lines: String = (0..1_250_000)
+        .rev()
+        .map(|line| format!("{line:07}\n"))
+        .collect();
+    assert_eq!(lines.len(), 10_000_000);
+    let commands = [
+        tool("cat", &[]),
+        tool("grep", &["-v", "x"]),
+        tool("sort", &[]),
+    ];
+    let finished = run(of(commands).input_bytes(lines.as_bytes()).capture());
+    assert!(finished.success(), "{:?}", finished.statuses);
+    let sorted: String = (0..1_250_000).map(|line| format!("{line:07}\n")).collect();
+    assert!(finished.output == sorted.as_bytes(), "every line, in order");
+}
+
+fn whoever_writes_for_nobody_is_ended() {
+    let finished = run(of([tool("yes", &[]), tool("head", &["-1"])]).capture());
+    assert_eq!(finished.output, b"y\n");
+    assert_eq!(finished.statuses[0].signal(), Some(Signal::SIGPIPE as i32));
+    assert_eq!(finished.statuses[1].code(), Some(0));
+}
+
+/// `cat` ends with its input only: whoever forgot an end would keep the next one waiting.
+fn the_end_reaches_the_last() {
+    let commands = (0..8).map(|_| tool("cat", &[]));
+    let mut running = of(commands)
+        .input(Stdio::piped())
+        .output(Stdio::piped())
+        .spawn()
+        .expect("they start");
+    let mut input = running.take_input().expect("piped");
+    let mut output = running.take_output().expect("piped");
+    assert!(running.take_input().is_none(), "there is one");
+    input.write_all(b"through").expect("it is read");
+    let mut through = [0; 7];
+    output.read_exact(&mut through).expect("it comes");
+    assert_eq!(&through, b"through");
+    assert!(
+        running.try_wait().expect("ours").is_none(),
+        "the input has not ended"
+    );
+    drop(input);
+    assert!(end(&mut running).iter().all(ExitStatus::success));
+    assert_eq!(output.read(&mut through).expect("the end"), 0);
+}
+
+fn all_are_one_group() {
+    let commands = (0..3).map(|_| tool("cat", &[]));
+    let mut running = of(commands)
+        .input(Stdio::piped())
+        .spawn()
+        .expect("they start");
+    let group = running.group().expect("there is one");
+    for process in running.processes() {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
+        let fields: Vec<&str> = stat
+            .rsplit(") ")
+            .next()
+            .expect("fields")
+            .split(' ')
+            .collect();
+        assert_eq!(fields[2], group.to_string(), "the group of {process}");
+    }
+    assert_eq!(running.processes()[0], group as u32, "the first leads");
+    end(&mut running);
+}
+
+/// Whether the first ends before the next is started is the scheduler's choice; many tries see both.
+fn a_leader_that_has_ended_leads() {
+    for _ in 0..100 {
+        let finished = run(of([tool("true", &[]), tool("true", &[]), tool("cat", &[])]));
+        assert!(finished.success());
+    }
+}
+
+fn statuses_come_in_order() {
+    let kills_itself = tool("sh", &["-c", "kill -9 $$"]);
+    let fails = tool("sh", &["-c", "cat > /dev/null; exit 7"]);
+    let finished = run(of([kills_itself, fails, tool("true", &[])]));
+    assert_eq!(finished.statuses[0].signal(), Some(9));
+    assert_eq!(finished.statuses[1].code(), Some(7));
+    assert_eq!(finished.statuses[2].code(), Some(0));
+    assert!(!finished.success());
+}
+
+fn a_missing_command_is_named() {
+    for missing in 1..=3 {
+        let name = |position| {
+            if position == missing {
+                "no-such-tool"
+            } else {
+                "yes"
+            }
+        };
+        let pipeline = of((1..=3).map(|position| tool(name(position), &[])));
+        let error = pipeline.capture().spawn().expect_err("one is missing");
+        assert!(error.is_not_found(), "{error:?}");
+        let said = error.to_string();
+        let expected = format!("command {missing} of 3, \"no-such-tool\": No such file");
+        assert!(said.starts_with(&expected), "{said}");
+        assert_eq!(children(), "", "those before it are reaped");
+    }
+    let error = of([tool("/dev/null", &[])])
+        .spawn()
+        .expect_err("it is no program");
+    assert!(
+        matches!(&error, PipelineError::Command { position: 1, .. }),
+        "{error:?}"
+    );
+    assert!(!error.is_not_found(), "there is one, which cannot be run");
+}
+
+fn no_command_is_refused() {
+    let error = Pipeline::new().spawn().expect_err("nothing to run");
+    assert!(matches!(error, PipelineError::Empty), "{error:?}");
+}
+
+/// Processes that sleep until they are sent something.
+fn sleepers(count: usize) -> Running {
+    let sleepers = (0..count).map(|_| tool("sleep", &["1000"]));
+    of(sleepers).spawn().expect("they start")
+}
+
+fn a_signal_reaches_all() {
+    let mut running = sleepers(3);
+    running
+        .signal_group(Signal::SIGTERM)
+        .expect("they are there");
+    for status in end(&mut running) {
+        assert_eq!(status.signal(), Some(Signal::SIGTERM as i32));
+    }
+}
+
+fn nobody_is_signalled_after_the_end() {
+    let mut running = of([tool("true", &[])]).spawn().expect("it starts");
+    let process = running.processes()[0];
+    until("it has ended", || !is_alive(process));
+    running
+        .signal_group(Signal::SIGTERM)
+        .expect("it is not reaped");
+    assert!(end(&mut running)[0].success());
+    let refused = running
+        .signal_group(Signal::SIGTERM)
+        .expect_err("it is reaped");
+    assert!(matches!(refused, PipelineError::Ended), "{refused:?}");
+    assert!(end(&mut running)[0].success(), "the same again");
+}
+
+fn dropping_it_ends_all() {
+    let running = of([tool("yes", &[]), tool("cat", &[]), tool("sleep", &["1000"])]);
+    let running = running.spawn().expect("they start");
+    let processes = running.processes();
+    assert!(processes.iter().all(|&process| is_alive(process)));
+    drop(running);
+    assert!(!processes.iter().any(|&process| is_alive(process)));
+}
+
+fn who_left_the_group_is_ended_too() {
+    let running = of([tool("true", &[]), tool("setsid", &["sleep", "1000"])]);
+    let running = running.spawn().expect("they start");
+    let other = running.processes()[1];
+    until("it has a session of its own", || {
+        let stat = fs::read_to_string(format!("/proc/{other}/stat")).unwrap_or_default();
+        stat.contains("(sleep)")
+    });
+    drop(running);
+    assert!(!is_alive(other));
+}
+
+/// Starts a pipeline that shall not outlive this process, and says who is in it.
+pub fn play_parent() -> ExitCode {
+    let sleepers = (0..3).map(|_| tool("sleep", &["1000"]));
+    let running = of(sleepers)
+        .input(Stdio::null())
+        .output(Stdio::null())
+        .ends_with_parent(true)
+        .spawn()
+        .expect("they start");
+    let processes: Vec<String> = running.processes().iter().map(u32::to_string).collect();
+    println!("{}", processes.join(" "));
+    loop {
+        std::thread::park();
+    }
+}
+
+fn it_ends_with_a_killed_parent() {
+    let mut parent = playing("parent", &[]);
+    let mut parent = parent.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut line = String::new();
+    let said = parent.stdout.take().expect("piped");
+    BufReader::new(said).read_line(&mut line).expect("text");
+    let number = |word: &str| word.parse().expect("the number of a process");
+    let processes: Vec<u32> = line.split_whitespace().map(number).collect();
+    assert_eq!(processes.len(), 3);
+    assert!(processes.iter().all(|&process| is_alive(process)));
+    parent.kill().expect("ours");
+    parent.wait().expect("ours");
+    until("all have ended", || {
+        !processes.iter().any(|&process| is_alive(process))
+    });
+}
+
+/// Starts a command that shall not outlive this process, and is killed by it before it could tell the kernel so.
+pub fn play_killed_parent() -> ExitCode {
+    let (mut command, this) = (tool("echo", &["it runs"]), Pid::this());
+    // There std complains that nobody hears why it does not run.
+    command.stderr(Stdio::null());
+    // SAFETY: system calls only. This comes before what the pipeline does there.
+    unsafe { command.pre_exec(move || survive(this)) };
+    let ended = run(of([command]).ends_with_parent(true));
+    unreachable!("it was to be killed: {ended:?}")
+}
+
+/// In a child between fork and exec: kills its parent, and goes on when that is dead.
+fn survive(parent: Pid) -> std::io::Result<()> {
+    // Std aborts then, which is to leave no core.
+    prctl::set_dumpable(false)?;
+    kill(parent, Signal::SIGKILL)?;
+    while getppid() == parent {
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+fn nothing_runs_whose_parent_was_killed_before() {
+    let mut parent = playing("killed parent", &[]);
+    let mut parent = parent.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut output = parent.stdout.take().expect("piped");
+    assert_eq!(parent.wait().expect("ours").signal(), Some(9));
+    // Its child has the only other end: until it has ended.
+    let ended = until_readable(&output, Timeout::after(TIMEOUT));
+    assert!(ended.expect("a pipe"), "it neither runs nor ends");
+    let mut said = String::new();
+    output.read_to_string(&mut said).expect("text");
+    assert_eq!(said, "", "nobody would end it");
+}
+
+fn a_detached_one_goes_on() {
+    let processes = sleepers(2).detach();
+    assert!(processes.iter().all(|&process| is_alive(process)));
+    for process in processes {
+        let process = nix::unistd::Pid::from_raw(process as i32);
+        nix::sys::signal::kill(process, Signal::SIGKILL).expect("it is our child");
+        nix::sys::wait::waitpid(process, None).expect("it is our child");
+    }
+}
+
+fn waiting_without_patience_is_a_look() {
+    let mut running = sleepers(1);
+    assert!(running.try_wait().expect("ours").is_none());
+    assert!(
+        running
+            .wait_timeout(Duration::from_millis(1))
+            .expect("ours")
+            .is_none()
+    );
+    let deadline = Deadline::after(Duration::from_millis(1));
+    assert!(running.wait_until(deadline).expect("ours").is_none());
+    running.signal_group(Signal::SIGKILL).expect("it is there");
+    until("a look finds it ended", || {
+        running.try_wait().expect("ours").is_some()
+    });
+}
+
+fn endless_output_ends_no_deadline() {
+    let mut running = of([tool("yes", &[])]).capture().spawn().expect("it starts");
+    assert!(running.try_wait().expect("ours").is_none());
+    let timeout = Duration::from_millis(5);
+    assert!(running.wait_timeout(timeout).expect("ours").is_none());
+    running.signal_group(Signal::SIGKILL).expect("it is there");
+    end(&mut running);
+    let output = running.finish().expect("ours").output;
+    assert!(output.starts_with(b"y\ny\n"), "what came before is kept");
+}
+
+/// Somebody who writes faster than this reads must not keep it for ever.
+fn a_look_takes_a_piece() {
+    const LENGTH: usize = 1 << 16;
+    let mut running = of([tool("head", &["-c", "65536", "/dev/zero"])])
+        .capture()
+        .spawn()
+        .expect("it starts");
+    let process = running.processes()[0];
+    until("all is in the pipe", || !is_alive(process));
+    assert!(running.try_wait().expect("ours").is_none(), "there is more");
+    end(&mut running);
+    assert_eq!(running.finish().expect("ours").output.len(), LENGTH);
+}
+
+fn children_of_its_processes_are_ended() {
+    let script = "sleep 1000 & echo $!; wait";
+    let mut running = of([tool("sh", &["-c", script])])
+        .output(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let output = running.take_output().expect("piped");
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line).expect("text");
+    let child = line.trim().parse().expect("the number of a process");
+    assert!(is_alive(child));
+    drop(running);
+    until("the child of the process has ended", || !is_alive(child));
+}
+
+fn an_end_that_was_not_taken_is_closed() {
+    let reads = of([tool("cat", &[])]).input(Stdio::piped());
+    assert!(run(reads).success(), "it reads the end");
+    let writes = of([tool("yes", &[])]).output(Stdio::piped());
+    assert_eq!(
+        run(writes).statuses[0].signal(),
+        Some(Signal::SIGPIPE as i32)
+    );
+}
+
+/// Says which signals are blocked.
+pub fn play_mask() -> ExitCode {
+    let mask = SigSet::thread_get_mask().expect("there is one");
+    println!("{:?}", mask.iter().collect::<Vec<_>>());
+    ExitCode::SUCCESS
+}
+
+fn no_signal_is_blocked_in_it() {
+    let mut blocked = SigSet::empty();
+    blocked.add(Signal::SIGINT);
+    blocked.add(Signal::SIGUSR1);
+    let before = blocked
+        .thread_swap_mask(SigmaskHow::SIG_BLOCK)
+        .expect("it can be");
+    let finished = run(of([playing("mask", &[])]).capture());
+    let after = SigSet::thread_get_mask().expect("there is one");
+    before.thread_set_mask().expect("it was so");
+    assert_eq!(text(&finished.output), "[]\n");
+    assert!(after.contains(Signal::SIGINT), "they are here still");
+}
+
+fn bytes_cannot_be_changed() {
+    let script = "printf other 2>/dev/null 1<>/dev/stdin || echo refused; cat";
+    let finished = run(of([tool("sh", &["-c", script])])
+        .input_bytes(*b"first")
+        .capture());
+    assert_eq!(text(&finished.output), "refused\nfirst");
+}
+
+fn a_status_that_others_took() {
+    let mut running = of([tool("true", &[]), tool("true", &[])])
+        .spawn()
+        .expect("they start");
+    let first = nix::unistd::Pid::from_raw(running.processes()[0] as i32);
+    nix::sys::wait::waitpid(first, None).expect("it is our child");
+    let error = running.wait_timeout(TIMEOUT).expect_err("one is missing");
+    assert!(
+        matches!(
+            error,
+            PipelineError::System {
+                call: "waitpid",
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    running
+        .wait_timeout(TIMEOUT)
+        .expect_err("it is missing for good");
+}

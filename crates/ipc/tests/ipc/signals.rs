@@ -1,0 +1,259 @@
+//! Signals as messages, and as permits of a semaphore.
+
+use super::harness::Test;
+use super::process::{TIMEOUT, test, tool};
+use interlatch::Semaphore;
+use interlatch::sync::Deadline;
+use interlatch::sync::Timeout;
+use interlatch_ipc::wait::until_readable;
+use interlatch_ipc::{Received, Signal, SignalError, SignalFd, notify_semaphore};
+use nix::errno::Errno;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, raise, sigaction};
+use std::time::Duration;
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test(
+            "signals::each_is_read_with_its_sender",
+            each_is_read_with_its_sender,
+        ),
+        test(
+            "signals::an_end_of_a_child_is_read",
+            an_end_of_a_child_is_read,
+        ),
+        test(
+            "signals::without_one_patience_runs_out",
+            without_one_patience_runs_out,
+        ),
+        test(
+            "signals::two_before_a_look_are_one",
+            two_before_a_look_are_one,
+        ),
+        test("signals::the_mask_is_as_it_was", the_mask_is_as_it_was),
+        test(
+            "signals::of_two_with_one_signal_the_first_may_go_first",
+            of_two_with_one_signal,
+        ),
+        test(
+            "signals::one_left_unread_is_delivered",
+            one_left_unread_is_delivered,
+        ),
+        test(
+            "signals::what_is_no_notification_is_refused",
+            what_is_none_is_refused,
+        ),
+        test(
+            "signals::each_delivery_adds_a_permit",
+            each_delivery_adds_a_permit,
+        ),
+        test(
+            "signals::several_notify_one_semaphore",
+            several_notify_one_semaphore,
+        ),
+        test(
+            "signals::one_that_is_taken_is_refused",
+            one_that_is_taken_is_refused,
+        ),
+        test(
+            "signals::what_it_did_before_it_does_again",
+            what_it_did_before_it_does_again,
+        ),
+        test(
+            "signals::a_full_semaphore_stays_full",
+            a_full_semaphore_stays_full,
+        ),
+        test(
+            "signals::the_error_of_others_is_kept",
+            the_error_of_others_is_kept,
+        ),
+    ]
+}
+
+fn next(signals: &SignalFd) -> Received {
+    let received = signals.recv_timeout(TIMEOUT).expect("a signal can be read");
+    received.expect("it was sent")
+}
+
+fn mask() -> SigSet {
+    SigSet::thread_get_mask().expect("there is one")
+}
+
+fn each_is_read_with_its_sender() {
+    let signals = SignalFd::new([Signal::SIGUSR1, Signal::SIGUSR2]).expect("they can be");
+    for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGUSR1] {
+        raise(signal).expect("it is sent");
+        let ready = until_readable(&signals, Timeout::after(TIMEOUT));
+        assert!(ready.expect("it can be polled"));
+        let process = Some(std::process::id());
+        assert_eq!(next(&signals), Received { signal, process });
+        assert_eq!(signals.try_recv().expect("it can be read"), None);
+    }
+}
+
+fn an_end_of_a_child_is_read() {
+    let signals = SignalFd::new([Signal::SIGCHLD]).expect("it can be");
+    let mut child = tool("true", &[]).spawn().expect("it starts");
+    let expected = Received {
+        signal: Signal::SIGCHLD,
+        process: Some(child.id()),
+    };
+    assert_eq!(next(&signals), expected);
+    assert!(child.wait().expect("ours").success());
+}
+
+fn without_one_patience_runs_out() {
+    let signals = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
+    assert_eq!(signals.try_recv().expect("it can be read"), None);
+    let waited = signals.recv_timeout(Duration::from_millis(5));
+    assert_eq!(waited.expect("it can be read"), None);
+    let waited = signals.recv_deadline(Deadline::after(Duration::from_millis(5)));
+    assert_eq!(waited.expect("it can be read"), None);
+    assert_eq!(
+        signals
+            .recv_timeout(Duration::ZERO)
+            .expect("it can be read"),
+        None
+    );
+}
+
+fn two_before_a_look_are_one() {
+    let signals = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
+    raise(Signal::SIGUSR1).expect("it is sent");
+    raise(Signal::SIGUSR1).expect("it is sent");
+    next(&signals);
+    assert_eq!(signals.try_recv().expect("it can be read"), None);
+}
+
+/// Also if two of them go in the order in which they came.
+fn the_mask_is_as_it_was() {
+    let before = mask();
+    let first = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
+    let second = SignalFd::new([Signal::SIGUSR1, Signal::SIGUSR2]).expect("they can be");
+    assert!(mask().contains(Signal::SIGUSR2));
+    drop(second);
+    assert!(mask().contains(Signal::SIGUSR1), "it is the first one's");
+    let second = SignalFd::new([Signal::SIGUSR2]).expect("it can be");
+    drop(first);
+    assert!(!mask().contains(Signal::SIGUSR1));
+    assert!(mask().contains(Signal::SIGUSR2), "it is the second one's");
+    drop(second);
+    assert_eq!(mask(), before);
+}
+
+/// It was unblocked, and ended the process.
+fn of_two_with_one_signal() {
+    let before = mask();
+    let first = SignalFd::new([Signal::SIGUSR1, Signal::SIGUSR2]).expect("they can be");
+    let second = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
+    drop(first);
+    assert!(mask().contains(Signal::SIGUSR1), "it is the second one's");
+    assert!(!mask().contains(Signal::SIGUSR2), "it is nobody's");
+    raise(Signal::SIGUSR1).expect("it is sent");
+    assert_eq!(next(&second).signal, Signal::SIGUSR1);
+    drop(second);
+    assert_eq!(mask(), before);
+}
+
+fn one_left_unread_is_delivered() {
+    static LEFT: Semaphore = Semaphore::empty();
+    let notification = notify_semaphore(Signal::SIGUSR1, &LEFT).expect("it can be");
+    let signals = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
+    raise(Signal::SIGUSR1).expect("it is sent");
+    assert_eq!(LEFT.permits(), 0, "it is blocked");
+    drop(signals);
+    assert_eq!(LEFT.permits(), 1);
+    drop(notification);
+}
+
+fn what_is_none_is_refused() {
+    static NONE: Semaphore = Semaphore::empty();
+    let before = mask();
+    for signal in [
+        Signal::SIGKILL,
+        Signal::SIGSTOP,
+        Signal::SIGSEGV,
+        Signal::SIGABRT,
+    ] {
+        let error = SignalFd::new([Signal::SIGUSR1, signal]).expect_err("it is none");
+        assert!(error.to_string().starts_with(signal.as_str()), "{error}");
+        let error = notify_semaphore(signal, &NONE).expect_err("it is none");
+        assert!(
+            matches!(error, SignalError::NoNotification(it) if it == signal),
+            "{error}"
+        );
+    }
+    assert_eq!(mask(), before, "nothing is blocked");
+}
+
+fn each_delivery_adds_a_permit() {
+    static DELIVERED: Semaphore = Semaphore::empty();
+    let notification = notify_semaphore(Signal::SIGUSR1, &DELIVERED).expect("it can be");
+    for _ in 0..1000 {
+        raise(Signal::SIGUSR1).expect("it is sent");
+    }
+    assert_eq!(DELIVERED.permits(), 1000);
+    drop(notification);
+}
+
+fn several_notify_one_semaphore() {
+    static SHARED: Semaphore = Semaphore::empty();
+    let both = [Signal::SIGUSR1, Signal::SIGUSR2];
+    let both = both.map(|signal| notify_semaphore(signal, &SHARED).expect("it can be"));
+    raise(Signal::SIGUSR1).expect("it is sent");
+    raise(Signal::SIGUSR2).expect("it is sent");
+    assert_eq!(SHARED.permits(), 2);
+    drop(both);
+}
+
+fn one_that_is_taken_is_refused() {
+    static FIRST: Semaphore = Semaphore::empty();
+    static SECOND: Semaphore = Semaphore::empty();
+    let notification = notify_semaphore(Signal::SIGUSR1, &FIRST).expect("it can be");
+    let error = notify_semaphore(Signal::SIGUSR1, &SECOND).expect_err("it is taken");
+    assert!(
+        matches!(error, SignalError::Taken(Signal::SIGUSR1)),
+        "{error}"
+    );
+    raise(Signal::SIGUSR1).expect("it is sent");
+    assert_eq!((FIRST.permits(), SECOND.permits()), (1, 0));
+    drop(notification);
+    drop(notify_semaphore(Signal::SIGUSR1, &SECOND).expect("it is free again"));
+}
+
+fn set(handler: SigHandler) -> SigHandler {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: it is ignored, or does what it does by default.
+    let before = unsafe { sigaction(Signal::SIGUSR1, &action) };
+    before.expect("it can be set").handler()
+}
+
+fn what_it_did_before_it_does_again() {
+    static BEFORE: Semaphore = Semaphore::empty();
+    set(SigHandler::SigIgn);
+    let notification = notify_semaphore(Signal::SIGUSR1, &BEFORE).expect("it can be");
+    drop(notification);
+    raise(Signal::SIGUSR1).expect("it is ignored");
+    assert_eq!(BEFORE.permits(), 0);
+    assert!(matches!(set(SigHandler::SigDfl), SigHandler::SigIgn));
+}
+
+fn a_full_semaphore_stays_full() {
+    static FULL: Semaphore = Semaphore::empty();
+    FULL.release(interlatch::sync::MAX_PERMITS)
+        .expect("so many fit");
+    let notification = notify_semaphore(Signal::SIGUSR1, &FULL).expect("it can be");
+    raise(Signal::SIGUSR1).expect("it is sent");
+    assert_eq!(FULL.permits(), interlatch::sync::MAX_PERMITS);
+    drop(notification);
+}
+
+/// It would be overwritten only by a handler that calls libc.
+fn the_error_of_others_is_kept() {
+    static KEPT: Semaphore = Semaphore::empty();
+    let notification = notify_semaphore(Signal::SIGUSR1, &KEPT).expect("it can be");
+    raise(Signal::SIGUSR1).expect("it is sent");
+    Errno::set_raw(Errno::EXDEV as i32);
+    raise(Signal::SIGUSR1).expect("it is sent");
+    assert_eq!(Errno::last(), Errno::EXDEV);
+    drop(notification);
+}

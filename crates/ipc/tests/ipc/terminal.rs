@@ -1,0 +1,281 @@
+//! Ctrl+C at a terminal, which is a pseudo-terminal whose other end the test has.
+
+use super::harness::Test;
+use super::pipeline::end;
+use super::process::{TIMEOUT, playing, test, tool};
+use interlatch::sync::Timeout;
+use interlatch_ipc::wait::until_readable;
+use interlatch_ipc::{Pipeline, Running, Signal, SignalFd};
+use nix::pty::openpty;
+use nix::sys::signal::{SigHandler, kill, signal};
+use nix::unistd::{Pid, dup2_stdin, getsid};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ExitCode};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test(
+            "terminal::ctrl_c_ends_every_process",
+            ctrl_c_ends_every_process,
+        ),
+        test(
+            "terminal::ctrl_c_finds_it_whatever_it_reads",
+            ctrl_c_finds_it_whatever_it_reads,
+        ),
+        test(
+            "terminal::ctrl_z_leaves_nobody_stopped",
+            ctrl_z_leaves_nobody_stopped,
+        ),
+        test("terminal::it_reads_what_is_typed", it_reads_what_is_typed),
+        test(
+            "terminal::beside_others_it_takes_nothing_and_ctrl_c_ends_all",
+            beside_others_it_takes_nothing,
+        ),
+        test(
+            "terminal::beside_others_a_signal_reaches_its_commands_only",
+            beside_others_a_signal_reaches_its_commands,
+        ),
+        test(
+            "terminal::writing_for_others_it_takes_nothing",
+            writing_for_others_it_takes_nothing,
+        ),
+        test(
+            "terminal::in_the_background_it_takes_nothing",
+            in_the_background_it_takes_nothing,
+        ),
+    ]
+}
+
+/// A process that has the terminal, and runs a pipeline there.
+struct Session {
+    child: Child,
+    keyboard: File,
+    output: OwnedFd,
+}
+
+impl Session {
+    /// A socket is no pipe, at whose other end another one of a shell's job might be.
+    fn start(arguments: &[&str]) -> Self {
+        let (output, written) = UnixStream::pair().expect("two sockets");
+        Self::writing_to(written.into(), output.into(), arguments)
+    }
+
+    fn writing_to(written: OwnedFd, output: OwnedFd, arguments: &[&str]) -> Self {
+        let terminal = openpty(None, None).expect("a pseudo-terminal");
+        let mut command = playing("session", arguments);
+        command.stdin(terminal.slave).stdout(written);
+        // SAFETY: between fork and exec this makes system calls only.
+        unsafe { command.pre_exec(begin_session) };
+        let child = command.spawn().expect("it starts");
+        Self {
+            output,
+            keyboard: terminal.master.into(),
+            child,
+        }
+    }
+
+    fn press(&mut self, keys: &[u8]) {
+        self.keyboard
+            .write_all(keys)
+            .expect("the terminal takes it");
+    }
+
+    /// The next line, in time.
+    fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            let came = until_readable(&self.output, Timeout::after(TIMEOUT)).expect("a pipe");
+            assert!(
+                came,
+                "it says nothing more after {:?}",
+                String::from_utf8_lossy(&line)
+            );
+            let mut byte = [0];
+            let length = nix::unistd::read(&self.output, &mut byte).expect("a pipe");
+            assert_eq!(length, 1, "it has gone: {:?}", self.child.wait());
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).expect("text").trim_end().to_owned()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Its processes too, if the test has failed.
+        let session = Some(Pid::from_raw(self.child.id() as i32));
+        for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+            let process = entry
+                .file_name()
+                .to_string_lossy()
+                .parse()
+                .map(Pid::from_raw);
+            if let Ok(process) = process
+                && getsid(Some(process)).ok() == session
+            {
+                let _ = kill(process, Signal::SIGKILL);
+            }
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// A shell in the background ignores Ctrl+C for who it starts, and `nohup` the end of the session; and so for
+/// who these start.
+fn begin_session() -> std::io::Result<()> {
+    for ignored in [Signal::SIGINT, Signal::SIGHUP] {
+        // SAFETY: the default is no handler.
+        unsafe { signal(ignored, SigHandler::SigDfl)? };
+    }
+    nix::unistd::setsid()?;
+    // SAFETY: it takes the terminal at the descriptor, which is open, and 0.
+    match unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// In the session: runs a pipeline, and says how it has ended, and who is in the foreground then.
+pub fn play(arguments: &[String]) -> ExitCode {
+    // Ctrl+C reaches this process as well where the pipeline stays in its group. It has to live on, to tell, and to
+    // its end.
+    std::mem::forget(SignalFd::new([Signal::SIGINT]).expect("it can be"));
+    let _companion = arguments[0].starts_with("beside").then(Companion::start);
+    let pipeline = match arguments[0].as_str() {
+        "sleepers" | "beside" | "beside, told" => sleepers(),
+        "deaf" => {
+            dup2_stdin(File::open("/dev/null").expect("it is there")).expect("it is open");
+            sleepers()
+        }
+        "background" => sleepers().foreground(false),
+        "reader" => Pipeline::new()
+            .command(tool("head", &["-1"]))
+            .command(tool("cat", &[])),
+        other => panic!("there is no pipeline {other:?}"),
+    };
+    let mut running = pipeline.spawn().expect("it starts");
+    println!("{}", foreground(&running));
+    if ["background", "beside, told"].contains(&arguments[0].as_str()) {
+        running.signal_group(Signal::SIGTERM).expect("it runs");
+    }
+    let statuses = end(&mut running);
+    let signals: Vec<Option<i32>> = statuses.iter().map(ExitStatusExt::signal).collect();
+    println!("{signals:?}");
+    println!("{}", foreground(&running));
+    ExitCode::SUCCESS
+}
+
+/// Another one of the group, as in a shell's `pipeline ... | less`.
+struct Companion(Child);
+
+impl Companion {
+    fn start() -> Self {
+        Self(tool("sleep", &["1000"]).spawn().expect("it starts"))
+    }
+}
+
+impl Drop for Companion {
+    fn drop(&mut self) {
+        self.0.kill().expect("ours");
+        self.0.wait().expect("ours");
+    }
+}
+
+fn sleepers() -> Pipeline {
+    let commands = (0..3).map(|_| tool("sleep", &["1000"]));
+    commands.fold(Pipeline::new(), Pipeline::command)
+}
+
+fn foreground(running: &Running) -> &'static str {
+    let terminal = File::open("/dev/tty").expect("this session has one");
+    // SAFETY: it takes the number of a descriptor that is open.
+    match unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) } {
+        it if Some(it) == running.group() => "the pipeline",
+        it if it == nix::unistd::getpgrp().as_raw() => "this process",
+        _ => "somebody else",
+    }
+}
+
+const CTRL_C: &[u8] = b"\x03";
+const CTRL_Z: &[u8] = b"\x1a";
+
+fn assert_interrupted(mut session: Session) {
+    assert_eq!(session.line(), "[Some(2), Some(2), Some(2)]", "SIGINT");
+    assert_eq!(session.line(), "this process");
+    assert!(
+        session.child.wait().expect("ours").success(),
+        "it has lived on"
+    );
+}
+
+fn ctrl_c_ends_every_process() {
+    let mut session = Session::start(&["sleepers"]);
+    assert_eq!(session.line(), "the pipeline");
+    session.press(CTRL_C);
+    assert_interrupted(session);
+}
+
+fn ctrl_c_finds_it_whatever_it_reads() {
+    let mut session = Session::start(&["deaf"]);
+    assert_eq!(session.line(), "the pipeline");
+    session.press(CTRL_C);
+    assert_interrupted(session);
+}
+
+fn ctrl_z_leaves_nobody_stopped() {
+    let mut session = Session::start(&["sleepers"]);
+    assert_eq!(session.line(), "the pipeline");
+    session.press(CTRL_Z);
+    session.press(CTRL_C);
+    assert_interrupted(session);
+}
+
+/// Whoever is not in the foreground would be stopped by reading.
+fn it_reads_what_is_typed() {
+    let mut session = Session::start(&["reader"]);
+    assert_eq!(session.line(), "the pipeline");
+    session.press(b"typed\n");
+    assert_eq!(session.line(), "typed");
+    assert_eq!(session.line(), "[None, None]");
+    assert_eq!(session.line(), "this process");
+    let mut echo = [0; 5];
+    session
+        .keyboard
+        .read_exact(&mut echo)
+        .expect("a terminal shows what is typed");
+}
+
+fn beside_others_it_takes_nothing() {
+    let mut session = Session::start(&["beside"]);
+    assert_eq!(session.line(), "this process");
+    session.press(CTRL_C);
+    assert_interrupted(session);
+}
+
+/// The companion, and the process itself, would end without a word.
+fn beside_others_a_signal_reaches_its_commands() {
+    let mut session = Session::start(&["beside, told"]);
+    assert_eq!(session.line(), "this process");
+    assert_eq!(session.line(), "[Some(15), Some(15), Some(15)]", "SIGTERM");
+    assert_eq!(session.line(), "this process");
+    assert!(session.child.wait().expect("ours").success());
+}
+
+/// Whoever reads may be another one of the job, whom the shell is about to start.
+fn writing_for_others_it_takes_nothing() {
+    let (output, written) = std::io::pipe().expect("a pipe");
+    let mut session = Session::writing_to(written.into(), output.into(), &["sleepers"]);
+    assert_eq!(session.line(), "this process");
+    session.press(CTRL_C);
+    assert_interrupted(session);
+}
+
+fn in_the_background_it_takes_nothing() {
+    let mut session = Session::start(&["background"]);
+    assert_eq!(session.line(), "this process");
+    assert_eq!(session.line(), "[Some(15), Some(15), Some(15)]", "SIGTERM");
+    assert_eq!(session.line(), "this process");
+}

@@ -1,0 +1,8 @@
+//! Whoever released a permit of a lock would let two hold it.
+
+use interlatch::sync::{RawSemaphore, SemaphoreLock};
+
+fn main() {
+    let lock = SemaphoreLock::in_a_pipe().unwrap();
+    lock.semaphore().release(1).unwrap();
+}

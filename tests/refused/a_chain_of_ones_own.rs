@@ -1,5 +1,0 @@
-//! Two chains over one segment would be two locks for it.
-
-use interlatch::buffer::Segments;
-
-fn main() {}

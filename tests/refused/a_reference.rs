@@ -1,8 +1,0 @@
-//! It points into one process.
-
-use interlatch::{BoundedBuffer, Region, Slot};
-
-fn main() {
-    let region = Region::memfd("refused", 4096).unwrap();
-    let _: &BoundedBuffer<&'static u64, [Slot<&'static u64>]> = region.create("queue", 4).unwrap();
-}

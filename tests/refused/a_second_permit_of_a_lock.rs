@@ -1,8 +1,0 @@
-//! Whoever released a permit of a lock would let two hold it.
-
-use interlatch::sync::{Permits, SemaphoreLock};
-
-fn main() {
-    let lock = SemaphoreLock::in_a_pipe().unwrap();
-    lock.semaphore().release(1).unwrap();
-}

@@ -1,0 +1,305 @@
+//! What is generated: an object, some processes, and what they do to it.
+
+use interlatch::channel::message_queue::{MessageType, QueueLimits, Select};
+use interlatch_contract::specification::{Operation, Posted, State};
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What kind of object is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    Lock,
+    Semaphore,
+    Pair,
+    Bounded,
+    Monitor,
+    RobustBounded,
+    RobustMonitor,
+    Queue,
+}
+
+impl Kind {
+    pub const ALL: [Self; 8] = [
+        Self::Lock,
+        Self::Semaphore,
+        Self::Pair,
+        Self::Bounded,
+        Self::Monitor,
+        Self::RobustBounded,
+        Self::RobustMonitor,
+        Self::Queue,
+    ];
+
+    /// Whether a refusal is exact even while another operation is half-way.
+    pub fn is_one_step(self) -> bool {
+        !matches!(self, Self::Pair | Self::Bounded | Self::RobustBounded)
+    }
+}
+
+/// The object of a case.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Object {
+    pub kind: Kind,
+    /// Permits at the beginning, slots, places, or messages.
+    pub capacity: usize,
+    /// Whether items have 1 KiB, not 8 bytes.
+    pub large: bool,
+    /// Whether a buffer's items go in batches, of one each: any larger one is several steps to the specification.
+    pub batches: bool,
+    /// How many processes there are; each has a handle of either end of a buffer.
+    pub processes: usize,
+}
+
+impl Object {
+    /// Of a message queue: some messages take more than their part of the bytes.
+    pub fn limits(&self) -> QueueLimits {
+        QueueLimits {
+            messages: self.capacity as u32,
+            bytes: self.capacity as u32 * LONGEST as u32 / 2 + LONGEST as u32 / 2,
+        }
+    }
+
+    /// The state that the specification begins with.
+    pub fn initial(&self) -> State {
+        let count = self.capacity as u32;
+        match self.kind {
+            Kind::Lock => State::RawSemaphore(1),
+            Kind::Semaphore => State::RawSemaphore(count),
+            Kind::Pair => State::Pair {
+                writer: count,
+                reader: 0,
+            },
+            Kind::Queue => State::Queue {
+                messages: Default::default(),
+                most: self.capacity,
+                bytes: self.limits().bytes as usize,
+            },
+            _ => State::Buffer {
+                items: Default::default(),
+                capacity: self.capacity,
+                senders: self.processes,
+                receivers: self.processes,
+            },
+        }
+    }
+}
+
+/// Bytes of the longest message, which takes two cells.
+const LONGEST: usize = 120;
+
+/// How long an operation waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Wait {
+    Forever,
+    Never,
+    /// Until a deadline that has passed.
+    Zero,
+    /// Some hundred microseconds.
+    Briefly,
+}
+
+/// One operation, as it goes to an actor: `Operation` cannot be serialized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Call {
+    Acquire(Wait),
+    Release(u32),
+    Write(Wait),
+    Read(Wait),
+    Send(u64, Wait),
+    Recv(Wait),
+    /// The type, the item, and how many bytes say that.
+    Post(i64, u64, usize, Wait),
+    /// As of `msgrcv(2)`: 0 for any, a type, or the lowest up to minus that.
+    Fetch(i64, Wait),
+    Len,
+    CloseSending,
+    CloseReceiving,
+}
+
+impl Call {
+    pub fn operation(self) -> Operation {
+        match self {
+            Self::Acquire(_) => Operation::Acquire,
+            Self::Release(count) => Operation::Release(count),
+            Self::Write(_) => Operation::Write,
+            Self::Read(_) => Operation::Read,
+            Self::Send(item, _) => Operation::Send(item),
+            Self::Recv(_) => Operation::Recv,
+            Self::Post(kind, item, length, _) => Operation::Post(Posted { kind, item, length }),
+            Self::Fetch(select, _) => Operation::Fetch(selected(select)),
+            Self::Len => Operation::Len,
+            Self::CloseSending => Operation::CloseSending,
+            Self::CloseReceiving => Operation::CloseReceiving,
+        }
+    }
+
+    pub fn wait(self) -> Wait {
+        match self {
+            Self::Acquire(wait) | Self::Write(wait) | Self::Read(wait) => wait,
+            Self::Send(_, wait) | Self::Recv(wait) => wait,
+            Self::Post(.., wait) | Self::Fetch(_, wait) => wait,
+            _ => Wait::Never,
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Acquire(_) => "acquire".into(),
+            Self::Release(count) => format!("release {count}"),
+            Self::Write(_) => "write".into(),
+            Self::Read(_) => "read".into(),
+            Self::Send(item, _) => format!("send {item}"),
+            Self::Recv(_) => "recv".into(),
+            Self::Post(kind, item, length, _) => format!("post {kind}: {item}, {length}"),
+            Self::Fetch(select, _) => format!("fetch {select}"),
+            Self::Len => "len".into(),
+            Self::CloseSending => "close send".into(),
+            Self::CloseReceiving => "close recv".into(),
+        };
+        let suffix = match self.wait() {
+            Wait::Zero => " (0 s)",
+            Wait::Briefly => " (0.3 ms)",
+            Wait::Never
+                if matches!(
+                    self,
+                    Self::Acquire(_)
+                        | Self::Write(_)
+                        | Self::Read(_)
+                        | Self::Send(..)
+                        | Self::Recv(_)
+                        | Self::Post(..)
+                        | Self::Fetch(..)
+                ) =>
+            {
+                "?"
+            }
+            _ => "",
+        };
+        write!(f, "{name}{suffix}")
+    }
+}
+
+/// A case: who does what, in which order.
+#[derive(Clone)]
+pub struct Program {
+    pub object: Object,
+    /// The process and what it does, in the order in which they are let go.
+    pub steps: Vec<(usize, Call)>,
+}
+
+impl fmt::Debug for Program {
+    /// A timetable: a column for each process, a row for each step.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Object {
+            kind,
+            capacity,
+            large,
+            batches,
+            processes,
+        } = self.object;
+        let items = if large {
+            "items of 1 KiB"
+        } else {
+            "items of 8 bytes"
+        };
+        writeln!(
+            f,
+            "\n{kind:?} of {capacity}, {items}{}; `?` tries without waiting",
+            if batches { " in batches" } else { "" }
+        )?;
+        write!(f, "     ")?;
+        (0..processes).try_for_each(|process| write!(f, "{:<16}", format!("process {process}")))?;
+        for (row, (process, call)) in self.steps.iter().enumerate() {
+            write!(f, "\n{row:>4} {:1$}{call}", "", process * 16)?;
+        }
+        writeln!(f)
+    }
+}
+
+fn objects(kind: Kind) -> impl Strategy<Value = Object> {
+    let capacity = match kind {
+        Kind::Lock => 1..=1,
+        Kind::Semaphore => 0..=4,
+        _ => 1..=64usize,
+    };
+    // Small ones fill up; large ones go round.
+    let capacity = prop_oneof![3 => capacity.clone().prop_map(|n| n.min(3)), 1 => capacity];
+    let flags = any::<[bool; 2]>();
+    (capacity, flags, 2..=6usize).prop_map(move |(capacity, [large, batches], processes)| Object {
+        kind,
+        capacity,
+        large,
+        batches,
+        processes,
+    })
+}
+
+fn waits() -> impl Strategy<Value = Wait> {
+    prop_oneof![4 => Just(Wait::Forever), 2 => Just(Wait::Never), 1 => Just(Wait::Zero), 1 => Just(Wait::Briefly)]
+}
+
+fn calls(kind: Kind) -> BoxedStrategy<Call> {
+    match kind {
+        Kind::Lock => prop_oneof![waits().prop_map(Call::Acquire), Just(Call::Release(1))].boxed(),
+        Kind::Semaphore => prop_oneof![
+            3 => waits().prop_map(Call::Acquire),
+            2 => (1..=3u32).prop_map(Call::Release),
+            1 => Just(Call::Release(interlatch::sync::MAX_PERMITS)),
+        ]
+        .boxed(),
+        Kind::Pair => {
+            prop_oneof![waits().prop_map(Call::Write), waits().prop_map(Call::Read)].boxed()
+        }
+        Kind::Queue => prop_oneof![
+            6 => (1..=3_i64, 8..=LONGEST, waits())
+                .prop_map(|(kind, length, wait)| Call::Post(kind, 0, length, wait)),
+            6 => (-3..=3_i64, waits()).prop_map(|(select, wait)| Call::Fetch(select, wait)),
+            1 => Just(Call::Len),
+        ]
+        .boxed(),
+        _ => prop_oneof![
+            6 => waits().prop_map(|wait| Call::Send(0, wait)),
+            6 => waits().prop_map(Call::Recv),
+            1 => Just(Call::Len),
+            1 => Just(Call::CloseSending),
+            1 => Just(Call::CloseReceiving),
+        ]
+        .boxed(),
+    }
+}
+
+/// What is asked for by a number as of `msgrcv(2)`.
+pub fn selected(select: i64) -> Select {
+    let kind = |number| MessageType::new(number).expect("positive");
+    match select {
+        0 => Select::First,
+        1.. => Select::Type(kind(select)),
+        _ => Select::LowestUpTo(kind(-select)),
+    }
+}
+
+/// Any program for an object of this kind.
+pub fn programs(kind: Kind) -> impl Strategy<Value = Program> {
+    objects(kind).prop_flat_map(move |object| {
+        let step = (0..object.processes, calls(kind));
+        proptest::collection::vec(step, 1..40).prop_map(move |steps| Program {
+            object,
+            steps: numbered(steps),
+        })
+    })
+}
+
+/// Gives each item that is sent a number of its own.
+fn numbered(mut steps: Vec<(usize, Call)>) -> Vec<(usize, Call)> {
+    let mut next = 0;
+    for (_, call) in &mut steps {
+        if let Call::Send(item, _) | Call::Post(_, item, ..) = call {
+            next += 1;
+            *item = next;
+        }
+    }
+    steps
+}
