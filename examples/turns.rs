@@ -12,8 +12,8 @@ mod output;
 mod support;
 
 use anyhow::{Context, Result, bail, ensure};
-use interlatch::sync::ReadTurn;
 use interlatch::sync::SemaphorePair;
+use interlatch::sync::Turn;
 use interlatch::{Mutex, Region};
 use output::{end, told};
 use std::io::{Read, Write};
@@ -107,7 +107,7 @@ fn read_pages(shared: &Shared, writer: &mut Child) -> Result<()> {
 }
 
 /// The reader's turn, unless the writer has gone: its turn would never end.
-fn wait_for<'a>(pair: &'a SemaphorePair, writer: &mut Child) -> Result<ReadTurn<'a>> {
+fn wait_for<'a>(pair: &'a SemaphorePair, writer: &mut Child) -> Result<Turn<'a>> {
     loop {
         let ended = writer.try_wait()?;
         match (pair.read_timeout(A_WHILE), ended) {

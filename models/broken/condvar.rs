@@ -88,7 +88,7 @@ impl<const FLAW: u8> RawCondvar for FlawedCondvar<FLAW> {
         } else {
             Some(look())
         };
-        let lock = held.lock();
+        let lock = held.mutex();
         // SAFETY: held, and locked again below.
         unsafe { lock.unlock() };
         let deadline = match timeout {

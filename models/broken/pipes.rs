@@ -134,9 +134,9 @@ impl<const FLAW: u8> RawCondvar for Flawed<FLAW> {
         give(&self.waiting, 1);
         give(&self.entry, 1);
         // SAFETY: it is locked again below.
-        unsafe { held.lock().unlock() };
+        unsafe { held.mutex().unlock() };
         let is_notified = self.wait(timeout);
-        while !held.lock().raw_lock_with(Timeout::Infinite) {}
+        while !held.mutex().raw_lock_with(Timeout::Infinite) {}
         is_notified
     }
 

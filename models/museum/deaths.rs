@@ -9,7 +9,7 @@ use interlatch::ShmSafe;
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::robust::{OWNER, OWNER_DIED, Owner, RobustWord, WAITERS, as_owner};
 use interlatch::platform::{AtomicU32, futex};
-use interlatch::sync::{LockError, RobustLock, Taken, Timeout};
+use interlatch::sync::{Acquired, LockError, RobustLock, Timeout};
 use interlatch_check::FailureKind::{Deadlock, LimitHit, WrongResult};
 use interlatch_check::Model;
 use interlatch_check::{RaceCell, Scenario};
@@ -135,14 +135,14 @@ impl<const FLAW: u8> Flawed<FLAW> {
         }
     }
 
-    fn take(&self, me: &Owner) -> Taken {
+    fn take(&self, me: &Owner) -> Acquired {
         let word = self.word();
         let mut found = 0;
         loop {
             if Self::is_free(found) {
                 match word.compare_exchange(found, self.mine(me, found), Acquire, Relaxed) {
-                    Ok(_) if found & OWNER_DIED != 0 => return Taken::OwnerDied,
-                    Ok(_) => return Taken::Clean,
+                    Ok(_) if found & OWNER_DIED != 0 => return Acquired::OwnerDied,
+                    Ok(_) => return Acquired::Clean,
                     Err(newer) => found = newer,
                 }
                 continue;
@@ -186,7 +186,7 @@ impl<const FLAW: u8> Flawed<FLAW> {
 
 // SAFETY: the promise of a robust lock is what the scenarios check of it, and find broken.
 unsafe impl<const FLAW: u8> RobustLock for Flawed<FLAW> {
-    fn lock_with(&self, _: Timeout) -> Result<Taken, LockError> {
+    fn lock_with(&self, _: Timeout) -> Result<Acquired, LockError> {
         as_owner(|me| {
             me.make_room()?;
             if FLAW != LOCKS_UNANNOUNCED {
@@ -324,7 +324,7 @@ fn queue<const MENDED: bool>() -> Scenario<Queue> {
         }
         let locked = queue.robust.lock_with(Timeout::Infinite);
         let mut place = queue.reserved.fetch_or(0, Relaxed);
-        if locked == Ok(Taken::OwnerDied) && place > 0 {
+        if locked == Ok(Acquired::OwnerDied) && place > 0 {
             let last = place - 1;
             place = last + queue.filled[last as usize].fetch_or(0, Relaxed);
         }

@@ -91,9 +91,9 @@ impl<const MENDED: bool> Shared<MENDED> {
             slot: (next & 1) as usize,
         };
         // SAFETY: `held` says that the lock is held, and it is taken again below.
-        unsafe { held.lock().unlock() };
+        unsafe { held.mutex().unlock() };
         self.sleep(place, None);
-        held.lock().raw_lock();
+        held.mutex().raw_lock();
     }
 
     /// Until a signal comes for this place. The first look may have been long ago.

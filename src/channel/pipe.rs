@@ -191,7 +191,7 @@ impl<T: Pod> PipeBuffer<T> {
         let (reader, writer) = pipe::pipe(bytes)?;
         let turns = match Self::IS_ATOMIC {
             true => None,
-            false => Some([SemaphoreLock::in_a_pipe()?, SemaphoreLock::in_a_pipe()?]),
+            false => Some([SemaphoreLock::with_pipe()?, SemaphoreLock::with_pipe()?]),
         };
         Ok(Self::from_ends(Some(reader), Some(writer), turns))
     }

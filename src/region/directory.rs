@@ -14,7 +14,7 @@ use crate::platform::robust::RobustListError;
 use crate::platform::{
     AtomicU32, AtomicU64, ShmSafe, constructor, new_tracked, new_tracked_u64, repeat,
 };
-use crate::sync::{RobustLockError, RobustMutex, Timeout};
+use crate::sync::{LockError, RobustLockError, RobustMutex, Timeout};
 use core::alloc::Layout;
 use core::fmt;
 
@@ -272,10 +272,10 @@ pub enum Refused {
     Thread(RobustListError),
 }
 
-impl From<RobustLockError<'_, ()>> for Refused {
-    fn from(error: RobustLockError<'_, ()>) -> Self {
+impl From<LockError> for Refused {
+    fn from(error: LockError) -> Self {
         match error {
-            RobustLockError::Refused(refusal) => Self::Thread(refusal),
+            LockError::RobustList(refusal) => Self::Thread(refusal),
             _ => Self::Busy,
         }
     }

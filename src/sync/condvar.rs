@@ -1,31 +1,4 @@
 //! A condition variable of one word.
-//!
-//! **Promise.** A waiter that holds the lock, finds its condition false and waits, is woken by a
-//! notification that follows a change of the condition under the same lock.
-//!
-//! **Source.** The sequence-number condition variable of Rust's std and of *Futexes Are Tricky*,
-//! with two bits that spare the notifier a write while nobody waits, and a system call while nobody
-//! sleeps.
-//!
-//! | bits | meaning |
-//! | --- | --- |
-//! | 0 | `SLEEPERS`: somebody may be asleep |
-//! | 1 | `WAITERS`: somebody may wait for this number to change, asleep or not |
-//! | 2 to 31 | notifications to waiters so far, wrapping |
-//!
-//! **Why it is correct.** A waiter sets `WAITERS` and learns the number while it holds the lock.
-//! A notification that follows sees the bit, since the lock orders the two, and changes the number, which
-//! the waiter sees if it does not sleep; if it is about to sleep, the kernel does not let it. A waiter sets
-//! `SLEEPERS` in a step that sees the number as it was, so if it sleeps already it is woken.
-//!
-//! `WAITERS` goes whenever the number changes: nobody waits for that number any more but the sleepers,
-//! who have the other bit. That one goes in a step that changes the number and is followed by a wake of
-//! all; or once a wake has found nobody asleep and nobody has come to wait since, which `WAITERS` would
-//! show. A waiter whose deadline passes was in nobody's way: the kernel wakes another one. After 2^30
-//! notifications between two steps of one waiter the number would repeat, and that waiter would sleep on.
-//!
-//! **Ordering.** All Relaxed: the lock orders the waiter's and the notifier's view of the
-//! condition, and the word is only ever a reason to look at it again.
 
 use super::{
     CondvarState, LockGuard, RawCondvar, RawLock, RobustLockError, RobustLockResult,
@@ -40,38 +13,90 @@ const WAITERS: u32 = 2;
 const NOTIFICATION: u32 = 4;
 const ALL: u32 = u32::MAX;
 
-/// A condition variable of four bytes for threads and processes, for every [`RawLock`] of the crate.
+/// A condition variable of four bytes for threads and processes.
 ///
-/// Valid when zeroed. All waiters at one time should use the same lock.
+/// Use it to wait until the data under a lock satisfies a condition. It works with every
+/// [`RawLock`] of the crate: the methods of [`RawCondvar`] take a [`LockGuard`], `wait` and its
+/// variants take the guard of a `Mutex<T>`, and [`wait_robust`](Self::wait_robust) takes the guard
+/// of a [`RobustMutex`](super::RobustMutex). Zeroed memory is a valid condition variable.
 ///
-/// The methods here work on a [`LockGuard`] lock; those that take the guard of a `Mutex<T>` (`wait`,
-/// `wait_while`, `wait_timeout`, `wait_timeout_while`, `wait_until`) are thin wrappers.
+/// A wait can return spuriously, so check the condition again, or use `wait_while`. All waiters at
+/// one time should use the same lock.
+///
+/// # Errors
+/// Timed waits return whether the timeout expired. `wait_robust` also returns the errors of the
+/// lock.
 ///
 /// # Fairness
-/// Any waiter may be the one that `notify_one` wakes, also one that began to wait while
-/// `notify_one` was under way. Waiters with different conditions need `notify_all`.
+/// `notify_one` may wake any waiter, even one that began to wait during the call. Waiters with
+/// different conditions need `notify_all`.
 ///
 /// # Process death
-/// A waiter that dies asleep hinders nobody. One that dies after it was woken has swallowed the
-/// notification, and a notifier may die between the change and the notification: other waiters look
-/// again within the [`recheck_interval`](crate::platform::futex). To them that is a spurious return.
+/// A waiter that dies asleep delays no other waiter. A waiter can die after it was woken, which
+/// loses the notification, and a notifier can die between the change and the notification. Other
+/// waiters recheck within the [`recheck_interval`](crate::sync::recheck_interval), and see a
+/// spurious return.
+///
+/// # How it works
+/// The algorithm is a sequence-number condition variable. Two bits save work: one saves the
+/// notifier a write while there are no waiters, one saves a system call while there are no sleepers.
+///
+/// | bits | meaning |
+/// | --- | --- |
+/// | 0 | `SLEEPERS`: there may be sleepers |
+/// | 1 | `WAITERS`: there may be waiters, asleep or not, since the last notification |
+/// | 2 to 31 | the number of notifications, wrapping |
+///
+/// A waiter sets `WAITERS` and reads the number while it holds the lock. A later notification sees
+/// the bit, because the lock orders the two, and changes the number. The waiter sees the change if
+/// it is not asleep yet. If it is about to sleep, the kernel compares the word and refuses. A waiter
+/// sets `SLEEPERS` in a step that fails if the number has changed, so a notification that comes
+/// later wakes it.
+///
+/// `WAITERS` is cleared whenever the number changes: from then on, only sleepers wait for the old
+/// number, and they have the other bit. `SLEEPERS` is cleared in two cases. A step that changes the
+/// number clears it and is followed by a wake of all. Or a wake has found no sleeper and there is no
+/// new waiter, which `WAITERS` would show. A waiter whose timeout expires consumes no notification,
+/// because the kernel then wakes another waiter. After 2^30 notifications between two steps of one
+/// waiter, the number repeats and that waiter keeps sleeping until it rechecks.
+///
+/// # Ordering
+/// All accesses are Relaxed. The lock orders the condition between waiter and notifier; the word
+/// only tells a waiter when to check the condition again.
+///
+/// # Sources
+/// The condition variable of Rust's standard library, and Ulrich Drepper, *Futexes Are Tricky*
+/// (2011).
 ///
 /// # Example
 /// ```
-/// use interlatch::{Condvar, Mutex};
+/// use interlatch::{Condvar, Mutex, Region};
+/// use std::time::Duration;
 ///
-/// static READY: Mutex<bool> = Mutex::new(false);
-/// static CHANGED: Condvar = Condvar::new();
+/// // One process creates a flag and a condition variable.
+/// let region = Region::memfd("example", 4096)?;
+/// let ready: &Mutex<u32> = region.create("ready", ())?;
+/// let changed: &Condvar = region.create("changed", ())?;
 ///
+/// // A wait without a notification times out.
+/// let mut guard = ready.lock();
+/// let waited = changed.wait_timeout_while(&mut guard, Duration::ZERO, |ready| *ready == 0);
+/// assert!(waited.timed_out());
+/// drop(guard);
+///
+/// // Another process receives the descriptor, attaches and notifies. A thread stands for it.
+/// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
+/// let (set, notify): (&Mutex<u32>, &Condvar) = (other.attach("ready")?, other.attach("changed")?);
 /// std::thread::scope(|scope| {
 ///     scope.spawn(|| {
-///         *READY.lock() = true;
-///         CHANGED.notify_one();
+///         *set.lock() = 1;
+///         notify.notify_one();
 ///     });
-///     let mut ready = READY.lock();
-///     CHANGED.wait_while(&mut ready, |ready| !*ready);
-///     assert!(*ready);
+///     let mut guard = ready.lock();
+///     changed.wait_while(&mut guard, |ready| *ready == 0);
+///     assert_eq!(*guard, 1);
 /// });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[repr(C)]
 #[derive(Debug)]
@@ -79,7 +104,7 @@ pub struct Condvar {
     word: AtomicU32,
 }
 
-// SAFETY: one atomic word without a pointer; every value of it is a number of notifications.
+// SAFETY: the type is one atomic word without a pointer, and every value of the word is valid.
 unsafe impl ShmSafe for Condvar {
     fn initial() -> Self {
         Self::new()
@@ -88,47 +113,44 @@ unsafe impl ShmSafe for Condvar {
 
 impl Condvar {
     constructor! {
-        /// A condition variable that nobody waits on.
+        /// Creates a condition variable without waiters.
         pub fn new() -> Self {
             Self { word: AtomicU32::new(0) }
         }
     }
 
-    /// Wakes one waiter, if there is one. Costs no system call if nobody sleeps.
+    /// Wakes one waiter, if there is one. Makes no system call if there are no sleepers.
     #[inline]
     pub fn notify_one(&self) {
-        // A load is enough: that a waiter was there before is known by the lock.
+        // A load suffices: the lock orders it after the waiter's write.
         let word = load_latest(&self.word);
-        if is_awaited(word) {
-            self.notify_one_of(word);
+        if has_waiters(word) {
+            self.notify_one_waiter(word);
         }
     }
 
-    /// Wakes every waiter.
+    /// Wakes all waiters. Makes no system call if there are no sleepers.
     #[inline]
     pub fn notify_all(&self) {
         let word = load_latest(&self.word);
-        if is_awaited(word) {
-            self.notify_all_of(word);
+        if has_waiters(word) {
+            self.notify_all_waiters(word);
         }
     }
 
-    /// Unlocks, waits for a notification as long as timeout lasts, and locks again; for a
-    /// [`RobustMutex`](super::RobustMutex).
+    /// Unlocks a [`RobustMutex`](super::RobustMutex), waits for a notification, and locks again.
     ///
-    /// Returns false if timeout ran out, and true otherwise, also spuriously: look at the condition
-    /// again. Either way the lock is asked for again: without a deadline however long that takes, with one for
-    /// a [`recheck_interval`](crate::platform::futex) at least.
+    /// The second value is false if the timeout expired, and true after a notification or a spurious
+    /// return. In both cases the method locks again: without a limit if the timeout is infinite,
+    /// otherwise for at least one [`recheck_interval`](crate::sync::recheck_interval).
     ///
     /// # Errors
-    /// As of [`RobustMutex::lock_with`](super::RobustMutex::lock_with): the news that a holder died
-    /// meanwhile, with the guard inside, or that the lock is not to be had any more, or was not in time.
+    /// The first value is the result of [`RobustMutex::lock_with`](super::RobustMutex::lock_with).
     ///
     /// # Example
     /// ```
-    /// use interlatch::sync::Timeout;
     /// use interlatch::sync::RobustLockError;
-    /// use interlatch::{Condvar, RobustMutex};
+    /// use interlatch::{Condvar, RobustMutex, Timeout};
     ///
     /// static READY: RobustMutex<bool> = RobustMutex::new(false);
     /// static CHANGED: Condvar = Condvar::new();
@@ -151,53 +173,54 @@ impl Condvar {
         guard: RobustMutexGuard<'a, T>,
         timeout: Timeout,
     ) -> (RobustLockResult<'a, T>, bool) {
-        self.wait_robust_for::<false, T>(guard, timeout)
+        self.wait_robust_with_policy(guard, timeout, SpinPolicy::Lock)
     }
 
-    /// The same, with a lock of turns or not.
-    pub(crate) fn wait_robust_for<'a, const TURNS: bool, T>(
+    /// Waits as [`wait_robust`](Self::wait_robust), with a spin policy for locking again.
+    pub(crate) fn wait_robust_with_policy<'a, T>(
         &self,
         guard: RobustMutexGuard<'a, T>,
         timeout: Timeout,
+        policy: SpinPolicy,
     ) -> (RobustLockResult<'a, T>, bool) {
         if timeout == Timeout::NonBlocking {
             return (Ok(guard), false);
         }
         let mutex = guard.mutex();
-        let is_notified = self.sleep(|| drop(guard), timeout);
-        let locked = mutex.lock_for::<TURNS>(timeout.for_internal_lock());
+        let is_notified = self.unlock_and_wait(|| drop(guard), timeout);
+        let locked = mutex.lock_with_policy(timeout.for_internal_lock(), policy);
         if is_notified && matches!(locked, Err(RobustLockError::TimedOut)) {
-            // The notification is for somebody who can look.
+            // Another waiter can use the notification.
             self.notify_one();
         }
         (locked, is_notified)
     }
 
-    /// The state of the one that these words are.
-    pub(crate) fn read_state(words: &dyn MemoryReader) -> Option<CondvarState> {
-        let waiters = words.read_u32(0)? & SLEEPERS != 0;
+    /// Reads the state of a condition variable in foreign memory.
+    pub(crate) fn read_state(reader: &dyn MemoryReader) -> Option<CondvarState> {
+        let waiters = reader.read_u32(0)? & SLEEPERS != 0;
         Some(CondvarState { waiters })
     }
 
     #[cold]
-    fn notify_one_of(&self, word: u32) {
-        let after = |word| next(word) | (word & SLEEPERS);
-        let before = self.change(word, after);
+    fn notify_one_waiter(&self, word: u32) {
+        let after = |word| after_notification(word) | (word & SLEEPERS);
+        let before = self.update(word, after);
         if before & SLEEPERS != 0 && futex::wake(&self.word, 1) == 0 {
-            self.forget_sleepers(after(before));
+            self.clear_sleepers(after(before));
         }
     }
 
     #[cold]
-    fn notify_all_of(&self, word: u32) {
-        if self.change(word, next) & SLEEPERS != 0 {
+    fn notify_all_waiters(&self, word: u32) {
+        if self.update(word, after_notification) & SLEEPERS != 0 {
             futex::wake(&self.word, ALL);
         }
     }
 
-    /// Returns the word before the change.
-    fn change(&self, guessed: u32, after: impl Fn(u32) -> u32) -> u32 {
-        let mut before = guessed;
+    /// Replaces the word, and returns the word before the change.
+    fn update(&self, hint: u32, after: impl Fn(u32) -> u32) -> u32 {
+        let mut before = hint;
         while let Err(found) = self
             .word
             .compare_exchange(before, after(before), Relaxed, Relaxed)
@@ -207,9 +230,10 @@ impl Condvar {
         before
     }
 
-    /// Joins the waiters, unlocks, and waits for a notification, or for no reason; returns false at
-    /// the end of timeout.
-    fn sleep(&self, unlock: impl FnOnce(), timeout: Timeout) -> bool {
+    /// Registers as a waiter, unlocks, and waits for a notification or a spurious return.
+    ///
+    /// Returns false if the timeout expired.
+    fn unlock_and_wait(&self, unlock: impl FnOnce(), timeout: Timeout) -> bool {
         let deadline = timeout.deadline();
         let mut spin = Spin::on(&self.word, SpinPolicy::Event, deadline);
         let marks = match spin.is_worth_it() {
@@ -220,7 +244,7 @@ impl Condvar {
         unlock();
         if marks & SLEEPERS == 0 {
             spin.sees(|word| word & !SLEEPERS != seen & !SLEEPERS);
-            if !self.joins_sleepers(seen) {
+            if !self.mark_sleeper(seen) {
                 spin.has_paid();
                 return true;
             }
@@ -228,30 +252,32 @@ impl Condvar {
         futex::wait(&self.word, seen | SLEEPERS, deadline) != Wake::TimedOut
     }
 
-    /// Marks the word, unless there was a notification since it was seen.
-    fn joins_sleepers(&self, seen: u32) -> bool {
+    /// Sets `SLEEPERS`. Returns false if there was a notification since `seen`.
+    fn mark_sleeper(&self, seen: u32) -> bool {
         let marked = seen | SLEEPERS;
         self.word
             .compare_exchange(seen, marked, Relaxed, Relaxed)
             .map_or_else(|found| found == marked, |_| true)
     }
 
-    /// Takes the bit away once nobody was asleep, unless somebody has come since: that one may be by now.
+    /// Clears `SLEEPERS` after a wake found no sleeper.
+    ///
+    /// Does nothing if the word has changed: there may be a new sleeper.
     #[cold]
-    fn forget_sleepers(&self, word: u32) {
+    fn clear_sleepers(&self, word: u32) {
         let _ = self
             .word
             .compare_exchange(word, word & !SLEEPERS, Relaxed, Relaxed);
     }
 }
 
-/// Whether a notification has to be written down.
-const fn is_awaited(word: u32) -> bool {
+/// Returns whether a notification has to change the word.
+const fn has_waiters(word: u32) -> bool {
     word & (WAITERS | SLEEPERS) != 0
 }
 
-/// The word after a notification that leaves no waiter.
-const fn next(word: u32) -> u32 {
+/// The word after a notification of all waiters.
+const fn after_notification(word: u32) -> u32 {
     (word & !(WAITERS | SLEEPERS)).wrapping_add(NOTIFICATION)
 }
 
@@ -262,15 +288,15 @@ impl Default for Condvar {
 }
 
 impl RawCondvar for Condvar {
-    fn wait_with<L: RawLock>(&self, held: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
+    fn wait_with<L: RawLock>(&self, guard: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
         if timeout == Timeout::NonBlocking {
             return false;
         }
-        let lock = held.lock();
-        // SAFETY: `held` says that the caller holds the lock, and it is locked again below,
-        // before the caller can use it.
-        let is_notified = self.sleep(|| unsafe { lock.unlock() }, timeout);
-        while !lock.raw_lock_with(Timeout::Infinite) {}
+        let mutex = guard.mutex();
+        // SAFETY: `guard` holds `mutex`. `mutex` is locked again below, before the caller can use
+        // `guard`.
+        let is_notified = self.unlock_and_wait(|| unsafe { mutex.unlock() }, timeout);
+        while !mutex.raw_lock_with(Timeout::Infinite) {}
         is_notified
     }
 

@@ -2,17 +2,19 @@
 //!
 //! | file | contents | built on |
 //! | --- | --- | --- |
-//! | `traits` | what composites require of a lock, a condition variable and a semaphore | |
-//! | `timeout` | how long an operation may block | |
+//! | `traits` | contracts of locks, condition variables and semaphores | |
+//! | `timeout` | the time for which an operation may block | |
 //! | `mutex` | a lock | the futex |
 //! | `guard` | `Mutex<T>` with lock_api's guards | `mutex` |
 //! | `condvar` | a condition variable for every [`RawLock`] | the futex |
 //! | `semaphore` | a counting semaphore | the futex |
 //! | `pipe_semaphore` | a counting semaphore without shared memory | the pipe |
-//! | `semaphore_lock`, `semaphore_condvar` | a lock and a condition variable made of semaphores | any [`RawSemaphore`] |
+//! | `semaphore_lock` | a lock made of a semaphore | any [`TrustedSemaphore`] |
+//! | `semaphore_condvar` | a condition variable made of semaphores | any [`RawSemaphore`] |
 //! | `semaphore_pair` | the hand-off between writers and readers | any [`RawSemaphore`] |
-//! | `robust` | their forms that survive the death of a process | the kernel's robust list |
-//! | `state` | what the inspector reads | |
+//! | `robust` | primitives that survive the death of a process | the kernel's robust list |
+//! | `state` | states that the inspector reads | |
+//! | `tuning` | settings of the process | |
 
 mod condvar;
 #[cfg(not(loom))]
@@ -37,15 +39,15 @@ pub use guard::{Mutex, MutexGuard, WaitTimeoutResult};
 pub use mutex::RawMutex;
 pub use pipe_semaphore::PipeSemaphore;
 pub use robust::{
-    AcquireError, Inconsistent, LockError, PairSlot, PairSlots, RawRobustMutex, RobustLock,
-    RobustLockError, RobustLockResult, RobustMutex, RobustMutexGuard, RobustPermit,
-    RobustSemaphore, RobustSemaphorePair, RobustTurn, Taken,
+    AcquireError, Acquired, Inconsistent, LockError, PairSlot, PairSlots, RawRobustMutex,
+    RobustLock, RobustLockError, RobustLockResult, RobustMutex, RobustMutexGuard, RobustPermit,
+    RobustSemaphore, RobustSemaphorePair, RobustTurn,
 };
-pub(crate) use robust::{Missed, OwnerToken, Side};
+pub(crate) use robust::{LockedPair, OwnerToken, PairSide};
 pub use semaphore::{MAX_PERMITS, Permit, PermitOverflow, Semaphore};
 pub use semaphore_condvar::SemaphoreCondvar;
 pub use semaphore_lock::SemaphoreLock;
-pub use semaphore_pair::{ReadTurn, SemaphorePair, Turn, WriteTurn};
+pub use semaphore_pair::{SemaphorePair, Turn};
 pub use state::{
     CondvarState, LockState, MAX_SLOTS, RobustSemaphorePairState, RobustSemaphoreState,
     SemaphorePairState, SemaphoreState, SlotState,

@@ -1,59 +1,90 @@
 //! A condition variable made of semaphores.
-//!
-//! **Promise.** That of every condition variable: a notification wakes somebody who waited before it.
-//!
-//! **Source.** Andrew Birrell, *Implementing Condition Variables with Semaphores* (2003), the last of its
-//! versions. The number of waiters is a semaphore here too, so that nothing has to be shared but semaphores;
-//! and a waiter may give up.
-//!
-//! **Why it is correct.** Who notifies takes one waiter off the list and posts one wake-up for it; nobody
-//! comes to the list before somebody has taken that wake-up, so no later one can steal it. A waiter whose
-//! time is over takes itself off the list; if the list has no entry for it any more, somebody has posted a
-//! wake-up in its place, and it takes that.
 
 use super::{LockGuard, RawCondvar, RawLock, RawSemaphore, Semaphore, Timeout};
 use crate::platform::constructor;
 
-/// A condition variable for every [`RawLock`], made of four semaphores of any kind.
+/// A condition variable made of four semaphores, for every [`RawLock`].
+///
+/// Use it with semaphores in pipes, for processes that share descriptors but no memory. Where memory
+/// is shared, use [`Condvar`](super::Condvar).
+///
+/// # Errors
+/// None. `wait_with` returns false if the timeout expired. It returns true at once, as after a
+/// spurious return, if the semaphore cannot count one waiter more.
 ///
 /// # Fairness
 /// That of the semaphores.
 ///
 /// # Process death
-/// A waiter that dies stays on the list, and who notifies it waits for ever. Where processes may die, use
-/// [`Condvar`](super::Condvar).
+/// A waiter that dies stays registered, and the notifier that wakes it waits for it forever. Use
+/// [`Condvar`](super::Condvar) where a process may be killed while it waits.
+///
+/// # How it works
+/// | semaphore | permits |
+/// | --- | --- |
+/// | `entry` | 1, while no thread registers as a waiter or notifies |
+/// | `waiting` | 1 for each registered waiter |
+/// | `wakes` | 1 for each waiter that a notifier has unregistered |
+/// | `woken` | 1 for each waiter that has taken its wake-up |
+///
+/// A notifier unregisters a waiter and releases a wake-up for it. No thread registers before the
+/// wake-up was taken, so no later waiter can take it. A waiter whose timeout expires unregisters
+/// itself. If no waiter is registered any more, a notifier has released a wake-up for this waiter,
+/// which takes it.
+///
+/// # Ordering
+/// The lock orders the condition between waiter and notifier, as with every condition variable.
+///
+/// # Sources
+/// The last version in Andrew Birrell, *Implementing Condition Variables with Semaphores* (2003).
+/// Here the number of waiters is a semaphore as well, so nothing but semaphores is shared, and a wait
+/// can time out.
 ///
 /// # Example
 /// ```
-/// use interlatch::sync::{RawCondvar, LockGuard, RawLock, Timeout, SemaphoreCondvar, SemaphoreLock};
+/// use interlatch::sync::{RawCondvar, RawLock, SemaphoreCondvar, SemaphoreLock, Timeout};
 ///
 /// static LOCK: SemaphoreLock = SemaphoreLock::new();
 /// static CHANGED: SemaphoreCondvar = SemaphoreCondvar::new();
 ///
-/// let mut held = LOCK.lock();
+/// let mut guard = LOCK.lock();
 /// std::thread::scope(|scope| {
 ///     scope.spawn(|| {
-///         let _held = LOCK.lock();
+///         let _guard = LOCK.lock();
 ///         CHANGED.notify_one();
 ///     });
-///     assert!(CHANGED.wait_with(&mut held, Timeout::Infinite));
+///     assert!(CHANGED.wait_with(&mut guard, Timeout::Infinite));
 /// });
+/// ```
+///
+/// Between processes, the semaphores are in pipes, whose descriptors the processes inherit or
+/// receive:
+/// ```
+/// use interlatch::sync::{
+///     LockGuard, PipeSemaphore, RawCondvar, RawLock, SemaphoreCondvar, SemaphoreLock, Timeout,
+/// };
+/// use std::time::Duration;
+///
+/// let pipe = PipeSemaphore::new;
+/// let lock = SemaphoreLock::with_pipe()?;
+/// let changed = SemaphoreCondvar::from_parts([pipe(1)?, pipe(0)?, pipe(0)?, pipe(0)?]);
+///
+/// let mut guard = lock.lock();
+/// let timeout = Timeout::after(Duration::from_millis(1));
+/// assert!(!changed.wait_with(&mut guard, timeout), "there was no notification");
+/// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct SemaphoreCondvar<P = Semaphore> {
-    /// One permit: of whoever joins the list, or notifies.
     entry: P,
-    /// A permit for each waiter on the list.
     waiting: P,
-    /// A permit for each waiter that was taken off it.
     wakes: P,
-    /// A permit for each that has heard so.
     woken: P,
 }
 
 impl SemaphoreCondvar {
     constructor! {
-        /// One of futexes' semaphores, without waiters.
+        /// Creates a condition variable from semaphores in memory, without waiters.
         pub fn new() -> Self {
             Self {
                 entry: Semaphore::binary(),
@@ -72,8 +103,10 @@ impl Default for SemaphoreCondvar {
 }
 
 impl<P: RawSemaphore> SemaphoreCondvar<P> {
-    /// One of these semaphores: the first has one permit, the others none; or all are those of one
-    /// that others use.
+    /// Creates a condition variable from four semaphores.
+    ///
+    /// A new condition variable has one permit in the first semaphore and none in the others. To
+    /// share a condition variable, pass the semaphores of the existing one.
     pub fn from_parts([entry, waiting, wakes, woken]: [P; 4]) -> Self {
         Self {
             entry,
@@ -83,74 +116,83 @@ impl<P: RawSemaphore> SemaphoreCondvar<P> {
         }
     }
 
-    fn alone<R>(&self, act: impl FnOnce() -> R) -> R {
-        take(&self.entry);
-        let result = act();
-        give(&self.entry, 1);
+    /// Runs `action` while no other thread registers as a waiter or notifies.
+    fn with_entry<R>(&self, action: impl FnOnce() -> R) -> R {
+        acquire(&self.entry);
+        let result = action();
+        release(&self.entry, 1);
         result
     }
 
-    /// Waits on the list; false if the end of timeout came first.
+    /// Waits as a registered waiter. Returns false if the timeout expired.
     fn wait(&self, timeout: Timeout) -> bool {
         if !self.wakes.acquire_with(timeout) {
             if self.waiting.acquire_with(Timeout::NonBlocking) {
                 return false;
             }
-            // Somebody has taken this waiter off the list.
-            take(&self.wakes);
+            // A notifier has unregistered this waiter.
+            acquire(&self.wakes);
         }
-        give(&self.woken, 1);
+        release(&self.woken, 1);
         true
     }
 
-    /// Wakes up to that many waiters.
-    fn notify(&self, most: u32) {
-        self.alone(|| {
-            let mut left = most;
-            // Nobody comes to the list meanwhile, so when it has less than asked for, it has no more.
-            while left > 0 && self.notify_some(left.min(AT_ONCE)) == left.min(AT_ONCE) {
-                left -= left.min(AT_ONCE);
+    /// Wakes at most `max` waiters.
+    fn notify(&self, max: u32) {
+        self.with_entry(|| {
+            let mut rest = max;
+            while rest > 0 {
+                let batch = rest.min(MAX_BATCH);
+                // No thread registers meanwhile, so fewer waiters than requested are all of them.
+                if self.notify_batch(batch) < batch {
+                    return;
+                }
+                rest -= batch;
             }
         });
     }
 
-    /// Wakes so many waiters, if there are as many: how many there were. For one who is alone.
-    fn notify_some(&self, most: u32) -> u32 {
-        let listed = (0..most).take_while(|_| self.waiting.acquire_with(Timeout::NonBlocking));
-        let count = listed.count() as u32;
-        give(&self.wakes, count);
-        (0..count).for_each(|_| take(&self.woken));
+    /// Wakes at most `max` waiters and returns how many. Runs under `with_entry`.
+    fn notify_batch(&self, max: u32) -> u32 {
+        let registered = (0..max).take_while(|_| self.waiting.acquire_with(Timeout::NonBlocking));
+        let count = registered.count() as u32;
+        release(&self.wakes, count);
+        (0..count).for_each(|_| acquire(&self.woken));
         count
     }
 }
 
-/// So many are notified in one step at most: a semaphore in a pipe releases no more than a page of permits at once.
-const AT_ONCE: u32 = 1024;
+/// Maximum number of waiters that one step wakes.
+///
+/// A semaphore in a pipe releases at most a page of permits at once.
+const MAX_BATCH: u32 = 1024;
 
-fn take(semaphore: &impl RawSemaphore) {
+fn acquire(semaphore: &impl RawSemaphore) {
     while !semaphore.acquire_with(Timeout::Infinite) {}
 }
 
-/// As many as were taken elsewhere: there is room for them.
-fn give(semaphore: &impl RawSemaphore, count: u32) {
+/// Releases permits for which there is room, because as many were acquired before.
+fn release(semaphore: &impl RawSemaphore, count: u32) {
     let _ = semaphore.release(count);
 }
 
 impl<P: RawSemaphore> RawCondvar for SemaphoreCondvar<P> {
-    /// Returns at once, as if notified, where the semaphore cannot count one waiter more.
-    fn wait_with<L: RawLock>(&self, held: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
+    /// Waits as [`RawCondvar`] requires.
+    ///
+    /// Returns true at once, as after a notification, if the semaphore cannot count one waiter more.
+    fn wait_with<L: RawLock>(&self, guard: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
         if timeout == Timeout::NonBlocking {
             return false;
         }
-        if self.alone(|| self.waiting.release(1)).is_err() {
+        if self.with_entry(|| self.waiting.release(1)).is_err() {
             return true;
         }
-        let lock = held.lock();
-        // SAFETY: `held` says that the caller holds the lock, and it is locked again below,
-        // before the caller can use it.
-        unsafe { lock.unlock() };
+        let mutex = guard.mutex();
+        // SAFETY: `guard` holds `mutex`. `mutex` is locked again below, before the caller can use
+        // `guard`.
+        unsafe { mutex.unlock() };
         let is_notified = self.wait(timeout);
-        while !lock.raw_lock_with(Timeout::Infinite) {}
+        while !mutex.raw_lock_with(Timeout::Infinite) {}
         is_notified
     }
 

@@ -1,29 +1,61 @@
 //! A lock made of a semaphore.
-//!
-//! **Source.** Dijkstra's binary semaphore (*Cooperating sequential processes*, 1965).
-//!
-//! **Why it is correct.** There is one permit: who has it is inside.
 
 use super::{PipeSemaphore, RawLock, Semaphore, Timeout, TrustedSemaphore};
 use crate::platform::constructor;
 
-/// Mutual exclusion by any semaphore that can be trusted, for example one in a pipe.
+/// A lock made of any trusted semaphore, for example one in a pipe.
+///
+/// Use it for processes that share descriptors but no memory. Where memory is shared, use
+/// [`RawMutex`](super::RawMutex).
+///
+/// # Errors
+/// [`with_pipe`](SemaphoreLock::with_pipe) fails if no descriptor is left. `lock_with` returns
+/// `None` if the timeout expired.
 ///
 /// # Fairness
 /// That of the semaphore.
 ///
 /// # Process death
-/// As of the semaphore: with a holder that dies the permit is lost, and the lock stays locked.
+/// If the holder dies, its permit is lost, and the lock stays locked forever.
+///
+/// # How it works
+/// The semaphore has one permit, and the holder of the permit holds the lock.
+///
+/// # Ordering
+/// An unlock happens before the next lock, by the contract of [`TrustedSemaphore`].
+///
+/// # Sources
+/// The binary semaphore of E. W. Dijkstra, *Cooperating sequential processes* (1965).
 ///
 /// # Example
 /// ```
-/// use interlatch::sync::{RawLock, Timeout, SemaphoreLock};
+/// use interlatch::sync::{RawLock, SemaphoreLock, Timeout};
 ///
-/// let lock = SemaphoreLock::in_a_pipe()?;
-/// let held = lock.lock();
+/// let lock = SemaphoreLock::with_pipe()?;
+/// let guard = lock.lock();
 /// assert!(lock.lock_with(Timeout::NonBlocking).is_none());
-/// drop(held);
+/// drop(guard);
 /// assert!(lock.lock_with(Timeout::NonBlocking).is_some());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// Processes share the lock by the descriptors of its pipe. Another process inherits or receives
+/// them, and creates its own value from them:
+/// ```
+/// use interlatch::platform::pipe::{Reader, Writer};
+/// use interlatch::sync::{PipeSemaphore, RawLock, SemaphoreLock, Timeout};
+///
+/// let lock = SemaphoreLock::with_pipe()?;
+/// // SAFETY: the descriptors are used only for a lock, below.
+/// let (reader, writer) = unsafe { lock.semaphore() }.ends();
+/// let semaphore = PipeSemaphore::from_ends(Reader::reopen(reader)?, Writer::reopen(writer)?);
+/// // SAFETY: the pipe is used only for this lock, which has one permit in all.
+/// let other = unsafe { SemaphoreLock::from_semaphore(semaphore) };
+///
+/// let guard = lock.lock();
+/// assert!(other.lock_with(Timeout::NonBlocking).is_none());
+/// drop(guard);
+/// assert!(other.lock_with(Timeout::NonBlocking).is_some());
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
@@ -31,7 +63,7 @@ pub struct SemaphoreLock<P = Semaphore>(P);
 
 impl SemaphoreLock {
     constructor! {
-        /// A lock made of a futex's semaphore, free.
+        /// Creates a free lock from a semaphore in memory.
         pub fn new() -> Self {
             Self(Semaphore::binary())
         }
@@ -45,44 +77,45 @@ impl Default for SemaphoreLock {
 }
 
 impl SemaphoreLock<PipeSemaphore> {
-    /// A lock in a pipe of its own, free.
+    /// Creates a free lock from a semaphore in a new pipe.
     ///
     /// # Errors
     /// No descriptor is left.
-    pub fn in_a_pipe() -> std::io::Result<Self> {
+    pub fn with_pipe() -> std::io::Result<Self> {
         PipeSemaphore::new(1).map(Self)
     }
 }
 
 impl<P: TrustedSemaphore> SemaphoreLock<P> {
-    /// A lock made of this semaphore.
+    /// Creates a lock from `semaphore`.
     ///
     /// # Safety
-    /// It has one permit in all: it has it now, or somebody has who uses it as such a lock. Nobody uses it as
-    /// something else, nor the descriptors that it is made of.
+    /// The semaphore has one permit in all, which is available or held by a user of the same lock.
+    /// The semaphore and its descriptors are used only for such locks.
     pub unsafe fn from_semaphore(semaphore: P) -> Self {
         Self(semaphore)
     }
 
-    /// The semaphore, to pass on what it is made of.
+    /// The semaphore of the lock, to pass its descriptors to another process.
     ///
     /// # Safety
-    /// A permit is acquired and released only as such a lock does: whoever releases one that is not its own lets two
-    /// in. Descriptors that it is made of are for processes that use them so.
+    /// The caller acquires and releases permits only as such a lock does: releasing a permit that
+    /// was not acquired lets two threads hold the lock. The caller passes descriptors only to
+    /// processes that do the same.
     pub unsafe fn semaphore(&self) -> &P {
         &self.0
     }
 }
 
-// SAFETY: there is one permit, by the promise of the constructors, and the semaphore hands it to one at a
-// time, whose predecessor's writes are seen, by the promise of `TrustedSemaphore`.
+// SAFETY: the semaphore has one permit, by the contract of the constructors. `TrustedSemaphore`
+// promises that one thread at a time acquires it, and that the releaser's writes are visible then.
 unsafe impl<P: TrustedSemaphore> RawLock for SemaphoreLock<P> {
     fn raw_lock_with(&self, timeout: Timeout) -> bool {
         self.0.acquire_with(timeout)
     }
 
     unsafe fn unlock(&self) {
-        // There is room for the permit that was taken out.
+        // The acquisition left room for the permit.
         let _ = self.0.release(1);
     }
 }

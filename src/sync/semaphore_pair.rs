@@ -1,38 +1,60 @@
-//! Two semaphores that hand a turn back and forth.
-//!
-//! **Promise.** Writers and readers alternate: with one slot, write, read, write, read; with `n`
-//! slots, writers are at most `n` turns ahead of the readers, who are never ahead.
-//!
-//! **Source.** The pair of the course notes, writer = 1 and reader = 0, generalized to a number
-//! of slots as in Dijkstra's bounded buffer (*Cooperating sequential processes*, 1965).
-//!
-//! **Why it is correct.** Each side waits for its own semaphore and posts the other's, so the
-//! permits of both and the turns that are being taken always add up to the number of slots.
+//! Two semaphores that hand turns back and forth.
 
 use super::{MAX_PERMITS, PermitOverflow, RawSemaphore, Semaphore, SemaphorePairState, Timeout};
 use crate::platform::{CachePadded, MemoryReader, OffsetReader, ShmSafe, constructor};
 use core::mem::offset_of;
 use std::time::Duration;
 
-/// The hand-off between writers and readers.
+/// A hand-off between writers and readers.
 ///
-/// A turn is a guard: dropping it ends the turn and lets the other side go. It says whose turn
-/// it is, not which slot: with more than one slot, what the turns are about needs a lock, as
-/// in `BoundedBuffer`.
+/// Writers and readers alternate. With one slot, the turns are write, read, write, read. With `n`
+/// slots, writers are at most `n` turns ahead of the readers, and readers are never ahead. Dropping a
+/// [`Turn`] ends it and lets the other side continue.
+///
+/// A turn does not say which slot it is about. With more than one slot, the data of the turns needs
+/// a lock, as in `BoundedBuffer`.
+///
+/// # Errors
+/// [`new`](Self::new) returns [`PermitOverflow`] for too many slots. `try_write`, `try_read` and the
+/// timed variants return `None`.
+///
+/// # Fairness
+/// None: see [`Semaphore`].
 ///
 /// # Process death
-/// A turn whose holder dies is never ended: the slot is lost.
+/// The turn of a process that dies never ends, so its slot is lost. Use
+/// [`RobustSemaphorePair`](super::RobustSemaphorePair) where a process may be killed during its turn.
+///
+/// # How it works
+/// Each side acquires a permit of its own semaphore and releases a permit of the other's. So the
+/// permits of both semaphores and the turns in progress always add up to the number of slots.
+///
+/// # Ordering
+/// The end of a turn is a Release that pairs with the Acquire of the other side's next turn: see
+/// [`Semaphore`].
+///
+/// # Sources
+/// The pair of the course notes (writer = 1, reader = 0), generalized to a number of slots as in
+/// the bounded buffer of E. W. Dijkstra, *Cooperating sequential processes* (1965).
 ///
 /// # Example
 /// ```
+/// use interlatch::Region;
 /// use interlatch::sync::SemaphorePair;
 ///
-/// let pair = SemaphorePair::new(1)?;
+/// // One process creates a pair with one slot.
+/// let region = Region::memfd("example", 4096)?;
+/// let pair: &SemaphorePair = region.create("pair", ())?;
+///
+/// // Another process receives the descriptor and attaches.
+/// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
+/// let attached: &SemaphorePair = other.attach("pair")?;
+///
 /// drop(pair.write());
 /// assert!(pair.try_write().is_none(), "the reader has not read yet");
-/// drop(pair.read());
+/// drop(attached.read());
 /// assert!(pair.try_write().is_some());
-/// # Ok::<(), interlatch::sync::PermitOverflow>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[repr(C)]
 #[derive(Debug)]
@@ -42,7 +64,7 @@ pub struct SemaphorePair<P = Semaphore> {
     reader: P,
 }
 
-// SAFETY: two values that are `ShmSafe` themselves.
+// SAFETY: the type is `repr(C)` and both semaphores are `ShmSafe`.
 unsafe impl ShmSafe for SemaphorePair {
     fn initial() -> Self {
         Self::one()
@@ -51,17 +73,17 @@ unsafe impl ShmSafe for SemaphorePair {
 
 impl SemaphorePair {
     constructor! {
-        /// The pair of the notes: one slot, and the writer begins.
+        /// Creates a pair with one slot, which is the writers'.
         pub fn one() -> Self {
             Self { writer: Semaphore::binary(), next_line: CachePadded, reader: Semaphore::empty() }
         }
     }
 
     constructor! {
-        /// A pair with that many slots, all of them the writers'.
+        /// Creates a pair with `slots` slots, which are all the writers'.
         ///
         /// # Errors
-        /// If a semaphore cannot count that many and one more.
+        /// `slots` is [`MAX_PERMITS`] or more: a semaphore must count one permit more.
         pub fn new(slots: u32) -> Result<Self, PermitOverflow> {
             if slots >= MAX_PERMITS {
                 return Err(PermitOverflow { held: 1, added: slots });
@@ -75,19 +97,21 @@ impl SemaphorePair {
 }
 
 impl SemaphorePair {
-    /// The state of the one that these words are.
-    pub(crate) fn read_state(words: &dyn MemoryReader) -> Option<SemaphorePairState> {
-        let part = |offset| Semaphore::read_state(&OffsetReader(words, offset as u64));
+    /// Reads the state of a pair in foreign memory.
+    pub(crate) fn read_state(reader: &dyn MemoryReader) -> Option<SemaphorePairState> {
+        let state_at = |offset| Semaphore::read_state(&OffsetReader(reader, offset as u64));
         Some(SemaphorePairState {
-            writer: part(offset_of!(Self, writer))?,
-            reader: part(offset_of!(Self, reader))?,
+            writer: state_at(offset_of!(Self, writer))?,
+            reader: state_at(offset_of!(Self, reader))?,
         })
     }
 }
 
 impl<P: RawSemaphore> SemaphorePair<P> {
     constructor! {
-        /// A pair of two semaphores: the writers' holds the slots, the readers' none.
+        /// Creates a pair of two semaphores.
+        ///
+        /// `writer` has a permit for each slot, and `reader` has none.
         pub fn from_parts(writer: P, reader: P) -> Self {
             Self { writer, next_line: CachePadded, reader }
         }
@@ -103,48 +127,49 @@ impl<P: RawSemaphore> SemaphorePair<P> {
         &self.reader
     }
 
-    /// Waits for a writer's turn.
-    pub fn write(&self) -> WriteTurn<'_, P> {
-        Turn::take(&self.writer, &self.reader)
+    /// Acquires a turn of the writers, blocking until one is available.
+    pub fn write(&self) -> Turn<'_, P> {
+        Turn::acquire(&self.writer, &self.reader)
     }
 
-    /// A writer's turn if there is one now.
-    pub fn try_write(&self) -> Option<WriteTurn<'_, P>> {
+    /// Acquires a turn of the writers if one is available.
+    pub fn try_write(&self) -> Option<Turn<'_, P>> {
         self.write_with(Timeout::NonBlocking)
     }
 
-    /// Waits for a writer's turn, or gives up after that time.
-    pub fn write_timeout(&self, timeout: Duration) -> Option<WriteTurn<'_, P>> {
+    /// Acquires a turn of the writers, blocking for at most `timeout`.
+    pub fn write_timeout(&self, timeout: Duration) -> Option<Turn<'_, P>> {
         self.write_with(Timeout::after(timeout))
     }
 
-    /// Waits for a writer's turn as long as timeout lasts.
-    pub fn write_with(&self, timeout: Timeout) -> Option<WriteTurn<'_, P>> {
-        Turn::take_with(&self.writer, &self.reader, 1, timeout)
+    /// Acquires a turn of the writers, blocking for at most `timeout`.
+    pub fn write_with(&self, timeout: Timeout) -> Option<Turn<'_, P>> {
+        Turn::acquire_with(&self.writer, &self.reader, 1, timeout)
     }
 
-    /// Waits for a reader's turn.
-    pub fn read(&self) -> ReadTurn<'_, P> {
-        Turn::take(&self.reader, &self.writer)
+    /// Acquires a turn of the readers, blocking until one is available.
+    pub fn read(&self) -> Turn<'_, P> {
+        Turn::acquire(&self.reader, &self.writer)
     }
 
-    /// A reader's turn if there is one now.
-    pub fn try_read(&self) -> Option<ReadTurn<'_, P>> {
+    /// Acquires a turn of the readers if one is available.
+    pub fn try_read(&self) -> Option<Turn<'_, P>> {
         self.read_with(Timeout::NonBlocking)
     }
 
-    /// Waits for a reader's turn, or gives up after that time.
-    pub fn read_timeout(&self, timeout: Duration) -> Option<ReadTurn<'_, P>> {
+    /// Acquires a turn of the readers, blocking for at most `timeout`.
+    pub fn read_timeout(&self, timeout: Duration) -> Option<Turn<'_, P>> {
         self.read_with(Timeout::after(timeout))
     }
 
-    /// Waits for a reader's turn as long as timeout lasts.
-    pub fn read_with(&self, timeout: Timeout) -> Option<ReadTurn<'_, P>> {
-        Turn::take_with(&self.reader, &self.writer, 1, timeout)
+    /// Acquires a turn of the readers, blocking for at most `timeout`.
+    pub fn read_with(&self, timeout: Timeout) -> Option<Turn<'_, P>> {
+        Turn::acquire_with(&self.reader, &self.writer, 1, timeout)
     }
 
-    /// Waits for a writer's turn as long as timeout lasts, and takes others along that are there, so that
-    /// they are at most that many.
+    /// Acquires between 1 and `max` turns of the writers, blocking for the first.
+    ///
+    /// Returns `None` if the timeout expired first or if `max` is 0.
     ///
     /// # Example
     /// ```
@@ -158,80 +183,76 @@ impl<P: RawSemaphore> SemaphorePair<P> {
     /// assert_eq!(pair.read_some_with(5, Timeout::NonBlocking).unwrap().count(), 2);
     /// # Ok::<(), interlatch::sync::PermitOverflow>(())
     /// ```
-    pub fn write_some_with(&self, most: u32, timeout: Timeout) -> Option<WriteTurn<'_, P>> {
-        Turn::take_with(&self.writer, &self.reader, most, timeout)
+    pub fn write_some_with(&self, max: u32, timeout: Timeout) -> Option<Turn<'_, P>> {
+        Turn::acquire_with(&self.writer, &self.reader, max, timeout)
     }
 
-    /// The same for readers.
-    pub fn read_some_with(&self, most: u32, timeout: Timeout) -> Option<ReadTurn<'_, P>> {
-        Turn::take_with(&self.reader, &self.writer, most, timeout)
+    /// Acquires between 1 and `max` turns of the readers, blocking for the first.
+    ///
+    /// Returns `None` if the timeout expired first or if `max` is 0.
+    pub fn read_some_with(&self, max: u32, timeout: Timeout) -> Option<Turn<'_, P>> {
+        Turn::acquire_with(&self.reader, &self.writer, max, timeout)
     }
 }
 
-/// A writer's turn: dropping it lets a reader go.
-pub type WriteTurn<'a, P = Semaphore> = Turn<'a, P>;
-
-/// A reader's turn: dropping it lets a writer go.
-pub type ReadTurn<'a, P = Semaphore> = Turn<'a, P>;
-
-/// The turn of one side: it holds a permit of its own semaphore and ends with one for the other. Or several
-/// turns, that were taken together.
+/// One or several turns of one side of a [`SemaphorePair`].
 ///
-/// A panic during the turn ends it too, as if its work were done.
+/// Dropping the turn ends it and lets the other side continue. A panic during the turn ends it as
+/// well, as if its work were done.
 ///
 /// # Process death
-/// A process that dies does not end its turn.
+/// The turn of a process that dies never ends.
 ///
 /// # Example
 /// ```
 /// let pair = interlatch::sync::SemaphorePair::one();
 /// pair.write().cancel();
-/// assert!(pair.try_read().is_none(), "nothing was written");
+/// assert!(pair.try_read().is_none(), "there was no write");
 /// drop(pair.write());
 /// assert!(pair.try_read().is_some());
 /// ```
 #[derive(Debug)]
-#[must_use = "dropping this ends the turn"]
+#[must_use = "dropping the turn ends it"]
 pub struct Turn<'a, P: RawSemaphore = Semaphore> {
-    mine: &'a P,
+    own: &'a P,
     other: &'a P,
     count: u32,
 }
 
 impl<'a, P: RawSemaphore> Turn<'a, P> {
-    fn take(mine: &'a P, other: &'a P) -> Self {
+    fn acquire(own: &'a P, other: &'a P) -> Self {
         loop {
-            if let Some(turn) = Self::take_with(mine, other, 1, Timeout::Infinite) {
+            if let Some(turn) = Self::acquire_with(own, other, 1, Timeout::Infinite) {
                 return turn;
             }
         }
     }
 
     #[inline]
-    fn take_with(mine: &'a P, other: &'a P, most: u32, timeout: Timeout) -> Option<Self> {
-        let count = match most {
-            1 => u32::from(mine.acquire_with(timeout)),
-            _ => mine.acquire_some_with(most, timeout),
+    fn acquire_with(own: &'a P, other: &'a P, max: u32, timeout: Timeout) -> Option<Self> {
+        let count = match max {
+            1 => u32::from(own.acquire_with(timeout)),
+            _ => own.acquire_some_with(max, timeout),
         };
-        (count > 0).then_some(Self { mine, other, count })
+        (count > 0).then_some(Self { own, other, count })
     }
 
-    /// How many turns these are: one, unless more were asked for.
+    /// The number of turns: 1, unless more were requested.
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// Ends so many of the turns, all at most, and gives the others back untaken.
+    /// Ends at most `count` of the turns and returns the others to the same side.
     pub fn end(mut self, count: u32) {
-        let untaken = self.count.saturating_sub(count);
-        if untaken > 0 {
-            self.count -= untaken;
-            // As in `drop`, an overflow is somebody else's surplus.
-            let _ = self.mine.release(untaken);
+        let unused = self.count.saturating_sub(count);
+        if unused > 0 {
+            self.count -= unused;
+            // An overflow means that other threads released permits that were never turns.
+            let _ = self.own.release(unused);
         }
     }
 
-    /// Gives the turn back untaken: the same side may go again, the other has nothing to do.
+    /// Returns the turn to the same side, without a turn for the other side.
     pub fn cancel(self) {
         self.end(0);
     }
@@ -240,7 +261,8 @@ impl<'a, P: RawSemaphore> Turn<'a, P> {
 impl<P: RawSemaphore> Drop for Turn<'_, P> {
     fn drop(&mut self) {
         if self.count > 0 {
-            // Overflow needs permits that never were turns; then the other side has enough to go on.
+            // An overflow means that other threads released permits that were never turns. The
+            // other side then has permits enough to continue.
             let _ = self.other.release(self.count);
         }
     }

@@ -1,11 +1,11 @@
-//! What the things that are built on locks, condition variables and semaphores need of them.
+//! Traits of locks, condition variables and semaphores.
 //!
-//! A buffer takes any [`RawLock`], any [`RawCondvar`] and any [`RawSemaphore`], so the same source runs on
-//! a futex in shared memory and on whatever else keeps these promises.
+//! A buffer works with any [`RawLock`], [`RawCondvar`] and [`RawSemaphore`], so the same source runs
+//! on a futex in shared memory and on every other implementation of these contracts.
 
 use super::{PermitOverflow, Timeout};
 
-/// Mutual exclusion.
+/// A lock that provides mutual exclusion, without data.
 ///
 /// # Example
 /// ```
@@ -13,18 +13,18 @@ use super::{PermitOverflow, Timeout};
 /// use interlatch::sync::{RawLock, Timeout};
 ///
 /// let lock = RawMutex::new();
-/// let held = lock.lock();
+/// let guard = lock.lock();
 /// assert!(lock.lock_with(Timeout::NonBlocking).is_none());
-/// drop(held);
+/// drop(guard);
 /// assert!(lock.lock_with(Timeout::NonBlocking).is_some());
 /// ```
 ///
 /// # Safety
-/// Between a successful `raw_lock_with` and the `unlock` that ends it, no other call of
-/// `raw_lock_with` on the same lock succeeds, and everything that happened before that `unlock`
-/// happens before the next success.
+/// After `raw_lock_with` returns true, no other call of `raw_lock_with` on the same lock returns
+/// true before the matching `unlock`. Everything that happened before that `unlock` happens before
+/// the next call that returns true.
 pub unsafe trait RawLock: Sync {
-    /// Locks; false if timeout ran out first.
+    /// Locks without a guard, blocking for at most `timeout`. Returns whether it locked.
     #[must_use = "the lock is held only if this returns true"]
     fn raw_lock_with(&self, timeout: Timeout) -> bool;
 
@@ -34,72 +34,73 @@ pub unsafe trait RawLock: Sync {
     /// The caller holds the lock.
     unsafe fn unlock(&self);
 
-    /// Locks and returns a guard that unlocks; nothing if timeout ran out first.
+    /// Locks, blocking for at most `timeout`. Returns `None` if the timeout expired.
     fn lock_with(&self, timeout: Timeout) -> Option<LockGuard<'_, Self>> {
         self.raw_lock_with(timeout).then(|| LockGuard(self))
     }
 
-    /// Locks, however long it takes, and returns a guard that unlocks.
+    /// Locks, blocking until the lock is free.
     fn lock(&self) -> LockGuard<'_, Self> {
         while !self.raw_lock_with(Timeout::Infinite) {}
         LockGuard(self)
     }
 }
 
-/// The possession of a lock; dropping it unlocks, also when a panic passes by.
+/// Guard of a [`RawLock`]: unlocks when dropped, also by a panic.
 ///
-/// For an example see [`RawLock`].
+/// See [`RawLock`] for an example.
 #[derive(Debug)]
-#[must_use = "dropping this unlocks"]
+#[must_use = "dropping the guard unlocks"]
 pub struct LockGuard<'a, L: RawLock + ?Sized>(&'a L);
 
 impl<'a, L: RawLock + ?Sized> LockGuard<'a, L> {
-    /// The possession of a lock that the caller has locked by other means.
+    /// Creates a guard of a lock that the caller already holds.
     ///
     /// # Safety
-    /// The caller holds the lock, and gives it away.
+    /// The caller holds the lock and leaves the unlocking to the guard.
     pub unsafe fn adopt(lock: &'a L) -> Self {
         Self(lock)
     }
 
-    /// The lock that is held.
-    pub fn lock(&self) -> &'a L {
+    /// The lock that the guard holds.
+    pub fn mutex(&self) -> &'a L {
         self.0
     }
 }
 
 impl<L: RawLock + ?Sized> Drop for LockGuard<'_, L> {
     fn drop(&mut self) {
-        // SAFETY: a `LockGuard` is made only by locking, and unlocks only once, here.
+        // SAFETY: the lock is held: `lock` and `lock_with` create a guard after locking, and the
+        // caller of `adopt` promises it. Only this drop unlocks.
         unsafe { self.0.unlock() }
     }
 }
 
-/// A condition variable: waiting for a change of what a lock protects.
+/// A condition variable for the data that a lock protects.
 pub trait RawCondvar: Sync {
-    /// Unlocks, waits for a notification, and locks again. False if timeout ran out and no
-    /// notification was received; the lock is held again in either case.
+    /// Unlocks, waits for a notification for at most `timeout`, and locks again.
     ///
-    /// Returns spuriously: wait in a loop that looks at the condition.
-    fn wait_with<L: RawLock>(&self, held: &mut LockGuard<'_, L>, timeout: Timeout) -> bool;
+    /// Returns false if the timeout expired without a notification. The lock is held again in every
+    /// case. The wait can return spuriously, so check the condition in a loop.
+    fn wait_with<L: RawLock>(&self, guard: &mut LockGuard<'_, L>, timeout: Timeout) -> bool;
 
     /// Wakes one waiter, if there is one.
     fn notify_one(&self);
 
-    /// Wakes every waiter.
+    /// Wakes all waiters.
     fn notify_all(&self);
 }
 
 /// A counting semaphore.
 pub trait RawSemaphore: Sync {
-    /// Takes a permit; false if timeout ran out first.
-    #[must_use = "a permit is taken only if this returns true"]
+    /// Acquires a permit, blocking for at most `timeout`. Returns whether it acquired one.
+    #[must_use = "a permit is acquired only if this returns true"]
     fn acquire_with(&self, timeout: Timeout) -> bool;
 
-    /// Takes permits, as many as there are but at most `most`, and waits for the first one. Returns how
-    /// many: none if timeout ran out first, or none was asked for.
+    /// Acquires between 1 and `max` permits, blocking for the first, and returns how many.
     ///
-    /// For `most` above 1, a semaphore may do that in one step, or in many.
+    /// Returns 0 if the timeout expired or if `max` is 0. If `max` is above 1, an implementation may
+    /// acquire the permits in one step or in several.
     ///
     /// # Example
     /// ```
@@ -112,24 +113,24 @@ pub trait RawSemaphore: Sync {
     /// assert_eq!(semaphore.acquire_some_with(2, Timeout::NonBlocking), 0);
     /// # Ok::<(), interlatch::sync::PermitOverflow>(())
     /// ```
-    fn acquire_some_with(&self, most: u32, timeout: Timeout) -> u32 {
-        if most == 0 || !self.acquire_with(timeout) {
+    fn acquire_some_with(&self, max: u32, timeout: Timeout) -> u32 {
+        if max == 0 || !self.acquire_with(timeout) {
             return 0;
         }
-        let more = (1..most).take_while(|_| self.acquire_with(Timeout::NonBlocking));
+        let more = (1..max).take_while(|_| self.acquire_with(Timeout::NonBlocking));
         1 + more.count() as u32
     }
 
-    /// Gives back, or newly makes, `count` permits.
+    /// Adds `count` permits and wakes waiters for them.
     ///
     /// # Errors
-    /// If the semaphore cannot count that many; then nothing has changed.
+    /// The semaphore cannot count that many permits. It is unchanged then.
     fn release(&self, count: u32) -> Result<(), PermitOverflow>;
 }
 
-/// A semaphore that memory may be entrusted to.
+/// A semaphore whose permits may protect memory.
 ///
 /// # Safety
-/// No more permits are acquired than were released or there at the beginning, and everything that happened
-/// before a release happens before the acquisition of what it has released.
+/// There are never more acquisitions than releases and initial permits. Everything that happened
+/// before a release happens before the acquisition of the released permit.
 pub unsafe trait TrustedSemaphore: RawSemaphore {}

@@ -3,6 +3,6 @@
 use interlatch::sync::{RawSemaphore, SemaphoreLock};
 
 fn main() {
-    let lock = SemaphoreLock::in_a_pipe().unwrap();
+    let lock = SemaphoreLock::with_pipe().unwrap();
     lock.semaphore().release(1).unwrap();
 }

@@ -143,7 +143,7 @@ fn hold_many(locks: &[RobustMutex<u64>]) {
     for lock in locks {
         match lock.lock() {
             Ok(guard) => held.push(guard),
-            Err(RobustLockError::Refused(why)) => say(&format!("{}: {why}", held.len())),
+            Err(RobustLockError::RobustList(why)) => say(&format!("{}: {why}", held.len())),
             Err(error) => panic!("{error}"),
         }
     }
@@ -451,7 +451,7 @@ fn who_is_refused_passes_its_wake_up_on() {
         assert!(in_time.is_ok(), "nobody told the second one");
         let refused = refused.join().expect("no panic");
         assert!(
-            matches!(refused, Some(AcquireError::Refused(_))),
+            matches!(refused, Some(AcquireError::RobustList(_))),
             "{refused:?}"
         );
         assert_eq!(served.join().expect("no panic"), None);

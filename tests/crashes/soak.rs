@@ -9,7 +9,7 @@ use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
-use interlatch::sync::{LockError, RawRobustMutex, Taken, Timeout};
+use interlatch::sync::{Acquired, LockError, RawRobustMutex, Timeout};
 use interlatch::{Region, RobustSemaphore, ShmSafe};
 use nix::errno::Errno;
 use nix::sys::signal::Signal::SIGKILL;
@@ -76,12 +76,12 @@ impl Ledger {
     /// Locks, and repairs what the dead have left. False, if timeout ran out.
     fn lock(&self, timeout: Timeout) -> bool {
         match self.lock.lock_with(timeout) {
-            Ok(Taken::Clean) => {
+            Ok(Acquired::Clean) => {
                 let (total, sum) = (self.total.load(Relaxed), self.sum());
                 assert_eq!(total, sum, "half an entry, and no news of a death");
                 true
             }
-            Ok(Taken::OwnerDied) => {
+            Ok(Acquired::OwnerDied) => {
                 self.total.store(self.sum(), Relaxed);
                 self.repairs.store(self.repairs.load(Relaxed) + 1, Relaxed);
                 true

@@ -22,7 +22,7 @@ use interlatch::sync::{
     AcquireError, PairSlot, RobustLockError, RobustLockResult, RobustMutexGuard,
     RobustSemaphorePair,
 };
-use interlatch::sync::{LockError, RawRobustMutex, Taken, Timeout};
+use interlatch::sync::{Acquired, LockError, RawRobustMutex, Timeout};
 use interlatch::{
     Buffer, Condvar, Mutex, Region, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex,
     RobustSemaphore, Semaphore, ShmSafe,
@@ -506,11 +506,11 @@ fn all_are_back(objects: &Objects) {
 fn lock(objects: &Objects) -> Result<(), LockError> {
     let [from, to] = &objects.accounts;
     match objects.lock.lock_with(Timeout::after(TIMEOUT))? {
-        Taken::Clean => {
+        Acquired::Clean => {
             let sum = from.load(Relaxed) + to.load(Relaxed);
             assert_eq!(sum, SUM, "half a transfer, and no news of a death");
         }
-        Taken::OwnerDied => to.store(SUM - from.load(Relaxed), Relaxed),
+        Acquired::OwnerDied => to.store(SUM - from.load(Relaxed), Relaxed),
     }
     Ok(())
 }
@@ -532,7 +532,7 @@ fn is_consistent(objects: &Objects) {
     lock(objects).unwrap_or_else(|error| panic!("{error}"));
     unlock(objects);
     let again = objects.lock.lock_with(Timeout::after(TIMEOUT));
-    assert_eq!(again, Ok(Taken::Clean), "it was repaired");
+    assert_eq!(again, Ok(Acquired::Clean), "it was repaired");
     unlock(objects);
 }
 

@@ -4,7 +4,7 @@ use super::{RaceCell, Scenario, Stage};
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::ShmSafe;
 use interlatch::platform::robust::{OWNER_DIED, as_owner};
-use interlatch::sync::{LockError, RawRobustMutex, RobustLock, Taken, Timeout};
+use interlatch::sync::{Acquired, LockError, RawRobustMutex, RobustLock, Timeout};
 use std::time::Duration;
 
 /// Two accounts behind a robust lock. Their sum stays the same, but in the middle of a transfer.
@@ -33,11 +33,11 @@ impl<L: RobustLock> Accounts<L> {
     /// Locks, and makes the accounts consistent if the last holder died.
     fn lock_with(&self, timeout: Timeout) -> Result<(), LockError> {
         match self.lock.lock_with(timeout)? {
-            Taken::Clean => {
+            Acquired::Clean => {
                 let sum = self.from.get() + self.to.get();
                 assert_eq!(sum, SUM, "half a transfer, and no news of a death");
             }
-            Taken::OwnerDied => self.to.set(SUM - self.from.get()),
+            Acquired::OwnerDied => self.to.set(SUM - self.from.get()),
         }
         Ok(())
     }
@@ -170,15 +170,15 @@ pub fn a_timed_out_locker_survives_a_death<L: RobustLock>() -> Scenario<Accounts
 /// it.
 pub fn who_does_not_repair_ends_it_for_all<L: RobustLock>() -> Scenario<Accounts<L>> {
     let transfer_if_possible = |shared: &Accounts<L>| {
-        if shared.lock.lock_with(Timeout::Infinite) == Ok(Taken::Clean) {
+        if shared.lock.lock_with(Timeout::Infinite) == Ok(Acquired::Clean) {
             shared.transfer_and_unlock();
         }
     };
     let does_not_repair = |shared: &Accounts<L>| {
         match shared.lock.lock_with(Timeout::Infinite) {
-            Ok(Taken::Clean) => return shared.unlock(),
+            Ok(Acquired::Clean) => return shared.unlock(),
             // SAFETY: it is locked.
-            Ok(Taken::OwnerDied) => unsafe { shared.lock.mark_unrecoverable() },
+            Ok(Acquired::OwnerDied) => unsafe { shared.lock.mark_unrecoverable() },
             Err(error) => assert_eq!(error, LockError::Unrecoverable),
         }
         let again = shared.lock.lock_with(Timeout::Infinite);
@@ -233,7 +233,7 @@ impl Reused {
 pub fn leaves_its_memory_alone_when_it_is_free() -> Scenario<Reused> {
     let reuse = |shared: &Reused| {
         let taken = shared.lock.lock_with(Timeout::Infinite);
-        assert_eq!(taken, Ok(Taken::Clean));
+        assert_eq!(taken, Ok(Acquired::Clean));
         // SAFETY: locked above.
         unsafe { shared.lock.unlock() };
         shared.reuse();

@@ -36,8 +36,6 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(every_way_to_take_a_turn_takes_one());
 }
 
-type Turn<'a, const N: usize> = RobustTurn<'a, [PairSlot; N]>;
-
 fn taken<T>(turn: Result<T, AcquireError>) -> T {
     turn.unwrap_or_else(|error| panic!("{error}"))
 }
@@ -46,13 +44,13 @@ fn briefly() -> Timeout {
     Timeout::after(Duration::from_micros(200))
 }
 
-fn write<const N: usize>(shared: &HandedOver<N>, turn: Turn<'_, N>, number: u64) {
-    shared.numbers[turn.place()].set(number);
+fn write<const N: usize>(shared: &HandedOver<N>, turn: RobustTurn<'_, [PairSlot; N]>, number: u64) {
+    shared.numbers[turn.slot_index()].set(number);
     taken(turn.finish());
 }
 
-fn read<const N: usize>(shared: &HandedOver<N>, turn: Turn<'_, N>) -> u64 {
-    let number = shared.numbers[turn.place()].get();
+fn read<const N: usize>(shared: &HandedOver<N>, turn: RobustTurn<'_, [PairSlot; N]>) -> u64 {
+    let number = shared.numbers[turn.slot_index()].get();
     taken(turn.finish());
     number
 }
@@ -61,7 +59,9 @@ fn read<const N: usize>(shared: &HandedOver<N>, turn: Turn<'_, N>) -> u64 {
 fn no_slot_is_lost<const N: usize>(shared: &HandedOver<N>) {
     let readers = [(); N].map(|()| shared.pair.try_read());
     let writers = [(); N].map(|()| shared.pair.try_write());
-    let there = |turns: &[Result<Turn<'_, N>, AcquireError>]| turns.iter().flatten().count();
+    let there = |turns: &[Result<RobustTurn<'_, [PairSlot; N]>, AcquireError>]| {
+        turns.iter().flatten().count()
+    };
     assert_eq!(there(&readers) + there(&writers), N, "slots");
 }
 
@@ -83,7 +83,7 @@ pub fn what_is_written_first_is_read_first() -> Scenario<HandedOver<2>> {
     let alone = |shared: &HandedOver<2>| {
         let first = taken(shared.pair.write());
         let second = taken(shared.pair.write());
-        assert_ne!(first.place(), second.place(), "a slot each");
+        assert_ne!(first.slot_index(), second.slot_index(), "a slot each");
         write(shared, second, 1);
         write(shared, first, 2);
         assert_eq!(shared.pair.readable(), 2);
@@ -177,7 +177,7 @@ pub fn a_dead_readers_turn_comes_back() -> Scenario<HandedOver<1>> {
 pub fn every_way_to_take_a_turn_takes_one() -> Scenario<HandedOver<1>> {
     let takes = |shared: &HandedOver<1>| {
         let (pair, second) = (&shared.pair, Duration::from_secs(1));
-        let none = |turn: Result<Turn<'_, 1>, AcquireError>, why| {
+        let none = |turn: Result<RobustTurn<'_, [PairSlot; 1]>, AcquireError>, why| {
             assert_eq!(turn.err(), Some(AcquireError::TimedOut), "{why}");
         };
         none(pair.try_read(), "nothing was written");

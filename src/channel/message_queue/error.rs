@@ -1,7 +1,7 @@
 //! What can go wrong with a message.
 
 use crate::platform::robust::RobustListError;
-use crate::sync::RobustLockError;
+use crate::sync::LockError;
 
 /// Why a message was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,11 +55,11 @@ pub(super) enum Missed {
     Broken,
 }
 
-impl From<RobustLockError<'_, ()>> for Missed {
-    fn from(error: RobustLockError<'_, ()>) -> Self {
+impl From<LockError> for Missed {
+    fn from(error: LockError) -> Self {
         match error {
-            RobustLockError::TimedOut => Self::Late,
-            RobustLockError::Refused(refusal) => Self::Refused(refusal),
+            LockError::TimedOut => Self::Late,
+            LockError::RobustList(refusal) => Self::Refused(refusal),
             _ => Self::Broken,
         }
     }

@@ -21,7 +21,7 @@ use super::{
     Received, Select, SendMessageError,
 };
 use crate::platform::{ConfigError, MemoryReader, OffsetReader, ShmObject, ShmSafe, constructor};
-use crate::sync::{Condvar, RobustLockError, RobustLockResult, RobustMutex, Timeout};
+use crate::sync::{Condvar, LockError, RobustLockResult, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
 use core::fmt;
 use core::mem::offset_of;
@@ -205,14 +205,11 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
     }
 
     /// Repairs what the dead have left.
-    fn in_order<'a>(&self, locked: RobustLockResult<'a, ()>) -> RobustLockResult<'a, ()> {
-        let guard = match locked {
-            Err(RobustLockError::OwnerDied(found)) => {
-                self.store.rewrite();
-                found.mark_consistent()
-            }
-            locked => locked?,
-        };
+    fn in_order<'a>(
+        &self,
+        locked: RobustLockResult<'a, ()>,
+    ) -> Result<RobustMutexGuard<'a, ()>, LockError> {
+        let guard = locked.or_else(|error| error.repair(|()| self.store.rewrite()))?;
         if !self.store.is_written() {
             self.store.rewrite();
         }

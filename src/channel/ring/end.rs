@@ -72,7 +72,7 @@ impl RingEnd {
         match self.seat.lock_with(Timeout::NonBlocking) {
             // One that died has left everything as it was between two of its steps.
             Ok(_) => {}
-            Err(LockError::Refused(refusal)) => return Err(refusal.into()),
+            Err(LockError::RobustList(refusal)) => return Err(refusal.into()),
             Err(LockError::TimedOut | LockError::AlreadyHeld) => {
                 return Err(AttachError::TooMany(1));
             }

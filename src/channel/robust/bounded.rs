@@ -14,7 +14,9 @@ use crate::channel::{Buffer, BufferState, Direction, RecvTimeoutError, SendTimeo
 use crate::platform::{
     ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
 };
-use crate::sync::{LockState, Missed, PairSlot, PairSlots, RobustSemaphorePair, Side, Timeout};
+use crate::sync::{
+    LockState, LockedPair, PairSide, PairSlot, PairSlots, RobustSemaphorePair, Timeout,
+};
 use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
@@ -29,7 +31,7 @@ impl<T> TurnSlot<T> {
     constructor! {
         /// An empty place.
         pub fn empty() -> Self {
-            Self::with(Slot::new())
+            Self::with_payload(Slot::new())
         }
     }
 }
@@ -112,7 +114,7 @@ impl<T, const N: usize, const ENDS: usize> RobustBoundedBuffer<T, [TurnSlot<T>; 
 
     constructor! {
         fn over(slots: [TurnSlot<T>; N]) -> Self {
-            Self { ends: Endpoints::new(), item: PhantomData, turns: RobustSemaphorePair::over(slots) }
+            Self { ends: Endpoints::new(), item: PhantomData, turns: RobustSemaphorePair::with_slots(slots) }
         }
     }
 }
@@ -138,7 +140,7 @@ unsafe impl<T: Pod, const ENDS: usize> ShmObject for RobustBoundedBuffer<T, [Tur
                 .write(header);
             let turns = &raw mut (*(wide as *mut Self)).turns;
             // The places are empty: zeros, as those of `Slot::new`.
-            RobustSemaphorePair::build_slots(turns, |place| place.write_bytes(0, 1));
+            RobustSemaphorePair::init_slots(turns, |place| place.write_bytes(0, 1));
         }
     }
 
@@ -204,18 +206,26 @@ where
     }
 
     fn send_ref_with(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>> {
-        let has_closed = || self.ends.has_closed(Direction::Receiving);
+        let has_closed = |_: &LockedPair<'_, S>| self.ends.has_closed(Direction::Receiving);
         if size_of::<T>() <= SHORT {
             // SAFETY: the place is a writer's that nobody has, under the lock. It has no item, as below.
             let put = |slot: &Slot<T>| unsafe { slot.put_from(item) };
             let sent = self
                 .turns
-                .act_unless(Side::Writers, timeout, has_closed, put);
-            return sent.map_err(|missed| Refused::from(missed).with(()));
+                .complete_unless(PairSide::Writers, timeout, has_closed, put);
+            return match sent {
+                Ok(Some(())) => Ok(()),
+                Ok(None) => Err(Refused::Disconnected.with(())),
+                Err(error) => Err(Refused::from(error).with(())),
+            };
         }
-        let turn = match self.turns.take_unless(Side::Writers, timeout, has_closed) {
-            Ok(turn) => turn,
-            Err(missed) => return Err(Refused::from(missed).with(())),
+        let acquired = self
+            .turns
+            .acquire_unless(PairSide::Writers, timeout, has_closed);
+        let turn = match acquired {
+            Ok(Some(turn)) => turn,
+            Ok(None) => return Err(Refused::Disconnected.with(())),
+            Err(error) => return Err(Refused::from(error).with(())),
         };
         // SAFETY: the turn is this one's, so nobody else accesses the place. It has no item: what was
         // in it was copied out, and is plain.
@@ -243,11 +253,11 @@ where
 
     fn attach(&self, end: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
         let others = match end {
-            Direction::Sending => Side::Readers,
-            Direction::Receiving => Side::Writers,
+            Direction::Sending => PairSide::Readers,
+            Direction::Receiving => PairSide::Writers,
         };
-        let others = self.turns.condition(others);
-        self.ends.attach(end, self.turns.lock(), others)
+        let others = self.turns.condvar(others);
+        self.ends.attach(end, self.turns.mutex(), others)
     }
 }
 
@@ -263,10 +273,13 @@ where
         timeout: Timeout,
         copy: impl FnOnce(&Slot<T>) -> R,
     ) -> Result<R, RecvTimeoutError> {
-        let has_ended = || self.turns.is_empty() && self.ends.has_closed(Direction::Sending);
+        let has_ended = |turns: &LockedPair<'_, S>| {
+            turns.is_empty() && self.ends.has_closed(Direction::Sending)
+        };
         self.turns
-            .act_unless(Side::Readers, timeout, has_ended, copy)
-            .map_err(|missed| Refused::from(missed).into())
+            .complete_unless(PairSide::Readers, timeout, has_ended, copy)
+            .map_err(|error| Refused::from(error).into())
+            .and_then(|result| result.ok_or(Refused::Disconnected.into()))
     }
 
     pub(super) fn ends(&self) -> &Endpoints<ENDS> {
@@ -275,15 +288,6 @@ where
 
     pub(super) fn turns(&self) -> &RobustSemaphorePair<S> {
         &self.turns
-    }
-}
-
-impl From<Missed> for Refused {
-    fn from(missed: Missed) -> Self {
-        match missed {
-            Missed::Closed => Self::Disconnected,
-            Missed::Refused(error) => error.into(),
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::byte_pipe::BytePipe;
 use super::endpoints::RobustEndpoint;
 use crate::channel::Endpoint;
 use crate::channel::slot::Slots;
-use crate::sync::{AcquireError, RobustLockError, Timeout};
+use crate::sync::{AcquireError, LockError, Timeout};
 use core::fmt;
 use std::io;
 use std::time::Duration;
@@ -23,8 +23,8 @@ pub enum BytePipeError {
     Unusable(AcquireError),
 }
 
-impl From<RobustLockError<'_, ()>> for BytePipeError {
-    fn from(error: RobustLockError<'_, ()>) -> Self {
+impl From<LockError> for BytePipeError {
+    fn from(error: LockError) -> Self {
         match AcquireError::from(error) {
             AcquireError::TimedOut => Self::Timeout,
             error => Self::Unusable(error),

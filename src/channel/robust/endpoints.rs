@@ -80,7 +80,7 @@ impl<const ENDS: usize> Handles<ENDS> {
                     unsafe { commit(&self.opened, 1) };
                     return Ok(handle);
                 }
-                Err(LockError::Refused(refusal)) => return Err(refusal.into()),
+                Err(LockError::RobustList(refusal)) => return Err(refusal.into()),
                 Err(_) => {}
             }
         }
@@ -177,7 +177,7 @@ impl<const ENDS: usize> Endpoints<ENDS> {
             .lock()
             .or_else(RobustLockError::mark_consistent)
             .map_err(|error| match error {
-                RobustLockError::Refused(refusal) => refusal.into(),
+                LockError::RobustList(refusal) => refusal.into(),
                 _ => AttachError::Broken,
             })?;
         let held = handles.attach()?;
@@ -273,8 +273,8 @@ impl From<AcquireError> for Refused {
     }
 }
 
-impl From<RobustLockError<'_, ()>> for Refused {
-    fn from(error: RobustLockError<'_, ()>) -> Self {
+impl From<LockError> for Refused {
+    fn from(error: LockError) -> Self {
         AcquireError::from(error).into()
     }
 }

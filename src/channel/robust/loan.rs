@@ -11,7 +11,7 @@ use super::endpoints::Refused;
 use crate::channel::slot::Slot;
 use crate::channel::{Direction, Receiver, RecvTimeoutError, Sender};
 use crate::platform::Pod;
-use crate::sync::{PairSlots, RobustTurn, Side, Timeout};
+use crate::sync::{LockedPair, PairSide, PairSlots, RobustTurn, Timeout};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -161,9 +161,11 @@ where
     /// # Errors
     /// In time there was none, or all receivers are gone.
     pub fn loan_with(&self, timeout: Timeout) -> Result<Loan<'_, T, S>, LoanError> {
-        let has_closed = || self.ends().has_closed(Direction::Receiving);
-        let turn = self.turns().take_unless(Side::Writers, timeout, has_closed);
-        let turn = turn.map_err(Refused::from)?;
+        let has_closed = |_: &LockedPair<'_, S>| self.ends().has_closed(Direction::Receiving);
+        let turn = self
+            .turns()
+            .acquire_unless(PairSide::Writers, timeout, has_closed);
+        let turn = turn.map_err(Refused::from)?.ok_or(Refused::Disconnected)?;
         Ok(Loan { turn })
     }
 
@@ -173,13 +175,15 @@ where
     /// In time there was none, or there is none and all senders are gone.
     pub fn borrow_with(&self, timeout: Timeout) -> Result<Borrowed<'_, T, S>, RecvTimeoutError> {
         let turns = self.turns();
-        let has_ended = || turns.is_empty() && self.ends().has_closed(Direction::Sending);
-        let turn = turns.take_unless(Side::Readers, timeout, has_ended);
-        let turn = turn.map_err(Refused::from)?;
+        let has_ended = |turns: &LockedPair<'_, S>| {
+            turns.is_empty() && self.ends().has_closed(Direction::Sending)
+        };
+        let turn = turns.acquire_unless(PairSide::Readers, timeout, has_ended);
+        let turn = turn.map_err(Refused::from)?.ok_or(Refused::Disconnected)?;
         Ok(Borrowed {
             place: turn.slot().payload(),
             turn: Some(turn),
-            wake: turns.condition(Side::Readers),
+            wake: turns.condvar(PairSide::Readers),
             panicked_before: std::thread::panicking(),
         })
     }

@@ -168,7 +168,7 @@ impl<T> Cell<T> {
         match self.holder.lock_with(Timeout::NonBlocking) {
             Ok(_) => Ok(true),
             // This thread holds too many.
-            Err(LockError::Refused(_)) => Err(Refused::Disconnected),
+            Err(LockError::RobustList(_)) => Err(Refused::Disconnected),
             // It was free, and is taken under the lock only; or a faulty peer was here.
             Err(_) => Ok(false),
         }

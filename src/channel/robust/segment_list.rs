@@ -32,7 +32,7 @@ use crate::platform::{
     Config, ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, UnsafeCell,
     constructor,
 };
-use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
+use crate::sync::{Condvar, LockError, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
@@ -414,7 +414,7 @@ impl<T: Pod, const ENDS: usize> SegmentList<T, ENDS> {
         linked(read(&self.first), read(&self.last), growth)
     }
 
-    fn lock_with(&self, timeout: Timeout) -> Result<Guard<'_>, RobustLockError<'_, ()>> {
+    fn lock_with(&self, timeout: Timeout) -> Result<Guard<'_>, LockError> {
         let locked = self.lock.lock_with(timeout);
         locked.or_else(RobustLockError::mark_consistent)
     }
@@ -457,7 +457,7 @@ impl<T: Pod, const ENDS: usize> SegmentList<T, ENDS> {
         timeout: Timeout,
     ) -> Result<(), GrowError<G::Error>> {
         let guard = self.lock_with(timeout).map_err(|error| match error {
-            RobustLockError::TimedOut => GrowError::Timeout,
+            LockError::TimedOut => GrowError::Timeout,
             _ => GrowError::Disconnected,
         })?;
         if self.ends.has_closed(Direction::Receiving) {
@@ -486,8 +486,8 @@ impl<T: Pod, const ENDS: usize> SegmentList<T, ENDS> {
         into: &mut T,
         timeout: Timeout,
     ) -> Result<(), TakeError<G::Error>> {
-        let lost = |error: RobustLockError<'_, ()>| match error {
-            RobustLockError::TimedOut => TakeError::Timeout,
+        let lost = |error: LockError| match error {
+            LockError::TimedOut => TakeError::Timeout,
             _ => TakeError::Disconnected,
         };
         let mut guard = self.lock_with(timeout.for_internal_lock()).map_err(lost)?;

@@ -1,7 +1,8 @@
-//! A robust lock with the data that it protects.
+//! A lock that survives the death of its holder, with the data that it protects.
 
-use super::raw_mutex::{LockError, OwnerToken, RawRobustMutex, Taken};
+use super::raw_mutex::{Acquired, LockError, OwnerToken, RawRobustMutex};
 use crate::platform::robust::RobustListError;
+use crate::platform::spin::SpinPolicy;
 use crate::platform::{MemoryReader, OffsetReader, Pod, ShmSafe, UnsafeCell, constructor};
 use crate::sync::{LockState, Timeout};
 use core::fmt;
@@ -10,67 +11,114 @@ use core::ops::{Deref, DerefMut};
 use std::thread::panicking;
 use std::time::Duration;
 
-/// A lock that survives the death of its holder, with the data that it protects.
+/// A lock with data that survives the death of its holder.
 ///
-/// Whoever gets it after a holder died in the middle gets the data as that one left it, and the news:
-/// [`RobustLockError::OwnerDied`].
+/// Use it for data that several processes change, where a process may be killed at any instruction.
+/// If a process dies while holding a `RobustMutex`, the next [`lock`](Self::lock) returns
+/// `Err(OwnerDied(guard))`: the lock is held, and the data is as the dead process left it. Repair
+/// the data, then call [`Inconsistent::mark_consistent`]. [`lock_or_repair`](Self::lock_or_repair)
+/// does both in one call and returns an error that works with `?` and `anyhow`.
+///
+/// # Errors
+/// [`lock`](Self::lock) and its variants return [`RobustLockError`]. That error may hold the guard,
+/// so it borrows the lock. [`lock_or_repair`](Self::lock_or_repair) returns [`LockError`], which is
+/// `Send + Sync + 'static`.
 ///
 /// # Fairness
-/// None: a process that runs may overtake one that is being woken.
+/// None: a running thread may acquire the lock before a thread that is being woken.
 ///
 /// # Panics
-/// None of its own. A panic that unwinds through a guard is reported to the next one as a death is,
-/// unless it was under way already when the lock was taken.
+/// Methods of the lock do not panic. If a panic unwinds through a guard, the next holder gets
+/// `OwnerDied`, unless the panic had begun before the lock was acquired.
 ///
 /// # Process death
-/// | event | what the next one gets |
+/// | event | result for the next holder |
 /// | --- | --- |
-/// | the holder is killed or exits | the data, and the news |
-/// | the main thread of a process calls `exec` as the holder | the same |
-/// | another thread calls `exec` as the holder | nothing, for ever, as with libc's: unlock before |
-/// | the holder's thread ends | the same: the holder is a thread |
-/// | the holder is stopped or slow | nothing: it waits |
-/// | the one that got the news dies | the data, and the news again |
-/// | the one that got the news drops it | [`RobustLockError::Unrecoverable`], as everybody from then on |
-/// | the holder calls `fork(3)` | nothing: the parent holds it. The child must not use the guard that it inherits; it may drop it |
+/// | the holder is killed or exits | `OwnerDied`, with the data |
+/// | the main thread of a process calls `exec` as the holder | `OwnerDied`, with the data |
+/// | another thread calls `exec` as the holder | blocks forever, as with libc: unlock before |
+/// | the holder's thread ends | `OwnerDied`, with the data: a holder is a thread |
+/// | the holder is stopped or slow | blocks until the holder unlocks |
+/// | the thread that got `OwnerDied` dies before the repair | `OwnerDied` again, with the data |
+/// | the thread that got `OwnerDied` drops it unrepaired | `Unrecoverable`, from then on |
+/// | the holder calls `fork(3)` | blocks: the parent still holds the lock |
 ///
-/// The news comes from the kernel, at once, not from looking at ids, so an id that is used again is
-/// not mistaken for its dead owner. It is the same in every process of one pid namespace.
+/// The child of a fork must not use the guard that it inherits. It may drop it, which does nothing.
 ///
-/// The memory of the lock must not be used for something else while a thread of another process may be
-/// on its way out of `lock` or of a guard's drop: if it dies there, the kernel looks at the word once
-/// more. (glibc bug 14485 is about this.) What a leaked guard means is said at [`RawRobustMutex`].
+/// The kernel reports the death at once, without comparing thread ids, so a reused id is never
+/// mistaken for the dead holder. The report reaches all processes of one pid namespace.
+///
+/// The memory of the lock must not be reused while a thread of another process may still be
+/// leaving `lock` or the drop of a guard: if that thread dies there, the kernel accesses the word
+/// once more (glibc bug 14485 describes this). [`RawRobustMutex`] says what leaked guards do.
 ///
 /// # Signals
-/// Not for signal handlers, as no lock is.
+/// Signal handlers must not use the lock, as with every lock.
+///
+/// # How it works
+/// The lock is a [`RawRobustMutex`] in front of the data. That page describes the states, the
+/// orderings and the kernel's part. A guard records the thread that acquired the lock, so the copy
+/// of a guard in the child of a fork never unlocks the parent's lock.
 ///
 /// # Example
+/// Two processes share accounts, and one dies in the middle of a transfer. A thread stands for the
+/// process that dies:
 /// ```
-/// use interlatch::sync::RobustLockError;
+/// use interlatch::{Region, RobustMutex};
+/// use std::error::Error;
+///
+/// /// Completes an interrupted transfer: the accounts add up to 100.
+/// fn repair(accounts: &mut [i64; 2]) {
+///     accounts[1] = 100 - accounts[0];
+/// }
+///
+/// fn transfer(accounts: &RobustMutex<[i64; 2]>, amount: i64) -> Result<(), Box<dyn Error>> {
+///     let mut accounts = accounts.lock_or_repair(repair)?;
+///     accounts[0] -= amount;
+///     accounts[1] += amount;
+///     Ok(())
+/// }
+///
+/// // One process creates the accounts.
+/// let region = Region::memfd("bank", 4096)?;
+/// let accounts: &RobustMutex<[i64; 2]> = region.create("accounts", ())?;
+/// *accounts.lock_or_repair(repair)? = [100, 0];
+///
+/// // Another process receives the descriptor, attaches, and dies with 10 taken off an account.
+/// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
+/// let attached: &RobustMutex<[i64; 2]> = other.attach("accounts")?;
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         let mut accounts = attached.lock().unwrap();
+///         accounts[0] -= 10;
+///         std::mem::forget(accounts);
+///     });
+/// });
+///
+/// transfer(accounts, 20)?;
+/// assert_eq!(*accounts.lock_or_repair(repair)?, [70, 30]);
+/// # Ok::<(), Box<dyn Error>>(())
+/// ```
+///
+/// A `match` on the error of [`lock`](Self::lock) gives full control:
+/// ```
 /// use interlatch::RobustMutex;
+/// use interlatch::sync::RobustLockError;
 ///
-/// static ACCOUNTS: RobustMutex<[i64; 2]> = RobustMutex::new([100, 0]);
+/// static COUNT: RobustMutex<u64> = RobustMutex::new(3);
 ///
-/// // A thread that ends in the middle of a transfer.
-/// std::thread::spawn(|| {
-///     let mut accounts = ACCOUNTS.lock().unwrap();
-///     accounts[0] -= 10;
-///     std::mem::forget(accounts);
-/// })
-/// .join()
-/// .unwrap();
+/// // The thread ends while it holds the lock.
+/// std::thread::spawn(|| std::mem::forget(COUNT.lock())).join().unwrap();
 ///
-/// let accounts = match ACCOUNTS.lock() {
-///     Err(RobustLockError::OwnerDied(mut found)) => {
-///         let [from, to] = &mut *found;
-///         *to = 100 - *from;
-///         found.mark_consistent()
-///     }
-///     other => other.unwrap(),
+/// let count = match COUNT.lock() {
+///     Ok(count) => count,
+///     // A counter cannot be half-changed.
+///     Err(RobustLockError::OwnerDied(count)) => count.mark_consistent(),
+///     Err(error) => panic!("{error}"),
 /// };
-/// assert_eq!(*accounts, [90, 10]);
-/// drop(accounts);
-/// assert!(ACCOUNTS.lock().is_ok(), "as before");
+/// assert_eq!(*count, 3);
+/// drop(count);
+/// assert!(COUNT.lock().is_ok(), "the lock is clean again");
 /// ```
 #[repr(C)]
 pub struct RobustMutex<T> {
@@ -78,133 +126,247 @@ pub struct RobustMutex<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is accessed only by the holder of the lock, and moves from one to the next.
+// SAFETY: only the holder of `lock` accesses `value`, and `T: Send` lets it move between holders.
 unsafe impl<T: Send> Sync for RobustMutex<T> {}
 
-// SAFETY: `repr(C)`; the lock is `ShmSafe`, and the value valid for every bit pattern.
+// SAFETY: the type is `repr(C)`, `lock` is `ShmSafe`, and `Pod` accepts every bit pattern.
 unsafe impl<T: Pod + Default> ShmSafe for RobustMutex<T> {
     fn initial() -> Self {
         Self::new(T::default())
     }
 }
 
-/// Why a guard was not returned, or not as it should be.
+/// Error of an attempt to lock a [`RobustMutex`].
+///
+/// It borrows the lock, because `OwnerDied` holds the lock. Convert it with
+/// [`mark_consistent`](Self::mark_consistent) or [`repair`](Self::repair) to get a [`LockError`],
+/// which works with `?` and `anyhow`.
+///
+/// # Example
+/// ```
+/// use interlatch::RobustMutex;
+/// use interlatch::sync::RobustLockError;
+///
+/// fn next(counter: &RobustMutex<u64>) -> Result<u64, Box<dyn std::error::Error>> {
+///     // One number cannot be half-changed, so no repair is needed.
+///     let mut counter = counter.lock().or_else(RobustLockError::mark_consistent)?;
+///     *counter += 1;
+///     Ok(*counter)
+/// }
+///
+/// assert_eq!(next(&RobustMutex::new(6))?, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[non_exhaustive]
 pub enum RobustLockError<'a, T> {
-    /// The last holder died while it held the lock. The lock is held now; the data may be half-changed.
+    /// The last holder died while it held the lock. The lock is now held by the caller; the data
+    /// may be inconsistent.
     OwnerDied(Inconsistent<'a, T>),
-    /// A holder died, and the one that was told so did not repair the data.
+    /// A holder died, and the next holder did not repair the data.
     Unrecoverable,
-    /// The lock is held, and the time was over first.
+    /// The lock was still held when the timeout expired.
     TimedOut,
-    /// This thread holds the lock already, and would wait for itself.
+    /// The calling thread already holds the lock, so waiting would never end.
     AlreadyHeld,
-    /// This thread can hold no robust lock, or no more of them.
-    Refused(RobustListError),
+    /// The calling thread cannot hold one more robust lock.
+    RobustList(RobustListError),
 }
 
 impl<'a, T> RobustLockError<'a, T> {
-    /// Takes the data as the dead have left it, where no step of theirs can have left it half-changed:
-    /// `mutex.lock().or_else(RobustLockError::mark_consistent)`.
+    /// Accepts the data as the dead holder left it.
+    ///
+    /// Use it where no step of a holder leaves the data inconsistent:
+    /// `mutex.lock().or_else(RobustLockError::mark_consistent)?`.
     ///
     /// # Errors
-    /// Every other error as it is.
-    pub fn mark_consistent(self) -> RobustLockResult<'a, T> {
-        match self {
-            Self::OwnerDied(found) => Ok(found.mark_consistent()),
-            other => Err(other),
+    /// Every error except `OwnerDied`, as a [`LockError`].
+    pub fn mark_consistent(self) -> Result<RobustMutexGuard<'a, T>, LockError> {
+        self.repair(|_| ())
+    }
+
+    /// Repairs the data after an owner death and marks it consistent.
+    ///
+    /// If `repair` panics, the next holder gets `OwnerDied` again.
+    ///
+    /// # Errors
+    /// Every error except `OwnerDied`, as a [`LockError`].
+    pub fn repair(self, repair: impl FnOnce(&mut T)) -> Result<RobustMutexGuard<'a, T>, LockError> {
+        Err(match self {
+            Self::OwnerDied(mut found) => {
+                repair(&mut found);
+                return Ok(found.mark_consistent());
+            }
+            Self::Unrecoverable => LockError::Unrecoverable,
+            Self::TimedOut => LockError::TimedOut,
+            Self::AlreadyHeld => LockError::AlreadyHeld,
+            Self::RobustList(error) => LockError::RobustList(error),
+        })
+    }
+}
+
+impl<T> From<LockError> for RobustLockError<'_, T> {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Unrecoverable => Self::Unrecoverable,
+            LockError::TimedOut => Self::TimedOut,
+            LockError::AlreadyHeld => Self::AlreadyHeld,
+            LockError::RobustList(error) => Self::RobustList(error),
         }
     }
 }
 
-/// What [`RobustMutex::lock`] returns.
+/// Result of [`RobustMutex::lock`] and its variants.
 pub type RobustLockResult<'a, T> = Result<RobustMutexGuard<'a, T>, RobustLockError<'a, T>>;
 
 impl<T> RobustMutex<T> {
     constructor! {
-        /// A free lock over this value. It is `const`, for statics.
+        /// Creates a free lock that protects `value`.
         pub fn new(value: T) -> Self {
             Self { lock: RawRobustMutex::new(), value: UnsafeCell::new(value) }
         }
     }
 
-    /// Locks, however long it takes.
+    /// Locks, blocking until the lock is free.
     ///
     /// # Errors
-    /// The news that the last holder died, with the guard inside; or that the lock is not to be had.
+    /// Any [`RobustLockError`] but `TimedOut`. `OwnerDied` holds the lock.
     #[inline]
     pub fn lock(&self) -> RobustLockResult<'_, T> {
         loop {
             match self.lock_with(Timeout::Infinite) {
-                // Forever does not run out.
+                // An infinite timeout does not expire.
                 Err(RobustLockError::TimedOut) => {}
                 result => return result,
             }
         }
     }
 
-    /// Locks if that is possible at once.
+    /// Locks if the lock is free.
     ///
     /// # Errors
-    /// As [`lock`](Self::lock), and if somebody holds it: `TimedOut`.
+    /// Any [`RobustLockError`] but `AlreadyHeld`. `TimedOut`: a thread, maybe the calling one,
+    /// holds the lock.
     #[inline]
     pub fn try_lock(&self) -> RobustLockResult<'_, T> {
         self.lock_with(Timeout::NonBlocking)
     }
 
-    /// Locks, or gives up after that time.
+    /// Locks, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// As [`lock`](Self::lock), and if the time was over first: `TimedOut`.
+    /// Any [`RobustLockError`].
     pub fn lock_timeout(&self, timeout: Duration) -> RobustLockResult<'_, T> {
         self.lock_with(Timeout::after(timeout))
     }
 
-    /// Locks as long as timeout lasts.
+    /// Locks, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// As [`lock`](Self::lock), and if timeout ran out first: `TimedOut`.
+    /// Any [`RobustLockError`].
     #[inline]
     pub fn lock_with(&self, timeout: Timeout) -> RobustLockResult<'_, T> {
-        self.lock_for::<false>(timeout)
+        self.lock_with_policy(timeout, SpinPolicy::Lock)
     }
 
-    /// The same, of a lock of turns or not.
+    /// Locks, and repairs the data if the last holder died.
+    ///
+    /// `repair` gets the data as the dead holder left it, and must make it consistent. It runs under
+    /// the lock, and only after an owner death. If it panics, the next holder gets `OwnerDied`
+    /// again.
+    ///
+    /// # Errors
+    /// `Unrecoverable`, `AlreadyHeld` or `RobustList`. [`LockError`] is `'static`, so `?` converts
+    /// it into `Box<dyn Error>` or `anyhow::Error`.
+    ///
+    /// # Example
+    /// ```
+    /// use interlatch::RobustMutex;
+    ///
+    /// static ORDERS: RobustMutex<[u64; 2]> = RobustMutex::new([0, 0]);
+    ///
+    /// // The thread ends between two writes that belong together.
+    /// std::thread::spawn(|| {
+    ///     let mut orders = ORDERS.lock().unwrap();
+    ///     orders[0] += 1;
+    ///     std::mem::forget(orders);
+    /// })
+    /// .join()
+    /// .unwrap();
+    ///
+    /// let orders = ORDERS.lock_or_repair(|orders| orders[1] = orders[0])?;
+    /// assert_eq!(*orders, [1, 1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lock_or_repair(
+        &self,
+        repair: impl FnOnce(&mut T),
+    ) -> Result<RobustMutexGuard<'_, T>, LockError> {
+        self.lock().or_else(|error| error.repair(repair))
+    }
+
+    /// Locks as [`lock_or_repair`](Self::lock_or_repair), blocking for at most `timeout`.
+    ///
+    /// # Errors
+    /// Any [`LockError`].
+    ///
+    /// # Example
+    /// ```
+    /// use interlatch::sync::LockError;
+    /// use interlatch::{RobustMutex, Timeout};
+    ///
+    /// let mutex = RobustMutex::new(1);
+    /// let guard = mutex.lock_or_repair(|_| ())?;
+    /// let error = mutex.lock_or_repair_with(Timeout::NonBlocking, |_| ()).unwrap_err();
+    /// assert_eq!(error, LockError::TimedOut);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lock_or_repair_with(
+        &self,
+        timeout: Timeout,
+        repair: impl FnOnce(&mut T),
+    ) -> Result<RobustMutexGuard<'_, T>, LockError> {
+        self.lock_with(timeout)
+            .or_else(|error| error.repair(repair))
+    }
+
+    /// Locks as [`lock_with`](Self::lock_with), with a spin policy for the contended path.
     #[inline]
-    pub(crate) fn lock_for<const TURNS: bool>(&self, timeout: Timeout) -> RobustLockResult<'_, T> {
-        let taken = self.lock.lock_for::<TURNS>(timeout);
-        let guard = || RobustMutexGuard {
+    pub(crate) fn lock_with_policy(
+        &self,
+        timeout: Timeout,
+        policy: SpinPolicy,
+    ) -> RobustLockResult<'_, T> {
+        let acquired = self.lock.lock_with_policy(timeout, policy)?;
+        let guard = RobustMutexGuard {
             mutex: self,
-            stamp: OwnerToken::new(),
+            token: OwnerToken::new(),
             panicked_before: panicking(),
         };
-        match taken {
-            Ok(Taken::Clean) => Ok(guard()),
-            Ok(Taken::OwnerDied) => Err(RobustLockError::OwnerDied(Inconsistent(
-                ManuallyDrop::new(guard()),
-            ))),
-            Err(LockError::Unrecoverable) => Err(RobustLockError::Unrecoverable),
-            Err(LockError::TimedOut) => Err(RobustLockError::TimedOut),
-            Err(LockError::AlreadyHeld) => Err(RobustLockError::AlreadyHeld),
-            Err(LockError::Refused(refusal)) => Err(RobustLockError::Refused(refusal)),
+        match acquired {
+            Acquired::Clean => Ok(guard),
+            Acquired::OwnerDied => {
+                let found = Inconsistent(ManuallyDrop::new(guard));
+                Err(RobustLockError::OwnerDied(found))
+            }
         }
     }
 
-    /// Whether somebody holds the lock, or did a moment ago: for diagnosis.
+    /// Returns whether a thread held the lock a moment ago, for diagnosis.
     pub fn is_locked(&self) -> bool {
         self.lock.is_locked()
     }
 }
 
 impl RobustMutex<()> {
-    /// The state of the one that these words are, whatever it protects.
-    pub(crate) fn read_state(words: &dyn MemoryReader) -> Option<LockState> {
-        RawRobustMutex::read_state(&OffsetReader(words, offset_of!(Self, lock) as u64))
+    /// Reads the state of a lock in foreign memory, whatever data it protects.
+    pub(crate) fn read_state(reader: &dyn MemoryReader) -> Option<LockState> {
+        RawRobustMutex::read_state(&OffsetReader(reader, offset_of!(Self, lock) as u64))
     }
 }
 
-/// The possession of a [`RobustMutex`]: access to the data, until it is dropped.
+/// Guard of a [`RobustMutex`]: gives access to the data and unlocks when dropped.
 ///
-/// It stays on the thread that locked:
+/// The guard stays on the thread that locked:
 /// ```compile_fail,E0277
 /// static LOCK: interlatch::RobustMutex<u64> = interlatch::RobustMutex::new(0);
 /// let guard = LOCK.lock().unwrap();
@@ -212,24 +374,24 @@ impl RobustMutex<()> {
 /// ```
 ///
 /// # Process death
-/// See [`RobustMutex`].
-#[must_use = "dropping this unlocks"]
+/// The next holder gets `OwnerDied`: see [`RobustMutex`].
+#[must_use = "dropping the guard unlocks the mutex"]
 pub struct RobustMutexGuard<'a, T> {
     mutex: &'a RobustMutex<T>,
-    stamp: OwnerToken,
+    token: OwnerToken,
     panicked_before: bool,
 }
 
-// SAFETY: a reference to it gives no more than one to the value.
+// SAFETY: `&RobustMutexGuard<T>` gives access to `&T` only, which `T: Sync` lets threads share.
 unsafe impl<T: Sync> Sync for RobustMutexGuard<'_, T> {}
 
 impl<'a, T> RobustMutexGuard<'a, T> {
-    /// The lock that is held.
+    /// The mutex that the guard holds.
     pub(crate) fn mutex(&self) -> &'a RobustMutex<T> {
         self.mutex
     }
 
-    /// Whether a panic passes by that began while the lock was held.
+    /// Returns whether a panic is unwinding that began while the lock was held.
     #[inline]
     fn has_panicked(&self) -> bool {
         panicking() && !self.panicked_before
@@ -241,7 +403,7 @@ impl<T> Deref for RobustMutexGuard<'_, T> {
 
     #[cfg_attr(debug_assertions, track_caller)]
     fn deref(&self) -> &T {
-        // SAFETY: the lock is held for as long as the guard lives.
+        // SAFETY: the guard holds `mutex.lock`, which excludes every other guard of `value`.
         self.mutex.value.with(|value| unsafe { &*value })
     }
 }
@@ -249,7 +411,8 @@ impl<T> Deref for RobustMutexGuard<'_, T> {
 impl<T> DerefMut for RobustMutexGuard<'_, T> {
     #[cfg_attr(debug_assertions, track_caller)]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the lock is held for as long as the guard lives, and `&mut self` lends it to one.
+        // SAFETY: the guard holds `mutex.lock`, which excludes every other guard of `value`, and
+        // `&mut self` excludes other references from this guard.
         self.mutex.value.with_mut(|value| unsafe { &mut *value })
     }
 }
@@ -258,11 +421,11 @@ impl<T> Drop for RobustMutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
         let lock = &self.mutex.lock;
-        if self.stamp.is_inherited() {
+        if self.token.is_inherited() {
             return;
         }
-        // SAFETY: a guard is made only by locking, and unlocks only once: here, or where an
-        // `Inconsistent` that holds it is dropped.
+        // SAFETY: a guard exists only after its thread locked `lock`. Each guard unlocks once: here,
+        // or in the drop of the `Inconsistent` that contains it.
         unsafe {
             match self.has_panicked() {
                 true => lock.mark_owner_died(),
@@ -272,13 +435,13 @@ impl<T> Drop for RobustMutexGuard<'_, T> {
     }
 }
 
-/// The possession of a [`RobustMutex`] whose last holder died: the data may be half-changed.
+/// Guard of a [`RobustMutex`] whose last holder died: the data may be inconsistent.
 ///
-/// Repair it and say so with [`mark_consistent`](Self::mark_consistent). Dropping this instead says that
-/// it cannot be repaired, and nobody will get the lock again.
+/// Repair the data, then call [`mark_consistent`](Self::mark_consistent). Dropping this guard
+/// instead makes the lock unrecoverable: every later attempt to lock fails.
 ///
 /// # Process death
-/// If this one dies too, the next one gets the news.
+/// If the thread dies before it marks the data consistent, the next holder gets `OwnerDied` again.
 ///
 /// # Example
 /// See [`RobustMutex`].
@@ -286,10 +449,10 @@ impl<T> Drop for RobustMutexGuard<'_, T> {
 pub struct Inconsistent<'a, T>(ManuallyDrop<RobustMutexGuard<'a, T>>);
 
 impl<'a, T> Inconsistent<'a, T> {
-    /// The data is consistent again.
+    /// Declares the data consistent and returns an ordinary guard.
     pub fn mark_consistent(self) -> RobustMutexGuard<'a, T> {
         let mut this = ManuallyDrop::new(self);
-        // SAFETY: `this` is not dropped, and not used after the guard has moved out of it.
+        // SAFETY: `this` is never dropped, and it is not used after the guard was moved out of it.
         unsafe { ManuallyDrop::take(&mut this.0) }
     }
 }
@@ -313,10 +476,10 @@ impl<T> DerefMut for Inconsistent<'_, T> {
 impl<T> Drop for Inconsistent<'_, T> {
     fn drop(&mut self) {
         let lock = &self.0.mutex.lock;
-        if self.0.stamp.is_inherited() {
+        if self.0.token.is_inherited() {
             return;
         }
-        // SAFETY: the lock is held, and the guard inside will not be dropped.
+        // SAFETY: the guard inside holds `lock` and is never dropped, so `lock` is unlocked once.
         unsafe {
             match self.0.has_panicked() {
                 true => lock.mark_owner_died(),
@@ -359,9 +522,9 @@ impl<T> fmt::Display for RobustLockError<'_, T> {
             Self::Unrecoverable => LockError::Unrecoverable.fmt(f),
             Self::TimedOut => LockError::TimedOut.fmt(f),
             Self::AlreadyHeld => LockError::AlreadyHeld.fmt(f),
-            Self::Refused(refusal) => refusal.fmt(f),
+            Self::RobustList(error) => error.fmt(f),
         }
     }
 }
 
-impl<T> std::error::Error for RobustLockError<'_, T> {}
+impl<T> core::error::Error for RobustLockError<'_, T> {}

@@ -1,31 +1,4 @@
-//! A lock that survives the death of its holder.
-//!
-//! **Promise.** That of [`RawMutex`](crate::sync::RawMutex), and: if the holder dies, at whatever instruction,
-//! the next one gets the lock with the news; and if it says that what the lock protects cannot be
-//! repaired, everybody hears of it.
-//!
-//! **Source.** The lock of three states of Ulrich Drepper's *Futexes Are Tricky* (2011) on the words
-//! of the kernel's robust futex list ([`platform::robust`](crate::platform::robust)), which Ingo Molnar
-//! designed for POSIX's robust mutexes (`pthread_mutexattr_setrobust(3)`).
-//!
-//! | word | meaning |
-//! | --- | --- |
-//! | 0 | free |
-//! | an owner | held, and nobody sleeps |
-//! | an owner and `WAITERS` | held, and somebody may sleep |
-//! | `OWNER_DIED`, maybe with `WAITERS` | free, and its last holder died |
-//! | `UNRECOVERABLE` | nobody will hold it again |
-//!
-//! **Why it is correct.** Among the living it is the lock of `mutex.rs`: whoever has slept takes it with
-//! `WAITERS`, since it cannot know whether it was the last. A thread that dies between the exchange
-//! that takes the word and its link, or between unlinking and the wake, has announced the operation
-//! before: the kernel looks at the announced word too. It wakes one waiter if the word is free, so a
-//! wake-up that the dead thread owed, or had swallowed, is handed on.
-//!
-//! Two gaps are left to the recheck interval of [`futex::wait`]. A thread dies that owes a wake-up, or has
-//! swallowed one, after a third thread has taken the free lock: the kernel sees an owner then and
-//! wakes nobody, and that owner does not know of the sleepers. And a thread dies after it has made the
-//! lock unrecoverable and before it has told the sleepers: to the kernel that is a word with an owner.
+//! A lock that survives the death of its holder, without the data that it protects.
 
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
 use crate::platform::robust::{
@@ -37,72 +10,144 @@ use crate::platform::{
     load_latest_acquire,
 };
 use crate::sync::{LockState, Timeout};
+use core::fmt;
 use core::marker::PhantomData;
 
 const FREE: u32 = 0;
 
-/// No thread has this id, and no word with an owner has neither flag and all other bits.
+/// No thread has this id, and no owned word has all of these bits and neither flag.
 const UNRECOVERABLE: u32 = OWNER;
 
 const ALL: u32 = u32::MAX;
 
 /// Mutual exclusion that survives the death of a holder.
 ///
+/// A robust lock reports an owner death to the next holder: see [`Acquired`].
+///
 /// # Safety
-/// As of [`RawLock`](crate::sync::RawLock): from a success of `lock_with` to the `unlock` or `mark_unrecoverable` that ends
-/// it, or to the death of the holder, no other one succeeds, and everything that happened before
-/// that end happens before the next success.
+/// After `lock_with` returns `Ok`, no other call of `lock_with` returns `Ok` before the matching
+/// `unlock` or `mark_unrecoverable`, or before the death of the holder. Everything that happened
+/// before that end happens before the next `Ok`.
+///
+/// # Example
+/// ```
+/// use interlatch::sync::{Acquired, LockError, RawRobustMutex, RobustLock, Timeout};
+///
+/// fn run_locked(lock: &impl RobustLock, action: impl FnOnce()) -> Result<Acquired, LockError> {
+///     let acquired = lock.lock_with(Timeout::Infinite)?;
+///     action();
+///     // SAFETY: this function locked `lock` above.
+///     unsafe { lock.unlock() };
+///     Ok(acquired)
+/// }
+///
+/// assert_eq!(run_locked(&RawRobustMutex::new(), || {}), Ok(Acquired::Clean));
+/// ```
 pub unsafe trait RobustLock: Sync {
-    /// Locks, as long as timeout lasts.
+    /// Locks, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// If it is not taken; then nothing has changed.
-    fn lock_with(&self, timeout: Timeout) -> Result<Taken, LockError>;
+    /// Any [`LockError`]. The lock is unchanged then.
+    fn lock_with(&self, timeout: Timeout) -> Result<Acquired, LockError>;
 
-    /// Unlocks. If the lock was taken from the dead, this says that what it protects is repaired.
+    /// Unlocks. After an owner death, this declares the protected data consistent.
     ///
     /// # Safety
     /// The caller holds the lock.
     unsafe fn unlock(&self);
 
-    /// Ends the use of the lock for good, and tells everyone.
+    /// Makes the lock unrecoverable: every `lock_with` fails from now on, in every process.
     ///
     /// # Safety
     /// The caller holds the lock.
     unsafe fn mark_unrecoverable(&self);
 }
 
-/// A lock of 40 bytes for threads and processes that survives the death of its holder, without the
-/// data that it protects. [`RobustMutex`](super::RobustMutex) has the data.
+/// A lock of 40 bytes that survives the death of its holder, without data.
 ///
-/// Valid when zeroed: that is free.
+/// Use [`RobustMutex`](super::RobustMutex) unless the data lies elsewhere. The lock works for
+/// threads and for processes that share memory. Zeroed memory is a free lock.
+///
+/// # Errors
+/// [`LockError`] lists them. A thread can hold 128 robust locks at a time.
 ///
 /// # Fairness
-/// None: a process that runs may overtake one that is being woken.
+/// None: a running thread may acquire the lock before a thread that is being woken.
 ///
 /// # Process death
-/// The kernel marks the lock of a thread that ends while it holds it, whatever the reason, and wakes
-/// one waiter: [`Taken::OwnerDied`]. So it does at an `exec` by the main thread of a process; a lock
-/// that another thread holds while it calls `exec` stays locked for ever, as libc's do. A holder that is
-/// stopped or slow keeps it. The child of a `fork(3)` holds nothing; that of a bare `clone(2)` must not
-/// use what its parent holds.
+/// If a thread ends while it holds the lock, for whatever reason, the kernel marks the lock and
+/// wakes one waiter. The next holder gets [`Acquired::OwnerDied`]. An `exec` by the main thread of
+/// a process has the same effect. If another thread calls `exec`, the locks that it holds stay
+/// locked forever, as with libc's robust mutexes. A stopped or slow holder keeps the lock. The
+/// child of a `fork(3)` holds no locks. The child of a bare `clone(2)` must not use the locks that
+/// its parent holds.
 ///
 /// # Leaks
-/// A lock must not be moved, freed or unmapped while it is held. Guards see to that unless one is leaked
-/// (`mem::forget`). Where the lock is dropped, or its region, by the thread that leaked the guard, the
-/// kernel is told in time. Where the lock is moved, or another thread drops it or its region, the kernel
-/// may write into its old place when the holder ends, and so may the holder when it unlocks another
-/// lock: it may crash. Safe code can do that. Leak guards of locks that stay for ever only.
+/// A lock must not be moved, freed or unmapped while it is held. Guards ensure that, unless a guard
+/// is leaked (`mem::forget`). If the thread that leaked the guard drops the lock or its region, the
+/// lock is taken off the kernel's list in time. If the lock is moved, or if another thread drops
+/// the lock or its region, the kernel may write to the old address when the holder ends. The holder
+/// may write there as well when it unlocks another lock, and may crash. Safe code can do that.
+/// Leak only guards of locks that are never freed.
+///
+/// # How it works
+/// The lock is one 32-bit word, followed by the link of the kernel's robust list.
+///
+/// | word | meaning |
+/// | --- | --- |
+/// | 0 | free |
+/// | thread id | held, no sleepers |
+/// | thread id and `WAITERS` | held, there may be sleepers |
+/// | `OWNER_DIED`, with or without `WAITERS` | free, the last holder died |
+/// | `UNRECOVERABLE` | unusable: a holder died and the data was not repaired |
+///
+/// While no thread dies, the algorithm is that of [`RawMutex`](crate::sync::RawMutex): a thread
+/// that has slept acquires the lock with `WAITERS` set, because it cannot know whether other
+/// threads sleep.
+///
+/// Each thread announces the word that it works on before it locks or unlocks, and links the words
+/// that it holds into the kernel's list. A thread can die between the exchange that acquires the
+/// word and the link, or between the unlink and the wake-up. In both cases the word is announced,
+/// and the kernel handles the announced word like those of the list. If the word is free, the
+/// kernel wakes one waiter. So a wake-up that the dead thread owed or had received reaches another
+/// waiter.
+///
+/// Two cases remain for the [`recheck_interval`](crate::sync::recheck_interval):
+/// - A thread owes or has received a wake-up, a third thread acquires the free lock, and the first
+///   thread dies. The kernel finds an owner and wakes no waiter, and that owner does not know of
+///   the sleepers.
+/// - A thread dies after it has made the lock unrecoverable and before it has woken the sleepers.
+///   For the kernel that word has an owner.
+///
+/// # Ordering
+/// An acquisition synchronizes with the unlock before it (Acquire and Release on the word). The
+/// kernel's write after an owner death is ordered in the same way, so the next holder sees
+/// everything that the dead thread wrote.
+///
+/// # Sources
+/// - The three-state lock of Ulrich Drepper, *Futexes Are Tricky* (2011).
+/// - The kernel's robust futex list, `Documentation/locking/robust-futex-ABI.rst`, which Ingo
+///   Molnar designed for POSIX's robust mutexes (`pthread_mutexattr_setrobust(3)`).
 ///
 /// # Example
 /// ```
-/// use interlatch::sync::{LockError, Timeout, RawRobustMutex, Taken};
+/// use interlatch::Region;
+/// use interlatch::sync::{Acquired, LockError, RawRobustMutex, Timeout};
 ///
-/// let lock = RawRobustMutex::new();
-/// assert_eq!(lock.lock_with(Timeout::Infinite), Ok(Taken::Clean));
-/// assert_eq!(lock.lock_with(Timeout::NonBlocking), Err(LockError::TimedOut));
-/// // SAFETY: locked above.
+/// // One process creates the lock.
+/// let region = Region::memfd("example", 4096)?;
+/// let lock: &RawRobustMutex = region.create("lock", ())?;
+///
+/// // Another process receives the descriptor and attaches.
+/// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
+/// let attached: &RawRobustMutex = other.attach("lock")?;
+///
+/// assert_eq!(lock.lock_with(Timeout::Infinite), Ok(Acquired::Clean));
+/// assert_eq!(attached.lock_with(Timeout::NonBlocking), Err(LockError::TimedOut));
+/// assert_eq!(lock.lock_with(Timeout::Infinite), Err(LockError::AlreadyHeld));
+/// // SAFETY: this thread locked `lock` above.
 /// unsafe { lock.unlock() };
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[repr(C)]
 #[derive(Debug)]
@@ -110,26 +155,27 @@ pub struct RawRobustMutex {
     word: RobustWord,
 }
 
-// SAFETY: atomic words without a pointer that anybody follows. A word that is none of the states,
-// which only a faulty peer can write, is treated as held.
+// SAFETY: the lock consists of atomic words, and this crate follows no pointer that it reads from
+// them. Words that are no valid state come from a faulty peer and count as held.
 unsafe impl ShmSafe for RawRobustMutex {
     fn initial() -> Self {
         Self::new()
     }
 }
 
-/// How a robust lock was taken.
+/// The state in which a robust lock was acquired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// From one that had unlocked it, or as the first.
+pub enum Acquired {
+    /// The last holder unlocked normally, or the lock was never held.
     Clean,
-    /// From one that died, or panicked, while it held it: what it protects may be half-changed.
+    /// The last holder died or panicked while it held the lock. The protected data may be
+    /// inconsistent.
     OwnerDied,
 }
 
-impl Taken {
-    /// Taken from the state in which this was the word.
-    fn of(word: u32) -> Self {
+impl Acquired {
+    /// The state of a lock whose word was `word` before the acquisition.
+    fn from_word(word: u32) -> Self {
         match word & OWNER_DIED {
             0 => Self::Clean,
             _ => Self::OwnerDied,
@@ -137,56 +183,94 @@ impl Taken {
     }
 }
 
-/// Why a robust lock was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Error of an attempt to acquire a robust lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LockError {
-    /// A holder died, and the next one could not repair what the lock protects.
-    #[error("the lock is unrecoverable: what it protects was left half-changed by a dead holder")]
+    /// A holder died, and the next holder did not repair the protected data.
     Unrecoverable,
-    /// It is held, by another thread or process or by this one, and timeout ran out first.
-    #[error("the lock is held")]
+    /// The lock was still held when the timeout expired.
     TimedOut,
-    /// This thread holds it already, and would wait for itself.
-    #[error("this thread holds the lock already")]
+    /// The calling thread already holds the lock, so waiting would never end.
     AlreadyHeld,
-    /// This thread can hold no robust lock, or no more of them.
-    #[error(transparent)]
-    Refused(#[from] RobustListError),
+    /// The calling thread cannot hold one more robust lock.
+    RobustList(RobustListError),
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unrecoverable => f.write_str(
+                "the lock is unrecoverable: a holder died and the protected data was not repaired",
+            ),
+            Self::TimedOut => f.write_str("the lock was still held when the timeout expired"),
+            Self::AlreadyHeld => f.write_str("this thread already holds the lock; unlock it first"),
+            Self::RobustList(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for LockError {}
+
+impl From<RobustListError> for LockError {
+    fn from(error: RobustListError) -> Self {
+        Self::RobustList(error)
+    }
+}
+
+/// The states between which a thread that waits for the lock distinguishes.
+enum WordState {
+    Free,
+    Held,
+    Unrecoverable,
+}
+
+impl WordState {
+    fn from_word(word: u32) -> Self {
+        match word {
+            UNRECOVERABLE => Self::Unrecoverable,
+            _ if word & OWNER == 0 => Self::Free,
+            _ => Self::Held,
+        }
+    }
 }
 
 impl RawRobustMutex {
     constructor! {
-        /// A free lock.
+        /// Creates a free lock.
         pub fn new() -> Self {
             Self { word: RobustWord::new(FREE) }
         }
     }
 
-    /// Locks, as long as timeout lasts.
+    /// Locks, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// If it is not taken; then nothing has changed.
+    /// Any [`LockError`]. The lock is unchanged then.
     #[inline]
-    pub fn lock_with(&self, timeout: Timeout) -> Result<Taken, LockError> {
-        self.lock_for::<false>(timeout)
+    pub fn lock_with(&self, timeout: Timeout) -> Result<Acquired, LockError> {
+        self.lock_with_policy(timeout, SpinPolicy::Lock)
     }
 
-    /// The same, of a lock of turns or not. That is a part of the type since whoever does not have to wait has no
-    /// instruction to spare.
+    /// Locks as [`lock_with`](Self::lock_with), with a spin policy for the contended path.
     #[inline]
-    pub(crate) fn lock_for<const TURNS: bool>(&self, timeout: Timeout) -> Result<Taken, LockError> {
-        as_owner(|me| {
-            if !me.has_room() {
-                return self.lock_with_room::<TURNS>(me, timeout);
+    pub(crate) fn lock_with_policy(
+        &self,
+        timeout: Timeout,
+        policy: SpinPolicy,
+    ) -> Result<Acquired, LockError> {
+        as_owner(|owner| {
+            if !owner.has_room() {
+                return self.lock_after_making_room(owner, timeout, policy);
             }
-            me.set_pending(&self.word);
-            match self.take_free(me.id()) {
+            owner.set_pending(&self.word);
+            match self.acquire_free(owner.id()) {
                 Ok(_) => {
-                    // The announcement stays: it is of a word that is on the list as well.
-                    me.link(&self.word);
-                    Ok(Taken::Clean)
+                    // The word stays announced, which is harmless: it is in the list as well.
+                    owner.link(&self.word);
+                    Ok(Acquired::Clean)
                 }
-                Err(found) => self.lock_contended::<TURNS>(me, found, timeout),
+                Err(found) => self.lock_contended(owner, found, timeout, policy),
             }
         })
     }
@@ -197,40 +281,42 @@ impl RawRobustMutex {
     /// The caller holds the lock.
     #[inline]
     pub unsafe fn unlock(&self) {
-        self.leave(FREE);
+        self.release_as(FREE);
     }
 
-    /// Unlocks and tells the next one that what the lock protects may be half-changed.
+    /// Unlocks and reports an owner death to the next holder.
     ///
     /// # Safety
     /// The caller holds the lock.
     #[cold]
     pub unsafe fn mark_owner_died(&self) {
-        self.leave(OWNER_DIED);
+        self.release_as(OWNER_DIED);
     }
 
-    /// Ends the use of the lock for good, and tells everyone.
+    /// Makes the lock unrecoverable: every attempt to lock fails from now on, in every process.
     ///
     /// # Safety
     /// The caller holds the lock.
     #[cold]
     pub unsafe fn mark_unrecoverable(&self) {
-        self.leave(UNRECOVERABLE);
+        self.release_as(UNRECOVERABLE);
     }
 
-    /// The word that is the state of the lock, for scenarios that stand in for a faulty peer.
+    /// The word of the lock, for scenarios that imitate a faulty peer.
     #[doc(hidden)]
     pub fn word(&self) -> &AtomicU32 {
         self.word.word()
     }
 
-    /// Whether somebody holds the lock who lives, as far as is known here. It orders nothing.
+    /// Returns whether a living thread held the lock a moment ago. Orders no memory.
     pub fn is_locked(&self) -> bool {
         let word = load_latest(self.word.word());
         word != UNRECOVERABLE && word & OWNER != 0
     }
 
-    /// Whether its last holder died, and nobody has taken it since: then what that one did is seen.
+    /// Returns whether the last holder died and the lock was not acquired since.
+    ///
+    /// If so, the writes of the dead thread are visible.
     #[inline]
     pub(crate) fn is_owner_died(&self) -> bool {
         // Acquire pairs with the kernel's Release when it marks the word of a dead owner.
@@ -238,9 +324,9 @@ impl RawRobustMutex {
         word & OWNER == 0 && word & OWNER_DIED != 0
     }
 
-    /// The state of the one that these words are. Its own word is the first.
-    pub(crate) fn read_state(words: &dyn MemoryReader) -> Option<LockState> {
-        let word = words.read_u32(0)?;
+    /// Reads the state of a lock in foreign memory. The word is the first field.
+    pub(crate) fn read_state(reader: &dyn MemoryReader) -> Option<LockState> {
+        let word = reader.read_u32(0)?;
         let (thread, waiters) = (word & OWNER, word & WAITERS != 0);
         Some(match word & !WAITERS {
             UNRECOVERABLE => LockState::Unrecoverable,
@@ -251,95 +337,91 @@ impl RawRobustMutex {
         })
     }
 
-    /// Whether this thread holds the lock by the success that has this stamp.
-    pub(crate) fn is_held_by(&self, stamp: &OwnerToken) -> bool {
-        !stamp.is_inherited() && as_owner(|me| me.holds(&self.word))
+    /// Returns whether the calling thread still holds the lock acquired with this token.
+    pub(crate) fn is_held_by(&self, token: &OwnerToken) -> bool {
+        !token.is_inherited() && as_owner(|owner| owner.holds(&self.word))
     }
 
     #[inline]
-    fn take_free(&self, mine: u32) -> Result<u32, u32> {
-        // Acquire pairs with the Release of `leave`: what the last holder wrote is seen.
+    fn acquire_free(&self, owned: u32) -> Result<u32, u32> {
+        // Acquire pairs with the Release of `release_as`: the last holder's writes are visible.
         self.word
             .word()
-            .compare_exchange(FREE, mine, Acquire, Relaxed)
+            .compare_exchange(FREE, owned, Acquire, Relaxed)
     }
 
     #[cold]
-    fn lock_with_room<const TURNS: bool>(
+    fn lock_after_making_room(
         &self,
-        me: &Owner,
+        owner: &Owner,
         timeout: Timeout,
-    ) -> Result<Taken, LockError> {
-        me.make_room()?;
-        self.lock_for::<TURNS>(timeout)
+        policy: SpinPolicy,
+    ) -> Result<Acquired, LockError> {
+        owner.make_room()?;
+        self.lock_with_policy(timeout, policy)
     }
 
     #[cold]
-    fn lock_contended<const TURNS: bool>(
+    fn lock_contended(
         &self,
-        me: &Owner,
+        owner: &Owner,
         found: u32,
         timeout: Timeout,
-    ) -> Result<Taken, LockError> {
-        let purpose = if TURNS {
-            SpinPolicy::Turns
-        } else {
-            SpinPolicy::Lock
-        };
-        let taken = self.take_contended(me, found, purpose, timeout);
-        match taken {
-            Ok(_) => me.link(&self.word),
-            Err(_) => me.clear_pending(),
-        }
-        taken
-    }
-
-    fn take_contended(
-        &self,
-        me: &Owner,
-        mut found: u32,
-        purpose: SpinPolicy,
-        timeout: Timeout,
-    ) -> Result<Taken, LockError> {
-        let (word, deadline) = (self.word.word(), timeout.deadline());
-        if timeout != Timeout::NonBlocking && found & OWNER == me.id() {
+        policy: SpinPolicy,
+    ) -> Result<Acquired, LockError> {
+        if timeout != Timeout::NonBlocking && found & OWNER == owner.id() {
+            owner.clear_pending();
             return Err(LockError::AlreadyHeld);
         }
-        let mut spin = Spin::on(word, purpose, deadline);
-        let mut mark = 0;
+        let spin = Spin::on(self.word.word(), policy, timeout.deadline());
+        let acquired = self.acquire_contended(owner.id(), found, spin, timeout);
+        match acquired {
+            Ok(_) => owner.link(&self.word),
+            Err(_) => owner.clear_pending(),
+        }
+        acquired
+    }
+
+    fn acquire_contended(
+        &self,
+        thread: u32,
+        mut found: u32,
+        mut spin: Spin<'_>,
+        timeout: Timeout,
+    ) -> Result<Acquired, LockError> {
+        let (word, mut mark) = (self.word.word(), 0);
         loop {
-            if found == UNRECOVERABLE {
-                return Err(LockError::Unrecoverable);
-            }
-            if found & OWNER == 0 {
-                let mine = me.id() | (found & WAITERS) | mark;
-                // Acquire pairs with the Release of `leave`, and with that of the kernel when it
-                // marks the word of a dead owner.
-                match word.compare_exchange(found, mine, Acquire, Relaxed) {
-                    Ok(_) => {
-                        spin.has_paid();
-                        return Ok(Taken::of(found));
+            match WordState::from_word(found) {
+                WordState::Unrecoverable => return Err(LockError::Unrecoverable),
+                WordState::Free => {
+                    let owned = thread | (found & WAITERS) | mark;
+                    // Acquire pairs with the Release of `release_as`, and with that of the kernel
+                    // when it marks the word of a dead owner.
+                    match word.compare_exchange(found, owned, Acquire, Relaxed) {
+                        Ok(_) => {
+                            spin.has_paid();
+                            return Ok(Acquired::from_word(found));
+                        }
+                        Err(newer) => found = newer,
                     }
-                    Err(newer) => found = newer,
                 }
-            } else if timeout == Timeout::NonBlocking {
-                return Err(LockError::TimedOut);
-            } else if spin.sees(|word| word & OWNER == 0) {
-                found = FREE;
-            } else {
-                match self.sleep(found, deadline) {
+                WordState::Held if timeout == Timeout::NonBlocking => {
+                    return Err(LockError::TimedOut);
+                }
+                WordState::Held if spin.sees(|word| word & OWNER == 0) => found = FREE,
+                WordState::Held => match self.sleep(found, timeout.deadline()) {
                     Ok(Wake::TimedOut) => return Err(LockError::TimedOut),
                     Ok(_) => {
                         (found, mark) = (FREE, WAITERS);
                         spin.again();
                     }
                     Err(newer) => found = newer,
-                }
+                },
             }
         }
     }
 
-    /// Marks the word, and sleeps. If it has changed meanwhile, returns what it is.
+    /// Sets `WAITERS` and sleeps. Returns the new word instead if it has changed meanwhile.
     fn sleep(&self, found: u32, deadline: Option<Deadline>) -> Result<Wake, u32> {
         let (word, marked) = (self.word.word(), found | WAITERS);
         if found != marked {
@@ -348,26 +430,28 @@ impl RawRobustMutex {
         Ok(futex::wait(word, marked, deadline))
     }
 
-    /// Leaves the word so, and wakes whom it concerns. Does nothing in the child of a fork, which does
-    /// not hold it.
+    /// Replaces the owner by `word` and wakes the waiters that this concerns.
+    ///
+    /// Does nothing if the calling thread does not hold the lock, as in the child of a fork.
     #[inline]
-    fn leave(&self, word: u32) {
-        as_owner(|me| {
-            if !me.holds(&self.word) {
+    fn release_as(&self, word: u32) {
+        as_owner(|owner| {
+            if !owner.holds(&self.word) {
                 return;
             }
-            me.set_pending(&self.word);
-            me.unlink(&self.word);
-            // Release pairs with both Acquires: what this holder wrote is seen by the next one.
+            owner.set_pending(&self.word);
+            owner.unlink(&self.word);
+            // Release pairs with the Acquire of `acquire_free` and `acquire_contended`: the next
+            // holder sees this holder's writes.
             let before = self.word.word().swap(word, Release);
             if word == UNRECOVERABLE {
-                // Also if nobody is said to sleep: the mark goes when somebody is woken, who may be
-                // on the way still, and will wake no other.
+                // Wakes all even without `WAITERS`: an unlock clears the bit and wakes one thread,
+                // which may not have set the bit again for the other sleepers.
                 self.wake(ALL);
             } else if before & WAITERS != 0 {
                 self.wake(1);
             }
-            me.clear_pending();
+            owner.clear_pending();
         });
     }
 
@@ -377,21 +461,21 @@ impl RawRobustMutex {
     }
 }
 
-// SAFETY: the word goes from one without an owner to one with the caller's id in one step, and only
-// `leave`, or the kernel at the owner's death, takes the id away. Release and Acquire order one
-// holder before the next. `models/robust_lock.rs` checks both.
+// SAFETY: one step takes the word from a value without an owner to the caller's id. Only
+// `release_as`, or the kernel after the owner's death, removes that id. Release and Acquire order
+// one holder before the next. `models/robust_lock.rs` checks both.
 unsafe impl RobustLock for RawRobustMutex {
-    fn lock_with(&self, timeout: Timeout) -> Result<Taken, LockError> {
+    fn lock_with(&self, timeout: Timeout) -> Result<Acquired, LockError> {
         self.lock_with(timeout)
     }
 
     unsafe fn unlock(&self) {
-        // SAFETY: the caller holds the lock, by the trait's contract.
+        // SAFETY: the caller holds the lock, by the contract of this method.
         unsafe { self.unlock() }
     }
 
     unsafe fn mark_unrecoverable(&self) {
-        // SAFETY: as above.
+        // SAFETY: the caller holds the lock, by the contract of this method.
         unsafe { self.mark_unrecoverable() }
     }
 }
@@ -402,27 +486,28 @@ impl Default for RawRobustMutex {
     }
 }
 
-/// Who holds something robust: a thread, which cannot give it to another one, and not the child of a
-/// fork, which has a copy of this.
+/// Proof that a thread acquired a robust lock.
+///
+/// The token stays on its thread. The copy in the child of a fork is recognized as inherited.
 #[derive(Debug)]
 pub(crate) struct OwnerToken {
-    owner: u32,
-    stays_on_its_thread: PhantomData<*const ()>,
+    thread: u32,
+    not_send: PhantomData<*const ()>,
 }
 
 impl OwnerToken {
-    /// That of this thread.
+    /// Creates a token of the calling thread.
     #[inline]
     pub(crate) fn new() -> Self {
         Self {
-            owner: as_owner(Owner::id),
-            stays_on_its_thread: PhantomData,
+            thread: as_owner(Owner::id),
+            not_send: PhantomData,
         }
     }
 
-    /// Whether this is the copy of it in the child of a fork.
+    /// Returns whether this is the copy in the child of a fork.
     #[inline]
     pub(crate) fn is_inherited(&self) -> bool {
-        as_owner(Owner::id) != self.owner
+        as_owner(Owner::id) != self.thread
     }
 }

@@ -1,57 +1,75 @@
-//! A semaphore whose permits come back when their holder dies.
-//!
-//! **Promise.** Never more permits out than there are; a permit whose holder has ended, by whatever
-//! means, is there again for the next one within the recheck interval.
-//!
-//! **Source.** A monitor (Hoare 1974) whose condition is "a permit is free".
-//!
-//! **How.** Each permit is a robust lock: to hold it is to have locked it, so its word says which
-//! thread that is, and the kernel marks it when that thread ends. Looking for a free one and returning
-//! one happen under a robust lock, which protects nothing else; so whoever dies inside leaves nothing to
-//! repair. A permit that comes back by a death notifies nobody; sleepers find it when they look
-//! again.
+//! A semaphore whose permits return when their holder dies.
 
 use crate::platform::robust::RobustListError;
 use crate::platform::{MemoryReader, OffsetReader, ShmSafe, constructor, repeat};
 use crate::sync::{
-    Condvar, LockError, MAX_SLOTS, OwnerToken, RawRobustMutex, RobustLockError, RobustMutex,
-    RobustSemaphoreState, Taken, Timeout,
+    Acquired, Condvar, LockError, MAX_SLOTS, OwnerToken, RawRobustMutex, RobustLockError,
+    RobustMutex, RobustSemaphoreState, Timeout,
 };
+use core::fmt;
 use core::mem::offset_of;
 use std::time::Duration;
 
-/// A semaphore of `N` permits, each of which knows its holder and comes back when that one dies.
+/// A semaphore of `N` permits that return when their holder dies.
 ///
-/// A permit is returned by who took it: this counts what is held. What one process takes and another
-/// one releases is counted by the plain [`Semaphore`](crate::sync::Semaphore), whose permits do not come back.
+/// Use it to limit how many threads of several processes use a resource at a time, where a process
+/// may be killed at any instruction. The thread that acquired a permit also returns it. Use the
+/// plain [`Semaphore`](crate::sync::Semaphore) where one process acquires and another releases; its
+/// permits do not return when a process dies.
 ///
 /// # Cost
-/// An acquire looks at the permits one by one, so this is for dozens, not for thousands. A thread can
-/// hold at most 128 robust locks and permits in all.
+/// An acquisition tries the permits one after another, so the semaphore suits dozens of permits,
+/// not thousands. A thread can hold 128 robust locks and permits in all.
+///
+/// # Errors
+/// [`AcquireError`]. A thread that already holds the maximum of robust locks gets `RobustList`.
 ///
 /// # Fairness
-/// None: a process that runs may overtake one that is being woken.
+/// None: a running thread may acquire a permit before a thread that is being woken.
 ///
 /// # Process death
-/// The permits of a thread that ends come back: another one gets them at once if it asks then, or
-/// within the [`recheck_interval`](crate::platform::futex) if it sleeps already. The child of a fork
-/// holds none.
+/// The permits of a thread that ends return to the semaphore. A later acquisition gets them at
+/// once; a thread that already sleeps gets them within the
+/// [`recheck_interval`](crate::sync::recheck_interval). The next holder of such a permit sees
+/// [`is_owner_died`](RobustPermit::is_owner_died). The child of a fork holds no permits.
+///
+/// # How it works
+/// Each permit is a robust lock, and a thread that holds the permit has locked it. So the word of
+/// the permit names its holder, and the kernel marks the word when the holder ends.
+///
+/// The search for a free permit and the return of a permit happen under one more robust lock, which
+/// keeps a return between a failed search and the sleep from being missed. That lock protects no
+/// other data, so a thread that dies under it leaves nothing to repair. A permit that returns after
+/// a death notifies no waiter; waiters find it when they recheck. `try_acquire` does not take the
+/// lock, whose holder may be stopped.
+///
+/// # Sources
+/// A monitor (C. A. R. Hoare, 1974) whose condition is that a permit is free.
 ///
 /// # Example
 /// ```
-/// use interlatch::RobustSemaphore;
+/// use interlatch::sync::AcquireError;
+/// use interlatch::{Region, RobustSemaphore};
 ///
-/// static CONNECTIONS: RobustSemaphore<2> = RobustSemaphore::new();
+/// // One process creates the semaphore.
+/// let region = Region::memfd("example", 4096)?;
+/// let connections: &RobustSemaphore<2> = region.create("connections", ())?;
 ///
-/// let one = CONNECTIONS.acquire()?;
-/// // A thread that ends with a permit in its hand.
-/// std::thread::spawn(|| std::mem::forget(CONNECTIONS.acquire())).join().unwrap();
-/// let other = CONNECTIONS.acquire()?;
-/// assert!(other.is_owner_died());
-/// assert!(CONNECTIONS.try_acquire().is_err());
-/// drop(one);
-/// assert!(CONNECTIONS.try_acquire().is_ok());
-/// # Ok::<(), interlatch::sync::AcquireError>(())
+/// // Another process receives the descriptor, attaches, and dies with a permit. A thread stands
+/// // for that process.
+/// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
+/// let attached: &RobustSemaphore<2> = other.attach("connections")?;
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| std::mem::forget(attached.acquire()));
+/// });
+///
+/// let first = connections.acquire()?;
+/// let second = connections.acquire()?;
+/// assert!(first.is_owner_died() || second.is_owner_died());
+/// assert_eq!(connections.try_acquire().unwrap_err(), AcquireError::TimedOut);
+/// drop(first);
+/// assert!(connections.try_acquire().is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[repr(C)]
 #[derive(Debug)]
@@ -61,35 +79,70 @@ pub struct RobustSemaphore<const N: usize> {
     permits: [RawRobustMutex; N],
 }
 
-// SAFETY: `repr(C)`, of parts that are `ShmSafe`.
+// SAFETY: the type is `repr(C)` and all its fields are `ShmSafe`.
 unsafe impl<const N: usize> ShmSafe for RobustSemaphore<N> {
     fn initial() -> Self {
         Self::new()
     }
 }
 
-/// Why no permit or turn was acquired, or a turn not finished.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Error of an attempt to acquire a permit or a turn, or to finish a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AcquireError {
-    /// All permits or turns are held, and timeout ran out first.
-    #[error("there is none now")]
+    /// No permit or turn became free before the timeout expired.
     TimedOut,
-    /// This thread can hold none, or no more of them.
-    #[error(transparent)]
-    Refused(#[from] RobustListError),
-    /// The lock inside is not to be had any more, which only a faulty peer brings about.
-    #[error("its lock is ruined: a faulty peer has written there")]
-    Broken,
-    /// This is the copy of a turn in the child of a fork, which has none.
-    #[error("the turn belongs to the process that this one was forked from")]
-    NotHeld,
+    /// The calling thread cannot hold one more robust lock.
+    RobustList(RobustListError),
+    /// A faulty peer wrote into the object: its internal lock is unusable.
+    Corrupted,
+    /// The turn is the copy in a forked child; the parent holds the turn.
+    Inherited,
+}
+
+impl fmt::Display for AcquireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => {
+                f.write_str("no permit or turn became free before the timeout expired")
+            }
+            Self::RobustList(error) => error.fmt(f),
+            Self::Corrupted => f.write_str(
+                "the internal lock is unusable because a faulty peer overwrote it; \
+                 create the object anew",
+            ),
+            Self::Inherited => {
+                f.write_str("the turn belongs to the process that this one was forked from")
+            }
+        }
+    }
+}
+
+impl core::error::Error for AcquireError {}
+
+impl From<RobustListError> for AcquireError {
+    fn from(error: RobustListError) -> Self {
+        Self::RobustList(error)
+    }
+}
+
+/// The error of an internal lock.
+impl From<LockError> for AcquireError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::TimedOut => Self::TimedOut,
+            LockError::RobustList(error) => Self::RobustList(error),
+            // No correct process marks an internal lock unrecoverable or locks it twice.
+            LockError::Unrecoverable | LockError::AlreadyHeld => Self::Corrupted,
+        }
+    }
 }
 
 impl<const N: usize> RobustSemaphore<N> {
     constructor! {
-        /// A semaphore with all its permits. None at all does not compile.
+        /// Creates a semaphore with `N` free permits. `N` of 0 does not compile.
         pub fn new() -> Self {
-            const { assert!(N > 0, "at least 1 permit") };
+            const { assert!(N > 0, "a robust semaphore needs at least 1 permit") };
             Self {
                 lock: RobustMutex::new(()),
                 returned: Condvar::new(),
@@ -98,44 +151,44 @@ impl<const N: usize> RobustSemaphore<N> {
         }
     }
 
-    /// Takes a permit, however long it takes.
+    /// Acquires a permit, blocking until one is free.
     ///
     /// # Errors
-    /// `Refused`, if this thread cannot hold it; `Broken`, by a faulty peer.
+    /// `RobustList` or `Corrupted`.
     pub fn acquire(&self) -> Result<RobustPermit<'_>, AcquireError> {
         loop {
             match self.acquire_with(Timeout::Infinite) {
-                // Forever does not run out.
+                // An infinite timeout does not expire.
                 Err(AcquireError::TimedOut) => {}
                 result => return result,
             }
         }
     }
 
-    /// Takes a permit if there is one.
+    /// Acquires a permit if one is free.
     ///
     /// # Errors
-    /// `TimedOut`, if all are held; and as [`acquire`](Self::acquire).
+    /// `TimedOut`: all permits are held. `RobustList` or `Corrupted`.
     pub fn try_acquire(&self) -> Result<RobustPermit<'_>, AcquireError> {
         self.acquire_with(Timeout::NonBlocking)
     }
 
-    /// Takes a permit, or gives up after that time.
+    /// Acquires a permit, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// As [`try_acquire`](Self::try_acquire).
+    /// `TimedOut`, `RobustList` or `Corrupted`.
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<RobustPermit<'_>, AcquireError> {
         self.acquire_with(Timeout::after(timeout))
     }
 
-    /// Takes a permit as long as timeout lasts.
+    /// Acquires a permit, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// As [`try_acquire`](Self::try_acquire).
+    /// `TimedOut`, `RobustList` or `Corrupted`.
     pub fn acquire_with(&self, timeout: Timeout) -> Result<RobustPermit<'_>, AcquireError> {
         if timeout == Timeout::NonBlocking {
-            // Without the lock, which somebody may hold who is stopped.
-            return self.free_permit()?.ok_or(AcquireError::TimedOut);
+            // Without the lock, because its holder may be stopped.
+            return self.acquire_free()?.ok_or(AcquireError::TimedOut);
         }
         let mut guard = self
             .lock
@@ -143,14 +196,14 @@ impl<const N: usize> RobustSemaphore<N> {
             .or_else(RobustLockError::mark_consistent)?;
         let mut is_in_time = true;
         loop {
-            match self.free_permit() {
+            match self.acquire_free() {
                 Ok(None) => {}
                 Ok(Some(permit)) => return Ok(permit),
-                Err(refusal) => {
+                Err(error) => {
                     drop(guard);
-                    // It may have been told of a permit, which is for another one then.
+                    // This thread may have received a notification that it cannot use.
                     self.returned.notify_one();
-                    return Err(refusal.into());
+                    return Err(error.into());
                 }
             }
             if !is_in_time {
@@ -162,7 +215,7 @@ impl<const N: usize> RobustSemaphore<N> {
         }
     }
 
-    /// The permits that are held now, or were a moment ago: for diagnosis.
+    /// Returns how many permits were held a moment ago, for diagnosis.
     pub fn held(&self) -> usize {
         self.permits
             .iter()
@@ -170,19 +223,19 @@ impl<const N: usize> RobustSemaphore<N> {
             .count()
     }
 
-    fn free_permit(&self) -> Result<Option<RobustPermit<'_>>, RobustListError> {
+    fn acquire_free(&self) -> Result<Option<RobustPermit<'_>>, RobustListError> {
         for permit in &self.permits {
             match permit.lock_with(Timeout::NonBlocking) {
-                Ok(taken) => {
+                Ok(acquired) => {
                     return Ok(Some(RobustPermit {
                         lock: &self.lock,
                         returned: &self.returned,
                         permit,
-                        taken,
-                        stamp: OwnerToken::new(),
+                        acquired,
+                        token: OwnerToken::new(),
                     }));
                 }
-                Err(LockError::Refused(refusal)) => return Err(refusal),
+                Err(LockError::RobustList(error)) => return Err(error),
                 Err(_) => {}
             }
         }
@@ -191,28 +244,17 @@ impl<const N: usize> RobustSemaphore<N> {
 }
 
 impl RobustSemaphore<1> {
-    /// The state of the one that these words are, of whatever number of permits: its size says how many.
-    pub(crate) fn read_state(words: &dyn MemoryReader, size: u64) -> Option<RobustSemaphoreState> {
+    /// Reads the state of a semaphore in foreign memory. `size` gives the number of permits.
+    pub(crate) fn read_state(reader: &dyn MemoryReader, size: u64) -> Option<RobustSemaphoreState> {
         let first = offset_of!(Self, permits) as u64;
         let each = size_of::<RawRobustMutex>() as u64;
         let count = size.checked_sub(first)? / each;
         let permits = (0..count.min(MAX_SLOTS))
-            .map(|index| RawRobustMutex::read_state(&OffsetReader(words, first + index * each)));
+            .map(|index| RawRobustMutex::read_state(&OffsetReader(reader, first + index * each)));
         Some(RobustSemaphoreState {
-            lock: RobustMutex::read_state(&OffsetReader(words, offset_of!(Self, lock) as u64))?,
+            lock: RobustMutex::read_state(&OffsetReader(reader, offset_of!(Self, lock) as u64))?,
             permits: permits.collect::<Option<_>>()?,
         })
-    }
-}
-
-impl From<RobustLockError<'_, ()>> for AcquireError {
-    fn from(error: RobustLockError<'_, ()>) -> Self {
-        match error {
-            RobustLockError::Refused(refusal) => Self::Refused(refusal),
-            RobustLockError::TimedOut => Self::TimedOut,
-            // A death leaves nothing to repair; and nobody here gives the lock up, or asks for it twice.
-            _ => Self::Broken,
-        }
     }
 }
 
@@ -222,39 +264,46 @@ impl<const N: usize> Default for RobustSemaphore<N> {
     }
 }
 
-/// A permit that is given back when it is dropped, or when its thread ends.
+/// A permit of a [`RobustSemaphore`] that returns when it is dropped or when its thread ends.
 ///
-/// It stays on the thread that acquired it. Dropping it takes a lock for a moment, and so waits for a
-/// process that is stopped just there.
+/// The permit stays on the thread that acquired it. Dropping it briefly takes the internal lock of
+/// the semaphore, so the drop waits for a process that is stopped while it holds that lock.
+///
+/// # Process death
+/// The permit returns to the semaphore, and its next holder sees
+/// [`is_owner_died`](Self::is_owner_died).
 ///
 /// # Example
 /// See [`RobustSemaphore`].
 #[derive(Debug)]
-#[must_use = "dropping this gives the permit back"]
+#[must_use = "dropping the permit returns it"]
 pub struct RobustPermit<'a> {
     lock: &'a RobustMutex<()>,
     returned: &'a Condvar,
     permit: &'a RawRobustMutex,
-    taken: Taken,
-    stamp: OwnerToken,
+    acquired: Acquired,
+    token: OwnerToken,
 }
 
 impl RobustPermit<'_> {
-    /// Whether the last holder died with it: what the permit is about may be half-done.
+    /// Returns whether the last holder of this permit died or panicked while it held the permit.
+    ///
+    /// The resource that the permit stands for may be inconsistent then.
     pub fn is_owner_died(&self) -> bool {
-        self.taken == Taken::OwnerDied
+        self.acquired == Acquired::OwnerDied
     }
 }
 
 impl Drop for RobustPermit<'_> {
     fn drop(&mut self) {
-        if !self.permit.is_held_by(&self.stamp) {
+        if !self.permit.is_held_by(&self.token) {
             return;
         }
-        // Not to be had only where this thread holds too many; a sleeper that this overtakes looks
-        // again by itself.
+        // Fails only if this thread holds the maximum of robust locks, or after a faulty peer. The
+        // return may then be missed by a thread about to sleep, which finds it when it rechecks.
         let guard = self.lock.lock().or_else(RobustLockError::mark_consistent);
-        // SAFETY: a permit is made only by locking, and unlocks only once, here.
+        // SAFETY: a `RobustPermit` exists only after its thread locked `permit`, `is_held_by`
+        // confirmed that it still holds it, and only this drop unlocks it.
         unsafe {
             match std::thread::panicking() {
                 true => self.permit.mark_owner_died(),

@@ -1,66 +1,90 @@
-//! A semaphore pair whose turns come back when their holder dies.
-//!
-//! **Promise.** That of [`SemaphorePair`](crate::sync::SemaphorePair), and: a turn whose holder has ended before
-//! it was finished, by whatever means, is there again for the same side within the recheck interval; so
-//! the slots are always as many. Readers get them in the order in which the writers have finished.
-//!
-//! **Source.** The pair of the course notes, as a monitor (Hoare 1974) over slots that know their holder,
-//! as in [`RobustSemaphore`](super::RobustSemaphore).
-//!
-//! **How.** A slot has a number: 0 if it is the writers', otherwise how many writings were finished
-//! before it became the readers'. To have a turn is to hold the robust lock of a slot. Finishing it
-//! changes the number in one step, and the two sides are told apart by that number alone; so whoever
-//! dies has finished its turn or has not, and there is nothing to repair. Who has which slot is decided
-//! under a lock. So that nobody has to look at all of them, they stand in two rows (`pair_rows`), which follow from
-//! the numbers.
+//! A semaphore pair whose turns return when their holder dies.
 
-use super::slot_order::Rows;
-use crate::platform::robust::{RobustListError, commit};
+use super::pair_slot::{PairSide, PairSlot, PairSlots};
+use super::slot_order::{SlotLists, SlotOrder};
+use crate::platform::robust::commit;
+use crate::platform::spin::SpinPolicy;
 use crate::platform::{MemoryReader, OffsetReader, ShmSafe, UnsafeCell, constructor};
 use crate::sync::{
-    AcquireError, Condvar, LockError, MAX_SLOTS, OwnerToken, RawRobustMutex, RobustLockError,
-    RobustLockResult, RobustMutex, RobustMutexGuard, RobustSemaphorePairState, SlotState, Taken,
-    Timeout,
+    AcquireError, Acquired, Condvar, LockError, MAX_SLOTS, OwnerToken, RawRobustMutex,
+    RobustLockError, RobustMutex, RobustMutexGuard, RobustSemaphorePairState, Timeout,
 };
-use core::mem::offset_of;
+use core::mem::{ManuallyDrop, offset_of};
 use std::time::Duration;
 
-/// The hand-off between writers and readers, which survives their death.
+/// A hand-off between writers and readers that survives their death.
 ///
-/// A turn says which slot it is about, and nobody else has that one meanwhile. It has to be
-/// [finished](RobustTurn::finish): one that is only dropped goes back to the same side, as one whose
-/// holder dies does.
+/// Writers and readers alternate as with [`SemaphorePair`](crate::sync::SemaphorePair). Use this
+/// type where a process may be killed during its turn. A turn holds one slot, which no other thread
+/// uses meanwhile. [`RobustTurn::finish`] hands the slot to the other side. A turn that is dropped
+/// unfinished returns to its own side, and so does the turn of a thread that dies. Readers get the
+/// slots in the order in which the writers finished them.
 ///
-/// `S` says where the slots are: `[PairSlot; N]` inside (for a `static`), or `[PairSlot]` behind the rest
-/// (in a buffer).
+/// `S` stores the slots: `[PairSlot; N]` inside the object (for a `static` or a region), or
+/// `[PairSlot]` behind it (in a buffer).
 ///
 /// # Cost
-/// To take or to finish a turn is the same work for few slots and for many, but whoever comes after a death goes
-/// through all of them once. A turn counts among the 128 robust locks that a thread can hold, and to take or to
-/// finish it takes one more for a moment.
+/// Acquiring and finishing a turn cost the same for few slots and for many. After an owner death,
+/// the next operation visits all slots once. A turn counts as one of the 128 robust locks that a
+/// thread can hold; acquiring and finishing it briefly take one more.
+///
+/// # Errors
+/// [`AcquireError`]. A thread that already holds the maximum of robust locks gets `RobustList`.
 ///
 /// # Fairness
-/// None: a process that runs may overtake one that is being woken.
+/// None: a running thread may acquire a turn before a thread that is being woken.
 ///
 /// # Process death
-/// The turns of a thread that ends come back to their side: another one gets them at once if it asks
-/// then, or within the [`recheck_interval`](crate::platform::futex) if it sleeps already. The child of a
-/// fork has none.
+/// The turns of a thread that ends return to their side. A later attempt gets them at once; a
+/// thread that already sleeps gets them within the
+/// [`recheck_interval`](crate::sync::recheck_interval). The next holder sees
+/// [`is_owner_died`](RobustTurn::is_owner_died). The child of a fork has no turns.
+///
+/// # How it works
+/// Each slot has a number. The number is 0 if the slot is the writers'. Otherwise it counts the
+/// writes that were finished when the slot became the readers'. A thread has a turn while it holds
+/// the robust lock of a slot, as with the permits of a
+/// [`RobustSemaphore`](super::RobustSemaphore).
+///
+/// Finishing a turn changes the number of the slot in one step, and the number alone decides which
+/// side the slot belongs to. So a thread that dies has either finished its turn or not, and there is
+/// nothing to repair. One more robust lock protects the numbers and the assignment of slots to
+/// threads.
+///
+/// The slots of each side form a list in the order of use, so that no operation searches all slots.
+/// The lists follow from the numbers. A change first marks the lists incomplete and finally
+/// complete, and the next holder of the lock derives incomplete lists anew.
+///
+/// # Sources
+/// - The pair of semaphores of the course notes, generalized as for
+///   [`SemaphorePair`](crate::sync::SemaphorePair).
+/// - The monitor (C. A. R. Hoare, 1974).
 ///
 /// # Example
 /// ```
-/// use interlatch::sync::{PairSlot, RobustSemaphorePair};
+/// use interlatch::Region;
+/// use interlatch::sync::{AcquireError, PairSlot, RobustSemaphorePair};
 ///
-/// static PAIR: RobustSemaphorePair<[PairSlot; 1]> = RobustSemaphorePair::new([PairSlot::new()]);
+/// // One process creates the pair.
+/// let region = Region::memfd("example", 4096)?;
+/// let pair: &RobustSemaphorePair<[PairSlot; 1]> = region.create("pair", ())?;
 ///
-/// // A thread that ends in the middle of its turn.
-/// std::thread::spawn(|| std::mem::forget(PAIR.write())).join().unwrap();
-/// assert!(PAIR.try_read().is_err(), "nothing was written");
-/// PAIR.write()?.finish()?;
-/// let turn = PAIR.read()?;
-/// assert_eq!(turn.place(), 0);
+/// // Another process receives the descriptor, attaches, and dies during its turn. A thread stands
+/// // for that process.
+/// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
+/// let attached: &RobustSemaphorePair<[PairSlot; 1]> = other.attach("pair")?;
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| std::mem::forget(attached.write()));
+/// });
+///
+/// assert_eq!(pair.try_read().unwrap_err(), AcquireError::TimedOut, "the write is unfinished");
+/// let turn = pair.write()?;
+/// assert!(turn.is_owner_died());
 /// turn.finish()?;
-/// # Ok::<(), interlatch::sync::AcquireError>(())
+/// let turn = pair.read()?;
+/// assert_eq!(turn.slot_index(), 0);
+/// turn.finish()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[repr(C)]
 #[derive(Debug)]
@@ -68,187 +92,43 @@ pub struct RobustSemaphorePair<S: PairSlots + ?Sized> {
     lock: RobustMutex<()>,
     writable: Condvar,
     readable: Condvar,
-    /// How many writings were finished.
+    /// The number of finished writes. Protected by `lock`, as are the lists.
     written: UnsafeCell<u64>,
-    rows: Rows,
+    lists: SlotLists,
     slots: S,
 }
 
-// SAFETY: numbers and rows are accessed under the lock only; the slots may be asked for by several threads at the
-// same time, and what is in them is `Sync`.
+// SAFETY: only `LockedPair`, which holds `lock`, accesses `written`, `lists` and the numbers and
+// links of the slots. `PairSlots` lets several threads call `slots`, and the payload is `Sync`.
 unsafe impl<S: PairSlots<Payload: Sync> + ?Sized> Sync for RobustSemaphorePair<S> {}
 
-// SAFETY: `repr(C)`, of parts that are `ShmSafe`, and numbers, any of which will do.
+// SAFETY: the type is `repr(C)`. All fields are `ShmSafe`, or numbers of which every value is valid.
 unsafe impl<const N: usize> ShmSafe for RobustSemaphorePair<[PairSlot; N]> {
     fn initial() -> Self {
         Self::new(core::array::from_fn(|_| PairSlot::new()))
     }
 }
 
-/// A slot of a [`RobustSemaphorePair`].
-///
-/// # Example
-/// See [`RobustSemaphorePair`].
-#[repr(C)]
-#[derive(Debug)]
-pub struct PairSlot<P = ()> {
-    holder: RawRobustMutex,
-    number: UnsafeCell<u64>,
-    /// The one behind it in its row.
-    next: UnsafeCell<u64>,
-    payload: P,
-}
-
-impl PairSlot {
-    constructor! {
-        /// The writers'.
-        pub fn new() -> Self {
-            Self::with(())
-        }
-    }
-}
-
-impl Default for PairSlot {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<P> PairSlot<P> {
-    constructor! {
-        /// The writers', with what the turns are about.
-        pub(crate) fn with(payload: P) -> Self {
-            Self {
-                holder: RawRobustMutex::new(),
-                number: UnsafeCell::new(0),
-                next: UnsafeCell::new(0),
-                payload,
-            }
-        }
-    }
-
-    /// What the turns are about.
-    pub(crate) fn payload(&self) -> &P {
-        &self.payload
-    }
-
-    /// Whether somebody has it who lives.
-    pub(super) fn is_held(&self) -> bool {
-        self.holder.is_locked()
-    }
-
-    /// The link to the one behind it. The caller holds the lock of the pair.
-    pub(super) fn next(&self) -> &UnsafeCell<u64> {
-        &self.next
-    }
-
-    /// The caller holds the lock of the pair.
-    pub(super) fn number(&self) -> u64 {
-        // SAFETY: the lock is held.
-        self.number.with(|number| unsafe { *number })
-    }
-
-    /// Ends a turn, in one step. The caller holds the lock of the pair.
-    pub(super) fn set_number(&self, number: u64) {
-        // SAFETY: the lock is held.
-        unsafe { commit(&self.number, number) };
-    }
-}
-
-/// Where the slots of a pair are.
-///
-/// # Safety
-/// `slots` returns the same slots every time, and never none. They belong to this value alone: no other
-/// one returns any of them. Several threads may call it at the same time.
-pub unsafe trait PairSlots {
-    /// What the turns of a slot are about.
-    type Payload;
-
-    /// The slots.
-    fn slots(&self) -> &[PairSlot<Self::Payload>];
-}
-
-// SAFETY: the array's own slots.
-unsafe impl<P, const N: usize> PairSlots for [PairSlot<P>; N] {
-    type Payload = P;
-
-    fn slots(&self) -> &[PairSlot<P>] {
-        self
-    }
-}
-
-// SAFETY: the slice's own slots.
-unsafe impl<P> PairSlots for [PairSlot<P>] {
-    type Payload = P;
-
-    fn slots(&self) -> &[PairSlot<P>] {
-        self
-    }
-}
-
-/// Whose turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Writers,
-    Readers,
-}
-
-impl Side {
-    /// That of a slot of this number.
-    pub(super) fn of(number: u64) -> Self {
-        match number {
-            0 => Self::Writers,
-            _ => Self::Readers,
-        }
-    }
-
-    pub(super) fn other(self) -> Self {
-        match self {
-            Self::Writers => Self::Readers,
-            Self::Readers => Self::Writers,
-        }
-    }
-}
-
-/// Why there was no turn.
-pub(crate) enum Missed {
-    /// The caller no longer wants one.
-    Closed,
-    /// None was to be had.
-    Refused(AcquireError),
-}
-
-impl From<RobustListError> for Missed {
-    fn from(refusal: RobustListError) -> Self {
-        Self::Refused(refusal.into())
-    }
-}
-
-impl From<RobustLockError<'_, ()>> for Missed {
-    fn from(error: RobustLockError<'_, ()>) -> Self {
-        Self::Refused(error.into())
-    }
-}
-
 impl<P, const N: usize> RobustSemaphorePair<[PairSlot<P>; N]> {
     constructor! {
-        /// A pair over these slots, all of them the writers'. None at all does not compile.
+        /// Creates a pair whose slots are all the writers'. An array of none does not compile.
         pub fn new(slots: [PairSlot<P>; N]) -> Self {
-            const { assert!(N > 0, "at least 1 slot") };
-            Self::over(slots)
+            const { assert!(N > 0, "a semaphore pair needs at least 1 slot") };
+            Self::with_slots(slots)
         }
     }
 }
 
 impl<S: PairSlots> RobustSemaphorePair<S> {
     constructor! {
-        pub(crate) fn over(slots: S) -> Self {
+        /// Creates a pair, or the header of a pair whose slots follow it.
+        pub(crate) fn with_slots(slots: S) -> Self {
             Self {
                 lock: RobustMutex::new(()),
                 writable: Condvar::new(),
                 readable: Condvar::new(),
                 written: UnsafeCell::new(0),
-                rows: Rows::new(),
+                lists: SlotLists::new(),
                 slots,
             }
         }
@@ -256,286 +136,332 @@ impl<S: PairSlots> RobustSemaphorePair<S> {
 }
 
 impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
-    /// Takes a writer's turn, however long it takes.
+    /// Acquires a turn of the writers, blocking until a slot is free.
     ///
     /// # Errors
-    /// `Refused`, if this thread cannot hold it; `Broken`, by a faulty peer.
+    /// `RobustList` or `Corrupted`.
     pub fn write(&self) -> Result<RobustTurn<'_, S>, AcquireError> {
-        self.take(Side::Writers)
+        self.acquire(PairSide::Writers)
     }
 
-    /// Takes a writer's turn if there is one.
+    /// Acquires a turn of the writers if a slot is free.
     ///
     /// # Errors
-    /// `TimedOut`, if there is none; and as [`write`](Self::write).
+    /// `TimedOut`: no slot is free. `RobustList` or `Corrupted`.
     pub fn try_write(&self) -> Result<RobustTurn<'_, S>, AcquireError> {
         self.write_with(Timeout::NonBlocking)
     }
 
-    /// Takes a writer's turn, or gives up after that time.
+    /// Acquires a turn of the writers, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// As [`try_write`](Self::try_write).
+    /// `TimedOut`, `RobustList` or `Corrupted`.
     pub fn write_timeout(&self, timeout: Duration) -> Result<RobustTurn<'_, S>, AcquireError> {
         self.write_with(Timeout::after(timeout))
     }
 
-    /// Takes a writer's turn as long as timeout lasts.
+    /// Acquires a turn of the writers, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// As [`try_write`](Self::try_write).
+    /// `TimedOut`, `RobustList` or `Corrupted`.
     pub fn write_with(&self, timeout: Timeout) -> Result<RobustTurn<'_, S>, AcquireError> {
-        self.take_with(Side::Writers, timeout)
+        self.acquire_with(PairSide::Writers, timeout)
     }
 
-    /// Takes a reader's turn, that of the oldest slot, however long it takes.
+    /// Acquires a turn of the readers with the oldest free slot, blocking until there is one.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// `RobustList` or `Corrupted`.
     pub fn read(&self) -> Result<RobustTurn<'_, S>, AcquireError> {
-        self.take(Side::Readers)
+        self.acquire(PairSide::Readers)
     }
 
-    /// Takes a reader's turn if there is one.
+    /// Acquires a turn of the readers if a slot is free.
     ///
     /// # Errors
-    /// As [`try_write`](Self::try_write).
+    /// `TimedOut`: no slot is free. `RobustList` or `Corrupted`.
     pub fn try_read(&self) -> Result<RobustTurn<'_, S>, AcquireError> {
         self.read_with(Timeout::NonBlocking)
     }
 
-    /// Takes a reader's turn, or gives up after that time.
+    /// Acquires a turn of the readers, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// As [`try_write`](Self::try_write).
+    /// `TimedOut`, `RobustList` or `Corrupted`.
     pub fn read_timeout(&self, timeout: Duration) -> Result<RobustTurn<'_, S>, AcquireError> {
         self.read_with(Timeout::after(timeout))
     }
 
-    /// Takes a reader's turn as long as timeout lasts.
+    /// Acquires a turn of the readers, blocking for at most `timeout`.
     ///
     /// # Errors
-    /// As [`try_write`](Self::try_write).
+    /// `TimedOut`, `RobustList` or `Corrupted`.
     pub fn read_with(&self, timeout: Timeout) -> Result<RobustTurn<'_, S>, AcquireError> {
-        self.take_with(Side::Readers, timeout)
+        self.acquire_with(PairSide::Readers, timeout)
     }
 
-    /// How many slots there are.
+    /// The number of slots.
     pub fn slots(&self) -> usize {
         self.slots.slots().len()
     }
 
-    /// How many slots were the readers' a moment ago; none, if the lock is not to be had.
+    /// Returns how many slots were the readers' a moment ago; 0 if the internal lock is unusable.
     pub fn readable(&self) -> usize {
-        let guard = self.decide(Timeout::Infinite);
-        guard.map_or(0, |_guard| {
-            let slots = self.slots.slots().iter();
-            slots.filter(|slot| slot.number() != 0).count()
-        })
+        let locked = self.lock(Timeout::Infinite);
+        locked.map_or(0, |locked| locked.order().count(PairSide::Readers))
     }
 
-    fn take(&self, side: Side) -> Result<RobustTurn<'_, S>, AcquireError> {
+    fn acquire(&self, side: PairSide) -> Result<RobustTurn<'_, S>, AcquireError> {
         loop {
-            match self.take_with(side, Timeout::Infinite) {
-                // Forever does not run out.
+            match self.acquire_with(side, Timeout::Infinite) {
+                // An infinite timeout does not expire.
                 Err(AcquireError::TimedOut) => {}
                 result => return result,
             }
         }
     }
 
-    fn take_with(&self, side: Side, timeout: Timeout) -> Result<RobustTurn<'_, S>, AcquireError> {
-        self.take_unless(side, timeout, || false)
-            .map_err(|missed| match missed {
-                Missed::Refused(error) => error,
-                Missed::Closed => unreachable!("it never closes"),
-            })
+    fn acquire_with(
+        &self,
+        side: PairSide,
+        timeout: Timeout,
+    ) -> Result<RobustTurn<'_, S>, AcquireError> {
+        let turn = self.acquire_unless(side, timeout, |_| false)?;
+        Ok(turn.expect("`acquire_unless` returns `None` only if the predicate is true"))
     }
 
-    /// Takes a turn, unless that is so, which is asked under the lock.
-    pub(crate) fn take_unless(
+    /// Acquires a turn, or returns `None` as soon as `is_closed` is true.
+    ///
+    /// `is_closed` runs under the lock, before every search for a slot.
+    pub(crate) fn acquire_unless(
         &self,
-        side: Side,
+        side: PairSide,
         timeout: Timeout,
-        is_closed: impl Fn() -> bool,
-    ) -> Result<RobustTurn<'_, S>, Missed> {
-        let (guard, place) = self.find(side, timeout, is_closed)?;
-        let slot = &self.slots.slots()[place];
-        let taken = slot.holder.lock_with(Timeout::NonBlocking);
-        drop(guard);
-        let taken = taken.map_err(|error| {
-            // It may have been told of the slot, which is for another one then.
-            self.condition(side).notify_one();
+        is_closed: impl Fn(&LockedPair<'_, S>) -> bool,
+    ) -> Result<Option<RobustTurn<'_, S>>, AcquireError> {
+        let Some((locked, index)) = self.lock_with_free_slot(side, timeout, is_closed)? else {
+            return Ok(None);
+        };
+        let slot = &self.slots.slots()[index];
+        let acquired = slot.holder.lock_with(Timeout::NonBlocking);
+        drop(locked);
+        let acquired = acquired.map_err(|error| {
+            // This thread may have received a notification that it cannot use.
+            self.condvar(side).notify_one();
             match error {
-                LockError::Refused(refusal) => refusal.into(),
-                // It was free, and is taken under the lock only.
-                _ => Missed::Refused(AcquireError::Broken),
+                LockError::RobustList(error) => error.into(),
+                // The slot was free, and correct processes acquire slots only under the lock.
+                _ => AcquireError::Corrupted,
             }
         })?;
-        Ok(RobustTurn {
+        Ok(Some(RobustTurn {
             pair: self,
             side,
-            place,
-            taken,
-            stamp: OwnerToken::new(),
-        })
+            index,
+            acquired,
+            token: OwnerToken::new(),
+        }))
     }
 
-    /// Takes a turn, uses it and finishes it, all within the lock: unlike one that is taken first, a reader's is
-    /// never overtaken, also if the reader dies. Unless that is so, which is asked under the lock.
-    pub(crate) fn act_unless<R>(
+    /// Acquires a turn, runs `action` with its slot and finishes it, all under the lock.
+    ///
+    /// Returns `None` as soon as `is_closed` is true, which runs under the lock. Unlike a turn that
+    /// is acquired first and finished later, a turn of a reader is never overtaken by another
+    /// reader, not even if the reader dies.
+    pub(crate) fn complete_unless<R>(
         &self,
-        side: Side,
+        side: PairSide,
         timeout: Timeout,
-        is_closed: impl Fn() -> bool + Copy,
-        act: impl FnOnce(&S::Payload) -> R,
-    ) -> Result<R, Missed> {
-        let (guard, place) = self.find(side, timeout, is_closed)?;
-        let result = act(&self.slots.slots()[place].payload);
-        self.pass_on(side, place);
-        let has_closed = side == Side::Readers && is_closed();
-        drop(guard);
-        self.condition(side.other()).notify_one();
+        is_closed: impl Fn(&LockedPair<'_, S>) -> bool,
+        action: impl FnOnce(&S::Payload) -> R,
+    ) -> Result<Option<R>, AcquireError> {
+        let Some((locked, index)) = self.lock_with_free_slot(side, timeout, &is_closed)? else {
+            return Ok(None);
+        };
+        let result = action(&self.slots.slots()[index].payload);
+        locked.pass_on(side, index);
+        let has_closed = side == PairSide::Readers && is_closed(&locked);
+        drop(locked);
+        self.condvar(side.other()).notify_one();
         if has_closed {
-            // That was the last one: all who wait for another one have to hear so.
+            // That was the last item: every reader that waits for another must see the end.
             self.readable.notify_all();
         }
-        Ok(result)
+        Ok(Some(result))
     }
 
-    /// Waits for a slot that is this side's and that nobody has; the lock is held then.
-    fn find(
+    /// Waits for a free slot of `side` and returns its index and the lock, or `None` if closed.
+    fn lock_with_free_slot(
         &self,
-        side: Side,
+        side: PairSide,
         timeout: Timeout,
-        is_closed: impl Fn() -> bool,
-    ) -> Result<(RobustMutexGuard<'_, ()>, usize), Missed> {
-        let mut guard = self.decide(timeout.for_internal_lock())?;
+        is_closed: impl Fn(&LockedPair<'_, S>) -> bool,
+    ) -> Result<Option<(LockedPair<'_, S>, usize)>, AcquireError> {
+        let mut locked = self.lock(timeout.for_internal_lock())?;
         let mut is_in_time = true;
         loop {
-            if is_closed() {
-                return Err(Missed::Closed);
+            if is_closed(&locked) {
+                return Ok(None);
             }
-            if let Some(place) = self.rows.first(self.slots.slots(), side) {
-                return Ok((guard, place));
+            if let Some(index) = locked.order().first_free(side) {
+                return Ok(Some((locked, index)));
             }
             if !is_in_time {
-                return Err(Missed::Refused(AcquireError::TimedOut));
+                return Err(AcquireError::TimedOut);
             }
-            let locked;
-            (locked, is_in_time) = self
-                .condition(side)
-                .wait_robust_for::<true, ()>(guard, timeout);
-            guard = locked.or_else(RobustLockError::mark_consistent)?;
+            (locked, is_in_time) = locked.wait(side, timeout)?;
         }
     }
 
-    /// Takes the lock under which everything is decided. Its last holder may have died: there is nothing to repair.
-    fn decide(&self, timeout: Timeout) -> RobustLockResult<'_, ()> {
-        let locked = self.lock.lock_for::<true>(timeout);
-        locked.or_else(RobustLockError::mark_consistent)
+    /// Takes the lock. Its last holder may have died, which leaves nothing to repair.
+    fn lock(&self, timeout: Timeout) -> Result<LockedPair<'_, S>, LockError> {
+        let locked = self.lock.lock_with_policy(timeout, SpinPolicy::Turns);
+        let guard = locked.or_else(RobustLockError::mark_consistent)?;
+        Ok(LockedPair { pair: self, guard })
     }
 
-    /// Whether no slot is the readers'. The caller holds the lock.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty(self.slots.slots(), Side::Readers)
-    }
-
-    /// The slot is the other side's from here on. The caller holds the lock, and nobody else has the slot.
-    fn pass_on(&self, side: Side, place: usize) {
-        let number = match side {
-            Side::Readers => 0,
-            Side::Writers => self.count_writing(),
-        };
-        self.rows.pass_on(self.slots.slots(), side, place, number);
-    }
-
-    /// The lock under which everything is decided.
-    pub(crate) fn lock(&self) -> &RobustMutex<()> {
+    /// The lock of the pair, which a buffer uses for its endpoints as well.
+    pub(crate) fn mutex(&self) -> &RobustMutex<()> {
         &self.lock
     }
 
-    /// Where this side waits.
-    pub(crate) fn condition(&self, side: Side) -> &Condvar {
+    /// The condition variable on which `side` waits.
+    pub(crate) fn condvar(&self, side: PairSide) -> &Condvar {
         match side {
-            Side::Writers => &self.writable,
-            Side::Readers => &self.readable,
+            PairSide::Writers => &self.writable,
+            PairSide::Readers => &self.readable,
         }
     }
 }
 
-impl PairSlot {
-    /// The state of the one that these words are, whatever its payload.
-    fn read_state(words: &dyn MemoryReader) -> Option<SlotState> {
-        let holder = OffsetReader(words, offset_of!(Self, holder) as u64);
-        Some(SlotState {
-            readable: words.read_u64(offset_of!(Self, number) as u64)? != 0,
-            holder: RawRobustMutex::read_state(&holder)?,
-        })
+/// A pair whose lock the calling thread holds.
+pub(crate) struct LockedPair<'a, S: PairSlots + ?Sized> {
+    pair: &'a RobustSemaphorePair<S>,
+    /// Holds `pair.lock`.
+    guard: RobustMutexGuard<'a, ()>,
+}
+
+impl<S: PairSlots + ?Sized> LockedPair<'_, S> {
+    /// Returns whether no slot is the readers'.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order().is_empty(PairSide::Readers)
+    }
+
+    fn order(&self) -> SlotOrder<'_, S::Payload> {
+        // SAFETY: the lists and the slots belong to `pair`, whose lock `guard` holds.
+        unsafe { SlotOrder::new(&self.pair.lists, self.pair.slots.slots()) }
+    }
+
+    /// Hands the slot to the other side.
+    fn pass_on(&self, side: PairSide, index: usize) {
+        let number = match side {
+            PairSide::Readers => 0,
+            PairSide::Writers => self.next_number(),
+        };
+        self.order().pass_on(side, index, number);
+    }
+
+    /// Counts one more finished write.
+    fn next_number(&self) -> u64 {
+        let written = &self.pair.written;
+        // SAFETY: `guard` holds the lock of the pair, which excludes every other access to `written`.
+        let before = written.with(|written| unsafe { *written });
+        // 0 would mean a slot of the writers. Only a faulty peer makes the number wrap.
+        let number = before.wrapping_add(1).max(1);
+        // SAFETY: `guard` holds the lock of the pair, which excludes every other access to `written`.
+        // A thread that dies before it uses the number leaves a gap, which changes no order.
+        unsafe { commit(written, number) };
+        number
+    }
+
+    /// Unlocks, waits for a notification of `side`, and locks again.
+    ///
+    /// Returns false beside the lock if the timeout expired.
+    fn wait(self, side: PairSide, timeout: Timeout) -> Result<(Self, bool), LockError> {
+        let Self { pair, guard } = self;
+        let (locked, is_in_time) =
+            pair.condvar(side)
+                .wait_robust_with_policy(guard, timeout, SpinPolicy::Turns);
+        let guard = locked.or_else(RobustLockError::mark_consistent)?;
+        Ok((Self { pair, guard }, is_in_time))
     }
 }
 
 impl RobustSemaphorePair<[PairSlot; 0]> {
-    /// The state of the one that these words are. Its size says how many slots there are, or, if their
-    /// payload is of some size, `slots` does.
+    /// Reads the state of a pair in foreign memory.
+    ///
+    /// `size` and `align` are those of the object. `slots` is the number of slots; without it the
+    /// slots have no payload, and `size` gives their number.
     pub(crate) fn read_state(
-        words: &dyn MemoryReader,
+        reader: &dyn MemoryReader,
         size: u64,
         align: u64,
         slots: Option<u64>,
     ) -> Option<RobustSemaphorePairState> {
         let first = offset_of!(Self, slots) as u64;
         let first = first.checked_next_multiple_of(align)?;
-        let least = size_of::<PairSlot>() as u64;
+        let min = size_of::<PairSlot>() as u64;
         let rest = size.checked_sub(first)?;
-        let count = slots.unwrap_or(rest / least);
-        let each = rest.checked_div(count).filter(|each| *each >= least)?;
+        let count = slots.unwrap_or(rest / min);
+        let each = rest.checked_div(count).filter(|each| *each >= min)?;
         if !rest.is_multiple_of(count) {
             return None;
         }
         let slots = (0..count.min(MAX_SLOTS))
-            .map(|index| PairSlot::read_state(&OffsetReader(words, first + index * each)));
+            .map(|index| PairSlot::read_state(&OffsetReader(reader, first + index * each)));
         Some(RobustSemaphorePairState {
-            lock: RobustMutex::read_state(&OffsetReader(words, offset_of!(Self, lock) as u64))?,
+            lock: RobustMutex::read_state(&OffsetReader(reader, offset_of!(Self, lock) as u64))?,
             slots: slots.collect::<Option<_>>()?,
         })
     }
 }
 
 impl<P> RobustSemaphorePair<[PairSlot<P>]> {
-    /// Writes the slots where they are: a payload may be larger than a stack.
+    /// Initializes the slots in place, because a payload may be larger than a stack.
     ///
     /// # Safety
-    /// `at` is valid for writes, and aligned; nobody else accesses it. `build` writes the payload to its
-    /// place.
-    pub(crate) unsafe fn build_slots(at: *mut Self, build: impl Fn(*mut P)) {
-        // SAFETY: valid, by the caller's promise. Nothing is read but the length, which is in the
-        // pointer.
+    /// `at` is aligned and valid for writes, and no other thread accesses it. `init_payload`
+    /// initializes the payload at its argument.
+    pub(crate) unsafe fn init_slots(at: *mut Self, init_payload: impl Fn(*mut P)) {
+        // SAFETY: the caller passes a valid pointer. Only its length is read, not its memory.
         let slots = unsafe { &raw mut (*at).slots };
         let first = slots.cast::<PairSlot<P>>();
-        for place in 0..slots.len() {
-            // SAFETY: the slots are one behind the other, as many as the length.
+        for index in 0..slots.len() {
+            // SAFETY: `index` is less than the number of slots, which are contiguous and valid for
+            // writes by the caller's promise.
             unsafe {
-                let slot = first.add(place);
+                let slot = first.add(index);
                 (&raw mut (*slot).holder).write(RawRobustMutex::new());
                 (&raw mut (*slot).number).write(UnsafeCell::new(0));
                 (&raw mut (*slot).next).write(UnsafeCell::new(0));
-                build(&raw mut (*slot).payload);
+                init_payload(&raw mut (*slot).payload);
             }
         }
     }
 }
 
-/// The turn of one side. It stays on the thread that has taken it.
+/// A turn of one side of a [`RobustSemaphorePair`].
 ///
-/// A panic during the turn drops it, and it goes back to the same side, with the news: see
-/// [`is_owner_died`](Self::is_owner_died).
+/// The turn stays on the thread that acquired it. Dropping it unfinished returns the slot to the
+/// same side. If a panic drops it, the next holder sees [`is_owner_died`](Self::is_owner_died).
 ///
 /// # Process death
-/// It goes back to the same side, unless it was finished.
+/// An unfinished turn returns to the same side, and its next holder sees
+/// [`is_owner_died`](Self::is_owner_died).
 ///
 /// # Example
-/// It is of one thread:
+/// ```
+/// use interlatch::sync::{PairSlot, RobustSemaphorePair};
+///
+/// let pair = RobustSemaphorePair::new([PairSlot::new()]);
+/// drop(pair.write()?);
+/// assert!(pair.try_read().is_err(), "the write was not finished");
+/// pair.write()?.finish()?;
+/// assert!(pair.try_read().is_ok());
+/// # Ok::<(), interlatch::sync::AcquireError>(())
+/// ```
+///
+/// A turn cannot move to another thread:
 /// ```compile_fail,E0277
 /// use interlatch::sync::{PairSlot, RobustSemaphorePair};
 ///
@@ -543,102 +469,82 @@ impl<P> RobustSemaphorePair<[PairSlot<P>]> {
 /// let turn = pair.write().unwrap();
 /// std::thread::scope(|scope| { scope.spawn(move || drop(turn)); });
 /// ```
-///
-/// ```
-/// use interlatch::sync::{PairSlot, RobustSemaphorePair};
-///
-/// let pair = RobustSemaphorePair::new([PairSlot::new()]);
-/// drop(pair.write()?);
-/// assert!(pair.try_read().is_err(), "nothing was written");
-/// pair.write()?.finish()?;
-/// assert!(pair.try_read().is_ok());
-/// # Ok::<(), interlatch::sync::AcquireError>(())
-/// ```
 #[derive(Debug)]
-#[must_use = "dropping this gives the turn back untaken"]
+#[must_use = "dropping the turn returns it unfinished"]
 pub struct RobustTurn<'a, S: PairSlots + ?Sized> {
     pair: &'a RobustSemaphorePair<S>,
-    side: Side,
-    place: usize,
-    taken: Taken,
-    stamp: OwnerToken,
+    side: PairSide,
+    index: usize,
+    acquired: Acquired,
+    token: OwnerToken,
 }
 
 impl<'a, S: PairSlots + ?Sized> RobustTurn<'a, S> {
-    /// Which of the slots the turn is about.
-    pub fn place(&self) -> usize {
-        self.place
+    /// The index of the slot that the turn holds.
+    pub fn slot_index(&self) -> usize {
+        self.index
     }
 
-    /// Whether the last one that had the slot died, or panicked, in its turn: what that is about may be
-    /// half-done.
-    pub fn is_owner_died(&self) -> bool {
-        self.taken == Taken::OwnerDied
-    }
-
-    /// Ends the turn: the slot is the other side's.
+    /// Returns whether the last holder of this slot died or panicked during its turn.
     ///
-    /// Takes a lock for a moment, and so waits for a process that is stopped just there.
+    /// The data that the slot stands for may be inconsistent then.
+    pub fn is_owner_died(&self) -> bool {
+        self.acquired == Acquired::OwnerDied
+    }
+
+    /// Finishes the turn and hands the slot to the other side.
+    ///
+    /// Briefly takes the internal lock of the pair, so it waits for a process that is stopped while
+    /// it holds that lock.
     ///
     /// # Errors
-    /// `NotHeld`, in the child of a fork. `Refused`, if this thread holds too many locks, or `Broken`, by
-    /// a faulty peer: then the turn goes back to the same side.
+    /// `Inherited`, in the child of a fork. `RobustList` if this thread holds the maximum of robust
+    /// locks, or `Corrupted`; the turn returns to the same side then.
     pub fn finish(self) -> Result<(), AcquireError> {
-        let turn = core::mem::ManuallyDrop::new(self);
+        let turn = ManuallyDrop::new(self);
         turn.end(true)
     }
 
-    /// The slot.
+    /// The slot that the turn holds.
     pub(crate) fn slot(&self) -> &'a PairSlot<S::Payload> {
-        &self.pair.slots.slots()[self.place]
+        &self.pair.slots.slots()[self.index]
     }
 
     fn end(&self, is_finished: bool) -> Result<(), AcquireError> {
         let (pair, slot) = (self.pair, self.slot());
-        if !slot.holder.is_held_by(&self.stamp) {
-            return Err(AcquireError::NotHeld);
+        if !slot.holder.is_held_by(&self.token) {
+            return Err(AcquireError::Inherited);
         }
-        // Not to be had only where this thread holds too many; a sleeper that is overtaken then looks
-        // again by itself.
-        let guard = pair.decide(Timeout::Infinite);
-        let passes_on = is_finished && guard.is_ok();
-        // Before it is passed on: whoever gets the lock from a dead process finds no slot of the other
-        // side that the kernel has not freed yet, and so overtakes none.
-        // SAFETY: a turn is made only by locking, and ends only once.
+        // Fails only if this thread holds the maximum of robust locks, or after a faulty peer. A
+        // thread about to sleep may then miss the slot, and finds it when it rechecks.
+        let locked = pair.lock(Timeout::Infinite);
+        // The slot is freed before it is passed on: the next holder of the lock after a death then
+        // finds no slot of the other side that the kernel has not freed yet, and overtakes none.
+        // SAFETY: a turn exists only after its thread locked `holder`, `is_held_by` confirmed that
+        // it still holds it, and `end` runs once per turn.
         unsafe {
             match !is_finished && std::thread::panicking() {
                 true => slot.holder.mark_owner_died(),
                 false => slot.holder.unlock(),
             }
         }
-        if passes_on {
-            pair.pass_on(self.side, self.place);
+        let is_passed_on = is_finished && locked.is_ok();
+        if let (true, Ok(locked)) = (is_finished, &locked) {
+            locked.pass_on(self.side, self.index);
         }
-        let ended = guard.map(drop).map_err(AcquireError::from);
-        match (self.side, passes_on) {
-            (Side::Writers, true) | (Side::Readers, false) => pair.readable.notify_one(),
-            (Side::Readers, true) | (Side::Writers, false) => pair.writable.notify_one(),
-        }
+        let ended = locked.map(drop).map_err(AcquireError::from);
+        let side = match is_passed_on {
+            true => self.side.other(),
+            false => self.side,
+        };
+        pair.condvar(side).notify_one();
         ended
-    }
-}
-
-impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
-    /// The number of the next finished writing. The caller holds the lock.
-    fn count_writing(&self) -> u64 {
-        // SAFETY: the lock is held.
-        let written = self.written.with(|written| unsafe { *written });
-        // 0 would be the writers'; only a faulty peer gets there.
-        let next = written.wrapping_add(1).max(1);
-        // SAFETY: the lock is held. Whoever dies before it uses the number leaves a gap, which
-        // changes no order.
-        unsafe { commit(&self.written, next) };
-        next
     }
 }
 
 impl<S: PairSlots + ?Sized> Drop for RobustTurn<'_, S> {
     fn drop(&mut self) {
+        // The child of a fork has nothing to return. After any other error the slot is free anyway.
         let _ = self.end(false);
     }
 }

@@ -1,115 +1,148 @@
-//! In which order the slots of a recoverable pair are taken.
+//! The order in which the slots of a robust semaphore pair are used.
 //!
-//! **How.** Each side has a row of its slots, the one that is next at first: a slot leads to the one behind it, and
-//! joins the end of the other side's row when it is passed on. It stays in its row while somebody has it, and when
-//! it comes back; so whoever looks for one passes by those that others have, and by no more.
+//! Each side has a list of its slots, and the first slot of the list is the next to be used. A slot
+//! links to the next slot of its side, and moves to the end of the other side's list when a turn
+//! with it is finished. While a thread has a turn with a slot, and when an unfinished turn ends, the
+//! slot keeps its position. So a search skips the slots in use, and no others.
 //!
-//! **Why they survive a death.** The rows follow from the numbers of the slots: the readers' are in the order of
-//! these. Whoever changes them says before that they are not whole, and afterwards that they are; and whoever finds
-//! that they are not, writes them anew. The first of all does, too.
+//! **Process death.** The lists can be derived from the numbers of the slots: the readers' slots are
+//! in the order of their numbers. A change of the lists first marks them incomplete and finally
+//! complete. The next holder of the lock derives incomplete lists anew. So does the first holder.
 //!
-//! **Faulty peers.** A link is the number of a slot, counted from 1. Whatever it is, it leads to a slot or to none,
-//! and no row is followed further than there are slots.
+//! **Faulty peers.** A link is the index of a slot plus 1. Every value leads to a slot or ends the
+//! list, and a walk visits at most as many slots as the pair has.
 
-use super::semaphore_pair::{PairSlot, Side};
+use super::pair_slot::{PairSide, PairSlot};
 use crate::platform::robust::commit;
 use crate::platform::{UnsafeCell, constructor};
 
-/// The end of a row.
-const NONE: u64 = 0;
+/// The link that ends a list.
+const END: u64 = 0;
 
-/// The rows of both sides. The caller of every method holds the lock of the pair, and passes its slots.
+/// The lists of both sides. Protected by the lock of the pair.
 #[repr(C)]
 #[derive(Debug)]
-pub(super) struct Rows {
-    /// Whether they agree with the numbers of the slots.
-    are_whole: UnsafeCell<u64>,
-    writers: Row,
-    readers: Row,
+pub(super) struct SlotLists {
+    /// 1 if the lists agree with the numbers of the slots.
+    are_complete: UnsafeCell<u64>,
+    writers: SlotList,
+    readers: SlotList,
 }
 
 #[repr(C)]
 #[derive(Debug)]
-struct Row {
+struct SlotList {
     first: UnsafeCell<u64>,
     last: UnsafeCell<u64>,
 }
 
-impl Row {
+impl SlotLists {
+    constructor! {
+        /// Creates lists that the first access derives from the slots.
+        pub(super) fn new() -> Self {
+            Self {
+                are_complete: UnsafeCell::new(0),
+                writers: SlotList::new(),
+                readers: SlotList::new(),
+            }
+        }
+    }
+}
+
+impl SlotList {
     constructor! {
         fn new() -> Self {
-            Self { first: UnsafeCell::new(NONE), last: UnsafeCell::new(NONE) }
+            Self { first: UnsafeCell::new(END), last: UnsafeCell::new(END) }
         }
     }
 }
 
-/// The slot that a link leads to.
-fn slot_at<P>(slots: &[PairSlot<P>], link: u64) -> Option<&PairSlot<P>> {
-    slots.get(usize::try_from(link).ok()?.checked_sub(1)?)
+/// Exclusive access to the lists and the numbers of the slots of one pair.
+pub(super) struct SlotOrder<'a, P> {
+    lists: &'a SlotLists,
+    slots: &'a [PairSlot<P>],
 }
 
-impl Rows {
-    constructor! {
-        /// Not yet written.
-        pub(super) fn new() -> Self {
-            Self { are_whole: UnsafeCell::new(0), writers: Row::new(), readers: Row::new() }
+impl<'a, P> SlotOrder<'a, P> {
+    /// Creates the access, and derives the lists anew if they are incomplete.
+    ///
+    /// # Safety
+    /// `lists` and `slots` belong to one pair, and the caller holds the lock of that pair while the
+    /// value lives.
+    pub(super) unsafe fn new(lists: &'a SlotLists, slots: &'a [PairSlot<P>]) -> Self {
+        let order = Self { lists, slots };
+        if order.read(&lists.are_complete) != 1 {
+            order.rewrite();
+        }
+        order
+    }
+
+    /// Returns whether `side` has no slot.
+    pub(super) fn is_empty(&self, side: PairSide) -> bool {
+        self.read(&self.list(side).first) == END
+    }
+
+    /// The index of the first slot of `side` that is not in use.
+    pub(super) fn first_free(&self, side: PairSide) -> Option<usize> {
+        self.indices(side)
+            .find(|index| !self.slots[*index].is_held())
+    }
+
+    /// Counts the slots of `side`.
+    pub(super) fn count(&self, side: PairSide) -> usize {
+        let sides = self.slots.iter().map(|slot| self.side_of(slot));
+        sides.filter(|found| *found == side).count()
+    }
+
+    /// Gives the slot at `index` its new number, which makes it the last slot of the other side.
+    pub(super) fn pass_on(&self, from: PairSide, index: usize, number: u64) {
+        self.commit(&self.lists.are_complete, 0);
+        self.commit(&self.slots[index].number, number);
+        // After a faulty peer the list may lack the slot. The lists stay incomplete then.
+        if self.remove(from, index) {
+            self.append(from.other(), index);
+            self.commit(&self.lists.are_complete, 1);
         }
     }
 
-    fn row(&self, side: Side) -> &Row {
+    fn list(&self, side: PairSide) -> &'a SlotList {
         match side {
-            Side::Writers => &self.writers,
-            Side::Readers => &self.readers,
+            PairSide::Writers => &self.lists.writers,
+            PairSide::Readers => &self.lists.readers,
         }
     }
 
-    /// Whether this side has no slot.
-    pub(super) fn is_empty<P>(&self, slots: &[PairSlot<P>], side: Side) -> bool {
-        self.make_whole(slots);
-        read(&self.row(side).first) == NONE
+    fn side_of(&self, slot: &PairSlot<P>) -> PairSide {
+        PairSide::from_number(self.read(&slot.number))
     }
 
-    /// The first slot of this side that nobody has.
-    pub(super) fn first<P>(&self, slots: &[PairSlot<P>], side: Side) -> Option<usize> {
-        self.make_whole(slots);
-        self.along(slots, side)
-            .find(|place| !slots[*place].is_held())
+    /// The slot that a link leads to.
+    fn linked(&self, link: u64) -> Option<&'a PairSlot<P>> {
+        self.slots.get(usize::try_from(link).ok()?.checked_sub(1)?)
     }
 
-    /// Gives this slot of that side its number, which makes it the other side's last one.
-    pub(super) fn pass_on<P>(&self, slots: &[PairSlot<P>], from: Side, place: usize, number: u64) {
-        self.make_whole(slots);
-        set_step(&self.are_whole, 0);
-        slots[place].set_number(number);
-        // By a faulty peer it is not there; then they are written anew.
-        if self.take_out(slots, from, place) {
-            self.append(slots, from.other(), place);
-            set_step(&self.are_whole, 1);
-        }
-    }
-
-    /// The places of a row.
-    fn along<P>(&self, slots: &[PairSlot<P>], side: Side) -> impl Iterator<Item = usize> {
-        let mut link = read(&self.row(side).first);
+    /// The indices of the slots of a list, in order.
+    fn indices(&self, side: PairSide) -> impl Iterator<Item = usize> {
+        let mut link = self.read(&self.list(side).first);
         let next = move || {
-            let slot = slot_at(slots, link)?;
-            let place = link as usize - 1;
-            link = read(slot.next());
-            Some(place)
+            let slot = self.linked(link)?;
+            let index = link as usize - 1;
+            link = self.read(&slot.next);
+            Some(index)
         };
-        core::iter::from_fn(next).take(slots.len())
+        core::iter::from_fn(next).take(self.slots.len())
     }
 
-    /// False, if it is not there.
-    fn take_out<P>(&self, slots: &[PairSlot<P>], side: Side, place: usize) -> bool {
-        let (row, mut before) = (self.row(side), NONE);
-        for other in self.along(slots, side) {
-            if other == place {
-                let behind = read(slots[place].next());
-                let link = slot_at(slots, before).map_or(&row.first, PairSlot::next);
-                write(link, behind);
-                if behind == NONE {
-                    write(&row.last, before);
+    /// Removes the slot from the list of `side`. Returns false if the list lacks it.
+    fn remove(&self, side: PairSide, index: usize) -> bool {
+        let (list, mut before) = (self.list(side), END);
+        for other in self.indices(side) {
+            if other == index {
+                let next = self.read(&self.slots[index].next);
+                let link = self.linked(before).map_or(&list.first, |slot| &slot.next);
+                self.write(link, next);
+                if next == END {
+                    self.write(&list.last, before);
                 }
                 return true;
             }
@@ -118,51 +151,50 @@ impl Rows {
         false
     }
 
-    fn append<P>(&self, slots: &[PairSlot<P>], side: Side, place: usize) {
-        let (row, link) = (self.row(side), place as u64 + 1);
-        write(slots[place].next(), NONE);
-        let end = slot_at(slots, read(&row.last)).map_or(&row.first, PairSlot::next);
-        write(end, link);
-        write(&row.last, link);
+    fn append(&self, side: PairSide, index: usize) {
+        let (list, link) = (self.list(side), index as u64 + 1);
+        self.write(&self.slots[index].next, END);
+        let last = self.linked(self.read(&list.last));
+        let end = last.map_or(&list.first, |slot| &slot.next);
+        self.write(end, link);
+        self.write(&list.last, link);
     }
 
-    fn make_whole<P>(&self, slots: &[PairSlot<P>]) {
-        if read(&self.are_whole) != 1 {
-            self.rewrite(slots);
-        }
-    }
-
+    /// Derives the lists from the numbers of the slots.
     #[cold]
-    fn rewrite<P>(&self, slots: &[PairSlot<P>]) {
-        let numbers = slots.iter().map(PairSlot::number).zip(0..);
-        let mut numbers: Vec<(u64, usize)> = numbers.collect();
+    fn rewrite(&self) {
+        let numbers = self.slots.iter().map(|slot| self.read(&slot.number));
+        let mut numbers: Vec<(u64, usize)> = numbers.zip(0..).collect();
         numbers.sort_unstable();
-        for row in [&self.writers, &self.readers] {
-            write(&row.first, NONE);
-            write(&row.last, NONE);
+        for list in [&self.lists.writers, &self.lists.readers] {
+            self.write(&list.first, END);
+            self.write(&list.last, END);
         }
-        for (number, place) in numbers {
-            self.append(slots, Side::of(number), place);
+        for (number, index) in numbers {
+            self.append(PairSide::from_number(number), index);
         }
-        set_step(&self.are_whole, 1);
+        self.commit(&self.lists.are_complete, 1);
     }
-}
 
-#[track_caller]
-fn read(cell: &UnsafeCell<u64>) -> u64 {
-    // SAFETY: the lock of the pair is held, by the callers' promise; volatile, so that it is read once.
-    cell.with(|value| unsafe { value.read_volatile() })
-}
+    #[track_caller]
+    fn read(&self, cell: &UnsafeCell<u64>) -> u64 {
+        // SAFETY: the caller of `new` holds the lock of the pair, which excludes every other access
+        // to `cell`. The read is volatile, so the compiler does not repeat it.
+        cell.with(|value| unsafe { value.read_volatile() })
+    }
 
-#[track_caller]
-fn write(cell: &UnsafeCell<u64>, value: u64) {
-    // SAFETY: the lock of the pair is held, by the callers' promise.
-    cell.with_mut(|place| unsafe { place.write_volatile(value) });
-}
+    #[track_caller]
+    fn write(&self, cell: &UnsafeCell<u64>, value: u64) {
+        // SAFETY: the caller of `new` holds the lock of the pair, which excludes every other access
+        // to `cell`.
+        cell.with_mut(|target| unsafe { target.write_volatile(value) });
+    }
 
-/// After everything that was written before.
-#[track_caller]
-fn set_step(cell: &UnsafeCell<u64>, value: u64) {
-    // SAFETY: the lock of the pair is held, by the callers' promise.
-    unsafe { commit(cell, value) };
+    /// Writes after everything that this thread wrote before.
+    #[track_caller]
+    fn commit(&self, cell: &UnsafeCell<u64>, value: u64) {
+        // SAFETY: the caller of `new` holds the lock of the pair, which excludes every other access
+        // to `cell`.
+        unsafe { commit(cell, value) };
+    }
 }
