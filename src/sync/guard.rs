@@ -1,38 +1,58 @@
-//! `Mutex<T>` and its guards: lock_api's, over the [`RawMutex`] that the models check.
-//!
-//! Code written for parking_lot compiles against these names.
+//! `Mutex<T>` and its guards: lock_api's mutex over [`RawMutex`].
 
 use crate::platform::{Deadline, Pod, ShmSafe};
 use crate::sync::{Condvar, LockGuard, RawCondvar, RawLock, RawMutex, Timeout};
 use std::time::{Duration, Instant};
 
-/// A lock with the data that it protects. `Mutex::new` is `const`, for statics.
+/// A lock with data, for threads and processes.
+///
+/// This is `lock_api`'s mutex over [`RawMutex`], so code written for parking_lot compiles against
+/// these names. `Mutex::new` is `const`, for statics.
+///
+/// # Errors
+/// None. `try_lock` and the timed attempts return `None`. There is no poisoning: a panic that
+/// unwinds through a guard unlocks.
+///
+/// # Fairness
+/// None: a running thread may acquire the lock before a thread that is being woken.
+///
+/// # Process death
+/// If the holder dies, the lock stays locked forever. Use
+/// [`RobustMutex`](crate::sync::RobustMutex) where a process may be killed while it holds the lock.
+///
+/// # How it works
+/// See [`RawMutex`]: states, orderings and why it is correct.
 ///
 /// # Example
 /// ```
-/// use interlatch::Mutex;
+/// use interlatch::{Mutex, Region};
 /// use std::time::Duration;
 ///
-/// static COUNT: Mutex<u32> = Mutex::new(0);
-/// let mut count = COUNT.lock();
-/// *count += 1;
-/// assert!(COUNT.try_lock_for(Duration::ZERO).is_none());
-/// drop(count);
-/// assert_eq!(*COUNT.lock(), 1);
-/// ```
+/// // One process creates the counter.
+/// let region = Region::memfd("example", 4096)?;
+/// let count: &Mutex<u32> = region.create("count", ())?;
 ///
-/// # Process death
-/// As [`RawMutex`]: a lock whose holder dies stays locked.
+/// // Another process receives the descriptor and attaches.
+/// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
+/// let attached: &Mutex<u32> = other.attach("count")?;
+///
+/// let mut guard = count.lock();
+/// *guard += 1;
+/// assert!(attached.try_lock_for(Duration::ZERO).is_none());
+/// drop(guard);
+/// assert_eq!(*attached.lock(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
 
-/// The possession of a [`Mutex`]: access to the data, until it is dropped.
+/// Guard of a [`Mutex`]: gives access to the data and unlocks when dropped.
 pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
 
-// SAFETY: mutual exclusion is the promise of `RawMutex`, checked in `models/mutex.rs`.
+// SAFETY: `RawMutex` provides mutual exclusion, which `models/mutex.rs` checks.
 unsafe impl lock_api::RawMutex for RawMutex {
     const INIT: Self = Self::new();
 
-    /// As with parking_lot and std, a guard stays on the thread that locked.
+    /// A guard stays on the thread that locked, as with parking_lot and std.
     type GuardMarker = lock_api::GuardNoSend;
 
     #[inline]
@@ -47,7 +67,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
 
     #[inline]
     unsafe fn unlock(&self) {
-        // SAFETY: the caller holds the lock.
+        // SAFETY: the caller holds the lock, by the contract of this method.
         unsafe { self.unlock() }
     }
 
@@ -57,7 +77,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
     }
 }
 
-// SAFETY: as above; a timed attempt that fails does not hold the lock.
+// SAFETY: `RawMutex` provides mutual exclusion, and a timed attempt that fails holds no lock.
 unsafe impl lock_api::RawMutexTimed for RawMutex {
     type Duration = Duration;
     type Instant = Instant;
@@ -71,36 +91,39 @@ unsafe impl lock_api::RawMutexTimed for RawMutex {
     }
 }
 
-/// A mutex in shared memory, with data that is valid whatever a peer wrote.
+/// A mutex in shared memory, with data that is valid for every bit pattern.
 ///
 /// # Safety
-/// lock_api does not promise the order of the lock and the data, so both processes have to run
-/// code from one build of this crate and of lock_api, as two runs of one program do.
-// SAFETY: the lock is `ShmSafe`, the data is `Pod`, and it is changed only under the lock.
+/// lock_api does not specify the order of the lock and the data. So the processes must run code of
+/// one build of this crate and of lock_api, as two runs of one program do.
+// SAFETY: `RawMutex` is `ShmSafe`, the data is `Pod`, and guards change the data only under the lock.
 unsafe impl<T: Pod + Default> ShmSafe for Mutex<T> {
     fn initial() -> Self {
         Self::new(T::default())
     }
 }
 
-/// Whether a timed wait ended because its time was over.
+/// Result of a timed wait on a [`Condvar`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitTimeoutResult {
     timed_out: bool,
 }
 
 impl WaitTimeoutResult {
-    /// Whether the deadline passed without a notification (or, for the `while` forms, with the
-    /// condition still true).
+    /// Returns whether the timeout expired.
+    ///
+    /// For `wait_timeout` and `wait_until`, true means that there was no notification; for
+    /// `wait_timeout_while`, that the condition was still true.
     pub fn timed_out(&self) -> bool {
         self.timed_out
     }
 }
 
-/// The forms that take the guard of a [`Mutex`], or of any `lock_api` mutex over a lock of this
-/// crate. Each unlocks while it waits, and has locked again when it returns.
+/// Methods for the guard of a [`Mutex`], or of any `lock_api` mutex over a lock of this crate.
+///
+/// Each method unlocks while it waits, and has locked again when it returns.
 impl Condvar {
-    /// Waits for a notification, or returns spuriously.
+    /// Waits for a notification. Can return spuriously.
     pub fn wait<L: RawLock + lock_api::RawMutex, T: ?Sized>(
         &self,
         guard: &mut lock_api::MutexGuard<'_, L, T>,
@@ -108,7 +131,7 @@ impl Condvar {
         self.wait_guard(guard, Timeout::Infinite);
     }
 
-    /// Waits while the condition holds.
+    /// Waits while `condition` is true.
     pub fn wait_while<L: RawLock + lock_api::RawMutex, T: ?Sized>(
         &self,
         guard: &mut lock_api::MutexGuard<'_, L, T>,
@@ -119,7 +142,7 @@ impl Condvar {
         }
     }
 
-    /// Waits for a notification, for at most that time.
+    /// Waits for a notification for at most `timeout`. Can return spuriously.
     pub fn wait_timeout<L: RawLock + lock_api::RawMutex, T: ?Sized>(
         &self,
         guard: &mut lock_api::MutexGuard<'_, L, T>,
@@ -128,7 +151,7 @@ impl Condvar {
         self.wait_guard(guard, Timeout::after(timeout))
     }
 
-    /// Waits for a notification until that point of time.
+    /// Waits for a notification until `instant`. Can return spuriously.
     pub fn wait_until<L: RawLock + lock_api::RawMutex, T: ?Sized>(
         &self,
         guard: &mut lock_api::MutexGuard<'_, L, T>,
@@ -137,7 +160,7 @@ impl Condvar {
         self.wait_guard(guard, Timeout::At(Deadline::at(instant)))
     }
 
-    /// Waits while the condition holds, for at most that time in all.
+    /// Waits while `condition` is true, for at most `timeout` in all.
     pub fn wait_timeout_while<L: RawLock + lock_api::RawMutex, T: ?Sized>(
         &self,
         guard: &mut lock_api::MutexGuard<'_, L, T>,
@@ -145,12 +168,12 @@ impl Condvar {
         mut condition: impl FnMut(&mut T) -> bool,
     ) -> WaitTimeoutResult {
         let timeout = Timeout::after(timeout);
-        let mut in_time = true;
+        let mut is_in_time = true;
         while condition(guard) {
-            if !in_time {
+            if !is_in_time {
                 return WaitTimeoutResult { timed_out: true };
             }
-            in_time = !self.wait_guard(guard, timeout).timed_out;
+            is_in_time = !self.wait_guard(guard, timeout).timed_out;
         }
         WaitTimeoutResult { timed_out: false }
     }
@@ -160,12 +183,14 @@ impl Condvar {
         guard: &mut lock_api::MutexGuard<'_, L, T>,
         timeout: Timeout,
     ) -> WaitTimeoutResult {
-        // SAFETY: the guard holds the lock, before and after; it is not used in between.
+        // SAFETY: `guard` holds the lock before and after the wait, and `&mut` excludes its use
+        // meanwhile.
         let lock = unsafe { lock_api::MutexGuard::mutex(guard).raw() };
-        // SAFETY: the guard holds the lock. It will unlock it, so this does not.
-        let mut held = core::mem::ManuallyDrop::new(unsafe { LockGuard::adopt(lock) });
+        // SAFETY: `guard` holds the lock. Only `guard` unlocks it, because `adopted` is never
+        // dropped.
+        let mut adopted = core::mem::ManuallyDrop::new(unsafe { LockGuard::adopt(lock) });
         WaitTimeoutResult {
-            timed_out: !self.wait_with(&mut held, timeout),
+            timed_out: !self.wait_with(&mut adopted, timeout),
         }
     }
 }
@@ -174,13 +199,13 @@ impl Condvar {
 mod tests {
     use super::*;
 
-    /// What looks at a region relies on it. (The data may be unsized, so it comes last.)
+    /// The inspector relies on it. (The data may be unsized, so it comes last.)
     #[test]
-    fn the_lock_comes_before_the_data() {
+    fn lock_comes_before_the_data() {
         let (small, large) = (Mutex::new(0_u8), Mutex::new(0_u128));
-        // SAFETY: nothing is unlocked.
-        let (of_small, of_large) = unsafe { (small.raw(), large.raw()) };
-        assert!(core::ptr::addr_eq(of_small, &raw const small));
-        assert!(core::ptr::addr_eq(of_large, &raw const large));
+        // SAFETY: the test unlocks neither lock.
+        let (small_lock, large_lock) = unsafe { (small.raw(), large.raw()) };
+        assert!(core::ptr::addr_eq(small_lock, &raw const small));
+        assert!(core::ptr::addr_eq(large_lock, &raw const large));
     }
 }

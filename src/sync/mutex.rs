@@ -1,26 +1,4 @@
-//! A lock of one word.
-//!
-//! **Promise.** One holder at a time; what was written before an unlock is seen after the next
-//! lock; a sleeper is woken when the lock becomes free.
-//!
-//! **Source.** "Mutex, take 3" of Ulrich Drepper's *Futexes Are Tricky* (2011), as in musl, glibc
-//! and Rust's std.
-//!
-//! | state | meaning | unlocking |
-//! | --- | --- | --- |
-//! | `UNLOCKED` | free | |
-//! | `LOCKED` | held, and nobody sleeps | needs no system call |
-//! | `CONTENDED` | held, and somebody may sleep | wakes one |
-//!
-//! **Why it is correct.** Nobody sleeps before having written `CONTENDED`, and the kernel puts
-//! nobody to sleep once that has been overwritten, so an unlock that replaces `LOCKED` leaves no
-//! sleeper behind. Whoever has waited takes the lock as `CONTENDED`, because it cannot know
-//! whether it was the last: a superfluous wake costs a system call, a missing one a hang.
-//!
-//! Every access reads and writes in one step. A plain load before it would show nothing that the
-//! failing exchange does not, and loom would miss executions of it. The loads of a [`Spin`] are looks from
-//! outside: they say when an exchange may be worth it. Who was woken and spins again has replaced nobody's
-//! `CONTENDED`, so the holder that it waits for unlocks without the kernel; it takes the lock as `CONTENDED`.
+//! A lock of one word, without data.
 
 use super::{LockGuard, LockState, RawLock, Timeout};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
@@ -31,27 +9,65 @@ const UNLOCKED: u32 = 0;
 const LOCKED: u32 = 1;
 const CONTENDED: u32 = 2;
 
-/// A lock of four bytes for threads and processes, without the data that it protects.
+/// A lock of four bytes for threads and processes, without data.
 ///
-/// `Mutex<T>` of this crate is `lock_api`'s, over this. Valid when zeroed: that is unlocked.
+/// Use `Mutex<T>`, which is `lock_api`'s mutex over this lock, unless the data lies elsewhere.
+/// Zeroed memory is a free lock.
+///
+/// # Errors
+/// None. [`try_lock`](Self::try_lock) and timed attempts return `None` or false.
 ///
 /// # Fairness
-/// None: a process that runs may overtake one that is being woken.
+/// None: a running thread may acquire the lock before a thread that is being woken.
 ///
 /// # Process death
-/// A lock whose holder dies stays locked for ever: [`RobustMutex`](super::RobustMutex) does not. A waiter may
-/// die without harm; if it was just woken, another one notices within the
-/// [`recheck_interval`](crate::platform::futex).
+/// If the holder dies, the lock stays locked forever; [`RobustMutex`](super::RobustMutex) does not.
+/// A waiter that dies delays other waiters by at most the
+/// [`recheck_interval`](crate::sync::recheck_interval), and only if it had just been woken.
+///
+/// # How it works
+/// | state | meaning | unlocking |
+/// | --- | --- | --- |
+/// | `UNLOCKED` | free | |
+/// | `LOCKED` | held, no sleepers | makes no system call |
+/// | `CONTENDED` | held, there may be sleepers | wakes one sleeper |
+///
+/// A thread writes `CONTENDED` before it sleeps, and the kernel refuses to put it to sleep if that
+/// value was overwritten. So an unlock that replaces `LOCKED` leaves no sleeper behind. A thread
+/// that has slept acquires the lock as `CONTENDED`, because it cannot know whether other threads
+/// sleep: a superfluous wake-up costs a system call, a missing one a hang.
+///
+/// Before it sleeps, a waiter spins where that has paid. The loads of a spin only tell when an
+/// exchange may succeed. A thread that was woken and spins again has overwritten no `CONTENDED`, so
+/// the holder unlocks without a system call; the spinning thread acquires the lock as `CONTENDED`.
+///
+/// # Ordering
+/// Locking is an Acquire that pairs with the Release of the last unlock. Every other access is part
+/// of a read-modify-write as well: a plain load before an exchange shows nothing that the failing
+/// exchange does not show, and loom misses executions of it.
+///
+/// # Sources
+/// "Mutex, take 3" of Ulrich Drepper, *Futexes Are Tricky* (2011), as in musl, glibc and Rust's
+/// standard library.
 ///
 /// # Example
 /// ```
+/// use interlatch::Region;
 /// use interlatch::sync::RawMutex;
 ///
-/// static LOCK: RawMutex = RawMutex::new();
-/// let guard = LOCK.lock();
-/// assert!(LOCK.try_lock().is_none());
+/// // One process creates the lock.
+/// let region = Region::memfd("example", 4096)?;
+/// let lock: &RawMutex = region.create("lock", ())?;
+///
+/// // Another process receives the descriptor and attaches.
+/// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
+/// let attached: &RawMutex = other.attach("lock")?;
+///
+/// let guard = lock.lock();
+/// assert!(attached.try_lock().is_none());
 /// drop(guard);
-/// assert!(LOCK.try_lock().is_some());
+/// assert!(attached.try_lock().is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[repr(C)]
 #[derive(Debug)]
@@ -59,8 +75,8 @@ pub struct RawMutex {
     state: AtomicU32,
 }
 
-// SAFETY: one atomic word without a pointer. A state that is none of the three, which only a
-// faulty peer can write, is treated as held.
+// SAFETY: the type is one atomic word without a pointer. A word that is no valid state comes from a
+// faulty peer and counts as held.
 unsafe impl ShmSafe for RawMutex {
     fn initial() -> Self {
         Self::new()
@@ -69,7 +85,7 @@ unsafe impl ShmSafe for RawMutex {
 
 impl RawMutex {
     constructor! {
-        /// An unlocked lock.
+        /// Creates a free lock.
         pub fn new() -> Self {
             Self { state: AtomicU32::new(UNLOCKED) }
         }
@@ -79,7 +95,7 @@ impl RawMutex {
     #[inline]
     pub fn lock(&self) -> LockGuard<'_, Self> {
         self.raw_lock();
-        // SAFETY: locked above.
+        // SAFETY: `raw_lock` locked above, and no other guard exists.
         unsafe { LockGuard::adopt(self) }
     }
 
@@ -92,16 +108,16 @@ impl RawMutex {
     /// Locks without a guard, blocking until the lock is free.
     #[inline]
     pub fn raw_lock(&self) {
-        if !self.take(LOCKED) {
+        if !self.acquire_free(LOCKED) {
             self.lock_contended(None);
         }
     }
 
     #[inline]
-    fn take(&self, taken_as: u32) -> bool {
-        // Acquire pairs with the Release of `unlock`: what the last holder wrote is seen.
+    fn acquire_free(&self, locked: u32) -> bool {
+        // Acquire pairs with the Release of `unlock`: the last holder's writes are visible.
         self.state
-            .compare_exchange(UNLOCKED, taken_as, Acquire, Relaxed)
+            .compare_exchange(UNLOCKED, locked, Acquire, Relaxed)
             .is_ok()
     }
 
@@ -111,20 +127,21 @@ impl RawMutex {
     /// The caller holds the lock.
     #[inline]
     pub unsafe fn unlock(&self) {
-        // Release pairs with both Acquires: what this holder wrote is seen by the next one.
+        // Release pairs with the Acquire of `acquire_free` and `lock_contended`: the next holder
+        // sees this holder's writes.
         if self.state.swap(UNLOCKED, Release) == CONTENDED {
             self.wake_one();
         }
     }
 
-    /// Whether somebody holds the lock, or did a moment ago: for diagnosis.
+    /// Returns whether the lock was held a moment ago, for diagnosis.
     pub fn is_locked(&self) -> bool {
         self.state.load(Relaxed) != UNLOCKED
     }
 
-    /// The state of the one that these words are.
-    pub(crate) fn read_state(words: &dyn MemoryReader) -> Option<LockState> {
-        Some(match words.read_u32(0)? {
+    /// Reads the state of a lock in foreign memory.
+    pub(crate) fn read_state(reader: &dyn MemoryReader) -> Option<LockState> {
+        Some(match reader.read_u32(0)? {
             UNLOCKED => LockState::Free,
             LOCKED => LockState::Held { waiters: false },
             CONTENDED => LockState::Held { waiters: true },
@@ -140,23 +157,23 @@ impl RawMutex {
     #[cold]
     fn lock_contended(&self, deadline: Option<Deadline>) -> bool {
         let mut spin = Spin::on(&self.state, SpinPolicy::Lock, deadline);
-        let mut taken_as = LOCKED;
+        let mut locked = LOCKED;
         loop {
             if spin.sees(|state| state == UNLOCKED) {
-                if self.take(taken_as) {
+                if self.acquire_free(locked) {
                     spin.has_paid();
                     return true;
                 }
                 continue;
             }
-            // Acquire pairs with the Release of `unlock`, as in `take`.
+            // Acquire pairs with the Release of `unlock`, as in `acquire_free`.
             if self.state.swap(CONTENDED, Acquire) == UNLOCKED {
                 return true;
             }
             if futex::wait(&self.state, CONTENDED, deadline) == Wake::TimedOut {
                 return false;
             }
-            taken_as = CONTENDED;
+            locked = CONTENDED;
             spin.again();
         }
     }
@@ -168,19 +185,19 @@ impl Default for RawMutex {
     }
 }
 
-// SAFETY: the word goes from UNLOCKED to another value in one step of one process, which then
-// holds the lock, and only `unlock` writes UNLOCKED. Release and Acquire order one holder before
-// the next. `models/mutex.rs` checks both.
+// SAFETY: one step of one thread takes the word from UNLOCKED to another value, and that thread then
+// holds the lock. Only `unlock` writes UNLOCKED. Release and Acquire order one holder before the
+// next. `models/mutex.rs` checks both.
 unsafe impl RawLock for RawMutex {
     #[inline]
     fn raw_lock_with(&self, timeout: Timeout) -> bool {
-        self.take(LOCKED)
+        self.acquire_free(LOCKED)
             || (timeout != Timeout::NonBlocking && self.lock_contended(timeout.deadline()))
     }
 
     #[inline]
     unsafe fn unlock(&self) {
-        // SAFETY: the caller holds the lock, by the trait's contract.
+        // SAFETY: the caller holds the lock, by the contract of this method.
         unsafe { self.unlock() }
     }
 }

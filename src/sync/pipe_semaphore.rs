@@ -1,39 +1,56 @@
 //! A semaphore whose permits are bytes in a pipe.
-//!
-//! **Promise.** That of every semaphore: what a process did before it released is seen by who acquires that
-//! permit; and no more permits are acquired than were released.
-//!
-//! **Source.** The jobserver of GNU make (Paul Smith, 1999), whose tokens are bytes in a pipe; the idea is
-//! older than semaphores in the Unix kernel.
-//!
-//! **Why it is correct.** To acquire is to read one byte, to release is to write one; the kernel hands each
-//! byte to one reader. Nothing else is shared, so processes need nothing in common but the two descriptors.
 
 use super::{PermitOverflow, RawSemaphore, Timeout, TrustedSemaphore};
 use crate::platform::pipe::{self, Descriptor, Reader, Writer};
 use crate::platform::{PipeStop, Wake};
 
-/// A counting semaphore for processes that share descriptors, but no memory.
+/// A counting semaphore for processes that share descriptors but no memory.
+///
+/// Where memory is shared, use [`Semaphore`](super::Semaphore), which needs no system call while
+/// permits are available.
+///
+/// # Errors
+/// [`new`](Self::new) fails if no descriptor is left. `release` returns [`PermitOverflow`] if the
+/// pipe has no room for the permits. `acquire_with` returns false if the timeout expired, or if all
+/// processes that could release a permit have closed the pipe.
 ///
 /// # Fairness
-/// None: whoever reads first has it.
+/// None: the process that reads first acquires the permit.
 ///
 /// # Process death
-/// A permit whose holder dies is lost, as in a make that is killed: it is in nobody's hands and not in the pipe.
+/// The permits of a process that dies are lost, as in a `make` that is killed.
 ///
-/// # Memory ordering
-/// A release happens before the acquisition of what it has released, as the pipe's lock in the kernel
-/// orders them.
+/// # How it works
+/// To acquire is to read one byte from the pipe, and to release is to write one. The kernel delivers
+/// each byte to one reader. The processes share nothing but the two descriptors.
+///
+/// # Ordering
+/// A release happens before the acquisition of the released permit, because the lock of the pipe in
+/// the kernel orders them.
+///
+/// # Sources
+/// The jobserver of GNU make (Paul Smith, 1999), whose tokens are bytes in a pipe. The idea is older
+/// than the semaphores of the Unix kernel.
 ///
 /// # Example
 /// ```
-/// use interlatch::sync::{Timeout, RawSemaphore, PipeSemaphore};
+/// use interlatch::platform::pipe::{Reader, Writer};
+/// use interlatch::sync::{PipeSemaphore, RawSemaphore, Timeout};
 ///
+/// // One process creates the semaphore.
 /// let semaphore = PipeSemaphore::new(1)?;
+///
+/// // Another process inherits or receives both descriptors.
+/// let (reader, writer) = semaphore.ends();
+/// let other = PipeSemaphore::from_ends(Reader::reopen(reader)?, Writer::reopen(writer)?);
+///
 /// assert!(semaphore.acquire_with(Timeout::Infinite));
-/// assert!(!semaphore.acquire_with(Timeout::NonBlocking));
+/// assert!(!other.acquire_with(Timeout::NonBlocking), "the only permit is acquired");
 /// semaphore.release(1)?;
-/// assert_eq!(semaphore.permits(), 1);
+/// assert_eq!(other.permits(), 1);
+///
+/// let error = semaphore.release(u32::MAX).unwrap_err();
+/// assert_eq!(error.held, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -42,51 +59,56 @@ pub struct PipeSemaphore {
     releases: Writer,
 }
 
-/// The oldest page has no room any more for what was taken from it. So one page is no room for any number of permits.
-const MIN: usize = 2 * MAX_AT_ONCE;
+/// Minimum capacity of the pipe: two pages.
+///
+/// Bytes read from the oldest page leave no room in it, so a pipe of one page has no guaranteed
+/// room for permits.
+const MIN_CAPACITY: usize = 2 * MAX_RELEASE;
 
-/// So many permits are released in one step: more could not be, if there was room for some of them only.
-const MAX_AT_ONCE: usize = pipe::ATOMIC;
+/// Maximum number of permits of one release: the kernel writes at most that many bytes all or none.
+const MAX_RELEASE: usize = pipe::ATOMIC;
 
 impl PipeSemaphore {
-    /// A semaphore in a pipe of its own, with so many permits.
+    /// Creates a semaphore with `permits` permits in a new pipe.
     ///
     /// # Errors
-    /// No descriptor is left, or there are more permits than can be released at once.
+    /// No descriptor is left, or `permits` is more than one release can add.
     pub fn new(permits: u32) -> std::io::Result<Self> {
-        let (reader, writer) = pipe::pipe(MIN)?;
+        let (reader, writer) = pipe::pipe(MIN_CAPACITY)?;
         let semaphore = Self::from_ends(reader, writer);
         semaphore.release(permits).map_err(std::io::Error::other)?;
         Ok(semaphore)
     }
 
-    /// The semaphore of a pipe that this process has been given. One of less than two pages is made larger: else
-    /// a permit may find no room although others have been taken. Where the kernel refuses that, as it does to
-    /// users with too many pipes, such a release is a [`PermitOverflow`].
+    /// Creates the semaphore of an existing pipe, whose bytes are its permits.
+    ///
+    /// A pipe of less than two pages is enlarged. Otherwise a release might find no room although
+    /// permits were acquired before. The kernel refuses to enlarge the pipes of users with too many
+    /// pipes. Such a release then fails with [`PermitOverflow`].
     pub fn from_ends(reader: Reader, writer: Writer) -> Self {
-        // Said above.
-        let _ = writer.enlarge(MIN);
+        // A failure has the effect that the documentation describes.
+        let _ = writer.enlarge(MIN_CAPACITY);
         Self {
             permits: reader,
             releases: writer,
         }
     }
 
-    /// Both ends, to pass on: that of the permits, and that of the releases. Whoever reads a byte there has
-    /// acquired a permit, and whoever writes one has released one.
+    /// The read end and the write end of the pipe, to pass to another process.
     ///
-    /// Reading there waits until there is a permit, as programs expect that know of a jobserver and not of this
-    /// crate.
+    /// A process that reads a byte acquires a permit, and a process that writes a byte releases one.
+    /// Reads block until a permit is available, as programs expect that know a jobserver but not
+    /// this crate.
     pub fn ends(&self) -> (Descriptor<'_>, Descriptor<'_>) {
         (self.permits.to_pass_on(), self.releases.to_pass_on())
     }
 
-    /// The most permits that fit.
+    /// The maximum number of permits that the pipe holds.
     pub fn capacity(&self) -> usize {
         self.releases.capacity()
     }
 
-    /// How many permits there were a moment ago.
+    /// Returns the number of permits a moment ago, for diagnosis.
     pub fn permits(&self) -> usize {
         self.permits.available()
     }
@@ -102,7 +124,7 @@ impl RawSemaphore for PipeSemaphore {
             match read {
                 Ok(count) if count > 0 => return true,
                 Err(PipeStop::WouldBlock) if timeout != Timeout::NonBlocking => {}
-                // Nobody can release any more, or the descriptor is none that can be read.
+                // All write ends are closed, or the descriptor cannot be read.
                 _ => return false,
             }
             match self.permits.wait(timeout.deadline()) {
@@ -113,7 +135,7 @@ impl RawSemaphore for PipeSemaphore {
     }
 
     fn release(&self, count: u32) -> Result<(), PermitOverflow> {
-        let permits = [TOKEN; MAX_AT_ONCE];
+        let permits = [TOKEN; MAX_RELEASE];
         let written = match permits.get(..count as usize) {
             Some([]) => return Ok(()),
             Some(permits) => self.releases.write(permits).is_ok(),
@@ -126,9 +148,9 @@ impl RawSemaphore for PipeSemaphore {
     }
 }
 
-/// What make writes.
+/// The byte that make writes.
 const TOKEN: u8 = b'+';
 
-// SAFETY: the kernel hands each byte to one reader, after its writer has written it. That nobody writes bytes
-// there who has no permit to release, is for whoever makes a lock of it to promise.
+// SAFETY: the kernel delivers each byte to one reader, after its writer has written it. Constructors
+// that make a lock of the semaphore are `unsafe` and forbid writes of bytes that are no permits.
 unsafe impl TrustedSemaphore for PipeSemaphore {}

@@ -1,29 +1,4 @@
 //! A counting semaphore of one word.
-//!
-//! **Promise.** Never more permits out than were released; what was written before a release is
-//! seen after the acquire that follows from it; nobody sleeps while there is a permit.
-//!
-//! | bits | meaning |
-//! | --- | --- |
-//! | 0 | `WAITERS`: somebody may be asleep |
-//! | 1 to 31 | permits |
-//!
-//! **Why it is correct.** Nobody sleeps before having seen the word at zero permits with the bit
-//! set, and the kernel puts nobody to sleep once that has changed. A release takes the bit away
-//! and wakes one. Whoever has slept cannot know whether it was the last, so it sets the bit again
-//! when it takes its permit, and wakes the next one if it leaves permits behind: those came with
-//! the same release, or from releases that saw no bit.
-//!
-//! The word is not touched after the release, as it was in glibc (bug 12674) and musl (commit
-//! 88c4e720): whoever acquires may free the memory at once.
-//!
-//! Two that meet at the word again and again, as both sides of a buffer do, only slow each other down. So whoever
-//! waited, or has lost a race for the word, gathers: it lets the other one go on for a moment, where that has
-//! paid. That changes when it looks, and nothing else.
-//!
-//! Every access reads and writes in one step; see `mutex`. What it expects at its first try is a
-//! guess, and nothing is decided by it: what a plain load has seen, or for the release of a
-//! [`Permit`] what its acquire has left.
 
 use super::{RawSemaphore, SemaphoreState, Timeout, TrustedSemaphore};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
@@ -31,36 +6,83 @@ use crate::platform::spin::{self, Spin, SpinPolicy};
 use crate::platform::{
     AtomicU32, Deadline, MemoryReader, ShmSafe, Wake, constructor, futex, load_hint,
 };
+use core::fmt;
 use std::time::Duration;
 
 const WAITERS: u32 = 1;
 const PERMIT: u32 = 2;
 
-/// The most permits that a [`Semaphore`] counts, as `SEM_VALUE_MAX` of POSIX.
+/// Maximum number of permits that a [`Semaphore`] counts, as POSIX's `SEM_VALUE_MAX`.
 pub const MAX_PERMITS: u32 = i32::MAX as u32;
 
 /// A counting semaphore of four bytes for threads and processes.
 ///
-/// Valid when zeroed: that is no permit.
+/// Use it where one thread or process acquires permits and any other may release them. Zeroed
+/// memory is a semaphore without permits. [`RobustSemaphore`](super::RobustSemaphore) returns the
+/// permits of a process that dies.
+///
+/// # Errors
+/// [`release`](Self::release) and [`new`](Self::new) return [`PermitOverflow`] if there would be
+/// more than [`MAX_PERMITS`] permits. [`try_acquire`](Self::try_acquire) and the timed variants
+/// return `None`.
 ///
 /// # Fairness
-/// None: a process that runs may overtake one that is being woken.
+/// None: a running thread may acquire a permit before a thread that is being woken.
 ///
 /// # Process death
-/// The permits of a process that dies are lost, as with `sem_t`. A waiter may die without harm: if it
-/// was just woken, or if a releaser dies before it wakes somebody, another waiter finds the permit
-/// within the [`recheck_interval`](crate::platform::futex).
+/// The permits of a process that dies are lost, as with `sem_t`. A waiter that dies loses no permit:
+/// if it had just been woken, or if a releaser dies before it wakes a waiter, another waiter
+/// finds the permit within the [`recheck_interval`](crate::sync::recheck_interval).
+///
+/// # How it works
+/// | bits | meaning |
+/// | --- | --- |
+/// | 0 | `WAITERS`: there may be sleepers |
+/// | 1 to 31 | the number of permits |
+///
+/// A thread sleeps only after it has seen the word with zero permits and `WAITERS` set, and the
+/// kernel refuses to put it to sleep if the word has changed. A release clears `WAITERS` and wakes
+/// one sleeper. A thread that has slept cannot know whether other threads sleep. So it sets
+/// `WAITERS` again when it acquires its permit, and wakes one more sleeper if it leaves permits
+/// behind. Those permits are from the same release, or from releases that saw `WAITERS` clear.
+///
+/// A release does not access the word after it has added the permit: the thread that acquires the
+/// permit may free the memory at once. Older versions of glibc (bug 12674) and musl (commit
+/// 88c4e720) got this wrong.
+///
+/// Two threads that access the word in turns, as both sides of a buffer do, slow each other down. A
+/// thread that waited or lost a race for the word therefore waits a moment for more permits, where
+/// that has paid. This affects only the time of its next access.
+///
+/// # Ordering
+/// An acquisition is an Acquire that pairs with the Release of the release that added its permit.
+/// Every access is a read-modify-write. The expected value of its first attempt is a hint, and no
+/// decision depends on it: a plain load, or for the release of a [`Permit`] the value that its
+/// acquisition left.
+///
+/// # Sources
+/// E. W. Dijkstra, *Cooperating sequential processes* (1965).
 ///
 /// # Example
 /// ```
-/// use interlatch::Semaphore;
+/// use interlatch::{Region, Semaphore};
 ///
-/// let semaphore = Semaphore::new(1)?;
-/// let permit = semaphore.acquire();
-/// assert!(semaphore.try_acquire().is_none());
-/// drop(permit);
-/// assert_eq!(semaphore.permits(), 1);
-/// # Ok::<(), interlatch::sync::PermitOverflow>(())
+/// // One process creates the semaphore, without permits.
+/// let region = Region::memfd("example", 4096)?;
+/// let ready: &Semaphore = region.create("ready", ())?;
+///
+/// // Another process receives the descriptor, attaches and waits. A thread stands for it.
+/// let other = Region::from_descriptor(region.descriptor().unwrap().try_clone_to_owned()?)?;
+/// let attached: &Semaphore = other.attach("ready")?;
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| attached.acquire().forget());
+///     ready.release(1)
+/// })?;
+/// assert_eq!(ready.permits(), 0);
+///
+/// let error = ready.release(u32::MAX).unwrap_err();
+/// assert_eq!((error.held, error.added), (0, u32::MAX));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[repr(C)]
 #[derive(Debug)]
@@ -68,47 +90,59 @@ pub struct Semaphore {
     state: AtomicU32,
 }
 
-/// More permits than a semaphore can count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{added} permits on top of {held}: expected at most {MAX_PERMITS} in all")]
+/// Error of a release that would exceed the number of permits that a semaphore can count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PermitOverflow {
-    /// The permits that were there.
+    /// The permits that the semaphore had.
     pub held: u32,
     /// The permits that were to be added.
     pub added: u32,
 }
 
-// SAFETY: one atomic word without a pointer; every value of it is a state.
+impl fmt::Display for PermitOverflow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { held, added } = self;
+        write!(
+            f,
+            "cannot add {added} permits to the {held} of the semaphore; \
+             the maximum is {MAX_PERMITS} in all"
+        )
+    }
+}
+
+impl core::error::Error for PermitOverflow {}
+
+// SAFETY: the type is one atomic word without a pointer, and every value of the word is valid.
 unsafe impl ShmSafe for Semaphore {
     fn initial() -> Self {
         Self::empty()
     }
 }
 
-// SAFETY: acquiring takes a permit from the word in one step with Acquire, and releasing adds with Release;
-// `models/semaphore.rs` checks it.
+// SAFETY: an acquisition subtracts its permits in one step with Acquire, and a release adds them in
+// one step with Release. `models/semaphore.rs` checks both.
 unsafe impl TrustedSemaphore for Semaphore {}
 
 impl Semaphore {
     constructor! {
-        /// A semaphore without permits.
+        /// Creates a semaphore without permits.
         pub fn empty() -> Self {
             Self { state: AtomicU32::new(0) }
         }
     }
 
     constructor! {
-        /// A semaphore with one permit.
+        /// Creates a semaphore with one permit.
         pub fn binary() -> Self {
             Self { state: AtomicU32::new(PERMIT) }
         }
     }
 
     constructor! {
-        /// A semaphore with that many permits.
+        /// Creates a semaphore with `permits` permits.
         ///
         /// # Errors
-        /// If these are more than [`MAX_PERMITS`].
+        /// `permits` is more than [`MAX_PERMITS`].
         pub fn new(permits: u32) -> Result<Self, PermitOverflow> {
             if permits > MAX_PERMITS {
                 return Err(PermitOverflow { held: 0, added: permits });
@@ -117,64 +151,66 @@ impl Semaphore {
         }
     }
 
-    /// Takes a permit, however long it takes, and gives it back when the guard is dropped.
+    /// Acquires a permit, blocking until one is available.
+    ///
+    /// Dropping the permit releases it.
     #[inline]
     pub fn acquire(&self) -> Permit<'_> {
         loop {
-            if let Some(permit) = self.permit_with(Timeout::Infinite) {
+            if let Some(permit) = self.acquire_permit_with(Timeout::Infinite) {
                 return permit;
             }
         }
     }
 
-    /// Takes a permit if there is one.
+    /// Acquires a permit if one is available.
     #[inline]
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
-        self.permit_with(Timeout::NonBlocking)
+        self.acquire_permit_with(Timeout::NonBlocking)
     }
 
-    /// Takes a permit, or gives up after that time.
+    /// Acquires a permit, blocking for at most `timeout`.
     pub fn acquire_timeout(&self, timeout: Duration) -> Option<Permit<'_>> {
-        self.permit_with(Timeout::after(timeout))
+        self.acquire_permit_with(Timeout::after(timeout))
     }
 
-    /// Takes a permit, or gives up at that time.
+    /// Acquires a permit, blocking at most until `deadline`.
     pub fn acquire_deadline(&self, deadline: Deadline) -> Option<Permit<'_>> {
-        self.permit_with(Timeout::At(deadline))
+        self.acquire_permit_with(Timeout::At(deadline))
     }
 
     #[inline]
-    fn permit_with(&self, timeout: Timeout) -> Option<Permit<'_>> {
-        let left = self.take_with(1, timeout, |taken| taken.left)?;
+    fn acquire_permit_with(&self, timeout: Timeout) -> Option<Permit<'_>> {
+        let remaining = self.acquire_max_with(1, timeout, |acquisition| acquisition.remaining)?;
         Some(Permit {
             semaphore: self,
-            left,
+            remaining,
         })
     }
 
     /// Adds permits and wakes waiters for them.
     ///
     /// # Errors
-    /// If there would be more than [`MAX_PERMITS`]; then nothing has changed.
+    /// There would be more than [`MAX_PERMITS`] permits. The semaphore is unchanged then.
     #[inline]
     pub fn release(&self, count: u32) -> Result<(), PermitOverflow> {
         if count == 0 {
             return Ok(());
         }
-        self.release_onto(load_hint(&self.state, 0), count)
+        self.release_at(load_hint(&self.state, 0), count)
     }
 
-    /// Adds permits, at best in one step: if the state is `guessed`.
+    /// Adds permits. Takes one step if the state equals `hint`.
     #[inline]
-    fn release_onto(&self, guessed: u32, count: u32) -> Result<(), PermitOverflow> {
-        let mut state = guessed;
+    fn release_at(&self, hint: u32, count: u32) -> Result<(), PermitOverflow> {
+        let mut state = hint;
         loop {
             let held = state / PERMIT;
             if count > MAX_PERMITS - held {
-                return self.refuse(state, count);
+                return self.fail_release(state, count);
             }
             let released = (state & !WAITERS) + count * PERMIT;
-            // Release pairs with the Acquire of `take`: what was written before is seen there.
+            // Release pairs with the Acquire of `acquire_at`, after which earlier writes are visible.
             match self
                 .state
                 .compare_exchange(state, released, Release, Relaxed)
@@ -194,9 +230,9 @@ impl Semaphore {
         futex::wake(&self.state, 1);
     }
 
-    /// Refuses to overflow, unless the state was guessed wrong.
+    /// Fails with an overflow, or tries again if `state` was a wrong hint.
     #[cold]
-    fn refuse(&self, state: u32, added: u32) -> Result<(), PermitOverflow> {
+    fn fail_release(&self, state: u32, added: u32) -> Result<(), PermitOverflow> {
         match self.state.compare_exchange(state, state, Relaxed, Relaxed) {
             Ok(_) => Err(PermitOverflow {
                 held: state / PERMIT,
@@ -206,112 +242,117 @@ impl Semaphore {
         }
     }
 
-    /// The number of permits, a moment ago: for diagnosis.
+    /// Returns the number of permits a moment ago, for diagnosis.
     pub fn permits(&self) -> u32 {
         self.state.load(Relaxed) / PERMIT
     }
 
-    /// The state of the one that these words are.
-    pub(crate) fn read_state(words: &dyn MemoryReader) -> Option<SemaphoreState> {
-        let state = words.read_u32(0)?;
+    /// Reads the state of a semaphore in foreign memory.
+    pub(crate) fn read_state(reader: &dyn MemoryReader) -> Option<SemaphoreState> {
+        let state = reader.read_u32(0)?;
         Some(SemaphoreState {
             permits: state / PERMIT,
             waiters: state & WAITERS != 0,
         })
     }
 
-    /// Takes permits, as many as there are but at most so many, of which there is one at least. Nothing
-    /// if timeout ran out first.
+    /// Acquires between 1 and `max` permits, or returns `None` if the timeout expired first.
     #[inline]
-    fn take_with<R>(&self, most: u32, timeout: Timeout, made: fn(Taken) -> R) -> Option<R> {
-        match self.take_from(self.load_hint(), most, 0) {
-            Ok(taken) => Some(made(taken)),
-            Err(found) => self.take_slowly(found, most, timeout, made),
+    fn acquire_max_with<R>(
+        &self,
+        max: u32,
+        timeout: Timeout,
+        result: fn(Acquisition) -> R,
+    ) -> Option<R> {
+        match self.acquire_at(self.permit_hint(), max, 0) {
+            Ok(acquisition) => Some(result(acquisition)),
+            Err(found) => self.acquire_slowly(found, max, timeout, result),
         }
     }
 
-    /// The same after a first try.
+    /// Acquires after the first attempt has failed because the state was `found`.
     #[cold]
-    fn take_slowly<R>(
+    fn acquire_slowly<R>(
         &self,
         found: u32,
-        most: u32,
+        max: u32,
         timeout: Timeout,
-        made: fn(Taken) -> R,
+        result: fn(Acquisition) -> R,
     ) -> Option<R> {
-        let taken = match found {
-            PERMIT.. => self.take_after_race(most, timeout),
+        let acquisition = match found {
+            PERMIT.. => self.acquire_after_race(max, timeout),
             _ if timeout == Timeout::NonBlocking => None,
-            _ => self.take_contended(most, timeout.deadline()),
+            _ => self.acquire_contended(max, timeout.deadline()),
         };
-        taken.map(made)
+        acquisition.map(result)
     }
 
-    /// A state with a permit, which it may be in.
+    /// A likely state with at least one permit.
     #[inline]
-    fn load_hint(&self) -> u32 {
+    fn permit_hint(&self) -> u32 {
         match load_hint(&self.state, PERMIT) {
-            guessed @ PERMIT.. => guessed,
+            hint @ PERMIT.. => hint,
             _ => one_permit(),
         }
     }
 
-    /// The same at once, and leaves `mark` (the bit, or nothing) set. Otherwise returns the state
-    /// that it found, without a permit.
+    /// Acquires without blocking, and sets `mark`, which is `WAITERS` or 0.
+    ///
+    /// Otherwise returns the state without permits that it found.
     #[inline]
-    fn take(&self, most: u32, mark: u32) -> Result<Taken, u32> {
-        let mut state = self.load_hint();
+    fn acquire_available(&self, max: u32, mark: u32) -> Result<Acquisition, u32> {
+        let mut state = self.permit_hint();
         while state >= PERMIT {
-            match self.take_from(state, most, mark) {
-                Ok(taken) => return Ok(taken),
+            match self.acquire_at(state, max, mark) {
+                Ok(acquisition) => return Ok(acquisition),
                 Err(found) => state = found,
             }
         }
         Err(state)
     }
 
-    /// The same if this is the state; it has a permit.
+    /// Acquires if the state is `state`, which has a permit, and sets `mark`.
     #[inline]
-    fn take_from(&self, state: u32, most: u32, mark: u32) -> Result<Taken, u32> {
-        let count = (state / PERMIT).min(most);
-        let left = (state - count * PERMIT) | mark;
-        // Acquire pairs with the Release of `release`, whose writes are seen from here on.
+    fn acquire_at(&self, state: u32, max: u32, mark: u32) -> Result<Acquisition, u32> {
+        let count = (state / PERMIT).min(max);
+        let remaining = (state - count * PERMIT) | mark;
+        // Acquire pairs with the Release of `release_at`: the releaser's writes are visible.
         self.state
-            .compare_exchange(state, left, Acquire, Relaxed)
-            .map(|_| Taken { count, left })
+            .compare_exchange(state, remaining, Acquire, Relaxed)
+            .map(|_| Acquisition { count, remaining })
     }
 
-    /// Somebody else has come to this word at the same time.
+    /// Acquires after another thread has changed the word at the same time.
     #[cold]
-    fn take_after_race(&self, most: u32, timeout: Timeout) -> Option<Taken> {
+    fn acquire_after_race(&self, max: u32, timeout: Timeout) -> Option<Acquisition> {
         if timeout != Timeout::NonBlocking {
             spin::batch_wait(&self.state, timeout.deadline(), |state| state / PERMIT);
         }
-        match self.take(most, 0) {
-            Ok(taken) => Some(taken),
+        match self.acquire_available(max, 0) {
+            Ok(acquisition) => Some(acquisition),
             Err(_) if timeout == Timeout::NonBlocking => None,
-            Err(_) => self.take_contended(most, timeout.deadline()),
+            Err(_) => self.acquire_contended(max, timeout.deadline()),
         }
     }
 
     #[cold]
-    fn take_contended(&self, most: u32, deadline: Option<Deadline>) -> Option<Taken> {
+    fn acquire_contended(&self, max: u32, deadline: Option<Deadline>) -> Option<Acquisition> {
         let mut spin = Spin::on(&self.state, SpinPolicy::Event, deadline);
         let mut mark = 0;
         loop {
-            let looks_free = spin.sees(|state| state >= PERMIT);
-            if looks_free {
+            let has_seen_permit = spin.sees(|state| state >= PERMIT);
+            if has_seen_permit {
                 spin.batch_waits(|state| state / PERMIT);
             }
-            match self.take(most, mark) {
-                Ok(taken) => {
-                    if mark != 0 && taken.left >= PERMIT {
+            match self.acquire_available(max, mark) {
+                Ok(acquisition) => {
+                    if mark != 0 && acquisition.remaining >= PERMIT {
                         futex::wake(&self.state, 1);
                     }
                     spin.has_paid();
-                    return Some(taken);
+                    return Some(acquisition);
                 }
-                Err(_) if looks_free => {}
+                Err(_) if has_seen_permit => {}
                 Err(0)
                     if self
                         .state
@@ -329,15 +370,16 @@ impl Semaphore {
     }
 }
 
-/// What an acquirer has.
-struct Taken {
-    /// So many permits.
+/// Result of an acquisition.
+struct Acquisition {
+    /// The number of permits acquired.
     count: u32,
-    /// The state that it left.
-    left: u32,
+    /// The state after the acquisition.
+    remaining: u32,
 }
 
-/// A call that is cold makes a branch of what would be a step before the compare-exchange.
+/// Keeps the hint a branch: without the cold call, the compiler computes it without one, which delays
+/// the compare-exchange.
 #[cold]
 fn one_permit() -> u32 {
     PERMIT
@@ -352,15 +394,15 @@ impl Default for Semaphore {
 impl RawSemaphore for Semaphore {
     #[inline]
     fn acquire_with(&self, timeout: Timeout) -> bool {
-        self.take_with(1, timeout, |_| ()).is_some()
+        self.acquire_max_with(1, timeout, |_| ()).is_some()
     }
 
     #[inline]
-    fn acquire_some_with(&self, most: u32, timeout: Timeout) -> u32 {
-        match most {
+    fn acquire_some_with(&self, max: u32, timeout: Timeout) -> u32 {
+        match max {
             0 => 0,
             _ => self
-                .take_with(most, timeout, |taken| taken.count)
+                .acquire_max_with(max, timeout, |acquisition| acquisition.count)
                 .unwrap_or(0),
         }
     }
@@ -371,27 +413,29 @@ impl RawSemaphore for Semaphore {
     }
 }
 
-/// A permit that is given back when it is dropped.
+/// A permit of a [`Semaphore`] that is released when it is dropped.
 ///
 /// # Process death
-/// A process that dies does not drop it.
+/// The permit of a process that dies is lost.
 ///
 /// # Example
 /// ```
 /// let semaphore = interlatch::Semaphore::binary();
 /// semaphore.acquire().forget();
-/// assert_eq!(semaphore.permits(), 0, "taken for good");
+/// assert_eq!(semaphore.permits(), 0, "the permit was not released");
 /// ```
 #[derive(Debug)]
-#[must_use = "dropping this gives the permit back"]
+#[must_use = "dropping the permit releases it"]
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
-    /// What its acquire left: if nothing has changed since, the release succeeds at once.
-    left: u32,
+    /// The state that the acquisition left: a hint for the release.
+    remaining: u32,
 }
 
 impl Permit<'_> {
-    /// Keeps the permit for good: somebody else will release it, or nobody.
+    /// Drops the permit without releasing it.
+    ///
+    /// Any thread or process may release it later with [`Semaphore::release`].
     pub fn forget(self) {
         core::mem::forget(self);
     }
@@ -400,8 +444,8 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
-        // The acquire left room for this permit. If there is none now, others have released
-        // permits that they never had, and ours is one of those.
-        let _ = self.semaphore.release_onto(self.left, 1);
+        // The acquisition left room for this permit. An overflow means that other threads released
+        // permits that they never acquired, and this permit is one of those.
+        let _ = self.semaphore.release_at(self.remaining, 1);
     }
 }

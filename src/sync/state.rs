@@ -1,38 +1,40 @@
-//! What a primitive is, as somebody sees it who only looks at its words. Each of them reads its own, in its
-//! own file; any word means something.
+//! States of primitives as the inspector reads them from foreign memory.
+//!
+//! Each primitive reads its own words, in its own file. Every value of a word has a state.
 
-/// A lock.
+/// State of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LockState {
-    /// Nobody holds it.
+    /// The lock is free.
     Free,
-    /// Somebody does; the lock does not know who.
+    /// The lock is held. This kind of lock does not record its holder.
     Held {
-        /// Whether somebody may be asleep.
+        /// Whether there may be sleepers.
         waiters: bool,
     },
-    /// This thread does.
+    /// The lock is held by a known thread.
     HeldBy {
         /// The kernel's id of the thread, in the pid namespace of the region.
         thread: u32,
-        /// Whether somebody may be asleep.
+        /// Whether there may be sleepers.
         waiters: bool,
     },
-    /// Nobody does, and the last one that did died: the next one will hear of it.
+    /// The lock is free, and its last holder died. The next holder gets `OwnerDied`.
     OwnerDied {
-        /// Whether somebody may be asleep.
+        /// Whether there may be sleepers.
         waiters: bool,
     },
-    /// Nobody will hold it again.
+    /// The lock is unrecoverable: every attempt to lock it fails.
     Unrecoverable,
-    /// That cannot be told.
+    /// The state is not known.
     Unknown,
-    /// The word is none of its states: a faulty peer was there. To its users it is held.
+    /// A faulty peer wrote the word, which is no valid state. Users of the lock see it as held.
     Damaged(u32),
 }
 
 impl LockState {
-    /// The thread that holds it, if it says so.
+    /// The thread that holds the lock, if the lock records it.
     pub fn holder(self) -> Option<u32> {
         match self {
             Self::HeldBy { thread, .. } => Some(thread),
@@ -41,24 +43,27 @@ impl LockState {
     }
 }
 
-/// A semaphore.
+/// State of a [`Semaphore`](super::Semaphore).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SemaphoreState {
-    /// Permits that are there.
+    /// The number of free permits.
     pub permits: u32,
-    /// Whether somebody may be asleep.
+    /// Whether there may be sleepers.
     pub waiters: bool,
 }
 
-/// A condition variable.
+/// State of a [`Condvar`](super::Condvar).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CondvarState {
-    /// Whether somebody may be asleep.
+    /// Whether there may be sleepers.
     pub waiters: bool,
 }
 
-/// A semaphore pair.
+/// State of a [`SemaphorePair`](super::SemaphorePair).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SemaphorePairState {
     /// The writers' semaphore.
     pub writer: SemaphoreState,
@@ -66,32 +71,35 @@ pub struct SemaphorePairState {
     pub reader: SemaphoreState,
 }
 
-/// A semaphore whose permits know their holders.
+/// State of a [`RobustSemaphore`](super::RobustSemaphore).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RobustSemaphoreState {
-    /// The lock inside.
+    /// The internal lock.
     pub lock: LockState,
-    /// Each permit, as the lock that it is; at most [`MAX_SLOTS`] of them.
+    /// The lock of each permit, for at most [`MAX_SLOTS`] permits.
     pub permits: Vec<LockState>,
 }
 
-/// A semaphore pair whose turns know their holders.
+/// State of a [`RobustSemaphorePair`](super::RobustSemaphorePair).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RobustSemaphorePairState {
-    /// The lock inside.
+    /// The internal lock.
     pub lock: LockState,
-    /// Each slot; at most [`MAX_SLOTS`] of them.
+    /// Each slot, for at most [`MAX_SLOTS`] slots.
     pub slots: Vec<SlotState>,
 }
 
-/// A slot of a pair whose turns know their holders.
+/// State of a slot of a [`RobustSemaphorePair`](super::RobustSemaphorePair).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SlotState {
-    /// Whether it is the readers'.
+    /// Whether the slot is the readers'.
     pub readable: bool,
-    /// Who has it.
+    /// The lock of the slot, which the thread with the turn holds.
     pub holder: LockState,
 }
 
-/// As many permits or slots of one object are looked at.
+/// Maximum number of permits or slots of one object that the inspector reads.
 pub const MAX_SLOTS: u64 = 4096;

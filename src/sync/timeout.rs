@@ -1,13 +1,13 @@
-//! How long an operation may block.
+//! The time for which an operation may block.
 
 use crate::platform::{Deadline, futex};
 use std::time::Duration;
 
-/// How long an operation may block.
+/// The time for which an operation may block.
 ///
 /// Every blocking operation has a form that takes a `Timeout`, with a name that ends in `_with`. The
-/// blocking, non-blocking and timed forms (`send`, `try_send`, `send_timeout`, `send_deadline`) call
-/// it.
+/// blocking, non-blocking and timed forms (`send`, `try_send`, `send_timeout`, `send_deadline`)
+/// call it.
 ///
 /// # Example
 /// ```
@@ -23,7 +23,7 @@ use std::time::Duration;
 pub enum Timeout {
     /// The operation never blocks.
     NonBlocking,
-    /// The operation blocks until the deadline at most.
+    /// The operation blocks at most until the deadline.
     At(Deadline),
     /// The operation blocks until it is done.
     Infinite,
@@ -32,7 +32,7 @@ pub enum Timeout {
 impl Timeout {
     /// A timeout that expires after `duration`.
     ///
-    /// A duration that is too long to be represented as a deadline means centuries.
+    /// A duration that is too long for a deadline becomes a deadline centuries ahead.
     pub fn after(duration: Duration) -> Self {
         Self::At(Deadline::after(duration))
     }
@@ -49,7 +49,8 @@ impl Timeout {
     /// The timeout for an internal lock: an operation never fails just because the lock is briefly
     /// held.
     ///
-    /// A holder that is stopped delays an operation with a deadline by at most one recheck interval.
+    /// A stopped holder of that lock delays an operation with a deadline by at most one
+    /// recheck interval.
     pub(crate) fn for_internal_lock(self) -> Self {
         match self {
             Self::NonBlocking | Self::Infinite => Self::Infinite,

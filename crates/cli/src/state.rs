@@ -186,7 +186,7 @@ impl LockReport {
             LockState::OwnerDied { waiters } => ("owner died", waiters),
             LockState::Unrecoverable => ("unrecoverable", false),
             LockState::Damaged(_) => ("damaged", false),
-            LockState::Unknown => ("unknown", false),
+            _ => ("unknown", false),
         };
         Self {
             state,
