@@ -228,11 +228,11 @@ impl<'a, T: Pod, const SENDS: bool> Cursor<'a, T, SENDS> {
                 return Err(Refused::Timeout);
             }
             let spin = spin.get_or_insert_with(|| side.spin(deadline));
-            if !spin.sees(|_| self.sees_a_place()) {
+            if !spin.wait_until(|_| self.sees_a_place()) {
                 in_time = self.sleep(deadline);
             }
             if self.look() {
-                spin.has_paid();
+                spin.record_success();
                 return Ok(());
             }
         }

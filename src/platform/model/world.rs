@@ -48,8 +48,8 @@ struct Process {
     finished: bool,
     /// How many of its waits to come may be interrupted.
     interruptions: usize,
-    /// How many of its waits to come may look once more before they sleep.
-    looks: usize,
+    /// Remaining waits that may spin.
+    spins: usize,
     /// How many of its weak compare-exchanges to come may fail for no reason.
     spurious_failures: usize,
     asleep: Option<(u32, Site)>,
@@ -131,7 +131,7 @@ pub(super) fn populate(count: usize, coins: Choices, nature: ScenarioConfig) {
     with(|world| {
         let process = |number| Process {
             interruptions: nature.interruptions,
-            looks: 1,
+            spins: 1,
             spurious_failures: nature.spurious_failures,
             dies_before: death::planned_for(number),
             ..Process::default()
@@ -361,9 +361,9 @@ pub(super) fn may_be_interrupted() -> bool {
     take_one(|process| &mut process.interruptions)
 }
 
-/// Whether this wait may look once more: the first one of each process.
-pub(super) fn may_look() -> bool {
-    take_one(|process| &mut process.looks)
+/// Whether this wait may spin: the first wait of each process.
+pub(super) fn may_spin() -> bool {
+    take_one(|process| &mut process.spins)
 }
 
 /// Whether this weak compare-exchange is one of the first ones of its process.
