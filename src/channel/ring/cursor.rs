@@ -57,7 +57,7 @@ impl<'a, T: Pod, const SENDS: bool> Cursor<'a, T, SENDS> {
         [mine, others]: [&'a Position; 2],
         slots: &'a [Slot<T>],
     ) -> Result<Self, AttachError> {
-        let is_granted = asymmetric::is_granted();
+        let is_granted = asymmetric::register();
         side.take()?;
         if !is_granted {
             side.demand_exchanges();

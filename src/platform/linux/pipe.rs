@@ -1,19 +1,20 @@
 //! The kernel's pipe: byte streams with blocking and non-blocking calls.
 //!
 //! Whether a call blocks is a flag of the open file description, which every process shares that
-//! inherited the descriptor. So an end that another process created is reopened as non-blocking, and a
-//! second time as blocking when a caller first blocks.
+//! inherited the descriptor. So an end that another process created is reopened as non-blocking,
+//! and a second time as blocking when a caller first blocks.
 //!
-//! The kernel treats a reopened end as a named pipe and, since Linux 6.15, updates its access times,
-//! which makes a short call about a fifth slower. So a short call first tries the original descriptor.
+//! The kernel treats a reopened end as a named pipe and, since Linux 6.15, updates its access
+//! times, which makes a short call about a fifth slower. So a short call first tries the original
+//! descriptor.
 //!
-//! A write to a pipe without readers raises SIGPIPE, and the disposition of that signal may change at
-//! any time. So every write passes `RWF_NOSIGNAL` (since Linux 6.18). An older kernel rejects the flag;
-//! there each write blocks the signal in its thread, which costs two more system calls.
+//! A write to a pipe without readers raises SIGPIPE, and the disposition of that signal may change
+//! at any time. So every write passes `RWF_NOSIGNAL` (since Linux 6.18). An older kernel rejects
+//! the flag; there each write blocks the signal in its thread, which costs two more system calls.
 //!
-//! **Pages.** The kernel counts pages, not bytes. A write of less than a page goes into the last page if
-//! it fits there completely, and into a new page otherwise. A page is free again when all of it has been
-//! read. [`capacity_for`] and [`items_in`] are this arithmetic.
+//! **Pages.** The kernel counts pages, not bytes. A write of less than a page goes into the last
+//! page if it fits there completely, and into a new page otherwise. A page is free again when all
+//! of it has been read. [`capacity_for`] and [`items_in`] are this arithmetic.
 
 use super::{AtomicU32, Deadline, futex};
 use crate::platform::{PipeStop, Wake};
@@ -66,7 +67,7 @@ pub struct Reader(Descriptors);
 #[derive(Debug)]
 pub struct Writer(Descriptors);
 
-/// One end: its non-blocking descriptor, and a blocking one that is opened on demand.
+/// The descriptors of one end: non-blocking, and blocking once a caller needs it.
 #[derive(Debug)]
 struct Descriptors {
     nonblocking: OwnedFd,
@@ -91,8 +92,8 @@ impl Descriptors {
         self.blocking.get_or_init(open).as_ref()
     }
 
-    /// Returns the blocking descriptor, as other programs expect it, or the non-blocking one if the end
-    /// cannot be reopened.
+    /// Returns the blocking descriptor, as other programs expect it, or the non-blocking one if the
+    /// end cannot be reopened.
     fn descriptor(&self, mode: OFlags) -> Descriptor<'_> {
         self.blocking(mode).unwrap_or(&self.nonblocking).as_fd()
     }
@@ -159,7 +160,8 @@ impl Reader {
     /// shares it. Reopening needs `/proc` and the permissions of the pipe's creator.
     ///
     /// # Errors
-    /// The kernel's error, for example if the descriptor is no pipe or belongs to another user's pipe.
+    /// The kernel's error, for example if the descriptor is no pipe or belongs to another user's
+    /// pipe.
     pub fn reopen(descriptor: BorrowedFd<'_>) -> std::io::Result<Self> {
         Ok(Self(Descriptors::new(reopen(descriptor, OFlags::RDONLY)?)))
     }
@@ -380,8 +382,8 @@ const FIRST_PAUSE: Duration = Duration::from_micros(50);
 
 /// Waits until the condition holds.
 ///
-/// `poll` reports the first byte and the first free page, but no larger amount. So the wait for more
-/// pauses between checks, each time longer, up to the recheck interval.
+/// `poll` reports the first byte and the first free page, but no larger amount. So the wait for
+/// more pauses between checks, each time longer, up to the recheck interval.
 fn wait_until(
     deadline: Option<Deadline>,
     condition: impl Fn() -> bool,
@@ -411,8 +413,8 @@ fn write_to(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, PipeStop> {
     // Relaxed: a hint that orders nothing. A thread with the older value asks the kernel again.
     if LACKS_NOSIGNAL.load(Ordering::Relaxed) == 0 {
         match retry(|| write_nosignal(descriptor, bytes)) {
-            // The errors by which kernels and seccomp filters reject an unknown flag or call. A write
-            // to a pipe itself fails with none of them.
+            // The errors by which kernels and seccomp filters reject an unknown flag or call. A
+            // write to a pipe itself fails with none of them.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {}
             written => return written.map_err(stop),
         }
@@ -433,9 +435,9 @@ fn write_nosignal(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
 
 /// Calls `write` with SIGPIPE blocked in this thread, and discards the signal that it raises.
 fn without_signal<R>(write: impl FnOnce() -> Result<R, Errno>) -> Result<R, Errno> {
-    // SAFETY: zero is a valid `sigset_t`, and the calls fill each set before it is read. The mask is
-    // this thread's own and is restored. The discarded signal is that of this write: no other SIGPIPE
-    // was pending before, since the kernel would have delivered an unblocked one.
+    // SAFETY: zero is a valid `sigset_t`, and the calls fill each set before it is read. The mask
+    // is this thread's own and is restored. The discarded signal is that of this write: no other
+    // SIGPIPE was pending before, since the kernel would have delivered an unblocked one.
     unsafe {
         let mut signal: libc::sigset_t = core::mem::zeroed();
         let (mut before, mut pending) = (signal, signal);

@@ -1,19 +1,19 @@
 //! The asymmetric barriers of the model: a store before a load of another word.
 //!
-//! Both loads read the newest value, in a step that loom sees as conflicting with every write of the
-//! word. So if two processes each store and then load the other's word, at least one of them sees the
-//! other's store. Neither load orders any other memory. A weakening replaces either by a plain load,
-//! which may happen early.
+//! Both loads read the newest value, in a step that loom sees as conflicting with every write of
+//! the word. So if two processes each store and then load the other's word, at least one of them
+//! sees the other's store. Neither load orders any other memory. A weakening replaces either by a
+//! plain load, which may happen early.
 //!
-//! This does not try older values for a light load without a heavy counterpart, so such a value must
-//! be harmless.
+//! This does not try older values for a light load without a heavy counterpart, so such a value
+//! must be harmless.
 
 use super::{AtomicU32, AtomicU64, weakening};
 use core::panic::Location;
 use core::sync::atomic::Ordering::Relaxed;
 
-/// Returns true: the kernel of the model has the barrier.
-pub fn is_granted() -> bool {
+/// Returns true: the kernel of the model always supports the barrier.
+pub fn register() -> bool {
     true
 }
 

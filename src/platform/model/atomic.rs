@@ -7,8 +7,8 @@ use core::sync::atomic::Ordering;
 
 /// A fence.
 ///
-/// loom's acquire and SeqCst fences are stronger than those of the memory model. So a model that uses
-/// a fence is not reported as exhaustive.
+/// loom's acquire and SeqCst fences are stronger than those of the memory model. So a model that
+/// uses a fence is not reported as exhaustive.
 #[track_caller]
 pub fn fence(order: Ordering) {
     let site = Location::caller();
@@ -225,8 +225,8 @@ macro_rules! atomic {
                 result
             }
 
-            /// As [`compare_exchange`](Self::compare_exchange), but it may fail spuriously where the
-            /// scenario allows that.
+            /// As [`compare_exchange`](Self::compare_exchange), but it may fail spuriously where
+            /// the scenario allows that.
             #[track_caller]
             pub fn compare_exchange_weak(
                 &self,
@@ -244,8 +244,8 @@ macro_rules! atomic {
                 self.compare_exchange(current, new, success, failure)
             }
 
-            /// Reads the newest value of the word, in a step that conflicts with every write of it and
-            /// writes nothing.
+            /// Reads the newest value of the word, in a step that conflicts with every write of it
+            /// and writes nothing.
             #[track_caller]
             #[allow(dead_code, reason = "not every width needs it")]
             pub(super) fn load_latest(&self, order: Ordering) -> $value {
@@ -288,8 +288,8 @@ atomic!(AtomicUsize, AtomicUsize, usize);
 /// Creates a word with this value that a process loads and later writes.
 ///
 /// loom misses executions of such a word, and the verdict would be *blind*. The tracked word has a
-/// companion that every access touches first, so loom misses nothing, at the price of more executions.
-/// A word that is read only in the step that writes it needs no companion.
+/// companion that every access touches first, so loom misses nothing, at the price of more
+/// executions. A word that is read only in the step that writes it needs no companion.
 #[track_caller]
 pub fn new_tracked(value: u32) -> AtomicU32 {
     AtomicU32 {
@@ -326,7 +326,8 @@ impl AtomicU32 {
 
     /// Exchanges the word of a dead owner as the kernel does.
     ///
-    /// Release: pairs with the Acquire of the next owner, which then sees what the dead owner wrote.
+    /// Release: pairs with the Acquire of the next owner, which then sees what the dead owner
+    /// wrote.
     pub(super) fn compare_exchange_by_kernel(
         &self,
         current: u32,

@@ -53,8 +53,8 @@ impl<T> UnsafeCell<T> {
 
     /// Copies the value for the destructors of a dead process, which a killed process never runs.
     ///
-    /// The copy lives until the execution ends. A value that a destructor moves out exists twice then,
-    /// which is harmless because models with deaths have plain items.
+    /// The copy lives until the execution ends. A value that a destructor moves out exists twice
+    /// then, which is harmless because models with deaths have plain items.
     fn copy(&self) -> *mut T {
         let copy = world::scratch(Layout::new::<T>()).cast::<T>();
         // SAFETY: `scratch` returns memory for one `T`. Processes are coroutines of one thread, and

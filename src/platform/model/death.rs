@@ -1,13 +1,14 @@
 //! The death of simulated processes: which process dies, and before which of its steps.
 //!
-//! Every operation on shared memory, every system call and every change of the robust list is a step
-//! before which a process may die. A death during a sleep equals a death before the sleep, since other
-//! processes may do anything in between, or a death after the process has consumed a wake-up.
+//! Every operation on shared memory, every system call and every change of the robust list is a
+//! step before which a process may die. A death during a sleep equals a death before the sleep,
+//! since other processes may do anything in between, or a death after the process has consumed a
+//! wake-up.
 //!
-//! Dying unwinds to the top of the process, past every panic hook. The destructors on the way are code
-//! that a killed process never runs. So their accesses to shared memory have no effect: words are not
-//! accessed, cells are replaced by copies, and every exchange seems to succeed, so that no loop
-//! repeats.
+//! Dying unwinds to the top of the process, past every panic hook. The destructors on the way are
+//! code that a killed process never runs. So their accesses to shared memory have no effect: words
+//! are not accessed, cells are replaced by copies, and every exchange seems to succeed, so that no
+//! loop repeats.
 
 use super::event::{Action, Site};
 use super::world;

@@ -1,15 +1,15 @@
 //! The futex as a model sees it.
 //!
-//! Checking the word and joining its queue is one step, as in the kernel, where both happen under the
-//! lock of the hash bucket. The queue is plain memory that loom does not see. The check is a
+//! Checking the word and joining its queue is one step, as in the kernel, where both happen under
+//! the lock of the hash bucket. The queue is plain memory that loom does not see. The check is a
 //! read-modify-write that loom does see, so it tries both orders of every wait and wake.
 //!
-//! **A wake orders no memory.** loom's own `unpark` passes the waker's view of memory to the waiter,
-//! which would hide every missing Acquire and Release. Here the kernel thread unparks the waiter (see
-//! [`process`](super::process)); it has acquired nothing from the waker.
+//! **A wake orders no memory.** loom's own `unpark` passes the waker's view of memory to the
+//! waiter, which would hide every missing Acquire and Release. Here the kernel thread unparks the
+//! waiter (see [`process`](super::process)); it has acquired nothing from the waker.
 //!
-//! **A sleeper is disabled and does not poll.** So loom can run other processes instead wherever the
-//! order matters; a sleeper that polled with `yield_now` would hide executions.
+//! **A sleeper is disabled and does not poll.** So loom can run other processes instead wherever
+//! the order matters; a sleeper that polled with `yield_now` would hide executions.
 
 use super::event::{Action, Site};
 use super::{AtomicU32, Deadline, choice, death, weakening, world};
@@ -17,7 +17,7 @@ use crate::platform::Wake;
 use core::panic::Location;
 
 /// Returns the deadline unchanged, since a deadline of the model may pass at any step.
-pub fn no_sooner_than_recheck(deadline: Deadline) -> Deadline {
+pub fn at_least_recheck_interval(deadline: Deadline) -> Deadline {
     deadline
 }
 

@@ -1,16 +1,16 @@
 //! The model platform: the seam over loom.
 //!
-//! A simulated process is a loom thread. Every operation on shared memory passes through this folder,
-//! which records it with its source line, can weaken it, and lets its process wait or die.
+//! A simulated process is a loom thread. Every operation on shared memory passes through this
+//! folder, which records it with its source line, can weaken it, and lets its process wait or die.
 //!
 //! loom explores the interleavings and the values that a load may return. This folder adds a futex
 //! that promises no more than the kernel's ([`futex`]), a pipe, the robust list, deaths,
 //! nondeterministic choices ([`choice`]), and a record of each execution ([`world`]).
 //!
-//! The imports point one way. [`event`] and `change` are plain data. [`world`] holds the state of an
-//! execution and imports only these two. [`death`], [`choice`] and [`weakening`] decide what happens
-//! at a step. The atomics, the cell and the clock are built on them; then come the futex, the robust
-//! list, the pipe and the spin; [`process`] runs an execution.
+//! The imports point one way. [`event`] and `change` are plain data. [`world`] holds the state of
+//! an execution and imports only these two. [`death`], [`choice`] and [`weakening`] decide what
+//! happens at a step. The atomics, the cell and the clock are built on them; then come the futex,
+//! the robust list, the pipe and the spin; [`process`] runs an execution.
 
 pub mod asymmetric;
 mod atomic;

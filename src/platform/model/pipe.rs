@@ -1,16 +1,16 @@
 //! The pipe as a model sees it: a queue of bytes in the kernel.
 //!
-//! Each call is one step, as in the kernel, where it happens under the lock of the pipe. The bytes are
-//! plain memory that loom does not see. The step is a read-modify-write of a word that loom does see,
-//! so it tries every order of the calls on one pipe. A reader acquires what the writer of its bytes
-//! wrote before, and so does every later reader; nothing else is ordered.
+//! Each call is one step, as in the kernel, where it happens under the lock of the pipe. The bytes
+//! are plain memory that loom does not see. The step is a read-modify-write of a word that loom
+//! does see, so it tries every order of the calls on one pipe. A reader acquires what the writer of
+//! its bytes wrote before, and so does every later reader; nothing else is ordered.
 //!
-//! A call moves as many bytes as are available, or as have room. Short reads and writes appear in pipes
-//! whose capacity is not a whole number of items.
+//! A call moves as many bytes as are available, or as have room. Short reads and writes appear in
+//! pipes whose capacity is not a whole number of items.
 //!
-//! The model counts bytes where the kernel counts pages. So it shows neither a page that stays in use
-//! until its last byte is read, nor a page with too little room for a write. Tests on real pipes cover
-//! the arithmetic of pages ([`capacity_for`], [`items_in`]).
+//! The model counts bytes where the kernel counts pages. So it shows neither a page that stays in
+//! use until its last byte is read, nor a page with too little room for a write. Tests on real
+//! pipes cover the arithmetic of pages ([`capacity_for`], [`items_in`]).
 
 use super::event::{Action, PipeCall, Site};
 use super::{AtomicU32, Deadline, choice, death, futex, world};
@@ -70,7 +70,7 @@ struct PipeState {
 pub fn pipe(capacity: usize) -> std::io::Result<(Reader, Writer)> {
     assert!(
         !death::is_planned(),
-        "bad model: a pipe in a model with deaths: the model does not know which ends a process owns"
+        "bad model: a pipe in a model with deaths: no process owns an end of a pipe"
     );
     let pipe = Arc::new(Pipe {
         calls: AtomicU32::new(0),

@@ -1,8 +1,8 @@
 //! Simulated processes: loom threads with an identity, and a thread for the kernel.
 //!
 //! The kernel thread has acquired nothing from the processes, so being unparked by it orders no
-//! memory. It opens the [`choice`](super::choice)s before the processes start, delivers wake-ups while
-//! they run, and verifies the end state after all of them have finished.
+//! memory. It opens the [`choice`](super::choice)s before the processes start, delivers wake-ups
+//! while they run, and verifies the end state after all of them have finished.
 //!
 //! loom has five threads: four processes and the kernel. Process 0 runs on the main thread.
 
@@ -29,7 +29,8 @@ pub struct ScenarioConfig {
     pub choices: usize,
     /// The number of waits of each process, its first ones, that may be interrupted.
     pub interruptions: usize,
-    /// The number of weak compare-exchanges of each process, its first ones, that may fail spuriously.
+    /// The number of weak compare-exchanges of each process, its first ones, that may fail
+    /// spuriously.
     pub spurious_failures: usize,
     /// Whether sleepers recheck after the death of a process.
     pub rechecks: bool,

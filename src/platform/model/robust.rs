@@ -1,10 +1,11 @@
 //! The kernel's robust futex list, and what the kernel does with it when a process dies.
 //!
-//! **Source.** `exit_robust_list` and `handle_futex_death` of Linux 6.18 (`kernel/futex/core.c`). The
-//! kernel visits every entry of the list, then the pending one. A word that still holds the id of the
-//! dead owner becomes `OWNER_DIED` and keeps its waiters bit; if that bit is set, the kernel wakes one
-//! waiter. If an operation was pending and the word holds no owner, the kernel also wakes one waiter:
-//! the dead process may have been about to wake it, or had consumed the wake-up in its stead.
+//! **Source.** `exit_robust_list` and `handle_futex_death` of Linux 6.18 (`kernel/futex/core.c`).
+//! The kernel visits every entry of the list, then the pending one. A word that still holds the id
+//! of the dead owner becomes `OWNER_DIED` and keeps its waiters bit; if that bit is set, the kernel
+//! wakes one waiter. If an operation was pending and the word holds no owner, the kernel also wakes
+//! one waiter: the dead process may have been about to wake it, or had consumed the wake-up in its
+//! stead.
 
 use super::event::{Action, RobustStep};
 use super::world::RobustList;
@@ -88,7 +89,8 @@ impl Owner {
     #[track_caller]
     pub fn clear_pending(&self) {
         if let Some(pending) = world::robust_list(|list| list.pending) {
-            // SAFETY: the words are part of the state of the scenario, which outlives its processes.
+            // SAFETY: the words are part of the state of the scenario, which outlives its
+            // processes.
             let word = unsafe { RobustWord::from_address(pending) };
             self.step(word, RobustStep::ClearPending, |list| list.pending = None);
         }

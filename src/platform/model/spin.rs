@@ -20,8 +20,8 @@ pub enum SpinPolicy {
 ///
 /// The caller's next read-modify-write finds the true value. Only the first wait of each process
 /// spins, which keeps the models small. With two processes it spins before it sleeps, which shows
-/// every effect on the other process. With more it spins after a sleep, where the presence of others
-/// matters.
+/// every effect on the other process. With more it spins after a sleep, where the presence of
+/// others matters.
 #[derive(Debug)]
 pub struct Spin<'a> {
     is_enabled: bool,

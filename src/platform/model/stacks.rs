@@ -2,8 +2,8 @@
 //!
 //! loom maps, protects and unmaps a stack for each thread of each execution, and spends most of its
 //! time on these calls. The three functions here interpose those of the C library in this program
-//! only. An unmapped stack is kept, and the next stack of the same length reuses it. All other calls
-//! go to the kernel unchanged.
+//! only. An unmapped stack is kept, and the next stack of the same length reuses it. All other
+//! calls go to the kernel unchanged.
 //!
 //! The kept memory is small: a model has at most five threads, so five stacks.
 

@@ -1,9 +1,9 @@
 //! Unwinding in one pass, with a cache of the searched frame descriptions.
 //!
 //! loom ends each coroutine by a panic that its root catches, four or five times an execution. The
-//! unwinder walks the same few frames twice: first to find the frame that catches, then to clean up.
-//! A model's process needs neither the search nor a second lookup. The functions here interpose those
-//! of libgcc in this program only, and forward every call until [`enable`] is called.
+//! unwinder walks the same few frames twice: first to find the frame that catches, then to clean
+//! up. A model's process needs neither the search nor a second lookup. The functions here interpose
+//! those of libgcc in this program only, and forward every call until [`enable`] is called.
 //!
 //! - `_Unwind_Find_FDE` caches the address of each frame description. It stays valid, because no
 //!   library is loaded or unloaded after the start.
@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 
 thread_local! {
     static ENABLED: Cell<bool> = const { Cell::new(false) };
-    static CACHE: [Cell<Option<CachedFrame>>; CACHED] = const { [const { Cell::new(None) }; CACHED] };
+    static CACHE: [Cell<Option<Frame>>; FRAMES] = const { [const { Cell::new(None) }; FRAMES] };
 }
 
 /// Enables fast unwinding for this thread, from now on.
@@ -30,13 +30,13 @@ pub fn enable() {
 struct Bases([usize; 3]);
 
 #[derive(Clone, Copy)]
-struct CachedFrame {
+struct Frame {
     address: usize,
     description: usize,
     bases: Bases,
 }
 
-const CACHED: usize = 256;
+const FRAMES: usize = 256;
 
 /// Returns the description of the frame that contains this code address.
 ///
@@ -46,7 +46,7 @@ const CACHED: usize = 256;
 unsafe extern "C" fn _Unwind_Find_FDE(address: *const c_void, bases: *mut Bases) -> *const c_void {
     type Find = unsafe extern "C" fn(*const c_void, *mut Bases) -> *const c_void;
     static ORIGINAL: OnceLock<Find> = OnceLock::new();
-    let slot = address as usize % CACHED;
+    let slot = address as usize % FRAMES;
     let known = CACHE.with(|cache| cache[slot].get());
     if let Some(found) = known.filter(|found| found.address == address as usize) {
         // SAFETY: the caller passes `bases` that are valid for a write.
@@ -56,7 +56,7 @@ unsafe extern "C" fn _Unwind_Find_FDE(address: *const c_void, bases: *mut Bases)
     // SAFETY: libgcc has this function with this type; the caller keeps its contract.
     let description = unsafe { ORIGINAL.get_or_init(|| next(c"_Unwind_Find_FDE"))(address, bases) };
     if ENABLED.get() && !description.is_null() {
-        let found = CachedFrame {
+        let found = Frame {
             address: address as usize,
             description: description as usize,
             // SAFETY: libgcc has just written the bases.

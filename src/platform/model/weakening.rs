@@ -1,7 +1,7 @@
 //! Weakening one source line without recompiling: a relaxed ordering, a dropped or reduced wake.
 //!
-//! `--weaken` runs the models once for every site and every weakening of it. A site whose weakening no
-//! model detects is either unnecessary in the source or lacks a model.
+//! `--weaken` runs the models once for every site and every weakening of it. A site whose weakening
+//! no model detects is either unnecessary in the source or lacks a model.
 
 use super::event::Site;
 use super::world;

@@ -1,24 +1,26 @@
 //! Adaptive spinning: waiting briefly without the kernel, where that has paid off before.
 //!
 //! A failed spin costs more than the sleep that follows it. Whether it fails depends on facts that
-//! user code cannot see: whether the other side runs at this moment, on another core, and how soon it
-//! finishes. So each process keeps a prediction per word that it waits on (`predictor`). On a single
-//! core no other thread makes progress during a spin; after a few failures a primitive there sleeps
-//! at once.
+//! user code cannot see: whether the other side runs at this moment, on another core, and how soon
+//! it finishes. So each process keeps a prediction per word that it waits on (`predictor`). On a
+//! single core no other thread makes progress during a spin; after a few failures a primitive there
+//! sleeps at once.
 //!
-//! A waiter that takes the first item at once meets the other side at every following operation, and
-//! each side takes the cache lines from the other. The semaphores of a buffer then pass 1 to 2 million
-//! items a second, against 5 to 10 million if one side waits until the other stops. So a waiter that
-//! sees a permit keeps waiting while more permits arrive fast, if they did so the last time.
+//! A waiter that takes the first item at once meets the other side at every following operation,
+//! and each side takes the cache lines from the other. The semaphores of a buffer then pass 1 to 2
+//! million items a second, against 5 to 10 million if one side waits until the other stops. So a
+//! waiter that sees a permit keeps waiting while more permits arrive fast, if they did so the last
+//! time.
 //!
-//! A spin only loads and decides nothing: the caller confirms what it saw by a read-modify-write. So
-//! the model needs none of this.
+//! A spin only loads and decides nothing: the caller confirms what it saw by a read-modify-write.
+//! So the model needs none of this.
 //!
-//! **Sources.** Spinning for about as long as a sleep would cost, and predicting from earlier waits:
-//! Karlin, Li, Manasse and Owicki, *Empirical Studies of Competitive Spinning for a Shared-Memory
-//! Multiprocessor* (1991). Exponential back-off at a lock: Anderson, *The Performance of Spin Lock
-//! Alternatives for Shared-Memory Multiprocessors* (1990). A table indexed by a hash of the address,
-//! as in branch prediction: Smith, *A Study of Branch Prediction Strategies* (1981).
+//! **Sources.** Spinning for about as long as a sleep would cost, and predicting from earlier
+//! waits: Karlin, Li, Manasse and Owicki, *Empirical Studies of Competitive Spinning for a
+//! Shared-Memory Multiprocessor* (1991). Exponential back-off at a lock: Anderson, *The Performance
+//! of Spin Lock Alternatives for Shared-Memory Multiprocessors* (1990). A table indexed by a hash
+//! of the address, as in branch prediction: Smith, *A Study of Branch Prediction Strategies*
+//! (1981).
 
 mod predictor;
 
@@ -34,10 +36,11 @@ pub enum SpinPolicy {
     /// A lock that many threads acquire repeatedly.
     ///
     /// Each check takes the cache line from the holder, and the next holder takes all the data that
-    /// the lock protects. Few long runs by one thread are faster than many short ones, so the pauses
-    /// double: 1, 2, 4, ...
+    /// the lock protects. Few long runs by one thread are faster than many short ones, so the
+    /// pauses double: 1, 2, 4, ...
     Lock,
-    /// A lock that each thread acquires again at once, to begin a turn, to finish it, and for the next.
+    /// A lock that each thread acquires again at once, to begin a turn, to finish it, and for the
+    /// next.
     ///
     /// A waiter that checks soon gets the lock between two of these operations, and then both sides
     /// wait at each of them for the cache lines that the lock protects. Loans of 64 bytes pass at
@@ -47,17 +50,19 @@ pub enum SpinPolicy {
     Event,
     /// Items or free slots, which seldom arrive alone.
     ///
-    /// Each check takes the cache line of the count from the side that changes it. A waiter that backs
-    /// off finds many items at once.
+    /// Each check takes the cache line of the count from the side that changes it. A waiter that
+    /// backs off finds many items at once.
     Items,
 }
 
 impl SpinPolicy {
     /// The maximum duration of a spin.
     ///
-    /// A lock is held for less than this, or for so long that a sleep is cheap in comparison. An event
-    /// may come from a thread that sleeps and is woken on another core, which takes 30 to 40
-    /// microseconds in a virtual machine; a waiter with a shorter limit than that would never see one.
+    /// Most locks are held for less time. If one is held for longer, a sleep is cheap in
+    /// comparison.
+    ///
+    /// An event may come from a thread that sleeps and is woken on another core, which takes 30 to
+    /// 40 microseconds in a virtual machine. A waiter with a limit below that would never see it.
     fn limit(self) -> Duration {
         Duration::from_micros(match self {
             Self::Lock | Self::Turns => 20,
@@ -77,7 +82,8 @@ impl SpinPolicy {
     }
 }
 
-/// Base-2 logarithm of the most pauses before a check of a lock: 256 pauses take 2 to 12 microseconds.
+/// Base-2 logarithm of the most pauses before a check of a lock: 256 pauses take 2 to 12
+/// microseconds.
 const MAX_LOCK_PAUSES: u32 = 8;
 
 /// Base-2 logarithm of the pauses before the first check of a lock of turns.
@@ -110,8 +116,8 @@ fn spinning_enabled() -> bool {
 
 /// Enables or disables adaptive spinning for this process, from its next wait on.
 ///
-/// It is enabled at the start. A process whose processor time matters more than its latency disables
-/// it; its waiters then sleep at once.
+/// It is enabled at the start. A process whose processor time matters more than its latency
+/// disables it; its waiters then sleep at once.
 pub fn set_spinning(enabled: bool) {
     // Relaxed: a setting, which publishes no other memory.
     SPINNING.store(enabled.into(), Relaxed);
@@ -181,9 +187,9 @@ impl<'a> Spin<'a> {
 
     /// Spins until the word meets the condition.
     ///
-    /// Returns false if the time limit is over or this wait does not spin; the caller then sleeps. If
-    /// the condition no longer holds when the caller acts on it, the caller calls this again on the
-    /// same `Spin`: the time limit covers the whole wait.
+    /// Returns false if the time limit is over or this wait does not spin; the caller then sleeps.
+    /// If the condition no longer holds when the caller acts on it, the caller calls this again on
+    /// the same `Spin`: the time limit covers the whole wait.
     pub fn wait_until(&mut self, condition: impl Fn(u32) -> bool) -> bool {
         while self.pause_before_check() {
             // Relaxed: the caller confirms the value by a read-modify-write.

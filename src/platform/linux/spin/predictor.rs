@@ -1,4 +1,5 @@
-//! What a process remembers of its waits on a word: whether spins succeed and permits come in batches.
+//! What a process remembers of its waits on a word: whether spins succeed and permits come in
+//! batches.
 
 use super::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
@@ -12,8 +13,8 @@ use std::sync::OnceLock;
 /// | 8 to 15 | base-2 logarithm of the interval between tries at confidence 0 |
 /// | 16 to 31 | remaining waits without a spin before the next try |
 ///
-/// Words with the same hash share a predictor, and threads may overwrite each other's updates. It is
-/// only a guess, so every access is Relaxed.
+/// Words with the same hash share a predictor, and threads may overwrite each other's updates. It
+/// is only a guess, so every access is Relaxed.
 #[derive(Debug)]
 pub(super) struct SpinPredictor {
     spinning: AtomicU32,
@@ -168,9 +169,9 @@ impl SpinPredictor {
 /// | 8 to 31 | remaining waits before the next try |
 ///
 /// Two processes that wait for each other in turns release one permit at a time. There each tries a
-/// batch wait once in 512 waits, which the 99th percentile of their round trips hardly shows. A longer
-/// interval would be better for them, and worse for a stream whose two sides have met in step: they
-/// would stay in step for longer.
+/// batch wait once in 512 waits, which the 99th percentile of their round trips hardly shows. A
+/// longer interval would be better for them, and worse for a stream whose two sides have met in
+/// step: they would stay in step for longer.
 #[derive(Debug)]
 pub(super) struct BatchPredictor(AtomicU32);
 
@@ -200,7 +201,8 @@ impl BatchPredictor {
     }
 }
 
-/// Returns whether the machine has more than one core, so that another thread can run during a spin.
+/// Returns whether the machine has more than one core, so that another thread can run during a
+/// spin.
 ///
 /// The cores that this thread may use say little: two threads that are each bound to their own core
 /// gain the most from spinning.

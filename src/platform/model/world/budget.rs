@@ -1,7 +1,7 @@
 //! What remains of the choices and of the spurious events that a scenario allows.
 //!
-//! The spurious events belong to the first waits or compare-exchanges of each process. So whether an
-//! operation has one does not depend on what other processes do.
+//! The spurious events belong to the first waits or compare-exchanges of each process. So whether
+//! an operation has one does not depend on what other processes do.
 
 use super::choices::Choices;
 use super::lifecycle::current;

@@ -62,9 +62,9 @@ pub fn note_load(word: u32, site: Site, order: Ordering, has_companion: bool) {
 /// before the write, for example the writer's own, it hides every earlier load by another process:
 /// loom misses the executions in which those loads come after the write.
 ///
-/// Loads by a single other process hide none of each other: either all of them are ordered before the
-/// write, or the last one is not, and once loom has tried the write before it, the next load is the
-/// last. With several loading processes the last load may be ordered, so they count as hiding.
+/// Loads by a single other process hide none of each other: either all of them are ordered before
+/// the write, or the last one is not, and once loom has tried the write before it, the next load is
+/// the last. With several loading processes the last load may be ordered, so they count as hiding.
 pub fn note_write(word: u32, site: Site, order: Ordering) {
     let process = current();
     with(|world| {
