@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// One side of a two-way link over two pipes, for items of at most [`pipe::ATOMIC`] bytes.
+/// One side of a two-way link over two pipes, for items of at most [`pipe::PIPE_BUF`] bytes.
 ///
 /// It belongs to one thread. What it has taken in while it had to wait for room lies in this process: at most so
 /// many items as its [limit](Self::with_limit).
@@ -58,7 +58,7 @@ impl<T: Pod> Duplex<T> {
     /// # Errors
     /// No descriptor is left, or a pipe cannot be that large.
     pub fn pair(capacity: usize) -> std::io::Result<(Self, Self)> {
-        let bytes = pipe::room(capacity, size_of::<T>()).ok_or(ErrorKind::InvalidInput)?;
+        let bytes = pipe::capacity_for(capacity, size_of::<T>()).ok_or(ErrorKind::InvalidInput)?;
         let ((first, there), (second, here)) = (pipe::pipe(bytes)?, pipe::pipe(bytes)?);
         Ok((Self::from_ends(second, there), Self::from_ends(first, here)))
     }
@@ -67,7 +67,7 @@ impl<T: Pod> Duplex<T> {
     pub fn from_ends(incoming: Reader, outgoing: Writer) -> Self {
         const {
             assert!(
-                size_of::<T>() > 0 && size_of::<T>() <= pipe::ATOMIC,
+                size_of::<T>() > 0 && size_of::<T>() <= pipe::PIPE_BUF,
                 "an item in one piece"
             );
         }

@@ -4,7 +4,7 @@
 //!
 //! **Source.** Thompson's and Ritchie's pipe (*The UNIX Time-Sharing System*, 1974).
 //!
-//! **Why it is correct.** The kernel keeps the order, and writes up to [`pipe::ATOMIC`] bytes in one piece. A
+//! **Why it is correct.** The kernel keeps the order, and writes up to [`pipe::PIPE_BUF`] bytes in one piece. A
 //! larger item may go in several pieces, so who sends one holds a lock meanwhile, and who receives one another.
 //! The kernel counts who has which end, so the end of the stream needs nothing of ours.
 //!
@@ -41,7 +41,7 @@ use std::sync::Arc;
 ///
 /// # Process death
 /// The kernel closes what a dead process had open, so the other side hears of it. An item of at most
-/// [`pipe::ATOMIC`] bytes is sent or not; of a larger one the beginning may have been sent, and then nobody can
+/// [`pipe::PIPE_BUF`] bytes is sent or not; of a larger one the beginning may have been sent, and then nobody can
 /// send or receive any more: others wait for ever, unless they have a deadline. If the last sender has gone in the
 /// middle of an item, receivers hear of the end, and [`torn`](PipeBuffer::torn) tells it from a proper one.
 ///
@@ -179,7 +179,7 @@ impl<E> Half<E> {
 
 impl<T: Pod> PipeBuffer<T> {
     const BYTES: usize = size_of::<T>();
-    const IS_ATOMIC: bool = Self::BYTES <= pipe::ATOMIC;
+    const IS_ATOMIC: bool = Self::BYTES <= pipe::PIPE_BUF;
 
     /// A buffer in a pipe of its own, for so many items at least: the kernel rounds up.
     ///
@@ -187,7 +187,8 @@ impl<T: Pod> PipeBuffer<T> {
     /// No descriptor is left, or a pipe cannot be that large: the limit of a user is a megabyte, in
     /// `/proc/sys/fs/pipe-max-size`.
     pub fn with_capacity(capacity: usize) -> std::io::Result<Self> {
-        let bytes = pipe::room(capacity, Self::BYTES).ok_or(std::io::ErrorKind::InvalidInput)?;
+        let bytes =
+            pipe::capacity_for(capacity, Self::BYTES).ok_or(std::io::ErrorKind::InvalidInput)?;
         let (reader, writer) = pipe::pipe(bytes)?;
         let turns = match Self::IS_ATOMIC {
             true => None,
@@ -197,7 +198,7 @@ impl<T: Pod> PipeBuffer<T> {
     }
 
     /// The buffer of a pipe that this process has been given, or opened: an end that it has not is closed. With
-    /// the locks of the senders and of the receivers, if items have more than [`pipe::ATOMIC`] bytes, and
+    /// the locks of the senders and of the receivers, if items have more than [`pipe::PIPE_BUF`] bytes, and
     /// more than one process sends or receives.
     ///
     /// A pipe that is too small for an item is made larger, if the kernel permits it.
@@ -207,7 +208,7 @@ impl<T: Pod> PipeBuffer<T> {
         turns: Option<[SemaphoreLock<PipeSemaphore>; 2]>,
     ) -> Self {
         const { assert!(size_of::<T>() > 0, "an item of at least a byte") };
-        let least = pipe::room(1, Self::BYTES).unwrap_or(usize::MAX);
+        let least = pipe::capacity_for(1, Self::BYTES).unwrap_or(usize::MAX);
         // Where that is refused, items pass in pieces.
         let _ = reader.as_ref().map(|reader| reader.enlarge(least));
         let _ = writer.as_ref().map(|writer| writer.enlarge(least));
@@ -270,7 +271,7 @@ impl<T: Pod> PipeBuffer<T> {
         let bytes = place.as_mut_bytes();
         until_whole(
             timeout,
-            || reader.has(bytes.len()),
+            || reader.has_bytes(bytes.len()),
             |deadline| reader.wait_for(bytes.len(), deadline),
         )?;
         read_all(reader, bytes, &mut 0, Timeout::Infinite).map_err(|stopped| {
@@ -575,7 +576,7 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
     fn capacity(&self) -> usize {
         let of_writer = self.sending.end().map(|writer| writer.capacity());
         let bytes = of_writer.or_else(|| self.receiving.end().map(|reader| reader.capacity()));
-        bytes.map_or(0, |bytes| pipe::items(bytes, Self::BYTES))
+        bytes.map_or(0, |bytes| pipe::items_in(bytes, Self::BYTES))
     }
 
     fn attach(&self, end: Direction) -> Result<PipeEndpoint<'_, T>, Disconnected> {

@@ -235,17 +235,17 @@ impl Condvar {
     /// Returns false if the timeout expired.
     fn unlock_and_wait(&self, unlock: impl FnOnce(), timeout: Timeout) -> bool {
         let deadline = timeout.deadline();
-        let mut spin = Spin::on(&self.word, SpinPolicy::Event, deadline);
-        let marks = match spin.is_worth_it() {
+        let mut spin = Spin::new(&self.word, SpinPolicy::Event, deadline);
+        let marks = match spin.is_enabled() {
             true => WAITERS,
             false => WAITERS | SLEEPERS,
         };
         let seen = self.word.fetch_or(marks, Relaxed) | marks;
         unlock();
         if marks & SLEEPERS == 0 {
-            spin.sees(|word| word & !SLEEPERS != seen & !SLEEPERS);
+            spin.wait_until(|word| word & !SLEEPERS != seen & !SLEEPERS);
             if !self.mark_sleeper(seen) {
-                spin.has_paid();
+                spin.record_success();
                 return true;
             }
         }

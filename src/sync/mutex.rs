@@ -156,12 +156,12 @@ impl RawMutex {
 
     #[cold]
     fn lock_contended(&self, deadline: Option<Deadline>) -> bool {
-        let mut spin = Spin::on(&self.state, SpinPolicy::Lock, deadline);
+        let mut spin = Spin::new(&self.state, SpinPolicy::Lock, deadline);
         let mut locked = LOCKED;
         loop {
-            if spin.sees(|state| state == UNLOCKED) {
+            if spin.wait_until(|state| state == UNLOCKED) {
                 if self.acquire_free(locked) {
-                    spin.has_paid();
+                    spin.record_success();
                     return true;
                 }
                 continue;
@@ -174,7 +174,7 @@ impl RawMutex {
                 return false;
             }
             locked = CONTENDED;
-            spin.again();
+            spin.restart();
         }
     }
 }

@@ -66,7 +66,7 @@ pub struct PipeSemaphore {
 const MIN_CAPACITY: usize = 2 * MAX_RELEASE;
 
 /// Maximum number of permits of one release: the kernel writes at most that many bytes all or none.
-const MAX_RELEASE: usize = pipe::ATOMIC;
+const MAX_RELEASE: usize = pipe::PIPE_BUF;
 
 impl PipeSemaphore {
     /// Creates a semaphore with `permits` permits in a new pipe.
@@ -100,7 +100,7 @@ impl PipeSemaphore {
     /// Reads block until a permit is available, as programs expect that know a jobserver but not
     /// this crate.
     pub fn ends(&self) -> (Descriptor<'_>, Descriptor<'_>) {
-        (self.permits.to_pass_on(), self.releases.to_pass_on())
+        (self.permits.descriptor(), self.releases.descriptor())
     }
 
     /// The maximum number of permits that the pipe holds.

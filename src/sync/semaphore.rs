@@ -337,19 +337,19 @@ impl Semaphore {
 
     #[cold]
     fn acquire_contended(&self, max: u32, deadline: Option<Deadline>) -> Option<Acquisition> {
-        let mut spin = Spin::on(&self.state, SpinPolicy::Event, deadline);
+        let mut spin = Spin::new(&self.state, SpinPolicy::Event, deadline);
         let mut mark = 0;
         loop {
-            let has_seen_permit = spin.sees(|state| state >= PERMIT);
+            let has_seen_permit = spin.wait_until(|state| state >= PERMIT);
             if has_seen_permit {
-                spin.batch_waits(|state| state / PERMIT);
+                spin.wait_for_batch(|state| state / PERMIT);
             }
             match self.acquire_available(max, mark) {
                 Ok(acquisition) => {
                     if mark != 0 && acquisition.remaining >= PERMIT {
                         futex::wake(&self.state, 1);
                     }
-                    spin.has_paid();
+                    spin.record_success();
                     return Some(acquisition);
                 }
                 Err(_) if has_seen_permit => {}
@@ -363,7 +363,7 @@ impl Semaphore {
                         return None;
                     }
                     mark = WAITERS;
-                    spin.again();
+                    spin.restart();
                 }
             }
         }

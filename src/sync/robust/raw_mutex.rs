@@ -373,7 +373,7 @@ impl RawRobustMutex {
             owner.clear_pending();
             return Err(LockError::AlreadyHeld);
         }
-        let spin = Spin::on(self.word.word(), policy, timeout.deadline());
+        let spin = Spin::new(self.word.word(), policy, timeout.deadline());
         let acquired = self.acquire_contended(owner.id(), found, spin, timeout);
         match acquired {
             Ok(_) => owner.link(&self.word),
@@ -399,7 +399,7 @@ impl RawRobustMutex {
                     // when it marks the word of a dead owner.
                     match word.compare_exchange(found, owned, Acquire, Relaxed) {
                         Ok(_) => {
-                            spin.has_paid();
+                            spin.record_success();
                             return Ok(Acquired::from_word(found));
                         }
                         Err(newer) => found = newer,
@@ -408,12 +408,12 @@ impl RawRobustMutex {
                 WordState::Held if timeout == Timeout::NonBlocking => {
                     return Err(LockError::TimedOut);
                 }
-                WordState::Held if spin.sees(|word| word & OWNER == 0) => found = FREE,
+                WordState::Held if spin.wait_until(|word| word & OWNER == 0) => found = FREE,
                 WordState::Held => match self.sleep(found, timeout.deadline()) {
                     Ok(Wake::TimedOut) => return Err(LockError::TimedOut),
                     Ok(_) => {
                         (found, mark) = (FREE, WAITERS);
-                        spin.again();
+                        spin.restart();
                     }
                     Err(newer) => found = newer,
                 },
