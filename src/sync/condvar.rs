@@ -39,7 +39,8 @@ const ALL: u32 = u32::MAX;
 ///
 /// # How it works
 /// The algorithm is a sequence-number condition variable. Two bits save work: one saves the
-/// notifier a write while there are no waiters, one saves a system call while there are no sleepers.
+/// notifier a write while there are no waiters, one saves a system call while there are no
+/// sleepers.
 ///
 /// | bits | meaning |
 /// | --- | --- |
@@ -49,16 +50,16 @@ const ALL: u32 = u32::MAX;
 ///
 /// A waiter sets `WAITERS` and reads the number while it holds the lock. A later notification sees
 /// the bit, because the lock orders the two, and changes the number. The waiter sees the change if
-/// it is not asleep yet. If it is about to sleep, the kernel compares the word and refuses. A waiter
-/// sets `SLEEPERS` in a step that fails if the number has changed, so a notification that comes
-/// later wakes it.
+/// it is not asleep yet. If it is about to sleep, the kernel compares the word and refuses. A
+/// waiter sets `SLEEPERS` in a step that fails if the number has changed, so a notification that
+/// comes later wakes it.
 ///
 /// `WAITERS` is cleared whenever the number changes: from then on, only sleepers wait for the old
 /// number, and they have the other bit. `SLEEPERS` is cleared in two cases. A step that changes the
-/// number clears it and is followed by a wake of all. Or a wake has found no sleeper and there is no
-/// new waiter, which `WAITERS` would show. A waiter whose timeout expires consumes no notification,
-/// because the kernel then wakes another waiter. After 2^30 notifications between two steps of one
-/// waiter, the number repeats and that waiter keeps sleeping until it rechecks.
+/// number clears it and is followed by a wake of all. Or a wake has found no sleeper and there is
+/// no new waiter, which `WAITERS` would show. A waiter whose timeout expires consumes no
+/// notification, because the kernel then wakes another waiter. After 2^30 notifications between two
+/// steps of one waiter, the number repeats and that waiter keeps sleeping until it rechecks.
 ///
 /// # Ordering
 /// All accesses are Relaxed. The lock orders the condition between waiter and notifier; the word
@@ -140,9 +141,9 @@ impl Condvar {
 
     /// Unlocks a [`RobustMutex`](super::RobustMutex), waits for a notification, and locks again.
     ///
-    /// The second value is false if the timeout expired, and true after a notification or a spurious
-    /// return. In both cases the method locks again: without a limit if the timeout is infinite,
-    /// otherwise for at least one [`recheck_interval`](crate::sync::recheck_interval).
+    /// The second value is false if the timeout expired, and true after a notification or a
+    /// spurious return. In both cases the method locks again: without a limit if the timeout is
+    /// infinite, otherwise for at least one [`recheck_interval`](crate::sync::recheck_interval).
     ///
     /// # Errors
     /// The first value is the result of [`RobustMutex::lock_with`](super::RobustMutex::lock_with).

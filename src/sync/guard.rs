@@ -96,7 +96,8 @@ unsafe impl lock_api::RawMutexTimed for RawMutex {
 /// # Safety
 /// lock_api does not specify the order of the lock and the data. So the processes must run code of
 /// one build of this crate and of lock_api, as two runs of one program do.
-// SAFETY: `RawMutex` is `ShmSafe`, the data is `Pod`, and guards change the data only under the lock.
+// SAFETY: `RawMutex` is `ShmSafe`, the data is `Pod`, and guards change the data only under the
+// lock.
 unsafe impl<T: Pod + Default> ShmSafe for Mutex<T> {
     fn initial() -> Self {
         Self::new(T::default())

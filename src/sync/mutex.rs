@@ -185,9 +185,9 @@ impl Default for RawMutex {
     }
 }
 
-// SAFETY: one step of one thread takes the word from UNLOCKED to another value, and that thread then
-// holds the lock. Only `unlock` writes UNLOCKED. Release and Acquire order one holder before the
-// next. `models/mutex.rs` checks both.
+// SAFETY: one step of one thread takes the word from UNLOCKED to another value, and that thread
+// then holds the lock. Only `unlock` writes UNLOCKED. Release and Acquire order one holder before
+// the next. `models/mutex.rs` checks both.
 unsafe impl RawLock for RawMutex {
     #[inline]
     fn raw_lock_with(&self, timeout: Timeout) -> bool {

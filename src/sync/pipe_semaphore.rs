@@ -21,16 +21,16 @@ use crate::platform::{PipeStop, Wake};
 /// The permits of a process that dies are lost, as in a `make` that is killed.
 ///
 /// # How it works
-/// To acquire is to read one byte from the pipe, and to release is to write one. The kernel delivers
-/// each byte to one reader. The processes share nothing but the two descriptors.
+/// To acquire is to read one byte from the pipe, and to release is to write one. The kernel
+/// delivers each byte to one reader. The processes share nothing but the two descriptors.
 ///
 /// # Ordering
 /// A release happens before the acquisition of the released permit, because the lock of the pipe in
 /// the kernel orders them.
 ///
 /// # Sources
-/// The jobserver of GNU make (Paul Smith, 1999), whose tokens are bytes in a pipe. The idea is older
-/// than the semaphores of the Unix kernel.
+/// The jobserver of GNU make (Paul Smith, 1999), whose tokens are bytes in a pipe. The idea is
+/// older than the semaphores of the Unix kernel.
 ///
 /// # Example
 /// ```
@@ -96,9 +96,9 @@ impl PipeSemaphore {
 
     /// The read end and the write end of the pipe, to pass to another process.
     ///
-    /// A process that reads a byte acquires a permit, and a process that writes a byte releases one.
-    /// Reads block until a permit is available, as programs expect that know a jobserver but not
-    /// this crate.
+    /// A process that reads a byte acquires a permit, and a process that writes a byte releases
+    /// one. Reads block until a permit is available, as programs expect that know a jobserver but
+    /// not this crate.
     pub fn ends(&self) -> (Descriptor<'_>, Descriptor<'_>) {
         (self.permits.descriptor(), self.releases.descriptor())
     }
@@ -151,6 +151,7 @@ impl RawSemaphore for PipeSemaphore {
 /// The byte that make writes.
 const TOKEN: u8 = b'+';
 
-// SAFETY: the kernel delivers each byte to one reader, after its writer has written it. Constructors
-// that make a lock of the semaphore are `unsafe` and forbid writes of bytes that are no permits.
+// SAFETY: the kernel delivers each byte to one reader, after its writer has written it.
+// Constructors that make a lock of the semaphore are `unsafe` and forbid writes of bytes that are
+// no permits.
 unsafe impl TrustedSemaphore for PipeSemaphore {}

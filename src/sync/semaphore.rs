@@ -30,9 +30,9 @@ pub const MAX_PERMITS: u32 = i32::MAX as u32;
 /// None: a running thread may acquire a permit before a thread that is being woken.
 ///
 /// # Process death
-/// The permits of a process that dies are lost, as with `sem_t`. A waiter that dies loses no permit:
-/// if it had just been woken, or if a releaser dies before it wakes a waiter, another waiter
-/// finds the permit within the [`recheck_interval`](crate::sync::recheck_interval).
+/// The permits of a process that dies are lost, as with `sem_t`. A waiter that dies loses no
+/// permit: if it had just been woken, or if a releaser dies before it wakes a waiter, another
+/// waiter finds the permit within the [`recheck_interval`](crate::sync::recheck_interval).
 ///
 /// # How it works
 /// | bits | meaning |
@@ -210,7 +210,8 @@ impl Semaphore {
                 return self.fail_release(state, count);
             }
             let released = (state & !WAITERS) + count * PERMIT;
-            // Release pairs with the Acquire of `acquire_at`, after which earlier writes are visible.
+            // Release pairs with the Acquire of `acquire_at`, after which earlier writes are
+            // visible.
             match self
                 .state
                 .compare_exchange(state, released, Release, Relaxed)
@@ -378,8 +379,8 @@ struct Acquisition {
     remaining: u32,
 }
 
-/// Keeps the hint a branch: without the cold call, the compiler computes it without one, which delays
-/// the compare-exchange.
+/// Keeps the hint a branch: without the cold call, the compiler computes it without one, which
+/// delays the compare-exchange.
 #[cold]
 fn one_permit() -> u32 {
     PERMIT

@@ -5,8 +5,8 @@ use crate::platform::constructor;
 
 /// A condition variable made of four semaphores, for every [`RawLock`].
 ///
-/// Use it with semaphores in pipes, for processes that share descriptors but no memory. Where memory
-/// is shared, use [`Condvar`](super::Condvar).
+/// Use it with semaphores in pipes, for processes that share descriptors but no memory. Where
+/// memory is shared, use [`Condvar`](super::Condvar).
 ///
 /// # Errors
 /// None. `wait_with` returns false if the timeout expired. It returns true at once, as after a
@@ -37,8 +37,8 @@ use crate::platform::constructor;
 ///
 /// # Sources
 /// The last version in Andrew Birrell, *Implementing Condition Variables with Semaphores* (2003).
-/// Here the number of waiters is a semaphore as well, so nothing but semaphores is shared, and a wait
-/// can time out.
+/// Here the number of waiters is a semaphore as well, so nothing but semaphores is shared, and a
+/// wait can time out.
 ///
 /// # Example
 /// ```
@@ -179,7 +179,8 @@ fn release(semaphore: &impl RawSemaphore, count: u32) {
 impl<P: RawSemaphore> RawCondvar for SemaphoreCondvar<P> {
     /// Waits as [`RawCondvar`] requires.
     ///
-    /// Returns true at once, as after a notification, if the semaphore cannot count one waiter more.
+    /// Returns true at once, as after a notification, if the semaphore cannot count one waiter
+    /// more.
     fn wait_with<L: RawLock>(&self, guard: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
         if timeout == Timeout::NonBlocking {
             return false;

@@ -8,22 +8,23 @@ use std::time::Duration;
 /// A hand-off between writers and readers.
 ///
 /// Writers and readers alternate. With one slot, the turns are write, read, write, read. With `n`
-/// slots, writers are at most `n` turns ahead of the readers, and readers are never ahead. Dropping a
-/// [`Turn`] ends it and lets the other side continue.
+/// slots, writers are at most `n` turns ahead of the readers, and readers are never ahead. Dropping
+/// a [`Turn`] ends it and lets the other side continue.
 ///
 /// A turn does not say which slot it is about. With more than one slot, the data of the turns needs
 /// a lock, as in `BoundedBuffer`.
 ///
 /// # Errors
-/// [`new`](Self::new) returns [`PermitOverflow`] for too many slots. `try_write`, `try_read` and the
-/// timed variants return `None`.
+/// [`new`](Self::new) returns [`PermitOverflow`] for too many slots. `try_write`, `try_read` and
+/// the timed variants return `None`.
 ///
 /// # Fairness
 /// None: see [`Semaphore`].
 ///
 /// # Process death
 /// The turn of a process that dies never ends, so its slot is lost. Use
-/// [`RobustSemaphorePair`](super::RobustSemaphorePair) where a process may be killed during its turn.
+/// [`RobustSemaphorePair`](super::RobustSemaphorePair) where a process may be killed during its
+/// turn.
 ///
 /// # How it works
 /// Each side acquires a permit of its own semaphore and releases a permit of the other's. So the

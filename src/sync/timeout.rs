@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// The time for which an operation may block.
 ///
-/// Every blocking operation has a form that takes a `Timeout`, with a name that ends in `_with`. The
-/// blocking, non-blocking and timed forms (`send`, `try_send`, `send_timeout`, `send_deadline`)
+/// Every blocking operation has a form that takes a `Timeout`, with a name that ends in `_with`.
+/// The blocking, non-blocking and timed forms (`send`, `try_send`, `send_timeout`, `send_deadline`)
 /// call it.
 ///
 /// # Example

@@ -1,7 +1,7 @@
 //! Traits of locks, condition variables and semaphores.
 //!
-//! A buffer works with any [`RawLock`], [`RawCondvar`] and [`RawSemaphore`], so the same source runs
-//! on a futex in shared memory and on every other implementation of these contracts.
+//! A buffer works with any [`RawLock`], [`RawCondvar`] and [`RawSemaphore`], so the same source
+//! runs on a futex in shared memory and on every other implementation of these contracts.
 
 use super::{PermitOverflow, Timeout};
 
@@ -99,8 +99,8 @@ pub trait RawSemaphore: Sync {
 
     /// Acquires between 1 and `max` permits, blocking for the first, and returns how many.
     ///
-    /// Returns 0 if the timeout expired or if `max` is 0. If `max` is above 1, an implementation may
-    /// acquire the permits in one step or in several.
+    /// Returns 0 if the timeout expired or if `max` is 0. If `max` is above 1, an implementation
+    /// may acquire the permits in one step or in several.
     ///
     /// # Example
     /// ```

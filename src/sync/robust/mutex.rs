@@ -270,9 +270,9 @@ impl<T> RobustMutex<T> {
 
     /// Locks, and repairs the data if the last holder died.
     ///
-    /// `repair` gets the data as the dead holder left it, and must make it consistent. It runs under
-    /// the lock, and only after an owner death. If it panics, the next holder gets `OwnerDied`
-    /// again.
+    /// `repair` gets the data as the dead holder left it, and must make it consistent. It runs
+    /// under the lock, and only after an owner death. If it panics, the next holder gets
+    /// `OwnerDied` again.
     ///
     /// # Errors
     /// `Unrecoverable`, `AlreadyHeld` or `RobustList`. [`LockError`] is `'static`, so `?` converts
@@ -424,8 +424,8 @@ impl<T> Drop for RobustMutexGuard<'_, T> {
         if self.token.is_inherited() {
             return;
         }
-        // SAFETY: a guard exists only after its thread locked `lock`. Each guard unlocks once: here,
-        // or in the drop of the `Inconsistent` that contains it.
+        // SAFETY: a guard exists only after its thread locked `lock`. Each guard unlocks once:
+        // here, or in the drop of the `Inconsistent` that contains it.
         unsafe {
             match self.has_panicked() {
                 true => lock.mark_owner_died(),

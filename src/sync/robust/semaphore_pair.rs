@@ -47,8 +47,8 @@ use std::time::Duration;
 /// [`RobustSemaphore`](super::RobustSemaphore).
 ///
 /// Finishing a turn changes the number of the slot in one step, and the number alone decides which
-/// side the slot belongs to. So a thread that dies has either finished its turn or not, and there is
-/// nothing to repair. One more robust lock protects the numbers and the assignment of slots to
+/// side the slot belongs to. So a thread that dies has either finished its turn or not, and there
+/// is nothing to repair. One more robust lock protects the numbers and the assignment of slots to
 /// threads.
 ///
 /// The slots of each side form a list in the order of use, so that no operation searches all slots.
@@ -102,7 +102,8 @@ pub struct RobustSemaphorePair<S: PairSlots + ?Sized> {
 // links of the slots. `PairSlots` lets several threads call `slots`, and the payload is `Sync`.
 unsafe impl<S: PairSlots<Payload: Sync> + ?Sized> Sync for RobustSemaphorePair<S> {}
 
-// SAFETY: the type is `repr(C)`. All fields are `ShmSafe`, or numbers of which every value is valid.
+// SAFETY: the type is `repr(C)`. All fields are `ShmSafe`, or numbers of which every value is
+// valid.
 unsafe impl<const N: usize> ShmSafe for RobustSemaphorePair<[PairSlot; N]> {
     fn initial() -> Self {
         Self::new(core::array::from_fn(|_| PairSlot::new()))
@@ -364,12 +365,14 @@ impl<S: PairSlots + ?Sized> LockedPair<'_, S> {
     /// Counts one more finished write.
     fn next_number(&self) -> u64 {
         let written = &self.pair.written;
-        // SAFETY: `guard` holds the lock of the pair, which excludes every other access to `written`.
+        // SAFETY: `guard` holds the lock of the pair, which excludes every other access to
+        // `written`.
         let before = written.with(|written| unsafe { *written });
         // 0 would mean a slot of the writers. Only a faulty peer makes the number wrap.
         let number = before.wrapping_add(1).max(1);
-        // SAFETY: `guard` holds the lock of the pair, which excludes every other access to `written`.
-        // A thread that dies before it uses the number leaves a gap, which changes no order.
+        // SAFETY: `guard` holds the lock of the pair, which excludes every other access to
+        // `written`. A thread that dies before it uses the number leaves a gap, which changes no
+        // order.
         unsafe { commit(written, number) };
         number
     }

@@ -2,11 +2,11 @@
 //!
 //! Each side has a list of its slots, and the first slot of the list is the next to be used. A slot
 //! links to the next slot of its side, and moves to the end of the other side's list when a turn
-//! with it is finished. While a thread has a turn with a slot, and when an unfinished turn ends, the
-//! slot keeps its position. So a search skips the slots in use, and no others.
+//! with it is finished. While a thread has a turn with a slot, and when an unfinished turn ends,
+//! the slot keeps its position. So a search skips the slots in use, and no others.
 //!
-//! **Process death.** The lists can be derived from the numbers of the slots: the readers' slots are
-//! in the order of their numbers. A change of the lists first marks them incomplete and finally
+//! **Process death.** The lists can be derived from the numbers of the slots: the readers' slots
+//! are in the order of their numbers. A change of the lists first marks them incomplete and finally
 //! complete. The next holder of the lock derives incomplete lists anew. So does the first holder.
 //!
 //! **Faulty peers.** A link is the index of a slot plus 1. Every value leads to a slot or ends the
