@@ -21,7 +21,7 @@ impl<R: MemoryReader + ?Sized> MemoryReader for &R {
     }
 }
 
-/// A reader whose offsets start at this offset of another reader.
+/// A reader that adds a base offset to each offset.
 #[derive(Clone, Copy, Debug)]
 pub struct OffsetReader<R>(pub R, pub u64);
 

@@ -1,24 +1,23 @@
 //! The seam between the primitives and the machine.
 //!
-//! A primitive is written once, on the names that this module exports. Two implementations stand
-//! behind them: `linux`, and `model`, which `--cfg loom` selects and in which every execution is
-//! explored. The choice is made in this file only; this folder alone names Linux, loom or core's
-//! atomics.
+//! A primitive is written once, on the names that this module exports. Each name has two
+//! implementations: `linux` for programs, and `model` for the checker. `--cfg loom` selects the
+//! model, in which loom explores every execution. Only this file chooses between them, and only
+//! this folder names loom, core's atomics or the futex.
 //!
 //! # Writing a primitive
 //!
 //! - Keep the state in [`AtomicU32`] or [`AtomicU64`] words, and the data that they protect in an
 //!   [`UnsafeCell`]. The type is `#[repr(C)]` and implements [`ShmSafe`].
-//! - Create a word that a process loads and later writes with [`new_tracked`]. Use [`load_hint`]
-//!   for the first try of a compare-exchange.
+//! - If a process loads a word and later writes it, create the word with [`new_tracked`]. Use
+//!   [`load_hint`] for the first try of a compare-exchange.
 //! - Sleep with [`futex::wait`] and wake with [`futex::wake`]. A wait may return spuriously and
 //!   orders no memory, so read the word again after it. Spin before it with [`spin::Spin`].
 //! - If a lock must survive the death of its holder, keep its word in a [`robust::RobustWord`] and
 //!   follow the order of steps in [`robust`].
 //! - Do not use a lock of std, a thread-local or a static for shared state: the model does not see
 //!   it.
-//! - Call functions with `#[track_caller]` where they wrap a step, so that the record names the
-//!   caller.
+//! - Mark functions that wrap a step with `#[track_caller]`, so that the record names the caller.
 //!
 //! Both implementations export the same names. CI builds both, so a missing name fails a build.
 //!

@@ -32,8 +32,7 @@ pub const WAITERS: u32 = 1 << 31;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RobustListError {
-    /// The C library registered no robust list for this thread, or one with another layout than
-    /// glibc's on 64 bits, or the handler that empties the list in a forked child is not
+    /// The thread has no robust list with glibc's 64-bit layout, or the fork handler is not
     /// registered.
     NoList,
     /// The thread already holds the maximum number of robust locks, which is the field.

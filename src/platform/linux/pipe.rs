@@ -20,11 +20,13 @@ use super::{AtomicU32, Deadline, futex};
 use crate::platform::{PipeStop, Wake};
 use rustix::event::Timespec;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::{Errno, ReadWriteFlags, ioctl_fionread, pwritev2, read, write};
 use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
+use std::fs::OpenOptions;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -67,6 +69,13 @@ pub struct Reader(Descriptors);
 #[derive(Debug)]
 pub struct Writer(Descriptors);
 
+/// What an end of a pipe is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
 /// The descriptors of one end: non-blocking, and blocking once a caller needs it.
 #[derive(Debug)]
 struct Descriptors {
@@ -83,9 +92,9 @@ impl Descriptors {
         }
     }
 
-    fn blocking(&self, mode: OFlags) -> Option<&OwnedFd> {
+    fn blocking(&self, access: Access) -> Option<&OwnedFd> {
         let open = || {
-            let opened = reopen(self.nonblocking.as_fd(), mode).ok()?;
+            let opened = reopen(self.nonblocking.as_fd(), access).ok()?;
             fcntl_setfl(&opened, OFlags::empty()).ok()?;
             Some(opened)
         };
@@ -94,8 +103,8 @@ impl Descriptors {
 
     /// Returns the blocking descriptor, as other programs expect it, or the non-blocking one if the
     /// end cannot be reopened.
-    fn descriptor(&self, mode: OFlags) -> Descriptor<'_> {
-        self.blocking(mode).unwrap_or(&self.nonblocking).as_fd()
+    fn descriptor(&self, access: Access) -> Descriptor<'_> {
+        self.blocking(access).unwrap_or(&self.nonblocking).as_fd()
     }
 
     fn capacity(&self) -> usize {
@@ -163,7 +172,7 @@ impl Reader {
     /// The kernel's error, for example if the descriptor is no pipe or belongs to another user's
     /// pipe.
     pub fn reopen(descriptor: BorrowedFd<'_>) -> std::io::Result<Self> {
-        Ok(Self(Descriptors::new(reopen(descriptor, OFlags::RDONLY)?)))
+        Ok(Self(Descriptors::new(reopen(descriptor, Access::Read)?)))
     }
 
     /// Wraps a non-blocking descriptor that this process opened for itself.
@@ -190,7 +199,7 @@ impl Reader {
                 done => return done,
             }
         }
-        match self.0.blocking(OFlags::RDONLY) {
+        match self.0.blocking(Access::Read) {
             Some(descriptor) => retry(|| read(descriptor, &mut *bytes)).map_err(stop),
             None => {
                 self.wait(None)?;
@@ -242,7 +251,7 @@ impl Reader {
     ///
     /// Calls on it block, as programs without this crate expect.
     pub fn descriptor(&self) -> Descriptor<'_> {
-        self.0.descriptor(OFlags::RDONLY)
+        self.0.descriptor(Access::Read)
     }
 }
 
@@ -252,7 +261,7 @@ impl Writer {
     /// # Errors
     /// See [`Reader::reopen`].
     pub fn reopen(descriptor: BorrowedFd<'_>) -> std::io::Result<Self> {
-        Ok(Self(Descriptors::new(reopen(descriptor, OFlags::WRONLY)?)))
+        Ok(Self(Descriptors::new(reopen(descriptor, Access::Write)?)))
     }
 
     /// Wraps a non-blocking descriptor that this process opened for itself.
@@ -279,7 +288,7 @@ impl Writer {
                 done => return done,
             }
         }
-        match self.0.blocking(OFlags::WRONLY) {
+        match self.0.blocking(Access::Write) {
             Some(descriptor) => write_to(descriptor, bytes),
             None => {
                 self.wait(None)?;
@@ -327,17 +336,20 @@ impl Writer {
 
     /// Returns the descriptor to pass to another process, as [`Reader::descriptor`] does.
     pub fn descriptor(&self) -> Descriptor<'_> {
-        self.0.descriptor(OFlags::WRONLY)
+        self.0.descriptor(Access::Write)
     }
 }
 
-fn reopen(descriptor: BorrowedFd<'_>, mode: OFlags) -> std::io::Result<OwnedFd> {
+fn reopen(descriptor: BorrowedFd<'_>, access: Access) -> std::io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
-    let flags = mode | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let reopened = open(path, flags, Mode::empty())?;
+    let opened = OpenOptions::new()
+        .read(access == Access::Read)
+        .write(access == Access::Write)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(path)?;
     // Fails for every file that is no pipe.
-    fcntl_getpipe_size(&reopened)?;
-    Ok(reopened)
+    fcntl_getpipe_size(&opened)?;
+    Ok(opened.into())
 }
 
 fn stop(errno: Errno) -> PipeStop {

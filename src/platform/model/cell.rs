@@ -51,7 +51,7 @@ impl<T> UnsafeCell<T> {
         self.watched.with_mut(|_| write(self.value.get()))
     }
 
-    /// Copies the value for the destructors of a dead process, which a killed process never runs.
+    /// Returns a copy for the destructors that run while a dying process unwinds.
     ///
     /// The copy lives until the execution ends. A value that a destructor moves out exists twice
     /// then, which is harmless because models with deaths have plain items.

@@ -4,7 +4,7 @@ use super::event::Action;
 use super::world;
 use core::panic::Location;
 
-/// Returns each number of `0..count` in some execution.
+/// Chooses a number of `0..count`; loom explores each of them.
 ///
 /// # Panics
 /// Panics when the choices of the model are used up: a limit that is hit fails the model.
@@ -20,7 +20,7 @@ pub fn choose(count: u32) -> u32 {
     chosen
 }
 
-/// Returns false in some execution and true in another.
+/// Chooses a boolean; loom explores both values.
 pub(super) fn choose_bool() -> bool {
     let (choices, index) = world::next_choice();
     world::step(|| choices.read(index))

@@ -130,9 +130,9 @@ fn kernel(ended: &Cell<usize>, count: usize, verify: Body) {
     while ended.get() < count {
         let woken = world::take_to_unpark();
         if woken.is_empty() && !world::all_finished() {
-            // The scheduler prefers a process that can run. It runs this thread without work only
-            // when it tries every thread at some point. The run changes nothing: what would follow
-            // is explored from the siblings of this step.
+            // The scheduler prefers a process that can run. It runs this thread although it has no
+            // work only when it tries every thread at some point. The run changes nothing: what
+            // would follow is explored from the siblings of this step.
             loom::skip_branch();
         }
         woken.iter().for_each(loom::thread::Thread::unpark);

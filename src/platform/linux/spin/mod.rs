@@ -399,7 +399,7 @@ mod tests {
         assert!(!is_enabled);
     }
 
-    /// Counts the checks of a word whose count grows by these gains at the first checks.
+    /// Counts the checks of a batch wait, before each of which the count grows by the next gain.
     fn checks_for(gains: &[u32], predictor: &'static SpinPredictor) -> usize {
         let (word, checks) = (AtomicU32::new(0), Cell::new(0));
         spin(&word, None, predictor).wait_for_batch(|_| {

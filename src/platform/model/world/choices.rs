@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 /// The binary choices of one execution; each is read once.
 ///
-/// A choice is an atomic that the kernel thread sets to 1 before any process runs, in a store that
-/// happens before nothing in a process. So a Relaxed load may return either value, and loom tries
-/// both.
+/// A choice is an atomic that the kernel thread sets to 1 before any process runs. No process
+/// acquires this store. So a Relaxed load may return 0 or 1, and loom tries both.
 #[derive(Clone, Debug)]
 pub struct Choices(Arc<[AtomicU32]>);
 

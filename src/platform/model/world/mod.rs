@@ -1,8 +1,8 @@
 //! The state of one execution: processes, words, wait queues, the record, and what loom may miss.
 //!
 //! All simulated processes are coroutines of one thread, so the state is a thread-local that is
-//! never borrowed across a scheduling point. This folder holds state only: what the futex, the
-//! pipe, the robust list and death do is written on top of it.
+//! never borrowed across a scheduling point. This folder only holds state. The futex, the pipe, the
+//! robust list and deaths are built on it.
 
 mod budget;
 mod choices;
