@@ -185,8 +185,8 @@ pub trait Stage {
 #[derive(Debug)]
 pub struct RaceCell(UnsafeCell<u64>);
 
-// SAFETY: the value is a plain number. The scenario's primitive orders the accesses; if it does not,
-// the check reports the race.
+// SAFETY: the value is a plain number. The scenario's primitive orders the accesses, or the check
+// reports a race.
 unsafe impl Sync for RaceCell {}
 
 // SAFETY: the value is a plain number without a pointer, valid for every bit pattern.

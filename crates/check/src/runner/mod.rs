@@ -28,8 +28,8 @@
 //! }
 //! ```
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --release --test models` explores every execution. Without the
-//! cfg, the same command runs a short stress test on threads. `-- --help` lists the options.
+//! `RUSTFLAGS="--cfg loom" cargo test --release --test models` explores every execution. Without
+//! the cfg, the same command runs a short stress test on threads. `-- --help` lists the options.
 //!
 //! # Pages
 //! An exploration writes `target/interlatch/index.html`, a summary of all models. Each failure,

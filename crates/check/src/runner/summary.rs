@@ -122,8 +122,10 @@ fn load<T: DeserializeOwned>(name: &str, context: &Context) -> Option<T> {
     serde_json::from_str(&text).ok()
 }
 
-/// The name of a model contains a slash, which becomes a dash in the name of its file, so these names
-/// do not clash with those of models.
+/// Returns the path of saved results.
+///
+/// The file name of a model contains a dash in place of a slash, so these names do not clash with
+/// those of models.
 fn path(name: &str, context: &Context) -> PathBuf {
     context.folder.join(name).with_extension("json")
 }

@@ -1,17 +1,17 @@
 "use strict";
-// The board. Everything that is shown is in the JSON beside this script.
+// The summary page. All of its data is in the JSON element of the page.
 
-const board = JSON.parse(document.getElementById("data").textContent);
-const models = board.run?.found.models ?? [];
-const litmus = board.run?.found.litmus ?? [];
-const weakened = board.weakened?.found ?? [];
-const MENDED = ", mended";
+const summary = JSON.parse(document.getElementById("data").textContent);
+const models = summary.run?.results.models ?? [];
+const litmus = summary.run?.results.litmus ?? [];
+const weakenings = summary.weakenings?.results ?? [];
+const FIXED = ", fixed";
 
 function element(name, content, classes) {
-  const made = document.createElement(name);
-  made.append(...[content ?? []].flat());
-  if (classes) made.className = classes;
-  return made;
+  const node = document.createElement(name);
+  node.append(...[content ?? []].flat());
+  if (classes) node.className = classes;
+  return node;
 }
 
 function row(...cells) {
@@ -19,16 +19,16 @@ function row(...cells) {
 }
 
 function table(head, rows, id) {
-  const made = element("table", [
+  const node = element("table", [
     element("thead", element("tr", head.map((text) => element("th", text)))),
     element("tbody", rows),
   ]);
-  made.id = id;
-  return made;
+  node.id = id;
+  return node;
 }
 
 function add(title, ...content) {
-  document.getElementById("board").append(element("h2", title), ...content);
+  document.getElementById("results").append(element("h2", title), ...content);
 }
 
 function number(value) { return value.toLocaleString("en"); }
@@ -36,10 +36,10 @@ function number(value) { return value.toLocaleString("en"); }
 function badge(model) {
   const bounded = model.verdict.match(/^bounded\((\d+)\)$/);
   const text = bounded ? `≤ ${bounded[1]}` : model.verdict.replace(/^(blind): .*/, "$1");
-  const made = element("span", text, `badge ${!model.is_good ? "bad" : bounded ? "partly" : "good"}`);
-  const deaths = model.crash_points ? [`killed at ${number(model.crash_points)} crash points`] : [];
-  made.title = [`${model.name}: ${model.verdict}`, `${number(model.executions)} executions`, ...deaths, ...model.remarks].join("\n");
-  return made;
+  const node = element("span", text, `badge ${!model.passed ? "bad" : bounded ? "partly" : "good"}`);
+  const deaths = model.crash_points ? [`death at ${number(model.crash_points)} crash points`] : [];
+  node.title = [`${model.name}: ${model.verdict}`, `${number(model.executions)} executions`, ...deaths, ...model.remarks].join("\n");
+  return node;
 }
 
 function name(model) {
@@ -50,7 +50,7 @@ function name(model) {
   return link;
 }
 
-// mutex/excludes/3, interrupted: of the mutex, the property excludes, in a variant.
+// mutex/excludes/3, interrupted: primitive, property, number of processes, variant.
 function parts(model) {
   const [primitive, property = "", rest = ""] = model.name.split("/");
   const [, ...variants] = rest.split(", ");
@@ -59,39 +59,39 @@ function parts(model) {
 
 function scores() {
   const score = (value, text) => element("div", [element("b", value), text], "score");
-  const of = (good, all) => `${good} of ${all}`;
-  const good = models.filter((model) => model.is_good).length;
+  const of = (passed, all) => `${passed} of ${all}`;
+  const passed = models.filter((model) => model.passed).length;
   const executions = models.reduce((sum, model) => sum + model.all_executions, 0);
-  const made = [score(of(good, models.length), "models as they should be"), score(number(executions), "executions")];
-  if (weakened.length > 0) {
-    const caught = weakened.filter((site) => site.caught).length;
-    made.push(score(of(caught, weakened.length), `weakened lines noticed${board.is_of_one_build ? "" : ", in another build"}`));
+  const cards = [score(of(passed, models.length), "models passed"), score(number(executions), "executions")];
+  if (weakenings.length > 0) {
+    const caught = weakenings.filter((site) => site.caught).length;
+    cards.push(score(of(caught, weakenings.length), `weakenings caught${summary.is_of_one_build ? "" : ", by another build"}`));
   }
   const [exhibits, others] = bugs();
-  const caught = (some) => some.filter((bug) => bug.is_good).length;
-  if (exhibits.length > 0) made.push(score(of(caught(exhibits), exhibits.length), "published bugs caught"));
-  if (others.length > 0) made.push(score(of(caught(others), others.length), "made bugs caught"));
+  const caught = (some) => some.filter((bug) => bug.passed).length;
+  if (exhibits.length > 0) cards.push(score(of(caught(exhibits), exhibits.length), "published bugs caught"));
+  if (others.length > 0) cards.push(score(of(caught(others), others.length), "broken variants caught"));
   if (litmus.length > 0) {
-    const pinned = litmus.filter((test) => "Ok" in test.result).length;
-    made.push(score(of(pinned, litmus.length), "litmus tests of the engine as pinned"));
+    const passedTests = litmus.filter((test) => "Ok" in test.result).length;
+    cards.push(score(of(passedTests, litmus.length), "litmus tests of the engine passed"));
   }
-  document.getElementById("scores").append(...made);
+  document.getElementById("scores").append(...cards);
 }
 
-// Known bugs: those with a mended form beside them, and the others.
+// Known bugs: those with a fixed form, and the others.
 function bugs() {
   const names = new Set(models.map((model) => model.name));
   const all = models.filter((model) => model.is_bug);
-  const hasMended = (model) => names.has(model.name + MENDED);
-  return [all.filter(hasMended), all.filter((model) => !hasMended(model))];
+  const hasFixed = (model) => names.has(model.name + FIXED);
+  return [all.filter(hasFixed), all.filter((model) => !hasFixed(model))];
 }
 
 function properties() {
-  const sound = models.filter((model) => !model.is_bug && !model.name.endsWith(MENDED));
-  if (sound.length === 0) return;
-  const sizes = [...new Set(sound.map((model) => model.processes))].sort();
+  const correct = models.filter((model) => !model.is_bug && !model.name.endsWith(FIXED));
+  if (correct.length === 0) return;
+  const sizes = [...new Set(correct.map((model) => model.processes))].sort();
   const rows = [];
-  Map.groupBy(sound, (model) => parts(model).primitive).forEach((all, primitive) => {
+  Map.groupBy(correct, (model) => parts(model).primitive).forEach((all, primitive) => {
     const head = element("th", primitive, "primitive");
     head.colSpan = sizes.length + 1;
     rows.push(element("tr", head));
@@ -110,48 +110,48 @@ function properties() {
 
 function knownBugs() {
   const [exhibits, others] = bugs();
-  const mended = new Map(models.map((model) => [model.name, model]));
+  const byName = new Map(models.map((model) => [model.name, model]));
   if (exhibits.length > 0) {
     const rows = exhibits.map((bug) => {
-      const sound = mended.get(bug.name + MENDED);
-      return row(name(bug), badge(bug), number(bug.executions), badge(sound), number(sound.executions));
+      const fixed = byName.get(bug.name + FIXED);
+      return row(name(bug), badge(bug), number(bug.executions), badge(fixed), number(fixed.executions));
     });
-    add("Museum: published bugs, each mended beside it", table(["bug", "found", "executions until then", "mended", "executions"], rows, "museum"));
+    add("Museum: published bugs and their fixes", table(["bug", "result", "executions until the failure", "fixed form", "executions"], rows, "museum"));
   }
   if (others.length > 0) {
     const rows = others.map((bug) => row(name(bug), badge(bug), number(bug.executions)));
-    add("Known bugs that must be caught", table(["bug", "found", "executions until then"], rows, "bugs"));
+    add("Broken variants that must be caught", table(["bug", "result", "executions until the failure"], rows, "bugs"));
   }
 }
 
-function weakenings() {
-  if (weakened.length === 0) return;
-  const rows = weakened.map(({ site, source, change, caught }) => row(
+function weakeningTable() {
+  if (weakenings.length === 0) return;
+  const rows = weakenings.map(({ site, source, change, caught }) => row(
     element("td", site, "code"), element("td", source, "code source"), change,
     element("span", caught ? caught.model : "no model", `badge ${caught ? "good" : "bad"}`),
     caught ? caught.kind.replace(/(?<=.)([A-Z])/g, " $1").toLowerCase() : "", caught ? number(caught.executions) : ""));
-  const note = board.is_of_one_build ? [] : [element("p", "From another build of the models.", "faint")];
-  add("Every line is needed: each ordering and each wake weakened, one at a time", ...note,
-    table(["line", "source", "weakening", "noticed by", "as", "executions until then"], rows, "weakened"));
+  const note = summary.is_of_one_build ? [] : [element("p", "Another build of the models produced this table.", "faint")];
+  add("Weakenings: each memory ordering and each wake-up, one at a time", ...note,
+    table(["line", "source", "weakening", "caught by", "as", "executions until the failure"], rows, "weakenings"));
 }
 
 function engine() {
   if (litmus.length === 0) return;
   const rows = litmus.map(({ name: test, result }) => {
-    const isGood = "Ok" in result;
-    return row(test.replace("litmus/", ""), element("span", isGood ? "as pinned" : "FAILED", `badge ${isGood ? "good" : "bad"}`), result.Ok ?? result.Err);
+    const passed = "Ok" in result;
+    return row(test.replace("litmus/", ""), element("span", passed ? "passed" : "FAILED", `badge ${passed ? "good" : "bad"}`), result.Ok ?? result.Err);
   });
-  const details = element("details", [element("summary", "Litmus tests: what the engine explores, and what it does not"),
+  const details = element("details", [element("summary", "Litmus tests: what the engine explores and what it misses"),
     table(["test", "", "observed"], rows, "litmus")]);
-  document.getElementById("board").append(details);
+  document.getElementById("results").append(details);
 }
 
-document.querySelector("h1").textContent = `${board.package}: what was checked`;
-const total = board.run?.found.all ?? 0;
+document.querySelector("h1").textContent = `${summary.package}: results of the models`;
+const total = summary.run?.results.all ?? 0;
 const isPart = models.length + litmus.length < total;
-document.getElementById("made").textContent = `Made ${document.lastModified}.${isPart ? ` A part: ${models.length + litmus.length} of ${total} models and tests were chosen.` : ""}`;
+document.getElementById("created").textContent = `Created ${document.lastModified}.${isPart ? ` The filters selected ${models.length + litmus.length} of ${total} models and tests.` : ""}`;
 scores();
 properties();
-weakenings();
+weakeningTable();
 knownBugs();
 engine();
