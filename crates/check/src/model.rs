@@ -1,6 +1,8 @@
 //! A model: a scenario, how far it is explored, and the expected result.
 
-use crate::{FailureKind, Scenario, Verdict, run_once};
+use crate::engine;
+use crate::scenario::ErasedScenario;
+use crate::{FailureKind, Scenario, Verdict};
 use interlatch::platform::ShmSafe;
 use serde::{Deserialize, Serialize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,7 +38,7 @@ pub struct Model {
     pub expectation: Expectation,
     /// Indices of the processes that die, at each of their steps.
     pub victims: Vec<usize>,
-    execute: Arc<dyn Fn() + Send + Sync>,
+    build: Arc<dyn Fn() -> ErasedScenario + Send + Sync>,
 }
 
 /// How far a model is explored.
@@ -94,9 +96,14 @@ impl Model {
         primitive: &str,
         build: impl Fn() -> Scenario<S> + Send + Sync + 'static,
     ) -> Self {
-        let scenario = catch_silently(&build)
-            .unwrap_or_else(|| Scenario::new("scenario_that_cannot_be_built", Vec::new()));
-        let (property, processes) = (scenario.name, scenario.participants.len());
+        Self::from_erased(primitive, Arc::new(move || ErasedScenario::new(build())))
+    }
+
+    /// The part of [`new`](Self::new) that does not depend on the type of the state. Programs have
+    /// hundreds of models, so the generic part is kept small.
+    fn from_erased(primitive: &str, build: Arc<dyn Fn() -> ErasedScenario + Send + Sync>) -> Self {
+        let scenario = catch_silently(&*build).unwrap_or_else(ErasedScenario::failed);
+        let (property, processes) = (scenario.name, scenario.participants);
         let mut variants = String::new();
         if scenario.interruptions > 0 {
             variants.push_str(", interrupted");
@@ -113,7 +120,7 @@ impl Model {
             bound: Bound::None,
             expectation: Expectation::Holds,
             victims: scenario.victims,
-            execute: Arc::new(move || run_once(&build())),
+            build,
         }
     }
 
@@ -137,11 +144,12 @@ impl Model {
         kind: FailureKind,
         build: impl Fn() -> Scenario<S> + Send + Sync + 'static,
     ) -> Self {
+        let build = Arc::new(move || ErasedScenario::new(build()));
         Self {
             name: format!("broken/{bug}"),
             bound: Bound::Sweep { at_least: 3 },
             expectation: Expectation::Fails(kind),
-            ..Self::new("broken", build)
+            ..Self::from_erased("broken", build)
         }
     }
 
@@ -156,7 +164,7 @@ impl Model {
 
     /// Runs one execution.
     pub fn execute(&self) {
-        (self.execute)();
+        engine::run((self.build)());
     }
 }
 

@@ -34,7 +34,7 @@ pub type Participant<S> = fn(&S);
 /// )
 /// .verify(|semaphore| assert_eq!(semaphore.permits(), 0));
 /// # #[cfg(not(loom))]
-/// run_once(&scenario);
+/// run_once(scenario);
 /// ```
 pub struct Scenario<S> {
     /// The property, as an identifier.
@@ -137,6 +137,82 @@ impl<S> Scenario<S> {
     }
 }
 
+/// A [`Scenario`] without the type of its state.
+#[allow(dead_code, reason = "only the engine on loom reads all fields")]
+pub(crate) struct ErasedScenario {
+    pub name: &'static str,
+    /// Number of participants.
+    pub participants: usize,
+    pub choices: usize,
+    pub interruptions: usize,
+    pub spurious_failures: usize,
+    pub victims: Vec<usize>,
+    pub rechecks: bool,
+    /// Creates the state. The engine calls it inside the execution.
+    pub start: Box<dyn FnOnce() -> Box<dyn Instance>>,
+}
+
+/// The state of one execution, with the code that runs on it.
+pub(crate) trait Instance: Sync {
+    /// Runs the participant with this index.
+    fn participate(&self, index: usize);
+
+    /// Runs the verification.
+    fn verify(&self);
+}
+
+struct TypedInstance<S> {
+    state: S,
+    participants: Vec<Participant<S>>,
+    verify: fn(&S),
+}
+
+impl<S: Sync> Instance for TypedInstance<S> {
+    fn participate(&self, index: usize) {
+        self.participants[index](&self.state);
+    }
+
+    fn verify(&self) {
+        (self.verify)(&self.state);
+    }
+}
+
+impl ErasedScenario {
+    pub fn new<S: ShmSafe + 'static>(scenario: Scenario<S>) -> Self {
+        let (participants, verify) = (scenario.participants, scenario.verify);
+        Self {
+            name: scenario.name,
+            participants: participants.len(),
+            choices: scenario.choices,
+            interruptions: scenario.interruptions,
+            spurious_failures: scenario.spurious_failures,
+            victims: scenario.victims,
+            rechecks: scenario.rechecks,
+            start: Box::new(move || {
+                Box::new(TypedInstance {
+                    state: S::initial(),
+                    participants,
+                    verify,
+                })
+            }),
+        }
+    }
+
+    /// The stand-in for a scenario whose construction panics.
+    pub fn failed() -> Self {
+        Self {
+            name: "scenario_that_cannot_be_built",
+            participants: 0,
+            choices: 0,
+            interruptions: 0,
+            spurious_failures: 0,
+            victims: Vec::new(),
+            rechecks: true,
+            start: Box::new(|| unreachable!("a scenario without participants does not start")),
+        }
+    }
+}
+
 /// An environment that runs scenarios, for example threads or processes.
 ///
 /// Implement it to run the same scenarios in tests of your own; a model does not need it.
@@ -179,7 +255,7 @@ pub trait Stage {
 /// let scenario = Scenario::new("excludes", vec![increment, increment])
 ///     .verify(|shared: &Protected| assert_eq!(shared.number.get(), 2));
 /// # #[cfg(not(loom))]
-/// run_once(&scenario);
+/// run_once(scenario);
 /// ```
 #[repr(C)]
 #[derive(Debug)]

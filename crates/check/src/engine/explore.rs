@@ -2,6 +2,7 @@
 
 use super::leaks;
 use super::replay::run_first;
+use crate::scenario::{ErasedScenario, Instance};
 use crate::{Death, Exploration, Limits, Model, Scenario, Verdict};
 use interlatch::platform::ShmSafe;
 use interlatch::platform::model::death;
@@ -21,22 +22,26 @@ pub(super) const MAX_BRANCHES: usize = 5_000;
 const CLOCK_INTERVAL: usize = 64;
 
 /// Runs one execution of a scenario. The caller is inside loom's `check`.
-pub fn run_once<S: ShmSafe + 'static>(scenario: &Scenario<S>) {
+pub fn run_once<S: ShmSafe + 'static>(scenario: Scenario<S>) {
+    run(ErasedScenario::new(scenario));
+}
+
+/// Runs one execution.
+pub(crate) fn run(scenario: ErasedScenario) {
     world::begin();
-    let state = Rc::new(S::initial());
-    let bodies = scenario.participants.iter().map(|participant| {
-        let (state, participant) = (state.clone(), *participant);
-        Box::new(move || participant(&state)) as Body
+    let instance: Rc<dyn Instance> = (scenario.start)().into();
+    let bodies = (0..scenario.participants).map(|index| {
+        let instance = instance.clone();
+        Box::new(move || instance.participate(index)) as Body
     });
     let bodies = bodies.collect();
-    let verify = scenario.verify;
     let config = ScenarioConfig {
         choices: scenario.choices,
         interruptions: scenario.interruptions,
         spurious_failures: scenario.spurious_failures,
         rechecks: scenario.rechecks,
     };
-    process::run(bodies, config, Box::new(move || verify(&state)));
+    process::run(bodies, config, Box::new(move || instance.verify()));
 }
 
 /// Explores a model, including every death of its victims.

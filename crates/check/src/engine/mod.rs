@@ -8,7 +8,7 @@ mod stress;
 #[cfg(not(loom))]
 pub use stress::{IS_EXHAUSTIVE, explore, run_once};
 #[cfg(not(loom))]
-pub(crate) use stress::{describe_failure, prepare, record, replay, sites};
+pub(crate) use stress::{describe_failure, prepare, record, replay, run, sites};
 
 #[cfg(loom)]
 mod describe;
@@ -27,6 +27,7 @@ pub use explore::{IS_EXHAUSTIVE, explore, run_once};
 #[cfg(loom)]
 pub(crate) use {
     describe::describe_failure,
+    explore::run,
     prepare::{prepare, sites},
     replay::{record, replay},
 };

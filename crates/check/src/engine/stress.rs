@@ -1,6 +1,7 @@
 //! Without loom: the same models on real threads, as a short stress test.
 
 use super::{Setup, Site};
+use crate::scenario::ErasedScenario;
 use crate::{Death, Exploration, Failure, FailureKind, Limits, Model, Scenario, Verdict};
 use interlatch::platform::ShmSafe;
 use std::path::Path;
@@ -16,14 +17,20 @@ const MAX_RUNS: u64 = 2_000;
 ///
 /// # Panics
 /// Panics if a participant or the scenario's verification panics.
-pub fn run_once<S: ShmSafe + 'static>(scenario: &Scenario<S>) {
-    let state = S::initial();
+pub fn run_once<S: ShmSafe + 'static>(scenario: Scenario<S>) {
+    run(ErasedScenario::new(scenario));
+}
+
+/// Runs a scenario once.
+pub(crate) fn run(scenario: ErasedScenario) {
+    let instance = (scenario.start)();
     std::thread::scope(|scope| {
-        for participant in &scenario.participants {
-            scope.spawn(|| participant(&state));
+        for index in 0..scenario.participants {
+            let instance = &*instance;
+            scope.spawn(move || instance.participate(index));
         }
     });
-    (scenario.verify)(&state);
+    instance.verify();
 }
 
 /// Runs a model repeatedly until a limit is reached.
