@@ -83,8 +83,8 @@ const NO_FLAW: u8 = 0;
 const LOCKS_WITHOUT_PENDING: u8 = 1;
 /// The same for unlock: the process dies between the list and the exchange.
 const UNLOCKS_WITHOUT_PENDING: u8 = 2;
-/// glibc bug 20973 (fixed in 2.25): the recovery of a lock after owner death clears the bit that
-/// other processes wait.
+/// glibc bug 20973 (fixed in 2.25): the recovery of a lock after owner death clears the bit which
+/// says that other processes wait.
 const RECOVERY_CLEARS_WAITERS: u8 = 3;
 /// glibc bug 20985 (fixed in 2.25): unlock leaves `WAITERS` without an owner for a moment, and
 /// lockers do not treat this value as free. If the process dies at this moment, the value stays.
@@ -95,7 +95,7 @@ const DOES_NOT_RELOAD: u8 = 5;
 /// musl before 4220d298: the number of waiters is kept outside the word, and only newcomers set the
 /// bit. The kernel knows only the bit.
 const COUNTS_WAITERS: u8 = 6;
-/// musl before 384d103d, according to the kernel's documentation: it says that the kernel sets the
+/// musl before 384d103d followed the kernel's documentation, which says that the kernel sets the
 /// bit `OWNER_DIED`. In fact the bit replaces the owner.
 const EXPECTS_OWNER_BITS: u8 = 7;
 

@@ -90,9 +90,9 @@ fn attempts<const FIXED: bool>() -> Scenario<Locked> {
 /// Folly's SharedMutex before b927c0557 (2015): the word counts the waiters, and an unlock wakes
 /// only one process if the count is 1. A waiter that is counted but not yet asleep can miss an
 /// unlock. If the word then has the same value again because it counts another waiter, both sleep.
-/// One is counted, and one is woken.
+/// The count is 1, so one of them is woken and the other is lost.
 ///
-/// Fix: the count is a lower bound.
+/// Fix: the count is a lower bound, and an unlock wakes all.
 fn waiter_count<const FIXED: bool>() -> Scenario<Locked> {
     const HELD: u32 = 1;
     const WAITER: u32 = 2;

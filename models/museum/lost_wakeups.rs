@@ -207,6 +207,8 @@ impl ReadersAndWriters {
 
 /// A writer that waits for the readers blocks new readers. When it times out, it does not wake the
 /// readers that it blocked, so their wake-up is lost.
+///
+/// Fix: a writer that times out wakes them.
 fn timed_out_writer<const FIXED: bool>() -> Scenario<ReadersAndWriters> {
     let read = |lock: &ReadersAndWriters| lock.read();
     let write = |lock: &ReadersAndWriters| lock.write_with_timeout::<FIXED>();

@@ -2,16 +2,15 @@
 //!
 //! Write a primitive on [`AtomicU32`](interlatch::platform::AtomicU32) and
 //! [`futex`](interlatch::platform::futex), describe its promises as [`Scenario`]s, and let a
-//! [`Runner`](runner::Runner) explore them as [`Model`]s: every interleaving, every value that a load
-//! may return under the memory model, every choice of a waiter to wake, every timeout, and the death
-//! of a process at every step. A failure comes with its execution, step by step, and a command that
-//! replays it.
+//! [`Runner`](runner::Runner) explore them as [`Model`]s: every interleaving, every value that a
+//! load may return under the memory model, every choice of a waiter to wake, every timeout, and the
+//! death of a process at every step. A failure comes with its execution, step by step, and a
+//! command that replays it.
 //!
-//! The same source runs on the real machine: the platform module is a thin layer over core's atomics
-//! and the kernel's futex, and is replaced by a model only under `--cfg loom`.
+//! The same source runs on the real machine: the platform module is a thin layer over core's
+//! atomics and the kernel's futex, and is replaced by a model only under `--cfg loom`.
 //!
-//! [`docs/models.md`](https://docs.rs/crate/interlatch/latest/source/docs/models.md) in the
-//! repository is a step-by-step guide.
+//! `docs/models.md` in the repository is a step-by-step guide.
 //!
 //! # Example
 //! A lock of one word, a scenario, and a program that checks it. This is a complete
@@ -127,12 +126,12 @@
 //!   at any step. A wake orders no memory: the kernel promises no ordering.
 //! - Spurious wake-ups ([`Scenario::interruptions`]) and spurious failures of weak
 //!   compare-exchanges ([`Scenario::spurious_failures`]), if the scenario allows them.
-//! - The death of [victims](Scenario::victims) before each of their steps, with the kernel's walk of
-//!   the robust list.
+//! - The death of [victims](Scenario::victims) before each of their steps, with the kernel's walk
+//!   of the robust list.
 //!
 //! # Limits of loom
-//! The engine is loom 0.7.2. A model that meets one of these limits gets a `blind` verdict, a remark
-//! or a failure; litmus tests in the repository pin each limit.
+//! The engine is loom 0.7.2. A model that meets one of these limits gets a `blind` verdict, a
+//! remark or a failure; litmus tests in the repository pin each limit.
 //!
 //! | limit | consequence and remedy |
 //! | --- | --- |
@@ -150,17 +149,17 @@
 //!
 //! # Weakening a site
 //! `-- --weaken` checks that the models need each line of the primitive. A *site* is a source line
-//! with an atomic operation, a fence or a wake. For each site the runner weakens the ordering by one
-//! step, drops the wake, or limits it to one waiter, without recompiling, and runs the models that
-//! pass the site until one of them fails. A weakening that no model catches shows an ordering that
-//! is stronger than necessary, or a missing model. `--sites-in PATH` selects source files by the
-//! prefix of their path.
+//! with an atomic operation, a fence or a wake. For each site the runner weakens the ordering by
+//! one step, drops the wake, or limits it to one waiter, without recompiling, and runs the models
+//! that pass the site until one of them fails. A weakening that no model catches shows an ordering
+//! that is stronger than necessary, or a missing model. `--sites-in PATH` selects source files by
+//! the prefix of their path.
 //!
 //! # Replay
 //! A failure prints its execution as a table with one column per process, the final state of each
 //! process, and a command with `--replay FILE` that runs exactly this execution again, for example
-//! under a debugger. `--explain` prints the same for known bugs. The runner also writes an HTML page
-//! for each failure; [`runner`] says where.
+//! under a debugger. `--explain` prints the same for known bugs. The runner also writes an HTML
+//! page for each failure; [`runner`] says where.
 
 mod engine;
 mod failure;

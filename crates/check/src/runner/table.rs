@@ -25,7 +25,7 @@ pub fn print(results: &[Outcome], options: &Options) {
         ));
     } else {
         print_line(format_args!(
-            "Models as a short stress test on threads. This proves little. To explore all executions:"
+            "Models as a short stress test on threads, which proves little. To explore all:"
         ));
         print_line(format_args!(
             "  RUSTFLAGS=\"--cfg loom\" cargo test --release --test models"
@@ -53,9 +53,10 @@ pub fn print(results: &[Outcome], options: &Options) {
 }
 
 /// What models explore besides the interleavings.
-const ALSO_EXPLORED: &str = "Explored besides the interleavings: which waiter is woken; a timeout at \
-    any step; in models with `interrupted` in\ntheir name, a spurious wake-up at any step; with crash \
-    points, the death of a process before each of its steps.";
+const ALSO_EXPLORED: &str = "\
+    Explored besides the interleavings: which waiter is woken; a timeout at any step; in models\n\
+    with `interrupted` in their name, a spurious wake-up at any step; with crash points, the\n\
+    death of a process before each of its steps.";
 
 fn row(result: &Outcome) -> [String; 7] {
     let (executions, seconds) = result.cost();
@@ -140,7 +141,8 @@ pub fn print_totals(results: &[Outcome], observed: &[LitmusResult], all: usize) 
     let word = if failed == 0 { "ok" } else { "FAILED" };
     let passed = passed + passed_litmus;
     print_line(format_args!(
-        "test result: {word}. {passed} passed; {failed} failed; {skipped} ignored; 0 measured; {filtered} filtered out"
+        "test result: {word}. {passed} passed; {failed} failed; {skipped} ignored; 0 measured; \
+         {filtered} filtered out"
     ));
 }
 
