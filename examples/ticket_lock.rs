@@ -1,31 +1,31 @@
-//! A primitive of your own, checked from outside: a ticket lock, first with a bug.
+//! A new primitive and its models: a ticket lock, first with a bug. `docs/models.md` explains it.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo run --release --example ticket_lock` explores every execution, and
-//! catches the bug; `-- --explain` shows how it comes about, and `-- --weaken` which line is needed
-//! for what. Without the cfg it is a short stress test with threads.
+//! `RUSTFLAGS="--cfg loom" cargo run --release --example ticket_lock` explores every execution and
+//! finds the bug. `-- --explain` prints the failing execution. `-- --weaken` prints which memory
+//! ordering and which wake-up the models need. Without the cfg, the program is a short stress test
+//! on threads.
 
 use interlatch::ShmSafe;
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::{AtomicU32, futex, new_tracked};
 use interlatch_check::runner::Runner;
-use interlatch_check::{FailureKind, Model};
-use interlatch_check::{RaceCell, Scenario};
+use interlatch_check::{FailureKind, Model, RaceCell, Scenario};
 use std::process::ExitCode;
 
-/// Who comes draws a ticket, and has the lock when it is served.
+/// A fair lock: each locker draws a ticket and waits until its ticket is served.
 #[repr(C)]
 struct TicketLock<const WOKEN: u32> {
     next: AtomicU32,
-    /// A waiter loads this word and writes it later, which loom would miss executions of; so it is
-    /// made by a function that tells the models.
+    /// A waiter loads this word and writes it later. loom misses executions of this pattern, so the
+    /// word is tracked.
     serving: AtomicU32,
 }
 
-/// The bug: one waiter is woken, and which one is not for us to say. It may be one whose ticket is
-/// not served yet; it sleeps again, and the other one was never woken.
+/// The bug: unlock wakes one waiter, and the kernel chooses which. If the ticket of that waiter is
+/// not served yet, it sleeps again, and the waiter whose ticket is served never wakes up.
 const ONE: u32 = 1;
 
-/// All are woken, and those whose turn it is not sleep again.
+/// The fix: unlock wakes all waiters.
 const ALL: u32 = u32::MAX;
 
 impl<const WOKEN: u32> TicketLock<WOKEN> {
@@ -37,10 +37,10 @@ impl<const WOKEN: u32> TicketLock<WOKEN> {
     }
 
     fn lock(&self) {
-        // Relaxed: a ticket says nothing of what is protected.
+        // Relaxed: the ticket orders nothing. `serving` orders the protected data.
         let ticket = self.next.fetch_add(1, Relaxed);
         loop {
-            // Acquire pairs with the Release of `unlock`.
+            // Acquire pairs with the Release in `unlock`.
             let serving = self.serving.load(Acquire);
             if serving == ticket {
                 return;
@@ -50,20 +50,20 @@ impl<const WOKEN: u32> TicketLock<WOKEN> {
     }
 
     fn unlock(&self) {
-        // Release pairs with the Acquire of `lock`.
+        // Release pairs with the Acquire in `lock`.
         self.serving.fetch_add(1, Release);
         futex::wake(&self.serving, WOKEN);
     }
 }
 
-/// The lock, and a number that it protects: a race on it is a failure.
+/// The lock and a number that it protects. A data race on the number is a failure.
 #[repr(C)]
 struct Protected<const WOKEN: u32> {
     lock: TicketLock<WOKEN>,
     number: RaceCell,
 }
 
-// SAFETY: `repr(C)`, words and a number, without a pointer and valid for every bit pattern.
+// SAFETY: `repr(C)`, no pointer, every bit pattern is valid, and `lock` protects `number`.
 unsafe impl<const WOKEN: u32> ShmSafe for Protected<WOKEN> {
     fn initial() -> Self {
         Self {
@@ -80,7 +80,7 @@ fn excludes<const WOKEN: u32>(processes: usize) -> Scenario<Protected<WOKEN>> {
         shared.lock.unlock();
     };
     Scenario::new("excludes", vec![increment; processes])
-        // Which waiter is woken is a choice.
+        // A wake of one waiter chooses among two.
         .choices(4)
 }
 

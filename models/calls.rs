@@ -1,61 +1,61 @@
-//! What costs no system call: the calls of each execution, counted.
+//! The number of wake calls in each execution.
 //!
-//! A primitive that wakes for nothing is correct, and slow. Without loom nobody counts.
+//! A primitive that wakes without need is correct but slow. These models count the calls in the
+//! record of the execution, so they exist only under loom.
 
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::model::event::Action;
 use interlatch::platform::model::world;
 use interlatch::platform::{AtomicU32, futex};
-use interlatch::sync::RawMutex;
-use interlatch::sync::{RawCondvar, RawLock, Timeout};
+use interlatch::sync::{RawCondvar, RawLock, RawMutex, Timeout};
 use interlatch::{Condvar, Semaphore, ShmSafe};
-use interlatch_check::Scenario;
-use interlatch_check::{FailureKind, Model};
+use interlatch_check::{FailureKind, Model, Scenario};
 use std::time::Duration;
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::new("calls", a_lock_that_is_free_makes_none::<RawMutex>),
+        Model::new("calls", free_lock_makes_no_wake_call::<RawMutex>),
         Model::broken(
-            "lock_that_wakes_for_nothing",
+            "lock_that_always_wakes",
             FailureKind::WrongResult,
-            a_lock_that_is_free_makes_none::<Loud>,
+            free_lock_makes_no_wake_call::<AlwaysWakes>,
         ),
-        Model::new("calls", a_notification_without_a_waiter_makes_none),
-        Model::new("calls", a_waiter_that_gave_up_costs_one_notification),
-        Model::new("calls", a_waiter_that_gave_up_costs_one_notification_of_all),
-        Model::new("calls", a_waiter_that_is_found_costs_one_call),
-        Model::new("calls", a_release_without_a_waiter_makes_none),
-        Model::new("calls", an_acquirer_that_leaves_nothing_wakes_nobody),
+        Model::new("calls", notification_without_waiter_makes_no_wake_call),
+        Model::new("calls", timed_out_waiter_costs_one_notify_one_call),
+        Model::new("calls", timed_out_waiter_costs_one_notify_all_call),
+        Model::new("calls", sleeping_waiter_costs_one_wake_call),
+        Model::new("calls", release_without_waiter_makes_no_wake_call),
+        Model::new("calls", acquirer_of_the_last_permit_makes_no_wake_call),
     ]
 }
 
-fn wakes() -> usize {
+fn wake_calls() -> usize {
     let events = world::events().into_iter();
     let wakes = events.filter(|event| matches!(event.action, Action::Wake { .. }));
     wakes.count()
 }
 
-fn a_lock_that_is_free_makes_none<L: RawLock + ShmSafe + 'static>() -> Scenario<L> {
+fn free_lock_makes_no_wake_call<L: RawLock + ShmSafe + 'static>() -> Scenario<L> {
     let twice = |lock: &L| {
         drop(lock.lock());
         drop(lock.lock());
     };
-    Scenario::new("a_lock_that_is_free_makes_none", vec![twice]).verify(|_| assert_eq!(wakes(), 0))
+    Scenario::new("free_lock_makes_no_wake_call", vec![twice])
+        .verify(|_| assert_eq!(wake_calls(), 0))
 }
 
-/// A lock without a state for waiters.
-struct Loud(AtomicU32);
+/// A lock without a state for waiters: each unlock makes a wake call.
+struct AlwaysWakes(AtomicU32);
 
-// SAFETY: a word.
-unsafe impl ShmSafe for Loud {
+// SAFETY: a word: no pointer, every bit pattern is valid.
+unsafe impl ShmSafe for AlwaysWakes {
     fn initial() -> Self {
         Self(AtomicU32::new(0))
     }
 }
 
-// SAFETY: the word goes from 0 to 1 in one step of one process.
-unsafe impl RawLock for Loud {
+// SAFETY: only one process at a time changes the word from 0 to 1, so the lock excludes others.
+unsafe impl RawLock for AlwaysWakes {
     fn raw_lock_with(&self, _: Timeout) -> bool {
         while self.0.compare_exchange(0, 1, Acquire, Relaxed).is_err() {
             futex::wait(&self.0, 1, None);
@@ -71,65 +71,65 @@ unsafe impl RawLock for Loud {
 
 /// A condition variable and its lock.
 #[derive(Default)]
-struct Waited {
+struct Shared {
     changed: Condvar,
     lock: RawMutex,
 }
 
-// SAFETY: two words.
-unsafe impl ShmSafe for Waited {
+// SAFETY: a condition variable and a lock: no pointer, every bit pattern is valid.
+unsafe impl ShmSafe for Shared {
     fn initial() -> Self {
         Self::default()
     }
 }
 
-fn a_notification_without_a_waiter_makes_none() -> Scenario<Waited> {
-    let notify = |shared: &Waited| {
+fn notification_without_waiter_makes_no_wake_call() -> Scenario<Shared> {
+    let notify = |shared: &Shared| {
         shared.changed.notify_one();
         shared.changed.notify_all();
     };
-    Scenario::new("a_notification_without_a_waiter_makes_none", vec![notify])
-        .verify(|_| assert_eq!(wakes(), 0))
-}
-
-fn mark_unrecoverable(shared: &Waited) {
-    let mut held = shared.lock.lock();
-    let timeout = Timeout::after(Duration::from_micros(50));
-    assert!(!shared.changed.wait_with(&mut held, timeout));
-}
-
-/// The first notification finds nobody; the next ones know.
-fn a_waiter_that_gave_up_costs_one_notification() -> Scenario<Waited> {
-    let notify = |shared: &Waited| {
-        mark_unrecoverable(shared);
-        (0..3).for_each(|_| shared.changed.notify_one());
-    };
-    Scenario::new("a_waiter_that_gave_up_costs_one_notification", vec![notify])
-        .verify(|_| assert_eq!(wakes(), 1))
-}
-
-fn a_waiter_that_gave_up_costs_one_notification_of_all() -> Scenario<Waited> {
-    let notify = |shared: &Waited| {
-        mark_unrecoverable(shared);
-        (0..3).for_each(|_| shared.changed.notify_all());
-    };
     Scenario::new(
-        "a_waiter_that_gave_up_costs_one_notification_of_all",
+        "notification_without_waiter_makes_no_wake_call",
         vec![notify],
     )
-    .verify(|_| assert_eq!(wakes(), 1))
+    .verify(|_| assert_eq!(wake_calls(), 0))
 }
 
-/// A waiter that is found is woken, and nobody else has to be told.
-fn a_waiter_that_is_found_costs_one_call() -> Scenario<Waited> {
-    let wait = |shared: &Waited| {
-        let mut held = shared.lock.lock();
+fn wait_until_timeout(shared: &Shared) {
+    let mut guard = shared.lock.lock();
+    let timeout = Timeout::after(Duration::from_micros(50));
+    assert!(!shared.changed.wait_with(&mut guard, timeout));
+}
+
+/// The first notification finds no waiter and resets the count, so later ones make no call.
+fn timed_out_waiter_costs_one_notify_one_call() -> Scenario<Shared> {
+    let notify = |shared: &Shared| {
+        wait_until_timeout(shared);
+        (0..3).for_each(|_| shared.changed.notify_one());
+    };
+    Scenario::new("timed_out_waiter_costs_one_notify_one_call", vec![notify])
+        .verify(|_| assert_eq!(wake_calls(), 1))
+}
+
+fn timed_out_waiter_costs_one_notify_all_call() -> Scenario<Shared> {
+    let notify = |shared: &Shared| {
+        wait_until_timeout(shared);
+        (0..3).for_each(|_| shared.changed.notify_all());
+    };
+    Scenario::new("timed_out_waiter_costs_one_notify_all_call", vec![notify])
+        .verify(|_| assert_eq!(wake_calls(), 1))
+}
+
+/// At most one wake call is made, and it wakes at most one waiter.
+fn sleeping_waiter_costs_one_wake_call() -> Scenario<Shared> {
+    let wait = |shared: &Shared| {
+        let mut guard = shared.lock.lock();
         shared
             .changed
-            .wait_with(&mut held, Timeout::after(Duration::from_micros(50)));
+            .wait_with(&mut guard, Timeout::after(Duration::from_micros(50)));
     };
-    let notify = |shared: &Waited| shared.changed.notify_one();
-    Scenario::new("a_waiter_that_is_found_costs_one_call", vec![wait, notify]).verify(|_| {
+    let notify = |shared: &Shared| shared.changed.notify_one();
+    Scenario::new("sleeping_waiter_costs_one_wake_call", vec![wait, notify]).verify(|_| {
         let woken = world::events()
             .into_iter()
             .filter_map(|event| match event.action {
@@ -141,22 +141,25 @@ fn a_waiter_that_is_found_costs_one_call() -> Scenario<Waited> {
     })
 }
 
-fn a_release_without_a_waiter_makes_none() -> Scenario<Semaphore> {
-    let pass = |semaphore: &Semaphore| {
-        semaphore.release(2).expect("far from the maximum");
+fn release_without_waiter_makes_no_wake_call() -> Scenario<Semaphore> {
+    let release_and_acquire = |semaphore: &Semaphore| {
+        semaphore.release(2).expect("far below the maximum");
         drop(semaphore.acquire());
     };
-    Scenario::new("a_release_without_a_waiter_makes_none", vec![pass])
-        .verify(|_| assert_eq!(wakes(), 0))
+    Scenario::new(
+        "release_without_waiter_makes_no_wake_call",
+        vec![release_and_acquire],
+    )
+    .verify(|_| assert_eq!(wake_calls(), 0))
 }
 
-/// It was woken, and nothing is left for another one.
-fn an_acquirer_that_leaves_nothing_wakes_nobody() -> Scenario<Semaphore> {
+/// The acquirer leaves no permit, so it passes no wake-up on.
+fn acquirer_of_the_last_permit_makes_no_wake_call() -> Scenario<Semaphore> {
     let acquire = |semaphore: &Semaphore| semaphore.acquire().forget();
-    let release = |semaphore: &Semaphore| semaphore.release(1).expect("far from the maximum");
+    let release = |semaphore: &Semaphore| semaphore.release(1).expect("far below the maximum");
     Scenario::new(
-        "an_acquirer_that_leaves_nothing_wakes_nobody",
+        "acquirer_of_the_last_permit_makes_no_wake_call",
         vec![acquire, release],
     )
-    .verify(|_| assert!(wakes() <= 1, "{} calls", wakes()))
+    .verify(|_| assert!(wake_calls() <= 1, "{} wake calls", wake_calls()))
 }

@@ -1,37 +1,43 @@
-//! The classic shapes: the outcomes that Rust's memory model allows, and those that are reached.
+//! The classic litmus tests: the outcomes that Rust's memory model allows and those of loom.
 
 use super::Litmus;
-use super::perform::reached_by;
+use super::execute::outcomes_of_program;
+use super::outcomes::{Body, INTERLEAVINGS_ONLY, Outcomes, model_outcomes};
 use super::program::{Operation, Program};
-use super::reach::{Body, ORDER_ALONE, Outcomes, ours};
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use interlatch::platform::{AtomicU32, fence};
 use interlatch_check::Verdict;
 use std::collections::BTreeSet;
 
-/// A program, and its outcomes: what each process has seen, one after the other.
+/// A program and its outcomes. An outcome lists the observations of all processes in order.
 struct Shape {
     name: &'static str,
-    bodies: &'static [Body<MemoryReader>],
-    /// What the memory model allows.
+    bodies: &'static [Body<Words>],
+    /// The outcomes that the memory model allows.
     allowed: Vec<Vec<u64>>,
-    /// Of these, what is not reached.
+    /// Allowed outcomes that loom does not reach.
     missed: Vec<Vec<u64>>,
-    /// What is reached although it is not allowed.
+    /// Outcomes that loom reaches although they are not allowed.
     excess: Vec<Vec<u64>>,
-    /// Whether it is called blind.
+    /// Whether the verdict is blind.
     blind: bool,
 }
 
 pub fn all() -> Vec<Litmus> {
-    let shapes = [messages(), buffers(), coherence(), iriw(), updates()];
+    let shapes = [
+        message_passing(),
+        buffering(),
+        coherence(),
+        iriw(),
+        updates(),
+    ];
     let shapes = shapes.into_iter().flatten();
     let litmus = |shape: Shape| Litmus::new(shape.name, move || compare(&shape));
     shapes.map(litmus).chain(counters()).collect()
 }
 
 fn compare(shape: &Shape) -> Result<String, String> {
-    let (outcomes, exploration) = ours(shape.bodies, ORDER_ALONE);
+    let (outcomes, exploration) = model_outcomes(shape.bodies, INTERLEAVINGS_ONLY);
     let reached: BTreeSet<Vec<u64>> = outcomes.iter().map(|outcome| outcome.concat()).collect();
     let allowed: BTreeSet<Vec<u64>> = shape.allowed.iter().cloned().collect();
     let missed: Vec<Vec<u64>> = allowed.difference(&reached).cloned().collect();
@@ -43,7 +49,7 @@ fn compare(shape: &Shape) -> Result<String, String> {
     }
     let (missed, excess) = (&shape.missed, &shape.excess);
     Err(format!(
-        "{text}; pinned were missed {missed:?}, in excess {excess:?}, blind: {}",
+        "{text}; pinned: missed {missed:?}, excess {excess:?}, blind: {}",
         shape.blind
     ))
 }
@@ -60,18 +66,18 @@ fn describe(
         allowed.len()
     );
     if !missed.is_empty() {
-        text += &format!(", not {missed:?}");
+        text += &format!(", missed {missed:?}");
     }
     if !excess.is_empty() {
-        text += &format!(", and forbidden ones: {excess:?}");
+        text += &format!(", forbidden outcomes: {excess:?}");
     }
-    text + if blind { "; called blind" } else { "" }
+    text + if blind { "; reported as blind" } else { "" }
 }
 
 impl Shape {
     fn new<const N: usize>(
         name: &'static str,
-        bodies: &'static [Body<MemoryReader>],
+        bodies: &'static [Body<Words>],
         allowed: &[[u64; N]],
     ) -> Self {
         Self {
@@ -84,21 +90,21 @@ impl Shape {
         }
     }
 
-    fn but_misses<const N: usize>(self, missed: [u64; N]) -> Self {
+    fn misses<const N: usize>(self, missed: [u64; N]) -> Self {
         Self {
             missed: vec![missed.to_vec()],
             ..self
         }
     }
 
-    fn but_reaches<const N: usize>(self, excess: [u64; N]) -> Self {
+    fn reaches_forbidden<const N: usize>(self, excess: [u64; N]) -> Self {
         Self {
             excess: vec![excess.to_vec()],
             ..self
         }
     }
 
-    fn but_is_called_blind(self) -> Self {
+    fn reported_as_blind(self) -> Self {
         Self {
             blind: true,
             ..self
@@ -107,12 +113,12 @@ impl Shape {
 }
 
 #[derive(Debug)]
-struct MemoryReader {
+struct Words {
     x: AtomicU32,
     y: AtomicU32,
 }
 
-impl Default for MemoryReader {
+impl Default for Words {
     fn default() -> Self {
         Self {
             x: AtomicU32::new(0),
@@ -127,10 +133,11 @@ fn number(word: u32) -> u64 {
 
 const ALL: [[u64; 2]; 4] = [[0, 0], [0, 1], [1, 0], [1, 1]];
 
-/// One writes `x`, then `y`; the other reads `y`, then `x`. Stale is 1, 0.
-fn messages() -> Vec<Shape> {
+/// Message passing: one process writes `x`, then `y`; the other reads `y`, then `x`. The outcome
+/// 1, 0 is stale.
+fn message_passing() -> Vec<Shape> {
     const SENT: [[u64; 2]; 3] = [[0, 0], [0, 1], [1, 1]];
-    let relaxed: &[Body<MemoryReader>] = &[
+    let relaxed: &[Body<Words>] = &[
         |words| {
             words.x.store(1, Relaxed);
             words.y.store(1, Relaxed);
@@ -138,7 +145,7 @@ fn messages() -> Vec<Shape> {
         },
         |words| vec![number(words.y.load(Relaxed)), number(words.x.load(Relaxed))],
     ];
-    let released: &[Body<MemoryReader>] = &[
+    let released: &[Body<Words>] = &[
         |words| {
             words.x.store(1, Relaxed);
             words.y.store(1, Release);
@@ -146,7 +153,7 @@ fn messages() -> Vec<Shape> {
         },
         |words| vec![number(words.y.load(Acquire)), number(words.x.load(Relaxed))],
     ];
-    let fenced: &[Body<MemoryReader>] = &[
+    let fenced: &[Body<Words>] = &[
         |words| {
             words.x.store(1, Relaxed);
             fence(Release);
@@ -154,22 +161,22 @@ fn messages() -> Vec<Shape> {
             vec![]
         },
         |words| {
-            let told = words.y.load(Relaxed);
+            let signaled = words.y.load(Relaxed);
             fence(Acquire);
-            vec![number(told), number(words.x.load(Relaxed))]
+            vec![number(signaled), number(words.x.load(Relaxed))]
         },
     ];
     vec![
         Shape::new("message_passing_relaxed", relaxed, &ALL),
-        Shape::new("message_passing_by_release_and_acquire", released, &SENT),
-        Shape::new("message_passing_by_fences", fenced, &SENT),
+        Shape::new("message_passing_release_acquire", released, &SENT),
+        Shape::new("message_passing_fences", fenced, &SENT),
     ]
 }
 
-/// Each writes one word and reads the other, or the other way round.
-fn buffers() -> Vec<Shape> {
+/// Store buffering and load buffering: each process writes one word and reads the other.
+fn buffering() -> Vec<Shape> {
     const NOT_BOTH_STALE: [[u64; 2]; 3] = [[0, 1], [1, 0], [1, 1]];
-    let stores: &[Body<MemoryReader>] = &[
+    let stores: &[Body<Words>] = &[
         |words| {
             words.x.store(1, Release);
             vec![number(words.y.load(Acquire))]
@@ -179,7 +186,7 @@ fn buffers() -> Vec<Shape> {
             vec![number(words.x.load(Acquire))]
         },
     ];
-    let sequential: &[Body<MemoryReader>] = &[
+    let sequential: &[Body<Words>] = &[
         |words| {
             words.x.store(1, SeqCst);
             vec![number(words.y.load(SeqCst))]
@@ -189,7 +196,7 @@ fn buffers() -> Vec<Shape> {
             vec![number(words.x.load(SeqCst))]
         },
     ];
-    let fenced: &[Body<MemoryReader>] = &[
+    let fenced: &[Body<Words>] = &[
         |words| {
             words.x.store(1, Relaxed);
             fence(SeqCst);
@@ -201,7 +208,7 @@ fn buffers() -> Vec<Shape> {
             vec![number(words.x.load(Relaxed))]
         },
     ];
-    let loads: &[Body<MemoryReader>] = &[
+    let loads: &[Body<Words>] = &[
         |words| {
             let seen = words.x.load(Relaxed);
             words.y.store(1, Relaxed);
@@ -215,22 +222,23 @@ fn buffers() -> Vec<Shape> {
     ];
     vec![
         Shape::new("store_buffering", stores, &ALL),
-        Shape::new("store_buffering_seq_cst", sequential, &NOT_BOTH_STALE).but_reaches([0, 0]),
-        Shape::new("store_buffering_by_fences", fenced, &NOT_BOTH_STALE),
-        Shape::new("load_buffering", loads, &ALL).but_misses([1, 1]),
+        Shape::new("store_buffering_seq_cst", sequential, &NOT_BOTH_STALE)
+            .reaches_forbidden([0, 0]),
+        Shape::new("store_buffering_fences", fenced, &NOT_BOTH_STALE),
+        Shape::new("load_buffering", loads, &ALL).misses([1, 1]),
     ]
 }
 
-/// One word alone has one order, which nobody sees run backwards.
+/// Coherence: all processes agree on the modification order of one word.
 fn coherence() -> Vec<Shape> {
-    let two_reads: &[Body<MemoryReader>] = &[
+    let two_reads: &[Body<Words>] = &[
         |words| {
             words.x.store(1, Relaxed);
             vec![]
         },
         |words| vec![number(words.x.load(Relaxed)), number(words.x.load(Relaxed))],
     ];
-    let own_write: &[Body<MemoryReader>] = &[
+    let own_write: &[Body<Words>] = &[
         |words| {
             words.x.store(1, Relaxed);
             vec![number(words.x.load(Relaxed))]
@@ -240,7 +248,7 @@ fn coherence() -> Vec<Shape> {
             vec![]
         },
     ];
-    let two_plus_two: &[Body<MemoryReader>] = &[
+    let two_plus_two: &[Body<Words>] = &[
         |words| {
             words.x.store(1, Relaxed);
             words.y.store(2, Relaxed);
@@ -253,12 +261,8 @@ fn coherence() -> Vec<Shape> {
         },
     ];
     vec![
-        Shape::new(
-            "coherence_of_two_reads",
-            two_reads,
-            &[[0, 0], [0, 1], [1, 1]],
-        ),
-        Shape::new("coherence_after_an_own_write", own_write, &[[1], [2]]),
+        Shape::new("coherence_read_read", two_reads, &[[0, 0], [0, 1], [1, 1]]),
+        Shape::new("coherence_write_read", own_write, &[[1], [2]]),
         Shape::new(
             "two_plus_two_writes",
             two_plus_two,
@@ -267,9 +271,9 @@ fn coherence() -> Vec<Shape> {
     ]
 }
 
-/// Two writers, and two readers that may disagree on who was first.
+/// Independent reads of independent writes: two readers may disagree on the order of two writes.
 fn iriw() -> Vec<Shape> {
-    let weak: &[Body<MemoryReader>] = &[
+    let weak: &[Body<Words>] = &[
         |words| {
             words.x.store(1, Release);
             vec![]
@@ -281,7 +285,7 @@ fn iriw() -> Vec<Shape> {
         |words| vec![number(words.x.load(Acquire)), number(words.y.load(Acquire))],
         |words| vec![number(words.y.load(Acquire)), number(words.x.load(Acquire))],
     ];
-    let sequential: &[Body<MemoryReader>] = &[
+    let sequential: &[Body<Words>] = &[
         |words| {
             words.x.store(1, SeqCst);
             vec![]
@@ -302,21 +306,21 @@ fn iriw() -> Vec<Shape> {
         .filter(|seen| *seen != disagree)
         .collect();
     vec![
-        // Two processes load each word: that may hide a load, though here it hides none.
-        Shape::new("independent_reads_of_independent_writes", weak, &all).but_is_called_blind(),
+        // Two processes load each word, which may hide a load. Here it hides none.
+        Shape::new("independent_reads_of_independent_writes", weak, &all).reported_as_blind(),
         Shape::new(
             "independent_reads_of_independent_writes_seq_cst",
             sequential,
             &agree,
         )
-        .but_reaches(disagree)
-        .but_is_called_blind(),
+        .reaches_forbidden(disagree)
+        .reported_as_blind(),
     ]
 }
 
-/// Updates in between carry a release on; a store in between ends it.
+/// Release sequences: read-modify-writes continue them.
 fn updates() -> Vec<Shape> {
-    let after_store: &[Body<MemoryReader>] = &[
+    let after_store: &[Body<Words>] = &[
         |words| {
             words.x.store(1, Relaxed);
             words.y.store(1, Release);
@@ -330,7 +334,7 @@ fn updates() -> Vec<Shape> {
             ]
         },
     ];
-    let chain: &[Body<MemoryReader>] = &[
+    let chain: &[Body<Words>] = &[
         |words| {
             words.x.store(1, Relaxed);
             words.y.fetch_add(1, Release);
@@ -360,45 +364,51 @@ fn updates() -> Vec<Shape> {
             &with(&[[1, 1, 1], [1, 2, 1]]),
         ),
         Shape::new(
-            "chain_of_updates",
+            "release_sequence_of_updates",
             chain,
             &with(&[[1, 1, 1], [1, 2, 1], [0, 2, 1]]),
         ),
     ]
 }
 
-/// Processes that load a counter and then exchange it for one more, if it is still the same.
+/// Processes that load a counter and then increment it with a compare-exchange.
 fn counters() -> Vec<Litmus> {
     let load = Operation::Load { word: 0 };
     let increment = vec![load, Operation::Increment { word: 0 }];
     let counter = move |processes: usize, companions: bool| Program {
         processes: vec![increment.clone(); processes],
         companions,
-        ..Program::NONE
+        ..Program::EMPTY
     };
-    let litmus = |name, program: Program| Litmus::new(name, move || counted(&program));
+    let litmus = |name, program: Program| Litmus::new(name, move || check_counter(&program));
     vec![
-        litmus("counter_loaded_then_exchanged_by_two", counter(2, false)),
-        litmus("counter_loaded_then_exchanged_by_three", counter(3, false)),
-        litmus("counter_with_a_companion_by_two", counter(2, true)),
-        litmus("counter_with_a_companion_by_three", counter(3, true)),
+        litmus("load_then_exchange_by_two_processes", counter(2, false)),
+        litmus("load_then_exchange_by_three_processes", counter(3, false)),
+        litmus(
+            "load_then_exchange_with_companion_by_two_processes",
+            counter(2, true),
+        ),
+        litmus(
+            "load_then_exchange_with_companion_by_three_processes",
+            counter(3, true),
+        ),
     ]
 }
 
-/// A counter that has a companion reaches everything; without one it is called blind.
-fn counted(program: &Program) -> Result<String, String> {
-    let expected: Outcomes = program.outcomes().ok_or("it cannot deadlock")?;
-    let (reached, exploration) = reached_by(program);
+/// With a companion all outcomes are reached. Without one the verdict is blind.
+fn check_counter(program: &Program) -> Result<String, String> {
+    let expected: Outcomes = program.outcomes().ok_or("the program cannot deadlock")?;
+    let (reached, exploration) = outcomes_of_program(program);
     let text = format!(
         "{} of {} outcomes of plain interleaving; {}",
         expected.intersection(&reached).count(),
         expected.len(),
         exploration.verdict
     );
-    let as_it_should = match exploration.verdict {
+    let is_as_expected = match exploration.verdict {
         Verdict::Blind(_) => !program.companions,
         Verdict::Exhaustive => program.companions && expected.is_subset(&reached),
         _ => false,
     };
-    if as_it_should { Ok(text) } else { Err(text) }
+    if is_as_expected { Ok(text) } else { Err(text) }
 }

@@ -1,14 +1,13 @@
-//! Random small programs, run by the model world and by a plain interpreter that tries every
-//! interleaving: what the second one reaches, the first one has to reach too.
+//! Comparison of the model platform with a plain interpreter on small random programs.
 //!
-//! The interpreter executes one operation at a time in a program order of its own choosing, which
-//! is all that read-modify-writes and futex calls can show. A plain load can show more; of those
-//! only the other direction is claimed.
+//! The interpreter executes one operation at a time, in every interleaving. For read-modify-writes
+//! and futex calls this yields all outcomes, so both must reach the same outcomes. A plain load has
+//! more outcomes, so for those the interpreter's outcomes must be a subset.
 
 use super::Litmus;
-use super::perform::reached_by;
-use super::program::{Draw, Operation, Program};
-use super::reach::Outcomes;
+use super::execute::outcomes_of_program;
+use super::outcomes::Outcomes;
+use super::program::{Generator, Operation, Program};
 use interlatch_check::{Exploration, FailureKind, Verdict};
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,10 +19,7 @@ pub fn all() -> Vec<Litmus> {
             "random_updates_and_futex_calls_reach_every_outcome",
             updates,
         ),
-        Litmus::new(
-            "random_programs_that_miss_an_outcome_are_called_blind",
-            loads,
-        ),
+        Litmus::new("random_programs_that_miss_an_outcome_are_blind", loads),
         Litmus::new(
             "random_programs_with_companions_reach_every_outcome",
             companions,
@@ -33,43 +29,43 @@ pub fn all() -> Vec<Litmus> {
 
 fn updates() -> Result<String, String> {
     let (seed, mut draw) = seeded([4, 3]);
-    let (mut ended, mut deadlocked, mut most) = (0, 0, 0);
+    let (mut ended, mut deadlocked, mut max_outcomes) = (0, 0, 0);
     let drawn = std::iter::repeat_with(|| draw.updates_and_futex_calls()).take(programs());
-    for program in by_hand().into_iter().chain(drawn) {
-        let differs = |how: &dyn Display| format!("{program}: {how}, INTERLATCH_SEED={seed}");
+    for program in handwritten_programs().into_iter().chain(drawn) {
+        let differs = |why: &dyn Display| format!("{program}: {why}, INTERLATCH_SEED={seed}");
         match (program.outcomes(), explored(&program)) {
             (Some(expected), Ok((reached, exploration))) => {
-                compare(&expected, &reached).map_err(|how| differs(&how))?;
+                compare(&expected, &reached).map_err(|why| differs(&why))?;
                 if exploration.verdict != Verdict::Exhaustive {
                     return Err(differs(&exploration.verdict));
                 }
                 ended += 1;
-                most = most.max(expected.len());
+                max_outcomes = max_outcomes.max(expected.len());
             }
-            (None, Err(why)) if FailureKind::of_message(&why) == FailureKind::Deadlock => {
+            (None, Err(why)) if FailureKind::from_message(&why) == FailureKind::Deadlock => {
                 deadlocked += 1;
             }
-            (None, Ok(_)) => return Err(differs(&"no deadlock is found")),
+            (None, Ok(_)) => return Err(differs(&"no deadlock found")),
             (_, Err(why)) => return Err(differs(&why)),
         }
     }
     Ok(format!(
-        "{ended} programs reach exactly the outcomes of plain interleaving, at most {most}; \
-         {deadlocked} deadlock, as they should (INTERLATCH_SEED={seed})"
+        "{ended} programs reach exactly the outcomes of the interpreter, at most {max_outcomes}; \
+         {deadlocked} deadlock as expected (INTERLATCH_SEED={seed})"
     ))
 }
 
-/// What the model world reaches, or with which words it fails.
+/// Explores the program. Returns the panic message as an error.
 fn explored(program: &Program) -> Result<(Outcomes, Exploration), String> {
-    let found = catch_unwind(AssertUnwindSafe(|| reached_by(program)));
-    found.map_err(|thrown| {
-        let text = thrown.downcast_ref::<String>().cloned();
+    let found = catch_unwind(AssertUnwindSafe(|| outcomes_of_program(program)));
+    found.map_err(|payload| {
+        let text = payload.downcast_ref::<String>().cloned();
         text.unwrap_or("a panic without a message".into())
     })
 }
 
-/// Two that may sleep, in every position, and one that wakes one of them and looks who it was.
-fn by_hand() -> Vec<Program> {
+/// Programs of two sleepers and a waker, in several orders. The waker wakes one sleeper first.
+fn handwritten_programs() -> Vec<Program> {
     let sleeper = vec![
         Operation::Wait {
             word: 0,
@@ -77,7 +73,7 @@ fn by_hand() -> Vec<Program> {
         },
         Operation::Add { word: 1, amount: 1 },
     ];
-    let impatient = vec![
+    let timed_sleeper = vec![
         Operation::WaitTimed {
             word: 0,
             expected: 0,
@@ -93,8 +89,8 @@ fn by_hand() -> Vec<Program> {
         [&waker, &sleeper, &sleeper],
         [&sleeper, &waker, &sleeper],
         [&sleeper, &sleeper, &waker],
-        [&impatient, &sleeper, &waker],
-        [&waker, &impatient, &sleeper],
+        [&timed_sleeper, &sleeper, &waker],
+        [&waker, &timed_sleeper, &sleeper],
     ];
     let processes = programs.map(|program| program.map(Clone::clone).to_vec());
     let with = |interruptions| {
@@ -114,41 +110,42 @@ fn compare(expected: &Outcomes, reached: &Outcomes) -> Result<(), String> {
     }
     let missed: Vec<_> = expected.difference(reached).collect();
     let excess: Vec<_> = reached.difference(expected).collect();
-    Err(format!("missed {missed:?}, in excess {excess:?}"))
+    Err(format!("missed {missed:?}, excess {excess:?}"))
 }
 
 fn loads() -> Result<String, String> {
     let (seed, mut draw) = seeded([4, 3]);
-    let (mut complete, mut blind, mut missing, mut given_up) = (0, 0, 0, 0);
+    let (mut complete, mut blind, mut missing, mut engine_failures) = (0, 0, 0, 0);
     for _ in 0..programs() {
         let program = draw.loads_stores_and_updates();
         match misses(&program) {
             Ok((true, Verdict::Blind(_))) => missing += 1,
             Ok((false, Verdict::Blind(_))) => blind += 1,
             Ok((false, _)) => complete += 1,
-            Err(why) if is_of_the_engine(&why) => given_up += 1,
+            Err(why) if is_engine_failure(&why) => engine_failures += 1,
             Ok((true, _)) => {
                 return Err(format!(
-                    "{program}: misses an outcome unnoticed, INTERLATCH_SEED={seed}"
+                    "{program}: misses an outcome without a blind verdict, INTERLATCH_SEED={seed}"
                 ));
             }
             Err(why) => return Err(format!("{program}: {why}, INTERLATCH_SEED={seed}")),
         }
     }
     let found = format!(
-        "{missing} miss outcomes of plain interleaving and are called blind; {blind} are called \
-         blind and miss none; {complete} are not and miss none; at {given_up} the engine fails \
+        "{missing} programs miss outcomes and are blind; {blind} are blind and miss none; \
+         {complete} are not blind and miss none; the engine fails on {engine_failures} \
          (INTERLATCH_SEED={seed})"
     );
-    match given_up > programs() / 50 {
+    match engine_failures > programs() / 50 {
         true => Err(found),
         false => Ok(found),
     }
 }
 
-/// One of loom's own assertions, where it looks for the stores that a load may read; its author says
-/// there that it sometimes fails. `broken/model_that_the_engine_fails_at` is a program of this kind.
-fn is_of_the_engine(why: &str) -> bool {
+/// Recognizes an assertion of loom in its search for the stores that a load may read.
+///
+/// A comment in loom says that it sometimes fails. `models/broken/model.rs` has such a program.
+fn is_engine_failure(why: &str) -> bool {
     why.starts_with("assertion `left != right` failed")
 }
 
@@ -165,21 +162,21 @@ fn companions() -> Result<String, String> {
         }
     }
     Ok(format!(
-        "{} programs reach every outcome of plain interleaving, and none is called blind \
+        "{} programs reach every outcome of the interpreter, and none is blind \
          (INTERLATCH_SEED={seed})",
         programs()
     ))
 }
 
-/// Whether the program misses an outcome of plain interleaving, and what its verdict is.
+/// Returns whether the program misses an outcome of the interpreter, and its verdict.
 fn misses(program: &Program) -> Result<(bool, Verdict), String> {
     let expected = program.outcomes();
-    let expected = expected.ok_or("a program without sleep cannot deadlock")?;
+    let expected = expected.ok_or("a program without waits cannot deadlock")?;
     let (reached, exploration) = explored(program)?;
     Ok((!expected.is_subset(&reached), exploration.verdict))
 }
 
-/// How many are drawn.
+/// Number of random programs.
 fn programs() -> usize {
     number("INTERLATCH_PROGRAMS").unwrap_or(400) as usize
 }
@@ -188,12 +185,12 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-fn seeded(longest: [usize; 2]) -> (u64, Draw) {
+fn seeded(longest: [usize; 2]) -> (u64, Generator) {
     let seed = number("INTERLATCH_SEED").unwrap_or_else(|| {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         now.as_nanos() as u64
     });
-    (seed, Draw::new(seed, longest))
+    (seed, Generator::new(seed, longest))
 }

@@ -1,7 +1,7 @@
-//! What the death of a process does in the model world, and what the kernel does then.
+//! The death of a process on the model platform, and what the kernel does afterwards.
 
 use super::Litmus;
-use super::reach::pinned;
+use super::outcomes::check_pinned;
 use interlatch::ShmSafe;
 use interlatch::platform::robust::{OWNER_DIED, RobustWord, WAITERS, as_owner};
 use interlatch::platform::{AtomicU32, Ordering::*, futex};
@@ -14,26 +14,26 @@ use std::time::Duration;
 
 pub fn all() -> Vec<Litmus> {
     vec![
-        Litmus::new("a_process_dies_before_each_of_its_steps", each_step),
-        Litmus::new("a_dead_process_does_nothing_more", nothing_more),
-        Litmus::new("a_process_dies_asleep_or_woken", asleep_or_woken),
-        Litmus::new("two_processes_die_in_every_pair_of_steps", two_deaths),
-        Litmus::new("an_owner_that_dies_leaves_its_waiters_bit", waiters_bit),
-        Litmus::new("a_word_of_another_owner_is_left_alone", another_owner),
-        Litmus::new("a_free_word_that_is_announced_wakes_one", announced),
-        Litmus::new("sleepers_look_again_once_a_process_has_died", look_again),
+        Litmus::new("process_dies_before_each_of_its_steps", each_step),
+        Litmus::new("dead_process_takes_no_further_step", nothing_more),
+        Litmus::new("process_dies_asleep_or_woken", asleep_or_woken),
+        Litmus::new("two_processes_die_before_every_pair_of_steps", two_deaths),
+        Litmus::new("dead_owner_keeps_the_waiters_bit", waiters_bit),
+        Litmus::new("word_of_another_owner_is_unchanged", another_owner),
+        Litmus::new("pending_free_word_wakes_one_waiter", pending_word_wakes),
+        Litmus::new("sleepers_recheck_after_a_death", recheck),
     ]
 }
 
-/// Two words, and one that the kernel looks after, with this value at first.
-struct MemoryReader<const ROBUST: u32 = 0> {
+/// Two words and a robust word with the initial value `ROBUST`.
+struct Words<const ROBUST: u32 = 0> {
     one: AtomicU32,
     two: AtomicU32,
     robust: RobustWord,
 }
 
-// SAFETY: a model has one address space.
-unsafe impl<const ROBUST: u32> ShmSafe for MemoryReader<ROBUST> {
+// SAFETY: a model runs in one address space, and no other process maps the words.
+unsafe impl<const ROBUST: u32> ShmSafe for Words<ROBUST> {
     fn initial() -> Self {
         Self {
             one: AtomicU32::new(0),
@@ -47,12 +47,12 @@ thread_local! {
     static SEEN: RefCell<BTreeSet<[u32; 3]>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-/// What is in the words at the end of each execution.
-fn ends<const ROBUST: u32>(
-    build: impl Fn() -> Scenario<MemoryReader<ROBUST>> + Send + Sync + 'static,
+/// Returns the final values of the words in all executions.
+fn final_values<const ROBUST: u32>(
+    build: impl Fn() -> Scenario<Words<ROBUST>> + Send + Sync + 'static,
 ) -> (BTreeSet<[u32; 3]>, Exploration) {
     SEEN.take();
-    let note = |words: &MemoryReader<ROBUST>| {
+    let note = |words: &Words<ROBUST>| {
         let all = [&words.one, &words.two, words.robust.word()];
         SEEN.with_borrow_mut(|seen| seen.insert(all.map(|word| word.load(Relaxed))));
     };
@@ -65,187 +65,189 @@ fn ends<const ROBUST: u32>(
     (SEEN.take(), explored)
 }
 
-fn write_three(words: &MemoryReader) {
+fn write_three(words: &Words) {
     words.one.swap(1, Relaxed);
     words.two.swap(1, Relaxed);
     words.one.swap(2, Relaxed);
 }
 
 fn each_step() -> Result<String, String> {
-    let (ends, explored) = ends(|| Scenario::new("dies", vec![write_three]).victims(&[0]));
+    let (values, explored) =
+        final_values(|| Scenario::new("dies", vec![write_three]).victims(&[0]));
     let all = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [2, 1, 0]];
-    pinned(
-        &(ends, explored.crash_points),
+    check_pinned(
+        &(values, explored.crash_points),
         &(BTreeSet::from(all), 3),
-        "three steps, three deaths, and a life",
+        "three steps, three deaths, and one execution without a death",
     )
 }
 
 fn nothing_more() -> Result<String, String> {
-    /// Writes when it is dropped, and sleeps unless that was written.
-    struct Writes<'a>(&'a AtomicU32);
-    impl Drop for Writes<'_> {
+    /// Writes when it is dropped, and sleeps if the write had no effect.
+    struct WriteOnDrop<'a>(&'a AtomicU32);
+    impl Drop for WriteOnDrop<'_> {
         fn drop(&mut self) {
             self.0.swap(7, Relaxed);
             futex::wait(self.0, 0, None);
         }
     }
-    fn body(words: &MemoryReader) {
-        let _writes = Writes(&words.two);
+    fn body(words: &Words) {
+        let _guard = WriteOnDrop(&words.two);
         words.one.swap(1, Relaxed);
     }
-    let (ends, _) = ends(|| {
+    let (values, _) = final_values(|| {
         Scenario::new("dies", vec![body])
             .victims(&[0])
             .without_rechecks()
     });
-    pinned(
-        &ends,
+    check_pinned(
+        &values,
         &BTreeSet::from([[0, 0, 0], [1, 0, 0], [1, 7, 0]]),
-        "the destructors of a dead process write nothing, and do not sleep",
+        "the destructors of a dead process neither write nor sleep",
     )
 }
 
-/// Process 0 sleeps on word one and is killed; how many does process 1 wake?
+/// Process 0 sleeps on word `one` and dies. Process 1 records how many waiters it wakes.
 fn asleep_or_woken() -> Result<String, String> {
-    fn sleep(words: &MemoryReader) {
+    fn sleep(words: &Words) {
         futex::wait(&words.one, 0, None);
         words.one.fetch_add(0, Relaxed);
     }
-    fn wake(words: &MemoryReader) {
+    fn wake(words: &Words) {
         let woken = futex::wake(&words.one, 1);
         words.two.swap(woken + 1, Relaxed);
         words.one.swap(1, Relaxed);
         futex::wake(&words.one, 1);
     }
-    let (ends, _) = ends(|| Scenario::new("dies", vec![sleep, wake]).victims(&[0]));
-    pinned(
-        &ends,
+    let (values, _) = final_values(|| Scenario::new("dies", vec![sleep, wake]).victims(&[0]));
+    check_pinned(
+        &values,
         &BTreeSet::from([[1, 1, 0], [1, 2, 0]]),
-        "a wake finds the one that is killed asleep, or does not find it any more",
+        "a wake finds the victim asleep, or finds it dead",
     )
 }
 
 fn two_deaths() -> Result<String, String> {
-    fn first(words: &MemoryReader) {
+    fn first(words: &Words) {
         words.one.swap(1, Relaxed);
         words.one.swap(2, Relaxed);
     }
-    fn second(words: &MemoryReader) {
+    fn second(words: &Words) {
         words.two.swap(1, Relaxed);
         words.two.swap(2, Relaxed);
     }
-    let (ends, explored) = ends(|| Scenario::new("die", vec![first, second]).victims(&[0, 1]));
+    let (values, explored) =
+        final_values(|| Scenario::new("die", vec![first, second]).victims(&[0, 1]));
     let all = (0..3).flat_map(|one| (0..3).map(move |two| [one, two, 0]));
-    pinned(
-        &(ends, explored.crash_points),
+    check_pinned(
+        &(values, explored.crash_points),
         &(all.collect(), 8),
-        "eight ways to kill one or both at two steps each",
+        "eight ways for one or both of two processes to die at two steps each",
     )
 }
 
-fn take(words: &MemoryReader, bits: u32) {
-    as_owner(|me| {
-        me.set_pending(&words.robust);
-        words.robust.word().swap(me.id() | bits, Relaxed);
-        me.link(&words.robust);
-        me.clear_pending();
+fn acquire(words: &Words, bits: u32) {
+    as_owner(|owner| {
+        owner.set_pending(&words.robust);
+        words.robust.word().swap(owner.id() | bits, Relaxed);
+        owner.link(&words.robust);
+        owner.clear_pending();
     });
 }
 
 fn waiters_bit() -> Result<String, String> {
     let build = || {
-        let hold = |words: &MemoryReader| {
-            take(words, WAITERS);
+        let hold = |words: &Words| {
+            acquire(words, WAITERS);
             words.one.swap(1, Relaxed);
         };
         Scenario::new("dies", vec![hold]).victims(&[0])
     };
-    let (ends, _) = ends(build);
+    let (values, _) = final_values(build);
     let left = OWNER_DIED | WAITERS;
-    // Not killed, it ends as a holder, and nobody plays the kernel then.
+    // Without a death the process ends as the owner, and the kernel does nothing.
     let expected = [[0, 0, 0], [0, 0, left], [1, 0, 1 | WAITERS]];
-    pinned(
-        &ends,
+    check_pinned(
+        &values,
         &BTreeSet::from(expected),
-        "the word of a dead owner loses the owner and keeps its waiters bit, wherever it died",
+        "the word of a dead owner loses the owner and keeps the waiters bit, at every crash point",
     )
 }
 
 fn another_owner() -> Result<String, String> {
     let build = || {
-        let announce = |words: &MemoryReader| {
+        let set_pending = |words: &Words| {
             words.robust.word().swap(99, Relaxed);
-            as_owner(|me| me.set_pending(&words.robust));
+            as_owner(|owner| owner.set_pending(&words.robust));
             words.one.swap(1, Relaxed);
         };
-        Scenario::new("dies", vec![announce]).victims(&[0])
+        Scenario::new("dies", vec![set_pending]).victims(&[0])
     };
-    let (ends, _) = ends(build);
-    pinned(
-        &ends,
+    let (values, _) = final_values(build);
+    check_pinned(
+        &values,
         &BTreeSet::from([[0, 0, 0], [0, 0, 99], [1, 0, 99]]),
-        "a word that names another owner stays as it is",
+        "a word with another owner is unchanged",
     )
 }
 
-/// Process 0 holds the word, gives it up, and wakes the sleeper; if it dies on the way, the kernel
-/// does, or this is a deadlock. If it dies before it has begun, process 2 does it.
-fn announced() -> Result<String, String> {
+/// Process 0 owns the word, frees it, and wakes the sleeper. If it dies in between, the kernel must
+/// wake the sleeper, or the model deadlocks. If it dies before its first step, process 2 does both.
+fn pending_word_wakes() -> Result<String, String> {
     const HELD: u32 = 1 | WAITERS;
-    fn sleep(words: &MemoryReader<HELD>) {
+    fn sleep(words: &Words<HELD>) {
         futex::wait(words.robust.word(), HELD, None);
     }
-    fn wake(words: &MemoryReader<HELD>) {
+    fn wake(words: &Words<HELD>) {
         words.one.swap(1, Relaxed);
         words.robust.word().swap(0, Relaxed);
         futex::wake(words.robust.word(), 1);
     }
-    fn wake_if_nobody_else_does(words: &MemoryReader<HELD>) {
+    fn wake_if_process_0_does_not(words: &Words<HELD>) {
         if words.one.swap(2, Relaxed) == 0 {
             words.robust.word().swap(99, Relaxed);
             futex::wake(words.robust.word(), 1);
         }
     }
-    let announced = |words: &MemoryReader<HELD>| {
-        as_owner(|me| me.set_pending(&words.robust));
+    let wake_with_pending_entry = |words: &Words<HELD>| {
+        as_owner(|owner| owner.set_pending(&words.robust));
         wake(words);
     };
-    let fails = |first: fn(&MemoryReader<HELD>)| {
+    let fails = |first: fn(&Words<HELD>)| {
         let build = move || {
-            let participants = vec![first, sleep, wake_if_nobody_else_does];
+            let participants = vec![first, sleep, wake_if_process_0_does_not];
             let scenario = Scenario::new("dies", participants).victims(&[0]);
             scenario.without_rechecks()
         };
-        catch_unwind(AssertUnwindSafe(|| ends(build))).is_err()
+        catch_unwind(AssertUnwindSafe(|| final_values(build))).is_err()
     };
-    pinned(
-        &[fails(announced), fails(wake)],
+    check_pinned(
+        &[fails(wake_with_pending_entry), fails(wake)],
         &[false, true],
-        "a waiter is woken wherever the one dies that has announced it, and else sleeps on",
+        "a pending entry wakes a waiter at every crash point; without it the waiter sleeps on",
     )
 }
 
-fn look_again() -> Result<String, String> {
-    fn sleep(words: &MemoryReader) {
+fn recheck() -> Result<String, String> {
+    fn sleep(words: &Words) {
         while words.one.fetch_add(0, Relaxed) == 0 {
             futex::wait(&words.one, 0, None);
         }
     }
-    fn write(words: &MemoryReader) {
+    fn write(words: &Words) {
         words.one.swap(1, Relaxed);
         futex::wake(&words.one, 1);
     }
-    let (ends, _) = ends(|| {
-        let patient = |words: &MemoryReader| {
+    let (values, _) = final_values(|| {
+        let write_only = |words: &Words| {
             words.one.swap(1, Relaxed);
         };
-        let scenario = Scenario::new("dies", vec![write, sleep, patient]);
+        let scenario = Scenario::new("dies", vec![write, sleep, write_only]);
         scenario.victims(&[0])
     });
-    pinned(
-        &ends,
+    check_pinned(
+        &values,
         &BTreeSet::from([[1, 0, 0]]),
-        "a wake that a dead process owed is made up for",
+        "a recheck replaces the wake that a dead process did not make",
     )
 }

@@ -1,7 +1,9 @@
-//! What our model world adds to loom: a futex that promises nothing, and choices.
+//! What the model platform adds to loom: a futex without ordering guarantees, and choices.
 
 use super::Litmus;
-use super::reach::{Body, ORDER_ALONE, ScenarioConfig, ours, pinned, seen_by, stock};
+use super::outcomes::{
+    Body, INTERLEAVINGS_ONLY, ScenarioConfig, check_pinned, loom_outcomes, model_outcomes, seen_by,
+};
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::model::choice;
 use interlatch::platform::{AtomicU32, Wake, futex};
@@ -10,20 +12,23 @@ use std::collections::BTreeSet;
 
 pub fn all() -> Vec<Litmus> {
     vec![
-        Litmus::new("a_sleeper_hides_no_execution", sleeper),
-        Litmus::new("a_sleeper_that_polls_would_hide_some", poller),
-        Litmus::new("every_choice_is_made", choices),
-        Litmus::new("a_weak_exchange_fails_where_it_may", weak_exchange),
+        Litmus::new("sleeping_process_hides_no_execution", sleeper),
+        Litmus::new("polling_process_hides_executions", poller),
+        Litmus::new("every_choice_is_explored", choices),
+        Litmus::new(
+            "weak_compare_exchange_fails_where_the_scenario_allows_it",
+            weak_exchange,
+        ),
     ]
 }
 
 #[derive(Debug)]
-struct MemoryReader {
+struct Words {
     x: AtomicU32,
     word: AtomicU32,
 }
 
-impl Default for MemoryReader {
+impl Default for Words {
     fn default() -> Self {
         Self {
             x: AtomicU32::new(0),
@@ -32,15 +37,15 @@ impl Default for MemoryReader {
     }
 }
 
-/// Nothing but `x` and the sleep connects the first process with the third.
+/// The writer and the sleeper share only `x`. The waker wakes the sleeper.
 fn sleeper() -> Result<String, String> {
-    let writer: Body<MemoryReader> = |words| vec![words.x.swap(1, Relaxed).into()];
-    let waker: Body<MemoryReader> = |words| {
+    let writer: Body<Words> = |words| vec![words.x.swap(1, Relaxed).into()];
+    let waker: Body<Words> = |words| {
         words.word.swap(1, Relaxed);
         futex::wake(&words.word, 1);
         vec![]
     };
-    let sleeper: Body<MemoryReader> = |words| {
+    let sleeper: Body<Words> = |words| {
         while words.word.fetch_add(0, Relaxed) == 0 {
             if futex::wait(&words.word, 0, None) == Wake::TimedOut {
                 return vec![9];
@@ -56,26 +61,26 @@ fn sleeper() -> Result<String, String> {
     ];
     for (order, sleeps) in orders {
         let seen = seen_by(
-            &ours(
+            &model_outcomes(
                 &order,
                 ScenarioConfig {
                     choices: 2,
-                    ..ORDER_ALONE
+                    ..INTERLEAVINGS_ONLY
                 },
             )
             .0,
             sleeps,
         );
-        pinned(
+        check_pinned(
             &seen,
             &both,
-            "reads x before and after it is written, in each order of processes",
+            "the sleeper reads x before and after the write, in each order of the processes",
         )?;
     }
-    Ok("reads x before and after it is written, in each order of processes".into())
+    Ok("the sleeper reads x before and after the write, in each order of the processes".into())
 }
 
-/// The same with a sleeper that asks again and again whether it was woken.
+/// The same with a sleeper that polls.
 fn poller() -> Result<String, String> {
     struct Flagged {
         x: loom::sync::atomic::AtomicU32,
@@ -96,42 +101,46 @@ fn poller() -> Result<String, String> {
         shared.woken.set(true);
         vec![]
     };
-    let outcomes = stock(build, &[sleeper, writer, waker]);
-    pinned(&seen_by(&outcomes, 0).len(), &1, "reaches 1 of 2 outcomes")
+    let outcomes = loom_outcomes(build, &[sleeper, writer, waker]);
+    check_pinned(
+        &seen_by(&outcomes, 0).len(),
+        &1,
+        "a polling sleeper reaches 1 of 2 outcomes",
+    )
 }
 
 fn choices() -> Result<String, String> {
-    let chooser: Body<MemoryReader> = |_| {
+    let chooser: Body<Words> = |_| {
         vec![
             choice::choose(2).into(),
             choice::choose(3).into(),
             choice::choose(4).into(),
         ]
     };
-    let idle: Body<MemoryReader> = |_| vec![];
+    let idle: Body<Words> = |_| vec![];
     for (bodies, chooses) in [
         (&[chooser][..], 0),
         (&[chooser, idle], 0),
         (&[idle, chooser], 1),
     ] {
         let chosen = seen_by(
-            &ours(
+            &model_outcomes(
                 bodies,
                 ScenarioConfig {
                     choices: 6,
-                    ..ORDER_ALONE
+                    ..INTERLEAVINGS_ONLY
                 },
             )
             .0,
             chooses,
         );
-        pinned(&chosen.len(), &24, "2 x 3 x 4 choices give 24 outcomes")?;
+        check_pinned(&chosen.len(), &24, "2 x 3 x 4 choices give 24 outcomes")?;
     }
     Ok("2 x 3 x 4 choices give 24 outcomes, in each process".into())
 }
 
 fn weak_exchange() -> Result<String, String> {
-    let body: Body<MemoryReader> = |words| {
+    let body: Body<Words> = |words| {
         let mut tries = 1;
         while words
             .x
@@ -144,19 +153,19 @@ fn weak_exchange() -> Result<String, String> {
     };
     let spurious = |spurious_failures| ScenarioConfig {
         spurious_failures,
-        ..ORDER_ALONE
+        ..INTERLEAVINGS_ONLY
     };
-    let never = seen_by(&ours(&[body], spurious(0)).0, 0);
-    pinned(
+    let never = seen_by(&model_outcomes(&[body], spurious(0)).0, 0);
+    check_pinned(
         &never,
         &BTreeSet::from([vec![1]]),
-        "never, if the model does not ask for it",
+        "no spurious failure without permission of the scenario",
     )?;
-    let twice = seen_by(&ours(&[body], spurious(2)).0, 0);
+    let twice = seen_by(&model_outcomes(&[body], spurious(2)).0, 0);
     let expected = BTreeSet::from([vec![1], vec![2], vec![3]]);
-    pinned(
+    check_pinned(
         &twice,
         &expected,
-        "at most as often as the model asks for, and not at all",
+        "from zero up to the permitted number of spurious failures",
     )
 }

@@ -1,7 +1,9 @@
 //! The limits of loom 0.7.2 that a reader of the word "exhaustive" would not expect.
 
 use super::Litmus;
-use super::reach::{Body, ORDER_ALONE, Outcomes, ours, pinned, seen_by, stock};
+use super::outcomes::{
+    Body, INTERLEAVINGS_ONLY, Outcomes, check_pinned, loom_outcomes, model_outcomes, seen_by,
+};
 use interlatch::ShmSafe;
 use interlatch::platform::{self, Ordering::*};
 use interlatch::sync::RawMutex;
@@ -19,27 +21,36 @@ use std::time::Duration;
 pub fn all() -> Vec<Litmus> {
     vec![
         Litmus::new(
-            "a_load_before_a_write_hides_loads_of_others",
+            "load_then_write_hides_loads_of_other_threads",
             load_then_write,
         ),
-        Litmus::new("a_load_before_a_write_is_called_blind", is_called_blind),
-        Litmus::new("read_modify_writes_hide_nothing", rmw_first),
-        Litmus::new("a_companion_makes_loads_visible", companion),
-        Litmus::new("seq_cst_accesses_are_acquire_and_release", seq_cst),
-        Litmus::new("an_acquire_fence_orders_too_much", acquire_fence),
-        Litmus::new("a_seq_cst_fence_orders_too_much", seq_cst_fence),
-        Litmus::new("fences_and_seq_cst_are_remarked_on", remarks),
-        Litmus::new("a_word_remembers_seven_stores", seven_stores),
-        Litmus::new("a_weak_exchange_never_fails_spuriously", weak_exchange),
-        Litmus::new("a_failed_exchange_reads_the_newest_value", failed_exchange),
-        Litmus::new("there_are_at_most_five_threads", five_threads),
-        Litmus::new("a_limit_ends_in_plain_success", limit_is_success),
-        Litmus::new("a_failing_model_may_abort_its_process", failure_aborts),
-        Litmus::new("what_a_model_collects_once_is_no_leak", collects),
+        Litmus::new(
+            "load_then_write_is_reported_as_blind",
+            load_then_write_is_blind,
+        ),
+        Litmus::new("read_modify_writes_hide_no_execution", rmw_first),
+        Litmus::new("companion_word_makes_loads_visible", companion),
+        Litmus::new("seq_cst_accesses_act_as_acquire_and_release", seq_cst),
+        Litmus::new("acquire_fence_is_too_strong", acquire_fence),
+        Litmus::new("seq_cst_fence_is_too_strong", seq_cst_fence),
+        Litmus::new("fences_and_seq_cst_get_a_remark", remarks),
+        Litmus::new("atomic_remembers_seven_stores", seven_stores),
+        Litmus::new(
+            "weak_compare_exchange_never_fails_spuriously",
+            weak_exchange,
+        ),
+        Litmus::new(
+            "failed_compare_exchange_reads_the_latest_value",
+            failed_exchange,
+        ),
+        Litmus::new("at_most_five_threads_run", five_threads),
+        Litmus::new("loom_reports_success_at_its_limits", limit_is_success),
+        Litmus::new("failing_model_may_abort_its_process", failure_aborts),
+        Litmus::new("single_allocation_is_no_leak", allocates_once),
     ]
 }
 
-/// The two values that a process may see of a counter that two others increment.
+/// The pairs of values that a process may read from a counter that two others increment.
 const SIX: [[u64; 2]; 6] = [[0, 0], [0, 1], [0, 2], [1, 1], [1, 2], [2, 2]];
 
 fn pairs(outcomes: &Outcomes, process: usize) -> BTreeSet<Vec<u64>> {
@@ -56,12 +67,12 @@ fn load_then_write() -> Result<String, String> {
         let _ = word.compare_exchange(value, value + 1, Relaxed, Relaxed);
         vec![]
     }
-    fn look(word: &AtomicU32) -> Vec<u64> {
+    fn read_twice(word: &AtomicU32) -> Vec<u64> {
         vec![word.load(Relaxed).into(), word.load(Relaxed).into()]
     }
-    let outcomes = stock(|| AtomicU32::new(0), &[look, increment, increment]);
+    let outcomes = loom_outcomes(|| AtomicU32::new(0), &[read_twice, increment, increment]);
     let reached = pairs(&outcomes, 0);
-    pinned(
+    check_pinned(
         &reached.len(),
         &1,
         &format!("reaches {} of 6 outcomes", reached.len()),
@@ -77,23 +88,23 @@ impl Default for Word {
     }
 }
 
-// SAFETY: a model has one address space.
+// SAFETY: a model runs in one address space, and no other process maps the word.
 unsafe impl ShmSafe for Word {
     fn initial() -> Self {
         Self::default()
     }
 }
 
-fn is_called_blind() -> Result<String, String> {
+fn load_then_write_is_blind() -> Result<String, String> {
     fn increment(word: &Word) -> Vec<u64> {
         let value = word.0.load(Relaxed);
         let _ = word.0.compare_exchange(value, value + 1, Relaxed, Relaxed);
         vec![]
     }
-    fn look(word: &Word) -> Vec<u64> {
+    fn read_twice(word: &Word) -> Vec<u64> {
         vec![word.0.load(Relaxed).into(), word.0.load(Relaxed).into()]
     }
-    let (_, exploration) = ours(&[increment, increment, look], ORDER_ALONE);
+    let (_, exploration) = model_outcomes(&[increment, increment, read_twice], INTERLEAVINGS_ONLY);
     match exploration.verdict {
         Verdict::Blind(why) => Ok(why),
         other => Err(format!("the verdict is {other}")),
@@ -102,27 +113,28 @@ fn is_called_blind() -> Result<String, String> {
 
 fn rmw_first() -> Result<String, String> {
     fn increment(word: &Word) -> Vec<u64> {
-        let mut load_hint = 0;
+        let mut expected = 0;
         while let Err(found) = word
             .0
-            .compare_exchange(load_hint, load_hint + 1, Relaxed, Relaxed)
+            .compare_exchange(expected, expected + 1, Relaxed, Relaxed)
         {
-            load_hint = found;
+            expected = found;
         }
         vec![]
     }
-    fn look(word: &Word) -> Vec<u64> {
+    fn read_twice(word: &Word) -> Vec<u64> {
         vec![
             word.0.fetch_add(0, Relaxed).into(),
             word.0.fetch_add(0, Relaxed).into(),
         ]
     }
-    let (outcomes, exploration) = ours(&[increment, increment, look], ORDER_ALONE);
-    pinned(&pairs(&outcomes, 2), &six(), "reaches 6 of 6 outcomes")?;
-    pinned(
+    let (outcomes, exploration) =
+        model_outcomes(&[increment, increment, read_twice], INTERLEAVINGS_ONLY);
+    check_pinned(&pairs(&outcomes, 2), &six(), "reaches 6 of 6 outcomes")?;
+    check_pinned(
         &exploration.verdict,
         &Verdict::Exhaustive,
-        "reaches 6 of 6, and is called exhaustive",
+        "reaches 6 of 6 outcomes; the verdict is exhaustive",
     )
 }
 
@@ -143,15 +155,22 @@ fn companion() -> Result<String, String> {
             .compare_exchange(value, value + 1, Relaxed, Relaxed);
         vec![]
     }
-    fn look(pair: &Pair) -> Vec<u64> {
+    fn read_twice(pair: &Pair) -> Vec<u64> {
         vec![load(pair).into(), load(pair).into()]
     }
     let build = || Pair {
         word: AtomicU32::new(0),
         companion: AtomicU32::new(0),
     };
-    let reached = pairs(&stock(build, &[increment, increment, look]), 2);
-    pinned(&reached, &six(), "reaches 6 of 6 outcomes, at a price")
+    let reached = pairs(
+        &loom_outcomes(build, &[increment, increment, read_twice]),
+        2,
+    );
+    check_pinned(
+        &reached,
+        &six(),
+        "reaches 6 of 6 outcomes, with more executions",
+    )
 }
 
 struct Two {
@@ -170,12 +189,12 @@ fn two() -> Two {
 
 impl Two {
     fn write(&self) {
-        // SAFETY: loom checks that no other access is concurrent.
+        // SAFETY: loom reports an error if another access is concurrent.
         self.data.with_mut(|data| unsafe { *data = 1 });
     }
 
     fn read(&self) -> u64 {
-        // SAFETY: loom checks that no write is concurrent.
+        // SAFETY: loom reports an error if a write is concurrent.
         self.data.with(|data| unsafe { *data }).into()
     }
 }
@@ -189,15 +208,15 @@ fn seq_cst() -> Result<String, String> {
         two.y.store(1, SeqCst);
         vec![two.x.load(SeqCst).into()]
     };
-    let reached = stock(two, &[one, other]).contains(&vec![vec![0], vec![0]]);
-    pinned(
+    let reached = loom_outcomes(two, &[one, other]).contains(&vec![vec![0], vec![0]]);
+    check_pinned(
         &reached,
         &true,
         "store buffering reaches 0, 0, which SeqCst forbids",
     )
 }
 
-/// The relay connects the two without ordering them: it does not acquire what it read of `x`.
+/// The relay passes the signal on without ordering it: its load of `x` does not acquire.
 fn race_is_missed(writer: Body<Two>, reader: Body<Two>) -> bool {
     let relay: Body<Two> = |two| {
         if two.x.load(Relaxed) == 1 {
@@ -205,7 +224,7 @@ fn race_is_missed(writer: Body<Two>, reader: Body<Two>) -> bool {
         }
         vec![]
     };
-    let reached = stock(two, &[writer, relay, reader]);
+    let reached = loom_outcomes(two, &[writer, relay, reader]);
     seen_by(&reached, 2).contains(&vec![1])
 }
 
@@ -215,16 +234,16 @@ fn acquire_fence() -> Result<String, String> {
         two.x.store(1, Release);
         vec![]
     };
-    // It never reads `x`, so this fence does not pair with the release of it. loom takes every
-    // store that anyone before it has seen.
+    // The reader never loads `x`, so its fence does not pair with the release store to `x`. loom
+    // lets the fence acquire every store that any earlier thread has seen.
     let reader: Body<Two> = |two| {
-        let told = two.y.load(Acquire) == 1;
+        let signaled = two.y.load(Acquire) == 1;
         fence(Acquire);
-        if told { vec![two.read()] } else { vec![] }
+        if signaled { vec![two.read()] } else { vec![] }
     };
     let missed = race_is_missed(writer, reader);
     let text = "a data race through a fence that pairs with nothing is not reported";
-    pinned(&missed, &true, text)
+    check_pinned(&missed, &true, text)
 }
 
 fn seq_cst_fence() -> Result<String, String> {
@@ -235,13 +254,13 @@ fn seq_cst_fence() -> Result<String, String> {
         vec![]
     };
     let reader: Body<Two> = |two| {
-        let told = two.y.load(Relaxed) == 1;
+        let signaled = two.y.load(Relaxed) == 1;
         fence(SeqCst);
-        if told { vec![two.read()] } else { vec![] }
+        if signaled { vec![two.read()] } else { vec![] }
     };
     let missed = race_is_missed(writer, reader);
     let text = "a data race between two SeqCst fences is not reported";
-    pinned(&missed, &true, text)
+    check_pinned(&missed, &true, text)
 }
 
 fn remarks() -> Result<String, String> {
@@ -249,10 +268,14 @@ fn remarks() -> Result<String, String> {
         platform::fence(Acquire);
         vec![word.0.swap(1, SeqCst).into()]
     };
-    let (_, exploration) = ours(&[body], ORDER_ALONE);
+    let (_, exploration) = model_outcomes(&[body], INTERLEAVINGS_ONLY);
     let remarks = exploration.remarks.join("; ");
     let both = remarks.contains("fences") && remarks.contains("SeqCst");
-    pinned(&both, &true, "a model that has them gets a remark for each")
+    check_pinned(
+        &both,
+        &true,
+        "a model with fences and SeqCst accesses gets a remark for each",
+    )
 }
 
 fn seven_stores() -> Result<String, String> {
@@ -261,35 +284,35 @@ fn seven_stores() -> Result<String, String> {
         vec![]
     };
     let reader: fn(&AtomicU32) -> Vec<u64> = |word| vec![word.load(Relaxed).into()];
-    let reached = stock(|| AtomicU32::new(0), &[writer, reader]);
+    let reached = loom_outcomes(|| AtomicU32::new(0), &[writer, reader]);
     let last: fn(&Word) -> Vec<u64> = |word| {
         (1..=8).for_each(|value| word.0.store(value, Relaxed));
         vec![word.0.load(Relaxed).into()]
     };
     let other: fn(&Word) -> Vec<u64> = |word| vec![word.0.load(Relaxed).into()];
     let is_remarked = |bodies: &[Body<Word>]| {
-        let (_, exploration) = ours(bodies, ORDER_ALONE);
+        let (_, exploration) = model_outcomes(bodies, INTERLEAVINGS_ONLY);
         let mut remarks = exploration.remarks.iter();
         remarks.any(|remark| remark.contains("7 stores"))
     };
-    pinned(
+    check_pinned(
         &[is_remarked(&[last]), is_remarked(&[last, other])],
         &[false, true],
-        "a load after more than 7 stores gets a remark, unless it is alone",
+        "a load after more than 7 stores gets a remark, except in a model of one process",
     )?;
     let at_the_end = forgotten();
-    pinned(
+    check_pinned(
         &(seen_by(&reached, 1).len(), at_the_end),
         &(9, 7),
-        "of 9 values, a reader that comes last is offered 7",
+        "a reader after all stores is offered 7 of 9 values",
     )
 }
 
-/// How many values loom offers a reader that runs after all of nine stores.
+/// Returns how many values loom offers to a reader that runs after all stores.
 fn forgotten() -> usize {
     let writer: fn(&Two) -> Vec<u64> = |two| {
         (1..=8).for_each(|value| two.x.store(value, Relaxed));
-        // The reader learns by this that all stores are done, but nothing is ordered.
+        // It tells the reader that all stores are done, without ordering them.
         two.y.store(1, Relaxed);
         vec![]
     };
@@ -297,7 +320,7 @@ fn forgotten() -> usize {
         1 => vec![two.x.load(Relaxed).into()],
         _ => vec![],
     };
-    let reached = stock(two, &[writer, reader]);
+    let reached = loom_outcomes(two, &[writer, reader]);
     seen_by(&reached, 1)
         .iter()
         .filter(|seen| !seen.is_empty())
@@ -312,11 +335,11 @@ fn weak_exchange() -> Result<String, String> {
                 .into(),
         ]
     };
-    let reached = stock(|| AtomicU32::new(0), &[body]);
-    pinned(
+    let reached = loom_outcomes(|| AtomicU32::new(0), &[body]);
+    check_pinned(
         &seen_by(&reached, 0),
         &BTreeSet::from([vec![1]]),
-        "it always succeeds where it may",
+        "always succeeds if the value matches",
     )
 }
 
@@ -334,23 +357,23 @@ fn failed_exchange() -> Result<String, String> {
         vec![y.into(), x.into()]
     };
     let stale = vec![1, 0];
-    let loads = seen_by(&stock(two, &[writer, load]), 1).contains(&stale);
-    let exchanges = seen_by(&stock(two, &[writer, exchange]), 1).contains(&stale);
-    pinned(
+    let loads = seen_by(&loom_outcomes(two, &[writer, load]), 1).contains(&stale);
+    let exchanges = seen_by(&loom_outcomes(two, &[writer, exchange]), 1).contains(&stale);
+    check_pinned(
         &(loads, exchanges),
         &(true, false),
-        "a load may read an older value, an exchange not",
+        "a load may read an older value, a compare-exchange may not",
     )
 }
 
 fn five_threads() -> Result<String, String> {
     let body: fn(&AtomicU32) -> Vec<u64> = |_| vec![];
-    let five = catch_unwind(|| stock(|| AtomicU32::new(0), &[body; 5])).is_ok();
-    let six = catch_unwind(|| stock(|| AtomicU32::new(0), &[body; 6])).is_ok();
-    pinned(
+    let five = catch_unwind(|| loom_outcomes(|| AtomicU32::new(0), &[body; 5])).is_ok();
+    let six = catch_unwind(|| loom_outcomes(|| AtomicU32::new(0), &[body; 6])).is_ok();
+    check_pinned(
         &(five, six),
         &(true, false),
-        "five threads run, main included, a sixth panics",
+        "five threads run, including main; a sixth panics",
     )
 }
 
@@ -363,10 +386,10 @@ fn limit_is_success() -> Result<String, String> {
             let other = word.clone();
             loom::thread::spawn(move || other.store(1, Relaxed));
             word.store(2, Relaxed);
-            assert_ne!(word.load(Relaxed), 1, "there is an execution that fails");
+            assert_ne!(word.load(Relaxed), 1, "one execution fails");
         });
     });
-    pinned(
+    check_pinned(
         &returned.is_ok(),
         &true,
         "after 2 executions loom returns as if all had passed",
@@ -377,34 +400,34 @@ fn limit_is_success() -> Result<String, String> {
         time: Duration::ZERO,
     };
     let verdict = interlatch_check::explore(&model, limits).verdict;
-    pinned(
+    check_pinned(
         &verdict,
         &Verdict::Truncated,
-        "loom returns as if all had passed; we say truncated",
+        "loom returns as if all had passed; the verdict is truncated",
     )
 }
 
-/// The argument with which this program runs the model that aborts, and nothing else.
+/// Argument with which this program only runs the model that aborts.
 const ABORTS: &str = "--abort";
 
-/// Where this program is started again to be watched.
+/// Runs the aborting model if the command line asks for it.
 pub fn abort_if_asked() {
     if std::env::args().nth(1).as_deref() == Some(ABORTS) {
         abort();
     }
 }
 
-/// A failure while a thread is not yet started: loom drops what it was to own outside the model.
+/// Fails before a thread has started. loom then drops the captures of the thread outside the model.
 fn abort() {
-    struct Leaves(AtomicU32);
-    impl Drop for Leaves {
+    struct LoadOnDrop(AtomicU32);
+    impl Drop for LoadOnDrop {
         fn drop(&mut self) {
             self.0.load(Relaxed);
         }
     }
     loom::model(|| {
-        let leaves = Leaves(AtomicU32::new(0));
-        loom::thread::spawn(move || drop(leaves));
+        let captured = LoadOnDrop(AtomicU32::new(0));
+        loom::thread::spawn(move || drop(captured));
         panic!("a failure of the model");
     });
 }
@@ -414,19 +437,19 @@ fn failure_aborts() -> Result<String, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new(program).arg(ABORTS).output();
     let status = output.map_err(|error| error.to_string())?.status;
-    pinned(
+    check_pinned(
         &status.signal(),
         &Some(6),
-        "a destructor panics while it fails, and the process aborts",
+        "a destructor panics during a failure, and the process aborts",
     )
 }
 
-/// 100 kB, if the other one was first, and not again.
-fn collects() -> Result<String, String> {
+/// Allocates 100 kB in one execution, and reuses them afterwards.
+fn allocates_once() -> Result<String, String> {
     thread_local! {
         static COLLECTED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
-    let model = Model::new("collects", || {
+    let model = Model::new("litmus", || {
         let collect = |word: &Word| {
             if word.0.swap(1, Relaxed) == 2 {
                 COLLECTED.with_borrow_mut(|collected| collected.resize(100_000, 7));
@@ -435,16 +458,16 @@ fn collects() -> Result<String, String> {
         let lead = |word: &Word| {
             word.0.swap(2, Relaxed);
         };
-        Scenario::new("collects", vec![collect, lead])
+        Scenario::new("allocates_once", vec![collect, lead])
     });
     let limits = Limits {
         preemptions: None,
         time: Duration::from_secs(10),
     };
     let verdict = interlatch_check::explore(&model, limits).verdict;
-    pinned(
+    check_pinned(
         &verdict,
         &Verdict::Exhaustive,
-        "what grows once and not again is not called a leak",
+        "memory that grows once is not reported as a leak",
     )
 }

@@ -1,21 +1,21 @@
-//! Small programs, how to draw them at random, and a plain interpreter of them.
+//! Small programs, a random generator and a plain interpreter.
 
-use super::reach::{ORDER_ALONE, Outcome, Outcomes, ScenarioConfig};
+use super::outcomes::{INTERLEAVINGS_ONLY, Outcome, Outcomes, ScenarioConfig};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A few processes.
+/// A program of a few processes.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// What each does, in its order.
+    /// The operations of each process in program order.
     pub processes: Vec<Vec<Operation>>,
-    /// How many waits of each, its first ones, may be interrupted.
+    /// Number of waits of each process that may be interrupted, beginning with the first.
     pub interruptions: usize,
-    /// Whether its words have companions.
+    /// Whether the words have companions.
     pub companions: bool,
 }
 
-/// One operation on one of two words. Each yields a number.
+/// One operation on one of two words. Each operation yields a number.
 #[derive(Clone, Copy, Debug)]
 pub enum Operation {
     Load {
@@ -25,7 +25,7 @@ pub enum Operation {
         word: usize,
         value: u32,
     },
-    /// One more, if the word still holds what the operation before has yielded.
+    /// Adds 1 if the word holds the result of the previous operation.
     Increment {
         word: usize,
     },
@@ -56,7 +56,7 @@ pub enum Operation {
     },
 }
 
-/// What the waits yield.
+// Results of waits.
 pub const WOKEN: u32 = 1;
 pub const CHANGED: u32 = 2;
 pub const TIMED_OUT: u32 = 3;
@@ -78,17 +78,17 @@ impl fmt::Display for Program {
     }
 }
 
-/// Draws programs from a seed.
-pub struct Draw {
+/// Random generator of programs.
+pub struct Generator {
     rng: fastrand::Rng,
-    /// The most operations of a process, for two processes and for three.
-    longest: [usize; 2],
+    /// Most operations per process, for two and for three processes.
+    max_length: [usize; 2],
 }
 
-impl Draw {
-    pub fn new(seed: u64, longest: [usize; 2]) -> Self {
+impl Generator {
+    pub fn new(seed: u64, max_length: [usize; 2]) -> Self {
         let rng = fastrand::Rng::with_seed(seed);
-        Self { rng, longest }
+        Self { rng, max_length }
     }
 
     pub fn updates_and_futex_calls(&mut self) -> Program {
@@ -123,9 +123,9 @@ impl Draw {
 
     fn program(&mut self, mut operation: impl FnMut(&mut Self) -> Operation) -> Program {
         let count = self.rng.usize(2..=3);
-        let longest = self.longest[count - 2];
+        let max_length = self.max_length[count - 2];
         let mut process = || {
-            let length = self.rng.usize(1..=longest);
+            let length = self.rng.usize(1..=max_length);
             (0..length).map(|_| operation(self)).collect()
         };
         let processes = (0..count).map(|_| process()).collect();
@@ -158,7 +158,7 @@ impl Draw {
     }
 }
 
-/// A state of the interpreter.
+/// State of the interpreter.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct State {
     words: [u32; 2],
@@ -166,32 +166,35 @@ struct State {
     seen: Outcome,
 }
 
-/// A process in a queue, and what its wait yields if it leaves the queue by itself, if it may.
+/// A process in a queue.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Sleeper {
     process: usize,
-    leaves: Option<u32>,
+    /// Result of the wait if it ends without a wake; `None` if it cannot.
+    unwoken_result: Option<u32>,
 }
 
 impl Program {
-    /// Nothing at all.
-    pub const NONE: Self = Self {
+    /// The program without processes.
+    pub const EMPTY: Self = Self {
         processes: Vec::new(),
         interruptions: 0,
         companions: false,
     };
 
-    /// What may happen to its processes. A wake that finds more waiters than it wakes chooses.
-    pub fn nature(&self) -> ScenarioConfig {
+    /// Returns the configuration of the model.
+    ///
+    /// A wake that finds more waiters than it wakes is a choice.
+    pub fn config(&self) -> ScenarioConfig {
         let is_wake = |operation: &&Operation| matches!(operation, Operation::Wake { .. });
         ScenarioConfig {
             choices: self.processes.iter().flatten().filter(is_wake).count() * 2,
             interruptions: self.interruptions,
-            ..ORDER_ALONE
+            ..INTERLEAVINGS_ONLY
         }
     }
 
-    /// The outcomes of all interleavings; none if one of them deadlocks.
+    /// Returns the outcomes of all interleavings; `None` if one of them deadlocks.
     pub fn outcomes(&self) -> Option<Outcomes> {
         let begin = State {
             words: [0; 2],
@@ -199,18 +202,18 @@ impl Program {
             seen: vec![vec![]; self.processes.len()],
         };
         let mut visited = BTreeSet::from([begin.clone()]);
-        let mut left = vec![begin];
+        let mut pending = vec![begin];
         let mut outcomes = Outcomes::new();
-        while let Some(state) = left.pop() {
+        while let Some(state) = pending.pop() {
             let next = self.successors(&state);
             if next.is_empty() {
-                if !self.is_over(&state) {
+                if !self.is_finished(&state) {
                     return None;
                 }
                 outcomes.insert(state.seen);
                 continue;
             }
-            left.extend(
+            pending.extend(
                 next.into_iter()
                     .filter(|state| visited.insert(state.clone())),
             );
@@ -218,7 +221,7 @@ impl Program {
         Some(outcomes)
     }
 
-    fn is_over(&self, state: &State) -> bool {
+    fn is_finished(&self, state: &State) -> bool {
         let mut each = state.seen.iter().zip(&self.processes);
         each.all(|(seen, operations)| seen.len() == operations.len())
     }
@@ -226,94 +229,114 @@ impl Program {
     fn successors(&self, state: &State) -> Vec<State> {
         let next = |process: usize| {
             let operation = self.processes[process].get(state.seen[process].len());
-            operation.map_or(vec![], |operation| self.after(state, process, *operation))
+            operation.map_or(vec![], |operation| self.execute(state, process, *operation))
         };
         (0..self.processes.len()).flat_map(next).collect()
     }
 
-    /// The states that this operation of this process can lead to; none if it sleeps.
-    fn after(&self, state: &State, me: usize, operation: Operation) -> Vec<State> {
+    /// Returns the states after an operation of a process; none if the process is asleep.
+    fn execute(&self, state: &State, process: usize, operation: Operation) -> Vec<State> {
         match operation {
-            Operation::Load { word } => state.update(me, word, |value| value),
+            Operation::Load { word } => state.update(process, word, |value| value),
             Operation::Store { word, value } => {
                 let mut next = state.clone();
                 next.words[word] = value;
-                vec![next.yields(me, 0)]
+                vec![next.yields(process, 0)]
             }
             Operation::Increment { word } => {
-                let before = state.seen[me].last().map_or(0, |value| *value as u32);
-                state.update(me, word, |found| found + u32::from(found == before))
+                let before = state.seen[process].last().map_or(0, |value| *value as u32);
+                state.update(process, word, |found| found + u32::from(found == before))
             }
-            Operation::Add { word, amount } => state.update(me, word, |value| value + amount),
-            Operation::Swap { word, value } => state.update(me, word, |_| value),
+            Operation::Add { word, amount } => state.update(process, word, |value| value + amount),
+            Operation::Swap { word, value } => state.update(process, word, |_| value),
             Operation::Exchange {
                 word,
                 expected,
                 value,
             } => state.update(
-                me,
+                process,
                 word,
                 |found| if found == expected { value } else { found },
             ),
-            Operation::Wait { word, expected } => {
-                state.wait(me, word, expected, &self.ends(state, me, None))
-            }
-            Operation::WaitTimed { word, expected } => {
-                state.wait(me, word, expected, &self.ends(state, me, Some(TIMED_OUT)))
-            }
-            Operation::Wake { word, count } => state.wake(me, word, count),
+            Operation::Wait { word, expected } => state.wait(
+                process,
+                word,
+                expected,
+                &self.unwoken_results(state, process, None),
+            ),
+            Operation::WaitTimed { word, expected } => state.wait(
+                process,
+                word,
+                expected,
+                &self.unwoken_results(state, process, Some(TIMED_OUT)),
+            ),
+            Operation::Wake { word, count } => state.wake(process, word, count),
         }
     }
 
-    /// How the wait that this process begins may end without a wake.
-    fn ends(&self, state: &State, me: usize, own: Option<u32>) -> Vec<Option<u32>> {
-        let before = &self.processes[me][..state.seen[me].len()];
+    /// Returns the possible results of a wait of this process without a wake.
+    fn unwoken_results(
+        &self,
+        state: &State,
+        process: usize,
+        timeout: Option<u32>,
+    ) -> Vec<Option<u32>> {
+        let before = &self.processes[process][..state.seen[process].len()];
         let is_wait = |operation: &&Operation| {
             matches!(
                 operation,
                 Operation::Wait { .. } | Operation::WaitTimed { .. }
             )
         };
-        let mut ends = vec![own];
+        let mut results = vec![timeout];
         if before.iter().filter(is_wait).count() < self.interruptions {
-            ends.push(Some(INTERRUPTED));
+            results.push(Some(INTERRUPTED));
         }
-        ends
+        results
     }
 }
 
 impl State {
-    fn update(&self, me: usize, word: usize, change: impl Fn(u32) -> u32) -> Vec<Self> {
-        let mut next = self.clone().yields(me, self.words[word]);
+    fn update(&self, process: usize, word: usize, change: impl Fn(u32) -> u32) -> Vec<Self> {
+        let mut next = self.clone().yields(process, self.words[word]);
         next.words[word] = change(self.words[word]);
         vec![next]
     }
 
-    /// A sleeper has joined the queue and yielded nothing yet; a wake yields for it.
-    fn wait(&self, me: usize, word: usize, expected: u32, ends: &[Option<u32>]) -> Vec<Self> {
+    /// Executes a wait.
+    ///
+    /// The first step joins the queue and yields nothing. A wake or the second step yields the
+    /// result.
+    fn wait(
+        &self,
+        process: usize,
+        word: usize,
+        expected: u32,
+        unwoken_results: &[Option<u32>],
+    ) -> Vec<Self> {
         let mut next = self.clone();
         if let Some(position) = self.queues[word]
             .iter()
-            .position(|sleeper| sleeper.process == me)
+            .position(|sleeper| sleeper.process == process)
         {
-            let leaves = next.queues[word].remove(position).leaves;
-            return leaves
-                .map(|yielded| next.yields(me, yielded))
+            let result = next.queues[word].remove(position).unwoken_result;
+            return result
+                .map(|yielded| next.yields(process, yielded))
                 .into_iter()
                 .collect();
         }
         if self.words[word] != expected {
-            return vec![next.yields(me, CHANGED)];
+            return vec![next.yields(process, CHANGED)];
         }
-        let join = |leaves: &Option<u32>| {
+        let join = |unwoken_result: &Option<u32>| {
             let mut next = self.clone();
             next.queues[word].push(Sleeper {
-                process: me,
-                leaves: *leaves,
+                process,
+                unwoken_result: *unwoken_result,
             });
             next
         };
-        ends.iter().map(join).collect()
+        unwoken_results.iter().map(join).collect()
     }
 
     fn yields(mut self, process: usize, number: u32) -> Self {
@@ -321,7 +344,7 @@ impl State {
         self
     }
 
-    fn wake(&self, me: usize, word: usize, count: u32) -> Vec<Self> {
+    fn wake(&self, process: usize, word: usize, count: u32) -> Vec<Self> {
         let woken = count.min(self.queues[word].len() as u32);
         let mut states = vec![self.clone()];
         for _ in 0..woken {
@@ -332,11 +355,11 @@ impl State {
         }
         states
             .into_iter()
-            .map(|state| state.yields(me, woken))
+            .map(|state| state.yields(process, woken))
             .collect()
     }
 
-    /// One of the waiters is woken, whichever.
+    /// Returns one state for each waiter that may be woken.
     fn wake_each(&self, word: usize) -> Vec<Self> {
         let wake = |position| {
             let mut next = self.clone();

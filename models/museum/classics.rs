@@ -1,6 +1,6 @@
-//! Mutual exclusion by loads and stores, and circles of waiting.
+//! Mutual exclusion by loads and stores, and circular waits.
 
-use super::{exhibit, look, swept};
+use super::{bounded, exhibit, load_latest};
 use interlatch::platform::Ordering::{AcqRel, Acquire, Release, SeqCst};
 use interlatch::platform::{AtomicU32, fence};
 use interlatch::sync::{RawMutex, Timeout};
@@ -24,20 +24,20 @@ pub fn models() -> Vec<Model> {
             peterson::<false>,
             peterson::<true>,
         ),
-        exhibit("hyman", DataRace, hyman::<false>, hyman::<true>),
+        exhibit("hymans_algorithm", DataRace, hyman::<false>, hyman::<true>),
         exhibit(
-            "bakery_without_choosing",
+            "bakery_without_choosing_flags",
             DataRace,
             bakery::<false>,
             bakery::<true>,
         ),
-        swept(exhibit(
+        bounded(exhibit(
             "dining_philosophers",
             Deadlock,
             dine::<false>,
             dine::<true>,
         )),
-        swept(exhibit(
+        bounded(exhibit(
             "both_pipes_full",
             Deadlock,
             converse::<false>,
@@ -47,15 +47,15 @@ pub fn models() -> Vec<Model> {
     .concat()
 }
 
-/// Two that want in, whose turn it is, and what they want to change.
-struct Room {
+/// Flags, turn and protected number of a critical section for two processes.
+struct Section {
     wants: [AtomicU32; 2],
     turn: AtomicU32,
     number: RaceCell,
 }
 
-// SAFETY: words and a number.
-unsafe impl ShmSafe for Room {
+// SAFETY: words and a number: no pointer, every bit pattern is valid.
+unsafe impl ShmSafe for Section {
     fn initial() -> Self {
         Self {
             wants: [AtomicU32::new(0), AtomicU32::new(0)],
@@ -65,73 +65,79 @@ unsafe impl ShmSafe for Room {
     }
 }
 
-impl Room {
+impl Section {
     fn leave(&self, me: usize) {
         self.wants[me].store(0, Release);
     }
 }
 
-/// Dekker's flags (Dijkstra, EWD 35, 1962): each raises its own and looks at the other's. A store
-/// may still be on its way when the load after it is done, so both may see the other's flag down;
-/// only a full fence between the two keeps one of them out. (Who sees a flag gives up here; the
-/// whole algorithm takes turns.)
-fn dekker<const MENDED: bool>() -> Scenario<Room> {
-    fn enter<const ME: usize, const MENDED: bool>(room: &Room) {
-        room.wants[ME].store(1, Release);
-        if MENDED {
+/// Dekker's algorithm (Dijkstra, EWD 35, 1962): each process sets its own flag and then loads the
+/// flag of the other process. The load may overtake the store, so both processes may read a cleared
+/// flag. Only a full fence between store and load excludes one of them.
+///
+/// In this model a process that reads a set flag gives up. The complete algorithm takes turns.
+fn dekker<const FIXED: bool>() -> Scenario<Section> {
+    fn enter<const INDEX: usize, const FIXED: bool>(section: &Section) {
+        section.wants[INDEX].store(1, Release);
+        if FIXED {
             fence(SeqCst);
         }
-        if room.wants[1 - ME].load(Acquire) == 0 {
-            room.number.increment();
+        if section.wants[1 - INDEX].load(Acquire) == 0 {
+            section.number.increment();
         }
-        room.leave(ME);
+        section.leave(INDEX);
     }
-    Scenario::new("dekker", vec![enter::<0, MENDED>, enter::<1, MENDED>])
+    Scenario::new("dekker", vec![enter::<0, FIXED>, enter::<1, FIXED>])
 }
 
-/// Peterson, "Myths about the mutual exclusion problem", 1981: as above, with a word that says who is
-/// to wait if both want in. Mended as Williams did ("Peterson's lock with C++0x atomics", 2008): the
-/// turn is exchanged, so that the second one to do so has seen all that the first one did. A fence
-/// after a plain store of the turn is not enough; the checker found that here.
-fn peterson<const MENDED: bool>() -> Scenario<Room> {
-    fn enter<const ME: usize, const MENDED: bool>(room: &Room) {
-        room.wants[ME].store(1, Release);
-        if MENDED {
-            room.turn.swap(1 - ME as u32, AcqRel);
+/// Peterson's algorithm ("Myths about the mutual exclusion problem", 1981): Dekker's flags and a
+/// word that names the process that waits if both flags are set. The failure is the same as
+/// Dekker's.
+///
+/// Fix: the one of Williams ("Peterson's lock with C++0x atomics", 2008). A swap sets the turn, so
+/// the second swap acquires everything before the first. A fence after a plain store of the turn is
+/// not enough; this checker found that.
+fn peterson<const FIXED: bool>() -> Scenario<Section> {
+    fn enter<const INDEX: usize, const FIXED: bool>(section: &Section) {
+        section.wants[INDEX].store(1, Release);
+        if FIXED {
+            section.turn.swap(1 - INDEX as u32, AcqRel);
         } else {
-            room.turn.store(1 - ME as u32, Release);
+            section.turn.store(1 - INDEX as u32, Release);
         }
-        let other_wants = room.wants[1 - ME].load(Acquire) == 1;
-        if !other_wants || look(&room.turn) == ME as u32 {
-            room.number.increment();
+        let other_wants = section.wants[1 - INDEX].load(Acquire) == 1;
+        if !other_wants || load_latest(&section.turn) == INDEX as u32 {
+            section.number.increment();
         }
-        room.leave(ME);
+        section.leave(INDEX);
     }
-    Scenario::new("peterson", vec![enter::<0, MENDED>, enter::<1, MENDED>])
+    Scenario::new("peterson", vec![enter::<0, FIXED>, enter::<1, FIXED>])
 }
 
-/// Hyman's letter to the CACM of January 1966, a shorter solution for two that Knuth refuted in May:
-/// between finding the other away and taking the turn, the other may come and find the turn its
-/// own. Wrong in every memory model, so all accesses here are strong.
-fn hyman<const MENDED: bool>() -> Scenario<Room> {
-    fn enter<const ME: usize, const MENDED: bool>(room: &Room) {
-        room.wants[ME].swap(1, AcqRel);
-        let may_enter = if MENDED {
-            look(&room.wants[1 - ME]) == 0
-        } else if look(&room.turn) == ME as u32 {
+/// Hyman's algorithm (letter to the CACM, January 1966), refuted by Knuth in May 1966.
+///
+/// After a process has read a cleared flag, and before it takes the turn, the other process may
+/// enter because the turn is still its own. The algorithm is wrong in every memory model, so all
+/// accesses here are read-modify-writes.
+fn hyman<const FIXED: bool>() -> Scenario<Section> {
+    fn enter<const INDEX: usize, const FIXED: bool>(section: &Section) {
+        section.wants[INDEX].swap(1, AcqRel);
+        let may_enter = if FIXED {
+            load_latest(&section.wants[1 - INDEX]) == 0
+        } else if load_latest(&section.turn) == INDEX as u32 {
             true
-        } else if look(&room.wants[1 - ME]) == 0 {
-            room.turn.swap(ME as u32, AcqRel);
-            look(&room.turn) == ME as u32
+        } else if load_latest(&section.wants[1 - INDEX]) == 0 {
+            section.turn.swap(INDEX as u32, AcqRel);
+            load_latest(&section.turn) == INDEX as u32
         } else {
             false
         };
         if may_enter {
-            room.number.increment();
+            section.number.increment();
         }
-        room.wants[ME].swap(0, AcqRel);
+        section.wants[INDEX].swap(0, AcqRel);
     }
-    Scenario::new("hyman", vec![enter::<0, MENDED>, enter::<1, MENDED>])
+    Scenario::new("hyman", vec![enter::<0, FIXED>, enter::<1, FIXED>])
 }
 
 struct Bakery {
@@ -140,7 +146,7 @@ struct Bakery {
     number: RaceCell,
 }
 
-// SAFETY: words and a number.
+// SAFETY: words and a number: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Bakery {
     fn initial() -> Self {
         Self {
@@ -151,32 +157,34 @@ unsafe impl ShmSafe for Bakery {
     }
 }
 
-/// Lamport's bakery ("A New Solution of Dijkstra's Concurrent Programming Problem", 1974) without
-/// the word that says who is choosing a ticket: one has seen that no ticket is out, another takes
-/// the same number and is served, and then the first one has the smaller name. (Who is not first
-/// gives up here.)
-fn bakery<const MENDED: bool>() -> Scenario<Bakery> {
-    fn enter<const ME: usize, const MENDED: bool>(bakery: &Bakery) {
-        let other = 1 - ME;
-        bakery.choosing[ME].swap(1, AcqRel);
-        let mine = look(&bakery.ticket[other]) + 1;
-        bakery.ticket[ME].swap(mine, AcqRel);
-        bakery.choosing[ME].swap(0, AcqRel);
-        let may_be_smaller = MENDED && look(&bakery.choosing[other]) == 1;
-        let theirs = look(&bakery.ticket[other]);
-        if !may_be_smaller && (theirs == 0 || (mine, ME) < (theirs, other)) {
+/// Lamport's bakery algorithm ("A New Solution of Dijkstra's Concurrent Programming Problem", 1974)
+/// without the flags of processes that choose a ticket.
+///
+/// A process reads that no ticket is out. Another process takes the same number and enters. Then
+/// the first process also enters, because its index is smaller. In this model a process that is not
+/// first gives up.
+fn bakery<const FIXED: bool>() -> Scenario<Bakery> {
+    fn enter<const INDEX: usize, const FIXED: bool>(bakery: &Bakery) {
+        let other = 1 - INDEX;
+        bakery.choosing[INDEX].swap(1, AcqRel);
+        let own = load_latest(&bakery.ticket[other]) + 1;
+        bakery.ticket[INDEX].swap(own, AcqRel);
+        bakery.choosing[INDEX].swap(0, AcqRel);
+        let may_be_smaller = FIXED && load_latest(&bakery.choosing[other]) == 1;
+        let theirs = load_latest(&bakery.ticket[other]);
+        if !may_be_smaller && (theirs == 0 || (own, INDEX) < (theirs, other)) {
             bakery.number.increment();
         }
-        bakery.ticket[ME].swap(0, AcqRel);
+        bakery.ticket[INDEX].swap(0, AcqRel);
     }
-    Scenario::new("bakery", vec![enter::<0, MENDED>, enter::<1, MENDED>])
+    Scenario::new("bakery", vec![enter::<0, FIXED>, enter::<1, FIXED>])
 }
 
 struct Table {
     forks: [RawMutex; 3],
 }
 
-// SAFETY: three locks.
+// SAFETY: three locks: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Table {
     fn initial() -> Self {
         Self {
@@ -185,12 +193,14 @@ unsafe impl ShmSafe for Table {
     }
 }
 
-/// Dijkstra's dining quintuple (EWD 310, 1971), with three: each takes the fork on the left, then
-/// waits for the one on the right. Mended by his order: always the fork with the lower number first.
-fn dine<const MENDED: bool>() -> Scenario<Table> {
-    fn eat<const ME: usize, const MENDED: bool>(table: &Table) {
-        let (left, right) = (ME, (ME + 1) % 3);
-        let (first, second) = if MENDED && right < left {
+/// Dijkstra's dining philosophers (EWD 310, 1971), with three: each locks the left fork, then waits
+/// for the right fork.
+///
+/// Fix: Dijkstra's order. Each philosopher locks the fork with the lower number first.
+fn dine<const FIXED: bool>() -> Scenario<Table> {
+    fn eat<const INDEX: usize, const FIXED: bool>(table: &Table) {
+        let (left, right) = (INDEX, (INDEX + 1) % 3);
+        let (first, second) = if FIXED && right < left {
             (right, left)
         } else {
             (left, right)
@@ -200,7 +210,7 @@ fn dine<const MENDED: bool>() -> Scenario<Table> {
     }
     Scenario::new(
         "dine",
-        vec![eat::<0, MENDED>, eat::<1, MENDED>, eat::<2, MENDED>],
+        vec![eat::<0, FIXED>, eat::<1, FIXED>, eat::<2, FIXED>],
     )
     .choices(4)
 }
@@ -210,7 +220,7 @@ struct TwoWay {
     back: Bounded<1>,
 }
 
-// SAFETY: two buffers.
+// SAFETY: two buffers: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for TwoWay {
     fn initial() -> Self {
         Self {
@@ -220,13 +230,14 @@ unsafe impl ShmSafe for TwoWay {
     }
 }
 
-/// The trap of every two-way pipe (the notes' sockets and filters; Python's `subprocess` warns of
-/// it): both sides write more than fits before they read, so both wait for room for ever.
-fn converse<const MENDED: bool>() -> Scenario<TwoWay> {
-    fn talk<const MENDED: bool>(out: &Bounded<1>, input: &Bounded<1>) {
+/// A deadlock of two-way pipes (the course notes show it with sockets and filters; Python's
+/// `subprocess` documents it): both sides write more than fits before they read, so both wait for
+/// space forever.
+fn converse<const FIXED: bool>() -> Scenario<TwoWay> {
+    fn talk<const FIXED: bool>(out: &Bounded<1>, input: &Bounded<1>) {
         let send = |item| assert_eq!(out.send_with(item, Timeout::Infinite), Ok(()));
         let receive = |item| assert_eq!(input.recv_with(Timeout::Infinite), Ok(item));
-        if MENDED {
+        if FIXED {
             (0..2).for_each(|item| {
                 send(item);
                 receive(item);
@@ -236,7 +247,7 @@ fn converse<const MENDED: bool>() -> Scenario<TwoWay> {
             (0..2).for_each(receive);
         }
     }
-    let one = |pipes: &TwoWay| talk::<MENDED>(&pipes.there, &pipes.back);
-    let other = |pipes: &TwoWay| talk::<MENDED>(&pipes.back, &pipes.there);
+    let one = |pipes: &TwoWay| talk::<FIXED>(&pipes.there, &pipes.back);
+    let other = |pipes: &TwoWay| talk::<FIXED>(&pipes.back, &pipes.there);
     Scenario::new("converse", vec![one, other])
 }

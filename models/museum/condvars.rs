@@ -1,6 +1,6 @@
-//! Waiting for a condition.
+//! Condition variables and barriers.
 
-use super::{exhibit, look, swept};
+use super::{bounded, exhibit, load_latest};
 use interlatch::platform::Ordering::AcqRel;
 use interlatch::platform::{AtomicU32, Deadline, futex};
 use interlatch::sync::{LockGuard, RawCondvar, RawMutex, Timeout};
@@ -12,19 +12,19 @@ use std::time::Duration;
 
 pub fn models() -> Vec<Model> {
     [
-        swept(exhibit(
-            "condvar_that_misses_1_0_1",
+        bounded(exhibit(
+            "condvar_word_aba",
             Deadlock,
-            misses::<false>,
-            misses::<true>,
+            word_aba::<false>,
+            word_aba::<true>,
         )),
-        swept(exhibit(
-            "wait_without_a_loop",
+        bounded(exhibit(
+            "wait_without_loop",
             WrongResult,
-            once::<false>,
-            once::<true>,
+            without_loop::<false>,
+            without_loop::<true>,
         )),
-        swept(exhibit(
+        bounded(exhibit(
             "notify_one_for_two_conditions",
             Deadlock,
             two_conditions::<false>,
@@ -46,7 +46,7 @@ struct Blocked {
     ready: RaceCell,
 }
 
-// SAFETY: a word, a lock and a number.
+// SAFETY: a word, a lock and a number: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Blocked {
     fn initial() -> Self {
         Self {
@@ -57,42 +57,44 @@ unsafe impl ShmSafe for Blocked {
     }
 }
 
-/// musl's condition variable before 97c5b5a8 (2011): a waiter sets the word to 1 and sleeps while it is
-/// 1; a notification sets it to 0. If another waiter sets it to 1 again before the first one sleeps,
-/// that one has missed the 0. Mended: each waiter writes a number of its own.
-fn misses<const MENDED: bool>() -> Scenario<Blocked> {
-    fn begin<const ME: u32, const MENDED: bool>(blocked: &Blocked) -> u32 {
-        let token = if MENDED { ME } else { 1 };
+/// musl's condition variable before 97c5b5a8 (2011): a waiter sets the word to 1 and sleeps while
+/// it is 1. A notification sets it to 0. If a second waiter sets the word to 1 again before the
+/// first waiter sleeps, the first waiter misses the notification.
+///
+/// Fix: each waiter writes its own number.
+fn word_aba<const FIXED: bool>() -> Scenario<Blocked> {
+    fn begin<const INDEX: u32, const FIXED: bool>(blocked: &Blocked) -> u32 {
+        let token = if FIXED { INDEX } else { 1 };
         blocked.block.swap(token, AcqRel);
         token
     }
     let wait = |blocked: &Blocked| {
         loop {
-            let held = blocked.lock.lock();
+            let guard = blocked.lock.lock();
             if blocked.ready.get() == 1 {
                 return;
             }
-            let token = begin::<1, MENDED>(blocked);
-            drop(held);
+            let token = begin::<1, FIXED>(blocked);
+            drop(guard);
             futex::wait(&blocked.block, token, None);
         }
     };
-    let wait_a_moment_for_something_else = |blocked: &Blocked| {
-        let held = blocked.lock.lock();
-        let token = begin::<2, MENDED>(blocked);
-        drop(held);
-        let soon = Deadline::after(Duration::ZERO);
-        futex::wait(&blocked.block, token, Some(soon));
+    let wait_with_timeout_for_another_condition = |blocked: &Blocked| {
+        let guard = blocked.lock.lock();
+        let token = begin::<2, FIXED>(blocked);
+        drop(guard);
+        let deadline = Deadline::after(Duration::ZERO);
+        futex::wait(&blocked.block, token, Some(deadline));
     };
     let notify = |blocked: &Blocked| {
-        let held = blocked.lock.lock();
+        let guard = blocked.lock.lock();
         blocked.ready.set(1);
-        drop(held);
+        drop(guard);
         blocked.block.swap(0, AcqRel);
         futex::wake(&blocked.block, u32::MAX);
     };
-    let participants = vec![wait, wait_a_moment_for_something_else, notify];
-    Scenario::new("misses", participants).choices(4)
+    let participants = vec![wait, wait_with_timeout_for_another_condition, notify];
+    Scenario::new("word_aba", participants).choices(4)
 }
 
 struct Tokens {
@@ -101,7 +103,7 @@ struct Tokens {
     count: RaceCell,
 }
 
-// SAFETY: a lock, a condition variable and a number.
+// SAFETY: a lock, a condition variable and a number: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Tokens {
     fn initial() -> Self {
         Self {
@@ -112,51 +114,55 @@ unsafe impl ShmSafe for Tokens {
     }
 }
 
-/// `if` where `while` belongs (the notes; Lampson and Redell, "Experience with Processes and Monitors in
-/// Mesa", 1980: a notification is a hint): between the wake and the return another process takes
-/// what there was.
-fn once<const MENDED: bool>() -> Scenario<Tokens> {
-    fn take<const MENDED: bool>(tokens: &Tokens) {
-        let mut held = tokens.lock.lock();
-        let wait = |held: &mut LockGuard<'_, RawMutex>| {
-            tokens.changed.wait_with(held, Timeout::Infinite);
+/// A wait under `if` instead of `while` (the course notes; Lampson and Redell, "Experience with
+/// Processes and Monitors in Mesa", 1980: a notification is a hint). Between the wake-up and the
+/// return, another process takes the token.
+fn without_loop<const FIXED: bool>() -> Scenario<Tokens> {
+    fn take_token<const FIXED: bool>(tokens: &Tokens) {
+        let mut guard = tokens.lock.lock();
+        let wait = |guard: &mut LockGuard<'_, RawMutex>| {
+            tokens.changed.wait_with(guard, Timeout::Infinite);
         };
         if tokens.count.get() == 0 {
-            wait(&mut held);
+            wait(&mut guard);
         }
-        while MENDED && tokens.count.get() == 0 {
-            wait(&mut held);
+        while FIXED && tokens.count.get() == 0 {
+            wait(&mut guard);
         }
-        assert!(tokens.count.get() > 0, "woken, and nothing is there");
+        assert!(tokens.count.get() > 0, "woken without a token");
         tokens.count.set(tokens.count.get() - 1);
     }
     let put_two = |tokens: &Tokens| {
         for _ in 0..2 {
-            let held = tokens.lock.lock();
+            let guard = tokens.lock.lock();
             tokens.count.set(tokens.count.get() + 1);
-            drop(held);
+            drop(guard);
             tokens.changed.notify_one();
         }
     };
-    Scenario::new("once", vec![take::<MENDED>, take::<MENDED>, put_two]).choices(8)
+    Scenario::new(
+        "without_loop",
+        vec![take_token::<FIXED>, take_token::<FIXED>, put_two],
+    )
+    .choices(8)
 }
 
-/// One condition variable for two conditions, and a notification of one (Lampson and Redell, as
-/// above: then it has to be a broadcast): it may reach the one whose condition does not hold, who
-/// goes back to sleep, and the other one never hears of it.
-fn two_conditions<const MENDED: bool>() -> Scenario<Tokens> {
+/// `notify_one` on a condition variable with two conditions. Lampson and Redell require a broadcast
+/// in this case. The notification may reach a waiter whose condition does not hold. That waiter
+/// sleeps again, and the other waiter is never notified.
+fn two_conditions<const FIXED: bool>() -> Scenario<Tokens> {
     fn wait<const AT_LEAST: u64>(tokens: &Tokens) {
-        let mut held = tokens.lock.lock();
+        let mut guard = tokens.lock.lock();
         while tokens.count.get() < AT_LEAST {
-            tokens.changed.wait_with(&mut held, Timeout::Infinite);
+            tokens.changed.wait_with(&mut guard, Timeout::Infinite);
         }
     }
     let count_to_two = |tokens: &Tokens| {
         for count in 1..=2 {
-            let held = tokens.lock.lock();
+            let guard = tokens.lock.lock();
             tokens.count.set(count);
-            drop(held);
-            if MENDED {
+            drop(guard);
+            if FIXED {
                 tokens.changed.notify_all();
             } else {
                 tokens.changed.notify_one();
@@ -173,7 +179,7 @@ struct Barrier {
     numbers: [RaceCell; 2],
 }
 
-// SAFETY: words and numbers.
+// SAFETY: words and numbers: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Barrier {
     fn initial() -> Self {
         Self {
@@ -185,30 +191,32 @@ unsafe impl ShmSafe for Barrier {
 }
 
 impl Barrier {
-    fn wait<const MENDED: bool>(&self) {
-        let closed = if MENDED { look(&self.gate) } else { 0 };
+    fn wait<const FIXED: bool>(&self) {
+        let closed = if FIXED { load_latest(&self.gate) } else { 0 };
         if self.arrived.fetch_add(1, AcqRel) == 1 {
             self.arrived.swap(0, AcqRel);
             self.gate.swap(closed + 1, AcqRel);
             futex::wake(&self.gate, u32::MAX);
         }
-        while look(&self.gate) == closed {
+        while load_latest(&self.gate) == closed {
             futex::wait(&self.gate, closed, None);
         }
     }
 }
 
-/// Downey, "The Little Book of Semaphores", 3.6: a barrier whose gate stays open once it was opened, so
-/// that nobody waits at the second meeting. Mended: the gate counts the meetings.
-fn barrier<const MENDED: bool>() -> Scenario<Barrier> {
-    fn meet_twice<const ME: usize, const MENDED: bool>(barrier: &Barrier) {
-        barrier.wait::<MENDED>();
-        barrier.numbers[ME].set(7);
-        barrier.wait::<MENDED>();
-        assert_eq!(barrier.numbers[1 - ME].get(), 7);
+/// A barrier that is not reusable (Downey, "The Little Book of Semaphores", 3.6): its gate stays
+/// open, so no process waits at the second meeting.
+///
+/// Fix: the gate counts the meetings.
+fn barrier<const FIXED: bool>() -> Scenario<Barrier> {
+    fn meet_twice<const INDEX: usize, const FIXED: bool>(barrier: &Barrier) {
+        barrier.wait::<FIXED>();
+        barrier.numbers[INDEX].set(7);
+        barrier.wait::<FIXED>();
+        assert_eq!(barrier.numbers[1 - INDEX].get(), 7);
     }
     Scenario::new(
         "barrier",
-        vec![meet_twice::<0, MENDED>, meet_twice::<1, MENDED>],
+        vec![meet_twice::<0, FIXED>, meet_twice::<1, FIXED>],
     )
 }

@@ -1,15 +1,15 @@
-//! Robust locks that did not survive a death.
+//! Robust locks that do not survive the death of a process.
 //!
-//! They share a simple lock: the word keeps `WAITERS` from the first sleeper on for ever, so every later
-//! unlock wakes somebody, and nothing is left to sleepers that look again by themselves. glibc's and
-//! musl's take the bit away where they can; each bug here is one step of theirs.
+//! All of them share a simple lock: its word keeps `WAITERS` from the first sleeper on, so every
+//! later unlock wakes a process, and sleepers never recheck. The locks of glibc and musl clear the
+//! bit where they can; each bug here is one of their steps.
 
-use super::{exhibit, swept};
+use super::{bounded, exhibit};
 use interlatch::ShmSafe;
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::robust::{OWNER, OWNER_DIED, Owner, RobustWord, WAITERS, as_owner};
 use interlatch::platform::{AtomicU32, futex};
-use interlatch::sync::{Acquired, LockError, RobustLock, Timeout};
+use interlatch::sync::{LockError, RobustLock, Acquired, Timeout};
 use interlatch_check::FailureKind::{Deadlock, LimitHit, WrongResult};
 use interlatch_check::Model;
 use interlatch_check::{RaceCell, Scenario};
@@ -18,55 +18,55 @@ use interlatch_contract::robust_lock::survives_a_death;
 pub fn models() -> Vec<Model> {
     [
         exhibit(
-            "lock_taken_unannounced",
+            "acquired_without_pending_entry",
             Deadlock,
-            by_two::<LOCKS_UNANNOUNCED>,
-            by_two::<MENDED>,
+            by_two::<LOCKS_WITHOUT_PENDING>,
+            by_two::<NO_FLAW>,
         ),
         exhibit(
-            "lock_left_unannounced",
+            "released_without_pending_entry",
             Deadlock,
-            by_two::<UNLOCKS_UNANNOUNCED>,
-            by_two::<MENDED>,
+            by_two::<UNLOCKS_WITHOUT_PENDING>,
+            by_two::<NO_FLAW>,
         ),
-        swept(exhibit(
-            "waiters_forgotten_on_recovery",
+        bounded(exhibit(
+            "recovery_clears_waiters_bit",
             Deadlock,
-            by_three::<FORGETS_ON_RECOVERY>,
-            by_three::<MENDED>,
+            by_three::<RECOVERY_CLEARS_WAITERS>,
+            by_three::<NO_FLAW>,
         )),
         exhibit(
-            "waiters_without_an_owner",
+            "waiters_bit_without_owner",
             Deadlock,
-            by_two::<LEAVES_IN_TWO_STEPS>,
-            by_two::<MENDED>,
+            by_two::<UNLOCKS_IN_TWO_STEPS>,
+            by_two::<NO_FLAW>,
         ),
         exhibit(
-            "exchange_that_does_not_look_again",
+            "failed_exchange_does_not_reload",
             LimitHit,
-            by_two::<DOES_NOT_LOOK_AGAIN>,
-            by_two::<MENDED>,
+            by_two::<DOES_NOT_RELOAD>,
+            by_two::<NO_FLAW>,
         ),
-        swept(exhibit(
-            "waiters_known_to_the_living_only",
+        bounded(exhibit(
+            "waiter_count_outside_the_word",
             Deadlock,
             by_three_dying_second::<COUNTS_WAITERS>,
-            by_three_dying_second::<MENDED>,
+            by_three_dying_second::<NO_FLAW>,
         )),
         exhibit(
-            "owner_bits_expected_of_the_dead",
+            "owner_bits_expected_after_death",
             Deadlock,
             by_two::<EXPECTS_OWNER_BITS>,
-            by_two::<MENDED>,
+            by_two::<NO_FLAW>,
         ),
         exhibit(
-            "memory_reused_while_unlocking",
+            "memory_reused_during_unlock",
             WrongResult,
             reused::<false>,
             reused::<true>,
         ),
         exhibit(
-            "place_reserved_and_never_filled",
+            "slot_reserved_but_never_filled",
             Deadlock,
             queue::<false>,
             queue::<true>,
@@ -75,27 +75,28 @@ pub fn models() -> Vec<Model> {
     .concat()
 }
 
-/// As it should be.
-const MENDED: u8 = 0;
-/// A lock is taken without saying so before: who dies between the exchange and the list is never
-/// found, and the word names it for ever.
-const LOCKS_UNANNOUNCED: u8 = 1;
-/// The same on the way out: who dies between the list and the exchange.
-const UNLOCKS_UNANNOUNCED: u8 = 2;
-/// glibc bug 20973 (mended in 2.25): who recovers the lock of a dead owner takes it without the bit
-/// that others wait.
-const FORGETS_ON_RECOVERY: u8 = 3;
-/// glibc bug 20985 (mended in 2.25): unlocking leaves `WAITERS` and no owner for a moment, which
-/// lockers do not know as free; who dies in that moment leaves it so for ever.
-const LEAVES_IN_TWO_STEPS: u8 = 4;
-/// glibc bug 21778: the exchange that fails does not bring the newer value, so a locker
-/// tries the old one for ever.
-const DOES_NOT_LOOK_AGAIN: u8 = 5;
-/// musl before 4220d298: the number of waiters is kept beside the word, and the bit is set only
-/// by newcomers. The kernel knows the bit alone.
+/// The correct lock.
+const NO_FLAW: u8 = 0;
+/// The lock sets no pending entry before it acquires the word. If the process dies between the
+/// exchange and the list, the kernel does not find the lock, and the word names the dead owner
+/// forever.
+const LOCKS_WITHOUT_PENDING: u8 = 1;
+/// The same for unlock: the process dies between the list and the exchange.
+const UNLOCKS_WITHOUT_PENDING: u8 = 2;
+/// glibc bug 20973 (fixed in 2.25): the recovery of a lock after owner death clears the bit which
+/// says that other processes wait.
+const RECOVERY_CLEARS_WAITERS: u8 = 3;
+/// glibc bug 20985 (fixed in 2.25): unlock leaves `WAITERS` without an owner for a moment, and
+/// lockers do not treat this value as free. If the process dies at this moment, the value stays.
+const UNLOCKS_IN_TWO_STEPS: u8 = 4;
+/// glibc bug 21778: a failed exchange does not update the expected value, so a locker tries the old
+/// value forever.
+const DOES_NOT_RELOAD: u8 = 5;
+/// musl before 4220d298: the number of waiters is kept outside the word, and only newcomers set the
+/// bit. The kernel knows only the bit.
 const COUNTS_WAITERS: u8 = 6;
-/// musl before 384d103d, which followed the kernel's documentation: it says that the bit
-/// `OWNER_DIED` is set, and what happens is that it replaces the owner.
+/// musl before 384d103d followed the kernel's documentation, which says that the kernel sets the
+/// bit `OWNER_DIED`. In fact the bit replaces the owner.
 const EXPECTS_OWNER_BITS: u8 = 7;
 
 struct Flawed<const FLAW: u8> {
@@ -103,7 +104,7 @@ struct Flawed<const FLAW: u8> {
     waiting: AtomicU32,
 }
 
-// SAFETY: words without a pointer that anybody follows.
+// SAFETY: words: every bit pattern is valid, and no process dereferences them.
 unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
     fn initial() -> Self {
         Self {
@@ -120,27 +121,32 @@ impl<const FLAW: u8> Flawed<FLAW> {
 
     fn is_free(word: u32) -> bool {
         match FLAW {
-            LEAVES_IN_TWO_STEPS => word == 0 || word & OWNER_DIED != 0,
+            UNLOCKS_IN_TWO_STEPS => word == 0 || word & OWNER_DIED != 0,
             EXPECTS_OWNER_BITS => word == 0 || word & OWNER_DIED != 0 && word & OWNER != 0,
             _ => word & OWNER == 0,
         }
     }
 
-    /// The word of this owner, who has found the lock free as `found`.
-    fn mine(&self, me: &Owner, found: u32) -> u32 {
+    /// Returns the word that acquires the lock, which is free with the value `found`.
+    fn acquired_word(&self, owner: &Owner, found: u32) -> u32 {
         match FLAW {
-            FORGETS_ON_RECOVERY if found & OWNER_DIED != 0 => me.id(),
-            COUNTS_WAITERS => me.id(),
-            _ => me.id() | (found & WAITERS),
+            RECOVERY_CLEARS_WAITERS if found & OWNER_DIED != 0 => owner.id(),
+            COUNTS_WAITERS => owner.id(),
+            _ => owner.id() | (found & WAITERS),
         }
     }
 
-    fn take(&self, me: &Owner) -> Acquired {
+    fn acquire(&self, owner: &Owner) -> Acquired {
         let word = self.word();
         let mut found = 0;
         loop {
             if Self::is_free(found) {
-                match word.compare_exchange(found, self.mine(me, found), Acquire, Relaxed) {
+                match word.compare_exchange(
+                    found,
+                    self.acquired_word(owner, found),
+                    Acquire,
+                    Relaxed,
+                ) {
                     Ok(_) if found & OWNER_DIED != 0 => return Acquired::OwnerDied,
                     Ok(_) => return Acquired::Clean,
                     Err(newer) => found = newer,
@@ -154,16 +160,16 @@ impl<const FLAW: u8> Flawed<FLAW> {
                     self.waiting.fetch_sub(1, Relaxed);
                     found = word.fetch_or(0, Relaxed);
                 }
-                Err(_) if FLAW == DOES_NOT_LOOK_AGAIN => {}
+                Err(_) if FLAW == DOES_NOT_RELOAD => {}
                 Err(newer) => found = newer,
             }
         }
     }
 
-    fn leave(&self) {
+    fn release(&self) {
         let word = self.word();
         match FLAW {
-            LEAVES_IN_TWO_STEPS => {
+            UNLOCKS_IN_TWO_STEPS => {
                 if word.fetch_and(WAITERS, Release) & WAITERS != 0 {
                     word.swap(0, Release);
                     futex::wake(word, 1);
@@ -184,34 +190,35 @@ impl<const FLAW: u8> Flawed<FLAW> {
     }
 }
 
-// SAFETY: the promise of a robust lock is what the scenarios check of it, and find broken.
+// SAFETY: the scenarios check the contract of a robust lock. A flawed lock violates it, and the
+// checker reports that.
 unsafe impl<const FLAW: u8> RobustLock for Flawed<FLAW> {
     fn lock_with(&self, _: Timeout) -> Result<Acquired, LockError> {
-        as_owner(|me| {
-            me.make_room()?;
-            if FLAW != LOCKS_UNANNOUNCED {
-                me.set_pending(&self.robust);
+        as_owner(|owner| {
+            owner.make_room()?;
+            if FLAW != LOCKS_WITHOUT_PENDING {
+                owner.set_pending(&self.robust);
             }
-            let taken = self.take(me);
-            me.link(&self.robust);
-            me.clear_pending();
+            let taken = self.acquire(owner);
+            owner.link(&self.robust);
+            owner.clear_pending();
             Ok(taken)
         })
     }
 
     unsafe fn unlock(&self) {
-        as_owner(|me| {
-            if FLAW != UNLOCKS_UNANNOUNCED {
-                me.set_pending(&self.robust);
+        as_owner(|owner| {
+            if FLAW != UNLOCKS_WITHOUT_PENDING {
+                owner.set_pending(&self.robust);
             }
-            me.unlink(&self.robust);
-            self.leave();
-            me.clear_pending();
+            owner.unlink(&self.robust);
+            self.release();
+            owner.clear_pending();
         });
     }
 
     unsafe fn mark_unrecoverable(&self) {
-        unreachable!("these scenarios repair");
+        unreachable!("these scenarios repair the state");
     }
 }
 
@@ -225,7 +232,7 @@ fn by_three<const FLAW: u8>() -> Scenario<Accounts<FLAW>> {
     survives_a_death(3).without_rechecks()
 }
 
-/// The victim is not the first to hold the lock.
+/// The victim is the second process.
 fn by_three_dying_second<const FLAW: u8>() -> Scenario<Accounts<FLAW>> {
     Scenario {
         victims: vec![1],
@@ -233,44 +240,45 @@ fn by_three_dying_second<const FLAW: u8>() -> Scenario<Accounts<FLAW>> {
     }
 }
 
-/// Memory that is a lock first, and a number later.
+/// Memory that is a lock first and a number later.
 struct Reused {
     robust: RobustWord,
-    is_out: AtomicU32,
+    has_left: AtomicU32,
     number: RaceCell,
 }
 
-// SAFETY: words and a number, without a pointer that anybody follows.
+// SAFETY: words and a number: every bit pattern is valid, and no process dereferences them.
 unsafe impl ShmSafe for Reused {
     fn initial() -> Self {
         Self {
             robust: RobustWord::new(1 | WAITERS),
-            is_out: AtomicU32::new(0),
+            has_left: AtomicU32::new(0),
             number: RaceCell::new(0),
         }
     }
 }
 
-/// glibc bug 14485 (musl has mended its own in da8d0fc4): a thread unlocks, and is killed
-/// before it has withdrawn its announcement. Meanwhile another one, who got the lock, has found that
-/// nobody needs it any more, and keeps something else in its memory. If that happens to be the id of
-/// the dead, the kernel changes it.
+/// glibc bug 14485 (musl fixed its own in da8d0fc4): a thread unlocks and dies before it clears its
+/// pending entry. Meanwhile another process acquires the lock, finds that it is no longer needed,
+/// and reuses its memory. If the new value equals the id of the dead thread, the kernel overwrites
+/// it.
 ///
-/// Mended: the memory is used for something else only when everybody is out, announcement and all.
-fn reused<const MENDED: bool>() -> Scenario<Reused> {
+/// Fix: the memory is reused only after every process has left `unlock`, including its pending
+/// entry.
+fn reused<const FIXED: bool>() -> Scenario<Reused> {
     let unlock = |shared: &Reused| {
-        as_owner(|me| {
-            me.set_pending(&shared.robust);
+        as_owner(|owner| {
+            owner.set_pending(&shared.robust);
             shared.robust.word().swap(0, Release);
-            me.clear_pending();
+            owner.clear_pending();
         });
-        shared.is_out.swap(1, Release);
+        shared.has_left.swap(1, Release);
     };
     let reuse = |shared: &Reused| {
         let is_free = shared.robust.word().fetch_or(0, Acquire) == 0;
-        let is_out = shared.is_out.fetch_or(0, Acquire) == 1;
-        if is_free && (is_out || !MENDED) {
-            // The id of process 0, by chance.
+        let has_left = shared.has_left.fetch_or(0, Acquire) == 1;
+        if is_free && (has_left || !FIXED) {
+            // A number that equals the id of process 0.
             shared.robust.word().swap(1, AcqRel);
             shared.number.set(1);
         }
@@ -287,14 +295,14 @@ fn reused<const MENDED: bool>() -> Scenario<Reused> {
         .victims(&[0])
 }
 
-/// A queue of two places.
+/// A queue of two slots.
 struct Queue {
     reserved: AtomicU32,
     filled: [AtomicU32; 2],
-    robust: Flawed<{ self::MENDED }>,
+    robust: Flawed<{ NO_FLAW }>,
 }
 
-// SAFETY: words without a pointer that anybody follows.
+// SAFETY: words: every bit pattern is valid, and no process dereferences them.
 unsafe impl ShmSafe for Queue {
     fn initial() -> Self {
         Self {
@@ -305,32 +313,32 @@ unsafe impl ShmSafe for Queue {
     }
 }
 
-/// As producers of shared-memory queues do: a place is reserved by a step on a
-/// counter, and filled by a later one. Who dies in between leaves a place that no receiver passes,
-/// whatever comes behind.
+/// A queue that reserves a slot by a counter and fills it in a later step, as in several
+/// shared-memory queues. If a producer dies in between, no receiver passes the empty slot, whatever
+/// follows it.
 ///
-/// Mended: reserving and filling is under a robust lock, and what was reserved and not filled is taken
-/// by the next one.
-fn queue<const MENDED: bool>() -> Scenario<Queue> {
-    fn fill(queue: &Queue, place: u32) {
-        if let Some(filled) = queue.filled.get(place as usize) {
+/// Fix: a robust lock protects both steps, and the next producer reuses a slot that is reserved and
+/// not filled.
+fn queue<const FIXED: bool>() -> Scenario<Queue> {
+    fn fill(queue: &Queue, slot: u32) {
+        if let Some(filled) = queue.filled.get(slot as usize) {
             filled.swap(1, Release);
             futex::wake(filled, 1);
         }
     }
-    fn send<const MENDED: bool>(queue: &Queue) {
-        if !MENDED {
+    fn send<const FIXED: bool>(queue: &Queue) {
+        if !FIXED {
             return fill(queue, queue.reserved.fetch_add(1, Relaxed));
         }
         let locked = queue.robust.lock_with(Timeout::Infinite);
-        let mut place = queue.reserved.fetch_or(0, Relaxed);
-        if locked == Ok(Acquired::OwnerDied) && place > 0 {
-            let last = place - 1;
-            place = last + queue.filled[last as usize].fetch_or(0, Relaxed);
+        let mut slot = queue.reserved.fetch_or(0, Relaxed);
+        if locked == Ok(Acquired::OwnerDied) && slot > 0 {
+            let last = slot - 1;
+            slot = last + queue.filled[last as usize].fetch_or(0, Relaxed);
         }
-        queue.reserved.swap(place + 1, Relaxed);
-        fill(queue, place);
-        // SAFETY: locked above.
+        queue.reserved.swap(slot + 1, Relaxed);
+        fill(queue, slot);
+        // SAFETY: `lock_with` above acquired the lock.
         unsafe { queue.robust.unlock() };
     }
     fn receive(queue: &Queue) {
@@ -338,7 +346,7 @@ fn queue<const MENDED: bool>() -> Scenario<Queue> {
             futex::wait(&queue.filled[0], 0, None);
         }
     }
-    Scenario::new("queue", vec![send::<MENDED>, send::<MENDED>, receive])
+    Scenario::new("queue", vec![send::<FIXED>, send::<FIXED>, receive])
         .victims(&[0])
         .choices(4)
 }

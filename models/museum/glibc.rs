@@ -1,73 +1,69 @@
-//! The condition variable of glibc 2.25 to 2.40, and its lost wake-up.
+//! The condition variable of glibc 2.25 to 2.40 and its lost wake-up.
 //!
-//! Waiters draw numbers and belong to one of two groups: G1 gets the signals, G2 the newcomers. Once
-//! everyone in G1 has been signalled, a signal closes it, and G2 becomes G1. There are two slots, so a
-//! waiter that was held up may find a later group in the slot of its own, and take that one's signal
-//! (bug 25847, reported in 2020 and mended in 2024 by Frank Barrus; Malte Skarupke has explained it
-//! with TLA+). It notices by its number, and puts a signal back if the slot is still G1's. Between
-//! that look and the signal the groups may change once more, and the signal goes to somebody in G2. That
-//! one waits again, and its group counts one more than it has; a later signal goes to the one that is
-//! not there, and the one that should have had it sleeps on.
+//! Waiters draw numbers and belong to one of two groups: G1 receives the signals, new waiters join
+//! G2. When all waiters in G1 have a signal, the next signal closes G1, and G2 becomes G1. The
+//! groups alternate between two slots, so a delayed waiter may find a later group in its own slot
+//! and take a signal of that group (bug 25847, reported in 2020 and fixed in 2024 by Frank Barrus;
+//! Malte Skarupke explained it with TLA+). The waiter detects this by its number, and puts a signal
+//! back if the slot still belongs to G1. Between this check and the signal the groups may change
+//! once more, so the signal reaches a waiter in G2. That waiter waits again, and its group now
+//! counts one waiter too many. A later signal is assigned to the missing waiter, and the waiter
+//! that needs it sleeps forever.
 //!
-//! Mended, as in glibc 2.41: the word with the signals counts on from the number at which the group
-//! begins, so a signal cannot be taken from a later group, and nothing is put back.
+//! Fix, as in glibc 2.41: the word with the signals counts on from the first number of the group. A
+//! signal cannot be taken from a later group, and no signal is put back.
 //!
-//! The model begins where three groups have come and gone: one waiter is about to take the signal
-//! that it has seen in the first, and one is about to look for its own in the third. There is one
-//! signaler, so the lock among signalers is left out, and it keeps its numbers to itself. All words
-//! are read at their newest, so nothing here comes of orderings.
+//! The model begins after three groups. One waiter is about to take the signal that it saw in the
+//! first group; one waiter is about to check for its own signal in the third group. With a single
+//! signaler, the lock among signalers is unnecessary, and the signaler keeps its state private. All
+//! loads return the latest value, so no ordering causes the bug.
 
-use super::{exhibit, look};
+use super::{bounded_by, exhibit, load_latest};
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::{AtomicU32, futex};
 use interlatch::sync::RawMutex;
 use interlatch::sync::{LockGuard, RawCondvar, Timeout};
 use interlatch::{Condvar, ShmSafe};
 use interlatch_check::FailureKind::Deadlock;
-use interlatch_check::{Expectation, Model};
-use interlatch_check::{RaceCell, Scenario};
+use interlatch_check::{Model, RaceCell, Scenario};
 
 pub fn models() -> Vec<Model> {
     let exhibit = exhibit(
-        "signal_put_back_too_late",
+        "glibc_condvar_lost_wakeup",
         Deadlock,
         put_back::<false>,
         put_back::<true>,
     );
-    // The bug comes about with two preemptions.
-    let sweep = |model: Model| match model.expectation {
-        Expectation::Holds => model.bounded(2),
-        Expectation::Fails(_) => model,
-    };
-    exhibit.into_iter().map(sweep).collect()
+    // The bug needs two preemptions.
+    bounded_by(2, exhibit)
 }
 
-/// How many items are handed over.
+/// Number of items that are passed on.
 const ITEMS: usize = 3;
 
-struct Shared<const MENDED: bool> {
+struct Shared<const FIXED: bool> {
     /// Twice the next number, and the slot of G2.
     next: AtomicU32,
-    /// Twice the number at which G1 begins, and the slot of G2. Mended: without the slot.
+    /// Twice the first number of G1, and the slot of G2. Fixed: without the slot.
     start: AtomicU32,
-    /// Twice the number of signals in each slot, and whether its group is closed. Mended: the number
-    /// at which the group begins plus the signals.
+    /// Twice the number of signals in each slot, and whether the group is closed. Fixed: the first
+    /// number of the group plus the number of signals.
     signals: [AtomicU32; 2],
-    /// Twice the number of waiters in each slot that sleep, and whether the signaler waits for them.
+    /// Twice the number of sleeping waiters in each slot, and whether the signaler waits for them.
     sleepers: [AtomicU32; 2],
     lock: RawMutex,
     item: RaceCell,
     taken: Condvar,
 }
 
-// SAFETY: words and a number.
-unsafe impl<const MENDED: bool> ShmSafe for Shared<MENDED> {
+// SAFETY: words and a number: no pointer, every bit pattern is valid.
+unsafe impl<const FIXED: bool> ShmSafe for Shared<FIXED> {
     fn initial() -> Self {
         let words = |[one, two]: [u32; 2]| [AtomicU32::new(one), AtomicU32::new(two)];
         Self {
             next: AtomicU32::new(3 << 1 | 1),
-            start: AtomicU32::new(if MENDED { 2 } else { 2 << 1 | 1 }),
-            signals: words(if MENDED { [3, 1] } else { [2, 0] }),
+            start: AtomicU32::new(if FIXED { 2 } else { 2 << 1 | 1 }),
+            signals: words(if FIXED { [3, 1] } else { [2, 0] }),
             sleepers: words([0, 0]),
             lock: RawMutex::initial(),
             item: RaceCell::new(0),
@@ -76,41 +72,41 @@ unsafe impl<const MENDED: bool> ShmSafe for Shared<MENDED> {
     }
 }
 
-/// A number, and the slot of its group.
+/// The number of a waiter and the slot of its group.
 #[derive(Clone, Copy)]
-struct Place {
+struct Ticket {
     number: u32,
     slot: usize,
 }
 
-impl<const MENDED: bool> Shared<MENDED> {
-    fn wait(&self, held: &mut LockGuard<'_, RawMutex>) {
+impl<const FIXED: bool> Shared<FIXED> {
+    fn wait(&self, guard: &mut LockGuard<'_, RawMutex>) {
         let next = self.next.fetch_add(2, Acquire);
-        let place = Place {
+        let ticket = Ticket {
             number: next >> 1,
             slot: (next & 1) as usize,
         };
-        // SAFETY: `held` says that the lock is held, and it is taken again below.
-        unsafe { held.mutex().unlock() };
-        self.sleep(place, None);
-        held.mutex().raw_lock();
+        // SAFETY: `guard` owns the lock. The lock is acquired again below, before `guard` is used.
+        unsafe { guard.mutex().unlock() };
+        self.sleep(ticket, None);
+        guard.mutex().raw_lock();
     }
 
-    /// Until a signal comes for this place. The first look may have been long ago.
-    fn sleep(&self, place: Place, seen: Option<u32>) {
-        if MENDED {
-            self.sleep_mended(place);
+    /// Sleeps until a signal for this ticket. `seen` is a value that was loaded earlier.
+    fn sleep(&self, ticket: Ticket, seen: Option<u32>) {
+        if FIXED {
+            self.sleep_fixed(ticket);
         } else {
-            self.sleep_broken(place, seen);
+            self.sleep_broken(ticket, seen);
         }
     }
 
-    fn sleep_mended(&self, place: Place) {
-        let word = &self.signals[place.slot];
+    fn sleep_fixed(&self, ticket: Ticket) {
+        let word = &self.signals[ticket.slot];
         loop {
-            let signals = look(word);
-            let start = look(&self.start);
-            if place.number < start {
+            let signals = load_latest(word);
+            let start = load_latest(&self.start);
+            if ticket.number < start {
                 return;
             }
             if signals.wrapping_sub(start) as i32 > 0 {
@@ -124,50 +120,51 @@ impl<const MENDED: bool> Shared<MENDED> {
         }
     }
 
-    fn sleep_broken(&self, place: Place, seen: Option<u32>) {
+    fn sleep_broken(&self, ticket: Ticket, seen: Option<u32>) {
         const IS_CLOSED: u32 = 1;
-        let word = &self.signals[place.slot];
-        let mut signals = seen.unwrap_or_else(|| look(word));
+        let word = &self.signals[ticket.slot];
+        let mut signals = seen.unwrap_or_else(|| load_latest(word));
         loop {
             if signals & IS_CLOSED != 0 {
                 return;
             }
             if signals > 0 {
                 match word.compare_exchange(signals, signals - 2, Acquire, Relaxed) {
-                    Ok(_) => return self.put_back(place),
+                    Ok(_) => return self.put_back(ticket),
                     Err(found) => signals = found,
                 }
                 continue;
             }
-            self.sleepers[place.slot].fetch_add(2, Acquire);
-            let is_closed = look(word) & IS_CLOSED != 0;
-            let is_over = is_closed || place.number < look(&self.start) >> 1;
+            self.sleepers[ticket.slot].fetch_add(2, Acquire);
+            let is_closed = load_latest(word) & IS_CLOSED != 0;
+            let is_over = is_closed || ticket.number < load_latest(&self.start) >> 1;
             if !is_over {
                 futex::wait(word, 0, None);
             }
-            if self.sleepers[place.slot].fetch_sub(2, Release) == 3 {
-                self.sleepers[place.slot].fetch_and(!1, AcqRel);
-                futex::wake(&self.sleepers[place.slot], u32::MAX);
+            if self.sleepers[ticket.slot].fetch_sub(2, Release) == 3 {
+                self.sleepers[ticket.slot].fetch_and(!1, AcqRel);
+                futex::wake(&self.sleepers[ticket.slot], u32::MAX);
             }
             if is_over {
                 return;
             }
-            signals = look(word);
+            signals = load_latest(word);
         }
     }
 
-    /// If this place is in a group that is gone, the signal may have been another one's.
-    fn put_back(&self, place: Place) {
-        let start = look(&self.start);
-        let is_gone = place.number < start >> 1;
-        if !is_gone || (start & 1 ^ 1) as usize != place.slot {
+    /// Puts the signal back if the group of this ticket has ended: the signal may belong to a later
+    /// group.
+    fn put_back(&self, ticket: Ticket) {
+        let start = load_latest(&self.start);
+        let is_past = ticket.number < start >> 1;
+        if !is_past || (start & 1 ^ 1) as usize != ticket.slot {
             return;
         }
-        let word = &self.signals[place.slot];
-        let mut signals = look(word);
-        while look(&self.start) == start {
+        let word = &self.signals[ticket.slot];
+        let mut signals = load_latest(word);
+        while load_latest(&self.start) == start {
             let is_closed = signals & 1 != 0;
-            // Here the groups may change.
+            // The groups may change here.
             let put_back = || word.compare_exchange(signals, signals + 2, Relaxed, Relaxed);
             match if is_closed { Ok(signals) } else { put_back() } {
                 Ok(_) => {
@@ -180,52 +177,52 @@ impl<const MENDED: bool> Shared<MENDED> {
     }
 }
 
-/// What the signaler knows.
+/// Private state of the signaler.
 struct Groups {
-    /// The slot of G1, where it begins, and how many it had.
+    /// Slot of G1, its first number and its size.
     slot: usize,
     start: u32,
-    all: u32,
-    /// How many in G1 have not been signalled.
-    left: u32,
+    size: u32,
+    /// Number of waiters in G1 without a signal.
+    unsignaled: u32,
 }
 
 impl Groups {
-    fn signal<const MENDED: bool>(&mut self, shared: &Shared<MENDED>) {
-        if self.left == 0 && !self.switch(shared) {
+    fn signal<const FIXED: bool>(&mut self, shared: &Shared<FIXED>) {
+        if self.unsignaled == 0 && !self.switch(shared) {
             return;
         }
-        shared.signals[self.slot].fetch_add(if MENDED { 1 } else { 2 }, Relaxed);
-        self.left -= 1;
+        shared.signals[self.slot].fetch_add(if FIXED { 1 } else { 2 }, Relaxed);
+        self.unsignaled -= 1;
         futex::wake(&shared.signals[self.slot], 1);
     }
 
-    /// G2 becomes G1, unless nobody is in it.
-    fn switch<const MENDED: bool>(&mut self, shared: &Shared<MENDED>) -> bool {
-        let end = self.start + self.all;
-        if look(&shared.next) >> 1 == end {
+    /// Makes G2 the new G1. Returns `false` if G2 is empty.
+    fn switch<const FIXED: bool>(&mut self, shared: &Shared<FIXED>) -> bool {
+        let end = self.start + self.size;
+        if load_latest(&shared.next) >> 1 == end {
             return false;
         }
         let new = self.slot ^ 1;
-        if MENDED {
-            shared.start.fetch_add(self.all, Relaxed);
+        if FIXED {
+            shared.start.fetch_add(self.size, Relaxed);
             let next = self.flip(shared);
             shared.signals[new].swap(end, Release);
-            self.all = next - end;
+            self.size = next - end;
         } else {
             self.close(shared);
             let slot = if self.slot == 1 { 1 } else { u32::MAX };
-            let step = (self.all << 1).wrapping_add(slot);
+            let step = (self.size << 1).wrapping_add(slot);
             shared.start.fetch_add(step, Relaxed);
             shared.signals[self.slot].swap(0, Release);
-            self.all = self.flip(shared) - end;
+            self.size = self.flip(shared) - end;
         }
-        (self.slot, self.start, self.left) = (new, end, self.all);
+        (self.slot, self.start, self.unsignaled) = (new, end, self.size);
         true
     }
 
-    /// From here on newcomers belong to the slot that was G1's. Returns the next number.
-    fn flip<const MENDED: bool>(&self, shared: &Shared<MENDED>) -> u32 {
+    /// Assigns new waiters to the slot of the old G1. Returns the next number.
+    fn flip<const FIXED: bool>(&self, shared: &Shared<FIXED>) -> u32 {
         let next = match self.slot {
             0 => shared.next.fetch_sub(1, Release),
             _ => shared.next.fetch_add(1, Release),
@@ -233,11 +230,11 @@ impl Groups {
         next >> 1
     }
 
-    /// Marks G1 as closed, and waits until nobody sleeps in it.
-    fn close<const MENDED: bool>(&self, shared: &Shared<MENDED>) {
+    /// Marks G1 as closed and waits until no process sleeps in it.
+    fn close<const FIXED: bool>(&self, shared: &Shared<FIXED>) {
         shared.signals[self.slot].fetch_or(1, Relaxed);
         let sleepers = &shared.sleepers[self.slot];
-        while look(sleepers) >> 1 > 0 {
+        while load_latest(sleepers) >> 1 > 0 {
             let seen = sleepers.fetch_or(1, AcqRel) | 1;
             if seen >> 1 > 0 {
                 futex::wait(sleepers, seen, None);
@@ -246,38 +243,38 @@ impl Groups {
     }
 }
 
-fn put_back<const MENDED: bool>() -> Scenario<Shared<MENDED>> {
-    let held_up = |shared: &Shared<MENDED>| {
-        shared.sleep(Place { number: 0, slot: 0 }, Some(2));
+fn put_back<const FIXED: bool>() -> Scenario<Shared<FIXED>> {
+    let delayed = |shared: &Shared<FIXED>| {
+        shared.sleep(Ticket { number: 0, slot: 0 }, Some(2));
     };
-    let third = |shared: &Shared<MENDED>| shared.sleep(Place { number: 2, slot: 0 }, None);
-    let take = |shared: &Shared<MENDED>| {
+    let third = |shared: &Shared<FIXED>| shared.sleep(Ticket { number: 2, slot: 0 }, None);
+    let receive = |shared: &Shared<FIXED>| {
         for _ in 0..ITEMS {
-            let mut held = shared.lock.lock();
+            let mut guard = shared.lock.lock();
             while shared.item.get() == 0 {
-                shared.wait(&mut held);
+                shared.wait(&mut guard);
             }
             shared.item.set(0);
-            drop(held);
+            drop(guard);
             shared.taken.notify_one();
         }
     };
-    let give = |shared: &Shared<MENDED>| {
+    let send = |shared: &Shared<FIXED>| {
         let mut groups = Groups {
             slot: 0,
             start: 2,
-            all: 1,
-            left: 0,
+            size: 1,
+            unsignaled: 0,
         };
         for _ in 0..ITEMS {
-            let mut held = shared.lock.lock();
+            let mut guard = shared.lock.lock();
             while shared.item.get() != 0 {
-                shared.taken.wait_with(&mut held, Timeout::Infinite);
+                shared.taken.wait_with(&mut guard, Timeout::Infinite);
             }
             shared.item.set(1);
-            drop(held);
+            drop(guard);
             groups.signal(shared);
         }
     };
-    Scenario::new("put_back", vec![take, held_up, third, give]).choices(8)
+    Scenario::new("put_back", vec![receive, delayed, third, send]).choices(8)
 }

@@ -1,6 +1,6 @@
-//! Locks that lose a waiter, an ordering, or count.
+//! Locks that lose a waiter, an ordering or a count.
 
-use super::{exhibit, look, swept};
+use super::{bounded, exhibit, load_latest};
 use interlatch::ShmSafe;
 use interlatch::platform::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::{AtomicU32, Deadline, Wake, futex};
@@ -12,25 +12,25 @@ use std::time::Duration;
 pub fn models() -> Vec<Model> {
     [
         exhibit(
-            "lock_that_counts_its_lockers",
+            "attempt_counter_overflows",
             DataRace,
-            counted::<false>,
-            counted::<true>,
+            attempts::<false>,
+            attempts::<true>,
         ),
-        swept(exhibit(
-            "waiter_counted_in_another_time",
+        bounded(exhibit(
+            "waiter_count_aba",
             Deadlock,
-            recorded::<false>,
-            recorded::<true>,
+            waiter_count::<false>,
+            waiter_count::<true>,
         )),
         exhibit(
-            "upgraded_relaxed",
+            "lock_upgraded_relaxed",
             DataRace,
             upgraded::<false>,
             upgraded::<true>,
         ),
         exhibit(
-            "bit_that_another_has_cleared",
+            "cleared_bit_is_subtracted",
             WrongResult,
             subtracted::<false>,
             subtracted::<true>,
@@ -39,13 +39,13 @@ pub fn models() -> Vec<Model> {
     .concat()
 }
 
-/// A lock of one word, and what it protects.
+/// A lock of one word and the number that it protects.
 struct Locked {
     state: AtomicU32,
     number: RaceCell,
 }
 
-// SAFETY: a word and a number.
+// SAFETY: a word and a number: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Locked {
     fn initial() -> Self {
         Self {
@@ -55,14 +55,16 @@ unsafe impl ShmSafe for Locked {
     }
 }
 
-/// The first mutex of Drepper, "Futexes Are Tricky" (2011): each try adds one, and who finds nothing
-/// has the lock. Two that try in turn keep each other from sleeping, and after as many tries as the word
-/// can count, one finds nothing although the lock is held. The word of the paper counts to 2^32, the
-/// one here to 4. Mended, as in the paper: three values, and a try adds nothing.
-fn counted<const MENDED: bool>() -> Scenario<Locked> {
+/// The first mutex of Drepper, "Futexes Are Tricky" (2011): each attempt adds 1, and the process
+/// that reads 0 has the lock. Two processes that try in turn keep each other awake, and when the
+/// word overflows, one of them reads 0 although the lock is held. The word of the paper overflows
+/// at 2^32, the word of this model at 4.
+///
+/// Fix: as in the paper, the word has three values and an attempt adds nothing.
+fn attempts<const FIXED: bool>() -> Scenario<Locked> {
     const MAX: u32 = 4;
-    fn lock<const MENDED: bool>(state: &AtomicU32) {
-        if MENDED {
+    fn lock<const FIXED: bool>(state: &AtomicU32) {
+        if FIXED {
             while state.swap(2, Acquire) != 0 {
                 futex::wait(state, 2, None);
             }
@@ -77,19 +79,21 @@ fn counted<const MENDED: bool>() -> Scenario<Locked> {
         }
     }
     let increment = |locked: &Locked| {
-        lock::<MENDED>(&locked.state);
+        lock::<FIXED>(&locked.state);
         locked.number.increment();
         locked.state.swap(0, Release);
         futex::wake(&locked.state, 1);
     };
-    Scenario::new("counted", vec![increment, increment, increment]).choices(4)
+    Scenario::new("attempts", vec![increment, increment, increment]).choices(4)
 }
 
-/// Folly's SharedMutex before b927c0557 (2015): the word counts the waiters, so that one that is alone is
-/// woken without telling all. But between being counted and asleep one can miss an unlock, and be
-/// there when the word looks the same again and counts another one: two sleep, one is counted, and
-/// one is woken. Mended: the count says how many at least.
-fn recorded<const MENDED: bool>() -> Scenario<Locked> {
+/// Folly's SharedMutex before b927c0557 (2015): the word counts the waiters, and an unlock wakes
+/// only one process if the count is 1. A waiter that is counted but not yet asleep can miss an
+/// unlock. If the word then has the same value again because it counts another waiter, both sleep.
+/// The count is 1, so one of them is woken and the other is lost.
+///
+/// Fix: the count is a lower bound, and an unlock wakes all.
+fn waiter_count<const FIXED: bool>() -> Scenario<Locked> {
     const HELD: u32 = 1;
     const WAITER: u32 = 2;
     const MAX: u32 = 3 * WAITER;
@@ -105,17 +109,17 @@ fn recorded<const MENDED: bool>() -> Scenario<Locked> {
                 Ok(_) if seen & HELD == 0 => return,
                 Ok(_) => {
                     futex::wait(state, wanted, None);
-                    seen = look(state);
+                    seen = load_latest(state);
                 }
             }
         }
     }
-    fn unlock<const MENDED: bool>(state: &AtomicU32) {
+    fn unlock<const FIXED: bool>(state: &AtomicU32) {
         let waiters = state.fetch_and(!HELD, AcqRel) & !HELD;
         if waiters == WAITER {
-            // As far as is known there is no other.
+            // The count says that no other process waits.
             let _ = state.compare_exchange(WAITER, 0, AcqRel, Acquire);
-            futex::wake(state, if MENDED { u32::MAX } else { 1 });
+            futex::wake(state, if FIXED { u32::MAX } else { 1 });
         } else if waiters > 0 {
             futex::wake(state, 1);
         }
@@ -123,29 +127,30 @@ fn recorded<const MENDED: bool>() -> Scenario<Locked> {
     let twice = |locked: &Locked| {
         for _ in 0..2 {
             lock(&locked.state);
-            unlock::<MENDED>(&locked.state);
+            unlock::<FIXED>(&locked.state);
         }
     };
     let once = |locked: &Locked| {
         lock(&locked.state);
-        unlock::<MENDED>(&locked.state);
+        unlock::<FIXED>(&locked.state);
     };
-    Scenario::new("recorded", vec![twice, once, once]).choices(8)
+    Scenario::new("waiter_count", vec![twice, once, once]).choices(8)
 }
 
-/// Readers, of whom one may become the writer, as in parking_lot's RwLock.
+// Bits of a reader-writer lock with upgrade, as in parking_lot.
 const READER: u32 = 16;
 const WRITER: u32 = 8;
 const UPGRADABLE: u32 = 4;
 const WRITER_SLEEPS: u32 = 2;
 
-/// parking_lot before c866ba8 (2021): a reader that becomes the writer did so with Relaxed, and its
-/// writes raced with what the readers before it had read. Mended: Acquire, which pairs with the
-/// Release of a reader that leaves.
-fn upgraded<const MENDED: bool>() -> Scenario<Locked> {
+/// parking_lot before c866ba8 (2021): the upgrade of a reader to the writer was Relaxed, so its
+/// writes raced with the reads of earlier readers.
+///
+/// Fix: Acquire. It pairs with the Release of a reader's unlock.
+fn upgraded<const FIXED: bool>() -> Scenario<Locked> {
     const UPGRADES: [Ordering; 2] = [Relaxed, Acquire];
     let upgrade = |locked: &Locked| {
-        let order = UPGRADES[usize::from(MENDED)];
+        let order = UPGRADES[usize::from(FIXED)];
         locked.state.fetch_add(READER | UPGRADABLE, Acquire);
         let upgraded = locked
             .state
@@ -163,11 +168,13 @@ fn upgraded<const MENDED: bool>() -> Scenario<Locked> {
     Scenario::new("upgraded", vec![upgrade, read])
 }
 
-/// parking_lot's issue 465 (2025): a writer whose time is over takes its own bit and the bit for a
-/// sleeping writer away by one subtraction. The last reader may have cleared the latter already, since
-/// it has found nobody asleep; then the subtraction borrows from the neighbours, and the lock is held
-/// by nobody for ever. Mended: the bit is cleared, not subtracted.
-fn subtracted<const MENDED: bool>() -> Scenario<Locked> {
+/// parking_lot's issue 465 (2025): a writer that times out subtracts its own bit and the bit of a
+/// sleeping writer at once. The last reader may have cleared the second bit already, because it
+/// found no sleeper. The subtraction then borrows from the neighbouring bits, and the lock stays
+/// held without an owner.
+///
+/// Fix: the bit is cleared with `fetch_and`, not subtracted.
+fn subtracted<const FIXED: bool>() -> Scenario<Locked> {
     let read = |locked: &Locked| {
         locked.state.fetch_add(READER, Acquire);
         let before = locked.state.fetch_sub(READER, AcqRel);
@@ -176,7 +183,7 @@ fn subtracted<const MENDED: bool>() -> Scenario<Locked> {
             locked.state.fetch_and(!WRITER_SLEEPS, AcqRel);
         }
     };
-    let write_soon = |locked: &Locked| {
+    let write_with_timeout = |locked: &Locked| {
         let mut state = locked.state.fetch_add(WRITER, AcqRel) | WRITER;
         while state >= READER {
             let sleeping = state | WRITER_SLEEPS;
@@ -187,9 +194,9 @@ fn subtracted<const MENDED: bool>() -> Scenario<Locked> {
                 state = found;
                 continue;
             }
-            let soon = Some(Deadline::after(Duration::ZERO));
-            if futex::wait(&locked.state, sleeping, soon) == Wake::TimedOut {
-                if MENDED {
+            let deadline = Some(Deadline::after(Duration::ZERO));
+            if futex::wait(&locked.state, sleeping, deadline) == Wake::TimedOut {
+                if FIXED {
                     locked.state.fetch_and(!WRITER_SLEEPS, AcqRel);
                     locked.state.fetch_sub(WRITER, AcqRel);
                 } else {
@@ -197,10 +204,10 @@ fn subtracted<const MENDED: bool>() -> Scenario<Locked> {
                 }
                 return;
             }
-            state = look(&locked.state);
+            state = load_latest(&locked.state);
         }
         locked.state.fetch_sub(WRITER, AcqRel);
     };
-    Scenario::new("subtracted", vec![read, write_soon])
-        .verify(|locked| assert_eq!(look(&locked.state), 0, "nobody holds it"))
+    Scenario::new("subtracted", vec![read, write_with_timeout])
+        .verify(|locked| assert_eq!(load_latest(&locked.state), 0, "the lock is free"))
 }

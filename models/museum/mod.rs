@@ -1,23 +1,22 @@
-//! The museum: bugs that were published, small and faithful, and each one mended beside it.
+//! The museum: published bugs as small, faithful models, each with its fix.
 //!
-//! A bug is caught in the form that is named, and its mended form holds in every execution. What
-//! differs between the two is a constant of the type, so that nothing else can.
+//! The checker must find each bug in the named form, and the fixed form must hold in every
+//! execution. The two forms differ only in a constant of their type.
 
 mod classics;
 mod condvars;
 mod deaths;
 mod glibc;
 mod locks;
+mod lost_wakeups;
 mod once;
 mod queues;
 mod semaphores;
-mod sleepers;
 
 use interlatch::ShmSafe;
 use interlatch::platform::AtomicU32;
 use interlatch::platform::Ordering::AcqRel;
-use interlatch_check::Scenario;
-use interlatch_check::{Expectation, FailureKind, Model};
+use interlatch_check::{Expectation, FailureKind, Model, Scenario};
 
 pub fn models() -> Vec<Model> {
     [
@@ -29,36 +28,42 @@ pub fn models() -> Vec<Model> {
         once::models(),
         queues::models(),
         semaphores::models(),
-        sleepers::models(),
+        lost_wakeups::models(),
     ]
     .concat()
 }
 
-/// A bug, and the same without it.
-fn exhibit<B: ShmSafe + 'static, M: ShmSafe + 'static>(
+/// Returns the models of a bug and of its fixed form.
+fn exhibit<B: ShmSafe + 'static, F: ShmSafe + 'static>(
     name: &str,
     kind: FailureKind,
     broken: fn() -> Scenario<B>,
-    mended: fn() -> Scenario<M>,
+    fixed: fn() -> Scenario<F>,
 ) -> Vec<Model> {
     vec![
         Model::broken(name, kind, broken).named(format!("museum/{name}")),
-        Model::new("museum", mended).named(format!("museum/{name}, mended")),
+        Model::new("museum", fixed).named(format!("museum/{name}, fixed")),
     ]
 }
 
-/// The mended form is too large to be explored whole.
-fn swept(exhibit: Vec<Model>) -> Vec<Model> {
-    let sweep = |model: Model| match model.expectation {
-        Expectation::Holds => model.bounded(3),
-        Expectation::Fails(_) => model,
-    };
-    exhibit.into_iter().map(sweep).collect()
+/// Explores the fixed form only by preemption bounds, up to at least 3.
+fn bounded(exhibit: Vec<Model>) -> Vec<Model> {
+    bounded_by(3, exhibit)
 }
 
-/// The newest value of a word, read in a step that loom sees. Where the bug is a plain load, the
-/// exhibit has a plain load.
+/// Explores the fixed form only by preemption bounds, up to at least `preemptions`.
+fn bounded_by(preemptions: usize, exhibit: Vec<Model>) -> Vec<Model> {
+    let bound = |model: Model| match model.expectation {
+        Expectation::Holds => model.bounded(preemptions),
+        Expectation::Fails(_) => model,
+    };
+    exhibit.into_iter().map(bound).collect()
+}
+
+/// Loads the latest value of a word in a step that loom explores.
+///
+/// An exhibit whose bug is a plain load uses a plain load instead.
 #[track_caller]
-fn look(word: &AtomicU32) -> u32 {
+fn load_latest(word: &AtomicU32) -> u32 {
     word.fetch_add(0, AcqRel)
 }

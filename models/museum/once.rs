@@ -1,6 +1,6 @@
-//! What is to happen once, and to be seen whole.
+//! One-time initialization.
 
-use super::{exhibit, look};
+use super::{exhibit, load_latest};
 use interlatch::ShmSafe;
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::{self, AtomicU32, futex};
@@ -11,15 +11,20 @@ use interlatch_check::{RaceCell, Scenario};
 
 pub fn models() -> Vec<Model> {
     [
-        exhibit("once_that_goes_back", Deadlock, once::<false>, once::<true>),
         exhibit(
-            "double_checked_relaxed",
+            "once_reverts_to_in_progress",
+            Deadlock,
+            once::<false>,
+            once::<true>,
+        ),
+        exhibit(
+            "double_checked_locking_relaxed",
             DataRace,
             checked::<false>,
             checked::<true>,
         ),
         exhibit(
-            "channel_made_in_two_steps",
+            "channel_initialized_in_two_steps",
             WrongResult,
             channel::<false>,
             channel::<true>,
@@ -33,7 +38,7 @@ struct Control {
     number: RaceCell,
 }
 
-// SAFETY: a word and a number.
+// SAFETY: a word and a number: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Control {
     fn initial() -> Self {
         Self {
@@ -43,24 +48,26 @@ unsafe impl ShmSafe for Control {
     }
 }
 
-/// musl's `pthread_once` before 0d0c2f40 (2014): whoever comes swaps "in progress" in, and puts
-/// "done" back if it was done already, without a wake. Who came in between sleeps for ever. Mended
-/// by a compare-exchange, which does not touch what is done.
-fn once<const MENDED: bool>() -> Scenario<Control> {
+/// musl's `pthread_once` before 0d0c2f40 (2014): each caller swaps in "in progress", and restores
+/// "done" without a wake if the initialization was done already. A caller that arrives in between
+/// sleeps forever.
+///
+/// Fix: a compare-exchange, which does not change "done".
+fn once<const FIXED: bool>() -> Scenario<Control> {
     const NEW: u32 = 0;
     const IN_PROGRESS: u32 = 1;
     const DONE: u32 = 2;
-    fn begin<const MENDED: bool>(state: &AtomicU32) -> u32 {
-        if !MENDED {
+    fn begin<const FIXED: bool>(state: &AtomicU32) -> u32 {
+        if !FIXED {
             return state.swap(IN_PROGRESS, AcqRel);
         }
         match state.compare_exchange(NEW, IN_PROGRESS, AcqRel, Acquire) {
             Ok(found) | Err(found) => found,
         }
     }
-    fn call<const MENDED: bool>(control: &Control) {
+    fn call<const FIXED: bool>(control: &Control) {
         loop {
-            match begin::<MENDED>(&control.state) {
+            match begin::<FIXED>(&control.state) {
                 NEW => {
                     control.number.set(7);
                     control.state.swap(DONE, AcqRel);
@@ -71,7 +78,7 @@ fn once<const MENDED: bool>() -> Scenario<Control> {
                     futex::wait(&control.state, IN_PROGRESS, None);
                 }
                 _ => {
-                    if !MENDED {
+                    if !FIXED {
                         control.state.swap(DONE, AcqRel);
                     }
                     assert_eq!(control.number.get(), 7);
@@ -80,7 +87,7 @@ fn once<const MENDED: bool>() -> Scenario<Control> {
             }
         }
     }
-    Scenario::new("once", vec![call::<MENDED>, call::<MENDED>, call::<MENDED>])
+    Scenario::new("once", vec![call::<FIXED>, call::<FIXED>, call::<FIXED>])
 }
 
 struct Lazy {
@@ -89,7 +96,7 @@ struct Lazy {
     number: RaceCell,
 }
 
-// SAFETY: a word, a lock and a number.
+// SAFETY: a word, a lock and a number: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Lazy {
     fn initial() -> Self {
         Self {
@@ -101,17 +108,19 @@ unsafe impl ShmSafe for Lazy {
 }
 
 /// Double-checked locking ("The 'Double-Checked Locking is Broken' Declaration", Bacon and others,
-/// about 2000): the look without the lock orders nothing, so the flag may be seen before what it
-/// stands for. Mended by Release and Acquire.
-fn checked<const MENDED: bool>() -> Scenario<Lazy> {
-    fn get<const MENDED: bool>(lazy: &Lazy) {
-        let (load, store) = if MENDED {
+/// about 2000): the check without the lock orders nothing, so a process may read the flag before
+/// the value.
+///
+/// Fix: Release and Acquire.
+fn checked<const FIXED: bool>() -> Scenario<Lazy> {
+    fn get<const FIXED: bool>(lazy: &Lazy) {
+        let (load, store) = if FIXED {
             (Acquire, Release)
         } else {
             (Relaxed, Relaxed)
         };
         if lazy.ready.load(load) == 0 {
-            let _held = lazy.lock.lock();
+            let _guard = lazy.lock.lock();
             if lazy.ready.load(Relaxed) == 0 {
                 lazy.number.set(7);
                 lazy.ready.store(1, store);
@@ -119,17 +128,17 @@ fn checked<const MENDED: bool>() -> Scenario<Lazy> {
         }
         assert_eq!(lazy.number.get(), 7);
     }
-    Scenario::new("checked", vec![get::<MENDED>, get::<MENDED>])
+    Scenario::new("checked", vec![get::<FIXED>, get::<FIXED>])
 }
 
-/// The places where a list of blocks begins and ends, and how many items were sent.
+/// Head and tail of a list of blocks, and the number of sent items.
 struct Channel {
     head: AtomicU32,
     tail: AtomicU32,
     sent: AtomicU32,
 }
 
-// SAFETY: three words.
+// SAFETY: three words: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Channel {
     fn initial() -> Self {
         Self {
@@ -140,11 +149,12 @@ unsafe impl ShmSafe for Channel {
     }
 }
 
-/// The list channel of Rust's `std::sync::mpsc` (issue 110001, 2023): the first sender makes a
-/// block in two steps, the tail and then the head. In between, a second sender finds a tail and sends, and
-/// a receiver that is dropped finds items and follows a head that is null. Mended: it waits for the
-/// head.
-fn channel<const MENDED: bool>() -> Scenario<Channel> {
+/// The list channel of Rust's `std::sync::mpsc` (issue 110001, 2023): the first sender installs a
+/// block in two steps, first as the tail, then as the head. In between, a second sender uses the
+/// tail and sends, and the drop of the receiver finds an item and follows a null head.
+///
+/// Fix: the drop of the receiver waits for the head.
+fn channel<const FIXED: bool>() -> Scenario<Channel> {
     const BLOCK: u32 = 7;
     let first = |channel: &Channel| {
         if channel
@@ -158,22 +168,18 @@ fn channel<const MENDED: bool>() -> Scenario<Channel> {
         channel.sent.fetch_add(1, AcqRel);
     };
     let second = |channel: &Channel| {
-        if look(&channel.tail) != 0 {
+        if load_latest(&channel.tail) != 0 {
             channel.sent.fetch_add(1, AcqRel);
         }
     };
     let dropped = |channel: &Channel| {
-        if look(&channel.sent) == 0 {
+        if load_latest(&channel.sent) == 0 {
             return;
         }
-        while MENDED && look(&channel.head) == 0 {
+        while FIXED && load_latest(&channel.head) == 0 {
             futex::wait(&channel.head, 0, None);
         }
-        assert_eq!(
-            look(&channel.head),
-            BLOCK,
-            "items, but no block that they lie in"
-        );
+        assert_eq!(load_latest(&channel.head), BLOCK, "items without a block");
     };
     Scenario::new("channel", vec![first, second, dropped])
 }

@@ -1,6 +1,6 @@
-//! Rings and stacks.
+//! Rings, stacks and deques.
 
-use super::{exhibit, look};
+use super::{exhibit, load_latest};
 use interlatch::ShmSafe;
 use interlatch::platform::AtomicU32;
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -11,19 +11,14 @@ use interlatch_check::{RaceCell, Scenario};
 pub fn models() -> Vec<Model> {
     [
         exhibit(
-            "ring_published_relaxed",
+            "ring_index_published_relaxed",
             DataRace,
             ring::<false>,
             ring::<true>,
         ),
+        exhibit("treiber_stack_aba", WrongResult, aba::<false>, aba::<true>),
         exhibit(
-            "aba_on_a_treiber_stack",
-            WrongResult,
-            aba::<false>,
-            aba::<true>,
-        ),
-        exhibit(
-            "steals_from_an_old_buffer",
+            "steal_from_stale_buffer",
             WrongResult,
             steal::<false>,
             steal::<true>,
@@ -34,123 +29,127 @@ pub fn models() -> Vec<Model> {
 
 struct Ring {
     tail: AtomicU32,
-    places: [RaceCell; 2],
+    slots: [RaceCell; 2],
 }
 
-// SAFETY: a word and numbers.
+// SAFETY: a word and numbers: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Ring {
     fn initial() -> Self {
         Self {
             tail: AtomicU32::new(0),
-            places: [RaceCell::new(0), RaceCell::new(0)],
+            slots: [RaceCell::new(0), RaceCell::new(0)],
         }
     }
 }
 
-/// A ring for one producer and one consumer (Lamport, "Specifying Concurrent Program Modules", 1983) in
-/// a memory that is not sequentially consistent: the index may be seen before the item. Mended by
-/// Release and Acquire.
-fn ring<const MENDED: bool>() -> Scenario<Ring> {
+/// A ring for one producer and one consumer (Lamport, "Specifying Concurrent Program Modules",
+/// 1983) without sequential consistency: the consumer may read the new index before the item.
+///
+/// Fix: Release and Acquire.
+fn ring<const FIXED: bool>() -> Scenario<Ring> {
     let produce = |ring: &Ring| {
-        let order = if MENDED { Release } else { Relaxed };
-        for place in 0..2 {
-            ring.places[place as usize].set(7);
-            ring.tail.store(place + 1, order);
+        let order = if FIXED { Release } else { Relaxed };
+        for slot in 0..2 {
+            ring.slots[slot as usize].set(7);
+            ring.tail.store(slot + 1, order);
         }
     };
     let consume = |ring: &Ring| {
         let published = ring.tail.load(Acquire) as usize;
-        for place in &ring.places[..published] {
-            assert_eq!(place.get(), 7);
+        for slot in &ring.slots[..published] {
+            assert_eq!(slot.get(), 7);
         }
     };
     Scenario::new("ring", vec![produce, consume])
 }
 
-/// Two nodes, A on B. The head holds the number of a node, and above it how often it was changed.
+/// A stack of two nodes, A on top of B. The head holds the number of a node and, in the upper bits,
+/// the number of changes.
 struct Stack {
     head: AtomicU32,
     next: [AtomicU32; 3],
-    /// The node that one process has popped and not pushed back.
-    kept: AtomicU32,
+    /// The node that a process popped and did not push back.
+    popped: AtomicU32,
 }
 
 const A: u32 = 1;
 const B: u32 = 2;
 
-// SAFETY: words.
+// SAFETY: words: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Stack {
     fn initial() -> Self {
         Self {
             head: AtomicU32::new(A),
             next: [AtomicU32::new(0), AtomicU32::new(B), AtomicU32::new(0)],
-            kept: AtomicU32::new(0),
+            popped: AtomicU32::new(0),
         }
     }
 }
 
 impl Stack {
-    fn exchange<const MENDED: bool>(&self, head: u32, node: u32) -> bool {
-        let changes = if MENDED { (head >> 8) + 1 } else { 0 };
+    fn exchange<const FIXED: bool>(&self, head: u32, node: u32) -> bool {
+        let changes = if FIXED { (head >> 8) + 1 } else { 0 };
         let new = changes << 8 | node;
         self.head
             .compare_exchange(head, new, AcqRel, Acquire)
             .is_ok()
     }
 
-    fn pop<const MENDED: bool>(&self) -> u32 {
+    fn pop<const FIXED: bool>(&self) -> u32 {
         loop {
-            let head = look(&self.head);
+            let head = load_latest(&self.head);
             let node = head & 0xFF;
-            if node == 0 || self.exchange::<MENDED>(head, look(&self.next[node as usize])) {
+            if node == 0 || self.exchange::<FIXED>(head, load_latest(&self.next[node as usize])) {
                 return node;
             }
         }
     }
 
-    fn push<const MENDED: bool>(&self, node: u32) {
+    fn push<const FIXED: bool>(&self, node: u32) {
         loop {
-            let head = look(&self.head);
+            let head = load_latest(&self.head);
             self.next[node as usize].swap(head & 0xFF, AcqRel);
-            if self.exchange::<MENDED>(head, node) {
+            if self.exchange::<FIXED>(head, node) {
                 return;
             }
         }
     }
 }
 
-/// Treiber's stack ("Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986) without the
-/// count that it has there: one has read the head A and its next B; meanwhile another pops A and B
-/// and pushes A back; the exchange succeeds and makes B the head, which the other one still has.
-fn aba<const MENDED: bool>() -> Scenario<Stack> {
+/// Treiber's stack ("Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986) without its
+/// change counter. A process reads the head A and its successor B. Meanwhile a second process pops
+/// A and B and pushes A back. The exchange of the first process succeeds and makes B the head,
+/// although the second process still has B.
+fn aba<const FIXED: bool>() -> Scenario<Stack> {
     let pop = |stack: &Stack| {
-        stack.pop::<MENDED>();
+        stack.pop::<FIXED>();
     };
     let pop_two_and_push_one = |stack: &Stack| {
-        let (first, second) = (stack.pop::<MENDED>(), stack.pop::<MENDED>());
+        let (first, second) = (stack.pop::<FIXED>(), stack.pop::<FIXED>());
         if (first, second) == (A, B) {
-            stack.push::<MENDED>(A);
-            stack.kept.swap(B, AcqRel);
+            stack.push::<FIXED>(A);
+            stack.popped.swap(B, AcqRel);
         }
     };
     Scenario::new("aba", vec![pop, pop_two_and_push_one]).verify(|stack| {
-        let (head, kept) = (stack.head.load(Relaxed) & 0xFF, stack.kept.load(Relaxed));
+        let (head, popped) = (stack.head.load(Relaxed) & 0xFF, stack.popped.load(Relaxed));
         assert!(
-            kept != B || head != B,
-            "B is on the stack, and somebody has it"
+            popped != B || head != B,
+            "B is on the stack although a process has popped it"
         );
     })
 }
 
-/// Tasks from `front` to `back`, in one of two buffers: the old one, and one that the worker moves to.
+/// Tasks from `front` to `back` in one of two buffers: the old buffer and the new buffer of the
+/// worker.
 struct Tasks {
     front: AtomicU32,
     back: AtomicU32,
     buffer: AtomicU32,
-    places: [[AtomicU32; 2]; 2],
+    slots: [[AtomicU32; 2]; 2],
 }
 
-// SAFETY: words.
+// SAFETY: words: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Tasks {
     fn initial() -> Self {
         let empty = || AtomicU32::new(0);
@@ -158,23 +157,25 @@ unsafe impl ShmSafe for Tasks {
             front: empty(),
             back: AtomicU32::new(1),
             buffer: empty(),
-            places: [[AtomicU32::new(1), empty()], [empty(), empty()]],
+            slots: [[AtomicU32::new(1), empty()], [empty(), empty()]],
         }
     }
 }
 
-/// crossbeam-deque before 0.8.1 (RUSTSEC-2021-0093): a thief reads a task from the buffer that it knew,
-/// while the worker has moved to another and put its new tasks there. One task is lost, and another
-/// comes twice. Mended: the thief looks whether the buffer is still the same before it takes the task.
-fn steal<const MENDED: bool>() -> Scenario<Tasks> {
+/// crossbeam-deque before 0.8.1 (RUSTSEC-2021-0093): a thief reads a task from a stale buffer,
+/// while the worker has moved to another buffer and put new tasks there. One task is lost and
+/// another is executed twice.
+///
+/// Fix: the thief checks that the buffer is unchanged before it takes the task.
+fn steal<const FIXED: bool>() -> Scenario<Tasks> {
     let thief = |tasks: &Tasks| {
-        let buffer = look(&tasks.buffer);
-        let (front, back) = (look(&tasks.front), look(&tasks.back));
+        let buffer = load_latest(&tasks.buffer);
+        let (front, back) = (load_latest(&tasks.front), load_latest(&tasks.back));
         if front == back {
             return;
         }
-        let task = look(&tasks.places[buffer as usize][front as usize % 2]);
-        if MENDED && look(&tasks.buffer) != buffer {
+        let task = load_latest(&tasks.slots[buffer as usize][front as usize % 2]);
+        if FIXED && load_latest(&tasks.buffer) != buffer {
             return;
         }
         let taken = tasks
@@ -187,7 +188,7 @@ fn steal<const MENDED: bool>() -> Scenario<Tasks> {
     let worker = |tasks: &Tasks| {
         let _ = tasks.front.compare_exchange(0, 1, AcqRel, Acquire);
         tasks.buffer.swap(1, AcqRel);
-        tasks.places[1][1].swap(2, AcqRel);
+        tasks.slots[1][1].swap(2, AcqRel);
         tasks.back.swap(2, AcqRel);
     };
     Scenario::new("steal", vec![thief, worker])

@@ -1,6 +1,6 @@
-//! Semaphores, and what is done with them.
+//! Semaphores and their use.
 
-use super::{exhibit, look, swept};
+use super::{bounded, exhibit, load_latest};
 use interlatch::platform::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::{AtomicU32, futex};
 use interlatch::sync::RawMutex;
@@ -12,31 +12,31 @@ use interlatch_check::{RaceCell, Scenario};
 pub fn models() -> Vec<Model> {
     [
         exhibit(
-            "post_that_looks_back",
+            "post_accesses_freed_semaphore",
             DataRace,
             post::<false>,
             post::<true>,
         ),
         exhibit(
-            "swapped_orderings",
+            "acquire_and_release_swapped",
             DataRace,
             swapped::<false>,
             swapped::<true>,
         ),
         exhibit(
-            "waits_with_the_lock",
+            "wait_while_holding_lock",
             Deadlock,
-            holds::<false>,
-            holds::<true>,
+            wait_in_lock::<false>,
+            wait_in_lock::<true>,
         ),
-        swept(exhibit(
-            "post_with_an_old_count",
+        bounded(exhibit(
+            "post_with_stale_waiter_count",
             Deadlock,
-            old_count::<false>,
-            old_count::<true>,
+            stale_count::<false>,
+            stale_count::<true>,
         )),
-        swept(exhibit(
-            "post_interrupted_before_its_wake",
+        bounded(exhibit(
+            "post_interrupted_before_wake",
             Deadlock,
             interrupted::<false>,
             interrupted::<true>,
@@ -45,13 +45,13 @@ pub fn models() -> Vec<Model> {
     .concat()
 }
 
-/// A value, and a number of waiters in the same memory, which the last user frees.
+/// A value and a number of waiters in the same memory, which the last user frees.
 struct Posted {
     value: AtomicU32,
     waiters: RaceCell,
 }
 
-// SAFETY: a word and a number.
+// SAFETY: a word and a number: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Posted {
     fn initial() -> Self {
         Self {
@@ -69,28 +69,28 @@ impl Posted {
     }
 }
 
-/// `sem_post` of glibc (bug 12674) and of musl before 88c4e720 (2011): after the increment it looks
-/// at the number of waiters, but by then the one that acquired may have freed the memory. Mended:
-/// it looks before.
-fn post<const MENDED: bool>() -> Scenario<Posted> {
+/// `sem_post` of glibc (bug 12674) and of musl before 88c4e720 (2011): after the increment it reads
+/// the number of waiters, but a process that acquired the permit may have freed the memory.
+///
+/// Fix: it reads the number before the increment.
+fn post<const FIXED: bool>() -> Scenario<Posted> {
     let post = |posted: &Posted| {
-        let before = MENDED.then(|| posted.waiters.get());
+        let before = FIXED.then(|| posted.waiters.get());
         posted.value.fetch_add(1, Release);
         let _waiters = before.unwrap_or_else(|| posted.waiters.get());
-        // The kernel looks at the address alone.
+        // The kernel uses only the address.
         futex::wake(&posted.value, 1);
     };
     let last_user = |posted: &Posted| {
         posted.acquire();
-        // Whoever writes here stands for whoever gets the memory next.
+        // This write stands for any later use of the freed memory.
         posted.waiters.set(99);
     };
     Scenario::new("post", vec![post, last_user])
 }
 
-/// Acquire where Release belongs and the other way round, which compiles, and works on a machine of
-/// the x86 kind.
-fn swapped<const MENDED: bool>() -> Scenario<Posted> {
+/// Acquire and Release exchanged. This compiles, and works on x86.
+fn swapped<const FIXED: bool>() -> Scenario<Posted> {
     fn write(posted: &Posted, release: Ordering) {
         posted.waiters.set(7);
         posted.value.fetch_add(1, release);
@@ -106,8 +106,8 @@ fn swapped<const MENDED: bool>() -> Scenario<Posted> {
         }
         assert_eq!(posted.waiters.get(), 7);
     }
-    let writer = |posted: &Posted| write(posted, if MENDED { Release } else { Acquire });
-    let reader = |posted: &Posted| read(posted, if MENDED { Acquire } else { Release });
+    let writer = |posted: &Posted| write(posted, if FIXED { Release } else { Acquire });
+    let reader = |posted: &Posted| read(posted, if FIXED { Acquire } else { Release });
     Scenario::new("swapped", vec![writer, reader])
 }
 
@@ -117,7 +117,7 @@ struct Shop {
     count: AtomicU32,
 }
 
-// SAFETY: a lock, a semaphore and a word.
+// SAFETY: a lock, a semaphore and a word: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Shop {
     fn initial() -> Self {
         Self {
@@ -128,40 +128,44 @@ unsafe impl ShmSafe for Shop {
     }
 }
 
-/// Downey, "The Little Book of Semaphores", 4.1: the consumer waits for an item while it holds the
-/// lock that the producer needs to bring one. Mended: the semaphore first, then the lock.
-fn holds<const MENDED: bool>() -> Scenario<Shop> {
+/// A consumer that waits for an item while it holds the lock that the producer needs (Downey, "The
+/// Little Book of Semaphores", 4.1).
+///
+/// Fix: the semaphore first, then the lock.
+fn wait_in_lock<const FIXED: bool>() -> Scenario<Shop> {
     let consume = |shop: &Shop| {
-        if MENDED {
+        if FIXED {
             shop.items.acquire().forget();
         }
-        let _held = shop.lock.lock();
-        if !MENDED {
+        let _guard = shop.lock.lock();
+        if !FIXED {
             shop.items.acquire().forget();
         }
-        assert_eq!(look(&shop.count), 1);
+        assert_eq!(load_latest(&shop.count), 1);
     };
     let produce = |shop: &Shop| {
         {
-            let _held = shop.lock.lock();
+            let _guard = shop.lock.lock();
             shop.count.fetch_add(1, Relaxed);
         }
         shop.items.release(1).expect("far from the maximum");
     };
-    Scenario::new("holds", vec![consume, produce])
+    Scenario::new("wait_in_lock", vec![consume, produce])
 }
 
-/// musl's semaphore: a value whose highest bit says that somebody may sleep, and the number of waiters.
+/// musl's semaphore: the highest bit of the value says that a process may sleep; a second word
+/// counts the waiters.
 struct Musl {
     value: AtomicU32,
     waiters: AtomicU32,
-    /// Whether a waiter has got through.
+    /// Whether a waiter has acquired a permit.
     done: AtomicU32,
 }
 
+/// Bit of the value: a process may sleep.
 const SLEEPERS: u32 = 1 << 31;
 
-// SAFETY: three words.
+// SAFETY: three words: no pointer, every bit pattern is valid.
 unsafe impl ShmSafe for Musl {
     fn initial() -> Self {
         Self {
@@ -172,20 +176,21 @@ unsafe impl ShmSafe for Musl {
     }
 }
 
-/// How its post was written, one after the other.
+/// The versions of musl's `sem_post`.
 #[derive(Clone, Copy, PartialEq)]
-enum Written {
-    /// The bit goes as soon as there is something to take.
+enum Version {
+    /// The bit is cleared by every post.
     Before,
-    /// Since 159d1f6c (2022) it stays while several wait, and going it wakes all.
+    /// Since 159d1f6c (2022): the bit stays set while several processes wait. The post that clears
+    /// it wakes all.
     Sticky,
-    /// Since 882aedf6 (2024) a waiter that was counted is woken also without the bit.
-    Now,
+    /// Since 882aedf6 (2024): a counted waiter is woken even without the bit.
+    Current,
 }
 
 impl Musl {
     fn wait(&self) {
-        while !self.take() {
+        while !self.try_acquire() {
             self.waiters.fetch_add(1, AcqRel);
             let _ = self.value.compare_exchange(0, SLEEPERS, AcqRel, Relaxed);
             futex::wait(&self.value, SLEEPERS, None);
@@ -193,8 +198,8 @@ impl Musl {
         }
     }
 
-    fn take(&self) -> bool {
-        let mut value = look(&self.value);
+    fn try_acquire(&self) -> bool {
+        let mut value = load_latest(&self.value);
         while value & !SLEEPERS > 0 {
             match self
                 .value
@@ -207,10 +212,10 @@ impl Musl {
         false
     }
 
-    fn post(&self, written: Written, handle_signal: impl FnOnce()) {
+    fn post(&self, version: Version, handle_signal: impl FnOnce()) {
         let (value, waiters) = loop {
-            let (value, waiters) = (look(&self.value), look(&self.waiters));
-            let is_kept = written != Written::Before && waiters > 1;
+            let (value, waiters) = (load_latest(&self.value), load_latest(&self.waiters));
+            let is_kept = version != Version::Before && waiters > 1;
             let rest = if is_kept { value } else { value & !SLEEPERS };
             let added = self
                 .value
@@ -220,35 +225,39 @@ impl Musl {
             }
         };
         handle_signal();
-        let is_counted = written != Written::Sticky && waiters > 0;
+        let is_counted = version != Version::Sticky && waiters > 0;
         if value & SLEEPERS != 0 || is_counted {
-            let is_one = written == Written::Before || waiters > 1;
+            let is_one = version == Version::Before || waiters > 1;
             futex::wake(&self.value, if is_one { 1 } else { u32::MAX });
         }
     }
 }
 
-/// musl before 159d1f6c (2022): a post looks at value and waiters, and both were 0; then two begin to
-/// wait, another post wakes one of them, which takes, and the value is 0 again, as it was. The first
-/// post goes on, and wakes nobody. Mended: the bit stays, so the value is another one.
-fn old_count<const MENDED: bool>() -> Scenario<Musl> {
+/// musl before 159d1f6c (2022): a post reads the value and the number of waiters, and both are 0.
+/// Then two processes begin to wait, another post wakes one of them, this process acquires, and the
+/// value is 0 again. The exchange of the first post succeeds, and it wakes no process.
+///
+/// Fix: the bit stays set, so the value differs.
+fn stale_count<const FIXED: bool>() -> Scenario<Musl> {
     let wait = |musl: &Musl| musl.wait();
     let post = |musl: &Musl| {
-        let written = if MENDED {
-            Written::Now
+        let version = if FIXED {
+            Version::Current
         } else {
-            Written::Before
+            Version::Before
         };
-        musl.post(written, || ());
+        musl.post(version, || ());
     };
-    Scenario::new("old_count", vec![wait, wait, post, post]).choices(8)
+    Scenario::new("stale_count", vec![wait, wait, post, post]).choices(8)
 }
 
-/// musl before 882aedf6 (2024): a post takes the bit away and then, before it wakes, is interrupted by a
-/// signal, whose handler stays for as long as it likes: here until the waiter has got through. Another
-/// post sees no bit and wakes nobody. Mended: it sees that somebody waits.
-fn interrupted<const MENDED: bool>() -> Scenario<Musl> {
-    const WRITTEN: [Written; 2] = [Written::Sticky, Written::Now];
+/// musl before 882aedf6 (2024): a post clears the bit, and a signal interrupts it before its wake.
+/// The handler runs for an arbitrary time; in this model until the waiter has acquired. Another
+/// post reads a cleared bit and wakes no process.
+///
+/// Fix: it reads that a process waits.
+fn interrupted<const FIXED: bool>() -> Scenario<Musl> {
+    const WRITTEN: [Version; 2] = [Version::Sticky, Version::Current];
     let wait = |musl: &Musl| {
         musl.wait();
         musl.done.swap(1, AcqRel);
@@ -256,12 +265,12 @@ fn interrupted<const MENDED: bool>() -> Scenario<Musl> {
     };
     let interrupted = |musl: &Musl| {
         let handler = || {
-            while look(&musl.done) == 0 {
+            while load_latest(&musl.done) == 0 {
                 futex::wait(&musl.done, 0, None);
             }
         };
-        musl.post(WRITTEN[usize::from(MENDED)], handler);
+        musl.post(WRITTEN[usize::from(FIXED)], handler);
     };
-    let post = |musl: &Musl| musl.post(WRITTEN[usize::from(MENDED)], || ());
+    let post = |musl: &Musl| musl.post(WRITTEN[usize::from(FIXED)], || ());
     Scenario::new("interrupted", vec![wait, interrupted, post]).choices(4)
 }

@@ -1,4 +1,4 @@
-//! A page in a real browser, with everything that it complains of.
+//! Pages in a real browser, with the errors that they cause.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use headless_chrome::browser::tab::Tab;
@@ -12,42 +12,42 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Every wait for the browser ends by then, with an error.
+/// Time limit of every wait for the browser.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where the models leave their pages, as seen from this crate.
+/// Returns the folder into which the models write their pages.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/interlatch")
 }
 
-/// A browser of its own, without a window.
+/// A headless browser.
 pub struct Window {
     browser: Browser,
 }
 
 impl Window {
-    /// Starts one; it ends with this value.
+    /// Starts a browser. It ends when this value is dropped.
     pub fn open() -> Result<Self> {
         let options = LaunchOptions::default_builder()
-            // The tests open files of this project only, and may run as root.
+            // The tests open only files of this project, and they may run as root.
             .sandbox(false)
             .window_size(Some((1400, 1000)))
             .idle_browser_timeout(TIMEOUT * 4)
             .build()?;
-        let browser = Browser::new(options).context("chromium starts")?;
+        let browser = Browser::new(options).context("cannot start chromium")?;
         Ok(Self { browser })
     }
 
-    /// Opens a page of the folder.
+    /// Opens a page of the output folder.
     pub fn visit(&self, name: &str) -> Result<Page> {
         let tab = self.browser.new_tab()?;
         tab.set_default_timeout(TIMEOUT);
-        let complaints = Arc::new(Mutex::new(Vec::new()));
-        let listener = complaints.clone();
+        let errors = Arc::new(Mutex::new(Vec::new()));
+        let listener = errors.clone();
         tab.add_event_listener(Arc::new(move |event: &Event| {
-            if let Some(complaint) = complaint(event) {
+            if let Some(error) = error_of(event) {
                 let mut all = listener.lock().unwrap_or_else(PoisonError::into_inner);
-                all.push(complaint);
+                all.push(error);
             }
         }))?;
         tab.enable_runtime()?;
@@ -58,14 +58,14 @@ impl Window {
             report_direct_socket_traffic: None,
             enable_durable_messages: None,
         })?;
-        let page = Page { tab, complaints };
-        page.go(name)?;
+        let page = Page { tab, errors };
+        page.navigate(name)?;
         Ok(page)
     }
 }
 
-/// An exception of the page's script, or a request to anywhere but a file.
-fn complaint(event: &Event) -> Option<String> {
+/// Returns the error in an event: an exception of the page's script or a network request.
+fn error_of(event: &Event) -> Option<String> {
     match event {
         Event::RuntimeExceptionThrown(thrown) => {
             Some(format!("{:?}", thrown.params.exception_details))
@@ -73,23 +73,23 @@ fn complaint(event: &Event) -> Option<String> {
         Event::NetworkRequestWillBeSent(sent) => {
             let url = &sent.params.request.url;
             let is_inside = url.starts_with("file:") || url.starts_with("data:");
-            (!is_inside).then(|| format!("it asks for {url}"))
+            (!is_inside).then(|| format!("network request for {url}"))
         }
         _ => None,
     }
 }
 
-/// A page that is open.
+/// An open page.
 pub struct Page {
     tab: Arc<Tab>,
-    complaints: Arc<Mutex<Vec<String>>>,
+    errors: Arc<Mutex<Vec<String>>>,
 }
 
 impl Page {
-    /// Goes on to another page of the folder, and waits until its script has run.
-    pub fn go(&self, name: &str) -> Result<()> {
+    /// Opens another page of the output folder and waits until its script has run.
+    pub fn navigate(&self, name: &str) -> Result<()> {
         let path = folder().join(name).canonicalize();
-        let path = path.with_context(|| format!("{name}: the models leave it"))?;
+        let path = path.with_context(|| format!("the models did not write {name}"))?;
         let address = format!("file://{}", path.display());
         self.tab.navigate_to(&address)?;
         self.wait_for(&format!(
@@ -97,8 +97,8 @@ impl Page {
         ))
     }
 
-    /// What an expression of the page's script is.
-    pub fn ask(&self, expression: &str) -> Result<Value> {
+    /// Evaluates a JavaScript expression on the page.
+    pub fn evaluate(&self, expression: &str) -> Result<Value> {
         let json = format!("JSON.stringify({expression})");
         let answer = self.tab.evaluate(&json, false)?;
         let text = answer.value.as_ref().and_then(Value::as_str);
@@ -106,45 +106,45 @@ impl Page {
         Ok(serde_json::from_str(text)?)
     }
 
-    /// Waits until this is true.
+    /// Waits until a JavaScript expression is true.
     pub fn wait_for(&self, expression: &str) -> Result<()> {
         let deadline = Instant::now() + TIMEOUT;
-        // While a page goes and the next one comes there is nobody to ask.
-        while self.ask(expression).ok() != Some(Value::Bool(true)) {
-            ensure!(Instant::now() < deadline, "it never holds: {expression}");
+        // During a navigation the evaluation fails because the page has no context.
+        while self.evaluate(expression).ok() != Some(Value::Bool(true)) {
+            ensure!(Instant::now() < deadline, "timeout while waiting for {expression}");
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
     }
 
-    /// As [`ask`](Self::ask), of a number.
+    /// Evaluates an expression whose value is a number.
     pub fn count(&self, expression: &str) -> Result<u64> {
-        let answer = self.ask(expression)?;
+        let answer = self.evaluate(expression)?;
         let number = answer.as_u64();
         number.ok_or_else(|| anyhow!("{expression} is {answer}: expected a number"))
     }
 
-    /// As [`ask`](Self::ask), of a text.
+    /// Evaluates an expression whose value is a string.
     pub fn text(&self, expression: &str) -> Result<String> {
-        let answer = self.ask(expression)?;
+        let answer = self.evaluate(expression)?;
         let text = answer.as_str().map(str::to_owned);
-        text.ok_or_else(|| anyhow!("{expression} is {answer}: expected a text"))
+        text.ok_or_else(|| anyhow!("{expression} is {answer}: expected a string"))
     }
 
-    /// Presses keys, one after the other.
+    /// Presses keys in this order.
     pub fn press(&self, keys: &[&str]) -> Result<()> {
         keys.iter()
             .try_for_each(|key| self.tab.press_key(key).map(|_| ()))
     }
 
-    /// Clicks on the first element that matches.
+    /// Clicks the first element that matches the selector.
     pub fn click(&self, selector: &str) -> Result<()> {
         self.tab.wait_for_element(selector)?.click()?;
         Ok(())
     }
 
-    /// Shows the page as to someone who prefers dark ones.
-    pub fn darken(&self) -> Result<()> {
+    /// Switches the page to its dark color scheme.
+    pub fn use_dark_scheme(&self) -> Result<()> {
         let dark = MediaFeature {
             name: "prefers-color-scheme".into(),
             value: "dark".into(),
@@ -156,21 +156,21 @@ impl Page {
         Ok(())
     }
 
-    /// Leaves a picture of it in the folder.
-    pub fn photograph(&self, name: &str) -> Result<()> {
+    /// Saves a screenshot of the page in the output folder.
+    pub fn screenshot(&self, name: &str) -> Result<()> {
         let png = CaptureScreenshotFormatOption::Png;
-        let picture = self.tab.capture_screenshot(png, None, None, true)?;
-        std::fs::write(folder().join(name), picture)?;
+        let image = self.tab.capture_screenshot(png, None, None, true)?;
+        std::fs::write(folder().join(name), image)?;
         Ok(())
     }
 
-    /// The page has complained of nothing.
-    pub fn has_no_complaints(&self) -> Result<()> {
+    /// Fails if the page has caused an error.
+    pub fn check_errors(&self) -> Result<()> {
         let all = self
-            .complaints
+            .errors
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        ensure!(all.is_empty(), "the page complains: {all:#?}");
+        ensure!(all.is_empty(), "the page caused errors: {all:#?}");
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The pages as a person sees them: everything is there, the keyboard steps, nothing complains.
+//! The pages in a browser: their content, the keyboard, and errors of their scripts.
 
 use anyhow::{Context, Result, ensure};
 use interlatch_browser::{Page, Window, folder};
@@ -6,13 +6,13 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 
-/// A lock that forgets a waiter: three processes, two of them sleep.
+/// A lock that forgets a waiter: of three processes, two fall asleep.
 const DEADLOCK: &str = "broken-lock-that-forgets-other-waiters.html";
 
-/// A semaphore that hands over nothing: the two accesses that race are the end of it.
+/// A semaphore without an acquire: the execution ends in a data race.
 const RACE: &str = "broken-semaphore-that-acquires-relaxed.html";
 
-/// The rows that a page should have: its steps, without immediate repetitions.
+/// Returns the rows that a page must have: its steps without consecutive repetitions.
 fn fold(steps: &Value) -> Result<Vec<Value>> {
     let mut rows: Vec<Value> = Vec::new();
     for step in steps.as_array().context("an array")? {
@@ -24,12 +24,12 @@ fn fold(steps: &Value) -> Result<Vec<Value>> {
     Ok(rows)
 }
 
-/// The row that is chosen, from 0.
-fn chosen(page: &Page) -> Result<u64> {
-    page.count("[...document.querySelectorAll('#lanes tbody tr')].findIndex((row) => row.classList.contains('chosen'))")
+/// Returns the index of the selected row.
+fn selected(page: &Page) -> Result<u64> {
+    page.count("[...document.querySelectorAll('#lanes tbody tr')].findIndex((row) => row.classList.contains('selected'))")
 }
 
-/// The line of source of a step.
+/// Returns the source line of a step.
 fn source_of(step: &Value) -> Result<String> {
     let site = step["site"].as_str().context("a site")?;
     let (file, line) = site.rsplit_once(':').context("FILE:LINE")?;
@@ -38,33 +38,33 @@ fn source_of(step: &Value) -> Result<String> {
     Ok(line.context("a line")?.to_owned())
 }
 
-/// Asks once for everything, since an answer takes a while.
+/// All facts about a failure page. One query is faster than six.
 const FACTS: &str = "({
     steps: JSON.parse(document.getElementById('execution').textContent).steps,
     drawn: document.querySelectorAll('#lanes tbody tr').length,
-    chosen: document.querySelectorAll('#lanes tr.chosen:last-child').length,
+    selected: document.querySelectorAll('#lanes tr.selected:last-child').length,
     source: document.querySelector('#source .here').lastChild.textContent,
     verdict: document.getElementById('verdict').textContent,
     replay: document.getElementById('replay').textContent,
 })";
 
-fn shows_a_failure(page: &Page) -> Result<()> {
-    let facts = page.ask(FACTS)?;
+fn check_failure_page(page: &Page) -> Result<()> {
+    let facts = page.evaluate(FACTS)?;
     let (rows, drawn) = (fold(&facts["steps"])?, &facts["drawn"]);
     ensure!(
         *drawn == rows.len(),
         "{drawn} rows for {} steps",
         rows.len()
     );
-    ensure!(facts["chosen"] == 1, "the last step is chosen at first");
+    ensure!(facts["selected"] == 1, "the last step is selected initially");
     let expected = source_of(rows.last().context("a step")?)?;
     ensure!(
         facts["source"] == expected,
-        "{} is shown, expected {expected:?}",
+        "the page shows {}, expected {expected:?}",
         facts["source"]
     );
     let text = |name: &str| facts[name].as_str().unwrap_or_default();
-    // What does not do the same each time cannot be run again.
+    // A model that is not deterministic cannot be replayed.
     let is_expected =
         text("replay").contains(" --replay ") != text("verdict").contains("bad model");
     ensure!(is_expected, "{}, {:?}", text("verdict"), text("replay"));
@@ -72,108 +72,108 @@ fn shows_a_failure(page: &Page) -> Result<()> {
 }
 
 #[test]
-fn every_failure_has_a_page_that_shows_all_of_it() -> Result<()> {
+fn every_failure_has_a_complete_page() -> Result<()> {
     let window = Window::open()?;
     let page = window.visit("index.html")?;
     let mut seen = 0;
     for entry in fs::read_dir(folder())? {
         let name = entry?.file_name().into_string().unwrap_or_default();
         if name.ends_with(".html") && name != "index.html" {
-            page.go(&name)?;
-            shows_a_failure(&page).context(name)?;
+            page.navigate(&name)?;
+            check_failure_page(&page).context(name)?;
             seen += 1;
         }
     }
-    page.has_no_complaints()?;
-    ensure!(seen >= 60, "only {seen} pages were left");
+    page.check_errors()?;
+    ensure!(seen >= 60, "only {seen} pages exist");
     println!("{seen} pages");
     Ok(())
 }
 
 #[test]
-fn the_keyboard_steps_through_an_execution() -> Result<()> {
+fn keyboard_steps_through_an_execution() -> Result<()> {
     let window = Window::open()?;
     let page = window.visit(DEADLOCK)?;
-    let rows = fold(&page.ask("execution.steps")?)?;
+    let rows = fold(&page.evaluate("execution.steps")?)?;
     let last = rows.len() as u64 - 1;
     page.press(&["Home"])?;
     for (number, row) in rows.iter().enumerate() {
-        ensure!(chosen(&page)? == number as u64);
+        ensure!(selected(&page)? == number as u64);
         let shown = page.text("document.querySelector('#source .here').lastChild.textContent")?;
         ensure!(shown == source_of(row)?, "step {number}: {shown:?}");
         let later = page.count("document.querySelectorAll('#lanes tr.later').length")?;
-        ensure!(later == last - number as u64, "what is to come is faint");
+        ensure!(later == last - number as u64, "later steps are faint");
         page.press(&["ArrowDown"])?;
     }
     ensure!(
-        chosen(&page)? == last,
-        "there is nothing after the last step"
+        selected(&page)? == last,
+        "the last step has no successor"
     );
     page.press(&["ArrowUp"])?;
-    ensure!(chosen(&page)? == last - 1);
+    ensure!(selected(&page)? == last - 1);
     page.press(&["Home", "ArrowUp", "ArrowRight"])?;
-    let at = chosen(&page)? as usize;
+    let at = selected(&page)? as usize;
     ensure!(at > 0 && rows[at]["process"] == rows[0]["process"]);
     page.press(&["ArrowLeft"])?;
-    ensure!(chosen(&page)? == 0);
+    ensure!(selected(&page)? == 0);
     page.press(&["End"])?;
-    ensure!(chosen(&page)? == last);
+    ensure!(selected(&page)? == last);
     page.click("#lanes tbody tr:nth-child(3) .step")?;
-    ensure!(chosen(&page)? == 2);
-    page.has_no_complaints()
+    ensure!(selected(&page)? == 2);
+    page.check_errors()
 }
 
 #[test]
-fn a_deadlock_shows_who_sleeps_and_what_is_ordered() -> Result<()> {
+fn deadlock_page_shows_sleepers_and_orderings() -> Result<()> {
     let window = Window::open()?;
     let page = window.visit(DEADLOCK)?;
     let asleep =
         "document.querySelector('#lanes tbody tr:last-child').querySelectorAll('.asleep').length";
-    ensure!(page.count(asleep)? == 1, "process 2 sleeps at the end");
+    ensure!(page.count(asleep)? == 1, "process 2 is asleep at the end");
     ensure!(page.count("document.querySelectorAll('#arrows .orders').length")? >= 1);
     ensure!(page.count("document.querySelectorAll('#arrows .reads').length")? >= 5);
     ensure!(page.count("document.querySelectorAll('#arrows .races').length")? == 0);
     let memory = page.text("document.getElementById('memory').textContent")?;
     ensure!(memory.contains("word 0= 0"), "the lock is free: {memory}");
-    let standing = page.text("document.getElementById('standing').textContent")?;
+    let states = page.text("document.getElementById('process-states').textContent")?;
     ensure!(
-        standing.contains("process 2 sleeps on word 0"),
-        "{standing}"
+        states.contains("process 2 sleeps on word 0"),
+        "{states}"
     );
-    page.photograph("deadlock.png")?;
-    page.darken()?;
-    page.photograph("deadlock-dark.png")?;
-    page.has_no_complaints()
+    page.screenshot("deadlock.png")?;
+    page.use_dark_scheme()?;
+    page.screenshot("deadlock-dark.png")?;
+    page.check_errors()
 }
 
 #[test]
-fn a_race_names_both_accesses() -> Result<()> {
+fn race_page_names_both_accesses() -> Result<()> {
     let window = Window::open()?;
     let page = window.visit(RACE)?;
     ensure!(page.count("document.querySelectorAll('#arrows .races').length")? == 1);
     let other = page.text("document.querySelector('tr.race .step').textContent")?;
-    let this = page.text("document.querySelector('tr.chosen .step').textContent")?;
+    let this = page.text("document.querySelector('tr.selected .step').textContent")?;
     ensure!(
         other.contains("cell") && this.contains("cell"),
         "{other}, {this}"
     );
-    let ordered = page.ask("document.querySelector('tr.race').classList.contains('before')")?;
-    ensure!(ordered == false, "what races is not ordered");
-    page.photograph("race.png")?;
-    page.has_no_complaints()
+    let ordered = page.evaluate("document.querySelector('tr.race').classList.contains('before')")?;
+    ensure!(ordered == false, "racing accesses are not ordered");
+    page.screenshot("race.png")?;
+    page.check_errors()
 }
 
 #[test]
-fn the_board_tells_what_the_run_has_found() -> Result<()> {
+fn summary_page_shows_the_results_of_the_run() -> Result<()> {
     let window = Window::open()?;
     let page = window.visit("index.html")?;
     let run: Value = serde_json::from_str(&fs::read_to_string(folder().join("run.json"))?)?;
-    let models = run["found"]["models"].as_array().context("models")?;
-    let good = models.iter().filter(|model| model["is_good"] == true);
-    let expected = format!("{} of {}", good.count(), models.len());
+    let models = run["results"]["models"].as_array().context("models")?;
+    let passed = models.iter().filter(|model| model["passed"] == true);
+    let expected = format!("{} of {}", passed.count(), models.len());
     let shown = page.text("document.querySelector('.score b').textContent")?;
-    ensure!(shown == expected, "{shown}, expected {expected}");
-    // One badge for each model that has to hold, one for each bug, one for each mended form.
+    ensure!(shown == expected, "the page shows {shown}, expected {expected}");
+    // Each correct model, each bug and each fixed form has one badge.
     let badges = page.count(
         "document.querySelectorAll('#properties .badge, #museum .badge, #bugs .badge').length",
     )?;
@@ -186,22 +186,22 @@ fn the_board_tells_what_the_run_has_found() -> Result<()> {
     let named = holds.filter(|model| {
         !model["name"]
             .as_str()
-            .is_some_and(|name| name.ends_with(", mended"))
+            .is_some_and(|name| name.ends_with(", fixed"))
     });
-    let killed = named.filter(|model| model["crash_points"] != 0).count() as u64;
+    let with_crash_points = named.filter(|model| model["crash_points"] != 0).count() as u64;
     let shown = page.count(
         "[...document.querySelectorAll('#properties .count')].filter((count) => count.textContent.includes('crash points')).length",
     )?;
     ensure!(
-        shown == killed && killed >= 10,
-        "{shown} rows name crash points, {killed} have some"
+        shown == with_crash_points && with_crash_points >= 10,
+        "{shown} rows show crash points, {with_crash_points} models have crash points"
     );
     let museum = page.count("document.querySelectorAll('#museum tbody tr').length")?;
     let has = |name: &str| models.iter().any(|model| model["name"] == name);
     let names = models.iter().filter_map(|model| model["name"].as_str());
-    let exhibits = names.filter(|name| has(&format!("{name}, mended"))).count() as u64;
+    let exhibits = names.filter(|name| has(&format!("{name}, fixed"))).count() as u64;
     ensure!(museum == exhibits, "{museum} rows for {exhibits} exhibits");
-    ensure!(exhibits >= 25, "only {exhibits} exhibits were run");
+    ensure!(exhibits >= 25, "the run has only {exhibits} exhibits");
     let links = page
         .ask("[...document.querySelectorAll('main a')].map((link) => link.getAttribute('href'))")?;
     let links: BTreeSet<&str> = links
@@ -212,19 +212,19 @@ fn the_board_tells_what_the_run_has_found() -> Result<()> {
         .collect();
     ensure!(links.len() >= 60);
     for link in links {
-        ensure!(folder().join(link).is_file(), "{link} leads nowhere");
+        ensure!(folder().join(link).is_file(), "{link} does not exist");
     }
-    page.photograph("board.png")?;
-    page.has_no_complaints()
+    page.screenshot("summary.png")?;
+    page.check_errors()
 }
 
 #[test]
-fn from_the_board_a_click_leads_to_the_execution() -> Result<()> {
+fn summary_page_links_to_the_executions() -> Result<()> {
     let window = Window::open()?;
     let page = window.visit("index.html")?;
     page.click(&format!("a[href='{DEADLOCK}']"))?;
     page.wait_for(
         "document.getElementById('model')?.textContent === 'broken/lock_that_forgets_other_waiters'",
     )?;
-    page.has_no_complaints()
+    page.check_errors()
 }

@@ -1,31 +1,32 @@
-//! A failure, and the execution that led to it.
+//! A failure and the execution that led to it.
 
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 
-/// How an execution failed.
+/// A failing execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Failure {
-    /// What kind of failure.
+    /// Kind of the failure.
     pub kind: FailureKind,
-    /// What failed, in a sentence.
+    /// Description of the failure in one sentence.
     pub message: String,
-    /// How many executions it took, this one included; 0 if nobody counted.
+    /// Number of executions up to and including this execution; 0 if unknown.
     pub executions: u64,
-    /// Who was killed, and where.
+    /// Processes that were killed, and where.
     pub deaths: Vec<Death>,
-    /// The execution, oldest first. Threads leave none.
+    /// Steps of the execution, oldest first. Empty for executions of threads.
     pub steps: Vec<Step>,
-    /// What the words and cells are that the steps name: a number, and the line that made it.
+    /// Words and cells that the steps name: a number and the source line that created it.
     pub words: Vec<String>,
-    /// Where each process stands.
-    pub standing: Vec<String>,
+    /// State of each process at the end of the execution.
+    pub process_states: Vec<String>,
 }
 
 impl Failure {
-    /// One of which nobody has kept a record.
-    pub(crate) fn unrecorded(kind: FailureKind, message: String) -> Self {
+    /// Creates a failure without a record of its execution.
+    pub(crate) fn without_record(kind: FailureKind, message: String) -> Self {
         Self {
             kind,
             message,
@@ -33,17 +34,19 @@ impl Failure {
             deaths: Vec::new(),
             steps: Vec::new(),
             words: Vec::new(),
-            standing: Vec::new(),
+            process_states: Vec::new(),
         }
     }
 }
 
-/// A process, and before which of its own steps it is killed; they are counted from 0.
+/// The death of a process at a step.
+///
+/// The text form is `VICTIM:STEP`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Death {
-    /// The process.
+    /// Index of the process.
     pub victim: usize,
-    /// The step.
+    /// The process dies before this step. Its own steps are counted from 0.
     pub before: usize,
 }
 
@@ -53,80 +56,85 @@ impl fmt::Display for Death {
     }
 }
 
-/// A death is written `VICTIM:STEP`.
+/// Error of parsing a [`Death`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?}: expected VICTIM:STEP, two numbers")]
-pub struct NoDeath(String);
+pub struct ParseDeathError(String);
 
 impl FromStr for Death {
-    type Err = NoDeath;
+    type Err = ParseDeathError;
 
-    fn from_str(text: &str) -> Result<Self, NoDeath> {
+    fn from_str(text: &str) -> Result<Self, ParseDeathError> {
         let numbers = || {
             let (victim, before) = text.split_once(':')?;
             Some((victim.parse().ok()?, before.parse().ok()?))
         };
-        let (victim, before) = numbers().ok_or_else(|| NoDeath(text.to_owned()))?;
+        let (victim, before) = numbers().ok_or_else(|| ParseDeathError(text.to_owned()))?;
         Ok(Self { victim, before })
     }
 }
 
-/// One operation of an execution. Steps are numbered from 0, in the order of the execution.
+/// One operation of an execution.
+///
+/// Steps are numbered from 0 in the order of the execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Step {
-    /// Who did it; nobody, before and after the processes run.
+    /// Index of the process; `None` for steps of the setup and of the verification.
     pub process: Option<usize>,
-    /// What was done, to which word, with which values.
+    /// The operation with its word and values.
     pub action: String,
-    /// The line of source, `FILE:LINE`.
+    /// Source line, `FILE:LINE`.
     pub site: String,
-    /// Whether the process sleeps from here on, or is awake again.
+    /// `Some(true)` if the process falls asleep here, `Some(false)` if it wakes up.
     pub sleeps: Option<bool>,
-    /// The word that it writes, and the value.
+    /// Number of the word that the step writes, and the value.
     pub writes: Option<(u32, u64)>,
-    /// What it reads.
-    pub reads: Option<Source>,
-    /// The steps of others that happen before this one and everything after it, since it acquires
-    /// what they released.
-    pub after: Vec<usize>,
-    /// The step that it races with.
+    /// The step that wrote the value that this step reads.
+    pub reads_from: Option<ReadsFrom>,
+    /// Steps of other processes that this step synchronizes with. They happen before this step and
+    /// before everything after it.
+    pub synchronizes_with: Vec<usize>,
+    /// The step that races with this step.
     pub races_with: Option<usize>,
 }
 
-/// The step that has written what another one reads.
+/// The write that a step reads from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    /// Its number.
+pub struct ReadsFrom {
+    /// Number of the writing step.
     pub step: usize,
-    /// It is known to be this one. The engine does not tell which write was read; if there are
-    /// several of this value, this is the last.
+    /// Whether the write is known. loom does not report which write a load reads. If several writes
+    /// have the same value, `step` is the last of them and this is `false`.
     pub is_certain: bool,
 }
 
-/// The kinds of failure that the checker tells apart.
+/// Kinds of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum FailureKind {
-    /// Everybody waits and nobody is left to wake them: a lost wake-up, or a circle.
+    /// Every process waits and no process is left to wake one: a lost wake-up or a circular wait.
     Deadlock,
-    /// Two accesses to the same memory, one of them a write, and nothing orders them.
+    /// Two unordered accesses to the same memory, at least one of them a write.
     DataRace,
-    /// An assertion of the model, or any other panic.
+    /// A failed assertion of the model, or any other panic.
     WrongResult,
-    /// The model is larger than its limits: it may never end.
+    /// The model exceeds a limit of its size. It may never end.
     LimitHit,
-    /// It is no model: it has too many processes, does not do the same each time, or leaks.
+    /// The model cannot be explored: it has too many processes, is not deterministic, or leaks
+    /// memory.
     BadModel,
-    /// The engine has failed at an assertion of its own, which says nothing of the model.
+    /// An assertion inside the engine failed. This says nothing about the model.
     Engine,
-    /// The model's process came to an end that nobody had planned, and could say no more.
+    /// The process that ran the model ended unexpectedly and reported no cause.
     Crash,
 }
 
 const ENGINE: &str = "engine failed";
 
 impl FailureKind {
-    /// The kind that this panic message tells of.
-    pub fn of_message(message: &str) -> Self {
+    /// Classifies a panic message.
+    pub fn from_message(message: &str) -> Self {
         if message.starts_with("deadlock") {
             Self::Deadlock
         } else if message.contains("Causality violation") {
@@ -143,7 +151,7 @@ impl FailureKind {
         }
     }
 
-    /// Its name in reports.
+    /// Returns the name that reports use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Deadlock => "deadlock",

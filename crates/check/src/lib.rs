@@ -1,33 +1,175 @@
 //! Model checking of synchronization primitives that are written on `interlatch::platform`.
 //!
-//! A [`Scenario`] is a shared state and participants that run at the same time. [`Model`] says what
-//! is checked and how far; [`explore`] runs it: under `--cfg loom` through every execution, without
-//! it as a short stress test with threads. The [`Verdict`] never claims more than was explored.
-//! [`runner::Runner`] turns a list of models into a command line program.
+//! Write a primitive on [`AtomicU32`](interlatch::platform::AtomicU32) and
+//! [`futex`](interlatch::platform::futex), describe its promises as [`Scenario`]s, and let a
+//! [`Runner`](runner::Runner) explore them as [`Model`]s: every interleaving, every value that a
+//! load may return under the memory model, every choice of a waiter to wake, every timeout, and the
+//! death of a process at every step. A failure comes with its execution, step by step, and a
+//! command that replays it.
+//!
+//! The same source runs on the real machine: the platform module is a thin layer over core's
+//! atomics and the kernel's futex, and is replaced by a model only under `--cfg loom`.
+//!
+//! `docs/models.md` in the repository is a step-by-step guide.
+//!
+//! # Example
+//! A lock of one word, a scenario, and a program that checks it. This is a complete
+//! `tests/models.rs`:
+//!
+//! ```no_run
+//! use interlatch::ShmSafe;
+//! use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
+//! use interlatch::platform::{AtomicU32, futex};
+//! use interlatch_check::runner::Runner;
+//! use interlatch_check::{FailureKind, Model, RaceCell, Scenario};
+//! use std::process::ExitCode;
+//!
+//! const FREE: u32 = 0;
+//! const LOCKED: u32 = 1;
+//! /// Locked, and a waiter may sleep.
+//! const CONTENDED: u32 = 2;
+//!
+//! /// The third mutex of Drepper, "Futexes Are Tricky". `WAKES` is `false` for a known bug.
+//! struct SmallLock<const WAKES: bool>(AtomicU32);
+//!
+//! impl<const WAKES: bool> SmallLock<WAKES> {
+//!     fn lock(&self) {
+//!         // Acquire pairs with the Release in `unlock`.
+//!         if self.0.compare_exchange(FREE, LOCKED, Acquire, Relaxed).is_ok() {
+//!             return;
+//!         }
+//!         while self.0.swap(CONTENDED, Acquire) != FREE {
+//!             futex::wait(&self.0, CONTENDED, None);
+//!         }
+//!     }
+//!
+//!     fn unlock(&self) {
+//!         // Release pairs with the Acquire in `lock`.
+//!         if self.0.swap(FREE, Release) == CONTENDED && WAKES {
+//!             futex::wake(&self.0, 1);
+//!         }
+//!     }
+//! }
+//!
+//! /// The state of the scenario: the lock and a number that it protects.
+//! #[repr(C)]
+//! struct Protected<const WAKES: bool> {
+//!     lock: SmallLock<WAKES>,
+//!     number: RaceCell,
+//! }
+//!
+//! // SAFETY: `repr(C)`, no pointer, every bit pattern is valid, and `lock` protects `number`.
+//! unsafe impl<const WAKES: bool> ShmSafe for Protected<WAKES> {
+//!     fn initial() -> Self {
+//!         Self { lock: SmallLock(AtomicU32::new(FREE)), number: RaceCell::new(0) }
+//!     }
+//! }
+//!
+//! fn excludes<const WAKES: bool>(processes: usize) -> Scenario<Protected<WAKES>> {
+//!     let increment = |shared: &Protected<WAKES>| {
+//!         shared.lock.lock();
+//!         shared.number.increment();
+//!         shared.lock.unlock();
+//!     };
+//!     // A wake of one among two waiters is a choice.
+//!     Scenario::new("excludes", vec![increment; processes]).choices(4)
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     let models = vec![
+//!         Model::new("small_lock", || excludes::<true>(2)),
+//!         Model::new("small_lock", || excludes::<true>(3)).bounded(3),
+//!         Model::broken("small_lock_without_wake", FailureKind::Deadlock, || excludes::<false>(2)),
+//!     ];
+//!     Runner::new(models).run()
+//! }
+//! ```
+//!
+//! `Cargo.toml` needs the test target (see [`runner`]). Then
+//! `RUSTFLAGS="--cfg loom" cargo test --release --test models` prints:
+//!
+//! ```text
+//! | model                          | processes | verdict          | ...
+//! | small_lock/excludes/2          | 2         | exhaustive       |
+//! | small_lock/excludes/3          | 3         | bounded(4)       |
+//! | broken/small_lock_without_wake | 2         | caught: deadlock |
+//! ```
+//!
+//! # Parts
+//! | type | meaning |
+//! | --- | --- |
+//! | [`Scenario`] | a shared state, up to four participants, a verification of the final state |
+//! | [`Participant`] | the code of one process: a plain function of the shared state |
+//! | [`RaceCell`] | an unsynchronized number; a data race on it is a failure |
+//! | [`Model`] | a scenario, a bound of the exploration, the expected result |
+//! | [`Runner`](runner::Runner) | a command line program that explores models |
+//! | [`Stage`] | an environment that runs scenarios in tests of your own, such as processes |
+//!
+//! # Verdicts
+//! | verdict | meaning | success |
+//! | --- | --- | --- |
+//! | `exhaustive` | every execution of the model was explored | yes |
+//! | `bounded(p)` | every execution with at most *p* preemptions was explored | if *p* reaches the bound that the model requires |
+//! | `truncated` | the time limit ended the exploration | no |
+//! | `blind: ...` | loom is known to miss executions of this model; the text names the two source lines | no |
+//! | `stressed` | threads ran the model for a short time (a build without loom) | yes, but it proves little |
+//! | `caught: ...` | a model of a known bug failed as expected | yes |
+//! | `FAILED: ...` | the model failed, or failed in another way than expected | no |
+//!
+//! A verdict is about one model: this scenario with this number of processes. A remark below the
+//! table names an imprecision of the engine that the model meets.
+//!
+//! # What a model explores
+//! - Every interleaving of the operations on atomics, cells and futexes.
+//! - Every value that a load may return under the C++20 memory model, with the limits below.
+//! - Every waiter that a wake may choose ([`Scenario::choices`]), and a timeout of every timed wait
+//!   at any step. A wake orders no memory: the kernel promises no ordering.
+//! - Spurious wake-ups ([`Scenario::interruptions`]) and spurious failures of weak
+//!   compare-exchanges ([`Scenario::spurious_failures`]), if the scenario allows them.
+//! - The death of [victims](Scenario::victims) before each of their steps, with the kernel's walk
+//!   of the robust list.
+//!
+//! # Limits of loom
+//! The engine is loom 0.7.2. A model that meets one of these limits gets a `blind` verdict, a
+//! remark or a failure; litmus tests in the repository pin each limit.
+//!
+//! | limit | consequence and remedy |
+//! | --- | --- |
+//! | A thread that loads a word and then writes it hides earlier loads of that word by other threads. | The verdict is `blind`. Start with the write and use the value of a failed compare-exchange, or create the word with [`new_tracked`](interlatch::platform::new_tracked), which explores these loads at the price of more executions. |
+//! | SeqCst loads and stores act as acquire and release. | A remark. Do not rely on SeqCst accesses: use one word and a read-modify-write, or fences. |
+//! | Acquire and SeqCst fences order more than they should. | A remark. Prefer algorithms without fences. |
+//! | An atomic remembers 7 stores. | A remark, if a load after more stores occurs. |
+//! | A weak compare-exchange never fails spuriously, and a failed compare-exchange reads only the latest value. | [`Scenario::spurious_failures`] adds the failures. |
+//! | At most five threads run; one of them is the model's kernel. | A scenario has at most four participants. |
+//! | loom returns normally at a limit of time. | The verdict is `truncated`. |
+//! | A failing model may abort its process. | The runner starts a process for each model. |
+//!
+//! A model must be deterministic and must not leak memory. The checker runs the first execution
+//! twice and reports [`FailureKind::BadModel`] if they differ.
+//!
+//! # Weakening a site
+//! `-- --weaken` checks that the models need each line of the primitive. A *site* is a source line
+//! with an atomic operation, a fence or a wake. For each site the runner weakens the ordering by
+//! one step, drops the wake, or limits it to one waiter, without recompiling, and runs the models
+//! that pass the site until one of them fails. A weakening that no model catches shows an ordering
+//! that is stronger than necessary, or a missing model. `--sites-in PATH` selects source files by
+//! the prefix of their path.
+//!
+//! # Replay
+//! A failure prints its execution as a table with one column per process, the final state of each
+//! process, and a command with `--replay FILE` that runs exactly this execution again, for example
+//! under a debugger. `--explain` prints the same for known bugs. The runner also writes an HTML
+//! page for each failure; [`runner`] says where.
 
+mod engine;
 mod failure;
 mod model;
 pub mod runner;
 mod scenario;
-#[cfg(not(loom))]
-mod stress;
 mod verdict;
 
-#[cfg(loom)]
-mod exhaustive;
-#[cfg(loom)]
-mod memory;
-#[cfg(loom)]
-mod relations;
-#[cfg(loom)]
-pub use exhaustive::{describe_failure, explore, record, replay, run_once};
-#[cfg(not(loom))]
-pub use stress::{describe_failure, explore, record, replay, run_once};
-
-pub use failure::{Death, Failure, FailureKind, Source, Step};
+pub use engine::{IS_EXHAUSTIVE, explore, run_once};
+pub use failure::{Death, Failure, FailureKind, ParseDeathError, ReadsFrom, Step};
 pub use model::{Bound, Expectation, Exploration, Limits, Model};
 pub use scenario::{Participant, RaceCell, Scenario, Stage};
 pub use verdict::Verdict;
-
-/// Whether this build explores every execution (`--cfg loom`), or only stresses threads.
-pub const IS_EXHAUSTIVE: bool = cfg!(loom);

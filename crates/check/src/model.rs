@@ -1,14 +1,19 @@
-//! A model: a scenario, how far it is explored, and what is expected of it.
+//! A model: a scenario, how far it is explored, and the expected result.
 
-use super::{FailureKind, Verdict, run_once};
-use crate::Scenario;
+use crate::engine;
+use crate::scenario::ErasedScenario;
+use crate::{FailureKind, Scenario, Verdict};
 use interlatch::platform::ShmSafe;
 use serde::{Deserialize, Serialize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One model.
+/// A scenario to explore, with a bound and the expected result.
+///
+/// [`new`](Self::new) makes a model that must hold in every execution. [`broken`](Self::broken)
+/// makes a model of a known bug, which the checker must find: it shows that the scenario is able to
+/// fail. [`Runner`](crate::runner::Runner) runs a list of models from a command line.
 ///
 /// # Example
 /// ```
@@ -23,95 +28,105 @@ use std::time::Duration;
 /// ```
 #[derive(Clone)]
 pub struct Model {
-    /// `primitive/scenario/processes`, and for broken ones `broken/bug`.
+    /// Name: `primitive/scenario/processes`, or `broken/bug`.
     pub name: String,
-    /// How many processes take part.
+    /// Number of processes.
     pub processes: usize,
-    /// How far it is explored.
+    /// How far the model is explored.
     pub bound: Bound,
-    /// What is expected of it.
+    /// The expected result.
     pub expectation: Expectation,
-    /// The processes that die, at each of their steps.
+    /// Indices of the processes that die, at each of their steps.
     pub victims: Vec<usize>,
-    execute: Arc<dyn Fn() + Send + Sync>,
+    build: Arc<dyn Fn() -> ErasedScenario + Send + Sync>,
 }
 
 /// How far a model is explored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// Every execution.
+    /// Explores every execution.
     None,
-    /// Bounds of 0, 1, 2, ... preemptions, at least up to this one, and more while time allows.
+    /// Explores with at most 0, 1, 2, ... preemptions: at least up to `at_least`, and further while
+    /// time allows.
     Sweep {
-        /// The bound that has to be finished.
+        /// The bound that must be finished.
         at_least: usize,
     },
 }
 
-/// What is expected of a model.
+/// The expected result of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expectation {
-    /// It passes.
+    /// Every execution passes.
     Holds,
-    /// It has this bug, and the checker has to find it in this form.
+    /// Some execution fails in this way.
     Fails(FailureKind),
 }
 
-/// When to stop.
+/// Limits of one exploration.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The most preemptions of an execution.
+    /// Most preemptions of an execution; `None` for no bound.
     pub preemptions: Option<usize>,
-    /// The most time.
+    /// Most time.
     pub time: Duration,
 }
 
-/// What came of exploring a model without finding a failure.
+/// Result of an exploration that found no failure.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Exploration {
-    /// How many executions there were.
+    /// Number of executions.
     pub executions: u64,
-    /// Before how many steps a process was killed, or how many pairs of steps if two were.
+    /// Number of steps before which a process died; with two victims, number of pairs of steps.
     pub crash_points: u64,
-    /// How long it took.
+    /// Duration.
     pub elapsed: Duration,
-    /// What that is worth.
+    /// What the result is worth.
     pub verdict: Verdict,
-    /// What the verdict does not say: imprecisions of the engine that this model meets.
+    /// Imprecisions of the engine that the model meets and that the verdict does not express.
     pub remarks: Vec<String>,
 }
 
 impl Model {
-    /// A model of this scenario that has to hold, in every execution. If `build` panics, the model
-    /// fails when it is run.
+    /// Creates a model that must hold in every execution.
+    ///
+    /// If `build` panics, the model fails when it runs.
     pub fn new<S: ShmSafe + 'static>(
         primitive: &str,
         build: impl Fn() -> Scenario<S> + Send + Sync + 'static,
     ) -> Self {
-        let scenario = quietly(&build)
-            .unwrap_or_else(|| Scenario::new("a_scenario_that_cannot_be_made", Vec::new()));
-        let (property, processes) = (scenario.name, scenario.participants.len());
-        let mut how = String::new();
+        Self::from_erased(primitive, Arc::new(move || ErasedScenario::new(build())))
+    }
+
+    /// The part of [`new`](Self::new) that does not depend on the type of the state. Programs have
+    /// hundreds of models, so the generic part is kept small.
+    fn from_erased(primitive: &str, build: Arc<dyn Fn() -> ErasedScenario + Send + Sync>) -> Self {
+        let scenario = catch_silently(&*build).unwrap_or_else(ErasedScenario::failed);
+        let (property, processes) = (scenario.name, scenario.participants);
+        let mut variants = String::new();
         if scenario.interruptions > 0 {
-            how.push_str(", interrupted");
+            variants.push_str(", interrupted");
         }
         if !scenario.rechecks {
-            how.push_str(", no rechecks");
+            variants.push_str(", no rechecks");
         }
         for victim in &scenario.victims {
-            how.push_str(&format!(", {victim} dies"));
+            variants.push_str(&format!(", {victim} dies"));
         }
         Self {
-            name: format!("{primitive}/{property}/{processes}{how}"),
+            name: format!("{primitive}/{property}/{processes}{variants}"),
             processes,
             bound: Bound::None,
             expectation: Expectation::Holds,
             victims: scenario.victims,
-            execute: Arc::new(move || run_once(&build())),
+            build,
         }
     }
 
-    /// Explored by preemption bounds, at least up to this one.
+    /// Explores by preemption bounds, at least up to `at_least`.
+    ///
+    /// Use it for models whose executions are too many to explore all of them.
     #[must_use]
     pub fn bounded(self, at_least: usize) -> Self {
         Self {
@@ -120,22 +135,25 @@ impl Model {
         }
     }
 
-    /// A model of a known bug, which the checker has to find in this form. It is swept from no
-    /// preemption upwards, so that the failure found has the fewest.
+    /// Creates a model of a known bug, which must fail in the given way.
+    ///
+    /// The exploration starts without preemptions and raises the bound, so the reported failure has
+    /// the fewest preemptions.
     pub fn broken<S: ShmSafe + 'static>(
         bug: &str,
         kind: FailureKind,
         build: impl Fn() -> Scenario<S> + Send + Sync + 'static,
     ) -> Self {
+        let build = Arc::new(move || ErasedScenario::new(build()));
         Self {
             name: format!("broken/{bug}"),
             bound: Bound::Sweep { at_least: 3 },
             expectation: Expectation::Fails(kind),
-            ..Self::new("broken", build)
+            ..Self::from_erased("broken", build)
         }
     }
 
-    /// The same under another name.
+    /// Renames the model.
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Self {
         Self {
@@ -144,14 +162,14 @@ impl Model {
         }
     }
 
-    /// One execution.
+    /// Runs one execution.
     pub fn execute(&self) {
-        (self.execute)();
+        engine::run((self.build)());
     }
 }
 
-/// What the function returns, or none if it panics, and then without a word.
-fn quietly<R>(function: impl Fn() -> R) -> Option<R> {
+/// Calls the function without printing a panic. Returns `None` if it panics.
+fn catch_silently<R>(function: impl Fn() -> R) -> Option<R> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
     let result = catch_unwind(AssertUnwindSafe(function));

@@ -1,46 +1,62 @@
-//! Scenarios: a shared state, and participants that run at the same time.
+//! Scenarios: a shared state and participants that run concurrently.
 
 use interlatch::platform::{ShmSafe, UnsafeCell, spin};
 
-/// What one participant does with the shared state.
+/// The code of one participant: a plain function of the shared state.
+///
+/// A closure without captures coerces to it. All participants of a scenario have the same type, so
+/// the first closure in a list may need `as Participant<_>` or a typed variable.
 pub type Participant<S> = fn(&S);
 
-/// A promise, shown by participants that would break it if it did not hold.
+/// A property of a primitive, shown by participants that would violate it.
+///
+/// A scenario has a name (the property as an identifier), participants that share a state of type
+/// `S`, and a verification of the final state. Participants check what they observe with
+/// assertions. The state starts as [`ShmSafe::initial`].
+///
+/// The same scenario runs on several stages: in a [`Model`](crate::Model), in which every
+/// interleaving is explored; and on a [`Stage`] of threads or of processes.
+///
+/// Under loom, a scenario has at most four participants, and it must be deterministic: no clock, no
+/// random number, no `HashMap` iteration.
 ///
 /// # Example
 /// ```
 /// use interlatch::Semaphore;
-/// use interlatch_check::run_once;
-/// use interlatch_check::Scenario;
+/// use interlatch_check::{Scenario, run_once};
 ///
 /// let scenario: Scenario<Semaphore> = Scenario::new(
-///     "a_release_lets_one_go",
-///     vec![|one: &Semaphore| one.release(1).unwrap(), |one| one.acquire().forget()],
+///     "release_admits_one_acquirer",
+///     vec![
+///         |semaphore: &Semaphore| semaphore.release(1).unwrap(),
+///         |semaphore| semaphore.acquire().forget(),
+///     ],
 /// )
-/// .verify(|one| assert_eq!(one.permits(), 0));
-/// run_once(&scenario);
+/// .verify(|semaphore| assert_eq!(semaphore.permits(), 0));
+/// # #[cfg(not(loom))]
+/// run_once(scenario);
 /// ```
 pub struct Scenario<S> {
-    /// The promise in a few words, as an identifier.
+    /// The property, as an identifier.
     pub name: &'static str,
-    /// What runs at the same time.
+    /// The code that runs concurrently.
     pub participants: Vec<Participant<S>>,
-    /// What holds after all of them have finished.
+    /// Verification of the state after all participants have finished.
     pub verify: fn(&S),
-    /// How many binary choices an execution needs at most, for waking one of several waiters.
+    /// Most binary choices of an execution; see [`choices`](Self::choices).
     pub choices: usize,
-    /// How many waits of each participant, its first ones, may end for no reason.
+    /// Number of waits of each participant that may be interrupted.
     pub interruptions: usize,
-    /// How many weak compare-exchanges of each participant, its first ones, may fail for no reason.
+    /// Number of weak compare-exchanges of each participant that may fail spuriously.
     pub spurious_failures: usize,
-    /// The participants that may be killed.
+    /// Indices of the participants that may die.
     pub victims: Vec<usize>,
-    /// Whether sleepers look again, once in a while, after one was killed.
+    /// Whether sleepers recheck after a participant died.
     pub rechecks: bool,
 }
 
 impl<S> Scenario<S> {
-    /// A scenario that ends well if its participants do.
+    /// Creates a scenario without a verification.
     pub fn new(name: &'static str, participants: Vec<Participant<S>>) -> Self {
         Self {
             name,
@@ -54,20 +70,25 @@ impl<S> Scenario<S> {
         }
     }
 
-    /// What holds after all participants have finished.
+    /// Sets the verification that runs after all participants have finished.
     #[must_use]
     pub fn verify(self, verify: fn(&S)) -> Self {
         Self { verify, ..self }
     }
 
-    /// How many binary choices an execution needs at most.
+    /// Sets the number of binary choices that an execution may need.
+    ///
+    /// A wake that finds more waiters than it may wake chooses which of them it wakes: among `n`
+    /// waiters it takes up to `n - 1` choices. A model that needs more choices than this fails with
+    /// [`FailureKind::LimitHit`](crate::FailureKind::LimitHit). Each unused choice costs little.
     #[must_use]
     pub fn choices(self, choices: usize) -> Self {
         Self { choices, ..self }
     }
 
-    /// How many waits of each participant, its first ones, may end for no reason, as when a signal
-    /// comes. Only a model can bring that about.
+    /// Lets the first `interruptions` waits of each participant end early, as by a signal.
+    ///
+    /// Has an effect only in models under loom.
     #[must_use]
     pub fn interruptions(self, interruptions: usize) -> Self {
         Self {
@@ -76,8 +97,11 @@ impl<S> Scenario<S> {
         }
     }
 
-    /// The participants, by their position, that may be killed at any of their steps. Only a model
-    /// can bring that about at each of them; on the other stages they live.
+    /// Lets the participants with these indices die before any of their steps.
+    ///
+    /// The model is explored once for every step of every victim. After a death the kernel's part
+    /// runs: it marks the robust locks of the dead process and wakes a waiter. The verification
+    /// must hold whether or not a victim died. Has an effect only in models under loom.
     #[must_use]
     pub fn victims(self, victims: &[usize]) -> Self {
         Self {
@@ -86,7 +110,11 @@ impl<S> Scenario<S> {
         }
     }
 
-    /// Sleepers do not look again after one was killed: what follows is owed to the kernel alone.
+    /// Disables the rechecks of sleepers after a death.
+    ///
+    /// By default a sleeper wakes up once after a process died, as it does in a real process at the
+    /// recheck interval. Without rechecks, only the kernel's wake-ups reach the sleepers, so the
+    /// model shows whether the robust list alone is enough.
     #[must_use]
     pub fn without_rechecks(self) -> Self {
         Self {
@@ -95,8 +123,11 @@ impl<S> Scenario<S> {
         }
     }
 
-    /// How many weak compare-exchanges of each participant, its first ones, may fail for no reason.
-    /// A machine of the x86 kind never does that, others do.
+    /// Lets the first `spurious_failures` weak compare-exchanges of each participant fail
+    /// spuriously.
+    ///
+    /// They never do on x86; they do on other architectures. Has an effect only in models under
+    /// loom.
     #[must_use]
     pub fn spurious_failures(self, spurious_failures: usize) -> Self {
         Self {
@@ -106,21 +137,135 @@ impl<S> Scenario<S> {
     }
 }
 
-/// Something that can run scenarios.
+/// A [`Scenario`] without the type of its state.
+#[allow(dead_code, reason = "only the engine on loom reads all fields")]
+pub(crate) struct ErasedScenario {
+    pub name: &'static str,
+    /// Number of participants.
+    pub participants: usize,
+    pub choices: usize,
+    pub interruptions: usize,
+    pub spurious_failures: usize,
+    pub victims: Vec<usize>,
+    pub rechecks: bool,
+    /// Creates the state. The engine calls it inside the execution.
+    pub start: Box<dyn FnOnce() -> Box<dyn Instance>>,
+}
+
+/// The state of one execution, with the code that runs on it.
+pub(crate) trait Instance: Sync {
+    /// Runs the participant with this index.
+    fn participate(&self, index: usize);
+
+    /// Runs the verification.
+    fn verify(&self);
+}
+
+struct TypedInstance<S> {
+    state: S,
+    participants: Vec<Participant<S>>,
+    verify: fn(&S),
+}
+
+impl<S: Sync> Instance for TypedInstance<S> {
+    fn participate(&self, index: usize) {
+        self.participants[index](&self.state);
+    }
+
+    fn verify(&self) {
+        (self.verify)(&self.state);
+    }
+}
+
+impl ErasedScenario {
+    pub fn new<S: ShmSafe + 'static>(scenario: Scenario<S>) -> Self {
+        let (participants, verify) = (scenario.participants, scenario.verify);
+        Self {
+            name: scenario.name,
+            participants: participants.len(),
+            choices: scenario.choices,
+            interruptions: scenario.interruptions,
+            spurious_failures: scenario.spurious_failures,
+            victims: scenario.victims,
+            rechecks: scenario.rechecks,
+            start: Box::new(move || {
+                Box::new(TypedInstance {
+                    state: S::initial(),
+                    participants,
+                    verify,
+                })
+            }),
+        }
+    }
+
+    /// The stand-in for a scenario whose construction panics.
+    pub fn failed() -> Self {
+        Self {
+            name: "scenario_that_cannot_be_built",
+            participants: 0,
+            choices: 0,
+            interruptions: 0,
+            spurious_failures: 0,
+            victims: Vec::new(),
+            rechecks: true,
+            start: Box::new(|| unreachable!("a scenario without participants does not start")),
+        }
+    }
+}
+
+/// An environment that runs scenarios, for example threads or processes.
+///
+/// Implement it to run the same scenarios in tests of your own; a model does not need it.
 pub trait Stage {
-    /// Runs one; a broken promise panics, or ends the stage as it describes.
+    /// Runs one scenario.
+    ///
+    /// # Panics
+    /// Panics if the property is violated, unless the implementation documents another reaction.
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>);
 }
 
-/// A number that is protected by something else, not by itself: a race on it is an error.
+/// An unsynchronized number: a data race on it is an error.
+///
+/// Put it behind the primitive under test. Under loom, two unordered accesses fail the model, so a
+/// wrong memory ordering is found even if the value is right. Off loom the accesses are volatile,
+/// and [`increment`](Self::increment) loses updates if two participants run it concurrently.
+///
+/// # Example
+/// ```
+/// use interlatch::{ShmSafe, sync::RawMutex};
+/// use interlatch_check::{RaceCell, Scenario, run_once};
+///
+/// #[repr(C)]
+/// struct Protected {
+///     lock: RawMutex,
+///     number: RaceCell,
+/// }
+///
+/// // SAFETY: `repr(C)`, no pointer, every bit pattern is valid, and `lock` protects `number`.
+/// unsafe impl ShmSafe for Protected {
+///     fn initial() -> Self {
+///         Self { lock: RawMutex::new(), number: RaceCell::new(0) }
+///     }
+/// }
+///
+/// let increment = |shared: &Protected| {
+///     let _guard = shared.lock.lock();
+///     shared.number.increment();
+/// };
+/// let scenario = Scenario::new("excludes", vec![increment, increment])
+///     .verify(|shared: &Protected| assert_eq!(shared.number.get(), 2));
+/// # #[cfg(not(loom))]
+/// run_once(scenario);
+/// ```
 #[repr(C)]
 #[derive(Debug)]
 pub struct RaceCell(UnsafeCell<u64>);
 
-// SAFETY: a plain number. That nobody races on it is what the scenarios check.
+// SAFETY: the value is a plain number. The scenario's primitive orders the accesses, or the check
+// reports a race.
 unsafe impl Sync for RaceCell {}
 
-// SAFETY: a plain number, valid for every bit pattern.
+// SAFETY: the value is a plain number without a pointer, valid for every bit pattern.
 unsafe impl ShmSafe for RaceCell {
     fn initial() -> Self {
         Self::new(0)
@@ -128,27 +273,27 @@ unsafe impl ShmSafe for RaceCell {
 }
 
 impl RaceCell {
-    /// With this value.
+    /// Creates a cell with this value.
     pub fn new(value: u64) -> Self {
         Self(UnsafeCell::new(value))
     }
 
-    /// Its value.
+    /// Returns the value.
     #[track_caller]
     pub fn get(&self) -> u64 {
-        // SAFETY: the scenario's primitive keeps writers out, or the check fails.
+        // SAFETY: the scenario's primitive excludes writers, or the check fails.
         self.0.with(|value| unsafe { value.read_volatile() })
     }
 
-    /// Changes it.
+    /// Sets the value.
     #[track_caller]
     pub fn set(&self, new: u64) {
-        // SAFETY: the scenario's primitive keeps all others out, or the check fails.
+        // SAFETY: the scenario's primitive excludes all other accesses, or the check fails.
         self.0
             .with_mut(|value| unsafe { value.write_volatile(new) });
     }
 
-    /// Adds one, in two steps that an intruder comes between.
+    /// Adds 1 in two steps, between which other participants may run.
     #[track_caller]
     pub fn increment(&self) {
         let value = self.get();

@@ -1,20 +1,24 @@
-//! What the result of a check is worth.
+//! Verdicts.
 
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-/// What a green model says; see "Verdicts" in the README.
+/// What the result of an exploration without a failure is worth.
+///
+/// The [crate page](crate#verdicts) says which verdicts count as a success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Verdict {
     /// Every execution of the model was explored.
     Exhaustive,
-    /// Every execution with at most that many preemptions was explored.
+    /// Every execution with at most this many preemptions was explored.
     Bounded(usize),
-    /// A limit of time ended it: a failure.
+    /// A time limit ended the exploration. The runner reports a failure.
     Truncated,
-    /// The engine is known to miss executions of this model: where, and why.
+    /// loom is known to miss executions of this model. The text names the two source lines that
+    /// cause it. The runner reports a failure.
     Blind(String),
-    /// Threads ran it for a while, and nothing happened. That proves little.
+    /// Threads ran the model for a short time without a failure. This proves little.
     Stressed,
 }
 

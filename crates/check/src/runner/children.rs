@@ -1,13 +1,13 @@
-//! Running this program again as a child, and many of them side by side.
+//! Child processes that run this program again, several in parallel.
 
-use super::output::say;
+use super::output::print_line;
 use super::report::{Report, receive};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-/// Does this to each item, so many at a time, and returns the results in the same order.
+/// Applies `work` to each item on `jobs` threads. Returns the results in the order of the items.
 pub fn in_parallel<T: Sync, R: Send>(
     items: &[T],
     jobs: usize,
@@ -16,22 +16,23 @@ pub fn in_parallel<T: Sync, R: Send>(
     let queue = Mutex::new(items.iter().enumerate());
     let next = || queue.lock().ok()?.next();
     let worker = || {
-        let mine = std::iter::from_fn(|| next().map(|(index, item)| (index, work(item))));
-        mine.collect::<Vec<_>>()
+        let results = std::iter::from_fn(|| next().map(|(index, item)| (index, work(item))));
+        results.collect::<Vec<_>>()
     };
     let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(worker)).collect();
         let joined = workers.into_iter().map(|worker| worker.join());
         joined
-            .flat_map(|mine| mine.expect("a worker does not panic"))
+            .flat_map(|results| results.expect("no worker panics"))
             .collect()
     });
     results.sort_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Runs this program again and hands its reports on; returns what went wrong with the process
-/// itself, in a sentence.
+/// Runs this program again and passes each of its reports to `report`.
+///
+/// Returns a description of the problem if the process itself fails.
 pub fn run_child(
     arguments: &[String],
     seconds: u64,
@@ -46,24 +47,24 @@ pub fn run_child(
         .spawn();
     let mut child = match child {
         Ok(child) => child,
-        Err(error) => return Some(format!("it could not be started: {error}")),
+        Err(error) => return Some(format!("the process cannot be started: {error}")),
     };
     let output = child.stdout.take()?;
-    // Exploring ends by itself; a model that spins inside one execution does not.
+    // An exploration ends at its time limit. A model that spins within one execution does not.
     let watchdog = Watchdog::start(child, Duration::from_secs(seconds * 2 + 30));
     for line in BufReader::new(output)
         .lines()
         .map_while(std::io::Result::ok)
     {
         match receive(&line) {
-            Some(step) => report(step),
-            None => say(format_args!("{line}")),
+            Some(message) => report(message),
+            None => print_line(format_args!("{line}")),
         }
     }
     watchdog.finish()
 }
 
-/// Ends a child that does not end by itself.
+/// Kills a child process that does not end.
 struct Watchdog {
     child: Arc<(Mutex<(Child, bool)>, Condvar)>,
     guard: std::thread::JoinHandle<bool>,
@@ -96,10 +97,10 @@ impl Watchdog {
         let killed = self.guard.join().unwrap_or(false);
         let status = state.lock().ok()?.0.wait();
         match status {
-            _ if killed => Some("one execution of it never ends: it was killed".into()),
+            _ if killed => Some("an execution does not end; the process was killed".into()),
             Ok(status) if status.success() => None,
-            Ok(status) => Some(format!("its process ended with {status}")),
-            Err(error) => Some(format!("its process could not be waited for: {error}")),
+            Ok(status) => Some(format!("the process ended with {status}")),
+            Err(error) => Some(format!("cannot wait for the process: {error}")),
         }
     }
 }

@@ -1,73 +1,75 @@
-//! The command line, after the `--` of `cargo test`.
+//! The command line: the options after the `--` of `cargo test`.
 
 use crate::{Bound, Death, Expectation, Model};
 use clap::Parser;
 use std::path::PathBuf;
 
-/// Runs the models, and the litmus tests of the engine, whose names contain one of the filters;
-/// without a filter, all.
+/// Explores models and runs litmus tests of the engine.
+///
+/// Each filter is a part of a name; a model or test runs if its name contains a filter. Without a
+/// filter all of them run.
 #[derive(Debug, Parser)]
 pub struct Options {
     /// Parts of the names of the models and litmus tests to run.
     pub filters: Vec<String>,
 
-    /// Print the names of the models, and run none.
+    /// Print the names of the selected models and litmus tests, and run none.
     #[arg(long)]
     pub list: bool,
 
-    /// Print the results as JSON, one object a line.
+    /// Print the results as JSON, one object per line.
     #[arg(long)]
     pub json: bool,
 
-    /// Seconds for each model. A model that is not finished by then has failed, unless it is
-    /// swept over preemption bounds and the bound that it has to finish is done.
+    /// Time limit for each model, in seconds. A model fails at this limit, unless it is explored by
+    /// preemption bounds and the required bound is finished.
     #[arg(long, default_value_t = 120)]
     pub seconds: u64,
 
-    /// Seconds for each model that is swept over preemption bounds.
+    /// Time for each model that is explored by preemption bounds, in seconds. The bound is raised
+    /// while time is left.
     #[arg(long, default_value_t = 5)]
     pub sweep_seconds: u64,
 
-    /// Explore every model without a bound on preemptions, also those that are swept as a rule.
+    /// Explore every model without a preemption bound.
     #[arg(long)]
     pub unbounded: bool,
 
-    /// How many models run at the same time.
+    /// Number of models that run in parallel.
     #[arg(long, default_value_t = 2)]
     pub jobs: usize,
 
-    /// After the first failure begin no other model.
+    /// Start no further model after the first failure.
     #[arg(long)]
     pub fail_fast: bool,
 
-    /// Weaken every site of the primitives, one at a time (an ordering one step down, a wake dropped
-    /// or made of one), and show which model notices.
+    /// Weaken each site of the primitives in turn (an ordering one step down, a wake dropped or
+    /// limited to one waiter) and print which model fails.
     #[arg(long)]
     pub weaken: bool,
 
-    /// With `--weaken`: only sites in files whose paths begin so. By itself, all files of this
-    /// package.
+    /// With `--weaken`: weaken only sites in files whose paths have this prefix. Default: all files
+    /// of this workspace.
     #[arg(long, requires = "weaken")]
     pub sites_in: Vec<String>,
 
-    /// Compare the speed on one model with that of stock loom.
+    /// Compare the speed of one model with that of loom as published.
     #[arg(long)]
     pub speed: bool,
 
-    /// Show the failing execution also of the known bugs that are caught.
+    /// Print the failing execution of known bugs, too.
     #[arg(long)]
     pub explain: bool,
 
-    /// Run the one execution of the model that this file holds; a failure leaves such a file and
-    /// prints the command.
+    /// Run the execution that this file holds. A failure writes such a file and prints the command.
     #[arg(long)]
     pub replay: Option<PathBuf>,
 
-    /// With `--replay`: who is killed, and before which of its steps, as the failure names it.
+    /// With `--replay`: the processes that die and the steps before which they die.
     #[arg(long, value_name = "VICTIM:STEP", value_delimiter = ',')]
     pub deaths: Vec<Death>,
 
-    /// With `--exec`: leave in this file how to get to the execution.
+    /// With `--exec`: write a file that replays an execution.
     #[arg(long, hide = true, requires = "execution")]
     pub record: Option<PathBuf>,
 
@@ -75,11 +77,11 @@ pub struct Options {
     #[arg(long, hide = true, default_value_t = 0)]
     pub execution: u64,
 
-    /// With `--record`: the preemptions under which it has that number.
+    /// With `--record`: the preemption bound under which the execution has this number.
     #[arg(long, hide = true)]
     pub bound: Option<usize>,
 
-    /// Run one model in this process: what the others are started with.
+    /// Explore one model in this process. The runner starts its child processes with it.
     #[arg(long, hide = true)]
     pub exec: Option<String>,
 
@@ -91,29 +93,30 @@ pub struct Options {
     #[arg(long, hide = true)]
     pub weaken_site: Option<String>,
 
-    /// Explore every model up to this many preemptions and no further, but for the known bugs.
+    /// Explore every model up to this preemption bound and no further. Does not apply to known
+    /// bugs.
     #[arg(long)]
     pub preemptions: Option<usize>,
 
-    /// With `--exec`: map each stack anew, as stock loom does.
+    /// With `--exec`: run loom as published, without this crate's optimizations.
     #[arg(long, hide = true)]
     pub stock: bool,
 
-    /// With `--exec`: tell which sites could be weakened.
+    /// With `--exec`: report the sites that can be weakened.
     #[arg(long, hide = true)]
     pub sites: bool,
 
-    /// Accepted for libtest's sake; output is never captured.
+    /// Accepted for compatibility with libtest; output is never captured.
     #[arg(long, hide = true)]
     pub nocapture: bool,
 
-    /// Match names whole.
+    /// Require a name to be equal to a filter.
     #[arg(long)]
     pub exact: bool,
 }
 
 impl Options {
-    /// How far a model is explored in this run.
+    /// Returns how far a model is explored in this run.
     pub fn bound_of(&self, model: &Model) -> Bound {
         match (model.expectation, self.preemptions) {
             (Expectation::Holds, Some(at_least)) => Bound::Sweep { at_least },
@@ -122,7 +125,7 @@ impl Options {
         }
     }
 
-    /// The option that makes sense only where executions are explored, if one is given.
+    /// Returns the given option that needs loom, if any.
     pub fn needs_loom(&self) -> Option<&'static str> {
         let given = [
             (self.replay.is_some(), "--replay"),
@@ -134,8 +137,8 @@ impl Options {
             .find_map(|(given, name)| given.then_some(name))
     }
 
-    /// Whether a model of this name is to run.
-    pub fn chooses(&self, name: &str) -> bool {
+    /// Returns whether the filters select a name.
+    pub fn selects(&self, name: &str) -> bool {
         let matches = |filter: &String| match self.exact {
             true => name == filter,
             false => name.contains(filter.as_str()),

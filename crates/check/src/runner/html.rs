@@ -1,24 +1,24 @@
-//! Pages that need nothing but themselves: style, script and data are inside.
+//! HTML pages that embed their style, script and data.
 
 use serde::Serialize;
 
-/// A page before it is filled in.
+/// Template of a page.
 pub struct Template {
-    /// The page, with `{{title}}`, `{{style}}`, `{{script}}` and `{{data}}`.
+    /// HTML with `{{title}}`, `{{style}}`, `{{script}}` and `{{data}}`.
     pub page: &'static str,
-    /// Its script.
+    /// JavaScript of the page.
     pub script: &'static str,
 }
 
 impl Template {
-    /// The page with this title and this data, as JSON.
+    /// Fills in the title and the data.
     pub fn fill(&self, title: &str, data: &impl Serialize) -> serde_json::Result<String> {
-        // In JSON a `<` is only ever inside a string, where it may be written like this.
+        // In JSON, `<` occurs only inside strings, where the escape is equivalent.
         let data = serde_json::to_string(data)?.replace('<', "\\u003c");
         let title = title.replace('&', "&amp;").replace('<', "&lt;");
         let page = self.page.replace("{{style}}", STYLE);
         let page = page.replace("{{script}}", self.script);
-        // The data is the last: nothing inside it is taken for a place to fill in.
+        // The data comes last, so that no placeholder inside it is replaced.
         Ok(page.replace("{{title}}", &title).replace("{{data}}", &data))
     }
 }

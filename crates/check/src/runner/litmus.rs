@@ -1,9 +1,9 @@
-//! Tests of the engine, each in a child process of its own, before the models.
+//! Litmus tests of the engine. Each runs in its own child process, before the models.
 
-use super::child::text_of;
+use super::child::panic_message;
 use super::children::{in_parallel, run_child};
 use super::cli::Options;
-use super::output::say;
+use super::output::print_line;
 use super::report::{Report, send};
 use comfy_table::Table;
 use serde::{Deserialize, Serialize};
@@ -11,15 +11,17 @@ use serde_json::json;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
-/// A test of the engine: what it explores and what it does not, pinned.
+/// A test of the engine: it compares what the engine explores with a pinned result.
 pub struct Litmus {
     name: &'static str,
     run: Box<dyn Fn() -> Result<String, String> + Send + Sync>,
 }
 
 impl Litmus {
-    /// A test with a sentence for a name. It returns what was observed, or in what that differs
-    /// from what is pinned.
+    /// Creates a test.
+    ///
+    /// `run` returns a description of what it observed, or as an error the difference from the
+    /// pinned result.
     pub fn new(
         name: &'static str,
         run: impl Fn() -> Result<String, String> + Send + Sync + 'static,
@@ -30,91 +32,91 @@ impl Litmus {
         }
     }
 
-    /// The name by which it is chosen.
+    /// Returns the name that filters match.
     pub(super) fn name(&self) -> String {
         format!("litmus/{}", self.name)
     }
 }
 
-/// What came of one of them: what was observed, or in what it differs from what is pinned.
+/// Result of a litmus test: a description, or the difference from the pinned result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Observed {
+pub struct LitmusResult {
     name: String,
     result: Result<String, String>,
 }
 
-impl Observed {
-    /// By which it is chosen.
+impl LitmusResult {
+    /// Returns the name that filters match.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether it is as pinned.
-    pub fn is_good(&self) -> bool {
+    /// Returns whether the result is as pinned.
+    pub fn passed(&self) -> bool {
         self.result.is_ok()
     }
 }
 
-/// Runs them.
-pub fn all(tests: &[&Litmus], options: &Options) -> Vec<Observed> {
+/// Runs the tests in child processes.
+pub fn all(tests: &[&Litmus], options: &Options) -> Vec<LitmusResult> {
     in_parallel(tests, options.jobs, |test| {
         let mut result = None;
         let arguments = [format!("--litmus={}", test.name)];
         let problem = run_child(&arguments, options.seconds, |report| {
-            if let Report::Observed(observed) = report {
+            if let Report::Litmus(observed) = report {
                 result = Some(observed);
             }
         });
-        let none = || Err(problem.unwrap_or("it reported nothing".into()));
-        Observed {
+        let none = || Err(problem.unwrap_or("the test reported nothing".into()));
+        LitmusResult {
             name: test.name(),
             result: result.unwrap_or_else(none),
         }
     })
 }
 
-/// In a child: runs one.
+/// Runs one test in this process.
 pub fn child(tests: &[Litmus], name: &str) -> ExitCode {
     let Some(test) = tests.iter().find(|test| test.name == name) else {
-        eprintln!("no litmus test is called {name:?}");
+        eprintln!("no litmus test has the name {name:?}");
         return ExitCode::FAILURE;
     };
-    // Several of them want models to fail; what they say then is of no interest.
+    // Several tests run models that fail. Their panic messages would only confuse.
     std::panic::set_hook(Box::new(|_| ()));
     let run = std::panic::catch_unwind(AssertUnwindSafe(&test.run));
-    send(&Report::Observed(run.unwrap_or_else(|thrown| {
-        Err(format!("it panicked: {}", text_of(&*thrown)))
+    send(&Report::Litmus(run.unwrap_or_else(|payload| {
+        Err(format!("the test panicked: {}", panic_message(&*payload)))
     })));
     ExitCode::SUCCESS
 }
 
-/// A table for a person.
-pub fn print(observed: &[Observed]) {
-    if observed.is_empty() {
+/// Prints the results as a table.
+pub fn print(results: &[LitmusResult]) {
+    if results.is_empty() {
         return;
     }
-    say(format_args!(
-        "Litmus tests of the engine: what it explores and what it does not, as pinned."
+    print_line(format_args!(
+        "Litmus tests of the engine: what it explores and what it misses."
     ));
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN);
     table.set_header(["litmus test", "observed"]);
-    for Observed { name, result } in observed {
+    for LitmusResult { name, result } in results {
         let text = result
             .clone()
             .unwrap_or_else(|difference| format!("FAILED: {difference}"));
         table.add_row([name, &text]);
     }
-    say(format_args!("{}\n", table.trim_fmt()));
+    print_line(format_args!("{}\n", table.trim_fmt()));
 }
 
-/// One object a line.
-pub fn print_json(observed: &[Observed]) {
-    for Observed { name, result } in observed {
-        let (good, text) = (result.is_ok(), result.as_ref().unwrap_or_else(|text| text));
-        say(format_args!(
+/// Prints the results as JSON, one object per line.
+pub fn print_json(results: &[LitmusResult]) {
+    for LitmusResult { name, result } in results {
+        let (passed, text) = (result.is_ok(), result.as_ref().unwrap_or_else(|text| text));
+        print_line(format_args!(
             "{}",
-            json!({ "litmus": name, "observed": text, "good": good })
+            json!({ "litmus": name, "observed": text, "passed": passed })
         ));
     }
 }

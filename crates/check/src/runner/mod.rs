@@ -1,23 +1,22 @@
-//! Models as a program of their own: each in a child process, two at a time, with tables, pages
-//! and a command line.
+//! A command line program that explores models.
 //!
-//! It takes the feature `runner`, for tests only, and a test target that has a `main` of its own:
+//! Each model runs in a child process, several in parallel. The program prints a table of verdicts
+//! and each failure, and writes pages.
+//!
+//! # Setup
+//! A test target with its own `main`:
 //!
 //! ```toml
 //! [dev-dependencies]
-//! interlatch = { version = "0.1", features = ["runner"] }
+//! interlatch-check = "0.1"
 //!
 //! [[test]]
 //! name = "models"
 //! harness = false
-//!
-//! [profile.release]
-//! lto = "fat" # half as fast again
 //! ```
 //!
-//! whose `main` is a [`Runner`]:
-//!
 //! ```no_run
+//! // tests/models.rs
 //! use interlatch::sync::RawMutex;
 //! use interlatch_check::{Model, runner::Runner};
 //! use interlatch_contract::lock;
@@ -29,95 +28,99 @@
 //! }
 //! ```
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --release --test NAME` explores every execution; without the
-//! cfg it is a short stress test with threads. `-- --help` shows the options: filters, `--weaken`,
-//! `--replay`, `--json`, and others.
+//! `RUSTFLAGS="--cfg loom" cargo test --release --test models` explores every execution. Without
+//! the cfg, the same command runs a short stress test on threads. `-- --help` lists the options.
 //!
 //! # Pages
-//! What is explored leaves `target/interlatch/index.html`, and each failure, also a known bug that
-//! is caught, a page of its own beside it, with the execution as a picture.
+//! An exploration writes `target/interlatch/index.html`, a summary of all models. Each failure,
+//! including the failure of a known bug, gets a page beside it with the execution as a diagram.
 //!
 //! # Speed
-//! Under loom this module's functions stand in front of four of the program's: `mmap`, `munmap` and
-//! `mprotect`, to keep the stacks of coroutines between executions, and two of the unwinder. They
-//! hand everything else on; `--speed` shows what is gained.
+//! Under loom this crate overrides five symbols of the program: `mmap`, `munmap` and `mprotect`, to
+//! reuse the stacks of coroutines between executions, and two functions of the unwinder. They
+//! forward all other calls. `--speed` measures the gain.
 
-mod board;
 mod child;
 mod children;
 mod cli;
-mod desk;
-mod failure;
+mod context;
+mod failure_page;
+mod failure_text;
 mod html;
 mod litmus;
 mod outcome;
 mod output;
-mod page;
 mod progress;
 mod replay;
 mod report;
 mod run;
 mod source;
 mod speed;
+mod summary;
 mod table;
 mod weaken;
 
 use super::{IS_EXHAUSTIVE, Model};
 use clap::Parser;
 use cli::Options;
-use desk::Desk;
+use context::Context;
 pub use litmus::Litmus;
-use output::say;
+use output::print_line;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// A program that runs models; see the [module](self).
+/// A program that explores models.
+///
+/// The [module page](self) shows the setup.
 pub struct Runner {
     models: Vec<Model>,
     litmus: Vec<Litmus>,
-    desk: Desk,
+    context: Context,
 }
 
 impl Runner {
-    /// A program that runs these models.
+    /// Creates a program for these models.
     pub fn new(models: Vec<Model>) -> Self {
         let program = std::env::args().next();
         Self {
             models,
             litmus: Vec::new(),
-            desk: Desk {
+            context: Context {
                 folder: "target/interlatch".into(),
                 command: program.unwrap_or_else(|| "PROGRAM".into()),
             },
         }
     }
 
-    /// Runs these tests of the engine before the models.
+    /// Adds litmus tests of the engine. They run before the models.
     #[must_use]
     pub fn litmus(self, litmus: Vec<Litmus>) -> Self {
         Self { litmus, ..self }
     }
 
-    /// How a person starts this program, options to follow: what a replay command begins with.
-    /// By itself it is the path of the program.
+    /// Sets the prefix of the commands that reports print.
+    ///
+    /// The default is the path of the program.
     #[must_use]
     pub fn command(mut self, command: impl Into<String>) -> Self {
-        self.desk.command = command.into();
+        self.context.command = command.into();
         self
     }
 
-    /// The folder in which a run leaves its files. By itself it is `target/interlatch`; a second
-    /// program of one package needs another one.
+    /// Sets the output folder.
+    ///
+    /// The default is `target/interlatch`. Two programs of one package need different folders.
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.desk.folder = folder.into();
+        self.context.folder = folder.into();
         self
     }
 
-    /// Does what the command line says. This is the whole of `main`: the program starts itself
-    /// again for each model.
+    /// Runs the program according to its command line.
+    ///
+    /// Call this first in `main`: the program starts itself again for each model.
     pub fn run(self) -> ExitCode {
-        end_with_the_reader();
+        restore_default_sigpipe();
         let options = Options::parse();
         if let Some(name) = &options.exec {
             return child::main(&self.models, name, &options);
@@ -125,12 +128,7 @@ impl Runner {
         if let Some(name) = &options.litmus {
             return litmus::child(&self.litmus, name);
         }
-        let chosen = Chosen {
-            models: self.models.iter().collect(),
-            litmus: self.litmus.iter().collect(),
-            desk: &self.desk,
-        };
-        chosen.by(&options).run(&options, &self)
+        Selection::new(&self, &options).run(&options, self.size())
     }
 
     fn size(&self) -> usize {
@@ -138,41 +136,48 @@ impl Runner {
     }
 }
 
-/// Where nobody reads on, as in `... | head`, this program ends like others, and does not panic.
-fn end_with_the_reader() {
-    // SAFETY: it sets how a signal is handled to how programs handle it by default; no handler of
-    // ours runs.
+/// Lets `SIGPIPE` end the program, as in `... | head`. Rust programs ignore the signal by default.
+fn restore_default_sigpipe() {
+    // SAFETY: this restores the default action of a signal. No handler is installed.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
-/// What the filters have left.
-struct Chosen<'a> {
+/// The models and litmus tests that the filters select.
+struct Selection<'a> {
     models: Vec<&'a Model>,
     litmus: Vec<&'a Litmus>,
-    desk: &'a Desk,
+    context: &'a Context,
 }
 
-impl Chosen<'_> {
-    fn by(mut self, options: &Options) -> Self {
-        self.models.retain(|model| options.chooses(&model.name));
-        self.litmus.retain(|test| options.chooses(&test.name()));
-        self
+impl<'a> Selection<'a> {
+    fn new(runner: &'a Runner, options: &Options) -> Self {
+        let models = runner.models.iter();
+        let litmus = runner.litmus.iter();
+        Self {
+            models: models
+                .filter(|model| options.selects(&model.name))
+                .collect(),
+            litmus: litmus
+                .filter(|test| options.selects(&test.name()))
+                .collect(),
+            context: &runner.context,
+        }
     }
 
-    fn run(&self, options: &Options, all: &Runner) -> ExitCode {
+    fn run(&self, options: &Options, all: usize) -> ExitCode {
         if options.list {
             self.list();
             return ExitCode::SUCCESS;
         }
         if self.models.is_empty() && self.litmus.is_empty() {
             eprintln!(
-                "no model and no litmus test matches {:?}; `--list` shows them all",
+                "no model and no litmus test matches {:?}; `--list` prints all names",
                 options.filters
             );
             return ExitCode::FAILURE;
         }
         if let (Some(option), false) = (options.needs_loom(), IS_EXHAUSTIVE) {
-            eprintln!("{option} needs RUSTFLAGS=\"--cfg loom\": threads cannot be told what to do");
+            eprintln!("{option} needs RUSTFLAGS=\"--cfg loom\"");
             return ExitCode::FAILURE;
         }
         if let Some(file) = &options.replay {
@@ -182,9 +187,9 @@ impl Chosen<'_> {
             return speed::main(&self.models);
         }
         if options.weaken {
-            return weaken::main(&self.models, options, self.desk);
+            return weaken::main(&self.models, options, self.context);
         }
-        self.explore(options, all.size())
+        self.explore(options, all)
     }
 
     fn list(&self) {
@@ -192,27 +197,27 @@ impl Chosen<'_> {
         let models = self.models.iter().map(|model| model.name.clone());
         tests
             .chain(models)
-            .for_each(|name| say(format_args!("{name}: test")));
+            .for_each(|name| print_line(format_args!("{name}: test")));
     }
 
     fn explore(&self, options: &Options, all: usize) -> ExitCode {
-        let observed = litmus::all(&self.litmus, options);
-        let results = run::all(&self.models, options, self.desk);
-        let page = board::leave_run(&results, &observed, all, self.desk);
+        let litmus = litmus::all(&self.litmus, options);
+        let outcomes = run::all(&self.models, options, self.context);
+        let page = summary::write_run(&outcomes, &litmus, all, self.context);
         if options.json {
-            litmus::print_json(&observed);
-            table::print_json(&results);
+            litmus::print_json(&litmus);
+            table::print_json(&outcomes);
         } else {
-            litmus::print(&observed);
-            table::print(&results, options);
+            litmus::print(&litmus);
+            table::print(&outcomes, options);
             if let Some(page) = page {
-                say(format_args!("The board: {}", page.display()));
+                print_line(format_args!("Summary page: {}", page.display()));
             }
-            table::print_totals(&results, &observed, all);
+            table::print_totals(&outcomes, &litmus, all);
         }
-        let good = observed.iter().all(litmus::Observed::is_good)
-            && results.iter().all(outcome::Outcome::is_good);
-        if good {
+        let passed = litmus.iter().all(litmus::LitmusResult::passed)
+            && outcomes.iter().all(outcome::Outcome::passed);
+        if passed {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE

@@ -1,34 +1,34 @@
-//! What came of one model.
+//! The outcome of one model.
 
-use super::report::Failed;
+use super::report::FailureReport;
 use crate::{Bound, Expectation, Exploration, FailureKind, IS_EXHAUSTIVE, Model, Verdict};
 use std::path::PathBuf;
 
-/// What came of one model.
+/// The outcome of one model.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Its name.
+    /// Name of the model.
     pub name: String,
-    /// How many processes took part.
+    /// Number of processes.
     pub processes: usize,
-    /// The failure that is expected, if it is a model of a bug.
+    /// The expected failure, if this is a model of a bug.
     pub expected: Option<FailureKind>,
-    /// The bound that it had to finish, if it was swept.
+    /// The preemption bound that must be finished, if the model is explored by bounds.
     pub at_least: Option<usize>,
-    /// Its explorations, in order.
-    pub explored: Vec<Exploration>,
-    /// The failure that was found.
-    pub failed: Option<Failed>,
-    /// The command that runs the failing execution again.
+    /// The explorations in order.
+    pub explorations: Vec<Exploration>,
+    /// The failure, if one was found.
+    pub failure: Option<FailureReport>,
+    /// Command that replays the failing execution.
     pub replay: Option<String>,
-    /// The picture of the failing execution.
+    /// Page of the failing execution.
     pub page: Option<PathBuf>,
-    /// It was not run, since threads cannot show its bug.
+    /// The model did not run, because threads cannot show its bug.
     pub skipped: bool,
 }
 
 impl Outcome {
-    /// Of a model that has not run yet.
+    /// Creates the outcome of a model that has not run yet.
     pub fn new(model: &Model, bound: Bound) -> Self {
         let expected = match model.expectation {
             Expectation::Holds => None,
@@ -42,47 +42,49 @@ impl Outcome {
                 Bound::Sweep { at_least } => Some(at_least),
                 Bound::None => None,
             },
-            explored: Vec::new(),
-            failed: None,
+            explorations: Vec::new(),
+            failure: None,
             replay: None,
             page: None,
             skipped: expected.is_some() && !IS_EXHAUSTIVE,
         }
     }
 
-    /// The exploration that counts: a blind one, or else the last one that came to its end where
-    /// a bound was swept, or else the last.
+    /// Returns the exploration that decides the verdict.
+    ///
+    /// This is a blind exploration if there is one. Otherwise, for a model that is explored by
+    /// bounds, it is the last finished exploration. Otherwise it is the last exploration.
     pub fn conclusion(&self) -> Option<&Exploration> {
-        let last = |chooses: fn(&Verdict) -> bool| {
-            let mut all = self.explored.iter();
-            all.rfind(|explored| chooses(&explored.verdict))
+        let last = |matches: fn(&Verdict) -> bool| {
+            let mut all = self.explorations.iter();
+            all.rfind(|explored| matches(&explored.verdict))
         };
         let finished = self.at_least.and_then(|_| last(is_finished));
         let blind = last(|verdict| matches!(verdict, Verdict::Blind(_)));
-        blind.or(finished).or(self.explored.last())
+        blind.or(finished).or(self.explorations.last())
     }
 
-    /// In the words of the table.
+    /// Returns the text of the verdict column.
     pub fn verdict(&self) -> String {
-        let found = self.failed.as_ref().map(|failed| failed.failure.kind);
+        let found = self.failure.as_ref().map(|report| report.failure.kind);
         match (found, self.expected, self.conclusion()) {
-            _ if self.skipped => "not run: threads cannot show it".into(),
+            _ if self.skipped => "not run: needs loom".into(),
             (Some(kind), Some(expected), _) if kind == expected => format!("caught: {kind}"),
             (Some(kind), Some(expected), _) => format!("FAILED: {kind} instead of {expected}"),
             (Some(kind), None, _) => format!("FAILED: {kind}"),
-            (None, Some(expected), _) => format!("FAILED: no {expected} was found"),
+            (None, Some(expected), _) => format!("FAILED: no {expected} found"),
             (None, None, Some(conclusion)) => conclusion.verdict.to_string(),
             (None, None, None) => "FAILED: no result".into(),
         }
     }
 
-    /// Whether it is as expected.
-    pub fn is_good(&self) -> bool {
+    /// Returns whether the outcome is as expected.
+    pub fn passed(&self) -> bool {
         if self.skipped {
             return true;
         }
-        match (self.expected, &self.failed) {
-            (Some(expected), Some(failed)) => failed.failure.kind == expected,
+        match (self.expected, &self.failure) {
+            (Some(expected), Some(report)) => report.failure.kind == expected,
             (None, None) => self.conclusion().is_some_and(|conclusion| {
                 is_finished(&conclusion.verdict) && self.finished_bounds() >= self.at_least
             }),
@@ -90,9 +92,9 @@ impl Outcome {
         }
     }
 
-    /// The highest preemption bound that was finished, if it was swept.
+    /// Returns the highest preemption bound that was finished.
     fn finished_bounds(&self) -> Option<usize> {
-        let all = self.explored.iter();
+        let all = self.explorations.iter();
         let finished = all.filter(|explored| is_finished(&explored.verdict));
         match IS_EXHAUSTIVE {
             true => finished.count().checked_sub(1),
@@ -100,14 +102,15 @@ impl Outcome {
         }
     }
 
-    /// The executions and seconds of the exploration that the verdict is about; of a failure, all
-    /// until it was found.
+    /// Returns the executions and seconds of the exploration that decides the verdict.
+    ///
+    /// For a failure, returns those of all explorations until it was found.
     pub fn cost(&self) -> (u64, f64) {
         let seconds = |explored: &Exploration| explored.elapsed.as_secs_f64();
-        match (&self.failed, self.conclusion()) {
-            (Some(failed), _) => (
-                self.executions() + failed.failure.executions,
-                self.explored
+        match (&self.failure, self.conclusion()) {
+            (Some(report), _) => (
+                self.executions() + report.failure.executions,
+                self.explorations
                     .iter()
                     .map(seconds)
                     .fold(0.0, |sum, each| sum + each),
@@ -117,9 +120,9 @@ impl Outcome {
         }
     }
 
-    /// Before how many steps somebody was killed, in the exploration that the verdict is about.
+    /// Returns the number of crash points of the exploration that decides the verdict.
     pub fn crash_points(&self) -> u64 {
-        match self.failed {
+        match self.failure {
             Some(_) => 0,
             None => self
                 .conclusion()
@@ -127,16 +130,16 @@ impl Outcome {
         }
     }
 
-    /// Of all explorations that found no failure.
+    /// Returns the executions of all explorations that found no failure.
     pub fn executions(&self) -> u64 {
-        self.explored
+        self.explorations
             .iter()
             .map(|explored| explored.executions)
             .sum()
     }
 }
 
-/// All that it was to explore was explored.
+/// Returns whether the exploration finished and missed nothing.
 fn is_finished(verdict: &Verdict) -> bool {
     !matches!(verdict, Verdict::Truncated | Verdict::Blind(_))
 }

@@ -1,10 +1,10 @@
-//! The live display.
+//! The progress display.
 
 use super::outcome::Outcome;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::time::Duration;
 
-/// A bar for all, a line for each model that runs; silent where there is no terminal.
+/// A bar for all models and a line for each running model. Hidden without a terminal.
 pub struct Progress {
     all: MultiProgress,
     bar: ProgressBar,
@@ -33,7 +33,7 @@ impl Progress {
 
     pub fn end(&self, spinner: &ProgressBar, outcome: &Outcome) {
         spinner.finish_and_clear();
-        if !outcome.is_good() {
+        if !outcome.passed() {
             self.all
                 .suspend(|| eprintln!("{}: {}", outcome.name, outcome.verdict()));
         }

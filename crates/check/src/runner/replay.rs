@@ -1,27 +1,27 @@
-//! One execution again: a failure leaves a file, and the file runs just that execution.
+//! Replay of one execution from a file that a failure wrote.
 
 use super::children::run_child;
 use super::cli::Options;
-use super::desk::Desk;
-use super::failure;
+use super::context::Context;
+use super::failure_text;
 use super::outcome::Outcome;
-use super::output::say;
+use super::output::print_line;
 use super::report::Report;
 use crate::{Bound, Death, FailureKind, Model};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Explores once more up to the failure, leaves the file, and returns the command that runs it.
-pub fn record(outcome: &Outcome, seconds: u64, desk: &Desk) -> Option<String> {
-    let failed = outcome.failed.as_ref()?;
-    let failure = &failed.failure;
+/// Explores again up to the failure, writes the replay file, and returns the replay command.
+pub fn record(outcome: &Outcome, seconds: u64, context: &Context) -> Option<String> {
+    let report = outcome.failure.as_ref()?;
+    let failure = &report.failure;
     if failure.steps.is_empty() || failure.kind == FailureKind::BadModel {
         return None;
     }
-    let file = desk.file_of(&outcome.name, "json");
-    // A file that is there already would be continued.
+    let file = context.path_for(&outcome.name, "json");
+    // loom continues from an existing file.
     let _ = std::fs::remove_file(&file);
-    if !desk.make_folder() {
+    if !context.create_folder() {
         return None;
     }
     let mut arguments = vec![
@@ -29,7 +29,7 @@ pub fn record(outcome: &Outcome, seconds: u64, desk: &Desk) -> Option<String> {
         format!("--record={}", file.display()),
         format!("--execution={}", failure.executions),
     ];
-    if let Some(preemptions) = failed.preemptions {
+    if let Some(preemptions) = report.preemptions {
         arguments.push(format!("--bound={preemptions}"));
     }
     let deaths = deaths_option(&failure.deaths);
@@ -37,30 +37,30 @@ pub fn record(outcome: &Outcome, seconds: u64, desk: &Desk) -> Option<String> {
     run_child(&arguments, seconds, |_| {});
     let deaths = deaths.map_or(String::new(), |deaths| format!("{deaths} "));
     let (file, name) = (file.exists().then_some(file)?, &outcome.name);
-    let (command, file) = (&desk.command, file.display());
+    let (command, file) = (&context.command, file.display());
     Some(format!(
         "{command} --replay {file} {deaths}--exact {name:?}"
     ))
 }
 
-/// The option that says who is killed.
+/// Returns the `--deaths` option.
 fn deaths_option(deaths: &[Death]) -> Option<String> {
     let written: Vec<String> = deaths.iter().map(Death::to_string).collect();
     (!deaths.is_empty()).then(|| format!("--deaths={}", written.join(",")))
 }
 
-/// Runs the execution that the file holds.
+/// Replays the execution in the file.
 pub fn main(models: &[&Model], file: &Path, options: &Options) -> ExitCode {
     let &[model] = models else {
         eprintln!(
-            "--replay runs one model, and {} are chosen: name it with --exact",
+            "--replay runs one model, but {} are selected; select one with --exact",
             models.len()
         );
         return ExitCode::FAILURE;
     };
     if !file.is_file() {
         eprintln!(
-            "{} is no file; a failure leaves one and names it",
+            "{} is not a file; a failure writes one and prints its path",
             file.display()
         );
         return ExitCode::FAILURE;
@@ -72,13 +72,13 @@ pub fn main(models: &[&Model], file: &Path, options: &Options) -> ExitCode {
     arguments.extend(deaths_option(&options.deaths));
     let mut outcome = Outcome::new(model, Bound::None);
     let problem = run_child(&arguments, options.seconds, |report| {
-        if let Report::Failed(failed) = report {
-            outcome.failed = Some(failed);
+        if let Report::Failure(failure) = report {
+            outcome.failure = Some(failure);
         }
     });
-    match &outcome.failed {
-        Some(_) => failure::print(&outcome),
-        None => say(format_args!("{}: the execution does not fail", model.name)),
+    match &outcome.failure {
+        Some(_) => failure_text::print(&outcome),
+        None => print_line(format_args!("{}: the execution does not fail", model.name)),
     }
     match problem {
         Some(_) => ExitCode::FAILURE,

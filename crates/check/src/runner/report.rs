@@ -1,67 +1,57 @@
-//! What a child tells its parent: a line of JSON for each step of its exploration.
+//! Messages from a child process to its parent: one line of JSON per message.
 
-use super::output::say;
+use super::output::print_line;
+use crate::engine::Site;
 use crate::{Exploration, Failure};
 use serde::{Deserialize, Serialize};
 
-/// One step: a finished exploration, a failure, or the sites that were met.
+/// One message.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Report {
-    /// An exploration found nothing.
+    /// An exploration ended without a failure.
     Explored(Exploration),
     /// An execution failed.
-    Failed(Failed),
-    /// A litmus test found what is pinned, or in what it differs.
-    Observed(Result<String, String>),
-    /// The sites that could be weakened.
+    Failure(FailureReport),
+    /// A litmus test ended: what was observed, or how it differs from the pinned result.
+    Litmus(Result<String, String>),
+    /// The sites that can be weakened.
     Sites(Vec<Site>),
 }
 
-/// An execution that failed.
+/// A failing execution and the bound under which it was found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Failed {
-    /// How it failed.
+pub struct FailureReport {
+    /// The failure.
     #[serde(flatten)]
     pub failure: Failure,
-    /// The bound under which it was found.
+    /// The preemption bound; `None` for no bound.
     pub preemptions: Option<usize>,
 }
 
-impl Failed {
-    /// How it was found, in a sentence.
+impl FailureReport {
+    /// Says how the failure was found, as a sentence without its period.
     pub fn found(&self) -> String {
         let execution = self.failure.executions;
         let preemptions = match self.preemptions {
             Some(1) => "at most 1 preemption".to_owned(),
-            Some(most) => format!("at most {most} preemptions"),
+            Some(max) => format!("at most {max} preemptions"),
             None => "any number of preemptions".to_owned(),
         };
         format!("Found with {preemptions}, in execution {execution}")
     }
 }
 
-/// A site that could be weakened.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Site {
-    /// The source file.
-    pub file: String,
-    /// The line.
-    pub line: u32,
-    /// What can be done to it.
-    pub change: String,
-}
-
-/// Prints one step, at the beginning of a line.
+/// Prints a message as one line.
 pub fn send(report: &Report) {
     match serde_json::to_string(report) {
-        Ok(line) => say(format_args!("{MARK}{line}")),
-        Err(error) => eprintln!("a report that cannot be printed: {error}"),
+        Ok(line) => print_line(format_args!("{PREFIX}{line}")),
+        Err(error) => eprintln!("cannot serialize a report: {error}"),
     }
 }
 
-/// The step in this line, if it is one.
+/// Parses a line. Returns `None` if the line is not a message.
 pub fn receive(line: &str) -> Option<Report> {
-    serde_json::from_str(line.strip_prefix(MARK)?).ok()
+    serde_json::from_str(line.strip_prefix(PREFIX)?).ok()
 }
 
-const MARK: &str = "#interlatch ";
+const PREFIX: &str = "#interlatch ";

@@ -1,32 +1,33 @@
-//! The parent: a child for each model.
+//! The parent process: it starts a child process for each model.
 
 use super::children::{in_parallel, run_child};
 use super::cli::Options;
-use super::desk::Desk;
+use super::context::Context;
 use super::outcome::Outcome;
 use super::progress::Progress;
-use super::report::{Failed, Report};
-use super::{page, replay};
+use super::report::{FailureReport, Report};
+use super::{failure_page, replay};
 use crate::{Failure, FailureKind, Model};
 use indicatif::ProgressBar;
 use std::sync::OnceLock;
 
-/// Runs the models and returns what came of them in the same order; with `--fail-fast` only of
-/// those that were begun.
-pub fn all(models: &[&Model], options: &Options, desk: &Desk) -> Vec<Outcome> {
+/// Runs the models and returns their outcomes in the same order.
+///
+/// With `--fail-fast`, models that were not started have no outcome.
+pub fn all(models: &[&Model], options: &Options, context: &Context) -> Vec<Outcome> {
     let progress = Progress::new(models.len(), options.json);
-    let is_over = OnceLock::new();
+    let is_stopped = OnceLock::new();
     let outcomes = in_parallel(models, options.jobs, |model| {
-        if is_over.get().is_some() {
+        if is_stopped.get().is_some() {
             return None;
         }
         let spinner = progress.begin(&model.name);
         let mut outcome = one(model, options, &spinner);
-        outcome.replay = replay::record(&outcome, options.seconds, desk);
-        outcome.page = page::leave_for(&outcome, desk);
+        outcome.replay = replay::record(&outcome, options.seconds, context);
+        outcome.page = failure_page::write(&outcome, context);
         progress.end(&spinner, &outcome);
-        if options.fail_fast && !outcome.is_good() {
-            is_over.get_or_init(|| ());
+        if options.fail_fast && !outcome.passed() {
+            is_stopped.get_or_init(|| ());
         }
         Some(outcome)
     });
@@ -34,7 +35,7 @@ pub fn all(models: &[&Model], options: &Options, desk: &Desk) -> Vec<Outcome> {
     outcomes.into_iter().flatten().collect()
 }
 
-/// Runs one model in a child.
+/// Runs one model in a child process.
 fn one(model: &Model, options: &Options, spinner: &ProgressBar) -> Outcome {
     let mut outcome = Outcome::new(model, options.bound_of(model));
     if outcome.skipped {
@@ -56,14 +57,14 @@ fn one(model: &Model, options: &Options, spinner: &ProgressBar) -> Outcome {
         Report::Explored(explored) => {
             let (executions, verdict) = (explored.executions, &explored.verdict);
             spinner.set_message(format!("{executions} executions: {verdict}"));
-            outcome.explored.push(explored);
+            outcome.explorations.push(explored);
         }
-        Report::Failed(failed) => outcome.failed = Some(failed),
-        Report::Sites(_) | Report::Observed(_) => {}
+        Report::Failure(failure) => outcome.failure = Some(failure),
+        Report::Sites(_) | Report::Litmus(_) => {}
     });
-    if let (Some(problem), None) = (problem, &outcome.failed) {
-        outcome.failed = Some(Failed {
-            failure: Failure::unrecorded(FailureKind::Crash, problem),
+    if let (Some(problem), None) = (problem, &outcome.failure) {
+        outcome.failure = Some(FailureReport {
+            failure: Failure::without_record(FailureKind::Crash, problem),
             preemptions: None,
         });
     }

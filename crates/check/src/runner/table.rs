@@ -1,30 +1,33 @@
-//! The results, for a person and for a program.
+//! The results as a table and as JSON.
 
 use super::cli::Options;
-use super::failure;
-use super::litmus::Observed;
+use super::failure_text;
+use super::litmus::LitmusResult;
 use super::outcome::Outcome;
-use super::output::say;
+use super::output::print_line;
 use comfy_table::Table;
 use serde_json::json;
 
-/// Failures whole, then the table, then a line with the totals.
+/// Prints the failures, the table and the remarks.
 pub fn print(results: &[Outcome], options: &Options) {
     let is_shown =
-        |result: &&Outcome| !result.is_good() || options.explain && result.failed.is_some();
-    results.iter().filter(is_shown).for_each(failure::print);
+        |result: &&Outcome| !result.passed() || options.explain && result.failure.is_some();
+    results
+        .iter()
+        .filter(is_shown)
+        .for_each(failure_text::print);
     if results.is_empty() {
         return;
     }
     if crate::IS_EXHAUSTIVE {
-        say(format_args!(
-            "Models under loom: every execution, or every one up to a number of preemptions."
+        print_line(format_args!(
+            "Models under loom: every execution, or every execution up to a preemption bound."
         ));
     } else {
-        say(format_args!(
-            "Models as a short stress test with threads. This proves little; for all executions:"
+        print_line(format_args!(
+            "Models as a short stress test on threads, which proves little. To explore all:"
         ));
-        say(format_args!(
+        print_line(format_args!(
             "  RUSTFLAGS=\"--cfg loom\" cargo test --release --test models"
         ));
     }
@@ -42,17 +45,18 @@ pub fn print(results: &[Outcome], options: &Options) {
     for result in results {
         table.add_row(row(result));
     }
-    say(format_args!("{}", table.trim_fmt()));
+    print_line(format_args!("{}", table.trim_fmt()));
     print_remarks(results);
     if crate::IS_EXHAUSTIVE {
-        say(format_args!("{NOT_EXPLORED}"));
+        print_line(format_args!("{ALSO_EXPLORED}"));
     }
 }
 
-/// What no verdict of the table speaks of.
-const NOT_EXPLORED: &str = "Explored besides all orders: which waiter is woken; time running out at \
-    any step; in models called interrupted,\na wait that ends for no reason at any step; where crash points are counted, the death of a process \
-    before each of its steps.";
+/// What models explore besides the interleavings.
+const ALSO_EXPLORED: &str = "\
+    Explored besides the interleavings: which waiter is woken; a timeout at any step; in models\n\
+    with `interrupted` in their name, a spurious wake-up at any step; with crash points, the\n\
+    death of a process before each of its steps.";
 
 fn row(result: &Outcome) -> [String; 7] {
     let (executions, seconds) = result.cost();
@@ -83,65 +87,66 @@ fn print_remarks(results: &[Outcome]) {
             .into_iter()
             .flatten()
         {
-            say(format_args!("{}: {remark}", result.name));
+            print_line(format_args!("{}: {remark}", result.name));
         }
     }
 }
 
-/// The names of what failed once more, for who reads the end first.
-fn print_failed(results: &[Outcome], observed: &[Observed]) {
-    let tests = observed.iter().filter(|observed| !observed.is_good());
-    let models = results.iter().filter(|result| !result.is_good());
+/// Prints the names of all failures again, for readers who start at the end.
+fn print_failed(results: &[Outcome], observed: &[LitmusResult]) {
+    let tests = observed.iter().filter(|observed| !observed.passed());
+    let models = results.iter().filter(|result| !result.passed());
     tests
-        .map(Observed::name)
+        .map(LitmusResult::name)
         .chain(models.map(|result| result.name.as_str()))
-        .for_each(|name| say(format_args!("FAILED: {name}")));
+        .for_each(|name| print_line(format_args!("FAILED: {name}")));
 }
 
-/// The closing lines, the last one as libtest would print it; there are that many in `all`.
-pub fn print_totals(results: &[Outcome], observed: &[Observed], all: usize) {
-    let good = results
+/// Prints the totals. The last line has the format of libtest.
+///
+/// `all` is the number of models and tests, including those that the filters excluded.
+pub fn print_totals(results: &[Outcome], observed: &[LitmusResult], all: usize) {
+    let passed = results
         .iter()
-        .filter(|result| result.is_good() && !result.skipped)
+        .filter(|result| result.passed() && !result.skipped)
         .count();
-    let as_pinned = observed
-        .iter()
-        .filter(|observed| observed.is_good())
-        .count();
-    let bad =
-        results.iter().filter(|result| !result.is_good()).count() + observed.len() - as_pinned;
+    let passed_litmus = observed.iter().filter(|observed| observed.passed()).count();
+    let failed =
+        results.iter().filter(|result| !result.passed()).count() + observed.len() - passed_litmus;
     let skipped = results.iter().filter(|result| result.skipped).count();
     let caught = results
         .iter()
-        .filter(|result| result.is_good() && result.failed.is_some())
+        .filter(|result| result.passed() && result.failure.is_some())
         .count();
     let executions: u64 = results.iter().map(Outcome::executions).sum();
     print_failed(results, observed);
-    say(format_args!(
-        "{executions} executions; {caught} known bugs caught; {as_pinned} litmus tests as pinned"
+    print_line(format_args!(
+        "{executions} executions; {caught} known bugs caught; {passed_litmus} litmus tests passed"
     ));
-    let exhibits = |mended: bool| {
+    let exhibits = |fixed: bool| {
         let exhibit = |result: &&Outcome| {
-            result.name.starts_with("museum/") && result.name.ends_with(", mended") == mended
+            result.name.starts_with("museum/") && result.name.ends_with(", fixed") == fixed
         };
-        let good = |result: &&Outcome| result.is_good() && !result.skipped;
-        results.iter().filter(exhibit).filter(good).count()
+        let passed = |result: &&Outcome| result.passed() && !result.skipped;
+        results.iter().filter(exhibit).filter(passed).count()
     };
     if crate::IS_EXHAUSTIVE && exhibits(true) > 0 {
-        say(format_args!(
-            "museum: {} caught, {} mended",
+        print_line(format_args!(
+            "museum: {} bugs caught, {} fixed forms hold",
             exhibits(false),
             exhibits(true)
         ));
     }
     let filtered = all - results.len() - observed.len();
-    let (word, passed) = (if bad == 0 { "ok" } else { "FAILED" }, good + as_pinned);
-    say(format_args!(
-        "test result: {word}. {passed} passed; {bad} failed; {skipped} ignored; 0 measured; {filtered} filtered out"
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    let passed = passed + passed_litmus;
+    print_line(format_args!(
+        "test result: {word}. {passed} passed; {failed} failed; {skipped} ignored; 0 measured; \
+         {filtered} filtered out"
     ));
 }
 
-/// One object a line.
+/// Prints the results as JSON, one object per line.
 pub fn print_json(results: &[Outcome]) {
     for result in results {
         let (executions, seconds) = result.cost();
@@ -149,13 +154,13 @@ pub fn print_json(results: &[Outcome]) {
             "model": result.name,
             "processes": result.processes,
             "verdict": result.verdict(),
-            "good": result.is_good(),
+            "passed": result.passed(),
             "crash_points": result.crash_points(),
             "executions": executions,
             "seconds": seconds,
-            "explored": result.explored,
-            "failed": result.failed,
+            "explorations": result.explorations,
+            "failure": result.failure,
         });
-        say(format_args!("{line}"));
+        print_line(format_args!("{line}"));
     }
 }

@@ -1,104 +1,50 @@
-//! Every line earns its place: weakens one site at a time and asks the models whether they notice.
+//! Weakening: it weakens one site at a time and reports which model fails.
 
 use super::children::{in_parallel, run_child};
 use super::cli::Options;
-use super::desk::Desk;
-use super::output::say;
-use super::report::{Failed, Report, Site};
-use super::{board, source};
+use super::context::Context;
+use super::output::print_line;
+use super::report::{FailureReport, Report};
+use super::{source, summary};
+use crate::engine::Site;
 use crate::{Expectation, FailureKind, Model};
 use comfy_table::Table;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-#[cfg(loom)]
-mod world {
-    use super::super::report::{Report, Site, send};
-    use interlatch::platform::model::weakening::{self, Change, Weakening};
-    use interlatch::platform::model::world;
-
-    /// Sets up what the options of a child ask for.
-    pub fn prepare(site: Option<&str>, collect: bool) {
-        if collect {
-            world::collect_sites();
-        }
-        let Some(site) = site else { return };
-        let mut parts = site.rsplitn(3, ':');
-        let change = parts.next().and_then(change);
-        let line = parts.next().and_then(|line| line.parse().ok());
-        if let (Some(change), Some(line), Some(file)) = (change, line, parts.next()) {
-            weakening::set(Weakening {
-                file: file.to_owned(),
-                line,
-                change,
-            });
-        } else {
-            eprintln!("{site:?} is no FILE:LINE:CHANGE");
-            std::process::exit(2);
-        }
-    }
-
-    fn change(name: &str) -> Option<Change> {
-        Change::ALL.into_iter().find(|change| change.name() == name)
-    }
-
-    pub fn report_sites() {
-        let sites = world::findings().sites.into_iter();
-        let sites = sites.map(|(file, line, change)| Site {
-            file,
-            line,
-            change: change.name().to_owned(),
-        });
-        send(&Report::Sites(sites.collect()));
-    }
-}
-
-#[cfg(not(loom))]
-mod world {
-    pub fn prepare(site: Option<&str>, collect: bool) {
-        if site.is_some() || collect {
-            eprintln!("sites can be weakened only under --cfg loom");
-            std::process::exit(2);
-        }
-    }
-
-    pub fn report_sites() {}
-}
-
-pub use world::report_sites;
-
-/// In a child: what its options ask for.
-pub fn prepare(options: &Options) {
-    world::prepare(options.weaken_site.as_deref(), options.sites);
-}
-
-/// In the parent: finds the sites, weakens each, prints the table.
-pub fn main(models: &[&Model], options: &Options, desk: &Desk) -> ExitCode {
-    let sound: Vec<&Model> = models
+/// Finds the sites, weakens each of them, and prints the table.
+pub fn main(models: &[&Model], options: &Options, context: &Context) -> ExitCode {
+    let correct: Vec<&Model> = models
         .iter()
         .copied()
         .filter(|model| model.expectation == Expectation::Holds)
         .collect();
-    let sites: Vec<(Site, Vec<String>)> = find_sites(&sound, options).into_iter().collect();
-    let weakened = in_parallel(&sites, options.jobs, |(site, users)| {
-        let tries = |model: &String| try_weakened(model, site, options);
-        let weakened = Weakened {
+    let sites: Vec<(Site, Vec<String>)> = find_sites(&correct, options).into_iter().collect();
+    let weakenings = in_parallel(&sites, options.jobs, |(site, users)| {
+        let run = |model: &String| run_weakened(model, site, options);
+        let weakening = WeakeningResult {
             site: format!("{}:{}", site.file, site.line),
             source: source::line(&site.file, site.line).unwrap_or_else(|| "?".into()),
             change: site.change.clone(),
-            caught: users.iter().find_map(tries),
+            caught: users.iter().find_map(run),
         };
-        eprintln!("{} {}: {}", weakened.site, weakened.change, weakened.by());
-        weakened
+        eprintln!(
+            "{} {}: {}",
+            weakening.site,
+            weakening.change,
+            weakening.model()
+        );
+        weakening
     });
-    print(&weakened);
-    if let Some(page) = board::leave_weakened(&weakened, desk) {
-        say(format_args!("The board: {}", page.display()));
+    print(&weakenings);
+    if let Some(page) = summary::write_weakenings(&weakenings, context) {
+        print_line(format_args!("Summary page: {}", page.display()));
     }
-    let caught = weakened.iter().filter(|site| site.caught.is_some()).count();
-    let survived = weakened.len() - caught;
-    say(format_args!(
+    let caught = weakenings.iter().filter(|site| site.caught.is_some());
+    let caught = caught.count();
+    let survived = weakenings.len() - caught;
+    print_line(format_args!(
         "{caught} weakenings caught, {survived} survived"
     ));
     if survived == 0 && caught > 0 {
@@ -108,34 +54,34 @@ pub fn main(models: &[&Model], options: &Options, desk: &Desk) -> ExitCode {
     }
 }
 
-/// One weakening, and what came of it.
+/// One weakening and its result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Weakened {
+pub struct WeakeningResult {
     site: String,
     source: String,
     change: String,
     caught: Option<Caught>,
 }
 
-impl Weakened {
-    fn by(&self) -> &str {
+impl WeakeningResult {
+    fn model(&self) -> &str {
         self.caught
             .as_ref()
             .map_or("NO MODEL", |caught| &caught.model)
     }
 }
 
-/// The model that noticed a weakening.
+/// The model that failed under a weakening.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Caught {
     model: String,
     kind: FailureKind,
     preemptions: Option<usize>,
-    /// Of all bounds, until it failed.
+    /// Executions of all bounds until the failure.
     executions: u64,
 }
 
-fn print(weakened: &[Weakened]) {
+fn print(weakenings: &[WeakeningResult]) {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::ASCII_MARKDOWN);
     table.set_header([
@@ -147,8 +93,8 @@ fn print(weakened: &[Weakened]) {
         "preemptions",
         "executions",
     ]);
-    for row in weakened {
-        let how = match &row.caught {
+    for row in weakenings {
+        let failure = match &row.caught {
             Some(caught) => [
                 caught.kind.to_string(),
                 caught
@@ -163,14 +109,14 @@ fn print(weakened: &[Weakened]) {
             row.site.clone(),
             source,
             row.change.clone(),
-            row.by().to_owned(),
+            row.model().to_owned(),
         ];
-        table.add_row(head.into_iter().chain(how));
+        table.add_row(head.into_iter().chain(failure));
     }
-    say(format_args!("{}", table.trim_fmt()));
+    print_line(format_args!("{}", table.trim_fmt()));
 }
 
-/// The sites that the options choose, each with the models that pass through it.
+/// Returns the sites that the options select, each with the models that pass it.
 fn find_sites(models: &[&Model], options: &Options) -> BTreeMap<Site, Vec<String>> {
     let found = in_parallel(models, options.jobs, |model| {
         let arguments = [
@@ -186,21 +132,21 @@ fn find_sites(models: &[&Model], options: &Options) -> BTreeMap<Site, Vec<String
         });
         (model.name.clone(), sites)
     });
-    let ours = |site: &Site| match options.sites_in.as_slice() {
+    let is_selected = |site: &Site| match options.sites_in.as_slice() {
         [] => !source::is_foreign(&site.file),
         folders => folders.iter().any(|folder| site.file.starts_with(folder)),
     };
     let mut sites: BTreeMap<Site, Vec<String>> = BTreeMap::new();
     for (model, found) in found {
-        for site in found.into_iter().filter(ours) {
+        for site in found.into_iter().filter(is_selected) {
             sites.entry(site).or_default().push(model.clone());
         }
     }
     sites
 }
 
-/// How the model failed with this site weakened, if it did.
-fn try_weakened(model: &str, site: &Site, options: &Options) -> Option<Caught> {
+/// Runs a model with a weakened site. Returns the failure, if there is one.
+fn run_weakened(model: &str, site: &Site, options: &Options) -> Option<Caught> {
     let arguments = [
         format!("--exec={model}"),
         format!("--weaken-site={}:{}:{}", site.file, site.line, site.change),
@@ -210,14 +156,14 @@ fn try_weakened(model: &str, site: &Site, options: &Options) -> Option<Caught> {
     let (mut failure, mut executions) = (None, 0);
     run_child(&arguments, options.sweep_seconds, |report| match report {
         Report::Explored(explored) => executions += explored.executions,
-        Report::Failed(failed) => failure = Some(failed),
-        Report::Sites(_) | Report::Observed(_) => {}
+        Report::Failure(report) => failure = Some(report),
+        Report::Sites(_) | Report::Litmus(_) => {}
     });
-    let failed: Failed = failure?;
+    let report: FailureReport = failure?;
     Some(Caught {
         model: model.to_owned(),
-        kind: failed.failure.kind,
-        preemptions: failed.preemptions,
-        executions: executions + failed.failure.executions,
+        kind: report.failure.kind,
+        preemptions: report.preemptions,
+        executions: executions + report.failure.executions,
     })
 }

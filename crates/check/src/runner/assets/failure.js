@@ -1,30 +1,30 @@
 "use strict";
-// The picture of one execution. Everything that is shown is in the JSON beside this script.
+// The page of one failure. All of its data is in the JSON element of the page.
 
 const execution = JSON.parse(document.getElementById("execution").textContent);
 const steps = execution.steps;
 const rows = fold(steps);
 const rowOf = new Map(rows.flatMap((row, index) => row.steps.map((step) => [step, index])));
 const lanes = 1 + Math.max(0, ...steps.map((step) => step.process ?? 0));
-let chosen = rows.length - 1;
+let selected = rows.length - 1;
 
 function byId(id) { return document.getElementById(id); }
 
 function element(name, text, classes) {
-  const made = document.createElement(name);
-  if (text !== undefined) made.textContent = text;
-  if (classes) made.className = classes;
-  return made;
+  const node = document.createElement(name);
+  if (text !== undefined) node.textContent = text;
+  if (classes) node.className = classes;
+  return node;
 }
 
-// A line of a table, with these cells.
+// Creates a table row.
 function line(...cells) {
-  const made = element("tr");
-  made.append(...cells.map((cell) => (typeof cell === "string" ? element("td", cell) : cell)));
-  return made;
+  const node = element("tr");
+  node.append(...cells.map((cell) => (typeof cell === "string" ? element("td", cell) : cell)));
+  return node;
 }
 
-// What one process does again and again is one row.
+// Groups consecutive repetitions of a step into one row.
 function fold(steps) {
   const rows = [];
   steps.forEach((step, number) => {
@@ -36,15 +36,15 @@ function fold(steps) {
   return rows;
 }
 
-// The rows that happen before this one: earlier ones of its process, what they come after, and
-// the setup. What is verified at the end comes after everything.
+// Returns the rows that happen before a row: earlier rows of the process, the rows that they
+// synchronize with, and the setup. Every row happens before the verification.
 function happensBefore(index) {
   const found = new Set();
   const visit = [index];
   const isSetup = (row) => row.step.process === null;
   while (visit.length > 0) {
     const row = visit.pop();
-    const before = rows[row].steps.flatMap((step) => steps[step].after).map((step) => rowOf.get(step));
+    const before = rows[row].steps.flatMap((step) => steps[step].synchronizes_with).map((step) => rowOf.get(step));
     for (let other = 0; other < row; other += 1) {
       const same = rows[other].step.process === rows[row].step.process;
       if (same || isSetup(rows[other]) || isSetup(rows[row]) || before.includes(other)) {
@@ -70,7 +70,7 @@ function drawTable() {
     if (process === null) {
       const cell = element("td");
       cell.colSpan = lanes;
-      const when = rows.slice(0, index).some((earlier) => earlier.step.process !== null) ? "afterwards" : "setup";
+      const when = rows.slice(0, index).some((earlier) => earlier.step.process !== null) ? "verification" : "setup";
       cell.append(element("span", `${when}: ${action}${times}`, "step code"));
       line.append(cell);
     } else {
@@ -83,7 +83,7 @@ function drawTable() {
       }
       if (sleeps === true) asleep[process] = true;
     }
-    line.addEventListener("click", () => choose(index));
+    line.addEventListener("click", () => select(index));
     document.querySelector("#lanes tbody").append(line);
     row.line = line;
   });
@@ -130,44 +130,44 @@ function drawArrows() {
     path.setAttribute("marker-end", `url(#${kind})`);
     path.classList.add(kind);
     path.classList.toggle("unsure", Boolean(unsure));
-    path.classList.toggle("later", Math.max(from, to) > chosen);
-    path.classList.toggle("near", from === chosen || to === chosen);
+    path.classList.toggle("later", Math.max(from, to) > selected);
+    path.classList.toggle("near", from === selected || to === selected);
     return path;
   }));
 }
 
-// Between processes, and of the chosen step also within its own.
+// Arrows between processes, and within the process for the selected step.
 function arrows() {
   const all = [];
   const add = (from, to, kind, unsure) => {
     const isSame = rows[from].step.process === rows[to].step.process;
-    const isNear = from === chosen || to === chosen;
+    const isNear = from === selected || to === selected;
     if (from !== to && (!isSame || isNear)) all.push({ from, to, kind, unsure });
   };
   rows.forEach((row, to) => row.steps.forEach((number) => {
-    const { reads, after, races_with: race } = steps[number];
+    const { reads_from: reads, synchronizes_with: releases, races_with: race } = steps[number];
     if (reads) add(rowOf.get(reads.step), to, "reads", !reads.is_certain);
-    after.forEach((step) => add(rowOf.get(step), to, "orders"));
+    releases.forEach((step) => add(rowOf.get(step), to, "orders"));
     if (race !== null) add(rowOf.get(race), to, "races");
   }));
   return all;
 }
 
-function choose(index) {
-  chosen = Math.min(Math.max(index, 0), rows.length - 1);
-  const before = happensBefore(chosen);
-  const race = rows[chosen].step.races_with;
+function select(index) {
+  selected = Math.min(Math.max(index, 0), rows.length - 1);
+  const before = happensBefore(selected);
+  const race = rows[selected].step.races_with;
   rows.forEach(({ line }, row) => {
-    line.classList.toggle("chosen", row === chosen);
-    line.classList.toggle("later", row > chosen);
+    line.classList.toggle("selected", row === selected);
+    line.classList.toggle("later", row > selected);
     line.classList.toggle("before", before.has(row));
     line.classList.toggle("race", race !== null && row === rowOf.get(race));
   });
-  rows[chosen].line.scrollIntoView({ block: "nearest" });
+  rows[selected].line.scrollIntoView({ block: "nearest" });
   drawArrows();
-  showSource(rows[chosen].step.site);
+  showSource(rows[selected].step.site);
   showMemory();
-  history.replaceState(null, "", `#${rows[chosen].steps[0] + 1}`);
+  history.replaceState(null, "", `#${rows[selected].steps[0] + 1}`);
 }
 
 function showSource(site) {
@@ -176,49 +176,49 @@ function showSource(site) {
   byId("site").textContent = site;
   const source = byId("source");
   const text = execution.sources[file];
-  const lines = text === undefined ? ["the source is not here"] : text.split("\n");
+  const lines = text === undefined ? ["the source file was not found"] : text.split("\n");
   source.replaceChildren(...lines.map((content, index) => {
-    const made = element("div", undefined, index + 1 === line ? "here" : undefined);
-    made.append(element("span", String(index + 1)), content);
-    return made;
+    const node = element("div", undefined, index + 1 === line ? "here" : undefined);
+    node.append(element("span", String(index + 1)), content);
+    return node;
   }));
   const here = source.querySelector(".here");
   if (here) source.scrollTop = here.offsetTop - source.offsetTop - source.clientHeight / 2;
 }
 
-// What was written last, in the order of the execution.
+// Shows the last write to each word, in the order of the execution.
 function showMemory() {
   const values = new Map();
-  const done = rows.slice(0, chosen + 1).flatMap((row) => row.steps);
+  const done = rows.slice(0, selected + 1).flatMap((row) => row.steps);
   done.forEach((step) => { if (steps[step].writes) values.set(...steps[step].writes); });
   const lines = [...values].sort(([a], [b]) => a - b).map(([word, value]) => {
-    const made = (execution.words[word] ?? "").replace(/^\d+: /, "");
-    return line(`word ${word}`, `= ${value}`, element("td", made, "faint"));
+    const node = (execution.words[word] ?? "").replace(/^\d+: /, "");
+    return line(`word ${word}`, `= ${value}`, element("td", node, "faint"));
   });
-  byId("memory").replaceChildren(...(lines.length > 0 ? lines : [line("nothing was written yet")]));
+  byId("memory").replaceChildren(...(lines.length > 0 ? lines : [line("no write so far")]));
 }
 
 function showTexts() {
   byId("model").textContent = execution.model;
   byId("verdict").textContent = execution.verdict;
-  byId("verdict").classList.add(execution.is_expected ? "good" : "bad");
+  byId("verdict").classList.add(execution.passed ? "good" : "bad");
   byId("message").textContent = execution.message;
   byId("found").textContent = `${execution.found}.`;
-  byId("replay").textContent = execution.replay ?? "no command: the execution could not be recorded";
-  byId("standing").replaceChildren(...execution.standing.map((text) => line(text)));
+  byId("replay").textContent = execution.replay ?? "The execution cannot be replayed.";
+  byId("process-states").replaceChildren(...execution.process_states.map((text) => line(text)));
 }
 
 function sameProcess(direction) {
-  const mine = rows[chosen].step.process;
-  for (let row = chosen + direction; row >= 0 && row < rows.length; row += direction) {
+  const mine = rows[selected].step.process;
+  for (let row = selected + direction; row >= 0 && row < rows.length; row += direction) {
     if (rows[row].step.process === mine) return row;
   }
-  return chosen;
+  return selected;
 }
 
 const KEYS = {
-  ArrowDown: () => chosen + 1,
-  ArrowUp: () => chosen - 1,
+  ArrowDown: () => selected + 1,
+  ArrowUp: () => selected - 1,
   ArrowRight: () => sameProcess(1),
   ArrowLeft: () => sameProcess(-1),
   Home: () => 0,
@@ -229,11 +229,11 @@ document.addEventListener("keydown", (event) => {
   const key = KEYS[event.key];
   if (!key || event.altKey || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
-  choose(key());
+  select(key());
 });
 new ResizeObserver(drawArrows).observe(byId("lanes"));
 
 showTexts();
 drawTable();
-const asked = rowOf.get(Number(location.hash.slice(1)) - 1);
-choose(asked ?? rows.length - 1);
+const fromHash = rowOf.get(Number(location.hash.slice(1)) - 1);
+select(fromHash ?? rows.length - 1);

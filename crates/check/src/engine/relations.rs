@@ -1,44 +1,44 @@
-//! Which step reads from which, which happens before which, and which two race: what the arrows of
-//! an execution's picture show.
+//! The relations between the steps of an execution: reads-from, synchronizes-with, data races. The
+//! page of a failure draws them as arrows.
 //!
-//! loom keeps all this to itself, so it is worked out again from the record, by the rules of the
-//! memory model. A process that reads a release sequence with an acquire, or before an acquire
-//! fence, comes after those that released: the store or update that heads the sequence, an update
-//! in it that releases too, or a release fence before a relaxed one.
+//! loom does not expose its relations, so this module derives them from the record by the rules of
+//! the memory model. An acquire load, or a relaxed load before an acquire fence, synchronizes with
+//! every release that belongs to the release sequence it reads: the store or update at its head,
+//! the releasing updates in it, and the release fences before its relaxed writes.
 
-use super::Source;
+use crate::ReadsFrom;
 use interlatch::platform::Ordering::{self, AcqRel, Acquire, Release, SeqCst};
 use interlatch::platform::model::event::{Action, Event};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How one step is related to others.
+/// Relations of one step to earlier steps.
 #[derive(Clone, Debug, Default)]
 pub struct Relation {
-    pub reads: Option<Source>,
-    pub after: BTreeSet<usize>,
+    pub reads_from: Option<ReadsFrom>,
+    pub synchronizes_with: BTreeSet<usize>,
 }
 
 /// A write to a word.
 struct Write {
     step: usize,
-    /// It is an update, which comes right after the write that it reads.
+    /// An update immediately follows the write that it reads in the modification order.
     is_update: bool,
     value: u64,
-    /// Who reads this with an acquire comes after these.
+    /// The steps that an acquire load of this write synchronizes with.
     released: BTreeSet<usize>,
 }
 
-/// What is known of a process that has fences.
+/// State of a process with respect to fences.
 #[derive(Default)]
 struct Fences {
-    /// Its last release fence.
+    /// The last release fence.
     release: Option<usize>,
-    /// What its relaxed loads have read: an acquire fence comes after these.
+    /// The releases that relaxed loads have read. The next acquire fence synchronizes with them.
     pending: BTreeSet<usize>,
 }
 
-/// The relations of each step.
-pub fn of(events: &[Event]) -> Vec<Relation> {
+/// Derives the relations of each step.
+pub fn derive(events: &[Event]) -> Vec<Relation> {
     let mut writes: BTreeMap<u32, Vec<Write>> = BTreeMap::new();
     let mut fences: BTreeMap<usize, Fences> = BTreeMap::new();
     let steps = events.iter().enumerate();
@@ -47,19 +47,19 @@ pub fn of(events: &[Event]) -> Vec<Relation> {
         if let Action::Fence { order } = event.action {
             return fence(step, order, fences);
         }
-        let Some(access) = Access::of(&event.action) else {
+        let Some(access) = Access::from_action(&event.action) else {
             return Relation::default();
         };
         let writes = writes.entry(access.word).or_default();
         let source = access.source(writes);
         let published = source.map(|(_, write)| write.released.clone());
         let published = published.unwrap_or_default();
-        let reads = source.map(|(source, _)| source);
-        let mut after = published.clone();
+        let reads_from = source.map(|(source, _)| source);
+        let mut synchronizes_with = published.clone();
         if !acquires(access.order) {
-            fences.pending.append(&mut after);
+            fences.pending.append(&mut synchronizes_with);
         }
-        after.retain(|other| events[*other].process != event.process);
+        synchronizes_with.retain(|other| events[*other].process != event.process);
         if let Some(value) = access.written {
             let continues = access.read.is_some();
             let mut released = if continues {
@@ -79,7 +79,10 @@ pub fn of(events: &[Event]) -> Vec<Relation> {
                 released,
             });
         }
-        Relation { reads, after }
+        Relation {
+            reads_from,
+            synchronizes_with,
+        }
     });
     relations.collect()
 }
@@ -96,25 +99,28 @@ fn fence(step: usize, order: Ordering, fences: &mut Fences) -> Relation {
     if releases(order) {
         fences.release = Some(step);
     }
-    let after = match acquires(order) {
+    let synchronizes_with = match acquires(order) {
         true => core::mem::take(&mut fences.pending),
         false => BTreeSet::new(),
     };
-    Relation { reads: None, after }
+    Relation {
+        reads_from: None,
+        synchronizes_with,
+    }
 }
 
-/// What an action does to a word.
+/// Effect of an action on a word.
 struct Access {
     word: u32,
     order: Ordering,
-    /// It reads the newest value.
+    /// The access reads the latest value.
     is_update: bool,
     read: Option<u64>,
     written: Option<u64>,
 }
 
 impl Access {
-    fn of(action: &Action) -> Option<Self> {
+    fn from_action(action: &Action) -> Option<Self> {
         let is_update = !matches!(action, Action::Load { .. } | Action::Store { .. });
         let (word, order, read, written) = match *action {
             Action::Load { word, order, read } => (word, order, Some(read), None),
@@ -152,27 +158,29 @@ impl Access {
         })
     }
 
-    /// The last write of the value that is read.
-    fn source<'a>(&self, writes: &'a [Write]) -> Option<(Source, &'a Write)> {
+    /// Returns the last write of the value that is read.
+    fn source<'a>(&self, writes: &'a [Write]) -> Option<(ReadsFrom, &'a Write)> {
         let mut candidates = writes.iter().filter(|write| Some(write.value) == self.read);
         let last = candidates.next_back()?;
         let is_only = candidates.next().is_none();
-        // Where all are updates, the last one is the newest.
-        let is_newest = self.is_update && writes.iter().all(|write| write.is_update);
-        let source = Source {
+        // If all writes are updates, the last write is the latest.
+        let is_latest = self.is_update && writes.iter().all(|write| write.is_update);
+        let source = ReadsFrom {
             step: last.step,
-            is_certain: is_only || is_newest,
+            is_certain: is_only || is_latest,
         };
         Some((source, last))
     }
 }
 
-/// The step that the last one races with, if the last one is an access of a cell: the latest
-/// conflicting one by another process that does not happen before it.
+/// Returns the step that races with the last step, if the last step accesses a cell.
+///
+/// It is the latest conflicting access by another process that does not happen before the last
+/// step.
 pub fn race(events: &[Event], relations: &[Relation]) -> Option<usize> {
     let (last, before) = events.split_last()?;
     let (cell, is_write) = cell_access(&last.action)?;
-    let ordered = everything_before(events, relations);
+    let ordered = happens_before_last(events, relations);
     let conflicts = |event: &Event| {
         event.process != last.process
             && cell_access(&event.action)
@@ -191,14 +199,18 @@ fn cell_access(action: &Action) -> Option<(u32, bool)> {
     }
 }
 
-/// The steps that happen before the last one.
-fn everything_before(events: &[Event], relations: &[Relation]) -> BTreeSet<usize> {
+/// Returns the steps that happen before the last step.
+fn happens_before_last(events: &[Event], relations: &[Relation]) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
     let mut to_visit = vec![events.len() - 1];
     while let Some(step) = to_visit.pop() {
         let process = events[step].process;
         let previous = (0..step).rfind(|earlier| events[*earlier].process == process);
-        let before = relations[step].after.iter().copied().chain(previous);
+        let before = relations[step]
+            .synchronizes_with
+            .iter()
+            .copied()
+            .chain(previous);
         to_visit.extend(before.filter(|earlier| found.insert(*earlier)));
     }
     found

@@ -1,4 +1,4 @@
-//! Running a program through all its executions and collecting the outcomes.
+//! Exploration of a program and collection of its outcomes.
 
 use interlatch::ShmSafe;
 pub use interlatch::platform::model::process::ScenarioConfig;
@@ -12,17 +12,17 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What the processes of one execution have seen, process by process.
+/// The observations of each process in one execution.
 pub type Outcome = Vec<Vec<u64>>;
 
 /// All outcomes of a program.
 pub type Outcomes = BTreeSet<Outcome>;
 
-/// What one process does: it returns what it has seen.
+/// The code of one process. It returns its observations.
 pub type Body<S> = fn(&S) -> Vec<u64>;
 
-/// The outcomes that stock loom reaches.
-pub fn stock<S: 'static>(build: fn() -> S, bodies: &[Body<S>]) -> Outcomes {
+/// Returns the outcomes that loom reaches without the model platform.
+pub fn loom_outcomes<S: 'static>(build: fn() -> S, bodies: &[Body<S>]) -> Outcomes {
     let reached = Arc::new(Mutex::new(Outcomes::new()));
     let (collect, bodies) = (reached.clone(), bodies.to_vec());
     loom::model::Builder::new().check(move || {
@@ -30,21 +30,21 @@ pub fn stock<S: 'static>(build: fn() -> S, bodies: &[Body<S>]) -> Outcomes {
         let seen = Rc::new(RefCell::new(vec![None; bodies.len()]));
         for (index, body) in bodies.iter().copied().enumerate().skip(1) {
             let (shared, seen, collect) = (shared.clone(), seen.clone(), collect.clone());
-            loom::thread::spawn(move || note(&collect, &seen, index, body(&shared)));
+            loom::thread::spawn(move || record_outcome(&collect, &seen, index, body(&shared)));
         }
-        note(&collect, &seen, 0, bodies[0](&shared));
+        record_outcome(&collect, &seen, 0, bodies[0](&shared));
     });
     let mut reached = reached.lock().unwrap_or_else(PoisonError::into_inner);
     std::mem::take(&mut reached)
 }
 
-fn note(
+fn record_outcome(
     collect: &Mutex<Outcomes>,
     seen: &RefCell<Vec<Option<Vec<u64>>>>,
     index: usize,
-    what: Vec<u64>,
+    observations: Vec<u64>,
 ) {
-    seen.borrow_mut()[index] = Some(what);
+    seen.borrow_mut()[index] = Some(observations);
     if let Some(outcome) = seen.borrow().iter().cloned().collect::<Option<Outcome>>() {
         collect
             .lock()
@@ -53,27 +53,27 @@ fn note(
     }
 }
 
-/// Nothing but the order of the processes varies.
-pub const ORDER_ALONE: ScenarioConfig = ScenarioConfig {
+/// Only the interleaving varies.
+pub const INTERLEAVINGS_ONLY: ScenarioConfig = ScenarioConfig {
     choices: 0,
     interruptions: 0,
     spurious_failures: 0,
     rechecks: true,
 };
 
-/// The outcomes that our model world reaches, and its verdict.
-pub fn ours<S: Default + 'static>(
+/// Returns the outcomes that the model platform reaches, and the exploration.
+pub fn model_outcomes<S: Default + 'static>(
     bodies: &[Body<S>],
-    nature: ScenarioConfig,
+    config: ScenarioConfig,
 ) -> (Outcomes, Exploration) {
     REACHED.take();
     let bodies: Vec<Body<S>> = bodies.to_vec();
     let model = Model::new("litmus", move || {
         let participants = vec![
-            play::<S, 0> as fn(&State<S>),
-            play::<S, 1>,
-            play::<S, 2>,
-            play::<S, 3>,
+            run_body::<S, 0> as fn(&SharedState<S>),
+            run_body::<S, 1>,
+            run_body::<S, 2>,
+            run_body::<S, 3>,
         ];
         BODIES.set(Box::new(bodies.clone()));
         COUNT.set(bodies.len());
@@ -84,9 +84,9 @@ pub fn ours<S: Default + 'static>(
         .verify(|state| {
             REACHED.with_borrow_mut(|reached| reached.insert(state.seen.borrow().clone()));
         })
-        .choices(nature.choices)
-        .interruptions(nature.interruptions)
-        .spurious_failures(nature.spurious_failures)
+        .choices(config.choices)
+        .interruptions(config.interruptions)
+        .spurious_failures(config.spurious_failures)
     });
     let time = Duration::from_secs(600);
     let exploration = explore(
@@ -101,31 +101,31 @@ pub fn ours<S: Default + 'static>(
 
 thread_local! {
     static REACHED: RefCell<Outcomes> = const { RefCell::new(Outcomes::new()) };
-    /// A `Vec<Body<S>>`, for the `S` of the program that runs.
+    /// A `Vec<Body<S>>` for the state `S` of the current program.
     static BODIES: RefCell<Box<dyn Any>> = RefCell::new(Box::new(()));
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A scenario's participants are plain functions of the state, so they find their body by number.
-fn play<S: 'static, const ME: usize>(state: &State<S>) {
+/// Runs one body. Participants are function pointers, so they find their body by its index.
+fn run_body<S: 'static, const INDEX: usize>(state: &SharedState<S>) {
     let body = BODIES.with_borrow(|bodies| {
         let bodies = bodies.downcast_ref::<Vec<Body<S>>>();
-        bodies.expect("`ours` has stored them")[ME]
+        bodies.expect("`model_outcomes` sets the bodies")[INDEX]
     });
     let seen = body(&state.shared);
-    state.seen.borrow_mut()[ME] = seen;
+    state.seen.borrow_mut()[INDEX] = seen;
 }
 
-struct State<S> {
+struct SharedState<S> {
     shared: S,
     seen: RefCell<Outcome>,
 }
 
-// SAFETY: simulated processes are coroutines of one thread.
-unsafe impl<S> Sync for State<S> {}
+// SAFETY: simulated processes are coroutines of one thread, so accesses are never parallel.
+unsafe impl<S> Sync for SharedState<S> {}
 
-// SAFETY: a model has one address space.
-unsafe impl<S: Default> ShmSafe for State<S> {
+// SAFETY: a model runs in one address space, and no other process maps the state.
+unsafe impl<S: Default> ShmSafe for SharedState<S> {
     fn initial() -> Self {
         Self {
             shared: S::default(),
@@ -134,8 +134,8 @@ unsafe impl<S: Default> ShmSafe for State<S> {
     }
 }
 
-/// Says what was observed if it is as pinned.
-pub fn pinned<T: PartialEq + Debug>(
+/// Returns the observation if it equals the pinned value, otherwise the difference.
+pub fn check_pinned<T: PartialEq + Debug>(
     found: &T,
     pinned: &T,
     observation: &str,
@@ -148,7 +148,7 @@ pub fn pinned<T: PartialEq + Debug>(
     ))
 }
 
-/// What one process has seen, over all outcomes.
+/// Returns the observations of one process in all outcomes.
 pub fn seen_by(outcomes: &Outcomes, process: usize) -> BTreeSet<Vec<u64>> {
     outcomes
         .iter()

@@ -1,6 +1,6 @@
-//! The page of a failure: its execution as a picture to step through, beside the source.
+//! The page of a failure: the execution as an interactive diagram beside the source.
 
-use super::desk::Desk;
+use super::context::Context;
 use super::html::Template;
 use super::outcome::Outcome;
 use super::source;
@@ -10,29 +10,31 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 const TEMPLATE: Template = Template {
-    page: include_str!("assets/page.html"),
-    script: include_str!("assets/page.js"),
+    page: include_str!("assets/failure.html"),
+    script: include_str!("assets/failure.js"),
 };
 
-/// What the script of the page reads.
+/// The data of the page's script.
 #[derive(Serialize)]
 struct Execution<'a> {
     model: &'a str,
     verdict: String,
-    is_expected: bool,
+    passed: bool,
     message: &'a str,
     found: String,
     steps: &'a [Step],
     words: &'a [String],
-    standing: &'a [String],
+    process_states: &'a [String],
     replay: Option<&'a str>,
     sources: BTreeMap<&'a str, String>,
 }
 
-/// Leaves the page of a model that has failed with a record of its execution.
-pub fn leave_for(outcome: &Outcome, desk: &Desk) -> Option<PathBuf> {
-    let failed = outcome.failed.as_ref()?;
-    let failure = &failed.failure;
+/// Writes the page of a failed model and returns its path.
+///
+/// Returns `None` if the model has not failed or the execution has no record.
+pub fn write(outcome: &Outcome, context: &Context) -> Option<PathBuf> {
+    let report = outcome.failure.as_ref()?;
+    let failure = &report.failure;
     if failure.steps.is_empty() {
         return None;
     }
@@ -41,16 +43,16 @@ pub fn leave_for(outcome: &Outcome, desk: &Desk) -> Option<PathBuf> {
     let execution = Execution {
         model: &outcome.name,
         verdict: outcome.verdict(),
-        is_expected: outcome.is_good(),
+        passed: outcome.passed(),
         message: &failure.message,
-        found: failed.found(),
+        found: report.found(),
         steps: &failure.steps,
         words: &failure.words,
-        standing: &failure.standing,
+        process_states: &failure.process_states,
         replay: outcome.replay.as_deref(),
         sources: sources.collect(),
     };
-    let file = desk.file_of(&outcome.name, "html");
+    let file = context.path_for(&outcome.name, "html");
     let page = TEMPLATE.fill(&outcome.name, &execution).ok()?;
-    desk.leave(&file, &page).then_some(file)
+    context.write(&file, &page).then_some(file)
 }

@@ -1,24 +1,24 @@
-//! A failure as a person reads it: what failed, the execution as a table with a column for each
-//! process, where each process stands, and the command that runs this execution again.
+//! A failure as text: the message, the execution as a table with one column per process, the final
+//! state of each process, and the command that replays the execution.
 
 use super::outcome::Outcome;
-use super::output::say;
+use super::output::print_line;
 use crate::Step;
 use comfy_table::Table;
 
-/// Prints all of it; nothing, of a model that did not fail.
+/// Prints the name and the verdict of a model, and its failure if there is one.
 pub fn print(outcome: &Outcome) {
-    say(format_args!("\n{}: {}", outcome.name, outcome.verdict()));
-    let Some(failed) = &outcome.failed else {
+    print_line(format_args!("\n{}: {}", outcome.name, outcome.verdict()));
+    let Some(report) = &outcome.failure else {
         return;
     };
-    let failure = &failed.failure;
-    say(format_args!("  {}", failure.message));
+    let failure = &report.failure;
+    print_line(format_args!("  {}", failure.message));
     if failure.steps.is_empty() {
         return;
     }
-    say(format_args!("\n{}:", failed.found()));
-    say(format_args!("{}", table(&failure.steps).trim_fmt()));
+    print_line(format_args!("\n{}:", report.found()));
+    print_line(format_args!("{}", table(&failure.steps).trim_fmt()));
     let named = |number: &str| {
         failure
             .steps
@@ -29,20 +29,15 @@ pub fn print(outcome: &Outcome) {
     let words = words.filter(|(number, _)| {
         named(&format!("word {number}:")) || named(&format!("cell {number}:"))
     });
-    words.for_each(|(_, word)| say(format_args!("  word or cell {word}")));
-    say(format_args!("\nAt the end:"));
-    let standing = failure.standing.iter();
-    standing.for_each(|line| say(format_args!("  {line}")));
+    words.for_each(|(_, word)| print_line(format_args!("  word or cell {word}")));
+    print_line(format_args!("\nFinal state:"));
+    let states = failure.process_states.iter();
+    states.for_each(|line| print_line(format_args!("  {line}")));
     if let Some(command) = &outcome.replay {
-        say(format_args!(
-            "\nThis execution again, and no other:\n  {command}"
-        ));
+        print_line(format_args!("\nTo replay this execution:\n  {command}"));
     }
     if let Some(page) = &outcome.page {
-        say(format_args!(
-            "As a picture, to step through: {}",
-            page.display()
-        ));
+        print_line(format_args!("Interactive page: {}", page.display()));
     }
 }
 
@@ -59,23 +54,25 @@ fn table(steps: &[Step]) -> Table {
             .chain(["source".to_owned()]),
     );
     let mut asleep = vec![false; columns];
-    for run in fold(steps) {
-        let step = &steps[run.first];
+    for group in fold(steps) {
+        let step = &steps[group.first];
         if let (Some(process), Some(sleeps)) = (step.process, step.sleeps) {
             asleep[process] = sleeps;
         }
-        let is_setup = steps[..run.first].iter().all(|step| step.process.is_none());
+        let is_setup = steps[..group.first]
+            .iter()
+            .all(|step| step.process.is_none());
         let cell = |process: usize| match step.process {
-            Some(actor) if actor == process && run.times > 1 => {
-                format!("{} ({} times)", step.action, run.times)
+            Some(actor) if actor == process && group.times > 1 => {
+                format!("{} ({} times)", step.action, group.times)
             }
             Some(actor) if actor == process => step.action.clone(),
             None if process == 0 && is_setup => format!("(setup) {}", step.action),
-            None if process == 0 => format!("(afterwards) {}", step.action),
-            _ if asleep[process] => "z z z".to_owned(),
+            None if process == 0 => format!("(verification) {}", step.action),
+            _ if asleep[process] => "(asleep)".to_owned(),
             _ => String::new(),
         };
-        let number = (run.first + 1).to_string();
+        let number = (group.first + 1).to_string();
         let source = step.site.clone();
         table.add_row(
             [number]
@@ -87,23 +84,23 @@ fn table(steps: &[Step]) -> Table {
     table
 }
 
-/// A step, and how often it is done in a row.
-struct Run {
+/// A step and the number of its consecutive repetitions.
+struct Repeated {
     first: usize,
     times: usize,
 }
 
-/// Folds what one process does again and again.
-fn fold(steps: &[Step]) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+/// Groups consecutive repetitions of a step.
+fn fold(steps: &[Step]) -> Vec<Repeated> {
+    let mut groups: Vec<Repeated> = Vec::new();
     for (index, step) in steps.iter().enumerate() {
-        match runs.last_mut() {
-            Some(run) if steps[run.first] == *step => run.times += 1,
-            _ => runs.push(Run {
+        match groups.last_mut() {
+            Some(group) if steps[group.first] == *step => group.times += 1,
+            _ => groups.push(Repeated {
                 first: index,
                 times: 1,
             }),
         }
     }
-    runs
+    groups
 }

@@ -1,7 +1,7 @@
-//! A [`Program`] on the words and the futex of the model world.
+//! Execution of a [`Program`] on the model platform.
 
+use super::outcomes::{Body, Outcomes, model_outcomes};
 use super::program::{CHANGED, INTERRUPTED, Operation, Program, TIMED_OUT, WOKEN};
-use super::reach::{Body, Outcomes, ours};
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{self, AtomicU32, Deadline, Wake, futex};
 use interlatch_check::Exploration;
@@ -9,14 +9,14 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 thread_local! {
-    static PROGRAM: RefCell<Program> = const { RefCell::new(Program::NONE) };
+    static PROGRAM: RefCell<Program> = const { RefCell::new(Program::EMPTY) };
 }
 
-/// The outcomes that the model world reaches.
-pub fn reached_by(program: &Program) -> (Outcomes, Exploration) {
+/// Returns the outcomes that the model platform reaches, and the exploration.
+pub fn outcomes_of_program(program: &Program) -> (Outcomes, Exploration) {
     PROGRAM.set(program.clone());
-    let bodies: [Body<Memory>; 3] = [play::<0>, play::<1>, play::<2>];
-    ours(&bodies[..program.processes.len()], program.nature())
+    let bodies: [Body<Memory>; 3] = [run_body::<0>, run_body::<1>, run_body::<2>];
+    model_outcomes(&bodies[..program.processes.len()], program.config())
 }
 
 #[derive(Debug)]
@@ -32,17 +32,17 @@ impl Default for Memory {
     }
 }
 
-fn play<const ME: usize>(memory: &Memory) -> Vec<u64> {
-    let operations = PROGRAM.with_borrow(|program| program.processes[ME].clone());
+fn run_body<const INDEX: usize>(memory: &Memory) -> Vec<u64> {
+    let operations = PROGRAM.with_borrow(|program| program.processes[INDEX].clone());
     let mut last = 0;
-    let perform = |operation| {
-        last = perform(memory, operation, last);
+    let execute = |operation| {
+        last = execute_operation(memory, operation, last);
         last.into()
     };
-    operations.into_iter().map(perform).collect()
+    operations.into_iter().map(execute).collect()
 }
 
-fn perform(Memory(words): &Memory, operation: Operation, last: u32) -> u32 {
+fn execute_operation(Memory(words): &Memory, operation: Operation, last: u32) -> u32 {
     match operation {
         Operation::Load { word } => words[word].load(Relaxed),
         Operation::Store { word, value } => {

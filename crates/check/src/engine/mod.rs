@@ -1,0 +1,33 @@
+//! The engine: loom under `--cfg loom`, threads without it. Only this file chooses between them.
+
+mod setup;
+pub(crate) use setup::{Setup, Site};
+
+#[cfg(not(loom))]
+mod stress;
+#[cfg(not(loom))]
+pub use stress::{IS_EXHAUSTIVE, explore, run_once};
+#[cfg(not(loom))]
+pub(crate) use stress::{describe_failure, prepare, record, replay, run, sites};
+
+#[cfg(loom)]
+mod describe;
+#[cfg(loom)]
+mod explore;
+#[cfg(loom)]
+mod leaks;
+#[cfg(loom)]
+mod prepare;
+#[cfg(loom)]
+mod relations;
+#[cfg(loom)]
+mod replay;
+#[cfg(loom)]
+pub use explore::{IS_EXHAUSTIVE, explore, run_once};
+#[cfg(loom)]
+pub(crate) use {
+    describe::describe_failure,
+    explore::run,
+    prepare::{prepare, sites},
+    replay::{record, replay},
+};

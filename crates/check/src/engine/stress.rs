@@ -1,0 +1,78 @@
+//! Without loom: the same models on real threads, as a short stress test.
+
+use super::{Setup, Site};
+use crate::scenario::ErasedScenario;
+use crate::{Death, Exploration, Failure, FailureKind, Limits, Model, Scenario, Verdict};
+use interlatch::platform::ShmSafe;
+use std::path::Path;
+use std::time::Instant;
+
+/// Whether this build explores every execution (`--cfg loom`) or only stresses threads.
+pub const IS_EXHAUSTIVE: bool = false;
+
+/// Most runs of one model.
+const MAX_RUNS: u64 = 2_000;
+
+/// Runs a scenario once, with one thread for each participant.
+///
+/// # Panics
+/// Panics if a participant or the scenario's verification panics.
+pub fn run_once<S: ShmSafe + 'static>(scenario: Scenario<S>) {
+    run(ErasedScenario::new(scenario));
+}
+
+/// Runs a scenario once.
+pub(crate) fn run(scenario: ErasedScenario) {
+    let instance = (scenario.start)();
+    std::thread::scope(|scope| {
+        for index in 0..scenario.participants {
+            let instance = &*instance;
+            scope.spawn(move || instance.participate(index));
+        }
+    });
+    instance.verify();
+}
+
+/// Runs a model repeatedly until a limit is reached.
+///
+/// # Panics
+/// Panics at the first failure.
+pub fn explore(model: &Model, limits: Limits) -> Exploration {
+    let begin = Instant::now();
+    let mut executions = 0;
+    while executions < MAX_RUNS && begin.elapsed() < limits.time {
+        model.execute();
+        executions += 1;
+    }
+    Exploration {
+        executions,
+        crash_points: 0,
+        elapsed: begin.elapsed(),
+        verdict: Verdict::Stressed,
+        remarks: Vec::new(),
+    }
+}
+
+/// Converts a panic message to a failure. Threads leave no record of their steps.
+pub(crate) fn describe_failure(message: &str) -> Failure {
+    Failure::without_record(FailureKind::from_message(message), message.to_owned())
+}
+
+/// Rejects settings that need loom.
+pub(crate) fn prepare(setup: &Setup<'_>) -> Result<(), String> {
+    match setup.weaken_site.is_some() || setup.collect_sites {
+        true => Err("sites can be weakened only under --cfg loom".into()),
+        false => Ok(()),
+    }
+}
+
+/// Threads record no sites.
+pub(crate) fn sites() -> Vec<Site> {
+    Vec::new()
+}
+
+/// Does nothing: an execution of threads cannot be repeated.
+pub(crate) fn record(_: &Model, _: Option<usize>, _: &[Death], _: u64, _: &Path) {}
+
+/// Does nothing: an execution of threads cannot be repeated.
+pub(crate) fn replay(_: &Model, _: &[Death], _: &Path) {}

@@ -1,0 +1,40 @@
+//! The output folder of a run, and the command that starts the program.
+
+use std::path::{Path, PathBuf};
+
+/// The output folder of a run, and the command that starts the program.
+pub struct Context {
+    /// Folder of the pages and of the files that replay an execution.
+    pub folder: PathBuf,
+    /// Prefix of the commands that reports print.
+    pub command: String,
+}
+
+impl Context {
+    /// Returns the path of a file that belongs to a model.
+    pub fn path_for(&self, model: &str, extension: &str) -> PathBuf {
+        let name = model.replace(|letter: char| !letter.is_alphanumeric(), "-");
+        self.folder.join(name).with_extension(extension)
+    }
+
+    /// Creates the folder. Prints a warning and returns `false` if that fails.
+    pub fn create_folder(&self) -> bool {
+        let created = std::fs::create_dir_all(&self.folder);
+        if let Err(error) = &created {
+            eprintln!("cannot create {}: {error}", self.folder.display());
+        }
+        created.is_ok()
+    }
+
+    /// Writes a file into the folder. Prints a warning and returns `false` if that fails.
+    pub fn write(&self, file: &Path, content: &str) -> bool {
+        if !self.create_folder() {
+            return false;
+        }
+        let written = std::fs::write(file, content);
+        if let Err(error) = &written {
+            eprintln!("cannot write {}: {error}", file.display());
+        }
+        written.is_ok()
+    }
+}
