@@ -8,7 +8,7 @@
 
 use anyhow::{Error, Result};
 use clap::Parser;
-use interlatch_ipc::{Pipeline, PipelineError, Received, Signal, SignalFd};
+use interlatch_ipc::{Pipeline, PipelineError, ReceivedSignal, Signal, SignalFd};
 use nix::sys::signal::{SigHandler, signal};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
@@ -68,14 +68,14 @@ fn run(pipeline: Pipeline) -> Result<Vec<ExitStatus>> {
         Signal::SIGTERM,
         Signal::SIGHUP,
     ])?;
-    let mut running = pipeline.ends_with_parent(true).spawn()?;
+    let mut running = pipeline.kill_on_parent_death(true).spawn()?;
     loop {
         if let Some(statuses) = running.try_wait()? {
             return Ok(statuses);
         }
-        let Received { signal, process } = signals.recv()?;
+        let ReceivedSignal { signal, process } = signals.recv()?;
         // What the terminal has sent to the group of this process, the commands have got if they are in it.
-        let have_got = process.is_none() && running.group().is_none();
+        let have_got = process.is_none() && running.group_id().is_none();
         if signal != Signal::SIGCHLD && !have_got {
             running.signal_group(signal)?;
         }

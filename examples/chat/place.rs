@@ -75,7 +75,7 @@ impl Place {
 
     /// The named pipe of one who is there.
     pub fn inbox_of(&self, name: &str) -> Result<Fifo> {
-        Ok(Fifo::at(self.path.join(name))?)
+        Ok(Fifo::from_path(self.path.join(name))?)
     }
 
     fn sit(&self, name: &str) -> Result<Endpoint> {
@@ -140,7 +140,7 @@ fn is_left(path: &Path) -> Result<bool> {
         return Ok(false);
     }
     // Another program's, that reads from it?
-    let fifo = Fifo::at(path)?;
+    let fifo = Fifo::from_path(path)?;
     let nobody_reads = matches!(
         fifo.writer(Timeout::NonBlocking),
         Err(FifoError::NoReader(_))

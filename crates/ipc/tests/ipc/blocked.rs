@@ -8,7 +8,7 @@ use interlatch::platform::{AtomicU32, Ordering};
 use interlatch::sync::Timeout;
 use interlatch_ipc::wait::until_readable;
 use interlatch_ipc::{
-    Link, PacketLink, Pipeline, Running, SeqpacketListener, Signal, SignalFd, StreamLink,
+    Link, PacketLink, Pipeline, RunningPipeline, SeqpacketListener, Signal, SignalFd, StreamLink,
     recv_region, send_region_with,
 };
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, kill, sigaction};
@@ -105,7 +105,7 @@ pub fn play(arguments: &[String]) -> ExitCode {
 
 /// A process in a call.
 struct Blocked {
-    running: Running,
+    running: RunningPipeline,
     output: BufReader<ChildStdout>,
 }
 
@@ -132,7 +132,7 @@ impl Blocked {
     }
 
     fn process(&self) -> u32 {
-        self.running.processes()[0]
+        self.running.process_ids()[0]
     }
 
     fn signal(&self, signal: Signal) {

@@ -5,7 +5,7 @@ use super::pipeline::end;
 use super::process::{Limited, TIMEOUT, descriptors, playing, test};
 use interlatch::sync::Timeout;
 use interlatch::{Region, RegionError, RegionName, RegionOptions, Semaphore};
-use interlatch_ipc::{PassError, Pipeline, recv_region_with, send_region_with};
+use interlatch_ipc::{Pipeline, RegionTransferError, recv_region_with, send_region_with};
 use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
@@ -65,11 +65,11 @@ fn pair() -> (UnixStream, UnixStream) {
     UnixStream::pair().expect("a pair")
 }
 
-fn send(stream: &UnixStream, region: &Region) -> Result<(), PassError> {
+fn send(stream: &UnixStream, region: &Region) -> Result<(), RegionTransferError> {
     send_region_with(stream, region, Timeout::after(TIMEOUT))
 }
 
-fn receive(stream: &UnixStream) -> Result<Option<Region>, PassError> {
+fn receive(stream: &UnixStream) -> Result<Option<Region>, RegionTransferError> {
     recv_region_with(stream, Timeout::after(TIMEOUT))
 }
 
@@ -129,7 +129,10 @@ fn without_one_patience_runs_out() {
         Timeout::after(Duration::from_millis(5)),
     ] {
         let found = recv_region_with(&there, timeout);
-        assert!(matches!(found, Err(PassError::Timeout)), "{found:?}");
+        assert!(
+            matches!(found, Err(RegionTransferError::Timeout)),
+            "{found:?}"
+        );
     }
 }
 
@@ -146,12 +149,15 @@ fn a_full_stream_takes_none() {
         Timeout::after(Duration::from_millis(5)),
     ] {
         let refused = send_region_with(&here, &region(), timeout);
-        assert!(matches!(refused, Err(PassError::Timeout)), "{refused:?}");
+        assert!(
+            matches!(refused, Err(RegionTransferError::Timeout)),
+            "{refused:?}"
+        );
     }
     there.read_exact(&mut vec![0; filled]).expect("it is there");
     let found = recv_region_with(&there, Timeout::NonBlocking);
     assert!(
-        matches!(found, Err(PassError::Timeout)),
+        matches!(found, Err(RegionTransferError::Timeout)),
         "nothing was sent: {found:?}"
     );
 }
@@ -161,7 +167,7 @@ fn nobody_receives_it() {
     drop(there);
     let refused = send(&here, &region());
     assert!(
-        matches!(refused, Err(PassError::Disconnected)),
+        matches!(refused, Err(RegionTransferError::Disconnected)),
         "{refused:?}"
     );
 }
@@ -175,19 +181,22 @@ fn only_a_memfd_is_passed() {
         .expect("it is new");
     let refused = send(&here, &named);
     assert!(
-        matches!(refused, Err(PassError::Region(RegionError::NotSealed))),
+        matches!(
+            refused,
+            Err(RegionTransferError::Region(RegionError::NotSealed))
+        ),
         "{refused:?}"
     );
     let key = RegionName::sysv(std::process::id() as i32).expect("a key");
     let segment = options.create(&key).expect("it is new");
     let refused = send(&here, &segment);
     assert!(
-        matches!(refused, Err(PassError::NoDescriptor)),
+        matches!(refused, Err(RegionTransferError::NoDescriptor)),
         "{refused:?}"
     );
     let found = recv_region_with(&there, Timeout::NonBlocking);
     assert!(
-        matches!(found, Err(PassError::Timeout)),
+        matches!(found, Err(RegionTransferError::Timeout)),
         "nothing was sent: {found:?}"
     );
 }
@@ -215,7 +224,7 @@ fn another_byte_is_refused() {
     let before = descriptors();
     let refused = receive(&there).expect_err("it is another byte");
     assert!(
-        matches!(refused, PassError::OtherByte { found: b'x' }),
+        matches!(refused, RegionTransferError::OtherByte { found: b'x' }),
         "{refused:?}"
     );
     assert_eq!(descriptors(), before, "what came with it is closed");
@@ -237,8 +246,8 @@ fn a_region_has_one_descriptor() {
             "{said}"
         );
         assert!(
-            matches!(refused, PassError::Descriptors { found, is_cut }
-            if found == count || (found < count && is_cut)),
+            matches!(refused, RegionTransferError::Descriptors { found, truncated }
+            if found == count || (found < count && truncated)),
             "{refused:?}"
         );
         assert_eq!(descriptors(), before, "{count} are closed");
@@ -258,7 +267,7 @@ fn what_can_be_cut_is_refused() {
         pass(&here, b'R', &[passed]);
         let refused = receive(&there).expect_err("it is no region");
         assert!(
-            matches!(refused, PassError::Region(RegionError::NotSealed)),
+            matches!(refused, RegionTransferError::Region(RegionError::NotSealed)),
             "{refused:?}"
         );
     }
@@ -275,7 +284,10 @@ fn memory_without_is_refused() {
     pass(&here, b'R', &[memory.as_fd()]);
     let refused = receive(&there).expect_err("it is no region");
     assert!(
-        matches!(refused, PassError::Region(RegionError::NoRegion { .. })),
+        matches!(
+            refused,
+            RegionTransferError::Region(RegionError::NoRegion { .. })
+        ),
         "{refused:?}"
     );
 }
@@ -304,5 +316,8 @@ fn credentials_are_refused() {
         .expect("it can be");
     send(&here, &region()).expect("there is room");
     let refused = receive(&there).expect_err("it passes credentials");
-    assert!(matches!(refused, PassError::Credentials), "{refused:?}");
+    assert!(
+        matches!(refused, RegionTransferError::Credentials),
+        "{refused:?}"
+    );
 }

@@ -5,7 +5,7 @@ use super::process::{TIMEOUT, children, is_alive, playing, test, tool, until};
 use interlatch::sync::Deadline;
 use interlatch::sync::Timeout;
 use interlatch_ipc::wait::until_readable;
-use interlatch_ipc::{Finished, Pipeline, PipelineError, Running, Signal};
+use interlatch_ipc::{Pipeline, PipelineError, PipelineOutput, RunningPipeline, Signal};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, kill};
 use nix::unistd::{Pid, getppid};
@@ -105,7 +105,7 @@ fn of(commands: impl IntoIterator<Item = Command>) -> Pipeline {
 }
 
 /// Waits for its end, but not for ever.
-pub fn end(running: &mut Running) -> Vec<ExitStatus> {
+pub fn end(running: &mut RunningPipeline) -> Vec<ExitStatus> {
     let ended = running
         .wait_timeout(TIMEOUT)
         .expect("the statuses are ours");
@@ -113,16 +113,20 @@ pub fn end(running: &mut Running) -> Vec<ExitStatus> {
 }
 
 /// What each process does, as the kernel sees it.
-fn stands(running: &Running) -> String {
+fn stands(running: &RunningPipeline) -> String {
     let read = |process: u32, file: &str| fs::read_to_string(format!("/proc/{process}/{file}"));
     let one = |process| (process, read(process, "stat"), read(process, "wchan"));
     format!(
         "{:?}",
-        running.processes().into_iter().map(one).collect::<Vec<_>>()
+        running
+            .process_ids()
+            .into_iter()
+            .map(one)
+            .collect::<Vec<_>>()
     )
 }
 
-pub fn run(pipeline: Pipeline) -> Finished {
+pub fn run(pipeline: Pipeline) -> PipelineOutput {
     let mut running = pipeline.spawn().expect("all commands are there");
     end(&mut running);
     running.finish().expect("the statuses are ours")
@@ -182,8 +186,8 @@ fn all_are_one_group() {
         .input(Stdio::piped())
         .spawn()
         .expect("they start");
-    let group = running.group().expect("there is one");
-    for process in running.processes() {
+    let group = running.group_id().expect("there is one");
+    for process in running.process_ids() {
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
         let fields: Vec<&str> = stat
             .rsplit(") ")
@@ -193,7 +197,7 @@ fn all_are_one_group() {
             .collect();
         assert_eq!(fields[2], group.to_string(), "the group of {process}");
     }
-    assert_eq!(running.processes()[0], group as u32, "the first leads");
+    assert_eq!(running.process_ids()[0], group as u32, "the first leads");
     end(&mut running);
 }
 
@@ -248,7 +252,7 @@ fn no_command_is_refused() {
 }
 
 /// Processes that sleep until they are sent something.
-fn sleepers(count: usize) -> Running {
+fn sleepers(count: usize) -> RunningPipeline {
     let sleepers = (0..count).map(|_| tool("sleep", &["1000"]));
     of(sleepers).spawn().expect("they start")
 }
@@ -265,7 +269,7 @@ fn a_signal_reaches_all() {
 
 fn nobody_is_signalled_after_the_end() {
     let mut running = of([tool("true", &[])]).spawn().expect("it starts");
-    let process = running.processes()[0];
+    let process = running.process_ids()[0];
     until("it has ended", || !is_alive(process));
     running
         .signal_group(Signal::SIGTERM)
@@ -281,7 +285,7 @@ fn nobody_is_signalled_after_the_end() {
 fn dropping_it_ends_all() {
     let running = of([tool("yes", &[]), tool("cat", &[]), tool("sleep", &["1000"])]);
     let running = running.spawn().expect("they start");
-    let processes = running.processes();
+    let processes = running.process_ids();
     assert!(processes.iter().all(|&process| is_alive(process)));
     drop(running);
     assert!(!processes.iter().any(|&process| is_alive(process)));
@@ -290,7 +294,7 @@ fn dropping_it_ends_all() {
 fn who_left_the_group_is_ended_too() {
     let running = of([tool("true", &[]), tool("setsid", &["sleep", "1000"])]);
     let running = running.spawn().expect("they start");
-    let other = running.processes()[1];
+    let other = running.process_ids()[1];
     until("it has a session of its own", || {
         let stat = fs::read_to_string(format!("/proc/{other}/stat")).unwrap_or_default();
         stat.contains("(sleep)")
@@ -305,10 +309,10 @@ pub fn play_parent() -> ExitCode {
     let running = of(sleepers)
         .input(Stdio::null())
         .output(Stdio::null())
-        .ends_with_parent(true)
+        .kill_on_parent_death(true)
         .spawn()
         .expect("they start");
-    let processes: Vec<String> = running.processes().iter().map(u32::to_string).collect();
+    let processes: Vec<String> = running.process_ids().iter().map(u32::to_string).collect();
     println!("{}", processes.join(" "));
     loop {
         std::thread::park();
@@ -339,7 +343,7 @@ pub fn play_killed_parent() -> ExitCode {
     command.stderr(Stdio::null());
     // SAFETY: system calls only. This comes before what the pipeline does there.
     unsafe { command.pre_exec(move || survive(this)) };
-    let ended = run(of([command]).ends_with_parent(true));
+    let ended = run(of([command]).kill_on_parent_death(true));
     unreachable!("it was to be killed: {ended:?}")
 }
 
@@ -387,7 +391,7 @@ fn waiting_without_patience_is_a_look() {
             .is_none()
     );
     let deadline = Deadline::after(Duration::from_millis(1));
-    assert!(running.wait_until(deadline).expect("ours").is_none());
+    assert!(running.wait_deadline(deadline).expect("ours").is_none());
     running.signal_group(Signal::SIGKILL).expect("it is there");
     until("a look finds it ended", || {
         running.try_wait().expect("ours").is_some()
@@ -412,7 +416,7 @@ fn a_look_takes_a_piece() {
         .capture()
         .spawn()
         .expect("it starts");
-    let process = running.processes()[0];
+    let process = running.process_ids()[0];
     until("all is in the pipe", || !is_alive(process));
     assert!(running.try_wait().expect("ours").is_none(), "there is more");
     end(&mut running);
@@ -477,7 +481,7 @@ fn a_status_that_others_took() {
     let mut running = of([tool("true", &[]), tool("true", &[])])
         .spawn()
         .expect("they start");
-    let first = nix::unistd::Pid::from_raw(running.processes()[0] as i32);
+    let first = nix::unistd::Pid::from_raw(running.process_ids()[0] as i32);
     nix::sys::wait::waitpid(first, None).expect("it is our child");
     let error = running.wait_timeout(TIMEOUT).expect_err("one is missing");
     assert!(

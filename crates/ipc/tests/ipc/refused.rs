@@ -8,8 +8,8 @@ use interlatch::Region;
 use interlatch::sync::Timeout;
 use interlatch_ipc::wait::{until_readable, until_writable};
 use interlatch_ipc::{
-    Link, LinkRecvError, LinkSendError, PacketLink, PassError, Pipeline, PipelineError, Signal,
-    SignalError, SignalFd, StreamLink, recv_region_with, send_region_with,
+    Link, LinkRecvError, LinkSendError, PacketLink, Pipeline, PipelineError, RegionTransferError,
+    Signal, SignalError, SignalFd, StreamLink, recv_region_with, send_region_with,
 };
 use nix::sys::socket::{setsockopt, sockopt};
 use std::io;
@@ -130,7 +130,7 @@ fn a_signal_is_not_lost() {
 fn a_region_is_not_lost() {
     let (here, there) = UnixStream::pair().expect("descriptors");
     match refusing(|timeout| recv_region_with(&there, timeout)) {
-        Err(PassError::System { error, .. }) => is_the_kernels(&error),
+        Err(RegionTransferError::System { error, .. }) => is_the_kernels(&error),
         other => panic!("{other:?}"),
     }
     let region = Region::memfd("refused", 4096).expect("memory");

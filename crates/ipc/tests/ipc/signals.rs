@@ -6,7 +6,7 @@ use interlatch::Semaphore;
 use interlatch::sync::Deadline;
 use interlatch::sync::Timeout;
 use interlatch_ipc::wait::until_readable;
-use interlatch_ipc::{Received, Signal, SignalError, SignalFd, notify_semaphore};
+use interlatch_ipc::{ReceivedSignal, Signal, SignalError, SignalFd, notify_semaphore};
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, raise, sigaction};
 use std::time::Duration;
@@ -69,7 +69,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-fn next(signals: &SignalFd) -> Received {
+fn next(signals: &SignalFd) -> ReceivedSignal {
     let received = signals.recv_timeout(TIMEOUT).expect("a signal can be read");
     received.expect("it was sent")
 }
@@ -85,7 +85,7 @@ fn each_is_read_with_its_sender() {
         let ready = until_readable(&signals, Timeout::after(TIMEOUT));
         assert!(ready.expect("it can be polled"));
         let process = Some(std::process::id());
-        assert_eq!(next(&signals), Received { signal, process });
+        assert_eq!(next(&signals), ReceivedSignal { signal, process });
         assert_eq!(signals.try_recv().expect("it can be read"), None);
     }
 }
@@ -93,7 +93,7 @@ fn each_is_read_with_its_sender() {
 fn an_end_of_a_child_is_read() {
     let signals = SignalFd::new([Signal::SIGCHLD]).expect("it can be");
     let mut child = tool("true", &[]).spawn().expect("it starts");
-    let expected = Received {
+    let expected = ReceivedSignal {
         signal: Signal::SIGCHLD,
         process: Some(child.id()),
     };
@@ -178,7 +178,7 @@ fn what_is_none_is_refused() {
         assert!(error.to_string().starts_with(signal.as_str()), "{error}");
         let error = notify_semaphore(signal, &NONE).expect_err("it is none");
         assert!(
-            matches!(error, SignalError::NoNotification(it) if it == signal),
+            matches!(error, SignalError::Unsupported(it) if it == signal),
             "{error}"
         );
     }
@@ -211,7 +211,7 @@ fn one_that_is_taken_is_refused() {
     let notification = notify_semaphore(Signal::SIGUSR1, &FIRST).expect("it can be");
     let error = notify_semaphore(Signal::SIGUSR1, &SECOND).expect_err("it is taken");
     assert!(
-        matches!(error, SignalError::Taken(Signal::SIGUSR1)),
+        matches!(error, SignalError::InUse(Signal::SIGUSR1)),
         "{error}"
     );
     raise(Signal::SIGUSR1).expect("it is sent");

@@ -7,8 +7,8 @@ use super::process::{TIMEOUT, has_pending, playing, test, until};
 use interlatch::Region;
 use interlatch::sync::Timeout;
 use interlatch_ipc::{
-    Link, LinkRecvError, LinkSendError, PacketLink, PassError, Pipeline, SeqpacketListener, Signal,
-    StreamLink, send_region_with,
+    Link, LinkRecvError, LinkSendError, PacketLink, Pipeline, RegionTransferError,
+    SeqpacketListener, Signal, StreamLink, send_region_with,
 };
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction, signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
@@ -262,7 +262,7 @@ pub fn play_echo() -> ExitCode {
 }
 
 /// A link to a process that echoes, over a stream or seqpackets.
-fn echo(is_stream: bool) -> (Box<dyn Link>, interlatch_ipc::Running) {
+fn echo(is_stream: bool) -> (Box<dyn Link>, interlatch_ipc::RunningPipeline) {
     let (link, other): (Box<dyn Link>, OwnedFd) = if is_stream {
         let (raw, link) = raw();
         (Box::new(link), raw.into())
@@ -299,7 +299,7 @@ fn sleeps_in_a_poll(process: u32) -> bool {
 fn signals_disturb_no_link() {
     for is_stream in [true, false] {
         let (mut link, mut running) = echo(is_stream);
-        let process = running.processes()[0];
+        let process = running.process_ids()[0];
         for round in 0..20 {
             let message = [round];
             link.send_timeout(&message, TIMEOUT).expect("there is room");
@@ -353,7 +353,7 @@ pub fn play_writer() -> ExitCode {
     let region = Region::memfd("for nobody", 4096).expect("there is memory");
     let refused = send_region_with(&here, &region, Timeout::after(TIMEOUT));
     assert!(
-        matches!(refused, Err(PassError::Disconnected)),
+        matches!(refused, Err(RegionTransferError::Disconnected)),
         "{refused:?}"
     );
     ExitCode::SUCCESS

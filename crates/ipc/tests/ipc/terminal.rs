@@ -5,7 +5,7 @@ use super::pipeline::end;
 use super::process::{TIMEOUT, playing, test, tool};
 use interlatch::sync::Timeout;
 use interlatch_ipc::wait::until_readable;
-use interlatch_ipc::{Pipeline, Running, Signal, SignalFd};
+use interlatch_ipc::{Pipeline, RunningPipeline, Signal, SignalFd};
 use nix::pty::openpty;
 use nix::sys::signal::{SigHandler, kill, signal};
 use nix::unistd::{Pid, dup2_stdin, getsid};
@@ -189,11 +189,11 @@ fn sleepers() -> Pipeline {
     commands.fold(Pipeline::new(), Pipeline::command)
 }
 
-fn foreground(running: &Running) -> &'static str {
+fn foreground(running: &RunningPipeline) -> &'static str {
     let terminal = File::open("/dev/tty").expect("this session has one");
     // SAFETY: it takes the number of a descriptor that is open.
     match unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) } {
-        it if Some(it) == running.group() => "the pipeline",
+        it if Some(it) == running.group_id() => "the pipeline",
         it if it == nix::unistd::getpgrp().as_raw() => "this process",
         _ => "somebody else",
     }
