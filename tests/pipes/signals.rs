@@ -120,7 +120,7 @@ fn interrupt(actor: &Actor) {
             assert!(
                 Instant::now() < deadline,
                 "not delivered: {}",
-                actor.stands()
+                actor.kernel_state()
             );
             std::thread::yield_now();
         }

@@ -2,7 +2,7 @@
 //! one signal after the other, and only then what it waits for. Its handler is not one that restarts system calls.
 
 use super::harness::Test;
-use super::process::{TIMEOUT, has_pending, playing, test, until};
+use super::process::{TIMEOUT, command_for_role, has_pending, test, until};
 use interlatch::Region;
 use interlatch::platform::{AtomicU32, Ordering};
 use interlatch::sync::Timeout;
@@ -23,16 +23,34 @@ const SIGNALS: u32 = 20;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("blocked::who_receives_a_region", receives_a_region),
-        test("blocked::who_accepts_a_link", accepts),
-        test("blocked::who_connects_a_link", connects),
-        test("blocked::who_receives_a_packet", receives_a_packet),
         test(
-            "blocked::who_receives_from_a_stream",
-            receives_from_a_stream,
+            "blocked::receiving_a_region_survives_signals",
+            receiving_a_region_survives_signals,
         ),
-        test("blocked::who_receives_a_signal", receives_a_signal),
-        test("blocked::who_waits_for_a_pipeline", waits_for_a_pipeline),
+        test(
+            "blocked::accepting_a_link_survives_signals",
+            accepting_a_link_survives_signals,
+        ),
+        test(
+            "blocked::connecting_a_link_survives_signals",
+            connecting_a_link_survives_signals,
+        ),
+        test(
+            "blocked::receiving_a_packet_survives_signals",
+            receiving_a_packet_survives_signals,
+        ),
+        test(
+            "blocked::receiving_from_a_stream_survives_signals",
+            receiving_from_a_stream_survives_signals,
+        ),
+        test(
+            "blocked::receiving_a_signal_survives_other_signals",
+            receiving_a_signal_survives_other_signals,
+        ),
+        test(
+            "blocked::waiting_for_a_pipeline_survives_signals",
+            waiting_for_a_pipeline_survives_signals,
+        ),
     ]
 }
 
@@ -43,7 +61,7 @@ extern "C" fn count(_: i32) {
 }
 
 /// One call; and a line when it is done.
-pub fn play(arguments: &[String]) -> ExitCode {
+pub fn run_role(arguments: &[String]) -> ExitCode {
     let [call, path] = arguments else {
         panic!("a call and a path, not {arguments:?}");
     };
@@ -113,7 +131,7 @@ impl Blocked {
     /// It is in the call, and has been interrupted a few times.
     fn start(call: &str, path: &str, input: impl Into<Stdio>) -> Self {
         let mut running = Pipeline::new()
-            .command(playing("blocked", &[call, path]))
+            .command(command_for_role("blocked", &[call, path]))
             .input(input)
             .output(Stdio::piped())
             .spawn()
@@ -175,7 +193,7 @@ fn waits(process: u32) -> bool {
     number.is_some_and(|number: i64| CALLS.contains(&number))
 }
 
-fn receives_a_region() {
+fn receiving_a_region_survives_signals() {
     let (here, there) = UnixStream::pair().expect("descriptors");
     let blocked = Blocked::start("recv_region", "", OwnedFd::from(there));
     let region = Region::memfd("blocked", 4096).expect("memory");
@@ -183,7 +201,7 @@ fn receives_a_region() {
     blocked.ends();
 }
 
-fn accepts() {
+fn accepting_a_link_survives_signals() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
     let name = path.to_str().expect("a readable path");
@@ -193,7 +211,7 @@ fn accepts() {
     drop(link);
 }
 
-fn connects() {
+fn connecting_a_link_survives_signals() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
     let name = path.to_str().expect("a readable path");
@@ -208,14 +226,14 @@ fn connects() {
     drop((links, accepted));
 }
 
-fn receives_a_packet() {
+fn receiving_a_packet_survives_signals() {
     let (mut here, there) = PacketLink::seqpacket_pair().expect("descriptors");
     let blocked = Blocked::start("packet", "", OwnedFd::from(there));
     here.send(b"a message").expect("it receives");
     blocked.ends();
 }
 
-fn receives_from_a_stream() {
+fn receiving_from_a_stream_survives_signals() {
     let (here, there) = UnixStream::pair().expect("descriptors");
     let mut here = StreamLink::unix(here);
     let blocked = Blocked::start("stream", "", OwnedFd::from(there));
@@ -223,13 +241,13 @@ fn receives_from_a_stream() {
     blocked.ends();
 }
 
-fn receives_a_signal() {
+fn receiving_a_signal_survives_other_signals() {
     let blocked = Blocked::start("signal", "", Stdio::null());
     blocked.signal(Signal::SIGUSR2);
     blocked.ends();
 }
 
-fn waits_for_a_pipeline() {
+fn waiting_for_a_pipeline_survives_signals() {
     let (here, there) = UnixStream::pair().expect("descriptors");
     let blocked = Blocked::start("wait", "", OwnedFd::from(there));
     drop(here);

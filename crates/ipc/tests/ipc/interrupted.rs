@@ -19,16 +19,16 @@ type Monitor = MonitorBuffer<u32, [Slot<u32>]>;
 pub fn tests() -> Vec<Test> {
     vec![
         test(
-            "interrupted::a_permit_is_taken_once",
-            a_permit_is_taken_once,
+            "interrupted::interrupted_waiter_acquires_one_permit",
+            interrupted_waiter_acquires_one_permit,
         ),
         test(
-            "interrupted::a_receiver_gets_each_item",
-            a_receiver_gets_each_item,
+            "interrupted::interrupted_receiver_gets_every_item",
+            interrupted_receiver_gets_every_item,
         ),
         test(
-            "interrupted::a_sender_sends_each_item",
-            a_sender_sends_each_item,
+            "interrupted::interrupted_sender_sends_every_item",
+            interrupted_sender_sends_every_item,
         ),
     ]
 }
@@ -40,7 +40,7 @@ extern "C" fn count(_: i32) {
 }
 
 /// In the actor: an operation in each round, and a line after each.
-pub fn play(part: &[String]) {
+pub fn run_role(part: &[String]) {
     let [descriptor, operation] = part else {
         panic!("a descriptor and an operation, not {part:?}");
     };
@@ -83,11 +83,11 @@ fn interrupt(operation: &str, region: &Region, mut let_go_on: impl FnMut(u32)) {
     let deadline = Instant::now() + TIMEOUT;
     assert_eq!(actor.reply(deadline).as_deref(), Ok("ready"));
     for round in 0..ROUNDS {
-        actor.until_asleep(deadline);
+        actor.wait_until_asleep(deadline);
         actor.signal(Signal::SIGUSR1);
         let process = actor.pid().as_raw() as u32;
         until("the signal is delivered", || !has_pending(process));
-        actor.until_asleep(deadline);
+        actor.wait_until_asleep(deadline);
         let_go_on(round);
         assert_eq!(actor.reply(deadline), Ok(round.to_string()), "{operation}");
     }
@@ -99,7 +99,7 @@ fn region() -> Region {
     Region::memfd("interrupted", 1 << 16).expect("there is memory")
 }
 
-fn a_permit_is_taken_once() {
+fn interrupted_waiter_acquires_one_permit() {
     let region = region();
     let semaphore: &Semaphore = region.create("semaphore", ()).expect("it is new");
     interrupt("acquire", &region, |_| {
@@ -108,7 +108,7 @@ fn a_permit_is_taken_once() {
     assert_eq!(semaphore.permits(), 0);
 }
 
-fn a_receiver_gets_each_item() {
+fn interrupted_receiver_gets_every_item() {
     let region = region();
     let buffer: &Bounded = region.create("bounded", 1).expect("it is new");
     let sender = buffer.sender().expect("it is open");
@@ -118,7 +118,7 @@ fn a_receiver_gets_each_item() {
     assert!(buffer.is_empty());
 }
 
-fn a_sender_sends_each_item() {
+fn interrupted_sender_sends_every_item() {
     let region = region();
     let buffer: &Monitor = region.create("monitor", 1).expect("it is new");
     let sender = buffer.sender().expect("it is open");

@@ -112,70 +112,78 @@ pub fn tests() -> Vec<Test> {
     type Scenario = (&'static str, fn(Kind), fn(Kind) -> bool);
     let scenarios: [Scenario; 15] = [
         (
-            "keeps_messages_apart_and_in_order",
-            keeps_apart_and_in_order,
+            "messages_stay_separate_and_in_order",
+            messages_stay_separate_and_in_order,
             |_| true,
         ),
         (
-            "messages_replace_one_another_in_one_place",
-            messages_replace_one_another,
+            "messages_replace_the_contents_of_a_buffer",
+            messages_replace_the_contents_of_a_buffer,
             |_| true,
         ),
         (
-            "what_was_read_ahead_is_said_and_received",
-            reads_ahead,
+            "read_ahead_counts_buffered_bytes",
+            read_ahead_counts_buffered_bytes,
             |kind| kind.is_stream,
         ),
         (
-            "a_message_that_comes_in_pieces_is_kept",
-            pieces_are_kept,
+            "partial_message_survives_timeouts",
+            partial_message_survives_timeouts,
             |kind| kind.is_stream,
         ),
-        ("goes_both_ways", goes_both_ways, |_| true),
-        ("a_message_may_be_empty", a_message_may_be_empty, |_| true),
         (
-            "a_message_at_the_limit_fits",
-            a_message_at_the_limit_fits,
+            "messages_pass_in_both_directions",
+            messages_pass_in_both_directions,
             |_| true,
         ),
         (
-            "one_beyond_the_limit_is_not_sent",
-            one_beyond_is_not_sent,
+            "empty_messages_are_delivered",
+            empty_messages_are_delivered,
             |_| true,
         ),
         (
-            "one_beyond_the_limit_is_not_received",
-            one_beyond_is_not_received,
+            "message_at_the_limit_is_delivered",
+            message_at_the_limit_is_delivered,
             |_| true,
         ),
         (
-            "without_a_message_patience_runs_out",
-            patience_runs_out,
+            "message_beyond_the_limit_is_not_sent",
+            message_beyond_the_limit_is_not_sent,
             |_| true,
         ),
         (
-            "a_sender_hears_that_nobody_receives",
-            a_sender_hears,
+            "message_beyond_the_limit_is_not_received",
+            message_beyond_the_limit_is_not_received,
             |_| true,
         ),
         (
-            "the_end_comes_after_the_last_message",
-            the_end_comes,
+            "receive_without_a_message_times_out",
+            receive_without_a_message_times_out,
+            |_| true,
+        ),
+        (
+            "sender_detects_a_closed_peer",
+            sender_detects_a_closed_peer,
+            |_| true,
+        ),
+        (
+            "end_of_stream_follows_the_last_message",
+            end_of_stream_follows_the_last_message,
             |kind| kind.has_end,
         ),
         (
-            "without_an_end_a_receiver_waits",
-            a_receiver_waits,
+            "receiver_without_end_of_stream_times_out",
+            receiver_without_end_of_stream_times_out,
             |kind| !kind.has_end,
         ),
         (
-            "a_full_link_refuses_and_loses_nothing",
-            a_full_link_loses_nothing,
+            "full_link_times_out_and_loses_nothing",
+            full_link_times_out_and_loses_nothing,
             |kind| kind.keeps,
         ),
         (
-            "changes_no_flag_that_others_have_too",
-            changes_no_flag,
+            "shared_socket_flags_stay_unchanged",
+            shared_socket_flags_stay_unchanged,
             |_| true,
         ),
     ];
@@ -215,7 +223,7 @@ fn message(length: usize) -> Vec<u8> {
         .collect()
 }
 
-fn keeps_apart_and_in_order(kind: Kind) {
+fn messages_stay_separate_and_in_order(kind: Kind) {
     let (mut one, mut other) = pair(kind);
     let lengths: Vec<usize> = (0..1000)
         .step_by(37)
@@ -234,7 +242,7 @@ fn keeps_apart_and_in_order(kind: Kind) {
 }
 
 /// Short and long ones, of which the long take the place along.
-fn messages_replace_one_another(kind: Kind) {
+fn messages_replace_the_contents_of_a_buffer(kind: Kind) {
     let (mut one, mut other) = pair(kind);
     let mut place = b"something that was there".to_vec();
     for length in [3, 1000, 999, 0, 501, 1, 500, 1000] {
@@ -253,7 +261,7 @@ fn messages_replace_one_another(kind: Kind) {
 }
 
 /// As many as come by one call.
-fn reads_ahead(_: Kind) {
+fn read_ahead_counts_buffered_bytes(_: Kind) {
     let (mut one, mut other) = StreamLink::pair().expect("a pair");
     assert_eq!(other.read_ahead(), 0);
     for length in [10, 20, 3] {
@@ -270,7 +278,7 @@ fn reads_ahead(_: Kind) {
 }
 
 /// Of a message that is longer than what is read ahead, and of one's length; and then the stream is torn.
-fn pieces_are_kept(_: Kind) {
+fn partial_message_survives_timeouts(_: Kind) {
     let (mut raw, socket) = UnixStream::pair().expect("a pair");
     let mut link = StreamLink::unix(socket);
     let mut place = b"before".to_vec();
@@ -297,7 +305,7 @@ fn pieces_are_kept(_: Kind) {
     }
 }
 
-fn goes_both_ways(kind: Kind) {
+fn messages_pass_in_both_directions(kind: Kind) {
     let (mut one, mut other) = pair(kind);
     one.send(b"question").expect("there is room");
     other.try_send(b"answer").expect("there is room");
@@ -307,7 +315,7 @@ fn goes_both_ways(kind: Kind) {
     assert_nothing(&mut other);
 }
 
-fn a_message_may_be_empty(kind: Kind) {
+fn empty_messages_are_delivered(kind: Kind) {
     let (mut one, mut other) = pair(kind);
     for said in [&b""[..], b"", b"x", b""] {
         send(&mut one, said);
@@ -318,7 +326,7 @@ fn a_message_may_be_empty(kind: Kind) {
     assert_nothing(&mut other);
 }
 
-fn a_message_at_the_limit_fits(kind: Kind) {
+fn message_at_the_limit_is_delivered(kind: Kind) {
     let (mut one, mut other) = (kind.make)(usize::MAX, usize::MAX);
     let limit = one.limit().min(100_000);
     assert!(limit >= 65_507, "{limit}");
@@ -328,7 +336,7 @@ fn a_message_at_the_limit_fits(kind: Kind) {
     assert!(next(&mut other) == message);
 }
 
-fn one_beyond_is_not_sent(kind: Kind) {
+fn message_beyond_the_limit_is_not_sent(kind: Kind) {
     let (mut one, mut other) = pair(kind);
     let refused = one.send(&message(1001)).expect_err("it is too long");
     assert_eq!(
@@ -340,7 +348,7 @@ fn one_beyond_is_not_sent(kind: Kind) {
     assert_eq!(next(&mut other), b"short");
 }
 
-fn one_beyond_is_not_received(kind: Kind) {
+fn message_beyond_the_limit_is_not_received(kind: Kind) {
     let (mut one, mut other) = (kind.make)(2000, 1000);
     send(&mut one, &message(1000));
     send(&mut one, &message(1500));
@@ -359,7 +367,7 @@ fn one_beyond_is_not_received(kind: Kind) {
     }
 }
 
-fn patience_runs_out(kind: Kind) {
+fn receive_without_a_message_times_out(kind: Kind) {
     let (_one, mut other) = pair(kind);
     assert_nothing(&mut other);
     for timeout in [Duration::ZERO, Duration::from_millis(5)] {
@@ -371,7 +379,7 @@ fn patience_runs_out(kind: Kind) {
 }
 
 /// A TCP sender hears it once the peer has refused something; a sender of UDP too.
-fn a_sender_hears(kind: Kind) {
+fn sender_detects_a_closed_peer(kind: Kind) {
     let (mut one, other) = pair(kind);
     drop(other);
     let mut tries = 0;
@@ -398,7 +406,7 @@ fn a_sender_hears(kind: Kind) {
     }
 }
 
-fn the_end_comes(kind: Kind) {
+fn end_of_stream_follows_the_last_message(kind: Kind) {
     let (mut one, mut other) = pair(kind);
     send(&mut one, b"last but one");
     send(&mut one, b"");
@@ -411,7 +419,7 @@ fn the_end_comes(kind: Kind) {
     }
 }
 
-fn a_receiver_waits(kind: Kind) {
+fn receiver_without_end_of_stream_times_out(kind: Kind) {
     let (mut one, mut other) = pair(kind);
     send(&mut one, b"");
     drop(one);
@@ -438,7 +446,7 @@ fn fill(link: &mut Box<dyn End>, first: usize, send: Send) -> usize {
     panic!("it is never full");
 }
 
-fn a_full_link_loses_nothing(kind: Kind) {
+fn full_link_times_out_and_loses_nothing(kind: Kind) {
     const MOMENT: Duration = Duration::from_millis(5);
     let (mut one, mut other) = pair(kind);
     // TCP makes more room after a while, though nobody has received anything.
@@ -469,7 +477,7 @@ fn a_full_link_loses_nothing(kind: Kind) {
     assert_nothing(&mut other);
 }
 
-fn changes_no_flag(kind: Kind) {
+fn shared_socket_flags_stay_unchanged(kind: Kind) {
     let (mut one, mut other) = pair(kind);
     send(&mut one, b"x");
     assert_eq!(next(&mut other), b"x");

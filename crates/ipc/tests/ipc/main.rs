@@ -20,23 +20,23 @@ use interlatch_testing::{harness, process as actor};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some((part, rest)) = process::part() {
-        return match part.as_str() {
-            "descriptors" => descriptors::play(),
-            "parent" => pipeline::play_parent(),
-            "killed parent" => pipeline::play_killed_parent(),
-            "mask" => pipeline::play_mask(),
-            "session" => terminal::play(&rest),
-            "nap" => wait::play(),
-            "echo" => sockets::play_echo(),
-            "writer for nobody" => sockets::play_writer(),
-            "blocked" => blocked::play(&rest),
-            "receiver" => passing::play(),
+    if let Some((role, rest)) = process::role() {
+        return match role.as_str() {
+            "descriptors" => descriptors::run_role(),
+            "parent" => pipeline::run_parent(),
+            "killed parent" => pipeline::run_killed_parent(),
+            "mask" => pipeline::run_mask(),
+            "session" => terminal::run_role(&rest),
+            "nap" => wait::run_role(),
+            "echo" => sockets::run_echo(),
+            "writer for nobody" => sockets::run_writer(),
+            "blocked" => blocked::run_role(&rest),
+            "receiver" => passing::run_role(),
             other => panic!("nobody plays {other:?}"),
         };
     }
-    if let Some(part) = actor::part() {
-        interrupted::play(&part);
+    if let Some(role) = actor::role() {
+        interrupted::run_role(&role);
         return ExitCode::SUCCESS;
     }
     process::keep_descriptors_to_this_process();

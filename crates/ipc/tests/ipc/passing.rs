@@ -2,7 +2,7 @@
 
 use super::harness::Test;
 use super::pipeline::end;
-use super::process::{Limited, TIMEOUT, descriptors, playing, test};
+use super::process::{Limited, TIMEOUT, command_for_role, descriptors, test};
 use interlatch::sync::Timeout;
 use interlatch::{Region, RegionError, RegionName, RegionOptions, Semaphore};
 use interlatch_ipc::{Pipeline, RegionTransferError, recv_region_with, send_region_with};
@@ -17,42 +17,54 @@ use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("passing::another_process_uses_it", another_process_uses_it),
         test(
-            "passing::the_descriptor_is_closed_by_exec",
-            the_descriptor_is_closed_by_exec,
-        ),
-        test("passing::the_end_is_no_region", the_end_is_no_region),
-        test(
-            "passing::without_one_patience_runs_out",
-            without_one_patience_runs_out,
+            "passing::another_process_uses_the_region",
+            another_process_uses_the_region,
         ),
         test(
-            "passing::a_full_stream_takes_none",
-            a_full_stream_takes_none,
-        ),
-        test("passing::nobody_receives_it", nobody_receives_it),
-        test("passing::only_a_memfd_is_passed", only_a_memfd_is_passed),
-        test("passing::another_byte_is_refused", another_byte_is_refused),
-        test(
-            "passing::a_region_has_one_descriptor",
-            a_region_has_one_descriptor,
+            "passing::exec_closes_the_descriptor",
+            exec_closes_the_descriptor,
         ),
         test(
-            "passing::what_can_be_cut_short_is_refused",
-            what_can_be_cut_is_refused,
+            "passing::end_of_stream_is_not_a_region",
+            end_of_stream_is_not_a_region,
         ),
         test(
-            "passing::memory_without_a_region_is_refused",
-            memory_without_is_refused,
+            "passing::receive_without_a_region_times_out",
+            receive_without_a_region_times_out,
         ),
         test(
-            "passing::without_a_free_descriptor_it_fails",
-            without_a_free_descriptor_it_fails,
+            "passing::send_to_a_full_stream_times_out",
+            send_to_a_full_stream_times_out,
         ),
         test(
-            "passing::a_socket_with_credentials_is_refused",
-            credentials_are_refused,
+            "passing::send_to_a_closed_peer_fails",
+            send_to_a_closed_peer_fails,
+        ),
+        test(
+            "passing::only_a_memfd_can_be_passed",
+            only_a_memfd_can_be_passed,
+        ),
+        test("passing::other_data_is_rejected", other_data_is_rejected),
+        test(
+            "passing::several_descriptors_are_rejected_and_closed",
+            several_descriptors_are_rejected_and_closed,
+        ),
+        test(
+            "passing::unsealed_memory_is_rejected",
+            unsealed_memory_is_rejected,
+        ),
+        test(
+            "passing::memory_without_a_region_is_rejected",
+            memory_without_a_region_is_rejected,
+        ),
+        test(
+            "passing::receive_without_a_free_descriptor_fails",
+            receive_without_a_free_descriptor_fails,
+        ),
+        test(
+            "passing::socket_with_credentials_is_rejected",
+            socket_with_credentials_is_rejected,
         ),
     ]
 }
@@ -74,7 +86,7 @@ fn receive(stream: &UnixStream) -> Result<Option<Region>, RegionTransferError> {
 }
 
 /// Receives a region over its standard input, and adds a permit to what is in it.
-pub fn play() -> ExitCode {
+pub fn run_role() -> ExitCode {
     let stream = std::io::stdin()
         .as_fd()
         .try_clone_to_owned()
@@ -86,12 +98,12 @@ pub fn play() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn another_process_uses_it() {
+fn another_process_uses_the_region() {
     let (here, there) = pair();
     let region = region();
     let semaphore: &Semaphore = region.create("semaphore", ()).expect("it is new");
     let pipeline = Pipeline::new()
-        .command(playing("receiver", &[]))
+        .command(command_for_role("receiver", &[]))
         .input(OwnedFd::from(there));
     let mut running = pipeline.spawn().expect("it starts");
     send(&here, &region).expect("there is room");
@@ -102,7 +114,7 @@ fn another_process_uses_it() {
     assert!(end(&mut running)[0].success());
 }
 
-fn the_descriptor_is_closed_by_exec() {
+fn exec_closes_the_descriptor() {
     let (here, there) = pair();
     send(&here, &region()).expect("there is room");
     let received = receive(&there).expect("it comes").expect("it is one");
@@ -111,7 +123,7 @@ fn the_descriptor_is_closed_by_exec() {
     assert_eq!(FdFlag::from_bits_retain(flags), FdFlag::FD_CLOEXEC);
 }
 
-fn the_end_is_no_region() {
+fn end_of_stream_is_not_a_region() {
     let (here, there) = pair();
     send(&here, &region()).expect("there is room");
     drop(here);
@@ -122,7 +134,7 @@ fn the_end_is_no_region() {
     assert!(receive(&there).expect("the end").is_none());
 }
 
-fn without_one_patience_runs_out() {
+fn receive_without_a_region_times_out() {
     let (_here, there) = pair();
     for timeout in [
         Timeout::NonBlocking,
@@ -136,7 +148,7 @@ fn without_one_patience_runs_out() {
     }
 }
 
-fn a_full_stream_takes_none() {
+fn send_to_a_full_stream_times_out() {
     let (mut here, mut there) = pair();
     here.set_nonblocking(true).expect("it can be");
     let mut filled = 0;
@@ -162,7 +174,7 @@ fn a_full_stream_takes_none() {
     );
 }
 
-fn nobody_receives_it() {
+fn send_to_a_closed_peer_fails() {
     let (here, there) = pair();
     drop(there);
     let refused = send(&here, &region());
@@ -172,7 +184,7 @@ fn nobody_receives_it() {
     );
 }
 
-fn only_a_memfd_is_passed() {
+fn only_a_memfd_can_be_passed() {
     let (here, there) = pair();
     let name = format!("interlatch-passing-{}", std::process::id());
     let options = RegionOptions::new(4096).remove_on_drop(true);
@@ -213,7 +225,7 @@ fn pass(stream: &UnixStream, byte: u8, passed: &[BorrowedFd<'_>]) {
     assert_eq!(sent, Ok(1));
 }
 
-fn another_byte_is_refused() {
+fn other_data_is_rejected() {
     let (here, there) = pair();
     let region = region();
     pass(
@@ -232,7 +244,7 @@ fn another_byte_is_refused() {
     assert!(receive(&there).expect("the stream is of use").is_some());
 }
 
-fn a_region_has_one_descriptor() {
+fn several_descriptors_are_rejected_and_closed() {
     let (here, there) = pair();
     let region = region();
     let descriptor = region.descriptor().expect("a memfd has one");
@@ -256,7 +268,7 @@ fn a_region_has_one_descriptor() {
     assert!(receive(&there).expect("the stream is of use").is_some());
 }
 
-fn what_can_be_cut_is_refused() {
+fn unsealed_memory_is_rejected() {
     let (here, there) = pair();
     let (pipe, _writer) = std::io::pipe().expect("a pipe");
     let memory = memfd_create("unsealed", MFdFlags::MFD_ALLOW_SEALING).expect("a memfd");
@@ -273,7 +285,7 @@ fn what_can_be_cut_is_refused() {
     }
 }
 
-fn memory_without_is_refused() {
+fn memory_without_a_region_is_rejected() {
     let (here, there) = pair();
     let memory = memfd_create("sealed", MFdFlags::MFD_ALLOW_SEALING).expect("a memfd");
     File::from(memory.try_clone().expect("a copy"))
@@ -292,7 +304,7 @@ fn memory_without_is_refused() {
     );
 }
 
-fn without_a_free_descriptor_it_fails() {
+fn receive_without_a_free_descriptor_fails() {
     let (here, there) = pair();
     send(&here, &region()).expect("there is room");
     let highest = *descriptors().last().expect("there are some") as u64;
@@ -310,7 +322,7 @@ fn without_a_free_descriptor_it_fails() {
     );
 }
 
-fn credentials_are_refused() {
+fn socket_with_credentials_is_rejected() {
     let (here, there) = pair();
     nix::sys::socket::setsockopt(&there, nix::sys::socket::sockopt::PassCred, &true)
         .expect("it can be");

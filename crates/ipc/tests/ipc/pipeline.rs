@@ -1,7 +1,7 @@
 //! Pipelines of standard tools.
 
 use super::harness::Test;
-use super::process::{TIMEOUT, children, is_alive, playing, test, tool, until};
+use super::process::{TIMEOUT, children, command_for_role, is_alive, test, tool, until};
 use interlatch::sync::Deadline;
 use interlatch::sync::Timeout;
 use interlatch_ipc::wait::until_readable;
@@ -18,78 +18,93 @@ use std::time::Duration;
 pub fn tests() -> Vec<Test> {
     vec![
         test(
-            "pipeline::a_look_takes_a_piece_of_the_output",
-            a_look_takes_a_piece,
+            "pipeline::try_wait_reads_a_bounded_piece_of_the_output",
+            try_wait_reads_a_bounded_piece_of_the_output,
         ),
         test(
-            "pipeline::children_of_its_processes_are_ended",
-            children_of_its_processes_are_ended,
+            "pipeline::drop_kills_children_of_the_commands",
+            drop_kills_children_of_the_commands,
         ),
         test(
-            "pipeline::ten_megabytes_go_through_three",
-            ten_megabytes_go_through_three,
+            "pipeline::ten_megabytes_pass_three_commands",
+            ten_megabytes_pass_three_commands,
         ),
         test(
-            "pipeline::whoever_writes_for_nobody_is_ended",
-            whoever_writes_for_nobody_is_ended,
+            "pipeline::writer_without_reader_gets_sigpipe",
+            writer_without_reader_gets_sigpipe,
         ),
         test(
-            "pipeline::the_end_reaches_the_last",
-            the_end_reaches_the_last,
-        ),
-        test("pipeline::all_are_one_group", all_are_one_group),
-        test(
-            "pipeline::a_leader_that_has_ended_leads",
-            a_leader_that_has_ended_leads,
-        ),
-        test("pipeline::statuses_come_in_order", statuses_come_in_order),
-        test(
-            "pipeline::a_missing_command_is_named",
-            a_missing_command_is_named,
-        ),
-        test("pipeline::no_command_is_refused", no_command_is_refused),
-        test("pipeline::a_signal_reaches_all", a_signal_reaches_all),
-        test(
-            "pipeline::nobody_is_signalled_after_the_end",
-            nobody_is_signalled_after_the_end,
-        ),
-        test("pipeline::dropping_it_ends_all", dropping_it_ends_all),
-        test(
-            "pipeline::who_left_the_group_is_ended_too",
-            who_left_the_group_is_ended_too,
+            "pipeline::end_of_stream_reaches_the_last_command",
+            end_of_stream_reaches_the_last_command,
         ),
         test(
-            "pipeline::it_ends_with_a_killed_parent_if_asked",
-            it_ends_with_a_killed_parent,
+            "pipeline::commands_share_a_process_group",
+            commands_share_a_process_group,
         ),
         test(
-            "pipeline::nothing_runs_whose_parent_was_killed_before",
-            nothing_runs_whose_parent_was_killed_before,
-        ),
-        test("pipeline::a_detached_one_goes_on", a_detached_one_goes_on),
-        test(
-            "pipeline::waiting_without_patience_is_a_look",
-            waiting_without_patience_is_a_look,
+            "pipeline::group_survives_the_end_of_its_leader",
+            group_survives_the_end_of_its_leader,
         ),
         test(
-            "pipeline::endless_output_ends_no_deadline",
-            endless_output_ends_no_deadline,
+            "pipeline::statuses_are_in_command_order",
+            statuses_are_in_command_order,
         ),
         test(
-            "pipeline::an_end_that_was_not_taken_is_closed",
-            an_end_that_was_not_taken_is_closed,
+            "pipeline::missing_command_is_named",
+            missing_command_is_named,
         ),
         test(
-            "pipeline::no_signal_is_blocked_in_it",
-            no_signal_is_blocked_in_it,
+            "pipeline::empty_pipeline_is_rejected",
+            empty_pipeline_is_rejected,
         ),
         test(
-            "pipeline::bytes_cannot_be_changed_by_the_first",
-            bytes_cannot_be_changed,
+            "pipeline::signal_reaches_every_command",
+            signal_reaches_every_command,
         ),
         test(
-            "pipeline::a_status_that_others_took_is_an_error",
-            a_status_that_others_took,
+            "pipeline::signal_after_the_end_fails",
+            signal_after_the_end_fails,
+        ),
+        test(
+            "pipeline::drop_kills_every_command",
+            drop_kills_every_command,
+        ),
+        test(
+            "pipeline::drop_kills_commands_outside_the_group",
+            drop_kills_commands_outside_the_group,
+        ),
+        test(
+            "pipeline::commands_die_with_the_parent_on_request",
+            commands_die_with_the_parent_on_request,
+        ),
+        test(
+            "pipeline::command_does_not_run_after_the_death_of_its_parent",
+            command_does_not_run_after_the_death_of_its_parent,
+        ),
+        test(
+            "pipeline::detached_commands_continue",
+            detached_commands_continue,
+        ),
+        test(
+            "pipeline::short_waits_return_before_the_end",
+            short_waits_return_before_the_end,
+        ),
+        test(
+            "pipeline::endless_output_does_not_extend_a_wait",
+            endless_output_does_not_extend_a_wait,
+        ),
+        test(
+            "pipeline::untaken_pipe_ends_are_closed",
+            untaken_pipe_ends_are_closed,
+        ),
+        test(
+            "pipeline::commands_start_with_no_blocked_signals",
+            commands_start_with_no_blocked_signals,
+        ),
+        test("pipeline::input_bytes_are_sealed", input_bytes_are_sealed),
+        test(
+            "pipeline::status_taken_by_other_code_is_an_error",
+            status_taken_by_other_code_is_an_error,
         ),
     ]
 }
@@ -132,7 +147,7 @@ pub fn run(pipeline: Pipeline) -> PipelineOutput {
     running.finish().expect("the statuses are ours")
 }
 
-fn ten_megabytes_go_through_three() {
+fn ten_megabytes_pass_three_commands() {
     let lines: String = (0..1_250_000)
         .rev()
         .map(|line| format!("{line:07}\n"))
@@ -149,7 +164,7 @@ fn ten_megabytes_go_through_three() {
     assert!(finished.output == sorted.as_bytes(), "every line, in order");
 }
 
-fn whoever_writes_for_nobody_is_ended() {
+fn writer_without_reader_gets_sigpipe() {
     let finished = run(of([tool("yes", &[]), tool("head", &["-1"])]).capture());
     assert_eq!(finished.output, b"y\n");
     assert_eq!(finished.statuses[0].signal(), Some(Signal::SIGPIPE as i32));
@@ -157,7 +172,7 @@ fn whoever_writes_for_nobody_is_ended() {
 }
 
 /// `cat` ends with its input only: whoever forgot an end would keep the next one waiting.
-fn the_end_reaches_the_last() {
+fn end_of_stream_reaches_the_last_command() {
     let commands = (0..8).map(|_| tool("cat", &[]));
     let mut running = of(commands)
         .input(Stdio::piped())
@@ -180,7 +195,7 @@ fn the_end_reaches_the_last() {
     assert_eq!(output.read(&mut through).expect("the end"), 0);
 }
 
-fn all_are_one_group() {
+fn commands_share_a_process_group() {
     let commands = (0..3).map(|_| tool("cat", &[]));
     let mut running = of(commands)
         .input(Stdio::piped())
@@ -202,14 +217,14 @@ fn all_are_one_group() {
 }
 
 /// Whether the first ends before the next is started is the scheduler's choice; many tries see both.
-fn a_leader_that_has_ended_leads() {
+fn group_survives_the_end_of_its_leader() {
     for _ in 0..100 {
         let finished = run(of([tool("true", &[]), tool("true", &[]), tool("cat", &[])]));
         assert!(finished.success());
     }
 }
 
-fn statuses_come_in_order() {
+fn statuses_are_in_command_order() {
     let kills_itself = tool("sh", &["-c", "kill -9 $$"]);
     let fails = tool("sh", &["-c", "cat > /dev/null; exit 7"]);
     let finished = run(of([kills_itself, fails, tool("true", &[])]));
@@ -219,7 +234,7 @@ fn statuses_come_in_order() {
     assert!(!finished.success());
 }
 
-fn a_missing_command_is_named() {
+fn missing_command_is_named() {
     for missing in 1..=3 {
         let name = |position| {
             if position == missing {
@@ -246,7 +261,7 @@ fn a_missing_command_is_named() {
     assert!(!error.is_not_found(), "there is one, which cannot be run");
 }
 
-fn no_command_is_refused() {
+fn empty_pipeline_is_rejected() {
     let error = Pipeline::new().spawn().expect_err("nothing to run");
     assert!(matches!(error, PipelineError::Empty), "{error:?}");
 }
@@ -257,7 +272,7 @@ fn sleepers(count: usize) -> RunningPipeline {
     of(sleepers).spawn().expect("they start")
 }
 
-fn a_signal_reaches_all() {
+fn signal_reaches_every_command() {
     let mut running = sleepers(3);
     running
         .signal_group(Signal::SIGTERM)
@@ -267,7 +282,7 @@ fn a_signal_reaches_all() {
     }
 }
 
-fn nobody_is_signalled_after_the_end() {
+fn signal_after_the_end_fails() {
     let mut running = of([tool("true", &[])]).spawn().expect("it starts");
     let process = running.process_ids()[0];
     until("it has ended", || !is_alive(process));
@@ -282,7 +297,7 @@ fn nobody_is_signalled_after_the_end() {
     assert!(end(&mut running)[0].success(), "the same again");
 }
 
-fn dropping_it_ends_all() {
+fn drop_kills_every_command() {
     let running = of([tool("yes", &[]), tool("cat", &[]), tool("sleep", &["1000"])]);
     let running = running.spawn().expect("they start");
     let processes = running.process_ids();
@@ -291,7 +306,7 @@ fn dropping_it_ends_all() {
     assert!(!processes.iter().any(|&process| is_alive(process)));
 }
 
-fn who_left_the_group_is_ended_too() {
+fn drop_kills_commands_outside_the_group() {
     let running = of([tool("true", &[]), tool("setsid", &["sleep", "1000"])]);
     let running = running.spawn().expect("they start");
     let other = running.process_ids()[1];
@@ -304,7 +319,7 @@ fn who_left_the_group_is_ended_too() {
 }
 
 /// Starts a pipeline that shall not outlive this process, and says who is in it.
-pub fn play_parent() -> ExitCode {
+pub fn run_parent() -> ExitCode {
     let sleepers = (0..3).map(|_| tool("sleep", &["1000"]));
     let running = of(sleepers)
         .input(Stdio::null())
@@ -319,8 +334,8 @@ pub fn play_parent() -> ExitCode {
     }
 }
 
-fn it_ends_with_a_killed_parent() {
-    let mut parent = playing("parent", &[]);
+fn commands_die_with_the_parent_on_request() {
+    let mut parent = command_for_role("parent", &[]);
     let mut parent = parent.stdout(Stdio::piped()).spawn().expect("it starts");
     let mut line = String::new();
     let said = parent.stdout.take().expect("piped");
@@ -337,7 +352,7 @@ fn it_ends_with_a_killed_parent() {
 }
 
 /// Starts a command that shall not outlive this process, and is killed by it before it could tell the kernel so.
-pub fn play_killed_parent() -> ExitCode {
+pub fn run_killed_parent() -> ExitCode {
     let (mut command, this) = (tool("echo", &["it runs"]), Pid::this());
     // There std complains that nobody hears why it does not run.
     command.stderr(Stdio::null());
@@ -358,8 +373,8 @@ fn survive(parent: Pid) -> std::io::Result<()> {
     Ok(())
 }
 
-fn nothing_runs_whose_parent_was_killed_before() {
-    let mut parent = playing("killed parent", &[]);
+fn command_does_not_run_after_the_death_of_its_parent() {
+    let mut parent = command_for_role("killed parent", &[]);
     let mut parent = parent.stdout(Stdio::piped()).spawn().expect("it starts");
     let mut output = parent.stdout.take().expect("piped");
     assert_eq!(parent.wait().expect("ours").signal(), Some(9));
@@ -371,7 +386,7 @@ fn nothing_runs_whose_parent_was_killed_before() {
     assert_eq!(said, "", "nobody would end it");
 }
 
-fn a_detached_one_goes_on() {
+fn detached_commands_continue() {
     let processes = sleepers(2).detach();
     assert!(processes.iter().all(|&process| is_alive(process)));
     for process in processes {
@@ -381,7 +396,7 @@ fn a_detached_one_goes_on() {
     }
 }
 
-fn waiting_without_patience_is_a_look() {
+fn short_waits_return_before_the_end() {
     let mut running = sleepers(1);
     assert!(running.try_wait().expect("ours").is_none());
     assert!(
@@ -398,7 +413,7 @@ fn waiting_without_patience_is_a_look() {
     });
 }
 
-fn endless_output_ends_no_deadline() {
+fn endless_output_does_not_extend_a_wait() {
     let mut running = of([tool("yes", &[])]).capture().spawn().expect("it starts");
     assert!(running.try_wait().expect("ours").is_none());
     let timeout = Duration::from_millis(5);
@@ -410,7 +425,7 @@ fn endless_output_ends_no_deadline() {
 }
 
 /// Somebody who writes faster than this reads must not keep it for ever.
-fn a_look_takes_a_piece() {
+fn try_wait_reads_a_bounded_piece_of_the_output() {
     const LENGTH: usize = 1 << 16;
     let mut running = of([tool("head", &["-c", "65536", "/dev/zero"])])
         .capture()
@@ -423,7 +438,7 @@ fn a_look_takes_a_piece() {
     assert_eq!(running.finish().expect("ours").output.len(), LENGTH);
 }
 
-fn children_of_its_processes_are_ended() {
+fn drop_kills_children_of_the_commands() {
     let script = "sleep 1000 & echo $!; wait";
     let mut running = of([tool("sh", &["-c", script])])
         .output(Stdio::piped())
@@ -438,7 +453,7 @@ fn children_of_its_processes_are_ended() {
     until("the child of the process has ended", || !is_alive(child));
 }
 
-fn an_end_that_was_not_taken_is_closed() {
+fn untaken_pipe_ends_are_closed() {
     let reads = of([tool("cat", &[])]).input(Stdio::piped());
     assert!(run(reads).success(), "it reads the end");
     let writes = of([tool("yes", &[])]).output(Stdio::piped());
@@ -449,27 +464,27 @@ fn an_end_that_was_not_taken_is_closed() {
 }
 
 /// Says which signals are blocked.
-pub fn play_mask() -> ExitCode {
+pub fn run_mask() -> ExitCode {
     let mask = SigSet::thread_get_mask().expect("there is one");
     println!("{:?}", mask.iter().collect::<Vec<_>>());
     ExitCode::SUCCESS
 }
 
-fn no_signal_is_blocked_in_it() {
+fn commands_start_with_no_blocked_signals() {
     let mut blocked = SigSet::empty();
     blocked.add(Signal::SIGINT);
     blocked.add(Signal::SIGUSR1);
     let before = blocked
         .thread_swap_mask(SigmaskHow::SIG_BLOCK)
         .expect("it can be");
-    let finished = run(of([playing("mask", &[])]).capture());
+    let finished = run(of([command_for_role("mask", &[])]).capture());
     let after = SigSet::thread_get_mask().expect("there is one");
     before.thread_set_mask().expect("it was so");
     assert_eq!(text(&finished.output), "[]\n");
     assert!(after.contains(Signal::SIGINT), "they are here still");
 }
 
-fn bytes_cannot_be_changed() {
+fn input_bytes_are_sealed() {
     let script = "printf other 2>/dev/null 1<>/dev/stdin || echo refused; cat";
     let finished = run(of([tool("sh", &["-c", script])])
         .input_bytes(*b"first")
@@ -477,7 +492,7 @@ fn bytes_cannot_be_changed() {
     assert_eq!(text(&finished.output), "refused\nfirst");
 }
 
-fn a_status_that_others_took() {
+fn status_taken_by_other_code_is_an_error() {
     let mut running = of([tool("true", &[]), tool("true", &[])])
         .spawn()
         .expect("they start");

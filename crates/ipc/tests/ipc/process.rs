@@ -18,18 +18,18 @@ pub const TIMEOUT: Duration = Duration::from_secs(30);
 const ROLE: &str = "--part";
 
 /// The part that this process is to play, and its arguments.
-pub fn part() -> Option<(String, Vec<String>)> {
+pub fn role() -> Option<(String, Vec<String>)> {
     let mut arguments = std::env::args().skip(1);
     (arguments.next()? == ROLE).then(|| {
-        let part = arguments.next().expect("the name of a part");
-        (part, arguments.collect())
+        let role = arguments.next().expect("the name of a part");
+        (role, arguments.collect())
     })
 }
 
 /// This program, as that part.
-pub fn playing(part: &str, arguments: &[&str]) -> Command {
+pub fn command_for_role(role: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.arg(ROLE).arg(part).args(arguments);
+    command.arg(ROLE).arg(role).args(arguments);
     command
 }
 
@@ -41,7 +41,7 @@ pub fn tool(name: &str, arguments: &[&str]) -> Command {
 }
 
 /// A test that must leave no child and no descriptor behind.
-pub fn test(name: &str, run: impl Fn() + 'static) -> Test {
+pub fn test(name: &str, run: impl Fn() + Send + 'static) -> Test {
     let name = name.to_owned();
     Test::new(name.clone(), move || {
         let before = descriptors();

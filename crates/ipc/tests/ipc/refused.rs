@@ -18,16 +18,34 @@ use std::process::Stdio;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("refused::a_wait_says_so", a_wait_says_so),
-        test("refused::a_packet_is_not_lost", a_packet_is_not_lost),
-        test("refused::a_stream_is_not_torn", a_stream_is_not_torn),
         test(
-            "refused::a_message_that_was_begun_is_finished",
-            a_message_that_was_begun_is_finished,
+            "refused::failed_wait_returns_the_error",
+            failed_wait_returns_the_error,
         ),
-        test("refused::a_signal_is_not_lost", a_signal_is_not_lost),
-        test("refused::a_region_is_not_lost", a_region_is_not_lost),
-        test("refused::a_status_is_not_lost", a_status_is_not_lost),
+        test(
+            "refused::failed_wait_loses_no_packet",
+            failed_wait_loses_no_packet,
+        ),
+        test(
+            "refused::failed_wait_tears_no_stream",
+            failed_wait_tears_no_stream,
+        ),
+        test(
+            "refused::unfinished_message_is_completed_later",
+            unfinished_message_is_completed_later,
+        ),
+        test(
+            "refused::failed_wait_loses_no_signal",
+            failed_wait_loses_no_signal,
+        ),
+        test(
+            "refused::failed_wait_loses_no_region",
+            failed_wait_loses_no_region,
+        ),
+        test(
+            "refused::failed_wait_loses_no_status",
+            failed_wait_loses_no_status,
+        ),
     ]
 }
 
@@ -43,7 +61,7 @@ fn is_the_kernels(error: &io::Error) {
     assert_eq!(error.raw_os_error(), Some(libc::EINVAL), "{error}");
 }
 
-fn a_wait_says_so() {
+fn failed_wait_returns_the_error() {
     let (reader, writer) = io::pipe().expect("a pipe");
     let readable = refusing(|timeout| until_readable(&reader, timeout));
     is_the_kernels(&readable.expect_err("it is refused"));
@@ -64,7 +82,7 @@ fn receives_afterwards(here: &mut impl Link, there: &mut impl Link) {
     assert_eq!(received.as_deref(), Some(&b"a message"[..]));
 }
 
-fn a_packet_is_not_lost() {
+fn failed_wait_loses_no_packet() {
     let (mut here, mut there) = PacketLink::seqpacket_pair().expect("descriptors");
     receives_afterwards(&mut here, &mut there);
     let mut sent = 0;
@@ -86,14 +104,14 @@ fn a_packet_is_not_lost() {
     );
 }
 
-fn a_stream_is_not_torn() {
+fn failed_wait_tears_no_stream() {
     let (here, there) = UnixStream::pair().expect("descriptors");
     let (mut here, mut there) = (StreamLink::unix(here), StreamLink::unix(there));
     receives_afterwards(&mut here, &mut there);
 }
 
 /// Much more than there is room for.
-fn a_message_that_was_begun_is_finished() {
+fn unfinished_message_is_completed_later() {
     const LONG: usize = 1 << 20;
     let (here, there) = UnixStream::pair().expect("descriptors");
     setsockopt(&here, sockopt::SndBuf, &(1 << 14)).expect("a small buffer");
@@ -116,7 +134,7 @@ fn a_message_that_was_begun_is_finished() {
     assert!(received.expect("it comes").as_deref() == Some(&message[..]));
 }
 
-fn a_signal_is_not_lost() {
+fn failed_wait_loses_no_signal() {
     let signals = SignalFd::new([Signal::SIGUSR2]).expect("descriptors");
     match refusing(|timeout| signals.recv_with(timeout)) {
         Err(SignalError::System { error, .. }) => is_the_kernels(&error),
@@ -127,7 +145,7 @@ fn a_signal_is_not_lost() {
     assert_eq!(received.map(|it| it.signal), Some(Signal::SIGUSR2));
 }
 
-fn a_region_is_not_lost() {
+fn failed_wait_loses_no_region() {
     let (here, there) = UnixStream::pair().expect("descriptors");
     match refusing(|timeout| recv_region_with(&there, timeout)) {
         Err(RegionTransferError::System { error, .. }) => is_the_kernels(&error),
@@ -139,7 +157,7 @@ fn a_region_is_not_lost() {
     assert!(received.is_some());
 }
 
-fn a_status_is_not_lost() {
+fn failed_wait_loses_no_status() {
     let mut running = Pipeline::new()
         .foreground(false)
         .command(tool("cat", &[]))

@@ -14,58 +14,52 @@ use std::time::Duration;
 pub fn tests() -> Vec<Test> {
     vec![
         test(
-            "signals::each_is_read_with_its_sender",
-            each_is_read_with_its_sender,
+            "signals::signals_are_received_with_their_sender",
+            signals_are_received_with_their_sender,
         ),
         test(
-            "signals::an_end_of_a_child_is_read",
-            an_end_of_a_child_is_read,
+            "signals::end_of_a_child_is_received",
+            end_of_a_child_is_received,
         ),
         test(
-            "signals::without_one_patience_runs_out",
-            without_one_patience_runs_out,
+            "signals::receive_without_a_signal_times_out",
+            receive_without_a_signal_times_out,
+        ),
+        test("signals::repeated_signals_merge", repeated_signals_merge),
+        test("signals::drop_restores_the_mask", drop_restores_the_mask),
+        test(
+            "signals::shared_signal_stays_blocked_until_the_last_drop",
+            shared_signal_stays_blocked_until_the_last_drop,
         ),
         test(
-            "signals::two_before_a_look_are_one",
-            two_before_a_look_are_one,
-        ),
-        test("signals::the_mask_is_as_it_was", the_mask_is_as_it_was),
-        test(
-            "signals::of_two_with_one_signal_the_first_may_go_first",
-            of_two_with_one_signal,
+            "signals::unread_signal_is_delivered_after_drop",
+            unread_signal_is_delivered_after_drop,
         ),
         test(
-            "signals::one_left_unread_is_delivered",
-            one_left_unread_is_delivered,
+            "signals::unsupported_signals_are_rejected",
+            unsupported_signals_are_rejected,
         ),
         test(
-            "signals::what_is_no_notification_is_refused",
-            what_is_none_is_refused,
+            "signals::each_delivery_releases_a_permit",
+            each_delivery_releases_a_permit,
         ),
         test(
-            "signals::each_delivery_adds_a_permit",
-            each_delivery_adds_a_permit,
+            "signals::several_signals_notify_one_semaphore",
+            several_signals_notify_one_semaphore,
         ),
         test(
-            "signals::several_notify_one_semaphore",
-            several_notify_one_semaphore,
+            "signals::registered_signal_is_rejected",
+            registered_signal_is_rejected,
         ),
         test(
-            "signals::one_that_is_taken_is_refused",
-            one_that_is_taken_is_refused,
+            "signals::drop_restores_the_previous_action",
+            drop_restores_the_previous_action,
         ),
         test(
-            "signals::what_it_did_before_it_does_again",
-            what_it_did_before_it_does_again,
+            "signals::full_semaphore_stays_full",
+            full_semaphore_stays_full,
         ),
-        test(
-            "signals::a_full_semaphore_stays_full",
-            a_full_semaphore_stays_full,
-        ),
-        test(
-            "signals::the_error_of_others_is_kept",
-            the_error_of_others_is_kept,
-        ),
+        test("signals::handler_preserves_errno", handler_preserves_errno),
     ]
 }
 
@@ -78,7 +72,7 @@ fn mask() -> SigSet {
     SigSet::thread_get_mask().expect("there is one")
 }
 
-fn each_is_read_with_its_sender() {
+fn signals_are_received_with_their_sender() {
     let signals = SignalFd::new([Signal::SIGUSR1, Signal::SIGUSR2]).expect("they can be");
     for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGUSR1] {
         raise(signal).expect("it is sent");
@@ -90,7 +84,7 @@ fn each_is_read_with_its_sender() {
     }
 }
 
-fn an_end_of_a_child_is_read() {
+fn end_of_a_child_is_received() {
     let signals = SignalFd::new([Signal::SIGCHLD]).expect("it can be");
     let mut child = tool("true", &[]).spawn().expect("it starts");
     let expected = ReceivedSignal {
@@ -101,7 +95,7 @@ fn an_end_of_a_child_is_read() {
     assert!(child.wait().expect("ours").success());
 }
 
-fn without_one_patience_runs_out() {
+fn receive_without_a_signal_times_out() {
     let signals = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
     assert_eq!(signals.try_recv().expect("it can be read"), None);
     let waited = signals.recv_timeout(Duration::from_millis(5));
@@ -116,7 +110,7 @@ fn without_one_patience_runs_out() {
     );
 }
 
-fn two_before_a_look_are_one() {
+fn repeated_signals_merge() {
     let signals = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
     raise(Signal::SIGUSR1).expect("it is sent");
     raise(Signal::SIGUSR1).expect("it is sent");
@@ -125,7 +119,7 @@ fn two_before_a_look_are_one() {
 }
 
 /// Also if two of them go in the order in which they came.
-fn the_mask_is_as_it_was() {
+fn drop_restores_the_mask() {
     let before = mask();
     let first = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
     let second = SignalFd::new([Signal::SIGUSR1, Signal::SIGUSR2]).expect("they can be");
@@ -141,7 +135,7 @@ fn the_mask_is_as_it_was() {
 }
 
 /// It was unblocked, and ended the process.
-fn of_two_with_one_signal() {
+fn shared_signal_stays_blocked_until_the_last_drop() {
     let before = mask();
     let first = SignalFd::new([Signal::SIGUSR1, Signal::SIGUSR2]).expect("they can be");
     let second = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
@@ -154,7 +148,7 @@ fn of_two_with_one_signal() {
     assert_eq!(mask(), before);
 }
 
-fn one_left_unread_is_delivered() {
+fn unread_signal_is_delivered_after_drop() {
     static LEFT: Semaphore = Semaphore::empty();
     let notification = notify_semaphore(Signal::SIGUSR1, &LEFT).expect("it can be");
     let signals = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
@@ -165,7 +159,7 @@ fn one_left_unread_is_delivered() {
     drop(notification);
 }
 
-fn what_is_none_is_refused() {
+fn unsupported_signals_are_rejected() {
     static NONE: Semaphore = Semaphore::empty();
     let before = mask();
     for signal in [
@@ -185,7 +179,7 @@ fn what_is_none_is_refused() {
     assert_eq!(mask(), before, "nothing is blocked");
 }
 
-fn each_delivery_adds_a_permit() {
+fn each_delivery_releases_a_permit() {
     static DELIVERED: Semaphore = Semaphore::empty();
     let notification = notify_semaphore(Signal::SIGUSR1, &DELIVERED).expect("it can be");
     for _ in 0..1000 {
@@ -195,7 +189,7 @@ fn each_delivery_adds_a_permit() {
     drop(notification);
 }
 
-fn several_notify_one_semaphore() {
+fn several_signals_notify_one_semaphore() {
     static SHARED: Semaphore = Semaphore::empty();
     let both = [Signal::SIGUSR1, Signal::SIGUSR2];
     let both = both.map(|signal| notify_semaphore(signal, &SHARED).expect("it can be"));
@@ -205,7 +199,7 @@ fn several_notify_one_semaphore() {
     drop(both);
 }
 
-fn one_that_is_taken_is_refused() {
+fn registered_signal_is_rejected() {
     static FIRST: Semaphore = Semaphore::empty();
     static SECOND: Semaphore = Semaphore::empty();
     let notification = notify_semaphore(Signal::SIGUSR1, &FIRST).expect("it can be");
@@ -227,7 +221,7 @@ fn set(handler: SigHandler) -> SigHandler {
     before.expect("it can be set").handler()
 }
 
-fn what_it_did_before_it_does_again() {
+fn drop_restores_the_previous_action() {
     static BEFORE: Semaphore = Semaphore::empty();
     set(SigHandler::SigIgn);
     let notification = notify_semaphore(Signal::SIGUSR1, &BEFORE).expect("it can be");
@@ -237,7 +231,7 @@ fn what_it_did_before_it_does_again() {
     assert!(matches!(set(SigHandler::SigDfl), SigHandler::SigIgn));
 }
 
-fn a_full_semaphore_stays_full() {
+fn full_semaphore_stays_full() {
     static FULL: Semaphore = Semaphore::empty();
     FULL.release(interlatch::sync::MAX_PERMITS)
         .expect("so many fit");
@@ -248,7 +242,7 @@ fn a_full_semaphore_stays_full() {
 }
 
 /// It would be overwritten only by a handler that calls libc.
-fn the_error_of_others_is_kept() {
+fn handler_preserves_errno() {
     static KEPT: Semaphore = Semaphore::empty();
     let notification = notify_semaphore(Signal::SIGUSR1, &KEPT).expect("it can be");
     raise(Signal::SIGUSR1).expect("it is sent");

@@ -3,7 +3,7 @@
 use super::harness::Test;
 use super::links::{KINDS, assert_closed_by_exec, pair};
 use super::pipeline::end;
-use super::process::{TIMEOUT, has_pending, playing, test, until};
+use super::process::{TIMEOUT, command_for_role, has_pending, test, until};
 use interlatch::Region;
 use interlatch::sync::Timeout;
 use interlatch_ipc::{
@@ -22,48 +22,54 @@ use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("sockets::signals_disturb_no_link", signals_disturb_no_link),
-        test("sockets::a_torn_stream_is_no_end", a_torn_stream_is_no_end),
+        test("sockets::links_survive_signals", links_survive_signals),
         test(
-            "sockets::a_message_may_come_in_pieces",
-            a_message_may_come_in_pieces,
+            "sockets::torn_stream_is_not_an_end_of_stream",
+            torn_stream_is_not_an_end_of_stream,
         ),
         test(
-            "sockets::a_length_is_checked_first",
-            a_length_is_checked_first,
+            "sockets::message_may_arrive_in_pieces",
+            message_may_arrive_in_pieces,
         ),
         test(
-            "sockets::what_was_begun_can_be_finished",
-            what_was_begun_can_be_finished,
+            "sockets::length_is_checked_before_allocation",
+            length_is_checked_before_allocation,
         ),
         test(
-            "sockets::a_peer_that_did_not_read_is_gone",
-            a_peer_that_did_not_read_is_gone,
+            "sockets::unfinished_message_can_be_finished",
+            unfinished_message_can_be_finished,
         ),
         test(
-            "sockets::seqpackets_meet_at_a_path",
-            seqpackets_meet_at_a_path,
+            "sockets::peer_with_unread_messages_resets_the_stream",
+            peer_with_unread_messages_resets_the_stream,
         ),
         test(
-            "sockets::nobody_at_the_path_is_an_error",
-            nobody_at_the_path_is_an_error,
+            "sockets::seqpacket_links_connect_at_a_path",
+            seqpacket_links_connect_at_a_path,
         ),
         test(
-            "sockets::a_full_listener_ends_patience",
-            a_full_listener_ends_patience,
+            "sockets::connecting_without_a_listener_fails",
+            connecting_without_a_listener_fails,
         ),
         test(
-            "sockets::what_is_not_connected_is_refused",
-            what_is_not_connected_is_refused,
-        ),
-        test("sockets::another_process_answers", another_process_answers),
-        test(
-            "sockets::a_killed_process_is_an_end",
-            a_killed_process_is_an_end,
+            "sockets::connecting_to_a_full_listener_times_out",
+            connecting_to_a_full_listener_times_out,
         ),
         test(
-            "sockets::writing_for_nobody_ends_nobody",
-            writing_for_nobody_ends_nobody,
+            "sockets::unconnected_sockets_are_rejected",
+            unconnected_sockets_are_rejected,
+        ),
+        test(
+            "sockets::messages_pass_between_processes",
+            messages_pass_between_processes,
+        ),
+        test(
+            "sockets::killed_peer_ends_the_stream",
+            killed_peer_ends_the_stream,
+        ),
+        test(
+            "sockets::sending_to_closed_peers_raises_no_sigpipe",
+            sending_to_closed_peers_raises_no_sigpipe,
         ),
     ]
 }
@@ -74,7 +80,7 @@ fn raw() -> (UnixStream, StreamLink) {
     (raw, StreamLink::unix(other))
 }
 
-fn a_torn_stream_is_no_end() {
+fn torn_stream_is_not_an_end_of_stream() {
     for (bytes, said) in [
         (&[10, 0, 0, 0, 1, 2, 3][..], "after 7 bytes"),
         (&[10, 0], "after 2 bytes"),
@@ -90,7 +96,7 @@ fn a_torn_stream_is_no_end() {
     }
 }
 
-fn a_message_may_come_in_pieces() {
+fn message_may_arrive_in_pieces() {
     let (mut raw, mut link) = raw();
     let frame = [3, 0, 0, 0, b'a', b'b', b'c'];
     for byte in frame {
@@ -104,7 +110,7 @@ fn a_message_may_come_in_pieces() {
     );
 }
 
-fn a_length_is_checked_first() {
+fn length_is_checked_before_allocation() {
     let (mut raw, link) = raw();
     let mut link = link.with_limit(10);
     raw.write_all(&[0xff; 4]).expect("there is room");
@@ -115,7 +121,7 @@ fn a_length_is_checked_first() {
     );
 }
 
-fn what_was_begun_can_be_finished() {
+fn unfinished_message_can_be_finished() {
     const LIMIT: usize = 10 << 20;
     let (one, other) = StreamLink::pair().expect("a pair");
     let (mut one, mut other) = (one.with_limit(LIMIT), other.with_limit(LIMIT));
@@ -139,7 +145,7 @@ fn what_was_begun_can_be_finished() {
     assert!(received == Some(message));
 }
 
-fn a_peer_that_did_not_read_is_gone() {
+fn peer_with_unread_messages_resets_the_stream() {
     let (mut one, other) = StreamLink::pair().expect("a pair");
     one.send(b"unread").expect("there is room");
     drop(other);
@@ -147,7 +153,7 @@ fn a_peer_that_did_not_read_is_gone() {
     assert!(matches!(gone, Err(LinkRecvError::Disconnected)), "{gone:?}");
 }
 
-fn seqpackets_meet_at_a_path() {
+fn seqpacket_links_connect_at_a_path() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
     let listener = SeqpacketListener::bind(&path).expect("it is new");
@@ -180,7 +186,7 @@ fn seqpackets_meet_at_a_path() {
     assert_eq!(taken.kind(), ErrorKind::AddrInUse);
 }
 
-fn nobody_at_the_path_is_an_error() {
+fn connecting_without_a_listener_fails() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
     let connect = || PacketLink::connect_seqpacket(&path, Timeout::after(TIMEOUT));
@@ -197,7 +203,7 @@ fn nobody_at_the_path_is_an_error() {
     SeqpacketListener::bind(long).expect_err("the path is too long");
 }
 
-fn a_full_listener_ends_patience() {
+fn connecting_to_a_full_listener_times_out() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
     let _listener = SeqpacketListener::bind(&path).expect("it is new");
@@ -215,7 +221,7 @@ fn a_full_listener_ends_patience() {
     }
 }
 
-fn what_is_not_connected_is_refused() {
+fn unconnected_sockets_are_rejected() {
     let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let refused = PacketLink::udp(udp).expect_err("it is not connected");
     assert_eq!(refused.kind(), ErrorKind::NotConnected);
@@ -241,7 +247,7 @@ fn standard_input() -> OwnedFd {
 extern "C" fn nothing(_: i32) {}
 
 /// Sends back what comes over its standard input. A signal interrupts it.
-pub fn play_echo() -> ExitCode {
+pub fn run_echo() -> ExitCode {
     let handler = SigHandler::Handler(nothing);
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler does nothing.
@@ -270,11 +276,13 @@ fn echo(is_stream: bool) -> (Box<dyn Link>, interlatch_ipc::RunningPipeline) {
         let (link, other) = PacketLink::seqpacket_pair().expect("a pair");
         (Box::new(link), other.into())
     };
-    let pipeline = Pipeline::new().command(playing("echo", &[])).input(other);
+    let pipeline = Pipeline::new()
+        .command(command_for_role("echo", &[]))
+        .input(other);
     (link, pipeline.spawn().expect("it starts"))
 }
 
-fn another_process_answers() {
+fn messages_pass_between_processes() {
     for is_stream in [true, false] {
         let (mut link, mut running) = echo(is_stream);
         for length in 0..500 {
@@ -296,7 +304,7 @@ fn sleeps_in_a_poll(process: u32) -> bool {
     })
 }
 
-fn signals_disturb_no_link() {
+fn links_survive_signals() {
     for is_stream in [true, false] {
         let (mut link, mut running) = echo(is_stream);
         let process = running.process_ids()[0];
@@ -314,7 +322,7 @@ fn signals_disturb_no_link() {
     }
 }
 
-fn a_killed_process_is_an_end() {
+fn killed_peer_ends_the_stream() {
     for is_stream in [true, false] {
         let (mut link, mut running) = echo(is_stream);
         link.send_timeout(b"x", TIMEOUT).expect("there is room");
@@ -334,7 +342,7 @@ fn a_killed_process_is_an_end() {
 }
 
 /// Sends to peers that have gone, and would die of it if nobody had thought of that.
-pub fn play_writer() -> ExitCode {
+pub fn run_writer() -> ExitCode {
     // SAFETY: the default is no handler.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.expect("it can be");
     for kind in KINDS {
@@ -359,8 +367,8 @@ pub fn play_writer() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn writing_for_nobody_ends_nobody() {
-    let pipeline = Pipeline::new().command(playing("writer for nobody", &[]));
+fn sending_to_closed_peers_raises_no_sigpipe() {
+    let pipeline = Pipeline::new().command(command_for_role("writer for nobody", &[]));
     let mut running = pipeline.spawn().expect("it starts");
     let status = end(&mut running)[0];
     assert!(status.success(), "{status}");

@@ -2,7 +2,7 @@
 
 use super::harness::Test;
 use super::pipeline::end;
-use super::process::{TIMEOUT, playing, test, tool};
+use super::process::{TIMEOUT, command_for_role, test, tool};
 use interlatch::sync::Timeout;
 use interlatch_ipc::wait::until_readable;
 use interlatch_ipc::{Pipeline, RunningPipeline, Signal, SignalFd};
@@ -19,33 +19,33 @@ use std::process::{Child, ExitCode};
 pub fn tests() -> Vec<Test> {
     vec![
         test(
-            "terminal::ctrl_c_ends_every_process",
-            ctrl_c_ends_every_process,
+            "terminal::ctrl_c_terminates_every_command",
+            ctrl_c_terminates_every_command,
         ),
         test(
-            "terminal::ctrl_c_finds_it_whatever_it_reads",
-            ctrl_c_finds_it_whatever_it_reads,
+            "terminal::ctrl_c_works_with_redirected_input",
+            ctrl_c_works_with_redirected_input,
+        ),
+        test("terminal::ctrl_z_stops_no_command", ctrl_z_stops_no_command),
+        test(
+            "terminal::foreground_pipeline_reads_the_terminal",
+            foreground_pipeline_reads_the_terminal,
         ),
         test(
-            "terminal::ctrl_z_leaves_nobody_stopped",
-            ctrl_z_leaves_nobody_stopped,
-        ),
-        test("terminal::it_reads_what_is_typed", it_reads_what_is_typed),
-        test(
-            "terminal::beside_others_it_takes_nothing_and_ctrl_c_ends_all",
-            beside_others_it_takes_nothing,
+            "terminal::shared_group_keeps_the_terminal_and_ctrl_c_reaches_all",
+            shared_group_keeps_the_terminal_and_ctrl_c_reaches_all,
         ),
         test(
-            "terminal::beside_others_a_signal_reaches_its_commands_only",
-            beside_others_a_signal_reaches_its_commands,
+            "terminal::signal_in_a_shared_group_reaches_only_the_commands",
+            signal_in_a_shared_group_reaches_only_the_commands,
         ),
         test(
-            "terminal::writing_for_others_it_takes_nothing",
-            writing_for_others_it_takes_nothing,
+            "terminal::piped_output_keeps_the_terminal",
+            piped_output_keeps_the_terminal,
         ),
         test(
-            "terminal::in_the_background_it_takes_nothing",
-            in_the_background_it_takes_nothing,
+            "terminal::background_pipeline_keeps_the_terminal",
+            background_pipeline_keeps_the_terminal,
         ),
     ]
 }
@@ -66,7 +66,7 @@ impl Session {
 
     fn writing_to(written: OwnedFd, output: OwnedFd, arguments: &[&str]) -> Self {
         let terminal = openpty(None, None).expect("a pseudo-terminal");
-        let mut command = playing("session", arguments);
+        let mut command = command_for_role("session", arguments);
         command.stdin(terminal.slave).stdout(written);
         // SAFETY: between fork and exec this makes system calls only.
         unsafe { command.pre_exec(begin_session) };
@@ -139,7 +139,7 @@ fn begin_session() -> std::io::Result<()> {
 }
 
 /// In the session: runs a pipeline, and says how it has ended, and who is in the foreground then.
-pub fn play(arguments: &[String]) -> ExitCode {
+pub fn run_role(arguments: &[String]) -> ExitCode {
     // Ctrl+C reaches this process as well where the pipeline stays in its group. It has to live on, to tell, and to
     // its end.
     std::mem::forget(SignalFd::new([Signal::SIGINT]).expect("it can be"));
@@ -211,21 +211,21 @@ fn assert_interrupted(mut session: Session) {
     );
 }
 
-fn ctrl_c_ends_every_process() {
+fn ctrl_c_terminates_every_command() {
     let mut session = Session::start(&["sleepers"]);
     assert_eq!(session.line(), "the pipeline");
     session.press(CTRL_C);
     assert_interrupted(session);
 }
 
-fn ctrl_c_finds_it_whatever_it_reads() {
+fn ctrl_c_works_with_redirected_input() {
     let mut session = Session::start(&["deaf"]);
     assert_eq!(session.line(), "the pipeline");
     session.press(CTRL_C);
     assert_interrupted(session);
 }
 
-fn ctrl_z_leaves_nobody_stopped() {
+fn ctrl_z_stops_no_command() {
     let mut session = Session::start(&["sleepers"]);
     assert_eq!(session.line(), "the pipeline");
     session.press(CTRL_Z);
@@ -234,7 +234,7 @@ fn ctrl_z_leaves_nobody_stopped() {
 }
 
 /// Whoever is not in the foreground would be stopped by reading.
-fn it_reads_what_is_typed() {
+fn foreground_pipeline_reads_the_terminal() {
     let mut session = Session::start(&["reader"]);
     assert_eq!(session.line(), "the pipeline");
     session.press(b"typed\n");
@@ -248,7 +248,7 @@ fn it_reads_what_is_typed() {
         .expect("a terminal shows what is typed");
 }
 
-fn beside_others_it_takes_nothing() {
+fn shared_group_keeps_the_terminal_and_ctrl_c_reaches_all() {
     let mut session = Session::start(&["beside"]);
     assert_eq!(session.line(), "this process");
     session.press(CTRL_C);
@@ -256,7 +256,7 @@ fn beside_others_it_takes_nothing() {
 }
 
 /// The companion, and the process itself, would end without a word.
-fn beside_others_a_signal_reaches_its_commands() {
+fn signal_in_a_shared_group_reaches_only_the_commands() {
     let mut session = Session::start(&["beside, told"]);
     assert_eq!(session.line(), "this process");
     assert_eq!(session.line(), "[Some(15), Some(15), Some(15)]", "SIGTERM");
@@ -265,7 +265,7 @@ fn beside_others_a_signal_reaches_its_commands() {
 }
 
 /// Whoever reads may be another one of the job, whom the shell is about to start.
-fn writing_for_others_it_takes_nothing() {
+fn piped_output_keeps_the_terminal() {
     let (output, written) = std::io::pipe().expect("a pipe");
     let mut session = Session::writing_to(written.into(), output.into(), &["sleepers"]);
     assert_eq!(session.line(), "this process");
@@ -273,7 +273,7 @@ fn writing_for_others_it_takes_nothing() {
     assert_interrupted(session);
 }
 
-fn in_the_background_it_takes_nothing() {
+fn background_pipeline_keeps_the_terminal() {
     let mut session = Session::start(&["background"]);
     assert_eq!(session.line(), "this process");
     assert_eq!(session.line(), "[Some(15), Some(15), Some(15)]", "SIGTERM");

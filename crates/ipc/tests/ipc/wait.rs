@@ -1,7 +1,7 @@
 //! How long a wait for a descriptor is.
 
 use super::harness::Test;
-use super::process::{TIMEOUT, playing, test};
+use super::process::{TIMEOUT, command_for_role, test};
 use interlatch::platform::{AtomicU32, Ordering};
 use interlatch::sync::Deadline;
 use interlatch::sync::Timeout;
@@ -14,28 +14,22 @@ use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("wait::no_patience_is_a_look", no_patience_is_a_look),
-        test("wait::a_deadline_ends_it", a_deadline_ends_it),
+        test("wait::non_blocking_wait_polls", non_blocking_wait_polls),
+        test("wait::wait_ends_at_the_deadline", wait_ends_at_the_deadline),
         test(
-            "wait::a_deadline_of_centuries_is_none",
-            a_deadline_of_centuries_is_none,
+            "wait::wait_accepts_huge_timeouts",
+            wait_accepts_huge_timeouts,
         ),
+        test("wait::end_of_stream_is_readable", end_of_stream_is_readable),
+        test("wait::full_pipe_is_not_writable", full_pipe_is_not_writable),
         test(
-            "wait::the_end_is_something_to_read",
-            the_end_is_something_to_read,
-        ),
-        test(
-            "wait::a_full_pipe_cannot_be_written",
-            a_full_pipe_cannot_be_written,
-        ),
-        test(
-            "wait::signals_neither_end_nor_prolong_it",
-            signals_neither_end_nor_prolong_it,
+            "wait::signals_neither_end_nor_extend_a_wait",
+            signals_neither_end_nor_extend_a_wait,
         ),
     ]
 }
 
-fn no_patience_is_a_look() {
+fn non_blocking_wait_polls() {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     for timeout in [Timeout::NonBlocking, Timeout::after(Duration::ZERO)] {
         assert!(!until_readable(&reader, timeout).expect("it can be polled"));
@@ -46,7 +40,7 @@ fn no_patience_is_a_look() {
     }
 }
 
-fn a_deadline_ends_it() {
+fn wait_ends_at_the_deadline() {
     let (reader, _writer) = std::io::pipe().expect("a pipe");
     let (begin, timeout) = (Instant::now(), Duration::from_millis(20));
     let deadline = Deadline::after(timeout);
@@ -55,7 +49,7 @@ fn a_deadline_ends_it() {
     assert!(!until_readable(&reader, Timeout::At(deadline)).expect("it can be polled"));
 }
 
-fn a_deadline_of_centuries_is_none() {
+fn wait_accepts_huge_timeouts() {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     for timeout in [Duration::MAX, Duration::from_secs(i64::MAX as u64)] {
         writer.write_all(b"x").expect("there is room");
@@ -63,13 +57,13 @@ fn a_deadline_of_centuries_is_none() {
     }
 }
 
-fn the_end_is_something_to_read() {
+fn end_of_stream_is_readable() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(writer);
     assert!(until_readable(&reader, Timeout::after(TIMEOUT)).expect("it can be polled"));
 }
 
-fn a_full_pipe_cannot_be_written() {
+fn full_pipe_is_not_writable() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     assert!(until_writable(&writer, Timeout::NonBlocking).expect("it can be polled"));
     fill(&writer);
@@ -100,7 +94,7 @@ fn handle(signal: Signal) {
 
 /// Waits for input that never comes, while a clock sends signals faster than timeout runs out. Says whether one
 /// came in time, and whether the wait was too short.
-pub fn play() -> ExitCode {
+pub fn run_role() -> ExitCode {
     handle(Signal::SIGALRM);
     let (often, timeout) = (Duration::from_millis(5), Duration::from_millis(100));
     let time = libc::timeval {
@@ -124,9 +118,9 @@ pub fn play() -> ExitCode {
 
 /// Would each signal begin the wait anew, it never ended. That there is one in so long a wait is for the kernel to
 /// see to, however slow the machine is: what is due is delivered before the process goes on.
-fn signals_neither_end_nor_prolong_it() {
+fn signals_neither_end_nor_extend_a_wait() {
     let mut running = Pipeline::new()
-        .command(playing("nap", &[]))
+        .command(command_for_role("nap", &[]))
         .input(Stdio::piped())
         .output(Stdio::piped())
         .spawn()
