@@ -1,4 +1,4 @@
-//! What the processes of a pipeline inherit.
+//! The descriptors that the commands of a pipeline inherit.
 
 use super::harness::Test;
 use super::pipeline::{run, text};
@@ -20,10 +20,10 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// Copies its input, and adds a line with the descriptors that it has.
+/// Copies its input and appends a line with its open descriptors.
 pub fn run_role() -> ExitCode {
     let numbers = descriptors();
-    std::io::copy(&mut std::io::stdin(), &mut std::io::stdout()).expect("both are there");
+    std::io::copy(&mut std::io::stdin(), &mut std::io::stdout()).expect("both are open");
     println!("{numbers:?}");
     ExitCode::SUCCESS
 }
@@ -42,12 +42,15 @@ fn each_process_has_three_descriptors_with_files() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("output");
     let (input, output) = (File::open("/dev/null"), File::create(&path));
-    let (input, output) = (input.expect("it is there"), output.expect("a new one"));
+    let (input, output) = (
+        input.expect("it exists"),
+        output.expect("the file is created"),
+    );
     let pipeline = lister()
         .command(tool("cat", &[]))
         .input(input)
         .output(output);
     run(pipeline);
-    let written = std::fs::read_to_string(&path).expect("text");
+    let written = std::fs::read_to_string(&path).expect("UTF-8 text");
     assert_eq!(written, "{0, 1, 2}\n".repeat(4));
 }

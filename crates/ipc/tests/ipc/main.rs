@@ -1,7 +1,7 @@
-//! What the kernel has between processes, with real ones: pipelines, signals, sockets.
+//! Tests of pipelines, signals and sockets with real processes.
 //!
-//! Tests run one after the other, in one thread. Each has to leave as many descriptors and children as it
-//! has found. Processes are standard tools, or this program run again to play a *part*.
+//! Tests run one after the other in the main thread. Each test must leave as many descriptors and children
+//! as it found. The processes are standard tools, or this binary run again in a *role*.
 
 mod blocked;
 mod descriptors;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
             "writer for nobody" => sockets::run_writer(),
             "blocked" => blocked::run_role(&rest),
             "receiver" => passing::run_role(),
-            other => panic!("nobody plays {other:?}"),
+            other => panic!("unknown role {other:?}"),
         };
     }
     if let Some(role) = actor::role() {

@@ -1,4 +1,4 @@
-//! Regions that are passed over a socket, and what is passed instead of one.
+//! Passing regions over a socket, and rejecting other data.
 
 use super::harness::Test;
 use super::pipeline::end;
@@ -70,7 +70,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 fn region() -> Region {
-    Region::memfd("passed", 4096).expect("there is memory")
+    Region::memfd("passed", 4096).expect("the memory suffices")
 }
 
 fn pair() -> (UnixStream, UnixStream) {
@@ -85,28 +85,28 @@ fn receive(stream: &UnixStream) -> Result<Option<Region>, RegionTransferError> {
     recv_region_with(stream, Timeout::after(TIMEOUT))
 }
 
-/// Receives a region over its standard input, and adds a permit to what is in it.
+/// Receives a region over standard input and releases a permit of its semaphore.
 pub fn run_role() -> ExitCode {
     let stream = std::io::stdin()
         .as_fd()
         .try_clone_to_owned()
-        .expect("it is there");
-    let received = receive(&stream.into()).expect("a region comes");
+        .expect("it exists");
+    let received = receive(&stream.into()).expect("a region arrives");
     let region = received.expect("the stream has not ended");
     let semaphore: &Semaphore = region.attach("semaphore").expect("the parent has made it");
-    semaphore.release(1).expect("there are none");
+    semaphore.release(1).expect("there are no permits");
     ExitCode::SUCCESS
 }
 
 fn another_process_uses_the_region() {
     let (here, there) = pair();
     let region = region();
-    let semaphore: &Semaphore = region.create("semaphore", ()).expect("it is new");
+    let semaphore: &Semaphore = region.create("semaphore", ()).expect("the name is free");
     let pipeline = Pipeline::new()
         .command(command_for_role("receiver", &[]))
         .input(OwnedFd::from(there));
-    let mut running = pipeline.spawn().expect("it starts");
-    send(&here, &region).expect("there is room");
+    let mut running = pipeline.spawn().expect("the process starts");
+    send(&here, &region).expect("the buffer has room");
     let permit = semaphore.acquire_timeout(TIMEOUT);
     permit
         .expect("the other process has attached to the same memory")
@@ -116,20 +116,22 @@ fn another_process_uses_the_region() {
 
 fn exec_closes_the_descriptor() {
     let (here, there) = pair();
-    send(&here, &region()).expect("there is room");
-    let received = receive(&there).expect("it comes").expect("it is one");
+    send(&here, &region()).expect("the buffer has room");
+    let received = receive(&there)
+        .expect("it arrives")
+        .expect("the stream has not ended");
     let descriptor = received.descriptor().expect("a memfd has one");
-    let flags = fcntl(descriptor, FcntlArg::F_GETFD).expect("it is open");
+    let flags = fcntl(descriptor, FcntlArg::F_GETFD).expect("the descriptor is open");
     assert_eq!(FdFlag::from_bits_retain(flags), FdFlag::FD_CLOEXEC);
 }
 
 fn end_of_stream_is_not_a_region() {
     let (here, there) = pair();
-    send(&here, &region()).expect("there is room");
+    send(&here, &region()).expect("the buffer has room");
     drop(here);
     assert!(
-        receive(&there).expect("it comes").is_some(),
-        "it was on its way"
+        receive(&there).expect("it arrives").is_some(),
+        "the region was already sent"
     );
     assert!(receive(&there).expect("the end").is_none());
 }
@@ -150,12 +152,12 @@ fn receive_without_a_region_times_out() {
 
 fn send_to_a_full_stream_times_out() {
     let (mut here, mut there) = pair();
-    here.set_nonblocking(true).expect("it can be");
+    here.set_nonblocking(true).expect("the call is allowed");
     let mut filled = 0;
     while let Ok(length) = here.write(&[0; 4096]) {
         filled += length;
     }
-    here.set_nonblocking(false).expect("it can be");
+    here.set_nonblocking(false).expect("the call is allowed");
     for timeout in [
         Timeout::NonBlocking,
         Timeout::after(Duration::from_millis(5)),
@@ -166,7 +168,7 @@ fn send_to_a_full_stream_times_out() {
             "{refused:?}"
         );
     }
-    there.read_exact(&mut vec![0; filled]).expect("it is there");
+    there.read_exact(&mut vec![0; filled]).expect("it exists");
     let found = recv_region_with(&there, Timeout::NonBlocking);
     assert!(
         matches!(found, Err(RegionTransferError::Timeout)),
@@ -189,8 +191,8 @@ fn only_a_memfd_can_be_passed() {
     let name = format!("interlatch-passing-{}", std::process::id());
     let options = RegionOptions::new(4096).remove_on_drop(true);
     let named = options
-        .create(&RegionName::posix(&name).expect("a name"))
-        .expect("it is new");
+        .create(&RegionName::posix(&name).expect("the name is valid"))
+        .expect("the name is free");
     let refused = send(&here, &named);
     assert!(
         matches!(
@@ -200,7 +202,7 @@ fn only_a_memfd_can_be_passed() {
         "{refused:?}"
     );
     let key = RegionName::sysv(std::process::id() as i32).expect("a key");
-    let segment = options.create(&key).expect("it is new");
+    let segment = options.create(&key).expect("the name is free");
     let refused = send(&here, &segment);
     assert!(
         matches!(refused, Err(RegionTransferError::NoDescriptor)),
@@ -234,14 +236,14 @@ fn other_data_is_rejected() {
         &[region.descriptor().expect("a memfd has one")],
     );
     let before = descriptors();
-    let refused = receive(&there).expect_err("it is another byte");
+    let refused = receive(&there).expect_err("the byte is wrong");
     assert!(
         matches!(refused, RegionTransferError::OtherByte { found: b'x' }),
         "{refused:?}"
     );
-    assert_eq!(descriptors(), before, "what came with it is closed");
-    send(&here, &region).expect("there is room");
-    assert!(receive(&there).expect("the stream is of use").is_some());
+    assert_eq!(descriptors(), before, "the descriptors are closed");
+    send(&here, &region).expect("the buffer has room");
+    assert!(receive(&there).expect("the stream still works").is_some());
 }
 
 fn several_descriptors_are_rejected_and_closed() {
@@ -251,7 +253,7 @@ fn several_descriptors_are_rejected_and_closed() {
     let before = descriptors();
     for count in [0, 2, 3, 4, 5, 250] {
         pass(&here, b'R', &vec![descriptor; count]);
-        let refused = receive(&there).expect_err("that is not one");
+        let refused = receive(&there).expect_err("the number of descriptors is wrong");
         let said = refused.to_string();
         assert!(
             said.starts_with("expected a region with 1 descriptor, found "),
@@ -264,8 +266,8 @@ fn several_descriptors_are_rejected_and_closed() {
         );
         assert_eq!(descriptors(), before, "{count} are closed");
     }
-    send(&here, &region).expect("there is room");
-    assert!(receive(&there).expect("the stream is of use").is_some());
+    send(&here, &region).expect("the buffer has room");
+    assert!(receive(&there).expect("the stream still works").is_some());
 }
 
 fn unsealed_memory_is_rejected() {
@@ -277,7 +279,7 @@ fn unsealed_memory_is_rejected() {
         .expect("memory");
     for passed in [pipe.as_fd(), memory.as_fd(), here.as_fd()] {
         pass(&here, b'R', &[passed]);
-        let refused = receive(&there).expect_err("it is no region");
+        let refused = receive(&there).expect_err("the memory holds no region");
         assert!(
             matches!(refused, RegionTransferError::Region(RegionError::NotSealed)),
             "{refused:?}"
@@ -292,9 +294,9 @@ fn memory_without_a_region_is_rejected() {
         .set_len(1 << 14)
         .expect("memory");
     let seals = FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK);
-    fcntl(&memory, seals).expect("it can be sealed");
+    fcntl(&memory, seals).expect("the memfd can be sealed");
     pass(&here, b'R', &[memory.as_fd()]);
-    let refused = receive(&there).expect_err("it is no region");
+    let refused = receive(&there).expect_err("the memory holds no region");
     assert!(
         matches!(
             refused,
@@ -306,8 +308,8 @@ fn memory_without_a_region_is_rejected() {
 
 fn receive_without_a_free_descriptor_fails() {
     let (here, there) = pair();
-    send(&here, &region()).expect("there is room");
-    let highest = *descriptors().last().expect("there are some") as u64;
+    send(&here, &region()).expect("the buffer has room");
+    let highest = *descriptors().last().expect("descriptors are open") as u64;
     let full: Vec<File> = (0..highest)
         .map_while(|_| File::open("/dev/null").ok())
         .collect();
@@ -317,7 +319,9 @@ fn receive_without_a_free_descriptor_fails() {
     drop(full);
     let expected = "expected a region with 1 descriptor, found 0 and more";
     assert_eq!(
-        refused.expect_err("there is no room for it").to_string(),
+        refused
+            .expect_err("the process has no free descriptor")
+            .to_string(),
         expected
     );
 }
@@ -325,9 +329,9 @@ fn receive_without_a_free_descriptor_fails() {
 fn socket_with_credentials_is_rejected() {
     let (here, there) = pair();
     nix::sys::socket::setsockopt(&there, nix::sys::socket::sockopt::PassCred, &true)
-        .expect("it can be");
-    send(&here, &region()).expect("there is room");
-    let refused = receive(&there).expect_err("it passes credentials");
+        .expect("the call is allowed");
+    send(&here, &region()).expect("the buffer has room");
+    let refused = receive(&there).expect_err("the socket passes credentials");
     assert!(
         matches!(refused, RegionTransferError::Credentials),
         "{refused:?}"
