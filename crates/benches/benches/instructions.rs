@@ -1,4 +1,4 @@
-//! How many instructions the uncontended paths take: by callgrind, so always the same.
+//! Mode many instructions the uncontended paths take: by callgrind, so always the same.
 //!
 //! Counted are those of this crate, inlined into who calls it. What libc executes besides (`memcpy` of
 //! larger items, which is another one on another CPU) is shown and not judged, and what the kernel does is
@@ -25,14 +25,14 @@ use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
 
-/// How much more than the baseline is too much.
+/// Mode much more than the baseline is too much.
 const TOLERANCE: f64 = 0.03;
 /// Operations of a measurement.
 const REPEATS: u32 = 1000;
 /// Before that, whatever is done the first time only.
 const WARM_UP: u32 = 10;
 /// What the loop around each operation costs, and is taken off.
-const NOTHING: &str = "nothing";
+const EMPTY_LOOP: &str = "nothing";
 /// Callgrind counts inside of this.
 const MEASURED: &str = "interlatch_measured";
 
@@ -41,15 +41,15 @@ type Prepare = fn() -> Result<Operation>;
 
 /// All operations. Each leaves its object as it was.
 const OPERATIONS: [(&str, Prepare); 15] = [
-    (NOTHING, || Ok(Box::new(|| ()))),
+    (EMPTY_LOOP, || Ok(Box::new(|| ()))),
     ("RawMutex: lock, unlock", raw_mutex),
     ("Mutex: lock, drop", mutex),
     ("RobustMutex: lock, drop", robust_mutex),
     ("Semaphore: acquire, drop", semaphore_guard),
     ("Semaphore: acquire, release", semaphore_calls),
     ("SemaphorePair: write, read", semaphore_pair),
-    ("Condvar: notify_one, nobody waits", notify_one),
-    ("Condvar: notify_all, nobody waits", notify_all),
+    ("Condvar: notify_one without waiters", notify_one),
+    ("Condvar: notify_all without waiters", notify_all),
     (
         "BoundedBuffer: send, recv",
         buffer::<BoundedBuffer<u64, [Slot<u64>]>>,
@@ -216,7 +216,7 @@ struct Count {
 
 /// Counts all operations, without the loop around them.
 fn count_all() -> Result<Vec<(&'static str, Count)>> {
-    let loops = count(NOTHING)?.ours;
+    let loops = count(EMPTY_LOOP)?.ours;
     let counted = OPERATIONS.iter().skip(1).map(|(name, _)| {
         let Count { ours, others } = count(name)?;
         let ours = ours - loops;
@@ -243,7 +243,7 @@ fn count(name: &str) -> Result<Count> {
         "{name}: {}:\n{errors}",
         output.status
     );
-    let counts = by_object(&fs::read_to_string(&file)?);
+    let counts = instructions_by_object(&fs::read_to_string(&file)?);
     let own = program.to_string_lossy();
     let mut count = Count::default();
     for (object, instructions) in counts {
@@ -261,7 +261,7 @@ fn count(name: &str) -> Result<Count> {
 /// The instructions of each program or library, from callgrind's file: below `ob=` with its name, or the
 /// number that was given to it before, lines of a place and a count. The line after `calls=` is of
 /// what was called, which has lines of its own.
-fn by_object(text: &str) -> HashMap<String, u64> {
+fn instructions_by_object(text: &str) -> HashMap<String, u64> {
     let mut names: HashMap<&str, &str> = HashMap::new();
     let mut counts: HashMap<String, u64> = HashMap::new();
     let (mut object, mut is_called) = ("", false);
@@ -289,7 +289,7 @@ fn by_object(text: &str) -> HashMap<String, u64> {
 }
 
 /// Where this is, as far as it changes what is counted.
-fn here() -> Result<String> {
+fn environment() -> Result<String> {
     let output = Command::new("rustc").arg("--version").output();
     let version = String::from_utf8(output.context("asking rustc")?.stdout)?;
     Ok(format!("# {}, {}", version.trim(), std::env::consts::ARCH))
@@ -298,7 +298,7 @@ fn here() -> Result<String> {
 fn update(baseline: &Path) -> Result<()> {
     let mut text = format!(
         "# Instructions of an operation when nobody else is there: ci/instructions --update\n{}\n",
-        here()?
+        environment()?
     );
     for (name, count) in count_all()? {
         text += &format!("{:.1}\t{name}\n", count.ours);
@@ -322,10 +322,10 @@ fn read(text: &str) -> Result<BTreeMap<&str, f64>> {
 /// Compares with the baseline: an error, if something has risen.
 fn judge(baseline: &Path) -> Result<()> {
     let text = fs::read_to_string(baseline)?;
-    let here = here()?;
-    let is_same = text.lines().any(|line| line == here);
+    let environment = environment()?;
+    let is_same = text.lines().any(|line| line == environment);
     if !is_same {
-        println!("the baseline is of another compiler or processor than this: {here}");
+        println!("the baseline is of another compiler or processor than this: {environment}");
     }
     let mut before = read(&text)?;
     let mut table = Table::new();

@@ -23,8 +23,8 @@ use interlatch::sync::RawMutex;
 use interlatch::sync::{RawSemaphore, Timeout};
 use interlatch::{Mutex, RobustMutex, Semaphore};
 use interlatch_benches::{
-    Comparison, Home, Length, Measure, PosixSemaphore, PthreadMutex, Round, Session, Subject,
-    SysVHandle, SysVSemaphores, Tally, at_most, ours, shared,
+    Comparison, Length, Measure, PosixSemaphore, PthreadMutex, Round, Session, Subject, SysVHandle,
+    SysVSemaphores, Tally, WorkerKind, at_most, create_in_region, shared,
 };
 use lock_api::RawMutex as _;
 use std::hint::black_box;
@@ -33,7 +33,7 @@ use std::time::Duration;
 
 const ROUNDS: usize = 120;
 const ROUND: Length = Length::Counted(Duration::from_micros(400));
-/// How much slower ours may be than parking_lot's lock and std's.
+/// Mode much slower ours may be than parking_lot's lock and std's.
 const GOAL: f64 = 1.03;
 /// What surviving a death may cost, against libc's lock that survives one.
 const ROBUST_TO_PTHREAD: f64 = 0.85;
@@ -60,7 +60,7 @@ fn main() -> Result<()> {
             add(comparison, &semaphores(permits)?);
             add(
                 comparison,
-                &[Pair::of("System V semaphore", shared(handle)?, system_v)],
+                &[Pair::new("System V semaphore", shared(handle)?, system_v)],
             );
             semaphore_goals(comparison);
             Ok(())
@@ -77,7 +77,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn of<T: Sync>(
+    fn new<T: Sync>(
         name: &str,
         object: &'static T,
         pair: impl Fn(&T) + Send + Sync + 'static,
@@ -105,15 +105,15 @@ impl Pair {
 
 fn add(comparison: &mut Comparison, pairs: &[Pair]) {
     comparison.rounds(ROUNDS);
-    comparison.needs_no_line();
-    comparison.has_criterion();
+    comparison.ignore_cache_line();
+    comparison.run_criterion();
     for pair in pairs {
         let repeat = pair.repeat.clone();
         let body = move |_, round: &Round<'_>| {
             repeat(round.count);
-            Tally::of(round.count)
+            Tally::new(round.count)
         };
-        let subject = Subject::alike(pair.name.clone(), Home::Processes, 1, body);
+        let subject = Subject::uniform(pair.name.clone(), WorkerKind::Processes, 1, body);
         if pair.is_ours {
             comparison.ours(subject);
         } else {
@@ -123,9 +123,9 @@ fn add(comparison: &mut Comparison, pairs: &[Pair]) {
 }
 
 fn locks() -> Result<Vec<Pair>> {
-    let raw: &RawMutex = ours(4096, ())?;
-    let mutex: &Mutex<u64> = ours(4096, ())?;
-    let robust: &RobustMutex<u64> = ours(4096, ())?;
+    let raw: &RawMutex = create_in_region(4096, ())?;
+    let mutex: &Mutex<u64> = create_in_region(4096, ())?;
+    let robust: &RobustMutex<u64> = create_in_region(4096, ())?;
     let parking_lot_raw = shared(parking_lot::RawMutex::INIT)?;
     let parking_lot = shared(parking_lot::Mutex::new(0))?;
     let again = shared(parking_lot::Mutex::new(0))?;
@@ -133,21 +133,25 @@ fn locks() -> Result<Vec<Pair>> {
     let pthread = PthreadMutex::plain()?;
     let robust_pthread = PthreadMutex::robust()?;
     Ok(vec![
-        Pair::of("RawMutex", raw, raw_lock).ours(),
-        Pair::of("RawMutex, held", raw, lock).ours(),
-        Pair::of("Mutex", mutex, lock_api_lock).ours(),
-        Pair::of("RobustMutex", robust, robust_lock).ours(),
-        Pair::of("parking_lot::RawMutex", parking_lot_raw, raw_lock),
-        Pair::of("parking_lot::Mutex", parking_lot, lock_api_lock),
-        Pair::of("itself (the noise)", again, lock_api_lock),
-        Pair::of("std::sync::Mutex", std, std_lock),
-        Pair::of("pthread_mutex_t", pthread, PthreadMutex::pair),
-        Pair::of(
+        Pair::new("RawMutex", raw, raw_lock).ours(),
+        Pair::new("RawMutex, held", raw, lock).ours(),
+        Pair::new("Mutex", mutex, lock_api_lock).ours(),
+        Pair::new("RobustMutex", robust, robust_lock).ours(),
+        Pair::new("parking_lot::RawMutex", parking_lot_raw, raw_lock),
+        Pair::new("parking_lot::Mutex", parking_lot, lock_api_lock),
+        Pair::new("parking_lot::Mutex again (noise)", again, lock_api_lock),
+        Pair::new("std::sync::Mutex", std, std_lock),
+        Pair::new("pthread_mutex_t", pthread, PthreadMutex::pair),
+        Pair::new(
             "pthread_mutex_t, robust",
             robust_pthread,
             PthreadMutex::pair,
         ),
-        Pair::of("robust, by hand", shared(ByHand::default())?, ByHand::pair),
+        Pair::new(
+            "minimal robust protocol",
+            shared(MinimalRobustLock::default())?,
+            MinimalRobustLock::pair,
+        ),
     ])
 }
 
@@ -165,18 +169,22 @@ fn lock_goals(comparison: &mut Comparison) {
         "pthread_mutex_t, robust",
         at_most(ROBUST_TO_PTHREAD),
     );
-    comparison.versus(robust, "robust, by hand", None);
-    comparison.versus("parking_lot::Mutex", "itself (the noise)", None);
+    comparison.versus(robust, "minimal robust protocol", None);
+    comparison.versus(
+        "parking_lot::Mutex",
+        "parking_lot::Mutex again (noise)",
+        None,
+    );
 }
 
 fn semaphores(permits: u32) -> Result<Vec<Pair>> {
-    let semaphore: &Semaphore = ours(4096, ())?;
+    let semaphore: &Semaphore = create_in_region(4096, ())?;
     semaphore.release(permits)?;
     let posix = PosixSemaphore::create(permits)?;
     Ok(vec![
-        Pair::of("Semaphore, guard", semaphore, guard).ours(),
-        Pair::of("Semaphore, calls", semaphore, calls).ours(),
-        Pair::of("sem_t", posix, PosixSemaphore::pair),
+        Pair::new("Semaphore, guard", semaphore, guard).ours(),
+        Pair::new("Semaphore, calls", semaphore, calls).ours(),
+        Pair::new("sem_t", posix, PosixSemaphore::pair),
     ])
 }
 
@@ -240,12 +248,12 @@ fn system_v(semaphore: &SysVHandle) {
 /// The least that the protocol of robust locks costs: a store before each of the two exchanges, to
 /// announce it, and one after each. An exchange has to wait until the stores before it are done.
 #[derive(Default)]
-struct ByHand {
+struct MinimalRobustLock {
     word: AtomicU32,
     pending: AtomicUsize,
 }
 
-impl ByHand {
+impl MinimalRobustLock {
     #[inline(always)]
     fn pair(&self) {
         self.pending.store(1, Relaxed);

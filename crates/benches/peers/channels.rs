@@ -1,7 +1,7 @@
 //! The channels of other crates.
 
-use interlatch_benches::channel::{Channel, Taken};
-use interlatch_benches::{Afterwards, leak};
+use interlatch_benches::channel::{Channel, TakeOnce};
+use interlatch_benches::{CleanupProcess, leak};
 use anyhow::Result;
 use iceoryx2::port::backpressure_strategy::BackpressureStrategy;
 use iceoryx2::prelude::*;
@@ -34,14 +34,14 @@ impl<const N: usize> Channel<N> for Crossbeam<N> {
 }
 
 pub struct Rtrb<const N: usize>(
-    Taken<rtrb::Producer<[u8; N]>>,
-    Taken<rtrb::Consumer<[u8; N]>>,
+    TakeOnce<rtrb::Producer<[u8; N]>>,
+    TakeOnce<rtrb::Consumer<[u8; N]>>,
 );
 
 impl<const N: usize> Rtrb<N> {
     pub fn new(capacity: usize) -> &'static Self {
         let (producer, consumer) = rtrb::RingBuffer::new(capacity);
-        leak(Self(Taken::new(producer), Taken::new(consumer)))
+        leak(Self(TakeOnce::new(producer), TakeOnce::new(consumer)))
     }
 }
 
@@ -63,13 +63,13 @@ impl<const N: usize> Channel<N> for Rtrb<N> {
     }
 }
 
-/// Bytes, not values, as it sends them without a serializer.
-pub struct IpcChannel(Taken<IpcBytesSender>, Taken<IpcBytesReceiver>);
+/// ByteStream, not values, as it sends them without a serializer.
+pub struct IpcChannel(TakeOnce<IpcBytesSender>, TakeOnce<IpcBytesReceiver>);
 
 impl IpcChannel {
     pub fn new() -> Result<&'static Self> {
         let (sender, receiver) = bytes_channel()?;
-        Ok(leak(Self(Taken::new(sender), Taken::new(receiver))))
+        Ok(leak(Self(TakeOnce::new(sender), TakeOnce::new(receiver))))
     }
 }
 
@@ -100,11 +100,11 @@ pub struct Iceoryx {
 static SERVICES: AtomicU32 = AtomicU32::new(0);
 
 impl Iceoryx {
-    pub fn new(capacity: usize) -> Result<(&'static Self, Afterwards)> {
+    pub fn new(capacity: usize) -> Result<(&'static Self, CleanupProcess)> {
         let number = SERVICES.fetch_add(1, Relaxed);
         let prefix = format!("interlatch_bench_{}_{number}_", std::process::id());
         let of_this = prefix.clone();
-        let removed = Afterwards::run(move || remove(&of_this))?;
+        let removed = CleanupProcess::start(move || remove(&of_this))?;
         Ok((leak(Self { prefix, capacity }), removed))
     }
 

@@ -39,17 +39,21 @@ use std::time::Duration;
 
 const ROUNDS: usize = 31;
 const ROUND: Length = Length::Counted(Duration::from_millis(3));
-/// Bytes that a link has room for, but at least so many messages.
+/// ByteStream that a link has room for, but at least so many messages.
 const ROOM: usize = 1 << 16;
-const FEWEST: usize = 4;
-/// How much slower than the same system calls a link over a kernel object may be.
+const MIN_SLOTS: usize = 4;
+/// Mode much slower than the same system calls a link over a kernel object may be.
 const KERNEL: f64 = 1.1;
 /// Memory that is shared has to be as fast as a pipe at least.
 const SHARED: f64 = 1.0;
 
-const fn places(bytes: usize) -> usize {
+const fn slots(bytes: usize) -> usize {
     let places = ROOM / bytes;
-    if places < FEWEST { FEWEST } else { places }
+    if places < MIN_SLOTS {
+        MIN_SLOTS
+    } else {
+        places
+    }
 }
 
 fn main() -> Result<()> {
@@ -75,7 +79,7 @@ where
         let title = format!("{N} B {kind}");
         session.compare(title, Measure::Nanoseconds, ROUND, |comparison| {
             comparison.rounds(ROUNDS);
-            comparison.has_criterion();
+            comparison.run_criterion();
             fill(comparison)
         })?;
     }

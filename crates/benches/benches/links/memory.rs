@@ -1,6 +1,6 @@
 //! What passes messages through shared memory, beside a pipe.
 
-use crate::{ROOM, SHARED, places};
+use crate::{ROOM, SHARED, slots};
 use anyhow::Result;
 use interlatch::channel::{GrowError, GrowthLimit, Slot, TurnSlot};
 use interlatch::named::{UnboundedReceiver, UnboundedSender};
@@ -11,11 +11,12 @@ use interlatch::{
     BoundedBuffer, Buffer, BytePipe, MonitorBuffer, Pod, RegionName, Rendezvous,
     RobustBoundedBuffer, RobustMonitorBuffer, UnboundedBuffer,
 };
-use interlatch_benches::Home::Processes;
+use interlatch_benches::WorkerKind::Processes;
 use interlatch_benches::channel::{
-    ByReference, Bytes, Channel, OurQueue, Over, SysVQueue, look_at, stream,
+    BufferChannel, BufferChannelByRef, ByteStream, Channel, MessageQueueChannel, SysVQueue, stream,
+    touch_cache_lines,
 };
-use interlatch_benches::{Afterwards, Comparison, at_most, leak, ours};
+use interlatch_benches::{CleanupProcess, Comparison, at_most, create_in_region, leak};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -28,12 +29,12 @@ type Monitor<const N: usize> = MonitorBuffer<[u8; N], [Slot<[u8; N]>]>;
 type Robust<const N: usize> = RobustBoundedBuffer<[u8; N], [TurnSlot<[u8; N]>]>;
 type RobustMonitor<const N: usize> = RobustMonitorBuffer<[u8; N], [Slot<[u8; N]>]>;
 
-/// Bytes of the items of a segment of a queue that grows: to make, map and remove one takes many system calls, and
+/// ByteStream of the items of a segment of a queue that grows: to make, map and remove one takes many system calls, and
 /// every page of it is new to the kernel.
 const SEGMENT: usize = 1 << 20;
 
 const PIPE: &str = "pipe, processes";
-const SPOOL: &str = "file that grows, processes";
+const GROWING_FILE: &str = "growing file, processes";
 
 pub fn compare<const N: usize>(comparison: &mut Comparison) -> Result<()>
 where
@@ -42,26 +43,33 @@ where
     comparison.peer(stream::<N, _>(
         "pipe",
         Processes,
-        Bytes::pipe(places(N) * N)?,
+        ByteStream::pipe(slots(N) * N)?,
     ));
-    buffer::<N, Bounded<N>>(comparison, "BoundedBuffer", places(N))?;
-    buffer::<N, Monitor<N>>(comparison, "MonitorBuffer", places(N))?;
-    buffer::<N, Robust<N>>(comparison, "RobustBoundedBuffer", places(N))?;
-    buffer::<N, RobustMonitor<N>>(comparison, "RobustMonitorBuffer", places(N))?;
-    let loans = leak(Loans(ours(room::<N>(), places(N))?));
+    buffer::<N, Bounded<N>>(comparison, "BoundedBuffer", slots(N))?;
+    buffer::<N, Monitor<N>>(comparison, "MonitorBuffer", slots(N))?;
+    buffer::<N, Robust<N>>(comparison, "RobustBoundedBuffer", slots(N))?;
+    buffer::<N, RobustMonitor<N>>(comparison, "RobustMonitorBuffer", slots(N))?;
+    let loans = leak(Loans(create_in_region(room::<N>(), slots(N))?));
     add::<N, _>(comparison, "RobustBoundedBuffer, loans", loans);
     add::<N, _>(
         comparison,
         "BytePipe",
-        leak(OurBytes(ours(room::<N>(), places(N) * N)?)),
+        leak(BytePipeChannel(create_in_region(
+            room::<N>(),
+            slots(N) * N,
+        )?)),
     );
-    add::<N, _>(comparison, "MessageQueue", OurQueue::new(places(N), N)?);
+    add::<N, _>(
+        comparison,
+        "MessageQueue",
+        MessageQueueChannel::new(slots(N), N)?,
+    );
     growing::<N>(comparison)?;
     acknowledged::<N>(comparison)?;
-    // A message of System V has 8 KiB at most.
+    // A message of System V has 8 KiB at max.
     if N <= 8192 {
         comparison.versus("MessageQueue, processes", "System V queue, processes", None);
-        let (queue, removed) = SysVQueue::new(places(N) * N)?;
+        let (queue, removed) = SysVQueue::new(slots(N) * N)?;
         comparison.keep(removed);
         comparison.peer(stream::<N, _>("System V queue", Processes, queue));
     }
@@ -70,7 +78,7 @@ where
 
 /// Enough for each of these objects.
 const fn room<const N: usize>() -> usize {
-    (2 * N + 512) * places(N) + ROOM
+    (2 * N + 512) * slots(N) + ROOM
 }
 
 /// Adds one that has to be faster than the pipe.
@@ -89,9 +97,16 @@ where
     B: Buffer<Item = [u8; N]> + ShmObject<Config: Copy> + ?Sized + 'static,
     [u8; N]: Pod,
 {
-    add(comparison, name, leak(Over::<B>(ours(room::<N>(), plan)?)));
+    add(
+        comparison,
+        name,
+        leak(BufferChannel::<B>(create_in_region(room::<N>(), plan)?)),
+    );
     if N > ATOMIC {
-        let buffer = leak(ByReference::<B>(ours(room::<N>(), plan)?));
+        let buffer = leak(BufferChannelByRef::<B>(create_in_region(
+            room::<N>(),
+            plan,
+        )?));
         add(comparison, &format!("{name}, by ref"), buffer);
     }
     Ok(())
@@ -103,7 +118,7 @@ where
 {
     // With as much room as the others.
     let one_segment = GrowthLimit {
-        items: places(N) as u32,
+        items: slots(N) as u32,
         segments: 1,
     };
     // Its sender is the faster one, so that nearly every item goes through memory that was just made.
@@ -112,26 +127,30 @@ where
         segments: 8,
     };
     let name = queue::<N>(comparison, &format!("{N}-value"), one_segment)?;
-    add::<N, _>(comparison, "UnboundedBuffer", leak(Growing(name)));
+    add::<N, _>(comparison, "UnboundedBuffer", leak(Unbounded(name)));
     if N > ATOMIC {
         let name = queue::<N>(comparison, &format!("{N}-ref"), one_segment)?;
         add::<N, _>(
             comparison,
             "UnboundedBuffer, by ref",
-            leak(GrowingByReference(name)),
+            leak(UnboundedByRef(name)),
         );
     }
     let name = queue::<N>(comparison, &format!("{N}-grows"), many)?;
-    let grows = leak(GrowingByReference(name));
+    let grows = leak(UnboundedByRef(name));
     comparison.ours(stream::<N, _>("UnboundedBuffer, growing", Processes, grows));
     comparison.versus(
         "UnboundedBuffer, growing, processes",
-        SPOOL,
+        GROWING_FILE,
         at_most(SHARED),
     );
     // A pipe is full soon, and has its sender wait; its pages are always the same.
     comparison.versus("UnboundedBuffer, growing, processes", PIPE, None);
-    comparison.peer(stream::<N, _>("file that grows", Processes, Spool::new()?));
+    comparison.peer(stream::<N, _>(
+        "growing file",
+        Processes,
+        GrowingFile::new()?,
+    ));
     Ok(())
 }
 
@@ -147,7 +166,7 @@ where
     let name = RegionName::posix(&format!("links-{}-{name}", std::process::id()))?;
     UnboundedBuffer::<[u8; N]>::create(&name, growth)?;
     let named = name.clone();
-    comparison.keep(Afterwards::run(move || {
+    comparison.keep(CleanupProcess::start(move || {
         if let Err(error) = UnboundedBuffer::<[u8; N]>::remove(&named) {
             eprintln!("removing {named}: {error}");
         }
@@ -194,16 +213,16 @@ where
         move |item| *item = *receiver.borrow().expect("the sender stays")
     }
 
-    fn looker(&'static self) -> impl FnMut() + 'static {
+    fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
         let receiver = self.0.receiver().expect("there is a sender, or none yet");
-        move || look_at(&receiver.borrow().expect("the sender stays")[..])
+        move || touch_cache_lines(&receiver.borrow().expect("the sender stays")[..])
     }
 }
 
 /// Our pipe of bytes.
-struct OurBytes(&'static BytePipe<[Slot<u8>]>);
+struct BytePipeChannel(&'static BytePipe<[Slot<u8>]>);
 
-impl<const N: usize> Channel<N> for OurBytes {
+impl<const N: usize> Channel<N> for BytePipeChannel {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let mut writer = self.0.writer().expect("there is a reader, or none yet");
         move |item| writer.write_all(item).expect("the reader stays")
@@ -216,15 +235,15 @@ impl<const N: usize> Channel<N> for OurBytes {
 }
 
 /// Our queue that grows, by value. Its sender never waits, but comes back when there is no memory.
-struct Growing(RegionName);
+struct Unbounded(RegionName);
 
-impl<const N: usize> Channel<N> for Growing
+impl<const N: usize> Channel<N> for Unbounded
 where
     [u8; N]: Pod,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let sender = sender_of::<[u8; N]>(&self.0);
-        move |item| until_there_is_room(|| sender.send(*item))
+        move |item| retry_while_full(|| sender.send(*item))
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
@@ -232,22 +251,22 @@ where
         move |item| *item = receiver.recv().expect("the sender stays")
     }
 
-    fn looker(&'static self) -> impl FnMut() + 'static {
+    fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
         let receiver = receiver_of::<[u8; N]>(&self.0);
-        move || look_at(&receiver.recv().expect("the sender stays"))
+        move || touch_cache_lines(&receiver.recv().expect("the sender stays"))
     }
 }
 
 /// The same, whose items are copied in and out where they are.
-struct GrowingByReference(RegionName);
+struct UnboundedByRef(RegionName);
 
-impl<const N: usize> Channel<N> for GrowingByReference
+impl<const N: usize> Channel<N> for UnboundedByRef
 where
     [u8; N]: Pod,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let sender = sender_of::<[u8; N]>(&self.0);
-        move |item| until_there_is_room(|| sender.send_ref_with(item, Timeout::Infinite))
+        move |item| retry_while_full(|| sender.send_ref_with(item, Timeout::Infinite))
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
@@ -261,12 +280,12 @@ where
 
 /// What else never has its sender wait: a file in memory, and an eventfd that counts what is in it. What was read is
 /// given back to the kernel, a segment at a time.
-struct Spool {
+struct GrowingFile {
     file: File,
     count: EventFd,
 }
 
-impl Spool {
+impl GrowingFile {
     fn new() -> Result<&'static Self> {
         let file = memfd_create(c"links-spool", MFdFlags::MFD_CLOEXEC)?.into();
         let count = EventFd::from_value_and_flags(0, EfdFlags::EFD_SEMAPHORE)?;
@@ -286,7 +305,7 @@ impl Spool {
     }
 }
 
-impl<const N: usize> Channel<N> for Spool {
+impl<const N: usize> Channel<N> for GrowingFile {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let mut at = 0;
         move |item| {
@@ -303,7 +322,7 @@ impl<const N: usize> Channel<N> for Spool {
     }
 }
 
-fn until_there_is_room<T>(mut send: impl FnMut() -> Result<(), GrowError<T>>) {
+fn retry_while_full<T>(mut send: impl FnMut() -> Result<(), GrowError<T>>) {
     while let Err(error) = send() {
         assert!(matches!(error, GrowError::AtLimit(_)), "the receiver stays");
         std::thread::yield_now();
@@ -311,22 +330,35 @@ fn until_there_is_room<T>(mut send: impl FnMut() -> Result<(), GrowError<T>>) {
 }
 
 /// A pipe, and one back, through which each message is acknowledged.
-struct Acknowledged([&'static Bytes; 2]);
+struct AcknowledgedPipe([&'static ByteStream; 2]);
 
 fn acknowledged<const N: usize>(comparison: &mut Comparison) -> Result<()>
 where
     [u8; N]: Pod,
 {
-    let (ours_is, peer_is) = ("Rendezvous, processes", "pipe and one back, processes");
+    let (ours_is, peer_is) = (
+        "Rendezvous, processes",
+        "pipe with acknowledgements, processes",
+    );
     comparison.versus(ours_is, peer_is, at_most(SHARED));
-    let rendezvous = leak(Over::<Rendezvous<[u8; N]>>(ours(room::<N>(), ())?));
+    let rendezvous = leak(BufferChannel::<Rendezvous<[u8; N]>>(create_in_region(
+        room::<N>(),
+        (),
+    )?));
     comparison.ours(stream("Rendezvous", Processes, rendezvous));
-    let pipes = leak(Acknowledged([Bytes::pipe(places(N) * N)?, Bytes::pipe(0)?]));
-    comparison.peer(stream::<N, _>("pipe and one back", Processes, pipes));
+    let pipes = leak(AcknowledgedPipe([
+        ByteStream::pipe(slots(N) * N)?,
+        ByteStream::pipe(0)?,
+    ]));
+    comparison.peer(stream::<N, _>(
+        "pipe with acknowledgements",
+        Processes,
+        pipes,
+    ));
     Ok(())
 }
 
-impl<const N: usize> Channel<N> for Acknowledged {
+impl<const N: usize> Channel<N> for AcknowledgedPipe {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let [there, back] = self.0;
         |item| {

@@ -1,6 +1,6 @@
 //! A ring that is nothing but a ring.
 
-use crate::{BATCH, CAPACITY, Consume, Ends, How, Produce, numbered, slices};
+use crate::{BATCH, CAPACITY, Consume, Mode, Produce, RingEnds, numbered, slices};
 use anyhow::Result;
 use interlatch::platform::Ordering::{Acquire, Release};
 use interlatch::platform::{AtomicU64, UnsafeCell};
@@ -30,29 +30,29 @@ impl Bare {
 
 /// Each side has the number of its next place, and what it has seen of the other one's count.
 impl Bare {
-    /// Waits for free places, and says how many there are, at most so many.
-    fn free(&self, next: u64, seen: &mut u64, most: u64) -> u64 {
+    /// Waits for free places, and says mode many there are, at max so many.
+    fn free(&self, next: u64, seen: &mut u64, max: u64) -> u64 {
         while next - *seen == CAPACITY as u64 {
             *seen = self.read.0.load(Acquire);
             if next - *seen == CAPACITY as u64 {
                 spin_loop();
             }
         }
-        (CAPACITY as u64 - (next - *seen)).min(most)
+        (CAPACITY as u64 - (next - *seen)).min(max)
     }
 
     /// Waits for items.
-    fn filled(&self, next: u64, seen: &mut u64, most: u64) -> u64 {
+    fn filled(&self, next: u64, seen: &mut u64, max: u64) -> u64 {
         while next == *seen {
             *seen = self.written.0.load(Acquire);
             if next == *seen {
                 spin_loop();
             }
         }
-        (*seen - next).min(most)
+        (*seen - next).min(max)
     }
 
-    /// Fills places as they become free, and moves the count after that many at most.
+    /// Fills places as they become free, and moves the count after that many at max.
     fn produce(&self, count: u64, (next, seen): &mut (u64, u64), batch: u64) {
         let mut number = 0;
         while number < count {
@@ -110,7 +110,7 @@ impl Bare {
         }
     }
 
-    /// Copies numbers out of the ring, and says how many.
+    /// Copies numbers out of the ring, and says mode many.
     fn recv(&self, items: &mut [u64], (next, seen): &mut (u64, u64)) -> usize {
         let filled = self.filled(*next, seen, items.len() as u64);
         for (place, item) in self.pieces(*next, filled).zip(items) {
@@ -123,15 +123,15 @@ impl Bare {
     }
 }
 
-pub fn ends(how: How) -> Result<Ends> {
+pub fn ends(mode: Mode) -> Result<RingEnds> {
     let bare = shared(Bare::new())?;
     let produce = move || -> Produce {
         let mut ends = (0, 0);
-        match how {
+        match mode {
             // A constant, so that there is no loop inside.
-            How::Items => Box::new(move |count| bare.produce(count, &mut ends, 1)),
-            How::ShmSafe => Box::new(move |count| bare.produce(count, &mut ends, BATCH as u64)),
-            How::Slices => Box::new(move |count| {
+            Mode::Items => Box::new(move |count| bare.produce(count, &mut ends, 1)),
+            Mode::InPlace => Box::new(move |count| bare.produce(count, &mut ends, BATCH as u64)),
+            Mode::Slices => Box::new(move |count| {
                 let mut items = [0; BATCH];
                 slices(count, |from, length| {
                     numbered(&mut items[..length], from);
@@ -142,10 +142,10 @@ pub fn ends(how: How) -> Result<Ends> {
     };
     let consume = move || -> Consume {
         let mut ends = (0, 0);
-        match how {
-            How::Items => Box::new(move |count| bare.consume(count, &mut ends, 1)),
-            How::ShmSafe => Box::new(move |count| bare.consume(count, &mut ends, BATCH as u64)),
-            How::Slices => Box::new(move |count| {
+        match mode {
+            Mode::Items => Box::new(move |count| bare.consume(count, &mut ends, 1)),
+            Mode::InPlace => Box::new(move |count| bare.consume(count, &mut ends, BATCH as u64)),
+            Mode::Slices => Box::new(move |count| {
                 let (mut items, mut sum, mut left) = ([0; BATCH], 0, count as usize);
                 while left > 0 {
                     let received = bare.recv(&mut items[..BATCH.min(left)], &mut ends);

@@ -1,4 +1,4 @@
-//! How fast a full ring runs: ours beside a bare one that only spins, and beside rtrb's, in one run.
+//! Mode fast a full ring runs: ours beside a bare one that only spins, and beside rtrb's, in one run.
 //!
 //! One sends numbers, and another one receives and adds them: each on a core of its own where there are two. Items go
 //! one by one, in slices, or in place: written and read where they are, in runs.
@@ -13,9 +13,9 @@ mod ours;
 mod rtrb;
 
 use anyhow::Result;
-use interlatch_benches::Home::{Processes, Threads};
+use interlatch_benches::WorkerKind::{Processes, Threads};
 use interlatch_benches::{
-    Comparison, Home, Length, Measure, Round, Session, Subject, Tally, Worker, at_least,
+    Comparison, Length, Measure, Round, Session, Subject, Tally, Worker, WorkerKind, at_least,
 };
 use std::time::Duration;
 
@@ -32,47 +32,47 @@ type Consume = Box<dyn FnMut(u64) -> u64>;
 /// Makes either, in the worker that it is for.
 type Make<T> = Box<dyn FnOnce() -> T + Send>;
 /// Both ends of a ring.
-type Ends = (Make<Produce>, Make<Consume>);
+type RingEnds = (Make<Produce>, Make<Consume>);
 
-/// How numbers go through a ring.
+/// Mode numbers go through a ring.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
+enum Mode {
     Items,
     Slices,
-    ShmSafe,
+    InPlace,
 }
 
 fn main() -> Result<()> {
     let mut session = Session::new("ring")?;
     let all = [
-        (How::Items, "a ring, items"),
-        (How::Slices, "a ring, slices of 64"),
-        (How::ShmSafe, "a ring, runs of 64 in place"),
+        (Mode::Items, "ring, single items"),
+        (Mode::Slices, "ring, slices of 64"),
+        (Mode::InPlace, "ring, 64 items in place"),
     ];
-    for (how, title) in all {
+    for (mode, title) in all {
         session.compare(title, Measure::PerSecond, ROUND, |comparison| {
             comparison.rounds(ROUNDS);
-            comparison.has_criterion();
-            subjects(comparison, how)
+            comparison.run_criterion();
+            subjects(comparison, mode)
         })?;
     }
     session.finish()
 }
 
-fn subjects(comparison: &mut Comparison, how: How) -> Result<()> {
-    for home in [Processes, Threads] {
-        let ours = subject("RingBuffer", home, ours::ends(how)?);
-        let bare = subject("bare ring", home, bare::ends(how)?);
+fn subjects(comparison: &mut Comparison, mode: Mode) -> Result<()> {
+    for kind in [Processes, Threads] {
+        let ours = subject("RingBuffer", kind, ours::ends(mode)?);
+        let bare = subject("bare ring", kind, bare::ends(mode)?);
         comparison.versus(&ours.name, &bare.name, at_least(0.9));
         comparison.versus(&ours.name, "rtrb, threads", at_least(1.0));
         comparison.ours(ours);
         comparison.peer(bare);
     }
-    comparison.peer(subject("rtrb", Threads, rtrb::ends(how)));
+    comparison.peer(subject("rtrb", Threads, rtrb::ends(mode)));
     Ok(())
 }
 
-fn subject(name: &str, home: Home, (produce, consume): Ends) -> Subject {
+fn subject(name: &str, kind: WorkerKind, (produce, consume): RingEnds) -> Subject {
     let sender: Worker = Box::new(|| {
         let mut produce = produce();
         Box::new(move |round: &Round<'_>| {
@@ -85,11 +85,11 @@ fn subject(name: &str, home: Home, (produce, consume): Ends) -> Subject {
         Box::new(move |round: &Round<'_>| {
             let sum = consume(round.count);
             assert_eq!(sum, round.count * (round.count - 1) / 2);
-            Tally::of(round.count)
+            Tally::new(round.count)
         })
     });
-    let name = format!("{name}, {}", home.name());
-    Subject::new(name, home, vec![sender, receiver])
+    let name = format!("{name}, {}", kind.name());
+    Subject::new(name, kind, vec![sender, receiver])
 }
 
 /// Calls with the beginning of each slice of so many numbers, and its length.
