@@ -1,11 +1,12 @@
-//! A lock that several want: the throughput of all, and mode it is shared.
+//! A contended lock: the throughput of all workers and how it is shared.
 //!
-//! Ours between processes and between threads, beside those of std and parking_lot between threads, which is
-//! their kind, and those of libc and the kernel between processes. Two, four and eight workers, one
-//! after the other on the cores, with three loads: an empty section; 100 ns inside; and 100 ns inside with
-//! 300 ns outside, which is the one that means max. A lock that lets its holder have it again at once
-//! looks good with an empty section, so the handoffs are counted too: mode often in a second somebody had
-//! the lock whom the last holder was not.
+//! The locks of interlatch, between processes and between threads, run beside those of std and parking_lot
+//! between threads, for which these are made, and those of libc and the kernel between processes. There are
+//! two, four and eight workers, assigned to the cores in turn, and three loads: an empty critical section,
+//! 100 ns inside, and 100 ns inside with 300 ns outside. The last load is the most realistic one.
+//!
+//! A lock that lets its last holder relock it at once has a high throughput with an empty critical section.
+//! So the table also shows the handoffs: how often per second another worker acquires the lock.
 //!
 //! ```text
 //! cargo bench --bench contended -- "2 workers"
@@ -21,7 +22,7 @@ use interlatch_benches::{
 };
 use std::time::Duration;
 
-/// Rounds of a comparison, and mode long each is for each subject.
+/// The number of rounds of a comparison, and the length of a subject's round.
 const ROUNDS: usize = 20;
 const ROUND: Length = Length::Timed(Duration::from_millis(25));
 
@@ -30,7 +31,7 @@ const RAW_THREADS: &str = "RawMutex, threads";
 const ROBUST: &str = "RobustMutex, processes";
 const SEMAPHORE: &str = "Semaphore, processes";
 const PTHREAD_ROBUST: &str = "pthread robust, processes";
-/// At kind between threads, where they set the goal.
+/// The locks of threads, which set the goal.
 const THREADS: [&str; 2] = ["std, threads", "parking_lot, threads"];
 
 fn main() -> Result<()> {
@@ -113,7 +114,7 @@ fn subjects(comparison: &mut Comparison, load: Load) -> Result<()> {
     Ok(())
 }
 
-/// With work outside there is no goal against the locks of threads, but one against libc's robust lock.
+/// With work outside, the goal compares with libc's robust lock, otherwise with the locks of threads.
 fn goals(comparison: &mut Comparison, is_outside: bool) {
     if is_outside {
         comparison.versus(ROBUST, PTHREAD_ROBUST, at_least(1.5));

@@ -1,4 +1,4 @@
-//! What the machine can do at all: no primitive is faster than these.
+//! The limits of the machine: no primitive is faster than these.
 //!
 //! ```text
 //! cargo bench --bench limits
@@ -83,7 +83,7 @@ fn main() -> Result<()> {
     session.finish()
 }
 
-/// One worker that does it again and again.
+/// Creates a subject with one worker that repeats the operation.
 fn alone(name: &str, operation: impl FnMut() + Clone + Send + 'static) -> Subject {
     let mut operation = operation;
     Subject::uniform(name, Processes, 1, move |_, round: &Round<'_>| {

@@ -1,7 +1,7 @@
-//! There and back between two who wait for each other: the middle trip and the slowest of a hundred.
+//! Round trips between two workers that wait for each other: the median and the 99th percentile.
 //!
-//! On one core nothing is faster than the kernel's futex with nothing around it; where each has a core
-//! of its own, nothing is faster than a cache line that both look at.
+//! On one core the lower bound is the kernel's bare futex. On two cores it is a cache line that both workers
+//! poll.
 //!
 //! ```text
 //! cargo bench --bench round_trip -- "one core"
@@ -49,7 +49,7 @@ fn main() -> Result<()> {
             comparison.rounds(ROUNDS);
             comparison.versus(SEMAPHORES, LINE, at_most(1.3));
             comparison.versus(CONDVAR, LINE, at_most(1.3));
-            // A line for each direction, as two semaphores have it, and plain stores.
+            // Two semaphores use a cache line per direction; this peer does so with plain stores.
             comparison.versus(SEMAPHORES, LINES, None);
             comparison.versus(LINES, LINE, None);
             comparison.peer(signal_round_trips(
@@ -146,7 +146,7 @@ fn our_subjects(comparison: &mut Comparison) -> Result<()> {
     Ok(())
 }
 
-/// The writer's turn ends a trip: it comes only after the reader's.
+/// The writer's slot ends a round trip, because it follows the reader's.
 fn pair(name: &str) -> Result<Subject> {
     let pair: &SemaphorePair = create_in_region(4096, ())?;
     let writer: Worker = Box::new(move || {

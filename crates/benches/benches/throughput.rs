@@ -1,4 +1,4 @@
-//! One sends, another receives: mode many items a second, item by item, and ours in batches too.
+//! Items per second from one sender to one receiver, one by one and, for interlatch, also in batches.
 //!
 //! ```text
 //! cargo bench --bench throughput -- "64 B, capacity 1024"
@@ -24,7 +24,7 @@ type Monitor<const N: usize> = MonitorBuffer<Item<N>, [Slot<Item<N>>]>;
 type Robust<const N: usize> = RobustBoundedBuffer<Item<N>, [TurnSlot<Item<N>>]>;
 type RobustMonitor<const N: usize> = RobustMonitorBuffer<Item<N>, [Slot<Item<N>>]>;
 
-/// Items that are sent or received at once, at max.
+/// The maximum number of items in a batch.
 const BATCH: usize = 64;
 
 const BOUNDED: &str = "BoundedBuffer, processes";

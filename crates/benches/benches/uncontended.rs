@@ -1,19 +1,19 @@
-//! What a lock, or a permit, costs that nobody else wants: ours beside its peers.
+//! The cost of uncontended locks and permits beside their peers.
 //!
-//! Every object lies alone at the start of a shared mapping of its own: ours in a memfd region,
-//! its peers in anonymous shared memory, which to the kernel is the same.
+//! Every object lies alone at the start of a shared mapping of its own: those of interlatch in a memfd
+//! region, its peers in anonymous shared memory, which the kernel treats alike.
 //!
-//! They take turns, in rounds of less than half a millisecond; then criterion measures each, unless it is told not
-//! to by `--table`.
+//! The subjects take turns in rounds of less than half a millisecond. Then criterion measures each, unless
+//! `--table` is given.
 //!
 //! ```text
 //! cargo bench --bench uncontended -- --table
 //! ```
 //!
-//! What a pair costs is mostly its read-modify-writes, about 5 ns each on a CPU of 2021: two, and
-//! one more for each that begins with a wrong guess of a semaphore's state. A semaphore at 1 is
-//! always guessed; at 5 an acquire is not, nor is a bare release, but a guard's release knows what
-//! its acquire left.
+//! The cost of a pair is mostly that of its read-modify-writes, about 5 ns each on a CPU of 2021: two, and
+//! one more for each operation that predicts the semaphore's state wrongly. The prediction is right for a
+//! semaphore with 1 permit. With 5 permits it is wrong for an acquire and for a bare release; the release of
+//! a guard knows the value that its acquire stored.
 
 use anyhow::Result;
 use core::sync::atomic::compiler_fence;
@@ -33,14 +33,14 @@ use std::time::Duration;
 
 const ROUNDS: usize = 120;
 const ROUND: Length = Length::Counted(Duration::from_micros(400));
-/// Mode much slower ours may be than parking_lot's lock and std's.
+/// The maximum ratio to the locks of parking_lot and std.
 const GOAL: f64 = 1.03;
-/// What surviving a death may cost, against libc's lock that survives one.
+/// The maximum ratio of a robust lock to that of libc.
 const ROBUST_TO_PTHREAD: f64 = 0.85;
-/// A permit, against libc's.
+/// The maximum ratio of a semaphore to that of libc.
 const SEMAPHORE_TO_POSIX: f64 = 0.95;
-/// The values at which semaphores are measured: a pair takes one permit and gives it back. The
-/// first is what a semaphore used as a lock holds, the second is an arbitrary larger one.
+/// The initial permits of the semaphores. A pair acquires and releases one permit. The first value is that of
+/// a semaphore used as a lock; the second is an arbitrary larger one.
 const PERMITS: [u32; 2] = [1, 5];
 
 fn main() -> Result<()> {
@@ -69,7 +69,7 @@ fn main() -> Result<()> {
     session.finish()
 }
 
-/// An object, and a pair of operations on it that leaves it as it was, again and again.
+/// An object and a pair of operations that restores its state.
 struct Pair {
     is_ours: bool,
     name: String,
@@ -83,8 +83,8 @@ impl Pair {
         pair: impl Fn(&T) + Send + Sync + 'static,
     ) -> Self {
         let repeat = move |count| {
-            // Opaque once, not at every pair: the compiler must not know what it points to, and a
-            // detour of the address would be measured as a part of the pair.
+            // `black_box` once, not per pair: the compiler must not know the object, and an indirection per
+            // pair would be measured.
             let object = black_box(object);
             for _ in 0..count {
                 pair(object);
@@ -162,7 +162,7 @@ fn lock_goals(comparison: &mut Comparison) {
     comparison.versus("RawMutex", "parking_lot::RawMutex", goal);
     comparison.versus("RawMutex, held", "parking_lot::RawMutex", goal);
     let robust = "RobustMutex";
-    // No goal: what is written by hand cannot come closer to it.
+    // No goal: the minimal protocol does not reach the ratio either.
     comparison.versus(robust, "RawMutex", None);
     comparison.versus(
         robust,
@@ -194,8 +194,8 @@ fn semaphore_goals(comparison: &mut Comparison) {
     }
 }
 
-// The pairs are inlined always: otherwise the compiler would inline some and charge the others
-// for a call.
+// The pairs are always inlined. Otherwise the compiler would inline some of them and the others would
+// include a call.
 
 #[inline(always)]
 fn raw_lock<L: lock_api::RawMutex>(lock: &L) {
@@ -204,7 +204,7 @@ fn raw_lock<L: lock_api::RawMutex>(lock: &L) {
     unsafe { lock.unlock() };
 }
 
-/// As the buffers of this crate lock, which take any lock.
+/// Locks through `RawLock`, like the channels of interlatch.
 #[inline(always)]
 fn lock(lock: &RawMutex) {
     drop(lock.lock());
@@ -217,13 +217,13 @@ fn lock_api_lock<L: lock_api::RawMutex>(mutex: &lock_api::Mutex<L, u64>) {
 
 #[inline(always)]
 fn std_lock(mutex: &std::sync::Mutex<u64>) {
-    // Nobody panics here, so the lock is never poisoned; this looks at the flag as users do.
+    // No owner panics, so the lock is never poisoned; the check is the one that users make.
     drop(mutex.lock().unwrap());
 }
 
 #[inline(always)]
 fn robust_lock(mutex: &RobustMutex<u64>) {
-    // Nobody dies here; this looks at the result as users do.
+    // No owner dies; the check is the one that users make.
     drop(mutex.lock().unwrap());
 }
 
@@ -235,7 +235,7 @@ fn guard(semaphore: &Semaphore) {
 #[inline(always)]
 fn calls(semaphore: &Semaphore) {
     while !semaphore.acquire_with(Timeout::Infinite) {}
-    // There is room for what was just taken; this looks at the result as users do.
+    // The permit was acquired above; the check is the one that users make.
     semaphore.release(1).unwrap();
 }
 
@@ -245,8 +245,9 @@ fn system_v(semaphore: &SysVHandle) {
     semaphore.change(0, 1);
 }
 
-/// The least that the protocol of robust locks costs: a store before each of the two exchanges, to
-/// announce it, and one after each. An exchange has to wait until the stores before it are done.
+/// The minimal cost of the robust-lock protocol: a store before and after each of the two exchanges.
+///
+/// An exchange must wait until the stores before it are complete.
 #[derive(Default)]
 struct MinimalRobustLock {
     word: AtomicU32,

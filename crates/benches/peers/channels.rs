@@ -25,11 +25,11 @@ impl<const N: usize> Crossbeam<N> {
 
 impl<const N: usize> Channel<N> for Crossbeam<N> {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        |item| self.0.send(*item).expect("the receiver stays")
+        |item| self.0.send(*item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        |item| *item = self.1.recv().expect("the sender stays")
+        |item| *item = self.1.recv().expect("the sender is alive")
     }
 }
 
@@ -63,7 +63,7 @@ impl<const N: usize> Channel<N> for Rtrb<N> {
     }
 }
 
-/// ByteStream, not values, as it sends them without a serializer.
+/// Sends bytes, not values, because the crate sends these without a serializer.
 pub struct IpcChannel(TakeOnce<IpcBytesSender>, TakeOnce<IpcBytesReceiver>);
 
 impl IpcChannel {
@@ -76,13 +76,13 @@ impl IpcChannel {
 impl<const N: usize> Channel<N> for IpcChannel {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let sender = self.0.take();
-        move |item| sender.send(item).expect("the receiver stays")
+        move |item| sender.send(item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
         let receiver = self.1.take();
         move |item| {
-            let got = receiver.recv().expect("the sender stays");
+            let got = receiver.recv().expect("the sender is alive");
             item.copy_from_slice(&got);
         }
     }
@@ -90,8 +90,9 @@ impl<const N: usize> Channel<N> for IpcChannel {
 
 type Items<const N: usize> = PortFactory<ipc::Service, [u8; N], ()>;
 
-/// A service with one publisher and one subscriber: nothing overflows, and who sends tries until there
-/// is room. It is made by the workers; its files have names that begin with this.
+/// A service with one publisher and one subscriber. It does not overflow; a publisher retries while it is full.
+///
+/// The workers create it. The names of its files begin with `prefix`.
 pub struct Iceoryx {
     prefix: String,
     capacity: usize,
@@ -122,7 +123,7 @@ impl Iceoryx {
         builder.create().expect("a node")
     }
 
-    /// The service of these items, whoever is first to open it.
+    /// Opens the service, or creates it in the first worker.
     fn service<const N: usize>(&self, node: &Node<ipc::Service>) -> Items<N> {
         node.service_builder(&"items".try_into().expect("a name"))
             .publish_subscribe::<[u8; N]>()
@@ -139,9 +140,9 @@ fn folder(prefix: &str) -> String {
     format!("/tmp/{prefix}")
 }
 
-/// What workers leave who are killed.
+/// Removes the files of killed workers.
 fn remove(prefix: &str) {
-    // There is none, if nobody was killed.
+    // The folder exists only if a worker was killed.
     let _ = fs::remove_dir_all(folder(prefix));
     for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().contains(prefix) {
@@ -159,10 +160,10 @@ impl<const N: usize> Channel<N> for Iceoryx {
         let publisher = builder.create().expect("a publisher");
         move |item| {
             let _ = (&node, &service);
-            let loan = publisher.loan_uninit().expect("a place");
+            let loan = publisher.loan_uninit().expect("a free sample");
             loan.write_payload(*item)
                 .send()
-                .expect("the subscriber stays");
+                .expect("the subscriber is alive");
         }
     }
 
@@ -174,7 +175,7 @@ impl<const N: usize> Channel<N> for Iceoryx {
         move |item| {
             let _ = (&node, &service);
             *item = loop {
-                if let Some(sample) = subscriber.receive().expect("the publisher stays") {
+                if let Some(sample) = subscriber.receive().expect("the publisher is alive") {
                     break *sample;
                 }
             }

@@ -1,11 +1,11 @@
 //! Buffers beside those of other crates: iceoryx2 and ipc-channel between processes, crossbeam-channel and
 //! rtrb between threads.
 //!
-//! Those that have no call that waits (iceoryx2's subscriber, rtrb) are asked again and again: nobody does
-//! anything else on their cores.
+//! iceoryx2's subscriber and rtrb have no blocking call, so their workers poll; nothing else runs on their
+//! cores.
 //!
 //! ```text
-//! cargo bench --manifest-path benches/peers/Cargo.toml -- "64 B, capacity 1024"
+//! cargo bench --manifest-path crates/benches/peers/Cargo.toml -- "64 B, capacity 1024"
 //! ```
 
 mod channels;
@@ -73,7 +73,7 @@ where
         let bounded = BufferChannel::<Bounded<N>>::new(room, capacity)?;
         comparison.ours(stream_in_batches("BoundedBuffer", kind, bounded, BATCH));
     }
-    // Both copy into and out of shared memory, and know nothing of what the other one does.
+    // Both copy into and out of shared memory and do not check whether the other side is alive.
     if cores() > 1 {
         let (iceoryx, removed) = Iceoryx::new(capacity)?;
         comparison.keep(removed);

@@ -101,18 +101,18 @@ where
     [u8; N]: Pod,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        let sender = self.0.sender().expect("there is a receiver, or none yet");
-        move |item| sender.send(*item).expect("the receiver stays")
+        let sender = self.0.sender().expect("the other side is open");
+        move |item| sender.send(*item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        let receiver = self.0.receiver().expect("there is a sender, or none yet");
-        move |item| *item = receiver.recv().expect("the sender stays")
+        let receiver = self.0.receiver().expect("the other side is open");
+        move |item| *item = receiver.recv().expect("the sender is alive")
     }
 
     fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
-        let receiver = self.0.receiver().expect("there is a sender, or none yet");
-        move || touch_cache_lines(&receiver.recv().expect("the sender stays"))
+        let receiver = self.0.receiver().expect("the other side is open");
+        move || touch_cache_lines(&receiver.recv().expect("the sender is alive"))
     }
 }
 
@@ -130,7 +130,7 @@ where
     B: Buffer<Item = [u8; N]> + ?Sized + 'static,
 {
     let sender: Worker = Box::new(move || {
-        let sender = buffer.sender().expect("there is a receiver, or none yet");
+        let sender = buffer.sender().expect("the other side is open");
         let item = black_box([1; N]);
         let mut items = Vec::with_capacity(batch);
         Box::new(move |round: &Round<'_>| {
@@ -138,19 +138,19 @@ where
             while left > 0 {
                 items.resize(batch.min(left), item);
                 left -= items.len();
-                sender.send_many(&mut items).expect("the receiver stays");
+                sender.send_many(&mut items).expect("the receiver is alive");
             }
             Tally::default()
         })
     });
     let receiver: Worker = Box::new(move || {
-        let receiver = buffer.receiver().expect("there is a sender, or none yet");
+        let receiver = buffer.receiver().expect("the other side is open");
         let mut items = Vec::with_capacity(batch);
         Box::new(move |round: &Round<'_>| {
             let mut left = round.count as usize;
             while left > 0 {
                 let received = receiver.recv_many(&mut items, batch.min(left));
-                left -= received.expect("the sender stays");
+                left -= received.expect("the sender is alive");
                 black_box(&mut items).clear();
             }
             Tally::new(round.count)
@@ -172,13 +172,13 @@ where
     [u8; N]: Pod,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        let sender = self.0.sender().expect("there is a receiver, or none yet");
-        move |item| sender.send_ref(item).expect("the receiver stays")
+        let sender = self.0.sender().expect("the other side is open");
+        move |item| sender.send_ref(item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        let receiver = self.0.receiver().expect("there is a sender, or none yet");
-        move |item| receiver.recv_into(item).expect("the sender stays")
+        let receiver = self.0.receiver().expect("the other side is open");
+        move |item| receiver.recv_into(item).expect("the sender is alive")
     }
 }
 
@@ -245,11 +245,15 @@ impl ByteStream {
 
 impl<const N: usize> Channel<N> for ByteStream {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        |item| (&self.send).write_all(item).expect("the receiver stays")
+        |item| (&self.send).write_all(item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        |item| (&self.receive).read_exact(item).expect("the sender stays")
+        |item| {
+            (&self.receive)
+                .read_exact(item)
+                .expect("the sender is alive")
+        }
     }
 }
 

@@ -77,7 +77,7 @@ impl Goal {
 impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = if self.is_upper_bound {
-            "at max"
+            "at most"
         } else {
             "at least"
         };

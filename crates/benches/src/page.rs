@@ -122,7 +122,7 @@ fn comparison(page: &mut String, outcome: &Outcome) -> Result<()> {
         escape(&outcome.title),
         escape(&line)
     )?;
-    page.push_str("<table><tr><th>subject<th>median<th><th>80 % of the rounds<th>besides\n");
+    page.push_str("<table><tr><th>subject<th>median<th><th>80 % of the rounds<th>other\n");
     let spreads = || outcome.measured.iter().map(Measured::spread);
     let scale = Scale::around(spreads().flat_map(|spread| [spread.low, spread.high]));
     for measured in &outcome.measured {

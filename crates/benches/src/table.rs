@@ -7,7 +7,7 @@ use comfy_table::Table;
 /// Returns the results of each subject.
 pub fn figures(outcome: &Outcome) -> String {
     let mut table = Table::new();
-    table.set_header(["subject", "median", "80 % of the rounds", "besides"]);
+    table.set_header(["subject", "median", "80 % of the rounds", "other"]);
     for measured in &outcome.measured {
         let spread = measured.spread();
         table.add_row([

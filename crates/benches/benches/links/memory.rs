@@ -1,4 +1,4 @@
-//! What passes messages through shared memory, beside a pipe.
+//! Channels in shared memory, beside a pipe.
 
 use crate::{ROOM, SHARED, slots};
 use anyhow::Result;
@@ -29,8 +29,9 @@ type Monitor<const N: usize> = MonitorBuffer<[u8; N], [Slot<[u8; N]>]>;
 type Robust<const N: usize> = RobustBoundedBuffer<[u8; N], [TurnSlot<[u8; N]>]>;
 type RobustMonitor<const N: usize> = RobustMonitorBuffer<[u8; N], [Slot<[u8; N]>]>;
 
-/// ByteStream of the items of a segment of a queue that grows: to make, map and remove one takes many system calls, and
-/// every page of it is new to the kernel.
+/// The size of a segment's items in bytes.
+///
+/// Creating, mapping and removing a segment takes many system calls, and the kernel allocates all of its pages.
 const SEGMENT: usize = 1 << 20;
 
 const PIPE: &str = "pipe, processes";
@@ -66,7 +67,7 @@ where
     );
     growing::<N>(comparison)?;
     acknowledged::<N>(comparison)?;
-    // A message of System V has 8 KiB at max.
+    // A System V message has at most 8 KiB.
     if N <= 8192 {
         comparison.versus("MessageQueue, processes", "System V queue, processes", None);
         let (queue, removed) = SysVQueue::new(slots(N) * N)?;
@@ -76,12 +77,12 @@ where
     Ok(())
 }
 
-/// Enough for each of these objects.
+/// A region size that suffices for each of these objects.
 const fn room<const N: usize>() -> usize {
     (2 * N + 512) * slots(N) + ROOM
 }
 
-/// Adds one that has to be faster than the pipe.
+/// Adds a channel with the goal to be as fast as a pipe.
 fn add<const N: usize, C: Channel<N>>(
     comparison: &mut Comparison,
     name: &str,
@@ -116,12 +117,12 @@ fn growing<const N: usize>(comparison: &mut Comparison) -> Result<()>
 where
     [u8; N]: Pod,
 {
-    // With as much room as the others.
+    // The capacity equals that of the other channels.
     let one_segment = GrowthLimit {
         items: slots(N) as u32,
         segments: 1,
     };
-    // Its sender is the faster one, so that nearly every item goes through memory that was just made.
+    // The sender is faster than the receiver, so nearly every item goes through a new segment.
     let many = GrowthLimit {
         items: (SEGMENT / N) as u32,
         segments: 8,
@@ -144,7 +145,7 @@ where
         GROWING_FILE,
         at_most(SHARED),
     );
-    // A pipe is full soon, and has its sender wait; its pages are always the same.
+    // No goal: a full pipe blocks its sender, and its pages are reused.
     comparison.versus("UnboundedBuffer, growing, processes", PIPE, None);
     comparison.peer(stream::<N, _>(
         "growing file",
@@ -154,7 +155,7 @@ where
     Ok(())
 }
 
-/// The name of a queue that is removed at the end.
+/// Creates a queue that is removed at the end, and returns its name.
 fn queue<const N: usize>(
     comparison: &mut Comparison,
     name: &str,
@@ -174,23 +175,23 @@ where
     Ok(name)
 }
 
-/// The end that sends, in the worker that does.
+/// Attaches a sender, in the worker that sends.
 fn sender_of<T: Pod>(name: &RegionName) -> UnboundedSender<'static, T> {
     let sender = attach(name).sender();
-    sender.expect("there is a receiver, or none yet")
+    sender.expect("the other side is open")
 }
 
-/// The end that receives, in the worker that does.
+/// Attaches a receiver, in the worker that receives.
 fn receiver_of<T: Pod>(name: &RegionName) -> UnboundedReceiver<'static, T> {
     let receiver = attach(name).receiver();
-    receiver.expect("there is a sender, or none yet")
+    receiver.expect("the other side is open")
 }
 
 fn attach<T: Pod>(name: &RegionName) -> &'static UnboundedBuffer<T> {
-    leak(UnboundedBuffer::attach(name).expect("it is there until the end"))
+    leak(UnboundedBuffer::attach(name).expect("the queue exists until the end"))
 }
 
-/// A robust buffer whose items are filled and read where they are.
+/// A robust buffer whose items are filled and read in place.
 struct Loans<const N: usize>(&'static Robust<N>)
 where
     [u8; N]: Pod;
@@ -200,41 +201,41 @@ where
     [u8; N]: Pod,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        let sender = self.0.sender().expect("there is a receiver, or none yet");
+        let sender = self.0.sender().expect("the other side is open");
         move |item| {
-            let mut loan = sender.loan().expect("the receiver stays");
+            let mut loan = sender.loan().expect("the receiver is alive");
             loan.fill(item[0]);
-            loan.send().expect("the receiver stays");
+            loan.send().expect("the receiver is alive");
         }
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        let receiver = self.0.receiver().expect("there is a sender, or none yet");
-        move |item| *item = *receiver.borrow().expect("the sender stays")
+        let receiver = self.0.receiver().expect("the other side is open");
+        move |item| *item = *receiver.borrow().expect("the sender is alive")
     }
 
     fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
-        let receiver = self.0.receiver().expect("there is a sender, or none yet");
-        move || touch_cache_lines(&receiver.borrow().expect("the sender stays")[..])
+        let receiver = self.0.receiver().expect("the other side is open");
+        move || touch_cache_lines(&receiver.borrow().expect("the sender is alive")[..])
     }
 }
 
-/// Our pipe of bytes.
+/// A byte pipe of interlatch.
 struct BytePipeChannel(&'static BytePipe<[Slot<u8>]>);
 
 impl<const N: usize> Channel<N> for BytePipeChannel {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        let mut writer = self.0.writer().expect("there is a reader, or none yet");
-        move |item| writer.write_all(item).expect("the reader stays")
+        let mut writer = self.0.writer().expect("the other side is open");
+        move |item| writer.write_all(item).expect("the reader is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        let mut reader = self.0.reader().expect("there is a writer, or none yet");
-        move |item| reader.read_exact(item).expect("the writer stays")
+        let mut reader = self.0.reader().expect("the other side is open");
+        move |item| reader.read_exact(item).expect("the writer is alive")
     }
 }
 
-/// Our queue that grows, by value. Its sender never waits, but comes back when there is no memory.
+/// An unbounded buffer, by value. Its sender never blocks and retries at the limit of segments.
 struct Unbounded(RegionName);
 
 impl<const N: usize> Channel<N> for Unbounded
@@ -248,16 +249,16 @@ where
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
         let receiver = receiver_of::<[u8; N]>(&self.0);
-        move |item| *item = receiver.recv().expect("the sender stays")
+        move |item| *item = receiver.recv().expect("the sender is alive")
     }
 
     fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
         let receiver = receiver_of::<[u8; N]>(&self.0);
-        move || touch_cache_lines(&receiver.recv().expect("the sender stays"))
+        move || touch_cache_lines(&receiver.recv().expect("the sender is alive"))
     }
 }
 
-/// The same, whose items are copied in and out where they are.
+/// An unbounded buffer whose items are sent from and received into the caller's memory.
 struct UnboundedByRef(RegionName);
 
 impl<const N: usize> Channel<N> for UnboundedByRef
@@ -273,13 +274,14 @@ where
         let receiver = receiver_of::<[u8; N]>(&self.0);
         move |item| {
             let received = receiver.recv_into_with(item, Timeout::Infinite);
-            received.expect("the sender stays");
+            received.expect("the sender is alive");
         }
     }
 }
 
-/// What else never has its sender wait: a file in memory, and an eventfd that counts what is in it. What was read is
-/// given back to the kernel, a segment at a time.
+/// A peer whose sender never blocks: a file in memory, and an eventfd that counts its items.
+///
+/// The receiver returns the memory of read items to the kernel, one segment at a time.
 struct GrowingFile {
     file: File,
     count: EventFd,
@@ -310,26 +312,29 @@ impl<const N: usize> Channel<N> for GrowingFile {
         let mut at = 0;
         move |item| {
             let written = self.file.write_all_at(item, at);
-            written.expect("there is memory");
+            written.expect("the memory suffices");
             at += N as u64;
-            self.count.write(1).expect("the receiver stays");
+            self.count.write(1).expect("the receiver is alive");
         }
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
         let mut at = 0;
-        move |item| self.read(item, &mut at).expect("the sender stays")
+        move |item| self.read(item, &mut at).expect("the sender is alive")
     }
 }
 
 fn retry_while_full<T>(mut send: impl FnMut() -> Result<(), GrowError<T>>) {
     while let Err(error) = send() {
-        assert!(matches!(error, GrowError::AtLimit(_)), "the receiver stays");
+        assert!(
+            matches!(error, GrowError::AtLimit(_)),
+            "the receiver is alive"
+        );
         std::thread::yield_now();
     }
 }
 
-/// A pipe, and one back, through which each message is acknowledged.
+/// A pipe for messages and a pipe for their acknowledgements.
 struct AcknowledgedPipe([&'static ByteStream; 2]);
 
 fn acknowledged<const N: usize>(comparison: &mut Comparison) -> Result<()>
@@ -364,7 +369,7 @@ impl<const N: usize> Channel<N> for AcknowledgedPipe {
         |item| {
             let sent = (&there.send).write_all(item);
             let known = sent.and_then(|()| (&back.receive).read_exact(&mut [0]));
-            known.expect("the receiver stays");
+            known.expect("the receiver is alive");
         }
     }
 
@@ -373,7 +378,7 @@ impl<const N: usize> Channel<N> for AcknowledgedPipe {
         |item| {
             let received = (&there.receive).read_exact(item);
             let told = received.and_then(|()| (&back.send).write_all(b"x"));
-            told.expect("the sender stays");
+            told.expect("the sender is alive");
         }
     }
 }

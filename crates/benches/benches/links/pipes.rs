@@ -1,4 +1,4 @@
-//! `PipeBuffer`, and pipes as one uses them by system calls.
+//! `PipeBuffer`, and pipes used by system calls.
 
 use crate::{KERNEL, slots};
 use anyhow::Result;
@@ -80,7 +80,7 @@ where
     Ok(leak(buffer))
 }
 
-/// For one sender and one receiver, which need no turns.
+/// Creates a buffer for one sender and one receiver, which need no lock.
 fn of_two<const N: usize>() -> Result<&'static PipeBuffer<[u8; N]>>
 where
     [u8; N]: Pod,
@@ -92,7 +92,7 @@ where
     Ok(leak(buffer))
 }
 
-/// A pipe that raises no signal if nobody reads; where the kernel is too old for that, it is bare.
+/// A pipe that raises no SIGPIPE. On a kernel without that flag it is a bare pipe.
 struct NoSignal {
     pipe: &'static ByteStream,
     flags: libc::c_int,
@@ -104,7 +104,7 @@ impl NoSignal {
         const NO_SIGNAL: libc::c_int = 0x100;
         let (pipe, flags) = (ByteStream::pipe(room)?, NO_SIGNAL);
         let mut made = Self { pipe, flags };
-        // The kernel says that it does not know it only when there is something to write.
+        // An older kernel rejects the flag only if there are bytes to write.
         if made.write(b"x").is_err() {
             made.flags = 0;
             made.write(b"x")?;
@@ -116,7 +116,7 @@ impl NoSignal {
     fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
         const NO_OFFSET: libc::off_t = -1;
         let (to, piece) = (self.pipe.send.as_raw_fd(), IoSlice::new(bytes));
-        // SAFETY: an `IoSlice` is an `iovec`, and it is read only.
+        // SAFETY: an `IoSlice` has the layout of an `iovec`, and the call only reads it.
         let written =
             unsafe { libc::pwritev2(to, (&raw const piece).cast(), 1, NO_OFFSET, self.flags) };
         Ok(Errno::result(written)? as usize)
@@ -128,7 +128,7 @@ impl<const N: usize> Channel<N> for NoSignal {
         |item| {
             let mut left = &item[..];
             while !left.is_empty() {
-                let written = self.write(left).expect("the receiver stays");
+                let written = self.write(left).expect("the receiver is alive");
                 left = &left[written..];
             }
         }
@@ -139,7 +139,7 @@ impl<const N: usize> Channel<N> for NoSignal {
     }
 }
 
-/// A pipe whose users take turns, by a byte in a pipe that is a lock.
+/// A pipe whose users hold a lock, which is a byte in another pipe.
 struct LockedPipe<const N: usize> {
     pipe: &'static ByteStream,
     turns: [&'static ByteStream; 2],
@@ -155,7 +155,7 @@ impl<const N: usize> LockedPipe<N> {
         Ok(leak(Self { pipe, turns }))
     }
 
-    /// Has the turn of that side for a moment.
+    /// Calls a function while this side's lock is held.
     fn with_lock(&self, side: usize, moment: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let turn = self.turns[side];
         (&turn.receive).read_exact(&mut [0])?;
@@ -174,15 +174,15 @@ impl<const N: usize> LockedPipe<N> {
 
 impl<const N: usize> Channel<N> for LockedPipe<N> {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        |item| self.send(item).expect("the receiver stays")
+        |item| self.send(item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        |item| self.receive(item).expect("the sender stays")
+        |item| self.receive(item).expect("the sender is alive")
     }
 }
 
-/// The same by functions that are given an item, and give one away, or say why not.
+/// The same, with functions that take and return an item by value.
 struct LockedPipeByValue<const N: usize>(&'static LockedPipe<N>);
 
 impl<const N: usize> LockedPipeByValue<N> {
@@ -201,14 +201,14 @@ impl<const N: usize> LockedPipeByValue<N> {
 
 impl<const N: usize> Channel<N> for LockedPipeByValue<N> {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        |item| self.send(*item).expect("the receiver stays")
+        |item| self.send(*item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        |item| *item = self.receive().expect("the sender stays")
+        |item| *item = self.receive().expect("the sender is alive")
     }
 
     fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
-        || touch_cache_lines(&self.receive().expect("the sender stays"))
+        || touch_cache_lines(&self.receive().expect("the sender is alive"))
     }
 }

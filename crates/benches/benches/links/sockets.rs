@@ -1,4 +1,4 @@
-//! `StreamLink` and `PacketLink`, and the sockets below them as one uses them by system calls.
+//! `StreamLink` and `PacketLink`, and the sockets below them used by system calls.
 
 use crate::KERNEL;
 use anyhow::Result;
@@ -62,7 +62,7 @@ fn packets<const N: usize>(comparison: &mut Comparison) -> Result<()> {
     Ok(())
 }
 
-/// A Unix stream, of which messages are made as ours are.
+/// A Unix stream with the framing of `StreamLink`.
 struct FramedStream(&'static ByteStream);
 
 impl FramedStream {
@@ -84,15 +84,15 @@ impl FramedStream {
 
 impl<const N: usize> Channel<N> for FramedStream {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        |item| self.send(item).expect("the receiver stays")
+        |item| self.send(item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        |item| self.receive(item).expect("the sender stays")
+        |item| self.receive(item).expect("the sender is alive")
     }
 }
 
-/// A seqpacket socket that says whether a message has a sender.
+/// A seqpacket socket that receives credentials, which distinguish a message from the end of the stream.
 struct WithCredentials(&'static SeqpacketSocket);
 
 impl WithCredentials {
@@ -106,12 +106,12 @@ impl WithCredentials {
         let (from, length) = (self.0.receive.as_raw_fd(), item.len());
         let mut room = [IoSliceMut::new(item)];
         let received = recvmsg::<()>(from, &mut room, None, MsgFlags::MSG_TRUNC);
-        let received = received.expect("the sender stays");
+        let received = received.expect("the sender is alive");
         assert_eq!(received.bytes, length);
-        // There is no room for the credentials that came with it.
+        // The call provides no room for the credentials.
         assert!(
             received.flags.contains(MsgFlags::MSG_CTRUNC),
-            "has a sender"
+            "the message carries credentials"
         );
     }
 }
@@ -126,7 +126,7 @@ impl<const N: usize> Channel<N> for WithCredentials {
     }
 }
 
-/// The same into a new `Vec`.
+/// The same, with a new `Vec` per message.
 struct CredentialsNewVec(&'static WithCredentials);
 
 impl<const N: usize> Channel<N> for CredentialsNewVec {
@@ -147,7 +147,7 @@ impl<const N: usize> Channel<N> for CredentialsNewVec {
     }
 }
 
-/// A link of ours, received into memory that is used again.
+/// A link of interlatch that receives into a reused buffer.
 struct LinkChannel<L>([TakeOnce<L>; 2]);
 
 impl<L> LinkChannel<L> {
@@ -159,13 +159,13 @@ impl<L> LinkChannel<L> {
 impl<L: Link + Send + 'static, const N: usize> Channel<N> for LinkChannel<L> {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let mut link = self.0[1].take();
-        move |item| link.send(item).expect("the receiver stays")
+        move |item| link.send(item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
         let (mut link, mut message) = (self.0[0].take(), Vec::new());
         move |item| {
-            link.recv_into(&mut message).expect("the sender stays");
+            link.recv_into(&mut message).expect("the sender is alive");
             item.copy_from_slice(&message);
         }
     }
@@ -173,14 +173,14 @@ impl<L: Link + Send + 'static, const N: usize> Channel<N> for LinkChannel<L> {
     fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
         let (mut link, mut message) = (self.0[0].take(), Vec::new());
         move || {
-            let length = link.recv_into(&mut message).expect("the sender stays");
+            let length = link.recv_into(&mut message).expect("the sender is alive");
             assert_eq!(length, Some(N));
             touch_cache_lines(&message);
         }
     }
 }
 
-/// A link of ours that gives a new `Vec` for each message.
+/// A link of interlatch that returns a new `Vec` per message.
 struct NewVec<L>(LinkChannel<L>);
 
 impl<L: Link + Send + 'static, const N: usize> Channel<N> for NewVec<L> {
@@ -195,7 +195,7 @@ impl<L: Link + Send + 'static, const N: usize> Channel<N> for NewVec<L> {
     fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
         let mut link = self.0.0[0].take();
         move || {
-            let message = link.recv().expect("the sender stays");
+            let message = link.recv().expect("the sender is alive");
             touch_cache_lines(&message.expect("no end"));
         }
     }

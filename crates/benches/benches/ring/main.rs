@@ -1,7 +1,7 @@
-//! Mode fast a full ring runs: ours beside a bare one that only spins, and beside rtrb's, in one run.
+//! The throughput of a ring, beside a minimal ring that only spins, and rtrb.
 //!
-//! One sends numbers, and another one receives and adds them: each on a core of its own where there are two. Items go
-//! one by one, in slices, or in place: written and read where they are, in runs.
+//! A producer sends numbers and a consumer adds them, each on its own core if possible. Items pass one by one,
+//! in slices, or in place: written and read in the slots, in runs.
 //!
 //! ```text
 //! cargo bench --bench ring -- --table
@@ -21,20 +21,20 @@ use std::time::Duration;
 
 const ROUNDS: usize = 31;
 const ROUND: Length = Length::Counted(Duration::from_millis(10));
-/// Places.
+/// The number of slots.
 const CAPACITY: usize = 1024;
-/// Items of a slice, or of a run.
+/// The number of items in a slice or a run.
 const BATCH: usize = 64;
 
-/// What a producer does with the numbers from 0 up to this one, and a consumer with as many.
+/// A function that sends the numbers from 0 up to a count, and one that receives and adds them.
 type Produce = Box<dyn FnMut(u64)>;
 type Consume = Box<dyn FnMut(u64) -> u64>;
-/// Makes either, in the worker that it is for.
+/// Creates such a function, in the worker that calls it.
 type Make<T> = Box<dyn FnOnce() -> T + Send>;
-/// Both ends of a ring.
+/// Both sides of a ring.
 type RingEnds = (Make<Produce>, Make<Consume>);
 
-/// Mode numbers go through a ring.
+/// How items pass the ring.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Items,
@@ -92,7 +92,7 @@ fn subject(name: &str, kind: WorkerKind, (produce, consume): RingEnds) -> Subjec
     Subject::new(name, kind, vec![sender, receiver])
 }
 
-/// Calls with the beginning of each slice of so many numbers, and its length.
+/// Calls `each` with the first number and the length of each slice.
 fn slices(count: u64, mut each: impl FnMut(u64, usize)) {
     let mut next = 0;
     while next < count {

@@ -1,4 +1,4 @@
-//! Ours.
+//! The ring of interlatch.
 
 use crate::{BATCH, CAPACITY, Consume, Mode, Produce, RingEnds, numbered, slices};
 use anyhow::Result;
@@ -44,8 +44,8 @@ fn fill_in_place(count: u64, sender: &mut RingSender<'_, u64>) {
     while next < count {
         let max = BATCH.min((count - next) as usize);
         let mut loan = sender.loan(max).expect("a receiver");
-        for (place, number) in loan.iter_mut().zip(next..) {
-            *place = number;
+        for (slot, number) in loan.iter_mut().zip(next..) {
+            *slot = number;
         }
         next += loan.len() as u64;
         loan.send();

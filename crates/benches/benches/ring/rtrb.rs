@@ -1,4 +1,4 @@
-//! That of the crate rtrb, between threads.
+//! The ring of the crate rtrb, between threads.
 
 use crate::{BATCH, CAPACITY, Consume, Mode, Produce, RingEnds, numbered, slices};
 use std::hint::spin_loop;
@@ -41,7 +41,9 @@ fn produce(mode: Mode, mut producer: ::rtrb::Producer<u64>) -> Produce {
                     spin_loop();
                     continue;
                 }
-                let chunk = producer.write_chunk_uninit(max).expect("as many are free");
+                let chunk = producer
+                    .write_chunk_uninit(max)
+                    .expect("the slots are available");
                 next += chunk.fill_from_iter(next..) as u64;
             }
         }),
@@ -83,7 +85,7 @@ fn consume(mode: Mode, mut consumer: ::rtrb::Consumer<u64>) -> Consume {
                     spin_loop();
                     continue;
                 }
-                let chunk = consumer.read_chunk(max).expect("as many are there");
+                let chunk = consumer.read_chunk(max).expect("the slots are available");
                 let (first, second) = chunk.as_slices();
                 sum += first.iter().sum::<u64>() + second.iter().sum::<u64>();
                 left -= max;
