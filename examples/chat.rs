@@ -1,8 +1,9 @@
-//! A chat between two terminals: `chat DIRECTORY NAME` in each, with the same directory and different names.
+//! A chat between two terminals: `chat DIRECTORY NAME` in each, with the same directory and
+//! different names.
 //!
-//! Each process reads from a named pipe with its name. Once both pipes are open at both ends, their names are
-//! removed. Ctrl+D and Ctrl+C leave the chat. The next process removes the pipe of a process that was killed
-//! while it waited. While two processes chat, a third one is rejected.
+//! Each process reads from a named pipe with its name. Once both pipes are open at both ends, their
+//! names are removed. Ctrl+D and Ctrl+C leave the chat. The next process removes the pipe of a
+//! process that was killed while it waited. While two processes chat, a third one is rejected.
 
 #[path = "chat/exit.rs"]
 mod exit;
@@ -75,7 +76,8 @@ fn chat(directory: &Path, name: &str, exit: &Exit) -> Result<Infallible> {
             let _ = conversation.outgoing.send(message);
         }
     }
-    // The outgoing pipe is still open here. Otherwise the partner could leave and be reported first.
+    // The outgoing pipe is still open here. Otherwise the partner could leave and be reported
+    // first.
     exit.finish(Ok("goodbye".to_owned()))
 }
 

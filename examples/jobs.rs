@@ -1,9 +1,9 @@
 //! A jobserver like that of make: runs a command for each line of the input, several at a time.
 //!
-//! The limit includes the jobs of the commands. The permits are bytes in a pipe that all processes inherit and
-//! that `MAKEFLAGS` names. So a `make` or another `jobs` among the commands takes its permits from this pipe,
-//! and this program takes those of a `make` that starts it, from a pipe or, since make 4.4, from a named pipe.
-//! Make passes a pipe only to rules that begin with `+`.
+//! The limit includes the jobs of the commands. The permits are bytes in a pipe that all processes
+//! inherit and that `MAKEFLAGS` names. So a `make` or another `jobs` among the commands takes its
+//! permits from this pipe, and this program takes those of a `make` that starts it, from a pipe or,
+//! since make 4.4, from a named pipe. Make passes a pipe only to rules that begin with `+`.
 //!
 //! Exit status: 0 if all commands succeeded, 1 if not, 2 for an invalid command line.
 
@@ -33,8 +33,8 @@ use std::process::{Command, ExitCode, Stdio};
 /// Runs a command for each line of the input, several at a time.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Number of parallel jobs if no jobserver is inherited. The default is 2, or 1 if `MAKEFLAGS` names an
-    /// inaccessible jobserver.
+    /// Number of parallel jobs if no jobserver is inherited. The default is 2, or 1 if `MAKEFLAGS`
+    /// names an inaccessible jobserver.
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     jobs: Option<u32>,
     /// The command and its arguments before the line.
@@ -42,7 +42,7 @@ struct Options {
     command: Vec<OsString>,
 }
 
-/// The permits beyond the one that every program has from the start.
+/// The permits beyond the implicit permit of every program.
 struct Jobserver {
     permits: PipeSemaphore,
     /// The `MAKEFLAGS` of the children.
@@ -76,7 +76,8 @@ impl Jobserver {
     }
 }
 
-/// Splits the options of make from the variable definitions behind ` -- `, which may contain anything.
+/// Splits the options of make from the variable definitions behind ` -- `, which may contain
+/// anything.
 fn split_flags(flags: &[u8]) -> (&[u8], &[u8]) {
     let border = flags.windows(4).position(|bytes| bytes == b" -- ");
     flags.split_at(border.unwrap_or(flags.len()))
@@ -101,8 +102,8 @@ fn open(name: &[u8]) -> Result<PipeSemaphore> {
     let numbers = str::from_utf8(name)?.split_once(',');
     let (reader, writer) = numbers.context("expected two numbers")?;
     let end = |number: &str| match number.parse::<RawFd>()? {
-        // SAFETY: the parent says that the descriptor is open. It is only opened again, which fails for a
-        // closed descriptor.
+        // SAFETY: the parent says that the descriptor is open. It is only opened again, which fails
+        // for a closed descriptor.
         number if number >= 0 => Ok(unsafe { BorrowedFd::borrow_raw(number) }),
         number => bail!("invalid descriptor {number}"),
     };

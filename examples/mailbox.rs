@@ -1,13 +1,15 @@
 //! A server and any number of clients that share a message queue under one name.
 //!
-//! Run `mailbox NAME serve`, and then `mailbox NAME ask WORD...` any number of times, from any directory. The
-//! server reverses each word. All requests have the same type and contain the client's process ID, which is
-//! the type of the reply. If one process is killed, the others continue and wait for the next server.
+//! Run `mailbox NAME serve`, and then `mailbox NAME ask WORD...` any number of times, from any
+//! directory. The server reverses each word. All requests have the same type and contain the
+//! client's process ID, which is the type of the reply. If one process is killed, the others
+//! continue and wait for the next server.
 //!
-//! `mailbox NAME stop`, Ctrl+C and `SIGTERM` end the server, which removes the name. `mailbox NAME remove`
-//! removes the region of a killed server.
+//! `mailbox NAME stop`, Ctrl+C and `SIGTERM` end the server, which removes the name. `mailbox NAME
+//! remove` removes the region of a killed server.
 //!
-//! Exit status: 0 on success, 1 on failure, 128 plus the number of the signal that terminated the server.
+//! Exit status: 0 on success, 1 on failure, 128 plus the number of the signal that terminated the
+//! server.
 
 #[path = "support/interruption.rs"]
 mod interruption;
@@ -40,13 +42,14 @@ const LIMITS: QueueLimits = QueueLimits {
 /// The timeout of a client for sending its request and for the reply.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The timeout of the server for sending a reply, so that one client cannot block it.
+/// The timeout of the server for sending a reply, so that a client cannot block it.
 const REPLY_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The server's timeout for a request, after which it removes replies to dead clients.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Held by the server, which counts its replies. A client checks it to find out whether a server runs.
+/// Held by the server, which counts its replies. A client checks it to find out whether a server
+/// runs.
 type ServerLock = RobustMutex<u64>;
 
 fn main() -> ExitCode {

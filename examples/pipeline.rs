@@ -1,9 +1,10 @@
 //! Runs commands like a shell's `a | b | c`: `pipeline ps aux -- grep x -- sort`.
 //!
-//! Ctrl+C, `SIGTERM` and `SIGHUP` terminate the commands. If this program is killed, the kernel kills the commands.
+//! Ctrl+C, `SIGTERM` and `SIGHUP` terminate the commands. If this program is killed, the kernel
+//! kills the commands.
 //!
-//! Exit status: that of the last command, or 128 plus the number of the signal that terminated it; 127 if a
-//! command is not found, 126 if it cannot be executed, 2 for an invalid command line.
+//! Exit status: that of the last command, or 128 plus the number of the signal that terminated it;
+//! 127 if a command is not found, 126 if it cannot be executed, 2 for an invalid command line.
 
 use anyhow::{Error, Result};
 use clap::Parser;
@@ -57,7 +58,8 @@ fn status_of_error(error: &Error) -> u8 {
 
 /// Runs the pipeline to its end and forwards the signals that would terminate this process.
 fn run(pipeline: Pipeline) -> Result<Vec<ExitStatus>> {
-    // The parent of this process may have ignored SIGCHLD, in which case the statuses would be lost.
+    // The parent of this process may have ignored SIGCHLD, in which case the statuses would be
+    // lost.
     // SAFETY: the default action runs no handler.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl)? };
     // Blocked before a command can end.

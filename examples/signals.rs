@@ -1,7 +1,7 @@
 //! A daemon's signals: `signals` prints its process ID and waits for signals.
 //!
-//! `SIGHUP` releases a semaphore, which another thread acquires. `SIGUSR1` is received like a message, with
-//! its sender. So are `SIGTERM` and Ctrl+C, after which the program ends.
+//! `SIGHUP` releases a semaphore, which another thread acquires. `SIGUSR1` is received like a
+//! message, with its sender. So are `SIGTERM` and Ctrl+C, after which the program ends.
 //!
 //! Exit status: 0 after `SIGTERM` or Ctrl+C, 1 on failure.
 

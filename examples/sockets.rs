@@ -1,4 +1,5 @@
-//! A conversation over five kinds of sockets: `sockets` starts a client for each kind and reverses its words.
+//! A conversation over five kinds of sockets: `sockets` starts a client for each kind and reverses
+//! its words.
 //!
 //! Both sides are written once, for any [`Link`].
 //!
@@ -155,7 +156,8 @@ fn run_client(kind: Kind, address: &str, words: &[String]) -> Result<()> {
     }
 }
 
-/// Reverses each word until the client sends an empty message, which every kind of socket can carry.
+/// Reverses each word until the client sends an empty message, which every kind of socket can
+/// carry.
 fn answer(mut link: impl Link) -> Result<usize> {
     let mut answered = 0;
     loop {

@@ -1,14 +1,14 @@
 //! Finding a partner: a directory with a named pipe for each waiting process.
 //!
-//! **One process joins at a time.** It locks the directory, looks for waiting processes, and then either waits
-//! or joins the waiting process. The kernel releases the locks of a killed process.
+//! **One process joins at a time.** It locks the directory, looks for waiting processes, and then
+//! either waits or joins the waiting process. The kernel releases the locks of a killed process.
 //!
-//! **Liveness.** Each process keeps a lock on its own named pipe. A pipe without a lock and without a reader
-//! belonged to a process that was killed; the next process removes it.
+//! **Liveness.** Each process keeps a lock on its own named pipe. A pipe without a lock and without
+//! a reader belonged to a process that was killed; the next process removes it.
 //!
-//! **Two processes at most.** The second process sets another lock on the directory, of the kind that can be
-//! tested (`F_OFD_GETLK`), and keeps it until the end of the chat. So a third process detects the chat although
-//! the names have been removed.
+//! **Two processes at most.** The second process sets another lock on the directory, of the kind
+//! that can be tested (`F_OFD_GETLK`), and keeps it until the end of the chat. So a third process
+//! detects the chat although the names have been removed.
 
 use anyhow::{Context, Result, bail};
 use interlatch::sync::Timeout;
@@ -42,7 +42,7 @@ pub enum Arrival {
 
 impl Meeting {
     pub fn open(path: &Path) -> Result<Self> {
-        // The error is the one that a user expects for a missing directory.
+        // A missing directory gets an error with its path.
         let folder = File::open(path).with_context(|| format!("no directory for it: {path:?}"))?;
         let path = path.to_owned();
         Ok(Self { path, folder })

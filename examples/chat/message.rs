@@ -5,8 +5,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const MAX: usize = 1018;
 
-/// The first bytes of each message. A process with write permission could shift the messages by some bytes;
-/// then these bytes are missing.
+/// The first bytes of each message. A process with write permission could shift the messages by
+/// some bytes; then these bytes are missing.
 const MAGIC: [u8; 4] = *b"chat";
 
 /// A line, or a part of a long line.

@@ -1,4 +1,5 @@
-//! Input lines, and output lines that appear meanwhile: with a line editor on a terminal, plain otherwise.
+//! Input lines, and output lines that appear meanwhile: with a line editor on a terminal, plain
+//! otherwise.
 
 use crate::output::say;
 use anyhow::Result;
@@ -27,8 +28,8 @@ impl Screen {
         if !std::io::stdin().is_terminal() {
             return Ok((Self::Plain, Printer::Plain));
         }
-        // The chat may end while the editor waits for a line; nothing would then restore this mode of the
-        // terminal.
+        // The chat may end while the editor waits for a line; nothing would then restore this mode
+        // of the terminal.
         let config = Config::builder().bracketed_paste(false).build();
         let history = DefaultHistory::with_config(&config);
         let mut editor = Box::new(DefaultEditor::with_history(config, history)?);

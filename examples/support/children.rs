@@ -1,4 +1,5 @@
-//! Child processes that depend on each other: if one is killed, the others are killed instead of awaited.
+//! Child processes that depend on each other: if one is killed, the others are killed instead of
+//! awaited.
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
@@ -7,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 
-/// A set of children. Dropping it kills and reaps those that have not ended.
+/// A set of children. Dropping it kills and reaps the running ones.
 #[derive(Default)]
 pub struct Children(Vec<Member>);
 
@@ -38,7 +39,8 @@ impl Children {
         self.0.is_empty()
     }
 
-    /// Waits until at most `left` children remain, and returns the statuses in the order of their ends.
+    /// Waits until at most `left` children remain, and returns the statuses in the order of their
+    /// ends.
     ///
     /// # Errors
     /// Returns an error if a child ended without success.
@@ -104,7 +106,8 @@ impl Children {
     }
 }
 
-/// Returns an error for failed children, killed ones first, because others may have failed due to them.
+/// Returns an error for failed children, killed ones first, because others may have failed due to
+/// them.
 fn check_statuses<'a>(ended: impl Iterator<Item = &'a (String, ExitStatus)>) -> Result<()> {
     let mut ended: Vec<_> = ended.collect();
     ended.sort_by_key(|(_, status)| status.signal().is_none());

@@ -1,12 +1,14 @@
 //! A contended lock: the throughput of all workers and how it is shared.
 //!
-//! The locks of interlatch, between processes and between threads, run beside those of std and parking_lot
-//! between threads, for which these are made, and those of libc and the kernel between processes. There are
-//! two, four and eight workers, assigned to the cores in turn, and three loads: an empty critical section,
-//! 100 ns inside, and 100 ns inside with 300 ns outside. The last load is the most realistic one.
+//! The locks of interlatch, between processes and between threads, run beside those of std and
+//! parking_lot between threads, for which these are made, and those of libc and the kernel between
+//! processes. There are two, four and eight workers, assigned to the cores in turn, and three
+//! loads: an empty critical section, 100 ns inside, and 100 ns inside with 300 ns outside. The last
+//! load is the most realistic one.
 //!
-//! A lock that lets its last holder relock it at once has a high throughput with an empty critical section.
-//! So the table also shows the handoffs: how often per second another worker acquires the lock.
+//! A lock that lets its last holder relock it at once has a high throughput with an empty critical
+//! section. So the table also shows the handoffs: how often per second another worker acquires the
+//! lock.
 //!
 //! ```text
 //! cargo bench --bench contended -- "2 workers"
@@ -114,7 +116,8 @@ fn subjects(comparison: &mut Comparison, load: Load) -> Result<()> {
     Ok(())
 }
 
-/// With work outside, the goal compares with libc's robust lock, otherwise with the locks of threads.
+/// With work outside, the goal compares with libc's robust lock, otherwise with the locks of
+/// threads.
 fn goals(comparison: &mut Comparison, is_outside: bool) {
     if is_outside {
         comparison.versus(ROBUST, PTHREAD_ROBUST, at_least(1.5));

@@ -1,8 +1,8 @@
 //! The instructions of uncontended paths, counted by callgrind and therefore reproducible.
 //!
-//! The counts include the instructions of interlatch, inlined into the callers. Instructions of libc (`memcpy`
-//! of larger items, which depends on the CPU) are shown and not judged. Instructions of the kernel are not
-//! visible; no path here makes a system call.
+//! The counts include the instructions of interlatch, inlined into the callers. Instructions of
+//! libc (`memcpy` of larger items, which depends on the CPU) are shown and not judged. Instructions
+//! of the kernel are not visible; no path here makes a system call.
 //!
 //! `ci/instructions` runs it and sets the environment that valgrind needs.
 
@@ -262,8 +262,8 @@ fn count(name: &str) -> Result<Count> {
 
 /// Sums the instructions of each program or library in callgrind's file.
 ///
-/// Lines with a position and a count follow `ob=` with a name, or with the number of an earlier name. The line
-/// after `calls=` counts the callee, which also has lines of its own.
+/// Lines with a position and a count follow `ob=` with a name, or with the number of an earlier
+/// name. The line after `calls=` counts the callee, which also has lines of its own.
 fn instructions_by_object(text: &str) -> HashMap<String, u64> {
     let mut names: HashMap<&str, &str> = HashMap::new();
     let mut counts: HashMap<String, u64> = HashMap::new();

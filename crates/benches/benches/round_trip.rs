@@ -1,7 +1,7 @@
 //! Round trips between two workers that wait for each other: the median and the 99th percentile.
 //!
-//! On one core the lower bound is the kernel's bare futex. On two cores it is a cache line that both workers
-//! poll.
+//! On one core the lower bound is the kernel's bare futex. On two cores it is a cache line that
+//! both workers poll.
 //!
 //! ```text
 //! cargo bench --bench round_trip -- "one core"

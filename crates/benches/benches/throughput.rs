@@ -1,4 +1,5 @@
-//! Items per second from one sender to one receiver, one by one and, for interlatch, also in batches.
+//! Items per second from one sender to one receiver, one by one and, for interlatch, also in
+//! batches.
 //!
 //! ```text
 //! cargo bench --bench throughput -- "64 B, capacity 1024"

@@ -1,19 +1,19 @@
 //! The cost of uncontended locks and permits beside their peers.
 //!
-//! Every object lies alone at the start of a shared mapping of its own: those of interlatch in a memfd
-//! region, its peers in anonymous shared memory, which the kernel treats alike.
+//! Every object lies alone at the start of a shared mapping of its own: those of interlatch in a
+//! memfd region, its peers in anonymous shared memory, which the kernel treats alike.
 //!
-//! The subjects take turns in rounds of less than half a millisecond. Then criterion measures each, unless
-//! `--table` is given.
+//! The subjects take turns in rounds of less than half a millisecond. Then criterion measures each,
+//! unless `--table` is given.
 //!
 //! ```text
 //! cargo bench --bench uncontended -- --table
 //! ```
 //!
-//! The cost of a pair is mostly that of its read-modify-writes, about 5 ns each on a CPU of 2021: two, and
-//! one more for each operation that predicts the semaphore's state wrongly. The prediction is right for a
-//! semaphore with 1 permit. With 5 permits it is wrong for an acquire and for a bare release; the release of
-//! a guard knows the value that its acquire stored.
+//! The cost of a pair is mostly that of its read-modify-writes, about 5 ns each on a CPU of 2021:
+//! two, and one more for each operation that predicts the semaphore's state wrongly. The prediction
+//! is right for a semaphore with 1 permit. With 5 permits it is wrong for an acquire and for a bare
+//! release; the release of a guard knows the value that its acquire stored.
 
 use anyhow::Result;
 use core::sync::atomic::compiler_fence;
@@ -39,8 +39,8 @@ const GOAL: f64 = 1.03;
 const ROBUST_TO_PTHREAD: f64 = 0.85;
 /// The maximum ratio of a semaphore to that of libc.
 const SEMAPHORE_TO_POSIX: f64 = 0.95;
-/// The initial permits of the semaphores. A pair acquires and releases one permit. The first value is that of
-/// a semaphore used as a lock; the second is an arbitrary larger one.
+/// The initial permits of the semaphores. A pair acquires and releases one permit. The first value
+/// is that of a semaphore used as a lock; the second is an arbitrary larger one.
 const PERMITS: [u32; 2] = [1, 5];
 
 fn main() -> Result<()> {
@@ -83,8 +83,8 @@ impl Pair {
         pair: impl Fn(&T) + Send + Sync + 'static,
     ) -> Self {
         let repeat = move |count| {
-            // `black_box` once, not per pair: the compiler must not know the object, and an indirection per
-            // pair would be measured.
+            // `black_box` once, not per pair: the compiler must not know the object, and an
+            // indirection per pair would be measured.
             let object = black_box(object);
             for _ in 0..count {
                 pair(object);
@@ -194,8 +194,8 @@ fn semaphore_goals(comparison: &mut Comparison) {
     }
 }
 
-// The pairs are always inlined. Otherwise the compiler would inline some of them and the others would
-// include a call.
+// The pairs are always inlined. Otherwise the compiler would inline some of them and the others
+// would include a call.
 
 #[inline(always)]
 fn raw_lock<L: lock_api::RawMutex>(lock: &L) {
@@ -217,13 +217,13 @@ fn lock_api_lock<L: lock_api::RawMutex>(mutex: &lock_api::Mutex<L, u64>) {
 
 #[inline(always)]
 fn std_lock(mutex: &std::sync::Mutex<u64>) {
-    // No owner panics, so the lock is never poisoned; the check is the one that users make.
+    // No owner panics, so the lock is never poisoned; the check is what users write.
     drop(mutex.lock().unwrap());
 }
 
 #[inline(always)]
 fn robust_lock(mutex: &RobustMutex<u64>) {
-    // No owner dies; the check is the one that users make.
+    // No owner dies; the check is what users write.
     drop(mutex.lock().unwrap());
 }
 
@@ -235,7 +235,7 @@ fn guard(semaphore: &Semaphore) {
 #[inline(always)]
 fn calls(semaphore: &Semaphore) {
     while !semaphore.acquire_with(Timeout::Infinite) {}
-    // The permit was acquired above; the check is the one that users make.
+    // The permit was acquired above; the check is what users write.
     semaphore.release(1).unwrap();
 }
 
@@ -245,7 +245,8 @@ fn system_v(semaphore: &SysVHandle) {
     semaphore.change(0, 1);
 }
 
-/// The minimal cost of the robust-lock protocol: a store before and after each of the two exchanges.
+/// The minimal cost of the robust-lock protocol: a store before and after each of the two
+/// exchanges.
 ///
 /// An exchange must wait until the stores before it are complete.
 #[derive(Default)]

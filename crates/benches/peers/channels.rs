@@ -90,7 +90,8 @@ impl<const N: usize> Channel<N> for IpcChannel {
 
 type Items<const N: usize> = PortFactory<ipc::Service, [u8; N], ()>;
 
-/// A service with one publisher and one subscriber. It does not overflow; a publisher retries while it is full.
+/// A service with one publisher and one subscriber. It does not overflow; a publisher retries while
+/// it is full.
 ///
 /// The workers create it. The names of its files begin with `prefix`.
 pub struct Iceoryx {

@@ -1,8 +1,8 @@
-//! Buffers beside those of other crates: iceoryx2 and ipc-channel between processes, crossbeam-channel and
-//! rtrb between threads.
+//! Buffers beside those of other crates: iceoryx2 and ipc-channel between processes,
+//! crossbeam-channel and rtrb between threads.
 //!
-//! iceoryx2's subscriber and rtrb have no blocking call, so their workers poll; nothing else runs on their
-//! cores.
+//! iceoryx2's subscriber and rtrb have no blocking call, so their workers poll; nothing else runs
+//! on their cores.
 //!
 //! ```text
 //! cargo bench --manifest-path crates/benches/peers/Cargo.toml -- "64 B, capacity 1024"

@@ -40,7 +40,8 @@ fn workers() -> Result<Vec<Worker>> {
     Ok(vec![worker(0), worker(1)])
 }
 
-/// Waits for the own number and writes the other one. Without a pause in the loop, this is the lower bound.
+/// Waits for the own number and writes the number of the other side. Without a pause in the loop,
+/// this is the lower bound.
 fn bounce(word: &AtomicU32, own: u32, round: &Round<'_>) -> Tally {
     for _ in 0..round.count {
         while word.load(Acquire) != own {}

@@ -25,7 +25,8 @@ use std::sync::Mutex;
 pub trait Channel<const N: usize>: Sync + 'static {
     /// Creates the sending function; called in the worker that sends.
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static;
-    /// Creates the function that waits for an item and receives it; called in the worker that receives.
+    /// Creates the function that waits for an item and receives it; called in the worker that
+    /// receives.
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static;
 
     /// Creates a function that receives an item and reads it without copying it out, if possible.
@@ -44,7 +45,7 @@ pub fn touch_cache_lines(bytes: &[u8]) {
     black_box(sum);
 }
 
-/// A value that one worker takes.
+/// A value that a single worker takes.
 pub struct TakeOnce<T>(Mutex<Option<T>>);
 
 impl<T> TakeOnce<T> {
@@ -118,8 +119,8 @@ where
 
 /// Creates a subject in which a buffer's items are sent and received in batches.
 ///
-/// The sender fills a vector of `batch` items and sends it. The receiver receives the available items, up to
-/// `batch`.
+/// The sender fills a vector of `batch` items and sends it. The receiver receives the available
+/// items, up to `batch`.
 pub fn stream_in_batches<const N: usize, B>(
     name: &str,
     kind: WorkerKind,
@@ -295,8 +296,8 @@ impl SysVQueue {
             // SAFETY: `IPC_RMID` ignores the null pointer.
             unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
         })?;
-        // SAFETY: zeros are a valid `msqid_ds`, and both commands access one. Raising the limit may fail; the
-        // queue then has at least 16 KiB.
+        // SAFETY: zeros are a valid `msqid_ds`, and both commands access one. Raising the limit may
+        // fail; the queue then has at least 16 KiB.
         unsafe {
             let mut about: libc::msqid_ds = std::mem::zeroed();
             Errno::result(libc::msgctl(id, libc::IPC_STAT, &mut about))?;
@@ -344,7 +345,8 @@ pub struct PosixQueue {
 }
 
 impl PosixQueue {
-    /// Creates a queue of this capacity, or of the largest half, quarter and so on that the kernel allows.
+    /// Creates a queue of this capacity, or of the largest half, quarter and so on that the kernel
+    /// allows.
     pub fn new(capacity: usize, bytes_each: usize) -> Result<&'static Self> {
         let halves = std::iter::successors(Some(capacity), |capacity| Some(capacity / 2));
         let mut opened = halves.take_while(|capacity| *capacity > 0).map(|capacity| {
@@ -359,8 +361,8 @@ impl PosixQueue {
     fn open(capacity: usize, bytes_each: usize) -> Result<OwnedFd, Errno> {
         let name = format!("/interlatch-bench-{}\0", std::process::id());
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
-        // SAFETY: zeros are a valid `mq_attr`; the name is null-terminated; the descriptor is new, and on Linux
-        // a queue is a file descriptor.
+        // SAFETY: zeros are a valid `mq_attr`; the name is null-terminated; the descriptor is new,
+        // and on Linux a queue is a file descriptor.
         unsafe {
             let mut attributes: libc::mq_attr = std::mem::zeroed();
             attributes.mq_maxmsg = capacity as i64;
@@ -394,7 +396,8 @@ impl<const N: usize> Channel<N> for PosixQueue {
     }
 }
 
-/// A ring under a process-shared pthread mutex with two condition variables: the solution with libc alone.
+/// A ring under a process-shared pthread mutex with two condition variables: the solution with libc
+/// alone.
 pub struct PthreadRing<const N: usize> {
     mutex: &'static PthreadMutex,
     not_full: &'static PthreadCondvar,

@@ -9,8 +9,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 /// A process that runs a function when this is dropped or this program dies.
 pub struct CleanupProcess {
     child: Pid,
-    /// The write end of a pipe, held by this program and by workers forked later. Closing all copies
-    /// starts the cleanup.
+    /// The write end of a pipe, held by this program and by workers forked later. Closing all
+    /// copies starts the cleanup.
     alive: Option<OwnedFd>,
 }
 
@@ -30,7 +30,8 @@ impl CleanupProcess {
                     // SAFETY: ignoring a signal runs no handler.
                     let _ = unsafe { signal(number, SigHandler::SigIgn) };
                 }
-                // No process writes to the pipe: the read returns at the end of the stream, or with an error.
+                // No process writes to the pipe: the read returns at the end of the stream, or with
+                // an error.
                 let _ = read(&watch, &mut [0]);
                 work();
                 // SAFETY: the call ends this process and runs no code of the parent.

@@ -102,7 +102,8 @@ impl Comparison {
 
     /// Runs all workers on one core without wake-up preemption.
     ///
-    /// A woken worker does not interrupt the running one, which continues until it sleeps or its time slice ends.
+    /// A woken worker does not interrupt the running one, which continues until it sleeps or its
+    /// time slice ends.
     pub fn on_one_core_without_preemption(&mut self) {
         self.affinity = Affinity::OneCoreBatch;
         self.needs_line = false;

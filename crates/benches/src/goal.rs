@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// If the middle 80 % of the ratios spread further than this factor, ratios among them are not judged.
+/// If the middle 80 % of the ratios spread further than this factor, ratios among them are not
+/// judged.
 const WIDE: f64 = 1.25;
 /// The same limit for the transfer of a cache line, for results that depend on it.
 const UNSTEADY: f64 = 1.5;

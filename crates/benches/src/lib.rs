@@ -1,15 +1,17 @@
 //! The benchmark harness: subjects that take turns, and tables of how they compare.
 //!
-//! A [`Comparison`] has several [`Subject`]s that do the same work. Each subject has a group of workers,
-//! either processes or threads of one process. The workers start once and sleep while other subjects run.
+//! A [`Comparison`] has several [`Subject`]s that do the same work. Each subject has a group of
+//! workers, either processes or threads of one process. The workers start once and sleep while
+//! other subjects run.
 //!
-//! In each round, every subject works for some milliseconds, and a cache line is transferred back and forth
-//! between two cores. A change of the machine's speed, or of the transfer time, affects all subjects of a round.
-//! So the harness judges the ratio of two subjects within a round, by its median and its spread.
+//! In each round, every subject works for some milliseconds, and a cache line is transferred back
+//! and forth between two cores. A change of the machine's speed, or of the transfer time, affects
+//! all subjects of a round. So the harness judges the ratio of two subjects within a round, by its
+//! median and its spread.
 //!
 //! # Adding a subject
-//! Create the object with [`shared`] or [`create_in_region`], then pass a function for each worker to
-//! [`Subject::new`].
+//! Create the object with [`shared`] or [`create_in_region`], then pass a function for each worker
+//! to [`Subject::new`].
 
 mod cache_line;
 pub mod channel;

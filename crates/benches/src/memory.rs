@@ -9,7 +9,8 @@ use std::ptr::NonNull;
 
 const PAGE: usize = 4096;
 
-/// Creates an object of interlatch in a memfd region of this size, which lives until the program ends.
+/// Creates an object of interlatch in a memfd region of this size, which lives until the program
+/// ends.
 pub fn create_in_region<T: ShmObject + ?Sized>(
     bytes: usize,
     plan: T::Config,

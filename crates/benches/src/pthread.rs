@@ -31,8 +31,8 @@ impl PthreadMutex {
         let this = shared(Self(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER)))?;
         // SAFETY: zeros are a valid value of this C structure, which the first call overwrites.
         let mut attributes: libc::pthread_mutexattr_t = unsafe { zeroed() };
-        // SAFETY: the first call initializes the attributes, which live through the calls. The mutex has its
-        // final address, and no other thread has it yet.
+        // SAFETY: the first call initializes the attributes, which live through the calls. The
+        // mutex has its final address, and no other thread has it yet.
         this.0.with_mut(|mutex| unsafe {
             check(libc::pthread_mutexattr_init(&mut attributes));
             let shared = libc::PTHREAD_PROCESS_SHARED;
@@ -58,8 +58,8 @@ impl PthreadMutex {
     /// Unlocks the mutex; the caller holds it.
     #[inline(always)]
     pub fn unlock(&self) {
-        // SAFETY: `create` has initialized the mutex, and all callers hold it. Unlocking a plain mutex without
-        // holding it is undefined.
+        // SAFETY: `create` has initialized the mutex, and all callers hold it. Unlocking a plain
+        // mutex without holding it is undefined.
         check(
             self.0
                 .with_mut(|at| unsafe { libc::pthread_mutex_unlock(at) }),
@@ -84,8 +84,8 @@ impl PthreadCondvar {
         let this = shared(Self(UnsafeCell::new(libc::PTHREAD_COND_INITIALIZER)))?;
         // SAFETY: zeros are a valid value of this C structure, which the first call overwrites.
         let mut attributes: libc::pthread_condattr_t = unsafe { zeroed() };
-        // SAFETY: the first call initializes the attributes, which live through the calls. The variable has its
-        // final address, and no other thread has it yet.
+        // SAFETY: the first call initializes the attributes, which live through the calls. The
+        // variable has its final address, and no other thread has it yet.
         this.0.with_mut(|condvar| unsafe {
             check(libc::pthread_condattr_init(&mut attributes));
             let shared = libc::PTHREAD_PROCESS_SHARED;

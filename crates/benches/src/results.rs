@@ -108,7 +108,8 @@ impl Outcome {
 
     /// Returns all claims with their verdicts.
     ///
-    /// Those with goals come first. Peers without a claim are compared with the first subject of interlatch.
+    /// Those with goals come first. Peers without a claim are compared with the first subject of
+    /// interlatch.
     pub fn judged(&self) -> Vec<JudgedClaim<'_>> {
         let mut claims = self.claims.clone();
         claims.sort_by_key(|claim| claim.goal.is_none());

@@ -129,7 +129,8 @@ impl Handoff for TwoCacheLines {
     fn wait(&self, own: u32) {
         let word = &self.0[own as usize].0;
         while word.load(Acquire) == 0 {}
-        // Relaxed: the other party sets the word again only after it has seen the Release of the next pass.
+        // Relaxed: the other party sets the word again only after it has seen the Release of the
+        // next pass.
         word.store(0, Relaxed);
     }
 }

@@ -82,7 +82,8 @@ pub fn peer_figure(outcome: &Outcome, judged: &JudgedClaim<'_>) -> String {
         .map_or(String::new(), |peer| figure(outcome, peer))
 }
 
-/// Returns the median. A throughput includes its handoffs, since repeated locking by one worker is fast.
+/// Returns the median. A throughput includes its handoffs, since repeated locking by one worker is
+/// fast.
 fn figure(outcome: &Outcome, measured: &Measured) -> String {
     let figure = show(outcome.measure, measured.spread().middle);
     match measured.handoffs() {

@@ -1,6 +1,7 @@
 //! The workers of a subject: processes, or threads of one process, that sleep between their rounds.
 //!
-//! The program that forks has one thread. A group of threads is forked too and starts its threads there.
+//! The program that forks has one thread. A group of threads is forked too and starts its threads
+//! there.
 
 use super::{cores, shared};
 use anyhow::{Context, Result, bail, ensure};
@@ -45,7 +46,8 @@ pub enum Affinity {
     Spread,
     /// One core.
     OneCore,
-    /// One core without wake-up preemption (`SCHED_BATCH`): a worker runs until it sleeps or its time slice ends.
+    /// One core without wake-up preemption (`SCHED_BATCH`): a worker runs until it sleeps or its
+    /// time slice ends.
     OneCoreBatch,
 }
 

@@ -61,8 +61,9 @@ pub enum Command {
     },
     /// Remove the regions that no living process has attached.
     ///
-    /// Each region is checked again directly before its removal. A process that attaches it between the check
-    /// and the removal keeps the memory without a name; later processes create another region.
+    /// Each region is checked again directly before its removal. A process that attaches it between
+    /// the check and the removal keeps the memory without a name; later processes create another
+    /// region.
     #[command(after_help = AFTER_HELP)]
     Gc(Collect),
 }
@@ -94,8 +95,8 @@ pub struct Collect {
     /// Print what would be removed, and remove nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Also remove regions that may be attached: those of other PID namespaces if the kernel does not report
-    /// their use, those with an inaccessible process, and files that a process has open.
+    /// Also remove regions that may be attached: those of other PID namespaces if the kernel does
+    /// not report their use, those with an inaccessible process, and files that a process has open.
     #[arg(long)]
     pub force: bool,
 }

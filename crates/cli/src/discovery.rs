@@ -37,7 +37,8 @@ impl Discovery {
     /// Finds the regions in /dev/shm, in these directories and among the System V segments.
     pub fn named(directories: &[PathBuf]) -> Result<Self, CliError> {
         let mut found = Self::default();
-        // The segments come first: attaching a region here would change the kernel's count of mappings.
+        // The segments come first: attaching a region here would change the kernel's count of
+        // mappings.
         found.add_segments()?;
         found.add_directory(Path::new("/dev/shm"), &|path| {
             let name = path.file_name().and_then(|name| name.to_str());

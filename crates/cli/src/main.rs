@@ -9,8 +9,8 @@
 //! | `gc` | removes the regions that no living process has attached |
 //!
 //! Only `rm` and `gc` change anything. The other commands take no lock and read through
-//! [`RegionView`](interlatch::inspect::RegionView), which needs only the permission to read. The output
-//! escapes the contents of regions, which a hostile process may have written.
+//! [`RegionView`](interlatch::inspect::RegionView), which needs only the permission to read. The
+//! output escapes the contents of regions, which a hostile process may have written.
 //!
 //! # Names
 //! | name | memory |
@@ -30,9 +30,9 @@
 //! | 3 | no such region; for `watch`: the region no longer exists |
 //!
 //! # JSON
-//! With `--json`, a command prints one document; `watch` prints one per line. The structures in `report`,
-//! `state`, `channels`, `ls`, `remove` and `gc` define the fields. `null` is an unknown value. Later
-//! versions may add fields and keep the existing ones.
+//! With `--json`, a command prints one document; `watch` prints one per line. The structures in
+//! `report`, `state`, `channels`, `ls`, `remove` and `gc` define the fields. `null` is an unknown
+//! value. Later versions may add fields and keep the existing ones.
 
 mod arguments;
 mod channels;

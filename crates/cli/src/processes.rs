@@ -75,8 +75,8 @@ impl Attachments {
 
     /// Returns the processes that have this file mapped.
     ///
-    /// Also compares paths where they are known: on some file systems the device of a mapping differs from
-    /// that of the file.
+    /// Also compares paths where they are known: on some file systems the device of a mapping
+    /// differs from that of the file.
     pub fn pids_of_file(&self, file: &fs::Metadata, path: Option<&Path>) -> Vec<u32> {
         let by_inode = self.files.get(&(file.dev(), file.ino()));
         let by_path = path.and_then(|path| self.paths.get(path));

@@ -33,7 +33,7 @@ pub struct RegionReport {
     pub age: Option<u64>,
     /// The PID namespace of the thread IDs, according to the header.
     pub namespace: String,
-    /// The processes that have the region attached, among those that could be inspected.
+    /// The processes that have the region attached, among the processes that could be inspected.
     pub attached: Vec<u32>,
     /// The kernel's count of mappings of a System V segment; `null` for other kinds.
     pub mappings: Option<u64>,

@@ -5,7 +5,7 @@ use crate::error::CliError;
 /// A System V segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// The key; 0 for a private segment, and for a removed one that is still attached.
+    /// The key; 0 for a private segment, and for a removed segment that is still attached.
     pub key: i32,
     pub id: i32,
     /// The kernel's count of mappings.

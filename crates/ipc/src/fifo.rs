@@ -14,30 +14,32 @@ use std::path::{Path, PathBuf};
 
 /// A named pipe (FIFO), for processes that share only a path.
 ///
-/// A [`reader`](Fifo::reader) waits for a writer and a [`writer`](Fifo::writer) for a reader, each up to its
-/// timeout. The opened ends are those of a [`pipe`](interlatch::platform::pipe), for example for a
-/// [`PipeBuffer`](interlatch::PipeBuffer).
+/// A [`reader`](Fifo::reader) waits for a writer and a [`writer`](Fifo::writer) for a reader, each
+/// up to its timeout. The opened ends are those of a [`pipe`](interlatch::platform::pipe), for
+/// example for a [`PipeBuffer`](interlatch::PipeBuffer).
 ///
-/// With [`Timeout::NonBlocking`] an end opens only if a process has the other end open. Even a reader that
-/// finds no writer is open for a moment: a writer that opens in this moment gets a broken pipe.
+/// With [`Timeout::NonBlocking`] an end opens only if a process has the other end open. Even a
+/// reader that finds no writer is open for a moment: a writer that opens in this moment gets a
+/// broken pipe.
 ///
 /// # Fairness
 /// The kernel decides which waiting process opens first.
 ///
 /// # Process death
-/// The kernel closes the ends of a dead process, and the other side sees the end of the stream or a broken
-/// pipe. The name stays until [`remove`](Fifo::remove), also after a reboot. Unread data is lost when the
-/// last process closes the pipe.
+/// The kernel closes the ends of a dead process, and the other side sees the end of the stream or a
+/// broken pipe. The name stays until [`remove`](Fifo::remove), also after a reboot. Unread data is
+/// lost when the last process closes the pipe.
 ///
 /// # How it works
 /// A blocking open cannot be bounded by a timeout, so both ends are opened with `O_NONBLOCK`:
 ///
 /// - To open for writing, the kernel requires a reader. A reader in a blocking open counts.
-/// - To open for reading, the kernel requires nothing. `tee(2)` then tells, without consuming data, whether
-///   a writer exists. `poll(2)` reports a writer that has opened and closed the pipe meanwhile.
+/// - To open for reading, the kernel requires nothing. `tee(2)` then tells, without consuming data,
+///   whether a writer exists. `poll(2)` reports a writer that has opened and closed the pipe
+///   meanwhile.
 ///
-/// Without a peer, the process sleeps until the file is opened. inotify reports every completed open. It
-/// does not report a reader in a blocking open, so a sleeping writer rechecks at
+/// Without a peer, the process sleeps until the file is opened. inotify reports every completed
+/// open. It does not report a reader in a blocking open, so a sleeping writer rechecks at
 /// [`recheck_interval`](interlatch::platform::futex::recheck_interval).
 ///
 /// # Sources
@@ -143,12 +145,12 @@ impl Fifo {
 
     /// Opens the end for reading once a writer has opened the pipe.
     ///
-    /// It also succeeds if the writer has closed the pipe again; the stream then has ended. To wait for another
-    /// writer after the end of the stream, call this again.
+    /// It also succeeds if the writer has closed the pipe again; the stream then has ended. To wait
+    /// for another writer after the end of the stream, call this again.
     ///
     /// # Errors
-    /// Returns an error if no writer opens the pipe before the timeout, the path holds no named pipe, or
-    /// permission is denied.
+    /// Returns an error if no writer opens the pipe before the timeout, the path holds no named
+    /// pipe, or permission is denied.
     pub fn reader(&self, timeout: Timeout) -> Result<Reader, FifoError> {
         let watch = OpenWatch::new(&self.path, timeout);
         let end = self.open(OFlags::RDONLY)?;
@@ -172,8 +174,8 @@ impl Fifo {
     /// Opens the end for writing once a reader has opened the pipe.
     ///
     /// # Errors
-    /// Returns an error if no reader opens the pipe before the timeout, the path holds no named pipe, or
-    /// permission is denied.
+    /// Returns an error if no reader opens the pipe before the timeout, the path holds no named
+    /// pipe, or permission is denied.
     pub fn writer(&self, timeout: Timeout) -> Result<Writer, FifoError> {
         let watch = OpenWatch::new(&self.path, timeout);
         loop {
@@ -187,8 +189,8 @@ impl Fifo {
     /// Removes the name. Processes that have the pipe open are not affected.
     ///
     /// # Errors
-    /// Returns an error if the path holds no named pipe or permission is denied. A symbolic link to a named
-    /// pipe is not a named pipe here.
+    /// Returns an error if the path holds no named pipe or permission is denied. A symbolic link to
+    /// a named pipe is not a named pipe here.
     pub fn remove(&self) -> Result<(), FifoError> {
         let found = lstat(&self.path).map_err(|errno| system_error(&self.path, errno))?;
         expect_fifo_mode(&self.path, found.st_mode)?;

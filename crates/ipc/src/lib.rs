@@ -1,7 +1,7 @@
 //! Linux IPC through the kernel: pipelines, signals, sockets and named pipes.
 //!
-//! These are for processes that share no memory region. All waits take the timeouts and deadlines of
-//! [`interlatch`], resume after signals, and report a peer's death as an error.
+//! These are for processes that share no memory region. All waits take the timeouts and deadlines
+//! of [`interlatch`], resume after signals, and report a peer's death as an error.
 //!
 //! # Example
 //! ```
@@ -52,8 +52,8 @@ pub use link::{
 };
 /// The signals of Linux, re-exported from `nix`.
 ///
-/// `nix` is a public dependency of this crate: an incompatible version of `nix` is an incompatible version
-/// of this crate. Use this re-export instead of a dependency on `nix`.
+/// `nix` is a public dependency of this crate: an incompatible version of `nix` is an incompatible
+/// version of this crate. Use this re-export instead of a dependency on `nix`.
 pub use nix::sys::signal::Signal;
 pub use pipeline::{Pipeline, PipelineError, PipelineOutput, RunningPipeline};
 pub use signals::{ReceivedSignal, SignalError, SignalFd, SignalNotification, notify_semaphore};

@@ -1,12 +1,13 @@
 //! Waits for readiness of a descriptor, bounded by a [`Timeout`] (`ppoll(2)`).
 //!
-//! Signals do not end a wait: after `EINTR` it resumes with the same deadline on the monotonic clock.
+//! Signals do not end a wait: after `EINTR` it resumes with the same deadline on the monotonic
+//! clock.
 //!
-//! Readiness is a hint. Another process or thread with the same descriptor may consume the data first,
-//! so the call after a wait must not block unless the timeout is infinite. Sockets take this per call
-//! (`MSG_DONTWAIT`). Other descriptors have only `O_NONBLOCK`, a flag of the open file description, which
-//! all processes that inherited or received the descriptor share. This crate sets it only on descriptors
-//! that it opened itself and does not share.
+//! Readiness is a hint. Another process or thread with the same descriptor may consume the data
+//! first, so the call after a wait must not block unless the timeout is infinite. Sockets take this
+//! per call (`MSG_DONTWAIT`). Other descriptors have only `O_NONBLOCK`, a flag of the open file
+//! description, which all processes that inherited or received the descriptor share. This crate
+//! sets it only on descriptors that it opened itself and does not share.
 
 use interlatch::sync::Timeout;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -65,8 +66,8 @@ pub(super) fn poll_any(polled: &mut [PollFd<'_>], timeout: Timeout) -> io::Resul
 
 /// Retries a non-blocking operation until it succeeds, fails or times out (`None`).
 ///
-/// `attempt` may block only if the timeout is infinite. Another process may consume the data between the
-/// wait and the attempt, so each wait is followed by another attempt.
+/// `attempt` may block only if the timeout is infinite. Another process may consume the data
+/// between the wait and the attempt, so each wait is followed by another attempt.
 pub(super) fn retry_until_ready<T>(
     descriptor: impl AsFd,
     event: PollFlags,
@@ -101,7 +102,8 @@ pub(super) fn remaining(timeout: Timeout) -> Option<Duration> {
     }
 }
 
-/// Converts to the kernel's type. The kernel accepts any number of seconds and saturates at its maximum.
+/// Converts to the kernel's type. The kernel accepts any number of seconds and saturates at its
+/// maximum.
 fn timespec(time: Duration) -> Timespec {
     Timespec {
         tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),

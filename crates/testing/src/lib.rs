@@ -1,7 +1,8 @@
 //! Test support that the crates of the workspace share.
 //!
-//! A test binary that starts processes must have one thread, so it sets `harness = false` and has a `main`
-//! of its own: [`harness`] runs its tests, and [`process`] runs the binary again as an actor.
+//! A test binary that starts processes must have one thread, so it sets `harness = false` and has a
+//! `main` of its own: [`harness`] runs its tests, and [`process`] runs the binary again as an
+//! actor.
 
 pub mod harness;
 pub mod process;

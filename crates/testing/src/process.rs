@@ -1,4 +1,5 @@
-//! Actors: child processes that run this binary with a region, and exchange lines of text with the test.
+//! Actors: child processes that run this binary with a region, and exchange lines of text with the
+//! test.
 
 use interlatch::Region;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -76,7 +77,8 @@ impl Actor {
         }
     }
 
-    /// Waits until the actor ends, and returns an error unless it ends successfully before the deadline.
+    /// Waits until the actor ends, and returns an error unless it ends successfully before the
+    /// deadline.
     pub fn end(mut self, deadline: Instant) -> Result<(), String> {
         let status = loop {
             match self.child.try_wait() {

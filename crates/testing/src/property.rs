@@ -9,8 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Checks a property with random cases, and reports the smallest failing case.
 ///
-/// `INTERLATCH_CASES` sets the number of cases (default 40), and `INTERLATCH_SEED` repeats a run. A failure
-/// is saved in `proptest-regressions`, in a file named after the property, and checked first in later runs.
+/// `INTERLATCH_CASES` sets the number of cases (default 40), and `INTERLATCH_SEED` repeats a run. A
+/// failure is saved in `proptest-regressions`, in a file named after the property, and checked
+/// first in later runs.
 ///
 /// # Panics
 /// Panics if a case fails.

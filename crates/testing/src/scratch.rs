@@ -70,7 +70,8 @@ impl Drop for Scratch {
     }
 }
 
-/// Returns the key and the creator's process ID of each System V segment. Removed segments have key 0.
+/// Returns the key and the creator's process ID of each System V segment. Removed segments have key
+/// 0.
 pub fn sysv_segments() -> Vec<(i32, i32)> {
     let rows = fs::read_to_string("/proc/sysvipc/shm").expect("it is there");
     let number = |word: Option<&str>| word.expect("a word").parse().expect("a number");

@@ -1,8 +1,8 @@
 //! The cost of passing messages between processes, beside the kernel's own channels.
 //!
-//! All channels of a comparison have the same capacity in bytes, and the receiver reads every cache line of a
-//! message. The subjects take turns in rounds of a few milliseconds. Then criterion measures each, unless
-//! `--table` is given.
+//! All channels of a comparison have the same capacity in bytes, and the receiver reads every cache
+//! line of a message. The subjects take turns in rounds of a few milliseconds. Then criterion
+//! measures each, unless `--table` is given.
 //!
 //! ```text
 //! cargo bench --bench links
@@ -12,26 +12,28 @@
 //!
 //! **Equal work.** The peers do what the links do:
 //!
-//! - A stream has no messages. Its peer sends the length and the message by one `writev(2)`, and reads the
-//!   length and then the message.
-//! - A seqpacket socket returns 0 for an empty message and for the end of the stream. Its peer requests
-//!   credentials and receives by `recvmsg(2)`, which reports whether a message carries them.
-//! - A pipe splits items of more than a page. Senders and receivers of its peer hold a lock, a byte in a pipe,
-//!   for the duration of an item.
+//! - A stream has no messages. Its peer sends the length and the message by one `writev(2)`, and
+//!   reads the length and then the message.
+//! - A seqpacket socket returns 0 for an empty message and for the end of the stream. Its peer
+//!   requests credentials and receives by `recvmsg(2)`, which reports whether a message carries
+//!   them.
+//! - A pipe splits items of more than a page. Senders and receivers of its peer hold a lock, a byte
+//!   in a pipe, for the duration of an item.
 //! - A write to a pipe without readers raises SIGPIPE. The peer disables the signal per call, by
 //!   `pwritev2(2)`.
 //! - If a link returns a new `Vec` or an item by value, so does its peer.
 //!
 //! Peers named `bare` omit these steps and have no goal.
 //!
-//! **One core.** With a core per side, the result depends on whether a side sleeps after each message or after
-//! a thousand, and on a virtual machine a sleep takes as long as a hundred messages. The same pipe, measured
-//! against itself, was between 0.2 and 5 times as fast. So the links over kernel objects and their peers share
-//! one core without wake-up preemption (`SCHED_BATCH`), and the result is the total work of both sides. A
-//! pipe measured against itself is then mostly within 3 %. The channels in shared memory use all cores.
+//! **One core.** With a core per side, the result depends on whether a side sleeps after each
+//! message or after a thousand, and on a virtual machine a sleep takes as long as a hundred
+//! messages. The same pipe, measured against itself, was between 0.2 and 5 times as fast. So the
+//! links over kernel objects and their peers share one core without wake-up preemption
+//! (`SCHED_BATCH`), and the result is the total work of both sides. A pipe measured against itself
+//! is then mostly within 3 %. The channels in shared memory use all cores.
 //!
-//! **Copies.** By value, an item of 64 KiB is moved from caller to callee, as usual in Rust. By reference, it
-//! is copied into the channel once and out once. A loan is filled and read in place.
+//! **Copies.** By value, an item of 64 KiB is moved from caller to callee, as usual in Rust. By
+//! reference, it is copied into the channel once and out once. A loan is filled and read in place.
 
 mod memory;
 mod pipes;

@@ -31,7 +31,8 @@ type RobustMonitor<const N: usize> = RobustMonitorBuffer<[u8; N], [Slot<[u8; N]>
 
 /// The size of a segment's items in bytes.
 ///
-/// Creating, mapping and removing a segment takes many system calls, and the kernel allocates all of its pages.
+/// Creating, mapping and removing a segment takes many system calls, and the kernel allocates all
+/// of its pages.
 const SEGMENT: usize = 1 << 20;
 
 const PIPE: &str = "pipe, processes";

@@ -92,7 +92,8 @@ impl<const N: usize> Channel<N> for FramedStream {
     }
 }
 
-/// A seqpacket socket that receives credentials, which distinguish a message from the end of the stream.
+/// A seqpacket socket that receives credentials, which distinguish a message from the end of the
+/// stream.
 struct WithCredentials(&'static SeqpacketSocket);
 
 impl WithCredentials {

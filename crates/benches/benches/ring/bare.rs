@@ -7,7 +7,8 @@ use interlatch::platform::{AtomicU64, UnsafeCell};
 use interlatch_benches::{Padded, shared};
 use std::hint::spin_loop;
 
-/// A ring without handles, sleeping and disconnection: two counts, each with the other side's copy, and slots.
+/// A ring without handles, sleeping and disconnection: two counts, each with the other side's copy,
+/// and slots.
 #[repr(C)]
 struct Bare {
     written: Padded<AtomicU64>,

@@ -1,7 +1,7 @@
 //! The throughput of a ring, beside a minimal ring that only spins, and rtrb.
 //!
-//! A producer sends numbers and a consumer adds them, each on its own core if possible. Items pass one by one,
-//! in slices, or in place: written and read in the slots, in runs.
+//! A producer sends numbers and a consumer adds them, each on its own core if possible. Items pass
+//! one by one, in slices, or in place: written and read in the slots, in runs.
 //!
 //! ```text
 //! cargo bench --bench ring -- --table
@@ -26,7 +26,8 @@ const CAPACITY: usize = 1024;
 /// The number of items in a slice or a run.
 const BATCH: usize = 64;
 
-/// A function that sends the numbers from 0 up to a count, and one that receives and adds them.
+/// The functions of a producer, which sends the numbers from 0 up to a count, and a consumer, which
+/// adds them.
 type Produce = Box<dyn FnMut(u64)>;
 type Consume = Box<dyn FnMut(u64) -> u64>;
 /// Creates such a function, in the worker that calls it.

@@ -282,8 +282,8 @@ fn segment() {
     // A hostile process with the mapping may write any word.
     let lock: &RawMutex = region.attach("lock").expect("it exists");
     let words = (&raw const *lock).cast::<AtomicU32>();
-    // SAFETY: the region outlives the slice and has this many words from its first object on. From here on
-    // this process accesses them only as atomic words.
+    // SAFETY: the region outlives the slice and has this many words from its first object on. From
+    // here on this process accesses them only as atomic words.
     let words = unsafe { std::slice::from_raw_parts(words, SIZE / 4) };
     let write =
         |random: &mut fastrand::Rng| words[random.usize(..SIZE / 4)].store(random.u32(..), Relaxed);

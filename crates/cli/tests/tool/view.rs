@@ -83,7 +83,8 @@ fn used() {
 
 fn read_permission() {
     let scratch = Scratch::new();
-    // Temporary directories are private, and only root can map a read-only segment to initialize it.
+    // Temporary directories are private, and only root can map a read-only segment to initialize
+    // it.
     let names = match geteuid().is_root() {
         true => vec![&scratch.names[0], &scratch.names[2]],
         false => vec![&scratch.names[0]],
@@ -208,7 +209,8 @@ fn states() {
     }
 }
 
-/// Replaces the last word in the directory that has the value `old`: the offset of the first object.
+/// Replaces the last word in the directory that has the value `old`: the offset of the first
+/// object.
 fn replace(file: &std::fs::File, old: u64, new: u64) {
     let mut header = [0; 4096];
     file.read_exact_at(&mut header, 0).expect("a header");

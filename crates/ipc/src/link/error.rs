@@ -53,7 +53,8 @@ pub enum LinkRecvError {
     Disconnected,
     /// The peer sent a message that exceeds the limit of this link.
     ///
-    /// A stream link is unusable from then on and repeats this error. A packet link discards the message.
+    /// A stream link is unusable from then on and repeats this error. A packet link discards the
+    /// message.
     #[error(
         "the peer sent a message of {length} bytes, the limit is {limit}; raise it on this side"
     )]
@@ -102,7 +103,8 @@ impl LinkRecvError {
     }
 }
 
-/// Returns whether the error means that the peer is gone. For datagrams, the kernel refuses the address.
+/// Returns whether the error means that the peer is gone. For datagrams, the kernel refuses the
+/// address.
 fn is_disconnection(error: &io::Error) -> bool {
     const GONE: [Errno; 4] = [
         Errno::PIPE,

@@ -23,8 +23,8 @@ const OVERHEAD: usize = 32;
 
 /// A [`Link`] over Unix datagram, Unix seqpacket or UDP.
 ///
-/// Datagrams have no end of a stream: a receiver whose peer has closed its socket waits until its timeout.
-/// Seqpacket links report the end.
+/// Datagrams have no end of a stream: a receiver whose peer has closed its socket waits until its
+/// timeout. Seqpacket links report the end.
 ///
 /// # Process death
 /// Each message was sent completely or not at all.
@@ -96,8 +96,8 @@ impl PacketLink {
             return Err(Errno::PROTOTYPE.into());
         }
         getpeername(&socket)?;
-        // The kernel reports an empty message and the end of the stream alike. With `SO_PASSCRED` only a
-        // message carries credentials.
+        // The kernel reports an empty message and the end of the stream alike. With `SO_PASSCRED`
+        // only a message carries credentials.
         sockopt::set_socket_passcred(&socket, true)?;
         Self::from_unix(socket, true)
     }
@@ -124,8 +124,9 @@ impl PacketLink {
 
     /// Changes the limit of messages, up to the maximum of the kernel.
     ///
-    /// The maximum is 65,507 bytes for UDP and slightly less than the send buffer for a Unix socket. The
-    /// default is the maximum for UDP, and the smaller of 64 KiB and the maximum for a Unix socket.
+    /// The maximum is 65,507 bytes for UDP and slightly less than the send buffer for a Unix
+    /// socket. The default is the maximum for UDP, and the smaller of 64 KiB and the maximum for a
+    /// Unix socket.
     #[must_use]
     pub fn with_limit(self, limit: usize) -> Self {
         Self {
@@ -155,9 +156,9 @@ fn receive(
 
 /// Receives the next message and returns its length and whether it carries credentials.
 ///
-/// The end of the stream carries none. The call provides no room for control messages: the kernel sets
-/// `MSG_CTRUNC` for the credentials and closes descriptors that were passed. It provides no room for an
-/// address either, which the kernel would write each time; rustix's function has one.
+/// The end of the stream carries none. The call provides no room for control messages: the kernel
+/// sets `MSG_CTRUNC` for the credentials and closes descriptors that were passed. It provides no
+/// room for an address either, which the kernel would write each time; rustix's function has one.
 fn receive_with_credentials(
     socket: &OwnedFd,
     buffer: &mut [u8],

@@ -1,7 +1,7 @@
 //! Passing a region: its descriptor is sent over a Unix stream with one byte (`SCM_RIGHTS`).
 //!
-//! The peer is not trusted. The receiver requires that byte, exactly one descriptor, and behind it a memfd
-//! that is sealed against shrinking and holds a region. It closes any other descriptor.
+//! The peer is not trusted. The receiver requires that byte, exactly one descriptor, and behind it
+//! a memfd that is sealed against shrinking and holds a region. It closes any other descriptor.
 
 use crate::wait;
 use core::mem::MaybeUninit;
@@ -108,12 +108,12 @@ pub fn send_region(stream: &UnixStream, region: &Region) -> Result<(), RegionTra
 /// The region takes its turn among other data of the stream; the peer must expect it at that point.
 ///
 /// # Errors
-/// Returns an error if the region is not a sealed memfd, the socket's buffer stays full until the timeout,
-/// or the peer has closed the connection. Nothing was sent then.
+/// Returns an error if the region is not a sealed memfd, the socket's buffer stays full until the
+/// timeout, or the peer has closed the connection. Nothing was sent then.
 ///
 /// # Process death
-/// The region was sent or not. A sent region lives until it is received or all processes have closed the
-/// other end.
+/// The region was sent or not. A sent region lives until it is received or all processes have
+/// closed the other end.
 pub fn send_region_with(
     stream: &UnixStream,
     region: &Region,
@@ -157,9 +157,9 @@ pub fn recv_region(stream: &UnixStream) -> Result<Option<Region>, RegionTransfer
 /// The descriptor of the region is closed by `exec`.
 ///
 /// # Errors
-/// Returns an error if nothing arrives before the timeout, or if the message is not a region: it has no
-/// descriptor or several, the descriptor is no memfd or not sealed against shrinking, or the memory holds no
-/// region.
+/// Returns an error if nothing arrives before the timeout, or if the message is not a region: it
+/// has no descriptor or several, the descriptor is no memfd or not sealed against shrinking, or the
+/// memory holds no region.
 ///
 /// # Process death
 /// The kernel closes a received region that is not in use elsewhere.

@@ -89,13 +89,14 @@ impl PacketLink {
     /// It blocks, up to the timeout, only while the listener's queue of connections is full.
     ///
     /// # Errors
-    /// Returns an error if the path holds no socket, no process listens, permission is denied, or the queue
-    /// stays full until the timeout ([`io::ErrorKind::WouldBlock`]).
+    /// Returns an error if the path holds no socket, no process listens, permission is denied, or
+    /// the queue stays full until the timeout ([`io::ErrorKind::WouldBlock`]).
     pub fn connect_seqpacket(path: impl AsRef<Path>, timeout: Timeout) -> io::Result<Self> {
         let socket = new_socket(SocketFlags::empty())?;
         let address = SocketAddrUnix::new(path.as_ref())?;
         loop {
-            // A connecting socket cannot be polled for room in the queue; the kernel's send timeout applies.
+            // A connecting socket cannot be polled for room in the queue; the kernel's send timeout
+            // applies.
             let timeout = wait::remaining(timeout).map(|left| left.max(MIN_TIMEOUT));
             sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, timeout)?;
             match connect(&socket, &address).map_err(io::Error::from) {

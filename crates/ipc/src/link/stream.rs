@@ -1,11 +1,12 @@
 //! Unix stream and TCP: messages framed in a byte stream.
 //!
-//! A frame is the message's length in four bytes, least significant first, and then the message. A timeout
-//! may interrupt a frame in either direction, so the link keeps the unsent and the received part.
+//! A frame is the message's length in four bytes, least significant first, and then the message. A
+//! timeout may interrupt a frame in either direction, so the link keeps the unsent and the received
+//! part.
 //!
-//! **System calls.** One call sends a frame directly from the caller's memory. One call receives all
-//! available bytes, be it a part of a frame or many frames. Only the rest of a long message is received by
-//! a call of its own, directly into its final buffer.
+//! **System calls.** One call sends a frame directly from the caller's memory. One call receives
+//! all available bytes, be it a part of a frame or many frames. Only the rest of a long message is
+//! received by a call of its own, directly into its final buffer.
 
 use super::{Link, LinkRecvError, LinkSendError};
 use crate::wait;
@@ -28,23 +29,24 @@ const HEADER: usize = 4;
 /// The maximum that is received at once and allocated before it has arrived.
 const CHUNK: usize = 1 << 16;
 
-/// The size of the read-ahead buffer: many short messages, or little of a long one, since it is copied twice.
+/// The size of the read-ahead buffer: many short messages, or little of a long one, since it is
+/// copied twice.
 const AHEAD: usize = 1 << 13;
 
 /// A [`Link`] over a Unix stream or TCP.
 ///
-/// If the timeout expires within a message, `send` returns [`LinkSendError::Unfinished`]. The next send, or
-/// [`finish_with`](StreamLink::finish_with), sends the rest. The peer sees complete messages only, or the
-/// error that the stream ended within one.
+/// If the timeout expires within a message, `send` returns [`LinkSendError::Unfinished`]. The next
+/// send, or [`finish_with`](StreamLink::finish_with), sends the rest. The peer sees complete
+/// messages only, or the error that the stream ended within one.
 ///
 /// The link reads ahead, so the socket may be empty while the link has a message. Receive until
 /// [`try_recv`](Link::try_recv) times out before polling the socket, or check
-/// [`read_ahead`](StreamLink::read_ahead). Do not use a copy of the socket after the first message was
-/// received.
+/// [`read_ahead`](StreamLink::read_ahead). Do not use a copy of the socket after the first message
+/// was received.
 ///
 /// # Process death
-/// If a process dies while it sends, its peer gets [`LinkRecvError::Torn`]. Messages that a process has
-/// read ahead are lost with it.
+/// If a process dies while it sends, its peer gets [`LinkRecvError::Torn`]. Messages that a process
+/// has read ahead are lost with it.
 ///
 /// # Example
 /// ```
@@ -127,8 +129,8 @@ impl StreamLink {
     /// Sends the rest of an unfinished message, up to a timeout.
     ///
     /// # Errors
-    /// Returns an error if the socket's buffer stays full until the timeout, or the peer has closed the
-    /// connection. The rest is kept unless the peer is gone.
+    /// Returns an error if the socket's buffer stays full until the timeout, or the peer has closed
+    /// the connection. The rest is kept unless the peer is gone.
     pub fn finish_with(&mut self, timeout: Timeout) -> Result<(), LinkSendError> {
         while self.sent < self.outgoing.len() {
             let rest = &self.outgoing[self.sent..];
@@ -185,7 +187,8 @@ impl StreamLink {
         Ok(self.expected)
     }
 
-    /// Moves bytes from the read-ahead buffer to the message and returns how many are still missing.
+    /// Moves bytes from the read-ahead buffer to the message and returns how many are still
+    /// missing.
     fn take_read_ahead(&mut self, length: usize) -> usize {
         let missing = length - self.message.len();
         let ahead = &self.ahead[self.used..];
@@ -210,7 +213,8 @@ impl StreamLink {
         wait::retry_until_ready(socket, PollFlags::IN, timeout, attempt)
     }
 
-    /// Receives missing bytes directly into the message; returns like [`receive_ahead`](Self::receive_ahead).
+    /// Receives missing bytes directly into the message; returns like
+    /// [`receive_ahead`](Self::receive_ahead).
     fn receive_missing(&mut self, missing: usize, timeout: Timeout) -> io::Result<Option<usize>> {
         let count = missing.min(CHUNK);
         self.message.reserve(count);
@@ -218,7 +222,8 @@ impl StreamLink {
         let attempt = || Ok(recv(&self.socket, &mut *buffer, recv_flags(timeout))?.1);
         let received = wait::retry_until_ready(&self.socket, PollFlags::IN, timeout, attempt)?;
         let length = self.message.len() + received.unwrap_or(0);
-        // SAFETY: the kernel has initialized `received` bytes of the spare capacity, which has `count` bytes.
+        // SAFETY: the kernel has initialized `received` bytes of the spare capacity, which has
+        // `count` bytes.
         unsafe { self.message.set_len(length) };
         Ok(received)
     }
@@ -236,7 +241,8 @@ impl StreamLink {
     }
 }
 
-/// Returns the flags of a send. With an infinite timeout the call itself blocks, which saves a `ppoll`.
+/// Returns the flags of a send. With an infinite timeout the call itself blocks, which saves a
+/// `ppoll`.
 pub(super) fn send_flags(timeout: Timeout) -> SendFlags {
     match timeout {
         Timeout::Infinite => SendFlags::NOSIGNAL,
@@ -273,7 +279,8 @@ impl Link for StreamLink {
             Some(accepted) => {
                 self.keep_rest(&header, message, accepted);
                 self.finish_with(timeout).map_err(|error| match error {
-                    // For example, the kernel is out of memory. Sending the message again would duplicate it.
+                    // For example, the kernel is out of memory. Sending the message again would
+                    // duplicate it.
                     LinkSendError::System { .. } => LinkSendError::Unfinished {
                         left: self.outgoing.len() - self.sent,
                     },

@@ -14,8 +14,8 @@ use std::time::Duration;
 /// | the receiver sees the end of the stream | yes | yes | no | no |
 /// | the sender sees that the peer is gone | yes; over TCP after the peer has refused data | yes | yes | after the peer has refused data |
 ///
-/// Sending to a closed peer returns an error and never raises `SIGPIPE`. No operation changes a flag of the
-/// socket, which other processes may share: each system call says whether it may block.
+/// Sending to a closed peer returns an error and never raises `SIGPIPE`. No operation changes a
+/// flag of the socket, which other processes may share: each system call says whether it may block.
 ///
 /// # Process death
 /// When a process dies, the kernel delivers what it sent and then closes its socket.
@@ -54,15 +54,17 @@ pub trait Link {
     /// Sends a message, up to a timeout.
     ///
     /// # Errors
-    /// Returns an error if the message is too long, the socket's buffer stays full until the timeout, or the
-    /// peer is gone. Nothing was sent then, except after [`LinkSendError::Unfinished`].
+    /// Returns an error if the message is too long, the socket's buffer stays full until the
+    /// timeout, or the peer is gone. Nothing was sent then, except after
+    /// [`LinkSendError::Unfinished`].
     fn send_with(&mut self, message: &[u8], timeout: Timeout) -> Result<(), LinkSendError>;
 
     /// Receives a message, up to a timeout; returns `None` if the peer has closed the connection.
     ///
     /// # Errors
-    /// Returns an error if no message arrives before the timeout, the message is too long, or the peer reset
-    /// the connection. After [`LinkRecvError::Timeout`] the received part of a message is kept.
+    /// Returns an error if no message arrives before the timeout, the message is too long, or the
+    /// peer reset the connection. After [`LinkRecvError::Timeout`] the received part of a message
+    /// is kept.
     fn recv_with(&mut self, timeout: Timeout) -> Result<Option<Vec<u8>>, LinkRecvError> {
         let mut message = Vec::new();
         let length = self.recv_into_with(&mut message, timeout)?;
@@ -71,9 +73,9 @@ pub trait Link {
 
     /// Receives a message into a buffer, up to a timeout.
     ///
-    /// Replaces the contents of `message` and returns the message's length, or `None` if the peer has closed
-    /// the connection. The link may exchange the buffer for one of its own instead of copying. An error leaves
-    /// the contents unchanged.
+    /// Replaces the contents of `message` and returns the message's length, or `None` if the peer
+    /// has closed the connection. The link may exchange the buffer for one of its own instead of
+    /// copying. An error leaves the contents unchanged.
     ///
     /// # Errors
     /// See [`recv_with`](Link::recv_with).

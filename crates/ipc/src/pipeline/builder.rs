@@ -12,9 +12,9 @@ use std::process::{Command, ExitStatus, Stdio};
 
 /// Commands connected by pipes, like `ps aux | grep x | sort` in a shell.
 ///
-/// Add commands with [`command`](Pipeline::command), then call [`run`](Pipeline::run) to wait for their
-/// statuses, or [`spawn`](Pipeline::spawn) for a [`RunningPipeline`]. All processes belong to one process
-/// group, so a signal reaches all of them. The terminal decides which group:
+/// Add commands with [`command`](Pipeline::command), then call [`run`](Pipeline::run) to wait for
+/// their statuses, or [`spawn`](Pipeline::spawn) for a [`RunningPipeline`]. All processes belong to
+/// one process group, so a signal reaches all of them. The terminal decides which group:
 ///
 /// | this process is | the pipeline is |
 /// | --- | --- |
@@ -22,31 +22,32 @@ use std::process::{Command, ExitStatus, Stdio};
 /// | in the foreground of its terminal, with other processes | in the group of this process |
 /// | in the background, without a terminal, or with [`foreground(false)`](Pipeline::foreground) | a new group |
 ///
-/// A process is alone in its group if it leads the group, the group has no other member, and its standard
-/// input and output are not pipes, because a process at the other end belongs to the same job. It is not
-/// alone in a shell's `program | less`, nor in a script.
+/// A process is alone in its group if it leads the group, the group has no other member, and its
+/// standard input and output are not pipes, because a process at the other end belongs to the same
+/// job. It is not alone in a shell's `program | less`, nor in a script.
 ///
 /// # Environment of the commands
-/// The pipeline sets standard input and output and overrides what the [`Command`] says about them. Every
-/// other end of a pipe is closed in each child, and in this process once a child has it. So the end of the
-/// stream and `SIGPIPE` arrive as expected. Other descriptors that this process made inheritable are
-/// inherited, as with any `Command`.
+/// The pipeline sets standard input and output and overrides what the [`Command`] says about them.
+/// Every other end of a pipe is closed in each child, and in this process once a child has it. So
+/// the end of the stream and `SIGPIPE` arrive as expected. Other descriptors that this process made
+/// inheritable are inherited, as with any `Command`.
 ///
-/// No signal is blocked in the commands, and `SIGPIPE` has its default action: it terminates a process
-/// that writes to a pipe without readers. Other signals that this process ignores stay ignored, as `nohup`
-/// requires.
+/// No signal is blocked in the commands, and `SIGPIPE` has its default action: it terminates a
+/// process that writes to a pipe without readers. Other signals that this process ignores stay
+/// ignored, as `nohup` requires.
 ///
 /// # Ctrl+C
-/// If the pipeline replaces this process in the foreground, Ctrl+C reaches each of its processes, and this
-/// process sees the effect only in their statuses. The commands ignore Ctrl+Z, because no shell would
-/// continue them.
+/// If the pipeline replaces this process in the foreground, Ctrl+C reaches each of its processes,
+/// and this process sees the effect only in their statuses. The commands ignore Ctrl+Z, because no
+/// shell would continue them.
 ///
-/// If the pipeline shares the group of this process, Ctrl+C and Ctrl+Z reach the commands, this process and
-/// the other members, and the shell continues all of them.
+/// If the pipeline shares the group of this process, Ctrl+C and Ctrl+Z reach the commands, this
+/// process and the other members, and the shell continues all of them.
 ///
 /// # Process death
-/// If this process is killed, the pipeline continues: its processes become children of `init`, and end
-/// when their input does. [`kill_on_parent_death`](Pipeline::kill_on_parent_death) changes that.
+/// If this process is killed, the pipeline continues: its processes become children of `init`, and
+/// end when their input does. [`kill_on_parent_death`](Pipeline::kill_on_parent_death) changes
+/// that.
 ///
 /// # Example
 /// ```
@@ -138,8 +139,8 @@ impl Pipeline {
 
     /// Sets the standard input of the first command.
     ///
-    /// It may be a file, an end of a pipe, nothing (`Stdio::null()`), or a new pipe (`Stdio::piped()`), whose
-    /// other end [`RunningPipeline::take_input`] returns.
+    /// It may be a file, an end of a pipe, nothing (`Stdio::null()`), or a new pipe
+    /// (`Stdio::piped()`), whose other end [`RunningPipeline::take_input`] returns.
     pub fn input(mut self, input: impl Into<Stdio>) -> Self {
         self.input = Input::From(input.into());
         self
@@ -167,10 +168,11 @@ impl Pipeline {
 
     /// Sets whether the pipeline runs in the foreground of the terminal; the default is `true`.
     ///
-    /// It does so only if this process is in the foreground and alone in its group. In the foreground, the
-    /// pipeline receives the terminal's input; the kernel stops this process if another of its threads reads
-    /// from the terminal meanwhile. In the background, Ctrl+C reaches this process and not the pipeline, and
-    /// the kernel stops a command that reads from the terminal.
+    /// It does so only if this process is in the foreground and alone in its group. In the
+    /// foreground, the pipeline receives the terminal's input; the kernel stops this process if
+    /// another of its threads reads from the terminal meanwhile. In the background, Ctrl+C reaches
+    /// this process and not the pipeline, and the kernel stops a command that reads from the
+    /// terminal.
     pub fn foreground(mut self, foreground: bool) -> Self {
         self.foreground = foreground;
         self
@@ -178,9 +180,10 @@ impl Pipeline {
 
     /// Sets whether the kernel kills the commands when this process dies; the default is `false`.
     ///
-    /// The kernel watches the thread that starts the commands (`PR_SET_PDEATHSIG`): if that thread ends, the
-    /// commands are killed even if the process continues. The setting covers the commands, not their children,
-    /// and the kernel clears it when a command executes a set-user-ID program such as `sudo`.
+    /// The kernel watches the thread that starts the commands (`PR_SET_PDEATHSIG`): if that thread
+    /// ends, the commands are killed even if the process continues. The setting covers the
+    /// commands, not their children, and the kernel clears it when a command executes a set-user-ID
+    /// program such as `sudo`.
     ///
     /// # Example
     /// ```
@@ -202,8 +205,9 @@ impl Pipeline {
     /// Starts all commands.
     ///
     /// # Errors
-    /// Returns an error if the pipeline has no commands, a command cannot be started, or the process has no
-    /// free descriptor. The commands that were already started are killed and reaped.
+    /// Returns an error if the pipeline has no commands, a command cannot be started, or the
+    /// process has no free descriptor. The commands that were already started are killed and
+    /// reaped.
     pub fn spawn(self) -> Result<RunningPipeline, PipelineError> {
         let count = self.commands.len();
         if count == 0 {
@@ -250,8 +254,8 @@ impl Pipeline {
 fn prepare(command: &mut Command, running: &RunningPipeline, parent: Option<Pid>) {
     let job_control = running.job_control();
     if !job_control.shares_group() {
-        // The first process leads the group. It is reaped only after all processes have started, so the
-        // group's number stays valid even if the leader has ended.
+        // The first process leads the group. It is reaped only after all processes have started, so
+        // the group's number stays valid even if the leader has ended.
         command.process_group(running.group_id().unwrap_or(0));
     }
     let terminal = job_control.terminal();
@@ -259,11 +263,13 @@ fn prepare(command: &mut Command, running: &RunningPipeline, parent: Option<Pid>
         parent.map_or(Ok(()), kill_with_parent)?;
         prepare_child(terminal)
     };
-    // SAFETY: between fork and exec the closure makes only system calls, which are async-signal-safe.
+    // SAFETY: between fork and exec the closure makes only system calls, which are
+    // async-signal-safe.
     unsafe { command.pre_exec(prepare) };
 }
 
-/// Starts one command. On return this process has closed the ends of pipes that the command received.
+/// Starts one command. On return this process has closed the ends of pipes that the command
+/// received.
 fn start(
     running: &mut RunningPipeline,
     mut command: Command,

@@ -24,7 +24,8 @@ pub enum PipelineError {
         #[source]
         error: io::Error,
     },
-    /// All processes have ended and have been reaped, so their numbers may belong to other processes.
+    /// All processes have ended and have been reaped, so their numbers may belong to other
+    /// processes.
     #[error("cannot signal the pipeline: all of its processes have ended")]
     Ended,
     /// A system call failed.

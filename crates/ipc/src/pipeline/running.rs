@@ -19,12 +19,12 @@ use std::time::Duration;
 
 /// A pipeline whose processes have started.
 ///
-/// Dropping it kills and reaps the processes that have not ended. A process that runs as another user
-/// cannot be killed; then the drop waits until it ends.
+/// Dropping it kills and reaps the processes that have not ended. A process that runs as another
+/// user cannot be killed; then the drop waits until it ends.
 ///
 /// # Errors
-/// The methods that wait fail if the program takes the statuses away: if it ignores `SIGCHLD`, or waits
-/// for any child itself.
+/// The methods that wait fail if the program takes the statuses away: if it ignores `SIGCHLD`, or
+/// waits for any child itself.
 ///
 /// # Process death
 /// See [`Pipeline`](super::Pipeline).
@@ -150,7 +150,8 @@ impl RunningPipeline {
 
     /// Sends a signal to every process of the pipeline.
     ///
-    /// If the pipeline has a process group of its own, its members' children in that group get it too.
+    /// If the pipeline has a process group of its own, its members' children in that group get it
+    /// too.
     ///
     /// # Errors
     /// Returns an error if all processes have been reaped, or run as another user.
@@ -196,7 +197,8 @@ impl RunningPipeline {
 
     /// Returns the statuses if all processes have ended.
     ///
-    /// Each call reads one piece of the captured output, so further calls may be necessary after the end.
+    /// Each call reads one piece of the captured output, so further calls may be necessary after
+    /// the end.
     ///
     /// # Errors
     /// See [`wait`](RunningPipeline::wait).
@@ -228,8 +230,8 @@ impl RunningPipeline {
 
     /// Waits like [`wait`](RunningPipeline::wait), and returns `None` on timeout.
     ///
-    /// Output captured before a timeout is kept. Ends of pipes that were not taken are closed first, because
-    /// no code can use them during the wait.
+    /// Output captured before a timeout is kept. Ends of pipes that were not taken are closed
+    /// first, because no code can use them during the wait.
     ///
     /// # Errors
     /// See [`wait`](RunningPipeline::wait).
@@ -324,7 +326,7 @@ impl RunningPipeline {
         Ok(self.statuses.clone())
     }
 
-    /// Kills and reaps all processes, including those that left the group.
+    /// Kills and reaps all processes, including processes that left the group.
     fn kill(&mut self) {
         let _ = self.signal_group(Signal::SIGKILL);
         for descriptor in self

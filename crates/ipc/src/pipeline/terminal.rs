@@ -1,14 +1,15 @@
 //! Job control: the process group of a pipeline, and the foreground of the terminal.
 //!
-//! A terminal sends Ctrl+C to its foreground process group, and the kernel stops any other process that
-//! reads from it. A pipeline with a process group of its own therefore becomes the foreground group, and
-//! the group of this process returns to the foreground when the pipeline ends.
+//! A terminal sends Ctrl+C to its foreground process group, and the kernel stops any other process
+//! that reads from it. A pipeline with a process group of its own therefore becomes the foreground
+//! group, and the group of this process returns to the foreground when the pipeline ends.
 //!
-//! **Exception: jobs with several processes.** A shell starts `program | less` as one group. `less` would
-//! be stopped if that group left the foreground. So a pipeline takes the terminal only if this process is
-//! alone: it leads its group, the group has no other member, and neither standard input nor standard output
-//! is a pipe, because the shell may be about to start the process at the other end. Otherwise the pipeline
-//! joins the group, and Ctrl+C and Ctrl+Z reach all members; after Ctrl+Z the shell continues all of them.
+//! **Exception: jobs with several processes.** A shell starts `program | less` as one group. `less`
+//! would be stopped if that group left the foreground. So a pipeline takes the terminal only if
+//! this process is alone: it leads its group, the group has no other member, and neither standard
+//! input nor standard output is a pipe, because the shell may be about to start the process at the
+//! other end. Otherwise the pipeline joins the group, and Ctrl+C and Ctrl+Z reach all members;
+//! after Ctrl+Z the shell continues all of them.
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use rustix::fs::{FileType, fstat};
@@ -116,7 +117,8 @@ impl Drop for Foreground {
 
 /// Moves a group of this session into the foreground.
 ///
-/// The kernel sends SIGTTOU to a background process that does this, unless the process blocks the signal.
+/// The kernel sends SIGTTOU to a background process that does this, unless the process blocks the
+/// signal.
 fn set_foreground(terminal: BorrowedFd<'_>, group: Pid) -> nix::Result<()> {
     let mut blocked = SigSet::empty();
     blocked.add(Signal::SIGTTOU);
@@ -128,11 +130,11 @@ fn set_foreground(terminal: BorrowedFd<'_>, group: Pid) -> nix::Result<()> {
 
 /// Prepares a child between fork and exec, after it has joined its group.
 ///
-/// Moves the group into the foreground before the child can read from the terminal, and unblocks all
-/// signals that this crate or the program blocked in the parent. Makes only system calls.
+/// Moves the group into the foreground before the child can read from the terminal, and unblocks
+/// all signals that this crate or the program blocked in the parent. Makes only system calls.
 ///
-/// A child in the foreground ignores SIGTSTP: after Ctrl+Z no shell would continue it, and the user would
-/// have no prompt.
+/// A child in the foreground ignores SIGTSTP: after Ctrl+Z no shell would continue it, and the user
+/// would have no prompt.
 pub(super) fn prepare_child(terminal: Option<RawFd>) -> std::io::Result<()> {
     if let Some(number) = terminal {
         // SAFETY: the parent has the descriptor open, so this process has it too until exec.

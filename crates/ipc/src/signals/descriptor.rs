@@ -16,16 +16,16 @@ use std::time::Duration;
 
 /// Receives signals like messages instead of being interrupted by them.
 ///
-/// The constructor blocks the signals in this thread and in the threads that it starts later, until the
-/// `SignalFd` is dropped. The kernel delivers a signal for the process to any thread that does not block
-/// it: create a `SignalFd` before other threads.
+/// The constructor blocks the signals in this thread and in the threads that it starts later, until
+/// the `SignalFd` is dropped. The kernel delivers a signal for the process to any thread that does
+/// not block it: create a `SignalFd` before other threads.
 ///
-/// Several `SignalFd`s of one thread may share a signal. It stays blocked until the last of them is dropped,
-/// and the first one that reads a delivery consumes it.
+/// Several `SignalFd`s of one thread may share a signal. It stays blocked until the last of them is
+/// dropped, and the first reader of a delivery consumes it.
 ///
-/// The kernel merges a signal that is sent again before it is read: a received signal says that the event
-/// happened, not how often. Signals that are still unread when the last `SignalFd` is dropped are delivered
-/// then, which may terminate the process.
+/// The kernel merges a signal that is sent again before it is read: a received signal says that the
+/// event happened, not how often. Signals that are still unread when the last `SignalFd` is dropped
+/// are delivered then, which may terminate the process.
 ///
 /// # Process death
 /// The kernel closes it with the process.
@@ -44,7 +44,8 @@ use std::time::Duration;
 /// ```
 #[derive(Debug)]
 pub struct SignalFd {
-    /// Non-blocking. No other process has this open file description, so no other process sees the flag.
+    /// Non-blocking. No other process has this open file description, so no other process sees the
+    /// flag.
     descriptor: Descriptor,
     /// Keeps the signals blocked, together with other readers of this thread.
     _blocked: BlockedSignals,
@@ -57,8 +58,8 @@ pub struct SignalFd {
 pub struct ReceivedSignal {
     /// The signal.
     pub signal: Signal,
-    /// The process that sent the signal, or the child for `SIGCHLD`. `None` if the kernel sent it, or if
-    /// the sender has no number in this PID namespace.
+    /// The process that sent the signal, or the child for `SIGCHLD`. `None` if the kernel sent it,
+    /// or if the sender has no number in this PID namespace.
     pub process: Option<u32>,
 }
 

@@ -7,8 +7,9 @@ use nix::sys::signal::Signal;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignalError {
-    /// The signal cannot be caught (`SIGKILL`, `SIGSTOP`), or reports a fault after which this thread
-    /// cannot continue (`SIGSEGV`, `SIGBUS`, `SIGFPE`, `SIGILL`, `SIGTRAP`, `SIGSYS`, `SIGABRT`).
+    /// The signal cannot be caught (`SIGKILL`, `SIGSTOP`), or reports a fault after which this
+    /// thread cannot continue (`SIGSEGV`, `SIGBUS`, `SIGFPE`, `SIGILL`, `SIGTRAP`, `SIGSYS`,
+    /// `SIGABRT`).
     #[error(
         "{0} cannot serve as a notification: it stops or terminates the process; use another signal"
     )]

@@ -1,11 +1,11 @@
 //! Signals that release a semaphore: `sigaction(2)`.
 //!
-//! **Why the handler is safe.** A handler may run between any two instructions of the thread, so it may do
-//! only what is async-signal-safe (`signal-safety(7)`). This handler loads one atomic word and calls
-//! [`Semaphore::release`], which repeats compare-and-exchange on one word until it succeeds and then calls
-//! `FUTEX_WAKE`, a system call that takes no lock of this process. The handler allocates nothing and does
-//! not wait. If it interrupts an operation on the same semaphore, that operation sees a changed word and
-//! retries. The handler restores `errno`.
+//! **Why the handler is safe.** A handler may run between any two instructions of the thread, so it
+//! may do only what is async-signal-safe (`signal-safety(7)`). This handler loads one atomic word
+//! and calls [`Semaphore::release`], which repeats compare-and-exchange on one word until it
+//! succeeds and then calls `FUTEX_WAKE`, a system call that takes no lock of this process. The
+//! handler allocates nothing and does not wait. If it interrupts an operation on the same
+//! semaphore, that operation sees a changed word and retries. The handler restores `errno`.
 
 use super::SignalError;
 use super::error::check_supported;
@@ -29,7 +29,8 @@ extern "C" fn add_permit(signal: i32) {
     if address != 0 {
         // SAFETY: `notify_semaphore` stored the address of a `&'static Semaphore`.
         let semaphore = unsafe { &*core::ptr::with_exposed_provenance::<Semaphore>(address) };
-        // An error means that the semaphore holds its maximum of permits: one more carries no information.
+        // An error means that the semaphore holds its maximum of permits: one more carries no
+        // information.
         let _ = semaphore.release(1);
     }
     Errno::set_raw(errno);
@@ -37,7 +38,8 @@ extern "C" fn add_permit(signal: i32) {
 
 /// A signal's registration with a semaphore; dropping it restores the previous action.
 ///
-/// Handlers of one signal form a stack: drop the registrations in the opposite order of their installation.
+/// Handlers of one signal form a stack: drop the registrations in the opposite order of their
+/// installation.
 ///
 /// # Process death
 /// A handler belongs to a process. After `exec` the signal has its default action.
@@ -50,11 +52,11 @@ pub struct SignalNotification {
 
 /// Releases a permit of the semaphore at each delivery of the signal, in any thread.
 ///
-/// Several signals may notify one semaphore. The kernel merges a signal that is sent again before its
-/// delivery.
+/// Several signals may notify one semaphore. The kernel merges a signal that is sent again before
+/// its delivery.
 ///
-/// The kernel restarts interrupted system calls where it can (`SA_RESTART`). All operations of this crate
-/// continue after any signal and any handler, with the same deadline.
+/// The kernel restarts interrupted system calls where it can (`SA_RESTART`). All operations of this
+/// crate continue after any signal and any handler, with the same deadline.
 ///
 /// # Errors
 /// Returns an error if the signal cannot be caught or already notifies a semaphore.
@@ -99,8 +101,8 @@ impl Drop for SignalNotification {
     fn drop(&mut self) {
         // SAFETY: `before` is the action that `sigaction` returned for this signal.
         let _ = unsafe { sigaction(self.signal, &self.before) };
-        // A handler that runs now in another thread loads the address or 0. Relaxed suffices: 0 publishes
-        // nothing.
+        // A handler that runs now in another thread loads the address or 0. Relaxed suffices: 0
+        // publishes nothing.
         TARGETS[self.signal as usize].store(0, Relaxed);
     }
 }

@@ -438,8 +438,8 @@ fn receiver_without_end_of_stream_times_out(kind: Kind) {
 /// A function that sends a message.
 type Send = fn(&mut Box<dyn End>, &[u8]) -> Result<(), LinkSendError>;
 
-/// Sends messages from number `first` on until the link is full, and returns the next number. An unfinished
-/// message counts as sent.
+/// Sends messages from number `first` on until the link is full, and returns the next number. An
+/// unfinished message counts as sent.
 fn fill(link: &mut Box<dyn End>, first: usize, send: Send) -> usize {
     for next in first..1_000_000 {
         match send(link, &message(next % 1000)) {

@@ -70,8 +70,8 @@ impl Drop for Leftovers {
 
 /// Starts a watchdog that ends this process with a message if the test exceeds its time.
 ///
-/// Most waits of a test are in this process, so no other process could report an endless one. Dropping the
-/// returned sender stops the watchdog.
+/// Most waits of a test are in this process, so no other process could report an endless one.
+/// Dropping the returned sender stops the watchdog.
 fn watch(name: String) -> Sender<()> {
     let (well, watcher) = mpsc::channel();
     let own = std::process::id();

@@ -1,4 +1,5 @@
-//! Failure of `ppoll(2)`, as when the kernel is out of memory: the waiter gets the error and nothing is lost.
+//! Failure of `ppoll(2)`, as when the kernel is out of memory: the waiter gets the error and
+//! nothing is lost.
 //!
 //! Here `ppoll(2)` fails because the process's limit of descriptors is 0.
 

@@ -124,7 +124,8 @@ impl Drop for Session {
 
 /// Begins a session with a terminal, and restores the default actions of SIGINT and SIGHUP.
 ///
-/// A shell in the background ignores SIGINT in its children, and `nohup` ignores SIGHUP; children inherit both.
+/// A shell in the background ignores SIGINT in its children, and `nohup` ignores SIGHUP; children
+/// inherit both.
 fn begin_session() -> std::io::Result<()> {
     for ignored in [Signal::SIGINT, Signal::SIGHUP] {
         // SAFETY: the default action runs no handler.
@@ -138,9 +139,11 @@ fn begin_session() -> std::io::Result<()> {
     }
 }
 
-/// Runs a pipeline and prints the foreground group, the statuses, and the foreground group after the end.
+/// Runs a pipeline and prints the foreground group, the statuses, and the foreground group after
+/// the end.
 pub fn run_role(arguments: &[String]) -> ExitCode {
-    // If the pipeline shares its group, Ctrl+C reaches this process too, which must survive to report.
+    // If the pipeline shares its group, Ctrl+C reaches this process too, which must survive to
+    // report.
     std::mem::forget(SignalFd::new([Signal::SIGINT]).expect("the call is allowed"));
     let _companion = arguments[0].starts_with("beside").then(Companion::start);
     let pipeline = match arguments[0].as_str() {

@@ -97,8 +97,8 @@ fn handle(signal: Signal) {
     unsafe { sigaction(signal, &action) }.expect("the handler is installed");
 }
 
-/// Waits for input that never arrives, while a timer sends signals more often than the timeout. Prints
-/// whether the wait returned early.
+/// Waits for input that never arrives, while a timer sends signals more often than the timeout.
+/// Prints whether the wait returned early.
 pub fn run_role() -> ExitCode {
     handle(Signal::SIGALRM);
     let (often, timeout) = (Duration::from_millis(5), Duration::from_millis(100));
@@ -122,8 +122,8 @@ pub fn run_role() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// If each signal restarted the wait, it would never end. At least one signal arrives during the wait on any
-/// machine: the kernel delivers an expired timer before the process continues.
+/// If each signal restarted the wait, it would never end. At least one signal arrives during the
+/// wait on any machine: the kernel delivers an expired timer before the process continues.
 fn signals_neither_end_nor_extend_a_wait() {
     let mut running = Pipeline::new()
         .command(command_for_role("nap", &[]))
