@@ -1,42 +1,43 @@
-//! Two terminals that talk: `chat DIRECTORY NAME` in each, with the same directory and two names.
+//! A chat between two terminals: `chat DIRECTORY NAME` in each, with the same directory and
+//! different names.
 //!
-//! Each has a named pipe under its name, from which it reads. When both are open at both ends their names are not
-//! needed any more and go. Ctrl+D and Ctrl+C leave. What somebody leaves who is killed while waiting (`kill -9`) is
-//! removed by who comes next. While two talk, a third one is refused.
+//! Each process reads from a named pipe with its name. Once both pipes are open at both ends, their
+//! names are removed. Ctrl+D and Ctrl+C leave the chat. The next process removes the pipe of a
+//! process that was killed while it waited. While two processes chat, a third one is rejected.
 
-#[path = "chat/goodbye.rs"]
-mod goodbye;
+#[path = "chat/exit.rs"]
+mod exit;
+#[path = "chat/meeting.rs"]
+mod meeting;
 #[path = "chat/message.rs"]
 mod message;
 #[path = "support/output.rs"]
 #[allow(dead_code, reason = "other examples use more of it")]
 mod output;
-#[path = "chat/place.rs"]
-mod place;
 #[path = "chat/screen.rs"]
 mod screen;
 
 use anyhow::{Context, Result, bail, ensure};
-use goodbye::Goodbye;
+use exit::Exit;
 use interlatch::platform::pipe::{Reader, Writer};
 use interlatch::sync::Timeout;
 use interlatch::{Buffer, PipeBuffer, Receiver, Sender};
 use interlatch_ipc::FifoError;
+use meeting::{Arrival, Inbox, Meeting, is_valid_name};
 use message::Message;
 use output::say;
-use place::{Arrival, Endpoint, Place, is_name};
 use screen::{Printer, Screen};
 use std::convert::Infallible;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long one who was there a moment ago may take to answer.
+/// The timeout for the answer of a process that was waiting a moment ago.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 type Pipe = PipeBuffer<Message>;
 
-/// What one has of the chat.
-struct Talk {
+/// One side of a conversation.
+struct Conversation {
     other: String,
     incoming: Receiver<'static, Pipe>,
     outgoing: Sender<'static, Pipe>,
@@ -48,109 +49,118 @@ fn main() -> Result<()> {
         bail!("expected DIRECTORY NAME");
     };
     ensure!(
-        is_name(name),
-        "the name {name:?}: expected one without a slash, that does not begin with a dot"
+        is_valid_name(name),
+        "the name {name:?}: expected one without a slash that does not begin with a dot"
     );
-    let goodbye = Goodbye::new();
-    goodbye.follows_signals()?;
-    let Err(error) = chat(Path::new(directory), name, &goodbye);
-    goodbye.say(Err(error))
+    let exit = Exit::new();
+    exit.on_signals()?;
+    let Err(error) = chat(Path::new(directory), name, &exit);
+    exit.finish(Err(error))
 }
 
-fn chat(directory: &Path, name: &str, goodbye: &Goodbye) -> Result<Infallible> {
-    let place = Place::at(directory)?;
-    let talk = meet(&place, directory, name, goodbye)?;
-    goodbye.removes_now();
-    say(format_args!("{} is here", talk.other))?;
+fn chat(directory: &Path, name: &str, exit: &Exit) -> Result<Infallible> {
+    let meeting = Meeting::open(directory)?;
+    let conversation = start_conversation(&meeting, directory, name, exit)?;
+    exit.remove_now();
+    say(format_args!("{} is here", conversation.other))?;
     let (mut screen, printer) = Screen::new(name)?;
-    listen(talk.other, talk.incoming, printer, goodbye.clone());
+    listen(
+        conversation.other,
+        conversation.incoming,
+        printer,
+        exit.clone(),
+    );
     while let Some(line) = screen.line()? {
-        for message in Message::of(&line) {
-            // The other thread hears that nobody is there, and says so.
-            let _ = talk.outgoing.send(message);
+        for message in Message::split(&line) {
+            // If the partner has left, the other thread reports it.
+            let _ = conversation.outgoing.send(message);
         }
     }
-    // While the pipe is open still: else the other one would leave, and that be heard first.
-    goodbye.say(Ok("goodbye".to_owned()))
+    // The outgoing pipe is still open here. Otherwise the partner could leave and be reported
+    // first.
+    exit.finish(Ok("goodbye".to_owned()))
 }
 
-/// Prints what the other one says, in a thread, to the end of the chat.
-fn listen(
-    other: String,
-    incoming: Receiver<'static, Pipe>,
-    mut printer: Printer,
-    goodbye: Goodbye,
-) {
+/// Starts a thread that prints the partner's messages until the end of the chat.
+fn listen(other: String, incoming: Receiver<'static, Pipe>, mut printer: Printer, exit: Exit) {
     std::thread::spawn(move || {
         let print = |message: Message| printer.print(&format!("{other}: {}", message.text()?));
         let printed = incoming.into_iter().try_for_each(print);
-        goodbye.say(printed.map(|()| format!("{other} has left")))
+        exit.finish(printed.map(|()| format!("{other} has left")))
     });
 }
 
-/// Waits for another one, or joins the one who waits.
-fn meet(place: &Place, directory: &Path, name: &str, goodbye: &Goodbye) -> Result<Talk> {
-    match place.arrive(name)? {
-        Arrival::First(seat) => {
-            goodbye.removes(seat.inbox.clone());
+/// Waits for a partner, or joins a waiting one.
+fn start_conversation(
+    meeting: &Meeting,
+    directory: &Path,
+    name: &str,
+    exit: &Exit,
+) -> Result<Conversation> {
+    match meeting.join(name)? {
+        Arrival::First(inbox) => {
+            exit.remove_at_exit(inbox.fifo.clone());
             say(format_args!(
-                "waiting for somebody in {}",
+                "waiting for a partner in {}",
                 directory.display()
             ))?;
-            wait_for_another(place, &seat)
+            wait_for_another(meeting, &inbox)
         }
-        Arrival::Second(seat, other) => {
-            goodbye.removes(seat.inbox.clone());
+        Arrival::Second(inbox, other) => {
+            exit.remove_at_exit(inbox.fifo.clone());
             say(format_args!(
                 "waiting for {other} in {}",
                 directory.display()
             ))?;
-            join(place, &seat, other, name)
+            join_other(meeting, &inbox, other, name)
         }
     }
 }
 
-/// The second one says first how it is called, and thereby where it reads.
-fn wait_for_another(place: &Place, seat: &Endpoint) -> Result<Talk> {
-    let reader = seat.inbox.reader(Timeout::Infinite)?;
-    let incoming = lasting(Some(reader), None).receiver()?;
+/// Waits for a partner, whose first message is its name and thereby its pipe.
+fn wait_for_another(meeting: &Meeting, inbox: &Inbox) -> Result<Conversation> {
+    let reader = inbox.fifo.reader(Timeout::Infinite)?;
+    let incoming = leak_pipe(Some(reader), None).receiver()?;
     let greeting = incoming.recv();
-    let other = greeting.context("somebody was there, and left without a word")?;
+    let other = greeting.context("a partner left before its first message")?;
     let other = other.text()?;
-    ensure!(is_name(&other), "somebody came who is called {other:?}");
-    let writer = place.inbox_of(&other)?.writer(Timeout::after(TIMEOUT))?;
-    let outgoing = lasting(None, Some(writer)).sender()?;
-    Ok(Talk {
+    ensure!(
+        is_valid_name(&other),
+        "the partner has the invalid name {other:?}"
+    );
+    let writer = meeting.fifo_of(&other)?.writer(Timeout::after(TIMEOUT))?;
+    let outgoing = leak_pipe(None, Some(writer)).sender()?;
+    Ok(Conversation {
         other,
         incoming,
         outgoing,
     })
 }
 
-fn join(place: &Place, seat: &Endpoint, other: String, name: &str) -> Result<Talk> {
-    // It reads there, or has gone.
-    let writer = place.inbox_of(&other)?.writer(Timeout::NonBlocking)?;
-    let outgoing = lasting(None, Some(writer)).sender()?;
-    for part in Message::of(name) {
+fn join_other(meeting: &Meeting, inbox: &Inbox, other: String, name: &str) -> Result<Conversation> {
+    // The partner reads from its pipe, or has ended.
+    let writer = meeting.fifo_of(&other)?.writer(Timeout::NonBlocking)?;
+    let outgoing = leak_pipe(None, Some(writer)).sender()?;
+    for part in Message::split(name) {
         outgoing.send(part)?;
     }
-    let reader = await_answer(place, seat, &other)?;
-    let incoming = lasting(Some(reader), None).receiver()?;
-    Ok(Talk {
+    let reader = await_answer(meeting, inbox, &other)?;
+    let incoming = leak_pipe(Some(reader), None).receiver()?;
+    Ok(Conversation {
         other,
         incoming,
         outgoing,
     })
 }
 
-/// The other one opens this end, before its own name goes.
-fn await_answer(place: &Place, seat: &Endpoint, other: &str) -> Result<Reader> {
-    const A_WHILE: Duration = Duration::from_millis(100);
+/// Waits until the partner opens the other end, which it does before its name is removed.
+fn await_answer(meeting: &Meeting, inbox: &Inbox, other: &str) -> Result<Reader> {
+    const RETRY_INTERVAL: Duration = Duration::from_millis(100);
     let begin = Instant::now();
     loop {
-        // Looked at before: whoever goes after this is too late for the last try only.
-        let has_gone = place.inbox_of(other).is_err() || begin.elapsed() > TIMEOUT;
-        match seat.inbox.reader(Timeout::after(A_WHILE)) {
+        // Checked before the attempt: a partner that ends later only fails the last attempt.
+        let has_gone = meeting.fifo_of(other).is_err() || begin.elapsed() > TIMEOUT;
+        match inbox.fifo.reader(Timeout::after(RETRY_INTERVAL)) {
             Err(FifoError::NoWriter(_)) if has_gone => bail!("{other} does not answer"),
             Err(FifoError::NoWriter(_)) => {}
             opened => return Ok(opened?),
@@ -158,7 +168,7 @@ fn await_answer(place: &Place, seat: &Endpoint, other: &str) -> Result<Reader> {
     }
 }
 
-/// One end, for as long as the program lasts: so do the chat and all its threads.
-fn lasting(reader: Option<Reader>, writer: Option<Writer>) -> &'static Pipe {
+/// Creates one end of a pipe, which lives as long as the program, the chat and its threads.
+fn leak_pipe(reader: Option<Reader>, writer: Option<Writer>) -> &'static Pipe {
     Box::leak(Box::new(Pipe::from_ends(reader, writer, None)))
 }

@@ -1,10 +1,11 @@
-//! A jobserver, as make has it: runs a command for each line of the input, and at most so many at a time, those
-//! of the commands' own jobs included. The permits are bytes in a pipe that everybody inherits, named in
-//! `MAKEFLAGS`, so a `make` or another `jobs` among the commands takes its permits from there; and this program
-//! those of a `make` that it is started by, from a pipe or, as of make 4.4, from a named one. Make passes a pipe on
-//! only to rules that begin with `+`.
+//! A jobserver like that of make: runs a command for each line of the input, several at a time.
 //!
-//! Exit status: 0 if all commands ended well, 1 if not, 2 for a wrong command line.
+//! The limit includes the jobs of the commands. The permits are bytes in a pipe that all processes
+//! inherit and that `MAKEFLAGS` names. So a `make` or another `jobs` among the commands takes its
+//! permits from this pipe, and this program takes those of a `make` that starts it, from a pipe or,
+//! since make 4.4, from a named pipe. Make passes a pipe only to rules that begin with `+`.
+//!
+//! Exit status: 0 if all commands succeeded, 1 if not, 2 for an invalid command line.
 
 #[path = "support/children.rs"]
 #[allow(dead_code, reason = "other examples use more of it")]
@@ -20,7 +21,7 @@ use interlatch::platform::pipe::{Reader, Writer};
 use interlatch::sync::{PipeSemaphore, RawSemaphore, Timeout};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::PollTimeout;
-use output::{complain, end};
+use output::{end, print_error};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::BufRead;
@@ -32,38 +33,38 @@ use std::process::{Command, ExitCode, Stdio};
 /// Runs a command for each line of the input, several at a time.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How many at a time, if no jobserver is inherited. Without this 2, or 1 if `MAKEFLAGS` names one that is not
-    /// there.
+    /// Number of parallel jobs if no jobserver is inherited. The default is 2, or 1 if `MAKEFLAGS`
+    /// names an inaccessible jobserver.
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     jobs: Option<u32>,
-    /// The command, and what comes before the line.
+    /// The command and its arguments before the line.
     #[arg(required = true, trailing_var_arg = true)]
     command: Vec<OsString>,
 }
 
-/// The permits beyond the one that every program has from the start.
+/// The permits beyond the implicit permit of every program.
 struct Jobserver {
     permits: PipeSemaphore,
-    /// For the children.
+    /// The `MAKEFLAGS` of the children.
     flags: OsString,
 }
 
 impl Jobserver {
-    /// One for the children, which the flags of this process name then as well.
+    /// Creates a jobserver and adds it to the flags of the children.
     fn new(jobs: u32, flags: &OsStr) -> Result<Self> {
         let permits = PipeSemaphore::new(jobs - 1)?;
         let (reader, writer) = permits.ends();
         let (reader, writer) = (inheritable(reader.as_fd())?, inheritable(writer.as_fd())?);
         let added = format!(" -j{jobs} --jobserver-auth={reader},{writer}");
-        let flags = with(flags.as_bytes(), added.as_bytes());
+        let flags = append_option(flags.as_bytes(), added.as_bytes());
         Ok(Self { permits, flags })
     }
 
-    /// The one that these flags name, if they name one.
-    fn named(flags: &OsStr) -> Option<Result<Self>> {
-        let (options, _) = options_and_definitions(flags.as_bytes());
+    /// Opens the jobserver that the flags name, if any.
+    fn from_flags(flags: &OsStr) -> Option<Result<Self>> {
+        let (options, _) = split_flags(flags.as_bytes());
         let mut words = options.rsplit(|&byte| byte == b' ');
-        // The last one counts. Older ones of make call it otherwise.
+        // The last option counts. Older versions of make use the other name.
         let name = words.find_map(|word| {
             let name = word.strip_prefix(b"--jobserver-auth=");
             name.or_else(|| word.strip_prefix(b"--jobserver-fds="))
@@ -75,40 +76,41 @@ impl Jobserver {
     }
 }
 
-/// What make was told, and what comes behind ` -- `: definitions of variables, which may hold anything.
-fn options_and_definitions(flags: &[u8]) -> (&[u8], &[u8]) {
+/// Splits the options of make from the variable definitions behind ` -- `, which may contain
+/// anything.
+fn split_flags(flags: &[u8]) -> (&[u8], &[u8]) {
     let border = flags.windows(4).position(|bytes| bytes == b" -- ");
     flags.split_at(border.unwrap_or(flags.len()))
 }
 
-/// Adds to what make was told.
-fn with(flags: &[u8], added: &[u8]) -> OsString {
-    let (options, definitions) = options_and_definitions(flags);
+/// Adds an option before the definitions.
+fn append_option(flags: &[u8], added: &[u8]) -> OsString {
+    let (options, definitions) = split_flags(flags);
     OsString::from_vec([options, added, definitions].concat())
 }
 
-/// `READER,WRITER` or `fifo:PATH`.
+/// Opens a jobserver by `READER,WRITER` or `fifo:PATH`.
 fn open(name: &[u8]) -> Result<PipeSemaphore> {
     if let Some(path) = name.strip_prefix(b"fifo:") {
         let path = OsStr::from_bytes(path);
         let is_fifo = std::fs::metadata(path)?.file_type().is_fifo();
-        ensure!(is_fifo, "{path:?} is no named pipe");
-        // For both at once it opens without waiting for anybody.
+        ensure!(is_fifo, "{path:?} is not a named pipe");
+        // Opening for both directions does not block.
         let both = File::options().read(true).write(true).open(path)?;
-        return ends(both.as_fd(), both.as_fd());
+        return reopen(both.as_fd(), both.as_fd());
     }
     let numbers = str::from_utf8(name)?.split_once(',');
     let (reader, writer) = numbers.context("expected two numbers")?;
     let end = |number: &str| match number.parse::<RawFd>()? {
-        // SAFETY: whoever has started this program says that it is open. One that is not is found out when it is opened
-        // once more, and nothing else is done with it.
+        // SAFETY: the parent says that the descriptor is open. It is only opened again, which fails
+        // for a closed descriptor.
         number if number >= 0 => Ok(unsafe { BorrowedFd::borrow_raw(number) }),
-        number => bail!("the descriptor {number}"),
+        number => bail!("invalid descriptor {number}"),
     };
-    ends(end(reader)?, end(writer)?)
+    reopen(end(reader)?, end(writer)?)
 }
 
-fn ends(reader: BorrowedFd<'_>, writer: BorrowedFd<'_>) -> Result<PipeSemaphore> {
+fn reopen(reader: BorrowedFd<'_>, writer: BorrowedFd<'_>) -> Result<PipeSemaphore> {
     let (reader, writer) = (Reader::reopen(reader)?, Writer::reopen(writer)?);
     Ok(PipeSemaphore::from_ends(reader, writer))
 }
@@ -118,25 +120,25 @@ fn inheritable(descriptor: BorrowedFd<'_>) -> Result<RawFd> {
     Ok(descriptor.as_raw_fd())
 }
 
-/// The commands that run. The first of them needs no permit.
-struct Running {
+/// The running commands. The first of them needs no permit.
+struct RunningJobs {
     commands: Children,
     jobserver: Jobserver,
-    all_well: bool,
+    all_succeeded: bool,
 }
 
-impl Running {
-    /// Waits until one more may run, and starts it.
+impl RunningJobs {
+    /// Waits until another command may run, and starts it.
     fn start(&mut self, mut command: Command) -> Result<()> {
         while !self.commands.is_empty()
             && !self.jobserver.permits.acquire_with(Timeout::NonBlocking)
         {
-            // Or one of somebody else's has ended, who gives its permit back.
+            // A process outside of this program may also release a permit.
             let (permits, _) = self.jobserver.permits.ends();
             let permits = Some(permits.as_fd());
             let ended = self
                 .commands
-                .look_beside(permits, PollTimeout::NONE, |_| true)?;
+                .wait_any_or_readable(permits, PollTimeout::NONE, |_| true)?;
             self.count(&ended)?;
         }
         command
@@ -151,18 +153,18 @@ impl Running {
         self.commands.add(program.to_string_lossy(), child)
     }
 
-    /// Waits for all, whoever ends first; each permit comes back at once.
+    /// Waits for all commands, and releases each permit when its command ends.
     fn end(&mut self) -> Result<()> {
         while !self.commands.is_empty() {
-            let ended = self.commands.look(PollTimeout::NONE, |_| true)?;
+            let ended = self.commands.wait_any(PollTimeout::NONE, |_| true)?;
             self.count(&ended)?;
         }
         Ok(())
     }
 
-    /// Takes note of how some have ended. The last one of all had no permit.
+    /// Records ended commands. The last of all commands had no permit.
     fn count(&mut self, ended: &[std::process::ExitStatus]) -> Result<()> {
-        self.all_well &= ended.iter().all(|status| status.success());
+        self.all_succeeded &= ended.iter().all(|status| status.success());
         let without = usize::from(self.commands.is_empty());
         let permits = ended.len().saturating_sub(without);
         Ok(self.jobserver.permits.release(permits as u32)?)
@@ -175,34 +177,34 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let options = Options::parse();
-    let mut running = Running {
+    let mut running = RunningJobs {
         commands: Children::default(),
         jobserver: jobserver(options.jobs)?,
-        all_well: true,
+        all_succeeded: true,
     };
     let done = run_all(&options, &mut running);
     running.end()?;
     done?;
-    ensure!(running.all_well, "not every command ended well");
+    ensure!(running.all_succeeded, "not every command succeeded");
     Ok(())
 }
 
 fn jobserver(jobs: Option<u32>) -> Result<Jobserver> {
     let flags = std::env::var_os("MAKEFLAGS").unwrap_or_default();
-    match Jobserver::named(&flags) {
+    match Jobserver::from_flags(&flags) {
         Some(Ok(jobserver)) => Ok(jobserver),
         Some(Err(error)) => {
-            let told =
-                "the jobserver of MAKEFLAGS is not there: a rule that shares it begins with +";
-            complain("jobs", &error.context(told));
+            let context =
+                "the jobserver in MAKEFLAGS is not accessible; a rule that shares it begins with +";
+            print_error("jobs", &error.context(context));
             Jobserver::new(jobs.unwrap_or(1), &flags)
         }
         None => Jobserver::new(jobs.unwrap_or(2), &flags),
     }
 }
 
-fn run_all(options: &Options, running: &mut Running) -> Result<()> {
-    // A line may be any bytes but a zero, as an argument may.
+fn run_all(options: &Options, running: &mut RunningJobs) -> Result<()> {
+    // A line may contain any byte, like an argument.
     for line in std::io::stdin().lock().split(b'\n') {
         let mut command = Command::new(&options.command[0]);
         let line = OsString::from_vec(line.context("reading the input")?);

@@ -1,12 +1,15 @@
-//! A server and many clients that know one name, and share one message queue, from any directory:
-//! `mailbox NAME serve`, and then `mailbox NAME ask WORD...` as often as you like.
+//! A server and any number of clients that share a message queue under one name.
 //!
-//! The server says each word backwards. A request has one type, and the number of the client's process
-//! inside; the reply has that number as its type. Kill any of them: the others go on, and wait for the next server.
-//! `mailbox NAME stop`, Ctrl+C and `SIGTERM` end the server, which removes the name; `mailbox NAME remove` removes what
-//! is left of one that was killed (`kill -9`).
+//! Run `mailbox NAME serve`, and then `mailbox NAME ask WORD...` any number of times, from any
+//! directory. The server reverses each word. All requests have the same type and contain the
+//! client's process ID, which is the type of the reply. If one process is killed, the others
+//! continue and wait for the next server.
 //!
-//! Exit status: 0 if all went well, 1 if not; 128 and the number of the signal that has ended the server.
+//! `mailbox NAME stop`, Ctrl+C and `SIGTERM` end the server, which removes the name. `mailbox NAME
+//! remove` removes the region of a killed server.
+//!
+//! Exit status: 0 on success, 1 on failure, 128 plus the number of the signal that terminated the
+//! server.
 
 #[path = "support/interruption.rs"]
 mod interruption;
@@ -25,10 +28,10 @@ use output::{end, say};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Above the numbers of all processes: in a container one of them may well be 1.
+/// The type of requests, above all process IDs: in a container a process ID may well be 1.
 const REQUEST: i64 = 1 << 32;
 
-/// What stands in a request where the number of a process should be, if it asks the server to stop.
+/// Replaces the process ID in a request that asks the server to stop.
 const STOP: u32 = 0;
 
 const LIMITS: QueueLimits = QueueLimits {
@@ -36,17 +39,18 @@ const LIMITS: QueueLimits = QueueLimits {
     bytes: 4096,
 };
 
-/// How long a client waits for room and for its reply.
+/// The timeout of a client for sending its request and for the reply.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the server waits for room for a reply: a client that does not listen must not stop it.
-const FOR_ONE_CLIENT: Duration = Duration::from_millis(100);
+/// The timeout of the server for sending a reply, so that a client cannot block it.
+const REPLY_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long the server waits for a request before it looks whether the dead have left replies.
-const QUIET: Duration = Duration::from_secs(1);
+/// The server's timeout for a request, after which it removes replies to dead clients.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The server holds it, and counts what it has answered; so one can tell whether there is a server.
-type Office = RobustMutex<u64>;
+/// Held by the server, which counts its replies. A client checks it to find out whether a server
+/// runs.
+type ServerLock = RobustMutex<u64>;
 
 fn main() -> ExitCode {
     end("mailbox", run())
@@ -54,12 +58,12 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [name, part, words @ ..] = &arguments[..] else {
+    let [name, command, words @ ..] = &arguments[..] else {
         bail!("expected a name, and `serve`, `ask WORD...`, `stop` or `remove`");
     };
     let name = RegionName::posix(name)?;
-    match (part.as_str(), words) {
-        ("serve", []) => open(&name),
+    match (command.as_str(), words) {
+        ("serve", []) => run_server(&name),
         ("ask", [_, ..]) => {
             let region = attach(&name)?;
             let queue = region.attach("queue").map_err(no_server)?;
@@ -72,7 +76,7 @@ fn run() -> Result<()> {
     }
 }
 
-/// Only a server makes anything. A client that did would leave it.
+/// Attaches to the region. Only a server creates it, since a client would leave it behind.
 fn attach(name: &RegionName) -> Result<Region> {
     RegionOptions::attach(name).map_err(no_server)
 }
@@ -86,40 +90,42 @@ fn no_server(error: RegionError) -> anyhow::Error {
     }
 }
 
-/// Serves, and removes the name whatever ends that.
-fn open(name: &RegionName) -> Result<()> {
-    let interruption = Interruption::held()?;
+/// Runs a server, and removes the name in any case.
+fn run_server(name: &RegionName) -> Result<()> {
+    let interruption = Interruption::block()?;
     let region = RegionOptions::new(1 << 16).create_or_attach(name)?;
-    // First: who finds a queue finds out too whether there is a server.
-    let office: &Office = region.create_or_attach("office", ())?;
+    // Created before the queue, so a client that finds the queue can check for a server.
+    let server: &ServerLock = region.create_or_attach("server", ())?;
     let queue = region.create_or_attach("queue", LIMITS)?;
-    let mut answered = enter(office)?.context("there is a server already")?;
+    let mut answered = try_become_server(server)?.context("a server is already running")?;
     *answered = 0;
     let removed = name.clone();
-    interruption.puts_away(move || drop(removed.remove()));
+    interruption.on_signal(move || drop(removed.remove()));
     let served = serve(queue, &mut answered);
     name.remove()?;
     served
 }
 
-/// The place of the server, if there is none. A number is never half-changed, whoever has died there.
-fn enter(office: &Office) -> Result<Option<RobustMutexGuard<'_, u64>>> {
-    match office.lock_with(Timeout::NonBlocking) {
-        Ok(place) => Ok(Some(place)),
+/// Locks the server's lock, or returns `None` if a server holds it.
+///
+/// The count is valid even if a server died, because it is written at once.
+fn try_become_server(server: &ServerLock) -> Result<Option<RobustMutexGuard<'_, u64>>> {
+    match server.lock_with(Timeout::NonBlocking) {
+        Ok(guard) => Ok(Some(guard)),
         Err(RobustLockError::TimedOut) => Ok(None),
         Err(error) => match error.mark_consistent() {
-            Ok(place) => Ok(Some(place)),
-            Err(error) => bail!("the office of the server: {error}"),
+            Ok(guard) => Ok(Some(guard)),
+            Err(error) => bail!("the lock of the server: {error}"),
         },
     }
 }
 
-/// What nobody reads would stop the next server at once.
+/// Sends a request to stop. Without a server, the request would stop the next server.
 fn stop(region: &Region) -> Result<()> {
     let queue = region.attach("queue").map_err(no_server)?;
-    let office = region.attach("office").map_err(no_server)?;
-    if enter(office)?.is_some() {
-        bail!("no server: it was killed, and `remove` removes what it has left");
+    let server = region.attach("server").map_err(no_server)?;
+    if try_become_server(server)?.is_some() {
+        bail!("no server: it was killed; `remove` removes its region");
     }
     request(queue, STOP, "")
 }
@@ -129,19 +135,19 @@ fn request(queue: &MessageQueue, from: u32, word: &str) -> Result<()> {
     Ok(queue.send_timeout(MessageType::new(REQUEST)?, &bytes, TIMEOUT)?)
 }
 
-/// Answers until it is told to stop; what was asked before that is answered first.
+/// Answers requests until one asks to stop; earlier requests are answered first.
 fn serve(queue: &MessageQueue, answered: &mut u64) -> Result<()> {
     let requests = Select::Type(MessageType::new(REQUEST)?);
     loop {
-        let request = match queue.receive_timeout(requests, QUIET) {
+        let request = match queue.receive_timeout(requests, IDLE_TIMEOUT) {
             Ok(message) => message.bytes,
             Err(ReceiveMessageError::NoMessage) => {
-                remove_replies_to_the_dead(queue)?;
+                remove_orphaned_replies(queue)?;
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
-        // Whoever knows the name may send anything.
+        // Any process that knows the name may send any message.
         let Some((client, word)) = request.split_first_chunk() else {
             continue;
         };
@@ -153,17 +159,17 @@ fn serve(queue: &MessageQueue, answered: &mut u64) -> Result<()> {
     }
 }
 
-/// False, if there is no room for it.
+/// Sends a reply; returns `false` if the queue has no room.
 fn reply(queue: &MessageQueue, client: MessageType, bytes: &[u8]) -> Result<bool> {
-    match queue.send_timeout(client, bytes, FOR_ONE_CLIENT) {
+    match queue.send_timeout(client, bytes, REPLY_TIMEOUT) {
         Ok(()) => Ok(true),
         Err(SendMessageError::Full | SendMessageError::TooLong { .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Nobody will receive them, and they take room.
-fn remove_replies_to_the_dead(queue: &MessageQueue) -> Result<()> {
+/// Removes the replies to dead clients, which occupy the queue.
+fn remove_orphaned_replies(queue: &MessageQueue) -> Result<()> {
     let replies = Select::LowestUpTo(MessageType::new(REQUEST - 1)?);
     for _ in 0..queue.len() {
         let Ok(message) = queue.try_receive(replies) else {
@@ -179,7 +185,7 @@ fn remove_replies_to_the_dead(queue: &MessageQueue) -> Result<()> {
 
 fn ask(queue: &MessageQueue, word: &str) -> Result<()> {
     let me = MessageType::of_this_process();
-    // What is there is for a process that had this number before.
+    // Remove replies to an earlier process with the same ID.
     while queue.try_receive(Select::Type(me)).is_ok() {}
     request(queue, std::process::id(), word)?;
     match queue.receive_timeout(Select::Type(me), TIMEOUT) {

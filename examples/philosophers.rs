@@ -20,7 +20,7 @@ use interlatch::sync::{RawSemaphore, Timeout};
 use interlatch::sync::{RobustLockError, RobustMutexGuard};
 use interlatch::{Region, RobustMutex, Semaphore};
 use nix::poll::PollTimeout;
-use output::{complain, end, say};
+use output::{end, print_error, say};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
@@ -101,7 +101,7 @@ fn main() -> ExitCode {
     match support::child_role() {
         Ok(None) => end("philosophers", run()),
         Ok(Some((region, arguments))) => philosopher(&region, &arguments).unwrap_or_else(|error| {
-            complain("philosophers", &error);
+            print_error("philosophers", &error);
             ExitCode::FAILURE
         }),
         Err(error) => end("philosophers", Err(error)),
@@ -126,7 +126,7 @@ fn philosopher(region: &Region, arguments: &[String]) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let why = anyhow!("philosopher {me} waits for a fork that nobody will put down");
-    complain("philosophers", &why);
+    print_error("philosophers", &why);
     Ok(ExitCode::from(HUNGRY))
 }
 
@@ -140,7 +140,7 @@ fn open_gate(table: &Table, philosophers: u32, children: &mut Children) -> Resul
     for _ in 0..philosophers {
         while !table.seated.acquire_with(Timeout::after(A_WHILE)) {
             // Who is killed has no fork, and the others would wait.
-            children.look(PollTimeout::ZERO, is_well)?;
+            children.wait_any(PollTimeout::ZERO, is_well)?;
         }
     }
     Ok(table.gate.release(philosophers)?)

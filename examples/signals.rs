@@ -1,8 +1,9 @@
-//! What a daemon does with signals: `signals` prints its number, and waits. `SIGHUP` is a notification that adds
-//! a permit to a semaphore, which another thread waits for as for any other; `SIGUSR1` is read like a message,
-//! and tells who has sent it; so is `SIGTERM`, and Ctrl+C, after which the program says goodbye and ends.
+//! A daemon's signals: `signals` prints its process ID and waits for signals.
 //!
-//! Exit status: 0 after `SIGTERM` or Ctrl+C, 1 if something went wrong.
+//! `SIGHUP` releases a semaphore, which another thread acquires. `SIGUSR1` is received like a
+//! message, with its sender. So are `SIGTERM` and Ctrl+C, after which the program ends.
+//!
+//! Exit status: 0 after `SIGTERM` or Ctrl+C, 1 on failure.
 
 #[path = "support/output.rs"]
 #[allow(dead_code, reason = "other examples use more of it")]
@@ -17,10 +18,10 @@ use output::{end, say};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-/// A permit for each `SIGHUP`, and one for the end.
+/// Has a permit for each `SIGHUP`, and one for the end.
 static HANGUPS: Semaphore = Semaphore::empty();
 
-/// Set before the permit for the end is added.
+/// Set before the permit for the end is released.
 static END: OnceLock<()> = OnceLock::new();
 
 fn main() -> ExitCode {
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    // Before there is another thread: each blocks them as well, and so they are read here.
+    // Threads started later inherit the mask, so the signals are received here.
     let messages = SignalFd::new([Signal::SIGUSR1, Signal::SIGTERM, Signal::SIGINT])?;
     let notification = notify_semaphore(Signal::SIGHUP, &HANGUPS)?;
     let reader = std::thread::spawn(reload_at_each_hangup);
@@ -43,7 +44,7 @@ fn run() -> Result<()> {
     };
     drop(notification);
     END.get_or_init(|| ());
-    // It holds two thousand million.
+    // The semaphore holds two thousand million permits.
     let _ = HANGUPS.release(1);
     let reloads = reader
         .join()
@@ -53,13 +54,13 @@ fn run() -> Result<()> {
     ))
 }
 
-/// How often it has. If it cannot go on, the program is told to end.
+/// Counts the hangups. On failure, terminates the program.
 fn reload_at_each_hangup() -> Result<u32> {
     let mut reloads = 0;
     loop {
         HANGUPS.acquire().forget();
         if END.get().is_some() {
-            // One permit was for the end, the others are hangups that came just before it.
+            // One permit is for the end; the others are hangups shortly before it.
             return Ok(reloads + HANGUPS.permits());
         }
         reloads += 1;

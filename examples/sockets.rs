@@ -1,7 +1,9 @@
-//! One conversation over five kinds of sockets: `sockets` has a child process connect to it over each, and
-//! says its words backwards. What the two say is written once, for any [`Link`].
+//! A conversation over five kinds of sockets: `sockets` starts a client for each kind and reverses
+//! its words.
 //!
-//! Exit status: 0 if all five went well, 1 if not, 2 for a wrong command line.
+//! Both sides are written once, for any [`Link`].
+//!
+//! Exit status: 0 if all five succeeded, 1 if not, 2 for an invalid command line.
 
 #[path = "support/output.rs"]
 mod output;
@@ -12,7 +14,7 @@ use clap::{Parser, ValueEnum};
 use interlatch::sync::Timeout;
 use interlatch_ipc::{Link, PacketLink, SeqpacketListener, StreamLink};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use output::{NOBODY_READS, NobodyReads, end, say};
+use output::{OUTPUT_CLOSED, OutputClosed, end, say};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -20,16 +22,16 @@ use std::path::Path;
 use std::process::{Child, Command, ExitCode};
 use std::time::Duration;
 
-/// Says words backwards, to a child process, over sockets of each kind.
+/// Reverses the words of a child process, over sockets of each kind.
 #[derive(Debug, Parser)]
 struct Options {
-    /// This kind only.
+    /// Use only this kind of socket.
     #[arg(long)]
     kind: Option<Kind>,
-    /// Be the child, and connect to this path or address.
+    /// Run as the client and connect to this path or address.
     #[arg(long, requires = "kind", hide = true)]
     connect: Option<String>,
-    /// What is said. Nothing would be goodbye.
+    /// The words. An empty word would end the conversation.
     #[arg(default_values = ["stressed", "drawer", "lived"], value_parser = NonEmptyStringValueParser::new())]
     words: Vec<String>,
 }
@@ -43,10 +45,10 @@ enum Kind {
     Udp,
 }
 
-/// How long each waits for the other.
+/// The timeout of each wait for the other side.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a client says before its first word where nothing else makes a connection.
+/// Sent by the client before its first word over sockets without connections.
 const HELLO: &[u8] = b"hello";
 
 const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
@@ -57,20 +59,20 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<()> {
     match (options.kind, &options.connect) {
-        (Some(kind), Some(place)) => be_client(kind, place, &options.words),
-        (Some(kind), None) => be_server(kind, &options.words),
+        (Some(kind), Some(address)) => run_client(kind, address, &options.words),
+        (Some(kind), None) => run_server(kind, &options.words),
         (None, _) => {
             let mut kinds = Kind::value_variants().iter();
-            kinds.try_for_each(|kind| be_server(*kind, &options.words))
+            kinds.try_for_each(|kind| run_server(*kind, &options.words))
         }
     }
 }
 
-/// Listens, starts the client, and answers it.
-fn be_server(kind: Kind, words: &[String]) -> Result<()> {
+/// Listens, starts the client and answers it.
+fn run_server(kind: Kind, words: &[String]) -> Result<()> {
     let folder = tempfile::tempdir().context("a folder for the socket")?;
     let path = folder.path().join("socket");
-    let start = |place: &Path| start_client(kind, &place.to_string_lossy(), words);
+    let start = |address: &Path| start_client(kind, &address.to_string_lossy(), words);
     let (mut child, answered) = match kind {
         Kind::UnixStream => {
             let listener = UnixListener::bind(&path)?;
@@ -82,7 +84,7 @@ fn be_server(kind: Kind, words: &[String]) -> Result<()> {
             let listener = SeqpacketListener::bind(&path)?;
             let child = start(&path)?;
             let link = listener.accept_with(Timeout::after(TIMEOUT))?;
-            (child, answer(link.context("nobody has connected")?)?)
+            (child, answer(link.context("no client has connected")?)?)
         }
         Kind::UnixDatagram => {
             let socket = UnixDatagram::bind(&path)?;
@@ -108,9 +110,9 @@ fn be_server(kind: Kind, words: &[String]) -> Result<()> {
         }
     };
     let status = child.wait().context("waiting for the client")?;
-    if status.code() == Some(i32::from(NOBODY_READS)) {
-        // Nobody would read what is said here either.
-        return Err(NobodyReads.into());
+    if status.code() == Some(i32::from(OUTPUT_CLOSED)) {
+        // The output of this process is closed too.
+        return Err(OutputClosed.into());
     }
     ensure!(status.success(), "the client ended with {status}");
     say(format_args!("{kind:?}: {answered} words answered"))
@@ -119,46 +121,49 @@ fn be_server(kind: Kind, words: &[String]) -> Result<()> {
 fn await_client(socket: &impl AsFd) -> Result<()> {
     let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
     let timeout = PollTimeout::try_from(TIMEOUT)?;
-    ensure!(poll(&mut polled, timeout)? > 0, "nobody has connected");
+    ensure!(poll(&mut polled, timeout)? > 0, "no client has connected");
     Ok(())
 }
 
-fn start_client(kind: Kind, place: &str, words: &[String]) -> Result<Child> {
+fn start_client(kind: Kind, address: &str, words: &[String]) -> Result<Child> {
     let value = kind.to_possible_value().context("each kind has a name")?;
     Command::new(std::env::current_exe()?)
-        .args(["--kind", value.get_name(), "--connect", place, "--"])
+        .args(["--kind", value.get_name(), "--connect", address, "--"])
         .args(words)
         .spawn()
         .context("starting the client")
 }
 
-fn be_client(kind: Kind, place: &str, words: &[String]) -> Result<()> {
+fn run_client(kind: Kind, address: &str, words: &[String]) -> Result<()> {
     let timeout = Timeout::after(TIMEOUT);
     match kind {
-        Kind::UnixStream => ask(StreamLink::unix(UnixStream::connect(place)?), words),
-        Kind::UnixSeqpacket => ask(PacketLink::connect_seqpacket(place, timeout)?, words),
+        Kind::UnixStream => ask(StreamLink::unix(UnixStream::connect(address)?), words),
+        Kind::UnixSeqpacket => ask(PacketLink::connect_seqpacket(address, timeout)?, words),
         Kind::UnixDatagram => {
-            // The server needs an address to answer to.
-            let socket = UnixDatagram::bind(format!("{place}-client"))?;
-            socket.connect(place)?;
+            // The server needs an address for its answers.
+            let socket = UnixDatagram::bind(format!("{address}-client"))?;
+            socket.connect(address)?;
             socket.send(HELLO)?;
             ask(PacketLink::unix_datagram(socket)?, words)
         }
-        Kind::Tcp => ask(StreamLink::tcp(TcpStream::connect(place)?)?, words),
+        Kind::Tcp => ask(StreamLink::tcp(TcpStream::connect(address)?)?, words),
         Kind::Udp => {
             let socket = UdpSocket::bind(LOOPBACK)?;
-            socket.connect(place.parse::<SocketAddr>()?)?;
+            socket.connect(address.parse::<SocketAddr>()?)?;
             socket.send(HELLO)?;
             ask(PacketLink::udp(socket)?, words)
         }
     }
 }
 
-/// Says each word backwards, until the client says goodbye: nothing, which a datagram can say too.
+/// Reverses each word until the client sends an empty message, which every kind of socket can
+/// carry.
 fn answer(mut link: impl Link) -> Result<usize> {
     let mut answered = 0;
     loop {
-        let word = link.recv_timeout(TIMEOUT)?.context("no goodbye")?;
+        let word = link
+            .recv_timeout(TIMEOUT)?
+            .context("the client left without goodbye")?;
         if word.is_empty() {
             return Ok(answered);
         }
@@ -172,13 +177,13 @@ fn ask(mut link: impl Link, words: &[String]) -> Result<()> {
     let asked = words.iter().try_for_each(|word| {
         link.send_timeout(word.as_bytes(), TIMEOUT)?;
         let answer = link.recv_timeout(TIMEOUT)?;
-        let answer = answer.context("the server has gone")?;
+        let answer = answer.context("the server has closed the connection")?;
         say(format_args!(
             "  {word} {}",
             String::from_utf8_lossy(&answer)
         ))
     });
-    // Also if nobody reads the answers: the server waits for it.
+    // Sent even if the output is closed, because the server waits for it.
     let goodbye = link.send_timeout(b"", TIMEOUT);
     asked?;
     Ok(goodbye?)

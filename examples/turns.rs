@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use interlatch::sync::SemaphorePair;
 use interlatch::sync::Turn;
 use interlatch::{Mutex, Region};
-use output::{end, told};
+use output::{check_write, end};
 use std::io::{Read, Write};
 use std::process::{Child, ExitCode};
 use std::time::Duration;
@@ -98,10 +98,10 @@ fn read_pages(shared: &Shared, writer: &mut Child) -> Result<()> {
         drop(turn);
         let bytes = page.bytes.get(..page.length as usize);
         let bytes = bytes.context("a page is not as long as it says")?;
-        told(output.write_all(bytes))?;
+        check_write(output.write_all(bytes))?;
         if bytes.is_empty() {
             // What stands in the buffer still would be lost without a word.
-            return told(output.flush());
+            return check_write(output.flush());
         }
     }
 }

@@ -34,17 +34,17 @@ fn run() -> anyhow::Result<()> {
     let region = RegionName::posix(&name)?;
     match arguments.next().as_deref() {
         None => {
-            let interruption = Interruption::held()?;
+            let interruption = Interruption::block()?;
             let queue = Queue::create(&region, GROWTH)?;
             let removed = region.clone();
-            interruption.puts_away(move || drop(Queue::remove(&removed)));
+            interruption.on_signal(move || drop(Queue::remove(&removed)));
             let produced = produce(&queue, &name);
             Queue::remove(&region)?;
             produced
         }
         Some("--consume") => {
             // It was started by one that holds them back, and has nothing to put away.
-            Interruption::held()?.puts_away(|| ());
+            Interruption::block()?.on_signal(|| ());
             consume(&Queue::attach(&region)?)
         }
         Some("--remove") => Ok(Queue::remove(&region)?),

@@ -1,26 +1,26 @@
-//! What goes through the pipes: a piece of a line, small enough that the kernel writes it in one.
+//! Messages: parts of a line, small enough for an atomic write to a pipe.
 
 use anyhow::{Context, Result, ensure};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const MAX: usize = 1018;
 
-/// What each message begins with. Anybody who may write into the pipe can shift the messages by some bytes, and then
-/// this is not there.
-const BEGIN: [u8; 4] = *b"chat";
+/// The first bytes of each message. A process with write permission could shift the messages by
+/// some bytes; then these bytes are missing.
+const MAGIC: [u8; 4] = *b"chat";
 
-/// A line, or a part of a long one.
+/// A line, or a part of a long line.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 pub struct Message {
-    begin: [u8; BEGIN.len()],
+    magic: [u8; MAGIC.len()],
     length: u16,
     text: [u8; MAX],
 }
 
 impl Message {
-    /// The messages of a line. None of an empty one.
-    pub fn of(line: &str) -> impl Iterator<Item = Self> {
+    /// Splits a line into messages; an empty line has none.
+    pub fn split(line: &str) -> impl Iterator<Item = Self> {
         let mut rest = line;
         std::iter::from_fn(move || {
             let mut ends = (0..=rest.len().min(MAX)).rev();
@@ -28,7 +28,7 @@ impl Message {
             let (part, others) = rest.split_at(end.unwrap_or(0));
             rest = others;
             let mut message = Self {
-                begin: BEGIN,
+                magic: MAGIC,
                 length: part.len() as u16,
                 text: [0; MAX],
             };
@@ -37,17 +37,17 @@ impl Message {
         })
     }
 
-    /// The text, without anything that would control a terminal: anybody may write into the pipe.
+    /// Returns the text without control characters, which any process may write into the pipe.
     ///
     /// # Errors
-    /// It is no message, and what follows will be none either.
+    /// Returns an error if this is not a message. Then the following messages are invalid too.
     pub fn text(&self) -> Result<String> {
         ensure!(
-            self.begin == BEGIN,
-            "somebody else has written into the named pipe"
+            self.magic == MAGIC,
+            "another program has written into the named pipe"
         );
         let text = self.text.get(..usize::from(self.length));
-        let text = text.context("a message that is longer than a message")?;
+        let text = text.context("a message with an invalid length")?;
         let text = String::from_utf8_lossy(text);
         Ok(text.replace(char::is_control, "\u{fffd}"))
     }

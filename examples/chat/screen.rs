@@ -1,4 +1,5 @@
-//! Lines that somebody types, and others that appear meanwhile: with an editor on a terminal, plain elsewhere.
+//! Input lines, and output lines that appear meanwhile: with a line editor on a terminal, plain
+//! otherwise.
 
 use crate::output::say;
 use anyhow::Result;
@@ -7,7 +8,7 @@ use rustyline::history::DefaultHistory;
 use rustyline::{Config, DefaultEditor, ExternalPrinter};
 use std::io::IsTerminal;
 
-/// Where lines come from.
+/// The source of input lines.
 pub enum Screen {
     Terminal {
         editor: Box<DefaultEditor>,
@@ -16,7 +17,7 @@ pub enum Screen {
     Plain,
 }
 
-/// Where those of the other side go.
+/// The destination of the partner's lines.
 pub enum Printer {
     Terminal(Box<dyn ExternalPrinter + Send>),
     Plain,
@@ -27,8 +28,8 @@ impl Screen {
         if !std::io::stdin().is_terminal() {
             return Ok((Self::Plain, Printer::Plain));
         }
-        // The chat may end while the editor waits for a line, and then nobody would take back what it has asked the
-        // terminal for.
+        // The chat may end while the editor waits for a line; nothing would then restore this mode
+        // of the terminal.
         let config = Config::builder().bracketed_paste(false).build();
         let history = DefaultHistory::with_config(&config);
         let mut editor = Box::new(DefaultEditor::with_history(config, history)?);
@@ -37,7 +38,7 @@ impl Screen {
         Ok((Self::Terminal { editor, prompt }, printer))
     }
 
-    /// The next line; none at the end, or when Ctrl+C asks for it.
+    /// Reads the next line; returns `None` at the end of the input and on Ctrl+C.
     pub fn line(&mut self) -> Result<Option<String>> {
         match self {
             Self::Terminal { editor, prompt } => match editor.readline(prompt) {

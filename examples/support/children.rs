@@ -1,4 +1,5 @@
-//! Children that need each other: if one is killed, the others may wait for it for ever, so nobody waits for them.
+//! Child processes that depend on each other: if one is killed, the others are killed instead of
+//! awaited.
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
@@ -7,21 +8,21 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 
-/// Some children. Those that have not ended when this is dropped are killed, and all are reaped.
+/// A set of children. Dropping it kills and reaps the running ones.
 #[derive(Default)]
-pub struct Children(Vec<One>);
+pub struct Children(Vec<Member>);
 
-struct One {
+struct Member {
     name: String,
     child: Child,
-    /// Readable when it has ended.
+    /// A pidfd, readable once the process has ended.
     alive: OwnedFd,
 }
 
 impl Children {
-    /// Adds one, by the name that it has in sentences.
+    /// Adds a child with its name for messages.
     pub fn add(&mut self, name: impl Into<String>, mut child: Child) -> Result<()> {
-        let alive = match descriptor_of(&child) {
+        let alive = match pidfd_of(&child) {
             Ok(alive) => alive,
             Err(error) => {
                 let _ = child.kill();
@@ -30,7 +31,7 @@ impl Children {
             }
         };
         let name = name.into();
-        self.0.push(One { name, child, alive });
+        self.0.push(Member { name, child, alive });
         Ok(())
     }
 
@@ -38,71 +39,76 @@ impl Children {
         self.0.is_empty()
     }
 
-    /// Waits until so many are left, whoever ends first. How those have ended that have, in the order of their ends.
+    /// Waits until at most `left` children remain, and returns the statuses in the order of their
+    /// ends.
     ///
     /// # Errors
-    /// One has ended in a way that is not well.
+    /// Returns an error if a child ended without success.
     pub fn wait_until_left(
         &mut self,
         left: usize,
-        is_well: impl Fn(ExitStatus) -> bool,
+        is_success: impl Fn(ExitStatus) -> bool,
     ) -> Result<Vec<ExitStatus>> {
         let mut ended = Vec::new();
         while self.0.len() > left {
-            ended.extend(self.look(PollTimeout::NONE, &is_well)?);
+            ended.extend(self.wait_any(PollTimeout::NONE, &is_success)?);
         }
         Ok(ended)
     }
 
-    /// Waits until one has ended, or it is too late: how those have ended that have.
+    /// Waits until a child has ended or the timeout expires, and returns the statuses.
     ///
     /// # Errors
-    /// One has ended in a way that is not well.
-    pub fn look(
+    /// Returns an error if a child ended without success.
+    pub fn wait_any(
         &mut self,
         timeout: PollTimeout,
-        is_well: impl Fn(ExitStatus) -> bool,
+        is_success: impl Fn(ExitStatus) -> bool,
     ) -> Result<Vec<ExitStatus>> {
-        self.look_beside(None, timeout, is_well)
+        self.wait_any_or_readable(None, timeout, is_success)
     }
 
-    /// Waits until one has ended, or something else can be read, or it is too late.
+    /// Waits until a child has ended, another descriptor is readable, or the timeout expires.
     ///
     /// # Errors
-    /// As [`look`](Self::look).
-    pub fn look_beside(
+    /// See [`wait_any`](Self::wait_any).
+    pub fn wait_any_or_readable(
         &mut self,
         other: Option<BorrowedFd<'_>>,
         timeout: PollTimeout,
-        is_well: impl Fn(ExitStatus) -> bool,
+        is_success: impl Fn(ExitStatus) -> bool,
     ) -> Result<Vec<ExitStatus>> {
         let other = other.map(|other| PollFd::new(other, PollFlags::POLLIN));
-        let mut ends: Vec<_> = self.0.iter().map(One::end).chain(other).collect();
-        match poll(&mut ends, timeout) {
+        let mut polled: Vec<_> = self.0.iter().map(Member::poll_fd).chain(other).collect();
+        match poll(&mut polled, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno).context("waiting for a child"),
         }
-        let ended: Vec<bool> = ends.iter().map(|end| end.any() == Some(true)).collect();
+        let ended: Vec<bool> = polled
+            .iter()
+            .map(|polled| polled.any() == Some(true))
+            .collect();
         let mut ended = ended.into_iter();
         let (gone, left) = std::mem::take(&mut self.0)
             .into_iter()
             .partition(|_| ended.next() == Some(true));
         self.0 = left;
         let mut statuses = Vec::new();
-        // All are reaped before one of them is complained of.
-        for One {
+        // All of them are reaped before an error is returned.
+        for Member {
             name, mut child, ..
         } in gone
         {
             statuses.push((name, child.wait().context("waiting for a child")?));
         }
-        complain_of(statuses.iter().filter(|(_, status)| !is_well(*status)))?;
+        check_statuses(statuses.iter().filter(|(_, status)| !is_success(*status)))?;
         Ok(statuses.into_iter().map(|(_, status)| status).collect())
     }
 }
 
-/// Those that were killed first: others may have ended because of them.
-fn complain_of<'a>(ended: impl Iterator<Item = &'a (String, ExitStatus)>) -> Result<()> {
+/// Returns an error for failed children, killed ones first, because others may have failed due to
+/// them.
+fn check_statuses<'a>(ended: impl Iterator<Item = &'a (String, ExitStatus)>) -> Result<()> {
     let mut ended: Vec<_> = ended.collect();
     ended.sort_by_key(|(_, status)| status.signal().is_none());
     let tell = |(name, status): &&(String, ExitStatus)| format!("{name} ended with {status}");
@@ -111,29 +117,28 @@ fn complain_of<'a>(ended: impl Iterator<Item = &'a (String, ExitStatus)>) -> Res
     Ok(())
 }
 
-impl One {
-    fn end(&self) -> PollFd<'_> {
+impl Member {
+    fn poll_fd(&self) -> PollFd<'_> {
         PollFd::new(self.alive.as_fd(), PollFlags::POLLIN)
     }
 }
 
 impl Drop for Children {
     fn drop(&mut self) {
-        for one in &mut self.0 {
-            let _ = one.child.kill();
+        for member in &mut self.0 {
+            let _ = member.child.kill();
         }
-        for one in &mut self.0 {
-            let _ = one.child.wait();
+        for member in &mut self.0 {
+            let _ = member.child.wait();
         }
     }
 }
 
-/// A descriptor of the process, which std has no call for yet.
-fn descriptor_of(child: &Child) -> Result<OwnedFd> {
-    // SAFETY: the call takes two numbers and touches no memory of this process. The child is not reaped, so its number
-    // is its own.
+/// Opens a pidfd, for which std has no stable function.
+fn pidfd_of(child: &Child) -> Result<OwnedFd> {
+    // SAFETY: the call takes two integers. The child is not reaped, so its process ID is valid.
     let number = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id() as i32, 0) };
     Errno::result(number).context("pidfd_open")?;
-    // SAFETY: it is open, and nothing else in this process knows of it.
+    // SAFETY: the descriptor is open, and no other code has it.
     Ok(unsafe { OwnedFd::from_raw_fd(number as i32) })
 }

@@ -13,8 +13,8 @@ use std::process::{Child, Command, Stdio};
 /// The first argument of a child; the descriptor of the region follows.
 pub const ROLE: &str = "--as-child";
 
-/// Starts this program again with these arguments, so that it inherits the region, and dies if
-/// this process does.
+/// Starts this program again with these arguments. The child inherits the region and dies with this
+/// process.
 pub fn start(region: &Region, arguments: &[String]) -> Result<Child> {
     let descriptor = region
         .descriptor()
@@ -27,7 +27,7 @@ pub fn start(region: &Region, arguments: &[String]) -> Result<Child> {
         .arg(number.to_string())
         .args(arguments)
         .stdout(Stdio::piped());
-    // SAFETY: between fork and exec this makes three system calls and allocates nothing.
+    // SAFETY: between fork and exec the function makes three system calls and allocates nothing.
     unsafe { command.pre_exec(move || become_child(number, parent)) };
     command.spawn().context("starting a child process")
 }
@@ -35,16 +35,16 @@ pub fn start(region: &Region, arguments: &[String]) -> Result<Child> {
 fn become_child(descriptor: RawFd, parent: Pid) -> std::io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
-        // It died before the line above.
+        // The parent died before the call above.
         return Err(std::io::ErrorKind::BrokenPipe.into());
     }
-    // SAFETY: the parent's region keeps it open until after the fork.
+    // SAFETY: the parent's region keeps the descriptor open until after the fork.
     let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
     fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
     Ok(())
 }
 
-/// In a child: its region and the arguments that follow. Nothing in the first process.
+/// In a child: returns its region and further arguments. `None` in the first process.
 pub fn child_role() -> Result<Option<(Region, Vec<String>)>> {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() != Some(ROLE) {
@@ -54,8 +54,7 @@ pub fn child_role() -> Result<Option<(Region, Vec<String>)>> {
         .next()
         .context("the descriptor is missing")?
         .parse()?;
-    // SAFETY: the parent passes the number of a descriptor that this process has inherited, and
-    // nothing else in this process knows of it.
+    // SAFETY: the parent passed an inherited descriptor, and only this function takes it.
     let region = Region::from_descriptor(unsafe { OwnedFd::from_raw_fd(number) })?;
     Ok(Some((region, arguments.collect())))
 }

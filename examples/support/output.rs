@@ -1,57 +1,57 @@
-//! What an example says, and how it ends when nobody listens: `println!` panics there.
+//! Output of the examples without a panic when standard output is closed, as `println!` has.
 
 use anyhow::{Context, Error, Result};
 use std::fmt::{self, Display};
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-/// Whoever read the standard output has enough, as `head` has.
+/// Error of a standard output whose reader has closed it, as `head` does.
 #[derive(Debug)]
-pub struct NobodyReads;
+pub struct OutputClosed;
 
-impl Display for NobodyReads {
+impl Display for OutputClosed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("nobody reads the standard output")
+        formatter.write_str("the reader of the standard output has closed it")
     }
 }
 
-impl std::error::Error for NobodyReads {}
+impl std::error::Error for OutputClosed {}
 
-/// The status of who ends because nobody reads, as a shell counts: 128 and the number of `SIGPIPE`.
-pub const NOBODY_READS: u8 = 128 + 13;
+/// The exit status after a closed output, as in a shell: 128 plus the number of `SIGPIPE`.
+pub const OUTPUT_CLOSED: u8 = 128 + 13;
 
 /// Prints a line.
 ///
 /// # Errors
-/// If nobody reads: [`NobodyReads`]. Or there is no room.
+/// Returns [`OutputClosed`], or another error of the write.
 pub fn say(line: impl Display) -> Result<()> {
     let mut output = std::io::stdout().lock();
-    // A pipe is not asked before something is written, and a line is in one piece.
+    // Written in one piece: a line in a pipe is not interleaved with others.
     let written = output.write_all(format!("{line}\n").as_bytes());
-    told(written.and_then(|()| output.flush()))
+    check_write(written.and_then(|()| output.flush()))
 }
 
-/// What a write to the standard output has come to.
-pub fn told(written: std::io::Result<()>) -> Result<()> {
+/// Converts the result of a write to standard output.
+pub fn check_write(written: std::io::Result<()>) -> Result<()> {
     match written {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(NobodyReads.into()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(OutputClosed.into()),
         written => written.context("writing the standard output"),
     }
 }
 
-/// The exit status of an example, which complains if it has gone wrong, but not of having no audience.
+/// Returns the exit status of an example, and prints an error unless the output is closed.
 pub fn end(program: &str, done: Result<()>) -> ExitCode {
     let Err(error) = done else {
         return ExitCode::SUCCESS;
     };
-    if error.is::<NobodyReads>() {
-        return ExitCode::from(NOBODY_READS);
+    if error.is::<OutputClosed>() {
+        return ExitCode::from(OUTPUT_CLOSED);
     }
-    complain(program, &error);
+    print_error(program, &error);
     ExitCode::FAILURE
 }
 
-/// On standard error, which may be closed too.
-pub fn complain(program: &str, error: &Error) {
+/// Prints an error to standard error, which may be closed too.
+pub fn print_error(program: &str, error: &Error) {
     let _ = writeln!(std::io::stderr(), "{program}: {error:#}");
 }

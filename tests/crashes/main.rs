@@ -27,7 +27,7 @@ use interlatch_testing::{harness, process};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(part) = process::part() {
+    if let Some(part) = process::role() {
         return actor::main(&part);
     }
     let mut tests = lock::tests();

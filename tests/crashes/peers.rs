@@ -61,7 +61,7 @@ fn rounds_until_stopped(region: &Region, whose: &str, time: Duration) -> Option<
         let mut waiter = Actor::start(region, &[format!("peers {whose} wait")]);
         let deadline = Instant::now() + TIMEOUT;
         assert_eq!(waiter.reply(deadline).as_deref(), Ok("waiting"));
-        waiter.until_asleep(deadline);
+        waiter.wait_until_asleep(deadline);
         waiter.signal(SIGKILL);
         drop(waiter);
         let mut notifier = Actor::start(region, &[format!("peers {whose} notify")]);

@@ -58,7 +58,7 @@ fn withdraws() {
     let receiver = meeting.receiver().expect("open");
     let open = meeting.sender().expect("open");
     let first = actor(&region, "offer 1", deadline);
-    first.until_asleep(deadline);
+    first.wait_until_asleep(deadline);
     kill(first);
     let nothing = Err(RecvTimeoutError::Timeout);
     assert_eq!(receiver.recv_with(Timeout::NonBlocking), nothing);
@@ -81,7 +81,7 @@ fn redelivers() {
     let sender = actor(&region, "offer 7", deadline);
     let mut careless = careless;
     assert_eq!(careless.reply(deadline).as_deref(), Ok("there"));
-    sender.until_asleep(deadline);
+    sender.wait_until_asleep(deadline);
     let nothing = Err(RecvTimeoutError::Timeout);
     assert_eq!(
         receiver.recv_with(Timeout::NonBlocking),
@@ -101,7 +101,7 @@ fn gives_to_both() {
     let sender = meeting.sender().expect("open");
     let wait = || {
         let waiter = actor(&region, "wait", deadline);
-        waiter.until_asleep(deadline);
+        waiter.wait_until_asleep(deadline);
         waiter
     };
     let waiters = [wait(), wait()];
@@ -123,11 +123,11 @@ fn asks_next() {
     let meeting: &Meeting = find(&region, "meeting");
     let sender = meeting.sender().expect("open");
     let first = actor(&region, "wait", deadline);
-    first.until_asleep(deadline);
+    first.wait_until_asleep(deadline);
     let accepting = Actor::start(&region, &["rendezvous accept".to_owned()]);
-    accepting.until_asleep(deadline);
+    accepting.wait_until_asleep(deadline);
     let last = actor(&region, "wait", deadline);
-    last.until_asleep(deadline);
+    last.wait_until_asleep(deadline);
     sender.send_timeout(1, TIMEOUT).expect("one waits");
     first.end(deadline).expect("it was given one");
     while sender.try_send(2).is_err() {

@@ -55,7 +55,7 @@ fn sender_dies() {
     let mut receiver = ring.receiver().expect("the first");
     // It sends 1 to 3, and sleeps with 4 in its hand.
     let sender = actor(&region, "send 1", deadline);
-    sender.until_asleep(deadline);
+    sender.wait_until_asleep(deadline);
     assert_eq!(
         ring.sender().err(),
         Some(AttachError::TooMany(1)),

@@ -762,7 +762,11 @@ fn next_stop(actor: &Actor, kill: Kill, forget_range: &impl Fn()) -> Option<Wait
             Err(error) => panic!("waitpid: {error}"),
         }
         let waited = begin.elapsed();
-        assert!(waited < TIMEOUT, "it does not go on: {}", actor.stands());
+        assert!(
+            waited < TIMEOUT,
+            "it does not go on: {}",
+            actor.kernel_state()
+        );
         let sleeps = waited > Duration::from_millis(1) && actor.sleeps_on_futex() == Some(true);
         if sleeps && kill == Kill::Asleep {
             return None;

@@ -99,7 +99,7 @@ fn is_swallowed(kind: &str, wake: fn(&Objects)) -> bool {
         let mut actor = Actor::start(&region, &[format!("wakeups {how} {kind}")]);
         let deadline = Instant::now() + TIMEOUT;
         assert_eq!(actor.reply(deadline).as_deref(), Ok("waiting"));
-        actor.until_asleep(deadline);
+        actor.wait_until_asleep(deadline);
         actor
     };
     let mut first = start("first");

@@ -218,7 +218,7 @@ fn a_signal_ends_the_chat_cleanly_also_of_one_who_waits() {
     let folder = folder();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let mut alone = Talker::plain(folder.path(), "ada");
-        alone.shows("waiting for somebody");
+        alone.shows("waiting for a partner");
         alone.signal(signal);
         alone.shows("goodbye\n");
         alone.ends();
@@ -272,7 +272,7 @@ fn a_chat_that_cannot_be_says_why() {
         (&[here, ""], "expected one without a slash"),
         (&[here, "a/b"], "expected one without a slash"),
         (&[&missing, "ada"], "no directory for it"),
-        (&[here, "file"], "a regular file at"),
+        (&[here, "file"], "is a regular file, expected"),
     ] {
         let said = refusal(arguments);
         assert!(said.contains(sentence), "{said}");
@@ -288,7 +288,10 @@ fn a_name_that_is_taken_and_a_third_one_are_refused() {
     ada.shows("waiting");
     let here = folder.path().to_str().expect("a readable path");
     let said = refusal(&[here, "ada"]);
-    assert!(said.contains("a named pipe at"), "{said}");
+    assert!(
+        said.contains("already exists and is a named pipe"),
+        "{said}"
+    );
     // Others that are no chats, and have a reader each.
     let fifos = ["bo", "di"]
         .map(|name| interlatch_ipc::Fifo::create(folder.path().join(name), 0o600).expect("free"));
@@ -317,7 +320,7 @@ fn nobody_waits_for_who_was_killed_while_waiting() {
     ada.signal(Signal::SIGKILL);
     drop(ada);
     let mut bo = Talker::plain(folder.path(), "bo");
-    bo.shows("waiting for somebody");
+    bo.shows("waiting for a partner");
     let mut ada = Talker::plain(folder.path(), "ada");
     ada.shows("bo is here\n");
     bo.shows("ada is here\n");
@@ -330,7 +333,7 @@ fn nobody_waits_for_who_was_killed_while_waiting() {
     ada.signal(Signal::SIGKILL);
     drop(ada);
     let mut ada = Talker::plain(folder.path(), "ada");
-    ada.shows("waiting for somebody");
+    ada.shows("waiting for a partner");
     ada.signal(Signal::SIGTERM);
     ada.ends();
     assert_empty(&folder);

@@ -194,7 +194,7 @@ fn a_mailbox_without_a_server_is_refused_and_nothing_is_left_of_it() {
         named.is_up();
         let second = run("mailbox", &[&named.0, "serve"]);
         let said = text(&second.stderr);
-        assert_eq!(said, "mailbox: there is a server already\n");
+        assert_eq!(said, "mailbox: a server is already running\n");
         kill(Pid::from_raw(server.0.id() as i32), signal).expect("it runs");
         let status = server.0.wait().expect("it is ours");
         if signal != Signal::SIGKILL {

@@ -188,7 +188,7 @@ fn a_server_that_is_not_there_is_told_of() {
         let said = text(&output.stderr);
         assert!(output.status.success(), "{name}: {said}");
         assert!(
-            said.contains("the jobserver of MAKEFLAGS is not there"),
+            said.contains("the jobserver in MAKEFLAGS is not accessible"),
             "{name}: {said}"
         );
     }

@@ -1,9 +1,9 @@
 //! The pipe in shared memory, with users that are killed at any moment.
 
-use super::chance;
 use super::ends::said;
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT, inherited};
+use super::random;
 use interlatch::channel::{BytePipeError, Slot};
 use interlatch::sync::Timeout;
 use interlatch::{BytePipe, Region};
@@ -78,13 +78,13 @@ fn read_until_killed(bytes: &Bytes, writer: &Actor, enough: usize) -> Vec<u8> {
         match reader.read_timeout(&mut buffer, TIMEOUT) {
             Ok(0) => return all,
             Ok(count) => all.extend_from_slice(&buffer[..count]),
-            Err(error) => panic!("{error}: {}", writer.stands()),
+            Err(error) => panic!("{error}: {}", writer.kernel_state()),
         }
     }
 }
 
 fn killed_writer() {
-    let seed = chance::seed();
+    let seed = random::seed();
     fastrand::seed(seed);
     for round in 0..ROUNDS {
         let region = region();

@@ -48,7 +48,7 @@ pub fn until_it_waits(actor: &Actor) {
         assert!(
             Instant::now() < deadline,
             "it does not wait for a pipe: {}",
-            actor.stands()
+            actor.kernel_state()
         );
         std::thread::yield_now();
     }

@@ -109,7 +109,7 @@ fn patience_of(word: &str) -> Timeout {
 }
 
 fn write(path: &str, timeout: &str, producer: &str, count: &str) {
-    let fifo = Fifo::at(path).expect("it is there");
+    let fifo = Fifo::from_path(path).expect("it is there");
     let writer = fifo.writer(patience_of(timeout)).expect("somebody reads");
     let buffer = PipeBuffer::from_ends(None, Some(writer), None);
     let sender = buffer.sender().expect("it is open");
@@ -124,7 +124,7 @@ fn write(path: &str, timeout: &str, producer: &str, count: &str) {
 
 /// Reads to the end of so many streams.
 fn read(path: &str, timeout: &str, times: &str) {
-    let fifo = Fifo::at(path).expect("it is there");
+    let fifo = Fifo::from_path(path).expect("it is there");
     for _ in 0..times.parse().expect("a number") {
         let reader = fifo.reader(patience_of(timeout)).expect("somebody writes");
         println!("{}", line_of(reader));
@@ -153,7 +153,7 @@ fn try_without_privileges(path: &str) {
     let word = |is_denied: bool| if is_denied { "denied" } else { "not denied" };
     let created = Fifo::create(PathBuf::from(path).with_extension("other"), 0o600);
     println!("{}", word(matches!(created, Err(FifoError::Denied(_)))));
-    let found = Fifo::at(path).and_then(|fifo| fifo.reader(Timeout::NonBlocking));
+    let found = Fifo::from_path(path).and_then(|fifo| fifo.reader(Timeout::NonBlocking));
     println!("{}", word(matches!(found, Err(FifoError::Denied(_)))));
 }
 
@@ -202,7 +202,7 @@ fn nobody() {
 
 /// In an actor, since who waits for ever has to be killed.
 fn open_alone(path: &str) {
-    let fifo = Fifo::at(path).expect("it is there");
+    let fifo = Fifo::from_path(path).expect("it is there");
     let soon = || Timeout::after(Duration::from_millis(20));
     for timeout in [Timeout::NonBlocking, Timeout::after(Duration::ZERO), soon()] {
         let alone = fifo.reader(timeout).map(drop);
@@ -304,7 +304,7 @@ fn no_fifo() {
             "{name}"
         );
         assert!(
-            is_refused(Fifo::at(path(name)).expect_err("taken")),
+            is_refused(Fifo::from_path(path(name)).expect_err("taken")),
             "{name}"
         );
         let fifo = Fifo::create(path("other"), 0o600).expect("free");
@@ -322,7 +322,7 @@ fn no_fifo() {
         std::fs::rename(fifo.path(), path(name)).expect("and back");
     }
     for name in ["nothing", "no/such/folder", "file/name"] {
-        let missing = Fifo::at(path(name));
+        let missing = Fifo::from_path(path(name));
         assert!(
             matches!(missing, Err(FifoError::Missing(_))),
             "{name}: {missing:?}"
@@ -358,7 +358,7 @@ fn mode() {
     assert_eq!(found.permissions().mode() & 0o777, 0o600);
     let twice = Fifo::create(place.path(), 0o600);
     assert!(matches!(twice, Err(FifoError::Exists(_))), "{twice:?}");
-    assert_eq!(Fifo::at(place.path()).ok(), Some(fifo.clone()));
+    assert_eq!(Fifo::from_path(place.path()).ok(), Some(fifo.clone()));
     fifo.remove().expect("it is there");
     assert!(!place.path().exists());
     assert!(matches!(fifo.remove(), Err(FifoError::Missing(_))), "twice");

@@ -474,7 +474,7 @@ fn removal() {
     let fifo = Fifo::create(folder.path().join("fifo"), 0o600).expect("it is new");
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(fifo.path(), &link).expect("it is new");
-    let linked = Fifo::at(&link).expect("it leads to one");
+    let linked = Fifo::from_path(&link).expect("it leads to one");
     assert!(linked.remove().is_err(), "a link is no named pipe");
     assert!(link.symlink_metadata().is_ok(), "it stays");
     fifo.remove().expect("it is there");

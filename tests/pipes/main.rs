@@ -15,11 +15,11 @@ mod limits;
 mod shared;
 mod signals;
 
-use interlatch_testing::{chance, harness, process, property};
+use interlatch_testing::{harness, process, property, random};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(part) = process::part() {
+    if let Some(part) = process::role() {
         actor::main(&part);
         return ExitCode::SUCCESS;
     }

@@ -120,7 +120,7 @@ fn interrupt(actor: &Actor) {
             assert!(
                 Instant::now() < deadline,
                 "not delivered: {}",
-                actor.stands()
+                actor.kernel_state()
             );
             std::thread::yield_now();
         }
@@ -183,7 +183,7 @@ fn acquires() {
 fn open(call: &str) -> String {
     let mut path = String::new();
     std::io::stdin().read_line(&mut path).expect("a path");
-    let fifo = Fifo::at(path.trim_end()).expect("it is there");
+    let fifo = Fifo::from_path(path.trim_end()).expect("it is there");
     println!("ready");
     let is_open = match call {
         "fifo_reader" => fifo.reader(Timeout::Infinite).is_ok(),

@@ -79,7 +79,7 @@ fn start() -> (Region, Actor) {
         assert!(
             Instant::now() < deadline,
             "it does not stop: {}",
-            actor.stands()
+            actor.kernel_state()
         );
         std::thread::yield_now();
     }

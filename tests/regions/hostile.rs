@@ -5,9 +5,9 @@
 //!
 //! `INTERLATCH_ATTACHES` says how often (`ci/hostile`: a million times), `INTERLATCH_SEED` repeats a run.
 
-use super::chance::{number, seed};
 use super::harness::Test;
 use super::passing;
+use super::random::{env_number, seed};
 use super::raw::Raw;
 use interlatch::channel::{Slot, TurnSlot};
 use interlatch::sync::RawMutex;
@@ -40,7 +40,7 @@ pub fn shortly() -> Timeout {
 }
 
 fn whatever_a_peer_writes() {
-    let attaches = number("INTERLATCH_ATTACHES").unwrap_or(3000);
+    let attaches = env_number("INTERLATCH_ATTACHES").unwrap_or(3000);
     let mut random = fastrand::Rng::with_seed(seed());
     // What is ruined is waited for as shortly as can be.
     interlatch::sync::set_recheck_interval(Duration::ZERO);

@@ -3,12 +3,12 @@
 //!
 //! `INTERLATCH_ATTACHES` says how often each kind is ruined, `INTERLATCH_SEED` repeats a run.
 
-use super::chance::{number, seed};
 use super::harness::Test;
 use super::hostile::{HEADER, Outcomes, SIZE, create_all, scribble, use_all, variant};
 use super::process::{Actor, TIMEOUT};
+use super::random::{env_number, seed};
 use super::raw::Raw;
-use super::scratch::{Scratch, named};
+use super::scratch::{Scratch, parse_name};
 use interlatch::{Region, RegionError, RegionOptions, Semaphore};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -50,7 +50,7 @@ fn writable(path: &Path) -> File {
 }
 
 fn whatever_a_peer_writes_behind_a_name() {
-    let attaches = number("INTERLATCH_ATTACHES").unwrap_or(2_000);
+    let attaches = env_number("INTERLATCH_ATTACHES").unwrap_or(2_000);
     let mut random = fastrand::Rng::with_seed(seed());
     interlatch::sync::set_recheck_interval(Duration::ZERO);
     for kind in 0..3 {
@@ -76,7 +76,7 @@ fn whatever_a_peer_writes_behind_a_name() {
         raw.write_all(&clean);
         name.remove().expect("it is whole again");
         drop(raw);
-        assert_eq!(scratch.left(), [0; 3], "nothing stays of {name}");
+        assert_eq!(scratch.remaining(), [0; 3], "nothing stays of {name}");
     }
 }
 
@@ -174,7 +174,7 @@ pub fn insist(rest: &[String]) {
     let [name] = rest else {
         panic!("a name, not {rest:?}")
     };
-    let name = named(name);
+    let name = parse_name(name);
     let options = RegionOptions::new(4096);
     let (mut worked, mut other) = (0, 0);
     let mut refusals = BTreeSet::new();

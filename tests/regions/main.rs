@@ -16,11 +16,11 @@ mod refusals;
 mod removal;
 mod scribbler;
 
-use interlatch_testing::{chance, harness, process, scratch};
+use interlatch_testing::{harness, process, random, scratch};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(part) = process::part() {
+    if let Some(part) = process::role() {
         let [descriptor, part, rest @ ..] = &part[..] else {
             panic!("a descriptor, a part, and more, not {part:?}");
         };

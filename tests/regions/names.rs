@@ -3,7 +3,7 @@
 use super::harness::Test;
 use super::hostile::variant;
 use super::process::{Actor, TIMEOUT};
-use super::scratch::{Scratch, named};
+use super::scratch::{Scratch, parse_name};
 use interlatch::region::BadRegionName;
 use interlatch::{Region, RegionError, RegionName, RegionOptions, Semaphore};
 use nix::mount::{MsFlags, mount};
@@ -259,7 +259,7 @@ fn somebody_elses_is_denied() {
 fn as_somebody_else(name: &str) -> String {
     const NOBODY: u32 = 65534;
     setuid(Uid::from_raw(NOBODY)).expect("root may");
-    match RegionOptions::attach(&named(name)) {
+    match RegionOptions::attach(&parse_name(name)) {
         Ok(_) => "attached".into(),
         Err(error) => format!("{}: {error}", variant(&error)),
     }

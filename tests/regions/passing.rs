@@ -1,9 +1,9 @@
 //! What a peer may make of message queues, pipes, rendezvous, and queues that grow: parts of `hostile` and
 //! of `scribbler`, and a queue whose regions have names.
 
-use super::chance::{number, seed};
 use super::harness::Test;
 use super::hostile::{HEADER, damaged, shortly};
+use super::random::{env_number, seed};
 use super::raw::Raw;
 use super::scratch::Scratch;
 use interlatch::channel::message_queue::{
@@ -124,7 +124,7 @@ const OFTEN: u32 = 20;
 
 /// A peer writes into the region of the chain, and puts everything back now and then.
 fn growing() {
-    let rounds = number("INTERLATCH_ATTACHES").unwrap_or(2_000);
+    let rounds = env_number("INTERLATCH_ATTACHES").unwrap_or(2_000);
     let random = fastrand::Rng::with_seed(seed());
     interlatch::sync::set_recheck_interval(Duration::ZERO);
     let scratch = Scratch::new();

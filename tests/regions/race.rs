@@ -1,10 +1,10 @@
 //! Many processes create or attach the same name at once, and some are killed at a random moment: one
 //! initialization wins, nobody sees half a region, and whoever lives gets it.
 
-use super::chance::seed;
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
-use super::scratch::{Scratch, named};
+use super::random::seed;
+use super::scratch::{Scratch, parse_name};
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{AcqRel, Acquire};
 use interlatch::{Region, RegionOptions, Semaphore, ShmSafe};
@@ -86,10 +86,14 @@ fn race(kind: usize, random: &mut fastrand::Rng) {
     );
     let mut one = [0; 3];
     one[kind] = 1;
-    assert_eq!(scratch.left(), one, "the killed have left nothing: {name}");
+    assert_eq!(
+        scratch.remaining(),
+        one,
+        "the killed have left nothing: {name}"
+    );
     drop((region, actors));
     name.remove().expect("it is there");
-    assert_eq!(scratch.left(), [0; 3], "nothing stays of {name}");
+    assert_eq!(scratch.remaining(), [0; 3], "nothing stays of {name}");
 }
 
 /// In an actor: waits at the gate, and then creates or attaches.
@@ -97,7 +101,7 @@ pub fn play(gate: &Region, rest: &[String]) {
     let [name] = rest else {
         panic!("a name, not {rest:?}")
     };
-    let name = named(name);
+    let name = parse_name(name);
     let gate: &Semaphore = gate.attach("gate").expect("it comes first");
     println!("ready");
     gate.acquire().forget();

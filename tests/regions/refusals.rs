@@ -4,7 +4,7 @@
 use super::harness::Test;
 use super::hostile::variant;
 use super::process::{Actor, TIMEOUT};
-use super::scratch::{Scratch, named};
+use super::scratch::{Scratch, parse_name};
 use interlatch::{Region, RegionError, RegionName, RegionOptions};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
@@ -43,7 +43,7 @@ pub fn play(rest: &[String]) {
     let [part, names @ ..] = rest else {
         panic!("a part and names, not {rest:?}")
     };
-    let names: Vec<RegionName> = names.iter().map(|name| named(name)).collect();
+    let names: Vec<RegionName> = names.iter().map(|name| parse_name(name)).collect();
     let said = match part.as_str() {
         "no descriptor" => without_descriptors(&names),
         "another namespace" => from_another_namespace(&names),
@@ -59,7 +59,7 @@ fn no_descriptor_is_left() {
     }
     let both = [&there.names[..], &none.names].concat();
     assert_eq!(said("no descriptor", &both), "as it should be");
-    assert_eq!(none.left(), [0; 3], "nothing was made half");
+    assert_eq!(none.remaining(), [0; 3], "nothing was made half");
     for name in &there.names {
         name.remove().expect("it is there");
     }

@@ -1,10 +1,10 @@
 //! Many processes make and remove the region of one name: each gets a region that works, or hears that
 //! there is none, and there is one of that name or none.
 
-use super::chance::seed;
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
-use super::scratch::{Scratch, named, segments};
+use super::random::seed;
+use super::scratch::{Scratch, parse_name, sysv_segments};
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{AcqRel, Acquire};
 use interlatch::{Region, RegionError, RegionName, RegionOptions, Semaphore, ShmSafe};
@@ -58,14 +58,14 @@ fn make_and_remove(kind: usize, seed: u64) {
     }
     let there = u64::from(is_there(name));
     assert_balance(balance, there, kind, name);
-    assert_eq!(scratch.left()[kind] as u64, there, "{name}");
+    assert_eq!(scratch.remaining()[kind] as u64, there, "{name}");
     let is_theirs = |(_, maker): &&(i32, i32)| makers.contains(maker);
-    let theirs = segments().iter().filter(is_theirs).count() as u64;
+    let theirs = sysv_segments().iter().filter(is_theirs).count() as u64;
     assert!(theirs <= there, "{theirs} segments, most without a key");
     if there == 1 {
         name.remove().expect("it is there");
     }
-    assert_eq!(scratch.left(), [0; 3], "nothing stays of {name}");
+    assert_eq!(scratch.remaining(), [0; 3], "nothing stays of {name}");
 }
 
 fn is_there(name: &RegionName) -> bool {
@@ -93,7 +93,7 @@ pub fn play(score: &Region, rest: &[String]) {
     let [name, seed] = rest else {
         panic!("a name and a seed, not {rest:?}")
     };
-    let name = named(name);
+    let name = parse_name(name);
     let balance: &Balance = score.attach("balance").expect("it is there");
     let mut random = fastrand::Rng::with_seed(seed.parse().expect("a number"));
     for _ in 0..ROUNDS {

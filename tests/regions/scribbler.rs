@@ -7,11 +7,11 @@
 //!
 //! `INTERLATCH_ATTACHES` says how often each user attaches, `INTERLATCH_SEED` repeats what the peer writes.
 
-use super::chance::{number, seed};
 use super::harness::Test;
 use super::hostile::{self, Outcomes, SIZE, create_all, scribble, shortly, use_all};
 use super::passing;
 use super::process::{Actor, TIMEOUT};
+use super::random::{env_number, seed};
 use super::raw::Raw;
 use interlatch::{Buffer, Region, RegionError, RobustMutex, RobustSemaphore, Semaphore};
 use std::hint::{black_box, spin_loop};
@@ -28,7 +28,7 @@ const USERS: usize = 2;
 const REPORT: u64 = 500;
 
 fn whatever_a_peer_writes_meanwhile() {
-    let attaches = number("INTERLATCH_ATTACHES").unwrap_or(1_500);
+    let attaches = env_number("INTERLATCH_ATTACHES").unwrap_or(1_500);
     let region = Region::memfd("scribbled", SIZE).expect("room");
     create_all(&region).expect("room");
     let start = |part: [String; 2]| Actor::start(&region, &part);

@@ -17,7 +17,7 @@ use interlatch_testing::{harness, process, property};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(part) = process::part() {
+    if let Some(part) = process::role() {
         return actor::main(&part);
     }
     let mut tests = stage::tests();

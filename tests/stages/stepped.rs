@@ -195,7 +195,7 @@ impl Driver {
             .iter()
             .filter(|(who, _)| !ended.contains_key(who))
         {
-            let stands = self.actors[*who].stands();
+            let stands = self.actors[*who].kernel_state();
             text.push_str(&format!("; process {who} is in `{call}`: {stands}"));
         }
         text
@@ -229,7 +229,7 @@ impl Driver {
         for (who, call) in &self.pending {
             while self.actors[*who].sleeps_on_futex() == Some(false) {
                 if Instant::now() > deadline {
-                    let stands = self.actors[*who].stands();
+                    let stands = self.actors[*who].kernel_state();
                     return Err(format!("process {who} should sleep in `{call}`: {stands}"));
                 }
                 std::thread::yield_now();

@@ -1,11 +1,14 @@
-//! A lock that several want: the throughput of all, and how it is shared.
+//! A contended lock: the throughput of all workers and how it is shared.
 //!
-//! Ours between processes and between threads, beside those of std and parking_lot between threads, which is
-//! their home, and those of libc and the kernel between processes. Two, four and eight workers, one
-//! after the other on the cores, with three loads: an empty section; 100 ns inside; and 100 ns inside with
-//! 300 ns outside, which is the one that means most. A lock that lets its holder have it again at once
-//! looks good with an empty section, so the handoffs are counted too: how often in a second somebody had
-//! the lock whom the last holder was not.
+//! The locks of interlatch, between processes and between threads, run beside those of std and
+//! parking_lot between threads, for which these are made, and those of libc and the kernel between
+//! processes. There are two, four and eight workers, assigned to the cores in turn, and three
+//! loads: an empty critical section, 100 ns inside, and 100 ns inside with 300 ns outside. The last
+//! load is the most realistic one.
+//!
+//! A lock that lets its last holder relock it at once has a high throughput with an empty critical
+//! section. So the table also shows the handoffs: how often per second another worker acquires the
+//! lock.
 //!
 //! ```text
 //! cargo bench --bench contended -- "2 workers"
@@ -16,12 +19,12 @@ use interlatch::sync::RawMutex;
 use interlatch::{RobustMutex, Semaphore};
 use interlatch_benches::lock::{Load, contenders};
 use interlatch_benches::{
-    Comparison, Home, Length, Measure, PosixSemaphore, PthreadMutex, Section, Session,
-    SysVSemaphores, at_least, ours, shared,
+    Comparison, Length, Measure, PosixSemaphore, PthreadMutex, Section, Session, SysVSemaphores,
+    WorkerKind, at_least, create_in_region, shared,
 };
 use std::time::Duration;
 
-/// Rounds of a comparison, and how long each is for each subject.
+/// The number of rounds of a comparison, and the length of a subject's round.
 const ROUNDS: usize = 20;
 const ROUND: Length = Length::Timed(Duration::from_millis(25));
 
@@ -30,16 +33,16 @@ const RAW_THREADS: &str = "RawMutex, threads";
 const ROBUST: &str = "RobustMutex, processes";
 const SEMAPHORE: &str = "Semaphore, processes";
 const PTHREAD_ROBUST: &str = "pthread robust, processes";
-/// At home between threads, where they set the goal.
+/// The locks of threads, which set the goal.
 const THREADS: [&str; 2] = ["std, threads", "parking_lot, threads"];
 
 fn main() -> Result<()> {
     let mut session = Session::new("contended")?;
-    let [none, section, outside] = [0.0, 100.0, 300.0].map(Section::of);
+    let [none, section, outside] = [0.0, 100.0, 300.0].map(Section::calibrated);
     let loads = [
-        ("an empty section", none, none),
-        ("100 ns inside", section, none),
-        ("100 ns inside, 300 ns outside", section, outside),
+        ("empty critical section", none, none),
+        ("100 ns critical section", section, none),
+        ("100 ns critical section, 300 ns outside", section, outside),
     ];
     for (name, inside, outside) in loads {
         for workers in [2, 4, 8] {
@@ -52,7 +55,7 @@ fn main() -> Result<()> {
             let title = format!("{workers} workers, {name}");
             session.compare(title, Measure::PerSecond, ROUND, |comparison| {
                 comparison.rounds(ROUNDS);
-                comparison.has_second();
+                comparison.measure_fairness();
                 goals(comparison, is_outside);
                 subjects(comparison, load)
             })?;
@@ -62,43 +65,59 @@ fn main() -> Result<()> {
 }
 
 fn subjects(comparison: &mut Comparison, load: Load) -> Result<()> {
-    let raw: &RawMutex = ours(4096, ())?;
-    comparison.ours(contenders("RawMutex", Home::Processes, raw, load)?);
-    let raw: &RawMutex = ours(4096, ())?;
-    comparison.ours(contenders("RawMutex", Home::Threads, raw, load)?);
-    let robust: &RobustMutex<u64> = ours(4096, ())?;
-    comparison.ours(contenders("RobustMutex", Home::Processes, robust, load)?);
-    let semaphore: &Semaphore = ours(4096, ())?;
+    let raw: &RawMutex = create_in_region(4096, ())?;
+    comparison.ours(contenders("RawMutex", WorkerKind::Processes, raw, load)?);
+    let raw: &RawMutex = create_in_region(4096, ())?;
+    comparison.ours(contenders("RawMutex", WorkerKind::Threads, raw, load)?);
+    let robust: &RobustMutex<u64> = create_in_region(4096, ())?;
+    comparison.ours(contenders(
+        "RobustMutex",
+        WorkerKind::Processes,
+        robust,
+        load,
+    )?);
+    let semaphore: &Semaphore = create_in_region(4096, ())?;
     semaphore.release(1)?;
-    comparison.ours(contenders("Semaphore", Home::Processes, semaphore, load)?);
+    comparison.ours(contenders(
+        "Semaphore",
+        WorkerKind::Processes,
+        semaphore,
+        load,
+    )?);
     let std = shared(std::sync::Mutex::new(0))?;
-    comparison.peer(contenders("std", Home::Threads, std, load)?);
+    comparison.peer(contenders("std", WorkerKind::Threads, std, load)?);
     let parking_lot = shared(parking_lot::Mutex::new(0))?;
-    comparison.peer(contenders("parking_lot", Home::Threads, parking_lot, load)?);
+    comparison.peer(contenders(
+        "parking_lot",
+        WorkerKind::Threads,
+        parking_lot,
+        load,
+    )?);
     let pthread = PthreadMutex::plain()?;
-    comparison.peer(contenders("pthread", Home::Processes, pthread, load)?);
+    comparison.peer(contenders("pthread", WorkerKind::Processes, pthread, load)?);
     let pthread = PthreadMutex::robust()?;
     comparison.peer(contenders(
         "pthread robust",
-        Home::Processes,
+        WorkerKind::Processes,
         pthread,
         load,
     )?);
     let posix = PosixSemaphore::create(1)?;
-    comparison.peer(contenders("sem_t", Home::Processes, posix, load)?);
+    comparison.peer(contenders("sem_t", WorkerKind::Processes, posix, load)?);
     let kernel = SysVSemaphores::create([1, 0])?;
     let handle = shared(kernel.handle())?;
     comparison.keep(kernel);
     comparison.peer(contenders(
         "System V semaphore",
-        Home::Processes,
+        WorkerKind::Processes,
         handle,
         load,
     )?);
     Ok(())
 }
 
-/// With work outside there is no goal against the locks of threads, but one against libc's robust lock.
+/// With work outside, the goal compares with libc's robust lock, otherwise with the locks of
+/// threads.
 fn goals(comparison: &mut Comparison, is_outside: bool) {
     if is_outside {
         comparison.versus(ROBUST, PTHREAD_ROBUST, at_least(1.5));

@@ -1,10 +1,10 @@
-//! How many instructions the uncontended paths take: by callgrind, so always the same.
+//! The instructions of uncontended paths, counted by callgrind and therefore reproducible.
 //!
-//! Counted are those of this crate, inlined into who calls it. What libc executes besides (`memcpy` of
-//! larger items, which is another one on another CPU) is shown and not judged, and what the kernel does is
-//! not seen: no path here calls it.
+//! The counts include the instructions of interlatch, inlined into the callers. Instructions of
+//! libc (`memcpy` of larger items, which depends on the CPU) are shown and not judged. Instructions
+//! of the kernel are not visible; no path here makes a system call.
 //!
-//! `ci/instructions` runs it, with what it needs of valgrind.
+//! `ci/instructions` runs it and sets the environment that valgrind needs.
 
 use anyhow::{Context, Result, bail, ensure};
 use comfy_table::Table;
@@ -25,31 +25,31 @@ use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
 
-/// How much more than the baseline is too much.
+/// The relative increase above the baseline that fails.
 const TOLERANCE: f64 = 0.03;
-/// Operations of a measurement.
+/// The number of operations in a measurement.
 const REPEATS: u32 = 1000;
-/// Before that, whatever is done the first time only.
+/// The number of operations before the measurement, for first-time initialization.
 const WARM_UP: u32 = 10;
-/// What the loop around each operation costs, and is taken off.
-const NOTHING: &str = "nothing";
-/// Callgrind counts inside of this.
+/// The operation that measures the loop itself, which is subtracted from the others.
+const EMPTY_LOOP: &str = "nothing";
+/// The function that callgrind counts.
 const MEASURED: &str = "interlatch_measured";
 
 type Operation = Box<dyn Fn()>;
 type Prepare = fn() -> Result<Operation>;
 
-/// All operations. Each leaves its object as it was.
+/// All operations. Each restores the state of its object.
 const OPERATIONS: [(&str, Prepare); 15] = [
-    (NOTHING, || Ok(Box::new(|| ()))),
+    (EMPTY_LOOP, || Ok(Box::new(|| ()))),
     ("RawMutex: lock, unlock", raw_mutex),
     ("Mutex: lock, drop", mutex),
     ("RobustMutex: lock, drop", robust_mutex),
     ("Semaphore: acquire, drop", semaphore_guard),
     ("Semaphore: acquire, release", semaphore_calls),
     ("SemaphorePair: write, read", semaphore_pair),
-    ("Condvar: notify_one, nobody waits", notify_one),
-    ("Condvar: notify_all, nobody waits", notify_all),
+    ("Condvar: notify_one without waiters", notify_one),
+    ("Condvar: notify_all without waiters", notify_all),
     (
         "BoundedBuffer: send, recv",
         buffer::<BoundedBuffer<u64, [Slot<u64>]>>,
@@ -83,7 +83,7 @@ fn main() -> Result<()> {
         ["--only", name] => run(name),
         ["--judge", baseline] => judge(Path::new(baseline)),
         ["--update", baseline] => update(Path::new(baseline)),
-        // As one of all benchmarks, or of all tests: whether they run.
+        // With the other benchmarks or tests: runs each operation once.
         _ => OPERATIONS.iter().try_for_each(|(name, _)| run(name)),
     }
 }
@@ -97,8 +97,8 @@ fn run(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// By this name callgrind finds it.
-// SAFETY: no library has a function of this name.
+/// Runs the operation. callgrind finds the function by its name.
+// SAFETY: no linked library defines this name.
 #[unsafe(no_mangle)]
 #[inline(never)]
 fn interlatch_measured(operation: &dyn Fn()) {
@@ -107,14 +107,14 @@ fn interlatch_measured(operation: &dyn Fn()) {
     }
 }
 
-/// An object in a region, until the end of the program.
-fn place<T: ShmObject + ?Sized>(plan: T::Config) -> Result<&'static T> {
+/// Creates an object in a region, which lives until the program ends.
+fn create<T: ShmObject + ?Sized>(plan: T::Config) -> Result<&'static T> {
     let region = Box::leak(Box::new(Region::memfd("instructions", 1 << 16)?));
     Ok(region.create("object", plan)?)
 }
 
 fn raw_mutex() -> Result<Operation> {
-    let lock: &RawMutex = place(())?;
+    let lock: &RawMutex = create(())?;
     Ok(Box::new(|| {
         lock.raw_lock();
         // SAFETY: locked above.
@@ -123,32 +123,32 @@ fn raw_mutex() -> Result<Operation> {
 }
 
 fn mutex() -> Result<Operation> {
-    let mutex: &Mutex<u64> = place(())?;
+    let mutex: &Mutex<u64> = create(())?;
     Ok(Box::new(|| *mutex.lock() += 1))
 }
 
 fn robust_mutex() -> Result<Operation> {
-    let mutex: &RobustMutex<u64> = place(())?;
-    Ok(Box::new(|| *mutex.lock().expect("nobody dies here") += 1))
+    let mutex: &RobustMutex<u64> = create(())?;
+    Ok(Box::new(|| *mutex.lock().expect("no owner died") += 1))
 }
 
 fn semaphore_guard() -> Result<Operation> {
-    let semaphore: &Semaphore = place(())?;
+    let semaphore: &Semaphore = create(())?;
     semaphore.release(1)?;
     Ok(Box::new(|| drop(semaphore.acquire())))
 }
 
 fn semaphore_calls() -> Result<Operation> {
-    let semaphore: &Semaphore = place(())?;
+    let semaphore: &Semaphore = create(())?;
     semaphore.release(1)?;
     Ok(Box::new(|| {
         while !semaphore.acquire_with(Timeout::Infinite) {}
-        semaphore.release(1).expect("it was taken above");
+        semaphore.release(1).expect("the permit was acquired above");
     }))
 }
 
 fn semaphore_pair() -> Result<Operation> {
-    let pair: &SemaphorePair = place(())?;
+    let pair: &SemaphorePair = create(())?;
     Ok(Box::new(|| {
         drop(pair.write());
         drop(pair.read());
@@ -156,12 +156,12 @@ fn semaphore_pair() -> Result<Operation> {
 }
 
 fn notify_one() -> Result<Operation> {
-    let condvar: &Condvar = place(())?;
+    let condvar: &Condvar = create(())?;
     Ok(Box::new(|| condvar.notify_one()))
 }
 
 fn notify_all() -> Result<Operation> {
-    let condvar: &Condvar = place(())?;
+    let condvar: &Condvar = create(())?;
     Ok(Box::new(|| condvar.notify_all()))
 }
 
@@ -169,28 +169,30 @@ fn buffer<B>() -> Result<Operation>
 where
     B: Buffer<Item = u64> + ShmObject<Config = usize> + ?Sized + 'static,
 {
-    let buffer: &B = place(16)?;
+    let buffer: &B = create(16)?;
     let (sender, receiver) = (buffer.sender()?, buffer.receiver()?);
     Ok(Box::new(move || {
-        sender.send(black_box(1)).expect("there is room");
-        black_box(receiver.recv().expect("there is one"));
+        sender.send(black_box(1)).expect("the channel has room");
+        black_box(receiver.recv().expect("an item was sent"));
     }))
 }
 
 fn queue() -> Result<&'static MessageQueue> {
     let (messages, bytes) = (16, 1024);
-    place(QueueLimits { messages, bytes })
+    create(QueueLimits { messages, bytes })
 }
 
 fn message_queue() -> Result<Operation> {
     let queue = queue()?;
     let kind = MessageType::HIGHEST;
     Ok(Box::new(move || {
-        queue.send(kind, black_box(&[1; 8])).expect("there is room");
+        queue
+            .send(kind, black_box(&[1; 8]))
+            .expect("the channel has room");
         let mut item = [0; 8];
         let received =
             queue.receive_into(Select::First, &mut item, Oversize::Exact, Timeout::Infinite);
-        received.expect("there is one");
+        received.expect("an item was sent");
         black_box(item);
     }))
 }
@@ -201,22 +203,22 @@ fn message_queue_of_values() -> Result<Operation> {
     Ok(Box::new(move || {
         queue
             .send_value(kind, black_box(&1_u64))
-            .expect("there is room");
+            .expect("the channel has room");
         let received = queue.receive_value::<u64>(Select::Type(kind));
-        black_box(received.expect("there is one"));
+        black_box(received.expect("an item was sent"));
     }))
 }
 
-/// Instructions of one operation.
+/// The instructions of one operation.
 #[derive(Clone, Copy, Default)]
 struct Count {
     ours: f64,
     others: f64,
 }
 
-/// Counts all operations, without the loop around them.
+/// Counts all operations, without the loop.
 fn count_all() -> Result<Vec<(&'static str, Count)>> {
-    let loops = count(NOTHING)?.ours;
+    let loops = count(EMPTY_LOOP)?.ours;
     let counted = OPERATIONS.iter().skip(1).map(|(name, _)| {
         let Count { ours, others } = count(name)?;
         let ours = ours - loops;
@@ -225,7 +227,7 @@ fn count_all() -> Result<Vec<(&'static str, Count)>> {
     counted.collect()
 }
 
-/// Runs this program again, under callgrind.
+/// Runs this program again under callgrind.
 fn count(name: &str) -> Result<Count> {
     let program = std::env::current_exe()?;
     let folder = tempfile::tempdir()?;
@@ -243,7 +245,7 @@ fn count(name: &str) -> Result<Count> {
         "{name}: {}:\n{errors}",
         output.status
     );
-    let counts = by_object(&fs::read_to_string(&file)?);
+    let counts = instructions_by_object(&fs::read_to_string(&file)?);
     let own = program.to_string_lossy();
     let mut count = Count::default();
     for (object, instructions) in counts {
@@ -258,10 +260,11 @@ fn count(name: &str) -> Result<Count> {
     Ok(count)
 }
 
-/// The instructions of each program or library, from callgrind's file: below `ob=` with its name, or the
-/// number that was given to it before, lines of a place and a count. The line after `calls=` is of
-/// what was called, which has lines of its own.
-fn by_object(text: &str) -> HashMap<String, u64> {
+/// Sums the instructions of each program or library in callgrind's file.
+///
+/// Lines with a position and a count follow `ob=` with a name, or with the number of an earlier
+/// name. The line after `calls=` counts the callee, which also has lines of its own.
+fn instructions_by_object(text: &str) -> HashMap<String, u64> {
     let mut names: HashMap<&str, &str> = HashMap::new();
     let mut counts: HashMap<String, u64> = HashMap::new();
     let (mut object, mut is_called) = ("", false);
@@ -288,8 +291,8 @@ fn by_object(text: &str) -> HashMap<String, u64> {
     counts
 }
 
-/// Where this is, as far as it changes what is counted.
-fn here() -> Result<String> {
+/// Returns the compiler and the architecture, on which the counts depend.
+fn environment() -> Result<String> {
     let output = Command::new("rustc").arg("--version").output();
     let version = String::from_utf8(output.context("asking rustc")?.stdout)?;
     Ok(format!("# {}, {}", version.trim(), std::env::consts::ARCH))
@@ -297,8 +300,8 @@ fn here() -> Result<String> {
 
 fn update(baseline: &Path) -> Result<()> {
     let mut text = format!(
-        "# Instructions of an operation when nobody else is there: ci/instructions --update\n{}\n",
-        here()?
+        "# Instructions of an uncontended operation: ci/instructions --update\n{}\n",
+        environment()?
     );
     for (name, count) in count_all()? {
         text += &format!("{:.1}\t{name}\n", count.ours);
@@ -319,13 +322,13 @@ fn read(text: &str) -> Result<BTreeMap<&str, f64>> {
     counts.collect()
 }
 
-/// Compares with the baseline: an error, if something has risen.
+/// Compares with the baseline; returns an error if a count has risen.
 fn judge(baseline: &Path) -> Result<()> {
     let text = fs::read_to_string(baseline)?;
-    let here = here()?;
-    let is_same = text.lines().any(|line| line == here);
+    let environment = environment()?;
+    let is_same = text.lines().any(|line| line == environment);
     if !is_same {
-        println!("the baseline is of another compiler or processor than this: {here}");
+        println!("the baseline was made with another compiler or architecture: {environment}");
     }
     let mut before = read(&text)?;
     let mut table = Table::new();
@@ -334,7 +337,7 @@ fn judge(baseline: &Path) -> Result<()> {
         "instructions",
         "baseline",
         "change",
-        "libc besides",
+        "libc",
         "",
     ]);
     let (mut risen, mut fallen) = (0, 0);
@@ -360,11 +363,18 @@ fn judge(baseline: &Path) -> Result<()> {
     }
     println!("{table}");
     if fallen > 0 {
-        println!("{fallen} take fewer: keep that with ci/instructions --update");
+        println!(
+            "{fallen} operations need fewer instructions; record that with ci/instructions --update"
+        );
     }
-    ensure!(before.is_empty(), "not counted any more: {before:?}");
+    ensure!(
+        before.is_empty(),
+        "the baseline has unknown operations: {before:?}"
+    );
     if risen > 0 {
-        bail!("{risen} of them: if that is meant, ci/instructions --update");
+        bail!(
+            "{risen} operations need more instructions or have no baseline; if intended, run ci/instructions --update"
+        );
     }
     Ok(())
 }

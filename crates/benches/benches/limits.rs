@@ -1,4 +1,4 @@
-//! What the machine can do at all: no primitive is faster than these.
+//! The limits of the machine: no primitive is faster than these.
 //!
 //! ```text
 //! cargo bench --bench limits
@@ -7,8 +7,8 @@
 use anyhow::Result;
 use interlatch::platform::AtomicU32;
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
-use interlatch_benches::Home::Processes;
-use interlatch_benches::turns::{RawFutex, Spinning, volley};
+use interlatch_benches::WorkerKind::Processes;
+use interlatch_benches::round_trips::{RawFutex, SpinningWord, signal_round_trips};
 use interlatch_benches::{Length, Measure, Round, Session, Subject, Tally, cores, shared};
 use std::hint::black_box;
 use std::time::Duration;
@@ -19,11 +19,11 @@ const LONG_ROUND: Length = Length::Counted(Duration::from_millis(20));
 fn main() -> Result<()> {
     let mut session = Session::new("limits")?;
     session.compare(
-        "one word, alone",
+        "one word, uncontended",
         Measure::Nanoseconds,
         ROUND,
         |comparison| {
-            comparison.needs_no_line();
+            comparison.ignore_cache_line();
             let word = shared(AtomicU32::new(0))?;
             comparison.peer(alone("one CAS and one store", move || {
                 assert_eq!(word.compare_exchange(0, 1, Acquire, Relaxed), Ok(0));
@@ -38,7 +38,7 @@ fn main() -> Result<()> {
         },
     )?;
     session.compare("memcpy", Measure::Nanoseconds, ROUND, |comparison| {
-        comparison.needs_no_line();
+        comparison.ignore_cache_line();
         comparison.peer(copy::<8>());
         comparison.peer(copy::<64>());
         comparison.peer(copy::<1024>());
@@ -52,7 +52,11 @@ fn main() -> Result<()> {
         LONG_ROUND,
         |comparison| {
             comparison.on_one_core();
-            comparison.peer(volley("raw futex", Processes, shared(RawFutex::default())?));
+            comparison.peer(signal_round_trips(
+                "raw futex",
+                Processes,
+                shared(RawFutex::default())?,
+            ));
             Ok(())
         },
     )?;
@@ -62,11 +66,15 @@ fn main() -> Result<()> {
             Measure::Median,
             LONG_ROUND,
             |comparison| {
-                comparison.peer(volley("raw futex", Processes, shared(RawFutex::default())?));
-                comparison.peer(volley(
+                comparison.peer(signal_round_trips(
+                    "raw futex",
+                    Processes,
+                    shared(RawFutex::default())?,
+                ));
+                comparison.peer(signal_round_trips(
                     "cache line",
                     Processes,
-                    shared(Spinning::default())?,
+                    shared(SpinningWord::default())?,
                 ));
                 Ok(())
             },
@@ -75,12 +83,12 @@ fn main() -> Result<()> {
     session.finish()
 }
 
-/// One worker that does it again and again.
+/// Creates a subject with one worker that repeats the operation.
 fn alone(name: &str, operation: impl FnMut() + Clone + Send + 'static) -> Subject {
     let mut operation = operation;
-    Subject::alike(name, Processes, 1, move |_, round: &Round<'_>| {
+    Subject::uniform(name, Processes, 1, move |_, round: &Round<'_>| {
         (0..round.count).for_each(|_| operation());
-        Tally::of(round.count)
+        Tally::new(round.count)
     })
 }
 

@@ -1,7 +1,7 @@
-//! There and back between two who wait for each other: the middle trip and the slowest of a hundred.
+//! Round trips between two workers that wait for each other: the median and the 99th percentile.
 //!
-//! On one core nothing is faster than the kernel's futex with nothing around it; where each has a core
-//! of its own, nothing is faster than a cache line that both look at.
+//! On one core the lower bound is the kernel's bare futex. On two cores it is a cache line that
+//! both workers poll.
 //!
 //! ```text
 //! cargo bench --bench round_trip -- "one core"
@@ -11,15 +11,18 @@ use anyhow::Result;
 use interlatch::BoundedBuffer;
 use interlatch::channel::Slot;
 use interlatch::sync::SemaphorePair;
-use interlatch_benches::Home::{Processes, Threads};
-use interlatch_benches::channel::{Bytes, OurQueue, Over, PosixQueue, SysVQueue};
-use interlatch_benches::turns::{
-    Monitor, ParkingLotMonitor, PosixSemaphores, PthreadMonitor, RawFutex, Semaphores, Spinning,
-    StdMonitor, TwoLines, letters, two, volley,
+use interlatch_benches::WorkerKind::{Processes, Threads};
+use interlatch_benches::channel::{
+    BufferChannel, ByteStream, MessageQueueChannel, PosixQueue, SysVQueue,
+};
+use interlatch_benches::round_trips::{
+    Monitor, ParkingLotMonitor, PosixSemaphores, PthreadMonitor, RawFutex, Semaphores,
+    SpinningWord, StdMonitor, TwoCacheLines, channel_round_trips, pair_of_objects,
+    signal_round_trips,
 };
 use interlatch_benches::{
     Comparison, Length, Measure, PosixSemaphore, Round, Session, Subject, SysVSemaphores, Tally,
-    Worker, at_most, cores, ours, shared, trips,
+    Worker, at_most, cores, create_in_region, shared, time_trips,
 };
 use std::time::Duration;
 
@@ -46,18 +49,18 @@ fn main() -> Result<()> {
             comparison.rounds(ROUNDS);
             comparison.versus(SEMAPHORES, LINE, at_most(1.3));
             comparison.versus(CONDVAR, LINE, at_most(1.3));
-            // A line for each direction, as two semaphores have it, and plain stores.
+            // Two semaphores use a cache line per direction; this peer does so with plain stores.
             comparison.versus(SEMAPHORES, LINES, None);
             comparison.versus(LINES, LINE, None);
-            comparison.peer(volley(
+            comparison.peer(signal_round_trips(
                 "cache line",
                 Processes,
-                shared(Spinning::default())?,
+                shared(SpinningWord::default())?,
             ));
-            comparison.peer(volley(
+            comparison.peer(signal_round_trips(
                 "two cache lines",
                 Processes,
-                shared(TwoLines::default())?,
+                shared(TwoCacheLines::default())?,
             ));
             subjects(comparison)
         })?;
@@ -67,53 +70,88 @@ fn main() -> Result<()> {
 
 fn subjects(comparison: &mut Comparison) -> Result<()> {
     our_subjects(comparison)?;
-    comparison.peer(volley("raw futex", Processes, shared(RawFutex::default())?));
+    comparison.peer(signal_round_trips(
+        "raw futex",
+        Processes,
+        shared(RawFutex::default())?,
+    ));
     let posix = PosixSemaphores([PosixSemaphore::create(0)?, PosixSemaphore::create(0)?]);
-    comparison.peer(volley("sem_t", Processes, shared(posix)?));
+    comparison.peer(signal_round_trips("sem_t", Processes, shared(posix)?));
     let kernel = SysVSemaphores::create([0, 0])?;
     let handle = shared(kernel.handle())?;
     comparison.keep(kernel);
-    comparison.peer(volley("System V semaphore", Processes, handle));
+    comparison.peer(signal_round_trips("System V semaphore", Processes, handle));
     let pthread = shared(PthreadMonitor::create()?)?;
-    comparison.peer(volley("pthread condition", Processes, pthread));
-    comparison.peer(volley(
+    comparison.peer(signal_round_trips("pthread_cond_t", Processes, pthread));
+    comparison.peer(signal_round_trips(
         "std Condvar",
         Threads,
         shared(StdMonitor::default())?,
     ));
     let parking_lot = shared(ParkingLotMonitor::default())?;
-    comparison.peer(volley("parking_lot Condvar", Threads, parking_lot));
-    let pipes = [Bytes::pipe(0)?, Bytes::pipe(0)?];
-    comparison.peer(letters("pipe", Processes, pipes));
-    let sockets = [Bytes::socket()?, Bytes::socket()?];
-    comparison.peer(letters("Unix stream", Processes, sockets));
+    comparison.peer(signal_round_trips(
+        "parking_lot Condvar",
+        Threads,
+        parking_lot,
+    ));
+    let pipes = [ByteStream::pipe(0)?, ByteStream::pipe(0)?];
+    comparison.peer(channel_round_trips("pipe", Processes, pipes));
+    let sockets = [ByteStream::socket()?, ByteStream::socket()?];
+    comparison.peer(channel_round_trips("Unix stream", Processes, sockets));
     let [(there, removed), (back, removed_too)] = [SysVQueue::new(0)?, SysVQueue::new(0)?];
     comparison.keep([removed, removed_too]);
-    comparison.peer(letters("System V queue", Processes, [there, back]));
+    comparison.peer(channel_round_trips(
+        "System V queue",
+        Processes,
+        [there, back],
+    ));
     let queues = [PosixQueue::new(8, 8)?, PosixQueue::new(8, 8)?];
-    comparison.peer(letters("POSIX queue", Processes, queues));
+    comparison.peer(channel_round_trips("POSIX queue", Processes, queues));
     Ok(())
 }
 
 fn our_subjects(comparison: &mut Comparison) -> Result<()> {
-    comparison.ours(volley("Semaphore", Processes, shared(Semaphores(two()?))?));
-    comparison.ours(volley("Semaphore", Threads, shared(Semaphores(two()?))?));
-    comparison.ours(volley("Condvar", Processes, shared(Monitor::create()?)?));
-    comparison.ours(volley("Condvar", Threads, shared(Monitor::create()?)?));
+    comparison.ours(signal_round_trips(
+        "Semaphore",
+        Processes,
+        shared(Semaphores(pair_of_objects()?))?,
+    ));
+    comparison.ours(signal_round_trips(
+        "Semaphore",
+        Threads,
+        shared(Semaphores(pair_of_objects()?))?,
+    ));
+    comparison.ours(signal_round_trips(
+        "Condvar",
+        Processes,
+        shared(Monitor::create()?)?,
+    ));
+    comparison.ours(signal_round_trips(
+        "Condvar",
+        Threads,
+        shared(Monitor::create()?)?,
+    ));
     comparison.ours(pair("SemaphorePair, processes")?);
     type Buffer = BoundedBuffer<[u8; 8], [Slot<[u8; 8]>]>;
-    let buffers = [Over::<Buffer>::new(1 << 14, 64)?, Over::new(1 << 14, 64)?];
-    comparison.ours(letters("BoundedBuffer", Processes, buffers));
-    let queues = [OurQueue::new(64, 8)?, OurQueue::new(64, 8)?];
-    comparison.ours(letters("MessageQueue", Processes, queues));
+    let buffers = [
+        BufferChannel::<Buffer>::new(1 << 14, 64)?,
+        BufferChannel::new(1 << 14, 64)?,
+    ];
+    comparison.ours(channel_round_trips("BoundedBuffer", Processes, buffers));
+    let queues = [
+        MessageQueueChannel::new(64, 8)?,
+        MessageQueueChannel::new(64, 8)?,
+    ];
+    comparison.ours(channel_round_trips("MessageQueue", Processes, queues));
     Ok(())
 }
 
-/// The writer's turn ends a trip: it comes only after the reader's.
+/// The writer's slot ends a round trip, because it follows the reader's.
 fn pair(name: &str) -> Result<Subject> {
-    let pair: &SemaphorePair = ours(4096, ())?;
-    let writer: Worker =
-        Box::new(move || Box::new(move |round: &Round<'_>| trips(round, || drop(pair.write()))));
+    let pair: &SemaphorePair = create_in_region(4096, ())?;
+    let writer: Worker = Box::new(move || {
+        Box::new(move |round: &Round<'_>| time_trips(round, || drop(pair.write())))
+    });
     let reader: Worker = Box::new(move || {
         Box::new(move |round: &Round<'_>| {
             (0..round.count).for_each(|_| drop(pair.read()));

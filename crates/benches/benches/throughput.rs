@@ -1,4 +1,5 @@
-//! One sends, another receives: how many items a second, item by item, and ours in batches too.
+//! Items per second from one sender to one receiver, one by one and, for interlatch, also in
+//! batches.
 //!
 //! ```text
 //! cargo bench --bench throughput -- "64 B, capacity 1024"
@@ -7,9 +8,10 @@
 use anyhow::Result;
 use interlatch::channel::{Slot, TurnSlot};
 use interlatch::{BoundedBuffer, MonitorBuffer, Pod, RobustBoundedBuffer, RobustMonitorBuffer};
-use interlatch_benches::Home::{Processes, Threads};
+use interlatch_benches::WorkerKind::{Processes, Threads};
 use interlatch_benches::channel::{
-    Bytes, OurQueue, Over, Packets, PosixQueue, PthreadRing, SysVQueue, stream, stream_in_batches,
+    BufferChannel, ByteStream, MessageQueueChannel, PosixQueue, PthreadRing, SeqpacketSocket,
+    SysVQueue, stream, stream_in_batches,
 };
 use interlatch_benches::{Comparison, Length, Measure, Session, at_least};
 use std::time::Duration;
@@ -23,7 +25,7 @@ type Monitor<const N: usize> = MonitorBuffer<Item<N>, [Slot<Item<N>>]>;
 type Robust<const N: usize> = RobustBoundedBuffer<Item<N>, [TurnSlot<Item<N>>]>;
 type RobustMonitor<const N: usize> = RobustMonitorBuffer<Item<N>, [Slot<Item<N>>]>;
 
-/// Items that are sent or received at once, at most.
+/// The maximum number of items in a batch.
 const BATCH: usize = 64;
 
 const BOUNDED: &str = "BoundedBuffer, processes";
@@ -61,31 +63,31 @@ where
     [u8; N]: Pod,
 {
     let room = (N + 256) * capacity + (1 << 16);
-    let bounded = Over::<Bounded<N>>::new(room, capacity)?;
+    let bounded = BufferChannel::<Bounded<N>>::new(room, capacity)?;
     comparison.ours(stream("BoundedBuffer", Processes, bounded));
-    let bounded = Over::<Bounded<N>>::new(room, capacity)?;
+    let bounded = BufferChannel::<Bounded<N>>::new(room, capacity)?;
     comparison.ours(stream("BoundedBuffer", Threads, bounded));
-    let monitor = Over::<Monitor<N>>::new(room, capacity)?;
+    let monitor = BufferChannel::<Monitor<N>>::new(room, capacity)?;
     comparison.ours(stream("MonitorBuffer", Processes, monitor));
-    let bounded = Over::<Bounded<N>>::new(room, capacity)?;
+    let bounded = BufferChannel::<Bounded<N>>::new(room, capacity)?;
     comparison.ours(stream_in_batches(
         "BoundedBuffer",
         Processes,
         bounded,
         BATCH,
     ));
-    let monitor = Over::<Monitor<N>>::new(room, capacity)?;
+    let monitor = BufferChannel::<Monitor<N>>::new(room, capacity)?;
     comparison.ours(stream_in_batches(
         "MonitorBuffer",
         Processes,
         monitor,
         BATCH,
     ));
-    let robust = Over::<Robust<N>>::new(room, capacity)?;
+    let robust = BufferChannel::<Robust<N>>::new(room, capacity)?;
     comparison.ours(stream("RobustBoundedBuffer", Processes, robust));
-    let robust = Over::<RobustMonitor<N>>::new(room, capacity)?;
+    let robust = BufferChannel::<RobustMonitor<N>>::new(room, capacity)?;
     comparison.ours(stream("RobustMonitorBuffer", Processes, robust));
-    let queue = OurQueue::new(capacity, N)?;
+    let queue = MessageQueueChannel::new(capacity, N)?;
     comparison.ours(stream::<N, _>("MessageQueue", Processes, queue));
     Ok(())
 }
@@ -93,11 +95,11 @@ where
 fn peers<const N: usize>(comparison: &mut Comparison, capacity: usize) -> Result<()> {
     let ring = PthreadRing::<N>::new(capacity)?;
     comparison.peer(stream("pthread ring", Processes, ring));
-    let pipe = Bytes::pipe(N * capacity)?;
+    let pipe = ByteStream::pipe(N * capacity)?;
     comparison.peer(stream::<N, _>("pipe", Processes, pipe));
-    let socket = Bytes::socket()?;
+    let socket = ByteStream::socket()?;
     comparison.peer(stream::<N, _>("Unix stream", Processes, socket));
-    let packets = Packets::new()?;
+    let packets = SeqpacketSocket::new()?;
     comparison.peer(stream::<N, _>("Unix seqpacket", Processes, packets));
     let (queue, removed) = SysVQueue::new(N * capacity)?;
     comparison.keep(removed);

@@ -1,19 +1,19 @@
-//! What a lock, or a permit, costs that nobody else wants: ours beside its peers.
+//! The cost of uncontended locks and permits beside their peers.
 //!
-//! Every object lies alone at the start of a shared mapping of its own: ours in a memfd region,
-//! its peers in anonymous shared memory, which to the kernel is the same.
+//! Every object lies alone at the start of a shared mapping of its own: those of interlatch in a
+//! memfd region, its peers in anonymous shared memory, which the kernel treats alike.
 //!
-//! They take turns, in rounds of less than half a millisecond; then criterion measures each, unless it is told not
-//! to by `--table`.
+//! The subjects take turns in rounds of less than half a millisecond. Then criterion measures each,
+//! unless `--table` is given.
 //!
 //! ```text
 //! cargo bench --bench uncontended -- --table
 //! ```
 //!
-//! What a pair costs is mostly its read-modify-writes, about 5 ns each on a CPU of 2021: two, and
-//! one more for each that begins with a wrong guess of a semaphore's state. A semaphore at 1 is
-//! always guessed; at 5 an acquire is not, nor is a bare release, but a guard's release knows what
-//! its acquire left.
+//! The cost of a pair is mostly that of its read-modify-writes, about 5 ns each on a CPU of 2021:
+//! two, and one more for each operation that predicts the semaphore's state wrongly. The prediction
+//! is right for a semaphore with 1 permit. With 5 permits it is wrong for an acquire and for a bare
+//! release; the release of a guard knows the value that its acquire stored.
 
 use anyhow::Result;
 use core::sync::atomic::compiler_fence;
@@ -23,8 +23,8 @@ use interlatch::sync::RawMutex;
 use interlatch::sync::{RawSemaphore, Timeout};
 use interlatch::{Mutex, RobustMutex, Semaphore};
 use interlatch_benches::{
-    Comparison, Home, Length, Measure, PosixSemaphore, PthreadMutex, Round, Session, Subject,
-    SysVHandle, SysVSemaphores, Tally, at_most, ours, shared,
+    Comparison, Length, Measure, PosixSemaphore, PthreadMutex, Round, Session, Subject, SysVHandle,
+    SysVSemaphores, Tally, WorkerKind, at_most, create_in_region, shared,
 };
 use lock_api::RawMutex as _;
 use std::hint::black_box;
@@ -33,14 +33,14 @@ use std::time::Duration;
 
 const ROUNDS: usize = 120;
 const ROUND: Length = Length::Counted(Duration::from_micros(400));
-/// How much slower ours may be than parking_lot's lock and std's.
+/// The maximum ratio to the locks of parking_lot and std.
 const GOAL: f64 = 1.03;
-/// What surviving a death may cost, against libc's lock that survives one.
+/// The maximum ratio of a robust lock to that of libc.
 const ROBUST_TO_PTHREAD: f64 = 0.85;
-/// A permit, against libc's.
+/// The maximum ratio of a semaphore to that of libc.
 const SEMAPHORE_TO_POSIX: f64 = 0.95;
-/// The values at which semaphores are measured: a pair takes one permit and gives it back. The
-/// first is what a semaphore used as a lock holds, the second is an arbitrary larger one.
+/// The initial permits of the semaphores. A pair acquires and releases one permit. The first value
+/// is that of a semaphore used as a lock; the second is an arbitrary larger one.
 const PERMITS: [u32; 2] = [1, 5];
 
 fn main() -> Result<()> {
@@ -60,7 +60,7 @@ fn main() -> Result<()> {
             add(comparison, &semaphores(permits)?);
             add(
                 comparison,
-                &[Pair::of("System V semaphore", shared(handle)?, system_v)],
+                &[Pair::new("System V semaphore", shared(handle)?, system_v)],
             );
             semaphore_goals(comparison);
             Ok(())
@@ -69,7 +69,7 @@ fn main() -> Result<()> {
     session.finish()
 }
 
-/// An object, and a pair of operations on it that leaves it as it was, again and again.
+/// An object and a pair of operations that restores its state.
 struct Pair {
     is_ours: bool,
     name: String,
@@ -77,14 +77,14 @@ struct Pair {
 }
 
 impl Pair {
-    fn of<T: Sync>(
+    fn new<T: Sync>(
         name: &str,
         object: &'static T,
         pair: impl Fn(&T) + Send + Sync + 'static,
     ) -> Self {
         let repeat = move |count| {
-            // Opaque once, not at every pair: the compiler must not know what it points to, and a
-            // detour of the address would be measured as a part of the pair.
+            // `black_box` once, not per pair: the compiler must not know the object, and an
+            // indirection per pair would be measured.
             let object = black_box(object);
             for _ in 0..count {
                 pair(object);
@@ -105,15 +105,15 @@ impl Pair {
 
 fn add(comparison: &mut Comparison, pairs: &[Pair]) {
     comparison.rounds(ROUNDS);
-    comparison.needs_no_line();
-    comparison.has_criterion();
+    comparison.ignore_cache_line();
+    comparison.run_criterion();
     for pair in pairs {
         let repeat = pair.repeat.clone();
         let body = move |_, round: &Round<'_>| {
             repeat(round.count);
-            Tally::of(round.count)
+            Tally::new(round.count)
         };
-        let subject = Subject::alike(pair.name.clone(), Home::Processes, 1, body);
+        let subject = Subject::uniform(pair.name.clone(), WorkerKind::Processes, 1, body);
         if pair.is_ours {
             comparison.ours(subject);
         } else {
@@ -123,9 +123,9 @@ fn add(comparison: &mut Comparison, pairs: &[Pair]) {
 }
 
 fn locks() -> Result<Vec<Pair>> {
-    let raw: &RawMutex = ours(4096, ())?;
-    let mutex: &Mutex<u64> = ours(4096, ())?;
-    let robust: &RobustMutex<u64> = ours(4096, ())?;
+    let raw: &RawMutex = create_in_region(4096, ())?;
+    let mutex: &Mutex<u64> = create_in_region(4096, ())?;
+    let robust: &RobustMutex<u64> = create_in_region(4096, ())?;
     let parking_lot_raw = shared(parking_lot::RawMutex::INIT)?;
     let parking_lot = shared(parking_lot::Mutex::new(0))?;
     let again = shared(parking_lot::Mutex::new(0))?;
@@ -133,21 +133,25 @@ fn locks() -> Result<Vec<Pair>> {
     let pthread = PthreadMutex::plain()?;
     let robust_pthread = PthreadMutex::robust()?;
     Ok(vec![
-        Pair::of("RawMutex", raw, raw_lock).ours(),
-        Pair::of("RawMutex, held", raw, lock).ours(),
-        Pair::of("Mutex", mutex, lock_api_lock).ours(),
-        Pair::of("RobustMutex", robust, robust_lock).ours(),
-        Pair::of("parking_lot::RawMutex", parking_lot_raw, raw_lock),
-        Pair::of("parking_lot::Mutex", parking_lot, lock_api_lock),
-        Pair::of("itself (the noise)", again, lock_api_lock),
-        Pair::of("std::sync::Mutex", std, std_lock),
-        Pair::of("pthread_mutex_t", pthread, PthreadMutex::pair),
-        Pair::of(
+        Pair::new("RawMutex", raw, raw_lock).ours(),
+        Pair::new("RawMutex, held", raw, lock).ours(),
+        Pair::new("Mutex", mutex, lock_api_lock).ours(),
+        Pair::new("RobustMutex", robust, robust_lock).ours(),
+        Pair::new("parking_lot::RawMutex", parking_lot_raw, raw_lock),
+        Pair::new("parking_lot::Mutex", parking_lot, lock_api_lock),
+        Pair::new("parking_lot::Mutex again (noise)", again, lock_api_lock),
+        Pair::new("std::sync::Mutex", std, std_lock),
+        Pair::new("pthread_mutex_t", pthread, PthreadMutex::pair),
+        Pair::new(
             "pthread_mutex_t, robust",
             robust_pthread,
             PthreadMutex::pair,
         ),
-        Pair::of("robust, by hand", shared(ByHand::default())?, ByHand::pair),
+        Pair::new(
+            "minimal robust protocol",
+            shared(MinimalRobustLock::default())?,
+            MinimalRobustLock::pair,
+        ),
     ])
 }
 
@@ -158,25 +162,29 @@ fn lock_goals(comparison: &mut Comparison) {
     comparison.versus("RawMutex", "parking_lot::RawMutex", goal);
     comparison.versus("RawMutex, held", "parking_lot::RawMutex", goal);
     let robust = "RobustMutex";
-    // No goal: what is written by hand cannot come closer to it.
+    // No goal: the minimal protocol does not reach the ratio either.
     comparison.versus(robust, "RawMutex", None);
     comparison.versus(
         robust,
         "pthread_mutex_t, robust",
         at_most(ROBUST_TO_PTHREAD),
     );
-    comparison.versus(robust, "robust, by hand", None);
-    comparison.versus("parking_lot::Mutex", "itself (the noise)", None);
+    comparison.versus(robust, "minimal robust protocol", None);
+    comparison.versus(
+        "parking_lot::Mutex",
+        "parking_lot::Mutex again (noise)",
+        None,
+    );
 }
 
 fn semaphores(permits: u32) -> Result<Vec<Pair>> {
-    let semaphore: &Semaphore = ours(4096, ())?;
+    let semaphore: &Semaphore = create_in_region(4096, ())?;
     semaphore.release(permits)?;
     let posix = PosixSemaphore::create(permits)?;
     Ok(vec![
-        Pair::of("Semaphore, guard", semaphore, guard).ours(),
-        Pair::of("Semaphore, calls", semaphore, calls).ours(),
-        Pair::of("sem_t", posix, PosixSemaphore::pair),
+        Pair::new("Semaphore, guard", semaphore, guard).ours(),
+        Pair::new("Semaphore, calls", semaphore, calls).ours(),
+        Pair::new("sem_t", posix, PosixSemaphore::pair),
     ])
 }
 
@@ -186,8 +194,8 @@ fn semaphore_goals(comparison: &mut Comparison) {
     }
 }
 
-// The pairs are inlined always: otherwise the compiler would inline some and charge the others
-// for a call.
+// The pairs are always inlined. Otherwise the compiler would inline some of them and the others
+// would include a call.
 
 #[inline(always)]
 fn raw_lock<L: lock_api::RawMutex>(lock: &L) {
@@ -196,7 +204,7 @@ fn raw_lock<L: lock_api::RawMutex>(lock: &L) {
     unsafe { lock.unlock() };
 }
 
-/// As the buffers of this crate lock, which take any lock.
+/// Locks through `RawLock`, like the channels of interlatch.
 #[inline(always)]
 fn lock(lock: &RawMutex) {
     drop(lock.lock());
@@ -209,13 +217,13 @@ fn lock_api_lock<L: lock_api::RawMutex>(mutex: &lock_api::Mutex<L, u64>) {
 
 #[inline(always)]
 fn std_lock(mutex: &std::sync::Mutex<u64>) {
-    // Nobody panics here, so the lock is never poisoned; this looks at the flag as users do.
+    // No owner panics, so the lock is never poisoned; the check is what users write.
     drop(mutex.lock().unwrap());
 }
 
 #[inline(always)]
 fn robust_lock(mutex: &RobustMutex<u64>) {
-    // Nobody dies here; this looks at the result as users do.
+    // No owner dies; the check is what users write.
     drop(mutex.lock().unwrap());
 }
 
@@ -227,7 +235,7 @@ fn guard(semaphore: &Semaphore) {
 #[inline(always)]
 fn calls(semaphore: &Semaphore) {
     while !semaphore.acquire_with(Timeout::Infinite) {}
-    // There is room for what was just taken; this looks at the result as users do.
+    // The permit was acquired above; the check is what users write.
     semaphore.release(1).unwrap();
 }
 
@@ -237,15 +245,17 @@ fn system_v(semaphore: &SysVHandle) {
     semaphore.change(0, 1);
 }
 
-/// The least that the protocol of robust locks costs: a store before each of the two exchanges, to
-/// announce it, and one after each. An exchange has to wait until the stores before it are done.
+/// The minimal cost of the robust-lock protocol: a store before and after each of the two
+/// exchanges.
+///
+/// An exchange must wait until the stores before it are complete.
 #[derive(Default)]
-struct ByHand {
+struct MinimalRobustLock {
     word: AtomicU32,
     pending: AtomicUsize,
 }
 
-impl ByHand {
+impl MinimalRobustLock {
     #[inline(always)]
     fn pair(&self) {
         self.pending.store(1, Relaxed);

@@ -1,7 +1,7 @@
 //! The channels of other crates.
 
-use interlatch_benches::channel::{Channel, Taken};
-use interlatch_benches::{Afterwards, leak};
+use interlatch_benches::channel::{Channel, TakeOnce};
+use interlatch_benches::{CleanupProcess, leak};
 use anyhow::Result;
 use iceoryx2::port::backpressure_strategy::BackpressureStrategy;
 use iceoryx2::prelude::*;
@@ -25,23 +25,23 @@ impl<const N: usize> Crossbeam<N> {
 
 impl<const N: usize> Channel<N> for Crossbeam<N> {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        |item| self.0.send(*item).expect("the receiver stays")
+        |item| self.0.send(*item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        |item| *item = self.1.recv().expect("the sender stays")
+        |item| *item = self.1.recv().expect("the sender is alive")
     }
 }
 
 pub struct Rtrb<const N: usize>(
-    Taken<rtrb::Producer<[u8; N]>>,
-    Taken<rtrb::Consumer<[u8; N]>>,
+    TakeOnce<rtrb::Producer<[u8; N]>>,
+    TakeOnce<rtrb::Consumer<[u8; N]>>,
 );
 
 impl<const N: usize> Rtrb<N> {
     pub fn new(capacity: usize) -> &'static Self {
         let (producer, consumer) = rtrb::RingBuffer::new(capacity);
-        leak(Self(Taken::new(producer), Taken::new(consumer)))
+        leak(Self(TakeOnce::new(producer), TakeOnce::new(consumer)))
     }
 }
 
@@ -63,26 +63,26 @@ impl<const N: usize> Channel<N> for Rtrb<N> {
     }
 }
 
-/// Bytes, not values, as it sends them without a serializer.
-pub struct IpcChannel(Taken<IpcBytesSender>, Taken<IpcBytesReceiver>);
+/// Sends bytes, not values, because the crate sends these without a serializer.
+pub struct IpcChannel(TakeOnce<IpcBytesSender>, TakeOnce<IpcBytesReceiver>);
 
 impl IpcChannel {
     pub fn new() -> Result<&'static Self> {
         let (sender, receiver) = bytes_channel()?;
-        Ok(leak(Self(Taken::new(sender), Taken::new(receiver))))
+        Ok(leak(Self(TakeOnce::new(sender), TakeOnce::new(receiver))))
     }
 }
 
 impl<const N: usize> Channel<N> for IpcChannel {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let sender = self.0.take();
-        move |item| sender.send(item).expect("the receiver stays")
+        move |item| sender.send(item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
         let receiver = self.1.take();
         move |item| {
-            let got = receiver.recv().expect("the sender stays");
+            let got = receiver.recv().expect("the sender is alive");
             item.copy_from_slice(&got);
         }
     }
@@ -90,8 +90,10 @@ impl<const N: usize> Channel<N> for IpcChannel {
 
 type Items<const N: usize> = PortFactory<ipc::Service, [u8; N], ()>;
 
-/// A service with one publisher and one subscriber: nothing overflows, and who sends tries until there
-/// is room. It is made by the workers; its files have names that begin with this.
+/// A service with one publisher and one subscriber. It does not overflow; a publisher retries while
+/// it is full.
+///
+/// The workers create it. The names of its files begin with `prefix`.
 pub struct Iceoryx {
     prefix: String,
     capacity: usize,
@@ -100,11 +102,11 @@ pub struct Iceoryx {
 static SERVICES: AtomicU32 = AtomicU32::new(0);
 
 impl Iceoryx {
-    pub fn new(capacity: usize) -> Result<(&'static Self, Afterwards)> {
+    pub fn new(capacity: usize) -> Result<(&'static Self, CleanupProcess)> {
         let number = SERVICES.fetch_add(1, Relaxed);
         let prefix = format!("interlatch_bench_{}_{number}_", std::process::id());
         let of_this = prefix.clone();
-        let removed = Afterwards::run(move || remove(&of_this))?;
+        let removed = CleanupProcess::start(move || remove(&of_this))?;
         Ok((leak(Self { prefix, capacity }), removed))
     }
 
@@ -122,7 +124,7 @@ impl Iceoryx {
         builder.create().expect("a node")
     }
 
-    /// The service of these items, whoever is first to open it.
+    /// Opens the service, or creates it in the first worker.
     fn service<const N: usize>(&self, node: &Node<ipc::Service>) -> Items<N> {
         node.service_builder(&"items".try_into().expect("a name"))
             .publish_subscribe::<[u8; N]>()
@@ -139,9 +141,9 @@ fn folder(prefix: &str) -> String {
     format!("/tmp/{prefix}")
 }
 
-/// What workers leave who are killed.
+/// Removes the files of killed workers.
 fn remove(prefix: &str) {
-    // There is none, if nobody was killed.
+    // The folder exists only if a worker was killed.
     let _ = fs::remove_dir_all(folder(prefix));
     for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().contains(prefix) {
@@ -159,10 +161,10 @@ impl<const N: usize> Channel<N> for Iceoryx {
         let publisher = builder.create().expect("a publisher");
         move |item| {
             let _ = (&node, &service);
-            let loan = publisher.loan_uninit().expect("a place");
+            let loan = publisher.loan_uninit().expect("a free sample");
             loan.write_payload(*item)
                 .send()
-                .expect("the subscriber stays");
+                .expect("the subscriber is alive");
         }
     }
 
@@ -174,7 +176,7 @@ impl<const N: usize> Channel<N> for Iceoryx {
         move |item| {
             let _ = (&node, &service);
             *item = loop {
-                if let Some(sample) = subscriber.receive().expect("the publisher stays") {
+                if let Some(sample) = subscriber.receive().expect("the publisher is alive") {
                     break *sample;
                 }
             }

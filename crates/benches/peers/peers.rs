@@ -1,20 +1,20 @@
-//! Buffers beside those of other crates: iceoryx2 and ipc-channel between processes, crossbeam-channel and
-//! rtrb between threads.
+//! Buffers beside those of other crates: iceoryx2 and ipc-channel between processes,
+//! crossbeam-channel and rtrb between threads.
 //!
-//! Those that have no call that waits (iceoryx2's subscriber, rtrb) are asked again and again: nobody does
-//! anything else on their cores.
+//! iceoryx2's subscriber and rtrb have no blocking call, so their workers poll; nothing else runs
+//! on their cores.
 //!
 //! ```text
-//! cargo bench --manifest-path benches/peers/Cargo.toml -- "64 B, capacity 1024"
+//! cargo bench --manifest-path crates/benches/peers/Cargo.toml -- "64 B, capacity 1024"
 //! ```
 
 mod channels;
 
 use anyhow::Result;
 use channels::{Crossbeam, Iceoryx, IpcChannel, Rtrb};
-use interlatch_benches::Home::{Processes, Threads};
-use interlatch_benches::channel::{Over, stream, stream_in_batches};
-use interlatch_benches::turns::letters;
+use interlatch_benches::WorkerKind::{Processes, Threads};
+use interlatch_benches::channel::{BufferChannel, stream, stream_in_batches};
+use interlatch_benches::round_trips::channel_round_trips;
 use interlatch_benches::{Comparison, Length, Measure, Session, at_least, cores};
 use interlatch::channel::Slot;
 use interlatch::{BoundedBuffer, Pod};
@@ -65,15 +65,15 @@ where
     [u8; N]: Pod,
 {
     let room = (N + 256) * capacity + (1 << 16);
-    let bounded = Over::<Bounded<N>>::new(room, capacity)?;
+    let bounded = BufferChannel::<Bounded<N>>::new(room, capacity)?;
     comparison.ours(stream("BoundedBuffer", Processes, bounded));
-    let bounded = Over::<Bounded<N>>::new(room, capacity)?;
+    let bounded = BufferChannel::<Bounded<N>>::new(room, capacity)?;
     comparison.ours(stream("BoundedBuffer", Threads, bounded));
-    for home in [Processes, Threads] {
-        let bounded = Over::<Bounded<N>>::new(room, capacity)?;
-        comparison.ours(stream_in_batches("BoundedBuffer", home, bounded, BATCH));
+    for kind in [Processes, Threads] {
+        let bounded = BufferChannel::<Bounded<N>>::new(room, capacity)?;
+        comparison.ours(stream_in_batches("BoundedBuffer", kind, bounded, BATCH));
     }
-    // Both copy into and out of shared memory, and know nothing of what the other one does.
+    // Both copy into and out of shared memory and do not check whether the other side is alive.
     if cores() > 1 {
         let (iceoryx, removed) = Iceoryx::new(capacity)?;
         comparison.keep(removed);
@@ -91,19 +91,19 @@ where
 }
 
 fn round_trips(comparison: &mut Comparison) -> Result<()> {
-    let new = || Over::<Bounded<8>>::new(1 << 16, 64);
-    comparison.ours(letters("BoundedBuffer", Processes, [new()?, new()?]));
-    comparison.ours(letters("BoundedBuffer", Threads, [new()?, new()?]));
+    let new = || BufferChannel::<Bounded<8>>::new(1 << 16, 64);
+    comparison.ours(channel_round_trips("BoundedBuffer", Processes, [new()?, new()?]));
+    comparison.ours(channel_round_trips("BoundedBuffer", Threads, [new()?, new()?]));
     let [(there, removed), (back, removed_too)] = [Iceoryx::new(64)?, Iceoryx::new(64)?];
     comparison.keep([removed, removed_too]);
-    comparison.peer(letters("iceoryx2", Processes, [there, back]));
-    comparison.peer(letters(
+    comparison.peer(channel_round_trips("iceoryx2", Processes, [there, back]));
+    comparison.peer(channel_round_trips(
         "ipc-channel",
         Processes,
         [IpcChannel::new()?, IpcChannel::new()?],
     ));
-    comparison.peer(letters("rtrb", Threads, [Rtrb::new(64), Rtrb::new(64)]));
+    comparison.peer(channel_round_trips("rtrb", Threads, [Rtrb::new(64), Rtrb::new(64)]));
     let channels = [Crossbeam::new(64), Crossbeam::new(64)];
-    comparison.peer(letters("crossbeam-channel", Threads, channels));
+    comparison.peer(channel_round_trips("crossbeam-channel", Threads, channels));
     Ok(())
 }

@@ -1,7 +1,9 @@
-//! What items are passed through, from one worker to another: ours and the kernel's.
+//! Channels that carry items between two workers: those of interlatch and those of the kernel.
 
-use super::place::{leak, ours, shared, shared_zeros};
-use super::{Afterwards, Home, PthreadCondvar, PthreadMutex, Round, Subject, Tally, Worker};
+use super::memory::{create_in_region, leak, shared, shared_zeros};
+use super::{
+    CleanupProcess, PthreadCondvar, PthreadMutex, Round, Subject, Tally, Worker, WorkerKind,
+};
 use anyhow::{Context, Result};
 use interlatch::channel::message_queue::{
     MessageQueueExt, MessageType, Oversize, QueueLimits, Select,
@@ -19,47 +21,48 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Mutex;
 
-/// Something that items of `N` bytes go through, in one direction.
+/// A channel for items of `N` bytes in one direction.
 pub trait Channel<const N: usize>: Sync + 'static {
-    /// What sends; made by the worker that does.
+    /// Creates the sending function; called in the worker that sends.
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static;
-    /// What receives, waiting for an item; made by the worker that does.
+    /// Creates the function that waits for an item and receives it; called in the worker that
+    /// receives.
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static;
 
-    /// What receives, and looks at the item where it is then; made by the worker that does.
-    fn looker(&'static self) -> impl FnMut() + 'static {
+    /// Creates a function that receives an item and reads it without copying it out, if possible.
+    fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
         let (mut receive, mut item) = (self.receiver(), Box::new([0; N]));
         move || {
             receive(&mut item);
-            look_at(&item[..]);
+            touch_cache_lines(&item[..]);
         }
     }
 }
 
-/// Looks at every line of the cache.
-pub fn look_at(bytes: &[u8]) {
+/// Reads one byte of every cache line.
+pub fn touch_cache_lines(bytes: &[u8]) {
     let sum = bytes.iter().step_by(64).fold(0_u8, |sum, byte| sum ^ byte);
     black_box(sum);
 }
 
-/// What only one of the workers has, and takes along.
-pub struct Taken<T>(Mutex<Option<T>>);
+/// A value that a single worker takes.
+pub struct TakeOnce<T>(Mutex<Option<T>>);
 
-impl<T> Taken<T> {
+impl<T> TakeOnce<T> {
     pub fn new(value: T) -> Self {
         Self(Mutex::new(Some(value)))
     }
 
     pub fn take(&self) -> T {
         let taken = self.0.lock().ok().and_then(|mut value| value.take());
-        taken.expect("one worker takes it, once")
+        taken.expect("one worker takes the value once")
     }
 }
 
-/// One sends, and the other receives, and looks.
+/// Creates a subject in which one worker sends and the other receives and reads each item.
 pub fn stream<const N: usize, C: Channel<N>>(
     name: &str,
-    home: Home,
+    kind: WorkerKind,
     channel: &'static C,
 ) -> Subject {
     let sender: Worker = Box::new(|| {
@@ -71,62 +74,64 @@ pub fn stream<const N: usize, C: Channel<N>>(
         })
     });
     let receiver: Worker = Box::new(|| {
-        let mut look = channel.looker();
+        let mut look = channel.in_place_receiver();
         Box::new(move |round: &Round<'_>| {
             (0..round.count).for_each(|_| look());
-            Tally::of(round.count)
+            Tally::new(round.count)
         })
     });
     Subject::new(
-        format!("{name}, {}", home.name()),
-        home,
+        format!("{name}, {}", kind.name()),
+        kind,
         vec![sender, receiver],
     )
 }
 
-/// A buffer of ours.
-pub struct Over<B: 'static + ?Sized>(pub &'static B);
+/// A buffer of interlatch.
+pub struct BufferChannel<B: 'static + ?Sized>(pub &'static B);
 
-impl<B: ShmObject + ?Sized> Over<B> {
+impl<B: ShmObject + ?Sized> BufferChannel<B> {
     pub fn new(bytes: usize, plan: B::Config) -> Result<&'static Self> {
-        Ok(leak(Self(ours(bytes, plan)?)))
+        Ok(leak(Self(create_in_region(bytes, plan)?)))
     }
 }
 
-impl<const N: usize, B> Channel<N> for Over<B>
+impl<const N: usize, B> Channel<N> for BufferChannel<B>
 where
     B: Buffer<Item = [u8; N]> + ?Sized + 'static,
     [u8; N]: Pod,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        let sender = self.0.sender().expect("there is a receiver, or none yet");
-        move |item| sender.send(*item).expect("the receiver stays")
+        let sender = self.0.sender().expect("the other side is open");
+        move |item| sender.send(*item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        let receiver = self.0.receiver().expect("there is a sender, or none yet");
-        move |item| *item = receiver.recv().expect("the sender stays")
+        let receiver = self.0.receiver().expect("the other side is open");
+        move |item| *item = receiver.recv().expect("the sender is alive")
     }
 
-    fn looker(&'static self) -> impl FnMut() + 'static {
-        let receiver = self.0.receiver().expect("there is a sender, or none yet");
-        move || look_at(&receiver.recv().expect("the sender stays"))
+    fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
+        let receiver = self.0.receiver().expect("the other side is open");
+        move || touch_cache_lines(&receiver.recv().expect("the sender is alive"))
     }
 }
 
-/// The same in batches: one sends a vector of so many items, which it fills before, and the other receives as
-/// many as there are, but no more than that.
+/// Creates a subject in which a buffer's items are sent and received in batches.
+///
+/// The sender fills a vector of `batch` items and sends it. The receiver receives the available
+/// items, up to `batch`.
 pub fn stream_in_batches<const N: usize, B>(
     name: &str,
-    home: Home,
-    Over(buffer): &'static Over<B>,
+    kind: WorkerKind,
+    BufferChannel(buffer): &'static BufferChannel<B>,
     batch: usize,
 ) -> Subject
 where
     B: Buffer<Item = [u8; N]> + ?Sized + 'static,
 {
     let sender: Worker = Box::new(move || {
-        let sender = buffer.sender().expect("there is a receiver, or none yet");
+        let sender = buffer.sender().expect("the other side is open");
         let item = black_box([1; N]);
         let mut items = Vec::with_capacity(batch);
         Box::new(move |round: &Round<'_>| {
@@ -134,69 +139,69 @@ where
             while left > 0 {
                 items.resize(batch.min(left), item);
                 left -= items.len();
-                sender.send_many(&mut items).expect("the receiver stays");
+                sender.send_many(&mut items).expect("the receiver is alive");
             }
             Tally::default()
         })
     });
     let receiver: Worker = Box::new(move || {
-        let receiver = buffer.receiver().expect("there is a sender, or none yet");
+        let receiver = buffer.receiver().expect("the other side is open");
         let mut items = Vec::with_capacity(batch);
         Box::new(move |round: &Round<'_>| {
             let mut left = round.count as usize;
             while left > 0 {
                 let received = receiver.recv_many(&mut items, batch.min(left));
-                left -= received.expect("the sender stays");
+                left -= received.expect("the sender is alive");
                 black_box(&mut items).clear();
             }
-            Tally::of(round.count)
+            Tally::new(round.count)
         })
     });
     Subject::new(
-        format!("{name} in batches of {batch}, {}", home.name()),
-        home,
+        format!("{name} in batches of {batch}, {}", kind.name()),
+        kind,
         vec![sender, receiver],
     )
 }
 
-/// The same, whose items are copied in and out where they are.
-pub struct ByReference<B: 'static + ?Sized>(pub &'static B);
+/// A buffer of interlatch whose items are sent from and received into the caller's memory.
+pub struct BufferChannelByRef<B: 'static + ?Sized>(pub &'static B);
 
-impl<const N: usize, B> Channel<N> for ByReference<B>
+impl<const N: usize, B> Channel<N> for BufferChannelByRef<B>
 where
     B: Buffer<Item = [u8; N]> + ?Sized + 'static,
     [u8; N]: Pod,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        let sender = self.0.sender().expect("there is a receiver, or none yet");
-        move |item| sender.send_ref(item).expect("the receiver stays")
+        let sender = self.0.sender().expect("the other side is open");
+        move |item| sender.send_ref(item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        let receiver = self.0.receiver().expect("there is a sender, or none yet");
-        move |item| receiver.recv_into(item).expect("the sender stays")
+        let receiver = self.0.receiver().expect("the other side is open");
+        move |item| receiver.recv_into(item).expect("the sender is alive")
     }
 }
 
-/// Our message queue.
-pub struct OurQueue(&'static MessageQueue);
+/// A message queue of interlatch.
+pub struct MessageQueueChannel(&'static MessageQueue);
 
-impl OurQueue {
+impl MessageQueueChannel {
     pub fn new(messages: usize, bytes_each: usize) -> Result<&'static Self> {
         let limits = QueueLimits {
             messages: messages.try_into()?,
             bytes: (messages * bytes_each).try_into()?,
         };
-        // A message takes whole cells, and the first of them has a head.
+        // A message occupies whole cells, and its first cell has a header.
         let room = messages * (2 * bytes_each + 256) + (1 << 16);
-        Ok(leak(Self(ours(room, limits)?)))
+        Ok(leak(Self(create_in_region(room, limits)?)))
     }
 }
 
-impl<const N: usize> Channel<N> for OurQueue {
+impl<const N: usize> Channel<N> for MessageQueueChannel {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let kind = MessageType::HIGHEST;
-        move |item| self.0.send(kind, item).expect("it fits")
+        move |item| self.0.send(kind, item).expect("the item fits")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
@@ -204,23 +209,23 @@ impl<const N: usize> Channel<N> for OurQueue {
         move |item| {
             let received =
                 queue.receive_into(Select::First, item, Oversize::Exact, Timeout::Infinite);
-            received.expect("one of that length");
+            received.expect("a message of that length");
         }
     }
 }
 
-/// Two ends of a stream of bytes: a pipe, or a Unix socket.
-pub struct Bytes {
+/// The two ends of a byte stream: a pipe or a Unix stream socket.
+pub struct ByteStream {
     pub receive: File,
     pub send: File,
 }
 
-impl Bytes {
-    /// A pipe with room for that many bytes, if the kernel allows it.
+impl ByteStream {
+    /// Creates a pipe with this capacity, within the limits of the kernel.
     pub fn pipe(room: usize) -> Result<&'static Self> {
         let (receive, send) = nix::unistd::pipe()?;
         let room = room.clamp(1 << 16, 1 << 20) as i32;
-        // It has 64 KiB at least.
+        // On failure, the capacity is at least 64 KiB.
         let _ = nix::fcntl::fcntl(&send, nix::fcntl::FcntlArg::F_SETPIPE_SZ(room));
         Ok(Self::over(receive, send))
     }
@@ -239,23 +244,27 @@ impl Bytes {
     }
 }
 
-impl<const N: usize> Channel<N> for Bytes {
+impl<const N: usize> Channel<N> for ByteStream {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        |item| (&self.send).write_all(item).expect("the receiver stays")
+        |item| (&self.send).write_all(item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        |item| (&self.receive).read_exact(item).expect("the sender stays")
+        |item| {
+            (&self.receive)
+                .read_exact(item)
+                .expect("the sender is alive")
+        }
     }
 }
 
-/// A Unix socket that keeps packets apart.
-pub struct Packets {
+/// A Unix seqpacket socket.
+pub struct SeqpacketSocket {
     pub receive: OwnedFd,
     pub send: OwnedFd,
 }
 
-impl Packets {
+impl SeqpacketSocket {
     pub fn new() -> Result<&'static Self> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (receive, send) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
@@ -263,7 +272,7 @@ impl Packets {
     }
 }
 
-impl<const N: usize> Channel<N> for Packets {
+impl<const N: usize> Channel<N> for SeqpacketSocket {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let to = self.send.as_raw_fd();
         move |item| assert_eq!(send(to, item, MsgFlags::MSG_NOSIGNAL), Ok(N))
@@ -275,20 +284,20 @@ impl<const N: usize> Channel<N> for Packets {
     }
 }
 
-/// A System V queue, which the kernel keeps until what comes with it is dropped.
+/// A System V message queue. Dropping its cleanup process removes it.
 pub struct SysVQueue(i32);
 
 impl SysVQueue {
-    /// With room for that many bytes, if the kernel allows it.
-    pub fn new(room: usize) -> Result<(&'static Self, Afterwards)> {
-        // SAFETY: it takes numbers only.
+    /// Creates a queue with room for this many bytes, if the kernel allows it.
+    pub fn new(room: usize) -> Result<(&'static Self, CleanupProcess)> {
+        // SAFETY: all arguments are integers.
         let id = Errno::result(unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) })?;
-        let removed = Afterwards::run(move || {
-            // SAFETY: this command ignores the pointer.
+        let removed = CleanupProcess::start(move || {
+            // SAFETY: `IPC_RMID` ignores the null pointer.
             unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
         })?;
-        // SAFETY: zeros are a value of this C structure, and both commands know its size. It has 16 KiB
-        // at least, so a refusal does no harm.
+        // SAFETY: zeros are a valid `msqid_ds`, and both commands access one. Raising the limit may
+        // fail; the queue then has at least 16 KiB.
         unsafe {
             let mut about: libc::msqid_ds = std::mem::zeroed();
             Errno::result(libc::msgctl(id, libc::IPC_STAT, &mut about))?;
@@ -311,7 +320,7 @@ impl<const N: usize> Channel<N> for SysVQueue {
         let mut message = SysVMessage { kind, bytes };
         move |item| {
             message.bytes = *item;
-            // SAFETY: a message of that many bytes behind its type.
+            // SAFETY: `message` holds a type and `N` bytes.
             let sent = unsafe { libc::msgsnd(self.0, (&raw const message).cast(), N, 0) };
             assert_eq!(sent, 0, "{}", Errno::last());
         }
@@ -321,7 +330,7 @@ impl<const N: usize> Channel<N> for SysVQueue {
         let (kind, bytes) = (0, [0; N]);
         let mut message = SysVMessage { kind, bytes };
         move |item| {
-            // SAFETY: room for that many bytes behind the type.
+            // SAFETY: `message` has room for a type and `N` bytes.
             let got = unsafe { libc::msgrcv(self.0, (&raw mut message).cast(), N, 0, 0) };
             assert_eq!(got, N as isize, "{}", Errno::last());
             *item = message.bytes;
@@ -329,14 +338,15 @@ impl<const N: usize> Channel<N> for SysVQueue {
     }
 }
 
-/// A POSIX queue without a name.
+/// A POSIX message queue, unlinked after its creation.
 pub struct PosixQueue {
     queue: OwnedFd,
     pub capacity: usize,
 }
 
 impl PosixQueue {
-    /// Of that capacity, or the half of it and so on, as the kernel allows.
+    /// Creates a queue of this capacity, or of the largest half, quarter and so on that the kernel
+    /// allows.
     pub fn new(capacity: usize, bytes_each: usize) -> Result<&'static Self> {
         let halves = std::iter::successors(Some(capacity), |capacity| Some(capacity / 2));
         let mut opened = halves.take_while(|capacity| *capacity > 0).map(|capacity| {
@@ -351,8 +361,8 @@ impl PosixQueue {
     fn open(capacity: usize, bytes_each: usize) -> Result<OwnedFd, Errno> {
         let name = format!("/interlatch-bench-{}\0", std::process::id());
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
-        // SAFETY: zeros are a value of this C structure; the name ends with a zero; the descriptor is
-        // new, and on Linux a queue is one.
+        // SAFETY: zeros are a valid `mq_attr`; the name is null-terminated; the descriptor is new,
+        // and on Linux a queue is a file descriptor.
         unsafe {
             let mut attributes: libc::mq_attr = std::mem::zeroed();
             attributes.mq_maxmsg = capacity as i64;
@@ -369,7 +379,7 @@ impl<const N: usize> Channel<N> for PosixQueue {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let queue = self.queue.as_raw_fd();
         move |item| {
-            // SAFETY: a message of that many bytes.
+            // SAFETY: `item` has `N` bytes.
             let sent = unsafe { libc::mq_send(queue, item.as_ptr().cast(), N, 0) };
             assert_eq!(sent, 0, "{}", Errno::last());
         }
@@ -379,14 +389,15 @@ impl<const N: usize> Channel<N> for PosixQueue {
         let queue = self.queue.as_raw_fd();
         move |item| {
             let room = item.as_mut_ptr().cast();
-            // SAFETY: room for that many bytes; the priority is not asked for.
+            // SAFETY: `item` has room for `N` bytes, and the null pointer requests no priority.
             let got = unsafe { libc::mq_receive(queue, room, N, std::ptr::null_mut()) };
             assert_eq!(got, N as isize, "{}", Errno::last());
         }
     }
 }
 
-/// What one writes who has only libc: a ring under a process-shared mutex, with two condition variables.
+/// A ring under a process-shared pthread mutex with two condition variables: the solution with libc
+/// alone.
 pub struct PthreadRing<const N: usize> {
     mutex: &'static PthreadMutex,
     not_full: &'static PthreadCondvar,
@@ -404,7 +415,7 @@ struct RingState {
     len: usize,
 }
 
-// SAFETY: state and slots are in shared memory, and touched only under the mutex.
+// SAFETY: `state` and `slots` are in shared memory and are accessed only while `mutex` is held.
 unsafe impl<const N: usize> Sync for PthreadRing<N> {}
 
 impl<const N: usize> PthreadRing<N> {
@@ -420,7 +431,7 @@ impl<const N: usize> PthreadRing<N> {
         }))
     }
 
-    /// Under the mutex, once it may: `touch` gets the slot, and is the only one who has it.
+    /// Locks the mutex, waits until `may` holds, and calls `touch` with exclusive access to a slot.
     fn step(
         &self,
         may: impl Fn(&RingState) -> bool,
@@ -430,15 +441,15 @@ impl<const N: usize> PthreadRing<N> {
         wake: &PthreadCondvar,
     ) {
         self.mutex.lock();
-        // SAFETY: under the mutex.
+        // SAFETY: this thread holds the mutex.
         while !self.state.with(|state| may(unsafe { &*state })) {
             sleep.wait(self.mutex);
         }
         self.state.with_mut(|state| {
-            // SAFETY: under the mutex.
+            // SAFETY: this thread holds the mutex.
             let state = unsafe { &mut *state };
             let index = at(state) % self.capacity;
-            // SAFETY: the index is less than the capacity, and that is at most the length.
+            // SAFETY: the index is less than `capacity`, which is at most `MAX_SLOTS`.
             touch(state, unsafe {
                 self.slots.as_ptr().cast::<[u8; N]>().add(index)
             });
@@ -454,7 +465,7 @@ impl<const N: usize> Channel<N> for PthreadRing<N> {
             let may = |state: &RingState| state.len < self.capacity;
             let at = |state: &RingState| state.first + state.len;
             let touch = |state: &mut RingState, slot: *mut [u8; N]| {
-                // SAFETY: `step` has given this slot to nobody else.
+                // SAFETY: `step` grants exclusive access to the slot.
                 unsafe { *slot = *item };
                 state.len += 1;
             };
@@ -467,7 +478,7 @@ impl<const N: usize> Channel<N> for PthreadRing<N> {
             let may = |state: &RingState| state.len > 0;
             let at = |state: &RingState| state.first;
             let touch = |state: &mut RingState, slot: *mut [u8; N]| {
-                // SAFETY: `step` has given this slot to nobody else.
+                // SAFETY: `step` grants exclusive access to the slot.
                 unsafe { *item = *slot };
                 state.first = (state.first + 1) % self.capacity;
                 state.len -= 1;

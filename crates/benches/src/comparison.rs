@@ -1,38 +1,38 @@
-//! Subjects that take turns, in rounds.
+//! Comparisons: subjects that take turns in rounds.
 
-use super::crew::{Crew, Pins, Report};
-use super::results::{self, Claim, Measured, Outcome, Sample, Second};
-use super::{Goal, Line, Subject, at_least, page, table, with_criterion};
+use super::results::{self, Claim, Fairness, Measured, Outcome, Sample};
+use super::workers::{Affinity, Report, WorkerGroup};
+use super::{CacheLine, Goal, Subject, at_least, page, table, with_criterion};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::time::Duration;
 
-/// The share of the least served, of what would be fair, in a second.
+/// The smallest acceptable share of a worker in a second, relative to a fair share.
 const FAIR: f64 = 0.25;
 
-/// What is measured of a round.
+/// The quantity that is measured in a round.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Measure {
-    /// Operations of all workers in a second.
+    /// Operations per second of all workers.
     PerSecond,
-    /// Nanoseconds of an operation, on average.
+    /// Nanoseconds per operation, the mean of a round.
     Nanoseconds,
-    /// Nanoseconds of the middle one of the first worker's operations.
+    /// Nanoseconds per operation, the median of the first worker's operations.
     Median,
 }
 
-/// When a round ends.
+/// The length of a round.
 #[derive(Clone, Copy)]
 pub enum Length {
-    /// After that time.
+    /// A fixed time.
     Timed(Duration),
-    /// After a number of operations that takes about that time, and is found out at first.
+    /// A fixed number of operations, calibrated to take about this time.
     Counted(Duration),
 }
 
 impl Length {
-    /// For a test.
+    /// Shortens the round for a test of the benchmark.
     fn short(self) -> Self {
         let moment = Duration::from_micros(100);
         match self {
@@ -42,28 +42,28 @@ impl Length {
     }
 }
 
-/// What is compared, and how.
+/// The subjects of a comparison and its settings.
 pub struct Comparison {
     title: String,
     measure: Measure,
     length: Length,
     rounds: usize,
-    pins: Pins,
+    affinity: Affinity,
     needs_line: bool,
-    has_second: bool,
-    has_criterion: bool,
+    measures_fairness: bool,
+    runs_criterion: bool,
     subjects: Vec<(bool, Subject)>,
     claims: Vec<Claim>,
     kept: Vec<Box<dyn Any>>,
 }
 
 impl Comparison {
-    /// Keeps this until all has been measured.
+    /// Keeps the value alive until the end of the comparison.
     pub fn keep(&mut self, value: impl Any) {
         self.kept.push(Box::new(value));
     }
 
-    /// A subject of this crate. The first one is compared with all peers.
+    /// Adds a subject of interlatch. The first one is compared with all peers.
     pub fn ours(&mut self, subject: Subject) {
         self.subjects.push((true, subject));
     }
@@ -72,7 +72,7 @@ impl Comparison {
         self.subjects.push((false, subject));
     }
 
-    /// How two of them should compare, or that they are worth a line of the table.
+    /// Adds a row that compares two subjects, optionally with a goal for their ratio.
     pub fn versus(&mut self, ours: &str, peer: &str, goal: Option<Goal>) {
         self.claims.push(Claim {
             ours: ours.into(),
@@ -81,7 +81,7 @@ impl Comparison {
         });
     }
 
-    /// Of this one nobody may starve.
+    /// Adds the goal that no worker of this subject gets much less than its fair share.
     pub fn must_be_fair(&mut self, ours: &str) {
         self.claims.push(Claim {
             ours: ours.into(),
@@ -94,44 +94,47 @@ impl Comparison {
         self.rounds = rounds;
     }
 
-    /// All workers share a core.
+    /// Runs all workers on one core.
     pub fn on_one_core(&mut self) {
-        self.pins = Pins::Together;
+        self.affinity = Affinity::OneCore;
         self.needs_line = false;
     }
 
-    /// The same, and none takes the core from another one as it wakes up: that goes on until it sleeps, or its time slice
-    /// is over.
-    pub fn undisturbed_on_one_core(&mut self) {
-        self.pins = Pins::Undisturbed;
+    /// Runs all workers on one core without wake-up preemption.
+    ///
+    /// A woken worker does not interrupt the running one, which continues until it sleeps or its
+    /// time slice ends.
+    pub fn on_one_core_without_preemption(&mut self) {
+        self.affinity = Affinity::OneCoreBatch;
         self.needs_line = false;
     }
 
-    /// Nothing goes from one core to another.
-    pub fn needs_no_line(&mut self) {
+    /// States that the result does not depend on the transfer of cache lines between cores.
+    pub fn ignore_cache_line(&mut self) {
         self.needs_line = false;
     }
 
-    /// A second without a break at the end tells how the work was shared.
-    pub fn has_second(&mut self) {
-        self.has_second = true;
+    /// Adds one uninterrupted second at the end that measures how the work is shared.
+    pub fn measure_fairness(&mut self) {
+        self.measures_fairness = true;
     }
 
-    /// Criterion measures each subject too, one after the other, unless the program is told not to by `--table`. A
-    /// machine that changes its speed in between makes these hard to compare.
-    pub fn has_criterion(&mut self) {
-        self.has_criterion = true;
+    /// Also measures each subject with criterion, one after the other, unless `--table` is given.
+    ///
+    /// If the machine's speed changes between the subjects, these figures are hard to compare.
+    pub fn run_criterion(&mut self) {
+        self.runs_criterion = true;
     }
 }
 
-/// A program that measures.
+/// A benchmark program.
 pub struct Session {
     name: String,
     filters: Vec<String>,
-    /// As criterion does it: without the argument `--bench` it is a test whether benchmarks run at all.
+    /// Whether this is a test of the benchmarks. As with criterion, `--bench` is missing then.
     is_test: bool,
     is_table: bool,
-    line: Option<Line>,
+    line: Option<CacheLine>,
     outcomes: Vec<Outcome>,
 }
 
@@ -144,7 +147,7 @@ impl Session {
             filters: arguments.iter().filter(is_filter).cloned().collect(),
             is_test: !arguments.iter().any(|argument| argument == "--bench"),
             is_table: arguments.iter().any(|argument| argument == "--table"),
-            line: Line::new()?,
+            line: CacheLine::new()?,
             outcomes: Vec::new(),
         })
     }
@@ -157,7 +160,7 @@ impl Session {
         self.filters.is_empty() || self.filters.iter().any(|filter| title.contains(filter))
     }
 
-    /// Compares what `fill` adds, if the title has been chosen.
+    /// Runs the comparison that `fill` sets up, if the command line selects its title.
     pub fn compare(
         &mut self,
         title: impl Into<String>,
@@ -174,10 +177,10 @@ impl Session {
             measure,
             length,
             rounds: 20,
-            pins: Pins::Spread,
+            affinity: Affinity::Spread,
             needs_line: true,
-            has_second: false,
-            has_criterion: false,
+            measures_fairness: false,
+            runs_criterion: false,
             subjects: Vec::new(),
             claims: Vec::new(),
             kept: Vec::new(),
@@ -194,10 +197,10 @@ impl Session {
 
     fn run(&mut self, mut comparison: Comparison) -> Result<Outcome> {
         let subjects = std::mem::take(&mut comparison.subjects);
-        let mut lanes = Vec::new();
+        let mut runs = Vec::new();
         for (is_ours, subject) in subjects {
-            let crew = Crew::start(subject, comparison.pins)?;
-            lanes.push(Lane::new(crew, is_ours));
+            let group = WorkerGroup::start(subject, comparison.affinity)?;
+            runs.push(SubjectRun::new(group, is_ours));
         }
         let rounds = if self.is_test { 1 } else { comparison.rounds };
         let length = if self.is_test {
@@ -205,26 +208,26 @@ impl Session {
         } else {
             comparison.length
         };
-        for lane in &mut lanes {
-            lane.prepare(length, comparison.measure)?;
+        for run in &mut runs {
+            run.prepare(length, comparison.measure)?;
         }
         let mut line_nanoseconds = Vec::new();
         for round in 0..rounds {
             if let Some(line) = &mut self.line {
                 line_nanoseconds.push(line.nanoseconds()?);
             }
-            // Whoever is first may find the caches cold, so the first changes.
-            for turn in 0..lanes.len() {
-                let lane = (turn + round) % lanes.len();
-                lanes[lane].round(length, comparison.measure)?;
+            // The first subject of a round may find cold caches, so the order rotates.
+            for turn in 0..runs.len() {
+                let run = (turn + round) % runs.len();
+                runs[run].round(length, comparison.measure)?;
             }
         }
-        if comparison.has_second && !self.is_test {
-            lanes.iter_mut().try_for_each(Lane::second)?;
+        if comparison.measures_fairness && !self.is_test {
+            runs.iter_mut().try_for_each(SubjectRun::second)?;
         }
-        if comparison.has_criterion && !self.is_table {
-            let crews = lanes.iter_mut().map(|lane| &mut lane.crew);
-            with_criterion(&comparison.title, crews);
+        if comparison.runs_criterion && !self.is_table {
+            let groups = runs.iter_mut().map(|run| &mut run.group);
+            with_criterion(&comparison.title, groups);
         }
         Ok(Outcome {
             title: comparison.title,
@@ -232,49 +235,49 @@ impl Session {
             needs_line: comparison.needs_line,
             line_nanoseconds,
             claims: comparison.claims,
-            measured: lanes.into_iter().map(|lane| lane.measured).collect(),
+            measured: runs.into_iter().map(|run| run.measured).collect(),
         })
     }
 
-    /// Leaves what was measured, and draws the page and the table of all that has been left.
+    /// Saves the results, and creates the page and the table of all saved results.
     pub fn finish(self) -> Result<()> {
         if self.outcomes.is_empty() {
             ensure!(self.is_test || !self.filters.is_empty(), "nothing to do");
             return Ok(());
         }
         println!("{}", table::claims(&self.outcomes));
-        results::leave(&self.name, self.outcomes)?;
-        let page = page::draw(&results::all()?)?;
-        println!("all that was measured so far: {}", page.display());
+        results::save(&self.name, self.outcomes)?;
+        let page = page::draw(&results::load_all()?)?;
+        println!("all saved results: {}", page.display());
         Ok(())
     }
 }
 
-/// A crew, and what was measured of it.
-struct Lane {
-    crew: Crew,
-    /// Operations of a round, where these are counted.
+/// A group of workers and its results.
+struct SubjectRun {
+    group: WorkerGroup,
+    /// The number of operations in a counted round.
     count: u64,
     measured: Measured,
 }
 
-impl Lane {
-    fn new(crew: Crew, is_ours: bool) -> Self {
-        let measured = Measured::new(&crew.name, is_ours);
+impl SubjectRun {
+    fn new(group: WorkerGroup, is_ours: bool) -> Self {
+        let measured = Measured::new(&group.name, is_ours);
         Self {
-            crew,
+            group,
             count: 16,
             measured,
         }
     }
 
-    /// A first round, that is not kept; and how many operations a round has.
+    /// Runs a warm-up round and calibrates the number of operations in a round.
     fn prepare(&mut self, length: Length, measure: Measure) -> Result<()> {
         let Length::Counted(time) = length else {
             return self.round(length, measure).map(|()| self.forget());
         };
         for _ in 0..3 {
-            let report = self.crew.count(self.count)?;
+            let report = self.group.count(self.count)?;
             let wanted = time.as_secs_f64() / report.seconds * self.count as f64;
             self.count = (wanted as u64).clamp(16, self.count * 256);
         }
@@ -287,21 +290,21 @@ impl Lane {
 
     fn round(&mut self, length: Length, measure: Measure) -> Result<()> {
         let report = match length {
-            Length::Timed(time) => self.crew.time(time)?,
-            Length::Counted(_) => self.crew.count(self.count)?,
+            Length::Timed(time) => self.group.time(time)?,
+            Length::Counted(_) => self.group.count(self.count)?,
         };
         self.measured.samples.push(sample(&report, measure));
         Ok(())
     }
 
     fn second(&mut self) -> Result<()> {
-        let report = self.crew.time(Duration::from_secs(1))?;
+        let report = self.group.time(Duration::from_secs(1))?;
         let done = || report.tallies.iter().map(|tally| tally.operations);
         let fair = done().sum::<u64>() as f64 / report.tallies.len() as f64;
         let share = |operations: Option<u64>| operations.unwrap_or(0) as f64 / fair;
-        self.measured.second = Some(Second {
-            least: share(done().min()),
-            most: share(done().max()),
+        self.measured.fairness = Some(Fairness {
+            min_share: share(done().min()),
+            max_share: share(done().max()),
         });
         Ok(())
     }

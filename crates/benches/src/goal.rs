@@ -1,28 +1,35 @@
-//! What a ratio should be, and whether it is: or whether the machine was too noisy to say.
+//! Goals for ratios, and their verdicts.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The middle 80 % of the ratios lie further apart than this: nothing can be said of what is among them.
+/// If the middle 80 % of the ratios spread further than this factor, ratios among them are not
+/// judged.
 const WIDE: f64 = 1.25;
-/// The same of the way between the cores, where that matters.
+/// The same limit for the transfer of a cache line, for results that depend on it.
 const UNSTEADY: f64 = 1.5;
 
-/// A bound of a ratio.
+/// A bound for a ratio.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Goal {
-    is_most: bool,
+    is_upper_bound: bool,
     bound: f64,
 }
 
 pub fn at_most(bound: f64) -> Option<Goal> {
-    let is_most = true;
-    Some(Goal { is_most, bound })
+    let is_upper_bound = true;
+    Some(Goal {
+        is_upper_bound,
+        bound,
+    })
 }
 
 pub fn at_least(bound: f64) -> Option<Goal> {
-    let is_most = false;
-    Some(Goal { is_most, bound })
+    let is_upper_bound = false;
+    Some(Goal {
+        is_upper_bound,
+        bound,
+    })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,20 +54,20 @@ impl Goal {
         self.bound
     }
 
-    fn is_kept_by(self, ratio: f64) -> bool {
-        if self.is_most {
+    fn is_met_by(self, ratio: f64) -> bool {
+        if self.is_upper_bound {
             ratio <= self.bound
         } else {
             ratio >= self.bound
         }
     }
 
-    /// Noise does not matter where four rounds of five say the same.
+    /// Judges the ratios. Noise does not matter if 80 % of the rounds agree.
     pub fn verdict(self, ratios: Spread, line: Option<Spread>) -> Verdict {
-        let is_clear = self.is_kept_by(ratios.low) == self.is_kept_by(ratios.high);
+        let is_clear = self.is_met_by(ratios.low) == self.is_met_by(ratios.high);
         if !is_clear && is_noisy(ratios, line) {
             Verdict::TooNoisy
-        } else if self.is_kept_by(ratios.middle) {
+        } else if self.is_met_by(ratios.middle) {
             Verdict::Reached
         } else {
             Verdict::NotReached
@@ -70,17 +77,21 @@ impl Goal {
 
 impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = if self.is_most { "at most" } else { "at least" };
+        let word = if self.is_upper_bound {
+            "at most"
+        } else {
+            "at least"
+        };
         write!(f, "{word} {}", self.bound)
     }
 }
 
-/// Whether the ratios vary too much, or the cache line did, where that matters.
+/// Returns whether the ratios, or the cache line transfers that they depend on, vary too much.
 pub fn is_noisy(ratios: Spread, line: Option<Spread>) -> bool {
     ratios.width() > WIDE || line.is_some_and(|line| line.width() > UNSTEADY)
 }
 
-/// The median of some values, and the middle 80 % of them.
+/// The median of some values and their middle 80 %.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread {
     pub low: f64,
@@ -89,7 +100,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
+    pub fn from_values(values: impl IntoIterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         let last = sorted.len().saturating_sub(1);

@@ -1,35 +1,40 @@
-//! What the benchmarks share: subjects that take turns, and a table of how they compare.
+//! The benchmark harness: subjects that take turns, and tables of how they compare.
 //!
-//! A [`Comparison`] is of several [`Subject`]s that do the same work. Each has a crew of workers, processes or
-//! the threads of one, which are there from the beginning and sleep while it is not their turn. In each
-//! round each subject works for some milliseconds, and a cache line is sent to and fro between two cores:
-//! a machine that changes its speed, or the way between its cores, changes it for all of a round. So what
-//! is judged is the ratio of two subjects in one round, its median and its spread.
+//! A [`Comparison`] has several [`Subject`]s that do the same work. Each subject has a group of
+//! workers, either processes or threads of one process. The workers start once and sleep while
+//! other subjects run.
 //!
-//! To add a subject: make its object (`shared` or `ours`), and hand [`Subject::new`] a function for each worker.
+//! In each round, every subject works for some milliseconds, and a cache line is transferred back
+//! and forth between two cores. A change of the machine's speed, or of the transfer time, affects
+//! all subjects of a round. So the harness judges the ratio of two subjects within a round, by its
+//! median and its spread.
+//!
+//! # Adding a subject
+//! Create the object with [`shared`] or [`create_in_region`], then pass a function for each worker
+//! to [`Subject::new`].
 
-mod afterwards;
+mod cache_line;
 pub mod channel;
+mod cleanup;
 mod comparison;
-mod crew;
 mod goal;
-mod line;
 pub mod lock;
+mod memory;
 mod page;
-mod place;
 mod pthread;
 mod results;
+pub mod round_trips;
 mod statistics;
 mod table;
-pub mod turns;
 mod work;
+mod workers;
 
-pub use afterwards::Afterwards;
+pub use cache_line::CacheLine;
+pub use cleanup::CleanupProcess;
 pub use comparison::{Comparison, Length, Measure, Session};
-pub use crew::{Home, Padded, Round, Subject, Tally, Worker};
 pub use goal::{Goal, at_least, at_most};
-pub use line::Line;
-pub use place::{leak, ours, shared};
+pub use memory::{create_in_region, leak, shared};
 pub use pthread::{PosixSemaphore, PthreadCondvar, PthreadMutex, SysVHandle, SysVSemaphores};
 pub use statistics::with_criterion;
-pub use work::{Section, cores, trips};
+pub use work::{Section, cores, time_trips};
+pub use workers::{Padded, Round, Subject, Tally, Worker, WorkerKind};

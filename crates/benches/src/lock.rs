@@ -1,6 +1,6 @@
-//! A lock that several workers want.
+//! Locks under contention.
 
-use super::{Home, PosixSemaphore, PthreadMutex, Round, Section, Subject, Tally, shared};
+use super::{PosixSemaphore, PthreadMutex, Round, Section, Subject, Tally, WorkerKind, shared};
 use anyhow::Result;
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::Relaxed;
@@ -8,7 +8,7 @@ use interlatch::sync::RawMutex;
 use interlatch::sync::{RawSemaphore, Timeout};
 use interlatch::{RobustMutex, Semaphore};
 
-/// What can be locked, in the way in which its users do that.
+/// A lock, used in the way its users do.
 pub trait Exclusive: Sync + 'static {
     fn with(&self, section: impl FnOnce());
 }
@@ -26,26 +26,26 @@ impl Exclusive for RawMutex {
 impl Exclusive for RobustMutex<u64> {
     #[inline(always)]
     fn with(&self, section: impl FnOnce()) {
-        let guard = self.lock().expect("nobody dies here");
+        let guard = self.lock().expect("no owner died");
         section();
         drop(guard);
     }
 }
 
-/// With one permit.
+/// A semaphore with one permit.
 impl Exclusive for Semaphore {
     #[inline(always)]
     fn with(&self, section: impl FnOnce()) {
         while !self.acquire_with(Timeout::Infinite) {}
         section();
-        self.release(1).expect("it was taken above");
+        self.release(1).expect("the permit was acquired above");
     }
 }
 
 impl Exclusive for std::sync::Mutex<u64> {
     #[inline(always)]
     fn with(&self, section: impl FnOnce()) {
-        let guard = self.lock().expect("nobody panics here");
+        let guard = self.lock().expect("no owner panicked");
         section();
         drop(guard);
     }
@@ -69,7 +69,7 @@ impl Exclusive for PthreadMutex {
     }
 }
 
-/// With one permit.
+/// A semaphore with one permit.
 impl Exclusive for PosixSemaphore {
     #[inline(always)]
     fn with(&self, section: impl FnOnce()) {
@@ -88,7 +88,7 @@ impl Exclusive for super::pthread::SysVHandle {
     }
 }
 
-/// What workers do while they have the lock, and between two times that they have it.
+/// The number of workers, and their work inside and outside of the critical section.
 #[derive(Clone, Copy)]
 pub struct Load {
     pub workers: usize,
@@ -96,21 +96,21 @@ pub struct Load {
     pub outside: Section,
 }
 
-/// Workers who want this lock again and again.
+/// Creates a subject whose workers repeatedly lock `lock`.
 pub fn contenders<L: Exclusive>(
     name: &str,
-    home: Home,
+    kind: WorkerKind,
     lock: &'static L,
     load: Load,
 ) -> Result<Subject> {
     let last_holder: &AtomicU64 = shared(AtomicU64::new(u64::MAX))?;
     let body =
         move |own: usize, round: &Round<'_>| contend(lock, last_holder, own as u64, load, round);
-    let name = format!("{name}, {}", home.name());
-    Ok(Subject::alike(name, home, load.workers, body))
+    let name = format!("{name}, {}", kind.name());
+    Ok(Subject::uniform(name, kind, load.workers, body))
 }
 
-/// Relaxed: the lock orders what its holders do.
+/// Runs a worker. Relaxed: the lock orders the accesses of its holders.
 fn contend<L: Exclusive>(
     lock: &L,
     last_holder: &AtomicU64,
@@ -119,7 +119,7 @@ fn contend<L: Exclusive>(
     round: &Round<'_>,
 ) -> Tally {
     let mut tally = Tally::default();
-    while round.goes_on() {
+    while round.is_running() {
         lock.with(|| {
             if last_holder.load(Relaxed) != own {
                 last_holder.store(own, Relaxed);

@@ -1,24 +1,24 @@
-//! The page: all that was measured, with pictures, in one file that needs nothing but itself.
+//! The page with all results and charts, in one self-contained file.
 
 use super::goal::{Spread, Verdict};
-use super::results::{Judged, Measured, Outcome, Program, folder};
+use super::results::{JudgedClaim, Measured, Outcome, Program, folder};
 use super::table;
 use anyhow::{Context, Result};
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
-/// That of the models' pages, and some more.
+/// The style of the models' pages, with additions.
 const STYLE: &str = concat!(
     include_str!("../../check/src/runner/assets/style.css"),
     include_str!("page.css")
 );
-/// Of a picture.
+/// The size of a chart.
 const WIDTH: f64 = 260.0;
 const HEIGHT: f64 = 18.0;
 const MARGIN: f64 = 8.0;
 
-/// Draws it, and leaves the table of all claims beside it, as text.
+/// Creates the page, and a text file with the table of all claims beside it.
 pub fn draw(programs: &[Program]) -> Result<PathBuf> {
     let mut page = String::from("<!doctype html>\n<html lang=en><meta charset=utf-8>\n");
     write!(
@@ -59,15 +59,15 @@ fn machine() -> String {
     let model = model.unwrap_or("").trim_start_matches(['\t', ' ', ':']);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!(
-        "<p class=faint>{} cores, {}, Linux {}. A dot is a median, its line the middle 80 % of the rounds. \
-         Ratios are of the same round. Filled dots are of interlatch.</p>",
+        "<p class=faint>{} cores, {}, Linux {}. A dot is the median, its line the middle 80 % of the rounds. \
+ Ratios compare the same round. Filled dots are subjects of interlatch.</p>",
         super::cores(),
         escape(model),
         escape(kernel.trim())
     )
 }
 
-/// What there are goals for, at the top.
+/// Writes the table of goals.
 fn goals(page: &mut String, programs: &[Program]) -> Result<()> {
     page.push_str(
         "<h2>Goals</h2>\n<table><tr><th>comparison<th>ours<th>peer<th>ratio<th><th>goal<th>\n",
@@ -91,7 +91,7 @@ fn goals(page: &mut String, programs: &[Program]) -> Result<()> {
     Ok(())
 }
 
-fn goal(page: &mut String, title: &str, judged: &Judged<'_>) -> Result<()> {
+fn goal(page: &mut String, title: &str, judged: &JudgedClaim<'_>) -> Result<()> {
     let class = match judged.verdict {
         Some(Verdict::Reached) => "good",
         Some(Verdict::NotReached) => "bad",
@@ -122,7 +122,7 @@ fn comparison(page: &mut String, outcome: &Outcome) -> Result<()> {
         escape(&outcome.title),
         escape(&line)
     )?;
-    page.push_str("<table><tr><th>subject<th>median<th><th>80 % of the rounds<th>besides\n");
+    page.push_str("<table><tr><th>subject<th>median<th><th>80 % of the rounds<th>other\n");
     let spreads = || outcome.measured.iter().map(Measured::spread);
     let scale = Scale::around(spreads().flat_map(|spread| [spread.low, spread.high]));
     for measured in &outcome.measured {
@@ -163,7 +163,7 @@ fn subject(page: &mut String, outcome: &Outcome, measured: &Measured, scale: Sca
     Ok(())
 }
 
-/// A logarithmic axis: the same ratio is as wide everywhere.
+/// A logarithmic axis, on which equal ratios have equal widths.
 #[derive(Clone, Copy)]
 struct Scale {
     low: f64,
@@ -171,7 +171,7 @@ struct Scale {
 }
 
 impl Scale {
-    /// From the least to the greatest of these, and at least a tenth of a value wide.
+    /// Creates an axis from the smallest to the largest value, at least 10 % wide.
     fn around(values: impl IntoIterator<Item = f64>) -> Self {
         let values = values.into_iter().filter(|value| *value > 0.0);
         let (low, high) = values.fold((f64::MAX, f64::MIN_POSITIVE), |(low, high), value| {
@@ -187,7 +187,7 @@ impl Scale {
     }
 }
 
-/// A dot at the median, a line from end to end, and a stroke at the goal.
+/// Draws a dot at the median, a line over the spread, and a mark at the goal.
 fn picture(scale: Scale, spread: Spread, is_ours: bool, goal: Option<f64>) -> String {
     let [low, middle, high] =
         [spread.low, spread.middle, spread.high].map(|value| scale.place(value));

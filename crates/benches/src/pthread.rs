@@ -1,21 +1,21 @@
-//! What libc and the kernel have: process-shared mutexes, condition variables, semaphores.
+//! Process-shared mutexes, condition variables and semaphores of libc and the kernel.
 
-use super::afterwards::Afterwards;
+use super::cleanup::CleanupProcess;
 use super::shared;
 use anyhow::Result;
 use interlatch::platform::UnsafeCell;
 use nix::errno::Errno;
 use std::mem::zeroed;
 
-/// Looks at what a libc function returned, as users do.
-pub fn must(returned: libc::c_int) {
+/// Checks the result of a libc function, as a user would.
+pub fn check(returned: libc::c_int) {
     assert_eq!(returned, 0, "{}", Errno::last());
 }
 
 /// A process-shared mutex of libc.
 pub struct PthreadMutex(UnsafeCell<libc::pthread_mutex_t>);
 
-// SAFETY: this is what it is for.
+// SAFETY: a process-shared mutex may be used by several threads at once.
 unsafe impl Sync for PthreadMutex {}
 
 impl PthreadMutex {
@@ -29,19 +29,19 @@ impl PthreadMutex {
 
     fn create(robustness: libc::c_int) -> Result<&'static Self> {
         let this = shared(Self(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER)))?;
-        // SAFETY: zeros are a value of this C structure, which the first call overwrites.
+        // SAFETY: zeros are a valid value of this C structure, which the first call overwrites.
         let mut attributes: libc::pthread_mutexattr_t = unsafe { zeroed() };
-        // SAFETY: the attributes live through the calls and are initialized by the first. The mutex
-        // lies where it will stay, and nobody else knows of it yet.
+        // SAFETY: the first call initializes the attributes, which live through the calls. The
+        // mutex has its final address, and no other thread has it yet.
         this.0.with_mut(|mutex| unsafe {
-            must(libc::pthread_mutexattr_init(&mut attributes));
+            check(libc::pthread_mutexattr_init(&mut attributes));
             let shared = libc::PTHREAD_PROCESS_SHARED;
-            must(libc::pthread_mutexattr_setpshared(&mut attributes, shared));
-            must(libc::pthread_mutexattr_setrobust(
+            check(libc::pthread_mutexattr_setpshared(&mut attributes, shared));
+            check(libc::pthread_mutexattr_setrobust(
                 &mut attributes,
                 robustness,
             ));
-            must(libc::pthread_mutex_init(mutex, &attributes));
+            check(libc::pthread_mutex_init(mutex, &attributes));
         });
         Ok(this)
     }
@@ -49,18 +49,18 @@ impl PthreadMutex {
     #[inline(always)]
     pub fn lock(&self) {
         // SAFETY: `create` has initialized the mutex, and this thread does not hold it.
-        must(
+        check(
             self.0
                 .with_mut(|at| unsafe { libc::pthread_mutex_lock(at) }),
         );
     }
 
-    /// For the holder.
+    /// Unlocks the mutex; the caller holds it.
     #[inline(always)]
     pub fn unlock(&self) {
-        // SAFETY: `create` has initialized the mutex; it is an error, and undefined for a plain one,
-        // only if the caller does not hold it, and all callers here do.
-        must(
+        // SAFETY: `create` has initialized the mutex, and all callers hold it. Unlocking a plain
+        // mutex without holding it is undefined.
+        check(
             self.0
                 .with_mut(|at| unsafe { libc::pthread_mutex_unlock(at) }),
         );
@@ -76,39 +76,39 @@ impl PthreadMutex {
 /// A process-shared condition variable of libc.
 pub struct PthreadCondvar(UnsafeCell<libc::pthread_cond_t>);
 
-// SAFETY: this is what it is for.
+// SAFETY: a process-shared condition variable may be used by several threads at once.
 unsafe impl Sync for PthreadCondvar {}
 
 impl PthreadCondvar {
     pub fn create() -> Result<&'static Self> {
         let this = shared(Self(UnsafeCell::new(libc::PTHREAD_COND_INITIALIZER)))?;
-        // SAFETY: zeros are a value of this C structure, which the first call overwrites.
+        // SAFETY: zeros are a valid value of this C structure, which the first call overwrites.
         let mut attributes: libc::pthread_condattr_t = unsafe { zeroed() };
-        // SAFETY: the attributes live through the calls and are initialized by the first. The
-        // variable lies where it will stay, and nobody else knows of it yet.
+        // SAFETY: the first call initializes the attributes, which live through the calls. The
+        // variable has its final address, and no other thread has it yet.
         this.0.with_mut(|condvar| unsafe {
-            must(libc::pthread_condattr_init(&mut attributes));
+            check(libc::pthread_condattr_init(&mut attributes));
             let shared = libc::PTHREAD_PROCESS_SHARED;
-            must(libc::pthread_condattr_setpshared(&mut attributes, shared));
-            must(libc::pthread_cond_init(condvar, &attributes));
+            check(libc::pthread_condattr_setpshared(&mut attributes, shared));
+            check(libc::pthread_cond_init(condvar, &attributes));
         });
         Ok(this)
     }
 
-    /// For the holder of the mutex.
+    /// Waits for a notification; the caller holds the mutex.
     pub fn wait(&self, mutex: &PthreadMutex) {
         let wait = |condvar| {
-            // SAFETY: both are initialized, and the caller holds the mutex, which libc gives back to it.
+            // SAFETY: both are initialized, and the caller holds the mutex, which libc locks again.
             mutex
                 .0
                 .with_mut(|mutex| unsafe { libc::pthread_cond_wait(condvar, mutex) })
         };
-        must(self.0.with_mut(wait));
+        check(self.0.with_mut(wait));
     }
 
     pub fn notify_one(&self) {
-        // SAFETY: `create` has initialized it.
-        must(
+        // SAFETY: `create` has initialized the condition variable.
+        check(
             self.0
                 .with_mut(|condvar| unsafe { libc::pthread_cond_signal(condvar) }),
         );
@@ -118,15 +118,15 @@ impl PthreadCondvar {
 /// A process-shared semaphore of libc.
 pub struct PosixSemaphore(UnsafeCell<libc::sem_t>);
 
-// SAFETY: this is what it is for.
+// SAFETY: a process-shared semaphore may be used by several threads at once.
 unsafe impl Sync for PosixSemaphore {}
 
 impl PosixSemaphore {
     pub fn create(permits: u32) -> Result<&'static Self> {
-        // SAFETY: zeros are a value of this C structure; `sem_init` makes it a semaphore.
+        // SAFETY: zeros are a valid value of this C structure, which `sem_init` overwrites.
         let this = shared(Self(UnsafeCell::new(unsafe { zeroed() })))?;
-        // SAFETY: the semaphore lies where it will stay, and nobody else knows of it yet.
-        must(
+        // SAFETY: the semaphore has its final address, and no other thread has it yet.
+        check(
             this.0
                 .with_mut(|at| unsafe { libc::sem_init(at, 1, permits) }),
         );
@@ -136,13 +136,13 @@ impl PosixSemaphore {
     #[inline(always)]
     pub fn acquire(&self) {
         // SAFETY: `create` has initialized the semaphore.
-        must(self.0.with_mut(|at| unsafe { libc::sem_wait(at) }));
+        check(self.0.with_mut(|at| unsafe { libc::sem_wait(at) }));
     }
 
     #[inline(always)]
     pub fn release(&self) {
-        // SAFETY: as above.
-        must(self.0.with_mut(|at| unsafe { libc::sem_post(at) }));
+        // SAFETY: `create` has initialized the semaphore.
+        check(self.0.with_mut(|at| unsafe { libc::sem_post(at) }));
     }
 
     #[inline(always)]
@@ -152,30 +152,30 @@ impl PosixSemaphore {
     }
 }
 
-/// A set of System V semaphores, which the kernel keeps until this is dropped.
+/// A set of System V semaphores. Dropping it removes the set.
 pub struct SysVSemaphores {
     id: i32,
-    _removed: Afterwards,
+    _removed: CleanupProcess,
 }
 
 impl SysVSemaphores {
-    /// Two semaphores, with these values.
+    /// Creates two semaphores with these values.
     pub fn create(values: [u16; 2]) -> Result<Self> {
-        // SAFETY: it takes numbers only.
+        // SAFETY: all arguments are integers.
         let id = Errno::result(unsafe { libc::semget(libc::IPC_PRIVATE, 2, 0o600) })?;
-        let _removed = Afterwards::run(move || {
-            // SAFETY: this command takes nothing more.
+        let _removed = CleanupProcess::start(move || {
+            // SAFETY: `IPC_RMID` takes no further argument.
             unsafe { libc::semctl(id, 0, libc::IPC_RMID) };
         })?;
         for (number, value) in values.into_iter().enumerate() {
-            // SAFETY: this command takes a number.
+            // SAFETY: `SETVAL` takes an integer.
             let set = unsafe { libc::semctl(id, number as i32, libc::SETVAL, i32::from(value)) };
             Errno::result(set)?;
         }
         Ok(Self { id, _removed })
     }
 
-    /// For who changes them.
+    /// Returns a handle for the workers.
     pub fn handle(&self) -> SysVHandle {
         SysVHandle(self.id)
     }
@@ -185,14 +185,14 @@ impl SysVSemaphores {
 pub struct SysVHandle(i32);
 
 impl SysVHandle {
-    /// Adds to one of them, or waits until that can be taken.
+    /// Adds to a semaphore, or waits until the amount can be subtracted.
     pub fn change(self, number: u16, by: i16) {
         let mut operation = libc::sembuf {
             sem_num: number,
             sem_op: by,
             sem_flg: 0,
         };
-        // SAFETY: one operation, which lives through the call.
-        must(unsafe { libc::semop(self.0, &mut operation, 1) });
+        // SAFETY: the call accesses one operation, which lives through it.
+        check(unsafe { libc::semop(self.0, &mut operation, 1) });
     }
 }

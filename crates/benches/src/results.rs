@@ -1,4 +1,4 @@
-//! What was measured, and where it is left: a file of JSON lines for each program, a comparison in each line.
+//! Results, and their files: one per program, with a comparison as JSON in each line.
 
 use super::Goal;
 use super::comparison::Measure;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;
 
-/// How two subjects should compare; or, without a peer, how the least served should do.
+/// A comparison of two subjects, or, without a peer, of the smallest share with a fair one.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Claim {
     pub ours: String,
@@ -16,29 +16,29 @@ pub struct Claim {
     pub goal: Option<Goal>,
 }
 
-/// One subject in one round.
+/// The result of a subject in a round.
 #[derive(Serialize, Deserialize)]
 pub struct Sample {
     pub value: f64,
-    /// A second, of what one had after another.
+    /// Handoffs between workers per second.
     pub handoffs: Option<f64>,
     pub p99: Option<f64>,
 }
 
-/// How the work of a second was shared: of what would be fair.
+/// The smallest and the largest share of a worker in a second, relative to a fair share.
 #[derive(Clone, Copy, Serialize, Deserialize)]
-pub struct Second {
-    pub least: f64,
-    pub most: f64,
+pub struct Fairness {
+    pub min_share: f64,
+    pub max_share: f64,
 }
 
-/// A subject, in all rounds.
+/// The results of a subject in all rounds.
 #[derive(Serialize, Deserialize)]
 pub struct Measured {
     pub name: String,
     pub is_ours: bool,
     pub samples: Vec<Sample>,
-    pub second: Option<Second>,
+    pub fairness: Option<Fairness>,
 }
 
 impl Measured {
@@ -47,7 +47,7 @@ impl Measured {
             name: name.into(),
             is_ours,
             samples: Vec::new(),
-            second: None,
+            fairness: None,
         }
     }
 
@@ -56,7 +56,7 @@ impl Measured {
     }
 
     pub fn spread(&self) -> Spread {
-        Spread::of(self.values())
+        Spread::from_values(self.values())
     }
 
     pub fn handoffs(&self) -> Option<f64> {
@@ -69,24 +69,24 @@ impl Measured {
 }
 
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    Some(Spread::of(values).middle).filter(|middle| !middle.is_nan())
+    Some(Spread::from_values(values).middle).filter(|middle| !middle.is_nan())
 }
 
-/// A comparison that was made.
+/// The results of a comparison.
 #[derive(Serialize, Deserialize)]
 pub struct Outcome {
     pub title: String,
     pub measure: Measure,
-    /// It depends on the way between the cores.
+    /// Whether the result depends on the transfer of cache lines between cores.
     pub needs_line: bool,
-    /// What a cache line took from one core to another, in each round.
+    /// The transfer time of a cache line in each round.
     pub line_nanoseconds: Vec<f64>,
     pub claims: Vec<Claim>,
     pub measured: Vec<Measured>,
 }
 
-/// A claim, and what has come of it: a line of the table.
-pub struct Judged<'a> {
+/// A claim with its verdict: a row of the table.
+pub struct JudgedClaim<'a> {
     pub ours: &'a Measured,
     pub peer: Option<&'a Measured>,
     pub ratios: Spread,
@@ -96,9 +96,9 @@ pub struct Judged<'a> {
 }
 
 impl Outcome {
-    /// Of the cache line.
+    /// Returns the transfer times of the cache line.
     pub fn line(&self) -> Option<Spread> {
-        let line = Spread::of(self.line_nanoseconds.iter().copied());
+        let line = Spread::from_values(self.line_nanoseconds.iter().copied());
         (!line.middle.is_nan()).then_some(line)
     }
 
@@ -106,8 +106,11 @@ impl Outcome {
         self.measured.iter().find(|measured| measured.name == name)
     }
 
-    /// All claims, those with goals first, and then the first of ours with each peer that is left.
-    pub fn judged(&self) -> Vec<Judged<'_>> {
+    /// Returns all claims with their verdicts.
+    ///
+    /// Those with goals come first. Peers without a claim are compared with the first subject of
+    /// interlatch.
+    pub fn judged(&self) -> Vec<JudgedClaim<'_>> {
         let mut claims = self.claims.clone();
         claims.sort_by_key(|claim| claim.goal.is_none());
         let first = self.measured.iter().find(|measured| measured.is_ours);
@@ -127,8 +130,8 @@ impl Outcome {
             .collect()
     }
 
-    /// None if one of the two was not measured.
-    fn judge(&self, claim: &Claim) -> Option<Judged<'_>> {
+    /// Returns `None` if one of the subjects was not measured.
+    fn judge(&self, claim: &Claim) -> Option<JudgedClaim<'_>> {
         let ours = self.find(&claim.ours)?;
         let peer = match &claim.peer {
             Some(name) => Some(self.find(name)?),
@@ -137,12 +140,12 @@ impl Outcome {
         let ratios = match peer {
             Some(peer) => {
                 let pairs = ours.values().zip(peer.values());
-                Spread::of(pairs.map(|(ours, peer)| ours / peer))
+                Spread::from_values(pairs.map(|(ours, peer)| ours / peer))
             }
-            None => Spread::of([ours.second?.least]),
+            None => Spread::from_values([ours.fairness?.min_share]),
         };
         let line = self.line().filter(|_| self.needs_line && peer.is_some());
-        Some(Judged {
+        Some(JudgedClaim {
             ours,
             peer,
             ratios,
@@ -153,22 +156,22 @@ impl Outcome {
     }
 }
 
-/// What a program has left.
+/// The saved results of a program.
 pub struct Program {
     pub name: String,
     pub outcomes: Vec<Outcome>,
 }
 
-/// Where pages are left: beside those of the models.
+/// Returns the folder of the pages, which is that of the models' pages.
 pub fn folder() -> PathBuf {
     let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    // The peers have a package of their own, two folders below.
+    // The package of the peers lies one folder below.
     let root = package.ancestors().find(|path| path.join("ci").is_dir());
     root.unwrap_or(&package).join("target/interlatch")
 }
 
-/// Leaves these in the place of those of the same titles.
-pub fn leave(name: &str, outcomes: Vec<Outcome>) -> Result<()> {
+/// Saves the results, and replaces older results with the same titles.
+pub fn save(name: &str, outcomes: Vec<Outcome>) -> Result<()> {
     let mut kept = read(name).unwrap_or_default();
     for outcome in outcomes {
         match kept.iter_mut().find(|old| old.title == outcome.title) {
@@ -194,8 +197,8 @@ fn read(name: &str) -> Result<Vec<Outcome>> {
     Ok(outcomes.collect::<Result<_, _>>()?)
 }
 
-/// Of all programs that have left anything that this one understands.
-pub fn all() -> Result<Vec<Program>> {
+/// Loads the results of all programs. Files in another format are skipped.
+pub fn load_all() -> Result<Vec<Program>> {
     let mut programs = Vec::new();
     for entry in fs::read_dir(folder().join("bench"))? {
         let path = entry?.path();

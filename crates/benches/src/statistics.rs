@@ -1,24 +1,24 @@
-//! The same by criterion, a subject after the other.
+//! Measurements with criterion, one subject after the other.
 
-use super::crew::Crew;
+use super::workers::WorkerGroup;
 use criterion::{Criterion, Throughput};
 use std::time::Duration;
 
-/// Called where the rounds of a comparison are over, with all its crews.
-pub fn with_criterion<'a>(title: &str, crews: impl Iterator<Item = &'a mut Crew>) {
+/// Measures all groups of a comparison after its rounds.
+pub fn with_criterion<'a>(title: &str, groups: impl Iterator<Item = &'a mut WorkerGroup>) {
     let mut criterion = Criterion::default()
         .sample_size(10)
         .warm_up_time(Duration::from_millis(60))
         .measurement_time(Duration::from_millis(200))
         .configure_from_args()
-        // What was asked for has been chosen already.
+        // The session has applied the filter already.
         .with_filter("");
     let mut group = criterion.benchmark_group(title);
     group.throughput(Throughput::Elements(1));
-    for crew in crews {
-        group.bench_function(crew.name.clone(), |bencher| {
+    for workers in groups {
+        group.bench_function(workers.name.clone(), |bencher| {
             bencher.iter_custom(|count| {
-                let report = crew.count(count).expect("it has done so before");
+                let report = workers.count(count).expect("the workers have run before");
                 Duration::from_secs_f64(report.seconds)
             });
         });

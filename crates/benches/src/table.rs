@@ -1,13 +1,13 @@
-//! The tables as text.
+//! Tables as text.
 
 use super::comparison::Measure;
-use super::results::{Judged, Measured, Outcome};
+use super::results::{JudgedClaim, Measured, Outcome};
 use comfy_table::Table;
 
-/// What was measured of each subject.
+/// Returns the results of each subject.
 pub fn figures(outcome: &Outcome) -> String {
     let mut table = Table::new();
-    table.set_header(["subject", "median", "80 % of the rounds", "besides"]);
+    table.set_header(["subject", "median", "80 % of the rounds", "other"]);
     for measured in &outcome.measured {
         let spread = measured.spread();
         table.add_row([
@@ -24,7 +24,7 @@ pub fn figures(outcome: &Outcome) -> String {
     format!("\n{}{}\n{table}", outcome.title, line(outcome))
 }
 
-/// What the cache line took meanwhile.
+/// Returns the transfer time of the cache line.
 pub fn line(outcome: &Outcome) -> String {
     outcome.line().map_or(String::new(), |line| {
         format!(
@@ -34,7 +34,7 @@ pub fn line(outcome: &Outcome) -> String {
     })
 }
 
-/// A line for each claim of all these.
+/// Returns a row for each claim.
 pub fn claims(outcomes: &[Outcome]) -> String {
     let mut table = Table::new();
     table.set_header([
@@ -70,19 +70,20 @@ pub fn claims(outcomes: &[Outcome]) -> String {
     table.to_string()
 }
 
-pub fn peer<'a>(judged: &Judged<'a>) -> &'a str {
+pub fn peer<'a>(judged: &JudgedClaim<'a>) -> &'a str {
     judged
         .peer
-        .map_or("a fair share, the least served", |peer| &peer.name)
+        .map_or("fair share (smallest share)", |peer| &peer.name)
 }
 
-pub fn peer_figure(outcome: &Outcome, judged: &Judged<'_>) -> String {
+pub fn peer_figure(outcome: &Outcome, judged: &JudgedClaim<'_>) -> String {
     judged
         .peer
         .map_or(String::new(), |peer| figure(outcome, peer))
 }
 
-/// The median; beside a throughput the handoffs, which tell how much of it is the same one again and again.
+/// Returns the median. A throughput includes its handoffs, since repeated locking by one worker is
+/// fast.
 fn figure(outcome: &Outcome, measured: &Measured) -> String {
     let figure = show(outcome.measure, measured.spread().middle);
     match measured.handoffs() {
@@ -91,8 +92,8 @@ fn figure(outcome: &Outcome, measured: &Measured) -> String {
     }
 }
 
-/// The verdict; or, where there is no goal, whether the figures are of much use.
-pub fn remark(judged: &Judged<'_>) -> &'static str {
+/// Returns the verdict, or a note about noise if there is no goal.
+pub fn remark(judged: &JudgedClaim<'_>) -> &'static str {
     match judged.verdict {
         Some(verdict) => verdict.name(),
         None if judged.is_noisy => "(noisy)",
@@ -108,17 +109,17 @@ pub fn ratio(ratio: f64) -> String {
     }
 }
 
-/// What else is known of a subject.
+/// Returns further results of a subject.
 pub fn besides(measured: &Measured) -> String {
     let p99 = measured
         .p99()
         .map(|p99| format!("p99 {}", nanoseconds(p99)));
     let handoffs = measured.handoffs();
     let handoffs = handoffs.map(|handoffs| format!("{} handoffs", per_second(handoffs)));
-    let second = measured.second.map(|second| {
+    let second = measured.fairness.map(|fairness| {
         format!(
-            "least {:.2}, most {:.2} of a fair share",
-            second.least, second.most
+            "shares of {:.2} to {:.2} of a fair one",
+            fairness.min_share, fairness.max_share
         )
     });
     let all: Vec<String> = [p99, handoffs, second].into_iter().flatten().collect();

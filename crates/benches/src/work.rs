@@ -1,23 +1,23 @@
-//! What workers do beside what is measured.
+//! The work of workers besides the measured operations.
 
 use super::{Round, Tally};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// How many cores this process may use.
+/// Returns the number of cores that this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Work of some nanoseconds that touches no memory and asks no clock: steps that need each other.
+/// Work of some nanoseconds: dependent steps that access no memory and no clock.
 #[derive(Clone, Copy)]
 pub struct Section {
     steps: u32,
 }
 
 impl Section {
-    /// About that long on this machine, as it is now.
-    pub fn of(nanoseconds: f64) -> Self {
+    /// Creates work of about this duration, calibrated on this machine.
+    pub fn calibrated(nanoseconds: f64) -> Self {
         const STEPS: u32 = 100_000;
         let one = (0..20).map(|_| Self { steps: STEPS }.timed()).min();
         let one = one.map_or(1.0, |time| time.as_nanos() as f64 / f64::from(STEPS));
@@ -41,8 +41,8 @@ impl Section {
     }
 }
 
-/// Times round trips one by one: what the middle one took, and the slowest but one in a hundred.
-pub fn trips(round: &Round<'_>, mut trip: impl FnMut()) -> Tally {
+/// Times round trips one by one, and returns the median and the 99th percentile.
+pub fn time_trips(round: &Round<'_>, mut trip: impl FnMut()) -> Tally {
     let mut times = Vec::with_capacity(round.count as usize);
     let mut before = Instant::now();
     for _ in 0..round.count {

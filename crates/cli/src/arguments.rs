@@ -6,16 +6,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const AFTER_HELP: &str = "\
-Names: posix:NAME or a bare word; file:PATH or what has a slash; sysv:0xKEY; of memory without a name,
-fd:PID/NUMBER or /proc/PID/fd/NUMBER, and shmid:ID for System V memory that was removed.
+Names:
+  posix:NAME or NAME           POSIX shared memory
+  file:PATH or a path          a mapped file
+  sysv:0xKEY                   System V shared memory
+  fd:PID/NUMBER                memory without a name, by a descriptor of a process;
+                               /proc/PID/fd/NUMBER is the same
+  shmid:ID                     removed System V shared memory
 
 Exit status:
-  0  done, also if there was nothing to list or to remove
-  1  it failed: not permitted, not a region, not to be removed
-  2  wrong usage
-  3  there is no such region, or, for watch, not any more";
+  0  success, also if there was nothing to list or to remove
+  1  failure: permission denied, not a region, or not removable
+  2  invalid usage
+  3  no such region; for watch: the region no longer exists";
 
-/// Looks at regions of shared memory, and at the locks, semaphores and buffers in them.
+/// Lists, inspects and removes regions of shared memory with their locks, semaphores and channels.
 #[derive(Debug, Parser)]
 #[command(name = "interlatch", version, after_help = AFTER_HELP)]
 pub struct Arguments {
@@ -28,69 +33,70 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List every region.
+    /// List all regions.
     ///
-    /// Looked for in /dev/shm, among the System V segments, and in what processes have mapped.
+    /// Searches /dev/shm, the System V segments, and the memory that processes have mapped.
     #[command(after_help = AFTER_HELP)]
     Ls {
-        /// Look for files there, too; may be given several times.
+        /// Also search the files of this directory; may be repeated.
         #[arg(long = "directory", value_name = "PATH")]
         directories: Vec<PathBuf>,
     },
-    /// Show one region: its header, and what each object is now.
+    /// Show a region: its header and the state of each object.
     #[command(after_help = AFTER_HELP)]
     Inspect {
-        /// Which region.
+        /// The region.
         #[arg(value_name = "NAME")]
         target: Target,
     },
-    /// Show one region again and again, until it is gone.
+    /// Show a region repeatedly until it no longer exists.
     #[command(after_help = AFTER_HELP)]
     Watch(Watch),
-    /// Remove a region. Who has it attached keeps it.
+    /// Remove a region. Processes that have attached it keep the memory.
     #[command(after_help = AFTER_HELP)]
     Rm {
-        /// Which region.
+        /// The region.
         #[arg(value_name = "NAME")]
         target: Target,
     },
     /// Remove the regions that no living process has attached.
     ///
-    /// It looks again right before it removes one. Still, a process that attaches the region in the last
-    /// moment keeps its memory without the name, and who comes later will make another region.
+    /// Each region is checked again directly before its removal. A process that attaches it between
+    /// the check and the removal keeps the memory without a name; later processes create another
+    /// region.
     #[command(after_help = AFTER_HELP)]
     Gc(Collect),
 }
 
 #[derive(Debug, Args)]
 pub struct Watch {
-    /// Which region.
+    /// The region.
     #[arg(value_name = "NAME")]
     pub target: Target,
-    /// How long to wait in between, as 500ms or 2s.
+    /// Time between two updates, such as 500ms or 2s.
     #[arg(long, default_value = "500ms", value_parser = humantime::parse_duration)]
     pub interval: Duration,
-    /// Stop after so many times.
+    /// Stop after this many updates.
     #[arg(long)]
     pub count: Option<u64>,
 }
 
 #[derive(Debug, Args)]
 pub struct Collect {
-    /// Only these regions.
+    /// Consider only these regions.
     #[arg(value_name = "NAME")]
     pub targets: Vec<Target>,
-    /// Only regions whose name begins so: that after posix: or sysv:, or the last part of a path.
+    /// Consider only regions whose name, without the kind and directory, starts with this prefix.
     #[arg(long)]
     pub prefix: Option<String>,
-    /// Remove files there, too; may be given several times.
+    /// Also consider the files of this directory; may be repeated.
     #[arg(long = "directory", value_name = "PATH")]
     pub directories: Vec<PathBuf>,
-    /// Only say what would be removed.
+    /// Print what would be removed, and remove nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Also remove what may be attached: regions of others, where the kernel does not say whether they are,
-    /// and what a process has open that could not be looked at.
+    /// Also remove regions that may be attached: those of other PID namespaces if the kernel does
+    /// not report their use, those with an inaccessible process, and files that a process has open.
     #[arg(long)]
     pub force: bool,
 }

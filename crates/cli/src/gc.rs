@@ -1,164 +1,167 @@
 //! `interlatch gc`.
 
 use crate::arguments::Collect;
-use crate::failure::Failure;
-use crate::find::{self, Found};
+use crate::discovery::{self, Discovery};
+use crate::error::CliError;
+use crate::format::{escape, format_pids};
 use crate::output;
 use crate::processes::Attachments;
 use crate::report::Subject;
 use crate::target::Target;
-use crate::text::{clean, pids};
 use serde::Serialize;
 
-/// What was done.
+/// The result of a run: the document of `gc --json`.
 #[derive(Debug, Default, Serialize)]
-struct Collected {
-    /// Whether nothing was removed in truth.
+struct Outcome {
+    /// Whether this was a dry run.
     dry_run: bool,
-    /// The names of those that were removed.
+    /// The names of the removed regions.
     removed: Vec<String>,
-    /// Those that were not, and why.
-    kept: Vec<Kept>,
-    /// Those that could not be removed, and why.
-    failed: Vec<Kept>,
+    /// The regions that were kept, with the reasons.
+    kept: Vec<Skipped>,
+    /// The regions that could not be removed, with the reasons.
+    failed: Vec<Skipped>,
 }
 
 #[derive(Debug, Serialize)]
-struct Kept {
+struct Skipped {
     name: String,
     reason: String,
 }
 
-/// Why a region is not removed.
+/// The reason to keep a region.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum Reason {
-    #[error("attached by {}", pids(.0))]
+    #[error("attached by {}", format_pids(.0))]
     Attached(Vec<u32>),
     #[error("attached {0} times")]
     Mapped(u64),
-    #[error("open in a process that could not be looked at")]
+    #[error("open in a process that could not be inspected")]
     Open,
-    #[error("of another pid namespace, whose processes may not be seen here")]
+    #[error("belongs to another PID namespace, whose processes may be invisible here")]
     OtherNamespace,
-    #[error("processes that could not be looked at, {0} of them, may have it attached")]
-    Unseen(usize),
+    #[error("{0} processes could not be inspected and may have it attached")]
+    Inaccessible(usize),
 }
 
-/// What the decision is made of.
+/// What is known about the use of a region.
 #[derive(Clone, Debug, Default)]
-struct Facts {
+struct Usage {
     attached: Vec<u32>,
-    /// Of a System V segment, as the kernel counts.
+    /// The kernel's count of mappings of a System V segment.
     mappings: Option<u64>,
-    /// Whether anybody has the file open, as the kernel counts.
+    /// Whether a process has the file open, according to the kernel.
     is_open: Option<bool>,
     is_of_this_namespace: bool,
-    unseen: usize,
+    inaccessible: usize,
 }
 
-impl Facts {
-    fn of(subject: &Subject, attachments: &Attachments) -> Self {
+impl Usage {
+    fn new(subject: &Subject, attachments: &Attachments) -> Self {
         Self {
             attached: subject.attached(attachments),
             mappings: subject.segment.map(|segment| segment.attached),
             is_open: subject.view.is_used_elsewhere(),
             is_of_this_namespace: subject.is_of_this_namespace(),
-            unseen: attachments.unseen,
+            inaccessible: attachments.inaccessible,
         }
     }
 
-    /// Why it has to stay.
-    fn reason_to_stay(&self, force: bool) -> Option<Reason> {
+    /// Returns the reason to keep the region, if there is one.
+    fn reason_to_keep(&self, force: bool) -> Option<Reason> {
         match self.mappings {
             _ if !self.attached.is_empty() => Some(Reason::Attached(self.attached.clone())),
             Some(mappings @ 1..) => Some(Reason::Mapped(mappings)),
             _ if force => None,
-            // The kernel has counted, in all namespaces.
+            // The kernel counts the mappings of all namespaces.
             Some(0) => None,
             None if self.is_open == Some(false) => None,
             None if self.is_open == Some(true) => Some(Reason::Open),
             None if !self.is_of_this_namespace => Some(Reason::OtherNamespace),
-            None if self.unseen > 0 => Some(Reason::Unseen(self.unseen)),
+            None if self.inaccessible > 0 => Some(Reason::Inaccessible(self.inaccessible)),
             None => None,
         }
     }
 }
 
-pub fn run(arguments: &Collect, json: bool) -> Result<(), Failure> {
-    let attachments = find::attachments()?;
-    let chosen = choose(arguments)?;
-    let mut collected = Collected {
+pub fn run(arguments: &Collect, json: bool) -> Result<(), CliError> {
+    let attachments = discovery::scan_attachments()?;
+    let selected = select(arguments)?;
+    let mut outcome = Outcome {
         dry_run: arguments.dry_run,
-        ..Collected::default()
+        ..Outcome::default()
     };
-    for subject in chosen {
-        collected.consider(subject, &attachments, arguments);
+    for subject in selected {
+        outcome.collect(subject, &attachments, arguments);
     }
     output::print(&match json {
-        true => output::document(&collected)?,
-        false => collected.text(),
+        true => output::document(&outcome)?,
+        false => outcome.text(),
     })?;
-    match collected.failed.len() {
+    match outcome.failed.len() {
         0 => Ok(()),
-        failed => Err(Failure::Other(format!(
+        failed => Err(CliError::Other(format!(
             "{failed} regions could not be removed"
         ))),
     }
 }
 
-/// The regions that the arguments speak of.
-fn choose(arguments: &Collect) -> Result<Vec<Subject>, Failure> {
+/// Returns the regions that the arguments select.
+fn select(arguments: &Collect) -> Result<Vec<Subject>, CliError> {
     let has_prefix = |subject: &Subject| {
         let prefix = arguments.prefix.as_deref();
         prefix.is_none_or(|prefix| subject.target.short_name().starts_with(prefix))
     };
     let all = match &arguments.targets[..] {
-        [] => Found::named(&arguments.directories)?.subjects,
+        [] => Discovery::named(&arguments.directories)?.subjects,
         targets if let Some(unnamed) = targets.iter().find(|target| !target.has_name()) => {
-            return Err(Failure::unnamed(unnamed));
+            return Err(CliError::unnamed(unnamed));
         }
-        targets => targets.iter().map(find::one).collect::<Result<_, _>>()?,
+        targets => targets
+            .iter()
+            .map(discovery::find_region)
+            .collect::<Result<_, _>>()?,
     };
     Ok(all.into_iter().filter(has_prefix).collect())
 }
 
-impl Collected {
-    /// Removes it, unless it has to stay.
-    fn consider(&mut self, subject: Subject, attachments: &Attachments, arguments: &Collect) {
+impl Outcome {
+    /// Removes a region unless there is a reason to keep it.
+    fn collect(&mut self, subject: Subject, attachments: &Attachments, arguments: &Collect) {
         let name = subject.target.to_string();
-        let mut reason = Facts::of(&subject, attachments).reason_to_stay(arguments.force);
+        let mut reason = Usage::new(&subject, attachments).reason_to_keep(arguments.force);
         let target = subject.target.clone();
-        // Not to be among those who have it attached.
+        // Detach first, so this process does not count as a user.
         drop(subject);
         let Target::Named(region) = &target else {
             return;
         };
         if reason.is_none() && !arguments.dry_run {
-            match look_again(&target, arguments.force) {
+            match recheck(&target, arguments.force) {
                 Ok(newer) => reason = newer,
                 Err(error) => return self.fail(name, &error),
             }
         }
         if let Some(reason) = reason {
             let reason = reason.to_string();
-            self.kept.push(Kept { name, reason });
+            self.kept.push(Skipped { name, reason });
             return;
         }
         let removed = match arguments.dry_run {
             true => Ok(()),
             false => region.remove(),
         };
-        match removed.map_err(|error| Failure::of(&target, &error)) {
+        match removed.map_err(|error| CliError::from_region(&target, &error)) {
             Ok(()) => self.removed.push(name),
             Err(error) => self.fail(name, &error),
         }
     }
 
-    /// It was not removed; somebody else may have.
-    fn fail(&mut self, name: String, error: &Failure) {
-        if !matches!(error, Failure::Gone(_)) {
+    /// Records a failure, unless another process has removed the region.
+    fn fail(&mut self, name: String, error: &CliError) {
+        if !matches!(error, CliError::NotFound(_)) {
             let reason = error.to_string();
-            self.failed.push(Kept { name, reason });
+            self.failed.push(Skipped { name, reason });
         }
     }
 
@@ -170,89 +173,89 @@ impl Collected {
         };
         let mut text = String::new();
         for name in &self.removed {
-            text += &format!("{removed} {}\n", clean(name));
+            text += &format!("{removed} {}\n", escape(name));
         }
-        for Kept { name, reason } in &self.kept {
-            text += &format!("kept {}: {reason}\n", clean(name));
+        for Skipped { name, reason } in &self.kept {
+            text += &format!("kept {}: {reason}\n", escape(name));
         }
-        for Kept { reason, .. } in &self.failed {
-            text += &format!("not removed: {}\n", clean(reason));
+        for Skipped { reason, .. } in &self.failed {
+            text += &format!("not removed: {}\n", escape(reason));
         }
         text
     }
 }
 
-/// The same decision, on what is so now.
-fn look_again(target: &Target, force: bool) -> Result<Option<Reason>, Failure> {
-    let attachments = find::attachments()?;
-    let subject = find::one(target)?;
-    Ok(Facts::of(&subject, &attachments).reason_to_stay(force))
+/// Repeats the decision with the current state.
+fn recheck(target: &Target, force: bool) -> Result<Option<Reason>, CliError> {
+    let attachments = discovery::scan_attachments()?;
+    let subject = discovery::find_region(target)?;
+    Ok(Usage::new(&subject, &attachments).reason_to_keep(force))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn alone() -> Facts {
-        Facts {
+    fn unused() -> Usage {
+        Usage {
             is_of_this_namespace: true,
-            ..Facts::default()
+            ..Usage::default()
         }
     }
 
     #[test]
-    fn what_somebody_has_attached_stays_whatever_is_said() {
-        let facts = Facts {
+    fn attached_region_is_always_kept() {
+        let usage = Usage {
             attached: vec![7],
-            ..alone()
+            ..unused()
         };
-        assert_eq!(facts.reason_to_stay(true), Some(Reason::Attached(vec![7])));
-        let facts = Facts {
+        assert_eq!(usage.reason_to_keep(true), Some(Reason::Attached(vec![7])));
+        let usage = Usage {
             mappings: Some(2),
-            ..alone()
+            ..unused()
         };
-        assert_eq!(facts.reason_to_stay(true), Some(Reason::Mapped(2)));
+        assert_eq!(usage.reason_to_keep(true), Some(Reason::Mapped(2)));
     }
 
     #[test]
-    fn what_somebody_may_have_attached_goes_only_by_force() {
-        for facts in [
-            Facts {
-                unseen: 1,
-                ..alone()
+    fn possibly_attached_region_needs_force() {
+        for usage in [
+            Usage {
+                inaccessible: 1,
+                ..unused()
             },
-            Facts {
+            Usage {
                 is_of_this_namespace: false,
-                ..alone()
+                ..unused()
             },
         ] {
-            assert!(facts.reason_to_stay(false).is_some(), "{facts:?}");
-            assert_eq!(facts.reason_to_stay(true), None);
+            assert!(usage.reason_to_keep(false).is_some(), "{usage:?}");
+            assert_eq!(usage.reason_to_keep(true), None);
         }
     }
 
     #[test]
-    fn what_is_open_somewhere_stays() {
-        let open = |is_open| Facts {
+    fn open_file_is_kept() {
+        let open = |is_open| Usage {
             is_open: Some(is_open),
-            unseen: 1,
+            inaccessible: 1,
             is_of_this_namespace: false,
-            ..alone()
+            ..unused()
         };
-        assert_eq!(open(true).reason_to_stay(false), Some(Reason::Open));
-        assert_eq!(open(false).reason_to_stay(false), None);
+        assert_eq!(open(true).reason_to_keep(false), Some(Reason::Open));
+        assert_eq!(open(false).reason_to_keep(false), None);
     }
 
     #[test]
-    fn what_nobody_has_attached_goes() {
-        assert_eq!(alone().reason_to_stay(false), None);
-        let counted = Facts {
+    fn unattached_region_is_removed() {
+        assert_eq!(unused().reason_to_keep(false), None);
+        let counted = Usage {
             mappings: Some(0),
-            unseen: 5,
-            ..alone()
+            inaccessible: 5,
+            ..unused()
         };
         assert_eq!(
-            counted.reason_to_stay(false),
+            counted.reason_to_keep(false),
             None,
             "the kernel has seen all"
         );

@@ -1,21 +1,21 @@
 //! `interlatch inspect NAME`.
 
-use crate::failure::Failure;
-use crate::find;
-use crate::ls::{unseen, who};
+use crate::discovery;
+use crate::error::CliError;
+use crate::format::{escape, format_age, truncate};
+use crate::ls::{attached, inaccessible_note};
 use crate::output;
 use crate::report::RegionReport;
 use crate::target::Target;
-use crate::text::{age, clean, shorten};
 
-pub fn run(target: &Target, json: bool) -> Result<(), Failure> {
-    output::print(&look(target, json)?)
+pub fn run(target: &Target, json: bool) -> Result<(), CliError> {
+    output::print(&render(target, json)?)
 }
 
-/// What there is to say, with a line feed at the end.
-pub fn look(target: &Target, json: bool) -> Result<String, Failure> {
-    let attachments = find::attachments()?;
-    let report = find::one(target)?.report(&attachments, true);
+/// Returns the output for a region, which ends with a line feed.
+pub fn render(target: &Target, json: bool) -> Result<String, CliError> {
+    let attachments = discovery::scan_attachments()?;
+    let report = discovery::find_region(target)?.report(&attachments, true);
     match json {
         true => output::document(&report),
         false => Ok(text(&report)),
@@ -23,24 +23,24 @@ pub fn look(target: &Target, json: bool) -> Result<String, Failure> {
 }
 
 fn text(region: &RegionReport) -> String {
-    let lives = match region.creator_lives {
-        Some(true) => "which lives",
-        Some(false) => "which has ended",
-        None => "of another pid namespace",
+    let alive = match region.creator_alive {
+        Some(true) => "alive",
+        Some(false) => "ended",
+        None => "in another PID namespace",
     };
-    let ago = region.age.map_or("at no possible time".into(), |seconds| {
-        format!("{} ago", age(seconds))
+    let created = region.age.map_or("in the future".into(), |seconds| {
+        format!("{} ago", format_age(seconds))
     });
     let mut text = format!(
-        "{}: {}\n  size      {} bytes\n  made      by process {}, {lives}, {ago}, in {}\n  attached  {}\n",
-        clean(&region.name),
+        "{}: {}\n  size      {} bytes\n  created   by process {} ({alive}), {created}, in {}\n  attached  {}\n",
+        escape(&region.name),
         region.state,
         region.size,
         region.creator,
         region.namespace,
-        who(region),
+        attached(region),
     );
-    text += &unseen(region.unseen_processes);
+    text += &inaccessible_note(region.inaccessible_processes);
     if !region.objects.is_empty() {
         text += "\n";
         text += &objects(region);
@@ -50,12 +50,12 @@ fn text(region: &RegionReport) -> String {
 
 fn objects(region: &RegionReport) -> String {
     const TYPE: usize = 40;
-    let mut table = output::table(&["OBJECT", "TYPE", "BYTES", "NOW"]);
+    let mut table = output::table(&["OBJECT", "TYPE", "BYTES", "STATE"]);
     for object in &region.objects {
         let state = object.state.as_ref();
         table.add_row([
-            clean(&object.name),
-            shorten(&clean(&object.type_name), TYPE),
+            escape(&object.name),
+            truncate(&escape(&object.type_name), TYPE),
             object.size.to_string(),
             state.map_or(String::new(), |state| state.to_string()),
         ]);

@@ -1,32 +1,32 @@
 //! `interlatch ls`.
 
-use crate::failure::Failure;
-use crate::find::{self, Found, Unreadable};
+use crate::discovery::{self, Discovery, Unreadable};
+use crate::error::CliError;
+use crate::format::{escape, format_age, format_pids, truncate};
 use crate::output;
 use crate::report::{RegionReport, Subject};
-use crate::text::{age, clean, pids, shorten};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Everything that was found.
+/// The document of `ls --json`.
 #[derive(Debug, Serialize)]
 struct Listing {
     regions: Vec<RegionReport>,
-    /// What may be a region, and could not be read.
+    /// Objects that may be regions and cannot be read.
     unreadable: Vec<Unreadable>,
-    /// How many processes could not be looked at.
-    unseen_processes: usize,
+    /// The number of processes that could not be inspected.
+    inaccessible_processes: usize,
 }
 
-pub fn run(directories: &[PathBuf], json: bool) -> Result<(), Failure> {
-    let attachments = find::attachments()?;
-    let mut found = Found::named(directories)?;
+pub fn run(directories: &[PathBuf], json: bool) -> Result<(), CliError> {
+    let attachments = discovery::scan_attachments()?;
+    let mut found = Discovery::named(directories)?;
     found.add_mapped(&attachments);
     let report = |subject: &Subject| subject.report(&attachments, false);
     let listing = Listing {
         regions: found.subjects.iter().map(report).collect(),
         unreadable: found.unreadable,
-        unseen_processes: attachments.unseen,
+        inaccessible_processes: attachments.inaccessible,
     };
     output::print(&match json {
         true => output::document(&listing)?,
@@ -45,18 +45,18 @@ impl Listing {
         }
         let mut text = output::lines(&table);
         for Unreadable { name, reason } in &self.unreadable {
-            text += &format!("{}: {reason}\n", clean(name));
+            text += &format!("{}: {reason}\n", escape(name));
         }
-        text + &unseen(self.unseen_processes)
+        text + &inaccessible_note(self.inaccessible_processes)
     }
 }
 
-/// A line about them, if there are any.
-pub fn unseen(processes: usize) -> String {
+/// Returns a line about inaccessible processes, if there are any.
+pub fn inaccessible_note(processes: usize) -> String {
     match processes {
         0 => String::new(),
-        1 => "1 process could not be looked at, and may have more attached\n".into(),
-        many => format!("{many} processes could not be looked at, and may have more attached\n"),
+        1 => "1 process could not be inspected and may have regions attached\n".into(),
+        many => format!("{many} processes could not be inspected and may have regions attached\n"),
     }
 }
 
@@ -69,24 +69,24 @@ fn row(region: &RegionReport) -> [String; 7] {
         .collect();
     let objects = match names.len() {
         0 => "0".to_owned(),
-        count => format!("{count}: {}", shorten(&clean(&names.join(", ")), NAMES)),
+        count => format!("{count}: {}", truncate(&escape(&names.join(", ")), NAMES)),
     };
     [
-        clean(&region.name),
+        escape(&region.name),
         region.kind.to_owned(),
         objects,
         region.size.to_string(),
-        who(region),
-        region.age.map_or("?".into(), age),
+        attached(region),
+        region.age.map_or("?".into(), format_age),
         region.state.to_owned(),
     ]
 }
 
-/// Who has it attached.
-pub fn who(region: &RegionReport) -> String {
+/// Returns the processes that have the region attached.
+pub fn attached(region: &RegionReport) -> String {
     match (region.mappings, &region.attached[..]) {
         (Some(mappings @ 1..), []) => format!("{mappings} mappings"),
         (_, []) => "-".into(),
-        (_, attached) => pids(attached),
+        (_, attached) => format_pids(attached),
     }
 }

@@ -1,56 +1,61 @@
-//! `interlatch`: the regions of a machine, and what is in them.
+//! `interlatch`: lists, inspects and removes regions of shared memory.
 //!
-//! | command | what it does |
+//! | command | effect |
 //! | --- | --- |
-//! | `ls` | every region: name, kind, objects, size, who has it attached, age, state |
-//! | `inspect NAME` | one region: its header, and what each object is now |
-//! | `watch NAME` | the same again and again, until the region is gone |
+//! | `ls` | lists all regions: name, kind, objects, size, attached processes, age, state |
+//! | `inspect NAME` | shows a region: its header, and the state of each object |
+//! | `watch NAME` | shows a region repeatedly until it no longer exists |
 //! | `rm NAME` | removes a region |
 //! | `gc` | removes the regions that no living process has attached |
 //!
-//! It only looks, but for `rm` and `gc`: it takes no lock, and reads through
-//! [`RegionView`](interlatch::inspect::RegionView), which needs no permission to write. What it prints of a
-//! region is escaped: a hostile peer may have written it.
+//! Only `rm` and `gc` change anything. The other commands take no lock and read through
+//! [`RegionView`](interlatch::inspect::RegionView), which needs only the permission to read. The
+//! output escapes the contents of regions, which a hostile process may have written.
 //!
 //! # Names
-//! `posix:NAME` or a bare word; `file:PATH` or what has a slash; `sysv:0xKEY`; of memory without a name,
-//! `fd:PID/NUMBER` or `/proc/PID/fd/NUMBER`, and `shmid:ID` for System V memory that was removed.
+//! | name | memory |
+//! | --- | --- |
+//! | `posix:NAME` or `NAME` | POSIX shared memory |
+//! | `file:PATH` or a path | a mapped file |
+//! | `sysv:0xKEY` | System V shared memory |
+//! | `fd:PID/NUMBER` or `/proc/PID/fd/NUMBER` | memory without a name, by a descriptor of a process |
+//! | `shmid:ID` | removed System V shared memory |
 //!
 //! # Exit status
 //! | status | meaning |
 //! | --- | --- |
-//! | 0 | done, also if there was nothing to list or to remove |
-//! | 1 | it failed: not permitted, not a region, not to be removed |
-//! | 2 | wrong usage |
-//! | 3 | there is no such region, or, for `watch`, not any more |
+//! | 0 | success, also if there was nothing to list or to remove |
+//! | 1 | failure: permission denied, not a region, or not removable |
+//! | 2 | invalid usage |
+//! | 3 | no such region; for `watch`: the region no longer exists |
 //!
 //! # JSON
-//! With `--json`, one document goes to standard output; of `watch`, one on each line. The fields are those
-//! of the structures in `report` and, of `gc`, in `gc`; `null` is what is not known. New ones may come,
-//! and those that are there stay.
+//! With `--json`, a command prints one document; `watch` prints one per line. The structures in
+//! `report`, `state`, `channels`, `ls`, `remove` and `gc` define the fields. `null` is an unknown
+//! value. Later versions may add fields and keep the existing ones.
 
 mod arguments;
-mod failure;
-mod find;
+mod channels;
+mod discovery;
+mod error;
+mod format;
 mod gc;
 mod inspect;
+mod locator;
 mod ls;
 mod maps;
 mod output;
-mod places;
 mod processes;
-mod queues;
 mod remove;
 mod report;
 mod segments;
 mod state;
 mod target;
-mod text;
 mod watch;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
-use failure::Failure;
+use error::CliError;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -63,10 +68,10 @@ fn main() -> ExitCode {
         Command::Gc(arguments) => gc::run(&arguments, json),
     };
     match done {
-        Ok(()) | Err(Failure::NobodyReads) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("interlatch: {failure}");
-            failure.exit_code()
+        Ok(()) | Err(CliError::OutputClosed) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("interlatch: {error}");
+            error.exit_code()
         }
     }
 }

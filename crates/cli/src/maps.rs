@@ -1,69 +1,70 @@
-//! What a process has mapped: `/proc/PID/maps`.
+//! The mappings of a process: `/proc/PID/maps`.
 //!
-//! The crate `procfs` is not used here: it gives up at a path that is not UTF-8, and at a user id above
-//! 65535 in `/proc/sysvipc/shm`, and a hostile process may have both.
+//! The crate `procfs` does not fit: it fails on a path that is not UTF-8, and on a user ID above
+//! 65535 in `/proc/sysvipc/shm`, and a hostile process may cause both.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// A shared mapping of something that has an inode.
+/// A shared mapping of an object with an inode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// As `st_dev` and `st_ino` say. (On some file systems, maps says another device than `stat(2)`.)
+    /// The device as in `st_dev`. On some file systems, the kernel lists another device here than
+    /// `stat(2)`.
     pub device: u64,
     pub inode: u64,
     pub path: PathBuf,
 }
 
-/// Which of two name spaces of inodes, which overlap.
+/// The kind of memory of a mapping. The inode numbers of segments and files overlap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Behind {
-    /// A System V segment of this id.
+pub enum Backing {
+    /// The System V segment with this ID.
     Segment(i32),
-    /// A file that may have this path still.
+    /// A file that may still have this path.
     File,
-    /// One that was made without a name, in this directory, and may have been linked to one since: so
-    /// this crate makes its files.
-    MadeUnnamed(PathBuf),
-    /// One that has no path: a memfd, or removed.
+    /// A file created without a name in this directory (`O_TMPFILE`), which may have been linked
+    /// since. The library creates its files in this way.
+    Tmpfile(PathBuf),
+    /// Memory without a path: a memfd, or a removed file.
     Unnamed,
 }
 
 impl Mapping {
-    pub fn behind(&self) -> Behind {
+    pub fn backing(&self) -> Backing {
         let path = self.path.as_os_str().as_bytes();
         let Some(without) = path.strip_suffix(b" (deleted)") else {
             return match path.starts_with(b"/") {
-                true => Behind::File,
-                false => Behind::Unnamed,
+                true => Backing::File,
+                false => Backing::Unnamed,
             };
         };
         let key = without.strip_prefix(b"/SYSV");
         match key {
             Some(key) if key.len() == 8 && key.iter().all(u8::is_ascii_hexdigit) => {
-                Behind::Segment(self.inode as i32)
+                Backing::Segment(self.inode as i32)
             }
-            _ => self.directory(without).unwrap_or(Behind::Unnamed),
+            _ => self.directory(without).unwrap_or(Backing::Unnamed),
         }
     }
 
-    /// For `DIRECTORY/#INODE`.
-    fn directory(&self, path: &[u8]) -> Option<Behind> {
+    /// Parses `DIRECTORY/#INODE`.
+    fn directory(&self, path: &[u8]) -> Option<Backing> {
         let path = Path::new(OsStr::from_bytes(path));
         let number = path.file_name()?.to_str()?.strip_prefix('#')?;
         let is_own = number.parse() == Ok(self.inode);
-        is_own.then(|| Behind::MadeUnnamed(path.parent().unwrap_or(path).to_owned()))
+        is_own.then(|| Backing::Tmpfile(path.parent().unwrap_or(path).to_owned()))
     }
 }
 
-/// The shared mappings in such a file. A line that is none is passed by.
+/// Returns the shared mappings in the file. Lines in another format are skipped.
 pub fn parse(maps: &[u8]) -> Vec<Mapping> {
     let lines = maps.split(|byte| *byte == b'\n');
     lines.filter_map(parse_line).collect()
 }
 
-/// `start-end permissions offset major:minor inode   path`
+/// Parses `start-end permissions offset major:minor inode   path`.
 fn parse_line(line: &[u8]) -> Option<Mapping> {
     let mut rest = line;
     let mut word = || -> Option<&[u8]> {
@@ -87,7 +88,7 @@ fn parse_line(line: &[u8]) -> Option<Mapping> {
     })
 }
 
-/// The kernel writes a line feed as `\012`, and nothing else so.
+/// Replaces `\012`, the only escape that the kernel writes, by a line feed.
 fn unescape(path: &[u8]) -> PathBuf {
     let mut bytes = Vec::new();
     let mut rest = path;
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shared_mappings_are_told_from_private_ones_whatever_their_path() {
+    fn parse_returns_shared_mappings_with_any_path() {
         let text = b"\
 55d1-55d2 r-xp 00000000 fe:00 1234                       /usr/bin/cat
 7f00-7f01 rw-s 00000000 00:01 5                          /SYSV000004d2 (deleted)
@@ -124,11 +125,11 @@ rubbish
         let found = parse(text);
         assert_eq!(found.len(), 5);
         let directory = PathBuf::from("/dev/shm");
-        assert_eq!(found[3].behind(), Behind::MadeUnnamed(directory));
-        assert_eq!(found[4].behind(), Behind::Unnamed);
-        assert_eq!(found[0].behind(), Behind::Segment(5));
-        assert_eq!(found[1].behind(), Behind::Unnamed);
-        assert_eq!(found[2].behind(), Behind::File);
+        assert_eq!(found[3].backing(), Backing::Tmpfile(directory));
+        assert_eq!(found[4].backing(), Backing::Unnamed);
+        assert_eq!(found[0].backing(), Backing::Segment(5));
+        assert_eq!(found[1].backing(), Backing::Unnamed);
+        assert_eq!(found[2].backing(), Backing::File);
         assert_eq!(found[2].path.as_os_str().as_bytes(), b"/dev/shm/a\n\xff b");
         assert_eq!(found[2].device, nix::sys::stat::makedev(0, 0x19));
     }

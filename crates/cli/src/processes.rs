@@ -1,6 +1,6 @@
-//! Who has what attached, and who lives.
+//! Which processes have which memory attached, and which processes are alive.
 
-use crate::maps::{self, Behind, Mapping};
+use crate::maps::{self, Backing, Mapping};
 use nix::libc;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 
 type Pids = BTreeSet<u32>;
 
-/// What the processes of the machine had mapped, a moment ago.
+/// The memory that the processes of the machine have mapped, at the time of the scan.
 #[derive(Debug, Default)]
 pub struct Attachments {
     files: HashMap<(u64, u64), Pids>,
     paths: HashMap<PathBuf, Pids>,
-    /// By directory and inode.
-    made_unnamed: HashMap<(PathBuf, u64), Pids>,
+    /// The processes by directory and inode.
+    tmpfiles: HashMap<(PathBuf, u64), Pids>,
     segments: HashMap<i32, Pids>,
-    /// Each file once, with one process that has it mapped.
+    /// Each file once, with a process that has it mapped.
     mappings: Vec<(u32, Mapping)>,
-    /// How many processes could not be looked at.
-    pub unseen: usize,
+    /// The number of processes that could not be inspected.
+    pub inaccessible: usize,
 }
 
 impl Attachments {
@@ -39,19 +39,19 @@ impl Attachments {
             match fs::read(entry.path().join("maps")) {
                 Ok(maps) => found.add(pid, maps::parse(&maps)),
                 Err(error) if has_ended(&error) => {}
-                Err(_) => found.unseen += 1,
+                Err(_) => found.inaccessible += 1,
             }
         }
-        // A `/proc` that hides the processes of others (hidepid) does not list the first one.
+        // With `hidepid`, `/proc` omits the processes of other users, including process 1.
         if !Path::new("/proc/1").exists() {
-            found.unseen += 1;
+            found.inaccessible += 1;
         }
         Ok(found)
     }
 
     fn add(&mut self, pid: u32, mappings: Vec<Mapping>) {
         for mapping in mappings {
-            if let Behind::Segment(id) = mapping.behind() {
+            if let Backing::Segment(id) = mapping.backing() {
                 self.segments.entry(id).or_default().insert(pid);
                 continue;
             }
@@ -61,10 +61,10 @@ impl Attachments {
                 self.mappings.push((pid, mapping.clone()));
             }
             pids.insert(pid);
-            let also = match mapping.behind() {
-                Behind::File => self.paths.entry(mapping.path).or_default(),
-                Behind::MadeUnnamed(directory) => {
-                    let place = self.made_unnamed.entry((directory, mapping.inode));
+            let also = match mapping.backing() {
+                Backing::File => self.paths.entry(mapping.path).or_default(),
+                Backing::Tmpfile(directory) => {
+                    let place = self.tmpfiles.entry((directory, mapping.inode));
                     place.or_default()
                 }
                 _ => continue,
@@ -73,14 +73,16 @@ impl Attachments {
         }
     }
 
-    /// Those that have this file mapped. By its path as well, where that is known: on some file systems,
-    /// the device of a mapping is not that of the file.
-    pub fn of_file(&self, file: &fs::Metadata, path: Option<&Path>) -> Vec<u32> {
+    /// Returns the processes that have this file mapped.
+    ///
+    /// Also compares paths where they are known: on some file systems the device of a mapping
+    /// differs from that of the file.
+    pub fn pids_of_file(&self, file: &fs::Metadata, path: Option<&Path>) -> Vec<u32> {
         let by_inode = self.files.get(&(file.dev(), file.ino()));
         let by_path = path.and_then(|path| self.paths.get(path));
         let made = path.and_then(|path| {
             let directory = path.parent()?.to_owned();
-            self.made_unnamed.get(&(directory, file.ino()))
+            self.tmpfiles.get(&(directory, file.ino()))
         });
         let all: Pids = by_inode
             .into_iter()
@@ -92,8 +94,8 @@ impl Attachments {
         all.into_iter().collect()
     }
 
-    /// Those that have this segment mapped.
-    pub fn of_segment(&self, id: i32) -> Vec<u32> {
+    /// Returns the processes that have this segment mapped.
+    pub fn pids_of_segment(&self, id: i32) -> Vec<u32> {
         self.segments
             .get(&id)
             .into_iter()
@@ -102,7 +104,7 @@ impl Attachments {
             .collect()
     }
 
-    /// Each file that somebody has mapped, with one who has.
+    /// Returns each mapped file with a process that has it mapped.
     pub fn mappings(&self) -> impl Iterator<Item = (u32, &Mapping)> {
         self.mappings.iter().map(|(pid, mapping)| (*pid, mapping))
     }
@@ -112,7 +114,7 @@ fn has_ended(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
-/// The process of a thread of this pid namespace, if the thread lives.
+/// Returns the process of a thread in this PID namespace, if the thread is alive.
 pub fn process_of(thread: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
     let field = |name: &str| {
@@ -121,7 +123,7 @@ pub fn process_of(thread: u32) -> Option<u32> {
             .find_map(|line| line.strip_prefix(name))
             .map(str::trim)
     };
-    // A zombie is dead: it has only not been asked for its status.
+    // A zombie is dead; its parent has not collected its status.
     let is_dead = field("State:")?.starts_with(['Z', 'X']);
     if is_dead {
         None
@@ -135,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_lives_and_no_thread_has_the_id_zero() {
+    fn process_of_finds_only_living_threads() {
         let me = std::process::id();
         assert_eq!(process_of(me), Some(me));
         assert_eq!(process_of(0), None);

@@ -1,31 +1,32 @@
 //! `interlatch rm NAME`.
 
-use crate::failure::Failure;
+use crate::error::CliError;
+use crate::format::escape;
 use crate::output;
 use crate::target::Target;
-use crate::text::clean;
 use serde::Serialize;
 
-/// What was removed.
+/// The document of `rm --json`.
 #[derive(Debug, Serialize)]
 struct Removed {
     removed: String,
 }
 
-pub fn run(target: &Target, json: bool) -> Result<(), Failure> {
+pub fn run(target: &Target, json: bool) -> Result<(), CliError> {
     let Target::Named(name) = target else {
-        return Err(Failure::unnamed(target));
+        return Err(CliError::unnamed(target));
     };
-    // Says what it is if it is no region.
+    // Attaching reports the error if the target is not a region.
     drop(
         target
             .attach()
-            .map_err(|error| Failure::of(target, &error))?,
+            .map_err(|error| CliError::from_region(target, &error))?,
     );
-    name.remove().map_err(|error| Failure::of(target, &error))?;
+    name.remove()
+        .map_err(|error| CliError::from_region(target, &error))?;
     let removed = name.to_string();
     output::print(&match json {
         true => output::document(&Removed { removed })?,
-        false => format!("removed {}\n", clean(&removed)),
+        false => format!("removed {}\n", escape(&removed)),
     })
 }

@@ -1,4 +1,4 @@
-//! What is said of a region: the fields of `--json`.
+//! The report of a region: the fields of `--json`.
 
 use crate::processes::{Attachments, process_of};
 use crate::segments::Segment;
@@ -11,63 +11,63 @@ use std::fs::{File, Metadata};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// A region.
+/// The report of a region.
 #[derive(Debug, Serialize)]
 pub struct RegionReport {
-    /// As `inspect` takes it.
+    /// The name, as `inspect` takes it.
     pub name: String,
-    /// `posix`, `file`, `sysv`, `memfd`, or `removed` for a file that has no name any more.
+    /// `posix`, `file`, `sysv`, `memfd`, or `removed` for a file without a name.
     pub kind: &'static str,
-    /// `ok`, `other namespace`, `earlier boot`, `cut short`, `half built` or `damaged`.
+    /// `ok`, `other namespace`, `earlier boot`, `truncated`, `incomplete` or `damaged`.
     pub state: &'static str,
-    /// Bytes that objects can take.
+    /// The number of bytes for objects.
     pub size: usize,
-    /// The process that has made it, as its header says.
+    /// The process that created the region, according to its header.
     pub creator: u32,
-    /// Whether there is a process of that id, which may be another one by now; `null` for another pid
+    /// Whether a process with that ID exists, which may be another process; `null` for another PID
     /// namespace.
-    pub creator_lives: Option<bool>,
-    /// When: seconds since 1970, as its header says.
+    pub creator_alive: Option<bool>,
+    /// The time of creation in seconds since 1970, according to the header.
     pub created: u64,
-    /// How many seconds ago; `null` if that is in the future.
+    /// The age in seconds; `null` if the time of creation is in the future.
     pub age: Option<u64>,
-    /// The pid namespace of its thread ids, as its header says.
+    /// The PID namespace of the thread IDs, according to the header.
     pub namespace: String,
-    /// The processes that have it attached, as far as they could be looked at.
+    /// The processes that have the region attached, among the processes that could be inspected.
     pub attached: Vec<u32>,
-    /// How many mappings of a System V segment the kernel counts; `null` for other kinds.
+    /// The kernel's count of mappings of a System V segment; `null` for other kinds.
     pub mappings: Option<u64>,
-    /// How many processes could not be looked at: `attached` may lack them.
-    pub unseen_processes: usize,
-    /// What is in it.
+    /// The number of processes that could not be inspected and may be missing in `attached`.
+    pub inaccessible_processes: usize,
+    /// The objects in the region.
     pub objects: Vec<Entry>,
 }
 
-/// An object, as its entry says.
+/// An entry of the region's directory.
 #[derive(Debug, Serialize)]
 pub struct Entry {
-    /// Its name.
+    /// The name of the object.
     pub name: String,
-    /// The name of its type, maybe cut.
+    /// The name of the type, possibly truncated.
     #[serde(rename = "type")]
     pub type_name: String,
-    /// Bytes from the beginning of the region.
+    /// The offset from the beginning of the region in bytes.
     pub offset: u64,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// For most buffers, the capacity.
-    pub plan: u64,
-    /// What it is now; only of `inspect` and `watch`.
+    /// The configuration; for most buffers, the capacity.
+    pub config: u64,
+    /// The state of the object; only in `inspect` and `watch`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<ObjectReport>,
 }
 
-/// A region with what is known of its memory.
+/// A region and what is known about its memory.
 #[derive(Debug)]
 pub struct Subject {
     pub target: Target,
     pub view: RegionView,
-    /// The file, if it is one.
+    /// The file's metadata, if the region is a file.
     pub file: Option<Metadata>,
     pub segment: Option<Segment>,
 }
@@ -86,7 +86,7 @@ impl Subject {
         }
     }
 
-    /// Where the file is, if it has a name.
+    /// Returns the path of the file, if it has a name.
     fn path(&self) -> Option<PathBuf> {
         let text = self.target.to_string();
         match text.split_once(':')? {
@@ -98,8 +98,8 @@ impl Subject {
 
     pub fn attached(&self, attachments: &Attachments) -> Vec<u32> {
         match (&self.file, self.segment) {
-            (Some(file), _) => attachments.of_file(file, self.path().as_deref()),
-            (None, Some(segment)) => attachments.of_segment(segment.id),
+            (Some(file), _) => attachments.pids_of_file(file, self.path().as_deref()),
+            (None, Some(segment)) => attachments.pids_of_segment(segment.id),
             (None, None) => Vec::new(),
         }
     }
@@ -108,7 +108,7 @@ impl Subject {
         PidNamespace::current().is_ok_and(|current| current == self.view.namespace())
     }
 
-    /// What is said of it; of its objects too if that is asked for.
+    /// Creates the report, optionally with the state of each object.
     pub fn report(&self, attachments: &Attachments, with_objects: bool) -> RegionReport {
         let (creator, created) = self.view.creator();
         let is_here = self.is_of_this_namespace();
@@ -116,10 +116,10 @@ impl Subject {
         RegionReport {
             name: self.target.to_string(),
             kind: self.target.kind(),
-            state: word_for(self.view.state()),
+            state: state_name(self.view.state()),
             size: self.view.size(),
             creator,
-            creator_lives: is_here.then(|| process_of(creator).is_some()),
+            creator_alive: is_here.then(|| process_of(creator).is_some()),
             created: since.map_or(0, |since| since.as_secs()),
             age: SystemTime::now()
                 .duration_since(created)
@@ -128,7 +128,7 @@ impl Subject {
             namespace: self.view.namespace().to_string(),
             attached: self.attached(attachments),
             mappings: self.segment.map(|segment| segment.attached),
-            unseen_processes: attachments.unseen,
+            inaccessible_processes: attachments.inaccessible,
             objects: self.entries(with_objects),
         }
     }
@@ -140,20 +140,20 @@ impl Subject {
             type_name: object.kind.type_name(),
             offset: object.offset,
             size: object.kind.size(),
-            plan: object.plan,
+            config: object.plan,
             state: with_state.then(|| ObjectReport::new(self.view.inspect(&object), is_here)),
         };
         self.view.objects().map(entry).collect()
     }
 }
 
-fn word_for(state: RegionState) -> &'static str {
+fn state_name(state: RegionState) -> &'static str {
     match state {
         RegionState::EnvelopeState => "ok",
         RegionState::OtherNamespace => "other namespace",
         RegionState::EarlierBoot => "earlier boot",
-        RegionState::CutShort { .. } => "cut short",
-        RegionState::HalfBuilt { .. } => "half built",
+        RegionState::CutShort { .. } => "truncated",
+        RegionState::HalfBuilt { .. } => "incomplete",
         _ => "damaged",
     }
 }

@@ -1,23 +1,23 @@
-//! What is said of an object.
+//! The reports of objects.
 
-use crate::processes::process_of;
-use crate::queues::{
+use crate::channels::{
     BytePipeReport, QueueReport, RendezvousReport, SegmentListReport, SegmentReport,
 };
-use crate::text::level;
+use crate::format::fill_level;
+use crate::processes::process_of;
 use interlatch::channel::{BufferState, EndState};
 use interlatch::inspect::ObjectState;
 use interlatch::sync::{LockState, RobustSemaphorePairState, RobustSemaphoreState, SemaphoreState};
 use serde::Serialize;
 use std::fmt;
 
-/// An object; the field `is` says which of these.
+/// The report of an object; the field `kind` names the variant.
 #[derive(Debug, Serialize)]
-#[serde(tag = "is", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ObjectReport {
     Lock(LockReport),
     Condvar {
-        /// Whether somebody may be asleep.
+        /// Whether threads may be waiting.
         waiters: bool,
     },
     Semaphore(SemaphoreReport),
@@ -27,20 +27,20 @@ pub enum ObjectReport {
     },
     RobustSemaphore {
         lock: LockReport,
-        /// How many permits there are.
+        /// The number of permits in total.
         total: usize,
-        /// How many nobody has.
+        /// The number of available permits.
         permits: usize,
-        /// Who has the others.
+        /// The holders of the other permits.
         holders: Vec<Thread>,
     },
     RobustSemaphorePair {
         lock: LockReport,
-        /// How many slots are the writers'.
+        /// The number of slots of the writers.
         writable: usize,
-        /// How many slots are the readers'.
+        /// The number of slots of the readers.
         readable: usize,
-        /// Who has one.
+        /// The holders of slots.
         holders: Vec<Thread>,
     },
     Buffer(BufferReport),
@@ -49,67 +49,67 @@ pub enum ObjectReport {
     MessageQueue(QueueReport),
     SegmentList(SegmentListReport),
     Segment(SegmentReport),
-    /// Something of which no more is known.
+    /// An object without further information.
     Opaque,
-    /// It cannot be where its entry says.
+    /// The entry does not lie within the region.
     Outside,
 }
 
-/// A buffer.
+/// The report of a buffer.
 #[derive(Debug, Serialize)]
 pub struct BufferReport {
     pub lock: LockReport,
-    /// How many items there are; `null` if that cannot be told.
+    /// The number of items; `null` if unknown.
     pub fill: Option<u64>,
-    /// How many places there are; `null` if that cannot be told.
+    /// The capacity in items; `null` if unknown.
     pub capacity: Option<u64>,
     pub senders: EndReport,
     pub receivers: EndReport,
 }
 
-/// A lock.
+/// The report of a lock.
 #[derive(Debug, Serialize)]
 pub struct LockReport {
     /// `free`, `held`, `owner died`, `unrecoverable`, `damaged` or `unknown`.
     pub state: &'static str,
-    /// Who holds it, if it says so.
+    /// The holder, if the lock records it.
     pub holder: Option<Thread>,
-    /// Whether somebody may be asleep.
+    /// Whether threads may be waiting.
     pub waiters: bool,
 }
 
-/// A thread that holds something.
+/// A thread that holds or waits for something.
 #[derive(Debug, Serialize)]
 pub struct Thread {
-    /// Its id.
+    /// The thread ID.
     pub thread: u32,
-    /// Its process, if it lives.
+    /// The process of the thread, if it is alive.
     pub process: Option<u32>,
-    /// Whether there is a thread of that id; `null` for another pid namespace.
-    pub lives: Option<bool>,
+    /// Whether the thread is alive; `null` for another PID namespace.
+    pub alive: Option<bool>,
 }
 
-/// A semaphore.
+/// The report of a semaphore.
 #[derive(Debug, Serialize)]
 pub struct SemaphoreReport {
     pub permits: u32,
-    /// Whether somebody may be asleep.
+    /// Whether threads may be waiting.
     pub waiters: bool,
 }
 
-/// One end of a buffer.
+/// The report of one side of a channel.
 #[derive(Debug, Serialize)]
 pub struct EndReport {
     /// `open`, `closed` or `unknown`.
     pub state: &'static str,
-    /// How many handles; `null` if that is unknown.
+    /// The number of handles; `null` if unknown.
     pub handles: Option<u64>,
-    /// Who has them, where the buffer knows.
+    /// The threads that own the handles, if the channel records them.
     pub threads: Vec<Thread>,
 }
 
 impl ObjectReport {
-    /// Of a region of this pid namespace, or of another one.
+    /// Creates a report. `is_here` says whether the region belongs to this PID namespace.
     pub fn new(state: ObjectState, is_here: bool) -> Self {
         match state {
             ObjectState::Lock(lock) => Self::Lock(LockReport::new(lock, is_here)),
@@ -121,8 +121,8 @@ impl ObjectReport {
                 writer: pair.writer.into(),
                 reader: pair.reader.into(),
             },
-            ObjectState::Recoverable(state) => Self::recoverable(&state, is_here),
-            ObjectState::RobustSemaphorePair(state) => Self::recoverable_pair(&state, is_here),
+            ObjectState::Recoverable(state) => Self::robust_semaphore(&state, is_here),
+            ObjectState::RobustSemaphorePair(state) => Self::robust_semaphore_pair(&state, is_here),
             ObjectState::Buffer(buffer) => Self::Buffer(BufferReport::new(buffer, is_here)),
             ObjectState::BytePipe(pipe) => Self::BytePipe(BytePipeReport::new(pipe, is_here)),
             ObjectState::Rendezvous(place) => {
@@ -138,7 +138,7 @@ impl ObjectReport {
         }
     }
 
-    fn recoverable(state: &RobustSemaphoreState, is_here: bool) -> Self {
+    fn robust_semaphore(state: &RobustSemaphoreState, is_here: bool) -> Self {
         let free =
             |lock: &&LockState| matches!(lock, LockState::Free | LockState::OwnerDied { .. });
         Self::RobustSemaphore {
@@ -152,7 +152,7 @@ impl ObjectReport {
         }
     }
 
-    fn recoverable_pair(state: &RobustSemaphorePairState, is_here: bool) -> Self {
+    fn robust_semaphore_pair(state: &RobustSemaphorePairState, is_here: bool) -> Self {
         let readable = state.slots.iter().filter(|slot| slot.readable).count();
         Self::RobustSemaphorePair {
             lock: LockReport::new(state.lock, is_here),
@@ -202,7 +202,7 @@ impl Thread {
         Self {
             thread,
             process,
-            lives: is_here.then_some(process.is_some()),
+            alive: is_here.then_some(process.is_some()),
         }
     }
 }
@@ -240,7 +240,7 @@ impl fmt::Display for ObjectReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lock(lock) => lock.fmt(f),
-            Self::Condvar { waiters } => f.write_str(waiting(*waiters).unwrap_or("nobody waits")),
+            Self::Condvar { waiters } => f.write_str(waiting(*waiters).unwrap_or("no waiters")),
             Self::Semaphore(semaphore) => semaphore.fmt(f),
             Self::SemaphorePair { writer, reader } => {
                 write!(f, "writer: {writer}; reader: {reader}")
@@ -272,7 +272,7 @@ impl fmt::Display for ObjectReport {
             Self::SegmentList(chain) => chain.fmt(f),
             Self::Segment(segment) => segment.fmt(f),
             Self::Opaque => f.write_str("-"),
-            Self::Outside => f.write_str("not inside the region"),
+            Self::Outside => f.write_str("outside the region"),
         }
     }
 }
@@ -280,14 +280,14 @@ impl fmt::Display for ObjectReport {
 impl fmt::Display for BufferReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (senders, receivers) = (&self.senders, &self.receivers);
-        f.write_str(&level(self.fill, self.capacity))?;
+        f.write_str(&fill_level(self.fill, self.capacity))?;
         write!(f, ", senders: {senders}, receivers: {receivers}")?;
         self.lock.write_unless_free(f)
     }
 }
 
 fn waiting(waiters: bool) -> Option<&'static str> {
-    waiters.then_some("somebody waits")
+    waiters.then_some("has waiters")
 }
 
 fn write_holders(f: &mut fmt::Formatter<'_>, holders: &[Thread]) -> fmt::Result {
@@ -319,7 +319,7 @@ impl LockReport {
 impl fmt::Display for Thread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "thread {}", self.thread)?;
-        match (self.process, self.lives) {
+        match (self.process, self.alive) {
             (Some(process), _) if process != self.thread => write!(f, " of process {process}"),
             (None, Some(false)) => f.write_str(" (dead)"),
             _ => Ok(()),
@@ -327,7 +327,7 @@ impl fmt::Display for Thread {
     }
 }
 
-/// Some of them; if there are many, the rest is counted.
+/// The first threads of a list, and the number of the others.
 struct Threads<'a>(&'a [Thread]);
 
 impl fmt::Display for Threads<'_> {

@@ -1,4 +1,4 @@
-//! Which region, as the command line says it.
+//! The region that a command line names.
 
 use interlatch::inspect::RegionView;
 use interlatch::{RegionError, RegionName};
@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where a region is found: by its name, or, where it has none, by what has it.
+/// A region, identified by its name, or by a process or segment if it has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Named(RegionName),
@@ -30,12 +30,12 @@ impl Target {
         }
     }
 
-    /// Whether it has a name that can be removed.
+    /// Returns whether the region has a name that can be removed.
     pub fn has_name(&self) -> bool {
         matches!(self, Self::Named(_))
     }
 
-    /// What `--prefix` is compared with.
+    /// Returns the name that `--prefix` is compared with.
     pub fn short_name(&self) -> String {
         let text = self.to_string();
         match text.split_once(':') {
@@ -49,7 +49,7 @@ impl Target {
         }
     }
 
-    /// The word for its kind of memory.
+    /// Returns the kind of memory.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Named(name) => match name.to_string().split_once(':') {
@@ -77,9 +77,9 @@ impl fmt::Display for Target {
     }
 }
 
-/// What is no target.
+/// Error of parsing a target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadTarget {
+pub enum TargetError {
     #[error("expected fd:PID/NUMBER")]
     Descriptor,
     #[error("expected shmid:ID")]
@@ -89,15 +89,15 @@ pub enum BadTarget {
 }
 
 impl FromStr for Target {
-    type Err = BadTarget;
+    type Err = TargetError;
 
-    fn from_str(text: &str) -> Result<Self, BadTarget> {
+    fn from_str(text: &str) -> Result<Self, TargetError> {
         if let Some(numbers) = text.strip_prefix("fd:") {
-            let (process, number) = numbers.split_once('/').ok_or(BadTarget::Descriptor)?;
-            return descriptor(process, number).ok_or(BadTarget::Descriptor);
+            let (process, number) = numbers.split_once('/').ok_or(TargetError::Descriptor)?;
+            return descriptor(process, number).ok_or(TargetError::Descriptor);
         }
         if let Some(id) = text.strip_prefix("shmid:") {
-            let id = id.parse().map_err(|_| BadTarget::Segment)?;
+            let id = id.parse().map_err(|_| TargetError::Segment)?;
             return Ok(Self::Segment(id));
         }
         if let ["", "proc", process, "fd", number] = text.split('/').collect::<Vec<_>>()[..]
@@ -106,7 +106,7 @@ impl FromStr for Target {
             return Ok(target);
         }
         let name = text.parse().map(Self::Named);
-        name.map_err(|error: RegionError| BadTarget::Name(error.to_string()))
+        name.map_err(|error: RegionError| TargetError::Name(error.to_string()))
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_printed_is_read_again() {
+    fn displayed_targets_parse_again() {
         for text in [
             "posix:q",
             "file:/a/b",
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_one_of_the_name_proper() {
+    fn short_name_omits_the_kind_and_directory() {
         let short = |text: &str| text.parse::<Target>().expect(text).short_name();
         assert_eq!(short("posix:queue"), "queue");
         assert_eq!(short("/tmp/queue"), "queue");

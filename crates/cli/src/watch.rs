@@ -1,23 +1,23 @@
 //! `interlatch watch NAME`.
 
 use crate::arguments::Watch;
-use crate::failure::Failure;
-use crate::inspect::look;
+use crate::error::CliError;
+use crate::inspect::render;
 use crate::output;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-/// Moves to the upper left corner, and clears all that is below.
+/// Moves the cursor to the upper left corner and clears the screen below.
 const REDRAW: &str = "\x1b[H\x1b[J";
 
-pub fn run(arguments: &Watch, json: bool) -> Result<(), Failure> {
+pub fn run(arguments: &Watch, json: bool) -> Result<(), CliError> {
     let redraws = !json && std::io::stdout().is_terminal();
     let mut times = 0;
     while arguments.count.is_none_or(|count| times < count) {
         if times > 0 {
             std::thread::sleep(arguments.interval.max(Duration::from_millis(1)));
         }
-        let block = look(&arguments.target, json)?;
+        let block = render(&arguments.target, json)?;
         let before = match (redraws, json || times == 0) {
             (true, _) => REDRAW,
             (false, true) => "",

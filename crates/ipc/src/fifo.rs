@@ -1,18 +1,4 @@
-//! Named pipes: a pipe that processes find by a path.
-//!
-//! **Promise.** Whoever opens one end meets whoever opens the other, as far as timeout lasts; what then passes is
-//! that of a [`pipe`](interlatch::platform::pipe).
-//!
-//! **Source.** `mkfifo(3)` and `fifo(7)`.
-//!
-//! **Why it is correct.** Neither end is opened in the way that blocks, since nobody could end that in time:
-//!
-//! - for writing, the kernel refuses as long as nobody reads, and counts who hangs in a blocking open as a reader;
-//! - for reading, it opens at once, and `tee(2)` tells without taking anything whether there is a writer. One that
-//!   has come since and gone again has hung up, says `poll(2)`.
-//!
-//! Who has found nobody sleeps until the file is opened, which inotify says of every open that is done. Of a reader
-//! that hangs in a blocking open it says nothing, so a sleeper looks again after the recheck interval.
+//! Named pipes (FIFOs): pipes that processes find by a path.
 
 use interlatch::platform::pipe::{Reader, Writer};
 use interlatch::platform::{Deadline, futex};
@@ -26,18 +12,38 @@ use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// A pipe with a name in the file system, for processes that share nothing but the path.
+/// A named pipe (FIFO), for processes that share only a path.
+///
+/// A [`reader`](Fifo::reader) waits for a writer and a [`writer`](Fifo::writer) for a reader, each
+/// up to its timeout. The opened ends are those of a [`pipe`](interlatch::platform::pipe), for
+/// example for a [`PipeBuffer`](interlatch::PipeBuffer).
+///
+/// With [`Timeout::NonBlocking`] an end opens only if a process has the other end open. Even a
+/// reader that finds no writer is open for a moment: a writer that opens in this moment gets a
+/// broken pipe.
 ///
 /// # Fairness
-/// None: that of the kernel.
+/// The kernel decides which waiting process opens first.
 ///
 /// # Process death
-/// The kernel closes what a dead process had open, so the other side hears of it. The name stays until somebody
-/// [removes](Fifo::remove) it, also after a reboot; what nobody has read when the last one closes it is gone.
+/// The kernel closes the ends of a dead process, and the other side sees the end of the stream or a
+/// broken pipe. The name stays until [`remove`](Fifo::remove), also after a reboot. Unread data is
+/// lost when the last process closes the pipe.
 ///
-/// # Patience
-/// With [`Timeout::NonBlocking`] an end opens only if somebody is at the other one. A reader that finds nobody has been
-/// there for a moment all the same: to a writer that opens in this moment the pipe is broken.
+/// # How it works
+/// A blocking open cannot be bounded by a timeout, so both ends are opened with `O_NONBLOCK`:
+///
+/// - To open for writing, the kernel requires a reader. A reader in a blocking open counts.
+/// - To open for reading, the kernel requires nothing. `tee(2)` then tells, without consuming data,
+///   whether a writer exists. `poll(2)` reports a writer that has opened and closed the pipe
+///   meanwhile.
+///
+/// Without a peer, the process sleeps until the file is opened. inotify reports every completed
+/// open. It does not report a reader in a blocking open, so a sleeping writer rechecks at
+/// [`recheck_interval`](interlatch::platform::futex::recheck_interval).
+///
+/// # Sources
+/// `mkfifo(3)` and `fifo(7)`.
 ///
 /// # Example
 /// ```
@@ -68,47 +74,48 @@ pub struct Fifo {
     path: PathBuf,
 }
 
-/// Why a named pipe could not be made, found, opened or removed.
+/// Error of creating, finding, opening or removing a named pipe.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FifoError {
-    /// There is a named pipe already.
-    #[error("there is a named pipe at {0} already: expected nothing")]
+    /// The path already holds a named pipe.
+    #[error("{0} already exists and is a named pipe; open it or remove it first")]
     Exists(PathBuf),
-    /// There is something else.
-    #[error("there is {found} at {path}: expected a named pipe")]
+    /// The path holds another type of file.
+    #[error("{path} is {found}, expected a named pipe")]
     NotAFifo {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// What it is.
+        /// The type of the file.
         found: &'static str,
     },
-    /// There is nothing of this name, or no directory for it.
-    #[error("there is nothing at {0}, or no directory for it")]
+    /// The path or its directory does not exist.
+    #[error("{0} or its directory does not exist; create the named pipe first")]
     Missing(PathBuf),
-    /// This process may not do that there.
-    #[error("permission denied at {0}")]
+    /// This process lacks the permission.
+    #[error("permission denied for {0}")]
     Denied(PathBuf),
-    /// In time, nobody has come to read.
-    #[error("nobody reads from {0}")]
+    /// No process opened the pipe for reading before the timeout.
+    #[error("no process has {0} open for reading")]
     NoReader(PathBuf),
-    /// In time, nobody has come to write.
-    #[error("nobody writes to {0}")]
+    /// No process opened the pipe for writing before the timeout.
+    #[error("no process has {0} open for writing")]
     NoWriter(PathBuf),
-    /// The kernel refused.
+    /// A system call failed.
     #[error("{path}: {error}")]
-    Kernel {
-        /// Where.
+    System {
+        /// The path.
         path: PathBuf,
-        /// What it said.
+        /// The error of the call.
         error: std::io::Error,
     },
 }
 
 impl Fifo {
-    /// Makes a named pipe, with these permissions less those that the process's umask takes away.
+    /// Creates a named pipe with these permissions, reduced by the process's umask.
     ///
     /// # Errors
-    /// Something is there already, there is no directory for it, or this process may not.
+    /// Returns an error if the path exists, its directory does not exist, or permission is denied.
     pub fn create(path: impl Into<PathBuf>, mode: u32) -> Result<Self, FifoError> {
         let path = path.into();
         match mkfifoat(CWD, &path, Mode::from_bits_truncate(mode)) {
@@ -117,96 +124,98 @@ impl Fifo {
                 Ok(()) => FifoError::Exists(path),
                 Err(other) => other,
             }),
-            Err(errno) => Err(refused(&path, errno)),
+            Err(errno) => Err(system_error(&path, errno)),
         }
     }
 
-    /// The named pipe that is there.
+    /// Finds the named pipe at this path.
     ///
     /// # Errors
-    /// There is none.
-    pub fn at(path: impl Into<PathBuf>) -> Result<Self, FifoError> {
+    /// Returns an error if the path does not exist or holds another type of file.
+    pub fn from_path(path: impl Into<PathBuf>) -> Result<Self, FifoError> {
         let path = path.into();
         expect_fifo(&path)?;
         Ok(Self { path })
     }
 
-    /// Where it is.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens the end that is read, when somebody has come to write: also if that one has gone again, and the stream
-    /// has ended.
+    /// Opens the end for reading once a writer has opened the pipe.
     ///
-    /// After the end of the stream another writer may come: opening once more waits for that one.
+    /// It also succeeds if the writer has closed the pipe again; the stream then has ended. To wait
+    /// for another writer after the end of the stream, call this again.
     ///
     /// # Errors
-    /// In time nobody has come; or it is not there, is no named pipe any more, or this process may not.
+    /// Returns an error if no writer opens the pipe before the timeout, the path holds no named
+    /// pipe, or permission is denied.
     pub fn reader(&self, timeout: Timeout) -> Result<Reader, FifoError> {
-        let watch = Watch::new(&self.path, timeout);
+        let watch = OpenWatch::new(&self.path, timeout);
         let end = self.open(OFlags::RDONLY)?;
         let (_unread, probe) =
-            pipe_with(PipeFlags::CLOEXEC).map_err(|errno| refused(&self.path, errno))?;
+            pipe_with(PipeFlags::CLOEXEC).map_err(|errno| system_error(&self.path, errno))?;
         loop {
             match tee(&end, &probe, 1, SpliceFlags::NONBLOCK) {
                 Ok(0) | Err(Errno::INTR) => {}
                 Ok(_) | Err(Errno::AGAIN) => return Ok(Reader::from_owned(end)),
-                Err(errno) => return Err(refused(&self.path, errno)),
+                Err(errno) => return Err(system_error(&self.path, errno)),
             }
             if has_hung_up(&end) {
                 return Ok(Reader::from_owned(end));
             }
-            if !watch.waits() {
+            if !watch.wait() {
                 return Err(FifoError::NoWriter(self.path.clone()));
             }
         }
     }
 
-    /// Opens the end that is written, when somebody has come to read.
+    /// Opens the end for writing once a reader has opened the pipe.
     ///
     /// # Errors
-    /// As [`reader`](Self::reader).
+    /// Returns an error if no reader opens the pipe before the timeout, the path holds no named
+    /// pipe, or permission is denied.
     pub fn writer(&self, timeout: Timeout) -> Result<Writer, FifoError> {
-        let watch = Watch::new(&self.path, timeout);
+        let watch = OpenWatch::new(&self.path, timeout);
         loop {
             match self.open(OFlags::WRONLY) {
-                Err(FifoError::NoReader(_)) if watch.waits() => {}
+                Err(FifoError::NoReader(_)) if watch.wait() => {}
                 opened => return opened.map(Writer::from_owned),
             }
         }
     }
 
-    /// Removes the name. Who has it open goes on.
+    /// Removes the name. Processes that have the pipe open are not affected.
     ///
     /// # Errors
-    /// It is not there, is no named pipe any more, or this process may not. A symbolic link is no named pipe, also
-    /// if it leads to one.
+    /// Returns an error if the path holds no named pipe or permission is denied. A symbolic link to
+    /// a named pipe is not a named pipe here.
     pub fn remove(&self) -> Result<(), FifoError> {
-        let found = lstat(&self.path).map_err(|errno| refused(&self.path, errno))?;
-        expect_kind(&self.path, found.st_mode)?;
-        unlink(&self.path).map_err(|errno| refused(&self.path, errno))
+        let found = lstat(&self.path).map_err(|errno| system_error(&self.path, errno))?;
+        expect_fifo_mode(&self.path, found.st_mode)?;
+        unlink(&self.path).map_err(|errno| system_error(&self.path, errno))
     }
 
     fn open(&self, mode: OFlags) -> Result<OwnedFd, FifoError> {
         let path = &self.path;
-        // Opening something else may have effects of its own.
+        // Opening another type of file may have side effects.
         expect_fifo(path)?;
         let flags = mode | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let end = loop {
             match open(path, flags, Mode::empty()) {
                 Err(Errno::INTR) => {}
                 Err(Errno::NXIO) => return Err(FifoError::NoReader(path.clone())),
-                opened => break opened.map_err(|errno| refused(path, errno))?,
+                opened => break opened.map_err(|errno| system_error(path, errno))?,
             }
         };
-        let found = fstat(&end).map_err(|errno| refused(path, errno))?;
-        expect_kind(path, found.st_mode)?;
+        let found = fstat(&end).map_err(|errno| system_error(path, errno))?;
+        expect_fifo_mode(path, found.st_mode)?;
         Ok(end)
     }
 }
 
-/// Whether somebody could write since this end was opened, and nobody can any more.
+/// Returns whether all writers have closed the pipe since this end was opened.
 fn has_hung_up(end: &OwnedFd) -> bool {
     let mut polled = [PollFd::new(end, PollFlags::empty())];
     let now = Timespec {
@@ -217,11 +226,11 @@ fn has_hung_up(end: &OwnedFd) -> bool {
 }
 
 fn expect_fifo(path: &Path) -> Result<(), FifoError> {
-    let found = stat(path).map_err(|errno| refused(path, errno))?;
-    expect_kind(path, found.st_mode)
+    let found = stat(path).map_err(|errno| system_error(path, errno))?;
+    expect_fifo_mode(path, found.st_mode)
 }
 
-fn expect_kind(path: &Path, mode: u32) -> Result<(), FifoError> {
+fn expect_fifo_mode(path: &Path, mode: u32) -> Result<(), FifoError> {
     let found = match FileType::from_raw_mode(mode) {
         FileType::Fifo => return Ok(()),
         FileType::RegularFile => "a regular file",
@@ -235,27 +244,27 @@ fn expect_kind(path: &Path, mode: u32) -> Result<(), FifoError> {
     Err(FifoError::NotAFifo { path, found })
 }
 
-fn refused(path: &Path, errno: Errno) -> FifoError {
+fn system_error(path: &Path, errno: Errno) -> FifoError {
     let path = path.to_owned();
     match errno {
         Errno::NOENT | Errno::NOTDIR => FifoError::Missing(path),
         Errno::ACCESS | Errno::PERM | Errno::ROFS => FifoError::Denied(path),
-        errno => FifoError::Kernel {
+        errno => FifoError::System {
             path,
             error: errno.into(),
         },
     }
 }
 
-/// Waits for somebody to open a file.
-struct Watch {
+/// Waits for another process to open a file.
+struct OpenWatch {
     timeout: Timeout,
-    /// None if the user has no more of them: then only looking again helps.
+    /// `None` if the user has no free inotify instance. Then the waiter only rechecks.
     events: Option<OwnedFd>,
 }
 
-impl Watch {
-    /// From now on, as far as timeout lasts.
+impl OpenWatch {
+    /// Starts to watch, for waits up to this timeout.
     fn new(path: &Path, timeout: Timeout) -> Self {
         let events = || {
             let events =
@@ -270,8 +279,8 @@ impl Watch {
         Self { timeout, events }
     }
 
-    /// Waits until it is time to look again; false if there is no more time.
-    fn waits(&self) -> bool {
+    /// Waits until the next recheck; returns `false` on timeout.
+    fn wait(&self) -> bool {
         let recheck = Deadline::after(futex::recheck_interval());
         let until = match self.timeout {
             Timeout::NonBlocking => return false,
@@ -281,14 +290,14 @@ impl Watch {
         };
         let event = |events| PollFd::new(events, PollFlags::IN);
         let mut polled: Vec<PollFd<'_>> = self.events.iter().map(event).collect();
-        // Whatever it says, it is time to look.
+        // The result does not matter: the caller rechecks in any case.
         let left = Timespec::try_from(until.remaining()).ok();
         let _ = poll(&mut polled, left.as_ref());
-        self.forget_events();
+        self.discard_events();
         true
     }
 
-    fn forget_events(&self) {
+    fn discard_events(&self) {
         let mut buffer = [0; 4096];
         while let Some(events) = &self.events
             && rustix::io::read(events, &mut buffer).is_ok()

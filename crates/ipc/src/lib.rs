@@ -1,12 +1,43 @@
-//! What the kernel has for processes that share no memory: descriptors, signals, process groups.
+//! Linux IPC through the kernel: pipelines, signals, sockets and named pipes.
 //!
-//! | file | what it is |
+//! These are for processes that share no memory region. All waits take the timeouts and deadlines
+//! of [`interlatch`], resume after signals, and report a peer's death as an error.
+//!
+//! # Example
+//! ```
+//! use interlatch_ipc::{Link, Pipeline, StreamLink};
+//! use std::process::Command;
+//!
+//! // A shell's `sort | uniq`, with its output captured.
+//! let output = Pipeline::new()
+//!     .command(Command::new("sort"))
+//!     .command(Command::new("uniq"))
+//!     .input_bytes(b"b\na\nb\n")
+//!     .capture()
+//!     .run()?;
+//! assert!(output.success());
+//!
+//! // Whole messages over a socket.
+//! let (mut client, mut server) = StreamLink::pair()?;
+//! client.send(&output.output)?;
+//! assert_eq!(server.recv()?.as_deref(), Some(&b"a\nb\n"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Which one do I pick?
+//! | need | pick |
 //! | --- | --- |
-//! | `fifo` | named pipes |
-//! | `wait` | how long anything here may wait for a descriptor |
-//! | `link` | messages over sockets, five kinds of them, and regions that are passed |
-//! | `pipeline` | what a shell does for `a \| b \| c` |
-//! | `signals` | signals as messages, and as permits of a semaphore |
+//! | whole messages in both directions, reliable, one machine | [`PacketLink`] over seqpacket ([`SeqpacketListener`]) |
+//! | whole messages in both directions, long ones, or over TCP | [`StreamLink`] |
+//! | whole messages without a connection | [`PacketLink`] over Unix datagram or UDP |
+//! | a byte stream or items in one direction, found by a path | [`Fifo`] with [`interlatch::PipeBuffer`] |
+//! | run `a \| b \| c`, with its statuses and Ctrl+C | [`Pipeline`] |
+//! | receive signals in a loop or in `poll` | [`SignalFd`] |
+//! | wake a thread from a signal | [`notify_semaphore`] |
+//! | give another process a region without a name | [`send_region`], [`recv_region`] |
+//! | poll a descriptor up to a deadline | [`wait`] |
+//!
+//! If the processes can share a region, the channels of [`interlatch`] are faster.
 
 mod fifo;
 mod link;
@@ -16,9 +47,13 @@ pub mod wait;
 
 pub use fifo::{Fifo, FifoError};
 pub use link::{
-    Link, LinkRecvError, LinkSendError, PacketLink, PassError, SeqpacketListener, StreamLink,
-    recv_region, recv_region_with, send_region, send_region_with,
+    Link, LinkRecvError, LinkSendError, PacketLink, RegionTransferError, SeqpacketListener,
+    StreamLink, recv_region, recv_region_with, send_region, send_region_with,
 };
+/// The signals of Linux, re-exported from `nix`.
+///
+/// `nix` is a public dependency of this crate: an incompatible version of `nix` is an incompatible
+/// version of this crate. Use this re-export instead of a dependency on `nix`.
 pub use nix::sys::signal::Signal;
-pub use pipeline::{Finished, Pipeline, PipelineError, Running};
-pub use signals::{Notification, Received, SignalError, SignalFd, notify_semaphore};
+pub use pipeline::{Pipeline, PipelineError, PipelineOutput, RunningPipeline};
+pub use signals::{ReceivedSignal, SignalError, SignalFd, SignalNotification, notify_semaphore};

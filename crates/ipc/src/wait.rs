@@ -1,11 +1,13 @@
-//! Waiting for a descriptor: `ppoll(2)`, within a [`Timeout`].
+//! Waits for readiness of a descriptor, bounded by a [`Timeout`] (`ppoll(2)`).
 //!
-//! A signal ends no wait: after `EINTR` it goes on, up to the same point of the monotonic clock.
+//! Signals do not end a wait: after `EINTR` it resumes with the same deadline on the monotonic
+//! clock.
 //!
-//! That a descriptor was ready says nothing of the next moment, since others may have it too and be faster. So
-//! whatever follows must not block, unless timeout is for ever: sockets are asked so call by call (`MSG_DONTWAIT`).
-//! For the rest there is `O_NONBLOCK` only, which belongs to the open file description, and so to everybody who has
-//! inherited or been passed it. It is set on what this crate has opened itself and gives to nobody.
+//! Readiness is a hint. Another process or thread with the same descriptor may consume the data
+//! first, so the call after a wait must not block unless the timeout is infinite. Sockets take this
+//! per call (`MSG_DONTWAIT`). Other descriptors have only `O_NONBLOCK`, a flag of the open file
+//! description, which all processes that inherited or received the descriptor share. This crate
+//! sets it only on descriptors that it opened itself and does not share.
 
 use interlatch::sync::Timeout;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,10 +16,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-/// Waits until there is something to read, or the end of it: whether that came in time.
+/// Waits until data or end-of-file can be read; returns `false` on timeout.
 ///
 /// # Errors
-/// If the kernel has no memory for it.
+/// Returns the error of `ppoll(2)`, which fails if the kernel is out of memory.
 ///
 /// # Example
 /// ```
@@ -32,24 +34,26 @@ use std::time::Duration;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn until_readable(descriptor: impl AsFd, timeout: Timeout) -> io::Result<bool> {
-    until(descriptor.as_fd(), PollFlags::IN, timeout)
+    wait_for(descriptor.as_fd(), PollFlags::IN, timeout)
 }
 
-/// Waits until something can be written, or nobody is left who reads: whether that came in time.
+/// Waits until a write would not block; returns `false` on timeout.
+///
+/// A descriptor whose readers have all closed counts as writable: the write then fails.
 ///
 /// # Errors
-/// If the kernel has no memory for it.
+/// Returns the error of `ppoll(2)`, which fails if the kernel is out of memory.
 pub fn until_writable(descriptor: impl AsFd, timeout: Timeout) -> io::Result<bool> {
-    until(descriptor.as_fd(), PollFlags::OUT, timeout)
+    wait_for(descriptor.as_fd(), PollFlags::OUT, timeout)
 }
 
-fn until(descriptor: BorrowedFd<'_>, event: PollFlags, timeout: Timeout) -> io::Result<bool> {
+fn wait_for(descriptor: BorrowedFd<'_>, event: PollFlags, timeout: Timeout) -> io::Result<bool> {
     let mut polled = [PollFd::from_borrowed_fd(descriptor, event)];
-    any(&mut polled, timeout)
+    poll_any(&mut polled, timeout)
 }
 
-/// Waits until one of them is ready, or has failed: whether one is.
-pub(super) fn any(polled: &mut [PollFd<'_>], timeout: Timeout) -> io::Result<bool> {
+/// Waits until at least one descriptor is ready or has failed; returns `false` on timeout.
+pub(super) fn poll_any(polled: &mut [PollFd<'_>], timeout: Timeout) -> io::Result<bool> {
     loop {
         let left = remaining(timeout).map(timespec);
         match poll(polled, left.as_ref()) {
@@ -60,10 +64,11 @@ pub(super) fn any(polled: &mut [PollFd<'_>], timeout: Timeout) -> io::Result<boo
     }
 }
 
-/// Tries something that does not block, or only where timeout is for ever, until it is done or timeout runs out: then there is nothing.
+/// Retries a non-blocking operation until it succeeds, fails or times out (`None`).
 ///
-/// Somebody else may have been faster after each wait, so each one is followed by another try.
-pub(super) fn until_done<T>(
+/// `attempt` may block only if the timeout is infinite. Another process may consume the data
+/// between the wait and the attempt, so each wait is followed by another attempt.
+pub(super) fn retry_until_ready<T>(
     descriptor: impl AsFd,
     event: PollFlags,
     timeout: Timeout,
@@ -76,19 +81,19 @@ pub(super) fn until_done<T>(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             done => return done.map(Some),
         }
-        if is_last || !until(descriptor.as_fd(), event, timeout)? {
+        if is_last || !wait_for(descriptor.as_fd(), event, timeout)? {
             return Ok(None);
         }
-        is_last = is_over(timeout);
+        is_last = has_expired(timeout);
     }
 }
 
-/// Whether one that has waited already should not do so once more.
-pub(super) fn is_over(timeout: Timeout) -> bool {
+/// Returns whether a wait with this timeout should not be repeated.
+pub(super) fn has_expired(timeout: Timeout) -> bool {
     remaining(timeout) == Some(Duration::ZERO)
 }
 
-/// How long that is from now; nothing says for ever.
+/// Returns the remaining time, or `None` for an infinite timeout.
 pub(super) fn remaining(timeout: Timeout) -> Option<Duration> {
     match timeout {
         Timeout::NonBlocking => Some(Duration::ZERO),
@@ -97,7 +102,8 @@ pub(super) fn remaining(timeout: Timeout) -> Option<Duration> {
     }
 }
 
-/// The kernel takes any number of seconds, and adds it to its clock without overflow.
+/// Converts to the kernel's type. The kernel accepts any number of seconds and saturates at its
+/// maximum.
 fn timespec(time: Duration) -> Timespec {
     Timespec {
         tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),

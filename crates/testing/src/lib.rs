@@ -1,10 +1,11 @@
-//! What the tests of the workspace share.
+//! Test support that the crates of the workspace share.
 //!
-//! Programs that start processes must have one thread, so they have a `main` of their own:
-//! [`harness`] runs their tests and [`process`] runs the program again as an actor.
+//! A test binary that starts processes must have one thread, so it sets `harness = false` and has a
+//! `main` of its own: [`harness`] runs its tests, and [`process`] runs the binary again as an
+//! actor.
 
-pub mod chance;
 pub mod harness;
 pub mod process;
 pub mod property;
+pub mod random;
 pub mod scratch;

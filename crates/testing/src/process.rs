@@ -1,4 +1,5 @@
-//! Actors: this program run again, with a region and a line of text in each direction.
+//! Actors: child processes that run this binary with a region, and exchange lines of text with the
+//! test.
 
 use interlatch::Region;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -12,19 +13,19 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The arguments of this program behind the role, if it is an actor.
-pub fn part() -> Option<Vec<String>> {
+/// Returns the arguments of an actor: the descriptor of its region and its role. `None` in a test.
+pub fn role() -> Option<Vec<String>> {
     let mut arguments = std::env::args().skip(1);
     (arguments.next()? == ROLE).then(|| arguments.collect())
 }
 
-/// The first argument of an actor; the descriptor of its region follows.
+/// The first argument of an actor. The descriptor of its region follows.
 const ROLE: &str = "--actor";
 
-/// How long anything may take before the test fails. Nothing here comes near it.
+/// The timeout of every wait in a test, far above the expected duration.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A child process that plays a part. It is killed and reaped when this is dropped.
+/// A child process that acts for a test. Dropping it kills and reaps the process.
 pub struct Actor {
     child: Child,
     commands: ChildStdin,
@@ -32,7 +33,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Starts this program again with these arguments and the region.
+    /// Starts this binary as an actor with these arguments and the region.
     pub fn start(region: &Region, arguments: &[String]) -> Self {
         let descriptor = region
             .descriptor()
@@ -46,8 +47,8 @@ impl Actor {
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        // SAFETY: between fork and exec this makes system calls only.
-        unsafe { command.pre_exec(move || become_actor(descriptor, parent)) };
+        // SAFETY: between fork and exec, `prepare_actor` makes only system calls.
+        unsafe { command.pre_exec(move || prepare_actor(descriptor, parent)) };
         let mut child = command.spawn().expect("an actor starts");
         let commands = child.stdin.take().expect("piped");
         let replies = BufReader::new(child.stdout.take().expect("piped"));
@@ -58,34 +59,35 @@ impl Actor {
         }
     }
 
-    /// Sends one line.
+    /// Sends a line.
     pub fn tell(&mut self, line: &str) {
         writeln!(self.commands, "{line}").expect("the actor reads its commands");
     }
 
-    /// The next line, before the deadline.
+    /// Receives a line, or returns the reason why none arrived before the deadline.
     pub fn reply(&mut self, deadline: Instant) -> Result<String, String> {
         if self.replies.buffer().is_empty() && !readable(&[self], deadline)[0] {
-            return Err(format!("no reply: {}", self.stands()));
+            return Err(format!("no reply: {}", self.kernel_state()));
         }
         let mut line = String::new();
         match self.replies.read_line(&mut line) {
-            Ok(0) => Err(format!("the actor has gone: {:?}", self.child.wait())),
+            Ok(0) => Err(format!("the actor has ended: {:?}", self.child.wait())),
             Ok(_) => Ok(line.trim_end().to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }
 
-    /// Waits until the actor has ended, and says how if not well.
+    /// Waits until the actor ends, and returns an error unless it ends successfully before the
+    /// deadline.
     pub fn end(mut self, deadline: Instant) -> Result<(), String> {
         let status = loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => break status,
                 Ok(None) if Instant::now() < deadline => {}
-                Ok(None) => return Err(format!("it does not end: {}", self.stands())),
+                Ok(None) => return Err(format!("the actor does not end: {}", self.kernel_state())),
                 Err(error) => return Err(error.to_string()),
             }
-            // The end of its output is the end of the actor, or close to it.
+            // The actor's output ends when the actor does, or shortly before.
             let mut rest = String::new();
             if readable(&[&self], deadline)[0] {
                 let _ = self.replies.read_line(&mut rest);
@@ -94,45 +96,45 @@ impl Actor {
         status
             .success()
             .then_some(())
-            .ok_or_else(|| format!("it ended with {status}"))
+            .ok_or_else(|| format!("the actor ended with {status}"))
     }
 
-    /// Its number.
+    /// Returns the process ID.
     pub fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id() as i32)
     }
 
-    /// Whether it has ended by itself.
+    /// Returns whether the actor has ended.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the actor.
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).expect("the actor is not reaped yet");
     }
 
-    /// Whether it sleeps on a futex now. `None` where the kernel does not tell.
+    /// Returns whether the actor sleeps on a futex, or `None` if the kernel does not report it.
     pub fn sleeps_on_futex(&self) -> Option<bool> {
         let call = std::fs::read_to_string(format!("/proc/{}/syscall", self.child.id())).ok()?;
         let number: i64 = call.split_whitespace().next()?.parse().ok().unwrap_or(-1);
         Some(number == libc::SYS_futex)
     }
 
-    /// Waits until it sleeps on a futex.
-    pub fn until_asleep(&self, deadline: Instant) {
+    /// Waits until the actor sleeps on a futex.
+    pub fn wait_until_asleep(&self, deadline: Instant) {
         while self.sleeps_on_futex() != Some(true) {
             assert!(
                 Instant::now() < deadline,
-                "it does not wait: {}",
-                self.stands()
+                "the actor does not sleep: {}",
+                self.kernel_state()
             );
             std::thread::yield_now();
         }
     }
 
-    /// What it does, as the kernel sees it.
-    pub fn stands(&self) -> String {
+    /// Describes the state of the actor, as the kernel reports it.
+    pub fn kernel_state(&self) -> String {
         let read = |file: &str| {
             let path = format!("/proc/{}/{file}", self.child.id());
             std::fs::read_to_string(path)
@@ -160,11 +162,11 @@ impl Drop for Actor {
     }
 }
 
-/// Which of the actors have something to read, or have gone; waits for one until the deadline.
+/// Waits until an actor has output or has ended, and returns for each actor whether it has.
 pub fn readable(actors: &[&Actor], deadline: Instant) -> Vec<bool> {
     let buffered: Vec<bool> = actors
         .iter()
-        .map(|one| !one.replies.buffer().is_empty())
+        .map(|actor| !actor.replies.buffer().is_empty())
         .collect();
     if buffered.contains(&true) {
         return buffered;
@@ -181,25 +183,25 @@ pub fn readable(actors: &[&Actor], deadline: Instant) -> Vec<bool> {
     }
     polled
         .iter()
-        .map(|one| one.any().unwrap_or(false))
+        .map(|polled| polled.any().unwrap_or(false))
         .collect()
 }
 
-fn become_actor(descriptor: RawFd, parent: Pid) -> std::io::Result<()> {
+fn prepare_actor(descriptor: RawFd, parent: Pid) -> std::io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
         return Err(std::io::ErrorKind::BrokenPipe.into());
     }
-    // SAFETY: the parent's region keeps it open until after the fork.
+    // SAFETY: the parent's region keeps the descriptor open until after the fork.
     let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
     fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
     Ok(())
 }
 
-/// In an actor: the region with this descriptor.
+/// Returns the region of this actor, given its descriptor.
 pub fn inherited(descriptor: &str) -> Region {
     let number: RawFd = descriptor.parse().expect("a descriptor");
-    // SAFETY: inherited from the parent, and nothing else in this process knows of it.
+    // SAFETY: the parent passed the descriptor, and only this function of the process takes it.
     let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
     Region::from_descriptor(descriptor).expect("the parent's region")
 }

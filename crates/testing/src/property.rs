@@ -1,4 +1,4 @@
-//! Running a property: how many cases, from which seed, and what a failure prints.
+//! Properties: the number of cases, the seed, and the report of a failure.
 
 use proptest::strategy::Strategy;
 use proptest::test_runner::{
@@ -7,10 +7,14 @@ use proptest::test_runner::{
 use std::fmt::Debug;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Checks that many cases of a property; a failure is shrunk, printed, and kept for the next run.
+/// Checks a property with random cases, and reports the smallest failing case.
+///
+/// `INTERLATCH_CASES` sets the number of cases (default 40), and `INTERLATCH_SEED` repeats a run. A
+/// failure is saved in `proptest-regressions`, in a file named after the property, and checked
+/// first in later runs.
 ///
 /// # Panics
-/// If a case fails.
+/// Panics if a case fails.
 pub fn check<T: Debug>(
     name: &str,
     strategy: &impl Strategy<Value = T>,
@@ -27,11 +31,9 @@ pub fn check<T: Debug>(
     let config = Config {
         cases,
         rng_seed: RngSeed::Fixed(seed),
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
-            "proptest-regressions/worlds.txt",
-        ))),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(regressions(name)))),
         source_file: Some(file!()),
-        // A case that hangs takes its whole timeout each time.
+        // A case that hangs takes its full timeout at each step.
         max_shrink_time: 120_000,
         ..Config::default()
     };
@@ -46,6 +48,13 @@ pub fn check<T: Debug>(
         }
         Err(TestError::Abort(reason)) => panic!("{name}: {reason}"),
     }
+}
+
+/// Returns the file with the saved failures of a property.
+fn regressions(name: &str) -> &'static str {
+    let stem = name.replace(|c: char| !c.is_alphanumeric(), "_");
+    // proptest takes a `&'static str`; a test binary checks few properties.
+    format!("proptest-regressions/{stem}.txt").leak()
 }
 
 fn number_from(variable: &str) -> Option<u64> {

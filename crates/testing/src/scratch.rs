@@ -1,4 +1,4 @@
-//! Names that no other run uses, and that are removed with the test.
+//! Unique region names that are removed after the test.
 
 use interlatch::RegionName;
 use interlatch::platform::{AtomicU32, Ordering::Relaxed};
@@ -6,18 +6,18 @@ use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// One name of each kind. Whatever has that name is removed when this is dropped.
+/// One unique name per kind of region. Dropping it removes the objects with these names.
 pub struct Scratch {
     pub directory: TempDir,
     pub names: [RegionName; 3],
-    /// Where the first two are.
+    /// The paths of the first two names.
     pub paths: [PathBuf; 2],
-    /// That of the third.
+    /// The System V key of the third name.
     pub key: i32,
 }
 
 impl Scratch {
-    #[expect(clippy::new_without_default, reason = "it has an effect")]
+    #[expect(clippy::new_without_default, reason = "it creates a directory")]
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
@@ -39,14 +39,14 @@ impl Scratch {
         }
     }
 
-    /// How much there is of each kind.
-    pub fn left(&self) -> [usize; 3] {
+    /// Returns the number of existing objects per kind of name.
+    pub fn remaining(&self) -> [usize; 3] {
         let [posix, file] = &self.paths;
         let files = fs::read_dir(file.parent().expect("a directory")).expect("it is there");
         [
             usize::from(fs::symlink_metadata(posix).is_ok()),
             files.count(),
-            segments()
+            sysv_segments()
                 .iter()
                 .filter(|(key, _)| *key == self.key)
                 .count(),
@@ -57,10 +57,10 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         for path in &self.paths {
-            // Most tests have removed theirs.
+            // Most tests remove their objects themselves.
             let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
         }
-        // SAFETY: it takes numbers, and a pointer that this command ignores.
+        // SAFETY: both calls take numbers, and `IPC_RMID` ignores the null pointer.
         unsafe {
             let id = libc::shmget(self.key, 0, 0);
             if id >= 0 {
@@ -70,21 +70,21 @@ impl Drop for Scratch {
     }
 }
 
-/// The System V segments of this machine: their keys, which are 0 once they are removed, and the processes
-/// that made them.
-pub fn segments() -> Vec<(i32, i32)> {
+/// Returns the key and the creator's process ID of each System V segment. Removed segments have key
+/// 0.
+pub fn sysv_segments() -> Vec<(i32, i32)> {
     let rows = fs::read_to_string("/proc/sysvipc/shm").expect("it is there");
     let number = |word: Option<&str>| word.expect("a word").parse().expect("a number");
     let segment = |row: &str| {
         let mut words = row.split_whitespace();
-        // The number, the permissions and the size are between the two.
+        // The ID, the permissions and the size lie between the two.
         (number(words.next()), number(words.nth(3)))
     };
     rows.lines().skip(1).map(segment).collect()
 }
 
-/// The name that is printed so.
-pub fn named(text: &str) -> RegionName {
+/// Parses a region name in the format of its `Display`.
+pub fn parse_name(text: &str) -> RegionName {
     match text.split_once(':') {
         Some(("posix", name)) => RegionName::posix(name).expect("a name"),
         Some(("file", path)) => RegionName::file(path),
@@ -93,6 +93,6 @@ pub fn named(text: &str) -> RegionName {
             let key = u32::from_str_radix(digits, 16).expect("a key");
             RegionName::sysv(key as i32).expect("a key")
         }
-        _ => panic!("{text:?} is no name"),
+        _ => panic!("{text:?} is not a region name"),
     }
 }

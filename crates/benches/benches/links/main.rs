@@ -1,32 +1,39 @@
-//! What it costs to pass messages from one process to another: ours beside the kernel's own, in one run.
+//! The cost of passing messages between processes, beside the kernel's own channels.
 //!
-//! Both sides of a comparison have room for as many bytes, and whoever receives looks at every line of the cache that a
-//! message is in. They take turns, in rounds of a few milliseconds; then criterion measures each, unless it is told
-//! not to.
+//! All channels of a comparison have the same capacity in bytes, and the receiver reads every cache
+//! line of a message. The subjects take turns in rounds of a few milliseconds. Then criterion
+//! measures each, unless `--table` is given.
 //!
 //! ```text
 //! cargo bench --bench links
 //! cargo bench --bench links -- --table                     without criterion
-//! cargo bench --bench links -- --table "64 B over pipes"   a part
+//! cargo bench --bench links -- --table "64 B over pipes"   one comparison
 //! ```
 //!
-//! **The same job.** A stream has no messages, so its peer sends the length and the message by one `writev(2)`, and
-//! reads the length and then the message. A seqpacket socket returns 0 for an empty message and for the end of the
-//! stream; so the peer asks for credentials, and receives by `recvmsg(2)`, which says whether there are any. A pipe
-//! takes more than a page in pieces, so who sends, and who receives, has a lock in a pipe of one byte meanwhile.
-//! A write to a pipe that nobody reads ends a process by SIGPIPE, unless it says that it wants no signal; so does the
-//! peer, by `pwritev2(2)`. `bare` peers do without, and stand beside without a goal. Where ours gives a new `Vec` for a packet,
-//! or an item by value, the peer makes one too.
+//! **Equal work.** The peers do what the links do:
 //!
-//! **One core.** With a core for each side it depends on which of them is a little faster whether one sleeps after
-//! each message or after a thousand, and on a virtual machine a sleep takes as long as a hundred messages: the same
-//! raw pipe, measured against itself, was between 0.2 and 5 times as fast. So the links over kernel objects
-//! and their peers have one core, where a wake-up interrupts nobody (`SCHED_BATCH`), and what is compared is all the
-//! work for a message on both sides. Against itself, a pipe is then mostly within 3 %. The links in shared memory have
-//! the machine as it is.
+//! - A stream has no messages. Its peer sends the length and the message by one `writev(2)`, and
+//!   reads the length and then the message.
+//! - A seqpacket socket returns 0 for an empty message and for the end of the stream. Its peer
+//!   requests credentials and receives by `recvmsg(2)`, which reports whether a message carries
+//!   them.
+//! - A pipe splits items of more than a page. Senders and receivers of its peer hold a lock, a byte
+//!   in a pipe, for the duration of an item.
+//! - A write to a pipe without readers raises SIGPIPE. The peer disables the signal per call, by
+//!   `pwritev2(2)`.
+//! - If a link returns a new `Vec` or an item by value, so does its peer.
 //!
-//! **What is copied.** By value, an item of 64 KiB is moved from hand to hand, as Rust does it. By reference, it is
-//! copied into the link once and out once. A loan is filled and read where it is.
+//! Peers named `bare` omit these steps and have no goal.
+//!
+//! **One core.** With a core per side, the result depends on whether a side sleeps after each
+//! message or after a thousand, and on a virtual machine a sleep takes as long as a hundred
+//! messages. The same pipe, measured against itself, was between 0.2 and 5 times as fast. So the
+//! links over kernel objects and their peers share one core without wake-up preemption
+//! (`SCHED_BATCH`), and the result is the total work of both sides. A pipe measured against itself
+//! is then mostly within 3 %. The channels in shared memory use all cores.
+//!
+//! **Copies.** By value, an item of 64 KiB is moved from caller to callee, as usual in Rust. By
+//! reference, it is copied into the channel once and out once. A loan is filled and read in place.
 
 mod memory;
 mod pipes;
@@ -39,17 +46,21 @@ use std::time::Duration;
 
 const ROUNDS: usize = 31;
 const ROUND: Length = Length::Counted(Duration::from_millis(3));
-/// Bytes that a link has room for, but at least so many messages.
+/// The capacity of a channel in bytes; at least `MIN_SLOTS` messages fit in any case.
 const ROOM: usize = 1 << 16;
-const FEWEST: usize = 4;
-/// How much slower than the same system calls a link over a kernel object may be.
+const MIN_SLOTS: usize = 4;
+/// The maximum ratio of a link over a kernel object to the same system calls.
 const KERNEL: f64 = 1.1;
-/// Memory that is shared has to be as fast as a pipe at least.
+/// The maximum ratio of a channel in shared memory to a pipe.
 const SHARED: f64 = 1.0;
 
-const fn places(bytes: usize) -> usize {
+const fn slots(bytes: usize) -> usize {
     let places = ROOM / bytes;
-    if places < FEWEST { FEWEST } else { places }
+    if places < MIN_SLOTS {
+        MIN_SLOTS
+    } else {
+        places
+    }
 }
 
 fn main() -> Result<()> {
@@ -75,7 +86,7 @@ where
         let title = format!("{N} B {kind}");
         session.compare(title, Measure::Nanoseconds, ROUND, |comparison| {
             comparison.rounds(ROUNDS);
-            comparison.has_criterion();
+            comparison.run_criterion();
             fill(comparison)
         })?;
     }

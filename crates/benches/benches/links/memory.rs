@@ -1,6 +1,6 @@
-//! What passes messages through shared memory, beside a pipe.
+//! Channels in shared memory, beside a pipe.
 
-use crate::{ROOM, SHARED, places};
+use crate::{ROOM, SHARED, slots};
 use anyhow::Result;
 use interlatch::channel::{GrowError, GrowthLimit, Slot, TurnSlot};
 use interlatch::named::{UnboundedReceiver, UnboundedSender};
@@ -11,11 +11,12 @@ use interlatch::{
     BoundedBuffer, Buffer, BytePipe, MonitorBuffer, Pod, RegionName, Rendezvous,
     RobustBoundedBuffer, RobustMonitorBuffer, UnboundedBuffer,
 };
-use interlatch_benches::Home::Processes;
+use interlatch_benches::WorkerKind::Processes;
 use interlatch_benches::channel::{
-    ByReference, Bytes, Channel, OurQueue, Over, SysVQueue, look_at, stream,
+    BufferChannel, BufferChannelByRef, ByteStream, Channel, MessageQueueChannel, SysVQueue, stream,
+    touch_cache_lines,
 };
-use interlatch_benches::{Afterwards, Comparison, at_most, leak, ours};
+use interlatch_benches::{CleanupProcess, Comparison, at_most, create_in_region, leak};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -28,12 +29,14 @@ type Monitor<const N: usize> = MonitorBuffer<[u8; N], [Slot<[u8; N]>]>;
 type Robust<const N: usize> = RobustBoundedBuffer<[u8; N], [TurnSlot<[u8; N]>]>;
 type RobustMonitor<const N: usize> = RobustMonitorBuffer<[u8; N], [Slot<[u8; N]>]>;
 
-/// Bytes of the items of a segment of a queue that grows: to make, map and remove one takes many system calls, and
-/// every page of it is new to the kernel.
+/// The size of a segment's items in bytes.
+///
+/// Creating, mapping and removing a segment takes many system calls, and the kernel allocates all
+/// of its pages.
 const SEGMENT: usize = 1 << 20;
 
 const PIPE: &str = "pipe, processes";
-const SPOOL: &str = "file that grows, processes";
+const GROWING_FILE: &str = "growing file, processes";
 
 pub fn compare<const N: usize>(comparison: &mut Comparison) -> Result<()>
 where
@@ -42,38 +45,45 @@ where
     comparison.peer(stream::<N, _>(
         "pipe",
         Processes,
-        Bytes::pipe(places(N) * N)?,
+        ByteStream::pipe(slots(N) * N)?,
     ));
-    buffer::<N, Bounded<N>>(comparison, "BoundedBuffer", places(N))?;
-    buffer::<N, Monitor<N>>(comparison, "MonitorBuffer", places(N))?;
-    buffer::<N, Robust<N>>(comparison, "RobustBoundedBuffer", places(N))?;
-    buffer::<N, RobustMonitor<N>>(comparison, "RobustMonitorBuffer", places(N))?;
-    let loans = leak(Loans(ours(room::<N>(), places(N))?));
+    buffer::<N, Bounded<N>>(comparison, "BoundedBuffer", slots(N))?;
+    buffer::<N, Monitor<N>>(comparison, "MonitorBuffer", slots(N))?;
+    buffer::<N, Robust<N>>(comparison, "RobustBoundedBuffer", slots(N))?;
+    buffer::<N, RobustMonitor<N>>(comparison, "RobustMonitorBuffer", slots(N))?;
+    let loans = leak(Loans(create_in_region(room::<N>(), slots(N))?));
     add::<N, _>(comparison, "RobustBoundedBuffer, loans", loans);
     add::<N, _>(
         comparison,
         "BytePipe",
-        leak(OurBytes(ours(room::<N>(), places(N) * N)?)),
+        leak(BytePipeChannel(create_in_region(
+            room::<N>(),
+            slots(N) * N,
+        )?)),
     );
-    add::<N, _>(comparison, "MessageQueue", OurQueue::new(places(N), N)?);
+    add::<N, _>(
+        comparison,
+        "MessageQueue",
+        MessageQueueChannel::new(slots(N), N)?,
+    );
     growing::<N>(comparison)?;
     acknowledged::<N>(comparison)?;
-    // A message of System V has 8 KiB at most.
+    // A System V message has at most 8 KiB.
     if N <= 8192 {
         comparison.versus("MessageQueue, processes", "System V queue, processes", None);
-        let (queue, removed) = SysVQueue::new(places(N) * N)?;
+        let (queue, removed) = SysVQueue::new(slots(N) * N)?;
         comparison.keep(removed);
         comparison.peer(stream::<N, _>("System V queue", Processes, queue));
     }
     Ok(())
 }
 
-/// Enough for each of these objects.
+/// A region size that suffices for each of these objects.
 const fn room<const N: usize>() -> usize {
-    (2 * N + 512) * places(N) + ROOM
+    (2 * N + 512) * slots(N) + ROOM
 }
 
-/// Adds one that has to be faster than the pipe.
+/// Adds a channel with the goal to be as fast as a pipe.
 fn add<const N: usize, C: Channel<N>>(
     comparison: &mut Comparison,
     name: &str,
@@ -89,9 +99,16 @@ where
     B: Buffer<Item = [u8; N]> + ShmObject<Config: Copy> + ?Sized + 'static,
     [u8; N]: Pod,
 {
-    add(comparison, name, leak(Over::<B>(ours(room::<N>(), plan)?)));
+    add(
+        comparison,
+        name,
+        leak(BufferChannel::<B>(create_in_region(room::<N>(), plan)?)),
+    );
     if N > PIPE_BUF {
-        let buffer = leak(ByReference::<B>(ours(room::<N>(), plan)?));
+        let buffer = leak(BufferChannelByRef::<B>(create_in_region(
+            room::<N>(),
+            plan,
+        )?));
         add(comparison, &format!("{name}, by ref"), buffer);
     }
     Ok(())
@@ -101,41 +118,45 @@ fn growing<const N: usize>(comparison: &mut Comparison) -> Result<()>
 where
     [u8; N]: Pod,
 {
-    // With as much room as the others.
+    // The capacity equals that of the other channels.
     let one_segment = GrowthLimit {
-        items: places(N) as u32,
+        items: slots(N) as u32,
         segments: 1,
     };
-    // Its sender is the faster one, so that nearly every item goes through memory that was just made.
+    // The sender is faster than the receiver, so nearly every item goes through a new segment.
     let many = GrowthLimit {
         items: (SEGMENT / N) as u32,
         segments: 8,
     };
     let name = queue::<N>(comparison, &format!("{N}-value"), one_segment)?;
-    add::<N, _>(comparison, "UnboundedBuffer", leak(Growing(name)));
+    add::<N, _>(comparison, "UnboundedBuffer", leak(Unbounded(name)));
     if N > PIPE_BUF {
         let name = queue::<N>(comparison, &format!("{N}-ref"), one_segment)?;
         add::<N, _>(
             comparison,
             "UnboundedBuffer, by ref",
-            leak(GrowingByReference(name)),
+            leak(UnboundedByRef(name)),
         );
     }
     let name = queue::<N>(comparison, &format!("{N}-grows"), many)?;
-    let grows = leak(GrowingByReference(name));
+    let grows = leak(UnboundedByRef(name));
     comparison.ours(stream::<N, _>("UnboundedBuffer, growing", Processes, grows));
     comparison.versus(
         "UnboundedBuffer, growing, processes",
-        SPOOL,
+        GROWING_FILE,
         at_most(SHARED),
     );
-    // A pipe is full soon, and has its sender wait; its pages are always the same.
+    // No goal: a full pipe blocks its sender, and its pages are reused.
     comparison.versus("UnboundedBuffer, growing, processes", PIPE, None);
-    comparison.peer(stream::<N, _>("file that grows", Processes, Spool::new()?));
+    comparison.peer(stream::<N, _>(
+        "growing file",
+        Processes,
+        GrowingFile::new()?,
+    ));
     Ok(())
 }
 
-/// The name of a queue that is removed at the end.
+/// Creates a queue that is removed at the end, and returns its name.
 fn queue<const N: usize>(
     comparison: &mut Comparison,
     name: &str,
@@ -147,7 +168,7 @@ where
     let name = RegionName::posix(&format!("links-{}-{name}", std::process::id()))?;
     UnboundedBuffer::<[u8; N]>::create(&name, growth)?;
     let named = name.clone();
-    comparison.keep(Afterwards::run(move || {
+    comparison.keep(CleanupProcess::start(move || {
         if let Err(error) = UnboundedBuffer::<[u8; N]>::remove(&named) {
             eprintln!("removing {named}: {error}");
         }
@@ -155,23 +176,23 @@ where
     Ok(name)
 }
 
-/// The end that sends, in the worker that does.
+/// Attaches a sender, in the worker that sends.
 fn sender_of<T: Pod>(name: &RegionName) -> UnboundedSender<'static, T> {
     let sender = attach(name).sender();
-    sender.expect("there is a receiver, or none yet")
+    sender.expect("the other side is open")
 }
 
-/// The end that receives, in the worker that does.
+/// Attaches a receiver, in the worker that receives.
 fn receiver_of<T: Pod>(name: &RegionName) -> UnboundedReceiver<'static, T> {
     let receiver = attach(name).receiver();
-    receiver.expect("there is a sender, or none yet")
+    receiver.expect("the other side is open")
 }
 
 fn attach<T: Pod>(name: &RegionName) -> &'static UnboundedBuffer<T> {
-    leak(UnboundedBuffer::attach(name).expect("it is there until the end"))
+    leak(UnboundedBuffer::attach(name).expect("the queue exists until the end"))
 }
 
-/// A robust buffer whose items are filled and read where they are.
+/// A robust buffer whose items are filled and read in place.
 struct Loans<const N: usize>(&'static Robust<N>)
 where
     [u8; N]: Pod;
@@ -181,92 +202,93 @@ where
     [u8; N]: Pod,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        let sender = self.0.sender().expect("there is a receiver, or none yet");
+        let sender = self.0.sender().expect("the other side is open");
         move |item| {
-            let mut loan = sender.loan().expect("the receiver stays");
+            let mut loan = sender.loan().expect("the receiver is alive");
             loan.fill(item[0]);
-            loan.send().expect("the receiver stays");
+            loan.send().expect("the receiver is alive");
         }
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        let receiver = self.0.receiver().expect("there is a sender, or none yet");
-        move |item| *item = *receiver.borrow().expect("the sender stays")
+        let receiver = self.0.receiver().expect("the other side is open");
+        move |item| *item = *receiver.borrow().expect("the sender is alive")
     }
 
-    fn looker(&'static self) -> impl FnMut() + 'static {
-        let receiver = self.0.receiver().expect("there is a sender, or none yet");
-        move || look_at(&receiver.borrow().expect("the sender stays")[..])
+    fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
+        let receiver = self.0.receiver().expect("the other side is open");
+        move || touch_cache_lines(&receiver.borrow().expect("the sender is alive")[..])
     }
 }
 
-/// Our pipe of bytes.
-struct OurBytes(&'static BytePipe<[Slot<u8>]>);
+/// A byte pipe of interlatch.
+struct BytePipeChannel(&'static BytePipe<[Slot<u8>]>);
 
-impl<const N: usize> Channel<N> for OurBytes {
+impl<const N: usize> Channel<N> for BytePipeChannel {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        let mut writer = self.0.writer().expect("there is a reader, or none yet");
-        move |item| writer.write_all(item).expect("the reader stays")
+        let mut writer = self.0.writer().expect("the other side is open");
+        move |item| writer.write_all(item).expect("the reader is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        let mut reader = self.0.reader().expect("there is a writer, or none yet");
-        move |item| reader.read_exact(item).expect("the writer stays")
+        let mut reader = self.0.reader().expect("the other side is open");
+        move |item| reader.read_exact(item).expect("the writer is alive")
     }
 }
 
-/// Our queue that grows, by value. Its sender never waits, but comes back when there is no memory.
-struct Growing(RegionName);
+/// An unbounded buffer, by value. Its sender never blocks and retries at the limit of segments.
+struct Unbounded(RegionName);
 
-impl<const N: usize> Channel<N> for Growing
+impl<const N: usize> Channel<N> for Unbounded
 where
     [u8; N]: Pod,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let sender = sender_of::<[u8; N]>(&self.0);
-        move |item| until_there_is_room(|| sender.send(*item))
+        move |item| retry_while_full(|| sender.send(*item))
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
         let receiver = receiver_of::<[u8; N]>(&self.0);
-        move |item| *item = receiver.recv().expect("the sender stays")
+        move |item| *item = receiver.recv().expect("the sender is alive")
     }
 
-    fn looker(&'static self) -> impl FnMut() + 'static {
+    fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
         let receiver = receiver_of::<[u8; N]>(&self.0);
-        move || look_at(&receiver.recv().expect("the sender stays"))
+        move || touch_cache_lines(&receiver.recv().expect("the sender is alive"))
     }
 }
 
-/// The same, whose items are copied in and out where they are.
-struct GrowingByReference(RegionName);
+/// An unbounded buffer whose items are sent from and received into the caller's memory.
+struct UnboundedByRef(RegionName);
 
-impl<const N: usize> Channel<N> for GrowingByReference
+impl<const N: usize> Channel<N> for UnboundedByRef
 where
     [u8; N]: Pod,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let sender = sender_of::<[u8; N]>(&self.0);
-        move |item| until_there_is_room(|| sender.send_ref_with(item, Timeout::Infinite))
+        move |item| retry_while_full(|| sender.send_ref_with(item, Timeout::Infinite))
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
         let receiver = receiver_of::<[u8; N]>(&self.0);
         move |item| {
             let received = receiver.recv_into_with(item, Timeout::Infinite);
-            received.expect("the sender stays");
+            received.expect("the sender is alive");
         }
     }
 }
 
-/// What else never has its sender wait: a file in memory, and an eventfd that counts what is in it. What was read is
-/// given back to the kernel, a segment at a time.
-struct Spool {
+/// A peer whose sender never blocks: a file in memory, and an eventfd that counts its items.
+///
+/// The receiver returns the memory of read items to the kernel, one segment at a time.
+struct GrowingFile {
     file: File,
     count: EventFd,
 }
 
-impl Spool {
+impl GrowingFile {
     fn new() -> Result<&'static Self> {
         let file = memfd_create(c"links-spool", MFdFlags::MFD_CLOEXEC)?.into();
         let count = EventFd::from_value_and_flags(0, EfdFlags::EFD_SEMAPHORE)?;
@@ -286,53 +308,69 @@ impl Spool {
     }
 }
 
-impl<const N: usize> Channel<N> for Spool {
+impl<const N: usize> Channel<N> for GrowingFile {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let mut at = 0;
         move |item| {
             let written = self.file.write_all_at(item, at);
-            written.expect("there is memory");
+            written.expect("the memory suffices");
             at += N as u64;
-            self.count.write(1).expect("the receiver stays");
+            self.count.write(1).expect("the receiver is alive");
         }
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
         let mut at = 0;
-        move |item| self.read(item, &mut at).expect("the sender stays")
+        move |item| self.read(item, &mut at).expect("the sender is alive")
     }
 }
 
-fn until_there_is_room<T>(mut send: impl FnMut() -> Result<(), GrowError<T>>) {
+fn retry_while_full<T>(mut send: impl FnMut() -> Result<(), GrowError<T>>) {
     while let Err(error) = send() {
-        assert!(matches!(error, GrowError::AtLimit(_)), "the receiver stays");
+        assert!(
+            matches!(error, GrowError::AtLimit(_)),
+            "the receiver is alive"
+        );
         std::thread::yield_now();
     }
 }
 
-/// A pipe, and one back, through which each message is acknowledged.
-struct Acknowledged([&'static Bytes; 2]);
+/// A pipe for messages and a pipe for their acknowledgements.
+struct AcknowledgedPipe([&'static ByteStream; 2]);
 
 fn acknowledged<const N: usize>(comparison: &mut Comparison) -> Result<()>
 where
     [u8; N]: Pod,
 {
-    let (ours_is, peer_is) = ("Rendezvous, processes", "pipe and one back, processes");
+    let (ours_is, peer_is) = (
+        "Rendezvous, processes",
+        "pipe with acknowledgements, processes",
+    );
     comparison.versus(ours_is, peer_is, at_most(SHARED));
-    let rendezvous = leak(Over::<Rendezvous<[u8; N]>>(ours(room::<N>(), ())?));
+    let rendezvous = leak(BufferChannel::<Rendezvous<[u8; N]>>(create_in_region(
+        room::<N>(),
+        (),
+    )?));
     comparison.ours(stream("Rendezvous", Processes, rendezvous));
-    let pipes = leak(Acknowledged([Bytes::pipe(places(N) * N)?, Bytes::pipe(0)?]));
-    comparison.peer(stream::<N, _>("pipe and one back", Processes, pipes));
+    let pipes = leak(AcknowledgedPipe([
+        ByteStream::pipe(slots(N) * N)?,
+        ByteStream::pipe(0)?,
+    ]));
+    comparison.peer(stream::<N, _>(
+        "pipe with acknowledgements",
+        Processes,
+        pipes,
+    ));
     Ok(())
 }
 
-impl<const N: usize> Channel<N> for Acknowledged {
+impl<const N: usize> Channel<N> for AcknowledgedPipe {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let [there, back] = self.0;
         |item| {
             let sent = (&there.send).write_all(item);
             let known = sent.and_then(|()| (&back.receive).read_exact(&mut [0]));
-            known.expect("the receiver stays");
+            known.expect("the receiver is alive");
         }
     }
 
@@ -341,7 +379,7 @@ impl<const N: usize> Channel<N> for Acknowledged {
         |item| {
             let received = (&there.receive).read_exact(item);
             let told = received.and_then(|()| (&back.send).write_all(b"x"));
-            told.expect("the sender stays");
+            told.expect("the sender is alive");
         }
     }
 }

@@ -1,9 +1,11 @@
-//! `StreamLink` and `PacketLink`, and the sockets below them as one uses them by system calls.
+//! `StreamLink` and `PacketLink`, and the sockets below them used by system calls.
 
 use crate::KERNEL;
 use anyhow::Result;
-use interlatch_benches::Home::Processes;
-use interlatch_benches::channel::{Bytes, Channel, Packets, Taken, look_at, stream};
+use interlatch_benches::WorkerKind::Processes;
+use interlatch_benches::channel::{
+    ByteStream, Channel, SeqpacketSocket, TakeOnce, stream, touch_cache_lines,
+};
 use interlatch_benches::{Comparison, at_most, leak};
 use interlatch_ipc::{Link, PacketLink, StreamLink};
 use nix::sys::socket::{MsgFlags, recvmsg, setsockopt, sockopt};
@@ -11,7 +13,7 @@ use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::AsRawFd;
 
 pub fn compare<const N: usize>(comparison: &mut Comparison) -> Result<()> {
-    comparison.undisturbed_on_one_core();
+    comparison.on_one_core_without_preemption();
     streams::<N>(comparison)?;
     packets::<N>(comparison)
 }
@@ -22,13 +24,13 @@ fn streams<const N: usize>(comparison: &mut Comparison) -> Result<()> {
     comparison.versus(ours, framed, at_most(KERNEL));
     comparison.versus(ours, "Unix stream, bare, processes", None);
     comparison.versus(new_vec, framed, at_most(KERNEL));
-    let link = leak(Linked::of(StreamLink::pair()?));
+    let link = leak(LinkChannel::new(StreamLink::pair()?));
     comparison.ours(stream::<N, _>("StreamLink", Processes, link));
-    let link = leak(NewVec(Linked::of(StreamLink::pair()?)));
+    let link = leak(NewVec(LinkChannel::new(StreamLink::pair()?)));
     comparison.ours(stream::<N, _>("StreamLink, new Vec", Processes, link));
-    let framed = leak(Framed(Bytes::socket()?));
+    let framed = leak(FramedStream(ByteStream::socket()?));
     comparison.peer(stream::<N, _>("Unix stream", Processes, framed));
-    let bare = Bytes::socket()?;
+    let bare = ByteStream::socket()?;
     comparison.peer(stream::<N, _>("Unix stream, bare", Processes, bare));
     Ok(())
 }
@@ -39,27 +41,31 @@ fn packets<const N: usize>(comparison: &mut Comparison) -> Result<()> {
     comparison.versus(ours, "Unix seqpacket, processes", at_most(KERNEL));
     comparison.versus(ours, "Unix seqpacket, bare, processes", None);
     comparison.versus(new_vec, peer_with_vec, at_most(KERNEL));
-    let link = leak(Linked::of(PacketLink::seqpacket_pair()?));
+    let link = leak(LinkChannel::new(PacketLink::seqpacket_pair()?));
     comparison.ours(stream::<N, _>("PacketLink", Processes, link));
-    let link = leak(NewVec(Linked::of(PacketLink::seqpacket_pair()?)));
+    let link = leak(NewVec(LinkChannel::new(PacketLink::seqpacket_pair()?)));
     comparison.ours(stream::<N, _>("PacketLink, new Vec", Processes, link));
-    let knowing = Knowing::new()?;
-    comparison.peer(stream::<N, _>("Unix seqpacket", Processes, knowing));
-    let knowing = leak(KnowingNewVec(Knowing::new()?));
+    let with_credentials = WithCredentials::new()?;
+    comparison.peer(stream::<N, _>(
+        "Unix seqpacket",
+        Processes,
+        with_credentials,
+    ));
+    let with_credentials = leak(CredentialsNewVec(WithCredentials::new()?));
     comparison.peer(stream::<N, _>(
         "Unix seqpacket, new Vec",
         Processes,
-        knowing,
+        with_credentials,
     ));
-    let bare = Packets::new()?;
+    let bare = SeqpacketSocket::new()?;
     comparison.peer(stream::<N, _>("Unix seqpacket, bare", Processes, bare));
     Ok(())
 }
 
-/// A Unix stream, of which messages are made as ours are.
-struct Framed(&'static Bytes);
+/// A Unix stream with the framing of `StreamLink`.
+struct FramedStream(&'static ByteStream);
 
-impl Framed {
+impl FramedStream {
     fn send(&self, item: &[u8]) -> std::io::Result<()> {
         let mut socket = &self.0.send;
         let length = (item.len() as u32).to_le_bytes();
@@ -76,22 +82,23 @@ impl Framed {
     }
 }
 
-impl<const N: usize> Channel<N> for Framed {
+impl<const N: usize> Channel<N> for FramedStream {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        |item| self.send(item).expect("the receiver stays")
+        |item| self.send(item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        |item| self.receive(item).expect("the sender stays")
+        |item| self.receive(item).expect("the sender is alive")
     }
 }
 
-/// A seqpacket socket that says whether a message has a sender.
-struct Knowing(&'static Packets);
+/// A seqpacket socket that receives credentials, which distinguish a message from the end of the
+/// stream.
+struct WithCredentials(&'static SeqpacketSocket);
 
-impl Knowing {
+impl WithCredentials {
     fn new() -> Result<&'static Self> {
-        let packets = Packets::new()?;
+        let packets = SeqpacketSocket::new()?;
         setsockopt(&packets.receive, sockopt::PassCred, &true)?;
         Ok(leak(Self(packets)))
     }
@@ -100,17 +107,17 @@ impl Knowing {
         let (from, length) = (self.0.receive.as_raw_fd(), item.len());
         let mut room = [IoSliceMut::new(item)];
         let received = recvmsg::<()>(from, &mut room, None, MsgFlags::MSG_TRUNC);
-        let received = received.expect("the sender stays");
+        let received = received.expect("the sender is alive");
         assert_eq!(received.bytes, length);
-        // There is no room for the credentials that came with it.
+        // The call provides no room for the credentials.
         assert!(
             received.flags.contains(MsgFlags::MSG_CTRUNC),
-            "has a sender"
+            "the message carries credentials"
         );
     }
 }
 
-impl<const N: usize> Channel<N> for Knowing {
+impl<const N: usize> Channel<N> for WithCredentials {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         Channel::<N>::sender(self.0)
     }
@@ -120,10 +127,10 @@ impl<const N: usize> Channel<N> for Knowing {
     }
 }
 
-/// The same into a new `Vec`.
-struct KnowingNewVec(&'static Knowing);
+/// The same, with a new `Vec` per message.
+struct CredentialsNewVec(&'static WithCredentials);
 
-impl<const N: usize> Channel<N> for KnowingNewVec {
+impl<const N: usize> Channel<N> for CredentialsNewVec {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         Channel::<N>::sender(self.0)
     }
@@ -132,50 +139,50 @@ impl<const N: usize> Channel<N> for KnowingNewVec {
         Channel::<N>::receiver(self.0)
     }
 
-    fn looker(&'static self) -> impl FnMut() + 'static {
+    fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
         || {
             let mut item = vec![0; N];
             self.0.receive(&mut item);
-            look_at(&item);
+            touch_cache_lines(&item);
         }
     }
 }
 
-/// A link of ours, received into memory that is used again.
-struct Linked<L>([Taken<L>; 2]);
+/// A link of interlatch that receives into a reused buffer.
+struct LinkChannel<L>([TakeOnce<L>; 2]);
 
-impl<L> Linked<L> {
-    fn of((here, there): (L, L)) -> Self {
-        Self([Taken::new(here), Taken::new(there)])
+impl<L> LinkChannel<L> {
+    fn new((here, there): (L, L)) -> Self {
+        Self([TakeOnce::new(here), TakeOnce::new(there)])
     }
 }
 
-impl<L: Link + Send + 'static, const N: usize> Channel<N> for Linked<L> {
+impl<L: Link + Send + 'static, const N: usize> Channel<N> for LinkChannel<L> {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let mut link = self.0[1].take();
-        move |item| link.send(item).expect("the receiver stays")
+        move |item| link.send(item).expect("the receiver is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
         let (mut link, mut message) = (self.0[0].take(), Vec::new());
         move |item| {
-            link.recv_into(&mut message).expect("the sender stays");
+            link.recv_into(&mut message).expect("the sender is alive");
             item.copy_from_slice(&message);
         }
     }
 
-    fn looker(&'static self) -> impl FnMut() + 'static {
+    fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
         let (mut link, mut message) = (self.0[0].take(), Vec::new());
         move || {
-            let length = link.recv_into(&mut message).expect("the sender stays");
+            let length = link.recv_into(&mut message).expect("the sender is alive");
             assert_eq!(length, Some(N));
-            look_at(&message);
+            touch_cache_lines(&message);
         }
     }
 }
 
-/// A link of ours that gives a new `Vec` for each message.
-struct NewVec<L>(Linked<L>);
+/// A link of interlatch that returns a new `Vec` per message.
+struct NewVec<L>(LinkChannel<L>);
 
 impl<L: Link + Send + 'static, const N: usize> Channel<N> for NewVec<L> {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
@@ -186,11 +193,11 @@ impl<L: Link + Send + 'static, const N: usize> Channel<N> for NewVec<L> {
         Channel::<N>::receiver(&self.0)
     }
 
-    fn looker(&'static self) -> impl FnMut() + 'static {
+    fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
         let mut link = self.0.0[0].take();
         move || {
-            let message = link.recv().expect("the sender stays");
-            look_at(&message.expect("no end"));
+            let message = link.recv().expect("the sender is alive");
+            touch_cache_lines(&message.expect("no end"));
         }
     }
 }

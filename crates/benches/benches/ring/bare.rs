@@ -1,21 +1,22 @@
-//! A ring that is nothing but a ring.
+//! A minimal ring.
 
-use crate::{BATCH, CAPACITY, Consume, Ends, How, Produce, numbered, slices};
+use crate::{BATCH, CAPACITY, Consume, Mode, Produce, RingEnds, numbered, slices};
 use anyhow::Result;
 use interlatch::platform::Ordering::{Acquire, Release};
 use interlatch::platform::{AtomicU64, UnsafeCell};
 use interlatch_benches::{Padded, shared};
 use std::hint::spin_loop;
 
-/// A ring without handles, sleep, or an end: two counts, each with a copy of the other one's, and places.
+/// A ring without handles, sleeping and disconnection: two counts, each with the other side's copy,
+/// and slots.
 #[repr(C)]
 struct Bare {
     written: Padded<AtomicU64>,
     read: Padded<AtomicU64>,
-    places: [UnsafeCell<u64>; CAPACITY],
+    slots: [UnsafeCell<u64>; CAPACITY],
 }
 
-// SAFETY: a place belongs to one side, as in ours.
+// SAFETY: the counts give each slot to one side at a time.
 unsafe impl Sync for Bare {}
 
 impl Bare {
@@ -23,44 +24,44 @@ impl Bare {
         Self {
             written: Padded::default(),
             read: Padded::default(),
-            places: [const { UnsafeCell::new(0) }; CAPACITY],
+            slots: [const { UnsafeCell::new(0) }; CAPACITY],
         }
     }
 }
 
-/// Each side has the number of its next place, and what it has seen of the other one's count.
+/// Each side has the number of its next slot and its copy of the other side's count.
 impl Bare {
-    /// Waits for free places, and says how many there are, at most so many.
-    fn free(&self, next: u64, seen: &mut u64, most: u64) -> u64 {
+    /// Waits for free slots and returns their number, up to `max`.
+    fn free(&self, next: u64, seen: &mut u64, max: u64) -> u64 {
         while next - *seen == CAPACITY as u64 {
             *seen = self.read.0.load(Acquire);
             if next - *seen == CAPACITY as u64 {
                 spin_loop();
             }
         }
-        (CAPACITY as u64 - (next - *seen)).min(most)
+        (CAPACITY as u64 - (next - *seen)).min(max)
     }
 
-    /// Waits for items.
-    fn filled(&self, next: u64, seen: &mut u64, most: u64) -> u64 {
+    /// Waits for items and returns their number, up to `max`.
+    fn filled(&self, next: u64, seen: &mut u64, max: u64) -> u64 {
         while next == *seen {
             *seen = self.written.0.load(Acquire);
             if next == *seen {
                 spin_loop();
             }
         }
-        (*seen - next).min(most)
+        (*seen - next).min(max)
     }
 
-    /// Fills places as they become free, and moves the count after that many at most.
+    /// Fills slots as they become free, and publishes up to `batch` items at once.
     fn produce(&self, count: u64, (next, seen): &mut (u64, u64), batch: u64) {
         let mut number = 0;
         while number < count {
             let free = self.free(*next, seen, batch.min(count - number));
             for offset in 0..free {
-                let place = &self.places[(*next + offset) as usize % CAPACITY];
-                // SAFETY: the place is free.
-                place.with_mut(|place| unsafe { *place = number + offset });
+                let slot = &self.slots[(*next + offset) as usize % CAPACITY];
+                // SAFETY: `free` returned this slot, so the consumer does not access it.
+                slot.with_mut(|slot| unsafe { *slot = number + offset });
             }
             *next += free;
             number += free;
@@ -73,9 +74,9 @@ impl Bare {
         while left > 0 {
             let filled = self.filled(*next, seen, batch.min(left));
             for offset in 0..filled {
-                let place = &self.places[(*next + offset) as usize % CAPACITY];
-                // SAFETY: the place is filled.
-                sum += place.with(|place| unsafe { *place });
+                let slot = &self.slots[(*next + offset) as usize % CAPACITY];
+                // SAFETY: `filled` returned this slot, so the producer does not access it.
+                sum += slot.with(|slot| unsafe { *slot });
             }
             *next += filled;
             left -= filled;
@@ -84,25 +85,25 @@ impl Bare {
         sum
     }
 
-    /// So many places from this one on: up to the last one, and from the first one on.
+    /// Returns `count` slots from `next` on, in one or two pieces.
     fn pieces(&self, next: u64, count: u64) -> impl Iterator<Item = &UnsafeCell<u64>> {
-        let (place, count) = (next as usize % CAPACITY, count as usize);
-        let first = count.min(CAPACITY - place);
+        let (slot, count) = (next as usize % CAPACITY, count as usize);
+        let first = count.min(CAPACITY - slot);
         let pieces = [
-            &self.places[place..place + first],
-            &self.places[..count - first],
+            &self.slots[slot..slot + first],
+            &self.slots[..count - first],
         ];
         pieces.into_iter().flatten()
     }
 
-    /// Copies these numbers into the ring.
+    /// Copies items into the ring.
     fn send(&self, mut items: &[u64], (next, seen): &mut (u64, u64)) {
         while !items.is_empty() {
             let free = self.free(*next, seen, items.len() as u64);
             let (sent, rest) = items.split_at(free as usize);
-            for (place, item) in self.pieces(*next, free).zip(sent) {
-                // SAFETY: the place is free.
-                place.with_mut(|place| unsafe { *place = *item });
+            for (slot, item) in self.pieces(*next, free).zip(sent) {
+                // SAFETY: `free` returned this slot, so the consumer does not access it.
+                slot.with_mut(|slot| unsafe { *slot = *item });
             }
             *next += free;
             self.written.0.store(*next, Release);
@@ -110,12 +111,12 @@ impl Bare {
         }
     }
 
-    /// Copies numbers out of the ring, and says how many.
+    /// Copies items out of the ring and returns their number.
     fn recv(&self, items: &mut [u64], (next, seen): &mut (u64, u64)) -> usize {
         let filled = self.filled(*next, seen, items.len() as u64);
-        for (place, item) in self.pieces(*next, filled).zip(items) {
-            // SAFETY: the place is filled.
-            *item = place.with(|place| unsafe { *place });
+        for (slot, item) in self.pieces(*next, filled).zip(items) {
+            // SAFETY: `filled` returned this slot, so the producer does not access it.
+            *item = slot.with(|slot| unsafe { *slot });
         }
         *next += filled;
         self.read.0.store(*next, Release);
@@ -123,15 +124,15 @@ impl Bare {
     }
 }
 
-pub fn ends(how: How) -> Result<Ends> {
+pub fn ends(mode: Mode) -> Result<RingEnds> {
     let bare = shared(Bare::new())?;
     let produce = move || -> Produce {
         let mut ends = (0, 0);
-        match how {
-            // A constant, so that there is no loop inside.
-            How::Items => Box::new(move |count| bare.produce(count, &mut ends, 1)),
-            How::ShmSafe => Box::new(move |count| bare.produce(count, &mut ends, BATCH as u64)),
-            How::Slices => Box::new(move |count| {
+        match mode {
+            // With a constant batch of 1 the compiler removes the inner loop.
+            Mode::Items => Box::new(move |count| bare.produce(count, &mut ends, 1)),
+            Mode::InPlace => Box::new(move |count| bare.produce(count, &mut ends, BATCH as u64)),
+            Mode::Slices => Box::new(move |count| {
                 let mut items = [0; BATCH];
                 slices(count, |from, length| {
                     numbered(&mut items[..length], from);
@@ -142,10 +143,10 @@ pub fn ends(how: How) -> Result<Ends> {
     };
     let consume = move || -> Consume {
         let mut ends = (0, 0);
-        match how {
-            How::Items => Box::new(move |count| bare.consume(count, &mut ends, 1)),
-            How::ShmSafe => Box::new(move |count| bare.consume(count, &mut ends, BATCH as u64)),
-            How::Slices => Box::new(move |count| {
+        match mode {
+            Mode::Items => Box::new(move |count| bare.consume(count, &mut ends, 1)),
+            Mode::InPlace => Box::new(move |count| bare.consume(count, &mut ends, BATCH as u64)),
+            Mode::Slices => Box::new(move |count| {
                 let (mut items, mut sum, mut left) = ([0; BATCH], 0, count as usize);
                 while left > 0 {
                     let received = bare.recv(&mut items[..BATCH.min(left)], &mut ends);

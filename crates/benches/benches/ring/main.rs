@@ -1,7 +1,7 @@
-//! How fast a full ring runs: ours beside a bare one that only spins, and beside rtrb's, in one run.
+//! The throughput of a ring, beside a minimal ring that only spins, and rtrb.
 //!
-//! One sends numbers, and another one receives and adds them: each on a core of its own where there are two. Items go
-//! one by one, in slices, or in place: written and read where they are, in runs.
+//! A producer sends numbers and a consumer adds them, each on its own core if possible. Items pass
+//! one by one, in slices, or in place: written and read in the slots, in runs.
 //!
 //! ```text
 //! cargo bench --bench ring -- --table
@@ -13,66 +13,67 @@ mod ours;
 mod rtrb;
 
 use anyhow::Result;
-use interlatch_benches::Home::{Processes, Threads};
+use interlatch_benches::WorkerKind::{Processes, Threads};
 use interlatch_benches::{
-    Comparison, Home, Length, Measure, Round, Session, Subject, Tally, Worker, at_least,
+    Comparison, Length, Measure, Round, Session, Subject, Tally, Worker, WorkerKind, at_least,
 };
 use std::time::Duration;
 
 const ROUNDS: usize = 31;
 const ROUND: Length = Length::Counted(Duration::from_millis(10));
-/// Places.
+/// The number of slots.
 const CAPACITY: usize = 1024;
-/// Items of a slice, or of a run.
+/// The number of items in a slice or a run.
 const BATCH: usize = 64;
 
-/// What a producer does with the numbers from 0 up to this one, and a consumer with as many.
+/// The functions of a producer, which sends the numbers from 0 up to a count, and a consumer, which
+/// adds them.
 type Produce = Box<dyn FnMut(u64)>;
 type Consume = Box<dyn FnMut(u64) -> u64>;
-/// Makes either, in the worker that it is for.
+/// Creates such a function, in the worker that calls it.
 type Make<T> = Box<dyn FnOnce() -> T + Send>;
-/// Both ends of a ring.
-type Ends = (Make<Produce>, Make<Consume>);
+/// Both sides of a ring.
+type RingEnds = (Make<Produce>, Make<Consume>);
 
-/// How numbers go through a ring.
+/// How items pass the ring.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
+enum Mode {
     Items,
     Slices,
-    ShmSafe,
+    InPlace,
 }
 
 fn main() -> Result<()> {
     let mut session = Session::new("ring")?;
     let all = [
-        (How::Items, "a ring, items"),
-        (How::Slices, "a ring, slices of 64"),
-        (How::ShmSafe, "a ring, runs of 64 in place"),
+        (Mode::Items, "ring, single items"),
+        (Mode::Slices, "ring, slices of 64"),
+        (Mode::InPlace, "ring, 64 items in place"),
     ];
-    for (how, title) in all {
+    for (mode, title) in all {
         session.compare(title, Measure::PerSecond, ROUND, |comparison| {
             comparison.rounds(ROUNDS);
-            comparison.has_criterion();
-            subjects(comparison, how)
+            comparison.run_criterion();
+            subjects(comparison, mode)
         })?;
     }
     session.finish()
 }
 
-fn subjects(comparison: &mut Comparison, how: How) -> Result<()> {
-    for home in [Processes, Threads] {
-        let ours = subject("RingBuffer", home, ours::ends(how)?);
-        let bare = subject("bare ring", home, bare::ends(how)?);
+fn subjects(comparison: &mut Comparison, mode: Mode) -> Result<()> {
+    for kind in [Processes, Threads] {
+        let ours = subject("RingBuffer", kind, ours::ends(mode)?);
+        let bare = subject("bare ring", kind, bare::ends(mode)?);
         comparison.versus(&ours.name, &bare.name, at_least(0.9));
         comparison.versus(&ours.name, "rtrb, threads", at_least(1.0));
         comparison.ours(ours);
         comparison.peer(bare);
     }
-    comparison.peer(subject("rtrb", Threads, rtrb::ends(how)));
+    comparison.peer(subject("rtrb", Threads, rtrb::ends(mode)));
     Ok(())
 }
 
-fn subject(name: &str, home: Home, (produce, consume): Ends) -> Subject {
+fn subject(name: &str, kind: WorkerKind, (produce, consume): RingEnds) -> Subject {
     let sender: Worker = Box::new(|| {
         let mut produce = produce();
         Box::new(move |round: &Round<'_>| {
@@ -85,14 +86,14 @@ fn subject(name: &str, home: Home, (produce, consume): Ends) -> Subject {
         Box::new(move |round: &Round<'_>| {
             let sum = consume(round.count);
             assert_eq!(sum, round.count * (round.count - 1) / 2);
-            Tally::of(round.count)
+            Tally::new(round.count)
         })
     });
-    let name = format!("{name}, {}", home.name());
-    Subject::new(name, home, vec![sender, receiver])
+    let name = format!("{name}, {}", kind.name());
+    Subject::new(name, kind, vec![sender, receiver])
 }
 
-/// Calls with the beginning of each slice of so many numbers, and its length.
+/// Calls `each` with the first number and the length of each slice.
 fn slices(count: u64, mut each: impl FnMut(u64, usize)) {
     let mut next = 0;
     while next < count {

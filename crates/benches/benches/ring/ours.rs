@@ -1,31 +1,31 @@
-//! Ours.
+//! The ring of interlatch.
 
-use crate::{BATCH, CAPACITY, Consume, Ends, How, Produce, numbered, slices};
+use crate::{BATCH, CAPACITY, Consume, Mode, Produce, RingEnds, numbered, slices};
 use anyhow::Result;
 use interlatch::RingBuffer;
 use interlatch::channel::{RingReceiver, RingSender};
-use interlatch_benches::ours;
+use interlatch_benches::create_in_region;
 
-pub fn ends(how: How) -> Result<Ends> {
-    let ring: &RingBuffer<u64> = ours(1 << 16, CAPACITY)?;
+pub fn ends(mode: Mode) -> Result<RingEnds> {
+    let ring: &RingBuffer<u64> = create_in_region(1 << 16, CAPACITY)?;
     let produce = move || -> Produce {
         let mut sender = ring.sender().expect("the only one");
-        match how {
-            How::Items => Box::new(move |count| {
+        match mode {
+            Mode::Items => Box::new(move |count| {
                 (0..count).for_each(|item| sender.send(item).expect("a receiver"));
             }),
-            How::Slices => Box::new(move |count| in_slices(count, &mut sender)),
-            How::ShmSafe => Box::new(move |count| fill_in_place(count, &mut sender)),
+            Mode::Slices => Box::new(move |count| in_slices(count, &mut sender)),
+            Mode::InPlace => Box::new(move |count| fill_in_place(count, &mut sender)),
         }
     };
     let consume = move || -> Consume {
         let mut receiver = ring.receiver().expect("the only one");
-        match how {
-            How::Items => {
+        match mode {
+            Mode::Items => {
                 Box::new(move |count| (0..count).map(|_| receiver.recv().expect("a sender")).sum())
             }
-            How::Slices => Box::new(move |count| sum_slices(count, &mut receiver)),
-            How::ShmSafe => Box::new(move |count| sum_in_place(count, &mut receiver)),
+            Mode::Slices => Box::new(move |count| sum_slices(count, &mut receiver)),
+            Mode::InPlace => Box::new(move |count| sum_in_place(count, &mut receiver)),
         }
     };
     Ok((Box::new(produce), Box::new(consume)))
@@ -42,10 +42,10 @@ fn in_slices(count: u64, sender: &mut RingSender<'_, u64>) {
 fn fill_in_place(count: u64, sender: &mut RingSender<'_, u64>) {
     let mut next = 0;
     while next < count {
-        let most = BATCH.min((count - next) as usize);
-        let mut loan = sender.loan(most).expect("a receiver");
-        for (place, number) in loan.iter_mut().zip(next..) {
-            *place = number;
+        let max = BATCH.min((count - next) as usize);
+        let mut loan = sender.loan(max).expect("a receiver");
+        for (slot, number) in loan.iter_mut().zip(next..) {
+            *slot = number;
         }
         next += loan.len() as u64;
         loan.send();
@@ -55,8 +55,8 @@ fn fill_in_place(count: u64, sender: &mut RingSender<'_, u64>) {
 fn sum_slices(count: u64, receiver: &mut RingReceiver<'_, u64>) -> u64 {
     let (mut items, mut sum, mut left) = ([0; BATCH], 0, count as usize);
     while left > 0 {
-        let most = BATCH.min(left);
-        let received = receiver.recv_into(&mut items[..most]).expect("a sender");
+        let max = BATCH.min(left);
+        let received = receiver.recv_into(&mut items[..max]).expect("a sender");
         sum += items[..received].iter().sum::<u64>();
         left -= received;
     }

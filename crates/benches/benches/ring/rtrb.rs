@@ -1,26 +1,26 @@
-//! That of the crate rtrb, between threads.
+//! The ring of the crate rtrb, between threads.
 
-use crate::{BATCH, CAPACITY, Consume, Ends, How, Produce, numbered, slices};
+use crate::{BATCH, CAPACITY, Consume, Mode, Produce, RingEnds, numbered, slices};
 use std::hint::spin_loop;
 
-pub fn ends(how: How) -> Ends {
+pub fn ends(mode: Mode) -> RingEnds {
     let (producer, consumer) = ::rtrb::RingBuffer::new(CAPACITY);
-    let produce = move || -> Produce { self::produce(how, producer) };
-    let consume = move || -> Consume { self::consume(how, consumer) };
+    let produce = move || -> Produce { self::produce(mode, producer) };
+    let consume = move || -> Consume { self::consume(mode, consumer) };
     (Box::new(produce), Box::new(consume))
 }
 
-fn produce(how: How, mut producer: ::rtrb::Producer<u64>) -> Produce {
+fn produce(mode: Mode, mut producer: ::rtrb::Producer<u64>) -> Produce {
     let mut items = [0; BATCH];
-    match how {
-        How::Items => Box::new(move |count| {
+    match mode {
+        Mode::Items => Box::new(move |count| {
             for item in 0..count {
                 while producer.push(item).is_err() {
                     spin_loop();
                 }
             }
         }),
-        How::Slices => Box::new(move |count| {
+        Mode::Slices => Box::new(move |count| {
             slices(count, |from, length| {
                 numbered(&mut items[..length], from);
                 let mut rest = &items[..length];
@@ -33,25 +33,27 @@ fn produce(how: How, mut producer: ::rtrb::Producer<u64>) -> Produce {
                 }
             });
         }),
-        How::ShmSafe => Box::new(move |count| {
+        Mode::InPlace => Box::new(move |count| {
             let mut next = 0;
             while next < count {
-                let most = producer.slots().min(BATCH).min((count - next) as usize);
-                if most == 0 {
+                let max = producer.slots().min(BATCH).min((count - next) as usize);
+                if max == 0 {
                     spin_loop();
                     continue;
                 }
-                let chunk = producer.write_chunk_uninit(most).expect("as many are free");
+                let chunk = producer
+                    .write_chunk_uninit(max)
+                    .expect("the slots are available");
                 next += chunk.fill_from_iter(next..) as u64;
             }
         }),
     }
 }
 
-fn consume(how: How, mut consumer: ::rtrb::Consumer<u64>) -> Consume {
+fn consume(mode: Mode, mut consumer: ::rtrb::Consumer<u64>) -> Consume {
     let mut items = [0; BATCH];
-    match how {
-        How::Items => Box::new(move |count| {
+    match mode {
+        Mode::Items => Box::new(move |count| {
             let mut sum = 0;
             for _ in 0..count {
                 sum += loop {
@@ -63,7 +65,7 @@ fn consume(how: How, mut consumer: ::rtrb::Consumer<u64>) -> Consume {
             }
             sum
         }),
-        How::Slices => Box::new(move |count| {
+        Mode::Slices => Box::new(move |count| {
             let (mut sum, mut left) = (0, count as usize);
             while left > 0 {
                 let (received, _) = consumer.pop_partial_slice(&mut items[..BATCH.min(left)]);
@@ -75,18 +77,18 @@ fn consume(how: How, mut consumer: ::rtrb::Consumer<u64>) -> Consume {
             }
             sum
         }),
-        How::ShmSafe => Box::new(move |count| {
+        Mode::InPlace => Box::new(move |count| {
             let (mut sum, mut left) = (0, count as usize);
             while left > 0 {
-                let most = consumer.slots().min(BATCH).min(left);
-                if most == 0 {
+                let max = consumer.slots().min(BATCH).min(left);
+                if max == 0 {
                     spin_loop();
                     continue;
                 }
-                let chunk = consumer.read_chunk(most).expect("as many are there");
+                let chunk = consumer.read_chunk(max).expect("the slots are available");
                 let (first, second) = chunk.as_slices();
                 sum += first.iter().sum::<u64>() + second.iter().sum::<u64>();
-                left -= most;
+                left -= max;
                 chunk.commit_all();
             }
             sum

@@ -1,28 +1,28 @@
-//! A process that has a region attached, and holds what is in it, until it is killed.
+//! A process that attaches a region and holds its locks until it is killed.
 
-use super::command::Running;
+use super::command::RunningTool;
 use interlatch::sync::RawMutex;
 use interlatch::{RegionName, RegionOptions, RobustMutex};
 use std::process::Command;
 
-/// Says which region; this program is an actor then.
+/// Names the region for an actor; tests do not set it.
 pub const VARIABLE: &str = "INTERLATCH_ACTOR_HOLDS";
 
-/// Starts one, which holds both locks.
-pub fn start(name: &RegionName) -> Running {
+/// Starts an actor, which holds both locks.
+pub fn start(name: &RegionName) -> RunningTool {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.env(VARIABLE, name.to_string());
-    let running = Running::of(&mut command);
+    let running = RunningTool::spawn(&mut command);
     assert_eq!(running.line(), "holds\n");
     running
 }
 
-pub fn play(name: &str) {
-    let name: RegionName = name.parse().expect("a name");
-    let region = RegionOptions::attach(&name).expect("the test has made it");
-    let robust: &RobustMutex<u64> = region.attach("robust").expect("it is there");
-    let raw: &RawMutex = region.attach("raw").expect("it is there");
-    let _guard = robust.lock().expect("nobody holds it");
+pub fn run(name: &str) {
+    let name: RegionName = name.parse().expect("the name is valid");
+    let region = RegionOptions::attach(&name).expect("the test has created it");
+    let robust: &RobustMutex<u64> = region.attach("robust").expect("it exists");
+    let raw: &RawMutex = region.attach("raw").expect("it exists");
+    let _guard = robust.lock().expect("the lock is free");
     raw.raw_lock();
     println!("holds");
     loop {

@@ -1,4 +1,4 @@
-//! The tool, run with a deadline, and reaped with the test.
+//! Running the tool with a timeout; the process is reaped with the test.
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
@@ -6,57 +6,57 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// What it said, and how it ended.
+/// The output and exit status of the tool.
 #[derive(Debug)]
-pub struct Said {
+pub struct ToolOutput {
     pub out: String,
     pub err: String,
     pub code: Option<i32>,
 }
 
-impl Said {
-    /// What it said, if it went well.
-    pub fn well(self) -> String {
+impl ToolOutput {
+    /// Returns the output of a successful run.
+    pub fn success(self) -> String {
         assert_eq!((self.code, &*self.err), (Some(0), ""), "{}", self.out);
         self.out
     }
 
-    /// The same as one document of JSON.
+    /// Returns the output of a successful run as one JSON document.
     pub fn document(self) -> Value {
-        let text = self.well();
+        let text = self.success();
         assert_eq!(text.lines().count(), 1, "one line: {text}");
         serde_json::from_str(&text).expect("JSON")
     }
 }
 
 /// Runs the tool to its end.
-pub fn interlatch(arguments: &[&str]) -> Said {
-    Running::start(arguments).end()
+pub fn interlatch(arguments: &[&str]) -> ToolOutput {
+    RunningTool::start(arguments).finish()
 }
 
-/// A program that runs; it is killed and reaped with the test.
-pub struct Running {
+/// A running process, which is killed and reaped when this is dropped.
+pub struct RunningTool {
     pub child: Child,
     lines: Receiver<String>,
 }
 
-impl Running {
+impl RunningTool {
     pub fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_interlatch"));
         command.args(arguments);
-        Self::of(&mut command)
+        Self::spawn(&mut command)
     }
 
-    pub fn of(command: &mut Command) -> Self {
+    pub fn spawn(command: &mut Command) -> Self {
         let streams = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self::over(streams.spawn().expect("the program starts"))
+        Self::from_child(streams.spawn().expect("the program starts"))
     }
 
-    /// One that was started, with its output piped.
-    pub fn over(mut child: Child) -> Self {
+    /// Takes over a child whose output is piped.
+    pub fn from_child(mut child: Child) -> Self {
         let out = child.stdout.take();
         let (sender, lines) = channel();
-        // It ends with the stream, and so with the child.
+        // The thread ends with the stream, and so with the child.
         std::thread::spawn(move || {
             let Some(out) = out else { return };
             for line in BufReader::new(out).lines().map_while(Result::ok) {
@@ -68,44 +68,44 @@ impl Running {
         Self { child, lines }
     }
 
-    /// The next line that it prints.
+    /// Receives the next line of the output.
     pub fn line(&self) -> String {
-        let line = self.lines.recv_timeout(MAX);
+        let line = self.lines.recv_timeout(TIMEOUT);
         line.expect("a line within a minute")
     }
 
-    pub fn end(mut self) -> Said {
+    pub fn finish(mut self) -> ToolOutput {
         let code = self.wait().code();
         let out = self.lines.iter().collect();
         let mut err = String::new();
         let stream = self.child.stderr.as_mut().expect("piped");
-        stream.read_to_string(&mut err).expect("text");
+        stream.read_to_string(&mut err).expect("UTF-8 text");
         assert!(!err.contains("panicked"), "{err}");
-        Said { out, err, code }
+        ToolOutput { out, err, code }
     }
 
     pub fn wait(&mut self) -> ExitStatus {
         let mut status = None;
-        until("the program ends", || {
+        wait_until("the program ends", || {
             status = self.child.try_wait().expect("it is ours");
             status.is_some()
         });
-        status.expect("it has ended")
+        status.expect("the process has ended")
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningTool {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-const MAX: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Looks until it holds; after a minute, fails with what was waited for.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + MAX;
+/// Polls until the condition holds; panics with its description after a minute.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + TIMEOUT;
     while !holds() {
         assert!(
             Instant::now() < deadline,

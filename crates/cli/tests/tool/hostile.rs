@@ -1,5 +1,6 @@
-//! A peer that writes anything into a region while it is looked at: there is always something to say, and
-//! nothing comes of it.
+//! A hostile process that writes arbitrary data into a region during inspection.
+//!
+//! The library and the tool report a possible state or an error and do not crash.
 //!
 //! `INTERLATCH_SEED` repeats a run.
 
@@ -24,15 +25,21 @@ use std::path::Path;
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new(
-            "whatever_is_written_into_a_region_it_can_be_looked_at",
-            written,
+            "view_survives_arbitrary_contents",
+            view_survives_arbitrary_contents,
         ),
         Test::new(
-            "whatever_is_written_into_a_region_the_tool_has_something_to_say",
-            said,
+            "tool_survives_arbitrary_contents",
+            tool_survives_arbitrary_contents,
         ),
-        Test::new("a_peer_that_writes_all_the_time_is_looked_at", scribbling),
-        Test::new("a_peer_that_writes_into_a_segment_is_looked_at", segment),
+        Test::new(
+            "inspection_survives_concurrent_writes_to_a_file",
+            scribbling,
+        ),
+        Test::new(
+            "inspection_survives_concurrent_writes_to_a_segment",
+            segment,
+        ),
     ]
 }
 
@@ -75,7 +82,7 @@ fn random() -> fastrand::Rng {
     fastrand::Rng::with_seed(seed)
 }
 
-/// Something odd at an odd place: where, and what.
+/// Returns an offset and bytes that are likely to matter.
 fn scribble(random: &mut fastrand::Rng) -> (u64, Vec<u8>) {
     let at = match random.u8(..4) {
         0 => random.u64(..64),
@@ -111,8 +118,8 @@ fn scribble(random: &mut fastrand::Rng) -> (u64, Vec<u8>) {
     }
 }
 
-/// Whether there was a region to look at.
-fn look(name: &RegionName) -> bool {
+/// Inspects the region; returns whether the target was a region.
+fn inspect(name: &RegionName) -> bool {
     let Ok(view) = RegionView::attach(name) else {
         return false;
     };
@@ -125,9 +132,9 @@ fn look(name: &RegionName) -> bool {
     true
 }
 
-/// Whether no number says more than there can be.
+/// Returns whether all numbers of the state are within their limits.
 fn is_possible(state: &ObjectState) -> bool {
-    let at_most = |number: u64, most: Option<u64>| most.is_none_or(|most| number <= most);
+    let at_most = |number: u64, max: Option<u64>| max.is_none_or(|max| number <= max);
     match state {
         ObjectState::Buffer(buffer) | ObjectState::BytePipe(buffer) => buffer
             .fill
@@ -149,33 +156,34 @@ fn file_of(path: &Path) -> File {
         .read(true)
         .write(true)
         .open(path)
-        .expect("it is there")
+        .expect("it exists")
 }
 
-fn written() {
+fn view_survives_arbitrary_contents() {
     let scratch = Scratch::new();
     drop(create_all(&scratch.names[1]).expect("room"));
-    let looked = spoil(&scratch.directory.path().join("region"), 10_000);
-    assert!(looked > 5000, "most have their mark still: {looked}");
+    let inspected = corrupt_and_inspect(&scratch.directory.path().join("region"), 10_000);
+    assert!(inspected > 5000, "too few valid headers: {inspected}");
     let scratch = Scratch::new();
     let queue = UnboundedBuffer::create(&scratch.names[1], GROWTH).expect("room");
     let sender = queue.sender().expect("the first");
     (0..6_u64).for_each(|item| sender.send(item).expect("room"));
-    let files = std::fs::read_dir(scratch.directory.path()).expect("it is there");
+    let files = std::fs::read_dir(scratch.directory.path()).expect("it exists");
     for file in files {
-        let looked = spoil(&file.expect("a file").path(), 2_000);
-        assert!(looked > 1000, "most have their mark still: {looked}");
+        let inspected = corrupt_and_inspect(&file.expect("a file").path(), 2_000);
+        assert!(inspected > 1000, "too few valid headers: {inspected}");
     }
     drop(sender);
 }
 
-/// Writes odd things into the region in this file, looks at it, and puts it back, so often; returns how often
-/// there was a region to look at.
-fn spoil(path: &Path, rounds: usize) -> usize {
+/// Repeatedly writes odd data into the region in this file, inspects it, and restores it.
+///
+/// Returns how often the file was a region.
+fn corrupt_and_inspect(path: &Path, rounds: usize) -> usize {
     let (file, mut random) = (file_of(path), random());
-    let whole = std::fs::read(path).expect("a region");
+    let whole = std::fs::read(path).expect("a region arrives");
     let name = RegionName::file(path);
-    let mut looked = 0;
+    let mut inspected = 0;
     for _ in 0..rounds {
         file.write_all_at(&whole, 0).expect("whole again");
         for _ in 0..random.usize(1..8) {
@@ -183,18 +191,18 @@ fn spoil(path: &Path, rounds: usize) -> usize {
             file.write_all_at(&bytes, at).expect("room");
         }
         file.set_len(whole.len() as u64).expect("as it was");
-        looked += usize::from(look(&name));
+        inspected += usize::from(inspect(&name));
     }
     file.write_all_at(&whole, 0).expect("whole again");
-    looked
+    inspected
 }
 
-fn said() {
+fn tool_survives_arbitrary_contents() {
     let scratch = Scratch::new();
     let mut random = random();
     drop(create_all(&scratch.names[1]).expect("room"));
     let file = file_of(&scratch.directory.path().join("region"));
-    let whole = std::fs::read(scratch.directory.path().join("region")).expect("a region");
+    let whole = std::fs::read(scratch.directory.path().join("region")).expect("a region arrives");
     let name = scratch.names[1].to_string();
     for round in 0..40 {
         file.write_all_at(&whole, 0).expect("whole again");
@@ -203,24 +211,24 @@ fn said() {
             file.write_all_at(&bytes, at).expect("room");
         }
         file.set_len(whole.len() as u64).expect("as it was");
-        let said = match round % 2 {
+        let output = match round % 2 {
             0 => interlatch(&["inspect", &name]),
             _ => interlatch(&["--json", "inspect", &name]),
         };
-        assert!([Some(0), Some(1)].contains(&said.code), "{said:?}");
+        assert!([Some(0), Some(1)].contains(&output.code), "{output:?}");
         let is_text = |c: char| !c.is_control() || c == '\n';
         assert!(
-            said.out.chars().all(is_text) && said.err.chars().all(is_text),
-            "{said:?}"
+            output.out.chars().all(is_text) && output.err.chars().all(is_text),
+            "{output:?}"
         );
-        if round % 2 == 1 && said.code == Some(0) {
-            said.document();
+        if round % 2 == 1 && output.code == Some(0) {
+            output.document();
         }
     }
 }
 
-/// Does it while somebody writes all the time.
-fn meanwhile(write: impl Fn(&mut fastrand::Rng) + Sync, look: impl FnOnce()) {
+/// Runs `look` while another thread calls `write` in a loop.
+fn while_writing(write: impl Fn(&mut fastrand::Rng) + Sync, look: impl FnOnce()) {
     let ends = AtomicU32::new(0);
     let mut random = random();
     std::thread::scope(|scope| {
@@ -229,15 +237,15 @@ fn meanwhile(write: impl Fn(&mut fastrand::Rng) + Sync, look: impl FnOnce()) {
                 write(&mut random);
             }
         });
-        // Also if this fails, so that the other one ends.
-        let _end = End(&ends);
+        // Dropped on a panic too, so that the other thread ends.
+        let _stop = StopOnDrop(&ends);
         look();
     });
 }
 
-struct End<'a>(&'a AtomicU32);
+struct StopOnDrop<'a>(&'a AtomicU32);
 
-impl Drop for End<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(1, Relaxed);
     }
@@ -247,7 +255,7 @@ fn scribbling() {
     let scratch = Scratch::new();
     drop(create_all(&scratch.names[1]).expect("room"));
     let file = file_of(&scratch.directory.path().join("region"));
-    let whole = std::fs::read(scratch.directory.path().join("region")).expect("a region");
+    let whole = std::fs::read(scratch.directory.path().join("region")).expect("a region arrives");
     let name = scratch.names[1].to_string();
     let write = |random: &mut fastrand::Rng| {
         let (at, bytes) = scribble(random);
@@ -257,32 +265,32 @@ fn scribbling() {
             file.write_all_at(&whole, 0).expect("whole again");
         }
     };
-    meanwhile(write, || {
-        let looked = (0..5000).filter(|_| look(&scratch.names[1])).count();
-        assert!(looked > 0, "it was a region sometimes");
+    while_writing(write, || {
+        let inspected = (0..5000).filter(|_| inspect(&scratch.names[1])).count();
+        assert!(inspected > 0, "the file was never a region");
         for _ in 0..10 {
-            let said = interlatch(&["inspect", &name]);
-            assert!([Some(0), Some(1)].contains(&said.code), "{said:?}");
+            let output = interlatch(&["inspect", &name]);
+            assert!([Some(0), Some(1)].contains(&output.code), "{output:?}");
         }
     });
 }
 
-/// System V memory is mapped.
+/// System V memory is inspected through a mapping, not by `pread`.
 fn segment() {
     let scratch = Scratch::new();
     let region = create_all(&scratch.names[2]).expect("room");
-    // What a peer may do who has it mapped: the words of a robust lock's neighbour are as good as any.
-    let lock: &RawMutex = region.attach("lock").expect("it is there");
+    // A hostile process with the mapping may write any word.
+    let lock: &RawMutex = region.attach("lock").expect("it exists");
     let words = (&raw const *lock).cast::<AtomicU32>();
-    // SAFETY: as many words as the region has from its first object on, which it outlives; to this process
-    // they are atomic words only, from here on.
+    // SAFETY: the region outlives the slice and has this many words from its first object on. From
+    // here on this process accesses them only as atomic words.
     let words = unsafe { std::slice::from_raw_parts(words, SIZE / 4) };
     let write =
         |random: &mut fastrand::Rng| words[random.usize(..SIZE / 4)].store(random.u32(..), Relaxed);
-    meanwhile(write, || {
+    while_writing(write, || {
         for _ in 0..2000 {
-            assert!(look(&scratch.names[2]), "its header is whole");
+            assert!(inspect(&scratch.names[2]), "the header is intact");
         }
-        interlatch(&["inspect", &scratch.names[2].to_string()]).well();
+        interlatch(&["inspect", &scratch.names[2].to_string()]).success();
     });
 }

@@ -1,16 +1,15 @@
-//! The command line tool as people and programs use it, and what it rests on: regions that are only
-//! looked at.
+//! Tests of the command line tool, by its text and by its JSON, and of region views.
 //!
-//! Processes are this program run again as an *actor*, so it has a `main` of its own, with the filters
-//! of a test harness. No test speaks of regions but its own.
+//! The binary runs itself again as an *actor*, so it has a `main` of its own and the
+//! single-threaded harness. Tests consider only their own regions.
 
 mod actor;
+mod channels;
 mod command;
 mod hostile;
-mod looking;
+mod inspecting;
 mod names;
 mod odd_files;
-mod queues;
 mod removing;
 mod view;
 mod waiting;
@@ -21,11 +20,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     if let Ok(name) = std::env::var(actor::VARIABLE) {
-        actor::play(&name);
+        actor::run(&name);
         return ExitCode::SUCCESS;
     }
-    let mut tests = looking::tests();
-    tests.extend(queues::tests());
+    let mut tests = inspecting::tests();
+    tests.extend(channels::tests());
     tests.extend(waiting::tests());
     tests.extend(names::tests());
     tests.extend(view::tests());

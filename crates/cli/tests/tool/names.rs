@@ -1,4 +1,4 @@
-//! The names of regions as text.
+//! Parsing and displaying the names of regions.
 
 use super::harness::Test;
 use interlatch::region::BadRegionName;
@@ -8,10 +8,10 @@ use proptest::test_runner::TestRunner;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("a_name_is_read_as_it_was_written", round_trip),
-        Test::new("a_bare_word_is_of_posix_and_a_path_is_a_file", guesses),
-        Test::new("what_is_no_name_is_refused_with_the_reason", refused),
-        Test::new("no_text_makes_the_reader_of_names_panic", any_text),
+        Test::new("displayed_names_parse_again", round_trip),
+        Test::new("bare_words_are_posix_names_and_paths_are_files", guesses),
+        Test::new("invalid_names_are_rejected_with_the_reason", refused),
+        Test::new("parsing_arbitrary_text_does_not_panic", any_text),
     ]
 }
 
@@ -24,7 +24,7 @@ fn names() -> impl Strategy<Value = RegionName> {
     ]
 }
 
-/// Without a file for what fails: it is printed.
+/// Saves no failing cases; they are printed.
 fn runner() -> TestRunner {
     TestRunner::new(ProptestConfig {
         failure_persistence: None,

@@ -1,8 +1,8 @@
-//! What else may lie where regions are.
+//! Files that are not regions, or no longer complete ones.
 
 use super::command::interlatch;
 use super::harness::Test;
-use super::looking::region;
+use super::inspecting::region;
 use super::scratch::Scratch;
 use interlatch::inspect::{RegionState, RegionView};
 use nix::sys::stat::Mode;
@@ -14,34 +14,31 @@ use std::path::Path;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("ls_passes_by_what_is_no_region", passed_by),
-        Test::new("ls_shows_regions_that_are_cut_or_grown", cut_or_grown),
-        Test::new(
-            "a_file_that_is_cut_while_it_is_looked_at_harms_nobody",
-            cut_meanwhile,
-        ),
-        Test::new("nothing_that_a_terminal_obeys_is_printed", escapes),
+        Test::new("ls_ignores_other_files", passed_by),
+        Test::new("ls_shows_truncated_and_grown_regions", cut_or_grown),
+        Test::new("truncation_during_inspection_is_harmless", cut_meanwhile),
+        Test::new("output_escapes_control_characters", escapes),
     ]
 }
 
 fn listed_in(directory: &Path) -> Vec<Value> {
-    let directory = directory.to_str().expect("text");
+    let directory = directory.to_str().expect("UTF-8 text");
     let listing = interlatch(&["--json", "ls", "--directory", directory]).document();
     let regions = listing["regions"].as_array().expect("a list").iter();
     let inside = |name: &str| {
         name.strip_prefix("file:")
             .is_some_and(|p| p.starts_with(directory))
     };
-    let own = regions.filter(|region| inside(region["name"].as_str().expect("text")));
+    let own = regions.filter(|region| inside(region["name"].as_str().expect("UTF-8 text")));
     own.cloned().collect()
 }
 
-/// All that is no region, beside one that is.
+/// Lists a directory with one region and many other objects.
 fn passed_by() {
     let scratch = Scratch::new();
     let directory = scratch.directory.path();
     let _region = region(&scratch.names[1]);
-    let whole = fs::read(directory.join("region")).expect("a region");
+    let whole = fs::read(directory.join("region")).expect("a region arrives");
     fs::write(directory.join("empty"), "").expect("room");
     fs::write(directory.join("ten bytes"), "0123456789").expect("room");
     fs::write(directory.join("seven bytes of it"), &whole[..7]).expect("room");
@@ -72,9 +69,9 @@ fn passed_by() {
         ("folder", "is not a file"),
     ] {
         let path = directory.join(name);
-        let said = interlatch(&["inspect", path.to_str().expect("text")]);
-        assert_eq!(said.code, Some(1), "{name}: {}", said.err);
-        assert!(said.err.contains(sentence), "{name}: {}", said.err);
+        let output = interlatch(&["inspect", path.to_str().expect("UTF-8 text")]);
+        assert_eq!(output.code, Some(1), "{name}: {}", output.err);
+        assert!(output.err.contains(sentence), "{name}: {}", output.err);
     }
 }
 
@@ -82,7 +79,7 @@ fn cut_or_grown() {
     let scratch = Scratch::new();
     let directory = scratch.directory.path();
     drop(region(&scratch.names[1]));
-    let whole = fs::read(directory.join("region")).expect("a region");
+    let whole = fs::read(directory.join("region")).expect("a region arrives");
     for (name, length) in [
         ("8", 8),
         ("100", 100),
@@ -95,22 +92,22 @@ fn cut_or_grown() {
         let file = OpenOptions::new()
             .write(true)
             .open(path)
-            .expect("it is there");
+            .expect("it exists");
         file.set_len(length).expect("a sparse file");
     }
     let found = listed_in(directory);
     let state = |name: &str| {
         let name = format!("file:{}", directory.join(name).display());
         let found = found.iter().find(|region| region["name"] == name);
-        found.map(|region| region["state"].as_str().expect("text"))
+        found.map(|region| region["state"].as_str().expect("UTF-8 text"))
     };
     assert_eq!(state("region"), Some("ok"));
     for name in ["8", "100", "4096", "5000"] {
-        assert_eq!(state(name), Some("cut short"), "{name}");
+        assert_eq!(state(name), Some("truncated"), "{name}");
     }
     assert_eq!(state("huge"), Some("damaged"));
     for region in &found {
-        interlatch(&["inspect", region["name"].as_str().expect("text")]).well();
+        interlatch(&["inspect", region["name"].as_str().expect("UTF-8 text")]).success();
     }
 }
 
@@ -118,11 +115,11 @@ fn cut_meanwhile() {
     let scratch = Scratch::new();
     let directory = scratch.directory.path();
     drop(region(&scratch.names[1]));
-    let whole = fs::read(directory.join("region")).expect("a region");
+    let whole = fs::read(directory.join("region")).expect("a region arrives");
     let file = File::options()
         .write(true)
         .open(directory.join("region"))
-        .expect("it is there");
+        .expect("it exists");
     let mut cut = 0;
     let mut looked = |view: Result<RegionView, _>| {
         let Ok(view) = view else { return };
@@ -134,7 +131,7 @@ fn cut_meanwhile() {
     for length in (0..whole.len()).step_by(397) {
         let view = RegionView::attach(&scratch.names[1]);
         file.set_len(length as u64).expect("cut");
-        // One that was whole when it was attached, and one that is cut already.
+        // One view of a complete region, and one of a truncated region.
         looked(view);
         looked(RegionView::attach(&scratch.names[1]));
         fs::write(directory.join("region"), &whole).expect("whole again");
@@ -142,7 +139,7 @@ fn cut_meanwhile() {
     assert!(cut > 100, "the states were seen: {cut}");
 }
 
-/// Names and types are whatever a peer has written.
+/// A hostile process may choose any names.
 fn escapes() {
     let scratch = Scratch::new();
     let directory = scratch.directory.path();
@@ -154,19 +151,19 @@ fn escapes() {
     let path = directory.join("region");
     let hostile_path = directory.join(format!("b{hostile}"));
     fs::copy(&path, &hostile_path).expect("any name will do");
-    let directory = directory.to_str().expect("text");
+    let directory = directory.to_str().expect("UTF-8 text");
     for arguments in [
         &["ls", "--directory", directory][..],
         &["ls", "--directory", directory, "--json"],
-        &["inspect", path.to_str().expect("text")],
-        &["inspect", path.to_str().expect("text"), "--json"],
-        &["inspect", hostile_path.to_str().expect("text")],
+        &["inspect", path.to_str().expect("UTF-8 text")],
+        &["inspect", path.to_str().expect("UTF-8 text"), "--json"],
+        &["inspect", hostile_path.to_str().expect("UTF-8 text")],
         &["inspect", &format!("{directory}/c{hostile}")],
         &["rm", &format!("{directory}/c{hostile}")],
         &["gc", "--prefix", "b", "--force", "--directory", directory],
     ] {
-        let said = interlatch(arguments);
-        let text = said.out + &said.err;
+        let output = interlatch(arguments);
+        let text = output.out + &output.err;
         let obeyed = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
         assert!(!text.contains(obeyed), "{arguments:?}: {text:?}");
         assert!(text.contains("2J"), "{arguments:?}: {text}");

@@ -1,9 +1,9 @@
 //! `rm` and `gc`.
 
 use super::actor;
-use super::command::{interlatch, until};
+use super::command::{interlatch, wait_until};
 use super::harness::Test;
-use super::looking::region;
+use super::inspecting::region;
 use super::scratch::Scratch;
 use interlatch::RegionName;
 use interlatch::inspect::RegionView;
@@ -12,17 +12,17 @@ use serde_json::{Value, json};
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new("rm_removes_a_region_of_each_kind", rm),
-        Test::new("gc_removes_what_nobody_has_attached", goes),
+        Test::new("gc_removes_unattached_regions", removes_unattached),
         Test::new(
-            "gc_leaves_what_a_process_has_attached_until_it_is_killed",
-            stays,
+            "gc_keeps_attached_regions_until_the_process_dies",
+            keeps_attached,
         ),
-        Test::new("gc_looks_at_files_only_where_it_is_told_to", directories),
-        Test::new("gc_of_nothing_is_well_done", nothing),
+        Test::new("gc_considers_files_only_in_given_directories", directories),
+        Test::new("gc_without_regions_succeeds", nothing),
     ]
 }
 
-fn is_there(name: &RegionName) -> bool {
+fn exists(name: &RegionName) -> bool {
     RegionView::attach(name).is_ok()
 }
 
@@ -33,73 +33,77 @@ fn rm() {
         let text = name.to_string();
         match json {
             true => {
-                let said = interlatch(&["rm", &text, "--json"]).document();
-                assert_eq!(said, json!({"removed": text}));
+                let output = interlatch(&["rm", &text, "--json"]).document();
+                assert_eq!(output, json!({"removed": text}));
             }
             false => assert_eq!(
-                interlatch(&["rm", &text]).well(),
+                interlatch(&["rm", &text]).success(),
                 format!("removed {text}\n")
             ),
         }
-        assert!(!is_there(name), "{text}");
+        assert!(!exists(name), "{text}");
         assert_eq!(
             interlatch(&["rm", &text]).code,
             Some(3),
-            "there is none any more"
+            "the region no longer exists"
         );
         assert!(
             region.objects().count() == 3,
-            "who has it attached keeps it"
+            "an attached process keeps the memory"
         );
     }
 }
 
-/// There may be processes that whoever runs the tests cannot look at: the kernel says what they have.
+/// Some processes may be invisible to the user of the tests; the kernel's counts include them.
 fn gc(arguments: &[&str]) -> Value {
     let mut all = vec!["--json", "gc"];
     all.extend(arguments);
     interlatch(&all).document()
 }
 
-fn goes() {
+fn removes_unattached() {
     let scratch = Scratch::new();
     for name in &scratch.names {
         drop(region(name));
         let text = name.to_string();
         let removed =
             |dry_run| json!({"dry_run": dry_run, "removed": [text], "kept": [], "failed": []});
-        // Somebody may have a segment mapped for a moment, to look at it.
-        until("nobody has it attached", || {
+        // Another test process may have the segment mapped for a moment in order to inspect it.
+        wait_until("no process has the region attached", || {
             gc(&[&text, "--dry-run"]) == removed(true)
         });
-        assert!(is_there(name), "it was only said");
-        until("nobody has it attached", || gc(&[&text]) == removed(false));
-        assert!(!is_there(name), "{text}");
+        assert!(exists(name), "a dry run removes nothing");
+        wait_until("no process has the region attached", || {
+            gc(&[&text]) == removed(false)
+        });
+        assert!(!exists(name), "{text}");
     }
 }
 
-fn stays() {
+fn keeps_attached() {
     let scratch = Scratch::new();
     for name in &scratch.names {
         drop(region(name));
         let mut actor = actor::start(name);
         let text = name.to_string();
-        let said = gc(&[&text]);
+        let output = gc(&[&text]);
         let kept = json!({"name": text, "reason": format!("attached by {}", actor.child.id())});
         assert_eq!(
-            (&said["removed"], &said["kept"]),
+            (&output["removed"], &output["kept"]),
             (&json!([]), &json!([kept]))
         );
-        let line = interlatch(&["gc", "--force", &text]).well();
+        let line = interlatch(&["gc", "--force", &text]).success();
         assert_eq!(
             line,
             format!("kept {text}: attached by {}\n", actor.child.id())
         );
-        assert!(is_there(name), "{text}");
-        actor.child.kill().expect("it runs");
+        assert!(exists(name), "{text}");
+        actor.child.kill().expect("the process runs");
         actor.wait();
-        until("it goes", || gc(&[&text])["removed"] == json!([text]));
-        assert!(!is_there(name), "{text}");
+        wait_until("the region is removed", || {
+            gc(&[&text])["removed"] == json!([text])
+        });
+        assert!(!exists(name), "{text}");
     }
 }
 
@@ -109,15 +113,15 @@ fn directories() {
     let [posix, file, _] = &scratch.names;
     let prefix = posix.to_string();
     let prefix = prefix.strip_prefix("posix:").expect("it is");
-    let said = gc(&["--prefix", prefix]);
-    assert_eq!(said["removed"], json!([posix.to_string()]));
-    let directory = scratch.directory.path().to_str().expect("text");
-    let said = gc(&["--prefix", "reg", "--directory", directory]);
-    assert_eq!(said["removed"], json!([file.to_string()]));
-    assert!(!is_there(file) && !is_there(posix) && is_there(&scratch.names[2]));
+    let output = gc(&["--prefix", prefix]);
+    assert_eq!(output["removed"], json!([posix.to_string()]));
+    let directory = scratch.directory.path().to_str().expect("UTF-8 text");
+    let output = gc(&["--prefix", "reg", "--directory", directory]);
+    assert_eq!(output["removed"], json!([file.to_string()]));
+    assert!(!exists(file) && !exists(posix) && exists(&scratch.names[2]));
 }
 
 fn nothing() {
-    let said = interlatch(&["gc", "--prefix", "interlatch-no-region-has-this-name"]);
-    assert_eq!(said.well(), "");
+    let output = interlatch(&["gc", "--prefix", "interlatch-no-region-has-this-name"]);
+    assert_eq!(output.success(), "");
 }

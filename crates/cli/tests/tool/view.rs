@@ -1,6 +1,6 @@
-//! `RegionView`: a region that is only looked at.
+//! `RegionView`: read-only inspection of a region.
 
-use super::command::until;
+use super::command::wait_until;
 use super::harness::Test;
 use super::scratch::Scratch;
 use interlatch::inspect::ObjectState;
@@ -16,33 +16,30 @@ use std::path::PathBuf;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("to_look_needs_the_permission_to_read_only", read_permission),
-        Test::new("a_view_has_what_the_region_has", contents),
-        Test::new("a_view_of_a_memfd_is_had_by_a_path", memfd),
-        Test::new("a_view_says_whether_anybody_else_has_the_region", used),
-        Test::new("what_cannot_be_used_can_be_looked_at", states),
-        Test::new(
-            "a_segment_that_is_not_built_is_told_from_anybodys",
-            half_built,
-        ),
-        Test::new("an_object_that_is_not_inside_is_said_to_be_so", outside),
+        Test::new("view_needs_only_read_permission", read_permission),
+        Test::new("view_shows_the_contents_of_a_region", contents),
+        Test::new("view_attaches_a_memfd_by_path", memfd),
+        Test::new("view_reports_other_users_of_a_region", used),
+        Test::new("unusable_regions_can_be_inspected", states),
+        Test::new("incomplete_segment_differs_from_other_segments", half_built),
+        Test::new("object_outside_the_region_is_reported", outside),
     ]
 }
 
-/// In a thread that is not root, as which everything is permitted.
+/// Runs `act` in a thread without root's privileges.
 fn unprivileged<R: Send>(act: impl FnOnce() -> R + Send) -> R {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             const NOBODY: libc::c_long = 65534;
             if geteuid().is_root() {
-                // The call itself, unlike that of libc, is for one thread.
-                // SAFETY: it takes numbers only.
+                // The system call, unlike libc's function, affects one thread.
+                // SAFETY: all arguments are integers.
                 let left = unsafe { libc::syscall(libc::SYS_setresuid, -1, NOBODY, -1) };
-                assert_eq!(left, 0, "root may become anybody");
+                assert_eq!(left, 0, "root may change its user");
             }
             act()
         });
-        thread.join().expect("it ends")
+        thread.join().expect("the process ends")
     })
 }
 
@@ -50,37 +47,50 @@ fn used() {
     let scratch = Scratch::new();
     let [posix, file, sysv] = &scratch.names;
     for name in [posix, file] {
-        let region = RegionOptions::new(4096).create(name).expect("a region");
+        let region = RegionOptions::new(4096)
+            .create(name)
+            .expect("a region arrives");
         let view = || RegionView::attach(name).expect("it may be read");
-        assert_eq!(view().is_used_elsewhere(), Some(true), "{name}: it is here");
+        assert_eq!(
+            view().is_used_elsewhere(),
+            Some(true),
+            "{name}: this process has it attached"
+        );
         drop(region);
-        // Others look at all regions of the machine, and have it open for that.
-        until("nobody has it", || {
+        // Other tests inspect all regions of the machine and have them open meanwhile.
+        wait_until("no process has the region open", || {
             view().is_used_elsewhere() == Some(false)
         });
         let first = view();
-        assert_eq!(view().is_used_elsewhere(), Some(true), "{name}: looked at");
+        assert_eq!(
+            view().is_used_elsewhere(),
+            Some(true),
+            "{name}: another view exists"
+        );
         drop(first);
     }
-    let _region = RegionOptions::new(4096).create(sysv).expect("a region");
+    let _region = RegionOptions::new(4096)
+        .create(sysv)
+        .expect("a region arrives");
     let view = RegionView::attach(sysv).expect("it may be read");
     assert_eq!(
         view.is_used_elsewhere(),
         None,
-        "of a segment nothing is said"
+        "the kernel does not report it for segments"
     );
 }
 
 fn read_permission() {
     let scratch = Scratch::new();
-    // A temporary directory lets nobody else in; and only root can map a segment that is so to build it.
+    // Temporary directories are private, and only root can map a read-only segment to initialize
+    // it.
     let names = match geteuid().is_root() {
         true => vec![&scratch.names[0], &scratch.names[2]],
         false => vec![&scratch.names[0]],
     };
     for name in names {
         let options = RegionOptions::new(4096).mode(0o444).remove_on_drop(true);
-        let region = options.create(name).expect("a region");
+        let region = options.create(name).expect("a region arrives");
         region.create::<Semaphore>("ready", ()).expect("room");
         unprivileged(|| {
             let used = RegionOptions::attach(name);
@@ -93,12 +103,12 @@ fn read_permission() {
         });
     }
     let secret = RegionName::posix(&format!("interlatch-secret-{}", std::process::id()));
-    let secret = secret.expect("a name");
+    let secret = secret.expect("the name is valid");
     let _region = RegionOptions::new(4096)
         .mode(0)
         .remove_on_drop(true)
         .create(&secret)
-        .expect("a region");
+        .expect("a region arrives");
     unprivileged(|| {
         let view = RegionView::attach(&secret);
         assert!(matches!(view, Err(RegionError::Denied(_))), "{view:?}");
@@ -108,9 +118,11 @@ fn read_permission() {
 fn contents() {
     let scratch = Scratch::new();
     for name in &scratch.names {
-        let region = RegionOptions::new(5000).create(name).expect("a region");
+        let region = RegionOptions::new(5000)
+            .create(name)
+            .expect("a region arrives");
         let semaphore = region.create::<Semaphore>("ready", ()).expect("room");
-        let view = RegionView::attach(name).expect("it is there");
+        let view = RegionView::attach(name).expect("it exists");
         assert_eq!(
             (view.size(), view.creator()),
             (region.size(), region.creator())
@@ -124,9 +136,9 @@ fn contents() {
             assert_eq!((state.permits, state.waiters), (permits, false));
         }
         if let Some(descriptor) = view.descriptor() {
-            let flags = fcntl(descriptor, FcntlArg::F_GETFL).expect("it is open");
+            let flags = fcntl(descriptor, FcntlArg::F_GETFL).expect("the descriptor is open");
             let mode = OFlag::from_bits_retain(flags) & OFlag::O_ACCMODE;
-            assert_eq!(mode, OFlag::O_RDONLY, "it could not be written through");
+            assert_eq!(mode, OFlag::O_RDONLY, "the descriptor is read-only");
         }
     }
 }
@@ -134,7 +146,10 @@ fn contents() {
 fn memfd() {
     let region = Region::memfd("viewed", 4096).expect("a memfd");
     region.create::<Semaphore>("ready", ()).expect("room");
-    let number = region.descriptor().expect("it has one").as_raw_fd();
+    let number = region
+        .descriptor()
+        .expect("the socket has an address")
+        .as_raw_fd();
     let view = RegionView::attach_path(format!("/proc/self/fd/{number}")).expect("it is ours");
     assert_eq!(
         (view.state(), view.objects().count()),
@@ -147,7 +162,7 @@ fn memfd() {
     );
 }
 
-/// Words of the header.
+/// Offsets in the header.
 const NAMESPACE: u64 = 24;
 const BOOT: u64 = 32;
 
@@ -159,7 +174,7 @@ fn states() {
             .read(true)
             .write(true)
             .open(&path)
-            .expect("it is there")
+            .expect("it exists")
     };
     type Harm = fn(std::fs::File);
     let harms: [(RegionState, Harm); 7] = [
@@ -181,18 +196,21 @@ fn states() {
     ];
     for (expected, harm) in harms {
         let name = &scratch.names[1];
-        let region = RegionOptions::new(4096).create(name).expect("a region");
+        let region = RegionOptions::new(4096)
+            .create(name)
+            .expect("a region arrives");
         region.create::<Semaphore>("ready", ()).expect("room");
         harm(file());
-        let view = RegionView::attach(name).expect("it is looked at");
+        let view = RegionView::attach(name).expect("it is another view exists");
         assert_eq!(view.state(), expected);
         let is_cut = matches!(expected, RegionState::CutShort { .. });
         assert_eq!(view.objects().count(), usize::from(!is_cut), "{expected:?}");
-        std::fs::remove_file(&path).expect("it is there");
+        std::fs::remove_file(&path).expect("it exists");
     }
 }
 
-/// Puts another number where the directory has this one, which is that of the first object's place.
+/// Replaces the last word in the directory that has the value `old`: the offset of the first
+/// object.
 fn replace(file: &std::fs::File, old: u64, new: u64) {
     let mut header = [0; 4096];
     file.read_exact_at(&mut header, 0).expect("a header");
@@ -202,12 +220,12 @@ fn replace(file: &std::fs::File, old: u64, new: u64) {
     file.write_all_at(&new.to_ne_bytes(), at).expect("written");
 }
 
-/// Such a segment, removed with this.
+/// A segment that is removed when this is dropped.
 struct Bare(i32);
 
 impl Drop for Bare {
     fn drop(&mut self) {
-        // SAFETY: this command ignores the pointer.
+        // SAFETY: `IPC_RMID` ignores the null pointer.
         unsafe { libc::shmctl(self.0, libc::IPC_RMID, std::ptr::null_mut()) };
     }
 }
@@ -216,27 +234,27 @@ fn half_built() {
     let scratch = Scratch::new();
     let key = scratch.names[2].to_string();
     let key = u32::from_str_radix(&key["sysv:0x".len()..], 16).expect("hexadecimal") as i32;
-    // SAFETY: it takes numbers only.
+    // SAFETY: all arguments are integers.
     let id = unsafe { libc::shmget(key, 8192, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) };
     let bare = Bare(id);
     let view = RegionView::attach(&scratch.names[2]).expect("it may be built yet");
     assert_eq!(view.state(), RegionState::HalfBuilt { is_begun: false });
-    // SAFETY: the kernel chooses a place where nothing is.
+    // SAFETY: the kernel chooses an unused address.
     let memory = unsafe { libc::shmat(bare.0, std::ptr::null(), 0) }.cast::<u64>();
-    // SAFETY: the second word of a segment of 8192 bytes, which nobody else uses.
+    // SAFETY: the segment has 8192 bytes, and no other process accesses it.
     unsafe { memory.add(1).write_volatile(8192) };
     let view = RegionView::attach(&scratch.names[2]).expect("it may be built yet");
     assert_eq!(view.state(), RegionState::HalfBuilt { is_begun: true });
     let same = RegionView::attach_segment(bare.0).expect("by its id");
     assert_eq!(same.state(), view.state());
-    // SAFETY: as above.
+    // SAFETY: the segment has 8192 bytes, and no other process accesses it.
     unsafe { memory.write_volatile(7) };
     let other = RegionView::attach(&scratch.names[2]);
     assert!(
         matches!(other, Err(RegionError::NoRegion { found: 7, .. })),
         "{other:?}"
     );
-    // SAFETY: mapped above, and used no more.
+    // SAFETY: `memory` is the address of the mapping and is not used afterwards.
     unsafe { libc::shmdt(memory.cast()) };
 }
 
@@ -244,9 +262,9 @@ fn outside() {
     let scratch = Scratch::new();
     let region = RegionOptions::new(4096)
         .create(&scratch.names[0])
-        .expect("a region");
+        .expect("a region arrives");
     region.create::<Semaphore>("ready", ()).expect("room");
-    let view = RegionView::attach(&scratch.names[0]).expect("it is there");
+    let view = RegionView::attach(&scratch.names[0]).expect("it exists");
     let object = view.objects().next().expect("one");
     for offset in [0, 4095, 4097, 8190, 8192, u64::MAX - 3, u64::MAX] {
         let moved = interlatch::region::directory::Object { offset, ..object };

@@ -1,8 +1,8 @@
-//! Somebody waits, or may not look.
+//! Waiting threads, and missing permissions.
 
-use super::command::{Running, Said, interlatch, until};
+use super::command::{RunningTool, ToolOutput, interlatch, wait_until};
 use super::harness::Test;
-use super::looking::{now, region};
+use super::inspecting::{object_state, region};
 use super::scratch::Scratch;
 use interlatch::sync::{RawLock, RawMutex, RawSemaphore, Timeout};
 use interlatch::{Condvar, RegionName, RegionOptions, RobustMutex, Semaphore};
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("inspect_shows_that_somebody_waits", waiters),
-        Test::new("what_may_not_be_read_is_said_to_be_so", denied),
+        Test::new("inspect_shows_waiters", waiters),
+        Test::new("unreadable_regions_are_listed", denied),
     ]
 }
 
@@ -29,22 +29,26 @@ fn waiters() {
     let scratch = Scratch::new();
     let region = region(&scratch.names[0]);
     let name = scratch.names[0].to_string();
-    let raw: &RawMutex = region.attach("raw").expect("it is there");
-    let robust: &RobustMutex<u64> = region.attach("robust").expect("it is there");
-    let permits: &Semaphore = region.attach("permits").expect("it is there");
+    let raw: &RawMutex = region.attach("raw").expect("it exists");
+    let robust: &RobustMutex<u64> = region.attach("robust").expect("it exists");
+    let permits: &Semaphore = region.attach("permits").expect("it exists");
     let changed: &Condvar = region.create("changed", ()).expect("room");
     let waits = |object: &str| {
-        until("somebody waits", || {
-            now(&name, object)["waiters"] == json!(true)
+        wait_until("a thread waits", || {
+            object_state(&name, object)["waiters"] == json!(true)
         });
     };
     for object in ["raw", "robust", "permits", "changed"] {
-        assert_eq!(now(&name, object)["waiters"], json!(false), "{object}");
+        assert_eq!(
+            object_state(&name, object)["waiters"],
+            json!(false),
+            "{object}"
+        );
     }
     raw.raw_lock();
-    let guard = robust.lock().expect("it is free");
+    let guard = robust.lock().expect("the name is free");
     std::thread::scope(|scope| {
-        // Each for a time, so that a failure ends.
+        // Each wait has a timeout, so a failed test ends.
         scope.spawn(|| raw.raw_lock_with(a_minute()));
         waits("raw");
         // SAFETY: locked above.
@@ -56,7 +60,7 @@ fn waiters() {
         waits("permits");
         permits.release(1).expect("room");
         scope.spawn(|| {
-            let guard = robust.lock().expect("it is free");
+            let guard = robust.lock().expect("the name is free");
             drop(changed.wait_robust(guard, a_minute()));
         });
         waits("changed");
@@ -64,8 +68,8 @@ fn waiters() {
     });
 }
 
-/// The tool as somebody who is not root, to whom nothing is forbidden.
-fn unprivileged(arguments: &[&str]) -> Said {
+/// Runs the tool without root's privileges.
+fn unprivileged(arguments: &[&str]) -> ToolOutput {
     if !geteuid().is_root() {
         return interlatch(arguments);
     }
@@ -75,17 +79,17 @@ fn unprivileged(arguments: &[&str]) -> Said {
     let copy = directory.path().join("interlatch");
     std::fs::copy(env!("CARGO_BIN_EXE_interlatch"), &copy).expect("room");
     let mut command = Command::new(copy);
-    Running::of(command.args(arguments).uid(65534).gid(65534)).end()
+    RunningTool::spawn(command.args(arguments).uid(65534).gid(65534)).finish()
 }
 
 fn denied() {
     let scratch = Scratch::new();
     let secret = RegionName::posix(&format!("interlatch-unread-{}", std::process::id()));
-    let secret = secret.expect("a name");
+    let secret = secret.expect("the name is valid");
     let options = RegionOptions::new(4096).mode(0).remove_on_drop(true);
-    let _region = options.create(&secret).expect("a region");
+    let _region = options.create(&secret).expect("a region arrives");
     let options = RegionOptions::new(4096).mode(0o444).remove_on_drop(true);
-    let _readable = options.create(&scratch.names[0]).expect("a region");
+    let _readable = options.create(&scratch.names[0]).expect("a region arrives");
     let listing = unprivileged(&["--json", "ls"]).document();
     let named = |list: &Value, name: &RegionName| {
         let mut entries = list.as_array().expect("a list").iter();
@@ -94,15 +98,15 @@ fn denied() {
     assert!(named(&listing["unreadable"], &secret), "{listing}");
     assert!(!named(&listing["regions"], &secret), "{listing}");
     assert!(named(&listing["regions"], &scratch.names[0]), "{listing}");
-    let text = unprivileged(&["ls"]).well();
+    let text = unprivileged(&["ls"]).success();
     assert!(
-        text.contains(&format!("{secret}: this process may not read it\n")),
+        text.contains(&format!("{secret}: permission denied\n")),
         "{text}"
     );
-    let said = unprivileged(&["inspect", &secret.to_string()]);
-    assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("may not"), "{}", said.err);
-    let said = unprivileged(&["rm", &scratch.names[0].to_string()]);
-    // Root has made it, or it cannot be written.
-    assert_eq!(said.code, Some(1), "{said:?}");
+    let output = unprivileged(&["inspect", &secret.to_string()]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.err.contains("may not"), "{}", output.err);
+    let output = unprivileged(&["rm", &scratch.names[0].to_string()]);
+    // The region belongs to root, or the user has no write permission.
+    assert_eq!(output.code, Some(1), "{output:?}");
 }

@@ -1,86 +1,92 @@
-//! What can go wrong at either end of a link.
+//! Errors of links.
 
 use rustix::io::Errno;
 use std::io;
 
-/// Why a message was not sent.
+/// Error of sending a message over a [`Link`](super::Link).
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LinkSendError {
-    /// There was no room in time. Nothing was sent.
-    #[error("timed out waiting to send")]
+    /// The socket's buffer stayed full until the timeout. Nothing was sent.
+    #[error("timed out while the socket's buffer was full; nothing was sent")]
     Timeout,
-    /// There was room for a part of it only, or the kernel refused the rest. The link keeps the rest and sends it before the next message, or
-    /// in `StreamLink::finish_with`: do not send it again.
-    #[error("stopped in the middle of a message: {left} bytes are still to be sent")]
+    /// A part of the message was sent when the timeout expired or the kernel refused the rest.
+    ///
+    /// The link keeps the rest and sends it before the next message, or in
+    /// [`StreamLink::finish_with`](super::StreamLink::finish_with). Do not send the message again.
+    #[error("{left} bytes of the message are not sent yet; finish it with `finish_with`")]
     Unfinished {
-        /// Bytes that the link has kept.
+        /// The number of bytes that the link keeps.
         left: usize,
     },
-    /// Nobody will receive it.
-    #[error("sending on a link whose peer has gone")]
+    /// The peer has closed its socket or does not exist.
+    #[error("cannot send: the peer has closed the connection")]
     Disconnected,
-    /// Longer than the limit of the link. Nothing was sent.
-    #[error("a message of {length} bytes: expected at most {limit}")]
+    /// The message exceeds the limit of the link. Nothing was sent.
+    #[error("the message has {length} bytes, the limit is {limit}; split it or raise the limit")]
     TooLong {
-        /// Bytes of the message.
+        /// The length of the message in bytes.
         length: usize,
-        /// The most that the link takes.
+        /// The limit of the link in bytes.
         limit: usize,
     },
-    /// The kernel refused.
+    /// A system call failed.
     #[error("{call}: {error}")]
     System {
-        /// The call that failed.
+        /// The name of the call.
         call: &'static str,
-        /// What the kernel said.
+        /// The error of the call.
         #[source]
         error: io::Error,
     },
 }
 
-/// Why no message was received.
+/// Error of receiving a message from a [`Link`](super::Link).
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LinkRecvError {
-    /// None came in time, or not all of it. Nothing is lost.
-    #[error("timed out waiting to receive")]
+    /// No complete message arrived before the timeout. The bytes that arrived are kept.
+    #[error("timed out waiting for a message")]
     Timeout,
-    /// The peer has gone without a proper end: it has died, or has left unread what was sent to it.
-    #[error("receiving on a link whose peer has gone")]
+    /// The connection was reset: the peer died, or closed its socket with unread messages in it.
+    #[error("cannot receive: the peer has reset the connection")]
     Disconnected,
-    /// The peer has sent a message that is longer than the limit of the link. A stream is of no use any more
-    /// then, and goes on saying so; of packets, this one is gone.
-    #[error("a message of {length} bytes: expected at most {limit}")]
+    /// The peer sent a message that exceeds the limit of this link.
+    ///
+    /// A stream link is unusable from then on and repeats this error. A packet link discards the
+    /// message.
+    #[error(
+        "the peer sent a message of {length} bytes, the limit is {limit}; raise it on this side"
+    )]
     TooLong {
-        /// Bytes of the message.
+        /// The length of the message in bytes.
         length: usize,
-        /// The most that the link takes.
+        /// The limit of the link in bytes.
         limit: usize,
     },
-    /// The stream has ended in the middle of a message.
-    #[error(
-        "the stream has ended after {found} bytes of a message with its length: expected {expected}"
-    )]
+    /// The stream ended within a message.
+    #[error("the stream ended within a message: {found} of {expected} bytes arrived")]
     Torn {
-        /// Bytes of the message and of its length.
+        /// The length of the message with its header in bytes.
         expected: usize,
-        /// Bytes that have come.
+        /// The number of these bytes that arrived.
         found: usize,
     },
-    /// The kernel refused.
+    /// A system call failed.
     #[error("{call}: {error}")]
     System {
-        /// The call that failed.
+        /// The name of the call.
         call: &'static str,
-        /// What the kernel said.
+        /// The error of the call.
         #[source]
         error: io::Error,
     },
 }
 
 impl LinkSendError {
-    /// For `map_err` of a system call.
-    pub(super) fn of(call: &'static str) -> impl Fn(io::Error) -> Self {
-        move |error| match is_of_the_peer(&error) {
+    /// Returns a conversion for `map_err`, from an error of this system call.
+    pub(super) fn from_call(call: &'static str) -> impl Fn(io::Error) -> Self {
+        move |error| match is_disconnection(&error) {
             true => Self::Disconnected,
             false => Self::System { call, error },
         }
@@ -88,17 +94,18 @@ impl LinkSendError {
 }
 
 impl LinkRecvError {
-    /// For `map_err` of a system call.
-    pub(super) fn of(call: &'static str) -> impl Fn(io::Error) -> Self {
-        move |error| match is_of_the_peer(&error) {
+    /// Returns a conversion for `map_err`, from an error of this system call.
+    pub(super) fn from_call(call: &'static str) -> impl Fn(io::Error) -> Self {
+        move |error| match is_disconnection(&error) {
             true => Self::Disconnected,
             false => Self::System { call, error },
         }
     }
 }
 
-/// What the kernel says if there is no peer. Of datagrams it is refused, since nobody has that address now.
-fn is_of_the_peer(error: &io::Error) -> bool {
+/// Returns whether the error means that the peer is gone. For datagrams, the kernel refuses the
+/// address.
+fn is_disconnection(error: &io::Error) -> bool {
     const GONE: [Errno; 4] = [
         Errno::PIPE,
         Errno::CONNRESET,

@@ -1,23 +1,25 @@
-//! MessageQueueExt over sockets: the same operations on five kinds of them.
+//! Messages over sockets: the same operations on five kinds of sockets.
 //!
-//! | file | what it is |
+//! | file | content |
 //! | --- | --- |
-//! | `contract` | what a link does, whatever is below it |
-//! | `stream` | Unix stream and TCP: bytes, of which messages are made |
-//! | `packet` | Unix datagram, Unix seqpacket and UDP: the kernel keeps messages apart |
+//! | `traits` | the trait `Link` |
+//! | `stream` | Unix stream and TCP: messages framed in a byte stream |
+//! | `packet` | Unix datagram, Unix seqpacket and UDP: the kernel keeps message boundaries |
 //! | `region` | passing a region over a Unix stream |
-//! | `seqpacket` | how two processes get a seqpacket link |
+//! | `seqpacket` | connecting two processes by a seqpacket link |
 
-mod contract;
 mod error;
 mod packet;
 mod region;
 mod seqpacket;
 mod stream;
+mod traits;
 
-pub use contract::Link;
 pub use error::{LinkRecvError, LinkSendError};
 pub use packet::PacketLink;
-pub use region::{PassError, recv_region, recv_region_with, send_region, send_region_with};
+pub use region::{
+    RegionTransferError, recv_region, recv_region_with, send_region, send_region_with,
+};
 pub use seqpacket::SeqpacketListener;
 pub use stream::StreamLink;
+pub use traits::Link;

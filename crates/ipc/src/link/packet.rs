@@ -1,4 +1,4 @@
-//! Unix datagram, Unix seqpacket and UDP: the kernel keeps messages apart.
+//! Unix datagram, Unix seqpacket and UDP: the kernel keeps message boundaries.
 
 use super::stream::{recv_flags, send_flags};
 use super::{Link, LinkRecvError, LinkSendError};
@@ -12,22 +12,22 @@ use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 
-/// The limit of a Unix link that says nothing else.
-const LIMIT: usize = 1 << 16;
+/// The default limit of a Unix link.
+const DEFAULT_LIMIT: usize = 1 << 16;
 
-/// The longest datagram of UDP over IPv4: of 65,535 bytes, 28 are headers.
+/// The longest UDP datagram over IPv4: 65,535 bytes less 28 bytes of headers.
 const UDP_LIMIT: usize = 65_507;
 
-/// What the kernel needs of a send buffer beside the message.
+/// The bytes that the kernel needs in a send buffer beside the message.
 const OVERHEAD: usize = 32;
 
 /// A [`Link`] over Unix datagram, Unix seqpacket or UDP.
 ///
-/// A datagram has no end of a stream: whoever waits for one from a peer that has gone waits as long as its
-/// timeout lasts. A seqpacket link has.
+/// Datagrams have no end of a stream: a receiver whose peer has closed its socket waits until its
+/// timeout. Seqpacket links report the end.
 ///
 /// # Process death
-/// Each message was sent or not.
+/// Each message was sent completely or not at all.
 ///
 /// # Example
 /// ```
@@ -46,118 +46,133 @@ const OVERHEAD: usize = 32;
 #[derive(Debug)]
 pub struct PacketLink {
     socket: OwnedFd,
-    /// What the kernel takes.
-    most: usize,
+    /// The longest message that the kernel accepts.
+    max_limit: usize,
     limit: usize,
     has_end: bool,
-    /// As long as the limit, from the first time on that something is received.
-    place: Vec<u8>,
+    /// As long as the limit once a message has been received.
+    buffer: Vec<u8>,
 }
 
 impl PacketLink {
-    /// A link over a Unix datagram socket, which is connected.
+    /// Creates a link over a connected Unix datagram socket.
     ///
     /// # Errors
-    /// If it is not connected.
+    /// Returns an error if the socket is not connected.
     pub fn unix_datagram(socket: UnixDatagram) -> io::Result<Self> {
         socket.peer_addr()?;
-        Self::over_unix(socket.into(), false)
+        Self::from_unix(socket.into(), false)
     }
 
-    /// A link over UDP, by a socket that is connected.
+    /// Creates a link over a connected UDP socket.
     ///
     /// # Errors
-    /// If it is not connected.
+    /// Returns an error if the socket is not connected.
     pub fn udp(socket: UdpSocket) -> io::Result<Self> {
         socket.peer_addr()?;
-        Ok(Self::over(socket.into(), UDP_LIMIT, UDP_LIMIT, false))
+        Ok(Self::from_socket(
+            socket.into(),
+            UDP_LIMIT,
+            UDP_LIMIT,
+            false,
+        ))
     }
 
-    /// Two ends of a link over Unix datagrams.
+    /// Creates two connected ends of a link over Unix datagrams.
     ///
     /// # Errors
-    /// If there is no descriptor left.
+    /// Returns an error if the process has no free descriptor.
     pub fn datagram_pair() -> io::Result<(Self, Self)> {
         let (one, other) = UnixDatagram::pair()?;
         Ok((Self::unix_datagram(one)?, Self::unix_datagram(other)?))
     }
 
-    /// A link over a Unix seqpacket socket, which is connected: one that was inherited, or passed.
+    /// Creates a link over a connected Unix seqpacket socket, for example an inherited one.
     ///
     /// # Errors
-    /// If it is something else.
+    /// Returns an error if the descriptor is not a connected seqpacket socket.
     pub fn seqpacket(socket: OwnedFd) -> io::Result<Self> {
         if sockopt::socket_type(&socket)? != SocketType::SEQPACKET {
             return Err(Errno::PROTOTYPE.into());
         }
         getpeername(&socket)?;
-        // To the kernel a message of no bytes and the end are the same. But with a message come the
-        // credentials of its sender, if that is asked.
+        // The kernel reports an empty message and the end of the stream alike. With `SO_PASSCRED`
+        // only a message carries credentials.
         sockopt::set_socket_passcred(&socket, true)?;
-        Self::over_unix(socket, true)
+        Self::from_unix(socket, true)
     }
 
-    fn over_unix(socket: OwnedFd, has_end: bool) -> io::Result<Self> {
-        let most = sockopt::socket_send_buffer_size(&socket)?.saturating_sub(OVERHEAD);
-        Ok(Self::over(socket, most, LIMIT.min(most), has_end))
+    fn from_unix(socket: OwnedFd, has_end: bool) -> io::Result<Self> {
+        let max_limit = sockopt::socket_send_buffer_size(&socket)?.saturating_sub(OVERHEAD);
+        Ok(Self::from_socket(
+            socket,
+            max_limit,
+            DEFAULT_LIMIT.min(max_limit),
+            has_end,
+        ))
     }
 
-    fn over(socket: OwnedFd, most: usize, limit: usize, has_end: bool) -> Self {
+    fn from_socket(socket: OwnedFd, max_limit: usize, limit: usize, has_end: bool) -> Self {
         Self {
             socket,
-            most,
+            max_limit,
             limit,
             has_end,
-            place: Vec::new(),
+            buffer: Vec::new(),
         }
     }
 
-    /// The same with another limit, at most what the kernel takes: 65,507 bytes of UDP, and of a Unix socket
-    /// somewhat less than its send buffer. Else it is 64 KiB, or that.
+    /// Changes the limit of messages, up to the maximum of the kernel.
+    ///
+    /// The maximum is 65,507 bytes for UDP and slightly less than the send buffer for a Unix
+    /// socket. The default is the maximum for UDP, and the smaller of 64 KiB and the maximum for a
+    /// Unix socket.
     #[must_use]
     pub fn with_limit(self, limit: usize) -> Self {
         Self {
-            limit: limit.min(self.most),
-            place: Vec::new(),
+            limit: limit.min(self.max_limit),
+            buffer: Vec::new(),
             ..self
         }
     }
 }
 
-/// The length of the next message, which lies at `place`, as far as it fits. Nothing at the end, if there can
-/// be one.
+/// Receives the next message into `buffer` and returns its length, which may exceed the buffer.
+///
+/// Returns `None` at the end of the stream, if the socket reports one.
 fn receive(
     socket: &OwnedFd,
-    place: &mut [u8],
+    buffer: &mut [u8],
     has_end: bool,
-    waits: RecvFlags,
+    flags: RecvFlags,
 ) -> io::Result<Option<usize>> {
     if !has_end {
-        return Ok(Some(recv(socket, place, waits | RecvFlags::TRUNC)?.1));
+        return Ok(Some(recv(socket, buffer, flags | RecvFlags::TRUNC)?.1));
     }
-    let (length, has_sender) = receive_of_somebody(socket, place, waits | RecvFlags::TRUNC)?;
+    let (length, has_sender) = receive_with_credentials(socket, buffer, flags | RecvFlags::TRUNC)?;
     let is_end = length == 0 && !has_sender;
     Ok((!is_end).then_some(length))
 }
 
-/// The length of the next message, and whether it has credentials, as the end has not. There is no room for them:
-/// that there were some is said all the same. Descriptors that nobody has asked for are closed by the kernel.
+/// Receives the next message and returns its length and whether it carries credentials.
 ///
-/// Nor is there room for an address, which the kernel would write each time: that is why this is not rustix's.
-fn receive_of_somebody(
+/// The end of the stream carries none. The call provides no room for control messages: the kernel
+/// sets `MSG_CTRUNC` for the credentials and closes descriptors that were passed. It provides no
+/// room for an address either, which the kernel would write each time; rustix's function has one.
+fn receive_with_credentials(
     socket: &OwnedFd,
-    place: &mut [u8],
+    buffer: &mut [u8],
     flags: RecvFlags,
 ) -> io::Result<(usize, bool)> {
     let mut piece = libc::iovec {
-        iov_base: place.as_mut_ptr().cast(),
-        iov_len: place.len(),
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
     };
-    // SAFETY: each of its fields may be zero: neither an address nor control messages.
+    // SAFETY: all fields of `msghdr` may be 0, which means no address and no control messages.
     let mut header: libc::msghdr = unsafe { core::mem::zeroed() };
     (header.msg_iov, header.msg_iovlen) = (&raw mut piece, 1);
     let (socket, flags) = (socket.as_raw_fd(), flags.bits() as libc::c_int);
-    // SAFETY: the kernel writes into the header, and so many bytes into the place, which is borrowed for that.
+    // SAFETY: `header` points to `piece`, which describes `buffer`; both are borrowed for the call.
     let received = unsafe { libc::recvmsg(socket, &raw mut header, flags) };
     let length = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
     Ok((length, header.msg_flags & libc::MSG_CTRUNC != 0))
@@ -176,14 +191,14 @@ impl Link for PacketLink {
         }
         let flags = send_flags(timeout);
         let attempt = || Ok(send(&self.socket, message, flags)?);
-        match wait::until_done(&self.socket, PollFlags::OUT, timeout, attempt) {
+        match wait::retry_until_ready(&self.socket, PollFlags::OUT, timeout, attempt) {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(LinkSendError::Timeout),
-            // Somebody else has made the send buffer smaller.
+            // Another process with this socket has reduced the send buffer.
             Err(error) if error.raw_os_error() == Some(Errno::MSGSIZE.raw_os_error()) => {
                 Err(too_long())
             }
-            Err(error) => Err(LinkSendError::of("send")(error)),
+            Err(error) => Err(LinkSendError::from_call("send")(error)),
         }
     }
 
@@ -193,43 +208,44 @@ impl Link for PacketLink {
         timeout: Timeout,
     ) -> Result<Option<usize>, LinkRecvError> {
         let limit = self.limit;
-        self.place.resize(limit, 0);
-        let (socket, place, waits) = (&self.socket, &mut self.place, recv_flags(timeout));
-        let attempt = || receive(socket, place, self.has_end, waits);
-        let received = wait::until_done(socket, PollFlags::IN, timeout, attempt);
-        match received.map_err(LinkRecvError::of("recvmsg"))? {
+        self.buffer.resize(limit, 0);
+        let (socket, buffer, flags) = (&self.socket, &mut self.buffer, recv_flags(timeout));
+        let attempt = || receive(socket, buffer, self.has_end, flags);
+        let received = wait::retry_until_ready(socket, PollFlags::IN, timeout, attempt);
+        match received.map_err(LinkRecvError::from_call("recvmsg"))? {
             None => Err(LinkRecvError::Timeout),
             Some(None) => Ok(None),
             Some(Some(length)) if length > limit => Err(LinkRecvError::TooLong { length, limit }),
             Some(Some(length)) => {
-                hand_over(&mut self.place, length, message);
+                deliver(&mut self.buffer, length, message);
                 Ok(Some(length))
             }
         }
     }
 }
 
-/// Gives away what was received. A short message is copied; a long one goes with the place that it is in, for
-/// which the caller's is the next.
-fn hand_over(place: &mut Vec<u8>, length: usize, message: &mut Vec<u8>) {
-    if length <= place.len() / 2 {
+/// Moves the received message to the caller.
+///
+/// A short message is copied. A long one is exchanged together with its buffer.
+fn deliver(buffer: &mut Vec<u8>, length: usize, message: &mut Vec<u8>) {
+    if length <= buffer.len() / 2 {
         message.clear();
-        message.extend_from_slice(&place[..length]);
+        message.extend_from_slice(&buffer[..length]);
     } else {
-        core::mem::swap(place, message);
+        core::mem::swap(buffer, message);
         message.truncate(length);
     }
 }
 
 impl AsFd for PacketLink {
-    /// To be polled beside others.
+    /// Returns the descriptor, to poll it together with others.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
 impl From<PacketLink> for OwnedFd {
-    /// To be inherited, or passed.
+    /// Returns the socket, to let a child inherit it or to pass it.
     fn from(link: PacketLink) -> Self {
         link.socket
     }

@@ -1,7 +1,7 @@
-//! Passing a region: its descriptor goes over a Unix stream, beside one byte (`SCM_RIGHTS`).
+//! Passing a region: its descriptor is sent over a Unix stream with one byte (`SCM_RIGHTS`).
 //!
-//! The peer may be anybody, so what comes is looked at: there has to be the byte, one descriptor and no more,
-//! and behind it a memfd that nobody can cut short, with a region in it. Whatever else was passed is closed.
+//! The peer is not trusted. The receiver requires that byte, exactly one descriptor, and behind it
+//! a memfd that is sealed against shrinking and holds a region. It closes any other descriptor.
 
 use crate::wait;
 use core::mem::MaybeUninit;
@@ -18,55 +18,58 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-/// What goes with the descriptor: the kernel passes none without a byte.
+/// The byte that carries the descriptor: the kernel passes none without data.
 const TAG: u8 = b'R';
 
-/// Why a region was not passed.
+/// Error of passing a region to another process.
 #[derive(Debug, thiserror::Error)]
-pub enum PassError {
-    /// There was no room, or nothing came, in time.
-    #[error("timed out waiting to pass a region")]
+#[non_exhaustive]
+pub enum RegionTransferError {
+    /// The socket's buffer stayed full, or no region arrived, until the timeout.
+    #[error("timed out while passing a region")]
     Timeout,
-    /// The peer has gone: nobody will receive it.
-    #[error("passing a region to a peer that has gone")]
+    /// The peer has closed the connection.
+    #[error("cannot pass a region: the peer has closed the connection")]
     Disconnected,
-    /// System V memory has no descriptor.
-    #[error("the region has no descriptor to pass: expected a memfd")]
+    /// The region has no descriptor, for example because it is System V memory.
+    #[error("the region has no descriptor; only a region in a memfd can be passed")]
     NoDescriptor,
-    /// Something else came. The byte is gone, and so are descriptors that came with it.
-    #[error("expected a region (the byte {TAG}), found the byte {found}")]
+    /// The next byte of the stream belongs to no region. It and its descriptors have been consumed.
+    #[error(
+        "expected a region (byte {TAG}), found byte {found}; the peer sends something else first"
+    )]
     OtherByte {
-        /// What came.
+        /// The byte that arrived.
         found: u8,
     },
-    /// With a region comes one descriptor. All of them are closed.
-    #[error("expected a region with 1 descriptor, found {found}{more}", more = if *is_cut { " and more" } else { "" })]
+    /// The message does not carry exactly one descriptor. All of them have been closed.
+    #[error("expected a region with 1 descriptor, found {found}{more}", more = if *truncated { " and more" } else { "" })]
     Descriptors {
-        /// How many came.
+        /// The number of descriptors that arrived.
         found: usize,
-        /// Whether there were more, for which this process had no room.
-        is_cut: bool,
+        /// Whether the kernel dropped further descriptors.
+        truncated: bool,
     },
-    /// The socket was told to pass credentials too (`SO_PASSCRED`).
-    #[error("the socket passes credentials: expected one that passes descriptors only")]
+    /// The socket has `SO_PASSCRED` set and passes credentials too.
+    #[error("the socket passes credentials; clear SO_PASSCRED before receiving a region")]
     Credentials,
-    /// What came is no region that this process can use; or the region is none that another process could.
+    /// The memory holds no valid region, or the region cannot be shared safely.
     #[error(transparent)]
     Region(#[from] RegionError),
-    /// The kernel refused.
+    /// A system call failed.
     #[error("{call}: {error}")]
     System {
-        /// The call that failed.
+        /// The name of the call.
         call: &'static str,
-        /// What the kernel said.
+        /// The error of the call.
         #[source]
         error: io::Error,
     },
 }
 
-impl PassError {
-    /// For `map_err` of a system call.
-    fn of(call: &'static str) -> impl Fn(io::Error) -> Self {
+impl RegionTransferError {
+    /// Returns a conversion for `map_err`, from an error of this system call.
+    fn from_call(call: &'static str) -> impl Fn(io::Error) -> Self {
         move |error| match error.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Disconnected,
             _ => Self::System { call, error },
@@ -74,10 +77,10 @@ impl PassError {
     }
 }
 
-/// Passes a region to the process at the other end, however long it takes.
+/// Passes a region to the process at the other end, blocking while the socket's buffer is full.
 ///
 /// # Errors
-/// As of [`send_region_with`], but for timeout.
+/// See [`send_region_with`].
 ///
 /// # Example
 /// ```
@@ -96,35 +99,39 @@ impl PassError {
 /// semaphore.acquire().forget();
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn send_region(stream: &UnixStream, region: &Region) -> Result<(), PassError> {
+pub fn send_region(stream: &UnixStream, region: &Region) -> Result<(), RegionTransferError> {
     send_region_with(stream, region, Timeout::Infinite)
 }
 
-/// Passes a region as long as timeout lasts. It is this process's too, as before.
+/// Passes a region, up to a timeout. This process keeps its mapping.
 ///
-/// It goes between what else is sent over the stream, and the peer has to expect it there.
+/// The region takes its turn among other data of the stream; the peer must expect it at that point.
 ///
 /// # Errors
-/// If the region is no memfd, there is no room in time, or nobody receives it. Nothing was sent then.
+/// Returns an error if the region is not a sealed memfd, the socket's buffer stays full until the
+/// timeout, or the peer has closed the connection. Nothing was sent then.
 ///
 /// # Process death
-/// The region is on its way or not, and lives until it is received, or nobody has the other end any more.
+/// The region was sent or not. A sent region lives until it is received or all processes have
+/// closed the other end.
 pub fn send_region_with(
     stream: &UnixStream,
     region: &Region,
     timeout: Timeout,
-) -> Result<(), PassError> {
-    let descriptors = [region.descriptor().ok_or(PassError::NoDescriptor)?];
-    // Whoever received a file that can be cut short would refuse it.
+) -> Result<(), RegionTransferError> {
+    let descriptors = [region
+        .descriptor()
+        .ok_or(RegionTransferError::NoDescriptor)?];
+    // The receiver rejects a file that can be truncated.
     let seals = fcntl(descriptors[0], FcntlArg::F_GET_SEALS).unwrap_or(0);
     if !SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_SHRINK) {
         return Err(RegionError::NotSealed.into());
     }
     let attempt = || send(stream, &descriptors);
-    match wait::until_done(stream, PollFlags::OUT, timeout, attempt) {
+    match wait::retry_until_ready(stream, PollFlags::OUT, timeout, attempt) {
         Ok(Some(())) => Ok(()),
-        Ok(None) => Err(PassError::Timeout),
-        Err(error) => Err(PassError::of("sendmsg")(error)),
+        Ok(None) => Err(RegionTransferError::Timeout),
+        Err(error) => Err(RegionTransferError::from_call("sendmsg")(error)),
     }
 }
 
@@ -137,49 +144,51 @@ fn send(stream: &UnixStream, descriptors: &[BorrowedFd<'_>; 1]) -> io::Result<()
     Ok(())
 }
 
-/// Receives a region, however long it takes, or nothing at the end of the stream.
+/// Receives a region, blocking until one arrives; returns `None` at the end of the stream.
 ///
 /// # Errors
-/// As of [`recv_region_with`], but for timeout.
-pub fn recv_region(stream: &UnixStream) -> Result<Option<Region>, PassError> {
+/// See [`recv_region_with`].
+pub fn recv_region(stream: &UnixStream) -> Result<Option<Region>, RegionTransferError> {
     recv_region_with(stream, Timeout::Infinite)
 }
 
-/// Receives a region as long as timeout lasts, or nothing at the end of the stream. Its descriptor is closed
-/// by `exec`.
+/// Receives a region, up to a timeout; returns `None` at the end of the stream.
+///
+/// The descriptor of the region is closed by `exec`.
 ///
 /// # Errors
-/// If nothing comes in time, or something else than a region: no descriptor, several, one of something that
-/// is no memfd or that the peer could cut short, or memory that is none of this crate's regions.
+/// Returns an error if nothing arrives before the timeout, or if the message is not a region: it
+/// has no descriptor or several, the descriptor is no memfd or not sealed against shrinking, or the
+/// memory holds no region.
 ///
 /// # Process death
-/// A region that was received and not used goes with the process.
+/// The kernel closes a received region that is not in use elsewhere.
 pub fn recv_region_with(
     stream: &UnixStream,
     timeout: Timeout,
-) -> Result<Option<Region>, PassError> {
+) -> Result<Option<Region>, RegionTransferError> {
     if sockopt::socket_passcred(stream)
-        .map_err(|errno| PassError::of("getsockopt")(errno.into()))?
+        .map_err(|errno| RegionTransferError::from_call("getsockopt")(errno.into()))?
     {
-        return Err(PassError::Credentials);
+        return Err(RegionTransferError::Credentials);
     }
     let attempt = || receive(stream);
-    let came = wait::until_done(stream, PollFlags::IN, timeout, attempt);
-    match came.map_err(PassError::of("recvmsg"))? {
-        None => Err(PassError::Timeout),
-        Some(Came { byte: None, .. }) => Ok(None),
-        Some(came) => Ok(Some(Region::from_descriptor(came.descriptor()?)?)),
+    let received = wait::retry_until_ready(stream, PollFlags::IN, timeout, attempt);
+    match received.map_err(RegionTransferError::from_call("recvmsg"))? {
+        None => Err(RegionTransferError::Timeout),
+        Some(ReceivedRights { byte: None, .. }) => Ok(None),
+        Some(received) => Ok(Some(Region::from_descriptor(received.descriptor()?)?)),
     }
 }
 
-/// A byte, or the end, and the descriptors that came with it.
-struct Came {
+/// A byte, or `None` at the end of the stream, and the descriptors that arrived with it.
+struct ReceivedRights {
     byte: Option<u8>,
     descriptors: Vec<OwnedFd>,
-    is_cut: bool,
+    truncated: bool,
 }
 
-fn receive(stream: &UnixStream) -> io::Result<Came> {
+fn receive(stream: &UnixStream) -> io::Result<ReceivedRights> {
     let mut byte = [0];
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -192,29 +201,29 @@ fn receive(stream: &UnixStream) -> io::Result<Came> {
     )?;
     let mut descriptors = Vec::new();
     for message in control.drain() {
-        // Owned from here on, and so closed if they are not wanted.
+        // Owned from here on, so unwanted descriptors are closed.
         if let RecvAncillaryMessage::ScmRights(passed) = message {
             descriptors.extend(passed);
         }
     }
-    Ok(Came {
+    Ok(ReceivedRights {
         byte: (received.bytes > 0).then_some(byte[0]),
         descriptors,
-        is_cut: received.flags.contains(ReturnFlags::CTRUNC),
+        truncated: received.flags.contains(ReturnFlags::CTRUNC),
     })
 }
 
-impl Came {
-    /// The one descriptor of a region.
-    fn descriptor(self) -> Result<OwnedFd, PassError> {
+impl ReceivedRights {
+    /// Returns the descriptor of the region.
+    fn descriptor(self) -> Result<OwnedFd, RegionTransferError> {
         let found = self.descriptors.len();
-        let (byte, is_cut) = (self.byte.unwrap_or_default(), self.is_cut);
+        let (byte, truncated) = (self.byte.unwrap_or_default(), self.truncated);
         if byte != TAG {
-            return Err(PassError::OtherByte { found: byte });
+            return Err(RegionTransferError::OtherByte { found: byte });
         }
         match <[OwnedFd; 1]>::try_from(self.descriptors) {
-            Ok([descriptor]) if !is_cut => Ok(descriptor),
-            _ => Err(PassError::Descriptors { found, is_cut }),
+            Ok([descriptor]) if !truncated => Ok(descriptor),
+            _ => Err(RegionTransferError::Descriptors { found, truncated }),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How two processes get a seqpacket link: by a pair that one inherits, or by a path.
+//! Connecting two processes by a seqpacket link: an inherited pair, or a path.
 
 use super::PacketLink;
 use crate::wait;
@@ -13,15 +13,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-/// Those who wait to be accepted at most.
+/// The maximum number of connections that wait to be accepted.
 const BACKLOG: i32 = 128;
 
-/// A path at which a process accepts seqpacket links from others.
+/// A listener at a path that accepts seqpacket links.
 ///
-/// The path stays when this is dropped, as with the listeners of std.
+/// The path remains when the listener is dropped, as with the listeners of std.
 ///
 /// # Process death
-/// The path stays, and whoever connects is refused; remove it before binding it again.
+/// The path remains, and connections to it are refused. Remove the path before binding it again.
 ///
 /// # Example
 /// ```
@@ -32,22 +32,22 @@ const BACKLOG: i32 = 128;
 /// let path = folder.path().join("socket");
 /// let listener = SeqpacketListener::bind(&path)?;
 /// let mut client = PacketLink::connect_seqpacket(&path, Timeout::Infinite)?;
-/// let mut server = listener.accept_with(Timeout::Infinite)?.ok_or("somebody has connected")?;
+/// let mut server = listener.accept_with(Timeout::Infinite)?.ok_or("no connection")?;
 /// client.send(b"hello")?;
 /// assert_eq!(server.recv()?.as_deref(), Some(&b"hello"[..]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct SeqpacketListener {
-    /// Not blocking, which is so for whoever inherits it too.
+    /// Non-blocking, also for processes that inherit it.
     socket: OwnedFd,
 }
 
 impl SeqpacketListener {
-    /// Makes a socket at that path.
+    /// Creates a socket at that path.
     ///
     /// # Errors
-    /// If there is something already, the path is longer than 107 bytes, or this process may not.
+    /// Returns an error if the path exists, is longer than 107 bytes, or permission is denied.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         let socket = new_socket(SocketFlags::NONBLOCK)?;
         bind(&socket, &SocketAddrUnix::new(path.as_ref())?)?;
@@ -55,47 +55,49 @@ impl SeqpacketListener {
         Ok(Self { socket })
     }
 
-    /// The next one that connects, or nothing if nobody does as long as timeout lasts.
+    /// Accepts the next connection, or returns `None` on timeout.
     ///
     /// # Errors
-    /// If there is no descriptor left.
+    /// Returns an error if the process has no free descriptor.
     pub fn accept_with(&self, timeout: Timeout) -> io::Result<Option<PacketLink>> {
         let attempt = || Ok(accept_with(&self.socket, SocketFlags::CLOEXEC)?);
-        let accepted = wait::until_done(&self.socket, PollFlags::IN, timeout, attempt)?;
+        let accepted = wait::retry_until_ready(&self.socket, PollFlags::IN, timeout, attempt)?;
         accepted.map(PacketLink::seqpacket).transpose()
     }
 }
 
 impl AsFd for SeqpacketListener {
-    /// To be polled beside others.
+    /// Returns the descriptor, to poll it together with others.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
 impl PacketLink {
-    /// Two ends of a seqpacket link.
+    /// Creates two connected ends of a seqpacket link.
     ///
     /// # Errors
-    /// If there is no descriptor left.
+    /// Returns an error if the process has no free descriptor.
     pub fn seqpacket_pair() -> io::Result<(Self, Self)> {
-        let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
-        let (one, other) = socketpair(family, kind, SocketFlags::CLOEXEC, None)?;
+        let (family, socket_type) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+        let (one, other) = socketpair(family, socket_type, SocketFlags::CLOEXEC, None)?;
         Ok((Self::seqpacket(one)?, Self::seqpacket(other)?))
     }
 
-    /// A seqpacket link to the process that listens at that path. It waits, as long as timeout lasts, only
-    /// if so many are waiting already that the listener takes no more.
+    /// Connects to the process that listens at that path.
+    ///
+    /// It blocks, up to the timeout, only while the listener's queue of connections is full.
     ///
     /// # Errors
-    /// If there is no socket, nobody listens, this process may not, or ([`io::ErrorKind::WouldBlock`]) the
-    /// listener takes no more in time.
+    /// Returns an error if the path holds no socket, no process listens, permission is denied, or
+    /// the queue stays full until the timeout ([`io::ErrorKind::WouldBlock`]).
     pub fn connect_seqpacket(path: impl AsRef<Path>, timeout: Timeout) -> io::Result<Self> {
         let socket = new_socket(SocketFlags::empty())?;
         let address = SocketAddrUnix::new(path.as_ref())?;
         loop {
-            // There is nothing to poll for here: the kernel has a timeout of its own.
-            let timeout = wait::remaining(timeout).map(|left| left.max(SHORTEST));
+            // A connecting socket cannot be polled for room in the queue; the kernel's send timeout
+            // applies.
+            let timeout = wait::remaining(timeout).map(|left| left.max(MIN_TIMEOUT));
             sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, timeout)?;
             match connect(&socket, &address).map_err(io::Error::from) {
                 Ok(()) => break,
@@ -108,14 +110,14 @@ impl PacketLink {
     }
 }
 
-/// A timeout of zero would be none.
-const SHORTEST: Duration = Duration::from_micros(1);
+/// The shortest timeout. The kernel takes 0 for no timeout.
+const MIN_TIMEOUT: Duration = Duration::from_micros(1);
 
 fn new_socket(flags: SocketFlags) -> io::Result<OwnedFd> {
-    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    let (family, socket_type) = (AddressFamily::UNIX, SocketType::SEQPACKET);
     Ok(socket_with(
         family,
-        kind,
+        socket_type,
         flags | SocketFlags::CLOEXEC,
         None,
     )?)

@@ -1,11 +1,12 @@
-//! Unix stream and TCP: bytes, of which messages are made.
+//! Unix stream and TCP: messages framed in a byte stream.
 //!
-//! A message is a frame: its length in four bytes, least significant first, and then its bytes. What has gone
-//! of a frame has gone, and what has come has come; so the rest of either is kept here.
+//! A frame is the message's length in four bytes, least significant first, and then the message. A
+//! timeout may interrupt a frame in either direction, so the link keeps the unsent and the received
+//! part.
 //!
-//! **System calls.** A frame is sent by one call, from where it is. What there is is received by one call too,
-//! whether it is a part of a frame or many of them; only the rest of a long message goes straight to where it is
-//! asked for, by a call of its own.
+//! **System calls.** One call sends a frame directly from the caller's memory. One call receives
+//! all available bytes, be it a part of a frame or many frames. Only the rest of a long message is
+//! received by a call of its own, directly into its final buffer.
 
 use super::{Link, LinkRecvError, LinkSendError};
 use crate::wait;
@@ -19,31 +20,33 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-/// The limit of a link that says nothing else.
-const LIMIT: usize = 1 << 20;
+/// The default limit of a message.
+const DEFAULT_LIMIT: usize = 1 << 20;
 
-/// Bytes of the length.
+/// The length of a frame's header in bytes.
 const HEADER: usize = 4;
 
-/// No more of a message is read at once, nor allocated before it has come.
+/// The maximum that is received at once and allocated before it has arrived.
 const CHUNK: usize = 1 << 16;
 
-/// So much is read ahead: many short messages, and little of a long one, as this is copied once more.
+/// The size of the read-ahead buffer: many short messages, or little of a long one, since it is
+/// copied twice.
 const AHEAD: usize = 1 << 13;
 
 /// A [`Link`] over a Unix stream or TCP.
 ///
-/// A message for which there is not room enough in time is begun, and finished by whatever is sent next or by
-/// [`finish_with`](StreamLink::finish_with): [`LinkSendError::Unfinished`] says so. The peer sees whole
-/// messages only, or that the stream was torn.
+/// If the timeout expires within a message, `send` returns [`LinkSendError::Unfinished`]. The next
+/// send, or [`finish_with`](StreamLink::finish_with), sends the rest. The peer sees complete
+/// messages only, or the error that the stream ended within one.
 ///
-/// The link reads ahead: the socket may have nothing while the link has. So receive until there is nothing before
-/// polling the socket, or ask [`read_ahead`](StreamLink::read_ahead); and pass the socket on, or use a copy of it,
-/// before the first message is received.
+/// The link reads ahead, so the socket may be empty while the link has a message. Receive until
+/// [`try_recv`](Link::try_recv) times out before polling the socket, or check
+/// [`read_ahead`](StreamLink::read_ahead). Do not use a copy of the socket after the first message
+/// was received.
 ///
 /// # Process death
-/// The peer of a process that dies while it sends hears that the stream was torn. What was read ahead is gone with
-/// who has read it.
+/// If a process dies while it sends, its peer gets [`LinkRecvError::Torn`]. Messages that a process
+/// has read ahead are lost with it.
 ///
 /// # Example
 /// ```
@@ -63,45 +66,45 @@ const AHEAD: usize = 1 << 13;
 pub struct StreamLink {
     socket: OwnedFd,
     limit: usize,
-    /// What there was no room for of a frame that is being sent, and how much of that has gone.
+    /// The unsent rest of a frame, and how much of the rest has been sent.
     outgoing: Vec<u8>,
     sent: usize,
-    /// What was read, and how much of it was used: of a frame's length, or of one or several frames.
+    /// The bytes read ahead (a part of a header, or one or several frames), and how many are used.
     ahead: Vec<u8>,
     used: usize,
-    /// What has come of a message, and how long that will be, once this is known.
+    /// The received part of a message, and the message's length once it is known.
     message: Vec<u8>,
     expected: Option<usize>,
 }
 
 impl StreamLink {
-    /// A link over a Unix stream.
+    /// Creates a link over a Unix stream.
     pub fn unix(stream: UnixStream) -> Self {
-        Self::over(stream.into())
+        Self::from_socket(stream.into())
     }
 
-    /// A link over TCP. MessageQueueExt do not wait for others to share a packet with (`TCP_NODELAY`).
+    /// Creates a link over TCP, and disables Nagle's algorithm (`TCP_NODELAY`).
     ///
     /// # Errors
-    /// If the kernel refuses that.
+    /// Returns the error of `setsockopt(2)`.
     pub fn tcp(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self::over(stream.into()))
+        Ok(Self::from_socket(stream.into()))
     }
 
-    /// Two ends of a link over a Unix stream, one to be given to another process or thread.
+    /// Creates two connected ends of a link over a Unix stream.
     ///
     /// # Errors
-    /// If there is no descriptor left.
+    /// Returns an error if the process has no free descriptor.
     pub fn pair() -> io::Result<(Self, Self)> {
         let (one, other) = UnixStream::pair()?;
         Ok((Self::unix(one), Self::unix(other)))
     }
 
-    fn over(socket: OwnedFd) -> Self {
+    fn from_socket(socket: OwnedFd) -> Self {
         Self {
             socket,
-            limit: LIMIT,
+            limit: DEFAULT_LIMIT,
             outgoing: Vec::new(),
             sent: 0,
             ahead: Vec::new(),
@@ -111,28 +114,29 @@ impl StreamLink {
         }
     }
 
-    /// The same with another limit than a mebibyte: at most 2³² - 1.
+    /// Changes the limit of messages, up to 2³² − 1 bytes. The default is 1 MiB.
     #[must_use]
     pub fn with_limit(self, limit: usize) -> Self {
         let limit = limit.min(u32::MAX as usize);
         Self { limit, ..self }
     }
 
-    /// How many bytes the link has that the socket has no more: at least the next message, or a part of it.
+    /// Returns the number of bytes that the link has received ahead of the next message's end.
     pub fn read_ahead(&self) -> usize {
         self.message.len() + self.ahead.len() - self.used
     }
 
-    /// Sends the rest of a message that was begun, as long as timeout lasts.
+    /// Sends the rest of an unfinished message, up to a timeout.
     ///
     /// # Errors
-    /// If there is no room for it in time, or nobody receives it. Unless nobody does, the rest is kept.
+    /// Returns an error if the socket's buffer stays full until the timeout, or the peer has closed
+    /// the connection. The rest is kept unless the peer is gone.
     pub fn finish_with(&mut self, timeout: Timeout) -> Result<(), LinkSendError> {
         while self.sent < self.outgoing.len() {
             let rest = &self.outgoing[self.sent..];
             let attempt = || Ok(send(&self.socket, rest, send_flags(timeout))?);
-            let gone = wait::until_done(&self.socket, PollFlags::OUT, timeout, attempt);
-            match gone.map_err(LinkSendError::of("send"))? {
+            let accepted = wait::retry_until_ready(&self.socket, PollFlags::OUT, timeout, attempt);
+            match accepted.map_err(LinkSendError::from_call("send"))? {
                 Some(length) => self.sent += length,
                 None => return Err(LinkSendError::Unfinished { left: rest.len() }),
             }
@@ -142,8 +146,8 @@ impl StreamLink {
         Ok(())
     }
 
-    /// Sends as much of a frame as there is room for, or nothing if timeout has run out.
-    fn begin(
+    /// Sends as much of a frame as fits and returns the number of bytes, or `None` on timeout.
+    fn start_frame(
         &self,
         header: &[u8],
         message: &[u8],
@@ -155,20 +159,20 @@ impl StreamLink {
             let mut nothing = SendAncillaryBuffer::default();
             Ok(sendmsg(&self.socket, &frame, &mut nothing, flags)?)
         };
-        wait::until_done(&self.socket, PollFlags::OUT, timeout, attempt)
-            .map_err(LinkSendError::of("sendmsg"))
+        wait::retry_until_ready(&self.socket, PollFlags::OUT, timeout, attempt)
+            .map_err(LinkSendError::from_call("sendmsg"))
     }
 
-    /// Keeps of a frame what did not go.
-    fn keep(&mut self, header: &[u8], message: &[u8], gone: usize) {
-        let of_header = gone.min(header.len());
+    /// Keeps the unsent part of a frame.
+    fn keep_rest(&mut self, header: &[u8], message: &[u8], accepted: usize) {
+        let of_header = accepted.min(header.len());
         self.outgoing.extend_from_slice(&header[of_header..]);
         self.outgoing
-            .extend_from_slice(&message[gone - of_header..]);
+            .extend_from_slice(&message[accepted - of_header..]);
     }
 
-    /// How long the message is that comes, once that is known.
-    fn length(&mut self) -> Result<Option<usize>, LinkRecvError> {
+    /// Returns the length of the next message if its header has arrived.
+    fn next_length(&mut self) -> Result<Option<usize>, LinkRecvError> {
         if self.expected.is_none() {
             let Some((header, _)) = self.ahead[self.used..].split_first_chunk::<HEADER>() else {
                 return Ok(None);
@@ -183,8 +187,9 @@ impl StreamLink {
         Ok(self.expected)
     }
 
-    /// Moves to the message what was read ahead of it, and says how much is missing still.
-    fn take_ahead(&mut self, length: usize) -> usize {
+    /// Moves bytes from the read-ahead buffer to the message and returns how many are still
+    /// missing.
+    fn take_read_ahead(&mut self, length: usize) -> usize {
         let missing = length - self.message.len();
         let ahead = &self.ahead[self.used..];
         let piece = &ahead[..missing.min(ahead.len())];
@@ -196,32 +201,35 @@ impl StreamLink {
         missing - piece.len()
     }
 
-    /// Receives what there is, behind what was read and not used: how much, which is none at the end, or nothing
-    /// if timeout has run out.
+    /// Receives available bytes into the read-ahead buffer.
+    ///
+    /// Returns their number, 0 at the end of the stream, or `None` on timeout.
     fn receive_ahead(&mut self, timeout: Timeout) -> io::Result<Option<usize>> {
         self.ahead.drain(..self.used);
         self.used = 0;
         self.ahead.reserve_exact(AHEAD - self.ahead.len());
         let (socket, ahead, flags) = (&self.socket, &mut self.ahead, recv_flags(timeout));
         let attempt = || Ok(recv(socket, spare_capacity(ahead), flags)?.1);
-        wait::until_done(socket, PollFlags::IN, timeout, attempt)
+        wait::retry_until_ready(socket, PollFlags::IN, timeout, attempt)
     }
 
-    /// Receives some of the missing bytes of the message to where they belong, as above.
+    /// Receives missing bytes directly into the message; returns like
+    /// [`receive_ahead`](Self::receive_ahead).
     fn receive_missing(&mut self, missing: usize, timeout: Timeout) -> io::Result<Option<usize>> {
         let count = missing.min(CHUNK);
         self.message.reserve(count);
-        let place: &mut [MaybeUninit<u8>] = &mut self.message.spare_capacity_mut()[..count];
-        let attempt = || Ok(recv(&self.socket, &mut *place, recv_flags(timeout))?.1);
-        let came = wait::until_done(&self.socket, PollFlags::IN, timeout, attempt)?;
-        let length = self.message.len() + came.unwrap_or(0);
-        // SAFETY: there is room for so many, and the kernel has written those that came.
+        let buffer: &mut [MaybeUninit<u8>] = &mut self.message.spare_capacity_mut()[..count];
+        let attempt = || Ok(recv(&self.socket, &mut *buffer, recv_flags(timeout))?.1);
+        let received = wait::retry_until_ready(&self.socket, PollFlags::IN, timeout, attempt)?;
+        let length = self.message.len() + received.unwrap_or(0);
+        // SAFETY: the kernel has initialized `received` bytes of the spare capacity, which has
+        // `count` bytes.
         unsafe { self.message.set_len(length) };
-        Ok(came)
+        Ok(received)
     }
 
-    /// What the end of the stream is now: an error in the middle of a frame.
-    fn end(&self) -> Result<Option<usize>, LinkRecvError> {
+    /// Returns the result at the end of the stream: `None`, or an error within a frame.
+    fn end_of_stream(&self) -> Result<Option<usize>, LinkRecvError> {
         let (expected, found) = match self.expected {
             Some(length) => (HEADER + length, HEADER + self.message.len()),
             None => (HEADER, self.ahead.len() - self.used),
@@ -233,7 +241,8 @@ impl StreamLink {
     }
 }
 
-/// A call that may wait for ever does so by itself: then there is no other one.
+/// Returns the flags of a send. With an infinite timeout the call itself blocks, which saves a
+/// `ppoll`.
 pub(super) fn send_flags(timeout: Timeout) -> SendFlags {
     match timeout {
         Timeout::Infinite => SendFlags::NOSIGNAL,
@@ -241,7 +250,7 @@ pub(super) fn send_flags(timeout: Timeout) -> SendFlags {
     }
 }
 
-/// As above.
+/// Returns the flags of a receive, like [`send_flags`].
 pub(super) fn recv_flags(timeout: Timeout) -> RecvFlags {
     match timeout {
         Timeout::Infinite => RecvFlags::empty(),
@@ -264,13 +273,14 @@ impl Link for StreamLink {
             error => error,
         })?;
         let header = (length as u32).to_le_bytes();
-        match self.begin(&header, message, timeout)? {
+        match self.start_frame(&header, message, timeout)? {
             None => Err(LinkSendError::Timeout),
-            Some(gone) if gone == HEADER + length => Ok(()),
-            Some(gone) => {
-                self.keep(&header, message, gone);
+            Some(accepted) if accepted == HEADER + length => Ok(()),
+            Some(accepted) => {
+                self.keep_rest(&header, message, accepted);
                 self.finish_with(timeout).map_err(|error| match error {
-                    // As of memory that the kernel has not now. Who sent the message again would double it.
+                    // For example, the kernel is out of memory. Sending the message again would
+                    // duplicate it.
                     LinkSendError::System { .. } => LinkSendError::Unfinished {
                         left: self.outgoing.len() - self.sent,
                     },
@@ -286,23 +296,23 @@ impl Link for StreamLink {
         timeout: Timeout,
     ) -> Result<Option<usize>, LinkRecvError> {
         loop {
-            let missing = match self.length()? {
-                Some(length) => self.take_ahead(length),
+            let missing = match self.next_length()? {
+                Some(length) => self.take_read_ahead(length),
                 None => HEADER,
             };
-            let came = match missing {
+            let received = match missing {
                 0 => break,
                 AHEAD.. => self.receive_missing(missing, timeout),
                 _ => self.receive_ahead(timeout),
             };
-            match came.map_err(LinkRecvError::of("recv"))? {
+            match received.map_err(LinkRecvError::from_call("recv"))? {
                 None => return Err(LinkRecvError::Timeout),
-                Some(0) => return self.end(),
+                Some(0) => return self.end_of_stream(),
                 Some(_) => {}
             }
         }
         self.expected = None;
-        // The memory of the caller's is that of the next message.
+        // The caller's buffer becomes the buffer of the next message.
         core::mem::swap(message, &mut self.message);
         self.message.clear();
         Ok(Some(message.len()))
@@ -310,7 +320,7 @@ impl Link for StreamLink {
 }
 
 impl AsFd for StreamLink {
-    /// To be polled beside others, when nothing is [`read_ahead`](StreamLink::read_ahead).
+    /// Returns the descriptor, to poll it when [`read_ahead`](StreamLink::read_ahead) is 0.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

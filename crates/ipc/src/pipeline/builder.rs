@@ -1,7 +1,7 @@
-//! Which commands, where the first reads and the last writes, and how they are started.
+//! The commands of a pipeline, its input and output, and how the processes start.
 
-use super::terminal::{Standing, end_with, prepare_child};
-use super::{PipelineError, Running};
+use super::terminal::{JobControl, kill_with_parent, prepare_child};
+use super::{PipelineError, RunningPipeline};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use rustix::process::{Pid, getpid};
@@ -10,39 +10,44 @@ use std::io::{self, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 
-/// Commands connected by pipes: what a shell does for `ps aux | grep x | sort`.
+/// Commands connected by pipes, like `ps aux | grep x | sort` in a shell.
 ///
-/// All of them are one process group, so that a signal reaches all, and their statuses come together.
-/// Which group, the terminal decides:
+/// Add commands with [`command`](Pipeline::command), then call [`run`](Pipeline::run) to wait for
+/// their statuses, or [`spawn`](Pipeline::spawn) for a [`RunningPipeline`]. All processes belong to
+/// one process group, so a signal reaches all of them. The terminal decides which group:
 ///
 /// | this process is | the pipeline is |
 /// | --- | --- |
-/// | in the foreground of its terminal, alone | a group of its own, in the foreground until it has ended |
-/// | in the foreground of its terminal, with others | in the group of this process |
-/// | in the background, or without a terminal, or [`foreground`](Pipeline::foreground) says no | a group of its own |
+/// | in the foreground of its terminal, alone in its group | a new group, in the foreground until it ends |
+/// | in the foreground of its terminal, with other processes | in the group of this process |
+/// | in the background, without a terminal, or with [`foreground(false)`](Pipeline::foreground) | a new group |
 ///
-/// It is alone if it leads its group, nobody else is in it, and its standard input and output are no pipes, at
-/// whose other ends are others: so not in `program | less` of a shell, and not in a script.
+/// A process is alone in its group if it leads the group, the group has no other member, and its
+/// standard input and output are not pipes, because a process at the other end belongs to the same
+/// job. It is not alone in a shell's `program | less`, nor in a script.
 ///
-/// # What the commands get
-/// Standard input and output are set here, whatever the [`Command`] said of them. Every other end of a pipe
-/// is closed in every child, and in this process as soon as it is given away: so the end of the stream and a
-/// broken pipe reach whom they should. What this process has itself made inheritable is inherited, as from
-/// any `Command`.
+/// # Environment of the commands
+/// The pipeline sets standard input and output and overrides what the [`Command`] says about them.
+/// Every other end of a pipe is closed in each child, and in this process once a child has it. So
+/// the end of the stream and `SIGPIPE` arrive as expected. Other descriptors that this process made
+/// inheritable are inherited, as with any `Command`.
 ///
-/// No signal is blocked in them, and `SIGPIPE` does what it does by default: it ends who writes for nobody.
-/// Other signals that this process ignores they ignore too, as whoever has started it with `nohup` wants.
+/// No signal is blocked in the commands, and `SIGPIPE` has its default action: it terminates a
+/// process that writes to a pipe without readers. Other signals that this process ignores stay
+/// ignored, as `nohup` requires.
 ///
 /// # Ctrl+C
-/// If the pipeline is in the foreground instead of this process, Ctrl+C reaches each of its processes, and this one
-/// only learns of it from their statuses. Ctrl+Z is ignored by them, since nobody would continue them.
+/// If the pipeline replaces this process in the foreground, Ctrl+C reaches each of its processes,
+/// and this process sees the effect only in their statuses. The commands ignore Ctrl+Z, because no
+/// shell would continue them.
 ///
-/// In the group of this process, Ctrl+C and Ctrl+Z reach all, this process and its company too, and the shell
-/// continues all.
+/// If the pipeline shares the group of this process, Ctrl+C and Ctrl+Z reach the commands, this
+/// process and the other members, and the shell continues all of them.
 ///
 /// # Process death
-/// If this process is killed, nobody kills the pipeline: its processes become children of `init`, and
-/// end as their input does. Unless [`ends_with_parent`](Pipeline::ends_with_parent) says otherwise.
+/// If this process is killed, the pipeline continues: its processes become children of `init`, and
+/// end when their input does. [`kill_on_parent_death`](Pipeline::kill_on_parent_death) changes
+/// that.
 ///
 /// # Example
 /// ```
@@ -60,24 +65,24 @@ use std::process::{Command, ExitStatus, Stdio};
 /// # Ok::<(), interlatch_ipc::PipelineError>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "nothing runs before `spawn` or `run`"]
+#[must_use = "a pipeline starts with `spawn` or `run`"]
 pub struct Pipeline {
     commands: Vec<Command>,
     input: Input,
     output: Stdio,
     captures: bool,
     foreground: bool,
-    ends_with_parent: bool,
+    kill_on_parent_death: bool,
 }
 
-/// Where the first command reads.
+/// The standard input of the first command.
 #[derive(Debug)]
 enum Input {
     From(Stdio),
     Bytes(Vec<u8>),
 }
 
-/// How a pipeline has ended.
+/// The result of a pipeline: the status of each command and the captured output.
 ///
 /// # Example
 /// ```
@@ -93,15 +98,15 @@ enum Input {
 /// # Ok::<(), interlatch_ipc::PipelineError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finished {
-    /// Of each command, in their order.
+pub struct PipelineOutput {
+    /// The status of each command, in the order of the commands.
     pub statuses: Vec<ExitStatus>,
-    /// What the last one has written, if that was captured.
+    /// The output of the last command, if [`Pipeline::capture`] was called.
     pub output: Vec<u8>,
 }
 
-impl Finished {
-    /// Whether every command says so: what a shell calls `pipefail`.
+impl PipelineOutput {
+    /// Returns whether every command succeeded (`pipefail` of a shell).
     pub fn success(&self) -> bool {
         self.statuses.iter().all(ExitStatus::success)
     }
@@ -114,7 +119,7 @@ impl Default for Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline of no commands, that reads and writes where this process does.
+    /// Creates a pipeline without commands that inherits standard input and output.
     pub fn new() -> Self {
         Self {
             commands: Vec::new(),
@@ -122,60 +127,63 @@ impl Pipeline {
             output: Stdio::inherit(),
             captures: false,
             foreground: true,
-            ends_with_parent: false,
+            kill_on_parent_death: false,
         }
     }
 
-    /// Adds a command, which reads what the one before it writes.
+    /// Adds a command, which reads the output of the previous one.
     pub fn command(mut self, command: Command) -> Self {
         self.commands.push(command);
         self
     }
 
-    /// Where the first command reads: a file, an end of a pipe, nothing (`Stdio::null()`), or a pipe whose
-    /// other end [`Running::take_input`] has (`Stdio::piped()`).
+    /// Sets the standard input of the first command.
+    ///
+    /// It may be a file, an end of a pipe, nothing (`Stdio::null()`), or a new pipe
+    /// (`Stdio::piped()`), whose other end [`RunningPipeline::take_input`] returns.
     pub fn input(mut self, input: impl Into<Stdio>) -> Self {
         self.input = Input::From(input.into());
         self
     }
 
-    /// What the first command reads: these bytes, from a file in memory that nobody can change.
+    /// Sets the bytes that the first command reads, from a sealed file in memory.
     pub fn input_bytes(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Input::Bytes(bytes.into());
         self
     }
 
-    /// Where the last command writes, as [`input`](Pipeline::input).
+    /// Sets the standard output of the last command; see [`input`](Pipeline::input).
     pub fn output(mut self, output: impl Into<Stdio>) -> Self {
         self.output = output.into();
         self.captures = false;
         self
     }
 
-    /// Keeps what the last command writes: see [`Finished`].
+    /// Captures the output of the last command in [`PipelineOutput::output`].
     pub fn capture(mut self) -> Self {
         self.output = Stdio::piped();
         self.captures = true;
         self
     }
 
-    /// Whether the pipeline is put into the foreground of the terminal while it runs, if this process is
-    /// there alone: it is, unless this says no.
+    /// Sets whether the pipeline runs in the foreground of the terminal; the default is `true`.
     ///
-    /// In the foreground, it gets what is typed, and this process would be stopped if another thread of it read
-    /// from the terminal meanwhile. In the background, Ctrl+C reaches this process and not the pipeline, and a
-    /// command of it that reads from the terminal is stopped.
+    /// It does so only if this process is in the foreground and alone in its group. In the
+    /// foreground, the pipeline receives the terminal's input; the kernel stops this process if
+    /// another of its threads reads from the terminal meanwhile. In the background, Ctrl+C reaches
+    /// this process and not the pipeline, and the kernel stops a command that reads from the
+    /// terminal.
     pub fn foreground(mut self, foreground: bool) -> Self {
         self.foreground = foreground;
         self
     }
 
-    /// Whether the kernel kills the commands when this process is killed, or ends otherwise: it does not, unless this
-    /// says so.
+    /// Sets whether the kernel kills the commands when this process dies; the default is `false`.
     ///
-    /// The kernel looks at the thread that starts them (`PR_SET_PDEATHSIG`): if it ends, they are killed, even if
-    /// the process goes on. It looks at the commands only, not at their children, and forgets it of one that
-    /// executes a program with the rights of somebody else, as `sudo`.
+    /// The kernel watches the thread that starts the commands (`PR_SET_PDEATHSIG`): if that thread
+    /// ends, the commands are killed even if the process continues. The setting covers the
+    /// commands, not their children, and the kernel clears it when a command executes a set-user-ID
+    /// program such as `sudo`.
     ///
     /// # Example
     /// ```
@@ -184,39 +192,40 @@ impl Pipeline {
     ///
     /// let finished = Pipeline::new()
     ///     .command(Command::new("true"))
-    ///     .ends_with_parent(true)
+    ///     .kill_on_parent_death(true)
     ///     .run()?;
     /// assert!(finished.success());
     /// # Ok::<(), interlatch_ipc::PipelineError>(())
     /// ```
-    pub fn ends_with_parent(mut self, ends: bool) -> Self {
-        self.ends_with_parent = ends;
+    pub fn kill_on_parent_death(mut self, kill: bool) -> Self {
+        self.kill_on_parent_death = kill;
         self
     }
 
     /// Starts all commands.
     ///
     /// # Errors
-    /// If there is none, one cannot be started, or there is no descriptor left. Then all that were started
-    /// are killed and reaped.
-    pub fn spawn(self) -> Result<Running, PipelineError> {
+    /// Returns an error if the pipeline has no commands, a command cannot be started, or the
+    /// process has no free descriptor. The commands that were already started are killed and
+    /// reaped.
+    pub fn spawn(self) -> Result<RunningPipeline, PipelineError> {
         let count = self.commands.len();
         if count == 0 {
             return Err(PipelineError::Empty);
         }
         let mut input = self.input.open()?;
         let mut output = Some(self.output);
-        let standing = match self.foreground {
-            true => Standing::of_this_process(),
-            false => Standing::Apart,
+        let job_control = match self.foreground {
+            true => JobControl::detect(),
+            false => JobControl::OwnGroup,
         };
-        let parent = self.ends_with_parent.then(getpid);
-        let mut running = Running::nothing_yet(standing);
+        let parent = self.kill_on_parent_death.then(getpid);
+        let mut running = RunningPipeline::new(job_control);
         for (index, mut command) in self.commands.into_iter().enumerate() {
             let (writer, next) = match output.take_if(|_| index + 1 == count) {
                 Some(last) => (last, Stdio::null()),
                 None => {
-                    // Both ends are closed by exec.
+                    // `exec` closes both ends.
                     let (reader, writer) = io::pipe().map_err(PipelineError::io("pipe2"))?;
                     (writer.into(), reader.into())
                 }
@@ -232,35 +241,37 @@ impl Pipeline {
         Ok(running)
     }
 
-    /// Runs all commands to their end.
+    /// Runs all commands and waits until they end.
     ///
     /// # Errors
-    /// As of [`spawn`](Pipeline::spawn) and [`Running::wait`].
-    pub fn run(self) -> Result<Finished, PipelineError> {
+    /// See [`spawn`](Pipeline::spawn) and [`RunningPipeline::wait`].
+    pub fn run(self) -> Result<PipelineOutput, PipelineError> {
         self.spawn()?.finish()
     }
 }
 
-/// Says which group a command is in, and what it does between fork and exec.
-fn prepare(command: &mut Command, running: &Running, parent: Option<Pid>) {
-    let standing = running.standing();
-    if !standing.is_beside() {
-        // The first leads the group. It is not reaped before all are there, so its number stays that of the
-        // group even if it has ended by then.
-        command.process_group(running.group().unwrap_or(0));
+/// Sets the process group of a command and the calls it makes between fork and exec.
+fn prepare(command: &mut Command, running: &RunningPipeline, parent: Option<Pid>) {
+    let job_control = running.job_control();
+    if !job_control.shares_group() {
+        // The first process leads the group. It is reaped only after all processes have started, so
+        // the group's number stays valid even if the leader has ended.
+        command.process_group(running.group_id().unwrap_or(0));
     }
-    let terminal = standing.terminal();
+    let terminal = job_control.terminal();
     let prepare = move || {
-        parent.map_or(Ok(()), end_with)?;
+        parent.map_or(Ok(()), kill_with_parent)?;
         prepare_child(terminal)
     };
-    // SAFETY: between fork and exec this makes system calls only.
+    // SAFETY: between fork and exec the closure makes only system calls, which are
+    // async-signal-safe.
     unsafe { command.pre_exec(prepare) };
 }
 
-/// Starts one command. The ends of pipes that it was given are closed here on return.
+/// Starts one command. On return this process has closed the ends of pipes that the command
+/// received.
 fn start(
-    running: &mut Running,
+    running: &mut RunningPipeline,
     mut command: Command,
     position: usize,
     count: usize,
@@ -278,15 +289,15 @@ impl Input {
     fn open(self) -> Result<Stdio, PipelineError> {
         match self {
             Self::From(input) => Ok(input),
-            Self::Bytes(bytes) => file_of(&bytes)
+            Self::Bytes(bytes) => memfd_with(&bytes)
                 .map(Stdio::from)
                 .map_err(PipelineError::io("memfd_create")),
         }
     }
 }
 
-/// A pipe would need somebody to fill it.
-fn file_of(bytes: &[u8]) -> io::Result<File> {
+/// Creates a sealed memfd with these bytes. A pipe would need a thread that fills it.
+fn memfd_with(bytes: &[u8]) -> io::Result<File> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let mut file = File::from(memfd_create("pipeline-input", flags)?);
     file.write_all(bytes)?;

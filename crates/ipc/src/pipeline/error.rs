@@ -1,54 +1,56 @@
-//! What can go wrong with a pipeline.
+//! Errors of pipelines.
 
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::io;
 
-/// Why a pipeline could not be started, signalled or waited for.
+/// Error of starting, signalling or waiting for a pipeline.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PipelineError {
-    /// There is nothing to run.
-    #[error("a pipeline of no commands: expected at least one")]
+    /// The pipeline has no commands.
+    #[error("the pipeline has no commands; add at least one with `command`")]
     Empty,
-    /// A command could not be started. Those before it have been killed and reaped.
-    #[error("command {position} of {count}, {program:?}: {error}")]
+    /// A command could not be started. The commands before it have been killed and reaped.
+    #[error("cannot start command {position} of {count}, {program:?}: {error}")]
     Command {
-        /// The first is 1.
+        /// The position of the command; the first is 1.
         position: usize,
-        /// How many there are in all.
+        /// The number of commands in the pipeline.
         count: usize,
-        /// What it is called.
+        /// The program of the command.
         program: OsString,
-        /// What the kernel said.
+        /// The error of starting it.
         #[source]
         error: io::Error,
     },
-    /// All have ended and are reaped: their numbers may be those of others by now.
-    #[error("the pipeline has ended: there is nobody to signal")]
+    /// All processes have ended and have been reaped, so their numbers may belong to other
+    /// processes.
+    #[error("cannot signal the pipeline: all of its processes have ended")]
     Ended,
-    /// The kernel refused.
+    /// A system call failed.
     #[error("{call}: {error}")]
     System {
-        /// The call that failed.
+        /// The name of the call.
         call: &'static str,
-        /// What the kernel said.
+        /// The error of the call.
         #[source]
         error: io::Error,
     },
 }
 
 impl PipelineError {
-    /// Whether a command could not be started because there is none of its name.
+    /// Returns whether a command could not be started because its program does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Command { error, .. } if error.kind() == io::ErrorKind::NotFound)
     }
 
-    /// For `map_err` of a call of std's.
+    /// Returns a conversion for `map_err`, from an error of std.
     pub(super) fn io(call: &'static str) -> impl Fn(io::Error) -> Self {
         move |error| Self::System { call, error }
     }
 
-    /// For `map_err` of a system call.
+    /// Returns a conversion for `map_err`, from an error of a system call.
     pub(super) fn system(call: &'static str) -> impl Fn(Errno) -> Self {
         move |errno| Self::io(call)(errno.into())
     }

@@ -1,16 +1,16 @@
 //! Commands connected by pipes, as one process group.
 //!
-//! | file | what it is |
+//! | file | content |
 //! | --- | --- |
-//! | `builder` | which commands, where the first reads and the last writes, and how they are started |
-//! | `running` | the processes: their statuses, signals to all of them, and their end |
-//! | `terminal` | who gets what is typed |
+//! | `builder` | the commands, the pipeline's input and output, and how the processes start |
+//! | `running` | the running processes: statuses, signals to all of them, termination |
+//! | `terminal` | job control: the process group, and the foreground of the terminal |
 
 mod builder;
 mod error;
 mod running;
 mod terminal;
 
-pub use builder::{Finished, Pipeline};
+pub use builder::{Pipeline, PipelineOutput};
 pub use error::PipelineError;
-pub use running::Running;
+pub use running::RunningPipeline;

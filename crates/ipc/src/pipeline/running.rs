@@ -1,9 +1,9 @@
-//! The processes of a pipeline: their statuses, signals to all of them, and their end.
+//! The running processes of a pipeline: statuses, signals to all of them, termination.
 //!
-//! None is reaped before all have ended: until then the number of the group can be nobody else's.
+//! No process is reaped before all have ended, so the number of the group stays valid until then.
 
-use super::terminal::Standing;
-use super::{Finished, PipelineError};
+use super::terminal::JobControl;
+use super::{PipelineError, PipelineOutput};
 use crate::wait;
 use interlatch::platform::Deadline;
 use interlatch::sync::Timeout;
@@ -17,12 +17,14 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdin, ChildStdout, ExitStatus};
 use std::time::Duration;
 
-/// The processes of a pipeline. If they have not ended when this is dropped, they are killed and reaped; one that
-/// has become another user's, and may not be killed, is waited for.
+/// A pipeline whose processes have started.
+///
+/// Dropping it kills and reaps the processes that have not ended. A process that runs as another
+/// user cannot be killed; then the drop waits until it ends.
 ///
 /// # Errors
-/// A program that ignores `SIGCHLD`, or waits for any child, takes the statuses away from this: then there
-/// are errors.
+/// The methods that wait fail if the program takes the statuses away: if it ignores `SIGCHLD`, or
+/// waits for any child itself.
 ///
 /// # Process death
 /// See [`Pipeline`](super::Pipeline).
@@ -48,44 +50,44 @@ use std::time::Duration;
 /// ```
 #[derive(Debug)]
 #[must_use = "dropping this kills the processes"]
-pub struct Running {
+pub struct RunningPipeline {
     members: Vec<Member>,
-    captured: Option<Captured>,
-    /// Then the number of the group may be somebody else's.
+    captured: Option<CapturedOutput>,
+    /// Whether the processes have been reaped. The number of the group may then be reused.
     is_reaped: bool,
-    /// Once all are reaped.
+    /// Empty until all processes have been reaped.
     statuses: Vec<ExitStatus>,
-    standing: Standing,
+    job_control: JobControl,
 }
 
 /// One process.
 #[derive(Debug)]
 struct Member {
     child: Child,
-    /// Readable once it has ended; not there any more once that was seen.
+    /// A pidfd, readable once the process has ended; `None` after that was seen.
     alive: Option<OwnedFd>,
 }
 
-/// What the last command has written.
+/// The captured output of the last command.
 #[derive(Debug, Default)]
-struct Captured {
+struct CapturedOutput {
     bytes: Vec<u8>,
-    /// Not there any more after its end.
+    /// `None` after the end of the output.
     pipe: Option<ChildStdout>,
 }
 
-impl Running {
-    pub(super) fn nothing_yet(standing: Standing) -> Self {
+impl RunningPipeline {
+    pub(super) fn new(job_control: JobControl) -> Self {
         Self {
             members: Vec::new(),
             captured: None,
             is_reaped: false,
             statuses: Vec::new(),
-            standing,
+            job_control,
         }
     }
 
-    /// Adds a process, which is in the group of the first.
+    /// Adds a process that belongs to the group of the first one.
     pub(super) fn add(&mut self, child: Child) -> Result<(), PipelineError> {
         let process = rustix::process::Pid::from_child(&child);
         self.members.push(Member { child, alive: None });
@@ -97,52 +99,64 @@ impl Running {
         Ok(())
     }
 
-    /// Begins to keep what the last process writes to its pipe.
+    /// Starts to capture the output of the last process.
     pub(super) fn capture(&mut self) -> Result<(), PipelineError> {
         let pipe = self.take_output();
         if let Some(pipe) = &pipe {
-            // This end is nobody else's, so the flag disturbs nobody.
+            // No other process has this end of the pipe, so no other process sees the flag.
             ioctl_fionbio(pipe, true).map_err(PipelineError::system("ioctl(FIONBIO)"))?;
         }
         let bytes = Vec::new();
-        self.captured = Some(Captured { bytes, pipe });
+        self.captured = Some(CapturedOutput { bytes, pipe });
         Ok(())
     }
 
-    pub(super) fn standing(&self) -> &Standing {
-        &self.standing
+    pub(super) fn job_control(&self) -> &JobControl {
+        &self.job_control
     }
 
-    /// The number of the process group: that of the first process. None if they are in the group of this process,
-    /// beside others: see [`Pipeline`](super::Pipeline).
-    pub fn group(&self) -> Option<i32> {
-        if self.standing.is_beside() {
+    /// Returns the number of the process group, which is that of the first process.
+    ///
+    /// Returns `None` if the processes share the group of this process; see
+    /// [`Pipeline`](super::Pipeline).
+    pub fn group_id(&self) -> Option<i32> {
+        if self.job_control.shares_group() {
             return None;
         }
         self.members.first().map(|leader| leader.child.id() as i32)
     }
 
-    /// The number of each process, in the order of the commands.
-    pub fn processes(&self) -> Vec<u32> {
-        self.members.iter().map(|one| one.child.id()).collect()
+    /// Returns the number of each process, in the order of the commands.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.members
+            .iter()
+            .map(|member| member.child.id())
+            .collect()
     }
 
-    /// The end that the first process reads from, if its input is `Stdio::piped()`: drop it to end its stream.
+    /// Takes the write end of the pipe to the first process; drop it to end the stream.
+    ///
+    /// Returns `None` unless the pipeline's input is `Stdio::piped()`.
     pub fn take_input(&mut self) -> Option<ChildStdin> {
         self.members.first_mut()?.child.stdin.take()
     }
 
-    /// The end that the last process writes to, if its output is `Stdio::piped()` and not captured.
+    /// Takes the read end of the pipe from the last process.
+    ///
+    /// Returns `None` unless the pipeline's output is `Stdio::piped()` and not captured.
     pub fn take_output(&mut self) -> Option<ChildStdout> {
         self.members.last_mut()?.child.stdout.take()
     }
 
-    /// Sends a signal to every process; if they are a group of their own, also to the children that these have in it.
+    /// Sends a signal to every process of the pipeline.
+    ///
+    /// If the pipeline has a process group of its own, its members' children in that group get it
+    /// too.
     ///
     /// # Errors
-    /// If all have ended and were waited for, or have become those of another user.
+    /// Returns an error if all processes have been reaped, or run as another user.
     pub fn signal_group(&self, signal: Signal) -> Result<(), PipelineError> {
-        match self.group() {
+        match self.group_id() {
             _ if self.is_reaped || self.members.is_empty() => Err(PipelineError::Ended),
             Some(group) => killpg(Pid::from_raw(group), signal)
                 .map_err(|errno| PipelineError::io("killpg")(errno.into())),
@@ -150,11 +164,11 @@ impl Running {
         }
     }
 
-    /// As to a group, it is well if one has got it, or has ended and is not reaped.
+    /// Signals each process. Succeeds, like `killpg`, if at least one process gets the signal.
     fn signal_each(&self, signal: Signal) -> Result<(), PipelineError> {
-        // None is reaped, so their numbers are theirs.
-        let sent = self.members.iter().map(|one| {
-            let process = Pid::from_raw(one.child.id() as i32);
+        // No process has been reaped, so their numbers are valid.
+        let sent = self.members.iter().map(|member| {
+            let process = Pid::from_raw(member.child.id() as i32);
             kill(process, signal)
         });
         let sent: Vec<_> = sent.collect();
@@ -167,10 +181,12 @@ impl Running {
         }
     }
 
-    /// Waits until all have ended, and what is captured has: the status of each, in the order of the commands.
+    /// Waits until all processes have ended and the captured output is complete.
+    ///
+    /// Returns the status of each process, in the order of the commands.
     ///
     /// # Errors
-    /// If somebody else has taken a status.
+    /// Returns an error if other code of this program took a status.
     pub fn wait(&mut self) -> Result<Vec<ExitStatus>, PipelineError> {
         loop {
             if let Some(statuses) = self.wait_with(Timeout::Infinite)? {
@@ -179,19 +195,21 @@ impl Running {
         }
     }
 
-    /// The statuses, if all have ended. Takes a piece of what is captured, and so may have to be called again
-    /// after the end.
+    /// Returns the statuses if all processes have ended.
+    ///
+    /// Each call reads one piece of the captured output, so further calls may be necessary after
+    /// the end.
     ///
     /// # Errors
-    /// As of [`wait`](Running::wait).
+    /// See [`wait`](RunningPipeline::wait).
     pub fn try_wait(&mut self) -> Result<Option<Vec<ExitStatus>>, PipelineError> {
         self.wait_with(Timeout::NonBlocking)
     }
 
-    /// Waits, or gives up after that time.
+    /// Waits like [`wait`](RunningPipeline::wait), up to a timeout.
     ///
     /// # Errors
-    /// As of [`wait`](Running::wait).
+    /// See [`wait`](RunningPipeline::wait).
     pub fn wait_timeout(
         &mut self,
         timeout: Duration,
@@ -199,22 +217,24 @@ impl Running {
         self.wait_with(Timeout::after(timeout))
     }
 
-    /// Waits, or gives up at that time.
+    /// Waits like [`wait`](RunningPipeline::wait), up to a deadline.
     ///
     /// # Errors
-    /// As of [`wait`](Running::wait).
-    pub fn wait_until(
+    /// See [`wait`](RunningPipeline::wait).
+    pub fn wait_deadline(
         &mut self,
         deadline: Deadline,
     ) -> Result<Option<Vec<ExitStatus>>, PipelineError> {
         self.wait_with(Timeout::At(deadline))
     }
 
-    /// Waits as long as timeout lasts. What is captured meanwhile is kept. An end of a pipe that was not
-    /// taken is closed first, since nobody will use it.
+    /// Waits like [`wait`](RunningPipeline::wait), and returns `None` on timeout.
+    ///
+    /// Output captured before a timeout is kept. Ends of pipes that were not taken are closed
+    /// first, because no code can use them during the wait.
     ///
     /// # Errors
-    /// As of [`wait`](Running::wait).
+    /// See [`wait`](RunningPipeline::wait).
     pub fn wait_with(
         &mut self,
         timeout: Timeout,
@@ -230,68 +250,75 @@ impl Running {
             } else if is_over {
                 return Ok(None);
             } else {
-                // A command that writes without end must not make a wait without end of this.
-                is_over = !self.look(timeout)? || wait::is_over(timeout);
+                // A command that writes without end must not extend the wait.
+                is_over = !self.poll_events(timeout)? || wait::has_expired(timeout);
             }
         }
     }
 
-    /// Waits for the end: the statuses, and what was captured.
+    /// Waits until all processes have ended and returns their statuses and the captured output.
     ///
     /// # Errors
-    /// As of [`wait`](Running::wait).
-    pub fn finish(mut self) -> Result<Finished, PipelineError> {
+    /// See [`wait`](RunningPipeline::wait).
+    pub fn finish(mut self) -> Result<PipelineOutput, PipelineError> {
         let statuses = self.wait()?;
         let captured = self.captured.take().unwrap_or_default();
-        Ok(Finished {
+        Ok(PipelineOutput {
             statuses,
             output: captured.bytes,
         })
     }
 
-    /// Leaves them to themselves: their numbers. They are children of this process still, and nobody reaps
-    /// them before its end.
+    /// Detaches the processes, which continue to run, and returns their numbers.
+    ///
+    /// They stay children of this process and are reaped only when it ends.
     pub fn detach(mut self) -> Vec<u32> {
-        let processes = self.processes();
+        let processes = self.process_ids();
         self.members.clear();
         processes
     }
 
-    /// Whether all have been seen to end, and the end of what is captured.
+    /// Returns whether all processes are known to have ended and the captured output is complete.
     fn has_ended(&self) -> bool {
         let writes = self.captured.as_ref().is_some_and(|it| it.pipe.is_some());
-        !writes && self.members.iter().all(|one| one.alive.is_none())
+        !writes && self.members.iter().all(|member| member.alive.is_none())
     }
 
-    /// Waits until one has ended, or there is something to capture, and takes note: whether that came in time.
-    fn look(&mut self, timeout: Timeout) -> Result<bool, PipelineError> {
+    /// Waits for an end or for output, and records both; returns `false` on timeout.
+    fn poll_events(&mut self, timeout: Timeout) -> Result<bool, PipelineError> {
         let pipe = self.captured.as_ref().and_then(|it| it.pipe.as_ref());
-        let alive = self.members.iter().filter_map(|one| one.alive.as_ref());
+        let alive = self
+            .members
+            .iter()
+            .filter_map(|member| member.alive.as_ref());
         let mut polled: Vec<PollFd<'_>> = alive
             .map(|descriptor| PollFd::new(descriptor, PollFlags::IN))
             .chain(pipe.map(|pipe| PollFd::new(pipe, PollFlags::IN)))
             .collect();
-        let ready = wait::any(&mut polled, timeout).map_err(PipelineError::io("ppoll"))?;
-        let ended: Vec<bool> = polled.iter().map(|one| !one.revents().is_empty()).collect();
-        let alive = self.members.iter_mut().filter(|one| one.alive.is_some());
+        let ready = wait::poll_any(&mut polled, timeout).map_err(PipelineError::io("ppoll"))?;
+        let ended: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let alive = self
+            .members
+            .iter_mut()
+            .filter(|member| member.alive.is_some());
         for (member, has_ended) in alive.zip(ended) {
             member.alive.take_if(|_| has_ended);
         }
         let captured = self.captured.as_mut();
-        let read = captured.map_or(Ok(()), Captured::read);
+        let read = captured.map_or(Ok(()), CapturedOutput::read);
         read.map_err(PipelineError::io("read"))?;
         Ok(ready)
     }
 
-    /// Reaps all, which have ended, and gives the terminal back.
+    /// Reaps all processes, which have ended, and returns the terminal.
     fn reap(&mut self) {
-        let waited = self.members.iter_mut().map(|one| one.child.wait());
+        let waited = self.members.iter_mut().map(|member| member.child.wait());
         self.statuses = waited.filter_map(Result::ok).collect();
         self.is_reaped = true;
-        self.standing.give_back();
+        self.job_control.release_terminal();
     }
 
-    /// The status of each, if somebody else has not taken one.
+    /// Returns the statuses, or an error if other code took one.
     fn statuses(&self) -> Result<Vec<ExitStatus>, PipelineError> {
         if self.statuses.len() < self.members.len() {
             return Err(PipelineError::system("waitpid")(Errno::CHILD));
@@ -299,19 +326,23 @@ impl Running {
         Ok(self.statuses.clone())
     }
 
-    /// Kills all, also one that has left the group, and reaps them.
+    /// Kills and reaps all processes, including processes that left the group.
     fn kill(&mut self) {
         let _ = self.signal_group(Signal::SIGKILL);
-        for descriptor in self.members.iter().filter_map(|one| one.alive.as_ref()) {
-            // One that has ended needs it no more.
+        for descriptor in self
+            .members
+            .iter()
+            .filter_map(|member| member.alive.as_ref())
+        {
+            // A process that has ended does not need the signal.
             let _ = pidfd_send_signal(descriptor, rustix::process::Signal::KILL);
         }
         self.reap();
     }
 }
 
-impl Captured {
-    /// Takes what is there, at most so much that others get their turn.
+impl CapturedOutput {
+    /// Reads one chunk of limited size, so that the other descriptors are served too.
     fn read(&mut self) -> std::io::Result<()> {
         const MAX: usize = 1 << 14;
         let Some(pipe) = &mut self.pipe else {
@@ -321,21 +352,21 @@ impl Captured {
         match pipe.read(&mut chunk) {
             Ok(0) => self.pipe = None,
             Ok(length) => self.bytes.extend_from_slice(&chunk[..length]),
-            Err(error) if is_for_now(&error) => {}
+            Err(error) if is_transient(&error) => {}
             Err(error) => return Err(error),
         }
         Ok(())
     }
 }
 
-fn is_for_now(error: &std::io::Error) -> bool {
+fn is_transient(error: &std::io::Error) -> bool {
     let errno = error.raw_os_error();
     [Errno::AGAIN, Errno::INTR]
-        .map(|one| Some(one.raw_os_error()))
+        .map(|transient| Some(transient.raw_os_error()))
         .contains(&errno)
 }
 
-impl Drop for Running {
+impl Drop for RunningPipeline {
     fn drop(&mut self) {
         if !self.is_reaped {
             self.kill();

@@ -1,14 +1,15 @@
-//! Who gets what is typed.
+//! Job control: the process group of a pipeline, and the foreground of the terminal.
 //!
-//! A terminal sends Ctrl+C to one process group, the one in its foreground, and stops whoever else reads from
-//! it. So a pipeline that is a group of its own has to be put there, and whoever has started it comes back
-//! when it has ended.
+//! A terminal sends Ctrl+C to its foreground process group, and the kernel stops any other process
+//! that reads from it. A pipeline with a process group of its own therefore becomes the foreground
+//! group, and the group of this process returns to the foreground when the pipeline ends.
 //!
-//! **But not beside others.** What a shell starts as `pipeline | less` is one group, and `less` would be stopped
-//! if it was not in the foreground any more. So the terminal is taken only by who is alone: it leads its group,
-//! there is nobody else in it, and it neither reads from a pipe nor writes into one, at whose other end may be
-//! somebody whom the shell is just about to start. Beside others, the pipeline stays in their group, and Ctrl+C
-//! reaches all of them, and Ctrl+Z, after which the shell continues all of them.
+//! **Exception: jobs with several processes.** A shell starts `program | less` as one group. `less`
+//! would be stopped if that group left the foreground. So a pipeline takes the terminal only if
+//! this process is alone: it leads its group, the group has no other member, and neither standard
+//! input nor standard output is a pipe, because the shell may be about to start the process at the
+//! other end. Otherwise the pipeline joins the group, and Ctrl+C and Ctrl+Z reach all members;
+//! after Ctrl+Z the shell continues all of them.
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use rustix::fs::{FileType, fstat};
@@ -17,59 +18,59 @@ use rustix::termios::{tcgetpgrp, tcsetpgrp};
 use std::fs::{File, read_dir, read_to_string};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-/// Which group the processes of a pipeline are.
+/// The process group of a pipeline and its relation to the terminal.
 #[derive(Debug)]
-pub(super) enum Standing {
-    /// One of their own, in the foreground.
+pub(super) enum JobControl {
+    /// A new group, in the foreground.
     Foreground(Foreground),
-    /// One of their own.
-    Apart,
-    /// That of this process, which is in the foreground with others.
-    Beside,
+    /// A new group, not in the foreground.
+    OwnGroup,
+    /// The group of this process, which is in the foreground with other members.
+    SharedGroup,
 }
 
-impl Standing {
-    /// What there may be in the terminal of this process, if it is in the foreground of one.
-    pub(super) fn of_this_process() -> Self {
+impl JobControl {
+    /// Chooses the group for a pipeline of this process that may use the terminal.
+    pub(super) fn detect() -> Self {
         match Foreground::of_this_process() {
-            None => Self::Apart,
-            Some(foreground) if is_alone() => Self::Foreground(foreground),
-            Some(_) => Self::Beside,
+            None => Self::OwnGroup,
+            Some(foreground) if is_alone_in_group() => Self::Foreground(foreground),
+            Some(_) => Self::SharedGroup,
         }
     }
 
-    pub(super) fn is_beside(&self) -> bool {
-        matches!(self, Self::Beside)
+    pub(super) fn shares_group(&self) -> bool {
+        matches!(self, Self::SharedGroup)
     }
 
-    /// The number of the terminal's descriptor, for a child between fork and exec.
+    /// Returns the terminal's descriptor, for a child between fork and exec.
     pub(super) fn terminal(&self) -> Option<RawFd> {
         match self {
             Self::Foreground(foreground) => Some(foreground.terminal.as_raw_fd()),
-            Self::Apart | Self::Beside => None,
+            Self::OwnGroup | Self::SharedGroup => None,
         }
     }
 
-    /// After the end of the pipeline.
-    pub(super) fn give_back(&mut self) {
+    /// Returns the terminal to this process, after the end of the pipeline.
+    pub(super) fn release_terminal(&mut self) {
         if let Self::Foreground(_) = self {
-            *self = Self::Apart;
+            *self = Self::OwnGroup;
         }
     }
 }
 
-/// Whether nobody else is in the group of this process, or is about to be.
-fn is_alone() -> bool {
+/// Returns whether this process is the only member of its job, as far as it can see.
+fn is_alone_in_group() -> bool {
     let is_pipe = |end: BorrowedFd<'_>| {
         fstat(end).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Fifo)
     };
     let (input, output) = (std::io::stdin(), std::io::stdout());
     let leads = getpid() == getpgrp();
-    leads && !is_pipe(input.as_fd()) && !is_pipe(output.as_fd()) && !other_runnable(getpgrp())
+    leads && !is_pipe(input.as_fd()) && !is_pipe(output.as_fd()) && !has_other_members(getpgrp())
 }
 
-/// Whether another process of this group runs. Of who cannot be seen nothing is known.
-fn other_runnable(group: Pid) -> bool {
+/// Returns whether the group has another running member that this process can see.
+fn has_other_members(group: Pid) -> bool {
     let Ok(entries) = read_dir("/proc") else {
         return true;
     };
@@ -80,7 +81,7 @@ fn other_runnable(group: Pid) -> bool {
     });
     let runs_there = |number: &i32| {
         let stat = read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
-        // The name of the program, in parentheses, may be anything.
+        // The program's name, in parentheses, may contain any characters.
         let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
         let mut fields = fields.split(' ');
         let (state, its_group) = (fields.next(), fields.nth(1));
@@ -90,7 +91,7 @@ fn other_runnable(group: Pid) -> bool {
     numbers.filter(|&it| it != own).any(|it| runs_there(&it))
 }
 
-/// The terminal that this process is in the foreground of, and gets back when this is dropped.
+/// The terminal with this process in the foreground. The drop returns the terminal to this process.
 #[derive(Debug)]
 pub(super) struct Foreground {
     terminal: File,
@@ -98,9 +99,9 @@ pub(super) struct Foreground {
 }
 
 impl Foreground {
-    /// The controlling terminal, if there is one, and the group of this process is in its foreground.
+    /// Returns the controlling terminal if the group of this process is in its foreground.
     fn of_this_process() -> Option<Self> {
-        // Standard input may be a file while somebody sits at the terminal.
+        // Standard input may be a file although the process has a terminal.
         let terminal = File::options().read(true).write(true).open("/dev/tty");
         let (terminal, group) = (terminal.ok()?, getpgrp());
         (tcgetpgrp(&terminal) == Ok(group)).then_some(Self { terminal, group })
@@ -109,14 +110,16 @@ impl Foreground {
 
 impl Drop for Foreground {
     fn drop(&mut self) {
-        // If it cannot be had back, it is gone.
-        let _ = take(self.terminal.as_fd(), self.group);
+        // An error means that the terminal no longer exists or has hung up.
+        let _ = set_foreground(self.terminal.as_fd(), self.group);
     }
 }
 
-/// Puts a group of this session into the foreground, from the background too: the kernel sends SIGTTOU to
-/// whoever does that from there, unless it is blocked.
-fn take(terminal: BorrowedFd<'_>, group: Pid) -> nix::Result<()> {
+/// Moves a group of this session into the foreground.
+///
+/// The kernel sends SIGTTOU to a background process that does this, unless the process blocks the
+/// signal.
+fn set_foreground(terminal: BorrowedFd<'_>, group: Pid) -> nix::Result<()> {
     let mut blocked = SigSet::empty();
     blocked.add(Signal::SIGTTOU);
     let before = blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
@@ -125,32 +128,34 @@ fn take(terminal: BorrowedFd<'_>, group: Pid) -> nix::Result<()> {
     taken.map_err(|errno| nix::errno::Errno::from_raw(errno.raw_os_error()))
 }
 
-/// In a child between fork and exec, in its group already: takes the terminal before anything can be read
-/// from it, and lets no signal be blocked that this library, or the program, has blocked in the parent. Makes
-/// system calls only.
+/// Prepares a child between fork and exec, after it has joined its group.
 ///
-/// Nobody would continue what Ctrl+Z has stopped, and whoever sits there would be left without a prompt: it is
-/// ignored.
+/// Moves the group into the foreground before the child can read from the terminal, and unblocks
+/// all signals that this crate or the program blocked in the parent. Makes only system calls.
+///
+/// A child in the foreground ignores SIGTSTP: after Ctrl+Z no shell would continue it, and the user
+/// would have no prompt.
 pub(super) fn prepare_child(terminal: Option<RawFd>) -> std::io::Result<()> {
     if let Some(number) = terminal {
-        // SAFETY: open in the parent, and so here until exec.
+        // SAFETY: the parent has the descriptor open, so this process has it too until exec.
         let terminal = unsafe { BorrowedFd::borrow_raw(number) };
-        // Without a terminal it can still run.
-        let _ = take(terminal, getpgrp());
-        // SAFETY: ignoring is no handler that could do harm.
+        // The command can run without the terminal.
+        let _ = set_foreground(terminal, getpgrp());
+        // SAFETY: `SigIgn` installs no handler that could run.
         unsafe { signal(Signal::SIGTSTP, SigHandler::SigIgn)? };
     }
     SigSet::empty().thread_set_mask()?;
     Ok(())
 }
 
-/// In a child between fork and exec: it is killed when the thread ends that it was started by, which is one of this
-/// process. Makes system calls only.
-pub(super) fn end_with(parent: Pid) -> std::io::Result<()> {
+/// In a child between fork and exec: makes the kernel kill it when the parent thread ends.
+///
+/// Makes only system calls.
+pub(super) fn kill_with_parent(parent: Pid) -> std::io::Result<()> {
     set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     match getppid() == Some(parent) {
         true => Ok(()),
-        // It died before the line above.
+        // The parent died before the call above.
         false => Err(std::io::ErrorKind::BrokenPipe.into()),
     }
 }

@@ -1,43 +1,44 @@
-//! Which signals a thread has blocked to read them, and for how many that read.
+//! Counts the readers of each signal that a thread has blocked.
 //!
-//! The mask of a thread says only that a signal is blocked. If the first of two that read it unblocked it, the next one
-//! would be delivered, and that may end the process. So each thread counts; and a signal that was blocked before
-//! the first of them stays so after the last.
+//! The signal mask says only whether a signal is blocked. If a thread has two readers of a signal
+//! and the first one dropped unblocked it, the next signal would be delivered and could terminate
+//! the process. So each thread counts the readers per signal. A signal that was blocked before the
+//! first reader stays blocked after the last one.
 
 use super::SignalError;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use std::cell::RefCell;
 
-/// The numbers of signals that have a name. The first is 1.
+/// An array size for all standard signals, whose numbers start at 1.
 const SIGNALS: usize = 32;
 
-/// Of one signal.
+/// The readers of one signal in this thread.
 #[derive(Clone, Copy)]
-struct Count {
+struct BlockCount {
     readers: usize,
     was_blocked: bool,
 }
 
-const NOBODY: Count = Count {
+const UNUSED: BlockCount = BlockCount {
     readers: 0,
     was_blocked: false,
 };
 
 thread_local! {
-    static COUNTS: RefCell<[Count; SIGNALS]> = const { RefCell::new([NOBODY; SIGNALS]) };
+    static COUNTS: RefCell<[BlockCount; SIGNALS]> = const { RefCell::new([UNUSED; SIGNALS]) };
 }
 
-/// These signals are blocked in this thread as long as this is there.
+/// Keeps a set of signals blocked in this thread until it is dropped.
 #[derive(Debug)]
-pub(super) struct Blocked(SigSet);
+pub(super) struct BlockedSignals(SigSet);
 
-impl Blocked {
-    pub(super) fn now(signals: SigSet) -> Result<Self, SignalError> {
+impl BlockedSignals {
+    pub(super) fn new(signals: SigSet) -> Result<Self, SignalError> {
         let before = signals
             .thread_swap_mask(SigmaskHow::SIG_BLOCK)
             .map_err(SignalError::system("pthread_sigmask"))?;
         for signal in &signals {
-            of(signal, |count| {
+            with_count(signal, |count| {
                 if count.readers == 0 {
                     count.was_blocked = before.contains(signal);
                 }
@@ -48,27 +49,28 @@ impl Blocked {
     }
 }
 
-impl Drop for Blocked {
+impl Drop for BlockedSignals {
     fn drop(&mut self) {
-        let nobody_else_reads = |signal: &Signal| {
-            let last = of(*signal, |count| {
+        let was_last_reader = |signal: &Signal| {
+            let last = with_count(*signal, |count| {
                 count.readers = count.readers.saturating_sub(1);
                 count.readers == 0 && !count.was_blocked
             });
-            // At the end of a thread there may be no counts any more: then it stays blocked, which harms nobody.
+            // The counts may be gone while the thread ends. The signal then stays blocked, which is
+            // harmless.
             last.unwrap_or(false)
         };
-        let free: SigSet = self.0.iter().filter(nobody_else_reads).collect();
-        // It refuses nothing but a command that does not exist.
+        let free: SigSet = self.0.iter().filter(was_last_reader).collect();
+        // The call fails only for an invalid command.
         let _ = free.thread_unblock();
     }
 }
 
-/// Does something with the count of a signal in this thread.
-fn of<R>(signal: Signal, act: impl FnOnce(&mut Count) -> R) -> Option<R> {
+/// Calls `f` with the count of a signal in this thread.
+fn with_count<R>(signal: Signal, f: impl FnOnce(&mut BlockCount) -> R) -> Option<R> {
     let counts = COUNTS.try_with(|counts| {
         let mut counts = counts.borrow_mut();
-        counts.get_mut(signal as usize).map(act)
+        counts.get_mut(signal as usize).map(f)
     });
     counts.ok().flatten()
 }

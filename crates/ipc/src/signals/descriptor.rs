@@ -1,8 +1,8 @@
-//! Signals that are read like messages: `signalfd(2)`.
+//! Signals that are received like messages: `signalfd(2)`.
 
 use super::SignalError;
-use super::blocked::Blocked;
-use super::error::check;
+use super::blocked::BlockedSignals;
+use super::error::check_supported;
 use crate::wait;
 use core::marker::PhantomData;
 use interlatch::platform::Deadline;
@@ -14,20 +14,21 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-/// Signals that this thread waits for and reads, instead of being interrupted by them.
+/// Receives signals like messages instead of being interrupted by them.
 ///
-/// They are blocked in this thread, and in those that it starts from now on, until this is dropped. A signal
-/// to the process goes to any thread that does not block it: make this before other threads.
+/// The constructor blocks the signals in this thread and in the threads that it starts later, until
+/// the `SignalFd` is dropped. The kernel delivers a signal for the process to any thread that does
+/// not block it: create a `SignalFd` before other threads.
 ///
-/// Several in one thread may have one signal in common: it is blocked until the last of them is dropped, and each
-/// delivery of it is read by one of them, whoever is first.
+/// Several `SignalFd`s of one thread may share a signal. It stays blocked until the last of them is
+/// dropped, and the first reader of a delivery consumes it.
 ///
-/// A signal that comes twice before it is read is read once, as the kernel has it: it says that something has
-/// happened, not how often. What has not been read when this is dropped is delivered then, which may end the
-/// process.
+/// The kernel merges a signal that is sent again before it is read: a received signal says that the
+/// event happened, not how often. Signals that are still unread when the last `SignalFd` is dropped
+/// are delivered then, which may terminate the process.
 ///
 /// # Process death
-/// It goes with the process.
+/// The kernel closes it with the process.
 ///
 /// # Example
 /// ```
@@ -43,39 +44,40 @@ use std::time::Duration;
 /// ```
 #[derive(Debug)]
 pub struct SignalFd {
-    /// Its open file description is nobody else's, so it is non-blocking for nobody else.
+    /// Non-blocking. No other process has this open file description, so no other process sees the
+    /// flag.
     descriptor: Descriptor,
-    /// Those that it keeps blocked, together with others of this thread.
-    _blocked: Blocked,
-    /// The mask is that of a thread.
+    /// Keeps the signals blocked, together with other readers of this thread.
+    _blocked: BlockedSignals,
+    /// Makes the type `!Send`, because the signal mask belongs to a thread.
     stays_on_its_thread: PhantomData<*const ()>,
 }
 
-/// A signal that has come.
+/// A received signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
-    /// Which one.
+pub struct ReceivedSignal {
+    /// The signal.
     pub signal: Signal,
-    /// Who has sent it, or of `SIGCHLD` which child. Nothing if the kernel has sent it, or a process that has
-    /// no number in this pid namespace.
+    /// The process that sent the signal, or the child for `SIGCHLD`. `None` if the kernel sent it,
+    /// or if the sender has no number in this PID namespace.
     pub process: Option<u32>,
 }
 
 impl SignalFd {
-    /// Blocks these signals in this thread, to be read.
+    /// Blocks these signals in this thread and receives them.
     ///
     /// # Errors
-    /// If one of them is no notification, or there is no descriptor left.
+    /// Returns an error if a signal cannot be received, or if the process has no free descriptor.
     pub fn new(signals: impl IntoIterator<Item = Signal>) -> Result<Self, SignalError> {
         let mut set = SigSet::empty();
         for signal in signals {
-            check(signal)?;
+            check_supported(signal)?;
             set.add(signal);
         }
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let descriptor =
             Descriptor::with_flags(&set, flags).map_err(SignalError::system("signalfd"))?;
-        let blocked = Blocked::now(set)?;
+        let blocked = BlockedSignals::new(set)?;
         Ok(Self {
             descriptor,
             _blocked: blocked,
@@ -83,11 +85,11 @@ impl SignalFd {
         })
     }
 
-    /// Reads a signal, however long it takes for one to come.
+    /// Receives a signal, blocking until one arrives.
     ///
     /// # Errors
-    /// If the kernel has no memory for it.
-    pub fn recv(&self) -> Result<Received, SignalError> {
+    /// Returns the error of `read(2)` or `ppoll(2)`, which fail if the kernel is out of memory.
+    pub fn recv(&self) -> Result<ReceivedSignal, SignalError> {
         loop {
             if let Some(received) = self.recv_with(Timeout::Infinite)? {
                 return Ok(received);
@@ -95,43 +97,43 @@ impl SignalFd {
         }
     }
 
-    /// Reads a signal if one has come.
+    /// Receives a signal if one is pending.
     ///
     /// # Errors
-    /// As of [`recv`](SignalFd::recv).
-    pub fn try_recv(&self) -> Result<Option<Received>, SignalError> {
+    /// See [`recv`](SignalFd::recv).
+    pub fn try_recv(&self) -> Result<Option<ReceivedSignal>, SignalError> {
         self.recv_with(Timeout::NonBlocking)
     }
 
-    /// Reads a signal, or gives up after that time.
+    /// Receives a signal, or returns `None` after the timeout.
     ///
     /// # Errors
-    /// As of [`recv`](SignalFd::recv).
-    pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Received>, SignalError> {
+    /// See [`recv`](SignalFd::recv).
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<ReceivedSignal>, SignalError> {
         self.recv_with(Timeout::after(timeout))
     }
 
-    /// Reads a signal, or gives up at that time.
+    /// Receives a signal, or returns `None` at the deadline.
     ///
     /// # Errors
-    /// As of [`recv`](SignalFd::recv).
-    pub fn recv_deadline(&self, deadline: Deadline) -> Result<Option<Received>, SignalError> {
+    /// See [`recv`](SignalFd::recv).
+    pub fn recv_deadline(&self, deadline: Deadline) -> Result<Option<ReceivedSignal>, SignalError> {
         self.recv_with(Timeout::At(deadline))
     }
 
-    /// Reads a signal, as long as timeout lasts.
+    /// Receives a signal, or returns `None` on timeout.
     ///
     /// # Errors
-    /// As of [`recv`](SignalFd::recv).
-    pub fn recv_with(&self, timeout: Timeout) -> Result<Option<Received>, SignalError> {
+    /// See [`recv`](SignalFd::recv).
+    pub fn recv_with(&self, timeout: Timeout) -> Result<Option<ReceivedSignal>, SignalError> {
         let read = || {
             let read = self.descriptor.read_signal()?;
             read.ok_or_else(|| io::ErrorKind::WouldBlock.into())
         };
-        let read = wait::until_done(&self.descriptor, PollFlags::IN, timeout, read);
+        let read = wait::retry_until_ready(&self.descriptor, PollFlags::IN, timeout, read);
         let read = read.map_err(SignalError::io("signalfd"))?;
         Ok(read.and_then(|signal| {
-            Some(Received {
+            Some(ReceivedSignal {
                 signal: Signal::try_from(signal.ssi_signo as i32).ok()?,
                 process: (signal.ssi_pid != 0).then_some(signal.ssi_pid),
             })
@@ -140,7 +142,7 @@ impl SignalFd {
 }
 
 impl AsFd for SignalFd {
-    /// To be polled beside others.
+    /// Returns the descriptor, to poll it together with others.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }

@@ -1,49 +1,55 @@
-//! What can go wrong with a signal.
+//! Errors of signals.
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-/// Why a signal is no notification.
+/// Error of receiving a signal or of notifying a semaphore by one.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SignalError {
-    /// It cannot be caught (`SIGKILL`, `SIGSTOP`), or says that this thread has done what it cannot go on from
-    /// (`SIGSEGV`, `SIGBUS`, `SIGFPE`, `SIGILL`, `SIGTRAP`, `SIGSYS`, `SIGABRT`).
-    #[error("{0} notifies of nothing: it ends the process, or stops it")]
-    NoNotification(Signal),
-    /// It adds permits to a semaphore already.
-    #[error("{0} is taken: it notifies a semaphore already")]
-    Taken(Signal),
-    /// The kernel refused.
+    /// The signal cannot be caught (`SIGKILL`, `SIGSTOP`), or reports a fault after which this
+    /// thread cannot continue (`SIGSEGV`, `SIGBUS`, `SIGFPE`, `SIGILL`, `SIGTRAP`, `SIGSYS`,
+    /// `SIGABRT`).
+    #[error(
+        "{0} cannot serve as a notification: it stops or terminates the process; use another signal"
+    )]
+    Unsupported(Signal),
+    /// The signal already notifies a semaphore.
+    #[error(
+        "{0} already notifies a semaphore; drop its `SignalNotification` first or use another signal"
+    )]
+    InUse(Signal),
+    /// A system call failed.
     #[error("{call}: {error}")]
     System {
-        /// The call that failed.
+        /// The name of the call.
         call: &'static str,
-        /// What the kernel said.
+        /// The error of the call.
         #[source]
         error: std::io::Error,
     },
 }
 
 impl SignalError {
-    /// For `map_err` of a system call.
+    /// Returns a conversion for `map_err`, from an error of nix.
     pub(super) fn system(call: &'static str) -> impl Fn(Errno) -> Self {
         move |errno| Self::io(call)(errno.into())
     }
 
-    /// For `map_err` of a call of std's kind.
+    /// Returns a conversion for `map_err`, from an error of std.
     pub(super) fn io(call: &'static str) -> impl Fn(std::io::Error) -> Self {
         move |error| Self::System { call, error }
     }
 }
 
-/// Refuses what cannot be caught, and what a program cannot go on from.
-pub(super) fn check(signal: Signal) -> Result<(), SignalError> {
+/// Rejects signals that cannot be caught and faults after which a thread cannot continue.
+pub(super) fn check_supported(signal: Signal) -> Result<(), SignalError> {
     use Signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP};
-    let none = [
+    let unsupported = [
         SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP,
     ];
-    match none.contains(&signal) {
-        true => Err(SignalError::NoNotification(signal)),
+    match unsupported.contains(&signal) {
+        true => Err(SignalError::Unsupported(signal)),
         false => Ok(()),
     }
 }

@@ -1,16 +1,16 @@
-//! Signals as notifications, without a line of the program running in a handler.
+//! Signals as messages or semaphore permits; no user code runs in a signal handler.
 //!
-//! | file | what it is |
+//! | file | content |
 //! | --- | --- |
-//! | `blocked` | which signals a thread has blocked to read them |
-//! | `descriptor` | signals that are read like messages: `signalfd(2)` |
-//! | `notification` | signals that add a permit to a semaphore: `sigaction(2)` |
+//! | `blocked` | the signals that a thread has blocked in order to read them |
+//! | `descriptor` | signals that are received like messages: `signalfd(2)` |
+//! | `notification` | signals that release a semaphore: `sigaction(2)` |
 
 mod blocked;
 mod descriptor;
 mod error;
 mod notification;
 
-pub use descriptor::{Received, SignalFd};
+pub use descriptor::{ReceivedSignal, SignalFd};
 pub use error::SignalError;
-pub use notification::{Notification, notify_semaphore};
+pub use notification::{SignalNotification, notify_semaphore};

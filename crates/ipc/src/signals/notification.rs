@@ -1,63 +1,65 @@
-//! Signals that add a permit to a semaphore: `sigaction(2)`.
+//! Signals that release a semaphore: `sigaction(2)`.
 //!
-//! **Why the handler is safe.** It may run between any two instructions of the thread, so it may do only what
-//! can be done in the middle of everything (`signal-safety(7)`): it loads one atomic word, and calls
-//! [`Semaphore::release`]. That is compare-and-exchange on one word, again until it succeeds, and
-//! `FUTEX_WAKE`, which is a system call that takes no lock of this process. It allocates nothing, and waits
-//! for nobody: if the handler has interrupted an operation on the same semaphore, that one finds a changed
-//! word and tries again. `errno` is put back.
+//! **Why the handler is safe.** A handler may run between any two instructions of the thread, so it
+//! may do only what is async-signal-safe (`signal-safety(7)`). This handler loads one atomic word
+//! and calls [`Semaphore::release`], which repeats compare-and-exchange on one word until it
+//! succeeds and then calls `FUTEX_WAKE`, a system call that takes no lock of this process. The
+//! handler allocates nothing and does not wait. If it interrupts an operation on the same
+//! semaphore, that operation sees a changed word and retries. The handler restores `errno`.
 
 use super::SignalError;
-use super::error::check;
+use super::error::check_supported;
 use interlatch::platform::AtomicUsize;
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::sync::Semaphore;
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-/// The numbers of signals that have a name. The first is 1.
+/// An array size for all standard signals, whose numbers start at 1.
 const SIGNALS: usize = 32;
 
-/// The address of the semaphore that each signal notifies, or zero.
+/// The address of the semaphore that each signal notifies, or 0.
 static TARGETS: [AtomicUsize; SIGNALS] = [const { AtomicUsize::new(0) }; SIGNALS];
 
 extern "C" fn add_permit(signal: i32) {
     let errno = Errno::last_raw();
     let target = TARGETS.get(signal as usize);
-    // Acquire pairs with the Release of `notify_semaphore`: the semaphore was made before.
+    // Acquire pairs with the Release of `notify_semaphore`: the semaphore is initialized.
     let address = target.map_or(0, |target| target.load(Acquire));
     if address != 0 {
-        // SAFETY: it was a reference that lasts as long as the program.
+        // SAFETY: `notify_semaphore` stored the address of a `&'static Semaphore`.
         let semaphore = unsafe { &*core::ptr::with_exposed_provenance::<Semaphore>(address) };
-        // Of two thousand million notifications that nobody has looked at, the next one says nothing new.
+        // An error means that the semaphore holds its maximum of permits: one more carries no
+        // information.
         let _ = semaphore.release(1);
     }
     Errno::set_raw(errno);
 }
 
-/// A signal adds permits to a semaphore as long as this is there; then it does again what it did before.
+/// A signal's registration with a semaphore; dropping it restores the previous action.
 ///
-/// Drop those of one signal in the order that is opposite to that in which other handlers of it were installed.
+/// Handlers of one signal form a stack: drop the registrations in the opposite order of their
+/// installation.
 ///
 /// # Process death
-/// A handler is that of a process: after `exec` the signal does what it does by default.
+/// A handler belongs to a process. After `exec` the signal has its default action.
 #[derive(Debug)]
 #[must_use = "dropping this restores what the signal did before"]
-pub struct Notification {
+pub struct SignalNotification {
     signal: Signal,
     before: SigAction,
 }
 
-/// From now on each delivery of the signal, in whichever thread, adds a permit to the semaphore.
+/// Releases a permit of the semaphore at each delivery of the signal, in any thread.
 ///
-/// Several signals may notify one semaphore. A signal that comes again before it was delivered is delivered
-/// once, as the kernel has it.
+/// Several signals may notify one semaphore. The kernel merges a signal that is sent again before
+/// its delivery.
 ///
-/// System calls that it interrupts are begun again where the kernel does so (`SA_RESTART`). All operations of
-/// this crate go on after a signal, whoever handles it and however, up to the same deadline.
+/// The kernel restarts interrupted system calls where it can (`SA_RESTART`). All operations of this
+/// crate continue after any signal and any handler, with the same deadline.
 ///
 /// # Errors
-/// If the signal is no notification, or notifies a semaphore already.
+/// Returns an error if the signal cannot be caught or already notifies a semaphore.
 ///
 /// # Example
 /// ```
@@ -75,19 +77,19 @@ pub struct Notification {
 pub fn notify_semaphore(
     signal: Signal,
     semaphore: &'static Semaphore,
-) -> Result<Notification, SignalError> {
-    check(signal)?;
+) -> Result<SignalNotification, SignalError> {
+    check_supported(signal)?;
     let address = core::ptr::from_ref(semaphore).expose_provenance();
     let target = &TARGETS[signal as usize];
     // Release pairs with the Acquire of `add_permit`.
     target
         .compare_exchange(0, address, Release, Relaxed)
-        .map_err(|_| SignalError::Taken(signal))?;
+        .map_err(|_| SignalError::InUse(signal))?;
     let flags = SaFlags::SA_RESTART | SaFlags::SA_ONSTACK;
     let action = SigAction::new(SigHandler::Handler(add_permit), flags, SigSet::empty());
-    // SAFETY: the handler does only what may be done in one; see above.
+    // SAFETY: the handler is async-signal-safe, as the module documentation explains.
     match unsafe { sigaction(signal, &action) } {
-        Ok(before) => Ok(Notification { signal, before }),
+        Ok(before) => Ok(SignalNotification { signal, before }),
         Err(errno) => {
             target.store(0, Relaxed);
             Err(SignalError::system("sigaction")(errno))
@@ -95,12 +97,12 @@ pub fn notify_semaphore(
     }
 }
 
-impl Drop for Notification {
+impl Drop for SignalNotification {
     fn drop(&mut self) {
-        // SAFETY: the program has had this action before.
+        // SAFETY: `before` is the action that `sigaction` returned for this signal.
         let _ = unsafe { sigaction(self.signal, &self.before) };
-        // A handler that runs just now in another thread finds it, or nothing. Relaxed: nothing follows from
-        // zero.
+        // A handler that runs now in another thread loads the address or 0. Relaxed suffices: 0
+        // publishes nothing.
         TARGETS[self.signal as usize].store(0, Relaxed);
     }
 }

@@ -1,14 +1,16 @@
-//! Signals during the calls that block in the kernel, and not on a word of memory: a process that is in one is sent
-//! one signal after the other, and only then what it waits for. Its handler is not one that restarts system calls.
+//! Signals during calls that block in the kernel rather than on a futex.
+//!
+//! A process in such a call gets a series of signals, and then the event that it waits for. Its
+//! handler does not restart system calls.
 
 use super::harness::Test;
-use super::process::{TIMEOUT, has_pending, playing, test, until};
+use super::process::{TIMEOUT, command_for_role, has_pending, test, until};
 use interlatch::Region;
 use interlatch::platform::{AtomicU32, Ordering};
 use interlatch::sync::Timeout;
 use interlatch_ipc::wait::until_readable;
 use interlatch_ipc::{
-    Link, PacketLink, Pipeline, Running, SeqpacketListener, Signal, SignalFd, StreamLink,
+    Link, PacketLink, Pipeline, RunningPipeline, SeqpacketListener, Signal, SignalFd, StreamLink,
     recv_region, send_region_with,
 };
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, kill, sigaction};
@@ -23,16 +25,34 @@ const SIGNALS: u32 = 20;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("blocked::who_receives_a_region", receives_a_region),
-        test("blocked::who_accepts_a_link", accepts),
-        test("blocked::who_connects_a_link", connects),
-        test("blocked::who_receives_a_packet", receives_a_packet),
         test(
-            "blocked::who_receives_from_a_stream",
-            receives_from_a_stream,
+            "blocked::receiving_a_region_survives_signals",
+            receiving_a_region_survives_signals,
         ),
-        test("blocked::who_receives_a_signal", receives_a_signal),
-        test("blocked::who_waits_for_a_pipeline", waits_for_a_pipeline),
+        test(
+            "blocked::accepting_a_link_survives_signals",
+            accepting_a_link_survives_signals,
+        ),
+        test(
+            "blocked::connecting_a_link_survives_signals",
+            connecting_a_link_survives_signals,
+        ),
+        test(
+            "blocked::receiving_a_packet_survives_signals",
+            receiving_a_packet_survives_signals,
+        ),
+        test(
+            "blocked::receiving_from_a_stream_survives_signals",
+            receiving_from_a_stream_survives_signals,
+        ),
+        test(
+            "blocked::receiving_a_signal_survives_other_signals",
+            receiving_a_signal_survives_other_signals,
+        ),
+        test(
+            "blocked::waiting_for_a_pipeline_survives_signals",
+            waiting_for_a_pipeline_survives_signals,
+        ),
     ]
 }
 
@@ -42,8 +62,8 @@ extern "C" fn count(_: i32) {
     HANDLED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// One call; and a line when it is done.
-pub fn play(arguments: &[String]) -> ExitCode {
+/// Makes one blocking call and prints a line when it returns.
+pub fn run_role(arguments: &[String]) -> ExitCode {
     let [call, path] = arguments else {
         panic!("a call and a path, not {arguments:?}");
     };
@@ -52,20 +72,20 @@ pub fn play(arguments: &[String]) -> ExitCode {
         SaFlags::empty(),
         SigSet::empty(),
     );
-    // SAFETY: the handler counts.
-    unsafe { sigaction(Signal::SIGUSR1, &action) }.expect("it can be handled");
+    // SAFETY: the handler only increments an atomic counter.
+    unsafe { sigaction(Signal::SIGUSR1, &action) }.expect("the handler is installed");
     let is_well = match call.as_str() {
         "recv_region" => {
             let stream = std::io::stdin().as_fd().try_clone_to_owned();
-            let stream = UnixStream::from(stream.expect("descriptors"));
+            let stream = UnixStream::from(stream.expect("a free descriptor"));
             println!("ready");
-            recv_region(&stream).expect("a region").is_some()
+            recv_region(&stream).expect("a region arrives").is_some()
         }
         "accept" => {
-            let listener = SeqpacketListener::bind(path).expect("nothing is there");
+            let listener = SeqpacketListener::bind(path).expect("the path is free");
             println!("ready");
             let accepted = listener.accept_with(Timeout::Infinite);
-            accepted.expect("descriptors").is_some()
+            accepted.expect("a free descriptor").is_some()
         }
         "connect" => {
             println!("ready");
@@ -73,90 +93,96 @@ pub fn play(arguments: &[String]) -> ExitCode {
         }
         "packet" => {
             let stdin = std::io::stdin().as_fd().try_clone_to_owned();
-            let mut link = PacketLink::seqpacket(stdin.expect("descriptors")).expect("a socket");
+            let mut link =
+                PacketLink::seqpacket(stdin.expect("a free descriptor")).expect("a socket");
             println!("ready");
             link.recv().expect("a message").is_some()
         }
         "stream" => {
             let stdin = std::io::stdin().as_fd().try_clone_to_owned();
-            let stream = UnixStream::from(stdin.expect("descriptors"));
+            let stream = UnixStream::from(stdin.expect("a free descriptor"));
             let mut link = StreamLink::unix(stream);
             println!("ready");
             link.recv().expect("a message").is_some()
         }
         "signal" => {
-            let signals = SignalFd::new([Signal::SIGUSR2]).expect("descriptors");
+            let signals = SignalFd::new([Signal::SIGUSR2]).expect("a free descriptor");
             println!("ready");
-            signals.recv().expect("it comes").signal == Signal::SIGUSR2
+            signals.recv().expect("it arrives").signal == Signal::SIGUSR2
         }
         "wait" => {
             let cat = Pipeline::new().command(std::process::Command::new("cat"));
             let input = std::io::stdin().as_fd().try_clone_to_owned();
-            let cat = cat.input(input.expect("descriptors")).foreground(false);
-            let mut running = cat.spawn().expect("it is there");
+            let cat = cat
+                .input(input.expect("a free descriptor"))
+                .foreground(false);
+            let mut running = cat.spawn().expect("it exists");
             println!("ready");
-            running.wait().expect("ours")[0].success()
+            running.wait().expect("this process reaps it")[0].success()
         }
-        other => panic!("there is no call {other:?}"),
+        other => panic!("unknown call {other:?}"),
     };
     println!("{is_well}, {} signals", HANDLED.load(Ordering::Relaxed));
     ExitCode::SUCCESS
 }
 
-/// A process in a call.
+/// A process in a blocking call.
 struct Blocked {
-    running: Running,
+    running: RunningPipeline,
     output: BufReader<ChildStdout>,
 }
 
 impl Blocked {
-    /// It is in the call, and has been interrupted a few times.
+    /// Starts a process and interrupts its call several times.
     fn start(call: &str, path: &str, input: impl Into<Stdio>) -> Self {
         let mut running = Pipeline::new()
-            .command(playing("blocked", &[call, path]))
+            .command(command_for_role("blocked", &[call, path]))
             .input(input)
             .output(Stdio::piped())
             .spawn()
-            .expect("it starts");
+            .expect("the process starts");
         let output = BufReader::new(running.take_output().expect("piped"));
         let mut blocked = Self { running, output };
         assert_eq!(blocked.said(), "ready");
         let process = blocked.process();
         for _ in 0..SIGNALS {
-            until("it waits", || waits(process));
+            until("the process blocks", || waits(process));
             blocked.signal(Signal::SIGUSR1);
             until("the signal is delivered", || !has_pending(process));
         }
-        until("it waits still", || waits(process));
+        until("the process blocks again", || waits(process));
         blocked
     }
 
     fn process(&self) -> u32 {
-        self.running.processes()[0]
+        self.running.process_ids()[0]
     }
 
     fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.process() as i32), signal).expect("it is not reaped");
+        kill(Pid::from_raw(self.process() as i32), signal).expect("the process is not reaped");
     }
 
     fn said(&mut self) -> String {
         let is_there = !self.output.buffer().is_empty()
             || until_readable(self.output.get_ref(), Timeout::after(TIMEOUT)).expect("a pipe");
-        assert!(is_there, "it says nothing");
+        assert!(is_there, "no line arrived");
         let mut line = String::new();
         self.output.read_line(&mut line).expect("a line");
         line.trim_end().to_owned()
     }
 
-    /// It has what it waited for.
+    /// Checks that the call returned and that the process ends.
     fn ends(mut self) {
         assert_eq!(self.said(), format!("true, {SIGNALS} signals"));
-        let statuses = self.running.wait_timeout(TIMEOUT).expect("ours");
-        assert!(statuses.expect("it ends")[0].success());
+        let statuses = self
+            .running
+            .wait_timeout(TIMEOUT)
+            .expect("this process reaps it");
+        assert!(statuses.expect("the process ends")[0].success());
     }
 }
 
-/// Whether it sleeps in one of the calls that those above come to.
+/// Returns whether the process sleeps in one of the system calls of the roles above.
 fn waits(process: u32) -> bool {
     const CALLS: [i64; 7] = [
         libc::SYS_recvfrom,
@@ -175,15 +201,15 @@ fn waits(process: u32) -> bool {
     number.is_some_and(|number: i64| CALLS.contains(&number))
 }
 
-fn receives_a_region() {
-    let (here, there) = UnixStream::pair().expect("descriptors");
+fn receiving_a_region_survives_signals() {
+    let (here, there) = UnixStream::pair().expect("a free descriptor");
     let blocked = Blocked::start("recv_region", "", OwnedFd::from(there));
     let region = Region::memfd("blocked", 4096).expect("memory");
-    send_region_with(&here, &region, Timeout::after(TIMEOUT)).expect("it receives");
+    send_region_with(&here, &region, Timeout::after(TIMEOUT)).expect("the peer receives");
     blocked.ends();
 }
 
-fn accepts() {
+fn accepting_a_link_survives_signals() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
     let name = path.to_str().expect("a readable path");
@@ -193,44 +219,44 @@ fn accepts() {
     drop(link);
 }
 
-fn connects() {
+fn connecting_a_link_survives_signals() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
     let name = path.to_str().expect("a readable path");
-    let listener = SeqpacketListener::bind(&path).expect("nothing is there");
+    let listener = SeqpacketListener::bind(&path).expect("the path is free");
     let connect = || PacketLink::connect_seqpacket(&path, Timeout::NonBlocking).ok();
     let links: Vec<PacketLink> = std::iter::from_fn(connect).collect();
     let blocked = Blocked::start("connect", name, Stdio::null());
     let accepted = listener
         .accept_with(Timeout::NonBlocking)
-        .expect("many wait");
+        .expect("clients are waiting");
     blocked.ends();
     drop((links, accepted));
 }
 
-fn receives_a_packet() {
-    let (mut here, there) = PacketLink::seqpacket_pair().expect("descriptors");
+fn receiving_a_packet_survives_signals() {
+    let (mut here, there) = PacketLink::seqpacket_pair().expect("a free descriptor");
     let blocked = Blocked::start("packet", "", OwnedFd::from(there));
-    here.send(b"a message").expect("it receives");
+    here.send(b"a message").expect("the peer receives");
     blocked.ends();
 }
 
-fn receives_from_a_stream() {
-    let (here, there) = UnixStream::pair().expect("descriptors");
+fn receiving_from_a_stream_survives_signals() {
+    let (here, there) = UnixStream::pair().expect("a free descriptor");
     let mut here = StreamLink::unix(here);
     let blocked = Blocked::start("stream", "", OwnedFd::from(there));
-    here.send(b"a message").expect("it receives");
+    here.send(b"a message").expect("the peer receives");
     blocked.ends();
 }
 
-fn receives_a_signal() {
+fn receiving_a_signal_survives_other_signals() {
     let blocked = Blocked::start("signal", "", Stdio::null());
     blocked.signal(Signal::SIGUSR2);
     blocked.ends();
 }
 
-fn waits_for_a_pipeline() {
-    let (here, there) = UnixStream::pair().expect("descriptors");
+fn waiting_for_a_pipeline_survives_signals() {
+    let (here, there) = UnixStream::pair().expect("a free descriptor");
     let blocked = Blocked::start("wait", "", OwnedFd::from(there));
     drop(here);
     blocked.ends();

@@ -1,5 +1,5 @@
-//! Signals during blocking calls of the crate: a process that waits on a primitive in a region is sent one
-//! signal after the other. Its handler is not one that restarts system calls.
+//! Signals during blocking calls on primitives: a process that waits on a primitive in a region
+//! gets a series of signals. Its handler does not restart system calls.
 
 use super::actor::{Actor, inherited};
 use super::harness::Test;
@@ -19,16 +19,16 @@ type Monitor = MonitorBuffer<u32, [Slot<u32>]>;
 pub fn tests() -> Vec<Test> {
     vec![
         test(
-            "interrupted::a_permit_is_taken_once",
-            a_permit_is_taken_once,
+            "interrupted::interrupted_waiter_acquires_one_permit",
+            interrupted_waiter_acquires_one_permit,
         ),
         test(
-            "interrupted::a_receiver_gets_each_item",
-            a_receiver_gets_each_item,
+            "interrupted::interrupted_receiver_gets_every_item",
+            interrupted_receiver_gets_every_item,
         ),
         test(
-            "interrupted::a_sender_sends_each_item",
-            a_sender_sends_each_item,
+            "interrupted::interrupted_sender_sends_every_item",
+            interrupted_sender_sends_every_item,
         ),
     ]
 }
@@ -39,8 +39,8 @@ extern "C" fn count(_: i32) {
     HANDLED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// In the actor: an operation in each round, and a line after each.
-pub fn play(part: &[String]) {
+/// In the actor: performs an operation in each round and prints a line after each.
+pub fn run_role(part: &[String]) {
     let [descriptor, operation] = part else {
         panic!("a descriptor and an operation, not {part:?}");
     };
@@ -50,13 +50,11 @@ pub fn play(part: &[String]) {
         SaFlags::empty(),
         SigSet::empty(),
     );
-    // SAFETY: the handler counts.
-    unsafe { sigaction(Signal::SIGUSR1, &action) }.expect("it can be handled");
-    let semaphore: &Semaphore = region
-        .create_or_attach("semaphore", ())
-        .expect("it is there");
-    let bounded: &Bounded = region.create_or_attach("bounded", 1).expect("it is there");
-    let monitor: &Monitor = region.create_or_attach("monitor", 1).expect("it is there");
+    // SAFETY: the handler only increments an atomic counter.
+    unsafe { sigaction(Signal::SIGUSR1, &action) }.expect("the handler is installed");
+    let semaphore: &Semaphore = region.create_or_attach("semaphore", ()).expect("it exists");
+    let bounded: &Bounded = region.create_or_attach("bounded", 1).expect("it exists");
+    let monitor: &Monitor = region.create_or_attach("monitor", 1).expect("it exists");
     let receiver = bounded.receiver().expect("its end is open");
     let sender = monitor.sender().expect("its end is open");
     println!("ready");
@@ -66,67 +64,67 @@ pub fn play(part: &[String]) {
                 semaphore.acquire().forget();
                 println!("{round}");
             }
-            "recv" => println!("{}", receiver.recv().expect("there is a sender")),
+            "recv" => println!("{}", receiver.recv().expect("a sender exists")),
             "send" => {
-                sender.send(round).expect("there is a receiver");
+                sender.send(round).expect("a receiver exists");
                 println!("{round}");
             }
-            other => panic!("there is no operation {other:?}"),
+            other => panic!("unknown operation {other:?}"),
         }
     }
     println!("{} signals", HANDLED.load(Ordering::Relaxed));
 }
 
-/// In each round the actor sleeps, is sent a signal, sleeps again, and is let go on.
+/// In each round the actor sleeps, gets a signal, sleeps again, and is woken.
 fn interrupt(operation: &str, region: &Region, mut let_go_on: impl FnMut(u32)) {
     let mut actor = Actor::start(region, &[operation.to_owned()]);
     let deadline = Instant::now() + TIMEOUT;
     assert_eq!(actor.reply(deadline).as_deref(), Ok("ready"));
     for round in 0..ROUNDS {
-        actor.until_asleep(deadline);
+        actor.wait_until_asleep(deadline);
         actor.signal(Signal::SIGUSR1);
         let process = actor.pid().as_raw() as u32;
         until("the signal is delivered", || !has_pending(process));
-        actor.until_asleep(deadline);
+        actor.wait_until_asleep(deadline);
         let_go_on(round);
         assert_eq!(actor.reply(deadline), Ok(round.to_string()), "{operation}");
     }
     assert_eq!(actor.reply(deadline), Ok(format!("{ROUNDS} signals")));
-    actor.end(deadline).expect("it ends well");
+    actor.end(deadline).expect("the process succeeds");
 }
 
 fn region() -> Region {
-    Region::memfd("interrupted", 1 << 16).expect("there is memory")
+    Region::memfd("interrupted", 1 << 16).expect("the memory suffices")
 }
 
-fn a_permit_is_taken_once() {
+fn interrupted_waiter_acquires_one_permit() {
     let region = region();
-    let semaphore: &Semaphore = region.create("semaphore", ()).expect("it is new");
+    let semaphore: &Semaphore = region.create("semaphore", ()).expect("the name is free");
     interrupt("acquire", &region, |_| {
-        semaphore.release(1).expect("there are none")
+        semaphore.release(1).expect("there are no permits")
     });
     assert_eq!(semaphore.permits(), 0);
 }
 
-fn a_receiver_gets_each_item() {
+fn interrupted_receiver_gets_every_item() {
     let region = region();
-    let buffer: &Bounded = region.create("bounded", 1).expect("it is new");
-    let sender = buffer.sender().expect("it is open");
+    let buffer: &Bounded = region.create("bounded", 1).expect("the name is free");
+    let sender = buffer.sender().expect("the descriptor is open");
     interrupt("recv", &region, |item| {
-        sender.send(item).expect("there is a receiver")
+        sender.send(item).expect("a receiver exists")
     });
     assert!(buffer.is_empty());
 }
 
-fn a_sender_sends_each_item() {
+fn interrupted_sender_sends_every_item() {
     let region = region();
-    let buffer: &Monitor = region.create("monitor", 1).expect("it is new");
-    let sender = buffer.sender().expect("it is open");
-    let receiver = buffer.receiver().expect("it is open");
-    sender.send(1000).expect("there is room");
+    let buffer: &Monitor = region.create("monitor", 1).expect("the name is free");
+    let sender = buffer.sender().expect("the descriptor is open");
+    let receiver = buffer.receiver().expect("the descriptor is open");
+    sender.send(1000).expect("the buffer has room");
     let mut got = Vec::new();
     interrupt("send", &region, |_| {
-        got.push(receiver.recv().expect("there is a sender"))
+        got.push(receiver.recv().expect("a sender exists"))
     });
     got.push(receiver.recv().expect("the last one"));
     let expected: Vec<u32> = [1000].into_iter().chain(0..ROUNDS).collect();

@@ -1,4 +1,4 @@
-//! What every link does, on each of the five.
+//! The behaviour that all five kinds of links share.
 
 use super::harness::Test;
 use super::process::{TIMEOUT, test};
@@ -17,18 +17,18 @@ use std::time::Duration;
 #[derive(Clone, Copy)]
 pub struct Kind {
     pub name: &'static str,
-    /// Both ends, with these limits.
+    /// Creates both ends with these limits.
     make: fn(usize, usize) -> Pair,
-    /// Whether a receiver hears that the sender has gone.
+    /// Whether a receiver sees that the sender has closed its end.
     has_end: bool,
-    /// Whether what was sent waits for its receiver.
+    /// Whether a message stays in the socket until it is received.
     keeps: bool,
     is_stream: bool,
 }
 
 type Pair = (Box<dyn End>, Box<dyn End>);
 
-/// A link whose descriptor can be looked at.
+/// A link with access to its descriptor.
 pub trait End: Link + AsFd {}
 impl<L: Link + AsFd> End for L {}
 
@@ -86,9 +86,9 @@ fn packets((one, other): (PacketLink, PacketLink), limit: usize, others: usize) 
 
 fn tcp() -> (StreamLink, StreamLink) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it has one");
-    let one = TcpStream::connect(address).expect("it listens");
-    let (other, _) = listener.accept().expect("it has connected");
+    let address = listener.local_addr().expect("the socket has an address");
+    let one = TcpStream::connect(address).expect("the listener is bound");
+    let (other, _) = listener.accept().expect("the client has connected");
     (
         StreamLink::tcp(one).expect("tcp"),
         StreamLink::tcp(other).expect("tcp"),
@@ -97,10 +97,10 @@ fn tcp() -> (StreamLink, StreamLink) {
 
 fn udp() -> (PacketLink, PacketLink) {
     let [one, other] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a free port"));
-    one.connect(other.local_addr().expect("it has one"))
+    one.connect(other.local_addr().expect("the socket has an address"))
         .expect("an address");
     other
-        .connect(one.local_addr().expect("it has one"))
+        .connect(one.local_addr().expect("the socket has an address"))
         .expect("an address");
     (
         PacketLink::udp(one).expect("connected"),
@@ -112,70 +112,78 @@ pub fn tests() -> Vec<Test> {
     type Scenario = (&'static str, fn(Kind), fn(Kind) -> bool);
     let scenarios: [Scenario; 15] = [
         (
-            "keeps_messages_apart_and_in_order",
-            keeps_apart_and_in_order,
+            "messages_stay_separate_and_in_order",
+            messages_stay_separate_and_in_order,
             |_| true,
         ),
         (
-            "messages_replace_one_another_in_one_place",
-            messages_replace_one_another,
+            "messages_replace_the_contents_of_a_buffer",
+            messages_replace_the_contents_of_a_buffer,
             |_| true,
         ),
         (
-            "what_was_read_ahead_is_said_and_received",
-            reads_ahead,
+            "read_ahead_counts_buffered_bytes",
+            read_ahead_counts_buffered_bytes,
             |kind| kind.is_stream,
         ),
         (
-            "a_message_that_comes_in_pieces_is_kept",
-            pieces_are_kept,
+            "partial_message_survives_timeouts",
+            partial_message_survives_timeouts,
             |kind| kind.is_stream,
         ),
-        ("goes_both_ways", goes_both_ways, |_| true),
-        ("a_message_may_be_empty", a_message_may_be_empty, |_| true),
         (
-            "a_message_at_the_limit_fits",
-            a_message_at_the_limit_fits,
+            "messages_pass_in_both_directions",
+            messages_pass_in_both_directions,
             |_| true,
         ),
         (
-            "one_beyond_the_limit_is_not_sent",
-            one_beyond_is_not_sent,
+            "empty_messages_are_delivered",
+            empty_messages_are_delivered,
             |_| true,
         ),
         (
-            "one_beyond_the_limit_is_not_received",
-            one_beyond_is_not_received,
+            "message_at_the_limit_is_delivered",
+            message_at_the_limit_is_delivered,
             |_| true,
         ),
         (
-            "without_a_message_patience_runs_out",
-            patience_runs_out,
+            "message_beyond_the_limit_is_not_sent",
+            message_beyond_the_limit_is_not_sent,
             |_| true,
         ),
         (
-            "a_sender_hears_that_nobody_receives",
-            a_sender_hears,
+            "message_beyond_the_limit_is_not_received",
+            message_beyond_the_limit_is_not_received,
             |_| true,
         ),
         (
-            "the_end_comes_after_the_last_message",
-            the_end_comes,
+            "receive_without_a_message_times_out",
+            receive_without_a_message_times_out,
+            |_| true,
+        ),
+        (
+            "sender_detects_a_closed_peer",
+            sender_detects_a_closed_peer,
+            |_| true,
+        ),
+        (
+            "end_of_stream_follows_the_last_message",
+            end_of_stream_follows_the_last_message,
             |kind| kind.has_end,
         ),
         (
-            "without_an_end_a_receiver_waits",
-            a_receiver_waits,
+            "receiver_without_end_of_stream_times_out",
+            receiver_without_end_of_stream_times_out,
             |kind| !kind.has_end,
         ),
         (
-            "a_full_link_refuses_and_loses_nothing",
-            a_full_link_loses_nothing,
+            "full_link_times_out_and_loses_nothing",
+            full_link_times_out_and_loses_nothing,
             |kind| kind.keeps,
         ),
         (
-            "changes_no_flag_that_others_have_too",
-            changes_no_flag,
+            "shared_socket_flags_stay_unchanged",
+            shared_socket_flags_stay_unchanged,
             |_| true,
         ),
     ];
@@ -194,14 +202,15 @@ pub fn pair(kind: Kind) -> Pair {
     (kind.make)(1000, 1000)
 }
 
-/// The next message, in time.
+/// Receives the next message before the timeout.
 fn next(link: &mut Box<dyn End>) -> Vec<u8> {
-    let received = link.recv_timeout(TIMEOUT).expect("a message comes");
+    let received = link.recv_timeout(TIMEOUT).expect("a message arrives");
     received.expect("the stream has not ended")
 }
 
 fn send(link: &mut Box<dyn End>, message: &[u8]) {
-    link.send_timeout(message, TIMEOUT).expect("there is room");
+    link.send_timeout(message, TIMEOUT)
+        .expect("the buffer has room");
 }
 
 fn assert_nothing(link: &mut Box<dyn End>) {
@@ -215,13 +224,13 @@ fn message(length: usize) -> Vec<u8> {
         .collect()
 }
 
-fn keeps_apart_and_in_order(kind: Kind) {
+fn messages_stay_separate_and_in_order(kind: Kind) {
     let (mut one, mut other) = pair(kind);
     let lengths: Vec<usize> = (0..1000)
         .step_by(37)
         .chain((0..1000).rev().step_by(41))
         .collect();
-    // So many fit, whatever the kind.
+    // Five messages fit in each kind of socket.
     for window in lengths.chunks(5) {
         window
             .iter()
@@ -233,31 +242,31 @@ fn keeps_apart_and_in_order(kind: Kind) {
     assert_nothing(&mut other);
 }
 
-/// Short and long ones, of which the long take the place along.
-fn messages_replace_one_another(kind: Kind) {
+/// Alternates short messages, which are copied, and long ones, which exchange the buffer.
+fn messages_replace_the_contents_of_a_buffer(kind: Kind) {
     let (mut one, mut other) = pair(kind);
-    let mut place = b"something that was there".to_vec();
+    let mut buffer = b"something that was there".to_vec();
     for length in [3, 1000, 999, 0, 501, 1, 500, 1000] {
         send(&mut one, &message(length));
         let timeout = Timeout::At(Deadline::after(TIMEOUT));
-        let received = other.recv_into_with(&mut place, timeout);
-        assert_eq!(received.expect("a message comes"), Some(length));
-        assert_eq!(place, message(length));
+        let received = other.recv_into_with(&mut buffer, timeout);
+        assert_eq!(received.expect("a message arrives"), Some(length));
+        assert_eq!(buffer, message(length));
     }
-    let nothing = other.recv_into_with(&mut place, Timeout::NonBlocking);
+    let nothing = other.recv_into_with(&mut buffer, Timeout::NonBlocking);
     assert!(matches!(nothing, Err(LinkRecvError::Timeout)));
-    assert_eq!(place, message(1000), "what was there");
+    assert_eq!(buffer, message(1000), "the contents are unchanged");
     send(&mut one, b"x");
-    assert_eq!(other.recv_into(&mut place).expect("a message"), Some(1));
-    assert_eq!(place, b"x");
+    assert_eq!(other.recv_into(&mut buffer).expect("a message"), Some(1));
+    assert_eq!(buffer, b"x");
 }
 
-/// As many as come by one call.
-fn reads_ahead(_: Kind) {
+/// One system call reads several messages.
+fn read_ahead_counts_buffered_bytes(_: Kind) {
     let (mut one, mut other) = StreamLink::pair().expect("a pair");
     assert_eq!(other.read_ahead(), 0);
     for length in [10, 20, 3] {
-        one.send(&message(length)).expect("there is room");
+        one.send(&message(length)).expect("the buffer has room");
     }
     assert_eq!(other.recv().expect("the first"), Some(message(10)));
     assert_eq!(other.read_ahead(), 4 + 20 + 4 + 3);
@@ -269,23 +278,25 @@ fn reads_ahead(_: Kind) {
     assert_eq!(other.recv().expect("the end"), None);
 }
 
-/// Of a message that is longer than what is read ahead, and of one's length; and then the stream is torn.
-fn pieces_are_kept(_: Kind) {
+/// Splits a message longer than the read-ahead buffer, and a header; then the stream is torn.
+fn partial_message_survives_timeouts(_: Kind) {
     let (mut raw, socket) = UnixStream::pair().expect("a pair");
     let mut link = StreamLink::unix(socket);
-    let mut place = b"before".to_vec();
+    let mut buffer = b"before".to_vec();
     let long = message(100_000);
     let frame = [&(long.len() as u32).to_le_bytes()[..], &long].concat();
     for piece in [&frame[..2], &frame[2..5], &frame[5..20_000]] {
-        raw.write_all(piece).expect("there is room");
-        let found = link.recv_into_with(&mut place, Timeout::NonBlocking);
+        raw.write_all(piece).expect("the buffer has room");
+        let found = link.recv_into_with(&mut buffer, Timeout::NonBlocking);
         assert!(matches!(found, Err(LinkRecvError::Timeout)), "{found:?}");
-        assert_eq!(place, b"before");
+        assert_eq!(buffer, b"before");
     }
     assert_eq!(link.read_ahead(), 20_000 - 4);
-    raw.write_all(&frame[20_000..]).expect("there is room");
-    raw.write_all(&[7, 0, 0, 0, 1, 2]).expect("there is room");
-    assert_eq!(link.recv().expect("all of it"), Some(long));
+    raw.write_all(&frame[20_000..])
+        .expect("the buffer has room");
+    raw.write_all(&[7, 0, 0, 0, 1, 2])
+        .expect("the buffer has room");
+    assert_eq!(link.recv().expect("the whole message"), Some(long));
     drop(raw);
     for _ in 0..2 {
         let torn = link.recv();
@@ -297,17 +308,17 @@ fn pieces_are_kept(_: Kind) {
     }
 }
 
-fn goes_both_ways(kind: Kind) {
+fn messages_pass_in_both_directions(kind: Kind) {
     let (mut one, mut other) = pair(kind);
-    one.send(b"question").expect("there is room");
-    other.try_send(b"answer").expect("there is room");
+    one.send(b"question").expect("the buffer has room");
+    other.try_send(b"answer").expect("the buffer has room");
     assert_eq!(next(&mut other), b"question");
     assert_eq!(next(&mut one), b"answer");
     assert_nothing(&mut one);
     assert_nothing(&mut other);
 }
 
-fn a_message_may_be_empty(kind: Kind) {
+fn empty_messages_are_delivered(kind: Kind) {
     let (mut one, mut other) = pair(kind);
     for said in [&b""[..], b"", b"x", b""] {
         send(&mut one, said);
@@ -318,48 +329,52 @@ fn a_message_may_be_empty(kind: Kind) {
     assert_nothing(&mut other);
 }
 
-fn a_message_at_the_limit_fits(kind: Kind) {
+fn message_at_the_limit_is_delivered(kind: Kind) {
     let (mut one, mut other) = (kind.make)(usize::MAX, usize::MAX);
     let limit = one.limit().min(100_000);
     assert!(limit >= 65_507, "{limit}");
     let message = message(limit);
-    // No socket has less room than that.
+    // Every socket has room for a message of the maximum length.
     send(&mut one, &message);
     assert!(next(&mut other) == message);
 }
 
-fn one_beyond_is_not_sent(kind: Kind) {
+fn message_beyond_the_limit_is_not_sent(kind: Kind) {
     let (mut one, mut other) = pair(kind);
-    let refused = one.send(&message(1001)).expect_err("it is too long");
+    let refused = one
+        .send(&message(1001))
+        .expect_err("the message is too long");
     assert_eq!(
         refused.to_string(),
-        "a message of 1001 bytes: expected at most 1000"
+        "the message has 1001 bytes, the limit is 1000; split it or raise the limit"
     );
     assert_nothing(&mut other);
     send(&mut one, b"short");
     assert_eq!(next(&mut other), b"short");
 }
 
-fn one_beyond_is_not_received(kind: Kind) {
+fn message_beyond_the_limit_is_not_received(kind: Kind) {
     let (mut one, mut other) = (kind.make)(2000, 1000);
     send(&mut one, &message(1000));
     send(&mut one, &message(1500));
     send(&mut one, b"short");
     assert_eq!(next(&mut other), message(1000));
-    let said = "a message of 1500 bytes: expected at most 1000";
-    let refused = other.recv_timeout(TIMEOUT).expect_err("it is too long");
+    let said = "the peer sent a message of 1500 bytes, the limit is 1000; raise it on this side";
+    let refused = other
+        .recv_timeout(TIMEOUT)
+        .expect_err("the message is too long");
     assert_eq!(refused.to_string(), said);
     if kind.is_stream {
         let again = other
             .recv_timeout(TIMEOUT)
-            .expect_err("it is of no use any more");
+            .expect_err("the stream is unusable");
         assert_eq!(again.to_string(), said);
     } else {
         assert_eq!(next(&mut other), b"short");
     }
 }
 
-fn patience_runs_out(kind: Kind) {
+fn receive_without_a_message_times_out(kind: Kind) {
     let (_one, mut other) = pair(kind);
     assert_nothing(&mut other);
     for timeout in [Duration::ZERO, Duration::from_millis(5)] {
@@ -370,8 +385,8 @@ fn patience_runs_out(kind: Kind) {
     }
 }
 
-/// A TCP sender hears it once the peer has refused something; a sender of UDP too.
-fn a_sender_hears(kind: Kind) {
+/// A TCP or UDP sender detects it after the peer has refused data.
+fn sender_detects_a_closed_peer(kind: Kind) {
     let (mut one, other) = pair(kind);
     drop(other);
     let mut tries = 0;
@@ -381,11 +396,11 @@ fn a_sender_hears(kind: Kind) {
             Err(LinkSendError::Disconnected) => break,
             Err(error) => panic!("{error:?}"),
         }
-        assert!(tries < 1000, "nobody tells the sender");
+        assert!(tries < 1000, "the sender detects no closed peer");
     }
     let again = one.send_timeout(b"for nobody", TIMEOUT);
     match kind.name {
-        // To UDP each one is the first again.
+        // UDP reports the error once per refused datagram.
         "udp" => {}
         _ => assert!(
             matches!(again, Err(LinkSendError::Disconnected)),
@@ -398,7 +413,7 @@ fn a_sender_hears(kind: Kind) {
     }
 }
 
-fn the_end_comes(kind: Kind) {
+fn end_of_stream_follows_the_last_message(kind: Kind) {
     let (mut one, mut other) = pair(kind);
     send(&mut one, b"last but one");
     send(&mut one, b"");
@@ -411,7 +426,7 @@ fn the_end_comes(kind: Kind) {
     }
 }
 
-fn a_receiver_waits(kind: Kind) {
+fn receiver_without_end_of_stream_times_out(kind: Kind) {
     let (mut one, mut other) = pair(kind);
     send(&mut one, b"");
     drop(one);
@@ -420,28 +435,29 @@ fn a_receiver_waits(kind: Kind) {
     assert!(matches!(found, Err(LinkRecvError::Timeout)), "{found:?}");
 }
 
-/// A form of sending.
+/// A function that sends a message.
 type Send = fn(&mut Box<dyn End>, &[u8]) -> Result<(), LinkSendError>;
 
-/// Sends until there is no room, from that message on: which would be the next. A message that was begun counts.
+/// Sends messages from number `first` on until the link is full, and returns the next number. An
+/// unfinished message counts as sent.
 fn fill(link: &mut Box<dyn End>, first: usize, send: Send) -> usize {
     for next in first..1_000_000 {
         match send(link, &message(next % 1000)) {
             Ok(()) => {}
             Err(LinkSendError::Timeout) => return next,
             Err(LinkSendError::Unfinished { left }) => {
-                assert!(left > 0 && left < 4 + next % 1000, "a part of it has gone");
+                assert!(left > 0 && left < 4 + next % 1000, "a part was sent");
             }
             Err(error) => panic!("{error:?}"),
         }
     }
-    panic!("it is never full");
+    panic!("the link never became full");
 }
 
-fn a_full_link_loses_nothing(kind: Kind) {
+fn full_link_times_out_and_loses_nothing(kind: Kind) {
     const MOMENT: Duration = Duration::from_millis(5);
     let (mut one, mut other) = pair(kind);
-    // TCP makes more room after a while, though nobody has received anything.
+    // TCP enlarges its buffers after a while even if the peer receives nothing.
     let count = fill(&mut one, 0, |link, message| link.try_send(message));
     let count = fill(&mut one, count, |link, message| {
         link.send_timeout(message, Duration::ZERO)
@@ -450,7 +466,7 @@ fn a_full_link_loses_nothing(kind: Kind) {
         link.send_deadline(message, Deadline::after(MOMENT))
     });
     let mut index = 0;
-    // What was begun is finished as soon as there is room.
+    // An unfinished message is completed as soon as the socket has room.
     while let Err(error) = one.try_send(b"room again") {
         assert!(matches!(
             error,
@@ -469,19 +485,19 @@ fn a_full_link_loses_nothing(kind: Kind) {
     assert_nothing(&mut other);
 }
 
-fn changes_no_flag(kind: Kind) {
+fn shared_socket_flags_stay_unchanged(kind: Kind) {
     let (mut one, mut other) = pair(kind);
     send(&mut one, b"x");
     assert_eq!(next(&mut other), b"x");
     assert_nothing(&mut other);
     for link in [&one, &other] {
-        let flags = fcntl(link.as_fd(), FcntlArg::F_GETFL).expect("it is open");
+        let flags = fcntl(link.as_fd(), FcntlArg::F_GETFL).expect("the descriptor is open");
         assert!(!OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK));
         assert_closed_by_exec(link);
     }
 }
 
 pub fn assert_closed_by_exec(link: &impl AsFd) {
-    let flags = fcntl(link.as_fd(), FcntlArg::F_GETFD).expect("it is open");
+    let flags = fcntl(link.as_fd(), FcntlArg::F_GETFD).expect("the descriptor is open");
     assert_eq!(FdFlag::from_bits_retain(flags), FdFlag::FD_CLOEXEC);
 }

@@ -1,7 +1,7 @@
-//! What the kernel has between processes, with real ones: pipelines, signals, sockets.
+//! Tests of pipelines, signals and sockets with real processes.
 //!
-//! Tests run one after the other, in one thread. Each has to leave as many descriptors and children as it
-//! has found. Processes are standard tools, or this program run again to play a *part*.
+//! Tests run one after the other in the main thread. Each test must leave as many descriptors and
+//! children as it found. The processes are standard tools, or this binary run again in a *role*.
 
 mod blocked;
 mod descriptors;
@@ -20,23 +20,23 @@ use interlatch_testing::{harness, process as actor};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some((part, rest)) = process::part() {
-        return match part.as_str() {
-            "descriptors" => descriptors::play(),
-            "parent" => pipeline::play_parent(),
-            "killed parent" => pipeline::play_killed_parent(),
-            "mask" => pipeline::play_mask(),
-            "session" => terminal::play(&rest),
-            "nap" => wait::play(),
-            "echo" => sockets::play_echo(),
-            "writer for nobody" => sockets::play_writer(),
-            "blocked" => blocked::play(&rest),
-            "receiver" => passing::play(),
-            other => panic!("nobody plays {other:?}"),
+    if let Some((role, rest)) = process::role() {
+        return match role.as_str() {
+            "descriptors" => descriptors::run_role(),
+            "parent" => pipeline::run_parent(),
+            "killed parent" => pipeline::run_killed_parent(),
+            "mask" => pipeline::run_mask(),
+            "session" => terminal::run_role(&rest),
+            "nap" => wait::run_role(),
+            "echo" => sockets::run_echo(),
+            "writer for nobody" => sockets::run_writer(),
+            "blocked" => blocked::run_role(&rest),
+            "receiver" => passing::run_role(),
+            other => panic!("unknown role {other:?}"),
         };
     }
-    if let Some(part) = actor::part() {
-        interrupted::play(&part);
+    if let Some(role) = actor::role() {
+        interrupted::run_role(&role);
         return ExitCode::SUCCESS;
     }
     process::keep_descriptors_to_this_process();

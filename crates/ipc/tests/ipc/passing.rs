@@ -1,11 +1,11 @@
-//! Regions that are passed over a socket, and what is passed instead of one.
+//! Passing regions over a socket, and rejecting other data.
 
 use super::harness::Test;
 use super::pipeline::end;
-use super::process::{Limited, TIMEOUT, descriptors, playing, test};
+use super::process::{Limited, TIMEOUT, command_for_role, descriptors, test};
 use interlatch::sync::Timeout;
 use interlatch::{Region, RegionError, RegionName, RegionOptions, Semaphore};
-use interlatch_ipc::{PassError, Pipeline, recv_region_with, send_region_with};
+use interlatch_ipc::{Pipeline, RegionTransferError, recv_region_with, send_region_with};
 use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
@@ -17,84 +17,96 @@ use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("passing::another_process_uses_it", another_process_uses_it),
         test(
-            "passing::the_descriptor_is_closed_by_exec",
-            the_descriptor_is_closed_by_exec,
-        ),
-        test("passing::the_end_is_no_region", the_end_is_no_region),
-        test(
-            "passing::without_one_patience_runs_out",
-            without_one_patience_runs_out,
+            "passing::another_process_uses_the_region",
+            another_process_uses_the_region,
         ),
         test(
-            "passing::a_full_stream_takes_none",
-            a_full_stream_takes_none,
-        ),
-        test("passing::nobody_receives_it", nobody_receives_it),
-        test("passing::only_a_memfd_is_passed", only_a_memfd_is_passed),
-        test("passing::another_byte_is_refused", another_byte_is_refused),
-        test(
-            "passing::a_region_has_one_descriptor",
-            a_region_has_one_descriptor,
+            "passing::exec_closes_the_descriptor",
+            exec_closes_the_descriptor,
         ),
         test(
-            "passing::what_can_be_cut_short_is_refused",
-            what_can_be_cut_is_refused,
+            "passing::end_of_stream_is_not_a_region",
+            end_of_stream_is_not_a_region,
         ),
         test(
-            "passing::memory_without_a_region_is_refused",
-            memory_without_is_refused,
+            "passing::receive_without_a_region_times_out",
+            receive_without_a_region_times_out,
         ),
         test(
-            "passing::without_a_free_descriptor_it_fails",
-            without_a_free_descriptor_it_fails,
+            "passing::send_to_a_full_stream_times_out",
+            send_to_a_full_stream_times_out,
         ),
         test(
-            "passing::a_socket_with_credentials_is_refused",
-            credentials_are_refused,
+            "passing::send_to_a_closed_peer_fails",
+            send_to_a_closed_peer_fails,
+        ),
+        test(
+            "passing::only_a_memfd_can_be_passed",
+            only_a_memfd_can_be_passed,
+        ),
+        test("passing::other_data_is_rejected", other_data_is_rejected),
+        test(
+            "passing::several_descriptors_are_rejected_and_closed",
+            several_descriptors_are_rejected_and_closed,
+        ),
+        test(
+            "passing::unsealed_memory_is_rejected",
+            unsealed_memory_is_rejected,
+        ),
+        test(
+            "passing::memory_without_a_region_is_rejected",
+            memory_without_a_region_is_rejected,
+        ),
+        test(
+            "passing::receive_without_a_free_descriptor_fails",
+            receive_without_a_free_descriptor_fails,
+        ),
+        test(
+            "passing::socket_with_credentials_is_rejected",
+            socket_with_credentials_is_rejected,
         ),
     ]
 }
 
 fn region() -> Region {
-    Region::memfd("passed", 4096).expect("there is memory")
+    Region::memfd("passed", 4096).expect("the memory suffices")
 }
 
 fn pair() -> (UnixStream, UnixStream) {
     UnixStream::pair().expect("a pair")
 }
 
-fn send(stream: &UnixStream, region: &Region) -> Result<(), PassError> {
+fn send(stream: &UnixStream, region: &Region) -> Result<(), RegionTransferError> {
     send_region_with(stream, region, Timeout::after(TIMEOUT))
 }
 
-fn receive(stream: &UnixStream) -> Result<Option<Region>, PassError> {
+fn receive(stream: &UnixStream) -> Result<Option<Region>, RegionTransferError> {
     recv_region_with(stream, Timeout::after(TIMEOUT))
 }
 
-/// Receives a region over its standard input, and adds a permit to what is in it.
-pub fn play() -> ExitCode {
+/// Receives a region over standard input and releases a permit of its semaphore.
+pub fn run_role() -> ExitCode {
     let stream = std::io::stdin()
         .as_fd()
         .try_clone_to_owned()
-        .expect("it is there");
-    let received = receive(&stream.into()).expect("a region comes");
+        .expect("it exists");
+    let received = receive(&stream.into()).expect("a region arrives");
     let region = received.expect("the stream has not ended");
     let semaphore: &Semaphore = region.attach("semaphore").expect("the parent has made it");
-    semaphore.release(1).expect("there are none");
+    semaphore.release(1).expect("there are no permits");
     ExitCode::SUCCESS
 }
 
-fn another_process_uses_it() {
+fn another_process_uses_the_region() {
     let (here, there) = pair();
     let region = region();
-    let semaphore: &Semaphore = region.create("semaphore", ()).expect("it is new");
+    let semaphore: &Semaphore = region.create("semaphore", ()).expect("the name is free");
     let pipeline = Pipeline::new()
-        .command(playing("receiver", &[]))
+        .command(command_for_role("receiver", &[]))
         .input(OwnedFd::from(there));
-    let mut running = pipeline.spawn().expect("it starts");
-    send(&here, &region).expect("there is room");
+    let mut running = pipeline.spawn().expect("the process starts");
+    send(&here, &region).expect("the buffer has room");
     let permit = semaphore.acquire_timeout(TIMEOUT);
     permit
         .expect("the other process has attached to the same memory")
@@ -102,92 +114,103 @@ fn another_process_uses_it() {
     assert!(end(&mut running)[0].success());
 }
 
-fn the_descriptor_is_closed_by_exec() {
+fn exec_closes_the_descriptor() {
     let (here, there) = pair();
-    send(&here, &region()).expect("there is room");
-    let received = receive(&there).expect("it comes").expect("it is one");
+    send(&here, &region()).expect("the buffer has room");
+    let received = receive(&there)
+        .expect("it arrives")
+        .expect("the stream has not ended");
     let descriptor = received.descriptor().expect("a memfd has one");
-    let flags = fcntl(descriptor, FcntlArg::F_GETFD).expect("it is open");
+    let flags = fcntl(descriptor, FcntlArg::F_GETFD).expect("the descriptor is open");
     assert_eq!(FdFlag::from_bits_retain(flags), FdFlag::FD_CLOEXEC);
 }
 
-fn the_end_is_no_region() {
+fn end_of_stream_is_not_a_region() {
     let (here, there) = pair();
-    send(&here, &region()).expect("there is room");
+    send(&here, &region()).expect("the buffer has room");
     drop(here);
     assert!(
-        receive(&there).expect("it comes").is_some(),
-        "it was on its way"
+        receive(&there).expect("it arrives").is_some(),
+        "the region was already sent"
     );
     assert!(receive(&there).expect("the end").is_none());
 }
 
-fn without_one_patience_runs_out() {
+fn receive_without_a_region_times_out() {
     let (_here, there) = pair();
     for timeout in [
         Timeout::NonBlocking,
         Timeout::after(Duration::from_millis(5)),
     ] {
         let found = recv_region_with(&there, timeout);
-        assert!(matches!(found, Err(PassError::Timeout)), "{found:?}");
+        assert!(
+            matches!(found, Err(RegionTransferError::Timeout)),
+            "{found:?}"
+        );
     }
 }
 
-fn a_full_stream_takes_none() {
+fn send_to_a_full_stream_times_out() {
     let (mut here, mut there) = pair();
-    here.set_nonblocking(true).expect("it can be");
+    here.set_nonblocking(true).expect("the call is allowed");
     let mut filled = 0;
     while let Ok(length) = here.write(&[0; 4096]) {
         filled += length;
     }
-    here.set_nonblocking(false).expect("it can be");
+    here.set_nonblocking(false).expect("the call is allowed");
     for timeout in [
         Timeout::NonBlocking,
         Timeout::after(Duration::from_millis(5)),
     ] {
         let refused = send_region_with(&here, &region(), timeout);
-        assert!(matches!(refused, Err(PassError::Timeout)), "{refused:?}");
+        assert!(
+            matches!(refused, Err(RegionTransferError::Timeout)),
+            "{refused:?}"
+        );
     }
-    there.read_exact(&mut vec![0; filled]).expect("it is there");
+    there.read_exact(&mut vec![0; filled]).expect("it exists");
     let found = recv_region_with(&there, Timeout::NonBlocking);
     assert!(
-        matches!(found, Err(PassError::Timeout)),
+        matches!(found, Err(RegionTransferError::Timeout)),
         "nothing was sent: {found:?}"
     );
 }
 
-fn nobody_receives_it() {
+fn send_to_a_closed_peer_fails() {
     let (here, there) = pair();
     drop(there);
     let refused = send(&here, &region());
     assert!(
-        matches!(refused, Err(PassError::Disconnected)),
+        matches!(refused, Err(RegionTransferError::Disconnected)),
         "{refused:?}"
     );
 }
 
-fn only_a_memfd_is_passed() {
+fn only_a_memfd_can_be_passed() {
     let (here, there) = pair();
     let name = format!("interlatch-passing-{}", std::process::id());
     let options = RegionOptions::new(4096).remove_on_drop(true);
     let named = options
-        .create(&RegionName::posix(&name).expect("a name"))
-        .expect("it is new");
+        .create(&RegionName::posix(&name).expect("the name is valid"))
+        .expect("the name is free");
     let refused = send(&here, &named);
     assert!(
-        matches!(refused, Err(PassError::Region(RegionError::NotSealed))),
+        matches!(
+            refused,
+            Err(RegionTransferError::Region(RegionError::NotSealed))
+        ),
         "{refused:?}"
     );
     let key = RegionName::sysv(std::process::id() as i32).expect("a key");
-    let segment = options.create(&key).expect("it is new");
+    let segment = options.create(&key).expect("the name is free");
     let refused = send(&here, &segment);
     assert!(
-        matches!(refused, Err(PassError::NoDescriptor)),
+        matches!(refused, Err(RegionTransferError::NoDescriptor)),
         "{refused:?}"
     );
     let found = recv_region_with(&there, Timeout::NonBlocking);
     assert!(
-        matches!(found, Err(PassError::Timeout)),
+        matches!(found, Err(RegionTransferError::Timeout)),
         "nothing was sent: {found:?}"
     );
 }
@@ -204,7 +227,7 @@ fn pass(stream: &UnixStream, byte: u8, passed: &[BorrowedFd<'_>]) {
     assert_eq!(sent, Ok(1));
 }
 
-fn another_byte_is_refused() {
+fn other_data_is_rejected() {
     let (here, there) = pair();
     let region = region();
     pass(
@@ -213,41 +236,41 @@ fn another_byte_is_refused() {
         &[region.descriptor().expect("a memfd has one")],
     );
     let before = descriptors();
-    let refused = receive(&there).expect_err("it is another byte");
+    let refused = receive(&there).expect_err("the byte is wrong");
     assert!(
-        matches!(refused, PassError::OtherByte { found: b'x' }),
+        matches!(refused, RegionTransferError::OtherByte { found: b'x' }),
         "{refused:?}"
     );
-    assert_eq!(descriptors(), before, "what came with it is closed");
-    send(&here, &region).expect("there is room");
-    assert!(receive(&there).expect("the stream is of use").is_some());
+    assert_eq!(descriptors(), before, "the descriptors are closed");
+    send(&here, &region).expect("the buffer has room");
+    assert!(receive(&there).expect("the stream still works").is_some());
 }
 
-fn a_region_has_one_descriptor() {
+fn several_descriptors_are_rejected_and_closed() {
     let (here, there) = pair();
     let region = region();
     let descriptor = region.descriptor().expect("a memfd has one");
     let before = descriptors();
     for count in [0, 2, 3, 4, 5, 250] {
         pass(&here, b'R', &vec![descriptor; count]);
-        let refused = receive(&there).expect_err("that is not one");
+        let refused = receive(&there).expect_err("the number of descriptors is wrong");
         let said = refused.to_string();
         assert!(
             said.starts_with("expected a region with 1 descriptor, found "),
             "{said}"
         );
         assert!(
-            matches!(refused, PassError::Descriptors { found, is_cut }
-            if found == count || (found < count && is_cut)),
+            matches!(refused, RegionTransferError::Descriptors { found, truncated }
+            if found == count || (found < count && truncated)),
             "{refused:?}"
         );
         assert_eq!(descriptors(), before, "{count} are closed");
     }
-    send(&here, &region).expect("there is room");
-    assert!(receive(&there).expect("the stream is of use").is_some());
+    send(&here, &region).expect("the buffer has room");
+    assert!(receive(&there).expect("the stream still works").is_some());
 }
 
-fn what_can_be_cut_is_refused() {
+fn unsealed_memory_is_rejected() {
     let (here, there) = pair();
     let (pipe, _writer) = std::io::pipe().expect("a pipe");
     let memory = memfd_create("unsealed", MFdFlags::MFD_ALLOW_SEALING).expect("a memfd");
@@ -256,34 +279,37 @@ fn what_can_be_cut_is_refused() {
         .expect("memory");
     for passed in [pipe.as_fd(), memory.as_fd(), here.as_fd()] {
         pass(&here, b'R', &[passed]);
-        let refused = receive(&there).expect_err("it is no region");
+        let refused = receive(&there).expect_err("the memory holds no region");
         assert!(
-            matches!(refused, PassError::Region(RegionError::NotSealed)),
+            matches!(refused, RegionTransferError::Region(RegionError::NotSealed)),
             "{refused:?}"
         );
     }
 }
 
-fn memory_without_is_refused() {
+fn memory_without_a_region_is_rejected() {
     let (here, there) = pair();
     let memory = memfd_create("sealed", MFdFlags::MFD_ALLOW_SEALING).expect("a memfd");
     File::from(memory.try_clone().expect("a copy"))
         .set_len(1 << 14)
         .expect("memory");
     let seals = FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK);
-    fcntl(&memory, seals).expect("it can be sealed");
+    fcntl(&memory, seals).expect("the memfd can be sealed");
     pass(&here, b'R', &[memory.as_fd()]);
-    let refused = receive(&there).expect_err("it is no region");
+    let refused = receive(&there).expect_err("the memory holds no region");
     assert!(
-        matches!(refused, PassError::Region(RegionError::NoRegion { .. })),
+        matches!(
+            refused,
+            RegionTransferError::Region(RegionError::NoRegion { .. })
+        ),
         "{refused:?}"
     );
 }
 
-fn without_a_free_descriptor_it_fails() {
+fn receive_without_a_free_descriptor_fails() {
     let (here, there) = pair();
-    send(&here, &region()).expect("there is room");
-    let highest = *descriptors().last().expect("there are some") as u64;
+    send(&here, &region()).expect("the buffer has room");
+    let highest = *descriptors().last().expect("descriptors are open") as u64;
     let full: Vec<File> = (0..highest)
         .map_while(|_| File::open("/dev/null").ok())
         .collect();
@@ -293,16 +319,21 @@ fn without_a_free_descriptor_it_fails() {
     drop(full);
     let expected = "expected a region with 1 descriptor, found 0 and more";
     assert_eq!(
-        refused.expect_err("there is no room for it").to_string(),
+        refused
+            .expect_err("the process has no free descriptor")
+            .to_string(),
         expected
     );
 }
 
-fn credentials_are_refused() {
+fn socket_with_credentials_is_rejected() {
     let (here, there) = pair();
     nix::sys::socket::setsockopt(&there, nix::sys::socket::sockopt::PassCred, &true)
-        .expect("it can be");
-    send(&here, &region()).expect("there is room");
-    let refused = receive(&there).expect_err("it passes credentials");
-    assert!(matches!(refused, PassError::Credentials), "{refused:?}");
+        .expect("the call is allowed");
+    send(&here, &region()).expect("the buffer has room");
+    let refused = receive(&there).expect_err("the socket passes credentials");
+    assert!(
+        matches!(refused, RegionTransferError::Credentials),
+        "{refused:?}"
+    );
 }

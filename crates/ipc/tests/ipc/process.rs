@@ -1,4 +1,4 @@
-//! Parts that this program plays when it is run again, and what a test must leave as it was.
+//! Roles of this binary when it runs again, and the state that each test must restore.
 
 use super::harness::Test;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
@@ -11,37 +11,37 @@ use std::process::Command;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-/// How long anything may take before the test fails. Nothing here comes near it.
+/// The timeout of every wait in a test, far above the expected duration.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The first argument of who plays a part; its name follows.
+/// The first argument of a process with a role; the role's name follows.
 const ROLE: &str = "--part";
 
-/// The part that this process is to play, and its arguments.
-pub fn part() -> Option<(String, Vec<String>)> {
+/// Returns the role of this process and its arguments, or `None` in a test.
+pub fn role() -> Option<(String, Vec<String>)> {
     let mut arguments = std::env::args().skip(1);
     (arguments.next()? == ROLE).then(|| {
-        let part = arguments.next().expect("the name of a part");
-        (part, arguments.collect())
+        let role = arguments.next().expect("the name of a part");
+        (role, arguments.collect())
     })
 }
 
-/// This program, as that part.
-pub fn playing(part: &str, arguments: &[&str]) -> Command {
+/// Returns the command that runs this binary in a role.
+pub fn command_for_role(role: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.arg(ROLE).arg(part).args(arguments);
+    command.arg(ROLE).arg(role).args(arguments);
     command
 }
 
-/// A tool and its arguments.
+/// Returns the command for a tool with arguments.
 pub fn tool(name: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(name);
     command.args(arguments);
     command
 }
 
-/// A test that must leave no child and no descriptor behind.
-pub fn test(name: &str, run: impl Fn() + 'static) -> Test {
+/// Creates a test that must leave no child and no descriptor behind.
+pub fn test(name: &str, run: impl Fn() + Send + 'static) -> Test {
     let name = name.to_owned();
     Test::new(name.clone(), move || {
         let before = descriptors();
@@ -55,7 +55,7 @@ pub fn test(name: &str, run: impl Fn() + 'static) -> Test {
     })
 }
 
-/// Children that a test has left because it has failed. They are killed and reaped when this is dropped.
+/// Kills and reaps the children that a failed test has left.
 struct Leftovers;
 
 impl Drop for Leftovers {
@@ -68,18 +68,19 @@ impl Drop for Leftovers {
     }
 }
 
-/// Ends this program with a message if the test takes too long: most of what is waited for here is in this
-/// process, and a wait without end would have nobody to tell of it. All is well once what this returns is
-/// dropped.
+/// Starts a watchdog that ends this process with a message if the test exceeds its time.
+///
+/// Most waits of a test are in this process, so no other process could report an endless one.
+/// Dropping the returned sender stops the watchdog.
 fn watch(name: String) -> Sender<()> {
     let (well, watcher) = mpsc::channel();
     let own = std::process::id();
-    // The signals of a test are not for the watcher.
+    // The watchdog must not receive the signals of a test.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
     std::thread::spawn(move || {
         if watcher.recv_timeout(2 * TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             let call = fs::read_to_string(format!("/proc/{own}/task/{own}/syscall"));
-            println!("test {name} ... FAILED: it hangs, in the system call {call:?}");
+            println!("test {name} ... FAILED: timed out in system call {call:?}");
             std::process::exit(1);
         }
     });
@@ -89,7 +90,7 @@ fn watch(name: String) -> Sender<()> {
     well
 }
 
-/// The numbers of the descriptors of this process.
+/// Returns the open descriptors of this process.
 pub fn descriptors() -> BTreeSet<i32> {
     let folder = "/proc/self/fd";
     let entries = fs::read_dir(folder).expect("/proc");
@@ -97,19 +98,19 @@ pub fn descriptors() -> BTreeSet<i32> {
         .map(|entry| entry.expect("an entry").file_name())
         .map(|name| name.to_string_lossy().parse().expect("a number"))
         .collect();
-    // The one that has listed them is closed by now.
+    // The descriptor of the listing itself is closed by now.
     numbers.retain(|number| fs::read_link(format!("{folder}/{number}")).is_ok());
     numbers
 }
 
-/// While it lives this process may have so many descriptors.
+/// Limits the number of descriptors of this process until it is dropped.
 pub struct Limited {
     before: (rlim_t, rlim_t),
 }
 
 impl Limited {
     pub fn to(descriptors: rlim_t) -> Self {
-        let before = getrlimit(Resource::RLIMIT_NOFILE).expect("there is one");
+        let before = getrlimit(Resource::RLIMIT_NOFILE).expect("it exists");
         setrlimit(Resource::RLIMIT_NOFILE, descriptors, before.1).expect("less is allowed");
         Self { before }
     }
@@ -118,17 +119,17 @@ impl Limited {
 impl Drop for Limited {
     fn drop(&mut self) {
         let (soft, hard) = self.before;
-        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).expect("it was so before");
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).expect("the limit was valid before");
     }
 }
 
-/// The children of this process, zombies too.
+/// Returns the children of this process, including zombies.
 pub fn children() -> String {
     let path = format!("/proc/self/task/{}/children", std::process::id());
     fs::read_to_string(path).expect("/proc").trim().to_owned()
 }
 
-/// Looks until it holds; fails with what was waited for.
+/// Polls until the condition holds; panics with its description after the timeout.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + TIMEOUT;
     while !holds() {
@@ -140,23 +141,24 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Whether that process runs: a zombie does not.
+/// Returns whether a process runs. Zombies do not.
 pub fn is_alive(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().unwrap_or_default();
     !state.is_empty() && !state.starts_with(" Z")
 }
 
-/// Whether a signal waits to be delivered to that process.
+/// Returns whether a process has a pending signal.
 pub fn has_pending(process: u32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it is not reaped");
+    let status =
+        fs::read_to_string(format!("/proc/{process}/status")).expect("the process is not reaped");
     let mut pending = status.lines().filter(|line| line.contains("Pnd:"));
     !pending.all(|line| line.trim_end().ends_with("0000000000000000"))
 }
 
-/// Whoever has started the tests may have left descriptors open for its children: they are not for ours.
+/// Marks inherited descriptors close-on-exec, so the children of the tests do not inherit them.
 pub fn keep_descriptors_to_this_process() {
-    // SAFETY: it changes a flag of descriptors, and closes none.
+    // SAFETY: with CLOEXEC the call changes a flag of descriptors and closes none.
     let done = unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
     assert_eq!(done, 0, "close_range: {}", std::io::Error::last_os_error());
 }

@@ -1,4 +1,4 @@
-//! Signals as messages, and as permits of a semaphore.
+//! Signals as messages and as semaphore permits.
 
 use super::harness::Test;
 use super::process::{TIMEOUT, test, tool};
@@ -6,7 +6,7 @@ use interlatch::Semaphore;
 use interlatch::sync::Deadline;
 use interlatch::sync::Timeout;
 use interlatch_ipc::wait::until_readable;
-use interlatch_ipc::{Received, Signal, SignalError, SignalFd, notify_semaphore};
+use interlatch_ipc::{ReceivedSignal, Signal, SignalError, SignalFd, notify_semaphore};
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, raise, sigaction};
 use std::time::Duration;
@@ -14,158 +14,173 @@ use std::time::Duration;
 pub fn tests() -> Vec<Test> {
     vec![
         test(
-            "signals::each_is_read_with_its_sender",
-            each_is_read_with_its_sender,
+            "signals::signals_are_received_with_their_sender",
+            signals_are_received_with_their_sender,
         ),
         test(
-            "signals::an_end_of_a_child_is_read",
-            an_end_of_a_child_is_read,
+            "signals::end_of_a_child_is_received",
+            end_of_a_child_is_received,
         ),
         test(
-            "signals::without_one_patience_runs_out",
-            without_one_patience_runs_out,
+            "signals::receive_without_a_signal_times_out",
+            receive_without_a_signal_times_out,
+        ),
+        test("signals::repeated_signals_merge", repeated_signals_merge),
+        test("signals::drop_restores_the_mask", drop_restores_the_mask),
+        test(
+            "signals::shared_signal_stays_blocked_until_the_last_drop",
+            shared_signal_stays_blocked_until_the_last_drop,
         ),
         test(
-            "signals::two_before_a_look_are_one",
-            two_before_a_look_are_one,
-        ),
-        test("signals::the_mask_is_as_it_was", the_mask_is_as_it_was),
-        test(
-            "signals::of_two_with_one_signal_the_first_may_go_first",
-            of_two_with_one_signal,
+            "signals::unread_signal_is_delivered_after_drop",
+            unread_signal_is_delivered_after_drop,
         ),
         test(
-            "signals::one_left_unread_is_delivered",
-            one_left_unread_is_delivered,
+            "signals::unsupported_signals_are_rejected",
+            unsupported_signals_are_rejected,
         ),
         test(
-            "signals::what_is_no_notification_is_refused",
-            what_is_none_is_refused,
+            "signals::each_delivery_releases_a_permit",
+            each_delivery_releases_a_permit,
         ),
         test(
-            "signals::each_delivery_adds_a_permit",
-            each_delivery_adds_a_permit,
+            "signals::several_signals_notify_one_semaphore",
+            several_signals_notify_one_semaphore,
         ),
         test(
-            "signals::several_notify_one_semaphore",
-            several_notify_one_semaphore,
+            "signals::registered_signal_is_rejected",
+            registered_signal_is_rejected,
         ),
         test(
-            "signals::one_that_is_taken_is_refused",
-            one_that_is_taken_is_refused,
+            "signals::drop_restores_the_previous_action",
+            drop_restores_the_previous_action,
         ),
         test(
-            "signals::what_it_did_before_it_does_again",
-            what_it_did_before_it_does_again,
+            "signals::full_semaphore_stays_full",
+            full_semaphore_stays_full,
         ),
-        test(
-            "signals::a_full_semaphore_stays_full",
-            a_full_semaphore_stays_full,
-        ),
-        test(
-            "signals::the_error_of_others_is_kept",
-            the_error_of_others_is_kept,
-        ),
+        test("signals::handler_preserves_errno", handler_preserves_errno),
     ]
 }
 
-fn next(signals: &SignalFd) -> Received {
+fn next(signals: &SignalFd) -> ReceivedSignal {
     let received = signals.recv_timeout(TIMEOUT).expect("a signal can be read");
-    received.expect("it was sent")
+    received.expect("the message was sent")
 }
 
 fn mask() -> SigSet {
-    SigSet::thread_get_mask().expect("there is one")
+    SigSet::thread_get_mask().expect("it exists")
 }
 
-fn each_is_read_with_its_sender() {
-    let signals = SignalFd::new([Signal::SIGUSR1, Signal::SIGUSR2]).expect("they can be");
+fn signals_are_received_with_their_sender() {
+    let signals =
+        SignalFd::new([Signal::SIGUSR1, Signal::SIGUSR2]).expect("the signals can be blocked");
     for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGUSR1] {
-        raise(signal).expect("it is sent");
+        raise(signal).expect("the signal is sent");
         let ready = until_readable(&signals, Timeout::after(TIMEOUT));
-        assert!(ready.expect("it can be polled"));
+        assert!(ready.expect("the descriptor can be polled"));
         let process = Some(std::process::id());
-        assert_eq!(next(&signals), Received { signal, process });
-        assert_eq!(signals.try_recv().expect("it can be read"), None);
+        assert_eq!(next(&signals), ReceivedSignal { signal, process });
+        assert_eq!(
+            signals.try_recv().expect("the descriptor can be read"),
+            None
+        );
     }
 }
 
-fn an_end_of_a_child_is_read() {
-    let signals = SignalFd::new([Signal::SIGCHLD]).expect("it can be");
-    let mut child = tool("true", &[]).spawn().expect("it starts");
-    let expected = Received {
+fn end_of_a_child_is_received() {
+    let signals = SignalFd::new([Signal::SIGCHLD]).expect("the call is allowed");
+    let mut child = tool("true", &[]).spawn().expect("the process starts");
+    let expected = ReceivedSignal {
         signal: Signal::SIGCHLD,
         process: Some(child.id()),
     };
     assert_eq!(next(&signals), expected);
-    assert!(child.wait().expect("ours").success());
+    assert!(child.wait().expect("this process reaps it").success());
 }
 
-fn without_one_patience_runs_out() {
-    let signals = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
-    assert_eq!(signals.try_recv().expect("it can be read"), None);
+fn receive_without_a_signal_times_out() {
+    let signals = SignalFd::new([Signal::SIGUSR1]).expect("the call is allowed");
+    assert_eq!(
+        signals.try_recv().expect("the descriptor can be read"),
+        None
+    );
     let waited = signals.recv_timeout(Duration::from_millis(5));
-    assert_eq!(waited.expect("it can be read"), None);
+    assert_eq!(waited.expect("the descriptor can be read"), None);
     let waited = signals.recv_deadline(Deadline::after(Duration::from_millis(5)));
-    assert_eq!(waited.expect("it can be read"), None);
+    assert_eq!(waited.expect("the descriptor can be read"), None);
     assert_eq!(
         signals
             .recv_timeout(Duration::ZERO)
-            .expect("it can be read"),
+            .expect("the descriptor can be read"),
         None
     );
 }
 
-fn two_before_a_look_are_one() {
-    let signals = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
-    raise(Signal::SIGUSR1).expect("it is sent");
-    raise(Signal::SIGUSR1).expect("it is sent");
+fn repeated_signals_merge() {
+    let signals = SignalFd::new([Signal::SIGUSR1]).expect("the call is allowed");
+    raise(Signal::SIGUSR1).expect("the signal is sent");
+    raise(Signal::SIGUSR1).expect("the signal is sent");
     next(&signals);
-    assert_eq!(signals.try_recv().expect("it can be read"), None);
+    assert_eq!(
+        signals.try_recv().expect("the descriptor can be read"),
+        None
+    );
 }
 
-/// Also if two of them go in the order in which they came.
-fn the_mask_is_as_it_was() {
+/// The readers are dropped in either order.
+fn drop_restores_the_mask() {
     let before = mask();
-    let first = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
-    let second = SignalFd::new([Signal::SIGUSR1, Signal::SIGUSR2]).expect("they can be");
+    let first = SignalFd::new([Signal::SIGUSR1]).expect("the call is allowed");
+    let second =
+        SignalFd::new([Signal::SIGUSR1, Signal::SIGUSR2]).expect("the signals can be blocked");
     assert!(mask().contains(Signal::SIGUSR2));
     drop(second);
-    assert!(mask().contains(Signal::SIGUSR1), "it is the first one's");
-    let second = SignalFd::new([Signal::SIGUSR2]).expect("it can be");
+    assert!(
+        mask().contains(Signal::SIGUSR1),
+        "the first reader blocks it"
+    );
+    let second = SignalFd::new([Signal::SIGUSR2]).expect("the call is allowed");
     drop(first);
     assert!(!mask().contains(Signal::SIGUSR1));
-    assert!(mask().contains(Signal::SIGUSR2), "it is the second one's");
+    assert!(
+        mask().contains(Signal::SIGUSR2),
+        "the second reader blocks it"
+    );
     drop(second);
     assert_eq!(mask(), before);
 }
 
-/// It was unblocked, and ended the process.
-fn of_two_with_one_signal() {
+/// Regression test: the first drop unblocked the signal, which then terminated the process.
+fn shared_signal_stays_blocked_until_the_last_drop() {
     let before = mask();
-    let first = SignalFd::new([Signal::SIGUSR1, Signal::SIGUSR2]).expect("they can be");
-    let second = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
+    let first =
+        SignalFd::new([Signal::SIGUSR1, Signal::SIGUSR2]).expect("the signals can be blocked");
+    let second = SignalFd::new([Signal::SIGUSR1]).expect("the call is allowed");
     drop(first);
-    assert!(mask().contains(Signal::SIGUSR1), "it is the second one's");
-    assert!(!mask().contains(Signal::SIGUSR2), "it is nobody's");
-    raise(Signal::SIGUSR1).expect("it is sent");
+    assert!(
+        mask().contains(Signal::SIGUSR1),
+        "the second reader blocks it"
+    );
+    assert!(!mask().contains(Signal::SIGUSR2), "no reader blocks it");
+    raise(Signal::SIGUSR1).expect("the signal is sent");
     assert_eq!(next(&second).signal, Signal::SIGUSR1);
     drop(second);
     assert_eq!(mask(), before);
 }
 
-fn one_left_unread_is_delivered() {
+fn unread_signal_is_delivered_after_drop() {
     static LEFT: Semaphore = Semaphore::empty();
-    let notification = notify_semaphore(Signal::SIGUSR1, &LEFT).expect("it can be");
-    let signals = SignalFd::new([Signal::SIGUSR1]).expect("it can be");
-    raise(Signal::SIGUSR1).expect("it is sent");
-    assert_eq!(LEFT.permits(), 0, "it is blocked");
+    let notification = notify_semaphore(Signal::SIGUSR1, &LEFT).expect("the call is allowed");
+    let signals = SignalFd::new([Signal::SIGUSR1]).expect("the call is allowed");
+    raise(Signal::SIGUSR1).expect("the signal is sent");
+    assert_eq!(LEFT.permits(), 0, "the signal is blocked");
     drop(signals);
     assert_eq!(LEFT.permits(), 1);
     drop(notification);
 }
 
-fn what_is_none_is_refused() {
+fn unsupported_signals_are_rejected() {
     static NONE: Semaphore = Semaphore::empty();
     let before = mask();
     for signal in [
@@ -174,86 +189,87 @@ fn what_is_none_is_refused() {
         Signal::SIGSEGV,
         Signal::SIGABRT,
     ] {
-        let error = SignalFd::new([Signal::SIGUSR1, signal]).expect_err("it is none");
+        let error =
+            SignalFd::new([Signal::SIGUSR1, signal]).expect_err("the signal is unsupported");
         assert!(error.to_string().starts_with(signal.as_str()), "{error}");
-        let error = notify_semaphore(signal, &NONE).expect_err("it is none");
+        let error = notify_semaphore(signal, &NONE).expect_err("the signal is unsupported");
         assert!(
-            matches!(error, SignalError::NoNotification(it) if it == signal),
+            matches!(error, SignalError::Unsupported(it) if it == signal),
             "{error}"
         );
     }
     assert_eq!(mask(), before, "nothing is blocked");
 }
 
-fn each_delivery_adds_a_permit() {
+fn each_delivery_releases_a_permit() {
     static DELIVERED: Semaphore = Semaphore::empty();
-    let notification = notify_semaphore(Signal::SIGUSR1, &DELIVERED).expect("it can be");
+    let notification = notify_semaphore(Signal::SIGUSR1, &DELIVERED).expect("the call is allowed");
     for _ in 0..1000 {
-        raise(Signal::SIGUSR1).expect("it is sent");
+        raise(Signal::SIGUSR1).expect("the signal is sent");
     }
     assert_eq!(DELIVERED.permits(), 1000);
     drop(notification);
 }
 
-fn several_notify_one_semaphore() {
+fn several_signals_notify_one_semaphore() {
     static SHARED: Semaphore = Semaphore::empty();
     let both = [Signal::SIGUSR1, Signal::SIGUSR2];
-    let both = both.map(|signal| notify_semaphore(signal, &SHARED).expect("it can be"));
-    raise(Signal::SIGUSR1).expect("it is sent");
-    raise(Signal::SIGUSR2).expect("it is sent");
+    let both = both.map(|signal| notify_semaphore(signal, &SHARED).expect("the call is allowed"));
+    raise(Signal::SIGUSR1).expect("the signal is sent");
+    raise(Signal::SIGUSR2).expect("the signal is sent");
     assert_eq!(SHARED.permits(), 2);
     drop(both);
 }
 
-fn one_that_is_taken_is_refused() {
+fn registered_signal_is_rejected() {
     static FIRST: Semaphore = Semaphore::empty();
     static SECOND: Semaphore = Semaphore::empty();
-    let notification = notify_semaphore(Signal::SIGUSR1, &FIRST).expect("it can be");
-    let error = notify_semaphore(Signal::SIGUSR1, &SECOND).expect_err("it is taken");
+    let notification = notify_semaphore(Signal::SIGUSR1, &FIRST).expect("the call is allowed");
+    let error = notify_semaphore(Signal::SIGUSR1, &SECOND).expect_err("the signal is registered");
     assert!(
-        matches!(error, SignalError::Taken(Signal::SIGUSR1)),
+        matches!(error, SignalError::InUse(Signal::SIGUSR1)),
         "{error}"
     );
-    raise(Signal::SIGUSR1).expect("it is sent");
+    raise(Signal::SIGUSR1).expect("the signal is sent");
     assert_eq!((FIRST.permits(), SECOND.permits()), (1, 0));
     drop(notification);
-    drop(notify_semaphore(Signal::SIGUSR1, &SECOND).expect("it is free again"));
+    drop(notify_semaphore(Signal::SIGUSR1, &SECOND).expect("the signal is free again"));
 }
 
 fn set(handler: SigHandler) -> SigHandler {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: it is ignored, or does what it does by default.
+    // SAFETY: ignoring a signal or its default action runs no handler.
     let before = unsafe { sigaction(Signal::SIGUSR1, &action) };
-    before.expect("it can be set").handler()
+    before.expect("the action is valid").handler()
 }
 
-fn what_it_did_before_it_does_again() {
+fn drop_restores_the_previous_action() {
     static BEFORE: Semaphore = Semaphore::empty();
     set(SigHandler::SigIgn);
-    let notification = notify_semaphore(Signal::SIGUSR1, &BEFORE).expect("it can be");
+    let notification = notify_semaphore(Signal::SIGUSR1, &BEFORE).expect("the call is allowed");
     drop(notification);
-    raise(Signal::SIGUSR1).expect("it is ignored");
+    raise(Signal::SIGUSR1).expect("the signal is ignored");
     assert_eq!(BEFORE.permits(), 0);
     assert!(matches!(set(SigHandler::SigDfl), SigHandler::SigIgn));
 }
 
-fn a_full_semaphore_stays_full() {
+fn full_semaphore_stays_full() {
     static FULL: Semaphore = Semaphore::empty();
     FULL.release(interlatch::sync::MAX_PERMITS)
-        .expect("so many fit");
-    let notification = notify_semaphore(Signal::SIGUSR1, &FULL).expect("it can be");
-    raise(Signal::SIGUSR1).expect("it is sent");
+        .expect("the semaphore is empty");
+    let notification = notify_semaphore(Signal::SIGUSR1, &FULL).expect("the call is allowed");
+    raise(Signal::SIGUSR1).expect("the signal is sent");
     assert_eq!(FULL.permits(), interlatch::sync::MAX_PERMITS);
     drop(notification);
 }
 
-/// It would be overwritten only by a handler that calls libc.
-fn the_error_of_others_is_kept() {
+/// Only a handler that calls libc could overwrite `errno`.
+fn handler_preserves_errno() {
     static KEPT: Semaphore = Semaphore::empty();
-    let notification = notify_semaphore(Signal::SIGUSR1, &KEPT).expect("it can be");
-    raise(Signal::SIGUSR1).expect("it is sent");
+    let notification = notify_semaphore(Signal::SIGUSR1, &KEPT).expect("the call is allowed");
+    raise(Signal::SIGUSR1).expect("the signal is sent");
     Errno::set_raw(Errno::EXDEV as i32);
-    raise(Signal::SIGUSR1).expect("it is sent");
+    raise(Signal::SIGUSR1).expect("the signal is sent");
     assert_eq!(Errno::last(), Errno::EXDEV);
     drop(notification);
 }

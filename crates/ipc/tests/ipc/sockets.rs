@@ -1,14 +1,14 @@
-//! What is special to one kind of socket, and links between processes.
+//! Properties of single kinds of sockets, and links between processes.
 
 use super::harness::Test;
 use super::links::{KINDS, assert_closed_by_exec, pair};
 use super::pipeline::end;
-use super::process::{TIMEOUT, has_pending, playing, test, until};
+use super::process::{TIMEOUT, command_for_role, has_pending, test, until};
 use interlatch::Region;
 use interlatch::sync::Timeout;
 use interlatch_ipc::{
-    Link, LinkRecvError, LinkSendError, PacketLink, PassError, Pipeline, SeqpacketListener, Signal,
-    StreamLink, send_region_with,
+    Link, LinkRecvError, LinkSendError, PacketLink, Pipeline, RegionTransferError,
+    SeqpacketListener, Signal, StreamLink, send_region_with,
 };
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction, signal};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
@@ -22,100 +22,110 @@ use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("sockets::signals_disturb_no_link", signals_disturb_no_link),
-        test("sockets::a_torn_stream_is_no_end", a_torn_stream_is_no_end),
+        test("sockets::links_survive_signals", links_survive_signals),
         test(
-            "sockets::a_message_may_come_in_pieces",
-            a_message_may_come_in_pieces,
+            "sockets::torn_stream_is_not_an_end_of_stream",
+            torn_stream_is_not_an_end_of_stream,
         ),
         test(
-            "sockets::a_length_is_checked_first",
-            a_length_is_checked_first,
+            "sockets::message_may_arrive_in_pieces",
+            message_may_arrive_in_pieces,
         ),
         test(
-            "sockets::what_was_begun_can_be_finished",
-            what_was_begun_can_be_finished,
+            "sockets::length_is_checked_before_allocation",
+            length_is_checked_before_allocation,
         ),
         test(
-            "sockets::a_peer_that_did_not_read_is_gone",
-            a_peer_that_did_not_read_is_gone,
+            "sockets::unfinished_message_can_be_finished",
+            unfinished_message_can_be_finished,
         ),
         test(
-            "sockets::seqpackets_meet_at_a_path",
-            seqpackets_meet_at_a_path,
+            "sockets::peer_with_unread_messages_resets_the_stream",
+            peer_with_unread_messages_resets_the_stream,
         ),
         test(
-            "sockets::nobody_at_the_path_is_an_error",
-            nobody_at_the_path_is_an_error,
+            "sockets::seqpacket_links_connect_at_a_path",
+            seqpacket_links_connect_at_a_path,
         ),
         test(
-            "sockets::a_full_listener_ends_patience",
-            a_full_listener_ends_patience,
+            "sockets::connecting_without_a_listener_fails",
+            connecting_without_a_listener_fails,
         ),
         test(
-            "sockets::what_is_not_connected_is_refused",
-            what_is_not_connected_is_refused,
-        ),
-        test("sockets::another_process_answers", another_process_answers),
-        test(
-            "sockets::a_killed_process_is_an_end",
-            a_killed_process_is_an_end,
+            "sockets::connecting_to_a_full_listener_times_out",
+            connecting_to_a_full_listener_times_out,
         ),
         test(
-            "sockets::writing_for_nobody_ends_nobody",
-            writing_for_nobody_ends_nobody,
+            "sockets::unconnected_sockets_are_rejected",
+            unconnected_sockets_are_rejected,
+        ),
+        test(
+            "sockets::messages_pass_between_processes",
+            messages_pass_between_processes,
+        ),
+        test(
+            "sockets::killed_peer_ends_the_stream",
+            killed_peer_ends_the_stream,
+        ),
+        test(
+            "sockets::sending_to_closed_peers_raises_no_sigpipe",
+            sending_to_closed_peers_raises_no_sigpipe,
         ),
     ]
 }
 
-/// A link, and what writes raw bytes to it.
+/// Returns a link and a stream that writes raw bytes to it.
 fn raw() -> (UnixStream, StreamLink) {
     let (raw, other) = UnixStream::pair().expect("a pair");
     (raw, StreamLink::unix(other))
 }
 
-fn a_torn_stream_is_no_end() {
+fn torn_stream_is_not_an_end_of_stream() {
     for (bytes, said) in [
-        (&[10, 0, 0, 0, 1, 2, 3][..], "after 7 bytes"),
-        (&[10, 0], "after 2 bytes"),
+        (&[10, 0, 0, 0, 1, 2, 3][..], "7 of 14 bytes"),
+        (&[10, 0], "2 of 4 bytes"),
     ] {
         let (mut raw, mut link) = raw();
-        raw.write_all(bytes).expect("there is room");
+        raw.write_all(bytes).expect("the buffer has room");
         drop(raw);
         for _ in 0..2 {
-            let torn = link.recv_timeout(TIMEOUT).expect_err("it is torn");
+            let torn = link.recv_timeout(TIMEOUT).expect_err("the stream is torn");
             assert!(matches!(torn, LinkRecvError::Torn { .. }), "{torn:?}");
             assert!(torn.to_string().contains(said), "{torn}");
         }
     }
 }
 
-fn a_message_may_come_in_pieces() {
+fn message_may_arrive_in_pieces() {
     let (mut raw, mut link) = raw();
     let frame = [3, 0, 0, 0, b'a', b'b', b'c'];
     for byte in frame {
         let early = link.try_recv();
         assert!(matches!(early, Err(LinkRecvError::Timeout)), "{early:?}");
-        raw.write_all(&[byte]).expect("there is room");
+        raw.write_all(&[byte]).expect("the buffer has room");
     }
     assert_eq!(
-        link.recv_timeout(TIMEOUT).expect("it is whole").as_deref(),
+        link.recv_timeout(TIMEOUT)
+            .expect("the message is complete")
+            .as_deref(),
         Some(&b"abc"[..])
     );
 }
 
-fn a_length_is_checked_first() {
+fn length_is_checked_before_allocation() {
     let (mut raw, link) = raw();
     let mut link = link.with_limit(10);
-    raw.write_all(&[0xff; 4]).expect("there is room");
-    let refused = link.recv_timeout(TIMEOUT).expect_err("it is too long");
+    raw.write_all(&[0xff; 4]).expect("the buffer has room");
+    let refused = link
+        .recv_timeout(TIMEOUT)
+        .expect_err("the message is too long");
     assert_eq!(
         refused.to_string(),
-        "a message of 4294967295 bytes: expected at most 10"
+        "the peer sent a message of 4294967295 bytes, the limit is 10; raise it on this side"
     );
 }
 
-fn what_was_begun_can_be_finished() {
+fn unfinished_message_can_be_finished() {
     const LIMIT: usize = 10 << 20;
     let (one, other) = StreamLink::pair().expect("a pair");
     let (mut one, mut other) = (one.with_limit(LIMIT), other.with_limit(LIMIT));
@@ -132,102 +142,107 @@ fn what_was_begun_can_be_finished() {
     );
     let receiver = std::thread::spawn(move || other.recv_timeout(TIMEOUT));
     one.finish_with(Timeout::after(TIMEOUT))
-        .expect("it is received");
+        .expect("the message is received");
     one.finish_with(Timeout::NonBlocking)
-        .expect("there is nothing to finish");
-    let received = receiver.join().expect("it ends").expect("it is whole");
+        .expect("no message is unfinished");
+    let received = receiver
+        .join()
+        .expect("the process ends")
+        .expect("the message is complete");
     assert!(received == Some(message));
 }
 
-fn a_peer_that_did_not_read_is_gone() {
+fn peer_with_unread_messages_resets_the_stream() {
     let (mut one, other) = StreamLink::pair().expect("a pair");
-    one.send(b"unread").expect("there is room");
+    one.send(b"unread").expect("the buffer has room");
     drop(other);
     let gone = one.recv_timeout(TIMEOUT);
     assert!(matches!(gone, Err(LinkRecvError::Disconnected)), "{gone:?}");
 }
 
-fn seqpackets_meet_at_a_path() {
+fn seqpacket_links_connect_at_a_path() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
-    let listener = SeqpacketListener::bind(&path).expect("it is new");
+    let listener = SeqpacketListener::bind(&path).expect("the name is free");
     assert!(
         listener
             .accept_with(Timeout::NonBlocking)
-            .expect("it listens")
+            .expect("the listener is bound")
             .is_none()
     );
     let mut clients = [(); 3].map(|()| {
         let timeout = Timeout::after(TIMEOUT);
-        PacketLink::connect_seqpacket(&path, timeout).expect("it listens")
+        PacketLink::connect_seqpacket(&path, timeout).expect("the listener is bound")
     });
     for client in &mut clients {
         let accepted = listener
             .accept_with(Timeout::after(TIMEOUT))
-            .expect("it listens");
-        let mut server = accepted.expect("somebody has connected");
+            .expect("the listener is bound");
+        let mut server = accepted.expect("a client has connected");
         assert_closed_by_exec(&server);
         assert_closed_by_exec(client);
-        client.send_timeout(b"", TIMEOUT).expect("there is room");
+        client
+            .send_timeout(b"", TIMEOUT)
+            .expect("the buffer has room");
         assert_eq!(
-            server.recv_timeout(TIMEOUT).expect("it comes").as_deref(),
+            server.recv_timeout(TIMEOUT).expect("it arrives").as_deref(),
             Some(&b""[..])
         );
         drop(server);
         assert_eq!(client.recv_timeout(TIMEOUT).expect("the end"), None);
     }
-    let taken = SeqpacketListener::bind(&path).expect_err("it is there");
+    let taken = SeqpacketListener::bind(&path).expect_err("it exists");
     assert_eq!(taken.kind(), ErrorKind::AddrInUse);
 }
 
-fn nobody_at_the_path_is_an_error() {
+fn connecting_without_a_listener_fails() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
     let connect = || PacketLink::connect_seqpacket(&path, Timeout::after(TIMEOUT));
     assert_eq!(
-        connect().expect_err("there is no path").kind(),
+        connect().expect_err("the path does not exist").kind(),
         ErrorKind::NotFound
     );
-    drop(SeqpacketListener::bind(&path).expect("it is new"));
+    drop(SeqpacketListener::bind(&path).expect("the name is free"));
     assert_eq!(
-        connect().expect_err("nobody listens").kind(),
+        connect().expect_err("no process listens").kind(),
         ErrorKind::ConnectionRefused
     );
     let long = folder.path().join("x".repeat(108));
     SeqpacketListener::bind(long).expect_err("the path is too long");
 }
 
-fn a_full_listener_ends_patience() {
+fn connecting_to_a_full_listener_times_out() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
-    let _listener = SeqpacketListener::bind(&path).expect("it is new");
+    let _listener = SeqpacketListener::bind(&path).expect("the name is free");
     let connect = |timeout| PacketLink::connect_seqpacket(&path, timeout);
     let all: Vec<PacketLink> = (0..1000)
         .map_while(|_| connect(Timeout::NonBlocking).ok())
         .collect();
-    assert!(all.len() < 1000, "it takes no more at some time");
+    assert!(all.len() < 1000, "the queue has a limit");
     for timeout in [
         Timeout::NonBlocking,
         Timeout::after(Duration::from_millis(5)),
     ] {
-        let refused = connect(timeout).expect_err("it takes no more");
+        let refused = connect(timeout).expect_err("the queue is full");
         assert_eq!(refused.kind(), ErrorKind::WouldBlock, "{refused}");
     }
 }
 
-fn what_is_not_connected_is_refused() {
+fn unconnected_sockets_are_rejected() {
     let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    let refused = PacketLink::udp(udp).expect_err("it is not connected");
+    let refused = PacketLink::udp(udp).expect_err("the socket is not connected");
     assert_eq!(refused.kind(), ErrorKind::NotConnected);
     let datagram = UnixDatagram::unbound().expect("a socket");
-    let refused = PacketLink::unix_datagram(datagram).expect_err("it is not connected");
+    let refused = PacketLink::unix_datagram(datagram).expect_err("the socket is not connected");
     assert_eq!(refused.kind(), ErrorKind::NotConnected);
     let (stream, _other) = UnixStream::pair().expect("a pair");
-    PacketLink::seqpacket(stream.into()).expect_err("it is a stream");
+    PacketLink::seqpacket(stream.into()).expect_err("the socket is a stream");
     let flags = SockFlag::SOCK_CLOEXEC;
     let packets = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None);
     let refused = PacketLink::seqpacket(packets.expect("a socket"));
-    let refused = refused.expect_err("it is not connected");
+    let refused = refused.expect_err("the socket is not connected");
     assert_eq!(refused.kind(), ErrorKind::NotConnected);
 }
 
@@ -235,17 +250,17 @@ fn standard_input() -> OwnedFd {
     std::io::stdin()
         .as_fd()
         .try_clone_to_owned()
-        .expect("it is there")
+        .expect("it exists")
 }
 
 extern "C" fn nothing(_: i32) {}
 
-/// Sends back what comes over its standard input. A signal interrupts it.
-pub fn play_echo() -> ExitCode {
+/// Echoes messages on standard input. SIGUSR1 interrupts its calls.
+pub fn run_echo() -> ExitCode {
     let handler = SigHandler::Handler(nothing);
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler does nothing.
-    unsafe { sigaction(Signal::SIGUSR1, &action) }.expect("it can be handled");
+    unsafe { sigaction(Signal::SIGUSR1, &action) }.expect("the handler is installed");
     let packets = PacketLink::seqpacket(standard_input());
     let mut link: Box<dyn Link> = match packets {
         Ok(link) => Box::new(link),
@@ -253,16 +268,16 @@ pub fn play_echo() -> ExitCode {
     };
     while let Some(message) = link
         .recv_timeout(TIMEOUT)
-        .expect("the parent says something")
+        .expect("the parent sends messages")
     {
         link.send_timeout(&message, TIMEOUT)
-            .expect("the parent listens");
+            .expect("the parent receives");
     }
     ExitCode::SUCCESS
 }
 
-/// A link to a process that echoes, over a stream or seqpackets.
-fn echo(is_stream: bool) -> (Box<dyn Link>, interlatch_ipc::Running) {
+/// Starts a process that echoes over a stream or seqpackets, and returns a link to it.
+fn echo(is_stream: bool) -> (Box<dyn Link>, interlatch_ipc::RunningPipeline) {
     let (link, other): (Box<dyn Link>, OwnedFd) = if is_stream {
         let (raw, link) = raw();
         (Box::new(link), raw.into())
@@ -270,25 +285,31 @@ fn echo(is_stream: bool) -> (Box<dyn Link>, interlatch_ipc::Running) {
         let (link, other) = PacketLink::seqpacket_pair().expect("a pair");
         (Box::new(link), other.into())
     };
-    let pipeline = Pipeline::new().command(playing("echo", &[])).input(other);
-    (link, pipeline.spawn().expect("it starts"))
+    let pipeline = Pipeline::new()
+        .command(command_for_role("echo", &[]))
+        .input(other);
+    (link, pipeline.spawn().expect("the process starts"))
 }
 
-fn another_process_answers() {
+fn messages_pass_between_processes() {
     for is_stream in [true, false] {
         let (mut link, mut running) = echo(is_stream);
         for length in 0..500 {
             let message = vec![length as u8; length];
-            link.send_timeout(&message, TIMEOUT).expect("there is room");
-            let answer = link.recv_timeout(TIMEOUT).expect("it answers");
+            link.send_timeout(&message, TIMEOUT)
+                .expect("the buffer has room");
+            let answer = link.recv_timeout(TIMEOUT).expect("the peer answers");
             assert_eq!(answer, Some(message));
         }
         drop(link);
-        assert!(end(&mut running)[0].success(), "it hears the end");
+        assert!(
+            end(&mut running)[0].success(),
+            "the process sees the end of the stream"
+        );
     }
 }
 
-/// What the process waits for now, as far as the kernel tells.
+/// Returns whether the process sleeps in `ppoll`, as far as the kernel reports it.
 fn sleeps_in_a_poll(process: u32) -> bool {
     let call = fs::read_to_string(format!("/proc/{process}/syscall"));
     call.map_or(true, |call| {
@@ -296,33 +317,42 @@ fn sleeps_in_a_poll(process: u32) -> bool {
     })
 }
 
-fn signals_disturb_no_link() {
+fn links_survive_signals() {
     for is_stream in [true, false] {
         let (mut link, mut running) = echo(is_stream);
-        let process = running.processes()[0];
+        let process = running.process_ids()[0];
         for round in 0..20 {
             let message = [round];
-            link.send_timeout(&message, TIMEOUT).expect("there is room");
-            let answer = link.recv_timeout(TIMEOUT).expect("it answers");
+            link.send_timeout(&message, TIMEOUT)
+                .expect("the buffer has room");
+            let answer = link.recv_timeout(TIMEOUT).expect("the peer answers");
             assert_eq!(answer.as_deref(), Some(&message[..]));
-            until("it waits for the next", || sleeps_in_a_poll(process));
-            running.signal_group(Signal::SIGUSR1).expect("it is there");
-            until("it has been interrupted", || !has_pending(process));
+            until("the process waits for the next message", || {
+                sleeps_in_a_poll(process)
+            });
+            running.signal_group(Signal::SIGUSR1).expect("it exists");
+            until("the signal was delivered", || !has_pending(process));
         }
         drop(link);
-        assert!(end(&mut running)[0].success(), "it hears the end");
+        assert!(
+            end(&mut running)[0].success(),
+            "the process sees the end of the stream"
+        );
     }
 }
 
-fn a_killed_process_is_an_end() {
+fn killed_peer_ends_the_stream() {
     for is_stream in [true, false] {
         let (mut link, mut running) = echo(is_stream);
-        link.send_timeout(b"x", TIMEOUT).expect("there is room");
+        link.send_timeout(b"x", TIMEOUT)
+            .expect("the buffer has room");
         assert_eq!(
-            link.recv_timeout(TIMEOUT).expect("it answers").as_deref(),
+            link.recv_timeout(TIMEOUT)
+                .expect("the peer answers")
+                .as_deref(),
             Some(&b"x"[..])
         );
-        running.signal_group(Signal::SIGKILL).expect("it is there");
+        running.signal_group(Signal::SIGKILL).expect("it exists");
         assert_eq!(link.recv_timeout(TIMEOUT).expect("the end"), None);
         let refused = link.send_timeout(b"x", TIMEOUT);
         assert!(
@@ -333,10 +363,10 @@ fn a_killed_process_is_an_end() {
     }
 }
 
-/// Sends to peers that have gone, and would die of it if nobody had thought of that.
-pub fn play_writer() -> ExitCode {
-    // SAFETY: the default is no handler.
-    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.expect("it can be");
+/// Sends to closed peers with the default action of SIGPIPE, which terminates the process.
+pub fn run_writer() -> ExitCode {
+    // SAFETY: the default action runs no handler.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.expect("the call is allowed");
     for kind in KINDS {
         let (mut one, other) = pair(kind);
         drop(other);
@@ -350,18 +380,18 @@ pub fn play_writer() -> ExitCode {
     }
     let (here, there) = UnixStream::pair().expect("a pair");
     drop(there);
-    let region = Region::memfd("for nobody", 4096).expect("there is memory");
+    let region = Region::memfd("for nobody", 4096).expect("the memory suffices");
     let refused = send_region_with(&here, &region, Timeout::after(TIMEOUT));
     assert!(
-        matches!(refused, Err(PassError::Disconnected)),
+        matches!(refused, Err(RegionTransferError::Disconnected)),
         "{refused:?}"
     );
     ExitCode::SUCCESS
 }
 
-fn writing_for_nobody_ends_nobody() {
-    let pipeline = Pipeline::new().command(playing("writer for nobody", &[]));
-    let mut running = pipeline.spawn().expect("it starts");
+fn sending_to_closed_peers_raises_no_sigpipe() {
+    let pipeline = Pipeline::new().command(command_for_role("writer for nobody", &[]));
+    let mut running = pipeline.spawn().expect("the process starts");
     let status = end(&mut running)[0];
     assert!(status.success(), "{status}");
 }

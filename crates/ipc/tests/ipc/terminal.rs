@@ -1,11 +1,11 @@
-//! Ctrl+C at a terminal, which is a pseudo-terminal whose other end the test has.
+//! Ctrl+C at a pseudo-terminal that the test controls.
 
 use super::harness::Test;
 use super::pipeline::end;
-use super::process::{TIMEOUT, playing, test, tool};
+use super::process::{TIMEOUT, command_for_role, test, tool};
 use interlatch::sync::Timeout;
 use interlatch_ipc::wait::until_readable;
-use interlatch_ipc::{Pipeline, Running, Signal, SignalFd};
+use interlatch_ipc::{Pipeline, RunningPipeline, Signal, SignalFd};
 use nix::pty::openpty;
 use nix::sys::signal::{SigHandler, kill, signal};
 use nix::unistd::{Pid, dup2_stdin, getsid};
@@ -19,38 +19,38 @@ use std::process::{Child, ExitCode};
 pub fn tests() -> Vec<Test> {
     vec![
         test(
-            "terminal::ctrl_c_ends_every_process",
-            ctrl_c_ends_every_process,
+            "terminal::ctrl_c_terminates_every_command",
+            ctrl_c_terminates_every_command,
         ),
         test(
-            "terminal::ctrl_c_finds_it_whatever_it_reads",
-            ctrl_c_finds_it_whatever_it_reads,
+            "terminal::ctrl_c_works_with_redirected_input",
+            ctrl_c_works_with_redirected_input,
+        ),
+        test("terminal::ctrl_z_stops_no_command", ctrl_z_stops_no_command),
+        test(
+            "terminal::foreground_pipeline_reads_the_terminal",
+            foreground_pipeline_reads_the_terminal,
         ),
         test(
-            "terminal::ctrl_z_leaves_nobody_stopped",
-            ctrl_z_leaves_nobody_stopped,
-        ),
-        test("terminal::it_reads_what_is_typed", it_reads_what_is_typed),
-        test(
-            "terminal::beside_others_it_takes_nothing_and_ctrl_c_ends_all",
-            beside_others_it_takes_nothing,
+            "terminal::shared_group_keeps_the_terminal_and_ctrl_c_reaches_all",
+            shared_group_keeps_the_terminal_and_ctrl_c_reaches_all,
         ),
         test(
-            "terminal::beside_others_a_signal_reaches_its_commands_only",
-            beside_others_a_signal_reaches_its_commands,
+            "terminal::signal_in_a_shared_group_reaches_only_the_commands",
+            signal_in_a_shared_group_reaches_only_the_commands,
         ),
         test(
-            "terminal::writing_for_others_it_takes_nothing",
-            writing_for_others_it_takes_nothing,
+            "terminal::piped_output_keeps_the_terminal",
+            piped_output_keeps_the_terminal,
         ),
         test(
-            "terminal::in_the_background_it_takes_nothing",
-            in_the_background_it_takes_nothing,
+            "terminal::background_pipeline_keeps_the_terminal",
+            background_pipeline_keeps_the_terminal,
         ),
     ]
 }
 
-/// A process that has the terminal, and runs a pipeline there.
+/// A session with a terminal, whose leader runs a pipeline.
 struct Session {
     child: Child,
     keyboard: File,
@@ -58,7 +58,7 @@ struct Session {
 }
 
 impl Session {
-    /// A socket is no pipe, at whose other end another one of a shell's job might be.
+    /// The output is a socket: with a pipe the leader would assume another process of its job.
     fn start(arguments: &[&str]) -> Self {
         let (output, written) = UnixStream::pair().expect("two sockets");
         Self::writing_to(written.into(), output.into(), arguments)
@@ -66,11 +66,11 @@ impl Session {
 
     fn writing_to(written: OwnedFd, output: OwnedFd, arguments: &[&str]) -> Self {
         let terminal = openpty(None, None).expect("a pseudo-terminal");
-        let mut command = playing("session", arguments);
+        let mut command = command_for_role("session", arguments);
         command.stdin(terminal.slave).stdout(written);
-        // SAFETY: between fork and exec this makes system calls only.
+        // SAFETY: between fork and exec the function makes only system calls.
         unsafe { command.pre_exec(begin_session) };
-        let child = command.spawn().expect("it starts");
+        let child = command.spawn().expect("the process starts");
         Self {
             output,
             keyboard: terminal.master.into(),
@@ -81,31 +81,30 @@ impl Session {
     fn press(&mut self, keys: &[u8]) {
         self.keyboard
             .write_all(keys)
-            .expect("the terminal takes it");
+            .expect("the terminal accepts input");
     }
 
-    /// The next line, in time.
+    /// Reads the next line before the timeout.
     fn line(&mut self) -> String {
         let mut line = Vec::new();
         while !line.ends_with(b"\n") {
             let came = until_readable(&self.output, Timeout::after(TIMEOUT)).expect("a pipe");
-            assert!(
-                came,
-                "it says nothing more after {:?}",
-                String::from_utf8_lossy(&line)
-            );
+            assert!(came, "no output after {:?}", String::from_utf8_lossy(&line));
             let mut byte = [0];
             let length = nix::unistd::read(&self.output, &mut byte).expect("a pipe");
             assert_eq!(length, 1, "it has gone: {:?}", self.child.wait());
             line.push(byte[0]);
         }
-        String::from_utf8(line).expect("text").trim_end().to_owned()
+        String::from_utf8(line)
+            .expect("UTF-8 text")
+            .trim_end()
+            .to_owned()
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Its processes too, if the test has failed.
+        // If the test failed, processes of the session may be left.
         let session = Some(Pid::from_raw(self.child.id() as i32));
         for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
             let process = entry
@@ -123,43 +122,49 @@ impl Drop for Session {
     }
 }
 
-/// A shell in the background ignores Ctrl+C for who it starts, and `nohup` the end of the session; and so for
-/// who these start.
+/// Begins a session with a terminal, and restores the default actions of SIGINT and SIGHUP.
+///
+/// A shell in the background ignores SIGINT in its children, and `nohup` ignores SIGHUP; children
+/// inherit both.
 fn begin_session() -> std::io::Result<()> {
     for ignored in [Signal::SIGINT, Signal::SIGHUP] {
-        // SAFETY: the default is no handler.
+        // SAFETY: the default action runs no handler.
         unsafe { signal(ignored, SigHandler::SigDfl)? };
     }
     nix::unistd::setsid()?;
-    // SAFETY: it takes the terminal at the descriptor, which is open, and 0.
+    // SAFETY: descriptor 0 is the terminal, and the argument is an integer.
     match unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) } {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
     }
 }
 
-/// In the session: runs a pipeline, and says how it has ended, and who is in the foreground then.
-pub fn play(arguments: &[String]) -> ExitCode {
-    // Ctrl+C reaches this process as well where the pipeline stays in its group. It has to live on, to tell, and to
-    // its end.
-    std::mem::forget(SignalFd::new([Signal::SIGINT]).expect("it can be"));
+/// Runs a pipeline and prints the foreground group, the statuses, and the foreground group after
+/// the end.
+pub fn run_role(arguments: &[String]) -> ExitCode {
+    // If the pipeline shares its group, Ctrl+C reaches this process too, which must survive to
+    // report.
+    std::mem::forget(SignalFd::new([Signal::SIGINT]).expect("the call is allowed"));
     let _companion = arguments[0].starts_with("beside").then(Companion::start);
     let pipeline = match arguments[0].as_str() {
         "sleepers" | "beside" | "beside, told" => sleepers(),
         "deaf" => {
-            dup2_stdin(File::open("/dev/null").expect("it is there")).expect("it is open");
+            dup2_stdin(File::open("/dev/null").expect("it exists"))
+                .expect("the descriptor is open");
             sleepers()
         }
         "background" => sleepers().foreground(false),
         "reader" => Pipeline::new()
             .command(tool("head", &["-1"]))
             .command(tool("cat", &[])),
-        other => panic!("there is no pipeline {other:?}"),
+        other => panic!("unknown pipeline {other:?}"),
     };
-    let mut running = pipeline.spawn().expect("it starts");
+    let mut running = pipeline.spawn().expect("the process starts");
     println!("{}", foreground(&running));
     if ["background", "beside, told"].contains(&arguments[0].as_str()) {
-        running.signal_group(Signal::SIGTERM).expect("it runs");
+        running
+            .signal_group(Signal::SIGTERM)
+            .expect("the process runs");
     }
     let statuses = end(&mut running);
     let signals: Vec<Option<i32>> = statuses.iter().map(ExitStatusExt::signal).collect();
@@ -168,19 +173,23 @@ pub fn play(arguments: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Another one of the group, as in a shell's `pipeline ... | less`.
+/// Another process of the group, as in a shell's `pipeline ... | less`.
 struct Companion(Child);
 
 impl Companion {
     fn start() -> Self {
-        Self(tool("sleep", &["1000"]).spawn().expect("it starts"))
+        Self(
+            tool("sleep", &["1000"])
+                .spawn()
+                .expect("the process starts"),
+        )
     }
 }
 
 impl Drop for Companion {
     fn drop(&mut self) {
-        self.0.kill().expect("ours");
-        self.0.wait().expect("ours");
+        self.0.kill().expect("this process reaps it");
+        self.0.wait().expect("this process reaps it");
     }
 }
 
@@ -189,11 +198,11 @@ fn sleepers() -> Pipeline {
     commands.fold(Pipeline::new(), Pipeline::command)
 }
 
-fn foreground(running: &Running) -> &'static str {
+fn foreground(running: &RunningPipeline) -> &'static str {
     let terminal = File::open("/dev/tty").expect("this session has one");
-    // SAFETY: it takes the number of a descriptor that is open.
+    // SAFETY: the call takes an open descriptor.
     match unsafe { libc::tcgetpgrp(terminal.as_raw_fd()) } {
-        it if Some(it) == running.group() => "the pipeline",
+        it if Some(it) == running.group_id() => "the pipeline",
         it if it == nix::unistd::getpgrp().as_raw() => "this process",
         _ => "somebody else",
     }
@@ -206,26 +215,30 @@ fn assert_interrupted(mut session: Session) {
     assert_eq!(session.line(), "[Some(2), Some(2), Some(2)]", "SIGINT");
     assert_eq!(session.line(), "this process");
     assert!(
-        session.child.wait().expect("ours").success(),
-        "it has lived on"
+        session
+            .child
+            .wait()
+            .expect("this process reaps it")
+            .success(),
+        "the process survived"
     );
 }
 
-fn ctrl_c_ends_every_process() {
+fn ctrl_c_terminates_every_command() {
     let mut session = Session::start(&["sleepers"]);
     assert_eq!(session.line(), "the pipeline");
     session.press(CTRL_C);
     assert_interrupted(session);
 }
 
-fn ctrl_c_finds_it_whatever_it_reads() {
+fn ctrl_c_works_with_redirected_input() {
     let mut session = Session::start(&["deaf"]);
     assert_eq!(session.line(), "the pipeline");
     session.press(CTRL_C);
     assert_interrupted(session);
 }
 
-fn ctrl_z_leaves_nobody_stopped() {
+fn ctrl_z_stops_no_command() {
     let mut session = Session::start(&["sleepers"]);
     assert_eq!(session.line(), "the pipeline");
     session.press(CTRL_Z);
@@ -233,8 +246,8 @@ fn ctrl_z_leaves_nobody_stopped() {
     assert_interrupted(session);
 }
 
-/// Whoever is not in the foreground would be stopped by reading.
-fn it_reads_what_is_typed() {
+/// A background process would be stopped by reading.
+fn foreground_pipeline_reads_the_terminal() {
     let mut session = Session::start(&["reader"]);
     assert_eq!(session.line(), "the pipeline");
     session.press(b"typed\n");
@@ -248,24 +261,30 @@ fn it_reads_what_is_typed() {
         .expect("a terminal shows what is typed");
 }
 
-fn beside_others_it_takes_nothing() {
+fn shared_group_keeps_the_terminal_and_ctrl_c_reaches_all() {
     let mut session = Session::start(&["beside"]);
     assert_eq!(session.line(), "this process");
     session.press(CTRL_C);
     assert_interrupted(session);
 }
 
-/// The companion, and the process itself, would end without a word.
-fn beside_others_a_signal_reaches_its_commands() {
+/// A signal to the whole group would terminate the companion and the session's leader.
+fn signal_in_a_shared_group_reaches_only_the_commands() {
     let mut session = Session::start(&["beside, told"]);
     assert_eq!(session.line(), "this process");
     assert_eq!(session.line(), "[Some(15), Some(15), Some(15)]", "SIGTERM");
     assert_eq!(session.line(), "this process");
-    assert!(session.child.wait().expect("ours").success());
+    assert!(
+        session
+            .child
+            .wait()
+            .expect("this process reaps it")
+            .success()
+    );
 }
 
-/// Whoever reads may be another one of the job, whom the shell is about to start.
-fn writing_for_others_it_takes_nothing() {
+/// The reader may belong to a job that the shell is about to complete.
+fn piped_output_keeps_the_terminal() {
     let (output, written) = std::io::pipe().expect("a pipe");
     let mut session = Session::writing_to(written.into(), output.into(), &["sleepers"]);
     assert_eq!(session.line(), "this process");
@@ -273,7 +292,7 @@ fn writing_for_others_it_takes_nothing() {
     assert_interrupted(session);
 }
 
-fn in_the_background_it_takes_nothing() {
+fn background_pipeline_keeps_the_terminal() {
     let mut session = Session::start(&["background"]);
     assert_eq!(session.line(), "this process");
     assert_eq!(session.line(), "[Some(15), Some(15), Some(15)]", "SIGTERM");

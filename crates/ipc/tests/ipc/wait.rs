@@ -1,7 +1,7 @@
-//! How long a wait for a descriptor is.
+//! The duration of waits for a descriptor.
 
 use super::harness::Test;
-use super::process::{TIMEOUT, playing, test};
+use super::process::{TIMEOUT, command_for_role, test};
 use interlatch::platform::{AtomicU32, Ordering};
 use interlatch::sync::Deadline;
 use interlatch::sync::Timeout;
@@ -14,76 +14,75 @@ use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("wait::no_patience_is_a_look", no_patience_is_a_look),
-        test("wait::a_deadline_ends_it", a_deadline_ends_it),
+        test("wait::non_blocking_wait_polls", non_blocking_wait_polls),
+        test("wait::wait_ends_at_the_deadline", wait_ends_at_the_deadline),
         test(
-            "wait::a_deadline_of_centuries_is_none",
-            a_deadline_of_centuries_is_none,
+            "wait::wait_accepts_huge_timeouts",
+            wait_accepts_huge_timeouts,
         ),
+        test("wait::end_of_stream_is_readable", end_of_stream_is_readable),
+        test("wait::full_pipe_is_not_writable", full_pipe_is_not_writable),
         test(
-            "wait::the_end_is_something_to_read",
-            the_end_is_something_to_read,
-        ),
-        test(
-            "wait::a_full_pipe_cannot_be_written",
-            a_full_pipe_cannot_be_written,
-        ),
-        test(
-            "wait::signals_neither_end_nor_prolong_it",
-            signals_neither_end_nor_prolong_it,
+            "wait::signals_neither_end_nor_extend_a_wait",
+            signals_neither_end_nor_extend_a_wait,
         ),
     ]
 }
 
-fn no_patience_is_a_look() {
+fn non_blocking_wait_polls() {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     for timeout in [Timeout::NonBlocking, Timeout::after(Duration::ZERO)] {
-        assert!(!until_readable(&reader, timeout).expect("it can be polled"));
+        assert!(!until_readable(&reader, timeout).expect("the descriptor can be polled"));
     }
-    writer.write_all(b"x").expect("there is room");
+    writer.write_all(b"x").expect("the buffer has room");
     for timeout in [Timeout::NonBlocking, Timeout::after(Duration::ZERO)] {
-        assert!(until_readable(&reader, timeout).expect("it can be polled"));
+        assert!(until_readable(&reader, timeout).expect("the descriptor can be polled"));
     }
 }
 
-fn a_deadline_ends_it() {
+fn wait_ends_at_the_deadline() {
     let (reader, _writer) = std::io::pipe().expect("a pipe");
     let (begin, timeout) = (Instant::now(), Duration::from_millis(20));
     let deadline = Deadline::after(timeout);
-    assert!(!until_readable(&reader, Timeout::At(deadline)).expect("it can be polled"));
-    assert!(begin.elapsed() >= timeout, "not before");
-    assert!(!until_readable(&reader, Timeout::At(deadline)).expect("it can be polled"));
+    assert!(!until_readable(&reader, Timeout::At(deadline)).expect("the descriptor can be polled"));
+    assert!(begin.elapsed() >= timeout, "the wait was too short");
+    assert!(!until_readable(&reader, Timeout::At(deadline)).expect("the descriptor can be polled"));
 }
 
-fn a_deadline_of_centuries_is_none() {
+fn wait_accepts_huge_timeouts() {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     for timeout in [Duration::MAX, Duration::from_secs(i64::MAX as u64)] {
-        writer.write_all(b"x").expect("there is room");
-        assert!(until_readable(&reader, Timeout::after(timeout)).expect("the kernel takes it"));
+        writer.write_all(b"x").expect("the buffer has room");
+        assert!(
+            until_readable(&reader, Timeout::after(timeout))
+                .expect("the kernel accepts the timeout")
+        );
     }
 }
 
-fn the_end_is_something_to_read() {
+fn end_of_stream_is_readable() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(writer);
-    assert!(until_readable(&reader, Timeout::after(TIMEOUT)).expect("it can be polled"));
+    assert!(
+        until_readable(&reader, Timeout::after(TIMEOUT)).expect("the descriptor can be polled")
+    );
 }
 
-fn a_full_pipe_cannot_be_written() {
+fn full_pipe_is_not_writable() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
-    assert!(until_writable(&writer, Timeout::NonBlocking).expect("it can be polled"));
+    assert!(until_writable(&writer, Timeout::NonBlocking).expect("the descriptor can be polled"));
     fill(&writer);
-    assert!(!until_writable(&writer, Timeout::NonBlocking).expect("it can be polled"));
+    assert!(!until_writable(&writer, Timeout::NonBlocking).expect("the descriptor can be polled"));
     drop(reader);
     assert!(until_writable(&writer, Timeout::after(TIMEOUT)).expect("a broken pipe is ready"));
 }
 
 fn fill(mut writer: &std::io::PipeWriter) {
     use nix::fcntl::{FcntlArg, fcntl};
-    let size = fcntl(writer, FcntlArg::F_GETPIPE_SZ).expect("a pipe has a size");
+    let size = fcntl(writer, FcntlArg::F_GETPIPE_SZ).expect("a pipe has a capacity");
     writer
         .write_all(&vec![0; size as usize])
-        .expect("so much fits");
+        .expect("the pipe has room");
 }
 
 static SEEN: AtomicU32 = AtomicU32::new(0);
@@ -94,13 +93,13 @@ extern "C" fn see(_: i32) {
 
 fn handle(signal: Signal) {
     let action = SigAction::new(SigHandler::Handler(see), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler counts.
-    unsafe { sigaction(signal, &action) }.expect("it can be handled");
+    // SAFETY: the handler only increments an atomic counter.
+    unsafe { sigaction(signal, &action) }.expect("the handler is installed");
 }
 
-/// Waits for input that never comes, while a clock sends signals faster than timeout runs out. Says whether one
-/// came in time, and whether the wait was too short.
-pub fn play() -> ExitCode {
+/// Waits for input that never arrives, while a timer sends signals more often than the timeout.
+/// Prints whether the wait returned early.
+pub fn run_role() -> ExitCode {
     handle(Signal::SIGALRM);
     let (often, timeout) = (Duration::from_millis(5), Duration::from_millis(100));
     let time = libc::timeval {
@@ -111,36 +110,37 @@ pub fn play() -> ExitCode {
         it_interval: time,
         it_value: time,
     };
-    // SAFETY: it is read only, and nobody asks for the one before.
+    // SAFETY: the new value is only read, and the null pointer requests no old value.
     let set = unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, core::ptr::null_mut()) };
     assert_eq!(set, 0, "a valid time");
     let begin = Instant::now();
-    let came = until_readable(std::io::stdin(), Timeout::after(timeout)).expect("it can be polled");
+    let came = until_readable(std::io::stdin(), Timeout::after(timeout))
+        .expect("the descriptor can be polled");
     let short = begin.elapsed() < timeout;
     let interrupted = SEEN.load(Ordering::Relaxed) > 0;
     println!("interrupted: {interrupted}, came: {came}, too short: {short}");
     ExitCode::SUCCESS
 }
 
-/// Would each signal begin the wait anew, it never ended. That there is one in so long a wait is for the kernel to
-/// see to, however slow the machine is: what is due is delivered before the process goes on.
-fn signals_neither_end_nor_prolong_it() {
+/// If each signal restarted the wait, it would never end. At least one signal arrives during the
+/// wait on any machine: the kernel delivers an expired timer before the process continues.
+fn signals_neither_end_nor_extend_a_wait() {
     let mut running = Pipeline::new()
-        .command(playing("nap", &[]))
+        .command(command_for_role("nap", &[]))
         .input(Stdio::piped())
         .output(Stdio::piped())
         .spawn()
-        .expect("it starts");
+        .expect("the process starts");
     let _input = running.take_input().expect("piped");
     let mut output = running.take_output().expect("piped");
     assert!(until_readable(&output, Timeout::after(TIMEOUT)).expect("a pipe"));
     let mut said = String::new();
-    output.read_to_string(&mut said).expect("text");
+    output.read_to_string(&mut said).expect("UTF-8 text");
     let expected = "interrupted: true, came: false, too short: false\n";
     assert_eq!(said, expected);
     let statuses = running
         .wait_timeout(TIMEOUT)
-        .expect("ours")
-        .expect("it ends");
+        .expect("this process reaps it")
+        .expect("the process ends");
     assert!(statuses[0].success());
 }

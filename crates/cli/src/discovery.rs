@@ -1,8 +1,8 @@
-//! Looking for regions.
+//! Finding the regions of the machine.
 
-use crate::failure::Failure;
-use crate::maps::Behind;
-use crate::places::Places;
+use crate::error::CliError;
+use crate::locator::FileLocator;
+use crate::maps::Backing;
 use crate::processes::Attachments;
 use crate::report::Subject;
 use crate::segments;
@@ -15,29 +15,30 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// What was found.
+/// The regions that were found.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct Discovery {
     pub subjects: Vec<Subject>,
     pub unreadable: Vec<Unreadable>,
-    /// The files among them.
+    /// The device and inode of each file among them.
     seen: HashSet<(u64, u64)>,
 }
 
-/// What may be a region, and this process may not read.
+/// An object that may be a region and cannot be read.
 #[derive(Debug, Serialize)]
 pub struct Unreadable {
-    /// Its name.
+    /// The name, as `inspect` takes it.
     pub name: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-impl Found {
-    /// Everything with a name, and in these directories.
-    pub fn named(directories: &[PathBuf]) -> Result<Self, Failure> {
+impl Discovery {
+    /// Finds the regions in /dev/shm, in these directories and among the System V segments.
+    pub fn named(directories: &[PathBuf]) -> Result<Self, CliError> {
         let mut found = Self::default();
-        // Before anything is attached, so that nobody is counted who only looks.
+        // The segments come first: attaching a region here would change the kernel's count of
+        // mappings.
         found.add_segments()?;
         found.add_directory(Path::new("/dev/shm"), &|path| {
             let name = path.file_name().and_then(|name| name.to_str());
@@ -47,31 +48,31 @@ impl Found {
         for directory in directories {
             if let Err(error) = fs::read_dir(directory) {
                 let reason = format!("{}: {error}", directory.display());
-                return Err(Failure::Other(crate::text::clean(&reason)));
+                return Err(CliError::Other(crate::format::escape(&reason)));
             }
             found.add_directory(directory, &|path| RegionName::file(path));
         }
         Ok(found)
     }
 
-    /// What processes have mapped besides.
+    /// Adds regions that processes have mapped and that were not found by name.
     pub fn add_mapped(&mut self, attachments: &Attachments) {
-        let mut places = Places::default();
+        let mut locator = FileLocator::default();
         for (process, mapping) in attachments.mappings() {
             let (device, inode) = (mapping.device, mapping.inode);
             if self.seen.contains(&(device, inode)) {
                 continue;
             }
-            let path = match mapping.behind() {
-                Behind::Segment(_) => continue,
-                Behind::File => Some(mapping.path.clone()),
-                Behind::MadeUnnamed(directory) => places.name_of(&directory, device, inode),
-                Behind::Unnamed => None,
+            let path = match mapping.backing() {
+                Backing::Segment(_) => continue,
+                Backing::File => Some(mapping.path.clone()),
+                Backing::Tmpfile(directory) => locator.find_path(&directory, device, inode),
+                Backing::Unnamed => None,
             };
             let target = match path {
                 Some(path) => Some(Target::Named(RegionName::file(path))),
-                None => places
-                    .descriptor_of(process, &mapping.path, (device, inode))
+                None => locator
+                    .find_descriptor(process, &mapping.path, (device, inode))
                     .map(|number| Target::Descriptor { process, number }),
             };
             if let Some(target) = target {
@@ -91,7 +92,7 @@ impl Found {
         }
     }
 
-    fn add_segments(&mut self) -> Result<(), Failure> {
+    fn add_segments(&mut self) -> Result<(), CliError> {
         for segment in segments::all()? {
             let target = match RegionName::sysv(segment.key) {
                 Ok(name) => Target::Named(name),
@@ -102,12 +103,12 @@ impl Found {
         Ok(())
     }
 
-    /// Adds what is there, if it is a region.
+    /// Adds the target if it is a region.
     fn add(&mut self, target: Target, segment: Option<segments::Segment>) {
         let subject = match target.attach() {
             Ok(view) => Subject::new(target, view, segment),
             Err(RegionError::Denied(_)) => {
-                let reason = "this process may not read it".into();
+                let reason = "permission denied".into();
                 let name = target.to_string();
                 return self.unreadable.push(Unreadable { name, reason });
             }
@@ -123,8 +124,8 @@ impl Found {
     }
 }
 
-/// One region, with what the kernel counts of a segment.
-pub fn one(target: &Target) -> Result<Subject, Failure> {
+/// Returns one region; for a System V segment, with the kernel's count of mappings.
+pub fn find_region(target: &Target) -> Result<Subject, CliError> {
     let segments = segments::all()?;
     let segment = segments.into_iter().find(|segment| match target {
         Target::Named(name) => RegionName::sysv(segment.key).is_ok_and(|own| own == *name),
@@ -133,11 +134,11 @@ pub fn one(target: &Target) -> Result<Subject, Failure> {
     });
     let view = target
         .attach()
-        .map_err(|error| Failure::of(target, &error))?;
+        .map_err(|error| CliError::from_region(target, &error))?;
     Ok(Subject::new(target.clone(), view, segment))
 }
 
-/// What the processes have mapped.
-pub fn attachments() -> Result<Attachments, Failure> {
-    Attachments::scan().map_err(|error| Failure::Other(format!("/proc: {error}")))
+/// Returns which processes have which memory mapped.
+pub fn scan_attachments() -> Result<Attachments, CliError> {
+    Attachments::scan().map_err(|error| CliError::Other(format!("/proc: {error}")))
 }

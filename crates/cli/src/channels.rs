@@ -1,7 +1,7 @@
-//! What is said of what passes from process to process and is no buffer of items.
+//! Reports of channels that are not buffers: pipes, rendezvous, message queues, unbounded queues.
 
+use crate::format::{fill_bar, fill_level};
 use crate::state::{EndReport, LockReport, Thread};
-use crate::text::{bar, level};
 use interlatch::channel::message_queue::QueueState;
 use interlatch::channel::{
     BufferState, RendezvousState, SegmentListState, SegmentState, WaitState,
@@ -9,83 +9,83 @@ use interlatch::channel::{
 use serde::Serialize;
 use std::fmt;
 
-/// A pipe in shared memory.
+/// The report of a byte pipe.
 #[derive(Debug, Serialize)]
 pub struct BytePipeReport {
     lock: LockReport,
-    /// How many bytes there are.
+    /// The number of bytes in the pipe.
     fill: Option<u64>,
-    /// How many bytes fit; `null` if that cannot be told.
+    /// The capacity in bytes; `null` if unknown.
     capacity: Option<u64>,
     writers: EndReport,
     readers: EndReport,
 }
 
-/// A buffer of no place.
+/// The report of a rendezvous.
 #[derive(Debug, Serialize)]
 pub struct RendezvousReport {
     lock: LockReport,
-    /// Whether an item is offered, and by whom.
+    /// The sender that offers an item.
     offered: WaitReport,
-    /// Whether somebody waits for an item, and who.
-    asked: WaitReport,
-    /// Whether somebody has accepted what is offered, and who.
+    /// The receiver that waits for an item.
+    awaited: WaitReport,
+    /// The receiver that has accepted the offered item.
     accepted: WaitReport,
     senders: EndReport,
     receivers: EndReport,
 }
 
-/// Somebody at a rendezvous.
+/// A party of a rendezvous.
 #[derive(Debug, Serialize)]
 pub struct WaitReport {
     /// `yes`, `no` or `unknown`.
     state: &'static str,
-    /// Who it is.
+    /// The thread.
     thread: Option<Thread>,
 }
 
-/// A message queue.
+/// The report of a message queue.
 #[derive(Debug, Serialize)]
 pub struct QueueReport {
     lock: LockReport,
     messages: u64,
-    most_messages: u32,
+    max_messages: u32,
     bytes: u64,
-    most_bytes: u32,
-    /// Whether somebody may be asleep who wants a message.
-    receivers_wait: bool,
-    /// Whether somebody may be asleep who wants room.
-    senders_wait: bool,
+    max_bytes: u32,
+    /// Whether receivers may be waiting for a message.
+    receivers_waiting: bool,
+    /// Whether senders may be waiting for room.
+    senders_waiting: bool,
 }
 
-/// What the users of a queue that grows share.
+/// The report of the segment list of an unbounded queue.
 #[derive(Debug, Serialize)]
 pub struct SegmentListReport {
     lock: LockReport,
-    /// How many segments there are.
+    /// The number of existing segments.
     segments: u64,
-    most_segments: u32,
-    /// How many there ever were.
-    ever: u64,
-    /// Items of one segment.
-    items: u32,
-    /// Whether a receiver may be asleep.
+    max_segments: u32,
+    /// The number of segments created so far.
+    created: u64,
+    /// The capacity of one segment in items.
+    items_per_segment: u32,
+    /// Whether receivers may be waiting.
     waiters: bool,
     senders: EndReport,
     receivers: EndReport,
 }
 
-/// A segment of a queue that grows.
+/// The report of a segment of an unbounded queue.
 #[derive(Debug, Serialize)]
 pub struct SegmentReport {
-    /// How many items are in it.
+    /// The number of items in the segment.
     fill: u64,
-    /// How many there can be; `null` if that cannot be told.
+    /// The capacity in items; `null` if unknown.
     capacity: Option<u64>,
 }
 
 impl BytePipeReport {
-    /// Of a region of this pid namespace, or of another one; as in all that follows.
+    /// Creates a report. `is_here` says whether the region belongs to this PID namespace.
     pub fn new(pipe: BufferState, is_here: bool) -> Self {
         Self {
             lock: LockReport::new(pipe.lock, is_here),
@@ -102,7 +102,7 @@ impl RendezvousReport {
         Self {
             lock: LockReport::new(place.lock, is_here),
             offered: WaitReport::new(place.offered, is_here),
-            asked: WaitReport::new(place.asked, is_here),
+            awaited: WaitReport::new(place.asked, is_here),
             accepted: WaitReport::new(place.accepted, is_here),
             senders: EndReport::new(place.senders, is_here),
             receivers: EndReport::new(place.receivers, is_here),
@@ -120,7 +120,7 @@ impl WaitReport {
         Self { state, thread }
     }
 
-    /// Says who does this, if somebody does.
+    /// Writes the action and its thread, if there is one.
     fn write(&self, f: &mut fmt::Formatter<'_>, does: &str) -> fmt::Result {
         let Some(thread) = &self.thread else {
             return Ok(());
@@ -134,11 +134,11 @@ impl QueueReport {
         Self {
             lock: LockReport::new(queue.lock, is_here),
             messages: queue.messages,
-            most_messages: queue.limits.messages,
+            max_messages: queue.limits.messages,
             bytes: queue.bytes,
-            most_bytes: queue.limits.bytes,
-            receivers_wait: queue.receivers_wait,
-            senders_wait: queue.senders_wait,
+            max_bytes: queue.limits.bytes,
+            receivers_waiting: queue.receivers_wait,
+            senders_waiting: queue.senders_wait,
         }
     }
 }
@@ -148,9 +148,9 @@ impl SegmentListReport {
         Self {
             lock: LockReport::new(chain.lock, is_here),
             segments: chain.segments,
-            most_segments: chain.growth.segments,
-            ever: chain.ever,
-            items: chain.growth.items,
+            max_segments: chain.growth.segments,
+            created: chain.ever,
+            items_per_segment: chain.growth.items,
             waiters: chain.waiters,
             senders: EndReport::new(chain.senders, is_here),
             receivers: EndReport::new(chain.receivers, is_here),
@@ -170,7 +170,7 @@ impl From<SegmentState> for SegmentReport {
 impl fmt::Display for BytePipeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (writers, readers) = (&self.writers, &self.readers);
-        write!(f, "{} bytes", level(self.fill, self.capacity))?;
+        write!(f, "{} bytes", fill_level(self.fill, self.capacity))?;
         write!(f, ", writers: {writers}, readers: {readers}")?;
         self.lock.write_unless_free(f)
     }
@@ -180,7 +180,7 @@ impl fmt::Display for RendezvousReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.offered.write(f, "offered")?;
         self.accepted.write(f, "accepted")?;
-        self.asked.write(f, "awaited")?;
+        self.awaited.write(f, "awaited")?;
         let (senders, receivers) = (&self.senders, &self.receivers);
         write!(f, "senders: {senders}, receivers: {receivers}")?;
         self.lock.write_unless_free(f)
@@ -189,16 +189,16 @@ impl fmt::Display for RendezvousReport {
 
 impl fmt::Display for QueueReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let messages = bar(self.messages, self.most_messages.into());
+        let messages = fill_bar(self.messages, self.max_messages.into());
         write!(
             f,
             "{messages} messages, {}/{} bytes",
-            self.bytes, self.most_bytes
+            self.bytes, self.max_bytes
         )?;
-        if self.receivers_wait {
+        if self.receivers_waiting {
             f.write_str(", receivers wait")?;
         }
-        if self.senders_wait {
+        if self.senders_waiting {
             f.write_str(", senders wait")?;
         }
         self.lock.write_unless_free(f)
@@ -207,9 +207,9 @@ impl fmt::Display for QueueReport {
 
 impl fmt::Display for SegmentListReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let segments = bar(self.segments, self.most_segments.into());
-        let (ever, items) = (self.ever, self.items);
-        write!(f, "{segments} segments, {ever} ever, of {items} items")?;
+        let segments = fill_bar(self.segments, self.max_segments.into());
+        let (created, items) = (self.created, self.items_per_segment);
+        write!(f, "{segments} segments of {items} items, {created} created")?;
         if self.waiters {
             f.write_str(", receivers wait")?;
         }
@@ -226,6 +226,6 @@ impl fmt::Display for SegmentReport {
         } else {
             ""
         };
-        write!(f, "{}{items}", level(Some(self.fill), self.capacity))
+        write!(f, "{}{items}", fill_level(Some(self.fill), self.capacity))
     }
 }

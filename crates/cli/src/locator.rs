@@ -1,5 +1,6 @@
-//! Where a mapping that has no path can be opened. Each directory is read once, however many mappings a
-//! hostile process has.
+//! Finding a path or descriptor for a mapping without a path.
+//!
+//! Each directory is read once, however many mappings a hostile process has.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,16 +8,17 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Default)]
-pub struct Places {
-    /// By directory and inode.
+pub struct FileLocator {
+    /// The paths by directory and inode.
     names: HashMap<PathBuf, HashMap<u64, PathBuf>>,
-    /// By process and what the links say.
+    /// The descriptors by process and link target.
     descriptors: HashMap<u32, HashMap<PathBuf, Vec<u32>>>,
 }
 
-impl Places {
-    /// Where this file is now that was made in this directory without a name, if it has one by now.
-    pub fn name_of(&mut self, directory: &Path, device: u64, inode: u64) -> Option<PathBuf> {
+impl FileLocator {
+    /// Returns the path of a file that was created without a name in this directory, if it has one
+    /// now.
+    pub fn find_path(&mut self, directory: &Path, device: u64, inode: u64) -> Option<PathBuf> {
         let names = self.names.entry(directory.to_owned());
         let names = names.or_insert_with(|| {
             let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -27,16 +29,17 @@ impl Places {
         ((file.dev(), file.ino()) == (device, inode)).then(|| path.clone())
     }
 
-    /// The descriptor of this process behind which this file is, which is called so. Others are not
-    /// touched: a file may be anywhere.
-    pub fn descriptor_of(
+    /// Returns the descriptor of this process for a file with this link target.
+    ///
+    /// Other descriptors are not opened, because a file may be on a slow or hostile file system.
+    pub fn find_descriptor(
         &mut self,
         process: u32,
         path: &Path,
         (device, inode): (u64, u64),
     ) -> Option<u32> {
         let links = self.descriptors.entry(process);
-        let links = links.or_insert_with(|| links_of(process));
+        let links = links.or_insert_with(|| descriptor_links(process));
         let numbers = links.get(path)?;
         numbers.iter().copied().find(|number| {
             let file = fs::metadata(format!("/proc/{process}/fd/{number}"));
@@ -45,7 +48,7 @@ impl Places {
     }
 }
 
-fn links_of(process: u32) -> HashMap<PathBuf, Vec<u32>> {
+fn descriptor_links(process: u32) -> HashMap<PathBuf, Vec<u32>> {
     let mut links: HashMap<PathBuf, Vec<u32>> = HashMap::new();
     let entries = fs::read_dir(format!("/proc/{process}/fd"));
     for entry in entries.into_iter().flatten().flatten() {

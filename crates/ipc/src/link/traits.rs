@@ -1,24 +1,24 @@
-//! What a link does, whatever is below it.
+//! The trait of all links.
 
 use super::{LinkRecvError, LinkSendError};
 use interlatch::platform::Deadline;
 use interlatch::sync::Timeout;
 use std::time::Duration;
 
-/// A connection to one peer that messages go through, each as a whole, in both directions.
+/// A connection to one peer that carries whole messages in both directions.
 ///
 /// | | Unix stream, TCP | Unix seqpacket | Unix datagram | UDP |
 /// | --- | --- | --- | --- | --- |
 /// | type | [`StreamLink`](super::StreamLink) | [`PacketLink`](super::PacketLink) | `PacketLink` | `PacketLink` |
-/// | every message arrives, in order | yes | yes | yes | no promise; on one machine, as long as there is room |
-/// | the end of the stream is heard | yes | yes | no | no |
-/// | a sender hears that nobody receives | yes; over TCP once the peer has refused something | yes | yes | once the peer has refused something |
+/// | delivers every message, in order | yes | yes | yes | no; on one machine, while the buffer has room |
+/// | the receiver sees the end of the stream | yes | yes | no | no |
+/// | the sender sees that the peer is gone | yes; over TCP after the peer has refused data | yes | yes | after the peer has refused data |
 ///
-/// What is sent to a peer that has gone is an error, and never `SIGPIPE`. No operation changes a flag of the
-/// socket, which others may have too: each system call says by itself whether it may block.
+/// Sending to a closed peer returns an error and never raises `SIGPIPE`. No operation changes a
+/// flag of the socket, which other processes may share: each system call says whether it may block.
 ///
 /// # Process death
-/// The kernel closes the socket of a process that dies, after what it has sent.
+/// When a process dies, the kernel delivers what it sent and then closes its socket.
 ///
 /// # Example
 /// ```
@@ -30,14 +30,14 @@ use std::time::Duration;
 ///     one.send(b"")?;
 ///     assert_eq!(other.recv()?.as_deref(), Some(&b"first"[..]));
 ///     assert_eq!(other.recv()?.as_deref(), Some(&b""[..]));
-///     let mut place = Vec::new();
-///     for message in [&b"into"[..], b"one place"] {
+///     let mut buffer = Vec::new();
+///     for message in [&b"into"[..], b"one buffer"] {
 ///         one.send(message)?;
-///         assert_eq!(other.recv_into(&mut place)?, Some(message.len()));
-///         assert_eq!(place, message);
+///         assert_eq!(other.recv_into(&mut buffer)?, Some(message.len()));
+///         assert_eq!(buffer, message);
 ///     }
 ///     drop(one);
-///     assert_eq!(other.recv()?, None, "the end");
+///     assert_eq!(other.recv()?, None, "the end of the stream");
 ///     Ok(())
 /// }
 ///
@@ -48,110 +48,113 @@ use std::time::Duration;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Link {
-    /// The longest message, in bytes, in either direction.
+    /// Returns the length of the longest message, in bytes, in either direction.
     fn limit(&self) -> usize;
 
-    /// Sends a message as long as timeout lasts.
+    /// Sends a message, up to a timeout.
     ///
     /// # Errors
-    /// If it is too long, there is no room in time, or nobody receives it. Nothing was sent then, except where
-    /// [`LinkSendError::Unfinished`] says so.
+    /// Returns an error if the message is too long, the socket's buffer stays full until the
+    /// timeout, or the peer is gone. Nothing was sent then, except after
+    /// [`LinkSendError::Unfinished`].
     fn send_with(&mut self, message: &[u8], timeout: Timeout) -> Result<(), LinkSendError>;
 
-    /// Receives a message as long as timeout lasts, or nothing if the peer has closed its end after its last
-    /// one.
+    /// Receives a message, up to a timeout; returns `None` if the peer has closed the connection.
     ///
     /// # Errors
-    /// If none comes in time, it is too long, or the peer has gone without a proper end. After
-    /// [`LinkRecvError::Timeout`] nothing is lost: what has come of a message is kept.
+    /// Returns an error if no message arrives before the timeout, the message is too long, or the
+    /// peer reset the connection. After [`LinkRecvError::Timeout`] the received part of a message
+    /// is kept.
     fn recv_with(&mut self, timeout: Timeout) -> Result<Option<Vec<u8>>, LinkRecvError> {
         let mut message = Vec::new();
         let length = self.recv_into_with(&mut message, timeout)?;
         Ok(length.map(|_| message))
     }
 
-    /// As [`recv_with`](Link::recv_with), but into memory that is used again: returns the length of the message,
-    /// which replaces what was in `message`, or nothing at the end. After an error there is what was there before.
+    /// Receives a message into a buffer, up to a timeout.
     ///
-    /// The memory may be exchanged for some of the link's own, instead of copying the message.
+    /// Replaces the contents of `message` and returns the message's length, or `None` if the peer
+    /// has closed the connection. The link may exchange the buffer for one of its own instead of
+    /// copying. An error leaves the contents unchanged.
     ///
     /// # Errors
-    /// As there.
+    /// See [`recv_with`](Link::recv_with).
     fn recv_into_with(
         &mut self,
         message: &mut Vec<u8>,
         timeout: Timeout,
     ) -> Result<Option<usize>, LinkRecvError>;
 
-    /// Receives a message into memory that is used again, however long it takes: see
-    /// [`recv_into_with`](Link::recv_into_with).
+    /// Receives a message into a buffer, blocking until one arrives.
+    ///
+    /// See [`recv_into_with`](Link::recv_into_with).
     ///
     /// # Errors
-    /// As of [`recv_with`](Link::recv_with), but for timeout.
+    /// See [`recv_with`](Link::recv_with).
     fn recv_into(&mut self, message: &mut Vec<u8>) -> Result<Option<usize>, LinkRecvError> {
         self.recv_into_with(message, Timeout::Infinite)
     }
 
-    /// Sends a message, however long it takes.
+    /// Sends a message, blocking while the socket's buffer is full.
     ///
     /// # Errors
-    /// As of [`send_with`](Link::send_with), but for timeout.
+    /// See [`send_with`](Link::send_with).
     fn send(&mut self, message: &[u8]) -> Result<(), LinkSendError> {
         self.send_with(message, Timeout::Infinite)
     }
 
-    /// Sends a message if there is room for it.
+    /// Sends a message if the socket's buffer has room.
     ///
     /// # Errors
-    /// As of [`send_with`](Link::send_with).
+    /// See [`send_with`](Link::send_with).
     fn try_send(&mut self, message: &[u8]) -> Result<(), LinkSendError> {
         self.send_with(message, Timeout::NonBlocking)
     }
 
-    /// Sends a message, or gives up after that time.
+    /// Sends a message, up to a timeout.
     ///
     /// # Errors
-    /// As of [`send_with`](Link::send_with).
+    /// See [`send_with`](Link::send_with).
     fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), LinkSendError> {
         self.send_with(message, Timeout::after(timeout))
     }
 
-    /// Sends a message, or gives up at that time.
+    /// Sends a message, up to a deadline.
     ///
     /// # Errors
-    /// As of [`send_with`](Link::send_with).
+    /// See [`send_with`](Link::send_with).
     fn send_deadline(&mut self, message: &[u8], deadline: Deadline) -> Result<(), LinkSendError> {
         self.send_with(message, Timeout::At(deadline))
     }
 
-    /// Receives a message, however long it takes, or nothing at the end of the stream.
+    /// Receives a message, blocking until one arrives; returns `None` at the end of the stream.
     ///
     /// # Errors
-    /// As of [`recv_with`](Link::recv_with), but for timeout.
+    /// See [`recv_with`](Link::recv_with).
     fn recv(&mut self) -> Result<Option<Vec<u8>>, LinkRecvError> {
         self.recv_with(Timeout::Infinite)
     }
 
-    /// Receives a message if there is one.
+    /// Receives a message if a complete one has arrived.
     ///
     /// # Errors
-    /// As of [`recv_with`](Link::recv_with).
+    /// See [`recv_with`](Link::recv_with).
     fn try_recv(&mut self) -> Result<Option<Vec<u8>>, LinkRecvError> {
         self.recv_with(Timeout::NonBlocking)
     }
 
-    /// Receives a message, or gives up after that time.
+    /// Receives a message, up to a timeout.
     ///
     /// # Errors
-    /// As of [`recv_with`](Link::recv_with).
+    /// See [`recv_with`](Link::recv_with).
     fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>, LinkRecvError> {
         self.recv_with(Timeout::after(timeout))
     }
 
-    /// Receives a message, or gives up at that time.
+    /// Receives a message, up to a deadline.
     ///
     /// # Errors
-    /// As of [`recv_with`](Link::recv_with).
+    /// See [`recv_with`](Link::recv_with).
     fn recv_deadline(&mut self, deadline: Deadline) -> Result<Option<Vec<u8>>, LinkRecvError> {
         self.recv_with(Timeout::At(deadline))
     }

@@ -1,7 +1,7 @@
 //! `ls` and `inspect`.
 
 use super::actor;
-use super::command::{Running, Said, interlatch};
+use super::command::{RunningTool, ToolOutput, interlatch};
 use super::harness::Test;
 use super::scratch::Scratch;
 use interlatch::channel::{Slot, TurnSlot};
@@ -17,28 +17,27 @@ use std::sync::mpsc::channel;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("ls_shows_each_kind_with_objects_and_attached_processes", ls),
+        Test::new("ls_shows_kind_objects_and_attached_processes", ls),
         Test::new("ls_shows_memory_without_a_name", memfd),
-        Test::new("ls_says_what_it_says_to_programs", ls_text),
-        Test::new("inspect_shows_who_holds_a_lock", holder),
-        Test::new("inspect_tells_a_thread_from_its_process", thread),
-        Test::new("inspect_shows_that_a_holder_was_killed", killed),
+        Test::new("ls_text_matches_its_json", ls_text),
+        Test::new("inspect_shows_the_holder_of_a_lock", holder),
+        Test::new("inspect_distinguishes_a_thread_from_its_process", thread),
+        Test::new("inspect_shows_the_death_of_a_holder", killed),
         Test::new("inspect_counts_permits", permits),
-        Test::new("inspect_shows_buffers_with_bars", buffers),
-        Test::new("inspect_shows_both_ends_of_a_ring", ring),
-        Test::new(
-            "inspect_finds_the_parts_of_buffers_of_any_alignment",
-            alignments,
-        ),
-        Test::new("json_has_the_fields_that_are_documented", fields),
-        Test::new("each_failure_has_its_exit_status", exit_codes),
-        Test::new("nobody_who_reads_is_no_failure", broken_pipe),
+        Test::new("inspect_shows_fill_levels_of_buffers", buffers),
+        Test::new("inspect_shows_both_sides_of_a_ring", ring),
+        Test::new("inspect_reads_buffers_of_any_alignment", alignments),
+        Test::new("json_has_the_documented_fields", fields),
+        Test::new("failures_have_their_exit_status", exit_codes),
+        Test::new("closed_output_is_not_a_failure", broken_pipe),
     ]
 }
 
-/// A region of this name, with locks and a semaphore.
+/// Creates a region of this name with locks and a semaphore.
 pub fn region(name: &RegionName) -> Region {
-    let region = RegionOptions::new(1 << 16).create(name).expect("a region");
+    let region = RegionOptions::new(1 << 16)
+        .create(name)
+        .expect("a region arrives");
     region
         .create::<RobustMutex<u64>>("robust", ())
         .expect("room");
@@ -47,17 +46,17 @@ pub fn region(name: &RegionName) -> Region {
     region
 }
 
-/// What `inspect` says of the object.
-pub fn now(name: &str, object: &str) -> Value {
+/// Returns the state of an object as `inspect` reports it.
+pub fn object_state(name: &str, object: &str) -> Value {
     let document = interlatch(&["--json", "inspect", name]).document();
     let objects = document["objects"].as_array().expect("a list");
     let found = objects.iter().find(|entry| entry["name"] == object);
-    found.expect("it is there")["state"].clone()
+    found.expect("it exists")["state"].clone()
 }
 
-/// The line of `inspect` about the object.
+/// Returns the line of `inspect` about an object.
 pub fn line(name: &str, object: &str) -> String {
-    let text = interlatch(&["inspect", name]).well();
+    let text = interlatch(&["inspect", name]).success();
     let mut lines = text.lines();
     let line = lines.find(|line| line.starts_with(object));
     line.unwrap_or_else(|| panic!("no {object} in {text}"))
@@ -74,7 +73,7 @@ fn ls() {
     let me = json!(std::process::id());
     for (name, kind) in scratch.names.iter().zip(["posix", "file", "sysv"]) {
         let _region = region(name);
-        let directory = scratch.directory.path().to_str().expect("text");
+        let directory = scratch.directory.path().to_str().expect("UTF-8 text");
         let listing = interlatch(&["--json", "ls", "--directory", directory]).document();
         let found = listed(&listing, &name.to_string()).expect("it is listed");
         assert_eq!(
@@ -83,7 +82,7 @@ fn ls() {
         );
         assert_eq!(found["size"], 1 << 16);
         assert_eq!(
-            (&found["creator"], &found["creator_lives"]),
+            (&found["creator"], &found["creator_alive"]),
             (&me, &json!(true))
         );
         assert!(
@@ -100,30 +99,36 @@ fn ls() {
     }
 }
 
-/// A file is found where it is mapped; a memfd, by a descriptor of who has it.
+/// A mapped file is found by its path, and a memfd by a descriptor of a process that has it.
 fn memfd() {
     let scratch = Scratch::new();
     let _file = region(&scratch.names[1]);
     let memfd = Region::memfd("looked at", 4096).expect("a memfd");
     memfd.create::<Semaphore>("inside", ()).expect("room");
-    let number = memfd.descriptor().expect("it has one").as_raw_fd();
+    let number = memfd
+        .descriptor()
+        .expect("the socket has an address")
+        .as_raw_fd();
     let name = format!("fd:{}/{number}", std::process::id());
     let listing = interlatch(&["--json", "ls"]).document();
     let file = listed(&listing, &scratch.names[1].to_string());
     assert!(file.is_some(), "without the directory: {listing}");
     let found = listed(&listing, &name).unwrap_or_else(|| panic!("no {name} in {listing}"));
     assert_eq!(found["kind"], "memfd");
-    assert_eq!(now(&name, "inside")["is"], "semaphore");
+    assert_eq!(object_state(&name, "inside")["kind"], "semaphore");
     let path = format!("/proc/{}/fd/{number}", std::process::id());
-    assert_eq!(now(&path, "inside")["is"], "semaphore");
+    assert_eq!(object_state(&path, "inside")["kind"], "semaphore");
     removed(&scratch);
 }
 
-/// A name that is gone while the memory is not.
+/// A region whose name has been removed.
 fn removed(scratch: &Scratch) {
     let region = region(&scratch.names[0]);
-    scratch.names[0].remove().expect("it is there");
-    let number = region.descriptor().expect("it has one").as_raw_fd();
+    scratch.names[0].remove().expect("it exists");
+    let number = region
+        .descriptor()
+        .expect("the socket has an address")
+        .as_raw_fd();
     let name = format!("fd:{}/{number}", std::process::id());
     let listing = interlatch(&["--json", "ls"]).document();
     let found = listed(&listing, &name).unwrap_or_else(|| panic!("no {name} in {listing}"));
@@ -133,7 +138,7 @@ fn removed(scratch: &Scratch) {
 fn ls_text() {
     let scratch = Scratch::new();
     let _region = region(&scratch.names[0]);
-    let text = interlatch(&["ls"]).well();
+    let text = interlatch(&["ls"]).success();
     let head: Vec<&str> = text
         .lines()
         .next()
@@ -162,49 +167,51 @@ fn holder() {
     for name in &scratch.names {
         let region = region(name);
         let name = name.to_string();
-        let robust: &RobustMutex<u64> = region.attach("robust").expect("it is there");
-        let raw: &RawMutex = region.attach("raw").expect("it is there");
+        let robust: &RobustMutex<u64> = region.attach("robust").expect("it exists");
+        let raw: &RawMutex = region.attach("raw").expect("it exists");
         for lock in ["robust", "raw"] {
-            let free = json!({"is": "lock", "state": "free", "holder": null, "waiters": false});
-            assert_eq!(now(&name, lock), free, "{name}");
+            let free = json!({"kind": "lock", "state": "free", "holder": null, "waiters": false});
+            assert_eq!(object_state(&name, lock), free, "{name}");
         }
-        let guard = robust.lock().expect("it is free");
+        let guard = robust.lock().expect("the name is free");
         raw.raw_lock();
         let me = std::process::id();
-        let holder = json!({"thread": me, "process": me, "lives": true});
-        assert_eq!(now(&name, "robust")["holder"], holder);
+        let holder = json!({"thread": me, "process": me, "alive": true});
+        assert_eq!(object_state(&name, "robust")["holder"], holder);
         assert!(line(&name, "robust").ends_with(&format!("held by thread {me}")));
         assert!(line(&name, "raw").ends_with("held"));
         drop(guard);
         // SAFETY: locked above.
         unsafe { raw.unlock() };
-        assert_eq!(now(&name, "robust")["state"], "free");
-        assert_eq!(now(&name, "raw")["state"], "free");
+        assert_eq!(object_state(&name, "robust")["state"], "free");
+        assert_eq!(object_state(&name, "raw")["state"], "free");
     }
     mutex_with_data(&scratch);
 }
 
-/// lock_api's, of which the lock comes first.
+/// In lock_api's mutex, the lock precedes the data.
 fn mutex_with_data(scratch: &Scratch) {
-    let region = RegionOptions::attach(&scratch.names[0]).expect("it is there");
+    let region = RegionOptions::attach(&scratch.names[0]).expect("it exists");
     let mutex: &Mutex<u64> = region.create("data", ()).expect("room");
     let name = scratch.names[0].to_string();
     *mutex.lock() = 1 << 32 | 2;
-    assert_eq!(now(&name, "data")["state"], "free");
+    assert_eq!(object_state(&name, "data")["state"], "free");
     let _guard = mutex.lock();
-    assert_eq!(now(&name, "data")["state"], "held");
+    assert_eq!(object_state(&name, "data")["state"], "held");
 }
 
 fn thread() {
     let scratch = Scratch::new();
     let region = region(&scratch.names[0]);
-    let robust: &RobustMutex<u64> = region.attach("robust").expect("it is there");
+    let robust: &RobustMutex<u64> = region.attach("robust").expect("it exists");
     let (is_held, held) = channel();
     let (may_end, end) = channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            let _guard = robust.lock().expect("it is free");
-            is_held.send(nix::unistd::gettid().as_raw()).expect("asked");
+            let _guard = robust.lock().expect("the name is free");
+            is_held
+                .send(nix::unistd::gettid().as_raw())
+                .expect("awaited");
             let _ = end.recv();
         });
         let thread = held.recv().expect("it holds");
@@ -225,9 +232,13 @@ fn killed() {
         let mut actor = actor::start(name);
         let text = name.to_string();
         let pid = json!(actor.child.id());
-        let holder = json!({"thread": pid, "process": pid, "lives": true});
-        assert_eq!(now(&text, "robust")["holder"], holder, "while it runs");
-        assert_eq!(now(&text, "raw")["state"], "held");
+        let holder = json!({"thread": pid, "process": pid, "alive": true});
+        assert_eq!(
+            object_state(&text, "robust")["holder"],
+            holder,
+            "while the actor runs"
+        );
+        assert_eq!(object_state(&text, "raw")["state"], "held");
         let document = interlatch(&["--json", "inspect", &text]).document();
         assert!(
             document["attached"]
@@ -236,11 +247,15 @@ fn killed() {
                 .contains(&pid),
             "{document}"
         );
-        actor.child.kill().expect("it runs");
+        actor.child.kill().expect("the process runs");
         actor.wait();
-        assert_eq!(now(&text, "robust")["state"], "owner died");
+        assert_eq!(object_state(&text, "robust")["state"], "owner died");
         assert!(line(&text, "robust").ends_with("owner died"));
-        assert_eq!(now(&text, "raw")["state"], "held", "nobody was told");
+        assert_eq!(
+            object_state(&text, "raw")["state"],
+            "held",
+            "a raw lock does not record its holder"
+        );
         let document = interlatch(&["--json", "inspect", &text]).document();
         assert!(
             !document["attached"]
@@ -256,11 +271,11 @@ fn permits() {
     let scratch = Scratch::new();
     let region = region(&scratch.names[0]);
     let name = scratch.names[0].to_string();
-    let semaphore: &Semaphore = region.attach("permits").expect("it is there");
+    let semaphore: &Semaphore = region.attach("permits").expect("it exists");
     semaphore.release(7).expect("room");
     assert_eq!(
-        now(&name, "permits"),
-        json!({"is": "semaphore", "permits": 7, "waiters": false})
+        object_state(&name, "permits"),
+        json!({"kind": "semaphore", "permits": 7, "waiters": false})
     );
     assert!(line(&name, "permits").ends_with("7 permits"));
 
@@ -272,12 +287,12 @@ fn permits() {
     let permit = recoverable.acquire().expect("there are three");
     assert!(line(&name, "three").ends_with(&format!("2 of 3 permits, held by thread {me}")));
     drop(permit);
-    assert_eq!(now(&name, "three")["permits"], 3);
+    assert_eq!(object_state(&name, "three")["permits"], 3);
 
     let pair: &RobustSemaphorePair<[PairSlot; 3]> = region.create("turns", ()).expect("room");
     pair.write().and_then(|turn| turn.finish()).expect("a turn");
     let turn = pair.write().expect("a turn");
-    let state = now(&name, "turns");
+    let state = object_state(&name, "turns");
     assert_eq!(
         (&state["writable"], &state["readable"]),
         (&json!(2), &json!(1))
@@ -295,7 +310,7 @@ fn buffers() {
     let scratch = Scratch::new();
     let region = RegionOptions::new(1 << 16)
         .create(&scratch.names[0])
-        .expect("a region");
+        .expect("a region arrives");
     let name = scratch.names[0].to_string();
     fill(
         &name,
@@ -322,7 +337,7 @@ fn buffers() {
     );
 }
 
-/// Of the number of handles that a type does not write, as `type_name` does not.
+/// Type names omit default const parameters: the inspector must assume the default.
 fn usual_ends(region: &Region, name: &str) {
     type Bounded = RobustBoundedBuffer<u64, [TurnSlot<u64>]>;
     type Monitor = RobustMonitorBuffer<u64, [Slot<u64>]>;
@@ -332,7 +347,7 @@ fn usual_ends(region: &Region, name: &str) {
     fill(name, "robust usual monitor", monitor);
 }
 
-/// Sends seven and receives one.
+/// Sends seven items and receives one.
 fn fill<B: Buffer<Item = u64> + ?Sized>(name: &str, object: &str, buffer: &B) {
     assert!(
         line(name, object).contains("[----------] 0/10"),
@@ -341,9 +356,9 @@ fn fill<B: Buffer<Item = u64> + ?Sized>(name: &str, object: &str, buffer: &B) {
     );
     let sender = buffer.sender().expect("the first");
     let receiver = buffer.receiver().expect("the first");
-    (0..7).for_each(|item| sender.send(item).expect("there is room"));
+    (0..7).for_each(|item| sender.send(item).expect("the buffer has room"));
     assert_eq!(receiver.recv(), Ok(0));
-    let state = now(name, object);
+    let state = object_state(name, object);
     assert_eq!(
         (&state["fill"], &state["capacity"]),
         (&json!(6), &json!(10)),
@@ -364,7 +379,7 @@ fn fill<B: Buffer<Item = u64> + ?Sized>(name: &str, object: &str, buffer: &B) {
         line(name, object)
     );
     sender.close();
-    let state = now(name, object);
+    let state = object_state(name, object);
     assert_eq!(state["senders"]["state"], "closed");
     assert_eq!(state["receivers"]["handles"], 1, "{object}: {state}");
     while receiver.recv().is_ok() {}
@@ -375,7 +390,7 @@ fn ring() {
     let scratch = Scratch::new();
     let region = RegionOptions::new(1 << 16)
         .create(&scratch.names[0])
-        .expect("a region");
+        .expect("a region arrives");
     let name = scratch.names[0].to_string();
     let ring: &RingBuffer<Line> = region.create("ring", 10).expect("room");
     let bar = |expected: &str| {
@@ -383,28 +398,28 @@ fn ring() {
         assert!(line.contains(expected), "{line}");
     };
     bar("[----------] 0/10");
-    assert_eq!(now(&name, "ring")["senders"]["state"], "open");
+    assert_eq!(object_state(&name, "ring")["senders"]["state"], "open");
     let (sender, receiver) = (ring.sender(), ring.receiver());
     let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
     let sent = sender.try_send_slice(&[Line([1; 64]); 7]);
-    assert_eq!(sent, Ok(7), "there is room");
+    assert_eq!(sent, Ok(7), "the buffer has room");
     receiver.try_recv().expect("they were sent");
     bar("[######----] 6/10");
-    let state = now(&name, "ring");
+    let state = object_state(&name, "ring");
     assert_eq!(state["capacity"], 10);
     for end in ["senders", "receivers"] {
         assert_eq!(state[end]["handles"], 1, "{state}");
         assert_eq!(state[end]["threads"][0]["thread"], std::process::id());
     }
     drop(sender);
-    assert_eq!(now(&name, "ring")["senders"]["state"], "closed");
-    assert_eq!(now(&name, "ring")["receivers"]["handles"], 1);
+    assert_eq!(object_state(&name, "ring")["senders"]["state"], "closed");
+    assert_eq!(object_state(&name, "ring")["receivers"]["handles"], 1);
     drop(receiver);
     let dead: &RingBuffer<u64> = region.create("dead", 10).expect("room");
     std::thread::scope(|scope| {
         scope.spawn(|| std::mem::forget(dead.sender().expect("the first")));
     });
-    let state = now(&name, "dead");
+    let state = object_state(&name, "dead");
     assert_eq!(state["senders"]["state"], "closed", "its owner died");
     assert_eq!(state["receivers"]["state"], "open");
 }
@@ -413,12 +428,12 @@ fn ring() {
 #[derive(Clone, Copy, zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
 struct Line([u8; 64]);
 
-/// Only the alignment says where the ring is in the unsized types.
+/// In the unsized types, only the alignment determines the offset of the ring.
 fn alignments() {
     let scratch = Scratch::new();
     let region = RegionOptions::new(1 << 16)
         .create(&scratch.names[0])
-        .expect("a region");
+        .expect("a region arrives");
     let name = scratch.names[0].to_string();
     two_of_three(
         &name,
@@ -474,7 +489,7 @@ fn two_of_three<B: Buffer<Item: Copy> + ?Sized>(
     for _ in 0..2 {
         assert!(sender.try_send(item).is_ok());
     }
-    let state = now(name, object);
+    let state = object_state(name, object);
     assert_eq!(
         (&state["fill"], &state["capacity"]),
         (&json!(2), &json!(3)),
@@ -491,14 +506,15 @@ fn fields() {
     let listing = interlatch(&["ls", "--json"]).document();
     assert_eq!(
         keys(&listing),
-        ["regions", "unreadable", "unseen_processes"]
+        ["inaccessible_processes", "regions", "unreadable"]
     );
     let region = [
         "age",
         "attached",
         "created",
         "creator",
-        "creator_lives",
+        "creator_alive",
+        "inaccessible_processes",
         "kind",
         "mappings",
         "name",
@@ -506,22 +522,24 @@ fn fields() {
         "objects",
         "size",
         "state",
-        "unseen_processes",
     ];
     let listed = listed(&listing, &name).expect("it is listed");
     assert_eq!(keys(listed), region);
     assert_eq!(
         keys(&listed["objects"][0]),
-        ["name", "offset", "plan", "size", "type"]
+        ["config", "name", "offset", "size", "type"]
     );
     let document = interlatch(&["inspect", &name, "--json"]).document();
     assert_eq!(keys(&document), region);
     let object = &document["objects"][0];
     assert_eq!(
         keys(object),
-        ["name", "offset", "plan", "size", "state", "type"]
+        ["config", "name", "offset", "size", "state", "type"]
     );
-    assert_eq!(keys(&object["state"]), ["holder", "is", "state", "waiters"]);
+    assert_eq!(
+        keys(&object["state"]),
+        ["holder", "kind", "state", "waiters"]
+    );
 }
 
 fn keys(value: &Value) -> Vec<&str> {
@@ -538,7 +556,7 @@ fn exit_codes() {
     let name = scratch.names[0].to_string();
     let file = scratch.directory.path().join("no region");
     std::fs::write(&file, "nothing of ours, and longer than a word").expect("room");
-    let file = file.to_str().expect("text");
+    let file = file.to_str().expect("UTF-8 text");
     let none = format!("fd:{}/4000000", std::process::id());
     for (arguments, code, sentence) in [
         (&["inspect", &name][..], 3, "there is no region posix:"),
@@ -553,8 +571,8 @@ fn exit_codes() {
         ),
         (&["inspect", file], 1, "does not begin as a region does"),
         (&["rm", file], 1, "does not begin as a region does"),
-        (&["rm", "fd:1/2"], 1, "no name that could be removed"),
-        (&["gc", "shmid:1"], 1, "no name that could be removed"),
+        (&["rm", "fd:1/2"], 1, "has no name to remove"),
+        (&["gc", "shmid:1"], 1, "has no name to remove"),
         (&["inspect", "/dev/zero"], 1, "is not a file"),
         (&["ls", "--directory", "/nonexistent"], 1, "/nonexistent"),
         (&[], 2, "Usage"),
@@ -568,22 +586,22 @@ fn exit_codes() {
             "--frobnicate",
         ),
     ] {
-        let Said {
+        let ToolOutput {
             err, code: found, ..
         } = interlatch(arguments);
         assert_eq!(found, Some(code), "{arguments:?}: {err}");
         assert!(err.contains(sentence), "{arguments:?}: {err}");
     }
-    let help = interlatch(&["--help"]).well();
-    assert!(help.contains("Exit status:\n  0  done"), "{help}");
+    let help = interlatch(&["--help"]).success();
+    assert!(help.contains("Exit status:\n  0  success"), "{help}");
     assert_eq!(
-        std::fs::read(file).expect("it is there").len(),
+        std::fs::read(file).expect("it exists").len(),
         39,
         "untouched"
     );
 }
 
-/// As in `interlatch watch NAME | head -1`.
+/// Covers `interlatch watch NAME | head -1`.
 fn broken_pipe() {
     let scratch = Scratch::new();
     let _region = region(&scratch.names[0]);
@@ -591,8 +609,8 @@ fn broken_pipe() {
     let mut running = Command::new(env!("CARGO_BIN_EXE_interlatch"));
     let running = running.args(["watch", "--interval", "1ms", &name]);
     let running = running.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = running.spawn().expect("it starts");
+    let mut child = running.spawn().expect("the process starts");
     drop(child.stdout.take());
-    let said = Running::over(child).end();
-    assert_eq!((said.code, &*said.err), (Some(0), ""));
+    let output = RunningTool::from_child(child).finish();
+    assert_eq!((output.code, &*output.err), (Some(0), ""));
 }

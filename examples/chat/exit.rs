@@ -1,6 +1,6 @@
-//! The end of the program, from whichever thread: nothing stays, and the terminal is as it was.
+//! The end of the program, from any thread: removes the named pipe and restores the terminal.
 
-use crate::output::{NOBODY_READS, NobodyReads, say};
+use crate::output::{OUTPUT_CLOSED, OutputClosed, say};
 use anyhow::Result;
 use interlatch_ipc::Fifo;
 use nix::sys::signal::{SigSet, Signal};
@@ -8,14 +8,14 @@ use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What has to be done at the end.
+/// The cleanup at the end of the program.
 #[derive(Clone)]
-pub struct Goodbye {
+pub struct Exit {
     inbox: Arc<Mutex<Option<Fifo>>>,
     terminal: Option<Termios>,
 }
 
-impl Goodbye {
+impl Exit {
     pub fn new() -> Self {
         Self {
             inbox: Arc::default(),
@@ -23,49 +23,49 @@ impl Goodbye {
         }
     }
 
-    /// Removes this named pipe.
-    pub fn removes(&self, inbox: Fifo) {
+    /// Removes this named pipe at the end.
+    pub fn remove_at_exit(&self, inbox: Fifo) {
         let mut removed = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         *removed = Some(inbox);
     }
 
-    /// Nobody needs the name any more.
-    pub fn removes_now(&self) {
+    /// Removes the named pipe now, because no process needs its name any longer.
+    pub fn remove_now(&self) {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(inbox) = inbox.take() {
-            // It may be gone with its folder, which is as well.
+            // The pipe may have been removed together with its directory.
             let _ = inbox.remove();
         }
     }
 
-    /// Also when a signal asks for it. For threads that are started after this.
-    pub fn follows_signals(&self) -> Result<()> {
+    /// Ends the program on signals. Applies to threads that are started later.
+    pub fn on_signals(&self) -> Result<()> {
         let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
             .into_iter()
             .collect();
         signals.thread_block()?;
-        let goodbye = self.clone();
+        let exit = self.clone();
         std::thread::spawn(move || {
             while signals.wait().is_err() {}
-            goodbye.say(Ok("goodbye".to_owned()))
+            exit.finish(Ok("goodbye".to_owned()))
         });
         Ok(())
     }
 
-    /// Ends the program with this sentence, once.
-    pub fn say(&self, sentence: Result<String>) -> ! {
+    /// Prints a message and ends the program, once.
+    pub fn finish(&self, message: Result<String>) -> ! {
         static ONCE: Mutex<()> = Mutex::new(());
         let _once = ONCE.lock();
-        self.removes_now();
+        self.remove_now();
         if let Some(terminal) = &self.terminal {
             let _ = tcsetattr(std::io::stdin(), SetArg::TCSADRAIN, terminal);
         }
-        let said = sentence.and_then(say);
-        let status = match said {
+        let printed = message.and_then(say);
+        let status = match printed {
             Ok(()) => 0,
-            Err(error) if error.is::<NobodyReads>() => i32::from(NOBODY_READS),
+            Err(error) if error.is::<OutputClosed>() => i32::from(OUTPUT_CLOSED),
             Err(error) => {
-                // Standard error may be closed as well.
+                // Standard error may be closed too.
                 let _ = writeln!(std::io::stderr(), "Error: {error:#}");
                 1
             }

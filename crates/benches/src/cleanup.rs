@@ -1,4 +1,4 @@
-//! What has to be done even if this program is killed.
+//! Cleanup that happens even if this program is killed.
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigHandler, Signal, signal};
@@ -6,15 +6,16 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, pipe, read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-/// A process that does something once this is dropped, or this program has gone.
-pub struct Afterwards {
+/// A process that runs a function when this is dropped or this program dies.
+pub struct CleanupProcess {
     child: Pid,
-    /// Ends when all who have it are gone: this program, and the workers forked since.
+    /// The write end of a pipe, held by this program and by workers forked later. Closing all
+    /// copies starts the cleanup.
     alive: Option<OwnedFd>,
 }
 
-impl Afterwards {
-    pub fn run(work: impl FnOnce()) -> Result<Self> {
+impl CleanupProcess {
+    pub fn start(work: impl FnOnce()) -> Result<Self> {
         let (watch, alive) = pipe()?;
         // SAFETY: this program has one thread.
         match unsafe { fork() }.context("forking")? {
@@ -26,33 +27,34 @@ impl Afterwards {
                 drop(alive);
                 close_all_but(watch.as_raw_fd());
                 for number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-                    // SAFETY: it is ignored: no handler runs.
+                    // SAFETY: ignoring a signal runs no handler.
                     let _ = unsafe { signal(number, SigHandler::SigIgn) };
                 }
-                // Nobody ever writes: it returns at the end, or for an error that will not go away.
+                // No process writes to the pipe: the read returns at the end of the stream, or with
+                // an error.
                 let _ = read(&watch, &mut [0]);
                 work();
-                // SAFETY: it ends this process, and runs nothing of the parent's.
+                // SAFETY: the call ends this process and runs no code of the parent.
                 unsafe { libc::_exit(0) }
             }
         }
     }
 }
 
-/// It must not keep alive what another one of these watches.
+/// Closes inherited descriptors, which would keep the pipes of other cleanup processes open.
 fn close_all_but(descriptor: RawFd) {
     let others = [(3, descriptor - 1), (descriptor + 1, RawFd::MAX)];
     for (first, last) in others.into_iter().filter(|(first, last)| first <= last) {
-        // SAFETY: this process uses no other descriptor until it ends, and drops none.
+        // SAFETY: this process uses no other descriptor until it ends, and drops no owner of one.
         unsafe { libc::close_range(first as u32, last as u32, 0) };
     }
 }
 
-impl Drop for Afterwards {
+impl Drop for CleanupProcess {
     fn drop(&mut self) {
         drop(self.alive.take());
         if let Err(error) = waitpid(self.child, None) {
-            eprintln!("waiting for who cleans up: {error}");
+            eprintln!("waiting for the cleanup process: {error}");
         }
     }
 }

@@ -1,6 +1,7 @@
-//! The workers of a subject: processes, or the threads of one process, that sleep until it is their turn.
+//! The workers of a subject: processes, or threads of one process, that sleep between their rounds.
 //!
-//! The program that forks has one thread; a crew of threads is forked too, and starts its threads there.
+//! The program that forks has one thread. A group of threads is forked too and starts its threads
+//! there.
 
 use super::{cores, shared};
 use anyhow::{Context, Result, bail, ensure};
@@ -15,21 +16,21 @@ use rustix::thread::futex::{self, Flags};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-/// Workers of one crew at most.
+/// The maximum number of workers in a group.
 const MAX: usize = 8;
-/// A crew that has not come back by then never will.
+/// The timeout of a round.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// The number of the round that is none: workers go home.
+/// The round number that ends the workers.
 const END: u32 = u32::MAX;
 
-/// Where the workers of a subject live.
+/// The kind of workers of a subject.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Home {
+pub enum WorkerKind {
     Processes,
     Threads,
 }
 
-impl Home {
+impl WorkerKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Processes => "processes",
@@ -38,46 +39,47 @@ impl Home {
     }
 }
 
-/// On which cores the workers of a crew run.
+/// The cores on which the workers of a group run.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Pins {
-    /// One after the other on all.
+pub enum Affinity {
+    /// All cores in turn.
     Spread,
-    /// All on one.
-    Together,
-    /// All on one, which none takes from another as it wakes up (`SCHED_BATCH`): only the end of a time slice does.
-    Undisturbed,
+    /// One core.
+    OneCore,
+    /// One core without wake-up preemption (`SCHED_BATCH`): a worker runs until it sleeps or its
+    /// time slice ends.
+    OneCoreBatch,
 }
 
-/// What a worker has to do in a round.
+/// The work of a worker in a round.
 pub struct Round<'a> {
-    /// So many operations, where they are counted.
+    /// The number of operations in a counted round.
     pub count: u64,
     stop: &'a AtomicU32,
 }
 
 impl Round<'_> {
-    /// Whether the time is not over, where there is one.
+    /// Returns whether a timed round is still running.
     #[inline(always)]
-    pub fn goes_on(&self) -> bool {
-        // Relaxed: it stands for itself.
+    pub fn is_running(&self) -> bool {
+        // Relaxed: the flag publishes no other data.
         self.stop.load(Relaxed) == 0
     }
 }
 
-/// What a worker has done in a round.
+/// The result of a worker in a round.
 #[derive(Clone, Copy, Default)]
 pub struct Tally {
     pub operations: u64,
-    /// How often it had what another one had before.
+    /// How often the worker took over from another one.
     pub handoffs: u64,
-    /// Nanoseconds of an operation, where each is timed.
+    /// The median duration of an operation in nanoseconds, if each is timed.
     pub p50: f64,
     pub p99: f64,
 }
 
 impl Tally {
-    pub fn of(operations: u64) -> Self {
+    pub fn new(operations: u64) -> Self {
         Self {
             operations,
             ..Self::default()
@@ -85,30 +87,30 @@ impl Tally {
     }
 }
 
-/// What a worker does in each round.
+/// The function that a worker runs in each round.
 pub type Body = Box<dyn FnMut(&Round<'_>) -> Tally>;
-/// Called once in the worker, before the first round: it may make handles of its own.
+/// Called in the worker before the first round, so that it can create its own handles.
 pub type Worker = Box<dyn FnOnce() -> Body + Send>;
 
-/// Something that can do the work.
+/// An implementation that is measured.
 pub struct Subject {
     pub name: String,
-    home: Home,
+    kind: WorkerKind,
     workers: Vec<Worker>,
 }
 
 impl Subject {
-    pub fn new(name: impl Into<String>, home: Home, workers: Vec<Worker>) -> Self {
+    pub fn new(name: impl Into<String>, kind: WorkerKind, workers: Vec<Worker>) -> Self {
         let name = name.into();
         Self {
             name,
-            home,
+            kind,
             workers,
         }
     }
 
-    /// Workers who all do the same.
-    pub fn alike<F>(name: impl Into<String>, home: Home, count: usize, body: F) -> Self
+    /// Creates a subject whose workers all run the same function.
+    pub fn uniform<F>(name: impl Into<String>, kind: WorkerKind, count: usize, body: F) -> Self
     where
         F: FnMut(usize, &Round<'_>) -> Tally + Clone + Send + 'static,
     {
@@ -116,16 +118,16 @@ impl Subject {
             let mut body = body.clone();
             Box::new(move || Box::new(move |round: &Round<'_>| body(number, round)))
         };
-        Self::new(name, home, (0..count).map(worker).collect())
+        Self::new(name, kind, (0..count).map(worker).collect())
     }
 }
 
-/// Alone on its cache line, and on the one that is fetched with it.
+/// A value on a cache line of its own, and of the line that is prefetched with it.
 #[derive(Default)]
 #[repr(align(128))]
 pub struct Padded<T>(pub T);
 
-/// What a worker leaves of a round.
+/// The results of a worker.
 #[derive(Default)]
 struct Slot {
     operations: AtomicU64,
@@ -136,62 +138,64 @@ struct Slot {
     end: AtomicU64,
 }
 
-/// What a crew and its master share.
+/// The memory that a group shares with the benchmark program.
 #[derive(Default)]
-struct Board {
-    /// Changes when a round begins. Whoever sees that with Acquire sees what was written before.
+struct SharedState {
+    /// The round number. An Acquire load that sees a change sees everything written before it.
     round: Padded<AtomicU32>,
     count: AtomicU64,
     stop: Padded<AtomicU32>,
-    /// How many are ready, or have done the round. Released by each, acquired by the master.
+    /// The number of workers that are ready or done. Workers release it, the program acquires it.
     done: Padded<AtomicU32>,
     slots: [Padded<Slot>; MAX],
 }
 
-/// What a crew has done in a round.
+/// The result of a group in a round.
 pub struct Report {
-    /// From the first worker's begin to the last one's end.
+    /// The time from the first worker's begin to the last worker's end.
     pub seconds: f64,
     pub tallies: Vec<Tally>,
 }
 
-/// The workers of a subject, alive.
-pub struct Crew {
+/// The running workers of a subject.
+pub struct WorkerGroup {
     pub name: String,
-    board: &'static Board,
+    state: &'static SharedState,
     workers: usize,
     children: Vec<Pid>,
 }
 
-impl Crew {
-    /// Starts them, and waits until each is ready.
-    pub fn start(subject: Subject, pins: Pins) -> Result<Self> {
-        let board: &Board = shared(Board::default())?;
+impl WorkerGroup {
+    /// Starts the workers and waits until each is ready.
+    pub fn start(subject: Subject, affinity: Affinity) -> Result<Self> {
+        let state: &SharedState = shared(SharedState::default())?;
         let workers = subject.workers.len();
         ensure!(workers <= MAX, "{workers} workers are too many");
-        let mut crew = Self {
+        let mut group = Self {
             name: subject.name,
-            board,
+            state,
             workers,
             children: Vec::new(),
         };
         let mut numbered: Vec<_> = subject.workers.into_iter().enumerate().collect();
-        match subject.home {
-            Home::Processes => {
+        match subject.kind {
+            WorkerKind::Processes => {
                 for (number, worker) in numbered {
-                    crew.fork(|| serve(board, number, pins, worker))?;
+                    group.fork(|| serve(state, number, affinity, worker))?;
                 }
             }
-            Home::Threads => crew.fork(move || {
+            WorkerKind::Threads => group.fork(move || {
                 std::thread::scope(|scope| {
                     for (number, worker) in numbered.drain(..) {
-                        scope.spawn(move || or_die(|| serve(board, number, pins, worker)));
+                        scope.spawn(move || {
+                            exit_on_panic(|| serve(state, number, affinity, worker))
+                        });
                     }
                 });
             })?,
         }
-        crew.wait()?;
-        Ok(crew)
+        group.wait()?;
+        Ok(group)
     }
 
     fn fork(&mut self, work: impl FnOnce()) -> Result<()> {
@@ -200,9 +204,9 @@ impl Crew {
         match unsafe { fork() }? {
             ForkResult::Parent { child } => self.children.push(child),
             ForkResult::Child => {
-                or_die(|| {
+                exit_on_panic(|| {
                     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).expect("a valid signal");
-                    assert_eq!(Pid::parent(), parent, "the parent has gone");
+                    assert_eq!(Pid::parent(), parent, "the parent has died");
                     work();
                 });
                 exit(0);
@@ -211,35 +215,35 @@ impl Crew {
         Ok(())
     }
 
-    /// A round of that many operations each.
+    /// Runs a round of this many operations per worker.
     pub fn count(&mut self, count: u64) -> Result<Report> {
         self.begin(count);
         self.wait()?;
         Ok(self.report())
     }
 
-    /// A round of that time.
+    /// Runs a round of this duration.
     pub fn time(&mut self, time: Duration) -> Result<Report> {
         self.begin(0);
         std::thread::sleep(time);
-        self.board.stop.0.store(1, Relaxed);
+        self.state.stop.0.store(1, Relaxed);
         self.wait()?;
         Ok(self.report())
     }
 
     fn begin(&self, count: u64) {
-        // Relaxed: all of this is published by the number of the round.
-        self.board.count.store(count, Relaxed);
-        self.board.stop.0.store(0, Relaxed);
-        self.board.done.0.store(0, Relaxed);
-        self.board.round.0.fetch_add(1, Release);
-        wake(&self.board.round.0);
+        // Relaxed: the Release of the round number publishes these.
+        self.state.count.store(count, Relaxed);
+        self.state.stop.0.store(0, Relaxed);
+        self.state.done.0.store(0, Relaxed);
+        self.state.round.0.fetch_add(1, Release);
+        wake(&self.state.round.0);
     }
 
-    /// Until all workers are done.
+    /// Waits until all workers are done.
     fn wait(&mut self) -> Result<()> {
         let begin = Instant::now();
-        let done = &self.board.done.0;
+        let done = &self.state.done.0;
         loop {
             let now = done.load(Acquire);
             if now as usize == self.workers {
@@ -249,7 +253,7 @@ impl Crew {
                 tv_sec: 0,
                 tv_nsec: 50_000_000,
             };
-            // Whatever it returns, the next look tells.
+            // The loop rechecks after any result.
             let _ = futex::wait(done, Flags::empty(), now, Some(&moment));
             for child in &self.children {
                 let status = waitpid(*child, Some(WaitPidFlag::WNOHANG))?;
@@ -260,14 +264,18 @@ impl Crew {
                 }
             }
             if begin.elapsed() > TIMEOUT {
-                bail!("{}: {now} of {} workers came back", self.name, self.workers);
+                bail!(
+                    "{}: {now} of {} workers are done after {TIMEOUT:?}",
+                    self.name,
+                    self.workers
+                );
             }
         }
     }
 
     fn report(&self) -> Report {
-        // Relaxed: the workers have released all of this, and `wait` has acquired it.
-        let slots = || self.board.slots[..self.workers].iter().map(|slot| &slot.0);
+        // Relaxed: the workers released these values, and `wait` acquired them.
+        let slots = || self.state.slots[..self.workers].iter().map(|slot| &slot.0);
         let begin = slots().map(|slot| slot.begin.load(Relaxed)).min();
         let end = slots().map(|slot| slot.end.load(Relaxed)).max();
         let nanoseconds = end.unwrap_or(0).saturating_sub(begin.unwrap_or(0)).max(1);
@@ -283,10 +291,10 @@ impl Crew {
         }
     }
 
-    /// Workers who wait for their turn go home by themselves; the others are ended.
+    /// Ends the workers: idle ones by the last round number, others by SIGKILL.
     fn end(&mut self, kindly: bool) -> Result<()> {
-        self.board.round.0.store(END, Release);
-        wake(&self.board.round.0);
+        self.state.round.0.store(END, Release);
+        wake(&self.state.round.0);
         for child in self.children.drain(..) {
             if !kindly {
                 kill(child, Signal::SIGKILL).context("ending a worker")?;
@@ -297,9 +305,9 @@ impl Crew {
     }
 }
 
-impl Drop for Crew {
+impl Drop for WorkerGroup {
     fn drop(&mut self) {
-        let is_idle = self.board.done.0.load(Acquire) as usize == self.workers;
+        let is_idle = self.state.done.0.load(Acquire) as usize == self.workers;
         let name = &self.name.clone();
         if let Err(error) = self.end(is_idle) {
             eprintln!("{name}: {error:#}");
@@ -307,15 +315,15 @@ impl Drop for Crew {
     }
 }
 
-/// The life of a worker.
-fn serve(board: &Board, number: usize, pins: Pins, worker: Worker) {
-    pin(match pins {
-        Pins::Spread => number % cores(),
-        Pins::Together | Pins::Undisturbed => 0,
+/// Runs a worker until the last round.
+fn serve(state: &SharedState, number: usize, affinity: Affinity, worker: Worker) {
+    pin(match affinity {
+        Affinity::Spread => number % cores(),
+        Affinity::OneCore | Affinity::OneCoreBatch => 0,
     });
-    if pins == Pins::Undisturbed {
+    if affinity == Affinity::OneCoreBatch {
         let no_priority = libc::sched_param { sched_priority: 0 };
-        // SAFETY: the parameter is read only.
+        // SAFETY: the call only reads the parameter.
         let set = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const no_priority) };
         assert_eq!(
             set,
@@ -327,20 +335,20 @@ fn serve(board: &Board, number: usize, pins: Pins, worker: Worker) {
     let mut body = worker();
     let mut last = 0;
     loop {
-        // Release: what this round left is there for the master, who acquires.
-        board.done.0.fetch_add(1, AcqRel);
-        wake(&board.done.0);
-        last = next_round(board, last);
+        // Release publishes the results of this round; the program acquires them in `wait`.
+        state.done.0.fetch_add(1, AcqRel);
+        wake(&state.done.0);
+        last = next_round(state, last);
         if last == END {
             return;
         }
         let round = Round {
-            count: board.count.load(Relaxed),
-            stop: &board.stop.0,
+            count: state.count.load(Relaxed),
+            stop: &state.stop.0,
         };
         let begin = now();
         let tally = body(&round);
-        let slot = &board.slots[number].0;
+        let slot = &state.slots[number].0;
         slot.end.store(now(), Relaxed);
         slot.begin.store(begin, Relaxed);
         slot.operations.store(tally.operations, Relaxed);
@@ -350,24 +358,25 @@ fn serve(board: &Board, number: usize, pins: Pins, worker: Worker) {
     }
 }
 
-fn next_round(board: &Board, last: u32) -> u32 {
+fn next_round(state: &SharedState, last: u32) -> u32 {
     loop {
-        let round = board.round.0.load(Acquire);
+        let round = state.round.0.load(Acquire);
         if round != last {
             return round;
         }
-        // Whatever it returns, the next look tells.
-        let _ = futex::wait(&board.round.0, Flags::empty(), last, None);
+        // The loop rechecks after any result.
+        let _ = futex::wait(&state.round.0, Flags::empty(), last, None);
     }
 }
 
 fn wake(word: &AtomicU32) {
-    // It fails for no word that is mapped.
+    // The call fails only for unmapped memory.
     let _ = futex::wake(word, Flags::empty(), i32::MAX as u32);
 }
 
-/// Keeps this thread on that core: otherwise the kernel might keep two that should run at once on one. Where
-/// that is not permitted it stays where it is.
+/// Pins this thread to a core, where permitted.
+///
+/// Otherwise the kernel may keep two workers on one core that should run in parallel.
 fn pin(core: usize) {
     let mut set = CpuSet::new();
     if set.set(core).is_ok() {
@@ -375,19 +384,19 @@ fn pin(core: usize) {
     }
 }
 
-/// One clock for all processes.
+/// Returns the time of the clock that all processes share.
 fn now() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| Duration::from(time).as_nanos() as u64)
 }
 
-/// A panic in a child must not unwind into what the parent was doing.
-fn or_die(work: impl FnOnce()) {
+/// Runs `work` and exits on a panic, which must not unwind into code of the parent.
+fn exit_on_panic(work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
         exit(101);
     }
 }
 
 fn exit(status: i32) -> ! {
-    // SAFETY: it ends this process, and runs nothing of the parent's.
+    // SAFETY: the call ends this process and runs no code of the parent.
     unsafe { libc::_exit(status) }
 }

@@ -1,10 +1,10 @@
-//! Two who wait for each other, in turn: a round trip is there and back.
+//! Round trips between two parties that wait for each other.
 
 use super::channel::Channel;
 use super::{
-    Home, Padded, PosixSemaphore, PthreadCondvar, PthreadMutex, Round, Subject, SysVHandle,
+    Padded, PosixSemaphore, PthreadCondvar, PthreadMutex, Round, Subject, SysVHandle, WorkerKind,
 };
-use super::{Tally, Worker, trips};
+use super::{Tally, Worker, time_trips};
 use anyhow::Result;
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::{AtomicU32, UnsafeCell};
@@ -12,17 +12,17 @@ use interlatch::sync::{RawSemaphore, Timeout};
 use interlatch::{Condvar, Mutex, Semaphore, ShmSafe};
 use rustix::thread::futex::{self, Flags};
 
-/// What two parties, 0 and 1, wake each other with.
-pub trait Turns: Sync + 'static {
+/// A way for two parties, 0 and 1, to wake each other.
+pub trait Handoff: Sync + 'static {
     fn pass(&self, to: u32);
     fn wait(&self, own: u32);
 }
 
-/// Party 0 times each trip, party 1 answers.
-pub fn volley<T: Turns>(name: &str, home: Home, turns: &'static T) -> Subject {
+/// Creates a subject in which party 0 times each round trip and party 1 answers.
+pub fn signal_round_trips<T: Handoff>(name: &str, kind: WorkerKind, turns: &'static T) -> Subject {
     let first: Worker = Box::new(|| {
         Box::new(|round: &Round<'_>| {
-            trips(round, || {
+            time_trips(round, || {
                 turns.pass(1);
                 turns.wait(0);
             })
@@ -38,19 +38,23 @@ pub fn volley<T: Turns>(name: &str, home: Home, turns: &'static T) -> Subject {
         })
     });
     Subject::new(
-        format!("{name}, {}", home.name()),
-        home,
+        format!("{name}, {}", kind.name()),
+        kind,
         vec![first, second],
     )
 }
 
-/// The same over two channels, a word there and one back.
-pub fn letters<C: Channel<8>>(name: &str, home: Home, channels: [&'static C; 2]) -> Subject {
+/// Creates a subject that sends a word over one channel and receives it back over another.
+pub fn channel_round_trips<C: Channel<8>>(
+    name: &str,
+    kind: WorkerKind,
+    channels: [&'static C; 2],
+) -> Subject {
     let [there, back] = channels;
     let first: Worker = Box::new(|| {
         let (mut send, mut receive) = (there.sender(), back.receiver());
         Box::new(move |round: &Round<'_>| {
-            trips(round, || {
+            time_trips(round, || {
                 send(&[1; 8]);
                 receive(&mut [0; 8]);
             })
@@ -68,20 +72,20 @@ pub fn letters<C: Channel<8>>(name: &str, home: Home, channels: [&'static C; 2])
         })
     });
     Subject::new(
-        format!("{name}, {}", home.name()),
-        home,
+        format!("{name}, {}", kind.name()),
+        kind,
         vec![first, second],
     )
 }
 
-/// A word, and the futex of the kernel, with nothing around them: says whose turn it is.
+/// A word with the number of the active party, and the kernel's futex.
 #[derive(Default)]
 pub struct RawFutex(Padded<AtomicU32>);
 
-impl Turns for RawFutex {
+impl Handoff for RawFutex {
     fn pass(&self, to: u32) {
         self.0.0.store(to, Release);
-        // It fails for no word that is mapped.
+        // The call fails only for unmapped memory.
         let _ = futex::wake(&self.0.0, Flags::empty(), 1);
     }
 
@@ -91,17 +95,17 @@ impl Turns for RawFutex {
             if turn == own {
                 return;
             }
-            // Whatever it returns, the next look tells.
+            // The loop rechecks after any result.
             let _ = futex::wait(&self.0.0, Flags::empty(), turn, None);
         }
     }
 }
 
-/// A word that both look at all the time.
+/// A word that both parties poll.
 #[derive(Default)]
-pub struct Spinning(Padded<AtomicU32>);
+pub struct SpinningWord(Padded<AtomicU32>);
 
-impl Turns for Spinning {
+impl Handoff for SpinningWord {
     fn pass(&self, to: u32) {
         self.0.0.store(to, Release);
     }
@@ -111,12 +115,13 @@ impl Turns for Spinning {
     }
 }
 
-/// A word for each party, which the other one sets and it clears, on lines of their own: what two semaphores come
-/// to without a single exchange.
+/// A word per party, set by the other party, on separate cache lines.
+///
+/// This is the work of two semaphores without read-modify-write operations.
 #[derive(Default)]
-pub struct TwoLines([Padded<AtomicU32>; 2]);
+pub struct TwoCacheLines([Padded<AtomicU32>; 2]);
 
-impl Turns for TwoLines {
+impl Handoff for TwoCacheLines {
     fn pass(&self, to: u32) {
         self.0[to as usize].0.store(1, Release);
     }
@@ -124,17 +129,20 @@ impl Turns for TwoLines {
     fn wait(&self, own: u32) {
         let word = &self.0[own as usize].0;
         while word.load(Acquire) == 0 {}
-        // Relaxed: the other one sets it again only after it has seen the Release of the next pass.
+        // Relaxed: the other party sets the word again only after it has seen the Release of the
+        // next pass.
         word.store(0, Relaxed);
     }
 }
 
-/// A semaphore for each party, on lines of their own.
+/// A semaphore per party, on separate pages.
 pub struct Semaphores(pub [&'static Semaphore; 2]);
 
-impl Turns for Semaphores {
+impl Handoff for Semaphores {
     fn pass(&self, to: u32) {
-        self.0[to as usize].release(1).expect("it is taken in turn");
+        self.0[to as usize]
+            .release(1)
+            .expect("the permit is acquired in turn");
     }
 
     fn wait(&self, own: u32) {
@@ -144,7 +152,7 @@ impl Turns for Semaphores {
 
 pub struct PosixSemaphores(pub [&'static PosixSemaphore; 2]);
 
-impl Turns for PosixSemaphores {
+impl Handoff for PosixSemaphores {
     fn pass(&self, to: u32) {
         self.0[to as usize].release();
     }
@@ -154,7 +162,7 @@ impl Turns for PosixSemaphores {
     }
 }
 
-impl Turns for SysVHandle {
+impl Handoff for SysVHandle {
     fn pass(&self, to: u32) {
         self.change(to as u16, 1);
     }
@@ -164,7 +172,7 @@ impl Turns for SysVHandle {
     }
 }
 
-/// Whose turn it is, under a lock, and a condition variable.
+/// The number of the active party under a lock, with a condition variable.
 pub struct Monitor {
     turn: &'static Mutex<u32>,
     changed: &'static Condvar,
@@ -173,13 +181,13 @@ pub struct Monitor {
 impl Monitor {
     pub fn create() -> Result<Self> {
         Ok(Self {
-            turn: super::ours(4096, ())?,
-            changed: super::ours(4096, ())?,
+            turn: super::create_in_region(4096, ())?,
+            changed: super::create_in_region(4096, ())?,
         })
     }
 }
 
-impl Turns for Monitor {
+impl Handoff for Monitor {
     fn pass(&self, to: u32) {
         *self.turn.lock() = to;
         self.changed.notify_one();
@@ -197,16 +205,16 @@ pub struct StdMonitor {
     changed: std::sync::Condvar,
 }
 
-impl Turns for StdMonitor {
+impl Handoff for StdMonitor {
     fn pass(&self, to: u32) {
-        *self.turn.lock().expect("nobody panics here") = to;
+        *self.turn.lock().expect("no holder panicked") = to;
         self.changed.notify_one();
     }
 
     fn wait(&self, own: u32) {
-        let turn = self.turn.lock().expect("nobody panics here");
+        let turn = self.turn.lock().expect("no holder panicked");
         let turn = self.changed.wait_while(turn, |turn| *turn != own);
-        drop(turn.expect("nobody panics here"));
+        drop(turn.expect("no holder panicked"));
     }
 }
 
@@ -216,7 +224,7 @@ pub struct ParkingLotMonitor {
     changed: parking_lot::Condvar,
 }
 
-impl Turns for ParkingLotMonitor {
+impl Handoff for ParkingLotMonitor {
     fn pass(&self, to: u32) {
         *self.turn.lock() = to;
         self.changed.notify_one();
@@ -234,7 +242,7 @@ pub struct PthreadMonitor {
     turn: &'static UnsafeCell<u32>,
 }
 
-// SAFETY: the cell is touched only under the mutex.
+// SAFETY: `turn` is accessed only while `mutex` is held.
 unsafe impl Sync for PthreadMonitor {}
 
 impl PthreadMonitor {
@@ -247,10 +255,10 @@ impl PthreadMonitor {
     }
 }
 
-impl Turns for PthreadMonitor {
+impl Handoff for PthreadMonitor {
     fn pass(&self, to: u32) {
         self.mutex.lock();
-        // SAFETY: under the mutex.
+        // SAFETY: this thread holds the mutex.
         self.turn.with_mut(|turn| unsafe { *turn = to });
         self.mutex.unlock();
         self.changed.notify_one();
@@ -258,7 +266,7 @@ impl Turns for PthreadMonitor {
 
     fn wait(&self, own: u32) {
         self.mutex.lock();
-        // SAFETY: under the mutex.
+        // SAFETY: this thread holds the mutex.
         while self.turn.with(|turn| unsafe { *turn }) != own {
             self.changed.wait(self.mutex);
         }
@@ -266,7 +274,10 @@ impl Turns for PthreadMonitor {
     }
 }
 
-/// Two objects of a type, on pages of their own.
-pub fn two<T: ShmSafe>() -> Result<[&'static T; 2]> {
-    Ok([super::ours(4096, ())?, super::ours(4096, ())?])
+/// Creates two objects on separate pages.
+pub fn pair_of_objects<T: ShmSafe>() -> Result<[&'static T; 2]> {
+    Ok([
+        super::create_in_region(4096, ())?,
+        super::create_in_region(4096, ())?,
+    ])
 }

@@ -1,0 +1,51 @@
+//! A cache line that two cores write in turn: the lower bound for communication between cores.
+
+use super::workers::{Affinity, Padded, WorkerGroup};
+use super::{Round, Subject, Tally, Worker, WorkerKind, cores, shared};
+use anyhow::Result;
+use interlatch::platform::AtomicU32;
+use interlatch::platform::Ordering::{Acquire, Release};
+
+/// Round trips of one measurement, which take some milliseconds at most.
+const TRIPS: u64 = 2_000;
+
+/// Two processes on two cores that share a cache line.
+pub struct CacheLine {
+    group: WorkerGroup,
+}
+
+impl CacheLine {
+    /// Starts the processes; returns `None` on a machine with one core.
+    pub fn new() -> Result<Option<Self>> {
+        if cores() < 2 {
+            return Ok(None);
+        }
+        let subject = Subject::new("cache line", WorkerKind::Processes, workers()?);
+        let group = WorkerGroup::start(subject, Affinity::Spread)?;
+        Ok(Some(Self { group }))
+    }
+
+    /// Returns the mean transfer time of the line from one core to the other, in nanoseconds.
+    pub fn nanoseconds(&mut self) -> Result<f64> {
+        let report = self.group.count(TRIPS)?;
+        Ok(report.seconds * 1e9 / (2 * TRIPS) as f64)
+    }
+}
+
+fn workers() -> Result<Vec<Worker>> {
+    let word: &Padded<AtomicU32> = shared(Padded::default())?;
+    let worker = move |own: u32| -> Worker {
+        Box::new(move || Box::new(move |round: &Round<'_>| bounce(&word.0, own, round)))
+    };
+    Ok(vec![worker(0), worker(1)])
+}
+
+/// Waits for the own number and writes the number of the other side. Without a pause in the loop,
+/// this is the lower bound.
+fn bounce(word: &AtomicU32, own: u32, round: &Round<'_>) -> Tally {
+    for _ in 0..round.count {
+        while word.load(Acquire) != own {}
+        word.store(1 - own, Release);
+    }
+    Tally::new(round.count)
+}
