@@ -185,7 +185,7 @@ impl Owner {
     /// Adds a word to the list, which the thread holds from now on.
     ///
     /// # Panics
-    /// Panics if the thread already holds [`MAX_HELD`] words.
+    /// Panics if the thread already holds 128 words.
     #[inline]
     pub fn link(&self, word: &RobustWord) {
         let count = self.count.get();
@@ -307,7 +307,7 @@ impl Owner {
     /// Ensures that the thread can hold one more word, and registers the thread if necessary.
     ///
     /// # Errors
-    /// The thread holds [`MAX_HELD`] words, or has no list that this crate can use.
+    /// The thread holds 128 words, or has no list that this crate can use.
     #[cold]
     pub fn make_room(&self) -> Result<(), RobustListError> {
         if self.has_room() {
