@@ -14,7 +14,7 @@ use crate::platform::robust::RobustListError;
 use crate::platform::{
     AtomicU32, AtomicU64, ShmSafe, constructor, new_tracked, new_tracked_u64, repeat,
 };
-use crate::sync::{LockError, RobustLockError, RobustMutex, Timeout};
+use crate::sync::{LockError, RobustMutex, Timeout};
 use core::alloc::Layout;
 use core::fmt;
 
@@ -402,10 +402,7 @@ impl<const MAX: usize> Directory<MAX> {
         timeout: Timeout,
         act: impl FnOnce() -> Result<R, Refused>,
     ) -> Result<R, Refused> {
-        let _guard = self
-            .lock
-            .lock_with(timeout)
-            .or_else(RobustLockError::mark_consistent)?;
+        let _guard = self.lock.lock_or_repair_with(timeout, |()| ())?;
         act()
     }
 }

@@ -21,7 +21,7 @@ use super::{
     Received, Select, SendMessageError,
 };
 use crate::platform::{ConfigError, MemoryReader, OffsetReader, ShmObject, ShmSafe, constructor};
-use crate::sync::{Condvar, LockError, RobustLockResult, RobustMutex, RobustMutexGuard, Timeout};
+use crate::sync::{Condvar, RobustMutex, Timeout};
 use core::alloc::Layout;
 use core::fmt;
 use core::mem::offset_of;
@@ -200,20 +200,18 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
     }
 
     fn counts(&self) -> (u64, u64) {
-        let locked = self.in_order(self.lock.lock());
-        locked.map_or((0, 0), |_guard| self.store.counts())
+        let locked = self.lock.lock_or_repair(|()| self.store.rewrite());
+        locked.map_or((0, 0), |_guard| {
+            self.write_store();
+            self.store.counts()
+        })
     }
 
-    /// Repairs what the dead have left.
-    fn in_order<'a>(
-        &self,
-        locked: RobustLockResult<'a, ()>,
-    ) -> Result<RobustMutexGuard<'a, ()>, LockError> {
-        let guard = locked.or_else(|error| error.repair(|()| self.store.rewrite()))?;
+    #[inline]
+    fn write_store(&self) {
         if !self.store.is_written() {
             self.store.rewrite();
         }
-        Ok(guard)
     }
 
     /// Tries under the lock until it works or timeout runs out, and waits there in between. The lock is
@@ -224,7 +222,11 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
         timeout: Timeout,
         mut attempt: impl FnMut() -> Option<R>,
     ) -> Result<R, Missed> {
-        let mut guard = self.in_order(self.lock.lock_with(timeout.for_internal_lock()))?;
+        let timeout_of_lock = timeout.for_internal_lock();
+        let mut guard = self
+            .lock
+            .lock_or_repair_with(timeout_of_lock, |()| self.store.rewrite())?;
+        self.write_store();
         let mut is_in_time = true;
         loop {
             if let Some(result) = attempt() {
@@ -236,7 +238,8 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
             }
             let locked;
             (locked, is_in_time) = changed.wait_robust(guard, timeout);
-            guard = self.in_order(locked)?;
+            guard = locked.or_else(|error| error.repair(|()| self.store.rewrite()))?;
+            self.write_store();
         }
     }
 

@@ -173,7 +173,7 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> BytePipe<S, ENDS> {
 
     /// How many bytes there were a moment ago; none, if the lock is not to be had.
     pub fn len(&self) -> usize {
-        let locked = self.lock.lock().or_else(RobustLockError::mark_consistent);
+        let locked = self.lock.lock_or_repair(|()| ());
         locked.map_or(0, |_guard| self.length())
     }
 
@@ -269,8 +269,7 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> BytePipe<S, ENDS> {
         };
         let mut guard = self
             .lock
-            .lock_with(timeout.for_internal_lock())
-            .or_else(RobustLockError::mark_consistent)?;
+            .lock_or_repair_with(timeout.for_internal_lock(), |()| ())?;
         let mut in_time = true;
         loop {
             let there_are = match end {

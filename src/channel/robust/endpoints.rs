@@ -11,7 +11,7 @@ use crate::platform::robust::{RobustListError, commit};
 use crate::platform::{MemoryReader, OffsetReader, UnsafeCell, constructor, repeat};
 use crate::sync::{
     AcquireError, Condvar, LockError, LockState, MAX_SLOTS, OwnerToken, RawRobustMutex,
-    RobustLockError, RobustMutex, Timeout,
+    RobustMutex, Timeout,
 };
 use core::mem::offset_of;
 
@@ -173,13 +173,10 @@ impl<const ENDS: usize> Endpoints<ENDS> {
         others: &'a Condvar,
     ) -> Result<RobustEndpoint<'a>, AttachError> {
         let handles = self.handles(end);
-        let guard = lock
-            .lock()
-            .or_else(RobustLockError::mark_consistent)
-            .map_err(|error| match error {
-                LockError::RobustList(refusal) => refusal.into(),
-                _ => AttachError::Broken,
-            })?;
+        let guard = lock.lock_or_repair(|()| ()).map_err(|error| match error {
+            LockError::RobustList(refusal) => refusal.into(),
+            _ => AttachError::Broken,
+        })?;
         let held = handles.attach()?;
         drop(guard);
         Ok(RobustEndpoint {
@@ -233,7 +230,7 @@ impl Drop for RobustEndpoint<'_> {
         }
         // Not to be had only where this thread holds too many, or of a faulty peer; who waits then
         // looks again by itself.
-        let guard = self.lock.lock().or_else(RobustLockError::mark_consistent);
+        let guard = self.lock.lock_or_repair(|()| ());
         // SAFETY: a seat is made only by locking, and unlocks only once, here.
         unsafe { self.held.unlock() };
         let closes = guard.is_ok() && !is_any_held(self.all);

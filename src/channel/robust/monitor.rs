@@ -215,8 +215,7 @@ impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> RobustMonitorBuffer<T, S, 
         };
         let mut guard = self
             .lock
-            .lock_with(timeout.for_internal_lock())
-            .or_else(RobustLockError::mark_consistent)?;
+            .lock_or_repair_with(timeout.for_internal_lock(), |()| ())?;
         let mut in_time = true;
         loop {
             let must_wait = self.length() == busy_at;
@@ -293,8 +292,7 @@ impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> Buffer for RobustMonitorBu
     /// How many items there were a moment ago; none, if the lock is not to be had.
     fn len(&self) -> usize {
         self.lock
-            .lock()
-            .or_else(RobustLockError::mark_consistent)
+            .lock_or_repair(|()| ())
             .map_or(0, |_guard| self.length())
     }
 

@@ -219,8 +219,8 @@ type Guard<'a> = RobustMutexGuard<'a, ()>;
 
 impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
     fn visit(&self, timeout: Timeout) -> Result<Guard<'_>, Refused> {
-        let locked = self.lock.lock_with(timeout.for_internal_lock());
-        Ok(locked.or_else(RobustLockError::mark_consistent)?)
+        let timeout = timeout.for_internal_lock();
+        Ok(self.lock.lock_or_repair_with(timeout, |()| ())?)
     }
 
     /// Waits, and comes back with the lock however long that takes; false if the time was over.
@@ -553,7 +553,7 @@ impl<T: Pod, const ENDS: usize> Delivery<'_, T, ENDS> {
         if !place.accepted.is_held_by(&self.stamp) {
             return Err(Withdrawn);
         }
-        let locked = place.lock.lock().or_else(RobustLockError::mark_consistent);
+        let locked = place.lock.lock_or_repair(|()| ());
         let guard = locked.map_err(|_| Withdrawn)?;
         let is_there = place.offer.is_waiting() && place.offer.state() == self.number;
         if is_there {
@@ -585,7 +585,7 @@ impl<T: Pod, const ENDS: usize> Drop for Delivery<'_, T, ENDS> {
         }
         // Under the lock: whoever looks for an offer either finds it or is told. Not to be had only where
         // this thread holds too many; who waits then looks again by itself.
-        let guard = place.lock.lock().or_else(RobustLockError::mark_consistent);
+        let guard = place.lock.lock_or_repair(|()| ());
         // SAFETY: a delivery is made only by locking, and ends only once.
         unsafe { place.accepted.unlock() };
         drop(guard);

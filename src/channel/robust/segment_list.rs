@@ -415,8 +415,7 @@ impl<T: Pod, const ENDS: usize> SegmentList<T, ENDS> {
     }
 
     fn lock_with(&self, timeout: Timeout) -> Result<Guard<'_>, LockError> {
-        let locked = self.lock.lock_with(timeout);
-        locked.or_else(RobustLockError::mark_consistent)
+        self.lock.lock_or_repair_with(timeout, |()| ())
     }
 
     /// The segment for the next item: the last one, or a new one.

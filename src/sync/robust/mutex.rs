@@ -181,7 +181,7 @@ impl<'a, T> RobustLockError<'a, T> {
     /// # Errors
     /// Every error except `OwnerDied`, as a [`LockError`].
     pub fn mark_consistent(self) -> Result<RobustMutexGuard<'a, T>, LockError> {
-        self.repair(|_| ())
+        self.into_found().map(Inconsistent::mark_consistent)
     }
 
     /// Repairs the data after an owner death and marks it consistent.
@@ -191,20 +191,24 @@ impl<'a, T> RobustLockError<'a, T> {
     /// # Errors
     /// Every error except `OwnerDied`, as a [`LockError`].
     pub fn repair(self, repair: impl FnOnce(&mut T)) -> Result<RobustMutexGuard<'a, T>, LockError> {
-        Err(match self {
-            Self::OwnerDied(mut found) => {
-                repair(&mut found);
-                return Ok(found.mark_consistent());
-            }
-            Self::Unrecoverable => LockError::Unrecoverable,
-            Self::TimedOut => LockError::TimedOut,
-            Self::AlreadyHeld => LockError::AlreadyHeld,
-            Self::RobustList(error) => LockError::RobustList(error),
-        })
+        let mut found = self.into_found()?;
+        repair(&mut found);
+        Ok(found.mark_consistent())
+    }
+
+    fn into_found(self) -> Result<Inconsistent<'a, T>, LockError> {
+        match self {
+            Self::OwnerDied(found) => Ok(found),
+            Self::Unrecoverable => Err(LockError::Unrecoverable),
+            Self::TimedOut => Err(LockError::TimedOut),
+            Self::AlreadyHeld => Err(LockError::AlreadyHeld),
+            Self::RobustList(error) => Err(LockError::RobustList(error)),
+        }
     }
 }
 
 impl<T> From<LockError> for RobustLockError<'_, T> {
+    #[inline]
     fn from(error: LockError) -> Self {
         match error {
             LockError::Unrecoverable => Self::Unrecoverable,
@@ -297,11 +301,12 @@ impl<T> RobustMutex<T> {
     /// assert_eq!(*orders, [1, 1]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn lock_or_repair(
         &self,
         repair: impl FnOnce(&mut T),
     ) -> Result<RobustMutexGuard<'_, T>, LockError> {
-        self.lock().or_else(|error| error.repair(repair))
+        self.lock_or_repair_with(Timeout::Infinite, repair)
     }
 
     /// Locks as [`lock_or_repair`](Self::lock_or_repair), blocking for at most `timeout`.
@@ -320,13 +325,30 @@ impl<T> RobustMutex<T> {
     /// assert_eq!(error, LockError::TimedOut);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn lock_or_repair_with(
         &self,
         timeout: Timeout,
         repair: impl FnOnce(&mut T),
     ) -> Result<RobustMutexGuard<'_, T>, LockError> {
-        self.lock_with(timeout)
-            .or_else(|error| error.repair(repair))
+        self.lock_or_repair_with_policy(timeout, SpinPolicy::Lock, repair)
+    }
+
+    /// Locks as [`lock_or_repair_with`](Self::lock_or_repair_with), with a spin policy for the
+    /// contended path.
+    #[inline]
+    pub(crate) fn lock_or_repair_with_policy(
+        &self,
+        timeout: Timeout,
+        policy: SpinPolicy,
+        repair: impl FnOnce(&mut T),
+    ) -> Result<RobustMutexGuard<'_, T>, LockError> {
+        let acquired = self.lock.lock_with_policy(timeout, policy)?;
+        let guard = self.guard();
+        match acquired {
+            Acquired::Clean => Ok(guard),
+            Acquired::OwnerDied => Ok(guard.repair(repair)),
+        }
     }
 
     /// Locks as [`lock_with`](Self::lock_with), with a spin policy for the contended path.
@@ -336,18 +358,20 @@ impl<T> RobustMutex<T> {
         timeout: Timeout,
         policy: SpinPolicy,
     ) -> RobustLockResult<'_, T> {
-        let acquired = self.lock.lock_with_policy(timeout, policy)?;
-        let guard = RobustMutexGuard {
+        match self.lock.lock_with_policy(timeout, policy) {
+            Ok(Acquired::Clean) => Ok(self.guard()),
+            Ok(Acquired::OwnerDied) => Err(RobustLockError::OwnerDied(self.guard().inconsistent())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The guard of the calling thread, which has locked.
+    #[inline]
+    fn guard(&self) -> RobustMutexGuard<'_, T> {
+        RobustMutexGuard {
             mutex: self,
             token: OwnerToken::new(),
             panicked_before: panicking(),
-        };
-        match acquired {
-            Acquired::Clean => Ok(guard),
-            Acquired::OwnerDied => {
-                let found = Inconsistent(ManuallyDrop::new(guard));
-                Err(RobustLockError::OwnerDied(found))
-            }
         }
     }
 
@@ -389,6 +413,18 @@ impl<'a, T> RobustMutexGuard<'a, T> {
     /// The mutex that the guard holds.
     pub(crate) fn mutex(&self) -> &'a RobustMutex<T> {
         self.mutex
+    }
+
+    /// The guard after an owner death.
+    fn inconsistent(self) -> Inconsistent<'a, T> {
+        Inconsistent(ManuallyDrop::new(self))
+    }
+
+    #[cold]
+    fn repair(self, repair: impl FnOnce(&mut T)) -> Self {
+        let mut found = self.inconsistent();
+        repair(&mut found);
+        found.mark_consistent()
     }
 
     /// Returns whether a panic is unwinding that began while the lock was held.

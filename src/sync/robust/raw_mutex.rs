@@ -218,6 +218,14 @@ impl From<RobustListError> for LockError {
     }
 }
 
+/// The reason why the uncontended path did not lock.
+enum Obstacle {
+    /// The thread is not registered, or holds the maximum of robust locks.
+    NoRoom,
+    /// The word had this value and stays announced.
+    Word(u32),
+}
+
 /// The states between which a thread that waits for the lock distinguishes.
 enum WordState {
     Free,
@@ -259,19 +267,24 @@ impl RawRobustMutex {
         timeout: Timeout,
         policy: SpinPolicy,
     ) -> Result<Acquired, LockError> {
+        match self.lock_uncontended() {
+            Ok(()) => Ok(Acquired::Clean),
+            Err(obstacle) => self.lock_slowly(obstacle, timeout, policy),
+        }
+    }
+
+    /// Locks if the lock is free and clean and the thread has room for one more lock.
+    #[inline]
+    fn lock_uncontended(&self) -> Result<(), Obstacle> {
         as_owner(|owner| {
             if !owner.has_room() {
-                return self.lock_after_making_room(owner, timeout, policy);
+                return Err(Obstacle::NoRoom);
             }
             owner.set_pending(&self.word);
-            match self.acquire_free(owner.id()) {
-                Ok(_) => {
-                    // The word stays announced, which is harmless: it is in the list as well.
-                    owner.link(&self.word);
-                    Ok(Acquired::Clean)
-                }
-                Err(found) => self.lock_contended(owner, found, timeout, policy),
-            }
+            self.acquire_free(owner.id()).map_err(Obstacle::Word)?;
+            // The word stays announced, which is harmless: it is in the list as well.
+            owner.link(&self.word);
+            Ok(())
         })
     }
 
@@ -351,17 +364,23 @@ impl RawRobustMutex {
     }
 
     #[cold]
-    fn lock_after_making_room(
+    fn lock_slowly(
         &self,
-        owner: &Owner,
+        obstacle: Obstacle,
         timeout: Timeout,
         policy: SpinPolicy,
     ) -> Result<Acquired, LockError> {
-        owner.make_room()?;
-        self.lock_with_policy(timeout, policy)
+        match obstacle {
+            Obstacle::NoRoom => {
+                as_owner(Owner::make_room)?;
+                self.lock_with_policy(timeout, policy)
+            }
+            Obstacle::Word(found) => {
+                as_owner(|owner| self.lock_contended(owner, found, timeout, policy))
+            }
+        }
     }
 
-    #[cold]
     fn lock_contended(
         &self,
         owner: &Owner,

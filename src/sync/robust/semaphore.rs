@@ -192,8 +192,7 @@ impl<const N: usize> RobustSemaphore<N> {
         }
         let mut guard = self
             .lock
-            .lock_with(timeout.for_internal_lock())
-            .or_else(RobustLockError::mark_consistent)?;
+            .lock_or_repair_with(timeout.for_internal_lock(), |()| ())?;
         let mut is_in_time = true;
         loop {
             match self.acquire_free() {
@@ -301,7 +300,7 @@ impl Drop for RobustPermit<'_> {
         }
         // Fails only if this thread holds the maximum of robust locks, or after a faulty peer. The
         // return may then be missed by a thread about to sleep, which finds it when it rechecks.
-        let guard = self.lock.lock().or_else(RobustLockError::mark_consistent);
+        let guard = self.lock.lock_or_repair(|()| ());
         // SAFETY: a `RobustPermit` exists only after its thread locked `permit`, `is_held_by`
         // confirmed that it still holds it, and only this drop unlocks it.
         unsafe {

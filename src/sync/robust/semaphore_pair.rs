@@ -240,12 +240,14 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
         timeout: Timeout,
         is_closed: impl Fn(&LockedPair<'_, S>) -> bool,
     ) -> Result<Option<RobustTurn<'_, S>>, AcquireError> {
-        let Some((locked, index)) = self.lock_with_free_slot(side, timeout, is_closed)? else {
+        let acquire = |_: &LockedPair<'_, S>, index: usize| {
+            let slot = &self.slots.slots()[index];
+            (index, slot.holder.lock_with(Timeout::NonBlocking))
+        };
+        let found = self.with_free_slot(side, timeout, is_closed, acquire)?;
+        let Some((index, acquired)) = found else {
             return Ok(None);
         };
-        let slot = &self.slots.slots()[index];
-        let acquired = slot.holder.lock_with(Timeout::NonBlocking);
-        drop(locked);
         let acquired = acquired.map_err(|error| {
             // This thread may have received a notification that it cannot use.
             self.condvar(side).notify_one();
@@ -276,13 +278,15 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
         is_closed: impl Fn(&LockedPair<'_, S>) -> bool,
         action: impl FnOnce(&S::Payload) -> R,
     ) -> Result<Option<R>, AcquireError> {
-        let Some((locked, index)) = self.lock_with_free_slot(side, timeout, &is_closed)? else {
+        let complete = |locked: &LockedPair<'_, S>, index: usize| {
+            let result = action(&self.slots.slots()[index].payload);
+            locked.pass_on(side, index);
+            (result, side == PairSide::Readers && is_closed(locked))
+        };
+        let completed = self.with_free_slot(side, timeout, &is_closed, complete)?;
+        let Some((result, has_closed)) = completed else {
             return Ok(None);
         };
-        let result = action(&self.slots.slots()[index].payload);
-        locked.pass_on(side, index);
-        let has_closed = side == PairSide::Readers && is_closed(&locked);
-        drop(locked);
         self.condvar(side.other()).notify_one();
         if has_closed {
             // That was the last item: every reader that waits for another must see the end.
@@ -291,13 +295,17 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
         Ok(Some(result))
     }
 
-    /// Waits for a free slot of `side` and returns its index and the lock, or `None` if closed.
-    fn lock_with_free_slot(
+    /// Waits for a free slot of `side` and runs `action` with its index, under the lock.
+    ///
+    /// Returns `None` as soon as `is_closed` is true.
+    #[inline]
+    fn with_free_slot<R>(
         &self,
         side: PairSide,
         timeout: Timeout,
         is_closed: impl Fn(&LockedPair<'_, S>) -> bool,
-    ) -> Result<Option<(LockedPair<'_, S>, usize)>, AcquireError> {
+        action: impl FnOnce(&LockedPair<'_, S>, usize) -> R,
+    ) -> Result<Option<R>, AcquireError> {
         let mut locked = self.lock(timeout.for_internal_lock())?;
         let mut is_in_time = true;
         loop {
@@ -305,7 +313,7 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
                 return Ok(None);
             }
             if let Some(index) = locked.order().first_free(side) {
-                return Ok(Some((locked, index)));
+                return Ok(Some(action(&locked, index)));
             }
             if !is_in_time {
                 return Err(AcquireError::TimedOut);
@@ -315,9 +323,11 @@ impl<S: PairSlots + ?Sized> RobustSemaphorePair<S> {
     }
 
     /// Takes the lock. Its last holder may have died, which leaves nothing to repair.
+    #[inline]
     fn lock(&self, timeout: Timeout) -> Result<LockedPair<'_, S>, LockError> {
-        let locked = self.lock.lock_with_policy(timeout, SpinPolicy::Turns);
-        let guard = locked.or_else(RobustLockError::mark_consistent)?;
+        let guard = self
+            .lock
+            .lock_or_repair_with_policy(timeout, SpinPolicy::Turns, |()| ())?;
         Ok(LockedPair { pair: self, guard })
     }
 
@@ -354,6 +364,7 @@ impl<S: PairSlots + ?Sized> LockedPair<'_, S> {
     }
 
     /// Hands the slot to the other side.
+    #[inline]
     fn pass_on(&self, side: PairSide, index: usize) {
         let number = match side {
             PairSide::Readers => 0,
@@ -380,6 +391,7 @@ impl<S: PairSlots + ?Sized> LockedPair<'_, S> {
     /// Unlocks, waits for a notification of `side`, and locks again.
     ///
     /// Returns false beside the lock if the timeout expired.
+    #[cold]
     fn wait(self, side: PairSide, timeout: Timeout) -> Result<(Self, bool), LockError> {
         let Self { pair, guard } = self;
         let (locked, is_in_time) =

@@ -95,6 +95,7 @@ impl<'a, P> SlotOrder<'a, P> {
     }
 
     /// Gives the slot at `index` its new number, which makes it the last slot of the other side.
+    #[inline]
     pub(super) fn pass_on(&self, from: PairSide, index: usize, number: u64) {
         self.commit(&self.lists.are_complete, 0);
         self.commit(&self.slots[index].number, number);
