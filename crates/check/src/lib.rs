@@ -91,7 +91,7 @@
 //! ```text
 //! | model                          | processes | verdict          | ...
 //! | small_lock/excludes/2          | 2         | exhaustive       |
-//! | small_lock/excludes/3          | 3         | bounded(4)       |
+//! | small_lock/excludes/3          | 3         | bounded(5)       |
 //! | broken/small_lock_without_wake | 2         | caught: deadlock |
 //! ```
 //!
