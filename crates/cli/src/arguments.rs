@@ -95,8 +95,8 @@ pub struct Collect {
     /// Print what would be removed, and remove nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Also remove regions that may be attached: those of other PID namespaces if the kernel does
-    /// not report their use, those with an inaccessible process, and files that a process has open.
+    /// Also remove regions that may be attached: regions of other PID namespaces if the kernel does
+    /// not report their use, and regions that an inaccessible process may have attached or open.
     #[arg(long)]
     pub force: bool,
 }
