@@ -112,11 +112,12 @@ fn choose(arguments: &Collect) -> Result<Vec<Subject>, Failure> {
         let prefix = arguments.prefix.as_deref();
         prefix.is_none_or(|prefix| subject.target.short_name().starts_with(prefix))
     };
-    let all = match &arguments.targets[..] {
+    let targets = &arguments.targets[..];
+    if let Some(unnamed) = targets.iter().find(|target| !target.has_name()) {
+        return Err(Failure::unnamed(unnamed));
+    }
+    let all = match targets {
         [] => Found::named(&arguments.directories)?.subjects,
-        targets if let Some(unnamed) = targets.iter().find(|target| !target.has_name()) => {
-            return Err(Failure::unnamed(unnamed));
-        }
         targets => targets.iter().map(find::one).collect::<Result<_, _>>()?,
     };
     Ok(all.into_iter().filter(has_prefix).collect())
