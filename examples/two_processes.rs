@@ -1,4 +1,4 @@
-//! A producer and a consumer process: the program of the README.
+//! A producer starts a consumer, which inherits the descriptor of the region.
 
 use interlatch::channel::Slot;
 use interlatch::{BoundedBuffer, Buffer, Region};

@@ -1,9 +1,9 @@
-//! What the pages name has to exist.
+//! The files, models and concepts that the pages name exist.
 
 use std::fs;
 use std::path::Path;
 
-/// The words in backticks, outside of blocks.
+/// The words in backticks, without code blocks.
 fn names(page: &str) -> Vec<String> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page));
     let text = text.unwrap_or_else(|error| panic!("{page}: {error}"));
@@ -16,7 +16,7 @@ fn names(page: &str) -> Vec<String> {
         .collect()
 }
 
-/// All source of the models and of the scenarios that they run.
+/// The source of all models and of the scenarios that they run.
 fn models() -> String {
     let folders = ["models", "models/broken", "crates/contract/src"];
     let files = folders.iter().flat_map(|folder| {
@@ -27,32 +27,86 @@ fn models() -> String {
     source.collect()
 }
 
+/// The pages for people: those in the root, and the guide.
+fn pages() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let in_folder = |folder: &str| {
+        let entries = fs::read_dir(root.join(folder)).expect("a folder of the project");
+        let names = entries.flatten().map(|entry| entry.file_name());
+        let names = names.filter_map(|name| name.into_string().ok());
+        let names = names.filter(|name| name.ends_with(".md"));
+        names
+            .map(|name| format!("{folder}{name}"))
+            .collect::<Vec<_>>()
+    };
+    [in_folder(""), in_folder("docs/")].concat()
+}
+
+/// The history names files that no longer exist.
+const HISTORY: &str = "CHANGELOG.md";
+
 #[test]
-fn the_files_that_pages_name_exist() {
-    for page in ["README.md", "docs/concepts.md", "docs/speed.md"] {
+fn files_named_in_pages_exist() {
+    let pages = pages();
+    assert!(pages.len() > 10, "found only {pages:?}");
+    for page in pages.iter().filter(|page| *page != HISTORY) {
         let folders = [
             "src/",
             "tests/",
             "models/",
             "examples/",
             "ci/",
+            ".ci/",
+            ".github/",
+            ".cargo/",
             "docs/",
             "crates/",
         ];
         let names = names(page).into_iter();
         let paths = names.filter(|name| folders.iter().any(|folder| name.starts_with(folder)));
+        let paths =
+            paths.filter(|name| !name.contains(['*', '<', ' ', '{']) && !name.contains("NAME"));
         let missing: Vec<String> = paths
             .filter(|path| !Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists())
             .collect();
         assert!(
             missing.is_empty(),
-            "{page} names what does not exist: {missing:?}"
+            "{page} names files that do not exist: {missing:?}"
         );
     }
 }
 
 #[test]
-fn the_models_that_the_concepts_name_exist() {
+fn links_between_pages_lead_to_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for page in pages() {
+        let text = fs::read_to_string(root.join(&page)).expect("a page");
+        let folder = root.join(&page);
+        let folder = folder.parent().expect("a page lies in a folder");
+        let prose: String = text.split("```").step_by(2).collect();
+        let targets = prose.split("](").skip(1);
+        let targets = targets.filter_map(|rest| rest.split_once(')'));
+        for (target, _) in targets.filter(|(target, _)| !target.contains("://")) {
+            let (file, _) = target.split_once('#').unwrap_or((target, ""));
+            assert!(folder.join(file).exists(), "{page} links to {target}");
+        }
+    }
+}
+
+#[test]
+fn readme_fits_into_200_lines_and_has_both_commands() {
+    let readme = include_str!("../README.md");
+    assert!(readme.lines().count() <= 200);
+    for command in [
+        "cargo test",
+        "RUSTFLAGS=\"--cfg loom\" cargo test --release --test models",
+    ] {
+        assert!(readme.lines().any(|line| line == command), "{command}");
+    }
+}
+
+#[test]
+fn models_named_in_concepts_exist() {
     let source = models();
     let kinds = [
         "mutex/",
@@ -89,7 +143,7 @@ fn the_models_that_the_concepts_name_exist() {
     }
 }
 
-/// What the course notes teach, in their order.
+/// The concepts of the course notes, in their order.
 const CONCEPTS: [&str; 27] = [
     "producer and consumer, bounded",
     "producer and consumer, unbounded",
@@ -121,9 +175,9 @@ const CONCEPTS: [&str; 27] = [
 ];
 
 #[test]
-fn each_concept_has_a_type_a_model_a_test_and_an_example() {
+fn every_concept_has_a_type_a_model_a_test_and_an_example() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/concepts.md");
-    let page = fs::read_to_string(page).expect("the page is there");
+    let page = fs::read_to_string(page).expect("the page exists");
     let rows = page.lines().filter(|line| line.starts_with("| ")).skip(2);
     let rows: Vec<Vec<&str>> = rows
         .map(|row| row.trim_matches('|').split('|').map(str::trim).collect())

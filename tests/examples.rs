@@ -280,14 +280,7 @@ fn a_program_with_another_layout_is_refused_with_both_layouts() {
 }
 
 #[test]
-fn the_programs_with_a_name_are_those_of_the_readme_and_refuse_what_is_no_name() {
-    let readme = include_str!("../README.md");
-    for program in [
-        include_str!("../examples/named_send.rs"),
-        include_str!("../examples/named_receive.rs"),
-    ] {
-        assert!(readme.contains(program), "the same text as:\n{program}");
-    }
+fn named_programs_refuse_invalid_names() {
     for (name, sentence) in [
         ("named_send", "Error: an empty name"),
         ("named_receive", "Error: expected NAME, or NAME --remove"),
@@ -449,12 +442,44 @@ fn the_lock_keeps_workers_apart() {
 }
 
 #[test]
-fn the_program_of_the_readme_is_the_example_and_runs() {
+fn readme_contains_the_hello_programs() {
     let readme = include_str!("../README.md");
-    assert!(
-        readme.contains(include_str!("../examples/two_processes.rs")),
-        "the same text"
-    );
+    for program in [
+        include_str!("../examples/hello_sender.rs"),
+        include_str!("../examples/hello_receiver.rs"),
+    ] {
+        assert!(readme.contains(program), "README.md lacks:\n{program}");
+    }
+}
+
+/// The programs use a fixed name, so runs of this test on one machine exclude each other.
+#[test]
+fn hello_programs_meet_in_either_order() {
+    let path = std::env::temp_dir().join("interlatch-hello.lock");
+    let file = fs::File::create(path).expect("a lock file");
+    file.lock().expect("no other run of this test");
+    let name = RegionName::posix("hello").expect("a valid name");
+    // A killed earlier run may have left the region.
+    let _ = name.remove();
+    for [first, second] in [
+        ["hello_sender", "hello_receiver"],
+        ["hello_receiver", "hello_sender"],
+    ] {
+        let programs = [first, second].map(|program| (program, Part::start(&mut example(program))));
+        for (program, mut part) in programs {
+            let lines = (1..=5).map(|number| format!("received {number}\n"));
+            let expected = match program {
+                "hello_receiver" => lines.collect(),
+                _ => String::new(),
+            };
+            assert_eq!(part.end(), (true, expected), "{program}");
+        }
+        assert!(name.remove().is_err(), "the receiver removes the name");
+    }
+}
+
+#[test]
+fn two_processes_share_a_descriptor() {
     let output = run("two_processes", &[]);
     assert_eq!(text(&output.stdout), "received 1 to 1000, sum 500500\n");
 }

@@ -9,7 +9,7 @@ use interlatch::ShmSafe;
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::robust::{OWNER, OWNER_DIED, Owner, RobustWord, WAITERS, as_owner};
 use interlatch::platform::{AtomicU32, futex};
-use interlatch::sync::{LockError, RobustLock, Acquired, Timeout};
+use interlatch::sync::{Acquired, LockError, RobustLock, Timeout};
 use interlatch_check::FailureKind::{Deadlock, LimitHit, WrongResult};
 use interlatch_check::Model;
 use interlatch_check::{RaceCell, Scenario};

@@ -5,7 +5,8 @@
 //! That is a long way in a build without optimization, so such a build kills at every so many
 //! instructions only, beginning at a random one, and does one operation of three; `ci/sweep` kills at each, and does
 //! all. `INTERLATCH_STRIDE` and `INTERLATCH_SEED` set the first two, and `INTERLATCH_ONLY` is a part of the names of
-//! those that are swept; with this or a stride, none is left out.
+//! those that are swept; with this or a stride, none is left out. `INTERLATCH_PART=1/2` sweeps the second half of the
+//! operations, on the second core: `ci/sweep` starts a process for each core.
 
 use super::actor::say;
 use super::harness::Test;
@@ -14,7 +15,7 @@ use super::sweep_long::{self, LongBounded};
 use super::sweep_messages::{self, Queued};
 use super::sweep_passing::{self, Linked, Meeting, Pipe};
 use super::sweep_ring::{self, Ring};
-use super::wakeups::stay_on_one_core;
+use super::wakeups::stay_on_core;
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError, Slot, TurnSlot};
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, AtomicU64};
@@ -608,7 +609,7 @@ fn sweep_all() {
     // A thread of its own, since it stays on its core: there it changes places with the child fast.
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            stay_on_one_core();
+            stay_on_core(part().0);
             // The living would find most of what was lost with the dead only then, each time.
             let interval = interlatch::sync::recheck_interval();
             interlatch::sync::set_recheck_interval(Duration::from_millis(2));
@@ -638,11 +639,13 @@ fn sweep_each() {
     if is_sample {
         println!("one operation of {SAMPLE}");
     }
+    let (part, parts) = part();
     println!("| operation | instructions, or stops at system calls | kills | survivors well |");
     println!("|---|---|---|---|");
     let is_wanted = |index: usize, operation: &Operation| {
         let name = format!("{}{}", operation.on, operation.name);
-        index % every == seed % every && name.contains(only.as_deref().unwrap_or(""))
+        let is_ours = index % parts == part;
+        is_ours && index % every == seed % every && name.contains(only.as_deref().unwrap_or(""))
     };
     let all = operations();
     let wanted = all.iter().enumerate();
@@ -670,6 +673,20 @@ fn sweep_each() {
         );
         assert!(instructions > 20, "an operation has more instructions");
     }
+}
+
+/// Which part of the operations is swept, and of how many parts.
+fn part() -> (usize, usize) {
+    let text = std::env::var("INTERLATCH_PART").unwrap_or("0/1".into());
+    let numbers = text
+        .split_once('/')
+        .and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
+    let (part, parts): (usize, usize) = numbers.expect("INTERLATCH_PART=PART/PARTS");
+    assert!(
+        part < parts,
+        "INTERLATCH_PART={text}: expected less than {parts}"
+    );
+    (part, parts)
 }
 
 fn number(variable: &str) -> Option<usize> {

@@ -12,7 +12,7 @@ use interlatch::sync::RawMutex;
 use interlatch::{
     BoundedBuffer, Buffer, Condvar, MonitorBuffer, Mutex, Region, RobustMutex, Semaphore,
 };
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::Signal::SIGKILL;
 use nix::unistd::Pid;
 use std::time::{Duration, Instant};
@@ -117,9 +117,19 @@ fn is_swallowed(kind: &str, wake: fn(&Objects)) -> bool {
 
 /// From here on this thread, and what it starts, runs on one core.
 pub fn stay_on_one_core() {
-    let mut core = CpuSet::new();
-    core.set(0).expect("there is a first core");
-    sched_setaffinity(Pid::from_raw(0), &core).expect("this thread stays on it");
+    stay_on_core(0);
+}
+
+/// Keeps this thread on one of the cores that it may use: the one with this index, modulo their number.
+pub fn stay_on_core(index: usize) {
+    let this_thread = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this_thread).expect("the cores of this thread");
+    let cores = (0..CpuSet::count()).filter(|&core| allowed.is_set(core) == Ok(true));
+    let cores: Vec<usize> = cores.collect();
+    let mut chosen = CpuSet::new();
+    let core = cores[index % cores.len()];
+    chosen.set(core).expect("a core that exists");
+    sched_setaffinity(this_thread, &chosen).expect("this thread stays on it");
 }
 
 /// Runs only where nobody else wants to.

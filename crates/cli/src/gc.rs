@@ -112,11 +112,12 @@ fn select(arguments: &Collect) -> Result<Vec<Subject>, CliError> {
         let prefix = arguments.prefix.as_deref();
         prefix.is_none_or(|prefix| subject.target.short_name().starts_with(prefix))
     };
-    let all = match &arguments.targets[..] {
+    let targets = &arguments.targets[..];
+    if let Some(unnamed) = targets.iter().find(|target| !target.has_name()) {
+        return Err(CliError::unnamed(unnamed));
+    }
+    let all = match targets {
         [] => Discovery::named(&arguments.directories)?.subjects,
-        targets if let Some(unnamed) = targets.iter().find(|target| !target.has_name()) => {
-            return Err(CliError::unnamed(unnamed));
-        }
         targets => targets
             .iter()
             .map(discovery::find_region)

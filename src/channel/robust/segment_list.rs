@@ -403,7 +403,7 @@ impl<T: Pod, const ENDS: usize> SegmentList<T, ENDS> {
     ///
     /// # Errors
     /// There is no such chain: a faulty peer has written there.
-    #[cfg_attr(loom, allow(dead_code, reason = "models have no regions"))]
+    #[allow(dead_code, reason = "regions call this, and models have none")]
     pub fn growth(&self) -> Result<GrowthLimit, ConfigError> {
         let growth = GrowthLimit::of(read(&self.growth));
         <Self as ShmObject>::layout(growth).map(|_| growth)
@@ -562,7 +562,7 @@ impl<T: Pod, const ENDS: usize> SegmentList<T, ENDS> {
     }
 
     /// How far it has grown; nothing, if the lock is not to be had.
-    #[cfg_attr(loom, allow(dead_code, reason = "models have no regions"))]
+    #[allow(dead_code, reason = "regions call this, and models have none")]
     pub fn grown(&self, growth: GrowthLimit) -> Option<Usage> {
         let _guard = self.lock_with(Timeout::Infinite).ok()?;
         let (first, last) = self.linked(growth);
