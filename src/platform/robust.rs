@@ -16,6 +16,8 @@
 //! announcement or by the list. A word that is held may stay announced; one that is not, or not any
 //! more, must not, since its memory may become something else.
 
+use core::fmt;
+
 /// The bits of a word for the id of its owner.
 pub const OWNER: u32 = (1 << 30) - 1;
 
@@ -25,18 +27,33 @@ pub const OWNER_DIED: u32 = 1 << 30;
 /// Somebody may be asleep on the word: the kernel wakes one when the owner dies.
 pub const WAITERS: u32 = 1 << 31;
 
-/// Why a thread cannot hold a robust word, or one more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// There is no robust list to join, or one in which our words have no place.
-    #[error(
-        "libc has registered no robust list for this thread, or not of glibc's layout on 64 bits"
-    )]
+/// Error of a thread that cannot hold one more robust lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RobustListError {
+    /// The C library registered no robust list for this thread, or one with another layout than
+    /// glibc's on 64 bits, or the handler that empties the list in a forked child is not registered.
     NoList,
-    /// It holds as many as can be told from a list of the kernel's.
-    #[error("this thread holds {0} robust locks: expected fewer")]
-    TooMany(usize),
+    /// The thread already holds the maximum number of robust locks, which is the field.
+    TooManyLocks(usize),
 }
+
+impl fmt::Display for RobustListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoList => f.write_str(
+                "this thread has no robust list that this crate can use; \
+                 link with glibc on a 64-bit target and allow get_robust_list(2)",
+            ),
+            Self::TooManyLocks(limit) => write!(
+                f,
+                "this thread already holds {limit} robust locks, the maximum; release one first"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for RobustListError {}
 
 #[cfg(not(loom))]
 pub use super::linux::robust::{Owner, RobustWord, as_owner, commit, commit_in};

@@ -10,7 +10,7 @@
 //! A hostile peer may write anything here: what is read is copied once, and its reader checks the copy.
 
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
-use crate::platform::robust::Refusal;
+use crate::platform::robust::RobustListError;
 use crate::platform::{
     AtomicU32, AtomicU64, ShmSafe, constructor, new_tracked, new_tracked_u64, repeat,
 };
@@ -269,7 +269,7 @@ pub enum Refused {
         offset: u64,
     },
     /// This thread can hold no robust lock, or no more of them.
-    Thread(Refusal),
+    Thread(RobustListError),
 }
 
 impl From<RobustLockError<'_, ()>> for Refused {

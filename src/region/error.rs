@@ -3,7 +3,7 @@
 use super::header::PidNamespace;
 use super::name::{BadRegionName, RegionName};
 use crate::platform::ConfigError;
-use crate::platform::robust::Refusal;
+use crate::platform::robust::RobustListError;
 use crate::region::directory::{BadName, Kind, MAX_OBJECTS, ObjectName};
 use nix::errno::Errno;
 
@@ -81,7 +81,7 @@ pub enum RegionError {
     Busy,
     /// This thread cannot hold the lock of the directory.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] RobustListError),
     /// There is a region of this name.
     #[error("there is a region {0} already")]
     RegionExists(RegionName),

@@ -407,7 +407,7 @@ fn more_locks_than_can_be_told() {
     let mut actor = start(&region, "many");
     expect(
         &mut actor,
-        "128: this thread holds 128 robust locks: expected fewer",
+        "128: this thread already holds 128 robust locks, the maximum; release one first",
     );
     actor.signal(SIGKILL);
     locks[..MANY - 1].iter().for_each(|lock| {

@@ -6,7 +6,7 @@ use interlatch::channel::message_queue::{
     SendMessageError,
 };
 use interlatch::channel::message_queue::{CELL_BYTES, MessageCell};
-use interlatch::platform::robust::Refusal;
+use interlatch::platform::robust::RobustListError;
 use interlatch::region::{ConfigError, ShmObject};
 use interlatch::sync::Deadline;
 use interlatch::sync::Timeout;
@@ -132,7 +132,7 @@ fn a_thread_with_too_many_locks_is_refused() {
     with_queue(LIMITS, |queue| {
         let guards: Vec<_> = locks.iter().map(RobustMutex::lock).collect();
         assert!(guards.iter().all(Result::is_ok), "so many can be held");
-        let refusal = Refusal::TooMany(128);
+        let refusal = RobustListError::TooManyLocks(128);
         let sent = queue.try_send(KIND, &[1]);
         assert_eq!(sent, Err(SendMessageError::Refused(refusal)));
         let received = queue.try_receive(Select::First);

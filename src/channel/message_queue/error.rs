@@ -1,6 +1,6 @@
 //! What can go wrong with a message.
 
-use crate::platform::robust::Refusal;
+use crate::platform::robust::RobustListError;
 use crate::sync::RobustLockError;
 
 /// Why a message was not sent.
@@ -19,7 +19,7 @@ pub enum SendMessageError {
     Full,
     /// This thread cannot take the lock inside.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] RobustListError),
     /// The queue is not to be had any more, which only a faulty peer brings about.
     #[error("the queue is broken: a faulty peer has written into it")]
     Broken,
@@ -41,7 +41,7 @@ pub enum ReceiveMessageError {
     },
     /// This thread cannot take the lock inside.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] RobustListError),
     /// The queue is not to be had any more, which only a faulty peer brings about.
     #[error("the queue is broken: a faulty peer has written into it")]
     Broken,
@@ -51,7 +51,7 @@ pub enum ReceiveMessageError {
 pub(super) enum Missed {
     /// Patience ran out.
     Late,
-    Refused(Refusal),
+    Refused(RobustListError),
     Broken,
 }
 

@@ -7,7 +7,7 @@ use crate::channel::state::fill_of;
 use crate::channel::{
     BufferState, Direction, Disconnected, EndState, Endpoint, RecvTimeoutError, SendTimeoutError,
 };
-use crate::platform::robust::{Refusal, commit};
+use crate::platform::robust::{RobustListError, commit};
 use crate::platform::{MemoryReader, OffsetReader, UnsafeCell, constructor, repeat};
 use crate::sync::{
     AcquireError, Condvar, LockError, LockState, MAX_SLOTS, OwnerToken, RawRobustMutex,
@@ -47,7 +47,7 @@ pub enum AttachError {
     TooMany(usize),
     /// This thread can hold no handle, or no more of them.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] RobustListError),
     /// The lock inside is not to be had any more, which only a faulty peer brings about.
     #[error("the buffer is broken: a faulty peer has written into it")]
     Broken,

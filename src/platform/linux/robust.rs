@@ -21,7 +21,7 @@
 //! for all of a list.
 
 use super::{AtomicU32, AtomicUsize, UnsafeCell};
-use crate::platform::robust::Refusal;
+use crate::platform::robust::RobustListError;
 use core::cell::Cell;
 use core::mem::offset_of;
 use core::ops::Range;
@@ -301,17 +301,17 @@ impl Owner {
     /// # Errors
     /// If the kernel would not find that one when the thread dies.
     #[cold]
-    pub fn make_room(&self) -> Result<(), Refusal> {
+    pub fn make_room(&self) -> Result<(), RobustListError> {
         if self.has_room() {
             return Ok(());
         }
         if self.id.get() != 0 {
-            return Err(Refusal::TooMany(MAX_HELD));
+            return Err(RobustListError::TooManyLocks(MAX_HELD));
         }
         if !forgets_at_fork() {
-            return Err(Refusal::NoList);
+            return Err(RobustListError::NoList);
         }
-        let head = libcs_head().ok_or(Refusal::NoList)?;
+        let head = libcs_head().ok_or(RobustListError::NoList)?;
         self.join(head.as_ptr());
         // SAFETY: the head is this thread's, and valid for as long as it runs; so is its part.
         self.pending

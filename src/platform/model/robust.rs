@@ -8,7 +8,7 @@
 
 use super::event::{Action, Robust};
 use super::{AtomicU32, UnsafeCell, futex, weakening, world};
-use crate::platform::robust::{OWNER, OWNER_DIED, Refusal, WAITERS};
+use crate::platform::robust::{OWNER, OWNER_DIED, RobustListError, WAITERS};
 use core::panic::Location;
 
 /// A word that the kernel looks after when its owner dies.
@@ -67,7 +67,7 @@ impl Owner {
     ///
     /// # Errors
     /// None here.
-    pub fn make_room(&self) -> Result<(), Refusal> {
+    pub fn make_room(&self) -> Result<(), RobustListError> {
         Ok(())
     }
 

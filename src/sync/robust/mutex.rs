@@ -1,7 +1,7 @@
 //! A robust lock with the data that it protects.
 
 use super::raw_mutex::{LockError, OwnerToken, RawRobustMutex, Taken};
-use crate::platform::robust::Refusal;
+use crate::platform::robust::RobustListError;
 use crate::platform::{MemoryReader, OffsetReader, Pod, ShmSafe, UnsafeCell, constructor};
 use crate::sync::{LockState, Timeout};
 use core::fmt;
@@ -99,7 +99,7 @@ pub enum RobustLockError<'a, T> {
     /// This thread holds the lock already, and would wait for itself.
     AlreadyHeld,
     /// This thread can hold no robust lock, or no more of them.
-    Refused(Refusal),
+    Refused(RobustListError),
 }
 
 impl<'a, T> RobustLockError<'a, T> {

@@ -28,7 +28,9 @@
 //! lock unrecoverable and before it has told the sleepers: to the kernel that is a word with an owner.
 
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
-use crate::platform::robust::{OWNER, OWNER_DIED, Owner, Refusal, RobustWord, WAITERS, as_owner};
+use crate::platform::robust::{
+    OWNER, OWNER_DIED, Owner, RobustListError, RobustWord, WAITERS, as_owner,
+};
 use crate::platform::spin::{Spin, SpinPolicy};
 use crate::platform::{
     AtomicU32, Deadline, MemoryReader, ShmSafe, Wake, constructor, futex, load_latest,
@@ -149,7 +151,7 @@ pub enum LockError {
     AlreadyHeld,
     /// This thread can hold no robust lock, or no more of them.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] RobustListError),
 }
 
 impl RawRobustMutex {

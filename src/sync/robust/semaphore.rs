@@ -11,7 +11,7 @@
 //! repair. A permit that comes back by a death notifies nobody; sleepers find it when they look
 //! again.
 
-use crate::platform::robust::Refusal;
+use crate::platform::robust::RobustListError;
 use crate::platform::{MemoryReader, OffsetReader, ShmSafe, constructor, repeat};
 use crate::sync::{
     Condvar, LockError, MAX_SLOTS, OwnerToken, RawRobustMutex, RobustLockError, RobustMutex,
@@ -76,7 +76,7 @@ pub enum AcquireError {
     TimedOut,
     /// This thread can hold none, or no more of them.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] RobustListError),
     /// The lock inside is not to be had any more, which only a faulty peer brings about.
     #[error("its lock is ruined: a faulty peer has written there")]
     Broken,
@@ -170,7 +170,7 @@ impl<const N: usize> RobustSemaphore<N> {
             .count()
     }
 
-    fn free_permit(&self) -> Result<Option<RobustPermit<'_>>, Refusal> {
+    fn free_permit(&self) -> Result<Option<RobustPermit<'_>>, RobustListError> {
         for permit in &self.permits {
             match permit.lock_with(Timeout::NonBlocking) {
                 Ok(taken) => {

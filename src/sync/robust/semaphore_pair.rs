@@ -15,7 +15,7 @@
 //! the numbers.
 
 use super::slot_order::Rows;
-use crate::platform::robust::{Refusal, commit};
+use crate::platform::robust::{RobustListError, commit};
 use crate::platform::{MemoryReader, OffsetReader, ShmSafe, UnsafeCell, constructor};
 use crate::sync::{
     AcquireError, Condvar, LockError, MAX_SLOTS, OwnerToken, RawRobustMutex, RobustLockError,
@@ -218,8 +218,8 @@ pub(crate) enum Missed {
     Refused(AcquireError),
 }
 
-impl From<Refusal> for Missed {
-    fn from(refusal: Refusal) -> Self {
+impl From<RobustListError> for Missed {
+    fn from(refusal: RobustListError) -> Self {
         Self::Refused(refusal.into())
     }
 }
