@@ -1,28 +1,36 @@
-//! What may lie in shared memory, and how it is built there.
+//! Traits of the types that live in shared memory.
+//!
+//! [`Pod`] is for items, which a channel or a lock copies in and out. [`ShmSafe`] is for sized objects
+//! that processes use through shared references. [`ShmObject`] is for objects of any size, which a
+//! region creates, names and attaches to.
 
 use core::alloc::Layout;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// A sized value that may lie in memory that other processes map and write.
+/// A sized type that is safe to use in memory that other processes map and write.
+///
+/// Every `ShmSafe` type is a [`ShmObject`] without a configuration.
 ///
 /// # Safety
 /// The implementor promises that the type
-/// - is `#[repr(C)]` (or has another guaranteed layout) and holds no pointer, reference, or
-///   descriptor: every process maps the memory at an address of its own;
-/// - is valid, if not meaningful, for every bit pattern: a peer may have written any;
-/// - is changed through shared references only by atomics or under a lock of its own.
+/// - is `#[repr(C)]`, or has another guaranteed layout, and holds no pointer, reference or
+///   descriptor: each process maps the memory at a different address;
+/// - is valid, though not necessarily meaningful, for every bit pattern: a peer may write any;
+/// - changes through shared references only by atomic operations or under its own lock.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot lie in shared memory by itself",
     note = "expected a primitive of this crate, an array of them, or a structure that promises what `ShmSafe` asks for",
     note = "plain data lies behind a lock, `RobustMutex<{Self}>`, or in the slots of a buffer"
 )]
 pub unsafe trait ShmSafe: Sized + Sync {
-    /// The value as a creator writes it.
+    /// Returns the value that the creator writes.
     fn initial() -> Self;
 }
 
-/// An item that may pass through shared memory: valid for every bit pattern, without padding, and without
-/// a pointer, as `zerocopy`'s derives check.
+/// A plain-data item that can be copied through shared memory.
+///
+/// Such a type is valid for every bit pattern and has neither padding nor pointers; `zerocopy`'s
+/// derives check this. The trait is implemented for every type that meets its bounds.
 ///
 /// ```
 /// use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -37,45 +45,52 @@ pub unsafe trait ShmSafe: Sized + Sync {
 /// passes::<Measurement>();
 /// ```
 ///
-/// What is refused when it is compiled: references, what points to the heap of one process (`String`,
-/// `Box`), what is not valid for every bit pattern (`bool`), and what may be anything (`MaybeUninit`); see
-/// `tests/compile_fail`.
+/// These types do not compile as items: references, owners of one process's heap memory (`String`,
+/// `Box`), types with invalid bit patterns (`bool`), and possibly uninitialized memory
+/// (`MaybeUninit`). `tests/compile_fail` has each case.
 pub trait Pod: FromBytes + IntoBytes + Immutable + Copy + Send + 'static {}
 
 impl<T: FromBytes + IntoBytes + Immutable + Copy + Send + 'static> Pod for T {}
 
-/// Something that can be built in, and viewed at, a place in shared memory; possibly unsized.
+/// A possibly unsized object that a process can create in shared memory and others attach to.
 ///
 /// # Safety
-/// The promises of [`ShmSafe`], and: `view` reads and writes only inside `layout(plan)`.
+/// The implementor keeps the promises of [`ShmSafe`]. `init` and `from_raw` access only the bytes of
+/// `layout(config)`.
 pub unsafe trait ShmObject: Sync {
-    /// What has to be known besides the address, for example a capacity. A region keeps it with the
-    /// name of the object; who attaches checks what it finds there, and keeps a private copy.
+    /// Parameters that determine the layout, for example a capacity.
+    ///
+    /// A region stores them with the object's name. An attaching process checks the stored value
+    /// and keeps a private copy, which a peer cannot change.
     type Config: Config;
 
-    /// Size and alignment of the value.
-    fn layout(plan: Self::Config) -> Result<Layout, ConfigError>;
+    /// Returns the size and alignment of the object.
+    ///
+    /// # Errors
+    /// No memory can hold an object with this configuration.
+    fn layout(config: Self::Config) -> Result<Layout, ConfigError>;
 
     /// Writes the initial value.
     ///
     /// # Safety
-    /// `at` is valid for writes of, and aligned to, `layout(plan)`, and no one else accesses it.
-    unsafe fn init(at: *mut u8, plan: Self::Config);
+    /// `at` is aligned to `layout(config)` and valid for writes of its size, and no other access to
+    /// these bytes happens during the call.
+    unsafe fn init(at: *mut u8, config: Self::Config);
 
-    /// The value at `at`.
+    /// Returns a reference to the object at this address.
     ///
     /// # Safety
-    /// `at` is valid for reads and writes of, and aligned to, `layout(plan)` during `'a`, and
-    /// is only accessed as this type meanwhile.
-    unsafe fn from_raw<'a>(at: *mut u8, plan: Self::Config) -> &'a Self;
+    /// During `'a`, `at` is aligned to `layout(config)` and valid for reads and writes of its size,
+    /// and these bytes are accessed only as this type.
+    unsafe fn from_raw<'a>(at: *mut u8, config: Self::Config) -> &'a Self;
 }
 
-/// What has to be known to build an object, as a word.
+/// Parameters of a [`ShmObject`] that fit into a 64-bit word.
 pub trait Config: Copy {
-    /// The word.
+    /// Encodes the configuration, for the directory of a region.
     fn to_word(self) -> u64;
 
-    /// The plan, if the word is one.
+    /// Decodes a word, or returns `None` if it encodes no configuration.
     fn from_word(word: u64) -> Option<Self>;
 }
 
@@ -99,40 +114,41 @@ impl Config for usize {
     }
 }
 
-/// A plan that no memory can satisfy.
+/// Error of a configuration that no memory can satisfy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// A capacity of zero: nothing could ever pass.
+    /// The capacity is 0, so no item could ever pass.
     #[error("capacity 0: expected at least 1")]
     ZeroCapacity,
-    /// More than the type can count.
+    /// The capacity exceeds what the type can count.
     #[error("capacity {found}: expected at most {most}")]
     TooLarge {
-        /// The capacity that was asked for.
+        /// The requested capacity.
         found: usize,
-        /// The largest that the type can manage.
+        /// The largest capacity of the type.
         most: usize,
     },
-    /// The number of bytes does not fit in the address space, or could not be allocated.
-    #[error("capacity {capacity} times {item} bytes: expected a size that memory can hold")]
+    /// The size in bytes exceeds the address space, or the allocation failed.
+    #[error("{capacity} items of {item} bytes do not fit in memory; lower the capacity")]
     SizeOverflow {
-        /// The capacity that was asked for.
+        /// The requested capacity.
         capacity: usize,
-        /// Bytes of one item.
+        /// The size of one item in bytes.
         item: usize,
     },
 }
 
-// SAFETY: so many values that are `ShmSafe`, one behind the other.
+// SAFETY: an array has the layout of its elements in sequence, and each element keeps the promises.
 unsafe impl<T: ShmSafe, const N: usize> ShmSafe for [T; N] {
     fn initial() -> Self {
         core::array::from_fn(|_| T::initial())
     }
 }
 
-// SAFETY: the promises of `ShmSafe`; `view` covers exactly as many as the layout has.
+// SAFETY: each element keeps the promises of `ShmSafe`; `init` and `from_raw` access exactly `count`
+// elements, which `layout` counts.
 unsafe impl<T: ShmSafe> ShmObject for [T] {
-    /// How many.
+    /// The number of elements.
     type Config = usize;
 
     fn layout(count: usize) -> Result<Layout, ConfigError> {
@@ -146,17 +162,18 @@ unsafe impl<T: ShmSafe> ShmObject for [T] {
 
     unsafe fn init(at: *mut u8, count: usize) {
         let first = at.cast::<T>();
-        // SAFETY: `at` is valid for writes of, and aligned to, as many, by the caller's promise.
+        // SAFETY: the caller passes an aligned `at` that is valid for writes of `count` elements.
         (0..count).for_each(|index| unsafe { first.add(index).write(T::initial()) });
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, count: usize) -> &'a [T] {
-        // SAFETY: valid and aligned by the caller's promise; every bit pattern is a `T`.
+        // SAFETY: the caller passes an aligned `at` that is valid for `count` elements during `'a`;
+        // every bit pattern is a valid `T`.
         unsafe { core::slice::from_raw_parts(at.cast::<T>(), count) }
     }
 }
 
-// SAFETY: the promises of `ShmSafe` are those of `ShmObject`; `view` covers exactly one `T`.
+// SAFETY: `T` keeps the promises of `ShmSafe`; `init` and `from_raw` access exactly one `T`.
 unsafe impl<T: ShmSafe> ShmObject for T {
     type Config = ();
 
@@ -165,12 +182,13 @@ unsafe impl<T: ShmSafe> ShmObject for T {
     }
 
     unsafe fn init(at: *mut u8, (): ()) {
-        // SAFETY: `at` is valid for writes of and aligned to `T`, by the caller's promise.
+        // SAFETY: the caller passes an aligned `at` that is valid for writes of a `T`.
         unsafe { at.cast::<T>().write(T::initial()) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, (): ()) -> &'a T {
-        // SAFETY: valid and aligned by the caller's promise; every bit pattern is a `T`.
+        // SAFETY: the caller passes an aligned `at` that is valid for a `T` during `'a`; every bit
+        // pattern is a valid `T`.
         unsafe { &*at.cast::<T>() }
     }
 }
