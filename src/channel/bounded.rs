@@ -19,10 +19,10 @@
 
 use super::batch::Batch;
 use super::slot::{Slot, Slots};
-use super::store::{self, Direction, Guard, Store};
+use super::store::{self, Guard, Store};
 use super::{
-    Buffer, BufferState, CountsEndpoints, Disconnected, EndpointRef, RecvTimeoutError,
-    SendTimeoutError,
+    AttachError, Buffer, BufferState, Channel, CountsEndpoints, Direction, EndpointRef,
+    OperationError, RecvTimeoutError, SendTimeoutError, Unregistered,
 };
 use crate::platform::{
     ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
@@ -57,7 +57,7 @@ use core::mem::{ManuallyDrop, offset_of};
 ///
 /// # Example
 /// ```
-/// use interlatch::{BoundedBuffer, Buffer};
+/// use interlatch::{BoundedBuffer, Channel};
 ///
 /// let buffer = BoundedBuffer::with_capacity(2)?;
 /// std::thread::scope(|scope| {
@@ -188,6 +188,47 @@ impl BoundedBuffer<u64, [Slot<u64>; 0]> {
     }
 }
 
+impl<T, S, P, L> Channel for BoundedBuffer<T, S, P, L>
+where
+    T: Send,
+    S: Slots<T> + ?Sized,
+    P: RawSemaphore,
+    L: RawLock,
+{
+    type SendEndpoint<'a>
+        = EndpointRef<'a, Self>
+    where
+        Self: 'a;
+    type RecvEndpoint<'a>
+        = EndpointRef<'a, Self>
+    where
+        Self: 'a;
+
+    fn attach_sender(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        EndpointRef::new(self, Direction::Sending)
+    }
+
+    fn attach_receiver(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        EndpointRef::new(self, Direction::Receiving)
+    }
+}
+
+impl<T, S, P, L> Unregistered for BoundedBuffer<T, S, P, L>
+where
+    T: Send,
+    S: Slots<T> + ?Sized,
+    P: RawSemaphore,
+    L: RawLock,
+{
+    fn unregistered_sender(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        Ok(EndpointRef::unregistered(self, Direction::Sending))
+    }
+
+    fn unregistered_receiver(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        Ok(EndpointRef::unregistered(self, Direction::Receiving))
+    }
+}
+
 impl<T, S, P, L> Buffer for BoundedBuffer<T, S, P, L>
 where
     T: Send,
@@ -196,40 +237,55 @@ where
     L: RawLock,
 {
     type Item = T;
-    type Endpoint<'a>
-        = EndpointRef<'a, Self>
-    where
-        Self: 'a;
-    type AttachError = Disconnected;
 
-    fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
+    fn send_with(
+        &self,
+        _endpoint: &Self::SendEndpoint<'_>,
+        item: T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<T>> {
         let item = ManuallyDrop::new(item);
         // SAFETY: an item that was sent is not dropped here.
         let sent = unsafe { self.send_from(&item, timeout) };
-        sent.map_err(|refused| refused.with(ManuallyDrop::into_inner(item)))
+        sent.map_err(|error| error.with(ManuallyDrop::into_inner(item)))
     }
 
-    fn send_ref_with(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>>
+    fn send_ref_with(
+        &self,
+        _endpoint: &Self::SendEndpoint<'_>,
+        item: &T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<()>>
     where
         T: Pod,
     {
         // SAFETY: it is plain.
-        unsafe { self.send_from(item, timeout) }
+        Ok(unsafe { self.send_from(item, timeout) }?)
     }
 
-    fn recv_with(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
-        self.recv_by(timeout, |visit| visit.pop())
+    fn recv_with(
+        &self,
+        _endpoint: &Self::RecvEndpoint<'_>,
+        timeout: Timeout,
+    ) -> Result<T, RecvTimeoutError> {
+        Ok(self.recv_by(timeout, |visit| visit.pop())?)
     }
 
-    fn recv_into_with(&self, place: &mut T, timeout: Timeout) -> Result<(), RecvTimeoutError>
+    fn recv_into_with(
+        &self,
+        _endpoint: &Self::RecvEndpoint<'_>,
+        place: &mut T,
+        timeout: Timeout,
+    ) -> Result<(), RecvTimeoutError>
     where
         T: Pod,
     {
-        self.recv_by(timeout, |visit| visit.pop_into(place).then_some(()))
+        Ok(self.recv_by(timeout, |visit| visit.pop_into(place).then_some(()))?)
     }
 
     fn send_many_with(
         &self,
+        _endpoint: &Self::SendEndpoint<'_>,
         items: &mut Vec<T>,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
@@ -242,6 +298,7 @@ where
 
     fn recv_many_with(
         &self,
+        _endpoint: &Self::RecvEndpoint<'_>,
         items: &mut Vec<T>,
         most: usize,
         timeout: Timeout,
@@ -257,7 +314,7 @@ where
         drop(visit);
         turns.end(received as u32);
         match received {
-            0 => Err(RecvTimeoutError::of(closed)),
+            0 => Err(OperationError::from_disconnected(closed).into()),
             _ => Ok(received),
         }
     }
@@ -268,10 +325,6 @@ where
 
     fn capacity(&self) -> usize {
         self.store.capacity()
-    }
-
-    fn attach(&self, end: Direction) -> Result<EndpointRef<'_, Self>, Disconnected> {
-        EndpointRef::new(self, end)
     }
 }
 
@@ -286,7 +339,7 @@ where
     ///
     /// # Safety
     /// Whoever has the item forgets it if it was sent, or it is plain.
-    unsafe fn send_from(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>> {
+    unsafe fn send_from(&self, item: &T, timeout: Timeout) -> Result<(), OperationError> {
         let (turn, mut visit) = self.come_to_send(1, timeout)?;
         let closed = visit.is_closed(Direction::Receiving);
         // SAFETY: the caller's promise.
@@ -294,17 +347,13 @@ where
         drop(visit);
         if !sent {
             turn.cancel();
-            return Err(SendTimeoutError::of((), closed));
+            return Err(OperationError::from_disconnected(closed));
         }
         Ok(())
     }
 
     /// Sends the first of these items, as many as there are turns for and one at least.
-    fn send_some(
-        &self,
-        batch: &mut Batch<'_, T>,
-        timeout: Timeout,
-    ) -> Result<(), SendTimeoutError<()>> {
+    fn send_some(&self, batch: &mut Batch<'_, T>, timeout: Timeout) -> Result<(), OperationError> {
         let (turns, mut visit) = self.come_to_send(turns_of(batch.rest().len()), timeout)?;
         let closed = visit.is_closed(Direction::Receiving);
         let most = if closed { 0 } else { turns.count() as usize };
@@ -317,7 +366,7 @@ where
         drop(visit);
         turns.end(sent as u32);
         match sent {
-            0 => Err(SendTimeoutError::of((), closed)),
+            0 => Err(OperationError::from_disconnected(closed)),
             _ => Ok(()),
         }
     }
@@ -328,17 +377,17 @@ where
         &self,
         most: u32,
         timeout: Timeout,
-    ) -> Result<Admitted<'_, T, P, L, S>, SendTimeoutError<()>> {
+    ) -> Result<Admitted<'_, T, P, L, S>, OperationError> {
         let Some(turns) = self.turns.write_some_with(most, timeout) else {
             let visit = self.store.lock_with(timeout);
             let closed = visit.is_some_and(|visit| visit.is_closed(Direction::Receiving));
-            return Err(SendTimeoutError::of((), closed));
+            return Err(OperationError::from_disconnected(closed));
         };
         match self.store.lock_with(timeout) {
             Some(visit) => Ok((turns, visit)),
             None => {
                 turns.cancel();
-                Err(SendTimeoutError::Timeout(()))
+                Err(OperationError::Timeout)
             }
         }
     }
@@ -349,10 +398,10 @@ where
         &self,
         most: u32,
         timeout: Timeout,
-    ) -> Result<Admitted<'_, T, P, L, S>, RecvTimeoutError> {
+    ) -> Result<Admitted<'_, T, P, L, S>, OperationError> {
         let Some(turns) = self.turns.read_some_with(most, timeout) else {
             let visit = self.store.lock_with(timeout);
-            return Err(RecvTimeoutError::of(
+            return Err(OperationError::from_disconnected(
                 visit.is_some_and(|visit| visit.has_ended()),
             ));
         };
@@ -360,7 +409,7 @@ where
             Some(visit) => Ok((turns, visit)),
             None => {
                 turns.cancel();
-                Err(RecvTimeoutError::Timeout)
+                Err(OperationError::Timeout)
             }
         }
     }
@@ -370,7 +419,7 @@ where
         &self,
         timeout: Timeout,
         take: impl FnOnce(&mut Guard<'_, T, L, S>) -> Option<R>,
-    ) -> Result<R, RecvTimeoutError> {
+    ) -> Result<R, OperationError> {
         let (turn, mut visit) = self.come_to_receive(1, timeout)?;
         let received = take(&mut visit);
         let closed = visit.is_closed(Direction::Sending);
@@ -379,7 +428,7 @@ where
             Some(item) => Ok(item),
             None => {
                 turn.cancel();
-                Err(RecvTimeoutError::of(closed))
+                Err(OperationError::from_disconnected(closed))
             }
         }
     }
@@ -392,7 +441,7 @@ where
     P: RawSemaphore,
     L: RawLock,
 {
-    fn join(&self, end: Direction) -> Result<(), Disconnected> {
+    fn join(&self, end: Direction) -> Result<(), AttachError> {
         self.store.lock().attach(end)
     }
 

@@ -8,8 +8,11 @@
 //! **Why it is correct.** Who has no room to send takes meanwhile what the other side has sent, and keeps it: so
 //! a side that sends always makes room for the other one, and waits only while that one does neither.
 
-use super::pipe::{PipeTorn, Stopped, receive_from, send_through};
-use super::{DuplexSendError, RecvTimeoutError};
+use super::pipe::{failure, receive_from, send_through};
+use super::{
+    ChannelError, OperationError, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
+    TryRecvError, TrySendError, receiver,
+};
 use crate::platform::pipe::{self, Reader, Writer};
 use crate::platform::{Deadline, PipeStop, Pod, Wake};
 use crate::sync::Timeout;
@@ -44,7 +47,6 @@ pub struct Duplex<T: Pod> {
     limit: usize,
     /// What has come of an item in parts.
     begun: Vec<u8>,
-    torn: Option<PipeTorn>,
     /// Whether the other side sends still, as far as is known.
     is_open: bool,
 }
@@ -77,7 +79,6 @@ impl<T: Pod> Duplex<T> {
             taken_in: VecDeque::new(),
             limit: LIMIT / size_of::<T>(),
             begun: Vec::new(),
-            torn: None,
             is_open: true,
         }
     }
@@ -88,33 +89,35 @@ impl<T: Pod> Duplex<T> {
         Self { limit, ..self }
     }
 
-    /// The item in whose middle the stream has ended, if it has, as of a
-    /// [`PipeBuffer`](super::PipeBuffer::torn).
-    pub fn torn(&self) -> Option<PipeTorn> {
-        self.torn
-    }
-
     /// Sends, however long that takes.
     ///
     /// # Errors
     /// The item comes back: the other side has gone, or has sent more than the limit and does not receive.
-    pub fn send(&mut self, item: T) -> Result<(), DuplexSendError<T>> {
-        self.send_with(item, Timeout::Infinite)
+    pub fn send(&mut self, mut item: T) -> Result<(), SendError<T>> {
+        loop {
+            match self.send_with(item, Timeout::Infinite) {
+                Ok(()) => return Ok(()),
+                Err(error) => match error.without_deadline() {
+                    Ok(error) => return Err(error),
+                    Err(unsent) => item = unsent,
+                },
+            }
+        }
     }
 
     /// Sends if there is room.
     ///
     /// # Errors
     /// The item comes back: there is none, or as [`send`](Self::send).
-    pub fn try_send(&mut self, item: T) -> Result<(), DuplexSendError<T>> {
-        self.send_with(item, Timeout::NonBlocking)
+    pub fn try_send(&mut self, item: T) -> Result<(), TrySendError<T>> {
+        Ok(self.send_with(item, Timeout::NonBlocking)?)
     }
 
     /// Sends, or gives up after that time.
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
-    pub fn send_timeout(&mut self, item: T, timeout: Duration) -> Result<(), DuplexSendError<T>> {
+    pub fn send_timeout(&mut self, item: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
         self.send_with(item, Timeout::after(timeout))
     }
 
@@ -122,24 +125,26 @@ impl<T: Pod> Duplex<T> {
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
-    pub fn send_with(&mut self, item: T, timeout: Timeout) -> Result<(), DuplexSendError<T>> {
+    pub fn send_with(&mut self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
         loop {
             match send_through(&self.outgoing, &item, Timeout::NonBlocking) {
                 Ok(()) => return Ok(()),
-                Err(Stopped::Timeout) if timeout != Timeout::NonBlocking => {}
-                Err(Stopped::Timeout) => return Err(DuplexSendError::Timeout(item)),
-                Err(_) => return Err(DuplexSendError::Disconnected(item)),
+                Err(OperationError::Timeout) if timeout != Timeout::NonBlocking => {}
+                Err(error) => return Err(error.with(item)),
             }
             if self.taken_in.len() >= self.limit {
                 let limit = self.limit;
-                return Err(DuplexSendError::Flooded { item, limit });
+                return Err(SendTimeoutError::Failed(
+                    item,
+                    ChannelError::Flooded { limit },
+                ));
             }
             // Also where there is something to take in: it could be without end.
             let has_taken_in = self.takes_in();
             match self.wait(timeout, has_taken_in) {
-                Ok(Wake::TimedOut) => return Err(DuplexSendError::Timeout(item)),
+                Ok(Wake::TimedOut) => return Err(SendTimeoutError::Timeout(item)),
                 Ok(_) => {}
-                Err(_) => return Err(DuplexSendError::Disconnected(item)),
+                Err(stop) => return Err(failure(stop).with(item)),
             }
         }
     }
@@ -151,20 +156,17 @@ impl<T: Pod> Duplex<T> {
                 self.taken_in.push_back(item);
                 true
             }
-            Err(stopped) => {
-                self.is_open &= matches!(stopped, Stopped::Timeout);
+            Err(error) => {
+                self.is_open &= error == OperationError::Timeout;
                 false
             }
         }
     }
 
-    fn receive(&mut self, timeout: Timeout) -> Result<T, Stopped> {
+    fn receive(&mut self, timeout: Timeout) -> Result<T, OperationError> {
         let mut item = T::new_zeroed();
-        let received = receive_from(&self.incoming, &mut item, &mut self.begun, timeout);
-        if let Err(Stopped::Torn(torn)) = received {
-            self.torn = Some(torn);
-        }
-        received.map(|()| item)
+        receive_from(&self.incoming, &mut item, &mut self.begun, timeout)?;
+        Ok(item)
     }
 
     /// Waits for room, or for something to take in; one who has taken in something only looks whether there is
@@ -182,16 +184,16 @@ impl<T: Pod> Duplex<T> {
     ///
     /// # Errors
     /// The other side has gone, and all that it has sent was received.
-    pub fn recv(&mut self) -> Result<T, RecvTimeoutError> {
-        self.recv_with(Timeout::Infinite)
+    pub fn recv(&mut self) -> Result<T, RecvError> {
+        receiver::until_done(|| self.recv_with(Timeout::Infinite))
     }
 
     /// Receives what is there.
     ///
     /// # Errors
     /// There is nothing, or as [`recv`](Self::recv).
-    pub fn try_recv(&mut self) -> Result<T, RecvTimeoutError> {
-        self.recv_with(Timeout::NonBlocking)
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        Ok(self.recv_with(Timeout::NonBlocking)?)
     }
 
     /// Receives, or gives up after that time.

@@ -13,10 +13,10 @@
 
 use super::batch::Batch;
 use super::slot::{Slot, Slots};
-use super::store::{self, Direction, Guard, Store};
+use super::store::{self, Guard, Store};
 use super::{
-    Buffer, BufferState, CountsEndpoints, Disconnected, EndpointRef, RecvTimeoutError,
-    SendTimeoutError,
+    AttachError, Buffer, BufferState, Channel, CountsEndpoints, Direction, EndpointRef,
+    OperationError, RecvTimeoutError, SendTimeoutError, Unregistered,
 };
 use crate::platform::{
     CachePadded, ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
@@ -43,7 +43,7 @@ use core::mem::{ManuallyDrop, offset_of};
 /// # Example
 /// ```
 /// use interlatch::channel::{TryRecvError, TrySendError};
-/// use interlatch::{Buffer, MonitorBuffer};
+/// use interlatch::{Channel, MonitorBuffer};
 ///
 /// let buffer = MonitorBuffer::with_capacity(1)?;
 /// let (sender, receiver) = (buffer.sender().unwrap(), buffer.receiver().unwrap());
@@ -156,6 +156,47 @@ impl MonitorBuffer<u64, [Slot<u64>; 0]> {
     }
 }
 
+impl<T, S, C, L> Channel for MonitorBuffer<T, S, C, L>
+where
+    T: Send,
+    S: Slots<T> + ?Sized,
+    C: RawCondvar,
+    L: RawLock,
+{
+    type SendEndpoint<'a>
+        = EndpointRef<'a, Self>
+    where
+        Self: 'a;
+    type RecvEndpoint<'a>
+        = EndpointRef<'a, Self>
+    where
+        Self: 'a;
+
+    fn attach_sender(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        EndpointRef::new(self, Direction::Sending)
+    }
+
+    fn attach_receiver(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        EndpointRef::new(self, Direction::Receiving)
+    }
+}
+
+impl<T, S, C, L> Unregistered for MonitorBuffer<T, S, C, L>
+where
+    T: Send,
+    S: Slots<T> + ?Sized,
+    C: RawCondvar,
+    L: RawLock,
+{
+    fn unregistered_sender(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        Ok(EndpointRef::unregistered(self, Direction::Sending))
+    }
+
+    fn unregistered_receiver(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        Ok(EndpointRef::unregistered(self, Direction::Receiving))
+    }
+}
+
 impl<T, S, C, L> Buffer for MonitorBuffer<T, S, C, L>
 where
     T: Send,
@@ -164,40 +205,55 @@ where
     L: RawLock,
 {
     type Item = T;
-    type Endpoint<'a>
-        = EndpointRef<'a, Self>
-    where
-        Self: 'a;
-    type AttachError = Disconnected;
 
-    fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
+    fn send_with(
+        &self,
+        _endpoint: &Self::SendEndpoint<'_>,
+        item: T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<T>> {
         let item = ManuallyDrop::new(item);
         // SAFETY: an item that was sent is not dropped here.
         let sent = unsafe { self.send_from(&item, timeout) };
-        sent.map_err(|refused| refused.with(ManuallyDrop::into_inner(item)))
+        sent.map_err(|error| error.with(ManuallyDrop::into_inner(item)))
     }
 
-    fn send_ref_with(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>>
+    fn send_ref_with(
+        &self,
+        _endpoint: &Self::SendEndpoint<'_>,
+        item: &T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<()>>
     where
         T: Pod,
     {
         // SAFETY: it is plain.
-        unsafe { self.send_from(item, timeout) }
+        Ok(unsafe { self.send_from(item, timeout) }?)
     }
 
-    fn recv_with(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
-        self.recv_by(timeout, |visit| Some((1, visit.pop()?)))
+    fn recv_with(
+        &self,
+        _endpoint: &Self::RecvEndpoint<'_>,
+        timeout: Timeout,
+    ) -> Result<T, RecvTimeoutError> {
+        Ok(self.recv_by(timeout, |visit| Some((1, visit.pop()?)))?)
     }
 
-    fn recv_into_with(&self, place: &mut T, timeout: Timeout) -> Result<(), RecvTimeoutError>
+    fn recv_into_with(
+        &self,
+        _endpoint: &Self::RecvEndpoint<'_>,
+        place: &mut T,
+        timeout: Timeout,
+    ) -> Result<(), RecvTimeoutError>
     where
         T: Pod,
     {
-        self.recv_by(timeout, |visit| visit.pop_into(place).then_some((1, ())))
+        Ok(self.recv_by(timeout, |visit| visit.pop_into(place).then_some((1, ())))?)
     }
 
     fn send_many_with(
         &self,
+        _endpoint: &Self::SendEndpoint<'_>,
         items: &mut Vec<T>,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
@@ -217,6 +273,7 @@ where
 
     fn recv_many_with(
         &self,
+        _endpoint: &Self::RecvEndpoint<'_>,
         items: &mut Vec<T>,
         most: usize,
         timeout: Timeout,
@@ -226,10 +283,10 @@ where
             return Ok(0);
         }
         items.reserve(most);
-        self.recv_by(timeout, |visit| {
+        Ok(self.recv_by(timeout, |visit| {
             let received = visit.pop_some(items, most);
             (received > 0).then_some((received, received))
-        })
+        })?)
     }
 
     fn len(&self) -> usize {
@@ -238,10 +295,6 @@ where
 
     fn capacity(&self) -> usize {
         self.store.capacity()
-    }
-
-    fn attach(&self, end: Direction) -> Result<EndpointRef<'_, Self>, Disconnected> {
-        EndpointRef::new(self, end)
     }
 }
 
@@ -256,7 +309,7 @@ where
     ///
     /// # Safety
     /// Whoever has the item forgets it if it was sent, or it is plain.
-    unsafe fn send_from(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>> {
+    unsafe fn send_from(&self, item: &T, timeout: Timeout) -> Result<(), OperationError> {
         self.send_by(timeout, |visit| {
             // SAFETY: the caller's promise.
             usize::from(unsafe { visit.push_from(item) })
@@ -268,21 +321,21 @@ where
         &self,
         timeout: Timeout,
         mut put: impl FnMut(&mut Guard<'_, T, L, S>) -> usize,
-    ) -> Result<(), SendTimeoutError<()>> {
+    ) -> Result<(), OperationError> {
         let Some(mut visit) = self.store.lock_with(timeout) else {
-            return Err(SendTimeoutError::Timeout(()));
+            return Err(OperationError::Timeout);
         };
         let mut in_time = true;
         let sent = loop {
             if visit.is_closed(Direction::Receiving) {
-                return Err(SendTimeoutError::Disconnected(()));
+                return Err(OperationError::Disconnected);
             }
             let sent = put(&mut visit);
             if sent > 0 {
                 break sent;
             }
             if !in_time {
-                return Err(SendTimeoutError::Timeout(()));
+                return Err(OperationError::Timeout);
             }
             in_time = self.not_full.wait_with(visit.held(), timeout);
         };
@@ -296,9 +349,9 @@ where
         &self,
         timeout: Timeout,
         mut take: impl FnMut(&mut Guard<'_, T, L, S>) -> Option<(usize, R)>,
-    ) -> Result<R, RecvTimeoutError> {
+    ) -> Result<R, OperationError> {
         let Some(mut visit) = self.store.lock_with(timeout) else {
-            return Err(RecvTimeoutError::Timeout);
+            return Err(OperationError::Timeout);
         };
         let mut in_time = true;
         let (received, item) = loop {
@@ -306,7 +359,9 @@ where
                 break taken;
             }
             if visit.is_closed(Direction::Sending) || !in_time {
-                return Err(RecvTimeoutError::of(visit.is_closed(Direction::Sending)));
+                return Err(OperationError::from_disconnected(
+                    visit.is_closed(Direction::Sending),
+                ));
             }
             in_time = self.not_empty.wait_with(visit.held(), timeout);
         };
@@ -332,7 +387,7 @@ where
     C: RawCondvar,
     L: RawLock,
 {
-    fn join(&self, end: Direction) -> Result<(), Disconnected> {
+    fn join(&self, end: Direction) -> Result<(), AttachError> {
         self.store.lock().attach(end)
     }
 

@@ -14,8 +14,8 @@
 //! in the pipe only if somebody writes there who does not use this crate; it is kept for the next call.
 
 use super::{
-    Buffer, CountsEndpoints, Direction, Disconnected, Endpoint, EndpointRef, RecvTimeoutError,
-    SendTimeoutError,
+    AttachError, Buffer, Channel, ChannelError, CountsEndpoints, Direction, Endpoint, EndpointRef,
+    OperationError, RecvTimeoutError, SendTimeoutError, Unregistered,
 };
 use crate::platform::Ordering::Relaxed;
 use crate::platform::pipe::{self, Reader, Writer};
@@ -52,7 +52,7 @@ use std::sync::Arc;
 /// # Example
 /// ```
 /// use interlatch::channel::TryRecvError;
-/// use interlatch::{Buffer, PipeBuffer};
+/// use interlatch::{Channel, PipeBuffer};
 ///
 /// let buffer = PipeBuffer::<u64>::with_capacity(16)?;
 /// let (sender, receiver) = (buffer.sender()?, buffer.receiver()?);
@@ -87,18 +87,8 @@ struct State<E> {
     end: Option<Arc<E>>,
     /// Of the receiving half: what has come of a small item in parts.
     begun: Vec<u8>,
-    /// Of the receiving half: the item that the end of the stream has cut off.
-    torn: Option<PipeTorn>,
-}
-
-/// The stream has ended in the middle of an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the stream has ended after {found} bytes of an item of {expected}")]
-pub struct PipeTorn {
-    /// Bytes of the item.
-    pub expected: usize,
-    /// Bytes that have come.
-    pub found: usize,
+    /// Of the receiving half: the end of the stream has cut off an item.
+    torn: Option<ChannelError>,
 }
 
 // SAFETY: the state is accessed only by the holder of the lock.
@@ -144,22 +134,22 @@ impl<E> Half<E> {
     }
 
     /// Keeps what has come of an item for the next call, and what is known of its end.
-    fn keep(&self, mut begun: Vec<u8>, stopped: Option<&Stopped>) {
+    fn keep(&self, mut begun: Vec<u8>, error: Option<&OperationError>) {
         self.with(|state| {
             state.begun.append(&mut begun);
             if !state.begun.is_empty() {
                 self.keeps.store(1, Relaxed);
             }
-            if let Some(Stopped::Torn(torn)) = stopped {
-                state.torn = Some(*torn);
+            if let Some(OperationError::Failed(torn @ ChannelError::Torn { .. })) = error {
+                state.torn = Some(torn.clone());
             }
         });
     }
 
-    fn join(&self) -> Result<(), Disconnected> {
+    fn join(&self) -> bool {
         self.with(|state| {
             state.handles += usize::from(state.end.is_some());
-            state.end.as_ref().map(drop).ok_or(Disconnected)
+            state.end.is_some()
         })
     }
 
@@ -220,10 +210,17 @@ impl<T: Pod> PipeBuffer<T> {
         }
     }
 
-    /// The item in whose middle the stream has ended, if it has, and a call to receive it was made: to that call
-    /// the end was as any other.
-    pub fn torn(&self) -> Option<PipeTorn> {
-        self.receiving.with(|state| state.torn)
+    /// The error of a receiver that found the end of the stream. If an item was cut off, every
+    /// receiver of this process reports that.
+    #[cold]
+    fn at_end(&self, error: OperationError) -> OperationError {
+        match error {
+            OperationError::Disconnected => self
+                .receiving
+                .with(|state| state.torn.clone())
+                .map_or(OperationError::Disconnected, OperationError::Failed),
+            other => other,
+        }
     }
 
     /// The turn of whoever moves an item in pieces. Nothing, if timeout ran out first.
@@ -248,13 +245,13 @@ impl<T: Pod> PipeBuffer<T> {
         reader: &Reader,
         place: &mut T,
         timeout: Timeout,
-    ) -> Result<(), RecvTimeoutError> {
+    ) -> Result<(), OperationError> {
         let mut begun = self.receiving.take_up();
         let received = receive_from(reader, place, &mut begun, timeout);
         if received.is_err() || !begun.is_empty() {
             self.receiving.keep(begun, received.as_ref().err());
         }
-        Ok(received?)
+        received
     }
 
     /// Receives an item to where it belongs.
@@ -263,9 +260,9 @@ impl<T: Pod> PipeBuffer<T> {
         reader: &Reader,
         place: &mut T,
         timeout: Timeout,
-    ) -> Result<(), RecvTimeoutError> {
+    ) -> Result<(), OperationError> {
         let Some(_turn) = self.turn(Direction::Receiving, timeout) else {
-            return Err(RecvTimeoutError::of(false));
+            return Err(OperationError::Timeout);
         };
         let bytes = place.as_mut_bytes();
         until_whole(
@@ -273,18 +270,17 @@ impl<T: Pod> PipeBuffer<T> {
             || reader.has(bytes.len()),
             |deadline| reader.wait_for(bytes.len(), deadline),
         )?;
-        read_all(reader, bytes, &mut 0, Timeout::Infinite).map_err(|stopped| {
-            self.receiving.keep(Vec::new(), Some(&stopped));
-            stopped.into()
-        })
+        read_all(reader, bytes, &mut 0, Timeout::Infinite)
+            .inspect_err(|error| self.receiving.keep(Vec::new(), Some(error)))
     }
 
-    fn recv_from(&self, reader: &Reader, timeout: Timeout) -> Result<T, RecvTimeoutError> {
+    fn recv_from(&self, reader: &Reader, timeout: Timeout) -> Result<T, OperationError> {
         let mut item = T::new_zeroed();
-        match Self::IS_ATOMIC {
-            true => self.recv_small(reader, &mut item, timeout)?,
-            false => self.recv_large(reader, &mut item, timeout)?,
-        }
+        let received = match Self::IS_ATOMIC {
+            true => self.recv_small(reader, &mut item, timeout),
+            false => self.recv_large(reader, &mut item, timeout),
+        };
+        received.map_err(|error| self.at_end(error))?;
         Ok(item)
     }
 
@@ -293,70 +289,39 @@ impl<T: Pod> PipeBuffer<T> {
         reader: &Reader,
         place: &mut T,
         timeout: Timeout,
-    ) -> Result<(), RecvTimeoutError> {
+    ) -> Result<(), OperationError> {
         if Self::IS_ATOMIC {
             *place = self.recv_from(reader, timeout)?;
             return Ok(());
         }
         self.recv_large(reader, place, timeout)
+            .map_err(|error| self.at_end(error))
     }
 
-    fn send_to(&self, writer: &Writer, item: &T, timeout: Timeout) -> Result<(), Stopped> {
+    fn send_to(&self, writer: &Writer, item: &T, timeout: Timeout) -> Result<(), OperationError> {
         if Self::IS_ATOMIC {
             return send_through(writer, item, timeout);
         }
         let Some(_turn) = self.turn(Direction::Sending, timeout) else {
-            return Err(Stopped::Timeout);
+            return Err(OperationError::Timeout);
         };
         let has_room = || writer.has_room(Self::BYTES);
         let wait = |deadline| writer.wait_for(Self::BYTES, deadline);
         until_whole(timeout, has_room, wait)?;
         send_through(writer, item, Timeout::Infinite)
     }
-
-    /// The end that is written, if it is open.
-    fn writer(&self) -> Result<Arc<Writer>, Stopped> {
-        self.sending.end().ok_or(Stopped::Disconnected)
-    }
-
-    /// The end that is read, if it is open.
-    fn reader(&self) -> Result<Arc<Reader>, Stopped> {
-        self.receiving.end().ok_or(Stopped::Disconnected)
-    }
 }
 
-/// What a handle has of its end: the end itself, so a call by the handle need not keep it open.
-pub struct PipeEndpoint<'a, T: Pod> {
-    end: Opened,
-    /// Last: when this goes, the end closes if no other handle has it.
+/// The registration of a pipe's handle. It keeps its end of the pipe open.
+pub struct PipeEndpoint<'a, T: Pod, E> {
+    end: Arc<E>,
+    /// Dropped last: if this was the last handle of the end, the end closes.
     _counted: EndpointRef<'a, PipeBuffer<T>>,
 }
 
-#[derive(Clone, Debug)]
-enum Opened {
-    Sending(Arc<Writer>),
-    Receiving(Arc<Reader>),
-}
+impl<T: Pod, E> Endpoint for PipeEndpoint<'_, T, E> {}
 
-impl<T: Pod> PipeEndpoint<'_, T> {
-    fn writer(&self) -> Result<&Writer, Stopped> {
-        match &self.end {
-            Opened::Sending(writer) => Ok(writer),
-            Opened::Receiving(_) => Err(Stopped::Disconnected),
-        }
-    }
-
-    fn reader(&self) -> Result<&Reader, Stopped> {
-        match &self.end {
-            Opened::Receiving(reader) => Ok(reader),
-            Opened::Sending(_) => Err(Stopped::Disconnected),
-        }
-    }
-}
-
-impl<T: Pod> Endpoint for PipeEndpoint<'_, T> {}
-
-impl<T: Pod> fmt::Debug for PipeEndpoint<'_, T> {
+impl<T: Pod, E: fmt::Debug> fmt::Debug for PipeEndpoint<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PipeEndpoint").field(&self.end).finish()
     }
@@ -371,45 +336,34 @@ enum Turn<'a> {
     OfProcesses(LockGuard<'a, SemaphoreLock<PipeSemaphore>>),
 }
 
-/// What stopped the movement of an item: the end of timeout, or of the other side.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Stopped {
-    Timeout,
-    Disconnected,
-    Torn(PipeTorn),
-}
-
-impl Stopped {
-    pub(super) fn with<T>(self, item: T) -> SendTimeoutError<T> {
-        SendTimeoutError::of(item, !matches!(self, Self::Timeout))
-    }
-}
-
-impl From<Stopped> for RecvTimeoutError {
-    fn from(stopped: Stopped) -> Self {
-        Self::of(!matches!(stopped, Stopped::Timeout))
-    }
-}
-
 /// Waits until an item can be moved as a whole; who waits for ever need not.
 fn until_whole(
     timeout: Timeout,
     is_so: impl Fn() -> bool,
     wait: impl Fn(Option<Deadline>) -> Result<Wake, PipeStop>,
-) -> Result<(), Stopped> {
+) -> Result<(), OperationError> {
     match timeout {
         Timeout::Infinite => return Ok(()),
         _ if is_so() => return Ok(()),
-        Timeout::NonBlocking => return Err(Stopped::Timeout),
+        Timeout::NonBlocking => return Err(OperationError::Timeout),
         Timeout::At(_) => {}
     }
     loop {
         match wait(timeout.deadline()) {
-            Ok(Wake::TimedOut) => return Err(Stopped::Timeout),
+            Ok(Wake::TimedOut) => return Err(OperationError::Timeout),
             Ok(_) if is_so() => return Ok(()),
             Ok(_) => {}
-            Err(_) => return Err(Stopped::Disconnected),
+            Err(stop) => return Err(failure(stop)),
         }
+    }
+}
+
+/// The error of a call on a pipe that did not transfer anything.
+pub(super) fn failure(stop: PipeStop) -> OperationError {
+    match stop {
+        PipeStop::WouldBlock => OperationError::Timeout,
+        PipeStop::Broken => OperationError::Disconnected,
+        PipeStop::Failed(code) => OperationError::Failed(ChannelError::Os(code)),
     }
 }
 
@@ -418,7 +372,7 @@ pub(super) fn send_through<T: Pod>(
     writer: &Writer,
     item: &T,
     timeout: Timeout,
-) -> Result<(), Stopped> {
+) -> Result<(), OperationError> {
     let bytes = item.as_bytes();
     let write = |from, blocks| match blocks {
         true => writer.write_blocking(&bytes[from..]),
@@ -434,7 +388,7 @@ pub(super) fn receive_from<T: Pod>(
     item: &mut T,
     begun: &mut Vec<u8>,
     timeout: Timeout,
-) -> Result<(), Stopped> {
+) -> Result<(), OperationError> {
     let bytes = item.as_mut_bytes();
     // Where several threads have found parts, there may be more than an item.
     let mut moved = begun.len().min(bytes.len());
@@ -453,16 +407,18 @@ fn read_all(
     bytes: &mut [u8],
     moved: &mut usize,
     timeout: Timeout,
-) -> Result<(), Stopped> {
+) -> Result<(), OperationError> {
     let expected = bytes.len();
     let read = |from, blocks| match blocks {
         true => reader.read_blocking(&mut bytes[from..]),
         false => reader.read(&mut bytes[from..]),
     };
     let wait = |timeout: Timeout| reader.wait(timeout.deadline());
-    move_all(moved, expected, timeout, read, wait).map_err(|stopped| match (stopped, *moved) {
-        (Stopped::Disconnected, found @ 1..) => Stopped::Torn(PipeTorn { expected, found }),
-        (stopped, _) => stopped,
+    move_all(moved, expected, timeout, read, wait).map_err(|error| match (error, *moved) {
+        (OperationError::Disconnected, found @ 1..) => {
+            OperationError::Failed(ChannelError::Torn { expected, found })
+        }
+        (error, _) => error,
     })
 }
 
@@ -473,94 +429,113 @@ fn move_all(
     timeout: Timeout,
     mut call: impl FnMut(usize, bool) -> Result<usize, PipeStop>,
     wait: impl Fn(Timeout) -> Result<Wake, PipeStop>,
-) -> Result<(), Stopped> {
+) -> Result<(), OperationError> {
     while *moved < bytes {
         match call(*moved, timeout == Timeout::Infinite) {
-            Ok(0) => return Err(Stopped::Disconnected),
+            Ok(0) => return Err(OperationError::Disconnected),
             Ok(count) => {
                 *moved += count;
                 continue;
             }
             Err(PipeStop::WouldBlock) => {}
-            Err(PipeStop::Broken | PipeStop::Failed(_)) => return Err(Stopped::Disconnected),
+            Err(stop) => return Err(failure(stop)),
         }
         if timeout == Timeout::NonBlocking {
-            return Err(Stopped::Timeout);
+            return Err(OperationError::Timeout);
         }
         match wait(timeout) {
-            Ok(Wake::TimedOut) => return Err(Stopped::Timeout),
+            Ok(Wake::TimedOut) => return Err(OperationError::Timeout),
             Ok(_) => {}
-            Err(_) => return Err(Stopped::Disconnected),
+            Err(stop) => return Err(failure(stop)),
         }
     }
     Ok(())
 }
 
-impl<T: Pod> Buffer for PipeBuffer<T> {
-    type Item = T;
-    type Endpoint<'a>
-        = PipeEndpoint<'a, T>
-    where
-        Self: 'a;
-    type AttachError = Disconnected;
-
-    fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
-        let sent = self.writer();
-        let sent = sent.and_then(|writer| self.send_to(&writer, &item, timeout));
-        sent.map_err(|stopped| stopped.with(item))
+impl<T: Pod> PipeBuffer<T> {
+    fn open_writer(&self) -> Result<Arc<Writer>, AttachError> {
+        let closed = AttachError::Closed(Direction::Sending);
+        self.sending.end().ok_or(closed)
     }
 
-    fn send_seated(
+    fn open_reader(&self) -> Result<Arc<Reader>, AttachError> {
+        let closed = AttachError::Closed(Direction::Receiving);
+        self.receiving.end().ok_or(closed)
+    }
+}
+
+impl<T: Pod> Channel for PipeBuffer<T> {
+    type SendEndpoint<'a> = PipeEndpoint<'a, T, Writer>;
+    type RecvEndpoint<'a> = PipeEndpoint<'a, T, Reader>;
+
+    fn attach_sender(&self) -> Result<PipeEndpoint<'_, T, Writer>, AttachError> {
+        Ok(PipeEndpoint {
+            _counted: EndpointRef::new(self, Direction::Sending)?,
+            end: self.open_writer()?,
+        })
+    }
+
+    fn attach_receiver(&self) -> Result<PipeEndpoint<'_, T, Reader>, AttachError> {
+        Ok(PipeEndpoint {
+            _counted: EndpointRef::new(self, Direction::Receiving)?,
+            end: self.open_reader()?,
+        })
+    }
+}
+
+impl<T: Pod> Unregistered for PipeBuffer<T> {
+    fn unregistered_sender(&self) -> Result<PipeEndpoint<'_, T, Writer>, AttachError> {
+        Ok(PipeEndpoint {
+            _counted: EndpointRef::unregistered(self, Direction::Sending),
+            end: self.open_writer()?,
+        })
+    }
+
+    fn unregistered_receiver(&self) -> Result<PipeEndpoint<'_, T, Reader>, AttachError> {
+        Ok(PipeEndpoint {
+            _counted: EndpointRef::unregistered(self, Direction::Receiving),
+            end: self.open_reader()?,
+        })
+    }
+}
+
+impl<T: Pod> Buffer for PipeBuffer<T> {
+    type Item = T;
+
+    fn send_with(
         &self,
-        seat: &PipeEndpoint<'_, T>,
+        endpoint: &PipeEndpoint<'_, T, Writer>,
         item: T,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<T>> {
-        let sent = seat.writer();
-        let sent = sent.and_then(|writer| self.send_to(writer, &item, timeout));
-        sent.map_err(|stopped| stopped.with(item))
+        self.send_to(&endpoint.end, &item, timeout)
+            .map_err(|error| error.with(item))
     }
 
-    fn send_ref_with(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>> {
-        let sent = self.writer();
-        let sent = sent.and_then(|writer| self.send_to(&writer, item, timeout));
-        sent.map_err(|stopped| stopped.with(()))
-    }
-
-    fn send_ref_seated(
+    fn send_ref_with(
         &self,
-        seat: &PipeEndpoint<'_, T>,
+        endpoint: &PipeEndpoint<'_, T, Writer>,
         item: &T,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
-        let sent = seat.writer();
-        let sent = sent.and_then(|writer| self.send_to(writer, item, timeout));
-        sent.map_err(|stopped| stopped.with(()))
+        Ok(self.send_to(&endpoint.end, item, timeout)?)
     }
 
-    fn recv_with(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
-        self.recv_from(&*self.reader()?, timeout)
-    }
-
-    fn recv_seated(
+    fn recv_with(
         &self,
-        seat: &PipeEndpoint<'_, T>,
+        endpoint: &PipeEndpoint<'_, T, Reader>,
         timeout: Timeout,
     ) -> Result<T, RecvTimeoutError> {
-        self.recv_from(seat.reader()?, timeout)
+        Ok(self.recv_from(&endpoint.end, timeout)?)
     }
 
-    fn recv_into_with(&self, place: &mut T, timeout: Timeout) -> Result<(), RecvTimeoutError> {
-        self.recv_into_from(&*self.reader()?, place, timeout)
-    }
-
-    fn recv_into_seated(
+    fn recv_into_with(
         &self,
-        seat: &PipeEndpoint<'_, T>,
-        place: &mut T,
+        endpoint: &PipeEndpoint<'_, T, Reader>,
+        destination: &mut T,
         timeout: Timeout,
     ) -> Result<(), RecvTimeoutError> {
-        self.recv_into_from(seat.reader()?, place, timeout)
+        Ok(self.recv_into_from(&endpoint.end, destination, timeout)?)
     }
 
     /// How many whole items are in the pipe.
@@ -577,26 +552,17 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
         let bytes = of_writer.or_else(|| self.receiving.end().map(|reader| reader.capacity()));
         bytes.map_or(0, |bytes| pipe::items(bytes, Self::BYTES))
     }
-
-    fn attach(&self, end: Direction) -> Result<PipeEndpoint<'_, T>, Disconnected> {
-        let counted = EndpointRef::new(self, end)?;
-        // It was open when it was joined, and stays so.
-        let end = match end {
-            Direction::Sending => self.sending.end().map(Opened::Sending),
-            Direction::Receiving => self.receiving.end().map(Opened::Receiving),
-        };
-        Ok(PipeEndpoint {
-            end: end.ok_or(Disconnected)?,
-            _counted: counted,
-        })
-    }
 }
 
 impl<T: Pod> CountsEndpoints for PipeBuffer<T> {
-    fn join(&self, end: Direction) -> Result<(), Disconnected> {
-        match end {
+    fn join(&self, direction: Direction) -> Result<(), AttachError> {
+        let is_open = match direction {
             Direction::Sending => self.sending.join(),
             Direction::Receiving => self.receiving.join(),
+        };
+        match is_open {
+            true => Ok(()),
+            false => Err(AttachError::Closed(direction)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What both constructions keep under their lock: a ring of places, and who is attached.
 
 use super::slot::{Slot, Slots};
-use super::{BufferState, Disconnected, EndState};
+use super::{AttachError, BufferState, Direction, EndState};
 use crate::platform::{
     CachePadded, ConfigError, MemoryReader, OffsetReader, Pod, UnsafeCell, constructor,
 };
@@ -52,12 +52,11 @@ impl Side {
         self.closed != 0
     }
 
-    fn attach(&mut self) -> Result<(), Disconnected> {
-        if self.is_closed() {
-            return Err(Disconnected);
-        }
-        self.handles = self.handles.saturating_add(1);
-        Ok(())
+    /// Counts one more handle. Returns false if the side has closed.
+    fn attach(&mut self) -> bool {
+        let is_open = !self.is_closed();
+        self.handles = self.handles.saturating_add(u64::from(is_open));
+        is_open
     }
 
     /// True if that was the last handle, and closed the side.
@@ -67,15 +66,6 @@ impl Side {
         self.closed |= u64::from(closes);
         closes
     }
-}
-
-/// Which side of the buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Those who send.
-    Sending,
-    /// Those who receive.
-    Receiving,
 }
 
 // SAFETY: the state and the slots are accessed only by the holder of the lock, and items move
@@ -176,8 +166,11 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
         self.len() == 0 && self.is_closed(Direction::Sending)
     }
 
-    pub(super) fn attach(&mut self, end: Direction) -> Result<(), Disconnected> {
-        self.change(|state| state.side(end).attach())
+    pub(super) fn attach(&mut self, direction: Direction) -> Result<(), AttachError> {
+        match self.change(|state| state.side(direction).attach()) {
+            true => Ok(()),
+            false => Err(AttachError::Closed(direction)),
+        }
     }
 
     /// True if that closed the side.

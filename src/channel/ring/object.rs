@@ -38,8 +38,8 @@ use core::mem::offset_of;
 /// None.
 ///
 /// # Errors
-/// A second handle of an end is [`AttachError::TooMany`] while the first one lives, and
-/// [`AttachError::Disconnected`] once it has been dropped: that closes its end for good.
+/// A second handle of an end is [`AttachError::SlotsInUse`] while the first one lives, and
+/// [`AttachError::Closed`] once it has been dropped: that closes its end for good.
 ///
 /// # Process death
 /// A handle ends with its thread. The other side hears that it is disconnected (a receiver after it has drained

@@ -8,13 +8,18 @@
 //! too, under the lock of the pair, so that no other one overtakes it. Whoever dies before its step has
 //! done nothing, and its turn comes back to its side. A sender of a short item does all of it under that lock.
 
-use super::endpoints::{AttachError, Endpoints, Refused, RobustEndpoint};
+use super::endpoints::{Endpoints, RobustEndpoint};
 use crate::channel::slot::Slot;
-use crate::channel::{Buffer, BufferState, Direction, RecvTimeoutError, SendTimeoutError, store};
+use crate::channel::{
+    AttachError, Buffer, BufferState, Channel, Direction, OperationError, RecvTimeoutError,
+    SendTimeoutError, Unregistered, store,
+};
 use crate::platform::{
     ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
 };
-use crate::sync::{LockState, Missed, PairSlot, PairSlots, RobustSemaphorePair, Side, Timeout};
+use crate::sync::{
+    Condvar, LockState, Missed, PairSlot, PairSlots, RobustSemaphorePair, Side, Timeout,
+};
 use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
@@ -54,7 +59,7 @@ impl<T> TurnSlot<T> {
 /// # Example
 /// ```
 /// use interlatch::channel::{RecvError, TurnSlot};
-/// use interlatch::{Buffer, RobustBoundedBuffer};
+/// use interlatch::{Channel, RobustBoundedBuffer};
 ///
 /// static BUFFER: RobustBoundedBuffer<u64, [TurnSlot<u64>; 4]> =
 ///     RobustBoundedBuffer::from_slots([const { TurnSlot::empty() }; 4]);
@@ -70,7 +75,7 @@ impl<T> TurnSlot<T> {
 ///
 /// let receiver = BUFFER.receiver().unwrap();
 /// assert_eq!(receiver.recv(), Ok(7));
-/// assert_eq!(receiver.recv(), Err(RecvError), "nobody will send any more");
+/// assert_eq!(receiver.recv(), Err(RecvError::Disconnected), "the last sender is gone");
 /// ```
 #[repr(C)]
 pub struct RobustBoundedBuffer<T, S, const ENDS: usize = 8>
@@ -186,24 +191,90 @@ impl RobustBoundedBuffer<u64, [TurnSlot<u64>; 0], 1> {
     }
 }
 
+impl<T, S, const ENDS: usize> RobustBoundedBuffer<T, S, ENDS>
+where
+    T: Pod,
+    S: PairSlots<Payload = Slot<T>> + ?Sized,
+{
+    fn attach(&self, direction: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.ends
+            .attach(direction, self.turns.lock(), self.waiters(direction))
+    }
+
+    fn unregistered(&self, direction: Direction) -> RobustEndpoint<'_> {
+        self.ends
+            .unregistered(direction, self.turns.lock(), self.waiters(direction))
+    }
+
+    /// Where the other side waits for this one.
+    fn waiters(&self, direction: Direction) -> &Condvar {
+        let others = match direction {
+            Direction::Sending => Side::Readers,
+            Direction::Receiving => Side::Writers,
+        };
+        self.turns.condition(others)
+    }
+}
+
+impl<T, S, const ENDS: usize> Channel for RobustBoundedBuffer<T, S, ENDS>
+where
+    T: Pod,
+    S: PairSlots<Payload = Slot<T>> + ?Sized,
+{
+    type SendEndpoint<'a>
+        = RobustEndpoint<'a>
+    where
+        Self: 'a;
+    type RecvEndpoint<'a>
+        = RobustEndpoint<'a>
+    where
+        Self: 'a;
+
+    fn attach_sender(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.attach(Direction::Sending)
+    }
+
+    fn attach_receiver(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.attach(Direction::Receiving)
+    }
+}
+
+impl<T, S, const ENDS: usize> Unregistered for RobustBoundedBuffer<T, S, ENDS>
+where
+    T: Pod,
+    S: PairSlots<Payload = Slot<T>> + ?Sized,
+{
+    fn unregistered_sender(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        Ok(self.unregistered(Direction::Sending))
+    }
+
+    fn unregistered_receiver(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        Ok(self.unregistered(Direction::Receiving))
+    }
+}
+
 impl<T, S, const ENDS: usize> Buffer for RobustBoundedBuffer<T, S, ENDS>
 where
     T: Pod,
     S: PairSlots<Payload = Slot<T>> + ?Sized,
 {
     type Item = T;
-    type Endpoint<'a>
-        = RobustEndpoint<'a>
-    where
-        Self: 'a;
-    type AttachError = AttachError;
-
-    fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
-        let sent = self.send_ref_with(&item, timeout);
-        sent.map_err(|refused| refused.with(item))
+    fn send_with(
+        &self,
+        endpoint: &RobustEndpoint<'_>,
+        item: T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<T>> {
+        let sent = self.send_ref_with(endpoint, &item, timeout);
+        sent.map_err(|error| error.map(|()| item))
     }
 
-    fn send_ref_with(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>> {
+    fn send_ref_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        item: &T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<()>> {
         let has_closed = || self.ends.has_closed(Direction::Receiving);
         if size_of::<T>() <= SHORT {
             // SAFETY: the place is a writer's that nobody has, under the lock. It has no item, as below.
@@ -211,24 +282,34 @@ where
             let sent = self
                 .turns
                 .act_unless(Side::Writers, timeout, has_closed, put);
-            return sent.map_err(|missed| Refused::from(missed).with(()));
+            return sent.map_err(|missed| OperationError::from(missed).into());
         }
         let turn = match self.turns.take_unless(Side::Writers, timeout, has_closed) {
             Ok(turn) => turn,
-            Err(missed) => return Err(Refused::from(missed).with(())),
+            Err(missed) => return Err(OperationError::from(missed).into()),
         };
         // SAFETY: the turn is this one's, so nobody else accesses the place. It has no item: what was
         // in it was copied out, and is plain.
         unsafe { turn.slot().payload().put_from(item) };
-        turn.finish().map_err(|error| Refused::from(error).with(()))
+        turn.finish()
+            .map_err(|error| OperationError::from(error).into())
     }
 
-    fn recv_with(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
+    fn recv_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        timeout: Timeout,
+    ) -> Result<T, RecvTimeoutError> {
         // SAFETY: as `recv_by` says.
         self.recv_by(timeout, |slot| unsafe { slot.take() })
     }
 
-    fn recv_into_with(&self, place: &mut T, timeout: Timeout) -> Result<(), RecvTimeoutError> {
+    fn recv_into_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        place: &mut T,
+        timeout: Timeout,
+    ) -> Result<(), RecvTimeoutError> {
         // SAFETY: as `recv_by` says.
         self.recv_by(timeout, |slot| unsafe { slot.take_into(place) })
     }
@@ -239,15 +320,6 @@ where
 
     fn capacity(&self) -> usize {
         self.turns.slots()
-    }
-
-    fn attach(&self, end: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
-        let others = match end {
-            Direction::Sending => Side::Readers,
-            Direction::Receiving => Side::Writers,
-        };
-        let others = self.turns.condition(others);
-        self.ends.attach(end, self.turns.lock(), others)
     }
 }
 
@@ -266,7 +338,7 @@ where
         let has_ended = || self.turns.is_empty() && self.ends.has_closed(Direction::Sending);
         self.turns
             .act_unless(Side::Readers, timeout, has_ended, copy)
-            .map_err(|missed| Refused::from(missed).into())
+            .map_err(|missed| OperationError::from(missed).into())
     }
 
     pub(super) fn ends(&self) -> &Endpoints<ENDS> {
@@ -278,7 +350,7 @@ where
     }
 }
 
-impl From<Missed> for Refused {
+impl From<Missed> for OperationError {
     fn from(missed: Missed) -> Self {
         match missed {
             Missed::Closed => Self::Disconnected,

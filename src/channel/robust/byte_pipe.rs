@@ -17,7 +17,8 @@
 //! another could go.
 
 use super::byte_handles::{BytePipeError, ByteReader, ByteWriter};
-use super::endpoints::{AttachError, Endpoints, RobustEndpoint};
+use super::endpoints::{Endpoints, RobustEndpoint};
+use crate::channel::AttachError;
 use crate::channel::slot::{Slot, Slots};
 use crate::channel::{BufferState, Direction, store};
 use crate::platform::pipe::ATOMIC;

@@ -5,13 +5,13 @@
 
 use crate::channel::state::fill_of;
 use crate::channel::{
-    BufferState, Direction, Disconnected, EndState, Endpoint, RecvTimeoutError, SendTimeoutError,
+    AttachError, BufferState, ChannelError, Direction, EndState, Endpoint, OperationError,
 };
-use crate::platform::robust::{RobustListError, commit};
+use crate::platform::robust::commit;
 use crate::platform::{MemoryReader, OffsetReader, UnsafeCell, constructor, repeat};
 use crate::sync::{
-    AcquireError, Condvar, LockError, LockState, MAX_SLOTS, OwnerToken, RawRobustMutex,
-    RobustLockError, RobustMutex, Timeout,
+    Condvar, LockError, LockState, MAX_SLOTS, OwnerToken, RawRobustMutex, RobustLockError,
+    RobustMutex, Timeout,
 };
 use core::mem::offset_of;
 
@@ -36,23 +36,6 @@ struct Handles<const ENDS: usize> {
     held: [RawRobustMutex; ENDS],
 }
 
-/// Why there is no handle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AttachError {
-    /// That end has closed for good.
-    #[error(transparent)]
-    Disconnected(#[from] Disconnected),
-    /// There are as many handles of that end as there can be.
-    #[error("there are {0} handles already: expected fewer")]
-    TooMany(usize),
-    /// This thread can hold no handle, or no more of them.
-    #[error(transparent)]
-    Refused(#[from] RobustListError),
-    /// The lock inside is not to be had any more, which only a faulty peer brings about.
-    #[error("the buffer is broken: a faulty peer has written into it")]
-    Broken,
-}
-
 impl<const ENDS: usize> Handles<ENDS> {
     constructor! {
         fn new() -> Self {
@@ -69,9 +52,9 @@ impl<const ENDS: usize> Handles<ENDS> {
     }
 
     /// Takes a handle. The caller holds the lock of the buffer.
-    fn attach(&self) -> Result<&RawRobustMutex, AttachError> {
+    fn attach(&self, direction: Direction) -> Result<&RawRobustMutex, AttachError> {
         if self.has_closed() {
-            return Err(Disconnected.into());
+            return Err(AttachError::Closed(direction));
         }
         for handle in &self.held {
             match handle.lock_with(Timeout::NonBlocking) {
@@ -80,11 +63,15 @@ impl<const ENDS: usize> Handles<ENDS> {
                     unsafe { commit(&self.opened, 1) };
                     return Ok(handle);
                 }
-                Err(LockError::Refused(refusal)) => return Err(refusal.into()),
+                Err(LockError::Refused(error)) => return Err(ChannelError::from(error).into()),
                 Err(_) => {}
             }
         }
-        Err(AttachError::TooMany(ENDS))
+        Err(AttachError::SlotsInUse {
+            direction,
+            max: ENDS,
+            parameter: Some("MAX_ENDPOINTS"),
+        })
     }
 }
 
@@ -173,14 +160,13 @@ impl<const ENDS: usize> Endpoints<ENDS> {
         others: &'a Condvar,
     ) -> Result<RobustEndpoint<'a>, AttachError> {
         let handles = self.handles(end);
-        let guard = lock
-            .lock()
-            .or_else(RobustLockError::mark_consistent)
-            .map_err(|error| match error {
-                RobustLockError::Refused(refusal) => refusal.into(),
-                _ => AttachError::Broken,
-            })?;
-        let held = handles.attach()?;
+        let guard = lock.lock().or_else(RobustLockError::mark_consistent);
+        let guard = guard.map_err(|error| match OperationError::from(error) {
+            OperationError::Failed(cause) => AttachError::Failed(cause),
+            // An infinite timeout never expires, and a lock is never disconnected.
+            _ => AttachError::Failed(ChannelError::Corrupted),
+        })?;
+        let held = handles.attach(end)?;
         drop(guard);
         Ok(RobustEndpoint {
             held,
@@ -188,7 +174,26 @@ impl<const ENDS: usize> Endpoints<ENDS> {
             lock,
             others,
             stamp: OwnerToken::new(),
+            is_registered: true,
         })
+    }
+
+    /// An endpoint that holds no slot: see [`Unregistered`](crate::channel::Unregistered).
+    pub(super) fn unregistered<'a>(
+        &'a self,
+        direction: Direction,
+        lock: &'a RobustMutex<()>,
+        others: &'a Condvar,
+    ) -> RobustEndpoint<'a> {
+        let all = &self.handles(direction).held;
+        RobustEndpoint {
+            held: &all[0],
+            all,
+            lock,
+            others,
+            stamp: OwnerToken::new(),
+            is_registered: false,
+        }
     }
 
     fn handles(&self, end: Direction) -> &Handles<ENDS> {
@@ -203,7 +208,7 @@ impl<const ENDS: usize> Endpoints<ENDS> {
 ///
 /// ```compile_fail,E0277
 /// use interlatch::channel::Slot;
-/// use interlatch::{Buffer, RobustMonitorBuffer};
+/// use interlatch::{Channel, RobustMonitorBuffer};
 ///
 /// static BUFFER: RobustMonitorBuffer<u64, [Slot<u64>; 1]> =
 ///     RobustMonitorBuffer::from_slots([Slot::new()]);
@@ -218,6 +223,7 @@ pub struct RobustEndpoint<'a> {
     lock: &'a RobustMutex<()>,
     others: &'a Condvar,
     stamp: OwnerToken,
+    is_registered: bool,
 }
 
 impl Endpoint for RobustEndpoint<'_> {
@@ -228,7 +234,7 @@ impl Endpoint for RobustEndpoint<'_> {
 
 impl Drop for RobustEndpoint<'_> {
     fn drop(&mut self) {
-        if !self.is_owned() {
+        if !self.is_registered || !self.is_owned() {
             return;
         }
         // Not to be had only where this thread holds too many, or of a faulty peer; who waits then
@@ -241,40 +247,5 @@ impl Drop for RobustEndpoint<'_> {
         if closes {
             self.others.notify_all();
         }
-    }
-}
-
-/// Why an operation ended before it was done: in time there was nothing to do, or never will be.
-pub(in crate::channel) enum Refused {
-    Timeout,
-    Disconnected,
-}
-
-impl Refused {
-    pub(in crate::channel) fn with<T>(self, item: T) -> SendTimeoutError<T> {
-        SendTimeoutError::of(item, matches!(self, Self::Disconnected))
-    }
-}
-
-impl From<Refused> for RecvTimeoutError {
-    fn from(refused: Refused) -> Self {
-        Self::of(matches!(refused, Refused::Disconnected))
-    }
-}
-
-impl From<AcquireError> for Refused {
-    /// What is no timeout is a thread that holds too many locks, or a faulty peer: for this handle
-    /// there is no other side then.
-    fn from(error: AcquireError) -> Self {
-        match error {
-            AcquireError::TimedOut => Self::Timeout,
-            _ => Self::Disconnected,
-        }
-    }
-}
-
-impl From<RobustLockError<'_, ()>> for Refused {
-    fn from(error: RobustLockError<'_, ()>) -> Self {
-        AcquireError::from(error).into()
     }
 }

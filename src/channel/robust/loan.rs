@@ -7,34 +7,16 @@
 //! turn belongs to one process until it is finished, in one step, or until that process dies.
 
 use super::bounded::RobustBoundedBuffer;
-use super::endpoints::Refused;
 use crate::channel::slot::Slot;
-use crate::channel::{Direction, Receiver, RecvTimeoutError, Sender};
+use crate::channel::{
+    ChannelError, Direction, OperationError, Receiver, RecvError, RecvTimeoutError, SendError,
+    SendTimeoutError, Sender, TryRecvError, TrySendError, receiver, sender,
+};
 use crate::platform::Pod;
 use crate::sync::{PairSlots, RobustTurn, Side, Timeout};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use std::time::Duration;
-
-/// Why there is no loan, or it was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LoanError {
-    /// There was no free place before the deadline.
-    #[error("timed out waiting for a place to fill")]
-    Timeout,
-    /// All receivers are gone; or this thread holds too many locks, or is the child of a fork.
-    #[error("filling a place of a buffer without receivers")]
-    Disconnected,
-}
-
-impl From<Refused> for LoanError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Timeout => Self::Timeout,
-            Refused::Disconnected => Self::Disconnected,
-        }
-    }
-}
 
 /// A place of a [`RobustBoundedBuffer`] to fill where it is. [`send`](Self::send) makes it an item; dropping it
 /// gives it back unsent.
@@ -48,7 +30,7 @@ impl From<Refused> for LoanError {
 /// # Example
 /// ```
 /// use interlatch::channel::TurnSlot;
-/// use interlatch::{Buffer, RobustBoundedBuffer};
+/// use interlatch::{Channel, RobustBoundedBuffer};
 ///
 /// static BUFFER: RobustBoundedBuffer<[u8; 4096], [TurnSlot<[u8; 4096]>; 2]> =
 ///     RobustBoundedBuffer::from_slots([const { TurnSlot::empty() }; 2]);
@@ -73,9 +55,13 @@ impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> Loan<'_, T, S> {
     ///
     /// # Errors
     /// As of [`RobustTurn::finish`]: the place is free again.
-    pub fn send(self) -> Result<(), LoanError> {
+    pub fn send(self) -> Result<(), ChannelError> {
         let sent = self.turn.finish();
-        sent.map_err(|error| Refused::from(error).into())
+        sent.map_err(|error| match OperationError::from(error) {
+            OperationError::Failed(cause) => cause,
+            // An infinite timeout never expires.
+            _ => ChannelError::Corrupted,
+        })
     }
 
     /// Whether the last one that had the place as a loan, or for an item of more than 1024 bytes, died or panicked:
@@ -160,10 +146,10 @@ where
     ///
     /// # Errors
     /// In time there was none, or all receivers are gone.
-    pub fn loan_with(&self, timeout: Timeout) -> Result<Loan<'_, T, S>, LoanError> {
+    pub fn loan_with(&self, timeout: Timeout) -> Result<Loan<'_, T, S>, SendTimeoutError<()>> {
         let has_closed = || self.ends().has_closed(Direction::Receiving);
         let turn = self.turns().take_unless(Side::Writers, timeout, has_closed);
-        let turn = turn.map_err(Refused::from)?;
+        let turn = turn.map_err(OperationError::from)?;
         Ok(Loan { turn })
     }
 
@@ -175,7 +161,7 @@ where
         let turns = self.turns();
         let has_ended = || turns.is_empty() && self.ends().has_closed(Direction::Sending);
         let turn = turns.take_unless(Side::Readers, timeout, has_ended);
-        let turn = turn.map_err(Refused::from)?;
+        let turn = turn.map_err(OperationError::from)?;
         Ok(Borrowed {
             place: turn.slot().payload(),
             turn: Some(turn),
@@ -193,29 +179,23 @@ where
     ///
     /// # Errors
     /// If all receivers are gone.
-    pub fn loan(&self) -> Result<Loan<'_, T, S>, LoanError> {
-        loop {
-            match self.loan_with(Timeout::Infinite) {
-                // Forever does not run out.
-                Err(LoanError::Timeout) => {}
-                result => return result,
-            }
-        }
+    pub fn loan(&self) -> Result<Loan<'_, T, S>, SendError<()>> {
+        sender::until_done(|| self.loan_with(Timeout::Infinite))
     }
 
     /// A place to fill, if one is free.
     ///
     /// # Errors
     /// `Timeout`, if none is; and as [`loan`](Self::loan).
-    pub fn try_loan(&self) -> Result<Loan<'_, T, S>, LoanError> {
-        self.loan_with(Timeout::NonBlocking)
+    pub fn try_loan(&self) -> Result<Loan<'_, T, S>, TrySendError<()>> {
+        Ok(self.loan_with(Timeout::NonBlocking)?)
     }
 
     /// A place to fill, unless that time is over first.
     ///
     /// # Errors
     /// As [`try_loan`](Self::try_loan).
-    pub fn loan_timeout(&self, timeout: Duration) -> Result<Loan<'_, T, S>, LoanError> {
+    pub fn loan_timeout(&self, timeout: Duration) -> Result<Loan<'_, T, S>, SendTimeoutError<()>> {
         self.loan_with(Timeout::after(timeout))
     }
 
@@ -223,10 +203,10 @@ where
     ///
     /// # Errors
     /// As [`try_loan`](Self::try_loan).
-    pub fn loan_with(&self, timeout: Timeout) -> Result<Loan<'_, T, S>, LoanError> {
-        match self.is_owned() {
-            true => self.buffer().loan_with(timeout),
-            false => Err(LoanError::Disconnected),
+    pub fn loan_with(&self, timeout: Timeout) -> Result<Loan<'_, T, S>, SendTimeoutError<()>> {
+        match self.owned_endpoint() {
+            Ok(_) => self.channel().loan_with(timeout),
+            Err(cause) => Err(SendTimeoutError::Failed((), cause)),
         }
     }
 }
@@ -239,22 +219,16 @@ where
     ///
     /// # Errors
     /// If there is none and all senders are gone.
-    pub fn borrow(&self) -> Result<Borrowed<'_, T, S>, RecvTimeoutError> {
-        loop {
-            match self.borrow_with(Timeout::Infinite) {
-                // Forever does not run out.
-                Err(RecvTimeoutError::Timeout) => {}
-                result => return result,
-            }
-        }
+    pub fn borrow(&self) -> Result<Borrowed<'_, T, S>, RecvError> {
+        receiver::until_done(|| self.borrow_with(Timeout::Infinite))
     }
 
     /// The oldest item, if there is one.
     ///
     /// # Errors
     /// `Timeout`, if there is none; and as [`borrow`](Self::borrow).
-    pub fn try_borrow(&self) -> Result<Borrowed<'_, T, S>, RecvTimeoutError> {
-        self.borrow_with(Timeout::NonBlocking)
+    pub fn try_borrow(&self) -> Result<Borrowed<'_, T, S>, TryRecvError> {
+        Ok(self.borrow_with(Timeout::NonBlocking)?)
     }
 
     /// The oldest item, unless that time is over first.
@@ -273,9 +247,9 @@ where
     /// # Errors
     /// As [`try_borrow`](Self::try_borrow).
     pub fn borrow_with(&self, timeout: Timeout) -> Result<Borrowed<'_, T, S>, RecvTimeoutError> {
-        match self.is_owned() {
-            true => self.buffer().borrow_with(timeout),
-            false => Err(RecvTimeoutError::Disconnected),
+        match self.owned_endpoint() {
+            Ok(_) => self.channel().borrow_with(timeout),
+            Err(cause) => Err(RecvTimeoutError::Failed(cause)),
         }
     }
 }

@@ -7,9 +7,12 @@
 //! place before the number of those that were sent says so, and is copied out before the number of those
 //! that were received does. So whoever dies inside leaves nothing to repair.
 
-use super::endpoints::{AttachError, Endpoints, Refused, RobustEndpoint};
+use super::endpoints::{Endpoints, RobustEndpoint};
 use crate::channel::slot::{Slot, Slots};
-use crate::channel::{Buffer, BufferState, Direction, RecvTimeoutError, SendTimeoutError, store};
+use crate::channel::{
+    AttachError, Buffer, BufferState, Channel, Direction, OperationError, RecvTimeoutError,
+    SendTimeoutError, Unregistered, store,
+};
 use crate::platform::robust::commit;
 use crate::platform::{
     CachePadded, ConfigError, MemoryReader, Pod, ShmObject, ShmSafe, UnsafeCell, constructor,
@@ -52,7 +55,7 @@ use core::mem::offset_of;
 /// # Example
 /// ```
 /// use interlatch::channel::{RecvError, Slot};
-/// use interlatch::{Buffer, RobustMonitorBuffer};
+/// use interlatch::{Channel, RobustMonitorBuffer};
 ///
 /// static BUFFER: RobustMonitorBuffer<u64, [Slot<u64>; 4]> =
 ///     RobustMonitorBuffer::from_slots([const { Slot::new() }; 4]);
@@ -68,7 +71,7 @@ use core::mem::offset_of;
 ///
 /// let receiver = BUFFER.receiver().unwrap();
 /// assert_eq!(receiver.recv(), Ok(7));
-/// assert_eq!(receiver.recv(), Err(RecvError), "nobody will send any more");
+/// assert_eq!(receiver.recv(), Err(RecvError::Disconnected), "the last sender is gone");
 /// ```
 #[repr(C)]
 pub struct RobustMonitorBuffer<T, S, const ENDS: usize = 8>
@@ -204,7 +207,11 @@ impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> RobustMonitorBuffer<T, S, 
     }
 
     /// Waits until there is something to do for this end; the lock is held then.
-    fn enter(&self, end: Direction, timeout: Timeout) -> Result<RobustMutexGuard<'_, ()>, Refused> {
+    fn enter(
+        &self,
+        end: Direction,
+        timeout: Timeout,
+    ) -> Result<RobustMutexGuard<'_, ()>, OperationError> {
         let (condition, busy_at, other) = match end {
             Direction::Sending => (
                 &self.not_full,
@@ -222,13 +229,13 @@ impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> RobustMonitorBuffer<T, S, 
             let must_wait = self.length() == busy_at;
             // Items are received also when nobody sends any more; none is sent to nobody.
             if (must_wait || end == Direction::Sending) && self.ends.has_closed(other) {
-                return Err(Refused::Disconnected);
+                return Err(OperationError::Disconnected);
             }
             if !must_wait {
                 return Ok(guard);
             }
             if !in_time {
-                return Err(Refused::Timeout);
+                return Err(OperationError::Timeout);
             }
             let locked;
             (locked, in_time) = condition.wait_robust(guard, timeout);
@@ -250,24 +257,76 @@ impl RobustMonitorBuffer<u64, [Slot<u64>; 0], 1> {
     }
 }
 
-impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> Buffer for RobustMonitorBuffer<T, S, ENDS> {
-    type Item = T;
-    type Endpoint<'a>
+impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> RobustMonitorBuffer<T, S, ENDS> {
+    fn attach(&self, direction: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.ends
+            .attach(direction, &self.lock, self.waiters(direction))
+    }
+
+    fn unregistered(&self, direction: Direction) -> RobustEndpoint<'_> {
+        self.ends
+            .unregistered(direction, &self.lock, self.waiters(direction))
+    }
+
+    /// Where the other side waits for this one.
+    fn waiters(&self, direction: Direction) -> &Condvar {
+        match direction {
+            Direction::Sending => &self.not_empty,
+            Direction::Receiving => &self.not_full,
+        }
+    }
+}
+
+impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> Channel for RobustMonitorBuffer<T, S, ENDS> {
+    type SendEndpoint<'a>
         = RobustEndpoint<'a>
     where
         Self: 'a;
-    type AttachError = AttachError;
+    type RecvEndpoint<'a>
+        = RobustEndpoint<'a>
+    where
+        Self: 'a;
 
-    fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
-        let sent = self.send_ref_with(&item, timeout);
-        sent.map_err(|refused| refused.with(item))
+    fn attach_sender(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.attach(Direction::Sending)
     }
 
-    fn send_ref_with(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>> {
-        let guard = match self.enter(Direction::Sending, timeout) {
-            Ok(guard) => guard,
-            Err(refused) => return Err(refused.with(())),
-        };
+    fn attach_receiver(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.attach(Direction::Receiving)
+    }
+}
+
+impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> Unregistered
+    for RobustMonitorBuffer<T, S, ENDS>
+{
+    fn unregistered_sender(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        Ok(self.unregistered(Direction::Sending))
+    }
+
+    fn unregistered_receiver(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        Ok(self.unregistered(Direction::Receiving))
+    }
+}
+
+impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> Buffer for RobustMonitorBuffer<T, S, ENDS> {
+    type Item = T;
+    fn send_with(
+        &self,
+        endpoint: &RobustEndpoint<'_>,
+        item: T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<T>> {
+        let sent = self.send_ref_with(endpoint, &item, timeout);
+        sent.map_err(|error| error.map(|()| item))
+    }
+
+    fn send_ref_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        item: &T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<()>> {
+        let guard = self.enter(Direction::Sending, timeout)?;
         let (sent, _) = self.numbers();
         // SAFETY: the lock is held. The place is not among those with items; what was in it was
         // copied out, and is plain.
@@ -280,12 +339,21 @@ impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> Buffer for RobustMonitorBu
         Ok(())
     }
 
-    fn recv_with(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
+    fn recv_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        timeout: Timeout,
+    ) -> Result<T, RecvTimeoutError> {
         // SAFETY: as `recv_by` says.
         self.recv_by(timeout, |slot| unsafe { slot.take() })
     }
 
-    fn recv_into_with(&self, place: &mut T, timeout: Timeout) -> Result<(), RecvTimeoutError> {
+    fn recv_into_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        place: &mut T,
+        timeout: Timeout,
+    ) -> Result<(), RecvTimeoutError> {
         // SAFETY: as `recv_by` says.
         self.recv_by(timeout, |slot| unsafe { slot.take_into(place) })
     }
@@ -300,14 +368,6 @@ impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> Buffer for RobustMonitorBu
 
     fn capacity(&self) -> usize {
         self.slots.slots().len()
-    }
-
-    fn attach(&self, end: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
-        let others = match end {
-            Direction::Sending => &self.not_empty,
-            Direction::Receiving => &self.not_full,
-        };
-        self.ends.attach(end, &self.lock, others)
     }
 }
 

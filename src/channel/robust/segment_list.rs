@@ -23,7 +23,8 @@
 //! **Faulty peers** write what they like. How far the chain grows is what each user has found at first, and
 //! keeps; so nobody else decides how much memory is asked for, or how many steps are taken.
 
-use super::endpoints::{AttachError, Endpoints, RobustEndpoint};
+use super::endpoints::{Endpoints, RobustEndpoint};
+use crate::channel::AttachError;
 use crate::channel::slot::{Slot, Slots};
 use crate::channel::state::fill_of;
 use crate::channel::{Direction, SegmentListState, SegmentState, store};
