@@ -25,7 +25,7 @@ use super::{
     OperationError, RecvTimeoutError, SendTimeoutError, Unregistered,
 };
 use crate::platform::{
-    ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
+    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
 };
 use crate::sync::{
     MAX_PERMITS, RawLock, RawMutex, RawSemaphore, Semaphore, SemaphorePair, Timeout, Turn,
@@ -143,6 +143,9 @@ unsafe impl<T: Pod, const N: usize> ShmSafe for BoundedBuffer<T, [Slot<T>; N]> {
     }
 }
 
+/// The memory of a buffer with its slots behind the header.
+type Memory<T> = HeaderAndSlots<BoundedBuffer<T, [Slot<T>; 0]>, Slot<T>>;
+
 // SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the
 // layout of the unsized type; items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for BoundedBuffer<T, [Slot<T>]> {
@@ -151,7 +154,7 @@ unsafe impl<T: Pod> ShmObject for BoundedBuffer<T, [Slot<T>]> {
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
         pair(capacity)?;
-        store::layout::<Slot<T>>(Layout::new::<BoundedBuffer<T, [Slot<T>; 0]>>(), capacity)
+        Memory::<T>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, capacity: usize) {
@@ -162,16 +165,14 @@ unsafe impl<T: Pod> ShmObject for BoundedBuffer<T, [Slot<T>]> {
             turns,
             store: Store::new(RawMutex::new(), []),
         };
-        // SAFETY: valid for writes of the layout, of which the header is the beginning. The
-        // slots are empty, whatever is in them.
-        unsafe { at.cast::<BoundedBuffer<T, [Slot<T>; 0]>>().write(header) }
+        // SAFETY: the caller guarantees what `write_header` asks for. The slots are empty, whatever
+        // their bytes are.
+        unsafe { Memory::<T>::write_header(at, header) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        let wide = core::ptr::slice_from_raw_parts(at.cast::<Slot<T>>(), capacity);
-        // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which
-        // is that of the slots behind the header.
-        unsafe { &*(wide as *const Self) }
+        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of slots.
+        unsafe { &*(Memory::<T>::slots(at, capacity) as *const Self) }
     }
 }
 

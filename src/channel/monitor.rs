@@ -19,7 +19,8 @@ use super::{
     OperationError, RecvTimeoutError, SendTimeoutError, Unregistered,
 };
 use crate::platform::{
-    CachePadded, ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
+    CachePadded, ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe,
+    constructor,
 };
 use crate::sync::{Condvar, RawCondvar, RawLock, RawMutex, Timeout};
 use core::alloc::Layout;
@@ -117,6 +118,9 @@ unsafe impl<T: Pod, const N: usize> ShmSafe for MonitorBuffer<T, [Slot<T>; N]> {
     }
 }
 
+/// The memory of a buffer with its slots behind the header.
+type Memory<T> = HeaderAndSlots<MonitorBuffer<T, [Slot<T>; 0]>, Slot<T>>;
+
 // SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the
 // layout of the unsized type; items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for MonitorBuffer<T, [Slot<T>]> {
@@ -124,22 +128,20 @@ unsafe impl<T: Pod> ShmObject for MonitorBuffer<T, [Slot<T>]> {
     type Config = usize;
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
-        store::layout::<Slot<T>>(Layout::new::<MonitorBuffer<T, [Slot<T>; 0]>>(), capacity)
+        Memory::<T>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
         let header: MonitorBuffer<T, [Slot<T>; 0]> =
             MonitorBuffer::from_parts(Condvar::new(), Condvar::new(), RawMutex::new(), []);
-        // SAFETY: valid for writes of the layout, of which the header is the beginning. The
-        // slots are empty, whatever is in them.
-        unsafe { at.cast::<MonitorBuffer<T, [Slot<T>; 0]>>().write(header) }
+        // SAFETY: the caller guarantees what `write_header` asks for. The slots are empty, whatever
+        // their bytes are.
+        unsafe { Memory::<T>::write_header(at, header) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        let wide = core::ptr::slice_from_raw_parts(at.cast::<Slot<T>>(), capacity);
-        // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which
-        // is that of the slots behind the header.
-        unsafe { &*(wide as *const Self) }
+        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of slots.
+        unsafe { &*(Memory::<T>::slots(at, capacity) as *const Self) }
     }
 }
 

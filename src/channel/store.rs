@@ -3,10 +3,10 @@
 use super::slot::{Slot, Slots};
 use super::{AttachError, BufferState, Direction, EndState};
 use crate::platform::{
-    CachePadded, ConfigError, MemoryReader, OffsetReader, Pod, UnsafeCell, constructor,
+    CachePadded, ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, UnsafeCell,
+    constructor,
 };
 use crate::sync::{LockGuard, RawLock, RawMutex, Timeout};
-use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::mem::offset_of;
 
@@ -316,29 +316,13 @@ impl Side {
     }
 }
 
-/// Checks a number of places: at least one, and that many slots fit behind a header.
-///
-/// Returns the layout of both.
-pub(super) fn layout<ShmObject>(header: Layout, capacity: usize) -> Result<Layout, ConfigError> {
-    if capacity == 0 {
-        return Err(ConfigError::ZeroCapacity);
-    }
-    let overflow = ConfigError::SizeOverflow {
-        capacity,
-        item: size_of::<ShmObject>(),
-    };
-    let slots = Layout::array::<ShmObject>(capacity).map_err(|_| overflow)?;
-    let (both, _) = header.extend(slots).map_err(|_| overflow)?;
-    Ok(both.pad_to_align())
-}
-
-/// Empty places on the heap.
+/// Creates empty slots on the heap.
 pub(super) fn boxed<T>(capacity: usize) -> Result<Box<[Slot<T>]>, ConfigError> {
     let overflow = ConfigError::SizeOverflow {
         capacity,
         item: size_of::<T>(),
     };
-    layout::<Slot<T>>(Layout::new::<()>(), capacity)?;
+    HeaderAndSlots::<(), Slot<T>>::layout(capacity)?;
     let mut slots = Vec::new();
     slots.try_reserve_exact(capacity).map_err(|_| overflow)?;
     slots.resize_with(capacity, Slot::new);

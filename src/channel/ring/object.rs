@@ -9,7 +9,7 @@ use crate::channel::state::fill_of;
 use crate::channel::{AttachError, BufferState, store};
 use crate::platform::Ordering::Relaxed;
 use crate::platform::{
-    ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
+    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
 };
 use crate::sync::LockState;
 use core::alloc::Layout;
@@ -153,7 +153,7 @@ unsafe impl<T: Pod> ShmObject for RingBuffer<T> {
     type Config = usize;
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
-        store::layout::<Slot<T>>(Layout::new::<RingBuffer<T, [Slot<T>; 0]>>(), capacity)
+        HeaderAndSlots::<RingBuffer<T, [Slot<T>; 0]>, Slot<T>>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {

@@ -12,10 +12,10 @@ use super::endpoints::{Endpoints, RobustEndpoint};
 use crate::channel::slot::Slot;
 use crate::channel::{
     AttachError, Buffer, BufferState, Channel, Direction, OperationError, RecvTimeoutError,
-    SendTimeoutError, Unregistered, store,
+    SendTimeoutError, Unregistered,
 };
 use crate::platform::{
-    ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
+    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
 };
 use crate::sync::{
     Condvar, LockState, Missed, PairSlot, PairSlots, RobustSemaphorePair, Side, Timeout,
@@ -122,6 +122,10 @@ impl<T, const N: usize, const ENDS: usize> RobustBoundedBuffer<T, [TurnSlot<T>; 
     }
 }
 
+/// The memory of a buffer with its slots behind the header.
+type Memory<T, const ENDS: usize> =
+    HeaderAndSlots<RobustBoundedBuffer<T, [TurnSlot<T>; 0], ENDS>, TurnSlot<T>>;
+
 // SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the
 // layout of the unsized type; items are valid for every bit pattern.
 unsafe impl<T: Pod, const ENDS: usize> ShmObject for RobustBoundedBuffer<T, [TurnSlot<T>], ENDS> {
@@ -129,29 +133,24 @@ unsafe impl<T: Pod, const ENDS: usize> ShmObject for RobustBoundedBuffer<T, [Tur
     type Config = usize;
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
-        let header = Layout::new::<RobustBoundedBuffer<T, [TurnSlot<T>; 0], ENDS>>();
-        store::layout::<TurnSlot<T>>(header, capacity)
+        Memory::<T, ENDS>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, capacity: usize) {
         let header = RobustBoundedBuffer::<T, [TurnSlot<T>; 0], ENDS>::over([]);
-        let wide = core::ptr::slice_from_raw_parts_mut(at.cast::<TurnSlot<T>>(), capacity);
-        // SAFETY: valid for writes of the layout, of which the header is the beginning, and the slots
-        // are what follows.
+        let object = Memory::<T, ENDS>::slots(at, capacity) as *mut Self;
+        // SAFETY: the caller guarantees memory of this layout that is valid for writes and not accessed
+        // otherwise. An empty slot has the bytes of `Slot::new`, which are zeros.
         unsafe {
-            at.cast::<RobustBoundedBuffer<T, [TurnSlot<T>; 0], ENDS>>()
-                .write(header);
-            let turns = &raw mut (*(wide as *mut Self)).turns;
-            // The places are empty: zeros, as those of `Slot::new`.
-            RobustSemaphorePair::build_slots(turns, |place| place.write_bytes(0, 1));
+            Memory::<T, ENDS>::write_header(at, header);
+            let turns = &raw mut (*object).turns;
+            RobustSemaphorePair::build_slots(turns, |slot| slot.write_bytes(0, 1));
         }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        let wide = core::ptr::slice_from_raw_parts(at.cast::<TurnSlot<T>>(), capacity);
-        // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which
-        // is that of the slots behind the header.
-        unsafe { &*(wide as *const Self) }
+        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of slots.
+        unsafe { &*(Memory::<T, ENDS>::slots(at, capacity) as *const Self) }
     }
 }
 

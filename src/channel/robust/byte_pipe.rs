@@ -20,10 +20,12 @@ use super::byte_handles::{BytePipeError, ByteReader, ByteWriter};
 use super::endpoints::{Endpoints, RobustEndpoint};
 use crate::channel::AttachError;
 use crate::channel::slot::{Slot, Slots};
-use crate::channel::{BufferState, Direction, store};
+use crate::channel::{BufferState, Direction};
 use crate::platform::pipe::ATOMIC;
 use crate::platform::robust::commit;
-use crate::platform::{ConfigError, MemoryReader, ShmObject, ShmSafe, UnsafeCell, constructor};
+use crate::platform::{
+    ConfigError, HeaderAndSlots, MemoryReader, ShmObject, ShmSafe, UnsafeCell, constructor,
+};
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
 use core::fmt;
@@ -123,8 +125,7 @@ unsafe impl<const ENDS: usize> ShmObject for BytePipe<[Slot<u8>], ENDS> {
     type Config = usize;
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
-        let header = Layout::new::<BytePipe<[Slot<u8>; 0], ENDS>>();
-        store::layout::<Slot<u8>>(header, capacity)
+        HeaderAndSlots::<BytePipe<[Slot<u8>; 0], ENDS>, Slot<u8>>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {

@@ -11,11 +11,12 @@ use super::endpoints::{Endpoints, RobustEndpoint};
 use crate::channel::slot::{Slot, Slots};
 use crate::channel::{
     AttachError, Buffer, BufferState, Channel, Direction, OperationError, RecvTimeoutError,
-    SendTimeoutError, Unregistered, store,
+    SendTimeoutError, Unregistered,
 };
 use crate::platform::robust::commit;
 use crate::platform::{
-    CachePadded, ConfigError, MemoryReader, Pod, ShmObject, ShmSafe, UnsafeCell, constructor,
+    CachePadded, ConfigError, HeaderAndSlots, MemoryReader, Pod, ShmObject, ShmSafe, UnsafeCell,
+    constructor,
 };
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
@@ -137,6 +138,10 @@ impl<T, const N: usize, const ENDS: usize> RobustMonitorBuffer<T, [Slot<T>; N], 
     }
 }
 
+/// The memory of a buffer with its slots behind the header.
+type Memory<T, const ENDS: usize> =
+    HeaderAndSlots<RobustMonitorBuffer<T, [Slot<T>; 0], ENDS>, Slot<T>>;
+
 // SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the
 // layout of the unsized type; items are valid for every bit pattern.
 unsafe impl<T: Pod, const ENDS: usize> ShmObject for RobustMonitorBuffer<T, [Slot<T>], ENDS> {
@@ -144,25 +149,19 @@ unsafe impl<T: Pod, const ENDS: usize> ShmObject for RobustMonitorBuffer<T, [Slo
     type Config = usize;
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
-        let header = Layout::new::<RobustMonitorBuffer<T, [Slot<T>; 0], ENDS>>();
-        store::layout::<Slot<T>>(header, capacity)
+        Memory::<T, ENDS>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
         let header = RobustMonitorBuffer::<T, [Slot<T>; 0], ENDS>::over([]);
-        // SAFETY: valid for writes of the layout, of which the header is the beginning. The
-        // slots are empty, whatever is in them.
-        unsafe {
-            at.cast::<RobustMonitorBuffer<T, [Slot<T>; 0], ENDS>>()
-                .write(header)
-        }
+        // SAFETY: the caller guarantees what `write_header` asks for. The slots are empty, whatever
+        // their bytes are.
+        unsafe { Memory::<T, ENDS>::write_header(at, header) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        let wide = core::ptr::slice_from_raw_parts(at.cast::<Slot<T>>(), capacity);
-        // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which
-        // is that of the slots behind the header.
-        unsafe { &*(wide as *const Self) }
+        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of slots.
+        unsafe { &*(Memory::<T, ENDS>::slots(at, capacity) as *const Self) }
     }
 }
 

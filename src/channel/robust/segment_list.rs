@@ -27,11 +27,11 @@ use super::endpoints::{Endpoints, RobustEndpoint};
 use crate::channel::AttachError;
 use crate::channel::slot::{Slot, Slots};
 use crate::channel::state::fill_of;
-use crate::channel::{Direction, SegmentListState, SegmentState, store};
+use crate::channel::{Direction, SegmentListState, SegmentState};
 use crate::platform::robust::commit;
 use crate::platform::{
-    Config, ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, UnsafeCell,
-    constructor,
+    Config, ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe,
+    UnsafeCell, constructor,
 };
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
@@ -205,7 +205,7 @@ unsafe impl<T: Pod> ShmObject for Segment<T, [Slot<T>]> {
     type Config = usize;
 
     fn layout(items: usize) -> Result<Layout, ConfigError> {
-        store::layout::<Slot<T>>(Layout::new::<Segment<T, [Slot<T>; 0]>>(), items)
+        HeaderAndSlots::<Segment<T, [Slot<T>; 0]>, Slot<T>>::layout(items)
     }
 
     unsafe fn init(at: *mut u8, _items: usize) {
