@@ -4,11 +4,13 @@ use super::ConfigError;
 use core::alloc::Layout;
 use core::marker::PhantomData;
 
-/// The memory of an object that ends in a slice: a header of type `H`, and slots of type `S` behind it.
+/// The memory of an object that ends in a slice: a header of type `H`, and slots of type `S` behind
+/// it.
 ///
-/// A [`ShmObject`](super::ShmObject) like `Buffer<T, [Slot<T>]>` is a `#[repr(C)]` struct whose last
-/// field has the type of its parameter. `H` is the same struct over no slots, `Buffer<T, [Slot<T>; 0]>`,
-/// so all fields before the slots have the same offsets. The three methods of `ShmObject` become:
+/// A [`ShmObject`](super::ShmObject) like `Buffer<T, [Slot<T>]>` is a `#[repr(C)]` struct whose
+/// last field has the type of its parameter. `H` is the same struct over no slots, `Buffer<T,
+/// [Slot<T>; 0]>`, so all fields before the slots have the same offsets. The three methods of
+/// `ShmObject` become:
 ///
 /// ```ignore
 /// type Memory<T> = HeaderAndSlots<Buffer<T, [Slot<T>; 0]>, Slot<T>>;
@@ -48,8 +50,8 @@ impl<H, S> HeaderAndSlots<H, S> {
     /// Writes the header. The slots keep the bytes of the memory.
     ///
     /// # Safety
-    /// `at` has the [`layout`](Self::layout) of a capacity and is valid for writes, and no other access
-    /// to these bytes happens during the call.
+    /// `at` has the [`layout`](Self::layout) of a capacity and is valid for writes, and no other
+    /// access to these bytes happens during the call.
     pub(crate) unsafe fn write_header(at: *mut u8, header: H) {
         // SAFETY: the layout begins with an aligned header, and the caller excludes other accesses.
         unsafe { at.cast::<H>().write(header) }
@@ -57,8 +59,8 @@ impl<H, S> HeaderAndSlots<H, S> {
 
     /// Returns a pointer to an object at `at`, in the form of a slice with the number of its slots.
     ///
-    /// A cast to a pointer to the object keeps the number: the metadata of an unsized struct is that
-    /// of its last field.
+    /// A cast to a pointer to the object keeps the number: the metadata of an unsized struct is
+    /// that of its last field.
     pub(crate) fn slots(at: *mut u8, capacity: usize) -> *mut [S] {
         core::ptr::slice_from_raw_parts_mut(at.cast::<S>(), capacity)
     }

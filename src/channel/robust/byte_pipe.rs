@@ -280,8 +280,11 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> BytePipe<S, ENDS> {
                 Direction::Receiving => self.length(),
             };
             // What is there is read also when nobody writes any more; nothing is written to nobody.
-            if (there_are < piece || end == Direction::Sending) && self.ends.has_closed(other) {
-                return Err(BytePipeError::Disconnected);
+            if there_are < piece || end == Direction::Sending {
+                // SAFETY: the guard holds the lock of the channel.
+                if unsafe { self.ends.has_closed(other) } {
+                    return Err(BytePipeError::Disconnected);
+                }
             }
             if there_are >= piece {
                 return Ok(guard);

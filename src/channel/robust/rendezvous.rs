@@ -243,7 +243,8 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
     /// Gives the item to a receiver that waits, if one does.
     fn give(&self, item: T) -> Result<(), OperationError> {
         let guard = self.visit(Timeout::NonBlocking)?;
-        if self.ends.has_closed(Direction::Receiving) {
+        // SAFETY: the guard holds the lock of the channel.
+        if unsafe { self.ends.has_closed(Direction::Receiving) } {
             return Err(OperationError::Disconnected);
         }
         if !self.ask.is_waiting() {
@@ -263,7 +264,8 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
         let mut guard = self.visit(timeout)?;
         let mut in_time = true;
         loop {
-            if self.ends.has_closed(Direction::Receiving) {
+            // SAFETY: the guard holds the lock of the channel.
+            if unsafe { self.ends.has_closed(Direction::Receiving) } {
                 return Err(OperationError::Disconnected);
             }
             match self.offer.enter() {
@@ -294,7 +296,8 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
             if self.offer.state() == DONE {
                 break Ok(());
             }
-            if self.ends.has_closed(Direction::Receiving) {
+            // SAFETY: the guard holds the lock of the channel.
+            if unsafe { self.ends.has_closed(Direction::Receiving) } {
                 break Err(OperationError::Disconnected);
             }
             if !in_time {
@@ -333,7 +336,8 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
             if self.is_offered() {
                 break Ok(Ok(()));
             }
-            if self.ends.has_closed(Direction::Sending) {
+            // SAFETY: the guard holds the lock of the channel.
+            if unsafe { self.ends.has_closed(Direction::Sending) } {
                 break Err(OperationError::Disconnected);
             }
             if !in_time || timeout == Timeout::NonBlocking {
@@ -394,7 +398,8 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
         let mut guard = self.visit(timeout)?;
         let mut in_time = true;
         while !self.is_offered() {
-            if self.ends.has_closed(Direction::Sending) {
+            // SAFETY: the guard holds the lock of the channel.
+            if unsafe { self.ends.has_closed(Direction::Sending) } {
                 return Err(OperationError::Disconnected);
             }
             if !in_time {
@@ -434,8 +439,8 @@ impl Cell<()> {
         let holder = OffsetReader(words, offset_of!(Self, holder) as u64);
         let holder = RawRobustMutex::read_state(&holder)?;
         Some(match state >= ASKED {
-            true => WaitState::of(holder),
-            false => WaitState::Nobody,
+            true => WaitState::from_lock(holder),
+            false => WaitState::Vacant,
         })
     }
 }
@@ -463,7 +468,7 @@ impl Rendezvous<(), 1> {
         let (mut senders, mut receivers) = (EndState::Unknown, EndState::Unknown);
         if let Some((ask, at, end)) = behind() {
             asked = cell(ask)?;
-            accepted = WaitState::of(RawRobustMutex::read_state(&OffsetReader(words, at))?);
+            accepted = WaitState::from_lock(RawRobustMutex::read_state(&OffsetReader(words, at))?);
             let handles = end - Endpoints::bytes(ends?)?;
             (senders, receivers) = Endpoints::states_of(&OffsetReader(words, handles), ends);
         }

@@ -461,7 +461,8 @@ impl<T: Pod, const ENDS: usize> SegmentList<T, ENDS> {
             RobustLockError::TimedOut => GrowError::Timeout,
             _ => GrowError::Disconnected,
         })?;
-        if self.ends.has_closed(Direction::Receiving) {
+        // SAFETY: the guard holds the lock of the channel.
+        if unsafe { self.ends.has_closed(Direction::Receiving) } {
             return Err(GrowError::Disconnected);
         }
         let number = self.room(segments)?;
@@ -504,7 +505,8 @@ impl<T: Pod, const ENDS: usize> SegmentList<T, ENDS> {
                     return Err(error);
                 }
             }
-            if self.ends.has_closed(Direction::Sending) {
+            // SAFETY: the guard holds the lock of the channel.
+            if unsafe { self.ends.has_closed(Direction::Sending) } {
                 return Err(TakeError::Disconnected);
             }
             if !in_time {
