@@ -19,9 +19,10 @@ mod screen;
 
 use anyhow::{Context, Result, bail, ensure};
 use exit::Exit;
+use interlatch::channel::ChannelError;
 use interlatch::platform::pipe::{Reader, Writer};
 use interlatch::sync::Timeout;
-use interlatch::{Buffer, PipeBuffer, Receiver, Sender};
+use interlatch::{Channel, PipeBuffer, Receiver, Sender};
 use interlatch_ipc::FifoError;
 use meeting::{Arrival, Inbox, Meeting, is_valid_name};
 use message::Message;
@@ -84,7 +85,9 @@ fn chat(directory: &Path, name: &str, exit: &Exit) -> Result<Infallible> {
 /// Starts a thread that prints the partner's messages until the end of the chat.
 fn listen(other: String, incoming: Receiver<'static, Pipe>, mut printer: Printer, exit: Exit) {
     std::thread::spawn(move || {
-        let print = |message: Message| printer.print(&format!("{other}: {}", message.text()?));
+        let print = |message: Result<Message, ChannelError>| {
+            printer.print(&format!("{other}: {}", message?.text()?))
+        };
         let printed = incoming.into_iter().try_for_each(print);
         exit.finish(printed.map(|()| format!("{other} has left")))
     });

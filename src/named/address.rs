@@ -8,7 +8,7 @@
 //!
 //! All of it is thin, over any [`Buffer`]: how long a send takes, and what a death does, is the buffer's affair.
 
-use crate::channel::{Buffer, Receiver, RecvTimeoutError, SendTimeoutError, Sender};
+use crate::channel::{AttachError, Buffer, Receiver, RecvTimeoutError, SendTimeoutError, Sender};
 use crate::platform::Pod;
 use crate::sync::Timeout;
 use core::fmt;
@@ -126,10 +126,7 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Outbox<'a, B> {
     /// As of [`Sender::send_with`].
     pub fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
         let sent = self.sender.send_with(Envelope::new(self.me, item), timeout);
-        sent.map_err(|refused| match refused {
-            SendTimeoutError::Timeout(back) => SendTimeoutError::Timeout(back.item()),
-            SendTimeoutError::Disconnected(back) => SendTimeoutError::Disconnected(back.item()),
-        })
+        sent.map_err(|error| error.map(|message| message.item()))
     }
 }
 
@@ -168,7 +165,7 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Inbox<'a, B> {
 /// # Example
 /// ```
 /// use interlatch::named::{DirectLink, DirectLinkError, Envelope, ProcessId};
-/// use interlatch::{Buffer, MonitorBuffer};
+/// use interlatch::{Channel, MonitorBuffer};
 /// use interlatch::sync::Timeout;
 ///
 /// let (ann, bob, eve) = (ProcessId::new(1), ProcessId::new(2), ProcessId::new(3));
@@ -192,7 +189,7 @@ pub struct DirectLink<'a, B: Buffer + ?Sized + 'a> {
 }
 
 /// Why nothing was received over a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DirectLinkError {
     /// Nothing came in time, or nothing will.
     #[error(transparent)]
@@ -301,16 +298,16 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Mailbox<'a, B> {
     /// To send into it.
     ///
     /// # Errors
-    /// As of [`Buffer::sender`].
-    pub fn outbox(&self, me: ProcessId) -> Result<Outbox<'a, B>, B::AttachError> {
+    /// As of [`Channel::sender`](crate::Channel::sender).
+    pub fn outbox(&self, me: ProcessId) -> Result<Outbox<'a, B>, AttachError> {
         Ok(Outbox::new(me, self.buffer.sender()?))
     }
 
     /// To receive from it.
     ///
     /// # Errors
-    /// As of [`Buffer::receiver`].
-    pub fn inbox(&self) -> Result<Inbox<'a, B>, B::AttachError> {
+    /// As of [`Channel::receiver`](crate::Channel::receiver).
+    pub fn inbox(&self) -> Result<Inbox<'a, B>, AttachError> {
         Ok(Inbox::new(self.buffer.receiver()?))
     }
 }

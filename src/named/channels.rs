@@ -11,7 +11,7 @@
 //! too. A region for each conversation, removed when that is over, knows no such limit.
 
 use super::{DirectLink, Envelope, Inbox, Mailbox, MailboxId, Outbox, ProcessId};
-use crate::channel::{AttachError, Buffer, RobustMonitorBuffer, Slot};
+use crate::channel::{AttachError, Channel, RobustMonitorBuffer, Slot};
 use crate::platform::Pod;
 use crate::region::{Region, RegionError};
 

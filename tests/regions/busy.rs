@@ -6,7 +6,7 @@ use super::process::{Actor, TIMEOUT};
 use super::raw::Raw;
 use interlatch::channel::{RecvTimeoutError, Slot};
 use interlatch::{
-    Buffer, Region, RegionError, RobustMonitorBuffer, RobustMutex, Semaphore, ShmSafe,
+    Channel, Region, RegionError, RobustMonitorBuffer, RobustMutex, Semaphore, ShmSafe,
 };
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use nix::sys::signal::raise;

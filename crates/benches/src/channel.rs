@@ -98,7 +98,7 @@ impl<B: ShmObject + ?Sized> BufferChannel<B> {
 
 impl<const N: usize, B> Channel<N> for BufferChannel<B>
 where
-    B: Buffer<Item = [u8; N]> + ?Sized + 'static,
+    B: Buffer<Item = [u8; N]> + Sync + ?Sized + 'static,
     [u8; N]: Pod,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
@@ -128,7 +128,7 @@ pub fn stream_in_batches<const N: usize, B>(
     batch: usize,
 ) -> Subject
 where
-    B: Buffer<Item = [u8; N]> + ?Sized + 'static,
+    B: Buffer<Item = [u8; N]> + Sync + ?Sized + 'static,
 {
     let sender: Worker = Box::new(move || {
         let sender = buffer.sender().expect("the other side is open");
@@ -169,7 +169,7 @@ pub struct BufferChannelByRef<B: 'static + ?Sized>(pub &'static B);
 
 impl<const N: usize, B> Channel<N> for BufferChannelByRef<B>
 where
-    B: Buffer<Item = [u8; N]> + ?Sized + 'static,
+    B: Buffer<Item = [u8; N]> + Sync + ?Sized + 'static,
     [u8; N]: Pod,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {

@@ -1,7 +1,7 @@
 //! What can go wrong with a message.
 
 use crate::platform::robust::RobustListError;
-use crate::sync::LockError;
+use crate::sync::RobustLockError;
 
 /// Why a message was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,11 +55,11 @@ pub(super) enum Missed {
     Broken,
 }
 
-impl From<LockError> for Missed {
-    fn from(error: LockError) -> Self {
+impl From<RobustLockError<'_, ()>> for Missed {
+    fn from(error: RobustLockError<'_, ()>) -> Self {
         match error {
-            LockError::TimedOut => Self::Late,
-            LockError::RobustList(refusal) => Self::Refused(refusal),
+            RobustLockError::TimedOut => Self::Late,
+            RobustLockError::Refused(refusal) => Self::Refused(refusal),
             _ => Self::Broken,
         }
     }

@@ -17,12 +17,15 @@
 //! another could go.
 
 use super::byte_handles::{BytePipeError, ByteReader, ByteWriter};
-use super::endpoints::{AttachError, Endpoints, RobustEndpoint};
+use super::endpoints::{Endpoints, RobustEndpoint};
+use crate::channel::AttachError;
 use crate::channel::slot::{Slot, Slots};
-use crate::channel::{BufferState, Direction, store};
+use crate::channel::{BufferState, Direction};
 use crate::platform::pipe::PIPE_BUF;
 use crate::platform::robust::commit;
-use crate::platform::{ConfigError, MemoryReader, ShmObject, ShmSafe, UnsafeCell, constructor};
+use crate::platform::{
+    ConfigError, HeaderAndSlots, MemoryReader, ShmObject, ShmSafe, UnsafeCell, constructor,
+};
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
 use core::fmt;
@@ -122,8 +125,7 @@ unsafe impl<const ENDS: usize> ShmObject for BytePipe<[Slot<u8>], ENDS> {
     type Config = usize;
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
-        let header = Layout::new::<BytePipe<[Slot<u8>; 0], ENDS>>();
-        store::layout::<Slot<u8>>(header, capacity)
+        HeaderAndSlots::<BytePipe<[Slot<u8>; 0], ENDS>, Slot<u8>>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
@@ -173,7 +175,7 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> BytePipe<S, ENDS> {
 
     /// How many bytes there were a moment ago; none, if the lock is not to be had.
     pub fn len(&self) -> usize {
-        let locked = self.lock.lock_or_repair(|()| ());
+        let locked = self.lock.lock().or_else(RobustLockError::mark_consistent);
         locked.map_or(0, |_guard| self.length())
     }
 
@@ -269,7 +271,8 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> BytePipe<S, ENDS> {
         };
         let mut guard = self
             .lock
-            .lock_or_repair_with(timeout.for_internal_lock(), |()| ())?;
+            .lock_with(timeout.for_internal_lock())
+            .or_else(RobustLockError::mark_consistent)?;
         let mut in_time = true;
         loop {
             let there_are = match end {
@@ -277,8 +280,11 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> BytePipe<S, ENDS> {
                 Direction::Receiving => self.length(),
             };
             // What is there is read also when nobody writes any more; nothing is written to nobody.
-            if (there_are < piece || end == Direction::Sending) && self.ends.has_closed(other) {
-                return Err(BytePipeError::Disconnected);
+            if there_are < piece || end == Direction::Sending {
+                // SAFETY: the guard holds the lock of the channel.
+                if unsafe { self.ends.has_closed(other) } {
+                    return Err(BytePipeError::Disconnected);
+                }
             }
             if there_are >= piece {
                 return Ok(guard);
