@@ -5,6 +5,8 @@
 //! | `bounded`, `monitor` | bounded buffers of semaphores, and of condition variables |
 //! | `robust` | channels that survive the death of their users |
 //! | `ring` | a ring for one sender and one receiver, without a lock |
+//! | `byte_pipe` | a stream of bytes in shared memory |
+//! | `segment_list` | a queue that grows by segments |
 //! | `message_queue` | messages of variable length, with types |
 //! | `pipe`, `duplex` | the kernel's pipe, in one and in two directions |
 //! | `traits`, `endpoint` | what a channel is, and the registration of a handle |
@@ -14,6 +16,7 @@
 
 mod batch;
 mod bounded;
+mod byte_pipe;
 mod duplex;
 mod endpoint;
 mod error;
@@ -24,6 +27,7 @@ mod pipe;
 mod receiver;
 mod ring;
 mod robust;
+mod segment_list;
 mod sender;
 mod slot;
 mod state;
@@ -31,6 +35,7 @@ mod store;
 mod traits;
 
 pub use bounded::BoundedBuffer;
+pub use byte_pipe::BytePipe;
 pub use duplex::Duplex;
 pub use endpoint::{CountsEndpoints, Endpoint, EndpointRef};
 pub(crate) use error::OperationError;
@@ -43,18 +48,16 @@ pub use message_queue::MessageQueue;
 pub use monitor::MonitorBuffer;
 pub use pipe::{PipeBuffer, PipeEndpoint};
 pub use receiver::Receiver;
-pub use ring::{
-    RingBorrow, RingBuffer, RingIntoIter, RingIter, RingLoan, RingReceiver, RingSender, RingTryIter,
-};
+pub use ring::{RingBorrow, RingBuffer, RingCursor, RingLoan};
 pub(crate) use robust::DEFAULT_ENDS;
 pub use robust::{
-    Borrowed, BytePipe, BytePipeError, ByteReader, ByteWriter, Delivery, GrowError, GrowthLimit,
-    Loan, Rendezvous, RobustBoundedBuffer, RobustEndpoint, RobustMonitorBuffer, TakeError,
-    TurnSlot, Usage, Withdrawn,
+    AcknowledgeError, Borrowed, Delivery, Loan, Rendezvous, RobustBoundedBuffer, RobustEndpoint,
+    RobustMonitorBuffer, TurnSlot,
 };
-// For the models, which put segments of their own in the place of regions.
+pub use segment_list::{GrowthLimit, Usage};
+// Models use segments of their own instead of regions.
 #[doc(hidden)]
-pub use robust::{Segment, SegmentList, Segments};
+pub use segment_list::{Segment, SegmentList, Segments};
 pub use sender::Sender;
 pub use slot::{Slot, Slots};
 pub use state::{

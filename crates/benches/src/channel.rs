@@ -4,7 +4,7 @@ use super::place::{leak, ours, shared, shared_zeros};
 use super::{Afterwards, Home, PthreadCondvar, PthreadMutex, Round, Subject, Tally, Worker};
 use anyhow::{Context, Result};
 use interlatch::channel::message_queue::{
-    MessageQueueExt, MessageType, Oversize, QueueLimits, Select,
+    LengthPolicy, MessageQueueExt, MessageType, QueueLimits, Select,
 };
 use interlatch::platform::UnsafeCell;
 use interlatch::region::ShmObject;
@@ -203,7 +203,7 @@ impl<const N: usize> Channel<N> for OurQueue {
         let queue = self.0;
         move |item| {
             let received =
-                queue.receive_into(Select::First, item, Oversize::Exact, Timeout::Infinite);
+                queue.receive_into(Select::First, item, LengthPolicy::Exact, Timeout::Infinite);
             received.expect("one of that length");
         }
     }

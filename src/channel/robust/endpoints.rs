@@ -22,7 +22,7 @@ pub(crate) const DEFAULT_ENDS: usize = 8;
 /// The handles of both ends. Everything about them happens under the lock of the buffer, but their end by
 /// a death.
 #[repr(C)]
-pub(super) struct Endpoints<const ENDS: usize> {
+pub(in crate::channel) struct Endpoints<const ENDS: usize> {
     senders: Handles<ENDS>,
     receivers: Handles<ENDS>,
 }
@@ -94,7 +94,7 @@ impl Handles<1> {
 
 impl Endpoints<1> {
     /// Bytes of one for so many handles at each end.
-    pub(super) fn bytes(ends: u64) -> Option<u64> {
+    pub(in crate::channel) fn bytes(ends: u64) -> Option<u64> {
         let one = size_of::<Handles<1>>() as u64;
         let more = (size_of::<RawRobustMutex>() as u64).checked_mul(ends.checked_sub(1)?)?;
         one.checked_add(more)?.checked_mul(2)
@@ -102,7 +102,7 @@ impl Endpoints<1> {
 
     /// The buffer whose items are counted where they come in and where they go out, at these offsets, as are its
     /// lock and its handles.
-    pub(super) fn buffer_state(
+    pub(in crate::channel) fn buffer_state(
         words: &dyn MemoryReader,
         counts: [usize; 2],
         [lock, handles]: [usize; 2],
@@ -123,7 +123,10 @@ impl Endpoints<1> {
 
     /// Those who send and those who receive, as these words say, for so many handles at each end. Of more
     /// than can be looked at, nothing is said.
-    pub(super) fn states_of(words: &dyn MemoryReader, ends: Option<u64>) -> (EndState, EndState) {
+    pub(in crate::channel) fn states_of(
+        words: &dyn MemoryReader,
+        ends: Option<u64>,
+    ) -> (EndState, EndState) {
         let known = || {
             let ends = ends.filter(|ends| *ends <= MAX_SLOTS)?;
             let receivers = Self::bytes(ends)? / 2;
@@ -142,18 +145,18 @@ fn is_any_held(handles: &[RawRobustMutex]) -> bool {
 
 impl<const ENDS: usize> Endpoints<ENDS> {
     constructor! {
-        pub(super) fn new() -> Self {
+        pub(in crate::channel) fn new() -> Self {
             Self { senders: Handles::new(), receivers: Handles::new() }
         }
     }
 
     /// Whether the last handle of this end has gone, or died. The caller holds the lock of the buffer.
-    pub(super) fn has_closed(&self, end: Direction) -> bool {
+    pub(in crate::channel) fn has_closed(&self, end: Direction) -> bool {
         self.handles(end).has_closed()
     }
 
     /// Takes a seat under this lock, which is that of the buffer. Who waits for this end waits there.
-    pub(super) fn attach<'a>(
+    pub(in crate::channel) fn attach<'a>(
         &'a self,
         end: Direction,
         lock: &'a RobustMutex<()>,
@@ -179,7 +182,7 @@ impl<const ENDS: usize> Endpoints<ENDS> {
     }
 
     /// An endpoint that holds no slot: see [`Unregistered`](crate::channel::Unregistered).
-    pub(super) fn unregistered<'a>(
+    pub(in crate::channel) fn unregistered<'a>(
         &'a self,
         direction: Direction,
         lock: &'a RobustMutex<()>,

@@ -5,25 +5,19 @@
 //! lost among the living, nor is a place. When the last sender or receiver dies, the other side hears of
 //! it as if it had gone.
 //!
-//! What the two share is `ends`: who is there. `rendezvous` is one of no place at all, `chain` one that grows, and
-//! `loan` gives out the places of the first themselves; [`BytePipe`] is a stream of bytes.
+//! What the two share is `ends`: who is there. `rendezvous` is one of no place at all, and
+//! `loan` gives out the places of the first themselves.
 
 mod bounded;
-mod byte_handles;
-mod byte_pipe;
 mod endpoints;
 mod loan;
 mod monitor;
 mod rendezvous;
-mod segment_list;
 
 pub use bounded::{RobustBoundedBuffer, TurnSlot};
-pub use byte_handles::{BytePipeError, ByteReader, ByteWriter};
-pub use byte_pipe::BytePipe;
 pub(crate) use endpoints::DEFAULT_ENDS;
+pub(super) use endpoints::Endpoints;
 pub use endpoints::RobustEndpoint;
 pub use loan::{Borrowed, Loan};
 pub use monitor::RobustMonitorBuffer;
-pub use rendezvous::{Delivery, Rendezvous, Withdrawn};
-pub use segment_list::{GrowError, GrowthLimit, TakeError, Usage};
-pub use segment_list::{Segment, SegmentList, Segments};
+pub use rendezvous::{AcknowledgeError, Delivery, Rendezvous};

@@ -2,14 +2,13 @@
 
 use crate::{ROOM, SHARED, places};
 use anyhow::Result;
-use interlatch::channel::{GrowError, GrowthLimit, Slot, TurnSlot};
-use interlatch::named::{UnboundedReceiver, UnboundedSender};
+use interlatch::channel::{ChannelError, GrowthLimit, SendTimeoutError, Slot, TurnSlot};
 use interlatch::platform::pipe::ATOMIC;
 use interlatch::region::ShmObject;
 use interlatch::sync::Timeout;
 use interlatch::{
-    BoundedBuffer, Buffer, BytePipe, Channel as _, MonitorBuffer, Pod, RegionName, Rendezvous,
-    RobustBoundedBuffer, RobustMonitorBuffer, UnboundedBuffer,
+    BoundedBuffer, Buffer, BytePipe, Channel as _, MonitorBuffer, Pod, Receiver, RegionName,
+    Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, Sender, UnboundedBuffer,
 };
 use interlatch_benches::Home::Processes;
 use interlatch_benches::channel::{
@@ -156,13 +155,13 @@ where
 }
 
 /// The end that sends, in the worker that does.
-fn sender_of<T: Pod>(name: &RegionName) -> UnboundedSender<'static, T> {
+fn sender_of<T: Pod>(name: &RegionName) -> Sender<'static, UnboundedBuffer<T>> {
     let sender = attach(name).sender();
     sender.expect("there is a receiver, or none yet")
 }
 
 /// The end that receives, in the worker that does.
-fn receiver_of<T: Pod>(name: &RegionName) -> UnboundedReceiver<'static, T> {
+fn receiver_of<T: Pod>(name: &RegionName) -> Receiver<'static, UnboundedBuffer<T>> {
     let receiver = attach(name).receiver();
     receiver.expect("there is a sender, or none yet")
 }
@@ -205,12 +204,12 @@ struct OurBytes(&'static BytePipe<[Slot<u8>]>);
 
 impl<const N: usize> Channel<N> for OurBytes {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        let mut writer = self.0.writer().expect("there is a reader, or none yet");
+        let mut writer = self.0.sender().expect("there is a reader, or none yet");
         move |item| writer.write_all(item).expect("the reader stays")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        let mut reader = self.0.reader().expect("there is a writer, or none yet");
+        let mut reader = self.0.receiver().expect("there is a writer, or none yet");
         move |item| reader.read_exact(item).expect("the writer stays")
     }
 }
@@ -224,7 +223,7 @@ where
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let sender = sender_of::<[u8; N]>(&self.0);
-        move |item| until_there_is_room(|| sender.send(*item))
+        move |item| until_there_is_room(|| sender.send_with(*item, Timeout::Infinite))
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
@@ -303,9 +302,13 @@ impl<const N: usize> Channel<N> for Spool {
     }
 }
 
-fn until_there_is_room<T>(mut send: impl FnMut() -> Result<(), GrowError<T>>) {
+fn until_there_is_room<T>(mut send: impl FnMut() -> Result<(), SendTimeoutError<T>>) {
     while let Err(error) = send() {
-        assert!(matches!(error, GrowError::AtLimit(_)), "the receiver stays");
+        let is_full = matches!(
+            error,
+            SendTimeoutError::Failed(_, ChannelError::LimitReached { .. })
+        );
+        assert!(is_full, "the receiver stays");
         std::thread::yield_now();
     }
 }

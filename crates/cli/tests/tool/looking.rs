@@ -385,7 +385,7 @@ fn ring() {
     bar("[----------] 0/10");
     assert_eq!(now(&name, "ring")["senders"]["state"], "open");
     let (sender, receiver) = (ring.sender(), ring.receiver());
-    let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
+    let (sender, receiver) = (sender.expect("one"), receiver.expect("one"));
     let sent = sender.try_send_slice(&[Line([1; 64]); 7]);
     assert_eq!(sent, Ok(7), "there is room");
     receiver.try_recv().expect("they were sent");
