@@ -361,7 +361,7 @@ impl<T: Pod> Buffer for UnboundedBuffer<T> {
     }
 
     fn capacity(&self) -> usize {
-        self.limit.capacity()
+        (self.limit.items as usize).saturating_mul(self.limit.segments as usize)
     }
 }
 

@@ -37,11 +37,6 @@ impl GrowthLimit {
     const fn pack(self) -> u64 {
         (self.items as u64) << 32 | self.segments as u64
     }
-
-    /// The maximum number of items.
-    pub(crate) fn capacity(self) -> usize {
-        (self.items as usize).saturating_mul(self.segments as usize)
-    }
 }
 
 impl Config for GrowthLimit {
