@@ -1,7 +1,7 @@
 //! Sends five numbers to `hello_receiver`. Either program may start first.
 
 use interlatch::channel::Slot;
-use interlatch::{Buffer, RegionName, RegionOptions, RobustMonitorBuffer};
+use interlatch::{Channel, RegionName, RegionOptions, RobustMonitorBuffer};
 
 fn main() -> anyhow::Result<()> {
     let name = RegionName::posix("hello")?;

@@ -17,9 +17,8 @@ mod interruption;
 #[allow(dead_code, reason = "other examples use more of it")]
 mod output;
 use anyhow::{Context, Result, anyhow, bail};
-use interlatch::channel::message_queue::{
-    MessageQueueExt, MessageType, QueueLimits, ReceiveMessageError, Select, SendMessageError,
-};
+use interlatch::channel::message_queue::{MessageQueueExt, MessageType, QueueLimits, Select};
+use interlatch::channel::{ChannelError, RecvTimeoutError, SendTimeoutError};
 use interlatch::sync::Timeout;
 use interlatch::sync::{RobustLockError, RobustMutexGuard};
 use interlatch::{MessageQueue, Region, RegionError, RegionName, RegionOptions, RobustMutex};
@@ -141,7 +140,7 @@ fn serve(queue: &MessageQueue, answered: &mut u64) -> Result<()> {
     loop {
         let request = match queue.receive_timeout(requests, IDLE_TIMEOUT) {
             Ok(message) => message.bytes,
-            Err(ReceiveMessageError::NoMessage) => {
+            Err(RecvTimeoutError::Timeout) => {
                 remove_orphaned_replies(queue)?;
                 continue;
             }
@@ -151,7 +150,7 @@ fn serve(queue: &MessageQueue, answered: &mut u64) -> Result<()> {
         let Some((client, word)) = request.split_first_chunk() else {
             continue;
         };
-        let Ok(client) = MessageType::of_process(u32::from_ne_bytes(*client)) else {
+        let Ok(client) = MessageType::from_process_id(u32::from_ne_bytes(*client)) else {
             return say(format_args!("answered {answered}"));
         };
         let word: String = String::from_utf8_lossy(word).chars().rev().collect();
@@ -163,7 +162,10 @@ fn serve(queue: &MessageQueue, answered: &mut u64) -> Result<()> {
 fn reply(queue: &MessageQueue, client: MessageType, bytes: &[u8]) -> Result<bool> {
     match queue.send_timeout(client, bytes, REPLY_TIMEOUT) {
         Ok(()) => Ok(true),
-        Err(SendMessageError::Full | SendMessageError::TooLong { .. }) => Ok(false),
+        Err(
+            SendTimeoutError::Timeout(())
+            | SendTimeoutError::Failed((), ChannelError::MessageTooLong { .. }),
+        ) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
@@ -175,9 +177,9 @@ fn remove_orphaned_replies(queue: &MessageQueue) -> Result<()> {
         let Ok(message) = queue.try_receive(replies) else {
             break;
         };
-        let process = format!("/proc/{}", message.kind.get());
+        let process = format!("/proc/{}", message.message_type.get());
         if std::path::Path::new(&process).exists() {
-            reply(queue, message.kind, &message.bytes)?;
+            reply(queue, message.message_type, &message.bytes)?;
         }
     }
     Ok(())
@@ -190,7 +192,7 @@ fn ask(queue: &MessageQueue, word: &str) -> Result<()> {
     request(queue, std::process::id(), word)?;
     match queue.receive_timeout(Select::Type(me), TIMEOUT) {
         Ok(reply) => say(String::from_utf8_lossy(&reply.bytes)),
-        Err(ReceiveMessageError::NoMessage) => bail!("no reply within {TIMEOUT:?}"),
+        Err(RecvTimeoutError::Timeout) => bail!("no reply within {TIMEOUT:?}"),
         Err(error) => Err(error.into()),
     }
 }

@@ -9,7 +9,7 @@ mod interruption;
 mod output;
 use anyhow::{Context, ensure};
 use interlatch::channel::GrowthLimit;
-use interlatch::{RegionName, UnboundedBuffer};
+use interlatch::{Channel, RegionName, UnboundedBuffer};
 use interruption::Interruption;
 use output::{end, say};
 use std::process::{Command, ExitCode};
@@ -68,8 +68,8 @@ fn produce(queue: &Queue, name: &str) -> anyhow::Result<()> {
 }
 
 fn segments(queue: &Queue) -> anyhow::Result<String> {
-    let grown = queue.grown().context("the queue is locked for good")?;
-    let (now, ever) = (grown.segments, grown.ever);
+    let grown = queue.usage().context("the queue is locked for good")?;
+    let (now, ever) = (grown.segments, grown.created);
     Ok(format!("{now} segments of {ever} that there ever were"))
 }
 

@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use interlatch::channel::Slot;
-//! use interlatch::{Buffer, RegionName, RegionOptions, RobustMonitorBuffer};
+//! use interlatch::{Channel, RegionName, RegionOptions, RobustMonitorBuffer};
 //!
 //! // In the sender:
 //! let name = RegionName::posix(&format!("example-{}", std::process::id()))?;

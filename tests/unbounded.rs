@@ -1,11 +1,12 @@
 //! What belongs to a queue that grows, and what does not: its names, its limits, and what is left of one.
 
-use interlatch::channel::TakeError;
-use interlatch::channel::{GrowError, GrowthLimit};
+use interlatch::channel::{ChannelError, GrowthLimit, RecvTimeoutError, SendError, TryRecvError};
 use interlatch::inspect::RegionView;
 use interlatch::region::ConfigError;
 use interlatch::sync::Timeout;
-use interlatch::{RegionError, RegionName, RegionOptions, RobustMutex, Semaphore, UnboundedBuffer};
+use interlatch::{
+    Channel, RegionError, RegionName, RegionOptions, RobustMutex, Semaphore, UnboundedBuffer,
+};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -104,7 +105,10 @@ fn a_region_whose_name_is_that_of_a_segment_is_let_alone() {
     for name in there {
         assert_eq!(place.objects(&name), ["mine"], "{name}");
     }
-    assert!(matches!(sent, Err(GrowError::Segment { number: 2, .. })));
+    let Err(SendError::Failed(1, ChannelError::Storage(error))) = sent else {
+        panic!("{sent:?}");
+    };
+    assert_eq!(error.segment(), 2, "{error}");
 }
 
 #[test]
@@ -185,7 +189,7 @@ fn a_peer_does_not_decide_how_many_steps_are_taken() {
     write(&path, growth - 24, 1 << 60);
     write(&path, growth - 16, (1 << 60) - 1);
     write(&path, growth - 8, 0);
-    assert!(matches!(receiver.try_recv(), Err(TakeError::Timeout)));
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     drop(receiver);
     drop(queue);
     Queue::remove(&place.name("x")).expect("it is there");
@@ -233,7 +237,7 @@ fn what_is_sent_by_reference_is_received_where_it_is_wanted() {
         assert_eq!(found, item);
     }
     let received = receiver.recv_into_with(&mut found, Timeout::NonBlocking);
-    assert!(matches!(received, Err(TakeError::Timeout)));
+    assert_eq!(received, Err(RecvTimeoutError::Timeout));
     assert_eq!(found, 8, "nothing was received");
 }
 
@@ -378,5 +382,5 @@ fn a_queue_of_other_items_says_so() {
         "{other:?}"
     );
     // Nobody hears of one that is not theirs.
-    assert_eq!(queue.grown().expect("a lock").ever, 0);
+    assert_eq!(queue.usage().expect("a lock").created, 0);
 }

@@ -1,7 +1,6 @@
 //! The pipe in shared memory, with a step left out or in the wrong place.
 
-use interlatch::channel::BytePipeError;
-use interlatch::channel::Direction;
+use interlatch::channel::{Direction, RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::{ShmSafe, UnsafeCell};
 use interlatch::sync::Timeout;
 use interlatch::sync::{RobustLockError, RobustMutexGuard};
@@ -87,18 +86,21 @@ impl<const FLAW: u8, const N: usize> Flawed<FLAW, N> {
         condition: &Condvar,
         timeout: Timeout,
         is_so: impl Fn(usize) -> bool,
-    ) -> Result<RobustMutexGuard<'_, ()>, BytePipeError> {
-        let mut guard = self.lock.lock().or_else(RobustLockError::mark_consistent)?;
+    ) -> Option<RobustMutexGuard<'_, ()>> {
+        let locked = self.lock.lock().or_else(RobustLockError::mark_consistent);
+        let mut guard = locked.unwrap_or_else(|error| panic!("{error}"));
         let mut in_time = true;
         while !is_so(get(&self.written) - get(&self.read)) {
             if !in_time {
-                return Err(BytePipeError::Timeout);
+                return None;
             }
             let locked;
             (locked, in_time) = condition.wait_robust(guard, timeout);
-            guard = locked.or_else(RobustLockError::mark_consistent)?;
+            guard = locked
+                .or_else(RobustLockError::mark_consistent)
+                .unwrap_or_else(|error| panic!("{error}"));
         }
-        Ok(guard)
+        Some(guard)
     }
 
     fn put(&self, bytes: &[u8]) {
@@ -119,12 +121,14 @@ impl<const FLAW: u8, const N: usize> Flawed<FLAW, N> {
 }
 
 impl<const FLAW: u8, const N: usize> Bytes for Flawed<FLAW, N> {
-    fn write_with(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, BytePipeError> {
+    fn write_with(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, SendTimeoutError<()>> {
         let mut count = 0;
         while count < bytes.len() {
             let rest = &bytes[count..];
             let piece = if FLAW == DIVIDES { 1 } else { rest.len() };
-            let guard = self.enter(&self.not_full, timeout, |there| N - there >= piece)?;
+            let guard = self
+                .enter(&self.not_full, timeout, |there| N - there >= piece)
+                .ok_or(SendTimeoutError::Timeout(()))?;
             let room = N - (get(&self.written) - get(&self.read));
             let some = rest.len().min(room);
             self.put(&rest[..some]);
@@ -138,8 +142,10 @@ impl<const FLAW: u8, const N: usize> Bytes for Flawed<FLAW, N> {
         Ok(count)
     }
 
-    fn read_with(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, BytePipeError> {
-        let guard = self.enter(&self.not_empty, timeout, |there| there > 0)?;
+    fn read_with(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, RecvTimeoutError> {
+        let guard = self
+            .enter(&self.not_empty, timeout, |there| there > 0)
+            .ok_or(RecvTimeoutError::Timeout)?;
         let read = get(&self.read);
         let count = bytes.len().min(get(&self.written) - read);
         for (number, byte) in (read..).zip(&mut bytes[..count]) {

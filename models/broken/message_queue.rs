@@ -1,8 +1,9 @@
 //! Message queues that wake the wrong one, or that a death leaves in disorder.
 
 use interlatch::channel::message_queue::{
-    MessageQueueExt, MessageType, Oversize, ReceiveMessageError, Received, Select, SendMessageError,
+    LengthPolicy, MessageQueueExt, MessageType, Received, Select,
 };
+use interlatch::channel::{RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
 use interlatch::sync::{RobustLockError, RobustMutexGuard};
@@ -128,7 +129,7 @@ impl<const FLAW: u8, const PLACES: usize> Flawed<FLAW, PLACES> {
         let (Some(place), true, true) = (
             free,
             self.messages.get() < most,
-            used + length <= self.longest() as u64,
+            used + length <= self.max_length() as u64,
         ) else {
             return false;
         };
@@ -166,7 +167,7 @@ impl<const FLAW: u8, const PLACES: usize> Flawed<FLAW, PLACES> {
         let (number, length) = (place.kind.get() as i64, place.length.get() as usize);
         room[..length].fill(place.byte.get() as u8);
         let kind = MessageType::new(number).unwrap_or(MessageType::LOWEST);
-        Received { kind, length }
+        Received::new(kind, length)
     }
 
     fn forget(&self, place: &Place) {
@@ -176,7 +177,7 @@ impl<const FLAW: u8, const PLACES: usize> Flawed<FLAW, PLACES> {
 }
 
 impl<const FLAW: u8, const PLACES: usize> MessageQueueExt for Flawed<FLAW, PLACES> {
-    fn longest(&self) -> usize {
+    fn max_length(&self) -> usize {
         PLACES * 96 - 1
     }
 
@@ -185,11 +186,11 @@ impl<const FLAW: u8, const PLACES: usize> MessageQueueExt for Flawed<FLAW, PLACE
         kind: MessageType,
         bytes: &[u8],
         timeout: Timeout,
-    ) -> Result<(), SendMessageError> {
+    ) -> Result<(), SendTimeoutError<()>> {
         let mut guard = self.lock();
         while !self.push(kind, bytes) {
             if timeout == Timeout::NonBlocking {
-                return Err(SendMessageError::Full);
+                return Err(SendTimeoutError::Timeout(()));
             }
             guard = self.in_order(self.left.wait_robust(guard, timeout).0);
         }
@@ -205,16 +206,16 @@ impl<const FLAW: u8, const PLACES: usize> MessageQueueExt for Flawed<FLAW, PLACE
         &self,
         select: Select,
         room: &mut [u8],
-        _fit: Oversize,
+        _fit: LengthPolicy,
         timeout: Timeout,
-    ) -> Result<Received, ReceiveMessageError> {
+    ) -> Result<Received, RecvTimeoutError> {
         let mut guard = self.lock();
         let place = loop {
             if let Some(place) = self.find(select) {
                 break place;
             }
             if timeout == Timeout::NonBlocking {
-                return Err(ReceiveMessageError::NoMessage);
+                return Err(RecvTimeoutError::Timeout);
             }
             guard = self.in_order(self.arrived.wait_robust(guard, timeout).0);
         };

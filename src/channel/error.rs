@@ -132,6 +132,11 @@ pub enum ChannelError {
     },
     /// The channel could not create, find or remove a segment.
     Storage(StorageError),
+    /// All segments of an unbounded channel are full.
+    LimitReached {
+        /// The maximum number of segments.
+        segments: u32,
+    },
     /// A system call failed with this error number.
     Os(i32),
 }
@@ -447,6 +452,11 @@ impl fmt::Display for ChannelError {
                 write!(f, "message of {found} bytes: expected {expected}")
             }
             Self::Storage(error) => error.fmt(f),
+            Self::LimitReached { segments } => write!(
+                f,
+                "all {segments} segments are full; receive some items or create a channel with a \
+                 higher growth limit"
+            ),
             Self::Os(code) => std::io::Error::from_raw_os_error(*code).fmt(f),
         }
     }

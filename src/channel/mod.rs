@@ -40,6 +40,7 @@
 // `state`: what the inspector reads.
 mod batch;
 mod bounded;
+mod byte_pipe;
 mod duplex;
 mod endpoint;
 mod error;
@@ -50,6 +51,7 @@ mod pipe;
 mod receiver;
 mod ring;
 mod robust;
+mod segment_list;
 mod sender;
 mod slot;
 mod state;
@@ -57,6 +59,7 @@ mod store;
 mod traits;
 
 pub use bounded::BoundedBuffer;
+pub use byte_pipe::BytePipe;
 pub use duplex::Duplex;
 pub use endpoint::{CountsEndpoints, Endpoint, EndpointRef};
 pub(crate) use error::OperationError;
@@ -69,18 +72,16 @@ pub use message_queue::MessageQueue;
 pub use monitor::MonitorBuffer;
 pub use pipe::{PipeBuffer, PipeEndpoint};
 pub use receiver::Receiver;
-pub use ring::{
-    RingBorrow, RingBuffer, RingIntoIter, RingIter, RingLoan, RingReceiver, RingSender, RingTryIter,
-};
+pub use ring::{RingBorrow, RingBuffer, RingCursor, RingLoan};
 pub(crate) use robust::DEFAULT_ENDPOINTS;
 pub use robust::{
-    Borrowed, BytePipe, BytePipeError, ByteReader, ByteWriter, Delivery, GrowError, GrowthLimit,
-    Loan, Rendezvous, RobustBoundedBuffer, RobustEndpoint, RobustMonitorBuffer, TakeError,
-    TurnSlot, Usage, Withdrawn,
+    AcknowledgeError, Borrowed, Delivery, Loan, Rendezvous, RobustBoundedBuffer, RobustEndpoint,
+    RobustMonitorBuffer, TurnSlot,
 };
+pub use segment_list::{GrowthLimit, Usage};
 // For the models, which provide segments without regions.
 #[doc(hidden)]
-pub use robust::{Segment, SegmentList, Segments};
+pub use segment_list::{Segment, SegmentList, Segments};
 pub use sender::Sender;
 pub use slot::{Slot, Slots};
 pub use state::{

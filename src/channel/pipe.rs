@@ -193,11 +193,12 @@ impl<T: Pod> PipeBuffer<T> {
     /// The process has no descriptor left, or the pipe would exceed the limit for users in
     /// `/proc/sys/fs/pipe-max-size`, usually 1 MiB.
     pub fn with_capacity(capacity: usize) -> std::io::Result<Self> {
-        let bytes = pipe::capacity_for(capacity, Self::BYTES).ok_or(std::io::ErrorKind::InvalidInput)?;
+        let bytes =
+            pipe::capacity_for(capacity, Self::BYTES).ok_or(std::io::ErrorKind::InvalidInput)?;
         let (reader, writer) = pipe::pipe(bytes)?;
         let turns = match Self::IS_ATOMIC {
             true => None,
-            false => Some([SemaphoreLock::in_pipe()?, SemaphoreLock::in_a_pipe()?]),
+            false => Some([SemaphoreLock::with_pipe()?, SemaphoreLock::with_pipe()?]),
         };
         Ok(Self::from_ends(Some(reader), Some(writer), turns))
     }

@@ -80,7 +80,6 @@ impl<'a, C: Channel + ?Sized> Receiver<'a, C> {
     }
 
     /// The registration of this handle, for operations that need exclusive access to it.
-    #[expect(dead_code, reason = "the ring uses it")]
     pub(crate) fn endpoint_mut(&mut self) -> &mut C::RecvEndpoint<'a> {
         &mut self.endpoint
     }

@@ -12,4 +12,4 @@ pub use address::{
 #[cfg(not(loom))]
 pub use channels::{NamedChannel, NamingError};
 #[cfg(not(loom))]
-pub use unbounded::{UnboundedBuffer, UnboundedReceiver, UnboundedSender};
+pub use unbounded::UnboundedBuffer;

@@ -1,508 +1,461 @@
 //! A queue that grows in named segments of shared memory.
-//!
-//! **Promise.** Who sends never waits for a receiver, only for its turn at the lock. Memory is reserved when it
-//! is needed and given back when it is drained, but that of one segment: a full machine is an error of `send`, not a signal later.
-//!
-//! **How.** A first region has the chain: its lock, and the numbers of the segments that are linked. Segment 7
-//! of the queue `posix:orders` is a region of its own, `posix:orders.5.7`; each process maps it when it comes to
-//! it. Why the chain is whole wherever a process dies is said in `buffer/robust/chain`.
-//!
-//! **Whose a segment is.** The 5 stands for a random number of 64 bits, that of this one queue, which its first
-//! region has. It is part of the name of what is in a segment, too, and is looked for there before a segment is
-//! used or removed; so a queue touches nobody else's regions, nor those of a later queue of its name.
-//!
-//! **No half of it.** Every region is filled before it gets its name. Whoever dies before that leaves nothing,
-//! and whoever dies after it leaves what the next one uses, or removes.
 
 use crate::channel::{
-    AttachError, Direction, Endpoint, GrowError, GrowthLimit, RobustEndpoint, Segment, SegmentList,
-    Segments, Slot, TakeError, Usage,
+    AttachError, Buffer, Channel, Direction, GrowthLimit, RecvTimeoutError, RobustEndpoint,
+    Segment, SegmentList, Segments, SendTimeoutError, Slot, Usage,
 };
 use crate::inspect::RegionView;
 use crate::platform::Ordering::Relaxed;
-use crate::platform::{AtomicU64, ConfigError, Deadline, Pod, ShmObject, ShmSafe};
+use crate::platform::{AtomicU64, ConfigError, Pod, ShmObject, ShmSafe};
 use crate::region::{Attached, Region, RegionError, RegionName, RegionOptions};
 use crate::sync::Timeout;
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-/// The name of the chain in the first region.
-const CHAIN: &str = "chain";
-/// The name of the queue's number in the first region.
-const NUMBER: &str = "number";
+/// The name of the segment list in the first region.
+const LIST: &str = "chain";
+/// The name of the queue's identity in the first region.
+const IDENTITY: &str = "number";
 
-/// The name of the items in a segment of the queue of this number.
-fn items_of(queue: u64) -> String {
-    format!("items {queue:016x}")
+/// The name of the items in each segment of the queue with this identity.
+fn items_name(identity: u64) -> String {
+    format!("items {identity:016x}")
 }
 
-/// A number that no other queue has.
+/// A random number that identifies a queue.
 #[repr(C)]
-struct Number(AtomicU64);
+struct Identity(AtomicU64);
 
-// SAFETY: `repr(C)`, of one word.
-unsafe impl ShmSafe for Number {
+// SAFETY: the type is `repr(C)` with one atomic field, which is valid for every bit pattern.
+unsafe impl ShmSafe for Identity {
     fn initial() -> Self {
-        // The keys are random, but the child of a fork has those of its parent.
-        let unlike = (std::process::id(), SystemTime::now());
-        Self(AtomicU64::new(RandomState::new().hash_one(unlike)))
+        // The keys of `RandomState` are random, but a forked child shares them with its parent.
+        let unique = (std::process::id(), SystemTime::now());
+        Self(AtomicU64::new(RandomState::new().hash_one(unique)))
     }
 }
 
-/// What a segment has.
 type Items<T> = Segment<T, [Slot<T>]>;
 
-/// A first-in-first-out queue that grows in segments of shared memory up to a limit, and survives the death of
-/// its users; for at most 8 senders and 8 receivers at one time.
+/// A first-in-first-out channel that grows in segments of shared memory, up to a limit.
 ///
-/// This is the view of one thread; others open their own by the name.
+/// Use it where senders must not wait for receivers and the number of items is hard to bound. It
+/// survives the death of its users, and has at most 8 senders and 8 receivers at a time. Memory is
+/// reserved when a segment is created, and freed when the segment is drained, except for the last
+/// one: a lack of memory is an error of `send`, and never a signal later.
+///
+/// A value of this type is the view of one thread. Other threads and processes open their own by
+/// name.
 ///
 /// # Cost
-/// Every operation takes the one lock. Now and then a sender makes a region, and a receiver removes one, inside
-/// that lock: a few system calls; and each maps a segment when it first comes to it. As long as the items fit into
-/// one segment, there are none of these. No more than two segments stay mapped, the first and the last, with a
-/// descriptor for each.
+/// Each operation takes one lock. Now and then a sender creates a region, and a receiver removes
+/// one, under that lock: a few system calls. Each process maps a segment when it first uses it. A
+/// queue whose items fit into one segment does none of this. A view maps at most two segments, the
+/// first and the last, and keeps a descriptor for each.
 ///
 /// # Waiting
-/// Nobody waits for room. But who sends waits for the lock, as everybody does, and so behind those who make or
-/// remove a segment just then; [`try_recv`](UnboundedReceiver::try_recv), too. One that is stopped inside is not
-/// dead: all wait until it goes on, but those who [send within a timeout](UnboundedSender::send_with), or
-/// receive with a deadline.
+/// A sender never waits for room, only for the lock: it may wait behind a process that creates or
+/// removes a segment. The same holds for [`try_recv`](crate::Receiver::try_recv). A process that is
+/// stopped under the lock is not dead: all others wait until it continues, except for senders with
+/// a timeout and receivers with a deadline. A timeout bounds the wait for the lock, not the
+/// creation of a segment. `try_send` fails with `Full` if the lock is held.
+///
+/// # Errors
+/// A send fails with [`ChannelError::LimitReached`](crate::channel::ChannelError::LimitReached) if
+/// all segments are full, and with [`ChannelError::Storage`](crate::channel::ChannelError::Storage)
+/// if a segment cannot be created or opened; the item comes back. A receive fails with
+/// [`ChannelError::Storage`](crate::channel::ChannelError::Storage) if a segment is missing.
 ///
 /// # Fairness
-/// That of [`Condvar`](crate::Condvar): none.
+/// None, as for [`Condvar`](crate::Condvar).
+///
+/// # Panics
+/// None.
 ///
 /// # Process death
-/// Whoever is killed has sent, or received, its item or not. A segment that a dead sender has begun to make is
-/// made by the next one; one that a dead receiver has drained and not removed is removed by the next one.
-/// Handles end with their thread; when the last sender dies, receivers hear of the end: at once if they ask
-/// then, or within the [`recheck_interval`](crate::platform::futex) if they sleep. Names stay until
-/// [`remove`](Self::remove). Who dies while it makes a queue has made it or left nothing.
+/// A process that is killed has sent or received its item, or not. The next sender completes a
+/// segment that a dead sender has begun to create. The next receiver removes a segment that a dead
+/// receiver has drained and not removed. Handles end with their thread; when the last sender dies,
+/// receivers get `Disconnected` after they have drained the queue: immediately if they call after
+/// the death, and within the [`recheck_interval`](crate::platform::futex) if they sleep. Names stay
+/// until [`remove`](Self::remove). A process that dies in [`create`](Self::create) has created the
+/// queue, or leaves nothing behind.
 ///
-/// # Who may
-/// All regions have mode 0600, for the user who makes them. Whoever may write them may remove a segment: that
-/// is a typed error here, [`GrowError::Segment`] or [`TakeError::Segment`]. How far the queue grows is read
-/// when it is opened, and checked: no peer changes that afterwards. Of a file that another user has put where
-/// the next segment would be, senders hear in the same way.
+/// # Permissions
+/// All regions have mode 0600. A process that may write them may also remove a segment; operations
+/// on it then fail with `Storage`. The growth limit is read and checked when the queue is opened,
+/// and no peer can change it later. If another user has created a file with the name of the next
+/// segment, senders fail with `Storage`.
+///
+/// # How it works
+/// The first region holds the segment list: one robust lock, a condition variable for receivers,
+/// and the numbers of the linked segments. Segment 7 of the queue `posix:orders` is a region of its
+/// own, `posix:orders.5.7`. The 5 stands for a random number of 64 bits that identifies the queue,
+/// and that also is part of the name of the items in a segment. It is checked before a segment is
+/// used or removed, so a queue never touches the regions of others, nor those of another queue of
+/// the same name.
+///
+/// | number | meaning |
+/// | --- | --- |
+/// | `first` | the segment of the oldest item; `last + 1` if there is no segment |
+/// | `last` | the segment of the newest item |
+/// | `removed` | all segments before this number are removed |
+/// | `sent`, `received` of a segment | the numbers of items ever put into it and taken out of it |
+///
+/// Every change is made under the lock, by one store of one word. An item is in its slot before
+/// `sent` includes it. A segment is created and empty before `last` includes it, and is removed
+/// after `first` has passed it. A death in between leaves a created segment that is not linked,
+/// which the next sender reuses, or a drained segment that is not removed, which the next receiver
+/// removes. Segment numbers are never reused, so the two cases cannot be confused. Each segment is
+/// a ring, so a queue that stays short creates and removes nothing. Each region is filled before it
+/// gets its name, so no process ever finds an incomplete one.
+///
+/// A faulty peer may write any number into shared memory. Numbers are clamped to the growth limit
+/// that each view has read at first, so a peer decides neither how much memory a process reserves
+/// nor how many steps an operation takes.
+///
+/// # Sources
+/// The linked blocks of unbounded queues (Michael and Scott 1996), under one lock, with numbers as
+/// links.
 ///
 /// # Example
 /// ```
-/// use interlatch::channel::{GrowError, GrowthLimit};
-/// use interlatch::{RegionName, UnboundedBuffer};
+/// use interlatch::channel::{ChannelError, GrowthLimit, SendError};
+/// use interlatch::{Channel, RegionName, UnboundedBuffer};
 ///
 /// let name = RegionName::posix(&format!("unbounded-{}", std::process::id()))?;
-/// let growth = GrowthLimit { items: 100, segments: 3 };
-/// let queue = UnboundedBuffer::<u64>::create(&name, growth)?;
-/// let (sender, receiver) = (queue.sender()?, queue.receiver()?);
+/// let limit = GrowthLimit { items: 100, segments: 3 };
+/// let queue = UnboundedBuffer::<u64>::create(&name, limit)?;
+/// let sender = queue.sender()?;
+///
+/// // Another process attaches to the queue by its name.
+/// let peer = UnboundedBuffer::<u64>::attach(&name)?;
+/// let receiver = peer.receiver()?;
 /// for item in 0..300 {
 ///     sender.send(item)?;
 /// }
-/// assert_eq!(queue.grown().unwrap().segments, 3);
-/// assert!(matches!(sender.send(300), Err(GrowError::AtLimit(3))));
+/// assert_eq!(queue.usage().unwrap().segments, 3);
+/// let error = ChannelError::LimitReached { segments: 3 };
+/// assert_eq!(sender.send(300), Err(SendError::Failed(300, error)));
 /// for item in 0..300 {
 ///     assert_eq!(receiver.recv()?, item);
 /// }
-/// assert_eq!(queue.grown().unwrap().segments, 1);
+/// assert_eq!(queue.usage().unwrap().segments, 1);
 /// drop((sender, receiver));
 /// UnboundedBuffer::<u64>::remove(&name)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct UnboundedBuffer<T: Pod> {
-    chain: Attached<SegmentList<T>>,
+    list: Attached<SegmentList<T>>,
     name: RegionName,
-    /// How far it grows, as it was when this was opened.
-    growth: GrowthLimit,
-    /// Of this queue alone, as it was when this was opened.
-    number: u64,
-    /// What the items in its segments are called.
-    items: String,
-    /// Those segments that this view has mapped.
+    /// The growth limit, read when this view was opened.
+    limit: GrowthLimit,
+    /// The identity of the queue, read when this view was opened.
+    identity: u64,
+    /// The name of the items in its segments.
+    items_name: String,
+    /// The segments that this view has mapped, with their numbers.
     mapped: RefCell<Vec<(u64, Attached<Items<T>>)>>,
 }
 
 impl<T: Pod> UnboundedBuffer<T> {
-    /// A new queue of this name, without a segment.
+    /// Creates a queue with this name.
     ///
     /// # Errors
-    /// If there is a region of this name, it cannot be made, no such segments can be, or the name is a System V
-    /// key, of which there is none for the segments.
-    pub fn create(name: &RegionName, growth: GrowthLimit) -> Result<Self, RegionError> {
-        Self::check(name, growth)?;
-        let options = RegionOptions::new(size_of::<SegmentList<T>>() + size_of::<Number>());
+    /// Fails if a region of this name exists, if the region or such segments cannot be created, or
+    /// if the name is a System V key, from which no names of segments can be derived.
+    pub fn create(name: &RegionName, limit: GrowthLimit) -> Result<Self, RegionError> {
+        Self::check(name, limit)?;
+        let options = RegionOptions::new(size_of::<SegmentList<T>>() + size_of::<Identity>());
         let region = options.create_filled(name, |region| {
-            region.create::<SegmentList<T>>(CHAIN, growth)?;
-            region.create::<Number>(NUMBER, ()).map(drop)
+            region.create::<SegmentList<T>>(LIST, limit)?;
+            region.create::<Identity>(IDENTITY, ()).map(drop)
         })?;
-        Self::over(name, region)
+        Self::open(name, region)
     }
 
-    /// The queue of this name.
+    /// Attaches to the queue of this name.
     ///
     /// # Errors
-    /// If there is none, it is one of other items, or this process may not use it.
+    /// Fails if there is no such queue, if it has items of another type, or if this process lacks
+    /// the permission.
     pub fn attach(name: &RegionName) -> Result<Self, RegionError> {
-        Self::over(name, RegionOptions::attach(name)?)
+        Self::open(name, RegionOptions::attach(name)?)
     }
 
-    /// The queue of this name, which is made if there is none. Of all that do this at once one makes it, and if
-    /// that one dies, another one does. Who attaches gets the growth that it was made with.
+    /// Attaches to the queue of this name, or creates it if it does not exist.
+    ///
+    /// One of several concurrent callers creates the queue; if that process dies, another one
+    /// creates it. An existing queue keeps its growth limit.
     ///
     /// # Errors
-    /// As of both.
-    pub fn create_or_attach(name: &RegionName, growth: GrowthLimit) -> Result<Self, RegionError> {
-        /// More often than that nobody removes it just then.
+    /// As [`create`](Self::create) and [`attach`](Self::attach).
+    pub fn create_or_attach(name: &RegionName, limit: GrowthLimit) -> Result<Self, RegionError> {
+        /// A limit for the case that other processes create and remove the queue all the time.
         const ATTEMPTS: usize = 100;
-        Self::check(name, growth)?;
+        Self::check(name, limit)?;
         for _ in 0..ATTEMPTS {
             match Self::attach(name) {
                 Err(RegionError::NoRegionOfThatName(_)) => {}
-                found => return found,
+                attached => return attached,
             }
-            match Self::create(name, growth) {
+            match Self::create(name, limit) {
                 Err(RegionError::RegionExists(_)) => {}
-                made => return made,
+                created => return created,
             }
         }
         Err(RegionError::Busy)
     }
 
-    /// Removes the queue and its segments, whatever its items, and what earlier queues of this name have left:
-    /// also what this process cannot use any more, as [`RegionName::remove`] does. Who dies in between leaves
-    /// what the next one removes. It waits for no lock.
+    /// Removes the queue and its segments, whatever the type of its items.
     ///
-    /// Nobody should have the queue open any more: whoever has, and sends on, makes segments that stay until a
-    /// queue of this name is removed again.
+    /// It also removes what earlier queues of this name have left behind, and what this process can
+    /// no longer use, as [`RegionName::remove`] does. It takes no lock. If it dies, the next call
+    /// removes the rest. No process should have the queue open: a process that continues to send
+    /// creates segments that stay until a queue of this name is removed again.
     ///
     /// # Errors
-    /// If there is none, there is something else, or this process may not remove it.
+    /// Fails if there is no such queue, if the name belongs to something else, or if this process
+    /// lacks the permission.
     pub fn remove(name: &RegionName) -> Result<(), RegionError> {
-        let first = look(name)?;
+        let first = view_if_exists(name)?;
         if let Some(view) = &first {
-            // Of whatever items.
-            view.find(CHAIN, "SegmentList<")?;
+            // The prefix of the type's name accepts items of any type.
+            view.find(LIST, "SegmentList<")?;
         }
-        let left = name.numbered_twice()?;
-        // If no queue of this name was made meanwhile, all that were listed are those of the one that was found,
-        // or of earlier ones.
-        let is_same = match &first {
+        let segments = name.numbered_twice()?;
+        // If no queue of this name was created since `first` was opened, all listed segments belong
+        // to that queue or to earlier ones.
+        let is_unchanged = match &first {
             Some(view) => view.has_name(name)?,
-            None => look(name)?.is_none(),
+            None => view_if_exists(name)?.is_none(),
         };
-        let gone = || RegionError::NoRegionOfThatName(name.clone());
-        if !is_same {
-            return Err(gone());
+        let missing = || RegionError::NoRegionOfThatName(name.clone());
+        if !is_unchanged {
+            return Err(missing());
         }
         let mut removed = false;
-        for (queue, segment) in left {
-            removed |= unlink(&segment, queue)?;
+        for (identity, segment) in segments {
+            removed |= unlink_segment(&segment, identity)?;
         }
         match first {
             Some(view) => view.unlink(name),
             None if removed => Ok(()),
-            None => Err(gone()),
+            None => Err(missing()),
         }
     }
 
-    fn over(name: &RegionName, region: Region) -> Result<Self, RegionError> {
-        let chain = <Attached<SegmentList<T>>>::new(region, CHAIN)?;
-        let growth = chain.growth()?;
-        Self::check(name, growth)?;
-        let number = chain.region().attach::<Number>(NUMBER)?;
-        // Relaxed: it was written before the region had its name.
-        let number = number.0.load(Relaxed);
+    fn open(name: &RegionName, region: Region) -> Result<Self, RegionError> {
+        let list = <Attached<SegmentList<T>>>::new(region, LIST)?;
+        let limit = list.limit()?;
+        Self::check(name, limit)?;
+        let identity = list.region().attach::<Identity>(IDENTITY)?;
+        // Relaxed: the identity was written before the region got its name.
+        let identity = identity.0.load(Relaxed);
         Ok(Self {
-            chain,
+            list,
             name: name.clone(),
-            growth,
-            number,
-            items: items_of(number),
+            limit,
+            identity,
+            items_name: items_name(identity),
             mapped: RefCell::new(Vec::new()),
         })
     }
 
-    /// Whether there can be such a queue, and its segments can be made and have names.
-    fn check(name: &RegionName, growth: GrowthLimit) -> Result<(), RegionError> {
+    /// Checks that the segments of such a queue can be created and named.
+    fn check(name: &RegionName, limit: GrowthLimit) -> Result<(), RegionError> {
         name.numbered(u64::MAX)?.numbered(u64::MAX)?;
-        <SegmentList<T>>::layout(growth)?;
-        Self::size(growth.items)?;
+        <SegmentList<T>>::layout(limit)?;
+        Self::segment_size(limit.items)?;
         Ok(())
     }
 
-    /// Bytes of a segment.
-    fn size(items: u32) -> Result<usize, ConfigError> {
+    fn segment_size(items: u32) -> Result<usize, ConfigError> {
         let layout = <Items<T>>::layout(items as usize)?;
         Ok(layout.size())
     }
 
-    fn segment(&self, number: u64) -> Result<RegionName, RegionError> {
-        self.name.numbered(self.number)?.numbered(number)
+    fn segment_name(&self, number: u64) -> Result<RegionName, RegionError> {
+        self.name.numbered(self.identity)?.numbered(number)
     }
 
-    /// Uses that segment from here on.
-    fn map(&self, number: u64, segment: Attached<Items<T>>) {
+    /// Records a segment that this view has mapped.
+    fn insert_mapped(&self, number: u64, segment: Attached<Items<T>>) {
         let mut mapped = self.mapped.borrow_mut();
         mapped.retain(|(other, _)| *other != number);
         mapped.push((number, segment));
     }
 
-    /// How far it has grown; nothing, if this thread can hold no lock.
-    pub fn grown(&self) -> Option<Usage> {
-        self.chain.grown(self.growth)
-    }
-
-    /// A handle for sending. After the last one is gone, receivers drain the queue and hear of the end.
-    ///
-    /// # Errors
-    /// If the last sender has already gone, or no handle can be had.
-    pub fn sender(&self) -> Result<UnboundedSender<'_, T>, AttachError> {
-        let seat = self.chain.attach(Direction::Sending)?;
-        Ok(UnboundedSender { queue: self, seat })
-    }
-
-    /// A handle for receiving. After the last one is gone, nothing can be sent.
-    ///
-    /// # Errors
-    /// If the last receiver has already gone, or no handle can be had.
-    pub fn receiver(&self) -> Result<UnboundedReceiver<'_, T>, AttachError> {
-        let seat = self.chain.attach(Direction::Receiving)?;
-        Ok(UnboundedReceiver { queue: self, seat })
+    /// Returns the number of segments; `None` if the calling thread cannot take the lock.
+    pub fn usage(&self) -> Option<Usage> {
+        self.list.usage(self.limit)
     }
 }
 
-/// What is in the region of this name, if there is one.
-fn look(name: &RegionName) -> Result<Option<RegionView>, RegionError> {
+impl<T: Pod> Channel for UnboundedBuffer<T> {
+    type SendEndpoint<'a>
+        = RobustEndpoint<'a>
+    where
+        Self: 'a;
+    type RecvEndpoint<'a>
+        = RobustEndpoint<'a>
+    where
+        Self: 'a;
+
+    fn attach_sender(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.list.attach(Direction::Sending)
+    }
+
+    fn attach_receiver(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.list.attach(Direction::Receiving)
+    }
+}
+
+impl<T: Pod> Buffer for UnboundedBuffer<T> {
+    type Item = T;
+
+    fn send_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        item: T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<T>> {
+        let sent = self.list.send_with(&RegionSegments(self), &item, timeout);
+        sent.map_err(|error| error.map(|()| item))
+    }
+
+    fn send_ref_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        item: &T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<()>> {
+        self.list.send_with(&RegionSegments(self), item, timeout)
+    }
+
+    fn recv_with(
+        &self,
+        endpoint: &RobustEndpoint<'_>,
+        timeout: Timeout,
+    ) -> Result<T, RecvTimeoutError> {
+        let mut item = T::new_zeroed();
+        self.recv_into_with(endpoint, &mut item, timeout)?;
+        Ok(item)
+    }
+
+    fn recv_into_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        destination: &mut T,
+        timeout: Timeout,
+    ) -> Result<(), RecvTimeoutError> {
+        self.list
+            .recv_into_with(&RegionSegments(self), destination, timeout)
+    }
+
+    /// Returns the current number of items; 0 if the lock or a segment is not available.
+    fn len(&self) -> usize {
+        self.list.count(&RegionSegments(self)).unwrap_or(0)
+    }
+
+    fn capacity(&self) -> usize {
+        (self.limit.items as usize).saturating_mul(self.limit.segments as usize)
+    }
+}
+
+/// Opens a read-only view of the region of this name, if it exists.
+fn view_if_exists(name: &RegionName) -> Result<Option<RegionView>, RegionError> {
     match RegionView::attach(name) {
         Err(RegionError::NoRegionOfThatName(_)) => Ok(None),
-        found => found.map(Some),
+        view => view.map(Some),
     }
 }
 
-/// Removes the segment of that queue, and says whether it was there. It may be gone already: somebody died after
-/// this, and before saying so. What is somebody else's stays.
-fn unlink(name: &RegionName, queue: u64) -> Result<bool, RegionError> {
-    let is_ours = |view: &RegionView| view.find(&items_of(queue), "Segment<").is_ok();
+/// Removes a segment of the queue with this identity. Returns whether it existed.
+///
+/// It may be missing: a process has removed it and died before it recorded that. A region that is
+/// not a segment of this queue stays.
+fn unlink_segment(name: &RegionName, identity: u64) -> Result<bool, RegionError> {
+    let is_segment = |view: &RegionView| view.find(&items_name(identity), "Segment<").is_ok();
     let view = match RegionView::attach(name) {
-        Ok(view) if is_ours(&view) => view,
+        Ok(view) if is_segment(&view) => view,
         Ok(_) | Err(RegionError::NoRegion { .. } | RegionError::NotAFile(_)) => return Ok(false),
-        Err(error) => return unless_not_ours(error),
+        Err(error) => return false_if_not_ours(error),
     };
     view.unlink(name)
-        .map_or_else(unless_not_ours, |()| Ok(true))
+        .map_or_else(false_if_not_ours, |()| Ok(true))
 }
 
-/// Nothing was removed: it is not there, or another user's.
-fn unless_not_ours(error: RegionError) -> Result<bool, RegionError> {
+/// Returns `false` if the region does not exist or belongs to another user.
+fn false_if_not_ours(error: RegionError) -> Result<bool, RegionError> {
     match error {
         RegionError::NoRegionOfThatName(_) | RegionError::Denied(_) => Ok(false),
         error => Err(error),
     }
 }
 
-/// The segments of a queue, for its own chain.
-struct Regions<'a, T: Pod>(&'a UnboundedBuffer<T>);
+/// The storage of a queue's segments: one region for each.
+struct RegionSegments<'a, T: Pod>(&'a UnboundedBuffer<T>);
 
-// SAFETY: only the chain in the queue's first region is given these. Segments belong to that chain alone, since
-// no other one has its random number, and to share memory is to trust a peer not to claim it. A segment is one
-// file, which is mapped by all who use it.
-unsafe impl<T: Pod> Segments for Regions<'_, T> {
+// SAFETY: this is passed only to the list in the queue's first region. The segments belong to that
+// list alone, because no other queue has its random identity; a peer that shares the memory is
+// trusted not to claim it. A segment is one file, which all its users map.
+unsafe impl<T: Pod> Segments for RegionSegments<'_, T> {
     type Item = T;
     type Slots = [Slot<T>];
     type Error = RegionError;
 
-    fn growth(&self) -> GrowthLimit {
-        self.0.growth
+    fn limit(&self) -> GrowthLimit {
+        self.0.limit
     }
 
-    fn make(&self, number: u64) -> Result<(), RegionError> {
-        let (name, items) = (self.0.segment(number)?, self.0.growth.items);
-        let options = RegionOptions::new(UnboundedBuffer::<T>::size(items)?);
-        let made = options.create_filled(&name, |region| {
-            let made = region.create::<Items<T>>(&self.0.items, items as usize);
-            made.map(drop)
+    fn create(&self, number: u64) -> Result<(), RegionError> {
+        let (name, items) = (self.0.segment_name(number)?, self.0.limit.items);
+        let options = RegionOptions::new(UnboundedBuffer::<T>::segment_size(items)?);
+        let created = options.create_filled(&name, |region| {
+            let created = region.create::<Items<T>>(&self.0.items_name, items as usize);
+            created.map(drop)
         });
-        match made {
+        match created {
             Ok(region) => {
-                let segment = Attached::new(region, &self.0.items)?;
-                self.0.map(number, segment);
+                let segment = Attached::new(region, &self.0.items_name)?;
+                self.0.insert_mapped(number, segment);
                 Ok(())
             }
-            // Of one that has died before it has linked it. Whose it is, is seen when it is used.
+            // A process has died before it linked the segment. `with` checks that it is one.
             Err(RegionError::RegionExists(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    fn with<R>(&self, number: u64, act: impl FnOnce(&Items<T>) -> R) -> Result<R, RegionError> {
+    fn with<R>(
+        &self,
+        number: u64,
+        use_segment: impl FnOnce(&Items<T>) -> R,
+    ) -> Result<R, RegionError> {
         let mapped = self.0.mapped.borrow();
         if let Some((_, segment)) = mapped.iter().find(|(other, _)| *other == number) {
-            return Ok(act(segment));
+            return Ok(use_segment(segment));
         }
         drop(mapped);
-        let segment = Attached::new(
-            RegionOptions::attach(&self.0.segment(number)?)?,
-            &self.0.items,
-        )?;
-        let done = act(&segment);
-        self.0.map(number, segment);
-        Ok(done)
+        let region = RegionOptions::attach(&self.0.segment_name(number)?)?;
+        let segment = Attached::new(region, &self.0.items_name)?;
+        let result = use_segment(&segment);
+        self.0.insert_mapped(number, segment);
+        Ok(result)
     }
 
     fn remove(&self, number: u64) {
-        if let Ok(name) = self.0.segment(number) {
-            // What cannot be removed now is removed with the queue.
-            let _ = unlink(&name, self.0.number);
+        if let Ok(name) = self.0.segment_name(number) {
+            // A segment that cannot be removed now is removed with the queue.
+            let _ = unlink_segment(&name, self.0.identity);
         }
     }
 
-    fn keep(&self, first: u64, last: u64) {
+    fn retain(&self, first: u64, last: u64) {
         let mut mapped = self.0.mapped.borrow_mut();
         mapped.retain(|(number, _)| [first, last].contains(number));
-    }
-}
-
-/// A sending end of an [`UnboundedBuffer`]. The last one that goes ends the stream.
-///
-/// # Process death
-/// As going. See [`UnboundedBuffer`], also for an example.
-#[derive(Debug)]
-#[must_use = "dropping the last sender ends the stream"]
-pub struct UnboundedSender<'a, T: Pod> {
-    queue: &'a UnboundedBuffer<T>,
-    seat: RobustEndpoint<'a>,
-}
-
-impl<T: Pod> UnboundedSender<'_, T> {
-    /// Sends, without waiting for a receiver. It waits for the lock, as long as it takes: also while one that
-    /// has it is stopped.
-    ///
-    /// # Errors
-    /// The queue is at its limit, all receivers are gone, or a segment cannot be made: then the item was not
-    /// sent. It is plain data, and so still the caller's.
-    pub fn send(&self, item: T) -> Result<(), GrowError<RegionError>> {
-        self.send_with(item, Timeout::Infinite)
-    }
-
-    /// Sends if nobody has the lock just now, which all take for moments who send or receive.
-    ///
-    /// # Errors
-    /// `Timeout`, if somebody has; and as [`send`](Self::send).
-    pub fn try_send(&self, item: T) -> Result<(), GrowError<RegionError>> {
-        self.send_with(item, Timeout::NonBlocking)
-    }
-
-    /// Sends, or gives up if the lock was not to be had for that time.
-    ///
-    /// # Errors
-    /// `Timeout`, if so; and as [`send`](Self::send): nobody waits for room.
-    pub fn send_timeout(&self, item: T, timeout: Duration) -> Result<(), GrowError<RegionError>> {
-        self.send_with(item, Timeout::after(timeout))
-    }
-
-    /// Sends, or gives up if the lock was not to be had before that moment.
-    ///
-    /// # Errors
-    /// As [`send_timeout`](Self::send_timeout).
-    pub fn send_deadline(&self, item: T, deadline: Deadline) -> Result<(), GrowError<RegionError>> {
-        self.send_with(item, Timeout::At(deadline))
-    }
-
-    /// Sends, and waits for the lock as long as timeout lasts. (What is done with the lock, making a segment, has
-    /// no deadline.)
-    ///
-    /// # Errors
-    /// As [`send_timeout`](Self::send_timeout).
-    pub fn send_with(&self, item: T, timeout: Timeout) -> Result<(), GrowError<RegionError>> {
-        self.send_ref_with(&item, timeout)
-    }
-
-    /// Sends a copy of an item, the only one that is made, and waits for the lock as long as timeout lasts.
-    ///
-    /// # Errors
-    /// As [`send_with`](Self::send_with).
-    pub fn send_ref_with(&self, item: &T, timeout: Timeout) -> Result<(), GrowError<RegionError>> {
-        if !self.seat.is_owned() {
-            return Err(GrowError::Disconnected);
-        }
-        let chain = &self.queue.chain;
-        chain.send_with(&Regions(self.queue), item, timeout)
-    }
-}
-
-/// A receiving end of an [`UnboundedBuffer`].
-///
-/// # Process death
-/// As going. See [`UnboundedBuffer`], also for an example.
-#[derive(Debug)]
-#[must_use = "dropping the last receiver stops the senders"]
-pub struct UnboundedReceiver<'a, T: Pod> {
-    queue: &'a UnboundedBuffer<T>,
-    seat: RobustEndpoint<'a>,
-}
-
-impl<T: Pod> UnboundedReceiver<'_, T> {
-    /// Receives the oldest item, waiting for one.
-    ///
-    /// # Errors
-    /// There is none and all senders are gone, or a segment is not to be found.
-    pub fn recv(&self) -> Result<T, TakeError<RegionError>> {
-        loop {
-            match self.recv_with(Timeout::Infinite) {
-                // Forever does not run out.
-                Err(TakeError::Timeout) => {}
-                result => return result,
-            }
-        }
-    }
-
-    /// Receives the oldest item if there is one. To know it takes the lock, however long that takes.
-    ///
-    /// # Errors
-    /// `Timeout`, if there is none; and as [`recv`](Self::recv).
-    pub fn try_recv(&self) -> Result<T, TakeError<RegionError>> {
-        self.recv_with(Timeout::NonBlocking)
-    }
-
-    /// Receives the oldest item, or gives up after that time.
-    ///
-    /// # Errors
-    /// As [`try_recv`](Self::try_recv).
-    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, TakeError<RegionError>> {
-        self.recv_with(Timeout::after(timeout))
-    }
-
-    /// Receives the oldest item, or gives up at that moment.
-    ///
-    /// # Errors
-    /// As [`try_recv`](Self::try_recv).
-    pub fn recv_deadline(&self, deadline: Deadline) -> Result<T, TakeError<RegionError>> {
-        self.recv_with(Timeout::At(deadline))
-    }
-
-    /// Receives the oldest item as long as timeout lasts.
-    ///
-    /// # Errors
-    /// As [`try_recv`](Self::try_recv).
-    pub fn recv_with(&self, timeout: Timeout) -> Result<T, TakeError<RegionError>> {
-        let mut item = T::new_zeroed();
-        self.recv_into_with(&mut item, timeout)?;
-        Ok(item)
-    }
-
-    /// Receives the oldest item into memory of the caller's as long as timeout lasts: of a large one the only copy.
-    ///
-    /// # Errors
-    /// As [`recv`](Self::recv) and [`try_recv`](Self::try_recv): nothing was received.
-    pub fn recv_into_with(
-        &self,
-        place: &mut T,
-        timeout: Timeout,
-    ) -> Result<(), TakeError<RegionError>> {
-        if !self.seat.is_owned() {
-            return Err(TakeError::Disconnected);
-        }
-        let chain = &self.queue.chain;
-        chain.take(&Regions(self.queue), place, timeout)
     }
 }

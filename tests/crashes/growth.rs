@@ -7,11 +7,13 @@ use super::actor::{find, say};
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
 use super::tally::Tally;
-use interlatch::channel::TakeError;
-use interlatch::channel::{GrowError, GrowthLimit};
+use interlatch::channel::{
+    ChannelError, GrowthLimit, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
+    TrySendError,
+};
 use interlatch::platform::Ordering::{Acquire, Relaxed};
 use interlatch::sync::Timeout;
-use interlatch::{Region, RegionError, RegionName, UnboundedBuffer};
+use interlatch::{Channel, Region, RegionError, RegionName, UnboundedBuffer};
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -120,15 +122,15 @@ fn drain(queue: &UnboundedBuffer<u64>, tally: &Tally) {
     loop {
         match receiver.recv_timeout(TIMEOUT) {
             Ok(item) => tally.note(item),
-            Err(TakeError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return,
             Err(error) => panic!("{error}"),
         }
     }
 }
 
 fn is_removed(queue: UnboundedBuffer<u64>, named: &Named) {
-    let grown = queue.grown().expect("a lock");
-    assert!(grown.ever > 1, "it grew: {grown:?}");
+    let grown = queue.usage().expect("a lock");
+    assert!(grown.created > 1, "it grew: {grown:?}");
     // The last one stays, also when it is empty.
     assert!(grown.segments <= 1, "{grown:?}");
     drop(queue);
@@ -196,13 +198,14 @@ fn refuses() {
     let most = u64::from(GROWTH.items * GROWTH.segments);
     (0..most).for_each(|item| sender.send(item).expect("room"));
     let refused = sender.send(most);
-    assert!(matches!(refused, Err(GrowError::AtLimit(50))));
+    let at_limit = ChannelError::LimitReached { segments: 50 };
+    assert_eq!(refused, Err(SendError::Failed(most, at_limit)));
     // The first one and its segments.
     assert_eq!(named.files().len(), 51);
     (0..most).for_each(|item| assert_eq!(receiver.recv().expect("an item"), item));
     // All but the last one.
     assert_eq!(named.files().len(), 2, "drained segments are given back");
-    assert!(matches!(receiver.try_recv(), Err(TakeError::Timeout)));
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
 }
 
 fn tampered() {
@@ -215,8 +218,10 @@ fn tampered() {
     let segment = RegionName::posix(&named.segment()).expect("a name");
     segment.remove().expect("it is there");
     let refused = receiver.try_recv();
-    let expected = matches!(refused, Err(TakeError::Segment { number: 1, .. }));
-    assert!(expected, "{refused:?}");
+    let Err(TryRecvError::Failed(ChannelError::Storage(error))) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(error.segment(), 1, "{error}");
 }
 
 /// A queue is made, used and removed again and again, and that one killed.
@@ -265,7 +270,7 @@ fn stopped() {
                 // So there is room, however often it is stopped at the same place.
                 while receiver.try_recv().is_ok() {}
             }
-            Err(GrowError::Timeout) => break,
+            Err(TrySendError::Full(_)) => break,
             Err(error) => panic!("{error}"),
         }
     }
@@ -275,7 +280,7 @@ fn stopped() {
         Timeout::after(Duration::from_millis(20)),
     ] {
         let refused = sender.send_with(0, timeout);
-        assert!(matches!(refused, Err(GrowError::Timeout)), "{refused:?}");
+        assert_eq!(refused, Err(SendTimeoutError::Timeout(0)));
     }
     other.signal(SIGCONT);
     sender.send(0).expect("it goes on, and lets others in");
@@ -324,7 +329,9 @@ pub fn play(region: &Region, part: &str) {
             loop {
                 match sender.send(tally.give_out(1)) {
                     Ok(()) => tally.has_sent(1),
-                    Err(GrowError::AtLimit(_)) => std::thread::yield_now(),
+                    Err(SendError::Failed(_, ChannelError::LimitReached { .. })) => {
+                        std::thread::yield_now();
+                    }
                     Err(error) => panic!("{error}"),
                 }
             }

@@ -7,9 +7,8 @@
 use super::actor::say;
 use super::harness::Test;
 use super::soak::{WORKERS, in_peace, kill_for, worker};
-use interlatch::channel::message_queue::{
-    MessageQueueExt, MessageType, QueueLimits, ReceiveMessageError, Select,
-};
+use interlatch::channel::RecvTimeoutError;
+use interlatch::channel::message_queue::{MessageQueueExt, MessageType, QueueLimits, Select};
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{Acquire, Release};
 use interlatch::sync::Timeout;
@@ -114,7 +113,7 @@ fn serve(queue: &MessageQueue, tally: &Tally) {
                     add_one(&tally.answered);
                 }
             }
-            Err(ReceiveMessageError::NoMessage) => remove_replies_to_the_dead(queue, tally),
+            Err(RecvTimeoutError::Timeout) => remove_replies_to_the_dead(queue, tally),
             Err(error) => panic!("{error}"),
         }
     }
@@ -125,11 +124,11 @@ fn remove_replies_to_the_dead(queue: &MessageQueue, tally: &Tally) {
     let any_reply = Select::LowestUpTo(kind(REQUEST - 1));
     if let Ok(message) = queue.try_receive(any_reply) {
         replied(&message.bytes);
-        let client = Pid::from_raw(message.kind.get() as i32);
+        let client = Pid::from_raw(message.message_type.get() as i32);
         let lives = kill(client, None).is_ok();
         if !lives
             || queue
-                .send_with(message.kind, &message.bytes, briefly())
+                .send_with(message.message_type, &message.bytes, briefly())
                 .is_err()
         {
             add_one(&tally.removed);
@@ -180,7 +179,7 @@ fn soak() {
 fn settle(queue: &MessageQueue, tally: &Tally, deaths: &[u64; WORKERS]) {
     let (mut requests, mut replies) = (0, 0);
     while let Ok(message) = queue.try_receive(Select::First) {
-        match message.kind.get() {
+        match message.message_type.get() {
             REQUEST => requests += 1,
             _ => {
                 replied(&message.bytes);
@@ -229,7 +228,7 @@ fn has_all_its_room(queue: &MessageQueue) {
     assert!(queue.try_send(kind(1), &[]).is_err(), "it is full");
     while queue.try_receive(Select::First).is_ok() {}
     assert_eq!((queue.len(), queue.bytes()), (0, 0));
-    let all = vec![1; queue.longest()];
+    let all = vec![1; queue.max_length()];
     queue.try_send(kind(1), &all).expect("no byte is lost");
     assert_eq!(queue.try_receive(Select::First).expect("sent").bytes, all);
 }

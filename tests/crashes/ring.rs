@@ -9,11 +9,10 @@ use super::process::{Actor, TIMEOUT};
 use super::soak::{WORKERS, in_peace, kill_for, some_patience, worker};
 use super::tally::Tally;
 use interlatch::channel::{
-    AttachError, RecvError, RecvTimeoutError, RingReceiver, RingSender, SendTimeoutError, Slot,
-    TryRecvError, TrySendError,
+    AttachError, RecvError, RecvTimeoutError, SendTimeoutError, Slot, TryRecvError, TrySendError,
 };
 use interlatch::platform::Ordering::Acquire;
-use interlatch::{Region, RingBuffer, ShmSafe};
+use interlatch::{Channel, Receiver, Region, RingBuffer, Sender, ShmSafe};
 use nix::sys::signal::Signal::SIGKILL;
 use std::array::from_fn;
 use std::thread::yield_now;
@@ -52,7 +51,7 @@ fn sender_dies() {
     let region = Region::memfd("ring", 1 << 14).expect("a region");
     let deadline = Instant::now() + TIMEOUT;
     let ring: &Ring = find(&region, "ring");
-    let mut receiver = ring.receiver().expect("the first");
+    let receiver = ring.receiver().expect("the first");
     // It sends 1 to 3, and sleeps with 4 in its hand.
     let sender = actor(&region, "send 1", deadline);
     sender.wait_until_asleep(deadline);
@@ -61,12 +60,14 @@ fn sender_dies() {
         "it lives"
     );
     kill(sender);
-    assert_eq!(receiver.iter().collect::<Vec<_>>(), [1, 2, 3]);
+    let items: Result<Vec<u64>, _> = receiver.iter().collect();
+    assert_eq!(items, Ok(vec![1, 2, 3]));
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
     let successor = actor(&region, "send 5", deadline);
     assert_eq!(receiver.recv(), Ok(5), "connected again");
     kill(successor);
-    let rest: Vec<u64> = receiver.iter().collect();
+    let rest: Result<Vec<u64>, _> = receiver.iter().collect();
+    let rest = rest.expect("the stream ends");
     assert!([&[6, 7][..], &[6, 7, 8]].contains(&&rest[..]), "{rest:?}");
     // Asleep in the moment of the death, it hears of it as well.
     let idle = actor(&region, "hold sender", deadline);
@@ -80,7 +81,7 @@ fn receiver_dies() {
     let region = Region::memfd("ring", 1 << 14).expect("a region");
     let deadline = Instant::now() + TIMEOUT;
     let ring: &Ring = find(&region, "ring");
-    let mut sender = ring.sender().expect("the first");
+    let sender = ring.sender().expect("the first");
     sender.send_slice(&[1, 2, 3]).expect("room");
     // It has 1 and 2 in its hand, and has not received them.
     let reader = actor(&region, "borrow 2", deadline);
@@ -96,12 +97,13 @@ fn receiver_dies() {
     });
     assert_eq!(
         sender.try_send_slice(&[4]),
-        Err(SendTimeoutError::Disconnected(()))
+        Err(TrySendError::Disconnected(()))
     );
-    let mut successor = ring.receiver().expect("the place is free");
+    let successor = ring.receiver().expect("the place is free");
     assert_eq!(successor.recv(), Ok(1), "there again");
     assert_eq!(sender.try_send(4), Ok(()), "connected again");
-    assert_eq!(successor.try_iter().collect::<Vec<_>>(), [2, 3, 4]);
+    let items: Result<Vec<u64>, _> = successor.try_iter().collect();
+    assert_eq!(items, Ok(vec![2, 3, 4]));
 }
 
 /// Numbers go to another process and back: nobody looks again by itself, on either side.
@@ -133,9 +135,9 @@ fn go_and_come(how: &str, turns: u64) {
     let (there, back): (&Ring, &Ring) = (find(&region, "there"), find(&region, "back"));
     let echo = actor(&region, &format!("echo {how}"), deadline);
     let (sender, receiver) = (there.sender(), back.receiver());
-    let (mut sender, mut receiver) = (sender.expect("the first"), receiver.expect("the first"));
+    let (sender, receiver) = (sender.expect("the first"), receiver.expect("the first"));
     // Whoever's wake-up is lost sleeps on; then this one gives up.
-    let mut receive = || receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    let receive = || receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     for turn in 0..turns {
         sender.send(turn).expect("it lives");
         assert_eq!(receive(), Ok(turn), "a wake-up is lost: {how}");
@@ -170,7 +172,7 @@ fn be_quiet(ring: &Ring) {
         is_well &= receiver.try_recv() == Err(TryRecvError::Empty);
         is_well &= sender.try_send_slice(&[turn; 9]) == Ok(PLACES);
         is_well &= sender.try_send(turn) == Err(TrySendError::Full(turn));
-        is_well &= receiver.try_recv_into(&mut [0; 2]) == Ok(2);
+        is_well &= receiver.try_recv_slice(&mut [0; 2]) == Ok(2);
         is_well &= receiver.try_borrow(2).is_ok_and(|items| items[0] == turn);
         drop(sender.try_loan(2));
     }
@@ -216,21 +218,21 @@ fn work(region: &Region, part: &str) {
     let (ring, tally) = (&shared.rings[worker / 2], &shared.tallies[worker / 2]);
     say("ready");
     if worker % 2 == 0 {
-        let mut sender = successor(|| ring.sender());
+        let sender = successor(|| ring.sender());
         loop {
-            send(&mut sender, tally, &mut random);
+            send(&sender, tally, &mut random);
         }
     }
-    let mut receiver = successor(|| ring.receiver());
+    let receiver = successor(|| ring.receiver());
     loop {
-        receive(&mut receiver, tally, &mut random);
+        receive(&receiver, tally, &mut random);
     }
 }
 
 /// The most that goes at once.
 const BATCH: u64 = 2 * PLACES as u64;
 
-fn send(sender: &mut RingSender<'_, u64>, tally: &Tally, random: &mut fastrand::Rng) {
+fn send(sender: &Sender<'_, Ring>, tally: &Tally, random: &mut fastrand::Rng) {
     let (count, timeout) = (random.u64(1..=BATCH), some_patience(random));
     let first = tally.give_out(count);
     let items: Vec<u64> = (first..first + count).collect();
@@ -243,10 +245,10 @@ fn send(sender: &mut RingSender<'_, u64>, tally: &Tally, random: &mut fastrand::
     }
 }
 
-fn receive(receiver: &mut RingReceiver<'_, u64>, tally: &Tally, random: &mut fastrand::Rng) {
+fn receive(receiver: &Receiver<'_, Ring>, tally: &Tally, random: &mut fastrand::Rng) {
     let (count, timeout) = (random.usize(1..=PLACES), some_patience(random));
     let mut items = [0; PLACES];
-    match receiver.recv_into_with(&mut items[..count], timeout) {
+    match receiver.recv_slice_with(&mut items[..count], timeout) {
         Ok(count) => items[..count].iter().for_each(|item| tally.note(*item)),
         Err(_) => yield_now(),
     }
@@ -258,8 +260,9 @@ fn soak() {
         let shared: &Shared = region.create("shared", ()).expect("room");
         let deaths = kill_for("ring work", &region);
         for (number, (ring, tally)) in shared.rings.iter().zip(&shared.tallies).enumerate() {
-            let mut receiver = ring.receiver().expect("all have died");
-            let left: Vec<u64> = receiver.try_iter().collect();
+            let receiver = ring.receiver().expect("all have died");
+            let left: Result<Vec<u64>, _> = receiver.try_iter().collect();
+            let left = left.expect("the ring is intact");
             left.iter().for_each(|item| tally.note(*item));
             let (sent, arrived) = (tally.sent.load(Acquire), tally.received.load(Acquire));
             // Each death may come between a step and the knowledge of it.
@@ -269,7 +272,7 @@ fn soak() {
                 sent <= arrived + lost && arrived <= sent + unknown,
                 "{sent} known to be sent, {arrived} arrived, at most {lost} lost, {unknown} unknown"
             );
-            let mut sender = ring.sender().expect("all have died");
+            let sender = ring.sender().expect("all have died");
             assert_eq!(
                 sender.try_send_slice(&[0; 9]),
                 Ok(PLACES),
@@ -287,7 +290,7 @@ pub fn play(region: &Region, part: &str) {
         Some(("work", part)) => work(region, part),
         Some(("send", first)) => {
             let ring: &Ring = find(region, "ring");
-            let mut sender = ring.sender().expect("the place is free");
+            let sender = ring.sender().expect("the place is free");
             let first: u64 = first.parse().expect("a number");
             let items: Vec<u64> = (first..first + PLACES as u64).collect();
             sender.send_slice(&items).expect("room");
@@ -326,7 +329,7 @@ fn echo(region: &Region, how: &str) {
         back.avoid_membarrier();
     }
     let (receiver, sender) = (there.receiver(), back.sender());
-    let (mut receiver, mut sender) = (receiver.expect("the first"), sender.expect("the first"));
+    let (receiver, sender) = (receiver.expect("the first"), sender.expect("the first"));
     say("there");
     while let Ok(item) = receiver.recv() {
         if sender.send(item).is_err() {

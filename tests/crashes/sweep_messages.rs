@@ -122,7 +122,7 @@ fn holds_one_of(objects: &Objects, lists: &[&[i64]]) {
     let queue = &objects.messages;
     let is_full = queue.len() as i64 == MESSAGES;
     if !is_full {
-        let rest = queue.longest() - queue.bytes();
+        let rest = queue.max_length() - queue.bytes();
         send_bytes(objects, 9, rest);
     }
     let mut found = drain(queue);
@@ -141,8 +141,8 @@ fn holds_one_of(objects: &Objects, lists: &[&[i64]]) {
 fn drain(queue: &Queued) -> Vec<i64> {
     let next = || {
         let message = queue.try_receive(Select::First).ok()?;
-        is_whole(message.kind.get(), &message.bytes);
-        Some(message.kind.get())
+        is_whole(message.message_type.get(), &message.bytes);
+        Some(message.message_type.get())
     };
     std::iter::from_fn(next).collect()
 }

@@ -2,13 +2,12 @@
 
 use super::process::TIMEOUT;
 use super::sweep::{NOTHING, Objects, Operation, holds_one_of, put_in};
-use interlatch::channel::TakeError;
 use interlatch::channel::Unregistered;
-use interlatch::channel::{BytePipeError, GrowthLimit, Slot};
+use interlatch::channel::{GrowthLimit, RecvTimeoutError, SendTimeoutError, Slot, TryRecvError};
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::sync::Timeout;
-use interlatch::{BytePipe, RegionName, Rendezvous, UnboundedBuffer};
+use interlatch::{BytePipe, Channel, RegionName, Rendezvous, UnboundedBuffer};
 use interlatch_contract::segment_list::{PoolState, Unlimited};
 use std::io::Write;
 use std::time::Instant;
@@ -33,7 +32,7 @@ pub fn operations() -> Vec<Operation> {
 pub fn warm(objects: &Objects) {
     write(objects, b"a");
     read(objects, b"a");
-    drop((objects.pipe.writer(), objects.pipe.reader()));
+    drop((objects.pipe.sender(), objects.pipe.receiver()));
     assert!(
         objects
             .meeting
@@ -86,14 +85,14 @@ fn on_a_pipe() -> [Operation; 5] {
             perform: write_all,
             beside: read_to_the_end,
             // Should the child have died before it came, the stream begins and ends here.
-            check: |objects| drop(objects.pipe.writer()),
+            check: |objects| drop(objects.pipe.sender()),
             ..PIPE
         },
     ]
 }
 
 fn write(objects: &Objects, bytes: &[u8]) {
-    let written = objects.pipe.write_with(bytes, timeout());
+    let written = objects.pipe.write_unregistered(bytes, timeout());
     assert_eq!(written, Ok(bytes.len()), "there is room");
 }
 
@@ -101,7 +100,7 @@ fn write(objects: &Objects, bytes: &[u8]) {
 fn read(objects: &Objects, expected: &[u8]) {
     let mut bytes = [0; CAPACITY];
     let bytes = &mut bytes[..expected.len()];
-    let read = objects.pipe.read_with(bytes, timeout());
+    let read = objects.pipe.read_unregistered(bytes, timeout());
     assert_eq!(read, Ok(expected.len()), "they were written");
     assert_eq!(bytes, expected);
 }
@@ -110,14 +109,14 @@ fn read(objects: &Objects, expected: &[u8]) {
 const MANY: &[u8] = b"abcdef";
 
 fn write_all(objects: &Objects) {
-    if let Ok(mut writer) = objects.pipe.writer() {
+    if let Ok(mut writer) = objects.pipe.sender() {
         writer.write_all(MANY).expect("somebody reads");
         objects.sent.store(MANY.len() as u64, Relaxed);
     }
 }
 
 fn read_to_the_end(objects: &Objects) {
-    let reader = objects.pipe.reader().expect("the first");
+    let reader = objects.pipe.receiver().expect("the first");
     let (mut all, mut piece) = (Vec::new(), [0; 3]);
     loop {
         let count = reader.read_with(&mut piece, timeout());
@@ -136,16 +135,17 @@ fn read_to_the_end(objects: &Objects) {
 /// The bytes are one of these, and there is as much room as ever.
 fn has_bytes(objects: &Objects, texts: &[&[u8]]) {
     let mut bytes = [0; CAPACITY + 1];
-    let drain = |bytes: &mut [u8]| match objects.pipe.read_with(bytes, Timeout::NonBlocking) {
-        Err(BytePipeError::Timeout) => 0,
+    let drain = |bytes: &mut [u8]| match objects.pipe.read_unregistered(bytes, Timeout::NonBlocking)
+    {
+        Err(RecvTimeoutError::Timeout) => 0,
         read => read.expect("the lock is to be had"),
     };
     let count = drain(&mut bytes);
     let found = &bytes[..count];
     assert!(texts.contains(&found), "{found:?} is none of {texts:?}");
     write(objects, b"wxyz");
-    let more = objects.pipe.write_with(b"!", Timeout::NonBlocking);
-    assert_eq!(more, Err(BytePipeError::Timeout), "it is full");
+    let more = objects.pipe.write_unregistered(b"!", Timeout::NonBlocking);
+    assert_eq!(more, Err(SendTimeoutError::Timeout(())), "it is full");
     assert_eq!(drain(&mut bytes), CAPACITY);
     assert_eq!(&bytes[..CAPACITY], b"wxyz");
 }
@@ -199,7 +199,7 @@ fn at_a_rendezvous() -> [Operation; 4] {
         Operation {
             name: "accept, acknowledge",
             perform: |objects| {
-                let delivery = objects.meeting.accept_with(timeout());
+                let delivery = objects.meeting.accept_unregistered(timeout());
                 assert_eq!(delivery.expect("offered").acknowledge(), Ok(ITEM));
                 objects.queue.store(ITEM, Relaxed);
             },
@@ -381,7 +381,7 @@ fn has_in_the_end(objects: &Objects, lists: &[&[u64]]) {
     // If the child came and died before this one came, there is no receiver any more.
     let next = || match receiver.as_ref().ok()?.try_recv() {
         Ok(item) => Some(item),
-        Err(TakeError::Timeout | TakeError::Disconnected) => None,
+        Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
         Err(error) => panic!("{error}"),
     };
     let found: Vec<u64> = std::iter::from_fn(next).collect();

@@ -1,11 +1,13 @@
 //! The smallest, the largest and the wrong.
 
 use super::with_queue;
+use interlatch::channel::message_queue::{CELL_PAYLOAD, MessageCell};
 use interlatch::channel::message_queue::{
-    BadMessageType, MessageQueueExt, MessageType, QueueLimits, ReceiveMessageError, Select,
-    SendMessageError,
+    InvalidMessageType, MessageQueueExt, MessageType, QueueLimits, Select,
 };
-use interlatch::channel::message_queue::{CELL_BYTES, MessageCell};
+use interlatch::channel::{
+    ChannelError, RecvError, RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError,
+};
 use interlatch::platform::robust::RobustListError;
 use interlatch::region::{ConfigError, ShmObject};
 use interlatch::sync::Deadline;
@@ -25,10 +27,16 @@ const LIMITS: QueueLimits = QueueLimits {
 #[test]
 fn a_type_is_positive() {
     for found in [0, -1, i64::MIN] {
-        assert_eq!(MessageType::new(found), Err(BadMessageType { found }));
-        assert_eq!(MessageType::try_from(found), Err(BadMessageType { found }));
+        assert_eq!(MessageType::new(found), Err(InvalidMessageType { found }));
+        assert_eq!(
+            MessageType::try_from(found),
+            Err(InvalidMessageType { found })
+        );
     }
-    assert_eq!(MessageType::of_process(0), Err(BadMessageType { found: 0 }));
+    assert_eq!(
+        MessageType::from_process_id(0),
+        Err(InvalidMessageType { found: 0 })
+    );
     for number in [1, i64::MAX] {
         assert_eq!(MessageType::new(number).map(MessageType::get), Ok(number));
     }
@@ -66,18 +74,21 @@ fn a_cell_is_two_cache_lines() {
 fn both_limits_are_exact() {
     let limits = QueueLimits {
         messages: 5,
-        bytes: 2 * CELL_BYTES as u32,
+        bytes: 2 * CELL_PAYLOAD as u32,
     };
     with_queue(limits, |queue| {
-        assert_eq!((queue.limits(), queue.longest()), (limits, 2 * CELL_BYTES));
+        assert_eq!(
+            (queue.limits(), queue.max_length()),
+            (limits, 2 * CELL_PAYLOAD)
+        );
         for lengths in [
-            [CELL_BYTES + 1, CELL_BYTES - 4, 1, 1, 1],
-            [0, 0, 0, 0, 2 * CELL_BYTES],
+            [CELL_PAYLOAD + 1, CELL_PAYLOAD - 4, 1, 1, 1],
+            [0, 0, 0, 0, 2 * CELL_PAYLOAD],
         ] {
             for length in lengths {
                 assert_eq!(queue.try_send(KIND, &vec![7; length]), Ok(()));
             }
-            assert_eq!(queue.try_send(KIND, &[]), Err(SendMessageError::Full));
+            assert_eq!(queue.try_send(KIND, &[]), Err(TrySendError::Full(())));
             assert_eq!((queue.len(), queue.bytes()), (5, lengths.iter().sum()));
             for length in lengths {
                 assert_eq!(
@@ -93,11 +104,11 @@ fn both_limits_are_exact() {
 #[test]
 fn so_many_cells_are_enough_for_their_limits() {
     for cells in [1, 2, 3, 4, 5, 100, 101, 1 << 20] {
-        let limits = QueueLimits::of_cells(cells);
+        let limits = QueueLimits::from_cells(cells);
         assert_eq!(limits.cells(), cells, "{limits:?}");
         assert!(limits.messages > 0 && limits.bytes > 0, "{limits:?}");
     }
-    assert!(QueueLimits::of_cells(usize::MAX).cells() < usize::MAX);
+    assert!(QueueLimits::from_cells(usize::MAX).cells() < usize::MAX);
 }
 
 #[test]
@@ -108,11 +119,9 @@ fn without_bytes_messages_are_empty() {
             bytes: 0,
         },
         |queue| {
-            let too_long = SendMessageError::TooLong {
-                length: 1,
-                limit: 0,
-            };
-            assert_eq!(queue.try_send(KIND, &[0]), Err(too_long));
+            let too_long = ChannelError::MessageTooLong { length: 1, max: 0 };
+            let sent = queue.try_send(KIND, &[0]);
+            assert_eq!(sent, Err(TrySendError::Failed((), too_long)));
             queue.try_send(KIND, &[]).expect("there is room");
             assert!(
                 queue
@@ -132,11 +141,11 @@ fn a_thread_with_too_many_locks_is_refused() {
     with_queue(LIMITS, |queue| {
         let guards: Vec<_> = locks.iter().map(RobustMutex::lock).collect();
         assert!(guards.iter().all(Result::is_ok), "so many can be held");
-        let refusal = RobustListError::TooManyLocks(128);
+        let refusal = ChannelError::RobustList(RobustListError::TooManyLocks(128));
         let sent = queue.try_send(KIND, &[1]);
-        assert_eq!(sent, Err(SendMessageError::Refused(refusal)));
+        assert_eq!(sent, Err(TrySendError::Failed((), refusal.clone())));
         let received = queue.try_receive(Select::First);
-        assert_eq!(received, Err(ReceiveMessageError::Refused(refusal)));
+        assert_eq!(received, Err(TryRecvError::Failed(refusal)));
         assert_eq!((queue.len(), queue.bytes()), (0, 0));
         drop(guards);
         queue.try_send(KIND, &[1]).expect("there is room");
@@ -154,23 +163,27 @@ fn every_form_of_waiting_ends_in_time_with_nothing_changed() {
         |queue| {
             let brief = Duration::from_millis(1);
             let past = Deadline::at(Instant::now());
-            let none = Err(ReceiveMessageError::NoMessage);
-            assert_eq!(queue.try_receive(Select::First), none);
+            let none = Err(RecvTimeoutError::Timeout);
+            assert_eq!(queue.try_receive(Select::First), Err(TryRecvError::Empty));
             assert_eq!(queue.receive_timeout(Select::First, brief), none);
             assert_eq!(queue.receive_deadline(Select::First, past), none);
             let of_value = queue.receive_value_with::<u64>(Select::First, Timeout::NonBlocking);
-            assert_eq!(of_value, Err(ReceiveMessageError::NoMessage));
+            assert_eq!(of_value, Err(RecvTimeoutError::Timeout));
             let value = 9_u64.to_ne_bytes();
             queue.try_send(KIND, &value).expect("there is room");
             assert_eq!(queue.len(), 1, "so that nothing below waits for ever");
-            let full = Err(SendMessageError::Full);
-            assert_eq!(queue.try_send(KIND, &[1]), full);
+            let full = Err(SendTimeoutError::Timeout(()));
+            assert_eq!(queue.try_send(KIND, &[1]), Err(TrySendError::Full(())));
             assert_eq!(queue.send_timeout(KIND, &[1], brief), full);
             assert_eq!(queue.send_deadline(KIND, &[1], past), full);
             let other = Select::Type(MessageType::HIGHEST);
             assert_eq!(queue.receive_timeout(other, brief), none);
-            let wrong = ReceiveMessageError::WrongLength { length: 8, room: 4 };
-            assert_eq!(queue.receive_value::<u32>(Select::First), Err(wrong));
+            let wrong = ChannelError::WrongLength {
+                expected: 4,
+                found: 8,
+            };
+            let received = queue.receive_value::<u32>(Select::First);
+            assert_eq!(received, Err(RecvError::Failed(wrong)));
             assert_eq!(queue.len(), 1, "it is still there");
             assert_eq!(queue.receive_value::<u64>(Select::First), Ok((KIND, 9)));
         },
@@ -186,12 +199,12 @@ fn a_message_for_which_there_are_never_cells_enough_is_too_long() {
             bytes: 1000,
         },
     );
-    let refused = QUEUE.try_send(KIND, &[0; CELL_BYTES + 1]);
-    let too_long = SendMessageError::TooLong {
-        length: CELL_BYTES + 1,
-        limit: CELL_BYTES,
+    let refused = QUEUE.try_send(KIND, &[0; CELL_PAYLOAD + 1]);
+    let too_long = ChannelError::MessageTooLong {
+        length: CELL_PAYLOAD + 1,
+        max: CELL_PAYLOAD,
     };
-    assert_eq!(refused, Err(too_long));
-    QUEUE.try_send(KIND, &[0; CELL_BYTES]).expect("it fits");
-    assert_eq!(QUEUE.try_send(KIND, &[]), Err(SendMessageError::Full));
+    assert_eq!(refused, Err(TrySendError::Failed((), too_long)));
+    QUEUE.try_send(KIND, &[0; CELL_PAYLOAD]).expect("it fits");
+    assert_eq!(QUEUE.try_send(KIND, &[]), Err(TrySendError::Full(())));
 }

@@ -4,7 +4,7 @@
 
 use super::number;
 use interlatch::channel::message_queue::{
-    MessageQueueExt, MessageType, Oversize, QueueLimits, Select,
+    LengthPolicy, MessageQueueExt, MessageType, QueueLimits, Select,
 };
 use interlatch::sync::Timeout;
 use interlatch::{MessageQueue, Region};
@@ -134,10 +134,15 @@ fn use_it(queue: &MessageQueue, random: &mut fastrand::Rng) -> u64 {
         received += u64::from(match random.u8(..4) {
             0 => queue.try_receive(select).is_ok(),
             1 => queue
-                .receive_into(select, &mut room, Oversize::Truncated, Timeout::NonBlocking)
+                .receive_into(
+                    select,
+                    &mut room,
+                    LengthPolicy::Truncate,
+                    Timeout::NonBlocking,
+                )
                 .is_ok(),
             2 => queue
-                .receive_into(select, &mut room, Oversize::Exact, Timeout::NonBlocking)
+                .receive_into(select, &mut room, LengthPolicy::Exact, Timeout::NonBlocking)
                 .is_ok(),
             _ => {
                 let _ = queue.try_send(kind, &room[..random.usize(..200)]);

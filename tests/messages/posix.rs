@@ -3,9 +3,8 @@
 use super::kernel::{Posix, is_there};
 use super::{property, with_queue};
 use interlatch::MessageQueue;
-use interlatch::channel::message_queue::{
-    MessageQueueExt, MessageType, QueueLimits, ReceiveMessageError, Select, SendMessageError,
-};
+use interlatch::channel::message_queue::{MessageQueueExt, MessageType, QueueLimits, Select};
+use interlatch::channel::{TryRecvError, TrySendError};
 use nix::errno::Errno;
 use proptest::prelude::*;
 
@@ -66,9 +65,9 @@ fn both(ours: &MessageQueue, theirs: &Posix, number: usize, step: Step) -> (Outc
     match step {
         Step::Send { priority, length } => {
             let bytes: Vec<u8> = (0..length).map(|index| (number + index) as u8).collect();
-            let here = match ours.try_send(MessageType::of_priority(priority), &bytes) {
+            let here = match ours.try_send(MessageType::from_priority(priority), &bytes) {
                 Ok(()) => Ok(None),
-                Err(SendMessageError::Full) => Err("full"),
+                Err(TrySendError::Full(())) => Err("full"),
                 Err(error) => panic!("{error}"),
             };
             let there = match theirs.send(priority, &bytes) {
@@ -80,8 +79,8 @@ fn both(ours: &MessageQueue, theirs: &Posix, number: usize, step: Step) -> (Outc
         }
         Step::Receive => {
             let here = match ours.try_receive(Select::HIGHEST_PRIORITY) {
-                Ok(message) => Ok(Some((message.kind.priority(), message.bytes))),
-                Err(ReceiveMessageError::NoMessage) => Err("empty"),
+                Ok(message) => Ok(Some((message.message_type.priority(), message.bytes))),
+                Err(TryRecvError::Empty) => Err("empty"),
                 Err(error) => panic!("{error}"),
             };
             let there = match theirs.receive() {
@@ -97,8 +96,8 @@ fn both(ours: &MessageQueue, theirs: &Posix, number: usize, step: Step) -> (Outc
 #[test]
 fn every_priority_has_a_type() {
     for priority in [0, 1, HIGHEST, u32::MAX - 1, u32::MAX] {
-        assert_eq!(MessageType::of_priority(priority).priority(), priority);
+        assert_eq!(MessageType::from_priority(priority).priority(), priority);
     }
-    assert_eq!(MessageType::of_priority(u32::MAX), MessageType::LOWEST);
+    assert_eq!(MessageType::from_priority(u32::MAX), MessageType::LOWEST);
     assert_eq!(MessageType::HIGHEST.priority(), 0, "it stands for none");
 }

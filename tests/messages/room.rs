@@ -4,7 +4,7 @@
 
 use super::{number, with_queue};
 use interlatch::MessageQueue;
-use interlatch::channel::message_queue::CELL_BYTES;
+use interlatch::channel::message_queue::CELL_PAYLOAD;
 use interlatch::channel::message_queue::{
     Message, MessageQueueExt, MessageType, QueueLimits, Select,
 };
@@ -20,7 +20,7 @@ fn a_message_within_the_limits_has_room_whatever_was_received_before() {
     for _ in 0..number("INTERLATCH_CASES").unwrap_or(256) {
         let limits = QueueLimits {
             messages: random.u32(1..8),
-            bytes: random.u32(0..20 * CELL_BYTES as u32),
+            bytes: random.u32(0..20 * CELL_PAYLOAD as u32),
         };
         with_queue(limits, |queue| {
             let mut there = Vec::new();
@@ -39,7 +39,11 @@ fn a_message_within_the_limits_has_room_whatever_was_received_before() {
 /// One of any length, or of one at which it needs one piece or one cell more, or all that there is room for.
 fn length(room: usize, random: &mut fastrand::Rng) -> usize {
     let cells = random.usize(1..6);
-    let whole = [cells * CELL_BYTES, cells * 128 - (128 - CELL_BYTES), room];
+    let whole = [
+        cells * CELL_PAYLOAD,
+        cells * 128 - (128 - CELL_PAYLOAD),
+        room,
+    ];
     let length = match random.bool() {
         true => whole[random.usize(..whole.len())] + random.usize(..2),
         false => random.usize(..=room),
@@ -49,7 +53,7 @@ fn length(room: usize, random: &mut fastrand::Rng) -> usize {
 
 /// Sends what there is room for; if there can be no more messages, one that is refused.
 fn send(queue: &MessageQueue, there: &mut Vec<Message>, number: usize, random: &mut fastrand::Rng) {
-    let room = queue.longest() - queue.bytes();
+    let room = queue.max_length() - queue.bytes();
     let length = length(room, random);
     let kind = MessageType::new(random.i64(1..4)).expect("positive");
     let bytes: Vec<u8> = (0..length).map(|at| (number + at * 7) as u8).collect();
@@ -61,7 +65,7 @@ fn send(queue: &MessageQueue, there: &mut Vec<Message>, number: usize, random: &
         "{length} bytes into {room}: {sent:?}"
     );
     if has_room {
-        there.push(Message { kind, bytes });
+        there.push(Message::new(kind, bytes));
     }
 }
 
@@ -71,7 +75,7 @@ fn receive(queue: &MessageQueue, there: &mut Vec<Message>, random: &mut fastrand
     let (select, found) = match random.u8(..4) {
         0 => (Select::First, (!there.is_empty()).then_some(0)),
         _ => {
-            let of_kind = |message: &Message| message.kind == kind;
+            let of_kind = |message: &Message| message.message_type == kind;
             (Select::Type(kind), there.iter().position(of_kind))
         }
     };

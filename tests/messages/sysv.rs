@@ -7,9 +7,9 @@ use super::kernel::{ROOM, SysV, is_there};
 use super::{property, with_queue};
 use interlatch::MessageQueue;
 use interlatch::channel::message_queue::{
-    MessageQueueExt, MessageType, Oversize, QueueLimits, ReceiveMessageError, Select,
-    SendMessageError,
+    LengthPolicy, MessageQueueExt, MessageType, QueueLimits, Select,
 };
+use interlatch::channel::{ChannelError, RecvTimeoutError, SendTimeoutError, TrySendError};
 use interlatch::sync::Timeout;
 use nix::errno::Errno;
 use proptest::prelude::*;
@@ -82,12 +82,12 @@ fn ours(queue: &MessageQueue, number: usize, step: Step) -> Outcome {
             };
             match queue.try_send(kind, &message(number, length)) {
                 Ok(()) => Outcome::Sent,
-                Err(SendMessageError::Full) => Outcome::Full,
-                Err(SendMessageError::TooLong {
-                    length: found,
-                    limit,
-                }) => {
-                    assert_eq!((found, limit), (length, queue.longest()));
+                Err(TrySendError::Full(())) => Outcome::Full,
+                Err(TrySendError::Failed(
+                    (),
+                    ChannelError::MessageTooLong { length: found, max },
+                )) => {
+                    assert_eq!((found, max), (length, queue.max_length()));
                     Outcome::TooLong
                 }
                 Err(error) => panic!("{error}"),
@@ -96,21 +96,18 @@ fn ours(queue: &MessageQueue, number: usize, step: Step) -> Outcome {
         Step::Receive { select, room, cut } => {
             let mut bytes = vec![0; room];
             let fit = if cut {
-                Oversize::Truncated
+                LengthPolicy::Truncate
             } else {
-                Oversize::Whole
+                LengthPolicy::AtMost
             };
             match queue.receive_into(selected(select), &mut bytes, fit, Timeout::NonBlocking) {
                 Ok(received) => {
                     bytes.truncate(received.length);
-                    Outcome::Received(received.kind.get(), bytes)
+                    Outcome::Received(received.message_type.get(), bytes)
                 }
-                Err(ReceiveMessageError::NoMessage) => Outcome::NoMessage,
-                Err(ReceiveMessageError::WrongLength {
-                    length,
-                    room: found,
-                }) => {
-                    assert!(found == room && length > room, "{length} into {found}");
+                Err(RecvTimeoutError::Timeout) => Outcome::NoMessage,
+                Err(RecvTimeoutError::Failed(ChannelError::MessageTooLong { length, max })) => {
+                    assert!(max == room && length > room, "{length} into {max}");
                     Outcome::WrongLength
                 }
                 Err(error) => panic!("{error}"),
@@ -191,9 +188,10 @@ fn a_message_longer_than_any_is_refused_by_both() {
     let refused = with_queue(limits, |queue| {
         queue.send_timeout(MessageType::LOWEST, &[0; 101], LONG)
     });
-    let too_long = SendMessageError::TooLong {
+    let too_long = ChannelError::MessageTooLong {
         length: 101,
-        limit: 100,
+        max: 100,
     };
+    let too_long = SendTimeoutError::Failed((), too_long);
     assert_eq!(refused, Err(too_long), "at once, also where it may wait");
 }

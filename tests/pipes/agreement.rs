@@ -7,10 +7,10 @@
 
 use super::harness::Test;
 use super::property;
-use interlatch::channel::{BytePipeError, ByteReader, ByteWriter, Slot};
+use interlatch::channel::{RecvTimeoutError, Slot, TryRecvError, TrySendError};
 use interlatch::platform::PipeStop;
 use interlatch::platform::pipe::{self, Reader, Writer};
-use interlatch::{BytePipe, Region};
+use interlatch::{BytePipe, Channel, Receiver, Region, Sender};
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use std::time::Duration;
 
@@ -35,10 +35,10 @@ pub fn tests() -> Vec<Test> {
 fn largest_piece() {
     let region = Region::memfd("pieces", 1 << 16).expect("memory");
     let pipe: &BytePipe<[Slot<u8>]> = region.create("bytes", 2 * PAGE).expect("room");
-    let writer = pipe.writer().expect("the first");
+    let writer = pipe.sender().expect("the first");
     assert_eq!(writer.try_write(&[0; PAGE]), Ok(PAGE));
     assert_eq!(writer.try_write(&[0]), Ok(1));
-    assert_eq!(writer.try_write(&[0; PAGE]), Err(BytePipeError::Timeout));
+    assert_eq!(writer.try_write(&[0; PAGE]), Err(TrySendError::Full(())));
     assert_eq!(writer.try_write(&[0; PAGE + 1]), Ok(PAGE - 1));
 }
 
@@ -85,8 +85,8 @@ enum Outcome {
 }
 
 type Ours<'a> = (
-    Option<ByteWriter<'a, [Slot<u8>]>>,
-    Option<ByteReader<'a, [Slot<u8>]>>,
+    Option<Sender<'a, BytePipe<[Slot<u8>]>>>,
+    Option<Receiver<'a, BytePipe<[Slot<u8>]>>>,
 );
 
 /// Both pipes, with their ends as far as they are open.
@@ -108,7 +108,7 @@ fn agree(Calls { calls, limit }: Calls) -> Result<(), String> {
         ));
     }
     let mut both = Both {
-        ours: (pipe.writer().ok(), pipe.reader().ok()),
+        ours: (pipe.sender().ok(), pipe.receiver().ok()),
         kernels: (Some(writer), Some(reader)),
         next: 0,
     };
@@ -157,9 +157,11 @@ impl Both<'_> {
             .map(|index| next.wrapping_add(index as u8))
             .collect();
         self.next = next.wrapping_add(size as u8).wrapping_add(1);
-        let ours = |writer: &ByteWriter<'_, _>| match writer.try_write(&bytes) {
+        let ours = |writer: &Sender<'_, BytePipe<[Slot<u8>]>>| match writer.try_write(&bytes) {
             Ok(count) => Outcome::Written(count),
-            Err(error) => of_error(error),
+            Err(TrySendError::Full(())) => Outcome::WouldBlock,
+            Err(TrySendError::Disconnected(())) => Outcome::Broken,
+            Err(error) => panic!("{error}"),
         };
         let kernels = |writer: &Writer| match writer.write(&bytes) {
             Ok(count) => Outcome::Written(count),
@@ -173,13 +175,22 @@ impl Both<'_> {
 
     /// Without timeout, or with none that lasts.
     fn read(&mut self, size: usize) -> [Option<Outcome>; 2] {
-        let ours = |reader: &ByteReader<'_, _>| {
+        let ours = |reader: &Receiver<'_, BytePipe<[Slot<u8>]>>| {
             let mut bytes = vec![0; size];
             let read = match size % 2 {
                 0 => reader.try_read(&mut bytes),
-                _ => reader.read_timeout(&mut bytes, Duration::ZERO),
+                _ => reader
+                    .read_timeout(&mut bytes, Duration::ZERO)
+                    .map_err(|error| match error {
+                        RecvTimeoutError::Timeout => TryRecvError::Empty,
+                        error => panic!("{error}"),
+                    }),
             };
-            read.map_or_else(of_error, |count| Outcome::Read(bytes[..count].to_vec()))
+            match read {
+                Ok(count) => Outcome::Read(bytes[..count].to_vec()),
+                Err(TryRecvError::Empty) => Outcome::WouldBlock,
+                Err(error) => panic!("{error}"),
+            }
         };
         let kernels = |reader: &Reader| {
             let mut bytes = vec![0; size];
@@ -190,14 +201,6 @@ impl Both<'_> {
             self.ours.1.as_ref().map(ours),
             self.kernels.1.as_ref().map(kernels),
         ]
-    }
-}
-
-fn of_error(error: BytePipeError) -> Outcome {
-    match error {
-        BytePipeError::Timeout => Outcome::WouldBlock,
-        BytePipeError::Disconnected => Outcome::Broken,
-        BytePipeError::Unusable(error) => panic!("{error}"),
     }
 }
 

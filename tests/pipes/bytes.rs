@@ -4,9 +4,9 @@ use super::ends::said;
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT, inherited};
 use super::random;
-use interlatch::channel::{BytePipeError, Slot};
+use interlatch::channel::{SendTimeoutError, Slot};
 use interlatch::sync::Timeout;
-use interlatch::{BytePipe, Region};
+use interlatch::{BytePipe, Channel, Region};
 use nix::sys::signal::Signal;
 use std::time::Instant;
 
@@ -50,7 +50,7 @@ pub fn play(descriptor: &str, part: &str) {
     let bytes: &Bytes = region.attach("bytes").expect("the driver creates it");
     match part {
         "write" => {
-            let writer = bytes.writer().expect("there are few");
+            let writer = bytes.sender().expect("there are few");
             println!("ready");
             for number in 0.. {
                 let piece = [number as u8; PIECE];
@@ -59,7 +59,7 @@ pub fn play(descriptor: &str, part: &str) {
             }
         }
         _ => {
-            let reader = bytes.reader().expect("there are few");
+            let reader = bytes.receiver().expect("there are few");
             println!("ready");
             while reader.read_with(&mut [0; 70], Timeout::Infinite) != Ok(0) {}
         }
@@ -68,7 +68,7 @@ pub fn play(descriptor: &str, part: &str) {
 
 /// What comes until the end of the stream; the writer is killed when there is so much.
 fn read_until_killed(bytes: &Bytes, writer: &Actor, enough: usize) -> Vec<u8> {
-    let reader = bytes.reader().expect("there are few");
+    let reader = bytes.receiver().expect("there are few");
     let (mut all, mut buffer, mut lives) = (Vec::new(), [0; 333], true);
     loop {
         if lives && all.len() >= enough {
@@ -99,13 +99,17 @@ fn killed_writer() {
         for (number, piece) in pieces.iter().enumerate() {
             assert_eq!(*piece, [number as u8; PIECE], "seed {seed}, round {round}");
         }
-        assert!(bytes.writer().is_err(), "the end is for good");
+        assert!(bytes.sender().is_err(), "the end is for good");
     }
 }
 
 /// Writes until nobody reads, or that much; the reader is killed half-way.
-fn write_until_killed(bytes: &Bytes, reader: &Actor, most: usize) -> Result<usize, BytePipeError> {
-    let writer = bytes.writer().expect("there are few");
+fn write_until_killed(
+    bytes: &Bytes,
+    reader: &Actor,
+    most: usize,
+) -> Result<usize, SendTimeoutError<()>> {
+    let writer = bytes.sender().expect("there are few");
     let mut total = 0;
     while total < most {
         if total == most / 2 {
@@ -122,8 +126,8 @@ fn killed_reader() {
         let bytes: &Bytes = region.create("bytes", CAPACITY).expect("room");
         let reader = start(&region, "read");
         let stopped = write_until_killed(bytes, &reader, 20_000);
-        assert_eq!(stopped, Err(BytePipeError::Disconnected));
-        assert!(bytes.reader().is_err(), "broken for good");
+        assert_eq!(stopped, Err(SendTimeoutError::Disconnected(())));
+        assert!(bytes.receiver().is_err(), "broken for good");
     }
 }
 
@@ -133,8 +137,8 @@ fn rest_for_another() {
         let region = region();
         let bytes: &Bytes = region.create("bytes", CAPACITY).expect("room");
         let dying = start(&region, "read");
-        let other = bytes.reader().expect("there are few");
-        let writer = bytes.writer().expect("there are few");
+        let other = bytes.receiver().expect("there are few");
+        let writer = bytes.sender().expect("there are few");
         assert_eq!(writer.try_write(&[7; 500]), Ok(500));
         dying.signal(Signal::SIGKILL);
         let ended = dying.end(Instant::now() + TIMEOUT);

@@ -14,8 +14,8 @@ use interlatch::channel::{Slot, TurnSlot};
 use interlatch::sync::RawMutex;
 use interlatch::sync::{RawLock, Timeout};
 use interlatch::{
-    BoundedBuffer, MonitorBuffer, Region, RegionError, RingBuffer, RobustBoundedBuffer,
-    RobustMonitorBuffer, RobustMutex, RobustSemaphore, Semaphore,
+    BoundedBuffer, Buffer, Channel, MonitorBuffer, Region, RegionError, RingBuffer,
+    RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, RobustSemaphore, Semaphore,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -148,7 +148,7 @@ fn pass_in_a_ring(ring: &RingBuffer<u64>) {
         let _ = receiver
             .try_borrow(2)
             .map(|items| items.iter().sum::<u64>());
-        let _ = receiver.try_recv_into(&mut [0; 9]);
+        let _ = receiver.try_recv_slice(&mut [0; 9]);
     }
     let _ = sender.send_slice_with(&[2; 9], shortly());
 }

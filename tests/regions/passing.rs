@@ -8,12 +8,14 @@ use super::raw::Raw;
 use super::scratch::Scratch;
 use interlatch::channel::Unregistered;
 use interlatch::channel::message_queue::{
-    MessageQueueExt, MessageType, Oversize, QueueLimits, Select,
+    LengthPolicy, MessageQueueExt, MessageType, QueueLimits, Select,
 };
 use interlatch::channel::{GrowthLimit, Slot};
 use interlatch::platform::{AtomicU32, Ordering::Relaxed};
 use interlatch::sync::Timeout;
-use interlatch::{BytePipe, MessageQueue, Region, RegionError, Rendezvous, UnboundedBuffer};
+use interlatch::{
+    BytePipe, Channel, MessageQueue, Region, RegionError, Rendezvous, UnboundedBuffer,
+};
 use std::fs::File;
 use std::hint::{black_box, spin_loop};
 use std::time::{Duration, Instant};
@@ -56,15 +58,15 @@ pub fn use_all(region: &Region) -> Result<(), RegionError> {
     let pipe: &Pipe = region.attach("pipe")?;
     let mut bytes = [0; 100];
     for length in [1, 4, 100] {
-        let written = pipe.write_with(&bytes[..length], shortly());
-        assert!(written.is_ok_and(|count| count <= length) || written.is_err());
-        let read = pipe.read_with(&mut bytes[..length], shortly());
-        assert!(read.is_ok_and(|count| count <= length) || read.is_err());
+        let written = pipe.write_unregistered(&bytes[..length], shortly());
+        assert!(written.is_err() || written.is_ok_and(|count| count <= length));
+        let read = pipe.read_unregistered(&mut bytes[..length], shortly());
+        assert!(read.is_err() || read.is_ok_and(|count| count <= length));
     }
     let place: &Meeting = region.attach("rendezvous")?;
     let _ = black_box(place.send_unregistered(1, shortly()));
     let _ = black_box(place.recv_unregistered(shortly()));
-    let delivery = place.accept_with(shortly()).ok();
+    let delivery = place.accept_unregistered(shortly()).ok();
     let _ = delivery.map(|delivery| black_box(delivery.acknowledge()));
     Ok(())
 }
@@ -77,16 +79,16 @@ fn exchange(queue: &MessageQueue) {
     }
     let mut room = [0; 100];
     for (select, fit) in [
-        (Select::First, Oversize::Exact),
-        (Select::Type(MessageType::HIGHEST), Oversize::Truncated),
-        (Select::LowestUpTo(kind), Oversize::Truncated),
+        (Select::First, LengthPolicy::Exact),
+        (Select::Type(MessageType::HIGHEST), LengthPolicy::Truncate),
+        (Select::LowestUpTo(kind), LengthPolicy::Truncate),
     ] {
         let received = queue.receive_into(select, &mut room, fit, shortly());
-        assert!(received.is_ok_and(|received| received.length <= 100) || received.is_err());
+        assert!(received.is_err() || received.is_ok_and(|received| received.length <= 100));
     }
     for _ in 0..5 {
         if let Ok(message) = queue.receive_with(Select::First, shortly()) {
-            let most = LIMITS.cells() * interlatch::channel::message_queue::CELL_BYTES;
+            let most = LIMITS.cells() * interlatch::channel::message_queue::CELL_PAYLOAD;
             assert!(message.bytes.len() <= most, "as much as its cells have");
         }
     }
@@ -99,14 +101,14 @@ pub fn stay(region: &Region) -> Result<(), RegionError> {
     black_box((queue.len(), queue.bytes()));
     let _ = black_box(queue.receive_with(Select::LowestUpTo(MessageType::HIGHEST), moment()));
     let pipe: &Pipe = region.attach("pipe")?;
-    if let (Ok(writer), Ok(reader)) = (pipe.writer(), pipe.reader()) {
+    if let (Ok(writer), Ok(reader)) = (pipe.sender(), pipe.receiver()) {
         let _ = black_box(writer.write_with(&[1; 9], moment()));
         let _ = black_box(reader.read_with(&mut [0; 9], moment()));
     }
     assert!(pipe.len() <= pipe.capacity());
     let place: &Meeting = region.attach("rendezvous")?;
     let _ = black_box(place.send_unregistered(1, Timeout::NonBlocking));
-    drop(place.accept_with(moment()));
+    drop(place.accept_unregistered(moment()));
     Ok(())
 }
 

@@ -2,9 +2,7 @@
 
 use super::program::{Call, Kind, Object, Wait, selected};
 use interlatch::channel::Unregistered;
-use interlatch::channel::message_queue::{
-    MessageCell, MessageQueueExt, MessageType, ReceiveMessageError, SendMessageError,
-};
+use interlatch::channel::message_queue::{MessageCell, MessageQueueExt, MessageType};
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError, Slot, TurnSlot};
 use interlatch::region::ShmObject;
 use interlatch::sync::{Deadline, PermitOverflow, RawMutex, SemaphorePair};
@@ -228,14 +226,14 @@ impl Subject for Posting<'_> {
                     .send_with(kind, &message(item, length), timeout(wait))
                 {
                     Ok(()) => Outcome::Done,
-                    Err(SendMessageError::Full) => Outcome::WouldBlock,
+                    Err(SendTimeoutError::Timeout(())) => Outcome::WouldBlock,
                     Err(error) => panic!("{error}"),
                 }
             }
             Call::Fetch(select, wait) => {
                 match self.0.receive_with(selected(select), timeout(wait)) {
                     Ok(received) => Outcome::Item(said(&received.bytes)),
-                    Err(ReceiveMessageError::NoMessage) => Outcome::WouldBlock,
+                    Err(RecvTimeoutError::Timeout) => Outcome::WouldBlock,
                     Err(error) => panic!("{error}"),
                 }
             }

@@ -9,7 +9,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use comfy_table::Table;
 use interlatch::channel::message_queue::{
-    MessageQueueExt, MessageType, Oversize, QueueLimits, Select,
+    LengthPolicy, MessageQueueExt, MessageType, QueueLimits, Select,
 };
 use interlatch::channel::{Slot, TurnSlot};
 use interlatch::region::ShmObject;
@@ -190,8 +190,12 @@ fn message_queue() -> Result<Operation> {
             .send(kind, black_box(&[1; 8]))
             .expect("the channel has room");
         let mut item = [0; 8];
-        let received =
-            queue.receive_into(Select::First, &mut item, Oversize::Exact, Timeout::Infinite);
+        let received = queue.receive_into(
+            Select::First,
+            &mut item,
+            LengthPolicy::Exact,
+            Timeout::Infinite,
+        );
         received.expect("an item was sent");
         black_box(item);
     }))

@@ -6,7 +6,7 @@ use super::{
 };
 use anyhow::{Context, Result};
 use interlatch::channel::message_queue::{
-    MessageQueueExt, MessageType, Oversize, QueueLimits, Select,
+    LengthPolicy, MessageQueueExt, MessageType, QueueLimits, Select,
 };
 use interlatch::platform::UnsafeCell;
 use interlatch::region::ShmObject;
@@ -208,8 +208,8 @@ impl<const N: usize> Channel<N> for MessageQueueChannel {
         let queue = self.0;
         move |item| {
             let received =
-                queue.receive_into(Select::First, item, Oversize::Exact, Timeout::Infinite);
-            received.expect("a message of that length");
+                queue.receive_into(Select::First, item, LengthPolicy::Exact, Timeout::Infinite);
+            received.expect("one of that length");
         }
     }
 }

@@ -1,24 +1,24 @@
 //! What a stream of bytes between processes promises that survives the death of its users.
 
 use super::{RaceCell, Scenario, Stage, centuries, spent};
-use interlatch::channel::{BytePipe, BytePipeError, Direction, Slot};
+use interlatch::channel::{BytePipe, Channel, Direction, RecvTimeoutError, SendTimeoutError, Slot};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{Semaphore, Timeout};
 use std::time::Duration;
 
 /// A stream of bytes of a fixed capacity.
 pub trait Bytes: ShmSafe {
-    /// Writes: see [`BytePipe::write_with`].
+    /// Writes: see [`Sender::write_with`](interlatch::Sender::write_with).
     ///
     /// # Errors
     /// As there.
-    fn write_with(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, BytePipeError>;
+    fn write_with(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, SendTimeoutError<()>>;
 
-    /// Reads: see [`BytePipe::read_with`].
+    /// Reads: see [`Receiver::read_with`](interlatch::Receiver::read_with).
     ///
     /// # Errors
     /// As there.
-    fn read_with(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, BytePipeError>;
+    fn read_with(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, RecvTimeoutError>;
 
     /// A handle at this end, if it has not closed; none makes one that is nothing.
     fn come(&self, end: Direction) -> Option<impl Sized + '_>;
@@ -31,18 +31,18 @@ pub trait Bytes: ShmSafe {
 pub type Small<const N: usize> = BytePipe<[Slot<u8>; N], 2>;
 
 impl<const N: usize> Bytes for Small<N> {
-    fn write_with(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, BytePipeError> {
-        self.write_with(bytes, timeout)
+    fn write_with(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, SendTimeoutError<()>> {
+        self.write_unregistered(bytes, timeout)
     }
 
-    fn read_with(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, BytePipeError> {
-        self.read_with(bytes, timeout)
+    fn read_with(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, RecvTimeoutError> {
+        self.read_unregistered(bytes, timeout)
     }
 
     fn come(&self, end: Direction) -> Option<impl Sized + '_> {
         match end {
-            Direction::Sending => self.writer().ok().map(|writer| (Some(writer), None)),
-            Direction::Receiving => self.reader().ok().map(|reader| (None, Some(reader))),
+            Direction::Sending => self.sender().ok().map(|writer| (Some(writer), None)),
+            Direction::Receiving => self.receiver().ok().map(|reader| (None, Some(reader))),
         }
     }
 
@@ -106,7 +106,7 @@ impl<B: Bytes> Stream<B> {
     fn rest(&self) -> u64 {
         while self.read::<0>(1, Timeout::NonBlocking) > 0 {}
         let all: Vec<u8> = (1..=9).cycle().take(self.bytes.capacity()).collect();
-        let (mut found, timed_out) = (vec![0; all.len()], Err(BytePipeError::Timeout));
+        let (mut found, timed_out) = (vec![0; all.len()], Err(SendTimeoutError::Timeout(())));
         let written = self.bytes.write_with(&all, Timeout::NonBlocking);
         assert_eq!(written, Ok(all.len()), "a place is lost");
         assert_eq!(self.bytes.write_with(&[1], Timeout::NonBlocking), timed_out);
@@ -226,9 +226,9 @@ pub fn the_end_of_the_stream_comes_last<B: Bytes>() -> Scenario<Stream<B>> {
 /// Who waits for room hears that there will be none; what it has written before, it hears first.
 pub fn the_last_reader_that_goes_breaks_the_pipe<B: Bytes>() -> Scenario<Stream<B>> {
     let write = |shared: &Stream<B>| {
-        let broken = Err(BytePipeError::Disconnected);
+        let broken = Err(SendTimeoutError::Disconnected(()));
         let written = shared.bytes.write_with(&[1, 2, 3], Timeout::Infinite);
-        assert!([Ok(1), broken].contains(&written), "{written:?}");
+        assert!([Ok(1), broken.clone()].contains(&written), "{written:?}");
         let again = shared.bytes.write_with(&[1], Timeout::Infinite);
         assert_eq!(again, broken, "for good");
     };
@@ -290,11 +290,12 @@ pub fn two_readers_share_what_came_at_once<B: Bytes>() -> Scenario<Stream<B>> {
 /// Nothing takes no time; no time, or a time that has passed, is enough for what is there.
 pub fn answers_odd_requests<B: Bytes>() -> Scenario<Stream<B>> {
     let ask = |shared: &Stream<B>| {
-        let (bytes, timed_out) = (&shared.bytes, Err(BytePipeError::Timeout));
+        let (bytes, timed_out) = (&shared.bytes, Err(SendTimeoutError::Timeout(())));
         assert_eq!(bytes.read_with(&mut [], Timeout::Infinite), Ok(0));
         assert_eq!(bytes.write_with(&[], Timeout::Infinite), Ok(0));
         for timeout in spent() {
-            assert_eq!(bytes.read_with(&mut [0], timeout), timed_out);
+            let read = bytes.read_with(&mut [0], timeout);
+            assert_eq!(read, Err(RecvTimeoutError::Timeout));
             assert_eq!(bytes.write_with(&[1, 2], timeout), Ok(2));
             assert_eq!(bytes.write_with(&[3], timeout), timed_out);
             assert_eq!(bytes.write_with(&[3, 4, 5], timeout), timed_out);
@@ -393,7 +394,7 @@ pub fn the_last_reader_that_dies_breaks_the_pipe<B: Bytes>() -> Scenario<Stream<
     let come = |shared: &Stream<B>| drop(shared.bytes.come(Direction::Receiving));
     let write = |shared: &Stream<B>| {
         drop(shared.bytes.come(Direction::Receiving));
-        let broken = Err(BytePipeError::Disconnected);
+        let broken = Err(SendTimeoutError::Disconnected(()));
         while shared.bytes.write_with(&[1], Timeout::Infinite) != broken {}
     };
     Scenario::new(

@@ -5,9 +5,9 @@
 
 use super::{RaceCell, Scenario, Stage, centuries, spent};
 use interlatch::channel::message_queue::{
-    MessageCell, MessageQueue, MessageQueueExt, MessageType, Oversize, ReceiveMessageError,
-    Received, Select, SendMessageError,
+    LengthPolicy, MessageCell, MessageQueue, MessageQueueExt, MessageType, Received, Select,
 };
+use interlatch::channel::{ChannelError, RecvTimeoutError, SendError, SendTimeoutError};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
 use std::time::Duration;
@@ -92,7 +92,7 @@ fn try_to_send(queue: &impl MessageQueueExt, number: i64, length: usize, timeout
     match queue.send_with(kind(number), &message(number, length), timeout) {
         Ok(()) => true,
         refused => {
-            assert_eq!(refused, Err(SendMessageError::Full));
+            assert_eq!(refused, Err(SendTimeoutError::Timeout(())));
             false
         }
     }
@@ -111,12 +111,12 @@ fn try_to_receive(
 ) -> Option<(i64, usize)> {
     match queue.receive_with(select, timeout) {
         Ok(received) => {
-            let (number, length) = (received.kind.get(), received.bytes.len());
+            let (number, length) = (received.message_type.get(), received.bytes.len());
             assert_eq!(received.bytes, message(number, length), "a torn message");
             Some((number, length))
         }
         Err(refused) => {
-            assert_eq!(refused, ReceiveMessageError::NoMessage);
+            assert_eq!(refused, RecvTimeoutError::Timeout);
             None
         }
     }
@@ -149,7 +149,7 @@ fn numbers(messages: Vec<(i64, usize)>) -> Vec<i64> {
 /// What is in the queue for that many messages. Afterwards it takes as many as it ever did, and no more: of
 /// lengths that need all cells and all bytes; and one that takes all bytes.
 fn left_in(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, usize)> {
-    let longest = queue.longest();
+    let longest = queue.max_length();
     let left = left_beside_others(queue, messages);
     let last = longest - (messages - 1) * LONGER;
     takes(queue, &[vec![LONGER; messages - 1], vec![last]].concat());
@@ -164,7 +164,7 @@ fn left_in(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, usize)> {
 /// What is in the queue for that many messages, which are counted: others have room beside them as far as
 /// the limits say. (It is asked before the queue is empty: then all cells are free, whatever was lost.)
 fn left_beside_others(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, usize)> {
-    let longest = queue.longest();
+    let longest = queue.max_length();
     let used = [0, 1, SHORT, LONGER, LONGER + 1, 2 * SHORT];
     let mut rooms = used.map(|used| longest.saturating_sub(used)).into_iter();
     let rest = rooms.find(|room| try_to_send(queue, 8, *room, Timeout::NonBlocking));
@@ -210,7 +210,7 @@ pub fn keeps_order_within_a_type<Q: MessageQueueExt + ShmSafe>() -> Scenario<Pas
 /// Of what two send one receives each message, once.
 pub fn delivers_each_once<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
     let one = |shared: &Passed<Q>| send(&shared.queue, 1, 1);
-    let other = |shared: &Passed<Q>| send(&shared.queue, 2, LONGER.min(shared.queue.longest()));
+    let other = |shared: &Passed<Q>| send(&shared.queue, 2, LONGER.min(shared.queue.max_length()));
     let receiver = |shared: &Passed<Q>| {
         let both = [(); 2].map(|()| receive(&shared.queue, Select::First).0);
         assert!(matches!(both, [1, 2] | [2, 1]), "each once: {both:?}");
@@ -396,24 +396,24 @@ pub fn a_message_that_does_not_fit_stays<Q: MessageQueueExt + ShmSafe>() -> Scen
         let into = |room: &mut [u8], fit| {
             queue.receive_into(Select::First, room, fit, Timeout::NonBlocking)
         };
-        let (length, limit) = (queue.longest() + 1, queue.longest());
-        let too_long = queue.send(kind(1), &message(1, length));
-        assert_eq!(too_long, Err(SendMessageError::TooLong { length, limit }));
+        let (length, max) = (queue.max_length() + 1, queue.max_length());
+        let too_long = ChannelError::MessageTooLong { length, max };
+        let sent = queue.send(kind(1), &message(1, length));
+        assert_eq!(sent, Err(SendError::Failed((), too_long)));
         send(queue, 1, 3);
-        for (room, fit) in [
-            (2, Oversize::Whole),
-            (2, Oversize::Exact),
-            (4, Oversize::Exact),
+        let too_long = ChannelError::MessageTooLong { length: 3, max: 2 };
+        let wrong = |expected| ChannelError::WrongLength { expected, found: 3 };
+        for (room, policy, cause) in [
+            (2, LengthPolicy::AtMost, too_long),
+            (2, LengthPolicy::Exact, wrong(2)),
+            (4, LengthPolicy::Exact, wrong(4)),
         ] {
-            let refused = Err(ReceiveMessageError::WrongLength { length: 3, room });
-            assert_eq!(into(&mut vec![0; room], fit), refused);
+            let received = into(&mut vec![0; room], policy);
+            assert_eq!(received, Err(RecvTimeoutError::Failed(cause)));
         }
         let mut room = [0; 2];
-        let cut = Received {
-            kind: kind(1),
-            length: 2,
-        };
-        assert_eq!(into(&mut room, Oversize::Truncated), Ok(cut));
+        let cut = Received::new(kind(1), 2);
+        assert_eq!(into(&mut room, LengthPolicy::Truncate), Ok(cut));
         assert_eq!(room, [1; 2]);
         assert_eq!(left_in(queue, 1), []);
     };

@@ -234,7 +234,7 @@ pub fn a_dead_receiver_has_taken_or_not<B: Unregistered<Item = u64>>() -> Scenar
 
 /// Accepts and acknowledges one, if there is one in time.
 fn acknowledge<const WHO: usize>(shared: &Met<Meeting>) {
-    if let Ok(delivery) = shared.place.accept_with(briefly())
+    if let Ok(delivery) = shared.place.accept_unregistered(briefly())
         && let Ok(item) = delivery.acknowledge()
     {
         note::<Meeting, WHO>(shared, item);
@@ -248,7 +248,7 @@ pub fn the_sender_waits_for_the_acknowledgement() -> Scenario<Met<Meeting>> {
         assert_eq!(shared.ready.get(), 1, "the receiver had not done its work");
     };
     let receiver = |shared: &Met<Meeting>| {
-        let delivery = shared.place.accept_with(Timeout::Infinite);
+        let delivery = shared.place.accept_unregistered(Timeout::Infinite);
         let delivery = delivery.expect("a sender comes");
         let item = *delivery;
         shared.ready.set(1);
@@ -279,7 +279,7 @@ pub fn an_item_is_acknowledged_or_given_back() -> Scenario<Met<Meeting>> {
 /// there for the next one, and its sender hears of one of them.
 pub fn what_is_not_acknowledged_is_for_the_next_one() -> Scenario<Met<Meeting>> {
     let careless = |shared: &Met<Meeting>| {
-        drop(shared.place.accept_with(briefly()));
+        drop(shared.place.accept_unregistered(briefly()));
         acknowledge::<0>(shared);
     };
     let other = |shared: &Met<Meeting>| acknowledge::<1>(shared);
@@ -299,7 +299,7 @@ pub fn what_is_not_acknowledged_is_for_the_next_one() -> Scenario<Met<Meeting>> 
 
 /// A receiver accepts and drops what it has, while another one waits for it.
 pub fn a_dropped_delivery_wakes_the_next_one() -> Scenario<Met<Meeting>> {
-    let careless = |shared: &Met<Meeting>| drop(shared.place.accept_with(briefly()));
+    let careless = |shared: &Met<Meeting>| drop(shared.place.accept_unregistered(briefly()));
     let other = |shared: &Met<Meeting>| take::<Meeting, 1>(shared, Timeout::Infinite);
     let sender = |shared: &Met<Meeting>| offer::<Meeting, 0>(shared, Timeout::Infinite);
     Scenario::new(

@@ -2,7 +2,7 @@
 
 use super::{RaceCell, Scenario, Stage, centuries, spent};
 use interlatch::channel::{
-    RecvTimeoutError, RingBuffer, RingReceiver, RingSender, SendTimeoutError, Slot,
+    Buffer, Channel, Receiver, RecvTimeoutError, RingBuffer, SendTimeoutError, Sender, Slot,
 };
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
@@ -19,7 +19,7 @@ pub trait Ring: ShmSafe + 'static {
 
 /// The end that sends.
 pub trait Sends {
-    /// Sends a slice: see [`RingSender::send_slice_with`].
+    /// Sends a slice: see [`Sender::send_slice_with`].
     ///
     /// # Errors
     /// As there.
@@ -28,7 +28,7 @@ pub trait Sends {
 
 /// The end that receives.
 pub trait Receives {
-    /// Receives: see [`RingReceiver::recv_into_with`].
+    /// Receives: see [`Receiver::recv_slice_with`].
     ///
     /// # Errors
     /// As there.
@@ -40,16 +40,16 @@ pub type Small<const N: usize> = RingBuffer<u64, [Slot<u64>; N]>;
 
 impl<const N: usize> Ring for Small<N> {
     fn sender(&self) -> Option<impl Sends + '_> {
-        self.sender().ok()
+        Channel::sender(self).ok()
     }
 
     fn receiver(&self) -> Option<impl Receives + '_> {
-        self.receiver().ok()
+        Channel::receiver(self).ok()
     }
 }
 
 /// One item goes by itself, several as a slice.
-impl Sends for RingSender<'_, u64> {
+impl<const N: usize> Sends for Sender<'_, Small<N>> {
     fn send(&mut self, items: &[u64], timeout: Timeout) -> Result<usize, SendTimeoutError<()>> {
         let [item] = items else {
             return self.send_slice_with(items, timeout);
@@ -61,10 +61,10 @@ impl Sends for RingSender<'_, u64> {
     }
 }
 
-impl Receives for RingReceiver<'_, u64> {
+impl<const N: usize> Receives for Receiver<'_, Small<N>> {
     fn recv(&mut self, items: &mut [u64], timeout: Timeout) -> Result<usize, RecvTimeoutError> {
         let [item] = items else {
-            return self.recv_into_with(items, timeout);
+            return self.recv_slice_with(items, timeout);
         };
         *item = self.recv_with(timeout)?;
         Ok(1)
@@ -87,11 +87,11 @@ unsafe impl<const N: usize> ShmSafe for Exchanging<N> {
 
 impl<const N: usize> Ring for Exchanging<N> {
     fn sender(&self) -> Option<impl Sends + '_> {
-        self.0.sender().ok()
+        Channel::sender(&self.0).ok()
     }
 
     fn receiver(&self) -> Option<impl Receives + '_> {
-        self.0.receiver().ok()
+        Channel::receiver(&self.0).ok()
     }
 }
 
@@ -111,15 +111,15 @@ struct Lends<H>(H);
 
 impl<const N: usize> Ring for Lending<N> {
     fn sender(&self) -> Option<impl Sends + '_> {
-        self.0.sender().ok().map(Lends)
+        Channel::sender(&self.0).ok().map(Lends)
     }
 
     fn receiver(&self) -> Option<impl Receives + '_> {
-        self.0.receiver().ok().map(Lends)
+        Channel::receiver(&self.0).ok().map(Lends)
     }
 }
 
-impl Sends for Lends<RingSender<'_, u64>> {
+impl<const N: usize> Sends for Lends<Sender<'_, Small<N>>> {
     fn send(&mut self, items: &[u64], timeout: Timeout) -> Result<usize, SendTimeoutError<()>> {
         let mut sent = 0;
         while sent < items.len() {
@@ -138,7 +138,7 @@ impl Sends for Lends<RingSender<'_, u64>> {
     }
 }
 
-impl Receives for Lends<RingReceiver<'_, u64>> {
+impl<const N: usize> Receives for Lends<Receiver<'_, Small<N>>> {
     fn recv(&mut self, items: &mut [u64], timeout: Timeout) -> Result<usize, RecvTimeoutError> {
         let borrow = self.0.borrow_with(items.len(), timeout)?;
         for (item, found) in items.iter_mut().zip(borrow.iter()) {
@@ -348,7 +348,7 @@ pub fn an_impatient_sender_leaves_nothing_behind<R: Ring>() -> Scenario<Passed<R
 /// Of two that want to send, or to receive, exactly one may: the other one comes too early or too late.
 pub fn there_is_one_sender_and_one_receiver<R: Ring>() -> Scenario<Passed<R>> {
     fn come<R: Ring, const WHO: usize>(shared: &Passed<R>) {
-        let (sender, receiver) = (shared.ring.sender(), shared.ring.receiver());
+        let (sender, receiver) = (Ring::sender(&shared.ring), Ring::receiver(&shared.ring));
         let ends = u64::from(sender.is_some()) + 10 * u64::from(receiver.is_some());
         shared.sent[WHO].set(ends);
     }
@@ -475,19 +475,22 @@ pub fn the_death_of_the_receiver_breaks_the_pipe<R: Ring>() -> Scenario<Passed<R
 /// Nothing takes no time; no time, or a time that has passed, is enough for what is there.
 pub fn answers_odd_requests() -> Scenario<Passed<Small<2>>> {
     let ask = |shared: &Passed<Small<2>>| {
-        let (sender, receiver) = (shared.ring.sender(), shared.ring.receiver());
-        let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
+        let (sender, receiver) = (
+            Channel::sender(&shared.ring),
+            Channel::receiver(&shared.ring),
+        );
+        let (sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
         let (full, empty) = (
             Err(SendTimeoutError::Timeout(())),
             Err(RecvTimeoutError::Timeout),
         );
         assert_eq!(sender.send_slice(&[]), Ok(0));
-        assert_eq!(receiver.recv_into(&mut []), Ok(0));
+        assert_eq!(receiver.recv_slice(&mut []), Ok(0));
         for timeout in spent() {
             assert_eq!(receiver.recv_with(timeout), empty);
             assert_eq!(sender.send_slice_with(&[1, 2, 3], timeout), Ok(2));
             assert_eq!(sender.send_slice_with(&[3], timeout), full);
-            assert_eq!(shared.ring.len(), 2);
+            assert_eq!(Buffer::len(&shared.ring), 2);
             assert_eq!(receiver.recv_with(centuries()), Ok(1));
             assert_eq!(sender.send_slice_with(&[3], centuries()), Ok(1));
             assert_eq!(
@@ -504,7 +507,10 @@ pub fn answers_odd_requests() -> Scenario<Passed<Small<2>>> {
 /// A run ends where the ring does, may be given up or be used in part, and is not lost by that.
 pub fn lends_what_is_in_one_piece() -> Scenario<Passed<Small<3>>> {
     let ask = |shared: &Passed<Small<3>>| {
-        let (sender, receiver) = (shared.ring.sender(), shared.ring.receiver());
+        let (sender, receiver) = (
+            Channel::sender(&shared.ring),
+            Channel::receiver(&shared.ring),
+        );
         let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
         assert!(receiver.try_borrow(1).is_err(), "nothing there");
         drop(sender.loan(2).expect("room"));
@@ -526,7 +532,7 @@ pub fn lends_what_is_in_one_piece() -> Scenario<Passed<Small<3>>> {
         let items = receiver.borrow(9).expect("items");
         assert_eq!(items.iter().copied().collect::<Vec<_>>(), [2, 3]);
         items.receive();
-        assert!(shared.ring.is_empty());
+        assert!(Buffer::is_empty(&shared.ring));
     };
     Scenario::new("lends_what_is_in_one_piece", vec![ask as fn(&Passed<_>)])
 }

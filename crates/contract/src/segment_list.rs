@@ -3,7 +3,8 @@
 
 use super::{RaceCell, Scenario, Stage};
 use interlatch::channel::{
-    Direction, GrowError, GrowthLimit, Segment, SegmentList, Segments, Slot, TakeError,
+    ChannelError, Direction, GrowthLimit, RecvTimeoutError, Segment, SegmentList, Segments,
+    SendTimeoutError, Slot,
 };
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
@@ -78,11 +79,11 @@ unsafe impl Segments for Pool<'_> {
     type Slots = [Slot<u64>; 1];
     type Error = Infallible;
 
-    fn growth(&self) -> GrowthLimit {
+    fn limit(&self) -> GrowthLimit {
         GROWTH
     }
 
-    fn make(&self, number: u64) -> Result<(), Infallible> {
+    fn create(&self, number: u64) -> Result<(), Infallible> {
         let (tag, _) = self.0.place(number);
         assert!([0, number].contains(&tag.get()), "it is another one still");
         tag.set(number);
@@ -102,7 +103,7 @@ unsafe impl Segments for Pool<'_> {
         }
     }
 
-    fn keep(&self, _first: u64, _last: u64) {}
+    fn retain(&self, _first: u64, _last: u64) {}
 }
 
 /// What one sees who cannot use the segments: of another user, or without room for one more mapping.
@@ -119,11 +120,11 @@ unsafe impl Segments for Unseen {
     type Slots = [Slot<u64>; 1];
     type Error = NotFound;
 
-    fn growth(&self) -> GrowthLimit {
+    fn limit(&self) -> GrowthLimit {
         GROWTH
     }
 
-    fn make(&self, _number: u64) -> Result<(), NotFound> {
+    fn create(&self, _number: u64) -> Result<(), NotFound> {
         Err(NotFound)
     }
 
@@ -133,7 +134,7 @@ unsafe impl Segments for Unseen {
 
     fn remove(&self, _number: u64) {}
 
-    fn keep(&self, _first: u64, _last: u64) {}
+    fn retain(&self, _first: u64, _last: u64) {}
 }
 
 /// Segments from which a faulty peer takes their room between one look and the next.
@@ -145,11 +146,11 @@ unsafe impl Segments for Shrinking {
     type Slots = [Slot<u64>; 0];
     type Error = Infallible;
 
-    fn growth(&self) -> GrowthLimit {
+    fn limit(&self) -> GrowthLimit {
         GROWTH
     }
 
-    fn make(&self, _number: u64) -> Result<(), Infallible> {
+    fn create(&self, _number: u64) -> Result<(), Infallible> {
         Ok(())
     }
 
@@ -163,7 +164,7 @@ unsafe impl Segments for Shrinking {
 
     fn remove(&self, _number: u64) {}
 
-    fn keep(&self, _first: u64, _last: u64) {}
+    fn retain(&self, _first: u64, _last: u64) {}
 }
 
 impl Unlimited for PoolState {
@@ -171,7 +172,7 @@ impl Unlimited for PoolState {
         let sent = self.chain.send_with(&Pool(self), &item, Timeout::Infinite);
         match sent {
             Ok(()) => true,
-            Err(GrowError::AtLimit(_)) => false,
+            Err(SendTimeoutError::Failed((), ChannelError::LimitReached { .. })) => false,
             Err(error) => panic!("{error}"),
         }
     }
@@ -182,17 +183,20 @@ impl Unlimited for PoolState {
             .send_with(&Pool(self), &item, Timeout::NonBlocking)
         {
             Ok(()) => true,
-            Err(GrowError::AtLimit(_) | GrowError::Timeout) => false,
+            Err(
+                SendTimeoutError::Failed((), ChannelError::LimitReached { .. })
+                | SendTimeoutError::Timeout(()),
+            ) => false,
             Err(error) => panic!("{error}"),
         }
     }
 
     fn take(&self, timeout: Timeout) -> Result<Option<u64>, Ended> {
         let mut item = 0;
-        match self.chain.take(&Pool(self), &mut item, timeout) {
+        match self.chain.recv_into_with(&Pool(self), &mut item, timeout) {
             Ok(()) => Ok(Some(item)),
-            Err(TakeError::Timeout) => Ok(None),
-            Err(TakeError::Disconnected) => Err(Ended),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(Ended),
             Err(error) => panic!("{error}"),
         }
     }
@@ -374,7 +378,10 @@ pub fn an_impatient_sender_has_sent_or_not<Q: Unlimited>() -> Scenario<Queued<Q>
 pub fn who_cannot_take_an_item_leaves_it_to_others() -> Scenario<Queued<PoolState>> {
     let participants: Vec<fn(&Queued<PoolState>)> = vec![
         |shared| {
-            let taken = shared.queue.chain.take(&Unseen, &mut 0, briefly());
+            let taken = shared
+                .queue
+                .chain
+                .recv_into_with(&Unseen, &mut 0, briefly());
             assert!(taken.is_err(), "there is {taken:?} in no segment");
         },
         |shared| take::<PoolState, 0>(shared, Timeout::Infinite),
@@ -393,7 +400,8 @@ pub fn what_finds_no_place_was_not_sent() -> Scenario<Queued<PoolState>> {
             .queue
             .chain
             .send_with(&Shrinking, &1, Timeout::Infinite);
-        assert!(matches!(sent, Err(GrowError::Damaged(1))), "{sent:?}");
+        let corrupted = SendTimeoutError::Failed((), ChannelError::Corrupted);
+        assert_eq!(sent, Err(corrupted));
     };
     Scenario::new("what_finds_no_place_was_not_sent", vec![alone])
 }

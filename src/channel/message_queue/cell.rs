@@ -1,18 +1,22 @@
-//! The memory that messages are in: cells of one size, and runs of them.
+//! The memory of messages: cells of one size, grouped into extents.
 
 use crate::platform::robust::commit_in;
 use crate::platform::{UnsafeCell, constructor};
 
-/// Bytes of a message that a cell holds at least. Of cells in a row that have the same message, all but the first one
-/// hold more.
-pub const CELL_BYTES: usize = WHOLE - size_of::<Head>();
-
-/// Bytes of a cell.
-const WHOLE: usize = 128;
-
-/// A piece of the memory of a queue: 128 bytes, of which at least 96 are of a message.
+/// The number of message bytes that a cell holds at least.
 ///
-/// Valid when zeroed. Which cells have messages is known from outside.
+/// In consecutive cells of one message, every cell but the first holds more.
+pub const CELL_PAYLOAD: usize = CELL_SIZE - size_of::<CellHeader>();
+
+/// The size of a cell in bytes.
+const CELL_SIZE: usize = 128;
+
+/// A unit of a queue's memory: 128 bytes, at least 96 of them payload.
+///
+/// A zeroed cell is valid. The queue, not the cell, records which cells are in use.
+///
+/// # Process death
+/// See [`MessageQueue`](super::MessageQueue).
 ///
 /// # Example
 /// ```
@@ -32,197 +36,214 @@ pub struct MessageCell {
     content: UnsafeCell<Content>,
 }
 
-/// What is in the first cell of a run. All others have bytes of a message alone.
+/// The contents of the first cell of an extent. Every other cell of the extent is payload only.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct Content {
-    head: Head,
-    bytes: [u8; CELL_BYTES],
+    header: CellHeader,
+    payload: [u8; CELL_PAYLOAD],
 }
 
-/// What stands on a run: cells in a row that a message has, or that are free.
+/// The header of an extent: consecutive cells that one message uses, or that are free.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-struct Head {
-    /// Where the next message begins, if one begins here. One step changes it.
-    following: u64,
-    /// The run at which the same message goes on, or the list of what is free.
-    next: u64,
-    /// The type of the message that begins here, and its length.
-    kind: i64,
+struct CellHeader {
+    /// The link to the next message, if a message starts here. A single store changes it.
+    next_message: u64,
+    /// The link to the next extent of the same message, or of the free list.
+    next_extent: u64,
+    /// The type and the length of the message that starts here.
+    message_type: i64,
     length: u32,
-    /// How many cells the run has.
+    /// The number of cells of the extent.
     cells: u32,
 }
 
-/// What stands on a message.
+/// The type and the length of a message, as its first cell records them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
-    pub(super) kind: i64,
+pub(super) struct MessageHeader {
+    pub(super) message_type: i64,
     pub(super) length: u32,
 }
 
-impl Head {
-    const NONE: Self = Self {
-        following: 0,
-        next: 0,
-        kind: 0,
+impl CellHeader {
+    const EMPTY: Self = Self {
+        next_message: 0,
+        next_extent: 0,
+        message_type: 0,
         length: 0,
         cells: 0,
     };
 }
 
-// A cell is all of its bytes.
-const _: () = assert!(size_of::<Content>() == WHOLE && size_of::<[u8; WHOLE]>() == WHOLE);
+const _: () = assert!(size_of::<Content>() == CELL_SIZE);
 
-// SAFETY: accessed only by the holder of the lock of the queue.
+// SAFETY: every access to `content` is made by a holder of the queue's lock.
 unsafe impl Sync for MessageCell {}
 
 impl MessageCell {
     constructor! {
-        /// Without a message.
+        /// Creates a cell without a message.
         pub fn new() -> Self {
             Self {
-                content: UnsafeCell::new(Content { head: Head::NONE, bytes: [0; CELL_BYTES] }),
+                content: UnsafeCell::new(Content { header: CellHeader::EMPTY, payload: [0; CELL_PAYLOAD] }),
             }
         }
     }
 }
 
-/// The caller of each of these holds the lock of the queue.
+/// # Safety of the methods
+/// Each method requires that the caller holds the queue's lock, which excludes every other access
+/// to the cell.
 impl MessageCell {
-    pub(super) fn following(&self) -> u64 {
-        // SAFETY: the lock of the queue is held, by the callers' promise; every bit pattern is valid.
+    /// The link to the message after the one that starts here.
+    pub(super) unsafe fn next_message(&self) -> u64 {
+        // SAFETY: the caller holds the queue's lock. Every bit pattern is a valid number; the read
+        // is volatile, so a faulty peer cannot make it yield two values.
         self.content
-            .with(|content| unsafe { (&raw const (*content).head.following).read_volatile() })
+            .with(|content| unsafe { (&raw const (*content).header.next_message).read_volatile() })
     }
 
-    /// Of the message that begins here.
-    pub(super) fn label(&self) -> Header {
-        // SAFETY: as above.
+    /// The header of the message that starts here.
+    pub(super) unsafe fn message_header(&self) -> MessageHeader {
+        // SAFETY: as in `next_message`.
         self.content.with(|content| unsafe {
-            let kind = (&raw const (*content).head.kind).read_volatile();
-            let length = (&raw const (*content).head.length).read_volatile();
-            Header { kind, length }
+            MessageHeader {
+                message_type: (&raw const (*content).header.message_type).read_volatile(),
+                length: (&raw const (*content).header.length).read_volatile(),
+            }
         })
     }
 
-    /// How many cells the run has that begins here, and where the next one does.
-    pub(super) fn run(&self) -> (u32, u64) {
-        // SAFETY: as above.
+    /// The number of cells of the extent that starts here, and the link to the next extent.
+    pub(super) unsafe fn extent(&self) -> (u32, u64) {
+        // SAFETY: as in `next_message`.
         self.content.with(|content| unsafe {
-            let cells = (&raw const (*content).head.cells).read_volatile();
-            (cells, (&raw const (*content).head.next).read_volatile())
+            let cells = (&raw const (*content).header.cells).read_volatile();
+            let next = (&raw const (*content).header.next_extent).read_volatile();
+            (cells, next)
         })
     }
 
-    /// Makes it the first of so many.
-    pub(super) fn begin_run(&self, cells: u32, next: u64) {
-        // SAFETY: the lock is held, so that nobody else is here.
+    /// Makes this the first cell of an extent of `cells` cells, followed by the extent at `next`.
+    pub(super) unsafe fn start_extent(&self, cells: u32, next: u64) {
+        // SAFETY: the caller holds the queue's lock, which excludes every other access to the cell.
         self.content.with_mut(|content| unsafe {
-            (*content).head.cells = cells;
-            (*content).head.next = next;
+            (*content).header.cells = cells;
+            (*content).header.next_extent = next;
         });
     }
 
-    /// Makes the run that begins here go on there.
-    pub(super) fn go_on_at(&self, next: u64) {
-        // SAFETY: as above.
+    /// Links the extent that starts here to the extent at `next`.
+    pub(super) unsafe fn link_extent(&self, next: u64) {
+        // SAFETY: as in `start_extent`.
         self.content
-            .with_mut(|content| unsafe { (*content).head.next = next });
+            .with_mut(|content| unsafe { (*content).header.next_extent = next });
     }
 
-    /// Makes it the first of the last message, before that is known.
-    pub(super) fn begin_message(&self, kind: i64, length: u32) {
-        // SAFETY: as above.
+    /// Makes this the first cell of a new last message, which no link reaches yet.
+    pub(super) unsafe fn start_message(&self, message_type: i64, length: u32) {
+        // SAFETY: as in `start_extent`.
         self.content.with_mut(|content| unsafe {
-            (*content).head.following = 0;
-            (*content).head.kind = kind;
-            (*content).head.length = length;
+            (*content).header.next_message = 0;
+            (*content).header.message_type = message_type;
+            (*content).header.length = length;
         });
     }
 
-    /// Links the next message in one step: whoever sees it sees all that was written before.
-    pub(super) fn relink(&self, following: u64) {
-        // SAFETY: the lock of the queue is held, by the callers' promise; the place is in the cell.
+    /// Links the message that starts here to `next`, in a single store after all earlier writes.
+    pub(super) unsafe fn link_message(&self, next: u64) {
+        // SAFETY: the caller holds the queue's lock; the field lies in the cell and is aligned.
         unsafe {
             commit_in(
                 &self.content,
-                |content| &raw mut (*content).head.following,
-                following,
+                |content| &raw mut (*content).header.next_message,
+                next,
             )
         };
     }
 
-    /// Copies a piece in, from that byte of the cell on, as far as the cell goes.
-    fn put(&self, from: usize, piece: &[u8]) {
-        let piece = &piece[..piece.len().min(WHOLE - from)];
+    /// Copies `bytes` into the cell from byte `offset` on, up to the end of the cell.
+    unsafe fn write(&self, offset: usize, bytes: &[u8]) {
+        let bytes = &bytes[..bytes.len().min(CELL_SIZE - offset)];
         self.content.with_mut(|content| {
-            if let Ok(whole) = <&[u8; WHOLE]>::try_from(piece) {
-                // SAFETY: the lock is held, so that nobody else is here; it is all of the cell. Of a length that is
-                // known, this is no call.
+            if let Ok(whole) = <&[u8; CELL_SIZE]>::try_from(bytes) {
+                // SAFETY: the caller holds the queue's lock; `whole` covers the cell exactly. The
+                // length is constant, so the compiler inlines this copy.
                 return unsafe { *content.cast() = *whole };
             }
-            // SAFETY: the lock is held, so that nobody else is here; as many bytes as the cell has from there on, and
-            // the piece is the caller's own memory.
+            // SAFETY: the caller holds the queue's lock. The bytes fit between `offset` and the end
+            // of the cell, and `bytes` is private memory.
             unsafe {
-                let at = content.cast::<u8>().add(from);
-                piece.as_ptr().copy_to_nonoverlapping(at, piece.len());
+                let target = content.cast::<u8>().add(offset);
+                bytes.as_ptr().copy_to_nonoverlapping(target, bytes.len());
             }
         });
     }
 
-    /// Copies out what begins at that byte of the cell, as far as the cell goes.
-    fn copy_to(&self, from: usize, piece: &mut [u8]) {
-        let length = piece.len().min(WHOLE - from);
-        let piece = &mut piece[..length];
+    /// Copies bytes out of the cell from byte `offset` on, up to the end of the cell.
+    unsafe fn read(&self, offset: usize, buffer: &mut [u8]) {
+        let length = buffer.len().min(CELL_SIZE - offset);
+        let buffer = &mut buffer[..length];
         self.content.with(|content| {
-            if let Ok(whole) = <&mut [u8; WHOLE]>::try_from(&mut *piece) {
-                // SAFETY: as above.
+            if let Ok(whole) = <&mut [u8; CELL_SIZE]>::try_from(&mut *buffer) {
+                // SAFETY: as in `write`.
                 return unsafe { *whole = *content.cast() };
             }
-            // SAFETY: as above.
+            // SAFETY: as in `write`.
             unsafe {
-                let at = content.cast::<u8>().add(from);
-                piece.as_mut_ptr().copy_from_nonoverlapping(at, length);
+                let source = content.cast::<u8>().add(offset);
+                buffer.as_mut_ptr().copy_from_nonoverlapping(source, length);
             }
         });
     }
 }
 
-/// How many bytes a run of so many cells holds.
-pub(super) const fn room_of(cells: usize) -> usize {
+/// The number of message bytes that an extent of `cells` cells holds.
+pub(super) const fn payload_of(cells: usize) -> usize {
     cells
-        .saturating_mul(WHOLE)
-        .saturating_sub(WHOLE - CELL_BYTES)
+        .saturating_mul(CELL_SIZE)
+        .saturating_sub(CELL_SIZE - CELL_PAYLOAD)
 }
 
-/// How many cells in a row hold so many bytes: at least one.
-pub(super) const fn cells_of(bytes: usize) -> usize {
-    bytes.saturating_add(WHOLE - CELL_BYTES).div_ceil(WHOLE)
+/// The number of consecutive cells that hold `bytes` message bytes: at least one.
+pub(super) const fn cells_for(bytes: usize) -> usize {
+    bytes
+        .saturating_add(CELL_SIZE - CELL_PAYLOAD)
+        .div_ceil(CELL_SIZE)
 }
 
-/// Copies these bytes into a run. The caller holds the lock of the queue.
-pub(super) fn put(run: &[MessageCell], bytes: &[u8]) {
-    let Some((first, others)) = run.split_first() else {
+/// Copies `bytes` into an extent.
+///
+/// # Safety
+/// The caller holds the queue's lock.
+pub(super) unsafe fn write_extent(extent: &[MessageCell], bytes: &[u8]) {
+    let Some((first, others)) = extent.split_first() else {
         return;
     };
-    let (piece, rest) = bytes.split_at(bytes.len().min(CELL_BYTES));
-    first.put(WHOLE - CELL_BYTES, piece);
-    for (cell, piece) in others.iter().zip(rest.chunks(WHOLE)) {
-        cell.put(0, piece);
+    let (piece, rest) = bytes.split_at(bytes.len().min(CELL_PAYLOAD));
+    // SAFETY: the caller holds the queue's lock.
+    unsafe { first.write(CELL_SIZE - CELL_PAYLOAD, piece) };
+    for (cell, piece) in others.iter().zip(rest.chunks(CELL_SIZE)) {
+        // SAFETY: as above.
+        unsafe { cell.write(0, piece) };
     }
 }
 
-/// Copies the beginning of a run out. The caller holds the lock of the queue.
-pub(super) fn copy_to(run: &[MessageCell], room: &mut [u8]) {
-    let Some((first, others)) = run.split_first() else {
+/// Copies the beginning of an extent out.
+///
+/// # Safety
+/// The caller holds the queue's lock.
+pub(super) unsafe fn read_extent(extent: &[MessageCell], buffer: &mut [u8]) {
+    let Some((first, others)) = extent.split_first() else {
         return;
     };
-    let (piece, rest) = room.split_at_mut(room.len().min(CELL_BYTES));
-    first.copy_to(WHOLE - CELL_BYTES, piece);
-    for (cell, piece) in others.iter().zip(rest.chunks_mut(WHOLE)) {
-        cell.copy_to(0, piece);
+    let (piece, rest) = buffer.split_at_mut(buffer.len().min(CELL_PAYLOAD));
+    // SAFETY: the caller holds the queue's lock.
+    unsafe { first.read(CELL_SIZE - CELL_PAYLOAD, piece) };
+    for (cell, piece) in others.iter().zip(rest.chunks_mut(CELL_SIZE)) {
+        // SAFETY: as above.
+        unsafe { cell.read(0, piece) };
     }
 }
 
@@ -232,24 +253,24 @@ impl Default for MessageCell {
     }
 }
 
-/// Where the cells of a queue are: an array inside it, or the rest of a region.
+/// The storage of a queue's cells: an array inside the queue, or the memory behind its header.
 ///
 /// # Safety
-/// `cells` returns the same cells every time. They belong to this value alone: no other one returns any
-/// of them. Several threads may call it at the same time.
+/// The implementor promises that `cells` returns the same cells at every call, also to concurrent
+/// callers, and that no other value returns any of them.
 pub unsafe trait MessageCells: Sync {
-    /// The cells.
+    /// Returns the cells.
     fn cells(&self) -> &[MessageCell];
 }
 
-// SAFETY: the array's own cells.
+// SAFETY: the array owns its cells and never moves while it is borrowed.
 unsafe impl<const N: usize> MessageCells for [MessageCell; N] {
     fn cells(&self) -> &[MessageCell] {
         self
     }
 }
 
-// SAFETY: the slice's own cells.
+// SAFETY: the slice owns its cells and never moves while it is borrowed.
 unsafe impl MessageCells for [MessageCell] {
     fn cells(&self) -> &[MessageCell] {
         self

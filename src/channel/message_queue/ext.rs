@@ -1,223 +1,209 @@
-//! What can be done with a message queue, wherever it is.
+//! The operations of a message queue in their timed and typed forms.
 
-use super::{
-    Message, MessageType, Oversize, ReceiveMessageError, Received, Select, SendMessageError,
+use super::{LengthPolicy, Message, MessageType, Received, Select};
+use crate::channel::{
+    RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError, receiver,
+    sender,
 };
 use crate::platform::{Deadline, Pod};
 use crate::sync::Timeout;
 use std::time::Duration;
 
-/// A queue of messages that have boundaries and types, for any number of senders and receivers.
+/// The operations of a queue of messages with boundaries and types.
 ///
-/// MessageQueueExt of one type are received in the order in which they were sent.
-///
-/// Every operation comes in the same forms: as long as it takes, `try_`, `_timeout`, `_until` a deadline,
-/// and `_with` some [`Timeout`].
+/// Any number of senders and receivers may use a queue. Messages of one type are received in the
+/// order in which they were sent. Each operation has the forms `x` (blocks), `try_x` (never
+/// blocks), `x_timeout`, `x_deadline`, and `x_with` a [`Timeout`].
 ///
 /// # Fixed and variable size
 /// [`send`](Self::send) and [`receive`](Self::receive) pass any bytes;
-/// [`send_value`](Self::send_value) and [`receive_value`](Self::receive_value) values of one
+/// [`send_value`](Self::send_value) and [`receive_value`](Self::receive_value) pass values of one
 /// [`Pod`] type.
 ///
 /// # Replies by type
-/// Many clients share one queue with a server: requests have one type and the number of the client's process
-/// inside, and a reply has that number as its type.
+/// Many clients share one queue with a server. Requests have one type and contain the client's
+/// process id; the reply has that id as its type.
 /// ```
-/// use interlatch::channel::message_queue::{MessageCell, MessageQueueExt, MessageType, QueueLimits, Select};
-/// use interlatch::MessageQueue;
+/// use interlatch::channel::message_queue::{MessageQueueExt, MessageType, QueueLimits, Select};
+/// use interlatch::{MessageQueue, Region};
 ///
 /// const REQUEST: MessageType = MessageType::HIGHEST;
-/// const LIMITS: QueueLimits = QueueLimits { messages: 4, bytes: 64 };
-/// static QUEUE: MessageQueue<[MessageCell; LIMITS.cells()]> =
-///     MessageQueue::from_cells([const { MessageCell::new() }; _], LIMITS);
+/// let region = Region::memfd("server", 1 << 14)?;
+/// let queue: &MessageQueue = region.create("queue", QueueLimits { messages: 4, bytes: 64 })?;
 ///
-/// std::thread::scope(|scope| {
+/// std::thread::scope(|scope| -> anyhow::Result<()> {
 ///     scope.spawn(|| {
-///         let (_, [client, number]) = QUEUE.receive_value::<[u64; 2]>(Select::Type(REQUEST)).unwrap();
-///         let reply_to = MessageType::of_process(client as u32).unwrap();
-///         QUEUE.send_value(reply_to, &(number * number)).unwrap();
+///         let (_, [client, number]) = queue.receive_value::<[u64; 2]>(Select::Type(REQUEST)).unwrap();
+///         let reply = MessageType::from_process_id(client as u32).unwrap();
+///         queue.send_value(reply, &(number * number)).unwrap();
 ///     });
-///     let me = MessageType::of_this_process();
-///     QUEUE.send_value(REQUEST, &[me.get() as u64, 12]).unwrap();
-///     let (_, square) = QUEUE.receive_value::<u64>(Select::Type(me)).unwrap();
+///     let address = MessageType::of_this_process();
+///     queue.send_value(REQUEST, &[address.get() as u64, 12])?;
+///     let (_, square) = queue.receive_value::<u64>(Select::Type(address))?;
 ///     assert_eq!(square, 144);
-/// });
+///     Ok(())
+/// })?;
+/// # Ok::<(), anyhow::Error>(())
 /// ```
 pub trait MessageQueueExt: Sync {
-    /// Bytes of the longest message that can be sent.
-    fn longest(&self) -> usize;
+    /// Returns the length of the longest message that can be sent.
+    fn max_length(&self) -> usize;
 
-    /// Sends as long as timeout lasts: waits while there is no room.
+    /// Sends a message, waiting for room until the timeout expires.
     ///
     /// # Errors
-    /// `TooLong`, whatever the timeout; `Full`, when that has run out; and as of the queue.
+    /// `Timeout` if there was no room in time; `Failed` with
+    /// [`MessageTooLong`](crate::channel::ChannelError::MessageTooLong) if there can never be room.
     fn send_with(
         &self,
-        kind: MessageType,
+        message_type: MessageType,
         bytes: &[u8],
         timeout: Timeout,
-    ) -> Result<(), SendMessageError>;
+    ) -> Result<(), SendTimeoutError<()>>;
 
-    /// Receives into this memory as long as timeout lasts: waits while there is none of those.
+    /// Receives into `buffer`, waiting for a message that `select` chooses until the timeout
+    /// expires.
     ///
     /// # Errors
-    /// `WrongLength`, as [`Oversize`] says; `NoMessage`, when timeout has run out; and as of the queue. The
-    /// message is still there.
+    /// `Timeout` if there was no such message in time; `Failed` with
+    /// [`WrongLength`](crate::channel::ChannelError::WrongLength) or
+    /// [`MessageTooLong`](crate::channel::ChannelError::MessageTooLong) if `policy` does not accept
+    /// the length of the message, which then stays in the queue.
     fn receive_into(
         &self,
         select: Select,
-        room: &mut [u8],
-        fit: Oversize,
+        buffer: &mut [u8],
+        policy: LengthPolicy,
         timeout: Timeout,
-    ) -> Result<Received, ReceiveMessageError>;
+    ) -> Result<Received, RecvTimeoutError>;
 
-    /// Receives a message of any length as long as timeout lasts.
+    /// Receives a message of any length, waiting until the timeout expires.
     ///
     /// # Errors
-    /// `NoMessage`, when timeout has run out; and as of the queue.
-    fn receive_with(
-        &self,
-        select: Select,
-        timeout: Timeout,
-    ) -> Result<Message, ReceiveMessageError> {
-        let mut bytes = vec![0; self.longest()];
-        let received = self.receive_into(select, &mut bytes, Oversize::Truncated, timeout)?;
+    /// `Timeout` if there was no such message in time.
+    fn receive_with(&self, select: Select, timeout: Timeout) -> Result<Message, RecvTimeoutError> {
+        let mut bytes = vec![0; self.max_length()];
+        let received = self.receive_into(select, &mut bytes, LengthPolicy::Truncate, timeout)?;
         bytes.truncate(received.length);
-        let kind = received.kind;
-        Ok(Message { kind, bytes })
+        Ok(Message::new(received.message_type, bytes))
     }
 
-    /// Sends, however long it takes.
+    /// Sends a message, waiting for room.
     ///
     /// # Errors
-    /// `TooLong`; and as of the queue.
-    fn send(&self, kind: MessageType, bytes: &[u8]) -> Result<(), SendMessageError> {
-        loop {
-            match self.send_with(kind, bytes, Timeout::Infinite) {
-                // Forever does not run out.
-                Err(SendMessageError::Full) => {}
-                result => return result,
-            }
-        }
+    /// As [`send_with`](Self::send_with), without `Timeout`.
+    fn send(&self, message_type: MessageType, bytes: &[u8]) -> Result<(), SendError<()>> {
+        sender::until_done(|| self.send_with(message_type, bytes, Timeout::Infinite))
     }
 
-    /// Sends if there is room.
+    /// Sends a message if there is room.
     ///
     /// # Errors
-    /// As of [`send_with`](Self::send_with).
-    fn try_send(&self, kind: MessageType, bytes: &[u8]) -> Result<(), SendMessageError> {
-        self.send_with(kind, bytes, Timeout::NonBlocking)
+    /// As [`send_with`](Self::send_with), with `Full` instead of `Timeout`.
+    fn try_send(&self, message_type: MessageType, bytes: &[u8]) -> Result<(), TrySendError<()>> {
+        Ok(self.send_with(message_type, bytes, Timeout::NonBlocking)?)
     }
 
-    /// Sends, or gives up after that time.
+    /// Sends a message, waiting for room for at most `timeout`.
     ///
     /// # Errors
-    /// As of [`send_with`](Self::send_with).
+    /// As [`send_with`](Self::send_with).
     fn send_timeout(
         &self,
-        kind: MessageType,
+        message_type: MessageType,
         bytes: &[u8],
         timeout: Duration,
-    ) -> Result<(), SendMessageError> {
-        self.send_with(kind, bytes, Timeout::after(timeout))
+    ) -> Result<(), SendTimeoutError<()>> {
+        self.send_with(message_type, bytes, Timeout::after(timeout))
     }
 
-    /// Sends, or gives up when the deadline passes.
+    /// Sends a message, waiting for room until `deadline` at most.
     ///
     /// # Errors
-    /// As of [`send_with`](Self::send_with).
+    /// As [`send_with`](Self::send_with).
     fn send_deadline(
         &self,
-        kind: MessageType,
+        message_type: MessageType,
         bytes: &[u8],
         deadline: Deadline,
-    ) -> Result<(), SendMessageError> {
-        self.send_with(kind, bytes, Timeout::At(deadline))
+    ) -> Result<(), SendTimeoutError<()>> {
+        self.send_with(message_type, bytes, Timeout::At(deadline))
     }
 
-    /// Receives a message of any length, however long it takes.
+    /// Receives a message of any length, waiting for one.
     ///
     /// # Errors
-    /// As of the queue.
-    fn receive(&self, select: Select) -> Result<Message, ReceiveMessageError> {
-        loop {
-            match self.receive_with(select, Timeout::Infinite) {
-                // Forever does not run out.
-                Err(ReceiveMessageError::NoMessage) => {}
-                result => return result,
-            }
-        }
+    /// As [`receive_with`](Self::receive_with), without `Timeout`.
+    fn receive(&self, select: Select) -> Result<Message, RecvError> {
+        receiver::until_done(|| self.receive_with(select, Timeout::Infinite))
     }
 
-    /// Receives a message of any length if there is one of those.
+    /// Receives a message of any length if there is one.
     ///
     /// # Errors
-    /// As of [`receive_with`](Self::receive_with).
-    fn try_receive(&self, select: Select) -> Result<Message, ReceiveMessageError> {
-        self.receive_with(select, Timeout::NonBlocking)
+    /// As [`receive_with`](Self::receive_with), with `Empty` instead of `Timeout`.
+    fn try_receive(&self, select: Select) -> Result<Message, TryRecvError> {
+        Ok(self.receive_with(select, Timeout::NonBlocking)?)
     }
 
-    /// Receives a message of any length, or gives up after that time.
+    /// Receives a message of any length, waiting for at most `timeout`.
     ///
     /// # Errors
-    /// As of [`receive_with`](Self::receive_with).
+    /// As [`receive_with`](Self::receive_with).
     fn receive_timeout(
         &self,
         select: Select,
         timeout: Duration,
-    ) -> Result<Message, ReceiveMessageError> {
+    ) -> Result<Message, RecvTimeoutError> {
         self.receive_with(select, Timeout::after(timeout))
     }
 
-    /// Receives a message of any length, or gives up when the deadline passes.
+    /// Receives a message of any length, waiting until `deadline` at most.
     ///
     /// # Errors
-    /// As of [`receive_with`](Self::receive_with).
+    /// As [`receive_with`](Self::receive_with).
     fn receive_deadline(
         &self,
         select: Select,
         deadline: Deadline,
-    ) -> Result<Message, ReceiveMessageError> {
+    ) -> Result<Message, RecvTimeoutError> {
         self.receive_with(select, Timeout::At(deadline))
     }
 
-    /// Sends a value, however long it takes.
+    /// Sends a value, waiting for room.
     ///
     /// # Errors
-    /// As of [`send`](Self::send).
-    fn send_value<T: Pod>(&self, kind: MessageType, value: &T) -> Result<(), SendMessageError> {
-        self.send(kind, value.as_bytes())
-    }
-
-    /// Receives a value, however long it takes.
-    ///
-    /// # Errors
-    /// As of [`receive_value_with`](Self::receive_value_with).
-    fn receive_value<T: Pod>(
+    /// As [`send`](Self::send).
+    fn send_value<T: Pod>(
         &self,
-        select: Select,
-    ) -> Result<(MessageType, T), ReceiveMessageError> {
-        loop {
-            match self.receive_value_with(select, Timeout::Infinite) {
-                // Forever does not run out.
-                Err(ReceiveMessageError::NoMessage) => {}
-                result => return result,
-            }
-        }
+        message_type: MessageType,
+        value: &T,
+    ) -> Result<(), SendError<()>> {
+        self.send(message_type, value.as_bytes())
     }
 
-    /// Receives a value as long as timeout lasts.
+    /// Receives a value, waiting for one.
     ///
     /// # Errors
-    /// `WrongLength`, if the next message is none of such a value: it is still there. And as of
+    /// As [`receive_value_with`](Self::receive_value_with), without `Timeout`.
+    fn receive_value<T: Pod>(&self, select: Select) -> Result<(MessageType, T), RecvError> {
+        receiver::until_done(|| self.receive_value_with(select, Timeout::Infinite))
+    }
+
+    /// Receives a value, waiting until the timeout expires.
+    ///
+    /// # Errors
+    /// `Failed` with [`WrongLength`](crate::channel::ChannelError::WrongLength) if the selected
+    /// message does not have the size of the value; it stays in the queue. Otherwise as
     /// [`receive_with`](Self::receive_with).
     fn receive_value_with<T: Pod>(
         &self,
         select: Select,
         timeout: Timeout,
-    ) -> Result<(MessageType, T), ReceiveMessageError> {
+    ) -> Result<(MessageType, T), RecvTimeoutError> {
         let mut value = T::new_zeroed();
-        let received = self.receive_into(select, value.as_mut_bytes(), Oversize::Exact, timeout)?;
-        Ok((received.kind, value))
+        let buffer = value.as_mut_bytes();
+        let received = self.receive_into(select, buffer, LengthPolicy::Exact, timeout)?;
+        Ok((received.message_type, value))
     }
 }

@@ -1,12 +1,12 @@
-//! How much a queue holds.
+//! The capacity of a message queue.
 
-use super::cell::{CELL_BYTES, MessageCell};
+use super::cell::{CELL_PAYLOAD, MessageCell};
 use crate::platform::{Config, ConfigError};
 
-/// The most messages of a queue, and the most bytes of all of them together.
+/// The maximum number of messages of a queue, and the maximum of all their bytes together.
 ///
-/// Both are exact: a message that keeps within both finds room, whatever was sent and received before. A
-/// message as long as `bytes` is the longest that can be sent; with 0 bytes all are empty.
+/// Both limits are exact: a message within both finds room, whatever was sent and received before.
+/// The longest message has `bytes` bytes; with 0 bytes all messages are empty.
 ///
 /// # Example
 /// ```
@@ -25,33 +25,34 @@ use crate::platform::{Config, ConfigError};
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
-    /// The most messages.
+    /// The maximum number of messages.
     pub messages: u32,
-    /// The most bytes, types not counted.
+    /// The maximum number of bytes of all messages. Types do not count.
     pub bytes: u32,
 }
 
 impl QueueLimits {
-    /// How many cells are enough for that, whatever the messages are: one for each, and one for each time
-    /// that as many bytes as fill one are sent.
+    /// Returns the number of cells that these limits need, whatever the lengths of the messages.
+    ///
+    /// Each message needs one cell, and each [`CELL_PAYLOAD`] bytes one more.
     pub const fn cells(self) -> usize {
-        self.messages as usize + self.bytes as usize / CELL_BYTES
+        self.messages as usize + self.bytes as usize / CELL_PAYLOAD
     }
 
-    /// Limits for which so many cells are enough: half of them for as many messages, and the others for
-    /// what is long.
-    pub const fn of_cells(cells: usize) -> Self {
-        // With more cells than a number of 32 bits counts, some are not used.
-        let most = u32::MAX as usize / CELL_BYTES - 1;
-        let cells = if cells < most { cells } else { most };
+    /// Creates the limits that `cells` cells satisfy: half of the cells count for messages, and
+    /// half for bytes.
+    pub const fn from_cells(cells: usize) -> Self {
+        // Cells beyond what a u32 counts stay unused.
+        let max = u32::MAX as usize / CELL_PAYLOAD - 1;
+        let cells = if cells < max { cells } else { max };
         let messages = cells.div_ceil(2);
         Self {
             messages: messages as u32,
-            bytes: ((cells - messages) * CELL_BYTES + CELL_BYTES - 1) as u32,
+            bytes: ((cells - messages) * CELL_PAYLOAD + CELL_PAYLOAD - 1) as u32,
         }
     }
 
-    /// The limits, if there can be such a queue.
+    /// Returns the limits if a queue can have them.
     pub(super) fn checked(self) -> Result<Self, ConfigError> {
         let capacity = self.cells();
         if self.messages == 0 {

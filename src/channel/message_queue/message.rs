@@ -1,16 +1,20 @@
-//! A message, its type, and which one a receiver asks for.
+//! A message, its type, and which types a receiver selects.
 
+use crate::channel::ChannelError;
+use core::fmt;
 use core::num::NonZeroI64;
 
-/// The type of a message: a positive number whose meaning the processes agree on, as in `msgsnd(2)`.
+/// The type of a message: a positive number whose meaning the processes agree on, as in
+/// `msgsnd(2)`.
 ///
-/// What it is used for:
-/// - a kind of message, which its receivers ask for ([`Select::Type`]);
-/// - an address: a reply has the process id of the one that asked ([`of_process`](Self::of_process));
-/// - a priority ([`of_priority`](Self::of_priority)).
+/// A type can be
+/// - a kind of message, which its receivers select with [`Select::Type`];
+/// - an address: a reply has the process id of the client as its type
+///   ([`from_process_id`](Self::from_process_id));
+/// - a priority ([`from_priority`](Self::from_priority)).
 ///
 /// # Errors
-/// [`new`](Self::new) refuses 0 and negative numbers.
+/// [`new`](Self::new) fails for 0 and negative numbers.
 ///
 /// # Example
 /// ```
@@ -19,94 +23,102 @@ use core::num::NonZeroI64;
 /// assert_eq!(MessageType::new(7)?.get(), 7);
 /// let error = MessageType::new(0).unwrap_err();
 /// assert_eq!(error.to_string(), "message type 0: expected at least 1");
-/// # Ok::<(), interlatch::channel::message_queue::BadMessageType>(())
+/// # Ok::<(), interlatch::channel::message_queue::InvalidMessageType>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageType(NonZeroI64);
 
-/// A number that is no type of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("message type {found}: expected at least 1")]
-pub struct BadMessageType {
+/// The error of [`MessageType::new`]: the number is 0 or negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidMessageType {
     /// The number.
     pub found: i64,
 }
 
+impl fmt::Display for InvalidMessageType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "message type {}: expected at least 1", self.found)
+    }
+}
+
+impl std::error::Error for InvalidMessageType {}
+
 impl MessageType {
-    /// The lowest.
+    /// The lowest type, 1.
     pub const LOWEST: Self = Self(NonZeroI64::new(1).unwrap());
-    /// The highest.
+    /// The highest type, `i64::MAX`.
     pub const HIGHEST: Self = Self(NonZeroI64::MAX);
 
-    /// The type of this number.
+    /// Creates the type with this number.
     ///
     /// # Errors
-    /// If it is 0 or negative.
-    pub const fn new(number: i64) -> Result<Self, BadMessageType> {
+    /// Fails if the number is 0 or negative.
+    pub const fn new(number: i64) -> Result<Self, InvalidMessageType> {
         match NonZeroI64::new(number) {
             Some(positive) if number > 0 => Ok(Self(positive)),
-            _ => Err(BadMessageType { found: number }),
+            _ => Err(InvalidMessageType { found: number }),
         }
     }
 
-    /// The address of this process, for replies to it.
+    /// Returns the address of this process, for replies to it.
     ///
-    /// Numbers of processes are below 2^22. A type for requests should be above, since in a container
-    /// a process may well have the number 1.
+    /// Process ids are below 2^22. Choose a larger number as the type of requests: in a container a
+    /// process may well have the id 1.
     pub fn of_this_process() -> Self {
-        Self::at_least_one(i64::from(std::process::id()))
+        Self::clamped(i64::from(std::process::id()))
     }
 
-    /// The address of the process with this number.
+    /// Returns the address of the process with this id.
     ///
     /// # Errors
-    /// If it is 0.
-    pub const fn of_process(id: u32) -> Result<Self, BadMessageType> {
+    /// Fails if the id is 0.
+    pub const fn from_process_id(id: u32) -> Result<Self, InvalidMessageType> {
         Self::new(id as i64)
     }
 
-    /// For queues in which the type is a priority: the higher the priority the lower the type, so that
-    /// [`Select::HIGHEST_PRIORITY`] receives as `mq_receive(3)` does, the highest first, and of those
-    /// the oldest.
-    pub const fn of_priority(priority: u32) -> Self {
-        match Self::new(PRIORITIES - priority as i64) {
-            Ok(kind) => kind,
+    /// Returns the type that stands for a priority. A higher priority is a lower type.
+    ///
+    /// With [`Select::HIGHEST_PRIORITY`] a receiver then gets the oldest message of the highest
+    /// priority, as with `mq_receive(3)`.
+    pub const fn from_priority(priority: u32) -> Self {
+        match Self::new(PRIORITY_0 - priority as i64) {
+            Ok(message_type) => message_type,
             Err(_) => Self::LOWEST,
         }
     }
 
-    /// The priority that this type stands for; 0 for a type that stands for none.
+    /// Returns the priority that this type stands for; 0 if it stands for none.
     pub const fn priority(self) -> u32 {
-        let priority = PRIORITIES - self.get();
+        let priority = PRIORITY_0 - self.get();
         match priority < 0 {
             true => 0,
             false => priority as u32,
         }
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn get(self) -> i64 {
         self.0.get()
     }
 
-    /// The type of a number that comes from shared memory, where a faulty peer may have written any.
-    pub(super) fn at_least_one(number: i64) -> Self {
+    /// Converts a number from shared memory, where a faulty peer may have written any number.
+    pub(super) fn clamped(number: i64) -> Self {
         Self::new(number).unwrap_or(Self::LOWEST)
     }
 }
 
 /// The type of priority 0.
-const PRIORITIES: i64 = 1 << 32;
+const PRIORITY_0: i64 = 1 << 32;
 
 impl TryFrom<i64> for MessageType {
-    type Error = BadMessageType;
+    type Error = InvalidMessageType;
 
-    fn try_from(number: i64) -> Result<Self, BadMessageType> {
+    fn try_from(number: i64) -> Result<Self, InvalidMessageType> {
         Self::new(number)
     }
 }
 
-/// Which message a receiver asks for.
+/// Which message to receive, as with the `msgtyp` argument of `msgrcv(2)`.
 ///
 /// # Example
 /// ```
@@ -116,83 +128,118 @@ impl TryFrom<i64> for MessageType {
 /// let region = Region::memfd("example", 1 << 12)?;
 /// let queue: &MessageQueue = region.create("queue", QueueLimits { messages: 8, bytes: 100 })?;
 /// let [low, middle, high] = [1, 2, 3].map(|number| MessageType::new(number).unwrap());
-/// for kind in [high, low, middle, low] {
-///     queue.try_send(kind, &[])?;
+/// for message_type in [high, low, middle, low] {
+///     queue.try_send(message_type, &[])?;
 /// }
 /// let order = [Select::Type(middle), Select::LowestUpTo(middle), Select::First, Select::First];
-/// let kinds = order.map(|select| queue.try_receive(select).unwrap().kind);
-/// assert_eq!(kinds, [middle, low, high, low]);
+/// let types = order.map(|select| queue.try_receive(select).unwrap().message_type);
+/// assert_eq!(types, [middle, low, high, low]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Select {
-    /// The oldest.
+    /// The oldest message.
     First,
-    /// The oldest of this type.
+    /// The oldest message of this type.
     Type(MessageType),
-    /// The oldest of the lowest type that is there and is at most this one.
+    /// The oldest message of the lowest type present that is at most this type.
     LowestUpTo(MessageType),
 }
 
 impl Select {
-    /// The oldest of the highest priority: see [`MessageType::of_priority`].
-    pub const HIGHEST_PRIORITY: Self = Self::LowestUpTo(MessageType::of_priority(0));
+    /// The oldest message of the highest priority: see [`MessageType::from_priority`].
+    pub const HIGHEST_PRIORITY: Self = Self::LowestUpTo(MessageType::from_priority(0));
 }
 
-/// A message that was received.
+/// A received message.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Message {
-    /// Its type.
-    pub kind: MessageType,
-    /// What it says.
+    /// The type of the message.
+    pub message_type: MessageType,
+    /// The contents of the message.
     pub bytes: Vec<u8>,
 }
 
-/// What is known of a message that was received into memory of the caller's.
+impl Message {
+    /// Creates a message, for implementors of [`MessageQueueExt`](super::MessageQueueExt).
+    pub fn new(message_type: MessageType, bytes: Vec<u8>) -> Self {
+        Self {
+            message_type,
+            bytes,
+        }
+    }
+}
+
+/// The type and the length of a message that was received into a buffer of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Received {
-    /// Its type.
-    pub kind: MessageType,
-    /// How many bytes were written.
+    /// The type of the message.
+    pub message_type: MessageType,
+    /// The number of bytes written to the buffer.
     pub length: usize,
 }
 
-/// What to do with a message that has not the length of the memory it is received into. One that is
-/// refused stays where it is, the next to be received.
+impl Received {
+    /// Creates the result of a receive, for implementors of
+    /// [`MessageQueueExt`](super::MessageQueueExt).
+    pub fn new(message_type: MessageType, length: usize) -> Self {
+        Self {
+            message_type,
+            length,
+        }
+    }
+}
+
+/// Which lengths of a message a receiver accepts, compared with the length of its buffer.
+///
+/// A message that is not accepted stays in the queue and remains the next to be received.
 ///
 /// # Example
 /// ```
+/// use interlatch::channel::message_queue::{LengthPolicy, MessageQueueExt, MessageType, QueueLimits};
+/// use interlatch::channel::message_queue::Select;
+/// use interlatch::channel::{ChannelError, RecvTimeoutError};
 /// use interlatch::sync::Timeout;
-/// use interlatch::channel::message_queue::{MessageQueueExt, MessageType, Oversize, QueueLimits, ReceiveMessageError, Select};
 /// use interlatch::{MessageQueue, Region};
 ///
 /// let region = Region::memfd("example", 1 << 12)?;
 /// let queue: &MessageQueue = region.create("queue", QueueLimits { messages: 8, bytes: 100 })?;
 /// queue.try_send(MessageType::LOWEST, b"hello")?;
-/// let mut room = [0; 4];
-/// let refused = queue.receive_into(Select::First, &mut room, Oversize::Whole, Timeout::NonBlocking);
-/// assert_eq!(refused, Err(ReceiveMessageError::WrongLength { length: 5, room: 4 }));
-/// let cut = queue.receive_into(Select::First, &mut room, Oversize::Truncated, Timeout::NonBlocking)?;
-/// assert_eq!(&room[..cut.length], b"hell");
+/// let mut buffer = [0; 4];
+/// let mut receive = |policy| {
+///     queue.receive_into(Select::First, &mut buffer, policy, Timeout::NonBlocking)
+/// };
+/// let error = receive(LengthPolicy::AtMost).unwrap_err();
+/// let cause = ChannelError::MessageTooLong { length: 5, max: 4 };
+/// assert_eq!(error, RecvTimeoutError::Failed(cause));
+/// assert_eq!(receive(LengthPolicy::Truncate)?.length, 4);
+/// assert_eq!(&buffer, b"hell");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Oversize {
-    /// A longer one is refused.
-    Whole,
-    /// Of a longer one the rest is lost, as with `MSG_NOERROR`.
-    Truncated,
-    /// A longer and a shorter one are refused.
+pub enum LengthPolicy {
+    /// The message is at most as long as the buffer.
+    AtMost,
+    /// Any length. The rest of a longer message is discarded, as with `MSG_NOERROR` of `msgrcv(2)`.
+    Truncate,
+    /// The message is exactly as long as the buffer.
     Exact,
 }
 
-impl Oversize {
-    /// Whether a message of that length goes into that room.
-    pub(super) fn takes(self, length: usize, room: usize) -> bool {
+impl LengthPolicy {
+    /// Checks a message of `length` bytes against a buffer of `room` bytes.
+    pub(super) fn check(self, length: usize, room: usize) -> Result<(), ChannelError> {
         match self {
-            Self::Whole => length <= room,
-            Self::Truncated => true,
-            Self::Exact => length == room,
+            Self::AtMost if length > room => {
+                Err(ChannelError::MessageTooLong { length, max: room })
+            }
+            Self::Exact if length != room => Err(ChannelError::WrongLength {
+                expected: room,
+                found: length,
+            }),
+            _ => Ok(()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Message queues: messages with boundaries and types, for several clients and servers.
 //!
-//! [`MessageQueue`] is the queue in shared memory; [`MessageQueueExt`] has its typed and timed operations.
+//! [`MessageQueue`] is the queue in shared memory; [`MessageQueueExt`] has its operations.
 //!
 //! | file | contents |
 //! | --- | --- |
@@ -9,10 +9,10 @@
 //! | `cell` | the memory that holds the bytes of messages |
 //! | `store` | the order of the messages, and its repair after an owner death |
 //! | `queue` | blocking and notification |
+//! | `ext` | the timed and typed forms of the operations |
 //! | `state` | what the inspector reads |
 
 mod cell;
-mod error;
 mod ext;
 mod limits;
 mod message;
@@ -20,10 +20,9 @@ mod queue;
 mod state;
 mod store;
 
-pub use cell::{CELL_BYTES, MessageCell, MessageCells};
-pub use error::{ReceiveMessageError, SendMessageError};
+pub use cell::{CELL_PAYLOAD, MessageCell, MessageCells};
 pub use ext::MessageQueueExt;
 pub use limits::QueueLimits;
-pub use message::{BadMessageType, Message, MessageType, Oversize, Received, Select};
+pub use message::{InvalidMessageType, LengthPolicy, Message, MessageType, Received, Select};
 pub use queue::MessageQueue;
 pub use state::QueueState;

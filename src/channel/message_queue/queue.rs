@@ -1,140 +1,167 @@
-//! A message queue in shared memory that survives the death of its users.
-//!
-//! **Promise.** Each message is received once and whole, those of one type in the order in which they
-//! were sent; never more messages or bytes than the limits; and whoever dies in the middle of sending or
-//! receiving has done so or not.
-//!
-//! **Source.** `msgsnd(2)` and `msgrcv(2)` of System V, as a monitor (Hoare 1974).
-//!
-//! **Why it is correct.** Everything happens under one robust lock; what a death leaves is told in `store`.
-//! Receivers wait for different messages, and senders for room for messages of different lengths. A
-//! notification of one could choose one that cannot go on, and the one that could would sleep on: so each
-//! change notifies all that wait for its kind.
-//!
-//! **Ordering.** There is no atomic word here: the lock orders everything.
+//! Blocking and notification of the message queue in shared memory.
 
 use super::cell::{MessageCell, MessageCells};
-use super::error::Missed;
-use super::store::{Found, Store};
+use super::store::{LockedStore, MessageEntry, MessageStore};
 use super::{
-    Message, MessageQueueExt, MessageType, Oversize, QueueLimits, QueueState, ReceiveMessageError,
-    Received, Select, SendMessageError,
+    LengthPolicy, Message, MessageQueueExt, MessageType, QueueLimits, QueueState, Received, Select,
 };
+use crate::channel::OperationError;
+use crate::channel::{ChannelError, RecvTimeoutError, SendTimeoutError};
 use crate::platform::{ConfigError, MemoryReader, OffsetReader, ShmObject, ShmSafe, constructor};
-use crate::sync::{Condvar, RobustMutex, Timeout};
+use crate::sync::{Condvar, LockError, RobustLockResult, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
 use core::fmt;
 use core::mem::offset_of;
 
-/// A queue of messages with types in shared memory, bounded by messages and by bytes, whose users may die
-/// at any instruction. Its operations are those of [`MessageQueueExt`].
+/// A queue of messages with boundaries and types, for any number of processes.
 ///
-/// `C` says where the messages are: `[MessageCell; N]` inside (for a `static`), or `[MessageCell]` behind
-/// the header (for a region, where the [`QueueLimits`] are chosen at run time).
+/// Use it where items differ in length, where receivers select messages by type or priority, or
+/// where many clients share one queue with a server. The queue is bounded by the number of messages
+/// and by their bytes ([`QueueLimits`]). Its operations are those of [`MessageQueueExt`]; there are
+/// no handles.
 ///
-/// Compared with a queue of System V: the same types and selections, a limit in bytes of its own, no
-/// permission but that of the region, and no end but with its memory. It has no ends that close, so nobody
-/// is told that the others have gone; use timeout that ends.
+/// `C` is the storage: `[MessageCell; N]` inside the queue (for a `static`), or `[MessageCell]`
+/// behind the header (for a region, where the limits are chosen at run time).
+///
+/// Compared with a System V queue (`msgsnd(2)`, `msgrcv(2)`): types and selection are the same;
+/// each queue has a limit in bytes of its own; permissions are those of the region; and the queue
+/// lives as long as its memory. The queue does not close and does not report that its peers are
+/// gone: use timeouts.
 ///
 /// # Cost
-/// Sending and receiving is a copy into one piece of memory while the oldest message is received first. Where others leave holes, a
-/// long message is in the pieces that there are, of at least 96 bytes, until the queue is empty once. Receiving also goes
-/// through the older messages that are not asked for. All waiting receivers look when a message arrives, and all
-/// waiting senders when one was received.
+/// While messages are received in sending order, sending and receiving copy one contiguous piece of
+/// memory. Other orders leave gaps, and a long message is then split over pieces of at least 96
+/// bytes, until the queue is empty once. Receiving also walks over the older messages that it does
+/// not select. An arriving message wakes all waiting receivers, and a received message wakes all
+/// waiting senders.
 ///
 /// # Fairness
-/// None: of several receivers that wait for the same message any gets it, and a sender of a short message
-/// may overtake one that waits for room for a long one, again and again.
+/// None. Any of several receivers that wait for the same message gets it. A sender of a short
+/// message may overtake a sender that waits for room for a long one, any number of times.
 ///
 /// # Errors
-/// See [`SendMessageError`] and [`ReceiveMessageError`].
+/// The errors of all channels, without `Disconnected`. [`ChannelError::MessageTooLong`] and
+/// [`ChannelError::WrongLength`] report a message that does not fit. A thread that holds the
+/// maximum of 128 robust locks gets an error from every operation.
 ///
 /// # Panics
-/// None of its own.
+/// None.
 ///
 /// # Process death
-/// A message was sent, or received, or not: nothing is torn, doubled, or lost among the living, nor is any
-/// room. The one that gets the lock from a dead process goes through the cells once. Sleepers that the
-/// dead one should have woken look again within the [`recheck_interval`](crate::platform::futex).
+/// A process that is killed in an operation has completed it, or has changed nothing: no message is
+/// torn, duplicated or lost among the surviving processes, nor is any room. The process that takes
+/// the lock over from a dead owner walks over the cells once. Sleepers whose wake-up died with a
+/// process recheck within the [`recheck_interval`](crate::platform::futex).
 ///
-/// Replies to a client that has died stay, since a queue does not know who would receive them, until a
-/// process with the same number receives them: a client should begin by receiving what is there for it,
-/// and a server should not wait for ever for room.
+/// Replies to a dead client stay in the queue, because the queue does not know which process would
+/// receive them, until a process with the same id receives them. A client should first receive the
+/// messages that already have its address, and a server should not wait for room without a timeout.
 ///
-/// A process that is stopped in the middle of an operation keeps the lock inside, and all others wait for
-/// it: also those that only try; those that have a deadline, for a recheck interval at least.
+/// A process that is stopped within an operation keeps the internal lock. All other operations wait
+/// for it, including `try_` operations; operations with a deadline wait for at least one recheck
+/// interval.
 ///
-/// # Many locks
-/// A thread can hold 128 robust locks. To one that does every operation is `Refused`.
+/// # Ordering
+/// Sending a message happens before receiving it. The internal lock provides all ordering; the
+/// queue has no atomic variables of its own.
+///
+/// # How it works
+/// The queue is a monitor: a robust lock, and one condition variable each for receivers and
+/// senders. Receivers wait for different messages, and senders for room for messages of different
+/// lengths. A notification of a single waiter could choose one that cannot proceed while another
+/// one could, so each change notifies all waiters of its condition variable.
+///
+/// The messages are a linked list in sending order, and one store of one word links or unlinks a
+/// message: the link to a message is stored when all its bytes are in place, and the link around it
+/// when all its bytes are copied out. So a death leaves a message sent or not, and received or not.
+/// Everything else (the newest message, the free cells, the counts) follows from that list; after
+/// an owner death the next holder of the lock computes it again before it continues. A death during
+/// this repair changes nothing in the list.
+///
+/// A faulty peer may write anything into the memory. Every link is checked when it is read, and no
+/// list is followed for more steps than there are cells, so the queue may lose or invent messages
+/// then, but no operation accesses memory outside of the queue or loops forever.
+///
+/// # Sources
+/// `msgsnd(2)` and `msgrcv(2)`; Hoare, *Monitors: an operating system structuring concept* (1974).
 ///
 /// # Example
 /// ```
 /// use interlatch::channel::message_queue::{MessageQueueExt, MessageType, QueueLimits, Select};
+/// use interlatch::channel::TryRecvError;
 /// use interlatch::{MessageQueue, Region};
 ///
 /// let region = Region::memfd("example", 1 << 14)?;
 /// let limits = QueueLimits { messages: 8, bytes: 1000 };
 /// let queue: &MessageQueue = region.create("queue", limits)?;
 ///
+/// // Another process maps the region and attaches to the queue.
+/// let peer: &MessageQueue = region.attach("queue")?;
 /// let [urgent, normal] = [MessageType::new(1)?, MessageType::new(2)?];
-/// queue.send(normal, b"some day")?;
-/// queue.send(urgent, b"now")?;
+/// peer.send(normal, b"later")?;
+/// peer.send(urgent, b"now")?;
+///
 /// let message = queue.receive(Select::LowestUpTo(normal))?;
-/// assert_eq!((message.kind, &message.bytes[..]), (urgent, &b"now"[..]));
-/// assert_eq!(queue.receive(Select::First)?.bytes, b"some day");
-/// assert!(queue.try_receive(Select::First).is_err());
+/// assert_eq!((message.message_type, &message.bytes[..]), (urgent, &b"now"[..]));
+/// assert_eq!(queue.receive(Select::First)?.bytes, b"later");
+/// let error = queue.try_receive(Select::First).unwrap_err();
+/// assert_eq!(error, TryRecvError::Empty);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[repr(C)]
 pub struct MessageQueue<C: MessageCells + ?Sized = [MessageCell]> {
     lock: RobustMutex<()>,
-    /// Where receivers wait, and where senders do.
+    /// Receivers wait here for a message.
     arrived: Condvar,
-    left: Condvar,
-    store: Store<C>,
+    /// Senders wait here for room.
+    removed: Condvar,
+    store: MessageStore<C>,
 }
 
 impl<const N: usize> MessageQueue<[MessageCell; N]> {
     constructor! {
-        /// An empty queue over these cells, for a `static`. With fewer than
-        /// [`QueueLimits::cells`] it may be full before either limit is reached, and the longest message has
-        /// [`CELL_BYTES`](super::CELL_BYTES) for each.
+        /// Creates an empty queue with these cells, for a `static`.
+        ///
+        /// With fewer than [`QueueLimits::cells`] cells the queue may be full before it reaches a
+        /// limit, and the longest message has [`CELL_PAYLOAD`](super::CELL_PAYLOAD) bytes per cell.
         ///
         /// # Panics
-        /// If there is no cell, or not one message at most: when it is compiled, for a `static`.
+        /// Panics if there are no cells or if the message limit is 0; for a `static`, at compile
+        /// time.
         pub fn from_cells(cells: [MessageCell; N], limits: QueueLimits) -> Self {
-            assert!(N > 0, "a queue has a cell");
-            assert!(limits.messages > 0, "a queue has room for a message");
-            Self::over(cells, limits)
+            assert!(N > 0, "a message queue needs at least one cell");
+            assert!(limits.messages > 0, "the message limit must be at least 1");
+            Self::with_cells(cells, limits)
         }
     }
 
     constructor! {
-        /// Also with no cell, as the beginning of a queue whose cells lie behind it.
-        fn over(cells: [MessageCell; N], limits: QueueLimits) -> Self {
+        /// Creates the queue, or, without cells, the header of a queue whose cells follow it.
+        fn with_cells(cells: [MessageCell; N], limits: QueueLimits) -> Self {
             Self {
                 lock: RobustMutex::new(()),
                 arrived: Condvar::new(),
-                left: Condvar::new(),
-                store: Store::new(limits, cells),
+                removed: Condvar::new(),
+                store: MessageStore::new(limits, cells),
             }
         }
     }
 }
 
-// SAFETY: `repr(C)`, of parts that are `ShmSafe`, and numbers that are checked where they are read.
+// SAFETY: the type is `repr(C)`, its fields are valid for every bit pattern, `LockedStore` checks
+// each number that it reads, and all changes are made under the lock.
 unsafe impl<const N: usize> ShmSafe for MessageQueue<[MessageCell; N]> {
-    /// With the limits [`QueueLimits::of_cells`].
+    /// Creates an empty queue with the limits [`QueueLimits::from_cells`].
     fn initial() -> Self {
-        let limits = QueueLimits::of_cells(N);
-        Self::over(core::array::from_fn(|_| MessageCell::new()), limits)
+        let limits = QueueLimits::from_cells(N);
+        Self::with_cells(core::array::from_fn(|_| MessageCell::new()), limits)
     }
 }
 
 type Header = MessageQueue<[MessageCell; 0]>;
 
-// SAFETY: the header is `repr(C)` and valid for every bit pattern; the cells follow it as in the layout of
-// the unsized type, and are valid for every bit pattern.
+// SAFETY: the header is `repr(C)` and valid for every bit pattern. The cells follow it as in the
+// layout of the unsized type, and are valid for every bit pattern.
 unsafe impl ShmObject for MessageQueue<[MessageCell]> {
     type Config = QueueLimits;
 
@@ -148,140 +175,148 @@ unsafe impl ShmObject for MessageQueue<[MessageCell]> {
     }
 
     unsafe fn init(at: *mut u8, limits: QueueLimits) {
-        // SAFETY: valid for writes of the layout, of which the header is the beginning. Whatever is in
-        // the cells, none has a message.
-        unsafe { at.cast::<Header>().write(Header::over([], limits)) }
+        // SAFETY: `at` is valid for writes of the layout, which starts with the header. The cells
+        // need no initialization: the header links to none of them.
+        unsafe { at.cast::<Header>().write(Header::with_cells([], limits)) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, limits: QueueLimits) -> &'a Self {
         let wide = core::ptr::slice_from_raw_parts(at.cast::<MessageCell>(), limits.cells());
-        // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which is that
-        // of the cells behind the header.
+        // SAFETY: the caller promises that `at` is valid and aligned. The cast keeps the length,
+        // which is the number of cells behind the header.
         unsafe { &*(wide as *const Self) }
     }
 }
 
 impl Header {
-    /// The state of the one that these words are, with however many cells.
-    pub(crate) fn read_state(words: &dyn MemoryReader) -> Option<QueueState> {
-        let from = |offset: usize| OffsetReader(words, offset as u64);
+    /// Reads the state of a queue with any number of cells.
+    pub(crate) fn read_state(reader: &dyn MemoryReader) -> Option<QueueState> {
+        let from = |offset: usize| OffsetReader(reader, offset as u64);
         let store = from(offset_of!(Self, store));
-        let (limits, messages, bytes) = Store::counts_of(&store)?;
+        let (limits, messages, bytes) = MessageStore::read_counts(&store)?;
         Some(QueueState {
             lock: RobustMutex::read_state(&from(offset_of!(Self, lock)))?,
             messages,
             bytes,
             limits,
             receivers_wait: Condvar::read_state(&from(offset_of!(Self, arrived)))?.waiters,
-            senders_wait: Condvar::read_state(&from(offset_of!(Self, left)))?.waiters,
+            senders_wait: Condvar::read_state(&from(offset_of!(Self, removed)))?.waiters,
         })
     }
 }
 
 impl<C: MessageCells + ?Sized> MessageQueue<C> {
-    /// The limits that it was made with.
+    /// Returns the limits of the queue.
     pub fn limits(&self) -> QueueLimits {
         self.store.limits()
     }
 
-    /// How many messages there were a moment ago; none, if the lock is not to be had.
+    /// Returns the current number of messages; 0 if the calling thread cannot take the lock.
     pub fn len(&self) -> usize {
         self.counts().0 as usize
     }
 
-    /// Whether there was none.
+    /// Returns whether the queue has no messages.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many bytes these had together.
+    /// Returns the current number of bytes of all messages.
     pub fn bytes(&self) -> usize {
         self.counts().1 as usize
     }
 
     fn counts(&self) -> (u64, u64) {
-        let locked = self.lock.lock_or_repair(|()| self.store.rewrite());
-        locked.map_or((0, 0), |_guard| {
-            self.write_store();
-            self.store.counts()
-        })
+        let locked = self.repaired(self.lock.lock());
+        locked.map_or((0, 0), |guard| self.locked(&guard).counts())
     }
 
-    #[inline]
-    fn write_store(&self) {
-        if !self.store.is_written() {
-            self.store.rewrite();
+    fn locked(&self, guard: &RobustMutexGuard<'_, ()>) -> LockedStore<'_, C> {
+        debug_assert!(core::ptr::eq(guard.mutex(), &self.lock));
+        // SAFETY: `guard` holds `self.lock`. Every caller drops it after its last use of the store.
+        unsafe { self.store.assume_locked() }
+    }
+
+    /// Repairs the store after an owner death, and before its first use.
+    fn repaired<'a>(
+        &'a self,
+        locked: RobustLockResult<'a, ()>,
+    ) -> Result<RobustMutexGuard<'a, ()>, LockError> {
+        let (guard, is_inconsistent) = match locked {
+            Ok(guard) => (guard, false),
+            Err(error) => (error.mark_consistent()?, true),
+        };
+        let store = self.locked(&guard);
+        if is_inconsistent || !store.is_computed() {
+            store.repair();
         }
+        Ok(guard)
     }
 
-    /// Tries under the lock until it works or timeout runs out, and waits there in between. The lock is
-    /// free then.
-    fn when<R>(
+    /// Calls `attempt` under the lock until it returns a value, and waits on `changed` in between.
+    ///
+    /// The lock is free when this returns.
+    fn wait_for<R>(
         &self,
         changed: &Condvar,
         timeout: Timeout,
-        mut attempt: impl FnMut() -> Option<R>,
-    ) -> Result<R, Missed> {
-        let timeout_of_lock = timeout.for_internal_lock();
-        let mut guard = self
-            .lock
-            .lock_or_repair_with(timeout_of_lock, |()| self.store.rewrite())?;
-        self.write_store();
-        let mut is_in_time = true;
+        mut attempt: impl FnMut(LockedStore<'_, C>) -> Option<R>,
+    ) -> Result<R, OperationError> {
+        let mut guard = self.repaired(self.lock.lock_with(timeout.for_internal_lock()))?;
+        let mut in_time = true;
         loop {
-            if let Some(result) = attempt() {
+            if let Some(result) = attempt(self.locked(&guard)) {
                 drop(guard);
                 return Ok(result);
             }
-            if !is_in_time {
-                return Err(Missed::Late);
+            if !in_time {
+                return Err(OperationError::Timeout);
             }
             let locked;
-            (locked, is_in_time) = changed.wait_robust(guard, timeout);
-            guard = locked.or_else(|error| error.repair(|()| self.store.rewrite()))?;
-            self.write_store();
+            (locked, in_time) = changed.wait_robust(guard, timeout);
+            guard = self.repaired(locked)?;
         }
     }
 
-    /// Takes a message: `take` copies it out, or says why not, and then it stays.
-    fn take<R>(
+    /// Receives a message. `copy_out` copies it; if that fails, the message stays.
+    fn receive_by<R>(
         &self,
         select: Select,
         timeout: Timeout,
-        mut take: impl FnMut(MessageType, Found) -> Result<R, ReceiveMessageError>,
-    ) -> Result<R, ReceiveMessageError> {
-        let taken = self.when(&self.arrived, timeout, || {
-            let found = self.store.find(select)?;
-            let taken = take(MessageType::at_least_one(found.label.kind), found);
-            if taken.is_ok() {
-                self.store.remove(found);
+        mut copy_out: impl FnMut(LockedStore<'_, C>, MessageEntry) -> Result<R, ChannelError>,
+    ) -> Result<R, OperationError> {
+        let received = self.wait_for(&self.arrived, timeout, |store| {
+            let message = store.find(select)?;
+            let received = copy_out(store, message);
+            if received.is_ok() {
+                store.remove(message);
             }
-            Some(taken)
+            Some(received)
         })?;
-        if taken.is_ok() {
-            self.left.notify_all();
+        if received.is_ok() {
+            self.removed.notify_all();
         }
-        taken
+        Ok(received?)
     }
 }
 
 impl<C: MessageCells + ?Sized> MessageQueueExt for MessageQueue<C> {
-    fn longest(&self) -> usize {
-        self.store.longest()
+    fn max_length(&self) -> usize {
+        self.store.max_length()
     }
 
     fn send_with(
         &self,
-        kind: MessageType,
+        message_type: MessageType,
         bytes: &[u8],
         timeout: Timeout,
-    ) -> Result<(), SendMessageError> {
-        let (length, limit) = (bytes.len(), self.longest());
-        if length > limit {
-            return Err(SendMessageError::TooLong { length, limit });
+    ) -> Result<(), SendTimeoutError<()>> {
+        let (length, max) = (bytes.len(), self.max_length());
+        if length > max {
+            return Err(OperationError::from(ChannelError::MessageTooLong { length, max }).into());
         }
-        self.when(&self.left, timeout, || {
-            self.store.push(kind.get(), bytes).then_some(())
+        self.wait_for(&self.removed, timeout, |store| {
+            store.push(message_type.get(), bytes).then_some(())
         })?;
         self.arrived.notify_all();
         Ok(())
@@ -290,31 +325,27 @@ impl<C: MessageCells + ?Sized> MessageQueueExt for MessageQueue<C> {
     fn receive_into(
         &self,
         select: Select,
-        room: &mut [u8],
-        fit: Oversize,
+        buffer: &mut [u8],
+        policy: LengthPolicy,
         timeout: Timeout,
-    ) -> Result<Received, ReceiveMessageError> {
-        self.take(select, timeout, |kind, found| {
-            let (length, most) = (self.store.length(found), room.len());
-            if !fit.takes(length, most) {
-                return Err(ReceiveMessageError::WrongLength { length, room: most });
-            }
-            let length = length.min(most);
-            self.store.copy_to(found, &mut room[..length]);
-            Ok(Received { kind, length })
-        })
+    ) -> Result<Received, RecvTimeoutError> {
+        Ok(self.receive_by(select, timeout, |store, message| {
+            let (length, room) = (store.length(message), buffer.len());
+            policy.check(length, room)?;
+            let length = length.min(room);
+            store.copy_to(message, &mut buffer[..length]);
+            let message_type = MessageType::clamped(message.header.message_type);
+            Ok(Received::new(message_type, length))
+        })?)
     }
 
-    fn receive_with(
-        &self,
-        select: Select,
-        timeout: Timeout,
-    ) -> Result<Message, ReceiveMessageError> {
-        self.take(select, timeout, |kind, found| {
-            let mut bytes = vec![0; self.store.length(found)];
-            self.store.copy_to(found, &mut bytes);
-            Ok(Message { kind, bytes })
-        })
+    fn receive_with(&self, select: Select, timeout: Timeout) -> Result<Message, RecvTimeoutError> {
+        Ok(self.receive_by(select, timeout, |store, message| {
+            let mut bytes = vec![0; store.length(message)];
+            store.copy_to(message, &mut bytes);
+            let message_type = MessageType::clamped(message.header.message_type);
+            Ok(Message::new(message_type, bytes))
+        })?)
     }
 }
 

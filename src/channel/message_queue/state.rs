@@ -1,22 +1,24 @@
-//! What a queue is, as somebody sees it who only looks at its words.
+//! What the inspector reads of a message queue.
 
 use super::QueueLimits;
 use crate::sync::LockState;
 
-/// A message queue, a moment ago. Its numbers are read one after the other, so while somebody is at work they
-/// may not agree.
+/// A snapshot of a message queue.
+///
+/// The numbers are read one after the other, so they may disagree while a process uses the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct QueueState {
-    /// The lock inside.
+    /// The internal lock.
     pub lock: LockState,
-    /// How many messages there are, at most as many as may be.
+    /// The number of messages, clamped to the limit.
     pub messages: u64,
-    /// How many bytes these have together, at most as many as may be.
+    /// The number of bytes of all messages, clamped to the limit.
     pub bytes: u64,
-    /// How much there may be.
+    /// The limits of the queue.
     pub limits: QueueLimits,
-    /// Whether somebody may be asleep who wants a message.
+    /// Whether a receiver may be asleep.
     pub receivers_wait: bool,
-    /// Whether somebody may be asleep who wants room.
+    /// Whether a sender may be asleep.
     pub senders_wait: bool,
 }

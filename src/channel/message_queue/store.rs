@@ -1,418 +1,495 @@
-//! Which message is where, and what a death leaves of that.
-//!
-//! **How.** The messages are a list in the order in which they were sent: `first` leads to the cell in
-//! which the oldest begins, and from there each to the next. A message is in runs of cells, one behind the other, and
-//! the free cells are a list of runs too. A message takes its cells from the beginning of that list, and what it leaves
-//! goes to the end, to the run that is there if it follows that one without a gap. So while the oldest message is always
-//! the next to be received, the free cells are a ring in at most two runs, and a message is in one, or in two at
-//! the end of the memory. In another order the runs become shorter, until the queue is empty: then all cells are one run
-//! again.
-//!
-//! **Why there is room.** The first cell of a run holds [`CELL_BYTES`] of a message, and each further one more. A
-//! message takes no cell that it does not need, so it never has more cells than if each were a run of its own, which
-//! is what [`QueueLimits::cells`] counts.
-//!
-//! **Why it survives a death.** What there is is decided by the list of messages alone, and that changes by
-//! one step of one word: the link to a message is written when all of it is in its cells, and the link
-//! around it when all of it was copied out. Everything else (the end of the list, the free cells, how many
-//! messages and bytes there are) follows from that list. So whoever gets the lock from the dead, and
-//! whoever comes first of all, writes the rest anew: *what the list reaches is there, and all other cells
-//! are free*. Who dies in the middle of that has changed nothing that counts.
-//!
-//! **Faulty peers.** A link is the number of a cell, counted from 1. Whatever it is, it leads to a cell or to
-//! none; a run that is longer than there are cells, or has none, is no run; and no list is followed further than there
-//! are cells. A list that leads nowhere, or into a circle, ends there.
+//! The order of the messages in memory, and its repair after an owner death.
 
-use super::cell::{CELL_BYTES, Header, MessageCell, MessageCells, cells_of, copy_to, put, room_of};
+use super::cell::{
+    CELL_PAYLOAD, MessageCell, MessageCells, MessageHeader, cells_for, payload_of, read_extent,
+    write_extent,
+};
 use super::{QueueLimits, Select};
 use crate::platform::robust::commit;
 use crate::platform::{MemoryReader, UnsafeCell, constructor};
 use core::mem::offset_of;
 
-/// The end of a list.
-const NONE: u64 = 0;
+/// The link that ends a list. Every other link is the number of a cell, counted from 1.
+const END: u64 = 0;
 
-/// The messages and the free cells. The caller of every method holds the lock of the queue.
+/// The messages and the free cells of a queue. Access requires the queue's lock: see
+/// [`LockedStore`].
 #[repr(C)]
-pub(super) struct Store<C: MessageCells + ?Sized> {
+pub(super) struct MessageStore<C: MessageCells + ?Sized> {
     limits: UnsafeCell<QueueLimits>,
-    /// Where the oldest message begins. One step changes it.
+    /// The link to the oldest message. A single store changes it.
     first: UnsafeCell<u64>,
-    summary: UnsafeCell<Summary>,
+    derived: UnsafeCell<DerivedState>,
     cells: C,
 }
 
-/// What follows from the list of messages.
+/// The state that follows from the list of messages, and that a repair computes again.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Summary {
-    /// Whether this was ever written.
-    is_written: u64,
-    /// Where the newest message begins.
+struct DerivedState {
+    /// Not zero once this state was computed for the first time.
+    is_computed: u64,
+    /// The link to the newest message.
     last: u64,
-    /// The first of the free runs, and the last one, if there is one.
-    free: u64,
+    /// The links to the first and, unless that is `END`, to the last free extent.
+    first_free: u64,
     last_free: u64,
     messages: u64,
     bytes: u64,
 }
 
-impl Summary {
-    const UNWRITTEN: Self = Self {
-        is_written: 0,
-        last: NONE,
-        free: NONE,
-        last_free: NONE,
+impl DerivedState {
+    const INITIAL: Self = Self {
+        is_computed: 0,
+        last: END,
+        first_free: END,
+        last_free: END,
         messages: 0,
         bytes: 0,
     };
 }
 
-/// A message: where it begins, where the one before it does, and what stands on it.
+/// The position and the header of a message in the list.
 #[derive(Clone, Copy)]
-pub(super) struct Found {
-    at: u64,
-    before: u64,
-    pub(super) label: Header,
+pub(super) struct MessageEntry {
+    link: u64,
+    /// The link to the message before it.
+    previous: u64,
+    pub(super) header: MessageHeader,
 }
 
-/// Cells in a row, at least one: where they begin, and where the next run does.
+/// At least one consecutive cell: used by one message, or free.
 #[derive(Clone, Copy)]
-struct Run<'a> {
-    at: u64,
+struct Extent<'a> {
+    link: u64,
     cells: &'a [MessageCell],
     next: u64,
 }
 
-impl Run<'_> {
-    /// Where a run would begin that follows it without a gap.
+impl Extent<'_> {
+    /// The link to an extent that follows this one without a gap.
     fn end(&self) -> u64 {
-        self.at + self.cells.len() as u64
+        self.link + self.cells.len() as u64
     }
 }
 
-// SAFETY: everything in it is accessed only by the holder of the lock of the queue, but the limits,
-// which nobody changes.
-unsafe impl<C: MessageCells + ?Sized> Sync for Store<C> {}
+// SAFETY: `limits` is never written after construction. Everything else is accessed only through
+// `LockedStore`, whose creator holds the queue's lock.
+unsafe impl<C: MessageCells + ?Sized> Sync for MessageStore<C> {}
 
-impl<C: MessageCells> Store<C> {
+impl<C: MessageCells> MessageStore<C> {
     constructor! {
-        /// Without a message.
+        /// Creates a store without messages.
         pub(super) fn new(limits: QueueLimits, cells: C) -> Self {
             Self {
                 limits: UnsafeCell::new(limits),
-                first: UnsafeCell::new(NONE),
-                summary: UnsafeCell::new(Summary::UNWRITTEN),
+                first: UnsafeCell::new(END),
+                derived: UnsafeCell::new(DerivedState::INITIAL),
                 cells,
             }
         }
     }
 }
 
-impl Store<[MessageCell; 0]> {
-    /// The limits, and how many messages and bytes there are, as these words say: no more than the limits.
-    pub(super) fn counts_of(words: &dyn MemoryReader) -> Option<(QueueLimits, u64, u64)> {
-        let limit = |offset: usize| words.read_u32((offset_of!(Self, limits) + offset) as u64);
+impl MessageStore<[MessageCell; 0]> {
+    /// Reads the limits and the numbers of messages and bytes, clamped to the limits.
+    pub(super) fn read_counts(reader: &dyn MemoryReader) -> Option<(QueueLimits, u64, u64)> {
+        let limit = |offset: usize| reader.read_u32((offset_of!(Self, limits) + offset) as u64);
         let limits = QueueLimits {
             messages: limit(offset_of!(QueueLimits, messages))?,
             bytes: limit(offset_of!(QueueLimits, bytes))?,
         };
-        let count = |offset: usize| words.read_u64((offset_of!(Self, summary) + offset) as u64);
-        let messages = count(offset_of!(Summary, messages))?;
-        let bytes = count(offset_of!(Summary, bytes))?;
+        let count = |offset: usize| reader.read_u64((offset_of!(Self, derived) + offset) as u64);
+        let messages = count(offset_of!(DerivedState, messages))?;
+        let bytes = count(offset_of!(DerivedState, bytes))?;
         let messages = messages.min(limits.messages.into());
         Some((limits, messages, bytes.min(limits.bytes.into())))
     }
 }
 
-fn read<T: Copy>(word: &UnsafeCell<T>) -> T {
-    // SAFETY: the lock of the queue is held, by the callers' promise; every bit pattern is valid.
-    word.with(|value| unsafe { value.read_volatile() })
-}
-
-fn write<T: Copy>(word: &UnsafeCell<T>, value: T) {
-    // SAFETY: the lock of the queue is held, by the callers' promise.
-    word.with_mut(|place| unsafe { place.write_volatile(value) });
-}
-
-impl<C: MessageCells + ?Sized> Store<C> {
-    /// The limits; the lock need not be held.
+impl<C: MessageCells + ?Sized> MessageStore<C> {
+    /// Returns the limits. This does not need the lock.
     pub(super) fn limits(&self) -> QueueLimits {
-        read(&self.limits)
+        // SAFETY: the limits are never written after construction, except by a faulty peer; every
+        // bit pattern is valid.
+        self.limits.with(|limits| unsafe { limits.read_volatile() })
     }
 
-    /// Bytes of the longest message that fits into the empty queue.
-    pub(super) fn longest(&self) -> usize {
-        let room = self.cells.cells().len().saturating_mul(CELL_BYTES);
-        room.min(self.limits().bytes as usize)
+    /// Returns the length of the longest message that fits into the empty queue.
+    pub(super) fn max_length(&self) -> usize {
+        let payload = self.cells.cells().len().saturating_mul(CELL_PAYLOAD);
+        payload.min(self.limits().bytes as usize)
     }
 
-    /// How many messages and bytes there are.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        let summary = read(&self.summary);
-        (summary.messages, summary.bytes)
+    /// Gives access to the messages.
+    ///
+    /// # Safety
+    /// The caller holds the queue's lock as long as it uses the returned value.
+    pub(super) unsafe fn assume_locked(&self) -> LockedStore<'_, C> {
+        LockedStore { store: self }
+    }
+}
+
+/// Access to a [`MessageStore`], for the holder of the queue's lock.
+///
+/// **How it works.** The messages form a list in sending order: `first` links to the cell where the
+/// oldest message starts, and each message links to the next. A message occupies a list of extents,
+/// and the free cells are a list of extents too. A message takes its cells from the head of the
+/// free list. Its cells return to the tail, and join the last free extent if they follow it without
+/// a gap. While messages are received in sending order, the free cells are therefore a ring of at
+/// most two extents, and a message occupies one extent, or two at the end of the memory. Other
+/// orders produce shorter extents, until the queue is empty: then all cells become one extent
+/// again.
+///
+/// **Capacity.** The first cell of an extent holds [`CELL_PAYLOAD`] message bytes, and each further
+/// cell more. A message takes no cell that it does not need, so it never takes more cells than if
+/// each were an extent of its own, which is what [`QueueLimits::cells`] counts.
+///
+/// **Owner death.** The list of messages alone decides which messages exist, and a single store of
+/// one word changes it: the link to a message is stored when all cells of the message are written,
+/// and the link around it when all of it was copied out. Everything else (the newest message, the
+/// free cells, the counts) follows from that list. The first user, and each process that takes the
+/// lock over from a dead owner, computes it again: the cells that the list reaches are in use, all
+/// others are free. A death during that repair changes nothing in the list.
+///
+/// **Faulty peers.** A link is the number of a cell, counted from 1. Any value leads to a cell or
+/// to the end of the list. An extent that has no cells, or more cells than the queue, counts as the
+/// end of the list. No list is followed for more steps than there are cells, so a cycle ends too.
+pub(super) struct LockedStore<'a, C: MessageCells + ?Sized> {
+    store: &'a MessageStore<C>,
+}
+
+impl<C: MessageCells + ?Sized> Clone for LockedStore<'_, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C: MessageCells + ?Sized> Copy for LockedStore<'_, C> {}
+
+impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
+    fn first(self) -> u64 {
+        // SAFETY: the creator of `self` holds the queue's lock. The read is volatile, so a faulty
+        // peer cannot make it yield two values.
+        self.store
+            .first
+            .with(|first| unsafe { first.read_volatile() })
     }
 
-    fn cell(&self, link: u64) -> Option<&MessageCell> {
-        let place = usize::try_from(link).ok()?.checked_sub(1)?;
-        self.cells.cells().get(place)
+    fn derived(self) -> DerivedState {
+        // SAFETY: as in `first`; every bit pattern is valid.
+        self.store
+            .derived
+            .with(|derived| unsafe { derived.read_volatile() })
     }
 
-    /// The run that begins there.
-    fn run(&self, at: u64) -> Option<Run<'_>> {
-        let place = usize::try_from(at).ok()?.checked_sub(1)?;
-        let cells = self.cells.cells().get(place..)?;
-        let (count, next) = cells.first()?.run();
+    fn set_derived(self, derived: DerivedState) {
+        // SAFETY: the creator of `self` holds the queue's lock, which excludes every other access.
+        self.store
+            .derived
+            .with_mut(|target| unsafe { target.write_volatile(derived) });
+    }
+
+    fn cells(self) -> &'a [MessageCell] {
+        self.store.cells.cells()
+    }
+
+    /// Returns the numbers of messages and bytes.
+    pub(super) fn counts(self) -> (u64, u64) {
+        let derived = self.derived();
+        (derived.messages, derived.bytes)
+    }
+
+    fn cell(self, link: u64) -> Option<&'a MessageCell> {
+        let index = usize::try_from(link).ok()?.checked_sub(1)?;
+        self.cells().get(index)
+    }
+
+    /// Returns the extent that starts at `link`.
+    fn extent(self, link: u64) -> Option<Extent<'a>> {
+        let index = usize::try_from(link).ok()?.checked_sub(1)?;
+        let cells = self.cells().get(index..)?;
+        // SAFETY: the creator of `self` holds the queue's lock.
+        let (count, next) = unsafe { cells.first()?.extent() };
         let cells = cells.get(..usize::try_from(count).ok()?)?;
-        (!cells.is_empty()).then_some(Run { at, cells, next })
+        (!cells.is_empty()).then_some(Extent { link, cells, next })
     }
 
-    /// Where the message begins that comes behind the one that begins there; without one, the first.
-    fn following(&self, before: u64) -> u64 {
-        let cell = self.cell(before);
-        cell.map_or_else(|| read(&self.first), MessageCell::following)
-    }
-
-    /// Changes that in one step: whoever sees it sees all that was written before.
-    fn relink(&self, before: u64, following: u64) {
-        match self.cell(before) {
-            Some(cell) => cell.relink(following),
-            // SAFETY: the lock of the queue is held, by the callers' promise.
-            None => unsafe { commit(&self.first, following) },
+    /// Returns the link to the message after the one at `previous`; for `END`, to the first
+    /// message.
+    fn next_message(self, previous: u64) -> u64 {
+        match self.cell(previous) {
+            // SAFETY: the creator of `self` holds the queue's lock.
+            Some(cell) => unsafe { cell.next_message() },
+            None => self.first(),
         }
     }
 
-    /// Appends a message. False, if there is no room for it.
-    pub(super) fn push(&self, kind: i64, bytes: &[u8]) -> bool {
-        let (limits, summary) = (self.limits(), read(&self.summary));
+    /// Changes that link to `next`, in a single store after all earlier writes.
+    fn link_message(self, previous: u64, next: u64) {
+        // SAFETY: the creator of `self` holds the queue's lock.
+        unsafe {
+            match self.cell(previous) {
+                Some(cell) => cell.link_message(next),
+                None => commit(&self.store.first, next),
+            }
+        }
+    }
+
+    /// Makes the cell at `link`, if there is one, the first of an extent of `cells` cells.
+    fn start_extent(self, link: u64, cells: u32, next: u64) {
+        if let Some(cell) = self.cell(link) {
+            // SAFETY: the creator of `self` holds the queue's lock.
+            unsafe { cell.start_extent(cells, next) };
+        }
+    }
+
+    /// Appends a message. Returns `false` if there is no room for it.
+    pub(super) fn push(self, message_type: i64, bytes: &[u8]) -> bool {
+        let (limits, derived) = (self.store.limits(), self.derived());
         let Ok(length) = u32::try_from(bytes.len()) else {
             return false;
         };
-        let sum = summary.bytes.saturating_add(length.into());
-        if summary.messages >= u64::from(limits.messages) || sum > u64::from(limits.bytes) {
+        let sum = derived.bytes.saturating_add(length.into());
+        if derived.messages >= u64::from(limits.messages) || sum > u64::from(limits.bytes) {
             return false;
         }
-        let (at, mut changed) = (summary.free, summary);
+        let (link, mut changed) = (derived.first_free, derived);
         if !self.fill(&mut changed, bytes) {
             return false;
         }
-        let Some(cell) = self.cell(at) else {
+        let Some(cell) = self.cell(link) else {
             return false;
         };
-        cell.begin_message(kind, length);
-        self.relink(summary.last, at);
-        (changed.last, changed.bytes) = (at, sum);
+        // SAFETY: the creator of `self` holds the queue's lock.
+        unsafe { cell.start_message(message_type, length) };
+        self.link_message(derived.last, link);
+        (changed.last, changed.bytes) = (link, sum);
         changed.messages += 1;
-        write(&self.summary, changed);
+        self.set_derived(changed);
         true
     }
 
-    /// Copies the bytes into the first free runs, and takes these, of the last one no more than is needed. False, if
-    /// they do not suffice.
-    fn fill(&self, summary: &mut Summary, bytes: &[u8]) -> bool {
+    /// Copies `bytes` into the first free extents and removes the cells used from the free list.
+    ///
+    /// Of the last extent it takes only the cells it needs. Returns `false` if there is not enough
+    /// room.
+    fn fill(self, derived: &mut DerivedState, bytes: &[u8]) -> bool {
         let mut rest = bytes;
         loop {
-            let Some(run) = self.run(summary.free) else {
+            let Some(extent) = self.extent(derived.first_free) else {
                 return false;
             };
-            let count = cells_of(rest.len()).min(run.cells.len());
+            let count = cells_for(rest.len()).min(extent.cells.len());
             let piece;
-            (piece, rest) = rest.split_at(rest.len().min(room_of(count)));
-            put(run.cells, piece);
-            summary.free = self.split(summary, run, count);
+            (piece, rest) = rest.split_at(rest.len().min(payload_of(count)));
+            // SAFETY: the creator of `self` holds the queue's lock.
+            unsafe { write_extent(extent.cells, piece) };
+            derived.first_free = self.split(derived, extent, count);
             if rest.is_empty() {
                 return true;
             }
         }
     }
 
-    /// Leaves the run so many cells. Returns where the free runs go on.
-    fn split(&self, summary: &mut Summary, run: Run<'_>, count: usize) -> u64 {
-        let (used, left) = run.cells.split_at(count);
-        let (Some(first), Some(first_left)) = (used.first(), left.first()) else {
-            return run.next;
-        };
-        let at = run.at + used.len() as u64;
-        // Neither is more than the run had.
-        first_left.begin_run(left.len() as u32, run.next);
-        first.begin_run(used.len() as u32, NONE);
-        if summary.last_free == run.at {
-            summary.last_free = at;
+    /// Shortens a free extent that is about to be used to `count` cells.
+    ///
+    /// Returns the link to the new head of the free list.
+    fn split(self, derived: &mut DerivedState, extent: Extent<'_>, count: usize) -> u64 {
+        let (used, left) = extent.cells.split_at(count);
+        if used.is_empty() || left.is_empty() {
+            return extent.next;
         }
-        at
+        let link_left = extent.link + used.len() as u64;
+        // The casts lose nothing: neither part has more cells than the extent, which a u32 counts.
+        self.start_extent(link_left, left.len() as u32, extent.next);
+        self.start_extent(extent.link, used.len() as u32, END);
+        if derived.last_free == extent.link {
+            derived.last_free = link_left;
+        }
+        link_left
     }
 
-    /// The message that is asked for.
-    pub(super) fn find(&self, select: Select) -> Option<Found> {
+    /// Returns the message that `select` chooses.
+    pub(super) fn find(self, select: Select) -> Option<MessageEntry> {
         let mut messages = self.messages();
         match select {
             Select::First => messages.next(),
-            Select::Type(kind) => messages.find(|found| found.label.kind == kind.get()),
-            // Of several of the same type, `min_by_key` returns the first.
-            Select::LowestUpTo(most) => messages
-                .filter(|found| found.label.kind <= most.get())
-                .min_by_key(|found| found.label.kind),
+            Select::Type(wanted) => {
+                messages.find(|message| message.header.message_type == wanted.get())
+            }
+            // `min_by_key` returns the first of several minima, so the oldest of that type.
+            Select::LowestUpTo(max) => messages
+                .filter(|message| message.header.message_type <= max.get())
+                .min_by_key(|message| message.header.message_type),
         }
     }
 
-    /// The messages, oldest first; no more than there are cells.
-    fn messages(&self) -> impl Iterator<Item = Found> {
-        let (mut at, mut before) = (read(&self.first), NONE);
+    /// Returns the messages, oldest first, and no more than there are cells.
+    fn messages(self) -> impl Iterator<Item = MessageEntry> + use<'a, C> {
+        let (mut link, mut previous) = (self.first(), END);
         let next = move || {
-            let cell = self.cell(at)?;
-            let label = cell.label();
-            let found = Found { at, before, label };
-            (before, at) = (at, cell.following());
-            Some(found)
+            let cell = self.cell(link)?;
+            // SAFETY: the creator of `self` holds the queue's lock.
+            let (header, next) = unsafe { (cell.message_header(), cell.next_message()) };
+            let entry = MessageEntry {
+                link,
+                previous,
+                header,
+            };
+            (previous, link) = (link, next);
+            Some(entry)
         };
-        core::iter::from_fn(next).take(self.cells.cells().len())
+        core::iter::from_fn(next).take(self.cells().len())
     }
 
-    /// The runs of a message, as far as there are any; no more than there are cells.
-    fn runs(&self, found: Found) -> impl Iterator<Item = Run<'_>> {
-        let (mut at, mut rest) = (found.at, usize::try_from(found.label.length).ok());
+    /// Returns the extents of a message, as far as they are intact, and no more than there are
+    /// cells.
+    fn extents(self, message: MessageEntry) -> impl Iterator<Item = Extent<'a>> + use<'a, C> {
+        let mut link = message.link;
+        let mut rest = usize::try_from(message.header.length).ok();
         let next = move || {
             let length = rest?;
-            let run = self.run(at)?;
-            let left = length.saturating_sub(room_of(run.cells.len()));
+            let extent = self.extent(link)?;
+            let left = length.saturating_sub(payload_of(extent.cells.len()));
             rest = (left > 0).then_some(left);
-            at = run.next;
-            Some(run)
+            link = extent.next;
+            Some(extent)
         };
-        core::iter::from_fn(next).take(self.cells.cells().len())
+        core::iter::from_fn(next).take(self.cells().len())
     }
 
-    /// How long the message is: what stands on it, unless that is more than any can be.
-    pub(super) fn length(&self, found: Found) -> usize {
-        let most = self.cells.cells().len().saturating_mul(CELL_BYTES);
-        usize::try_from(found.label.length).map_or(most, |length| length.min(most))
+    /// Returns the length of a message: the recorded one, clamped to what the cells can hold.
+    pub(super) fn length(self, message: MessageEntry) -> usize {
+        let max = self.cells().len().saturating_mul(CELL_PAYLOAD);
+        usize::try_from(message.header.length).map_or(max, |length| length.min(max))
     }
 
-    /// Copies the beginning of the message out, as much as there is room for.
-    pub(super) fn copy_to(&self, found: Found, room: &mut [u8]) {
-        let mut rest = room;
-        for run in self.runs(found) {
-            let length = rest.len().min(room_of(run.cells.len()));
+    /// Copies the beginning of a message into `buffer`, until the buffer is full.
+    pub(super) fn copy_to(self, message: MessageEntry, buffer: &mut [u8]) {
+        let mut rest = buffer;
+        for extent in self.extents(message) {
+            let length = rest.len().min(payload_of(extent.cells.len()));
             let piece;
             (piece, rest) = core::mem::take(&mut rest).split_at_mut(length);
-            copy_to(run.cells, piece);
+            // SAFETY: the creator of `self` holds the queue's lock.
+            unsafe { read_extent(extent.cells, piece) };
         }
     }
 
-    /// Takes the message out of the list, and its cells back.
-    pub(super) fn remove(&self, found: Found) {
-        self.relink(found.before, self.following(found.at));
-        let mut summary = read(&self.summary);
-        if summary.last == found.at {
-            summary.last = found.before;
+    /// Removes a message from the list and frees its cells.
+    pub(super) fn remove(self, message: MessageEntry) {
+        self.link_message(message.previous, self.next_message(message.link));
+        let mut derived = self.derived();
+        if derived.last == message.link {
+            derived.last = message.previous;
         }
-        summary.messages = summary.messages.saturating_sub(1);
-        summary.bytes = summary.bytes.saturating_sub(found.label.length.into());
-        match read(&self.first) {
-            NONE => self.free_all(&mut summary),
-            // No run has more cells than a number of 32 bits counts.
-            _ => self.runs(found).for_each(|run| {
-                self.append(&mut summary, run.at, run.cells.len() as u32);
+        derived.messages = derived.messages.saturating_sub(1);
+        derived.bytes = derived.bytes.saturating_sub(message.header.length.into());
+        match self.first() {
+            END => self.free_all(&mut derived),
+            // The cast loses nothing: the length of an extent comes from a u32.
+            _ => self.extents(message).for_each(|extent| {
+                self.free_extent(&mut derived, extent.link, extent.cells.len() as u32);
             }),
         }
-        write(&self.summary, summary);
+        self.set_derived(derived);
     }
 
-    /// Makes one run of all cells: there is no message.
-    fn free_all(&self, summary: &mut Summary) {
-        summary.free = NONE;
-        self.free(summary, 1, self.cells.cells().len());
+    /// Makes all cells one free extent. There is no message.
+    fn free_all(self, derived: &mut DerivedState) {
+        derived.first_free = END;
+        self.free_cells(derived, 1, self.cells().len());
     }
 
-    /// Appends the cells to those that are free, however many.
-    fn free(&self, summary: &mut Summary, at: u64, count: usize) {
-        let (mut at, mut count) = (at, count);
+    /// Appends any number of cells to the free list.
+    fn free_cells(self, derived: &mut DerivedState, link: u64, count: usize) {
+        let (mut link, mut count) = (link, count);
         while count > 0 {
             let piece = u32::try_from(count).unwrap_or(u32::MAX);
-            self.append(summary, at, piece);
-            at += u64::from(piece);
+            self.free_extent(derived, link, piece);
+            link += u64::from(piece);
             count -= piece as usize;
         }
     }
 
-    /// Appends a run to those that are free, and to the last of them if it follows that one without a gap.
-    fn append(&self, summary: &mut Summary, at: u64, count: u32) {
-        let last = match summary.free {
-            NONE => None,
-            _ => self.run(summary.last_free),
+    /// Appends an extent to the free list, or to the last free extent if no gap lies between.
+    fn free_extent(self, derived: &mut DerivedState, link: u64, count: u32) {
+        let last = match derived.first_free {
+            END => None,
+            _ => self.extent(derived.last_free),
         };
         if let Some(last) = last {
             let sum = u32::try_from(last.cells.len() + count as usize);
-            if let (true, Ok(sum)) = (last.end() == at, sum) {
-                return last.cells[0].begin_run(sum, NONE);
+            if let (true, Ok(sum)) = (last.end() == link, sum) {
+                return self.start_extent(last.link, sum, END);
             }
-            last.cells[0].go_on_at(at);
+            // SAFETY: the creator of `self` holds the queue's lock.
+            unsafe { last.cells[0].link_extent(link) };
         } else {
-            summary.free = at;
+            derived.first_free = link;
         }
-        if let Some(first) = self.cell(at) {
-            first.begin_run(count, NONE);
-        }
-        summary.last_free = at;
+        self.start_extent(link, count, END);
+        derived.last_free = link;
     }
 
-    /// Whether the rest was ever written.
-    pub(super) fn is_written(&self) -> bool {
-        read(&self.summary).is_written != 0
+    /// Returns whether the derived state was ever computed.
+    pub(super) fn is_computed(self) -> bool {
+        self.derived().is_computed != 0
     }
 
-    /// Writes anew what follows from the list of messages.
+    /// Computes the derived state from the list of messages.
     #[cold]
-    pub(super) fn rewrite(&self) {
-        let mut is_free = vec![true; self.cells.cells().len()];
-        let mut summary = Summary {
-            is_written: 1,
-            ..Summary::UNWRITTEN
+    pub(super) fn repair(self) {
+        let mut is_free = vec![true; self.cells().len()];
+        let mut derived = DerivedState {
+            is_computed: 1,
+            ..DerivedState::INITIAL
         };
-        for found in self.messages() {
-            if !self.is_whole(found, &mut is_free) {
+        for message in self.messages() {
+            if !self.claim_cells(message, &mut is_free) {
                 break;
             }
-            summary.last = found.at;
-            summary.messages += 1;
-            summary.bytes = summary.bytes.saturating_add(found.label.length.into());
+            derived.last = message.link;
+            derived.messages += 1;
+            derived.bytes = derived.bytes.saturating_add(message.header.length.into());
         }
-        if self.following(summary.last) != NONE {
-            // It leads nowhere, or to what is used twice: by a faulty peer.
-            self.relink(summary.last, NONE);
+        if self.next_message(derived.last) != END {
+            // A faulty peer made the link lead nowhere, or to cells of another message.
+            self.link_message(derived.last, END);
         }
-        // Behind the newest message first, so that they are a ring again.
-        let load_latest = self.messages().last();
-        let last_run = load_latest.and_then(|found| self.runs(found).last());
-        let behind = last_run.map_or(0, |run| run.end() as usize - 1);
-        let (before, behind_it) = is_free.split_at(behind);
-        self.free_others(&mut summary, behind, behind_it);
-        self.free_others(&mut summary, 0, before);
-        write(&self.summary, summary);
+        // The cells behind the newest message come first, so that the free cells form a ring again.
+        let newest = self.messages().last();
+        let last_extent = newest.and_then(|message| self.extents(message).last());
+        let boundary = last_extent.map_or(0, |extent| extent.end() as usize - 1);
+        let (before, behind) = is_free.split_at(boundary);
+        self.free_unclaimed(&mut derived, boundary, behind);
+        self.free_unclaimed(&mut derived, 0, before);
+        self.set_derived(derived);
     }
 
-    /// Whether the message has all of its cells and shares none, which are taken then.
-    fn is_whole(&self, found: Found, is_free: &mut [bool]) -> bool {
-        let mut room = 0;
-        for run in self.runs(found) {
-            let cells = &mut is_free[run.at as usize - 1..][..run.cells.len()];
+    /// Marks the cells of a message as used. Returns `false` if one is missing or already used.
+    fn claim_cells(self, message: MessageEntry, is_free: &mut [bool]) -> bool {
+        let mut payload = 0;
+        for extent in self.extents(message) {
+            let cells = &mut is_free[extent.link as usize - 1..][..extent.cells.len()];
             if cells.contains(&false) {
                 return false;
             }
             cells.fill(false);
-            room += room_of(run.cells.len());
+            payload += payload_of(extent.cells.len());
         }
-        room >= found.label.length as usize && room > 0
+        payload >= message.header.length as usize && payload > 0
     }
 
-    /// Makes these cells the free ones.
-    fn free_others(&self, summary: &mut Summary, from: usize, is_free: &[bool]) {
-        let mut place = from;
+    /// Appends the free cells, of which the first has the index `start`, to the free list.
+    fn free_unclaimed(self, derived: &mut DerivedState, start: usize, is_free: &[bool]) {
+        let mut index = start;
         for cells in is_free.chunk_by(|one, next| one == next) {
             if cells[0] {
-                self.free(summary, place as u64 + 1, cells.len());
+                self.free_cells(derived, index as u64 + 1, cells.len());
             }
-            place += cells.len();
+            index += cells.len();
         }
     }
 }
@@ -426,31 +503,33 @@ mod tests {
         bytes: 4000,
     };
 
-    /// Sends so many messages of very different lengths, and receives the oldest whenever there are more than five.
-    /// Returns of how many runs a message was at most.
-    fn most_runs(store: &Store<[MessageCell; 40]>, messages: usize) -> usize {
-        let mut most = 0;
-        for number in 0..messages {
+    /// Sends `count` messages of very different lengths, and receives the oldest whenever the queue
+    /// has more than five. Returns the largest number of extents of one message.
+    fn max_extents(store: LockedStore<'_, [MessageCell; 40]>, count: usize) -> usize {
+        let mut max = 0;
+        for number in 0..count {
             assert!(store.push(1, &vec![0; number * 37 % 601]), "there is room");
-            let load_latest = store.messages().last().expect("just sent");
-            most = most.max(store.runs(load_latest).count());
+            let newest = store.messages().last().expect("the message just sent");
+            max = max.max(store.extents(newest).count());
             if store.counts().0 > 5 {
-                let oldest = store.messages().next().expect("the oldest");
+                let oldest = store.messages().next().expect("the oldest message");
                 store.remove(oldest);
             }
         }
-        most
+        max
     }
 
     #[test]
-    fn in_order_of_age_a_message_is_in_two_runs_at_most_also_after_a_repair() {
-        let store = Store::new(LIMITS, [const { MessageCell::new() }; 40]);
-        store.rewrite();
-        assert_eq!(most_runs(&store, 100), 2, "one of them lies at the end");
-        for messages in 0..40 {
-            most_runs(&store, messages);
-            store.rewrite();
-            assert!(most_runs(&store, 100) <= 2, "{messages}");
+    fn message_has_at_most_two_extents_in_sending_order_also_after_a_repair() {
+        let store = MessageStore::new(LIMITS, [const { MessageCell::new() }; 40]);
+        // SAFETY: only this thread has the store.
+        let store = unsafe { store.assume_locked() };
+        store.repair();
+        assert_eq!(max_extents(store, 100), 2, "one ends the memory");
+        for count in 0..40 {
+            max_extents(store, count);
+            store.repair();
+            assert!(max_extents(store, 100) <= 2, "{count}");
         }
     }
 }

@@ -1,226 +1,243 @@
-//! What the handles of both ends have in common: places that are theirs, and waiting for more.
-//!
-//! To the sender a place is free, to the receiver it is filled; otherwise they do the same. Of the other side's count a
-//! handle has only a private number made, which is never more than there are places: what a faulty
-//! peer writes there may bring it items that nobody sent, but never beyond the ring.
+//! The position of a handle, and how it waits for slots.
 
 use super::end::{Position, RingEnd};
+use crate::channel::OperationError;
 use crate::channel::slot::Slot;
-use crate::channel::{AttachError, ChannelError, Direction, OperationError};
+use crate::channel::{AttachError, Direction, Endpoint};
 use crate::platform::Ordering::{Acquire, Relaxed};
 use crate::platform::{Deadline, Pod, asymmetric, spin};
 use crate::sync::{OwnerToken, Timeout};
+use core::cell::Cell;
+use core::fmt;
 
-/// So many places at once are worth a look: a few cache lines are fetched in one go, and none of them is one that
-/// the other side still works on. Of a small ring, an eighth.
-const ENOUGH: usize = 128;
+/// A batch of this size makes waiting for the peer worthwhile, or an eighth of a small ring.
+///
+/// The batch spans a few cache lines, which are fetched together, and on which the peer no longer
+/// works.
+const TARGET_BATCH: usize = 128;
 
-/// The longest head start, in pauses: 1 to 6 microseconds.
-const LONGEST_HEAD_START: u32 = 128;
+/// The maximum back-off in pauses: 1 to 6 microseconds.
+const MAX_BACK_OFF: u32 = 128;
 
-/// How many there are from one count to another.
+/// Returns the distance between two positions.
 #[inline]
-pub(super) fn between(from: u64, to: u64, capacity: usize) -> usize {
-    // A number that is too large was written by a faulty peer.
+pub(super) fn distance(from: u64, to: u64, capacity: usize) -> usize {
+    // Only a faulty peer makes the distance exceed the capacity.
     to.wrapping_sub(from).min(capacity as u64) as usize
 }
 
-/// What the handle of the sender is made of.
-pub(super) type SendCursor<'a, T> = Cursor<'a, T, true>;
-/// What the handle of the receiver is made of.
-pub(super) type RecvCursor<'a, T> = Cursor<'a, T, false>;
+/// The cursor of the sender.
+pub(super) type SendCursor<'a, T> = RingCursor<'a, T, true>;
+/// The cursor of the receiver.
+pub(super) type RecvCursor<'a, T> = RingCursor<'a, T, false>;
 
-/// A handle of either end. Which one it is the compiler knows, so that no item has to ask.
-pub(super) struct Cursor<'a, T, const SENDS: bool> {
+/// A handle's registration with its side of a ring, and its position in the ring.
+///
+/// Programs use it through [`Sender`](crate::Sender) and [`Receiver`](crate::Receiver). A slot is
+/// *available* to the sender when it is free, and to the receiver when it is filled; in all else
+/// both sides do the same. The constant `SENDS` selects the side at compile time, so no item pays
+/// for a branch.
+///
+/// The cursor converts the peer's position into a number of available slots that never exceeds the
+/// capacity. A faulty peer can therefore make it receive items that were never sent, but not access
+/// memory outside of the ring.
+pub struct RingCursor<'a, T, const SENDS: bool> {
     slots: &'a [Slot<T>],
-    /// What `mine` holds. For an item only this is written, and that, and the place: while a processor waits for
-    /// the cache line of a place it goes on, as far as it can remember what it has to write.
-    count: u64,
-    /// Up to which count the places are known to be this one's: never more of them than there are.
-    limit: u64,
-    /// The count at the first place, this time around.
-    start: u64,
-    mine: &'a Position,
-    others: &'a Position,
-    side: &'a RingEnd,
-    other_side: &'a RingEnd,
-    stamp: OwnerToken,
-    /// Pauses before the next look for more.
-    head_start: u32,
+    /// The value of `own_position`. An operation writes only this, `own_position` and the slot:
+    /// while the processor waits for the cache line of the slot, it continues as far as its store
+    /// buffer reaches.
+    position: Cell<u64>,
+    /// The position up to which slots are known to be available. At most `position` plus the
+    /// capacity.
+    limit: Cell<u64>,
+    /// The position of the first slot in the current lap.
+    lap_start: Cell<u64>,
+    own_position: &'a Position,
+    peer_position: &'a Position,
+    own_end: &'a RingEnd,
+    peer_end: &'a RingEnd,
+    token: OwnerToken,
+    /// The number of pauses before the next load of `peer_position`.
+    back_off: Cell<u32>,
 }
 
-impl<'a, T: Pod, const SENDS: bool> Cursor<'a, T, SENDS> {
-    /// A handle of this end. Of sides and counts the first one is its own. They are of one ring with these places.
+impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
+    /// Claims an end. Of each pair the first is the cursor's own; all are of the ring with these
+    /// slots.
     pub(super) fn new(
-        [side, other_side]: [&'a RingEnd; 2],
-        [mine, others]: [&'a Position; 2],
+        [own_end, peer_end]: [&'a RingEnd; 2],
+        [own_position, peer_position]: [&'a Position; 2],
         slots: &'a [Slot<T>],
     ) -> Result<Self, AttachError> {
-        let is_granted = asymmetric::register();
-        side.take(match SENDS {
+        let has_membarrier = asymmetric::register();
+        own_end.claim(match SENDS {
             true => Direction::Sending,
             false => Direction::Receiving,
         })?;
-        if !is_granted {
-            side.demand_exchanges();
-            other_side.demand_exchanges();
+        if !has_membarrier {
+            own_end.require_exchanges();
+            peer_end.require_exchanges();
         }
-        let count = mine.left_by_the_last();
+        let position = own_position.load_last();
         Ok(Self {
             slots,
-            count,
-            limit: count,
-            // Of no places nobody gets this far: there is always one.
-            start: count - count % slots.len().max(1) as u64,
-            mine,
-            others,
-            side,
-            other_side,
-            stamp: OwnerToken::new(),
-            head_start: 0,
+            position: Cell::new(position),
+            limit: Cell::new(position),
+            // The capacity is never 0; `max` keeps the compiler from emitting a panic.
+            lap_start: Cell::new(position - position % slots.len().max(1) as u64),
+            own_position,
+            peer_position,
+            own_end,
+            peer_end,
+            token: OwnerToken::new(),
+            back_off: Cell::new(0),
         })
     }
 
-    /// Waits for a place as long as timeout lasts.
+    /// Whether this is a copy in a forked child, which must not access the ring.
     #[inline]
-    pub(super) fn reserve(&mut self, timeout: &Timeout) -> Result<(), OperationError> {
-        if self.is_inherited() {
-            return Err(ChannelError::Inherited.into());
-        }
-        // What is there is received also when nobody sends any more; nothing is sent to nobody.
-        if SENDS && self.other_side.is_gone() {
+    pub(super) fn is_inherited(&self) -> bool {
+        self.token.is_inherited()
+    }
+
+    /// The number of slots known to be available.
+    #[inline]
+    fn available(&self) -> usize {
+        self.limit.get().wrapping_sub(self.position.get()) as usize
+    }
+
+    /// The index of the next slot.
+    #[inline]
+    fn index(&self) -> usize {
+        self.position.get().wrapping_sub(self.lap_start.get()) as usize
+    }
+
+    /// Waits for an available slot.
+    #[inline]
+    pub(super) fn wait_for_slot(&self, timeout: &Timeout) -> Result<(), OperationError> {
+        // A receiver first drains the ring, so it checks this only when the ring is empty.
+        if SENDS && self.peer_end.is_disconnected() {
             return Err(OperationError::Disconnected);
         }
-        match self.ready() {
-            0 => self.look_for_more(timeout),
+        match self.available() {
+            0 => self.refresh_or_wait(timeout),
             _ => Ok(()),
         }
     }
 
-    /// Whether this is the copy of a forked child: it has nothing here to send, to receive or to close.
+    /// Waits for an available slot, and returns how many are available, at most `max`.
     #[inline]
-    pub(super) fn is_inherited(&self) -> bool {
-        self.stamp.is_inherited()
-    }
-
-    /// How many of the next places are known to be this one's.
-    #[inline]
-    fn ready(&self) -> usize {
-        self.limit.wrapping_sub(self.count) as usize
-    }
-
-    /// Where the next place is.
-    #[inline]
-    fn place(&self) -> usize {
-        self.count.wrapping_sub(self.start) as usize
-    }
-
-    /// The same, and looks how many there are if fewer than that are known of. Returns the number, at most that.
-    #[inline]
-    pub(super) fn reserve_up_to(
-        &mut self,
-        most: usize,
+    pub(super) fn wait_for_slots(
+        &self,
+        max: usize,
         timeout: &Timeout,
     ) -> Result<usize, OperationError> {
-        let known = self.ready();
-        self.reserve(timeout)?;
-        // It has looked just now, if none was known.
-        if known > 0 && known < most {
-            self.look();
+        let known = self.available();
+        self.wait_for_slot(timeout)?;
+        // If none was known, `wait_for_slot` has just loaded the peer's position.
+        if known > 0 && known < max {
+            self.refresh();
         }
-        Ok(self.ready().min(most))
+        Ok(self.available().min(max))
     }
 
-    /// The next so many places, which are known to be this one's: up to the last one, and the rest from the first one on.
+    /// The next `count` available slots: those up to the end of the ring, and the rest from its
+    /// start.
     #[inline]
-    pub(super) fn places(&self, count: usize) -> [&'a [Slot<T>]; 2] {
-        let first = self.piece(count);
+    pub(super) fn next_slots(&self, count: usize) -> [&'a [Slot<T>]; 2] {
+        let first = self.next_contiguous(count);
         [first, &self.slots[..count - first.len()]]
     }
 
-    /// The next so many places, which are known to be this one's, or fewer: as many as come before the end of the ring.
+    /// The next available slots up to the end of the ring, at most `max`.
     #[inline]
-    pub(super) fn piece(&self, most: usize) -> &'a [Slot<T>] {
-        let rest = &self.slots[self.place()..];
-        &rest[..most.min(rest.len())]
+    pub(super) fn next_contiguous(&self, max: usize) -> &'a [Slot<T>] {
+        let rest = &self.slots[self.index()..];
+        &rest[..max.min(rest.len())]
     }
 
-    /// The next place, which is known to be this one's.
+    /// The next available slot.
     #[inline]
-    pub(super) fn next(&self) -> &'a Slot<T> {
-        &self.slots[self.place()]
+    pub(super) fn next_slot(&self) -> &'a Slot<T> {
+        &self.slots[self.index()]
     }
 
-    /// Gives the next so many places to the other side. They are known to be this one's.
+    /// Passes the next `count` available slots to the other side.
     #[inline]
-    pub(super) fn advance(&mut self, places: usize) {
-        debug_assert!(places <= self.ready());
-        if self.place() + places >= self.slots.len() {
-            self.start = self.start.wrapping_add(self.slots.len() as u64);
+    pub(super) fn advance(&self, count: usize) {
+        debug_assert!(count <= self.available());
+        if self.index() + count >= self.slots.len() {
+            let lap_start = self.lap_start.get();
+            self.lap_start
+                .set(lap_start.wrapping_add(self.slots.len() as u64));
         }
-        self.count = self.count.wrapping_add(places as u64);
-        self.other_side.publish(self.mine, self.count);
+        let position = self.position.get().wrapping_add(count as u64);
+        self.position.set(position);
+        self.peer_end.publish(self.own_position, position);
     }
 
-    /// Looks how many places there are. False, if there is none.
+    /// Loads the peer's position. Returns whether a slot is available.
     #[inline]
-    fn look(&mut self) -> bool {
-        // Acquire pairs with the Release of `RingEnd::tell`.
-        let others = self.others.word().load(Acquire);
-        let ready = self.reach(others);
-        self.limit = self.count.wrapping_add(ready as u64);
-        ready > 0
+    fn refresh(&self) -> bool {
+        // Acquire pairs with the Release in `RingEnd::publish`.
+        let peer = self.peer_position.word().load(Acquire);
+        let available = self.available_at(peer);
+        self.limit
+            .set(self.position.get().wrapping_add(available as u64));
+        available > 0
     }
 
-    /// How many places there are if the other count is this.
+    /// The number of available slots if the peer is at position `peer`.
     #[inline]
-    fn reach(&self, others: u64) -> usize {
+    fn available_at(&self, peer: u64) -> usize {
         let capacity = self.slots.len();
         match SENDS {
-            true => capacity - between(others, self.count, capacity),
-            false => between(self.count, others, capacity),
+            true => capacity - distance(peer, self.position.get(), capacity),
+            false => distance(self.position.get(), peer, capacity),
         }
     }
 
-    /// Looks for more, and waits for one as long as timeout lasts.
+    /// Loads the peer's position, and waits until a slot is available.
     ///
-    /// Who comes back for each single item has both sides wait for the same cache lines all the time, at a
-    /// tenth of the pace. So one that keeps finding a few leaves the other side a head start, and then finds many.
+    /// If a side loads the peer's position for each single item, both sides wait for the same cache
+    /// lines all the time, at a tenth of the throughput. A side that keeps finding small batches
+    /// therefore backs off before it loads the position, and then finds a large one.
     #[cold]
-    fn look_for_more(&mut self, timeout: &Timeout) -> Result<(), OperationError> {
+    fn refresh_or_wait(&self, timeout: &Timeout) -> Result<(), OperationError> {
         if *timeout != Timeout::NonBlocking {
-            spin::back_off(self.head_start);
+            spin::back_off(self.back_off.get());
         }
-        let finds_some = self.look();
-        self.adapt();
-        match finds_some {
+        let finds_slots = self.refresh();
+        self.adapt_back_off();
+        match finds_slots {
             true => Ok(()),
             false => self.wait(timeout),
         }
     }
 
-    /// The next head start, after a look that found what is ready now.
-    fn adapt(&mut self) {
-        let enough = (self.slots.len() / 8).min(ENOUGH);
-        self.head_start = match self.ready() {
-            // One that comes alone gains nothing by it.
-            0 | 1 => self.head_start / 2,
-            ready if ready < enough => (2 * self.head_start + 2).min(LONGEST_HEAD_START),
-            ready if ready > 4 * enough => self.head_start - self.head_start / 4,
-            _ => self.head_start,
-        };
+    /// Chooses the next back-off from the size of the batch that was just found.
+    fn adapt_back_off(&self) {
+        let target = (self.slots.len() / 8).min(TARGET_BATCH);
+        let back_off = self.back_off.get();
+        self.back_off.set(match self.available() {
+            // Single items do not benefit from a back-off.
+            0 | 1 => back_off / 2,
+            found if found < target => (2 * back_off + 2).min(MAX_BACK_OFF),
+            found if found > 4 * target => back_off - back_off / 4,
+            _ => back_off,
+        });
     }
 
-    /// Waits for a place: there is none, as far as is known.
+    /// Waits for an available slot. None is known.
     #[cold]
-    fn wait(&mut self, timeout: &Timeout) -> Result<(), OperationError> {
-        let (side, deadline) = (self.side, timeout.deadline());
+    fn wait(&self, timeout: &Timeout) -> Result<(), OperationError> {
+        let (own_end, deadline) = (self.own_end, timeout.deadline());
         let mut in_time = *timeout != Timeout::NonBlocking;
         let mut spin = None;
         loop {
-            if self.other_side.is_gone() {
-                // It may have sent something before it went.
-                let is_drained = SENDS || !self.look();
+            if self.peer_end.is_disconnected() {
+                // A sender may have sent items before it disconnected.
+                let is_drained = SENDS || !self.refresh();
                 return match is_drained {
                     true => Err(OperationError::Disconnected),
                     false => Ok(()),
@@ -229,36 +246,52 @@ impl<'a, T: Pod, const SENDS: bool> Cursor<'a, T, SENDS> {
             if !in_time {
                 return Err(OperationError::Timeout);
             }
-            let spin = spin.get_or_insert_with(|| side.spin(deadline));
-            if !spin.sees(|_| self.sees_a_place()) {
+            let spin = spin.get_or_insert_with(|| own_end.spin(deadline));
+            if !spin.wait_until(|_| self.sees_slot()) {
                 in_time = self.sleep(deadline);
             }
-            if self.look() {
-                spin.has_paid();
+            if self.refresh() {
+                spin.record_success();
                 return Ok(());
             }
         }
     }
 
-    fn sees_a_place(&self) -> bool {
-        // Relaxed: `look` finds out.
-        self.reach(self.others.word().load(Relaxed)) > 0
+    fn sees_slot(&self) -> bool {
+        // Relaxed: `refresh` loads the position again, with Acquire, before a slot is accessed.
+        self.available_at(self.peer_position.word().load(Relaxed)) > 0
     }
 
-    /// Sleeps until the other side has done something, or for no reason. False, if the time was over.
+    /// Sleeps until the peer acts; spurious returns are possible. Returns `false` after the
+    /// deadline.
     fn sleep(&self, deadline: Option<Deadline>) -> bool {
-        let other_side = self.other_side;
-        self.side.sleep_unless(self.others, deadline, |others| {
-            self.reach(others) > 0 || other_side.is_gone()
-        })
+        let peer_end = self.peer_end;
+        self.own_end
+            .sleep_unless(self.peer_position, deadline, |peer| {
+                self.available_at(peer) > 0 || peer_end.is_disconnected()
+            })
     }
 }
 
-impl<T, const SENDS: bool> Drop for Cursor<'_, T, SENDS> {
+impl<T, const SENDS: bool> Endpoint for RingCursor<'_, T, SENDS> {
+    #[inline]
+    fn is_owned(&self) -> bool {
+        !self.token.is_inherited()
+    }
+}
+
+impl<T, const SENDS: bool> Drop for RingCursor<'_, T, SENDS> {
     fn drop(&mut self) {
-        if self.side.is_of(&self.stamp) {
-            self.side.close();
-            self.other_side.wake();
+        if self.own_end.is_held_by(&self.token) {
+            // SAFETY: this thread owns the end, and the cursor is not used after this.
+            unsafe { self.own_end.close() };
+            self.peer_end.wake();
         }
+    }
+}
+
+impl<T, const SENDS: bool> fmt::Debug for RingCursor<'_, T, SENDS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RingCursor { .. }")
     }
 }

@@ -1,13 +1,4 @@
-//! One end of a ring, as both ends see it.
-//!
-//! | flag | set | taken away |
-//! | --- | --- | --- |
-//! | `ASLEEP` | by the one of this end, before it looks for the last time | by whoever wakes it, or by itself |
-//! | `EXCHANGES` | by one for whom the kernel has no `membarrier(2)` | never |
-//! | `CLOSED` | by the one of this end, as it goes | never |
-//!
-//! With `EXCHANGES` the other side exchanges this word whenever it has moved its count. Of that exchange and the
-//! one that sets `ASLEEP` one comes first, and the other one sees what was done before it.
+//! The shared state of one side of a ring.
 
 use crate::channel::{AttachError, ChannelError, Direction, EndState};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
@@ -19,14 +10,26 @@ use crate::platform::{
 use crate::sync::{LockError, LockState, OwnerToken, RawRobustMutex, Timeout};
 use core::mem::offset_of;
 
+// | flag | set by | cleared by |
+// | --- | --- | --- |
+// | `ASLEEP` | the owner of this end, before its last check | the process that wakes it, or itself |
+// | `NO_MEMBARRIER` | a process without `membarrier(2)` | never |
+// | `CLOSED` | the owner of this end, when it closes it | never |
+//
+// With `NO_MEMBARRIER`, the peer performs a read-modify-write of this word after each change of its
+// position. Either that operation or the one that sets `ASLEEP` comes first in the modification
+// order of the word, and the later one observes what preceded the earlier one.
 const ASLEEP: u32 = 1;
-const EXCHANGES: u32 = 2;
+const NO_MEMBARRIER: u32 = 2;
 const CLOSED: u32 = 4;
 
-/// Whoever has moved a count has something to do if one of these is set.
-const LISTENS: u32 = ASLEEP | EXCHANGES;
+/// If one of these flags is set, the peer calls [`RingEnd::wake`] after it has moved its position.
+const NEEDS_WAKE: u32 = ASLEEP | NO_MEMBARRIER;
 
-/// A count on two cache lines of its own: it is written all the time, and processors fetch lines in pairs.
+/// The number of items that a side has ever sent or received.
+///
+/// It has two cache lines of its own, because it changes with every item and processors prefetch
+/// cache lines in pairs.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(super) struct Position(AtomicU64);
@@ -38,41 +41,42 @@ impl Position {
         }
     }
 
-    /// The word.
     #[inline]
     pub(super) fn word(&self) -> &AtomicU64 {
         &self.0
     }
 
-    /// What its last writer has left. The caller has taken the seat of its writer, which orders the two.
-    pub(super) fn left_by_the_last(&self) -> u64 {
-        // An exchange, because this process writes the word later: see `check`. Relaxed, as the seat is enough.
+    /// Reads the position that the previous owner of this side left. The caller owns the side.
+    pub(super) fn load_last(&self) -> u64 {
+        // Relaxed: acquiring the owner's lock orders this after all writes of the previous owner. A
+        // read-modify-write, because this process writes the word later, and the model checker may
+        // miss executions in which a process loads a word before it writes it.
         self.0.fetch_or(0, Relaxed)
     }
 }
 
-/// What is seldom written: the other side looks at it for every item.
+/// The state of a side that rarely changes. The peer reads it for every item.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(super) struct RingEnd {
     flags: AtomicU32,
-    seat: RawRobustMutex,
+    owner: RawRobustMutex,
 }
 
 impl RingEnd {
     constructor! {
         pub(super) fn new() -> Self {
-            Self { flags: AtomicU32::new(0), seat: RawRobustMutex::new() }
+            Self { flags: AtomicU32::new(0), owner: RawRobustMutex::new() }
         }
     }
 
-    /// Takes the seat.
-    pub(super) fn take(&self, direction: Direction) -> Result<(), AttachError> {
-        self.is_open(direction)?;
-        match self.seat.lock_with(Timeout::NonBlocking) {
-            // One that died has left everything as it was between two of its steps.
+    /// Makes the calling thread the owner of this end.
+    pub(super) fn claim(&self, direction: Direction) -> Result<(), AttachError> {
+        self.check_open(direction)?;
+        match self.owner.lock_with(Timeout::NonBlocking) {
+            // A dead owner leaves a consistent state: each of its steps is one store.
             Ok(_) => {}
-            Err(LockError::Refused(error)) => return Err(ChannelError::from(error).into()),
+            Err(LockError::RobustList(error)) => return Err(ChannelError::from(error).into()),
             Err(LockError::TimedOut | LockError::AlreadyHeld) => {
                 return Err(AttachError::SlotsInUse {
                     direction,
@@ -82,101 +86,111 @@ impl RingEnd {
             }
             Err(LockError::Unrecoverable) => return Err(ChannelError::Corrupted.into()),
         }
-        self.is_open(direction).inspect_err(|_| {
-            // SAFETY: locked above.
-            unsafe { self.seat.unlock() }
+        self.check_open(direction).inspect_err(|_| {
+            // SAFETY: this thread locked `owner` above.
+            unsafe { self.owner.unlock() }
         })
     }
 
-    fn is_open(&self, direction: Direction) -> Result<(), AttachError> {
+    fn check_open(&self, direction: Direction) -> Result<(), AttachError> {
         match load_latest(&self.flags) & CLOSED {
             0 => Ok(()),
             _ => Err(AttachError::Closed(direction)),
         }
     }
 
-    /// Whether the caller has the seat by the success that has this stamp.
-    pub(super) fn is_of(&self, stamp: &OwnerToken) -> bool {
-        self.seat.is_held_by(stamp)
+    /// Whether the calling thread still owns this end by the claim that created `token`.
+    pub(super) fn is_held_by(&self, token: &OwnerToken) -> bool {
+        self.owner.is_held_by(token)
     }
 
-    /// Closes this end for good. The caller has the seat.
-    pub(super) fn close(&self) {
-        // Release pairs with the Acquire of `is_gone`: the last count is seen.
+    /// Closes this end for good.
+    ///
+    /// # Safety
+    /// The calling thread owns this end, and uses it no more.
+    pub(super) unsafe fn close(&self) {
+        // Release pairs with the Acquire in `is_disconnected`, which then observes the last
+        // position.
         self.flags.fetch_or(CLOSED, Release);
-        // SAFETY: the caller has it.
-        unsafe { self.seat.unlock() };
+        // SAFETY: the calling thread holds `owner`.
+        unsafe { self.owner.unlock() };
     }
 
-    /// Whether the one of this end has gone, or died, and has no successor: then its last count is seen.
+    /// Whether this end is closed, or its owner died and has no successor.
+    ///
+    /// If so, the caller observes the last position of the owner.
     #[inline]
-    pub(super) fn is_gone(&self) -> bool {
-        // Acquire pairs with the Release of `close`.
-        load_latest_acquire(&self.flags) & CLOSED != 0 || self.seat.is_owner_died()
+    pub(super) fn is_disconnected(&self) -> bool {
+        // Acquire pairs with the Release in `close`.
+        load_latest_acquire(&self.flags) & CLOSED != 0 || self.owner.is_owner_died()
     }
 
-    /// From here on the other side exchanges the word of this one.
-    pub(super) fn demand_exchanges(&self) {
-        self.flags.fetch_or(EXCHANGES, Relaxed);
+    /// Makes the peer perform a read-modify-write of this end's flags for each item from now on.
+    pub(super) fn require_exchanges(&self) {
+        self.flags.fetch_or(NO_MEMBARRIER, Relaxed);
     }
 
-    /// Begins a wait of the one of this end.
+    /// Starts a wait of the owner of this end.
     pub(super) fn spin(&self, deadline: Option<Deadline>) -> Spin<'_> {
-        Spin::on(&self.flags, SpinPolicy::Items, deadline)
+        Spin::new(&self.flags, SpinPolicy::Items, deadline)
     }
 
-    /// Moves a count of the caller's, and wakes the one of this end if it sleeps.
+    /// Stores a new position of the peer, and wakes the owner of this end if it sleeps.
     #[inline]
-    pub(super) fn publish(&self, count: &Position, new: u64) {
-        // Release pairs with the Acquire of `Cursor::look`: what is in the places is seen, or was taken out
-        // of them.
-        count.word().store(new, Release);
-        if asymmetric::load_after_light_barrier(&self.flags) & LISTENS != 0 {
+    pub(super) fn publish(&self, position: &Position, new: u64) {
+        // Release pairs with the Acquire in `RingCursor::refresh`: the other side observes the
+        // items that were written, or that slots were read before they are free.
+        position.word().store(new, Release);
+        if asymmetric::load_after_light_barrier(&self.flags) & NEEDS_WAKE != 0 {
             self.wake();
         }
     }
 
-    /// Wakes the one of this end if it sleeps, or makes sure that it sees why it should not.
+    /// Wakes the owner of this end if it sleeps, or ensures that it observes the change if it is
+    /// about to.
     #[cold]
     pub(super) fn wake(&self) {
-        // Release pairs with the Acquire of `sleep_unless`: a sleeper that comes later sees the news.
+        // Release pairs with the Acquire in `sleep_unless`: a later sleeper observes the change.
         let before = self.flags.fetch_and(!ASLEEP, Release);
         if before & ASLEEP != 0 {
             futex::wake(&self.flags, 1);
         }
     }
 
-    /// Sleeps, unless the other one's count says that there is no reason to, or a reason comes up otherwise.
-    /// False, if the time was over. The caller is the one of this end.
+    /// Sleeps until the peer calls `wake`, unless `is_ready` holds for the peer's position.
+    ///
+    /// Returns `false` if the deadline has passed. Only the owner of this end calls this.
     pub(super) fn sleep_unless(
         &self,
-        other: &Position,
+        peer: &Position,
         deadline: Option<Deadline>,
-        has_reason: impl FnOnce(u64) -> bool,
+        is_ready: impl FnOnce(u64) -> bool,
     ) -> bool {
-        // Acquire pairs with the Release of `wake`, which came before this or will see it.
+        // Acquire pairs with the Release in `wake`: that call came before, or it observes `ASLEEP`.
         let seen = self.flags.fetch_or(ASLEEP, Acquire) | ASLEEP;
-        // Relaxed, both: the caller looks again before it touches a place.
-        let count = match seen & EXCHANGES {
-            0 => asymmetric::load_after_heavy_barrier(other.word()),
-            _ => other.word().load(Relaxed),
+        // Relaxed, both: the caller loads the position again with Acquire before it accesses a
+        // slot.
+        let position = match seen & NO_MEMBARRIER {
+            0 => asymmetric::load_after_heavy_barrier(peer.word()),
+            _ => peer.word().load(Relaxed),
         };
-        let wake = match has_reason(count) {
+        let wake = match is_ready(position) {
             true => Wake::Changed,
             false => futex::wait(&self.flags, seen, deadline),
         };
+        // Relaxed: the flag only says whether a wake-up is needed.
         self.flags.fetch_and(!ASLEEP, Relaxed);
         wake != Wake::TimedOut
     }
 
-    /// What these words say of this end.
-    pub(super) fn read_state(words: &dyn MemoryReader) -> Option<EndState> {
-        let flags = words.read_u32(offset_of!(Self, flags) as u64)?;
-        let seat = OffsetReader(words, offset_of!(Self, seat) as u64);
-        let seat = RawRobustMutex::read_state(&seat)?;
-        Some(match (flags & CLOSED, seat) {
+    /// Reads the state of an end.
+    pub(super) fn read_state(reader: &dyn MemoryReader) -> Option<EndState> {
+        let flags = reader.read_u32(offset_of!(Self, flags) as u64)?;
+        let owner = OffsetReader(reader, offset_of!(Self, owner) as u64);
+        let owner = RawRobustMutex::read_state(&owner)?;
+        Some(match (flags & CLOSED, owner) {
             (0, LockState::OwnerDied { .. }) => EndState::Closed,
-            (0, seat) => EndState::HeldBy(seat.holder().into_iter().collect()),
+            (0, owner) => EndState::HeldBy(owner.holder().into_iter().collect()),
             _ => EndState::Closed,
         })
     }

@@ -1,91 +1,129 @@
-//! The ring itself: two counts, two sides, and places.
+//! The ring: two positions, two ends, and the slots.
 
-use super::cursor::Cursor;
+use super::cursor::{RecvCursor, RingCursor, SendCursor};
 use super::end::{Position, RingEnd};
-use super::receiver::RingReceiver;
-use super::sender::RingSender;
 use crate::channel::slot::{Slot, Slots};
 use crate::channel::state::fill_of;
-use crate::channel::{AttachError, BufferState, store};
+use crate::channel::{
+    AttachError, Buffer, BufferState, Channel, RecvTimeoutError, SendTimeoutError, store,
+};
 use crate::platform::Ordering::Relaxed;
 use crate::platform::{
     ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
 };
-use crate::sync::LockState;
+use crate::sync::{LockState, Timeout};
 use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::offset_of;
 
-/// A first-in-first-out buffer for one producer and one consumer, without a lock: the fastest here.
+/// A bounded first-in-first-out channel for one sender and one receiver, without a lock.
 ///
-/// There is at most one [`RingSender`] and one [`RingReceiver`] at a time; the type sees to that, between
-/// processes too. Items go one by one, as slices ([`RingSender::send_slice`], [`RingReceiver::recv_into`]), or
-/// are written and read where they are ([`RingSender::loan`], [`RingReceiver::borrow`]). While neither side
-/// waits, an operation makes no system call; one that has to wait spins for a while, as long as that has been of use, and
-/// then sleeps. In a stream, whoever keeps finding a few items, or places, leaves the other side a head start of up to
-/// some microseconds before it looks again: so many go at once, and each cache line is waited for once. For
-/// items that come one by one the head start soon ends, and `try_` operations give none.
+/// Use it where one process streams items to one other process: it is the fastest channel of this
+/// crate. Items pass one by one, as slices ([`Sender::send_slice`](crate::Sender::send_slice),
+/// [`Receiver::recv_slice`](crate::Receiver::recv_slice)), or in place, without a copy
+/// ([`Sender::loan`](crate::Sender::loan), [`Receiver::borrow`](crate::Receiver::borrow)).
 ///
-/// `S` says where the places are: `[Slot<T>]` behind the header (for a region, where the capacity is chosen at run
-/// time; this is what `RingBuffer<T>` means), `[Slot<T>; N]` inside (for a `static`), or `Box<[Slot<T>]>`. For a
-/// full pace let them be a few hundred at least: with few, both sides touch the same cache lines.
+/// `S` is the storage: `[Slot<T>]` behind the header (for a region, where the capacity is chosen at
+/// run time; this is what `RingBuffer<T>` means), `[Slot<T>; N]` inside the ring (for a `static`),
+/// or `Box<[Slot<T>]>`. A capacity of at least a few hundred gives full throughput; with fewer
+/// slots both sides work on the same cache lines.
+///
+/// An operation that does not wait makes no system call. One that has to wait spins for a short
+/// time, if spinning has paid off before, and then sleeps. A side of a stream that keeps finding
+/// few available slots backs off for up to some microseconds before it checks again, so slots
+/// become available in batches and each cache line is transferred once. The back-off soon ends for
+/// items that come one by one. `try_` operations never back off.
 ///
 /// # Fairness
-/// There is one on each side.
+/// Not applicable: each side has one handle.
 ///
 /// # Panics
 /// None.
 ///
 /// # Errors
-/// A second handle of an end is [`AttachError::SlotsInUse`] while the first one lives, and
-/// [`AttachError::Closed`] once it has been dropped: that closes its end for good.
+/// Each side has at most one handle at a time, across all processes. Creating a second one fails
+/// with [`AttachError::SlotsInUse`], and with [`AttachError::Closed`] once the first one was
+/// dropped: a dropped handle closes its side for good. The operations fail with `Disconnected` when
+/// the other side is closed or its owner is dead. A copy of a handle in a forked child fails with
+/// [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited).
 ///
 /// # Process death
-/// A handle ends with its thread. The other side hears that it is disconnected (a receiver after it has drained
-/// the ring): at once if it asks then, or within the [`recheck_interval`](crate::platform::futex) if it
-/// sleeps. Unlike an end that was closed, that of a dead process can be taken by a successor, from then on the
-/// other side is connected again.
+/// A handle ends with its thread. The other side gets `Disconnected`, a receiver after it has
+/// drained the ring: immediately if it calls after the death, and within the
+/// [`recheck_interval`](crate::platform::futex) if it sleeps. The side of a dead owner is not
+/// closed: a successor can claim it, and the other side is connected again.
 ///
-/// | who dies | what happens |
+/// | process | effect of its death |
 /// | --- | --- |
-/// | a sender before it has moved its count | its items, of `send_slice` those since the last step of the count, were not sent; what it has written is never read |
-/// | a sender after that | they were sent |
-/// | a receiver before it has moved its count | its items are there again for its successor, in their order: the dead one may have seen them |
-/// | a receiver after that | they have gone with it |
+/// | a sender before it stores its position | the items since its last store of the position were not sent |
+/// | a sender after that | the items were sent |
+/// | a receiver before it stores its position | its successor receives the same items again |
+/// | a receiver after that | the items are lost with it |
 ///
-/// A wake-up that a dead process owed is made up for within the recheck interval; so is one of a process to which
-/// `membarrier(2)` was forbidden only after it had its handle. The copies of handles in the child
-/// of a `fork(3)` are of no use: to them the other side has gone.
+/// A wake-up that dies with a process is delayed by at most one recheck interval. The same holds
+/// for a process that loses the right to call `membarrier(2)` after it created its handle.
 ///
 /// # Ordering
-/// What happened before an item was sent happens before it is received, and what happened before it was received
-/// happens before its place is filled again.
+/// Sending an item happens before receiving it, and receiving it happens before its slot is filled
+/// again.
 ///
-/// Who sleeps uses `membarrier(2)`, so that the other side needs no fence for each item. A process for which the kernel
-/// refuses it makes both sides exchange a word for each item, or slice, instead, which takes some nanoseconds more; if it
-/// comes while the other side is at work already, its first sleep may take a recheck interval too long.
+/// A side that is about to sleep calls `membarrier(2)`, so the other side needs no fence per item.
+/// If the kernel does not permit the call to a process, both sides perform a read-modify-write per
+/// item or slice instead, which takes a few more nanoseconds. If such a process attaches while the
+/// other side is already running, its first sleep may last one recheck interval too long.
 ///
 /// # Leaks
-/// As of [`RawRobustMutex`](crate::sync::RawRobustMutex): the ring must not be moved, freed or unmapped while a leaked
-/// handle of it is held.
+/// As for [`RawRobustMutex`](crate::sync::RawRobustMutex): the ring must not be moved, freed or
+/// unmapped while a leaked handle is held.
+///
+/// # How it works
+/// | word | written by | meaning |
+/// | --- | --- | --- |
+/// | `written` | the sender | the number of items ever sent, wrapping |
+/// | `read` | the receiver | the number of items ever received, wrapping |
+/// | flags of each end | both sides | whether the owner sleeps, has closed, or lacks `membarrier(2)` |
+/// | owner of each end | the owner, and the kernel on its death | a robust lock, held by the handle |
+///
+/// A slot belongs to the sender until `written` says that it is filled, and then to the receiver
+/// until `read` says that it is free. The Release store of each position pairs with the Acquire
+/// load of the other side. One store publishes any number of items, so a death leaves them sent or
+/// not sent, received or not received, and never torn. Each side caches the other side's position
+/// and loads it again only when the cached one leaves no slot available.
+///
+/// A sleeper sets its `ASLEEP` flag and then loads the other side's position. The other side stores
+/// its position and then loads that flag. At least one of them observes the other, provided that
+/// both loads are ordered after both stores; the sleeper ensures this for both sides with one heavy
+/// barrier ([`platform::asymmetric`](crate::platform::asymmetric)).
+///
+/// # Sources
+/// Lamport, *Proving the Correctness of Multiprocess Programs* (1977): each side has a counter that
+/// only it writes. Lee, Bu and Chandranmenon, *A Lock-Free, Cache-Efficient Shared Ring Buffer*
+/// (2009): each side caches the other's counter.
 ///
 /// # Example
 /// ```
-/// use interlatch::{Region, RingBuffer};
+/// use interlatch::channel::{AttachError, Direction};
+/// use interlatch::{Channel, Region, RingBuffer};
 ///
 /// let region = Region::memfd("samples", 1 << 16)?;
 /// let ring = region.create::<RingBuffer<u64>>("samples", 1024)?;
-/// std::thread::scope(|scope| {
-///     scope.spawn(|| {
-///         let mut sender = ring.sender().unwrap();
-///         sender.send(7).unwrap();
-///         sender.send_slice(&[8, 9]).unwrap();
+/// let sender = ring.sender()?;
+/// let error = ring.sender().unwrap_err();
+/// assert!(matches!(error, AttachError::SlotsInUse { direction: Direction::Sending, max: 1, .. }));
+/// std::thread::scope(|scope| -> anyhow::Result<()> {
+///     let receiver = scope.spawn(|| {
+///         // Another process maps the region and attaches to the ring.
+///         let receiver = region.attach::<RingBuffer<u64>>("samples").unwrap().receiver().unwrap();
+///         receiver.into_iter().collect::<Result<Vec<u64>, _>>()
 ///     });
-///     let received: Vec<u64> = ring.receiver().unwrap().into_iter().collect();
-///     assert_eq!(received, [7, 8, 9]);
-/// });
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+///     sender.send(7)?;
+///     sender.send_slice(&[8, 9])?;
+///     sender.close();
+///     assert_eq!(receiver.join().unwrap()?, [7, 8, 9]);
+///     Ok(())
+/// })?;
+/// # Ok::<(), anyhow::Error>(())
 /// ```
 #[repr(C)]
 pub struct RingBuffer<T, S: Slots<T> + ?Sized = [Slot<T>]> {
@@ -97,15 +135,15 @@ pub struct RingBuffer<T, S: Slots<T> + ?Sized = [Slot<T>]> {
     slots: S,
 }
 
-// SAFETY: a place is accessed by the side that it belongs to, of which there is one thread; the words are
-// atomic; and items move from the one that sends to the one that receives.
+// SAFETY: each slot belongs to one side at a time, and each side to the thread that holds its
+// `owner` lock. All other fields are atomic. Items move between threads, which `T: Send` permits.
 unsafe impl<T: Send, S: Slots<T> + ?Sized> Sync for RingBuffer<T, S> {}
-// SAFETY: it owns its places, and what is in them.
+// SAFETY: the ring owns its slots and their items.
 unsafe impl<T: Send, S: Slots<T> + Send> Send for RingBuffer<T, S> {}
 
 impl<T, S: Slots<T>> RingBuffer<T, S> {
     constructor! {
-        fn over(slots: S) -> Self {
+        fn with_slots(slots: S) -> Self {
             Self {
                 written: Position::new(),
                 read: Position::new(),
@@ -120,34 +158,34 @@ impl<T, S: Slots<T>> RingBuffer<T, S> {
 
 impl<T: Pod, const N: usize> RingBuffer<T, [Slot<T>; N]> {
     constructor! {
-        /// An empty ring over these places, for a `static`. An array of none does not compile.
+        /// Creates an empty ring with these slots, for a `static`. An empty array does not compile.
         pub fn from_slots(slots: [Slot<T>; N]) -> Self {
-            const { assert!(N > 0, "a capacity of at least 1") };
-            Self::over(slots)
+            const { assert!(N > 0, "the capacity must be at least 1") };
+            Self::with_slots(slots)
         }
     }
 }
 
 impl<T: Pod> RingBuffer<T, Box<[Slot<T>]>> {
-    /// An empty ring on the heap.
+    /// Creates an empty ring on the heap.
     ///
     /// # Errors
-    /// A capacity of zero, or one that memory cannot hold.
+    /// Fails if the capacity is 0 or does not fit into memory.
     pub fn with_capacity(capacity: usize) -> Result<Self, ConfigError> {
-        Ok(Self::over(store::boxed(capacity)?))
+        Ok(Self::with_slots(store::boxed(capacity)?))
     }
 }
 
-// SAFETY: `repr(C)`, words that are reduced to what the places allow, and items that are valid for every
-// bit pattern.
+// SAFETY: the type is `repr(C)`, its fields and items are valid for every bit pattern, `RingCursor`
+// clamps the positions to the capacity, and all changes are atomic or made by the owner of a side.
 unsafe impl<T: Pod, const N: usize> ShmSafe for RingBuffer<T, [Slot<T>; N]> {
     fn initial() -> Self {
         Self::from_slots(core::array::from_fn(|_| Slot::new()))
     }
 }
 
-// SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the layout of the
-// unsized type; items are valid for every bit pattern.
+// SAFETY: the header is `repr(C)` and valid for every bit pattern. The slots follow it as in the
+// layout of the unsized type, and items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for RingBuffer<T> {
     /// The capacity.
     type Config = usize;
@@ -157,78 +195,97 @@ unsafe impl<T: Pod> ShmObject for RingBuffer<T> {
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
-        let header = RingBuffer::<T, [Slot<T>; 0]>::over([]);
-        // SAFETY: valid for writes of the layout, of which the header is the beginning. The slots are
-        // empty, whatever is in them.
+        let header = RingBuffer::<T, [Slot<T>; 0]>::with_slots([]);
+        // SAFETY: `at` is valid for writes of the layout, which starts with the header. The slots
+        // need no initialization: the positions say that they are empty.
         unsafe { at.cast::<RingBuffer<T, [Slot<T>; 0]>>().write(header) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
         let wide = core::ptr::slice_from_raw_parts(at.cast::<Slot<T>>(), capacity);
-        // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which is that of
-        // the slots behind the header.
+        // SAFETY: the caller promises that `at` is valid and aligned. The cast keeps the length,
+        // which is the number of slots behind the header.
         unsafe { &*(wide as *const Self) }
     }
 }
 
 impl<T: Pod, S: Slots<T> + ?Sized> RingBuffer<T, S> {
-    /// The handle that sends.
+    /// Makes both sides perform a read-modify-write per item instead of relying on `membarrier(2)`.
     ///
-    /// # Errors
-    /// There is one; or the last one has closed the ring.
-    pub fn sender(&self) -> Result<RingSender<'_, T>, AttachError> {
-        let (sides, counts) = ([&self.sender, &self.receiver], [&self.written, &self.read]);
-        let hand = Cursor::new(sides, counts, self.slots.slots())?;
-        Ok(RingSender::new(hand))
+    /// Call this before the first handle exists. A side calls it itself if the kernel does not
+    /// permit `membarrier(2)`; this method is for tests and measurements.
+    pub fn avoid_membarrier(&self) {
+        self.sender.require_exchanges();
+        self.receiver.require_exchanges();
+    }
+}
+
+impl<T: Pod, S: Slots<T> + ?Sized> Channel for RingBuffer<T, S> {
+    type SendEndpoint<'a>
+        = RingCursor<'a, T, true>
+    where
+        Self: 'a;
+    type RecvEndpoint<'a>
+        = RingCursor<'a, T, false>
+    where
+        Self: 'a;
+
+    fn attach_sender(&self) -> Result<SendCursor<'_, T>, AttachError> {
+        let (ends, positions) = ([&self.sender, &self.receiver], [&self.written, &self.read]);
+        RingCursor::new(ends, positions, self.slots.slots())
     }
 
-    /// The handle that receives.
-    ///
-    /// # Errors
-    /// There is one; or the last one has closed the ring.
-    pub fn receiver(&self) -> Result<RingReceiver<'_, T>, AttachError> {
-        let (sides, counts) = ([&self.receiver, &self.sender], [&self.read, &self.written]);
-        let hand = Cursor::new(sides, counts, self.slots.slots())?;
-        Ok(RingReceiver::new(hand))
+    fn attach_receiver(&self) -> Result<RecvCursor<'_, T>, AttachError> {
+        let (ends, positions) = ([&self.receiver, &self.sender], [&self.read, &self.written]);
+        RingCursor::new(ends, positions, self.slots.slots())
+    }
+}
+
+impl<T: Pod, S: Slots<T> + ?Sized> Buffer for RingBuffer<T, S> {
+    type Item = T;
+
+    #[inline]
+    fn send_with(
+        &self,
+        cursor: &SendCursor<'_, T>,
+        item: T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<T>> {
+        cursor.send(item, &timeout)
     }
 
-    /// The number of places.
-    pub fn capacity(&self) -> usize {
-        self.slots.slots().len()
+    #[inline]
+    fn recv_with(
+        &self,
+        cursor: &RecvCursor<'_, T>,
+        timeout: Timeout,
+    ) -> Result<T, RecvTimeoutError> {
+        cursor.recv(&timeout)
     }
 
-    /// How many items there were a moment ago.
-    pub fn len(&self) -> usize {
-        // Relaxed: each number stands for itself, and `fill_of` takes any two.
+    fn len(&self) -> usize {
+        // Relaxed, both: each position stands for itself, and `fill_of` accepts any pair.
         let read = self.read.word().load(Relaxed);
         let written = self.written.word().load(Relaxed);
         fill_of(written, read, Some(self.capacity() as u64)) as usize
     }
 
-    /// Whether there was no item a moment ago.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Has both sides exchange a word whenever they have moved a count, from here on: so it is where the kernel
-    /// has no `membarrier(2)`. Before anybody has a handle.
-    pub fn avoid_membarrier(&self) {
-        self.sender.demand_exchanges();
-        self.receiver.demand_exchanges();
+    fn capacity(&self) -> usize {
+        self.slots.slots().len()
     }
 }
 
 impl RingBuffer<u64, [Slot<u64>; 0]> {
-    /// The state of the one that these words are, whatever its items.
+    /// Reads the state of a ring with items of any type.
     pub(crate) fn read_state(
-        words: &dyn MemoryReader,
+        reader: &dyn MemoryReader,
         capacity: Option<u64>,
     ) -> Option<BufferState> {
-        let read = words.read_u64(offset_of!(Self, read) as u64)?;
-        let written = words.read_u64(offset_of!(Self, written) as u64)?;
-        let end = |offset: usize| RingEnd::read_state(&OffsetReader(words, offset as u64));
+        let read = reader.read_u64(offset_of!(Self, read) as u64)?;
+        let written = reader.read_u64(offset_of!(Self, written) as u64)?;
+        let end = |offset: usize| RingEnd::read_state(&OffsetReader(reader, offset as u64));
         Some(BufferState {
-            // It has none.
+            // A ring has no lock.
             lock: LockState::Free,
             fill: Some(fill_of(written, read, capacity)),
             capacity,

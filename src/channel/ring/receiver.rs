@@ -1,294 +1,158 @@
-//! The end of a ring that receives.
+//! The operations that only the receiver of a ring has.
 
+use super::RingBuffer;
 use super::cursor::RecvCursor;
-use super::run::RingBorrow;
-use crate::channel::slot::Slot;
-use crate::channel::{OperationError, RecvError, RecvTimeoutError, TryRecvError};
-use crate::platform::{Deadline, Pod};
+use super::loan::RingBorrow;
+use crate::channel::OperationError;
+use crate::channel::slot::{Slot, Slots};
+use crate::channel::{Receiver, RecvError, RecvTimeoutError, TryRecvError, receiver};
+use crate::platform::Pod;
 use crate::sync::Timeout;
-use core::fmt;
 use std::time::Duration;
 
-/// The one handle that receives from a [`RingBuffer`](super::RingBuffer). Dropping it breaks the pipe, for good.
-///
-/// # Process death
-/// See [`RingBuffer`](super::RingBuffer).
+impl<T: Pod> RecvCursor<'_, T> {
+    /// Receives an item. The timeout is a reference, so that a constant one is not copied for each
+    /// item.
+    #[inline]
+    pub(super) fn recv(&self, timeout: &Timeout) -> Result<T, RecvTimeoutError> {
+        self.wait_for_slot(timeout)?;
+        // SAFETY: the slot is filled and belongs to this side. If a faulty peer wrote there
+        // instead: `T` is valid for every bit pattern. A copy by a successor, after a death before
+        // `advance`, is sound because `T` is `Pod`.
+        let item = unsafe { self.next_slot().take() };
+        self.advance(1);
+        Ok(item)
+    }
+
+    /// Receives the available items that fit into `items`, waiting for the first.
+    fn recv_available(&self, items: &mut [T], timeout: &Timeout) -> Result<usize, OperationError> {
+        let count = self.wait_for_slots(items.len(), timeout)?;
+        let [first, second] = self.next_slots(count);
+        let (from_first, from_second) = items[..count].split_at_mut(first.len());
+        // SAFETY: the slots are filled and belong to this side; otherwise as in `recv`.
+        unsafe {
+            copy_out(first, from_first);
+            copy_out(second, from_second);
+        }
+        self.advance(count);
+        Ok(count)
+    }
+}
+
+/// # Safety
+/// The slots are filled and belong to the side of the caller.
+#[inline]
+unsafe fn copy_out<T: Pod>(slots: &[Slot<T>], items: &mut [T]) {
+    for (slot, item) in slots.iter().zip(items) {
+        // SAFETY: the caller owns the filled slot.
+        *item = unsafe { slot.take() };
+    }
+}
+
+/// The operations that only a [`RingBuffer`] has.
 ///
 /// # Example
 /// ```
 /// use interlatch::channel::{RecvError, TryRecvError};
-/// use interlatch::RingBuffer;
+/// use interlatch::{Channel, RingBuffer};
 ///
 /// let ring = RingBuffer::with_capacity(4)?;
-/// let (mut sender, mut receiver) = (ring.sender()?, ring.receiver()?);
-/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+/// let (sender, receiver) = (ring.sender()?, ring.receiver()?);
+/// let mut items = [0; 8];
+/// assert_eq!(receiver.try_recv_slice(&mut items), Err(TryRecvError::Empty));
 /// sender.send_slice(&[1, 2, 3])?;
 /// drop(sender);
-/// let mut items = [0; 8];
 /// assert_eq!(receiver.recv(), Ok(1));
-/// assert_eq!(receiver.recv_into(&mut items), Ok(2), "what there is");
+/// assert_eq!(receiver.recv_slice(&mut items), Ok(2), "all available items");
 /// assert_eq!(items[..2], [2, 3]);
-/// assert_eq!(receiver.recv(), Err(RecvError::Disconnected), "and then the end");
+/// assert_eq!(receiver.recv(), Err(RecvError::Disconnected), "the end of the stream");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use = "dropping the receiver breaks the pipe"]
-pub struct RingReceiver<'a, T: Pod> {
-    hand: RecvCursor<'a, T>,
-}
-
-impl<'a, T: Pod> RingReceiver<'a, T> {
-    pub(super) fn new(hand: RecvCursor<'a, T>) -> Self {
-        Self { hand }
-    }
-
-    /// Receives the oldest item, waiting for one.
+impl<'a, T: Pod, S: Slots<T> + ?Sized> Receiver<'a, RingBuffer<T, S>> {
+    /// Receives the available items that fit into `items`, waiting for the first.
+    ///
+    /// Returns the number of items. One store frees all their slots. If `items` is empty, this
+    /// returns 0 immediately.
     ///
     /// # Errors
-    /// If the ring is empty and the sender has gone.
-    #[inline]
-    pub fn recv(&mut self) -> Result<T, RecvError> {
-        loop {
-            match self.recv_as_long_as(&Timeout::Infinite) {
-                Ok(item) => return Ok(item),
-                Err(RecvTimeoutError::Disconnected) => return Err(RecvError::Disconnected),
-                Err(RecvTimeoutError::Failed(cause)) => return Err(RecvError::Failed(cause)),
-                // Forever does not run out.
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
+    /// Fails if the ring is empty and the sender is gone, or if this is a copy in a forked child.
+    pub fn recv_slice(&self, items: &mut [T]) -> Result<usize, RecvError> {
+        receiver::until_done(|| self.recv_slice_with(items, Timeout::Infinite))
     }
 
-    /// Receives the oldest item if there is one.
+    /// Receives the available items that fit into `items`, and returns their number.
     ///
     /// # Errors
-    /// There is none; if the sender has gone, none will come.
-    #[inline]
-    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        self.recv_as_long_as(&Timeout::NonBlocking).map_err(of_try)
+    /// `Empty` if there is no item. Otherwise as [`recv_slice`](Self::recv_slice).
+    pub fn try_recv_slice(&self, items: &mut [T]) -> Result<usize, TryRecvError> {
+        Ok(self.recv_slice_with(items, Timeout::NonBlocking)?)
     }
 
-    /// Receives the oldest item, or gives up after that time.
+    /// Receives the available items that fit into `items`, waiting at most this long for the first.
     ///
     /// # Errors
-    /// If there was none in time, or the ring is empty and the sender has gone.
-    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        self.recv_with(Timeout::after(timeout))
+    /// `Timeout` if there was no item. Otherwise as [`recv_slice`](Self::recv_slice).
+    pub fn recv_slice_timeout(
+        &self,
+        items: &mut [T],
+        timeout: Duration,
+    ) -> Result<usize, RecvTimeoutError> {
+        self.recv_slice_with(items, Timeout::after(timeout))
     }
 
-    /// Receives the oldest item, or gives up at that time.
+    /// Receives the available items that fit into `items`, waiting until the timeout expires.
     ///
     /// # Errors
-    /// If there was none in time, or the ring is empty and the sender has gone.
-    pub fn recv_deadline(&mut self, deadline: Deadline) -> Result<T, RecvTimeoutError> {
-        self.recv_with(Timeout::At(deadline))
-    }
-
-    /// Receives the oldest item as long as timeout lasts.
-    ///
-    /// # Errors
-    /// If there was none in time, or the ring is empty and the sender has gone.
-    #[inline]
-    pub fn recv_with(&mut self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
-        self.recv_as_long_as(&timeout)
-    }
-
-    /// The same. By reference, so that a timeout that is a constant is not written down for each item.
-    #[inline]
-    fn recv_as_long_as(&mut self, timeout: &Timeout) -> Result<T, RecvTimeoutError> {
-        self.hand.reserve(timeout)?;
-        // SAFETY: the place is this one's. It has an item, or whatever a faulty peer has made one; it is plain,
-        // so it may be copied out again if this process dies before the place is given back.
-        let item = unsafe { self.hand.next().take() };
-        self.hand.advance(1);
-        Ok(item)
-    }
-
-    /// Receives as many as there are, up to the length of the slice, and says how many; waiting for the first one.
-    /// The count is moved once. Into a slice of none, none at once.
-    ///
-    /// # Errors
-    /// If the ring is empty and the sender has gone.
-    pub fn recv_into(&mut self, items: &mut [T]) -> Result<usize, RecvError> {
-        loop {
-            match self.recv_into_with(items, Timeout::Infinite) {
-                Ok(count) => return Ok(count),
-                Err(RecvTimeoutError::Disconnected) => return Err(RecvError::Disconnected),
-                Err(RecvTimeoutError::Failed(cause)) => return Err(RecvError::Failed(cause)),
-                // Forever does not run out.
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
-    }
-
-    /// Receives as many as there are, up to the length of the slice.
-    ///
-    /// # Errors
-    /// There is none; if the sender has gone, none will come.
-    pub fn try_recv_into(&mut self, items: &mut [T]) -> Result<usize, TryRecvError> {
-        self.recv_into_with(items, Timeout::NonBlocking)
-            .map_err(of_try)
-    }
-
-    /// Receives as many as there are, as soon as there is one, as long as timeout lasts.
-    ///
-    /// # Errors
-    /// If there was none in time, or the ring is empty and the sender has gone.
-    pub fn recv_into_with(
-        &mut self,
+    /// As [`recv_slice_timeout`](Self::recv_slice_timeout).
+    pub fn recv_slice_with(
+        &self,
         items: &mut [T],
         timeout: Timeout,
     ) -> Result<usize, RecvTimeoutError> {
         if items.is_empty() {
             return Ok(0);
         }
-        let count = self.hand.reserve_up_to(items.len(), &timeout)?;
-        let [first, second] = self.hand.places(count);
-        let (to_first, to_second) = items[..count].split_at_mut(first.len());
-        // SAFETY: the places are this one's, and have items; as in `recv_with`.
-        unsafe {
-            take(first, to_first);
-            take(second, to_second);
-        }
-        self.hand.advance(count);
-        Ok(count)
+        let cursor = self.owned_endpoint().map_err(OperationError::from)?;
+        Ok(cursor.recv_available(items, &timeout)?)
     }
 
-    /// Items to read where they are, at most so many (and at least one): as many as there are, up to the end of the ring.
-    /// Waits for one.
+    /// Borrows items in place, waiting until there is at least one.
+    ///
+    /// The borrow has the available items up to the end of the ring, at least 1 and at most `max`.
     ///
     /// # Errors
-    /// If the ring is empty and the sender has gone.
-    pub fn borrow(&mut self, most: usize) -> Result<RingBorrow<'_, 'a, T>, RecvError> {
-        let count = loop {
-            match self.reserve_run(most, Timeout::Infinite) {
-                Ok(count) => break count,
-                Err(OperationError::Disconnected) => return Err(RecvError::Disconnected),
-                Err(OperationError::Failed(cause)) => return Err(RecvError::Failed(cause)),
-                // Forever does not run out.
-                Err(OperationError::Timeout) => {}
-            }
-        };
-        Ok(RingBorrow::new(&mut self.hand, count))
+    /// Fails if the ring is empty and the sender is gone, or if this is a copy in a forked child.
+    pub fn borrow(&mut self, max: usize) -> Result<RingBorrow<'_, 'a, T>, RecvError> {
+        let count = receiver::until_done(|| self.wait_for_borrow(max, Timeout::Infinite))?;
+        Ok(RingBorrow::new(self.endpoint_mut(), count))
     }
 
-    /// Items to read where they are, if there are some.
+    /// Borrows items in place if there are any.
     ///
     /// # Errors
-    /// There is none; if the sender has gone, none will come.
+    /// `Empty` if there is no item. Otherwise as [`borrow`](Self::borrow).
     #[inline]
-    pub fn try_borrow(&mut self, most: usize) -> Result<RingBorrow<'_, 'a, T>, TryRecvError> {
-        self.borrow_with(most, Timeout::NonBlocking).map_err(of_try)
+    pub fn try_borrow(&mut self, max: usize) -> Result<RingBorrow<'_, 'a, T>, TryRecvError> {
+        Ok(self.borrow_with(max, Timeout::NonBlocking)?)
     }
 
-    /// Items to read where they are, as soon as there is one, as long as timeout lasts.
+    /// Borrows items in place, waiting until the timeout expires.
     ///
     /// # Errors
-    /// If there was none in time, or the ring is empty and the sender has gone.
+    /// `Timeout` if there was no item. Otherwise as [`borrow`](Self::borrow).
     #[inline]
     pub fn borrow_with(
         &mut self,
-        most: usize,
+        max: usize,
         timeout: Timeout,
     ) -> Result<RingBorrow<'_, 'a, T>, RecvTimeoutError> {
-        let count = self.reserve_run(most, timeout)?;
-        Ok(RingBorrow::new(&mut self.hand, count))
+        let count = self.wait_for_borrow(max, timeout)?;
+        Ok(RingBorrow::new(self.endpoint_mut(), count))
     }
 
     #[inline]
-    fn reserve_run(&mut self, most: usize, timeout: Timeout) -> Result<usize, OperationError> {
-        self.hand.reserve_up_to(most.max(1), &timeout)
-    }
-
-    /// Every item until the stream ends, waiting for each.
-    pub fn iter(&mut self) -> RingIter<'_, 'a, T> {
-        RingIter { receiver: self }
-    }
-
-    /// The items that are there, without waiting.
-    pub fn try_iter(&mut self) -> RingTryIter<'_, 'a, T> {
-        RingTryIter { receiver: self }
-    }
-
-    /// Closes this end, as dropping it does.
-    pub fn close(self) {}
-}
-
-fn of_try(refused: RecvTimeoutError) -> TryRecvError {
-    refused.into()
-}
-
-/// # Safety
-/// The places are the caller's, and were filled.
-#[inline]
-unsafe fn take<T: Pod>(places: &[Slot<T>], items: &mut [T]) {
-    for (place, item) in places.iter().zip(items) {
-        // SAFETY: the caller's promise.
-        *item = unsafe { place.take() };
-    }
-}
-
-/// The items of a ring until the stream ends: [`RingReceiver::iter`].
-#[derive(Debug)]
-pub struct RingIter<'r, 'a, T: Pod> {
-    receiver: &'r mut RingReceiver<'a, T>,
-}
-
-impl<T: Pod> Iterator for RingIter<'_, '_, T> {
-    type Item = T;
-
-    fn next(&mut self) -> Option<T> {
-        self.receiver.recv().ok()
-    }
-}
-
-/// The items that are there: [`RingReceiver::try_iter`].
-#[derive(Debug)]
-pub struct RingTryIter<'r, 'a, T: Pod> {
-    receiver: &'r mut RingReceiver<'a, T>,
-}
-
-impl<T: Pod> Iterator for RingTryIter<'_, '_, T> {
-    type Item = T;
-
-    fn next(&mut self) -> Option<T> {
-        self.receiver.try_recv().ok()
-    }
-}
-
-/// The items of a ring until the stream ends, with the receiver inside.
-#[derive(Debug)]
-pub struct RingIntoIter<'a, T: Pod> {
-    receiver: RingReceiver<'a, T>,
-}
-
-impl<T: Pod> Iterator for RingIntoIter<'_, T> {
-    type Item = T;
-
-    fn next(&mut self) -> Option<T> {
-        self.receiver.recv().ok()
-    }
-}
-
-impl<'a, T: Pod> IntoIterator for RingReceiver<'a, T> {
-    type Item = T;
-    type IntoIter = RingIntoIter<'a, T>;
-
-    fn into_iter(self) -> RingIntoIter<'a, T> {
-        RingIntoIter { receiver: self }
-    }
-}
-
-impl<'r, 'a, T: Pod> IntoIterator for &'r mut RingReceiver<'a, T> {
-    type Item = T;
-    type IntoIter = RingIter<'r, 'a, T>;
-
-    fn into_iter(self) -> RingIter<'r, 'a, T> {
-        self.iter()
-    }
-}
-
-impl<T: Pod> fmt::Debug for RingReceiver<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RingReceiver { .. }")
+    fn wait_for_borrow(&self, max: usize, timeout: Timeout) -> Result<usize, RecvTimeoutError> {
+        let cursor = self.owned_endpoint().map_err(OperationError::from)?;
+        Ok(cursor.wait_for_slots(max.max(1), &timeout)?)
     }
 }

@@ -1,237 +1,164 @@
-//! The end of a ring that sends.
+//! The operations that only the sender of a ring has.
 
+use super::RingBuffer;
 use super::cursor::SendCursor;
-use super::run::RingLoan;
-use crate::channel::slot::Slot;
-use crate::channel::{OperationError, SendError, SendTimeoutError, TrySendError};
-use crate::platform::{Deadline, Pod};
+use super::loan::RingLoan;
+use crate::channel::OperationError;
+use crate::channel::slot::{Slot, Slots};
+use crate::channel::{SendError, SendTimeoutError, Sender, TrySendError, sender};
+use crate::platform::Pod;
 use crate::sync::Timeout;
-use core::fmt;
 use std::time::Duration;
 
-/// The one handle that sends to a [`RingBuffer`](super::RingBuffer). Dropping it ends the stream, for good.
-///
-/// # Process death
-/// See [`RingBuffer`](super::RingBuffer).
+impl<T: Pod> SendCursor<'_, T> {
+    /// Sends an item. The timeout is a reference, so that a constant one is not copied for each
+    /// item.
+    #[inline]
+    pub(super) fn send(&self, item: T, timeout: &Timeout) -> Result<(), SendTimeoutError<T>> {
+        if let Err(cause) = self.wait_for_slot(timeout) {
+            return Err(cause.with(item));
+        }
+        // SAFETY: the slot is free and belongs to this side. An earlier item was copied out and is
+        // `Pod`.
+        unsafe { self.next_slot().put(item) };
+        self.advance(1);
+        Ok(())
+    }
+
+    /// Sends as many items as there are free slots, waiting for the first slot. Returns the number.
+    #[inline]
+    fn send_available(&self, items: &[T], timeout: &Timeout) -> Result<usize, OperationError> {
+        let count = self.wait_for_slots(items.len(), timeout)?;
+        let [first, second] = self.next_slots(count);
+        let (to_first, to_second) = items[..count].split_at(first.len());
+        // SAFETY: the slots are free and belong to this side.
+        unsafe {
+            fill(first, to_first);
+            fill(second, to_second);
+        }
+        self.advance(count);
+        Ok(count)
+    }
+}
+
+/// # Safety
+/// The slots are free and belong to the side of the caller.
+#[inline]
+unsafe fn fill<T: Pod>(slots: &[Slot<T>], items: &[T]) {
+    for (slot, item) in slots.iter().zip(items) {
+        // SAFETY: the caller owns the slot. An earlier item is `Pod` and needs no drop.
+        unsafe { slot.put(*item) };
+    }
+}
+
+/// The operations that only a [`RingBuffer`] has.
 ///
 /// # Example
 /// ```
-/// use interlatch::channel::{AttachError, TrySendError};
-/// use interlatch::RingBuffer;
+/// use interlatch::channel::TrySendError;
+/// use interlatch::{Channel, RingBuffer};
 ///
 /// let ring = RingBuffer::with_capacity(2)?;
 /// let mut sender = ring.sender()?;
-/// assert!(matches!(ring.sender(), Err(AttachError::SlotsInUse { max: 1, .. })));
 /// assert_eq!(sender.try_send(1), Ok(()));
-/// assert_eq!(sender.try_send_slice(&[2, 3]), Ok(1), "as far as there is room");
+/// assert_eq!(sender.try_send_slice(&[2, 3]), Ok(1), "one slot was free");
 /// assert_eq!(sender.try_send(3), Err(TrySendError::Full(3)));
+/// assert_eq!(sender.try_loan(1).err(), Some(TrySendError::Full(())));
 /// drop(ring.receiver()?);
 /// assert_eq!(sender.try_send(3), Err(TrySendError::Disconnected(3)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use = "dropping the sender ends the stream"]
-pub struct RingSender<'a, T: Pod> {
-    hand: SendCursor<'a, T>,
-}
-
-impl<'a, T: Pod> RingSender<'a, T> {
-    pub(super) fn new(hand: SendCursor<'a, T>) -> Self {
-        Self { hand }
-    }
-
-    /// Sends, waiting for a free place.
+impl<'a, T: Pod, S: Slots<T> + ?Sized> Sender<'a, RingBuffer<T, S>> {
+    /// Sends all items in order, waiting for free slots, and returns their number.
+    ///
+    /// One store publishes all items that fit at once. The number is less than the number of items
+    /// only if the receiver disconnects in between.
     ///
     /// # Errors
-    /// The item comes back if the receiver has gone.
-    #[inline]
-    pub fn send(&mut self, item: T) -> Result<(), SendError<T>> {
-        loop {
-            match self.send_as_long_as(item, &Timeout::Infinite) {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    if let Ok(error) = error.without_deadline() {
-                        return Err(error);
-                    }
-                }
-            }
-        }
+    /// Fails if no item was sent: the receiver is gone, or this is a copy in a forked child.
+    pub fn send_slice(&self, items: &[T]) -> Result<usize, SendError<()>> {
+        sender::until_done(|| self.send_slice_with(items, Timeout::Infinite))
     }
 
-    /// Sends if there is a free place.
+    /// Sends the first items, as many as there are free slots, and returns their number.
     ///
     /// # Errors
-    /// The item comes back.
-    #[inline]
-    pub fn try_send(&mut self, item: T) -> Result<(), TrySendError<T>> {
-        self.send_as_long_as(item, &Timeout::NonBlocking)
-            .map_err(TrySendError::from)
+    /// `Full` if no slot is free. Otherwise as [`send_slice`](Self::send_slice).
+    pub fn try_send_slice(&self, items: &[T]) -> Result<usize, TrySendError<()>> {
+        Ok(self.send_slice_with(items, Timeout::NonBlocking)?)
     }
 
-    /// Sends, or gives up after that time.
+    /// Sends the items for which slots become free within this duration, and returns their number.
     ///
     /// # Errors
-    /// The item comes back.
-    pub fn send_timeout(&mut self, item: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        self.send_with(item, Timeout::after(timeout))
-    }
-
-    /// Sends, or gives up at that time.
-    ///
-    /// # Errors
-    /// The item comes back.
-    pub fn send_deadline(
-        &mut self,
-        item: T,
-        deadline: Deadline,
-    ) -> Result<(), SendTimeoutError<T>> {
-        self.send_with(item, Timeout::At(deadline))
-    }
-
-    /// Sends as long as timeout lasts.
-    ///
-    /// # Errors
-    /// The item comes back.
-    #[inline]
-    pub fn send_with(&mut self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
-        self.send_as_long_as(item, &timeout)
-    }
-
-    /// The same. By reference, so that a timeout that is a constant is not written down for each item.
-    #[inline]
-    fn send_as_long_as(&mut self, item: T, timeout: &Timeout) -> Result<(), SendTimeoutError<T>> {
-        if let Err(refused) = self.hand.reserve(timeout) {
-            return Err(refused.with(item));
-        }
-        // SAFETY: the place is this one's, and empty: what was in it was copied out, and is plain.
-        unsafe { self.hand.next().put(item) };
-        self.hand.advance(1);
-        Ok(())
-    }
-
-    /// Sends all of these in their order, waiting for places, and says how many: fewer only if the receiver goes
-    /// meanwhile. The count is moved once for as many as there is room for.
-    ///
-    /// # Errors
-    /// None was sent, as the receiver has gone.
-    pub fn send_slice(&mut self, items: &[T]) -> Result<usize, SendTimeoutError<()>> {
-        self.send_slice_with(items, Timeout::Infinite)
-    }
-
-    /// Sends as many of these, from the first one on, as there is room for.
-    ///
-    /// # Errors
-    /// None was sent: there is no room, or the receiver has gone.
-    pub fn try_send_slice(&mut self, items: &[T]) -> Result<usize, SendTimeoutError<()>> {
-        self.send_slice_with(items, Timeout::NonBlocking)
-    }
-
-    /// Sends as many of these as there was room for in that time.
-    ///
-    /// # Errors
-    /// None was sent: there was no room in time, or the receiver has gone.
+    /// `Timeout` if no slot became free. Otherwise as [`send_slice`](Self::send_slice).
     pub fn send_slice_timeout(
-        &mut self,
+        &self,
         items: &[T],
         timeout: Duration,
     ) -> Result<usize, SendTimeoutError<()>> {
         self.send_slice_with(items, Timeout::after(timeout))
     }
 
-    /// Sends these as long as timeout lasts, and says how many it has sent.
+    /// Sends items in order until the timeout expires, and returns the number of sent items.
     ///
     /// # Errors
-    /// None was sent: there was no room in time, or the receiver has gone.
+    /// As [`send_slice_timeout`](Self::send_slice_timeout).
     pub fn send_slice_with(
-        &mut self,
+        &self,
         items: &[T],
         timeout: Timeout,
     ) -> Result<usize, SendTimeoutError<()>> {
+        let cursor = self.owned_endpoint().map_err(OperationError::from)?;
         let mut sent = 0;
         while sent < items.len() {
-            match self.send_some(&items[sent..], timeout) {
+            match cursor.send_available(&items[sent..], &timeout) {
                 Ok(count) => sent += count,
-                Err(refused) if sent == 0 => return Err(refused.into()),
-                // What was sent is news of its own; the next call hears the rest.
+                Err(cause) if sent == 0 => return Err(cause.into()),
+                // The caller learns how many items were sent; the next call returns the error.
                 Err(_) => break,
             }
         }
         Ok(sent)
     }
 
+    /// Lends free slots, waiting until at least one is free.
+    ///
+    /// The loan has the free slots up to the end of the ring, at least 1 and at most `max`.
+    ///
+    /// # Errors
+    /// Fails if the receiver is gone, or if this is a copy in a forked child.
+    pub fn loan(&mut self, max: usize) -> Result<RingLoan<'_, 'a, T>, SendError<()>> {
+        let count = sender::until_done(|| self.wait_for_loan(max, Timeout::Infinite))?;
+        Ok(RingLoan::new(self.endpoint_mut(), count))
+    }
+
+    /// Lends free slots if there are any.
+    ///
+    /// # Errors
+    /// `Full` if no slot is free. Otherwise as [`loan`](Self::loan).
     #[inline]
-    fn send_some(&mut self, items: &[T], timeout: Timeout) -> Result<usize, OperationError> {
-        let count = self.hand.reserve_up_to(items.len(), &timeout)?;
-        let [first, second] = self.hand.places(count);
-        let (of_first, of_second) = items[..count].split_at(first.len());
-        // SAFETY: the places are this one's.
-        unsafe {
-            put(first, of_first);
-            put(second, of_second);
-        }
-        self.hand.advance(count);
-        Ok(count)
+    pub fn try_loan(&mut self, max: usize) -> Result<RingLoan<'_, 'a, T>, TrySendError<()>> {
+        Ok(self.loan_with(max, Timeout::NonBlocking)?)
     }
 
-    /// Free places to fill where they are, at most so many (and at least one): as many as there are, up to the end of the
-    /// ring. Waits for one.
+    /// Lends free slots, waiting until the timeout expires.
     ///
     /// # Errors
-    /// If the receiver has gone.
-    pub fn loan(&mut self, most: usize) -> Result<RingLoan<'_, 'a, T>, SendTimeoutError<()>> {
-        let count = loop {
-            match self.reserve_run(most, Timeout::Infinite) {
-                // Forever does not run out.
-                Err(OperationError::Timeout) => {}
-                reserved => break reserved?,
-            }
-        };
-        Ok(RingLoan::new(&mut self.hand, count))
-    }
-
-    /// Free places to fill, if there are some.
-    ///
-    /// # Errors
-    /// There is none, or the receiver has gone.
-    #[inline]
-    pub fn try_loan(&mut self, most: usize) -> Result<RingLoan<'_, 'a, T>, SendTimeoutError<()>> {
-        self.loan_with(most, Timeout::NonBlocking)
-    }
-
-    /// Free places to fill, as soon as there is one, as long as timeout lasts.
-    ///
-    /// # Errors
-    /// In time there was none, or the receiver has gone.
+    /// `Timeout` if no slot became free. Otherwise as [`loan`](Self::loan).
     #[inline]
     pub fn loan_with(
         &mut self,
-        most: usize,
+        max: usize,
         timeout: Timeout,
     ) -> Result<RingLoan<'_, 'a, T>, SendTimeoutError<()>> {
-        let count = self.reserve_run(most, timeout)?;
-        Ok(RingLoan::new(&mut self.hand, count))
+        let count = self.wait_for_loan(max, timeout)?;
+        Ok(RingLoan::new(self.endpoint_mut(), count))
     }
 
     #[inline]
-    fn reserve_run(&mut self, most: usize, timeout: Timeout) -> Result<usize, OperationError> {
-        self.hand.reserve_up_to(most.max(1), &timeout)
-    }
-
-    /// Closes this end, as dropping it does.
-    pub fn close(self) {}
-}
-
-/// # Safety
-/// The places are the caller's.
-#[inline]
-unsafe fn put<T: Pod>(places: &[Slot<T>], items: &[T]) {
-    for (place, item) in places.iter().zip(items) {
-        // SAFETY: the caller's promise; an item that was there is plain, and needs nothing.
-        unsafe { place.put(*item) };
-    }
-}
-
-impl<T: Pod> fmt::Debug for RingSender<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RingSender { .. }")
+    fn wait_for_loan(&self, max: usize, timeout: Timeout) -> Result<usize, SendTimeoutError<()>> {
+        let cursor = self.owned_endpoint().map_err(OperationError::from)?;
+        Ok(cursor.wait_for_slots(max.max(1), &timeout)?)
     }
 }

@@ -301,9 +301,8 @@ where
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
         // SAFETY: the pair calls this under its lock, which is the lock of the channel.
-        let has_closed = |_: &LockedPair<'_, S>| unsafe {
-            self.endpoints.has_closed(Direction::Receiving)
-        };
+        let has_closed =
+            |_: &LockedPair<'_, S>| unsafe { self.endpoints.has_closed(Direction::Receiving) };
         if size_of::<T>() <= MAX_LOCKED_COPY {
             // SAFETY: the pair calls this under its lock with a free slot of the writers, which is
             // empty: its last item was copied out and is plain data.

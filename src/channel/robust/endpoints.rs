@@ -22,7 +22,7 @@ pub(crate) const DEFAULT_ENDPOINTS: usize = 8;
 
 /// The handles of both sides. They change under the lock of the channel, except by a death.
 #[repr(C)]
-pub(super) struct Endpoints<const MAX_ENDPOINTS: usize> {
+pub(in crate::channel) struct Endpoints<const MAX_ENDPOINTS: usize> {
     senders: Handles<MAX_ENDPOINTS>,
     receivers: Handles<MAX_ENDPOINTS>,
 }
@@ -102,7 +102,7 @@ impl Handles<1> {
 
 impl Endpoints<1> {
     /// The size in bytes with this number of slots on each side.
-    pub(super) fn bytes(max_endpoints: u64) -> Option<u64> {
+    pub(in crate::channel) fn bytes(max_endpoints: u64) -> Option<u64> {
         let one = size_of::<Handles<1>>() as u64;
         let more =
             (size_of::<RawRobustMutex>() as u64).checked_mul(max_endpoints.checked_sub(1)?)?;
@@ -111,7 +111,7 @@ impl Endpoints<1> {
 
     /// Reads the state of a buffer with its counts of sent and received items, its lock and its
     /// handles at these offsets.
-    pub(super) fn buffer_state(
+    pub(in crate::channel) fn buffer_state(
         reader: &dyn MemoryReader,
         [sent, received]: [usize; 2],
         [lock, handles]: [usize; 2],
@@ -133,7 +133,7 @@ impl Endpoints<1> {
     /// Reads the states of both sides, with this number of slots on each side.
     ///
     /// They are `Unknown` if the number is unknown or exceeds what the inspector reads.
-    pub(super) fn states_of(
+    pub(in crate::channel) fn states_of(
         reader: &dyn MemoryReader,
         max_endpoints: Option<u64>,
     ) -> (EndState, EndState) {
@@ -155,7 +155,7 @@ fn is_any_held(slots: &[RawRobustMutex]) -> bool {
 
 impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
     constructor! {
-        pub(super) fn new() -> Self {
+        pub(in crate::channel) fn new() -> Self {
             Self { senders: Handles::new(), receivers: Handles::new() }
         }
     }
@@ -164,13 +164,13 @@ impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
     ///
     /// # Safety
     /// The caller holds the lock of the channel.
-    pub(super) unsafe fn has_closed(&self, direction: Direction) -> bool {
+    pub(in crate::channel) unsafe fn has_closed(&self, direction: Direction) -> bool {
         // SAFETY: the caller holds the lock of the channel.
         unsafe { self.handles(direction).has_closed() }
     }
 
     /// Registers a handle under `lock`, the lock of the channel. The other side waits on `waiters`.
-    pub(super) fn attach<'a>(
+    pub(in crate::channel) fn attach<'a>(
         &'a self,
         direction: Direction,
         lock: &'a RobustMutex<()>,
@@ -197,7 +197,7 @@ impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
     }
 
     /// An endpoint that holds no slot: see [`Unregistered`](crate::channel::Unregistered).
-    pub(super) fn unregistered<'a>(
+    pub(in crate::channel) fn unregistered<'a>(
         &'a self,
         direction: Direction,
         lock: &'a RobustMutex<()>,

@@ -167,9 +167,8 @@ where
     /// `Timeout` if no slot became free. Otherwise as [`Sender::loan`].
     pub fn loan_with(&self, timeout: Timeout) -> Result<Loan<'_, T, S>, SendTimeoutError<()>> {
         // SAFETY: the pair calls this under its lock, which is the lock of the channel.
-        let has_closed = |_: &LockedPair<'_, S>| unsafe {
-            self.endpoints().has_closed(Direction::Receiving)
-        };
+        let has_closed =
+            |_: &LockedPair<'_, S>| unsafe { self.endpoints().has_closed(Direction::Receiving) };
         let turn = self
             .turns()
             .acquire_unless(PairSide::Writers, timeout, has_closed);

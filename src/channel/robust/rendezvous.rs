@@ -1,28 +1,11 @@
-//! A buffer of no place: an item passes from hand to hand.
-//!
-//! **Promise.** A send returns when a receiver has taken the item, or the item comes back: exactly one of
-//! the two, also if a time runs out or the other side dies in the middle.
-//!
-//! **Source.** Hoare, *Communicating sequential processes* (1978); the cell with its holder is that of
-//! [`RobustSemaphorePair`](crate::RobustSemaphorePair).
-//!
-//! | cell | held by | state | who makes the step |
-//! | --- | --- | --- | --- |
-//! | offer | the sender that waits | nothing, offered | that sender |
-//! | | | offered, taken | a receiver |
-//! | ask | a receiver that waits | nothing, asked | that receiver |
-//! | | | asked, given | a sender that does not wait |
-//!
-//! **Why it is correct.** A cell is held by a robust lock, so it is free when its holder has died, whatever
-//! its state says; an offer counts only while it is held. Every step is one write of one word, under one
-//! lock, and the item is in its place before the step that says so. A sender looks under the lock whether
-//! its offer was taken, and withdraws it in the same visit if not.
+//! A channel without slots: an item passes directly from a sender to a receiver.
 
 use super::endpoints::{Endpoints, RobustEndpoint};
 use crate::channel::slot::Slot;
 use crate::channel::{
-    AttachError, Buffer, Channel, ChannelError, Direction, EndState, OperationError, RecvError,
-    RecvTimeoutError, RendezvousState, SendTimeoutError, Unregistered, WaitState, receiver,
+    AttachError, Buffer, Channel, ChannelError, Direction, EndState, OperationError, Receiver,
+    RecvError, RecvTimeoutError, RendezvousState, SendTimeoutError, Unregistered, WaitState,
+    receiver,
 };
 use crate::platform::robust::commit;
 use crate::platform::{MemoryReader, OffsetReader, Pod, ShmSafe, UnsafeCell, constructor};
@@ -34,175 +17,221 @@ use core::fmt;
 use core::mem::offset_of;
 use core::ops::Deref;
 
-/// A buffer without a place: [`Sender::send`](crate::Sender::send) returns when a receiver has taken the item.
-/// It survives the death of its users; for at most `ENDS` senders and as many receivers at one time.
+/// A channel of capacity 0: a send returns when a receiver has taken the item.
 ///
-/// | call | what it does |
+/// Use it where a sender needs to know that its item was received. It survives the death of its
+/// users, and has at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. `len` and `capacity` are
+/// 0.
+///
+/// | operation | effect |
 /// | --- | --- |
-/// | `send`, `send_timeout` | offers the item, and waits until it is taken; or gives up, and takes it back |
-/// | `try_send` | gives the item to a receiver that is waiting in `recv` already, or takes it back |
+/// | `send`, `send_timeout` | offers the item and waits until a receiver takes it; on a timeout the item comes back |
+/// | `try_send` | hands the item to a receiver that already waits in `recv`, or fails |
 /// | `recv`, `try_recv`, `recv_timeout` | takes an item that is offered |
-/// | [`Receiver::accept`](crate::Receiver::accept) | shows the item; it is taken when it is [acknowledged](Delivery::acknowledge), and the sender waits until then |
+/// | [`Receiver::accept`](crate::Receiver::accept) | shows the item; the sender waits until the receiver [acknowledges](Delivery::acknowledge) it |
 ///
-/// `len` and `capacity` are 0.
+/// # Errors
+/// As those of every [`Buffer`]. A send either returns `Ok` and the item was taken, or returns the
+/// item and no receiver has it; a timeout or a death does not change that.
 ///
 /// # Fairness
-/// None: of several senders or receivers that wait, any may be the next.
+/// None. Any of the waiting senders or receivers may be next.
 ///
 /// # Panics
 /// None.
 ///
 /// # Process death
-/// | who dies | what happens |
+/// | process | effect of its death |
 /// | --- | --- |
-/// | a sender that waits | its item is withdrawn, unless it was taken already |
-/// | a receiver before it has taken | the item stays offered, to the next one |
-/// | a receiver that has accepted, and not acknowledged | the same |
-/// | a receiver after it has taken | the item has gone with it, and the sender was told that it was taken |
-/// | a receiver that waits, while a `try_send` gives it an item | the same |
-/// | the last receiver, or the last sender | the other side hears that it is disconnected |
+/// | a waiting sender | its item is withdrawn, unless a receiver has already taken it |
+/// | a receiver before it takes the item | the item remains offered to the next receiver |
+/// | a receiver that has accepted and not acknowledged | the same |
+/// | a receiver after it has taken the item | the item is lost with it; the sender has returned `Ok` |
+/// | a waiting receiver to which `try_send` hands an item | the same |
+/// | the last receiver, or the last sender | the other side gets `Disconnected` |
 ///
-/// Others hear of a death at once if they ask then, or within the
-/// [`recheck_interval`](crate::platform::futex) if they sleep. Handles, leaks and many locks are as of
-/// [`RobustMonitorBuffer`](super::RobustMonitorBuffer). A sender whose time is over asks for the lock inside
-/// however long that takes: only there it learns whether the item was taken. So it waits for a process that
-/// is stopped just there.
+/// Other processes observe a death at their next operation, or within the
+/// [`recheck_interval`](crate::platform::futex) if they sleep. Handles, forks, leaks and the limit
+/// of robust locks are as for [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
+///
+/// A sender whose timeout expires waits for the internal lock without a limit, because only the
+/// lock tells it whether the item was taken. It therefore waits for a process that is stopped while
+/// it holds that lock.
+///
+/// # Ordering
+/// Sending an item happens before receiving it, and receiving or acknowledging it happens before
+/// the send returns. The internal lock provides all ordering.
+///
+/// # How it works
+/// Two slots exist, each with an owner: the waiting sender or receiver that uses it.
+///
+/// | slot | owner | transition of its state | made by |
+/// | --- | --- | --- | --- |
+/// | offer | the sender that waits | idle to offered | that sender |
+/// | | | offered to completed | a receiver |
+/// | request | a receiver that waits | idle to requested | that receiver |
+/// | | | requested to completed | a sender that does not wait |
+///
+/// A robust lock represents the owner, so a slot is free once its owner has died, whatever its
+/// state: an offer counts only while that lock is held. Each transition is one store of one word,
+/// under one internal lock, and the item is in the slot before the store. A sender whose timeout
+/// expires checks under the lock whether its offer is completed, and otherwise withdraws it before
+/// it unlocks. So an item is taken exactly once or returned. Offers are numbered, so a receiver
+/// that acknowledges an offer never completes a later one.
+///
+/// # Sources
+/// Hoare, *Communicating sequential processes* (1978). The slot with its owner is the one of
+/// [`RobustSemaphorePair`](crate::sync::RobustSemaphorePair).
 ///
 /// # Example
 /// ```
-/// use interlatch::{Channel, Rendezvous};
+/// use interlatch::channel::TryRecvError;
+/// use interlatch::{Channel, Region, Rendezvous};
 ///
-/// static MEETING: Rendezvous<u64> = Rendezvous::new();
-///
-/// std::thread::scope(|scope| {
-///     let receiver = MEETING.receiver().unwrap();
-///     scope.spawn(|| {
-///         let sender = MEETING.sender().unwrap();
-///         sender.send(7).unwrap();
-///         sender.send(8).unwrap();
+/// let region = Region::memfd("handover", 1 << 14)?;
+/// let rendezvous = region.create::<Rendezvous<u64>>("jobs", ())?;
+/// let receiver = rendezvous.receiver()?;
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty), "no sender waits");
+/// std::thread::scope(|scope| -> anyhow::Result<()> {
+///     scope.spawn(|| -> anyhow::Result<()> {
+///         // Another process maps the region and attaches to the object.
+///         let sender = region.attach::<Rendezvous<u64>>("jobs")?.sender()?;
+///         sender.send(7)?;
+///         sender.send(8)?;
+///         Ok(())
 ///     });
 ///     assert_eq!(receiver.recv(), Ok(7));
-///     let delivery = receiver.accept().unwrap();
-///     assert_eq!(*delivery, 8, "its sender waits");
+///     let delivery = receiver.accept()?;
+///     assert_eq!(*delivery, 8, "the sender still waits");
 ///     assert_eq!(delivery.acknowledge(), Ok(8));
-/// });
+///     Ok(())
+/// })?;
+/// # Ok::<(), anyhow::Error>(())
 /// ```
 #[repr(C)]
-pub struct Rendezvous<T, const ENDS: usize = 8> {
+pub struct Rendezvous<T, const MAX_ENDPOINTS: usize = 8> {
     lock: RobustMutex<()>,
-    /// Senders wait here: for the cell, or for a receiver.
+    /// Senders wait here for the offer slot, or for a receiver.
     senders: Condvar,
-    /// Receivers wait here.
+    /// Receivers wait here for an item.
     receivers: Condvar,
-    offer: Cell<T>,
-    ask: Cell<T>,
+    offer: OwnedSlot<T>,
+    request: OwnedSlot<T>,
     /// Held by the receiver that has accepted the offer.
     accepted: RawRobustMutex,
-    ends: Endpoints<ENDS>,
+    ends: Endpoints<MAX_ENDPOINTS>,
 }
 
-/// A place for an item on its way, of the process that waits there.
+/// A slot for an item in transit, used by one waiting sender or receiver at a time.
+///
+/// Its methods take the guard of the rendezvous's lock as a witness.
 #[repr(C)]
-struct Cell<T> {
-    holder: RawRobustMutex,
-    /// `NOTHING`; the number of an offer, or `ASKED`; `DONE`.
+struct OwnedSlot<T> {
+    owner: RawRobustMutex,
+    /// `IDLE`; `COMPLETED`; `REQUESTED`, or the number of an offer.
     state: UnsafeCell<u64>,
-    /// How many offers there were.
-    number: UnsafeCell<u64>,
+    /// The number of the newest offer.
+    newest_offer: UnsafeCell<u64>,
     slot: Slot<T>,
 }
 
-const NOTHING: u64 = 0;
-/// Taken, or given.
-const DONE: u64 = 1;
-/// A receiver waits for an item. Offers have this number and larger ones.
-const ASKED: u64 = 2;
+const IDLE: u64 = 0;
+/// The other side has taken the item, or has put one into the slot.
+const COMPLETED: u64 = 1;
+/// A receiver waits for an item. The numbers of offers are larger.
+const REQUESTED: u64 = 2;
 
-// SAFETY: everything but the locks is accessed under the lock only, and items move from the one that sends
-// to the one that receives.
-unsafe impl<T: Send, const ENDS: usize> Sync for Rendezvous<T, ENDS> {}
+type Guard<'a> = RobustMutexGuard<'a, ()>;
 
-// SAFETY: `repr(C)`, of parts that are `ShmSafe`, numbers that are only compared, and items that are valid
-// for every bit pattern.
-unsafe impl<T: Pod, const ENDS: usize> ShmSafe for Rendezvous<T, ENDS> {
+// SAFETY: every access to the cells and slots is made by a holder of `lock`; the other fields are
+// `Sync`. Items move between threads, which `T: Send` permits.
+unsafe impl<T: Send, const MAX_ENDPOINTS: usize> Sync for Rendezvous<T, MAX_ENDPOINTS> {}
+
+// SAFETY: the type is `repr(C)`, its fields and items are valid for every bit pattern, and all
+// changes are made under the lock or by the `ShmSafe` fields themselves.
+unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmSafe for Rendezvous<T, MAX_ENDPOINTS> {
     fn initial() -> Self {
         Self::new()
     }
 }
 
-impl<T> Cell<T> {
+impl<T> OwnedSlot<T> {
     constructor! {
         fn new() -> Self {
             Self {
-                holder: RawRobustMutex::new(),
-                state: UnsafeCell::new(NOTHING),
-                number: UnsafeCell::new(ASKED),
+                owner: RawRobustMutex::new(),
+                state: UnsafeCell::new(IDLE),
+                newest_offer: UnsafeCell::new(REQUESTED),
                 slot: Slot::new(),
             }
         }
     }
 
-    /// The caller holds the lock, as in all that follows.
-    fn state(&self) -> u64 {
-        // SAFETY: the lock is held.
+    fn state(&self, _lock: &Guard<'_>) -> u64 {
+        // SAFETY: the caller holds the rendezvous's lock, which excludes every writer.
         self.state.with(|state| unsafe { state.read_volatile() })
     }
 
-    fn set(&self, state: u64) {
-        // SAFETY: the lock is held.
+    fn set_state(&self, state: u64, _lock: &Guard<'_>) {
+        // SAFETY: the caller holds the rendezvous's lock, which excludes every other access.
         unsafe { commit(&self.state, state) };
     }
 
-    /// Whether somebody waits here who lives, and nobody has come yet.
-    fn is_waiting(&self) -> bool {
-        self.state() >= ASKED && self.holder.is_locked()
+    /// Whether a living owner waits here and the other side has not completed the exchange.
+    fn is_waiting(&self, lock: &Guard<'_>) -> bool {
+        self.state(lock) >= REQUESTED && self.owner.is_locked()
     }
 
-    /// Becomes the one that waits here, if nobody does.
-    fn enter(&self) -> Result<bool, OperationError> {
-        if self.holder.is_locked() {
+    /// Makes the calling thread the owner. Returns `false` if the slot has one.
+    fn claim(&self, lock: &Guard<'_>) -> Result<bool, OperationError> {
+        if self.owner.is_locked() {
             return Ok(false);
         }
-        // What the last one has left: first, since whoever comes after this one, should it die, must not
-        // find that state with its lock.
-        self.set(NOTHING);
-        match self.holder.lock_with(Timeout::NonBlocking) {
+        // The state of a previous owner is cleared before this thread becomes the owner: if it dies
+        // between the two steps, that state must not count as its own.
+        self.set_state(IDLE, lock);
+        match self.owner.lock_with(Timeout::NonBlocking) {
             Ok(_) => Ok(true),
-            // This thread holds too many.
-            Err(LockError::Refused(error)) => Err(ChannelError::from(error).into()),
-            // It was free, and is taken under the lock only; or a faulty peer was here.
+            Err(LockError::RobustList(error)) => Err(ChannelError::from(error).into()),
+            // The lock was free, and is taken only under the rendezvous's lock: a faulty peer took
+            // it.
             Err(_) => Ok(false),
         }
     }
 
-    /// Goes. The caller is the one that waits here. Its state counts no more, as that of a dead one.
-    fn leave(&self) {
-        // SAFETY: the caller is the holder.
-        unsafe { self.holder.unlock() };
+    /// Ends the ownership. The state then no longer counts.
+    ///
+    /// # Safety
+    /// The calling thread is the owner, and uses the slot no more.
+    unsafe fn release(&self) {
+        // SAFETY: the calling thread holds `owner`.
+        unsafe { self.owner.unlock() };
     }
 
-    /// A number that no offer has had. A death before it is used leaves a gap, which does no harm.
-    fn next_number(&self) -> u64 {
-        // SAFETY: the lock is held.
-        let number = self.number.with(|number| unsafe { number.read_volatile() });
-        // Only a faulty peer gets to the end.
-        let next = number.wrapping_add(1).max(ASKED);
-        // SAFETY: the lock is held.
-        unsafe { commit(&self.number, next) };
+    /// Returns a number that no other offer has. A death before its use leaves a harmless gap.
+    fn next_offer(&self, _lock: &Guard<'_>) -> u64 {
+        // SAFETY: the caller holds the rendezvous's lock, which excludes every writer.
+        let number = self
+            .newest_offer
+            .with(|number| unsafe { number.read_volatile() });
+        // Only a faulty peer makes the number wrap.
+        let next = number.wrapping_add(1).max(REQUESTED);
+        // SAFETY: as above, and every other access.
+        unsafe { commit(&self.newest_offer, next) };
         next
     }
 }
 
-impl<T, const ENDS: usize> Rendezvous<T, ENDS> {
+impl<T, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     constructor! {
-        /// One at which nobody is. It is `const`, for statics.
+        /// Creates a rendezvous without handles. It is `const`, for a `static`.
         pub fn new() -> Self {
             Self {
                 lock: RobustMutex::new(()),
                 senders: Condvar::new(),
                 receivers: Condvar::new(),
-                offer: Cell::new(),
-                ask: Cell::new(),
+                offer: OwnedSlot::new(),
+                request: OwnedSlot::new(),
                 accepted: RawRobustMutex::new(),
                 ends: Endpoints::new(),
             }
@@ -210,71 +239,81 @@ impl<T, const ENDS: usize> Rendezvous<T, ENDS> {
     }
 }
 
-impl<T, const ENDS: usize> Default for Rendezvous<T, ENDS> {
+impl<T, const MAX_ENDPOINTS: usize> Default for Rendezvous<T, MAX_ENDPOINTS> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-type Guard<'a> = RobustMutexGuard<'a, ()>;
+/// How an item reaches a waiting receiver.
+enum Arrival<T> {
+    /// A sender waits with it in the offer slot.
+    Offered,
+    /// A sender that does not wait has put it into the request slot.
+    Handed(T),
+}
 
-impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
-    fn visit(&self, timeout: Timeout) -> Result<Guard<'_>, OperationError> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
+    fn lock_internal(&self, timeout: Timeout) -> Result<Guard<'_>, OperationError> {
         let locked = self.lock.lock_with(timeout.for_internal_lock());
         Ok(locked.or_else(RobustLockError::mark_consistent)?)
     }
 
-    /// Waits, and comes back with the lock however long that takes; false if the time was over.
+    /// Waits for a notification and locks again, without a limit. Returns `false` on a timeout.
     fn wait<'a>(
         &'a self,
-        condition: &Condvar,
+        condvar: &Condvar,
         guard: Guard<'a>,
         timeout: Timeout,
     ) -> Result<(Guard<'a>, bool), OperationError> {
-        let (locked, in_time) = condition.wait_robust(guard, timeout);
+        let (locked, in_time) = condvar.wait_robust(guard, timeout);
         let guard = match locked {
-            // Whatever was decided meanwhile has to be learnt.
+            // The waiter must see under the lock whether the exchange was completed meanwhile.
             Err(RobustLockError::TimedOut) => self.lock.lock(),
             locked => locked,
         };
         Ok((guard.or_else(RobustLockError::mark_consistent)?, in_time))
     }
 
-    /// Gives the item to a receiver that waits, if one does.
-    fn give(&self, item: T) -> Result<(), OperationError> {
-        let guard = self.visit(Timeout::NonBlocking)?;
+    fn has_closed(&self, direction: Direction, _guard: &Guard<'_>) -> bool {
         // SAFETY: the guard holds the lock of the channel.
-        if unsafe { self.ends.has_closed(Direction::Receiving) } {
+        unsafe { self.ends.has_closed(direction) }
+    }
+
+    /// Hands the item to a waiting receiver, if there is one.
+    fn hand_over(&self, item: T) -> Result<(), OperationError> {
+        let guard = self.lock_internal(Timeout::NonBlocking)?;
+        if self.has_closed(Direction::Receiving, &guard) {
             return Err(OperationError::Disconnected);
         }
-        if !self.ask.is_waiting() {
+        if !self.request.is_waiting(&guard) {
             return Err(OperationError::Timeout);
         }
-        // SAFETY: the lock is held, and the holder looks into the place when it is told to.
-        unsafe { self.ask.slot.put(item) };
-        self.ask.set(DONE);
+        // SAFETY: this thread holds the lock, and the owner reads the slot only under the lock,
+        // after `COMPLETED`.
+        unsafe { self.request.slot.put(item) };
+        self.request.set_state(COMPLETED, &guard);
         drop(guard);
-        // All of them: only one can take what is there.
+        // All receivers are woken: only the owner of the slot can take the item.
         self.receivers.notify_all();
         Ok(())
     }
 
-    /// Comes to the place where one sender at a time waits; the lock is held then.
-    fn come_to_offer(&self, timeout: Timeout) -> Result<Guard<'_>, OperationError> {
-        let mut guard = self.visit(timeout)?;
+    /// Waits for the offer slot and claims it.
+    fn claim_offer(&self, timeout: Timeout) -> Result<Guard<'_>, OperationError> {
+        let mut guard = self.lock_internal(timeout)?;
         let mut in_time = true;
         loop {
-            // SAFETY: the guard holds the lock of the channel.
-            if unsafe { self.ends.has_closed(Direction::Receiving) } {
+            if self.has_closed(Direction::Receiving, &guard) {
                 return Err(OperationError::Disconnected);
             }
-            match self.offer.enter() {
+            match self.offer.claim(&guard) {
                 Ok(true) => return Ok(guard),
                 Ok(false) => {}
-                Err(refused) => {
-                    // It may have been told of the place, which is for another one then.
+                Err(cause) => {
+                    // A notification for the free slot may have reached this thread: pass it on.
                     self.senders.notify_one();
-                    return Err(refused);
+                    return Err(cause);
                 }
             }
             if !in_time {
@@ -284,20 +323,21 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
         }
     }
 
-    /// Offers the item until it is taken.
+    /// Offers the item until a receiver takes it.
     fn offer(&self, item: T, timeout: Timeout) -> Result<(), OperationError> {
-        let mut guard = self.come_to_offer(timeout)?;
-        // SAFETY: the lock is held, and so is the place: what was in it was copied out, and is plain.
+        let mut guard = self.claim_offer(timeout)?;
+        // SAFETY: this thread holds the lock and owns the slot. An earlier item is `Pod` and needs
+        // no drop.
         unsafe { self.offer.slot.put(item) };
-        self.offer.set(self.offer.next_number());
+        let number = self.offer.next_offer(&guard);
+        self.offer.set_state(number, &guard);
         let mut in_time = true;
         self.receivers.notify_one();
         let result = loop {
-            if self.offer.state() == DONE {
+            if self.offer.state(&guard) == COMPLETED {
                 break Ok(());
             }
-            // SAFETY: the guard holds the lock of the channel.
-            if unsafe { self.ends.has_closed(Direction::Receiving) } {
+            if self.has_closed(Direction::Receiving, &guard) {
                 break Err(OperationError::Disconnected);
             }
             if !in_time {
@@ -305,101 +345,114 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
             }
             (guard, in_time) = match self.wait(&self.senders, guard, timeout) {
                 Ok(waited) => waited,
-                Err(refused) => {
-                    // The lock is not to be had any more: a faulty peer.
-                    // SAFETY: this one is the holder.
-                    unsafe { self.offer.holder.unlock() };
-                    return Err(refused);
+                Err(cause) => {
+                    // SAFETY: `claim_offer` made this thread the owner.
+                    unsafe { self.offer.release() };
+                    return Err(cause);
                 }
             };
         };
-        self.offer.leave();
+        // SAFETY: as above; the slot is not used after this.
+        unsafe { self.offer.release() };
         drop(guard);
         self.senders.notify_one();
         result
     }
 
-    /// Whether there is an offer, and nobody has accepted it.
-    fn is_offered(&self) -> bool {
-        self.offer.is_waiting() && !self.accepted.is_locked()
+    /// Whether a sender waits with an offer that no receiver has accepted.
+    fn is_offered(&self, lock: &Guard<'_>) -> bool {
+        self.offer.is_waiting(lock) && !self.accepted.is_locked()
     }
 
-    /// Waits for an offer; the lock is held then. `Ok(Err(_))` is an item that was given meanwhile.
-    fn come_to_take(&self, timeout: Timeout) -> Result<Result<Guard<'_>, T>, OperationError> {
-        let mut guard = self.visit(timeout)?;
-        let (mut in_time, mut asks) = (true, false);
+    /// Returns the item that has arrived, if any. `has_request`: this thread owns the request slot.
+    fn arrival(
+        &self,
+        has_request: bool,
+        lock: &Guard<'_>,
+    ) -> Result<Option<Arrival<T>>, OperationError> {
+        if has_request && self.request.state(lock) == COMPLETED {
+            // SAFETY: this thread holds the lock, and a sender has put an item into the slot.
+            return Ok(Some(Arrival::Handed(unsafe { self.request.slot.take() })));
+        }
+        if self.is_offered(lock) {
+            return Ok(Some(Arrival::Offered));
+        }
+        match self.has_closed(Direction::Sending, lock) {
+            true => Err(OperationError::Disconnected),
+            false => Ok(None),
+        }
+    }
+
+    /// Claims the request slot if it is free.
+    fn claim_request(&self, lock: &Guard<'_>) -> Result<bool, OperationError> {
+        let is_claimed = self.request.claim(lock).inspect_err(|_| {
+            // A notification for an offer may have reached this thread: pass it on.
+            self.receivers.notify_all();
+        })?;
+        if is_claimed {
+            self.request.set_state(REQUESTED, lock);
+        }
+        Ok(is_claimed)
+    }
+
+    /// Waits for an item. The returned guard holds the lock.
+    fn wait_for_item(&self, timeout: Timeout) -> Result<(Guard<'_>, Arrival<T>), OperationError> {
+        let mut guard = self.lock_internal(timeout)?;
+        let (mut in_time, mut has_request) = (timeout != Timeout::NonBlocking, false);
         let result = loop {
-            if asks && self.ask.state() == DONE {
-                // SAFETY: the lock is held, and what was given is in its place; it is plain.
-                break Ok(Err(unsafe { self.ask.slot.take() }));
+            match self.arrival(has_request, &guard) {
+                Ok(Some(arrival)) => break Ok(arrival),
+                Ok(None) if in_time => {}
+                Ok(None) => break Err(OperationError::Timeout),
+                Err(cause) => break Err(cause),
             }
-            if self.is_offered() {
-                break Ok(Ok(()));
-            }
-            // SAFETY: the guard holds the lock of the channel.
-            if unsafe { self.ends.has_closed(Direction::Sending) } {
-                break Err(OperationError::Disconnected);
-            }
-            if !in_time || timeout == Timeout::NonBlocking {
-                break Err(OperationError::Timeout);
-            }
-            if !asks {
-                match self.ask.enter() {
-                    Ok(true) => {
-                        self.ask.set(ASKED);
-                        asks = true;
-                    }
-                    Ok(false) => {}
-                    Err(refused) => {
-                        // As in `come_to_offer`.
-                        self.receivers.notify_all();
-                        return Err(refused);
-                    }
-                }
+            if !has_request {
+                has_request = self.claim_request(&guard)?;
             }
             (guard, in_time) = match self.wait(&self.receivers, guard, timeout) {
                 Ok(waited) => waited,
-                Err(refused) => {
-                    if asks {
-                        // As in `offer`.
-                        // SAFETY: this one is the holder.
-                        unsafe { self.ask.holder.unlock() };
+                Err(cause) => {
+                    if has_request {
+                        // SAFETY: `claim_request` made this thread the owner.
+                        unsafe { self.request.release() };
                     }
-                    return Err(refused);
+                    return Err(cause);
                 }
             };
         };
-        if asks {
-            self.ask.leave();
-            // It may have been told of an offer that it leaves; and another one can ask now. All of them: who
-            // accepts does not ask.
+        if has_request {
+            // SAFETY: as above; the slot is not used after this.
+            unsafe { self.request.release() };
+            // This thread may have consumed the notification for an offer that it leaves, and
+            // another receiver can now claim the slot. All are woken, because a receiver in
+            // `accept` never claims it.
             self.receivers.notify_all();
         }
-        Ok(result?.map(|()| guard))
+        Ok((guard, result?))
     }
 
-    /// The item that is offered. The caller holds the lock.
-    fn look(&self) -> T {
-        // SAFETY: the lock is held. The place has an item, or whatever a faulty peer has made one; it is
-        // plain, so it may be copied out again.
+    /// Copies the offered item.
+    fn read_offer(&self, _lock: &Guard<'_>) -> T {
+        // SAFETY: the caller holds the lock, and the offer's owner has put an item into the slot.
+        // If a faulty peer wrote there instead: `T` is valid for every bit pattern, and copies do
+        // no harm.
         unsafe { self.offer.slot.take() }
     }
 
-    /// Accepts an offer, as long as timeout lasts; for who has a [`Receiver`](crate::Receiver) see
-    /// [`Receiver::accept`](crate::Receiver::accept).
-    ///
-    /// # Errors
-    /// In time there was none, or all senders are gone.
-    pub fn accept_with(&self, timeout: Timeout) -> Result<Delivery<'_, T, ENDS>, RecvTimeoutError> {
-        Ok(self.accepted_with(timeout)?)
+    /// Accepts an offered item without a handle, for models and tests.
+    #[doc(hidden)]
+    pub fn accept_unregistered(
+        &self,
+        timeout: Timeout,
+    ) -> Result<Delivery<'_, T, MAX_ENDPOINTS>, RecvTimeoutError> {
+        Ok(self.accept(timeout)?)
     }
 
-    fn accepted_with(&self, timeout: Timeout) -> Result<Delivery<'_, T, ENDS>, OperationError> {
-        let mut guard = self.visit(timeout)?;
+    fn accept(&self, timeout: Timeout) -> Result<Delivery<'_, T, MAX_ENDPOINTS>, OperationError> {
+        let mut guard = self.lock_internal(timeout)?;
         let mut in_time = true;
-        while !self.is_offered() {
-            // SAFETY: the guard holds the lock of the channel.
-            if unsafe { self.ends.has_closed(Direction::Sending) } {
+        while !self.is_offered(&guard) {
+            if self.has_closed(Direction::Sending, &guard) {
                 return Err(OperationError::Disconnected);
             }
             if !in_time {
@@ -407,74 +460,90 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
             }
             (guard, in_time) = self.wait(&self.receivers, guard, timeout)?;
         }
-        match self.accepted.lock_with(Timeout::NonBlocking) {
-            Ok(_) => {}
-            // The offer is for another receiver.
-            Err(error) => {
-                drop(guard);
-                self.receivers.notify_one();
-                return Err(match error {
-                    LockError::Refused(error) => ChannelError::RobustList(error),
-                    // It was free, and is taken under the lock only: a faulty peer was here.
-                    _ => ChannelError::Corrupted,
-                }
-                .into());
-            }
+        if let Err(error) = self.accepted.lock_with(Timeout::NonBlocking) {
+            drop(guard);
+            // This thread cannot accept the offer; another receiver can.
+            self.receivers.notify_one();
+            let cause = match error {
+                LockError::RobustList(error) => error.into(),
+                // The lock was free, and is taken only under the rendezvous's lock.
+                _ => ChannelError::Corrupted,
+            };
+            return Err(cause.into());
         }
-        let (item, number) = (self.look(), self.offer.state());
+        let (item, number) = (self.read_offer(&guard), self.offer.state(&guard));
         drop(guard);
         Ok(Delivery {
-            place: self,
+            rendezvous: self,
             item,
             number,
-            stamp: OwnerToken::new(),
+            token: OwnerToken::new(),
         })
+    }
+
+    /// The condition variable of the side opposite to `direction`.
+    fn peers(&self, direction: Direction) -> &Condvar {
+        match direction {
+            Direction::Sending => &self.receivers,
+            Direction::Receiving => &self.senders,
+        }
+    }
+
+    fn attach(&self, direction: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.ends
+            .attach(direction, &self.lock, self.peers(direction))
+    }
+
+    fn unregistered(&self, direction: Direction) -> RobustEndpoint<'_> {
+        self.ends
+            .unregistered(direction, &self.lock, self.peers(direction))
     }
 }
 
-impl Cell<()> {
-    /// Who waits in the one that these words are, whatever its items.
-    fn read_state(words: &dyn MemoryReader) -> Option<WaitState> {
-        let state = words.read_u64(offset_of!(Self, state) as u64)?;
-        let holder = OffsetReader(words, offset_of!(Self, holder) as u64);
-        let holder = RawRobustMutex::read_state(&holder)?;
-        Some(match state >= ASKED {
-            true => WaitState::from_lock(holder),
+impl OwnedSlot<()> {
+    /// Reads which thread waits in a slot for items of any type.
+    fn read_state(reader: &dyn MemoryReader) -> Option<WaitState> {
+        let state = reader.read_u64(offset_of!(Self, state) as u64)?;
+        let owner = OffsetReader(reader, offset_of!(Self, owner) as u64);
+        let owner = RawRobustMutex::read_state(&owner)?;
+        Some(match state >= REQUESTED {
+            true => WaitState::from_lock(owner),
             false => WaitState::Vacant,
         })
     }
 }
 
 impl Rendezvous<(), 1> {
-    /// The state of the one that these words are, whatever its items, with so many handles at each end.
+    /// Reads the state of a rendezvous for items of any type, with `ends` handles at each side.
     pub(crate) fn read_state(
-        words: &dyn MemoryReader,
+        reader: &dyn MemoryReader,
         (size, align): (u64, u64),
         ends: Option<u64>,
     ) -> Option<RendezvousState> {
         let offer = (offset_of!(Self, offer) as u64).checked_next_multiple_of(align)?;
-        let behind = || {
-            // Behind the two cells, each of whole alignments, are the last two fields, and less than one
-            // alignment of nothing.
-            let last = (offset_of!(Self, ends) - offset_of!(Self, accepted)) as u64;
-            let last = last.checked_add(Endpoints::bytes(ends?)?)?;
-            let cells = size.checked_sub(offer.checked_add(last)?)?;
-            let cell = cells / align.checked_mul(2)? * align;
-            let accepted = offer + 2 * cell;
-            Some((offer + cell, accepted, accepted + last))
+        let after_offer = || {
+            // The two slots, whose sizes are multiples of the alignment, are followed by the last
+            // two fields and by padding of less than the alignment.
+            let tail = (offset_of!(Self, ends) - offset_of!(Self, accepted)) as u64;
+            let tail = tail.checked_add(Endpoints::bytes(ends?)?)?;
+            let slots = size.checked_sub(offer.checked_add(tail)?)?;
+            let slot = slots / align.checked_mul(2)? * align;
+            let accepted = offer + 2 * slot;
+            Some((offer + slot, accepted, accepted + tail))
         };
-        let cell = |at| Cell::read_state(&OffsetReader(words, at));
+        let slot = |offset| OwnedSlot::read_state(&OffsetReader(reader, offset));
         let (mut asked, mut accepted) = (WaitState::Unknown, WaitState::Unknown);
         let (mut senders, mut receivers) = (EndState::Unknown, EndState::Unknown);
-        if let Some((ask, at, end)) = behind() {
-            asked = cell(ask)?;
-            accepted = WaitState::from_lock(RawRobustMutex::read_state(&OffsetReader(words, at))?);
+        if let Some((request, offset, end)) = after_offer() {
+            asked = slot(request)?;
+            let lock = OffsetReader(reader, offset);
+            accepted = WaitState::from_lock(RawRobustMutex::read_state(&lock)?);
             let handles = end - Endpoints::bytes(ends?)?;
-            (senders, receivers) = Endpoints::states_of(&OffsetReader(words, handles), ends);
+            (senders, receivers) = Endpoints::states_of(&OffsetReader(reader, handles), ends);
         }
         Some(RendezvousState {
-            lock: RobustMutex::read_state(&OffsetReader(words, offset_of!(Self, lock) as u64))?,
-            offered: cell(offer)?,
+            lock: RobustMutex::read_state(&OffsetReader(reader, offset_of!(Self, lock) as u64))?,
+            offered: slot(offer)?,
             asked,
             accepted,
             senders,
@@ -483,27 +552,7 @@ impl Rendezvous<(), 1> {
     }
 }
 
-impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
-    fn attach(&self, direction: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
-        self.ends
-            .attach(direction, &self.lock, self.waiters(direction))
-    }
-
-    fn unregistered(&self, direction: Direction) -> RobustEndpoint<'_> {
-        self.ends
-            .unregistered(direction, &self.lock, self.waiters(direction))
-    }
-
-    /// Where the other side waits for this one.
-    fn waiters(&self, direction: Direction) -> &Condvar {
-        match direction {
-            Direction::Sending => &self.receivers,
-            Direction::Receiving => &self.senders,
-        }
-    }
-}
-
-impl<T: Pod, const ENDS: usize> Channel for Rendezvous<T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> Channel for Rendezvous<T, MAX_ENDPOINTS> {
     type SendEndpoint<'a>
         = RobustEndpoint<'a>
     where
@@ -522,7 +571,7 @@ impl<T: Pod, const ENDS: usize> Channel for Rendezvous<T, ENDS> {
     }
 }
 
-impl<T: Pod, const ENDS: usize> Unregistered for Rendezvous<T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> Unregistered for Rendezvous<T, MAX_ENDPOINTS> {
     fn unregistered_sender(&self) -> Result<RobustEndpoint<'_>, AttachError> {
         Ok(self.unregistered(Direction::Sending))
     }
@@ -532,8 +581,9 @@ impl<T: Pod, const ENDS: usize> Unregistered for Rendezvous<T, ENDS> {
     }
 }
 
-impl<T: Pod, const ENDS: usize> Buffer for Rendezvous<T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> Buffer for Rendezvous<T, MAX_ENDPOINTS> {
     type Item = T;
+
     fn send_with(
         &self,
         _endpoint: &RobustEndpoint<'_>,
@@ -541,10 +591,10 @@ impl<T: Pod, const ENDS: usize> Buffer for Rendezvous<T, ENDS> {
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<T>> {
         let sent = match timeout {
-            Timeout::NonBlocking => self.give(item),
+            Timeout::NonBlocking => self.hand_over(item),
             timeout => self.offer(item, timeout),
         };
-        sent.map_err(|error| error.with(item))
+        sent.map_err(|cause| cause.with(item))
     }
 
     fn recv_with(
@@ -552,19 +602,19 @@ impl<T: Pod, const ENDS: usize> Buffer for Rendezvous<T, ENDS> {
         _endpoint: &RobustEndpoint<'_>,
         timeout: Timeout,
     ) -> Result<T, RecvTimeoutError> {
-        let guard = match self.come_to_take(timeout)? {
-            Ok(guard) => guard,
-            Err(given) => return Ok(given),
-        };
-        let item = self.look();
-        self.offer.set(DONE);
+        let (guard, arrival) = self.wait_for_item(timeout)?;
+        if let Arrival::Handed(item) = arrival {
+            return Ok(item);
+        }
+        let item = self.read_offer(&guard);
+        self.offer.set_state(COMPLETED, &guard);
         drop(guard);
-        // All of them: only one knows what to do with it.
+        // All senders are woken: only the owner of the offer can proceed.
         self.senders.notify_all();
         Ok(item)
     }
 
-    /// None is ever between the two sides.
+    /// Returns 0: an item is never between the two sides.
     fn len(&self) -> usize {
         0
     }
@@ -574,57 +624,90 @@ impl<T: Pod, const ENDS: usize> Buffer for Rendezvous<T, ENDS> {
     }
 }
 
-/// An item that was accepted and not yet taken: its sender waits. There is one at a time.
+/// An item that a receiver has accepted and not yet acknowledged. Its sender waits.
 ///
-/// Dropping it leaves the item to another receiver. It stays on its thread; while it is there, `recv` and
-/// `accept` by the same thread wait, like those of others, until it ends: without a time, for ever.
+/// One delivery exists at a time. Dropping it leaves the item to another receiver. It stays on its
+/// thread. Until it ends, `recv` and `accept` block, also on the same thread: without a timeout,
+/// such a call never returns.
 ///
 /// # Process death
-/// As dropping it: the item stays offered. If the sender dies, or gives up, the item is withdrawn, which
-/// [`acknowledge`](Self::acknowledge) says.
+/// The death of the receiver has the effect of a drop: the item remains offered. If the sender
+/// dies, or its timeout expires, the item is withdrawn, and [`acknowledge`](Self::acknowledge)
+/// fails.
 ///
 /// # Example
 /// See [`Rendezvous`].
-#[must_use = "dropping this leaves the item to another receiver"]
-pub struct Delivery<'a, T: Pod, const ENDS: usize = 8> {
-    place: &'a Rendezvous<T, ENDS>,
+#[must_use = "dropping a delivery leaves the item to another receiver"]
+pub struct Delivery<'a, T: Pod, const MAX_ENDPOINTS: usize = 8> {
+    rendezvous: &'a Rendezvous<T, MAX_ENDPOINTS>,
     item: T,
     number: u64,
-    stamp: OwnerToken,
+    token: OwnerToken,
 }
 
-/// The sender has taken its item back, or died, before the item was acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the sender has withdrawn the item: expected it to wait for the acknowledgement")]
-pub struct Withdrawn;
+/// Why an accepted item was not received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AcknowledgeError {
+    /// The sender no longer waits: its timeout expired and it has its item back, or it died.
+    Withdrawn,
+    /// The operation failed for another reason.
+    Failed(ChannelError),
+}
 
-impl<T: Pod, const ENDS: usize> Delivery<'_, T, ENDS> {
-    /// Takes the item: its sender goes on.
+impl fmt::Display for AcknowledgeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Withdrawn => f.write_str("the sender has withdrawn the item, or died"),
+            Self::Failed(cause) => cause.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for AcknowledgeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // The text of the cause is the text of this error, so the chain continues behind it.
+            Self::Failed(cause) => cause.source(),
+            Self::Withdrawn => None,
+        }
+    }
+}
+
+impl<T: Pod, const MAX_ENDPOINTS: usize> Delivery<'_, T, MAX_ENDPOINTS> {
+    /// Takes the item. Its sender returns.
     ///
     /// # Errors
-    /// The sender does not wait any more, and has its item back.
-    pub fn acknowledge(self) -> Result<T, Withdrawn> {
-        let (place, item) = (self.place, self.item);
-        if !place.accepted.is_held_by(&self.stamp) {
-            return Err(Withdrawn);
+    /// `Withdrawn` if the sender no longer waits, `Failed` with the cause otherwise. The item is
+    /// not received then.
+    pub fn acknowledge(self) -> Result<T, AcknowledgeError> {
+        let (rendezvous, item) = (self.rendezvous, self.item);
+        if !rendezvous.accepted.is_held_by(&self.token) {
+            return Err(AcknowledgeError::Failed(ChannelError::Inherited));
         }
-        let locked = place.lock.lock().or_else(RobustLockError::mark_consistent);
-        let guard = locked.map_err(|_| Withdrawn)?;
-        let is_there = place.offer.is_waiting() && place.offer.state() == self.number;
-        if is_there {
-            place.offer.set(DONE);
+        let guard = rendezvous
+            .lock_internal(Timeout::Infinite)
+            .map_err(|error| match error {
+                OperationError::Failed(cause) => AcknowledgeError::Failed(cause),
+                // An infinite timeout never expires, and a lock is never disconnected.
+                _ => AcknowledgeError::Failed(ChannelError::Corrupted),
+            })?;
+        let offer = &rendezvous.offer;
+        let is_offered = offer.is_waiting(&guard) && offer.state(&guard) == self.number;
+        if is_offered {
+            offer.set_state(COMPLETED, &guard);
         }
         drop(guard);
         drop(self);
-        if !is_there {
-            return Err(Withdrawn);
+        if !is_offered {
+            return Err(AcknowledgeError::Withdrawn);
         }
-        place.senders.notify_all();
+        rendezvous.senders.notify_all();
         Ok(item)
     }
 }
 
-impl<T: Pod, const ENDS: usize> Deref for Delivery<'_, T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> Deref for Delivery<'_, T, MAX_ENDPOINTS> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -632,51 +715,56 @@ impl<T: Pod, const ENDS: usize> Deref for Delivery<'_, T, ENDS> {
     }
 }
 
-impl<T: Pod, const ENDS: usize> Drop for Delivery<'_, T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> Drop for Delivery<'_, T, MAX_ENDPOINTS> {
     fn drop(&mut self) {
-        let place = self.place;
-        if !place.accepted.is_held_by(&self.stamp) {
+        let rendezvous = self.rendezvous;
+        if !rendezvous.accepted.is_held_by(&self.token) {
             return;
         }
-        // Under the lock: whoever looks for an offer either finds it or is told. Not to be had only where
-        // this thread holds too many; who waits then looks again by itself.
-        let guard = place.lock.lock().or_else(RobustLockError::mark_consistent);
-        // SAFETY: a delivery is made only by locking, and ends only once.
-        unsafe { place.accepted.unlock() };
+        // Under the lock, so that a receiver that searches for an offer either finds this one or
+        // gets the notification. The lock fails only if this thread holds too many robust locks;
+        // sleeping receivers then find the offer when they recheck.
+        let guard = rendezvous.lock.lock();
+        let guard = guard.or_else(RobustLockError::mark_consistent);
+        // SAFETY: this delivery holds `accepted`, and unlocks it only here.
+        unsafe { rendezvous.accepted.unlock() };
         drop(guard);
-        place.receivers.notify_one();
+        rendezvous.receivers.notify_one();
     }
 }
 
-impl<'a, T: Pod, const ENDS: usize> crate::channel::Receiver<'a, Rendezvous<T, ENDS>> {
-    /// Accepts an item that is offered, waiting for one. Its sender waits until it is
-    /// [acknowledged](Delivery::acknowledge).
+/// The operations that only a [`Rendezvous`] has.
+impl<'a, T: Pod, const MAX_ENDPOINTS: usize> Receiver<'a, Rendezvous<T, MAX_ENDPOINTS>> {
+    /// Accepts an offered item, waiting for one.
+    ///
+    /// The sender waits until the item is [acknowledged](Delivery::acknowledge).
     ///
     /// # Errors
-    /// As of [`recv`](Self::recv).
-    pub fn accept(&self) -> Result<Delivery<'a, T, ENDS>, RecvError> {
+    /// As [`recv`](Self::recv).
+    pub fn accept(&self) -> Result<Delivery<'a, T, MAX_ENDPOINTS>, RecvError> {
         receiver::until_done(|| self.accept_with(Timeout::Infinite))
     }
 
-    /// Accepts an item as long as timeout lasts.
+    /// Accepts an offered item, waiting until the timeout expires.
     ///
     /// # Errors
-    /// As of [`recv_with`](Self::recv_with).
-    pub fn accept_with(&self, timeout: Timeout) -> Result<Delivery<'a, T, ENDS>, RecvTimeoutError> {
-        match self.owned_endpoint() {
-            Ok(_) => self.channel().accept_with(timeout),
-            Err(cause) => Err(RecvTimeoutError::Failed(cause)),
-        }
+    /// As [`recv_with`](Self::recv_with).
+    pub fn accept_with(
+        &self,
+        timeout: Timeout,
+    ) -> Result<Delivery<'a, T, MAX_ENDPOINTS>, RecvTimeoutError> {
+        self.owned_endpoint().map_err(OperationError::from)?;
+        Ok(self.channel().accept(timeout)?)
     }
 }
 
-impl<T: Pod, const ENDS: usize> fmt::Debug for Delivery<'_, T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> fmt::Debug for Delivery<'_, T, MAX_ENDPOINTS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Delivery { .. }")
     }
 }
 
-impl<T, const ENDS: usize> fmt::Debug for Rendezvous<T, ENDS> {
+impl<T, const MAX_ENDPOINTS: usize> fmt::Debug for Rendezvous<T, MAX_ENDPOINTS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Rendezvous { .. }")
     }

@@ -2,14 +2,13 @@
 
 use crate::{ROOM, SHARED, slots};
 use anyhow::Result;
-use interlatch::channel::{GrowError, GrowthLimit, Slot, TurnSlot};
-use interlatch::named::{UnboundedReceiver, UnboundedSender};
+use interlatch::channel::{ChannelError, GrowthLimit, SendTimeoutError, Slot, TurnSlot};
 use interlatch::platform::pipe::PIPE_BUF;
 use interlatch::region::ShmObject;
 use interlatch::sync::Timeout;
 use interlatch::{
-    BoundedBuffer, Buffer, BytePipe, Channel as _, MonitorBuffer, Pod, RegionName, Rendezvous,
-    RobustBoundedBuffer, RobustMonitorBuffer, UnboundedBuffer,
+    BoundedBuffer, Buffer, BytePipe, Channel as _, MonitorBuffer, Pod, Receiver, RegionName,
+    Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, Sender, UnboundedBuffer,
 };
 use interlatch_benches::WorkerKind::Processes;
 use interlatch_benches::channel::{
@@ -177,13 +176,13 @@ where
 }
 
 /// Attaches a sender, in the worker that sends.
-fn sender_of<T: Pod>(name: &RegionName) -> UnboundedSender<'static, T> {
+fn sender_of<T: Pod>(name: &RegionName) -> Sender<'static, UnboundedBuffer<T>> {
     let sender = attach(name).sender();
     sender.expect("the other side is open")
 }
 
 /// Attaches a receiver, in the worker that receives.
-fn receiver_of<T: Pod>(name: &RegionName) -> UnboundedReceiver<'static, T> {
+fn receiver_of<T: Pod>(name: &RegionName) -> Receiver<'static, UnboundedBuffer<T>> {
     let receiver = attach(name).receiver();
     receiver.expect("the other side is open")
 }
@@ -226,12 +225,12 @@ struct BytePipeChannel(&'static BytePipe<[Slot<u8>]>);
 
 impl<const N: usize> Channel<N> for BytePipeChannel {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
-        let mut writer = self.0.writer().expect("the other side is open");
+        let mut writer = self.0.sender().expect("the other side is open");
         move |item| writer.write_all(item).expect("the reader is alive")
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
-        let mut reader = self.0.reader().expect("the other side is open");
+        let mut reader = self.0.receiver().expect("the other side is open");
         move |item| reader.read_exact(item).expect("the writer is alive")
     }
 }
@@ -245,7 +244,7 @@ where
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
         let sender = sender_of::<[u8; N]>(&self.0);
-        move |item| retry_while_full(|| sender.send(*item))
+        move |item| retry_while_full(|| sender.send_with(*item, Timeout::Infinite))
     }
 
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static {
@@ -325,12 +324,13 @@ impl<const N: usize> Channel<N> for GrowingFile {
     }
 }
 
-fn retry_while_full<T>(mut send: impl FnMut() -> Result<(), GrowError<T>>) {
+fn retry_while_full<T>(mut send: impl FnMut() -> Result<(), SendTimeoutError<T>>) {
     while let Err(error) = send() {
-        assert!(
-            matches!(error, GrowError::AtLimit(_)),
-            "the receiver is alive"
+        let is_full = matches!(
+            error,
+            SendTimeoutError::Failed(_, ChannelError::LimitReached { .. })
         );
+        assert!(is_full, "the receiver is alive");
         std::thread::yield_now();
     }
 }

@@ -2,8 +2,7 @@
 
 use crate::{BATCH, CAPACITY, Consume, Mode, Produce, RingEnds, numbered, slices};
 use anyhow::Result;
-use interlatch::RingBuffer;
-use interlatch::channel::{RingReceiver, RingSender};
+use interlatch::{Channel, Receiver, RingBuffer, Sender};
 use interlatch_benches::create_in_region;
 
 pub fn ends(mode: Mode) -> Result<RingEnds> {
@@ -31,7 +30,7 @@ pub fn ends(mode: Mode) -> Result<RingEnds> {
     Ok((Box::new(produce), Box::new(consume)))
 }
 
-fn in_slices(count: u64, sender: &mut RingSender<'_, u64>) {
+fn in_slices(count: u64, sender: &mut Sender<'_, RingBuffer<u64>>) {
     let mut items = [0; BATCH];
     slices(count, |from, length| {
         numbered(&mut items[..length], from);
@@ -39,7 +38,7 @@ fn in_slices(count: u64, sender: &mut RingSender<'_, u64>) {
     });
 }
 
-fn fill_in_place(count: u64, sender: &mut RingSender<'_, u64>) {
+fn fill_in_place(count: u64, sender: &mut Sender<'_, RingBuffer<u64>>) {
     let mut next = 0;
     while next < count {
         let max = BATCH.min((count - next) as usize);
@@ -52,18 +51,18 @@ fn fill_in_place(count: u64, sender: &mut RingSender<'_, u64>) {
     }
 }
 
-fn sum_slices(count: u64, receiver: &mut RingReceiver<'_, u64>) -> u64 {
+fn sum_slices(count: u64, receiver: &mut Receiver<'_, RingBuffer<u64>>) -> u64 {
     let (mut items, mut sum, mut left) = ([0; BATCH], 0, count as usize);
     while left > 0 {
         let max = BATCH.min(left);
-        let received = receiver.recv_into(&mut items[..max]).expect("a sender");
+        let received = receiver.recv_slice(&mut items[..max]).expect("a sender");
         sum += items[..received].iter().sum::<u64>();
         left -= received;
     }
     sum
 }
 
-fn sum_in_place(count: u64, receiver: &mut RingReceiver<'_, u64>) -> u64 {
+fn sum_in_place(count: u64, receiver: &mut Receiver<'_, RingBuffer<u64>>) -> u64 {
     let (mut sum, mut left) = (0, count as usize);
     while left > 0 {
         let items = receiver.borrow(BATCH.min(left)).expect("a sender");

@@ -54,14 +54,14 @@ fn pipes() {
     let inside: &BytePipe<[Slot<u8>; 10], 2> = region.create("inside", ()).expect("room");
     write_and_read(&name, "behind", behind);
     write_and_read(&name, "few", few);
-    let writer = inside.writer().expect("the first");
+    let writer = inside.sender().expect("the first");
     assert_eq!(writer.try_write(b"123456"), Ok(6));
     let text = line(&name, "inside");
     assert!(text.contains("[######----] 6/10 bytes"), "{text}");
 }
 
 fn write_and_read<const ENDS: usize>(name: &str, object: &str, pipe: &BytePipe<[Slot<u8>], ENDS>) {
-    let (writer, reader) = (pipe.writer(), pipe.reader());
+    let (writer, reader) = (pipe.sender(), pipe.receiver());
     let (writer, reader) = (writer.expect("the first"), reader.expect("the first"));
     assert_eq!(writer.try_write(b"1234567"), Ok(7));
     assert_eq!(reader.try_read(&mut [0]), Ok(1));
@@ -128,7 +128,11 @@ fn check_rendezvous<T: interlatch::Pod + Send + Sync, const ENDS: usize>(
         let state = wait_for_state(name, object, |state| state["awaited"]["state"] == "yes");
         assert_eq!(state["awaited"]["thread"]["process"], me, "{object}");
         assert!(line(name, object).contains("awaited by thread"));
-        assert!(rendezvous.send_unregistered(item, Timeout::NonBlocking).is_ok());
+        assert!(
+            rendezvous
+                .send_unregistered(item, Timeout::NonBlocking)
+                .is_ok()
+        );
     });
     std::thread::scope(|scope| {
         scope.spawn(|| rendezvous.sender().expect("the first").send(item));

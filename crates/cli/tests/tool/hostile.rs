@@ -14,7 +14,7 @@ use interlatch::inspect::RegionView;
 use interlatch::platform::{AtomicU32, Ordering::Relaxed};
 use interlatch::sync::{PairSlot, RawMutex, RobustSemaphorePair, SemaphorePair};
 use interlatch::{
-    BoundedBuffer, BytePipe, MessageQueue, MonitorBuffer, Region, RegionError, RegionName,
+    BoundedBuffer, BytePipe, Channel, MessageQueue, MonitorBuffer, Region, RegionError, RegionName,
     RegionOptions, Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex,
     RobustSemaphore, Semaphore, UnboundedBuffer,
 };

@@ -400,7 +400,7 @@ fn ring() {
     bar("[----------] 0/10");
     assert_eq!(object_state(&name, "ring")["senders"]["state"], "open");
     let (sender, receiver) = (ring.sender(), ring.receiver());
-    let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
+    let (sender, receiver) = (sender.expect("one"), receiver.expect("one"));
     let sent = sender.try_send_slice(&[Line([1; 64]); 7]);
     assert_eq!(sent, Ok(7), "the buffer has room");
     receiver.try_recv().expect("they were sent");

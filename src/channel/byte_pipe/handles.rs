@@ -1,0 +1,164 @@
+//! The operations of the handles of a byte pipe.
+
+use super::BytePipe;
+use crate::channel::OperationError;
+use crate::channel::slot::Slots;
+use crate::channel::{
+    Receiver, RecvTimeoutError, SendTimeoutError, Sender, TryRecvError, TrySendError,
+};
+use crate::sync::Timeout;
+use std::io;
+use std::time::Duration;
+
+/// The operations of a [`BytePipe`]. The handle implements [`Write`](std::io::Write).
+///
+/// # Example
+/// ```
+/// use interlatch::channel::{Slot, TrySendError};
+/// use interlatch::{BytePipe, Channel};
+///
+/// static PIPE: BytePipe<[Slot<u8>; 4]> = BytePipe::from_slots([const { Slot::new() }; 4]);
+/// let sender = PIPE.sender()?;
+/// assert_eq!(sender.try_write(b"abc"), Ok(3));
+/// assert_eq!(sender.try_write(b"de"), Err(TrySendError::Full(())), "a small write is atomic");
+/// assert_eq!(sender.try_write(b"defgh"), Ok(1), "a large write is not");
+/// drop(PIPE.receiver()?);
+/// assert_eq!(sender.try_write(b"e"), Err(TrySendError::Disconnected(())));
+/// # Ok::<(), interlatch::channel::AttachError>(())
+/// ```
+impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Sender<'_, BytePipe<S, MAX_ENDPOINTS>> {
+    /// Writes as many bytes as there is room for, and returns their number.
+    ///
+    /// # Errors
+    /// `Full` if there is no room, or, for an atomic write, too little. Otherwise as
+    /// [`write_with`](Self::write_with).
+    pub fn try_write(&self, bytes: &[u8]) -> Result<usize, TrySendError<()>> {
+        Ok(self.write_with(bytes, Timeout::NonBlocking)?)
+    }
+
+    /// Writes bytes for at most this duration, and returns their number.
+    ///
+    /// # Errors
+    /// As [`write_with`](Self::write_with).
+    pub fn write_timeout(
+        &self,
+        bytes: &[u8],
+        timeout: Duration,
+    ) -> Result<usize, SendTimeoutError<()>> {
+        self.write_with(bytes, Timeout::after(timeout))
+    }
+
+    /// Writes bytes until the timeout expires, and returns the number of written bytes.
+    ///
+    /// A write of at most 4096 bytes, or of at most the capacity if that is less, is atomic: all of
+    /// its bytes are written together, or none. Of a larger write, fewer bytes are written only if
+    /// the timeout expires or the last receiver disconnects.
+    ///
+    /// # Errors
+    /// No byte was written. `Timeout` if there was no room in time, `Disconnected` if all receivers
+    /// are gone, `Failed` with the cause otherwise.
+    pub fn write_with(
+        &self,
+        bytes: &[u8],
+        timeout: Timeout,
+    ) -> Result<usize, SendTimeoutError<()>> {
+        self.owned_endpoint().map_err(OperationError::from)?;
+        Ok(self.channel().write(bytes, timeout)?)
+    }
+}
+
+/// The operations of a [`BytePipe`]. The handle implements [`Read`](std::io::Read).
+///
+/// # Example
+/// ```
+/// use interlatch::channel::{Slot, TryRecvError};
+/// use interlatch::{BytePipe, Channel};
+///
+/// static PIPE: BytePipe<[Slot<u8>; 4]> = BytePipe::from_slots([const { Slot::new() }; 4]);
+/// let (sender, receiver) = (PIPE.sender()?, PIPE.receiver()?);
+/// let mut bytes = [0; 8];
+/// assert_eq!(receiver.try_read(&mut bytes), Err(TryRecvError::Empty));
+/// assert_eq!(sender.try_write(b"abc"), Ok(3));
+/// drop(sender);
+/// assert_eq!(receiver.try_read(&mut bytes), Ok(3), "all available bytes");
+/// assert_eq!(receiver.try_read(&mut bytes), Ok(0), "the end of the stream");
+/// # Ok::<(), interlatch::channel::AttachError>(())
+/// ```
+impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Receiver<'_, BytePipe<S, MAX_ENDPOINTS>> {
+    /// Reads the available bytes, and returns their number.
+    ///
+    /// # Errors
+    /// `Empty` if there are none. Otherwise as [`read_with`](Self::read_with).
+    pub fn try_read(&self, bytes: &mut [u8]) -> Result<usize, TryRecvError> {
+        Ok(self.read_with(bytes, Timeout::NonBlocking)?)
+    }
+
+    /// Reads the available bytes, waiting at most this long for the first, and returns their
+    /// number.
+    ///
+    /// # Errors
+    /// As [`read_with`](Self::read_with).
+    pub fn read_timeout(
+        &self,
+        bytes: &mut [u8],
+        timeout: Duration,
+    ) -> Result<usize, RecvTimeoutError> {
+        self.read_with(bytes, Timeout::after(timeout))
+    }
+
+    /// Reads the available bytes, waiting for the first until the timeout expires.
+    ///
+    /// Returns the number of bytes. 0 means the end of the stream, unless `bytes` is empty.
+    ///
+    /// # Errors
+    /// `Timeout` if there was no byte in time, `Failed` with the cause otherwise.
+    pub fn read_with(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, RecvTimeoutError> {
+        self.owned_endpoint().map_err(OperationError::from)?;
+        Ok(self.channel().read(bytes, timeout)?)
+    }
+}
+
+impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> io::Write
+    for Sender<'_, BytePipe<S, MAX_ENDPOINTS>>
+{
+    /// Writes all bytes, waiting for room; fewer only if the last receiver disconnects.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(self.write_with(bytes, Timeout::Infinite)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> io::Read
+    for Receiver<'_, BytePipe<S, MAX_ENDPOINTS>>
+{
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        Ok(self.read_with(bytes, Timeout::Infinite)?)
+    }
+}
+
+/// `Timeout` becomes `WouldBlock`, and `Disconnected` becomes `BrokenPipe`.
+impl From<SendTimeoutError<()>> for io::Error {
+    fn from(error: SendTimeoutError<()>) -> Self {
+        let kind = match error {
+            SendTimeoutError::Timeout(()) => io::ErrorKind::WouldBlock,
+            SendTimeoutError::Disconnected(()) => io::ErrorKind::BrokenPipe,
+            SendTimeoutError::Failed((), _) => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// `Timeout` becomes `WouldBlock`, and `Disconnected` becomes `UnexpectedEof`.
+impl From<RecvTimeoutError> for io::Error {
+    fn from(error: RecvTimeoutError) -> Self {
+        let kind = match error {
+            RecvTimeoutError::Timeout => io::ErrorKind::WouldBlock,
+            RecvTimeoutError::Disconnected => io::ErrorKind::UnexpectedEof,
+            RecvTimeoutError::Failed(_) => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}

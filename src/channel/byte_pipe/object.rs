@@ -1,0 +1,410 @@
+//! The pipe: a ring of bytes under a lock.
+
+use crate::channel::OperationError;
+use crate::channel::robust::{Endpoints, RobustEndpoint};
+use crate::channel::slot::{Slot, Slots};
+use crate::channel::{
+    AttachError, BufferState, Channel, Direction, RecvTimeoutError, SendTimeoutError,
+};
+use crate::platform::pipe::PIPE_BUF;
+use crate::platform::robust::commit;
+use crate::platform::{
+    ConfigError, HeaderAndSlots, MemoryReader, ShmObject, ShmSafe, UnsafeCell, constructor,
+};
+use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
+use core::alloc::Layout;
+use core::fmt;
+use core::mem::offset_of;
+
+/// A stream of bytes in shared memory, as the kernel's pipe, that survives the death of its users.
+///
+/// Use it where processes exchange a stream of bytes of no fixed item size. It has at most `MAX_ENDPOINTS`
+/// senders and `MAX_ENDPOINTS` receivers at a time. Its [`Sender`](crate::Sender) implements
+/// [`Write`](std::io::Write), and its [`Receiver`](crate::Receiver) implements
+/// [`Read`](std::io::Read); both have nonblocking and timed forms.
+///
+/// Bytes are read in the order in which they were written. A write of at most 4096 bytes, or of at
+/// most the capacity if that is less, is atomic: all its bytes are written together. A larger write
+/// proceeds as room becomes available, and other writes may come between its parts. A read returns
+/// the available bytes. When the last sender is gone, receivers drain the pipe and then read 0
+/// bytes, the end of the stream. When the last receiver is gone, writes fail with `Disconnected`.
+///
+/// `S` is the storage: `[Slot<u8>; N]` inside the pipe (for a `static`), or `[Slot<u8>]` behind the
+/// header (for a region, where the capacity is chosen at run time).
+///
+/// # Differences from the kernel's pipe
+/// The capacity counts bytes, not pages. No SIGPIPE is sent. Before the first sender exists, a read
+/// waits instead of returning the end of the stream.
+///
+/// # Errors
+/// The errors of all channels: [`SendTimeoutError`](crate::channel::SendTimeoutError) and
+/// [`RecvTimeoutError`](crate::channel::RecvTimeoutError). They convert into `std::io::Error`.
+///
+/// # Fairness
+/// None of its own; see [`Condvar`].
+///
+/// # Panics
+/// None.
+///
+/// # Process death
+/// A sender that is killed has written all or nothing of an atomic write, and a prefix of a larger
+/// one. A receiver that is killed has read its bytes, or they remain for the next receiver. No
+/// other process loses a byte. Handles, forks, stopped processes and the limit of robust locks are
+/// as for [`RobustMonitorBuffer`](crate::RobustMonitorBuffer).
+///
+/// # Ordering
+/// Writing a byte happens before reading it. The internal lock provides all ordering.
+///
+/// # How it works
+/// The pipe is a monitor: a robust lock, two counters (the bytes ever written and ever read), and
+/// one condition variable per side. Under the lock, one store of one counter publishes or frees a
+/// piece: the bytes are in their slots before the first counter includes them, and are copied out
+/// before the second one does. A death before that store leaves the pipe unchanged, and a death
+/// after it leaves the piece complete.
+///
+/// Waiters of one side wait for different amounts: a sender for room for its atomic write, a
+/// receiver for any of the bytes that arrived together. Each change therefore wakes all waiters of
+/// the other side. A single woken waiter might have to keep waiting while another one could
+/// proceed.
+///
+/// # Sources
+/// `pipe(7)`, and the monitor of [`RobustMonitorBuffer`](crate::RobustMonitorBuffer).
+///
+/// # Example
+/// ```
+/// use interlatch::channel::Slot;
+/// use interlatch::{BytePipe, Channel, Region};
+/// use std::io::{ErrorKind, Read, Write};
+///
+/// let region = Region::memfd("bytes", 1 << 16)?;
+/// let pipe: &BytePipe<[Slot<u8>]> = region.create("stream", 4096)?;
+/// let mut receiver = pipe.receiver()?;
+/// let mut text = String::new();
+/// std::thread::scope(|scope| -> anyhow::Result<()> {
+///     scope.spawn(|| -> anyhow::Result<()> {
+///         // Another process maps the region and attaches to the pipe.
+///         let mut sender = region.attach::<BytePipe<[Slot<u8>]>>("stream")?.sender()?;
+///         for line in 0..1000 {
+///             writeln!(sender, "line {line}")?;
+///         }
+///         Ok(())
+///     });
+///     receiver.read_to_string(&mut text)?;
+///     Ok(())
+/// })?;
+/// assert_eq!(text.lines().last(), Some("line 999"));
+/// let error = pipe.sender().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "the sender side of the channel has closed for good; create a new channel"
+/// );
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+#[repr(C)]
+pub struct BytePipe<S, const MAX_ENDPOINTS: usize = 8>
+where
+    S: Slots<u8> + ?Sized,
+{
+    lock: RobustMutex<()>,
+    not_full: Condvar,
+    not_empty: Condvar,
+    /// The number of bytes ever written, wrapping.
+    written: UnsafeCell<u64>,
+    /// The number of bytes ever read, wrapping.
+    read: UnsafeCell<u64>,
+    ends: Endpoints<MAX_ENDPOINTS>,
+    slots: S,
+}
+
+// SAFETY: every access to the counters and slots is made by a holder of `lock`; the other fields
+// are `Sync`.
+unsafe impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Sync for BytePipe<S, MAX_ENDPOINTS> {}
+
+// SAFETY: the type is `repr(C)`, its fields are valid for every bit pattern, counters are clamped
+// when they are read, and all changes are made under the lock.
+unsafe impl<const N: usize, const MAX_ENDPOINTS: usize> ShmSafe
+    for BytePipe<[Slot<u8>; N], MAX_ENDPOINTS>
+{
+    fn initial() -> Self {
+        Self::from_slots(core::array::from_fn(|_| Slot::new()))
+    }
+}
+
+impl<const N: usize, const MAX_ENDPOINTS: usize> BytePipe<[Slot<u8>; N], MAX_ENDPOINTS> {
+    constructor! {
+        /// Creates an empty pipe with these slots, for a `static`. An empty array does not compile.
+        pub fn from_slots(slots: [Slot<u8>; N]) -> Self {
+            const { assert!(N > 0, "the capacity must be at least 1") };
+            Self::with_slots(slots)
+        }
+    }
+
+    constructor! {
+        fn with_slots(slots: [Slot<u8>; N]) -> Self {
+            Self {
+                lock: RobustMutex::new(()),
+                not_full: Condvar::new(),
+                not_empty: Condvar::new(),
+                written: UnsafeCell::new(0),
+                read: UnsafeCell::new(0),
+                ends: Endpoints::new(),
+                slots,
+            }
+        }
+    }
+}
+
+type Memory<const MAX_ENDPOINTS: usize> =
+    HeaderAndSlots<BytePipe<[Slot<u8>; 0], MAX_ENDPOINTS>, Slot<u8>>;
+
+// SAFETY: the header is `repr(C)` and valid for every bit pattern. The bytes follow it as in the
+// layout of the unsized type.
+unsafe impl<const MAX_ENDPOINTS: usize> ShmObject for BytePipe<[Slot<u8>], MAX_ENDPOINTS> {
+    /// The capacity in bytes.
+    type Config = usize;
+
+    fn layout(capacity: usize) -> Result<Layout, ConfigError> {
+        Memory::<MAX_ENDPOINTS>::layout(capacity)
+    }
+
+    unsafe fn init(at: *mut u8, _capacity: usize) {
+        // SAFETY: the caller guarantees what `write_header` asks for. No slot is read before it was
+        // written.
+        unsafe { Memory::<MAX_ENDPOINTS>::write_header(at, BytePipe::with_slots([])) }
+    }
+
+    unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
+        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of slots.
+        unsafe { &*(Memory::<MAX_ENDPOINTS>::slots(at, capacity) as *const Self) }
+    }
+}
+
+impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Channel for BytePipe<S, MAX_ENDPOINTS> {
+    type SendEndpoint<'a>
+        = RobustEndpoint<'a>
+    where
+        Self: 'a;
+    type RecvEndpoint<'a>
+        = RobustEndpoint<'a>
+    where
+        Self: 'a;
+
+    fn attach_sender(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.ends
+            .attach(Direction::Sending, &self.lock, &self.not_empty)
+    }
+
+    fn attach_receiver(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.ends
+            .attach(Direction::Receiving, &self.lock, &self.not_full)
+    }
+}
+
+type Guard<'a> = RobustMutexGuard<'a, ()>;
+
+impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINTS> {
+    /// Returns the capacity in bytes.
+    pub fn capacity(&self) -> usize {
+        self.slots.slots().len()
+    }
+
+    /// Returns the current number of bytes; 0 if the calling thread cannot take the lock.
+    pub fn len(&self) -> usize {
+        let locked = self.lock.lock().or_else(RobustLockError::mark_consistent);
+        locked.map_or(0, |guard| self.length(&guard))
+    }
+
+    /// Returns whether the pipe has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes without a handle, for models and tests.
+    #[doc(hidden)]
+    pub fn write_unregistered(
+        &self,
+        bytes: &[u8],
+        timeout: Timeout,
+    ) -> Result<usize, SendTimeoutError<()>> {
+        Ok(self.write(bytes, timeout)?)
+    }
+
+    /// Reads without a handle, for models and tests.
+    #[doc(hidden)]
+    pub fn read_unregistered(
+        &self,
+        bytes: &mut [u8],
+        timeout: Timeout,
+    ) -> Result<usize, RecvTimeoutError> {
+        Ok(self.read(bytes, timeout)?)
+    }
+
+    /// Writes bytes until the timeout expires: see
+    /// [`Sender::write_with`](crate::Sender::write_with).
+    pub(super) fn write(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, OperationError> {
+        let piece = match bytes.len() <= PIPE_BUF.min(self.capacity()) {
+            true => bytes.len(),
+            false => 1,
+        };
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.write_available(&bytes[written..], piece, timeout) {
+                Ok(count) => written += count,
+                Err(error) if written == 0 => return Err(error),
+                // The caller learns how much was written; the next call returns the error.
+                Err(_) => break,
+            }
+        }
+        Ok(written)
+    }
+
+    /// Reads the available bytes: see [`Receiver::read_with`](crate::Receiver::read_with).
+    pub(super) fn read(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, OperationError> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let guard = match self.lock_for(Direction::Receiving, 1, timeout) {
+            // The end of the stream.
+            Err(OperationError::Disconnected) => return Ok(0),
+            locked => locked?,
+        };
+        let (_, read) = self.counters(&guard);
+        let count = self.length(&guard).min(bytes.len());
+        let (first, second) = self.slots_at(read, count);
+        let (to_first, to_second) = bytes[..count].split_at_mut(first.len());
+        // SAFETY: this thread holds the lock, and the slots were filled, if not by a faulty peer:
+        // any byte is valid. Copies repeat harmlessly if this process dies before the commit.
+        unsafe {
+            copy_out(first, to_first);
+            copy_out(second, to_second);
+            commit(&self.read, read.wrapping_add(count as u64));
+        }
+        drop(guard);
+        self.not_full.notify_all();
+        Ok(count)
+    }
+
+    /// Waits for room for `piece` bytes, and writes as many bytes as there is room for.
+    fn write_available(
+        &self,
+        bytes: &[u8],
+        piece: usize,
+        timeout: Timeout,
+    ) -> Result<usize, OperationError> {
+        let guard = self.lock_for(Direction::Sending, piece, timeout)?;
+        let (written, _) = self.counters(&guard);
+        let count = (self.capacity() - self.length(&guard)).min(bytes.len());
+        let (first, second) = self.slots_at(written, count);
+        let (for_first, for_second) = bytes[..count].split_at(first.len());
+        // SAFETY: this thread holds the lock, and the slots are free.
+        unsafe {
+            fill(first, for_first);
+            fill(second, for_second);
+            commit(&self.written, written.wrapping_add(count as u64));
+        }
+        drop(guard);
+        self.not_empty.notify_all();
+        Ok(count)
+    }
+
+    /// Locks the pipe once it has `piece` bytes for a receiver, or room for `piece` bytes for a
+    /// sender.
+    fn lock_for(
+        &self,
+        direction: Direction,
+        piece: usize,
+        timeout: Timeout,
+    ) -> Result<Guard<'_>, OperationError> {
+        let (changed, peers) = match direction {
+            Direction::Sending => (&self.not_full, Direction::Receiving),
+            Direction::Receiving => (&self.not_empty, Direction::Sending),
+        };
+        let mut guard = self
+            .lock
+            .lock_with(timeout.for_internal_lock())
+            .or_else(RobustLockError::mark_consistent)?;
+        let mut in_time = true;
+        loop {
+            let available = match direction {
+                Direction::Sending => self.capacity() - self.length(&guard),
+                Direction::Receiving => self.length(&guard),
+            };
+            // Without senders, a receiver still drains the pipe. Without receivers, no sender
+            // writes.
+            // SAFETY: `guard` holds the lock of the channel.
+            let peers_closed = || unsafe { self.ends.has_closed(peers) };
+            if (available < piece || direction == Direction::Sending) && peers_closed() {
+                return Err(OperationError::Disconnected);
+            }
+            if available >= piece {
+                return Ok(guard);
+            }
+            if !in_time {
+                return Err(OperationError::Timeout);
+            }
+            let locked;
+            (locked, in_time) = changed.wait_robust(guard, timeout);
+            guard = locked.or_else(RobustLockError::mark_consistent)?;
+        }
+    }
+
+    fn length(&self, lock: &Guard<'_>) -> usize {
+        let (written, read) = self.counters(lock);
+        let length = usize::try_from(written.wrapping_sub(read));
+        // Only a faulty peer makes the length exceed the capacity.
+        length.map_or(self.capacity(), |length| length.min(self.capacity()))
+    }
+
+    /// The numbers of bytes ever written and ever read.
+    fn counters(&self, _lock: &Guard<'_>) -> (u64, u64) {
+        // SAFETY: the caller holds the pipe's lock, which excludes every writer.
+        let read = |cell: &UnsafeCell<u64>| cell.with(|value| unsafe { value.read_volatile() });
+        (read(&self.written), read(&self.read))
+    }
+
+    /// The `count` slots from byte number `start` on: those up to the end of the ring, and the
+    /// rest.
+    fn slots_at(&self, start: u64, count: usize) -> (&[Slot<u8>], &[Slot<u8>]) {
+        let slots = self.slots.slots();
+        let start = (start % slots.len() as u64) as usize;
+        let first = count.min(slots.len() - start);
+        (&slots[start..start + first], &slots[..count - first])
+    }
+}
+
+impl BytePipe<[Slot<u8>; 0], 1> {
+    /// Reads the state of a pipe with this capacity, and with `ends` handles at each side.
+    pub(crate) fn read_state(
+        reader: &dyn MemoryReader,
+        capacity: Option<u64>,
+        ends: Option<u64>,
+    ) -> Option<BufferState> {
+        let counters = [offset_of!(Self, written), offset_of!(Self, read)];
+        let parts = [offset_of!(Self, lock), offset_of!(Self, ends)];
+        Endpoints::buffer_state(reader, counters, parts, (capacity, ends))
+    }
+}
+
+/// # Safety
+/// The caller holds the pipe's lock, and the slots are free.
+unsafe fn fill(slots: &[Slot<u8>], bytes: &[u8]) {
+    for (slot, byte) in slots.iter().zip(bytes) {
+        // SAFETY: the lock excludes every other access. A byte needs no drop.
+        unsafe { slot.put(*byte) };
+    }
+}
+
+/// # Safety
+/// The caller holds the pipe's lock, and the slots are filled.
+unsafe fn copy_out(slots: &[Slot<u8>], bytes: &mut [u8]) {
+    for (slot, byte) in slots.iter().zip(bytes) {
+        // SAFETY: the lock excludes every other access.
+        *byte = unsafe { slot.take() };
+    }
+}
+
+impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> fmt::Debug for BytePipe<S, MAX_ENDPOINTS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BytePipe { .. }")
+    }
+}

@@ -1,0 +1,407 @@
+//! The list of the segments of a growing queue.
+
+use super::segment::{ListGuard, Segments, read};
+use crate::channel::OperationError;
+use crate::channel::robust::{Endpoints, RobustEndpoint};
+use crate::channel::{
+    AttachError, ChannelError, Direction, RecvTimeoutError, SegmentListState, SendTimeoutError,
+    StorageError,
+};
+use crate::platform::robust::commit;
+use crate::platform::{
+    Config, ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, UnsafeCell, constructor,
+};
+use crate::sync::{Condvar, LockError, RobustLockError, RobustMutex, Timeout};
+use core::alloc::Layout;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::offset_of;
+
+/// How far a growing queue grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrowthLimit {
+    /// The number of items of one segment.
+    pub items: u32,
+    /// The maximum number of segments at a time.
+    pub segments: u32,
+}
+
+impl GrowthLimit {
+    const fn unpack(word: u64) -> Self {
+        Self {
+            items: (word >> 32) as u32,
+            segments: word as u32,
+        }
+    }
+
+    const fn pack(self) -> u64 {
+        (self.items as u64) << 32 | self.segments as u64
+    }
+}
+
+impl Config for GrowthLimit {
+    fn to_word(self) -> u64 {
+        self.pack()
+    }
+
+    fn from_word(word: u64) -> Option<Self> {
+        Some(Self::unpack(word))
+    }
+}
+
+/// The number of segments of a growing queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// The current number of segments.
+    pub segments: u64,
+    /// The number of segments ever created.
+    pub created: u64,
+}
+
+/// The shared state of a growing queue, apart from its segments.
+///
+/// It has at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. The type of the items is part of
+/// its identity, so that a process with another type cannot attach to it. How it works is said at
+/// [`UnboundedBuffer`](crate::UnboundedBuffer).
+///
+/// # Process death
+/// See [`UnboundedBuffer`](crate::UnboundedBuffer).
+#[repr(C)]
+pub struct SegmentList<T, const MAX_ENDPOINTS: usize = 8> {
+    lock: RobustMutex<()>,
+    not_empty: Condvar,
+    /// The number of the oldest segment; `last + 1` if there is no segment.
+    first: UnsafeCell<u64>,
+    /// The number of the newest segment.
+    last: UnsafeCell<u64>,
+    /// All segments with smaller numbers are removed.
+    removed: UnsafeCell<u64>,
+    /// A packed [`GrowthLimit`], written by the creator only.
+    limit: UnsafeCell<u64>,
+    ends: Endpoints<MAX_ENDPOINTS>,
+    item: PhantomData<T>,
+}
+
+// SAFETY: every access to the numbers is made by a holder of `lock`, and `limit` is never written
+// after construction. Items move between threads, which `T: Send` permits.
+unsafe impl<T: Send, const MAX_ENDPOINTS: usize> Sync for SegmentList<T, MAX_ENDPOINTS> {}
+
+// SAFETY: the type is `repr(C)`, its fields are valid for every bit pattern, and the numbers are
+// clamped when they are read.
+unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject for SegmentList<T, MAX_ENDPOINTS> {
+    type Config = GrowthLimit;
+
+    fn layout(limit: GrowthLimit) -> Result<Layout, ConfigError> {
+        match limit.items.min(limit.segments) {
+            0 => Err(ConfigError::ZeroCapacity),
+            _ => Ok(Layout::new::<Self>()),
+        }
+    }
+
+    unsafe fn init(at: *mut u8, limit: GrowthLimit) {
+        // SAFETY: the caller promises that `at` is valid for writes of the layout, and aligned to
+        // it.
+        unsafe { at.cast::<Self>().write(Self::new(limit)) }
+    }
+
+    unsafe fn from_raw<'a>(at: *mut u8, _limit: GrowthLimit) -> &'a Self {
+        // SAFETY: the caller promises that `at` is valid and aligned. Every bit pattern is valid.
+        unsafe { &*at.cast::<Self>() }
+    }
+}
+
+/// Clamps the numbers of the first and the last segment to a range that the limit permits.
+fn clamp(first: u64, last: u64, limit: GrowthLimit) -> (u64, u64) {
+    let last = last.min(u64::MAX - 1);
+    let oldest = last.saturating_sub(u64::from(limit.segments)) + 1;
+    (first.clamp(oldest, last + 1), last)
+}
+
+impl SegmentList<u64, 1> {
+    /// Reads the state of a list with items of any type, and with `ends` handles at each side.
+    pub fn read_state(reader: &dyn MemoryReader, ends: Option<u64>) -> Option<SegmentListState> {
+        let number = |offset: usize| reader.read_u64(offset as u64);
+        let growth = GrowthLimit::unpack(number(offset_of!(Self, limit))?);
+        let first = number(offset_of!(Self, first))?;
+        let last = number(offset_of!(Self, last))?;
+        let (first, last) = clamp(first, last, growth);
+        let not_empty = OffsetReader(reader, offset_of!(Self, not_empty) as u64);
+        let handles = OffsetReader(reader, offset_of!(Self, ends) as u64);
+        let (senders, receivers) = Endpoints::states_of(&handles, ends);
+        Some(SegmentListState {
+            lock: RobustMutex::read_state(&OffsetReader(reader, offset_of!(Self, lock) as u64))?,
+            segments: last + 1 - first,
+            ever: last,
+            growth,
+            waiters: Condvar::read_state(&not_empty)?.waiters,
+            senders,
+            receivers,
+        })
+    }
+}
+
+impl<T, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
+    constructor! {
+        /// Creates a list without segments.
+        pub fn new(limit: GrowthLimit) -> Self {
+            Self {
+                lock: RobustMutex::new(()),
+                not_empty: Condvar::new(),
+                first: UnsafeCell::new(1),
+                last: UnsafeCell::new(0),
+                removed: UnsafeCell::new(1),
+                limit: UnsafeCell::new(limit.pack()),
+                ends: Endpoints::new(),
+                item: PhantomData,
+            }
+        }
+    }
+}
+
+fn storage_error(
+    segment: u64,
+    cause: impl std::error::Error + Send + Sync + 'static,
+) -> ChannelError {
+    ChannelError::Storage(StorageError::new(segment, cause))
+}
+
+impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
+    /// Reads the growth limit from shared memory. Each user of the list does so once.
+    ///
+    /// # Errors
+    /// Fails if a faulty peer wrote an invalid limit.
+    #[cfg_attr(loom, allow(dead_code, reason = "models have no regions"))]
+    pub fn limit(&self) -> Result<GrowthLimit, ConfigError> {
+        // SAFETY: no process writes the limit after construction, except a faulty peer: the read is
+        // volatile, so it yields one value.
+        let word = self.limit.with(|limit| unsafe { limit.read_volatile() });
+        let limit = GrowthLimit::unpack(word);
+        <Self as ShmObject>::layout(limit).map(|_| limit)
+    }
+
+    /// The numbers of the first and the last segment.
+    fn linked(&self, limit: GrowthLimit, lock: &ListGuard<'_>) -> (u64, u64) {
+        clamp(read(&self.first, lock), read(&self.last, lock), limit)
+    }
+
+    fn has_closed(&self, direction: Direction, _guard: &ListGuard<'_>) -> bool {
+        // SAFETY: the guard holds the lock of the channel.
+        unsafe { self.ends.has_closed(direction) }
+    }
+
+    fn lock_with(&self, timeout: Timeout) -> Result<ListGuard<'_>, LockError> {
+        self.lock.lock_or_repair_with(timeout, |()| ())
+    }
+
+    /// Returns the number of the segment for the next item: the last one, or a new one.
+    fn segment_with_room<G: Segments>(
+        &self,
+        segments: &G,
+        lock: &ListGuard<'_>,
+    ) -> Result<u64, ChannelError> {
+        let limit = segments.limit();
+        let (first, last) = self.linked(limit, lock);
+        if first <= last {
+            let is_full = segments
+                .with(last, |segment| segment.is_full(lock))
+                .map_err(|cause| storage_error(last, cause))?;
+            if !is_full {
+                return Ok(last);
+            }
+        }
+        let number = last + 1;
+        if number - first >= u64::from(limit.segments) {
+            return Err(ChannelError::LimitReached {
+                segments: limit.segments,
+            });
+        }
+        segments
+            .create(number)
+            .and_then(|()| segments.with(number, |segment| segment.clear(lock)))
+            .map_err(|cause| storage_error(number, cause))?;
+        // SAFETY: this thread holds the lock, which excludes every other access.
+        unsafe { commit(&self.last, number) };
+        Ok(number)
+    }
+
+    /// Appends a copy of an item. It waits only for the lock, until the timeout expires.
+    ///
+    /// # Errors
+    /// `Timeout` if the lock was held until then; `Disconnected` if all receivers are gone;
+    /// `Failed` if the list is at its limit or a segment is not available. The item was not sent.
+    pub fn send_with<G: Segments<Item = T>>(
+        &self,
+        segments: &G,
+        item: &T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<()>> {
+        Ok(self.send(segments, item, timeout)?)
+    }
+
+    fn send<G: Segments<Item = T>>(
+        &self,
+        segments: &G,
+        item: &T,
+        timeout: Timeout,
+    ) -> Result<(), OperationError> {
+        let guard = self.lock_with(timeout)?;
+        if self.has_closed(Direction::Receiving, &guard) {
+            return Err(OperationError::Disconnected);
+        }
+        let number = self.segment_with_room(segments, &guard)?;
+        let is_sent = segments
+            .with(number, |segment| segment.push(item, &guard))
+            .map_err(|cause| storage_error(number, cause))?;
+        let (first, last) = self.linked(segments.limit(), &guard);
+        drop(guard);
+        segments.retain(first, last);
+        if !is_sent {
+            // The segment had room just before, under the same lock.
+            return Err(ChannelError::Corrupted.into());
+        }
+        self.not_empty.notify_one();
+        Ok(())
+    }
+
+    /// Receives the oldest item into `destination`, waiting for one until the timeout expires.
+    ///
+    /// # Errors
+    /// `Timeout` if there was no item in time; `Disconnected` if there is none and all senders are
+    /// gone; `Failed` if a segment is not available. Nothing was received.
+    pub fn recv_into_with<G: Segments<Item = T>>(
+        &self,
+        segments: &G,
+        destination: &mut T,
+        timeout: Timeout,
+    ) -> Result<(), RecvTimeoutError> {
+        Ok(self.recv_into(segments, destination, timeout)?)
+    }
+
+    fn recv_into<G: Segments<Item = T>>(
+        &self,
+        segments: &G,
+        destination: &mut T,
+        timeout: Timeout,
+    ) -> Result<(), OperationError> {
+        let mut guard = self.lock_with(timeout.for_internal_lock())?;
+        let mut in_time = true;
+        loop {
+            match self.pop_oldest(segments, destination, &guard) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(cause) => {
+                    drop(guard);
+                    // The notification that this thread consumed was for an item that is still
+                    // there: pass it on to a receiver that can use the segment.
+                    self.not_empty.notify_one();
+                    return Err(cause.into());
+                }
+            }
+            if self.has_closed(Direction::Sending, &guard) {
+                return Err(OperationError::Disconnected);
+            }
+            if !in_time {
+                return Err(OperationError::Timeout);
+            }
+            let locked;
+            (locked, in_time) = self.not_empty.wait_robust(guard, timeout);
+            guard = locked.or_else(RobustLockError::mark_consistent)?;
+        }
+    }
+
+    /// Moves the oldest item to `destination` and removes drained segments. Returns `false` if
+    /// there is no item.
+    fn pop_oldest<G: Segments<Item = T>>(
+        &self,
+        segments: &G,
+        destination: &mut T,
+        lock: &ListGuard<'_>,
+    ) -> Result<bool, ChannelError> {
+        let limit = segments.limit();
+        // At most one segment is drained, after a death between the two steps below; a faulty peer
+        // may drain all of them.
+        for _ in 0..=limit.segments {
+            let (first, last) = self.linked(limit, lock);
+            self.remove_before(segments, first, lock);
+            if first > last {
+                return Ok(false);
+            }
+            let (is_popped, is_empty) = segments
+                .with(first, |segment| {
+                    (segment.pop(destination, lock), segment.length(lock) == 0)
+                })
+                .map_err(|cause| storage_error(first, cause))?;
+            // Only the last segment receives new items.
+            let is_drained = is_empty && first < last;
+            if is_drained {
+                // SAFETY: this thread holds the lock, which excludes every other access.
+                unsafe { commit(&self.first, first + 1) };
+                self.remove_before(segments, first + 1, lock);
+            }
+            if is_popped || !is_drained {
+                return Ok(is_popped);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes the segments before `first`: at most one, since each drained segment is removed
+    /// before the next one is drained.
+    fn remove_before<G: Segments>(&self, segments: &G, first: u64, lock: &ListGuard<'_>) {
+        let removed = read(&self.removed, lock);
+        // The lower bound keeps a faulty peer from making this loop long.
+        for number in removed.max(first.saturating_sub(1))..first {
+            segments.remove(number);
+            // SAFETY: this thread holds the lock, which excludes every other access.
+            unsafe { commit(&self.removed, number + 1) };
+        }
+        segments.retain(first, self.linked(segments.limit(), lock).1);
+    }
+
+    /// Returns the number of segments; `None` if the calling thread cannot take the lock.
+    #[cfg_attr(loom, allow(dead_code, reason = "models have no regions"))]
+    pub fn usage(&self, limit: GrowthLimit) -> Option<Usage> {
+        let guard = self.lock_with(Timeout::Infinite).ok()?;
+        let (first, last) = self.linked(limit, &guard);
+        Some(Usage {
+            segments: last + 1 - first,
+            created: last,
+        })
+    }
+
+    /// Returns the number of items; `None` if the lock or a segment is not available.
+    #[cfg_attr(loom, allow(dead_code, reason = "models have no regions"))]
+    pub fn count<G: Segments<Item = T>>(&self, segments: &G) -> Option<usize> {
+        let guard = self.lock_with(Timeout::Infinite).ok()?;
+        let limit = segments.limit();
+        let (first, last) = self.linked(limit, &guard);
+        let length = |number| segments.with(number, |segment| segment.length(&guard)).ok();
+        let count = match last - (first - 1) {
+            0 => 0,
+            1 => length(last)?,
+            // All segments between the first and the last are full.
+            more => {
+                let full = (more as usize - 2).saturating_mul(limit.items as usize);
+                (length(first)? + length(last)?).saturating_add(full)
+            }
+        };
+        segments.retain(first, last);
+        Some(count)
+    }
+
+    /// Registers a handle at one side.
+    ///
+    /// # Errors
+    /// Fails if that side has closed, or if no registration is available.
+    pub fn attach(&self, direction: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
+        // Receivers wait for items; no sender waits for receivers.
+        self.ends.attach(direction, &self.lock, &self.not_empty)
+    }
+}
+
+impl<T, const MAX_ENDPOINTS: usize> fmt::Debug for SegmentList<T, MAX_ENDPOINTS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SegmentList { .. }")
+    }
+}

@@ -1,0 +1,207 @@
+//! A segment of a growing queue, and the trait of the storage of segments.
+
+use super::GrowthLimit;
+use crate::channel::SegmentState;
+use crate::channel::slot::{Slot, Slots};
+use crate::channel::state::fill_of;
+use crate::platform::robust::commit;
+use crate::platform::{
+    ConfigError, HeaderAndSlots, MemoryReader, Pod, ShmObject, ShmSafe, UnsafeCell,
+};
+use crate::sync::RobustMutexGuard;
+use core::alloc::Layout;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::offset_of;
+
+/// The guard of a list's lock.
+pub(super) type ListGuard<'a> = RobustMutexGuard<'a, ()>;
+
+/// A ring of items: filled while it is the last segment of its list, and then drained.
+///
+/// Its methods take the guard of the list's lock as a witness.
+#[repr(C)]
+pub struct Segment<T, S: Slots<T> + ?Sized> {
+    /// The number of items ever put into this segment.
+    sent: UnsafeCell<u64>,
+    /// The number of items ever taken out of this segment.
+    received: UnsafeCell<u64>,
+    item: PhantomData<T>,
+    slots: S,
+}
+
+// SAFETY: every access to the counters and slots is made by a holder of the list's lock. Items move
+// between threads, which `T: Send` permits.
+unsafe impl<T: Send, S: Slots<T> + ?Sized> Sync for Segment<T, S> {}
+
+// SAFETY: the type is `repr(C)`, its fields and items are valid for every bit pattern, the counters
+// are clamped when they are read, and all changes are made under the list's lock.
+unsafe impl<T: Pod, const N: usize> ShmSafe for Segment<T, [Slot<T>; N]> {
+    fn initial() -> Self {
+        Self::with_slots(core::array::from_fn(|_| Slot::new()))
+    }
+}
+
+impl<T, S: Slots<T>> Segment<T, S> {
+    fn with_slots(slots: S) -> Self {
+        Self {
+            sent: UnsafeCell::new(0),
+            received: UnsafeCell::new(0),
+            item: PhantomData,
+            slots,
+        }
+    }
+}
+
+type Memory<T> = HeaderAndSlots<Segment<T, [Slot<T>; 0]>, Slot<T>>;
+
+// SAFETY: the header is `repr(C)` and valid for every bit pattern. The slots follow it as in the
+// layout of the unsized type, and items are valid for every bit pattern.
+unsafe impl<T: Pod> ShmObject for Segment<T, [Slot<T>]> {
+    /// The number of slots.
+    type Config = usize;
+
+    fn layout(items: usize) -> Result<Layout, ConfigError> {
+        Memory::<T>::layout(items)
+    }
+
+    unsafe fn init(at: *mut u8, _items: usize) {
+        // SAFETY: the caller guarantees what `write_header` asks for. The slots need no
+        // initialization: the counters say that they are empty.
+        unsafe { Memory::<T>::write_header(at, Segment::with_slots([])) }
+    }
+
+    unsafe fn from_raw<'a>(at: *mut u8, items: usize) -> &'a Self {
+        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of slots.
+        unsafe { &*(Memory::<T>::slots(at, items) as *const Self) }
+    }
+}
+
+/// Reads a number that only holders of the list's lock write.
+pub(super) fn read(number: &UnsafeCell<u64>, _lock: &ListGuard<'_>) -> u64 {
+    // SAFETY: the caller holds the list's lock, which excludes every writer. The read is volatile,
+    // so a faulty peer cannot make it yield two values.
+    number.with(|number| unsafe { number.read_volatile() })
+}
+
+impl<T: Pod, S: Slots<T> + ?Sized> Segment<T, S> {
+    pub(super) fn length(&self, lock: &ListGuard<'_>) -> usize {
+        let capacity = self.slots.slots().len();
+        let length = read(&self.sent, lock).wrapping_sub(read(&self.received, lock));
+        // Only a faulty peer makes the length exceed the capacity.
+        usize::try_from(length).map_or(capacity, |length| length.min(capacity))
+    }
+
+    pub(super) fn is_full(&self, lock: &ListGuard<'_>) -> bool {
+        self.length(lock) == self.slots.slots().len()
+    }
+
+    /// The slot of the item with this number. There is at least one slot.
+    fn slot(&self, number: u64) -> &Slot<T> {
+        let slots = self.slots.slots();
+        &slots[(number % slots.len() as u64) as usize]
+    }
+
+    /// Empties a segment that was created but never linked.
+    pub(super) fn clear(&self, _lock: &ListGuard<'_>) {
+        // SAFETY: the caller holds the list's lock, which excludes every other access.
+        unsafe {
+            commit(&self.received, 0);
+            commit(&self.sent, 0);
+        }
+    }
+
+    /// Appends a copy of an item. Returns `false` if the segment is full.
+    pub(super) fn push(&self, item: &T, lock: &ListGuard<'_>) -> bool {
+        if self.is_full(lock) {
+            return false;
+        }
+        let sent = read(&self.sent, lock);
+        // SAFETY: the caller holds the list's lock, which excludes every other access. The slot is
+        // free; an earlier item was copied out and is `Pod`.
+        unsafe {
+            self.slot(sent).put_from(item);
+            commit(&self.sent, sent.wrapping_add(1));
+        }
+        true
+    }
+
+    /// Moves the oldest item to `destination`. Returns `false` if the segment is empty.
+    pub(super) fn pop(&self, destination: &mut T, lock: &ListGuard<'_>) -> bool {
+        if self.length(lock) == 0 {
+            return false;
+        }
+        let received = read(&self.received, lock);
+        // SAFETY: the caller holds the list's lock, which excludes every other access. The slot
+        // holds an item; if a faulty peer wrote there instead: `T` is valid for every bit pattern.
+        // Copies repeat harmlessly if this process dies before the commit.
+        unsafe {
+            self.slot(received).take_into(destination);
+            commit(&self.received, received.wrapping_add(1));
+        }
+        true
+    }
+}
+
+impl Segment<u64, [Slot<u64>; 0]> {
+    /// Reads the state of a segment with items of any type.
+    pub fn read_state(reader: &dyn MemoryReader, capacity: Option<u64>) -> Option<SegmentState> {
+        let received = reader.read_u64(offset_of!(Self, received) as u64)?;
+        let sent = reader.read_u64(offset_of!(Self, sent) as u64)?;
+        Some(SegmentState {
+            fill: fill_of(sent, received, capacity),
+            capacity,
+        })
+    }
+}
+
+/// The storage of the segments of a list. Each segment has a number.
+///
+/// Every method but [`limit`](Self::limit) and [`retain`](Self::retain) is called under the list's
+/// lock.
+///
+/// # Safety
+/// The implementor promises that
+/// - one list only, and so one lock, works on these segments, and that this value is passed only to
+///   the methods of that list;
+/// - the segment of a number is the same memory for all users, until it is removed.
+pub unsafe trait Segments {
+    /// The type of the items.
+    type Item: Pod;
+    /// The storage of the slots of a segment.
+    type Slots: Slots<Self::Item> + ?Sized;
+    /// Why a segment is not available.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Returns how far the list grows: the same value at each call, whatever a faulty peer writes.
+    fn limit(&self) -> GrowthLimit;
+
+    /// Creates the segment with this number, unless a process that then died has already created
+    /// it.
+    ///
+    /// # Errors
+    /// Fails if the segment cannot be created.
+    fn create(&self, number: u64) -> Result<(), Self::Error>;
+
+    /// Calls `use_segment` with the segment, which exists.
+    ///
+    /// # Errors
+    /// Fails if the segment is missing or unusable.
+    fn with<R>(
+        &self,
+        number: u64,
+        use_segment: impl FnOnce(&Segment<Self::Item, Self::Slots>) -> R,
+    ) -> Result<R, Self::Error>;
+
+    /// Removes the segment if it exists.
+    fn remove(&self, number: u64);
+
+    /// Releases the resources of all segments but the first and the last.
+    fn retain(&self, first: u64, last: u64);
+}
+
+impl<T, S: Slots<T> + ?Sized> fmt::Debug for Segment<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Segment { .. }")
+    }
+}
