@@ -28,7 +28,7 @@ const ALL: u32 = u32::MAX;
 /// lock.
 ///
 /// # Fairness
-/// `notify_one` may wake any waiter, even one that began to wait during the call. Waiters with
+/// `notify_one` may wake any waiter, even a waiter that arrives during the call. Waiters with
 /// different conditions need `notify_all`.
 ///
 /// # Process death

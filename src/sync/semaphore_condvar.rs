@@ -60,18 +60,35 @@ use crate::platform::constructor;
 /// Between processes, the semaphores are in pipes, whose descriptors the processes inherit or
 /// receive:
 /// ```
+/// use interlatch::platform::pipe::{Reader, Writer};
 /// use interlatch::sync::{
-///     LockGuard, PipeSemaphore, RawCondvar, RawLock, SemaphoreCondvar, SemaphoreLock, Timeout,
+///     PipeSemaphore, RawCondvar, RawLock, SemaphoreCondvar, SemaphoreLock, Timeout,
 /// };
 /// use std::time::Duration;
 ///
-/// let pipe = PipeSemaphore::new;
+/// /// What another process does with the descriptors of a semaphore.
+/// fn attach(semaphore: &PipeSemaphore) -> std::io::Result<PipeSemaphore> {
+///     let (reader, writer) = semaphore.ends();
+///     Ok(PipeSemaphore::from_ends(Reader::reopen(reader)?, Writer::reopen(writer)?))
+/// }
+///
+/// let new = PipeSemaphore::new;
+/// let [entry, waiting, wakes, woken] = [new(1)?, new(0)?, new(0)?, new(0)?];
+/// let attached = [attach(&entry)?, attach(&waiting)?, attach(&wakes)?, attach(&woken)?];
+/// let attached = SemaphoreCondvar::from_parts(attached);
+/// let changed = SemaphoreCondvar::from_parts([entry, waiting, wakes, woken]);
 /// let lock = SemaphoreLock::with_pipe()?;
-/// let changed = SemaphoreCondvar::from_parts([pipe(1)?, pipe(0)?, pipe(0)?, pipe(0)?]);
 ///
 /// let mut guard = lock.lock();
 /// let timeout = Timeout::after(Duration::from_millis(1));
 /// assert!(!changed.wait_with(&mut guard, timeout), "there was no notification");
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         let _guard = lock.lock();
+///         attached.notify_one();
+///     });
+///     assert!(changed.wait_with(&mut guard, Timeout::Infinite));
+/// });
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
