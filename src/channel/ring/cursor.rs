@@ -56,7 +56,7 @@ impl<'a, T: Pod, const SENDS: bool> Cursor<'a, T, SENDS> {
         [mine, others]: [&'a Position; 2],
         slots: &'a [Slot<T>],
     ) -> Result<Self, AttachError> {
-        let is_granted = asymmetric::is_granted();
+        let is_granted = asymmetric::register();
         side.take(match SENDS {
             true => Direction::Sending,
             false => Direction::Receiving,
@@ -230,11 +230,11 @@ impl<'a, T: Pod, const SENDS: bool> Cursor<'a, T, SENDS> {
                 return Err(OperationError::Timeout);
             }
             let spin = spin.get_or_insert_with(|| side.spin(deadline));
-            if !spin.sees(|_| self.sees_a_place()) {
+            if !spin.wait_until(|_| self.sees_a_place()) {
                 in_time = self.sleep(deadline);
             }
             if self.look() {
-                spin.has_paid();
+                spin.record_success();
                 return Ok(());
             }
         }

@@ -122,7 +122,7 @@ impl RingEnd {
 
     /// Begins a wait of the one of this end.
     pub(super) fn spin(&self, deadline: Option<Deadline>) -> Spin<'_> {
-        Spin::on(&self.flags, SpinPolicy::Items, deadline)
+        Spin::new(&self.flags, SpinPolicy::Items, deadline)
     }
 
     /// Moves a count of the caller's, and wakes the one of this end if it sleeps.

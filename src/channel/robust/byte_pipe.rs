@@ -1,7 +1,7 @@
 //! The pipe once more, in shared memory: a stream of bytes that survives the death of its users.
 //!
 //! **Promise.** That of the kernel's pipe: bytes come out in the order in which they went in; of a write of
-//! no more than [`ATOMIC`] bytes, or than the capacity if that is less, all go in together or none; a larger one goes
+//! no more than [`PIPE_BUF`] bytes, or than the capacity if that is less, all go in together or none; a larger one goes
 //! in as there is room, and others may come between. A read takes what there is. When the last writer has gone, or
 //! died, readers drain the pipe and then read nothing: the end of the stream; when the last reader has, writers hear
 //! that the pipe is broken.
@@ -21,7 +21,7 @@ use super::endpoints::{Endpoints, RobustEndpoint};
 use crate::channel::AttachError;
 use crate::channel::slot::{Slot, Slots};
 use crate::channel::{BufferState, Direction};
-use crate::platform::pipe::ATOMIC;
+use crate::platform::pipe::PIPE_BUF;
 use crate::platform::robust::commit;
 use crate::platform::{
     ConfigError, HeaderAndSlots, MemoryReader, ShmObject, ShmSafe, UnsafeCell, constructor,
@@ -185,12 +185,12 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> BytePipe<S, ENDS> {
     }
 
     /// Writes as long as timeout lasts, and says how much: all, if that was long enough and somebody reads. In a
-    /// piece of no more than [`ATOMIC`] bytes, all or nothing.
+    /// piece of no more than [`PIPE_BUF`] bytes, all or nothing.
     ///
     /// # Errors
     /// No byte was written: in time there was no room, or nobody reads any more.
     pub fn write_with(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, BytePipeError> {
-        let piece = match bytes.len() <= ATOMIC.min(self.capacity()) {
+        let piece = match bytes.len() <= PIPE_BUF.min(self.capacity()) {
             true => bytes.len(),
             false => 1,
         };
