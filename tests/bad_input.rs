@@ -441,7 +441,7 @@ fn handles_and_errors_can_be_printed_whatever_they_hold() {
         format!("{:?}", SendTimeoutError::Disconnected(Unprintable)),
     ];
     let expected = [
-        "SendError(..)",
+        "Disconnected(..)",
         "Full(..)",
         "Disconnected(..)",
         "Timeout(..)",

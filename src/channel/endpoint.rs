@@ -7,7 +7,8 @@ pub trait Endpoint {
     /// Whether the handle may use the channel.
     ///
     /// The copy of a handle in a forked child may not, if the channel identifies its users. An
-    /// operation on such a copy fails with [`ChannelError::Inherited`](super::ChannelError::Inherited).
+    /// operation on such a copy fails with
+    /// [`ChannelError::Inherited`](super::ChannelError::Inherited).
     fn is_owned(&self) -> bool {
         true
     }

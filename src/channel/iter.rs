@@ -14,8 +14,8 @@ pub struct Iter<'r, 'a, C: Buffer + ?Sized> {
 
 /// A non-blocking iterator over received items, created by [`Receiver::try_iter`].
 ///
-/// It returns `None` while the buffer is empty, and after the end of the stream. It yields a failure
-/// once and then ends.
+/// It returns `None` while the buffer is empty, and after the end of the stream. It yields a
+/// failure once and then ends.
 #[derive(Debug)]
 pub struct TryIter<'r, 'a, C: Buffer + ?Sized> {
     receiver: &'r Receiver<'a, C>,

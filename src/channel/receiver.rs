@@ -11,8 +11,8 @@ use std::time::Duration;
 
 /// The receiving handle of a channel. Dropping the last receiver disconnects all senders.
 ///
-/// [`Channel::receiver`] creates it. All channels have this handle; those that are a [`Buffer`] have
-/// the operations on this page, and some channels add operations of their own.
+/// `Channel::receiver` creates it: every channel has this handle. A [`Buffer`] has the operations
+/// of this page. Some channels add operations of their own.
 ///
 /// # Errors
 /// `Disconnected` means that the channel is empty and all senders are gone. Every other cause is
@@ -20,8 +20,8 @@ use std::time::Duration;
 ///
 /// # Iteration
 /// A receiver is iterable, by value and by reference. The iterator blocks for each item, yields
-/// `Result<Item, ChannelError>`, and ends when the channel is disconnected. It yields a failure once
-/// as `Err` and then ends.
+/// `Result<Item, ChannelError>`, and ends when the channel is disconnected. It yields a failure
+/// once as `Err` and then ends.
 ///
 /// # Process death
 /// Whether the death of a process closes its handles depends on the channel: see

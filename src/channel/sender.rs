@@ -8,8 +8,8 @@ use std::time::Duration;
 
 /// The sending handle of a channel. Dropping the last sender ends the stream.
 ///
-/// [`Channel::sender`] creates it. All channels have this handle; those that are a [`Buffer`] have
-/// the operations on this page, and some channels add operations of their own.
+/// `Channel::sender` creates it: every channel has this handle. A [`Buffer`] has the operations of
+/// this page. Some channels add operations of their own.
 ///
 /// # Errors
 /// Every operation that fails returns its item. `Disconnected` means that all receivers are gone.
@@ -18,10 +18,10 @@ use std::time::Duration;
 /// # Process death
 /// Whether the death of a process closes its handles depends on the channel. In
 /// [`BoundedBuffer`](super::BoundedBuffer) and [`MonitorBuffer`](super::MonitorBuffer) it does not,
-/// and receivers keep waiting. The robust channels, the rings and the pipes close them. A sender that
-/// is killed in `send` has sent its item or not. When the last sender dies, receivers drain the
-/// channel and then return `Disconnected`: immediately if they call after the death, and within the
-/// [`recheck_interval`](crate::platform::futex) if they sleep.
+/// and receivers keep waiting. The robust channels, the rings and the pipes close them. A sender
+/// that is killed in `send` has sent its item or not. When the last sender dies, receivers drain
+/// the channel and then return `Disconnected`: immediately if they call after the death, and within
+/// the [`recheck_interval`](crate::platform::futex) if they sleep.
 ///
 /// # Example
 /// ```

@@ -25,8 +25,8 @@ impl fmt::Display for Direction {
 
 /// A channel with two sides, each of which has handles.
 ///
-/// Import this trait to call [`sender`](Channel::sender) and [`receiver`](Channel::receiver). What a
-/// handle does depends on the channel: the handles of a [`Buffer`] pass items, those of a
+/// Import this trait to call [`sender`](Channel::sender) and [`receiver`](Channel::receiver). What
+/// a handle does depends on the channel: the handles of a [`Buffer`] pass items, those of a
 /// [`BytePipe`](super::BytePipe) pass bytes.
 ///
 /// # Example

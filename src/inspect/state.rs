@@ -2,7 +2,7 @@
 
 use super::kind::TypeText;
 use crate::channel::message_queue::{MessageQueue, QueueState};
-use crate::channel::{BoundedBuffer, BufferState, DEFAULT_ENDS, MonitorBuffer, RingBuffer};
+use crate::channel::{BoundedBuffer, BufferState, DEFAULT_ENDPOINTS, MonitorBuffer, RingBuffer};
 use crate::channel::{
     BytePipe, Rendezvous, RendezvousState, Segment, SegmentList, SegmentListState, SegmentState,
 };
@@ -116,7 +116,7 @@ impl ObjectState {
     }
 
     fn of_buffer(object: &Object, text: TypeText<'_>, words: &dyn MemoryReader) -> Option<Self> {
-        let ends = text.last_number(DEFAULT_ENDS);
+        let ends = text.last_number(DEFAULT_ENDPOINTS);
         let (size, align) = (object.kind.size(), object.kind.align());
         // One that has its places inside has no plan.
         let plan = <usize as Config>::from_word(object.plan).filter(|plan| *plan != 0);

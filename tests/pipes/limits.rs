@@ -243,7 +243,9 @@ fn part_of_small() {
     peer.write_all(&bytes[..5]).expect("room");
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     drop(peer);
-    assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    let (expected, found) = (8, 5);
+    let torn = Err(TryRecvError::Failed(ChannelError::Torn { expected, found }));
+    assert_eq!(receiver.try_recv(), torn);
 }
 
 /// Its sender has gone in the middle of it, and another one is there still.
@@ -262,7 +264,9 @@ fn unfinished() {
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     }
     drop(other);
-    assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    let (expected, found) = (5000, 3000);
+    let torn = Err(TryRecvError::Failed(ChannelError::Torn { expected, found }));
+    assert_eq!(receiver.try_recv(), torn);
 }
 
 /// What has come of an item when its last sender has gone is no item, and no end either.

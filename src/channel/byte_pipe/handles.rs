@@ -26,7 +26,7 @@ use std::time::Duration;
 /// assert_eq!(sender.try_write(b"e"), Err(TrySendError::Disconnected(())));
 /// # Ok::<(), interlatch::channel::AttachError>(())
 /// ```
-impl<S: Slots<u8> + ?Sized, const ENDS: usize> Sender<'_, BytePipe<S, ENDS>> {
+impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Sender<'_, BytePipe<S, MAX_ENDPOINTS>> {
     /// Writes as many bytes as there is room for, and returns their number.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> Sender<'_, BytePipe<S, ENDS>> {
 /// assert_eq!(receiver.try_read(&mut bytes), Ok(0), "the end of the stream");
 /// # Ok::<(), interlatch::channel::AttachError>(())
 /// ```
-impl<S: Slots<u8> + ?Sized, const ENDS: usize> Receiver<'_, BytePipe<S, ENDS>> {
+impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Receiver<'_, BytePipe<S, MAX_ENDPOINTS>> {
     /// Reads the available bytes, and returns their number.
     ///
     /// # Errors
@@ -118,7 +118,9 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> Receiver<'_, BytePipe<S, ENDS>> {
     }
 }
 
-impl<S: Slots<u8> + ?Sized, const ENDS: usize> io::Write for Sender<'_, BytePipe<S, ENDS>> {
+impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> io::Write
+    for Sender<'_, BytePipe<S, MAX_ENDPOINTS>>
+{
     /// Writes all bytes, waiting for room; fewer only if the last receiver disconnects.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(self.write_with(bytes, Timeout::Infinite)?)
@@ -129,7 +131,9 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> io::Write for Sender<'_, BytePipe
     }
 }
 
-impl<S: Slots<u8> + ?Sized, const ENDS: usize> io::Read for Receiver<'_, BytePipe<S, ENDS>> {
+impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> io::Read
+    for Receiver<'_, BytePipe<S, MAX_ENDPOINTS>>
+{
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         Ok(self.read_with(bytes, Timeout::Infinite)?)
     }

@@ -4,11 +4,13 @@ use crate::channel::OperationError;
 use crate::channel::robust::{Endpoints, RobustEndpoint};
 use crate::channel::slot::{Slot, Slots};
 use crate::channel::{
-    AttachError, BufferState, Channel, Direction, RecvTimeoutError, SendTimeoutError, store,
+    AttachError, BufferState, Channel, Direction, RecvTimeoutError, SendTimeoutError,
 };
 use crate::platform::pipe::ATOMIC;
 use crate::platform::robust::commit;
-use crate::platform::{ConfigError, MemoryReader, ShmObject, ShmSafe, UnsafeCell, constructor};
+use crate::platform::{
+    ConfigError, HeaderAndSlots, MemoryReader, ShmObject, ShmSafe, UnsafeCell, constructor,
+};
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
 use core::fmt;
@@ -16,9 +18,9 @@ use core::mem::offset_of;
 
 /// A stream of bytes in shared memory, as the kernel's pipe, that survives the death of its users.
 ///
-/// Use it where processes exchange a stream of bytes of no fixed item size. It has at most `ENDS`
-/// senders and `ENDS` receivers at a time. Its [`Sender`](crate::Sender) implements
-/// [`Write`](std::io::Write), and its [`Receiver`](crate::Receiver) implements
+/// Use it where processes exchange a stream of bytes of no fixed item size. It has at most
+/// `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. Its [`Sender`](crate::Sender)
+/// implements [`Write`](std::io::Write), and its [`Receiver`](crate::Receiver) implements
 /// [`Read`](std::io::Read); both have nonblocking and timed forms.
 ///
 /// Bytes are read in the order in which they were written. A write of at most 4096 bytes, or of at
@@ -99,7 +101,7 @@ use core::mem::offset_of;
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 #[repr(C)]
-pub struct BytePipe<S, const ENDS: usize = 8>
+pub struct BytePipe<S, const MAX_ENDPOINTS: usize = 8>
 where
     S: Slots<u8> + ?Sized,
 {
@@ -110,23 +112,25 @@ where
     written: UnsafeCell<u64>,
     /// The number of bytes ever read, wrapping.
     read: UnsafeCell<u64>,
-    ends: Endpoints<ENDS>,
+    ends: Endpoints<MAX_ENDPOINTS>,
     slots: S,
 }
 
 // SAFETY: every access to the counters and slots is made by a holder of `lock`; the other fields
 // are `Sync`.
-unsafe impl<S: Slots<u8> + ?Sized, const ENDS: usize> Sync for BytePipe<S, ENDS> {}
+unsafe impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Sync for BytePipe<S, MAX_ENDPOINTS> {}
 
 // SAFETY: the type is `repr(C)`, its fields are valid for every bit pattern, counters are clamped
 // when they are read, and all changes are made under the lock.
-unsafe impl<const N: usize, const ENDS: usize> ShmSafe for BytePipe<[Slot<u8>; N], ENDS> {
+unsafe impl<const N: usize, const MAX_ENDPOINTS: usize> ShmSafe
+    for BytePipe<[Slot<u8>; N], MAX_ENDPOINTS>
+{
     fn initial() -> Self {
         Self::from_slots(core::array::from_fn(|_| Slot::new()))
     }
 }
 
-impl<const N: usize, const ENDS: usize> BytePipe<[Slot<u8>; N], ENDS> {
+impl<const N: usize, const MAX_ENDPOINTS: usize> BytePipe<[Slot<u8>; N], MAX_ENDPOINTS> {
     constructor! {
         /// Creates an empty pipe with these slots, for a `static`. An empty array does not compile.
         pub fn from_slots(slots: [Slot<u8>; N]) -> Self {
@@ -150,33 +154,33 @@ impl<const N: usize, const ENDS: usize> BytePipe<[Slot<u8>; N], ENDS> {
     }
 }
 
+type Memory<const MAX_ENDPOINTS: usize> =
+    HeaderAndSlots<BytePipe<[Slot<u8>; 0], MAX_ENDPOINTS>, Slot<u8>>;
+
 // SAFETY: the header is `repr(C)` and valid for every bit pattern. The bytes follow it as in the
 // layout of the unsized type.
-unsafe impl<const ENDS: usize> ShmObject for BytePipe<[Slot<u8>], ENDS> {
+unsafe impl<const MAX_ENDPOINTS: usize> ShmObject for BytePipe<[Slot<u8>], MAX_ENDPOINTS> {
     /// The capacity in bytes.
     type Config = usize;
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
-        let header = Layout::new::<BytePipe<[Slot<u8>; 0], ENDS>>();
-        store::layout::<Slot<u8>>(header, capacity)
+        Memory::<MAX_ENDPOINTS>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
-        let header = BytePipe::<[Slot<u8>; 0], ENDS>::with_slots([]);
-        // SAFETY: `at` is valid for writes of the layout, which starts with the header. No slot is
-        // read before it was written.
-        unsafe { at.cast::<BytePipe<[Slot<u8>; 0], ENDS>>().write(header) }
+        // SAFETY: the caller guarantees that `at` is valid for writes of the layout. The slots need
+        // no initialization: no slot is read before it was written.
+        unsafe { Memory::<MAX_ENDPOINTS>::write_header(at, BytePipe::with_slots([])) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        let wide = core::ptr::slice_from_raw_parts(at.cast::<Slot<u8>>(), capacity);
-        // SAFETY: the caller promises that `at` is valid and aligned. The cast keeps the length,
-        // which is the number of bytes behind the header.
-        unsafe { &*(wide as *const Self) }
+        // SAFETY: the caller guarantees a valid, aligned object. The cast keeps the number of
+        // slots.
+        unsafe { &*(Memory::<MAX_ENDPOINTS>::slots(at, capacity) as *const Self) }
     }
 }
 
-impl<S: Slots<u8> + ?Sized, const ENDS: usize> Channel for BytePipe<S, ENDS> {
+impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Channel for BytePipe<S, MAX_ENDPOINTS> {
     type SendEndpoint<'a>
         = RobustEndpoint<'a>
     where
@@ -199,7 +203,7 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> Channel for BytePipe<S, ENDS> {
 
 type Guard<'a> = RobustMutexGuard<'a, ()>;
 
-impl<S: Slots<u8> + ?Sized, const ENDS: usize> BytePipe<S, ENDS> {
+impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINTS> {
     /// Returns the capacity in bytes.
     pub fn capacity(&self) -> usize {
         self.slots.slots().len()
@@ -328,9 +332,11 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> BytePipe<S, ENDS> {
             };
             // Without senders, a receiver still drains the pipe. Without receivers, no sender
             // writes.
-            if (available < piece || direction == Direction::Sending) && self.ends.has_closed(peers)
-            {
-                return Err(OperationError::Disconnected);
+            if available < piece || direction == Direction::Sending {
+                // SAFETY: this thread holds the lock of the channel.
+                if unsafe { self.ends.has_closed(peers) } {
+                    return Err(OperationError::Disconnected);
+                }
             }
             if available >= piece {
                 return Ok(guard);
@@ -399,7 +405,7 @@ unsafe fn copy_out(slots: &[Slot<u8>], bytes: &mut [u8]) {
     }
 }
 
-impl<S: Slots<u8> + ?Sized, const ENDS: usize> fmt::Debug for BytePipe<S, ENDS> {
+impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> fmt::Debug for BytePipe<S, MAX_ENDPOINTS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BytePipe { .. }")
     }

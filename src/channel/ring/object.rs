@@ -9,7 +9,7 @@ use crate::channel::{
 };
 use crate::platform::Ordering::Relaxed;
 use crate::platform::{
-    ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
+    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
 };
 use crate::sync::{LockState, Timeout};
 use core::alloc::Layout;
@@ -184,6 +184,8 @@ unsafe impl<T: Pod, const N: usize> ShmSafe for RingBuffer<T, [Slot<T>; N]> {
     }
 }
 
+type Memory<T> = HeaderAndSlots<RingBuffer<T, [Slot<T>; 0]>, Slot<T>>;
+
 // SAFETY: the header is `repr(C)` and valid for every bit pattern. The slots follow it as in the
 // layout of the unsized type, and items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for RingBuffer<T> {
@@ -191,21 +193,19 @@ unsafe impl<T: Pod> ShmObject for RingBuffer<T> {
     type Config = usize;
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
-        store::layout::<Slot<T>>(Layout::new::<RingBuffer<T, [Slot<T>; 0]>>(), capacity)
+        Memory::<T>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
-        let header = RingBuffer::<T, [Slot<T>; 0]>::with_slots([]);
-        // SAFETY: `at` is valid for writes of the layout, which starts with the header. The slots
-        // need no initialization: the positions say that they are empty.
-        unsafe { at.cast::<RingBuffer<T, [Slot<T>; 0]>>().write(header) }
+        // SAFETY: the caller guarantees that `at` is valid for writes of the layout. The slots need
+        // no initialization: the positions say that they are empty.
+        unsafe { Memory::<T>::write_header(at, RingBuffer::with_slots([])) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        let wide = core::ptr::slice_from_raw_parts(at.cast::<Slot<T>>(), capacity);
-        // SAFETY: the caller promises that `at` is valid and aligned. The cast keeps the length,
-        // which is the number of slots behind the header.
-        unsafe { &*(wide as *const Self) }
+        // SAFETY: the caller guarantees a valid, aligned object. The cast keeps the number of
+        // slots.
+        unsafe { &*(Memory::<T>::slots(at, capacity) as *const Self) }
     }
 }
 

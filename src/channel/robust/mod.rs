@@ -1,12 +1,11 @@
-//! The two constructions again, over parts that survive the death of a process.
+//! Channels that survive the death of their users.
 //!
-//! **Promise.** That of the other buffers, and: a sender that is killed in `send` has sent its item or
-//! not, and a receiver that is killed in `recv` has taken one or not; nothing is torn, doubled, or
-//! lost among the living, nor is a place. When the last sender or receiver dies, the other side hears of
-//! it as if it had gone.
+//! A sender that is killed in `send` has sent its item or not, and a receiver that is killed in
+//! `recv` has taken an item or not. No item is torn or duplicated, no item of a living process is
+//! lost, and no slot is lost. The death of the last sender or receiver disconnects the other side.
 //!
-//! What the two share is `ends`: who is there. `rendezvous` is one of no place at all, and
-//! `loan` gives out the places of the first themselves.
+//! `endpoints` registers the handles of all channels here. `rendezvous` has no slots,
+//! and `loan` lends the slots of `bounded`.
 
 mod bounded;
 mod endpoints;
@@ -15,7 +14,7 @@ mod monitor;
 mod rendezvous;
 
 pub use bounded::{RobustBoundedBuffer, TurnSlot};
-pub(crate) use endpoints::DEFAULT_ENDS;
+pub(crate) use endpoints::DEFAULT_ENDPOINTS;
 pub(super) use endpoints::Endpoints;
 pub use endpoints::RobustEndpoint;
 pub use loan::{Borrowed, Loan};

@@ -20,7 +20,7 @@ use core::ops::Deref;
 /// A channel of capacity 0: a send returns when a receiver has taken the item.
 ///
 /// Use it where a sender needs to know that its item was received. It survives the death of its
-/// users, and has at most `ENDS` senders and `ENDS` receivers at a time. `len` and `capacity` are
+/// users, and has at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. `len` and `capacity` are
 /// 0.
 ///
 /// | operation | effect |
@@ -109,7 +109,7 @@ use core::ops::Deref;
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 #[repr(C)]
-pub struct Rendezvous<T, const ENDS: usize = 8> {
+pub struct Rendezvous<T, const MAX_ENDPOINTS: usize = 8> {
     lock: RobustMutex<()>,
     /// Senders wait here for the offer slot, or for a receiver.
     senders: Condvar,
@@ -119,7 +119,7 @@ pub struct Rendezvous<T, const ENDS: usize = 8> {
     request: OwnedSlot<T>,
     /// Held by the receiver that has accepted the offer.
     accepted: RawRobustMutex,
-    ends: Endpoints<ENDS>,
+    ends: Endpoints<MAX_ENDPOINTS>,
 }
 
 /// A slot for an item in transit, used by one waiting sender or receiver at a time.
@@ -145,11 +145,11 @@ type Guard<'a> = RobustMutexGuard<'a, ()>;
 
 // SAFETY: every access to the cells and slots is made by a holder of `lock`; the other fields are
 // `Sync`. Items move between threads, which `T: Send` permits.
-unsafe impl<T: Send, const ENDS: usize> Sync for Rendezvous<T, ENDS> {}
+unsafe impl<T: Send, const MAX_ENDPOINTS: usize> Sync for Rendezvous<T, MAX_ENDPOINTS> {}
 
 // SAFETY: the type is `repr(C)`, its fields and items are valid for every bit pattern, and all
 // changes are made under the lock or by the `ShmSafe` fields themselves.
-unsafe impl<T: Pod, const ENDS: usize> ShmSafe for Rendezvous<T, ENDS> {
+unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmSafe for Rendezvous<T, MAX_ENDPOINTS> {
     fn initial() -> Self {
         Self::new()
     }
@@ -222,7 +222,7 @@ impl<T> OwnedSlot<T> {
     }
 }
 
-impl<T, const ENDS: usize> Rendezvous<T, ENDS> {
+impl<T, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     constructor! {
         /// Creates a rendezvous without handles. It is `const`, for a `static`.
         pub fn new() -> Self {
@@ -239,7 +239,7 @@ impl<T, const ENDS: usize> Rendezvous<T, ENDS> {
     }
 }
 
-impl<T, const ENDS: usize> Default for Rendezvous<T, ENDS> {
+impl<T, const MAX_ENDPOINTS: usize> Default for Rendezvous<T, MAX_ENDPOINTS> {
     fn default() -> Self {
         Self::new()
     }
@@ -253,7 +253,7 @@ enum Arrival<T> {
     Handed(T),
 }
 
-impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     fn lock_internal(&self, timeout: Timeout) -> Result<Guard<'_>, OperationError> {
         let locked = self.lock.lock_with(timeout.for_internal_lock());
         Ok(locked.or_else(RobustLockError::mark_consistent)?)
@@ -278,7 +278,8 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
     /// Hands the item to a waiting receiver, if there is one.
     fn hand_over(&self, item: T) -> Result<(), OperationError> {
         let guard = self.lock_internal(Timeout::NonBlocking)?;
-        if self.ends.has_closed(Direction::Receiving) {
+        // SAFETY: this thread holds the lock of the channel.
+        if unsafe { self.ends.has_closed(Direction::Receiving) } {
             return Err(OperationError::Disconnected);
         }
         if !self.request.is_waiting(&guard) {
@@ -299,7 +300,8 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
         let mut guard = self.lock_internal(timeout)?;
         let mut in_time = true;
         loop {
-            if self.ends.has_closed(Direction::Receiving) {
+            // SAFETY: this thread holds the lock of the channel.
+            if unsafe { self.ends.has_closed(Direction::Receiving) } {
                 return Err(OperationError::Disconnected);
             }
             match self.offer.claim(&guard) {
@@ -332,7 +334,8 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
             if self.offer.state(&guard) == COMPLETED {
                 break Ok(());
             }
-            if self.ends.has_closed(Direction::Receiving) {
+            // SAFETY: this thread holds the lock of the channel.
+            if unsafe { self.ends.has_closed(Direction::Receiving) } {
                 break Err(OperationError::Disconnected);
             }
             if !in_time {
@@ -372,7 +375,8 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
         if self.is_offered(lock) {
             return Ok(Some(Arrival::Offered));
         }
-        match self.ends.has_closed(Direction::Sending) {
+        // SAFETY: this thread holds the lock of the channel.
+        match unsafe { self.ends.has_closed(Direction::Sending) } {
             true => Err(OperationError::Disconnected),
             false => Ok(None),
         }
@@ -439,15 +443,16 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
     pub fn accept_unregistered(
         &self,
         timeout: Timeout,
-    ) -> Result<Delivery<'_, T, ENDS>, RecvTimeoutError> {
+    ) -> Result<Delivery<'_, T, MAX_ENDPOINTS>, RecvTimeoutError> {
         Ok(self.accept(timeout)?)
     }
 
-    fn accept(&self, timeout: Timeout) -> Result<Delivery<'_, T, ENDS>, OperationError> {
+    fn accept(&self, timeout: Timeout) -> Result<Delivery<'_, T, MAX_ENDPOINTS>, OperationError> {
         let mut guard = self.lock_internal(timeout)?;
         let mut in_time = true;
         while !self.is_offered(&guard) {
-            if self.ends.has_closed(Direction::Sending) {
+            // SAFETY: this thread holds the lock of the channel.
+            if unsafe { self.ends.has_closed(Direction::Sending) } {
                 return Err(OperationError::Disconnected);
             }
             if !in_time {
@@ -502,8 +507,8 @@ impl OwnedSlot<()> {
         let owner = OffsetReader(reader, offset_of!(Self, owner) as u64);
         let owner = RawRobustMutex::read_state(&owner)?;
         Some(match state >= REQUESTED {
-            true => WaitState::of(owner),
-            false => WaitState::Nobody,
+            true => WaitState::from_lock(owner),
+            false => WaitState::Vacant,
         })
     }
 }
@@ -532,7 +537,7 @@ impl Rendezvous<(), 1> {
         if let Some((request, offset, end)) = after_offer() {
             asked = slot(request)?;
             let lock = OffsetReader(reader, offset);
-            accepted = WaitState::of(RawRobustMutex::read_state(&lock)?);
+            accepted = WaitState::from_lock(RawRobustMutex::read_state(&lock)?);
             let handles = end - Endpoints::bytes(ends?)?;
             (senders, receivers) = Endpoints::states_of(&OffsetReader(reader, handles), ends);
         }
@@ -547,7 +552,7 @@ impl Rendezvous<(), 1> {
     }
 }
 
-impl<T: Pod, const ENDS: usize> Channel for Rendezvous<T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> Channel for Rendezvous<T, MAX_ENDPOINTS> {
     type SendEndpoint<'a>
         = RobustEndpoint<'a>
     where
@@ -566,7 +571,7 @@ impl<T: Pod, const ENDS: usize> Channel for Rendezvous<T, ENDS> {
     }
 }
 
-impl<T: Pod, const ENDS: usize> Unregistered for Rendezvous<T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> Unregistered for Rendezvous<T, MAX_ENDPOINTS> {
     fn unregistered_sender(&self) -> Result<RobustEndpoint<'_>, AttachError> {
         Ok(self.unregistered(Direction::Sending))
     }
@@ -576,7 +581,7 @@ impl<T: Pod, const ENDS: usize> Unregistered for Rendezvous<T, ENDS> {
     }
 }
 
-impl<T: Pod, const ENDS: usize> Buffer for Rendezvous<T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> Buffer for Rendezvous<T, MAX_ENDPOINTS> {
     type Item = T;
 
     fn send_with(
@@ -633,8 +638,8 @@ impl<T: Pod, const ENDS: usize> Buffer for Rendezvous<T, ENDS> {
 /// # Example
 /// See [`Rendezvous`].
 #[must_use = "dropping a delivery leaves the item to another receiver"]
-pub struct Delivery<'a, T: Pod, const ENDS: usize = 8> {
-    rendezvous: &'a Rendezvous<T, ENDS>,
+pub struct Delivery<'a, T: Pod, const MAX_ENDPOINTS: usize = 8> {
+    rendezvous: &'a Rendezvous<T, MAX_ENDPOINTS>,
     item: T,
     number: u64,
     token: OwnerToken,
@@ -669,7 +674,7 @@ impl std::error::Error for AcknowledgeError {
     }
 }
 
-impl<T: Pod, const ENDS: usize> Delivery<'_, T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> Delivery<'_, T, MAX_ENDPOINTS> {
     /// Takes the item. Its sender returns.
     ///
     /// # Errors
@@ -702,7 +707,7 @@ impl<T: Pod, const ENDS: usize> Delivery<'_, T, ENDS> {
     }
 }
 
-impl<T: Pod, const ENDS: usize> Deref for Delivery<'_, T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> Deref for Delivery<'_, T, MAX_ENDPOINTS> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -710,7 +715,7 @@ impl<T: Pod, const ENDS: usize> Deref for Delivery<'_, T, ENDS> {
     }
 }
 
-impl<T: Pod, const ENDS: usize> Drop for Delivery<'_, T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> Drop for Delivery<'_, T, MAX_ENDPOINTS> {
     fn drop(&mut self) {
         let rendezvous = self.rendezvous;
         if !rendezvous.accepted.is_held_by(&self.token) {
@@ -729,14 +734,14 @@ impl<T: Pod, const ENDS: usize> Drop for Delivery<'_, T, ENDS> {
 }
 
 /// The operations that only a [`Rendezvous`] has.
-impl<'a, T: Pod, const ENDS: usize> Receiver<'a, Rendezvous<T, ENDS>> {
+impl<'a, T: Pod, const MAX_ENDPOINTS: usize> Receiver<'a, Rendezvous<T, MAX_ENDPOINTS>> {
     /// Accepts an offered item, waiting for one.
     ///
     /// The sender waits until the item is [acknowledged](Delivery::acknowledge).
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
-    pub fn accept(&self) -> Result<Delivery<'a, T, ENDS>, RecvError> {
+    pub fn accept(&self) -> Result<Delivery<'a, T, MAX_ENDPOINTS>, RecvError> {
         receiver::until_done(|| self.accept_with(Timeout::Infinite))
     }
 
@@ -744,19 +749,22 @@ impl<'a, T: Pod, const ENDS: usize> Receiver<'a, Rendezvous<T, ENDS>> {
     ///
     /// # Errors
     /// As [`recv_with`](Self::recv_with).
-    pub fn accept_with(&self, timeout: Timeout) -> Result<Delivery<'a, T, ENDS>, RecvTimeoutError> {
+    pub fn accept_with(
+        &self,
+        timeout: Timeout,
+    ) -> Result<Delivery<'a, T, MAX_ENDPOINTS>, RecvTimeoutError> {
         self.owned_endpoint().map_err(OperationError::from)?;
         Ok(self.channel().accept(timeout)?)
     }
 }
 
-impl<T: Pod, const ENDS: usize> fmt::Debug for Delivery<'_, T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> fmt::Debug for Delivery<'_, T, MAX_ENDPOINTS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Delivery { .. }")
     }
 }
 
-impl<T, const ENDS: usize> fmt::Debug for Rendezvous<T, ENDS> {
+impl<T, const MAX_ENDPOINTS: usize> fmt::Debug for Rendezvous<T, MAX_ENDPOINTS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Rendezvous { .. }")
     }

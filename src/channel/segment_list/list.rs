@@ -61,14 +61,14 @@ pub struct Usage {
 
 /// The shared state of a growing queue, apart from its segments.
 ///
-/// It has at most `ENDS` senders and `ENDS` receivers at a time. The type of the items is part of
-/// its identity, so that a process with another type cannot attach to it. How it works is said at
-/// [`UnboundedBuffer`](crate::UnboundedBuffer).
+/// It has at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. The type of the
+/// items is part of its identity, so that a process with another type cannot attach to it. How it
+/// works is said at [`UnboundedBuffer`](crate::UnboundedBuffer).
 ///
 /// # Process death
 /// See [`UnboundedBuffer`](crate::UnboundedBuffer).
 #[repr(C)]
-pub struct SegmentList<T, const ENDS: usize = 8> {
+pub struct SegmentList<T, const MAX_ENDPOINTS: usize = 8> {
     lock: RobustMutex<()>,
     not_empty: Condvar,
     /// The number of the oldest segment; `last + 1` if there is no segment.
@@ -79,17 +79,17 @@ pub struct SegmentList<T, const ENDS: usize = 8> {
     removed: UnsafeCell<u64>,
     /// A packed [`GrowthLimit`], written by the creator only.
     limit: UnsafeCell<u64>,
-    ends: Endpoints<ENDS>,
+    ends: Endpoints<MAX_ENDPOINTS>,
     item: PhantomData<T>,
 }
 
 // SAFETY: every access to the numbers is made by a holder of `lock`, and `limit` is never written
 // after construction. Items move between threads, which `T: Send` permits.
-unsafe impl<T: Send, const ENDS: usize> Sync for SegmentList<T, ENDS> {}
+unsafe impl<T: Send, const MAX_ENDPOINTS: usize> Sync for SegmentList<T, MAX_ENDPOINTS> {}
 
 // SAFETY: the type is `repr(C)`, its fields are valid for every bit pattern, and the numbers are
 // clamped when they are read.
-unsafe impl<T: Pod, const ENDS: usize> ShmObject for SegmentList<T, ENDS> {
+unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject for SegmentList<T, MAX_ENDPOINTS> {
     type Config = GrowthLimit;
 
     fn layout(limit: GrowthLimit) -> Result<Layout, ConfigError> {
@@ -141,7 +141,7 @@ impl SegmentList<u64, 1> {
     }
 }
 
-impl<T, const ENDS: usize> SegmentList<T, ENDS> {
+impl<T, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     constructor! {
         /// Creates a list without segments.
         pub fn new(limit: GrowthLimit) -> Self {
@@ -166,7 +166,7 @@ fn storage_error(
     ChannelError::Storage(StorageError::new(segment, cause))
 }
 
-impl<T: Pod, const ENDS: usize> SegmentList<T, ENDS> {
+impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     /// Reads the growth limit from shared memory. Each user of the list does so once.
     ///
     /// # Errors
@@ -242,7 +242,8 @@ impl<T: Pod, const ENDS: usize> SegmentList<T, ENDS> {
         timeout: Timeout,
     ) -> Result<(), OperationError> {
         let guard = self.lock_with(timeout)?;
-        if self.ends.has_closed(Direction::Receiving) {
+        // SAFETY: this thread holds the lock of the channel.
+        if unsafe { self.ends.has_closed(Direction::Receiving) } {
             return Err(OperationError::Disconnected);
         }
         let number = self.segment_with_room(segments, &guard)?;
@@ -294,7 +295,8 @@ impl<T: Pod, const ENDS: usize> SegmentList<T, ENDS> {
                     return Err(cause.into());
                 }
             }
-            if self.ends.has_closed(Direction::Sending) {
+            // SAFETY: this thread holds the lock of the channel.
+            if unsafe { self.ends.has_closed(Direction::Sending) } {
                 return Err(OperationError::Disconnected);
             }
             if !in_time {
@@ -396,7 +398,7 @@ impl<T: Pod, const ENDS: usize> SegmentList<T, ENDS> {
     }
 }
 
-impl<T, const ENDS: usize> fmt::Debug for SegmentList<T, ENDS> {
+impl<T, const MAX_ENDPOINTS: usize> fmt::Debug for SegmentList<T, MAX_ENDPOINTS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SegmentList { .. }")
     }

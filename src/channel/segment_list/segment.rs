@@ -1,11 +1,13 @@
 //! A segment of a growing queue, and the trait of the storage of segments.
 
 use super::GrowthLimit;
+use crate::channel::SegmentState;
 use crate::channel::slot::{Slot, Slots};
 use crate::channel::state::fill_of;
-use crate::channel::{SegmentState, store};
 use crate::platform::robust::commit;
-use crate::platform::{ConfigError, MemoryReader, Pod, ShmObject, ShmSafe, UnsafeCell};
+use crate::platform::{
+    ConfigError, HeaderAndSlots, MemoryReader, Pod, ShmObject, ShmSafe, UnsafeCell,
+};
 use crate::sync::RobustMutexGuard;
 use core::alloc::Layout;
 use core::fmt;
@@ -51,6 +53,8 @@ impl<T, S: Slots<T>> Segment<T, S> {
     }
 }
 
+type Memory<T> = HeaderAndSlots<Segment<T, [Slot<T>; 0]>, Slot<T>>;
+
 // SAFETY: the header is `repr(C)` and valid for every bit pattern. The slots follow it as in the
 // layout of the unsized type, and items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for Segment<T, [Slot<T>]> {
@@ -58,21 +62,19 @@ unsafe impl<T: Pod> ShmObject for Segment<T, [Slot<T>]> {
     type Config = usize;
 
     fn layout(items: usize) -> Result<Layout, ConfigError> {
-        store::layout::<Slot<T>>(Layout::new::<Segment<T, [Slot<T>; 0]>>(), items)
+        Memory::<T>::layout(items)
     }
 
     unsafe fn init(at: *mut u8, _items: usize) {
-        let header = Segment::<T, [Slot<T>; 0]>::with_slots([]);
-        // SAFETY: `at` is valid for writes of the layout, which starts with the header. The slots
-        // need no initialization: the counters say that they are empty.
-        unsafe { at.cast::<Segment<T, [Slot<T>; 0]>>().write(header) }
+        // SAFETY: the caller guarantees that `at` is valid for writes of the layout. The slots need
+        // no initialization: the counters say that they are empty.
+        unsafe { Memory::<T>::write_header(at, Segment::with_slots([])) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, items: usize) -> &'a Self {
-        let wide = core::ptr::slice_from_raw_parts(at.cast::<Slot<T>>(), items);
-        // SAFETY: the caller promises that `at` is valid and aligned. The cast keeps the length,
-        // which is the number of slots behind the header.
-        unsafe { &*(wide as *const Self) }
+        // SAFETY: the caller guarantees a valid, aligned object. The cast keeps the number of
+        // slots.
+        unsafe { &*(Memory::<T>::slots(at, items) as *const Self) }
     }
 }
 
