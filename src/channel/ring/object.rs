@@ -244,23 +244,23 @@ impl<T: Pod, S: Slots<T> + ?Sized> Channel for RingBuffer<T, S> {
 impl<T: Pod, S: Slots<T> + ?Sized> Buffer for RingBuffer<T, S> {
     type Item = T;
 
-    #[inline]
+    #[inline(always)]
     fn send_with(
         &self,
         cursor: &SendCursor<'_, T>,
         item: T,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<T>> {
-        cursor.send(item, &timeout)
+        cursor.send(item, timeout)
     }
 
-    #[inline]
+    #[inline(always)]
     fn recv_with(
         &self,
         cursor: &RecvCursor<'_, T>,
         timeout: Timeout,
     ) -> Result<T, RecvTimeoutError> {
-        cursor.recv(&timeout)
+        cursor.recv(timeout)
     }
 
     fn len(&self) -> usize {
