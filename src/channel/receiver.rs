@@ -71,7 +71,7 @@ impl<'a, C: Channel + ?Sized> Receiver<'a, C> {
     pub fn close(self) {}
 
     /// The registration of this handle, unless a forked child holds a copy of the handle.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn owned_endpoint(&self) -> Result<&C::RecvEndpoint<'a>, ChannelError> {
         match self.endpoint.is_owned() {
             true => Ok(&self.endpoint),
@@ -91,8 +91,23 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     /// # Errors
     /// `Disconnected` if the buffer is empty and all senders are gone, `Failed` with the cause
     /// otherwise.
+    #[inline]
     pub fn recv(&self) -> Result<C::Item, RecvError> {
-        until_done(|| self.recv_with(Timeout::Infinite))
+        match self.recv_with(Timeout::Infinite) {
+            Ok(item) => Ok(item),
+            Err(error) => self.recv_again(error),
+        }
+    }
+
+    /// Repeats a failed receive until it is done or fails for another reason than a timeout.
+    ///
+    /// Only a faulty process can make an operation without a deadline return `Timeout`.
+    #[cold]
+    fn recv_again(&self, error: RecvTimeoutError) -> Result<C::Item, RecvError> {
+        match error.without_deadline() {
+            Some(error) => Err(error),
+            None => until_done(|| self.recv_with(Timeout::Infinite)),
+        }
     }
 
     /// Receives the oldest item if the buffer holds one.
@@ -100,6 +115,7 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     /// # Errors
     /// `Empty` if it holds none; the answer is exact unless another operation is in progress.
     /// Otherwise as [`recv`](Self::recv).
+    #[inline]
     pub fn try_recv(&self) -> Result<C::Item, TryRecvError> {
         Ok(self.recv_with(Timeout::NonBlocking)?)
     }
@@ -124,7 +140,7 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     ///
     /// # Errors
     /// As [`recv_timeout`](Self::recv_timeout).
-    #[inline]
+    #[inline(always)]
     pub fn recv_with(&self, timeout: Timeout) -> Result<C::Item, RecvTimeoutError> {
         match self.owned_endpoint() {
             Ok(endpoint) => self.channel.recv_with(endpoint, timeout),
@@ -226,6 +242,7 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
 /// Repeats an operation without a deadline until it is done or fails.
 ///
 /// Only a faulty process can make the operation return `Timeout`.
+#[inline]
 pub(super) fn until_done<R>(
     mut operation: impl FnMut() -> Result<R, RecvTimeoutError>,
 ) -> Result<R, RecvError> {

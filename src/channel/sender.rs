@@ -60,7 +60,7 @@ impl<'a, C: Channel + ?Sized> Sender<'a, C> {
     pub fn close(self) {}
 
     /// The registration of this handle, unless a forked child holds a copy of the handle.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn owned_endpoint(&self) -> Result<&C::SendEndpoint<'a>, ChannelError> {
         match self.endpoint.is_owned() {
             true => Ok(&self.endpoint),
@@ -80,14 +80,27 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
     /// # Errors
     /// `Disconnected` if all receivers are gone, `Failed` with the cause otherwise. Both return the
     /// item.
-    pub fn send(&self, mut item: C::Item) -> Result<(), SendError<C::Item>> {
+    #[inline]
+    pub fn send(&self, item: C::Item) -> Result<(), SendError<C::Item>> {
+        match self.send_with(item, Timeout::Infinite) {
+            Ok(()) => Ok(()),
+            Err(error) => self.send_again(error),
+        }
+    }
+
+    /// Repeats a failed send until it is done or fails for another reason than a timeout.
+    ///
+    /// Only a faulty process can make an operation without a deadline return `Timeout`.
+    #[cold]
+    fn send_again(&self, mut error: SendTimeoutError<C::Item>) -> Result<(), SendError<C::Item>> {
         loop {
+            let item = match error.without_deadline() {
+                Ok(error) => return Err(error),
+                Err(unsent) => unsent,
+            };
             match self.send_with(item, Timeout::Infinite) {
                 Ok(()) => return Ok(()),
-                Err(error) => match error.without_deadline() {
-                    Ok(error) => return Err(error),
-                    Err(unsent) => item = unsent,
-                },
+                Err(again) => error = again,
             }
         }
     }
@@ -97,6 +110,7 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
     /// # Errors
     /// `Full` if it has no room; the answer is exact unless another operation is in progress.
     /// Otherwise as [`send`](Self::send).
+    #[inline]
     pub fn try_send(&self, item: C::Item) -> Result<(), TrySendError<C::Item>> {
         Ok(self.send_with(item, Timeout::NonBlocking)?)
     }
@@ -129,7 +143,7 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
     ///
     /// # Errors
     /// As [`send_timeout`](Self::send_timeout).
-    #[inline]
+    #[inline(always)]
     pub fn send_with(
         &self,
         item: C::Item,
@@ -251,6 +265,7 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
 /// Repeats an operation without a deadline until it is done or fails.
 ///
 /// Only a faulty process can make the operation return `Timeout`.
+#[inline]
 pub(super) fn until_done<R>(
     mut operation: impl FnMut() -> Result<R, SendTimeoutError<()>>,
 ) -> Result<R, SendError<()>> {

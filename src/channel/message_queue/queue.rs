@@ -7,7 +7,9 @@ use super::{
 };
 use crate::channel::OperationError;
 use crate::channel::{ChannelError, RecvTimeoutError, SendTimeoutError};
-use crate::platform::{ConfigError, MemoryReader, OffsetReader, ShmObject, ShmSafe, constructor};
+use crate::platform::{
+    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, ShmObject, ShmSafe, constructor,
+};
 use crate::sync::{Condvar, LockError, RobustLockResult, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
 use core::fmt;
@@ -159,6 +161,7 @@ unsafe impl<const N: usize> ShmSafe for MessageQueue<[MessageCell; N]> {
 }
 
 type Header = MessageQueue<[MessageCell; 0]>;
+type Memory = HeaderAndSlots<Header, MessageCell>;
 
 // SAFETY: the header is `repr(C)` and valid for every bit pattern. The cells follow it as in the
 // layout of the unsized type, and are valid for every bit pattern.
@@ -166,25 +169,19 @@ unsafe impl ShmObject for MessageQueue<[MessageCell]> {
     type Config = QueueLimits;
 
     fn layout(limits: QueueLimits) -> Result<Layout, ConfigError> {
-        let capacity = limits.checked()?.cells();
-        let item = size_of::<MessageCell>();
-        let overflow = |_| ConfigError::SizeOverflow { capacity, item };
-        let cells = Layout::array::<MessageCell>(capacity).map_err(overflow)?;
-        let (both, _) = Layout::new::<Header>().extend(cells).map_err(overflow)?;
-        Ok(both.pad_to_align())
+        Memory::layout(limits.checked()?.cells())
     }
 
     unsafe fn init(at: *mut u8, limits: QueueLimits) {
-        // SAFETY: `at` is valid for writes of the layout, which starts with the header. The cells
-        // need no initialization: the header links to none of them.
-        unsafe { at.cast::<Header>().write(Header::with_cells([], limits)) }
+        // SAFETY: the caller guarantees that `at` is valid for writes of the layout. The cells need
+        // no initialization: the header links to none of them.
+        unsafe { Memory::write_header(at, Header::with_cells([], limits)) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, limits: QueueLimits) -> &'a Self {
-        let wide = core::ptr::slice_from_raw_parts(at.cast::<MessageCell>(), limits.cells());
-        // SAFETY: the caller promises that `at` is valid and aligned. The cast keeps the length,
-        // which is the number of cells behind the header.
-        unsafe { &*(wide as *const Self) }
+        // SAFETY: the caller guarantees a valid, aligned object. The cast keeps the number of
+        // cells.
+        unsafe { &*(Memory::slots(at, limits.cells()) as *const Self) }
     }
 }
 

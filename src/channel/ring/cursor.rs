@@ -114,7 +114,7 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
 
     /// Waits for an available slot.
     #[inline]
-    pub(super) fn wait_for_slot(&self, timeout: &Timeout) -> Result<(), OperationError> {
+    pub(super) fn wait_for_slot(&self, timeout: Timeout) -> Result<(), OperationError> {
         // A receiver first drains the ring, so it checks this only when the ring is empty.
         if SENDS && self.peer_end.is_disconnected() {
             return Err(OperationError::Disconnected);
@@ -130,7 +130,7 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
     pub(super) fn wait_for_slots(
         &self,
         max: usize,
-        timeout: &Timeout,
+        timeout: Timeout,
     ) -> Result<usize, OperationError> {
         let known = self.available();
         self.wait_for_slot(timeout)?;
@@ -203,8 +203,8 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
     /// lines all the time, at a tenth of the throughput. A side that keeps finding small batches
     /// therefore backs off before it loads the position, and then finds a large one.
     #[cold]
-    fn refresh_or_wait(&self, timeout: &Timeout) -> Result<(), OperationError> {
-        if *timeout != Timeout::NonBlocking {
+    fn refresh_or_wait(&self, timeout: Timeout) -> Result<(), OperationError> {
+        if timeout != Timeout::NonBlocking {
             spin::back_off(self.back_off.get());
         }
         let finds_slots = self.refresh();
@@ -230,9 +230,9 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
 
     /// Waits for an available slot. None is known.
     #[cold]
-    fn wait(&self, timeout: &Timeout) -> Result<(), OperationError> {
+    fn wait(&self, timeout: Timeout) -> Result<(), OperationError> {
         let (own_end, deadline) = (self.own_end, timeout.deadline());
-        let mut in_time = *timeout != Timeout::NonBlocking;
+        let mut in_time = timeout != Timeout::NonBlocking;
         let mut spin = None;
         loop {
             if self.peer_end.is_disconnected() {

@@ -184,6 +184,8 @@ unsafe impl<T: Pod, const N: usize> ShmSafe for RingBuffer<T, [Slot<T>; N]> {
     }
 }
 
+type Memory<T> = HeaderAndSlots<RingBuffer<T, [Slot<T>; 0]>, Slot<T>>;
+
 // SAFETY: the header is `repr(C)` and valid for every bit pattern. The slots follow it as in the
 // layout of the unsized type, and items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for RingBuffer<T> {
@@ -191,21 +193,19 @@ unsafe impl<T: Pod> ShmObject for RingBuffer<T> {
     type Config = usize;
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
-        HeaderAndSlots::<RingBuffer<T, [Slot<T>; 0]>, Slot<T>>::layout(capacity)
+        Memory::<T>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
-        let header = RingBuffer::<T, [Slot<T>; 0]>::with_slots([]);
-        // SAFETY: `at` is valid for writes of the layout, which starts with the header. The slots
-        // need no initialization: the positions say that they are empty.
-        unsafe { at.cast::<RingBuffer<T, [Slot<T>; 0]>>().write(header) }
+        // SAFETY: the caller guarantees that `at` is valid for writes of the layout. The slots need
+        // no initialization: the positions say that they are empty.
+        unsafe { Memory::<T>::write_header(at, RingBuffer::with_slots([])) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        let wide = core::ptr::slice_from_raw_parts(at.cast::<Slot<T>>(), capacity);
-        // SAFETY: the caller promises that `at` is valid and aligned. The cast keeps the length,
-        // which is the number of slots behind the header.
-        unsafe { &*(wide as *const Self) }
+        // SAFETY: the caller guarantees a valid, aligned object. The cast keeps the number of
+        // slots.
+        unsafe { &*(Memory::<T>::slots(at, capacity) as *const Self) }
     }
 }
 
@@ -244,23 +244,23 @@ impl<T: Pod, S: Slots<T> + ?Sized> Channel for RingBuffer<T, S> {
 impl<T: Pod, S: Slots<T> + ?Sized> Buffer for RingBuffer<T, S> {
     type Item = T;
 
-    #[inline]
+    #[inline(always)]
     fn send_with(
         &self,
         cursor: &SendCursor<'_, T>,
         item: T,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<T>> {
-        cursor.send(item, &timeout)
+        cursor.send(item, timeout)
     }
 
-    #[inline]
+    #[inline(always)]
     fn recv_with(
         &self,
         cursor: &RecvCursor<'_, T>,
         timeout: Timeout,
     ) -> Result<T, RecvTimeoutError> {
-        cursor.recv(&timeout)
+        cursor.recv(timeout)
     }
 
     fn len(&self) -> usize {

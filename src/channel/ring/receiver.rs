@@ -11,10 +11,9 @@ use crate::sync::Timeout;
 use std::time::Duration;
 
 impl<T: Pod> RecvCursor<'_, T> {
-    /// Receives an item. The timeout is a reference, so that a constant one is not copied for each
-    /// item.
-    #[inline]
-    pub(super) fn recv(&self, timeout: &Timeout) -> Result<T, RecvTimeoutError> {
+    /// Receives an item.
+    #[inline(always)]
+    pub(super) fn recv(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
         self.wait_for_slot(timeout)?;
         // SAFETY: the slot is filled and belongs to this side. If a faulty peer wrote there
         // instead: `T` is valid for every bit pattern. A copy by a successor, after a death before
@@ -25,7 +24,7 @@ impl<T: Pod> RecvCursor<'_, T> {
     }
 
     /// Receives the available items that fit into `items`, waiting for the first.
-    fn recv_available(&self, items: &mut [T], timeout: &Timeout) -> Result<usize, OperationError> {
+    fn recv_available(&self, items: &mut [T], timeout: Timeout) -> Result<usize, OperationError> {
         let count = self.wait_for_slots(items.len(), timeout)?;
         let [first, second] = self.next_slots(count);
         let (from_first, from_second) = items[..count].split_at_mut(first.len());
@@ -113,7 +112,7 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Receiver<'a, RingBuffer<T, S>> {
             return Ok(0);
         }
         let cursor = self.owned_endpoint().map_err(OperationError::from)?;
-        Ok(cursor.recv_available(items, &timeout)?)
+        Ok(cursor.recv_available(items, timeout)?)
     }
 
     /// Borrows items in place, waiting until there is at least one.
@@ -153,6 +152,6 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Receiver<'a, RingBuffer<T, S>> {
     #[inline]
     fn wait_for_borrow(&self, max: usize, timeout: Timeout) -> Result<usize, RecvTimeoutError> {
         let cursor = self.owned_endpoint().map_err(OperationError::from)?;
-        Ok(cursor.wait_for_slots(max.max(1), &timeout)?)
+        Ok(cursor.wait_for_slots(max.max(1), timeout)?)
     }
 }

@@ -11,10 +11,9 @@ use crate::sync::Timeout;
 use std::time::Duration;
 
 impl<T: Pod> SendCursor<'_, T> {
-    /// Sends an item. The timeout is a reference, so that a constant one is not copied for each
-    /// item.
-    #[inline]
-    pub(super) fn send(&self, item: T, timeout: &Timeout) -> Result<(), SendTimeoutError<T>> {
+    /// Sends an item.
+    #[inline(always)]
+    pub(super) fn send(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
         if let Err(cause) = self.wait_for_slot(timeout) {
             return Err(cause.with(item));
         }
@@ -27,7 +26,7 @@ impl<T: Pod> SendCursor<'_, T> {
 
     /// Sends as many items as there are free slots, waiting for the first slot. Returns the number.
     #[inline]
-    fn send_available(&self, items: &[T], timeout: &Timeout) -> Result<usize, OperationError> {
+    fn send_available(&self, items: &[T], timeout: Timeout) -> Result<usize, OperationError> {
         let count = self.wait_for_slots(items.len(), timeout)?;
         let [first, second] = self.next_slots(count);
         let (to_first, to_second) = items[..count].split_at(first.len());
@@ -112,7 +111,7 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Sender<'a, RingBuffer<T, S>> {
         let cursor = self.owned_endpoint().map_err(OperationError::from)?;
         let mut sent = 0;
         while sent < items.len() {
-            match cursor.send_available(&items[sent..], &timeout) {
+            match cursor.send_available(&items[sent..], timeout) {
                 Ok(count) => sent += count,
                 Err(cause) if sent == 0 => return Err(cause.into()),
                 // The caller learns how many items were sent; the next call returns the error.
@@ -159,6 +158,6 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Sender<'a, RingBuffer<T, S>> {
     #[inline]
     fn wait_for_loan(&self, max: usize, timeout: Timeout) -> Result<usize, SendTimeoutError<()>> {
         let cursor = self.owned_endpoint().map_err(OperationError::from)?;
-        Ok(cursor.wait_for_slots(max.max(1), &timeout)?)
+        Ok(cursor.wait_for_slots(max.max(1), timeout)?)
     }
 }
