@@ -45,14 +45,9 @@ fn a_lock_that_is_free_makes_none<L: RawLock + ShmSafe + 'static>() -> Scenario<
 }
 
 /// A lock without a state for waiters.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Loud(AtomicU32);
-
-// SAFETY: a word.
-unsafe impl ShmSafe for Loud {
-    fn initial() -> Self {
-        Self(AtomicU32::new(0))
-    }
-}
 
 // SAFETY: the word goes from 0 to 1 in one step of one process.
 unsafe impl RawLock for Loud {
@@ -70,17 +65,11 @@ unsafe impl RawLock for Loud {
 }
 
 /// A condition variable and its lock.
-#[derive(Default)]
+#[repr(C)]
+#[derive(Default, ShmSafe)]
 struct Waited {
     changed: Condvar,
     lock: RawMutex,
-}
-
-// SAFETY: two words.
-unsafe impl ShmSafe for Waited {
-    fn initial() -> Self {
-        Self::default()
-    }
 }
 
 fn a_notification_without_a_waiter_makes_none() -> Scenario<Waited> {

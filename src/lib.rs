@@ -12,6 +12,9 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("interlatch supports Linux only: it is built on the Linux futex");
 
+// The derive macros name this crate.
+extern crate self as interlatch;
+
 pub mod channel;
 pub mod inspect;
 pub mod named;
@@ -25,7 +28,7 @@ pub use channel::{
 };
 #[cfg(not(loom))]
 pub use named::UnboundedBuffer;
-pub use platform::{Pod, ShmSafe};
+pub use platform::{Pod, ShmSafe, ShmType};
 #[cfg(not(loom))]
 pub use region::{Region, RegionError, RegionName, RegionOptions};
 #[cfg(not(loom))]

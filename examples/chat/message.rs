@@ -1,6 +1,7 @@
 //! What goes through the pipes: a piece of a line, small enough that the kernel writes it in one.
 
 use anyhow::{Context, Result, ensure};
+use interlatch::ShmType;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const MAX: usize = 1018;
@@ -11,7 +12,7 @@ const BEGIN: [u8; 4] = *b"chat";
 
 /// A line, or a part of a long one.
 #[repr(C)]
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]
 pub struct Message {
     begin: [u8; BEGIN.len()],
     length: u16,

@@ -2,7 +2,7 @@
 
 use interlatch::channel::BytePipeError;
 use interlatch::channel::Direction;
-use interlatch::platform::{ShmSafe, UnsafeCell};
+use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell};
 use interlatch::sync::Timeout;
 use interlatch::sync::{RobustLockError, RobustMutexGuard};
 use interlatch::{Condvar, RobustMutex};
@@ -65,6 +65,10 @@ unsafe impl<const FLAW: u8, const N: usize> ShmSafe for Flawed<FLAW, N> {
             bytes: UnsafeCell::new([0; N]),
         }
     }
+}
+
+impl<const FLAW: u8, const N: usize> ShmType for Flawed<FLAW, N> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
 // SAFETY: accessed under the lock.

@@ -1,7 +1,7 @@
 //! Running a program through all its executions and collecting the outcomes.
 
-use interlatch::ShmSafe;
 pub use interlatch::platform::model::process::ScenarioConfig;
+use interlatch::region::{ShmSafe, ShmType, TypeInfo};
 use interlatch_check::Scenario;
 use interlatch_check::{Exploration, Limits, Model, explore};
 use std::any::Any;
@@ -125,13 +125,17 @@ struct State<S> {
 unsafe impl<S> Sync for State<S> {}
 
 // SAFETY: a model has one address space.
-unsafe impl<S: Default> ShmSafe for State<S> {
+unsafe impl<S: Default + 'static> ShmSafe for State<S> {
     fn initial() -> Self {
         Self {
             shared: S::default(),
             seen: RefCell::new(vec![Vec::new(); COUNT.get()]),
         }
     }
+}
+
+impl<S: 'static> ShmType for State<S> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("State");
 }
 
 /// Says what was observed if it is as pinned.

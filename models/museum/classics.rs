@@ -48,21 +48,12 @@ pub fn models() -> Vec<Model> {
 }
 
 /// Two that want in, whose turn it is, and what they want to change.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Room {
     wants: [AtomicU32; 2],
     turn: AtomicU32,
     number: RaceCell,
-}
-
-// SAFETY: words and a number.
-unsafe impl ShmSafe for Room {
-    fn initial() -> Self {
-        Self {
-            wants: [AtomicU32::new(0), AtomicU32::new(0)],
-            turn: AtomicU32::new(0),
-            number: RaceCell::new(0),
-        }
-    }
 }
 
 impl Room {
@@ -134,21 +125,12 @@ fn hyman<const MENDED: bool>() -> Scenario<Room> {
     Scenario::new("hyman", vec![enter::<0, MENDED>, enter::<1, MENDED>])
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Bakery {
     choosing: [AtomicU32; 2],
     ticket: [AtomicU32; 2],
     number: RaceCell,
-}
-
-// SAFETY: words and a number.
-unsafe impl ShmSafe for Bakery {
-    fn initial() -> Self {
-        Self {
-            choosing: [AtomicU32::new(0), AtomicU32::new(0)],
-            ticket: [AtomicU32::new(0), AtomicU32::new(0)],
-            number: RaceCell::new(0),
-        }
-    }
 }
 
 /// Lamport's bakery ("A New Solution of Dijkstra's Concurrent Programming Problem", 1974) without
@@ -172,17 +154,10 @@ fn bakery<const MENDED: bool>() -> Scenario<Bakery> {
     Scenario::new("bakery", vec![enter::<0, MENDED>, enter::<1, MENDED>])
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Table {
     forks: [RawMutex; 3],
-}
-
-// SAFETY: three locks.
-unsafe impl ShmSafe for Table {
-    fn initial() -> Self {
-        Self {
-            forks: [RawMutex::new(), RawMutex::new(), RawMutex::new()],
-        }
-    }
 }
 
 /// Dijkstra's dining quintuple (EWD 310, 1971), with three: each takes the fork on the left, then
@@ -205,19 +180,11 @@ fn dine<const MENDED: bool>() -> Scenario<Table> {
     .choices(4)
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct TwoWay {
     there: Bounded<1>,
     back: Bounded<1>,
-}
-
-// SAFETY: two buffers.
-unsafe impl ShmSafe for TwoWay {
-    fn initial() -> Self {
-        Self {
-            there: Bounded::initial(),
-            back: Bounded::initial(),
-        }
-    }
 }
 
 /// The trap of every two-way pipe (the notes' sockets and filters; Python's `subprocess` warns of

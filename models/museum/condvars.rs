@@ -40,21 +40,12 @@ pub fn models() -> Vec<Model> {
     .concat()
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Blocked {
     block: AtomicU32,
     lock: RawMutex,
     ready: RaceCell,
-}
-
-// SAFETY: a word, a lock and a number.
-unsafe impl ShmSafe for Blocked {
-    fn initial() -> Self {
-        Self {
-            block: AtomicU32::new(0),
-            lock: RawMutex::new(),
-            ready: RaceCell::new(0),
-        }
-    }
 }
 
 /// musl's condition variable before 97c5b5a8 (2011): a waiter sets the word to 1 and sleeps while it is
@@ -95,21 +86,12 @@ fn misses<const MENDED: bool>() -> Scenario<Blocked> {
     Scenario::new("misses", participants).choices(4)
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Tokens {
     lock: RawMutex,
     changed: Condvar,
     count: RaceCell,
-}
-
-// SAFETY: a lock, a condition variable and a number.
-unsafe impl ShmSafe for Tokens {
-    fn initial() -> Self {
-        Self {
-            lock: RawMutex::new(),
-            changed: Condvar::new(),
-            count: RaceCell::new(0),
-        }
-    }
 }
 
 /// `if` where `while` belongs (the notes; Lampson and Redell, "Experience with Processes and Monitors in
@@ -167,21 +149,12 @@ fn two_conditions<const MENDED: bool>() -> Scenario<Tokens> {
     Scenario::new("two_conditions", participants).choices(8)
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Barrier {
     arrived: AtomicU32,
     gate: AtomicU32,
     numbers: [RaceCell; 2],
-}
-
-// SAFETY: words and numbers.
-unsafe impl ShmSafe for Barrier {
-    fn initial() -> Self {
-        Self {
-            arrived: AtomicU32::new(0),
-            gate: AtomicU32::new(0),
-            numbers: [RaceCell::new(0), RaceCell::new(0)],
-        }
-    }
 }
 
 impl Barrier {

@@ -9,6 +9,7 @@ use interlatch::ShmSafe;
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::robust::{OWNER, OWNER_DIED, Owner, RobustWord, WAITERS, as_owner};
 use interlatch::platform::{AtomicU32, futex};
+use interlatch::region::{ShmType, TypeInfo};
 use interlatch::sync::{LockError, RobustLock, Taken, Timeout};
 use interlatch_check::FailureKind::{Deadlock, LimitHit, WrongResult};
 use interlatch_check::Model;
@@ -111,6 +112,10 @@ unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
             waiting: AtomicU32::new(0),
         }
     }
+}
+
+impl<const FLAW: u8> ShmType for Flawed<FLAW> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
 impl<const FLAW: u8> Flawed<FLAW> {
@@ -251,6 +256,10 @@ unsafe impl ShmSafe for Reused {
     }
 }
 
+impl ShmType for Reused {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Reused");
+}
+
 /// glibc bug 14485 (musl has mended its own in da8d0fc4): a thread unlocks, and is killed
 /// before it has withdrawn its announcement. Meanwhile another one, who got the lock, has found that
 /// nobody needs it any more, and keeps something else in its memory. If that happens to be the id of
@@ -288,21 +297,12 @@ fn reused<const MENDED: bool>() -> Scenario<Reused> {
 }
 
 /// A queue of two places.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Queue {
     reserved: AtomicU32,
     filled: [AtomicU32; 2],
     robust: Flawed<{ self::MENDED }>,
-}
-
-// SAFETY: words without a pointer that anybody follows.
-unsafe impl ShmSafe for Queue {
-    fn initial() -> Self {
-        Self {
-            reserved: AtomicU32::new(0),
-            filled: [AtomicU32::new(0), AtomicU32::new(0)],
-            robust: Flawed::initial(),
-        }
-    }
 }
 
 /// As producers of shared-memory queues do: a place is reserved by a step on a

@@ -45,35 +45,24 @@ pub fn models() -> Vec<Model> {
 /// How many items are handed over.
 const ITEMS: usize = 3;
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Shared<const MENDED: bool> {
     /// Twice the next number, and the slot of G2.
+    #[shm(initial = AtomicU32::new(3 << 1 | 1))]
     next: AtomicU32,
     /// Twice the number at which G1 begins, and the slot of G2. Mended: without the slot.
+    #[shm(initial = AtomicU32::new(if MENDED { 2 } else { 2 << 1 | 1 }))]
     start: AtomicU32,
     /// Twice the number of signals in each slot, and whether its group is closed. Mended: the number
     /// at which the group begins plus the signals.
+    #[shm(initial = (if MENDED { [3, 1] } else { [2, 0] }).map(AtomicU32::new))]
     signals: [AtomicU32; 2],
     /// Twice the number of waiters in each slot that sleep, and whether the signaler waits for them.
     sleepers: [AtomicU32; 2],
     lock: RawMutex,
     item: RaceCell,
     taken: Condvar,
-}
-
-// SAFETY: words and a number.
-unsafe impl<const MENDED: bool> ShmSafe for Shared<MENDED> {
-    fn initial() -> Self {
-        let words = |[one, two]: [u32; 2]| [AtomicU32::new(one), AtomicU32::new(two)];
-        Self {
-            next: AtomicU32::new(3 << 1 | 1),
-            start: AtomicU32::new(if MENDED { 2 } else { 2 << 1 | 1 }),
-            signals: words(if MENDED { [3, 1] } else { [2, 0] }),
-            sleepers: words([0, 0]),
-            lock: RawMutex::initial(),
-            item: RaceCell::new(0),
-            taken: Condvar::initial(),
-        }
-    }
 }
 
 /// A number, and the slot of its group.

@@ -32,19 +32,11 @@ pub fn models() -> Vec<Model> {
     .concat()
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Ring {
     tail: AtomicU32,
     places: [RaceCell; 2],
-}
-
-// SAFETY: a word and numbers.
-unsafe impl ShmSafe for Ring {
-    fn initial() -> Self {
-        Self {
-            tail: AtomicU32::new(0),
-            places: [RaceCell::new(0), RaceCell::new(0)],
-        }
-    }
 }
 
 /// A ring for one producer and one consumer (Lamport, "Specifying Concurrent Program Modules", 1983) in
@@ -68,8 +60,12 @@ fn ring<const MENDED: bool>() -> Scenario<Ring> {
 }
 
 /// Two nodes, A on B. The head holds the number of a node, and above it how often it was changed.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Stack {
+    #[shm(initial = AtomicU32::new(A))]
     head: AtomicU32,
+    #[shm(initial = [AtomicU32::new(0), AtomicU32::new(B), AtomicU32::new(0)])]
     next: [AtomicU32; 3],
     /// The node that one process has popped and not pushed back.
     kept: AtomicU32,
@@ -77,17 +73,6 @@ struct Stack {
 
 const A: u32 = 1;
 const B: u32 = 2;
-
-// SAFETY: words.
-unsafe impl ShmSafe for Stack {
-    fn initial() -> Self {
-        Self {
-            head: AtomicU32::new(A),
-            next: [AtomicU32::new(0), AtomicU32::new(B), AtomicU32::new(0)],
-            kept: AtomicU32::new(0),
-        }
-    }
-}
 
 impl Stack {
     fn exchange<const MENDED: bool>(&self, head: u32, node: u32) -> bool {
@@ -143,24 +128,15 @@ fn aba<const MENDED: bool>() -> Scenario<Stack> {
 }
 
 /// Tasks from `front` to `back`, in one of two buffers: the old one, and one that the worker moves to.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Tasks {
     front: AtomicU32,
+    #[shm(initial = AtomicU32::new(1))]
     back: AtomicU32,
     buffer: AtomicU32,
+    #[shm(initial = [[1, 0].map(AtomicU32::new), [0, 0].map(AtomicU32::new)])]
     places: [[AtomicU32; 2]; 2],
-}
-
-// SAFETY: words.
-unsafe impl ShmSafe for Tasks {
-    fn initial() -> Self {
-        let empty = || AtomicU32::new(0);
-        Self {
-            front: empty(),
-            back: AtomicU32::new(1),
-            buffer: empty(),
-            places: [[AtomicU32::new(1), empty()], [empty(), empty()]],
-        }
-    }
 }
 
 /// crossbeam-deque before 0.8.1 (RUSTSEC-2021-0093): a thief reads a task from the buffer that it knew,

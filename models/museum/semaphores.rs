@@ -46,19 +46,11 @@ pub fn models() -> Vec<Model> {
 }
 
 /// A value, and a number of waiters in the same memory, which the last user frees.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Posted {
     value: AtomicU32,
     waiters: RaceCell,
-}
-
-// SAFETY: a word and a number.
-unsafe impl ShmSafe for Posted {
-    fn initial() -> Self {
-        Self {
-            value: AtomicU32::new(0),
-            waiters: RaceCell::new(0),
-        }
-    }
 }
 
 impl Posted {
@@ -111,21 +103,12 @@ fn swapped<const MENDED: bool>() -> Scenario<Posted> {
     Scenario::new("swapped", vec![writer, reader])
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Shop {
     lock: RawMutex,
     items: Semaphore,
     count: AtomicU32,
-}
-
-// SAFETY: a lock, a semaphore and a word.
-unsafe impl ShmSafe for Shop {
-    fn initial() -> Self {
-        Self {
-            lock: RawMutex::new(),
-            items: Semaphore::empty(),
-            count: AtomicU32::new(0),
-        }
-    }
 }
 
 /// Downey, "The Little Book of Semaphores", 4.1: the consumer waits for an item while it holds the
@@ -152,6 +135,8 @@ fn holds<const MENDED: bool>() -> Scenario<Shop> {
 }
 
 /// musl's semaphore: a value whose highest bit says that somebody may sleep, and the number of waiters.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Musl {
     value: AtomicU32,
     waiters: AtomicU32,
@@ -160,17 +145,6 @@ struct Musl {
 }
 
 const SLEEPERS: u32 = 1 << 31;
-
-// SAFETY: three words.
-unsafe impl ShmSafe for Musl {
-    fn initial() -> Self {
-        Self {
-            value: AtomicU32::new(0),
-            waiters: AtomicU32::new(0),
-            done: AtomicU32::new(0),
-        }
-    }
-}
 
 /// How its post was written, one after the other.
 #[derive(Clone, Copy, PartialEq)]

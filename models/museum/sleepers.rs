@@ -52,21 +52,12 @@ pub fn models() -> Vec<Model> {
 }
 
 /// What is waited for, how many wait, and where they sleep.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Bed {
     ready: AtomicU32,
     waiters: AtomicU32,
     gate: AtomicU32,
-}
-
-// SAFETY: three words.
-unsafe impl ShmSafe for Bed {
-    fn initial() -> Self {
-        Self {
-            ready: AtomicU32::new(0),
-            waiters: AtomicU32::new(0),
-            gate: AtomicU32::new(0),
-        }
-    }
 }
 
 /// The oldest lost wake-up: a wake that comes before the sleep is nothing, if it leaves no trace where
@@ -147,18 +138,13 @@ fn counts<const MENDED: bool>() -> Scenario<Bed> {
 
 /// A lock for readers and writers, of one word: readers, whether one writes or wants to, and whether
 /// readers sleep.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct ReadersAndWriters(AtomicU32);
 
 const WRITER: u32 = 1;
 const READERS_SLEEP: u32 = 2;
 const READER: u32 = 4;
-
-// SAFETY: a word.
-unsafe impl ShmSafe for ReadersAndWriters {
-    fn initial() -> Self {
-        Self(AtomicU32::new(0))
-    }
-}
 
 impl ReadersAndWriters {
     fn read(&self) {
@@ -231,19 +217,11 @@ fn too_late<const MENDED: bool>() -> Scenario<Bed> {
     Scenario::new("too_late", vec![patient, impatient, release]).choices(4)
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Marked {
     state: AtomicU32,
     number: RaceCell,
-}
-
-// SAFETY: a word and a number.
-unsafe impl ShmSafe for Marked {
-    fn initial() -> Self {
-        Self {
-            state: AtomicU32::new(0),
-            number: RaceCell::new(0),
-        }
-    }
 }
 
 /// The second mutex of Drepper, "Futexes Are Tricky" (2011), with the mistake that its text warns of: one

@@ -25,7 +25,8 @@ use super::{
     SendTimeoutError,
 };
 use crate::platform::{
-    ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
+    ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe, ShmType, TypeInfo,
+    constructor,
 };
 use crate::sync::{
     MAX_PERMITS, RawLock, RawMutex, RawSemaphore, Semaphore, SemaphorePair, Timeout, Turn,
@@ -143,6 +144,15 @@ unsafe impl<T: Pod, const N: usize> ShmSafe for BoundedBuffer<T, [Slot<T>; N]> {
     }
 }
 
+impl<T: Pod, const N: usize> ShmType for BoundedBuffer<T, [Slot<T>; N]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("BoundedBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("SLOTS", N as u64),
+        ]);
+}
+
 // SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the
 // layout of the unsized type; items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for BoundedBuffer<T, [Slot<T>]> {
@@ -173,6 +183,12 @@ unsafe impl<T: Pod> ShmObject for BoundedBuffer<T, [Slot<T>]> {
         // is that of the slots behind the header.
         unsafe { &*(wide as *const Self) }
     }
+}
+
+impl<T: Pod> ShmType for BoundedBuffer<T, [Slot<T>]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("BoundedBuffer")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
 impl BoundedBuffer<u64, [Slot<u64>; 0]> {

@@ -40,7 +40,6 @@ pub use pipe::{PipeBuffer, PipeEndpoint, PipeTorn};
 pub use ring::{
     RingBorrow, RingBuffer, RingIntoIter, RingIter, RingLoan, RingReceiver, RingSender, RingTryIter,
 };
-pub(crate) use robust::DEFAULT_ENDS;
 pub use robust::{
     AttachError, Borrowed, BytePipe, BytePipeError, ByteReader, ByteWriter, Delivery, GrowError,
     GrowthLimit, Loan, LoanError, Rendezvous, RobustBoundedBuffer, RobustEndpoint,

@@ -19,7 +19,8 @@ use super::{
     SendTimeoutError,
 };
 use crate::platform::{
-    CachePadded, ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
+    CachePadded, ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe,
+    ShmType, TypeInfo, constructor,
 };
 use crate::sync::{Condvar, RawCondvar, RawLock, RawMutex, Timeout};
 use core::alloc::Layout;
@@ -117,6 +118,15 @@ unsafe impl<T: Pod, const N: usize> ShmSafe for MonitorBuffer<T, [Slot<T>; N]> {
     }
 }
 
+impl<T: Pod, const N: usize> ShmType for MonitorBuffer<T, [Slot<T>; N]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("MonitorBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("SLOTS", N as u64),
+        ]);
+}
+
 // SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the
 // layout of the unsized type; items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for MonitorBuffer<T, [Slot<T>]> {
@@ -141,6 +151,12 @@ unsafe impl<T: Pod> ShmObject for MonitorBuffer<T, [Slot<T>]> {
         // is that of the slots behind the header.
         unsafe { &*(wide as *const Self) }
     }
+}
+
+impl<T: Pod> ShmType for MonitorBuffer<T, [Slot<T>]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("MonitorBuffer")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
 impl MonitorBuffer<u64, [Slot<u64>; 0]> {

@@ -39,15 +39,13 @@ fn items_of(queue: u64) -> String {
 
 /// A number that no other queue has.
 #[repr(C)]
-struct Number(AtomicU64);
+#[derive(ShmSafe)]
+struct Number(#[shm(initial = AtomicU64::new(random_number()))] AtomicU64);
 
-// SAFETY: `repr(C)`, of one word.
-unsafe impl ShmSafe for Number {
-    fn initial() -> Self {
-        // The keys are random, but the child of a fork has those of its parent.
-        let unlike = (std::process::id(), SystemTime::now());
-        Self(AtomicU64::new(RandomState::new().hash_one(unlike)))
-    }
+fn random_number() -> u64 {
+    // The keys are random, but the child of a fork has those of its parent.
+    let unlike = (std::process::id(), SystemTime::now());
+    RandomState::new().hash_one(unlike)
 }
 
 /// What a segment has.
@@ -157,7 +155,7 @@ impl<T: Pod> UnboundedBuffer<T> {
         Self::check(name, growth)?;
         for _ in 0..ATTEMPTS {
             match Self::attach(name) {
-                Err(RegionError::NoRegionOfThatName(_)) => {}
+                Err(RegionError::NotFound(_)) => {}
                 found => return found,
             }
             match Self::create(name, growth) {
@@ -181,7 +179,7 @@ impl<T: Pod> UnboundedBuffer<T> {
         let first = look(name)?;
         if let Some(view) = &first {
             // Of whatever items.
-            view.find(CHAIN, "SegmentList<")?;
+            view.find::<SegmentList<T>>(CHAIN)?;
         }
         let left = name.numbered_twice()?;
         // If no queue of this name was made meanwhile, all that were listed are those of the one that was found,
@@ -190,7 +188,7 @@ impl<T: Pod> UnboundedBuffer<T> {
             Some(view) => view.has_name(name)?,
             None => look(name)?.is_none(),
         };
-        let gone = || RegionError::NoRegionOfThatName(name.clone());
+        let gone = || RegionError::NotFound(name.clone());
         if !is_same {
             return Err(gone());
         }
@@ -274,7 +272,7 @@ impl<T: Pod> UnboundedBuffer<T> {
 /// What is in the region of this name, if there is one.
 fn look(name: &RegionName) -> Result<Option<RegionView>, RegionError> {
     match RegionView::attach(name) {
-        Err(RegionError::NoRegionOfThatName(_)) => Ok(None),
+        Err(RegionError::NotFound(_)) => Ok(None),
         found => found.map(Some),
     }
 }
@@ -282,10 +280,10 @@ fn look(name: &RegionName) -> Result<Option<RegionView>, RegionError> {
 /// Removes the segment of that queue, and says whether it was there. It may be gone already: somebody died after
 /// this, and before saying so. What is somebody else's stays.
 fn unlink(name: &RegionName, queue: u64) -> Result<bool, RegionError> {
-    let is_ours = |view: &RegionView| view.find(&items_of(queue), "Segment<").is_ok();
+    let is_ours = |view: &RegionView| view.find::<Items<u8>>(&items_of(queue)).is_ok();
     let view = match RegionView::attach(name) {
         Ok(view) if is_ours(&view) => view,
-        Ok(_) | Err(RegionError::NoRegion { .. } | RegionError::NotAFile(_)) => return Ok(false),
+        Ok(_) | Err(RegionError::NotARegion { .. } | RegionError::NotAFile(_)) => return Ok(false),
         Err(error) => return unless_not_ours(error),
     };
     view.unlink(name)
@@ -295,7 +293,7 @@ fn unlink(name: &RegionName, queue: u64) -> Result<bool, RegionError> {
 /// Nothing was removed: it is not there, or another user's.
 fn unless_not_ours(error: RegionError) -> Result<bool, RegionError> {
     match error {
-        RegionError::NoRegionOfThatName(_) | RegionError::Denied(_) => Ok(false),
+        RegionError::NotFound(_) | RegionError::Denied(_) => Ok(false),
         error => Err(error),
     }
 }

@@ -27,9 +27,12 @@ mod cache_padded;
 mod memory_reader;
 pub mod robust;
 mod shm;
+mod type_info;
 pub use cache_padded::CachePadded;
+pub use interlatch_derive::{ShmSafe, ShmType};
 pub use memory_reader::{MemoryReader, OffsetReader};
 pub use shm::{Config, ConfigError, Pod, ShmObject, ShmSafe};
+pub use type_info::{FieldInfo, Parameter, ParameterValue, ShmType, TypeInfo};
 
 #[cfg(not(loom))]
 mod linux;

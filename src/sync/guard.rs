@@ -2,7 +2,7 @@
 //!
 //! Code written for parking_lot compiles against these names.
 
-use crate::platform::{Deadline, Pod, ShmSafe};
+use crate::platform::{Deadline, Parameter, Pod, ShmSafe, ShmType, TypeInfo};
 use crate::sync::{Condvar, LockGuard, RawCondvar, RawLock, RawMutex, Timeout};
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,12 @@ unsafe impl<T: Pod + Default> ShmSafe for Mutex<T> {
     fn initial() -> Self {
         Self::new(T::default())
     }
+}
+
+impl<T: Pod> ShmType for Mutex<T> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Mutex")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
 /// Whether a timed wait ended because its time was over.

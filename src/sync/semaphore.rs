@@ -29,7 +29,8 @@ use super::{RawSemaphore, SemaphoreState, Timeout, TrustedSemaphore};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
 use crate::platform::spin::{self, Spin, SpinPolicy};
 use crate::platform::{
-    AtomicU32, Deadline, MemoryReader, ShmSafe, Wake, constructor, futex, load_hint,
+    AtomicU32, Deadline, MemoryReader, ShmSafe, ShmType, TypeInfo, Wake, constructor, futex,
+    load_hint,
 };
 use std::time::Duration;
 
@@ -83,6 +84,10 @@ unsafe impl ShmSafe for Semaphore {
     fn initial() -> Self {
         Self::empty()
     }
+}
+
+impl ShmType for Semaphore {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Semaphore").of_this_crate();
 }
 
 // SAFETY: acquiring takes a permit from the word in one step with Acquire, and releasing adds with Release;

@@ -10,7 +10,9 @@
 //! permits of both and the turns that are being taken always add up to the number of slots.
 
 use super::{MAX_PERMITS, PermitOverflow, RawSemaphore, Semaphore, SemaphorePairState, Timeout};
-use crate::platform::{CachePadded, MemoryReader, OffsetReader, ShmSafe, constructor};
+use crate::platform::{
+    CachePadded, MemoryReader, OffsetReader, ShmSafe, ShmType, TypeInfo, constructor,
+};
 use core::mem::offset_of;
 use std::time::Duration;
 
@@ -47,6 +49,10 @@ unsafe impl ShmSafe for SemaphorePair {
     fn initial() -> Self {
         Self::one()
     }
+}
+
+impl ShmType for SemaphorePair {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("SemaphorePair").of_this_crate();
 }
 
 impl SemaphorePair {

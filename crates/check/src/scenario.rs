@@ -1,6 +1,6 @@
 //! Scenarios: a shared state, and participants that run at the same time.
 
-use interlatch::platform::{ShmSafe, UnsafeCell, spin};
+use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell, spin};
 
 /// What one participant does with the shared state.
 pub type Participant<S> = fn(&S);
@@ -125,6 +125,10 @@ unsafe impl ShmSafe for RaceCell {
     fn initial() -> Self {
         Self::new(0)
     }
+}
+
+impl ShmType for RaceCell {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RaceCell");
 }
 
 impl RaceCell {

@@ -25,7 +25,7 @@ impl Failure {
     pub fn of(target: &Target, error: &RegionError) -> Self {
         let name = clean(&target.to_string());
         match error {
-            RegionError::NoRegionOfThatName(_) => Self::Gone(name),
+            RegionError::NotFound(_) => Self::Gone(name),
             error => Self::Region(name, clean(&error.to_string())),
         }
     }

@@ -113,7 +113,7 @@ impl Found {
             }
             Err(_) => return,
         };
-        if subject.view.state() == (RegionState::HalfBuilt { is_begun: false }) {
+        if subject.view.state() == (RegionState::Unbuilt { is_begun: false }) {
             return;
         }
         let file = subject.file.as_ref();

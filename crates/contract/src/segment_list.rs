@@ -5,7 +5,7 @@ use super::{RaceCell, Scenario, Stage};
 use interlatch::channel::{
     Direction, GrowError, GrowthLimit, Segment, SegmentList, Segments, Slot, TakeError,
 };
-use interlatch::platform::ShmSafe;
+use interlatch::platform::{ShmSafe, ShmType, TypeInfo};
 use interlatch::sync::Timeout;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -61,6 +61,10 @@ unsafe impl ShmSafe for PoolState {
             pool: core::array::from_fn(|_| (RaceCell::new(0), One::initial())),
         }
     }
+}
+
+impl ShmType for PoolState {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("PoolState");
 }
 
 impl PoolState {
@@ -205,23 +209,11 @@ impl Unlimited for PoolState {
 
 /// A queue, what was sent by each of two, and what was received.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Queued<Q> {
     queue: Q,
     sent: [RaceCell; 2],
     got: [RaceCell; 2],
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<Q: Unlimited> ShmSafe for Queued<Q> {
-    fn initial() -> Self {
-        let nothing = || [RaceCell::new(0), RaceCell::new(0)];
-        Self {
-            queue: Q::initial(),
-            sent: nothing(),
-            got: nothing(),
-        }
-    }
 }
 
 /// Every scenario, with its victims alive.

@@ -20,7 +20,10 @@ use super::{
     Message, MessageQueueExt, MessageType, Oversize, QueueLimits, QueueState, ReceiveMessageError,
     Received, Select, SendMessageError,
 };
-use crate::platform::{ConfigError, MemoryReader, OffsetReader, ShmObject, ShmSafe, constructor};
+use crate::platform::{
+    ConfigError, MemoryReader, OffsetReader, Parameter, ShmObject, ShmSafe, ShmType, TypeInfo,
+    constructor,
+};
 use crate::sync::{Condvar, RobustLockError, RobustLockResult, RobustMutex, Timeout};
 use core::alloc::Layout;
 use core::fmt;
@@ -131,6 +134,12 @@ unsafe impl<const N: usize> ShmSafe for MessageQueue<[MessageCell; N]> {
     }
 }
 
+impl<const N: usize> ShmType for MessageQueue<[MessageCell; N]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("MessageQueue")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_number("CELLS", N as u64)]);
+}
+
 type Header = MessageQueue<[MessageCell; 0]>;
 
 // SAFETY: the header is `repr(C)` and valid for every bit pattern; the cells follow it as in the layout of
@@ -159,6 +168,10 @@ unsafe impl ShmObject for MessageQueue<[MessageCell]> {
         // of the cells behind the header.
         unsafe { &*(wide as *const Self) }
     }
+}
+
+impl ShmType for MessageQueue<[MessageCell]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("MessageQueue").of_this_crate();
 }
 
 impl Header {

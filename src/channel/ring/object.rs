@@ -9,7 +9,8 @@ use crate::channel::state::fill_of;
 use crate::channel::{AttachError, BufferState, store};
 use crate::platform::Ordering::Relaxed;
 use crate::platform::{
-    ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
+    ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe, ShmType, TypeInfo,
+    constructor,
 };
 use crate::sync::LockState;
 use core::alloc::Layout;
@@ -146,6 +147,15 @@ unsafe impl<T: Pod, const N: usize> ShmSafe for RingBuffer<T, [Slot<T>; N]> {
     }
 }
 
+impl<T: Pod, const N: usize> ShmType for RingBuffer<T, [Slot<T>; N]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RingBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("SLOTS", N as u64),
+        ]);
+}
+
 // SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the layout of the
 // unsized type; items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for RingBuffer<T> {
@@ -169,6 +179,12 @@ unsafe impl<T: Pod> ShmObject for RingBuffer<T> {
         // the slots behind the header.
         unsafe { &*(wide as *const Self) }
     }
+}
+
+impl<T: Pod> ShmType for RingBuffer<T> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("RingBuffer")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
 impl<T: Pod, S: Slots<T> + ?Sized> RingBuffer<T, S> {

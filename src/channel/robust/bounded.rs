@@ -12,7 +12,8 @@ use super::endpoints::{AttachError, Endpoints, Refused, RobustEndpoint};
 use crate::channel::slot::Slot;
 use crate::channel::{Buffer, BufferState, Direction, RecvTimeoutError, SendTimeoutError, store};
 use crate::platform::{
-    ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
+    ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe, ShmType, TypeInfo,
+    constructor,
 };
 use crate::sync::{LockState, Missed, PairSlot, PairSlots, RobustSemaphorePair, Side, Timeout};
 use core::alloc::Layout;
@@ -148,6 +149,27 @@ unsafe impl<T: Pod, const ENDS: usize> ShmObject for RobustBoundedBuffer<T, [Tur
         // is that of the slots behind the header.
         unsafe { &*(wide as *const Self) }
     }
+}
+
+impl<T: Pod, const N: usize, const ENDS: usize> ShmType
+    for RobustBoundedBuffer<T, [TurnSlot<T>; N], ENDS>
+{
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RobustBoundedBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("SLOTS", N as u64),
+            Parameter::new_number("ENDS", ENDS as u64),
+        ]);
+}
+
+impl<T: Pod, const ENDS: usize> ShmType for RobustBoundedBuffer<T, [TurnSlot<T>], ENDS> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("RobustBoundedBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("ENDS", ENDS as u64),
+        ]);
 }
 
 impl RobustBoundedBuffer<u64, [TurnSlot<u64>; 0], 1> {

@@ -22,7 +22,10 @@ use crate::channel::slot::{Slot, Slots};
 use crate::channel::{BufferState, Direction, store};
 use crate::platform::pipe::ATOMIC;
 use crate::platform::robust::commit;
-use crate::platform::{ConfigError, MemoryReader, ShmObject, ShmSafe, UnsafeCell, constructor};
+use crate::platform::{
+    ConfigError, MemoryReader, Parameter, ShmObject, ShmSafe, ShmType, TypeInfo, UnsafeCell,
+    constructor,
+};
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
 use core::fmt;
@@ -91,6 +94,15 @@ unsafe impl<const N: usize, const ENDS: usize> ShmSafe for BytePipe<[Slot<u8>; N
     }
 }
 
+impl<const N: usize, const ENDS: usize> ShmType for BytePipe<[Slot<u8>; N], ENDS> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("BytePipe")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_number("SLOTS", N as u64),
+            Parameter::new_number("ENDS", ENDS as u64),
+        ]);
+}
+
 impl<const N: usize, const ENDS: usize> BytePipe<[Slot<u8>; N], ENDS> {
     constructor! {
         /// An empty pipe over these places, for a `static`. An array of none does not compile.
@@ -139,6 +151,12 @@ unsafe impl<const ENDS: usize> ShmObject for BytePipe<[Slot<u8>], ENDS> {
         // of the bytes behind the header.
         unsafe { &*(wide as *const Self) }
     }
+}
+
+impl<const ENDS: usize> ShmType for BytePipe<[Slot<u8>], ENDS> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("BytePipe")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_number("ENDS", ENDS as u64)]);
 }
 
 impl<S: Slots<u8> + ?Sized, const ENDS: usize> BytePipe<S, ENDS> {

@@ -15,10 +15,6 @@ use crate::sync::{
 };
 use core::mem::offset_of;
 
-/// How many handles each end of a buffer can have, if its type does not say. (The types have the number
-/// itself: a name for it would become part of what they are called.)
-pub(crate) const DEFAULT_ENDS: usize = 8;
-
 /// The handles of both ends. Everything about them happens under the lock of the buffer, but their end by
 /// a death.
 #[repr(C)]

@@ -20,7 +20,6 @@ mod segment_list;
 pub use bounded::{RobustBoundedBuffer, TurnSlot};
 pub use byte_handles::{BytePipeError, ByteReader, ByteWriter};
 pub use byte_pipe::BytePipe;
-pub(crate) use endpoints::DEFAULT_ENDS;
 pub(super) use endpoints::Refused;
 pub use endpoints::{AttachError, RobustEndpoint};
 pub use loan::{Borrowed, Loan, LoanError};

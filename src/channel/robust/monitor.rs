@@ -12,7 +12,8 @@ use crate::channel::slot::{Slot, Slots};
 use crate::channel::{Buffer, BufferState, Direction, RecvTimeoutError, SendTimeoutError, store};
 use crate::platform::robust::commit;
 use crate::platform::{
-    CachePadded, ConfigError, MemoryReader, Pod, ShmObject, ShmSafe, UnsafeCell, constructor,
+    CachePadded, ConfigError, MemoryReader, Parameter, Pod, ShmObject, ShmSafe, ShmType, TypeInfo,
+    UnsafeCell, constructor,
 };
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
@@ -161,6 +162,27 @@ unsafe impl<T: Pod, const ENDS: usize> ShmObject for RobustMonitorBuffer<T, [Slo
         // is that of the slots behind the header.
         unsafe { &*(wide as *const Self) }
     }
+}
+
+impl<T: Pod, const N: usize, const ENDS: usize> ShmType
+    for RobustMonitorBuffer<T, [Slot<T>; N], ENDS>
+{
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RobustMonitorBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("SLOTS", N as u64),
+            Parameter::new_number("ENDS", ENDS as u64),
+        ]);
+}
+
+impl<T: Pod, const ENDS: usize> ShmType for RobustMonitorBuffer<T, [Slot<T>], ENDS> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("RobustMonitorBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("ENDS", ENDS as u64),
+        ]);
 }
 
 impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> RobustMonitorBuffer<T, S, ENDS> {

@@ -24,7 +24,9 @@ use crate::channel::{
     Buffer, Direction, EndState, RecvTimeoutError, RendezvousState, SendTimeoutError, WaitState,
 };
 use crate::platform::robust::commit;
-use crate::platform::{MemoryReader, OffsetReader, Pod, ShmSafe, UnsafeCell, constructor};
+use crate::platform::{
+    MemoryReader, OffsetReader, Parameter, Pod, ShmSafe, ShmType, TypeInfo, UnsafeCell, constructor,
+};
 use crate::sync::{
     Condvar, LockError, OwnerToken, RawRobustMutex, RobustLockError, RobustMutex, RobustMutexGuard,
     Timeout,
@@ -127,6 +129,15 @@ unsafe impl<T: Pod, const ENDS: usize> ShmSafe for Rendezvous<T, ENDS> {
     fn initial() -> Self {
         Self::new()
     }
+}
+
+impl<T: Pod, const ENDS: usize> ShmType for Rendezvous<T, ENDS> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Rendezvous")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("ENDS", ENDS as u64),
+        ]);
 }
 
 impl<T> Cell<T> {

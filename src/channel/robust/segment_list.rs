@@ -29,8 +29,8 @@ use crate::channel::state::fill_of;
 use crate::channel::{Direction, SegmentListState, SegmentState, store};
 use crate::platform::robust::commit;
 use crate::platform::{
-    Config, ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, UnsafeCell,
-    constructor,
+    Config, ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe, ShmType,
+    TypeInfo, UnsafeCell, constructor,
 };
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
@@ -115,6 +115,15 @@ unsafe impl<T: Pod, const ENDS: usize> ShmObject for SegmentList<T, ENDS> {
     }
 }
 
+impl<T: Pod, const ENDS: usize> ShmType for SegmentList<T, ENDS> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("SegmentList")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("ENDS", ENDS as u64),
+        ]);
+}
+
 /// A number, which a faulty peer may change at any time: once read, it stays what it is. The caller holds the lock
 /// of the chain, or the number is one that nobody else changes.
 fn read(number: &UnsafeCell<u64>) -> u64 {
@@ -186,6 +195,15 @@ unsafe impl<T: Pod, const N: usize> ShmSafe for Segment<T, [Slot<T>; N]> {
     }
 }
 
+impl<T: Pod, const N: usize> ShmType for Segment<T, [Slot<T>; N]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Segment")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("SLOTS", N as u64),
+        ]);
+}
+
 impl<T, S: Slots<T>> Segment<T, S> {
     fn over(slots: S) -> Self {
         Self {
@@ -220,6 +238,12 @@ unsafe impl<T: Pod> ShmObject for Segment<T, [Slot<T>]> {
         // of the slots behind the header.
         unsafe { &*(wide as *const Self) }
     }
+}
+
+impl<T: Pod> ShmType for Segment<T, [Slot<T>]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("Segment")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
 impl<T: Pod, S: Slots<T> + ?Sized> Segment<T, S> {

@@ -2,7 +2,9 @@
 
 use super::raw_mutex::{LockError, OwnerToken, RawRobustMutex, Taken};
 use crate::platform::robust::RobustListError;
-use crate::platform::{MemoryReader, OffsetReader, Pod, ShmSafe, UnsafeCell, constructor};
+use crate::platform::{
+    MemoryReader, OffsetReader, Parameter, Pod, ShmSafe, ShmType, TypeInfo, UnsafeCell, constructor,
+};
 use crate::sync::{LockState, Timeout};
 use core::fmt;
 use core::mem::{ManuallyDrop, offset_of};
@@ -86,6 +88,12 @@ unsafe impl<T: Pod + Default> ShmSafe for RobustMutex<T> {
     fn initial() -> Self {
         Self::new(T::default())
     }
+}
+
+impl<T: Pod> ShmType for RobustMutex<T> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RobustMutex")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
 /// Why a guard was not returned, or not as it should be.

@@ -12,7 +12,9 @@
 //! again.
 
 use crate::platform::robust::RobustListError;
-use crate::platform::{MemoryReader, OffsetReader, ShmSafe, constructor, repeat};
+use crate::platform::{
+    MemoryReader, OffsetReader, Parameter, ShmSafe, ShmType, TypeInfo, constructor, repeat,
+};
 use crate::sync::{
     Condvar, LockError, MAX_SLOTS, OwnerToken, RawRobustMutex, RobustLockError, RobustMutex,
     RobustSemaphoreState, Taken, Timeout,
@@ -66,6 +68,12 @@ unsafe impl<const N: usize> ShmSafe for RobustSemaphore<N> {
     fn initial() -> Self {
         Self::new()
     }
+}
+
+impl<const N: usize> ShmType for RobustSemaphore<N> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RobustSemaphore")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_number("N", N as u64)]);
 }
 
 /// Why no permit or turn was acquired, or a turn not finished.

@@ -16,7 +16,9 @@
 
 use super::slot_order::Rows;
 use crate::platform::robust::{RobustListError, commit};
-use crate::platform::{MemoryReader, OffsetReader, ShmSafe, UnsafeCell, constructor};
+use crate::platform::{
+    MemoryReader, OffsetReader, Parameter, ShmSafe, ShmType, TypeInfo, UnsafeCell, constructor,
+};
 use crate::sync::{
     AcquireError, Condvar, LockError, MAX_SLOTS, OwnerToken, RawRobustMutex, RobustLockError,
     RobustLockResult, RobustMutex, RobustMutexGuard, RobustSemaphorePairState, SlotState, Taken,
@@ -83,6 +85,12 @@ unsafe impl<const N: usize> ShmSafe for RobustSemaphorePair<[PairSlot; N]> {
     fn initial() -> Self {
         Self::new(core::array::from_fn(|_| PairSlot::new()))
     }
+}
+
+impl<const N: usize> ShmType for RobustSemaphorePair<[PairSlot; N]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RobustSemaphorePair")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_number("SLOTS", N as u64)]);
 }
 
 /// A slot of a [`RobustSemaphorePair`].

@@ -64,12 +64,12 @@ fn passed_by() {
         .collect();
     assert_eq!(names, [json!(scratch.names[1].to_string())]);
     for (name, sentence) in [
-        ("empty", "does not begin as a region"),
-        ("ten bytes", "does not begin as a region"),
-        ("seven bytes of it", "does not begin as a region"),
-        ("pipe", "is not a file"),
-        ("link", "is not a file"),
-        ("folder", "is not a file"),
+        ("empty", "is not a region of this version"),
+        ("ten bytes", "is not a region of this version"),
+        ("seven bytes of it", "is not a region of this version"),
+        ("pipe", "is not a regular file"),
+        ("link", "is not a regular file"),
+        ("folder", "is not a regular file"),
     ] {
         let path = directory.join(name);
         let said = interlatch(&["inspect", path.to_str().expect("text")]);
@@ -87,7 +87,7 @@ fn cut_or_grown() {
         ("8", 8),
         ("100", 100),
         ("4096", 4096),
-        ("5000", 5000),
+        ("9000", 9000),
         ("huge", 1 << 42),
     ] {
         let path = directory.join(name);
@@ -105,7 +105,7 @@ fn cut_or_grown() {
         found.map(|region| region["state"].as_str().expect("text"))
     };
     assert_eq!(state("region"), Some("ok"));
-    for name in ["8", "100", "4096", "5000"] {
+    for name in ["8", "100", "4096", "9000"] {
         assert_eq!(state(name), Some("cut short"), "{name}");
     }
     assert_eq!(state("huge"), Some("damaged"));
@@ -126,7 +126,7 @@ fn cut_meanwhile() {
     let mut cut = 0;
     let mut looked = |view: Result<RegionView, _>| {
         let Ok(view) = view else { return };
-        cut += usize::from(matches!(view.state(), RegionState::CutShort { .. }));
+        cut += usize::from(matches!(view.state(), RegionState::Truncated { .. }));
         for object in view.objects() {
             std::hint::black_box(view.inspect(&object));
         }

@@ -101,7 +101,7 @@ fn denied() {
     );
     let said = unprivileged(&["inspect", &secret.to_string()]);
     assert_eq!(said.code, Some(1), "{said:?}");
-    assert!(said.err.contains("may not"), "{}", said.err);
+    assert!(said.err.contains("no permission"), "{}", said.err);
     let said = unprivileged(&["rm", &scratch.names[0].to_string()]);
     // Root has made it, or it cannot be written.
     assert_eq!(said.code, Some(1), "{said:?}");

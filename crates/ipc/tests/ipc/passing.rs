@@ -275,7 +275,7 @@ fn memory_without_is_refused() {
     pass(&here, b'R', &[memory.as_fd()]);
     let refused = receive(&there).expect_err("it is no region");
     assert!(
-        matches!(refused, PassError::Region(RegionError::NoRegion { .. })),
+        matches!(refused, PassError::Region(RegionError::NotARegion { .. })),
         "{refused:?}"
     );
 }
