@@ -18,9 +18,10 @@ mod screen;
 
 use anyhow::{Context, Result, bail, ensure};
 use goodbye::Goodbye;
+use interlatch::channel::ChannelError;
 use interlatch::platform::pipe::{Reader, Writer};
 use interlatch::sync::Timeout;
-use interlatch::{Buffer, PipeBuffer, Receiver, Sender};
+use interlatch::{Channel, PipeBuffer, Receiver, Sender};
 use interlatch_ipc::FifoError;
 use message::Message;
 use output::say;
@@ -82,7 +83,9 @@ fn listen(
     goodbye: Goodbye,
 ) {
     std::thread::spawn(move || {
-        let print = |message: Message| printer.print(&format!("{other}: {}", message.text()?));
+        let print = |message: Result<Message, ChannelError>| {
+            printer.print(&format!("{other}: {}", message?.text()?))
+        };
         let printed = incoming.into_iter().try_for_each(print);
         goodbye.say(printed.map(|()| format!("{other} has left")))
     });

@@ -3,7 +3,7 @@
 
 use anyhow::{bail, ensure};
 use interlatch::channel::Slot;
-use interlatch::{Buffer, RegionName, RegionOptions, RobustMonitorBuffer, ShmType};
+use interlatch::{Channel, RegionName, RegionOptions, RobustMonitorBuffer, ShmType};
 use std::io::{Write, stdout};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -31,7 +31,8 @@ fn receive(name: &RegionName) -> anyhow::Result<()> {
     let region = RegionOptions::new(1 << 16).create_or_attach(name)?;
     let readings: &Readings = region.create_or_attach("readings", CAPACITY)?;
     let (mut count, mut sum) = (0, 0.0);
-    for Reading { number, value } in readings.receiver()? {
+    for reading in readings.receiver()? {
+        let Reading { number, value } = reading?;
         count += 1;
         ensure!(number == count, "reading {number}: expected {count}");
         sum += value;

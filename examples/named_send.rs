@@ -2,7 +2,7 @@
 //! as well, before or after it, from any directory.
 
 use interlatch::channel::Slot;
-use interlatch::{Buffer, RegionName, RegionOptions, RobustMonitorBuffer, ShmType};
+use interlatch::{Channel, RegionName, RegionOptions, RobustMonitorBuffer, ShmType};
 use std::io::{Write, stdout};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 

@@ -152,6 +152,7 @@ fn send<B: Buffer<Item = Block> + ?Sized>(
             Ok(()) => return Ok(()),
             Err(SendTimeoutError::Disconnected(_)) => bail!("the consumer has closed its end"),
             Err(SendTimeoutError::Timeout(back)) => block = back,
+            Err(error) => return Err(error.map(drop).into()),
         }
         if let Some(status) = child.try_wait()? {
             bail!("the consumer is gone: {status}");
@@ -175,6 +176,7 @@ fn consumer(region: &Region, arguments: &[String]) -> Result<()> {
 fn receive<B: Buffer<Item = Block> + ?Sized>(buffer: &B) -> Result<String> {
     let mut hash = Sha256::new();
     for block in buffer.receiver()? {
+        let block = block?;
         let length = usize::try_from(block.length)
             .ok()
             .filter(|length| *length <= BLOCK);

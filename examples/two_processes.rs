@@ -1,7 +1,7 @@
 //! A producer and a consumer process: the program of the README.
 
 use interlatch::channel::Slot;
-use interlatch::{BoundedBuffer, Buffer, Region};
+use interlatch::{BoundedBuffer, Channel, Region};
 use std::io::{Write, stdout};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
@@ -37,7 +37,7 @@ fn consume(descriptor: i32) -> Result<(), Box<dyn std::error::Error>> {
     // SAFETY: the parent passes the number of a descriptor that is open and ours alone.
     let region = Region::from_descriptor(unsafe { OwnedFd::from_raw_fd(descriptor) })?;
     let queue: &Queue = region.attach("queue")?;
-    let sum: u64 = queue.receiver()?.into_iter().sum();
+    let sum: u64 = queue.receiver()?.into_iter().sum::<Result<_, _>>()?;
     writeln!(stdout(), "received 1 to 1000, sum {sum}")?;
     (sum == 500_500)
         .then_some(())

@@ -1,7 +1,7 @@
 //! Both bounded buffers, by one contract.
 
-use interlatch::Buffer;
 use interlatch::ShmSafe;
+use interlatch::channel::Unregistered;
 use interlatch_check::Model;
 use interlatch_contract::buffer::{self, Bounded, Monitor};
 
@@ -35,8 +35,8 @@ pub fn models() -> Vec<Model> {
 /// Capacity 1 shows every wait; capacity 2 shows that places go round.
 fn of<One, Two>(name: &'static str) -> Vec<Model>
 where
-    One: Buffer<Item = u64> + ShmSafe + 'static,
-    Two: Buffer<Item = u64> + ShmSafe + 'static,
+    One: Unregistered<Item = u64> + ShmSafe + 'static,
+    Two: Unregistered<Item = u64> + ShmSafe + 'static,
 {
     let one = move |build: fn() -> _| Model::new(&format!("{name}<1>"), build);
     let two = move |build: fn() -> _| Model::new(&format!("{name}<2>"), build);

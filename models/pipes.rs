@@ -1,7 +1,9 @@
 //! The semaphore in a pipe, and what is made of it by the source that is made of any semaphore.
 
 use interlatch::channel::Duplex;
-use interlatch::channel::{Buffer, Direction, RecvTimeoutError, SendTimeoutError};
+use interlatch::channel::{
+    AttachError, Buffer, Channel, RecvError, RecvTimeoutError, SendTimeoutError, Unregistered,
+};
 use interlatch::platform::pipe;
 use interlatch::sync::{
     PipeSemaphore, RawCondvar, RawLock, SemaphoreCondvar, SemaphoreLock, Timeout,
@@ -71,43 +73,48 @@ impl Item for [u64; 2] {
     }
 }
 
-fn with_number<T: Item>(error: SendTimeoutError<T>) -> SendTimeoutError<u64> {
-    match error {
-        SendTimeoutError::Timeout(item) => SendTimeoutError::Timeout(item.number()),
-        SendTimeoutError::Disconnected(item) => SendTimeoutError::Disconnected(item.number()),
+impl<T: Item, const N: usize, const TURNS: bool> Channel for Kernel<T, N, TURNS> {
+    type SendEndpoint<'a> = <PipeBuffer<T> as Channel>::SendEndpoint<'a>;
+    type RecvEndpoint<'a> = <PipeBuffer<T> as Channel>::RecvEndpoint<'a>;
+
+    fn attach_sender(&self) -> Result<Self::SendEndpoint<'_>, AttachError> {
+        self.0.attach_sender()
+    }
+
+    fn attach_receiver(&self) -> Result<Self::RecvEndpoint<'_>, AttachError> {
+        self.0.attach_receiver()
+    }
+}
+
+impl<T: Item, const N: usize, const TURNS: bool> Unregistered for Kernel<T, N, TURNS> {
+    fn unregistered_sender(&self) -> Result<Self::SendEndpoint<'_>, AttachError> {
+        self.0.unregistered_sender()
+    }
+
+    fn unregistered_receiver(&self) -> Result<Self::RecvEndpoint<'_>, AttachError> {
+        self.0.unregistered_receiver()
     }
 }
 
 impl<T: Item, const N: usize, const TURNS: bool> Buffer for Kernel<T, N, TURNS> {
     type Item = u64;
-    type Endpoint<'a> = <PipeBuffer<T> as Buffer>::Endpoint<'a>;
-    type AttachError = <PipeBuffer<T> as Buffer>::AttachError;
 
-    fn send_with(&self, item: u64, timeout: Timeout) -> Result<(), SendTimeoutError<u64>> {
-        let sent = self.0.send_with(T::of(item), timeout);
-        sent.map_err(with_number)
-    }
-
-    fn recv_with(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError> {
-        self.0.recv_with(timeout).map(T::number)
-    }
-
-    fn send_seated(
+    fn send_with(
         &self,
-        seat: &Self::Endpoint<'_>,
+        endpoint: &Self::SendEndpoint<'_>,
         item: u64,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<u64>> {
-        let sent = self.0.send_seated(seat, T::of(item), timeout);
-        sent.map_err(with_number)
+        let sent = self.0.send_with(endpoint, T::of(item), timeout);
+        sent.map_err(|error| error.map(T::number))
     }
 
-    fn recv_seated(
+    fn recv_with(
         &self,
-        seat: &Self::Endpoint<'_>,
+        endpoint: &Self::RecvEndpoint<'_>,
         timeout: Timeout,
     ) -> Result<u64, RecvTimeoutError> {
-        self.0.recv_seated(seat, timeout).map(T::number)
+        self.0.recv_with(endpoint, timeout).map(T::number)
     }
 
     fn len(&self) -> usize {
@@ -116,10 +123,6 @@ impl<T: Item, const N: usize, const TURNS: bool> Buffer for Kernel<T, N, TURNS> 
 
     fn capacity(&self) -> usize {
         self.0.capacity()
-    }
-
-    fn attach(&self, end: Direction) -> Result<Self::Endpoint<'_>, Self::AttachError> {
-        self.0.attach(end)
     }
 }
 
@@ -210,8 +213,8 @@ where
 
 fn buffers<One, Two>(name: &'static str, limit: Limit) -> Vec<Model>
 where
-    One: Buffer<Item = u64> + Factory + 'static,
-    Two: Buffer<Item = u64> + Factory + 'static,
+    One: Unregistered<Item = u64> + Factory + 'static,
+    Two: Unregistered<Item = u64> + Factory + 'static,
 {
     let one = move |build: fn() -> _| Model::new(&format!("{name}<1>"), build);
     let two = move |build: fn() -> _| Model::new(&format!("{name}<2>"), build);
@@ -299,7 +302,7 @@ fn who_goes_is_heard_to_the_end() -> Scenario<ProcessLocal<Sides>> {
         // Until it hears of it: the pipes of a machine have more room than those of a model.
         while side.send(2).is_ok() {}
         assert_eq!(side.recv(), Ok(1));
-        assert_eq!(side.recv(), Err(RecvTimeoutError::Disconnected));
+        assert_eq!(side.recv(), Err(RecvError::Disconnected));
     }
     Scenario::new("who_goes_is_heard_to_the_end", vec![goes, stays])
 }

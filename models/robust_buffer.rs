@@ -1,6 +1,7 @@
 //! The buffers that survive the death of their users: by the contract of all buffers, and with deaths.
 
-use interlatch::{Buffer, ShmSafe};
+use interlatch::ShmSafe;
+use interlatch::channel::Unregistered;
 use interlatch_check::Model;
 use interlatch_contract::buffer::{self, RobustBounded, RobustMonitor};
 use interlatch_contract::robust_buffer::*;
@@ -17,8 +18,8 @@ pub fn models() -> Vec<Model> {
 /// process with more than one operation is explored by preemption bounds.
 fn of<One, Two>(name: &'static str) -> Vec<Model>
 where
-    One: Buffer<Item = u64> + ShmSafe + 'static,
-    Two: Buffer<Item = u64> + ShmSafe + 'static,
+    One: Unregistered<Item = u64> + ShmSafe + 'static,
+    Two: Unregistered<Item = u64> + ShmSafe + 'static,
 {
     let one = move |build: fn() -> _| Model::new(&format!("{name}<1>"), build);
     let two = move |build: fn() -> _| Model::new(&format!("{name}<2>"), build);

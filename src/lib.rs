@@ -23,8 +23,8 @@ pub mod region;
 pub mod sync;
 
 pub use channel::{
-    BoundedBuffer, Buffer, BytePipe, MessageQueue, MonitorBuffer, PipeBuffer, Receiver, Rendezvous,
-    RingBuffer, RobustBoundedBuffer, RobustMonitorBuffer, Sender,
+    BoundedBuffer, Buffer, BytePipe, Channel, MessageQueue, MonitorBuffer, PipeBuffer, Receiver,
+    Rendezvous, RingBuffer, RobustBoundedBuffer, RobustMonitorBuffer, Sender,
 };
 #[cfg(not(loom))]
 pub use named::UnboundedBuffer;

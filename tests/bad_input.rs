@@ -1,5 +1,6 @@
 //! The smallest, the largest and the wrong: each is a typed error or the documented result.
 
+use interlatch::channel::Unregistered;
 use interlatch::channel::{
     RecvTimeoutError, SendError, SendTimeoutError, Slot, TryRecvError, TrySendError,
 };
@@ -8,7 +9,7 @@ use interlatch::region::{ConfigError, ShmObject};
 use interlatch::sync::Timeout;
 use interlatch::sync::{Deadline, MAX_PERMITS, PermitOverflow, SemaphorePair};
 use interlatch::{
-    BoundedBuffer, Buffer, Condvar, MonitorBuffer, Mutex, Region, RegionError, RingBuffer,
+    BoundedBuffer, Buffer, Channel, Condvar, MonitorBuffer, Mutex, Region, RegionError, RingBuffer,
     Semaphore,
 };
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -389,7 +390,7 @@ fn items_that_nobody_received_are_dropped_once() {
 
 /// The words of a buffer's state lie behind those of two semaphores or condition variables, which have two lines
 /// of the cache each, and of the lock.
-fn survives_a_faulty_peer<B: Buffer<Item = u64> + ShmObject<Config = usize> + ?Sized>() {
+fn survives_a_faulty_peer<B: Unregistered<Item = u64> + ShmObject<Config = usize> + ?Sized>() {
     // Behind the header.
     const STATE: std::ops::Range<u64> = 8192 + 264..8192 + 312;
     for offset in STATE.step_by(8) {
@@ -397,10 +398,10 @@ fn survives_a_faulty_peer<B: Buffer<Item = u64> + ShmObject<Config = usize> + ?S
             let region = Region::memfd("faulty", 4096).expect("a page");
             let buffer: &B = region.create("buffer", 3).expect("it fits");
             buffer
-                .send_with(1, Timeout::NonBlocking)
+                .send_unregistered(1, Timeout::NonBlocking)
                 .expect("there is room");
             buffer
-                .send_with(2, Timeout::NonBlocking)
+                .send_unregistered(2, Timeout::NonBlocking)
                 .expect("there is room");
             let descriptor = region.descriptor().expect("a memfd has one");
             let peer = File::from(descriptor.try_clone_to_owned().expect("one more"));
@@ -412,11 +413,11 @@ fn survives_a_faulty_peer<B: Buffer<Item = u64> + ShmObject<Config = usize> + ?S
             written.expect("it is there");
             assert!(buffer.len() <= 3);
             for item in 0..4 {
-                let _ = buffer.send_with(item, Timeout::NonBlocking);
+                let _ = buffer.send_unregistered(item, Timeout::NonBlocking);
                 assert!(buffer.len() <= 3);
             }
             for _ in 0..4 {
-                let _ = buffer.recv_with(Timeout::NonBlocking);
+                let _ = buffer.recv_unregistered(Timeout::NonBlocking);
                 assert!(buffer.len() <= 3);
             }
         }
@@ -433,14 +434,14 @@ fn a_peer_that_writes_garbage_takes_nobody_outside_the_ring() {
 fn handles_and_errors_can_be_printed_whatever_they_hold() {
     struct Unprintable;
     let printed = [
-        format!("{:?}", SendError(Unprintable)),
+        format!("{:?}", SendError::Disconnected(Unprintable)),
         format!("{:?}", TrySendError::Full(Unprintable)),
         format!("{:?}", TrySendError::Disconnected(Unprintable)),
         format!("{:?}", SendTimeoutError::Timeout(Unprintable)),
         format!("{:?}", SendTimeoutError::Disconnected(Unprintable)),
     ];
     let expected = [
-        "SendError(..)",
+        "Disconnected(..)",
         "Full(..)",
         "Disconnected(..)",
         "Timeout(..)",

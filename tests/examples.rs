@@ -266,14 +266,14 @@ fn a_program_with_another_layout_is_refused_with_both_layouts() {
     for part in ["send", "receive"] {
         let mut older = named.start(part);
         assert_eq!(older.end(), (false, String::new()), "{part}");
-        let buffer = "RobustMonitorBuffer<Reading, ENDS = 8>";
+        let buffer = "RobustMonitorBuffer<Reading, MAX_ENDPOINTS = 8>";
         let said = format!(
             "Error: region {name}: object \"readings\" holds {buffer} ({found} bytes), expected \
              {buffer} ({expected} bytes); the layouts differ: \
              found RobustMonitorBuffer<Reading {{ number: u64 at 0, value: f64 at 8, \
-             error: f64 at 16 }}, ENDS = 8>, \
+             error: f64 at 16 }}, MAX_ENDPOINTS = 8>, \
              expected RobustMonitorBuffer<Reading {{ number: u64 at 0, value: f64 at 8 }}, \
-             ENDS = 8>\n"
+             MAX_ENDPOINTS = 8>\n"
         );
         assert_eq!(older.complaint(), said, "{part}");
     }

@@ -2,7 +2,7 @@
 
 use interlatch::channel::{Slot, TryRecvError, TrySendError};
 use interlatch::sync::{RawMutex, SemaphorePair};
-use interlatch::{BoundedBuffer, Buffer, MonitorBuffer};
+use interlatch::{BoundedBuffer, Buffer, Channel, MonitorBuffer};
 use std::sync::Arc;
 
 /// Of four places three are full, and they lie across the end of the ring.

@@ -1,7 +1,7 @@
 //! An anonymous region is shared with a forked child, and handles of a ring are not. This needs a program with one
 //! thread, so it has a `main` of its own.
 
-use interlatch::channel::{RingReceiver, RingSender, TryRecvError, TrySendError};
+use interlatch::channel::{ChannelError, RingReceiver, RingSender, TryRecvError, TrySendError};
 use interlatch::sync::RawMutex;
 use interlatch::{Region, RingBuffer, Semaphore};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -72,9 +72,9 @@ fn the_handles_of_a_ring_stay_with_the_parent() {
 }
 
 fn try_copies(mut sender: RingSender<'_, u64>, mut receiver: RingReceiver<'_, u64>) -> ! {
-    let is_refused = sender.try_send(9) == Err(TrySendError::Disconnected(9))
+    let is_refused = sender.try_send(9) == Err(TrySendError::Failed(9, ChannelError::Inherited))
         && sender.try_loan(1).is_err()
-        && receiver.try_recv() == Err(TryRecvError::Disconnected)
+        && receiver.try_recv() == Err(TryRecvError::Failed(ChannelError::Inherited))
         && receiver.try_borrow(1).is_err();
     drop((sender, receiver));
     std::process::exit(i32::from(!is_refused));

@@ -2,8 +2,9 @@
 
 use interlatch::channel::RecvTimeoutError;
 use interlatch::channel::TurnSlot;
+use interlatch::channel::Unregistered;
 use interlatch::sync::Timeout;
-use interlatch::{Buffer, Region, RobustBoundedBuffer};
+use interlatch::{Channel, Region, RobustBoundedBuffer};
 use std::thread;
 
 const MEGABYTE: usize = 1 << 20;
@@ -53,12 +54,14 @@ impl Drop for Receives<'_> {
 fn an_item_that_is_borrowed_during_a_panic_is_received() {
     static PLACE: RobustBoundedBuffer<u64, [TurnSlot<u64>; 1]> =
         RobustBoundedBuffer::from_slots([TurnSlot::empty()]);
-    PLACE.send_with(7, Timeout::NonBlocking).expect("room");
+    PLACE
+        .send_unregistered(7, Timeout::NonBlocking)
+        .expect("room");
     let panicked = thread::spawn(|| {
         let _receives = Receives(&PLACE);
         panic!("on purpose");
     });
     assert!(panicked.join().is_err());
-    let again = PLACE.recv_with(Timeout::NonBlocking);
+    let again = PLACE.recv_unregistered(Timeout::NonBlocking);
     assert_eq!(again, Err(RecvTimeoutError::Timeout), "it was received");
 }

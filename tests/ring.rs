@@ -3,7 +3,8 @@
 
 use interlatch::RingBuffer;
 use interlatch::channel::{
-    AttachError, LoanError, RingReceiver, RingSender, Slot, TryRecvError, TrySendError,
+    AttachError, Direction, RingReceiver, RingSender, SendTimeoutError, Slot, TryRecvError,
+    TrySendError,
 };
 use interlatch_testing::property;
 use proptest::collection::vec;
@@ -102,8 +103,8 @@ impl Run<'_> {
         let (free, next) = (self.expected.free(), self.expected.next);
         let is_open = self.receiver.is_some();
         let refusal = match is_open {
-            true => LoanError::Timeout,
-            false => LoanError::Disconnected,
+            true => SendTimeoutError::Timeout(()),
+            false => SendTimeoutError::Disconnected(()),
         };
         let room = if is_open { free } else { 0 };
         match step {
@@ -214,12 +215,18 @@ fn as_specified((capacity, steps): (usize, Vec<Step>)) -> Result<(), String> {
         run.take(step)
             .map_err(|error| format!("step {number}, {step:?}: {error}"))?;
         same(ring.len(), run.expected.items.len())?;
-        let refusal = |is_open| match is_open {
-            true => Some(AttachError::TooMany(1)),
-            false => Some(AttachError::Disconnected(interlatch::channel::Disconnected)),
+        let refusal = |is_open, direction| match is_open {
+            true => Some(AttachError::SlotsInUse {
+                direction,
+                max: 1,
+                parameter: None,
+            }),
+            false => Some(AttachError::Closed(direction)),
         };
-        same(ring.sender().err(), refusal(run.sender.is_some()))?;
-        same(ring.receiver().err(), refusal(run.receiver.is_some()))?;
+        let refused = refusal(run.sender.is_some(), Direction::Sending);
+        same(ring.sender().err(), refused)?;
+        let refused = refusal(run.receiver.is_some(), Direction::Receiving);
+        same(ring.receiver().err(), refused)?;
     }
     Ok(())
 }
@@ -318,7 +325,7 @@ fn a_handle_that_ends_with_its_thread_is_replaced() {
         assert_eq!(receiver.iter().collect::<Vec<_>>(), [1], "and the end");
     }
     drop(RING.sender().expect("the place is free"));
-    let closed = Err(AttachError::Disconnected(interlatch::channel::Disconnected));
+    let closed = Err(AttachError::Closed(Direction::Sending));
     assert_eq!(RING.sender().map(drop), closed, "that was no death");
 }
 

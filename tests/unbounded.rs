@@ -369,8 +369,8 @@ fn a_queue_of_other_items_says_so() {
     let other = UnboundedBuffer::<u32>::attach(&place.name("x")).err();
     let other = other.expect("not of that type").to_string();
     assert!(
-        other.contains("SegmentList<u64, ENDS = 8>")
-            && other.contains("SegmentList<u32, ENDS = 8>"),
+        other.contains("SegmentList<u64, MAX_ENDPOINTS = 8>")
+            && other.contains("SegmentList<u32, MAX_ENDPOINTS = 8>"),
         "{other}"
     );
     let other = UnboundedBuffer::<i64>::create_or_attach(&place.name("x"), GROWTH).err();

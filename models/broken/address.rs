@@ -1,6 +1,6 @@
 //! Receivers that do not look who has sent.
 
-use interlatch::channel::Buffer;
+use interlatch::channel::Channel;
 use interlatch::named::DirectLinkError;
 use interlatch::named::ProcessId;
 use interlatch_check::FailureKind::WrongResult;
@@ -30,12 +30,12 @@ impl Receives for Believes {
         _ends: [ProcessId; 2],
         [_, incoming]: [&NamedChannel; 2],
     ) -> Vec<Result<u64, DirectLinkError>> {
-        let messages = incoming.receiver().into_iter().flatten();
+        let messages = incoming.receiver().into_iter().flatten().flatten();
         messages.map(|message| Ok(message.item())).collect()
     }
 
     fn of_anybody(post: &NamedChannel) -> Vec<(ProcessId, u64)> {
-        let messages: Vec<_> = post.receiver().into_iter().flatten().collect();
+        let messages: Vec<_> = post.receiver().into_iter().flatten().flatten().collect();
         let first = messages.first().map(|message| message.from());
         let items = messages.iter().map(|message| message.item());
         first

@@ -1,11 +1,11 @@
 //! Bounded buffers that break one promise each.
 
-use interlatch::Buffer;
-use interlatch::channel::{CountsEndpoints, Direction, EndpointRef};
-use interlatch::channel::{Disconnected, RecvTimeoutError, SendTimeoutError};
+use interlatch::channel::{AttachError, CountsEndpoints, Direction, EndpointRef, Unregistered};
+use interlatch::channel::{RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell};
 use interlatch::sync::RawMutex;
 use interlatch::sync::{Condvar, LockGuard, RawCondvar, Timeout};
+use interlatch::{Buffer, Channel};
 use interlatch_check::FailureKind::{DataRace, Deadlock, WrongResult};
 use interlatch_check::Model;
 use interlatch_contract::buffer;
@@ -187,15 +187,13 @@ impl<const FLAW: u8> Flawed<FLAW> {
 
     fn send_each(
         &self,
+        endpoint: &EndpointRef<'_, Self>,
         items: &mut Vec<u64>,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
         while let Some(item) = items.first() {
-            if let Err(refused) = self.send_with(*item, timeout) {
-                return Err(match refused {
-                    SendTimeoutError::Timeout(_) => SendTimeoutError::Timeout(()),
-                    SendTimeoutError::Disconnected(_) => SendTimeoutError::Disconnected(()),
-                });
+            if let Err(error) = self.send_with(endpoint, *item, timeout) {
+                return Err(error.map(drop));
             }
             items.remove(0);
         }
@@ -239,12 +237,38 @@ fn side(end: Direction) -> usize {
     }
 }
 
+impl<const FLAW: u8> Channel for Flawed<FLAW> {
+    type SendEndpoint<'a> = EndpointRef<'a, Self>;
+    type RecvEndpoint<'a> = EndpointRef<'a, Self>;
+
+    fn attach_sender(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        EndpointRef::new(self, Direction::Sending)
+    }
+
+    fn attach_receiver(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        EndpointRef::new(self, Direction::Receiving)
+    }
+}
+
+impl<const FLAW: u8> Unregistered for Flawed<FLAW> {
+    fn unregistered_sender(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        Ok(EndpointRef::unregistered(self, Direction::Sending))
+    }
+
+    fn unregistered_receiver(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        Ok(EndpointRef::unregistered(self, Direction::Receiving))
+    }
+}
+
 impl<const FLAW: u8> Buffer for Flawed<FLAW> {
     type Item = u64;
-    type Endpoint<'a> = EndpointRef<'a, Self>;
-    type AttachError = Disconnected;
 
-    fn send_with(&self, item: u64, timeout: Timeout) -> Result<(), SendTimeoutError<u64>> {
+    fn send_with(
+        &self,
+        _endpoint: &EndpointRef<'_, Self>,
+        item: u64,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<u64>> {
         let room = Self::ROOM;
         if FLAW == PUSHES_UNLOCKED {
             self.change(|inside| inside.items.push(item));
@@ -277,7 +301,11 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         Ok(())
     }
 
-    fn recv_with(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError> {
+    fn recv_with(
+        &self,
+        _endpoint: &EndpointRef<'_, Self>,
+        timeout: Timeout,
+    ) -> Result<u64, RecvTimeoutError> {
         let mut held = self.lock.lock();
         let mut in_time = true;
         loop {
@@ -306,6 +334,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
 
     fn send_many_with(
         &self,
+        endpoint: &EndpointRef<'_, Self>,
         items: &mut Vec<u64>,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
@@ -322,7 +351,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
                 goes
             });
         }
-        let sent = self.send_each(items, timeout);
+        let sent = self.send_each(endpoint, items, timeout);
         if FLAW == KEEPS_THE_REFUSED {
             items.clear();
         }
@@ -331,6 +360,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
 
     fn recv_many_with(
         &self,
+        endpoint: &EndpointRef<'_, Self>,
         items: &mut Vec<u64>,
         most: usize,
         timeout: Timeout,
@@ -347,10 +377,10 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
             return Ok(items.len() - before);
         }
         if most > 0 {
-            items.push(self.recv_with(timeout)?);
+            items.push(self.recv_with(endpoint, timeout)?);
         }
         if FLAW == LOSES_OF_A_BATCH && most > 1 {
-            let _ = self.recv_with(Timeout::NonBlocking);
+            let _ = self.recv_with(endpoint, Timeout::NonBlocking);
         }
         Ok(items.len() - before)
     }
@@ -363,14 +393,10 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
     fn capacity(&self) -> usize {
         Self::CAPACITY
     }
-
-    fn attach(&self, end: Direction) -> Result<EndpointRef<'_, Self>, Disconnected> {
-        EndpointRef::new(self, end)
-    }
 }
 
 impl<const FLAW: u8> CountsEndpoints for Flawed<FLAW> {
-    fn join(&self, end: Direction) -> Result<(), Disconnected> {
+    fn join(&self, end: Direction) -> Result<(), AttachError> {
         let _held = self.lock.lock();
         self.change(|inside| inside.handles[side(end)] += 1);
         Ok(())

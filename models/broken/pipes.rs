@@ -1,13 +1,15 @@
 //! Pipes, and what is made of semaphores, with a step left out.
 
 use crate::pipes::{Item, Kernel};
-use interlatch::channel::{Direction, Disconnected, Endpoint, RecvTimeoutError, SendTimeoutError};
+use interlatch::channel::{
+    AttachError, Endpoint, RecvTimeoutError, SendTimeoutError, Unregistered,
+};
 use interlatch::platform::pipe::{self, Reader, Writer};
 use interlatch::sync::PermitOverflow;
 use interlatch::sync::{
     LockGuard, PipeSemaphore, RawCondvar, RawLock, RawSemaphore, SemaphoreLock, Timeout,
 };
-use interlatch::{Buffer, PipeBuffer};
+use interlatch::{Buffer, Channel, PipeBuffer};
 use interlatch_check::FailureKind::{Deadlock, WrongResult};
 use interlatch_check::Model;
 use interlatch_check::Scenario;
@@ -170,12 +172,38 @@ pub struct Uncounted;
 
 impl Endpoint for Uncounted {}
 
+impl Channel for Torn {
+    type SendEndpoint<'a> = Uncounted;
+    type RecvEndpoint<'a> = Uncounted;
+
+    fn attach_sender(&self) -> Result<Uncounted, AttachError> {
+        Ok(Uncounted)
+    }
+
+    fn attach_receiver(&self) -> Result<Uncounted, AttachError> {
+        Ok(Uncounted)
+    }
+}
+
+impl Unregistered for Torn {
+    fn unregistered_sender(&self) -> Result<Uncounted, AttachError> {
+        Ok(Uncounted)
+    }
+
+    fn unregistered_receiver(&self) -> Result<Uncounted, AttachError> {
+        Ok(Uncounted)
+    }
+}
+
 impl Buffer for Torn {
     type Item = u64;
-    type Endpoint<'a> = Uncounted;
-    type AttachError = Disconnected;
 
-    fn send_with(&self, item: u64, _patience: Timeout) -> Result<(), SendTimeoutError<u64>> {
+    fn send_with(
+        &self,
+        _endpoint: &Uncounted,
+        item: u64,
+        _patience: Timeout,
+    ) -> Result<(), SendTimeoutError<u64>> {
         let item = <[u64; 2] as Item>::of(item);
         let (bytes, mut moved) = (item.as_bytes(), 0);
         while moved < bytes.len() {
@@ -184,8 +212,8 @@ impl Buffer for Torn {
         Ok(())
     }
 
-    fn recv_with(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError> {
-        self.received.recv_with(timeout).map(Item::number)
+    fn recv_with(&self, _endpoint: &Uncounted, timeout: Timeout) -> Result<u64, RecvTimeoutError> {
+        self.received.recv_unregistered(timeout).map(Item::number)
     }
 
     fn len(&self) -> usize {
@@ -194,10 +222,6 @@ impl Buffer for Torn {
 
     fn capacity(&self) -> usize {
         self.received.capacity()
-    }
-
-    fn attach(&self, _end: Direction) -> Result<Uncounted, Disconnected> {
-        Ok(Uncounted)
     }
 }
 
@@ -216,11 +240,11 @@ fn both_fill() -> Scenario<ProcessLocal<TwoWay>> {
     fn talk<const ME: usize>(shared: &ProcessLocal<TwoWay>) {
         let [out, back] = [&shared.0.0[ME], &shared.0.0[1 - ME]];
         for item in 1..=2 {
-            let sent = out.send_with(item, Timeout::Infinite);
+            let sent = out.send_unregistered(item, Timeout::Infinite);
             sent.expect("the other side is there");
         }
         for item in 1..=2 {
-            assert_eq!(back.recv_with(Timeout::Infinite), Ok(item));
+            assert_eq!(back.recv_unregistered(Timeout::Infinite), Ok(item));
         }
     }
     Scenario::new("both_send_first", vec![talk::<0>, talk::<1>])

@@ -1,13 +1,13 @@
 //! Meetings whose two sides do not agree on what has happened.
 
+use interlatch::channel::RecvTimeoutError;
 use interlatch::channel::SendTimeoutError;
-use interlatch::channel::{CountsEndpoints, Direction, EndpointRef};
-use interlatch::channel::{Disconnected, RecvTimeoutError};
+use interlatch::channel::{AttachError, CountsEndpoints, Direction, EndpointRef, Unregistered};
 use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell};
 use interlatch::sync::RobustLockError;
 use interlatch::sync::RobustMutexGuard;
 use interlatch::sync::{RawRobustMutex, Timeout};
-use interlatch::{Buffer, Condvar, RobustMutex};
+use interlatch::{Buffer, Channel, Condvar, RobustMutex};
 use interlatch_check::FailureKind::{Deadlock, WrongResult};
 use interlatch_check::Model;
 use interlatch_contract::rendezvous::*;
@@ -117,12 +117,38 @@ impl<const FLAW: u8> Flawed<FLAW> {
     }
 }
 
+impl<const FLAW: u8> Channel for Flawed<FLAW> {
+    type SendEndpoint<'a> = EndpointRef<'a, Self>;
+    type RecvEndpoint<'a> = EndpointRef<'a, Self>;
+
+    fn attach_sender(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        EndpointRef::new(self, Direction::Sending)
+    }
+
+    fn attach_receiver(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        EndpointRef::new(self, Direction::Receiving)
+    }
+}
+
+impl<const FLAW: u8> Unregistered for Flawed<FLAW> {
+    fn unregistered_sender(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        Ok(EndpointRef::unregistered(self, Direction::Sending))
+    }
+
+    fn unregistered_receiver(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        Ok(EndpointRef::unregistered(self, Direction::Receiving))
+    }
+}
+
 impl<const FLAW: u8> Buffer for Flawed<FLAW> {
     type Item = u64;
-    type Endpoint<'a> = EndpointRef<'a, Self>;
-    type AttachError = Disconnected;
 
-    fn send_with(&self, item: u64, timeout: Timeout) -> Result<(), SendTimeoutError<u64>> {
+    fn send_with(
+        &self,
+        _endpoint: &EndpointRef<'_, Self>,
+        item: u64,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<u64>> {
         if timeout == Timeout::NonBlocking {
             return Err(SendTimeoutError::Timeout(item));
         }
@@ -155,7 +181,11 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         }
     }
 
-    fn recv_with(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError> {
+    fn recv_with(
+        &self,
+        _endpoint: &EndpointRef<'_, Self>,
+        timeout: Timeout,
+    ) -> Result<u64, RecvTimeoutError> {
         let mut guard = repaired(self.lock.lock());
         let mut in_time = true;
         while !self.is_offered() {
@@ -180,14 +210,10 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
     fn capacity(&self) -> usize {
         0
     }
-
-    fn attach(&self, end: Direction) -> Result<EndpointRef<'_, Self>, Disconnected> {
-        EndpointRef::new(self, end)
-    }
 }
 
 impl<const FLAW: u8> CountsEndpoints for Flawed<FLAW> {
-    fn join(&self, _end: Direction) -> Result<(), Disconnected> {
+    fn join(&self, _end: Direction) -> Result<(), AttachError> {
         Ok(())
     }
 

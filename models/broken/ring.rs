@@ -1,6 +1,6 @@
 //! The ring with a step left out or in the wrong place.
 
-use interlatch::channel::{LoanError, RecvTimeoutError};
+use interlatch::channel::{RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::{
     AtomicU32, AtomicU64, ShmSafe, ShmType, TypeInfo, UnsafeCell, asymmetric, futex,
@@ -184,10 +184,10 @@ impl<const FLAW: u8, const PLACES: usize> Cursor<'_, FLAW, PLACES> {
 }
 
 impl<const FLAW: u8, const PLACES: usize> Sends for Cursor<'_, FLAW, PLACES> {
-    fn send(&mut self, items: &[u64], _patience: Timeout) -> Result<usize, LoanError> {
+    fn send(&mut self, items: &[u64], _patience: Timeout) -> Result<usize, SendTimeoutError<()>> {
         for item in items {
             if !self.wait() {
-                return Err(LoanError::Disconnected);
+                return Err(SendTimeoutError::Disconnected(()));
             }
             if FLAW == COUNTS_FIRST {
                 self.give();

@@ -1,13 +1,13 @@
 //! Buffers over a robust lock that a death leaves in disorder.
 
+use interlatch::channel::RecvTimeoutError;
 use interlatch::channel::SendTimeoutError;
-use interlatch::channel::{CountsEndpoints, Direction, EndpointRef};
-use interlatch::channel::{Disconnected, RecvTimeoutError};
+use interlatch::channel::{AttachError, CountsEndpoints, Direction, EndpointRef, Unregistered};
 use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell};
 use interlatch::sync::RobustLockError;
 use interlatch::sync::RobustMutexGuard;
 use interlatch::sync::Timeout;
-use interlatch::{Buffer, RobustMutex};
+use interlatch::{Buffer, Channel, RobustMutex};
 use interlatch_check::FailureKind::WrongResult;
 use interlatch_check::Model;
 use interlatch_contract::robust_buffer;
@@ -97,12 +97,38 @@ fn set(number: &UnsafeCell<u64>, value: u64) {
     number.with_mut(|number| unsafe { *number = value });
 }
 
+impl<const FLAW: u8> Channel for Flawed<FLAW> {
+    type SendEndpoint<'a> = EndpointRef<'a, Self>;
+    type RecvEndpoint<'a> = EndpointRef<'a, Self>;
+
+    fn attach_sender(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        EndpointRef::new(self, Direction::Sending)
+    }
+
+    fn attach_receiver(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        EndpointRef::new(self, Direction::Receiving)
+    }
+}
+
+impl<const FLAW: u8> Unregistered for Flawed<FLAW> {
+    fn unregistered_sender(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        Ok(EndpointRef::unregistered(self, Direction::Sending))
+    }
+
+    fn unregistered_receiver(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        Ok(EndpointRef::unregistered(self, Direction::Receiving))
+    }
+}
+
 impl<const FLAW: u8> Buffer for Flawed<FLAW> {
     type Item = u64;
-    type Endpoint<'a> = EndpointRef<'a, Self>;
-    type AttachError = Disconnected;
 
-    fn send_with(&self, item: u64, _patience: Timeout) -> Result<(), SendTimeoutError<u64>> {
+    fn send_with(
+        &self,
+        _endpoint: &EndpointRef<'_, Self>,
+        item: u64,
+        _patience: Timeout,
+    ) -> Result<(), SendTimeoutError<u64>> {
         let mut guard = self.lock();
         if get(&self.state) != EMPTY {
             return Err(SendTimeoutError::Timeout(item));
@@ -122,7 +148,11 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         Ok(())
     }
 
-    fn recv_with(&self, _patience: Timeout) -> Result<u64, RecvTimeoutError> {
+    fn recv_with(
+        &self,
+        _endpoint: &EndpointRef<'_, Self>,
+        _patience: Timeout,
+    ) -> Result<u64, RecvTimeoutError> {
         let _guard = self.lock();
         if get(&self.state) != FULL {
             return Err(RecvTimeoutError::Timeout);
@@ -143,14 +173,10 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
     fn capacity(&self) -> usize {
         1
     }
-
-    fn attach(&self, end: Direction) -> Result<EndpointRef<'_, Self>, Disconnected> {
-        EndpointRef::new(self, end)
-    }
 }
 
 impl<const FLAW: u8> CountsEndpoints for Flawed<FLAW> {
-    fn join(&self, _end: Direction) -> Result<(), Disconnected> {
+    fn join(&self, _end: Direction) -> Result<(), AttachError> {
         Ok(())
     }
 

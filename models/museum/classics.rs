@@ -1,10 +1,11 @@
 //! Mutual exclusion by loads and stores, and circles of waiting.
 
 use super::{exhibit, look, swept};
+use interlatch::ShmSafe;
+use interlatch::channel::Unregistered;
 use interlatch::platform::Ordering::{AcqRel, Acquire, Release, SeqCst};
 use interlatch::platform::{AtomicU32, fence};
 use interlatch::sync::{RawMutex, Timeout};
-use interlatch::{Buffer, ShmSafe};
 use interlatch_check::FailureKind::{DataRace, Deadlock};
 use interlatch_check::Model;
 use interlatch_check::{RaceCell, Scenario};
@@ -191,8 +192,8 @@ struct TwoWay {
 /// it): both sides write more than fits before they read, so both wait for room for ever.
 fn converse<const MENDED: bool>() -> Scenario<TwoWay> {
     fn talk<const MENDED: bool>(out: &Bounded<1>, input: &Bounded<1>) {
-        let send = |item| assert_eq!(out.send_with(item, Timeout::Infinite), Ok(()));
-        let receive = |item| assert_eq!(input.recv_with(Timeout::Infinite), Ok(item));
+        let send = |item| assert_eq!(out.send_unregistered(item, Timeout::Infinite), Ok(()));
+        let receive = |item| assert_eq!(input.recv_unregistered(Timeout::Infinite), Ok(item));
         if MENDED {
             (0..2).for_each(|item| {
                 send(item);

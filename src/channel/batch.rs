@@ -1,36 +1,37 @@
-//! Items that leave a vector part by part.
+//! A batch of items that leave a vector in parts.
 
 use core::mem::forget;
 
-/// The items of a vector that go one part after the other. When this is dropped, those that have gone are out of
-/// the vector, in one move, and the others are there still.
+/// A batch of items that leave a vector in parts.
+///
+/// Dropping it removes the sent items from the vector in one move and keeps the others.
 pub(super) struct Batch<'a, T> {
     items: &'a mut Vec<T>,
-    gone: usize,
+    sent: usize,
 }
 
 impl<'a, T> Batch<'a, T> {
-    pub(super) fn of(items: &'a mut Vec<T>) -> Self {
-        Self { items, gone: 0 }
+    pub(super) fn new(items: &'a mut Vec<T>) -> Self {
+        Self { items, sent: 0 }
     }
 
-    /// Those that have not gone yet.
+    /// The items that were not sent yet.
     pub(super) fn rest(&self) -> &[T] {
-        &self.items[self.gone..]
+        &self.items[self.sent..]
     }
 
-    /// The first so many of the rest have gone.
+    /// Gives up the first `count` items of the rest without dropping them.
     ///
     /// # Safety
-    /// They have been copied to where they are somebody else's from now on. There are that many.
+    /// The caller has copied these items to their new owner. The rest has at least `count` items.
     pub(super) unsafe fn forget_first(&mut self, count: usize) {
-        self.gone += count;
+        self.sent += count;
     }
 }
 
 impl<T> Drop for Batch<'_, T> {
     fn drop(&mut self) {
-        self.items.drain(..self.gone).for_each(forget);
+        self.items.drain(..self.sent).for_each(forget);
     }
 }
 
@@ -40,12 +41,12 @@ mod tests {
     use std::rc::Rc;
 
     #[test]
-    fn what_has_gone_is_forgotten_and_the_rest_stays() {
+    fn sent_items_are_forgotten_and_the_rest_stays() {
         let item = Rc::new(());
         let mut items = vec![item.clone(); 5];
-        let mut batch = Batch::of(&mut items);
+        let mut batch = Batch::new(&mut items);
         for (count, left) in [(2, 3), (0, 3), (1, 2)] {
-            // SAFETY: counted below, where they are somebody's.
+            // SAFETY: the loop below gives back the counts of the forgotten items.
             unsafe { batch.forget_first(count) };
             assert_eq!(batch.rest().len(), left);
         }
@@ -54,7 +55,7 @@ mod tests {
         drop(items);
         assert_eq!(Rc::strong_count(&item), 1 + 3, "three were forgotten");
         for _ in 0..3 {
-            // SAFETY: each of the three was forgotten, and its count is given back here.
+            // SAFETY: three clones were forgotten, and each iteration gives back the count of one.
             unsafe { Rc::decrement_strong_count(Rc::as_ptr(&item)) };
         }
     }

@@ -1,32 +1,15 @@
-//! The bounded buffer from a semaphore pair and a lock.
-//!
-//! **Source.** Dijkstra's producer and consumer (*Cooperating sequential processes*, 1965).
-//!
-//! **Why it is correct.** A sender takes a writer's turn, which is a free place, appends under the
-//! lock, and ends the turn, which is an item for a reader; a receiver does the reverse. The turns
-//! bound the ring, and the lock keeps its order.
-//!
-//! **Closing.** The last sender that goes leaves one reader's permit more than there are items.
-//! Whoever gets a turn and finds no item hands the permit on and reports the end, so the one permit
-//! tells every receiver, now and later; the same on the other side. That needs nothing of the
-//! semaphore but to be one.
-//!
-//! **Many at once.** A batch takes as many turns as there are, in one step, passes as many items under the
-//! lock, and ends all the turns in one step; turns without an item it gives back.
-//!
-//! **Full and empty.** A turn is taken before the ring is touched, so `Full` and `Empty` may be
-//! said while another operation is half-way; they are exact when none is.
+//! The bounded buffer of a semaphore pair and a lock.
 
 use super::batch::Batch;
 use super::slot::{Slot, Slots};
-use super::store::{self, Direction, Guard, Store};
+use super::store::{self, Guard, Store};
 use super::{
-    Buffer, BufferState, CountsEndpoints, Disconnected, EndpointRef, RecvTimeoutError,
-    SendTimeoutError,
+    AttachError, Buffer, BufferState, Channel, CountsEndpoints, Direction, EndpointRef,
+    OperationError, RecvTimeoutError, SendTimeoutError, Unregistered,
 };
 use crate::platform::{
-    ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe, ShmType, TypeInfo,
-    constructor,
+    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe,
+    ShmType, TypeInfo, constructor,
 };
 use crate::sync::{
     MAX_PERMITS, RawLock, RawMutex, RawSemaphore, Semaphore, SemaphorePair, Timeout, Turn,
@@ -34,40 +17,86 @@ use crate::sync::{
 use core::alloc::Layout;
 use core::mem::{ManuallyDrop, offset_of};
 
-/// A first-in-first-out buffer of fixed capacity for many senders and many receivers, from a
-/// [`SemaphorePair`] and a lock.
+/// A bounded first-in-first-out buffer for many senders and receivers, of semaphores and a lock.
 ///
-/// `S` says where the places are: `[Slot<T>; N]` inside (for a `static`), `Box<[Slot<T>]>` on the
-/// heap, `[Slot<T>]` behind the header (for a region, where the capacity is chosen at run time).
-/// `P` and `L` are the semaphores and the lock that it is made of.
+/// Use it where processes do not die unexpectedly and throughput matters. Where they may die, use
+/// [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
+///
+/// `S` holds the slots: `[Slot<T>; N]` inside the buffer (for a `static`), `Box<[Slot<T>]>` on the
+/// heap, or `[Slot<T>]` behind the header (for a region, with a capacity chosen at run time). `P`
+/// is the type of the semaphores, `L` that of the lock.
 ///
 /// # Fairness
-/// None of its own: that of the semaphores.
+/// That of the semaphores.
+///
+/// # Ordering
+/// Everything before `send` happens before the return of the `recv` that receives the item, and
+/// everything before that `recv` happens before the return of a `send` that reuses its slot.
 ///
 /// # Latency
-/// Where both sides are fast, each goes in bursts, since that is many times faster than to meet at every step:
-/// who waits lets the other side go on for up to 50 microseconds, as long as more comes all the time. A process that
-/// has called [`set_spinning`](crate::platform::spin::set_spinning) does not.
+/// If both sides are fast, each works in bursts, which is many times faster than alternating for
+/// each item. A waiter lets the other side run for up to 50 microseconds while more arrives. A
+/// process that has called [`set_spinning`](crate::platform::spin::set_spinning) does not wait for
+/// bursts.
 ///
 /// # Panics
-/// None. A panic in the middle of an operation is impossible, as no foreign code runs inside.
+/// None. No foreign code runs inside an operation.
 ///
 /// # Process death
-/// A process that dies inside an operation may leave the lock held or a place unused for ever, in the middle of a
-/// batch as many places as that had turns; one that dies outside leaves its ends open.
+/// A process that dies within an operation may leave the lock held, or slots unused, forever: as
+/// many slots as its batch had acquired. A process that dies outside an operation leaves its
+/// handles registered.
+///
+/// # How it works
+/// The semaphore pair counts free slots for the senders and filled slots for the receivers. A
+/// sender acquires a permit of the writers, appends its item to the ring under the lock, and
+/// releases a permit of the readers. A receiver does the reverse. So the permits bound the ring,
+/// and the lock keeps its order.
+///
+/// - **Closing.** When the last sender is dropped, it releases one more permit of the readers than
+///   there are items. A receiver that acquires a permit and finds no item releases the permit again
+///   and returns `Disconnected`. So this one permit informs every receiver, now and later. The
+///   other direction works in the same way. This needs no further property of the semaphores.
+/// - **Batches.** A batch acquires all available permits in one step, passes as many items under
+///   the lock, and ends all its turns in one step. It returns the permits that had no item.
+/// - **`Full` and `Empty`.** A permit is acquired before the ring is locked, so these answers may
+///   be given while another operation is in progress. They are exact when none is.
+///
+/// # Sources
+/// The producer and consumer of Dijkstra, *Cooperating sequential processes* (1965).
 ///
 /// # Example
+/// Between processes, a region holds the buffer:
 /// ```
-/// use interlatch::{BoundedBuffer, Buffer};
+/// use interlatch::channel::{RecvError, Slot};
+/// use interlatch::{BoundedBuffer, Channel, Region};
+///
+/// type Numbers = BoundedBuffer<u64, [Slot<u64>]>;
+///
+/// let region = Region::memfd("orders", 1 << 16)?;
+/// let buffer: &Numbers = region.create("numbers", 100)?;
+/// let sender = buffer.sender()?;
+/// // Another process maps the region and attaches to the buffer by its name.
+/// let buffer: &Numbers = region.attach("numbers")?;
+/// let receiver = buffer.receiver()?;
+/// sender.send(7)?;
+/// drop(sender);
+/// assert_eq!(receiver.recv(), Ok(7));
+/// assert_eq!(receiver.recv(), Err(RecvError::Disconnected));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+/// Between threads, the heap does:
+/// ```
+/// use interlatch::{BoundedBuffer, Channel};
 ///
 /// let buffer = BoundedBuffer::with_capacity(2)?;
+/// let (sender, receiver) = (buffer.sender()?, buffer.receiver()?);
 /// std::thread::scope(|scope| {
-///     let sender = buffer.sender().unwrap();
-///     scope.spawn(move || (1..=3).for_each(|item| sender.send(item).unwrap()));
-///     let received: Vec<i32> = buffer.receiver().unwrap().into_iter().collect();
-///     assert_eq!(received, [1, 2, 3]);
+///     scope.spawn(move || (1..=3).try_for_each(|item| sender.send(item)));
+///     let received: Result<Vec<i32>, _> = receiver.into_iter().collect();
+///     assert_eq!(received, Ok(vec![1, 2, 3]));
 /// });
-/// # Ok::<(), interlatch::region::ConfigError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[repr(C)]
 pub struct BoundedBuffer<T, S = Box<[Slot<T>]>, P = Semaphore, L = RawMutex>
@@ -78,31 +107,31 @@ where
     store: Store<T, L, S>,
 }
 
-/// The most places: the writers' semaphore has to count them, and one permit more when closed.
-const MAX: usize = MAX_PERMITS as usize - 1;
+/// The maximum capacity. A semaphore counts the slots and, after closing, one more permit.
+const MAX_CAPACITY: usize = MAX_PERMITS as usize - 1;
 
-/// What somebody has who has come in to send or to receive.
+/// The turns and the lock of an admitted operation.
 type Admitted<'a, T, P, L, S> = (Turn<'a, P>, Guard<'a, T, L, S>);
 
-/// To ask for turns for so many items.
-fn turns_of(items: usize) -> u32 {
+/// The number of turns to request for this number of items.
+fn turns_for(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(MAX_PERMITS)
 }
 
 fn pair(capacity: usize) -> Result<SemaphorePair, ConfigError> {
     let too_large = ConfigError::TooLarge {
         found: capacity,
-        most: MAX,
+        most: MAX_CAPACITY,
     };
     let slots = u32::try_from(capacity).map_err(|_| too_large)?;
     SemaphorePair::new(slots).map_err(|_| too_large)
 }
 
 impl<T> BoundedBuffer<T> {
-    /// An empty buffer on the heap.
+    /// Creates an empty buffer on the heap.
     ///
     /// # Errors
-    /// If the capacity is zero, or larger than can be counted or allocated.
+    /// The capacity is 0, exceeds what the semaphores count, or cannot be allocated.
     pub fn with_capacity(capacity: usize) -> Result<Self, ConfigError> {
         let slots = store::boxed(capacity)?;
         Ok(Self {
@@ -114,12 +143,12 @@ impl<T> BoundedBuffer<T> {
 
 impl<T, const N: usize> BoundedBuffer<T, [Slot<T>; N]> {
     constructor! {
-        /// An empty buffer over these places, for a `static`:
+        /// Creates an empty buffer with these slots, for a `static`:
         /// `BoundedBuffer::from_slots([const { Slot::new() }; 8])`.
         ///
-        /// An array of none, or of more than can be counted, does not compile.
+        /// An array that is empty, or longer than the semaphores count, does not compile.
         pub fn from_slots(slots: [Slot<T>; N]) -> Self {
-            const { assert!(N > 0 && N <= MAX, "a capacity of 1 to MAX_PERMITS - 1") };
+            const { assert!(N > 0 && N <= MAX_CAPACITY, "a capacity of 1 to MAX_PERMITS - 1") };
             match SemaphorePair::new(N as u32) {
                 Ok(turns) => Self { turns, store: Store::new(RawMutex::new(), slots) },
                 Err(_) => unreachable!(),
@@ -130,14 +159,15 @@ impl<T, const N: usize> BoundedBuffer<T, [Slot<T>; N]> {
 
 impl<T, S: Slots<T>, P, L> BoundedBuffer<T, S, P, L> {
     constructor! {
-        /// An empty buffer from its parts. The pair has as many slots as there are places.
+        /// Creates an empty buffer from its parts. The pair counts as many slots as `slots` has.
         pub fn from_parts(turns: SemaphorePair<P>, lock: L, slots: S) -> Self {
             Self { turns, store: Store::new(lock, slots) }
         }
     }
 }
 
-// SAFETY: `repr(C)`, of parts that are; the store reduces every number that it reads.
+// SAFETY: the struct is `repr(C)` and so are its fields; the store clamps every number that it
+// reads.
 unsafe impl<T: Pod, const N: usize> ShmSafe for BoundedBuffer<T, [Slot<T>; N]> {
     fn initial() -> Self {
         Self::from_slots(core::array::from_fn(|_| Slot::new()))
@@ -153,35 +183,37 @@ impl<T: Pod, const N: usize> ShmType for BoundedBuffer<T, [Slot<T>; N]> {
         ]);
 }
 
-// SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the
-// layout of the unsized type; items are valid for every bit pattern.
+/// The memory of a buffer with its slots behind the header.
+type Memory<T> = HeaderAndSlots<BoundedBuffer<T, [Slot<T>; 0]>, Slot<T>>;
+
+// SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow it as in the
+// layout of the unsized type, and items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for BoundedBuffer<T, [Slot<T>]> {
     /// The capacity.
     type Config = usize;
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
         pair(capacity)?;
-        store::layout::<Slot<T>>(Layout::new::<BoundedBuffer<T, [Slot<T>; 0]>>(), capacity)
+        Memory::<T>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, capacity: usize) {
         let Ok(turns) = pair(capacity) else {
-            unreachable!("`layout` has refused this capacity")
+            unreachable!("`layout` rejects this capacity")
         };
         let header = BoundedBuffer {
             turns,
             store: Store::new(RawMutex::new(), []),
         };
-        // SAFETY: valid for writes of the layout, of which the header is the beginning. The
-        // slots are empty, whatever is in them.
-        unsafe { at.cast::<BoundedBuffer<T, [Slot<T>; 0]>>().write(header) }
+        // SAFETY: the caller guarantees what `write_header` asks for. The slots are empty, whatever
+        // their bytes are.
+        unsafe { Memory::<T>::write_header(at, header) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        let wide = core::ptr::slice_from_raw_parts(at.cast::<Slot<T>>(), capacity);
-        // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which
-        // is that of the slots behind the header.
-        unsafe { &*(wide as *const Self) }
+        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of
+        // slots.
+        unsafe { &*(Memory::<T>::slots(at, capacity) as *const Self) }
     }
 }
 
@@ -192,15 +224,55 @@ impl<T: Pod> ShmType for BoundedBuffer<T, [Slot<T>]> {
 }
 
 impl BoundedBuffer<u64, [Slot<u64>; 0]> {
-    /// The state of the one that these words are, whatever its items: only the alignment says where the
-    /// ring is.
+    /// Reads the state of a buffer with any items. The alignment locates the ring.
     pub(crate) fn read_state(
-        words: &dyn MemoryReader,
+        reader: &dyn MemoryReader,
         align: u64,
         capacity: Option<u64>,
     ) -> Option<BufferState> {
         let store = (offset_of!(Self, store) as u64).checked_next_multiple_of(align)?;
-        Store::read_state(&OffsetReader(words, store), capacity)
+        Store::read_state(&OffsetReader(reader, store), capacity)
+    }
+}
+
+impl<T, S, P, L> Channel for BoundedBuffer<T, S, P, L>
+where
+    T: Send,
+    S: Slots<T> + ?Sized,
+    P: RawSemaphore,
+    L: RawLock,
+{
+    type SendEndpoint<'a>
+        = EndpointRef<'a, Self>
+    where
+        Self: 'a;
+    type RecvEndpoint<'a>
+        = EndpointRef<'a, Self>
+    where
+        Self: 'a;
+
+    fn attach_sender(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        EndpointRef::new(self, Direction::Sending)
+    }
+
+    fn attach_receiver(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        EndpointRef::new(self, Direction::Receiving)
+    }
+}
+
+impl<T, S, P, L> Unregistered for BoundedBuffer<T, S, P, L>
+where
+    T: Send,
+    S: Slots<T> + ?Sized,
+    P: RawSemaphore,
+    L: RawLock,
+{
+    fn unregistered_sender(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        Ok(EndpointRef::unregistered(self, Direction::Sending))
+    }
+
+    fn unregistered_receiver(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        Ok(EndpointRef::unregistered(self, Direction::Receiving))
     }
 }
 
@@ -212,44 +284,59 @@ where
     L: RawLock,
 {
     type Item = T;
-    type Endpoint<'a>
-        = EndpointRef<'a, Self>
-    where
-        Self: 'a;
-    type AttachError = Disconnected;
 
-    fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
+    fn send_with(
+        &self,
+        _endpoint: &Self::SendEndpoint<'_>,
+        item: T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<T>> {
         let item = ManuallyDrop::new(item);
-        // SAFETY: an item that was sent is not dropped here.
+        // SAFETY: a sent item belongs to the store; it is not dropped here.
         let sent = unsafe { self.send_from(&item, timeout) };
-        sent.map_err(|refused| refused.with(ManuallyDrop::into_inner(item)))
+        sent.map_err(|error| error.with(ManuallyDrop::into_inner(item)))
     }
 
-    fn send_ref_with(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>>
+    fn send_ref_with(
+        &self,
+        _endpoint: &Self::SendEndpoint<'_>,
+        item: &T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<()>>
     where
         T: Pod,
     {
-        // SAFETY: it is plain.
-        unsafe { self.send_from(item, timeout) }
+        // SAFETY: a `Pod` item may be copied.
+        Ok(unsafe { self.send_from(item, timeout) }?)
     }
 
-    fn recv_with(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
-        self.recv_by(timeout, |visit| visit.pop())
+    fn recv_with(
+        &self,
+        _endpoint: &Self::RecvEndpoint<'_>,
+        timeout: Timeout,
+    ) -> Result<T, RecvTimeoutError> {
+        Ok(self.recv_by(timeout, |store| store.pop())?)
     }
 
-    fn recv_into_with(&self, place: &mut T, timeout: Timeout) -> Result<(), RecvTimeoutError>
+    fn recv_into_with(
+        &self,
+        _endpoint: &Self::RecvEndpoint<'_>,
+        destination: &mut T,
+        timeout: Timeout,
+    ) -> Result<(), RecvTimeoutError>
     where
         T: Pod,
     {
-        self.recv_by(timeout, |visit| visit.pop_into(place).then_some(()))
+        Ok(self.recv_by(timeout, |store| store.pop_into(destination).then_some(()))?)
     }
 
     fn send_many_with(
         &self,
+        _endpoint: &Self::SendEndpoint<'_>,
         items: &mut Vec<T>,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
-        let mut batch = Batch::of(items);
+        let mut batch = Batch::new(items);
         while !batch.rest().is_empty() {
             self.send_some(&mut batch, timeout)?;
         }
@@ -258,22 +345,23 @@ where
 
     fn recv_many_with(
         &self,
+        _endpoint: &Self::RecvEndpoint<'_>,
         items: &mut Vec<T>,
-        most: usize,
+        max: usize,
         timeout: Timeout,
     ) -> Result<usize, RecvTimeoutError> {
-        let most = most.min(self.capacity());
-        if most == 0 {
+        let max = max.min(self.capacity());
+        if max == 0 {
             return Ok(0);
         }
-        items.reserve(most);
-        let (turns, mut visit) = self.come_to_receive(turns_of(most), timeout)?;
-        let received = visit.pop_some(items, turns.count() as usize);
-        let closed = visit.is_closed(Direction::Sending);
-        drop(visit);
+        items.reserve(max);
+        let (turns, mut store) = self.admit_receiver(turns_for(max), timeout)?;
+        let received = store.pop_some(items, turns.count() as usize);
+        let closed = store.is_closed(Direction::Sending);
+        drop(store);
         turns.end(received as u32);
         match received {
-            0 => Err(RecvTimeoutError::of(closed)),
+            0 => Err(OperationError::from_disconnected(closed).into()),
             _ => Ok(received),
         }
     }
@@ -285,10 +373,6 @@ where
     fn capacity(&self) -> usize {
         self.store.capacity()
     }
-
-    fn attach(&self, end: Direction) -> Result<EndpointRef<'_, Self>, Disconnected> {
-        EndpointRef::new(self, end)
-    }
 }
 
 impl<T, S, P, L> BoundedBuffer<T, S, P, L>
@@ -298,104 +382,100 @@ where
     P: RawSemaphore,
     L: RawLock,
 {
-    /// Sends what the item is made of.
+    /// Sends a bitwise copy of the item.
     ///
     /// # Safety
-    /// Whoever has the item forgets it if it was sent, or it is plain.
-    unsafe fn send_from(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>> {
-        let (turn, mut visit) = self.come_to_send(1, timeout)?;
-        let closed = visit.is_closed(Direction::Receiving);
-        // SAFETY: the caller's promise.
-        let sent = !closed && unsafe { visit.push_from(item) };
-        drop(visit);
+    /// After a success the caller does not use or drop `item`, or its type is `Pod`.
+    unsafe fn send_from(&self, item: &T, timeout: Timeout) -> Result<(), OperationError> {
+        let (turn, mut store) = self.admit_sender(1, timeout)?;
+        let closed = store.is_closed(Direction::Receiving);
+        // SAFETY: the caller gives up the item after a success.
+        let sent = !closed && unsafe { store.push_from(item) };
+        drop(store);
         if !sent {
             turn.cancel();
-            return Err(SendTimeoutError::of((), closed));
+            return Err(OperationError::from_disconnected(closed));
         }
         Ok(())
     }
 
-    /// Sends the first of these items, as many as there are turns for and one at least.
-    fn send_some(
-        &self,
-        batch: &mut Batch<'_, T>,
-        timeout: Timeout,
-    ) -> Result<(), SendTimeoutError<()>> {
-        let (turns, mut visit) = self.come_to_send(turns_of(batch.rest().len()), timeout)?;
-        let closed = visit.is_closed(Direction::Receiving);
-        let most = if closed { 0 } else { turns.count() as usize };
-        // SAFETY: they are forgotten at once.
+    /// Sends at least one of the first items, as many as turns are available.
+    fn send_some(&self, batch: &mut Batch<'_, T>, timeout: Timeout) -> Result<(), OperationError> {
+        let (turns, mut store) = self.admit_sender(turns_for(batch.rest().len()), timeout)?;
+        let closed = store.is_closed(Direction::Receiving);
+        let max = if closed { 0 } else { turns.count() as usize };
+        // SAFETY: `forget_first` gives up the items that the store now owns.
         let sent = unsafe {
-            let sent = visit.push_some_from(&batch.rest()[..most]);
+            let sent = store.push_some_from(&batch.rest()[..max]);
             batch.forget_first(sent);
             sent
         };
-        drop(visit);
+        drop(store);
         turns.end(sent as u32);
         match sent {
-            0 => Err(SendTimeoutError::of((), closed)),
+            0 => Err(OperationError::from_disconnected(closed)),
             _ => Ok(()),
         }
     }
 
-    /// Takes turns of a sender, so many at most, and comes in.
+    /// Acquires between 1 and `max` turns of the senders, and the lock.
     #[inline]
-    fn come_to_send(
+    fn admit_sender(
         &self,
-        most: u32,
+        max: u32,
         timeout: Timeout,
-    ) -> Result<Admitted<'_, T, P, L, S>, SendTimeoutError<()>> {
-        let Some(turns) = self.turns.write_some_with(most, timeout) else {
-            let visit = self.store.lock_with(timeout);
-            let closed = visit.is_some_and(|visit| visit.is_closed(Direction::Receiving));
-            return Err(SendTimeoutError::of((), closed));
+    ) -> Result<Admitted<'_, T, P, L, S>, OperationError> {
+        let Some(turns) = self.turns.write_some_with(max, timeout) else {
+            let store = self.store.lock_with(timeout);
+            let closed = store.is_some_and(|store| store.is_closed(Direction::Receiving));
+            return Err(OperationError::from_disconnected(closed));
         };
         match self.store.lock_with(timeout) {
-            Some(visit) => Ok((turns, visit)),
+            Some(store) => Ok((turns, store)),
             None => {
                 turns.cancel();
-                Err(SendTimeoutError::Timeout(()))
+                Err(OperationError::Timeout)
             }
         }
     }
 
-    /// Takes turns of a receiver, so many at most, and comes in.
+    /// Acquires between 1 and `max` turns of the receivers, and the lock.
     #[inline]
-    fn come_to_receive(
+    fn admit_receiver(
         &self,
-        most: u32,
+        max: u32,
         timeout: Timeout,
-    ) -> Result<Admitted<'_, T, P, L, S>, RecvTimeoutError> {
-        let Some(turns) = self.turns.read_some_with(most, timeout) else {
-            let visit = self.store.lock_with(timeout);
-            return Err(RecvTimeoutError::of(
-                visit.is_some_and(|visit| visit.has_ended()),
+    ) -> Result<Admitted<'_, T, P, L, S>, OperationError> {
+        let Some(turns) = self.turns.read_some_with(max, timeout) else {
+            let store = self.store.lock_with(timeout);
+            return Err(OperationError::from_disconnected(
+                store.is_some_and(|store| store.has_ended()),
             ));
         };
         match self.store.lock_with(timeout) {
-            Some(visit) => Ok((turns, visit)),
+            Some(store) => Ok((turns, store)),
             None => {
                 turns.cancel();
-                Err(RecvTimeoutError::Timeout)
+                Err(OperationError::Timeout)
             }
         }
     }
 
-    /// Receives by this, which takes an item if there is one.
+    /// Receives with `take`, which takes the oldest item if the ring holds one.
     fn recv_by<R>(
         &self,
         timeout: Timeout,
         take: impl FnOnce(&mut Guard<'_, T, L, S>) -> Option<R>,
-    ) -> Result<R, RecvTimeoutError> {
-        let (turn, mut visit) = self.come_to_receive(1, timeout)?;
-        let received = take(&mut visit);
-        let closed = visit.is_closed(Direction::Sending);
-        drop(visit);
+    ) -> Result<R, OperationError> {
+        let (turn, mut store) = self.admit_receiver(1, timeout)?;
+        let received = take(&mut store);
+        let closed = store.is_closed(Direction::Sending);
+        drop(store);
         match received {
             Some(item) => Ok(item),
             None => {
                 turn.cancel();
-                Err(RecvTimeoutError::of(closed))
+                Err(OperationError::from_disconnected(closed))
             }
         }
     }
@@ -408,17 +488,17 @@ where
     P: RawSemaphore,
     L: RawLock,
 {
-    fn join(&self, end: Direction) -> Result<(), Disconnected> {
-        self.store.lock().attach(end)
+    fn join(&self, direction: Direction) -> Result<(), AttachError> {
+        self.store.lock().attach(direction)
     }
 
-    fn leave(&self, end: Direction) {
-        if self.store.lock().detach(end) {
-            let other = match end {
+    fn leave(&self, direction: Direction) {
+        if self.store.lock().detach(direction) {
+            let other = match direction {
                 Direction::Sending => self.turns.reader(),
                 Direction::Receiving => self.turns.writer(),
             };
-            // The capacity leaves room for this one.
+            // `MAX_CAPACITY` leaves room for this permit.
             let _ = other.release(1);
         }
     }

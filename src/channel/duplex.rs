@@ -1,15 +1,10 @@
-//! Two buffers in opposite directions, for two sides that both send.
-//!
-//! **Promise.** Two sides that send before they receive do not wait for each other for ever.
-//!
-//! **Source.** The two pipes of the course notes, and the trap in them: who waits until the other has read does
-//! not read, and if both do so, both wait for ever.
-//!
-//! **Why it is correct.** Who has no room to send takes meanwhile what the other side has sent, and keeps it: so
-//! a side that sends always makes room for the other one, and waits only while that one does neither.
+//! A two-way link over two pipes.
 
-use super::pipe::{PipeTorn, Stopped, receive_from, send_through};
-use super::{DuplexSendError, RecvTimeoutError};
+use super::pipe::{failure, receive_from, send_through};
+use super::{
+    ChannelError, OperationError, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
+    TryRecvError, TrySendError, receiver,
+};
 use crate::platform::pipe::{self, Reader, Writer};
 use crate::platform::{Deadline, PipeStop, Pod, Wake};
 use crate::sync::Timeout;
@@ -19,158 +14,179 @@ use std::time::Duration;
 
 /// One side of a two-way link over two pipes, for items of at most [`pipe::ATOMIC`] bytes.
 ///
-/// It belongs to one thread. What it has taken in while it had to wait for room lies in this process: at most so
-/// many items as its [limit](Self::with_limit).
+/// Two sides that both send before they receive do not deadlock, unlike over two [`PipeBuffer`]s. A
+/// side belongs to one thread.
+///
+/// # Errors
+/// `Failed(Flooded)`: the peer does not receive, and this side stores as many of its items as its
+/// [limit](Self::with_limit) allows. `Failed(Torn)`: the stream ended within an item. `Failed(Os)`:
+/// a system call failed.
 ///
 /// # Process death
-/// The kernel closes what a dead process had open, so the other side hears of it. An item is sent or not; what
-/// the dead one had taken in is gone.
+/// The kernel closes the descriptors of a dead process, which disconnects its peer. An item was
+/// sent or not. The items that the dead process had stored are lost.
+///
+/// # How it works
+/// A side that finds the outgoing pipe full receives and stores incoming items while it waits. So a
+/// sending side always makes room for its peer, and waits only while the peer neither sends nor
+/// receives.
+///
+/// # Sources
+/// The pipes of the lecture notes, and their trap: a process that waits until its peer has read
+/// does not read itself, and if both do so, both wait forever.
 ///
 /// # Example
 /// ```
-/// use interlatch::channel::Duplex;
+/// use interlatch::channel::{Duplex, RecvError};
 ///
-/// let (mut here, mut there) = Duplex::<u64>::pair(16)?;
-/// here.send(7)?;
-/// there.send(8)?;
-/// assert_eq!((there.recv()?, here.recv()?), (7, 8));
+/// // A forked child, or a process that inherits the descriptors, uses the other side.
+/// let (mut parent, mut child) = Duplex::<u64>::pair(16)?;
+/// parent.send(7)?;
+/// child.send(8)?;
+/// assert_eq!((child.recv()?, parent.recv()?), (7, 8));
+/// drop(child);
+/// assert_eq!(parent.recv(), Err(RecvError::Disconnected));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// [`PipeBuffer`]: super::PipeBuffer
 #[derive(Debug)]
 pub struct Duplex<T: Pod> {
     incoming: Reader,
     outgoing: Writer,
-    taken_in: VecDeque<T>,
+    stored: VecDeque<T>,
     limit: usize,
-    /// What has come of an item in parts.
-    begun: Vec<u8>,
-    torn: Option<PipeTorn>,
-    /// Whether the other side sends still, as far as is known.
+    /// The received bytes of an incomplete item.
+    partial: Vec<u8>,
+    /// Whether the peer may still send.
     is_open: bool,
 }
 
-/// So many bytes are taken in, unless another limit is set.
-const LIMIT: usize = 1 << 20;
+/// The default limit of stored items, in bytes.
+const DEFAULT_LIMIT: usize = 1 << 20;
 
 impl<T: Pod> Duplex<T> {
-    /// Both sides, in this process, with room for so many items at least in each direction.
+    /// Creates both sides in this process, with room for at least `capacity` items in each
+    /// direction.
     ///
     /// # Errors
-    /// No descriptor is left, or a pipe cannot be that large.
+    /// The process has no descriptor left, or the kernel does not permit a pipe of this size.
     pub fn pair(capacity: usize) -> std::io::Result<(Self, Self)> {
         let bytes = pipe::room(capacity, size_of::<T>()).ok_or(ErrorKind::InvalidInput)?;
         let ((first, there), (second, here)) = (pipe::pipe(bytes)?, pipe::pipe(bytes)?);
         Ok((Self::from_ends(second, there), Self::from_ends(first, here)))
     }
 
-    /// The side that reads here and writes there.
+    /// Creates the side that reads from `incoming` and writes to `outgoing`.
     pub fn from_ends(incoming: Reader, outgoing: Writer) -> Self {
         const {
             assert!(
                 size_of::<T>() > 0 && size_of::<T>() <= pipe::ATOMIC,
-                "an item in one piece"
+                "an item has 1 to `pipe::ATOMIC` bytes"
             );
         }
         Self {
             incoming,
             outgoing,
-            taken_in: VecDeque::new(),
-            limit: LIMIT / size_of::<T>(),
-            begun: Vec::new(),
-            torn: None,
+            stored: VecDeque::new(),
+            limit: DEFAULT_LIMIT / size_of::<T>(),
+            partial: Vec::new(),
             is_open: true,
         }
     }
 
-    /// The same with another limit of items that are taken in while there is no room to send, than a mebibyte of them.
+    /// Sets the number of items that this side stores while it waits to send. The default is 1 MiB
+    /// of items.
     #[must_use]
     pub fn with_limit(self, limit: usize) -> Self {
         Self { limit, ..self }
     }
 
-    /// The item in whose middle the stream has ended, if it has, as of a
-    /// [`PipeBuffer`](super::PipeBuffer::torn).
-    pub fn torn(&self) -> Option<PipeTorn> {
-        self.torn
-    }
-
-    /// Sends, however long that takes.
+    /// Sends an item, blocking while the pipe is full.
     ///
     /// # Errors
-    /// The item comes back: the other side has gone, or has sent more than the limit and does not receive.
-    pub fn send(&mut self, item: T) -> Result<(), DuplexSendError<T>> {
-        self.send_with(item, Timeout::Infinite)
-    }
-
-    /// Sends if there is room.
-    ///
-    /// # Errors
-    /// The item comes back: there is none, or as [`send`](Self::send).
-    pub fn try_send(&mut self, item: T) -> Result<(), DuplexSendError<T>> {
-        self.send_with(item, Timeout::NonBlocking)
-    }
-
-    /// Sends, or gives up after that time.
-    ///
-    /// # Errors
-    /// As [`try_send`](Self::try_send).
-    pub fn send_timeout(&mut self, item: T, timeout: Duration) -> Result<(), DuplexSendError<T>> {
-        self.send_with(item, Timeout::after(timeout))
-    }
-
-    /// Sends as long as timeout lasts.
-    ///
-    /// # Errors
-    /// As [`try_send`](Self::try_send).
-    pub fn send_with(&mut self, item: T, timeout: Timeout) -> Result<(), DuplexSendError<T>> {
+    /// `Disconnected` if the peer is gone. `Failed(Flooded)` if the peer does not receive and has
+    /// sent as many items as this side stores: receive some of them and send again. Both return the
+    /// item.
+    pub fn send(&mut self, mut item: T) -> Result<(), SendError<T>> {
         loop {
-            match send_through(&self.outgoing, &item, Timeout::NonBlocking) {
+            match self.send_with(item, Timeout::Infinite) {
                 Ok(()) => return Ok(()),
-                Err(Stopped::Timeout) if timeout != Timeout::NonBlocking => {}
-                Err(Stopped::Timeout) => return Err(DuplexSendError::Timeout(item)),
-                Err(_) => return Err(DuplexSendError::Disconnected(item)),
-            }
-            if self.taken_in.len() >= self.limit {
-                let limit = self.limit;
-                return Err(DuplexSendError::Flooded { item, limit });
-            }
-            // Also where there is something to take in: it could be without end.
-            let has_taken_in = self.takes_in();
-            match self.wait(timeout, has_taken_in) {
-                Ok(Wake::TimedOut) => return Err(DuplexSendError::Timeout(item)),
-                Ok(_) => {}
-                Err(_) => return Err(DuplexSendError::Disconnected(item)),
+                Err(error) => match error.without_deadline() {
+                    Ok(error) => return Err(error),
+                    Err(unsent) => item = unsent,
+                },
             }
         }
     }
 
-    /// Whether there was something to take in.
-    fn takes_in(&mut self) -> bool {
+    /// Sends an item if the pipe has room.
+    ///
+    /// # Errors
+    /// `Full` if it has no room. Otherwise as [`send`](Self::send).
+    pub fn try_send(&mut self, item: T) -> Result<(), TrySendError<T>> {
+        Ok(self.send_with(item, Timeout::NonBlocking)?)
+    }
+
+    /// Sends an item, blocking for at most this duration.
+    ///
+    /// # Errors
+    /// `Timeout` if the pipe stayed full. Otherwise as [`send`](Self::send).
+    pub fn send_timeout(&mut self, item: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
+        self.send_with(item, Timeout::after(timeout))
+    }
+
+    /// Sends an item with any [`Timeout`].
+    ///
+    /// # Errors
+    /// As [`send_timeout`](Self::send_timeout).
+    pub fn send_with(&mut self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
+        loop {
+            match send_through(&self.outgoing, &item, Timeout::NonBlocking) {
+                Ok(()) => return Ok(()),
+                Err(OperationError::Timeout) if timeout != Timeout::NonBlocking => {}
+                Err(error) => return Err(error.with(item)),
+            }
+            if self.stored.len() >= self.limit {
+                let limit = self.limit;
+                return Err(SendTimeoutError::Failed(
+                    item,
+                    ChannelError::Flooded { limit },
+                ));
+            }
+            let has_stored = self.store_incoming();
+            // Check the deadline also after storing an item: a fast peer could send without end.
+            match self.wait(timeout, has_stored) {
+                Ok(Wake::TimedOut) => return Err(SendTimeoutError::Timeout(item)),
+                Ok(_) => {}
+                Err(stop) => return Err(failure(stop).with(item)),
+            }
+        }
+    }
+
+    /// Receives and stores an item without blocking. Returns false if none was available.
+    fn store_incoming(&mut self) -> bool {
         match self.receive(Timeout::NonBlocking) {
             Ok(item) => {
-                self.taken_in.push_back(item);
+                self.stored.push_back(item);
                 true
             }
-            Err(stopped) => {
-                self.is_open &= matches!(stopped, Stopped::Timeout);
+            Err(error) => {
+                self.is_open &= error == OperationError::Timeout;
                 false
             }
         }
     }
 
-    fn receive(&mut self, timeout: Timeout) -> Result<T, Stopped> {
+    fn receive(&mut self, timeout: Timeout) -> Result<T, OperationError> {
         let mut item = T::new_zeroed();
-        let received = receive_from(&self.incoming, &mut item, &mut self.begun, timeout);
-        if let Err(Stopped::Torn(torn)) = received {
-            self.torn = Some(torn);
-        }
-        received.map(|()| item)
+        receive_from(&self.incoming, &mut item, &mut self.partial, timeout)?;
+        Ok(item)
     }
 
-    /// Waits for room, or for something to take in; one who has taken in something only looks whether there is
-    /// time left.
-    fn wait(&self, timeout: Timeout, has_taken_in: bool) -> Result<Wake, PipeStop> {
-        match (has_taken_in, self.is_open) {
+    /// Waits for room or for an item. After storing an item, only checks the deadline.
+    fn wait(&self, timeout: Timeout, has_stored: bool) -> Result<Wake, PipeStop> {
+        match (has_stored, self.is_open) {
             (true, _) if timeout.deadline().is_some_and(Deadline::has_passed) => Ok(Wake::TimedOut),
             (true, _) => Ok(Wake::Woken),
             (_, true) => pipe::wait_either(&self.incoming, &self.outgoing, timeout.deadline()),
@@ -178,36 +194,37 @@ impl<T: Pod> Duplex<T> {
         }
     }
 
-    /// Receives, however long that takes.
+    /// Receives the oldest item, blocking until one arrives.
     ///
     /// # Errors
-    /// The other side has gone, and all that it has sent was received.
-    pub fn recv(&mut self) -> Result<T, RecvTimeoutError> {
-        self.recv_with(Timeout::Infinite)
+    /// `Disconnected` if the peer is gone and all its items were received. `Failed(Torn)` if the
+    /// stream ended within an item.
+    pub fn recv(&mut self) -> Result<T, RecvError> {
+        receiver::until_done(|| self.recv_with(Timeout::Infinite))
     }
 
-    /// Receives what is there.
+    /// Receives the oldest item if one has arrived.
     ///
     /// # Errors
-    /// There is nothing, or as [`recv`](Self::recv).
-    pub fn try_recv(&mut self) -> Result<T, RecvTimeoutError> {
-        self.recv_with(Timeout::NonBlocking)
+    /// `Empty` if none has arrived. Otherwise as [`recv`](Self::recv).
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        Ok(self.recv_with(Timeout::NonBlocking)?)
     }
 
-    /// Receives, or gives up after that time.
+    /// Receives the oldest item, blocking for at most this duration.
     ///
     /// # Errors
-    /// As [`try_recv`](Self::try_recv).
+    /// `Timeout` if none arrived. Otherwise as [`recv`](Self::recv).
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         self.recv_with(Timeout::after(timeout))
     }
 
-    /// Receives as long as timeout lasts.
+    /// Receives the oldest item with any [`Timeout`].
     ///
     /// # Errors
-    /// As [`try_recv`](Self::try_recv).
+    /// As [`recv_timeout`](Self::recv_timeout).
     pub fn recv_with(&mut self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
-        match self.taken_in.pop_front() {
+        match self.stored.pop_front() {
             Some(item) => Ok(item),
             None => Ok(self.receive(timeout)?),
         }

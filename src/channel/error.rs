@@ -1,190 +1,571 @@
-//! What can go wrong at either end: names and shapes as in `crossbeam-channel`.
+//! The errors of all channels: the shapes of `crossbeam-channel`, with the cause of a failure.
 
+use super::Direction;
+use crate::platform::robust::RobustListError;
+use crate::sync::{AcquireError, RobustLockError};
 use core::fmt;
-use thiserror::Error;
+use std::error::Error;
+use std::sync::Arc;
 
-/// All receivers are gone (a broken pipe): the value comes back.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
-#[error("sending on a buffer without receivers")]
-pub struct SendError<T>(pub T);
+/// Why a value was not sent. The value comes back.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError<T> {
+    /// All receivers are gone.
+    Disconnected(T),
+    /// The operation failed for another reason.
+    Failed(T, ChannelError),
+}
 
-/// Why a value was not sent at once; it comes back.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+/// Why a value was not sent without waiting. The value comes back.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TrySendError<T> {
-    /// There is no free place.
-    #[error("sending on a full buffer")]
+    /// The channel is full.
     Full(T),
     /// All receivers are gone.
-    #[error("sending on a buffer without receivers")]
     Disconnected(T),
+    /// The operation failed for another reason.
+    Failed(T, ChannelError),
 }
 
-/// Why a value was not sent in time; it comes back.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
+/// Why a value was not sent in time. The value comes back.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SendTimeoutError<T> {
-    /// There was no free place before the deadline.
-    #[error("timed out waiting to send")]
+    /// The channel was full until the deadline.
     Timeout(T),
     /// All receivers are gone.
-    #[error("sending on a buffer without receivers")]
     Disconnected(T),
+    /// The operation failed for another reason.
+    Failed(T, ChannelError),
 }
 
-/// All senders are gone and the buffer is empty (end of stream).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("receiving on an empty buffer without senders")]
-pub struct RecvError;
-
-/// Why nothing was received at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum TryRecvError {
-    /// There is no item.
-    #[error("receiving on an empty buffer")]
-    Empty,
-    /// There is no item, and all senders are gone.
-    #[error("receiving on an empty buffer without senders")]
+/// Why nothing was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The channel is empty and all senders are gone: the stream has ended.
     Disconnected,
+    /// The operation failed for another reason.
+    Failed(ChannelError),
+}
+
+/// Why nothing was received without waiting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TryRecvError {
+    /// The channel is empty.
+    Empty,
+    /// The channel is empty and all senders are gone: the stream has ended.
+    Disconnected,
+    /// The operation failed for another reason.
+    Failed(ChannelError),
 }
 
 /// Why nothing was received in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RecvTimeoutError {
-    /// There was no item before the deadline.
-    #[error("timed out waiting to receive")]
+    /// The channel was empty until the deadline.
     Timeout,
-    /// There is no item, and all senders are gone.
-    #[error("receiving on an empty buffer without senders")]
+    /// The channel is empty and all senders are gone: the stream has ended.
     Disconnected,
+    /// The operation failed for another reason.
+    Failed(ChannelError),
 }
 
-/// Why a value was not sent to the other side of a two-way link; it comes back.
-#[derive(Clone, Copy, PartialEq, Eq, Error)]
-pub enum DuplexSendError<T> {
-    /// There was no room in time.
-    #[error("timed out waiting to send")]
-    Timeout(T),
-    /// The other side has gone.
-    #[error("sending to a side that has gone")]
-    Disconnected(T),
-    /// There is no room, and the other side has sent as much as is kept here: receive some of it, and send again.
-    #[error("the other side does not receive, and has sent more than {limit} items meanwhile")]
+/// Why a channel has no handle for the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// This side has closed for good: its last handle was dropped, or its owner died.
+    Closed(Direction),
+    /// All slots of this side are in use.
+    SlotsInUse {
+        /// The side.
+        direction: Direction,
+        /// The number of slots.
+        max: usize,
+        /// The type parameter that sets the number; none if the channel has one slot always.
+        parameter: Option<&'static str>,
+    },
+    /// The caller cannot hold a handle, or the channel is unusable.
+    Failed(ChannelError),
+}
+
+/// Why an operation failed although the other side may be connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// The handle belongs to the parent process; a forked child holds a copy of it.
+    Inherited,
+    /// This thread cannot hold a robust lock, or holds the maximum number of them.
+    RobustList(RobustListError),
+    /// A faulty process has corrupted the channel.
+    Corrupted,
+    /// The stream ended within an item: its sender died or closed the pipe.
+    Torn {
+        /// The bytes of an item.
+        expected: usize,
+        /// The bytes that arrived.
+        found: usize,
+    },
+    /// The peer sends without receiving, and this side stores no more of its items.
     Flooded {
-        /// What was not sent.
-        item: T,
-        /// How many are kept.
+        /// The number of stored items.
         limit: usize,
     },
+    /// The message is longer than the queue or the caller's buffer accepts.
+    MessageTooLong {
+        /// The length of the message in bytes.
+        length: usize,
+        /// The maximum length in bytes.
+        max: usize,
+    },
+    /// The message has another length than its type.
+    WrongLength {
+        /// The size of the type in bytes.
+        expected: usize,
+        /// The length of the message in bytes.
+        found: usize,
+    },
+    /// The channel could not create, find or remove a segment.
+    Storage(StorageError),
+    /// A system call failed with this error number.
+    Os(i32),
 }
 
-/// A side of the buffer has been closed for good: no new handle can join it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("this side of the buffer is closed")]
-pub struct Disconnected;
+/// Why a segment of an unbounded channel could not be used.
+#[derive(Clone, Debug)]
+pub struct StorageError(Arc<SegmentFailure>);
 
-// The value that comes back need not be printable.
+#[derive(Debug)]
+struct SegmentFailure {
+    segment: u64,
+    cause: Box<dyn Error + Send + Sync>,
+}
+
+impl StorageError {
+    /// Creates the error of one segment.
+    pub fn new(segment: u64, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let cause = cause.into();
+        Self(Arc::new(SegmentFailure { segment, cause }))
+    }
+
+    /// The number of the segment.
+    pub fn segment(&self) -> u64 {
+        self.0.segment
+    }
+
+    /// The underlying error.
+    pub fn cause(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.0.cause
+    }
+}
+
+/// Two are equal if they name the same segment and print the same cause.
+impl PartialEq for StorageError {
+    fn eq(&self, other: &Self) -> bool {
+        self.segment() == other.segment() && self.cause().to_string() == other.cause().to_string()
+    }
+}
+
+impl Eq for StorageError {}
+
+/// Why an operation of either direction had no effect. The item stays with the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OperationError {
+    Timeout,
+    Disconnected,
+    Failed(ChannelError),
+}
+
+impl OperationError {
+    /// The error of an operation that found the channel full or empty until its deadline.
+    pub(super) fn from_disconnected(disconnected: bool) -> Self {
+        match disconnected {
+            true => Self::Disconnected,
+            false => Self::Timeout,
+        }
+    }
+
+    /// Returns the value that was not sent.
+    pub(crate) fn with<T>(self, value: T) -> SendTimeoutError<T> {
+        match self {
+            Self::Timeout => SendTimeoutError::Timeout(value),
+            Self::Disconnected => SendTimeoutError::Disconnected(value),
+            Self::Failed(cause) => SendTimeoutError::Failed(value, cause),
+        }
+    }
+}
+
+impl From<ChannelError> for OperationError {
+    fn from(cause: ChannelError) -> Self {
+        Self::Failed(cause)
+    }
+}
+
+impl From<RobustListError> for ChannelError {
+    fn from(error: RobustListError) -> Self {
+        Self::RobustList(error)
+    }
+}
+
+/// The one conversion of a failed internal lock. It is never a disconnection.
+impl From<AcquireError> for OperationError {
+    fn from(error: AcquireError) -> Self {
+        Self::Failed(match error {
+            AcquireError::TimedOut => return Self::Timeout,
+            AcquireError::Refused(error) => ChannelError::RobustList(error),
+            AcquireError::NotHeld => ChannelError::Inherited,
+            AcquireError::Broken => ChannelError::Corrupted,
+        })
+    }
+}
+
+impl From<RobustLockError<'_, ()>> for OperationError {
+    fn from(error: RobustLockError<'_, ()>) -> Self {
+        AcquireError::from(error).into()
+    }
+}
+
+impl From<OperationError> for SendTimeoutError<()> {
+    fn from(error: OperationError) -> Self {
+        error.with(())
+    }
+}
+
+impl From<OperationError> for RecvTimeoutError {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Timeout => Self::Timeout,
+            OperationError::Disconnected => Self::Disconnected,
+            OperationError::Failed(cause) => Self::Failed(cause),
+        }
+    }
+}
+
+impl From<ChannelError> for AttachError {
+    fn from(cause: ChannelError) -> Self {
+        Self::Failed(cause)
+    }
+}
+
+impl<T> SendError<T> {
+    /// Returns the value that was not sent.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Disconnected(value) | Self::Failed(value, _) => value,
+        }
+    }
+}
+
+impl<T> TrySendError<T> {
+    /// Returns the value that was not sent.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Full(value) | Self::Disconnected(value) | Self::Failed(value, _) => value,
+        }
+    }
+}
+
+impl<T> SendTimeoutError<T> {
+    /// Returns the value that was not sent.
+    pub fn into_inner(self) -> T {
+        self.split().0
+    }
+
+    /// Converts the value that was not sent.
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> SendTimeoutError<U> {
+        let (value, error) = self.split();
+        error.with(convert(value))
+    }
+
+    /// The error of an operation without a deadline, or the value that has to be sent again.
+    ///
+    /// An infinite timeout never expires. Only a faulty process can make such an operation return
+    /// `Timeout`.
+    pub(crate) fn without_deadline(self) -> Result<SendError<T>, T> {
+        match self {
+            Self::Timeout(value) => Err(value),
+            Self::Disconnected(value) => Ok(SendError::Disconnected(value)),
+            Self::Failed(value, cause) => Ok(SendError::Failed(value, cause)),
+        }
+    }
+
+    pub(super) fn split(self) -> (T, OperationError) {
+        match self {
+            Self::Timeout(value) => (value, OperationError::Timeout),
+            Self::Disconnected(value) => (value, OperationError::Disconnected),
+            Self::Failed(value, cause) => (value, OperationError::Failed(cause)),
+        }
+    }
+}
+
+impl RecvTimeoutError {
+    /// The error of an operation without a deadline, or none if it has to be repeated, as for
+    /// [`SendTimeoutError::without_deadline`].
+    pub(crate) fn without_deadline(self) -> Option<RecvError> {
+        match self {
+            Self::Timeout => None,
+            Self::Disconnected => Some(RecvError::Disconnected),
+            Self::Failed(cause) => Some(RecvError::Failed(cause)),
+        }
+    }
+}
+
+/// The error of an operation that does not wait.
+impl<T> From<SendTimeoutError<T>> for TrySendError<T> {
+    fn from(error: SendTimeoutError<T>) -> Self {
+        match error {
+            SendTimeoutError::Timeout(value) => Self::Full(value),
+            SendTimeoutError::Disconnected(value) => Self::Disconnected(value),
+            SendTimeoutError::Failed(value, cause) => Self::Failed(value, cause),
+        }
+    }
+}
+
+/// The error of an operation that does not wait.
+impl From<RecvTimeoutError> for TryRecvError {
+    fn from(error: RecvTimeoutError) -> Self {
+        match error {
+            RecvTimeoutError::Timeout => Self::Empty,
+            RecvTimeoutError::Disconnected => Self::Disconnected,
+            RecvTimeoutError::Failed(cause) => Self::Failed(cause),
+        }
+    }
+}
+
+const NO_RECEIVERS: &str = "all receivers of the channel are gone";
+const NO_SENDERS: &str = "the channel is empty and all its senders are gone";
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disconnected(_) => f.write_str(NO_RECEIVERS),
+            Self::Failed(_, cause) => cause.fmt(f),
+        }
+    }
+}
+
+impl<T> fmt::Display for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("the channel is full"),
+            Self::Disconnected(_) => f.write_str(NO_RECEIVERS),
+            Self::Failed(_, cause) => cause.fmt(f),
+        }
+    }
+}
+
+impl<T> fmt::Display for SendTimeoutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout(_) => f.write_str("timed out waiting to send"),
+            Self::Disconnected(_) => f.write_str(NO_RECEIVERS),
+            Self::Failed(_, cause) => cause.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disconnected => f.write_str(NO_SENDERS),
+            Self::Failed(cause) => cause.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for TryRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the channel is empty"),
+            Self::Disconnected => f.write_str(NO_SENDERS),
+            Self::Failed(cause) => cause.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for RecvTimeoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("timed out waiting to receive"),
+            Self::Disconnected => f.write_str(NO_SENDERS),
+            Self::Failed(cause) => cause.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for AttachError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(direction) => write!(
+                f,
+                "the {direction} side of the channel has closed for good; create a new channel"
+            ),
+            Self::SlotsInUse {
+                direction,
+                max,
+                parameter: Some(parameter),
+            } => write!(
+                f,
+                "all {max} {direction} slots are in use; raise the {parameter} parameter \
+                 or drop a {direction}"
+            ),
+            Self::SlotsInUse { direction, .. } => write!(
+                f,
+                "the only {direction} slot is in use; drop the other {direction}"
+            ),
+            Self::Failed(cause) => cause.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for ChannelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inherited => f.write_str(
+                "the handle belongs to the parent process; attach a handle in the forked child",
+            ),
+            Self::RobustList(error) => error.fmt(f),
+            Self::Corrupted => f.write_str("a faulty process has corrupted the channel"),
+            Self::Torn { expected, found } => write!(
+                f,
+                "the stream ended after {found} of the {expected} bytes of an item"
+            ),
+            Self::Flooded { limit } => write!(
+                f,
+                "the peer does not receive and has sent {limit} items; receive some of them \
+                 and send again"
+            ),
+            Self::MessageTooLong { length, max } => {
+                write!(f, "message of {length} bytes: expected at most {max}")
+            }
+            Self::WrongLength { expected, found } => {
+                write!(f, "message of {found} bytes: expected {expected}")
+            }
+            Self::Storage(error) => error.fmt(f),
+            Self::Os(code) => std::io::Error::from_raw_os_error(*code).fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "segment {}: {}", self.segment(), self.cause())
+    }
+}
+
+// The text of a cause is part of the text of its error, so `source` continues behind the cause.
+
+impl<T> Error for SendError<T> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(_, cause) => cause.source(),
+            Self::Disconnected(_) => None,
+        }
+    }
+}
+
+impl<T> Error for TrySendError<T> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(_, cause) => cause.source(),
+            Self::Full(_) | Self::Disconnected(_) => None,
+        }
+    }
+}
+
+impl<T> Error for SendTimeoutError<T> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(_, cause) => cause.source(),
+            Self::Timeout(_) | Self::Disconnected(_) => None,
+        }
+    }
+}
+
+impl Error for RecvError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(cause) => cause.source(),
+            Self::Disconnected => None,
+        }
+    }
+}
+
+impl Error for TryRecvError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(cause) => cause.source(),
+            Self::Empty | Self::Disconnected => None,
+        }
+    }
+}
+
+impl Error for RecvTimeoutError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(cause) => cause.source(),
+            Self::Timeout | Self::Disconnected => None,
+        }
+    }
+}
+
+impl Error for AttachError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(cause) => cause.source(),
+            Self::Closed(_) | Self::SlotsInUse { .. } => None,
+        }
+    }
+}
+
+impl Error for ChannelError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Storage(error) => error.source(),
+            Self::RobustList(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl Error for StorageError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.cause.source()
+    }
+}
+
+// The value that comes back need not implement `Debug`.
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SendError(..)")
+        match self {
+            Self::Disconnected(_) => f.write_str("Disconnected(..)"),
+            Self::Failed(_, cause) => write!(f, "Failed(.., {cause:?})"),
+        }
     }
 }
 
 impl<T> fmt::Debug for TrySendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full(_) => "Full(..)",
-            Self::Disconnected(_) => "Disconnected(..)",
-        })
+        match self {
+            Self::Full(_) => f.write_str("Full(..)"),
+            Self::Disconnected(_) => f.write_str("Disconnected(..)"),
+            Self::Failed(_, cause) => write!(f, "Failed(.., {cause:?})"),
+        }
     }
 }
 
 impl<T> fmt::Debug for SendTimeoutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Timeout(_) => "Timeout(..)",
-            Self::Disconnected(_) => "Disconnected(..)",
-        })
-    }
-}
-
-impl<T> fmt::Debug for DuplexSendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Timeout(_) => "Timeout(..)",
-            Self::Disconnected(_) => "Disconnected(..)",
-            Self::Flooded { .. } => "Flooded { .. }",
-        })
-    }
-}
-
-impl<T> DuplexSendError<T> {
-    /// The value that was not sent.
-    pub fn into_inner(self) -> T {
-        let (Self::Timeout(item) | Self::Disconnected(item) | Self::Flooded { item, .. }) = self;
-        item
-    }
-}
-
-impl<T> SendError<T> {
-    /// The value that was not sent.
-    pub fn into_inner(self) -> T {
-        self.0
-    }
-}
-
-impl<T> TrySendError<T> {
-    /// The value that was not sent.
-    pub fn into_inner(self) -> T {
-        let (Self::Full(value) | Self::Disconnected(value)) = self;
-        value
-    }
-}
-
-impl<T> SendTimeoutError<T> {
-    /// Without a free place: because nobody will ever make one, or not in time.
-    pub(super) fn of(value: T, disconnected: bool) -> Self {
-        if disconnected {
-            Self::Disconnected(value)
-        } else {
-            Self::Timeout(value)
-        }
-    }
-
-    /// The value that was not sent.
-    pub fn into_inner(self) -> T {
-        let (Self::Timeout(value) | Self::Disconnected(value)) = self;
-        value
-    }
-}
-
-impl<T> SendTimeoutError<T> {
-    /// Puts the value that was not sent back at the end of these.
-    pub(super) fn take_value(self, back: &mut Vec<T>) -> SendTimeoutError<()> {
-        let disconnected = matches!(self, Self::Disconnected(_));
-        back.push(self.into_inner());
-        SendTimeoutError::of((), disconnected)
-    }
-
-    /// For one who has the value still.
-    pub(super) fn without_value(self) -> SendTimeoutError<()> {
-        SendTimeoutError::of((), matches!(self, Self::Disconnected(_)))
-    }
-}
-
-impl SendTimeoutError<()> {
-    /// With the value that was not sent.
-    pub(super) fn with<T>(self, value: T) -> SendTimeoutError<T> {
-        SendTimeoutError::of(value, self == Self::Disconnected(()))
-    }
-}
-
-impl RecvTimeoutError {
-    /// Without an item: because nobody will ever send one, or not in time.
-    pub(super) fn of(disconnected: bool) -> Self {
-        if disconnected {
-            Self::Disconnected
-        } else {
-            Self::Timeout
+        match self {
+            Self::Timeout(_) => f.write_str("Timeout(..)"),
+            Self::Disconnected(_) => f.write_str("Disconnected(..)"),
+            Self::Failed(_, cause) => write!(f, "Failed(.., {cause:?})"),
         }
     }
 }

@@ -1,55 +1,90 @@
-//! Channels: what passes items between processes.
+//! Channels, which pass items or bytes between processes.
 //!
-//! | file | contents |
+//! Every channel has [`Sender`] and [`Receiver`] handles, created by [`Channel::sender`] and
+//! [`Channel::receiver`], and one family of errors, whose cause is a [`ChannelError`].
+//!
+//! | to pass | use |
 //! | --- | --- |
-//! | `bounded`, `monitor` | bounded buffers of semaphores, and of condition variables |
-//! | `robust` | channels that survive the death of their users |
-//! | `ring` | a ring for one sender and one receiver, without a lock |
-//! | `message_queue` | messages of variable length, with types |
-//! | `pipe`, `duplex` | the kernel's pipe, in one and in two directions |
-//! | `endpoint`, `error` | the handles of both sides, and their errors |
-//! | `store`, `slot`, `batch` | the ring of slots under a lock |
-//! | `state` | what the inspector reads |
+//! | items between processes that may die | [`RobustMonitorBuffer`] |
+//! | large items in place, between processes that may die | [`RobustBoundedBuffer`], [`Loan`] |
+//! | items with the highest throughput, many senders and receivers | [`BoundedBuffer`] |
+//! | items with exact `Full` and `Empty`, many senders and receivers | [`MonitorBuffer`] |
+//! | items between one sender and one receiver | [`RingBuffer`] |
+//! | an item whose sender waits until it is taken | [`Rendezvous`] |
+//! | messages of variable length, selected by type | [`MessageQueue`] |
+//! | bytes in shared memory | [`BytePipe`] |
+//! | items between processes that share descriptors and no memory | [`PipeBuffer`], [`Duplex`] |
+//! | any number of items | [`UnboundedBuffer`](crate::named) |
+//!
+//! # Example
+//! ```
+//! use interlatch::channel::Slot;
+//! use interlatch::{Channel, Region, RobustMonitorBuffer};
+//!
+//! type Numbers = RobustMonitorBuffer<u64, [Slot<u64>]>;
+//!
+//! let region = Region::memfd("orders", 1 << 16)?;
+//! let numbers: &Numbers = region.create("numbers", 100)?;
+//! let (sender, receiver) = (numbers.sender()?, numbers.receiver()?);
+//! sender.send(7)?;
+//! drop(sender);
+//! for item in receiver {
+//!     assert_eq!(item?, 7);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+// `traits`, `endpoint`: what a channel is, and the registration of a handle.
+// `sender`, `receiver`, `iter`, `error`: the handles and their errors.
+// `store`, `slot`, `batch`: the ring of slots under a lock, for `bounded` and `monitor`.
+// `state`: what the inspector reads.
 mod batch;
 mod bounded;
 mod duplex;
 mod endpoint;
 mod error;
+mod iter;
 pub mod message_queue;
 mod monitor;
 mod pipe;
+mod receiver;
 mod ring;
 mod robust;
+mod sender;
 mod slot;
 mod state;
 mod store;
+mod traits;
 
 pub use bounded::BoundedBuffer;
 pub use duplex::Duplex;
-pub use endpoint::{
-    Buffer, CountsEndpoints, Endpoint, EndpointRef, IntoIter, Iter, Receiver, Sender, TryIter,
-};
+pub use endpoint::{CountsEndpoints, Endpoint, EndpointRef};
+pub(crate) use error::OperationError;
 pub use error::{
-    Disconnected, DuplexSendError, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
-    TryRecvError, TrySendError,
+    AttachError, ChannelError, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
+    StorageError, TryRecvError, TrySendError,
 };
+pub use iter::{IntoIter, Iter, TryIter};
 pub use message_queue::MessageQueue;
 pub use monitor::MonitorBuffer;
-pub use pipe::{PipeBuffer, PipeEndpoint, PipeTorn};
+pub use pipe::{PipeBuffer, PipeEndpoint};
+pub use receiver::Receiver;
 pub use ring::{
     RingBorrow, RingBuffer, RingIntoIter, RingIter, RingLoan, RingReceiver, RingSender, RingTryIter,
 };
 pub use robust::{
-    AttachError, Borrowed, BytePipe, BytePipeError, ByteReader, ByteWriter, Delivery, GrowError,
-    GrowthLimit, Loan, LoanError, Rendezvous, RobustBoundedBuffer, RobustEndpoint,
-    RobustMonitorBuffer, TakeError, TurnSlot, Usage, Withdrawn,
+    Borrowed, BytePipe, BytePipeError, ByteReader, ByteWriter, Delivery, GrowError, GrowthLimit,
+    Loan, Rendezvous, RobustBoundedBuffer, RobustEndpoint, RobustMonitorBuffer, TakeError,
+    TurnSlot, Usage, Withdrawn,
 };
-// For the models, which put segments of their own in the place of regions.
+// For the models, which provide segments without regions.
 #[doc(hidden)]
 pub use robust::{Segment, SegmentList, Segments};
+pub use sender::Sender;
 pub use slot::{Slot, Slots};
 pub use state::{
     BufferState, EndState, RendezvousState, SegmentListState, SegmentState, WaitState,
 };
-pub use store::Direction;
+#[doc(hidden)]
+pub use traits::Unregistered;
+pub use traits::{Buffer, Channel, Direction};

@@ -1,59 +1,76 @@
-//! The bounded buffer from a lock and two condition variables.
-//!
-//! **Source.** Hoare's bounded buffer (*Monitors: An Operating System Structuring Concept*, 1974),
-//! with waiting in a loop as Mesa and POSIX need it.
-//!
-//! **Why it is correct.** Everything happens under one lock, so each operation is one step for all
-//! others. Whoever finds the buffer full waits for "not full", which every receiver announces;
-//! whoever finds it empty waits for "not empty", which every sender announces. One announcement
-//! per item is enough, because one item lets one waiter go. Closing lets all go, and needs
-//! `notify_all`; so does a batch, whose items let many go.
-//!
-//! `Full` and `Empty` are exact.
+//! The bounded buffer of a lock and two condition variables.
 
 use super::batch::Batch;
 use super::slot::{Slot, Slots};
-use super::store::{self, Direction, Guard, Store};
+use super::store::{self, Guard, Store};
 use super::{
-    Buffer, BufferState, CountsEndpoints, Disconnected, EndpointRef, RecvTimeoutError,
-    SendTimeoutError,
+    AttachError, Buffer, BufferState, Channel, CountsEndpoints, Direction, EndpointRef,
+    OperationError, RecvTimeoutError, SendTimeoutError, Unregistered,
 };
 use crate::platform::{
-    CachePadded, ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe,
-    ShmType, TypeInfo, constructor,
+    CachePadded, ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, Pod,
+    ShmObject, ShmSafe, ShmType, TypeInfo, constructor,
 };
 use crate::sync::{Condvar, RawCondvar, RawLock, RawMutex, Timeout};
 use core::alloc::Layout;
 use core::mem::{ManuallyDrop, offset_of};
 
-/// A first-in-first-out buffer of fixed capacity for many senders and many receivers, from a lock
-/// and two condition variables.
+/// A bounded first-in-first-out buffer for many senders and receivers, of a lock and condition
+/// variables.
 ///
-/// `S` says where the places are, as in [`BoundedBuffer`](super::BoundedBuffer); `C` and `L` are
-/// the condition variables and the lock that it is made of.
+/// Its answers `Full` and `Empty` are exact, unlike those of
+/// [`BoundedBuffer`](super::BoundedBuffer), which has a higher throughput. Where processes may die
+/// or be stopped, use [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
+///
+/// `S` holds the slots, as in [`BoundedBuffer`](super::BoundedBuffer). `C` is the type of the
+/// condition variables, `L` that of the lock.
 ///
 /// # Fairness
-/// None of its own: that of the condition variables.
+/// That of the condition variables.
+///
+/// # Ordering
+/// Everything before `send` happens before the return of the `recv` that receives the item, and
+/// everything before that `recv` happens before the return of a `send` that reuses its slot.
+///
+/// # Panics
+/// None. No foreign code runs inside an operation.
 ///
 /// # Process death
-/// A process that dies inside an operation may leave the lock held for ever; one that dies
-/// outside leaves its ends open. Others wait for the lock, also those that have slept and whose time is over:
-/// they hold it when they come back. Where processes may die or be stopped, use
-/// [`RobustMonitorBuffer`](crate::RobustMonitorBuffer).
+/// A process that dies within an operation may leave the lock held forever. A process that dies
+/// outside an operation leaves its handles registered. All others wait for the lock, including
+/// waiters whose timeout has expired, since a waiter reacquires the lock before it returns.
+///
+/// # How it works
+/// Every operation holds the one lock, so it is one step for all others. A sender that finds the
+/// buffer full waits for "not full", which every receiver notifies. A receiver that finds it empty
+/// waits for "not empty", which every sender notifies. One notification per item suffices, because
+/// an item lets one waiter proceed. Closing a side and passing a batch let several proceed and use
+/// `notify_all`.
+///
+/// # Sources
+/// The bounded buffer of Hoare, *Monitors: An Operating System Structuring Concept* (1974). Waiters
+/// recheck in a loop, as Mesa and POSIX require.
 ///
 /// # Example
+/// Between processes, a region holds the buffer:
 /// ```
-/// use interlatch::channel::{TryRecvError, TrySendError};
-/// use interlatch::{Buffer, MonitorBuffer};
+/// use interlatch::channel::{RecvError, Slot, TrySendError};
+/// use interlatch::{Channel, MonitorBuffer, Region};
 ///
-/// let buffer = MonitorBuffer::with_capacity(1)?;
-/// let (sender, receiver) = (buffer.sender().unwrap(), buffer.receiver().unwrap());
-/// assert_eq!(sender.try_send("one"), Ok(()));
-/// assert_eq!(sender.try_send("two"), Err(TrySendError::Full("two")));
-/// assert_eq!(receiver.recv(), Ok("one"));
+/// type Numbers = MonitorBuffer<u64, [Slot<u64>]>;
+///
+/// let region = Region::memfd("orders", 1 << 16)?;
+/// let buffer: &Numbers = region.create("numbers", 1)?;
+/// let sender = buffer.sender()?;
+/// // Another process maps the region and attaches to the buffer by its name.
+/// let buffer: &Numbers = region.attach("numbers")?;
+/// let receiver = buffer.receiver()?;
+/// assert_eq!(sender.try_send(1), Ok(()));
+/// assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)));
+/// assert_eq!(receiver.recv(), Ok(1));
 /// drop(sender);
-/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
-/// # Ok::<(), interlatch::region::ConfigError>(())
+/// assert_eq!(receiver.recv(), Err(RecvError::Disconnected));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[repr(C)]
 pub struct MonitorBuffer<T, S = Box<[Slot<T>]>, C = Condvar, L = RawMutex>
@@ -68,10 +85,10 @@ where
 }
 
 impl<T> MonitorBuffer<T> {
-    /// An empty buffer on the heap.
+    /// Creates an empty buffer on the heap.
     ///
     /// # Errors
-    /// If the capacity is zero or cannot be allocated.
+    /// The capacity is 0 or cannot be allocated.
     pub fn with_capacity(capacity: usize) -> Result<Self, ConfigError> {
         let slots = store::boxed(capacity)?;
         Ok(Self::from_parts(
@@ -85,10 +102,10 @@ impl<T> MonitorBuffer<T> {
 
 impl<T, const N: usize> MonitorBuffer<T, [Slot<T>; N]> {
     constructor! {
-        /// An empty buffer over these places, for a `static`:
+        /// Creates an empty buffer with these slots, for a `static`:
         /// `MonitorBuffer::from_slots([const { Slot::new() }; 8])`.
         ///
-        /// An array of none does not compile.
+        /// An empty array does not compile.
         pub fn from_slots(slots: [Slot<T>; N]) -> Self {
             const { assert!(N > 0, "a capacity of at least 1") };
             Self::from_parts(Condvar::new(), Condvar::new(), RawMutex::new(), slots)
@@ -98,7 +115,7 @@ impl<T, const N: usize> MonitorBuffer<T, [Slot<T>; N]> {
 
 impl<T, S: Slots<T>, C, L> MonitorBuffer<T, S, C, L> {
     constructor! {
-        /// An empty buffer from its parts.
+        /// Creates an empty buffer from its parts.
         pub fn from_parts(not_full: C, not_empty: C, lock: L, slots: S) -> Self {
             Self {
                 not_full,
@@ -111,7 +128,8 @@ impl<T, S: Slots<T>, C, L> MonitorBuffer<T, S, C, L> {
     }
 }
 
-// SAFETY: `repr(C)`, of parts that are; the store reduces every number that it reads.
+// SAFETY: the struct is `repr(C)` and so are its fields; the store clamps every number that it
+// reads.
 unsafe impl<T: Pod, const N: usize> ShmSafe for MonitorBuffer<T, [Slot<T>; N]> {
     fn initial() -> Self {
         Self::from_slots(core::array::from_fn(|_| Slot::new()))
@@ -127,29 +145,31 @@ impl<T: Pod, const N: usize> ShmType for MonitorBuffer<T, [Slot<T>; N]> {
         ]);
 }
 
-// SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the
-// layout of the unsized type; items are valid for every bit pattern.
+/// The memory of a buffer with its slots behind the header.
+type Memory<T> = HeaderAndSlots<MonitorBuffer<T, [Slot<T>; 0]>, Slot<T>>;
+
+// SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow it as in the
+// layout of the unsized type, and items are valid for every bit pattern.
 unsafe impl<T: Pod> ShmObject for MonitorBuffer<T, [Slot<T>]> {
     /// The capacity.
     type Config = usize;
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
-        store::layout::<Slot<T>>(Layout::new::<MonitorBuffer<T, [Slot<T>; 0]>>(), capacity)
+        Memory::<T>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
         let header: MonitorBuffer<T, [Slot<T>; 0]> =
             MonitorBuffer::from_parts(Condvar::new(), Condvar::new(), RawMutex::new(), []);
-        // SAFETY: valid for writes of the layout, of which the header is the beginning. The
-        // slots are empty, whatever is in them.
-        unsafe { at.cast::<MonitorBuffer<T, [Slot<T>; 0]>>().write(header) }
+        // SAFETY: the caller guarantees what `write_header` asks for. The slots are empty, whatever
+        // their bytes are.
+        unsafe { Memory::<T>::write_header(at, header) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        let wide = core::ptr::slice_from_raw_parts(at.cast::<Slot<T>>(), capacity);
-        // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which
-        // is that of the slots behind the header.
-        unsafe { &*(wide as *const Self) }
+        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of
+        // slots.
+        unsafe { &*(Memory::<T>::slots(at, capacity) as *const Self) }
     }
 }
 
@@ -160,15 +180,55 @@ impl<T: Pod> ShmType for MonitorBuffer<T, [Slot<T>]> {
 }
 
 impl MonitorBuffer<u64, [Slot<u64>; 0]> {
-    /// The state of the one that these words are, whatever its items: only the alignment says where the
-    /// ring is.
+    /// Reads the state of a buffer with any items. The alignment locates the ring.
     pub(crate) fn read_state(
-        words: &dyn MemoryReader,
+        reader: &dyn MemoryReader,
         align: u64,
         capacity: Option<u64>,
     ) -> Option<BufferState> {
         let store = (offset_of!(Self, store) as u64).checked_next_multiple_of(align)?;
-        Store::read_state(&OffsetReader(words, store), capacity)
+        Store::read_state(&OffsetReader(reader, store), capacity)
+    }
+}
+
+impl<T, S, C, L> Channel for MonitorBuffer<T, S, C, L>
+where
+    T: Send,
+    S: Slots<T> + ?Sized,
+    C: RawCondvar,
+    L: RawLock,
+{
+    type SendEndpoint<'a>
+        = EndpointRef<'a, Self>
+    where
+        Self: 'a;
+    type RecvEndpoint<'a>
+        = EndpointRef<'a, Self>
+    where
+        Self: 'a;
+
+    fn attach_sender(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        EndpointRef::new(self, Direction::Sending)
+    }
+
+    fn attach_receiver(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        EndpointRef::new(self, Direction::Receiving)
+    }
+}
+
+impl<T, S, C, L> Unregistered for MonitorBuffer<T, S, C, L>
+where
+    T: Send,
+    S: Slots<T> + ?Sized,
+    C: RawCondvar,
+    L: RawLock,
+{
+    fn unregistered_sender(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        Ok(EndpointRef::unregistered(self, Direction::Sending))
+    }
+
+    fn unregistered_receiver(&self) -> Result<EndpointRef<'_, Self>, AttachError> {
+        Ok(EndpointRef::unregistered(self, Direction::Receiving))
     }
 }
 
@@ -180,49 +240,66 @@ where
     L: RawLock,
 {
     type Item = T;
-    type Endpoint<'a>
-        = EndpointRef<'a, Self>
-    where
-        Self: 'a;
-    type AttachError = Disconnected;
 
-    fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
+    fn send_with(
+        &self,
+        _endpoint: &Self::SendEndpoint<'_>,
+        item: T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<T>> {
         let item = ManuallyDrop::new(item);
-        // SAFETY: an item that was sent is not dropped here.
+        // SAFETY: a sent item belongs to the store; it is not dropped here.
         let sent = unsafe { self.send_from(&item, timeout) };
-        sent.map_err(|refused| refused.with(ManuallyDrop::into_inner(item)))
+        sent.map_err(|error| error.with(ManuallyDrop::into_inner(item)))
     }
 
-    fn send_ref_with(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>>
+    fn send_ref_with(
+        &self,
+        _endpoint: &Self::SendEndpoint<'_>,
+        item: &T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<()>>
     where
         T: Pod,
     {
-        // SAFETY: it is plain.
-        unsafe { self.send_from(item, timeout) }
+        // SAFETY: a `Pod` item may be copied.
+        Ok(unsafe { self.send_from(item, timeout) }?)
     }
 
-    fn recv_with(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
-        self.recv_by(timeout, |visit| Some((1, visit.pop()?)))
+    fn recv_with(
+        &self,
+        _endpoint: &Self::RecvEndpoint<'_>,
+        timeout: Timeout,
+    ) -> Result<T, RecvTimeoutError> {
+        Ok(self.recv_by(timeout, |store| Some((1, store.pop()?)))?)
     }
 
-    fn recv_into_with(&self, place: &mut T, timeout: Timeout) -> Result<(), RecvTimeoutError>
+    fn recv_into_with(
+        &self,
+        _endpoint: &Self::RecvEndpoint<'_>,
+        destination: &mut T,
+        timeout: Timeout,
+    ) -> Result<(), RecvTimeoutError>
     where
         T: Pod,
     {
-        self.recv_by(timeout, |visit| visit.pop_into(place).then_some((1, ())))
+        Ok(self.recv_by(timeout, |store| {
+            store.pop_into(destination).then_some((1, ()))
+        })?)
     }
 
     fn send_many_with(
         &self,
+        _endpoint: &Self::SendEndpoint<'_>,
         items: &mut Vec<T>,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
-        let mut batch = Batch::of(items);
+        let mut batch = Batch::new(items);
         while !batch.rest().is_empty() {
-            self.send_by(timeout, |visit| {
-                // SAFETY: they are forgotten at once.
+            self.send_by(timeout, |store| {
+                // SAFETY: `forget_first` gives up the items that the store now owns.
                 unsafe {
-                    let sent = visit.push_some_from(batch.rest());
+                    let sent = store.push_some_from(batch.rest());
                     batch.forget_first(sent);
                     sent
                 }
@@ -233,19 +310,20 @@ where
 
     fn recv_many_with(
         &self,
+        _endpoint: &Self::RecvEndpoint<'_>,
         items: &mut Vec<T>,
-        most: usize,
+        max: usize,
         timeout: Timeout,
     ) -> Result<usize, RecvTimeoutError> {
-        let most = most.min(self.capacity());
-        if most == 0 {
+        let max = max.min(self.capacity());
+        if max == 0 {
             return Ok(0);
         }
-        items.reserve(most);
-        self.recv_by(timeout, |visit| {
-            let received = visit.pop_some(items, most);
+        items.reserve(max);
+        Ok(self.recv_by(timeout, |store| {
+            let received = store.pop_some(items, max);
             (received > 0).then_some((received, received))
-        })
+        })?)
     }
 
     fn len(&self) -> usize {
@@ -254,10 +332,6 @@ where
 
     fn capacity(&self) -> usize {
         self.store.capacity()
-    }
-
-    fn attach(&self, end: Direction) -> Result<EndpointRef<'_, Self>, Disconnected> {
-        EndpointRef::new(self, end)
     }
 }
 
@@ -268,76 +342,78 @@ where
     C: RawCondvar,
     L: RawLock,
 {
-    /// Sends what the item is made of.
+    /// Sends a bitwise copy of the item.
     ///
     /// # Safety
-    /// Whoever has the item forgets it if it was sent, or it is plain.
-    unsafe fn send_from(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>> {
-        self.send_by(timeout, |visit| {
-            // SAFETY: the caller's promise.
-            usize::from(unsafe { visit.push_from(item) })
+    /// After a success the caller does not use or drop `item`, or its type is `Pod`.
+    unsafe fn send_from(&self, item: &T, timeout: Timeout) -> Result<(), OperationError> {
+        self.send_by(timeout, |store| {
+            // SAFETY: the caller gives up the item after a success.
+            usize::from(unsafe { store.push_from(item) })
         })
     }
 
-    /// Sends by this, which appends items if there is room, and says how many.
+    /// Sends with `put`, which appends items while there is room and returns their number.
     fn send_by(
         &self,
         timeout: Timeout,
         mut put: impl FnMut(&mut Guard<'_, T, L, S>) -> usize,
-    ) -> Result<(), SendTimeoutError<()>> {
-        let Some(mut visit) = self.store.lock_with(timeout) else {
-            return Err(SendTimeoutError::Timeout(()));
+    ) -> Result<(), OperationError> {
+        let Some(mut store) = self.store.lock_with(timeout) else {
+            return Err(OperationError::Timeout);
         };
         let mut in_time = true;
         let sent = loop {
-            if visit.is_closed(Direction::Receiving) {
-                return Err(SendTimeoutError::Disconnected(()));
+            if store.is_closed(Direction::Receiving) {
+                return Err(OperationError::Disconnected);
             }
-            let sent = put(&mut visit);
+            let sent = put(&mut store);
             if sent > 0 {
                 break sent;
             }
             if !in_time {
-                return Err(SendTimeoutError::Timeout(()));
+                return Err(OperationError::Timeout);
             }
-            in_time = self.not_full.wait_with(visit.held(), timeout);
+            in_time = self.not_full.wait_with(store.lock_guard(), timeout);
         };
-        drop(visit);
-        announce(&self.not_empty, sent);
+        drop(store);
+        notify(&self.not_empty, sent);
         Ok(())
     }
 
-    /// Receives by this, which takes items if there are some, and says how many.
+    /// Receives with `take`, which takes items and returns their number, or none if it finds none.
     fn recv_by<R>(
         &self,
         timeout: Timeout,
         mut take: impl FnMut(&mut Guard<'_, T, L, S>) -> Option<(usize, R)>,
-    ) -> Result<R, RecvTimeoutError> {
-        let Some(mut visit) = self.store.lock_with(timeout) else {
-            return Err(RecvTimeoutError::Timeout);
+    ) -> Result<R, OperationError> {
+        let Some(mut store) = self.store.lock_with(timeout) else {
+            return Err(OperationError::Timeout);
         };
         let mut in_time = true;
         let (received, item) = loop {
-            if let Some(taken) = take(&mut visit) {
+            if let Some(taken) = take(&mut store) {
                 break taken;
             }
-            if visit.is_closed(Direction::Sending) || !in_time {
-                return Err(RecvTimeoutError::of(visit.is_closed(Direction::Sending)));
+            if store.is_closed(Direction::Sending) || !in_time {
+                return Err(OperationError::from_disconnected(
+                    store.is_closed(Direction::Sending),
+                ));
             }
-            in_time = self.not_empty.wait_with(visit.held(), timeout);
+            in_time = self.not_empty.wait_with(store.lock_guard(), timeout);
         };
-        drop(visit);
-        announce(&self.not_full, received);
+        drop(store);
+        notify(&self.not_full, received);
         Ok(item)
     }
 }
 
-/// Says that there are so many more items, or places: each lets one go.
+/// Wakes one waiter for one more item or free slot, and all waiters for several.
 #[inline]
-fn announce(condition: &impl RawCondvar, count: usize) {
+fn notify(condvar: &impl RawCondvar, count: usize) {
     match count {
-        1 => condition.notify_one(),
-        _ => condition.notify_all(),
+        1 => condvar.notify_one(),
+        _ => condvar.notify_all(),
     }
 }
 
@@ -348,13 +424,13 @@ where
     C: RawCondvar,
     L: RawLock,
 {
-    fn join(&self, end: Direction) -> Result<(), Disconnected> {
-        self.store.lock().attach(end)
+    fn join(&self, direction: Direction) -> Result<(), AttachError> {
+        self.store.lock().attach(direction)
     }
 
-    fn leave(&self, end: Direction) {
-        if self.store.lock().detach(end) {
-            match end {
+    fn leave(&self, direction: Direction) {
+        if self.store.lock().detach(direction) {
+            match direction {
                 Direction::Sending => self.not_empty.notify_all(),
                 Direction::Receiving => self.not_full.notify_all(),
             }

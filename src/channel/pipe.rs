@@ -1,21 +1,8 @@
 //! The kernel's pipe as a bounded buffer.
-//!
-//! **Promise.** That of every buffer here, between processes that share descriptors and no memory.
-//!
-//! **Source.** Thompson's and Ritchie's pipe (*The UNIX Time-Sharing System*, 1974).
-//!
-//! **Why it is correct.** The kernel keeps the order, and writes up to [`pipe::ATOMIC`] bytes in one piece. A
-//! larger item may go in several pieces, so who sends one holds a lock meanwhile, and who receives one another.
-//! The kernel counts who has which end, so the end of the stream needs nothing of ours.
-//!
-//! **Patience.** What has gone into the pipe cannot be taken back. So who sends a large item and has a deadline
-//! begins when there is room for all of it, which cannot become less while it has its turn; and who receives one
-//! begins when all of it is there. Only who waits for ever moves what can be moved. Of a small item there is a part
-//! in the pipe only if somebody writes there who does not use this crate; it is kept for the next call.
 
 use super::{
-    Buffer, CountsEndpoints, Direction, Disconnected, Endpoint, EndpointRef, RecvTimeoutError,
-    SendTimeoutError,
+    AttachError, Buffer, Channel, ChannelError, CountsEndpoints, Direction, Endpoint, EndpointRef,
+    OperationError, RecvTimeoutError, SendTimeoutError, Unregistered,
 };
 use crate::platform::Ordering::Relaxed;
 use crate::platform::pipe::{self, Reader, Writer};
@@ -25,145 +12,164 @@ use core::fmt;
 use core::marker::PhantomData;
 use std::sync::Arc;
 
-/// A first-in-first-out buffer in a pipe, for processes that share its descriptors.
+/// A bounded first-in-first-out buffer in a pipe, for processes that share descriptors and no
+/// memory.
 ///
-/// A process has a value of this type for itself, with either end open until its last handle of that end goes:
-/// so a process that only receives closes the end for sending, as always with pipes
-/// (`drop(buffer.sender())` does so), or no receiver anywhere hears of the end of the stream.
+/// Each process has a value of this type for itself. An end is open until the last handle of this
+/// process is dropped. A process that only receives closes the other end with
+/// `drop(buffer.sender())`, as always with pipes. Otherwise no receiver learns of the end of the
+/// stream.
 ///
-/// # Room
-/// The kernel counts pages of 4096 bytes. An item of at most a page lies in one page, with as many others as fit as a
-/// whole; a larger one takes pages of its own. So many items fit as [`capacity`](Buffer::capacity) says. A page is free
-/// again when all of it was read: until then there may be room for the items of a page less.
+/// # Capacity
+/// The kernel counts pages of 4096 bytes. Items of at most a page share pages, and no item crosses
+/// a page boundary. A larger item occupies pages of its own. [`capacity`](Buffer::capacity) is the
+/// resulting number of items. A page becomes free when all of its bytes were read, so the pipe may
+/// be full with the items of one page less.
 ///
 /// # Fairness
 /// None: that of the kernel.
 ///
+/// # Errors
+/// `Failed(Torn)`: all senders are gone and the stream ended within an item. `Failed(Os)`: a system
+/// call failed.
+///
 /// # Process death
-/// The kernel closes what a dead process had open, so the other side hears of it. An item of at most
-/// [`pipe::ATOMIC`] bytes is sent or not; of a larger one the beginning may have been sent, and then nobody can
-/// send or receive any more: others wait for ever, unless they have a deadline. If the last sender has gone in the
-/// middle of an item, receivers hear of the end, and [`torn`](PipeBuffer::torn) tells it from a proper one.
+/// The kernel closes the descriptors of a dead process, which disconnects the other side. A sender
+/// of an item of at most [`pipe::ATOMIC`] bytes has sent it or not. A sender of a larger item may
+/// have sent a part of it. The locks of senders and receivers then stay held, and all others wait,
+/// without a deadline forever.
 ///
 /// # Timeouts
-/// An item whose time is over was not sent, and none was taken in part from others. An item for which the whole
-/// pipe is too small passes only from one who waits for ever to one who waits for ever.
+/// An item whose `send` timed out was not sent, and a `recv` that timed out has consumed no part of
+/// an item. An item that exceeds the whole pipe passes only between a sender and a receiver without
+/// deadlines.
+///
+/// # How it works
+/// The kernel keeps the order and writes up to [`pipe::ATOMIC`] bytes in one piece. A larger item
+/// may go in several pieces, so a sender of such an item holds a lock, and so does a receiver. The
+/// kernel counts the open ends, so the end of the stream needs no support here.
+///
+/// Written bytes cannot be withdrawn. A sender of a large item with a deadline therefore starts
+/// when the pipe has room for the whole item; the room cannot shrink while the sender holds the
+/// lock. A receiver with a deadline starts when the whole item has arrived. Without a deadline,
+/// pieces are moved as they come. A part of a small item arrives only from a writer that does not
+/// use this crate; it is stored for the next call.
+///
+/// # Sources
+/// The pipe of Ritchie and Thompson, *The UNIX Time-Sharing System* (1974).
 ///
 /// # Example
 /// ```
-/// use interlatch::channel::TryRecvError;
-/// use interlatch::{Buffer, PipeBuffer};
+/// use interlatch::channel::RecvError;
+/// use interlatch::{Channel, PipeBuffer};
 ///
-/// let buffer = PipeBuffer::<u64>::with_capacity(16)?;
+/// // The child of a fork inherits both ends and drops the one that it does not use. The ends of a
+/// // named pipe come from `interlatch_ipc::Fifo`.
+/// let buffer = PipeBuffer::<u64>::with_capacity(512)?;
 /// let (sender, receiver) = (buffer.sender()?, buffer.receiver()?);
 /// sender.send(7)?;
 /// sender.close();
 /// assert_eq!(receiver.recv(), Ok(7));
-/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+/// assert_eq!(receiver.recv(), Err(RecvError::Disconnected));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct PipeBuffer<T> {
     receiving: Half<Reader>,
     sending: Half<Writer>,
-    /// Of whoever sends, and receives, an item in several pieces.
+    /// The locks of the senders and of the receivers of items in several pieces, between processes.
     turns: Option<[SemaphoreLock<PipeSemaphore>; 2]>,
     item: PhantomData<fn(T) -> T>,
 }
 
-/// One end in this process.
+/// One end of the pipe in this process.
 struct Half<E> {
     lock: RawMutex,
-    /// Of the thread that moves a large item, where there is no lock that processes share.
+    /// The lock of the thread that moves a large item, if processes share no lock.
     turn: RawMutex,
-    /// Whether a part of an item is kept. Relaxed everywhere: it says whether to look, under the lock, which
-    /// orders the rest; and who calls after another call has kept something sees what that one has stored.
-    keeps: AtomicU32,
-    state: UnsafeCell<State<E>>,
+    /// 1 if `state.partial` is not empty.
+    ///
+    /// Relaxed everywhere: the word only says whether to take the lock, which orders the rest. A
+    /// call that happens after the store sees it.
+    has_partial: AtomicU32,
+    state: UnsafeCell<HalfState<E>>,
 }
 
-struct State<E> {
+struct HalfState<E> {
     handles: usize,
-    /// Until the last handle goes, also before the first comes.
+    /// `Some` until the last handle is dropped, also before the first one.
     end: Option<Arc<E>>,
-    /// Of the receiving half: what has come of a small item in parts.
-    begun: Vec<u8>,
-    /// Of the receiving half: the item that the end of the stream has cut off.
-    torn: Option<PipeTorn>,
+    /// In the receiving half: the received bytes of a small item that is not complete.
+    partial: Vec<u8>,
+    /// In the receiving half: the error of a stream that ended within an item.
+    torn: Option<ChannelError>,
 }
 
-/// The stream has ended in the middle of an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the stream has ended after {found} bytes of an item of {expected}")]
-pub struct PipeTorn {
-    /// Bytes of the item.
-    pub expected: usize,
-    /// Bytes that have come.
-    pub found: usize,
-}
-
-// SAFETY: the state is accessed only by the holder of the lock.
+// SAFETY: only the holder of `lock` accesses the state.
 unsafe impl<E: Send + Sync> Sync for Half<E> {}
 
 impl<E> Half<E> {
     fn new(end: Option<E>) -> Self {
         let end = end.map(Arc::new);
-        let state = State {
+        let state = HalfState {
             handles: 0,
             end,
-            begun: Vec::new(),
+            partial: Vec::new(),
             torn: None,
         };
         Self {
             lock: RawMutex::new(),
             turn: RawMutex::new(),
-            keeps: AtomicU32::new(0),
+            has_partial: AtomicU32::new(0),
             state: UnsafeCell::new(state),
         }
     }
 
-    fn with<R>(&self, act: impl FnOnce(&mut State<E>) -> R) -> R {
-        let _held = self.lock.lock();
-        // SAFETY: the lock is held.
-        self.state.with_mut(|state| act(unsafe { &mut *state }))
+    /// Runs `action` with the state, under the lock.
+    fn with<R>(&self, action: impl FnOnce(&mut HalfState<E>) -> R) -> R {
+        let _guard = self.lock.lock();
+        // SAFETY: `_guard` holds the lock, which excludes every other access to `state`.
+        self.state.with_mut(|state| action(unsafe { &mut *state }))
     }
 
-    /// The end, if it is open.
+    /// The end of the pipe, if it is open.
     fn end(&self) -> Option<Arc<E>> {
         self.with(|state| state.end.clone())
     }
 
-    /// What has come of an item, which is the caller's now.
-    fn take_up(&self) -> Vec<u8> {
-        if self.keeps.load(Relaxed) == 0 {
+    /// Removes and returns the received bytes of an incomplete item.
+    fn take_partial(&self) -> Vec<u8> {
+        if self.has_partial.load(Relaxed) == 0 {
             return Vec::new();
         }
         self.with(|state| {
-            self.keeps.store(0, Relaxed);
-            core::mem::take(&mut state.begun)
+            self.has_partial.store(0, Relaxed);
+            core::mem::take(&mut state.partial)
         })
     }
 
-    /// Keeps what has come of an item for the next call, and what is known of its end.
-    fn keep(&self, mut begun: Vec<u8>, stopped: Option<&Stopped>) {
+    /// Stores the received bytes of an incomplete item for the next call, and the error of a torn
+    /// stream.
+    fn store_partial(&self, mut partial: Vec<u8>, error: Option<&OperationError>) {
         self.with(|state| {
-            state.begun.append(&mut begun);
-            if !state.begun.is_empty() {
-                self.keeps.store(1, Relaxed);
+            state.partial.append(&mut partial);
+            if !state.partial.is_empty() {
+                self.has_partial.store(1, Relaxed);
             }
-            if let Some(Stopped::Torn(torn)) = stopped {
-                state.torn = Some(*torn);
+            if let Some(OperationError::Failed(torn @ ChannelError::Torn { .. })) = error {
+                state.torn = Some(torn.clone());
             }
         });
     }
 
-    fn join(&self) -> Result<(), Disconnected> {
+    /// Counts one more handle. Returns false if the end has closed.
+    fn join(&self) -> bool {
         self.with(|state| {
             state.handles += usize::from(state.end.is_some());
-            state.end.as_ref().map(drop).ok_or(Disconnected)
+            state.end.is_some()
         })
     }
 
-    /// The last handle closes the end.
+    /// Counts one handle less. The last one closes the end.
     fn leave(&self) {
         let closed = self.with(|state| {
             state.handles = state.handles.saturating_sub(1);
@@ -181,11 +187,11 @@ impl<T: Pod> PipeBuffer<T> {
     const BYTES: usize = size_of::<T>();
     const IS_ATOMIC: bool = Self::BYTES <= pipe::ATOMIC;
 
-    /// A buffer in a pipe of its own, for so many items at least: the kernel rounds up.
+    /// Creates a pipe for at least `capacity` items. The kernel rounds the capacity up.
     ///
     /// # Errors
-    /// No descriptor is left, or a pipe cannot be that large: the limit of a user is a megabyte, in
-    /// `/proc/sys/fs/pipe-max-size`.
+    /// The process has no descriptor left, or the pipe would exceed the limit for users in
+    /// `/proc/sys/fs/pipe-max-size`, usually 1 MiB.
     pub fn with_capacity(capacity: usize) -> std::io::Result<Self> {
         let bytes = pipe::room(capacity, Self::BYTES).ok_or(std::io::ErrorKind::InvalidInput)?;
         let (reader, writer) = pipe::pipe(bytes)?;
@@ -196,21 +202,22 @@ impl<T: Pod> PipeBuffer<T> {
         Ok(Self::from_ends(Some(reader), Some(writer), turns))
     }
 
-    /// The buffer of a pipe that this process has been given, or opened: an end that it has not is closed. With
-    /// the locks of the senders and of the receivers, if items have more than [`pipe::ATOMIC`] bytes, and
-    /// more than one process sends or receives.
+    /// Creates the buffer of an inherited or opened pipe. A missing end is closed for this process.
     ///
-    /// A pipe that is too small for an item is made larger, if the kernel permits it.
+    /// `turns` are the locks of the senders and of the receivers. They are needed if an item has
+    /// more than [`pipe::ATOMIC`] bytes and more than one process sends or receives.
+    ///
+    /// A pipe that is too small for an item is enlarged if the kernel permits it.
     pub fn from_ends(
         reader: Option<Reader>,
         writer: Option<Writer>,
         turns: Option<[SemaphoreLock<PipeSemaphore>; 2]>,
     ) -> Self {
-        const { assert!(size_of::<T>() > 0, "an item of at least a byte") };
-        let least = pipe::room(1, Self::BYTES).unwrap_or(usize::MAX);
-        // Where that is refused, items pass in pieces.
-        let _ = reader.as_ref().map(|reader| reader.enlarge(least));
-        let _ = writer.as_ref().map(|writer| writer.enlarge(least));
+        const { assert!(size_of::<T>() > 0, "an item has at least 1 byte") };
+        let min = pipe::room(1, Self::BYTES).unwrap_or(usize::MAX);
+        // If the kernel does not permit it, items pass in pieces.
+        let _ = reader.as_ref().map(|reader| reader.enlarge(min));
+        let _ = writer.as_ref().map(|writer| writer.enlarge(min));
         let (receiving, sending) = (Half::new(reader), Half::new(writer));
         Self {
             receiving,
@@ -220,207 +227,175 @@ impl<T: Pod> PipeBuffer<T> {
         }
     }
 
-    /// The item in whose middle the stream has ended, if it has, and a call to receive it was made: to that call
-    /// the end was as any other.
-    pub fn torn(&self) -> Option<PipeTorn> {
-        self.receiving.with(|state| state.torn)
+    /// The error of a receiver at the end of the stream. Every receiver of this process reports a
+    /// torn item.
+    #[cold]
+    fn at_end(&self, error: OperationError) -> OperationError {
+        match error {
+            OperationError::Disconnected => self
+                .receiving
+                .with(|state| state.torn.clone())
+                .map_or(OperationError::Disconnected, OperationError::Failed),
+            other => other,
+        }
     }
 
-    /// The turn of whoever moves an item in pieces. Nothing, if timeout ran out first.
-    fn turn(&self, end: Direction, timeout: Timeout) -> Option<Turn<'_>> {
+    /// Acquires the lock for moving an item in pieces, or returns `None` if the timeout expires
+    /// first.
+    fn turn(&self, direction: Direction, timeout: Timeout) -> Option<PieceGuard<'_>> {
         if Self::IS_ATOMIC {
-            return Some(Turn::Anybodys);
+            return Some(PieceGuard::NotNeeded);
         }
         if let Some(turns) = &self.turns {
-            let held = turns[end as usize].lock_with(timeout);
-            return held.map(Turn::OfProcesses);
+            let guard = turns[direction as usize].lock_with(timeout);
+            return guard.map(PieceGuard::OfProcesses);
         }
-        let turn = match end {
+        let turn = match direction {
             Direction::Sending => &self.sending.turn,
             Direction::Receiving => &self.receiving.turn,
         };
-        turn.lock_with(timeout).map(Turn::OfThreads)
+        turn.lock_with(timeout).map(PieceGuard::OfThreads)
     }
 
-    /// Receives an item to where there is nothing that has to stay.
+    /// Receives an item of at most [`pipe::ATOMIC`] bytes. A failure may overwrite `destination`.
     fn recv_small(
         &self,
         reader: &Reader,
-        place: &mut T,
+        destination: &mut T,
         timeout: Timeout,
-    ) -> Result<(), RecvTimeoutError> {
-        let mut begun = self.receiving.take_up();
-        let received = receive_from(reader, place, &mut begun, timeout);
-        if received.is_err() || !begun.is_empty() {
-            self.receiving.keep(begun, received.as_ref().err());
+    ) -> Result<(), OperationError> {
+        let mut partial = self.receiving.take_partial();
+        let received = receive_from(reader, destination, &mut partial, timeout);
+        if received.is_err() || !partial.is_empty() {
+            let error = received.as_ref().err();
+            self.receiving.store_partial(partial, error);
         }
-        Ok(received?)
+        received
     }
 
-    /// Receives an item to where it belongs.
+    /// Receives an item of more than [`pipe::ATOMIC`] bytes, without a copy.
     fn recv_large(
         &self,
         reader: &Reader,
-        place: &mut T,
+        destination: &mut T,
         timeout: Timeout,
-    ) -> Result<(), RecvTimeoutError> {
+    ) -> Result<(), OperationError> {
         let Some(_turn) = self.turn(Direction::Receiving, timeout) else {
-            return Err(RecvTimeoutError::of(false));
+            return Err(OperationError::Timeout);
         };
-        let bytes = place.as_mut_bytes();
+        let bytes = destination.as_mut_bytes();
         until_whole(
             timeout,
             || reader.has(bytes.len()),
             |deadline| reader.wait_for(bytes.len(), deadline),
         )?;
-        read_all(reader, bytes, &mut 0, Timeout::Infinite).map_err(|stopped| {
-            self.receiving.keep(Vec::new(), Some(&stopped));
-            stopped.into()
-        })
+        read_all(reader, bytes, &mut 0, Timeout::Infinite)
+            .inspect_err(|error| self.receiving.store_partial(Vec::new(), Some(error)))
     }
 
-    fn recv_from(&self, reader: &Reader, timeout: Timeout) -> Result<T, RecvTimeoutError> {
+    fn recv_from(&self, reader: &Reader, timeout: Timeout) -> Result<T, OperationError> {
         let mut item = T::new_zeroed();
-        match Self::IS_ATOMIC {
-            true => self.recv_small(reader, &mut item, timeout)?,
-            false => self.recv_large(reader, &mut item, timeout)?,
-        }
+        let received = match Self::IS_ATOMIC {
+            true => self.recv_small(reader, &mut item, timeout),
+            false => self.recv_large(reader, &mut item, timeout),
+        };
+        received.map_err(|error| self.at_end(error))?;
         Ok(item)
     }
 
     fn recv_into_from(
         &self,
         reader: &Reader,
-        place: &mut T,
+        destination: &mut T,
         timeout: Timeout,
-    ) -> Result<(), RecvTimeoutError> {
+    ) -> Result<(), OperationError> {
         if Self::IS_ATOMIC {
-            *place = self.recv_from(reader, timeout)?;
+            *destination = self.recv_from(reader, timeout)?;
             return Ok(());
         }
-        self.recv_large(reader, place, timeout)
+        self.recv_large(reader, destination, timeout)
+            .map_err(|error| self.at_end(error))
     }
 
-    fn send_to(&self, writer: &Writer, item: &T, timeout: Timeout) -> Result<(), Stopped> {
+    fn send_to(&self, writer: &Writer, item: &T, timeout: Timeout) -> Result<(), OperationError> {
         if Self::IS_ATOMIC {
             return send_through(writer, item, timeout);
         }
         let Some(_turn) = self.turn(Direction::Sending, timeout) else {
-            return Err(Stopped::Timeout);
+            return Err(OperationError::Timeout);
         };
         let has_room = || writer.has_room(Self::BYTES);
         let wait = |deadline| writer.wait_for(Self::BYTES, deadline);
         until_whole(timeout, has_room, wait)?;
         send_through(writer, item, Timeout::Infinite)
     }
-
-    /// The end that is written, if it is open.
-    fn writer(&self) -> Result<Arc<Writer>, Stopped> {
-        self.sending.end().ok_or(Stopped::Disconnected)
-    }
-
-    /// The end that is read, if it is open.
-    fn reader(&self) -> Result<Arc<Reader>, Stopped> {
-        self.receiving.end().ok_or(Stopped::Disconnected)
-    }
 }
 
-/// What a handle has of its end: the end itself, so a call by the handle need not keep it open.
-pub struct PipeEndpoint<'a, T: Pod> {
-    end: Opened,
-    /// Last: when this goes, the end closes if no other handle has it.
+/// The registration of a pipe's handle. It keeps its end of the pipe open.
+pub struct PipeEndpoint<'a, T: Pod, E> {
+    end: Arc<E>,
+    /// Dropped last: if this was the last handle of the end, the end closes.
     _counted: EndpointRef<'a, PipeBuffer<T>>,
 }
 
-#[derive(Clone, Debug)]
-enum Opened {
-    Sending(Arc<Writer>),
-    Receiving(Arc<Reader>),
-}
+impl<T: Pod, E> Endpoint for PipeEndpoint<'_, T, E> {}
 
-impl<T: Pod> PipeEndpoint<'_, T> {
-    fn writer(&self) -> Result<&Writer, Stopped> {
-        match &self.end {
-            Opened::Sending(writer) => Ok(writer),
-            Opened::Receiving(_) => Err(Stopped::Disconnected),
-        }
-    }
-
-    fn reader(&self) -> Result<&Reader, Stopped> {
-        match &self.end {
-            Opened::Receiving(reader) => Ok(reader),
-            Opened::Sending(_) => Err(Stopped::Disconnected),
-        }
-    }
-}
-
-impl<T: Pod> Endpoint for PipeEndpoint<'_, T> {}
-
-impl<T: Pod> fmt::Debug for PipeEndpoint<'_, T> {
+impl<T: Pod, E: fmt::Debug> fmt::Debug for PipeEndpoint<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PipeEndpoint").field(&self.end).finish()
     }
 }
 
-/// Being the one who moves an item.
-#[expect(dead_code, reason = "the turn ends when it is dropped")]
-enum Turn<'a> {
-    /// A small item needs none.
-    Anybodys,
+/// The exclusive right of one side to move an item in pieces.
+#[expect(dead_code, reason = "dropping the guard unlocks")]
+enum PieceGuard<'a> {
+    /// The kernel moves a small item in one piece.
+    NotNeeded,
     OfThreads(LockGuard<'a, RawMutex>),
     OfProcesses(LockGuard<'a, SemaphoreLock<PipeSemaphore>>),
 }
 
-/// What stopped the movement of an item: the end of timeout, or of the other side.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Stopped {
-    Timeout,
-    Disconnected,
-    Torn(PipeTorn),
-}
-
-impl Stopped {
-    pub(super) fn with<T>(self, item: T) -> SendTimeoutError<T> {
-        SendTimeoutError::of(item, !matches!(self, Self::Timeout))
-    }
-}
-
-impl From<Stopped> for RecvTimeoutError {
-    fn from(stopped: Stopped) -> Self {
-        Self::of(!matches!(stopped, Stopped::Timeout))
-    }
-}
-
-/// Waits until an item can be moved as a whole; who waits for ever need not.
+/// Waits until the pipe has the bytes of, or the room for, a whole item.
+///
+/// Without a deadline it does not wait: the pieces are then moved as they come.
 fn until_whole(
     timeout: Timeout,
-    is_so: impl Fn() -> bool,
+    is_whole: impl Fn() -> bool,
     wait: impl Fn(Option<Deadline>) -> Result<Wake, PipeStop>,
-) -> Result<(), Stopped> {
+) -> Result<(), OperationError> {
     match timeout {
         Timeout::Infinite => return Ok(()),
-        _ if is_so() => return Ok(()),
-        Timeout::NonBlocking => return Err(Stopped::Timeout),
+        _ if is_whole() => return Ok(()),
+        Timeout::NonBlocking => return Err(OperationError::Timeout),
         Timeout::At(_) => {}
     }
     loop {
         match wait(timeout.deadline()) {
-            Ok(Wake::TimedOut) => return Err(Stopped::Timeout),
-            Ok(_) if is_so() => return Ok(()),
+            Ok(Wake::TimedOut) => return Err(OperationError::Timeout),
+            Ok(_) if is_whole() => return Ok(()),
             Ok(_) => {}
-            Err(_) => return Err(Stopped::Disconnected),
+            Err(stop) => return Err(failure(stop)),
         }
     }
 }
 
-/// Writes an item.
+/// Converts the result of a call that moved no byte.
+pub(super) fn failure(stop: PipeStop) -> OperationError {
+    match stop {
+        PipeStop::WouldBlock => OperationError::Timeout,
+        PipeStop::Broken => OperationError::Disconnected,
+        PipeStop::Failed(code) => OperationError::Failed(ChannelError::Os(code)),
+    }
+}
+
+/// Writes an item, in as many pieces as needed.
 pub(super) fn send_through<T: Pod>(
     writer: &Writer,
     item: &T,
     timeout: Timeout,
-) -> Result<(), Stopped> {
+) -> Result<(), OperationError> {
     let bytes = item.as_bytes();
-    let write = |from, blocks| match blocks {
+    let write = |from, may_block| match may_block {
         true => writer.write_blocking(&bytes[from..]),
         false => writer.write(&bytes[from..]),
     };
@@ -428,180 +403,194 @@ pub(super) fn send_through<T: Pod>(
     move_all(&mut 0, bytes.len(), timeout, write, wait)
 }
 
-/// Reads an item of which that much has come already. What has come when timeout ends is there.
+/// Reads an item whose first bytes are in `partial`. A failure leaves the received bytes there.
 pub(super) fn receive_from<T: Pod>(
     reader: &Reader,
     item: &mut T,
-    begun: &mut Vec<u8>,
+    partial: &mut Vec<u8>,
     timeout: Timeout,
-) -> Result<(), Stopped> {
+) -> Result<(), OperationError> {
     let bytes = item.as_mut_bytes();
-    // Where several threads have found parts, there may be more than an item.
-    let mut moved = begun.len().min(bytes.len());
-    bytes[..moved].copy_from_slice(&begun[..moved]);
-    begun.drain(..moved);
+    // Several threads may have stored parts, which together exceed an item.
+    let mut moved = partial.len().min(bytes.len());
+    bytes[..moved].copy_from_slice(&partial[..moved]);
+    partial.drain(..moved);
     let read = read_all(reader, bytes, &mut moved, timeout);
     if read.is_err() {
-        begun.splice(..0, bytes[..moved].iter().copied());
+        partial.splice(..0, bytes[..moved].iter().copied());
     }
     read
 }
 
-/// Reads the rest of an item.
+/// Reads the rest of an item, of which `moved` bytes have arrived.
 fn read_all(
     reader: &Reader,
     bytes: &mut [u8],
     moved: &mut usize,
     timeout: Timeout,
-) -> Result<(), Stopped> {
+) -> Result<(), OperationError> {
     let expected = bytes.len();
-    let read = |from, blocks| match blocks {
+    let read = |from, may_block| match may_block {
         true => reader.read_blocking(&mut bytes[from..]),
         false => reader.read(&mut bytes[from..]),
     };
     let wait = |timeout: Timeout| reader.wait(timeout.deadline());
-    move_all(moved, expected, timeout, read, wait).map_err(|stopped| match (stopped, *moved) {
-        (Stopped::Disconnected, found @ 1..) => Stopped::Torn(PipeTorn { expected, found }),
-        (stopped, _) => stopped,
+    move_all(moved, expected, timeout, read, wait).map_err(|error| match (error, *moved) {
+        (OperationError::Disconnected, found @ 1..) => {
+            OperationError::Failed(ChannelError::Torn { expected, found })
+        }
+        (error, _) => error,
     })
 }
 
-/// Moves all bytes by as many calls as it takes, each of which may block if it is told so.
+/// Moves all bytes with as many calls as needed. A call may block if there is no deadline.
 fn move_all(
     moved: &mut usize,
     bytes: usize,
     timeout: Timeout,
     mut call: impl FnMut(usize, bool) -> Result<usize, PipeStop>,
     wait: impl Fn(Timeout) -> Result<Wake, PipeStop>,
-) -> Result<(), Stopped> {
+) -> Result<(), OperationError> {
     while *moved < bytes {
         match call(*moved, timeout == Timeout::Infinite) {
-            Ok(0) => return Err(Stopped::Disconnected),
+            Ok(0) => return Err(OperationError::Disconnected),
             Ok(count) => {
                 *moved += count;
                 continue;
             }
             Err(PipeStop::WouldBlock) => {}
-            Err(PipeStop::Broken | PipeStop::Failed(_)) => return Err(Stopped::Disconnected),
+            Err(stop) => return Err(failure(stop)),
         }
         if timeout == Timeout::NonBlocking {
-            return Err(Stopped::Timeout);
+            return Err(OperationError::Timeout);
         }
         match wait(timeout) {
-            Ok(Wake::TimedOut) => return Err(Stopped::Timeout),
+            Ok(Wake::TimedOut) => return Err(OperationError::Timeout),
             Ok(_) => {}
-            Err(_) => return Err(Stopped::Disconnected),
+            Err(stop) => return Err(failure(stop)),
         }
     }
     Ok(())
 }
 
-impl<T: Pod> Buffer for PipeBuffer<T> {
-    type Item = T;
-    type Endpoint<'a>
-        = PipeEndpoint<'a, T>
-    where
-        Self: 'a;
-    type AttachError = Disconnected;
-
-    fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
-        let sent = self.writer();
-        let sent = sent.and_then(|writer| self.send_to(&writer, &item, timeout));
-        sent.map_err(|stopped| stopped.with(item))
+impl<T: Pod> PipeBuffer<T> {
+    fn open_writer(&self) -> Result<Arc<Writer>, AttachError> {
+        let closed = AttachError::Closed(Direction::Sending);
+        self.sending.end().ok_or(closed)
     }
 
-    fn send_seated(
+    fn open_reader(&self) -> Result<Arc<Reader>, AttachError> {
+        let closed = AttachError::Closed(Direction::Receiving);
+        self.receiving.end().ok_or(closed)
+    }
+}
+
+impl<T: Pod> Channel for PipeBuffer<T> {
+    type SendEndpoint<'a> = PipeEndpoint<'a, T, Writer>;
+    type RecvEndpoint<'a> = PipeEndpoint<'a, T, Reader>;
+
+    fn attach_sender(&self) -> Result<PipeEndpoint<'_, T, Writer>, AttachError> {
+        Ok(PipeEndpoint {
+            _counted: EndpointRef::new(self, Direction::Sending)?,
+            end: self.open_writer()?,
+        })
+    }
+
+    fn attach_receiver(&self) -> Result<PipeEndpoint<'_, T, Reader>, AttachError> {
+        Ok(PipeEndpoint {
+            _counted: EndpointRef::new(self, Direction::Receiving)?,
+            end: self.open_reader()?,
+        })
+    }
+}
+
+impl<T: Pod> Unregistered for PipeBuffer<T> {
+    fn unregistered_sender(&self) -> Result<PipeEndpoint<'_, T, Writer>, AttachError> {
+        Ok(PipeEndpoint {
+            _counted: EndpointRef::unregistered(self, Direction::Sending),
+            end: self.open_writer()?,
+        })
+    }
+
+    fn unregistered_receiver(&self) -> Result<PipeEndpoint<'_, T, Reader>, AttachError> {
+        Ok(PipeEndpoint {
+            _counted: EndpointRef::unregistered(self, Direction::Receiving),
+            end: self.open_reader()?,
+        })
+    }
+}
+
+impl<T: Pod> Buffer for PipeBuffer<T> {
+    type Item = T;
+
+    fn send_with(
         &self,
-        seat: &PipeEndpoint<'_, T>,
+        endpoint: &PipeEndpoint<'_, T, Writer>,
         item: T,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<T>> {
-        let sent = seat.writer();
-        let sent = sent.and_then(|writer| self.send_to(writer, &item, timeout));
-        sent.map_err(|stopped| stopped.with(item))
+        self.send_to(&endpoint.end, &item, timeout)
+            .map_err(|error| error.with(item))
     }
 
-    fn send_ref_with(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>> {
-        let sent = self.writer();
-        let sent = sent.and_then(|writer| self.send_to(&writer, item, timeout));
-        sent.map_err(|stopped| stopped.with(()))
-    }
-
-    fn send_ref_seated(
+    fn send_ref_with(
         &self,
-        seat: &PipeEndpoint<'_, T>,
+        endpoint: &PipeEndpoint<'_, T, Writer>,
         item: &T,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
-        let sent = seat.writer();
-        let sent = sent.and_then(|writer| self.send_to(writer, item, timeout));
-        sent.map_err(|stopped| stopped.with(()))
+        Ok(self.send_to(&endpoint.end, item, timeout)?)
     }
 
-    fn recv_with(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
-        self.recv_from(&*self.reader()?, timeout)
-    }
-
-    fn recv_seated(
+    fn recv_with(
         &self,
-        seat: &PipeEndpoint<'_, T>,
+        endpoint: &PipeEndpoint<'_, T, Reader>,
         timeout: Timeout,
     ) -> Result<T, RecvTimeoutError> {
-        self.recv_from(seat.reader()?, timeout)
+        Ok(self.recv_from(&endpoint.end, timeout)?)
     }
 
-    fn recv_into_with(&self, place: &mut T, timeout: Timeout) -> Result<(), RecvTimeoutError> {
-        self.recv_into_from(&*self.reader()?, place, timeout)
-    }
-
-    fn recv_into_seated(
+    fn recv_into_with(
         &self,
-        seat: &PipeEndpoint<'_, T>,
-        place: &mut T,
+        endpoint: &PipeEndpoint<'_, T, Reader>,
+        destination: &mut T,
         timeout: Timeout,
     ) -> Result<(), RecvTimeoutError> {
-        self.recv_into_from(seat.reader()?, place, timeout)
+        Ok(self.recv_into_from(&endpoint.end, destination, timeout)?)
     }
 
-    /// How many whole items are in the pipe.
+    /// The number of whole items in the pipe.
     fn len(&self) -> usize {
         self.receiving
             .end()
             .map_or(0, |reader| reader.available() / Self::BYTES)
     }
 
-    /// How many items fit for sure when it is empty, if this process can send or receive. A sender that waits for
-    /// ever may have begun with one more.
+    /// The number of items that fit into the empty pipe, or 0 if both ends are closed for this
+    /// process.
+    ///
+    /// A sender without a deadline may have started to write one more.
     fn capacity(&self) -> usize {
-        let of_writer = self.sending.end().map(|writer| writer.capacity());
-        let bytes = of_writer.or_else(|| self.receiving.end().map(|reader| reader.capacity()));
+        let writer = self.sending.end().map(|writer| writer.capacity());
+        let bytes = writer.or_else(|| self.receiving.end().map(|reader| reader.capacity()));
         bytes.map_or(0, |bytes| pipe::items(bytes, Self::BYTES))
-    }
-
-    fn attach(&self, end: Direction) -> Result<PipeEndpoint<'_, T>, Disconnected> {
-        let counted = EndpointRef::new(self, end)?;
-        // It was open when it was joined, and stays so.
-        let end = match end {
-            Direction::Sending => self.sending.end().map(Opened::Sending),
-            Direction::Receiving => self.receiving.end().map(Opened::Receiving),
-        };
-        Ok(PipeEndpoint {
-            end: end.ok_or(Disconnected)?,
-            _counted: counted,
-        })
     }
 }
 
 impl<T: Pod> CountsEndpoints for PipeBuffer<T> {
-    fn join(&self, end: Direction) -> Result<(), Disconnected> {
-        match end {
+    fn join(&self, direction: Direction) -> Result<(), AttachError> {
+        let is_open = match direction {
             Direction::Sending => self.sending.join(),
             Direction::Receiving => self.receiving.join(),
+        };
+        match is_open {
+            true => Ok(()),
+            false => Err(AttachError::Closed(direction)),
         }
     }
 
-    fn leave(&self, end: Direction) {
-        match end {
+    fn leave(&self, direction: Direction) {
+        match direction {
             Direction::Sending => self.sending.leave(),
             Direction::Receiving => self.receiving.leave(),
         }

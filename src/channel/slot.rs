@@ -1,9 +1,22 @@
-//! Places for items.
+//! The slot of one item.
 
 use crate::platform::{Pod, UnsafeCell, constructor};
 use core::mem::MaybeUninit;
 
-/// A place for one item, empty at first. Which places are full is known from outside.
+/// Storage for one item, initially empty.
+///
+/// A buffer tracks which of its slots are full; a slot alone does not know. Programs name this type
+/// to say where a buffer keeps its slots, and create arrays of it for a `static`. In a region, the
+/// buffer creates its slots:
+/// ```
+/// use interlatch::channel::Slot;
+/// use interlatch::{BoundedBuffer, Buffer, Region};
+///
+/// let region = Region::memfd("orders", 1 << 16)?;
+/// let buffer = region.create::<BoundedBuffer<u64, [Slot<u64>]>>("numbers", 100)?;
+/// assert_eq!(buffer.capacity(), 100);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Example
 /// ```
@@ -20,86 +33,94 @@ pub struct Slot<T>(UnsafeCell<MaybeUninit<T>>);
 
 impl<T> Slot<T> {
     constructor! {
-        /// An empty place: all zeros, since one of plain data may be looked at before it is filled.
+        /// Creates an empty slot.
+        ///
+        /// Its bytes are zeros, because a loan reads a slot of plain data before it is filled.
         pub fn new() -> Self {
             Self(UnsafeCell::new(MaybeUninit::zeroed()))
         }
     }
 
-    /// Fills the place.
+    /// Fills the slot.
     ///
     /// # Safety
-    /// The place is empty, and nobody else accesses it meanwhile.
+    /// The slot is empty, and no other access to it happens during the call.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) unsafe fn put(&self, item: T) {
-        // SAFETY: no one else accesses the place, by the caller's promise.
-        self.0.with_mut(|place| unsafe { (*place).write(item) });
+        // SAFETY: the caller excludes every other access.
+        self.0.with_mut(|slot| unsafe { (*slot).write(item) });
     }
 
-    /// Fills the place with what `item` is made of, without moving that to the stack.
+    /// Fills the slot with a bitwise copy of `item`, without a copy on the stack.
     ///
     /// # Safety
-    /// As of [`put`](Self::put); and of the item and the one in the place, one is forgotten.
+    /// The slot is empty, no other access to it happens during the call, and only one of `item` and
+    /// its copy is used and dropped afterwards.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) unsafe fn put_from(&self, item: &T) {
         let from = core::ptr::from_ref(item);
-        // SAFETY: no one else accesses the place, by the caller's promise, so that it is none that the
-        // caller has a reference to.
+        // SAFETY: the caller excludes every other access to the slot, so `item` does not overlap
+        // it.
         self.0
-            .with_mut(|place| unsafe { place.cast::<T>().copy_from_nonoverlapping(from, 1) });
+            .with_mut(|slot| unsafe { slot.cast::<T>().copy_from_nonoverlapping(from, 1) });
     }
 
-    /// Empties the place.
+    /// Empties the slot.
     ///
     /// # Safety
-    /// The place is full, and nobody else accesses it meanwhile.
+    /// The slot is full, and no other access to it happens during the call.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) unsafe fn take(&self) -> T {
-        // SAFETY: full, and accessed by no one else, by the caller's promise. `with_mut`, because
-        // the item moves out: a concurrent reader would be a second owner.
+        // SAFETY: the caller guarantees a full slot and excludes every other access. This is a
+        // write access for the model: a concurrent reader would become a second owner of the item.
         self.0
-            .with_mut(|place| unsafe { (*place).assume_init_read() })
+            .with_mut(|slot| unsafe { (*slot).assume_init_read() })
     }
 }
 
 impl<T: Pod> Slot<T> {
-    /// Empties the place, into that of the caller's.
+    /// Empties the slot into `destination`.
     ///
     /// # Safety
-    /// As of [`take`](Self::take).
+    /// The slot is full, and no other access to it happens during the call.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
-    pub(super) unsafe fn take_into(&self, into: &mut T) {
-        let into = core::ptr::from_mut(into);
-        // SAFETY: full, and accessed by no one else, by the caller's promise.
+    pub(super) unsafe fn take_into(&self, destination: &mut T) {
+        let destination = core::ptr::from_mut(destination);
+        // SAFETY: the caller guarantees a full slot and excludes every other access, so
+        // `destination` does not overlap it.
         self.0
-            .with_mut(|place| unsafe { place.cast::<T>().copy_to_nonoverlapping(into, 1) });
+            .with_mut(|slot| unsafe { slot.cast::<T>().copy_to_nonoverlapping(destination, 1) });
     }
 
-    /// What is in the place: an item, what is left of one, or zeros. Plain data is valid all the same.
+    /// The contents of the slot: an item, a partly written item, or zeros. All are valid for plain
+    /// data.
     ///
     /// # Safety
-    /// Nobody writes into the place meanwhile.
+    /// No write to the slot happens while the reference lives.
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) unsafe fn filled(&self) -> &T {
-        // SAFETY: made of zeros, or filled, and valid for every bit pattern; nobody writes, by the
-        // caller's promise.
-        self.0.with(|place| unsafe { (*place).assume_init_ref() })
+        // SAFETY: the slot holds zeros or written bytes, which are valid for every bit pattern, and
+        // the caller excludes writes.
+        self.0.with(|slot| unsafe { (*slot).assume_init_ref() })
     }
 
-    /// The same, to write.
+    /// The contents of the slot, for writing.
     ///
     /// # Safety
-    /// Nobody else accesses the place meanwhile.
+    /// No other access to the slot happens while the reference lives.
     #[cfg_attr(debug_assertions, track_caller)]
-    #[expect(clippy::mut_from_ref, reason = "a cell, whose one user is the caller")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the caller excludes every other access to the cell"
+    )]
     pub(super) unsafe fn filled_mut(&self) -> &mut T {
-        // SAFETY: as above, and nobody else is here, by the caller's promise.
-        self.0
-            .with_mut(|place| unsafe { (*place).assume_init_mut() })
+        // SAFETY: the slot holds zeros or written bytes, which are valid for every bit pattern, and
+        // the caller excludes every other access.
+        self.0.with_mut(|slot| unsafe { (*slot).assume_init_mut() })
     }
 }
 
@@ -109,31 +130,32 @@ impl<T> Default for Slot<T> {
     }
 }
 
-/// Where the places of a buffer are: an array inside it, a box, or the rest of a region.
+/// Storage of a buffer's slots: an array, a box, or the rest of a region.
 ///
 /// # Safety
-/// `slots` returns the same places every time, and never none. They belong to this value alone: no other
-/// one returns any of them. Several threads may call it at the same time.
+/// `slots` returns the same slots at each call, and at least one. They belong to this value alone.
+/// Several threads may call it at the same time.
 pub unsafe trait Slots<T> {
-    /// The places.
+    /// The slots.
     fn slots(&self) -> &[Slot<T>];
 }
 
-// SAFETY: the array's own places. Of an empty one nobody asks for a place: such a buffer is full and empty.
+// SAFETY: the slots are those of the array. A buffer of an empty array is both full and empty, so
+// it never accesses a slot.
 unsafe impl<T, const N: usize> Slots<T> for [Slot<T>; N] {
     fn slots(&self) -> &[Slot<T>] {
         self
     }
 }
 
-// SAFETY: the slice's own places.
+// SAFETY: the slots are those of the slice.
 unsafe impl<T> Slots<T> for [Slot<T>] {
     fn slots(&self) -> &[Slot<T>] {
         self
     }
 }
 
-// SAFETY: the box's own places.
+// SAFETY: the slots are those of the box.
 unsafe impl<T> Slots<T> for Box<[Slot<T>]> {
     fn slots(&self) -> &[Slot<T>] {
         self

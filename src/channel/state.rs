@@ -1,110 +1,121 @@
-//! What a buffer is, as somebody sees it who only looks at its words.
+//! States of channels, as the inspector reads them from shared memory.
 
 use super::GrowthLimit;
 use crate::sync::LockState;
 
-/// How many items there are, of which so many have come and so many have gone. The two numbers are read one after
-/// the other, so more may seem to have gone than have come, or more to be there than there are places.
-pub(crate) fn fill_of(came: u64, went: u64, capacity: Option<u64>) -> u64 {
-    match came.wrapping_sub(went) {
+/// Returns the fill of a buffer that counts sent and received items.
+///
+/// The counts are read one after the other, so they may be inconsistent: the fill is clamped to the
+/// capacity, and to 0 if more items seem to be received than sent.
+pub(crate) fn fill_of(sent: u64, received: u64, capacity: Option<u64>) -> u64 {
+    match sent.wrapping_sub(received) {
         below if below > i64::MAX as u64 => 0,
         fill => fill.min(capacity.unwrap_or(fill)),
     }
 }
 
-/// A buffer, a moment ago. Its numbers are read one after the other, so while somebody is at work they may
-/// not agree.
+/// The state of a buffer a moment ago.
+///
+/// The fields are read one after the other. While a process uses the buffer, they may be
+/// inconsistent.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BufferState {
-    /// The lock inside.
+    /// The internal lock.
     pub lock: LockState,
-    /// How many items there are, at most the capacity; nothing where that cannot be told.
+    /// The number of items, at most the capacity. `None` if it is unknown.
     pub fill: Option<u64>,
-    /// How many places there are; nothing where that cannot be told.
+    /// The number of slots. `None` if it is unknown.
     pub capacity: Option<u64>,
-    /// Those who send.
+    /// The side of the senders.
     pub senders: EndState,
-    /// Those who receive.
+    /// The side of the receivers.
     pub receivers: EndState,
 }
 
-/// A rendezvous, a moment ago.
+/// The state of a rendezvous a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RendezvousState {
-    /// The lock inside.
+    /// The internal lock.
     pub lock: LockState,
-    /// Who waits with an item that was not taken yet.
+    /// The sender that waits with an item that was not taken yet.
     pub offered: WaitState,
-    /// Who waits for an item, where one that does not wait itself may put it.
+    /// The receiver that waits for an item of a sender that does not wait.
     pub asked: WaitState,
-    /// Who has accepted what is offered, and not acknowledged it yet.
+    /// The receiver that has accepted the offered item and not acknowledged it yet.
     pub accepted: WaitState,
-    /// Those who send.
+    /// The side of the senders.
     pub senders: EndState,
-    /// Those who receive.
+    /// The side of the receivers.
     pub receivers: EndState,
 }
 
-/// Somebody at a rendezvous.
+/// A participant of a rendezvous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WaitState {
-    /// That cannot be told.
+    /// The state is unknown.
     Unknown,
-    /// Nobody.
-    Nobody,
-    /// This thread, which lives, as far as the kernel has told.
+    /// No thread has this part.
+    Vacant,
+    /// The thread with this id, whose death the kernel has not marked.
     Thread(u32),
 }
 
 impl WaitState {
-    /// Who holds this lock.
-    pub(super) fn of(lock: LockState) -> Self {
+    /// The holder of this lock.
+    pub(super) fn from_lock(lock: LockState) -> Self {
         match lock {
             LockState::HeldBy { thread, .. } => Self::Thread(thread),
-            LockState::Free | LockState::OwnerDied { .. } => Self::Nobody,
+            LockState::Free | LockState::OwnerDied { .. } => Self::Vacant,
             _ => Self::Unknown,
         }
     }
 }
 
-/// What the users of a queue that grows share, a moment ago.
+/// The state of an unbounded channel's segment list a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SegmentListState {
-    /// The lock inside.
+    /// The internal lock.
     pub lock: LockState,
-    /// How many segments there are, at most as many as may be.
+    /// The number of segments, at most the limit.
     pub segments: u64,
-    /// How many there ever were.
+    /// The number of segments created since the beginning.
     pub ever: u64,
-    /// How far it grows.
+    /// The limit of its growth.
     pub growth: GrowthLimit,
     /// Whether a receiver may be asleep.
     pub waiters: bool,
-    /// Those who send.
+    /// The side of the senders.
     pub senders: EndState,
-    /// Those who receive.
+    /// The side of the receivers.
     pub receivers: EndState,
 }
 
-/// A segment of a queue that grows, a moment ago.
+/// The state of a segment of an unbounded channel a moment ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SegmentState {
-    /// How many items are in it, at most as many as there can be.
+    /// The number of items, at most the capacity.
     pub fill: u64,
-    /// How many items there can be; nothing where that cannot be told.
+    /// The maximum number of items. `None` if it is unknown.
     pub capacity: Option<u64>,
 }
 
-/// One end of a buffer.
+/// The state of one side of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EndState {
-    /// That cannot be told.
+    /// The state is unknown.
     Unknown,
-    /// So many handles, whoever has them. Those of dead processes count.
+    /// The number of handles, including those of dead processes.
     Counted(u64),
-    /// These threads have handles, and live, as far as the kernel has told. None: there was none yet.
+    /// The ids of the threads with handles whose deaths the kernel has not marked. Empty before the
+    /// first handle.
     HeldBy(Vec<u32>),
-    /// The last handle has gone.
+    /// The last handle was dropped or its owner died.
     Closed,
 }
 
@@ -113,15 +124,19 @@ mod tests {
     use super::fill_of;
 
     #[test]
-    fn numbers_that_were_read_at_different_times_make_a_fill() {
+    fn inconsistent_counts_give_a_clamped_fill() {
         assert_eq!(fill_of(7, 4, Some(5)), 3);
-        assert_eq!(fill_of(5, 6, Some(5)), 0, "one has gone in between");
-        assert_eq!(fill_of(5, 6, None), 0);
-        assert_eq!(fill_of(9, 1, Some(5)), 5, "some have come in between");
         assert_eq!(
-            fill_of(1, u64::MAX, Some(5)),
-            2,
-            "they go on after the last"
+            fill_of(5, 6, Some(5)),
+            0,
+            "an item was received between the reads"
         );
+        assert_eq!(fill_of(5, 6, None), 0);
+        assert_eq!(
+            fill_of(9, 1, Some(5)),
+            5,
+            "items were sent between the reads"
+        );
+        assert_eq!(fill_of(1, u64::MAX, Some(5)), 2, "the counts wrap");
     }
 }

@@ -1,48 +1,51 @@
-//! What both constructions keep under their lock: a ring of places, and who is attached.
+//! The ring of slots that two buffers keep under their lock, with the counts of their handles.
 
 use super::slot::{Slot, Slots};
-use super::{BufferState, Disconnected, EndState};
+use super::{AttachError, BufferState, Direction, EndState};
 use crate::platform::{
-    CachePadded, ConfigError, MemoryReader, OffsetReader, Pod, UnsafeCell, constructor,
+    CachePadded, ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, UnsafeCell,
+    constructor,
 };
 use crate::sync::{LockGuard, RawLock, RawMutex, Timeout};
-use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::mem::offset_of;
 
-/// A ring of items behind a lock, on one cache line with what it protects: who takes the one needs the
-/// other. The slots come last, so that it can be built unsized over the
-/// rest of a region; their number is then known from the reference, not from shared memory.
+/// A ring of items and the lock that protects it.
+///
+/// The lock shares a cache line with the state, which its holder needs next. The slots come last,
+/// so the struct can be unsized over the rest of a region. The number of slots is then part of the
+/// reference and not of the shared memory.
 #[repr(C)]
 pub(super) struct Store<T, L, S: Slots<T> + ?Sized> {
     lock: L,
-    state: UnsafeCell<State>,
+    state: UnsafeCell<RingState>,
     item: PhantomData<T>,
     next_line: CachePadded,
     slots: S,
 }
 
-/// Valid for every bit pattern: whoever reads a number here reduces it to what the slots allow.
+/// The state of the ring. A faulty peer may write any number, so every reader clamps it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-struct State {
-    /// Where the oldest item is; the capacity, for the first place.
+struct RingState {
+    /// The index of the oldest item. The capacity stands for index 0.
     first: u64,
-    /// How many items there are.
+    /// The number of items.
     length: u64,
-    senders: Side,
-    receivers: Side,
+    senders: HandleCount,
+    receivers: HandleCount,
 }
 
-/// One side of the buffer. It is open until its last handle goes, also before the first comes.
+/// The handles of one side. The side is open until its last handle is dropped, also before the
+/// first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-struct Side {
+struct HandleCount {
     handles: u64,
     closed: u64,
 }
 
-impl Side {
+impl HandleCount {
     const OPEN: Self = Self {
         handles: 0,
         closed: 0,
@@ -52,15 +55,14 @@ impl Side {
         self.closed != 0
     }
 
-    fn attach(&mut self) -> Result<(), Disconnected> {
-        if self.is_closed() {
-            return Err(Disconnected);
-        }
-        self.handles = self.handles.saturating_add(1);
-        Ok(())
+    /// Counts one more handle. Returns false if the side has closed.
+    fn attach(&mut self) -> bool {
+        let is_open = !self.is_closed();
+        self.handles = self.handles.saturating_add(u64::from(is_open));
+        is_open
     }
 
-    /// True if that was the last handle, and closed the side.
+    /// Counts one handle less. Returns true if that closed the side.
     fn detach(&mut self) -> bool {
         self.handles = self.handles.saturating_sub(1);
         let closes = self.handles == 0 && !self.is_closed();
@@ -69,164 +71,167 @@ impl Side {
     }
 }
 
-/// Which side of the buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Those who send.
-    Sending,
-    /// Those who receive.
-    Receiving,
-}
-
-// SAFETY: the state and the slots are accessed only by the holder of the lock, and items move
-// from the process or thread that sends to the one that receives.
+// SAFETY: only the holder of the lock accesses the state and the slots, and items, which are
+// `Send`, move from the sender to the receiver.
 unsafe impl<T: Send, L: RawLock, S: Slots<T> + ?Sized> Sync for Store<T, L, S> {}
-// SAFETY: it owns its items, and the slots that they are in.
+// SAFETY: the store owns its items and their slots.
 unsafe impl<T: Send, L: RawLock + Send, S: Slots<T> + Send> Send for Store<T, L, S> {}
 
 impl<T, L, S: Slots<T>> Store<T, L, S> {
     constructor! {
-        /// An empty ring over these slots.
+        /// Creates an empty ring with these slots.
         pub(super) fn new(lock: L, slots: S) -> Self {
-            let state = State { first: 0, length: 0, senders: Side::OPEN, receivers: Side::OPEN };
+            let state = RingState { first: 0, length: 0, senders: HandleCount::OPEN, receivers: HandleCount::OPEN };
             Self { lock, state: UnsafeCell::new(state), item: PhantomData, next_line: CachePadded, slots }
         }
     }
 }
 
 impl<T, L: RawLock, S: Slots<T> + ?Sized> Store<T, L, S> {
-    /// The number of places.
+    /// The number of slots.
     pub(super) fn capacity(&self) -> usize {
         self.slots.slots().len()
     }
 
-    /// Comes in: nobody else is inside until the visit is dropped.
+    /// Locks the store until the guard is dropped.
     pub(super) fn lock(&self) -> Guard<'_, T, L, S> {
         Guard {
-            held: self.lock.lock(),
+            lock_guard: self.lock.lock(),
             store: self,
         }
     }
 
-    /// Comes in before timeout runs out.
+    /// Locks the store, or returns `None` if the timeout expires first.
     pub(super) fn lock_with(&self, timeout: Timeout) -> Option<Guard<'_, T, L, S>> {
-        let held = self.lock.lock_with(timeout.for_internal_lock())?;
-        Some(Guard { held, store: self })
+        let lock_guard = self.lock.lock_with(timeout.for_internal_lock())?;
+        Some(Guard {
+            lock_guard,
+            store: self,
+        })
     }
 }
 
 impl<T, L, S: Slots<T> + ?Sized> Drop for Store<T, L, S> {
-    /// Drops the items that nobody received.
+    /// Drops the items that were not received.
     fn drop(&mut self) {
         let slots = self.slots.slots();
         let state = self.state.with(|state| {
-            // SAFETY: `&mut self`: nobody else is here.
+            // SAFETY: `&mut self` excludes every other access.
             unsafe { *state }
         });
         let length = (state.length as usize).min(slots.len());
         for position in 0..length {
             let index = (state.first(slots.len()) + position) % slots.len();
-            // SAFETY: the `length` places from `first` on are full, and nobody else is here.
+            // SAFETY: the `length` slots from `first` on are full, and `&mut self` excludes every
+            // other access.
             drop(unsafe { slots[index].take() });
         }
     }
 }
 
-/// Being inside: the only way to the ring.
+/// The locked store, which gives access to the ring.
 pub(super) struct Guard<'a, T, L: RawLock, S: Slots<T> + ?Sized> {
-    held: LockGuard<'a, L>,
+    lock_guard: LockGuard<'a, L>,
     store: &'a Store<T, L, S>,
 }
 
 impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
-    /// The lock that is held, for waiting on a condition variable.
-    pub(super) fn held(&mut self) -> &mut LockGuard<'a, L> {
-        &mut self.held
+    /// The guard of the lock, for waiting on a condition variable.
+    pub(super) fn lock_guard(&mut self) -> &mut LockGuard<'a, L> {
+        &mut self.lock_guard
     }
 
-    fn read(&self) -> State {
-        // SAFETY: the lock is held.
+    fn read(&self) -> RingState {
+        // SAFETY: `lock_guard` holds the lock, which excludes every other access to `state`.
         self.store.state.with(|state| unsafe { *state })
     }
 
-    fn change<R>(&mut self, change: impl FnOnce(&mut State) -> R) -> R {
-        // SAFETY: the lock is held, and `&mut self` lends the state to one caller at a time.
+    fn change<R>(&mut self, change: impl FnOnce(&mut RingState) -> R) -> R {
+        // SAFETY: `lock_guard` holds the lock, which excludes every other access to `state`, and
+        // `&mut self` lends it to one caller at a time.
         self.store
             .state
             .with_mut(|state| change(unsafe { &mut *state }))
     }
 
-    /// How many items there are.
+    /// The number of items.
     pub(super) fn len(&self) -> usize {
-        // A number that is too large was written by a faulty peer.
+        // A faulty peer may have written a larger number.
         (self.read().length as usize).min(self.store.capacity())
     }
 
     /// Whether this side has closed for good.
-    pub(super) fn is_closed(&self, end: Direction) -> bool {
+    pub(super) fn is_closed(&self, direction: Direction) -> bool {
         let state = self.read();
-        match end {
+        match direction {
             Direction::Sending => state.senders.is_closed(),
             Direction::Receiving => state.receivers.is_closed(),
         }
     }
 
-    /// Whether there is no item and never will be.
+    /// Whether the stream has ended: the ring is empty and all senders are gone.
     pub(super) fn has_ended(&self) -> bool {
         self.len() == 0 && self.is_closed(Direction::Sending)
     }
 
-    pub(super) fn attach(&mut self, end: Direction) -> Result<(), Disconnected> {
-        self.change(|state| state.side(end).attach())
+    /// Counts one more handle of this side.
+    pub(super) fn attach(&mut self, direction: Direction) -> Result<(), AttachError> {
+        match self.change(|state| state.side(direction).attach()) {
+            true => Ok(()),
+            false => Err(AttachError::Closed(direction)),
+        }
     }
 
-    /// True if that closed the side.
-    pub(super) fn detach(&mut self, end: Direction) -> bool {
-        self.change(|state| state.side(end).detach())
+    /// Counts one handle less. Returns true if that closed the side.
+    pub(super) fn detach(&mut self, direction: Direction) -> bool {
+        self.change(|state| state.side(direction).detach())
     }
 
-    /// Appends what the item is made of, which is the store's then. False, if every place is taken.
+    /// Appends a bitwise copy of the item, which the store then owns. Returns false if the ring is
+    /// full.
     ///
     /// # Safety
-    /// Whoever has the item forgets it after that, or it is plain.
+    /// After a success the caller does not use or drop `item`, or its type is `Pod`.
     pub(super) unsafe fn push_from(&mut self, item: &T) -> bool {
         let length = self.len();
         if length == self.store.capacity() {
             return false;
         }
         let slot = self.slot(length);
-        // SAFETY: the places beyond `length` are empty, and the lock is held. That the item is there
-        // once is the caller's promise.
+        // SAFETY: the slots beyond `length` are empty, and `lock_guard` excludes every other
+        // access. The caller gives up the item.
         unsafe { slot.put_from(item) };
         self.change(|state| state.length = length as u64 + 1);
         true
     }
 
-    /// Appends what these items are made of, which is the store's then, as many as there are places for.
-    /// Returns how many: the first ones.
+    /// Appends bitwise copies of the first items, as many as there are free slots. Returns their
+    /// number.
     ///
     /// # Safety
-    /// Whoever has those items forgets them after that, or they are plain.
+    /// The caller does not use or drop these items afterwards, or their type is `Pod`.
     pub(super) unsafe fn push_some_from(&mut self, items: &[T]) -> usize {
         let length = self.len();
         let count = items.len().min(self.store.capacity() - length);
         for (position, item) in (length..).zip(&items[..count]) {
-            // SAFETY: as in `push_from`.
+            // SAFETY: the slots from `length` on are empty, and `lock_guard` excludes every other
+            // access. The caller gives up the items.
             unsafe { self.slot(position).put_from(item) };
         }
         self.change(|state| state.length = (length + count) as u64);
         count
     }
 
-    /// Takes the oldest items, so many at most, to the end of `into`, which has room for them. Returns how
-    /// many.
-    pub(super) fn pop_some(&mut self, into: &mut Vec<T>, most: usize) -> usize {
+    /// Moves up to `max` of the oldest items to the end of `items`, which has reserved the room.
+    /// Returns their number.
+    pub(super) fn pop_some(&mut self, items: &mut Vec<T>, max: usize) -> usize {
         let (length, capacity) = (self.len(), self.store.capacity());
-        let count = length.min(most);
-        // SAFETY: the places are full, and each is emptied once.
-        into.extend((0..count).map(|position| unsafe { self.slot(position).take() }));
+        let count = length.min(max);
+        // SAFETY: the first `length` slots are full, `lock_guard` excludes every other access, and
+        // each slot is emptied once.
+        items.extend((0..count).map(|position| unsafe { self.slot(position).take() }));
         self.change(|state| {
-            // Both are at most a capacity.
+            // Both terms are at most the capacity, so one subtraction wraps the sum.
             let first = state.first(capacity) + count;
             state.first = first.checked_sub(capacity).unwrap_or(first) as u64;
             state.length = (length - count) as u64;
@@ -234,29 +239,29 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
         count
     }
 
-    /// Takes the oldest item.
+    /// Removes the oldest item.
     pub(super) fn pop(&mut self) -> Option<T> {
-        // SAFETY: the place is full, and this is done once.
+        // SAFETY: `pop_with` passes a full slot, excludes every other access and empties the slot
+        // once.
         self.pop_with(|slot| unsafe { slot.take() })
     }
 
-    /// Takes the oldest item into a place of the caller's. False, if there is none.
-    pub(super) fn pop_into(&mut self, into: &mut T) -> bool
+    /// Removes the oldest item into `destination`. Returns false if the ring is empty.
+    pub(super) fn pop_into(&mut self, destination: &mut T) -> bool
     where
         T: Pod,
     {
-        // SAFETY: the place is full.
-        self.pop_with(|slot| unsafe { slot.take_into(into) })
+        // SAFETY: `pop_with` passes a full slot and excludes every other access.
+        self.pop_with(|slot| unsafe { slot.take_into(destination) })
             .is_some()
     }
 
-    /// Takes the oldest item by this, which finds the place full and nobody else there.
+    /// Removes the oldest item with `take`, which gets its full slot while no other access happens.
     fn pop_with<R>(&mut self, take: impl FnOnce(&Slot<T>) -> R) -> Option<R> {
         let length = self.len();
         if length == 0 {
             return None;
         }
-        // The first `length` places are full, and the lock is held.
         let item = take(self.slot(0));
         let capacity = self.store.capacity();
         self.change(|state| {
@@ -266,18 +271,19 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
         Some(item)
     }
 
-    /// The place at this position from the oldest item.
+    /// The slot at this position behind the oldest item.
     fn slot(&self, position: usize) -> &'a Slot<T> {
         let slots = self.store.slots.slots();
         let index = self.read().first(slots.len()) + position;
-        // Both are less than a capacity; and a division would take longer than all the rest.
+        // Both terms are less than the capacity. A division would take longer than the rest of the
+        // operation.
         let past = index.checked_sub(slots.len());
         &slots[past.unwrap_or(index)]
     }
 }
 
-impl State {
-    /// Where the oldest item is, or would be: inside the ring, whatever a faulty peer wrote.
+impl RingState {
+    /// The index of the oldest item, clamped to the ring.
     fn first(&self, capacity: usize) -> usize {
         match self.first < capacity as u64 {
             true => self.first as usize,
@@ -285,8 +291,8 @@ impl State {
         }
     }
 
-    fn side(&mut self, end: Direction) -> &mut Side {
-        match end {
+    fn side(&mut self, direction: Direction) -> &mut HandleCount {
+        match direction {
             Direction::Sending => &mut self.senders,
             Direction::Receiving => &mut self.receivers,
         }
@@ -294,28 +300,28 @@ impl State {
 }
 
 impl Store<u64, RawMutex, [Slot<u64>; 0]> {
-    /// The state of the one that these words are, whatever its items.
+    /// Reads the state of a store with any items.
     pub(super) fn read_state(
-        words: &dyn MemoryReader,
+        reader: &dyn MemoryReader,
         capacity: Option<u64>,
     ) -> Option<BufferState> {
         let state = offset_of!(Self, state);
-        let length = words.read_u64((state + offset_of!(State, length)) as u64)?;
-        let end = |offset| Side::read_state(&OffsetReader(words, (state + offset) as u64));
+        let length = reader.read_u64((state + offset_of!(RingState, length)) as u64)?;
+        let end = |offset| HandleCount::read_state(&OffsetReader(reader, (state + offset) as u64));
         Some(BufferState {
-            lock: RawMutex::read_state(&OffsetReader(words, offset_of!(Self, lock) as u64))?,
+            lock: RawMutex::read_state(&OffsetReader(reader, offset_of!(Self, lock) as u64))?,
             fill: Some(length.min(capacity.unwrap_or(length))),
             capacity,
-            senders: end(offset_of!(State, senders))?,
-            receivers: end(offset_of!(State, receivers))?,
+            senders: end(offset_of!(RingState, senders))?,
+            receivers: end(offset_of!(RingState, receivers))?,
         })
     }
 }
 
-impl Side {
-    fn read_state(words: &dyn MemoryReader) -> Option<EndState> {
-        let handles = words.read_u64(offset_of!(Self, handles) as u64)?;
-        let closed = words.read_u64(offset_of!(Self, closed) as u64)?;
+impl HandleCount {
+    fn read_state(reader: &dyn MemoryReader) -> Option<EndState> {
+        let handles = reader.read_u64(offset_of!(Self, handles) as u64)?;
+        let closed = reader.read_u64(offset_of!(Self, closed) as u64)?;
         Some(match closed {
             0 => EndState::Counted(handles),
             _ => EndState::Closed,
@@ -323,29 +329,13 @@ impl Side {
     }
 }
 
-/// Checks a number of places: at least one, and that many slots fit behind a header.
-///
-/// Returns the layout of both.
-pub(super) fn layout<ShmObject>(header: Layout, capacity: usize) -> Result<Layout, ConfigError> {
-    if capacity == 0 {
-        return Err(ConfigError::ZeroCapacity);
-    }
-    let overflow = ConfigError::SizeOverflow {
-        capacity,
-        item: size_of::<ShmObject>(),
-    };
-    let slots = Layout::array::<ShmObject>(capacity).map_err(|_| overflow)?;
-    let (both, _) = header.extend(slots).map_err(|_| overflow)?;
-    Ok(both.pad_to_align())
-}
-
-/// Empty places on the heap.
+/// Creates empty slots on the heap.
 pub(super) fn boxed<T>(capacity: usize) -> Result<Box<[Slot<T>]>, ConfigError> {
     let overflow = ConfigError::SizeOverflow {
         capacity,
         item: size_of::<T>(),
     };
-    layout::<Slot<T>>(Layout::new::<()>(), capacity)?;
+    HeaderAndSlots::<(), Slot<T>>::layout(capacity)?;
     let mut slots = Vec::new();
     slots.try_reserve_exact(capacity).map_err(|_| overflow)?;
     slots.resize_with(capacity, Slot::new);

@@ -154,24 +154,27 @@ impl ObjectState {
     fn read_channel(object: &Object, reader: &dyn MemoryReader) -> Option<Self> {
         use declaration::*;
         let object_type = &object.object_type;
-        let (size, align, ends) = (object_type.size(), object_type.align(), object_type.ends());
+        let (size, align) = (object_type.size(), object_type.align());
+        let max_endpoints = object_type.max_endpoints();
         let capacity = capacity(object);
         match object_type.declaration() {
             BOUNDED => BoundedBuffer::read_state(reader, align, capacity).map(Self::Buffer),
             MONITOR => MonitorBuffer::read_state(reader, align, capacity).map(Self::Buffer),
             ROBUST_BOUNDED => {
-                RobustBoundedBuffer::read_state(reader, (size, align), capacity, ends)
+                RobustBoundedBuffer::read_state(reader, (size, align), capacity, max_endpoints)
                     .map(Self::Buffer)
             }
             RING => RingBuffer::read_state(reader, capacity).map(Self::Buffer),
             ROBUST_MONITOR => {
-                RobustMonitorBuffer::read_state(reader, capacity, ends).map(Self::Buffer)
+                RobustMonitorBuffer::read_state(reader, capacity, max_endpoints).map(Self::Buffer)
             }
-            BYTE_PIPE => BytePipe::read_state(reader, capacity, ends).map(Self::BytePipe),
+            BYTE_PIPE => BytePipe::read_state(reader, capacity, max_endpoints).map(Self::BytePipe),
             SEGMENT => Segment::read_state(reader, capacity).map(Self::Segment),
-            SEGMENT_LIST => SegmentList::read_state(reader, ends).map(Self::SegmentList),
+            SEGMENT_LIST => SegmentList::read_state(reader, max_endpoints).map(Self::SegmentList),
             MESSAGE_QUEUE => MessageQueue::read_state(reader).map(Self::Queue),
-            RENDEZVOUS => Rendezvous::read_state(reader, (size, align), ends).map(Self::Rendezvous),
+            RENDEZVOUS => {
+                Rendezvous::read_state(reader, (size, align), max_endpoints).map(Self::Rendezvous)
+            }
             _ => None,
         }
     }

@@ -11,7 +11,7 @@
 //! These types wrap the handles of any [`Buffer`], which determines blocking and the effect of a
 //! death.
 
-use crate::channel::{Buffer, Receiver, RecvTimeoutError, SendTimeoutError, Sender};
+use crate::channel::{AttachError, Buffer, Receiver, RecvTimeoutError, SendTimeoutError, Sender};
 use crate::platform::{Pod, ShmType};
 use crate::sync::Timeout;
 use core::fmt;
@@ -133,12 +133,7 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Outbox<'a, B> {
     pub fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
         let envelope = Envelope::new(self.process, item);
         let sent = self.sender.send_with(envelope, timeout);
-        sent.map_err(|error| match error {
-            SendTimeoutError::Timeout(envelope) => SendTimeoutError::Timeout(envelope.item()),
-            SendTimeoutError::Disconnected(envelope) => {
-                SendTimeoutError::Disconnected(envelope.item())
-            }
-        })
+        sent.map_err(|error| error.map(|envelope| envelope.item()))
     }
 }
 
@@ -194,7 +189,7 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Inbox<'a, B> {
 /// # Example
 /// ```
 /// use interlatch::named::{DirectLink, DirectLinkError, Envelope, ProcessId};
-/// use interlatch::{Buffer, MonitorBuffer};
+/// use interlatch::{Channel, MonitorBuffer};
 /// use interlatch::sync::Timeout;
 ///
 /// let (ann, bob, eve) = (ProcessId::new(1), ProcessId::new(2), ProcessId::new(3));
@@ -218,7 +213,7 @@ pub struct DirectLink<'a, B: Buffer + ?Sized + 'a> {
 }
 
 /// Error of receiving from a [`DirectLink`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DirectLinkError {
     /// No item was received.
@@ -347,16 +342,16 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Mailbox<'a, B> {
     /// Creates a sender for this process.
     ///
     /// # Errors
-    /// Those of [`Buffer::sender`].
-    pub fn outbox(&self, process: ProcessId) -> Result<Outbox<'a, B>, B::AttachError> {
+    /// Those of [`Channel::sender`](crate::Channel::sender).
+    pub fn outbox(&self, process: ProcessId) -> Result<Outbox<'a, B>, AttachError> {
         Ok(Outbox::new(process, self.buffer.sender()?))
     }
 
     /// Creates a receiver.
     ///
     /// # Errors
-    /// Those of [`Buffer::receiver`].
-    pub fn inbox(&self) -> Result<Inbox<'a, B>, B::AttachError> {
+    /// Those of [`Channel::receiver`](crate::Channel::receiver).
+    pub fn inbox(&self) -> Result<Inbox<'a, B>, AttachError> {
         Ok(Inbox::new(self.buffer.receiver()?))
     }
 }

@@ -12,7 +12,7 @@
 //! it afterwards.
 
 use super::{DirectLink, Envelope, Inbox, Mailbox, MailboxId, Outbox, ProcessId};
-use crate::channel::{AttachError, Buffer, RobustMonitorBuffer, Slot};
+use crate::channel::{AttachError, Channel, RobustMonitorBuffer, Slot};
 use crate::platform::Pod;
 use crate::region::{Region, RegionError};
 use std::fmt;

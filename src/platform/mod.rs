@@ -24,11 +24,13 @@
 pub use core::sync::atomic::Ordering;
 
 mod cache_padded;
+mod header_and_slots;
 mod memory_reader;
 pub mod robust;
 mod shm;
 mod type_info;
 pub use cache_padded::CachePadded;
+pub(crate) use header_and_slots::HeaderAndSlots;
 pub use interlatch_derive::{ShmSafe, ShmType};
 pub use memory_reader::{MemoryReader, OffsetReader};
 pub use shm::{Config, ConfigError, Pod, ShmObject, ShmSafe};

@@ -1,7 +1,7 @@
 //! What zerocopy's derives mark may be shared.
 
 use interlatch::channel::Slot;
-use interlatch::{ShmType, Buffer, Mutex, Region, RobustMonitorBuffer, RobustMutex};
+use interlatch::{Buffer, Channel, Mutex, Region, RobustMonitorBuffer, RobustMutex, ShmType};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 #[repr(C)]

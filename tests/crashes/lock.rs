@@ -3,6 +3,7 @@
 use super::actor::{hear, say};
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
+use interlatch::channel::{ChannelError, TryRecvError, TrySendError};
 use interlatch::channel::{Slot, TurnSlot};
 use interlatch::sync::{AcquireError, PairSlot, RobustLockError, RobustSemaphorePair};
 use interlatch::{
@@ -124,9 +125,13 @@ fn inherited_handle<B: Buffer<Item = u64> + ?Sized>(buffer: &B) {
     // SAFETY: this process has one thread, and the child only tries to send and to receive, and exits.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => {
-            let tried = [sender.try_send(42).is_err(), receiver.try_recv().is_err()];
+            let cause = ChannelError::Inherited;
+            let sent = sender.try_send(42) == Err(TrySendError::Failed(42, cause.clone()));
+            let items: Vec<_> = receiver.iter().collect();
+            let received = receiver.try_recv() == Err(TryRecvError::Failed(cause.clone()));
             drop((sender, receiver));
-            std::process::exit(i32::from(tried != [true; 2]));
+            let is_told = sent && received && items == [Err(cause)];
+            std::process::exit(i32::from(!is_told));
         }
         ForkResult::Parent { child } => {
             let status = waitpid(child, None).expect("the child is ours");

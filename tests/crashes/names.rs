@@ -123,7 +123,7 @@ pub fn play(region: &Region, part: &str) {
             let neighbour = ProcessId::new(me.number() + 1);
             let name = format!("from {} to {}", neighbour.number(), parent.number());
             let post: &Number = region.attach(&name).expect("it is there");
-            let sender = interlatch::Buffer::sender(post).expect("open");
+            let sender = interlatch::Channel::sender(post).expect("open");
             let out = Outbox::new(me, sender);
             out.send_with(1, in_time()).expect("room");
         }

@@ -4,10 +4,11 @@
 use super::actor::{find, say};
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
-use interlatch::channel::LoanError;
+use interlatch::channel::SendTimeoutError;
+use interlatch::channel::Unregistered;
 use interlatch::channel::{RecvTimeoutError, TurnSlot};
 use interlatch::sync::Timeout;
-use interlatch::{Buffer, Receiver, Region, Rendezvous, RobustBoundedBuffer};
+use interlatch::{Channel, Receiver, Region, Rendezvous, RobustBoundedBuffer};
 use nix::sys::signal::Signal::SIGKILL;
 use std::time::{Duration, Instant};
 
@@ -143,19 +144,21 @@ fn gives_back() {
     let places: &Places = find(&region, "places");
     let holder = actor(&region, "hold", deadline);
     let refused = places.loan_with(Timeout::NonBlocking).map(drop);
-    assert_eq!(refused, Err(LoanError::Timeout));
+    assert_eq!(refused, Err(SendTimeoutError::Timeout(())));
     kill(holder);
     let mut loan = places.loan_with(Timeout::after(TIMEOUT)).expect("free");
     assert!(loan.is_owner_died());
     *loan = 3;
     loan.send().expect("sent");
-    assert_eq!(places.recv_with(Timeout::NonBlocking), Ok(3));
+    assert_eq!(places.recv_unregistered(Timeout::NonBlocking), Ok(3));
 }
 
 fn leaves() {
     let (region, deadline) = region();
     let places: &Places = find(&region, "places");
-    places.send_with(5, Timeout::NonBlocking).expect("room");
+    places
+        .send_unregistered(5, Timeout::NonBlocking)
+        .expect("room");
     let reader = actor(&region, "borrow", deadline);
     let refused = places.borrow_with(Timeout::NonBlocking).map(|item| *item);
     assert_eq!(refused, Err(RecvTimeoutError::Timeout), "one has it");

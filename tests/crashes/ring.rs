@@ -9,7 +9,7 @@ use super::process::{Actor, TIMEOUT};
 use super::soak::{WORKERS, in_peace, kill_for, some_patience, worker};
 use super::tally::Tally;
 use interlatch::channel::{
-    AttachError, LoanError, RecvError, RecvTimeoutError, RingReceiver, RingSender, Slot,
+    AttachError, RecvError, RecvTimeoutError, RingReceiver, RingSender, SendTimeoutError, Slot,
     TryRecvError, TrySendError,
 };
 use interlatch::platform::Ordering::Acquire;
@@ -56,9 +56,8 @@ fn sender_dies() {
     // It sends 1 to 3, and sleeps with 4 in its hand.
     let sender = actor(&region, "send 1", deadline);
     sender.until_asleep(deadline);
-    assert_eq!(
-        ring.sender().err(),
-        Some(AttachError::TooMany(1)),
+    assert!(
+        matches!(ring.sender(), Err(AttachError::SlotsInUse { max: 1, .. })),
         "it lives"
     );
     kill(sender);
@@ -73,7 +72,7 @@ fn sender_dies() {
     let idle = actor(&region, "hold sender", deadline);
     std::thread::scope(|scope| {
         scope.spawn(|| kill(idle));
-        assert_eq!(receiver.recv(), Err(RecvError));
+        assert_eq!(receiver.recv(), Err(RecvError::Disconnected));
     });
 }
 
@@ -85,18 +84,20 @@ fn receiver_dies() {
     sender.send_slice(&[1, 2, 3]).expect("room");
     // It has 1 and 2 in its hand, and has not received them.
     let reader = actor(&region, "borrow 2", deadline);
-    assert_eq!(
-        ring.receiver().err(),
-        Some(AttachError::TooMany(1)),
+    assert!(
+        matches!(ring.receiver(), Err(AttachError::SlotsInUse { max: 1, .. })),
         "it lives"
     );
     assert_eq!(sender.try_send(4), Err(TrySendError::Full(4)));
     std::thread::scope(|scope| {
         scope.spawn(|| kill(reader));
-        let refused = sender.send(4).map_err(|error| error.0);
+        let refused = sender.send(4).map_err(|error| error.into_inner());
         assert_eq!(refused, Err(4), "asleep, it hears of the death");
     });
-    assert_eq!(sender.try_send_slice(&[4]), Err(LoanError::Disconnected));
+    assert_eq!(
+        sender.try_send_slice(&[4]),
+        Err(SendTimeoutError::Disconnected(()))
+    );
     let mut successor = ring.receiver().expect("the place is free");
     assert_eq!(successor.recv(), Ok(1), "there again");
     assert_eq!(sender.try_send(4), Ok(()), "connected again");
@@ -195,7 +196,7 @@ struct Shared {
 fn successor<T>(mut attach: impl FnMut() -> Result<T, AttachError>) -> T {
     loop {
         match attach() {
-            Err(AttachError::TooMany(_)) => yield_now(),
+            Err(AttachError::SlotsInUse { .. }) => yield_now(),
             attached => return attached.expect("nobody closes it"),
         }
     }
@@ -228,9 +229,10 @@ fn send(sender: &mut RingSender<'_, u64>, tally: &Tally, random: &mut fastrand::
     let items: Vec<u64> = (first..first + count).collect();
     match sender.send_slice_with(&items, timeout) {
         Ok(sent) => tally.has_sent(sent as u64),
-        Err(LoanError::Timeout) => {}
+        Err(SendTimeoutError::Timeout(())) => {}
         // Until the dead receiver has a successor.
-        Err(LoanError::Disconnected) => yield_now(),
+        Err(SendTimeoutError::Disconnected(())) => yield_now(),
+        Err(error) => panic!("{error}"),
     }
 }
 

@@ -15,6 +15,7 @@ use super::sweep_messages::{self, Queued};
 use super::sweep_passing::{self, Linked, Meeting, Pipe};
 use super::sweep_ring::{self, Ring};
 use super::wakeups::stay_on_one_core;
+use interlatch::channel::Unregistered;
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError, Slot, TurnSlot};
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, AtomicU64};
@@ -24,7 +25,7 @@ use interlatch::sync::{
 };
 use interlatch::sync::{LockError, RawRobustMutex, Taken, Timeout};
 use interlatch::{
-    Buffer, Condvar, Mutex, Region, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex,
+    Channel, Condvar, Mutex, Region, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex,
     RobustSemaphore, Semaphore, ShmSafe,
 };
 use nix::errno::Errno;
@@ -262,7 +263,7 @@ pub type Bounded = RobustBoundedBuffer<u64, [TurnSlot<u64>; 2]>;
 type Monitor = RobustMonitorBuffer<u64, [Slot<u64>; 2]>;
 
 /// One of the buffers.
-trait Swept: Buffer<Item = u64> + Sized {
+trait Swept: Unregistered<Item = u64> + Sized {
     const NAME: &'static str;
 
     fn of(objects: &Objects) -> &Self;
@@ -385,20 +386,20 @@ fn put(objects: &Objects) {
 }
 
 /// With one place less than items. If the receivers have gone, so be it.
-fn send_three(objects: &Objects, buffer: &impl Buffer<Item = u64>) {
+fn send_three(objects: &Objects, buffer: &impl Unregistered<Item = u64>) {
     if let Ok(sender) = buffer.sender() {
         for item in 1..=3 {
             match sender.send_timeout(item, TIMEOUT) {
                 Ok(()) => objects.sent.store(item, Relaxed),
                 Err(SendTimeoutError::Disconnected(_)) => return,
-                Err(SendTimeoutError::Timeout(_)) => panic!("{item} is not taken"),
+                Err(error) => panic!("{item} is not taken: {error}"),
             }
         }
     }
 }
 
 /// To the end of the stream: then the senders have gone, and everything that they have sent is here.
-fn receive_in_order(objects: &Objects, buffer: &impl Buffer<Item = u64>) {
+fn receive_in_order(objects: &Objects, buffer: &impl Unregistered<Item = u64>) {
     if let Ok(receiver) = buffer.receiver() {
         all_in_order(objects, || receiver.recv_timeout(TIMEOUT));
     }
@@ -411,7 +412,7 @@ pub fn all_in_order(objects: &Objects, mut receive: impl FnMut() -> Result<u64, 
         match receive() {
             Ok(item) => assert_eq!(item, next, "in order, each once, nothing torn"),
             Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => panic!("the stream does not end"),
+            Err(error) => panic!("the stream does not end: {error}"),
         }
         next += 1;
     }
@@ -425,30 +426,33 @@ pub trait Item: From<u64> + Copy + PartialEq + fmt::Debug {}
 impl<T: From<u64> + Copy + PartialEq + fmt::Debug> Item for T {}
 
 /// These functions have no handle: nobody hears of an end.
-pub fn put_in(buffer: &impl Buffer<Item: Item>, item: u64) {
-    let sent = buffer.send_with(item.into(), Timeout::after(TIMEOUT));
+pub fn put_in(buffer: &impl Unregistered<Item: Item>, item: u64) {
+    let sent = buffer.send_unregistered(item.into(), Timeout::after(TIMEOUT));
     sent.expect("there is room");
 }
 
-pub fn take_out(buffer: &impl Buffer<Item: Item>) {
-    let received = buffer.recv_with(Timeout::after(TIMEOUT));
+pub fn take_out(buffer: &impl Unregistered<Item: Item>) {
+    let received = buffer.recv_unregistered(Timeout::after(TIMEOUT));
     assert_eq!(received, Ok(1.into()), "the oldest");
 }
 
 /// The items are one of these lists, and the places as many as ever.
-pub fn holds_one_of<T: Item>(buffer: &impl Buffer<Item = T>, lists: &[&[u64]]) {
-    let drain = || from_fn(|| buffer.recv_with(Timeout::NonBlocking).ok()).collect::<Vec<_>>();
+pub fn holds_one_of<T: Item>(buffer: &impl Unregistered<Item = T>, lists: &[&[u64]]) {
+    let drain =
+        || from_fn(|| buffer.recv_unregistered(Timeout::NonBlocking).ok()).collect::<Vec<_>>();
     let items = |numbers: &[u64]| numbers.iter().map(|&number| T::from(number)).collect();
     let lists: Vec<Vec<T>> = lists.iter().map(|list| items(list)).collect();
     let found = drain();
     assert!(lists.contains(&found), "{found:?} is none of {lists:?}");
     let all: Vec<T> = (1..=buffer.capacity() as u64).map(T::from).collect();
     for item in &all {
-        let sent = buffer.send_with(*item, Timeout::NonBlocking);
+        let sent = buffer.send_unregistered(*item, Timeout::NonBlocking);
         sent.expect("no place is lost");
     }
     assert!(
-        buffer.send_with(0.into(), Timeout::NonBlocking).is_err(),
+        buffer
+            .send_unregistered(0.into(), Timeout::NonBlocking)
+            .is_err(),
         "it is full"
     );
     assert_eq!(drain(), all);

@@ -3,11 +3,12 @@
 use super::process::TIMEOUT;
 use super::sweep::{NOTHING, Objects, Operation, holds_one_of, put_in};
 use interlatch::channel::TakeError;
+use interlatch::channel::Unregistered;
 use interlatch::channel::{BytePipeError, GrowthLimit, Slot};
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::sync::Timeout;
-use interlatch::{Buffer, BytePipe, RegionName, Rendezvous, UnboundedBuffer};
+use interlatch::{BytePipe, RegionName, Rendezvous, UnboundedBuffer};
 use interlatch_contract::segment_list::{PoolState, Unlimited};
 use std::io::Write;
 use std::time::Instant;
@@ -33,7 +34,12 @@ pub fn warm(objects: &Objects) {
     write(objects, b"a");
     read(objects, b"a");
     drop((objects.pipe.writer(), objects.pipe.reader()));
-    assert!(objects.meeting.recv_with(Timeout::NonBlocking).is_err());
+    assert!(
+        objects
+            .meeting
+            .recv_unregistered(Timeout::NonBlocking)
+            .is_err()
+    );
     has_links(objects, &[&[]]);
 }
 
@@ -166,11 +172,15 @@ fn at_a_rendezvous() -> [Operation; 4] {
             name: "recv that an item is given to",
             perform: |objects| receive(objects, ITEM),
             forget_range: |objects| {
-                let given = objects.meeting.send_with(ITEM, Timeout::NonBlocking);
+                let given = objects
+                    .meeting
+                    .send_unregistered(ITEM, Timeout::NonBlocking);
                 given.expect("somebody asks");
             },
             check: |objects| {
-                let given = objects.meeting.send_with(ITEM, Timeout::NonBlocking);
+                let given = objects
+                    .meeting
+                    .send_unregistered(ITEM, Timeout::NonBlocking);
                 assert!(given.is_err(), "nobody asks any more");
                 passes_an_item(objects);
             },
@@ -201,15 +211,18 @@ fn at_a_rendezvous() -> [Operation; 4] {
 }
 
 fn send(objects: &Objects, item: u64) {
-    objects.meeting.send_with(item, timeout()).expect("taken");
+    objects
+        .meeting
+        .send_unregistered(item, timeout())
+        .expect("taken");
 }
 
 fn receive(objects: &Objects, item: u64) {
-    assert_eq!(objects.meeting.recv_with(timeout()), Ok(item));
+    assert_eq!(objects.meeting.recv_unregistered(timeout()), Ok(item));
 }
 
 fn take_now(objects: &Objects) -> Option<u64> {
-    objects.meeting.recv_with(Timeout::NonBlocking).ok()
+    objects.meeting.recv_unregistered(Timeout::NonBlocking).ok()
 }
 
 fn offer(objects: &Objects) {

@@ -132,7 +132,7 @@ fn send_three(objects: &Objects) {
         match sender.send_with(item, timeout()) {
             Ok(()) => objects.sent.store(item, Relaxed),
             Err(SendTimeoutError::Disconnected(_)) => return,
-            Err(SendTimeoutError::Timeout(_)) => panic!("{item} is not taken"),
+            Err(error) => panic!("{item} is not taken: {error}"),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::process::{Actor, TIMEOUT};
 use interlatch::channel::Slot;
 use interlatch::sync::RawMutex;
 use interlatch::{
-    BoundedBuffer, Buffer, Condvar, MonitorBuffer, Mutex, Region, RobustMutex, Semaphore,
+    BoundedBuffer, Channel, Condvar, MonitorBuffer, Mutex, Region, RobustMutex, Semaphore,
 };
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::Signal::SIGKILL;

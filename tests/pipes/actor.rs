@@ -3,7 +3,7 @@
 use super::item::{Item, Large, numbered};
 use super::{bytes, calls, fifos, limits, shared, signals};
 use interlatch::channel::RecvTimeoutError;
-use interlatch::{Buffer, PipeBuffer};
+use interlatch::{Channel, PipeBuffer};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ fn receive<T: Item>(ends: &str) {
     let receiver = buffer.receiver().expect("it was given");
     let items: Vec<String> = receiver
         .iter()
-        .map(|item| item.number().to_string())
+        .map(|item| item.expect("a whole item").number().to_string())
         .collect();
     println!("{}", items.join(","));
 }

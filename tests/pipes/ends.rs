@@ -114,7 +114,7 @@ fn killed_receiver_is_heard(action: &str) {
     senders.iter().for_each(until_it_waits);
     holder.signal(Signal::SIGKILL);
     for mut sender in senders {
-        assert_eq!(said(&mut sender), "Some(SendError(..))");
+        assert_eq!(said(&mut sender), "Some(Disconnected(..))");
         let ended = sender.end(Instant::now() + TIMEOUT);
         assert_eq!(ended, Ok(()), "no signal has ended it");
     }
@@ -134,5 +134,5 @@ fn forgotten_end() {
         "although nobody else can send"
     );
     receiver.tell("close");
-    assert_eq!(said(&mut receiver), "Err(RecvError)");
+    assert_eq!(said(&mut receiver), "Err(Disconnected)");
 }

@@ -9,7 +9,7 @@ use super::process::{Actor, TIMEOUT};
 use super::shared::{Gets, Shared};
 use interlatch::platform::pipe::Reader;
 use interlatch::sync::Timeout;
-use interlatch::{Buffer, PipeBuffer};
+use interlatch::{Channel, PipeBuffer};
 use interlatch_ipc::{Fifo, FifoError};
 use nix::sys::signal::Signal;
 use nix::unistd::{Uid, geteuid, setuid};
@@ -134,7 +134,10 @@ fn read(path: &str, timeout: &str, times: &str) {
 fn line_of(reader: Reader) -> String {
     let buffer = PipeBuffer::<u64>::from_ends(Some(reader), None, None);
     let receiver = buffer.receiver().expect("it is open");
-    let items: Vec<String> = receiver.iter().map(|item| item.to_string()).collect();
+    let items: Vec<String> = receiver
+        .iter()
+        .map(|item| item.expect("a whole item").to_string())
+        .collect();
     items.join(",")
 }
 

@@ -6,14 +6,15 @@
 use super::ends::said;
 use super::harness::Test;
 use super::shared::{Gets, Shared};
+use interlatch::channel::Unregistered;
 use interlatch::channel::{
-    Duplex, DuplexSendError, PipeTorn, RecvTimeoutError, SendTimeoutError, TryRecvError,
+    ChannelError, Duplex, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
     TrySendError,
 };
 use interlatch::platform::PipeStop;
 use interlatch::platform::pipe::{self, Reader, Writer};
 use interlatch::sync::{PipeSemaphore, RawCondvar, RawSemaphore, SemaphoreCondvar, Timeout};
-use interlatch::{Buffer, PipeBuffer};
+use interlatch::{Buffer, Channel, PipeBuffer};
 use interlatch_ipc::{Fifo, Link, LinkRecvError, LinkSendError, StreamLink};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{SigHandler, SigSet, Signal, raise, signal};
@@ -215,7 +216,7 @@ fn full_for_a_while() {
         let sent = sender.send_timeout([2; 5000], super::process::TIMEOUT);
         assert!(sent.is_ok(), "there is room in time");
     });
-    assert!(receiver.try_iter().last() == Some([2; 5000]));
+    assert!(receiver.try_iter().last() == Some(Ok([2; 5000])));
 }
 
 fn part_of_small() {
@@ -242,7 +243,9 @@ fn part_of_small() {
     peer.write_all(&bytes[..5]).expect("room");
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     drop(peer);
-    assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    let (expected, found) = (8, 5);
+    let torn = Err(TryRecvError::Failed(ChannelError::Torn { expected, found }));
+    assert_eq!(receiver.try_recv(), torn);
 }
 
 /// Its sender has gone in the middle of it, and another one is there still.
@@ -261,7 +264,9 @@ fn unfinished() {
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     }
     drop(other);
-    assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    let (expected, found) = (5000, 3000);
+    let torn = Err(TryRecvError::Failed(ChannelError::Torn { expected, found }));
+    assert_eq!(receiver.try_recv(), torn);
 }
 
 /// What has come of an item when its last sender has gone is no item, and no end either.
@@ -273,9 +278,11 @@ fn torn() {
     let mut duplex = Duplex::<u64>::from_ends(incoming, outgoing);
     assert_eq!(writer.write(&[1; 3]), Ok(3));
     drop(writer);
-    assert_eq!(duplex.recv(), Err(RecvTimeoutError::Disconnected));
     let (expected, found) = (8, 3);
-    assert_eq!(duplex.torn(), Some(PipeTorn { expected, found }));
+    for _ in 0..2 {
+        let torn = Err(RecvError::Failed(ChannelError::Torn { expected, found }));
+        assert_eq!(duplex.recv(), torn);
+    }
 }
 
 fn tear<T: interlatch::Pod>(found: usize) {
@@ -292,19 +299,18 @@ fn tear<T: interlatch::Pod>(found: usize) {
             Ok(expected + found)
         );
         drop(writer);
-        assert!(buffer.recv_with(timeout).is_ok());
-        assert_eq!(buffer.torn(), None);
+        assert!(buffer.recv_unregistered(timeout).is_ok());
         for _ in 0..2 {
-            let torn = buffer.recv_with(timeout).map(drop);
-            assert_eq!(torn, Err(RecvTimeoutError::Disconnected));
-            assert_eq!(buffer.torn(), Some(PipeTorn { expected, found }));
+            let torn = buffer.recv_unregistered(timeout).map(drop);
+            let cause = ChannelError::Torn { expected, found };
+            assert_eq!(torn, Err(RecvTimeoutError::Failed(cause)));
         }
     }
     let (reader, writer) = pipe::pipe(4 * PAGE).expect("descriptors");
     let buffer = PipeBuffer::<T>::from_ends(Some(reader), None, None);
     drop(writer);
-    assert!(buffer.recv_with(Timeout::Infinite).is_err());
-    assert_eq!(buffer.torn(), None, "a proper end");
+    let ended = buffer.recv_unregistered(Timeout::Infinite).map(drop);
+    assert_eq!(ended, Err(RecvTimeoutError::Disconnected), "a proper end");
 }
 
 /// Without the locks that processes need.
@@ -389,7 +395,7 @@ fn flood() {
     }
     let mut duplex = Duplex::<u64>::from_ends(incoming, outgoing);
     let sent = duplex.send_timeout(1, Duration::ZERO);
-    assert_eq!(sent, Err(DuplexSendError::Timeout(1)));
+    assert_eq!(sent, Err(SendTimeoutError::Timeout(1)));
     assert!(kept.available() / 8 >= WAITING - 2, "{}", kept.available());
 }
 
@@ -405,18 +411,12 @@ fn flood_without_end() {
     let sent = duplex.send(1);
     assert_eq!(
         sent,
-        Err(DuplexSendError::Flooded {
-            item: 1,
-            limit: 100
-        })
+        Err(SendError::Failed(1, ChannelError::Flooded { limit: 100 }))
     );
     let again = duplex.send(2);
     assert_eq!(
         again,
-        Err(DuplexSendError::Flooded {
-            item: 2,
-            limit: 100
-        })
+        Err(SendError::Failed(2, ChannelError::Flooded { limit: 100 }))
     );
     for number in 0..1000 {
         assert_eq!(duplex.try_recv(), Ok(number), "nothing is lost");

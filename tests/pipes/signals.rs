@@ -9,11 +9,12 @@ use super::harness::Test;
 use super::item::{Item, Large};
 use super::process::{Actor, TIMEOUT};
 use super::shared::{self, Gets, Shared};
+use interlatch::PipeBuffer;
 use interlatch::channel::Duplex;
+use interlatch::channel::Unregistered;
 use interlatch::platform::pipe;
 use interlatch::platform::{AtomicU32, Ordering::Relaxed};
 use interlatch::sync::{RawSemaphore, Timeout};
-use interlatch::{Buffer, PipeBuffer};
 use interlatch_ipc::Fifo;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::time::Instant;
@@ -95,10 +96,10 @@ fn pass<T: Item>(buffer: &PipeBuffer<T>, call: &str) -> String {
         false => Timeout::Infinite,
     };
     if call.starts_with("receive") {
-        let receive = |()| buffer.recv_with(timeout).map(T::number);
+        let receive = |()| buffer.recv_unregistered(timeout).map(T::number);
         return format!("{:?}", [(), ()].map(receive));
     }
-    let is_refused = |item: &u64| buffer.send_with(T::of(*item), timeout).is_err();
+    let is_refused = |item: &u64| buffer.send_unregistered(T::of(*item), timeout).is_err();
     format!("{:?}", (0..count_of::<T>()).find(is_refused))
 }
 
@@ -148,7 +149,7 @@ fn receives<T: Item>(call: &str) {
     let buffer: PipeBuffer<T> = shared.keep();
     for item in [7, 8] {
         interrupt(&actor);
-        let sent = buffer.send_with(T::of(item), Timeout::after(TIMEOUT));
+        let sent = buffer.send_unregistered(T::of(item), Timeout::after(TIMEOUT));
         assert!(sent.is_ok(), "there is room");
     }
     assert_eq!(
@@ -163,7 +164,9 @@ fn sends<T: Item>(call: &str) {
     let buffer: PipeBuffer<T> = shared.keep();
     interrupt(&actor);
     for item in 0..count_of::<T>() {
-        let received = buffer.recv_with(Timeout::after(TIMEOUT)).map(T::number);
+        let received = buffer
+            .recv_unregistered(Timeout::after(TIMEOUT))
+            .map(T::number);
         assert_eq!(received, Ok(item));
     }
     assert_eq!(said(&mut actor), format!("None, {SIGNALS} signals"));

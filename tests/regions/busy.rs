@@ -7,7 +7,7 @@ use super::raw::Raw;
 use interlatch::channel::{RecvTimeoutError, Slot};
 use interlatch::region::ShmType;
 use interlatch::{
-    Buffer, Region, RegionError, RobustMonitorBuffer, RobustMutex, Semaphore, ShmSafe,
+    Channel, Region, RegionError, RobustMonitorBuffer, RobustMutex, Semaphore, ShmSafe,
 };
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP};
 use nix::sys::signal::raise;

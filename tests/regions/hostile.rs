@@ -9,11 +9,12 @@ use super::chance::{number, seed};
 use super::harness::Test;
 use super::passing;
 use super::raw::Raw;
+use interlatch::channel::Unregistered;
 use interlatch::channel::{Slot, TurnSlot};
 use interlatch::sync::RawMutex;
 use interlatch::sync::{RawLock, Timeout};
 use interlatch::{
-    BoundedBuffer, Buffer, MonitorBuffer, Region, RegionError, RingBuffer, RobustBoundedBuffer,
+    BoundedBuffer, MonitorBuffer, Region, RegionError, RingBuffer, RobustBoundedBuffer,
     RobustMonitorBuffer, RobustMutex, RobustSemaphore, Semaphore,
 };
 use std::collections::BTreeMap;
@@ -152,10 +153,10 @@ fn pass_in_a_ring(ring: &RingBuffer<u64>) {
     let _ = sender.send_slice_with(&[2; 9], shortly());
 }
 
-fn pass<B: Buffer<Item = u64> + ?Sized>(buffer: &B) {
-    let sent = (0..100).take_while(|item| buffer.send_with(*item, shortly()).is_ok());
+fn pass<B: Unregistered<Item = u64> + ?Sized>(buffer: &B) {
+    let sent = (0..100).take_while(|item| buffer.send_unregistered(*item, shortly()).is_ok());
     let sent = sent.count();
-    let received = (0..100).take_while(|_| buffer.recv_with(shortly()).is_ok());
+    let received = (0..100).take_while(|_| buffer.recv_unregistered(shortly()).is_ok());
     std::hint::black_box((sent, received.count()));
     assert!(
         buffer.capacity() <= SIZE,

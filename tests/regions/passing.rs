@@ -6,15 +6,14 @@ use super::harness::Test;
 use super::hostile::{HEADER, damaged, shortly};
 use super::raw::Raw;
 use super::scratch::Scratch;
+use interlatch::channel::Unregistered;
 use interlatch::channel::message_queue::{
     MessageQueueExt, MessageType, Oversize, QueueLimits, Select,
 };
 use interlatch::channel::{GrowthLimit, Slot};
 use interlatch::platform::{AtomicU32, Ordering::Relaxed};
 use interlatch::sync::Timeout;
-use interlatch::{
-    Buffer, BytePipe, MessageQueue, Region, RegionError, Rendezvous, UnboundedBuffer,
-};
+use interlatch::{BytePipe, MessageQueue, Region, RegionError, Rendezvous, UnboundedBuffer};
 use std::fs::File;
 use std::hint::{black_box, spin_loop};
 use std::time::{Duration, Instant};
@@ -63,8 +62,8 @@ pub fn use_all(region: &Region) -> Result<(), RegionError> {
         assert!(read.is_ok_and(|count| count <= length) || read.is_err());
     }
     let place: &Meeting = region.attach("rendezvous")?;
-    let _ = black_box(place.send_with(1, shortly()));
-    let _ = black_box(place.recv_with(shortly()));
+    let _ = black_box(place.send_unregistered(1, shortly()));
+    let _ = black_box(place.recv_unregistered(shortly()));
     let delivery = place.accept_with(shortly()).ok();
     let _ = delivery.map(|delivery| black_box(delivery.acknowledge()));
     Ok(())
@@ -106,7 +105,7 @@ pub fn stay(region: &Region) -> Result<(), RegionError> {
     }
     assert!(pipe.len() <= pipe.capacity());
     let place: &Meeting = region.attach("rendezvous")?;
-    let _ = black_box(place.send_with(1, Timeout::NonBlocking));
+    let _ = black_box(place.send_unregistered(1, Timeout::NonBlocking));
     drop(place.accept_with(moment()));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The object that a program is about, in a region, and what an actor can do with it.
 
 use super::program::{Call, Kind, Object, Wait, selected};
+use interlatch::channel::Unregistered;
 use interlatch::channel::message_queue::{
     MessageCell, MessageQueueExt, MessageType, ReceiveMessageError, SendMessageError,
 };
@@ -120,7 +121,7 @@ fn buffer<'a, T, B>(
 ) -> Result<Box<dyn Subject + 'a>, RegionError>
 where
     T: Item,
-    B: Buffer<Item = T> + ShmObject<Config = usize> + ?Sized + 'a,
+    B: Unregistered<Item = T> + ShmObject<Config = usize> + ?Sized + 'a,
 {
     let buffer: &B = place(region, object.capacity, how)?;
     Ok(match how {
@@ -265,7 +266,7 @@ struct Ends<'a, B: Buffer + ?Sized> {
     receiver: Option<Receiver<'a, B>>,
 }
 
-impl<T: Item, B: Buffer<Item = T> + ?Sized> Subject for Ends<'_, B> {
+impl<T: Item, B: Unregistered<Item = T> + ?Sized> Subject for Ends<'_, B> {
     fn perform(&mut self, call: Call) -> Outcome {
         match call {
             Call::Send(number, wait) => match self.send(T::of(number), timeout(wait)) {
@@ -276,11 +277,13 @@ impl<T: Item, B: Buffer<Item = T> + ?Sized> Subject for Ends<'_, B> {
                 Err(SendTimeoutError::Disconnected(back)) => {
                     came_back(back, number, Outcome::Disconnected)
                 }
+                Err(error) => panic!("{error}"),
             },
             Call::Recv(wait) => match self.recv(timeout(wait)) {
                 Ok(item) => Outcome::Item(item.number()),
                 Err(RecvTimeoutError::Timeout) => Outcome::WouldBlock,
                 Err(RecvTimeoutError::Disconnected) => Outcome::Disconnected,
+                Err(error) => panic!("{error}"),
             },
             Call::Len => Outcome::Count(self.buffer.len() as u64),
             Call::CloseSending => {
@@ -296,34 +299,29 @@ impl<T: Item, B: Buffer<Item = T> + ?Sized> Subject for Ends<'_, B> {
     }
 }
 
-impl<T: Item, B: Buffer<Item = T> + ?Sized> Ends<'_, B> {
+impl<T: Item, B: Unregistered<Item = T> + ?Sized> Ends<'_, B> {
     fn send(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
         if !self.batches {
-            return self.buffer.send_with(item, timeout);
+            return self.buffer.send_unregistered(item, timeout);
         }
         let mut batch = vec![item];
-        let sent = self.buffer.send_many_with(&mut batch, timeout);
+        let sent = self.buffer.send_many_unregistered(&mut batch, timeout);
         let back = batch.pop();
         match sent {
             Ok(()) => {
                 assert!(back.is_none(), "sent, but it is here still");
                 Ok(())
             }
-            Err(SendTimeoutError::Timeout(())) => {
-                Err(SendTimeoutError::Timeout(back.expect("not sent")))
-            }
-            Err(SendTimeoutError::Disconnected(())) => {
-                Err(SendTimeoutError::Disconnected(back.expect("not sent")))
-            }
+            Err(error) => Err(error.map(|()| back.expect("not sent"))),
         }
     }
 
     fn recv(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
         if !self.batches {
-            return self.buffer.recv_with(timeout);
+            return self.buffer.recv_unregistered(timeout);
         }
         let mut batch = Vec::new();
-        let received = self.buffer.recv_many_with(&mut batch, 1, timeout)?;
+        let received = self.buffer.recv_many_unregistered(&mut batch, 1, timeout)?;
         assert_eq!((received, batch.len()), (1, 1));
         Ok(batch.swap_remove(0))
     }

@@ -95,7 +95,7 @@ impl<B: ShmObject + ?Sized> Over<B> {
 
 impl<const N: usize, B> Channel<N> for Over<B>
 where
-    B: Buffer<Item = [u8; N]> + ?Sized + 'static,
+    B: Buffer<Item = [u8; N]> + Sync + ?Sized + 'static,
     [u8; N]: Pod,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {
@@ -123,7 +123,7 @@ pub fn stream_in_batches<const N: usize, B>(
     batch: usize,
 ) -> Subject
 where
-    B: Buffer<Item = [u8; N]> + ?Sized + 'static,
+    B: Buffer<Item = [u8; N]> + Sync + ?Sized + 'static,
 {
     let sender: Worker = Box::new(move || {
         let sender = buffer.sender().expect("there is a receiver, or none yet");
@@ -164,7 +164,7 @@ pub struct ByReference<B: 'static + ?Sized>(pub &'static B);
 
 impl<const N: usize, B> Channel<N> for ByReference<B>
 where
-    B: Buffer<Item = [u8; N]> + ?Sized + 'static,
+    B: Buffer<Item = [u8; N]> + Sync + ?Sized + 'static,
     [u8; N]: Pod,
 {
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static {

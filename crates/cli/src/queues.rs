@@ -113,9 +113,9 @@ impl RendezvousReport {
 impl WaitReport {
     fn new(wait: WaitState, is_here: bool) -> Self {
         let (state, thread) = match wait {
-            WaitState::Unknown => ("unknown", None),
-            WaitState::Nobody => ("no", None),
+            WaitState::Vacant => ("no", None),
             WaitState::Thread(thread) => ("yes", Some(Thread::new(thread, is_here))),
+            _ => ("unknown", None),
         };
         Self { state, thread }
     }

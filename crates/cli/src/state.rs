@@ -223,10 +223,10 @@ impl From<SemaphoreState> for SemaphoreReport {
 impl EndReport {
     pub fn new(end: EndState, is_here: bool) -> Self {
         let (state, handles, held_by) = match end {
-            EndState::Unknown => ("unknown", None, Vec::new()),
             EndState::Counted(handles) => ("open", Some(handles), Vec::new()),
             EndState::HeldBy(held_by) => ("open", Some(held_by.len() as u64), held_by),
             EndState::Closed => ("closed", Some(0), Vec::new()),
+            _ => ("unknown", None, Vec::new()),
         };
         Self {
             state,

@@ -1,7 +1,7 @@
 //! What the ways to name sender and receiver promise: who receives knows who has sent, and a link has two ends.
 
 use super::{RaceCell, Scenario, Stage};
-use interlatch::channel::{Buffer, Receiver, RecvTimeoutError, RobustMonitorBuffer, Sender, Slot};
+use interlatch::channel::{Channel, Receiver, RecvTimeoutError, RobustMonitorBuffer, Sender, Slot};
 use interlatch::named::{
     DirectLink, DirectLinkError, Envelope, Inbox, Mailbox, MailboxId, Outbox, ProcessId,
 };
@@ -126,11 +126,17 @@ pub fn a_link_refuses_a_stranger<R: Receives>() -> Scenario<Posted> {
                 expected: ANN,
                 found: EVE,
             };
-            match message {
-                Ok(item) => assert_eq!(item, 1, "that was not for it"),
-                refused => assert_eq!(refused, Err(stranger)),
-            }
-            shared.got.set(shared.got.get() + message.unwrap_or(10));
+            let number = match message {
+                Ok(item) => {
+                    assert_eq!(item, 1, "that was not for it");
+                    item
+                }
+                refused => {
+                    assert_eq!(refused, Err(stranger));
+                    10
+                }
+            };
+            shared.got.set(shared.got.get() + number);
         }
     };
     let participants = vec![

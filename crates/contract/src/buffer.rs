@@ -2,9 +2,9 @@
 
 use super::{RaceCell, Scenario, Stage, centuries, spent};
 use interlatch::channel::{
-    BoundedBuffer, Buffer, Direction, MonitorBuffer, RecvError, RecvTimeoutError,
-    RobustBoundedBuffer, RobustMonitorBuffer, SendTimeoutError, Slot, TryRecvError, TrySendError,
-    TurnSlot,
+    BoundedBuffer, Direction, MonitorBuffer, RecvError, RecvTimeoutError, RobustBoundedBuffer,
+    RobustMonitorBuffer, SendTimeoutError, Slot, TryRecvError, TrySendError, TurnSlot,
+    Unregistered,
 };
 use interlatch::platform::{ConfigError, Deadline, ShmObject, ShmSafe};
 use interlatch::sync::Timeout;
@@ -46,7 +46,7 @@ pub fn all(stage: &mut impl Stage) {
 }
 
 /// Every scenario of one construction.
-pub fn all_of<B: Buffer<Item = u64> + ShmSafe + 'static>(stage: &mut impl Stage) {
+pub fn all_of<B: Unregistered<Item = u64> + ShmSafe + 'static>(stage: &mut impl Stage) {
     stage.run(keeps_order::<B>());
     stage.run(keeps_order_round_after_round::<B>());
     stage.run(never_exceeds_capacity::<B>());
@@ -74,32 +74,35 @@ pub fn all_of<B: Buffer<Item = u64> + ShmSafe + 'static>(stage: &mut impl Stage)
 }
 
 /// Comes to this end, and goes: the last that does closes it.
-fn close<B: Buffer<Item = u64>>(shared: &Passed<B>, end: Direction) {
-    let seat = shared.buffer.attach(end);
-    drop(seat.unwrap_or_else(|error| panic!("nobody has closed it yet, but {error}")));
+fn close<B: Unregistered<Item = u64>>(shared: &Passed<B>, end: Direction) {
+    let closed = match end {
+        Direction::Sending => shared.buffer.attach_sender().map(drop),
+        Direction::Receiving => shared.buffer.attach_receiver().map(drop),
+    };
+    closed.unwrap_or_else(|error| panic!("nobody has closed it yet, but {error}"));
 }
 
-fn send<B: Buffer<Item = u64>>(shared: &Passed<B>, item: u64) {
-    let sent = shared.buffer.send_with(item, Timeout::Infinite);
+fn send<B: Unregistered<Item = u64>>(shared: &Passed<B>, item: u64) {
+    let sent = shared.buffer.send_unregistered(item, Timeout::Infinite);
     assert!(sent.is_ok(), "{sent:?}");
 }
 
-fn receive<B: Buffer<Item = u64>>(shared: &Passed<B>) -> u64 {
+fn receive<B: Unregistered<Item = u64>>(shared: &Passed<B>) -> u64 {
     shared
         .buffer
-        .recv_with(Timeout::Infinite)
+        .recv_unregistered(Timeout::Infinite)
         .expect("senders are there")
 }
 
-fn send_one<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+fn send_one<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
     send(shared, 1);
 }
 
-fn send_two<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+fn send_two<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
     send(shared, 2);
 }
 
-fn receive_as<B: Buffer<Item = u64>, const ME: usize>(shared: &Passed<B>) {
+fn receive_as<B: Unregistered<Item = u64>, const ME: usize>(shared: &Passed<B>) {
     shared.got[ME][0].set(receive(shared));
 }
 
@@ -107,16 +110,16 @@ fn sum_received<B>(shared: &Passed<B>) -> u64 {
     shared.got.iter().flatten().map(|number| number.get()).sum()
 }
 
-fn left_in<B: Buffer<Item = u64>>(shared: &Passed<B>) -> u64 {
+fn left_in<B: Unregistered<Item = u64>>(shared: &Passed<B>) -> u64 {
     let mut sum = 0;
-    while let Ok(item) = shared.buffer.recv_with(Timeout::NonBlocking) {
+    while let Ok(item) = shared.buffer.recv_unregistered(Timeout::NonBlocking) {
         sum += item;
     }
     sum
 }
 
 /// What one sends, another receives in the same order, more than fits at once.
-pub fn keeps_order<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn keeps_order<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| {
         send(shared, 1);
         send(shared, 2);
@@ -129,7 +132,7 @@ pub fn keeps_order<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
 }
 
 /// The places are used again and again, from wherever the last round has ended.
-pub fn keeps_order_round_after_round<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn keeps_order_round_after_round<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let rounds = |shared: &Passed<B>| {
         let capacity = shared.buffer.capacity() as u64;
         let (mut sent, mut received) = (0, 0);
@@ -148,9 +151,9 @@ pub fn keeps_order_round_after_round<B: Buffer<Item = u64>>() -> Scenario<Passed
 }
 
 /// Without a receiver there is room for as many as the capacity, and no more.
-pub fn never_exceeds_capacity<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
-    fn fill<B: Buffer<Item = u64>, const ME: usize>(shared: &Passed<B>) {
-        let sent = shared.buffer.send_with(1, Timeout::NonBlocking);
+pub fn never_exceeds_capacity<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
+    fn fill<B: Unregistered<Item = u64>, const ME: usize>(shared: &Passed<B>) {
+        let sent = shared.buffer.send_unregistered(1, Timeout::NonBlocking);
         shared.got[ME][0].set(u64::from(sent.is_ok()));
         assert!(shared.buffer.len() <= shared.buffer.capacity());
     }
@@ -165,7 +168,7 @@ pub fn never_exceeds_capacity<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
 }
 
 /// Two send, two receive: each item arrives once.
-pub fn delivers_each_once<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn delivers_each_once<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let participants = vec![
         send_one as fn(&Passed<B>),
         send_two,
@@ -178,7 +181,7 @@ pub fn delivers_each_once<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
 }
 
 /// Two send to one.
-pub fn two_senders_are_both_heard<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn two_senders_are_both_heard<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let receiver = |shared: &Passed<B>| {
         shared.got[0][0].set(receive(shared));
         shared.got[0][1].set(receive(shared));
@@ -192,7 +195,7 @@ pub fn two_senders_are_both_heard<B: Buffer<Item = u64>>() -> Scenario<Passed<B>
 }
 
 /// One sends to two.
-pub fn two_receivers_share<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn two_receivers_share<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| {
         send(shared, 1);
         send(shared, 2);
@@ -208,7 +211,7 @@ pub fn two_receivers_share<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
 }
 
 /// A handle that goes while another one stays ends nothing.
-pub fn only_the_last_sender_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn only_the_last_sender_ends_the_stream<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| {
         let stays = shared.buffer.sender().expect("open");
         close(shared, Direction::Sending);
@@ -222,7 +225,7 @@ pub fn only_the_last_sender_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario
 }
 
 /// After the last sender has gone, what is there can still be received; then the stream ends.
-pub fn closing_lets_receivers_drain_and_end<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn closing_lets_receivers_drain_and_end<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| {
         send(shared, 1);
         close(shared, Direction::Sending);
@@ -230,9 +233,9 @@ pub fn closing_lets_receivers_drain_and_end<B: Buffer<Item = u64>>() -> Scenario
     let receiver = |shared: &Passed<B>| {
         assert_eq!(receive(shared), 1);
         let end = Err(RecvTimeoutError::Disconnected);
-        assert_eq!(shared.buffer.recv_with(Timeout::Infinite), end);
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::Infinite), end);
         assert_eq!(
-            shared.buffer.recv_with(Timeout::NonBlocking),
+            shared.buffer.recv_unregistered(Timeout::NonBlocking),
             end,
             "and stays so"
         );
@@ -244,29 +247,32 @@ pub fn closing_lets_receivers_drain_and_end<B: Buffer<Item = u64>>() -> Scenario
 }
 
 /// Whoever comes after the end hears of it as well, waiting or not.
-pub fn a_closed_buffer_stays_closed<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn a_closed_buffer_stays_closed<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let close_and_look = |shared: &Passed<B>| {
         close(shared, Direction::Sending);
         let end = Err(RecvTimeoutError::Disconnected);
-        assert_eq!(shared.buffer.recv_with(Timeout::NonBlocking), end);
-        assert_eq!(shared.buffer.recv_with(Timeout::Infinite), end);
-        assert!(
-            shared.buffer.attach(Direction::Sending).is_err(),
-            "closed for good"
-        );
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::NonBlocking), end);
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::Infinite), end);
+        assert!(shared.buffer.attach_sender().is_err(), "closed for good");
         close(shared, Direction::Receiving);
         let broken = Err(SendTimeoutError::Disconnected(1));
-        assert_eq!(shared.buffer.send_with(1, Timeout::NonBlocking), broken);
-        assert_eq!(shared.buffer.send_with(1, Timeout::Infinite), broken);
+        assert_eq!(
+            shared.buffer.send_unregistered(1, Timeout::NonBlocking),
+            broken
+        );
+        assert_eq!(
+            shared.buffer.send_unregistered(1, Timeout::Infinite),
+            broken
+        );
     };
     Scenario::new("a_closed_buffer_stays_closed", vec![close_and_look])
 }
 
 /// The last sender that goes wakes everybody who waits for an item.
-pub fn closing_wakes_every_receiver<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn closing_wakes_every_receiver<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let receiver = |shared: &Passed<B>| {
         let end = Err(RecvTimeoutError::Disconnected);
-        assert_eq!(shared.buffer.recv_with(Timeout::Infinite), end);
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::Infinite), end);
     };
     let closer = |shared: &Passed<B>| close(shared, Direction::Sending);
     Scenario::new(
@@ -277,10 +283,10 @@ pub fn closing_wakes_every_receiver<B: Buffer<Item = u64>>() -> Scenario<Passed<
 }
 
 /// The last receiver that goes wakes everybody who waits for a place, and their items come back.
-pub fn closing_wakes_every_sender<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
-    fn fill_and_wait<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+pub fn closing_wakes_every_sender<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
+    fn fill_and_wait<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
         for item in 0..=shared.buffer.capacity() as u64 {
-            if let Err(refused) = shared.buffer.send_with(item, Timeout::Infinite) {
+            if let Err(refused) = shared.buffer.send_unregistered(item, Timeout::Infinite) {
                 assert_eq!(refused, SendTimeoutError::Disconnected(item));
                 return;
             }
@@ -293,11 +299,11 @@ pub fn closing_wakes_every_sender<B: Buffer<Item = u64>>() -> Scenario<Passed<B>
 }
 
 /// Who looks while another one is just hearing of the end hears of it too, without waiting.
-pub fn every_receiver_hears_of_the_end<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn every_receiver_hears_of_the_end<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let receiver = |shared: &Passed<B>| {
         let end = Err(RecvTimeoutError::Disconnected);
-        assert_eq!(shared.buffer.recv_with(Timeout::Infinite), end);
-        assert_eq!(shared.buffer.recv_with(Timeout::NonBlocking), end);
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::Infinite), end);
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::NonBlocking), end);
     };
     let closer = |shared: &Passed<B>| close(shared, Direction::Sending);
     let participants = vec![receiver as fn(&Passed<B>), receiver, closer];
@@ -305,11 +311,14 @@ pub fn every_receiver_hears_of_the_end<B: Buffer<Item = u64>>() -> Scenario<Pass
 }
 
 /// The same for senders, whose items come back.
-pub fn every_sender_hears_of_the_end<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn every_sender_hears_of_the_end<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| {
         let end = Err(SendTimeoutError::Disconnected(1));
-        while shared.buffer.send_with(1, Timeout::Infinite) != end {}
-        assert_eq!(shared.buffer.send_with(1, Timeout::NonBlocking), end);
+        while shared.buffer.send_unregistered(1, Timeout::Infinite) != end {}
+        assert_eq!(
+            shared.buffer.send_unregistered(1, Timeout::NonBlocking),
+            end
+        );
     };
     let closer = |shared: &Passed<B>| close(shared, Direction::Receiving);
     let participants = vec![sender as fn(&Passed<B>), sender, closer];
@@ -317,10 +326,11 @@ pub fn every_sender_hears_of_the_end<B: Buffer<Item = u64>>() -> Scenario<Passed
 }
 
 /// A receiver that gives up has taken nothing, and swallows nobody's wake-up.
-pub fn an_impatient_receiver_takes_nothing_along<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn an_impatient_receiver_takes_nothing_along<B: Unregistered<Item = u64>>()
+-> Scenario<Passed<B>> {
     let impatient = |shared: &Passed<B>| {
         let timeout = Timeout::after(Duration::from_micros(50));
-        match shared.buffer.recv_with(timeout) {
+        match shared.buffer.recv_unregistered(timeout) {
             Ok(item) => send(shared, item),
             Err(refused) => assert_eq!(refused, RecvTimeoutError::Timeout),
         }
@@ -332,10 +342,11 @@ pub fn an_impatient_receiver_takes_nothing_along<B: Buffer<Item = u64>>() -> Sce
 }
 
 /// A sender that gives up has its item back, and the buffer has none of it.
-pub fn an_impatient_sender_leaves_nothing_behind<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn an_impatient_sender_leaves_nothing_behind<B: Unregistered<Item = u64>>()
+-> Scenario<Passed<B>> {
     let impatient = |shared: &Passed<B>| {
         let timeout = Timeout::after(Duration::from_micros(50));
-        match shared.buffer.send_with(4, timeout) {
+        match shared.buffer.send_unregistered(4, timeout) {
             Ok(()) => shared.got[1][0].set(4),
             Err(refused) => assert_eq!(refused, SendTimeoutError::Timeout(4)),
         }
@@ -351,34 +362,35 @@ pub fn an_impatient_sender_leaves_nothing_behind<B: Buffer<Item = u64>>() -> Sce
 }
 
 /// A timeout of zero and a deadline in the past try once; one of centuries takes what is there.
-pub fn answers_odd_timeouts<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn answers_odd_timeouts<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let odd = |shared: &Passed<B>| {
         for timeout in spent() {
-            let nothing = shared.buffer.recv_with(timeout);
+            let nothing = shared.buffer.recv_unregistered(timeout);
             assert_eq!(nothing, Err(RecvTimeoutError::Timeout));
         }
         for item in 0..shared.buffer.capacity() as u64 {
-            assert_eq!(shared.buffer.send_with(item, centuries()), Ok(()));
+            assert_eq!(shared.buffer.send_unregistered(item, centuries()), Ok(()));
         }
         for timeout in spent() {
-            let full = shared.buffer.send_with(9, timeout);
+            let full = shared.buffer.send_unregistered(9, timeout);
             assert_eq!(full, Err(SendTimeoutError::Timeout(9)));
         }
-        assert_eq!(shared.buffer.recv_with(centuries()), Ok(0));
+        assert_eq!(shared.buffer.recv_unregistered(centuries()), Ok(0));
     };
     Scenario::new("answers_odd_timeouts", vec![odd])
 }
 
 /// The handles' own functions, waiting or not: each passes an item on, and dropping the last handle
 /// of a side ends the stream.
-pub fn every_way_to_send_and_receive_passes_items<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn every_way_to_send_and_receive_passes_items<B: Unregistered<Item = u64>>()
+-> Scenario<Passed<B>> {
     Scenario::new(
         "every_way_to_send_and_receive_passes_items",
         vec![pass_in_every_way::<B>],
     )
 }
 
-fn pass_in_every_way<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+fn pass_in_every_way<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
     let (buffer, second) = (&shared.buffer, Duration::from_secs(1));
     let sender = buffer.sender().expect("open");
     let receiver = buffer.receiver().expect("open");
@@ -405,15 +417,15 @@ fn pass_in_every_way<B: Buffer<Item = u64>>(shared: &Passed<B>) {
     assert_eq!(sender.try_send(9), Err(TrySendError::Full(9)));
     let full = sender.send_ref_with(&9, Timeout::NonBlocking);
     assert_eq!(full, Err(SendTimeoutError::Timeout(())));
-    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), all);
+    assert_eq!(receiver.try_iter().collect::<Result<_, _>>(), Ok(all));
     sender.send(5).expect("there is room");
-    assert_eq!(receiver.iter().next(), Some(5));
+    assert_eq!(receiver.iter().next(), Some(Ok(5)));
     sender.send(6).expect("there is room");
     drop(sender);
     let other = buffer.receiver().expect("open");
-    assert_eq!(other.into_iter().collect::<Vec<_>>(), [6]);
-    assert_eq!(receiver.recv(), Err(RecvError));
-    assert_eq!(receiver.recv_into(&mut place), Err(RecvError));
+    assert_eq!(other.into_iter().collect::<Vec<_>>(), [Ok(6)]);
+    assert_eq!(receiver.recv(), Err(RecvError::Disconnected));
+    assert_eq!(receiver.recv_into(&mut place), Err(RecvError::Disconnected));
     drop(receiver);
     assert!(
         buffer.sender().is_err() && buffer.receiver().is_err(),
@@ -421,24 +433,26 @@ fn pass_in_every_way<B: Buffer<Item = u64>>(shared: &Passed<B>) {
     );
 }
 
-fn send_batch<B: Buffer<Item = u64>>(shared: &Passed<B>, mut items: Vec<u64>) {
-    let sent = shared.buffer.send_many_with(&mut items, Timeout::Infinite);
+fn send_batch<B: Unregistered<Item = u64>>(shared: &Passed<B>, mut items: Vec<u64>) {
+    let sent = shared
+        .buffer
+        .send_many_unregistered(&mut items, Timeout::Infinite);
     assert_eq!((sent, items), (Ok(()), vec![]));
 }
 
 /// As many as there are, but no more than that.
-fn receive_batch<B: Buffer<Item = u64>>(shared: &Passed<B>, most: usize) -> Vec<u64> {
+fn receive_batch<B: Unregistered<Item = u64>>(shared: &Passed<B>, most: usize) -> Vec<u64> {
     let mut items = Vec::new();
     let received = shared
         .buffer
-        .recv_many_with(&mut items, most, Timeout::Infinite);
+        .recv_many_unregistered(&mut items, most, Timeout::Infinite);
     assert_eq!(received, Ok(items.len()), "senders are there");
     assert!((1..=most).contains(&items.len()), "{items:?}");
     items
 }
 
 /// A batch of more than fits arrives in its order.
-pub fn a_batch_keeps_order<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn a_batch_keeps_order<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| send_batch(shared, vec![1, 2, 3]);
     let receiver = |shared: &Passed<B>| {
         let mut items = receive_batch(shared, 2);
@@ -451,7 +465,7 @@ pub fn a_batch_keeps_order<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
 }
 
 /// Two wait for an item each, and one batch is for both.
-pub fn a_batch_lets_every_receiver_go<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn a_batch_lets_every_receiver_go<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| send_batch(shared, vec![1, 2]);
     let participants = vec![
         receive_as::<B, 0> as fn(&Passed<B>),
@@ -464,8 +478,8 @@ pub fn a_batch_lets_every_receiver_go<B: Buffer<Item = u64>>() -> Scenario<Passe
 }
 
 /// Two wait for a place each, and whoever receives makes room for both at once.
-pub fn places_of_a_batch_let_every_sender_go<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
-    fn send_twice<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+pub fn places_of_a_batch_let_every_sender_go<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
+    fn send_twice<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
         send(shared, 1);
         send(shared, 1);
     }
@@ -481,12 +495,12 @@ pub fn places_of_a_batch_let_every_sender_go<B: Buffer<Item = u64>>() -> Scenari
 }
 
 /// Of two that ask for many, one or both get the batch, and both hear of the end.
-pub fn a_batch_ends_for_every_receiver<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
-    fn receive_all<B: Buffer<Item = u64>, const ME: usize>(shared: &Passed<B>) {
+pub fn a_batch_ends_for_every_receiver<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
+    fn receive_all<B: Unregistered<Item = u64>, const ME: usize>(shared: &Passed<B>) {
         let mut items = Vec::new();
         let received = |items: &mut _| {
             let buffer = &shared.buffer;
-            buffer.recv_many_with(items, 3, Timeout::Infinite)
+            buffer.recv_many_unregistered(items, 3, Timeout::Infinite)
         };
         while received(&mut items).is_ok() {}
         let end = Err(RecvTimeoutError::Disconnected);
@@ -509,22 +523,22 @@ pub fn a_batch_ends_for_every_receiver<B: Buffer<Item = u64>>() -> Scenario<Pass
 }
 
 /// What has no place stays with the sender, and so does what comes too late.
-pub fn a_refused_batch_loses_nothing<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn a_refused_batch_loses_nothing<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let refused = |shared: &Passed<B>| {
         let (buffer, capacity) = (&shared.buffer, shared.buffer.capacity());
         let full = Err(SendTimeoutError::Timeout(()));
         let mut items: Vec<u64> = (0..capacity as u64 + 2).collect();
         assert_eq!(
-            buffer.send_many_with(&mut items, Timeout::NonBlocking),
+            buffer.send_many_unregistered(&mut items, Timeout::NonBlocking),
             full
         );
         assert_eq!(items, [capacity as u64, capacity as u64 + 1]);
-        assert_eq!(buffer.send_many_with(&mut items, spent()[0]), full);
+        assert_eq!(buffer.send_many_unregistered(&mut items, spent()[0]), full);
         assert_eq!((items.len(), buffer.len()), (2, capacity));
         let mut received = vec![9];
-        let none = buffer.recv_many_with(&mut received, 0, Timeout::Infinite);
+        let none = buffer.recv_many_unregistered(&mut received, 0, Timeout::Infinite);
         assert_eq!((none, received.len()), (Ok(0), 1));
-        let all = buffer.recv_many_with(&mut received, usize::MAX, Timeout::NonBlocking);
+        let all = buffer.recv_many_unregistered(&mut received, usize::MAX, Timeout::NonBlocking);
         assert_eq!(all, Ok(capacity));
         assert!(
             received
@@ -532,30 +546,37 @@ pub fn a_refused_batch_loses_nothing<B: Buffer<Item = u64>>() -> Scenario<Passed
                 .eq([9].into_iter().chain(0..capacity as u64))
         );
         let mut nothing = Vec::new();
-        let empty = buffer.recv_many_with(&mut nothing, 1, Timeout::NonBlocking);
+        let empty = buffer.recv_many_unregistered(&mut nothing, 1, Timeout::NonBlocking);
         assert_eq!(empty, Err(RecvTimeoutError::Timeout));
         close(shared, Direction::Receiving);
         let broken = Err(SendTimeoutError::Disconnected(()));
-        assert_eq!(buffer.send_many_with(&mut items, Timeout::Infinite), broken);
+        assert_eq!(
+            buffer.send_many_unregistered(&mut items, Timeout::Infinite),
+            broken
+        );
         assert_eq!(items, [capacity as u64, capacity as u64 + 1]);
     };
     Scenario::new("a_refused_batch_loses_nothing", vec![refused])
 }
 
 /// A sender of two that gives up has sent one, both or none, and has the others back.
-pub fn an_impatient_batch_loses_nothing<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn an_impatient_batch_loses_nothing<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let impatient = |shared: &Passed<B>| {
         let mut items = vec![1, 1];
         let timeout = Timeout::after(Duration::from_micros(50));
-        let sent = shared.buffer.send_many_with(&mut items, timeout);
+        let sent = shared.buffer.send_many_unregistered(&mut items, timeout);
         assert_eq!(sent.is_ok(), items.is_empty(), "{sent:?}");
         shared.got[1][0].set(2 - items.len() as u64);
     };
     let receiver = |shared: &Passed<B>| {
         let mut items = Vec::new();
         let timeout = Timeout::after(Duration::from_micros(50));
-        let received = shared.buffer.recv_many_with(&mut items, 2, timeout);
-        assert_eq!(received.unwrap_or(0), items.len(), "{received:?}");
+        let received = shared.buffer.recv_many_unregistered(&mut items, 2, timeout);
+        assert_eq!(
+            received.as_ref().map_or(0, |count| *count),
+            items.len(),
+            "{received:?}"
+        );
         shared.got[0][0].set(items.len() as u64);
     };
     Scenario::new(
@@ -570,7 +591,7 @@ pub fn an_impatient_batch_loses_nothing<B: Buffer<Item = u64>>() -> Scenario<Pas
 }
 
 /// The handles' own functions for many, waiting or not.
-pub fn every_way_to_send_and_receive_many_passes_items<B: Buffer<Item = u64>>()
+pub fn every_way_to_send_and_receive_many_passes_items<B: Unregistered<Item = u64>>()
 -> Scenario<Passed<B>> {
     Scenario::new(
         "every_way_to_send_and_receive_many_passes_items",
@@ -578,7 +599,7 @@ pub fn every_way_to_send_and_receive_many_passes_items<B: Buffer<Item = u64>>()
     )
 }
 
-fn pass_many_in_every_way<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+fn pass_many_in_every_way<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
     let (buffer, second) = (&shared.buffer, Timeout::after(Duration::from_secs(1)));
     let sender = buffer.sender().expect("open");
     let receiver = buffer.receiver().expect("open");
@@ -603,10 +624,13 @@ fn pass_many_in_every_way<B: Buffer<Item = u64>>(shared: &Passed<B>) {
     assert_eq!(receiver.recv_many_with(&mut received, 2, second), Ok(1));
     assert_eq!(received, [9]);
     drop(sender);
-    assert_eq!(receiver.recv_many(&mut received, 1), Err(RecvError));
+    assert_eq!(
+        receiver.recv_many(&mut received, 1),
+        Err(RecvError::Disconnected)
+    );
     let end = receiver.try_recv_many(&mut received, 1);
     assert_eq!(end, Err(TryRecvError::Disconnected));
-    let sender = buffer.attach(Direction::Sending);
+    let sender = buffer.attach_sender();
     assert!(sender.is_err(), "closed for good");
 }
 

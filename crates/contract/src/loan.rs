@@ -2,13 +2,13 @@
 
 use super::buffer::RobustBounded;
 use super::{RaceCell, Scenario, Stage};
-use interlatch::channel::{Buffer, RecvTimeoutError};
+use interlatch::channel::{Buffer, Channel, RecvTimeoutError, Unregistered};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
 use std::time::Duration;
 
 /// A buffer of one place whose places can be had; so that a flawed one can be put there.
-pub trait Lends: Buffer<Item = u64> {
+pub trait Lends: Unregistered<Item = u64> {
     /// Fills a place with this item, and sends it; false, if there was none in time. Between the two, `before`.
     fn fill(&self, item: u64, timeout: Timeout, before: impl FnOnce()) -> bool;
 
@@ -190,7 +190,7 @@ pub fn the_last_item_that_is_given_back_ends_the_stream<B: Lends>() -> Scenario<
 /// it, and the second hears of the end.
 pub fn the_last_item_that_is_left_ends_the_stream() -> Scenario<Lent<RobustBounded<1>>> {
     fn wait<const WHO: usize>(shared: &Lent<RobustBounded<1>>) {
-        if let Ok(item) = shared.buffer.recv_with(Timeout::Infinite) {
+        if let Ok(item) = shared.buffer.recv_unregistered(Timeout::Infinite) {
             shared.got[WHO].set(item);
         }
     }
@@ -218,10 +218,10 @@ pub fn what_is_left_is_for_the_next_one() -> Scenario<Lent<RobustBounded<1>>> {
         let borrowed = shared.buffer.borrow_with(Timeout::NonBlocking);
         let borrowed = borrowed.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(shared.buffer.len(), 1, "it was not received");
-        let other = shared.buffer.recv_with(Timeout::NonBlocking);
+        let other = shared.buffer.recv_unregistered(Timeout::NonBlocking);
         assert_eq!(other, Err(RecvTimeoutError::Timeout), "one has it");
         borrowed.leave();
-        assert_eq!(shared.buffer.recv_with(Timeout::NonBlocking), Ok(1));
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::NonBlocking), Ok(1));
     };
     Scenario::new("what_is_left_is_for_the_next_one", vec![alone]).verify(is_empty)
 }

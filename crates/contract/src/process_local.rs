@@ -3,7 +3,8 @@
 
 use super::{Stage, buffer, condvar, lock, semaphore};
 use interlatch::channel::{
-    BoundedBuffer, Buffer, Direction, MonitorBuffer, RecvTimeoutError, SendTimeoutError, Slot,
+    AttachError, BoundedBuffer, Buffer, Channel, MonitorBuffer, RecvTimeoutError, SendTimeoutError,
+    Slot, Unregistered,
 };
 use interlatch::platform::{Pod, ShmSafe, ShmType, TypeInfo};
 use interlatch::sync::{
@@ -69,92 +70,96 @@ impl<C: RawCondvar> RawCondvar for ProcessLocal<C> {
     }
 }
 
-impl<B: Buffer> Buffer for ProcessLocal<B> {
-    type Item = B::Item;
-    type Endpoint<'a>
-        = B::Endpoint<'a>
+impl<C: Channel> Channel for ProcessLocal<C> {
+    type SendEndpoint<'a>
+        = C::SendEndpoint<'a>
     where
         Self: 'a;
-    type AttachError = B::AttachError;
-
-    fn send_with(&self, item: B::Item, timeout: Timeout) -> Result<(), SendTimeoutError<B::Item>> {
-        self.0.send_with(item, timeout)
-    }
-
-    fn recv_with(&self, timeout: Timeout) -> Result<B::Item, RecvTimeoutError> {
-        self.0.recv_with(timeout)
-    }
-
-    fn send_ref_with(&self, item: &B::Item, timeout: Timeout) -> Result<(), SendTimeoutError<()>>
+    type RecvEndpoint<'a>
+        = C::RecvEndpoint<'a>
     where
-        B::Item: Pod,
-    {
-        self.0.send_ref_with(item, timeout)
+        Self: 'a;
+
+    fn attach_sender(&self) -> Result<C::SendEndpoint<'_>, AttachError> {
+        self.0.attach_sender()
     }
 
-    fn send_many_with(
+    fn attach_receiver(&self) -> Result<C::RecvEndpoint<'_>, AttachError> {
+        self.0.attach_receiver()
+    }
+}
+
+impl<B: Unregistered> Unregistered for ProcessLocal<B> {
+    fn unregistered_sender(&self) -> Result<B::SendEndpoint<'_>, AttachError> {
+        self.0.unregistered_sender()
+    }
+
+    fn unregistered_receiver(&self) -> Result<B::RecvEndpoint<'_>, AttachError> {
+        self.0.unregistered_receiver()
+    }
+}
+
+impl<B: Buffer> Buffer for ProcessLocal<B> {
+    type Item = B::Item;
+
+    fn send_with(
         &self,
-        items: &mut Vec<B::Item>,
-        timeout: Timeout,
-    ) -> Result<(), SendTimeoutError<()>> {
-        self.0.send_many_with(items, timeout)
-    }
-
-    fn recv_many_with(
-        &self,
-        items: &mut Vec<B::Item>,
-        most: usize,
-        timeout: Timeout,
-    ) -> Result<usize, RecvTimeoutError> {
-        self.0.recv_many_with(items, most, timeout)
-    }
-
-    fn recv_into_with(&self, place: &mut B::Item, timeout: Timeout) -> Result<(), RecvTimeoutError>
-    where
-        B::Item: Pod,
-    {
-        self.0.recv_into_with(place, timeout)
-    }
-
-    fn send_seated(
-        &self,
-        seat: &B::Endpoint<'_>,
+        endpoint: &B::SendEndpoint<'_>,
         item: B::Item,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<B::Item>> {
-        self.0.send_seated(seat, item, timeout)
+        self.0.send_with(endpoint, item, timeout)
     }
 
-    fn recv_seated(
+    fn recv_with(
         &self,
-        seat: &B::Endpoint<'_>,
+        endpoint: &B::RecvEndpoint<'_>,
         timeout: Timeout,
     ) -> Result<B::Item, RecvTimeoutError> {
-        self.0.recv_seated(seat, timeout)
+        self.0.recv_with(endpoint, timeout)
     }
 
-    fn send_ref_seated(
+    fn send_ref_with(
         &self,
-        seat: &B::Endpoint<'_>,
+        endpoint: &B::SendEndpoint<'_>,
         item: &B::Item,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>>
     where
         B::Item: Pod,
     {
-        self.0.send_ref_seated(seat, item, timeout)
+        self.0.send_ref_with(endpoint, item, timeout)
     }
 
-    fn recv_into_seated(
+    fn recv_into_with(
         &self,
-        seat: &B::Endpoint<'_>,
-        place: &mut B::Item,
+        endpoint: &B::RecvEndpoint<'_>,
+        destination: &mut B::Item,
         timeout: Timeout,
     ) -> Result<(), RecvTimeoutError>
     where
         B::Item: Pod,
     {
-        self.0.recv_into_seated(seat, place, timeout)
+        self.0.recv_into_with(endpoint, destination, timeout)
+    }
+
+    fn send_many_with(
+        &self,
+        endpoint: &B::SendEndpoint<'_>,
+        items: &mut Vec<B::Item>,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<()>> {
+        self.0.send_many_with(endpoint, items, timeout)
+    }
+
+    fn recv_many_with(
+        &self,
+        endpoint: &B::RecvEndpoint<'_>,
+        items: &mut Vec<B::Item>,
+        max: usize,
+        timeout: Timeout,
+    ) -> Result<usize, RecvTimeoutError> {
+        self.0.recv_many_with(endpoint, items, max, timeout)
     }
 
     fn len(&self) -> usize {
@@ -163,10 +168,6 @@ impl<B: Buffer> Buffer for ProcessLocal<B> {
 
     fn capacity(&self) -> usize {
         self.0.capacity()
-    }
-
-    fn attach(&self, end: Direction) -> Result<B::Endpoint<'_>, B::AttachError> {
-        self.0.attach(end)
     }
 }
 

@@ -2,7 +2,7 @@
 //! [`robust_buffer`]: whoever sends hears that the item was taken, or has it back.
 
 use super::{RaceCell, Scenario, Stage, buffer, robust_buffer};
-use interlatch::channel::{Buffer, RecvTimeoutError, Rendezvous, SendTimeoutError};
+use interlatch::channel::{RecvTimeoutError, Rendezvous, SendTimeoutError, Unregistered};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
 use std::time::Duration;
@@ -56,16 +56,16 @@ fn briefly() -> Timeout {
 }
 
 /// Sends, and notes whether the item was taken.
-fn offer<B: Buffer<Item = u64>, const WHO: usize>(shared: &Met<B>, timeout: Timeout) {
+fn offer<B: Unregistered<Item = u64>, const WHO: usize>(shared: &Met<B>, timeout: Timeout) {
     let item = [1, 10][WHO];
-    match shared.place.send_with(item, timeout) {
+    match shared.place.send_unregistered(item, timeout) {
         Ok(()) => shared.told[WHO].set(item),
         refused => assert_eq!(refused, Err(SendTimeoutError::Timeout(item))),
     }
 }
 
-fn take<B: Buffer<Item = u64>, const WHO: usize>(shared: &Met<B>, timeout: Timeout) {
-    match shared.place.recv_with(timeout) {
+fn take<B: Unregistered<Item = u64>, const WHO: usize>(shared: &Met<B>, timeout: Timeout) {
+    match shared.place.recv_unregistered(timeout) {
         Ok(item) => note::<B, WHO>(shared, item),
         refused => assert_eq!(refused, Err(RecvTimeoutError::Timeout)),
     }
@@ -81,25 +81,28 @@ fn sum(numbers: &[RaceCell; 2]) -> u64 {
 }
 
 /// Nothing is offered or asked for when all have gone.
-fn is_left_empty<B: Buffer<Item = u64>>(shared: &Met<B>) {
+fn is_left_empty<B: Unregistered<Item = u64>>(shared: &Met<B>) {
     let nothing = Err(RecvTimeoutError::Timeout);
     assert_eq!(
-        shared.place.recv_with(Timeout::NonBlocking),
+        shared.place.recv_unregistered(Timeout::NonBlocking),
         nothing,
         "left"
     );
     let nobody = Err(SendTimeoutError::Timeout(1));
-    assert_eq!(shared.place.send_with(1, Timeout::NonBlocking), nobody);
+    assert_eq!(
+        shared.place.send_unregistered(1, Timeout::NonBlocking),
+        nobody
+    );
 }
 
 /// Each item that was taken is one whose sender was told so.
-fn taken_is_told<B: Buffer<Item = u64>>(shared: &Met<B>) {
+fn taken_is_told<B: Unregistered<Item = u64>>(shared: &Met<B>) {
     is_left_empty(shared);
     assert_eq!(sum(&shared.taken), sum(&shared.told), "taken, and told");
 }
 
 /// A send does not return before a receiver has come.
-pub fn a_send_returns_when_the_item_is_taken<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
+pub fn a_send_returns_when_the_item_is_taken<B: Unregistered<Item = u64>>() -> Scenario<Met<B>> {
     let sender = |shared: &Met<B>| {
         offer::<B, 0>(shared, Timeout::Infinite);
         assert_eq!(shared.ready.get(), 1, "the receiver had come");
@@ -118,7 +121,9 @@ pub fn a_send_returns_when_the_item_is_taken<B: Buffer<Item = u64>>() -> Scenari
 
 /// A sender gives up at the moment in which its item is taken: exactly one of the two happens. The first of
 /// them may be killed: then its item was taken or withdrawn.
-pub fn an_item_is_taken_or_given_back<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Met<B>> {
+pub fn an_item_is_taken_or_given_back<B: Unregistered<Item = u64>>(
+    processes: usize,
+) -> Scenario<Met<B>> {
     let participants: Vec<fn(&Met<B>)> = match processes {
         2 => vec![|shared| offer::<B, 0>(shared, briefly()), |shared| {
             take::<B, 0>(shared, briefly())
@@ -135,7 +140,7 @@ pub fn an_item_is_taken_or_given_back<B: Buffer<Item = u64>>(processes: usize) -
 }
 
 /// The same with a sender that is killed: its item was taken or withdrawn, and that of another one goes on.
-pub fn a_dead_senders_item_is_taken_or_withdrawn<B: Buffer<Item = u64>>(
+pub fn a_dead_senders_item_is_taken_or_withdrawn<B: Unregistered<Item = u64>>(
     processes: usize,
 ) -> Scenario<Met<B>> {
     let scenario = an_item_is_taken_or_given_back(processes);
@@ -151,7 +156,7 @@ pub fn a_dead_senders_item_is_taken_or_withdrawn<B: Buffer<Item = u64>>(
 }
 
 /// A sender without timeout gives its item to a receiver that waits, or has it back.
-pub fn a_receiver_that_waits_is_given_an_item<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
+pub fn a_receiver_that_waits_is_given_an_item<B: Unregistered<Item = u64>>() -> Scenario<Met<B>> {
     let sender = |shared: &Met<B>| offer::<B, 0>(shared, Timeout::NonBlocking);
     let receiver = |shared: &Met<B>| take::<B, 0>(shared, briefly());
     Scenario::new(
@@ -163,7 +168,7 @@ pub fn a_receiver_that_waits_is_given_an_item<B: Buffer<Item = u64>>() -> Scenar
 }
 
 /// Of two receivers that wait one is given an item, and the other one takes the next.
-pub fn each_of_two_that_wait_is_given_an_item<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
+pub fn each_of_two_that_wait_is_given_an_item<B: Unregistered<Item = u64>>() -> Scenario<Met<B>> {
     let sender = |shared: &Met<B>| {
         offer::<B, 0>(shared, Timeout::NonBlocking);
         if shared.told[0].get() == 0 {
@@ -182,7 +187,8 @@ pub fn each_of_two_that_wait_is_given_an_item<B: Buffer<Item = u64>>() -> Scenar
 }
 
 /// Neither of two without timeout waits for the other.
-pub fn nobody_is_given_an_item_who_does_not_wait<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
+pub fn nobody_is_given_an_item_who_does_not_wait<B: Unregistered<Item = u64>>() -> Scenario<Met<B>>
+{
     let sender = |shared: &Met<B>| offer::<B, 0>(shared, Timeout::NonBlocking);
     let receiver = |shared: &Met<B>| take::<B, 0>(shared, Timeout::NonBlocking);
     Scenario::new(
@@ -197,7 +203,7 @@ pub fn nobody_is_given_an_item_who_does_not_wait<B: Buffer<Item = u64>>() -> Sce
 
 /// A receiver is killed: it has taken the item, whose sender was told so, or another one does, or the sender
 /// has it back.
-pub fn a_dead_receiver_has_taken_or_not<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
+pub fn a_dead_receiver_has_taken_or_not<B: Unregistered<Item = u64>>() -> Scenario<Met<B>> {
     let participants: Vec<fn(&Met<B>)> = vec![
         |shared| take::<B, 0>(shared, briefly()),
         |shared| take::<B, 1>(shared, briefly()),

@@ -2,7 +2,7 @@
 
 use super::{RaceCell, Scenario, Stage, centuries, spent};
 use interlatch::channel::{
-    LoanError, RecvTimeoutError, RingBuffer, RingReceiver, RingSender, Slot,
+    RecvTimeoutError, RingBuffer, RingReceiver, RingSender, SendTimeoutError, Slot,
 };
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
@@ -23,7 +23,7 @@ pub trait Sends {
     ///
     /// # Errors
     /// As there.
-    fn send(&mut self, items: &[u64], timeout: Timeout) -> Result<usize, LoanError>;
+    fn send(&mut self, items: &[u64], timeout: Timeout) -> Result<usize, SendTimeoutError<()>>;
 }
 
 /// The end that receives.
@@ -50,16 +50,13 @@ impl<const N: usize> Ring for Small<N> {
 
 /// One item goes by itself, several as a slice.
 impl Sends for RingSender<'_, u64> {
-    fn send(&mut self, items: &[u64], timeout: Timeout) -> Result<usize, LoanError> {
+    fn send(&mut self, items: &[u64], timeout: Timeout) -> Result<usize, SendTimeoutError<()>> {
         let [item] = items else {
             return self.send_slice_with(items, timeout);
         };
         match self.send_with(*item, timeout) {
             Ok(()) => Ok(1),
-            Err(interlatch::channel::SendTimeoutError::Timeout(_)) => Err(LoanError::Timeout),
-            Err(interlatch::channel::SendTimeoutError::Disconnected(_)) => {
-                Err(LoanError::Disconnected)
-            }
+            Err(error) => Err(error.map(drop)),
         }
     }
 }
@@ -113,7 +110,7 @@ impl<const N: usize> Ring for Lending<N> {
 }
 
 impl Sends for Lends<RingSender<'_, u64>> {
-    fn send(&mut self, items: &[u64], timeout: Timeout) -> Result<usize, LoanError> {
+    fn send(&mut self, items: &[u64], timeout: Timeout) -> Result<usize, SendTimeoutError<()>> {
         let mut sent = 0;
         while sent < items.len() {
             let mut loan = match self.0.loan_with(items.len() - sent, timeout) {
@@ -192,6 +189,7 @@ impl<R: Ring> Passed<R> {
                     None => timeout = Timeout::Infinite,
                     successor => return successor,
                 },
+                Err(error) => panic!("{error}"),
             }
         }
     }
@@ -275,7 +273,7 @@ pub fn the_end_of_the_stream_comes_last<R: Ring>() -> Scenario<Passed<R>> {
 pub fn a_receiver_that_goes_breaks_the_pipe<R: Ring>() -> Scenario<Passed<R>> {
     let send = |shared: &Passed<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
-        while sender.send(&[1], Timeout::Infinite) != Err(LoanError::Disconnected) {}
+        while sender.send(&[1], Timeout::Infinite) != Err(SendTimeoutError::Disconnected(())) {}
         assert!(shared.ring.receiver().is_none(), "for good");
     };
     Scenario::new(
@@ -437,10 +435,11 @@ pub fn the_death_of_the_receiver_breaks_the_pipe<R: Ring>() -> Scenario<Passed<R
         loop {
             match sender.send(&[1], timeout) {
                 Ok(_) => sent += 1,
-                Err(LoanError::Disconnected) => break,
+                Err(SendTimeoutError::Disconnected(())) => break,
                 // It died before it came, or it is there, or it has gone.
-                Err(LoanError::Timeout) if shared.ring.receiver().is_some() => break,
-                Err(LoanError::Timeout) => timeout = Timeout::Infinite,
+                Err(SendTimeoutError::Timeout(())) if shared.ring.receiver().is_some() => break,
+                Err(SendTimeoutError::Timeout(())) => timeout = Timeout::Infinite,
+                Err(error) => panic!("{error}"),
             }
             assert!(sent < 2, "one fits");
         }
@@ -457,7 +456,10 @@ pub fn answers_odd_requests() -> Scenario<Passed<Small<2>>> {
     let ask = |shared: &Passed<Small<2>>| {
         let (sender, receiver) = (shared.ring.sender(), shared.ring.receiver());
         let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
-        let (full, empty) = (Err(LoanError::Timeout), Err(RecvTimeoutError::Timeout));
+        let (full, empty) = (
+            Err(SendTimeoutError::Timeout(())),
+            Err(RecvTimeoutError::Timeout),
+        );
         assert_eq!(sender.send_slice(&[]), Ok(0));
         assert_eq!(receiver.recv_into(&mut []), Ok(0));
         for timeout in spent() {

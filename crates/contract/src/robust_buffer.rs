@@ -2,7 +2,7 @@
 
 use super::buffer::{RobustBounded, RobustMonitor};
 use super::{RaceCell, Scenario, Stage};
-use interlatch::channel::{Buffer, RecvTimeoutError, SendTimeoutError};
+use interlatch::channel::{RecvTimeoutError, SendTimeoutError, Unregistered};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub fn all(stage: &mut impl Stage) {
 }
 
 /// Every scenario of one construction, with its victims alive.
-pub fn all_of<B: Buffer<Item = u64> + ShmSafe + 'static>(stage: &mut impl Stage) {
+pub fn all_of<B: Unregistered<Item = u64> + ShmSafe + 'static>(stage: &mut impl Stage) {
     stage.run(a_send_is_done_or_not::<B>(2));
     stage.run(a_send_is_done_or_not::<B>(3));
     stage.run(a_receive_is_done_or_not::<B>(2));
@@ -44,36 +44,36 @@ fn briefly() -> Timeout {
 }
 
 /// Sends, if there is a place in time.
-fn send<B: Buffer<Item = u64>, const ITEM: u64>(shared: &Passed<B>, timeout: Timeout) {
-    match shared.buffer.send_with(ITEM, timeout) {
+fn send<B: Unregistered<Item = u64>, const ITEM: u64>(shared: &Passed<B>, timeout: Timeout) {
+    match shared.buffer.send_unregistered(ITEM, timeout) {
         Ok(()) => shared.sent[usize::from(ITEM != 1)].set(ITEM),
         refused => assert_eq!(refused, Err(SendTimeoutError::Timeout(ITEM))),
     }
 }
 
 /// Sends 1, and notes that.
-fn send_first<B: Buffer<Item = u64>>(shared: &Passed<B>) {
-    let sent = shared.buffer.send_with(1, Timeout::Infinite);
+fn send_first<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
+    let sent = shared.buffer.send_unregistered(1, Timeout::Infinite);
     assert_eq!(sent, Ok(()));
     shared.items[0].set(1);
 }
 
 /// Sends 1 and then 10, and notes how far it came.
-fn send_in_order<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+fn send_in_order<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
     send_first(shared);
-    if shared.buffer.send_with(10, briefly()).is_ok() {
+    if shared.buffer.send_unregistered(10, briefly()).is_ok() {
         shared.items[0].set(2);
     }
 }
 
-fn receive<B: Buffer<Item = u64>>(shared: &Passed<B>, timeout: Timeout) {
-    match shared.buffer.recv_with(timeout) {
+fn receive<B: Unregistered<Item = u64>>(shared: &Passed<B>, timeout: Timeout) {
+    match shared.buffer.recv_unregistered(timeout) {
         Ok(item) => note::<B, 0>(shared, item),
         refused => assert_eq!(refused, Err(RecvTimeoutError::Timeout)),
     }
 }
 
-fn note<B: Buffer<Item = u64>, const WHO: usize>(shared: &Passed<B>, item: u64) {
+fn note<B: Unregistered<Item = u64>, const WHO: usize>(shared: &Passed<B>, item: u64) {
     assert!(
         [1, 10, 100].contains(&item),
         "an item that nobody sent: {item}"
@@ -83,10 +83,10 @@ fn note<B: Buffer<Item = u64>, const WHO: usize>(shared: &Passed<B>, item: u64) 
 }
 
 /// What is in the buffer. Afterwards it takes as many as it ever did, and gives them back in order.
-fn left_in<B: Buffer<Item = u64>>(shared: &Passed<B>) -> Vec<u64> {
+fn left_in<B: Unregistered<Item = u64>>(shared: &Passed<B>) -> Vec<u64> {
     let drain = || {
         let mut items = Vec::new();
-        while let Ok(item) = shared.buffer.recv_with(Timeout::NonBlocking) {
+        while let Ok(item) = shared.buffer.recv_unregistered(Timeout::NonBlocking) {
             items.push(item);
         }
         items
@@ -95,11 +95,14 @@ fn left_in<B: Buffer<Item = u64>>(shared: &Passed<B>) -> Vec<u64> {
     assert!(!left.contains(&0), "an item that nobody sent");
     let all: Vec<u64> = (0..shared.buffer.capacity() as u64).collect();
     for item in &all {
-        let sent = shared.buffer.send_with(*item, Timeout::NonBlocking);
+        let sent = shared.buffer.send_unregistered(*item, Timeout::NonBlocking);
         assert_eq!(sent, Ok(()), "a place is lost");
     }
     let full = Err(SendTimeoutError::Timeout(0));
-    assert_eq!(shared.buffer.send_with(0, Timeout::NonBlocking), full);
+    assert_eq!(
+        shared.buffer.send_unregistered(0, Timeout::NonBlocking),
+        full
+    );
     assert_eq!(drain(), all, "what was sent, in order");
     left
 }
@@ -113,7 +116,7 @@ fn contains(sum: u64, items: u64) -> bool {
 
 /// A sender is killed: its item has been sent, or not; what another one has sent is there, and the places
 /// are as many as before. With two processes nobody waits for the other but at a lock.
-pub fn a_send_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
+pub fn a_send_is_done_or_not<B: Unregistered<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
     let participants: Vec<fn(&Passed<B>)> = match processes {
         2 => vec![
             |shared| send::<B, 1>(shared, Timeout::NonBlocking),
@@ -138,11 +141,14 @@ pub fn a_send_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenari
 
 /// A sender is killed in a buffer of two places: another one's item does not overtake its own, and is
 /// refused only if there are two.
-pub fn a_dead_senders_item_is_not_overtaken<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn a_dead_senders_item_is_not_overtaken<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let other = |shared: &Passed<B>| {
         let before = shared.buffer.len();
-        let sent = shared.buffer.send_with(10, Timeout::NonBlocking).is_ok();
-        let Ok(item) = shared.buffer.recv_with(Timeout::NonBlocking) else {
+        let sent = shared
+            .buffer
+            .send_unregistered(10, Timeout::NonBlocking)
+            .is_ok();
+        let Ok(item) = shared.buffer.recv_unregistered(Timeout::NonBlocking) else {
             assert!(
                 before == 0 && !sent,
                 "{before} before, sent: {sent}, but it is empty"
@@ -166,7 +172,7 @@ pub fn a_dead_senders_item_is_not_overtaken<B: Buffer<Item = u64>>() -> Scenario
 }
 
 /// Two senders are killed, the second one maybe while it takes over from the first.
-pub fn two_sends_are_done_or_not<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn two_sends_are_done_or_not<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     let scenario = a_send_is_done_or_not(3);
     Scenario {
         name: "two_sends_are_done_or_not",
@@ -176,12 +182,14 @@ pub fn two_sends_are_done_or_not<B: Buffer<Item = u64>>() -> Scenario<Passed<B>>
 
 /// A receiver is killed: it has taken an item, or not; what it has not taken is there, in its order. With
 /// two processes nobody waits for the other but at a lock.
-pub fn a_receive_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
-    fn take<B: Buffer<Item = u64>>(shared: &Passed<B>, timeout: Timeout) {
-        let _ = shared.buffer.recv_with(timeout);
+pub fn a_receive_is_done_or_not<B: Unregistered<Item = u64>>(
+    processes: usize,
+) -> Scenario<Passed<B>> {
+    fn take<B: Unregistered<Item = u64>>(shared: &Passed<B>, timeout: Timeout) {
+        let _ = shared.buffer.recv_unregistered(timeout);
     }
-    fn receive_beside<B: Buffer<Item = u64>>(shared: &Passed<B>) {
-        if let Ok(item) = shared.buffer.recv_with(briefly()) {
+    fn receive_beside<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
+        if let Ok(item) = shared.buffer.recv_unregistered(briefly()) {
             note::<B, 1>(shared, item);
         }
     }
@@ -212,12 +220,13 @@ pub fn a_receive_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scen
 }
 
 /// The last sender dies, or goes: the stream ends. The other one has opened it before.
-pub fn the_last_sender_that_dies_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn the_last_sender_that_dies_ends_the_stream<B: Unregistered<Item = u64>>()
+-> Scenario<Passed<B>> {
     let come = |shared: &Passed<B>| drop(shared.buffer.sender());
     let receiver = |shared: &Passed<B>| {
         drop(shared.buffer.sender());
         let end = Err(RecvTimeoutError::Disconnected);
-        assert_eq!(shared.buffer.recv_with(Timeout::Infinite), end);
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::Infinite), end);
         let closed = shared.buffer.sender();
         assert!(closed.is_err(), "an end is for good");
     };
@@ -230,12 +239,13 @@ pub fn the_last_sender_that_dies_ends_the_stream<B: Buffer<Item = u64>>() -> Sce
 }
 
 /// The same for the last receiver: a sender hears of it, and its item comes back.
-pub fn the_last_receiver_that_dies_breaks_the_pipe<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn the_last_receiver_that_dies_breaks_the_pipe<B: Unregistered<Item = u64>>()
+-> Scenario<Passed<B>> {
     let come = |shared: &Passed<B>| drop(shared.buffer.receiver());
     let sender = |shared: &Passed<B>| {
         drop(shared.buffer.receiver());
         let broken = Err(SendTimeoutError::Disconnected(1));
-        while shared.buffer.send_with(1, Timeout::Infinite) != broken {}
+        while shared.buffer.send_unregistered(1, Timeout::Infinite) != broken {}
     };
     Scenario::new(
         "the_last_receiver_that_dies_breaks_the_pipe",
@@ -247,7 +257,7 @@ pub fn the_last_receiver_that_dies_breaks_the_pipe<B: Buffer<Item = u64>>() -> S
 
 /// Sends 1 and then 10 through a handle, unless nobody receives any more, or the senders have closed
 /// before it came.
-fn send_two<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+fn send_two<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
     if let Ok(sender) = shared.buffer.sender() {
         for item in [1, 10] {
             if sender.send(item).is_err() {
@@ -258,7 +268,7 @@ fn send_two<B: Buffer<Item = u64>>(shared: &Passed<B>) {
     }
 }
 
-fn send_one<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+fn send_one<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
     if let Ok(sender) = shared.buffer.sender()
         && sender.send(100).is_ok()
     {
@@ -267,7 +277,7 @@ fn send_one<B: Buffer<Item = u64>>(shared: &Passed<B>) {
 }
 
 /// Receives to the end of the stream.
-fn receive_all<B: Buffer<Item = u64>, const WHO: usize>(shared: &Passed<B>) {
+fn receive_all<B: Unregistered<Item = u64>, const WHO: usize>(shared: &Passed<B>) {
     let Ok(receiver) = shared.buffer.receiver() else {
         return;
     };
@@ -283,7 +293,7 @@ fn receive_all<B: Buffer<Item = u64>, const WHO: usize>(shared: &Passed<B>) {
 /// A sender is killed anywhere in its life: the receiver gets what was sent, and nothing twice or torn;
 /// and the stream ends, although nobody has closed it. (If it dies before it has come, the other one
 /// opens the stream.)
-pub fn a_life_of_sending_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn a_life_of_sending_ends_the_stream<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
     Scenario::new(
         "a_life_of_sending_ends_the_stream",
         vec![send_two, send_one, receive_all::<B, 0>],
@@ -304,8 +314,8 @@ pub fn a_life_of_sending_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario<Pa
 /// With two receivers, one of which is killed anywhere in its life, the other one gets everything that
 /// the dead one has not taken. (If the dead one was alone when it died, the pipe is broken before the
 /// other one has come.)
-pub fn a_life_of_receiving_leaves_the_rest<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
-    fn receive_one<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+pub fn a_life_of_receiving_leaves_the_rest<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
+    fn receive_one<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
         if let Ok(receiver) = shared.buffer.receiver() {
             let _ = receiver.recv();
         }

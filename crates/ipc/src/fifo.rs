@@ -44,7 +44,7 @@ use std::path::{Path, PathBuf};
 /// use interlatch_ipc::{Fifo, FifoError};
 /// use interlatch::sync::Timeout;
 /// use interlatch::channel::RecvError;
-/// use interlatch::{Buffer, PipeBuffer};
+/// use interlatch::{Channel, PipeBuffer};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let fifo = Fifo::create(folder.path().join("numbers"), 0o600)?;

@@ -5,9 +5,8 @@
 //! peer writes there may bring it items that nobody sent, but never beyond the ring.
 
 use super::end::{Position, RingEnd};
-use crate::channel::AttachError;
-use crate::channel::robust::Refused;
 use crate::channel::slot::Slot;
+use crate::channel::{AttachError, ChannelError, Direction, OperationError};
 use crate::platform::Ordering::{Acquire, Relaxed};
 use crate::platform::{Deadline, Pod, asymmetric, spin};
 use crate::sync::{OwnerToken, Timeout};
@@ -58,7 +57,10 @@ impl<'a, T: Pod, const SENDS: bool> Cursor<'a, T, SENDS> {
         slots: &'a [Slot<T>],
     ) -> Result<Self, AttachError> {
         let is_granted = asymmetric::is_granted();
-        side.take()?;
+        side.take(match SENDS {
+            true => Direction::Sending,
+            false => Direction::Receiving,
+        })?;
         if !is_granted {
             side.demand_exchanges();
             other_side.demand_exchanges();
@@ -81,13 +83,13 @@ impl<'a, T: Pod, const SENDS: bool> Cursor<'a, T, SENDS> {
 
     /// Waits for a place as long as timeout lasts.
     #[inline]
-    pub(super) fn reserve(&mut self, timeout: &Timeout) -> Result<(), Refused> {
+    pub(super) fn reserve(&mut self, timeout: &Timeout) -> Result<(), OperationError> {
         if self.is_inherited() {
-            return Err(Refused::Disconnected);
+            return Err(ChannelError::Inherited.into());
         }
         // What is there is received also when nobody sends any more; nothing is sent to nobody.
         if SENDS && self.other_side.is_gone() {
-            return Err(Refused::Disconnected);
+            return Err(OperationError::Disconnected);
         }
         match self.ready() {
             0 => self.look_for_more(timeout),
@@ -119,7 +121,7 @@ impl<'a, T: Pod, const SENDS: bool> Cursor<'a, T, SENDS> {
         &mut self,
         most: usize,
         timeout: &Timeout,
-    ) -> Result<usize, Refused> {
+    ) -> Result<usize, OperationError> {
         let known = self.ready();
         self.reserve(timeout)?;
         // It has looked just now, if none was known.
@@ -185,7 +187,7 @@ impl<'a, T: Pod, const SENDS: bool> Cursor<'a, T, SENDS> {
     /// Who comes back for each single item has both sides wait for the same cache lines all the time, at a
     /// tenth of the pace. So one that keeps finding a few leaves the other side a head start, and then finds many.
     #[cold]
-    fn look_for_more(&mut self, timeout: &Timeout) -> Result<(), Refused> {
+    fn look_for_more(&mut self, timeout: &Timeout) -> Result<(), OperationError> {
         if *timeout != Timeout::NonBlocking {
             spin::back_off(self.head_start);
         }
@@ -211,7 +213,7 @@ impl<'a, T: Pod, const SENDS: bool> Cursor<'a, T, SENDS> {
 
     /// Waits for a place: there is none, as far as is known.
     #[cold]
-    fn wait(&mut self, timeout: &Timeout) -> Result<(), Refused> {
+    fn wait(&mut self, timeout: &Timeout) -> Result<(), OperationError> {
         let (side, deadline) = (self.side, timeout.deadline());
         let mut in_time = *timeout != Timeout::NonBlocking;
         let mut spin = None;
@@ -220,12 +222,12 @@ impl<'a, T: Pod, const SENDS: bool> Cursor<'a, T, SENDS> {
                 // It may have sent something before it went.
                 let is_drained = SENDS || !self.look();
                 return match is_drained {
-                    true => Err(Refused::Disconnected),
+                    true => Err(OperationError::Disconnected),
                     false => Ok(()),
                 };
             }
             if !in_time {
-                return Err(Refused::Timeout);
+                return Err(OperationError::Timeout);
             }
             let spin = spin.get_or_insert_with(|| side.spin(deadline));
             if !spin.sees(|_| self.sees_a_place()) {

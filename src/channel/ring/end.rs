@@ -9,7 +9,7 @@
 //! With `EXCHANGES` the other side exchanges this word whenever it has moved its count. Of that exchange and the
 //! one that sets `ASLEEP` one comes first, and the other one sees what was done before it.
 
-use crate::channel::{AttachError, Disconnected, EndState};
+use crate::channel::{AttachError, ChannelError, Direction, EndState};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
 use crate::platform::spin::{Spin, SpinPolicy};
 use crate::platform::{
@@ -67,27 +67,31 @@ impl RingEnd {
     }
 
     /// Takes the seat.
-    pub(super) fn take(&self) -> Result<(), AttachError> {
-        self.is_open()?;
+    pub(super) fn take(&self, direction: Direction) -> Result<(), AttachError> {
+        self.is_open(direction)?;
         match self.seat.lock_with(Timeout::NonBlocking) {
             // One that died has left everything as it was between two of its steps.
             Ok(_) => {}
-            Err(LockError::Refused(refusal)) => return Err(refusal.into()),
+            Err(LockError::Refused(error)) => return Err(ChannelError::from(error).into()),
             Err(LockError::TimedOut | LockError::AlreadyHeld) => {
-                return Err(AttachError::TooMany(1));
+                return Err(AttachError::SlotsInUse {
+                    direction,
+                    max: 1,
+                    parameter: None,
+                });
             }
-            Err(LockError::Unrecoverable) => return Err(AttachError::Broken),
+            Err(LockError::Unrecoverable) => return Err(ChannelError::Corrupted.into()),
         }
-        self.is_open().inspect_err(|_| {
+        self.is_open(direction).inspect_err(|_| {
             // SAFETY: locked above.
             unsafe { self.seat.unlock() }
         })
     }
 
-    fn is_open(&self) -> Result<(), AttachError> {
+    fn is_open(&self, direction: Direction) -> Result<(), AttachError> {
         match load_latest(&self.flags) & CLOSED {
             0 => Ok(()),
-            _ => Err(Disconnected.into()),
+            _ => Err(AttachError::Closed(direction)),
         }
     }
 

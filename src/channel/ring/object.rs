@@ -9,8 +9,8 @@ use crate::channel::state::fill_of;
 use crate::channel::{AttachError, BufferState, store};
 use crate::platform::Ordering::Relaxed;
 use crate::platform::{
-    ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe, ShmType, TypeInfo,
-    constructor,
+    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe,
+    ShmType, TypeInfo, constructor,
 };
 use crate::sync::LockState;
 use core::alloc::Layout;
@@ -39,8 +39,8 @@ use core::mem::offset_of;
 /// None.
 ///
 /// # Errors
-/// A second handle of an end is [`AttachError::TooMany`] while the first one lives, and
-/// [`AttachError::Disconnected`] once it has been dropped: that closes its end for good.
+/// A second handle of an end is [`AttachError::SlotsInUse`] while the first one lives, and
+/// [`AttachError::Closed`] once it has been dropped: that closes its end for good.
 ///
 /// # Process death
 /// A handle ends with its thread. The other side hears that it is disconnected (a receiver after it has drained
@@ -163,7 +163,7 @@ unsafe impl<T: Pod> ShmObject for RingBuffer<T> {
     type Config = usize;
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
-        store::layout::<Slot<T>>(Layout::new::<RingBuffer<T, [Slot<T>; 0]>>(), capacity)
+        HeaderAndSlots::<RingBuffer<T, [Slot<T>; 0]>, Slot<T>>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {

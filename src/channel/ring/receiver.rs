@@ -2,9 +2,8 @@
 
 use super::cursor::RecvCursor;
 use super::run::RingBorrow;
-use crate::channel::robust::Refused;
 use crate::channel::slot::Slot;
-use crate::channel::{RecvError, RecvTimeoutError, TryRecvError};
+use crate::channel::{OperationError, RecvError, RecvTimeoutError, TryRecvError};
 use crate::platform::{Deadline, Pod};
 use crate::sync::Timeout;
 use core::fmt;
@@ -29,7 +28,7 @@ use std::time::Duration;
 /// assert_eq!(receiver.recv(), Ok(1));
 /// assert_eq!(receiver.recv_into(&mut items), Ok(2), "what there is");
 /// assert_eq!(items[..2], [2, 3]);
-/// assert_eq!(receiver.recv(), Err(RecvError), "and then the end");
+/// assert_eq!(receiver.recv(), Err(RecvError::Disconnected), "and then the end");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "dropping the receiver breaks the pipe"]
@@ -51,7 +50,8 @@ impl<'a, T: Pod> RingReceiver<'a, T> {
         loop {
             match self.recv_as_long_as(&Timeout::Infinite) {
                 Ok(item) => return Ok(item),
-                Err(RecvTimeoutError::Disconnected) => return Err(RecvError),
+                Err(RecvTimeoutError::Disconnected) => return Err(RecvError::Disconnected),
+                Err(RecvTimeoutError::Failed(cause)) => return Err(RecvError::Failed(cause)),
                 // Forever does not run out.
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -112,7 +112,8 @@ impl<'a, T: Pod> RingReceiver<'a, T> {
         loop {
             match self.recv_into_with(items, Timeout::Infinite) {
                 Ok(count) => return Ok(count),
-                Err(RecvTimeoutError::Disconnected) => return Err(RecvError),
+                Err(RecvTimeoutError::Disconnected) => return Err(RecvError::Disconnected),
+                Err(RecvTimeoutError::Failed(cause)) => return Err(RecvError::Failed(cause)),
                 // Forever does not run out.
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -161,9 +162,10 @@ impl<'a, T: Pod> RingReceiver<'a, T> {
         let count = loop {
             match self.reserve_run(most, Timeout::Infinite) {
                 Ok(count) => break count,
-                Err(Refused::Disconnected) => return Err(RecvError),
+                Err(OperationError::Disconnected) => return Err(RecvError::Disconnected),
+                Err(OperationError::Failed(cause)) => return Err(RecvError::Failed(cause)),
                 // Forever does not run out.
-                Err(Refused::Timeout) => {}
+                Err(OperationError::Timeout) => {}
             }
         };
         Ok(RingBorrow::new(&mut self.hand, count))
@@ -193,7 +195,7 @@ impl<'a, T: Pod> RingReceiver<'a, T> {
     }
 
     #[inline]
-    fn reserve_run(&mut self, most: usize, timeout: Timeout) -> Result<usize, Refused> {
+    fn reserve_run(&mut self, most: usize, timeout: Timeout) -> Result<usize, OperationError> {
         self.hand.reserve_up_to(most.max(1), &timeout)
     }
 
@@ -212,10 +214,7 @@ impl<'a, T: Pod> RingReceiver<'a, T> {
 }
 
 fn of_try(refused: RecvTimeoutError) -> TryRecvError {
-    match refused {
-        RecvTimeoutError::Timeout => TryRecvError::Empty,
-        RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
-    }
+    refused.into()
 }
 
 /// # Safety

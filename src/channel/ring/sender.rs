@@ -2,9 +2,8 @@
 
 use super::cursor::SendCursor;
 use super::run::RingLoan;
-use crate::channel::robust::Refused;
 use crate::channel::slot::Slot;
-use crate::channel::{LoanError, SendError, SendTimeoutError, TrySendError};
+use crate::channel::{OperationError, SendError, SendTimeoutError, TrySendError};
 use crate::platform::{Deadline, Pod};
 use crate::sync::Timeout;
 use core::fmt;
@@ -22,7 +21,7 @@ use std::time::Duration;
 ///
 /// let ring = RingBuffer::with_capacity(2)?;
 /// let mut sender = ring.sender()?;
-/// assert_eq!(ring.sender().err(), Some(AttachError::TooMany(1)));
+/// assert!(matches!(ring.sender(), Err(AttachError::SlotsInUse { max: 1, .. })));
 /// assert_eq!(sender.try_send(1), Ok(()));
 /// assert_eq!(sender.try_send_slice(&[2, 3]), Ok(1), "as far as there is room");
 /// assert_eq!(sender.try_send(3), Err(TrySendError::Full(3)));
@@ -49,9 +48,11 @@ impl<'a, T: Pod> RingSender<'a, T> {
         loop {
             match self.send_as_long_as(item, &Timeout::Infinite) {
                 Ok(()) => return Ok(()),
-                Err(SendTimeoutError::Disconnected(back)) => return Err(SendError(back)),
-                // Forever does not run out.
-                Err(SendTimeoutError::Timeout(_)) => {}
+                Err(error) => {
+                    if let Ok(error) = error.without_deadline() {
+                        return Err(error);
+                    }
+                }
             }
         }
     }
@@ -63,10 +64,7 @@ impl<'a, T: Pod> RingSender<'a, T> {
     #[inline]
     pub fn try_send(&mut self, item: T) -> Result<(), TrySendError<T>> {
         self.send_as_long_as(item, &Timeout::NonBlocking)
-            .map_err(|refused| match refused {
-                SendTimeoutError::Timeout(back) => TrySendError::Full(back),
-                SendTimeoutError::Disconnected(back) => TrySendError::Disconnected(back),
-            })
+            .map_err(TrySendError::from)
     }
 
     /// Sends, or gives up after that time.
@@ -115,7 +113,7 @@ impl<'a, T: Pod> RingSender<'a, T> {
     ///
     /// # Errors
     /// None was sent, as the receiver has gone.
-    pub fn send_slice(&mut self, items: &[T]) -> Result<usize, LoanError> {
+    pub fn send_slice(&mut self, items: &[T]) -> Result<usize, SendTimeoutError<()>> {
         self.send_slice_with(items, Timeout::Infinite)
     }
 
@@ -123,7 +121,7 @@ impl<'a, T: Pod> RingSender<'a, T> {
     ///
     /// # Errors
     /// None was sent: there is no room, or the receiver has gone.
-    pub fn try_send_slice(&mut self, items: &[T]) -> Result<usize, LoanError> {
+    pub fn try_send_slice(&mut self, items: &[T]) -> Result<usize, SendTimeoutError<()>> {
         self.send_slice_with(items, Timeout::NonBlocking)
     }
 
@@ -135,7 +133,7 @@ impl<'a, T: Pod> RingSender<'a, T> {
         &mut self,
         items: &[T],
         timeout: Duration,
-    ) -> Result<usize, LoanError> {
+    ) -> Result<usize, SendTimeoutError<()>> {
         self.send_slice_with(items, Timeout::after(timeout))
     }
 
@@ -143,7 +141,11 @@ impl<'a, T: Pod> RingSender<'a, T> {
     ///
     /// # Errors
     /// None was sent: there was no room in time, or the receiver has gone.
-    pub fn send_slice_with(&mut self, items: &[T], timeout: Timeout) -> Result<usize, LoanError> {
+    pub fn send_slice_with(
+        &mut self,
+        items: &[T],
+        timeout: Timeout,
+    ) -> Result<usize, SendTimeoutError<()>> {
         let mut sent = 0;
         while sent < items.len() {
             match self.send_some(&items[sent..], timeout) {
@@ -157,7 +159,7 @@ impl<'a, T: Pod> RingSender<'a, T> {
     }
 
     #[inline]
-    fn send_some(&mut self, items: &[T], timeout: Timeout) -> Result<usize, Refused> {
+    fn send_some(&mut self, items: &[T], timeout: Timeout) -> Result<usize, OperationError> {
         let count = self.hand.reserve_up_to(items.len(), &timeout)?;
         let [first, second] = self.hand.places(count);
         let (of_first, of_second) = items[..count].split_at(first.len());
@@ -175,11 +177,11 @@ impl<'a, T: Pod> RingSender<'a, T> {
     ///
     /// # Errors
     /// If the receiver has gone.
-    pub fn loan(&mut self, most: usize) -> Result<RingLoan<'_, 'a, T>, LoanError> {
+    pub fn loan(&mut self, most: usize) -> Result<RingLoan<'_, 'a, T>, SendTimeoutError<()>> {
         let count = loop {
             match self.reserve_run(most, Timeout::Infinite) {
                 // Forever does not run out.
-                Err(Refused::Timeout) => {}
+                Err(OperationError::Timeout) => {}
                 reserved => break reserved?,
             }
         };
@@ -191,7 +193,7 @@ impl<'a, T: Pod> RingSender<'a, T> {
     /// # Errors
     /// There is none, or the receiver has gone.
     #[inline]
-    pub fn try_loan(&mut self, most: usize) -> Result<RingLoan<'_, 'a, T>, LoanError> {
+    pub fn try_loan(&mut self, most: usize) -> Result<RingLoan<'_, 'a, T>, SendTimeoutError<()>> {
         self.loan_with(most, Timeout::NonBlocking)
     }
 
@@ -204,13 +206,13 @@ impl<'a, T: Pod> RingSender<'a, T> {
         &mut self,
         most: usize,
         timeout: Timeout,
-    ) -> Result<RingLoan<'_, 'a, T>, LoanError> {
+    ) -> Result<RingLoan<'_, 'a, T>, SendTimeoutError<()>> {
         let count = self.reserve_run(most, timeout)?;
         Ok(RingLoan::new(&mut self.hand, count))
     }
 
     #[inline]
-    fn reserve_run(&mut self, most: usize, timeout: Timeout) -> Result<usize, Refused> {
+    fn reserve_run(&mut self, most: usize, timeout: Timeout) -> Result<usize, OperationError> {
         self.hand.reserve_up_to(most.max(1), &timeout)
     }
 

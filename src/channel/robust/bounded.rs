@@ -1,192 +1,225 @@
-//! The bounded buffer from a semaphore pair, over slots that know their holder.
-//!
-//! **Source.** Dijkstra's producer and consumer, as in [`BoundedBuffer`](crate::BoundedBuffer).
-//!
-//! **Why it is correct.** A sender takes a writer's turn, which is a free place, and fills that place; it
-//! is nobody else's meanwhile. Finishing the turn is one step, and makes it an item for the readers, in
-//! the order of the finishes. A receiver copies the oldest out and gives the place back, in one step
-//! too, under the lock of the pair, so that no other one overtakes it. Whoever dies before its step has
-//! done nothing, and its turn comes back to its side. A sender of a short item does all of it under that lock.
+//! The bounded buffer of a robust semaphore pair, whose slots know their holder.
 
-use super::endpoints::{AttachError, Endpoints, Refused, RobustEndpoint};
+use super::endpoints::{Endpoints, RobustEndpoint};
 use crate::channel::slot::Slot;
-use crate::channel::{Buffer, BufferState, Direction, RecvTimeoutError, SendTimeoutError, store};
-use crate::platform::{
-    ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe, ShmType, TypeInfo,
-    constructor,
+use crate::channel::{
+    AttachError, Buffer, BufferState, Channel, Direction, OperationError, RecvTimeoutError,
+    SendTimeoutError, Unregistered,
 };
-use crate::sync::{LockState, Missed, PairSlot, PairSlots, RobustSemaphorePair, Side, Timeout};
+use crate::platform::{
+    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe,
+    ShmType, TypeInfo, constructor,
+};
+use crate::sync::{
+    Condvar, LockState, Missed, PairSlot, PairSlots, RobustSemaphorePair, Side, Timeout,
+};
 use core::alloc::Layout;
 use core::fmt;
 use core::marker::PhantomData;
 
-/// The most bytes of an item that a sender copies under the lock: that takes less time than to take a turn first.
-const SHORT: usize = 1024;
+/// The maximum size of an item that a sender copies under the lock.
+///
+/// For a larger item, acquiring a turn first takes less time than the copy.
+const MAX_LOCKED_COPY: usize = 1024;
 
-/// A place for one item with the word of who has it.
+/// A slot for one item, with the lock of its current user.
 pub type TurnSlot<T> = PairSlot<Slot<T>>;
 
 impl<T> TurnSlot<T> {
     constructor! {
-        /// An empty place.
+        /// Creates an empty slot.
         pub fn empty() -> Self {
             Self::with(Slot::new())
         }
     }
 }
 
-/// A first-in-first-out buffer of fixed capacity that survives the death of its users, from a
-/// [`RobustSemaphorePair`]; for at most `ENDS` senders and as many receivers at one time.
+/// A bounded first-in-first-out buffer for large items that survives the death of its users.
 ///
-/// Unlike in a [`RobustMonitorBuffer`](super::RobustMonitorBuffer), senders of more than 1024 bytes fill their
-/// places at the same time, outside every lock: the one to choose for large items from many senders. Receivers
-/// copy theirs out one after the other.
+/// Unlike in a [`RobustMonitorBuffer`](super::RobustMonitorBuffer), senders of items of more than
+/// 1024 bytes fill their slots concurrently, outside every lock, and items can be written and read
+/// in place: see [`Loan`](super::Loan) and [`Borrowed`](super::Borrowed). For small items
+/// [`RobustMonitorBuffer`](super::RobustMonitorBuffer) takes less time. Receivers copy their items
+/// out one after the other.
 ///
-/// `S` says where the places are: `[TurnSlot<T>; N]` inside (for a `static`), or `[TurnSlot<T>]` behind the
-/// header (for a region, where the capacity is chosen at run time). To send or to receive is the same work for few
-/// places and for many; `len` goes through all of them, as does, once, whoever comes after a death.
+/// `S` holds the slots: `[TurnSlot<T>; N]` inside the buffer (for a `static`), or `[TurnSlot<T>]`
+/// behind the header (for a region, with a capacity chosen at run time). `MAX_ENDPOINTS` limits the
+/// senders, and the receivers, at one time. The cost of an operation does not depend on the
+/// capacity. `len` visits all slots, as does the first operation after a death.
 ///
-/// Items are plain data: what a dead process has half-written is never looked at.
+/// Items are plain data ([`Pod`]). A partly written item of a dead process is never read as an
+/// item.
 ///
-/// # Fairness, process death, leaks, many locks
-/// As of [`RobustMonitorBuffer`](super::RobustMonitorBuffer); but to send more than 1024 bytes takes two locks
-/// for a moment, so a thread that holds 127 hears `Disconnected` already.
+/// # Errors
+/// See [`RobustMonitorBuffer`](super::RobustMonitorBuffer#errors). Sending more than 1024 bytes
+/// holds two robust locks for a moment, so it fails already on a thread that holds 127.
+///
+/// # Fairness, process death, leaks
+/// As [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
+///
+/// # How it works
+/// The [`RobustSemaphorePair`] hands its slots to the two sides. A sender acquires a turn of the
+/// writers, which is a free slot, and fills the slot, to which it has exclusive access. Finishing
+/// the turn is one step and makes the slot an item for the readers, in the order of the finishes. A
+/// sender of at most 1024 bytes does all of this under the lock of the pair. A receiver copies the
+/// oldest item out and frees its slot in one step under that lock, so no other receiver overtakes
+/// it. A process that dies before its step has changed nothing, and its slot returns to its side.
+///
+/// # Sources
+/// The producer and consumer of Dijkstra, as in [`BoundedBuffer`](crate::BoundedBuffer).
 ///
 /// # Example
 /// ```
-/// use interlatch::channel::{RecvError, TurnSlot};
-/// use interlatch::{Buffer, RobustBoundedBuffer};
+/// use interlatch::channel::{AttachError, RecvError, TurnSlot};
+/// use interlatch::{Channel, Region, RobustBoundedBuffer};
 ///
-/// static BUFFER: RobustBoundedBuffer<u64, [TurnSlot<u64>; 4]> =
-///     RobustBoundedBuffer::from_slots([const { TurnSlot::empty() }; 4]);
+/// // At most 1 sender and 1 receiver at one time.
+/// type Pages = RobustBoundedBuffer<[u8; 4096], [TurnSlot<[u8; 4096]>], 1>;
 ///
-/// // A thread that ends without closing anything.
-/// std::thread::spawn(|| {
-///     let sender = BUFFER.sender().unwrap();
-///     sender.send(7).unwrap();
-///     std::mem::forget(sender);
-/// })
-/// .join()
-/// .unwrap();
+/// let region = Region::memfd("pages", 1 << 16)?;
+/// region.create::<Pages>("pages", 4)?;
 ///
-/// let receiver = BUFFER.receiver().unwrap();
-/// assert_eq!(receiver.recv(), Ok(7));
-/// assert_eq!(receiver.recv(), Err(RecvError), "nobody will send any more");
+/// // A thread that ends without closing its handle, as a process that is killed.
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         // Another process maps the region and attaches to the buffer by its name.
+///         let pages: &Pages = region.attach("pages").unwrap();
+///         let sender = pages.sender().unwrap();
+///         assert!(matches!(pages.sender(), Err(AttachError::SlotsInUse { max: 1, .. })));
+///         sender.send_ref(&[7; 4096]).unwrap();
+///         std::mem::forget(sender);
+///     });
+/// });
+///
+/// let pages: &Pages = region.attach("pages")?;
+/// let receiver = pages.receiver()?;
+/// assert_eq!(receiver.recv()?[0], 7);
+/// assert_eq!(receiver.recv(), Err(RecvError::Disconnected), "the last sender died");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[repr(C)]
-pub struct RobustBoundedBuffer<T, S, const ENDS: usize = 8>
+pub struct RobustBoundedBuffer<T, S, const MAX_ENDPOINTS: usize = 8>
 where
     S: PairSlots<Payload = Slot<T>> + ?Sized,
 {
-    ends: Endpoints<ENDS>,
+    endpoints: Endpoints<MAX_ENDPOINTS>,
     item: PhantomData<T>,
     turns: RobustSemaphorePair<S>,
 }
 
-// SAFETY: a place is accessed by the holder of its turn only, or under the lock of the pair when nobody
-// has it; the handles are under that lock; and items move from the one that sends to the one that
-// receives.
-unsafe impl<T, S, const ENDS: usize> Sync for RobustBoundedBuffer<T, S, ENDS>
+// SAFETY: a slot is accessed only by the holder of its turn, or under the lock of the pair while it
+// has no holder. That lock also protects the endpoints. Items, which are `Send`, move from the
+// sender to the receiver.
+unsafe impl<T, S, const MAX_ENDPOINTS: usize> Sync for RobustBoundedBuffer<T, S, MAX_ENDPOINTS>
 where
     T: Send,
     S: PairSlots<Payload = Slot<T>> + ?Sized,
 {
 }
 
-// SAFETY: `repr(C)`, of parts that are `ShmSafe`, and items that are valid for every bit pattern.
-unsafe impl<T: Pod, const N: usize, const ENDS: usize> ShmSafe
-    for RobustBoundedBuffer<T, [TurnSlot<T>; N], ENDS>
+// SAFETY: the struct is `repr(C)`, its fields are `ShmSafe`, and items are valid for every bit
+// pattern.
+unsafe impl<T: Pod, const N: usize, const MAX_ENDPOINTS: usize> ShmSafe
+    for RobustBoundedBuffer<T, [TurnSlot<T>; N], MAX_ENDPOINTS>
 {
     fn initial() -> Self {
         Self::from_slots(core::array::from_fn(|_| TurnSlot::empty()))
     }
 }
 
-impl<T, const N: usize, const ENDS: usize> RobustBoundedBuffer<T, [TurnSlot<T>; N], ENDS> {
-    constructor! {
-        /// An empty buffer over these places, for a `static`. An array of none does not compile.
-        pub fn from_slots(slots: [TurnSlot<T>; N]) -> Self {
-            const { assert!(N > 0, "a capacity of at least 1") };
-            Self::over(slots)
-        }
-    }
-
-    constructor! {
-        fn over(slots: [TurnSlot<T>; N]) -> Self {
-            Self { ends: Endpoints::new(), item: PhantomData, turns: RobustSemaphorePair::over(slots) }
-        }
-    }
-}
-
-// SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the
-// layout of the unsized type; items are valid for every bit pattern.
-unsafe impl<T: Pod, const ENDS: usize> ShmObject for RobustBoundedBuffer<T, [TurnSlot<T>], ENDS> {
-    /// The capacity.
-    type Config = usize;
-
-    fn layout(capacity: usize) -> Result<Layout, ConfigError> {
-        let header = Layout::new::<RobustBoundedBuffer<T, [TurnSlot<T>; 0], ENDS>>();
-        store::layout::<TurnSlot<T>>(header, capacity)
-    }
-
-    unsafe fn init(at: *mut u8, capacity: usize) {
-        let header = RobustBoundedBuffer::<T, [TurnSlot<T>; 0], ENDS>::over([]);
-        let wide = core::ptr::slice_from_raw_parts_mut(at.cast::<TurnSlot<T>>(), capacity);
-        // SAFETY: valid for writes of the layout, of which the header is the beginning, and the slots
-        // are what follows.
-        unsafe {
-            at.cast::<RobustBoundedBuffer<T, [TurnSlot<T>; 0], ENDS>>()
-                .write(header);
-            let turns = &raw mut (*(wide as *mut Self)).turns;
-            // The places are empty: zeros, as those of `Slot::new`.
-            RobustSemaphorePair::build_slots(turns, |place| place.write_bytes(0, 1));
-        }
-    }
-
-    unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        let wide = core::ptr::slice_from_raw_parts(at.cast::<TurnSlot<T>>(), capacity);
-        // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which
-        // is that of the slots behind the header.
-        unsafe { &*(wide as *const Self) }
-    }
-}
-
-impl<T: Pod, const N: usize, const ENDS: usize> ShmType
-    for RobustBoundedBuffer<T, [TurnSlot<T>; N], ENDS>
+impl<T: Pod, const N: usize, const MAX_ENDPOINTS: usize> ShmType
+    for RobustBoundedBuffer<T, [TurnSlot<T>; N], MAX_ENDPOINTS>
 {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RobustBoundedBuffer")
         .of_this_crate()
         .with_parameters(&[
             Parameter::new_type::<T>("T"),
             Parameter::new_number("SLOTS", N as u64),
-            Parameter::new_number("ENDS", ENDS as u64),
+            Parameter::new_number("MAX_ENDPOINTS", MAX_ENDPOINTS as u64),
         ]);
 }
 
-impl<T: Pod, const ENDS: usize> ShmType for RobustBoundedBuffer<T, [TurnSlot<T>], ENDS> {
+impl<T, const N: usize, const MAX_ENDPOINTS: usize>
+    RobustBoundedBuffer<T, [TurnSlot<T>; N], MAX_ENDPOINTS>
+{
+    constructor! {
+        /// Creates an empty buffer with these slots, for a `static`. An empty array does not
+        /// compile.
+        pub fn from_slots(slots: [TurnSlot<T>; N]) -> Self {
+            const { assert!(N > 0, "a capacity of at least 1") };
+            Self::with_slots(slots)
+        }
+    }
+
+    constructor! {
+        fn with_slots(slots: [TurnSlot<T>; N]) -> Self {
+            Self { endpoints: Endpoints::new(), item: PhantomData, turns: RobustSemaphorePair::over(slots) }
+        }
+    }
+}
+
+/// The memory of a buffer with its slots behind the header.
+type Memory<T, const MAX_ENDPOINTS: usize> =
+    HeaderAndSlots<RobustBoundedBuffer<T, [TurnSlot<T>; 0], MAX_ENDPOINTS>, TurnSlot<T>>;
+
+// SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow it as in the
+// layout of the unsized type, and items are valid for every bit pattern.
+unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject
+    for RobustBoundedBuffer<T, [TurnSlot<T>], MAX_ENDPOINTS>
+{
+    /// The capacity.
+    type Config = usize;
+
+    fn layout(capacity: usize) -> Result<Layout, ConfigError> {
+        Memory::<T, MAX_ENDPOINTS>::layout(capacity)
+    }
+
+    unsafe fn init(at: *mut u8, capacity: usize) {
+        let header = RobustBoundedBuffer::<T, [TurnSlot<T>; 0], MAX_ENDPOINTS>::with_slots([]);
+        let object = Memory::<T, MAX_ENDPOINTS>::slots(at, capacity) as *mut Self;
+        // SAFETY: the caller guarantees memory of this layout that is valid for writes and not
+        // accessed otherwise. An empty slot has the bytes of `Slot::new`, which are zeros.
+        unsafe {
+            Memory::<T, MAX_ENDPOINTS>::write_header(at, header);
+            let turns = &raw mut (*object).turns;
+            RobustSemaphorePair::build_slots(turns, |slot| slot.write_bytes(0, 1));
+        }
+    }
+
+    unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
+        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of
+        // slots.
+        unsafe { &*(Memory::<T, MAX_ENDPOINTS>::slots(at, capacity) as *const Self) }
+    }
+}
+
+impl<T: Pod, const MAX_ENDPOINTS: usize> ShmType
+    for RobustBoundedBuffer<T, [TurnSlot<T>], MAX_ENDPOINTS>
+{
     const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("RobustBoundedBuffer")
         .of_this_crate()
         .with_parameters(&[
             Parameter::new_type::<T>("T"),
-            Parameter::new_number("ENDS", ENDS as u64),
+            Parameter::new_number("MAX_ENDPOINTS", MAX_ENDPOINTS as u64),
         ]);
 }
 
 impl RobustBoundedBuffer<u64, [TurnSlot<u64>; 0], 1> {
-    /// The state of the one of this size that these words are, whatever its items, with so many handles at
-    /// each end. Only who knows their number finds the slots.
+    /// Reads the state of a buffer of this size with any items.
+    ///
+    /// Without `max_endpoints` the slots cannot be located, and the fill is unknown.
     pub(crate) fn read_state(
-        words: &dyn MemoryReader,
+        reader: &dyn MemoryReader,
         (size, align): (u64, u64),
         capacity: Option<u64>,
-        ends: Option<u64>,
+        max_endpoints: Option<u64>,
     ) -> Option<BufferState> {
-        let (senders, receivers) = Endpoints::states_of(words, ends);
+        let (senders, receivers) = Endpoints::states_of(reader, max_endpoints);
         let turns = || {
-            let turns = Endpoints::bytes(ends?)?.checked_next_multiple_of(align)?;
-            let words = OffsetReader(words, turns);
+            let turns = Endpoints::bytes(max_endpoints?)?.checked_next_multiple_of(align)?;
+            let reader = OffsetReader(reader, turns);
             RobustSemaphorePair::read_state(
-                &words,
+                &reader,
                 size.checked_sub(turns)?,
                 align,
                 Some(capacity?),
@@ -208,51 +241,128 @@ impl RobustBoundedBuffer<u64, [TurnSlot<u64>; 0], 1> {
     }
 }
 
-impl<T, S, const ENDS: usize> Buffer for RobustBoundedBuffer<T, S, ENDS>
+impl<T, S, const MAX_ENDPOINTS: usize> RobustBoundedBuffer<T, S, MAX_ENDPOINTS>
+where
+    T: Pod,
+    S: PairSlots<Payload = Slot<T>> + ?Sized,
+{
+    fn attach(&self, direction: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.endpoints
+            .attach(direction, self.turns.lock(), self.waiters(direction))
+    }
+
+    fn unregistered(&self, direction: Direction) -> RobustEndpoint<'_> {
+        self.endpoints
+            .unregistered(direction, self.turns.lock(), self.waiters(direction))
+    }
+
+    /// Where the other side waits for this one.
+    fn waiters(&self, direction: Direction) -> &Condvar {
+        self.turns.condition(match direction {
+            Direction::Sending => Side::Readers,
+            Direction::Receiving => Side::Writers,
+        })
+    }
+}
+
+impl<T, S, const MAX_ENDPOINTS: usize> Channel for RobustBoundedBuffer<T, S, MAX_ENDPOINTS>
+where
+    T: Pod,
+    S: PairSlots<Payload = Slot<T>> + ?Sized,
+{
+    type SendEndpoint<'a>
+        = RobustEndpoint<'a>
+    where
+        Self: 'a;
+    type RecvEndpoint<'a>
+        = RobustEndpoint<'a>
+    where
+        Self: 'a;
+
+    fn attach_sender(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.attach(Direction::Sending)
+    }
+
+    fn attach_receiver(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.attach(Direction::Receiving)
+    }
+}
+
+impl<T, S, const MAX_ENDPOINTS: usize> Unregistered for RobustBoundedBuffer<T, S, MAX_ENDPOINTS>
+where
+    T: Pod,
+    S: PairSlots<Payload = Slot<T>> + ?Sized,
+{
+    fn unregistered_sender(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        Ok(self.unregistered(Direction::Sending))
+    }
+
+    fn unregistered_receiver(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        Ok(self.unregistered(Direction::Receiving))
+    }
+}
+
+impl<T, S, const MAX_ENDPOINTS: usize> Buffer for RobustBoundedBuffer<T, S, MAX_ENDPOINTS>
 where
     T: Pod,
     S: PairSlots<Payload = Slot<T>> + ?Sized,
 {
     type Item = T;
-    type Endpoint<'a>
-        = RobustEndpoint<'a>
-    where
-        Self: 'a;
-    type AttachError = AttachError;
-
-    fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
-        let sent = self.send_ref_with(&item, timeout);
-        sent.map_err(|refused| refused.with(item))
+    fn send_with(
+        &self,
+        endpoint: &RobustEndpoint<'_>,
+        item: T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<T>> {
+        let sent = self.send_ref_with(endpoint, &item, timeout);
+        sent.map_err(|error| error.map(|()| item))
     }
 
-    fn send_ref_with(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>> {
-        let has_closed = || self.ends.has_closed(Direction::Receiving);
-        if size_of::<T>() <= SHORT {
-            // SAFETY: the place is a writer's that nobody has, under the lock. It has no item, as below.
+    fn send_ref_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        item: &T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<()>> {
+        // SAFETY: the pair calls this under its lock, which is the lock of the channel.
+        let has_closed = || unsafe { self.endpoints.has_closed(Direction::Receiving) };
+        if size_of::<T>() <= MAX_LOCKED_COPY {
+            // SAFETY: the pair calls this under its lock with a free slot of the writers, which is
+            // empty: its last item was copied out and is plain data.
             let put = |slot: &Slot<T>| unsafe { slot.put_from(item) };
             let sent = self
                 .turns
                 .act_unless(Side::Writers, timeout, has_closed, put);
-            return sent.map_err(|missed| Refused::from(missed).with(()));
+            return sent.map_err(|missed| OperationError::from(missed).into());
         }
         let turn = match self.turns.take_unless(Side::Writers, timeout, has_closed) {
             Ok(turn) => turn,
-            Err(missed) => return Err(Refused::from(missed).with(())),
+            Err(missed) => return Err(OperationError::from(missed).into()),
         };
-        // SAFETY: the turn is this one's, so nobody else accesses the place. It has no item: what was
-        // in it was copied out, and is plain.
+        // SAFETY: `turn` gives exclusive access to a slot of the writers, which is empty: its last
+        // item was copied out and is plain data.
         unsafe { turn.slot().payload().put_from(item) };
-        turn.finish().map_err(|error| Refused::from(error).with(()))
+        turn.finish()
+            .map_err(|error| OperationError::from(error).into())
     }
 
-    fn recv_with(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
-        // SAFETY: as `recv_by` says.
+    fn recv_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        timeout: Timeout,
+    ) -> Result<T, RecvTimeoutError> {
+        // SAFETY: `recv_by` passes a full slot and excludes every other access.
         self.recv_by(timeout, |slot| unsafe { slot.take() })
     }
 
-    fn recv_into_with(&self, place: &mut T, timeout: Timeout) -> Result<(), RecvTimeoutError> {
-        // SAFETY: as `recv_by` says.
-        self.recv_by(timeout, |slot| unsafe { slot.take_into(place) })
+    fn recv_into_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        destination: &mut T,
+        timeout: Timeout,
+    ) -> Result<(), RecvTimeoutError> {
+        // SAFETY: `recv_by` passes a full slot and excludes every other access.
+        self.recv_by(timeout, |slot| unsafe { slot.take_into(destination) })
     }
 
     fn len(&self) -> usize {
@@ -262,37 +372,31 @@ where
     fn capacity(&self) -> usize {
         self.turns.slots()
     }
-
-    fn attach(&self, end: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
-        let others = match end {
-            Direction::Sending => Side::Readers,
-            Direction::Receiving => Side::Writers,
-        };
-        let others = self.turns.condition(others);
-        self.ends.attach(end, self.turns.lock(), others)
-    }
 }
 
-impl<T, S, const ENDS: usize> RobustBoundedBuffer<T, S, ENDS>
+impl<T, S, const MAX_ENDPOINTS: usize> RobustBoundedBuffer<T, S, MAX_ENDPOINTS>
 where
     S: PairSlots<Payload = Slot<T>> + ?Sized,
 {
-    /// Receives by this copy. The slot is a reader's, under the lock, so it has an item, or whatever a faulty
-    /// peer has made one; it is plain, so it may be copied out again if this process dies before the place is
-    /// given back.
+    /// Receives with `copy`, which gets a full slot of the readers under the lock.
+    ///
+    /// An item is plain data, so another receiver may copy it again if this process dies before the
+    /// slot is free. A faulty peer may have written any bytes into the slot; all are valid.
     fn recv_by<R>(
         &self,
         timeout: Timeout,
         copy: impl FnOnce(&Slot<T>) -> R,
     ) -> Result<R, RecvTimeoutError> {
-        let has_ended = || self.turns.is_empty() && self.ends.has_closed(Direction::Sending);
+        // SAFETY: the pair calls this under its lock, which is the lock of the channel.
+        let has_ended =
+            || self.turns.is_empty() && unsafe { self.endpoints.has_closed(Direction::Sending) };
         self.turns
             .act_unless(Side::Readers, timeout, has_ended, copy)
-            .map_err(|missed| Refused::from(missed).into())
+            .map_err(|missed| OperationError::from(missed).into())
     }
 
-    pub(super) fn ends(&self) -> &Endpoints<ENDS> {
-        &self.ends
+    pub(super) fn endpoints(&self) -> &Endpoints<MAX_ENDPOINTS> {
+        &self.endpoints
     }
 
     pub(super) fn turns(&self) -> &RobustSemaphorePair<S> {
@@ -300,7 +404,7 @@ where
     }
 }
 
-impl From<Missed> for Refused {
+impl From<Missed> for OperationError {
     fn from(missed: Missed) -> Self {
         match missed {
             Missed::Closed => Self::Disconnected,
@@ -309,7 +413,7 @@ impl From<Missed> for Refused {
     }
 }
 
-impl<T, S, const ENDS: usize> fmt::Debug for RobustBoundedBuffer<T, S, ENDS>
+impl<T, S, const MAX_ENDPOINTS: usize> fmt::Debug for RobustBoundedBuffer<T, S, MAX_ENDPOINTS>
 where
     S: PairSlots<Payload = Slot<T>> + ?Sized,
 {

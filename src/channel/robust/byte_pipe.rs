@@ -17,14 +17,15 @@
 //! another could go.
 
 use super::byte_handles::{BytePipeError, ByteReader, ByteWriter};
-use super::endpoints::{AttachError, Endpoints, RobustEndpoint};
+use super::endpoints::{Endpoints, RobustEndpoint};
+use crate::channel::AttachError;
 use crate::channel::slot::{Slot, Slots};
-use crate::channel::{BufferState, Direction, store};
+use crate::channel::{BufferState, Direction};
 use crate::platform::pipe::ATOMIC;
 use crate::platform::robust::commit;
 use crate::platform::{
-    ConfigError, MemoryReader, Parameter, ShmObject, ShmSafe, ShmType, TypeInfo, UnsafeCell,
-    constructor,
+    ConfigError, HeaderAndSlots, MemoryReader, Parameter, ShmObject, ShmSafe, ShmType, TypeInfo,
+    UnsafeCell, constructor,
 };
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
@@ -99,7 +100,7 @@ impl<const N: usize, const ENDS: usize> ShmType for BytePipe<[Slot<u8>; N], ENDS
         .of_this_crate()
         .with_parameters(&[
             Parameter::new_number("SLOTS", N as u64),
-            Parameter::new_number("ENDS", ENDS as u64),
+            Parameter::new_number("MAX_ENDPOINTS", ENDS as u64),
         ]);
 }
 
@@ -134,8 +135,7 @@ unsafe impl<const ENDS: usize> ShmObject for BytePipe<[Slot<u8>], ENDS> {
     type Config = usize;
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
-        let header = Layout::new::<BytePipe<[Slot<u8>; 0], ENDS>>();
-        store::layout::<Slot<u8>>(header, capacity)
+        HeaderAndSlots::<BytePipe<[Slot<u8>; 0], ENDS>, Slot<u8>>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
@@ -156,7 +156,7 @@ unsafe impl<const ENDS: usize> ShmObject for BytePipe<[Slot<u8>], ENDS> {
 impl<const ENDS: usize> ShmType for BytePipe<[Slot<u8>], ENDS> {
     const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("BytePipe")
         .of_this_crate()
-        .with_parameters(&[Parameter::new_number("ENDS", ENDS as u64)]);
+        .with_parameters(&[Parameter::new_number("MAX_ENDPOINTS", ENDS as u64)]);
 }
 
 impl<S: Slots<u8> + ?Sized, const ENDS: usize> BytePipe<S, ENDS> {
@@ -296,8 +296,11 @@ impl<S: Slots<u8> + ?Sized, const ENDS: usize> BytePipe<S, ENDS> {
                 Direction::Receiving => self.length(),
             };
             // What is there is read also when nobody writes any more; nothing is written to nobody.
-            if (there_are < piece || end == Direction::Sending) && self.ends.has_closed(other) {
-                return Err(BytePipeError::Disconnected);
+            if there_are < piece || end == Direction::Sending {
+                // SAFETY: the guard holds the lock of the channel.
+                if unsafe { self.ends.has_closed(other) } {
+                    return Err(BytePipeError::Disconnected);
+                }
             }
             if there_are >= piece {
                 return Ok(guard);

@@ -1,97 +1,91 @@
-//! Who is at the two ends of a buffer that survives the death of its users.
+//! The handles of a channel that survives the death of its users.
 //!
-//! **How.** A handle is a robust lock that is held as long as the handle lives; the kernel ends it with
-//! its thread. Nobody is told of that end: sleepers look again.
+//! A handle holds a robust lock while it lives. If its thread dies, the kernel marks the lock. It
+//! notifies no waiter of the other side, so sleeping waiters recheck.
 
 use crate::channel::state::fill_of;
 use crate::channel::{
-    BufferState, Direction, Disconnected, EndState, Endpoint, RecvTimeoutError, SendTimeoutError,
+    AttachError, BufferState, ChannelError, Direction, EndState, Endpoint, OperationError,
 };
-use crate::platform::robust::{RobustListError, commit};
+use crate::platform::robust::commit;
 use crate::platform::{MemoryReader, OffsetReader, UnsafeCell, constructor, repeat};
 use crate::sync::{
-    AcquireError, Condvar, LockError, LockState, MAX_SLOTS, OwnerToken, RawRobustMutex,
-    RobustLockError, RobustMutex, Timeout,
+    Condvar, LockError, LockState, MAX_SLOTS, OwnerToken, RawRobustMutex, RobustLockError,
+    RobustMutex, Timeout,
 };
 use core::mem::offset_of;
 
-/// The handles of both ends. Everything about them happens under the lock of the buffer, but their end by
-/// a death.
+/// The handles of both sides. They change under the lock of the channel, except by a death.
 #[repr(C)]
-pub(super) struct Endpoints<const ENDS: usize> {
-    senders: Handles<ENDS>,
-    receivers: Handles<ENDS>,
+pub(super) struct Endpoints<const MAX_ENDPOINTS: usize> {
+    senders: Handles<MAX_ENDPOINTS>,
+    receivers: Handles<MAX_ENDPOINTS>,
 }
 
-/// The handles of one end.
+/// The handles of one side.
 #[repr(C)]
-struct Handles<const ENDS: usize> {
-    /// Whether there has been one.
+struct Handles<const MAX_ENDPOINTS: usize> {
+    /// Not 0 once the side has had a handle.
     opened: UnsafeCell<u64>,
-    /// Held, each by the owner of a handle.
-    held: [RawRobustMutex; ENDS],
+    /// One lock for each slot, held by the owner of the handle.
+    slots: [RawRobustMutex; MAX_ENDPOINTS],
 }
 
-/// Why there is no handle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AttachError {
-    /// That end has closed for good.
-    #[error(transparent)]
-    Disconnected(#[from] Disconnected),
-    /// There are as many handles of that end as there can be.
-    #[error("there are {0} handles already: expected fewer")]
-    TooMany(usize),
-    /// This thread can hold no handle, or no more of them.
-    #[error(transparent)]
-    Refused(#[from] RobustListError),
-    /// The lock inside is not to be had any more, which only a faulty peer brings about.
-    #[error("the buffer is broken: a faulty peer has written into it")]
-    Broken,
-}
-
-impl<const ENDS: usize> Handles<ENDS> {
+impl<const MAX_ENDPOINTS: usize> Handles<MAX_ENDPOINTS> {
     constructor! {
         fn new() -> Self {
-            const { assert!(ENDS > 0, "at least 1 handle") };
-            Self { opened: UnsafeCell::new(0), held: repeat!(RawRobustMutex::new()) }
+            const { assert!(MAX_ENDPOINTS > 0, "MAX_ENDPOINTS is at least 1") };
+            Self { opened: UnsafeCell::new(0), slots: repeat!(RawRobustMutex::new()) }
         }
     }
 
-    /// Whether the last one has gone, or died. The caller holds the lock of the buffer.
-    fn has_closed(&self) -> bool {
-        // SAFETY: the lock is held.
+    /// Whether the last handle was dropped or its owner died.
+    ///
+    /// # Safety
+    /// The caller holds the lock of the channel.
+    unsafe fn has_closed(&self) -> bool {
+        // SAFETY: the caller holds the lock, which excludes every write to `opened`.
         let opened = self.opened.with(|opened| unsafe { *opened }) != 0;
-        opened && !is_any_held(&self.held)
+        opened && !is_any_held(&self.slots)
     }
 
-    /// Takes a handle. The caller holds the lock of the buffer.
-    fn attach(&self) -> Result<&RawRobustMutex, AttachError> {
-        if self.has_closed() {
-            return Err(Disconnected.into());
+    /// Acquires a free slot for a handle.
+    ///
+    /// # Safety
+    /// The caller holds the lock of the channel.
+    unsafe fn attach(&self, direction: Direction) -> Result<&RawRobustMutex, AttachError> {
+        // SAFETY: the caller holds the lock of the channel.
+        if unsafe { self.has_closed() } {
+            return Err(AttachError::Closed(direction));
         }
-        for handle in &self.held {
-            match handle.lock_with(Timeout::NonBlocking) {
+        for slot in &self.slots {
+            match slot.lock_with(Timeout::NonBlocking) {
                 Ok(_) => {
-                    // SAFETY: the lock is held.
+                    // SAFETY: the caller holds the lock, which excludes every other access to
+                    // `opened`.
                     unsafe { commit(&self.opened, 1) };
-                    return Ok(handle);
+                    return Ok(slot);
                 }
-                Err(LockError::Refused(refusal)) => return Err(refusal.into()),
+                Err(LockError::Refused(error)) => return Err(ChannelError::from(error).into()),
                 Err(_) => {}
             }
         }
-        Err(AttachError::TooMany(ENDS))
+        Err(AttachError::SlotsInUse {
+            direction,
+            max: MAX_ENDPOINTS,
+            parameter: Some("MAX_ENDPOINTS"),
+        })
     }
 }
 
 impl Handles<1> {
-    /// The state of those that these words are, of whatever number.
-    fn read_state(words: &dyn MemoryReader, ends: u64) -> Option<EndState> {
-        let first = offset_of!(Self, held) as u64;
+    /// Reads the state of one side with this number of slots.
+    fn read_state(reader: &dyn MemoryReader, max_endpoints: u64) -> Option<EndState> {
+        let first = offset_of!(Self, slots) as u64;
         let each = size_of::<RawRobustMutex>() as u64;
-        let opened = words.read_u64(offset_of!(Self, opened) as u64)? != 0;
-        let locks = (0..ends)
-            .map(|end| RawRobustMutex::read_state(&OffsetReader(words, first + end * each)));
+        let opened = reader.read_u64(offset_of!(Self, opened) as u64)? != 0;
+        let locks = (0..max_endpoints)
+            .map(|slot| RawRobustMutex::read_state(&OffsetReader(reader, first + slot * each)));
         let locks: Vec<LockState> = locks.collect::<Option<_>>()?;
         let holders: Vec<u32> = locks.iter().filter_map(|lock| lock.holder()).collect();
         Some(match opened && holders.is_empty() {
@@ -102,104 +96,132 @@ impl Handles<1> {
 }
 
 impl Endpoints<1> {
-    /// Bytes of one for so many handles at each end.
-    pub(super) fn bytes(ends: u64) -> Option<u64> {
+    /// The size in bytes with this number of slots on each side.
+    pub(super) fn bytes(max_endpoints: u64) -> Option<u64> {
         let one = size_of::<Handles<1>>() as u64;
-        let more = (size_of::<RawRobustMutex>() as u64).checked_mul(ends.checked_sub(1)?)?;
+        let more =
+            (size_of::<RawRobustMutex>() as u64).checked_mul(max_endpoints.checked_sub(1)?)?;
         one.checked_add(more)?.checked_mul(2)
     }
 
-    /// The buffer whose items are counted where they come in and where they go out, at these offsets, as are its
-    /// lock and its handles.
+    /// Reads the state of a buffer with its counts of sent and received items, its lock and its
+    /// handles at these offsets.
     pub(super) fn buffer_state(
-        words: &dyn MemoryReader,
-        counts: [usize; 2],
+        reader: &dyn MemoryReader,
+        [sent, received]: [usize; 2],
         [lock, handles]: [usize; 2],
-        (capacity, ends): (Option<u64>, Option<u64>),
+        (capacity, max_endpoints): (Option<u64>, Option<u64>),
     ) -> Option<BufferState> {
-        let [came, went] = counts;
-        let went = words.read_u64(went as u64)?;
-        let came = words.read_u64(came as u64)?;
-        let (senders, receivers) = Self::states_of(&OffsetReader(words, handles as u64), ends);
+        let received = reader.read_u64(received as u64)?;
+        let sent = reader.read_u64(sent as u64)?;
+        let handles = OffsetReader(reader, handles as u64);
+        let (senders, receivers) = Self::states_of(&handles, max_endpoints);
         Some(BufferState {
-            lock: RobustMutex::read_state(&OffsetReader(words, lock as u64))?,
-            fill: Some(fill_of(came, went, capacity)),
+            lock: RobustMutex::read_state(&OffsetReader(reader, lock as u64))?,
+            fill: Some(fill_of(sent, received, capacity)),
             capacity,
             senders,
             receivers,
         })
     }
 
-    /// Those who send and those who receive, as these words say, for so many handles at each end. Of more
-    /// than can be looked at, nothing is said.
-    pub(super) fn states_of(words: &dyn MemoryReader, ends: Option<u64>) -> (EndState, EndState) {
+    /// Reads the states of both sides, with this number of slots on each side.
+    ///
+    /// They are `Unknown` if the number is unknown or exceeds what the inspector reads.
+    pub(super) fn states_of(
+        reader: &dyn MemoryReader,
+        max_endpoints: Option<u64>,
+    ) -> (EndState, EndState) {
         let known = || {
-            let ends = ends.filter(|ends| *ends <= MAX_SLOTS)?;
-            let receivers = Self::bytes(ends)? / 2;
+            let max_endpoints = max_endpoints.filter(|max| *max <= MAX_SLOTS)?;
+            let receivers = Self::bytes(max_endpoints)? / 2;
             Some((
-                Handles::read_state(words, ends)?,
-                Handles::read_state(&OffsetReader(words, receivers), ends)?,
+                Handles::read_state(reader, max_endpoints)?,
+                Handles::read_state(&OffsetReader(reader, receivers), max_endpoints)?,
             ))
         };
         known().unwrap_or((EndState::Unknown, EndState::Unknown))
     }
 }
 
-fn is_any_held(handles: &[RawRobustMutex]) -> bool {
-    handles.iter().any(RawRobustMutex::is_locked)
+fn is_any_held(slots: &[RawRobustMutex]) -> bool {
+    slots.iter().any(RawRobustMutex::is_locked)
 }
 
-impl<const ENDS: usize> Endpoints<ENDS> {
+impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
     constructor! {
         pub(super) fn new() -> Self {
             Self { senders: Handles::new(), receivers: Handles::new() }
         }
     }
 
-    /// Whether the last handle of this end has gone, or died. The caller holds the lock of the buffer.
-    pub(super) fn has_closed(&self, end: Direction) -> bool {
-        self.handles(end).has_closed()
+    /// Whether the last handle of this side was dropped or its owner died.
+    ///
+    /// # Safety
+    /// The caller holds the lock of the channel.
+    pub(super) unsafe fn has_closed(&self, direction: Direction) -> bool {
+        // SAFETY: the caller holds the lock of the channel.
+        unsafe { self.handles(direction).has_closed() }
     }
 
-    /// Takes a seat under this lock, which is that of the buffer. Who waits for this end waits there.
+    /// Registers a handle under `lock`, the lock of the channel. The other side waits on `waiters`.
     pub(super) fn attach<'a>(
         &'a self,
-        end: Direction,
+        direction: Direction,
         lock: &'a RobustMutex<()>,
-        others: &'a Condvar,
+        waiters: &'a Condvar,
     ) -> Result<RobustEndpoint<'a>, AttachError> {
-        let handles = self.handles(end);
-        let guard = lock
-            .lock()
-            .or_else(RobustLockError::mark_consistent)
-            .map_err(|error| match error {
-                RobustLockError::Refused(refusal) => refusal.into(),
-                _ => AttachError::Broken,
-            })?;
-        let held = handles.attach()?;
+        let handles = self.handles(direction);
+        let guard = lock.lock().or_else(RobustLockError::mark_consistent);
+        let guard = guard.map_err(|error| match OperationError::from(error) {
+            OperationError::Failed(cause) => AttachError::Failed(cause),
+            // Not reached: an infinite timeout never expires, and a lock is never disconnected.
+            _ => AttachError::Failed(ChannelError::Corrupted),
+        })?;
+        // SAFETY: `guard` holds the lock of the channel.
+        let slot = unsafe { handles.attach(direction) }?;
         drop(guard);
         Ok(RobustEndpoint {
-            held,
-            all: &handles.held,
+            slot,
+            side: &handles.slots,
             lock,
-            others,
-            stamp: OwnerToken::new(),
+            waiters,
+            token: OwnerToken::new(),
+            is_registered: true,
         })
     }
 
-    fn handles(&self, end: Direction) -> &Handles<ENDS> {
-        match end {
+    /// An endpoint that holds no slot: see [`Unregistered`](crate::channel::Unregistered).
+    pub(super) fn unregistered<'a>(
+        &'a self,
+        direction: Direction,
+        lock: &'a RobustMutex<()>,
+        waiters: &'a Condvar,
+    ) -> RobustEndpoint<'a> {
+        let side = &self.handles(direction).slots;
+        RobustEndpoint {
+            slot: &side[0],
+            side,
+            lock,
+            waiters,
+            token: OwnerToken::new(),
+            is_registered: false,
+        }
+    }
+
+    fn handles(&self, direction: Direction) -> &Handles<MAX_ENDPOINTS> {
+        match direction {
             Direction::Sending => &self.senders,
             Direction::Receiving => &self.receivers,
         }
     }
 }
 
-/// The seat of a handle that ends with its thread, and stays on it.
+/// The registration of a handle, which ends with its thread and stays on it.
 ///
 /// ```compile_fail,E0277
 /// use interlatch::channel::Slot;
-/// use interlatch::{Buffer, RobustMonitorBuffer};
+/// use interlatch::{Channel, RobustMonitorBuffer};
 ///
 /// static BUFFER: RobustMonitorBuffer<u64, [Slot<u64>; 1]> =
 ///     RobustMonitorBuffer::from_slots([Slot::new()]);
@@ -208,69 +230,36 @@ impl<const ENDS: usize> Endpoints<ENDS> {
 /// ```
 #[derive(Debug)]
 pub struct RobustEndpoint<'a> {
-    held: &'a RawRobustMutex,
-    /// Those of the same end.
-    all: &'a [RawRobustMutex],
+    slot: &'a RawRobustMutex,
+    /// All slots of the same side.
+    side: &'a [RawRobustMutex],
     lock: &'a RobustMutex<()>,
-    others: &'a Condvar,
-    stamp: OwnerToken,
+    /// Where the other side waits for this one.
+    waiters: &'a Condvar,
+    token: OwnerToken,
+    is_registered: bool,
 }
 
 impl Endpoint for RobustEndpoint<'_> {
     fn is_owned(&self) -> bool {
-        self.held.is_held_by(&self.stamp)
+        self.slot.is_held_by(&self.token)
     }
 }
 
 impl Drop for RobustEndpoint<'_> {
     fn drop(&mut self) {
-        if !self.is_owned() {
+        if !self.is_registered || !self.is_owned() {
             return;
         }
-        // Not to be had only where this thread holds too many, or of a faulty peer; who waits then
-        // looks again by itself.
+        // Fails only if this thread holds the maximum of robust locks, or after a faulty peer.
+        // Waiters of the other side then recheck by themselves.
         let guard = self.lock.lock().or_else(RobustLockError::mark_consistent);
-        // SAFETY: a seat is made only by locking, and unlocks only once, here.
-        unsafe { self.held.unlock() };
-        let closes = guard.is_ok() && !is_any_held(self.all);
+        // SAFETY: `attach` locked the slot for this endpoint, and only this call unlocks it.
+        unsafe { self.slot.unlock() };
+        let closes = guard.is_ok() && !is_any_held(self.side);
         drop(guard);
         if closes {
-            self.others.notify_all();
+            self.waiters.notify_all();
         }
-    }
-}
-
-/// Why an operation ended before it was done: in time there was nothing to do, or never will be.
-pub(in crate::channel) enum Refused {
-    Timeout,
-    Disconnected,
-}
-
-impl Refused {
-    pub(in crate::channel) fn with<T>(self, item: T) -> SendTimeoutError<T> {
-        SendTimeoutError::of(item, matches!(self, Self::Disconnected))
-    }
-}
-
-impl From<Refused> for RecvTimeoutError {
-    fn from(refused: Refused) -> Self {
-        Self::of(matches!(refused, Refused::Disconnected))
-    }
-}
-
-impl From<AcquireError> for Refused {
-    /// What is no timeout is a thread that holds too many locks, or a faulty peer: for this handle
-    /// there is no other side then.
-    fn from(error: AcquireError) -> Self {
-        match error {
-            AcquireError::TimedOut => Self::Timeout,
-            _ => Self::Disconnected,
-        }
-    }
-}
-
-impl From<RobustLockError<'_, ()>> for Refused {
-    fn from(error: RobustLockError<'_, ()>) -> Self {
-        AcquireError::from(error).into()
     }
 }

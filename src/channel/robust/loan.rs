@@ -1,85 +1,80 @@
-//! Items that are written and read where they are: explicit buffering, without a copy.
-//!
-//! **Promise.** A loan is a place of the buffer that nobody else has; sending it makes what is in it an item.
-//! What is borrowed is an item that nobody else has, until it is given back as a place. No item is copied.
-//!
-//! **Why it is correct.** Both are turns of the [`RobustSemaphorePair`](crate::RobustSemaphorePair) of the buffer: a
-//! turn belongs to one process until it is finished, in one step, or until that process dies.
+//! Items that are written and read in place.
 
 use super::bounded::RobustBoundedBuffer;
-use super::endpoints::Refused;
 use crate::channel::slot::Slot;
-use crate::channel::{Direction, Receiver, RecvTimeoutError, Sender};
+use crate::channel::{
+    ChannelError, Direction, OperationError, Receiver, RecvError, RecvTimeoutError, SendError,
+    SendTimeoutError, Sender, TryRecvError, TrySendError, receiver, sender,
+};
 use crate::platform::Pod;
-use crate::sync::{PairSlots, RobustTurn, Side, Timeout};
+use crate::sync::{Condvar, PairSlots, RobustTurn, Side, Timeout};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-/// Why there is no loan, or it was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LoanError {
-    /// There was no free place before the deadline.
-    #[error("timed out waiting for a place to fill")]
-    Timeout,
-    /// All receivers are gone; or this thread holds too many locks, or is the child of a fork.
-    #[error("filling a place of a buffer without receivers")]
-    Disconnected,
-}
-
-impl From<Refused> for LoanError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Timeout => Self::Timeout,
-            Refused::Disconnected => Self::Disconnected,
-        }
-    }
-}
-
-/// A place of a [`RobustBoundedBuffer`] to fill where it is. [`send`](Self::send) makes it an item; dropping it
-/// gives it back unsent.
+/// A free slot of a [`RobustBoundedBuffer`], to fill in place.
 ///
-/// It holds what was last in it: zeros, an item, or half of one, if a sender died. It counts among the robust
-/// locks of its thread, and stays there.
+/// The method [`Sender::loan`] returns it. [`send`](Self::send) makes its contents an item without
+/// a copy. Dropping it returns the slot unsent. It dereferences to the contents of the slot: zeros,
+/// an earlier item, or a partly written item of a dead sender, which
+/// [`is_owner_died`](Self::is_owner_died) reports.
+///
+/// A loan holds a robust lock of its thread, of which a thread can hold 128, and stays on the
+/// thread.
 ///
 /// # Process death
-/// As dropping it: the place is free again.
+/// The slot is free again, as if the loan was dropped.
+///
+/// # How it works
+/// A loan is a turn of the buffer's [`RobustSemaphorePair`](crate::sync::RobustSemaphorePair). The
+/// turn gives one thread exclusive access to its slot until it finishes, in one step, or the thread
+/// dies.
 ///
 /// # Example
 /// ```
-/// use interlatch::channel::TurnSlot;
-/// use interlatch::{Buffer, RobustBoundedBuffer};
+/// use interlatch::channel::{TryRecvError, TrySendError, TurnSlot};
+/// use interlatch::{Channel, Region, RobustBoundedBuffer};
 ///
-/// static BUFFER: RobustBoundedBuffer<[u8; 4096], [TurnSlot<[u8; 4096]>; 2]> =
-///     RobustBoundedBuffer::from_slots([const { TurnSlot::empty() }; 2]);
+/// type Pages = RobustBoundedBuffer<[u8; 4096], [TurnSlot<[u8; 4096]>]>;
 ///
-/// let (sender, receiver) = (BUFFER.sender()?, BUFFER.receiver()?);
+/// let region = Region::memfd("pages", 1 << 16)?;
+/// region.create::<Pages>("pages", 1)?;
+/// // Another process maps the region and attaches to the buffer by its name.
+/// let pages: &Pages = region.attach("pages")?;
+/// let (sender, receiver) = (pages.sender()?, pages.receiver()?);
 /// let mut page = sender.loan()?;
+/// assert_eq!(sender.try_loan().err(), Some(TrySendError::Full(())));
 /// page.fill(7);
 /// page.send()?;
 /// let page = receiver.borrow()?;
-/// assert!(page.iter().all(|byte| *byte == 7), "read where it is");
+/// assert!(page.iter().all(|byte| *byte == 7), "read in place");
 /// drop(page);
-/// assert!(receiver.try_recv().is_err(), "it was received");
+/// assert_eq!(receiver.try_borrow().err(), Some(TryRecvError::Empty));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use = "dropping this gives the place back unsent"]
+#[must_use = "dropping the loan returns the slot unsent"]
 pub struct Loan<'a, T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> {
     turn: RobustTurn<'a, S>,
 }
 
 impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> Loan<'_, T, S> {
-    /// Makes what is in the place an item: the newest.
+    /// Sends the contents of the slot as the newest item.
     ///
     /// # Errors
-    /// As of [`RobustTurn::finish`]: the place is free again.
-    pub fn send(self) -> Result<(), LoanError> {
+    /// The cause; the slot is free again. See [`RobustTurn::finish`].
+    pub fn send(self) -> Result<(), ChannelError> {
         let sent = self.turn.finish();
-        sent.map_err(|error| Refused::from(error).into())
+        sent.map_err(|error| match OperationError::from(error) {
+            OperationError::Failed(cause) => cause,
+            // Not reached: an infinite timeout never expires, and a lock is never disconnected.
+            _ => ChannelError::Corrupted,
+        })
     }
 
-    /// Whether the last one that had the place as a loan, or for an item of more than 1024 bytes, died or panicked:
-    /// what is in it may be half-done.
+    /// Whether the contents of the slot may be incomplete.
+    ///
+    /// This is true if the last holder of the slot, as a loan or to send an item of more than 1024
+    /// bytes, died or panicked.
     pub fn is_owner_died(&self) -> bool {
         self.turn.is_owner_died()
     }
@@ -89,43 +84,53 @@ impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> Deref for Loan<'_, T, S> 
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the turn is this one's, so nobody else accesses the place.
+        // SAFETY: `turn` excludes every other access to the slot.
         unsafe { self.turn.slot().payload().filled() }
     }
 }
 
 impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> DerefMut for Loan<'_, T, S> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as above, and `&mut self` lends it to one.
+        // SAFETY: `turn` excludes every other access to the slot, and `&mut self` lends it to one
+        // caller.
         unsafe { self.turn.slot().payload().filled_mut() }
     }
 }
 
-/// An item of a [`RobustBoundedBuffer`], read where it is. Dropping it receives it: its place is free.
+/// An item of a [`RobustBoundedBuffer`], to read in place.
 ///
-/// Unlike [`recv`](Receiver::recv), which copies under the lock, this may be overtaken by another receiver. It
-/// counts among the robust locks of its thread, and stays there.
+/// [`Receiver::borrow`] returns it. Dropping it receives the item and frees its slot.
+/// The method [`leave`](Self::leave) returns the item to the receivers. Unlike
+/// [`recv`](Receiver::recv), which copies under the lock, a borrower may be overtaken by another
+/// receiver.
+///
+/// A borrowed item holds a robust lock of its thread, of which a thread can hold 128, and stays on
+/// the thread.
 ///
 /// # Process death
-/// The item is there again, for the next receiver: it may have been read, but was not received. So it is if a
-/// panic drops it.
+/// The item is available to the next receiver. The dead process may have read it but has not
+/// received it. The same is true if a panic drops the value.
+///
+/// # How it works
+/// As [`Loan`], with a turn of the readers.
 ///
 /// # Example
 /// See [`Loan`].
-#[must_use = "dropping this receives the item"]
+#[must_use = "dropping this value receives the item"]
 pub struct Borrowed<'a, T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> {
-    /// There until it is dropped.
+    /// `Some` until the value is dropped or left.
     turn: Option<RobustTurn<'a, S>>,
-    place: &'a Slot<T>,
-    wake: &'a crate::sync::Condvar,
-    /// Whether a panic was on its way already when it was borrowed.
-    panicked_before: bool,
+    slot: &'a Slot<T>,
+    /// Where the receivers wait.
+    receivers: &'a Condvar,
+    /// Whether the thread was already panicking when it borrowed the item.
+    was_panicking: bool,
 }
 
 impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> Borrowed<'_, T, S> {
     /// Leaves the item to the next receiver.
     pub fn leave(mut self) {
-        // Dropping a turn gives it back to the same side.
+        // A turn that is dropped returns its slot to the same side.
         self.turn = None;
     }
 }
@@ -134,133 +139,125 @@ impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> Deref for Borrowed<'_, T,
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the turn is this one's, so nobody else writes into the place.
-        unsafe { self.place.filled() }
+        // SAFETY: `turn` excludes every write to the slot.
+        unsafe { self.slot.filled() }
     }
 }
 
 impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> Drop for Borrowed<'_, T, S> {
     fn drop(&mut self) {
         let Some(turn) = self.turn.take() else { return };
-        if std::thread::panicking() && !self.panicked_before {
+        if std::thread::panicking() && !self.was_panicking {
             return;
         }
-        // What cannot be finished goes back, and says so to the next one.
+        // A turn that cannot finish returns its item to the receivers.
         let _ = turn.finish();
-        // If that was the last item of a stream that has ended, all who wait for one have to hear so.
-        self.wake.notify_all();
+        // After the last item of an ended stream, all waiting receivers must see the end.
+        self.receivers.notify_all();
     }
 }
 
-impl<T: Pod, S, const ENDS: usize> RobustBoundedBuffer<T, S, ENDS>
+impl<T: Pod, S, const MAX_ENDPOINTS: usize> RobustBoundedBuffer<T, S, MAX_ENDPOINTS>
 where
     S: PairSlots<Payload = Slot<T>> + ?Sized,
 {
-    /// A place to fill, as long as timeout lasts; for who has a [`Sender`] see [`Sender::loan`].
+    /// Borrows a free slot without a handle. With a handle use [`Sender::loan`].
     ///
     /// # Errors
-    /// In time there was none, or all receivers are gone.
-    pub fn loan_with(&self, timeout: Timeout) -> Result<Loan<'_, T, S>, LoanError> {
-        let has_closed = || self.ends().has_closed(Direction::Receiving);
+    /// `Timeout` if no slot became free. Otherwise as [`Sender::loan`].
+    pub fn loan_with(&self, timeout: Timeout) -> Result<Loan<'_, T, S>, SendTimeoutError<()>> {
+        // SAFETY: the pair calls this under its lock, which is the lock of the channel.
+        let has_closed = || unsafe { self.endpoints().has_closed(Direction::Receiving) };
         let turn = self.turns().take_unless(Side::Writers, timeout, has_closed);
-        let turn = turn.map_err(Refused::from)?;
+        let turn = turn.map_err(OperationError::from)?;
         Ok(Loan { turn })
     }
 
-    /// An item to read, as long as timeout lasts; for who has a [`Receiver`] see [`Receiver::borrow`].
+    /// Borrows the oldest item without a handle. With a handle use [`Receiver::borrow`].
     ///
     /// # Errors
-    /// In time there was none, or there is none and all senders are gone.
+    /// `Timeout` if no item became available. Otherwise as [`Receiver::borrow`].
     pub fn borrow_with(&self, timeout: Timeout) -> Result<Borrowed<'_, T, S>, RecvTimeoutError> {
         let turns = self.turns();
-        let has_ended = || turns.is_empty() && self.ends().has_closed(Direction::Sending);
+        // SAFETY: the pair calls this under its lock, which is the lock of the channel.
+        let has_ended =
+            || turns.is_empty() && unsafe { self.endpoints().has_closed(Direction::Sending) };
         let turn = turns.take_unless(Side::Readers, timeout, has_ended);
-        let turn = turn.map_err(Refused::from)?;
+        let turn = turn.map_err(OperationError::from)?;
         Ok(Borrowed {
-            place: turn.slot().payload(),
+            slot: turn.slot().payload(),
             turn: Some(turn),
-            wake: turns.condition(Side::Readers),
-            panicked_before: std::thread::panicking(),
+            receivers: turns.condition(Side::Readers),
+            was_panicking: std::thread::panicking(),
         })
     }
 }
 
-impl<T: Pod, S, const ENDS: usize> Sender<'_, RobustBoundedBuffer<T, S, ENDS>>
+impl<T: Pod, S, const MAX_ENDPOINTS: usize> Sender<'_, RobustBoundedBuffer<T, S, MAX_ENDPOINTS>>
 where
     S: PairSlots<Payload = Slot<T>> + ?Sized,
 {
-    /// A place to fill, waiting for one.
+    /// Borrows a free slot to fill in place, blocking until a slot is free.
     ///
     /// # Errors
-    /// If all receivers are gone.
-    pub fn loan(&self) -> Result<Loan<'_, T, S>, LoanError> {
-        loop {
-            match self.loan_with(Timeout::Infinite) {
-                // Forever does not run out.
-                Err(LoanError::Timeout) => {}
-                result => return result,
-            }
-        }
+    /// `Disconnected` if all receivers are gone, `Failed` with the cause otherwise.
+    pub fn loan(&self) -> Result<Loan<'_, T, S>, SendError<()>> {
+        sender::until_done(|| self.loan_with(Timeout::Infinite))
     }
 
-    /// A place to fill, if one is free.
+    /// Borrows a slot if one is free.
     ///
     /// # Errors
-    /// `Timeout`, if none is; and as [`loan`](Self::loan).
-    pub fn try_loan(&self) -> Result<Loan<'_, T, S>, LoanError> {
-        self.loan_with(Timeout::NonBlocking)
+    /// `Full` if no slot is free. Otherwise as [`loan`](Self::loan).
+    pub fn try_loan(&self) -> Result<Loan<'_, T, S>, TrySendError<()>> {
+        Ok(self.loan_with(Timeout::NonBlocking)?)
     }
 
-    /// A place to fill, unless that time is over first.
+    /// Borrows a free slot, blocking for at most this duration.
     ///
     /// # Errors
-    /// As [`try_loan`](Self::try_loan).
-    pub fn loan_timeout(&self, timeout: Duration) -> Result<Loan<'_, T, S>, LoanError> {
+    /// `Timeout` if no slot became free. Otherwise as [`loan`](Self::loan).
+    pub fn loan_timeout(&self, timeout: Duration) -> Result<Loan<'_, T, S>, SendTimeoutError<()>> {
         self.loan_with(Timeout::after(timeout))
     }
 
-    /// A place to fill, as long as timeout lasts.
+    /// Borrows a free slot with any [`Timeout`].
     ///
     /// # Errors
-    /// As [`try_loan`](Self::try_loan).
-    pub fn loan_with(&self, timeout: Timeout) -> Result<Loan<'_, T, S>, LoanError> {
-        match self.is_owned() {
-            true => self.buffer().loan_with(timeout),
-            false => Err(LoanError::Disconnected),
+    /// As [`loan_timeout`](Self::loan_timeout).
+    pub fn loan_with(&self, timeout: Timeout) -> Result<Loan<'_, T, S>, SendTimeoutError<()>> {
+        match self.owned_endpoint() {
+            Ok(_) => self.channel().loan_with(timeout),
+            Err(cause) => Err(SendTimeoutError::Failed((), cause)),
         }
     }
 }
 
-impl<T: Pod, S, const ENDS: usize> Receiver<'_, RobustBoundedBuffer<T, S, ENDS>>
+impl<T: Pod, S, const MAX_ENDPOINTS: usize> Receiver<'_, RobustBoundedBuffer<T, S, MAX_ENDPOINTS>>
 where
     S: PairSlots<Payload = Slot<T>> + ?Sized,
 {
-    /// The oldest item that nobody has, to read where it is; waiting for one.
+    /// Borrows the oldest item that is not borrowed, blocking until one is available.
     ///
     /// # Errors
-    /// If there is none and all senders are gone.
-    pub fn borrow(&self) -> Result<Borrowed<'_, T, S>, RecvTimeoutError> {
-        loop {
-            match self.borrow_with(Timeout::Infinite) {
-                // Forever does not run out.
-                Err(RecvTimeoutError::Timeout) => {}
-                result => return result,
-            }
-        }
+    /// `Disconnected` if no item is available and all senders are gone, `Failed` with the cause
+    /// otherwise.
+    pub fn borrow(&self) -> Result<Borrowed<'_, T, S>, RecvError> {
+        receiver::until_done(|| self.borrow_with(Timeout::Infinite))
     }
 
-    /// The oldest item, if there is one.
+    /// Borrows the oldest item if one is available.
     ///
     /// # Errors
-    /// `Timeout`, if there is none; and as [`borrow`](Self::borrow).
-    pub fn try_borrow(&self) -> Result<Borrowed<'_, T, S>, RecvTimeoutError> {
-        self.borrow_with(Timeout::NonBlocking)
+    /// `Empty` if none is available. Otherwise as [`borrow`](Self::borrow).
+    pub fn try_borrow(&self) -> Result<Borrowed<'_, T, S>, TryRecvError> {
+        Ok(self.borrow_with(Timeout::NonBlocking)?)
     }
 
-    /// The oldest item, unless that time is over first.
+    /// Borrows the oldest item, blocking for at most this duration.
     ///
     /// # Errors
-    /// As [`try_borrow`](Self::try_borrow).
+    /// `Timeout` if no item became available. Otherwise as [`borrow`](Self::borrow).
     pub fn borrow_timeout(
         &self,
         timeout: Duration,
@@ -268,14 +265,14 @@ where
         self.borrow_with(Timeout::after(timeout))
     }
 
-    /// The oldest item, as long as timeout lasts.
+    /// Borrows the oldest item with any [`Timeout`].
     ///
     /// # Errors
-    /// As [`try_borrow`](Self::try_borrow).
+    /// As [`borrow_timeout`](Self::borrow_timeout).
     pub fn borrow_with(&self, timeout: Timeout) -> Result<Borrowed<'_, T, S>, RecvTimeoutError> {
-        match self.is_owned() {
-            true => self.buffer().borrow_with(timeout),
-            false => Err(RecvTimeoutError::Disconnected),
+        match self.owned_endpoint() {
+            Ok(_) => self.channel().borrow_with(timeout),
+            Err(cause) => Err(RecvTimeoutError::Failed(cause)),
         }
     }
 }

@@ -1,12 +1,11 @@
-//! The two constructions again, over parts that survive the death of a process.
+//! Channels that survive the death of their users.
 //!
-//! **Promise.** That of the other buffers, and: a sender that is killed in `send` has sent its item or
-//! not, and a receiver that is killed in `recv` has taken one or not; nothing is torn, doubled, or
-//! lost among the living, nor is a place. When the last sender or receiver dies, the other side hears of
-//! it as if it had gone.
+//! A sender that is killed in `send` has sent its item or not, and a receiver that is killed in
+//! `recv` has taken an item or not. No item is torn or duplicated, no item of a living process is
+//! lost, and no slot is lost. The death of the last sender or receiver disconnects the other side.
 //!
-//! What the two share is `ends`: who is there. `rendezvous` is one of no place at all, `chain` one that grows, and
-//! `loan` gives out the places of the first themselves; [`BytePipe`] is a stream of bytes.
+//! `endpoints` registers the handles of all channels here. `rendezvous` has no slots,
+//! `segment_list` grows, `loan` lends the slots of `bounded`, and `byte_pipe` is a stream of bytes.
 
 mod bounded;
 mod byte_handles;
@@ -20,9 +19,8 @@ mod segment_list;
 pub use bounded::{RobustBoundedBuffer, TurnSlot};
 pub use byte_handles::{BytePipeError, ByteReader, ByteWriter};
 pub use byte_pipe::BytePipe;
-pub(super) use endpoints::Refused;
-pub use endpoints::{AttachError, RobustEndpoint};
-pub use loan::{Borrowed, Loan, LoanError};
+pub use endpoints::RobustEndpoint;
+pub use loan::{Borrowed, Loan};
 pub use monitor::RobustMonitorBuffer;
 pub use rendezvous::{Delivery, Rendezvous, Withdrawn};
 pub use segment_list::{GrowError, GrowthLimit, TakeError, Usage};

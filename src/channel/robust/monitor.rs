@@ -1,19 +1,15 @@
-//! The bounded buffer from condition variables, over parts that survive the death of a process.
-//!
-//! **Source.** Hoare's bounded buffer, as in [`MonitorBuffer`](crate::MonitorBuffer); the commit by one
-//! write is that of every log.
-//!
-//! **Why it is correct.** What the lock protects changes in one step of one word: the item is in its
-//! place before the number of those that were sent says so, and is copied out before the number of those
-//! that were received does. So whoever dies inside leaves nothing to repair.
+//! The bounded buffer of a robust lock and two condition variables.
 
-use super::endpoints::{AttachError, Endpoints, Refused, RobustEndpoint};
+use super::endpoints::{Endpoints, RobustEndpoint};
 use crate::channel::slot::{Slot, Slots};
-use crate::channel::{Buffer, BufferState, Direction, RecvTimeoutError, SendTimeoutError, store};
+use crate::channel::{
+    AttachError, Buffer, BufferState, Channel, Direction, OperationError, RecvTimeoutError,
+    SendTimeoutError, Unregistered,
+};
 use crate::platform::robust::commit;
 use crate::platform::{
-    CachePadded, ConfigError, MemoryReader, Parameter, Pod, ShmObject, ShmSafe, ShmType, TypeInfo,
-    UnsafeCell, constructor,
+    CachePadded, ConfigError, HeaderAndSlots, MemoryReader, Parameter, Pod, ShmObject, ShmSafe,
+    ShmType, TypeInfo, UnsafeCell, constructor,
 };
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
@@ -21,103 +17,162 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::mem::offset_of;
 
-/// A first-in-first-out buffer of fixed capacity that survives the death of its users, from condition
-/// variables; for at most `ENDS` senders and as many receivers at one time.
+/// A bounded first-in-first-out buffer that survives the death of its users, of condition
+/// variables.
 ///
-/// `S` says where the places are: `[Slot<T>; N]` inside (for a `static`), or `[Slot<T>]` behind the header
-/// (for a region, where the capacity is chosen at run time).
+/// It is the default choice between processes. For large items, or to write and read items in
+/// place, use [`RobustBoundedBuffer`](super::RobustBoundedBuffer).
 ///
-/// Items are plain data: what a dead process has half-written is never looked at.
+/// `S` holds the slots: `[Slot<T>; N]` inside the buffer (for a `static`), or `[Slot<T>]` behind
+/// the header (for a region, with a capacity chosen at run time). `MAX_ENDPOINTS` limits the
+/// senders, and the receivers, at one time.
+///
+/// Items are plain data ([`Pod`]). A partly written item of a dead process is never read as an
+/// item. The answers `Full` and `Empty` are exact.
+///
+/// # Errors
+/// | error | cause |
+/// | --- | --- |
+/// | `Disconnected` | all handles of the other side were dropped or their owners died |
+/// | `Failed(Inherited)` | a forked child uses a handle of its parent |
+/// | `Failed(RobustList)` | the thread holds 128 robust locks, handles included, the maximum |
+/// | `Failed(Corrupted)` | a faulty process has overwritten the internal lock |
+/// | [`AttachError::SlotsInUse`] | `MAX_ENDPOINTS` handles of this side exist |
+///
+/// `len` is 0 on a thread that cannot take the internal lock.
 ///
 /// # Fairness
-/// None of its own: that of the condition variables.
+/// That of the condition variables.
+///
+/// # Ordering
+/// Everything before `send` happens before the return of the `recv` that receives the item, and
+/// everything before that `recv` happens before the return of a `send` that reuses its slot.
 ///
 /// # Process death
-/// See [`Sender`](crate::Sender) and [`Receiver`](crate::Receiver). A handle belongs to the thread that
-/// made it, and ends with it, but not where that is not the main thread of its process and calls `exec`:
-/// then it never ends, as the lock that it is. The child of a `fork(3)` makes handles of its own; to
-/// those that it inherits the other side has gone.
+/// A sender that is killed in `send` has sent its item or not; a receiver that is killed in `recv`
+/// has taken an item or not. Neither blocks the others. See [`Sender`](crate::Sender) and
+/// [`Receiver`](crate::Receiver) for the last handle of a side.
 ///
-/// A process that is stopped, not dead, in the middle of an operation keeps the lock inside, and all others
-/// wait for it: also those that only try, and a handle that is dropped; those that have a deadline, for a
-/// [`recheck_interval`](crate::platform::futex) at least.
+/// A handle belongs to the thread that created it and ends with that thread. Exception: if a thread
+/// other than the main thread calls `exec`, its handles never end, as is true of the robust lock
+/// that they hold. A child of `fork(3)` creates handles of its own.
+///
+/// A process that is stopped within an operation, but not dead, keeps the internal lock, and all
+/// others wait for it: operations without a deadline, non-blocking operations and dropped handles
+/// until it continues, operations with a deadline for at least a
+/// [`recheck_interval`](crate::platform::futex).
 ///
 /// # Leaks
-/// A handle that is leaked (`mem::forget`) stays until its thread ends, and the buffer has to stay where
-/// it is for as long: see [`RawRobustMutex`](crate::sync::RawRobustMutex).
+/// A leaked handle (`mem::forget`) stays registered until its thread ends. The buffer must not move
+/// before that: see [`RawRobustMutex`](crate::sync::RawRobustMutex).
 ///
-/// # Many locks
-/// A thread can hold 128 robust locks, handles included. To one that holds as many, every operation
-/// here says `Disconnected`, since it cannot take the lock inside, and `len` is 0.
+/// # How it works
+/// Every operation holds one robust lock. The state that the lock protects changes by a single
+/// write of one word: a sender fills the slot before it increments the number of sent items, and a
+/// receiver copies the slot before it increments the number of received items. So a process that
+/// dies within an operation leaves nothing to repair, and the next holder marks the lock
+/// consistent.
+///
+/// A handle holds a robust lock of its own while it lives. The kernel marks that lock when the
+/// thread dies, so a side is closed if it has had a handle and holds no handle lock. Waiters of the
+/// other side recheck this at the recheck interval, because the kernel does not notify their
+/// condition variable.
+///
+/// # Sources
+/// The bounded buffer of Hoare, as in [`MonitorBuffer`](crate::MonitorBuffer). The commit by one
+/// write is that of write-ahead logs.
 ///
 /// # Example
 /// ```
 /// use interlatch::channel::{RecvError, Slot};
-/// use interlatch::{Buffer, RobustMonitorBuffer};
+/// use interlatch::{Channel, Region, RobustMonitorBuffer};
 ///
-/// static BUFFER: RobustMonitorBuffer<u64, [Slot<u64>; 4]> =
-///     RobustMonitorBuffer::from_slots([const { Slot::new() }; 4]);
+/// type Numbers = RobustMonitorBuffer<u64, [Slot<u64>]>;
 ///
-/// // A thread that ends without closing anything.
-/// std::thread::spawn(|| {
-///     let sender = BUFFER.sender().unwrap();
-///     sender.send(7).unwrap();
-///     std::mem::forget(sender);
-/// })
-/// .join()
-/// .unwrap();
+/// let region = Region::memfd("orders", 1 << 16)?;
+/// region.create::<Numbers>("numbers", 100)?;
 ///
-/// let receiver = BUFFER.receiver().unwrap();
+/// // A thread that ends without closing its handle, as a process that is killed.
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         // Another process maps the region and attaches to the buffer by its name.
+///         let numbers: &Numbers = region.attach("numbers").unwrap();
+///         let sender = numbers.sender().unwrap();
+///         sender.send(7).unwrap();
+///         std::mem::forget(sender);
+///     });
+/// });
+///
+/// let numbers: &Numbers = region.attach("numbers")?;
+/// let receiver = numbers.receiver()?;
 /// assert_eq!(receiver.recv(), Ok(7));
-/// assert_eq!(receiver.recv(), Err(RecvError), "nobody will send any more");
+/// assert_eq!(receiver.recv(), Err(RecvError::Disconnected), "the last sender died");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[repr(C)]
-pub struct RobustMonitorBuffer<T, S, const ENDS: usize = 8>
+pub struct RobustMonitorBuffer<T, S, const MAX_ENDPOINTS: usize = 8>
 where
     S: Slots<T> + ?Sized,
 {
     lock: RobustMutex<()>,
-    /// How many items were sent, and how many received: on one line with the lock.
+    /// The numbers of sent and received items, on the cache line of the lock.
     sent: UnsafeCell<u64>,
     received: UnsafeCell<u64>,
     next_line: CachePadded,
     not_full: Condvar,
     condvar_line: CachePadded,
     not_empty: Condvar,
-    ends_line: CachePadded,
-    ends: Endpoints<ENDS>,
+    endpoints_line: CachePadded,
+    endpoints: Endpoints<MAX_ENDPOINTS>,
     item: PhantomData<T>,
     slots: S,
 }
 
-// SAFETY: the numbers, the handles and the slots are accessed only by the holder of the lock, and items
-// move from the one that sends to the one that receives.
-unsafe impl<T: Send, S: Slots<T> + ?Sized, const ENDS: usize> Sync
-    for RobustMonitorBuffer<T, S, ENDS>
+type Guard<'a> = RobustMutexGuard<'a, ()>;
+
+// SAFETY: only the holder of the lock accesses the numbers, the endpoints and the slots, and items,
+// which are `Send`, move from the sender to the receiver.
+unsafe impl<T: Send, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize> Sync
+    for RobustMonitorBuffer<T, S, MAX_ENDPOINTS>
 {
 }
 
-// SAFETY: `repr(C)`, of parts that are `ShmSafe`, numbers that are reduced where they are read, and
-// items that are valid for every bit pattern.
-unsafe impl<T: Pod, const N: usize, const ENDS: usize> ShmSafe
-    for RobustMonitorBuffer<T, [Slot<T>; N], ENDS>
+// SAFETY: the struct is `repr(C)`, its fields are `ShmSafe`, every reader clamps the numbers, and
+// items are valid for every bit pattern.
+unsafe impl<T: Pod, const N: usize, const MAX_ENDPOINTS: usize> ShmSafe
+    for RobustMonitorBuffer<T, [Slot<T>; N], MAX_ENDPOINTS>
 {
     fn initial() -> Self {
         Self::from_slots(core::array::from_fn(|_| Slot::new()))
     }
 }
 
-impl<T, const N: usize, const ENDS: usize> RobustMonitorBuffer<T, [Slot<T>; N], ENDS> {
+impl<T: Pod, const N: usize, const MAX_ENDPOINTS: usize> ShmType
+    for RobustMonitorBuffer<T, [Slot<T>; N], MAX_ENDPOINTS>
+{
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RobustMonitorBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("SLOTS", N as u64),
+            Parameter::new_number("MAX_ENDPOINTS", MAX_ENDPOINTS as u64),
+        ]);
+}
+
+impl<T, const N: usize, const MAX_ENDPOINTS: usize>
+    RobustMonitorBuffer<T, [Slot<T>; N], MAX_ENDPOINTS>
+{
     constructor! {
-        /// An empty buffer over these places, for a `static`. An array of none does not compile.
+        /// Creates an empty buffer with these slots, for a `static`. An empty array does not
+        /// compile.
         pub fn from_slots(slots: [Slot<T>; N]) -> Self {
             const { assert!(N > 0, "a capacity of at least 1") };
-            Self::over(slots)
+            Self::with_slots(slots)
         }
     }
 
     constructor! {
-        fn over(slots: [Slot<T>; N]) -> Self {
+        fn with_slots(slots: [Slot<T>; N]) -> Self {
             Self {
                 lock: RobustMutex::new(()),
                 sent: UnsafeCell::new(0),
@@ -126,8 +181,8 @@ impl<T, const N: usize, const ENDS: usize> RobustMonitorBuffer<T, [Slot<T>; N], 
                 not_full: Condvar::new(),
                 condvar_line: CachePadded,
                 not_empty: Condvar::new(),
-                ends_line: CachePadded,
-                ends: Endpoints::new(),
+                endpoints_line: CachePadded,
+                endpoints: Endpoints::new(),
                 item: PhantomData,
                 slots,
             }
@@ -135,99 +190,98 @@ impl<T, const N: usize, const ENDS: usize> RobustMonitorBuffer<T, [Slot<T>; N], 
     }
 }
 
-// SAFETY: the header is `repr(C)` and valid for every bit pattern; the slots follow it as in the
-// layout of the unsized type; items are valid for every bit pattern.
-unsafe impl<T: Pod, const ENDS: usize> ShmObject for RobustMonitorBuffer<T, [Slot<T>], ENDS> {
+/// The memory of a buffer with its slots behind the header.
+type Memory<T, const MAX_ENDPOINTS: usize> =
+    HeaderAndSlots<RobustMonitorBuffer<T, [Slot<T>; 0], MAX_ENDPOINTS>, Slot<T>>;
+
+// SAFETY: the header is `repr(C)` and valid for every bit pattern, the slots follow it as in the
+// layout of the unsized type, and items are valid for every bit pattern.
+unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject
+    for RobustMonitorBuffer<T, [Slot<T>], MAX_ENDPOINTS>
+{
     /// The capacity.
     type Config = usize;
 
     fn layout(capacity: usize) -> Result<Layout, ConfigError> {
-        let header = Layout::new::<RobustMonitorBuffer<T, [Slot<T>; 0], ENDS>>();
-        store::layout::<Slot<T>>(header, capacity)
+        Memory::<T, MAX_ENDPOINTS>::layout(capacity)
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
-        let header = RobustMonitorBuffer::<T, [Slot<T>; 0], ENDS>::over([]);
-        // SAFETY: valid for writes of the layout, of which the header is the beginning. The
-        // slots are empty, whatever is in them.
-        unsafe {
-            at.cast::<RobustMonitorBuffer<T, [Slot<T>; 0], ENDS>>()
-                .write(header)
-        }
+        let header = RobustMonitorBuffer::<T, [Slot<T>; 0], MAX_ENDPOINTS>::with_slots([]);
+        // SAFETY: the caller guarantees what `write_header` asks for. The slots are empty, whatever
+        // their bytes are.
+        unsafe { Memory::<T, MAX_ENDPOINTS>::write_header(at, header) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        let wide = core::ptr::slice_from_raw_parts(at.cast::<Slot<T>>(), capacity);
-        // SAFETY: valid and aligned by the caller's promise. The cast keeps the length, which
-        // is that of the slots behind the header.
-        unsafe { &*(wide as *const Self) }
+        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of
+        // slots.
+        unsafe { &*(Memory::<T, MAX_ENDPOINTS>::slots(at, capacity) as *const Self) }
     }
 }
 
-impl<T: Pod, const N: usize, const ENDS: usize> ShmType
-    for RobustMonitorBuffer<T, [Slot<T>; N], ENDS>
+impl<T: Pod, const MAX_ENDPOINTS: usize> ShmType
+    for RobustMonitorBuffer<T, [Slot<T>], MAX_ENDPOINTS>
 {
-    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RobustMonitorBuffer")
-        .of_this_crate()
-        .with_parameters(&[
-            Parameter::new_type::<T>("T"),
-            Parameter::new_number("SLOTS", N as u64),
-            Parameter::new_number("ENDS", ENDS as u64),
-        ]);
-}
-
-impl<T: Pod, const ENDS: usize> ShmType for RobustMonitorBuffer<T, [Slot<T>], ENDS> {
     const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("RobustMonitorBuffer")
         .of_this_crate()
         .with_parameters(&[
             Parameter::new_type::<T>("T"),
-            Parameter::new_number("ENDS", ENDS as u64),
+            Parameter::new_number("MAX_ENDPOINTS", MAX_ENDPOINTS as u64),
         ]);
 }
 
-impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> RobustMonitorBuffer<T, S, ENDS> {
-    /// The caller holds the lock.
-    fn length(&self) -> usize {
-        let (sent, received) = self.numbers();
+impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize>
+    RobustMonitorBuffer<T, S, MAX_ENDPOINTS>
+{
+    fn length(&self, guard: &Guard<'_>) -> usize {
+        let (sent, received) = self.numbers(guard);
         let capacity = self.slots.slots().len();
-        // A number that is too large was written by a faulty peer.
+        // A faulty peer may have written a larger number.
         usize::try_from(sent.wrapping_sub(received)).map_or(capacity, |length| length.min(capacity))
     }
 
-    /// Those sent and received. The caller holds the lock.
-    fn numbers(&self) -> (u64, u64) {
-        // SAFETY: the lock is held; volatile, so that it is read once, whatever a faulty peer writes.
+    /// The numbers of sent and received items.
+    fn numbers(&self, _guard: &Guard<'_>) -> (u64, u64) {
+        // SAFETY: the guard of `lock` excludes every other access. A volatile read happens once,
+        // even if a faulty peer writes.
         let read =
             |number: &UnsafeCell<u64>| number.with(|number| unsafe { number.read_volatile() });
         (read(&self.sent), read(&self.received))
     }
 
-    /// The place of the item with this number.
+    /// The slot of the item with this number.
     fn slot(&self, number: u64) -> &Slot<T> {
         let slots = self.slots.slots();
         &slots[(number % slots.len() as u64) as usize]
     }
 
-    /// Receives by this copy. The lock is held, and the place has an item, or whatever a faulty peer has made one;
-    /// it is plain, so it may be copied out again if this process dies before the next step.
+    /// Receives with `copy`, which gets a full slot under the lock.
+    ///
+    /// An item is plain data, so another receiver may copy it again if this process dies before the
+    /// next step. A faulty peer may have written any bytes into the slot; all are valid.
     fn recv_by<R>(
         &self,
         timeout: Timeout,
         copy: impl FnOnce(&Slot<T>) -> R,
     ) -> Result<R, RecvTimeoutError> {
-        let guard = self.enter(Direction::Receiving, timeout)?;
-        let (_, received) = self.numbers();
+        let guard = self.wait_until_ready(Direction::Receiving, timeout)?;
+        let (_, received) = self.numbers(&guard);
         let item = copy(self.slot(received));
-        // SAFETY: the lock is held.
+        // SAFETY: `guard` holds the lock, which excludes every other access to `received`.
         unsafe { commit(&self.received, received.wrapping_add(1)) };
         drop(guard);
         self.not_full.notify_one();
         Ok(item)
     }
 
-    /// Waits until there is something to do for this end; the lock is held then.
-    fn enter(&self, end: Direction, timeout: Timeout) -> Result<RobustMutexGuard<'_, ()>, Refused> {
-        let (condition, busy_at, other) = match end {
+    /// Waits until this side can proceed, and returns the lock.
+    fn wait_until_ready(
+        &self,
+        direction: Direction,
+        timeout: Timeout,
+    ) -> Result<Guard<'_>, OperationError> {
+        let (condvar, blocking_length, other) = match direction {
             Direction::Sending => (
                 &self.not_full,
                 self.slots.slots().len(),
@@ -241,58 +295,119 @@ impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> RobustMonitorBuffer<T, S, 
             .or_else(RobustLockError::mark_consistent)?;
         let mut in_time = true;
         loop {
-            let must_wait = self.length() == busy_at;
-            // Items are received also when nobody sends any more; none is sent to nobody.
-            if (must_wait || end == Direction::Sending) && self.ends.has_closed(other) {
-                return Err(Refused::Disconnected);
+            let must_wait = self.length(&guard) == blocking_length;
+            // A receiver drains the buffer after the last sender is gone. A sender returns at once.
+            if must_wait || direction == Direction::Sending {
+                // SAFETY: `guard` holds the lock of the channel.
+                if unsafe { self.endpoints.has_closed(other) } {
+                    return Err(OperationError::Disconnected);
+                }
             }
             if !must_wait {
                 return Ok(guard);
             }
             if !in_time {
-                return Err(Refused::Timeout);
+                return Err(OperationError::Timeout);
             }
             let locked;
-            (locked, in_time) = condition.wait_robust(guard, timeout);
+            (locked, in_time) = condvar.wait_robust(guard, timeout);
             guard = locked.or_else(RobustLockError::mark_consistent)?;
         }
     }
 }
 
 impl RobustMonitorBuffer<u64, [Slot<u64>; 0], 1> {
-    /// The state of the one that these words are, whatever its items, with so many handles at each end.
+    /// Reads the state of a buffer with any items.
     pub(crate) fn read_state(
-        words: &dyn MemoryReader,
+        reader: &dyn MemoryReader,
         capacity: Option<u64>,
-        ends: Option<u64>,
+        max_endpoints: Option<u64>,
     ) -> Option<BufferState> {
         let counts = [offset_of!(Self, sent), offset_of!(Self, received)];
-        let parts = [offset_of!(Self, lock), offset_of!(Self, ends)];
-        Endpoints::buffer_state(words, counts, parts, (capacity, ends))
+        let parts = [offset_of!(Self, lock), offset_of!(Self, endpoints)];
+        Endpoints::buffer_state(reader, counts, parts, (capacity, max_endpoints))
     }
 }
 
-impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> Buffer for RobustMonitorBuffer<T, S, ENDS> {
-    type Item = T;
-    type Endpoint<'a>
+impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize>
+    RobustMonitorBuffer<T, S, MAX_ENDPOINTS>
+{
+    fn attach(&self, direction: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.endpoints
+            .attach(direction, &self.lock, self.waiters(direction))
+    }
+
+    fn unregistered(&self, direction: Direction) -> RobustEndpoint<'_> {
+        self.endpoints
+            .unregistered(direction, &self.lock, self.waiters(direction))
+    }
+
+    /// Where the other side waits for this one.
+    fn waiters(&self, direction: Direction) -> &Condvar {
+        match direction {
+            Direction::Sending => &self.not_empty,
+            Direction::Receiving => &self.not_full,
+        }
+    }
+}
+
+impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize> Channel
+    for RobustMonitorBuffer<T, S, MAX_ENDPOINTS>
+{
+    type SendEndpoint<'a>
         = RobustEndpoint<'a>
     where
         Self: 'a;
-    type AttachError = AttachError;
+    type RecvEndpoint<'a>
+        = RobustEndpoint<'a>
+    where
+        Self: 'a;
 
-    fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
-        let sent = self.send_ref_with(&item, timeout);
-        sent.map_err(|refused| refused.with(item))
+    fn attach_sender(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.attach(Direction::Sending)
     }
 
-    fn send_ref_with(&self, item: &T, timeout: Timeout) -> Result<(), SendTimeoutError<()>> {
-        let guard = match self.enter(Direction::Sending, timeout) {
-            Ok(guard) => guard,
-            Err(refused) => return Err(refused.with(())),
-        };
-        let (sent, _) = self.numbers();
-        // SAFETY: the lock is held. The place is not among those with items; what was in it was
-        // copied out, and is plain.
+    fn attach_receiver(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.attach(Direction::Receiving)
+    }
+}
+
+impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize> Unregistered
+    for RobustMonitorBuffer<T, S, MAX_ENDPOINTS>
+{
+    fn unregistered_sender(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        Ok(self.unregistered(Direction::Sending))
+    }
+
+    fn unregistered_receiver(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        Ok(self.unregistered(Direction::Receiving))
+    }
+}
+
+impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize> Buffer
+    for RobustMonitorBuffer<T, S, MAX_ENDPOINTS>
+{
+    type Item = T;
+    fn send_with(
+        &self,
+        endpoint: &RobustEndpoint<'_>,
+        item: T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<T>> {
+        let sent = self.send_ref_with(endpoint, &item, timeout);
+        sent.map_err(|error| error.map(|()| item))
+    }
+
+    fn send_ref_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        item: &T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<()>> {
+        let guard = self.wait_until_ready(Direction::Sending, timeout)?;
+        let (sent, _) = self.numbers(&guard);
+        // SAFETY: `guard` holds the lock, which excludes every other access. The slot is free: its
+        // last item was copied out and is plain data.
         unsafe {
             self.slot(sent).put_from(item);
             commit(&self.sent, sent.wrapping_add(1));
@@ -302,38 +417,41 @@ impl<T: Pod, S: Slots<T> + ?Sized, const ENDS: usize> Buffer for RobustMonitorBu
         Ok(())
     }
 
-    fn recv_with(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
-        // SAFETY: as `recv_by` says.
+    fn recv_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        timeout: Timeout,
+    ) -> Result<T, RecvTimeoutError> {
+        // SAFETY: `recv_by` passes a full slot and excludes every other access.
         self.recv_by(timeout, |slot| unsafe { slot.take() })
     }
 
-    fn recv_into_with(&self, place: &mut T, timeout: Timeout) -> Result<(), RecvTimeoutError> {
-        // SAFETY: as `recv_by` says.
-        self.recv_by(timeout, |slot| unsafe { slot.take_into(place) })
+    fn recv_into_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        destination: &mut T,
+        timeout: Timeout,
+    ) -> Result<(), RecvTimeoutError> {
+        // SAFETY: `recv_by` passes a full slot and excludes every other access.
+        self.recv_by(timeout, |slot| unsafe { slot.take_into(destination) })
     }
 
-    /// How many items there were a moment ago; none, if the lock is not to be had.
+    /// The number of items a moment ago, or 0 if this thread cannot take the internal lock.
     fn len(&self) -> usize {
         self.lock
             .lock()
             .or_else(RobustLockError::mark_consistent)
-            .map_or(0, |_guard| self.length())
+            .map_or(0, |guard| self.length(&guard))
     }
 
     fn capacity(&self) -> usize {
         self.slots.slots().len()
     }
-
-    fn attach(&self, end: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
-        let others = match end {
-            Direction::Sending => &self.not_empty,
-            Direction::Receiving => &self.not_full,
-        };
-        self.ends.attach(end, &self.lock, others)
-    }
 }
 
-impl<T, S: Slots<T> + ?Sized, const ENDS: usize> fmt::Debug for RobustMonitorBuffer<T, S, ENDS> {
+impl<T, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize> fmt::Debug
+    for RobustMonitorBuffer<T, S, MAX_ENDPOINTS>
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RobustMonitorBuffer { .. }")
     }

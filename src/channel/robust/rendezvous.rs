@@ -18,10 +18,11 @@
 //! lock, and the item is in its place before the step that says so. A sender looks under the lock whether
 //! its offer was taken, and withdraws it in the same visit if not.
 
-use super::endpoints::{AttachError, Endpoints, Refused, RobustEndpoint};
+use super::endpoints::{Endpoints, RobustEndpoint};
 use crate::channel::slot::Slot;
 use crate::channel::{
-    Buffer, Direction, EndState, RecvTimeoutError, RendezvousState, SendTimeoutError, WaitState,
+    AttachError, Buffer, Channel, ChannelError, Direction, EndState, OperationError, RecvError,
+    RecvTimeoutError, RendezvousState, SendTimeoutError, Unregistered, WaitState, receiver,
 };
 use crate::platform::robust::commit;
 use crate::platform::{
@@ -71,7 +72,7 @@ use core::ops::Deref;
 ///
 /// # Example
 /// ```
-/// use interlatch::{Buffer, Rendezvous};
+/// use interlatch::{Channel, Rendezvous};
 ///
 /// static MEETING: Rendezvous<u64> = Rendezvous::new();
 ///
@@ -136,7 +137,7 @@ impl<T: Pod, const ENDS: usize> ShmType for Rendezvous<T, ENDS> {
         .of_this_crate()
         .with_parameters(&[
             Parameter::new_type::<T>("T"),
-            Parameter::new_number("ENDS", ENDS as u64),
+            Parameter::new_number("MAX_ENDPOINTS", ENDS as u64),
         ]);
 }
 
@@ -169,7 +170,7 @@ impl<T> Cell<T> {
     }
 
     /// Becomes the one that waits here, if nobody does.
-    fn enter(&self) -> Result<bool, Refused> {
+    fn enter(&self) -> Result<bool, OperationError> {
         if self.holder.is_locked() {
             return Ok(false);
         }
@@ -179,7 +180,7 @@ impl<T> Cell<T> {
         match self.holder.lock_with(Timeout::NonBlocking) {
             Ok(_) => Ok(true),
             // This thread holds too many.
-            Err(LockError::Refused(_)) => Err(Refused::Disconnected),
+            Err(LockError::Refused(error)) => Err(ChannelError::from(error).into()),
             // It was free, and is taken under the lock only; or a faulty peer was here.
             Err(_) => Ok(false),
         }
@@ -229,7 +230,7 @@ impl<T, const ENDS: usize> Default for Rendezvous<T, ENDS> {
 type Guard<'a> = RobustMutexGuard<'a, ()>;
 
 impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
-    fn visit(&self, timeout: Timeout) -> Result<Guard<'_>, Refused> {
+    fn visit(&self, timeout: Timeout) -> Result<Guard<'_>, OperationError> {
         let locked = self.lock.lock_with(timeout.for_internal_lock());
         Ok(locked.or_else(RobustLockError::mark_consistent)?)
     }
@@ -240,7 +241,7 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
         condition: &Condvar,
         guard: Guard<'a>,
         timeout: Timeout,
-    ) -> Result<(Guard<'a>, bool), Refused> {
+    ) -> Result<(Guard<'a>, bool), OperationError> {
         let (locked, in_time) = condition.wait_robust(guard, timeout);
         let guard = match locked {
             // Whatever was decided meanwhile has to be learnt.
@@ -251,13 +252,14 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
     }
 
     /// Gives the item to a receiver that waits, if one does.
-    fn give(&self, item: T) -> Result<(), Refused> {
+    fn give(&self, item: T) -> Result<(), OperationError> {
         let guard = self.visit(Timeout::NonBlocking)?;
-        if self.ends.has_closed(Direction::Receiving) {
-            return Err(Refused::Disconnected);
+        // SAFETY: the guard holds the lock of the channel.
+        if unsafe { self.ends.has_closed(Direction::Receiving) } {
+            return Err(OperationError::Disconnected);
         }
         if !self.ask.is_waiting() {
-            return Err(Refused::Timeout);
+            return Err(OperationError::Timeout);
         }
         // SAFETY: the lock is held, and the holder looks into the place when it is told to.
         unsafe { self.ask.slot.put(item) };
@@ -269,12 +271,13 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
     }
 
     /// Comes to the place where one sender at a time waits; the lock is held then.
-    fn come_to_offer(&self, timeout: Timeout) -> Result<Guard<'_>, Refused> {
+    fn come_to_offer(&self, timeout: Timeout) -> Result<Guard<'_>, OperationError> {
         let mut guard = self.visit(timeout)?;
         let mut in_time = true;
         loop {
-            if self.ends.has_closed(Direction::Receiving) {
-                return Err(Refused::Disconnected);
+            // SAFETY: the guard holds the lock of the channel.
+            if unsafe { self.ends.has_closed(Direction::Receiving) } {
+                return Err(OperationError::Disconnected);
             }
             match self.offer.enter() {
                 Ok(true) => return Ok(guard),
@@ -286,14 +289,14 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
                 }
             }
             if !in_time {
-                return Err(Refused::Timeout);
+                return Err(OperationError::Timeout);
             }
             (guard, in_time) = self.wait(&self.senders, guard, timeout)?;
         }
     }
 
     /// Offers the item until it is taken.
-    fn offer(&self, item: T, timeout: Timeout) -> Result<(), Refused> {
+    fn offer(&self, item: T, timeout: Timeout) -> Result<(), OperationError> {
         let mut guard = self.come_to_offer(timeout)?;
         // SAFETY: the lock is held, and so is the place: what was in it was copied out, and is plain.
         unsafe { self.offer.slot.put(item) };
@@ -304,11 +307,12 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
             if self.offer.state() == DONE {
                 break Ok(());
             }
-            if self.ends.has_closed(Direction::Receiving) {
-                break Err(Refused::Disconnected);
+            // SAFETY: the guard holds the lock of the channel.
+            if unsafe { self.ends.has_closed(Direction::Receiving) } {
+                break Err(OperationError::Disconnected);
             }
             if !in_time {
-                break Err(Refused::Timeout);
+                break Err(OperationError::Timeout);
             }
             (guard, in_time) = match self.wait(&self.senders, guard, timeout) {
                 Ok(waited) => waited,
@@ -332,7 +336,7 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
     }
 
     /// Waits for an offer; the lock is held then. `Ok(Err(_))` is an item that was given meanwhile.
-    fn come_to_take(&self, timeout: Timeout) -> Result<Result<Guard<'_>, T>, Refused> {
+    fn come_to_take(&self, timeout: Timeout) -> Result<Result<Guard<'_>, T>, OperationError> {
         let mut guard = self.visit(timeout)?;
         let (mut in_time, mut asks) = (true, false);
         let result = loop {
@@ -343,11 +347,12 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
             if self.is_offered() {
                 break Ok(Ok(()));
             }
-            if self.ends.has_closed(Direction::Sending) {
-                break Err(Refused::Disconnected);
+            // SAFETY: the guard holds the lock of the channel.
+            if unsafe { self.ends.has_closed(Direction::Sending) } {
+                break Err(OperationError::Disconnected);
             }
             if !in_time || timeout == Timeout::NonBlocking {
-                break Err(Refused::Timeout);
+                break Err(OperationError::Timeout);
             }
             if !asks {
                 match self.ask.enter() {
@@ -400,25 +405,31 @@ impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
         Ok(self.accepted_with(timeout)?)
     }
 
-    fn accepted_with(&self, timeout: Timeout) -> Result<Delivery<'_, T, ENDS>, Refused> {
+    fn accepted_with(&self, timeout: Timeout) -> Result<Delivery<'_, T, ENDS>, OperationError> {
         let mut guard = self.visit(timeout)?;
         let mut in_time = true;
         while !self.is_offered() {
-            if self.ends.has_closed(Direction::Sending) {
-                return Err(Refused::Disconnected);
+            // SAFETY: the guard holds the lock of the channel.
+            if unsafe { self.ends.has_closed(Direction::Sending) } {
+                return Err(OperationError::Disconnected);
             }
             if !in_time {
-                return Err(Refused::Timeout);
+                return Err(OperationError::Timeout);
             }
             (guard, in_time) = self.wait(&self.receivers, guard, timeout)?;
         }
         match self.accepted.lock_with(Timeout::NonBlocking) {
             Ok(_) => {}
-            // This thread holds too many, or a faulty peer was here. The offer is for another one.
-            Err(_) => {
+            // The offer is for another receiver.
+            Err(error) => {
                 drop(guard);
                 self.receivers.notify_one();
-                return Err(Refused::Disconnected);
+                return Err(match error {
+                    LockError::Refused(error) => ChannelError::RobustList(error),
+                    // It was free, and is taken under the lock only: a faulty peer was here.
+                    _ => ChannelError::Corrupted,
+                }
+                .into());
             }
         }
         let (item, number) = (self.look(), self.offer.state());
@@ -439,8 +450,8 @@ impl Cell<()> {
         let holder = OffsetReader(words, offset_of!(Self, holder) as u64);
         let holder = RawRobustMutex::read_state(&holder)?;
         Some(match state >= ASKED {
-            true => WaitState::of(holder),
-            false => WaitState::Nobody,
+            true => WaitState::from_lock(holder),
+            false => WaitState::Vacant,
         })
     }
 }
@@ -468,7 +479,7 @@ impl Rendezvous<(), 1> {
         let (mut senders, mut receivers) = (EndState::Unknown, EndState::Unknown);
         if let Some((ask, at, end)) = behind() {
             asked = cell(ask)?;
-            accepted = WaitState::of(RawRobustMutex::read_state(&OffsetReader(words, at))?);
+            accepted = WaitState::from_lock(RawRobustMutex::read_state(&OffsetReader(words, at))?);
             let handles = end - Endpoints::bytes(ends?)?;
             (senders, receivers) = Endpoints::states_of(&OffsetReader(words, handles), ends);
         }
@@ -483,23 +494,75 @@ impl Rendezvous<(), 1> {
     }
 }
 
-impl<T: Pod, const ENDS: usize> Buffer for Rendezvous<T, ENDS> {
-    type Item = T;
-    type Endpoint<'a>
+impl<T: Pod, const ENDS: usize> Rendezvous<T, ENDS> {
+    fn attach(&self, direction: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.ends
+            .attach(direction, &self.lock, self.waiters(direction))
+    }
+
+    fn unregistered(&self, direction: Direction) -> RobustEndpoint<'_> {
+        self.ends
+            .unregistered(direction, &self.lock, self.waiters(direction))
+    }
+
+    /// Where the other side waits for this one.
+    fn waiters(&self, direction: Direction) -> &Condvar {
+        match direction {
+            Direction::Sending => &self.receivers,
+            Direction::Receiving => &self.senders,
+        }
+    }
+}
+
+impl<T: Pod, const ENDS: usize> Channel for Rendezvous<T, ENDS> {
+    type SendEndpoint<'a>
         = RobustEndpoint<'a>
     where
         Self: 'a;
-    type AttachError = AttachError;
+    type RecvEndpoint<'a>
+        = RobustEndpoint<'a>
+    where
+        Self: 'a;
 
-    fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
+    fn attach_sender(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.attach(Direction::Sending)
+    }
+
+    fn attach_receiver(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        self.attach(Direction::Receiving)
+    }
+}
+
+impl<T: Pod, const ENDS: usize> Unregistered for Rendezvous<T, ENDS> {
+    fn unregistered_sender(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        Ok(self.unregistered(Direction::Sending))
+    }
+
+    fn unregistered_receiver(&self) -> Result<RobustEndpoint<'_>, AttachError> {
+        Ok(self.unregistered(Direction::Receiving))
+    }
+}
+
+impl<T: Pod, const ENDS: usize> Buffer for Rendezvous<T, ENDS> {
+    type Item = T;
+    fn send_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        item: T,
+        timeout: Timeout,
+    ) -> Result<(), SendTimeoutError<T>> {
         let sent = match timeout {
             Timeout::NonBlocking => self.give(item),
             timeout => self.offer(item, timeout),
         };
-        sent.map_err(|refused| refused.with(item))
+        sent.map_err(|error| error.with(item))
     }
 
-    fn recv_with(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
+    fn recv_with(
+        &self,
+        _endpoint: &RobustEndpoint<'_>,
+        timeout: Timeout,
+    ) -> Result<T, RecvTimeoutError> {
         let guard = match self.come_to_take(timeout)? {
             Ok(guard) => guard,
             Err(given) => return Ok(given),
@@ -519,14 +582,6 @@ impl<T: Pod, const ENDS: usize> Buffer for Rendezvous<T, ENDS> {
 
     fn capacity(&self) -> usize {
         0
-    }
-
-    fn attach(&self, end: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
-        let others = match end {
-            Direction::Sending => &self.receivers,
-            Direction::Receiving => &self.senders,
-        };
-        self.ends.attach(end, &self.lock, others)
     }
 }
 
@@ -610,15 +665,8 @@ impl<'a, T: Pod, const ENDS: usize> crate::channel::Receiver<'a, Rendezvous<T, E
     ///
     /// # Errors
     /// As of [`recv`](Self::recv).
-    pub fn accept(&self) -> Result<Delivery<'a, T, ENDS>, crate::channel::RecvError> {
-        loop {
-            match self.accept_with(Timeout::Infinite) {
-                Ok(delivery) => return Ok(delivery),
-                Err(RecvTimeoutError::Disconnected) => return Err(crate::channel::RecvError),
-                // Forever does not run out.
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
+    pub fn accept(&self) -> Result<Delivery<'a, T, ENDS>, RecvError> {
+        receiver::until_done(|| self.accept_with(Timeout::Infinite))
     }
 
     /// Accepts an item as long as timeout lasts.
@@ -626,10 +674,10 @@ impl<'a, T: Pod, const ENDS: usize> crate::channel::Receiver<'a, Rendezvous<T, E
     /// # Errors
     /// As of [`recv_with`](Self::recv_with).
     pub fn accept_with(&self, timeout: Timeout) -> Result<Delivery<'a, T, ENDS>, RecvTimeoutError> {
-        if !self.is_owned() {
-            return Err(RecvTimeoutError::Disconnected);
+        match self.owned_endpoint() {
+            Ok(_) => self.channel().accept_with(timeout),
+            Err(cause) => Err(RecvTimeoutError::Failed(cause)),
         }
-        self.buffer().accept_with(timeout)
     }
 }
 

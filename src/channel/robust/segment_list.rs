@@ -23,14 +23,15 @@
 //! **Faulty peers** write what they like. How far the chain grows is what each user has found at first, and
 //! keeps; so nobody else decides how much memory is asked for, or how many steps are taken.
 
-use super::endpoints::{AttachError, Endpoints, RobustEndpoint};
+use super::endpoints::{Endpoints, RobustEndpoint};
+use crate::channel::AttachError;
 use crate::channel::slot::{Slot, Slots};
 use crate::channel::state::fill_of;
-use crate::channel::{Direction, SegmentListState, SegmentState, store};
+use crate::channel::{Direction, SegmentListState, SegmentState};
 use crate::platform::robust::commit;
 use crate::platform::{
-    Config, ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe, ShmType,
-    TypeInfo, UnsafeCell, constructor,
+    Config, ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, Pod, ShmObject,
+    ShmSafe, ShmType, TypeInfo, UnsafeCell, constructor,
 };
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
@@ -120,7 +121,7 @@ impl<T: Pod, const ENDS: usize> ShmType for SegmentList<T, ENDS> {
         .of_this_crate()
         .with_parameters(&[
             Parameter::new_type::<T>("T"),
-            Parameter::new_number("ENDS", ENDS as u64),
+            Parameter::new_number("MAX_ENDPOINTS", ENDS as u64),
         ]);
 }
 
@@ -222,7 +223,7 @@ unsafe impl<T: Pod> ShmObject for Segment<T, [Slot<T>]> {
     type Config = usize;
 
     fn layout(items: usize) -> Result<Layout, ConfigError> {
-        store::layout::<Slot<T>>(Layout::new::<Segment<T, [Slot<T>; 0]>>(), items)
+        HeaderAndSlots::<Segment<T, [Slot<T>; 0]>, Slot<T>>::layout(items)
     }
 
     unsafe fn init(at: *mut u8, _items: usize) {
@@ -484,7 +485,8 @@ impl<T: Pod, const ENDS: usize> SegmentList<T, ENDS> {
             RobustLockError::TimedOut => GrowError::Timeout,
             _ => GrowError::Disconnected,
         })?;
-        if self.ends.has_closed(Direction::Receiving) {
+        // SAFETY: the guard holds the lock of the channel.
+        if unsafe { self.ends.has_closed(Direction::Receiving) } {
             return Err(GrowError::Disconnected);
         }
         let number = self.room(segments)?;
@@ -527,7 +529,8 @@ impl<T: Pod, const ENDS: usize> SegmentList<T, ENDS> {
                     return Err(error);
                 }
             }
-            if self.ends.has_closed(Direction::Sending) {
+            // SAFETY: the guard holds the lock of the channel.
+            if unsafe { self.ends.has_closed(Direction::Sending) } {
                 return Err(TakeError::Disconnected);
             }
             if !in_time {

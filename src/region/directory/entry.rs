@@ -53,7 +53,7 @@ pub(super) struct Entry {
     offset: AtomicU64,
     size: AtomicU64,
     /// The alignment in the low half, the number of endpoints in the high half.
-    align_and_ends: AtomicU64,
+    align_and_endpoints: AtomicU64,
     slots: AtomicU64,
     config: AtomicU64,
 }
@@ -68,7 +68,7 @@ impl Entry {
                 declaration: AtomicU64::new(0),
                 offset: AtomicU64::new(0),
                 size: AtomicU64::new(0),
-                align_and_ends: AtomicU64::new(0),
+                align_and_endpoints: AtomicU64::new(0),
                 slots: AtomicU64::new(0),
                 config: AtomicU64::new(0),
             }
@@ -82,7 +82,7 @@ impl Entry {
             &self.declaration,
             &self.offset,
             &self.size,
-            &self.align_and_ends,
+            &self.align_and_endpoints,
             &self.slots,
             &self.config,
         ];
@@ -100,7 +100,7 @@ impl Entry {
             declaration,
             size,
             align,
-            ends,
+            max_endpoints,
             slots,
         } = object.object_type;
         text::store(&self.name, &object.name.0);
@@ -109,14 +109,14 @@ impl Entry {
         self.declaration.store(declaration, Relaxed);
         self.offset.store(object.offset, Relaxed);
         self.size.store(size, Relaxed);
-        self.align_and_ends
-            .store(u64::from(align) | u64::from(ends) << 32, Relaxed);
+        self.align_and_endpoints
+            .store(u64::from(align) | u64::from(max_endpoints) << 32, Relaxed);
         self.slots.store(slots, Relaxed);
         self.config.store(object.config, Relaxed);
     }
 
     pub(super) fn read(&self, index: usize) -> Object {
-        let align_and_ends = self.align_and_ends.load(Relaxed);
+        let align_and_endpoints = self.align_and_endpoints.load(Relaxed);
         Object {
             name: ObjectName(text::load(&self.name)),
             object_type: ObjectType {
@@ -124,8 +124,8 @@ impl Entry {
                 fingerprint: self.fingerprint.load(Relaxed),
                 declaration: self.declaration.load(Relaxed),
                 size: self.size.load(Relaxed),
-                align: align_and_ends as u32,
-                ends: (align_and_ends >> 32) as u32,
+                align: align_and_endpoints as u32,
+                max_endpoints: (align_and_endpoints >> 32) as u32,
                 slots: self.slots.load(Relaxed),
             },
             offset: self.offset.load(Relaxed),

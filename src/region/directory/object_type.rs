@@ -19,7 +19,7 @@ pub struct ObjectType {
     pub(super) declaration: u64,
     pub(super) size: u64,
     pub(super) align: u32,
-    pub(super) ends: u32,
+    pub(super) max_endpoints: u32,
     pub(super) slots: u64,
 }
 
@@ -35,14 +35,14 @@ impl ObjectType {
 
     /// Describes an object whose layout is not known; size and alignment are 0.
     pub(crate) fn without_layout(info: &TypeInfo) -> Self {
-        let ends = info.number("ENDS").unwrap_or(0);
+        let max_endpoints = info.number("MAX_ENDPOINTS").unwrap_or(0);
         Self {
             name: text::encode(&info.to_string()),
             fingerprint: info.fingerprint(),
             declaration: info.declaration(),
             size: info.size().unwrap_or(0) as u64,
             align: info.align().unwrap_or(0) as u32,
-            ends: u32::try_from(ends).unwrap_or(u32::MAX),
+            max_endpoints: u32::try_from(max_endpoints).unwrap_or(u32::MAX),
             slots: info.number("SLOTS").unwrap_or(0),
         }
     }
@@ -82,10 +82,9 @@ impl ObjectType {
         (self.slots != 0).then_some(self.slots)
     }
 
-    /// The number of endpoints that each side of a channel can have, which is its `ENDS`
-    /// parameter.
-    pub fn ends(&self) -> Option<u64> {
-        (self.ends != 0).then_some(self.ends.into())
+    /// The maximum number of endpoints of each side of a channel, which is a parameter of its type.
+    pub fn max_endpoints(&self) -> Option<u64> {
+        (self.max_endpoints != 0).then_some(self.max_endpoints.into())
     }
 }
 

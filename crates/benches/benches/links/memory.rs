@@ -8,7 +8,7 @@ use interlatch::platform::pipe::ATOMIC;
 use interlatch::region::ShmObject;
 use interlatch::sync::Timeout;
 use interlatch::{
-    BoundedBuffer, Buffer, BytePipe, MonitorBuffer, Pod, RegionName, Rendezvous,
+    BoundedBuffer, Buffer, BytePipe, Channel as _, MonitorBuffer, Pod, RegionName, Rendezvous,
     RobustBoundedBuffer, RobustMonitorBuffer, UnboundedBuffer,
 };
 use interlatch_benches::Home::Processes;

@@ -7,8 +7,8 @@ use super::scratch::Scratch;
 use interlatch::channel::{Slot, TurnSlot};
 use interlatch::sync::{PairSlot, RawMutex, RobustSemaphorePair, SemaphorePair};
 use interlatch::{
-    BoundedBuffer, Buffer, MonitorBuffer, Mutex, Region, RegionName, RegionOptions, RingBuffer,
-    RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, RobustSemaphore, Semaphore,
+    BoundedBuffer, Buffer, Channel, MonitorBuffer, Mutex, Region, RegionName, RegionOptions,
+    RingBuffer, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex, RobustSemaphore, Semaphore,
 };
 use serde_json::{Value, json};
 use std::os::fd::AsRawFd;

@@ -3,13 +3,14 @@
 use super::harness::Test;
 use super::looking::{line, now};
 use super::scratch::Scratch;
+use interlatch::channel::Unregistered;
 use interlatch::channel::message_queue::{
     MessageCell, MessageQueueExt, MessageType, QueueLimits, Select,
 };
 use interlatch::channel::{GrowthLimit, Slot};
 use interlatch::sync::Timeout;
 use interlatch::{
-    Buffer, BytePipe, MessageQueue, Region, RegionOptions, Rendezvous, ShmSafe, UnboundedBuffer,
+    BytePipe, Channel, MessageQueue, Region, RegionOptions, Rendezvous, ShmSafe, UnboundedBuffer,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -123,11 +124,11 @@ fn meet<T: interlatch::Pod + Send + Sync, const ENDS: usize>(
     }
     let me = std::process::id();
     std::thread::scope(|scope| {
-        scope.spawn(|| place.recv_with(Timeout::Infinite));
+        scope.spawn(|| place.recv_unregistered(Timeout::Infinite));
         let state = comes_to(name, object, |state| state["asked"]["state"] == "yes");
         assert_eq!(state["asked"]["thread"]["process"], me, "{object}");
         assert!(line(name, object).contains("awaited by thread"));
-        assert!(place.send_with(item, Timeout::NonBlocking).is_ok());
+        assert!(place.send_unregistered(item, Timeout::NonBlocking).is_ok());
     });
     std::thread::scope(|scope| {
         scope.spawn(|| place.sender().expect("the first").send(item));

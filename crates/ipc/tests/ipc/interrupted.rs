@@ -6,7 +6,7 @@ use super::harness::Test;
 use super::process::{TIMEOUT, has_pending, test, until};
 use interlatch::channel::Slot;
 use interlatch::platform::{AtomicU32, Ordering};
-use interlatch::{BoundedBuffer, Buffer, MonitorBuffer, Region, Semaphore};
+use interlatch::{BoundedBuffer, Buffer, Channel, MonitorBuffer, Region, Semaphore};
 use interlatch_ipc::Signal;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction};
 use std::time::Instant;

@@ -1,0 +1,67 @@
+//! The memory of an object that ends in a slice of slots.
+
+use super::ConfigError;
+use core::alloc::Layout;
+use core::marker::PhantomData;
+
+/// The memory of an object that ends in a slice: a header of type `H`, and slots of type `S` behind
+/// it.
+///
+/// A [`ShmObject`](super::ShmObject) like `Buffer<T, [Slot<T>]>` is a `#[repr(C)]` struct whose
+/// last field has the type of its parameter. `H` is the same struct over no slots, `Buffer<T,
+/// [Slot<T>; 0]>`, so all fields before the slots have the same offsets. The three methods of
+/// `ShmObject` become:
+///
+/// ```ignore
+/// type Memory<T> = HeaderAndSlots<Buffer<T, [Slot<T>; 0]>, Slot<T>>;
+///
+/// fn layout(capacity: usize) -> Result<Layout, ConfigError> {
+///     Memory::<T>::layout(capacity)
+/// }
+///
+/// unsafe fn init(at: *mut u8, _capacity: usize) {
+///     // SAFETY: the caller guarantees what `write_header` asks for.
+///     unsafe { Memory::<T>::write_header(at, Buffer::new([])) }
+/// }
+///
+/// unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
+///     // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of slots.
+///     unsafe { &*(Memory::<T>::slots(at, capacity) as *const Self) }
+/// }
+/// ```
+pub(crate) struct HeaderAndSlots<H, S>(PhantomData<(H, S)>);
+
+impl<H, S> HeaderAndSlots<H, S> {
+    /// Returns the size and alignment of a header with this number of slots.
+    ///
+    /// # Errors
+    /// The capacity is 0, or the size overflows.
+    pub(crate) fn layout(capacity: usize) -> Result<Layout, ConfigError> {
+        if capacity == 0 {
+            return Err(ConfigError::ZeroCapacity);
+        }
+        let item = size_of::<S>();
+        let overflow = |_| ConfigError::SizeOverflow { capacity, item };
+        let slots = Layout::array::<S>(capacity).map_err(overflow)?;
+        let (both, _) = Layout::new::<H>().extend(slots).map_err(overflow)?;
+        Ok(both.pad_to_align())
+    }
+
+    /// Writes the header. The slots keep the bytes of the memory.
+    ///
+    /// # Safety
+    /// `at` has the [`layout`](Self::layout) of a capacity and is valid for writes, and no other
+    /// access to these bytes happens during the call.
+    pub(crate) unsafe fn write_header(at: *mut u8, header: H) {
+        // SAFETY: the layout begins with an aligned header, and the caller excludes other accesses.
+        unsafe { at.cast::<H>().write(header) }
+    }
+
+    /// Returns a pointer to an object at `at`, in the form of a slice with the number of its slots.
+    ///
+    /// A cast to a pointer to the object keeps the number: the metadata of an unsized struct is
+    /// that of its last field.
+    pub(crate) fn slots(at: *mut u8, capacity: usize) -> *mut [S] {
+        core::ptr::slice_from_raw_parts_mut(at.cast::<S>(), capacity)
+    }
+}

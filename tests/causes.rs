@@ -1,0 +1,131 @@
+//! A channel names the cause of a failure: `Disconnected` stands for a disconnection only.
+
+use interlatch::channel::{
+    AttachError, ChannelError, Direction, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
+    Slot, TryRecvError, TrySendError, TurnSlot,
+};
+use interlatch::platform::robust::{OWNER, RobustListError};
+use interlatch::platform::{AtomicU32, Ordering};
+use interlatch::sync::Timeout;
+use interlatch::{
+    Buffer, Channel, Region, Rendezvous, RobustBoundedBuffer, RobustMonitorBuffer, RobustMutex,
+};
+
+type Monitor = RobustMonitorBuffer<u64, [Slot<u64>; 1], 2>;
+type Bounded = RobustBoundedBuffer<u64, [TurnSlot<u64>; 1], 2>;
+type Large = RobustBoundedBuffer<[u8; 2000], [TurnSlot<[u8; 2000]>; 1], 2>;
+
+/// The number of robust locks that a thread can hold.
+const MAX_LOCKS: usize = 128;
+
+const FULL: ChannelError = ChannelError::RobustList(RobustListError::TooManyLocks(MAX_LOCKS));
+
+/// Runs an operation while this thread holds `count` more robust locks.
+fn with_locks<R>(count: usize, operation: impl FnOnce() -> R) -> R {
+    let locks: Vec<RobustMutex<()>> = (0..count).map(|_| RobustMutex::new(())).collect();
+    let guards: Vec<_> = locks
+        .iter()
+        .map(|lock| lock.lock().expect("free"))
+        .collect();
+    let result = operation();
+    drop(guards);
+    result
+}
+
+/// With an item in the buffer, all slots for handles but one in use, and no lock left.
+fn thread_at_its_limit<B: Buffer<Item = u64>>(buffer: &B) {
+    let (sender, receiver) = (buffer.sender().expect("open"), buffer.receiver());
+    let receiver = receiver.expect("open");
+    with_locks(MAX_LOCKS - 2, || {
+        assert_eq!(sender.send(7), Err(SendError::Failed(7, FULL)));
+        assert_eq!(sender.try_send(7), Err(TrySendError::Failed(7, FULL)));
+        let sent = sender.send_with(7, Timeout::Infinite);
+        assert_eq!(sent, Err(SendTimeoutError::Failed(7, FULL)));
+        assert_eq!(receiver.recv(), Err(RecvError::Failed(FULL)));
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Failed(FULL)));
+        let received = receiver.recv_with(Timeout::Infinite);
+        assert_eq!(received, Err(RecvTimeoutError::Failed(FULL)));
+        assert_eq!(receiver.iter().collect::<Vec<_>>(), [Err(FULL)]);
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [Err(FULL)]);
+        assert_eq!(buffer.sender().err(), Some(AttachError::Failed(FULL)));
+    });
+    if buffer.capacity() > 0 {
+        assert_eq!(sender.try_send(8), Ok(()), "both ends are connected");
+        assert_eq!(receiver.recv(), Ok(8));
+    }
+    drop(sender);
+    assert_eq!(receiver.recv(), Err(RecvError::Disconnected));
+}
+
+#[test]
+fn thread_that_holds_the_maximum_of_robust_locks_learns_that() {
+    static MONITOR: Monitor = Monitor::from_slots([Slot::new()]);
+    static BOUNDED: Bounded = Bounded::from_slots([TurnSlot::empty()]);
+    static MEETING: Rendezvous<u64, 2> = Rendezvous::new();
+    thread_at_its_limit(&MONITOR);
+    thread_at_its_limit(&BOUNDED);
+    thread_at_its_limit(&MEETING);
+}
+
+#[test]
+fn loan_fails_at_the_maximum_of_robust_locks() {
+    static BUFFER: Large = Large::from_slots([TurnSlot::empty()]);
+    let (sender, receiver) = (BUFFER.sender().expect("open"), BUFFER.receiver());
+    let receiver = receiver.expect("open");
+    // A lock is left for the lock inside, and none for the slot.
+    with_locks(MAX_LOCKS - 3, || {
+        assert_eq!(sender.loan().err(), Some(SendError::Failed((), FULL)));
+        let sent = sender.send_ref(&[1; 2000]);
+        assert_eq!(sent, Err(SendError::Failed((), FULL)));
+    });
+    sender.send([1; 2000]).expect("the buffer has room");
+    with_locks(MAX_LOCKS - 3, || {
+        assert_eq!(receiver.borrow().err(), Some(RecvError::Failed(FULL)));
+    });
+    assert_eq!(receiver.borrow().expect("an item")[0], 1);
+}
+
+/// Writes into the word of the lock, which comes first, as a faulty process could.
+fn corrupt_lock<T>(object: &T) {
+    let word = std::ptr::from_ref(object).cast::<u32>().cast_mut();
+    // SAFETY: the lock begins with its word, which is accessed atomically.
+    unsafe { AtomicU32::from_ptr(word) }.store(OWNER, Ordering::Relaxed);
+}
+
+fn corrupt<B: Buffer<Item = u64>>(buffer: &B) {
+    const CORRUPTED: ChannelError = ChannelError::Corrupted;
+    let (sender, receiver) = (buffer.sender().expect("open"), buffer.receiver());
+    let receiver = receiver.expect("open");
+    corrupt_lock(buffer);
+    assert_eq!(sender.send(7), Err(SendError::Failed(7, CORRUPTED)));
+    assert_eq!(sender.try_send(7), Err(TrySendError::Failed(7, CORRUPTED)));
+    assert_eq!(receiver.recv(), Err(RecvError::Failed(CORRUPTED)));
+    assert_eq!(receiver.iter().collect::<Vec<_>>(), [Err(CORRUPTED)]);
+    let attached = buffer.receiver().err();
+    assert_eq!(attached, Some(AttachError::Failed(CORRUPTED)));
+}
+
+#[test]
+fn corrupted_lock_is_not_a_disconnection() {
+    let region = Region::memfd("causes", 1 << 14).expect("a region");
+    corrupt(region.create::<Monitor>("monitor", ()).expect("room"));
+    corrupt(
+        region
+            .create::<Rendezvous<u64, 2>>("meeting", ())
+            .expect("room"),
+    );
+}
+
+#[test]
+fn attach_error_says_what_to_do() {
+    static BUFFER: Monitor = Monitor::from_slots([Slot::new()]);
+    let senders = [BUFFER.sender(), BUFFER.sender()];
+    let in_use = BUFFER.sender().expect_err("both slots are in use");
+    assert_eq!(
+        in_use.to_string(),
+        "all 2 sender slots are in use; raise the MAX_ENDPOINTS parameter or drop a sender"
+    );
+    drop(senders);
+    let closed = BUFFER.sender().err();
+    assert_eq!(closed, Some(AttachError::Closed(Direction::Sending)));
+}
