@@ -16,7 +16,7 @@ use children::Children;
 use clap::Parser;
 use interlatch::sync::{RawSemaphore, Timeout};
 use interlatch::sync::{RobustLockError, RobustMutexGuard};
-use interlatch::{Region, RobustMutex, Semaphore};
+use interlatch::{Region, RobustMutex, Semaphore, ShmType};
 use output::{end, say};
 use std::process::{ExitCode, ExitStatus};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -37,7 +37,7 @@ struct Options {
 
 /// What hangs at the door.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, ShmType)]
 struct Board {
     waiting: u64,
     shaved: u64,

@@ -82,7 +82,7 @@ fn attach(name: &RegionName) -> Result<Region> {
 
 fn no_server(error: RegionError) -> anyhow::Error {
     match error {
-        RegionError::NoRegionOfThatName(_) | RegionError::NoObject(_) => {
+        RegionError::NotFound(_) | RegionError::ObjectNotFound(_) => {
             anyhow!("no server: {error}")
         }
         other => other.into(),

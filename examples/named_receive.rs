@@ -3,12 +3,12 @@
 
 use anyhow::{bail, ensure};
 use interlatch::channel::Slot;
-use interlatch::{Channel, RegionName, RegionOptions, RobustMonitorBuffer};
+use interlatch::{Channel, RegionName, RegionOptions, RobustMonitorBuffer, ShmType};
 use std::io::{Write, stdout};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 #[repr(C)]
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]
 struct Reading {
     number: u64,
     value: f64,

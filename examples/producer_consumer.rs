@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use interlatch::channel::{SendTimeoutError, Slot};
 use interlatch::region::ShmObject;
-use interlatch::{BoundedBuffer, Buffer, MonitorBuffer, Region};
+use interlatch::{BoundedBuffer, Buffer, MonitorBuffer, Region, ShmType};
 use output::{end, say};
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -39,7 +39,7 @@ struct Options {
 
 /// A piece of the file.
 #[repr(C)]
-#[derive(Clone, Copy, FromBytes, Immutable, IntoBytes)]
+#[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, ShmType)]
 struct Block {
     length: u64,
     bytes: [u8; BLOCK],

@@ -16,7 +16,7 @@ use children::Children;
 use clap::Parser;
 use interlatch::sync::Timeout;
 use interlatch::sync::{RobustLockError, RobustMutexGuard};
-use interlatch::{Condvar, Region, RobustMutex};
+use interlatch::{Condvar, Region, RobustMutex, ShmType};
 use interlatch_check::RaceCell;
 use output::{end, say};
 use std::process::{ExitCode, ExitStatus};
@@ -38,7 +38,7 @@ struct Options {
 
 /// Who is inside.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, ShmType)]
 struct Room {
     readers: u32,
     writers: u32,

@@ -14,10 +14,12 @@ use std::process::ExitCode;
 
 /// A fair lock: each locker draws a ticket and waits until its ticket is served.
 #[repr(C)]
+#[derive(ShmSafe)]
 struct TicketLock<const WOKEN: u32> {
     next: AtomicU32,
     /// A waiter loads this word and writes it later. loom misses executions of this pattern, so the
     /// word is tracked.
+    #[shm(initial = new_tracked(0))]
     serving: AtomicU32,
 }
 
@@ -29,13 +31,6 @@ const ONE: u32 = 1;
 const ALL: u32 = u32::MAX;
 
 impl<const WOKEN: u32> TicketLock<WOKEN> {
-    fn new() -> Self {
-        Self {
-            next: AtomicU32::new(0),
-            serving: new_tracked(0),
-        }
-    }
-
     fn lock(&self) {
         // Relaxed: the ticket orders nothing. `serving` orders the protected data.
         let ticket = self.next.fetch_add(1, Relaxed);
@@ -58,19 +53,10 @@ impl<const WOKEN: u32> TicketLock<WOKEN> {
 
 /// The lock and a number that it protects. A data race on the number is a failure.
 #[repr(C)]
+#[derive(ShmSafe)]
 struct Protected<const WOKEN: u32> {
     lock: TicketLock<WOKEN>,
     number: RaceCell,
-}
-
-// SAFETY: `repr(C)`, no pointer, every bit pattern is valid, and `lock` protects `number`.
-unsafe impl<const WOKEN: u32> ShmSafe for Protected<WOKEN> {
-    fn initial() -> Self {
-        Self {
-            lock: TicketLock::new(),
-            number: RaceCell::new(0),
-        }
-    }
 }
 
 fn excludes<const WOKEN: u32>(processes: usize) -> Scenario<Protected<WOKEN>> {

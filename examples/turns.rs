@@ -14,7 +14,7 @@ mod support;
 use anyhow::{Context, Result, bail, ensure};
 use interlatch::sync::SemaphorePair;
 use interlatch::sync::Turn;
-use interlatch::{Mutex, Region};
+use interlatch::{Mutex, Region, ShmType};
 use output::{check_write, end};
 use std::io::{Read, Write};
 use std::process::{Child, ExitCode};
@@ -33,7 +33,7 @@ const A_WHILE: Duration = Duration::from_millis(500);
 
 /// What is on the page; of length 0, that nothing follows.
 #[repr(C)]
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]
 struct Page {
     length: u64,
     bytes: [u8; PAGE],

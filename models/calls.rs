@@ -45,14 +45,9 @@ fn free_lock_makes_no_wake_call<L: RawLock + ShmSafe + 'static>() -> Scenario<L>
 }
 
 /// A lock without a state for waiters: each unlock makes a wake call.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct AlwaysWakes(AtomicU32);
-
-// SAFETY: a word: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for AlwaysWakes {
-    fn initial() -> Self {
-        Self(AtomicU32::new(0))
-    }
-}
 
 // SAFETY: only one process at a time changes the word from 0 to 1, so the lock excludes others.
 unsafe impl RawLock for AlwaysWakes {
@@ -70,17 +65,11 @@ unsafe impl RawLock for AlwaysWakes {
 }
 
 /// A condition variable and its lock.
-#[derive(Default)]
+#[repr(C)]
+#[derive(Default, ShmSafe)]
 struct Shared {
     changed: Condvar,
     lock: RawMutex,
-}
-
-// SAFETY: a condition variable and a lock: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Shared {
-    fn initial() -> Self {
-        Self::default()
-    }
 }
 
 fn notification_without_waiter_makes_no_wake_call() -> Scenario<Shared> {

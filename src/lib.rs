@@ -74,6 +74,9 @@ compile_error!(
      robust locks join the list that glibc registers for each thread"
 );
 
+// The derive macros name this crate.
+extern crate self as interlatch;
+
 pub mod channel;
 pub mod inspect;
 pub mod named;
@@ -87,7 +90,7 @@ pub use channel::{
 };
 #[cfg(not(loom))]
 pub use named::UnboundedBuffer;
-pub use platform::{Pod, ShmSafe};
+pub use platform::{Pod, ShmSafe, ShmType};
 #[cfg(not(loom))]
 pub use region::{Region, RegionError, RegionName, RegionOptions};
 #[cfg(not(loom))]

@@ -98,8 +98,8 @@ fn a_region_that_is_too_small_says_what_was_needed() {
     match region.create::<Bounded>("buffer", 1000).err() {
         Some(RegionError::TooSmall {
             needed: said,
-            offset: 4096,
-            size: 8192,
+            offset: 8192,
+            size: 12288,
         }) => assert_eq!(said, needed),
         other => panic!("{other:?}"),
     }
@@ -122,7 +122,7 @@ fn a_region_has_a_size() {
     // More than there is memory: an error now, not a signal later.
     let refused = Region::memfd("too much", 1 << 46).map(|_| ());
     assert!(
-        matches!(refused, Err(RegionError::Memory { .. })),
+        matches!(refused, Err(RegionError::NotEnoughMemory { .. })),
         "{refused:?}"
     );
 }
@@ -162,7 +162,7 @@ fn only_a_sealed_memfd_is_a_region() {
 #[test]
 fn a_sealed_memfd_of_somebody_else_is_no_region() {
     let flags = MFdFlags::MFD_ALLOW_SEALING;
-    for (length, bytes) in [(2 * 4096, &b"something else"[..]), (4096, b""), (1, b"")] {
+    for (length, bytes) in [(3 * 4096, &b"something else"[..]), (8192, b""), (1, b"")] {
         let descriptor = memfd_create("somebody's", flags).expect("a memfd");
         let file = File::from(descriptor);
         file.set_len(length).expect("room");
@@ -170,11 +170,11 @@ fn a_sealed_memfd_of_somebody_else_is_no_region() {
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).expect("sealed");
         match Region::from_descriptor(file.into()).map(|_| ()) {
-            Err(RegionError::NoRegion { expected, found }) => {
-                assert!(length > 4096 && expected != found);
+            Err(RegionError::NotARegion { expected, found }) => {
+                assert!(length > 8192 && expected != found);
             }
             // Too short for a header and a byte.
-            Err(RegionError::Size(0)) => assert!(length <= 4096),
+            Err(RegionError::Size(0)) => assert!(length <= 8192),
             other => panic!("{length}: {other:?}"),
         }
     }
@@ -391,8 +391,8 @@ fn items_that_nobody_received_are_dropped_once() {
 /// The words of a buffer's state lie behind those of two semaphores or condition variables, which have two lines
 /// of the cache each, and of the lock.
 fn survives_a_faulty_peer<B: Unregistered<Item = u64> + ShmObject<Config = usize> + ?Sized>() {
-    // Behind a page that says what the memory is.
-    const STATE: std::ops::Range<u64> = 4096 + 264..4096 + 312;
+    // Behind the header.
+    const STATE: std::ops::Range<u64> = 8192 + 264..8192 + 312;
     for offset in STATE.step_by(8) {
         for garbage in [0, 1, 7, 1 << 32, u64::MAX - 1, u64::MAX] {
             let region = Region::memfd("faulty", 4096).expect("a page");

@@ -3,7 +3,7 @@
 use interlatch::channel::Slot;
 use interlatch::region::{ConfigError, ShmObject};
 use interlatch::{
-    Buffer, MessageQueue, RegionName, RegionOptions, RobustMonitorBuffer, UnboundedBuffer,
+    Buffer, MessageQueue, RegionName, RegionOptions, RobustMonitorBuffer, ShmType, UnboundedBuffer,
 };
 #[path = "examples/chat.rs"]
 mod chat;
@@ -212,7 +212,7 @@ fn two_programs_meet_at_a_name() {
 
 /// What the two programs say that they share: a third one, which says the same.
 #[repr(C)]
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]
 struct Reading {
     number: u64,
     value: f64,
@@ -244,10 +244,10 @@ fn a_killed_sender_leaves_what_it_has_sent() {
 #[test]
 fn a_program_with_another_layout_is_refused_with_both_layouts() {
     mod newer {
-        use super::{FromBytes, Immutable, IntoBytes};
+        use super::{FromBytes, Immutable, IntoBytes, ShmType};
 
         #[repr(C)]
-        #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+        #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]
         pub struct Reading {
             number: u64,
             value: f64,
@@ -261,18 +261,19 @@ fn a_program_with_another_layout_is_refused_with_both_layouts() {
     let name = RegionName::posix(&named.0).expect("a name");
     let region = RegionOptions::new(1 << 16).create(&name).expect("room");
     let newer: &Newer = region.create("readings", CAPACITY).expect("room");
-    let told = |layout: Result<Layout, ConfigError>| {
-        let layout = layout.expect("possible");
-        format!("{} bytes aligned to {}", layout.size(), layout.align())
-    };
-    let (found, expected) = (told(Newer::layout(CAPACITY)), told(Older::layout(CAPACITY)));
+    let size = |layout: Result<Layout, ConfigError>| layout.expect("possible").size();
+    let (found, expected) = (size(Newer::layout(CAPACITY)), size(Older::layout(CAPACITY)));
     for part in ["send", "receive"] {
         let mut older = named.start(part);
         assert_eq!(older.end(), (false, String::new()), "{part}");
-        let kind = "RobustMonitorBuffer<Reading, [Slot<Reading>]>";
+        let buffer = "RobustMonitorBuffer<Reading, MAX_ENDPOINTS = 8>";
         let said = format!(
-            "Error: the object \"readings\" is {kind} of {found}: \
-             expected {kind} of {expected}\n"
+            "Error: region {name}: object \"readings\" holds {buffer} ({found} bytes), expected \
+             {buffer} ({expected} bytes); the layouts differ: \
+             found RobustMonitorBuffer<Reading {{ number: u64 at 0, value: f64 at 8, \
+             error: f64 at 16 }}, MAX_ENDPOINTS = 8>, \
+             expected RobustMonitorBuffer<Reading {{ number: u64 at 0, value: f64 at 8 }}, \
+             MAX_ENDPOINTS = 8>\n"
         );
         assert_eq!(older.complaint(), said, "{part}");
     }
@@ -282,7 +283,7 @@ fn a_program_with_another_layout_is_refused_with_both_layouts() {
 #[test]
 fn named_programs_refuse_invalid_names() {
     for (name, sentence) in [
-        ("named_send", "Error: an empty name"),
+        ("named_send", "Error: the name of a region is empty"),
         ("named_receive", "Error: expected NAME, or NAME --remove"),
     ] {
         let output = run(name, &[]);

@@ -156,7 +156,7 @@ fn who_goes_on_after_the_removal_is_not_in_the_next_queue() {
 fn growth_in(path: &Path) -> u64 {
     let bytes = fs::read(path).expect("it is there");
     let word = (u64::from(GROWTH.items) << 32 | u64::from(GROWTH.segments)).to_ne_bytes();
-    let words = bytes.chunks(8).enumerate().skip(4096 / 8);
+    let words = bytes.chunks(8).enumerate().skip(8192 / 8);
     let mut found = words.filter(|(_, bytes)| *bytes == word);
     found.next().expect("the chain has it").0 as u64 * 8
 }
@@ -169,7 +169,7 @@ fn a_peer_does_not_decide_how_much_is_reserved() {
     write(&place.path("x"), growth, 1 << 54 | 50);
     fill(&queue, 0..1);
     let segment = fs::metadata(place.path(&place.segment(1))).expect("it is there");
-    assert!(segment.len() <= 8192, "{segment:?}");
+    assert!(segment.len() <= 12288, "{segment:?}");
     write(&place.path("x"), growth, 0);
     let refused = Queue::attach(&place.name("x")).err();
     let expected = matches!(
@@ -283,7 +283,7 @@ fn nobody_finds_half_a_queue() {
         });
         while !maker.is_finished() {
             match Queue::attach(&place.name("x")) {
-                Ok(_) | Err(RegionError::NoRegionOfThatName(_)) => {}
+                Ok(_) | Err(RegionError::NotFound(_)) => {}
                 Err(error) => panic!("{error}"),
             }
         }
@@ -320,7 +320,7 @@ fn what_is_left_of_a_queue_that_was_cut_short_is_removed() {
     abandoned(&place);
     let first = File::options().write(true).open(place.path("x"));
     let first = first.expect("it is there");
-    first.set_len(4096).expect("nobody prevents it");
+    first.set_len(8192).expect("nobody prevents it");
     Queue::remove(&place.name("x")).expect("it is there");
     assert_eq!(place.files(), Vec::<String>::new());
 }
@@ -333,7 +333,7 @@ fn segments_whose_queue_is_gone_are_removed() {
     Queue::remove(&place.name("x")).expect("there is something");
     assert_eq!(place.files(), Vec::<String>::new());
     let refused = Queue::remove(&place.name("x"));
-    let expected = matches!(refused, Err(RegionError::NoRegionOfThatName(_)));
+    let expected = matches!(refused, Err(RegionError::NotFound(_)));
     assert!(expected, "{refused:?}");
 }
 
@@ -373,7 +373,8 @@ fn a_queue_of_other_items_says_so() {
     let other = UnboundedBuffer::<u32>::attach(&place.name("x")).err();
     let other = other.expect("not of that type").to_string();
     assert!(
-        other.contains("SegmentList<u64>") && other.contains("SegmentList<u32>"),
+        other.contains("SegmentList<u64, MAX_ENDPOINTS = 8>")
+            && other.contains("SegmentList<u32, MAX_ENDPOINTS = 8>"),
         "{other}"
     );
     let other = UnboundedBuffer::<i64>::create_or_attach(&place.name("x"), GROWTH).err();

@@ -1,6 +1,7 @@
 //! Messages: parts of a line, small enough for an atomic write to a pipe.
 
 use anyhow::{Context, Result, ensure};
+use interlatch::ShmType;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const MAX: usize = 1018;
@@ -11,7 +12,7 @@ const MAGIC: [u8; 4] = *b"chat";
 
 /// A line, or a part of a long line.
 #[repr(C)]
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]
 pub struct Message {
     magic: [u8; MAGIC.len()],
     length: u16,

@@ -2,7 +2,7 @@
 
 use interlatch::channel::{AttachError, CountsEndpoints, Direction, EndpointRef, Unregistered};
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError};
-use interlatch::platform::{ShmSafe, UnsafeCell};
+use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell};
 use interlatch::sync::RawMutex;
 use interlatch::sync::{Condvar, LockGuard, RawCondvar, Timeout};
 use interlatch::{Buffer, Channel};
@@ -155,6 +155,10 @@ unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
             inside: UnsafeCell::new(Inside::default()),
         }
     }
+}
+
+impl<const FLAW: u8> ShmType for Flawed<FLAW> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
 // SAFETY: accessed under the lock, or the checker finds it.

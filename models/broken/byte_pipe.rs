@@ -1,7 +1,7 @@
 //! The pipe in shared memory, with a step left out or in the wrong place.
 
 use interlatch::channel::{Direction, RecvTimeoutError, SendTimeoutError};
-use interlatch::platform::{ShmSafe, UnsafeCell};
+use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell};
 use interlatch::sync::Timeout;
 use interlatch::sync::{RobustLockError, RobustMutexGuard};
 use interlatch::{Condvar, RobustMutex};
@@ -64,6 +64,10 @@ unsafe impl<const FLAW: u8, const N: usize> ShmSafe for Flawed<FLAW, N> {
             bytes: UnsafeCell::new([0; N]),
         }
     }
+}
+
+impl<const FLAW: u8, const N: usize> ShmType for Flawed<FLAW, N> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
 // SAFETY: accessed under the lock.

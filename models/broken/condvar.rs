@@ -61,18 +61,9 @@ const WAITERS: u32 = 1;
 const NOTIFICATION: u32 = 2;
 
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 struct FlawedCondvar<const FLAW: u8> {
     word: AtomicU32,
-}
-
-// SAFETY: one word.
-unsafe impl<const FLAW: u8> ShmSafe for FlawedCondvar<FLAW> {
-    fn initial() -> Self {
-        Self {
-            word: AtomicU32::new(0),
-        }
-    }
 }
 
 impl<const FLAW: u8> RawCondvar for FlawedCondvar<FLAW> {
@@ -132,22 +123,12 @@ impl<const FLAW: u8> RawCondvar for FlawedCondvar<FLAW> {
 }
 
 /// A sound condition variable, two waiters for one token, and each waits only once.
-#[derive(Debug)]
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
 struct Tokens {
     lock: RawMutex,
     changed: Condvar,
     tokens: RaceCell,
-}
-
-// SAFETY: all parts are valid for every bit pattern.
-unsafe impl ShmSafe for Tokens {
-    fn initial() -> Self {
-        Self {
-            lock: RawMutex::new(),
-            changed: Condvar::new(),
-            tokens: RaceCell::new(0),
-        }
-    }
 }
 
 fn waits_without_a_loop() -> Scenario<Tokens> {

@@ -24,21 +24,13 @@ const COUNTS_FIRST: u8 = 0;
 /// Whether there is one is looked at outside of the lock, and believed inside.
 const LOOKS_OUTSIDE: u8 = 1;
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Flawed {
     lock: RobustMutex<()>,
+    #[shm(initial = new_tracked(0))]
     count: AtomicU32,
     object: RaceCell,
-}
-
-// SAFETY: the models run it in one address space.
-unsafe impl ShmSafe for Flawed {
-    fn initial() -> Self {
-        Self {
-            lock: RobustMutex::new(()),
-            count: new_tracked(0),
-            object: RaceCell::new(0),
-        }
-    }
 }
 
 fn create_or_find<const FLAW: u8>(shared: &Flawed) {

@@ -1,7 +1,7 @@
 //! What a futex does not promise: to order memory, and to end a wait only for a wake.
 
 use interlatch::platform::Ordering::Relaxed;
-use interlatch::platform::{AtomicU32, ShmSafe, UnsafeCell, futex};
+use interlatch::platform::{AtomicU32, ShmSafe, ShmType, TypeInfo, UnsafeCell, futex};
 use interlatch_check::Scenario;
 use interlatch_check::{FailureKind, Model};
 
@@ -31,6 +31,10 @@ unsafe impl ShmSafe for Message {
             text: UnsafeCell::new(0),
         }
     }
+}
+
+impl ShmType for Message {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Message");
 }
 
 fn message() -> Scenario<Message> {

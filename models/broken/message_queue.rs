@@ -65,6 +65,8 @@ const COPIES_OUTSIDE: u8 = 4;
 const NEWEST_FIRST: u8 = 5;
 
 /// A few places under a robust lock, for messages whose bytes are all the same.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Flawed<const FLAW: u8, const PLACES: usize> {
     lock: RobustMutex<()>,
     arrived: Condvar,
@@ -75,31 +77,13 @@ struct Flawed<const FLAW: u8, const PLACES: usize> {
 }
 
 /// A place is free while its number is 0; the numbers are in the order of the messages.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Place {
     number: RaceCell,
     kind: RaceCell,
     length: RaceCell,
     byte: RaceCell,
-}
-
-// SAFETY: the models run it in one address space.
-unsafe impl<const FLAW: u8, const PLACES: usize> ShmSafe for Flawed<FLAW, PLACES> {
-    fn initial() -> Self {
-        let place = || Place {
-            number: RaceCell::new(0),
-            kind: RaceCell::new(0),
-            length: RaceCell::new(0),
-            byte: RaceCell::new(0),
-        };
-        Self {
-            lock: RobustMutex::new(()),
-            arrived: Condvar::new(),
-            left: Condvar::new(),
-            messages: RaceCell::new(0),
-            sent: RaceCell::new(0),
-            places: core::array::from_fn(|_| place()),
-        }
-    }
 }
 
 impl<const FLAW: u8, const PLACES: usize> Flawed<FLAW, PLACES> {

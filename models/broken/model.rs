@@ -34,14 +34,9 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Word(AtomicU32);
-
-// SAFETY: a word.
-unsafe impl ShmSafe for Word {
-    fn initial() -> Self {
-        Self(AtomicU32::new(0))
-    }
-}
 
 /// Nobody ever writes what it waits for, and it does not sleep.
 fn never_ends() -> Scenario<Word> {

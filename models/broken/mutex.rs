@@ -2,7 +2,7 @@
 
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::spin::{Spin, SpinPolicy};
-use interlatch::platform::{AtomicU32, ShmSafe, Wake, futex};
+use interlatch::platform::{AtomicU32, ShmSafe, ShmType, TypeInfo, Wake, futex};
 use interlatch::sync::RawMutex;
 use interlatch::sync::{RawLock, Timeout};
 use interlatch_check::FailureKind::{DataRace, Deadlock};
@@ -65,23 +65,15 @@ const BELIEVES_ITS_SPIN: u8 = 6;
 const SPIN_FORGETS_WAITERS: u8 = 7;
 
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 struct FlawedLock<const FLAW: u8> {
+    #[shm(initial = AtomicU32::new(UNLOCKED))]
     state: AtomicU32,
 }
 
 const UNLOCKED: u32 = 0;
 const LOCKED: u32 = 1;
 const CONTENDED: u32 = 2;
-
-// SAFETY: one word.
-unsafe impl<const FLAW: u8> ShmSafe for FlawedLock<FLAW> {
-    fn initial() -> Self {
-        Self {
-            state: AtomicU32::new(UNLOCKED),
-        }
-    }
-}
 
 impl<const FLAW: u8> FlawedLock<FLAW> {
     fn take(&self) -> bool {
@@ -168,6 +160,10 @@ unsafe impl ShmSafe for Counter {
     }
 }
 
+impl ShmType for Counter {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Counter");
+}
+
 fn counter_without_a_lock() -> Scenario<Counter> {
     let increment = |counter: &Counter| counter.0.increment();
     Scenario::new("counter_without_a_lock", vec![increment, increment])
@@ -175,20 +171,11 @@ fn counter_without_a_lock() -> Scenario<Counter> {
 }
 
 /// Two locks that two processes take in different order: the shortest circle of waiting.
-#[derive(Debug)]
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
 struct TwoLocks {
     one: RawMutex,
     other: RawMutex,
-}
-
-// SAFETY: two locks, valid for every bit pattern.
-unsafe impl ShmSafe for TwoLocks {
-    fn initial() -> Self {
-        Self {
-            one: RawMutex::new(),
-            other: RawMutex::new(),
-        }
-    }
 }
 
 fn locks_in_opposite_order() -> Scenario<TwoLocks> {

@@ -3,7 +3,7 @@
 use interlatch::channel::RecvTimeoutError;
 use interlatch::channel::SendTimeoutError;
 use interlatch::channel::{AttachError, CountsEndpoints, Direction, EndpointRef, Unregistered};
-use interlatch::platform::{ShmSafe, UnsafeCell};
+use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell};
 use interlatch::sync::RobustLockError;
 use interlatch::sync::RobustMutexGuard;
 use interlatch::sync::{RawRobustMutex, Timeout};
@@ -76,6 +76,10 @@ unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
             item: UnsafeCell::new(0),
         }
     }
+}
+
+impl<const FLAW: u8> ShmType for Flawed<FLAW> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
 // SAFETY: accessed under the lock.

@@ -2,7 +2,9 @@
 
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
-use interlatch::platform::{AtomicU32, AtomicU64, ShmSafe, UnsafeCell, asymmetric, futex};
+use interlatch::platform::{
+    AtomicU32, AtomicU64, ShmSafe, ShmType, TypeInfo, UnsafeCell, asymmetric, futex,
+};
 use interlatch::sync::Timeout;
 use interlatch_check::FailureKind::{DataRace, Deadlock, WrongResult};
 use interlatch_check::Model;
@@ -79,6 +81,10 @@ unsafe impl<const FLAW: u8, const PLACES: usize> ShmSafe for Flawed<FLAW, PLACES
             taken: [AtomicU32::new(0), AtomicU32::new(0)],
         }
     }
+}
+
+impl<const FLAW: u8, const PLACES: usize> ShmType for Flawed<FLAW, PLACES> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
 // SAFETY: a place belongs to one side; or so it should be.

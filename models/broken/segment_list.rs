@@ -1,7 +1,7 @@
 //! Chains whose links and segments do not agree where a process dies.
 
 use interlatch::RobustMutex;
-use interlatch::platform::{ShmSafe, UnsafeCell};
+use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell};
 use interlatch::sync::Timeout;
 use interlatch::sync::{RobustLockError, RobustMutexGuard};
 use interlatch_check::FailureKind::WrongResult;
@@ -62,6 +62,10 @@ unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
             items: nothing(),
         }
     }
+}
+
+impl<const FLAW: u8> ShmType for Flawed<FLAW> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
 // SAFETY: accessed under the lock.

@@ -107,18 +107,9 @@ const WAITERS: u32 = 1;
 const PERMIT: u32 = 2;
 
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 struct FlawedSemaphore<const FLAW: u8> {
     state: AtomicU32,
-}
-
-// SAFETY: one word.
-unsafe impl<const FLAW: u8> ShmSafe for FlawedSemaphore<FLAW> {
-    fn initial() -> Self {
-        Self {
-            state: AtomicU32::new(0),
-        }
-    }
 }
 
 impl<const FLAW: u8> FlawedSemaphore<FLAW> {
@@ -233,21 +224,12 @@ impl<const FLAW: u8> RawSemaphore for FlawedSemaphore<FLAW> {
 }
 
 /// A pair whose sides post their own semaphore: nobody waits for the other.
-#[derive(Debug)]
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
 struct Selfish {
+    #[shm(initial = SemaphorePair::from_parts(Semaphore::binary(), Semaphore::binary()))]
     pair: SemaphorePair,
     written: AtomicU32,
-}
-
-// SAFETY: all parts are valid for every bit pattern.
-unsafe impl ShmSafe for Selfish {
-    fn initial() -> Self {
-        let pair = SemaphorePair::from_parts(Semaphore::binary(), Semaphore::binary());
-        Self {
-            pair,
-            written: AtomicU32::new(0),
-        }
-    }
 }
 
 fn posts_to_itself() -> Scenario<Selfish> {

@@ -5,6 +5,7 @@ use super::outcomes::check_pinned;
 use interlatch::ShmSafe;
 use interlatch::platform::robust::{OWNER_DIED, RobustWord, WAITERS, as_owner};
 use interlatch::platform::{AtomicU32, Ordering::*, futex};
+use interlatch::region::{ShmType, TypeInfo};
 use interlatch_check::Scenario;
 use interlatch_check::{self, Exploration, Limits, Model};
 use std::cell::RefCell;
@@ -41,6 +42,10 @@ unsafe impl<const ROBUST: u32> ShmSafe for Words<ROBUST> {
             robust: RobustWord::new(ROBUST),
         }
     }
+}
+
+impl<const ROBUST: u32> ShmType for MemoryReader<ROBUST> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("MemoryReader");
 }
 
 thread_local! {

@@ -79,19 +79,13 @@ fn load_then_write() -> Result<String, String> {
     )
 }
 
-#[derive(Debug)]
-struct Word(platform::AtomicU32);
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+struct Word(#[shm(initial = Self::default().0)] platform::AtomicU32);
 
 impl Default for Word {
     fn default() -> Self {
         Self(platform::AtomicU32::new(0))
-    }
-}
-
-// SAFETY: a model runs in one address space, and no other process maps the word.
-unsafe impl ShmSafe for Word {
-    fn initial() -> Self {
-        Self::default()
     }
 }
 

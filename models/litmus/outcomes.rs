@@ -1,7 +1,7 @@
 //! Exploration of a program and collection of its outcomes.
 
-use interlatch::ShmSafe;
 pub use interlatch::platform::model::process::ScenarioConfig;
+use interlatch::region::{ShmSafe, ShmType, TypeInfo};
 use interlatch_check::Scenario;
 use interlatch_check::{Exploration, Limits, Model, explore};
 use std::any::Any;
@@ -125,13 +125,17 @@ struct SharedState<S> {
 unsafe impl<S> Sync for SharedState<S> {}
 
 // SAFETY: a model runs in one address space, and no other process maps the state.
-unsafe impl<S: Default> ShmSafe for SharedState<S> {
+unsafe impl<S: Default + 'static> ShmSafe for SharedState<S> {
     fn initial() -> Self {
         Self {
             shared: S::default(),
             seen: RefCell::new(vec![Vec::new(); COUNT.get()]),
         }
     }
+}
+
+impl<S: 'static> ShmType for SharedState<S> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("SharedState");
 }
 
 /// Returns the observation if it equals the pinned value, otherwise the difference.

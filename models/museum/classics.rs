@@ -49,21 +49,12 @@ pub fn models() -> Vec<Model> {
 }
 
 /// Flags, turn and protected number of a critical section for two processes.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Section {
     wants: [AtomicU32; 2],
     turn: AtomicU32,
     number: RaceCell,
-}
-
-// SAFETY: words and a number: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Section {
-    fn initial() -> Self {
-        Self {
-            wants: [AtomicU32::new(0), AtomicU32::new(0)],
-            turn: AtomicU32::new(0),
-            number: RaceCell::new(0),
-        }
-    }
 }
 
 impl Section {
@@ -141,21 +132,12 @@ fn hyman<const FIXED: bool>() -> Scenario<Section> {
     Scenario::new("hyman", vec![enter::<0, FIXED>, enter::<1, FIXED>])
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Bakery {
     choosing: [AtomicU32; 2],
     ticket: [AtomicU32; 2],
     number: RaceCell,
-}
-
-// SAFETY: words and a number: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Bakery {
-    fn initial() -> Self {
-        Self {
-            choosing: [AtomicU32::new(0), AtomicU32::new(0)],
-            ticket: [AtomicU32::new(0), AtomicU32::new(0)],
-            number: RaceCell::new(0),
-        }
-    }
 }
 
 /// Lamport's bakery algorithm ("A New Solution of Dijkstra's Concurrent Programming Problem", 1974)
@@ -181,17 +163,10 @@ fn bakery<const FIXED: bool>() -> Scenario<Bakery> {
     Scenario::new("bakery", vec![enter::<0, FIXED>, enter::<1, FIXED>])
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Table {
     forks: [RawMutex; 3],
-}
-
-// SAFETY: three locks: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Table {
-    fn initial() -> Self {
-        Self {
-            forks: [RawMutex::new(), RawMutex::new(), RawMutex::new()],
-        }
-    }
 }
 
 /// Dijkstra's dining philosophers (EWD 310, 1971), with three: each locks the left fork, then waits
@@ -216,19 +191,11 @@ fn dine<const FIXED: bool>() -> Scenario<Table> {
     .choices(4)
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct TwoWay {
     there: Bounded<1>,
     back: Bounded<1>,
-}
-
-// SAFETY: two buffers: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for TwoWay {
-    fn initial() -> Self {
-        Self {
-            there: Bounded::initial(),
-            back: Bounded::initial(),
-        }
-    }
 }
 
 /// A deadlock of two-way pipes (the course notes show it with sockets and filters; Python's

@@ -40,21 +40,12 @@ pub fn models() -> Vec<Model> {
     .concat()
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Blocked {
     block: AtomicU32,
     lock: RawMutex,
     ready: RaceCell,
-}
-
-// SAFETY: a word, a lock and a number: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Blocked {
-    fn initial() -> Self {
-        Self {
-            block: AtomicU32::new(0),
-            lock: RawMutex::new(),
-            ready: RaceCell::new(0),
-        }
-    }
 }
 
 /// musl's condition variable before 97c5b5a8 (2011): a waiter sets the word to 1 and sleeps while
@@ -97,21 +88,12 @@ fn word_aba<const FIXED: bool>() -> Scenario<Blocked> {
     Scenario::new("word_aba", participants).choices(4)
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Tokens {
     lock: RawMutex,
     changed: Condvar,
     count: RaceCell,
-}
-
-// SAFETY: a lock, a condition variable and a number: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Tokens {
-    fn initial() -> Self {
-        Self {
-            lock: RawMutex::new(),
-            changed: Condvar::new(),
-            count: RaceCell::new(0),
-        }
-    }
 }
 
 /// A wait under `if` instead of `while` (the course notes; Lampson and Redell, "Experience with
@@ -173,21 +155,12 @@ fn two_conditions<const FIXED: bool>() -> Scenario<Tokens> {
     Scenario::new("two_conditions", participants).choices(8)
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Barrier {
     arrived: AtomicU32,
     gate: AtomicU32,
     numbers: [RaceCell; 2],
-}
-
-// SAFETY: words and numbers: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Barrier {
-    fn initial() -> Self {
-        Self {
-            arrived: AtomicU32::new(0),
-            gate: AtomicU32::new(0),
-            numbers: [RaceCell::new(0), RaceCell::new(0)],
-        }
-    }
 }
 
 impl Barrier {

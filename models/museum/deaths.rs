@@ -9,6 +9,7 @@ use interlatch::ShmSafe;
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::robust::{OWNER, OWNER_DIED, Owner, RobustWord, WAITERS, as_owner};
 use interlatch::platform::{AtomicU32, futex};
+use interlatch::region::{ShmType, TypeInfo};
 use interlatch::sync::{Acquired, LockError, RobustLock, Timeout};
 use interlatch_check::FailureKind::{Deadlock, LimitHit, WrongResult};
 use interlatch_check::Model;
@@ -112,6 +113,10 @@ unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
             waiting: AtomicU32::new(0),
         }
     }
+}
+
+impl<const FLAW: u8> ShmType for Flawed<FLAW> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
 impl<const FLAW: u8> Flawed<FLAW> {
@@ -258,6 +263,10 @@ unsafe impl ShmSafe for Reused {
     }
 }
 
+impl ShmType for Reused {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Reused");
+}
+
 /// glibc bug 14485 (musl fixed its own in da8d0fc4): a thread unlocks and dies before it clears its
 /// pending entry. Meanwhile another process acquires the lock, finds that it is no longer needed,
 /// and reuses its memory. If the new value equals the id of the dead thread, the kernel overwrites
@@ -296,21 +305,12 @@ fn reused<const FIXED: bool>() -> Scenario<Reused> {
 }
 
 /// A queue of two slots.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Queue {
     reserved: AtomicU32,
     filled: [AtomicU32; 2],
     robust: Flawed<{ NO_FLAW }>,
-}
-
-// SAFETY: words: every bit pattern is valid, and no process dereferences them.
-unsafe impl ShmSafe for Queue {
-    fn initial() -> Self {
-        Self {
-            reserved: AtomicU32::new(0),
-            filled: [AtomicU32::new(0), AtomicU32::new(0)],
-            robust: Flawed::initial(),
-        }
-    }
 }
 
 /// A queue that reserves a slot by a counter and fills it in a later step, as in several

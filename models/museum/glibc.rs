@@ -41,35 +41,24 @@ pub fn models() -> Vec<Model> {
 /// Number of items that are passed on.
 const ITEMS: usize = 3;
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Shared<const FIXED: bool> {
     /// Twice the next number, and the slot of G2.
+    #[shm(initial = AtomicU32::new(3 << 1 | 1))]
     next: AtomicU32,
     /// Twice the first number of G1, and the slot of G2. Fixed: without the slot.
+    #[shm(initial = AtomicU32::new(if FIXED { 2 } else { 2 << 1 | 1 }))]
     start: AtomicU32,
     /// Twice the number of signals in each slot, and whether the group is closed. Fixed: the first
     /// number of the group plus the number of signals.
+    #[shm(initial = (if FIXED { [3, 1] } else { [2, 0] }).map(AtomicU32::new))]
     signals: [AtomicU32; 2],
     /// Twice the number of sleeping waiters in each slot, and whether the signaler waits for them.
     sleepers: [AtomicU32; 2],
     lock: RawMutex,
     item: RaceCell,
     taken: Condvar,
-}
-
-// SAFETY: words and a number: no pointer, every bit pattern is valid.
-unsafe impl<const FIXED: bool> ShmSafe for Shared<FIXED> {
-    fn initial() -> Self {
-        let words = |[one, two]: [u32; 2]| [AtomicU32::new(one), AtomicU32::new(two)];
-        Self {
-            next: AtomicU32::new(3 << 1 | 1),
-            start: AtomicU32::new(if FIXED { 2 } else { 2 << 1 | 1 }),
-            signals: words(if FIXED { [3, 1] } else { [2, 0] }),
-            sleepers: words([0, 0]),
-            lock: RawMutex::initial(),
-            item: RaceCell::new(0),
-            taken: Condvar::initial(),
-        }
-    }
 }
 
 /// The number of a waiter and the slot of its group.

@@ -40,19 +40,11 @@ pub fn models() -> Vec<Model> {
 }
 
 /// A lock of one word and the number that it protects.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Locked {
     state: AtomicU32,
     number: RaceCell,
-}
-
-// SAFETY: a word and a number: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Locked {
-    fn initial() -> Self {
-        Self {
-            state: AtomicU32::new(0),
-            number: RaceCell::new(0),
-        }
-    }
 }
 
 /// The first mutex of Drepper, "Futexes Are Tricky" (2011): each attempt adds 1, and the process

@@ -52,21 +52,12 @@ pub fn models() -> Vec<Model> {
 }
 
 /// A condition, the number of waiters, and the word on which they sleep.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Event {
     ready: AtomicU32,
     waiters: AtomicU32,
     gate: AtomicU32,
-}
-
-// SAFETY: three words: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Event {
-    fn initial() -> Self {
-        Self {
-            ready: AtomicU32::new(0),
-            waiters: AtomicU32::new(0),
-            gate: AtomicU32::new(0),
-        }
-    }
 }
 
 /// The oldest lost wake-up: a wake before the sleep has no effect unless it changes a word that the
@@ -153,18 +144,13 @@ fn waiter_count<const FIXED: bool>() -> Scenario<Event> {
 
 /// A reader-writer lock of one word: the number of readers, whether a writer holds it or waits, and
 /// whether readers sleep.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct ReadersAndWriters(AtomicU32);
 
 const WRITER: u32 = 1;
 const READERS_SLEEP: u32 = 2;
 const READER: u32 = 4;
-
-// SAFETY: a word: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for ReadersAndWriters {
-    fn initial() -> Self {
-        Self(AtomicU32::new(0))
-    }
-}
 
 impl ReadersAndWriters {
     fn read(&self) {
@@ -241,19 +227,11 @@ fn timed_out_waiter<const FIXED: bool>() -> Scenario<Event> {
     Scenario::new("timed_out_waiter", vec![waiter, timed_waiter, release]).choices(4)
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Marked {
     state: AtomicU32,
     number: RaceCell,
-}
-
-// SAFETY: a word and a number: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Marked {
-    fn initial() -> Self {
-        Self {
-            state: AtomicU32::new(0),
-            number: RaceCell::new(0),
-        }
-    }
 }
 
 /// The second mutex of Drepper, "Futexes Are Tricky" (2011), with the bug that its text warns of: a

@@ -33,19 +33,11 @@ pub fn models() -> Vec<Model> {
     .concat()
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Control {
     state: AtomicU32,
     number: RaceCell,
-}
-
-// SAFETY: a word and a number: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Control {
-    fn initial() -> Self {
-        Self {
-            state: AtomicU32::new(0),
-            number: RaceCell::new(0),
-        }
-    }
 }
 
 /// musl's `pthread_once` before 0d0c2f40 (2014): each caller swaps in "in progress", and restores
@@ -90,21 +82,13 @@ fn once<const FIXED: bool>() -> Scenario<Control> {
     Scenario::new("once", vec![call::<FIXED>, call::<FIXED>, call::<FIXED>])
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Lazy {
+    #[shm(initial = platform::new_tracked(0))]
     ready: AtomicU32,
     lock: RawMutex,
     number: RaceCell,
-}
-
-// SAFETY: a word, a lock and a number: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Lazy {
-    fn initial() -> Self {
-        Self {
-            ready: platform::new_tracked(0),
-            lock: RawMutex::new(),
-            number: RaceCell::new(0),
-        }
-    }
 }
 
 /// Double-checked locking ("The 'Double-Checked Locking is Broken' Declaration", Bacon and others,
@@ -132,21 +116,12 @@ fn checked<const FIXED: bool>() -> Scenario<Lazy> {
 }
 
 /// Head and tail of a list of blocks, and the number of sent items.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Channel {
     head: AtomicU32,
     tail: AtomicU32,
     sent: AtomicU32,
-}
-
-// SAFETY: three words: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Channel {
-    fn initial() -> Self {
-        Self {
-            head: AtomicU32::new(0),
-            tail: AtomicU32::new(0),
-            sent: AtomicU32::new(0),
-        }
-    }
 }
 
 /// The list channel of Rust's `std::sync::mpsc` (issue 110001, 2023): the first sender installs a

@@ -27,19 +27,11 @@ pub fn models() -> Vec<Model> {
     .concat()
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Ring {
     tail: AtomicU32,
     slots: [RaceCell; 2],
-}
-
-// SAFETY: a word and numbers: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Ring {
-    fn initial() -> Self {
-        Self {
-            tail: AtomicU32::new(0),
-            slots: [RaceCell::new(0), RaceCell::new(0)],
-        }
-    }
 }
 
 /// A ring for one producer and one consumer (Lamport, "Specifying Concurrent Program Modules",
@@ -65,8 +57,12 @@ fn ring<const FIXED: bool>() -> Scenario<Ring> {
 
 /// A stack of two nodes, A on top of B. The head holds the number of a node and, in the upper bits,
 /// the number of changes.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Stack {
+    #[shm(initial = AtomicU32::new(A))]
     head: AtomicU32,
+    #[shm(initial = [AtomicU32::new(0), AtomicU32::new(B), AtomicU32::new(0)])]
     next: [AtomicU32; 3],
     /// The node that a process popped and did not push back.
     popped: AtomicU32,
@@ -74,17 +70,6 @@ struct Stack {
 
 const A: u32 = 1;
 const B: u32 = 2;
-
-// SAFETY: words: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Stack {
-    fn initial() -> Self {
-        Self {
-            head: AtomicU32::new(A),
-            next: [AtomicU32::new(0), AtomicU32::new(B), AtomicU32::new(0)],
-            popped: AtomicU32::new(0),
-        }
-    }
-}
 
 impl Stack {
     fn exchange<const FIXED: bool>(&self, head: u32, node: u32) -> bool {
@@ -142,24 +127,15 @@ fn aba<const FIXED: bool>() -> Scenario<Stack> {
 
 /// Tasks from `front` to `back` in one of two buffers: the old buffer and the new buffer of the
 /// worker.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Tasks {
     front: AtomicU32,
+    #[shm(initial = AtomicU32::new(1))]
     back: AtomicU32,
     buffer: AtomicU32,
+    #[shm(initial = [[1, 0].map(AtomicU32::new), [0, 0].map(AtomicU32::new)])]
     slots: [[AtomicU32; 2]; 2],
-}
-
-// SAFETY: words: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Tasks {
-    fn initial() -> Self {
-        let empty = || AtomicU32::new(0);
-        Self {
-            front: empty(),
-            back: AtomicU32::new(1),
-            buffer: empty(),
-            slots: [[AtomicU32::new(1), empty()], [empty(), empty()]],
-        }
-    }
 }
 
 /// crossbeam-deque before 0.8.1 (RUSTSEC-2021-0093): a thief reads a task from a stale buffer,

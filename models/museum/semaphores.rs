@@ -46,19 +46,11 @@ pub fn models() -> Vec<Model> {
 }
 
 /// A value and a number of waiters in the same memory, which the last user frees.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Posted {
     value: AtomicU32,
     waiters: RaceCell,
-}
-
-// SAFETY: a word and a number: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Posted {
-    fn initial() -> Self {
-        Self {
-            value: AtomicU32::new(0),
-            waiters: RaceCell::new(0),
-        }
-    }
 }
 
 impl Posted {
@@ -111,21 +103,12 @@ fn swapped<const FIXED: bool>() -> Scenario<Posted> {
     Scenario::new("swapped", vec![writer, reader])
 }
 
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Shop {
     lock: RawMutex,
     items: Semaphore,
     count: AtomicU32,
-}
-
-// SAFETY: a lock, a semaphore and a word: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Shop {
-    fn initial() -> Self {
-        Self {
-            lock: RawMutex::new(),
-            items: Semaphore::empty(),
-            count: AtomicU32::new(0),
-        }
-    }
 }
 
 /// A consumer that waits for an item while it holds the lock that the producer needs (Downey, "The
@@ -155,6 +138,8 @@ fn wait_in_lock<const FIXED: bool>() -> Scenario<Shop> {
 
 /// musl's semaphore: the highest bit of the value says that a process may sleep; a second word
 /// counts the waiters.
+#[repr(C)]
+#[derive(ShmSafe)]
 struct Musl {
     value: AtomicU32,
     waiters: AtomicU32,
@@ -164,17 +149,6 @@ struct Musl {
 
 /// Bit of the value: a process may sleep.
 const SLEEPERS: u32 = 1 << 31;
-
-// SAFETY: three words: no pointer, every bit pattern is valid.
-unsafe impl ShmSafe for Musl {
-    fn initial() -> Self {
-        Self {
-            value: AtomicU32::new(0),
-            waiters: AtomicU32::new(0),
-            done: AtomicU32::new(0),
-        }
-    }
-}
 
 /// The versions of musl's `sem_post`.
 #[derive(Clone, Copy, PartialEq)]

@@ -8,7 +8,8 @@ use super::{
     OperationError, RecvTimeoutError, SendTimeoutError, Unregistered,
 };
 use crate::platform::{
-    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
+    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe,
+    ShmType, TypeInfo, constructor,
 };
 use crate::sync::{
     MAX_PERMITS, RawLock, RawMutex, RawSemaphore, Semaphore, SemaphorePair, Timeout, Turn,
@@ -173,6 +174,15 @@ unsafe impl<T: Pod, const N: usize> ShmSafe for BoundedBuffer<T, [Slot<T>; N]> {
     }
 }
 
+impl<T: Pod, const N: usize> ShmType for BoundedBuffer<T, [Slot<T>; N]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("BoundedBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("SLOTS", N as u64),
+        ]);
+}
+
 /// The memory of a buffer with its slots behind the header.
 type Memory<T> = HeaderAndSlots<BoundedBuffer<T, [Slot<T>; 0]>, Slot<T>>;
 
@@ -205,6 +215,12 @@ unsafe impl<T: Pod> ShmObject for BoundedBuffer<T, [Slot<T>]> {
         // slots.
         unsafe { &*(Memory::<T>::slots(at, capacity) as *const Self) }
     }
+}
+
+impl<T: Pod> ShmType for BoundedBuffer<T, [Slot<T>]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("BoundedBuffer")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
 impl BoundedBuffer<u64, [Slot<u64>; 0]> {

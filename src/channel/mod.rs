@@ -73,7 +73,6 @@ pub use monitor::MonitorBuffer;
 pub use pipe::{PipeBuffer, PipeEndpoint};
 pub use receiver::Receiver;
 pub use ring::{RingBorrow, RingBuffer, RingCursor, RingLoan};
-pub(crate) use robust::DEFAULT_ENDPOINTS;
 pub use robust::{
     AcknowledgeError, Borrowed, Delivery, Loan, Rendezvous, RobustBoundedBuffer, RobustEndpoint,
     RobustMonitorBuffer, TurnSlot,

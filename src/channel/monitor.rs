@@ -8,8 +8,8 @@ use super::{
     OperationError, RecvTimeoutError, SendTimeoutError, Unregistered,
 };
 use crate::platform::{
-    CachePadded, ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe,
-    constructor,
+    CachePadded, ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, Pod,
+    ShmObject, ShmSafe, ShmType, TypeInfo, constructor,
 };
 use crate::sync::{Condvar, RawCondvar, RawLock, RawMutex, Timeout};
 use core::alloc::Layout;
@@ -136,6 +136,15 @@ unsafe impl<T: Pod, const N: usize> ShmSafe for MonitorBuffer<T, [Slot<T>; N]> {
     }
 }
 
+impl<T: Pod, const N: usize> ShmType for MonitorBuffer<T, [Slot<T>; N]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("MonitorBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("SLOTS", N as u64),
+        ]);
+}
+
 /// The memory of a buffer with its slots behind the header.
 type Memory<T> = HeaderAndSlots<MonitorBuffer<T, [Slot<T>; 0]>, Slot<T>>;
 
@@ -162,6 +171,12 @@ unsafe impl<T: Pod> ShmObject for MonitorBuffer<T, [Slot<T>]> {
         // slots.
         unsafe { &*(Memory::<T>::slots(at, capacity) as *const Self) }
     }
+}
+
+impl<T: Pod> ShmType for MonitorBuffer<T, [Slot<T>]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("MonitorBuffer")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
 impl MonitorBuffer<u64, [Slot<u64>; 0]> {

@@ -2,7 +2,6 @@
 //!
 //! [`RegionView`] reads a region without attaching it; [`ObjectState`] describes one object.
 
-mod kind;
 mod state;
 #[cfg(not(loom))]
 mod view;

@@ -1,40 +1,41 @@
-//! What an object is.
+//! The state of an object.
 
-use super::kind::TypeText;
-use crate::channel::message_queue::{MessageQueue, QueueState};
-use crate::channel::{BoundedBuffer, BufferState, DEFAULT_ENDPOINTS, MonitorBuffer, RingBuffer};
+use crate::channel::message_queue::{MessageCell, MessageQueue, QueueState};
 use crate::channel::{
-    BytePipe, Rendezvous, RendezvousState, Segment, SegmentList, SegmentListState, SegmentState,
+    BoundedBuffer, BufferState, BytePipe, MonitorBuffer, Rendezvous, RendezvousState, RingBuffer,
+    RobustBoundedBuffer, RobustMonitorBuffer, Segment, SegmentList, SegmentListState, SegmentState,
+    Slot,
 };
-use crate::channel::{RobustBoundedBuffer, RobustMonitorBuffer};
-use crate::platform::{Config, MemoryReader};
+use crate::platform::{Config, MemoryReader, ShmType};
 use crate::region::directory::Object;
+#[cfg(not(loom))]
+use crate::sync::Mutex;
 use crate::sync::{
     Condvar, CondvarState, LockState, RawMutex, RawRobustMutex, RobustMutex, RobustSemaphore,
     RobustSemaphorePair, RobustSemaphorePairState, RobustSemaphoreState, Semaphore, SemaphorePair,
     SemaphorePairState, SemaphoreState,
 };
 
-/// What an object was a moment ago, as far as its words say.
+/// The state of an object at one moment, as read from its memory.
 ///
-/// It is told by the name of its type, its size and its plan, which a hostile peer may have written, as it
-/// may have written the words: then it is wrong, and no more than that. What a region holds of somebody's
-/// own type is [`Opaque`](ObjectState::Opaque), and so is what is of one of this crate's names and another
-/// size.
+/// The type is that of the object's entry in the directory. A peer may write any values into the
+/// entry and into the object: the state may then be wrong, but reading it has no other effect.
+/// Objects whose types are not of this crate are [`Opaque`](ObjectState::Opaque), and so are
+/// objects whose size does not fit their type.
 ///
 /// # Example
 /// ```
-/// use interlatch::inspect::ObjectState;
+/// use interlatch::inspect::{ObjectState, RegionView};
 /// use interlatch::sync::SemaphoreState;
-/// use interlatch::inspect::RegionView;
 /// use interlatch::{RegionName, RegionOptions, Semaphore};
 ///
 /// let name = RegionName::posix(&format!("example-{}", std::process::id()))?;
 /// let region = RegionOptions::new(4096).remove_on_drop(true).create(&name)?;
 /// region.create::<Semaphore>("ready", ())?.release(3)?;
 ///
+/// // In another program, which needs the permission to read only:
 /// let view = RegionView::attach(&name)?;
-/// let object = view.objects().next().expect("one");
+/// let object = view.objects().next().expect("one object");
 /// let expected = SemaphoreState { permits: 3, waiters: false };
 /// assert_eq!(view.inspect(&object), ObjectState::Semaphore(expected));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -42,103 +43,147 @@ use crate::sync::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ObjectState {
-    /// A lock, robust or not.
+    /// A mutex, robust or not.
     Lock(LockState),
     /// A condition variable.
     Condvar(CondvarState),
     /// A semaphore.
     Semaphore(SemaphoreState),
     /// A semaphore pair.
-    Pair(SemaphorePairState),
-    /// A semaphore whose permits know their holders.
-    Recoverable(RobustSemaphoreState),
-    /// A pair whose turns know their holders.
+    SemaphorePair(SemaphorePairState),
+    /// A robust semaphore.
+    RobustSemaphore(RobustSemaphoreState),
+    /// A robust semaphore pair.
     RobustSemaphorePair(RobustSemaphorePairState),
     /// A buffer.
     Buffer(BufferState),
-    /// A pipe in shared memory: a buffer of bytes.
+    /// A byte pipe.
     BytePipe(BufferState),
-    /// A buffer of no place.
+    /// A rendezvous.
     Rendezvous(RendezvousState),
     /// A message queue.
     Queue(QueueState),
-    /// What the users of a queue that grows share.
+    /// The shared part of an unbounded channel.
     SegmentList(SegmentListState),
-    /// A segment of a queue that grows.
+    /// A segment of an unbounded channel.
     Segment(SegmentState),
-    /// Something else, of which no more is known.
+    /// An object of another type, or one whose memory does not fit its type.
     Opaque,
-    /// It cannot be where its entry says: a faulty peer was there, or the memory was cut short.
+    /// An object whose entry names memory outside the region: a faulty peer wrote into the
+    /// directory, or the memory was truncated.
     Outside,
 }
 
+/// The declarations of this crate's types, whatever their parameters.
+mod declaration {
+    use super::*;
+
+    pub const RAW_MUTEX: u64 = RawMutex::TYPE.declaration();
+    #[cfg(not(loom))]
+    pub const MUTEX: u64 = Mutex::<()>::TYPE.declaration();
+    #[cfg(loom)]
+    pub const MUTEX: u64 = RAW_MUTEX;
+    pub const RAW_ROBUST_MUTEX: u64 = RawRobustMutex::TYPE.declaration();
+    pub const ROBUST_MUTEX: u64 = RobustMutex::<()>::TYPE.declaration();
+    pub const CONDVAR: u64 = Condvar::TYPE.declaration();
+    pub const SEMAPHORE: u64 = Semaphore::TYPE.declaration();
+    pub const SEMAPHORE_PAIR: u64 = SemaphorePair::<Semaphore>::TYPE.declaration();
+    pub const ROBUST_SEMAPHORE: u64 = RobustSemaphore::<1>::TYPE.declaration();
+    pub const ROBUST_SEMAPHORE_PAIR: u64 =
+        RobustSemaphorePair::<[crate::sync::PairSlot; 1]>::TYPE.declaration();
+    pub const BOUNDED: u64 = BoundedBuffer::<(), [Slot<()>]>::TYPE.declaration();
+    pub const MONITOR: u64 = MonitorBuffer::<(), [Slot<()>]>::TYPE.declaration();
+    pub const RING: u64 = RingBuffer::<(), [Slot<()>]>::TYPE.declaration();
+    pub const ROBUST_BOUNDED: u64 =
+        RobustBoundedBuffer::<(), [crate::sync::PairSlot<Slot<()>>]>::TYPE.declaration();
+    pub const ROBUST_MONITOR: u64 = RobustMonitorBuffer::<(), [Slot<()>]>::TYPE.declaration();
+    pub const BYTE_PIPE: u64 = BytePipe::<[Slot<u8>]>::TYPE.declaration();
+    pub const RENDEZVOUS: u64 = Rendezvous::<()>::TYPE.declaration();
+    pub const SEGMENT: u64 = Segment::<(), [Slot<()>]>::TYPE.declaration();
+    pub const SEGMENT_LIST: u64 = SegmentList::<()>::TYPE.declaration();
+    pub const MESSAGE_QUEUE: u64 = MessageQueue::<[MessageCell]>::TYPE.declaration();
+}
+
 impl ObjectState {
-    /// The state of the object that these words are, from its first one on.
-    pub fn of(object: &Object, words: &dyn MemoryReader) -> Self {
-        let name = object.kind.type_name();
-        let text = TypeText(&name);
-        let (size, align) = (object.kind.size(), object.kind.align());
-        let fits = |least: usize, most: usize| {
-            (least as u64..=most as u64).contains(&size) && align.is_power_of_two()
-        };
-        let is = |bytes: usize| fits(bytes, bytes);
-        let at_least = |bytes: usize| fits(bytes, usize::MAX);
-        let state = match text.base() {
-            "RawMutex" if is(size_of::<RawMutex>()) => RawMutex::read_state(words).map(Self::Lock),
-            // lock_api's, with the lock first: see `guard`.
-            "Mutex" if at_least(size_of::<RawMutex>()) => {
-                RawMutex::read_state(words).map(Self::Lock)
-            }
-            "RawRobustMutex" if is(size_of::<RawRobustMutex>()) => {
-                RawRobustMutex::read_state(words).map(Self::Lock)
-            }
-            "RobustMutex" if at_least(size_of::<RawRobustMutex>()) => {
-                RobustMutex::read_state(words).map(Self::Lock)
-            }
-            "Condvar" if is(size_of::<Condvar>()) => Condvar::read_state(words).map(Self::Condvar),
-            "Semaphore" if is(size_of::<Semaphore>()) => {
-                Semaphore::read_state(words).map(Self::Semaphore)
-            }
-            "SemaphorePair" if is(size_of::<SemaphorePair>()) => {
-                SemaphorePair::read_state(words).map(Self::Pair)
-            }
-            "RobustSemaphore" if at_least(1) => {
-                RobustSemaphore::read_state(words, size).map(Self::Recoverable)
-            }
-            "RobustSemaphorePair" if at_least(1) => {
-                RobustSemaphorePair::read_state(words, size, align, None)
-                    .map(Self::RobustSemaphorePair)
-            }
-            _ if at_least(1) => Self::of_buffer(object, text, words),
-            _ => None,
+    /// Reads the state of an object; offset 0 of the reader is the object's first byte.
+    pub fn read(object: &Object, reader: &dyn MemoryReader) -> Self {
+        let object_type = &object.object_type;
+        if object_type.size() == 0 || !object_type.align().is_power_of_two() {
+            return Self::Opaque;
+        }
+        let state = match Self::read_lock(object, reader) {
+            None => Self::read_channel(object, reader),
+            state => state,
         };
         state.unwrap_or(Self::Opaque)
     }
 
-    fn of_buffer(object: &Object, text: TypeText<'_>, words: &dyn MemoryReader) -> Option<Self> {
-        let ends = text.last_number(DEFAULT_ENDPOINTS);
-        let (size, align) = (object.kind.size(), object.kind.align());
-        // One that has its places inside has no plan.
-        let plan = <usize as Config>::from_word(object.plan).filter(|plan| *plan != 0);
-        let capacity = plan.map(|plan| plan as u64).or(text.array_length());
-        let state = match text.base() {
-            "BoundedBuffer" => BoundedBuffer::read_state(words, align, capacity),
-            "MonitorBuffer" => MonitorBuffer::read_state(words, align, capacity),
-            "RobustBoundedBuffer" => {
-                RobustBoundedBuffer::read_state(words, (size, align), capacity, ends)
+    fn read_lock(object: &Object, reader: &dyn MemoryReader) -> Option<Self> {
+        use declaration::*;
+        let (size, align) = (object.object_type.size(), object.object_type.align());
+        let is = |bytes: usize| size == bytes as u64;
+        let is_at_least = |bytes: usize| size >= bytes as u64;
+        match object.object_type.declaration() {
+            RAW_MUTEX if is(size_of::<RawMutex>()) => RawMutex::read_state(reader).map(Self::Lock),
+            // lock_api stores the lock first; `sync::guard` says so.
+            MUTEX if is_at_least(size_of::<RawMutex>()) => {
+                RawMutex::read_state(reader).map(Self::Lock)
             }
-            "RingBuffer" => RingBuffer::read_state(words, capacity),
-            "RobustMonitorBuffer" => RobustMonitorBuffer::read_state(words, capacity, ends),
-            "BytePipe" => return BytePipe::read_state(words, capacity, ends).map(Self::BytePipe),
-            "Segment" => return Segment::read_state(words, capacity).map(Self::Segment),
-            "SegmentList" => return SegmentList::read_state(words, ends).map(Self::SegmentList),
-            "MessageQueue" => return MessageQueue::read_state(words).map(Self::Queue),
-            "Rendezvous" => {
-                let state = Rendezvous::read_state(words, (size, align), ends);
-                return state.map(Self::Rendezvous);
+            RAW_ROBUST_MUTEX if is(size_of::<RawRobustMutex>()) => {
+                RawRobustMutex::read_state(reader).map(Self::Lock)
+            }
+            ROBUST_MUTEX if is_at_least(size_of::<RawRobustMutex>()) => {
+                RobustMutex::read_state(reader).map(Self::Lock)
+            }
+            CONDVAR if is(size_of::<Condvar>()) => Condvar::read_state(reader).map(Self::Condvar),
+            SEMAPHORE if is(size_of::<Semaphore>()) => {
+                Semaphore::read_state(reader).map(Self::Semaphore)
+            }
+            SEMAPHORE_PAIR if is(size_of::<SemaphorePair>()) => {
+                SemaphorePair::read_state(reader).map(Self::SemaphorePair)
+            }
+            ROBUST_SEMAPHORE => {
+                RobustSemaphore::read_state(reader, size).map(Self::RobustSemaphore)
+            }
+            ROBUST_SEMAPHORE_PAIR => RobustSemaphorePair::read_state(reader, size, align, None)
+                .map(Self::RobustSemaphorePair),
+            _ => None,
+        }
+    }
+
+    fn read_channel(object: &Object, reader: &dyn MemoryReader) -> Option<Self> {
+        use declaration::*;
+        let object_type = &object.object_type;
+        let (size, align) = (object_type.size(), object_type.align());
+        let max_endpoints = object_type.max_endpoints();
+        let capacity = capacity(object);
+        match object_type.declaration() {
+            BOUNDED => BoundedBuffer::read_state(reader, align, capacity).map(Self::Buffer),
+            MONITOR => MonitorBuffer::read_state(reader, align, capacity).map(Self::Buffer),
+            ROBUST_BOUNDED => {
+                RobustBoundedBuffer::read_state(reader, (size, align), capacity, max_endpoints)
+                    .map(Self::Buffer)
+            }
+            RING => RingBuffer::read_state(reader, capacity).map(Self::Buffer),
+            ROBUST_MONITOR => {
+                RobustMonitorBuffer::read_state(reader, capacity, max_endpoints).map(Self::Buffer)
+            }
+            BYTE_PIPE => BytePipe::read_state(reader, capacity, max_endpoints).map(Self::BytePipe),
+            SEGMENT => Segment::read_state(reader, capacity).map(Self::Segment),
+            SEGMENT_LIST => SegmentList::read_state(reader, max_endpoints).map(Self::SegmentList),
+            MESSAGE_QUEUE => MessageQueue::read_state(reader).map(Self::Queue),
+            RENDEZVOUS => {
+                Rendezvous::read_state(reader, (size, align), max_endpoints).map(Self::Rendezvous)
             }
             _ => None,
-        };
-        state.map(Self::Buffer)
+        }
     }
+}
+
+/// The capacity of a buffer: the slots that are part of its type, or its configuration.
+fn capacity(object: &Object) -> Option<u64> {
+    let config = <usize as Config>::from_word(object.config).filter(|config| *config != 0);
+    config
+        .map(|config| config as u64)
+        .or(object.object_type.slots())
 }

@@ -1,9 +1,9 @@
-//! A region that is only looked at.
+//! A read-only view of a region.
 
 use crate::inspect::ObjectState;
-use crate::platform::OffsetReader;
+use crate::platform::{OffsetReader, ShmType};
 use crate::region::directory::{MAX_OBJECTS, Object, ObjectName};
-use crate::region::header::{self, Copied};
+use crate::region::header::{self, HeaderCopy};
 use crate::region::peek::Peek;
 use crate::region::source::{is_named, unlink_if};
 use crate::region::{PidNamespace, RegionError, RegionName};
@@ -11,90 +11,99 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::SystemTime;
 
-/// A region that is only looked at: also one that this process could not use, since it may not write it,
-/// belongs to another pid namespace, or is damaged.
+/// A read-only view of a region.
 ///
-/// No primitive can be used through it, and it writes nothing. It hinders nobody: it takes no lock, and keeps
-/// no name. It asks for the permission to read only.
+/// Use it for monitoring and for tools: it opens regions that this process must not write, that
+/// belong to another pid namespace, or that are damaged. It writes nothing, takes no lock, and
+/// does not prevent the removal of a region. It needs the permission to read only.
 ///
-/// | kind | how it is read |
+/// # How it works
+/// | kind | access |
 /// | --- | --- |
-/// | POSIX, a file, a memfd | by `pread(2)`: it is not mapped, so a file that is cut short is no `SIGBUS`, and looking at a region does not count as attaching it |
-/// | System V | by a mapping with `SHM_RDONLY`, since there is no other way; it cannot be cut short |
+/// | POSIX, a file, a memfd | `pread(2)` |
+/// | System V | a mapping with `SHM_RDONLY` |
 ///
-/// What is in the header is as it was when this was made; what the objects are is read when it is asked for.
-/// A hostile peer may write anything meanwhile. Whatever it writes, the methods here return something, after
-/// a number of steps that is bounded.
+/// A file is not mapped, so truncation causes no `SIGBUS`, and the view does not count as an
+/// attached process. System V memory has to be mapped; it cannot be truncated.
+///
+/// The view copies the header when it is created. It reads the state of an object at each call of
+/// [`inspect`](Self::inspect).
+///
+/// # Hostile peers
+/// A peer may write any bytes at any time. Every method returns after a bounded number of steps,
+/// with a possibly wrong result.
 ///
 /// # Example
 /// See [`ObjectState`].
 #[derive(Debug)]
 pub struct RegionView {
     peek: Peek,
-    /// Of the whole memory, now.
-    whole: usize,
+    /// Bytes of the memory, header included.
+    size: usize,
     state: RegionState,
-    header: Copied,
+    header: HeaderCopy,
 }
 
-/// Whether a region can be used by this process.
+/// Whether this process can use a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegionState {
-    /// It can.
-    EnvelopeState,
-    /// It was made in another pid namespace, so its thread ids are those of others.
+    /// This process can attach to the region.
+    Usable,
+    /// The region belongs to another pid namespace, where thread ids denote other threads.
     OtherNamespace,
-    /// It is left from before the machine was started.
+    /// The region is from an earlier boot of the machine.
     EarlierBoot,
-    /// Some of its memory is gone.
-    CutShort {
-        /// Bytes when it was made, if the word that says so is left, and 0 if not.
-        made_with: u64,
+    /// The memory was truncated.
+    Truncated {
+        /// Bytes at creation, or 0 if this part of the header is lost.
+        created_with: u64,
     },
-    /// System V memory whose creator is at it still, or has died half-way.
-    HalfBuilt {
-        /// Whether it has begun to build. If not, the memory is zero, and may be anybody's.
+    /// System V memory whose creator has not finished, or died before it finished.
+    Unbuilt {
+        /// Whether the creator began to build the header. If not, the memory is zero, and may
+        /// belong to another program.
         is_begun: bool,
     },
-    /// What its header says of its size, or of an object, cannot be true: a faulty peer was there.
+    /// The header contradicts itself: a faulty peer wrote into it.
     Damaged,
 }
 
 impl RegionView {
-    /// The region of this name.
+    /// Opens the region with this name.
     ///
     /// # Errors
-    /// If there is none, it is none of this crate, or this process may not read it.
+    /// The region does not exist ([`NotFound`](RegionError::NotFound)), the memory is not a region
+    /// of this version, or this process lacks the permission to read it.
     pub fn attach(name: &RegionName) -> Result<Self, RegionError> {
-        Self::over(Peek::named(name)?)
+        Self::from_peek(Peek::named(name)?)
     }
 
-    /// The region in the file that is at this path, or behind the link that is: for memory without a name,
-    /// `/proc/PID/fd/NUMBER`.
+    /// Opens the region in the file at this path, and follows symbolic links. For memory without a
+    /// name, use `/proc/PID/fd/NUMBER`.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach).
+    /// Those of [`attach`](Self::attach).
     pub fn attach_path(path: impl AsRef<Path>) -> Result<Self, RegionError> {
-        Self::over(Peek::followed(path.as_ref())?)
+        Self::from_peek(Peek::followed(path.as_ref())?)
     }
 
-    /// The region in the System V segment of this id, which `/proc/sysvipc/shm` tells: also one that was
-    /// removed, and has no key any more.
+    /// Opens the region in the System V segment with this id, which `/proc/sysvipc/shm` lists. A
+    /// removed segment has an id but no key.
     ///
     /// # Errors
-    /// As [`attach`](Self::attach).
+    /// Those of [`attach`](Self::attach).
     pub fn attach_segment(id: i32) -> Result<Self, RegionError> {
-        Self::over(Peek::segment(id)?)
+        Self::from_peek(Peek::segment(id)?)
     }
 
-    fn over(peek: Peek) -> Result<Self, RegionError> {
-        let whole = peek.size()?;
-        let header = Copied::of(peek.page());
+    fn from_peek(peek: Peek) -> Result<Self, RegionError> {
+        let size = peek.size()?;
+        let header = HeaderCopy::new(peek.header_words());
         let mut view = Self {
             peek,
-            whole,
-            state: RegionState::EnvelopeState,
+            size,
+            state: RegionState::Usable,
             header,
         };
         view.state = view.examine()?;
@@ -107,50 +116,50 @@ impl RegionView {
             let count = header.directory.claimed();
             count as usize <= MAX_OBJECTS && self.objects().all(|object| self.is_inside(&object))
         };
-        match header.check(self.whole) {
-            Ok(()) if is_possible() => Ok(RegionState::EnvelopeState),
+        match header.check(self.size) {
+            Ok(()) if is_possible() => Ok(RegionState::Usable),
             Ok(()) => Ok(RegionState::Damaged),
-            Err(RegionError::Cut { expected, found })
+            Err(RegionError::WrongSize { expected, found })
                 if found < header::SIZE || (found as u64) < expected =>
             {
-                Ok(RegionState::CutShort {
-                    made_with: expected,
+                Ok(RegionState::Truncated {
+                    created_with: expected,
                 })
             }
-            Err(RegionError::Cut { .. }) => Ok(RegionState::Damaged),
+            Err(RegionError::WrongSize { .. }) => Ok(RegionState::Damaged),
             Err(RegionError::Namespace { .. }) => Ok(RegionState::OtherNamespace),
             Err(RegionError::EarlierBoot) => Ok(RegionState::EarlierBoot),
-            Err(RegionError::NoRegion { found: 0, .. })
-                if matches!(self.peek, Peek::SysV(_)) && header.is_unbuilt(self.whole)? =>
+            Err(RegionError::NotARegion { found: 0, .. })
+                if matches!(self.peek, Peek::SysV(_)) && header.is_unbuilt(self.size)? =>
             {
-                let is_begun = header.is_begun(self.whole);
-                Ok(RegionState::HalfBuilt { is_begun })
+                let is_begun = header.is_begun(self.size);
+                Ok(RegionState::Unbuilt { is_begun })
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Whether it can be used.
+    /// Whether this process can use the region.
     pub fn state(&self) -> RegionState {
         self.state
     }
 
-    /// Bytes that objects can take, as [`Region::size`](crate::Region::size) says.
+    /// Bytes for objects, as [`Region::size`](crate::Region::size).
     pub fn size(&self) -> usize {
-        self.whole.saturating_sub(header::SIZE)
+        self.size.saturating_sub(header::SIZE)
     }
 
-    /// The process that has made it, and when, as the header says.
+    /// The process that created the region, and the time, according to the header.
     pub fn creator(&self) -> (u32, SystemTime) {
         self.header.header().creator()
     }
 
-    /// The pid namespace in which its thread ids mean something, as the header says.
+    /// The pid namespace of the thread ids in the region, according to the header.
     pub fn namespace(&self) -> PidNamespace {
         self.header.header().namespace()
     }
 
-    /// The descriptor, which can only be read, except for System V memory, which has none.
+    /// The read-only descriptor. System V memory has none.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.peek {
             Peek::File(file) => Some(file.as_fd()),
@@ -158,14 +167,14 @@ impl RegionView {
         }
     }
 
-    /// Whether anybody else has the region, in whatever pid namespace, as the kernel counts: mapped, or open, as a
-    /// view has it. Nothing, where it does not say: of System V memory, and of the regions of another
-    /// user.
+    /// Whether another process, in any pid namespace, has the region mapped or open.
+    ///
+    /// `None` if the kernel does not tell: for System V memory, and for regions of other users.
     pub fn is_used_elsewhere(&self) -> Option<bool> {
         self.peek.is_used_elsewhere()
     }
 
-    /// Whether this is still what is found by that name.
+    /// Whether the name still names this region.
     pub(crate) fn has_name(&self, name: &RegionName) -> Result<bool, RegionError> {
         match &self.peek {
             Peek::File(file) => is_named(name.path()?, file),
@@ -173,42 +182,43 @@ impl RegionView {
         }
     }
 
-    /// Removes that name, if it is still one of this file.
+    /// Removes the name if it still names this file.
     pub(crate) fn unlink(&self, name: &RegionName) -> Result<(), RegionError> {
         match &self.peek {
             Peek::File(file) => unlink_if(name, name.path()?, file),
-            Peek::SysV(_) => Err(RegionError::NoRegionOfThatName(name.clone())),
+            Peek::SysV(_) => Err(RegionError::NotFound(name.clone())),
         }
     }
 
-    /// What was in it of this name, and of a type whose name begins so, as the header says.
-    pub(crate) fn find(&self, name: &str, type_name: &str) -> Result<Object, RegionError> {
+    /// Finds the object with this name, if its type has the declaration of `T`.
+    pub(crate) fn find<T: ShmType + ?Sized>(&self, name: &str) -> Result<Object, RegionError> {
         let name = ObjectName::new(name)?;
-        let is_it =
-            |object: &Object| object.name == name && object.kind.type_name().starts_with(type_name);
-        let found = self.objects().find(is_it);
-        found.ok_or(RegionError::NoObject(name))
+        let declaration = T::TYPE.declaration();
+        let found = self
+            .objects()
+            .find(|object| object.name == name && object.object_type.declaration() == declaration);
+        found.ok_or(RegionError::ObjectNotFound(name))
     }
 
-    /// What was in it, as the header says.
+    /// Iterates over the objects, as they were when the view was created.
     pub fn objects(&self) -> impl Iterator<Item = Object> + '_ {
         self.header.header().directory.objects()
     }
 
-    /// What an object is now.
+    /// Reads the current state of an object.
     pub fn inspect(&self, object: &Object) -> ObjectState {
         match self.is_inside(object) {
-            true => ObjectState::of(object, &OffsetReader(&self.peek, object.offset)),
+            true => ObjectState::read(object, &OffsetReader(&self.peek, object.offset)),
             false => ObjectState::Outside,
         }
     }
 
     fn is_inside(&self, object: &Object) -> bool {
-        let (offset, align) = (object.offset, object.kind.align());
-        let end = offset.checked_add(object.kind.size());
+        let (offset, align) = (object.offset, object.object_type.align());
+        let end = offset.checked_add(object.object_type.size());
         offset >= header::SIZE as u64
             && align.is_power_of_two()
             && offset.is_multiple_of(align)
-            && end.is_some_and(|end| end <= self.whole as u64)
+            && end.is_some_and(|end| end <= self.size as u64)
     }
 }

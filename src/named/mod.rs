@@ -1,15 +1,15 @@
 //! Channels that create regions and objects of their own.
 
-mod address;
+mod addressed;
 #[cfg(not(loom))]
-mod channels;
+mod named_channel;
 #[cfg(not(loom))]
 mod unbounded;
 
-pub use address::{
+pub use addressed::{
     DirectLink, DirectLinkError, Envelope, Inbox, Mailbox, MailboxId, Outbox, ProcessId,
 };
 #[cfg(not(loom))]
-pub use channels::{NamedChannel, NamingError};
+pub use named_channel::{NamedChannel, NamedChannelError};
 #[cfg(not(loom))]
 pub use unbounded::UnboundedBuffer;

@@ -25,15 +25,13 @@ fn items_name(identity: u64) -> String {
 
 /// A random number that identifies a queue.
 #[repr(C)]
-struct Identity(AtomicU64);
+#[derive(ShmSafe)]
+struct Identity(#[shm(initial = AtomicU64::new(random_identity()))] AtomicU64);
 
-// SAFETY: the type is `repr(C)` with one atomic field, which is valid for every bit pattern.
-unsafe impl ShmSafe for Identity {
-    fn initial() -> Self {
-        // The keys of `RandomState` are random, but a forked child shares them with its parent.
-        let unique = (std::process::id(), SystemTime::now());
-        Self(AtomicU64::new(RandomState::new().hash_one(unique)))
-    }
+fn random_identity() -> u64 {
+    // The keys of `RandomState` are random, but a forked child shares them with its parent.
+    let unique = (std::process::id(), SystemTime::now());
+    RandomState::new().hash_one(unique)
 }
 
 type Items<T> = Segment<T, [Slot<T>]>;
@@ -198,7 +196,7 @@ impl<T: Pod> UnboundedBuffer<T> {
         Self::check(name, limit)?;
         for _ in 0..ATTEMPTS {
             match Self::attach(name) {
-                Err(RegionError::NoRegionOfThatName(_)) => {}
+                Err(RegionError::NotFound(_)) => {}
                 attached => return attached,
             }
             match Self::create(name, limit) {
@@ -222,8 +220,8 @@ impl<T: Pod> UnboundedBuffer<T> {
     pub fn remove(name: &RegionName) -> Result<(), RegionError> {
         let first = view_if_exists(name)?;
         if let Some(view) = &first {
-            // The prefix of the type's name accepts items of any type.
-            view.find(LIST, "SegmentList<")?;
+            // Of any item type.
+            view.find::<SegmentList<T>>(LIST)?;
         }
         let segments = name.numbered_twice()?;
         // If no queue of this name was created since `first` was opened, all listed segments belong
@@ -232,7 +230,7 @@ impl<T: Pod> UnboundedBuffer<T> {
             Some(view) => view.has_name(name)?,
             None => view_if_exists(name)?.is_none(),
         };
-        let missing = || RegionError::NoRegionOfThatName(name.clone());
+        let missing = || RegionError::NotFound(name.clone());
         if !is_unchanged {
             return Err(missing());
         }
@@ -368,7 +366,7 @@ impl<T: Pod> Buffer for UnboundedBuffer<T> {
 /// Opens a read-only view of the region of this name, if it exists.
 fn view_if_exists(name: &RegionName) -> Result<Option<RegionView>, RegionError> {
     match RegionView::attach(name) {
-        Err(RegionError::NoRegionOfThatName(_)) => Ok(None),
+        Err(RegionError::NotFound(_)) => Ok(None),
         view => view.map(Some),
     }
 }
@@ -378,10 +376,10 @@ fn view_if_exists(name: &RegionName) -> Result<Option<RegionView>, RegionError> 
 /// It may be missing: a process has removed it and died before it recorded that. A region that is
 /// not a segment of this queue stays.
 fn unlink_segment(name: &RegionName, identity: u64) -> Result<bool, RegionError> {
-    let is_segment = |view: &RegionView| view.find(&items_name(identity), "Segment<").is_ok();
+    let is_segment = |view: &RegionView| view.find::<Items<u8>>(&items_name(identity)).is_ok();
     let view = match RegionView::attach(name) {
         Ok(view) if is_segment(&view) => view,
-        Ok(_) | Err(RegionError::NoRegion { .. } | RegionError::NotAFile(_)) => return Ok(false),
+        Ok(_) | Err(RegionError::NotARegion { .. } | RegionError::NotAFile(_)) => return Ok(false),
         Err(error) => return false_if_not_ours(error),
     };
     view.unlink(name)
@@ -391,7 +389,7 @@ fn unlink_segment(name: &RegionName, identity: u64) -> Result<bool, RegionError>
 /// Returns `false` if the region does not exist or belongs to another user.
 fn false_if_not_ours(error: RegionError) -> Result<bool, RegionError> {
     match error {
-        RegionError::NoRegionOfThatName(_) | RegionError::Denied(_) => Ok(false),
+        RegionError::NotFound(_) | RegionError::Denied(_) => Ok(false),
         error => Err(error),
     }
 }

@@ -45,10 +45,13 @@ mod header_and_slots;
 mod memory_reader;
 pub mod robust;
 mod shm;
+mod type_info;
 pub use cache_padded::CachePadded;
 pub(crate) use header_and_slots::HeaderAndSlots;
+pub use interlatch_derive::{ShmSafe, ShmType};
 pub use memory_reader::{MemoryReader, OffsetReader};
 pub use shm::{Config, ConfigError, Pod, ShmObject, ShmSafe};
+pub use type_info::{FieldInfo, Parameter, ParameterValue, ShmType, TypeInfo};
 
 #[cfg(not(loom))]
 mod linux;

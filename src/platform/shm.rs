@@ -4,12 +4,33 @@
 //! objects that processes use through shared references. [`ShmObject`] is for objects of any size,
 //! which a region creates, names and attaches to.
 
+use super::ShmType;
 use core::alloc::Layout;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A sized type that is safe to use in memory that other processes map and write.
 ///
-/// Every `ShmSafe` type is a [`ShmObject`] without a configuration.
+/// Every `ShmSafe` type is a [`ShmObject`] without a configuration. Derive it for a struct of such
+/// types, to give several objects one name in a region:
+///
+/// ```
+/// use interlatch::{Condvar, Region, RobustMutex, ShmSafe};
+///
+/// #[repr(C)]
+/// #[derive(ShmSafe)]
+/// struct Account {
+///     balance: RobustMutex<u64>,
+///     changed: Condvar,
+/// }
+///
+/// let region = Region::memfd("bank", 4096)?;
+/// let account: &Account = region.create("account", ())?;
+/// account.changed.notify_all();
+/// # Ok::<(), interlatch::RegionError>(())
+/// ```
+///
+/// The initial value consists of the initial values of the fields; `#[shm(initial = EXPRESSION)]`
+/// at a field replaces that of the field.
 ///
 /// # Safety
 /// The implementor promises that the type
@@ -19,24 +40,27 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// - changes through shared references only by atomic operations or under its own lock.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot lie in shared memory by itself",
-    note = "expected a primitive of this crate, an array of them, or a structure that promises what `ShmSafe` asks for",
+    note = "a struct of primitives of this crate can: add `#[repr(C)]` and `#[derive(interlatch::ShmSafe)]`",
     note = "plain data lies behind a lock, `RobustMutex<{Self}>`, or in the slots of a buffer"
 )]
-pub unsafe trait ShmSafe: Sized + Sync {
+pub unsafe trait ShmSafe: ShmType + Sized + Sync {
     /// Returns the value that the creator writes.
+    #[track_caller]
     fn initial() -> Self;
 }
 
 /// A plain-data item that can be copied through shared memory.
 ///
 /// Such a type is valid for every bit pattern and has neither padding nor pointers; `zerocopy`'s
-/// derives check this. The trait is implemented for every type that meets its bounds.
+/// derives check this. It has an identity, which [`ShmType`]'s derive gives it. The trait is
+/// implemented for every type that meets its bounds.
 ///
 /// ```
+/// use interlatch::ShmType;
 /// use zerocopy::{FromBytes, Immutable, IntoBytes};
 ///
 /// #[repr(C)]
-/// #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+/// #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]
 /// struct Measurement {
 ///     at: u64,
 ///     value: f64,
@@ -48,16 +72,21 @@ pub unsafe trait ShmSafe: Sized + Sync {
 /// These types do not compile as items: references, owners of one process's heap memory (`String`,
 /// `Box`), types with invalid bit patterns (`bool`), and possibly uninitialized memory
 /// (`MaybeUninit`). `tests/compile_fail` has each case.
-pub trait Pod: FromBytes + IntoBytes + Immutable + Copy + Send + 'static {}
+pub trait Pod: FromBytes + IntoBytes + Immutable + ShmType + Copy + Send {}
 
-impl<T: FromBytes + IntoBytes + Immutable + Copy + Send + 'static> Pod for T {}
+impl<T: FromBytes + IntoBytes + Immutable + ShmType + Copy + Send> Pod for T {}
 
 /// A possibly unsized object that a process can create in shared memory and others attach to.
 ///
 /// # Safety
 /// The implementor keeps the promises of [`ShmSafe`]. `init` and `from_raw` access only the bytes
 /// of `layout(config)`.
-pub unsafe trait ShmObject: Sync {
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an object of a region",
+    note = "the items of a channel are plain data: numbers, arrays of numbers, and `#[repr(C)]` structs of them with `#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]`",
+    note = "an object is a primitive of this crate, an array of them, or a `#[repr(C)]` struct of them with `#[derive(ShmSafe)]`"
+)]
+pub unsafe trait ShmObject: ShmType + Sync {
     /// Parameters that determine the layout, for example a capacity.
     ///
     /// A region stores them with the object's name. An attaching process checks the stored value
@@ -73,15 +102,15 @@ pub unsafe trait ShmObject: Sync {
     /// Writes the initial value.
     ///
     /// # Safety
-    /// `at` is aligned to `layout(config)` and valid for writes of its size, and no other access to
-    /// these bytes happens during the call.
+    /// `at` is aligned to `layout(config)` and valid for writes of its size, and no other access
+    /// to these bytes happens during the call.
     unsafe fn init(at: *mut u8, config: Self::Config);
 
     /// Returns a reference to the object at this address.
     ///
     /// # Safety
-    /// During `'a`, `at` is aligned to `layout(config)` and valid for reads and writes of its size,
-    /// and these bytes are accessed only as this type.
+    /// During `'a`, `at` is aligned to `layout(config)` and valid for reads and writes of its
+    /// size, and these bytes are accessed only as this type.
     unsafe fn from_raw<'a>(at: *mut u8, config: Self::Config) -> &'a Self;
 }
 
@@ -138,7 +167,8 @@ pub enum ConfigError {
     },
 }
 
-// SAFETY: an array has the layout of its elements in sequence, and each element keeps the promises.
+// SAFETY: an array has the layout of its elements in sequence, and each element keeps the
+// promises.
 unsafe impl<T: ShmSafe, const N: usize> ShmSafe for [T; N] {
     fn initial() -> Self {
         core::array::from_fn(|_| T::initial())
@@ -167,8 +197,8 @@ unsafe impl<T: ShmSafe> ShmObject for [T] {
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, count: usize) -> &'a [T] {
-        // SAFETY: the caller passes an aligned `at` that is valid for `count` elements during `'a`;
-        // every bit pattern is a valid `T`.
+        // SAFETY: the caller passes an aligned `at` that is valid for `count` elements during
+        // `'a`; every bit pattern is a valid `T`.
         unsafe { core::slice::from_raw_parts(at.cast::<T>(), count) }
     }
 }

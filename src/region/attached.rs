@@ -1,4 +1,4 @@
-//! An object together with the region that it is in, for who goes on using it.
+//! An object together with its region.
 
 use super::{Region, RegionError};
 use crate::platform::ShmObject;
@@ -6,24 +6,24 @@ use core::fmt;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-/// An object that was looked up once, and the region that it is in, which stays mapped for as long.
+/// An object and the region that contains it, which stays mapped while this exists.
 pub(crate) struct Attached<T: ShmObject + ?Sized> {
-    /// In the mapping of the region. First, so that it goes first.
+    /// Points into the mapping of the region.
     object: NonNull<T>,
     region: Region,
 }
 
 impl<T: ShmObject + ?Sized> Attached<T> {
-    /// The object of this name in the region.
+    /// Attaches to the object with this name.
     ///
     /// # Errors
-    /// As of [`Region::attach`].
+    /// Those of [`Region::attach`].
     pub(crate) fn new(region: Region, name: &str) -> Result<Self, RegionError> {
         let object = NonNull::from_ref(region.attach::<T>(name)?);
         Ok(Self { object, region })
     }
 
-    /// The region that it is in.
+    /// The region.
     pub(crate) fn region(&self) -> &Region {
         &self.region
     }
@@ -33,8 +33,8 @@ impl<T: ShmObject + ?Sized> Deref for Attached<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the region gave it out for as long as that lives, which is as long as this; it is memory that is
-        // mapped, and so stays where it is when the region moves.
+        // SAFETY: the region returned the reference, which is valid while the region exists;
+        // `self` owns the region. Moving the region does not move the mapping.
         unsafe { self.object.as_ref() }
     }
 }

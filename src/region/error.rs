@@ -1,184 +1,390 @@
-//! What can go wrong with a region.
+//! The error of regions.
 
-use super::header::PidNamespace;
-use super::name::{BadRegionName, RegionName};
-use crate::platform::ConfigError;
+use super::directory::{InvalidObjectName, MAX_OBJECTS, ObjectName, ObjectType};
+use super::header::{self, PidNamespace};
+use super::name::{InvalidRegionName, RegionName};
 use crate::platform::robust::RobustListError;
-use crate::region::directory::{BadName, Kind, MAX_OBJECTS, ObjectName};
+use crate::platform::{Config, ConfigError, ShmObject};
 use nix::errno::Errno;
+use std::error::Error;
+use std::fmt;
 
-/// Why a region could not be made, found, mapped or used.
-#[derive(Debug, thiserror::Error)]
+/// Error of creating, finding, mapping or using a region.
+#[derive(Debug)]
+#[non_exhaustive]
 pub enum RegionError {
-    /// A region of no bytes, or of more than the address space.
-    #[error("a region of {0} bytes: expected 1 to {max}", max = isize::MAX)]
+    /// The size is 0, or exceeds the address space.
     Size(usize),
-    /// The object does not fit behind those that are there already.
-    #[error("the object needs {needed} bytes at offset {offset}: the region ends at {size}")]
+    /// The object does not fit behind the existing ones.
     TooSmall {
         /// Bytes of the object.
         needed: usize,
-        /// Where it would begin.
+        /// Offset at which it would start.
         offset: usize,
-        /// Bytes of the region.
+        /// Bytes of the region's memory.
         size: usize,
     },
-    /// The object has to be aligned more than the mapping of a region is everywhere.
-    #[error("an object aligned to {0} bytes: expected at most a page, 4096")]
+    /// The object needs a larger alignment than a page, which is that of a mapping.
     Alignment(usize),
-    /// The object cannot exist, whatever the region.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// No object can have this name.
-    #[error(transparent)]
-    ObjectName(#[from] BadName),
-    /// No region can have this name.
-    #[error(transparent)]
-    RegionName(#[from] BadRegionName),
-    /// There is an object of this name.
-    #[error("there is an object named {0:?} already")]
-    Exists(ObjectName),
-    /// There is none of this name, or not yet.
-    #[error("there is no object named {0:?}")]
-    NoObject(ObjectName),
-    /// The object of this name is something else.
-    #[error("the object {name:?} is {found}: expected {expected}")]
-    OtherType {
-        /// Its name.
-        name: ObjectName,
-        /// What this program takes it for.
-        expected: Box<Kind>,
-        /// What it was created as.
-        found: Box<Kind>,
-    },
-    /// This process uses the object as another type of the same name.
-    #[error("this process uses the object {name:?} as {used_as}, not {expected}")]
+    /// No memory can hold an object with this configuration.
+    Config(ConfigError),
+    /// The text is not the name of an object.
+    ObjectName(InvalidObjectName),
+    /// The text is not the name of a region.
+    RegionName(InvalidRegionName),
+    /// An object with this name exists.
+    ObjectExists(ObjectName),
+    /// No object with this name exists, or its creator has not finished building it.
+    ObjectNotFound(ObjectName),
+    /// The object has another type.
+    OtherType(Box<TypeMismatch>),
+    /// This process already uses the object as another Rust type with the same identity.
     UsedAs {
-        /// Its name.
+        /// The name of the object.
         name: ObjectName,
-        /// With its modules.
+        /// The type in use, with its modules.
         used_as: &'static str,
-        /// With its modules.
+        /// The requested type, with its modules.
         expected: &'static str,
     },
-    /// What is written in the header about this object cannot be true, or is not what it was: a faulty peer has been
-    /// there.
-    #[error("the header is damaged: the object {name:?} is said to be at {offset} of {size}")]
+    /// The entry of the object is impossible, or differs from what it was: a faulty peer wrote
+    /// into the header.
     Damaged {
-        /// Its name.
+        /// The name of the object.
         name: ObjectName,
-        /// Where it is said to be.
+        /// The offset in the entry.
         offset: u64,
-        /// Bytes of the region.
+        /// Bytes of the region's memory.
         size: usize,
     },
-    /// The region has as many objects as it can.
-    #[error("the region has {most} objects already", most = MAX_OBJECTS)]
+    /// The region holds the maximum number of objects.
     Full,
-    /// Somebody is creating an object and does not come to an end: it is stopped, or a faulty peer was
-    /// there.
-    #[error("the directory of the region is busy")]
+    /// The lock of the directory is not available: its owner is stopped, or a faulty peer wrote
+    /// into it.
     Busy,
     /// This thread cannot hold the lock of the directory.
-    #[error(transparent)]
-    Refused(#[from] RobustListError),
-    /// There is a region of this name.
-    #[error("there is a region {0} already")]
+    RobustList(RobustListError),
+    /// A region with this name exists.
     RegionExists(RegionName),
-    /// There is no region of this name.
-    #[error("there is no region {0}")]
-    NoRegionOfThatName(RegionName),
-    /// The directory in which the file would be does not exist.
-    #[error("there is no directory for {0}")]
+    /// No region with this name exists.
+    NotFound(RegionName),
+    /// The directory of the region's file does not exist.
     NoDirectory(RegionName),
-    /// The region belongs to somebody else, who does not let this process in.
-    #[error("this process may not use the region {0}")]
+    /// This process lacks the permission to use the region.
     Denied(RegionName),
-    /// There is something else of this name.
-    #[error("{0} is not a file")]
+    /// The path is not that of a regular file.
     NotAFile(RegionName),
-    /// The descriptor is not a memfd that is sealed against changing its size.
-    #[error("the descriptor is not sealed against shrinking: a peer could cut the memory off")]
+    /// The descriptor is not a memfd that is sealed against shrinking.
     NotSealed,
-    /// Memory that is none of this crate's regions, or one of another version.
-    #[error(
-        "the memory does not begin as a region does: expected {expected:#018x}, found {found:#018x}"
-    )]
-    NoRegion {
-        /// What a region of this version begins with.
+    /// The memory is not a region, or one with another version of the format.
+    NotARegion {
+        /// The first word of a region with this version.
         expected: u64,
-        /// What was there.
+        /// The first word of the memory.
         found: u64,
     },
-    /// The memory has another size than the region that is said to be in it.
-    #[error("the region was made with {expected} bytes, and has {found}")]
-    Cut {
-        /// Bytes when it was made.
+    /// The memory has another size than the region when it was created.
+    WrongSize {
+        /// Bytes at creation.
         expected: u64,
         /// Bytes now.
         found: usize,
     },
-    /// Locks hold thread ids, which mean other threads there than here.
-    #[error(
-        "the region was made in the pid namespace {created_in}: this process is in {this_process}"
-    )]
+    /// The region belongs to another pid namespace, where thread ids denote other threads.
     Namespace {
-        /// That of the creator.
+        /// The namespace of the creator.
         created_in: PidNamespace,
-        /// That of this process.
+        /// The namespace of this process.
         this_process: PidNamespace,
     },
-    /// A file from before the machine was started again: whoever held a lock in it has gone, and nobody
-    /// was told.
-    #[error("the region is left from before this machine was started")]
+    /// The region is a file from an earlier boot of the machine. The owners of its locks are gone,
+    /// and the kernel did not mark the locks.
     EarlierBoot,
-    /// More than the machine has to give. (Reserving it would not fail but wake the kernel's
-    /// out-of-memory killer, which ends whichever process it likes.)
-    #[error("a region of {asked} bytes: {available} are available on this machine")]
-    Memory {
+    /// The machine has less memory available.
+    ///
+    /// Reserving the memory would not fail but invoke the kernel's out-of-memory killer.
+    NotEnoughMemory {
         /// Bytes of the region.
-        asked: usize,
-        /// Bytes that could be had now.
+        requested: usize,
+        /// Bytes available.
         available: usize,
     },
-    /// The file system has no room for it.
-    #[error("no space is left for a region of {0} bytes")]
+    /// The file system has no space for a region of this size.
     NoSpace(usize),
-    /// The kernel refused.
-    #[error("{call}: {error}")]
+    /// A system call failed.
     System {
-        /// The call that failed.
+        /// The system call.
         call: &'static str,
-        /// What the kernel said.
-        #[source]
+        /// The error of the kernel.
         error: std::io::Error,
     },
 }
 
+impl fmt::Display for RegionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size(size) => {
+                let max = isize::MAX;
+                write!(
+                    f,
+                    "a region of {size} bytes is impossible: expected 1 to {max} bytes"
+                )
+            }
+            Self::TooSmall { .. } | Self::Alignment(_) | Self::Full => self.fmt_no_room(f),
+            Self::Config(error) => error.fmt(f),
+            Self::ObjectName(error) => error.fmt(f),
+            Self::RegionName(error) => error.fmt(f),
+            Self::ObjectExists(name) => {
+                write!(
+                    f,
+                    "object {name:?} exists; attach to it, or choose another name"
+                )
+            }
+            Self::ObjectNotFound(name) => {
+                write!(
+                    f,
+                    "the region has no object {name:?}; create it before attaching"
+                )
+            }
+            Self::OtherType(mismatch) => mismatch.fmt(f),
+            Self::UsedAs {
+                name,
+                used_as,
+                expected,
+            } => write!(
+                f,
+                "this process already uses object {name:?} as {used_as}, not as {expected}"
+            ),
+            Self::Damaged { name, offset, size } => write!(
+                f,
+                "the header is damaged: its entry of object {name:?} has offset {offset} in memory of \
+                 {size} bytes that may overlap another object"
+            ),
+            Self::Busy => f.write_str(
+                "the directory of the region stays locked: a process that creates an object is \
+                 stopped, or the header is damaged",
+            ),
+            Self::RobustList(error) => error.fmt(f),
+            Self::RegionExists(_) | Self::NotFound(_) | Self::NoDirectory(_) => self.fmt_named(f),
+            Self::Denied(_) | Self::NotAFile(_) => self.fmt_named(f),
+            Self::System { call, error } => write!(f, "{call} failed: {error}"),
+            _ => self.fmt_memory(f),
+        }
+    }
+}
+
 impl RegionError {
-    /// For `map_err` of a system call.
+    /// Errors of creating an object that does not fit.
+    fn fmt_no_room(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooSmall {
+                needed,
+                offset,
+                size,
+            } => write!(
+                f,
+                "an object of {needed} bytes does not fit at offset {offset}: the memory of the \
+                 region ends at {size}; create a larger region"
+            ),
+            Self::Alignment(align) => write!(
+                f,
+                "an object aligned to {align} bytes does not fit: regions are aligned to 4096 bytes"
+            ),
+            _ => write!(
+                f,
+                "the region already has {MAX_OBJECTS} objects, which is the maximum"
+            ),
+        }
+    }
+
+    /// Errors that concern the name of a region.
+    fn fmt_named(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RegionExists(name) => {
+                write!(f, "region {name} exists; attach to it, or remove it first")
+            }
+            Self::NotFound(name) => write!(f, "region {name} does not exist"),
+            Self::NoDirectory(name) => write!(f, "the directory of region {name} does not exist"),
+            Self::Denied(name) => write!(f, "this process has no permission to use region {name}"),
+            Self::NotAFile(name) => write!(f, "{name} is not a regular file"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Errors that concern the memory of a region.
+    fn fmt_memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSealed => f.write_str(
+                "the descriptor is not a memfd sealed against shrinking: a peer could truncate it",
+            ),
+            Self::NotARegion { expected, found } => write!(
+                f,
+                "the memory is not a region of this version: it starts with {found:#018x}, expected \
+                 {expected:#018x}"
+            ),
+            Self::WrongSize { expected, found } => write!(
+                f,
+                "the region was created with {expected} bytes and has {found} now: it was truncated, \
+                 or its header is damaged"
+            ),
+            Self::Namespace {
+                created_in,
+                this_process,
+            } => write!(
+                f,
+                "the region was created in pid namespace {created_in}, this process is in \
+                 {this_process}: thread ids differ there, so locks would not work"
+            ),
+            Self::EarlierBoot => f.write_str(
+                "the region is from an earlier boot of this machine; remove it and create it again",
+            ),
+            Self::NotEnoughMemory {
+                requested,
+                available,
+            } => write!(
+                f,
+                "a region of {requested} bytes exceeds the {available} bytes that this machine has \
+                 available"
+            ),
+            Self::NoSpace(size) => write!(f, "the file system has no space for {size} bytes"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Converts the error of a system call, for `map_err`.
     pub(super) fn system(call: &'static str) -> impl Fn(Errno) -> Self {
         move |errno| Self::io(call)(errno.into())
     }
 
-    /// For `map_err` of a call of std's.
+    /// Converts the error of a call of the standard library, for `map_err`.
     pub(super) fn io(call: &'static str) -> impl Fn(std::io::Error) -> Self {
         move |error| Self::System { call, error }
     }
 }
 
+impl Error for RegionError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::System { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ConfigError> for RegionError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<InvalidObjectName> for RegionError {
+    fn from(error: InvalidObjectName) -> Self {
+        Self::ObjectName(error)
+    }
+}
+
+impl From<InvalidRegionName> for RegionError {
+    fn from(error: InvalidRegionName) -> Self {
+        Self::RegionName(error)
+    }
+}
+
+impl From<RobustListError> for RegionError {
+    fn from(error: RobustListError) -> Self {
+        Self::RobustList(error)
+    }
+}
+
+/// The types of an object and of a failed attempt to attach to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TypeMismatch {
+    /// The name of the region, if it has one.
+    pub region: Option<RegionName>,
+    /// The name of the object.
+    pub object: ObjectName,
+    /// The type as which the object was created.
+    pub found: ObjectType,
+    /// The layout of that type. A region keeps its first 168 bytes.
+    pub found_layout: String,
+    /// The configuration with which the object was created.
+    pub config: u64,
+    /// The type as which this process attaches.
+    pub expected: ObjectType,
+    /// The layout of that type.
+    pub expected_layout: String,
+}
+
+impl TypeMismatch {
+    pub(super) fn new<T: ShmObject + ?Sized>(
+        region: Option<RegionName>,
+        object: &super::directory::Object,
+        found_layout: String,
+    ) -> Self {
+        let layout = T::Config::from_word(object.config).and_then(|config| T::layout(config).ok());
+        let expected = match layout {
+            Some(layout) => ObjectType::new::<T>(layout),
+            None => ObjectType::without_layout(T::TYPE),
+        };
+        Self {
+            region,
+            object: object.name,
+            found: object.object_type,
+            found_layout,
+            config: object.config,
+            expected,
+            expected_layout: header::recorded_layout(&T::TYPE.layout_text()),
+        }
+    }
+}
+
+/// Names both types. If the names are equal, the text adds both layouts, or what else differs.
+impl fmt::Display for TypeMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            region,
+            object,
+            found,
+            expected,
+            ..
+        } = self;
+        if let Some(region) = region {
+            write!(f, "region {region}: ")?;
+        }
+        write!(f, "object {object:?} holds {found}, expected {expected}")?;
+        if found.type_name() != expected.type_name() {
+            return Ok(());
+        }
+        let found_layout = self.found_layout.escape_debug();
+        let expected_layout = self.expected_layout.escape_debug();
+        match self.found_layout != self.expected_layout {
+            true => write!(
+                f,
+                "; the layouts differ: found {found_layout}, expected {expected_layout}"
+            ),
+            false => write!(
+                f,
+                "; found fingerprint {:#018x} and configuration {}, expected fingerprint {:#018x}",
+                found.fingerprint(),
+                self.config,
+                expected.fingerprint()
+            ),
+        }
+    }
+}
+
 impl RegionName {
-    /// What the kernel's refusal of a call means for this name.
-    pub(super) fn refusal(&self, call: &'static str) -> impl Fn(Errno) -> RegionError {
+    /// Converts the error of a system call on this name, for `map_err`.
+    pub(super) fn error_of(&self, call: &'static str) -> impl Fn(Errno) -> RegionError {
         let name = self.clone();
         move |errno| match errno {
             Errno::EEXIST => RegionError::RegionExists(name.clone()),
-            // The last: a process that is being reaped, whose descriptor was named.
+            // ESRCH: the path names a descriptor of a process that is being reaped.
             Errno::ENOENT | Errno::ENOTDIR | Errno::EIDRM | Errno::ESRCH => {
-                RegionError::NoRegionOfThatName(name.clone())
+                RegionError::NotFound(name.clone())
             }
             Errno::EACCES | Errno::EPERM => RegionError::Denied(name.clone()),
-            // A link; a directory; a socket, or a pipe that nobody reads.
+            // A symbolic link; a directory; a socket, or a FIFO without a reader.
             Errno::ELOOP | Errno::EISDIR | Errno::ENXIO => RegionError::NotAFile(name.clone()),
             errno => RegionError::system(call)(errno),
         }

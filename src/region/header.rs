@@ -1,40 +1,53 @@
-//! The first page of a region: what it is, where its thread ids mean something, and what is in it.
+//! The header of a region: format, size, pid namespace, boot, creator, and directory.
 
 use super::RegionError;
+use super::directory::{Directory, DirectoryError, MAX_OBJECTS, Mark, text};
 use crate::platform::AtomicU64;
 use crate::platform::Ordering::Relaxed;
-use crate::region::directory::{Directory, Mark, Refused};
 use crate::sync::Timeout;
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
-/// Bytes before the objects: a page, so that these are aligned as the mapping is.
-pub(crate) const SIZE: usize = 4096;
+/// Bytes before the objects: two pages, so that objects can be aligned to a page.
+pub(crate) const SIZE: usize = 8192;
 
-/// `interla` and a byte for the version of this format.
-const MAGIC: u64 = u64::from_be_bytes(*b"interla\x02");
-
-/// Words, so that every bit pattern is valid, and a peer that scribbles here races with nobody.
+/// `interla` and the version of the format.
 ///
-/// Valid when zeroed: that is not built yet.
+/// A new version is due when the header, the directory, or the layout of a type of this crate
+/// changes: identities describe these types by name and parameters only.
+const MAGIC: u64 = u64::from_be_bytes(*b"interla\x03");
+
+/// The header. It consists of atomic words, so every bit pattern is valid, and a peer that writes
+/// arbitrary bytes causes no data race.
+///
+/// Zeroed memory is a header that is not built.
 #[repr(C)]
 pub(crate) struct Header {
     magic: Mark,
-    /// Of the whole region, this page included.
+    /// Bytes of the region, header included.
     size: AtomicU64,
     namespace: [AtomicU64; 2],
-    /// Of the machine: no thread of an earlier one lives.
+    /// The boot of the machine. The owners of locks from an earlier boot do not exist.
     boot: [AtomicU64; 2],
-    /// The process that made it, and when: seconds since 1970. For people.
+    /// The creator's process id and the time in seconds since 1970, for users.
     creator: AtomicU64,
     created: AtomicU64,
     pub(crate) directory: Directory,
+    /// The layouts of the objects, for error messages. The directory's count publishes them.
+    layouts: [LayoutText; MAX_OBJECTS],
 }
 
 const _: () = assert!(size_of::<Header>() <= SIZE);
 
-/// A pid namespace: the device and the inode of `/proc/self/ns/pid`.
+/// Bytes of a layout's text. Longer texts are cut.
+const LAYOUT: usize = 168;
+
+/// The layout of an object's type as text.
+#[repr(C)]
+struct LayoutText([AtomicU64; LAYOUT / 8]);
+
+/// A pid namespace, identified by the device and inode of `/proc/self/ns/pid`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PidNamespace {
     device: u64,
@@ -42,10 +55,10 @@ pub struct PidNamespace {
 }
 
 impl PidNamespace {
-    /// That of this process.
+    /// Returns the namespace of this process.
     ///
     /// # Errors
-    /// If there is no `/proc`.
+    /// `/proc` is not mounted.
     pub fn current() -> Result<Self, RegionError> {
         let metadata = std::fs::metadata("/proc/self/ns/pid");
         let metadata = metadata.map_err(RegionError::io("stat(/proc/self/ns/pid)"))?;
@@ -56,7 +69,7 @@ impl PidNamespace {
     }
 }
 
-/// A number of this boot of the machine, in two words.
+/// The id of this boot of the machine, in two words.
 fn boot() -> Result<[u64; 2], RegionError> {
     const FILE: &str = "/proc/sys/kernel/random/boot_id";
     let text = std::fs::read_to_string(FILE).map_err(RegionError::io("read(boot_id)"))?;
@@ -65,7 +78,7 @@ fn boot() -> Result<[u64; 2], RegionError> {
     Ok([number as u64, (number >> 64) as u64])
 }
 
-/// Whether this process can tell what a header says: where it is, and when.
+/// Fails if this process cannot build a header, because `/proc` is not mounted.
 pub(crate) fn can_be_built() -> Result<(), RegionError> {
     PidNamespace::current()?;
     boot().map(drop)
@@ -77,24 +90,24 @@ impl fmt::Display for PidNamespace {
     }
 }
 
-/// Longer than building something takes: whoever holds the lock of a directory for so long is stopped, or
-/// a faulty peer was there.
+/// The timeout for the lock of a directory. Building an object takes less time, so an owner that
+/// holds the lock longer is stopped, or a faulty peer wrote into the lock.
 pub(crate) fn timeout() -> Timeout {
     Timeout::after(Duration::from_secs(5))
 }
 
 /// A private copy of the words of a header.
 #[derive(Debug)]
-pub(crate) struct Copied(Box<[AtomicU64; SIZE / 8]>);
+pub(crate) struct HeaderCopy(Box<[AtomicU64; SIZE / 8]>);
 
-impl Copied {
-    pub(crate) fn of(page: [u64; SIZE / 8]) -> Self {
-        Self(Box::new(page.map(AtomicU64::new)))
+impl HeaderCopy {
+    pub(crate) fn new(words: [u64; SIZE / 8]) -> Self {
+        Self(Box::new(words.map(AtomicU64::new)))
     }
 
     pub(crate) fn header(&self) -> &Header {
-        // SAFETY: as many words, in memory of this process that nobody else writes; the header is made
-        // of atomic words, and is not dropped.
+        // SAFETY: the box has `SIZE` bytes, which are aligned for `u64`, as the header is. `self`
+        // owns them during the borrow. The header consists of atomic words and is not dropped.
         unsafe { Header::at(self.0.as_ptr().cast_mut().cast()) }
     }
 }
@@ -102,24 +115,24 @@ impl Copied {
 const _: () = assert!(align_of::<Header>() <= align_of::<AtomicU64>());
 
 impl Header {
-    /// The header at the beginning of a mapping.
+    /// Returns the header at the start of a mapping.
     ///
     /// # Safety
-    /// `start` is the start of a mapping of at least [`SIZE`] bytes that lives during `'a`.
+    /// `start` is aligned for `u64` and valid for reads and writes of [`SIZE`] bytes during `'a`.
+    /// Every access to them is atomic.
     pub(crate) unsafe fn at<'a>(start: *mut u8) -> &'a Self {
-        // SAFETY: a mapping begins at a page; every bit pattern is a header; the caller vouches for the
-        // rest.
+        // SAFETY: the caller vouches for the memory; every bit pattern is a header.
         unsafe { &*start.cast() }
     }
 
-    /// Writes the header of a new region of that many bytes, in memory that was all zero.
+    /// Writes the header of a new region into zeroed memory.
     pub(crate) fn build(&self, size: usize) -> Result<(), RegionError> {
         self.write(size)?;
         self.magic.set(MAGIC);
         Ok(())
     }
 
-    /// All but the mark. Relaxed: the mark orders it.
+    /// Writes all words but the mark. Relaxed: the mark publishes them.
     fn write(&self, size: usize) -> Result<(), RegionError> {
         let PidNamespace { device, inode } = PidNamespace::current()?;
         let boot = boot()?;
@@ -135,20 +148,22 @@ impl Header {
         Ok(())
     }
 
-    /// The same where others can see it already: one builds it, and if that one dies, another one does.
+    /// Builds the header in memory that other processes can see, unless it is built. Of several
+    /// processes that call this, one builds. If it dies, another one builds.
     pub(crate) fn build_once(&self, size: usize) -> Result<(), RegionError> {
         if !self.is_unbuilt(size)? {
             return Ok(());
         }
         self.directory
             .build_once(&self.magic, MAGIC, timeout(), || self.write(size))
-            .map_err(|refused| match refused {
-                Refused::Thread(refusal) => refusal.into(),
+            .map_err(|error| match error {
+                DirectoryError::RobustList(error) => error.into(),
                 _ => RegionError::Busy,
             })?
     }
 
-    /// Whether this page is all zero, or what somebody has begun to build: nothing else is touched.
+    /// Whether these pages are zero, or a header that a process began to build. Other memory is
+    /// not touched.
     pub(crate) fn is_unbuilt(&self, size: usize) -> Result<bool, RegionError> {
         let PidNamespace { device, inode } = PidNamespace::current()?;
         let is_or_zero =
@@ -157,21 +172,23 @@ impl Header {
             && is_or_zero(&self.size, size as u64)
             && is_or_zero(&self.namespace[0], device)
             && is_or_zero(&self.namespace[1], inode)
-            && self.directory.is_blank())
+            && self.directory.is_blank()
+            && self.layouts.iter().all(LayoutText::is_blank))
     }
 
-    /// Whether this is a region of that many bytes, and one of this pid namespace.
+    /// Checks that this is the header of a region with this size, created in this pid namespace
+    /// during this boot.
     pub(crate) fn check(&self, size: usize) -> Result<(), RegionError> {
         let found = self.magic.get();
         if found != MAGIC {
-            return Err(RegionError::NoRegion {
+            return Err(RegionError::NotARegion {
                 expected: MAGIC,
                 found,
             });
         }
         let expected = self.size.load(Relaxed);
         if expected != size as u64 {
-            return Err(RegionError::Cut {
+            return Err(RegionError::WrongSize {
                 expected,
                 found: size,
             });
@@ -189,22 +206,51 @@ impl Header {
         Ok(())
     }
 
-    /// Whether somebody has begun to build this, if it is unbuilt: it is more than memory that is all zero.
+    /// Whether a process began to build this header, which is not built. Otherwise the memory is
+    /// zero.
     pub(crate) fn is_begun(&self, size: usize) -> bool {
         self.size.load(Relaxed) == size as u64
     }
 
-    /// Where its thread ids mean something.
+    /// The pid namespace of the thread ids in this region.
     pub(crate) fn namespace(&self) -> PidNamespace {
         let [device, inode] = [0, 1].map(|word: usize| self.namespace[word].load(Relaxed));
         PidNamespace { device, inode }
     }
 
-    /// The process that has made it, and when.
+    /// The process that created the region, and the time.
     pub(crate) fn creator(&self) -> (u32, SystemTime) {
         let created = Duration::from_secs(self.created.load(Relaxed));
         let created = SystemTime::UNIX_EPOCH.checked_add(created);
         let creator = self.creator.load(Relaxed);
         (creator as u32, created.unwrap_or(SystemTime::UNIX_EPOCH))
     }
+
+    /// Records the layout of the object with this index. The caller holds the lock of the
+    /// directory, and the index is not below the count.
+    pub(crate) fn write_layout(&self, index: usize, layout: &str) {
+        if let Some(text) = self.layouts.get(index) {
+            text::store(&text.0, &text::encode::<LAYOUT>(layout));
+        }
+    }
+
+    /// The layout of the object with this index, as its creator recorded it. A peer may have
+    /// written any text.
+    pub(crate) fn read_layout(&self, index: usize) -> String {
+        let layout = self.layouts.get(index);
+        layout.map_or_else(String::new, |text| {
+            text::decode(&text::load::<LAYOUT>(&text.0)).into_owned()
+        })
+    }
+}
+
+impl LayoutText {
+    fn is_blank(&self) -> bool {
+        self.0.iter().all(|word| word.load(Relaxed) == 0)
+    }
+}
+
+/// The layout as a region records it: cut at the same length.
+pub(crate) fn recorded_layout(layout: &str) -> String {
+    text::decode(&text::encode::<LAYOUT>(layout)).into_owned()
 }

@@ -1,9 +1,11 @@
-//! How files are mapped, and huge pages: one entry of the address tables for 2 MiB, where memory and address are aligned to that.
+//! Mapped files, in huge pages on request.
 //!
-//! The kernel aligns shared memory to small pages only, so an address range is reserved first, and the memory
-//! mapped over its aligned part. Then `MADV_COLLAPSE` (Linux 6.1) makes huge pages of the small ones; it
-//! asks nobody's leave but memory's: the setting `shmem_enabled` of transparent huge pages is for
-//! those that the kernel makes by itself. Who attaches gets the same pages in the same size.
+//! A huge page needs one entry of the page tables for 2 MiB, if memory and address are aligned to
+//! 2 MiB. The kernel aligns shared memory to small pages only, so this module reserves a range of
+//! addresses and maps the memory over its aligned part. `MADV_COLLAPSE` (Linux 6.1) then replaces
+//! small pages with huge ones. It does not depend on the setting `shmem_enabled` of transparent
+//! huge pages, which governs pages that the kernel creates by itself. Other processes map the same
+//! huge pages.
 
 use super::RegionError;
 use memmap2::{MmapOptions, MmapRaw};
@@ -13,20 +15,20 @@ use std::fs::File;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
-/// Bytes of a huge page, as x86-64 and AArch64 with small pages of 4 KiB have them.
+/// Bytes of a huge page on x86-64, and on AArch64 with small pages of 4 KiB.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// A file that is mapped.
+/// A mapped file.
 #[derive(Debug)]
 pub(crate) enum Mapping {
-    /// It has less than a huge page.
+    /// Smaller than a huge page.
     Small(MmapRaw),
     Aligned(Aligned),
 }
 
 impl Mapping {
-    /// Maps that much of a file.
-    pub(crate) fn of(file: &File, size: usize) -> Result<Self, RegionError> {
+    /// Maps the first `size` bytes of a file.
+    pub(crate) fn new(file: &File, size: usize) -> Result<Self, RegionError> {
         if size >= HUGE_PAGE {
             return Ok(Self::Aligned(Aligned::map(file, size)?));
         }
@@ -48,38 +50,39 @@ impl Mapping {
         }
     }
 
-    /// Makes huge pages of all memory that is there, as far as the kernel can. What it cannot is no error:
-    /// [`huge_bytes`] tells.
+    /// Replaces small pages with huge ones where the kernel can. Failing to do so is not an error;
+    /// [`huge_bytes`] returns the result.
     pub(crate) fn collapse(&self) {
         let length = self.size() / HUGE_PAGE * HUGE_PAGE;
-        // SAFETY: inside the mapping; the contents stay as they are.
+        // SAFETY: the range is inside the mapping, and its contents do not change.
         unsafe { libc::madvise(self.start().cast(), length, libc::MADV_COLLAPSE) };
     }
 }
 
-/// A range of addresses, with memory mapped over the part that begins at a multiple of a huge page.
+/// A range of addresses, with memory mapped over the part that starts at a multiple of a huge
+/// page.
 #[derive(Debug)]
 pub(crate) struct Aligned {
     range: NonNull<c_void>,
-    whole: usize,
+    range_size: usize,
     start: NonNull<c_void>,
     size: usize,
 }
 
 impl Aligned {
-    /// Addresses that nothing else will be mapped to, without memory.
+    /// Reserves a range of addresses, without memory.
     fn reserve(size: usize) -> Result<Self, RegionError> {
-        let whole = size.checked_add(HUGE_PAGE).and_then(NonZeroUsize::new);
-        let whole = whole.ok_or(RegionError::Size(size))?;
+        let range_size = size.checked_add(HUGE_PAGE).and_then(NonZeroUsize::new);
+        let range_size = range_size.ok_or(RegionError::Size(size))?;
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
-        // SAFETY: the kernel chooses a place where nothing is.
-        let range = unsafe { mmap_anonymous(None, whole, ProtFlags::PROT_NONE, flags) };
+        // SAFETY: the kernel chooses unused addresses.
+        let range = unsafe { mmap_anonymous(None, range_size, ProtFlags::PROT_NONE, flags) };
         let range = range.map_err(RegionError::system("mmap"))?;
         let skip = range.as_ptr().align_offset(HUGE_PAGE);
         Ok(Self {
             range,
-            whole: whole.get(),
-            // SAFETY: less than a huge page, and the range has one more than the memory.
+            range_size: range_size.get(),
+            // SAFETY: `skip` is less than a huge page, by which the range exceeds the memory.
             start: unsafe { range.byte_add(skip) },
             size,
         })
@@ -90,7 +93,8 @@ impl Aligned {
         let length = NonZeroUsize::new(size).ok_or(RegionError::Size(size))?;
         let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
-        // SAFETY: over a part of the range that was just reserved, which nobody else knows.
+        // SAFETY: the addresses are part of the range that `reserve` returned, which no other code
+        // uses.
         unsafe { mmap(Some(aligned.start.addr()), length, rights, flags, file, 0) }
             .map_err(RegionError::system("mmap"))?;
         Ok(aligned)
@@ -99,13 +103,14 @@ impl Aligned {
 
 impl Drop for Aligned {
     fn drop(&mut self) {
-        // SAFETY: the range of `reserve`, and what was mapped over it, which nobody uses after the region.
-        let unmapped = unsafe { munmap(self.range, self.whole) };
+        // SAFETY: `self` owns the range and the memory mapped over it. The owner of `self` does
+        // not use them any more.
+        let unmapped = unsafe { munmap(self.range, self.range_size) };
         debug_assert_eq!(unmapped, Ok(()));
     }
 }
 
-/// How many bytes of this range of addresses are in huge pages, as `/proc/self/smaps` says.
+/// Bytes of a range of addresses that are in huge pages, according to `/proc/self/smaps`.
 pub(crate) fn huge_bytes(range: core::ops::Range<usize>) -> Result<usize, RegionError> {
     let text = std::fs::read_to_string("/proc/self/smaps");
     let text = text.map_err(RegionError::io("read(smaps)"))?;
@@ -125,7 +130,7 @@ pub(crate) fn huge_bytes(range: core::ops::Range<usize>) -> Result<usize, Region
     Ok(kibibytes << 10)
 }
 
-/// Whether a mapping, `begin-end` in hexadecimal digits, begins in the range.
+/// Whether a mapping, `begin-end` in hexadecimal digits, starts in the range.
 fn begins_in(mapping: &str, range: &core::ops::Range<usize>) -> bool {
     let begin = mapping.split('-').next().unwrap_or_default();
     usize::from_str_radix(begin, 16).is_ok_and(|begin| range.contains(&begin))

@@ -8,12 +8,16 @@
 //! | `mapping` | mapped files, in huge pages on request |
 //! | `segment` | mapped System V segments |
 //! | `header` | the first page: format, creator, pid namespace |
-//! | `handle` | the mapping and access to its objects |
+//! | `handle` | [`Region`]: the mapping and access to its objects |
+//! | `options` | [`RegionOptions`]: creating and attaching to named regions |
+//! | `claims` | the objects that this process uses |
 //! | `attached` | an object together with its region |
 //! | `peek` | memory of each kind, read without mapping it for writing |
 
 #[cfg(not(loom))]
 mod attached;
+#[cfg(not(loom))]
+mod claims;
 pub mod directory;
 #[cfg(not(loom))]
 mod error;
@@ -26,20 +30,27 @@ mod mapping;
 #[cfg(not(loom))]
 pub(crate) mod name;
 #[cfg(not(loom))]
+mod options;
+#[cfg(not(loom))]
 pub(crate) mod peek;
 #[cfg(not(loom))]
 mod segment;
 #[cfg(not(loom))]
 pub(crate) mod source;
 
-pub use crate::platform::{Config, ConfigError, Pod, ShmObject, ShmSafe};
+pub use crate::platform::{
+    Config, ConfigError, FieldInfo, Parameter, ParameterValue, Pod, ShmObject, ShmSafe, ShmType,
+    TypeInfo,
+};
 #[cfg(not(loom))]
 pub(crate) use attached::Attached;
 #[cfg(not(loom))]
-pub use error::RegionError;
+pub use error::{RegionError, TypeMismatch};
 #[cfg(not(loom))]
-pub use handle::{Region, RegionOptions};
+pub use handle::Region;
 #[cfg(not(loom))]
 pub use header::PidNamespace;
 #[cfg(not(loom))]
-pub use name::{BadRegionName, RegionName, ftok};
+pub use name::{InvalidRegionName, RegionName, ftok};
+#[cfg(not(loom))]
+pub use options::RegionOptions;

@@ -1,6 +1,6 @@
-//! Where a region is found.
+//! The names of regions.
 
-use super::RegionError;
+use super::{RegionError, source};
 use std::ffi::{CString, OsString};
 use std::fmt;
 use std::io::ErrorKind;
@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// The name of a region in one of the three name spaces that a machine has for memory.
+/// The name of a region: POSIX shared memory, a file, or a System V key.
 ///
 /// # Example
 /// ```
@@ -23,7 +23,7 @@ pub struct RegionName(pub(crate) Location);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Location {
-    /// A file in `/dev/shm`, as `shm_open(3)` has it.
+    /// A file in `/dev/shm`, where `shm_open(3)` creates it.
     Posix(PathBuf),
     /// A file.
     File(PathBuf),
@@ -31,105 +31,134 @@ pub(crate) enum Location {
     SysV(i32),
 }
 
-/// A name that no region can have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadRegionName {
-    /// Nothing.
-    #[error("an empty name: expected at least one character")]
+/// Error of a text that is not the name of a region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidRegionName {
+    /// The name is empty.
     Empty,
-    /// Longer than a file name can be.
-    #[error("a name of {0} bytes: expected at most {most}", most = MAX)]
+    /// The name exceeds 255 bytes, the maximum of a file name. The field is its length.
     TooLong(usize),
-    /// It is one file in one directory.
-    #[error("the name {0:?}: expected one without slash and zero, and not one or two dots")]
+    /// The name contains a slash or a zero byte, or is `.` or `..`.
     Character(String),
-    /// The key of memory that nobody can find.
-    #[error("the key 0 (IPC_PRIVATE): it names no memory")]
+    /// The key is 0, which is `IPC_PRIVATE` and names no memory.
     PrivateKey,
-    /// A key stands for itself alone.
-    #[error("the name {0} with a number behind it: expected a POSIX name or a file")]
-    Numbered(String),
-    /// No key of System V memory.
-    #[error("the key {0:?}: expected a number of 32 bits, as 0x4d2 or 1234")]
+    /// A System V key has no path and no numbered names beside it.
+    NotAPath(String),
+    /// The text is not a System V key.
     Key(String),
 }
 
-/// The longest file name.
+impl fmt::Display for InvalidRegionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the name of a region is empty"),
+            Self::TooLong(length) => write!(
+                f,
+                "the name of a region has {length} bytes, expected at most {MAX}"
+            ),
+            Self::Character(name) => write!(
+                f,
+                "the name {name:?} contains a slash or a zero byte, or is one or two dots; use \
+                 `file:PATH` for a path"
+            ),
+            Self::PrivateKey => {
+                f.write_str("the key 0 (IPC_PRIVATE) names no memory; use another key")
+            }
+            Self::NotAPath(key) => write!(
+                f,
+                "{key} is a System V key, which has no path; use a POSIX name or a file"
+            ),
+            Self::Key(key) => write!(
+                f,
+                "the key {key:?} is not a number of 32 bits such as 0x4d2 or 1234"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for InvalidRegionName {}
+
+/// The maximum length of a file name.
 const MAX: usize = 255;
 
-/// Where Linux keeps POSIX shared memory.
+/// The directory of POSIX shared memory.
 const SHM: &str = "/dev/shm";
 
 impl RegionName {
-    /// POSIX shared memory. The name has no slash: other programs would say `/name`.
+    /// Names POSIX shared memory. `shm_open(3)` calls it `/name`; here it has no slash.
     ///
     /// # Errors
-    /// If it is empty, too long, or contains a slash or a zero byte.
+    /// The name is empty, longer than 255 bytes, `.` or `..`, or contains a slash or a zero byte.
     pub fn posix(name: &str) -> Result<Self, RegionError> {
         if name.is_empty() {
-            return Err(BadRegionName::Empty.into());
+            return Err(InvalidRegionName::Empty.into());
         }
         if name.len() > MAX {
-            return Err(BadRegionName::TooLong(name.len()).into());
+            return Err(InvalidRegionName::TooLong(name.len()).into());
         }
         if name.contains(['/', '\0']) || [".", ".."].contains(&name) {
-            return Err(BadRegionName::Character(name.into()).into());
+            return Err(InvalidRegionName::Character(name.into()).into());
         }
         Ok(Self(Location::Posix(Path::new(SHM).join(name))))
     }
 
-    /// A file, in a file system that can make a file without a name (`O_TMPFILE`) and reserve its blocks
-    /// (`fallocate`), as ext4, XFS, Btrfs and tmpfs. It is as persistent as its file system, but refused once
-    /// the machine was started again.
+    /// Names a file.
+    ///
+    /// The file system must support unnamed files (`O_TMPFILE`) and reserving blocks
+    /// (`fallocate`), as ext4, XFS, Btrfs and tmpfs do. The file persists, but attaching fails
+    /// after a reboot of the machine.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        // Of use after a change of the working directory. An empty one is refused later.
+        // An absolute path stays valid when the working directory changes. An empty path fails
+        // later.
         Self(Location::File(std::path::absolute(&path).unwrap_or(path)))
     }
 
-    /// System V shared memory of this key, for example by [`ftok`].
+    /// Names System V shared memory by its key, for example one of [`ftok`].
     ///
     /// # Errors
-    /// If the key is 0, which is `IPC_PRIVATE`.
+    /// The key is 0, which is `IPC_PRIVATE`.
     pub fn sysv(key: i32) -> Result<Self, RegionError> {
         match key {
-            libc::IPC_PRIVATE => Err(BadRegionName::PrivateKey.into()),
+            libc::IPC_PRIVATE => Err(InvalidRegionName::PrivateKey.into()),
             key => Ok(Self(Location::SysV(key))),
         }
     }
 
-    /// The name with a number behind it, `orders.7`, for a region that belongs to the one of this name.
+    /// Appends a number to the name, as in `orders.7`, for a region that belongs to the one with
+    /// this name.
     ///
     /// # Errors
-    /// If that is too long, or this is a System V key, which has no others beside it.
+    /// The result is too long, or this is a System V key.
     pub fn numbered(&self, number: u64) -> Result<Self, RegionError> {
         let mut name = self.path()?.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{number}"));
         if name.len() > MAX {
-            return Err(BadRegionName::TooLong(name.len()).into());
+            return Err(InvalidRegionName::TooLong(name.len()).into());
         }
-        self.beside(name)
+        self.sibling(name)
     }
 
-    /// What is there with two numbers behind this name, `orders.5.7`, and the first of them. Whose it is, is for
-    /// the caller to find out.
+    /// Finds the files that have this name and two numbers, as in `orders.5.7`, and returns them
+    /// with the first number. They may belong to other programs.
     pub(crate) fn numbered_twice(&self) -> Result<Vec<(u64, Self)>, RegionError> {
         let path = self.path()?;
         let entries = match std::fs::read_dir(path.parent().unwrap_or(path)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(RegionError::io("open(directory)"))?,
         };
-        let mut there = Vec::new();
+        let mut found = Vec::new();
         for entry in entries {
             let name = entry.map_err(RegionError::io("readdir"))?.file_name();
             if let Some(first) = self.first_of_two(name.as_bytes()) {
-                there.push((first, self.beside(name)?));
+                found.push((first, self.sibling(name)?));
             }
         }
-        Ok(there)
+        Ok(found)
     }
 
-    /// The first of the two numbers that a file name has behind this one.
+    /// The first of the two numbers behind this name in a file name.
     fn first_of_two(&self, name: &[u8]) -> Option<u64> {
         let own = self.path().ok()?.file_name()?.as_bytes();
         let numbers = name.strip_prefix(own)?.strip_prefix(b".")?;
@@ -137,16 +166,32 @@ impl RegionName {
         number(second).and_then(|_| number(first))
     }
 
-    /// The file.
+    pub(super) fn is_sysv(&self) -> bool {
+        matches!(self.0, Location::SysV(_))
+    }
+
+    /// Removes the region with this name.
+    ///
+    /// Processes that have it mapped keep it. If several processes remove the same System V memory
+    /// at once, more than one of them may succeed.
+    ///
+    /// # Errors
+    /// The region does not exist, the memory is not a region, or this process lacks the
+    /// permission.
+    pub fn remove(&self) -> Result<(), RegionError> {
+        source::remove(self)
+    }
+
+    /// The path of the file.
     pub(crate) fn path(&self) -> Result<&Path, RegionError> {
         match &self.0 {
             Location::Posix(path) | Location::File(path) => Ok(path),
-            Location::SysV(_) => Err(BadRegionName::Numbered(self.to_string()).into()),
+            Location::SysV(_) => Err(InvalidRegionName::NotAPath(self.to_string()).into()),
         }
     }
 
-    /// The file of this name in the same directory.
-    fn beside(&self, name: OsString) -> Result<Self, RegionError> {
+    /// The file with this name in the same directory.
+    fn sibling(&self, name: OsString) -> Result<Self, RegionError> {
         let path = self.path()?.with_file_name(name);
         Ok(Self(match &self.0 {
             Location::Posix(_) => Location::Posix(path),
@@ -155,7 +200,7 @@ impl RegionName {
     }
 }
 
-/// The number, if it is written as `numbered` writes it.
+/// Parses a number that is written as `numbered` writes it.
 fn number(digits: &str) -> Option<u64> {
     let number: u64 = digits.parse().ok()?;
     (number.to_string() == digits).then_some(number)
@@ -174,8 +219,9 @@ impl fmt::Display for RegionName {
     }
 }
 
-/// What [`Display`](fmt::Display) has written is read again, if it is text. A word without a slash is one of POSIX, and what
-/// has a slash is a file.
+/// Parses what [`Display`](fmt::Display) writes: `posix:NAME`, `file:PATH` or `sysv:KEY`.
+///
+/// Without a prefix, a text with a slash is a file, and any other text a POSIX name.
 ///
 /// # Example
 /// ```
@@ -192,7 +238,7 @@ impl FromStr for RegionName {
     fn from_str(text: &str) -> Result<Self, RegionError> {
         match text.split_once(':') {
             Some(("posix", name)) => Self::posix(name),
-            Some(("file", "")) => Err(BadRegionName::Empty.into()),
+            Some(("file", "")) => Err(InvalidRegionName::Empty.into()),
             Some(("file", path)) => Ok(Self::file(path)),
             Some(("sysv", key)) => Self::sysv(parse_key(key)?),
             _ if text.contains('/') => Ok(Self::file(text)),
@@ -201,23 +247,25 @@ impl FromStr for RegionName {
     }
 }
 
-fn parse_key(text: &str) -> Result<i32, BadRegionName> {
+fn parse_key(text: &str) -> Result<i32, InvalidRegionName> {
     let parsed = match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16).ok().map(|key| key as i32),
         None => text.parse().ok(),
     };
-    parsed.ok_or_else(|| BadRegionName::Key(text.into()))
+    parsed.ok_or_else(|| InvalidRegionName::Key(text.into()))
 }
 
-/// A key for [`RegionName::sysv`], as `ftok(3)` makes one of a file that exists and a number other than 0.
-/// Two files may get the same key: it has 8 bits of the device and 16 of the inode.
+/// Derives a key for [`RegionName::sysv`] from an existing file and a number other than 0, as
+/// `ftok(3)` does.
+///
+/// Two files may have the same key: it contains 8 bits of the device and 16 bits of the inode.
 ///
 /// # Errors
-/// If there is no such file.
+/// The file does not exist.
 pub fn ftok(path: &Path, number: u8) -> Result<i32, RegionError> {
     let path = CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| BadRegionName::Character(path.display().to_string()))?;
-    // SAFETY: a string with a zero at its end.
+        .map_err(|_| InvalidRegionName::Character(path.display().to_string()))?;
+    // SAFETY: `CString` ends with a zero byte.
     match unsafe { libc::ftok(path.as_ptr(), i32::from(number)) } {
         -1 => Err(RegionError::io("ftok")(std::io::Error::last_os_error())),
         key => Ok(key),

@@ -1,8 +1,8 @@
-//! Memory of each kind that is only read.
+//! Read-only access to the memory of a region.
 //!
-//! A file or a memfd is read by `pread(2)`, and not mapped: what it copies may be cut off meanwhile
-//! without a `SIGBUS`, and nobody who looks counts among those who have the region attached. System V memory
-//! cannot be read but by mapping it, with `SHM_RDONLY`; it cannot be cut short.
+//! A file or a memfd is read with `pread(2)` and not mapped. Truncating it then causes no
+//! `SIGBUS`, and the reader does not count as a process that has the region attached. System V
+//! memory has to be mapped, with `SHM_RDONLY`; it cannot be truncated.
 
 use super::RegionError;
 use super::header::SIZE;
@@ -18,7 +18,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Memory that is only read.
+/// The memory of a region, opened for reading.
 #[derive(Debug)]
 pub(crate) enum Peek {
     File(File),
@@ -26,7 +26,7 @@ pub(crate) enum Peek {
 }
 
 impl Peek {
-    /// The memory of this name.
+    /// Opens the memory with this name.
     pub(crate) fn named(name: &RegionName) -> Result<Self, RegionError> {
         match &name.0 {
             Location::Posix(path) | Location::File(path) => {
@@ -36,19 +36,19 @@ impl Peek {
         }
     }
 
-    /// The file at this path, also behind a link.
+    /// Opens the file at this path, and follows symbolic links.
     pub(crate) fn followed(path: &Path) -> Result<Self, RegionError> {
         let name = RegionName::file(path);
         open_regular(&name, path, OFlag::empty(), OFlag::O_RDONLY).map(Self::File)
     }
 
-    /// The segment of this id, which may have no key.
+    /// Maps the segment with this id, which may have no key.
     pub(crate) fn segment(id: i32) -> Result<Self, RegionError> {
         let name = RegionName(Location::SysV(libc::IPC_PRIVATE));
         Segment::attach(&name, id, libc::SHM_RDONLY).map(Self::SysV)
     }
 
-    /// Bytes, now.
+    /// The current size in bytes.
     pub(crate) fn size(&self) -> Result<usize, RegionError> {
         match self {
             Self::File(file) => {
@@ -59,23 +59,25 @@ impl Peek {
         }
     }
 
-    /// Whether anybody else has the file open or mapped, in whatever pid namespace: the kernel, which counts them,
-    /// gives a lease for writing only where nobody has (`fcntl(2)`). It is given back at once. Nothing, where it
-    /// does not say: of System V memory, and of the files of others.
+    /// Whether another process, in any pid namespace, has the file open or mapped. `None` for
+    /// System V memory and for files of other users.
+    ///
+    /// The kernel grants a lease for writing only if no other process has the file open
+    /// (`fcntl(2)`). The lease is released at once.
     pub(crate) fn is_used_elsewhere(&self) -> Option<bool> {
         let Self::File(file) = self else {
             return None;
         };
-        let ask = |command, argument: libc::c_int| {
-            // SAFETY: these commands take numbers.
+        let fcntl = |command, argument: libc::c_int| {
+            // SAFETY: the arguments of these commands are numbers.
             Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), command, argument) })
         };
-        // Who opens it in this moment has the kernel send a signal, which by itself ends a process; this one
-        // is ignored.
-        ask(F_SETSIG, libc::SIGURG).ok()?;
-        match ask(libc::F_SETLEASE, libc::F_WRLCK) {
+        // If another process opens the file meanwhile, the kernel sends a signal to this one. The
+        // default signal ends a process; SIGURG is ignored.
+        fcntl(F_SETSIG, libc::SIGURG).ok()?;
+        match fcntl(libc::F_SETLEASE, libc::F_WRLCK) {
             Ok(_) => {
-                let _ = ask(libc::F_SETLEASE, libc::F_UNLCK);
+                let _ = fcntl(libc::F_SETLEASE, libc::F_UNLCK);
                 Some(false)
             }
             Err(Errno::EAGAIN) => Some(true),
@@ -83,8 +85,8 @@ impl Peek {
         }
     }
 
-    /// The first page; what is not there is zero.
-    pub(crate) fn page(&self) -> [u64; SIZE / 8] {
+    /// The words of the header. Missing bytes are zero.
+    pub(crate) fn header_words(&self) -> [u64; SIZE / 8] {
         let mut words = [0; SIZE / 8];
         match self {
             Self::SysV(segment) => {
@@ -92,12 +94,12 @@ impl Peek {
                     *word = segment.read_u64(at).unwrap_or(0);
                 }
             }
-            Self::File(file) => words = page(file),
+            Self::File(file) => words = header_words(file),
         }
         words
     }
 
-    /// As many bytes, or nothing if there are fewer.
+    /// Reads `COUNT` bytes, or returns `None` if the memory ends before.
     fn bytes<const COUNT: usize>(&self, offset: u64) -> Option<[u8; COUNT]> {
         let mut bytes = [0; COUNT];
         match self {
@@ -126,34 +128,35 @@ impl MemoryReader for Peek {
 }
 
 impl Segment {
-    /// Where so many bytes are, aligned to their number.
-    fn place(&self, offset: u64, bytes: usize) -> Option<*const u8> {
+    /// The address of `bytes` bytes that are inside and aligned to their number.
+    fn address(&self, offset: u64, bytes: usize) -> Option<*const u8> {
         let offset = usize::try_from(offset).ok()?;
         let is_inside = offset.checked_add(bytes)? <= self.size();
-        // SAFETY: inside the mapping.
+        // SAFETY: the offset is inside the mapping.
         (is_inside && offset.is_multiple_of(bytes))
             .then(|| unsafe { self.start().cast_const().add(offset) })
     }
 
     fn read_u32(&self, offset: u64) -> Option<u32> {
-        let place = self.place(offset, 4)?.cast::<AtomicU32>();
-        // SAFETY: mapped and aligned; others change it by atomics, or scribble, which is any word.
-        Some(unsafe { &*place }.load(Relaxed))
+        let word = self.address(offset, 4)?.cast::<AtomicU32>();
+        // SAFETY: `address` has checked bounds and alignment. Other processes write atomically, or
+        // arbitrary bytes, which are a valid word.
+        Some(unsafe { &*word }.load(Relaxed))
     }
 
     fn read_u64(&self, offset: u64) -> Option<u64> {
-        let place = self.place(offset, 8)?.cast::<AtomicU64>();
-        // Acquire pairs with the Release of the header's `build`: the mark is read first.
-        // SAFETY: as in `word`.
-        Some(unsafe { &*place }.load(Acquire))
+        let word = self.address(offset, 8)?.cast::<AtomicU64>();
+        // Acquire pairs with the Release of `Mark::set`: the header's mark is read first.
+        // SAFETY: see `read_u32`.
+        Some(unsafe { &*word }.load(Acquire))
     }
 }
 
-/// Which signal tells of a lease that somebody breaks: in Linux's `fcntl.h`, not in the crate libc.
+/// Sets the signal for a broken lease. Linux's `fcntl.h` has it, the crate libc does not.
 const F_SETSIG: libc::c_int = 10;
 
-/// The first page of a file; what is not there is zero.
-pub(crate) fn page(file: &File) -> [u64; SIZE / 8] {
+/// The words of a file's header. Missing bytes are zero.
+pub(crate) fn header_words(file: &File) -> [u64; SIZE / 8] {
     let mut bytes = [0; SIZE];
     let mut filled = 0;
     while let Ok(read @ 1..) = file.read_at(&mut bytes[filled..], filled as u64) {
@@ -166,8 +169,8 @@ pub(crate) fn page(file: &File) -> [u64; SIZE / 8] {
     words
 }
 
-/// Opens a file for that access. It looks what is there before anything is opened: to open a pipe or a device
-/// does something to it.
+/// Opens a regular file. The type of the file is checked first, because opening a FIFO or a device
+/// has side effects.
 pub(crate) fn open_regular(
     name: &RegionName,
     path: &Path,
@@ -175,14 +178,14 @@ pub(crate) fn open_regular(
     access: OFlag,
 ) -> Result<File, RegionError> {
     let flags = links | OFlag::O_PATH | OFlag::O_CLOEXEC;
-    let place = open(path, flags, Mode::empty()).map_err(name.refusal("open(O_PATH)"))?;
-    let place = File::from(place);
-    let metadata = place.metadata().map_err(RegionError::io("fstat"))?;
+    let file = open(path, flags, Mode::empty()).map_err(name.error_of("open(O_PATH)"))?;
+    let file = File::from(file);
+    let metadata = file.metadata().map_err(RegionError::io("fstat"))?;
     if !metadata.is_file() {
         return Err(RegionError::NotAFile(name.clone()));
     }
-    let same = format!("/proc/self/fd/{}", place.as_raw_fd());
+    let same = format!("/proc/self/fd/{}", file.as_raw_fd());
     let flags = access | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file = open(same.as_str(), flags, Mode::empty());
-    Ok(file.map_err(name.refusal("open"))?.into())
+    let opened = open(same.as_str(), flags, Mode::empty());
+    Ok(opened.map_err(name.error_of("open"))?.into())
 }

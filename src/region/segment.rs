@@ -1,10 +1,10 @@
-//! System V shared memory: a segment where it is mapped.
+//! Mapped System V segments.
 
 use super::RegionError;
 use super::name::RegionName;
 use nix::errno::Errno;
 
-/// A segment that is mapped as long as this lives.
+/// A segment that is mapped while this exists.
 #[derive(Debug)]
 pub(crate) struct Segment {
     id: i32,
@@ -12,44 +12,45 @@ pub(crate) struct Segment {
     size: usize,
 }
 
-// SAFETY: an address that stays mapped until the drop; who reads or writes there answers for it.
+// SAFETY: the mapping belongs to the process, and exists until the drop; code that accesses it
+// justifies that itself.
 unsafe impl Send for Segment {}
-// SAFETY: as above.
+// SAFETY: see `Send`.
 unsafe impl Sync for Segment {}
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        // SAFETY: `shmat` has returned this address, and nobody uses it after this.
+        // SAFETY: `shmat` returned this address, and the owner of `self` does not use it any more.
         unsafe { libc::shmdt(self.start.cast()) };
     }
 }
 
 impl Segment {
-    /// The id of a new segment of that many bytes.
+    /// Creates a segment, and returns its id.
     pub(crate) fn create(key: i32, size: usize, mode: u32) -> Result<i32, Errno> {
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | (mode as i32 & 0o777);
-        // SAFETY: it takes numbers only.
+        // SAFETY: the arguments are numbers.
         Errno::result(unsafe { libc::shmget(key, size, flags) })
     }
 
-    /// The segment of this key, mapped with these flags of `shmat(2)`.
+    /// Maps the segment with this key, with these flags of `shmat(2)`.
     pub(crate) fn find(name: &RegionName, key: i32, flags: i32) -> Result<Self, RegionError> {
-        // SAFETY: it takes numbers only.
+        // SAFETY: the arguments are numbers.
         let id = Errno::result(unsafe { libc::shmget(key, 0, 0) });
-        Self::attach(name, id.map_err(name.refusal("shmget"))?, flags)
+        Self::attach(name, id.map_err(name.error_of("shmget"))?, flags)
     }
 
-    /// The segment of this id, which may have no key.
+    /// Maps the segment with this id, which may have no key.
     pub(crate) fn attach(name: &RegionName, id: i32, flags: i32) -> Result<Self, RegionError> {
-        // SAFETY: zero is valid for this structure of numbers.
+        // SAFETY: all fields are numbers, for which zero is valid.
         let mut status: libc::shmid_ds = unsafe { core::mem::zeroed() };
-        // SAFETY: the kernel writes the structure.
-        let asked = unsafe { libc::shmctl(id, libc::IPC_STAT, &raw mut status) };
-        Errno::result(asked).map_err(refusal_of_id(name, "shmctl(IPC_STAT)"))?;
-        // SAFETY: the kernel chooses a place where nothing is.
+        // SAFETY: the kernel writes only the structure.
+        let result = unsafe { libc::shmctl(id, libc::IPC_STAT, &raw mut status) };
+        Errno::result(result).map_err(error_of_id(name, "shmctl(IPC_STAT)"))?;
+        // SAFETY: the kernel chooses unused addresses.
         let start = unsafe { libc::shmat(id, core::ptr::null(), flags) };
         if start.addr() == usize::MAX {
-            return Err(refusal_of_id(name, "shmat")(Errno::last()));
+            return Err(error_of_id(name, "shmat")(Errno::last()));
         }
         Ok(Self {
             id,
@@ -58,13 +59,13 @@ impl Segment {
         })
     }
 
-    /// Removes the key. Who has the segment mapped keeps it.
+    /// Removes the key. Processes that have the segment mapped keep it.
     pub(crate) fn remove(name: &RegionName, id: i32) -> Result<(), RegionError> {
-        // SAFETY: this command ignores the pointer.
+        // SAFETY: the command ignores the pointer.
         let removed = unsafe { libc::shmctl(id, libc::IPC_RMID, core::ptr::null_mut()) };
         Errno::result(removed)
             .map(drop)
-            .map_err(refusal_of_id(name, "shmctl(IPC_RMID)"))
+            .map_err(error_of_id(name, "shmctl(IPC_RMID)"))
     }
 
     pub(crate) fn id(&self) -> i32 {
@@ -80,11 +81,11 @@ impl Segment {
     }
 }
 
-/// What the kernel's refusal means for the id of a segment that was there a moment ago.
-fn refusal_of_id(name: &RegionName, call: &'static str) -> impl Fn(Errno) -> RegionError {
-    let refusal = name.refusal(call);
+/// Converts the error of a system call on the id of a segment. EINVAL means that it was removed.
+fn error_of_id(name: &RegionName, call: &'static str) -> impl Fn(Errno) -> RegionError {
+    let error_of = name.error_of(call);
     move |errno| match errno {
-        Errno::EINVAL => refusal(Errno::EIDRM),
-        errno => refusal(errno),
+        Errno::EINVAL => error_of(Errno::EIDRM),
+        errno => error_of(errno),
     }
 }

@@ -1,16 +1,16 @@
-//! How each kind of memory is made, found, and removed.
+//! Creating, finding and removing each kind of memory.
 //!
-//! A region behind a file name is made as a file without a name, is given its header, and only then is
-//! linked to its name, which is one step that fails if the name exists: so of all that create at once one
-//! wins, nobody sees it half-built, and one that dies half-way leaves nothing. System V memory can be
-//! seen by others from its first moment. It is zero then, and the header is built under a robust lock
-//! in it, for which zero is free.
+//! A region in a file is created without a name. It is linked to its name when its header is
+//! built, in one step that fails if the name exists. So one of several creators succeeds, no
+//! process finds an incomplete region, and a creator that dies leaves nothing. System V memory is
+//! visible at once. It is zero then, and its header is built under a robust lock inside it, for
+//! which zero is the free state.
 
 use super::RegionError;
-use super::header::{self, Copied, Header};
+use super::header::{self, Header, HeaderCopy};
 use super::mapping::Mapping;
 use super::name::{Location, RegionName};
-use super::peek::{Peek, open_regular, page};
+use super::peek::{Peek, header_words, open_regular};
 use super::segment::Segment;
 use crate::platform::AtomicU64;
 use crate::platform::Ordering::Relaxed;
@@ -25,24 +25,24 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-/// Memory that is mapped as long as this lives.
+/// Memory that is mapped while this exists.
 #[derive(Debug)]
 pub(crate) enum Memory {
-    /// With the descriptor behind it.
+    /// A file or memfd, with its descriptor.
     Mapped(Mapping, OwnedFd),
     SysV(Segment),
 }
 
-/// How new memory is made.
+/// How to create memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Make {
-    /// Bytes, with the header.
-    pub(crate) whole: usize,
+    /// Bytes, header included.
+    pub(crate) size: usize,
     pub(crate) mode: u32,
     pub(crate) huge_pages: bool,
 }
 
-/// Nobody may change the size, nor these seals.
+/// The seals against changing the size, and against changing the seals.
 const SIZE_SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
     .union(SealFlag::F_SEAL_GROW)
     .union(SealFlag::F_SEAL_SEAL);
@@ -63,33 +63,33 @@ impl Memory {
     }
 
     pub(crate) fn header(&self) -> &Header {
-        // SAFETY: `map` and `attach_sysv` let nothing pass that is shorter, and it is mapped as long as
-        // `self` is there.
+        // SAFETY: every constructor checks that the memory exceeds a header. It is page-aligned,
+        // and mapped while `self` exists. Other code accesses the header as a `Header` only.
         unsafe { Header::at(self.start()) }
     }
 
-    /// A new memfd, sealed.
+    /// Creates a sealed memfd.
     pub(crate) fn memfd(name: &str, make: Make) -> Result<Self, RegionError> {
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
         let descriptor = memfd_create(name, flags).map_err(RegionError::system("memfd_create"))?;
-        reserve(&descriptor, make.whole)?;
+        reserve(&descriptor, make.size)?;
         fcntl(&descriptor, FcntlArg::F_ADD_SEALS(SIZE_SEALS))
             .map_err(RegionError::system("fcntl(F_ADD_SEALS)"))?;
         Self::build(descriptor, make)
     }
 
-    /// Maps new memory, and gives it its header.
+    /// Maps new memory, and builds its header.
     fn build(descriptor: OwnedFd, make: Make) -> Result<Self, RegionError> {
         let memory = Self::map(descriptor)?;
         if let (true, Self::Mapped(mapping, _)) = (make.huge_pages, &memory) {
             mapping.collapse();
         }
-        memory.header().build(make.whole)?;
+        memory.header().build(make.size)?;
         Ok(memory)
     }
 
-    /// A memfd that somebody else has made.
-    pub(crate) fn of_memfd(descriptor: OwnedFd) -> Result<Self, RegionError> {
+    /// Maps a memfd that another process created.
+    pub(crate) fn from_memfd(descriptor: OwnedFd) -> Result<Self, RegionError> {
         let seals =
             fcntl(&descriptor, FcntlArg::F_GET_SEALS).map_err(|_| RegionError::NotSealed)?;
         if !SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_SHRINK) {
@@ -98,7 +98,7 @@ impl Memory {
         Self::map(descriptor)
     }
 
-    /// New memory of this name.
+    /// Creates memory with this name.
     pub(crate) fn create(name: &RegionName, make: Make) -> Result<Self, RegionError> {
         match &name.0 {
             Location::Posix(_) | Location::File(_) => {
@@ -110,7 +110,8 @@ impl Memory {
         }
     }
 
-    /// New memory where a file of this name would be: nobody finds it before it is linked.
+    /// Creates a file without a name in the directory of this name. No process finds it before
+    /// `link`.
     pub(crate) fn unnamed(name: &RegionName, make: Make) -> Result<Self, RegionError> {
         let path = name.path()?;
         let directory = path.parent().unwrap_or(path);
@@ -118,14 +119,14 @@ impl Memory {
         let mode = Mode::from_bits_truncate(make.mode);
         let descriptor = open(directory, flags, mode).map_err(|errno| match errno {
             Errno::ENOENT | Errno::ENOTDIR => RegionError::NoDirectory(name.clone()),
-            errno => name.refusal("open(O_TMPFILE)")(errno),
+            errno => name.error_of("open(O_TMPFILE)")(errno),
         })?;
         fchmod(&descriptor, mode).map_err(RegionError::system("fchmod"))?;
-        reserve(&descriptor, make.whole)?;
+        reserve(&descriptor, make.size)?;
         Self::build(descriptor, make)
     }
 
-    /// Gives a file its name, in one step, which fails if there is one of that name.
+    /// Links a file to its name, in one step that fails if the name exists.
     pub(crate) fn link(&self, name: &RegionName) -> Result<(), RegionError> {
         let Self::Mapped(_, descriptor) = self else {
             return Ok(());
@@ -133,18 +134,18 @@ impl Memory {
         let unnamed = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
         let follow = AtFlags::AT_SYMLINK_FOLLOW;
         linkat(AT_FDCWD, unnamed.as_str(), AT_FDCWD, name.path()?, follow)
-            .map_err(name.refusal("linkat"))
+            .map_err(name.error_of("linkat"))
     }
 
     fn create_sysv(name: &RegionName, key: i32, make: Make) -> Result<Self, RegionError> {
-        // What could fail later fails before others can see the segment.
+        // Fails before other processes can see the segment.
         header::can_be_built()?;
-        let id = Segment::create(key, make.whole, make.mode).map_err(|errno| match errno {
-            Errno::ENOSPC | Errno::ENOMEM => RegionError::NoSpace(make.whole),
-            errno => name.refusal("shmget")(errno),
+        let id = Segment::create(key, make.size, make.mode).map_err(|errno| match errno {
+            Errno::ENOSPC | Errno::ENOMEM => RegionError::NoSpace(make.size),
+            errno => name.error_of("shmget")(errno),
         })?;
         let segment = Segment::attach(name, id, 0).inspect_err(|_| {
-            // Whose mode lets not even its creator in is of no use.
+            // The mode excludes the creator too.
             let _ = Segment::remove(name, id);
         })?;
         let memory = Self::SysV(segment);
@@ -152,38 +153,41 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Gives System V memory its header, if it has none. Memory that is not all zero is somebody else's, and
-    /// not touched.
+    /// Builds the header of System V memory that has none. Memory that is not zero belongs to
+    /// another program and is not touched.
     pub(crate) fn build_once(&self) -> Result<(), RegionError> {
-        match self.is_zero_behind_the_header() {
+        match self.is_zero_behind_header() {
             true => self.header().build_once(self.size()),
-            // What is wrong with it, a check says.
+            // The caller checks the header, which reports the cause.
             false => Ok(()),
         }
     }
 
-    /// As far as is worth a look: memory that nobody has used is not made by looking at all of it.
-    fn is_zero_behind_the_header(&self) -> bool {
+    /// Whether the first MiB is zero behind the header. Reading all of it would allocate the pages
+    /// of unused memory.
+    fn is_zero_behind_header(&self) -> bool {
         const MAX: usize = 1 << 20;
         (header::SIZE..self.size().min(MAX))
             .step_by(8)
             .all(|offset| {
-                // SAFETY: inside the mapping, which has whole pages, and aligned; others change it by atomics, or
-                // scribble, which is any word.
+                // SAFETY: the word is inside the mapping, which consists of whole pages, and
+                // aligned. Other processes write atomically, or arbitrary bytes, which are a valid
+                // word.
                 let word = unsafe { &*self.start().add(offset).cast::<AtomicU64>() };
                 word.load(Relaxed) == 0
             })
     }
 
-    /// The memory of this name: a file is a region, System V memory may not be built yet.
+    /// Maps the memory with this name. A file has a valid header; System V memory may have none
+    /// yet.
     pub(crate) fn attach(name: &RegionName) -> Result<Self, RegionError> {
         match &name.0 {
             Location::Posix(path) | Location::File(path) => {
                 let file = open_regular(name, path, OFlag::O_NOFOLLOW, OFlag::O_RDWR)?;
                 let length = file.metadata().map_err(RegionError::io("fstat"))?.len();
-                // Before it is mapped: whoever may write it may cut it short in between.
-                let page = Copied::of(page(&file));
-                page.header()
+                // Checked before mapping: reading a truncated mapping would cause SIGBUS.
+                let copy = HeaderCopy::new(header_words(&file));
+                copy.header()
                     .check(usize::try_from(length).unwrap_or(usize::MAX))?;
                 Self::map(file.into())
             }
@@ -200,11 +204,11 @@ impl Memory {
         let length = file.metadata().map_err(RegionError::io("fstat"))?.len();
         let size = usize::try_from(length).unwrap_or(usize::MAX);
         check_size(size.saturating_sub(header::SIZE))?;
-        Ok(Self::Mapped(Mapping::of(&file, size)?, file.into()))
+        Ok(Self::Mapped(Mapping::new(&file, size)?, file.into()))
     }
 
-    /// Removes the name, if it is still that of this memory, as far as can be told: the kernel has no one
-    /// step for it. Who has it mapped keeps it.
+    /// Removes the name if it still names this memory. The kernel cannot check and remove in one
+    /// step. Processes that have the memory mapped keep it.
     pub(crate) fn remove(&self, name: &RegionName) -> Result<(), RegionError> {
         match (self, &name.0) {
             (Self::Mapped(_, descriptor), Location::Posix(path) | Location::File(path)) => {
@@ -216,16 +220,20 @@ impl Memory {
     }
 }
 
-/// Removes whatever region has this name, also one that is cut short, or of no use to anybody here.
+/// Removes the region with this name, also if it is truncated or not usable here.
 pub(crate) fn remove(name: &RegionName) -> Result<(), RegionError> {
     let peek = Peek::named(name)?;
-    let (copied, size) = (Copied::of(peek.page()), peek.size()?);
+    let (copied, size) = (HeaderCopy::new(peek.header_words()), peek.size()?);
     match copied.header().check(size) {
         Ok(()) => {}
-        Err(RegionError::Namespace { .. } | RegionError::EarlierBoot | RegionError::Cut { .. }) => {
-        }
-        // A creator that died half-way; what it has not begun may be anybody's.
-        Err(RegionError::NoRegion { found: 0, .. })
+        Err(
+            RegionError::Namespace { .. }
+            | RegionError::EarlierBoot
+            | RegionError::WrongSize { .. },
+        ) => {}
+        // The creator died before it finished. Memory without a begun header may belong to another
+        // program.
+        Err(RegionError::NotARegion { found: 0, .. })
             if name.is_sysv()
                 && copied.header().is_begun(size)
                 && copied.header().is_unbuilt(size)? => {}
@@ -240,32 +248,32 @@ pub(crate) fn remove(name: &RegionName) -> Result<(), RegionError> {
     }
 }
 
-/// Removes the name, if it is still that of this file, as far as can be told: the kernel has no one step for
-/// it.
+/// Removes the name if it still names this file. The kernel cannot check and remove in one step.
 pub(crate) fn unlink_if(
     name: &RegionName,
     path: &Path,
     file: impl AsFd,
 ) -> Result<(), RegionError> {
     match is_named(path, file)? {
-        true => unlink(path).map_err(name.refusal("unlink")),
-        false => Err(RegionError::NoRegionOfThatName(name.clone())),
+        true => unlink(path).map_err(name.error_of("unlink")),
+        false => Err(RegionError::NotFound(name.clone())),
     }
 }
 
-/// Whether what is at this path is this file.
+/// Whether this path names this file.
 pub(crate) fn is_named(path: &Path, file: impl AsFd) -> Result<bool, RegionError> {
-    let mine = fstat(file).map_err(RegionError::system("fstat"))?;
-    let there = lstat(path);
-    Ok(there.is_ok_and(|there| (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)))
+    let file = fstat(file).map_err(RegionError::system("fstat"))?;
+    let named = lstat(path);
+    Ok(named.is_ok_and(|named| (named.st_dev, named.st_ino) == (file.st_dev, file.st_ino)))
 }
 
-/// Makes the file that long, with every page there: a full disk is an error now, not a signal later.
-fn reserve(descriptor: &OwnedFd, whole: usize) -> Result<(), RegionError> {
-    let length = i64::try_from(whole).map_err(|_| RegionError::Size(whole))?;
+/// Sets the length of the file and reserves every page: a full disk is an error now, not a signal
+/// later.
+fn reserve(descriptor: &OwnedFd, size: usize) -> Result<(), RegionError> {
+    let length = i64::try_from(size).map_err(|_| RegionError::Size(size))?;
     ftruncate(descriptor, length).map_err(RegionError::system("ftruncate"))?;
     fallocate(descriptor, FallocateFlags::empty(), 0, length).map_err(|errno| match errno {
-        Errno::ENOSPC => RegionError::NoSpace(whole),
+        Errno::ENOSPC => RegionError::NoSpace(size),
         errno => RegionError::system("fallocate")(errno),
     })
 }
@@ -279,15 +287,15 @@ pub(crate) fn check_size(size: usize) -> Result<(), RegionError> {
 
 pub(crate) fn check_memory(size: usize) -> Result<(), RegionError> {
     match available_memory() {
-        Some(available) if size > available => Err(RegionError::Memory {
-            asked: size,
+        Some(available) if size > available => Err(RegionError::NotEnoughMemory {
+            requested: size,
             available,
         }),
         _ => Ok(()),
     }
 }
 
-/// What the kernel thinks it could give, or nothing where `/proc` does not say.
+/// The memory that the kernel estimates as available, or `None` without `/proc`.
 fn available_memory() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let kibibytes = |name: &str| -> Option<usize> {

@@ -6,7 +6,9 @@ use super::{
 };
 use crate::platform::Ordering::Relaxed;
 use crate::platform::spin::{Spin, SpinPolicy};
-use crate::platform::{AtomicU32, MemoryReader, ShmSafe, Wake, constructor, futex, load_latest};
+use crate::platform::{
+    AtomicU32, MemoryReader, ShmSafe, ShmType, TypeInfo, Wake, constructor, futex, load_latest,
+};
 
 const SLEEPERS: u32 = 1;
 const WAITERS: u32 = 2;
@@ -110,6 +112,10 @@ unsafe impl ShmSafe for Condvar {
     fn initial() -> Self {
         Self::new()
     }
+}
+
+impl ShmType for Condvar {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Condvar").of_this_crate();
 }
 
 impl Condvar {

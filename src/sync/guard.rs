@@ -1,6 +1,6 @@
 //! `Mutex<T>` and its guards: lock_api's mutex over [`RawMutex`].
 
-use crate::platform::{Deadline, Pod, ShmSafe};
+use crate::platform::{Deadline, Parameter, Pod, ShmSafe, ShmType, TypeInfo};
 use crate::sync::{Condvar, LockGuard, RawCondvar, RawLock, RawMutex, Timeout};
 use std::time::{Duration, Instant};
 
@@ -102,6 +102,12 @@ unsafe impl<T: Pod + Default> ShmSafe for Mutex<T> {
     fn initial() -> Self {
         Self::new(T::default())
     }
+}
+
+impl<T: Pod> ShmType for Mutex<T> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Mutex")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
 /// Result of a timed wait on a [`Condvar`].

@@ -3,7 +3,9 @@
 use super::{LockGuard, LockState, RawLock, Timeout};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
 use crate::platform::spin::{Spin, SpinPolicy};
-use crate::platform::{AtomicU32, Deadline, MemoryReader, ShmSafe, Wake, constructor, futex};
+use crate::platform::{
+    AtomicU32, Deadline, MemoryReader, ShmSafe, ShmType, TypeInfo, Wake, constructor, futex,
+};
 
 const UNLOCKED: u32 = 0;
 const LOCKED: u32 = 1;
@@ -81,6 +83,10 @@ unsafe impl ShmSafe for RawMutex {
     fn initial() -> Self {
         Self::new()
     }
+}
+
+impl ShmType for RawMutex {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RawMutex").of_this_crate();
 }
 
 impl RawMutex {

@@ -4,7 +4,8 @@ use super::{RawSemaphore, SemaphoreState, Timeout, TrustedSemaphore};
 use crate::platform::Ordering::{Acquire, Relaxed, Release};
 use crate::platform::spin::{self, Spin, SpinPolicy};
 use crate::platform::{
-    AtomicU32, Deadline, MemoryReader, ShmSafe, Wake, constructor, futex, load_hint,
+    AtomicU32, Deadline, MemoryReader, ShmSafe, ShmType, TypeInfo, Wake, constructor, futex,
+    load_hint,
 };
 use core::fmt;
 use std::time::Duration;
@@ -117,6 +118,10 @@ unsafe impl ShmSafe for Semaphore {
     fn initial() -> Self {
         Self::empty()
     }
+}
+
+impl ShmType for Semaphore {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Semaphore").of_this_crate();
 }
 
 // SAFETY: an acquisition subtracts its permits in one step with Acquire, and a release adds them in

@@ -1,7 +1,9 @@
 //! Two semaphores that hand turns back and forth.
 
 use super::{MAX_PERMITS, PermitOverflow, RawSemaphore, Semaphore, SemaphorePairState, Timeout};
-use crate::platform::{CachePadded, MemoryReader, OffsetReader, ShmSafe, constructor};
+use crate::platform::{
+    CachePadded, MemoryReader, OffsetReader, ShmSafe, ShmType, TypeInfo, constructor,
+};
 use core::mem::offset_of;
 use std::time::Duration;
 
@@ -70,6 +72,10 @@ unsafe impl ShmSafe for SemaphorePair {
     fn initial() -> Self {
         Self::one()
     }
+}
+
+impl ShmType for SemaphorePair {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("SemaphorePair").of_this_crate();
 }
 
 impl SemaphorePair {

@@ -1,11 +1,11 @@
 //! What zerocopy's derives mark may be shared.
 
 use interlatch::channel::Slot;
-use interlatch::{Channel, Mutex, Region, RobustMonitorBuffer, RobustMutex};
+use interlatch::{Channel, Mutex, Region, RobustMonitorBuffer, RobustMutex, ShmType};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 #[repr(C)]
-#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, ShmType)]
 struct Account {
     number: u32,
     owner: [u8; 4],

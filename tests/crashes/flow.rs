@@ -15,7 +15,6 @@ use interlatch::sync::Timeout;
 use interlatch::{
     Buffer, Channel, Receiver, Region, RobustBoundedBuffer, RobustMonitorBuffer, Sender, ShmSafe,
 };
-use std::array::from_fn;
 
 pub fn tests() -> Vec<Test> {
     let name = "items_flow_however_often_a_sender_or_receiver_is_killed";
@@ -27,6 +26,7 @@ const PLACES: usize = 3;
 
 /// What the workers share.
 #[repr(C)]
+#[derive(ShmSafe)]
 struct Shared {
     bounded: RobustBoundedBuffer<u64, [TurnSlot<u64>; PLACES]>,
     monitor: RobustMonitorBuffer<u64, [Slot<u64>; PLACES]>,
@@ -36,28 +36,13 @@ struct Shared {
 
 /// What is known of one buffer: each number is written by one worker, or in one step.
 #[repr(C)]
+#[derive(ShmSafe)]
 struct Tally {
     /// The number of its next item, by sender. Some are never sent.
     next: [AtomicU64; SENDERS],
     /// Items that a sender knows to have been sent, by sender.
     sent: [AtomicU64; SENDERS],
     received: AtomicU64,
-}
-
-// SAFETY: `repr(C)`, of parts that are `ShmSafe`, and words.
-unsafe impl ShmSafe for Shared {
-    fn initial() -> Self {
-        let words = || from_fn(|_| AtomicU64::new(0));
-        Self {
-            bounded: ShmSafe::initial(),
-            monitor: ShmSafe::initial(),
-            tallies: from_fn(|_| Tally {
-                next: words(),
-                sent: words(),
-                received: AtomicU64::new(0),
-            }),
-        }
-    }
 }
 
 /// An item names its sender.

@@ -242,7 +242,7 @@ fn makers() {
         // Once it is gone.
         drop(maker);
         match UnboundedBuffer::<u64>::remove(&named.name) {
-            Ok(()) | Err(RegionError::NoRegionOfThatName(_)) => {}
+            Ok(()) | Err(RegionError::NotFound(_)) => {}
             Err(error) => panic!("{error}"),
         }
         assert_eq!(named.files(), Vec::<String>::new(), "nothing is left");

@@ -36,6 +36,7 @@ const LIMITS: QueueLimits = QueueLimits {
 
 /// How much is known to have happened: each number is changed after that.
 #[repr(C)]
+#[derive(ShmSafe)]
 struct Tally {
     asked: AtomicU64,
     /// Requests that a server has received, and replies that it has sent.
@@ -45,19 +46,6 @@ struct Tally {
     learned: AtomicU64,
     /// Replies to the dead, which a server has removed.
     removed: AtomicU64,
-}
-
-// SAFETY: `repr(C)`, of words.
-unsafe impl ShmSafe for Tally {
-    fn initial() -> Self {
-        Self {
-            asked: AtomicU64::new(0),
-            heard: AtomicU64::new(0),
-            answered: AtomicU64::new(0),
-            learned: AtomicU64::new(0),
-            removed: AtomicU64::new(0),
-        }
-    }
 }
 
 fn add_one(word: &AtomicU64) {

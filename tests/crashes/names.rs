@@ -37,7 +37,7 @@ fn in_time() -> Timeout {
 
 /// An actor that waits for its command.
 fn actor(region: &Region, part: &str) -> (Actor, ProcessId) {
-    let me = ProcessId::this().number();
+    let me = ProcessId::current().number();
     let mut actor = Actor::start(region, &[format!("names {part} {me}")]);
     let reply = actor.reply(Instant::now() + TIMEOUT);
     assert_eq!(reply.as_deref(), Ok("there"), "{part}");
@@ -48,12 +48,13 @@ fn actor(region: &Region, part: &str) -> (Actor, ProcessId) {
 fn links() {
     let region = region();
     let (mut peer, id) = actor(&region, "link");
-    let link = DirectLink::<Number>::open(&region, [ProcessId::this(), id], PLACES).expect("open");
+    let link =
+        DirectLink::<Number>::open(&region, [ProcessId::current(), id], PLACES).expect("open");
     peer.tell("go");
     link.send_with(20, in_time()).expect("it is there");
     assert_eq!(link.recv_with(in_time()), Ok(21));
     peer.signal(SIGKILL);
-    let ended = DirectLinkError::Nothing(RecvTimeoutError::Disconnected);
+    let ended = DirectLinkError::Recv(RecvTimeoutError::Disconnected);
     assert_eq!(link.recv_with(in_time()), Err(ended), "it was killed");
 }
 
@@ -61,10 +62,10 @@ fn strangers() {
     let region = region();
     let (mut peer, id) = actor(&region, "intrude");
     let expected = ProcessId::new(id.number() + 1);
-    let me = ProcessId::this();
+    let me = ProcessId::current();
     let link = DirectLink::<Number>::open(&region, [me, expected], PLACES).expect("open");
     peer.tell("go");
-    let refused = DirectLinkError::Stranger {
+    let refused = DirectLinkError::WrongSender {
         expected,
         found: id,
     };
@@ -73,7 +74,7 @@ fn strangers() {
 
 fn inboxes() {
     let region = region();
-    let inbox = Inbox::<Number>::open(&region, ProcessId::this(), PLACES).expect("open");
+    let inbox = Inbox::<Number>::open(&region, ProcessId::current(), PLACES).expect("open");
     let mut actors = [actor(&region, "out"), actor(&region, "out")];
     let mut expected: Vec<u32> = actors.iter().map(|(_, id)| id.number()).collect();
     actors.iter_mut().for_each(|(actor, _)| actor.tell("go"));
@@ -107,7 +108,7 @@ fn mailboxes() {
 pub fn play(region: &Region, part: &str) {
     let (what, parent) = part.split_once(' ').expect("what, and the parent");
     let parent = ProcessId::new(parent.parse().expect("a number"));
-    let me = ProcessId::this();
+    let me = ProcessId::current();
     say("there");
     assert_eq!(hear(), "go");
     match what {

@@ -2,6 +2,7 @@
 
 use interlatch::ShmSafe;
 use interlatch::platform::UnsafeCell;
+use interlatch::region::{ShmType, TypeInfo};
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
@@ -19,6 +20,10 @@ unsafe impl ShmSafe for Pthread {
     fn initial() -> Self {
         Self(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER))
     }
+}
+
+impl ShmType for Pthread {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Pthread");
 }
 
 impl Pthread {
@@ -83,6 +88,10 @@ unsafe impl ShmSafe for PthreadCond {
     fn initial() -> Self {
         Self(UnsafeCell::new(libc::PTHREAD_COND_INITIALIZER))
     }
+}
+
+impl ShmType for PthreadCond {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("PthreadCond");
 }
 
 impl PthreadCond {

@@ -186,19 +186,12 @@ fn be_quiet(ring: &Ring) {
 
 /// What the workers share: those of even numbers send, and each next one receives.
 #[repr(C)]
+#[derive(ShmSafe)]
 struct Shared {
+    #[shm(initial = from_fn(|_| ShmSafe::initial()))]
     rings: [Ring; WORKERS / 2],
+    #[shm(initial = from_fn(|_| ShmSafe::initial()))]
     tallies: [Tally; WORKERS / 2],
-}
-
-// SAFETY: `repr(C)`, of parts that are `ShmSafe`.
-unsafe impl ShmSafe for Shared {
-    fn initial() -> Self {
-        Self {
-            rings: from_fn(|_| ShmSafe::initial()),
-            tallies: from_fn(|_| ShmSafe::initial()),
-        }
-    }
 }
 
 /// The handle of one that was killed and may not be quite dead.

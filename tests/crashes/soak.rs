@@ -31,6 +31,7 @@ const PERMITS: usize = 2;
 
 /// What the workers share.
 #[repr(C)]
+#[derive(ShmSafe)]
 struct Shared {
     ledgers: [Ledger; LEDGERS],
     /// Of which a worker has one now and then, while it makes its entries.
@@ -41,28 +42,12 @@ struct Shared {
 
 /// Behind the lock, the total is the sum of the entries, but in the middle of making one.
 #[repr(C)]
+#[derive(ShmSafe)]
 struct Ledger {
     lock: RawRobustMutex,
     total: AtomicU64,
     entries: [AtomicU64; WORKERS],
     repairs: AtomicU64,
-}
-
-// SAFETY: `repr(C)`, of robust locks and words.
-unsafe impl ShmSafe for Shared {
-    fn initial() -> Self {
-        let words = || from_fn(|_| AtomicU64::new(0));
-        Self {
-            ledgers: from_fn(|_| Ledger {
-                lock: RawRobustMutex::new(),
-                total: AtomicU64::new(0),
-                entries: words(),
-                repairs: AtomicU64::new(0),
-            }),
-            permits: RobustSemaphore::new(),
-            known: from_fn(|_| from_fn(|_| AtomicU64::new(0))),
-        }
-    }
 }
 
 impl Ledger {

@@ -47,12 +47,15 @@ pub fn tests() -> Vec<Test> {
 
 /// What lies in the region.
 #[repr(C)]
+#[derive(ShmSafe)]
 pub struct Objects {
     lock: RawRobustMutex,
     /// Their sum stays the same, but in the middle of a transfer.
+    #[shm(initial = [AtomicU64::new(SUM), AtomicU64::new(0)])]
     accounts: [AtomicU64; 2],
     semaphore: Semaphore,
     changed: Condvar,
+    #[shm(initial = Mutex::new(0))]
     tokens: Mutex<u64>,
     permits: RobustSemaphore<2>,
     pub bounded: Bounded,
@@ -80,35 +83,6 @@ const SUM: u64 = 1000;
 
 /// Bytes of the region.
 const SIZE: usize = size_of::<Objects>() + 64;
-
-// SAFETY: `repr(C)`, of parts that are `ShmSafe`, or words.
-unsafe impl ShmSafe for Objects {
-    fn initial() -> Self {
-        Self {
-            lock: RawRobustMutex::new(),
-            accounts: [AtomicU64::new(SUM), AtomicU64::new(0)],
-            semaphore: Semaphore::empty(),
-            changed: Condvar::new(),
-            tokens: Mutex::new(0),
-            permits: RobustSemaphore::new(),
-            bounded: ShmSafe::initial(),
-            long: ShmSafe::initial(),
-            monitor: ShmSafe::initial(),
-            pair: ShmSafe::initial(),
-            messages: ShmSafe::initial(),
-            pipe: ShmSafe::initial(),
-            ring: ShmSafe::initial(),
-            meeting: ShmSafe::initial(),
-            chain: ShmSafe::initial(),
-            queue: AtomicU64::new(0),
-            arrived: Condvar::new(),
-            items: RobustMutex::new(0),
-            sent: AtomicU64::new(0),
-            is_held: AtomicU32::new(0),
-            is_over: AtomicU32::new(0),
-        }
-    }
-}
 
 /// One operation, and what is checked when it was cut short.
 pub struct Operation {

@@ -2,6 +2,7 @@
 
 use super::sweep::{NOTHING, Operation, holds_one_of, put_in, take_out};
 use interlatch::RobustBoundedBuffer;
+use interlatch::ShmType;
 use interlatch::channel::TurnSlot;
 use std::fmt;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -10,7 +11,7 @@ pub type LongBounded = RobustBoundedBuffer<Long, [TurnSlot<Long>; 2]>;
 
 /// An item that is longer than those that are copied under the lock, of a number again and again.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, FromBytes, IntoBytes, Immutable)]
+#[derive(Clone, Copy, PartialEq, FromBytes, IntoBytes, Immutable, ShmType)]
 pub struct Long([u64; LENGTH]);
 
 const LENGTH: usize = 1024 / size_of::<u64>() + 1;

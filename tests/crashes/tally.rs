@@ -7,27 +7,16 @@ use interlatch::platform::Ordering::{Relaxed, Release};
 
 /// Each is written by one process at a time, in one step.
 #[repr(C)]
+#[derive(ShmSafe)]
 pub struct Tally {
     /// The number of the next item.
+    #[shm(initial = AtomicU64::new(1))]
     pub next: AtomicU64,
     /// How many are known to have been sent, and received.
     pub sent: AtomicU64,
     pub received: AtomicU64,
     /// The number that was received last; 0, before the first.
     load_latest: AtomicU64,
-}
-
-// SAFETY: `repr(C)`, of words.
-unsafe impl ShmSafe for Tally {
-    fn initial() -> Self {
-        let word = || AtomicU64::new(0);
-        Self {
-            next: AtomicU64::new(1),
-            sent: word(),
-            received: word(),
-            load_latest: word(),
-        }
-    }
 }
 
 impl Tally {

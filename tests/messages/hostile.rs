@@ -21,8 +21,8 @@ const LIMITS: QueueLimits = QueueLimits {
 /// Bytes of the queue from its limits on: these, where the oldest message begins, a summary, and the cells.
 const ALL: usize = 8 + 8 + 48 + 128 * LIMITS.cells();
 
-/// Behind the page of the region's own.
-const START: usize = 4096;
+/// Behind the header.
+const START: usize = 8192;
 const SIZE: usize = START + 4096;
 
 #[test]

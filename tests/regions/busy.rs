@@ -5,6 +5,7 @@ use super::hostile::variant;
 use super::process::{Actor, TIMEOUT};
 use super::raw::Raw;
 use interlatch::channel::{RecvTimeoutError, Slot};
+use interlatch::region::ShmType;
 use interlatch::{
     Channel, Region, RegionError, RobustMonitorBuffer, RobustMutex, Semaphore, ShmSafe,
 };
@@ -33,7 +34,7 @@ pub fn tests() -> Vec<Test> {
 
 /// A number whose builder stops itself.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmType)]
 struct Halting(u64);
 
 const BUILT: u64 = 7;
@@ -110,7 +111,10 @@ fn a_creator_that_is_stopped() {
     let same = Region::from_descriptor(copy).expect("a region is found");
     assert_eq!(same.objects().count(), 1, "half an object is none");
     let early = region.attach::<Halting>("halting");
-    assert!(matches!(early, Err(RegionError::NoObject(_))), "{early:?}");
+    assert!(
+        matches!(early, Err(RegionError::ObjectNotFound(_))),
+        "{early:?}"
+    );
     assert_eq!(creating(&region, "late"), "Busy");
     assert!(is_stopped(&actor));
     actor.signal(SIGCONT);

@@ -1,10 +1,13 @@
 //! What is in a region: named objects, and what is said of those that are not there or something else.
 
 use super::harness::Test;
+use super::hostile::HEADER;
 use interlatch::channel::Slot;
+use interlatch::platform::Ordering::Relaxed;
 use interlatch::region::{ConfigError, ShmObject};
 use interlatch::{
-    BoundedBuffer, Buffer, Region, RegionError, RegionOptions, RobustMutex, Semaphore, ShmSafe,
+    BoundedBuffer, Buffer, Region, RegionError, RegionOptions, RingBuffer, RobustMutex, Semaphore,
+    ShmSafe,
 };
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -22,6 +25,15 @@ pub fn tests() -> Vec<Test> {
         Test::new(
             "another_layout_is_refused_with_both_named",
             another_layout_is_refused,
+        ),
+        Test::new("swapped_fields_are_refused", swapped_fields_are_refused),
+        Test::new(
+            "swapped_fields_of_items_are_refused",
+            swapped_fields_of_items_are_refused,
+        ),
+        Test::new(
+            "identity_has_the_name_that_a_program_gives_it",
+            identity_has_the_name_that_a_program_gives_it,
         ),
         Test::new(
             "one_process_uses_an_object_as_one_type",
@@ -82,7 +94,10 @@ fn an_object_is_found_by_its_name() {
         1
     );
     let missing = region.attach::<Semaphore>("missing").expect_err("missing");
-    assert_eq!(missing.to_string(), r#"there is no object named "missing""#);
+    assert_eq!(
+        missing.to_string(),
+        r#"the region has no object "missing"; create it before attaching"#
+    );
 }
 
 fn another_type_is_refused() {
@@ -94,24 +109,34 @@ fn another_type_is_refused() {
         matches!(refused, RegionError::OtherType { .. }),
         "{refused:?}"
     );
-    let (size, align) = (size_of::<Semaphore>(), align_of::<Semaphore>());
-    let found = format!(r#"the object "object" is Semaphore of {size} bytes aligned to {align}"#);
-    let expected = format!(
-        "expected RobustMutex<u64> of {} bytes",
-        size_of::<RobustMutex<u64>>()
+    let (found, expected) = (size_of::<Semaphore>(), size_of::<RobustMutex<u64>>());
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "object \"object\" holds Semaphore ({found} bytes), \
+             expected RobustMutex<u64> ({expected} bytes)"
+        )
     );
-    let said = refused.to_string();
-    assert!(said.contains(&found) && said.contains(&expected), "{said}");
-    assert!(matches!(
-        region.attach::<Queue>("object").err(),
-        Some(RegionError::OtherType { .. })
-    ));
+    let unsized_type = region.attach::<Queue>("object").err();
+    assert_eq!(
+        unsized_type.expect("a semaphore").to_string(),
+        "object \"object\" holds Semaphore (4 bytes), expected BoundedBuffer<u64>"
+    );
+    let _: &RobustMutex<u64> = region.create("total", ()).expect("room");
+    let sized_type = region.attach::<Semaphore>("total").expect_err("a mutex");
+    assert_eq!(
+        sized_type.to_string(),
+        format!(
+            "object \"total\" holds RobustMutex<u64> ({expected} bytes), expected Semaphore (4 bytes)"
+        )
+    );
 }
 
 /// The same name for two layouts, as in two versions of a program.
 fn another_layout_is_refused() {
     mod old {
         #[repr(C)]
+        #[derive(interlatch::ShmType)]
         pub struct Config(pub [u32; 4]);
         // SAFETY: words, that nobody writes through a shared reference.
         unsafe impl interlatch::ShmSafe for Config {
@@ -122,7 +147,7 @@ fn another_layout_is_refused() {
     }
     mod new {
         #[repr(C)]
-        #[derive(Debug)]
+        #[derive(Debug, interlatch::ShmType)]
         pub struct Config(pub [u32; 5]);
         // SAFETY: words, that nobody writes through a shared reference.
         unsafe impl interlatch::ShmSafe for Config {
@@ -138,8 +163,8 @@ fn another_layout_is_refused() {
         .expect_err("it is older");
     assert_eq!(
         refused.to_string(),
-        "the object \"config\" is Config of 16 bytes aligned to 4: \
-         expected Config of 20 bytes aligned to 4"
+        "object \"config\" holds Config (16 bytes), expected Config (20 bytes); the layouts differ: \
+         found Config { 0: [u32; 4] at 0 }, expected Config { 0: [u32; 5] at 0 }"
     );
     assert_eq!(
         region.attach::<old::Config>("config").expect("the same").0,
@@ -147,21 +172,115 @@ fn another_layout_is_refused() {
     );
 }
 
-fn one_process_uses_an_object_as_one_type() {
-    mod words {
+/// The same name, size and alignment for two structs, as in two programs: the fields are swapped.
+fn swapped_fields_are_refused() {
+    mod one {
         #[repr(C)]
-        #[derive(Debug)]
-        pub struct Config(pub [interlatch::platform::AtomicU32; 4]);
-        // SAFETY: words.
-        unsafe impl interlatch::ShmSafe for Config {
-            fn initial() -> Self {
-                Self([0; 4].map(interlatch::platform::AtomicU32::new))
-            }
+        #[derive(interlatch::ShmSafe)]
+        pub struct Order {
+            pub price: interlatch::platform::AtomicU64,
+            pub amount: interlatch::platform::AtomicU64,
         }
+    }
+    mod other {
+        #[repr(C)]
+        #[derive(Debug, interlatch::ShmSafe)]
+        pub struct Order {
+            pub amount: interlatch::platform::AtomicU64,
+            pub price: interlatch::platform::AtomicU64,
+        }
+    }
+    let region = Region::memfd("swapped", 4096).expect("a page");
+    let order: &one::Order = region.create("order", ()).expect("room");
+    order.price.store(7, Relaxed);
+    order.amount.store(1, Relaxed);
+    let same = self::other(&region);
+    let error = same.attach::<other::Order>("order");
+    assert_eq!(
+        error.expect_err("another layout").to_string(),
+        "object \"order\" holds Order (16 bytes), expected Order (16 bytes); the layouts differ: \
+         found Order { price: AtomicU64 at 0, amount: AtomicU64 at 8 }, \
+         expected Order { amount: AtomicU64 at 0, price: AtomicU64 at 8 }"
+    );
+    let attached: &one::Order = same.attach("order").expect("the same layout");
+    assert_eq!(attached.price.load(Relaxed), 7);
+}
+
+/// The items of a buffer and the data of a mutex belong to the identity.
+fn swapped_fields_of_items_are_refused() {
+    mod one {
+        #[repr(C)]
+        #[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, interlatch::ShmType)]
+        pub struct Item {
+            pub at: u64,
+            pub value: u64,
+        }
+        use zerocopy::{FromBytes, Immutable, IntoBytes};
+    }
+    mod other {
+        #[repr(C)]
+        #[derive(
+            Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, interlatch::ShmType,
+        )]
+        pub struct Item {
+            pub value: u64,
+            pub at: u64,
+        }
+        use zerocopy::{FromBytes, Immutable, IntoBytes};
+    }
+    let region = Region::memfd("swapped", 4096).expect("a page");
+    let _: &RobustMutex<one::Item> = region.create("mutex", ()).expect("room");
+    let _: &RingBuffer<one::Item> = region.create("ring", 2).expect("room");
+    let layouts = |name: &str| {
+        format!(
+            "the layouts differ: found {name}<Item {{ at: u64 at 0, value: u64 at 8 }}>, \
+             expected {name}<Item {{ value: u64 at 0, at: u64 at 8 }}>"
+        )
+    };
+    let mutex = region.attach::<RobustMutex<other::Item>>("mutex").err();
+    let mutex = mutex.expect("another layout").to_string();
+    assert!(mutex.ends_with(&layouts("RobustMutex")), "{mutex}");
+    let ring = region.attach::<RingBuffer<other::Item>>("ring").err();
+    let ring = ring.expect("another layout").to_string();
+    assert!(ring.ends_with(&layouts("RingBuffer")), "{ring}");
+    assert!(
+        other(&region)
+            .attach::<RingBuffer<one::Item>>("ring")
+            .is_ok()
+    );
+}
+
+/// A program that renames a type keeps the name in its identity.
+fn identity_has_the_name_that_a_program_gives_it() {
+    #[repr(C)]
+    #[derive(ShmSafe)]
+    struct Account(Semaphore);
+    #[repr(C)]
+    #[derive(ShmSafe)]
+    #[shm(name = "Account")]
+    struct Konto(Semaphore);
+    let region = Region::memfd("renamed", 4096).expect("a page");
+    let account: &Account = region.create("account", ()).expect("room");
+    account.0.release(2).expect("few");
+    let same = other(&region);
+    let konto: &Konto = same.attach("account").expect("the same name");
+    assert_eq!(konto.0.permits(), 2);
+}
+
+fn one_process_uses_an_object_as_one_type() {
+    mod one {
+        #[repr(C)]
+        #[derive(interlatch::ShmSafe)]
+        pub struct Config(pub [interlatch::platform::AtomicU32; 4]);
+    }
+    mod two {
+        #[repr(C)]
+        #[derive(Debug, interlatch::ShmSafe)]
+        pub struct Config(pub [interlatch::platform::AtomicU32; 4]);
     }
     mod numbers {
         #[repr(C)]
-        #[derive(Debug)]
+        #[derive(Debug, interlatch::ShmType)]
         pub struct Config(pub [u32; 4]);
         // SAFETY: numbers, that nobody writes through a shared reference.
         unsafe impl interlatch::ShmSafe for Config {
@@ -171,18 +290,28 @@ fn one_process_uses_an_object_as_one_type() {
         }
     }
     let region = Region::memfd("aliases", 4096).expect("a page");
-    let _: &words::Config = region.create("config", ()).expect("room");
-    let _: &words::Config = region.attach("config").expect("the same again");
-    let refused = region.attach::<numbers::Config>("config");
+    let config: &one::Config = region.create("config", ()).expect("room");
+    let _: &one::Config = region.attach("config").expect("the same again");
+    let refused = region.attach::<two::Config>("config");
     let refused = refused.expect_err("it is written through the other one");
     assert!(matches!(refused, RegionError::UsedAs { .. }), "{refused}");
-    assert_eq!(
-        (
-            words::Config::initial().0.len(),
-            numbers::Config::initial().0.len()
-        ),
-        (4, 4)
+    let text = refused.to_string();
+    assert!(
+        text.contains("one::Config") && text.contains("two::Config"),
+        "{text}"
     );
+    let refused = region.attach::<numbers::Config>("config");
+    let refused = refused.expect_err("its numbers are not atomic");
+    assert!(
+        matches!(refused, RegionError::OtherType { .. }),
+        "{refused}"
+    );
+    let lengths = (
+        config.0.len(),
+        two::Config::initial().0.len(),
+        numbers::Config::initial().0.len(),
+    );
+    assert_eq!(lengths, (4, 4, 4));
 }
 
 /// The entry of the second object is moved half into the first one.
@@ -193,7 +322,7 @@ fn overlapping_objects_are_refused() {
     let second = region.objects().nth(1).expect("there are two").offset;
     let descriptor = region.descriptor().expect("a memfd has one");
     let file = File::from(descriptor.try_clone_to_owned().expect("one more"));
-    let mut header = vec![0; 4096];
+    let mut header = vec![0; HEADER];
     file.read_exact_at(&mut header, 0).expect("it is there");
     let words = header
         .chunks_exact(8)
@@ -213,7 +342,8 @@ fn overlapping_objects_are_refused() {
         "{refused:?}"
     );
     // A directory that is wiped under a process that uses its objects: nothing is built over them.
-    file.write_all_at(&[0; 4096 - 64], 64).expect("it is there");
+    file.write_all_at(&[0; HEADER - 64], 64)
+        .expect("it is there");
     let over = region.create::<Semaphore>("third", ()).err();
     assert!(
         matches!(over, Some(RegionError::Damaged { .. })),
@@ -230,7 +360,7 @@ fn what_is_used_is_not_built_over() {
     let descriptor = region.descriptor().expect("a memfd has one");
     let file = File::from(descriptor.try_clone_to_owned().expect("one more"));
     // Behind the mark, the sizes and the lock of the directory.
-    file.write_all_at(&[0; 4096 - 104], 104)
+    file.write_all_at(&[0; HEADER - 104], 104)
         .expect("it is there");
     assert_eq!(region.objects().count(), 0, "it is wiped");
     for refused in [
@@ -249,6 +379,7 @@ fn what_is_used_is_not_built_over() {
 
 fn a_type_may_be_named_in_any_alphabet() {
     #[repr(C)]
+    #[derive(interlatch::ShmType)]
     struct Größe(u64);
     // SAFETY: a number, that nobody writes through a shared reference.
     unsafe impl ShmSafe for Größe {
@@ -261,7 +392,7 @@ fn a_type_may_be_named_in_any_alphabet() {
     assert_eq!(size.0, 7);
     let names: Vec<String> = region
         .objects()
-        .map(|object| object.kind.type_name())
+        .map(|object| object.object_type.type_name())
         .collect();
     assert_eq!(names, ["Größe"]);
 }
@@ -271,7 +402,10 @@ fn an_object_is_created_once() {
     let semaphore: &Semaphore = region.create("object", ()).expect("room");
     semaphore.release(2).expect("few");
     let twice = region.create::<Semaphore>("object", ()).err();
-    assert!(matches!(twice, Some(RegionError::Exists(_))), "{twice:?}");
+    assert!(
+        matches!(twice, Some(RegionError::ObjectExists(_))),
+        "{twice:?}"
+    );
     let same = other(&region);
     let found: &Semaphore = same.create_or_attach("object", ()).expect("it exists");
     assert_eq!(found.permits(), 2, "it was not built again");
@@ -314,6 +448,7 @@ fn a_region_has_so_many_objects() {
 
 fn alignment() {
     #[repr(C, align(4096))]
+    #[derive(interlatch::ShmType)]
     struct Page([u8; 4096]);
     // SAFETY: bytes, that nobody writes through a shared reference.
     unsafe impl ShmSafe for Page {
@@ -322,6 +457,7 @@ fn alignment() {
         }
     }
     #[repr(C, align(8192))]
+    #[derive(interlatch::ShmType)]
     struct TwoPages([u8; 8192]);
     // SAFETY: as above.
     unsafe impl ShmSafe for TwoPages {

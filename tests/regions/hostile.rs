@@ -27,7 +27,7 @@ pub fn tests() -> Vec<Test> {
 
 /// Bytes of the region behind its header.
 pub const SIZE: usize = 3 * HEADER;
-pub const HEADER: usize = 4096;
+pub const HEADER: usize = 8192;
 const CAPACITY: usize = 3;
 
 pub type Bounded = BoundedBuffer<u64, [Slot<u64>]>;

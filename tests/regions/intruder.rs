@@ -83,7 +83,7 @@ fn whatever_a_peer_writes_behind_a_name() {
 fn another_length_is_refused() {
     const WHOLE: u64 = (HEADER + SIZE) as u64;
     const CUT: [u64; 4] = [1 << 40, WHOLE + 4096, WHOLE + 1, WHOLE - 1];
-    const SHORT: [u64; 4] = [4096, 4095, 1, 0];
+    const SHORT: [u64; 6] = [8192, 8191, 4096, 4095, 1, 0];
     for kind in 0..2 {
         let scratch = Scratch::new();
         let (name, path) = (&scratch.names[kind], &scratch.paths[kind]);
@@ -98,8 +98,8 @@ fn another_length_is_refused() {
             ];
             let is_named = |refused: &Option<RegionError>| match refused {
                 // Nothing is left that says what it was.
-                Some(RegionError::NoRegion { .. }) => length < 16,
-                Some(RegionError::Cut { expected, found }) => {
+                Some(RegionError::NotARegion { .. }) => length < 16,
+                Some(RegionError::WrongSize { expected, found }) => {
                     (*expected, *found as u64) == (WHOLE, length)
                 }
                 _ => false,

@@ -4,7 +4,7 @@ use super::harness::Test;
 use super::hostile::variant;
 use super::process::{Actor, TIMEOUT};
 use super::scratch::{Scratch, parse_name};
-use interlatch::region::BadRegionName;
+use interlatch::region::InvalidRegionName;
 use interlatch::{Region, RegionError, RegionName, RegionOptions, Semaphore};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -61,7 +61,7 @@ fn is_found_by_its_name() {
     for name in &Scratch::new().names {
         let missing = RegionOptions::attach(name).err();
         assert!(
-            matches!(missing, Some(RegionError::NoRegionOfThatName(_))),
+            matches!(missing, Some(RegionError::NotFound(_))),
             "{missing:?}"
         );
         let region = RegionOptions::new(4096).create(name).expect("room");
@@ -83,11 +83,11 @@ fn is_found_by_its_name() {
         name.remove().expect("it exists");
         assert!(matches!(
             RegionOptions::attach(name).err(),
-            Some(RegionError::NoRegionOfThatName(_))
+            Some(RegionError::NotFound(_))
         ));
         assert!(matches!(
             name.remove().err(),
-            Some(RegionError::NoRegionOfThatName(_))
+            Some(RegionError::NotFound(_))
         ));
         let semaphore: &Semaphore = kept.attach("ready").expect("who has it mapped keeps it");
         assert_eq!(semaphore.permits(), 1);
@@ -138,7 +138,7 @@ fn stays_when_a_child_drops_it() {
 
 /// Two programs may have chosen one key.
 fn a_segment_of_somebody_else_is_left_alone() {
-    const SIZE: usize = 8192;
+    const SIZE: usize = 4 * 4096;
     let scratch = Scratch::new();
     let name = &scratch.names[2];
     let (_, key) = name
@@ -154,8 +154,15 @@ fn a_segment_of_somebody_else_is_left_alone() {
         let start = libc::shmat(id, std::ptr::null(), 0);
         std::slice::from_raw_parts_mut(start.cast::<u8>(), SIZE)
     };
-    // All of it is in use, or the end, or something in the middle, or something in the first page.
-    for used in [0..SIZE, 4096..SIZE, 6000..6008, 2048..2049, 500..510] {
+    // All of it is in use, or the end, or something in the middle, or something in the header.
+    for used in [
+        0..SIZE,
+        8192..SIZE,
+        12000..12008,
+        6000..6008,
+        2048..2049,
+        500..510,
+    ] {
         bytes.fill(0);
         bytes[used.clone()].fill(1);
         for refused in [
@@ -164,7 +171,7 @@ fn a_segment_of_somebody_else_is_left_alone() {
             name.remove().err(),
         ] {
             assert!(
-                matches!(refused, Some(RegionError::NoRegion { .. })),
+                matches!(refused, Some(RegionError::NotARegion { .. })),
                 "{used:?}: {refused:?}"
             );
         }
@@ -250,7 +257,7 @@ fn somebody_elses_is_denied() {
     }
     for name in &Scratch::new().names {
         let _region = RegionOptions::new(4096).create(name).expect("room");
-        let denied = format!("Denied: this process may not use the region {name}");
+        let denied = format!("Denied: this process has no permission to use region {name}");
         assert_eq!(said(&["as somebody else", &name.to_string()]), denied);
         name.remove().expect("it is ours");
     }
@@ -294,9 +301,9 @@ fn something_else_is_refused() {
             "{name}: {refused:?}"
         );
     }
-    assert!(matches!(refusal("file"), RegionError::NoRegion { .. }));
-    assert!(matches!(refusal("zeros"), RegionError::NoRegion { .. }));
-    assert!(matches!(refusal("empty"), RegionError::NoRegion { .. }));
+    assert!(matches!(refusal("file"), RegionError::NotARegion { .. }));
+    assert!(matches!(refusal("zeros"), RegionError::NotARegion { .. }));
+    assert!(matches!(refusal("empty"), RegionError::NotARegion { .. }));
     let nowhere = RegionOptions::new(4096)
         .create(&RegionName::file(at("no/where")))
         .err();
@@ -307,27 +314,29 @@ fn something_else_is_refused() {
 }
 
 fn a_name_that_cannot_be_is_refused() {
-    let character = |name: &str| BadRegionName::Character(name.into());
+    let character = |name: &str| InvalidRegionName::Character(name.into());
     for (name, error, said) in [
         (
             "",
-            BadRegionName::Empty,
-            "an empty name: expected at least one character",
+            InvalidRegionName::Empty,
+            "the name of a region is empty",
         ),
         (
             "a/b",
             character("a/b"),
-            r#"the name "a/b": expected one without slash and zero, and not one or two dots"#,
+            "the name \"a/b\" contains a slash or a zero byte, or is one or two dots; use `file:PATH` for a \
+             path",
         ),
         (
             "..",
             character(".."),
-            r#"the name "..": expected one without slash and zero, and not one or two dots"#,
+            "the name \"..\" contains a slash or a zero byte, or is one or two dots; use `file:PATH` for a \
+             path",
         ),
         (
             &"a".repeat(256),
-            BadRegionName::TooLong(256),
-            "a name of 256 bytes: expected at most 255",
+            InvalidRegionName::TooLong(256),
+            "the name of a region has 256 bytes, expected at most 255",
         ),
     ] {
         match RegionName::posix(name) {
@@ -418,7 +427,8 @@ fn a_truncated_file() {
     let refused = RegionOptions::attach(name)
         .err()
         .map(|error| error.to_string());
-    let said = "the region was made with 69632 bytes, and has 8192";
+    let said = "the region was created with 73728 bytes and has 8192 now: it was truncated, or its header \
+                is damaged";
     assert_eq!(refused.as_deref(), Some(said));
     drop(region);
     name.remove().expect("it is ours all the same");

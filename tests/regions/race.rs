@@ -21,24 +21,16 @@ const KILLED: usize = 12;
 
 /// A number whose initial value takes a while to write.
 #[repr(C)]
+#[derive(ShmSafe)]
 struct Slow {
+    #[shm(initial = AtomicU64::new(MARK))]
     first: AtomicU64,
+    #[shm(initial = std::array::from_fn(|_| AtomicU64::new(MARK)))]
     filler: [AtomicU64; 2048],
     last: AtomicU64,
 }
 
 const MARK: u64 = 0x1234_5678_9abc_def0;
-
-// SAFETY: `repr(C)`, of words.
-unsafe impl ShmSafe for Slow {
-    fn initial() -> Self {
-        Self {
-            first: AtomicU64::new(MARK),
-            filler: std::array::from_fn(|_| AtomicU64::new(MARK)),
-            last: AtomicU64::new(0),
-        }
-    }
-}
 
 fn everybody_gets_the_same() {
     let mut random = fastrand::Rng::with_seed(seed());

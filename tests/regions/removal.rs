@@ -20,19 +20,10 @@ const ROUNDS: u32 = 300;
 
 /// How many regions there were, and how many removals.
 #[repr(C)]
+#[derive(ShmSafe)]
 struct Balance {
     made: AtomicU64,
     removed: AtomicU64,
-}
-
-// SAFETY: `repr(C)`, of words.
-unsafe impl ShmSafe for Balance {
-    fn initial() -> Self {
-        Self {
-            made: AtomicU64::new(0),
-            removed: AtomicU64::new(0),
-        }
-    }
 }
 
 fn everybody_gets_one() {
@@ -71,7 +62,7 @@ fn make_and_remove(kind: usize, seed: u64) {
 fn is_there(name: &RegionName) -> bool {
     match RegionOptions::attach(name) {
         Ok(_) => true,
-        Err(RegionError::NoRegionOfThatName(_)) => false,
+        Err(RegionError::NotFound(_)) => false,
         Err(other) => panic!("{name}: {other}"),
     }
 }
@@ -115,7 +106,7 @@ fn make(name: &RegionName, balance: &Balance) {
     };
     match region.create::<Semaphore>("mark", ()) {
         Ok(_) => balance.made.fetch_add(1, AcqRel),
-        Err(RegionError::Exists(_)) => 0,
+        Err(RegionError::ObjectExists(_)) => 0,
         Err(other) => panic!("{name}: {other:?}"),
     };
     let semaphore: &Semaphore = region.attach("mark").expect("it is there");
@@ -126,9 +117,9 @@ fn make(name: &RegionName, balance: &Balance) {
 fn remove(name: &RegionName, balance: &Balance) {
     match name.remove() {
         Ok(()) => balance.removed.fetch_add(1, AcqRel),
-        Err(RegionError::NoRegionOfThatName(_)) => 0,
+        Err(RegionError::NotFound(_)) => 0,
         // A segment whose creator has not begun to build it.
-        Err(RegionError::NoRegion { found: 0, .. }) if name.to_string().starts_with("sysv") => 0,
+        Err(RegionError::NotARegion { found: 0, .. }) if name.to_string().starts_with("sysv") => 0,
         Err(other) => panic!("{name}: {other:?}"),
     };
 }

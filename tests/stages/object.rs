@@ -9,7 +9,7 @@ use interlatch::sync::{Deadline, PermitOverflow, RawMutex, SemaphorePair};
 use interlatch::sync::{RawLock, RawSemaphore, Timeout};
 use interlatch::{
     BoundedBuffer, Buffer, MessageQueue, MonitorBuffer, Pod, Receiver, Region, RegionError,
-    RobustBoundedBuffer, RobustMonitorBuffer, Semaphore, Sender,
+    RobustBoundedBuffer, RobustMonitorBuffer, Semaphore, Sender, ShmType,
 };
 use interlatch_contract::specification::Outcome;
 use std::time::{Duration, Instant};
@@ -348,7 +348,7 @@ impl Item for u64 {
 
 /// An item of 1 KiB; one that is torn has different words.
 #[repr(C)]
-#[derive(Clone, Copy, FromBytes, Immutable, IntoBytes)]
+#[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, ShmType)]
 struct Large([u64; 128]);
 
 impl Item for Large {

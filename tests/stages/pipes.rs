@@ -5,6 +5,7 @@ use super::harness::Test;
 use super::process::{Actor, TIMEOUT, inherited};
 use super::stage::{Names, Only, Round};
 use interlatch::platform::pipe::{Reader, Writer};
+use interlatch::region::ShmType;
 use interlatch::sync::PermitOverflow;
 use interlatch::sync::{PipeSemaphore, RawSemaphore, Timeout, TrustedSemaphore};
 use interlatch::{Region, ShmSafe};
@@ -29,7 +30,7 @@ fn with_table<R>(access: impl FnOnce(&mut Vec<Arc<PipeSemaphore>>) -> R) -> R {
 
 /// A semaphore in a pipe that each process finds by its number.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmType)]
 struct Numbered(u64);
 
 // SAFETY: a number, that nobody writes through a shared reference.

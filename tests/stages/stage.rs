@@ -17,19 +17,10 @@ const ROUNDS: usize = 2_000;
 /// A state of its own for each round, and a gate at which its participants wait for each other:
 /// otherwise the first one would be through with all rounds before the second has begun.
 #[repr(C)]
+#[derive(ShmSafe)]
 pub struct Round<S> {
     arrived: AtomicU32,
     state: S,
-}
-
-// SAFETY: an atomic word, and a state that may lie there too.
-unsafe impl<S: ShmSafe> ShmSafe for Round<S> {
-    fn initial() -> Self {
-        Self {
-            arrived: AtomicU32::new(0),
-            state: S::initial(),
-        }
-    }
 }
 
 impl<S> Round<S> {

@@ -1,6 +1,6 @@
 //! Scenarios: a shared state and participants that run concurrently.
 
-use interlatch::platform::{ShmSafe, UnsafeCell, spin};
+use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell, spin};
 
 /// The code of one participant: a plain function of the shared state.
 ///
@@ -270,6 +270,10 @@ unsafe impl ShmSafe for RaceCell {
     fn initial() -> Self {
         Self::new(0)
     }
+}
+
+impl ShmType for RaceCell {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RaceCell");
 }
 
 impl RaceCell {

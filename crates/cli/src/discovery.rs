@@ -114,7 +114,7 @@ impl Discovery {
             }
             Err(_) => return,
         };
-        if subject.view.state() == (RegionState::HalfBuilt { is_begun: false }) {
+        if subject.view.state() == (RegionState::Unbuilt { is_begun: false }) {
             return;
         }
         let file = subject.file.as_ref();

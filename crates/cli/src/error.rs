@@ -25,7 +25,7 @@ impl CliError {
     pub fn from_region(target: &Target, error: &RegionError) -> Self {
         let name = escape(&target.to_string());
         match error {
-            RegionError::NoRegionOfThatName(_) => Self::NotFound(name),
+            RegionError::NotFound(_) => Self::NotFound(name),
             error => Self::Region(name, escape(&error.to_string())),
         }
     }

@@ -137,10 +137,10 @@ impl Subject {
         let is_here = self.is_of_this_namespace();
         let entry = |object: interlatch::region::directory::Object| Entry {
             name: object.name.text(),
-            type_name: object.kind.type_name(),
+            type_name: object.object_type.type_name(),
             offset: object.offset,
-            size: object.kind.size(),
-            config: object.plan,
+            size: object.object_type.size(),
+            config: object.config,
             state: with_state.then(|| ObjectReport::new(self.view.inspect(&object), is_here)),
         };
         self.view.objects().map(entry).collect()
@@ -149,11 +149,11 @@ impl Subject {
 
 fn state_name(state: RegionState) -> &'static str {
     match state {
-        RegionState::EnvelopeState => "ok",
+        RegionState::Usable => "ok",
         RegionState::OtherNamespace => "other namespace",
         RegionState::EarlierBoot => "earlier boot",
-        RegionState::CutShort { .. } => "truncated",
-        RegionState::HalfBuilt { .. } => "incomplete",
+        RegionState::Truncated { .. } => "truncated",
+        RegionState::Unbuilt { .. } => "incomplete",
         _ => "damaged",
     }
 }

@@ -117,11 +117,11 @@ impl ObjectReport {
                 waiters: condvar.waiters,
             },
             ObjectState::Semaphore(semaphore) => Self::Semaphore(semaphore.into()),
-            ObjectState::Pair(pair) => Self::SemaphorePair {
+            ObjectState::SemaphorePair(pair) => Self::SemaphorePair {
                 writer: pair.writer.into(),
                 reader: pair.reader.into(),
             },
-            ObjectState::Recoverable(state) => Self::robust_semaphore(&state, is_here),
+            ObjectState::RobustSemaphore(state) => Self::robust_semaphore(&state, is_here),
             ObjectState::RobustSemaphorePair(state) => Self::robust_semaphore_pair(&state, is_here),
             ObjectState::Buffer(buffer) => Self::Buffer(BufferReport::new(buffer, is_here)),
             ObjectState::BytePipe(pipe) => Self::BytePipe(BytePipeReport::new(pipe, is_here)),

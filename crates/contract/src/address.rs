@@ -38,7 +38,7 @@ impl Receives for EnvelopeState {
         };
         let link = DirectLink::new(ends, sender, receiver);
         let next = || match link.recv_with(Timeout::Infinite) {
-            Err(DirectLinkError::Nothing(ended)) => {
+            Err(DirectLinkError::Recv(ended)) => {
                 assert_eq!(ended, RecvTimeoutError::Disconnected);
                 None
             }
@@ -72,24 +72,12 @@ fn handles<'a>(
 
 /// Buffers for both directions, and what was sent and received.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Posted {
     there: NamedChannel,
     back: NamedChannel,
     sent: [RaceCell; 2],
     got: RaceCell,
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl ShmSafe for Posted {
-    fn initial() -> Self {
-        Self {
-            there: NamedChannel::initial(),
-            back: NamedChannel::initial(),
-            sent: [RaceCell::new(0), RaceCell::new(0)],
-            got: RaceCell::new(0),
-        }
-    }
 }
 
 const ANN: ProcessId = ProcessId::new(1);
@@ -134,7 +122,7 @@ fn post<const WHO: usize>(shared: &Posted, me: ProcessId) {
 pub fn a_link_refuses_a_stranger<R: Receives>() -> Scenario<Posted> {
     let bob = |shared: &Posted| {
         for message in R::of_link([BOB, ANN], [&shared.back, &shared.there]) {
-            let stranger = DirectLinkError::Stranger {
+            let stranger = DirectLinkError::WrongSender {
                 expected: ANN,
                 found: EVE,
             };

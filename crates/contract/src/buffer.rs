@@ -24,21 +24,10 @@ pub type RobustMonitor<const N: usize> = RobustMonitorBuffer<u64, [Slot<u64>; N]
 
 /// A buffer, and what two receivers got out of it.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Passed<B> {
     buffer: B,
     got: [[RaceCell; 2]; 2],
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<B: Unregistered<Item = u64> + ShmSafe> ShmSafe for Passed<B> {
-    fn initial() -> Self {
-        let nothing = || [RaceCell::new(0), RaceCell::new(0)];
-        Self {
-            buffer: B::initial(),
-            got: [nothing(), nothing()],
-        }
-    }
 }
 
 /// Every scenario of all constructions.

@@ -53,7 +53,7 @@ impl<const N: usize> Bytes for Small<N> {
 
 /// A stream, what has come out of it as a number of decimal digits, and what participants tell each other.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Stream<B> {
     bytes: B,
     /// What two readers have read.
@@ -62,19 +62,6 @@ pub struct Stream<B> {
     wrote: RaceCell,
     begun: Semaphore,
     done: Semaphore,
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<B: Bytes> ShmSafe for Stream<B> {
-    fn initial() -> Self {
-        Self {
-            bytes: B::initial(),
-            read: [RaceCell::new(0), RaceCell::new(0)],
-            wrote: RaceCell::new(0),
-            begun: Semaphore::empty(),
-            done: Semaphore::empty(),
-        }
-    }
 }
 
 impl<B: Bytes> Stream<B> {

@@ -7,22 +7,11 @@ use std::time::Duration;
 
 /// A condition variable, its lock, and a number to wait for.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Awaited<C, L> {
     changed: C,
     lock: L,
     tokens: RaceCell,
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<C: ShmSafe, L: ShmSafe> ShmSafe for Awaited<C, L> {
-    fn initial() -> Self {
-        Self {
-            changed: C::initial(),
-            lock: L::initial(),
-            tokens: RaceCell::new(0),
-        }
-    }
 }
 
 /// Every scenario of a condition variable.

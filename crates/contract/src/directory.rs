@@ -3,29 +3,19 @@
 use super::{RaceCell, Scenario, Stage};
 use core::alloc::Layout;
 use interlatch::platform::ShmSafe;
-use interlatch::region::directory::{Directory, Kind, Mark, ObjectName, Refused};
+use interlatch::region::directory::{
+    Directory, DirectoryError, Mark, NewObject, Object, ObjectName, ObjectType,
+};
 use interlatch::sync::Timeout;
 
 /// A directory, and the place where its one object will be.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Found {
     directory: Directory<1>,
     mark: Mark,
     object: RaceCell,
     created: [RaceCell; 3],
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl ShmSafe for Found {
-    fn initial() -> Self {
-        Self {
-            directory: Directory::new(),
-            mark: Mark::new(),
-            object: RaceCell::new(0),
-            created: core::array::from_fn(|_| RaceCell::new(0)),
-        }
-    }
 }
 
 /// Every scenario, with its victims alive.
@@ -47,24 +37,31 @@ fn name() -> ObjectName {
     ObjectName::new("object").expect("a name")
 }
 
-fn create(shared: &Found) -> Result<(), Refused> {
-    let (kind, space) = (Kind::of::<u64>(Layout::new::<u64>()), 0..8);
-    let build = |offset| {
-        assert_eq!(offset, 0);
+fn new_object(name: ObjectName) -> NewObject {
+    NewObject {
+        name,
+        object_type: ObjectType::new::<u64>(Layout::new::<u64>()),
+        config: 0,
+    }
+}
+
+fn create(shared: &Found) -> Result<(), DirectoryError> {
+    let build = |object: &Object| {
+        assert_eq!((object.offset, object.index), (0, 0));
         shared.object.set(HALF);
         shared.object.set(BUILT);
         Ok(())
     };
     let created = shared
         .directory
-        .create(name(), kind, 0, space, Timeout::Infinite, build);
+        .create(new_object(name()), 0..8, Timeout::Infinite, build);
     created.map(drop)
 }
 
 fn create_or_find<const WHO: usize>(shared: &Found) {
     match create(shared) {
         Ok(()) => shared.created[WHO].set(1),
-        Err(Refused::Exists) => {}
+        Err(DirectoryError::Exists) => {}
         Err(refused) => panic!("{refused:?}"),
     }
     assert!(shared.directory.find(&name()).is_some(), "it exists");
@@ -92,7 +89,7 @@ pub fn one_creates_and_all_find(processes: usize) -> Scenario<Found> {
 pub fn nobody_finds_what_is_not_built() -> Scenario<Found> {
     let look = |shared: &Found| {
         if let Some(object) = shared.directory.find(&name()) {
-            assert_eq!((object.offset, object.kind.size()), (0, 8));
+            assert_eq!((object.offset, object.object_type.size()), (0, 8));
             assert_eq!(shared.object.get(), BUILT);
         }
     };
@@ -153,23 +150,23 @@ pub fn nobody_sees_what_is_half_built() -> Scenario<Found> {
 /// Each refusal has its name, and changes nothing.
 pub fn says_why_nothing_was_created() -> Scenario<Found> {
     let alone = |shared: &Found| {
-        let kind = Kind::of::<u64>(Layout::new::<u64>());
-        let never = |_| panic!("nothing is built");
-        let [first, second] = ["object", "another"].map(|name| ObjectName::new(name).expect("one"));
+        let never = |_: &Object| panic!("nothing is built");
+        let [first, second] =
+            ["object", "another"].map(|name| new_object(ObjectName::new(name).expect("one")));
         let small = shared
             .directory
-            .create(first, kind, 0, 1..8, Timeout::NonBlocking, never);
-        assert_eq!(small.err(), Some(Refused::TooSmall { offset: 8 }));
+            .create(first, 1..8, Timeout::NonBlocking, never);
+        assert_eq!(small.err(), Some(DirectoryError::TooSmall { offset: 8 }));
         assert_eq!(shared.directory.objects().count(), 0);
         create(shared).expect("there is room");
         let twice = shared
             .directory
-            .create(first, kind, 0, 0..64, Timeout::NonBlocking, never);
-        assert_eq!(twice.err(), Some(Refused::Exists));
+            .create(first, 0..64, Timeout::NonBlocking, never);
+        assert_eq!(twice.err(), Some(DirectoryError::Exists));
         let full = shared
             .directory
-            .create(second, kind, 0, 0..64, Timeout::NonBlocking, never);
-        assert_eq!(full.err(), Some(Refused::Full));
+            .create(second, 0..64, Timeout::NonBlocking, never);
+        assert_eq!(full.err(), Some(DirectoryError::Full));
         assert!(ObjectName::new("").is_err() && ObjectName::new("a\0").is_err());
         assert!(ObjectName::new(&"a".repeat(31)).is_ok());
         assert!(ObjectName::new(&"a".repeat(32)).is_err());

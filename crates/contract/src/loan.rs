@@ -46,22 +46,11 @@ impl Lends for RobustBounded<1> {
 
 /// A buffer, and what was received.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Lent<B> {
     buffer: B,
     sent: RaceCell,
     got: [RaceCell; 2],
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<B: Lends + ShmSafe> ShmSafe for Lent<B> {
-    fn initial() -> Self {
-        Self {
-            buffer: B::initial(),
-            sent: RaceCell::new(0),
-            got: [RaceCell::new(0), RaceCell::new(0)],
-        }
-    }
 }
 
 /// Every scenario, with its victims alive.

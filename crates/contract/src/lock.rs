@@ -7,22 +7,11 @@ use std::time::Duration;
 
 /// A lock and a number that it protects.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Protected<L> {
     lock: L,
     number: RaceCell,
     tries: [RaceCell; 4],
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<L: ShmSafe> ShmSafe for Protected<L> {
-    fn initial() -> Self {
-        Self {
-            lock: L::initial(),
-            number: RaceCell::new(0),
-            tries: core::array::from_fn(|_| RaceCell::new(0)),
-        }
-    }
 }
 
 /// Every scenario of a lock.

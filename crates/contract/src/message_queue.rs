@@ -22,36 +22,25 @@ const LONG: usize = 192;
 
 /// A queue, and what its users know of the messages.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Passed<Q> {
     queue: Q,
     sent: [RaceCell; 2],
     received: [RaceCell; 2],
 }
 
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<Q: MessageQueueExt + ShmSafe> ShmSafe for Passed<Q> {
-    fn initial() -> Self {
-        Self {
-            queue: Q::initial(),
-            sent: [RaceCell::new(0), RaceCell::new(0)],
-            received: [RaceCell::new(0), RaceCell::new(0)],
-        }
-    }
-}
-
 /// A queue for three messages with a short one of each type from 1 to 3: it is full.
 #[repr(C)]
-#[derive(Debug)]
-pub struct Full<Q>(Passed<Q>);
+#[derive(Debug, ShmSafe)]
+pub struct Full<Q: MessageQueueExt>(#[shm(initial = full())] Passed<Q>);
 
-// SAFETY: that of its only part.
-unsafe impl<Q: MessageQueueExt + ShmSafe> ShmSafe for Full<Q> {
-    fn initial() -> Self {
-        let full = Passed::initial();
-        (1..=3).for_each(|number| send(&full.queue, number, SHORT));
-        Self(full)
-    }
+fn full<Q: MessageQueueExt>() -> Passed<Q>
+where
+    Passed<Q>: ShmSafe,
+{
+    let full = Passed::initial();
+    (1..=3).for_each(|number| send(&full.queue, number, SHORT));
+    full
 }
 
 /// Every scenario.

@@ -6,7 +6,7 @@ use interlatch::channel::{
     AttachError, BoundedBuffer, Buffer, Channel, MonitorBuffer, RecvTimeoutError, SendTimeoutError,
     Slot, Unregistered,
 };
-use interlatch::platform::{Pod, ShmSafe};
+use interlatch::platform::{Pod, ShmSafe, ShmType, TypeInfo};
 use interlatch::sync::{
     LockGuard, PermitOverflow, PipeSemaphore, RawCondvar, RawLock, RawSemaphore, Semaphore,
     SemaphoreCondvar, SemaphoreLock, SemaphorePair, Timeout, TrustedSemaphore,
@@ -24,10 +24,14 @@ pub trait Factory: Sync {
 }
 
 // SAFETY: its scenarios run in one address space, or it has nothing that only one has.
-unsafe impl<T: Factory> ShmSafe for ProcessLocal<T> {
+unsafe impl<T: Factory + 'static> ShmSafe for ProcessLocal<T> {
     fn initial() -> Self {
         Self(T::create())
     }
+}
+
+impl<T: Factory + 'static> ShmType for ProcessLocal<T> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("ProcessLocal");
 }
 
 impl<P: RawSemaphore> RawSemaphore for ProcessLocal<P> {

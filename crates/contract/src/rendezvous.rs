@@ -12,25 +12,12 @@ pub type Meeting = Rendezvous<u64, 2>;
 
 /// A meeting, what two senders know to have been taken, and what two receivers have taken.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Met<B> {
     place: B,
     told: [RaceCell; 2],
     taken: [RaceCell; 2],
     ready: RaceCell,
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<B: Unregistered<Item = u64> + ShmSafe> ShmSafe for Met<B> {
-    fn initial() -> Self {
-        let nothing = || [RaceCell::new(0), RaceCell::new(0)];
-        Self {
-            place: B::initial(),
-            told: nothing(),
-            taken: nothing(),
-            ready: RaceCell::new(0),
-        }
-    }
 }
 
 /// Every scenario, with its victims alive.

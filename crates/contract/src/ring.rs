@@ -73,16 +73,13 @@ impl<const N: usize> Receives for Receiver<'_, Small<N>> {
 
 /// The one of this crate, where the kernel has no `membarrier(2)`.
 #[repr(transparent)]
-#[derive(Debug)]
-pub struct Exchanging<const N: usize>(Small<N>);
+#[derive(Debug, ShmSafe)]
+pub struct Exchanging<const N: usize>(#[shm(initial = without_membarrier())] Small<N>);
 
-// SAFETY: it is what it wraps.
-unsafe impl<const N: usize> ShmSafe for Exchanging<N> {
-    fn initial() -> Self {
-        let ring = Small::initial();
-        ring.avoid_membarrier();
-        Self(ring)
-    }
+fn without_membarrier<const N: usize>() -> Small<N> {
+    let ring = Small::initial();
+    ring.avoid_membarrier();
+    ring
 }
 
 impl<const N: usize> Ring for Exchanging<N> {
@@ -97,15 +94,8 @@ impl<const N: usize> Ring for Exchanging<N> {
 
 /// The one of this crate, whose items are written and read where they are.
 #[repr(transparent)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Lending<const N: usize>(Small<N>);
-
-// SAFETY: it is what it wraps.
-unsafe impl<const N: usize> ShmSafe for Lending<N> {
-    fn initial() -> Self {
-        Self(Small::initial())
-    }
-}
 
 struct Lends<H>(H);
 
@@ -150,22 +140,11 @@ impl<const N: usize> Receives for Lends<Receiver<'_, Small<N>>> {
 
 /// A ring, what has come out of it as a number of decimal digits, and how many are known to have been sent.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Passed<R> {
     ring: R,
     got: RaceCell,
     sent: [RaceCell; 2],
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<R: Ring> ShmSafe for Passed<R> {
-    fn initial() -> Self {
-        Self {
-            ring: R::initial(),
-            got: RaceCell::new(0),
-            sent: [RaceCell::new(0), RaceCell::new(0)],
-        }
-    }
 }
 
 impl<R: Ring> Passed<R> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// A buffer, what was sent, and what two receivers have got: whether one has a handle, the sum and the
 /// number of items.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Passed<B> {
     buffer: B,
     /// What the two senders know to have been sent.
@@ -18,20 +18,6 @@ pub struct Passed<B> {
     has_come: [RaceCell; 2],
     sums: [RaceCell; 2],
     items: [RaceCell; 2],
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<B: Unregistered<Item = u64> + ShmSafe> ShmSafe for Passed<B> {
-    fn initial() -> Self {
-        let nothing = || [RaceCell::new(0), RaceCell::new(0)];
-        Self {
-            buffer: B::initial(),
-            sent: nothing(),
-            has_come: nothing(),
-            sums: nothing(),
-            items: nothing(),
-        }
-    }
 }
 
 /// Every scenario, with its victims alive.

@@ -10,22 +10,11 @@ use std::time::Duration;
 
 /// A number to wait for, which one step changes, so that it is never half-changed.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Awaited {
     changed: Condvar,
     lock: RobustMutex<()>,
     tokens: RaceCell,
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl ShmSafe for Awaited {
-    fn initial() -> Self {
-        Self {
-            changed: Condvar::new(),
-            lock: RobustMutex::new(()),
-            tokens: RaceCell::new(0),
-        }
-    }
 }
 
 /// A number that one instruction changes is never half-changed.

@@ -9,25 +9,15 @@ use std::time::Duration;
 
 /// Two accounts behind a robust lock. Their sum stays the same, but in the middle of a transfer.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Accounts<L> {
     lock: L,
+    #[shm(initial = RaceCell::new(SUM))]
     from: RaceCell,
     to: RaceCell,
 }
 
 const SUM: u64 = 10;
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<L: ShmSafe> ShmSafe for Accounts<L> {
-    fn initial() -> Self {
-        Self {
-            lock: L::initial(),
-            from: RaceCell::new(SUM),
-            to: RaceCell::new(0),
-        }
-    }
-}
 
 impl<L: RobustLock> Accounts<L> {
     /// Locks, and makes the accounts consistent if the last holder died.
@@ -194,20 +184,10 @@ pub fn who_does_not_repair_ends_it_for_all<L: RobustLock>() -> Scenario<Accounts
 
 /// A lock whose memory is used for something else after it was held.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Reused {
     lock: RawRobustMutex,
     is_reused: RaceCell,
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl ShmSafe for Reused {
-    fn initial() -> Self {
-        Self {
-            lock: RawRobustMutex::new(),
-            is_reused: RaceCell::new(0),
-        }
-    }
 }
 
 impl Reused {

@@ -8,20 +8,10 @@ use std::time::Duration;
 
 /// A robust lock, and how many have held it.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Visited {
     lock: RobustMutex<u64>,
     told: RaceCell,
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl ShmSafe for Visited {
-    fn initial() -> Self {
-        Self {
-            lock: RobustMutex::new(0),
-            told: RaceCell::new(0),
-        }
-    }
 }
 
 /// Every scenario of a robust lock with data.

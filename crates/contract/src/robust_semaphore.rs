@@ -8,22 +8,11 @@ use std::time::Duration;
 
 /// A semaphore, a number that one permit protects, and how many are inside.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct LockGuard<const N: usize> {
     semaphore: RobustSemaphore<N>,
     number: RaceCell,
     inside: AtomicU32,
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<const N: usize> ShmSafe for LockGuard<N> {
-    fn initial() -> Self {
-        Self {
-            semaphore: RobustSemaphore::new(),
-            number: RaceCell::new(0),
-            inside: AtomicU32::new(0),
-        }
-    }
 }
 
 /// Every scenario among the living.

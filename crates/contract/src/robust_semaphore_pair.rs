@@ -7,22 +7,11 @@ use std::time::Duration;
 
 /// A pair, what its slots are about, and what was read.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct HandedOver<const N: usize> {
     pair: RobustSemaphorePair<[PairSlot; N]>,
     numbers: [RaceCell; N],
     seen: [RaceCell; 2],
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<const N: usize> ShmSafe for HandedOver<N> {
-    fn initial() -> Self {
-        Self {
-            pair: ShmSafe::initial(),
-            numbers: core::array::from_fn(|_| RaceCell::new(0)),
-            seen: [RaceCell::new(0), RaceCell::new(0)],
-        }
-    }
 }
 
 /// Every scenario, with its victims alive.

@@ -6,7 +6,7 @@ use interlatch::channel::{
     ChannelError, Direction, GrowthLimit, RecvTimeoutError, Segment, SegmentList, Segments,
     SendTimeoutError, Slot,
 };
-use interlatch::platform::ShmSafe;
+use interlatch::platform::{ShmSafe, ShmType, TypeInfo};
 use interlatch::sync::Timeout;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -62,6 +62,10 @@ unsafe impl ShmSafe for PoolState {
             pool: core::array::from_fn(|_| (RaceCell::new(0), One::initial())),
         }
     }
+}
+
+impl ShmType for PoolState {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("PoolState");
 }
 
 impl PoolState {
@@ -209,23 +213,11 @@ impl Unlimited for PoolState {
 
 /// A queue, what was sent by each of two, and what was received.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct Queued<Q> {
     queue: Q,
     sent: [RaceCell; 2],
     got: [RaceCell; 2],
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<Q: Unlimited> ShmSafe for Queued<Q> {
-    fn initial() -> Self {
-        let nothing = || [RaceCell::new(0), RaceCell::new(0)];
-        Self {
-            queue: Q::initial(),
-            sent: nothing(),
-            got: nothing(),
-        }
-    }
 }
 
 /// Every scenario, with its victims alive.

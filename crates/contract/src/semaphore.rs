@@ -7,33 +7,22 @@ use std::time::Duration;
 
 /// A semaphore without permits, one with one, and numbers beside them.
 #[repr(C)]
-#[derive(Debug)]
-pub struct EndpointRef<P> {
+#[derive(Debug, ShmSafe)]
+pub struct EndpointRef<P: RawSemaphore> {
     empty: P,
+    #[shm(initial = with_permits(1))]
     one: P,
+    #[shm(initial = with_permits(2))]
     two: P,
     number: RaceCell,
     inside: AtomicU32,
     acquired: [RaceCell; 2],
 }
 
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<P: RawSemaphore + ShmSafe> ShmSafe for EndpointRef<P> {
-    fn initial() -> Self {
-        let with = |permits| {
-            let semaphore = P::initial();
-            semaphore.release(permits).expect("few permits");
-            semaphore
-        };
-        Self {
-            empty: P::initial(),
-            one: with(1),
-            two: with(2),
-            number: RaceCell::new(0),
-            inside: AtomicU32::new(0),
-            acquired: [RaceCell::new(0), RaceCell::new(0)],
-        }
-    }
+fn with_permits<P: RawSemaphore + ShmSafe>(permits: u32) -> P {
+    let semaphore = P::initial();
+    semaphore.release(permits).expect("few permits");
+    semaphore
 }
 
 /// Every scenario of a semaphore.

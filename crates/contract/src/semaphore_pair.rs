@@ -7,22 +7,11 @@ use std::time::Duration;
 
 /// The pair of the notes and what is handed over.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, ShmSafe)]
 pub struct HandedOver {
     pair: SemaphorePair,
     number: RaceCell,
     seen: RaceCell,
-}
-
-// SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl ShmSafe for HandedOver {
-    fn initial() -> Self {
-        Self {
-            pair: SemaphorePair::one(),
-            number: RaceCell::new(0),
-            seen: RaceCell::new(0),
-        }
-    }
 }
 
 /// Every scenario of a pair.

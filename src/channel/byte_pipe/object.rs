@@ -9,7 +9,8 @@ use crate::channel::{
 use crate::platform::pipe::PIPE_BUF;
 use crate::platform::robust::commit;
 use crate::platform::{
-    ConfigError, HeaderAndSlots, MemoryReader, ShmObject, ShmSafe, UnsafeCell, constructor,
+    ConfigError, HeaderAndSlots, MemoryReader, Parameter, ShmObject, ShmSafe, ShmType, TypeInfo,
+    UnsafeCell, constructor,
 };
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
@@ -152,6 +153,23 @@ impl<const N: usize, const MAX_ENDPOINTS: usize> BytePipe<[Slot<u8>; N], MAX_END
             }
         }
     }
+}
+
+impl<const N: usize, const MAX_ENDPOINTS: usize> ShmType
+    for BytePipe<[Slot<u8>; N], MAX_ENDPOINTS>
+{
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("BytePipe")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_number("SLOTS", N as u64),
+            Parameter::new_number("MAX_ENDPOINTS", MAX_ENDPOINTS as u64),
+        ]);
+}
+
+impl<const MAX_ENDPOINTS: usize> ShmType for BytePipe<[Slot<u8>], MAX_ENDPOINTS> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("BytePipe")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_number("MAX_ENDPOINTS", MAX_ENDPOINTS as u64)]);
 }
 
 type Memory<const MAX_ENDPOINTS: usize> =

@@ -8,7 +8,8 @@ use super::{
 use crate::channel::OperationError;
 use crate::channel::{ChannelError, RecvTimeoutError, SendTimeoutError};
 use crate::platform::{
-    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, ShmObject, ShmSafe, constructor,
+    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, ShmObject, ShmSafe,
+    ShmType, TypeInfo, constructor,
 };
 use crate::sync::{Condvar, LockError, RobustLockResult, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
@@ -160,6 +161,12 @@ unsafe impl<const N: usize> ShmSafe for MessageQueue<[MessageCell; N]> {
     }
 }
 
+impl<const N: usize> ShmType for MessageQueue<[MessageCell; N]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("MessageQueue")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_number("CELLS", N as u64)]);
+}
+
 type Header = MessageQueue<[MessageCell; 0]>;
 type Memory = HeaderAndSlots<Header, MessageCell>;
 
@@ -183,6 +190,10 @@ unsafe impl ShmObject for MessageQueue<[MessageCell]> {
         // cells.
         unsafe { &*(Memory::slots(at, limits.cells()) as *const Self) }
     }
+}
+
+impl ShmType for MessageQueue<[MessageCell]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("MessageQueue").of_this_crate();
 }
 
 impl Header {

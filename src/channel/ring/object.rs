@@ -9,7 +9,8 @@ use crate::channel::{
 };
 use crate::platform::Ordering::Relaxed;
 use crate::platform::{
-    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
+    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe,
+    ShmType, TypeInfo, constructor,
 };
 use crate::sync::{LockState, Timeout};
 use core::alloc::Layout;
@@ -184,6 +185,15 @@ unsafe impl<T: Pod, const N: usize> ShmSafe for RingBuffer<T, [Slot<T>; N]> {
     }
 }
 
+impl<T: Pod, const N: usize> ShmType for RingBuffer<T, [Slot<T>; N]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RingBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("SLOTS", N as u64),
+        ]);
+}
+
 type Memory<T> = HeaderAndSlots<RingBuffer<T, [Slot<T>; 0]>, Slot<T>>;
 
 // SAFETY: the header is `repr(C)` and valid for every bit pattern. The slots follow it as in the
@@ -207,6 +217,12 @@ unsafe impl<T: Pod> ShmObject for RingBuffer<T> {
         // slots.
         unsafe { &*(Memory::<T>::slots(at, capacity) as *const Self) }
     }
+}
+
+impl<T: Pod> ShmType for RingBuffer<T> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("RingBuffer")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
 impl<T: Pod, S: Slots<T> + ?Sized> RingBuffer<T, S> {

@@ -7,7 +7,8 @@ use crate::channel::{
     SendTimeoutError, Unregistered,
 };
 use crate::platform::{
-    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Pod, ShmObject, ShmSafe, constructor,
+    ConfigError, HeaderAndSlots, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmSafe,
+    ShmType, TypeInfo, constructor,
 };
 use crate::sync::{
     Condvar, LockState, LockedPair, PairSide, PairSlot, PairSlots, RobustSemaphorePair, Timeout,
@@ -126,6 +127,18 @@ unsafe impl<T: Pod, const N: usize, const MAX_ENDPOINTS: usize> ShmSafe
     }
 }
 
+impl<T: Pod, const N: usize, const MAX_ENDPOINTS: usize> ShmType
+    for RobustBoundedBuffer<T, [TurnSlot<T>; N], MAX_ENDPOINTS>
+{
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RobustBoundedBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("SLOTS", N as u64),
+            Parameter::new_number("MAX_ENDPOINTS", MAX_ENDPOINTS as u64),
+        ]);
+}
+
 impl<T, const N: usize, const MAX_ENDPOINTS: usize>
     RobustBoundedBuffer<T, [TurnSlot<T>; N], MAX_ENDPOINTS>
 {
@@ -178,6 +191,17 @@ unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject
         // slots.
         unsafe { &*(Memory::<T, MAX_ENDPOINTS>::slots(at, capacity) as *const Self) }
     }
+}
+
+impl<T: Pod, const MAX_ENDPOINTS: usize> ShmType
+    for RobustBoundedBuffer<T, [TurnSlot<T>], MAX_ENDPOINTS>
+{
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("RobustBoundedBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("MAX_ENDPOINTS", MAX_ENDPOINTS as u64),
+        ]);
 }
 
 impl RobustBoundedBuffer<u64, [TurnSlot<u64>; 0], 1> {

@@ -15,11 +15,6 @@ use crate::sync::{
 };
 use core::mem::offset_of;
 
-/// The default of the `MAX_ENDPOINTS` parameter of each channel.
-///
-/// The types write the number, because the name of a constant would become part of the type's name.
-pub(crate) const DEFAULT_ENDPOINTS: usize = 8;
-
 /// The handles of both sides. They change under the lock of the channel, except by a death.
 #[repr(C)]
 pub(in crate::channel) struct Endpoints<const MAX_ENDPOINTS: usize> {

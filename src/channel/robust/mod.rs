@@ -14,7 +14,6 @@ mod monitor;
 mod rendezvous;
 
 pub use bounded::{RobustBoundedBuffer, TurnSlot};
-pub(crate) use endpoints::DEFAULT_ENDPOINTS;
 pub(super) use endpoints::Endpoints;
 pub use endpoints::RobustEndpoint;
 pub use loan::{Borrowed, Loan};

@@ -8,8 +8,8 @@ use crate::channel::{
 };
 use crate::platform::robust::commit;
 use crate::platform::{
-    CachePadded, ConfigError, HeaderAndSlots, MemoryReader, Pod, ShmObject, ShmSafe, UnsafeCell,
-    constructor,
+    CachePadded, ConfigError, HeaderAndSlots, MemoryReader, Parameter, Pod, ShmObject, ShmSafe,
+    ShmType, TypeInfo, UnsafeCell, constructor,
 };
 use crate::sync::{Condvar, RobustLockError, RobustMutex, RobustMutexGuard, Timeout};
 use core::alloc::Layout;
@@ -147,6 +147,18 @@ unsafe impl<T: Pod, const N: usize, const MAX_ENDPOINTS: usize> ShmSafe
     }
 }
 
+impl<T: Pod, const N: usize, const MAX_ENDPOINTS: usize> ShmType
+    for RobustMonitorBuffer<T, [Slot<T>; N], MAX_ENDPOINTS>
+{
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RobustMonitorBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("SLOTS", N as u64),
+            Parameter::new_number("MAX_ENDPOINTS", MAX_ENDPOINTS as u64),
+        ]);
+}
+
 impl<T, const N: usize, const MAX_ENDPOINTS: usize>
     RobustMonitorBuffer<T, [Slot<T>; N], MAX_ENDPOINTS>
 {
@@ -206,6 +218,17 @@ unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject
         // slots.
         unsafe { &*(Memory::<T, MAX_ENDPOINTS>::slots(at, capacity) as *const Self) }
     }
+}
+
+impl<T: Pod, const MAX_ENDPOINTS: usize> ShmType
+    for RobustMonitorBuffer<T, [Slot<T>], MAX_ENDPOINTS>
+{
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("RobustMonitorBuffer")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("MAX_ENDPOINTS", MAX_ENDPOINTS as u64),
+        ]);
 }
 
 impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize>

@@ -8,7 +8,9 @@ use crate::channel::{
     receiver,
 };
 use crate::platform::robust::commit;
-use crate::platform::{MemoryReader, OffsetReader, Pod, ShmSafe, UnsafeCell, constructor};
+use crate::platform::{
+    MemoryReader, OffsetReader, Parameter, Pod, ShmSafe, ShmType, TypeInfo, UnsafeCell, constructor,
+};
 use crate::sync::{
     Condvar, LockError, OwnerToken, RawRobustMutex, RobustLockError, RobustMutex, RobustMutexGuard,
     Timeout,
@@ -153,6 +155,15 @@ unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmSafe for Rendezvous<T, MAX_EN
     fn initial() -> Self {
         Self::new()
     }
+}
+
+impl<T: Pod, const MAX_ENDPOINTS: usize> ShmType for Rendezvous<T, MAX_ENDPOINTS> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Rendezvous")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("MAX_ENDPOINTS", MAX_ENDPOINTS as u64),
+        ]);
 }
 
 impl<T> OwnedSlot<T> {

@@ -9,7 +9,8 @@ use crate::channel::{
 };
 use crate::platform::robust::commit;
 use crate::platform::{
-    Config, ConfigError, MemoryReader, OffsetReader, Pod, ShmObject, UnsafeCell, constructor,
+    Config, ConfigError, MemoryReader, OffsetReader, Parameter, Pod, ShmObject, ShmType, TypeInfo,
+    UnsafeCell, constructor,
 };
 use crate::sync::{Condvar, LockError, RobustLockError, RobustMutex, Timeout};
 use core::alloc::Layout;
@@ -86,6 +87,15 @@ pub struct SegmentList<T, const MAX_ENDPOINTS: usize = 8> {
 // SAFETY: every access to the numbers is made by a holder of `lock`, and `limit` is never written
 // after construction. Items move between threads, which `T: Send` permits.
 unsafe impl<T: Send, const MAX_ENDPOINTS: usize> Sync for SegmentList<T, MAX_ENDPOINTS> {}
+
+impl<T: Pod, const MAX_ENDPOINTS: usize> ShmType for SegmentList<T, MAX_ENDPOINTS> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("SegmentList")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("MAX_ENDPOINTS", MAX_ENDPOINTS as u64),
+        ]);
+}
 
 // SAFETY: the type is `repr(C)`, its fields are valid for every bit pattern, and the numbers are
 // clamped when they are read.

@@ -6,7 +6,8 @@ use crate::channel::slot::{Slot, Slots};
 use crate::channel::state::fill_of;
 use crate::platform::robust::commit;
 use crate::platform::{
-    ConfigError, HeaderAndSlots, MemoryReader, Pod, ShmObject, ShmSafe, UnsafeCell,
+    ConfigError, HeaderAndSlots, MemoryReader, Parameter, Pod, ShmObject, ShmSafe, ShmType,
+    TypeInfo, UnsafeCell,
 };
 use crate::sync::RobustMutexGuard;
 use core::alloc::Layout;
@@ -51,6 +52,21 @@ impl<T, S: Slots<T>> Segment<T, S> {
             slots,
         }
     }
+}
+
+impl<T: Pod, const N: usize> ShmType for Segment<T, [Slot<T>; N]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Segment")
+        .of_this_crate()
+        .with_parameters(&[
+            Parameter::new_type::<T>("T"),
+            Parameter::new_number("SLOTS", N as u64),
+        ]);
+}
+
+impl<T: Pod> ShmType for Segment<T, [Slot<T>]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new_unsized("Segment")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
 type Memory<T> = HeaderAndSlots<Segment<T, [Slot<T>; 0]>, Slot<T>>;

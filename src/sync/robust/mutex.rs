@@ -3,7 +3,9 @@
 use super::raw_mutex::{Acquired, LockError, OwnerToken, RawRobustMutex};
 use crate::platform::robust::RobustListError;
 use crate::platform::spin::SpinPolicy;
-use crate::platform::{MemoryReader, OffsetReader, Pod, ShmSafe, UnsafeCell, constructor};
+use crate::platform::{
+    MemoryReader, OffsetReader, Parameter, Pod, ShmSafe, ShmType, TypeInfo, UnsafeCell, constructor,
+};
 use crate::sync::{LockState, Timeout};
 use core::fmt;
 use core::mem::{ManuallyDrop, offset_of};
@@ -134,6 +136,12 @@ unsafe impl<T: Pod + Default> ShmSafe for RobustMutex<T> {
     fn initial() -> Self {
         Self::new(T::default())
     }
+}
+
+impl<T: Pod> ShmType for RobustMutex<T> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RobustMutex")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
 /// Error of an attempt to lock a [`RobustMutex`].

@@ -6,8 +6,8 @@ use crate::platform::robust::{
 };
 use crate::platform::spin::{Spin, SpinPolicy};
 use crate::platform::{
-    AtomicU32, Deadline, MemoryReader, ShmSafe, Wake, constructor, futex, load_latest,
-    load_latest_acquire,
+    AtomicU32, Deadline, MemoryReader, ShmSafe, ShmType, TypeInfo, Wake, constructor, futex,
+    load_latest, load_latest_acquire,
 };
 use crate::sync::{LockState, Timeout};
 use core::fmt;
@@ -161,6 +161,10 @@ unsafe impl ShmSafe for RawRobustMutex {
     fn initial() -> Self {
         Self::new()
     }
+}
+
+impl ShmType for RawRobustMutex {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RawRobustMutex").of_this_crate();
 }
 
 /// The state in which a robust lock was acquired.

@@ -1,7 +1,9 @@
 //! A semaphore whose permits return when their holder dies.
 
 use crate::platform::robust::RobustListError;
-use crate::platform::{MemoryReader, OffsetReader, ShmSafe, constructor, repeat};
+use crate::platform::{
+    MemoryReader, OffsetReader, Parameter, ShmSafe, ShmType, TypeInfo, constructor, repeat,
+};
 use crate::sync::{
     Acquired, Condvar, LockError, MAX_SLOTS, OwnerToken, RawRobustMutex, RobustLockError,
     RobustMutex, RobustSemaphoreState, Timeout,
@@ -84,6 +86,12 @@ unsafe impl<const N: usize> ShmSafe for RobustSemaphore<N> {
     fn initial() -> Self {
         Self::new()
     }
+}
+
+impl<const N: usize> ShmType for RobustSemaphore<N> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RobustSemaphore")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_number("N", N as u64)]);
 }
 
 /// Error of an attempt to acquire a permit or a turn, or to finish a turn.

@@ -4,7 +4,9 @@ use super::pair_slot::{PairSide, PairSlot, PairSlots};
 use super::slot_order::{SlotLists, SlotOrder};
 use crate::platform::robust::commit;
 use crate::platform::spin::SpinPolicy;
-use crate::platform::{MemoryReader, OffsetReader, ShmSafe, UnsafeCell, constructor};
+use crate::platform::{
+    MemoryReader, OffsetReader, Parameter, ShmSafe, ShmType, TypeInfo, UnsafeCell, constructor,
+};
 use crate::sync::{
     AcquireError, Acquired, Condvar, LockError, MAX_SLOTS, OwnerToken, RawRobustMutex,
     RobustLockError, RobustMutex, RobustMutexGuard, RobustSemaphorePairState, Timeout,
@@ -108,6 +110,12 @@ unsafe impl<const N: usize> ShmSafe for RobustSemaphorePair<[PairSlot; N]> {
     fn initial() -> Self {
         Self::new(core::array::from_fn(|_| PairSlot::new()))
     }
+}
+
+impl<const N: usize> ShmType for RobustSemaphorePair<[PairSlot; N]> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("RobustSemaphorePair")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_number("SLOTS", N as u64)]);
 }
 
 impl<P, const N: usize> RobustSemaphorePair<[PairSlot<P>; N]> {

@@ -93,7 +93,9 @@ fn check_six_of_ten(name: &str, object: &str) {
 }
 
 #[repr(C, align(64))]
-#[derive(Clone, Copy, zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
+#[derive(
+    Clone, Copy, zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, interlatch::ShmType,
+)]
 struct Line([u8; 64]);
 
 fn rendezvous() {

@@ -87,7 +87,7 @@ fn scribble(random: &mut fastrand::Rng) -> (u64, Vec<u8>) {
     let at = match random.u8(..4) {
         0 => random.u64(..64),
         // The entries of the directory.
-        1 => random.u64(64..4096),
+        1 => random.u64(64..8192),
         _ => random.u64(..SIZE as u64 + 4000),
     };
     let odd = [

@@ -425,7 +425,9 @@ fn ring() {
 }
 
 #[repr(C, align(64))]
-#[derive(Clone, Copy, zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
+#[derive(
+    Clone, Copy, zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, interlatch::ShmType,
+)]
 struct Line([u8; 64]);
 
 /// In the unsized types, only the alignment determines the offset of the ring.
@@ -569,11 +571,11 @@ fn exit_codes() {
             3,
             "there is no region shmid:2147483647",
         ),
-        (&["inspect", file], 1, "does not begin as a region does"),
-        (&["rm", file], 1, "does not begin as a region does"),
+        (&["inspect", file], 1, "is not a region of this version"),
+        (&["rm", file], 1, "is not a region of this version"),
         (&["rm", "fd:1/2"], 1, "has no name to remove"),
         (&["gc", "shmid:1"], 1, "has no name to remove"),
-        (&["inspect", "/dev/zero"], 1, "is not a file"),
+        (&["inspect", "/dev/zero"], 1, "is not a regular file"),
         (&["ls", "--directory", "/nonexistent"], 1, "/nonexistent"),
         (&[], 2, "Usage"),
         (&["inspect"], 2, "NAME"),

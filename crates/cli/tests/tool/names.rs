@@ -1,7 +1,7 @@
 //! Parsing and displaying the names of regions.
 
 use super::harness::Test;
-use interlatch::region::BadRegionName;
+use interlatch::region::InvalidRegionName;
 use interlatch::{RegionError, RegionName};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -56,15 +56,21 @@ fn guesses() {
 
 fn refused() {
     for (text, expected) in [
-        ("", BadRegionName::Empty),
-        ("posix:", BadRegionName::Empty),
-        ("file:", BadRegionName::Empty),
-        ("posix:a/b", BadRegionName::Character("a/b".into())),
-        ("sysv:0", BadRegionName::PrivateKey),
-        ("sysv:0x", BadRegionName::Key("0x".into())),
-        ("sysv:0x100000000", BadRegionName::Key("0x100000000".into())),
-        ("sysv:4294967296", BadRegionName::Key("4294967296".into())),
-        ("sysv:x", BadRegionName::Key("x".into())),
+        ("", InvalidRegionName::Empty),
+        ("posix:", InvalidRegionName::Empty),
+        ("file:", InvalidRegionName::Empty),
+        ("posix:a/b", InvalidRegionName::Character("a/b".into())),
+        ("sysv:0", InvalidRegionName::PrivateKey),
+        ("sysv:0x", InvalidRegionName::Key("0x".into())),
+        (
+            "sysv:0x100000000",
+            InvalidRegionName::Key("0x100000000".into()),
+        ),
+        (
+            "sysv:4294967296",
+            InvalidRegionName::Key("4294967296".into()),
+        ),
+        ("sysv:x", InvalidRegionName::Key("x".into())),
     ] {
         match text.parse::<RegionName>() {
             Err(RegionError::RegionName(found)) => assert_eq!(found, expected, "{text:?}"),

@@ -61,12 +61,12 @@ fn passed_by() {
         .collect();
     assert_eq!(names, [json!(scratch.names[1].to_string())]);
     for (name, sentence) in [
-        ("empty", "does not begin as a region"),
-        ("ten bytes", "does not begin as a region"),
-        ("seven bytes of it", "does not begin as a region"),
-        ("pipe", "is not a file"),
-        ("link", "is not a file"),
-        ("folder", "is not a file"),
+        ("empty", "is not a region of this version"),
+        ("ten bytes", "is not a region of this version"),
+        ("seven bytes of it", "is not a region of this version"),
+        ("pipe", "is not a regular file"),
+        ("link", "is not a regular file"),
+        ("folder", "is not a regular file"),
     ] {
         let path = directory.join(name);
         let output = interlatch(&["inspect", path.to_str().expect("UTF-8 text")]);
@@ -84,7 +84,7 @@ fn cut_or_grown() {
         ("8", 8),
         ("100", 100),
         ("4096", 4096),
-        ("5000", 5000),
+        ("9000", 9000),
         ("huge", 1 << 42),
     ] {
         let path = directory.join(name);
@@ -102,7 +102,7 @@ fn cut_or_grown() {
         found.map(|region| region["state"].as_str().expect("UTF-8 text"))
     };
     assert_eq!(state("region"), Some("ok"));
-    for name in ["8", "100", "4096", "5000"] {
+    for name in ["8", "100", "4096", "9000"] {
         assert_eq!(state(name), Some("truncated"), "{name}");
     }
     assert_eq!(state("huge"), Some("damaged"));
@@ -123,7 +123,7 @@ fn cut_meanwhile() {
     let mut cut = 0;
     let mut looked = |view: Result<RegionView, _>| {
         let Ok(view) = view else { return };
-        cut += usize::from(matches!(view.state(), RegionState::CutShort { .. }));
+        cut += usize::from(matches!(view.state(), RegionState::Truncated { .. }));
         for object in view.objects() {
             std::hint::black_box(view.inspect(&object));
         }

@@ -98,7 +98,7 @@ fn read_permission() {
             let view = RegionView::attach(name).expect("it may be read");
             assert_eq!(
                 (view.state(), view.objects().count()),
-                (RegionState::EnvelopeState, 1)
+                (RegionState::Usable, 1)
             );
         });
     }
@@ -153,13 +153,10 @@ fn memfd() {
     let view = RegionView::attach_path(format!("/proc/self/fd/{number}")).expect("it is ours");
     assert_eq!(
         (view.state(), view.objects().count()),
-        (RegionState::EnvelopeState, 1)
+        (RegionState::Usable, 1)
     );
     let none = RegionView::attach_path("/proc/self/fd/1000000");
-    assert!(
-        matches!(none, Err(RegionError::NoRegionOfThatName(_))),
-        "{none:?}"
-    );
+    assert!(matches!(none, Err(RegionError::NotFound(_))), "{none:?}");
 }
 
 /// Offsets in the header.
@@ -178,21 +175,26 @@ fn states() {
     };
     type Harm = fn(std::fs::File);
     let harms: [(RegionState, Harm); 7] = [
-        (RegionState::EnvelopeState, |_| ()),
+        (RegionState::Usable, |_| ()),
         (RegionState::OtherNamespace, |file| {
             file.write_all_at(&[1; 8], NAMESPACE).expect("written");
         }),
         (RegionState::EarlierBoot, |file| {
             file.write_all_at(&[1; 8], BOOT).expect("written");
         }),
-        (RegionState::CutShort { made_with: 8192 }, |file| {
-            file.set_len(100).expect("cut");
-        }),
+        (
+            RegionState::Truncated {
+                created_with: 12288,
+            },
+            |file| {
+                file.set_len(100).expect("cut");
+            },
+        ),
         (RegionState::Damaged, |file| {
             file.set_len(1 << 40).expect("sparse");
         }),
-        (RegionState::Damaged, |file| replace(&file, 4096, 8191)),
-        (RegionState::Damaged, |file| replace(&file, 4096, 4098)),
+        (RegionState::Damaged, |file| replace(&file, 8192, 12287)),
+        (RegionState::Damaged, |file| replace(&file, 8192, 8194)),
     ];
     for (expected, harm) in harms {
         let name = &scratch.names[1];
@@ -203,7 +205,7 @@ fn states() {
         harm(file());
         let view = RegionView::attach(name).expect("it is another view exists");
         assert_eq!(view.state(), expected);
-        let is_cut = matches!(expected, RegionState::CutShort { .. });
+        let is_cut = matches!(expected, RegionState::Truncated { .. });
         assert_eq!(view.objects().count(), usize::from(!is_cut), "{expected:?}");
         std::fs::remove_file(&path).expect("it exists");
     }
@@ -212,7 +214,7 @@ fn states() {
 /// Replaces the last word in the directory that has the value `old`: the offset of the first
 /// object.
 fn replace(file: &std::fs::File, old: u64, new: u64) {
-    let mut header = [0; 4096];
+    let mut header = [0; 8192];
     file.read_exact_at(&mut header, 0).expect("a header");
     let words = header.as_chunks::<8>().0;
     let at = words.iter().rposition(|word| *word == old.to_ne_bytes());
@@ -235,23 +237,23 @@ fn half_built() {
     let key = scratch.names[2].to_string();
     let key = u32::from_str_radix(&key["sysv:0x".len()..], 16).expect("hexadecimal") as i32;
     // SAFETY: all arguments are integers.
-    let id = unsafe { libc::shmget(key, 8192, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) };
+    let id = unsafe { libc::shmget(key, 12288, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) };
     let bare = Bare(id);
     let view = RegionView::attach(&scratch.names[2]).expect("it may be built yet");
-    assert_eq!(view.state(), RegionState::HalfBuilt { is_begun: false });
+    assert_eq!(view.state(), RegionState::Unbuilt { is_begun: false });
     // SAFETY: the kernel chooses an unused address.
     let memory = unsafe { libc::shmat(bare.0, std::ptr::null(), 0) }.cast::<u64>();
-    // SAFETY: the segment has 8192 bytes, and no other process accesses it.
-    unsafe { memory.add(1).write_volatile(8192) };
+    // SAFETY: the segment has 12288 bytes, and no other process accesses it.
+    unsafe { memory.add(1).write_volatile(12288) };
     let view = RegionView::attach(&scratch.names[2]).expect("it may be built yet");
-    assert_eq!(view.state(), RegionState::HalfBuilt { is_begun: true });
+    assert_eq!(view.state(), RegionState::Unbuilt { is_begun: true });
     let same = RegionView::attach_segment(bare.0).expect("by its id");
     assert_eq!(same.state(), view.state());
     // SAFETY: the segment has 8192 bytes, and no other process accesses it.
     unsafe { memory.write_volatile(7) };
     let other = RegionView::attach(&scratch.names[2]);
     assert!(
-        matches!(other, Err(RegionError::NoRegion { found: 7, .. })),
+        matches!(other, Err(RegionError::NotARegion { found: 7, .. })),
         "{other:?}"
     );
     // SAFETY: `memory` is the address of the mapping and is not used afterwards.
@@ -266,8 +268,9 @@ fn outside() {
     region.create::<Semaphore>("ready", ()).expect("room");
     let view = RegionView::attach(&scratch.names[0]).expect("it exists");
     let object = view.objects().next().expect("one");
-    for offset in [0, 4095, 4097, 8190, 8192, u64::MAX - 3, u64::MAX] {
-        let moved = interlatch::region::directory::Object { offset, ..object };
+    for offset in [0, 8191, 8193, 12286, 12288, u64::MAX - 3, u64::MAX] {
+        let mut moved = object;
+        moved.offset = offset;
         assert_eq!(view.inspect(&moved), ObjectState::Outside, "at {offset}");
     }
 }

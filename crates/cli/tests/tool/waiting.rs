@@ -105,7 +105,7 @@ fn denied() {
     );
     let output = unprivileged(&["inspect", &secret.to_string()]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.err.contains("may not"), "{}", output.err);
+    assert!(output.err.contains("no permission"), "{}", output.err);
     let output = unprivileged(&["rm", &scratch.names[0].to_string()]);
     // The region belongs to root, or the user has no write permission.
     assert_eq!(output.code, Some(1), "{output:?}");

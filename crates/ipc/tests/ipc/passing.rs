@@ -300,7 +300,7 @@ fn memory_without_a_region_is_rejected() {
     assert!(
         matches!(
             refused,
-            RegionTransferError::Region(RegionError::NoRegion { .. })
+            RegionTransferError::Region(RegionError::NotARegion { .. })
         ),
         "{refused:?}"
     );

@@ -1,0 +1,145 @@
+//! The code that a derive writes.
+
+use crate::input::{Field, Input};
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use std::collections::HashSet;
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{GenericParam, Generics, Ident, Type, parse_quote};
+
+/// The implementation of `ShmType`.
+pub fn shm_type(input: &Input) -> TokenStream {
+    let Input { ident, name, .. } = input;
+    let generics = bounded(input, &quote!(::interlatch::region::ShmType));
+    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    let parameters = input.generics.params.iter().filter_map(parameter);
+    let fields = input.fields.iter().map(|Field { member, ty, .. }| {
+        let text = match member {
+            syn::Member::Named(name) => name.to_string(),
+            syn::Member::Unnamed(index) => index.index.to_string(),
+        };
+        quote_spanned! { ty.span() =>
+            ::interlatch::region::FieldInfo::new::<#ty>(
+                #text,
+                ::core::mem::offset_of!(Self, #member),
+            )
+        }
+    });
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics ::interlatch::region::ShmType for #ident #type_generics #where_clause {
+            const TYPE: &'static ::interlatch::region::TypeInfo =
+                &::interlatch::region::TypeInfo::new::<Self>(#name)
+                    .with_parameters(&[#(#parameters),*])
+                    .with_fields(&[#(#fields),*]);
+        }
+    }
+}
+
+/// The implementations of `ShmSafe` and `ShmType`.
+pub fn shm_safe(input: &Input) -> TokenStream {
+    let ident = input.ident;
+    let identity = shm_type(input);
+    let generics = bounded(input, &quote!(::interlatch::region::ShmSafe));
+    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    let fields = input.fields.iter().map(|field| {
+        let Field {
+            member,
+            ty,
+            initial,
+        } = field;
+        let initial = match initial {
+            Some(initial) => quote!(#initial),
+            None => {
+                quote_spanned! { ty.span() => <#ty as ::interlatch::region::ShmSafe>::initial() }
+            }
+        };
+        // The function holds the promise of the unsafe implementation: every field is `ShmSafe`.
+        quote_spanned! { ty.span() => #member: shm_safe_field::<#ty>(#initial) }
+    });
+    quote! {
+        #identity
+
+        // SAFETY: the derive has checked that the layout is that of C, and `shm_safe_field` checks
+        // that every field is `ShmSafe`. So is the whole: it has no pointer, is valid for every
+        // bit pattern, and is changed through shared references only as its fields are.
+        #[automatically_derived]
+        unsafe impl #impl_generics ::interlatch::region::ShmSafe for #ident #type_generics
+        #where_clause
+        {
+            #[track_caller]
+            fn initial() -> Self {
+                fn shm_safe_field<T: ::interlatch::region::ShmSafe>(field: T) -> T {
+                    field
+                }
+                Self { #(#fields),* }
+            }
+        }
+    }
+}
+
+/// The description of a generic parameter, except for a lifetime.
+fn parameter(parameter: &GenericParam) -> Option<TokenStream> {
+    match parameter {
+        GenericParam::Type(ty) => {
+            let (ident, text) = (&ty.ident, ty.ident.to_string());
+            Some(quote!(::interlatch::region::Parameter::new_type::<#ident>(#text)))
+        }
+        GenericParam::Const(number) => {
+            let (ident, text) = (&number.ident, number.ident.to_string());
+            Some(quote!(::interlatch::region::Parameter::new_number(#text, #ident as u64)))
+        }
+        GenericParam::Lifetime(_) => None,
+    }
+}
+
+/// The generics with what the implementation needs: an identity of each type parameter, and the
+/// trait for each field whose type depends on a parameter.
+fn bounded(input: &Input, needed: &TokenStream) -> Generics {
+    let mut generics = input.generics.clone();
+    let types: Vec<Ident> = generics.type_params().map(|ty| ty.ident.clone()).collect();
+    let names: HashSet<Ident> = types
+        .iter()
+        .cloned()
+        .chain(generics.const_params().map(|number| number.ident.clone()))
+        .collect();
+    let dependent: Vec<&Type> = input
+        .fields
+        .iter()
+        .map(|field| field.ty)
+        .filter(|ty| mentions(ty, &names))
+        .collect();
+    let predicates = &mut generics.make_where_clause().predicates;
+    predicates.extend(
+        types
+            .iter()
+            .map(|ty| -> syn::WherePredicate { parse_quote!(#ty: ::interlatch::region::ShmType) }),
+    );
+    predicates.extend(
+        dependent
+            .iter()
+            .map(|ty| -> syn::WherePredicate { parse_quote!(#ty: #needed) }),
+    );
+    generics
+}
+
+/// Whether a type names one of these parameters.
+fn mentions(ty: &Type, names: &HashSet<Ident>) -> bool {
+    struct Search<'a> {
+        names: &'a HashSet<Ident>,
+        found: bool,
+    }
+    impl Visit<'_> for Search<'_> {
+        fn visit_ident(&mut self, ident: &Ident) {
+            self.found |= self.names.contains(ident);
+            visit::visit_ident(self, ident);
+        }
+    }
+    let mut search = Search {
+        names,
+        found: false,
+    };
+    search.visit_type(ty);
+    search.found
+}

@@ -1,0 +1,38 @@
+//! The derive macros of `interlatch`. Use them as `interlatch::ShmSafe` and `interlatch::ShmType`;
+//! the pages of these traits explain what they promise.
+
+mod expand;
+mod input;
+
+use input::Input;
+use proc_macro::TokenStream;
+use syn::{DeriveInput, parse_macro_input};
+
+/// Implements `ShmType`: the identity of a type, by which processes compare their declarations.
+///
+/// The struct needs `#[repr(C)]`, `#[repr(transparent)]` or `#[repr(C, packed)]`, and every field
+/// needs an identity of its own. The name in the description is that of the struct;
+/// `#[shm(name = "Order")]` sets another one, for a program that declares the type of another
+/// program under another name.
+#[proc_macro_derive(ShmType, attributes(shm))]
+pub fn derive_shm_type(tokens: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(tokens as DeriveInput);
+    let expanded = Input::parse(&input, "ShmType").map(|input| expand::shm_type(&input));
+    expanded
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Implements `ShmSafe` and `ShmType` for a struct whose fields are all `ShmSafe`.
+///
+/// The struct needs `#[repr(C)]` or `#[repr(transparent)]`. Its initial value consists of the
+/// initial values of its fields; `#[shm(initial = Semaphore::binary())]` at a field gives the
+/// field another one.
+#[proc_macro_derive(ShmSafe, attributes(shm))]
+pub fn derive_shm_safe(tokens: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(tokens as DeriveInput);
+    let expanded = Input::parse(&input, "ShmSafe").map(|input| expand::shm_safe(&input));
+    expanded
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}

@@ -1,0 +1,69 @@
+//! The objects that this process uses in a region.
+
+use core::any::{TypeId, type_name};
+use core::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+/// The objects in use. No two of them overlap, whatever a peer writes into the directory.
+#[derive(Debug, Default)]
+pub(super) struct Claims(Mutex<Vec<Claim>>);
+
+/// An object in use: its bytes in the mapping, its configuration, and its Rust type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    bytes: Range<usize>,
+    config: u64,
+    type_id: TypeId,
+    type_name: &'static str,
+}
+
+/// Error of a claim that conflicts with another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClaimError {
+    /// The same bytes are in use as the named type, or with another configuration.
+    UsedAs(&'static str),
+    /// The bytes overlap another object.
+    Overlap,
+}
+
+impl Claim {
+    pub(super) fn new<T: ?Sized + 'static>(bytes: Range<usize>, config: u64) -> Self {
+        Self {
+            bytes,
+            config,
+            type_id: TypeId::of::<T>(),
+            type_name: type_name::<T>(),
+        }
+    }
+}
+
+impl Claims {
+    /// Whether no object in use overlaps these bytes.
+    pub(super) fn is_free(&self, bytes: &Range<usize>) -> bool {
+        let claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        !claims.iter().any(|claim| overlap(&claim.bytes, bytes))
+    }
+
+    /// Records an object. Recording the same one again has no effect.
+    pub(super) fn insert(&self, new: Claim) -> Result<(), ClaimError> {
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if claims.contains(&new) {
+            return Ok(());
+        }
+        match claims
+            .iter()
+            .find(|claim| overlap(&claim.bytes, &new.bytes))
+        {
+            Some(other) if other.bytes == new.bytes => Err(ClaimError::UsedAs(other.type_name)),
+            Some(_) => Err(ClaimError::Overlap),
+            None => {
+                claims.push(new);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
+    one.start < other.end && other.start < one.end
+}

@@ -1,0 +1,72 @@
+//! The name of an object.
+
+use super::text;
+use core::fmt;
+
+/// Bytes of a name in an entry, with the zero at its end.
+pub(super) const NAME: usize = 32;
+
+/// The name of an object in a region.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ObjectName(pub(super) [u8; NAME]);
+
+/// Error of a text that is not the name of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidObjectName {
+    /// The length in bytes, which is the field, is 0 or more than 31.
+    Length(usize),
+    /// The text contains a zero byte.
+    ZeroByte,
+}
+
+impl fmt::Display for InvalidObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length(found) => write!(
+                f,
+                "the name of an object has {found} bytes, expected 1 to {}",
+                NAME - 1
+            ),
+            Self::ZeroByte => f.write_str("the name of an object contains a zero byte"),
+        }
+    }
+}
+
+impl core::error::Error for InvalidObjectName {}
+
+impl ObjectName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// The text is empty, has more than 31 bytes, or contains a zero byte.
+    pub fn new(name: &str) -> Result<Self, InvalidObjectName> {
+        if name.is_empty() || name.len() >= NAME {
+            return Err(InvalidObjectName::Length(name.len()));
+        }
+        if name.contains('\0') {
+            return Err(InvalidObjectName::ZeroByte);
+        }
+        Ok(Self(text::encode(name)))
+    }
+
+    /// The name as it is stored.
+    ///
+    /// A peer may write any characters into it, such as escape sequences of a terminal. `Display`
+    /// and `Debug` escape them.
+    pub fn text(&self) -> String {
+        text::decode(&self.0).into_owned()
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", text::decode(&self.0).escape_debug())
+    }
+}
+
+impl fmt::Debug for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", text::decode(&self.0))
+    }
+}

@@ -1,0 +1,111 @@
+//! The type of an object, as recorded in its entry.
+
+use super::text;
+use crate::platform::{ShmType, TypeInfo};
+use core::alloc::Layout;
+use core::fmt;
+
+/// Bytes of a type's name in an entry. Longer names are cut.
+pub(super) const TYPE_NAME: usize = 72;
+
+/// The type of an object: what its entry in the directory records.
+///
+/// Two types are equal if their names, fingerprints, sizes and alignments are. The
+/// [fingerprint](TypeInfo::fingerprint) covers the fields.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ObjectType {
+    pub(super) name: [u8; TYPE_NAME],
+    pub(super) fingerprint: u64,
+    pub(super) declaration: u64,
+    pub(super) size: u64,
+    pub(super) align: u32,
+    pub(super) max_endpoints: u32,
+    pub(super) slots: u64,
+}
+
+impl ObjectType {
+    /// Describes an object of type `T` with this layout.
+    pub fn new<T: ShmType + ?Sized>(layout: Layout) -> Self {
+        Self {
+            size: layout.size() as u64,
+            align: u32::try_from(layout.align()).unwrap_or(u32::MAX),
+            ..Self::without_layout(T::TYPE)
+        }
+    }
+
+    /// Describes an object whose layout is not known; size and alignment are 0.
+    pub(crate) fn without_layout(info: &TypeInfo) -> Self {
+        let max_endpoints = info.number("MAX_ENDPOINTS").unwrap_or(0);
+        Self {
+            name: text::encode(&info.to_string()),
+            fingerprint: info.fingerprint(),
+            declaration: info.declaration(),
+            size: info.size().unwrap_or(0) as u64,
+            align: info.align().unwrap_or(0) as u32,
+            max_endpoints: u32::try_from(max_endpoints).unwrap_or(u32::MAX),
+            slots: info.number("SLOTS").unwrap_or(0),
+        }
+    }
+
+    /// Size of the object in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Alignment of the object in bytes.
+    pub fn align(&self) -> u64 {
+        self.align.into()
+    }
+
+    /// The name of the type with its parameters; at most 72 bytes.
+    ///
+    /// A peer may write any characters into it. `Display` escapes them.
+    pub fn type_name(&self) -> String {
+        text::decode(&self.name).into_owned()
+    }
+
+    /// The [fingerprint](TypeInfo::fingerprint) of the type.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// The [declaration](TypeInfo::declaration) of the type, whatever its parameters.
+    pub fn declaration(&self) -> u64 {
+        self.declaration
+    }
+
+    /// The number of slots that are part of the type, such as those of `RingBuffer<u64,
+    /// [Slot<u64>; 4]>`.
+    ///
+    /// Other buffers have a capacity in their configuration.
+    pub fn slots(&self) -> Option<u64> {
+        (self.slots != 0).then_some(self.slots)
+    }
+
+    /// The maximum number of endpoints of each side of a channel, which is a parameter of its type.
+    pub fn max_endpoints(&self) -> Option<u64> {
+        (self.max_endpoints != 0).then_some(self.max_endpoints.into())
+    }
+}
+
+impl fmt::Display for ObjectType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, size) = (text::decode(&self.name), self.size);
+        write!(f, "{}", name.escape_debug())?;
+        match size {
+            // The size of an unsized type without a valid configuration.
+            0 => Ok(()),
+            _ => write!(f, " ({size} bytes)"),
+        }
+    }
+}
+
+impl fmt::Debug for ObjectType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (align, fingerprint) = (self.align, self.fingerprint);
+        write!(
+            f,
+            "ObjectType({self}, align {align}, fingerprint {fingerprint:#018x})"
+        )
+    }
+}

@@ -1,0 +1,278 @@
+//! The table of objects: creating and finding them.
+
+use super::entry::{Entry, NewObject, Object};
+use super::name::ObjectName;
+use crate::platform::Ordering::{Acquire, Relaxed, Release};
+use crate::platform::robust::RobustListError;
+use crate::platform::{
+    AtomicU32, AtomicU64, Parameter, ShmSafe, ShmType, TypeInfo, constructor, new_tracked,
+    new_tracked_u64, repeat,
+};
+use crate::sync::{LockError, RobustMutex, Timeout};
+use core::fmt;
+
+/// The maximum number of objects in a region.
+pub const MAX_OBJECTS: usize = 24;
+
+/// The objects of a region, in the order of their creation.
+///
+/// [`Region`](crate::Region) uses it; it is public so that models can check it. Zeroed memory is
+/// an empty directory.
+///
+/// # How it works
+/// A process writes an entry and builds the object under a robust lock, in memory that no process
+/// uses yet. One store then adds the entry to the count. Entries below the count never change, so
+/// finding an object needs no lock.
+///
+/// - Of several processes that create an object with one name, exactly one builds it, because each
+///   looks for the name again under the lock.
+/// - No process finds an object before it is built: the Release store of the count pairs with the
+///   Acquire load in [`objects`](Self::objects).
+///
+/// # Process death
+/// A process that dies while it creates an object has either created it or changed nothing that
+/// counts. The next owner of the lock has nothing to repair.
+///
+/// # Hostile peers
+/// A peer may write any value. The directory copies an entry once and returns the copy; the caller
+/// checks it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Directory<const MAX: usize = MAX_OBJECTS> {
+    lock: RobustMutex<()>,
+    count: AtomicU32,
+    entries: [Entry; MAX],
+}
+
+// SAFETY: `repr(C)`, of atomic words and a robust lock, which are valid for every bit pattern.
+unsafe impl<const MAX: usize> ShmSafe for Directory<MAX> {
+    fn initial() -> Self {
+        Self::new()
+    }
+}
+
+impl<const MAX: usize> ShmType for Directory<MAX> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Directory")
+        .of_this_crate()
+        .with_parameters(&[Parameter::new_number("MAX", MAX as u64)]);
+}
+
+/// A word that is zero until what it stands for is built.
+///
+/// Zeroed memory is a mark that is not set.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct Mark(#[shm(initial = new_tracked_u64(0))] AtomicU64);
+
+impl Mark {
+    constructor! {
+        /// Creates a mark that is not set.
+        pub fn new() -> Self {
+            Self(new_tracked_u64(0))
+        }
+    }
+
+    /// Returns the value: a reader that sees it also sees what was built.
+    pub fn get(&self) -> u64 {
+        // Acquire pairs with the Release of `set`.
+        self.0.load(Acquire)
+    }
+
+    /// Sets the mark.
+    pub fn set(&self, mark: u64) {
+        // Release pairs with the Acquire of `get`.
+        self.0.store(mark, Release);
+    }
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Error of [`Directory::create`]: the directory has not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DirectoryError {
+    /// An object with this name exists.
+    Exists,
+    /// The directory has no free entry.
+    Full,
+    /// The object does not fit behind the existing ones.
+    TooSmall {
+        /// Offset at which it would start.
+        offset: u64,
+    },
+    /// The lock of the directory stayed held until the timeout, or is unrecoverable: its owner is
+    /// stopped, or a faulty peer wrote into it.
+    Busy,
+    /// Memory that the directory says is free is in use: a faulty peer wrote into the directory.
+    Occupied {
+        /// Offset of the memory.
+        offset: u64,
+    },
+    /// This thread cannot hold the lock of the directory.
+    RobustList(RobustListError),
+}
+
+impl fmt::Display for DirectoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exists => f.write_str("an object with this name exists"),
+            Self::Full => f.write_str("the directory has no free entry"),
+            Self::TooSmall { offset } => {
+                write!(f, "the object does not fit at offset {offset}")
+            }
+            Self::Busy => f.write_str("the lock of the directory is not available"),
+            Self::Occupied { offset } => {
+                write!(
+                    f,
+                    "the memory at offset {offset} is in use: the directory is damaged"
+                )
+            }
+            Self::RobustList(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for DirectoryError {}
+
+impl From<LockError> for DirectoryError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::RobustList(error) => Self::RobustList(error),
+            _ => Self::Busy,
+        }
+    }
+}
+
+impl<const MAX: usize> Default for Directory<MAX> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const MAX: usize> Directory<MAX> {
+    constructor! {
+        /// Creates an empty directory.
+        pub fn new() -> Self {
+            Self {
+                lock: RobustMutex::new(()),
+                count: new_tracked(0),
+                entries: repeat!(Entry::new()),
+            }
+        }
+    }
+
+    /// Whether no object was created here, regardless of the lock's state.
+    pub fn is_blank(&self) -> bool {
+        self.count.load(Relaxed) == 0 && self.entries.iter().all(Entry::is_blank)
+    }
+
+    /// Iterates over the objects.
+    pub fn objects(&self) -> impl Iterator<Item = Object> + '_ {
+        // Acquire pairs with the Release of `create`: entries below the count are built.
+        let count = (self.count.load(Acquire) as usize).min(MAX);
+        let entries = self.entries[..count].iter().enumerate();
+        entries.map(|(index, entry)| entry.read(index))
+    }
+
+    /// The number of objects in the header. A faulty peer may write more than `MAX`.
+    pub fn claimed(&self) -> u32 {
+        self.count.load(Relaxed)
+    }
+
+    /// Finds the object with this name.
+    pub fn find(&self, name: &ObjectName) -> Option<Object> {
+        self.objects().find(|object| object.name == *name)
+    }
+
+    /// Creates an object in the free part of `space`, and calls `build` to build it.
+    ///
+    /// # Errors
+    /// The directory has not changed: an object with this name exists, there is no space or no
+    /// entry for it, the lock is not available, or `build` failed.
+    pub fn create(
+        &self,
+        new: NewObject,
+        space: core::ops::Range<u64>,
+        timeout: Timeout,
+        build: impl FnOnce(&Object) -> Result<(), DirectoryError>,
+    ) -> Result<Object, DirectoryError> {
+        let NewObject {
+            name,
+            object_type,
+            config,
+        } = new;
+        self.with_lock(timeout, || {
+            if self.find(&name).is_some() {
+                return Err(DirectoryError::Exists);
+            }
+            let offset = self.free_offset(object_type.align(), space.start);
+            let end = offset.checked_add(object_type.size());
+            if end.is_none_or(|end| end > space.end) {
+                return Err(DirectoryError::TooSmall { offset });
+            }
+            let count = self.count.load(Relaxed);
+            let index = count as usize;
+            let entry = self.entries.get(index).ok_or(DirectoryError::Full)?;
+            let object = Object {
+                name,
+                object_type,
+                offset,
+                config,
+                index,
+            };
+            build(&object)?;
+            entry.write(&object);
+            // Release pairs with the Acquire of `objects`.
+            self.count.store(count + 1, Release);
+            Ok(object)
+        })
+    }
+
+    /// The first aligned offset behind every object.
+    fn free_offset(&self, align: u64, start: u64) -> u64 {
+        let ends = self
+            .objects()
+            .map(|object| object.offset.saturating_add(object.object_type.size()));
+        let free = ends.fold(start, u64::max);
+        free.checked_next_multiple_of(align).unwrap_or(u64::MAX)
+    }
+
+    /// Builds what the mark stands for, unless it is set, and sets the mark.
+    ///
+    /// Of several processes that call this, one builds. If it dies, another one builds.
+    ///
+    /// # Errors
+    /// The lock is not available until the timeout. The inner result is that of `build`.
+    pub fn build_once<E>(
+        &self,
+        mark: &Mark,
+        value: u64,
+        timeout: Timeout,
+        build: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Result<(), E>, DirectoryError> {
+        self.with_lock(timeout, || {
+            if mark.get() != 0 {
+                return Ok(Ok(()));
+            }
+            let built = build();
+            if built.is_ok() {
+                mark.set(value);
+            }
+            Ok(built)
+        })
+    }
+
+    /// Runs `act` under the lock. An owner that died under it left nothing to repair.
+    fn with_lock<R>(
+        &self,
+        timeout: Timeout,
+        act: impl FnOnce() -> Result<R, DirectoryError>,
+    ) -> Result<R, DirectoryError> {
+        let _guard = self.lock.lock_or_repair_with(timeout, |()| ())?;
+        act()
+    }
+}

@@ -1,0 +1,15 @@
+//! A program cannot compare an item without an identity with that of another program.
+
+use interlatch::{Region, RobustMutex};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+#[repr(C)]
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
+struct Order {
+    number: u64,
+}
+
+fn main() {
+    let region = Region::memfd("refused", 4096).unwrap();
+    let _: &RobustMutex<Order> = region.create("order", ()).unwrap();
+}
