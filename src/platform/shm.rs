@@ -72,8 +72,14 @@ pub unsafe trait ShmSafe: ShmType + Sized + Sync {
 /// These types do not compile as items: references, owners of one process's heap memory (`String`,
 /// `Box`), types with invalid bit patterns (`bool`), and possibly uninitialized memory
 /// (`MaybeUninit`). `tests/compile_fail` has each case.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not plain data that processes can share",
+    note = "plain data are numbers, arrays of numbers, and `#[repr(C)]` structs of them without padding and with `#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]`, which are derives of zerocopy and interlatch",
+    note = "instead of `bool`, `char` or an enum, use an integer; instead of `String`, `Vec`, `Box` or a reference, use an array"
+)]
 pub trait Pod: FromBytes + IntoBytes + Immutable + ShmType + Copy + Send {}
 
+#[diagnostic::do_not_recommend]
 impl<T: FromBytes + IntoBytes + Immutable + ShmType + Copy + Send> Pod for T {}
 
 /// A possibly unsized object that a process can create in shared memory and others attach to.
