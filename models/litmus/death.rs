@@ -44,8 +44,8 @@ unsafe impl<const ROBUST: u32> ShmSafe for Words<ROBUST> {
     }
 }
 
-impl<const ROBUST: u32> ShmType for MemoryReader<ROBUST> {
-    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("MemoryReader");
+impl<const ROBUST: u32> ShmType for Words<ROBUST> {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Words");
 }
 
 thread_local! {
