@@ -391,8 +391,8 @@ where
         timeout: Timeout,
         copy: impl FnOnce(&Slot<T>) -> R,
     ) -> Result<R, RecvTimeoutError> {
-        // SAFETY: the pair calls this under its lock, which is the lock of the channel.
         let has_ended = |turns: &LockedPair<'_, S>| {
+            // SAFETY: the pair calls this under its lock, which is the lock of the channel.
             turns.is_empty() && unsafe { self.endpoints.has_closed(Direction::Sending) }
         };
         let received = self

@@ -183,8 +183,8 @@ where
     /// `Timeout` if no item became available. Otherwise as [`Receiver::borrow`].
     pub fn borrow_with(&self, timeout: Timeout) -> Result<Borrowed<'_, T, S>, RecvTimeoutError> {
         let turns = self.turns();
-        // SAFETY: the pair calls this under its lock, which is the lock of the channel.
         let has_ended = |turns: &LockedPair<'_, S>| {
+            // SAFETY: the pair calls this under its lock, which is the lock of the channel.
             turns.is_empty() && unsafe { self.endpoints().has_closed(Direction::Sending) }
         };
         let turn = turns.acquire_unless(PairSide::Readers, timeout, has_ended);
