@@ -111,7 +111,10 @@ impl Page {
         let deadline = Instant::now() + TIMEOUT;
         // During a navigation the evaluation fails because the page has no context.
         while self.evaluate(expression).ok() != Some(Value::Bool(true)) {
-            ensure!(Instant::now() < deadline, "timeout while waiting for {expression}");
+            ensure!(
+                Instant::now() < deadline,
+                "timeout while waiting for {expression}"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
@@ -166,10 +169,7 @@ impl Page {
 
     /// Fails if the page has caused an error.
     pub fn check_errors(&self) -> Result<()> {
-        let all = self
-            .errors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let all = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         ensure!(all.is_empty(), "the page caused errors: {all:#?}");
         Ok(())
     }

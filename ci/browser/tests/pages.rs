@@ -56,7 +56,10 @@ fn check_failure_page(page: &Page) -> Result<()> {
         "{drawn} rows for {} steps",
         rows.len()
     );
-    ensure!(facts["selected"] == 1, "the last step is selected initially");
+    ensure!(
+        facts["selected"] == 1,
+        "the last step is selected initially"
+    );
     let expected = source_of(rows.last().context("a step")?)?;
     ensure!(
         facts["source"] == expected,
@@ -105,10 +108,7 @@ fn keyboard_steps_through_an_execution() -> Result<()> {
         ensure!(later == last - number as u64, "later steps are faint");
         page.press(&["ArrowDown"])?;
     }
-    ensure!(
-        selected(&page)? == last,
-        "the last step has no successor"
-    );
+    ensure!(selected(&page)? == last, "the last step has no successor");
     page.press(&["ArrowUp"])?;
     ensure!(selected(&page)? == last - 1);
     page.press(&["Home", "ArrowUp", "ArrowRight"])?;
@@ -136,10 +136,7 @@ fn deadlock_page_shows_sleepers_and_orderings() -> Result<()> {
     let memory = page.text("document.getElementById('memory').textContent")?;
     ensure!(memory.contains("word 0= 0"), "the lock is free: {memory}");
     let states = page.text("document.getElementById('process-states').textContent")?;
-    ensure!(
-        states.contains("process 2 sleeps on word 0"),
-        "{states}"
-    );
+    ensure!(states.contains("process 2 sleeps on word 0"), "{states}");
     page.screenshot("deadlock.png")?;
     page.use_dark_scheme()?;
     page.screenshot("deadlock-dark.png")?;
@@ -157,7 +154,8 @@ fn race_page_names_both_accesses() -> Result<()> {
         other.contains("cell") && this.contains("cell"),
         "{other}, {this}"
     );
-    let ordered = page.evaluate("document.querySelector('tr.race').classList.contains('before')")?;
+    let ordered =
+        page.evaluate("document.querySelector('tr.race').classList.contains('before')")?;
     ensure!(ordered == false, "racing accesses are not ordered");
     page.screenshot("race.png")?;
     page.check_errors()
@@ -172,7 +170,10 @@ fn summary_page_shows_the_results_of_the_run() -> Result<()> {
     let passed = models.iter().filter(|model| model["passed"] == true);
     let expected = format!("{} of {}", passed.count(), models.len());
     let shown = page.text("document.querySelector('.score b').textContent")?;
-    ensure!(shown == expected, "the page shows {shown}, expected {expected}");
+    ensure!(
+        shown == expected,
+        "the page shows {shown}, expected {expected}"
+    );
     // Each correct model, each bug and each fixed form has one badge.
     let badges = page.count(
         "document.querySelectorAll('#properties .badge, #museum .badge, #bugs .badge').length",
@@ -202,8 +203,9 @@ fn summary_page_shows_the_results_of_the_run() -> Result<()> {
     let exhibits = names.filter(|name| has(&format!("{name}, fixed"))).count() as u64;
     ensure!(museum == exhibits, "{museum} rows for {exhibits} exhibits");
     ensure!(exhibits >= 25, "the run has only {exhibits} exhibits");
-    let links = page
-        .ask("[...document.querySelectorAll('main a')].map((link) => link.getAttribute('href'))")?;
+    let links = page.evaluate(
+        "[...document.querySelectorAll('main a')].map((link) => link.getAttribute('href'))",
+    )?;
     let links: BTreeSet<&str> = links
         .as_array()
         .into_iter()
