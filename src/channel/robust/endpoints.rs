@@ -20,7 +20,9 @@ use core::mem::offset_of;
 /// The types write the number, because the name of a constant would become part of the type's name.
 pub(crate) const DEFAULT_ENDPOINTS: usize = 8;
 
-/// The handles of both sides. They change under the lock of the channel, except by a death.
+/// The handles of both sides.
+///
+/// They change under the lock of the channel, except by a death.
 #[repr(C)]
 pub(super) struct Endpoints<const MAX_ENDPOINTS: usize> {
     senders: Handles<MAX_ENDPOINTS>,
@@ -169,7 +171,9 @@ impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
         unsafe { self.handles(direction).has_closed() }
     }
 
-    /// Registers a handle under `lock`, the lock of the channel. The other side waits on `waiters`.
+    /// Registers a handle under `lock`, the lock of the channel.
+    ///
+    /// The other side waits on `waiters`.
     pub(super) fn attach<'a>(
         &'a self,
         direction: Direction,
