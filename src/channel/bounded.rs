@@ -17,7 +17,9 @@ use crate::sync::{
 use core::alloc::Layout;
 use core::mem::{ManuallyDrop, offset_of};
 
-/// A bounded first-in-first-out buffer for many senders and receivers, of semaphores and a lock.
+/// A bounded buffer of semaphores and a lock, for many senders and receivers.
+///
+/// Items pass first in, first out.
 ///
 /// Use it where processes do not die unexpectedly and throughput matters. Where they may die, use
 /// [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
@@ -107,7 +109,9 @@ where
     store: Store<T, L, S>,
 }
 
-/// The maximum capacity. A semaphore counts the slots and, after closing, one more permit.
+/// The maximum capacity.
+///
+/// A semaphore counts the slots and, after closing, one more permit.
 const MAX_CAPACITY: usize = MAX_PERMITS as usize - 1;
 
 /// The turns and the lock of an admitted operation.
@@ -143,8 +147,9 @@ impl<T> BoundedBuffer<T> {
 
 impl<T, const N: usize> BoundedBuffer<T, [Slot<T>; N]> {
     constructor! {
-        /// Creates an empty buffer with these slots, for a `static`:
-        /// `BoundedBuffer::from_slots([const { Slot::new() }; 8])`.
+        /// Creates an empty buffer with these slots, for a `static`.
+        ///
+        /// Example: `BoundedBuffer::from_slots([const { Slot::new() }; 8])`.
         ///
         /// An array that is empty, or longer than the semaphores count, does not compile.
         pub fn from_slots(slots: [Slot<T>; N]) -> Self {
@@ -159,7 +164,9 @@ impl<T, const N: usize> BoundedBuffer<T, [Slot<T>; N]> {
 
 impl<T, S: Slots<T>, P, L> BoundedBuffer<T, S, P, L> {
     constructor! {
-        /// Creates an empty buffer from its parts. The pair counts as many slots as `slots` has.
+        /// Creates an empty buffer from its parts.
+        ///
+        /// The pair counts as many slots as `slots` has.
         pub fn from_parts(turns: SemaphorePair<P>, lock: L, slots: S) -> Self {
             Self { turns, store: Store::new(lock, slots) }
         }

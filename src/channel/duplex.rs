@@ -12,7 +12,9 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// One side of a two-way link over two pipes, for items of at most [`pipe::PIPE_BUF`] bytes.
+/// One side of a two-way link over two pipes.
+///
+/// Items have at most [`pipe::PIPE_BUF`] bytes.
 ///
 /// Two sides that both send before they receive do not deadlock, unlike over two [`PipeBuffer`]s. A
 /// side belongs to one thread.
@@ -66,8 +68,9 @@ pub struct Duplex<T: Pod> {
 const DEFAULT_LIMIT: usize = 1 << 20;
 
 impl<T: Pod> Duplex<T> {
-    /// Creates both sides in this process, with room for at least `capacity` items in each
-    /// direction.
+    /// Creates both sides in this process.
+    ///
+    /// Each direction has room for at least `capacity` items.
     ///
     /// # Errors
     /// The process has no descriptor left, or the kernel does not permit a pipe of this size.
@@ -95,8 +98,9 @@ impl<T: Pod> Duplex<T> {
         }
     }
 
-    /// Sets the number of items that this side stores while it waits to send. The default is 1 MiB
-    /// of items.
+    /// Sets the number of items that this side stores while it waits to send.
+    ///
+    /// The default is 1 MiB of items.
     #[must_use]
     pub fn with_limit(self, limit: usize) -> Self {
         Self { limit, ..self }
@@ -164,7 +168,9 @@ impl<T: Pod> Duplex<T> {
         }
     }
 
-    /// Receives and stores an item without blocking. Returns false if none was available.
+    /// Receives and stores an item without blocking.
+    ///
+    /// Returns false if none was available.
     fn store_incoming(&mut self) -> bool {
         match self.receive(Timeout::NonBlocking) {
             Ok(item) => {

@@ -22,7 +22,9 @@ pub trait CountsEndpoints: Channel {
     /// `Closed` if this side has closed.
     fn join(&self, direction: Direction) -> Result<(), AttachError>;
 
-    /// Counts one handle less. The last one closes its side and wakes all waiters of the other.
+    /// Counts one handle less.
+    ///
+    /// The last one closes its side and wakes all waiters of the other.
     fn leave(&self, direction: Direction);
 }
 

@@ -87,7 +87,7 @@ pub enum AttachError {
         direction: Direction,
         /// The number of slots.
         max: usize,
-        /// The type parameter that sets the number; none if the channel has one slot always.
+        /// The type parameter that sets the number. `None` if there is only one slot.
         parameter: Option<&'static str>,
     },
     /// The caller cannot hold a handle, or the channel is unusable.
@@ -178,7 +178,9 @@ impl PartialEq for StorageError {
 
 impl Eq for StorageError {}
 
-/// Why an operation of either direction had no effect. The item stays with the caller.
+/// Why an operation of either direction had no effect.
+///
+/// The item stays with the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OperationError {
     Timeout,

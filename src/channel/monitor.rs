@@ -15,8 +15,9 @@ use crate::sync::{Condvar, RawCondvar, RawLock, RawMutex, Timeout};
 use core::alloc::Layout;
 use core::mem::{ManuallyDrop, offset_of};
 
-/// A bounded first-in-first-out buffer for many senders and receivers, of a lock and condition
-/// variables.
+/// A bounded buffer of a lock and condition variables.
+///
+/// It has many senders and receivers. Items pass first in, first out.
 ///
 /// Its answers `Full` and `Empty` are exact, unlike those of
 /// [`BoundedBuffer`](super::BoundedBuffer), which has a higher throughput. Where processes may die
@@ -102,8 +103,9 @@ impl<T> MonitorBuffer<T> {
 
 impl<T, const N: usize> MonitorBuffer<T, [Slot<T>; N]> {
     constructor! {
-        /// Creates an empty buffer with these slots, for a `static`:
-        /// `MonitorBuffer::from_slots([const { Slot::new() }; 8])`.
+        /// Creates an empty buffer with these slots, for a `static`.
+        ///
+        /// Example: `MonitorBuffer::from_slots([const { Slot::new() }; 8])`.
         ///
         /// An empty array does not compile.
         pub fn from_slots(slots: [Slot<T>; N]) -> Self {

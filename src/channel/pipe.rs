@@ -12,8 +12,9 @@ use core::fmt;
 use core::marker::PhantomData;
 use std::sync::Arc;
 
-/// A bounded first-in-first-out buffer in a pipe, for processes that share descriptors and no
-/// memory.
+/// A bounded buffer in a pipe of the kernel.
+///
+/// Its processes share descriptors and no memory. Items pass first in, first out.
 ///
 /// Each process has a value of this type for itself. An end is open until the last handle of this
 /// process is dropped. A process that only receives closes the other end with
@@ -203,7 +204,9 @@ impl<T: Pod> PipeBuffer<T> {
         Ok(Self::from_ends(Some(reader), Some(writer), turns))
     }
 
-    /// Creates the buffer of an inherited or opened pipe. A missing end is closed for this process.
+    /// Creates the buffer of an inherited or opened pipe.
+    ///
+    /// A missing end is closed for this process.
     ///
     /// `turns` are the locks of the senders and of the receivers. They are needed if an item has
     /// more than [`pipe::PIPE_BUF`] bytes and more than one process sends or receives.
@@ -228,8 +231,9 @@ impl<T: Pod> PipeBuffer<T> {
         }
     }
 
-    /// The error of a receiver at the end of the stream. Every receiver of this process reports a
-    /// torn item.
+    /// The error of a receiver at the end of the stream.
+    ///
+    /// Every receiver of this process reports a torn item.
     #[cold]
     fn at_end(&self, error: OperationError) -> OperationError {
         match error {
@@ -258,7 +262,9 @@ impl<T: Pod> PipeBuffer<T> {
         turn.lock_with(timeout).map(PieceGuard::OfThreads)
     }
 
-    /// Receives an item of at most [`pipe::PIPE_BUF`] bytes. A failure may overwrite `destination`.
+    /// Receives an item of at most [`pipe::PIPE_BUF`] bytes.
+    ///
+    /// A failure may overwrite `destination`.
     fn recv_small(
         &self,
         reader: &Reader,
@@ -404,7 +410,9 @@ pub(super) fn send_through<T: Pod>(
     move_all(&mut 0, bytes.len(), timeout, write, wait)
 }
 
-/// Reads an item whose first bytes are in `partial`. A failure leaves the received bytes there.
+/// Reads an item whose first bytes are in `partial`.
+///
+/// A failure leaves the received bytes there.
 pub(super) fn receive_from<T: Pod>(
     reader: &Reader,
     item: &mut T,
@@ -444,7 +452,9 @@ fn read_all(
     })
 }
 
-/// Moves all bytes with as many calls as needed. A call may block if there is no deadline.
+/// Moves all bytes with as many calls as needed.
+///
+/// A call may block if there is no deadline.
 fn move_all(
     moved: &mut usize,
     bytes: usize,
@@ -567,8 +577,9 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
             .map_or(0, |reader| reader.available() / Self::BYTES)
     }
 
-    /// The number of items that fit into the empty pipe, or 0 if both ends are closed for this
-    /// process.
+    /// The number of items that fit into the empty pipe.
+    ///
+    /// It is 0 if both ends are closed for this process.
     ///
     /// A sender without a deadline may have started to write one more.
     fn capacity(&self) -> usize {

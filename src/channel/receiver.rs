@@ -9,7 +9,9 @@ use crate::sync::Timeout;
 use core::fmt;
 use std::time::Duration;
 
-/// The receiving handle of a channel. Dropping the last receiver disconnects all senders.
+/// The receiving handle of a channel.
+///
+/// Dropping the last receiver disconnects all senders.
 ///
 /// `Channel::receiver` creates it: every channel has this handle. A [`Buffer`] has the operations
 /// of this page. Some channels add operations of their own.

@@ -238,7 +238,9 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
         until_done(|| self.send_many_with(items, Timeout::Infinite))
     }
 
-    /// Sends as many of the items as the buffer has room for, and removes them from `items`.
+    /// Sends as many items as the buffer has room for.
+    ///
+    /// Sent items are removed from `items`.
     ///
     /// # Errors
     /// `Full` unless all items were sent. Otherwise as [`send_many`](Self::send_many).

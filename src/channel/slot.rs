@@ -96,8 +96,9 @@ impl<T: Pod> Slot<T> {
             .with_mut(|slot| unsafe { slot.cast::<T>().copy_to_nonoverlapping(destination, 1) });
     }
 
-    /// The contents of the slot: an item, a partly written item, or zeros. All are valid for plain
-    /// data.
+    /// The contents of the slot: an item, a partly written item, or zeros.
+    ///
+    /// All are valid for plain data.
     ///
     /// # Safety
     /// No write to the slot happens while the reference lives.

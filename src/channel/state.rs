@@ -112,8 +112,9 @@ pub enum EndState {
     Unknown,
     /// The number of handles, including those of dead processes.
     Counted(u64),
-    /// The ids of the threads with handles whose deaths the kernel has not marked. Empty before the
-    /// first handle.
+    /// The ids of the threads with handles whose deaths the kernel has not marked.
+    ///
+    /// Empty before the first handle.
     HeldBy(Vec<u32>),
     /// The last handle was dropped or its owner died.
     Closed,

@@ -24,7 +24,9 @@ pub(super) struct Store<T, L, S: Slots<T> + ?Sized> {
     slots: S,
 }
 
-/// The state of the ring. A faulty peer may write any number, so every reader clamps it.
+/// The state of the ring.
+///
+/// A faulty peer may write any number, so every reader clamps it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct RingState {
@@ -36,8 +38,9 @@ struct RingState {
     receivers: HandleCount,
 }
 
-/// The handles of one side. The side is open until its last handle is dropped, also before the
-/// first.
+/// The handles of one side.
+///
+/// The side is open until its last handle is dropped, also before the first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct HandleCount {
@@ -187,8 +190,9 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
         self.change(|state| state.side(direction).detach())
     }
 
-    /// Appends a bitwise copy of the item, which the store then owns. Returns false if the ring is
-    /// full.
+    /// Appends a bitwise copy of the item, which the store then owns.
+    ///
+    /// Returns false if the ring is full.
     ///
     /// # Safety
     /// After a success the caller does not use or drop `item`, or its type is `Pod`.
@@ -205,8 +209,9 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
         true
     }
 
-    /// Appends bitwise copies of the first items, as many as there are free slots. Returns their
-    /// number.
+    /// Appends bitwise copies of the first items, as many as there are free slots.
+    ///
+    /// Returns their number.
     ///
     /// # Safety
     /// The caller does not use or drop these items afterwards, or their type is `Pod`.

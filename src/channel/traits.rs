@@ -133,8 +133,9 @@ pub trait Buffer: Channel {
             .map_err(|error| error.map(drop))
     }
 
-    /// Receives the oldest item into `destination`. Buffers that override this method copy it only
-    /// once.
+    /// Receives the oldest item into `destination`.
+    ///
+    /// Buffers that override this method copy it only once.
     ///
     /// # Errors
     /// As [`recv_with`](Buffer::recv_with). `destination` is unchanged, unless the stream ended
@@ -178,7 +179,9 @@ pub trait Buffer: Channel {
         sent
     }
 
-    /// Waits for the oldest item and appends it and up to `max - 1` further items to `items`.
+    /// Receives up to `max` items, and waits for the first one.
+    ///
+    /// The items are appended to `items`.
     ///
     /// Returns the number of items, which is 0 only if `max` is 0.
     ///

@@ -34,7 +34,9 @@ impl<T> TurnSlot<T> {
     }
 }
 
-/// A bounded first-in-first-out buffer for large items that survives the death of its users.
+/// A bounded buffer for large items that survives the death of its users.
+///
+/// Items pass first in, first out.
 ///
 /// Unlike in a [`RobustMonitorBuffer`](super::RobustMonitorBuffer), senders of items of more than
 /// 1024 bytes fill their slots concurrently, outside every lock, and items can be written and read
@@ -143,8 +145,9 @@ impl<T, const N: usize, const MAX_ENDPOINTS: usize>
     RobustBoundedBuffer<T, [TurnSlot<T>; N], MAX_ENDPOINTS>
 {
     constructor! {
-        /// Creates an empty buffer with these slots, for a `static`. An empty array does not
-        /// compile.
+        /// Creates an empty buffer with these slots, for a `static`.
+        ///
+        /// An empty array does not compile.
         pub fn from_slots(slots: [TurnSlot<T>; N]) -> Self {
             const { assert!(N > 0, "a capacity of at least 1") };
             Self::with_slots(slots)

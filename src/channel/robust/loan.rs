@@ -177,7 +177,9 @@ where
         Ok(Loan { turn })
     }
 
-    /// Borrows the oldest item without a handle. With a handle use [`Receiver::borrow`].
+    /// Borrows the oldest item without a handle.
+    ///
+    /// With a handle use [`Receiver::borrow`].
     ///
     /// # Errors
     /// `Timeout` if no item became available. Otherwise as [`Receiver::borrow`].

@@ -17,8 +17,9 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::mem::offset_of;
 
-/// A bounded first-in-first-out buffer that survives the death of its users, of condition
-/// variables.
+/// A bounded buffer that survives the death of its users.
+///
+/// Items pass first in, first out.
 ///
 /// It is the default choice between processes. For large items, or to write and read items in
 /// place, use [`RobustBoundedBuffer`](super::RobustBoundedBuffer).
@@ -163,8 +164,9 @@ impl<T, const N: usize, const MAX_ENDPOINTS: usize>
     RobustMonitorBuffer<T, [Slot<T>; N], MAX_ENDPOINTS>
 {
     constructor! {
-        /// Creates an empty buffer with these slots, for a `static`. An empty array does not
-        /// compile.
+        /// Creates an empty buffer with these slots, for a `static`.
+        ///
+        /// An empty array does not compile.
         pub fn from_slots(slots: [Slot<T>; N]) -> Self {
             const { assert!(N > 0, "a capacity of at least 1") };
             Self::with_slots(slots)
@@ -436,7 +438,9 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize> Buffer
         self.recv_by(timeout, |slot| unsafe { slot.take_into(destination) })
     }
 
-    /// The number of items a moment ago, or 0 if this thread cannot take the internal lock.
+    /// The number of items a moment ago.
+    ///
+    /// It is 0 if this thread cannot take the internal lock.
     fn len(&self) -> usize {
         self.lock
             .lock()
