@@ -77,8 +77,8 @@ unsafe impl<const FLAW: u8> ShmSafe for FlawedCondvar<FLAW> {
 
 impl<const FLAW: u8> RawCondvar for FlawedCondvar<FLAW> {
     fn wait_with<L: RawLock>(&self, held: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
-        let mut spin = Spin::on(&self.word, SpinPolicy::Event, None);
-        let mark = match FLAW == SLEEPS_UNSEEN && spin.sees(|_| true) {
+        let mut spin = Spin::new(&self.word, SpinPolicy::Event, None);
+        let mark = match FLAW == SLEEPS_UNSEEN && spin.wait_until(|_| true) {
             true => 0,
             false => WAITERS,
         };

@@ -126,8 +126,8 @@ unsafe impl<const FLAW: u8> RawLock for FlawedLock<FLAW> {
             Timeout::At(deadline) => Some(deadline),
             Timeout::Infinite => None,
         };
-        let mut spin = Spin::on(&self.state, SpinPolicy::Lock, deadline);
-        if FLAW == BELIEVES_ITS_SPIN && spin.sees(|state| state == UNLOCKED) {
+        let mut spin = Spin::new(&self.state, SpinPolicy::Lock, deadline);
+        if FLAW == BELIEVES_ITS_SPIN && spin.wait_until(|state| state == UNLOCKED) {
             self.state.swap(LOCKED, Acquire);
             return true;
         }
@@ -135,8 +135,9 @@ unsafe impl<const FLAW: u8> RawLock for FlawedLock<FLAW> {
             if futex::wait(&self.state, CONTENDED, deadline) == Wake::TimedOut {
                 return FLAW == HELD_AFTER_TIMEOUT;
             }
-            spin.again();
-            let looks_free = FLAW == SPIN_FORGETS_WAITERS && spin.sees(|state| state == UNLOCKED);
+            spin.restart();
+            let looks_free =
+                FLAW == SPIN_FORGETS_WAITERS && spin.wait_until(|state| state == UNLOCKED);
             if looks_free && self.take() {
                 return true;
             }

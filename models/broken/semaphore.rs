@@ -147,10 +147,10 @@ impl<const FLAW: u8> FlawedSemaphore<FLAW> {
             Timeout::At(deadline) => Some(deadline),
             Timeout::NonBlocking | Timeout::Infinite => None,
         };
-        let mut spin = Spin::on(&self.state, SpinPolicy::Event, deadline);
+        let mut spin = Spin::new(&self.state, SpinPolicy::Event, deadline);
         let mut mark = 0;
         loop {
-            if FLAW == BELIEVES_ITS_SPIN && spin.sees(|state| state >= PERMIT) {
+            if FLAW == BELIEVES_ITS_SPIN && spin.wait_until(|state| state >= PERMIT) {
                 self.state.fetch_sub(PERMIT, Acquire);
                 return true;
             }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// One side of a two-way link over two pipes, for items of at most [`pipe::ATOMIC`] bytes.
+/// One side of a two-way link over two pipes, for items of at most [`pipe::PIPE_BUF`] bytes.
 ///
 /// Two sides that both send before they receive do not deadlock, unlike over two [`PipeBuffer`]s. A
 /// side belongs to one thread.
@@ -72,7 +72,7 @@ impl<T: Pod> Duplex<T> {
     /// # Errors
     /// The process has no descriptor left, or the kernel does not permit a pipe of this size.
     pub fn pair(capacity: usize) -> std::io::Result<(Self, Self)> {
-        let bytes = pipe::room(capacity, size_of::<T>()).ok_or(ErrorKind::InvalidInput)?;
+        let bytes = pipe::capacity_for(capacity, size_of::<T>()).ok_or(ErrorKind::InvalidInput)?;
         let ((first, there), (second, here)) = (pipe::pipe(bytes)?, pipe::pipe(bytes)?);
         Ok((Self::from_ends(second, there), Self::from_ends(first, here)))
     }
@@ -81,8 +81,8 @@ impl<T: Pod> Duplex<T> {
     pub fn from_ends(incoming: Reader, outgoing: Writer) -> Self {
         const {
             assert!(
-                size_of::<T>() > 0 && size_of::<T>() <= pipe::ATOMIC,
-                "an item has 1 to `pipe::ATOMIC` bytes"
+                size_of::<T>() > 0 && size_of::<T>() <= pipe::PIPE_BUF,
+                "an item has 1 to `pipe::PIPE_BUF` bytes"
             );
         }
         Self {

@@ -35,7 +35,7 @@ use std::sync::Arc;
 ///
 /// # Process death
 /// The kernel closes the descriptors of a dead process, which disconnects the other side. A sender
-/// of an item of at most [`pipe::ATOMIC`] bytes has sent it or not. A sender of a larger item may
+/// of an item of at most [`pipe::PIPE_BUF`] bytes has sent it or not. A sender of a larger item may
 /// have sent a part of it. The locks of senders and receivers then stay held, and all others wait,
 /// without a deadline forever.
 ///
@@ -45,7 +45,7 @@ use std::sync::Arc;
 /// deadlines.
 ///
 /// # How it works
-/// The kernel keeps the order and writes up to [`pipe::ATOMIC`] bytes in one piece. A larger item
+/// The kernel keeps the order and writes up to [`pipe::PIPE_BUF`] bytes in one piece. A larger item
 /// may go in several pieces, so a sender of such an item holds a lock, and so does a receiver. The
 /// kernel counts the open ends, so the end of the stream needs no support here.
 ///
@@ -185,7 +185,7 @@ impl<E> Half<E> {
 
 impl<T: Pod> PipeBuffer<T> {
     const BYTES: usize = size_of::<T>();
-    const IS_ATOMIC: bool = Self::BYTES <= pipe::ATOMIC;
+    const IS_ATOMIC: bool = Self::BYTES <= pipe::PIPE_BUF;
 
     /// Creates a pipe for at least `capacity` items. The kernel rounds the capacity up.
     ///
@@ -193,7 +193,8 @@ impl<T: Pod> PipeBuffer<T> {
     /// The process has no descriptor left, or the pipe would exceed the limit for users in
     /// `/proc/sys/fs/pipe-max-size`, usually 1 MiB.
     pub fn with_capacity(capacity: usize) -> std::io::Result<Self> {
-        let bytes = pipe::room(capacity, Self::BYTES).ok_or(std::io::ErrorKind::InvalidInput)?;
+        let bytes =
+            pipe::capacity_for(capacity, Self::BYTES).ok_or(std::io::ErrorKind::InvalidInput)?;
         let (reader, writer) = pipe::pipe(bytes)?;
         let turns = match Self::IS_ATOMIC {
             true => None,
@@ -205,7 +206,7 @@ impl<T: Pod> PipeBuffer<T> {
     /// Creates the buffer of an inherited or opened pipe. A missing end is closed for this process.
     ///
     /// `turns` are the locks of the senders and of the receivers. They are needed if an item has
-    /// more than [`pipe::ATOMIC`] bytes and more than one process sends or receives.
+    /// more than [`pipe::PIPE_BUF`] bytes and more than one process sends or receives.
     ///
     /// A pipe that is too small for an item is enlarged if the kernel permits it.
     pub fn from_ends(
@@ -214,7 +215,7 @@ impl<T: Pod> PipeBuffer<T> {
         turns: Option<[SemaphoreLock<PipeSemaphore>; 2]>,
     ) -> Self {
         const { assert!(size_of::<T>() > 0, "an item has at least 1 byte") };
-        let min = pipe::room(1, Self::BYTES).unwrap_or(usize::MAX);
+        let min = pipe::capacity_for(1, Self::BYTES).unwrap_or(usize::MAX);
         // If the kernel does not permit it, items pass in pieces.
         let _ = reader.as_ref().map(|reader| reader.enlarge(min));
         let _ = writer.as_ref().map(|writer| writer.enlarge(min));
@@ -257,7 +258,7 @@ impl<T: Pod> PipeBuffer<T> {
         turn.lock_with(timeout).map(PieceGuard::OfThreads)
     }
 
-    /// Receives an item of at most [`pipe::ATOMIC`] bytes. A failure may overwrite `destination`.
+    /// Receives an item of at most [`pipe::PIPE_BUF`] bytes. A failure may overwrite `destination`.
     fn recv_small(
         &self,
         reader: &Reader,
@@ -273,7 +274,7 @@ impl<T: Pod> PipeBuffer<T> {
         received
     }
 
-    /// Receives an item of more than [`pipe::ATOMIC`] bytes, without a copy.
+    /// Receives an item of more than [`pipe::PIPE_BUF`] bytes, without a copy.
     fn recv_large(
         &self,
         reader: &Reader,
@@ -286,7 +287,7 @@ impl<T: Pod> PipeBuffer<T> {
         let bytes = destination.as_mut_bytes();
         until_whole(
             timeout,
-            || reader.has(bytes.len()),
+            || reader.has_bytes(bytes.len()),
             |deadline| reader.wait_for(bytes.len(), deadline),
         )?;
         read_all(reader, bytes, &mut 0, Timeout::Infinite)
@@ -573,7 +574,7 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
     fn capacity(&self) -> usize {
         let writer = self.sending.end().map(|writer| writer.capacity());
         let bytes = writer.or_else(|| self.receiving.end().map(|reader| reader.capacity()));
-        bytes.map_or(0, |bytes| pipe::items(bytes, Self::BYTES))
+        bytes.map_or(0, |bytes| pipe::items_in(bytes, Self::BYTES))
     }
 }
 

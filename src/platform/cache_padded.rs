@@ -1,8 +1,9 @@
-//! Where words lie that different processes write.
+//! Separation of words that different processes write.
 
-/// A field without bytes: the next one begins on a cache line of its own.
+/// A zero-sized field that starts the next field on a new cache line.
 ///
-/// 128 bytes, as in crossbeam-utils' `CachePadded`: processors fetch lines of 64 bytes in pairs.
+/// The alignment is 128 bytes, as in crossbeam-utils' `CachePadded`: processors prefetch 64-byte
+/// lines in pairs.
 #[repr(align(128))]
 #[derive(Clone, Copy, Debug)]
 pub struct CachePadded;

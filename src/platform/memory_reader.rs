@@ -1,16 +1,17 @@
-//! Words of memory that is only looked at.
+//! Read-only access to the words of untrusted memory.
 
-/// Memory that others may change, or cut short, at any time: each word is copied out in one call, and
-/// whoever asks for it checks the copy.
+/// Memory that other processes may change or truncate at any time.
+///
+/// Each call copies one word; the caller validates the copy.
 pub trait MemoryReader {
-    /// The 32 bits at this offset, or nothing if there are none.
+    /// Returns the 32-bit word at this offset, or `None` if the memory ends before it.
     fn read_u32(&self, offset: u64) -> Option<u32>;
 
-    /// The 64 bits at this offset, or nothing if there are none.
+    /// Returns the 64-bit word at this offset, or `None` if the memory ends before it.
     fn read_u64(&self, offset: u64) -> Option<u64>;
 }
 
-impl<W: MemoryReader + ?Sized> MemoryReader for &W {
+impl<R: MemoryReader + ?Sized> MemoryReader for &R {
     fn read_u32(&self, offset: u64) -> Option<u32> {
         (**self).read_u32(offset)
     }
@@ -20,11 +21,11 @@ impl<W: MemoryReader + ?Sized> MemoryReader for &W {
     }
 }
 
-/// A part of such memory, from this offset on.
+/// A reader that adds a base offset to each offset.
 #[derive(Clone, Copy, Debug)]
-pub struct OffsetReader<W>(pub W, pub u64);
+pub struct OffsetReader<R>(pub R, pub u64);
 
-impl<W: MemoryReader> MemoryReader for OffsetReader<W> {
+impl<R: MemoryReader> MemoryReader for OffsetReader<R> {
     fn read_u32(&self, offset: u64) -> Option<u32> {
         self.0.read_u32(self.1.checked_add(offset)?)
     }

@@ -1,25 +1,42 @@
-//! The seam: the only folder that knows Linux or loom, or names core's atomics.
+//! The seam between the primitives and the machine.
 //!
-//! Everything above is written once on the names that this module exports. Two worlds stand behind
-//! them, chosen here and nowhere else:
+//! A primitive is written once, on the names that this module exports. Each name has two
+//! implementations: `linux` for programs, and `model` for the checker. `--cfg loom` selects the
+//! model, in which loom explores every execution. Only this file chooses between them, and only
+//! this folder names loom, core's atomics or the futex.
+//!
+//! # Writing a primitive
+//!
+//! - Keep the state in [`AtomicU32`] or [`AtomicU64`] words, and the data that they protect in an
+//!   [`UnsafeCell`]. The type is `#[repr(C)]` and implements [`ShmSafe`].
+//! - If a process loads a word and later writes it, create the word with [`new_tracked`]. Use
+//!   [`load_hint`] for the first try of a compare-exchange.
+//! - Sleep with [`futex::wait`] and wake with [`futex::wake`]. A wait may return spuriously and
+//!   orders no memory, so read the word again after it. Spin before it with [`spin::Spin`].
+//! - If a lock must survive the death of its holder, keep its word in a [`robust::RobustWord`] and
+//!   follow the order of steps in [`robust`].
+//! - Do not use a lock of std, a thread-local or a static for shared state: the model does not see
+//!   it.
+//! - Mark functions that wrap a step with `#[track_caller]`, so that the record names the caller.
+//!
+//! Both implementations export the same names. CI builds both, so a missing name fails a build.
 //!
 //! | name | `linux` | `model` (`--cfg loom`) |
 //! | --- | --- | --- |
-//! | [`AtomicU32`], [`AtomicU64`], [`AtomicUsize`], [`fence`] | core's | loom's, each call recorded with its source line |
-//! | [`new_tracked`], [`new_tracked_u64`] | an [`AtomicU32`], [`AtomicU64`] | one that loom misses nothing of, at a price |
-//! | [`UnsafeCell`] | core's | loom's: an unsynchronized access is an error |
-//! | [`futex`] | `FUTEX_WAIT_BITSET` and `FUTEX_WAKE`, never `PRIVATE` | a queue in plain memory beside loom |
-//! | [`load_hint`] | a plain load | a constant: what is only compared need not be loaded |
-//! | [`pipe`] | `pipe2`, `read`, `write`, `poll` | a queue of bytes: short reads and writes, end of stream, broken |
-//! | [`robust`] | the kernel's robust futex list | the same, played at a simulated death |
-//! | [`load_latest`], [`load_latest_acquire`] | a load: an older value, seen for a while, must do no harm | the newest value, in a step that loom sees |
-//! | [`asymmetric`] | `membarrier(2)` | both loads read the newest value, and order nothing else |
+//! | [`AtomicU32`], [`AtomicU64`], [`AtomicUsize`] | core's | loom's; each call is recorded |
+//! | [`fence`] | core's | loom's; the model is not reported as exhaustive |
+//! | [`new_tracked`], [`new_tracked_u64`] | an atomic | loom misses no execution, at a price |
+//! | [`UnsafeCell`] | core's | loom's; a data race fails the model |
+//! | [`futex`] | `FUTEX_WAIT_BITSET`, `FUTEX_WAKE` | a queue in plain memory outside loom |
+//! | [`load_hint`] | a plain load | a constant, since the value is only compared |
+//! | [`load_latest`] | a load, perhaps of an older value | the newest value, in a step of its own |
+//! | [`pipe`] | `pipe2`, `read`, `write`, `poll` | a queue of bytes; short reads and writes occur |
+//! | [`robust`] | the kernel's robust list | the same, applied at a simulated death |
+//! | [`asymmetric`] | `membarrier(2)` | loads of the newest value, which order nothing else |
 //! | [`Deadline`] | absolute `CLOCK_MONOTONIC` | may pass at any step |
-//! | [`spin`] | looks at the word for some microseconds, where that has paid | one look, which sees what it is to see |
-//! | `repeat` | an array of constants | one of calls |
-//! | `constructor` | emits a `const fn` | emits a `fn`: loom's atomics cannot be made in a `const` |
-//!
-//! A name that one world lacks does not compile in the other's build, and CI builds both.
+//! | [`spin`] | adaptive spinning | claims once to have seen the condition |
+//! | `repeat` | an array of constants | an array of calls |
+//! | `constructor` | a `const fn` | a `fn`: no `const` can create loom's atomics |
 
 pub use core::sync::atomic::Ordering;
 
@@ -53,29 +70,29 @@ pub use model::{
 #[cfg(loom)]
 pub(crate) use model::{constructor, repeat};
 
-/// Why a call on a pipe did nothing.
+/// The reason why a call on a pipe transferred nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PipeStop {
-    /// There is nothing to read now, or no room to write.
+    /// The pipe is empty for a read, or has no room for a write.
     WouldBlock,
-    /// Nobody reads any more.
+    /// Every reader is closed.
     Broken,
-    /// The kernel refused, with this error number.
+    /// The kernel reported this error number.
     Failed(i32),
 }
 
-/// Why a [`futex::wait`] returned.
+/// The reason why a [`futex::wait`] returned.
 ///
-/// None of these says that the awaited condition holds: a futex may wake spuriously, so callers
-/// look at the word again in every case.
+/// No variant says that the awaited condition holds. A futex may wake spuriously, so callers read
+/// the word again in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// Another process called `wake` and this waiter was chosen.
+    /// A `wake` of another process chose this waiter.
     Woken,
     /// The word did not hold the expected value, so the caller never slept.
     Changed,
-    /// The deadline passed, and no `wake` had chosen this waiter.
+    /// The deadline passed before a `wake` chose this waiter.
     TimedOut,
-    /// A signal handler ran, the recheck interval was over, or the wait ended for no reason at all.
+    /// A signal handler ran, the recheck interval ended, or the wait ended spuriously.
     Interrupted,
 }

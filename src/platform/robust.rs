@@ -1,38 +1,39 @@
-//! Words that the kernel looks after when their owner dies.
+//! Words that the kernel recovers when their owner dies.
 //!
-//! **Source.** The robust futex list, `Documentation/locking/robust-futex-ABI.rst` of Linux. Each thread
-//! has a list of the words that it holds, and a place for the one that it is at work on. When it ends,
-//! however it does, the kernel goes through them: a word that still names the dead thread becomes
-//! `OWNER_DIED`, and a waiter is woken.
+//! **Source.** The robust futex list, `Documentation/locking/robust-futex-ABI.rst` of Linux. Each
+//! thread has a list of the words that it holds, and a field for the word of its pending operation.
+//! When the thread ends for any reason, the kernel visits these words. If a word still holds the id
+//! of the dead thread, the kernel sets it to `OWNER_DIED` and wakes a waiter.
 //!
 //! | bits | meaning |
 //! | --- | --- |
-//! | [`OWNER`] | the kernel's id of the thread that holds the word; 0 if nobody does |
-//! | [`OWNER_DIED`] | its last owner died while it held the word |
-//! | [`WAITERS`] | somebody may be asleep |
+//! | [`OWNER`] | the kernel's id of the thread that holds the word; 0 if the word is free |
+//! | [`OWNER_DIED`] | the last owner died while it held the word |
+//! | [`WAITERS`] | a waiter may be asleep |
 //!
-//! The order of the steps is what matters: announce, take the word, link it; and announce, unlink it,
-//! give the word up, wake, conclude. A thread that dies between any two of them is found by the
-//! announcement or by the list. A word that is held may stay announced; one that is not, or not any
-//! more, must not, since its memory may become something else.
+//! The order of the steps is essential. To acquire: set the word pending, take it, link it. To
+//! release: set the word pending, unlink it, free it, wake a waiter, clear the pending operation.
+//! If a thread dies between any two of these steps, the kernel finds the word as the pending one or
+//! in the list. A held word may stay pending. A word that is not held must not, since its memory
+//! may get another use.
 
 use core::fmt;
 
-/// The bits of a word for the id of its owner.
+/// The bits of the owner's id.
 pub const OWNER: u32 = (1 << 30) - 1;
 
-/// The kernel found that the owner died.
+/// The bit that the kernel sets when the owner has died.
 pub const OWNER_DIED: u32 = 1 << 30;
 
-/// Somebody may be asleep on the word: the kernel wakes one when the owner dies.
+/// The bit for a possible sleeper: if it is set, the kernel wakes a waiter when the owner dies.
 pub const WAITERS: u32 = 1 << 31;
 
 /// Error of a thread that cannot hold one more robust lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RobustListError {
-    /// The C library registered no robust list for this thread, or one with another layout than
-    /// glibc's on 64 bits, or the handler that empties the list in a forked child is not registered.
+    /// The thread has no robust list with glibc's 64-bit layout, or the fork handler is not
+    /// registered.
     NoList,
     /// The thread already holds the maximum number of robust locks, which is the field.
     TooManyLocks(usize),

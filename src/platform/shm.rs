@@ -1,8 +1,8 @@
 //! Traits of the types that live in shared memory.
 //!
-//! [`Pod`] is for items, which a channel or a lock copies in and out. [`ShmSafe`] is for sized objects
-//! that processes use through shared references. [`ShmObject`] is for objects of any size, which a
-//! region creates, names and attaches to.
+//! [`Pod`] is for items, which a channel or a lock copies in and out. [`ShmSafe`] is for sized
+//! objects that processes use through shared references. [`ShmObject`] is for objects of any size,
+//! which a region creates, names and attaches to.
 
 use core::alloc::Layout;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -55,8 +55,8 @@ impl<T: FromBytes + IntoBytes + Immutable + Copy + Send + 'static> Pod for T {}
 /// A possibly unsized object that a process can create in shared memory and others attach to.
 ///
 /// # Safety
-/// The implementor keeps the promises of [`ShmSafe`]. `init` and `from_raw` access only the bytes of
-/// `layout(config)`.
+/// The implementor keeps the promises of [`ShmSafe`]. `init` and `from_raw` access only the bytes
+/// of `layout(config)`.
 pub unsafe trait ShmObject: Sync {
     /// Parameters that determine the layout, for example a capacity.
     ///
@@ -145,8 +145,8 @@ unsafe impl<T: ShmSafe, const N: usize> ShmSafe for [T; N] {
     }
 }
 
-// SAFETY: each element keeps the promises of `ShmSafe`; `init` and `from_raw` access exactly `count`
-// elements, which `layout` counts.
+// SAFETY: each element keeps the promises of `ShmSafe`; `init` and `from_raw` access exactly
+// `count` elements, which `layout` counts.
 unsafe impl<T: ShmSafe> ShmObject for [T] {
     /// The number of elements.
     type Config = usize;

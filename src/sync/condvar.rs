@@ -211,17 +211,17 @@ impl Condvar {
     /// the end of timeout.
     fn sleep(&self, unlock: impl FnOnce(), timeout: Timeout) -> bool {
         let deadline = timeout.deadline();
-        let mut spin = Spin::on(&self.word, SpinPolicy::Event, deadline);
-        let marks = match spin.is_worth_it() {
+        let mut spin = Spin::new(&self.word, SpinPolicy::Event, deadline);
+        let marks = match spin.is_enabled() {
             true => WAITERS,
             false => WAITERS | SLEEPERS,
         };
         let seen = self.word.fetch_or(marks, Relaxed) | marks;
         unlock();
         if marks & SLEEPERS == 0 {
-            spin.sees(|word| word & !SLEEPERS != seen & !SLEEPERS);
+            spin.wait_until(|word| word & !SLEEPERS != seen & !SLEEPERS);
             if !self.joins_sleepers(seen) {
-                spin.has_paid();
+                spin.record_success();
                 return true;
             }
         }

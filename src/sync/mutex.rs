@@ -139,12 +139,12 @@ impl RawMutex {
 
     #[cold]
     fn lock_contended(&self, deadline: Option<Deadline>) -> bool {
-        let mut spin = Spin::on(&self.state, SpinPolicy::Lock, deadline);
+        let mut spin = Spin::new(&self.state, SpinPolicy::Lock, deadline);
         let mut taken_as = LOCKED;
         loop {
-            if spin.sees(|state| state == UNLOCKED) {
+            if spin.wait_until(|state| state == UNLOCKED) {
                 if self.take(taken_as) {
-                    spin.has_paid();
+                    spin.record_success();
                     return true;
                 }
                 continue;
@@ -157,7 +157,7 @@ impl RawMutex {
                 return false;
             }
             taken_as = CONTENDED;
-            spin.again();
+            spin.restart();
         }
     }
 }

@@ -46,7 +46,7 @@ pub struct PipeSemaphore {
 const MIN: usize = 2 * MAX_AT_ONCE;
 
 /// So many permits are released in one step: more could not be, if there was room for some of them only.
-const MAX_AT_ONCE: usize = pipe::ATOMIC;
+const MAX_AT_ONCE: usize = pipe::PIPE_BUF;
 
 impl PipeSemaphore {
     /// A semaphore in a pipe of its own, with so many permits.
@@ -78,7 +78,7 @@ impl PipeSemaphore {
     /// Reading there waits until there is a permit, as programs expect that know of a jobserver and not of this
     /// crate.
     pub fn ends(&self) -> (Descriptor<'_>, Descriptor<'_>) {
-        (self.permits.to_pass_on(), self.releases.to_pass_on())
+        (self.permits.descriptor(), self.releases.descriptor())
     }
 
     /// The most permits that fit.

@@ -296,19 +296,19 @@ impl Semaphore {
 
     #[cold]
     fn take_contended(&self, most: u32, deadline: Option<Deadline>) -> Option<Taken> {
-        let mut spin = Spin::on(&self.state, SpinPolicy::Event, deadline);
+        let mut spin = Spin::new(&self.state, SpinPolicy::Event, deadline);
         let mut mark = 0;
         loop {
-            let looks_free = spin.sees(|state| state >= PERMIT);
+            let looks_free = spin.wait_until(|state| state >= PERMIT);
             if looks_free {
-                spin.batch_waits(|state| state / PERMIT);
+                spin.wait_for_batch(|state| state / PERMIT);
             }
             match self.take(most, mark) {
                 Ok(taken) => {
                     if mark != 0 && taken.left >= PERMIT {
                         futex::wake(&self.state, 1);
                     }
-                    spin.has_paid();
+                    spin.record_success();
                     return Some(taken);
                 }
                 Err(_) if looks_free => {}
@@ -322,7 +322,7 @@ impl Semaphore {
                         return None;
                     }
                     mark = WAITERS;
-                    spin.again();
+                    spin.restart();
                 }
             }
         }

@@ -53,7 +53,7 @@ impl Timeout {
     pub(crate) fn for_internal_lock(self) -> Self {
         match self {
             Self::NonBlocking | Self::Infinite => Self::Infinite,
-            Self::At(deadline) => Self::At(futex::no_sooner_than_recheck(deadline)),
+            Self::At(deadline) => Self::At(futex::at_least_recheck_interval(deadline)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What zerocopy's derives mark may be shared.
 
 use interlatch::channel::Slot;
-use interlatch::{Buffer, Channel, Mutex, Region, RobustMonitorBuffer, RobustMutex};
+use interlatch::{Channel, Mutex, Region, RobustMonitorBuffer, RobustMutex};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 #[repr(C)]

@@ -42,7 +42,7 @@ fn largest_piece() {
     assert_eq!(writer.try_write(&[0; PAGE + 1]), Ok(PAGE - 1));
 }
 
-const PAGE: usize = pipe::ATOMIC;
+const PAGE: usize = pipe::PIPE_BUF;
 const CAPACITY: usize = 16 * PAGE;
 
 /// A call without timeout; nothing is written beyond a limit.

@@ -5,7 +5,7 @@ use super::harness::Test;
 use super::item::{Item, Large};
 use super::shared::{Gets, Shared};
 use interlatch::channel::{RecvError, RecvTimeoutError, SendTimeoutError};
-use interlatch::platform::pipe::{ATOMIC, Reader, Writer};
+use interlatch::platform::pipe::{PIPE_BUF, Reader, Writer};
 use interlatch::sync::PermitOverflow;
 use interlatch::sync::{PipeSemaphore, RawSemaphore, Timeout};
 use interlatch::{Buffer, Channel, PipeBuffer};
@@ -114,7 +114,7 @@ pub fn enlarge() {
 
 fn too_many_permits() {
     let semaphore = PipeSemaphore::new(0).expect("descriptors");
-    let at_once = ATOMIC as u32;
+    let at_once = PIPE_BUF as u32;
     let refused = |held: usize, added: u32| {
         let held = held as u32;
         assert_eq!(
@@ -126,7 +126,7 @@ fn too_many_permits() {
     refused(0, at_once + 1);
     refused(0, u32::MAX);
     let capacity = semaphore.capacity();
-    for _ in 0..capacity / ATOMIC - 1 {
+    for _ in 0..capacity / PIPE_BUF - 1 {
         semaphore.release(at_once).expect("there is room");
     }
     semaphore.release(at_once - 10).expect("there is room");

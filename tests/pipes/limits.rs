@@ -82,7 +82,7 @@ pub fn play(name: &str) {
     println!("done");
 }
 
-const PAGE: usize = pipe::ATOMIC;
+const PAGE: usize = pipe::PIPE_BUF;
 
 /// Whoever has set the signal to its default since the writer was made is not killed by it.
 fn sigpipe() {

@@ -238,7 +238,7 @@ fn duplex_sends() {
     let shared = Shared::new(4096);
     let mut actor = start(&shared, u64::NAME, "duplex_send");
     interrupt(&actor);
-    for _ in 0..pipe::ATOMIC {
+    for _ in 0..pipe::PIPE_BUF {
         assert!(
             shared.turn().acquire_with(Timeout::NonBlocking),
             "a page is full"

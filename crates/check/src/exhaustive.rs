@@ -284,7 +284,7 @@ pub fn describe_failure(message: &str) -> Failure {
         deaths: deaths.collect(),
         steps,
         words: words.collect(),
-        standing: world::where_each_stands(),
+        standing: world::process_states(),
     }
 }
 

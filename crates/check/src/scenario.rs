@@ -152,7 +152,7 @@ impl RaceCell {
     #[track_caller]
     pub fn increment(&self) {
         let value = self.get();
-        spin::give_way();
+        spin::yield_now();
         self.set(value + 1);
     }
 }

@@ -6,7 +6,7 @@ use crate::channel::slot::{Slot, Slots};
 use crate::channel::{
     AttachError, BufferState, Channel, Direction, RecvTimeoutError, SendTimeoutError,
 };
-use crate::platform::pipe::ATOMIC;
+use crate::platform::pipe::PIPE_BUF;
 use crate::platform::robust::commit;
 use crate::platform::{
     ConfigError, HeaderAndSlots, MemoryReader, ShmObject, ShmSafe, UnsafeCell, constructor,
@@ -243,7 +243,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
     /// Writes bytes until the timeout expires: see
     /// [`Sender::write_with`](crate::Sender::write_with).
     pub(super) fn write(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, OperationError> {
-        let piece = match bytes.len() <= ATOMIC.min(self.capacity()) {
+        let piece = match bytes.len() <= PIPE_BUF.min(self.capacity()) {
             true => bytes.len(),
             false => 1,
         };

@@ -69,7 +69,7 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
         [own_position, peer_position]: [&'a Position; 2],
         slots: &'a [Slot<T>],
     ) -> Result<Self, AttachError> {
-        let has_membarrier = asymmetric::is_granted();
+        let has_membarrier = asymmetric::register();
         own_end.claim(match SENDS {
             true => Direction::Sending,
             false => Direction::Receiving,
@@ -247,11 +247,11 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
                 return Err(OperationError::Timeout);
             }
             let spin = spin.get_or_insert_with(|| own_end.spin(deadline));
-            if !spin.sees(|_| self.sees_slot()) {
+            if !spin.wait_until(|_| self.sees_slot()) {
                 in_time = self.sleep(deadline);
             }
             if self.refresh() {
-                spin.has_paid();
+                spin.record_success();
                 return Ok(());
             }
         }

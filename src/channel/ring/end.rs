@@ -132,7 +132,7 @@ impl RingEnd {
 
     /// Starts a wait of the owner of this end.
     pub(super) fn spin(&self, deadline: Option<Deadline>) -> Spin<'_> {
-        Spin::on(&self.flags, SpinPolicy::Items, deadline)
+        Spin::new(&self.flags, SpinPolicy::Items, deadline)
     }
 
     /// Stores a new position of the peer, and wakes the owner of this end if it sleeps.

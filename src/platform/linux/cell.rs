@@ -1,14 +1,16 @@
-//! Plain shared memory, with the access methods that loom's cell has.
+//! Plain shared memory, with the access methods of loom's cell.
 
-/// Memory that several processes may change; every access is a closure over a raw pointer, so
-/// that the model can check that no two of them race.
+/// Memory that several processes may change.
+///
+/// Every access is a closure over a raw pointer, so that the model can check that no two accesses
+/// race.
 #[repr(transparent)]
 #[derive(Debug, Default)]
 #[expect(clippy::disallowed_types, reason = "this is the seam")]
 pub struct UnsafeCell<T: ?Sized>(core::cell::UnsafeCell<T>);
 
 impl<T> UnsafeCell<T> {
-    /// A cell with this value.
+    /// Creates a cell with this value.
     #[expect(clippy::disallowed_types, reason = "this is the seam")]
     pub const fn new(value: T) -> Self {
         Self(core::cell::UnsafeCell::new(value))
@@ -16,13 +18,14 @@ impl<T> UnsafeCell<T> {
 }
 
 impl<T: ?Sized> UnsafeCell<T> {
-    /// Reads. The caller keeps writers out during the closure.
+    /// Calls `read` with a pointer to the value. The caller excludes writes during the closure.
     #[inline]
     pub fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
         read(self.0.get())
     }
 
-    /// Writes. The caller keeps all others out during the closure.
+    /// Calls `write` with a pointer to the value. The caller excludes all other accesses during the
+    /// closure.
     #[inline]
     pub fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
         write(self.0.get())

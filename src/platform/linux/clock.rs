@@ -1,12 +1,12 @@
-//! `CLOCK_MONOTONIC`: deadlines that no one can move by setting the time of day.
+//! `CLOCK_MONOTONIC`, which setting the time of day does not change.
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::time::{Duration, Instant};
 
-/// A point of the monotonic clock (which is one clock for all processes of a machine) after
-/// which a wait gives up.
+/// A point in time after which a wait times out.
 ///
-/// Arithmetic saturates: a deadline in the past has passed, one of centuries never does.
+/// It is a point of the monotonic clock, which all processes of a machine share. Arithmetic
+/// saturates: a deadline centuries from now never passes.
 ///
 /// # Example
 /// ```
@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 /// use interlatch::Semaphore;
 /// use std::time::Duration;
 ///
-/// // One deadline for both: together they wait no longer than that.
+/// // One deadline for both waits: together they take at most 5 milliseconds.
 /// let deadline = Deadline::after(Duration::from_millis(5));
-/// let (one, other) = (Semaphore::empty(), Semaphore::empty());
-/// assert!(one.acquire_deadline(deadline).is_none());
-/// assert!(other.acquire_deadline(deadline).is_none());
+/// let (first, second) = (Semaphore::empty(), Semaphore::empty());
+/// assert!(first.acquire_deadline(deadline).is_none());
+/// assert!(second.acquire_deadline(deadline).is_none());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline {
@@ -27,7 +27,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// That long from now.
+    /// Returns the deadline after this time, counted from now.
     pub fn after(timeout: Duration) -> Self {
         let now = clock_gettime(ClockId::Monotonic);
         let nanoseconds = now.tv_nsec as u32 + timeout.subsec_nanos();
@@ -41,23 +41,24 @@ impl Deadline {
         }
     }
 
-    /// The same point as a [`std::time::Instant`]; one in the past has passed already.
+    /// Returns the deadline at this instant. If the instant is in the past, the deadline has
+    /// passed.
     pub fn at(instant: Instant) -> Self {
         Self::after(instant.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether it is over.
+    /// Whether the deadline has passed.
     pub fn has_passed(self) -> bool {
         self <= Self::after(Duration::ZERO)
     }
 
-    /// How long it is until then: nothing, once it has passed.
+    /// Returns the time until the deadline, or zero if it has passed.
     pub fn remaining(self) -> Duration {
         let now = Self::after(Duration::ZERO);
         self.since_boot().saturating_sub(now.since_boot())
     }
 
-    /// Neither the clock nor a deadline is ever negative.
+    /// Neither the clock nor a deadline is negative, so the cast keeps the value.
     fn since_boot(self) -> Duration {
         Duration::new(self.seconds as u64, self.nanoseconds)
     }
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_remains_than_there_was() {
+    fn remaining_time_does_not_exceed_the_timeout() {
         for timeout in [0, 1, 999_999_999, 1_000_000_000, 1_500_000_000].map(Duration::from_nanos) {
             let deadline = Deadline::after(timeout);
             assert!(deadline.remaining() <= timeout);

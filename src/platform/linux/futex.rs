@@ -1,14 +1,15 @@
-//! Sleeping on a word: `futex(2)`.
+//! Sleeping on a word with `futex(2)`.
 //!
-//! Without `FUTEX_PRIVATE_FLAG`: a private futex is found by its virtual address, so it would
-//! wake nobody in another process. For objects that never leave their process it would save about 35
-//! of 135 ns of a wake-up that finds nobody, and a twelfth of a round trip on one core (100,000 of them,
-//! Linux 6, in turns). It is not offered all the same: an object does not know whether it lies in shared
-//! memory, so every type would need a parameter that says so, and one that is wrong sleeps for ever.
+//! The calls do not use `FUTEX_PRIVATE_FLAG`. The kernel finds a private futex by its virtual
+//! address, so a private wake reaches no other process. For objects that never leave their process
+//! the flag would save about 35 of the 135 ns of a wake-up without waiters, and a twelfth of a
+//! round trip on one core (100,000 round trips, alternating, Linux 6). It is not offered: an object
+//! does not know whether it is in shared memory, so every type would need a parameter for it, and a
+//! wrong parameter means a waiter that never wakes.
 //!
-//! A sleeper looks again once in a while, whether anybody has woken it or not. Among the living that
-//! is never needed. But a process that dies may have owed a wake-up, or swallowed one that would
-//! have been another's, and nobody else knows of that.
+//! A sleeper rechecks its word at an interval even without a wake-up. While all processes live,
+//! this is never necessary. But a process that dies may have been about to wake a waiter, or may
+//! have consumed a wake-up that another waiter needed, and no other process knows about that.
 
 use super::{AtomicU32, AtomicU64, Deadline};
 use crate::platform::Wake;
@@ -18,23 +19,25 @@ use rustix::io::Errno;
 use rustix::thread::futex::{self, Flags};
 use std::time::Duration;
 
-/// In nanoseconds. Relaxed: it stands for itself.
+/// In nanoseconds. Relaxed: a setting, which publishes no other memory.
 static RECHECK_INTERVAL: AtomicU64 = AtomicU64::new(100_000_000);
 
-/// How long a sleeper of this process sleeps at most before it looks again: 100 milliseconds, unless
-/// [`set_recheck_interval`] has changed that.
+/// Returns the interval at which sleeping waiters of this process recheck their word.
 ///
-/// Within that time a wake-up that was lost with a process reaches another waiter of a lock,
-/// condition variable, semaphore or buffer.
+/// It is 100 milliseconds unless [`set_recheck_interval`] has changed it. A wake-up that is lost
+/// with a dead process reaches another waiter of a lock, condition variable, semaphore or buffer
+/// within this time.
 ///
-/// So long, too, a timed operation of a buffer waits for the lock inside, however little time it has: the
-/// lock is held for moments, unless its holder is stopped.
+/// A timed operation of a buffer waits at least this long for the buffer's internal lock, even if
+/// its own timeout is shorter. The lock is held only briefly, unless its holder is stopped.
 pub fn recheck_interval() -> Duration {
     Duration::from_nanos(RECHECK_INTERVAL.load(Relaxed))
 }
 
-/// Sets the [`recheck_interval`] of this process: from its next sleep on, for all primitives. At least
-/// a millisecond is taken; `Duration::MAX` is as good as never.
+/// Sets the [`recheck_interval`] of all primitives in this process, from its next sleep on.
+///
+/// The minimum is one millisecond; shorter intervals are raised to it. `Duration::MAX` practically
+/// disables rechecks.
 ///
 /// # Example
 /// ```
@@ -48,37 +51,39 @@ pub fn set_recheck_interval(interval: Duration) {
     RECHECK_INTERVAL.store(nanoseconds.try_into().unwrap_or(u64::MAX), Relaxed);
 }
 
-/// This deadline, or a [`recheck_interval`] from now if that is later: so long somebody who wants no more
-/// than a moment waits for those who stay no longer than that.
-pub fn no_sooner_than_recheck(deadline: Deadline) -> Deadline {
+/// Extends the deadline to at least one [`recheck_interval`] from now.
+///
+/// It is for a lock that is held only briefly: a caller with a short timeout still acquires it.
+pub fn at_least_recheck_interval(deadline: Deadline) -> Deadline {
     deadline.max(Deadline::after(recheck_interval()))
 }
 
-/// Sleeps until another process wakes the word, if it still holds `expected`; or for the
-/// [`recheck_interval`], and then says that it was interrupted.
+/// Sleeps until another process wakes the word, if the word still holds `expected`.
 ///
-/// Comparing and going to sleep is one step with respect to [`wake`]. A return says nothing of
-/// the word's value and orders no memory: the caller reads the word again.
+/// Comparing and falling asleep is one step with respect to [`wake`]. The sleep lasts at most one
+/// [`recheck_interval`]; then the function returns [`Wake::Interrupted`]. A return says nothing
+/// about the word's value and orders no memory, so the caller reads the word again.
 pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
     let recheck = Deadline::after(recheck_interval());
     let until = deadline.map_or(recheck, |deadline| deadline.min(recheck));
-    // FUTEX_WAIT_BITSET, because its timeout is absolute: an interrupted wait needs no new sum.
+    // FUTEX_WAIT_BITSET takes an absolute timeout, so an interrupted wait can reuse its deadline.
     match futex::wait_bitset(word, Flags::empty(), expected, Some(&until.timespec()), ANY) {
         Ok(()) => Wake::Woken,
-        // The kernel compares before it looks at the time; but a peer may change the word for ever.
+        // The kernel compares the word before the time. Without this check a peer that keeps
+        // changing the word could delay the timeout for ever.
         Err(Errno::AGAIN) if deadline.is_some_and(Deadline::has_passed) => Wake::TimedOut,
         Err(Errno::AGAIN) => Wake::Changed,
         Err(Errno::TIMEDOUT) if deadline == Some(until) => Wake::TimedOut,
-        // EINTR; or EFAULT, when a peer cut the mapped file short under us: the next look at
-        // the word tells.
+        // EINTR; or EFAULT if a peer truncated the mapped file, which the caller's next access of
+        // the word detects.
         Err(_) => Wake::Interrupted,
     }
 }
 
-/// Wakes at most `count` waiters of the word, whichever the kernel picks; returns how many.
+/// Wakes at most `count` waiters of the word and returns how many; the kernel chooses which.
 ///
-/// Touches only the address, not the memory: waking a word that another process has already
-/// unmapped or reused is at worst a spurious wake-up.
+/// It uses only the address of the word, not its value. If another process has already reused the
+/// memory, the wake is at worst spurious.
 pub fn wake(word: &AtomicU32, count: u32) -> u32 {
     // The kernel takes a signed count.
     let count = count.min(i32::MAX as u32);

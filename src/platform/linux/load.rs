@@ -1,24 +1,26 @@
-//! What a word may hold, for a compare-exchange to begin with.
+//! Loads whose value is only a hint, or needs to be the newest.
 
 use super::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
-/// A value that the word may hold: for the first try of a compare-exchange, never to be believed.
+/// Loads a hint of the word's value, for the first try of a compare-exchange.
 ///
-/// The caller must do the same whatever this returns, except that its first try may fail. So the
+/// A wrong hint may only make that first try fail; the caller behaves the same otherwise. So the
 /// model, where a plain load would hide executions, returns `otherwise`.
 #[inline]
 pub fn load_hint(word: &AtomicU32, _otherwise: u32) -> u32 {
     word.load(Relaxed)
 }
 
-/// The newest value of the word that is known here. An older one, seen for a while, must do no harm.
+/// Loads the newest value of the word that this process can see.
+///
+/// The caller tolerates that the value is older for a while.
 #[inline]
 pub fn load_latest(word: &AtomicU32) -> u32 {
     word.load(Relaxed)
 }
 
-/// The same, and what was released with that value is seen.
+/// As [`load_latest`], and acquires what was released with that value.
 #[inline]
 pub fn load_latest_acquire(word: &AtomicU32) -> u32 {
     word.load(Acquire)

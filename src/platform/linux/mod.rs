@@ -1,4 +1,5 @@
-//! The real machine: core's atomics, the futex of the kernel, the monotonic clock.
+//! The Linux platform: core's atomics and the kernel's futex, pipe, robust list and monotonic
+//! clock.
 
 pub mod asymmetric;
 mod cell;
@@ -16,29 +17,31 @@ pub use load::{load_hint, load_latest, load_latest_acquire};
 
 #[expect(clippy::disallowed_types, reason = "this is the seam")]
 mod atomics {
-    /// core's atomic word of 32 bits.
+    /// core's 32-bit atomic word.
     pub type AtomicU32 = core::sync::atomic::AtomicU32;
-    /// core's atomic word of 64 bits.
+    /// core's 64-bit atomic word.
     pub type AtomicU64 = core::sync::atomic::AtomicU64;
-    /// core's atomic word of the size of a pointer.
+    /// core's pointer-sized atomic word.
     pub type AtomicUsize = core::sync::atomic::AtomicUsize;
 }
 pub use atomics::{AtomicU32, AtomicU64, AtomicUsize};
 
-/// A word that a process loads and then writes, with this value: an ordinary one here. The model
-/// needs to know, see there.
+/// Creates a word that a process loads and later writes; an ordinary word on Linux.
+///
+/// loom would miss executions of such a word, so the model treats it specially.
 pub const fn new_tracked(value: u32) -> AtomicU32 {
     AtomicU32::new(value)
 }
 
-/// The same of 64 bits.
+/// As [`new_tracked`], with 64 bits.
 pub const fn new_tracked_u64(value: u64) -> AtomicU64 {
     AtomicU64::new(value)
 }
 
-/// Writes a constructor that is `const` in this world and an ordinary function in the model,
-/// whose atomics cannot be made in a `const`. A macro, because no function can be generic over
-/// `const`.
+/// Defines a constructor: a `const fn` here, an ordinary function in the model.
+///
+/// loom's atomics cannot be created in a `const`, and no function is generic over `const`, so this
+/// is a macro.
 macro_rules! constructor {
     ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
         $(#[$attribute])* $visibility const fn $($rest)*
@@ -46,7 +49,7 @@ macro_rules! constructor {
 }
 pub(crate) use constructor;
 
-/// An array of as many of these as its type says, in a constructor.
+/// Builds an array of the expected length in a constructor, from a constant.
 macro_rules! repeat {
     ($value:expr) => {
         [const { $value }; _]

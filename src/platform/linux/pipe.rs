@@ -1,118 +1,129 @@
-//! The kernel's pipe.
+//! The kernel's pipe: byte streams with blocking and non-blocking calls.
 //!
-//! Whether a call blocks is a flag of the open file, which everybody has in common who has inherited it. So an
-//! end that comes from elsewhere is opened once more, not to block; and once more to block, when somebody
-//! first does.
+//! Whether a call blocks is a flag of the open file description, which every process shares that
+//! inherited the descriptor. So an end that another process created is reopened as non-blocking,
+//! and a second time as blocking when a caller first blocks.
 //!
-//! What was opened once more is a named pipe to the kernel (since Linux 6.15), for which it keeps the times of the last
-//! access: a short call costs about a fifth more. So a short one is tried first at the end that the pipe was made with.
+//! The kernel treats a reopened end as a named pipe and, since Linux 6.15, updates its access
+//! times, which makes a short call about a fifth slower. So a short call first tries the original
+//! descriptor.
 //!
-//! A write that nobody will read raises SIGPIPE, and whether this ends the process may change at any time. So
-//! every write says that it wants no signal (`RWF_NOSIGNAL`, since Linux 6.18); an older kernel does not know that, and
-//! the signal is blocked around each write, which costs two system calls more.
+//! A write to a pipe without readers raises SIGPIPE, and the disposition of that signal may change
+//! at any time. So every write passes `RWF_NOSIGNAL` (since Linux 6.18). An older kernel rejects
+//! the flag; there each write blocks the signal in its thread, which costs two more system calls.
 //!
-//! **Pages.** The kernel counts pages, not bytes. A write of less than a page goes behind the last one if it fits there
-//! as a whole, and begins a page of its own if not; and a page is free again when all of it was read. [`room`] and
-//! [`items`] are this arithmetic.
+//! **Pages.** The kernel counts pages, not bytes. A write of less than a page goes into the last
+//! page if it fits there completely, and into a new page otherwise. A page is free again when all
+//! of it has been read. [`capacity_for`] and [`items_in`] are this arithmetic.
 
 use super::{AtomicU32, Deadline, futex};
 use crate::platform::{PipeStop, Wake};
 use rustix::event::Timespec;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::{Errno, ReadWriteFlags, ioctl_fionread, pwritev2, read, write};
 use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
+use std::fs::OpenOptions;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// An end as a number of the process, to pass on.
+/// A descriptor of an end, to pass to another process.
 pub use std::os::fd::BorrowedFd as Descriptor;
 use std::os::fd::BorrowedFd;
 
-/// So many bytes are written in one piece or not at all: `PIPE_BUF`.
-pub const ATOMIC: usize = 4096;
+/// The largest write that is atomic: it writes all its bytes contiguously or none.
+pub const PIPE_BUF: usize = 4096;
 
-/// What the kernel counts.
+/// The unit in which the kernel counts the capacity.
 const PAGE: usize = 4096;
 
-/// How many bytes a pipe must have so that so many items of that size fit into it when it is empty. Nothing, if no
-/// machine has so many.
-pub fn room(count: usize, size: usize) -> Option<usize> {
+/// Returns the capacity in bytes that holds `count` items of `size` bytes in an empty pipe.
+///
+/// Returns `None` if the capacity exceeds the address space.
+pub fn capacity_for(count: usize, size: usize) -> Option<usize> {
     let pages = match PAGE / size {
         0 => count.checked_mul(size.div_ceil(PAGE))?,
-        in_a_page => count.div_ceil(in_a_page),
+        per_page => count.div_ceil(per_page),
     };
     pages.checked_mul(PAGE)
 }
 
-/// How many items of that size fit for sure into an empty pipe of so many bytes.
-pub fn items(bytes: usize, size: usize) -> usize {
-    let pages = bytes / PAGE;
+/// Returns the number of items of `size` bytes that an empty pipe of this capacity always holds.
+pub fn items_in(capacity: usize, size: usize) -> usize {
+    let pages = capacity / PAGE;
     match PAGE / size {
         0 => pages / size.div_ceil(PAGE),
-        in_a_page => pages * in_a_page,
+        per_page => pages * per_page,
     }
 }
 
-/// The end of a pipe that is read.
+/// The read end of a pipe.
 #[derive(Debug)]
 pub struct Reader(Descriptors);
 
-/// The end of a pipe that is written.
+/// The write end of a pipe.
 #[derive(Debug)]
 pub struct Writer(Descriptors);
 
-/// One end, opened so that it does not block, and so that it does.
+/// What an end of a pipe is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+/// The descriptors of one end: non-blocking, and blocking once a caller needs it.
 #[derive(Debug)]
 struct Descriptors {
-    prompt: OwnedFd,
-    /// Nothing where there is no `/proc`.
+    nonblocking: OwnedFd,
+    /// `None` if the end cannot be reopened, for example without `/proc`.
     blocking: OnceLock<Option<OwnedFd>>,
 }
 
 impl Descriptors {
-    fn new(prompt: OwnedFd) -> Self {
+    fn new(nonblocking: OwnedFd) -> Self {
         Self {
-            prompt,
+            nonblocking,
             blocking: OnceLock::new(),
         }
     }
 
-    fn blocking(&self, mode: OFlags) -> Option<&OwnedFd> {
+    fn blocking(&self, access: Access) -> Option<&OwnedFd> {
         let open = || {
-            let opened = reopen(self.prompt.as_fd(), mode).ok()?;
+            let opened = reopen(self.nonblocking.as_fd(), access).ok()?;
             fcntl_setfl(&opened, OFlags::empty()).ok()?;
             Some(opened)
         };
         self.blocking.get_or_init(open).as_ref()
     }
 
-    /// Every write and read blocks at the end that is passed on, as programs expect that know nothing of this
-    /// crate; unless it cannot be opened once more.
-    fn to_pass_on(&self, mode: OFlags) -> Descriptor<'_> {
-        self.blocking(mode).unwrap_or(&self.prompt).as_fd()
+    /// Returns the blocking descriptor, as other programs expect it, or the non-blocking one if the
+    /// end cannot be reopened.
+    fn descriptor(&self, access: Access) -> Descriptor<'_> {
+        self.blocking(access).unwrap_or(&self.nonblocking).as_fd()
     }
 
     fn capacity(&self) -> usize {
-        fcntl_getpipe_size(&self.prompt).unwrap_or(0)
+        fcntl_getpipe_size(&self.nonblocking).unwrap_or(0)
     }
 
     fn enlarge(&self, capacity: usize) -> std::io::Result<()> {
         if self.capacity() < capacity {
-            fcntl_setpipe_size(&self.prompt, capacity)?;
+            fcntl_setpipe_size(&self.nonblocking, capacity)?;
         }
         Ok(())
     }
 
     fn available(&self) -> usize {
-        ioctl_fionread(&self.prompt).map_or(0, |bytes| bytes as usize)
+        ioctl_fionread(&self.nonblocking).map_or(0, |bytes| bytes as usize)
     }
 }
 
-/// Calls again as long as signals come.
+/// Repeats the call while a signal interrupts it.
 fn retry(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
     loop {
         match call() {
@@ -122,10 +133,10 @@ fn retry(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno>
     }
 }
 
-/// A pipe that holds at least that many bytes.
+/// Creates a pipe that holds at least this number of bytes.
 ///
 /// # Errors
-/// What the kernel said: no descriptor is left, or a pipe of this user cannot be that large.
+/// The kernel's error: no descriptor is left, or the capacity exceeds the limit of this user.
 pub fn pipe(capacity: usize) -> std::io::Result<(Reader, Writer)> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     let (reader, writer) = (Descriptors::new(reader), Descriptors::new(writer));
@@ -133,10 +144,10 @@ pub fn pipe(capacity: usize) -> std::io::Result<(Reader, Writer)> {
     Ok((Reader(reader), Writer(writer)))
 }
 
-/// Waits until one of them can be read or written: whatever is first.
+/// Waits until the reader has bytes or the writer has room.
 ///
 /// # Errors
-/// What the kernel said: it has no memory.
+/// `Failed` if the kernel has no memory.
 pub fn wait_either(
     reader: &Reader,
     writer: &Writer,
@@ -152,42 +163,43 @@ pub fn wait_either(
 }
 
 impl Reader {
-    /// An end that comes from elsewhere, opened once more for this process alone: a flag that says whether calls
-    /// block would be changed for everybody else, too.
+    /// Reopens an end that another process created, as non-blocking and for this process alone.
     ///
-    /// This needs `/proc`, and the permissions of the pipe, which are those of the user who has made it.
+    /// Setting the non-blocking flag on the given descriptor would change it for every process that
+    /// shares it. Reopening needs `/proc` and the permissions of the pipe's creator.
     ///
     /// # Errors
-    /// What the kernel said: for example, that it is no pipe, or that of another user.
+    /// The kernel's error, for example if the descriptor is no pipe or belongs to another user's
+    /// pipe.
     pub fn reopen(descriptor: BorrowedFd<'_>) -> std::io::Result<Self> {
-        Ok(Self(Descriptors::new(reopen(descriptor, OFlags::RDONLY)?)))
+        Ok(Self(Descriptors::new(reopen(descriptor, Access::Read)?)))
     }
 
-    /// An end that this process has opened for itself, as one that does not block.
+    /// Wraps a non-blocking descriptor that this process opened for itself.
     pub fn from_owned(descriptor: OwnedFd) -> Self {
         Self(Descriptors::new(descriptor))
     }
 
-    /// Reads what there is, up to that much; nothing is the end of the stream.
+    /// Reads the available bytes, up to the length of the buffer; 0 is the end of the stream.
     ///
     /// # Errors
-    /// There is nothing now.
+    /// `WouldBlock` if the pipe is empty.
     pub fn read(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
-        retry(|| read(&self.0.prompt, &mut *bytes)).map_err(stop)
+        retry(|| read(&self.0.nonblocking, &mut *bytes)).map_err(stop)
     }
 
-    /// As [`read`](Self::read), but if there is nothing, waits.
+    /// Reads, blocking while the pipe is empty.
     ///
     /// # Errors
-    /// As there; there is nothing now only where the wait ended for no reason.
+    /// `WouldBlock` if the wait ended spuriously; otherwise see [`read`](Self::read).
     pub fn read_blocking(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
-        if bytes.len() <= ATOMIC {
+        if bytes.len() <= PIPE_BUF {
             match self.read(bytes) {
                 Err(PipeStop::WouldBlock) => {}
                 done => return done,
             }
         }
-        match self.0.blocking(OFlags::RDONLY) {
+        match self.0.blocking(Access::Read) {
             Some(descriptor) => retry(|| read(descriptor, &mut *bytes)).map_err(stop),
             None => {
                 self.wait(None)?;
@@ -196,85 +208,87 @@ impl Reader {
         }
     }
 
-    /// Waits until there is something to read, or the stream has ended.
+    /// Waits until the pipe has bytes, or the stream has ended.
     ///
     /// # Errors
-    /// What the kernel said: it has no memory.
+    /// `Failed` if the kernel has no memory.
     pub fn wait(&self, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         wait(self.as_fd(), PollFlags::IN, deadline)
     }
 
-    /// Whether so much can be read at once, or the stream has ended, so that no more will come.
-    pub fn has(&self, bytes: usize) -> bool {
+    /// Whether this number of bytes is available, or the stream has ended.
+    pub fn has_bytes(&self, bytes: usize) -> bool {
         self.available() >= bytes || has_hung_up(self.as_fd())
     }
 
-    /// Waits until it [has](Self::has) so much.
+    /// Waits until this number of bytes is available, or the stream has ended.
     ///
     /// # Errors
-    /// As of [`wait`](Self::wait).
+    /// See [`wait`](Self::wait).
     pub fn wait_for(&self, bytes: usize, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
-        wait_until(deadline, || self.has(bytes), |end| self.wait(end))
+        wait_until(deadline, || self.has_bytes(bytes), |end| self.wait(end))
     }
 
-    /// How many bytes there were a moment ago.
+    /// Returns the number of bytes in the pipe, which other processes may have changed since.
     pub fn available(&self) -> usize {
         self.0.available()
     }
 
-    /// How many bytes the pipe holds, of which the kernel counts the pages.
+    /// Returns the capacity in bytes, of which the kernel counts the pages.
     pub fn capacity(&self) -> usize {
         self.0.capacity()
     }
 
-    /// Makes it hold so many at least.
+    /// Raises the capacity to at least this number of bytes.
     ///
     /// # Errors
-    /// As of [`pipe`].
+    /// The kernel's error: the capacity exceeds the limit of this user.
     pub fn enlarge(&self, capacity: usize) -> std::io::Result<()> {
         self.0.enlarge(capacity)
     }
 
-    /// The end, for another process. Calls block there, also in programs that know nothing of this crate.
-    pub fn to_pass_on(&self) -> Descriptor<'_> {
-        self.0.to_pass_on(OFlags::RDONLY)
+    /// Returns the descriptor to pass to another process.
+    ///
+    /// Calls on it block, as programs without this crate expect.
+    pub fn descriptor(&self) -> Descriptor<'_> {
+        self.0.descriptor(Access::Read)
     }
 }
 
 impl Writer {
-    /// As [`Reader::reopen`].
+    /// Reopens an end that another process created, as [`Reader::reopen`] does.
     ///
     /// # Errors
-    /// As there.
+    /// See [`Reader::reopen`].
     pub fn reopen(descriptor: BorrowedFd<'_>) -> std::io::Result<Self> {
-        Ok(Self(Descriptors::new(reopen(descriptor, OFlags::WRONLY)?)))
+        Ok(Self(Descriptors::new(reopen(descriptor, Access::Write)?)))
     }
 
-    /// As [`Reader::from_owned`].
+    /// Wraps a non-blocking descriptor that this process opened for itself.
     pub fn from_owned(descriptor: OwnedFd) -> Self {
         Self(Descriptors::new(descriptor))
     }
 
-    /// Writes as much as there is room for; [`ATOMIC`] bytes or less all or not at all.
+    /// Writes as many bytes as have room; at most [`PIPE_BUF`] bytes are written all or not at all.
     ///
     /// # Errors
-    /// There is no room now, or nobody reads any more.
+    /// `WouldBlock` if the pipe has no room, `Broken` if every reader is closed.
     pub fn write(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
-        write_to(&self.0.prompt, bytes)
+        write_to(&self.0.nonblocking, bytes)
     }
 
-    /// As [`write`](Self::write), but if there is no room, waits.
+    /// Writes, blocking while the pipe has no room.
     ///
     /// # Errors
-    /// As there; there is no room now only where the wait ended for no reason.
+    /// `WouldBlock` if the wait ended spuriously; otherwise see [`write`](Self::write).
     pub fn write_blocking(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
-        if bytes.len() <= ATOMIC {
+        if bytes.len() <= PIPE_BUF {
             match self.write(bytes) {
                 Err(PipeStop::WouldBlock) => {}
                 done => return done,
             }
         }
-        match self.0.blocking(OFlags::WRONLY) {
+        match self.0.blocking(Access::Write) {
             Some(descriptor) => write_to(descriptor, bytes),
             None => {
                 self.wait(None)?;
@@ -283,55 +297,59 @@ impl Writer {
         }
     }
 
-    /// Waits until there is room for [`ATOMIC`] bytes, or nobody reads any more.
+    /// Waits until [`PIPE_BUF`] bytes have room, or every reader is closed.
     ///
     /// # Errors
-    /// What the kernel said: it has no memory.
+    /// `Failed` if the kernel has no memory.
     pub fn wait(&self, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         wait(self.as_fd(), PollFlags::OUT, deadline)
     }
 
-    /// Whether an item of that size can be written in one call, or nobody reads any more; if all that is written
-    /// are such items, one at a time.
+    /// Whether an item of this size can be written in one call, or every reader is closed.
+    ///
+    /// The answer holds if all writes to the pipe are single items of this size.
     pub fn has_room(&self, size: usize) -> bool {
-        let begun = self.0.available().div_ceil(size);
-        begun < items(self.capacity(), size) || has_hung_up(self.as_fd())
+        let used = self.0.available().div_ceil(size);
+        used < items_in(self.capacity(), size) || has_hung_up(self.as_fd())
     }
 
-    /// Waits until it [has room](Self::has_room).
+    /// Waits until an item of this size [has room](Self::has_room).
     ///
     /// # Errors
-    /// As of [`wait`](Self::wait).
+    /// See [`wait`](Self::wait).
     pub fn wait_for(&self, size: usize, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         wait_until(deadline, || self.has_room(size), |end| self.wait(end))
     }
 
-    /// How many bytes it holds, of which the kernel counts the pages.
+    /// Returns the capacity in bytes, of which the kernel counts the pages.
     pub fn capacity(&self) -> usize {
         self.0.capacity()
     }
 
-    /// As [`Reader::enlarge`].
+    /// Raises the capacity to at least this number of bytes.
     ///
     /// # Errors
-    /// As there.
+    /// See [`Reader::enlarge`].
     pub fn enlarge(&self, capacity: usize) -> std::io::Result<()> {
         self.0.enlarge(capacity)
     }
 
-    /// As [`Reader::to_pass_on`].
-    pub fn to_pass_on(&self) -> Descriptor<'_> {
-        self.0.to_pass_on(OFlags::WRONLY)
+    /// Returns the descriptor to pass to another process, as [`Reader::descriptor`] does.
+    pub fn descriptor(&self) -> Descriptor<'_> {
+        self.0.descriptor(Access::Write)
     }
 }
 
-fn reopen(descriptor: BorrowedFd<'_>, mode: OFlags) -> std::io::Result<OwnedFd> {
+fn reopen(descriptor: BorrowedFd<'_>, access: Access) -> std::io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
-    let flags = mode | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let reopened = open(path, flags, Mode::empty())?;
-    // Of anything else this would be the size of nothing.
-    fcntl_getpipe_size(&reopened)?;
-    Ok(reopened)
+    let opened = OpenOptions::new()
+        .read(access == Access::Read)
+        .write(access == Access::Write)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(path)?;
+    // Fails for every file that is no pipe.
+    fcntl_getpipe_size(&opened)?;
+    Ok(opened.into())
 }
 
 fn stop(errno: Errno) -> PipeStop {
@@ -351,9 +369,9 @@ fn wait(
 }
 
 fn poll_all(descriptors: &mut [PollFd<'_>], deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
-    // Longer than the kernel can count is as good as for ever.
-    let left = deadline.and_then(|deadline| Timespec::try_from(deadline.remaining()).ok());
-    match poll(descriptors, left.as_ref()) {
+    // A time that does not fit into a timespec is as good as infinite.
+    let timeout = deadline.and_then(|deadline| Timespec::try_from(deadline.remaining()).ok());
+    match poll(descriptors, timeout.as_ref()) {
         Ok(0) => Ok(Wake::TimedOut),
         Ok(_) => Ok(Wake::Woken),
         Err(Errno::INTR) => Ok(Wake::Interrupted),
@@ -361,7 +379,7 @@ fn poll_all(descriptors: &mut [PollFd<'_>], deadline: Option<Deadline>) -> Resul
     }
 }
 
-/// Whether nobody has the other end any more.
+/// Whether every descriptor of the other end is closed.
 fn has_hung_up(end: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::from_borrowed_fd(end, PollFlags::empty())];
     let now = Timespec {
@@ -371,41 +389,44 @@ fn has_hung_up(end: BorrowedFd<'_>) -> bool {
     matches!(poll(&mut polled, Some(&now)), Ok(1))
 }
 
-/// The first nap of one who waits for more than a pipe can tell of.
-const NAP: Duration = Duration::from_micros(50);
+/// The first pause between two checks of a wait that `poll` cannot express.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
 
-/// Waits until it is so. A pipe tells of the first byte, and of the first free page; of more it does not, so who
-/// waits for more naps between looks, each time longer, up to the recheck interval.
+/// Waits until the condition holds.
+///
+/// `poll` reports the first byte and the first free page, but no larger amount. So the wait for
+/// more pauses between checks, each time longer, up to the recheck interval.
 fn wait_until(
     deadline: Option<Deadline>,
-    is_so: impl Fn() -> bool,
+    condition: impl Fn() -> bool,
     wait: impl Fn(Option<Deadline>) -> Result<Wake, PipeStop>,
 ) -> Result<Wake, PipeStop> {
-    let mut nap = NAP;
-    while !is_so() {
+    let mut pause = FIRST_PAUSE;
+    while !condition() {
         if wait(deadline)? == Wake::TimedOut {
             return Ok(Wake::TimedOut);
         }
-        if is_so() {
+        if condition() {
             break;
         }
-        let awake = Deadline::after(nap);
-        let until = deadline.map_or(awake, |deadline| deadline.min(awake));
+        let pause_end = Deadline::after(pause);
+        let until = deadline.map_or(pause_end, |deadline| deadline.min(pause_end));
         poll_all(&mut [], Some(until))?;
         if deadline.is_some_and(|deadline| deadline.remaining().is_zero()) {
             return Ok(Wake::TimedOut);
         }
-        nap = (2 * nap).min(futex::recheck_interval());
+        pause = (2 * pause).min(futex::recheck_interval());
     }
     Ok(Wake::Woken)
 }
 
-/// Writes, and raises no signal if nobody reads.
+/// Writes without raising SIGPIPE.
 fn write_to(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, PipeStop> {
-    // Relaxed: it is a hint, which orders nothing; who has the older one asks the kernel once more.
+    // Relaxed: a hint that orders nothing. A thread with the older value asks the kernel again.
     if LACKS_NOSIGNAL.load(Ordering::Relaxed) == 0 {
-        match retry(|| write_by_flag(descriptor, bytes)) {
-            // As kernels and filters of calls say of what they do not know; none of these is of a pipe.
+        match retry(|| write_nosignal(descriptor, bytes)) {
+            // The errors by which kernels and seccomp filters reject an unknown flag or call. A
+            // write to a pipe itself fails with none of them.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {}
             written => return written.map_err(stop),
         }
@@ -414,21 +435,21 @@ fn write_to(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, PipeStop> {
     without_signal(|| retry(|| write(descriptor, bytes))).map_err(stop)
 }
 
-/// Whether the kernel has refused to write without a signal.
+/// 1 if the kernel has rejected `RWF_NOSIGNAL`.
 static LACKS_NOSIGNAL: AtomicU32 = AtomicU32::new(0);
 
-fn write_by_flag(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
-    /// `RWF_NOSIGNAL`.
+fn write_nosignal(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
+    /// `RWF_NOSIGNAL`, which rustix does not define yet.
     const NO_SIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
     const NO_OFFSET: u64 = u64::MAX;
     pwritev2(descriptor, &[IoSlice::new(bytes)], NO_OFFSET, NO_SIGNAL)
 }
 
-/// Writes while this thread cannot be told by SIGPIPE that nobody reads, and forgets the signal.
+/// Calls `write` with SIGPIPE blocked in this thread, and discards the signal that it raises.
 fn without_signal<R>(write: impl FnOnce() -> Result<R, Errno>) -> Result<R, Errno> {
-    // SAFETY: zero is valid for these sets of bits, which are filled before they are read; a mask is
-    // this thread's own, and put back; what is taken off the queue is the signal of this write, as none
-    // was pending before: one that was not blocked would have been delivered.
+    // SAFETY: zero is a valid `sigset_t`, and the calls fill each set before it is read. The mask
+    // is this thread's own and is restored. The discarded signal is that of this write: no other
+    // SIGPIPE was pending before, since the kernel would have delivered an unblocked one.
     unsafe {
         let mut signal: libc::sigset_t = core::mem::zeroed();
         let (mut before, mut pending) = (signal, signal);
@@ -442,7 +463,7 @@ fn without_signal<R>(write: impl FnOnce() -> Result<R, Errno>) -> Result<R, Errn
         let was_pending = was_blocked && libc::sigismember(&raw const pending, libc::SIGPIPE) == 1;
         let written = write();
         if matches!(written, Err(Errno::PIPE)) && !was_pending {
-            forget(&signal);
+            discard(&signal);
         }
         if !was_blocked {
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, core::ptr::null_mut());
@@ -451,25 +472,25 @@ fn without_signal<R>(write: impl FnOnce() -> Result<R, Errno>) -> Result<R, Errn
     }
 }
 
-/// Takes a signal of this set off the queue, if one is there.
-fn forget(signals: &libc::sigset_t) {
+/// Removes a pending signal of this set, if one is pending.
+fn discard(signals: &libc::sigset_t) {
     let now = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: both are read only, and there is no place for what is known of the signal.
+    // SAFETY: the call only reads the set and the time, and accepts a null `siginfo_t`.
     let take = || unsafe { libc::sigtimedwait(signals, core::ptr::null_mut(), &raw const now) };
     while take() == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EINTR) {}
 }
 
 impl AsFd for Reader {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.prompt.as_fd()
+        self.0.nonblocking.as_fd()
     }
 }
 
 impl AsFd for Writer {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.prompt.as_fd()
+        self.0.nonblocking.as_fd()
     }
 }

@@ -1,24 +1,26 @@
-//! The kernel's robust futex list, with our words among those of libc.
+//! The kernel's robust futex list, which holds this crate's words beside those of libc.
 //!
-//! A thread has one list, and libc has registered it for its own robust mutexes. So ours are put into
-//! it, between two nodes of the thread's private memory that stay there:
+//! The kernel has one list per thread, and libc has registered it for its own robust mutexes. So
+//! this crate inserts its words into that list, between two permanent nodes in the thread's private
+//! memory:
 //!
 //! ```text
-//! libc's head -> ... -> first -> ours -> ours -> last -> ... -> libc's head
+//! libc's head -> ... -> first -> word -> word -> last -> ... -> libc's head
 //! ```
 //!
-//! libc's list is linked both ways. Whatever it does to its own nodes, it writes into ours only the
-//! neighbours of `first` and `last`, never into shared memory of ours. Between the two the list goes
-//! one way, as far as the kernel needs it, and which words it holds is known from private memory: this
-//! code never reads a pointer from shared memory. The kernel does, when the thread ends. A peer that
-//! scribbles over a link can keep it from telling of the death, or lead it to another aligned word of
-//! this process, which it changes if that happens to hold the id of the dead thread.
+//! libc's list is doubly linked. When libc changes its own nodes, it writes only into `first` and
+//! `last`, never into this crate's shared memory. Between these two nodes the list is singly
+//! linked, which is all that the kernel needs. Private memory records which words the list holds,
+//! so this code never reads a pointer from shared memory. The kernel does when the thread ends. A
+//! peer that overwrites a link can keep the kernel from reporting the death. It can also direct the
+//! kernel to another aligned word of this process, which the kernel changes only if the word holds
+//! the id of the dead thread.
 //!
-//! A word that is held must stay where it is, and `dlclose` must not unload the library that this is
-//! linked into: the list would lead to memory that is something else by then.
+//! A held word must not move, and `dlclose` must not unload the library that contains this code:
+//! otherwise the list leads to memory that has another use.
 //!
-//! A link has to lie where libc's own has its place relative to the word, since that is the same
-//! for all of a list.
+//! All links of a list have the same offset to their words. So a link of this crate has the offset
+//! of libc's.
 
 use super::{AtomicU32, AtomicUsize, UnsafeCell};
 use crate::platform::robust::RobustListError;
@@ -30,50 +32,52 @@ use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::compiler_fence;
 use std::sync::OnceLock;
 
-/// A word that the kernel looks after when its owner dies, and the link of a list in which it is
-/// while it is held. The link is an address in the memory of the owner, for its kernel only.
+/// A word that the kernel recovers when its owner dies, with its link in the owner's list.
+///
+/// The link is an address in the owner's memory, which only the kernel reads.
 #[repr(C)]
 #[derive(Debug)]
 pub struct RobustWord {
     word: AtomicU32,
-    /// Where libc has other fields of its mutexes.
-    gap: [u32; 7],
+    /// Other fields in libc's `pthread_mutex_t`.
+    padding: [u32; 7],
     link: AtomicUsize,
 }
 
 impl RobustWord {
-    /// A word with this value.
+    /// Creates a word with this value.
     pub const fn new(value: u32) -> Self {
         Self {
             word: AtomicU32::new(value),
-            gap: [0; 7],
+            padding: [0; 7],
             link: AtomicUsize::new(0),
         }
     }
 
-    /// The word itself.
+    /// Returns the atomic word.
     #[inline]
     pub fn word(&self) -> &AtomicU32 {
         &self.word
     }
 
-    /// How the kernel calls it in the list.
+    /// The address of the link, which identifies the word in the kernel's list.
     #[inline]
     fn entry(&self) -> usize {
         self.link.as_ptr() as usize
     }
 }
 
-/// A guard may have been leaked, and the list must not lead here any more. What other threads have
-/// leaked, and what is moved while it is held, this cannot know.
+/// Removes the word from this thread's list, where a leaked guard may have left it.
+///
+/// This does not detect guards that other threads leaked, nor a word that moved while it was held.
 impl Drop for RobustWord {
     fn drop(&mut self) {
         let entry = self.entry();
-        as_owner(|me| me.forget_range(&(entry..entry + 1)));
+        as_owner(|owner| owner.forget_range(&(entry..entry + 1)));
     }
 }
 
-/// The word as seen from the link, in glibc's `pthread_mutex_t` as here.
+/// The offset from the link to the word, in glibc's `pthread_mutex_t` as in [`RobustWord`].
 const WORD_FROM_LINK: isize =
     offset_of!(RobustWord, word) as isize - offset_of!(RobustWord, link) as isize;
 
@@ -85,46 +89,47 @@ struct Head {
     pending: usize,
 }
 
-/// A node of the thread's private memory, linked both ways, as libc's are: the link back lies before
-/// the link on.
+/// A doubly linked node in the thread's private memory, with libc's layout: `prev` before `next`.
 #[repr(C)]
 struct Node {
-    /// Never the id of a thread, so the kernel passes it by.
+    /// 0, which is no thread's id, so the kernel skips the node.
     word: Cell<u32>,
-    gap: [u32; 5],
-    back: Cell<usize>,
-    on: Cell<usize>,
+    padding: [u32; 5],
+    prev: Cell<usize>,
+    next: Cell<usize>,
 }
 
 impl Node {
     const fn new() -> Self {
         Self {
             word: Cell::new(0),
-            gap: [0; 5],
-            back: Cell::new(0),
-            on: Cell::new(0),
+            padding: [0; 5],
+            prev: Cell::new(0),
+            next: Cell::new(0),
         }
     }
 
     fn entry(&self) -> usize {
-        self.on.as_ptr() as usize
+        self.next.as_ptr() as usize
     }
 }
 
-const _: () = assert!(offset_of!(Node, on) == offset_of!(RobustWord, link));
+const _: () = assert!(offset_of!(Node, next) == offset_of!(RobustWord, link));
 
-/// How many words a thread can hold. (The kernel goes through 2048 entries of a list, libc's
-/// included.)
+/// The maximum number of words that a thread can hold.
+///
+/// The kernel visits at most 2048 entries of a list, including libc's.
 pub const MAX_HELD: usize = 128;
 
-/// The running thread, as an owner of robust words.
+/// The running thread as an owner of robust words.
 pub struct Owner {
     id: Cell<u32>,
-    /// How many words it holds. As many as can be until the thread is registered, and in the child of a
-    /// fork: so one look tells whether there is anything to do before it takes one more.
+    /// The number of words that the thread holds, or [`MAX_HELD`] until it is registered and in a
+    /// forked child. So a single comparison finds both reasons to call
+    /// [`make_room`](Self::make_room).
     count: Cell<usize>,
-    /// The announcement in libc's head, which the kernel knows; until the thread is registered, one
-    /// that nobody reads.
+    /// The pending operation in libc's head, which the kernel reads; a static word that is never
+    /// read until the thread is registered.
     pending: Cell<*const AtomicUsize>,
     first: Node,
     last: Node,
@@ -146,51 +151,51 @@ thread_local! {
     };
 }
 
-/// Does something as an owner.
+/// Calls `act` with the running thread's owner.
 #[inline]
 pub fn as_owner<R>(act: impl FnOnce(&Owner) -> R) -> R {
     OWNER.with(act)
 }
 
 impl Owner {
-    /// What its words hold: the kernel's id of the thread.
+    /// Returns the id that the owner writes into its words: the kernel's id of the thread.
     #[inline]
     pub fn id(&self) -> u32 {
         self.id.get()
     }
 
-    /// Whether it can hold one more, as it is.
+    /// Whether the thread can hold one more word without [`make_room`](Self::make_room).
     #[inline]
     pub fn has_room(&self) -> bool {
         self.count.get() < MAX_HELD
     }
 
-    /// An operation on the word begins.
+    /// Sets the pending operation, which is on this word.
     #[inline]
     pub fn set_pending(&self, word: &RobustWord) {
         self.store_pending(word.entry());
     }
 
-    /// The operation that was announced is over.
+    /// Clears the pending operation.
     #[inline]
     pub fn clear_pending(&self) {
         self.store_pending(0);
     }
 
-    /// The word is held from here on.
+    /// Adds a word to the list, which the thread holds from now on.
     ///
     /// # Panics
-    /// If there is no room for it.
+    /// Panics if the thread already holds 128 words.
     #[inline]
     pub fn link(&self, word: &RobustWord) {
         let count = self.count.get();
         self.held[count].set(word.entry());
         self.count.set(count + 1);
-        word.link.store(self.first.on.get(), Relaxed);
-        // The kernel finds the list as it is between any two instructions of this thread, so the
-        // node points on before anything points to it.
+        word.link.store(self.first.next.get(), Relaxed);
+        // A death at any instruction shows the kernel the list of that moment, so the word's link
+        // is set before the list contains the word. The compiler keeps the order of the stores.
         compiler_fence(SeqCst);
-        self.first.on.set(word.entry());
+        self.first.next.set(word.entry());
         compiler_fence(SeqCst);
     }
 
@@ -200,19 +205,19 @@ impl Owner {
         self.is_top(word) || self.position(word).is_some()
     }
 
-    /// The word is about to be given up; this thread holds it.
+    /// Removes a word that this thread holds from the list, before the thread releases it.
     #[inline]
     pub fn unlink(&self, word: &RobustWord) {
         if !self.is_top(word) {
             return self.unlink_below(word);
         }
         let top = self.count.get() - 1;
-        self.first.on.set(self.below(top));
+        self.first.next.set(self.entry_below(top));
         self.count.set(top);
         compiler_fence(SeqCst);
     }
 
-    /// Whether the word is the one that was linked last.
+    /// Whether the word was linked last.
     #[inline]
     fn is_top(&self, word: &RobustWord) -> bool {
         let top = self.count.get().wrapping_sub(1);
@@ -227,44 +232,46 @@ impl Owner {
         held.iter().position(|held| held.get() == word.entry())
     }
 
-    /// Takes the words between these addresses off the list, without touching them: their memory goes,
-    /// while a guard of them was leaked.
+    /// Removes all words whose links are in this address range, without accessing them.
+    ///
+    /// It is for memory that is unmapped although a guard in it was leaked.
     pub(crate) fn forget_range(&self, addresses: &Range<usize>) {
         let count = self.count.get();
         if self.id.get() == 0 || count == 0 {
             return;
         }
-        let goes = |entry: usize| addresses.contains(&entry);
+        let is_removed = |entry: usize| addresses.contains(&entry);
         let mut kept = 0;
         for position in 0..count {
             let entry = self.held[position].get();
-            if goes(entry) {
+            if is_removed(entry) {
                 continue;
             }
-            let below = self.below(kept);
+            let below = self.entry_below(kept);
             self.held[kept].set(entry);
-            // SAFETY: the link of a word that this thread holds, and that stays.
+            // SAFETY: `entry` is the link of a word that this thread holds. It is outside the
+            // removed range, so its memory stays mapped.
             unsafe { AtomicUsize::from_ptr(entry as *mut usize) }.store(below, Relaxed);
             kept += 1;
         }
         compiler_fence(SeqCst);
-        self.first.on.set(self.below(kept));
+        self.first.next.set(self.entry_below(kept));
         self.count.set(kept);
-        if goes(self.announced()) {
+        if is_removed(self.pending_entry()) {
             self.clear_pending();
         }
         compiler_fence(SeqCst);
     }
 
-    /// The entry whose operation is announced, or 0.
-    fn announced(&self) -> usize {
-        // SAFETY: as in `set_pending`.
+    /// The entry of the pending operation, or 0.
+    fn pending_entry(&self) -> usize {
+        // SAFETY: as in `store_pending`.
         unsafe { &*self.pending.get() }.load(Relaxed)
     }
 
-    /// The entry that follows that of this position in the list.
+    /// The list entry that follows the word at this position of `held`.
     #[inline]
-    fn below(&self, position: usize) -> usize {
+    fn entry_below(&self, position: usize) -> usize {
         match position.checked_sub(1) {
             Some(below) => self.held[below].get(),
             None => self.last.entry(),
@@ -278,9 +285,9 @@ impl Owner {
         };
         let top = self.count.get() - 1;
         let above = self.held[position + 1].get() as *mut usize;
-        // SAFETY: the link of a word that this thread holds: it was linked by reference, and stays
-        // where it is while it is held, or was let go. Its address comes from private memory.
-        unsafe { AtomicUsize::from_ptr(above) }.store(self.below(position), Relaxed);
+        // SAFETY: `above` is the link of a word that this thread holds, and a held word neither
+        // moves nor is freed without `forget_range`. The address comes from private memory.
+        unsafe { AtomicUsize::from_ptr(above) }.store(self.entry_below(position), Relaxed);
         compiler_fence(SeqCst);
         for later in position..top {
             self.held[later].set(self.held[later + 1].get());
@@ -291,15 +298,16 @@ impl Owner {
     #[inline]
     fn store_pending(&self, entry: usize) {
         compiler_fence(SeqCst);
-        // SAFETY: a static word, or that in the head, which libc keeps for as long as the thread runs.
+        // SAFETY: `pending` points to a static word or into libc's head, which lives as long as the
+        // thread.
         unsafe { &*self.pending.get() }.store(entry, Relaxed);
         compiler_fence(SeqCst);
     }
 
-    /// Makes sure that it can hold one more: registers the thread, if it is not.
+    /// Ensures that the thread can hold one more word, and registers the thread if necessary.
     ///
     /// # Errors
-    /// If the kernel would not find that one when the thread dies.
+    /// The thread holds 128 words, or has no list that this crate can use.
     #[cold]
     pub fn make_room(&self) -> Result<(), RobustListError> {
         if self.has_room() {
@@ -308,12 +316,12 @@ impl Owner {
         if self.id.get() != 0 {
             return Err(RobustListError::TooManyLocks(MAX_HELD));
         }
-        if !forgets_at_fork() {
+        if !register_fork_handler() {
             return Err(RobustListError::NoList);
         }
-        let head = libcs_head().ok_or(RobustListError::NoList)?;
-        self.join(head.as_ptr());
-        // SAFETY: the head is this thread's, and valid for as long as it runs; so is its part.
+        let head = libc_list_head().ok_or(RobustListError::NoList)?;
+        self.insert_nodes(head.as_ptr());
+        // SAFETY: libc's head of this thread, with its fields, lives as long as the thread.
         self.pending
             .set(unsafe { AtomicUsize::from_ptr(&raw mut (*head.as_ptr()).pending) });
         self.id
@@ -322,20 +330,21 @@ impl Owner {
         Ok(())
     }
 
-    /// Puts both nodes at the beginning of libc's list.
-    fn join(&self, head: *mut Head) {
-        /// libc marks the locks that inherit priority by this bit of the pointer to them.
+    /// Inserts both nodes at the beginning of libc's list.
+    fn insert_nodes(&self, head: *mut Head) {
+        /// libc sets this bit in the pointer to a priority-inheriting lock.
         const INHERITS_PRIORITY: usize = 1;
-        // SAFETY: the head of this thread, which only this thread accesses.
+        // SAFETY: the head belongs to this thread, and no other thread accesses it.
         let old_first = unsafe { (*head).first };
         let neighbour = old_first & !INHERITS_PRIORITY;
-        self.last.on.set(old_first);
-        self.last.back.set(self.first.entry());
-        self.first.on.set(self.last.entry());
-        self.first.back.set(head as usize);
+        self.last.next.set(old_first);
+        self.last.prev.set(self.first.entry());
+        self.first.next.set(self.last.entry());
+        self.first.prev.set(head as usize);
         if neighbour != head as usize {
-            // SAFETY: libc's own node of a mutex that this thread holds: the link back lies before
-            // the link on, and libc itself writes it so when a node is put before it.
+            // SAFETY: the neighbour is libc's node of a mutex that this thread holds. Its `prev`
+            // link precedes its `next` link, and libc itself writes it when it inserts a node
+            // before it.
             unsafe {
                 (neighbour as *mut usize)
                     .sub(1)
@@ -343,24 +352,25 @@ impl Owner {
             };
         }
         compiler_fence(SeqCst);
-        // SAFETY: as above.
+        // SAFETY: the head belongs to this thread, and no other thread accesses it.
         unsafe { (&raw mut (*head).first).write_volatile(self.first.entry()) };
         compiler_fence(SeqCst);
     }
 }
 
-/// Whether the child of a fork will forget what its parent holds.
-fn forgets_at_fork() -> bool {
+/// Registers [`reset_in_child`] once per process; returns false if libc has no memory for it.
+fn register_fork_handler() -> bool {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     *REGISTERED.get_or_init(|| {
-        // SAFETY: the handler runs in the child's only thread and writes that thread's own memory.
-        let returned = unsafe { libc::pthread_atfork(None, None, Some(forget)) };
+        // SAFETY: the handler runs in the child's only thread and writes only that thread's memory.
+        let returned = unsafe { libc::pthread_atfork(None, None, Some(reset_in_child)) };
         returned == 0
     })
 }
 
-/// In the child of a fork: it holds nothing, its id is another one, and libc has emptied its list.
-extern "C" fn forget() {
+/// Resets the owner in a forked child, which holds no words, has a new id and an empty list of
+/// libc.
+extern "C" fn reset_in_child() {
     OWNER.with(|owner| {
         owner.clear_pending();
         owner.held.iter().for_each(|held| held.set(0));
@@ -369,41 +379,46 @@ extern "C" fn forget() {
     });
 }
 
-/// The head of this thread's list, if libc has registered one of the layout that is known here.
-fn libcs_head() -> Option<NonNull<Head>> {
+/// Returns the head of this thread's list, if libc has registered one with the expected layout.
+fn libc_list_head() -> Option<NonNull<Head>> {
     let mut head: *mut Head = core::ptr::null_mut();
     let mut size: usize = 0;
-    // SAFETY: it writes the two, of which this is the type; 0 is the running thread.
-    let refused =
+    // SAFETY: the call writes a pointer and a size into these two variables; 0 is the running
+    // thread.
+    let status =
         unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut size) };
-    let head = NonNull::new(head).filter(|_| refused == 0 && size == size_of::<Head>())?;
-    // SAFETY: the kernel has the head of this very thread from libc, which keeps it valid.
+    let head = NonNull::new(head).filter(|_| status == 0 && size == size_of::<Head>())?;
+    // SAFETY: libc registered this head for the running thread and keeps it valid.
     (unsafe { head.as_ref() }.word_from_link == WORD_FROM_LINK).then_some(head)
 }
 
-/// Writes the number, in one step, after everything that this thread has written before: whoever finds
-/// it after a death at any instruction finds that too.
+/// Writes the number in one store, after all earlier writes of this thread.
+///
+/// If the thread dies at any instruction, a process that finds the new number also finds these
+/// writes.
 ///
 /// # Safety
-/// Nobody else accesses the number meanwhile.
+/// No other access to the number happens during the call.
 #[inline]
 pub unsafe fn commit(number: &UnsafeCell<u64>, value: u64) {
-    // SAFETY: the caller's promise; the number is all of the cell.
+    // SAFETY: the caller excludes other accesses; the number is the whole content of the cell.
     unsafe { commit_in(number, |number| number, value) };
 }
 
-/// As [`commit`], for a number that is a part of what is in the cell.
+/// As [`commit`], for a number that is a field of the content of the cell.
 ///
 /// # Safety
-/// Nobody else accesses what is in the cell meanwhile, and the part is in it, and aligned.
+/// No other access to the content of the cell happens during the call, and `field` returns an
+/// aligned pointer into that content.
 #[inline]
 pub unsafe fn commit_in<T>(
     cell: &UnsafeCell<T>,
-    part: impl FnOnce(*mut T) -> *mut u64,
+    field: impl FnOnce(*mut T) -> *mut u64,
     value: u64,
 ) {
     compiler_fence(SeqCst);
-    // SAFETY: nobody else is here, by the caller's promise; volatile, so that it stays one store.
-    cell.with_mut(|whole| unsafe { part(whole).write_volatile(value) });
+    // SAFETY: the caller excludes other accesses and passes a `field` inside the content.
+    // Volatile, so that the compiler emits a single store.
+    cell.with_mut(|content| unsafe { field(content).write_volatile(value) });
     compiler_fence(SeqCst);
 }

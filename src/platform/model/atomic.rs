@@ -1,17 +1,18 @@
-//! loom's atomics, with each call recorded: who, what, at which line, value read and written.
+//! loom's atomics, which record each call: process, operation, source line, value read and written.
 
 use super::event::{Action, Site};
-use super::world;
-use super::{choice, weakening};
+use super::{choice, death, weakening, world};
 use core::panic::Location;
 use core::sync::atomic::Ordering;
 
-/// A fence. loom makes acquire and SeqCst fences stronger than they are, so a model that has one
-/// is not called exhaustive.
+/// A fence.
+///
+/// loom's acquire and SeqCst fences are stronger than those of the memory model. So a model that
+/// uses a fence is not reported as exhaustive.
 #[track_caller]
 pub fn fence(order: Ordering) {
     let site = Location::caller();
-    if !world::lives(site) {
+    if !death::survives(site) {
         return;
     }
     let order = weakening::ordering(site, order);
@@ -20,10 +21,10 @@ pub fn fence(order: Ordering) {
     loom::sync::atomic::fence(order);
 }
 
-/// A value that no primitive of this crate stores: a `compare_exchange` that expects it fails.
+/// A value that no primitive of this crate stores, so a `compare_exchange` that expects it fails.
 const NEVER: u32 = u32::MAX;
 
-/// The three widths differ in nothing but the type.
+/// Defines the atomics of the three widths, which differ only in the type.
 macro_rules! atomic {
     ($name:ident, $loom:ident, $value:ty) => {
         /// A word of shared memory under loom.
@@ -35,17 +36,17 @@ macro_rules! atomic {
         }
 
         impl $name {
-            /// A word with this value.
+            /// Creates a word with this value.
             #[track_caller]
             pub fn new(value: $value) -> Self {
                 Self {
-                    number: world::number(Location::caller()),
+                    number: world::new_number(Location::caller()),
                     inner: loom::sync::atomic::$loom::new(value),
                     companion: None,
                 }
             }
 
-            /// Touches the companion, if there is one, before an access of the word. loom tries
+            /// Touches the companion, if the word has one, before an access of the word. loom tries
             /// both orders of any two touches, and so of the accesses.
             fn touch(&self) {
                 if let Some(companion) = &self.companion {
@@ -64,15 +65,15 @@ macro_rules! atomic {
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
                 if world::current() == world::KERNEL {
-                    // SAFETY: loom checks that no store is concurrent. Before and after the
-                    // processes run, there is only one value to read.
+                    // SAFETY: loom checks that no store is concurrent. The kernel thread loads only
+                    // before and after the processes run, when there is a single value to read.
                     return unsafe { self.inner.unsync_load() };
                 }
                 let site = Location::caller();
-                if !world::lives(site) {
+                if !death::survives(site) {
                     return 0;
                 }
-                let order = weakening::of_load(site, order);
+                let order = weakening::load_ordering(site, order);
                 self.touch();
                 let read = world::step(|| self.inner.load(order));
                 world::note_load(self.number, site, order, self.companion.is_some());
@@ -91,10 +92,10 @@ macro_rules! atomic {
             #[track_caller]
             pub fn store(&self, value: $value, order: Ordering) {
                 let site = Location::caller();
-                if !world::lives(site) {
+                if !death::survives(site) {
                     return;
                 }
-                let order = weakening::of_store(site, order);
+                let order = weakening::store_ordering(site, order);
                 self.touch();
                 world::step(|| self.inner.store(value, order));
                 world::note_write(self.number, site, order);
@@ -118,7 +119,7 @@ macro_rules! atomic {
                 written: impl FnOnce($value) -> $value,
             ) -> $value {
                 let site = Location::caller();
-                if !world::lives(site) {
+                if !death::survives(site) {
                     return 0;
                 }
                 let order = weakening::ordering(site, order);
@@ -141,13 +142,13 @@ macro_rules! atomic {
                 read
             }
 
-            /// Writes the word and returns what it held.
+            /// Writes the word and returns the previous value.
             #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
                 self.update(order, |order| self.inner.swap(value, order), |_| value)
             }
 
-            /// Adds, wrapping, and returns what the word held.
+            /// Adds, wrapping, and returns the previous value.
             #[track_caller]
             pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
                 self.update(
@@ -157,7 +158,7 @@ macro_rules! atomic {
                 )
             }
 
-            /// Subtracts, wrapping, and returns what the word held.
+            /// Subtracts, wrapping, and returns the previous value.
             #[track_caller]
             pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
                 self.update(
@@ -167,7 +168,7 @@ macro_rules! atomic {
                 )
             }
 
-            /// Sets bits and returns what the word held.
+            /// Sets bits and returns the previous value.
             #[track_caller]
             pub fn fetch_or(&self, bits: $value, order: Ordering) -> $value {
                 self.update(
@@ -177,7 +178,7 @@ macro_rules! atomic {
                 )
             }
 
-            /// Keeps only these bits and returns what the word held.
+            /// Clears all other bits and returns the previous value.
             #[track_caller]
             pub fn fetch_and(&self, bits: $value, order: Ordering) -> $value {
                 self.update(
@@ -187,7 +188,7 @@ macro_rules! atomic {
                 )
             }
 
-            /// Writes `new` if the word holds `current`; returns what it held.
+            /// Writes `new` if the word holds `current`; returns the previous value.
             #[track_caller]
             pub fn compare_exchange(
                 &self,
@@ -197,11 +198,11 @@ macro_rules! atomic {
                 failure: Ordering,
             ) -> Result<$value, $value> {
                 let site = Location::caller();
-                if !world::lives(site) {
+                if !death::survives(site) {
                     return Ok(current);
                 }
                 let success = weakening::ordering(site, success);
-                let failure = weakening::of_failure(site, failure);
+                let failure = weakening::failure_ordering(site, failure);
                 self.touch();
                 let result =
                     world::step(|| self.inner.compare_exchange(current, new, success, failure));
@@ -224,8 +225,8 @@ macro_rules! atomic {
                 result
             }
 
-            /// As [`compare_exchange`](Self::compare_exchange), but where the scenario allows
-            /// spurious failures it may fail for no reason.
+            /// As [`compare_exchange`](Self::compare_exchange), but it may fail spuriously where
+            /// the scenario allows that.
             #[track_caller]
             pub fn compare_exchange_weak(
                 &self,
@@ -234,7 +235,7 @@ macro_rules! atomic {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                if world::may_fail_spuriously() && choice::flip() {
+                if world::may_fail_spuriously() && choice::choose_bool() {
                     const NEVER: $value = <$value>::MAX;
                     return match self.compare_exchange(NEVER, NEVER, failure, failure) {
                         Ok(read) | Err(read) => Err(read),
@@ -243,23 +244,23 @@ macro_rules! atomic {
                 self.compare_exchange(current, new, success, failure)
             }
 
-            /// The newest value of the word, read in a step that conflicts with every write of it, and
-            /// that writes nothing.
+            /// Reads the newest value of the word, in a step that conflicts with every write of it
+            /// and writes nothing.
             #[track_caller]
-            #[allow(dead_code, reason = "not needed of every width")]
-            pub(super) fn look(&self, order: Ordering) -> $value {
+            #[allow(dead_code, reason = "not every width needs it")]
+            pub(super) fn load_latest(&self, order: Ordering) -> $value {
                 const NEVER: $value = <$value>::MAX;
                 let site = Location::caller();
-                if !world::lives(site) {
+                if !death::survives(site) {
                     return 0;
                 }
-                let order = weakening::of_failure(site, order);
+                let order = weakening::failure_ordering(site, order);
                 self.touch();
-                let look = || {
+                let fail = || {
                     self.inner
                         .compare_exchange(NEVER, NEVER, Ordering::Relaxed, order)
                 };
-                let (Ok(read) | Err(read)) = world::step(look);
+                let (Ok(read) | Err(read)) = world::step(fail);
                 world::record(
                     site,
                     Action::Update {
@@ -272,7 +273,7 @@ macro_rules! atomic {
                 read
             }
 
-            /// The number of this word in the execution's record.
+            /// Returns the number of this word in the execution's record.
             pub fn number(&self) -> u32 {
                 self.number
             }
@@ -284,11 +285,11 @@ atomic!(AtomicU32, AtomicU32, u32);
 atomic!(AtomicU64, AtomicU64, u64);
 atomic!(AtomicUsize, AtomicUsize, usize);
 
-/// A word with this value that a process loads and then writes.
+/// Creates a word with this value that a process loads and later writes.
 ///
-/// loom misses executions of such a word, and the verdict would be *blind*. This one has a
-/// companion that every access touches first, so that nothing is missed; it takes more executions.
-/// Words that are only read in the step that writes them need none.
+/// loom misses executions of such a word, and the verdict would be *blind*. The tracked word has a
+/// companion that every access touches first, so loom misses nothing, at the price of more
+/// executions. A word that is read only in the step that writes it needs no companion.
 #[track_caller]
 pub fn new_tracked(value: u32) -> AtomicU32 {
     AtomicU32 {
@@ -297,7 +298,7 @@ pub fn new_tracked(value: u32) -> AtomicU32 {
     }
 }
 
-/// The same of 64 bits.
+/// As [`new_tracked`], with 64 bits.
 #[track_caller]
 pub fn new_tracked_u64(value: u64) -> AtomicU64 {
     AtomicU64 {
@@ -307,9 +308,9 @@ pub fn new_tracked_u64(value: u64) -> AtomicU64 {
 }
 
 impl AtomicU32 {
-    /// The newest value of the word, read as the kernel reads it: in one step that conflicts
-    /// with every write and every other look, and that orders no memory.
-    pub(super) fn load_latest(&self) -> u32 {
+    /// Reads the newest value of the word as the kernel does: in one step that conflicts with every
+    /// write and every other such read, and that orders no memory.
+    pub(super) fn load_by_kernel(&self) -> u32 {
         self.touch();
         let (Ok(read) | Err(read)) = world::step(|| {
             self.inner
@@ -318,14 +319,16 @@ impl AtomicU32 {
         read
     }
 
-    /// One more, and what it was: a step of the kernel, of which nothing can be weakened.
-    pub(super) fn next_by_kernel(&self, order: Ordering) -> u32 {
+    /// Increments the word and returns the previous value: a step of the kernel, never weakened.
+    pub(super) fn increment_by_kernel(&self, order: Ordering) -> u32 {
         world::step(|| self.inner.fetch_add(1, order))
     }
 
-    /// As the kernel writes the word of a dead owner: what that one wrote before is seen by whoever
-    /// acquires it from here.
-    pub(super) fn exchange_by_kernel(
+    /// Exchanges the word of a dead owner as the kernel does.
+    ///
+    /// Release: pairs with the Acquire of the next owner, which then sees what the dead owner
+    /// wrote.
+    pub(super) fn compare_exchange_by_kernel(
         &self,
         current: u32,
         new: u32,

@@ -1,27 +1,27 @@
-//! Time passes only by choice.
+//! The clock of the model, in which a deadline passes by choice.
 
 use super::choice;
 use std::time::{Duration, Instant};
 
-/// A deadline that may pass at any step of its waiter, and need not pass at all.
+/// A deadline that may pass at any step of its waiter, or never.
 ///
-/// That covers every duration and every speed of the machine, so the length is not kept.
+/// This covers every duration and every speed of the machine, so the deadline stores no time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(());
 
 impl Deadline {
-    /// That long from now.
+    /// A deadline after this time.
     pub fn after(_timeout: Duration) -> Self {
         Self(())
     }
 
-    /// At this instant.
+    /// A deadline at this instant.
     pub fn at(_instant: Instant) -> Self {
         Self(())
     }
 
-    /// Whether it is over: that may be so at any time.
+    /// Whether the deadline has passed: both answers are explored.
     pub(crate) fn has_passed(self) -> bool {
-        choice::flip()
+        choice::choose_bool()
     }
 }

@@ -1,43 +1,65 @@
-//! The death of simulated processes: which one dies, and before which of its steps.
+//! The death of simulated processes: which process dies, and before which of its steps.
 //!
 //! Every operation on shared memory, every system call and every change of the robust list is a
-//! step before which a process may die. To die asleep is to die before the sleep, since others may do
-//! anything in between, or after it has swallowed a wake-up. Dying unwinds to the top of the process,
-//! past every panic hook. The destructors on the way are code that the dead process never ran, so what
-//! they do to shared memory does nothing: words are left alone, cells are replaced by copies, and every
-//! exchange seems to succeed, so that no loop goes on.
+//! step before which a process may die. A death during a sleep equals a death before the sleep,
+//! since other processes may do anything in between, or a death after the process has consumed a
+//! wake-up.
+//!
+//! Dying unwinds to the top of the process, past every panic hook. The destructors on the way are
+//! code that a killed process never runs. So their accesses to shared memory have no effect: words
+//! are not accessed, cells are replaced by copies, and every exchange seems to succeed, so that no
+//! loop repeats.
 
+use super::event::{Action, Site};
+use super::world;
 use std::cell::RefCell;
 
-/// Thrown from where a process dies to its top.
-pub(super) struct Died;
+/// The panic payload that unwinds a dying process.
+pub(super) struct DeathUnwind;
 
 thread_local! {
     static PLAN: RefCell<Vec<Death>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A process, and before which of its steps it dies; they are counted from 0.
+/// A process and the step before which it dies, counted from 0.
 pub type Death = (usize, usize);
 
-/// From here on these processes die, in every execution in which they get so far.
+/// Lets these processes die in every execution in which they reach their step.
 pub fn plan(deaths: Vec<Death>) {
     PLAN.set(deaths);
 }
 
-/// Who is to die.
+/// Returns the planned deaths.
 pub fn planned() -> Vec<Death> {
     PLAN.with_borrow(Vec::clone)
 }
 
-/// Whether anybody dies at all.
+/// Whether any process dies.
 pub(super) fn is_planned() -> bool {
     PLAN.with_borrow(|plan| !plan.is_empty())
 }
 
-/// Before which step this process dies.
+/// Returns the step before which this process dies.
 pub(super) fn planned_for(process: usize) -> Option<usize> {
     PLAN.with_borrow(|plan| {
         let death = plan.iter().find(|(victim, _)| *victim == process)?;
         Some(death.1)
     })
+}
+
+/// Begins a step of the running process, which may die before it.
+///
+/// Returns false if the process is dead already and only unwinds; the step then has no effect.
+pub(super) fn survives(site: Site) -> bool {
+    if world::current() == world::KERNEL || !is_planned() {
+        return true;
+    }
+    if !world::is_alive() {
+        return false;
+    }
+    if world::begin_step() {
+        world::record(site, Action::Dies);
+        std::panic::resume_unwind(Box::new(DeathUnwind));
+    }
+    true
 }

@@ -11,11 +11,11 @@ pub type Site = &'static Location<'static>;
 /// One operation of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Which process.
+    /// The process.
     pub process: usize,
-    /// Where in the source.
+    /// The source line of the call.
     pub site: Site,
-    /// What it did.
+    /// What the process did.
     pub action: Action,
 }
 
@@ -58,15 +58,15 @@ pub enum Action {
         expected: u32,
         read: u32,
     },
-    /// A call on a pipe, which is a step on the word that stands for it.
+    /// A call on a pipe, which is a step on the word that represents the pipe.
     Pipe {
         word: u32,
         order: Ordering,
-        /// How many calls there were before.
+        /// The number of earlier calls.
         before: u32,
         call: PipeCall,
     },
-    /// Waits for a pipe, in this queue of it.
+    /// Waits for a pipe, in the queue of this word.
     Poll {
         word: u32,
         timed: bool,
@@ -88,24 +88,24 @@ pub enum Action {
     /// A step of the running process on its robust list, or of the kernel when it is dead.
     Robust {
         word: u32,
-        step: Robust,
+        step: RobustStep,
     },
 }
 
-/// What a call on a pipe has done.
+/// The effect of a call on a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PipeCall {
-    /// So many bytes; none are the end of the stream.
+    /// Reads this number of bytes; 0 is the end of the stream.
     Read(usize),
-    /// So many bytes.
+    /// Writes this number of bytes.
     Wrote(usize),
-    /// Nothing, as it is empty or full.
+    /// Fails because the pipe is empty or full.
     WouldBlock,
-    /// Nothing, as nobody reads.
+    /// Fails because every reader is closed.
     Broken,
-    /// An end was opened once more.
+    /// Duplicates one end.
     Opened,
-    /// An end was closed.
+    /// Closes one end.
     Closed,
 }
 
@@ -117,31 +117,31 @@ impl fmt::Display for PipeCall {
             Self::Wrote(count) => write!(f, "writes {count} bytes"),
             Self::WouldBlock => f.write_str("would block"),
             Self::Broken => f.write_str("is broken"),
-            Self::Opened => f.write_str("is opened once more"),
+            Self::Opened => f.write_str("is duplicated"),
             Self::Closed => f.write_str("is closed"),
         }
     }
 }
 
-/// What is done with the robust list of a process.
+/// A step on the robust list of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Robust {
-    /// An operation on the word is announced.
-    Announce,
-    /// The announced operation is over.
-    Conclude,
-    /// The word is on the list.
+pub enum RobustStep {
+    /// Sets the word as the one with a pending operation.
+    SetPending,
+    /// Clears the pending operation.
+    ClearPending,
+    /// Adds the word to the list.
     Link,
-    /// The word is not on the list any more.
+    /// Removes the word from the list.
     Unlink,
     /// The kernel finds the word on the list of a dead process.
-    Find,
-    /// The kernel finds that a dead process was at work on the word.
-    FindPending,
+    KernelFindsHeld,
+    /// The kernel finds the word pending in a dead process.
+    KernelFindsPending,
 }
 
 impl Action {
-    /// The word that is written, and the value.
+    /// Returns the word that the action writes, and the value.
     pub fn writes(&self) -> Option<(u32, u64)> {
         match *self {
             Self::Store { word, written, .. } => Some((word, written)),
@@ -150,7 +150,7 @@ impl Action {
         }
     }
 
-    /// Whether the process sleeps from here on, or is awake again.
+    /// Returns true if the process falls asleep, false if it awakes, else `None`.
     pub fn sleeps(&self) -> Option<bool> {
         match self {
             Self::Wait { .. } | Self::Poll { .. } => Some(true),
@@ -227,15 +227,15 @@ impl fmt::Display for Action {
     }
 }
 
-impl fmt::Display for Robust {
+impl fmt::Display for RobustStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Announce => "announces an operation",
-            Self::Conclude => "concludes the operation",
-            Self::Link => "is put on the robust list",
-            Self::Unlink => "is taken off the robust list",
-            Self::Find => "found on its list by the kernel",
-            Self::FindPending => "found to be announced by the kernel",
+            Self::SetPending => "is set pending",
+            Self::ClearPending => "is no longer pending",
+            Self::Link => "is added to the robust list",
+            Self::Unlink => "is removed from the robust list",
+            Self::KernelFindsHeld => "found on the robust list by the kernel",
+            Self::KernelFindsPending => "found pending by the kernel",
         })
     }
 }

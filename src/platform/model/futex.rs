@@ -1,24 +1,23 @@
 //! The futex as a model sees it.
 //!
-//! Looking at the word and joining its queue is one step, as in the kernel, where both happen
-//! under the lock of the hash bucket. The queue is plain memory that loom does not see; the look
-//! is a read-modify-write that loom does see, so it tries both orders of every wait and wake.
+//! Checking the word and joining its queue is one step, as in the kernel, where both happen under
+//! the lock of the hash bucket. The queue is plain memory that loom does not see. The check is a
+//! read-modify-write that loom does see, so it tries both orders of every wait and wake.
 //!
-//! **Nothing is ordered by a wake.** loom's own `unpark` would hand the waker's view of memory
-//! to the waiter, and hide every missing Acquire and Release behind it. Here the unparking is
-//! done by the kernel thread (see [`process`](super::process)), which has seen nothing.
+//! **A wake orders no memory.** loom's own `unpark` passes the waker's view of memory to the
+//! waiter, which would hide every missing Acquire and Release. Here the kernel thread unparks the
+//! waiter (see [`process`](super::process)); it has acquired nothing from the waker.
 //!
-//! **A sleeper is disabled, not polling.** loom may then run others in its place wherever the
-//! order matters; a sleeper that polled with `yield_now` would hide executions.
+//! **A sleeper is disabled and does not poll.** So loom can run other processes instead wherever
+//! the order matters; a sleeper that polled with `yield_now` would hide executions.
 
 use super::event::{Action, Site};
-use super::world;
-use super::{AtomicU32, Deadline, choice, weakening};
+use super::{AtomicU32, Deadline, choice, death, weakening, world};
 use crate::platform::Wake;
 use core::panic::Location;
 
-/// Any deadline: it may pass at any step.
-pub fn no_sooner_than_recheck(deadline: Deadline) -> Deadline {
+/// Returns the deadline unchanged, since a deadline of the model may pass at any step.
+pub fn at_least_recheck_interval(deadline: Deadline) -> Deadline {
     deadline
 }
 
@@ -26,12 +25,12 @@ pub fn no_sooner_than_recheck(deadline: Deadline) -> Deadline {
 #[track_caller]
 pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
     let site = Location::caller();
-    if !world::lives(site) {
+    if !death::survives(site) {
         return Wake::Woken;
     }
     let number = word.number();
-    let interrupted = world::may_be_interrupted() && choice::flip();
-    let read = word.load_latest();
+    let interrupted = world::may_be_interrupted() && choice::choose_bool();
+    let read = word.load_by_kernel();
     if read != expected {
         world::record(
             site,
@@ -54,11 +53,12 @@ pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake
     sleep_in(word, word, deadline, interrupted, site)
 }
 
-/// Joins the queue in the step that has looked, and sleeps. Whoever wakes this queue does so in a step on the
-/// word `look`.
+/// Joins the queue, in the step that checked the word, and sleeps.
+///
+/// Every waker of the queue takes a step on the word `checked` first.
 pub(super) fn sleep_in(
     queue: &AtomicU32,
-    look: &AtomicU32,
+    checked: &AtomicU32,
     deadline: Option<Deadline>,
     interrupted: bool,
     site: Site,
@@ -66,15 +66,15 @@ pub(super) fn sleep_in(
     let word = queue.number();
     world::enqueue(word);
     let wake = match deadline {
-        _ if interrupted => leave(queue, look, Wake::Interrupted),
-        Some(_) => leave(queue, look, Wake::TimedOut),
+        _ if interrupted => leave(queue, checked, Wake::Interrupted),
+        Some(_) => leave(queue, checked, Wake::TimedOut),
         None => sleep(word, site),
     };
     world::record(site, Action::Awake { word, wake });
     wake
 }
 
-fn sleep(word: u32, site: &'static Location<'static>) -> Wake {
+fn sleep(word: u32, site: Site) -> Wake {
     world::block(word, site);
     while !world::is_awake() {
         world::step(loom::thread::park);
@@ -82,35 +82,37 @@ fn sleep(word: u32, site: &'static Location<'static>) -> Wake {
     Wake::Woken
 }
 
-/// A deadline may pass, or a signal come, at any step: the waiter leaves the queue whenever the
-/// scheduler runs it, unless a wake took it out first.
-fn leave(queue: &AtomicU32, look: &AtomicU32, why: Wake) -> Wake {
-    look.load_latest();
+/// Leaves the queue for this reason, unless a wake has already removed the waiter.
+///
+/// A deadline may pass or a signal arrive at any step, so the waiter leaves whenever the scheduler
+/// runs it.
+fn leave(queue: &AtomicU32, checked: &AtomicU32, reason: Wake) -> Wake {
+    checked.load_by_kernel();
     if world::dequeue(queue.number()) {
-        why
+        reason
     } else {
         Wake::Woken
     }
 }
 
-/// Wakes at most `count` waiters of the word; which ones is a choice. Returns how many.
+/// Wakes at most `count` waiters of the word and returns how many; which ones is a choice.
 #[track_caller]
 pub fn wake(word: &AtomicU32, count: u32) -> u32 {
     let site = Location::caller();
-    if !world::lives(site) {
+    if !death::survives(site) {
         return 0;
     }
-    word.load_latest();
+    word.load_by_kernel();
     let waiting = world::queue_length(word.number());
-    let Some(count) = weakening::wakes(site, count) else {
+    let Some(count) = weakening::wake_count(site, count) else {
         return count.min(waiting);
     };
     wake_up_to(word, count, waiting, site)
 }
 
-/// As the kernel does when a process has died: one, and nothing of it can be weakened.
+/// Wakes one waiter, as the kernel does when a process has died; this wake is never weakened.
 pub(super) fn wake_by_kernel(word: &AtomicU32, site: Site) {
-    word.load_latest();
+    word.load_by_kernel();
     wake_up_to(word, 1, world::queue_length(word.number()), site);
 }
 
@@ -127,15 +129,16 @@ fn wake_up_to(word: &AtomicU32, count: u32, waiting: u32, site: Site) -> u32 {
     woken
 }
 
-/// Chooses who is woken before the step that wakes them, which is one step as in the kernel.
-/// Whoever joined the queue in between is a waiter of the next look, in another execution.
+/// Chooses the waiters before the step that wakes them, which is a single step as in the kernel.
+///
+/// A process that joins the queue in between is a waiter at the check of another execution.
 #[track_caller]
 fn wake_some(word: &AtomicU32, count: u32, waiting: u32) -> u32 {
     let mut chosen = Vec::new();
     for taken in 0..count {
         chosen.push(choice::choose(waiting - taken));
     }
-    word.load_latest();
+    word.load_by_kernel();
     let mut woken = 0;
     for position in chosen {
         let left = world::queue_length(word.number());

@@ -1,25 +1,27 @@
-//! What a word may hold, for a compare-exchange to begin with.
+//! Loads whose value is only a hint, or needs to be the newest.
 
 use super::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
-/// A value that the word may hold: for the first try of a compare-exchange, never to be believed.
+/// Returns `otherwise` as a hint for the first try of a compare-exchange.
 ///
-/// A right guess and a wrong one differ only in a failing compare-exchange, and with one and the
-/// same guess every time both come up. A plain load would add nothing and hide executions.
+/// A right and a wrong hint differ only in one failed compare-exchange, and the constant is right
+/// in some executions and wrong in others. A plain load would add no behaviour and hide executions.
 pub fn load_hint(_word: &AtomicU32, otherwise: u32) -> u32 {
     otherwise
 }
 
-/// The newest value of the word that is known here. An older one, seen for a while, must do no harm. A plain load could read one,
-/// and loom would miss executions where somebody writes the word after it.
+/// Loads the newest value of the word, in a step that loom sees.
+///
+/// A plain load could read an older value, which callers must tolerate. But loom would miss
+/// executions in which a process writes the word after such a load.
 #[track_caller]
 pub fn load_latest(word: &AtomicU32) -> u32 {
     word.fetch_or(0, Relaxed)
 }
 
-/// The same, and what was released with that value is seen.
+/// As [`load_latest`], and acquires what was released with that value.
 #[track_caller]
 pub fn load_latest_acquire(word: &AtomicU32) -> u32 {
-    word.look(Acquire)
+    word.load_latest(Acquire)
 }

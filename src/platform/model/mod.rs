@@ -1,15 +1,21 @@
-//! The model world: the seam over loom.
+//! The model platform: the seam over loom.
 //!
-//! A simulated process is a loom thread. Every operation on shared memory goes through here, so
-//! that the [`world`] can record it with its source line, weaken it, or let its process wait.
+//! A simulated process is a loom thread. Every operation on shared memory passes through this
+//! folder, which records it with its source line, can weaken it, and lets its process wait or die.
 //!
-//! loom explores the interleavings and the values that a load may return. What this folder adds:
-//! a futex that promises nothing that the kernel does not ([`futex`]), nondeterministic choices
-//! ([`choice`]), and a record of each execution ([`world`]).
+//! loom explores the interleavings and the values that a load may return. This folder adds a futex
+//! that promises no more than the kernel's ([`futex`]), a pipe, the robust list, deaths,
+//! nondeterministic choices ([`choice`]), and a record of each execution ([`world`]).
+//!
+//! The imports point one way. [`event`] and `change` are plain data. [`world`] holds the state of
+//! an execution and imports only these two. [`death`], [`choice`] and [`weakening`] decide what
+//! happens at a step. The atomics, the cell and the clock are built on them; then come the futex,
+//! the robust list, the pipe and the spin; [`process`] runs an execution.
 
 pub mod asymmetric;
 mod atomic;
 mod cell;
+mod change;
 pub mod choice;
 mod clock;
 pub mod death;
@@ -30,7 +36,7 @@ pub use cell::UnsafeCell;
 pub use clock::Deadline;
 pub use load::{load_hint, load_latest, load_latest_acquire};
 
-/// Writes a constructor: an ordinary function here, a `const fn` on the real machine.
+/// Defines a constructor: an ordinary function here, a `const fn` on Linux.
 macro_rules! constructor {
     ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
         $(#[$attribute])* $visibility fn $($rest)*
@@ -38,7 +44,7 @@ macro_rules! constructor {
 }
 pub(crate) use constructor;
 
-/// An array of as many of these as its type says, in a constructor.
+/// Builds an array of the expected length in a constructor, with one call per element.
 macro_rules! repeat {
     ($value:expr) => {
         core::array::from_fn(|_| $value)

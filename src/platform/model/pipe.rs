@@ -1,16 +1,16 @@
 //! The pipe as a model sees it: a queue of bytes in the kernel.
 //!
-//! Each call is one step, as in the kernel, where it happens under the lock of the pipe. The bytes are plain
-//! memory that loom does not see; the step is a read-modify-write of a word that loom does see, so it
-//! tries every order of the calls on one pipe. What a writer did before is seen by who reads
-//! what it wrote, and by everybody who reads later; nothing else is ordered.
+//! Each call is one step, as in the kernel, where it happens under the lock of the pipe. The bytes
+//! are plain memory that loom does not see. The step is a read-modify-write of a word that loom
+//! does see, so it tries every order of the calls on one pipe. A reader acquires what the writer of
+//! its bytes wrote before, and so does every later reader; nothing else is ordered.
 //!
-//! As much is moved as there is, or as there is room for. Less than that is seen in pipes that hold no whole
-//! number of items.
+//! A call moves as many bytes as are available, or as have room. Short reads and writes appear in
+//! pipes whose capacity is not a whole number of items.
 //!
-//! It counts bytes, where the kernel counts pages: what does not show here is a page that is not free because a byte
-//! of it was not read, or that has room for less than a write. The real pipe's arithmetic ([`room`], [`items`])
-//! is tested on the real one.
+//! The model counts bytes where the kernel counts pages. So it shows neither a page that stays in
+//! use until its last byte is read, nor a page with too little room for a write. Tests on real
+//! pipes cover the arithmetic of pages ([`capacity_for`], [`items_in`]).
 
 use super::event::{Action, PipeCall, Site};
 use super::{AtomicU32, Deadline, choice, death, futex, world};
@@ -20,63 +20,63 @@ use core::sync::atomic::Ordering;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// So many bytes are written in one piece or not at all.
-pub const ATOMIC: usize = 8;
+/// The largest write that is atomic: it writes all its bytes contiguously or none.
+pub const PIPE_BUF: usize = 8;
 
-/// How many bytes a pipe must have so that so many items of that size fit into it.
-pub fn room(count: usize, size: usize) -> Option<usize> {
+/// Returns the capacity that holds `count` items of `size` bytes.
+pub fn capacity_for(count: usize, size: usize) -> Option<usize> {
     count.checked_mul(size)
 }
 
-/// How many items of that size fit into a pipe of so many bytes.
-pub fn items(bytes: usize, size: usize) -> usize {
-    bytes / size
+/// Returns the number of items of `size` bytes that a pipe of this capacity holds.
+pub fn items_in(capacity: usize, size: usize) -> usize {
+    capacity / size
 }
 
-/// An end to pass on: here there is nobody to pass it to.
+/// A descriptor for another process, which the model does not have.
 #[derive(Clone, Copy, Debug)]
 pub struct Descriptor<'a>(core::marker::PhantomData<&'a ()>);
 
-/// The end of a pipe that is read.
+/// The read end of a pipe.
 #[derive(Debug)]
 pub struct Reader(Arc<Pipe>);
 
-/// The end of a pipe that is written.
+/// The write end of a pipe.
 #[derive(Debug)]
 pub struct Writer(Arc<Pipe>);
 
 #[derive(Debug)]
 struct Pipe {
-    /// Every call changes it. Who waits to read waits here.
+    /// The word that every call changes; waiting readers queue on it.
     calls: AtomicU32,
-    /// Who waits to write waits here.
+    /// The word that waiting writers queue on.
     writable: AtomicU32,
     capacity: usize,
-    state: Mutex<State>,
+    state: Mutex<PipeState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct PipeState {
     bytes: VecDeque<u8>,
     readers: usize,
     writers: usize,
 }
 
-/// A pipe that holds that many bytes.
+/// Creates a pipe that holds this number of bytes.
 ///
 /// # Errors
-/// None: the real one has some.
+/// None in the model.
 #[track_caller]
 pub fn pipe(capacity: usize) -> std::io::Result<(Reader, Writer)> {
     assert!(
         !death::is_planned(),
-        "bad model: a pipe in a model with deaths: whose ends die is not known"
+        "bad model: a pipe in a model with deaths: no process owns an end of a pipe"
     );
     let pipe = Arc::new(Pipe {
         calls: AtomicU32::new(0),
         writable: AtomicU32::new(0),
         capacity,
-        state: Mutex::new(State {
+        state: Mutex::new(PipeState {
             bytes: VecDeque::new(),
             readers: 1,
             writers: 1,
@@ -85,8 +85,8 @@ pub fn pipe(capacity: usize) -> std::io::Result<(Reader, Writer)> {
     Ok((Reader(pipe.clone()), Writer(pipe)))
 }
 
-impl State {
-    fn has(&self, bytes: usize) -> bool {
+impl PipeState {
+    fn has_bytes(&self, bytes: usize) -> bool {
         self.bytes.len() >= bytes || self.writers == 0
     }
 
@@ -96,14 +96,14 @@ impl State {
 }
 
 impl Pipe {
-    /// One step of the running process on the pipe.
+    /// Runs one step of the running process on the pipe.
     fn call<R>(
         &self,
         site: Site,
         order: Ordering,
-        act: impl FnOnce(&mut State) -> (PipeCall, R),
+        act: impl FnOnce(&mut PipeState) -> (PipeCall, R),
     ) -> R {
-        let before = self.calls.next_by_kernel(order);
+        let before = self.calls.increment_by_kernel(order);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (call, result) = act(&mut state);
         drop(state);
@@ -120,22 +120,22 @@ impl Pipe {
         result
     }
 
-    fn open(&self, site: Site, ends: fn(&mut State) -> &mut usize) {
+    fn open(&self, site: Site, ends: fn(&mut PipeState) -> &mut usize) {
         self.call(site, Ordering::Relaxed, |state| {
             *ends(state) += 1;
             (PipeCall::Opened, ())
         });
     }
 
-    fn close(&self, site: Site, ends: fn(&mut State) -> &mut usize) {
+    fn close(&self, site: Site, ends: fn(&mut PipeState) -> &mut usize) {
         self.call(site, Ordering::Release, |state| {
             *ends(state) -= 1;
             (PipeCall::Closed, ())
         });
     }
 
-    /// It holds as much as it was made with.
-    fn expect(&self, capacity: usize) -> std::io::Result<()> {
+    /// Fails if the capacity, which is fixed, is less than this.
+    fn check_capacity(&self, capacity: usize) -> std::io::Result<()> {
         match self.capacity >= capacity {
             true => Ok(()),
             false => Err(std::io::ErrorKind::Unsupported.into()),
@@ -150,25 +150,25 @@ impl Pipe {
         wake_all(&self.writable);
     }
 
-    /// One step that changes nothing.
-    fn looks(&self, is_so: impl Fn(&State) -> bool) -> bool {
-        self.calls.load_latest();
-        is_so(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Checks the state in one step that changes nothing.
+    fn check(&self, condition: impl Fn(&PipeState) -> bool) -> bool {
+        self.calls.load_by_kernel();
+        condition(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Sleeps until the pipe is as wanted, as `poll` does.
+    /// Sleeps until the pipe is ready, as `poll` does.
     fn wait(
         &self,
         queue: &AtomicU32,
         deadline: Option<Deadline>,
         site: Site,
-        is_ready: impl Fn(&State) -> bool,
+        is_ready: impl Fn(&PipeState) -> bool,
     ) -> Wake {
-        if !world::lives(site) {
+        if !death::survives(site) {
             return Wake::Woken;
         }
-        let interrupted = world::may_be_interrupted() && choice::flip();
-        if self.looks(is_ready) {
+        let interrupted = world::may_be_interrupted() && choice::choose_bool();
+        if self.check(is_ready) {
             return Wake::Woken;
         }
         let (word, timed) = (queue.number(), deadline.is_some());
@@ -177,11 +177,12 @@ impl Pipe {
     }
 }
 
-/// Waits until one of them can be read or written: whatever is first. As `poll` does, it joins each queue in
-/// the step that looks at that pipe.
+/// Waits until the reader has bytes or the writer has room.
+///
+/// As `poll` does, the wait joins each queue in the step that checks that pipe.
 ///
 /// # Errors
-/// None: the real one has some.
+/// None in the model.
 #[track_caller]
 pub fn wait_either(
     reader: &Reader,
@@ -194,16 +195,16 @@ pub fn wait_either(
 #[track_caller]
 fn wait_in_both(reader: &Reader, writer: &Writer, deadline: Option<Deadline>) -> Wake {
     let site = Location::caller();
-    if !world::lives(site) {
+    if !death::survives(site) {
         return Wake::Woken;
     }
-    let interrupted = world::may_be_interrupted() && choice::flip();
+    let interrupted = world::may_be_interrupted() && choice::choose_bool();
     let (readable, writable) = (&reader.0.calls, &writer.0.writable);
-    if reader.0.looks(Reader::is_ready) {
+    if reader.0.check(Reader::is_ready) {
         return Wake::Woken;
     }
     world::enqueue(readable.number());
-    let is_ready = writer.0.looks(|state| writer.is_ready(state));
+    let is_ready = writer.0.check(|state| writer.is_ready(state));
     if is_ready || !world::dequeue(readable.number()) {
         world::dequeue(readable.number());
         return Wake::Woken;
@@ -212,7 +213,7 @@ fn wait_in_both(reader: &Reader, writer: &Writer, deadline: Option<Deadline>) ->
     let (word, timed) = (readable.number(), deadline.is_some());
     world::record(site, Action::Poll { word, timed });
     let wake = futex::sleep_in(writable, &writer.0.calls, deadline, interrupted, site);
-    reader.0.calls.load_latest();
+    reader.0.calls.load_by_kernel();
     let is_woken = !world::dequeue(readable.number());
     world::dequeue(writable.number());
     if is_woken { Wake::Woken } else { wake }
@@ -224,14 +225,14 @@ fn wake_all(queue: &AtomicU32) {
 }
 
 impl Reader {
-    /// Reads what there is, up to that much; nothing is the end of the stream.
+    /// Reads the available bytes, up to the length of the buffer; 0 is the end of the stream.
     ///
     /// # Errors
-    /// There is nothing now.
+    /// `WouldBlock` if the pipe is empty.
     #[track_caller]
     pub fn read(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
         let site = Location::caller();
-        if !world::lives(site) {
+        if !death::survives(site) {
             return Ok(0);
         }
         let read = self.0.call(site, Ordering::Acquire, |state| {
@@ -248,48 +249,50 @@ impl Reader {
         read
     }
 
-    /// Waits until there is something to read, or the stream has ended.
+    /// Waits until the pipe has bytes, or the stream has ended.
     ///
     /// # Errors
-    /// None: the real one has some.
+    /// None in the model.
     #[track_caller]
     pub fn wait(&self, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         let site = Location::caller();
         Ok(self.0.wait(&self.0.calls, deadline, site, Self::is_ready))
     }
 
-    /// Whether so much can be read at once, or the stream has ended, so that no more will come.
-    pub fn has(&self, bytes: usize) -> bool {
-        self.0.looks(|state| state.has(bytes))
+    /// Whether this number of bytes is available, or the stream has ended.
+    pub fn has_bytes(&self, bytes: usize) -> bool {
+        self.0.check(|state| state.has_bytes(bytes))
     }
 
-    /// Waits until it [has](Self::has) so much.
+    /// Waits until this number of bytes is available, or the stream has ended.
     ///
     /// # Errors
-    /// As of [`wait`](Self::wait).
+    /// See [`wait`](Self::wait).
     #[track_caller]
     pub fn wait_for(&self, bytes: usize, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
-        let (site, has) = (Location::caller(), |state: &State| state.has(bytes));
+        let (site, has) = (Location::caller(), |state: &PipeState| {
+            state.has_bytes(bytes)
+        });
         Ok(self.0.wait(&self.0.calls, deadline, site, has))
     }
 
-    /// As [`read`](Self::read), but if there is nothing, waits.
+    /// Reads, blocking while the pipe is empty.
     ///
     /// # Errors
-    /// As there; there is nothing now only where the wait ended for no reason.
+    /// `WouldBlock` if the wait ended spuriously; otherwise see [`read`](Self::read).
     #[track_caller]
     pub fn read_blocking(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
         self.wait(None)?;
         self.read(bytes)
     }
 
-    fn is_ready(state: &State) -> bool {
-        state.has(1)
+    fn is_ready(state: &PipeState) -> bool {
+        state.has_bytes(1)
     }
 
-    /// How many bytes there were a moment ago.
+    /// Returns the number of bytes in the pipe, which other processes may have changed since.
     pub fn available(&self) -> usize {
-        self.0.calls.load_latest();
+        self.0.calls.load_by_kernel();
         self.0
             .state
             .lock()
@@ -298,34 +301,34 @@ impl Reader {
             .len()
     }
 
-    /// How many bytes the pipe holds.
+    /// Returns the capacity in bytes.
     pub fn capacity(&self) -> usize {
         self.0.capacity
     }
 
-    /// Makes it hold so many at least.
+    /// Raises the capacity to at least this number of bytes.
     ///
     /// # Errors
-    /// It cannot be changed.
+    /// `Unsupported` if the capacity, which is fixed, is smaller.
     pub fn enlarge(&self, capacity: usize) -> std::io::Result<()> {
-        self.0.expect(capacity)
+        self.0.check_capacity(capacity)
     }
 
-    /// The end, for another process.
-    pub fn to_pass_on(&self) -> Descriptor<'_> {
+    /// Returns the descriptor to pass to another process.
+    pub fn descriptor(&self) -> Descriptor<'_> {
         Descriptor(core::marker::PhantomData)
     }
 }
 
 impl Writer {
-    /// Writes as much as there is room for; [`ATOMIC`] bytes or less all or not at all.
+    /// Writes as many bytes as have room; at most [`PIPE_BUF`] bytes are written all or not at all.
     ///
     /// # Errors
-    /// There is no room now, or nobody reads any more.
+    /// `WouldBlock` if the pipe has no room, `Broken` if every reader is closed.
     #[track_caller]
     pub fn write(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
         let site = Location::caller();
-        if !world::lives(site) {
+        if !death::survives(site) {
             return Ok(bytes.len());
         }
         let capacity = self.0.capacity;
@@ -334,7 +337,7 @@ impl Writer {
                 return (PipeCall::Broken, Err(PipeStop::Broken));
             }
             let room = capacity - state.bytes.len();
-            let fits = if bytes.len() <= ATOMIC {
+            let fits = if bytes.len() <= PIPE_BUF {
                 room >= bytes.len()
             } else {
                 room > 0
@@ -350,68 +353,68 @@ impl Writer {
         written
     }
 
-    /// Waits until there is room for [`ATOMIC`] bytes, or nobody reads any more.
+    /// Waits until [`PIPE_BUF`] bytes have room, or every reader is closed.
     ///
     /// # Errors
-    /// None: the real one has some.
+    /// None in the model.
     #[track_caller]
     pub fn wait(&self, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         let site = Location::caller();
-        let is_ready = |state: &State| self.is_ready(state);
+        let is_ready = |state: &PipeState| self.is_ready(state);
         Ok(self.0.wait(&self.0.writable, deadline, site, is_ready))
     }
 
-    /// Whether an item of that size can be written in one call, or nobody reads any more.
+    /// Whether an item of this size can be written in one call, or every reader is closed.
     pub fn has_room(&self, size: usize) -> bool {
-        self.0.looks(|state| state.has_room(self.0.capacity, size))
+        self.0.check(|state| state.has_room(self.0.capacity, size))
     }
 
-    /// Waits until it [has room](Self::has_room).
+    /// Waits until an item of this size [has room](Self::has_room).
     ///
     /// # Errors
-    /// As of [`wait`](Self::wait).
+    /// See [`wait`](Self::wait).
     #[track_caller]
     pub fn wait_for(&self, size: usize, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         let site = Location::caller();
-        let has_room = |state: &State| state.has_room(self.0.capacity, size);
+        let has_room = |state: &PipeState| state.has_room(self.0.capacity, size);
         Ok(self.0.wait(&self.0.writable, deadline, site, has_room))
     }
 
-    /// As [`write`](Self::write), but if there is no room, waits.
+    /// Writes, blocking while the pipe has no room.
     ///
     /// # Errors
-    /// As there; there is no room now only where the wait ended for no reason.
+    /// `WouldBlock` if the wait ended spuriously; otherwise see [`write`](Self::write).
     #[track_caller]
     pub fn write_blocking(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
         self.wait(None)?;
         self.write(bytes)
     }
 
-    fn is_ready(&self, state: &State) -> bool {
+    fn is_ready(&self, state: &PipeState) -> bool {
         let capacity = self.0.capacity;
-        state.has_room(capacity, ATOMIC.min(capacity))
+        state.has_room(capacity, PIPE_BUF.min(capacity))
     }
 
-    /// How many bytes it holds.
+    /// Returns the capacity in bytes.
     pub fn capacity(&self) -> usize {
         self.0.capacity
     }
 
-    /// As [`Reader::enlarge`].
+    /// Raises the capacity to at least this number of bytes.
     ///
     /// # Errors
-    /// As there.
+    /// See [`Reader::enlarge`].
     pub fn enlarge(&self, capacity: usize) -> std::io::Result<()> {
-        self.0.expect(capacity)
+        self.0.check_capacity(capacity)
     }
 
-    /// As [`Reader::to_pass_on`].
-    pub fn to_pass_on(&self) -> Descriptor<'_> {
+    /// Returns the descriptor to pass to another process.
+    pub fn descriptor(&self) -> Descriptor<'_> {
         Descriptor(core::marker::PhantomData)
     }
 }
 
-/// Another descriptor of the same end.
+/// Duplicates the descriptor of the end.
 impl Clone for Reader {
     #[track_caller]
     fn clone(&self) -> Self {
@@ -420,7 +423,7 @@ impl Clone for Reader {
     }
 }
 
-/// Another descriptor of the same end.
+/// Duplicates the descriptor of the end.
 impl Clone for Writer {
     #[track_caller]
     fn clone(&self) -> Self {

@@ -1,15 +1,14 @@
 //! Simulated processes: loom threads with an identity, and a thread for the kernel.
 //!
-//! The kernel thread has seen nothing of what the processes did, so being unparked by it orders
-//! no memory. It tosses the coins of [`choice`](super::choice) before the processes start, hands
-//! out wake-ups while they run, and verifies the end state after all of them have finished.
+//! The kernel thread has acquired nothing from the processes, so being unparked by it orders no
+//! memory. It opens the [`choice`](super::choice)s before the processes start, delivers wake-ups
+//! while they run, and verifies the end state after all of them have finished.
 //!
-//! loom has five threads: four processes and the kernel. Process 0 runs on the main one.
+//! loom has five threads: four processes and the kernel. Process 0 runs on the main thread.
 
-use super::choice::Choices;
-use super::death::{self, Died};
+use super::death::{self, DeathUnwind};
 use super::robust;
-use super::world::{self, KERNEL};
+use super::world::{self, Choices, KERNEL, Process};
 use core::cell::Cell;
 use core::sync::atomic::Ordering::{Acquire, Release};
 use loom::sync::atomic::AtomicU32;
@@ -17,36 +16,45 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// The most processes that a model can have.
+/// The maximum number of processes of a model.
 pub const MAX: usize = 4;
 
-/// What one process does.
+/// The code of one process.
 pub type Body = Box<dyn FnOnce()>;
 
-/// What may happen to the processes of an execution, beside their order.
+/// The nondeterminism that an execution has besides the order of its processes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScenarioConfig {
-    /// The most binary choices.
+    /// The maximum number of binary choices.
     pub choices: usize,
-    /// How many waits of each process, its first ones, may end for no reason.
+    /// The number of waits of each process, its first ones, that may be interrupted.
     pub interruptions: usize,
-    /// How many weak compare-exchanges of each process, its first ones, may fail for no reason.
+    /// The number of weak compare-exchanges of each process, its first ones, that may fail
+    /// spuriously.
     pub spurious_failures: usize,
-    /// Whether sleepers look again once a process has died.
+    /// Whether sleepers recheck after the death of a process.
     pub rechecks: bool,
 }
 
 impl ScenarioConfig {
-    fn coins(self, processes: usize) -> usize {
+    fn total_choices(self, processes: usize) -> usize {
         self.choices + (self.interruptions + self.spurious_failures) * processes
+    }
+
+    fn process(self, number: usize) -> Process {
+        Process::new(
+            self.interruptions,
+            self.spurious_failures,
+            death::planned_for(number),
+        )
     }
 }
 
-/// One execution: runs the bodies as processes, then `verify` on the state that they left.
+/// Runs one execution: the bodies as processes, then `verify` on the state that they left.
 ///
 /// # Panics
-/// Fails the model if there are more than [`MAX`] bodies or none.
-pub fn run(bodies: Vec<Body>, nature: ScenarioConfig, verify: Body) {
+/// Fails the model if there are no bodies or more than [`MAX`].
+pub fn run(bodies: Vec<Body>, config: ScenarioConfig, verify: Body) {
     assert!(
         (1..=MAX).contains(&bodies.len()),
         "bad model: {} processes: expected 1 to {MAX}",
@@ -54,39 +62,40 @@ pub fn run(bodies: Vec<Body>, nature: ScenarioConfig, verify: Body) {
     );
     let count = bodies.len();
     loom::stop_exploring();
-    let gathered = Rc::new(Cell::new(0));
+    let ended = Rc::new(Cell::new(0));
     let ready = Arc::new(AtomicU32::new(0));
     let kernel = {
-        let (gathered, ready) = (gathered.clone(), ready.clone());
+        let (ended, ready) = (ended.clone(), ready.clone());
         loom::thread::spawn(move || {
-            let coins = Choices::new(nature.coins(count));
-            world::populate(count, coins.clone(), nature);
-            // Pairs with the Acquire of process 0, which learns by it of the coins but not of their
-            // tosses. Had it made the coins itself, loom would not let it read their first side:
-            // a thread does not read again what it knew before it yielded.
+            let choices = Choices::new(config.total_choices(count));
+            let processes = (0..count).map(|number| config.process(number)).collect();
+            world::populate(processes, choices.clone(), config.rechecks);
+            // Pairs with the Acquire of process 0, which publishes the choices but not the stores
+            // of `open`. If process 0 created the choices itself, loom would not let it read their
+            // first value: a thread does not read a value again that it knew before it yielded.
             ready.store(1, Release);
-            coins.toss();
-            kernel(&gathered, count, verify);
+            choices.open();
+            kernel(&ended, count, verify);
         })
         .thread()
         .clone()
     };
     world::step(loom::thread::yield_now);
-    let gate = ready.fetch_add(0, Acquire);
-    assert_eq!(gate, 1, "the kernel thread runs when process 0 yields");
+    let is_ready = ready.fetch_add(0, Acquire);
+    assert_eq!(is_ready, 1, "the kernel thread runs when process 0 yields");
     let mut bodies = bodies.into_iter();
     let first = bodies.next().expect("at least one body");
     for (index, body) in bodies.enumerate() {
-        let (kernel, gathered) = (kernel.clone(), gathered.clone());
-        loom::thread::spawn(move || process(index + 1, body, &kernel, &gathered));
+        let (kernel, ended) = (kernel.clone(), ended.clone());
+        loom::thread::spawn(move || process(index + 1, body, &kernel, &ended));
     }
     loom::explore();
-    process(0, first, &kernel, &gathered);
+    process(0, first, &kernel, &ended);
 }
 
-fn process(number: usize, body: Body, kernel: &loom::thread::Thread, gathered: &Cell<usize>) {
+fn process(number: usize, body: Body, kernel: &loom::thread::Thread, ended: &Cell<usize>) {
     world::enter(number);
-    live(body);
+    run_body(body);
     if world::finish() {
         // Nothing that follows is part of the model.
         loom::stop_exploring();
@@ -97,33 +106,33 @@ fn process(number: usize, body: Body, kernel: &loom::thread::Thread, gathered: &
     while !world::all_finished() {
         world::step(loom::thread::park);
     }
-    // loom's unpark hands this process's view of memory to the kernel thread, which may then
-    // read the end state without a race.
+    // loom's unpark passes this process's view of memory to the kernel thread, which then reads the
+    // end state without a race.
     kernel.unpark();
-    gathered.set(gathered.get() + 1);
+    ended.set(ended.get() + 1);
 }
 
-/// Until the end of the body, or of the process; then the kernel does its part.
-fn live(body: Body) {
+/// Runs the body to its end or to the death of the process, which the kernel then handles.
+fn run_body(body: Body) {
     if !death::is_planned() {
         return body();
     }
     match catch_unwind(AssertUnwindSafe(body)) {
-        Err(thrown) if thrown.is::<Died>() => robust::exit(),
-        Err(thrown) => resume_unwind(thrown),
+        Err(payload) if payload.is::<DeathUnwind>() => robust::exit(),
+        Err(payload) => resume_unwind(payload),
         Ok(()) => {}
     }
 }
 
-fn kernel(gathered: &Cell<usize>, count: usize, verify: Body) {
+fn kernel(ended: &Cell<usize>, count: usize, verify: Body) {
     world::enter(KERNEL);
     world::step(loom::thread::yield_now);
-    while gathered.get() < count {
+    while ended.get() < count {
         let woken = world::take_to_unpark();
         if woken.is_empty() && !world::all_finished() {
-            // The scheduler prefers a process that can run, so it comes here with nothing to do
-            // only when it tries everyone at some point. This changes nothing: what would follow
-            // is explored from the siblings of this step.
+            // The scheduler prefers a process that can run. It runs this thread although it has no
+            // work only when it tries every thread at some point. The run changes nothing: what
+            // would follow is explored from the siblings of this step.
             loom::skip_branch();
         }
         woken.iter().for_each(loom::thread::Thread::unpark);

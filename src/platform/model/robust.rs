@@ -1,51 +1,57 @@
 //! The kernel's robust futex list, and what the kernel does with it when a process dies.
 //!
-//! **Source.** `exit_robust_list` and `handle_futex_death` of Linux 6.18 (`kernel/futex/core.c`): every
-//! entry of the list, then the pending one. A word that still names the dead owner becomes
-//! `OWNER_DIED` and keeps its waiters bit, and one waiter is woken if that is set. Where an operation
-//! was pending and the word names no owner, one waiter is woken too: the dead process may have
-//! been about to wake it, or was itself woken in its stead.
+//! **Source.** `exit_robust_list` and `handle_futex_death` of Linux 6.18 (`kernel/futex/core.c`).
+//! The kernel visits every entry of the list, then the pending one. A word that still holds the id
+//! of the dead owner becomes `OWNER_DIED` and keeps its waiters bit; if that bit is set, the kernel
+//! wakes one waiter. If an operation was pending and the word holds no owner, the kernel also wakes
+//! one waiter: the dead process may have been about to wake it, or had consumed the wake-up in its
+//! stead.
 
-use super::event::{Action, Robust};
-use super::{AtomicU32, UnsafeCell, futex, weakening, world};
+use super::event::{Action, RobustStep};
+use super::world::RobustList;
+use super::{AtomicU32, UnsafeCell, death, futex, weakening, world};
 use crate::platform::robust::{OWNER, OWNER_DIED, RobustListError, WAITERS};
 use core::panic::Location;
 
-/// A word that the kernel looks after when its owner dies.
+/// A word that the kernel recovers when its owner dies.
 #[derive(Debug)]
 pub struct RobustWord(AtomicU32);
 
 impl RobustWord {
-    /// A word with this value.
+    /// Creates a word with this value.
     #[track_caller]
     pub fn new(value: u32) -> Self {
         Self(AtomicU32::new(value))
     }
 
-    /// The word itself.
+    /// Returns the atomic word.
     pub fn word(&self) -> &AtomicU32 {
         &self.0
     }
+
+    fn address(&self) -> *const () {
+        core::ptr::from_ref(self).cast()
+    }
+
+    /// # Safety
+    /// The address is that of a `RobustWord` which lives during `'a`.
+    unsafe fn from_address<'a>(address: *const ()) -> &'a Self {
+        // SAFETY: the caller keeps this promise.
+        unsafe { &*address.cast() }
+    }
 }
 
-/// What the kernel would find if the process died now.
-#[derive(Debug, Default)]
-pub(super) struct List {
-    held: Vec<*const RobustWord>,
-    pending: Option<*const RobustWord>,
-}
-
-/// The running process, as an owner of robust words.
+/// The running process as an owner of robust words.
 #[derive(Debug)]
 pub struct Owner(u32);
 
-/// Does something as an owner.
+/// Calls `act` with the owner that stands for the running process.
 pub fn as_owner<R>(act: impl FnOnce(&Owner) -> R) -> R {
-    act(&Owner(id()))
+    act(&Owner(current_id()))
 }
 
-/// That of the kernel's own thread is a number that is nobody else's.
-fn id() -> u32 {
+/// The id that the running process writes into its words; no process has that of the kernel thread.
+fn current_id() -> u32 {
     match world::current() {
         world::KERNEL => 1000,
         process => process as u32 + 1,
@@ -53,87 +59,94 @@ fn id() -> u32 {
 }
 
 impl Owner {
-    /// What its words hold.
+    /// Returns the id that the owner writes into its words.
     pub fn id(&self) -> u32 {
         self.0
     }
 
-    /// Whether it can hold one more, as it is: always.
+    /// Whether the owner can hold one more word: always.
     pub fn has_room(&self) -> bool {
         true
     }
 
-    /// Makes sure that it can hold one more.
+    /// Makes room for one more word.
     ///
     /// # Errors
-    /// None here.
+    /// None in the model.
     pub fn make_room(&self) -> Result<(), RobustListError> {
         Ok(())
     }
 
-    /// An operation on the word begins.
+    /// Sets the pending operation, which is on this word.
     #[track_caller]
     pub fn set_pending(&self, word: &RobustWord) {
-        self.step(word, Robust::Announce, |list| list.pending = Some(word));
+        self.step(word, RobustStep::SetPending, |list| {
+            list.pending = Some(word.address())
+        });
     }
 
-    /// The operation that was announced is over.
+    /// Clears the pending operation.
     #[track_caller]
     pub fn clear_pending(&self) {
-        // SAFETY: the words are part of the state of the scenario, which outlives its processes.
-        if let Some(word) = world::robust(|list| list.pending).map(|word| unsafe { &*word }) {
-            self.step(word, Robust::Conclude, |list| list.pending = None);
+        if let Some(pending) = world::robust_list(|list| list.pending) {
+            // SAFETY: the words are part of the state of the scenario, which outlives its
+            // processes.
+            let word = unsafe { RobustWord::from_address(pending) };
+            self.step(word, RobustStep::ClearPending, |list| list.pending = None);
         }
     }
 
-    /// The word is held from here on.
+    /// Adds a word to the list, which the process holds from now on.
     #[track_caller]
     pub fn link(&self, word: &RobustWord) {
-        self.step(word, Robust::Link, |list| list.held.push(word));
+        self.step(word, RobustStep::Link, |list| {
+            list.held.push(word.address())
+        });
     }
 
     /// Whether this process holds the word.
     pub fn holds(&self, word: &RobustWord) -> bool {
-        let is_this = |held: &*const RobustWord| core::ptr::eq(*held, word);
-        world::is_alive() && world::robust(|list| list.held.iter().any(is_this))
+        world::is_alive() && world::robust_list(|list| list.held.contains(&word.address()))
     }
 
-    /// The word is about to be given up.
+    /// Removes a word from the list, before the process releases it.
     #[track_caller]
     pub fn unlink(&self, word: &RobustWord) {
-        self.step(word, Robust::Unlink, |list| {
-            list.held.retain(|held| !core::ptr::eq(*held, word))
+        self.step(word, RobustStep::Unlink, |list| {
+            list.held.retain(|held| *held != word.address())
         });
     }
 
     #[track_caller]
-    fn step(&self, word: &RobustWord, step: Robust, change: impl FnOnce(&mut List)) {
+    fn step(&self, word: &RobustWord, step: RobustStep, change: impl FnOnce(&mut RobustList)) {
         let site = Location::caller();
-        if !world::lives(site) || weakening::leaves_out(site) {
+        if !death::survives(site) || weakening::is_left_out(site) {
             return;
         }
         let word = word.0.number();
         world::record(site, Action::Robust { word, step });
-        world::robust(change);
+        world::robust_list(change);
     }
 }
 
-/// The kernel's part, played by the thread of the process that has died.
+/// The kernel's part after a death, run by the thread of the dead process.
 pub(super) fn exit() {
-    let List { held, pending } = world::robust(core::mem::take);
-    for word in held.iter().rev().filter(|word| Some(**word) != pending) {
+    let RobustList { held, pending } = world::robust_list(core::mem::take);
+    for address in held.iter().rev().filter(|held| Some(**held) != pending) {
         // SAFETY: the words are part of the state of the scenario, which outlives its processes.
-        handle_death(unsafe { &**word }, Robust::Find);
+        let word = unsafe { RobustWord::from_address(*address) };
+        handle_death(word, RobustStep::KernelFindsHeld);
     }
-    if let Some(word) = pending {
+    if let Some(address) = pending {
         // SAFETY: as above.
-        handle_death(unsafe { &*word }, Robust::FindPending);
+        let word = unsafe { RobustWord::from_address(address) };
+        handle_death(word, RobustStep::KernelFindsPending);
     }
 }
 
-fn handle_death(robust: &RobustWord, step: Robust) {
+fn handle_death(robust: &RobustWord, step: RobustStep) {
     let site = Location::caller();
-    let (word, dead) = (&robust.0, id());
+    let (word, dead) = (&robust.0, current_id());
     world::record(
         site,
         Action::Robust {
@@ -141,17 +154,17 @@ fn handle_death(robust: &RobustWord, step: Robust) {
             step,
         },
     );
-    let mut found = word.load_latest();
+    let mut found = word.load_by_kernel();
     loop {
         let owner = found & OWNER;
-        if owner == 0 && step == Robust::FindPending {
+        if owner == 0 && step == RobustStep::KernelFindsPending {
             futex::wake_by_kernel(word, site);
             return;
         }
         if owner != dead {
             return;
         }
-        match word.exchange_by_kernel(found, (found & WAITERS) | OWNER_DIED, site) {
+        match word.compare_exchange_by_kernel(found, (found & WAITERS) | OWNER_DIED, site) {
             Ok(_) if found & WAITERS == 0 => return,
             Ok(_) => return futex::wake_by_kernel(word, site),
             Err(newer) => found = newer,
@@ -159,26 +172,27 @@ fn handle_death(robust: &RobustWord, step: Robust) {
     }
 }
 
-/// Writes the number, in one step.
+/// Writes the number in one step.
 ///
 /// # Safety
-/// Nobody else accesses the number meanwhile, which loom checks.
+/// No other access to the number happens during the call, which loom checks.
 #[track_caller]
 pub unsafe fn commit(number: &UnsafeCell<u64>, value: u64) {
-    // SAFETY: the caller's promise; the number is all of the cell.
+    // SAFETY: the caller excludes other accesses; the number is the whole content of the cell.
     unsafe { commit_in(number, |number| number, value) };
 }
 
-/// As [`commit`], for a number that is a part of what is in the cell.
+/// As [`commit`], for a number that is a field of the content of the cell.
 ///
 /// # Safety
-/// Nobody else accesses what is in the cell meanwhile, which loom checks, and the part is in it.
+/// No other access to the content of the cell happens during the call, which loom checks, and
+/// `field` returns an aligned pointer into that content.
 #[track_caller]
 pub unsafe fn commit_in<T>(
     cell: &UnsafeCell<T>,
-    part: impl FnOnce(*mut T) -> *mut u64,
+    field: impl FnOnce(*mut T) -> *mut u64,
     value: u64,
 ) {
-    // SAFETY: the caller's promise.
-    cell.with_mut(|whole| unsafe { *part(whole) = value });
+    // SAFETY: the caller excludes other accesses and passes a `field` inside the content.
+    cell.with_mut(|content| unsafe { *field(content) = value });
 }

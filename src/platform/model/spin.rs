@@ -1,68 +1,69 @@
-//! Spinning changes no outcome, only how long it takes.
+//! The spin of the model: no outcome depends on spinning, only the time that a wait takes.
 
 use super::{AtomicU32, Deadline, world};
 use core::marker::PhantomData;
 
-/// What a spin is for: all the same here.
+/// What a waiter spins for. All policies are equal here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpinPolicy {
     /// A lock.
     Lock,
     /// A lock of turns.
     Turns,
-    /// A permit, or a notification.
+    /// A permit or a notification.
     Event,
-    /// Items, or places for them.
+    /// Items or free slots.
     Items,
 }
 
-/// One wait at a word. It sees whatever it is asked for, without a look: the caller's next step finds out.
+/// The spinning phase of one wait: it claims once to have seen the condition, without a load.
 ///
-/// The first wait of each process does so, once: between two processes before a sleep, which shows all that
-/// it can do to the other one; between more after a sleep, where it matters that there are others. That
-/// keeps the models small.
+/// The caller's next read-modify-write finds the true value. Only the first wait of each process
+/// spins, which keeps the models small. With two processes it spins before it sleeps, which shows
+/// every effect on the other process. With more it spins after a sleep, where the presence of
+/// others matters.
 #[derive(Debug)]
 pub struct Spin<'a> {
-    may_look: bool,
+    is_enabled: bool,
     word: PhantomData<&'a AtomicU32>,
 }
 
 impl Spin<'_> {
-    /// Begins a wait at this word.
-    pub fn on(_word: &AtomicU32, _purpose: SpinPolicy, _deadline: Option<Deadline>) -> Self {
+    /// Begins a wait on this word.
+    pub fn new(_word: &AtomicU32, _policy: SpinPolicy, _deadline: Option<Deadline>) -> Self {
         Self {
-            may_look: world::population() <= 2 && world::may_look(),
+            is_enabled: world::population() <= 2 && world::may_spin(),
             word: PhantomData,
         }
     }
 
-    /// Whether there is one look more.
-    pub fn is_worth_it(&self) -> bool {
-        self.may_look
+    /// Whether this wait still claims to see its condition once.
+    pub fn is_enabled(&self) -> bool {
+        self.is_enabled
     }
 
-    /// The same, and takes it.
-    pub fn sees(&mut self, _like: impl Fn(u32) -> bool) -> bool {
-        core::mem::take(&mut self.may_look)
+    /// Claims that the condition holds, once.
+    pub fn wait_until(&mut self, _condition: impl Fn(u32) -> bool) -> bool {
+        core::mem::take(&mut self.is_enabled)
     }
 
-    /// Waits for nothing more: what it was to see is there or not.
-    pub fn batch_waits(&mut self, _count: impl Fn(u32) -> u32) {}
+    /// Does nothing: loom explores every number of permits that the caller can find.
+    pub fn wait_for_batch(&mut self, _count: impl Fn(u32) -> u32) {}
 
-    /// Nobody remembers it.
-    pub fn has_paid(&self) {}
+    /// Does nothing: the model keeps no predictions.
+    pub fn record_success(&self) {}
 
-    /// Begins again, after a sleep.
-    pub fn again(&mut self) {
-        self.may_look = world::population() > 2 && world::may_look();
+    /// Spins again after a sleep.
+    pub fn restart(&mut self) {
+        self.is_enabled = world::population() > 2 && world::may_spin();
     }
 }
 
-/// Waits for nothing more, as [`Spin::batch_waits`].
+/// Does nothing, as [`Spin::wait_for_batch`].
 pub fn batch_wait(_word: &AtomicU32, _deadline: Option<Deadline>, _count: impl Fn(u32) -> u32) {}
 
-/// Others may run at every step anyway.
+/// Does nothing: other processes may run at every step anyway.
 pub fn back_off(_pauses: u32) {}
 
-/// Others may run at every step anyway.
-pub fn give_way() {}
+/// Does nothing: other processes may run at every step anyway.
+pub fn yield_now() {}

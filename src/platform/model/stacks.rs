@@ -1,22 +1,22 @@
-//! Coroutine stacks that are kept from one execution to the next.
+//! Coroutine stacks that are reused from one execution to the next.
 //!
-//! loom maps, protects and unmaps a stack for each thread of each execution, and spends most of
-//! its time there. These three functions stand in front of the C library's in this program only:
-//! a stack that is unmapped is set aside, and the next one of its length is that one again. All
-//! other mappings go to the kernel as ever.
+//! loom maps, protects and unmaps a stack for each thread of each execution, and spends most of its
+//! time on these calls. The three functions here interpose those of the C library in this program
+//! only. An unmapped stack is kept, and the next stack of the same length reuses it. All other
+//! calls go to the kernel unchanged.
 //!
-//! The sum of what is kept is small: a model has at most five threads, so five stacks.
+//! The kept memory is small: a model has at most five threads, so five stacks.
 
 use core::ffi::{c_int, c_void};
 use std::sync::{Mutex, PoisonError};
 
-/// One stack that this program has mapped.
+/// A stack that this program has mapped.
 #[derive(Clone, Copy)]
 struct Stack {
-    at: usize,
+    start: usize,
     length: usize,
     in_use: bool,
-    /// Its lowest page is a guard already.
+    /// Whether the lowest page is already a guard page.
     guarded: bool,
 }
 
@@ -24,10 +24,10 @@ const MAX: usize = 16;
 
 static STACKS: Mutex<[Option<Stack>; MAX]> = Mutex::new([None; MAX]);
 
-/// From here on each stack is mapped anew, as loom does by itself. Before any stack was kept.
-pub fn keep_none() {
+/// Maps each stack anew from now on, as stock loom does. Call it before the first execution.
+pub fn disable_reuse() {
     let unusable = Stack {
-        at: 0,
+        start: 0,
         length: 0,
         in_use: true,
         guarded: false,
@@ -39,20 +39,21 @@ fn with<R>(access: impl FnOnce(&mut [Option<Stack>; MAX]) -> R) -> R {
     access(&mut STACKS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn find(at: *mut c_void, then: impl FnOnce(&mut Stack) -> bool) -> bool {
+/// Applies `act` to the stack at this address; returns false if no stack is there.
+fn with_stack_at(start: *mut c_void, act: impl FnOnce(&mut Stack) -> bool) -> bool {
     with(|stacks| {
         let known = stacks
             .iter_mut()
             .flatten()
-            .find(|stack| stack.at == at as usize);
-        known.is_some_and(then)
+            .find(|stack| stack.start == start as usize);
+        known.is_some_and(act)
     })
 }
 
-/// `mmap(2)`, but a stack is one that was set aside, if there is one.
+/// `mmap(2)`, except that a stack reuses a kept stack of its length.
 ///
 /// # Safety
-/// As `mmap(2)`.
+/// The caller keeps the contract of `mmap(2)`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mmap(
     address: *mut c_void,
@@ -66,7 +67,7 @@ unsafe extern "C" fn mmap(
     if is_stack && let Some(kept) = reuse(length) {
         return kept as *mut c_void;
     }
-    // SAFETY: the caller's promise, handed on.
+    // SAFETY: the caller keeps the contract of the system call.
     let mapped = unsafe {
         libc::syscall(
             libc::SYS_mmap,
@@ -89,15 +90,15 @@ fn reuse(length: usize) -> Option<usize> {
         let free = |stack: &&mut Stack| !stack.in_use && stack.length == length;
         let stack = stacks.iter_mut().flatten().find(free)?;
         stack.in_use = true;
-        Some(stack.at)
+        Some(stack.start)
     })
 }
 
-fn remember(at: usize, length: usize) {
+fn remember(start: usize, length: usize) {
     with(|stacks| {
-        if let Some(place) = stacks.iter_mut().find(|place| place.is_none()) {
-            *place = Some(Stack {
-                at,
+        if let Some(slot) = stacks.iter_mut().find(|slot| slot.is_none()) {
+            *slot = Some(Stack {
+                start,
                 length,
                 in_use: true,
                 guarded: false,
@@ -106,37 +107,37 @@ fn remember(at: usize, length: usize) {
     });
 }
 
-/// `munmap(2)`, but a stack is set aside.
+/// `munmap(2)`, except that a stack is kept for reuse.
 ///
 /// # Safety
-/// As `munmap(2)`.
+/// The caller keeps the contract of `munmap(2)`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn munmap(address: *mut c_void, length: usize) -> c_int {
-    let set_aside = find(address, |stack| {
+    let is_kept = with_stack_at(address, |stack| {
         stack.in_use = false;
         stack.length == length
     });
-    if set_aside {
+    if is_kept {
         return 0;
     }
-    // SAFETY: the caller's promise, handed on.
+    // SAFETY: the caller keeps the contract of the system call.
     unsafe { libc::syscall(libc::SYS_munmap, address, length) as c_int }
 }
 
-/// `mprotect(2)`, but a stack that has its guard keeps it.
+/// `mprotect(2)`, except that a stack with a guard page is left alone.
 ///
 /// # Safety
-/// As `mprotect(2)`.
+/// The caller keeps the contract of `mprotect(2)`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mprotect(address: *mut c_void, length: usize, protection: c_int) -> c_int {
     let is_guard = protection == libc::PROT_NONE;
     if is_guard
-        && find(address, |stack| {
+        && with_stack_at(address, |stack| {
             core::mem::replace(&mut stack.guarded, true)
         })
     {
         return 0;
     }
-    // SAFETY: the caller's promise, handed on.
+    // SAFETY: the caller keeps the contract of the system call.
     unsafe { libc::syscall(libc::SYS_mprotect, address, length, protection) as c_int }
 }

@@ -1,68 +1,68 @@
-//! Unwinding in one pass, and without searching twice for the same place.
+//! Unwinding in one pass, with a cache of the searched frame descriptions.
 //!
-//! loom ends each coroutine by a panic that its root catches: four or five times an execution. The
-//! unwinder then walks the same few frames twice, first to see whether anyone catches, then to
-//! clean up. In a model's process both are a waste. These functions stand in front of libgcc's, in
-//! this program only, and hand everything on until [`hasten`] is called.
+//! loom ends each coroutine by a panic that its root catches, four or five times an execution. The
+//! unwinder walks the same few frames twice: first to find the frame that catches, then to clean
+//! up. A model's process needs neither the search nor a second lookup. The functions here interpose
+//! those of libgcc in this program only, and forward every call until [`enable`] is called.
 //!
-//! - `_Unwind_Find_FDE` remembers where the description of a frame lies. That stays true, since
-//!   nothing is loaded or unloaded after the start.
+//! - `_Unwind_Find_FDE` caches the address of each frame description. It stays valid, because no
+//!   library is loaded or unloaded after the start.
 //! - `_Unwind_RaiseException` skips the first walk, as `_Unwind_ForcedUnwind` does. Rust's frames
-//!   clean up and catch as ever; only a panic that nobody catches would clean up before it aborts.
+//!   clean up and catch as usual. Only an uncaught panic differs: it cleans up before it aborts.
 
 use core::ffi::{CStr, c_int, c_void};
 use std::cell::Cell;
 use std::sync::OnceLock;
 
 thread_local! {
-    static HASTE: Cell<bool> = const { Cell::new(false) };
-    static FOUND: [Cell<Option<Found>>; PLACES] = const { [const { Cell::new(None) }; PLACES] };
+    static ENABLED: Cell<bool> = const { Cell::new(false) };
+    static CACHE: [Cell<Option<Frame>>; FRAMES] = const { [const { Cell::new(None) }; FRAMES] };
 }
 
-/// From here on this thread unwinds fast.
-pub fn hasten() {
-    HASTE.set(true);
+/// Enables fast unwinding for this thread, from now on.
+pub fn enable() {
+    ENABLED.set(true);
 }
 
-/// What a search for a frame yields besides: `struct dwarf_eh_bases` of libgcc.
+/// The second result of a search for a frame: `struct dwarf_eh_bases` of libgcc.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Bases([usize; 3]);
 
 #[derive(Clone, Copy)]
-struct Found {
-    place: usize,
+struct Frame {
+    address: usize,
     description: usize,
     bases: Bases,
 }
 
-const PLACES: usize = 256;
+const FRAMES: usize = 256;
 
-/// Where the description of the frame lies to which this place in the code belongs.
+/// Returns the description of the frame that contains this code address.
 ///
 /// # Safety
-/// As libgcc's function of this name: `bases` is valid for a write.
+/// The caller keeps the contract of libgcc's function: `bases` is valid for a write.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn _Unwind_Find_FDE(place: *const c_void, bases: *mut Bases) -> *const c_void {
+unsafe extern "C" fn _Unwind_Find_FDE(address: *const c_void, bases: *mut Bases) -> *const c_void {
     type Find = unsafe extern "C" fn(*const c_void, *mut Bases) -> *const c_void;
     static ORIGINAL: OnceLock<Find> = OnceLock::new();
-    let slot = place as usize % PLACES;
-    let known = FOUND.with(|found| found[slot].get());
-    if let Some(found) = known.filter(|found| found.place == place as usize) {
-        // SAFETY: the caller's promise.
+    let slot = address as usize % FRAMES;
+    let known = CACHE.with(|cache| cache[slot].get());
+    if let Some(found) = known.filter(|found| found.address == address as usize) {
+        // SAFETY: the caller passes `bases` that are valid for a write.
         unsafe { bases.write(found.bases) };
         return found.description as *const c_void;
     }
-    // SAFETY: libgcc has this function with this type; the caller's promise is handed on.
-    let description = unsafe { ORIGINAL.get_or_init(|| next(c"_Unwind_Find_FDE"))(place, bases) };
-    if HASTE.get() && !description.is_null() {
-        let found = Found {
-            place: place as usize,
+    // SAFETY: libgcc has this function with this type; the caller keeps its contract.
+    let description = unsafe { ORIGINAL.get_or_init(|| next(c"_Unwind_Find_FDE"))(address, bases) };
+    if ENABLED.get() && !description.is_null() {
+        let found = Frame {
+            address: address as usize,
             description: description as usize,
-            // SAFETY: the unwinder has just written them.
+            // SAFETY: libgcc has just written the bases.
             bases: unsafe { bases.read() },
         };
-        FOUND.with(|all| all[slot].set(Some(found)));
+        CACHE.with(|cache| cache[slot].set(Some(found)));
     }
     description
 }
@@ -70,16 +70,16 @@ unsafe extern "C" fn _Unwind_Find_FDE(place: *const c_void, bases: *mut Bases) -
 /// Unwinds to the frame that catches the exception.
 ///
 /// # Safety
-/// As libgcc's function of this name: the exception is one that the caller has made.
+/// The caller keeps the contract of libgcc's function: it created the exception.
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn _Unwind_RaiseException(exception: *mut c_void) -> c_int {
     type Raise = unsafe extern "C-unwind" fn(*mut c_void) -> c_int;
     type Force = unsafe extern "C-unwind" fn(*mut c_void, Stop, *mut c_void) -> c_int;
     static RAISE: OnceLock<Raise> = OnceLock::new();
     static FORCE: OnceLock<Force> = OnceLock::new();
-    // SAFETY: libgcc has these functions with these types; the caller's promise is handed on.
+    // SAFETY: libgcc has these functions with these types; the caller keeps their contract.
     unsafe {
-        if HASTE.get() {
+        if ENABLED.get() {
             let force = FORCE.get_or_init(|| next(c"_Unwind_ForcedUnwind"));
             force(exception, at_each_frame, core::ptr::null_mut())
         } else {
@@ -90,7 +90,7 @@ unsafe extern "C-unwind" fn _Unwind_RaiseException(exception: *mut c_void) -> c_
 
 type Stop = extern "C" fn(c_int, c_int, u64, *mut c_void, *mut c_void, *mut c_void) -> c_int;
 
-/// `_URC_NO_REASON` to go on, `_URC_END_OF_STACK` where nothing is left to unwind.
+/// Returns `_URC_NO_REASON` to continue, or `_URC_END_OF_STACK` at the end of the stack.
 extern "C" fn at_each_frame(
     _version: c_int,
     actions: c_int,
@@ -103,13 +103,13 @@ extern "C" fn at_each_frame(
     if actions & IS_END_OF_STACK == 0 { 0 } else { 5 }
 }
 
-/// The function of this name that ours stands in front of.
+/// Returns the function of this name that this file interposes.
 ///
 /// # Safety
-/// It has the type `F`, which is that of a function.
+/// `F` is the type of that function.
 unsafe fn next<F: Copy>(name: &CStr) -> F {
     assert_eq!(size_of::<F>(), size_of::<*mut c_void>());
-    // SAFETY: the name ends with a zero; the caller vouches for the type.
+    // SAFETY: a `CStr` ends with a zero byte; the caller passes the type of the function.
     unsafe {
         let found = libc::dlsym(libc::RTLD_NEXT, name.as_ptr());
         assert!(!found.is_null(), "the unwinder has {name:?}");

@@ -1,82 +1,14 @@
-//! Breaking one line without recompiling: an ordering made Relaxed, a wake dropped or thinned.
+//! Weakening one source line without recompiling: a relaxed ordering, a dropped or reduced wake.
 //!
-//! `--weaken` runs the models once for every site and every weakening of it; a site that no
-//! model misses is either not needed in the source, or lacks a model.
+//! `--weaken` runs the models once for every site and every weakening of it. A site whose weakening
+//! no model detects is either unnecessary in the source or lacks a model.
 
+use super::event::Site;
 use super::world;
 use core::cell::Cell;
-use core::panic::Location;
 use core::sync::atomic::Ordering;
 
-/// What is done to the operation at a site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Change {
-    /// The ordering becomes Relaxed.
-    Relax,
-    /// Of acquire and release, only the first is left.
-    ToAcquire,
-    /// Of acquire and release, only the second is left.
-    ToRelease,
-    /// A sequentially consistent ordering becomes acquire and release.
-    ToAcqRel,
-    /// The ordering of a compare-exchange that fails becomes Relaxed.
-    RelaxFailure,
-    /// The wake is dropped.
-    DropWake,
-    /// A wake of all wakes one.
-    WakeOne,
-    /// The step of the robust list is left out.
-    LeaveOut,
-}
-
-impl Change {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Relax,
-        Self::ToAcquire,
-        Self::ToRelease,
-        Self::ToAcqRel,
-        Self::RelaxFailure,
-        Self::DropWake,
-        Self::WakeOne,
-        Self::LeaveOut,
-    ];
-
-    /// Its name in tables and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Relax => "relax",
-            Self::ToAcquire => "to-acquire",
-            Self::ToRelease => "to-release",
-            Self::ToAcqRel => "to-acq-rel",
-            Self::RelaxFailure => "relax-failure",
-            Self::DropWake => "drop-wake",
-            Self::WakeOne => "wake-one",
-            Self::LeaveOut => "leave-out",
-        }
-    }
-
-    /// The ordering that takes the place of the written one.
-    fn ordering(self) -> Option<Ordering> {
-        match self {
-            Self::Relax => Some(Ordering::Relaxed),
-            Self::ToAcquire => Some(Ordering::Acquire),
-            Self::ToRelease => Some(Ordering::Release),
-            Self::ToAcqRel => Some(Ordering::AcqRel),
-            Self::RelaxFailure | Self::DropWake | Self::WakeOne | Self::LeaveOut => None,
-        }
-    }
-
-    /// One step down from this ordering: all the ways.
-    fn of(written: Ordering) -> &'static [Self] {
-        match written {
-            Ordering::SeqCst => &[Self::ToAcqRel],
-            Ordering::AcqRel => &[Self::ToAcquire, Self::ToRelease],
-            Ordering::Acquire | Ordering::Release => &[Self::Relax],
-            _ => &[],
-        }
-    }
-}
+pub use super::change::Change;
 
 /// One weakened site.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +17,7 @@ pub struct Weakening {
     pub file: String,
     /// The line of the call.
     pub line: u32,
-    /// What is done to it.
+    /// What the weakening does there.
     pub change: Change,
 }
 
@@ -93,12 +25,12 @@ thread_local! {
     static CURRENT: Cell<Option<&'static Weakening>> = const { Cell::new(None) };
 }
 
-/// From here on this site is weakened, in every model that this thread runs.
+/// Weakens this site in every model that this thread runs from now on.
 pub fn set(weakening: Weakening) {
     CURRENT.set(Some(Box::leak(Box::new(weakening))));
 }
 
-fn applies(site: &'static Location<'static>, change: Change) -> bool {
+fn applies(site: Site, change: Change) -> bool {
     let Some(weakening) = CURRENT.get() else {
         return false;
     };
@@ -107,9 +39,9 @@ fn applies(site: &'static Location<'static>, change: Change) -> bool {
         && site.file().ends_with(&weakening.file)
 }
 
-/// The ordering that the operation at this site really uses.
-pub(super) fn ordering(site: &'static Location<'static>, written: Ordering) -> Ordering {
-    for change in Change::of(written) {
+/// Returns the ordering that the operation at this site uses.
+pub(super) fn ordering(site: Site, written: Ordering) -> Ordering {
+    for change in Change::weaker(written) {
         world::note_site(site, *change);
     }
     let used = Change::ALL.iter().find_map(|change| {
@@ -119,24 +51,24 @@ pub(super) fn ordering(site: &'static Location<'static>, written: Ordering) -> O
     used.unwrap_or(written)
 }
 
-/// As [`ordering`], of a load: it can acquire, and not release.
-pub(super) fn of_load(site: &'static Location<'static>, written: Ordering) -> Ordering {
+/// As [`ordering`], for a load, which cannot release.
+pub(super) fn load_ordering(site: Site, written: Ordering) -> Ordering {
     match (written, ordering(site, written)) {
         (Ordering::SeqCst, Ordering::AcqRel) => Ordering::Acquire,
         (_, used) => used,
     }
 }
 
-/// As [`ordering`], of a store: it can release, and not acquire.
-pub(super) fn of_store(site: &'static Location<'static>, written: Ordering) -> Ordering {
+/// As [`ordering`], for a store, which cannot acquire.
+pub(super) fn store_ordering(site: Site, written: Ordering) -> Ordering {
     match (written, ordering(site, written)) {
         (Ordering::SeqCst, Ordering::AcqRel) => Ordering::Release,
         (_, used) => used,
     }
 }
 
-/// The ordering that the compare-exchange at this site really uses when it fails.
-pub(super) fn of_failure(site: &'static Location<'static>, written: Ordering) -> Ordering {
+/// Returns the ordering that the compare-exchange at this site uses when it fails.
+pub(super) fn failure_ordering(site: Site, written: Ordering) -> Ordering {
     if written == Ordering::Relaxed {
         return written;
     }
@@ -148,9 +80,10 @@ pub(super) fn of_failure(site: &'static Location<'static>, written: Ordering) ->
     }
 }
 
-/// The number of waiters that the wake at this site really wakes; none, if it is lost on the way,
-/// although the caller is told that it was not.
-pub(super) fn wakes(site: &'static Location<'static>, written: u32) -> Option<u32> {
+/// Returns how many waiters the wake at this site wakes, or `None` if the wake is dropped.
+///
+/// The caller of a dropped wake still gets the count of the waiters that it should have woken.
+pub(super) fn wake_count(site: Site, written: u32) -> Option<u32> {
     world::note_site(site, Change::DropWake);
     if written > 1 {
         world::note_site(site, Change::WakeOne);
@@ -164,8 +97,8 @@ pub(super) fn wakes(site: &'static Location<'static>, written: u32) -> Option<u3
     }
 }
 
-/// Whether the step of the robust list at this site is left out.
-pub(super) fn leaves_out(site: &'static Location<'static>) -> bool {
+/// Whether the step at this site is left out.
+pub(super) fn is_left_out(site: Site) -> bool {
     world::note_site(site, Change::LeaveOut);
     applies(site, Change::LeaveOut)
 }

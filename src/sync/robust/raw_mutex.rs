@@ -305,7 +305,7 @@ impl RawRobustMutex {
         if timeout != Timeout::NonBlocking && found & OWNER == me.id() {
             return Err(LockError::AlreadyHeld);
         }
-        let mut spin = Spin::on(word, purpose, deadline);
+        let mut spin = Spin::new(word, purpose, deadline);
         let mut mark = 0;
         loop {
             if found == UNRECOVERABLE {
@@ -317,21 +317,21 @@ impl RawRobustMutex {
                 // marks the word of a dead owner.
                 match word.compare_exchange(found, mine, Acquire, Relaxed) {
                     Ok(_) => {
-                        spin.has_paid();
+                        spin.record_success();
                         return Ok(Taken::of(found));
                     }
                     Err(newer) => found = newer,
                 }
             } else if timeout == Timeout::NonBlocking {
                 return Err(LockError::TimedOut);
-            } else if spin.sees(|word| word & OWNER == 0) {
+            } else if spin.wait_until(|word| word & OWNER == 0) {
                 found = FREE;
             } else {
                 match self.sleep(found, deadline) {
                     Ok(Wake::TimedOut) => return Err(LockError::TimedOut),
                     Ok(_) => {
                         (found, mark) = (FREE, WAITERS);
-                        spin.again();
+                        spin.restart();
                     }
                     Err(newer) => found = newer,
                 }

@@ -3,7 +3,7 @@
 use crate::{ROOM, SHARED, places};
 use anyhow::Result;
 use interlatch::channel::{ChannelError, GrowthLimit, SendTimeoutError, Slot, TurnSlot};
-use interlatch::platform::pipe::ATOMIC;
+use interlatch::platform::pipe::PIPE_BUF;
 use interlatch::region::ShmObject;
 use interlatch::sync::Timeout;
 use interlatch::{
@@ -89,7 +89,7 @@ where
     [u8; N]: Pod,
 {
     add(comparison, name, leak(Over::<B>(ours(room::<N>(), plan)?)));
-    if N > ATOMIC {
+    if N > PIPE_BUF {
         let buffer = leak(ByReference::<B>(ours(room::<N>(), plan)?));
         add(comparison, &format!("{name}, by ref"), buffer);
     }
@@ -112,7 +112,7 @@ where
     };
     let name = queue::<N>(comparison, &format!("{N}-value"), one_segment)?;
     add::<N, _>(comparison, "UnboundedBuffer", leak(Growing(name)));
-    if N > ATOMIC {
+    if N > PIPE_BUF {
         let name = queue::<N>(comparison, &format!("{N}-ref"), one_segment)?;
         add::<N, _>(
             comparison,

@@ -2,7 +2,7 @@
 
 use crate::{KERNEL, places};
 use anyhow::Result;
-use interlatch::platform::pipe::{ATOMIC, Reader, Writer};
+use interlatch::platform::pipe::{PIPE_BUF, Reader, Writer};
 use interlatch::{PipeBuffer, Pod};
 use interlatch_benches::Home::Processes;
 use interlatch_benches::channel::{ByReference, Bytes, Channel, Over, look_at, stream};
@@ -26,7 +26,7 @@ where
     comparison.versus(ours, BARE, None);
     comparison.peer(stream::<N, _>("pipe, bare", Processes, Bytes::pipe(room)?));
     comparison.peer(stream::<N, _>("pipe", Processes, NoSignal::new(room)?));
-    if N <= ATOMIC {
+    if N <= PIPE_BUF {
         comparison.versus(ours, PIPE, at_most(KERNEL));
         comparison.ours(stream("PipeBuffer", Processes, leak(Over(of_many::<N>()?))));
         return Ok(());

@@ -22,8 +22,8 @@ pub fn main(models: &[Model], name: &str, options: &Options) -> ExitCode {
     super::weaken::prepare(options);
     #[cfg(loom)]
     match options.stock {
-        true => interlatch::platform::model::stacks::keep_none(),
-        false => interlatch::platform::model::unwinding::hasten(),
+        true => interlatch::platform::model::stacks::disable_reuse(),
+        false => interlatch::platform::model::unwinding::enable(),
     }
     std::panic::set_hook(Box::new(report_failure));
     match (&options.record, &options.replay) {

@@ -1,23 +1,26 @@
-//! Waiting a moment without the kernel, where that has paid.
+//! Adaptive spinning: waiting briefly without the kernel, where that has paid off before.
 //!
-//! **Source.** To spin for about as long as a sleep would cost, and to remember whether it paid: Karlin, Li,
-//! Manasse and Owicki, *Empirical Studies of Competitive Spinning for a Shared-Memory Multiprocessor* (1991).
-//! To look ever more seldom at a lock: Anderson, *The Performance of Spin Lock Alternatives for
-//! Shared-Memory Multiprocessors* (1990). To remember it by a hash of the address, as a processor does of its
-//! branches: Smith, *A Study of Branch Prediction Strategies* (1981).
+//! A failed spin costs more than the sleep that follows it. Whether it fails depends on facts that
+//! user code cannot see: whether the other side runs at this moment, on another core, and how soon
+//! it finishes. So each process keeps a prediction per word that it waits on (`predictor`). On a
+//! single core no other thread makes progress during a spin; after a few failures a primitive there
+//! sleeps at once.
 //!
-//! A spin that fails costs more than the sleep that follows it, and whether it fails depends on what nobody
-//! here can see: whether the others run at this moment, on another core, and how soon they are done. So each
-//! process remembers, for each word that it waits at, how it went: `predictor`. On one core nobody gives
-//! anything while another one spins, and after a few failures this is as a primitive without spinning.
+//! A waiter that takes the first item at once meets the other side at every following operation,
+//! and each side takes the cache lines from the other. The semaphores of a buffer then pass 1 to 2
+//! million items a second, against 5 to 10 million if one side waits until the other stops. So a
+//! waiter that sees a permit keeps waiting while more permits arrive fast, if they did so the last
+//! time.
 //!
-//! Who waits for items, or for room, and takes the first at once, meets the other side at every step from then
-//! on, and each takes the cache lines from the other: the semaphores of a buffer pass 1 to 2 million items a
-//! second so, and 5 to 10 million if the one waits until the other one stops. So whoever sees a permit waits on while
-//! more come fast, if they did the last time.
+//! A spin only loads and decides nothing: the caller confirms what it saw by a read-modify-write.
+//! So the model needs none of this.
 //!
-//! A spin only loads, and decides nothing: what it has seen, a read-modify-write of the caller finds out. So
-//! the model needs none of this.
+//! **Sources.** Spinning for about as long as a sleep would cost, and predicting from earlier
+//! waits: Karlin, Li, Manasse and Owicki, *Empirical Studies of Competitive Spinning for a
+//! Shared-Memory Multiprocessor* (1991). Exponential back-off at a lock: Anderson, *The Performance
+//! of Spin Lock Alternatives for Shared-Memory Multiprocessors* (1990). A table indexed by a hash
+//! of the address, as in branch prediction: Smith, *A Study of Branch Prediction Strategies*
+//! (1981).
 
 mod predictor;
 
@@ -27,28 +30,39 @@ use core::sync::atomic::Ordering::Relaxed;
 use predictor::{SpinPredictor, other_runnable};
 use std::time::Duration;
 
-/// What a spin is for.
+/// What a waiter spins for, which sets its pauses and its time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpinPolicy {
-    /// A lock, which many want again and again. Each look takes the cache line from the holder, and who
-    /// gets the lock takes all that it protects: a few turns of many operations are faster than many
-    /// turns of one. So it looks after 1, 2, 4, ... pauses.
+    /// A lock that many threads acquire repeatedly.
+    ///
+    /// Each check takes the cache line from the holder, and the next holder takes all the data that
+    /// the lock protects. Few long runs by one thread are faster than many short ones, so the
+    /// pauses double: 1, 2, 4, ...
     Lock,
-    /// A lock that each wants again at once, to take a turn, to finish it, and for the next one. Who looks soon gets
-    /// it between two of these, and then both wait at each for the cache lines that it protects: 64 bytes go by loans
-    /// at 3.7 million a second so, and at 5.5 million if the other one has some head start.
+    /// A lock that each thread acquires again at once, to begin a turn, to finish it, and for the
+    /// next.
+    ///
+    /// A waiter that checks soon gets the lock between two of these operations, and then both sides
+    /// wait at each of them for the cache lines that the lock protects. Loans of 64 bytes pass at
+    /// 3.7 million a second then, and at 5.5 million if the waiter backs off first.
     Turns,
-    /// A permit, or a notification: it comes once, and who waits for it should go on at once.
+    /// A permit or a notification, which arrives once and should be taken at once.
     Event,
-    /// Items, or places for them, one of which seldom comes alone. Each look takes the cache line of the
-    /// count from the one who moves it, and who leaves that one some head start finds many.
+    /// Items or free slots, which seldom arrive alone.
+    ///
+    /// Each check takes the cache line of the count from the side that changes it. A waiter that
+    /// backs off finds many items at once.
     Items,
 }
 
 impl SpinPolicy {
-    /// How long to spin. A lock is held for less, or for so long that a sleep costs little in comparison. An
-    /// event may come from one who sleeps, and is woken across cores: in a virtual machine that takes
-    /// 30 to 40 microseconds. Who spins no longer than that can never catch up with one that does not.
+    /// The maximum duration of a spin.
+    ///
+    /// Most locks are held for less time. If one is held for longer, a sleep is cheap in
+    /// comparison.
+    ///
+    /// An event may come from a thread that sleeps and is woken on another core, which takes 30 to
+    /// 40 microseconds in a virtual machine. A waiter with a limit below that would never see it.
     fn limit(self) -> Duration {
         Duration::from_micros(match self {
             Self::Lock | Self::Turns => 20,
@@ -56,182 +70,201 @@ impl SpinPolicy {
         })
     }
 
-    /// Pauses before this look.
+    /// The number of pauses before this check, counted from 0.
     #[inline]
-    fn pauses(self, look: u32) -> u32 {
+    fn pauses(self, check: u32) -> u32 {
         match self {
-            Self::Lock => 1 << look.min(LONGEST_PAUSE),
-            Self::Turns => 1 << (look + FIRST_OF_TURNS).min(LONGEST_PAUSE),
+            Self::Lock => 1 << check.min(MAX_LOCK_PAUSES),
+            Self::Turns => 1 << (check + FIRST_TURN_PAUSES).min(MAX_LOCK_PAUSES),
             Self::Event => 1,
-            Self::Items => 1 << (look + HEAD_START).min(LONGEST_HEAD_START),
+            Self::Items => 1 << (check + FIRST_ITEM_PAUSES).min(MAX_ITEM_PAUSES),
         }
     }
 }
 
-/// As a power of two: 256 pauses take 2 to 12 microseconds.
-const LONGEST_PAUSE: u32 = 8;
+/// Base-2 logarithm of the most pauses before a check of a lock: 256 pauses take 2 to 12
+/// microseconds.
+const MAX_LOCK_PAUSES: u32 = 8;
 
-/// As a power of two: the first pauses before a look at a lock of turns.
-const FIRST_OF_TURNS: u32 = 6;
+/// Base-2 logarithm of the pauses before the first check of a lock of turns.
+const FIRST_TURN_PAUSES: u32 = 6;
 
-/// Pauses before it is seen whether more come, as powers of two: first, and at most. Each look costs the
-/// other side two ways of a cache line or more; after 128 pauses, which are 1 to 6 microseconds, it has had some.
-const FIRST_GATHERING: u32 = 7;
-const LONGEST_GATHERING: u32 = 9;
+/// Base-2 logarithms of the first and the most pauses before a check whether more permits arrived.
+///
+/// Each check costs the other side at least two transfers of a cache line. 128 pauses are 1 to 6
+/// microseconds, enough for it to release some permits.
+const FIRST_BATCH_PAUSES: u32 = 7;
+const MAX_BATCH_PAUSES: u32 = 9;
 
-/// In so many pauses, one more has to come at least.
-const PAUSES_PER_GATHERED: u32 = 64;
+/// The batch wait continues while at least one permit arrives per this number of pauses.
+const PAUSES_PER_PERMIT: u32 = 64;
 
-/// As powers of two: the first pauses before a look for items, and the most.
-const HEAD_START: u32 = 4;
-const LONGEST_HEAD_START: u32 = 7;
+/// Base-2 logarithms of the first and the most pauses before a check for items.
+const FIRST_ITEM_PAUSES: u32 = 4;
+const MAX_ITEM_PAUSES: u32 = 7;
 
-/// So many pauses may pass without a look at the clock.
+/// The number of pauses between two reads of the clock.
 const PAUSES_PER_CLOCK: u32 = 64;
 
-/// Whether this process spins at all.
-static SPINS: AtomicU32 = AtomicU32::new(1);
+/// 1 if this process spins.
+static SPINNING: AtomicU32 = AtomicU32::new(1);
 
-/// Whether this process, from its next wait on, spins where that has paid, as it does from the start, or always
-/// sleeps at once: for one whose time on the processor is dearer than its latency.
-pub fn set_spinning(spins: bool) {
-    // Relaxed: nothing follows from it.
-    SPINS.store(spins.into(), Relaxed);
+fn spinning_enabled() -> bool {
+    // Relaxed: a setting, which publishes no other memory.
+    SPINNING.load(Relaxed) != 0
 }
 
-/// So many pauses, for others to do something meanwhile; none, if this process does not spin.
+/// Enables or disables adaptive spinning for this process, from its next wait on.
+///
+/// It is enabled at the start. A process whose processor time matters more than its latency
+/// disables it; its waiters then sleep at once.
+pub fn set_spinning(enabled: bool) {
+    // Relaxed: a setting, which publishes no other memory.
+    SPINNING.store(enabled.into(), Relaxed);
+}
+
+/// Pauses this many times, so that others make progress; returns at once if spinning is disabled.
 pub fn back_off(pauses: u32) {
-    // Relaxed: nothing follows from it.
-    if SPINS.load(Relaxed) != 0 && other_runnable() {
+    if spinning_enabled() && other_runnable() {
         (0..pauses).for_each(|_| spin_loop());
     }
 }
 
-/// One wait at a word.
+/// The spinning phase of one wait on a word.
 #[derive(Debug)]
 pub struct Spin<'a> {
     word: &'a AtomicU32,
-    purpose: SpinPolicy,
+    policy: SpinPolicy,
     deadline: Option<Deadline>,
     predictor: &'static SpinPredictor,
-    is_worth_it: bool,
+    is_enabled: bool,
     has_slept: bool,
-    is_to_batch_wait: bool,
-    looks: u32,
+    may_batch: bool,
+    /// Checks of the word so far, which determine the next pauses.
+    checks: u32,
+    /// Pauses since the last read of the clock.
     pauses: u32,
+    /// The time limit, once the clock has been read.
     end: Option<Deadline>,
 }
 
 impl<'a> Spin<'a> {
-    /// Begins a wait at this word.
-    pub fn on(word: &'a AtomicU32, purpose: SpinPolicy, deadline: Option<Deadline>) -> Self {
-        let predictor = SpinPredictor::of(word);
-        let is_worth_it = SPINS.load(Relaxed) != 0 && predictor.is_worth_it();
-        Self::new(word, purpose, deadline, predictor, is_worth_it)
+    /// Begins a wait on this word.
+    pub fn new(word: &'a AtomicU32, policy: SpinPolicy, deadline: Option<Deadline>) -> Self {
+        let predictor = SpinPredictor::for_word(word);
+        let is_enabled = spinning_enabled() && predictor.should_spin();
+        Self::with_predictor(word, policy, deadline, predictor, is_enabled)
     }
 
-    fn new(
+    fn with_predictor(
         word: &'a AtomicU32,
-        purpose: SpinPolicy,
+        policy: SpinPolicy,
         deadline: Option<Deadline>,
         predictor: &'static SpinPredictor,
-        is_worth_it: bool,
+        is_enabled: bool,
     ) -> Self {
-        // Asked now, while there is nothing to do but wait, and not when what it waits for is there.
-        let is_to_batch_wait =
-            is_worth_it && purpose == SpinPolicy::Event && predictor.batching.is_worth_it();
+        // Decided here, while the caller only waits, and not once the permit has arrived.
+        let may_batch =
+            is_enabled && policy == SpinPolicy::Event && predictor.batching.should_batch();
         Self {
             word,
-            purpose,
+            policy,
             deadline,
             predictor,
-            is_worth_it,
+            is_enabled,
             has_slept: false,
-            is_to_batch_wait,
-            looks: 0,
+            may_batch,
+            checks: 0,
             pauses: 0,
             end: None,
         }
     }
 
-    /// Whether to look at the word at all, instead of sleeping at once.
-    pub fn is_worth_it(&self) -> bool {
-        self.is_worth_it
+    /// Whether this wait spins at all before it sleeps.
+    pub fn is_enabled(&self) -> bool {
+        self.is_enabled
     }
 
-    /// Looks at the word until it is like that; false if that takes too long, or is not worth the time. Then
-    /// sleep. If it was seen and is so no more, go on with the same spin: all of it is one wait.
-    pub fn sees(&mut self, like: impl Fn(u32) -> bool) -> bool {
-        while self.goes_on() {
-            // Relaxed: what follows from it is the caller's to find out.
-            if like(self.word.load(Relaxed)) {
+    /// Spins until the word meets the condition.
+    ///
+    /// Returns false if the time limit is over or this wait does not spin; the caller then sleeps.
+    /// If the condition no longer holds when the caller acts on it, the caller calls this again on
+    /// the same `Spin`: the time limit covers the whole wait.
+    pub fn wait_until(&mut self, condition: impl Fn(u32) -> bool) -> bool {
+        while self.pause_before_check() {
+            // Relaxed: the caller confirms the value by a read-modify-write.
+            if condition(self.word.load(Relaxed)) {
                 return true;
             }
         }
         false
     }
 
-    /// It was seen: of what is counted so there is some. Waits on as long as more comes fast, where more came the
-    /// last time; once in a wait.
-    pub fn batch_waits(&mut self, count: impl Fn(u32) -> u32) {
-        if core::mem::take(&mut self.is_to_batch_wait) {
-            let more_came = self.batch_waits_more(count);
-            self.predictor.batching.note(more_came);
+    /// Keeps waiting while more permits arrive fast, if they did the last time; once per wait.
+    ///
+    /// Call it when the word holds at least one permit; `count` extracts their number.
+    pub fn wait_for_batch(&mut self, count: impl Fn(u32) -> u32) {
+        if core::mem::take(&mut self.may_batch) {
+            let more_arrived = self.wait_for_more(count);
+            self.predictor.batching.record(more_arrived);
         }
     }
 
-    /// Whether more came.
+    /// Returns whether more permits arrived.
     #[cold]
-    fn batch_waits_more(&mut self, count: impl Fn(u32) -> u32) -> bool {
-        let mut more_came = false;
-        let mut pauses = 1 << FIRST_GATHERING;
-        // Relaxed: what follows from it is the caller's to find out.
+    fn wait_for_more(&mut self, count: impl Fn(u32) -> u32) -> bool {
+        let mut more_arrived = false;
+        let mut pauses = 1 << FIRST_BATCH_PAUSES;
+        // Relaxed, as below: the caller confirms the value by a read-modify-write.
         let mut before = count(self.word.load(Relaxed));
         (self.pauses, self.end) = (0, None);
         loop {
-            let in_time = self.pauses(pauses);
+            let in_time = self.pause(pauses);
             let now = count(self.word.load(Relaxed));
-            if now < before.saturating_add(pauses / PAUSES_PER_GATHERED) {
-                return more_came;
+            if now < before.saturating_add(pauses / PAUSES_PER_PERMIT) {
+                return more_arrived;
             }
-            more_came = true;
+            more_arrived = true;
             if !in_time {
                 return true;
             }
             before = now;
-            pauses = (2 * pauses).min(1 << LONGEST_GATHERING);
+            pauses = (2 * pauses).min(1 << MAX_BATCH_PAUSES);
         }
     }
 
-    /// The wait is over, without the kernel.
-    pub fn has_paid(&self) {
-        if self.is_worth_it && !self.has_slept {
-            self.predictor.paid();
+    /// Records that the wait ended without a sleep, if it did.
+    pub fn record_success(&self) {
+        if self.is_enabled && !self.has_slept {
+            self.predictor.record_success();
         }
     }
 
-    /// Begins again, after a sleep: who was woken may find that another one was faster, and that one may
-    /// soon be done. How this goes is not remembered: what it was to be spared has happened.
-    pub fn again(&mut self) {
-        self.is_worth_it = SPINS.load(Relaxed) != 0 && self.predictor.confidence() > 0;
+    /// Spins again after a sleep.
+    ///
+    /// A woken waiter may find that another thread was faster and will soon be done. The outcome is
+    /// not recorded: the sleep, which a spin is to avoid, has already happened.
+    pub fn restart(&mut self) {
+        self.is_enabled = spinning_enabled() && self.predictor.confidence() > 0;
         self.has_slept = true;
-        (self.looks, self.pauses, self.end) = (0, 0, None);
+        (self.checks, self.pauses, self.end) = (0, 0, None);
     }
 
-    fn goes_on(&mut self) -> bool {
-        if !self.is_worth_it {
+    /// Pauses; returns whether to check the word afterwards.
+    fn pause_before_check(&mut self) -> bool {
+        if !self.is_enabled {
             return false;
         }
-        let pauses = self.purpose.pauses(self.looks);
-        self.looks += 1;
-        if !self.pauses(pauses) {
-            self.gives_up();
+        let pauses = self.policy.pauses(self.checks);
+        self.checks += 1;
+        if !self.pause(pauses) {
+            self.stop();
         }
-        self.is_worth_it
+        self.is_enabled
     }
 
-    /// So many pauses. False if it takes too long.
-    fn pauses(&mut self, pauses: u32) -> bool {
+    /// Pauses this many times; returns false if the time limit is over.
+    fn pause(&mut self, pauses: u32) -> bool {
         (0..pauses).for_each(|_| spin_loop());
         self.pauses += pauses;
         if self.pauses < PAUSES_PER_CLOCK {
@@ -241,37 +274,39 @@ impl<'a> Spin<'a> {
         self.is_in_time()
     }
 
-    /// How long a pause takes depends on the processor, so only the clock says when it is enough.
+    /// Compares with the clock, since the length of a pause depends on the processor.
     #[cold]
     fn is_in_time(&mut self) -> bool {
         if let Some(end) = self.end {
             return !end.has_passed();
         }
-        let limit = Deadline::after(self.purpose.limit());
+        let limit = Deadline::after(self.policy.limit());
         self.end = Some(self.deadline.map_or(limit, |deadline| deadline.min(limit)));
         true
     }
 
+    /// Ends the spin; records a failure unless the caller's own deadline ended it.
     #[cold]
-    fn gives_up(&mut self) {
-        self.is_worth_it = false;
+    fn stop(&mut self) {
+        self.is_enabled = false;
         if self.end != self.deadline && !self.has_slept {
-            self.predictor.failed();
+            self.predictor.record_failure();
         }
     }
 }
 
-/// Two have met at a word that counts something, and there is some of it: waits for more as [`Spin::batch_waits`].
+/// Waits for a batch as [`Spin::wait_for_batch`], for a caller that found a permit without a spin.
 #[cold]
 pub fn batch_wait(word: &AtomicU32, deadline: Option<Deadline>, count: impl Fn(u32) -> u32) {
-    let predictor = SpinPredictor::of(word);
-    if SPINS.load(Relaxed) != 0 && predictor.confidence() > 0 {
-        Spin::new(word, SpinPolicy::Event, deadline, predictor, true).batch_waits(count);
+    let predictor = SpinPredictor::for_word(word);
+    if spinning_enabled() && predictor.confidence() > 0 {
+        Spin::with_predictor(word, SpinPolicy::Event, deadline, predictor, true)
+            .wait_for_batch(count);
     }
 }
 
-/// Lets others run, here and now: a test asks for it where an intruder would do most harm.
-pub fn give_way() {
+/// Lets other threads run at this point; stress tests call it where a preemption is most harmful.
+pub fn yield_now() {
     std::thread::yield_now();
 }
 
@@ -282,7 +317,7 @@ mod tests {
     use std::cell::Cell;
     use std::sync::Mutex;
 
-    /// Held by those who need it as it is, or set it, for all of the process.
+    /// Serializes the tests that read or change the setting of the process.
     static SETTING: Mutex<()> = Mutex::new(());
 
     fn spin<'a>(
@@ -290,119 +325,123 @@ mod tests {
         deadline: Option<Deadline>,
         predictor: &'static SpinPredictor,
     ) -> Spin<'a> {
-        Spin::new(word, SpinPolicy::Event, deadline, predictor, true)
+        Spin::with_predictor(word, SpinPolicy::Event, deadline, predictor, true)
     }
 
     #[test]
-    fn a_spin_in_vain_ends_and_costs_trust() {
+    fn failed_spin_ends_and_lowers_the_confidence() {
         let (word, predictor) = (
             AtomicU32::new(0),
-            SpinPredictor::of_confidence(MAX_CONFIDENCE),
+            SpinPredictor::with_confidence(MAX_CONFIDENCE),
         );
         let mut spin = spin(&word, None, predictor);
-        assert!(!spin.sees(|word| word == 1));
-        assert!(!spin.is_worth_it(), "not the same wait again");
+        assert!(!spin.wait_until(|word| word == 1));
+        assert!(!spin.is_enabled(), "the same wait spins again");
         assert_eq!(predictor.confidence(), MAX_CONFIDENCE - 1);
-        spin.has_paid();
-        assert_eq!(predictor.confidence(), MAX_CONFIDENCE - 1, "it has not");
+        spin.record_success();
+        assert_eq!(
+            predictor.confidence(),
+            MAX_CONFIDENCE - 1,
+            "a failed spin counts as a success"
+        );
     }
 
     #[test]
-    fn a_spin_that_pays_brings_trust() {
-        let (word, predictor) = (AtomicU32::new(1), SpinPredictor::of_confidence(1));
+    fn successful_spin_raises_the_confidence() {
+        let (word, predictor) = (AtomicU32::new(1), SpinPredictor::with_confidence(1));
         let mut spin = spin(&word, None, predictor);
-        assert!(spin.sees(|word| word == 1));
-        spin.has_paid();
+        assert!(spin.wait_until(|word| word == 1));
+        spin.record_success();
         assert_eq!(predictor.confidence(), 2);
-        (0..9).for_each(|_| spin.has_paid());
+        (0..9).for_each(|_| spin.record_success());
         assert_eq!(predictor.confidence(), MAX_CONFIDENCE);
     }
 
     #[test]
-    fn the_end_of_the_callers_time_is_no_failure() {
+    fn deadline_of_the_caller_is_no_failure() {
         let (word, predictor) = (
             AtomicU32::new(0),
-            SpinPredictor::of_confidence(MAX_CONFIDENCE),
+            SpinPredictor::with_confidence(MAX_CONFIDENCE),
         );
         let past = Deadline::after(Duration::ZERO);
-        assert!(!spin(&word, Some(past), predictor).sees(|word| word == 1));
+        assert!(!spin(&word, Some(past), predictor).wait_until(|word| word == 1));
         assert_eq!(predictor.confidence(), MAX_CONFIDENCE);
     }
 
     #[test]
-    fn how_it_goes_after_a_sleep_is_not_remembered() {
-        let (word, predictor) = (AtomicU32::new(0), SpinPredictor::of_confidence(2));
+    fn outcome_after_a_sleep_is_not_recorded() {
+        let (word, predictor) = (AtomicU32::new(0), SpinPredictor::with_confidence(2));
         let _set = SETTING.lock();
         let mut spin = spin(&word, None, predictor);
-        spin.again();
-        assert!(spin.sees(|word| word == 0));
-        spin.has_paid();
+        spin.restart();
+        assert!(spin.wait_until(|word| word == 0));
+        spin.record_success();
         assert_eq!(predictor.confidence(), 2, "a success");
-        assert!(!spin.sees(|word| word == 1));
+        assert!(!spin.wait_until(|word| word == 1));
         assert_eq!(predictor.confidence(), 2, "a failure");
     }
 
     #[test]
-    fn a_lock_is_looked_at_ever_more_seldom() {
-        let pauses = |purpose: SpinPolicy| [0, 1, 2, 8, 9, 100].map(|look| purpose.pauses(look));
+    fn pauses_at_a_lock_grow_up_to_a_limit() {
+        let pauses = |policy: SpinPolicy| [0, 1, 2, 8, 9, 100].map(|check| policy.pauses(check));
         assert_eq!(pauses(SpinPolicy::Lock), [1, 2, 4, 256, 256, 256]);
         assert_eq!(pauses(SpinPolicy::Turns), [64, 128, 256, 256, 256, 256]);
         assert_eq!(pauses(SpinPolicy::Event), [1; 6]);
     }
 
     #[test]
-    fn who_is_not_to_spin_does_not() {
+    fn process_with_spinning_disabled_does_not_spin() {
         let word = AtomicU32::new(1);
         let _set = SETTING.lock();
         set_spinning(false);
-        let is_worth_it = Spin::on(&word, SpinPolicy::Event, None).is_worth_it();
+        let is_enabled = Spin::new(&word, SpinPolicy::Event, None).is_enabled();
         set_spinning(true);
-        assert!(!is_worth_it);
+        assert!(!is_enabled);
     }
 
-    /// How often it looks at a word of which that much more comes at each of the first looks.
-    fn looks_for(gains: &[u32], predictor: &'static SpinPredictor) -> usize {
-        let (word, looks) = (AtomicU32::new(0), Cell::new(0));
-        spin(&word, None, predictor).batch_waits(|_| {
-            looks.set(looks.get() + 1);
-            gains.iter().take(looks.get()).sum()
+    /// Counts the checks of a batch wait, before each of which the count grows by the next gain.
+    fn checks_for(gains: &[u32], predictor: &'static SpinPredictor) -> usize {
+        let (word, checks) = (AtomicU32::new(0), Cell::new(0));
+        spin(&word, None, predictor).wait_for_batch(|_| {
+            checks.set(checks.get() + 1);
+            gains.iter().take(checks.get()).sum()
         });
-        looks.get()
+        checks.get()
     }
 
     #[test]
-    fn gathers_as_long_as_more_comes_fast() {
-        let predictor = SpinPredictor::of_confidence(MAX_CONFIDENCE);
-        // Less only if the time for that is over.
-        let looks = looks_for(&[1, 1000, 1000, 1000], predictor);
-        assert!((3..=5).contains(&looks), "{looks} looks");
-        assert!(predictor.batching.is_worth_it());
-        assert_eq!(looks_for(&[1], predictor), 2);
-        assert!(!predictor.batching.is_worth_it());
+    fn batch_wait_lasts_while_more_arrives_fast() {
+        let predictor = SpinPredictor::with_confidence(MAX_CONFIDENCE);
+        // Fewer than 5 only if the time limit ends the wait.
+        let checks = checks_for(&[1, 1000, 1000, 1000], predictor);
+        assert!((3..=5).contains(&checks), "{checks} checks");
+        assert!(predictor.batching.should_batch());
+        assert_eq!(checks_for(&[1], predictor), 2);
+        assert!(!predictor.batching.should_batch());
     }
 
     #[test]
-    fn gathers_once_in_a_wait() {
+    fn batch_wait_happens_once_per_wait() {
         let (word, predictor) = (
             AtomicU32::new(0),
-            SpinPredictor::of_confidence(MAX_CONFIDENCE),
+            SpinPredictor::with_confidence(MAX_CONFIDENCE),
         );
         let mut spin = spin(&word, None, predictor);
-        let looks = Cell::new(0);
-        // More has come once.
-        spin.batch_waits(|_| {
-            looks.set(looks.get() + 1);
-            u32::from(looks.get() > 1) * 1000
+        let checks = Cell::new(0);
+        // The count grows once.
+        spin.wait_for_batch(|_| {
+            checks.set(checks.get() + 1);
+            u32::from(checks.get() > 1) * 1000
         });
         assert!(
-            predictor.batching.is_worth_it(),
-            "the next wait would batch_wait"
+            predictor.batching.should_batch(),
+            "the next wait does not wait for a batch"
         );
-        let before = looks.get();
-        spin.batch_waits(|_| {
-            looks.set(looks.get() + 1);
+        let before = checks.get();
+        spin.wait_for_batch(|_| {
+            checks.set(checks.get() + 1);
             0
         });
-        assert_eq!(looks.get(), before);
+        assert_eq!(checks.get(), before);
     }
 }

@@ -1,49 +1,59 @@
-//! What a process remembers of its waits at a word: whether spinning has paid, and whether more came.
+//! What a process remembers of its waits on a word: whether spins succeed and permits come in
+//! batches.
 
 use super::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
 use std::sync::OnceLock;
 
-/// How the last spins at a word went, as this process remembers.
+/// This process's prediction whether a spin on a word succeeds.
 ///
 /// | bits | meaning |
 /// | --- | --- |
-/// | 0 to 7 | trust: so many failures in a row until it gives up |
-/// | 8 to 15 | the interval of tries without trust, as a power of two |
-/// | 16 to 31 | so many waits to sleep through until the next try |
+/// | 0 to 7 | confidence: remaining failures before spinning is disabled |
+/// | 8 to 15 | base-2 logarithm of the interval between tries at confidence 0 |
+/// | 16 to 31 | remaining waits without a spin before the next try |
 ///
-/// Words may share a record, and threads may overwrite each other's: it is a guess, and Relaxed everywhere.
+/// Words with the same hash share a predictor, and threads may overwrite each other's updates. It
+/// is only a guess, so every access is Relaxed.
 #[derive(Debug)]
 pub(super) struct SpinPredictor {
     spinning: AtomicU32,
     pub(super) batching: BatchPredictor,
 }
 
-static RECORDS: [SpinPredictor; 1 << RECORDS_BITS] =
-    [const { SpinPredictor::new() }; 1 << RECORDS_BITS];
+static PREDICTORS: [SpinPredictor; 1 << PREDICTORS_BITS] =
+    [const { SpinPredictor::new() }; 1 << PREDICTORS_BITS];
 
-const RECORDS_BITS: u32 = 8;
+const PREDICTORS_BITS: u32 = 8;
 pub(super) const MAX_CONFIDENCE: u32 = 4;
-/// A success without trust is one of many sleeps: it does not stand for much.
+/// The confidence after a success at confidence 0: one success among many sleeps proves little.
 const INITIAL_CONFIDENCE: u32 = 2;
-const SHORTEST_INTERVAL: u32 = 6;
-const LONGEST_INTERVAL: u32 = 12;
+const MIN_INTERVAL: u32 = 6;
+const MAX_INTERVAL: u32 = 12;
 
-/// The parts of a [`SpinPredictor`].
+/// The decoded fields of a [`SpinPredictor`].
 #[derive(Clone, Copy)]
-struct Memory {
+struct Prediction {
     confidence: u32,
     interval: u32,
     sleeps: u32,
 }
 
-impl Memory {
-    /// After so many sleeps, one try.
-    const fn of_failures(interval: u32) -> Self {
+impl Prediction {
+    /// No confidence: the next try comes after 2^`interval` sleeps.
+    const fn without_confidence(interval: u32) -> Self {
         Self {
             confidence: 0,
             interval,
             sleeps: 1 << interval,
+        }
+    }
+
+    const fn with_confidence(confidence: u32) -> Self {
+        Self {
+            confidence,
+            interval: MIN_INTERVAL,
+            sleeps: 0,
         }
     }
 }
@@ -56,159 +66,150 @@ impl SpinPredictor {
         }
     }
 
-    /// One that no other test shares, with this trust.
+    /// A predictor with this confidence that no other test shares.
     #[cfg(test)]
-    pub(super) fn of_confidence(confidence: u32) -> &'static Self {
+    pub(super) fn with_confidence(confidence: u32) -> &'static Self {
         let predictor = Box::leak(Box::new(Self::new()));
-        predictor.store(Memory {
-            confidence,
-            interval: SHORTEST_INTERVAL,
-            sleeps: 0,
-        });
+        predictor.store(Prediction::with_confidence(confidence));
         predictor
     }
 
-    /// Of this word.
-    pub(super) fn of(word: &AtomicU32) -> &'static Self {
-        /// Knuth's: 2^32 by the golden ratio.
+    /// Returns the predictor of this word.
+    pub(super) fn for_word(word: &AtomicU32) -> &'static Self {
+        /// Knuth's multiplicative hash: 2^32 divided by the golden ratio.
         const MULTIPLIER: u32 = 0x9E37_79B9;
         let address = (word.as_ptr() as usize >> 2) as u32;
-        &RECORDS[(address.wrapping_mul(MULTIPLIER) >> (u32::BITS - RECORDS_BITS)) as usize]
+        &PREDICTORS[(address.wrapping_mul(MULTIPLIER) >> (u32::BITS - PREDICTORS_BITS)) as usize]
     }
 
-    /// So many failures in a row until it is given up.
+    /// Returns the remaining failures before spinning is disabled.
     pub(super) fn confidence(&self) -> u32 {
         self.load().confidence
     }
 
-    fn load(&self) -> Memory {
-        let predictor = self.spinning.load(Relaxed);
-        Memory {
-            confidence: predictor & 0xff,
-            interval: predictor >> 8 & 0xff,
-            sleeps: predictor >> 16,
+    fn load(&self) -> Prediction {
+        let bits = self.spinning.load(Relaxed);
+        Prediction {
+            confidence: bits & 0xff,
+            interval: bits >> 8 & 0xff,
+            sleeps: bits >> 16,
         }
     }
 
-    fn store(&self, memory: Memory) {
-        let predictor = memory.confidence | memory.interval << 8 | memory.sleeps << 16;
-        self.spinning.store(predictor, Relaxed);
+    fn store(&self, prediction: Prediction) {
+        let bits = prediction.confidence | prediction.interval << 8 | prediction.sleeps << 16;
+        self.spinning.store(bits, Relaxed);
     }
 
-    /// Whether the next wait is to spin.
-    pub(super) fn is_worth_it(&self) -> bool {
-        let memory = self.load();
-        if memory.confidence > 0 {
+    /// Decides whether the next wait spins, and counts it.
+    pub(super) fn should_spin(&self) -> bool {
+        let prediction = self.load();
+        if prediction.confidence > 0 {
             return true;
         }
-        match memory {
-            Memory {
+        match prediction {
+            Prediction {
                 sleeps: 0,
                 interval: 0,
                 ..
-            } => self.begin(),
-            Memory { sleeps: 0, .. } => other_runnable(),
-            Memory { sleeps, .. } => {
-                self.store(Memory {
+            } => self.init(),
+            Prediction { sleeps: 0, .. } => other_runnable(),
+            Prediction { sleeps, .. } => {
+                self.store(Prediction {
                     sleeps: sleeps - 1,
-                    ..memory
+                    ..prediction
                 });
                 false
             }
         }
     }
 
-    /// The first time: whoever has one core for itself may still have company on another one, but does not
-    /// count on it.
+    /// Decides the first wait. A thread that is bound to one core may share memory with a thread on
+    /// another core, but starts without confidence.
     #[cold]
-    fn begin(&self) -> bool {
-        let has_choice = other_runnable()
+    fn init(&self) -> bool {
+        let has_cores = other_runnable()
             && std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
-        self.store(match has_choice {
-            true => Memory {
-                confidence: MAX_CONFIDENCE,
-                interval: SHORTEST_INTERVAL,
-                sleeps: 0,
-            },
-            false => Memory::of_failures(SHORTEST_INTERVAL),
+        self.store(match has_cores {
+            true => Prediction::with_confidence(MAX_CONFIDENCE),
+            false => Prediction::without_confidence(MIN_INTERVAL),
         });
-        has_choice
+        has_cores
     }
 
-    /// A spin has seen what it was for.
-    pub(super) fn paid(&self) {
-        let memory = self.load();
-        let confidence = match memory.confidence {
+    /// Records that a spin saw what it waited for.
+    pub(super) fn record_success(&self) {
+        let confidence = match self.load().confidence {
             0 => INITIAL_CONFIDENCE,
             MAX_CONFIDENCE => return,
             confidence => confidence + 1,
         };
-        self.store(Memory {
-            confidence,
-            interval: SHORTEST_INTERVAL,
-            sleeps: 0,
-        });
+        self.store(Prediction::with_confidence(confidence));
     }
 
-    /// A spin was in vain.
-    pub(super) fn failed(&self) {
-        let memory = self.load();
-        self.store(match memory.confidence {
-            0 => Memory::of_failures((memory.interval + 1).min(LONGEST_INTERVAL)),
-            1 => Memory::of_failures(SHORTEST_INTERVAL),
-            confidence => Memory {
+    /// Records that a spin reached its time limit.
+    pub(super) fn record_failure(&self) {
+        let prediction = self.load();
+        self.store(match prediction.confidence {
+            0 => Prediction::without_confidence((prediction.interval + 1).min(MAX_INTERVAL)),
+            1 => Prediction::without_confidence(MIN_INTERVAL),
+            confidence => Prediction {
                 confidence: confidence - 1,
-                ..memory
+                ..prediction
             },
         });
     }
 }
 
-/// Whether more came when somebody waited on at a word, as this process remembers.
+/// This process's prediction whether more permits arrive while it waits on.
 ///
 /// | bits | meaning |
 /// | --- | --- |
-/// | 0 to 7 | the interval of tries, as a power of two |
-/// | 8 to 31 | so many waits without until the next try |
+/// | 0 to 7 | base-2 logarithm of the interval between tries |
+/// | 8 to 31 | remaining waits before the next try |
 ///
-/// Two who wait for each other in turns give one permit at a time. There each tries it once in 512 waits, which the
-/// 99th percentile of their round trips hardly sees. More seldom would be better for these, and worse for two who send
-/// a stream and have once met in step: they would stay so for longer.
+/// Two processes that wait for each other in turns release one permit at a time. There each tries a
+/// batch wait once in 512 waits, which the 99th percentile of their round trips hardly shows. A
+/// longer interval would be better for them, and worse for a stream whose two sides have met in
+/// step: they would stay in step for longer.
 #[derive(Debug)]
 pub(super) struct BatchPredictor(AtomicU32);
 
-const LONGEST_GATHERING_INTERVAL: u32 = 9;
+const MAX_BATCH_INTERVAL: u32 = 9;
 
 impl BatchPredictor {
-    /// Whether the next wait is to wait on.
-    pub(super) fn is_worth_it(&self) -> bool {
-        let predictor = self.0.load(Relaxed);
-        match predictor >> 8 {
+    /// Decides whether the next wait is a batch wait, and counts it.
+    pub(super) fn should_batch(&self) -> bool {
+        let bits = self.0.load(Relaxed);
+        match bits >> 8 {
             0 => true,
             _ => {
-                self.0.store(predictor - (1 << 8), Relaxed);
+                self.0.store(bits - (1 << 8), Relaxed);
                 false
             }
         }
     }
 
-    /// How it went.
-    pub(super) fn note(&self, more_came: bool) {
-        if more_came {
+    /// Records the outcome of a batch wait.
+    pub(super) fn record(&self, more_arrived: bool) {
+        if more_arrived {
             return self.0.store(0, Relaxed);
         }
         let interval = (self.0.load(Relaxed) & 0xff) + 1;
-        let interval = interval.min(LONGEST_GATHERING_INTERVAL);
+        let interval = interval.min(MAX_BATCH_INTERVAL);
         self.0.store(interval | 1 << interval << 8, Relaxed);
     }
 }
 
-/// Whether the machine has a second core at all. Which ones this thread may use says little: two that are
-/// bound to a core each are the best of spinners.
+/// Returns whether the machine has more than one core, so that another thread can run during a
+/// spin.
+///
+/// The cores that this thread may use say little: two threads that are each bound to their own core
+/// gain the most from spinning.
 pub(super) fn other_runnable() -> bool {
-    static CORES: OnceLock<bool> = OnceLock::new();
-    *CORES.get_or_init(|| {
-        // SAFETY: it has no preconditions.
+    static HAS_CORES: OnceLock<bool> = OnceLock::new();
+    *HAS_CORES.get_or_init(|| {
+        // SAFETY: `sysconf` has no preconditions.
         unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) != 1 }
     })
 }
@@ -218,43 +219,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_fails_again_and_again_sleeps_ever_longer_before_the_next_try() {
-        let predictor = SpinPredictor::of_confidence(MAX_CONFIDENCE);
-        (1..MAX_CONFIDENCE).for_each(|_| predictor.failed());
-        assert!(predictor.is_worth_it(), "there is confidence left");
+    fn repeated_failures_lengthen_the_interval_between_tries() {
+        let predictor = SpinPredictor::with_confidence(MAX_CONFIDENCE);
+        (1..MAX_CONFIDENCE).for_each(|_| predictor.record_failure());
+        assert!(predictor.should_spin(), "no confidence is left");
         for interval in [6, 7, 8, 9, 10, 11, 12, 12] {
-            predictor.failed();
-            let sleeps = (0..1 << interval).filter(|_| !predictor.is_worth_it());
+            predictor.record_failure();
+            let sleeps = (0..1 << interval).filter(|_| !predictor.should_spin());
             assert_eq!(sleeps.count(), 1 << interval);
-            assert_eq!(predictor.is_worth_it(), other_runnable(), "the next try");
+            assert_eq!(predictor.should_spin(), other_runnable(), "the next try");
         }
-        predictor.paid();
+        predictor.record_success();
         assert_eq!(predictor.confidence(), INITIAL_CONFIDENCE);
-        (0..INITIAL_CONFIDENCE).for_each(|_| predictor.failed());
-        assert_eq!(predictor.load().sleeps, 1 << SHORTEST_INTERVAL);
+        (0..INITIAL_CONFIDENCE).for_each(|_| predictor.record_failure());
+        assert_eq!(predictor.load().sleeps, 1 << MIN_INTERVAL);
     }
 
     #[test]
-    fn a_word_has_one_record_and_its_neighbour_another() {
+    fn neighbouring_words_have_different_predictors() {
         let words = [AtomicU32::new(0), AtomicU32::new(0)];
-        let [one, other] = words
+        let [first, second] = words
             .each_ref()
-            .map(|word| std::ptr::from_ref(SpinPredictor::of(word)));
-        assert_eq!(one, std::ptr::from_ref(SpinPredictor::of(&words[0])));
-        assert_ne!(one, other);
+            .map(|word| std::ptr::from_ref(SpinPredictor::for_word(word)));
+        let same_word = SpinPredictor::for_word(&words[0]);
+        assert_eq!(first, std::ptr::from_ref(same_word));
+        assert_ne!(first, second);
     }
 
     #[test]
-    fn where_nothing_more_comes_it_is_tried_ever_more_seldom() {
+    fn failed_batch_waits_lengthen_the_interval_between_tries() {
         let batching = BatchPredictor(AtomicU32::new(0));
-        for interval in (1..=LONGEST_GATHERING_INTERVAL).chain([LONGEST_GATHERING_INTERVAL]) {
-            assert!(batching.is_worth_it(), "the next try");
-            batching.note(false);
-            let without = (0..1 << interval).filter(|_| !batching.is_worth_it());
+        for interval in (1..=MAX_BATCH_INTERVAL).chain([MAX_BATCH_INTERVAL]) {
+            assert!(batching.should_batch(), "the next try");
+            batching.record(false);
+            let without = (0..1 << interval).filter(|_| !batching.should_batch());
             assert_eq!(without.count(), 1 << interval);
         }
-        batching.note(true);
-        assert!(batching.is_worth_it());
-        assert!(batching.is_worth_it(), "as long as it pays");
+        batching.record(true);
+        assert!(batching.should_batch());
+        assert!(batching.should_batch(), "while batches arrive");
     }
 }

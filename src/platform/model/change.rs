@@ -1,0 +1,73 @@
+//! The weakenings of an operation.
+
+use core::sync::atomic::Ordering;
+
+/// What a weakening does to the operation at a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// The ordering becomes Relaxed.
+    Relax,
+    /// AcqRel becomes Acquire.
+    ToAcquire,
+    /// AcqRel becomes Release.
+    ToRelease,
+    /// SeqCst becomes AcqRel.
+    ToAcqRel,
+    /// The ordering of a failed compare-exchange becomes Relaxed.
+    RelaxFailure,
+    /// The wake is dropped.
+    DropWake,
+    /// A wake of several waiters wakes one.
+    WakeOne,
+    /// The step of the robust list is left out.
+    LeaveOut,
+}
+
+impl Change {
+    /// All changes.
+    pub const ALL: [Self; 8] = [
+        Self::Relax,
+        Self::ToAcquire,
+        Self::ToRelease,
+        Self::ToAcqRel,
+        Self::RelaxFailure,
+        Self::DropWake,
+        Self::WakeOne,
+        Self::LeaveOut,
+    ];
+
+    /// Returns its name in tables and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relax => "relax",
+            Self::ToAcquire => "to-acquire",
+            Self::ToRelease => "to-release",
+            Self::ToAcqRel => "to-acq-rel",
+            Self::RelaxFailure => "relax-failure",
+            Self::DropWake => "drop-wake",
+            Self::WakeOne => "wake-one",
+            Self::LeaveOut => "leave-out",
+        }
+    }
+
+    /// The ordering that replaces the one in the source.
+    pub(super) fn ordering(self) -> Option<Ordering> {
+        match self {
+            Self::Relax => Some(Ordering::Relaxed),
+            Self::ToAcquire => Some(Ordering::Acquire),
+            Self::ToRelease => Some(Ordering::Release),
+            Self::ToAcqRel => Some(Ordering::AcqRel),
+            Self::RelaxFailure | Self::DropWake | Self::WakeOne | Self::LeaveOut => None,
+        }
+    }
+
+    /// Every change that weakens this ordering by one step.
+    pub(super) fn weaker(written: Ordering) -> &'static [Self] {
+        match written {
+            Ordering::SeqCst => &[Self::ToAcqRel],
+            Ordering::AcqRel => &[Self::ToAcquire, Self::ToRelease],
+            Ordering::Acquire | Ordering::Release => &[Self::Relax],
+            _ => &[],
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What remains of the choices and of the spurious events that a scenario allows.
+//!
+//! The spurious events belong to the first waits or compare-exchanges of each process. So whether
+//! an operation has one does not depend on what other processes do.
+
+use super::choices::Choices;
+use super::lifecycle::current;
+use super::state::{Process, with};
+
+/// Takes the next choice of the execution; returns its index among all choices.
+pub fn next_choice() -> (Choices, usize) {
+    let (choices, index) = with(|world| {
+        world.choices_used += 1;
+        (world.choices.clone(), world.choices_used - 1)
+    });
+    let choices = choices.expect("choices are made inside a model");
+    assert!(
+        index < choices.len(),
+        "limit hit: the model makes more than its {} choices",
+        choices.len()
+    );
+    (choices, index)
+}
+
+/// Whether this wait may be interrupted.
+pub fn may_be_interrupted() -> bool {
+    take(|process| &mut process.interruptions)
+}
+
+/// Whether this wait may spin.
+pub fn may_spin() -> bool {
+    take(|process| &mut process.spins)
+}
+
+/// Whether this weak compare-exchange may fail spuriously.
+pub fn may_fail_spuriously() -> bool {
+    take(|process| &mut process.spurious_failures)
+}
+
+fn take(budget: fn(&mut Process) -> &mut usize) -> bool {
+    let number = current();
+    with(|world| {
+        let Some(process) = world
+            .processes
+            .get_mut(number)
+            .filter(|process| !process.dead)
+        else {
+            return false;
+        };
+        let remaining = budget(process);
+        let is_allowed = *remaining > 0;
+        *remaining = remaining.saturating_sub(1);
+        is_allowed
+    })
+}

@@ -1,0 +1,33 @@
+//! The nondeterministic choices of an execution.
+
+use core::sync::atomic::Ordering::Relaxed;
+use loom::sync::atomic::AtomicU32;
+use std::sync::Arc;
+
+/// The binary choices of one execution; each is read once.
+///
+/// A choice is an atomic that the kernel thread sets to 1 before any process runs. No process
+/// acquires this store. So a Relaxed load may return 0 or 1, and loom tries both.
+#[derive(Clone, Debug)]
+pub struct Choices(Arc<[AtomicU32]>);
+
+impl Choices {
+    pub fn new(count: usize) -> Self {
+        Self((0..count).map(|_| AtomicU32::new(0)).collect())
+    }
+
+    /// Makes both values of every choice readable.
+    pub fn open(&self) {
+        for choice in self.0.iter() {
+            choice.store(1, Relaxed);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn read(&self, index: usize) -> bool {
+        self.0[index].load(Relaxed) == 1
+    }
+}

@@ -1,0 +1,108 @@
+//! The running process: which one it is, its steps, its death and its end.
+
+use super::state::{CURRENT, KERNEL, RobustList, with};
+use super::wait_queue::check_deadlock;
+use core::alloc::Layout;
+
+/// Returns the number of the running process, or [`KERNEL`].
+pub fn current() -> usize {
+    CURRENT.get()
+}
+
+/// Returns the number of processes of the execution.
+pub fn population() -> usize {
+    with(|world| world.processes.len())
+}
+
+/// Makes the calling loom thread the thread of this process.
+pub fn enter(process: usize) {
+    CURRENT.set(process);
+    if process != KERNEL {
+        let thread = loom::thread::current();
+        with(|world| world.processes[process].thread = Some(thread));
+    }
+}
+
+/// Runs one loom operation. Other processes may run during it; afterwards the caller's is current.
+pub fn step<R>(operation: impl FnOnce() -> R) -> R {
+    let process = CURRENT.get();
+    let result = operation();
+    CURRENT.set(process);
+    result
+}
+
+/// Counts a step of the running process; returns whether the process dies before that step.
+pub fn begin_step() -> bool {
+    let number = CURRENT.get();
+    with(|world| {
+        let process = &mut world.processes[number];
+        let dies = process.dies_before == Some(process.steps);
+        process.steps += 1;
+        process.dead = dies;
+        if dies {
+            world.findings.died.insert(number);
+        }
+        dies
+    })
+}
+
+/// Whether the running process has not died.
+pub fn is_alive() -> bool {
+    let number = CURRENT.get();
+    with(|world| {
+        world
+            .processes
+            .get(number)
+            .is_none_or(|process| !process.dead)
+    })
+}
+
+/// Ends the running process; returns whether it was the last.
+pub fn finish() -> bool {
+    let number = CURRENT.get();
+    let last = with(|world| {
+        world.processes[number].finished = true;
+        world.processes.iter().all(|process| process.finished)
+    });
+    if !last {
+        check_deadlock();
+    }
+    last
+}
+
+/// Whether every process has ended.
+pub fn all_finished() -> bool {
+    with(|world| world.processes.iter().all(|process| process.finished))
+}
+
+/// Returns the threads of all processes.
+pub fn threads() -> Vec<loom::thread::Thread> {
+    with(|world| {
+        world
+            .processes
+            .iter()
+            .filter_map(|process| process.thread.clone())
+            .collect()
+    })
+}
+
+/// Accesses the robust list of the running process.
+pub fn robust_list<R>(access: impl FnOnce(&mut RobustList) -> R) -> R {
+    let number = CURRENT.get();
+    with(|world| match world.processes.get_mut(number) {
+        Some(process) => access(&mut process.robust_list),
+        None => access(&mut world.kernel_robust_list),
+    })
+}
+
+/// Returns memory for a value of this layout that stays valid until the execution ends.
+pub fn scratch(layout: Layout) -> *mut u8 {
+    assert!(
+        layout.align() <= align_of::<u128>(),
+        "bad model: {layout:?} in a model with deaths"
+    );
+    let mut memory = vec![0_u128; layout.size().div_ceil(size_of::<u128>())];
+    let start = memory.as_mut_ptr().cast();
+    with(|world| world.scratch.push(memory));
+    start
+}

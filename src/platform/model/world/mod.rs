@@ -1,0 +1,32 @@
+//! The state of one execution: processes, words, wait queues, the record, and what loom may miss.
+//!
+//! All simulated processes are coroutines of one thread, so the state is a thread-local that is
+//! never borrowed across a scheduling point. This folder only holds state. The futex, the pipe, the
+//! robust list and deaths are built on it.
+
+mod budget;
+mod choices;
+mod findings;
+mod lifecycle;
+mod record;
+mod state;
+mod wait_queue;
+
+pub use findings::{collect_sites, findings};
+pub use lifecycle::current;
+pub use record::{creations, events, executions};
+pub use state::{Findings, KERNEL, begin, begin_exploration};
+pub use wait_queue::process_states;
+
+pub(super) use budget::{may_be_interrupted, may_fail_spuriously, may_spin, next_choice};
+pub(super) use choices::Choices;
+pub(super) use findings::{note_change, note_fence, note_load, note_site, note_write};
+pub(super) use lifecycle::{
+    all_finished, begin_step, enter, finish, is_alive, population, robust_list, scratch, step,
+    threads,
+};
+pub(super) use record::{new_number, record};
+pub(super) use state::{Process, RobustList, populate};
+pub(super) use wait_queue::{
+    block, dequeue, enqueue, is_awake, queue_length, take_to_unpark, wake,
+};

@@ -1,0 +1,153 @@
+//! The types of the state, and its thread-local.
+
+use super::choices::Choices;
+use crate::platform::model::change::Change;
+use crate::platform::model::event::{Event, Site};
+use core::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
+
+/// What loom is known to be imprecise about, as far as the executions so far have shown it.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// A write that may hide an earlier load by another process, so loom misses executions.
+    pub blind: Option<(Site, Site)>,
+    /// The model uses a fence. loom's fences order more than those of the memory model.
+    pub fence: bool,
+    /// The model uses a SeqCst access. loom treats it as acquire and release.
+    pub sequentially_consistent: bool,
+    /// A load of a word with more stores than loom remembers, so it did not try the oldest.
+    ///
+    /// A read-modify-write reads the newest store, which loom never forgets.
+    pub forgotten_stores: Option<Site>,
+    /// The sites that can be weakened, and how.
+    pub sites: BTreeSet<(String, u32, Change)>,
+    /// The processes that died in some execution.
+    pub died: BTreeSet<usize>,
+}
+
+/// The number of stores of each word that loom remembers.
+pub const REMEMBERED_STORES: u32 = 7;
+
+#[derive(Default)]
+pub struct Word {
+    pub created: Option<Site>,
+    pub stores: u32,
+    /// The loads since the last write, in order.
+    pub loads: Vec<(usize, Site)>,
+}
+
+/// What the kernel would find of robust words if the process died now.
+///
+/// These are addresses, as in the kernel's list; [`robust`](super::super::robust) knows their type.
+#[derive(Debug, Default)]
+pub struct RobustList {
+    pub held: Vec<*const ()>,
+    pub pending: Option<*const ()>,
+}
+
+#[derive(Default)]
+pub struct Process {
+    pub finished: bool,
+    /// Remaining waits that may be interrupted.
+    pub interruptions: usize,
+    /// Remaining waits that may spin.
+    pub spins: usize,
+    /// Remaining weak compare-exchanges that may fail spuriously.
+    pub spurious_failures: usize,
+    /// The word on which the process sleeps, and where.
+    pub asleep: Option<(u32, Site)>,
+    pub thread: Option<loom::thread::Thread>,
+    /// The number of steps that the process has begun.
+    pub steps: usize,
+    /// The step before which the process dies.
+    pub dies_before: Option<usize>,
+    pub dead: bool,
+    pub robust_list: RobustList,
+}
+
+impl Process {
+    /// A process with these numbers of spurious events, which spins in one wait.
+    pub fn new(interruptions: usize, spurious_failures: usize, dies_before: Option<usize>) -> Self {
+        Self {
+            interruptions,
+            spins: 1,
+            spurious_failures,
+            dies_before,
+            ..Self::default()
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct World {
+    /// Executions of this exploration, including the running one.
+    pub executions: u64,
+    pub events: Vec<Event>,
+    pub words: Vec<Word>,
+    pub queues: Vec<VecDeque<usize>>,
+    pub processes: Vec<Process>,
+    pub to_unpark: Vec<usize>,
+    pub choices: Option<Choices>,
+    pub choices_used: usize,
+    /// The copies that destructors of dead processes work on.
+    pub scratch: Vec<Vec<u128>>,
+    /// The robust list of the kernel thread, which verifies the end state.
+    pub kernel_robust_list: RobustList,
+    /// Whether sleepers recheck after the death of a process.
+    pub rechecks: bool,
+    /// The number of steps that changed a word.
+    pub changes: usize,
+    /// The value of `changes` at the last recheck.
+    pub changes_at_recheck: Option<usize>,
+    pub findings: Findings,
+}
+
+thread_local! {
+    static WORLD: RefCell<World> = RefCell::default();
+    pub static CURRENT: Cell<usize> = const { Cell::new(KERNEL) };
+}
+
+/// The process number of the kernel thread.
+pub const KERNEL: usize = usize::MAX;
+
+/// Accesses the state; the closure does not run other processes.
+pub fn with<R>(access: impl FnOnce(&mut World) -> R) -> R {
+    WORLD.with_borrow_mut(access)
+}
+
+/// Starts a new execution: forgets the previous one but keeps the findings.
+pub fn begin() {
+    CURRENT.set(KERNEL);
+    with(|world| {
+        let findings = core::mem::take(&mut world.findings);
+        let mut events = core::mem::take(&mut world.events);
+        events.clear();
+        *world = World {
+            executions: world.executions + 1,
+            findings,
+            events,
+            ..World::default()
+        };
+    });
+}
+
+/// Starts a new exploration: forgets the findings except for the sites.
+pub fn begin_exploration() {
+    with(|world| {
+        world.executions = 0;
+        let sites = core::mem::take(&mut world.findings.sites);
+        world.findings = Findings {
+            sites,
+            ..Findings::default()
+        };
+    });
+}
+
+/// Sets the processes and the choices of the execution.
+pub fn populate(processes: Vec<Process>, choices: Choices, rechecks: bool) {
+    with(|world| {
+        world.processes = processes;
+        world.choices = Some(choices);
+        world.rechecks = rechecks;
+    });
+}

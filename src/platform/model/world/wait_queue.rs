@@ -1,0 +1,112 @@
+//! The wait queues of the words: which processes sleep, and whether a process is left to wake them.
+
+use super::state::{CURRENT, World, with};
+use crate::platform::model::event::Site;
+use std::collections::VecDeque;
+
+/// Appends the running process to the queue of this word.
+pub fn enqueue(word: u32) {
+    let process = CURRENT.get();
+    with(|world| world.queues[word as usize].push_back(process));
+}
+
+/// Removes the running process from the queue; returns false if a wake has already removed it.
+pub fn dequeue(word: u32) -> bool {
+    let process = CURRENT.get();
+    with(|world| {
+        let queue = &mut world.queues[word as usize];
+        let position = queue.iter().position(|waiter| *waiter == process);
+        position.map(|position| queue.remove(position)).is_some()
+    })
+}
+
+/// Returns the number of waiters in the queue of this word.
+pub fn queue_length(word: u32) -> u32 {
+    with(|world| world.queues[word as usize].len() as u32)
+}
+
+/// Wakes the waiter at this position of the queue.
+pub fn wake(word: u32, position: u32) {
+    with(|world| {
+        let woken = world.queues[word as usize].remove(position as usize);
+        let woken = woken.expect("the position is inside the queue");
+        if world.processes[woken].asleep.take().is_some() {
+            world.to_unpark.push(woken);
+        }
+    });
+}
+
+/// Puts the running process to sleep. Fails the model if no process is left to wake it.
+pub fn block(word: u32, site: Site) {
+    let process = CURRENT.get();
+    with(|world| world.processes[process].asleep = Some((word, site)));
+    check_deadlock();
+}
+
+/// Whether the running process is awake.
+pub fn is_awake() -> bool {
+    let process = CURRENT.get();
+    with(|world| world.processes[process].asleep.is_none())
+}
+
+/// Takes the threads that wakes have chosen since the last call.
+pub fn take_to_unpark() -> Vec<loom::thread::Thread> {
+    with(|world| {
+        let woken = core::mem::take(&mut world.to_unpark);
+        woken
+            .iter()
+            .filter_map(|process| world.processes[*process].thread.clone())
+            .collect()
+    })
+}
+
+/// Fails the model if every process has finished or sleeps.
+///
+/// If a process has died, time passes first: all sleepers recheck, as on Linux after the recheck
+/// interval. They do so again only if a word has changed since the last recheck.
+pub fn check_deadlock() {
+    let states = with(|world| {
+        let mut processes = world.processes.iter();
+        if !processes.all(|process| process.finished || process.asleep.is_some()) {
+            return None;
+        }
+        let has_died = world.processes.iter().any(|process| process.dead);
+        if has_died && world.rechecks && world.changes_at_recheck != Some(world.changes) {
+            world.changes_at_recheck = Some(world.changes);
+            wake_all_to_recheck(world);
+            return None;
+        }
+        Some(describe(world).join(", "))
+    });
+    if let Some(states) = states {
+        panic!("deadlock: {states}");
+    }
+}
+
+fn wake_all_to_recheck(world: &mut World) {
+    world.queues.iter_mut().for_each(VecDeque::clear);
+    for (number, process) in world.processes.iter_mut().enumerate() {
+        if process.asleep.take().is_some() {
+            world.to_unpark.push(number);
+        }
+    }
+}
+
+/// Describes what each process does now, one sentence per process.
+pub fn process_states() -> Vec<String> {
+    with(|world| describe(world))
+}
+
+fn describe(world: &World) -> Vec<String> {
+    let each = world.processes.iter().enumerate();
+    let each = each.map(|(number, process)| match process.asleep {
+        Some((word, site)) => {
+            let (file, line) = (site.file(), site.line());
+            format!("process {number} sleeps on word {word} at {file}:{line}")
+        }
+        None if process.dead => format!("process {number} is dead"),
+        None if process.finished => format!("process {number} has finished"),
+        None => format!("process {number} runs"),
+    });
+    each.collect()
+}
