@@ -88,7 +88,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Receiver<'_, BytePipe<S,
     /// Reads the available bytes, and returns their number.
     ///
     /// # Errors
-    /// `Empty` if there are none. Otherwise as [`read_with`](Self::read_with).
+    /// `Empty` if the pipe is empty. Otherwise as [`read_with`](Self::read_with).
     pub fn try_read(&self, bytes: &mut [u8]) -> Result<usize, TryRecvError> {
         Ok(self.read_with(bytes, Timeout::NonBlocking)?)
     }

@@ -44,7 +44,7 @@ struct Content {
     payload: [u8; CELL_PAYLOAD],
 }
 
-/// The header of an extent: consecutive cells that one message uses, or that are free.
+/// The header of an extent: consecutive cells, used by one message or free.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct CellHeader {
@@ -96,7 +96,7 @@ impl MessageCell {
 /// Each method requires that the caller holds the queue's lock, which excludes every other access
 /// to the cell.
 impl MessageCell {
-    /// The link to the message after the one that starts here.
+    /// The link from the message that starts here to the next message.
     pub(super) unsafe fn next_message(&self) -> u64 {
         // SAFETY: the caller holds the queue's lock. Every bit pattern is a valid number; the read
         // is volatile, so a faulty peer cannot make it yield two values.

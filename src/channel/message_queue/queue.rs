@@ -71,7 +71,7 @@ use core::mem::offset_of;
 /// # How it works
 /// The queue is a monitor: a robust lock, and one condition variable each for receivers and
 /// senders. Receivers wait for different messages, and senders for room for messages of different
-/// lengths. A notification of a single waiter could choose one that cannot proceed while another
+/// lengths. A notification of a single waiter could choose a waiter that cannot proceed while another
 /// one could, so each change notifies all waiters of its condition variable.
 ///
 /// The messages are a linked list in sending order, and one store of one word links or unlinks a

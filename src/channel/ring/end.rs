@@ -12,12 +12,12 @@ use core::mem::offset_of;
 
 // | flag | set by | cleared by |
 // | --- | --- | --- |
-// | `ASLEEP` | the owner of this end, before its last check | the process that wakes it, or itself |
+// | `ASLEEP` | the owner of this end, before it sleeps | the process that wakes it, or itself |
 // | `NO_MEMBARRIER` | a process without `membarrier(2)` | never |
 // | `CLOSED` | the owner of this end, when it closes it | never |
 //
 // With `NO_MEMBARRIER`, the peer performs a read-modify-write of this word after each change of its
-// position. Either that operation or the one that sets `ASLEEP` comes first in the modification
+// position. Either that operation or the setting of `ASLEEP` comes first in the modification
 // order of the word, and the later one observes what preceded the earlier one.
 const ASLEEP: u32 = 1;
 const NO_MEMBARRIER: u32 = 2;

@@ -30,7 +30,7 @@ use core::mem::offset_of;
 /// or `Box<[Slot<T>]>`. A capacity of at least a few hundred gives full throughput; with fewer
 /// slots both sides work on the same cache lines.
 ///
-/// An operation that does not wait makes no system call. One that has to wait spins for a short
+/// An operation that does not wait makes no system call. An operation that has to wait spins for a short
 /// time, if spinning has paid off before, and then sleeps. A side of a stream that keeps finding
 /// few available slots backs off for up to some microseconds before it checks again, so slots
 /// become available in batches and each cache line is transferred once. The back-off soon ends for
@@ -57,7 +57,7 @@ use core::mem::offset_of;
 ///
 /// | process | effect of its death |
 /// | --- | --- |
-/// | a sender before it stores its position | the items since its last store of the position were not sent |
+/// | a sender before it stores its position | the items since its last store were not sent |
 /// | a sender after that | the items were sent |
 /// | a receiver before it stores its position | its successor receives the same items again |
 /// | a receiver after that | the items are lost with it |
@@ -83,8 +83,8 @@ use core::mem::offset_of;
 /// | --- | --- | --- |
 /// | `written` | the sender | the number of items ever sent, wrapping |
 /// | `read` | the receiver | the number of items ever received, wrapping |
-/// | flags of each end | both sides | whether the owner sleeps, has closed, or lacks `membarrier(2)` |
-/// | owner of each end | the owner, and the kernel on its death | a robust lock, held by the handle |
+/// | flags of each end | both sides | asleep, closed, or without `membarrier(2)` |
+/// | owner of each end | the owner, the kernel on its death | a robust lock, held by the handle |
 ///
 /// A slot belongs to the sender until `written` says that it is filled, and then to the receiver
 /// until `read` says that it is free. The Release store of each position pairs with the Acquire

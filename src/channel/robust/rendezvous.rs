@@ -22,15 +22,15 @@ use core::ops::Deref;
 /// A channel of capacity 0: a send returns when a receiver has taken the item.
 ///
 /// Use it where a sender needs to know that its item was received. It survives the death of its
-/// users, and has at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. `len` and `capacity` are
-/// 0.
+/// users, and has at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. `len`
+/// and `capacity` are 0.
 ///
 /// | operation | effect |
 /// | --- | --- |
-/// | `send`, `send_timeout` | offers the item and waits until a receiver takes it; on a timeout the item comes back |
+/// | `send`, `send_timeout` | offers the item until a receiver takes it, or the timeout returns it |
 /// | `try_send` | hands the item to a receiver that already waits in `recv`, or fails |
 /// | `recv`, `try_recv`, `recv_timeout` | takes an item that is offered |
-/// | [`Receiver::accept`](crate::Receiver::accept) | shows the item; the sender waits until the receiver [acknowledges](Delivery::acknowledge) it |
+/// | [`accept`](crate::Receiver::accept) | shows the item; the sender waits for the acknowledgement |
 ///
 /// # Errors
 /// As those of every [`Buffer`]. A send either returns `Ok` and the item was taken, or returns the
@@ -48,7 +48,7 @@ use core::ops::Deref;
 /// | a waiting sender | its item is withdrawn, unless a receiver has already taken it |
 /// | a receiver before it takes the item | the item remains offered to the next receiver |
 /// | a receiver that has accepted and not acknowledged | the same |
-/// | a receiver after it has taken the item | the item is lost with it; the sender has returned `Ok` |
+/// | a receiver after it has taken the item | the item is lost; the sender has returned `Ok` |
 /// | a waiting receiver to which `try_send` hands an item | the same |
 /// | the last receiver, or the last sender | the other side gets `Disconnected` |
 ///

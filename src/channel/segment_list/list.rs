@@ -277,7 +277,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     /// Receives the oldest item into `destination`, waiting for one until the timeout expires.
     ///
     /// # Errors
-    /// `Timeout` if there was no item in time; `Disconnected` if there is none and all senders are
+    /// `Timeout` if there was no item in time; `Disconnected` if it is empty and all senders are
     /// gone; `Failed` if a segment is not available. Nothing was received.
     pub fn recv_into_with<G: Segments<Item = T>>(
         &self,
