@@ -10,12 +10,12 @@ pub fn models() -> Vec<Model> {
         model(|| lock::excludes::<RawMutex>(2)),
         model(|| lock::excludes::<RawMutex>(3)),
         model(|| lock::excludes::<RawMutex>(4)).bounded(3),
-        model(lock::can_be_taken_again::<RawMutex>),
+        model(lock::locks_again_after_contention::<RawMutex>),
         model(lock::publishes_writes::<RawMutex>),
-        model(lock::a_timed_out_locker_takes_nothing_along::<RawMutex>),
-        model(lock::answers_odd_timeouts::<RawMutex>),
+        model(lock::timed_out_locker_takes_no_wakeup::<RawMutex>),
+        model(lock::handles_extreme_timeouts::<RawMutex>),
         model(|| lock::excludes::<RawMutex>(2).interruptions(2)),
         model(|| lock::excludes::<RawMutex>(3).interruptions(1)).bounded(3),
-        Model::new("mutex", lock::every_way_to_lock_locks),
+        Model::new("mutex", lock::every_lock_method_locks),
     ]
 }

@@ -158,14 +158,14 @@ fn semaphores() -> Vec<Model> {
         model(|| semaphore::excludes_with_one_permit::<Pipe>(2)),
         model(|| semaphore::excludes_with_one_permit::<Pipe>(3)),
         model(semaphore::admits_no_more_than_its_permits::<Pipe>).bounded(3),
-        model(semaphore::each_release_lets_one_go::<Pipe>).bounded(3),
-        model(semaphore::releases_by_two_let_two_go::<Pipe>).bounded(3),
-        model(semaphore::a_release_of_many_lets_many_go::<Pipe>),
-        model(semaphore::a_timed_out_acquirer_takes_nothing_along::<Pipe>),
+        model(semaphore::each_release_wakes_a_waiter::<Pipe>).bounded(3),
+        model(semaphore::concurrent_releases_wake_two_waiters::<Pipe>).bounded(3),
+        model(semaphore::release_of_two_wakes_two_waiters::<Pipe>),
+        model(semaphore::timed_out_acquirer_takes_no_permit::<Pipe>),
         model(|| semaphore::excludes_with_one_permit::<Pipe>(2).interruptions(2)),
-        model(semaphore::later_releases_find_the_last_waiter::<Pipe>).bounded(2),
+        model(semaphore::later_release_wakes_the_last_waiter::<Pipe>).bounded(2),
         model(semaphore::counts_each_permit::<Pipe>),
-        model(semaphore::answers_odd_timeouts::<Pipe>),
+        model(semaphore::handles_extreme_timeouts::<Pipe>),
     ]
 }
 
@@ -174,13 +174,13 @@ fn locks<L: RawLock + Factory + 'static>(name: &'static str, limit: Limit) -> Ve
     vec![
         model(|| lock::excludes::<ProcessLocal<L>>(2)),
         limit(model(|| lock::excludes::<ProcessLocal<L>>(3)), 3),
-        model(lock::can_be_taken_again::<ProcessLocal<L>>),
+        model(lock::locks_again_after_contention::<ProcessLocal<L>>),
         model(lock::publishes_writes::<ProcessLocal<L>>),
         limit(
-            model(lock::a_timed_out_locker_takes_nothing_along::<ProcessLocal<L>>),
+            model(lock::timed_out_locker_takes_no_wakeup::<ProcessLocal<L>>),
             3,
         ),
-        model(lock::answers_odd_timeouts::<ProcessLocal<L>>),
+        model(lock::handles_extreme_timeouts::<ProcessLocal<L>>),
     ]
 }
 
@@ -196,15 +196,15 @@ where
             4,
         ),
         limit(
-            model(condvar::does_not_lose_wakeup_under_the_lock::<ProcessLocal<C>, ProcessLocal<L>>),
+            model(condvar::does_not_lose_wakeup_sent_under_the_lock::<ProcessLocal<C>, ProcessLocal<L>>),
             4,
         ),
-        model(condvar::one_notification_wakes_one::<ProcessLocal<C>, ProcessLocal<L>>).bounded(2),
-        model(condvar::notify_all_wakes_everyone::<ProcessLocal<C>, ProcessLocal<L>>).bounded(2),
-        model(condvar::hands_back_and_forth::<ProcessLocal<C>, ProcessLocal<L>>).bounded(2),
-        model(condvar::a_timed_out_waiter_eats_no_notification::<ProcessLocal<C>, ProcessLocal<L>>)
+        model(condvar::two_notifications_wake_two_waiters::<ProcessLocal<C>, ProcessLocal<L>>).bounded(2),
+        model(condvar::notify_all_wakes_every_waiter::<ProcessLocal<C>, ProcessLocal<L>>).bounded(2),
+        model(condvar::two_waiters_alternate::<ProcessLocal<C>, ProcessLocal<L>>).bounded(2),
+        model(condvar::timed_out_waiter_takes_no_notification::<ProcessLocal<C>, ProcessLocal<L>>)
             .bounded(2),
-        model(condvar::answers_odd_timeouts::<ProcessLocal<C>, ProcessLocal<L>>),
+        model(condvar::handles_extreme_timeouts::<ProcessLocal<C>, ProcessLocal<L>>),
     ]
 }
 
@@ -219,18 +219,18 @@ where
         limit(one(buffer::keeps_order::<ProcessLocal<One>>), 3),
         limit(two(buffer::keeps_order::<ProcessLocal<Two>>), 3),
         limit(one(buffer::never_exceeds_capacity::<ProcessLocal<One>>), 3),
-        one(buffer::a_closed_buffer_stays_closed::<ProcessLocal<One>>),
+        one(buffer::closed_buffer_stays_closed::<ProcessLocal<One>>),
         limit(
-            one(buffer::closing_lets_receivers_drain_and_end::<ProcessLocal<One>>),
+            one(buffer::closed_buffer_can_be_drained::<ProcessLocal<One>>),
             2,
         ),
-        one(buffer::two_receivers_share::<ProcessLocal<One>>).bounded(2),
+        one(buffer::two_receivers_share_the_items::<ProcessLocal<One>>).bounded(2),
         one(buffer::closing_wakes_every_receiver::<ProcessLocal<One>>).bounded(2),
         one(buffer::closing_wakes_every_sender::<ProcessLocal<One>>).bounded(2),
-        one(buffer::an_impatient_receiver_takes_nothing_along::<ProcessLocal<One>>).bounded(2),
-        one(buffer::an_impatient_sender_leaves_nothing_behind::<ProcessLocal<One>>).bounded(2),
-        one(buffer::answers_odd_timeouts::<ProcessLocal<One>>),
-        two(buffer::every_way_to_send_and_receive_passes_items::<ProcessLocal<Two>>),
+        one(buffer::timed_out_receiver_takes_no_item::<ProcessLocal<One>>).bounded(2),
+        one(buffer::timed_out_sender_keeps_its_item::<ProcessLocal<One>>).bounded(2),
+        one(buffer::handles_extreme_timeouts::<ProcessLocal<One>>),
+        two(buffer::every_send_and_receive_method_passes_items::<ProcessLocal<Two>>),
         one(buffer::delivers_each_once::<ProcessLocal<One>>).bounded(2),
     ]
 }
@@ -243,23 +243,23 @@ fn pieces() -> Vec<Model> {
     let model = |build: fn() -> _| Model::new("pipe_in_pieces", build);
     vec![
         model(buffer::keeps_order::<Pieces>),
-        model(buffer::closing_lets_receivers_drain_and_end::<Pieces>),
-        model(buffer::two_senders_are_both_heard::<Pieces>).bounded(2),
-        model(buffer::two_receivers_share::<Pieces>).bounded(2),
+        model(buffer::closed_buffer_can_be_drained::<Pieces>),
+        model(buffer::items_of_both_senders_arrive::<Pieces>).bounded(2),
+        model(buffer::two_receivers_share_the_items::<Pieces>).bounded(2),
         Model::new("pipe_of_less", buffer::keeps_order::<Large>).bounded(3),
-        Model::new("pipe_of_less", buffer::two_senders_are_both_heard::<Large>).bounded(2),
-        Model::new("pipe_of_less", buffer::two_receivers_share::<Large>).bounded(2),
+        Model::new("pipe_of_less", buffer::items_of_both_senders_arrive::<Large>).bounded(2),
+        Model::new("pipe_of_less", buffer::two_receivers_share_the_items::<Large>).bounded(2),
         model(buffer::closing_wakes_every_receiver::<Pieces>).bounded(2),
         model(buffer::delivers_each_once::<Pieces>).bounded(2),
-        model(buffer::an_impatient_receiver_takes_nothing_along::<Pieces>).bounded(2),
-        model(buffer::an_impatient_sender_leaves_nothing_behind::<Pieces>).bounded(2),
+        model(buffer::timed_out_receiver_takes_no_item::<Pieces>).bounded(2),
+        model(buffer::timed_out_sender_keeps_its_item::<Pieces>).bounded(2),
         // Of threads of one process, without the locks that processes need.
         Model::new(
             "pipe_of_threads",
-            buffer::two_senders_are_both_heard::<Threads>,
+            buffer::items_of_both_senders_arrive::<Threads>,
         )
         .bounded(2),
-        Model::new("pipe_of_threads", buffer::two_receivers_share::<Threads>).bounded(2),
+        Model::new("pipe_of_threads", buffer::two_receivers_share_the_items::<Threads>).bounded(2),
     ]
 }
 
@@ -275,18 +275,18 @@ impl Factory for Sides {
 }
 
 /// Both send more than fits, and only then receive.
-fn both_send_first() -> Scenario<ProcessLocal<Sides>> {
+fn both_sides_send_before_they_receive() -> Scenario<ProcessLocal<Sides>> {
     fn talk<const ME: usize>(shared: &ProcessLocal<Sides>) {
         let mut side = shared.0.0[ME].lock().expect("nobody else uses this side");
         (1..=2).for_each(|item| side.send(item).expect("the other side is there"));
         let received = [(); 2].map(|()| side.recv().expect("the other side has sent"));
         assert_eq!(received, [1, 2]);
     }
-    Scenario::new("both_send_first", vec![talk::<0>, talk::<1>])
+    Scenario::new("both_sides_send_before_they_receive", vec![talk::<0>, talk::<1>])
 }
 
 /// One sends too much and goes; the other one, which sends too, gets all of it.
-fn who_goes_is_heard_to_the_end() -> Scenario<ProcessLocal<Sides>> {
+fn items_of_a_dropped_side_are_received() -> Scenario<ProcessLocal<Sides>> {
     fn goes(shared: &ProcessLocal<Sides>) {
         let mut side = shared.0.0[0].lock().expect("nobody else uses this side");
         side.send(1).expect("there is room");
@@ -301,12 +301,12 @@ fn who_goes_is_heard_to_the_end() -> Scenario<ProcessLocal<Sides>> {
         assert_eq!(side.recv(), Ok(1));
         assert_eq!(side.recv(), Err(RecvTimeoutError::Disconnected));
     }
-    Scenario::new("who_goes_is_heard_to_the_end", vec![goes, stays])
+    Scenario::new("items_of_a_dropped_side_are_received", vec![goes, stays])
 }
 
 fn duplexes() -> Vec<Model> {
     vec![
-        Model::new("duplex", both_send_first),
-        Model::new("duplex", who_goes_is_heard_to_the_end),
+        Model::new("duplex", both_sides_send_before_they_receive),
+        Model::new("duplex", items_of_a_dropped_side_are_received),
     ]
 }

@@ -7,9 +7,9 @@ pub fn models() -> Vec<Model> {
     let model = |build: fn() -> _| Model::new("robust_condvar", build);
     vec![
         model(does_not_lose_wakeup),
-        model(an_impatient_waiter_comes_back).bounded(3),
-        model(a_waiter_that_gives_up_passes_the_notification_on).bounded(3),
-        model(a_dead_waiter_hinders_nobody).bounded(2),
-        model(a_dead_notifier_leaves_what_it_changed).bounded(2),
+        model(waiter_returns_at_its_timeout).bounded(3),
+        model(waiter_without_lock_passes_its_notification_on).bounded(3),
+        model(waiter_death_blocks_no_other_waiter).bounded(2),
+        model(change_of_killed_notifier_is_seen).bounded(2),
     ]
 }

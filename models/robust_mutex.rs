@@ -6,10 +6,10 @@ use interlatch_contract::robust_mutex::*;
 pub fn models() -> Vec<Model> {
     let model = |build: fn() -> _| Model::new("robust_mutex", build);
     vec![
-        model(a_panic_is_told_like_a_death),
-        model(|| who_drops_the_news_ends_it_for_all(3)).bounded(3),
-        model(|| who_drops_the_news_ends_it_for_all(4)).bounded(2),
-        model(answers_odd_timeouts),
-        model(a_holder_hears_that_it_holds),
+        model(panic_counts_as_owner_death),
+        model(|| dropped_inconsistent_guard_is_unrecoverable_for_all(3)).bounded(3),
+        model(|| dropped_inconsistent_guard_is_unrecoverable_for_all(4)).bounded(2),
+        model(handles_extreme_timeouts),
+        model(relocking_returns_already_held),
     ]
 }

@@ -9,10 +9,10 @@ pub fn models() -> Vec<Model> {
         model(|| excludes_with_one_permit(2)),
         model(|| excludes_with_one_permit(3)).bounded(2),
         Model::new("recoverable", admits_no_more_than_its_permits).bounded(2),
-        model(an_impatient_acquirer_takes_nothing_along).bounded(2),
-        model(answers_odd_timeouts),
-        model(|| a_dead_holder_gives_its_permit_back(2)),
-        model(|| a_dead_holder_gives_its_permit_back(3)).bounded(2),
-        Model::new("recoverable", two_dead_holders_give_their_permit_back).bounded(1),
+        model(timed_out_acquirer_takes_no_permit).bounded(2),
+        model(handles_extreme_timeouts),
+        model(|| holder_death_releases_its_permit(2)),
+        model(|| holder_death_releases_its_permit(3)).bounded(2),
+        Model::new("recoverable", two_holder_deaths_release_the_permit).bounded(1),
     ]
 }

@@ -7,11 +7,11 @@ pub fn models() -> Vec<Model> {
     let model = |build: fn() -> _| Model::new("recoverable_pair", build);
     vec![
         model(writer_and_reader_alternate).bounded(4),
-        Model::new("recoverable_pair", what_is_written_first_is_read_first),
-        model(an_unfinished_turn_is_the_same_sides_again).bounded(4),
-        model(|| a_dead_writers_turn_comes_back(2)),
-        model(|| a_dead_writers_turn_comes_back(3)).bounded(2),
-        model(a_dead_readers_turn_comes_back).bounded(2),
-        model(every_way_to_take_a_turn_takes_one),
+        Model::new("recoverable_pair", slots_are_read_in_finishing_order),
+        model(unfinished_turn_returns_to_its_side).bounded(4),
+        model(|| writer_death_returns_its_turn(2)),
+        model(|| writer_death_returns_its_turn(3)).bounded(2),
+        model(reader_death_returns_its_turn).bounded(2),
+        model(every_turn_method_takes_a_turn),
     ]
 }

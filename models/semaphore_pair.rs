@@ -8,8 +8,8 @@ pub fn models() -> Vec<Model> {
     vec![
         model(pair::writer_and_reader_alternate),
         model(|| pair::writer_and_reader_alternate().interruptions(1)).bounded(4),
-        model(pair::a_cancelled_turn_is_the_same_sides_again),
-        model(pair::an_impatient_reader_takes_nothing_along).bounded(4),
-        model(pair::every_way_to_take_a_turn_takes_one),
+        model(pair::cancelled_turn_returns_to_its_side),
+        model(pair::timed_out_reader_takes_no_turn).bounded(4),
+        model(pair::every_turn_method_takes_a_turn),
     ]
 }

@@ -10,14 +10,14 @@ use interlatch_contract::address::*;
 pub fn models() -> Vec<Model> {
     vec![
         Model::broken(
-            "link_that_believes_everybody",
+            "link_that_accepts_any_sender",
             WrongResult,
-            a_link_refuses_a_stranger::<Believes>,
+            link_rejects_a_stranger::<Believes>,
         ),
         Model::broken(
-            "inbox_that_knows_its_first_sender_only",
+            "inbox_that_reports_the_first_sender_for_all",
             WrongResult,
-            a_receiver_learns_who_has_sent::<Believes>,
+            receiver_learns_the_sender::<Believes>,
         ),
     ]
 }

@@ -19,14 +19,14 @@ pub fn models() -> Vec<Model> {
             buffer::keeps_order::<Flawed<IS_A_STACK>>,
         ),
         Model::broken(
-            "buffer_that_holds_one_too_many",
+            "buffer_that_exceeds_its_capacity",
             WrongResult,
             buffer::never_exceeds_capacity::<Flawed<HOLDS_ONE_TOO_MANY>>,
         ),
         Model::broken(
             "buffer_that_pushes_unlocked",
             DataRace,
-            buffer::two_senders_are_both_heard::<Flawed<PUSHES_UNLOCKED>>,
+            buffer::items_of_both_senders_arrive::<Flawed<PUSHES_UNLOCKED>>,
         ),
         Model::broken(
             "buffer_that_delivers_twice",
@@ -51,49 +51,49 @@ pub fn models() -> Vec<Model> {
         Model::broken(
             "buffer_that_ends_before_it_is_drained",
             WrongResult,
-            buffer::closing_lets_receivers_drain_and_end::<Flawed<ENDS_BEFORE_DRAINED>>,
+            buffer::closed_buffer_can_be_drained::<Flawed<ENDS_BEFORE_DRAINED>>,
         ),
         Model::broken(
-            "buffer_with_one_condition_for_both",
+            "buffer_with_one_condvar_for_both_sides",
             Deadlock,
             buffer::delivers_each_once::<Flawed<ONE_CONDITION_FOR_BOTH>>,
         ),
         Model::broken(
             "buffer_whose_timed_out_sender_leaves_its_item",
             WrongResult,
-            buffer::an_impatient_sender_leaves_nothing_behind::<
+            buffer::timed_out_sender_keeps_its_item::<
                 Flawed<TIMED_OUT_SENDER_LEAVES_ITS_ITEM>,
             >,
         ),
         Model::broken(
-            "buffer_whose_timed_out_receiver_takes_one",
+            "buffer_whose_timed_out_receiver_takes_an_item",
             Deadlock,
-            buffer::an_impatient_receiver_takes_nothing_along::<Flawed<TIMED_OUT_RECEIVER_TAKES_ONE>>,
+            buffer::timed_out_receiver_takes_no_item::<Flawed<TIMED_OUT_RECEIVER_TAKES_ONE>>,
         ),
         Model::broken(
             "buffer_whose_batch_wakes_one_receiver",
             Deadlock,
-            buffer::a_batch_lets_every_receiver_go::<Flawed<BATCH_WAKES_ONE>>,
+            buffer::batch_wakes_every_receiver::<Flawed<BATCH_WAKES_ONE>>,
         ),
         Model::broken(
             "buffer_whose_batch_wakes_one_sender",
             Deadlock,
-            buffer::places_of_a_batch_let_every_sender_go::<Flawed<BATCH_WAKES_ONE>>,
+            buffer::batch_receive_wakes_every_sender::<Flawed<BATCH_WAKES_ONE>>,
         ),
         Model::broken(
-            "buffer_that_keeps_what_it_refuses_of_a_batch",
+            "buffer_that_loses_the_unsent_items_of_a_batch",
             WrongResult,
-            buffer::a_refused_batch_loses_nothing::<Flawed<KEEPS_THE_REFUSED>>,
+            buffer::failed_batch_send_keeps_its_items::<Flawed<KEEPS_THE_REFUSED>>,
         ),
         Model::broken(
-            "buffer_that_turns_a_batch_round",
+            "buffer_that_reverses_a_batch",
             WrongResult,
-            buffer::a_batch_keeps_order::<Flawed<TURNS_A_BATCH_ROUND>>,
+            buffer::batch_keeps_order::<Flawed<TURNS_A_BATCH_ROUND>>,
         ),
         Model::broken(
-            "buffer_that_loses_of_a_batch",
+            "buffer_that_drops_received_items_of_a_batch",
             WrongResult,
-            buffer::an_impatient_batch_loses_nothing::<Flawed<LOSES_OF_A_BATCH>>,
+            buffer::timed_out_batch_loses_no_item::<Flawed<LOSES_OF_A_BATCH>>,
         ),
     ]
 }

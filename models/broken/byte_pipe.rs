@@ -12,21 +12,21 @@ use interlatch_contract::byte_pipe::{self, Bytes};
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::broken("byte_pipe_that_tells_one_writer", Deadlock, || {
-            byte_pipe::who_has_little_to_write_does_not_wait_for_more::<Flawed<TELLS_ONE_WRITER, 2>>(
+        Model::broken("byte_pipe_that_wakes_one_writer", Deadlock, || {
+            byte_pipe::small_writer_does_not_wait_behind_a_larger_one::<Flawed<TELLS_ONE_WRITER, 2>>(
             )
         }),
-        Model::broken("byte_pipe_that_tells_one_reader", Deadlock, || {
-            byte_pipe::two_readers_share_what_came_at_once::<Flawed<TELLS_ONE_READER, 2>>()
+        Model::broken("byte_pipe_that_wakes_one_reader", Deadlock, || {
+            byte_pipe::one_write_wakes_two_readers::<Flawed<TELLS_ONE_READER, 2>>()
         }),
-        Model::broken("byte_pipe_that_divides_small_pieces", WrongResult, || {
-            byte_pipe::small_writes_are_not_mixed::<Flawed<DIVIDES, 3>>()
+        Model::broken("byte_pipe_that_splits_small_writes", WrongResult, || {
+            byte_pipe::small_writes_do_not_interleave::<Flawed<DIVIDES, 3>>()
         }),
-        Model::broken("byte_pipe_that_counts_byte_by_byte", WrongResult, || {
-            byte_pipe::a_write_is_done_or_not::<Flawed<COUNTS_EACH, 2>>()
+        Model::broken("byte_pipe_that_publishes_byte_by_byte", WrongResult, || {
+            byte_pipe::killed_write_completes_or_has_no_effect::<Flawed<COUNTS_EACH, 2>>()
         }),
-        Model::broken("byte_pipe_that_counts_before_it_fills", WrongResult, || {
-            byte_pipe::a_write_is_done_or_not::<Flawed<COUNTS_FIRST, 2>>()
+        Model::broken("byte_pipe_that_publishes_before_it_fills", WrongResult, || {
+            byte_pipe::killed_write_completes_or_has_no_effect::<Flawed<COUNTS_FIRST, 2>>()
         }),
     ]
 }

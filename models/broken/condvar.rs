@@ -13,30 +13,30 @@ use interlatch_contract::condvar;
 pub fn models() -> Vec<Model> {
     vec![
         Model::broken(
-            "condvar_that_looks_after_unlocking",
+            "condvar_that_reads_its_word_after_unlocking",
             Deadlock,
             condvar::does_not_lose_wakeup::<FlawedCondvar<LOOKS_AFTER_UNLOCKING>, RawMutex>,
         ),
         Model::broken(
             "condvar_whose_notify_all_wakes_one",
             Deadlock,
-            condvar::notify_all_wakes_everyone::<FlawedCondvar<NOTIFY_ALL_WAKES_ONE>, RawMutex>,
+            condvar::notify_all_wakes_every_waiter::<FlawedCondvar<NOTIFY_ALL_WAKES_ONE>, RawMutex>,
         ),
         Model::broken(
-            "condvar_that_forgets_a_sleeper",
+            "condvar_that_forgets_a_waiter",
             Deadlock,
-            condvar::one_notification_wakes_one::<FlawedCondvar<FORGETS_A_SLEEPER>, RawMutex>,
+            condvar::two_notifications_wake_two_waiters::<FlawedCondvar<FORGETS_A_SLEEPER>, RawMutex>,
         ),
         Model::broken(
-            "condvar_whose_timed_out_waiter_eats",
+            "condvar_whose_timed_out_waiter_takes_a_notification",
             Deadlock,
-            condvar::a_timed_out_waiter_eats_no_notification::<
+            condvar::timed_out_waiter_takes_no_notification::<
                 FlawedCondvar<TIMED_OUT_WAITER_EATS>,
                 RawMutex,
             >,
         ),
         Model::broken(
-            "condvar_that_sleeps_after_a_spin_unseen",
+            "condvar_that_sleeps_unregistered_after_a_spin",
             Deadlock,
             condvar::does_not_lose_wakeup::<FlawedCondvar<SLEEPS_UNSEEN>, RawMutex>,
         ),

@@ -10,10 +10,10 @@ use interlatch_check::{RaceCell, Scenario};
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::broken("object_counted_before_it_is_built", WrongResult, || {
+        Model::broken("directory_that_counts_before_it_builds", WrongResult, || {
             scenario::<COUNTS_FIRST>().victims(&[0])
         }),
-        Model::broken("object_looked_for_before_the_lock", DataRace, || {
+        Model::broken("directory_that_searches_before_it_locks", DataRace, || {
             scenario::<LOOKS_OUTSIDE>()
         }),
     ]
@@ -64,7 +64,7 @@ fn create_or_find<const FLAW: u8>(shared: &Flawed) {
 
 fn scenario<const FLAW: u8>() -> Scenario<Flawed> {
     Scenario::new(
-        "one_creates_and_all_find",
+        "one_process_creates_and_all_find",
         vec![create_or_find::<FLAW>, create_or_find::<FLAW>],
     )
     .choices(4)

@@ -8,8 +8,8 @@ use interlatch_check::{FailureKind, Model};
 pub fn models() -> Vec<Model> {
     use FailureKind::{DataRace, WrongResult};
     vec![
-        Model::broken("wake_up_taken_for_an_ordering", DataRace, message),
-        Model::broken("end_of_a_wait_taken_for_a_wake_up", WrongResult, || {
+        Model::broken("wakeup_taken_for_an_ordering", DataRace, message),
+        Model::broken("end_of_wait_taken_for_a_wakeup", WrongResult, || {
             Scenario::new("wake_up", vec![send_one, wait_once]).interruptions(1)
         }),
     ]

@@ -15,14 +15,14 @@ use interlatch_contract::loan::*;
 pub fn models() -> Vec<Model> {
     vec![
         Model::broken(
-            "loan_that_a_flag_marks",
+            "loan_marked_by_a_flag",
             WrongResult,
-            a_dead_holder_of_a_loan_gives_it_back::<Flawed<A_FLAG>>,
+            sender_death_frees_its_loan::<Flawed<A_FLAG>>,
         ),
         Model::broken(
-            "loan_that_is_an_item_already",
+            "loan_visible_before_it_is_sent",
             DataRace,
-            a_dead_holder_of_a_loan_gives_it_back::<Flawed<AN_ITEM_ALREADY>>,
+            sender_death_frees_its_loan::<Flawed<AN_ITEM_ALREADY>>,
         ),
     ]
 }

@@ -16,27 +16,27 @@ pub fn models() -> Vec<Model> {
     use message_queue::*;
     vec![
         broken(
-            "queue_that_wakes_one_receiver_of_several_types",
+            "message_queue_that_wakes_one_receiver",
             Deadlock,
-            a_receiver_of_another_type_swallows_no_wakeup::<Flawed<WAKES_ONE_RECEIVER, 2>>,
+            receiver_of_another_type_takes_no_wakeup::<Flawed<WAKES_ONE_RECEIVER, 2>>,
         ),
         broken(
-            "queue_that_wakes_one_sender_of_several_lengths",
+            "message_queue_that_wakes_one_sender",
             Deadlock,
-            a_sender_of_a_longer_message_swallows_no_wakeup::<Flawed<WAKES_ONE_SENDER, 3>>,
+            sender_of_a_longer_message_takes_no_wakeup::<Flawed<WAKES_ONE_SENDER, 3>>,
         ),
-        broken("queue_that_numbers_before_it_fills", WrongResult, || {
-            a_send_is_done_or_not::<Flawed<NUMBERS_FIRST, 2>>(2)
+        broken("message_queue_that_numbers_before_it_fills", WrongResult, || {
+            killed_send_completes_or_has_no_effect::<Flawed<NUMBERS_FIRST, 2>>(2)
         }),
         broken(
-            "queue_that_believes_the_count_of_the_dead",
+            "message_queue_that_trusts_the_count_after_owner_death",
             WrongResult,
-            || a_receive_is_done_or_not::<Flawed<BELIEVES_THE_COUNT, 3>>(2),
+            || killed_receive_completes_or_has_no_effect::<Flawed<BELIEVES_THE_COUNT, 3>>(2),
         ),
-        broken("queue_that_copies_out_after_the_lock", DataRace, || {
+        broken("message_queue_that_copies_after_unlocking", DataRace, || {
             keeps_order_within_a_type::<Flawed<COPIES_OUTSIDE, 1>>()
         }),
-        broken("queue_that_gives_the_newest_of_a_type", WrongResult, || {
+        broken("message_queue_that_delivers_the_newest_first", WrongResult, || {
             keeps_order_within_a_type::<Flawed<NEWEST_FIRST, 2>>()
         }),
     ]

@@ -22,15 +22,15 @@ pub fn models() -> Vec<Model> {
             not_deterministic,
         ),
         Model::broken(
-            "model_with_more_choices_than_it_says",
+            "model_with_more_choices_than_declared",
             LimitHit,
             too_many_choices,
         ),
         Model::broken("model_that_leaks", BadModel, leaks),
         Model::broken("model_that_leaks_rarely", BadModel, leaks_rarely),
         Model::broken("model_that_aborts", Crash, aborts),
-        Model::broken("model_that_the_engine_fails_at", Engine, stores_of_one_age),
-        Model::broken("model_that_cannot_be_made", WrongResult, cannot_be_made),
+        Model::broken("model_that_breaks_the_engine", Engine, stores_of_one_age),
+        Model::broken("model_that_cannot_be_built", WrongResult, cannot_be_made),
     ]
 }
 

@@ -11,33 +11,33 @@ use interlatch_check::{RaceCell, Scenario};
 use interlatch_contract::lock;
 
 pub fn models() -> Vec<Model> {
-    use lock::{a_timed_out_locker_takes_nothing_along as timed_out, excludes};
+    use lock::{timed_out_locker_takes_no_wakeup as timed_out, excludes};
     vec![
-        Model::broken("lock_that_looks_then_leaps", DataRace, || {
+        Model::broken("lock_with_test_and_set_in_two_steps", DataRace, || {
             excludes::<FlawedLock<LOOKS_THEN_LEAPS>>(2)
         }),
-        Model::broken("lock_that_is_taken_relaxed", DataRace, || {
+        Model::broken("lock_acquired_relaxed", DataRace, || {
             excludes::<FlawedLock<LOCKS_RELAXED>>(2)
         }),
-        Model::broken("lock_that_is_left_relaxed", DataRace, || {
+        Model::broken("lock_released_relaxed", DataRace, || {
             excludes::<FlawedLock<UNLOCKS_RELAXED>>(2)
         }),
-        Model::broken("lock_that_wakes_nobody", Deadlock, || {
+        Model::broken("lock_that_wakes_no_waiter", Deadlock, || {
             excludes::<FlawedLock<WAKES_NOBODY>>(2)
         }),
         Model::broken("lock_that_forgets_other_waiters", Deadlock, || {
             excludes::<FlawedLock<FORGETS_WAITERS>>(3)
         }),
-        Model::broken("lock_that_believes_its_spin", DataRace, || {
+        Model::broken("lock_that_trusts_a_stale_spin", DataRace, || {
             excludes::<FlawedLock<BELIEVES_ITS_SPIN>>(2)
         }),
         Model::broken(
-            "lock_whose_spin_after_a_sleep_forgets_others",
+            "lock_whose_spin_after_sleep_forgets_waiters",
             Deadlock,
             || excludes::<FlawedLock<SPIN_FORGETS_WAITERS>>(3),
         ),
         Model::broken(
-            "lock_that_is_held_after_a_timeout",
+            "lock_reported_held_after_timeout",
             DataRace,
             timed_out::<FlawedLock<HELD_AFTER_TIMEOUT>>,
         ),

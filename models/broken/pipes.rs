@@ -17,26 +17,26 @@ use zerocopy::IntoBytes;
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::broken("acquirer_that_believes_poll", WrongResult, || {
+        Model::broken("pipe_semaphore_that_trusts_poll", WrongResult, || {
             semaphore::admits_no_more_than_its_permits::<ProcessLocal<Believing>>()
         }),
-        Model::broken("condvar_whose_notifier_does_not_wait", Deadlock, || {
-            condvar::hands_back_and_forth::<
+        Model::broken("semaphore_condvar_whose_notifier_does_not_wait", Deadlock, || {
+            condvar::two_waiters_alternate::<
                 ProcessLocal<Flawed<HASTY>>,
                 ProcessLocal<SemaphoreLock<PipeSemaphore>>,
             >()
         }),
-        Model::broken("condvar_whose_waiter_leaves_its_entry", Deadlock, || {
-            condvar::a_timed_out_waiter_eats_no_notification::<
+        Model::broken("semaphore_condvar_whose_waiter_leaves_its_entry", Deadlock, || {
+            condvar::timed_out_waiter_takes_no_notification::<
                 ProcessLocal<Flawed<FORGETFUL>>,
                 ProcessLocal<SemaphoreLock<PipeSemaphore>>,
             >()
         }),
-        Model::broken("items_in_pieces_without_a_turn", WrongResult, || {
-            buffer::two_senders_are_both_heard::<ProcessLocal<Torn>>()
+        Model::broken("pipe_without_turns_for_split_items", WrongResult, || {
+            buffer::items_of_both_senders_arrive::<ProcessLocal<Torn>>()
         }),
-        Model::broken("two_way_pipe_that_both_fill", Deadlock, both_fill),
-        Model::broken("pipe_whose_receiver_keeps_a_sending_end", Deadlock, || {
+        Model::broken("duplex_that_both_sides_fill", Deadlock, both_fill),
+        Model::broken("pipe_whose_receiver_keeps_a_writer", Deadlock, || {
             Scenario::new("hears_the_end", vec![send_one, receive_all])
         }),
     ]
@@ -211,7 +211,7 @@ impl Factory for TwoWay {
     }
 }
 
-/// Both send more than fits, and only then receive, as `duplex/both_send_first` does.
+/// Both send more than fits, and only then receive, as `duplex/both_sides_send_before_they_receive` does.
 fn both_fill() -> Scenario<ProcessLocal<TwoWay>> {
     fn talk<const ME: usize>(shared: &ProcessLocal<TwoWay>) {
         let [out, back] = [&shared.0.0[ME], &shared.0.0[1 - ME]];
@@ -223,7 +223,7 @@ fn both_fill() -> Scenario<ProcessLocal<TwoWay>> {
             assert_eq!(back.recv_with(Timeout::Infinite), Ok(item));
         }
     }
-    Scenario::new("both_send_first", vec![talk::<0>, talk::<1>])
+    Scenario::new("both_sides_send_before_they_receive", vec![talk::<0>, talk::<1>])
 }
 
 fn send_one(shared: &ProcessLocal<Kernel<u64, 1>>) {

@@ -14,28 +14,28 @@ use interlatch_contract::rendezvous::*;
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::broken("rendezvous_that_forgets_to_look", WrongResult, || {
-            an_item_is_taken_or_given_back::<Flawed<FORGETS_TO_LOOK>>(2)
+        Model::broken("rendezvous_that_withdraws_a_received_item", WrongResult, || {
+            item_is_received_or_returned::<Flawed<FORGETS_TO_LOOK>>(2)
         }),
         Model::broken(
             "rendezvous_that_does_not_wait",
             WrongResult,
-            a_send_returns_when_the_item_is_taken::<Flawed<DOES_NOT_WAIT>>,
+            send_returns_after_the_item_is_received::<Flawed<DOES_NOT_WAIT>>,
         ),
         Model::broken(
-            "rendezvous_that_tells_nobody",
+            "rendezvous_that_wakes_no_sender",
             Deadlock,
-            a_send_returns_when_the_item_is_taken::<Flawed<TELLS_NOBODY>>,
+            send_returns_after_the_item_is_received::<Flawed<TELLS_NOBODY>>,
         ),
         Model::broken(
-            "rendezvous_that_keeps_offers_of_the_dead",
+            "rendezvous_that_keeps_offers_after_owner_death",
             WrongResult,
-            || a_dead_senders_item_is_taken_or_withdrawn::<Flawed<KEEPS_THE_DEAD>>(2),
+            || item_of_killed_sender_is_received_or_withdrawn::<Flawed<KEEPS_THE_DEAD>>(2),
         ),
         Model::broken(
             "rendezvous_that_offers_before_it_fills",
             WrongResult,
-            || a_dead_senders_item_is_taken_or_withdrawn::<Flawed<OFFERS_FIRST>>(2),
+            || item_of_killed_sender_is_received_or_withdrawn::<Flawed<OFFERS_FIRST>>(2),
         ),
     ]
 }

@@ -10,29 +10,29 @@ use interlatch_contract::ring::{self, Receives, Ring, Sends};
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::broken("ring_whose_sleeper_needs_no_barrier", Deadlock, || {
+        Model::broken("ring_without_heavy_barrier", Deadlock, || {
             ring::keeps_order::<Flawed<NO_HEAVY, 1>>()
         }),
-        Model::broken("ring_whose_waker_looks_early", Deadlock, || {
+        Model::broken("ring_without_light_barrier", Deadlock, || {
             ring::keeps_order::<Flawed<NO_LIGHT, 1>>()
         }),
-        Model::broken("ring_that_looks_before_it_says_so", Deadlock, || {
+        Model::broken("ring_that_rechecks_before_it_registers", Deadlock, || {
             ring::keeps_order::<Flawed<LOOKS_FIRST, 1>>()
         }),
-        Model::broken("ring_that_wakes_before_it_counts", Deadlock, || {
+        Model::broken("ring_that_wakes_before_it_publishes", Deadlock, || {
             ring::keeps_order::<Flawed<WAKES_FIRST, 1>>()
         }),
-        Model::broken("ring_that_counts_before_it_fills", DataRace, || {
+        Model::broken("ring_that_publishes_before_it_fills", DataRace, || {
             ring::keeps_order::<Flawed<COUNTS_FIRST, 1>>()
         }),
-        Model::broken("ring_that_counts_before_it_copies", DataRace, || {
+        Model::broken("ring_that_frees_a_slot_before_it_copies", DataRace, || {
             ring::keeps_order::<Flawed<FREES_FIRST, 1>>()
         }),
-        Model::broken("ring_whose_counts_order_nothing", DataRace, || {
+        Model::broken("ring_with_relaxed_positions", DataRace, || {
             ring::keeps_order::<Flawed<RELAXED, 1>>()
         }),
-        Model::broken("ring_that_ends_before_its_last_item", WrongResult, || {
-            ring::the_end_of_the_stream_comes_last::<Flawed<ENDS_EARLY, 2>>()
+        Model::broken("ring_that_disconnects_before_its_last_item", WrongResult, || {
+            ring::disconnection_follows_the_last_item::<Flawed<ENDS_EARLY, 2>>()
         }),
     ]
 }

@@ -17,16 +17,16 @@ pub fn models() -> Vec<Model> {
         Model::broken(
             "robust_buffer_that_counts_before_it_fills",
             WrongResult,
-            || robust_buffer::a_send_is_done_or_not::<Flawed<COUNTS_FIRST>>(2),
+            || robust_buffer::killed_send_completes_or_has_no_effect::<Flawed<COUNTS_FIRST>>(2),
         ),
         Model::broken("robust_buffer_that_reserves_by_a_flag", WrongResult, || {
-            robust_buffer::a_send_is_done_or_not::<Flawed<RESERVES_BY_A_FLAG>>(2)
+            robust_buffer::killed_send_completes_or_has_no_effect::<Flawed<RESERVES_BY_A_FLAG>>(2)
         }),
-        Model::broken("robust_buffer_that_a_death_empties", WrongResult, || {
-            robust_buffer::a_send_is_done_or_not::<Flawed<A_DEATH_EMPTIES_IT>>(3)
+        Model::broken("robust_buffer_emptied_by_a_death", WrongResult, || {
+            robust_buffer::killed_send_completes_or_has_no_effect::<Flawed<A_DEATH_EMPTIES_IT>>(3)
         }),
-        Model::broken("robust_buffer_that_takes_in_two_steps", WrongResult, || {
-            robust_buffer::a_receive_is_done_or_not::<Flawed<TAKES_IN_TWO_STEPS>>(2)
+        Model::broken("robust_buffer_that_receives_in_two_steps", WrongResult, || {
+            robust_buffer::killed_receive_completes_or_has_no_effect::<Flawed<TAKES_IN_TWO_STEPS>>(2)
         }),
     ]
 }

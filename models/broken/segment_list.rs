@@ -11,19 +11,19 @@ use interlatch_contract::segment_list::*;
 pub fn models() -> Vec<Model> {
     vec![
         Model::broken(
-            "chain_that_links_before_it_makes",
+            "segment_list_that_links_before_it_creates",
             WrongResult,
-            a_dead_sender_leaves_the_chain_whole::<Flawed<LINKS_FIRST>>,
+            sender_death_keeps_the_list_consistent::<Flawed<LINKS_FIRST>>,
         ),
         Model::broken(
-            "chain_that_removes_before_it_leaves",
+            "segment_list_that_removes_before_it_unlinks",
             WrongResult,
-            a_dead_receiver_leaves_the_chain_whole::<Flawed<REMOVES_FIRST>>,
+            receiver_death_keeps_the_list_consistent::<Flawed<REMOVES_FIRST>>,
         ),
         Model::broken(
-            "chain_that_refuses_what_a_dead_one_made",
+            "segment_list_that_rejects_a_leftover_segment",
             WrongResult,
-            a_dead_sender_leaves_the_chain_whole::<Flawed<MAKES_ONCE>>,
+            sender_death_keeps_the_list_consistent::<Flawed<MAKES_ONCE>>,
         ),
     ]
 }

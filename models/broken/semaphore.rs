@@ -14,34 +14,34 @@ use interlatch_contract::semaphore;
 pub fn models() -> Vec<Model> {
     vec![
         Model::broken(
-            "semaphore_that_acquires_relaxed",
+            "semaphore_acquired_relaxed",
             DataRace,
             semaphore::publishes_writes::<FlawedSemaphore<ACQUIRES_RELAXED>>,
         ),
         Model::broken(
-            "semaphore_that_releases_relaxed",
+            "semaphore_released_relaxed",
             DataRace,
             semaphore::publishes_writes::<FlawedSemaphore<RELEASES_RELAXED>>,
         ),
         Model::broken(
-            "semaphore_that_wakes_nobody",
+            "semaphore_that_wakes_no_waiter",
             Deadlock,
             semaphore::publishes_writes::<FlawedSemaphore<WAKES_NOBODY>>,
         ),
         Model::broken(
             "semaphore_that_loses_permits",
             Deadlock,
-            semaphore::releases_by_two_let_two_go::<FlawedSemaphore<LOSES_PERMITS>>,
+            semaphore::concurrent_releases_wake_two_waiters::<FlawedSemaphore<LOSES_PERMITS>>,
         ),
         Model::broken(
             "semaphore_that_forgets_waiters",
             Deadlock,
-            semaphore::releases_by_two_let_two_go::<FlawedSemaphore<FORGETS_WAITERS>>,
+            semaphore::concurrent_releases_wake_two_waiters::<FlawedSemaphore<FORGETS_WAITERS>>,
         ),
         Model::broken(
             "semaphore_whose_waiter_wakes_no_other",
             Deadlock,
-            semaphore::each_release_lets_one_go::<FlawedSemaphore<WAKES_NO_OTHER>>,
+            semaphore::each_release_wakes_a_waiter::<FlawedSemaphore<WAKES_NO_OTHER>>,
         ),
         Model::broken(
             "semaphore_that_admits_one_too_many",
@@ -51,31 +51,31 @@ pub fn models() -> Vec<Model> {
         Model::broken(
             "semaphore_that_overflows",
             WrongResult,
-            semaphore::refuses_to_overflow::<FlawedSemaphore<OVERFLOWS>>,
+            semaphore::rejects_overflow::<FlawedSemaphore<OVERFLOWS>>,
         ),
         Model::broken(
-            "semaphore_whose_timed_out_keeps_a_permit",
+            "semaphore_whose_timed_out_acquirer_keeps_a_permit",
             Deadlock,
-            semaphore::a_timed_out_acquirer_takes_nothing_along::<
+            semaphore::timed_out_acquirer_takes_no_permit::<
                 FlawedSemaphore<TIMED_OUT_KEEPS_A_PERMIT>,
             >,
         ),
         Model::broken(
-            "semaphore_whose_taker_of_some_wakes_no_other",
+            "semaphore_whose_acquire_some_wakes_no_other",
             Deadlock,
-            semaphore::some_leave_the_rest_to_others::<FlawedSemaphore<WAKES_NO_OTHER>>,
+            semaphore::acquire_some_leaves_the_rest_to_other_waiters::<FlawedSemaphore<WAKES_NO_OTHER>>,
         ),
         Model::broken(
-            "semaphore_that_gives_all_to_who_wants_some",
+            "semaphore_whose_acquire_some_takes_all",
             WrongResult,
-            semaphore::takes_as_many_as_there_are::<FlawedSemaphore<GIVES_ALL>>,
+            semaphore::acquire_some_takes_the_available_permits::<FlawedSemaphore<GIVES_ALL>>,
         ),
         Model::broken(
-            "semaphore_that_believes_its_spin",
+            "semaphore_that_trusts_a_stale_spin",
             DataRace,
             semaphore::publishes_writes::<FlawedSemaphore<BELIEVES_ITS_SPIN>>,
         ),
-        Model::broken("pair_that_posts_to_itself", WrongResult, posts_to_itself),
+        Model::broken("semaphore_pair_that_releases_its_own_side", WrongResult, posts_to_itself),
     ]
 }
 

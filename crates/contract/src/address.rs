@@ -98,13 +98,13 @@ const EVE: ProcessId = ProcessId::new(3);
 
 /// Every scenario.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(both_ends_of_a_link_hear_each_other());
-    stage.run(a_link_refuses_a_stranger::<EnvelopeState>());
-    stage.run(a_receiver_learns_who_has_sent::<EnvelopeState>());
+    stage.run(link_passes_items_in_both_directions());
+    stage.run(link_rejects_a_stranger::<EnvelopeState>());
+    stage.run(receiver_learns_the_sender::<EnvelopeState>());
 }
 
 /// One sends and waits for the answer.
-pub fn both_ends_of_a_link_hear_each_other() -> Scenario<Posted> {
+pub fn link_passes_items_in_both_directions() -> Scenario<Posted> {
     let ann = |shared: &Posted| {
         let (sender, receiver) = handles(&shared.there, &shared.back).expect("nobody has gone");
         let link = DirectLink::new([ANN, BOB], sender, receiver);
@@ -118,7 +118,7 @@ pub fn both_ends_of_a_link_hear_each_other() -> Scenario<Posted> {
         assert_eq!(link.recv_with(Timeout::Infinite), Ok(1));
         assert_eq!(link.send_with(2, Timeout::Infinite), Ok(()));
     };
-    Scenario::new("both_ends_of_a_link_hear_each_other", vec![ann, bob]).choices(8)
+    Scenario::new("link_passes_items_in_both_directions", vec![ann, bob]).choices(8)
 }
 
 /// Sends one item, if that end is open still, and notes it.
@@ -131,7 +131,7 @@ fn post<const WHO: usize>(shared: &Posted, me: ProcessId) {
 }
 
 /// Somebody else writes into the buffer of a link: its receiver hears of it, and gets what is for it.
-pub fn a_link_refuses_a_stranger<R: Receives>() -> Scenario<Posted> {
+pub fn link_rejects_a_stranger<R: Receives>() -> Scenario<Posted> {
     let bob = |shared: &Posted| {
         for message in R::of_link([BOB, ANN], [&shared.back, &shared.there]) {
             let stranger = DirectLinkError::Stranger {
@@ -150,7 +150,7 @@ pub fn a_link_refuses_a_stranger<R: Receives>() -> Scenario<Posted> {
         |shared| post::<1>(shared, EVE),
         bob,
     ];
-    Scenario::new("a_link_refuses_a_stranger", participants)
+    Scenario::new("link_rejects_a_stranger", participants)
         .verify(all_is_received)
         .choices(8)
 }
@@ -161,7 +161,7 @@ fn all_is_received(shared: &Posted) {
 }
 
 /// Two send into one mailbox: its receiver learns from whom each message is.
-pub fn a_receiver_learns_who_has_sent<R: Receives>() -> Scenario<Posted> {
+pub fn receiver_learns_the_sender<R: Receives>() -> Scenario<Posted> {
     let receiver = |shared: &Posted| {
         for (from, item) in R::of_anybody(&shared.there) {
             assert!([(ANN, 1), (EVE, 10)].contains(&(from, item)), "{from}");
@@ -173,7 +173,7 @@ pub fn a_receiver_learns_who_has_sent<R: Receives>() -> Scenario<Posted> {
         |shared| post::<1>(shared, EVE),
         receiver,
     ];
-    Scenario::new("a_receiver_learns_who_has_sent", participants)
+    Scenario::new("receiver_learns_the_sender", participants)
         .verify(all_is_received)
         .choices(8)
 }

@@ -51,37 +51,37 @@ pub fn all(stage: &mut impl Stage) {
     all_of::<RobustBounded<2>>(stage);
     all_of::<RobustMonitor<1>>(stage);
     all_of::<RobustMonitor<2>>(stage);
-    stage.run(keeps_order_round_after_round::<Bounded<3>>());
-    stage.run(keeps_order_round_after_round::<Monitor<3>>());
-    stage.run(refuses_impossible_capacities());
+    stage.run(keeps_order_across_wraparounds::<Bounded<3>>());
+    stage.run(keeps_order_across_wraparounds::<Monitor<3>>());
+    stage.run(rejects_invalid_capacities());
 }
 
 /// Every scenario of one construction.
 pub fn all_of<B: Buffer<Item = u64> + ShmSafe + 'static>(stage: &mut impl Stage) {
     stage.run(keeps_order::<B>());
-    stage.run(keeps_order_round_after_round::<B>());
+    stage.run(keeps_order_across_wraparounds::<B>());
     stage.run(never_exceeds_capacity::<B>());
     stage.run(delivers_each_once::<B>());
-    stage.run(two_senders_are_both_heard::<B>());
-    stage.run(two_receivers_share::<B>());
-    stage.run(only_the_last_sender_ends_the_stream::<B>());
-    stage.run(closing_lets_receivers_drain_and_end::<B>());
-    stage.run(a_closed_buffer_stays_closed::<B>());
+    stage.run(items_of_both_senders_arrive::<B>());
+    stage.run(two_receivers_share_the_items::<B>());
+    stage.run(dropping_one_of_two_senders_keeps_the_buffer_open::<B>());
+    stage.run(closed_buffer_can_be_drained::<B>());
+    stage.run(closed_buffer_stays_closed::<B>());
     stage.run(closing_wakes_every_receiver::<B>());
     stage.run(closing_wakes_every_sender::<B>());
-    stage.run(every_receiver_hears_of_the_end::<B>());
-    stage.run(every_sender_hears_of_the_end::<B>());
-    stage.run(an_impatient_receiver_takes_nothing_along::<B>());
-    stage.run(an_impatient_sender_leaves_nothing_behind::<B>());
-    stage.run(answers_odd_timeouts::<B>());
-    stage.run(every_way_to_send_and_receive_passes_items::<B>());
-    stage.run(a_batch_keeps_order::<B>());
-    stage.run(a_batch_lets_every_receiver_go::<B>());
-    stage.run(places_of_a_batch_let_every_sender_go::<B>());
-    stage.run(a_batch_ends_for_every_receiver::<B>());
-    stage.run(a_refused_batch_loses_nothing::<B>());
-    stage.run(an_impatient_batch_loses_nothing::<B>());
-    stage.run(every_way_to_send_and_receive_many_passes_items::<B>());
+    stage.run(every_receiver_sees_disconnection::<B>());
+    stage.run(every_sender_sees_disconnection::<B>());
+    stage.run(timed_out_receiver_takes_no_item::<B>());
+    stage.run(timed_out_sender_keeps_its_item::<B>());
+    stage.run(handles_extreme_timeouts::<B>());
+    stage.run(every_send_and_receive_method_passes_items::<B>());
+    stage.run(batch_keeps_order::<B>());
+    stage.run(batch_wakes_every_receiver::<B>());
+    stage.run(batch_receive_wakes_every_sender::<B>());
+    stage.run(every_batch_receiver_sees_disconnection::<B>());
+    stage.run(failed_batch_send_keeps_its_items::<B>());
+    stage.run(timed_out_batch_loses_no_item::<B>());
+    stage.run(every_batch_method_passes_items::<B>());
 }
 
 /// Comes to this end, and goes: the last that does closes it.
@@ -140,7 +140,7 @@ pub fn keeps_order<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
 }
 
 /// The places are used again and again, from wherever the last round has ended.
-pub fn keeps_order_round_after_round<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn keeps_order_across_wraparounds<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let rounds = |shared: &Passed<B>| {
         let capacity = shared.buffer.capacity() as u64;
         let (mut sent, mut received) = (0, 0);
@@ -155,7 +155,7 @@ pub fn keeps_order_round_after_round<B: Buffer<Item = u64>>() -> Scenario<Passed
             }
         }
     };
-    Scenario::new("keeps_order_round_after_round", vec![rounds])
+    Scenario::new("keeps_order_across_wraparounds", vec![rounds])
 }
 
 /// Without a receiver there is room for as many as the capacity, and no more.
@@ -189,13 +189,13 @@ pub fn delivers_each_once<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
 }
 
 /// Two send to one.
-pub fn two_senders_are_both_heard<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn items_of_both_senders_arrive<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let receiver = |shared: &Passed<B>| {
         shared.got[0][0].set(receive(shared));
         shared.got[0][1].set(receive(shared));
     };
     Scenario::new(
-        "two_senders_are_both_heard",
+        "items_of_both_senders_arrive",
         vec![send_one, send_two, receiver],
     )
     .verify(|shared| assert_eq!(sum_received(shared), 3))
@@ -203,7 +203,7 @@ pub fn two_senders_are_both_heard<B: Buffer<Item = u64>>() -> Scenario<Passed<B>
 }
 
 /// One sends to two.
-pub fn two_receivers_share<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn two_receivers_share_the_items<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| {
         send(shared, 1);
         send(shared, 2);
@@ -213,13 +213,13 @@ pub fn two_receivers_share<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
         receive_as::<B, 0>,
         receive_as::<B, 1>,
     ];
-    Scenario::new("two_receivers_share", participants)
+    Scenario::new("two_receivers_share_the_items", participants)
         .verify(|shared| assert_eq!(sum_received(shared), 3))
         .choices(8)
 }
 
 /// A handle that goes while another one stays ends nothing.
-pub fn only_the_last_sender_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn dropping_one_of_two_senders_keeps_the_buffer_open<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| {
         let stays = shared.buffer.sender().expect("open");
         close(shared, Direction::Sending);
@@ -227,13 +227,13 @@ pub fn only_the_last_sender_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario
     };
     let receiver = |shared: &Passed<B>| assert_eq!(receive(shared), 1);
     Scenario::new(
-        "only_the_last_sender_ends_the_stream",
+        "dropping_one_of_two_senders_keeps_the_buffer_open",
         vec![sender, receiver],
     )
 }
 
 /// After the last sender has gone, what is there can still be received; then the stream ends.
-pub fn closing_lets_receivers_drain_and_end<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn closed_buffer_can_be_drained<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| {
         send(shared, 1);
         close(shared, Direction::Sending);
@@ -249,13 +249,13 @@ pub fn closing_lets_receivers_drain_and_end<B: Buffer<Item = u64>>() -> Scenario
         );
     };
     Scenario::new(
-        "closing_lets_receivers_drain_and_end",
+        "closed_buffer_can_be_drained",
         vec![sender, receiver],
     )
 }
 
 /// Whoever comes after the end hears of it as well, waiting or not.
-pub fn a_closed_buffer_stays_closed<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn closed_buffer_stays_closed<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let close_and_look = |shared: &Passed<B>| {
         close(shared, Direction::Sending);
         let end = Err(RecvTimeoutError::Disconnected);
@@ -270,7 +270,7 @@ pub fn a_closed_buffer_stays_closed<B: Buffer<Item = u64>>() -> Scenario<Passed<
         assert_eq!(shared.buffer.send_with(1, Timeout::NonBlocking), broken);
         assert_eq!(shared.buffer.send_with(1, Timeout::Infinite), broken);
     };
-    Scenario::new("a_closed_buffer_stays_closed", vec![close_and_look])
+    Scenario::new("closed_buffer_stays_closed", vec![close_and_look])
 }
 
 /// The last sender that goes wakes everybody who waits for an item.
@@ -304,7 +304,7 @@ pub fn closing_wakes_every_sender<B: Buffer<Item = u64>>() -> Scenario<Passed<B>
 }
 
 /// Who looks while another one is just hearing of the end hears of it too, without waiting.
-pub fn every_receiver_hears_of_the_end<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn every_receiver_sees_disconnection<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let receiver = |shared: &Passed<B>| {
         let end = Err(RecvTimeoutError::Disconnected);
         assert_eq!(shared.buffer.recv_with(Timeout::Infinite), end);
@@ -312,11 +312,11 @@ pub fn every_receiver_hears_of_the_end<B: Buffer<Item = u64>>() -> Scenario<Pass
     };
     let closer = |shared: &Passed<B>| close(shared, Direction::Sending);
     let participants = vec![receiver as fn(&Passed<B>), receiver, closer];
-    Scenario::new("every_receiver_hears_of_the_end", participants).choices(8)
+    Scenario::new("every_receiver_sees_disconnection", participants).choices(8)
 }
 
 /// The same for senders, whose items come back.
-pub fn every_sender_hears_of_the_end<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn every_sender_sees_disconnection<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| {
         let end = Err(SendTimeoutError::Disconnected(1));
         while shared.buffer.send_with(1, Timeout::Infinite) != end {}
@@ -324,11 +324,11 @@ pub fn every_sender_hears_of_the_end<B: Buffer<Item = u64>>() -> Scenario<Passed
     };
     let closer = |shared: &Passed<B>| close(shared, Direction::Receiving);
     let participants = vec![sender as fn(&Passed<B>), sender, closer];
-    Scenario::new("every_sender_hears_of_the_end", participants).choices(8)
+    Scenario::new("every_sender_sees_disconnection", participants).choices(8)
 }
 
 /// A receiver that gives up has taken nothing, and swallows nobody's wake-up.
-pub fn an_impatient_receiver_takes_nothing_along<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn timed_out_receiver_takes_no_item<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let impatient = |shared: &Passed<B>| {
         let timeout = Timeout::after(Duration::from_micros(50));
         match shared.buffer.recv_with(timeout) {
@@ -337,13 +337,13 @@ pub fn an_impatient_receiver_takes_nothing_along<B: Buffer<Item = u64>>() -> Sce
         }
     };
     let participants = vec![impatient, send_one, receive_as::<B, 0>];
-    Scenario::new("an_impatient_receiver_takes_nothing_along", participants)
+    Scenario::new("timed_out_receiver_takes_no_item", participants)
         .verify(|shared| assert_eq!((sum_received(shared), left_in(shared)), (1, 0)))
         .choices(8)
 }
 
 /// A sender that gives up has its item back, and the buffer has none of it.
-pub fn an_impatient_sender_leaves_nothing_behind<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn timed_out_sender_keeps_its_item<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let impatient = |shared: &Passed<B>| {
         let timeout = Timeout::after(Duration::from_micros(50));
         match shared.buffer.send_with(4, timeout) {
@@ -352,7 +352,7 @@ pub fn an_impatient_sender_leaves_nothing_behind<B: Buffer<Item = u64>>() -> Sce
         }
     };
     let participants = vec![impatient, receive_as::<B, 0>, send_one];
-    Scenario::new("an_impatient_sender_leaves_nothing_behind", participants)
+    Scenario::new("timed_out_sender_keeps_its_item", participants)
         .verify(|shared| {
             let sent = 1 + shared.got[1][0].get();
             let received = shared.got[0][0].get();
@@ -362,7 +362,7 @@ pub fn an_impatient_sender_leaves_nothing_behind<B: Buffer<Item = u64>>() -> Sce
 }
 
 /// A timeout of zero and a deadline in the past try once; one of centuries takes what is there.
-pub fn answers_odd_timeouts<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn handles_extreme_timeouts<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let odd = |shared: &Passed<B>| {
         for timeout in spent() {
             let nothing = shared.buffer.recv_with(timeout);
@@ -377,14 +377,14 @@ pub fn answers_odd_timeouts<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
         }
         assert_eq!(shared.buffer.recv_with(centuries()), Ok(0));
     };
-    Scenario::new("answers_odd_timeouts", vec![odd])
+    Scenario::new("handles_extreme_timeouts", vec![odd])
 }
 
 /// The handles' own functions, waiting or not: each passes an item on, and dropping the last handle
 /// of a side ends the stream.
-pub fn every_way_to_send_and_receive_passes_items<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn every_send_and_receive_method_passes_items<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     Scenario::new(
-        "every_way_to_send_and_receive_passes_items",
+        "every_send_and_receive_method_passes_items",
         vec![pass_in_every_way::<B>],
     )
 }
@@ -449,7 +449,7 @@ fn receive_batch<B: Buffer<Item = u64>>(shared: &Passed<B>, most: usize) -> Vec<
 }
 
 /// A batch of more than fits arrives in its order.
-pub fn a_batch_keeps_order<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn batch_keeps_order<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| send_batch(shared, vec![1, 2, 3]);
     let receiver = |shared: &Passed<B>| {
         let mut items = receive_batch(shared, 2);
@@ -458,24 +458,24 @@ pub fn a_batch_keeps_order<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
         }
         assert_eq!(items, [1, 2, 3]);
     };
-    Scenario::new("a_batch_keeps_order", vec![sender, receiver])
+    Scenario::new("batch_keeps_order", vec![sender, receiver])
 }
 
 /// Two wait for an item each, and one batch is for both.
-pub fn a_batch_lets_every_receiver_go<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn batch_wakes_every_receiver<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let sender = |shared: &Passed<B>| send_batch(shared, vec![1, 2]);
     let participants = vec![
         receive_as::<B, 0> as fn(&Passed<B>),
         receive_as::<B, 1>,
         sender,
     ];
-    Scenario::new("a_batch_lets_every_receiver_go", participants)
+    Scenario::new("batch_wakes_every_receiver", participants)
         .verify(|shared| assert_eq!(sum_received(shared), 3))
         .choices(8)
 }
 
 /// Two wait for a place each, and whoever receives makes room for both at once.
-pub fn places_of_a_batch_let_every_sender_go<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn batch_receive_wakes_every_sender<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     fn send_twice<B: Buffer<Item = u64>>(shared: &Passed<B>) {
         send(shared, 1);
         send(shared, 1);
@@ -488,11 +488,11 @@ pub fn places_of_a_batch_let_every_sender_go<B: Buffer<Item = u64>>() -> Scenari
         }
     };
     let participants = vec![send_twice::<B> as fn(&Passed<B>), send_twice, receiver];
-    Scenario::new("places_of_a_batch_let_every_sender_go", participants).choices(8)
+    Scenario::new("batch_receive_wakes_every_sender", participants).choices(8)
 }
 
 /// Of two that ask for many, one or both get the batch, and both hear of the end.
-pub fn a_batch_ends_for_every_receiver<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn every_batch_receiver_sees_disconnection<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     fn receive_all<B: Buffer<Item = u64>, const ME: usize>(shared: &Passed<B>) {
         let mut items = Vec::new();
         let received = |items: &mut _| {
@@ -514,13 +514,13 @@ pub fn a_batch_ends_for_every_receiver<B: Buffer<Item = u64>>() -> Scenario<Pass
         receive_all::<B, 1>,
         sender,
     ];
-    Scenario::new("a_batch_ends_for_every_receiver", participants)
+    Scenario::new("every_batch_receiver_sees_disconnection", participants)
         .verify(|shared| assert_eq!(sum_received(shared), shared.buffer.capacity() as u64))
         .choices(8)
 }
 
 /// What has no place stays with the sender, and so does what comes too late.
-pub fn a_refused_batch_loses_nothing<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn failed_batch_send_keeps_its_items<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let refused = |shared: &Passed<B>| {
         let (buffer, capacity) = (&shared.buffer, shared.buffer.capacity());
         let full = Err(SendTimeoutError::Timeout(()));
@@ -550,11 +550,11 @@ pub fn a_refused_batch_loses_nothing<B: Buffer<Item = u64>>() -> Scenario<Passed
         assert_eq!(buffer.send_many_with(&mut items, Timeout::Infinite), broken);
         assert_eq!(items, [capacity as u64, capacity as u64 + 1]);
     };
-    Scenario::new("a_refused_batch_loses_nothing", vec![refused])
+    Scenario::new("failed_batch_send_keeps_its_items", vec![refused])
 }
 
 /// A sender of two that gives up has sent one, both or none, and has the others back.
-pub fn an_impatient_batch_loses_nothing<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn timed_out_batch_loses_no_item<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let impatient = |shared: &Passed<B>| {
         let mut items = vec![1, 1];
         let timeout = Timeout::after(Duration::from_micros(50));
@@ -570,7 +570,7 @@ pub fn an_impatient_batch_loses_nothing<B: Buffer<Item = u64>>() -> Scenario<Pas
         shared.got[0][0].set(items.len() as u64);
     };
     Scenario::new(
-        "an_impatient_batch_loses_nothing",
+        "timed_out_batch_loses_no_item",
         vec![impatient, receiver],
     )
     .verify(|shared| {
@@ -581,10 +581,10 @@ pub fn an_impatient_batch_loses_nothing<B: Buffer<Item = u64>>() -> Scenario<Pas
 }
 
 /// The handles' own functions for many, waiting or not.
-pub fn every_way_to_send_and_receive_many_passes_items<B: Buffer<Item = u64>>()
+pub fn every_batch_method_passes_items<B: Buffer<Item = u64>>()
 -> Scenario<Passed<B>> {
     Scenario::new(
-        "every_way_to_send_and_receive_many_passes_items",
+        "every_batch_method_passes_items",
         vec![pass_many_in_every_way::<B>],
     )
 }
@@ -622,7 +622,7 @@ fn pass_many_in_every_way<B: Buffer<Item = u64>>(shared: &Passed<B>) {
 }
 
 /// No room can be planned for a capacity of zero, or for one whose length overflows.
-pub fn refuses_impossible_capacities() -> Scenario<RaceCell> {
+pub fn rejects_invalid_capacities() -> Scenario<RaceCell> {
     fn refuses<B: ShmObject<Config = usize> + ?Sized>() {
         assert_eq!(B::layout(0), Err(ConfigError::ZeroCapacity));
         for capacity in [usize::MAX, usize::MAX / size_of::<u64>()] {
@@ -637,5 +637,5 @@ pub fn refuses_impossible_capacities() -> Scenario<RaceCell> {
         refuses::<RobustBoundedBuffer<u64, [TurnSlot<u64>]>>();
         refuses::<RobustMonitorBuffer<u64, [Slot<u64>]>>();
     };
-    Scenario::new("refuses_impossible_capacities", vec![plan])
+    Scenario::new("rejects_invalid_capacities", vec![plan])
 }

@@ -119,19 +119,19 @@ impl<B: Bytes> Stream<B> {
 /// Every scenario, with its victims alive.
 pub fn all(stage: &mut impl Stage) {
     stage.run(keeps_order::<Small<2>>());
-    stage.run(a_small_write_comes_in_one_piece::<Small<2>>());
-    stage.run(an_impatient_writer_moves_what_fits::<Small<2>>());
-    stage.run(small_writes_are_not_mixed::<Small<3>>());
-    stage.run(the_end_of_the_stream_comes_last::<Small<2>>());
-    stage.run(the_last_reader_that_goes_breaks_the_pipe::<Small<1>>());
-    stage.run(who_has_little_to_write_does_not_wait_for_more::<Small<2>>());
-    stage.run(two_readers_share_what_came_at_once::<Small<2>>());
-    stage.run(answers_odd_requests::<Small<2>>());
-    stage.run(a_write_is_done_or_not::<Small<2>>());
-    stage.run(a_large_write_has_a_beginning::<Small<1>>());
-    stage.run(a_read_is_done_or_not::<Small<2>>());
-    stage.run(the_last_writer_that_dies_ends_the_stream::<Small<1>>());
-    stage.run(the_last_reader_that_dies_breaks_the_pipe::<Small<1>>());
+    stage.run(small_write_is_atomic::<Small<2>>());
+    stage.run(non_blocking_write_writes_what_fits::<Small<2>>());
+    stage.run(small_writes_do_not_interleave::<Small<3>>());
+    stage.run(end_of_stream_follows_the_last_byte::<Small<2>>());
+    stage.run(dropped_last_reader_disconnects_writers::<Small<1>>());
+    stage.run(small_writer_does_not_wait_behind_a_larger_one::<Small<2>>());
+    stage.run(one_write_wakes_two_readers::<Small<2>>());
+    stage.run(handles_extreme_requests::<Small<2>>());
+    stage.run(killed_write_completes_or_has_no_effect::<Small<2>>());
+    stage.run(killed_large_write_leaves_a_prefix::<Small<1>>());
+    stage.run(killed_read_completes_or_has_no_effect::<Small<2>>());
+    stage.run(death_of_last_writer_ends_the_stream::<Small<1>>());
+    stage.run(death_of_last_reader_disconnects_writers::<Small<1>>());
 }
 
 /// More than fits goes through in its order.
@@ -151,13 +151,13 @@ pub fn keeps_order<B: Bytes>() -> Scenario<Stream<B>> {
 }
 
 /// No reader sees a part of a small piece.
-pub fn a_small_write_comes_in_one_piece<B: Bytes>() -> Scenario<Stream<B>> {
+pub fn small_write_is_atomic<B: Bytes>() -> Scenario<Stream<B>> {
     let read = |shared: &Stream<B>| {
         let count = shared.read::<0>(2, Timeout::NonBlocking);
         assert!([0, 2].contains(&count), "{count} of 2");
     };
     Scenario::new(
-        "a_small_write_comes_in_one_piece",
+        "small_write_is_atomic",
         vec![|shared: &Stream<B>| shared.write(&[1, 2]), read],
     )
     .verify(|shared| assert_eq!(shared.rest(), 12))
@@ -165,7 +165,7 @@ pub fn a_small_write_comes_in_one_piece<B: Bytes>() -> Scenario<Stream<B>> {
 }
 
 /// Without timeout, a large piece goes in as far as there is room; nothing else does.
-pub fn an_impatient_writer_moves_what_fits<B: Bytes>() -> Scenario<Stream<B>> {
+pub fn non_blocking_write_writes_what_fits<B: Bytes>() -> Scenario<Stream<B>> {
     let write = |shared: &Stream<B>| {
         let written = shared.bytes.write_with(&[1, 2, 3], Timeout::NonBlocking);
         let count = written.expect("it was empty");
@@ -174,7 +174,7 @@ pub fn an_impatient_writer_moves_what_fits<B: Bytes>() -> Scenario<Stream<B>> {
         shared.wrote.set(count as u64);
     };
     Scenario::new(
-        "an_impatient_writer_moves_what_fits",
+        "non_blocking_write_writes_what_fits",
         vec![write, |shared| {
             shared.read::<0>(2, Timeout::NonBlocking);
         }],
@@ -187,7 +187,7 @@ pub fn an_impatient_writer_moves_what_fits<B: Bytes>() -> Scenario<Stream<B>> {
 }
 
 /// Small pieces of two writers stay whole, whatever comes between them.
-pub fn small_writes_are_not_mixed<B: Bytes>() -> Scenario<Stream<B>> {
+pub fn small_writes_do_not_interleave<B: Bytes>() -> Scenario<Stream<B>> {
     let write_twice = |shared: &Stream<B>| {
         shared.write(&[1, 2]);
         shared.write(&[1, 2]);
@@ -199,7 +199,7 @@ pub fn small_writes_are_not_mixed<B: Bytes>() -> Scenario<Stream<B>> {
         }
     };
     Scenario::new(
-        "small_writes_are_not_mixed",
+        "small_writes_do_not_interleave",
         vec![write_twice, |shared| shared.write(&[3, 4]), read],
     )
     .verify(|shared| {
@@ -210,7 +210,7 @@ pub fn small_writes_are_not_mixed<B: Bytes>() -> Scenario<Stream<B>> {
 }
 
 /// What was written is read before the end, and after the end nothing comes.
-pub fn the_end_of_the_stream_comes_last<B: Bytes>() -> Scenario<Stream<B>> {
+pub fn end_of_stream_follows_the_last_byte<B: Bytes>() -> Scenario<Stream<B>> {
     let write = |shared: &Stream<B>| {
         let _writer = shared.bytes.come(Direction::Sending).expect("the first");
         shared.write(&[1, 2, 3]);
@@ -220,11 +220,11 @@ pub fn the_end_of_the_stream_comes_last<B: Bytes>() -> Scenario<Stream<B>> {
         assert_eq!(shared.read[0].get(), 123);
         assert!(shared.bytes.come(Direction::Sending).is_none(), "for good");
     };
-    Scenario::new("the_end_of_the_stream_comes_last", vec![write, read]).choices(8)
+    Scenario::new("end_of_stream_follows_the_last_byte", vec![write, read]).choices(8)
 }
 
 /// Who waits for room hears that there will be none; what it has written before, it hears first.
-pub fn the_last_reader_that_goes_breaks_the_pipe<B: Bytes>() -> Scenario<Stream<B>> {
+pub fn dropped_last_reader_disconnects_writers<B: Bytes>() -> Scenario<Stream<B>> {
     let write = |shared: &Stream<B>| {
         let broken = Err(BytePipeError::Disconnected);
         let written = shared.bytes.write_with(&[1, 2, 3], Timeout::Infinite);
@@ -233,7 +233,7 @@ pub fn the_last_reader_that_goes_breaks_the_pipe<B: Bytes>() -> Scenario<Stream<
         assert_eq!(again, broken, "for good");
     };
     Scenario::new(
-        "the_last_reader_that_goes_breaks_the_pipe",
+        "dropped_last_reader_disconnects_writers",
         vec![write, |shared| {
             drop(shared.bytes.come(Direction::Receiving))
         }],
@@ -242,7 +242,7 @@ pub fn the_last_reader_that_goes_breaks_the_pipe<B: Bytes>() -> Scenario<Stream<
 }
 
 /// There is room for one of two writers that wait: that one goes, whichever came first.
-pub fn who_has_little_to_write_does_not_wait_for_more<B: Bytes>() -> Scenario<Stream<B>> {
+pub fn small_writer_does_not_wait_behind_a_larger_one<B: Bytes>() -> Scenario<Stream<B>> {
     let read = |shared: &Stream<B>| {
         shared.write(&[1, 2]);
         shared.begun.release(2).expect("few");
@@ -253,7 +253,7 @@ pub fn who_has_little_to_write_does_not_wait_for_more<B: Bytes>() -> Scenario<St
         }
     };
     Scenario::new(
-        "who_has_little_to_write_does_not_wait_for_more",
+        "small_writer_does_not_wait_behind_a_larger_one",
         vec![
             |shared: &Stream<B>| {
                 shared.begun.acquire().forget();
@@ -272,12 +272,12 @@ pub fn who_has_little_to_write_does_not_wait_for_more<B: Bytes>() -> Scenario<St
 }
 
 /// Two bytes come at once, and each of two readers takes one.
-pub fn two_readers_share_what_came_at_once<B: Bytes>() -> Scenario<Stream<B>> {
+pub fn one_write_wakes_two_readers<B: Bytes>() -> Scenario<Stream<B>> {
     fn read<B: Bytes, const WHO: usize>(shared: &Stream<B>) {
         assert_eq!(shared.read::<WHO>(1, Timeout::Infinite), 1);
     }
     Scenario::new(
-        "two_readers_share_what_came_at_once",
+        "one_write_wakes_two_readers",
         vec![read::<B, 0>, read::<B, 1>, |shared| shared.write(&[1, 2])],
     )
     .verify(|shared| {
@@ -288,7 +288,7 @@ pub fn two_readers_share_what_came_at_once<B: Bytes>() -> Scenario<Stream<B>> {
 }
 
 /// Nothing takes no time; no time, or a time that has passed, is enough for what is there.
-pub fn answers_odd_requests<B: Bytes>() -> Scenario<Stream<B>> {
+pub fn handles_extreme_requests<B: Bytes>() -> Scenario<Stream<B>> {
     let ask = |shared: &Stream<B>| {
         let (bytes, timed_out) = (&shared.bytes, Err(BytePipeError::Timeout));
         assert_eq!(bytes.read_with(&mut [], Timeout::Infinite), Ok(0));
@@ -305,7 +305,7 @@ pub fn answers_odd_requests<B: Bytes>() -> Scenario<Stream<B>> {
             assert_eq!(shared.read::<0>(2, centuries()), 2);
         }
     };
-    Scenario::new("answers_odd_requests", vec![ask as fn(&Stream<B>)])
+    Scenario::new("handles_extreme_requests", vec![ask as fn(&Stream<B>)])
         .verify(|shared| assert_eq!(shared.rest(), 123_123))
         .choices(4)
 }
@@ -315,7 +315,7 @@ fn briefly() -> Timeout {
 }
 
 /// A writer is killed: its piece is there or not, and no place is lost.
-pub fn a_write_is_done_or_not<B: Bytes>() -> Scenario<Stream<B>> {
+pub fn killed_write_completes_or_has_no_effect<B: Bytes>() -> Scenario<Stream<B>> {
     let write = |shared: &Stream<B>| {
         let written = shared.bytes.write_with(&[1, 2], Timeout::NonBlocking);
         assert_eq!(written, Ok(2));
@@ -325,7 +325,7 @@ pub fn a_write_is_done_or_not<B: Bytes>() -> Scenario<Stream<B>> {
         shared.read::<0>(1, Timeout::NonBlocking);
     };
     Scenario::new(
-        "a_write_is_done_or_not",
+        "killed_write_completes_or_has_no_effect",
         vec![write as fn(&Stream<B>), read],
     )
     .verify(|shared| {
@@ -340,7 +340,7 @@ pub fn a_write_is_done_or_not<B: Bytes>() -> Scenario<Stream<B>> {
 }
 
 /// Of a large piece the beginning is there, and the next bytes come behind it.
-pub fn a_large_write_has_a_beginning<B: Bytes>() -> Scenario<Stream<B>> {
+pub fn killed_large_write_leaves_a_prefix<B: Bytes>() -> Scenario<Stream<B>> {
     let write = |shared: &Stream<B>| {
         let _ = shared.bytes.write_with(&[1, 2], briefly());
     };
@@ -349,7 +349,7 @@ pub fn a_large_write_has_a_beginning<B: Bytes>() -> Scenario<Stream<B>> {
         shared.read::<0>(1, briefly());
     };
     Scenario::new(
-        "a_large_write_has_a_beginning",
+        "killed_large_write_leaves_a_prefix",
         vec![write as fn(&Stream<B>), other],
     )
     .verify(|shared| assert!([0, 1, 12].contains(&shared.rest())))
@@ -358,12 +358,12 @@ pub fn a_large_write_has_a_beginning<B: Bytes>() -> Scenario<Stream<B>> {
 }
 
 /// A reader is killed: it has taken what it was reading, or not; the rest is there, in its order.
-pub fn a_read_is_done_or_not<B: Bytes>() -> Scenario<Stream<B>> {
+pub fn killed_read_completes_or_has_no_effect<B: Bytes>() -> Scenario<Stream<B>> {
     let read = |shared: &Stream<B>| {
         let _ = shared.bytes.read_with(&mut [0], Timeout::NonBlocking);
     };
     Scenario::new(
-        "a_read_is_done_or_not",
+        "killed_read_completes_or_has_no_effect",
         vec![read as fn(&Stream<B>), |shared| shared.write(&[1, 2])],
     )
     .verify(|shared| assert!([12, 2].contains(&shared.rest())))
@@ -372,7 +372,7 @@ pub fn a_read_is_done_or_not<B: Bytes>() -> Scenario<Stream<B>> {
 }
 
 /// The last writer dies, or goes: the stream ends. The other one has opened it before.
-pub fn the_last_writer_that_dies_ends_the_stream<B: Bytes>() -> Scenario<Stream<B>> {
+pub fn death_of_last_writer_ends_the_stream<B: Bytes>() -> Scenario<Stream<B>> {
     let come = |shared: &Stream<B>| drop(shared.bytes.come(Direction::Sending));
     let read = |shared: &Stream<B>| {
         drop(shared.bytes.come(Direction::Sending));
@@ -381,7 +381,7 @@ pub fn the_last_writer_that_dies_ends_the_stream<B: Bytes>() -> Scenario<Stream<
         assert!(shared.bytes.come(Direction::Sending).is_none(), "for good");
     };
     Scenario::new(
-        "the_last_writer_that_dies_ends_the_stream",
+        "death_of_last_writer_ends_the_stream",
         vec![come as fn(&Stream<B>), read],
     )
     .choices(8)
@@ -389,7 +389,7 @@ pub fn the_last_writer_that_dies_ends_the_stream<B: Bytes>() -> Scenario<Stream<
 }
 
 /// The same for the last reader: a writer hears of it.
-pub fn the_last_reader_that_dies_breaks_the_pipe<B: Bytes>() -> Scenario<Stream<B>> {
+pub fn death_of_last_reader_disconnects_writers<B: Bytes>() -> Scenario<Stream<B>> {
     let come = |shared: &Stream<B>| drop(shared.bytes.come(Direction::Receiving));
     let write = |shared: &Stream<B>| {
         drop(shared.bytes.come(Direction::Receiving));
@@ -397,7 +397,7 @@ pub fn the_last_reader_that_dies_breaks_the_pipe<B: Bytes>() -> Scenario<Stream<
         while shared.bytes.write_with(&[1], Timeout::Infinite) != broken {}
     };
     Scenario::new(
-        "the_last_reader_that_dies_breaks_the_pipe",
+        "death_of_last_reader_disconnects_writers",
         vec![come as fn(&Stream<B>), write],
     )
     .choices(8)

@@ -32,14 +32,14 @@ where
     L: RawLock + ShmSafe + 'static,
 {
     stage.run(does_not_lose_wakeup::<C, L>());
-    stage.run(does_not_lose_wakeup_under_the_lock::<C, L>());
-    stage.run(one_notification_wakes_one::<C, L>());
-    stage.run(one_notification_for_each_of_three::<C, L>());
-    stage.run(notify_all_wakes_everyone::<C, L>());
-    stage.run(notify_all_reaches_different_conditions::<C, L>());
-    stage.run(hands_back_and_forth::<C, L>());
-    stage.run(a_timed_out_waiter_eats_no_notification::<C, L>());
-    stage.run(answers_odd_timeouts::<C, L>());
+    stage.run(does_not_lose_wakeup_sent_under_the_lock::<C, L>());
+    stage.run(two_notifications_wake_two_waiters::<C, L>());
+    stage.run(three_notifications_wake_three_waiters::<C, L>());
+    stage.run(notify_all_wakes_every_waiter::<C, L>());
+    stage.run(notify_all_wakes_waiters_of_different_conditions::<C, L>());
+    stage.run(two_waiters_alternate::<C, L>());
+    stage.run(timed_out_waiter_takes_no_notification::<C, L>());
+    stage.run(handles_extreme_timeouts::<C, L>());
 }
 
 fn take<C: RawCondvar, L: RawLock>(shared: &Awaited<C, L>) {
@@ -71,36 +71,36 @@ pub fn does_not_lose_wakeup<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, 
 }
 
 /// The same if the notifier still holds the lock.
-pub fn does_not_lose_wakeup_under_the_lock<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
+pub fn does_not_lose_wakeup_sent_under_the_lock<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
     let put = |shared: &Awaited<C, L>| {
         let _held = shared.lock.lock();
         shared.tokens.increment();
         shared.changed.notify_one();
     };
-    Scenario::new("does_not_lose_wakeup_under_the_lock", vec![take, put])
+    Scenario::new("does_not_lose_wakeup_sent_under_the_lock", vec![take, put])
 }
 
 /// Two waiters, two notifications: both go on.
-pub fn one_notification_wakes_one<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
+pub fn two_notifications_wake_two_waiters<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
     let put_twice = |shared: &Awaited<C, L>| {
         put(shared);
         put(shared);
     };
-    Scenario::new("one_notification_wakes_one", vec![take, take, put_twice])
+    Scenario::new("two_notifications_wake_two_waiters", vec![take, take, put_twice])
         .verify(|shared| assert_eq!(shared.tokens.get(), 0))
         .choices(8)
 }
 
 /// Three waiters, three notifications: all go on, also those that came late and found traces of
 /// the others.
-pub fn one_notification_for_each_of_three<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
+pub fn three_notifications_wake_three_waiters<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
     let put_thrice = |shared: &Awaited<C, L>| {
         put(shared);
         put(shared);
         put(shared);
     };
     Scenario::new(
-        "one_notification_for_each_of_three",
+        "three_notifications_wake_three_waiters",
         vec![take, take, take, put_thrice],
     )
     .verify(|shared| assert_eq!(shared.tokens.get(), 0))
@@ -108,18 +108,18 @@ pub fn one_notification_for_each_of_three<C: RawCondvar, L: RawLock>() -> Scenar
 }
 
 /// Two waiters, one notification of all: both go on.
-pub fn notify_all_wakes_everyone<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
+pub fn notify_all_wakes_every_waiter<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
     let announce = |shared: &Awaited<C, L>| {
         let held = shared.lock.lock();
         shared.tokens.increment();
         drop(held);
         shared.changed.notify_all();
     };
-    Scenario::new("notify_all_wakes_everyone", vec![see, see, announce]).choices(8)
+    Scenario::new("notify_all_wakes_every_waiter", vec![see, see, announce]).choices(8)
 }
 
 /// Two waiters for different values, and a notification of all that is for one of them.
-pub fn notify_all_reaches_different_conditions<C: RawCondvar, L: RawLock>()
+pub fn notify_all_wakes_waiters_of_different_conditions<C: RawCondvar, L: RawLock>()
 -> Scenario<Awaited<C, L>> {
     fn raise_from<C: RawCondvar, L: RawLock, const FROM: u64>(shared: &Awaited<C, L>) {
         let mut held = shared.lock.lock();
@@ -135,13 +135,13 @@ pub fn notify_all_reaches_different_conditions<C: RawCondvar, L: RawLock>()
         raise_from::<C, L, 2>,
         raise_from::<C, L, 0>,
     ];
-    Scenario::new("notify_all_reaches_different_conditions", participants)
+    Scenario::new("notify_all_wakes_waiters_of_different_conditions", participants)
         .verify(|shared| assert_eq!(shared.tokens.get(), 3))
         .choices(8)
 }
 
 /// Two that wait for each other in turn.
-pub fn hands_back_and_forth<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
+pub fn two_waiters_alternate<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
     fn turn<C: RawCondvar, L: RawLock>(shared: &Awaited<C, L>, mine: u64) {
         let mut held = shared.lock.lock();
         while shared.tokens.get() != mine {
@@ -156,12 +156,12 @@ pub fn hands_back_and_forth<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, 
         turn(shared, 2);
     };
     let second = |shared: &Awaited<C, L>| turn(shared, 1);
-    Scenario::new("hands_back_and_forth", vec![first, second])
+    Scenario::new("two_waiters_alternate", vec![first, second])
         .verify(|shared| assert_eq!(shared.tokens.get(), 3))
 }
 
 /// A waiter that gives up has not used up the notification that another one needs.
-pub fn a_timed_out_waiter_eats_no_notification<C: RawCondvar, L: RawLock>()
+pub fn timed_out_waiter_takes_no_notification<C: RawCondvar, L: RawLock>()
 -> Scenario<Awaited<C, L>> {
     let impatient = |shared: &Awaited<C, L>| {
         let mut held = shared.lock.lock();
@@ -177,14 +177,14 @@ pub fn a_timed_out_waiter_eats_no_notification<C: RawCondvar, L: RawLock>()
         }
     };
     Scenario::new(
-        "a_timed_out_waiter_eats_no_notification",
+        "timed_out_waiter_takes_no_notification",
         vec![impatient, see, put],
     )
     .choices(8)
 }
 
 /// With a timeout of zero or a deadline in the past a waiter comes back with the lock.
-pub fn answers_odd_timeouts<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
+pub fn handles_extreme_timeouts<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
     let odd = |shared: &Awaited<C, L>| {
         let mut held = shared.lock.lock();
         for timeout in spent() {
@@ -194,5 +194,5 @@ pub fn answers_odd_timeouts<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, 
             assert!(again.is_none(), "the lock is held again");
         }
     };
-    Scenario::new("answers_odd_timeouts", vec![odd])
+    Scenario::new("handles_extreme_timeouts", vec![odd])
 }

@@ -30,13 +30,13 @@ unsafe impl ShmSafe for Found {
 
 /// Every scenario, with its victims alive.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(one_creates_and_all_find(2));
-    stage.run(one_creates_and_all_find(3));
-    stage.run(nobody_finds_what_is_not_built());
-    stage.run(one_builds_and_all_see_it(2));
-    stage.run(one_builds_and_all_see_it(3));
-    stage.run(nobody_sees_what_is_half_built());
-    stage.run(says_why_nothing_was_created());
+    stage.run(one_process_creates_and_all_find(2));
+    stage.run(one_process_creates_and_all_find(3));
+    stage.run(unbuilt_object_is_not_found());
+    stage.run(one_process_builds_and_all_see_it(2));
+    stage.run(one_process_builds_and_all_see_it(3));
+    stage.run(half_built_object_is_not_visible());
+    stage.run(errors_say_why_creation_failed());
 }
 
 /// In the middle of building, the object is this.
@@ -72,12 +72,12 @@ fn create_or_find<const WHO: usize>(shared: &Found) {
 }
 
 /// All come at once. One creates the object, and all find it built; also if one is killed.
-pub fn one_creates_and_all_find(processes: usize) -> Scenario<Found> {
+pub fn one_process_creates_and_all_find(processes: usize) -> Scenario<Found> {
     let mut participants = vec![create_or_find::<0> as fn(&Found), create_or_find::<1>];
     if processes > 2 {
         participants.push(create_or_find::<2>);
     }
-    Scenario::new("one_creates_and_all_find", participants)
+    Scenario::new("one_process_creates_and_all_find", participants)
         .verify(|shared| {
             let created: u64 = shared.created.iter().map(|number| number.get()).sum();
             assert!(created <= 1, "{created} created it");
@@ -89,7 +89,7 @@ pub fn one_creates_and_all_find(processes: usize) -> Scenario<Found> {
 }
 
 /// Who only looks finds the object built or not at all.
-pub fn nobody_finds_what_is_not_built() -> Scenario<Found> {
+pub fn unbuilt_object_is_not_found() -> Scenario<Found> {
     let look = |shared: &Found| {
         if let Some(object) = shared.directory.find(&name()) {
             assert_eq!((object.offset, object.kind.size()), (0, 8));
@@ -97,7 +97,7 @@ pub fn nobody_finds_what_is_not_built() -> Scenario<Found> {
         }
     };
     Scenario::new(
-        "nobody_finds_what_is_not_built",
+        "unbuilt_object_is_not_found",
         vec![create_or_find::<0> as fn(&Found), look],
     )
     .victims(&[0])
@@ -120,12 +120,12 @@ fn build_once<const WHO: usize>(shared: &Found) {
 
 /// Memory that others can see before it is a region: all that come at once build it, and one of them does;
 /// also if one is killed.
-pub fn one_builds_and_all_see_it(processes: usize) -> Scenario<Found> {
+pub fn one_process_builds_and_all_see_it(processes: usize) -> Scenario<Found> {
     let mut participants = vec![build_once::<0> as fn(&Found), build_once::<1>];
     if processes > 2 {
         participants.push(build_once::<2>);
     }
-    Scenario::new("one_builds_and_all_see_it", participants)
+    Scenario::new("one_process_builds_and_all_see_it", participants)
         .verify(|shared| {
             assert_eq!(shared.mark.get(), MARKED);
             assert_eq!(shared.object.get(), BUILT);
@@ -137,21 +137,21 @@ pub fn one_builds_and_all_see_it(processes: usize) -> Scenario<Found> {
 }
 
 /// Who only looks sees it built or not at all.
-pub fn nobody_sees_what_is_half_built() -> Scenario<Found> {
+pub fn half_built_object_is_not_visible() -> Scenario<Found> {
     let look = |shared: &Found| match shared.mark.get() {
         0 => {}
         MARKED => assert_eq!(shared.object.get(), BUILT),
         other => panic!("{other}"),
     };
     Scenario::new(
-        "nobody_sees_what_is_half_built",
+        "half_built_object_is_not_visible",
         vec![build_once::<0> as fn(&Found), look],
     )
     .victims(&[0])
 }
 
 /// Each refusal has its name, and changes nothing.
-pub fn says_why_nothing_was_created() -> Scenario<Found> {
+pub fn errors_say_why_creation_failed() -> Scenario<Found> {
     let alone = |shared: &Found| {
         let kind = Kind::of::<u64>(Layout::new::<u64>());
         let never = |_| panic!("nothing is built");
@@ -174,5 +174,5 @@ pub fn says_why_nothing_was_created() -> Scenario<Found> {
         assert!(ObjectName::new(&"a".repeat(31)).is_ok());
         assert!(ObjectName::new(&"a".repeat(32)).is_err());
     };
-    Scenario::new("says_why_nothing_was_created", vec![alone])
+    Scenario::new("errors_say_why_creation_failed", vec![alone])
 }

@@ -50,8 +50,8 @@ pub fn all(stage: &mut impl Stage) {
     semaphore::all::<interlatch::Semaphore>(stage);
     stage.run(semaphore::guards_exclude_with_one_permit(2));
     stage.run(semaphore::guards_exclude_with_one_permit(3));
-    stage.run(lock::every_way_to_lock_locks());
-    stage.run(semaphore::every_way_to_acquire_acquires());
+    stage.run(lock::every_lock_method_locks());
+    stage.run(semaphore::every_acquire_method_acquires());
     semaphore_pair::all(stage);
     buffer::all(stage);
     message_queue::all(stage);

@@ -66,15 +66,15 @@ unsafe impl<B: Lends + ShmSafe> ShmSafe for Lent<B> {
 
 /// Every scenario, with its victims alive.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(what_is_filled_in_place_is_read_in_place::<RobustBounded<1>>());
-    stage.run(a_loan_that_is_dropped_is_a_place_again::<RobustBounded<1>>());
-    stage.run(a_dead_holder_of_a_loan_gives_it_back::<RobustBounded<1>>());
-    stage.run(a_dead_reader_leaves_the_item::<RobustBounded<1>>());
-    stage.run(the_last_item_that_is_given_back_ends_the_stream::<
+    stage.run(item_written_in_place_is_read_in_place::<RobustBounded<1>>());
+    stage.run(dropped_loan_frees_its_slot::<RobustBounded<1>>());
+    stage.run(sender_death_frees_its_loan::<RobustBounded<1>>());
+    stage.run(reader_death_keeps_the_item::<RobustBounded<1>>());
+    stage.run(returning_the_last_item_disconnects_receivers::<
         RobustBounded<1>,
     >());
-    stage.run(what_is_left_is_for_the_next_one());
-    stage.run(the_last_item_that_is_left_ends_the_stream());
+    stage.run(left_item_is_received_next());
+    stage.run(left_item_is_received_before_disconnection());
 }
 
 fn briefly() -> Timeout {
@@ -89,7 +89,7 @@ fn take<B: Lends, const WHO: usize>(shared: &Lent<B>, timeout: Timeout) {
 }
 
 /// What one fills, another one reads, one after the other in the one place.
-pub fn what_is_filled_in_place_is_read_in_place<B: Lends>() -> Scenario<Lent<B>> {
+pub fn item_written_in_place_is_read_in_place<B: Lends>() -> Scenario<Lent<B>> {
     let sender = |shared: &Lent<B>| {
         assert!(shared.buffer.fill(1, Timeout::Infinite, || {}));
         assert!(shared.buffer.fill(10, Timeout::Infinite, || {}));
@@ -99,21 +99,21 @@ pub fn what_is_filled_in_place_is_read_in_place<B: Lends>() -> Scenario<Lent<B>>
         assert_eq!(shared.buffer.read(Timeout::Infinite), Ok(10));
     };
     Scenario::new(
-        "what_is_filled_in_place_is_read_in_place",
+        "item_written_in_place_is_read_in_place",
         vec![sender, reader],
     )
     .choices(4)
 }
 
 /// What was filled and not sent is no item, and its place is free for one who waits for it.
-pub fn a_loan_that_is_dropped_is_a_place_again<B: Lends>() -> Scenario<Lent<B>> {
+pub fn dropped_loan_frees_its_slot<B: Lends>() -> Scenario<Lent<B>> {
     let careless = |shared: &Lent<B>| shared.buffer.spoil(Timeout::NonBlocking);
     let sender = |shared: &Lent<B>| {
         assert!(shared.buffer.fill(1, Timeout::Infinite, || {}));
         assert_eq!(shared.buffer.read(Timeout::Infinite), Ok(1));
     };
     Scenario::new(
-        "a_loan_that_is_dropped_is_a_place_again",
+        "dropped_loan_frees_its_slot",
         vec![careless, sender],
     )
     .verify(is_empty)
@@ -133,14 +133,14 @@ fn is_empty<B: Lends>(shared: &Lent<B>) {
 
 /// A sender is killed while it fills, or before, or after: its item is whole, or is none, and the place is
 /// there for another one.
-pub fn a_dead_holder_of_a_loan_gives_it_back<B: Lends>() -> Scenario<Lent<B>> {
+pub fn sender_death_frees_its_loan<B: Lends>() -> Scenario<Lent<B>> {
     let sender = |shared: &Lent<B>| {
         let sent = shared.buffer.fill(1, briefly(), || {});
         shared.sent.set(u64::from(sent));
     };
     let reader = |shared: &Lent<B>| take::<B, 0>(shared, briefly());
     Scenario::new(
-        "a_dead_holder_of_a_loan_gives_it_back",
+        "sender_death_frees_its_loan",
         vec![sender, reader],
     )
     .verify(|shared| {
@@ -154,7 +154,7 @@ pub fn a_dead_holder_of_a_loan_gives_it_back<B: Lends>() -> Scenario<Lent<B>> {
 }
 
 /// A reader is killed while it has an item: another one gets it, unless it was given back before.
-pub fn a_dead_reader_leaves_the_item<B: Lends>() -> Scenario<Lent<B>> {
+pub fn reader_death_keeps_the_item<B: Lends>() -> Scenario<Lent<B>> {
     let reader = |shared: &Lent<B>| {
         let read = shared.buffer.read(briefly());
         shared.sent.set(u64::from(read.is_ok()));
@@ -163,7 +163,7 @@ pub fn a_dead_reader_leaves_the_item<B: Lends>() -> Scenario<Lent<B>> {
         assert!(shared.buffer.fill(1, Timeout::Infinite, || {}));
         take::<B, 0>(shared, briefly());
     };
-    Scenario::new("a_dead_reader_leaves_the_item", vec![reader, sender])
+    Scenario::new("reader_death_keeps_the_item", vec![reader, sender])
         .verify(|shared| {
             take::<B, 1>(shared, Timeout::NonBlocking);
             let got = shared.got[0].get() + shared.got[1].get();
@@ -176,7 +176,7 @@ pub fn a_dead_reader_leaves_the_item<B: Lends>() -> Scenario<Lent<B>> {
 
 /// The stream has ended, but for an item that somebody has: who waits for one hears of the end when that is
 /// given back.
-pub fn the_last_item_that_is_given_back_ends_the_stream<B: Lends>() -> Scenario<Lent<B>> {
+pub fn returning_the_last_item_disconnects_receivers<B: Lends>() -> Scenario<Lent<B>> {
     let first = |shared: &Lent<B>| {
         assert!(shared.buffer.fill(1, Timeout::NonBlocking, || {}));
         drop(shared.buffer.sender());
@@ -190,7 +190,7 @@ pub fn the_last_item_that_is_given_back_ends_the_stream<B: Lends>() -> Scenario<
         }
     };
     Scenario::new(
-        "the_last_item_that_is_given_back_ends_the_stream",
+        "returning_the_last_item_disconnects_receivers",
         vec![first, other],
     )
     .verify(|shared| assert_eq!(shared.got[0].get() + shared.got[1].get(), 1))
@@ -199,7 +199,7 @@ pub fn the_last_item_that_is_given_back_ends_the_stream<B: Lends>() -> Scenario<
 
 /// The stream has ended, but for an item that somebody has, and leaves: of two who wait for one, the first gets
 /// it, and the second hears of the end.
-pub fn the_last_item_that_is_left_ends_the_stream() -> Scenario<Lent<RobustBounded<1>>> {
+pub fn left_item_is_received_before_disconnection() -> Scenario<Lent<RobustBounded<1>>> {
     fn wait<const WHO: usize>(shared: &Lent<RobustBounded<1>>) {
         if let Ok(item) = shared.buffer.recv_with(Timeout::Infinite) {
             shared.got[WHO].set(item);
@@ -215,7 +215,7 @@ pub fn the_last_item_that_is_left_ends_the_stream() -> Scenario<Lent<RobustBound
         }
     };
     Scenario::new(
-        "the_last_item_that_is_left_ends_the_stream",
+        "left_item_is_received_before_disconnection",
         vec![first, wait::<0>, wait::<1>],
     )
     .verify(|shared| assert_eq!(shared.got[0].get() + shared.got[1].get(), 1))
@@ -223,7 +223,7 @@ pub fn the_last_item_that_is_left_ends_the_stream() -> Scenario<Lent<RobustBound
 }
 
 /// What was borrowed and left is there again.
-pub fn what_is_left_is_for_the_next_one() -> Scenario<Lent<RobustBounded<1>>> {
+pub fn left_item_is_received_next() -> Scenario<Lent<RobustBounded<1>>> {
     let alone = |shared: &Lent<RobustBounded<1>>| {
         assert!(shared.buffer.fill(1, Timeout::NonBlocking, || {}));
         let borrowed = shared.buffer.borrow_with(Timeout::NonBlocking);
@@ -234,5 +234,5 @@ pub fn what_is_left_is_for_the_next_one() -> Scenario<Lent<RobustBounded<1>>> {
         borrowed.leave();
         assert_eq!(shared.buffer.recv_with(Timeout::NonBlocking), Ok(1));
     };
-    Scenario::new("what_is_left_is_for_the_next_one", vec![alone]).verify(is_empty)
+    Scenario::new("left_item_is_received_next", vec![alone]).verify(is_empty)
 }

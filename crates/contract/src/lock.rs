@@ -30,10 +30,10 @@ pub fn all<L: RawLock + ShmSafe + 'static>(stage: &mut impl Stage) {
     stage.run(excludes::<L>(2));
     stage.run(excludes::<L>(3));
     stage.run(excludes::<L>(4));
-    stage.run(can_be_taken_again::<L>());
+    stage.run(locks_again_after_contention::<L>());
     stage.run(publishes_writes::<L>());
-    stage.run(a_timed_out_locker_takes_nothing_along::<L>());
-    stage.run(answers_odd_timeouts::<L>());
+    stage.run(timed_out_locker_takes_no_wakeup::<L>());
+    stage.run(handles_extreme_timeouts::<L>());
 }
 
 fn increment<L: RawLock>(shared: &Protected<L>) {
@@ -54,12 +54,12 @@ pub fn excludes<L: RawLock>(processes: usize) -> Scenario<Protected<L>> {
 }
 
 /// A lock that was contended works again afterwards.
-pub fn can_be_taken_again<L: RawLock>() -> Scenario<Protected<L>> {
+pub fn locks_again_after_contention<L: RawLock>() -> Scenario<Protected<L>> {
     let twice = |shared: &Protected<L>| {
         increment(shared);
         increment(shared);
     };
-    Scenario::new("can_be_taken_again", vec![twice, twice])
+    Scenario::new("locks_again_after_contention", vec![twice, twice])
         .verify(|shared| assert_eq!(shared.number.get(), 4))
 }
 
@@ -75,7 +75,7 @@ pub fn publishes_writes<L: RawLock>() -> Scenario<Protected<L>> {
 }
 
 /// A locker that gives up holds nothing, and swallows nobody's wake-up.
-pub fn a_timed_out_locker_takes_nothing_along<L: RawLock>() -> Scenario<Protected<L>> {
+pub fn timed_out_locker_takes_no_wakeup<L: RawLock>() -> Scenario<Protected<L>> {
     let impatient = |shared: &Protected<L>| {
         if let Some(_held) = shared
             .lock
@@ -86,7 +86,7 @@ pub fn a_timed_out_locker_takes_nothing_along<L: RawLock>() -> Scenario<Protecte
         }
     };
     Scenario::new(
-        "a_timed_out_locker_takes_nothing_along",
+        "timed_out_locker_takes_no_wakeup",
         vec![impatient, increment, increment],
     )
     .verify(|shared| assert_eq!(shared.number.get(), 2 + shared.tries[0].get()))
@@ -94,7 +94,7 @@ pub fn a_timed_out_locker_takes_nothing_along<L: RawLock>() -> Scenario<Protecte
 }
 
 /// A timeout of zero and a deadline in the past try once; one of centuries takes what is free.
-pub fn answers_odd_timeouts<L: RawLock>() -> Scenario<Protected<L>> {
+pub fn handles_extreme_timeouts<L: RawLock>() -> Scenario<Protected<L>> {
     let odd = |shared: &Protected<L>| {
         for timeout in spent() {
             assert!(shared.lock.lock_with(timeout).is_some(), "it is free");
@@ -105,11 +105,11 @@ pub fn answers_odd_timeouts<L: RawLock>() -> Scenario<Protected<L>> {
             assert!(shared.lock.lock_with(timeout).is_none(), "it is held");
         }
     };
-    Scenario::new("answers_odd_timeouts", vec![odd])
+    Scenario::new("handles_extreme_timeouts", vec![odd])
 }
 
 /// The lock's own methods: each locks, and fails while the lock is held.
-pub fn every_way_to_lock_locks() -> Scenario<RawMutex> {
+pub fn every_lock_method_locks() -> Scenario<RawMutex> {
     let locks = |lock: &RawMutex| {
         let guard = lock.lock();
         assert!(lock.is_locked());
@@ -123,5 +123,5 @@ pub fn every_way_to_lock_locks() -> Scenario<RawMutex> {
         unsafe { lock.unlock() };
         assert!(!lock.is_locked());
     };
-    Scenario::new("every_way_to_lock_locks", vec![locks])
+    Scenario::new("every_lock_method_locks", vec![locks])
 }

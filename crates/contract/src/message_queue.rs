@@ -60,20 +60,20 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(delivers_each_once::<Cells<1>>());
     stage.run(delivers_each_once::<Cells<3>>());
     stage.run(receives_the_lowest_type_first::<Cells<5>>());
-    stage.run(waits_while_full_by_messages::<Cells<1>>());
-    stage.run(waits_while_full_by_bytes::<Cells<5>>());
-    stage.run(a_reply_reaches_the_one_that_asked::<Cells<3>>());
-    stage.run(a_receiver_of_another_type_swallows_no_wakeup::<Cells<3>>());
-    stage.run(a_sender_of_a_longer_message_swallows_no_wakeup::<Cells<5>>());
-    stage.run(an_impatient_receiver_takes_nothing_along::<Cells<1>>());
-    stage.run(an_impatient_sender_leaves_nothing_behind::<Cells<5>>());
-    stage.run(answers_odd_timeouts::<Cells<1>>());
-    stage.run(a_message_that_does_not_fit_stays::<Cells<1>>());
-    stage.run(a_send_is_done_or_not::<Cells<3>>(2));
-    stage.run(a_send_is_done_or_not::<Cells<3>>(3));
-    stage.run(a_receive_is_done_or_not::<Cells<5>>(2));
-    stage.run(a_receive_is_done_or_not::<Cells<5>>(3));
-    stage.run(a_dead_senders_message_is_not_overtaken::<Cells<3>>());
+    stage.run(sender_waits_at_the_message_limit::<Cells<1>>());
+    stage.run(sender_waits_at_the_byte_limit::<Cells<5>>());
+    stage.run(reply_reaches_its_requester::<Cells<3>>());
+    stage.run(receiver_of_another_type_takes_no_wakeup::<Cells<3>>());
+    stage.run(sender_of_a_longer_message_takes_no_wakeup::<Cells<5>>());
+    stage.run(timed_out_receiver_takes_no_message::<Cells<1>>());
+    stage.run(timed_out_sender_sends_no_message::<Cells<5>>());
+    stage.run(handles_extreme_timeouts::<Cells<1>>());
+    stage.run(message_that_does_not_fit_stays_queued::<Cells<1>>());
+    stage.run(killed_send_completes_or_has_no_effect::<Cells<3>>(2));
+    stage.run(killed_send_completes_or_has_no_effect::<Cells<3>>(3));
+    stage.run(killed_receive_completes_or_has_no_effect::<Cells<5>>(2));
+    stage.run(killed_receive_completes_or_has_no_effect::<Cells<5>>(3));
+    stage.run(message_of_killed_sender_is_not_overtaken::<Cells<3>>());
 }
 
 fn briefly() -> Timeout {
@@ -235,23 +235,23 @@ pub fn receives_the_lowest_type_first<Q: MessageQueueExt + ShmSafe>() -> Scenari
 }
 
 /// A sender waits while there are as many messages as there may be.
-pub fn waits_while_full_by_messages<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
+pub fn sender_waits_at_the_message_limit<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
     let sender = |shared: &Passed<Q>| {
         send(&shared.queue, 1, 1);
         send(&shared.queue, 2, 0);
         assert_eq!(shared.received[0].get(), 1, "it did not wait");
     };
-    waits_while_full("waits_while_full_by_messages", sender)
+    waits_while_full("sender_waits_at_the_message_limit", sender)
 }
 
 /// A sender waits while there are as many bytes as there may be.
-pub fn waits_while_full_by_bytes<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
+pub fn sender_waits_at_the_byte_limit<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
     let sender = |shared: &Passed<Q>| {
         send(&shared.queue, 1, LONG);
         send(&shared.queue, 2, LONGER);
         assert_eq!(shared.received[0].get(), 1, "it did not wait");
     };
-    waits_while_full("waits_while_full_by_bytes", sender)
+    waits_while_full("sender_waits_at_the_byte_limit", sender)
 }
 
 fn waits_while_full<Q: MessageQueueExt + ShmSafe>(
@@ -270,7 +270,7 @@ fn waits_while_full<Q: MessageQueueExt + ShmSafe>(
 }
 
 /// Two clients ask one server over one queue: each gets the reply to what it has asked.
-pub fn a_reply_reaches_the_one_that_asked<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
+pub fn reply_reaches_its_requester<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
     const REQUEST: i64 = 9;
     fn ask<Q: MessageQueueExt, const ME: i64>(shared: &Passed<Q>) {
         // A request names its sender by its length here.
@@ -284,7 +284,7 @@ pub fn a_reply_reaches_the_one_that_asked<Q: MessageQueueExt + ShmSafe>() -> Sce
         }
     };
     Scenario::new(
-        "a_reply_reaches_the_one_that_asked",
+        "reply_reaches_its_requester",
         vec![ask::<Q, 1>, ask::<Q, 2>, server],
     )
     .verify(|shared| assert_eq!(drain(&shared.queue), []))
@@ -292,7 +292,7 @@ pub fn a_reply_reaches_the_one_that_asked<Q: MessageQueueExt + ShmSafe>() -> Sce
 }
 
 /// Two wait for different types: each hears of its own, whichever of them is woken first.
-pub fn a_receiver_of_another_type_swallows_no_wakeup<Q: MessageQueueExt + ShmSafe>()
+pub fn receiver_of_another_type_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>()
 -> Scenario<Passed<Q>> {
     fn take<Q: MessageQueueExt, const KIND: i64>(shared: &Passed<Q>) {
         assert_eq!(receive_type(&shared.queue, KIND), 1);
@@ -302,14 +302,14 @@ pub fn a_receiver_of_another_type_swallows_no_wakeup<Q: MessageQueueExt + ShmSaf
         send(&shared.queue, 1, 1);
     };
     Scenario::new(
-        "a_receiver_of_another_type_swallows_no_wakeup",
+        "receiver_of_another_type_takes_no_wakeup",
         vec![take::<Q, 1>, take::<Q, 2>, sender],
     )
     .choices(8)
 }
 
 /// Two wait for room, one for more than there is: the other one goes on.
-pub fn a_sender_of_a_longer_message_swallows_no_wakeup<Q: MessageQueueExt + ShmSafe>()
+pub fn sender_of_a_longer_message_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>()
 -> Scenario<Full<Q>> {
     let long = |full: &Full<Q>| send(&full.0.queue, 5, LONG);
     let short = |full: &Full<Q>| send(&full.0.queue, 4, SHORT);
@@ -321,14 +321,14 @@ pub fn a_sender_of_a_longer_message_swallows_no_wakeup<Q: MessageQueueExt + ShmS
         assert_eq!(receive_type(&full.0.queue, 5), LONG);
     };
     Scenario::new(
-        "a_sender_of_a_longer_message_swallows_no_wakeup",
+        "sender_of_a_longer_message_takes_no_wakeup",
         vec![long, short, receiver],
     )
     .choices(8)
 }
 
 /// Whoever stops waiting for a message has taken none; whoever gets one has it alone.
-pub fn an_impatient_receiver_takes_nothing_along<Q: MessageQueueExt + ShmSafe>()
+pub fn timed_out_receiver_takes_no_message<Q: MessageQueueExt + ShmSafe>()
 -> Scenario<Passed<Q>> {
     let impatient = |shared: &Passed<Q>| {
         let select = Select::Type(kind(1));
@@ -338,7 +338,7 @@ pub fn an_impatient_receiver_takes_nothing_along<Q: MessageQueueExt + ShmSafe>()
     };
     let sender = |shared: &Passed<Q>| send(&shared.queue, 1, 1);
     Scenario::new(
-        "an_impatient_receiver_takes_nothing_along",
+        "timed_out_receiver_takes_no_message",
         vec![impatient, sender],
     )
     .verify(|shared| {
@@ -348,7 +348,7 @@ pub fn an_impatient_receiver_takes_nothing_along<Q: MessageQueueExt + ShmSafe>()
 }
 
 /// Whoever stops waiting for room has sent nothing.
-pub fn an_impatient_sender_leaves_nothing_behind<Q: MessageQueueExt + ShmSafe>() -> Scenario<Full<Q>>
+pub fn timed_out_sender_sends_no_message<Q: MessageQueueExt + ShmSafe>() -> Scenario<Full<Q>>
 {
     let impatient = |Full(shared): &Full<Q>| {
         if try_to_send(&shared.queue, 4, SHORT, briefly()) {
@@ -359,7 +359,7 @@ pub fn an_impatient_sender_leaves_nothing_behind<Q: MessageQueueExt + ShmSafe>()
         receive_type(&shared.queue, 2);
     };
     Scenario::new(
-        "an_impatient_sender_leaves_nothing_behind",
+        "timed_out_sender_sends_no_message",
         vec![impatient, receiver],
     )
     .verify(|Full(shared)| {
@@ -370,7 +370,7 @@ pub fn an_impatient_sender_leaves_nothing_behind<Q: MessageQueueExt + ShmSafe>()
 }
 
 /// Every timeout is an answer: none, a deadline that has passed, and one of centuries.
-pub fn answers_odd_timeouts<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
+pub fn handles_extreme_timeouts<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
     let patient = |shared: &Passed<Q>| {
         let queue = &shared.queue;
         for timeout in spent().into_iter().chain([Timeout::NonBlocking]) {
@@ -386,11 +386,11 @@ pub fn answers_odd_timeouts<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q
             Some((1, 0))
         );
     };
-    Scenario::new("answers_odd_timeouts", vec![patient])
+    Scenario::new("handles_extreme_timeouts", vec![patient])
 }
 
 /// A message of another length than is expected is refused and stays, or is cut where that was asked for.
-pub fn a_message_that_does_not_fit_stays<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
+pub fn message_that_does_not_fit_stays_queued<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
     let one = |shared: &Passed<Q>| {
         let queue = &shared.queue;
         let into = |room: &mut [u8], fit| {
@@ -417,12 +417,12 @@ pub fn a_message_that_does_not_fit_stays<Q: MessageQueueExt + ShmSafe>() -> Scen
         assert_eq!(room, [1; 2]);
         assert_eq!(left_in(queue, 1), []);
     };
-    Scenario::new("a_message_that_does_not_fit_stays", vec![one])
+    Scenario::new("message_that_does_not_fit_stays_queued", vec![one])
 }
 
 /// A sender is killed: its message was sent, or not; what another one has sent is there, and as much room
 /// as before. With two processes nobody waits for the other but at a lock.
-pub fn a_send_is_done_or_not<Q: MessageQueueExt + ShmSafe>(
+pub fn killed_send_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
     processes: usize,
 ) -> Scenario<Passed<Q>> {
     fn send_one<Q: MessageQueueExt, const KIND: i64>(
@@ -453,7 +453,7 @@ pub fn a_send_is_done_or_not<Q: MessageQueueExt + ShmSafe>(
             |shared| send_one::<Q, 2>(shared, 1, briefly()),
         ],
     };
-    Scenario::new("a_send_is_done_or_not", participants)
+    Scenario::new("killed_send_completes_or_has_no_effect", participants)
         .verify(|shared| {
             let mut times = [&shared.received[0], &shared.received[1]].map(|number| number.get());
             for (number, _) in left_in(&shared.queue, 2) {
@@ -469,15 +469,15 @@ pub fn a_send_is_done_or_not<Q: MessageQueueExt + ShmSafe>(
 }
 
 /// Two senders are killed, the second one maybe while it repairs what the first has left.
-pub fn two_sends_are_done_or_not<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let name = "two_sends_are_done_or_not";
-    let scenario = a_send_is_done_or_not(3).victims(&[0, 2]);
+pub fn two_killed_sends_complete_or_have_no_effect<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
+    let name = "two_killed_sends_complete_or_have_no_effect";
+    let scenario = killed_send_completes_or_has_no_effect(3).victims(&[0, 2]);
     Scenario { name, ..scenario }
 }
 
 /// A receiver is killed that asks for the message in the middle: it has taken that, or not; the others are
 /// there in their order, and as much room as before.
-pub fn a_receive_is_done_or_not<Q: MessageQueueExt + ShmSafe>(
+pub fn killed_receive_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
     processes: usize,
 ) -> Scenario<Full<Q>> {
     fn take_type_2<Q: MessageQueueExt>(Full(shared): &Full<Q>) {
@@ -498,7 +498,7 @@ pub fn a_receive_is_done_or_not<Q: MessageQueueExt + ShmSafe>(
     if processes > 2 {
         participants.push(take_type_3);
     }
-    Scenario::new("a_receive_is_done_or_not", participants)
+    Scenario::new("killed_receive_completes_or_has_no_effect", participants)
         .verify(|Full(shared)| {
             let left = numbers(left_in(&shared.queue, 3));
             let may_be: [&[i64]; 2] = match shared.received[0].get() {
@@ -512,7 +512,7 @@ pub fn a_receive_is_done_or_not<Q: MessageQueueExt + ShmSafe>(
 }
 
 /// A sender is killed: another one's message does not overtake its own.
-pub fn a_dead_senders_message_is_not_overtaken<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>>
+pub fn message_of_killed_sender_is_not_overtaken<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>>
 {
     let sender = |shared: &Passed<Q>| {
         if try_to_send(&shared.queue, 1, 1, Timeout::NonBlocking) {
@@ -529,7 +529,7 @@ pub fn a_dead_senders_message_is_not_overtaken<Q: MessageQueueExt + ShmSafe>() -
         shared.received[0].set(u64::from(both.contains(&Some(1))));
     };
     Scenario::new(
-        "a_dead_senders_message_is_not_overtaken",
+        "message_of_killed_sender_is_not_overtaken",
         vec![sender, other],
     )
     .verify(|shared| {

@@ -240,17 +240,17 @@ pub fn all<P: Countable + Factory + 'static>(stage: &mut impl Stage) {
     stage.run(semaphore::excludes_with_one_permit::<ProcessLocal<P>>(2));
     stage.run(semaphore::excludes_with_one_permit::<ProcessLocal<P>>(3));
     stage.run(semaphore::admits_no_more_than_its_permits::<ProcessLocal<P>>());
-    stage.run(semaphore::each_release_lets_one_go::<ProcessLocal<P>>());
-    stage.run(semaphore::releases_by_two_let_two_go::<ProcessLocal<P>>());
-    stage.run(semaphore::a_release_of_many_lets_many_go::<ProcessLocal<P>>());
-    stage.run(semaphore::a_timed_out_acquirer_takes_nothing_along::<
+    stage.run(semaphore::each_release_wakes_a_waiter::<ProcessLocal<P>>());
+    stage.run(semaphore::concurrent_releases_wake_two_waiters::<ProcessLocal<P>>());
+    stage.run(semaphore::release_of_two_wakes_two_waiters::<ProcessLocal<P>>());
+    stage.run(semaphore::timed_out_acquirer_takes_no_permit::<
         ProcessLocal<P>,
     >());
-    stage.run(semaphore::later_releases_find_the_last_waiter::<
+    stage.run(semaphore::later_release_wakes_the_last_waiter::<
         ProcessLocal<P>,
     >());
     stage.run(semaphore::counts_each_permit::<ProcessLocal<P>>());
-    stage.run(semaphore::answers_odd_timeouts::<ProcessLocal<P>>());
+    stage.run(semaphore::handles_extreme_timeouts::<ProcessLocal<P>>());
     lock::all::<Locked<P>>(stage);
     condvar::all::<ProcessLocal<SemaphoreCondvar<P>>, Locked<P>>(stage);
     buffer::all_of::<ProcessLocal<Bounded<P, 1>>>(stage);

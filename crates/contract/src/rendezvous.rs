@@ -35,33 +35,33 @@ unsafe impl<B: Buffer<Item = u64> + ShmSafe> ShmSafe for Met<B> {
 
 /// Every scenario, with its victims alive.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(a_send_returns_when_the_item_is_taken::<Meeting>());
-    stage.run(an_item_is_taken_or_given_back::<Meeting>(2));
-    stage.run(an_item_is_taken_or_given_back::<Meeting>(3));
-    stage.run(a_receiver_that_waits_is_given_an_item::<Meeting>());
-    stage.run(nobody_is_given_an_item_who_does_not_wait::<Meeting>());
-    stage.run(a_dead_receiver_has_taken_or_not::<Meeting>());
-    stage.run(the_sender_waits_for_the_acknowledgement());
-    stage.run(an_item_is_acknowledged_or_given_back());
-    stage.run(what_is_not_acknowledged_is_for_the_next_one());
-    stage.run(each_of_two_that_wait_is_given_an_item::<Meeting>());
-    stage.run(an_acknowledgement_is_for_its_own_item());
-    stage.run(a_dropped_delivery_wakes_the_next_one());
+    stage.run(send_returns_after_the_item_is_received::<Meeting>());
+    stage.run(item_is_received_or_returned::<Meeting>(2));
+    stage.run(item_is_received_or_returned::<Meeting>(3));
+    stage.run(non_blocking_send_reaches_a_waiting_receiver::<Meeting>());
+    stage.run(two_non_blocking_peers_do_not_meet::<Meeting>());
+    stage.run(killed_receive_completes_or_has_no_effect::<Meeting>());
+    stage.run(sender_waits_for_the_acknowledgement());
+    stage.run(item_is_acknowledged_or_returned());
+    stage.run(unacknowledged_item_is_delivered_again());
+    stage.run(two_waiting_receivers_get_one_item_each::<Meeting>());
+    stage.run(acknowledgement_applies_to_its_own_item());
+    stage.run(dropped_delivery_wakes_another_receiver());
     stage.run(buffer::keeps_order::<Meeting>());
     stage.run(buffer::never_exceeds_capacity::<Meeting>());
-    stage.run(buffer::two_senders_are_both_heard::<Meeting>());
-    stage.run(buffer::two_receivers_share::<Meeting>());
+    stage.run(buffer::items_of_both_senders_arrive::<Meeting>());
+    stage.run(buffer::two_receivers_share_the_items::<Meeting>());
     stage.run(buffer::delivers_each_once::<Meeting>());
-    stage.run(buffer::a_closed_buffer_stays_closed::<Meeting>());
+    stage.run(buffer::closed_buffer_stays_closed::<Meeting>());
     stage.run(buffer::closing_wakes_every_receiver::<Meeting>());
     stage.run(buffer::closing_wakes_every_sender::<Meeting>());
-    stage.run(buffer::an_impatient_receiver_takes_nothing_along::<Meeting>());
-    stage.run(robust_buffer::the_last_sender_that_dies_ends_the_stream::<
+    stage.run(buffer::timed_out_receiver_takes_no_item::<Meeting>());
+    stage.run(robust_buffer::death_of_last_sender_disconnects_receivers::<
         Meeting,
     >());
-    stage.run(robust_buffer::the_last_receiver_that_dies_breaks_the_pipe::<Meeting>());
-    stage.run(robust_buffer::a_life_of_sending_ends_the_stream::<Meeting>());
-    stage.run(robust_buffer::a_life_of_receiving_leaves_the_rest::<Meeting>());
+    stage.run(robust_buffer::death_of_last_receiver_disconnects_senders::<Meeting>());
+    stage.run(robust_buffer::sender_death_loses_no_sent_item::<Meeting>());
+    stage.run(robust_buffer::surviving_receiver_gets_the_remaining_items::<Meeting>());
 }
 
 fn briefly() -> Timeout {
@@ -112,7 +112,7 @@ fn taken_is_told<B: Buffer<Item = u64>>(shared: &Met<B>) {
 }
 
 /// A send does not return before a receiver has come.
-pub fn a_send_returns_when_the_item_is_taken<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
+pub fn send_returns_after_the_item_is_received<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
     let sender = |shared: &Met<B>| {
         offer::<B, 0>(shared, Timeout::Infinite);
         assert_eq!(shared.ready.get(), 1, "the receiver had come");
@@ -122,7 +122,7 @@ pub fn a_send_returns_when_the_item_is_taken<B: Buffer<Item = u64>>() -> Scenari
         take::<B, 0>(shared, Timeout::Infinite);
     };
     Scenario::new(
-        "a_send_returns_when_the_item_is_taken",
+        "send_returns_after_the_item_is_received",
         vec![sender, receiver],
     )
     .verify(taken_is_told)
@@ -131,7 +131,7 @@ pub fn a_send_returns_when_the_item_is_taken<B: Buffer<Item = u64>>() -> Scenari
 
 /// A sender gives up at the moment in which its item is taken: exactly one of the two happens. The first of
 /// them may be killed: then its item was taken or withdrawn.
-pub fn an_item_is_taken_or_given_back<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Met<B>> {
+pub fn item_is_received_or_returned<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Met<B>> {
     let participants: Vec<fn(&Met<B>)> = match processes {
         2 => vec![|shared| offer::<B, 0>(shared, briefly()), |shared| {
             take::<B, 0>(shared, briefly())
@@ -142,33 +142,33 @@ pub fn an_item_is_taken_or_given_back<B: Buffer<Item = u64>>(processes: usize) -
             |shared| offer::<B, 1>(shared, briefly()),
         ],
     };
-    Scenario::new("an_item_is_taken_or_given_back", participants)
+    Scenario::new("item_is_received_or_returned", participants)
         .verify(taken_is_told)
         .choices(10)
 }
 
 /// The same with a sender that is killed: its item was taken or withdrawn, and that of another one goes on.
-pub fn a_dead_senders_item_is_taken_or_withdrawn<B: Buffer<Item = u64>>(
+pub fn item_of_killed_sender_is_received_or_withdrawn<B: Buffer<Item = u64>>(
     processes: usize,
 ) -> Scenario<Met<B>> {
-    let scenario = an_item_is_taken_or_given_back(processes);
+    let scenario = item_is_received_or_returned(processes);
     let verify = |shared: &Met<B>| {
         is_left_empty(shared);
         let (taken, told) = (sum(&shared.taken), sum(&shared.told));
         assert!([0, 1].contains(&taken.wrapping_sub(told)), "{taken} {told}");
     };
     Scenario {
-        name: "a_dead_senders_item_is_taken_or_withdrawn",
+        name: "item_of_killed_sender_is_received_or_withdrawn",
         ..scenario.verify(verify).victims(&[0])
     }
 }
 
 /// A sender without timeout gives its item to a receiver that waits, or has it back.
-pub fn a_receiver_that_waits_is_given_an_item<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
+pub fn non_blocking_send_reaches_a_waiting_receiver<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
     let sender = |shared: &Met<B>| offer::<B, 0>(shared, Timeout::NonBlocking);
     let receiver = |shared: &Met<B>| take::<B, 0>(shared, briefly());
     Scenario::new(
-        "a_receiver_that_waits_is_given_an_item",
+        "non_blocking_send_reaches_a_waiting_receiver",
         vec![sender, receiver],
     )
     .verify(taken_is_told)
@@ -176,7 +176,7 @@ pub fn a_receiver_that_waits_is_given_an_item<B: Buffer<Item = u64>>() -> Scenar
 }
 
 /// Of two receivers that wait one is given an item, and the other one takes the next.
-pub fn each_of_two_that_wait_is_given_an_item<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
+pub fn two_waiting_receivers_get_one_item_each<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
     let sender = |shared: &Met<B>| {
         offer::<B, 0>(shared, Timeout::NonBlocking);
         if shared.told[0].get() == 0 {
@@ -189,17 +189,17 @@ pub fn each_of_two_that_wait_is_given_an_item<B: Buffer<Item = u64>>() -> Scenar
         |shared| take::<B, 1>(shared, Timeout::Infinite),
         sender,
     ];
-    Scenario::new("each_of_two_that_wait_is_given_an_item", participants)
+    Scenario::new("two_waiting_receivers_get_one_item_each", participants)
         .verify(taken_is_told)
         .choices(10)
 }
 
 /// Neither of two without timeout waits for the other.
-pub fn nobody_is_given_an_item_who_does_not_wait<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
+pub fn two_non_blocking_peers_do_not_meet<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
     let sender = |shared: &Met<B>| offer::<B, 0>(shared, Timeout::NonBlocking);
     let receiver = |shared: &Met<B>| take::<B, 0>(shared, Timeout::NonBlocking);
     Scenario::new(
-        "nobody_is_given_an_item_who_does_not_wait",
+        "two_non_blocking_peers_do_not_meet",
         vec![sender, receiver],
     )
     .verify(|shared| {
@@ -210,13 +210,13 @@ pub fn nobody_is_given_an_item_who_does_not_wait<B: Buffer<Item = u64>>() -> Sce
 
 /// A receiver is killed: it has taken the item, whose sender was told so, or another one does, or the sender
 /// has it back.
-pub fn a_dead_receiver_has_taken_or_not<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
+pub fn killed_receive_completes_or_has_no_effect<B: Buffer<Item = u64>>() -> Scenario<Met<B>> {
     let participants: Vec<fn(&Met<B>)> = vec![
         |shared| take::<B, 0>(shared, briefly()),
         |shared| take::<B, 1>(shared, briefly()),
         |shared| offer::<B, 0>(shared, briefly()),
     ];
-    Scenario::new("a_dead_receiver_has_taken_or_not", participants)
+    Scenario::new("killed_receive_completes_or_has_no_effect", participants)
         .verify(|shared| {
             is_left_empty(shared);
             let (taken, told) = (sum(&shared.taken), sum(&shared.told));
@@ -236,7 +236,7 @@ fn acknowledge<const WHO: usize>(shared: &Met<Meeting>) {
 }
 
 /// A sender goes on when its item is acknowledged, not before.
-pub fn the_sender_waits_for_the_acknowledgement() -> Scenario<Met<Meeting>> {
+pub fn sender_waits_for_the_acknowledgement() -> Scenario<Met<Meeting>> {
     let sender = |shared: &Met<Meeting>| {
         offer::<Meeting, 0>(shared, Timeout::Infinite);
         assert_eq!(shared.ready.get(), 1, "the receiver had not done its work");
@@ -250,19 +250,19 @@ pub fn the_sender_waits_for_the_acknowledgement() -> Scenario<Met<Meeting>> {
         note::<Meeting, 0>(shared, item);
     };
     Scenario::new(
-        "the_sender_waits_for_the_acknowledgement",
+        "sender_waits_for_the_acknowledgement",
         vec![sender, receiver],
     )
     .verify(|shared| assert_eq!((sum(&shared.taken), sum(&shared.told)), (1, 1)))
     .choices(8)
 }
 
-/// Like [`an_item_is_taken_or_given_back`], with an acknowledgement that comes at the same moment.
-pub fn an_item_is_acknowledged_or_given_back() -> Scenario<Met<Meeting>> {
+/// Like [`item_is_received_or_returned`], with an acknowledgement that comes at the same moment.
+pub fn item_is_acknowledged_or_returned() -> Scenario<Met<Meeting>> {
     let sender = |shared: &Met<Meeting>| offer::<Meeting, 0>(shared, briefly());
     let receiver = |shared: &Met<Meeting>| acknowledge::<0>(shared);
     Scenario::new(
-        "an_item_is_acknowledged_or_given_back",
+        "item_is_acknowledged_or_returned",
         vec![sender, receiver],
     )
     .verify(|shared| assert_eq!(sum(&shared.taken), sum(&shared.told), "taken, and told"))
@@ -271,7 +271,7 @@ pub fn an_item_is_acknowledged_or_given_back() -> Scenario<Met<Meeting>> {
 
 /// A receiver accepts, and drops what it has, or is killed before or after it has acknowledged it: the item is
 /// there for the next one, and its sender hears of one of them.
-pub fn what_is_not_acknowledged_is_for_the_next_one() -> Scenario<Met<Meeting>> {
+pub fn unacknowledged_item_is_delivered_again() -> Scenario<Met<Meeting>> {
     let careless = |shared: &Met<Meeting>| {
         drop(shared.place.accept_with(briefly()));
         acknowledge::<0>(shared);
@@ -279,7 +279,7 @@ pub fn what_is_not_acknowledged_is_for_the_next_one() -> Scenario<Met<Meeting>> 
     let other = |shared: &Met<Meeting>| acknowledge::<1>(shared);
     let sender = |shared: &Met<Meeting>| offer::<Meeting, 0>(shared, briefly());
     Scenario::new(
-        "what_is_not_acknowledged_is_for_the_next_one",
+        "unacknowledged_item_is_delivered_again",
         vec![careless, other, sender],
     )
     .verify(|shared| {
@@ -292,12 +292,12 @@ pub fn what_is_not_acknowledged_is_for_the_next_one() -> Scenario<Met<Meeting>> 
 }
 
 /// A receiver accepts and drops what it has, while another one waits for it.
-pub fn a_dropped_delivery_wakes_the_next_one() -> Scenario<Met<Meeting>> {
+pub fn dropped_delivery_wakes_another_receiver() -> Scenario<Met<Meeting>> {
     let careless = |shared: &Met<Meeting>| drop(shared.place.accept_with(briefly()));
     let other = |shared: &Met<Meeting>| take::<Meeting, 1>(shared, Timeout::Infinite);
     let sender = |shared: &Met<Meeting>| offer::<Meeting, 0>(shared, Timeout::Infinite);
     Scenario::new(
-        "a_dropped_delivery_wakes_the_next_one",
+        "dropped_delivery_wakes_another_receiver",
         vec![careless, other, sender],
     )
     .verify(taken_is_told)
@@ -305,13 +305,13 @@ pub fn a_dropped_delivery_wakes_the_next_one() -> Scenario<Met<Meeting>> {
 }
 
 /// A sender withdraws its item while somebody has accepted it, and another one offers its own.
-pub fn an_acknowledgement_is_for_its_own_item() -> Scenario<Met<Meeting>> {
+pub fn acknowledgement_applies_to_its_own_item() -> Scenario<Met<Meeting>> {
     let participants: Vec<fn(&Met<Meeting>)> = vec![
         |shared| offer::<Meeting, 0>(shared, briefly()),
         |shared| offer::<Meeting, 1>(shared, briefly()),
         acknowledge::<0>,
     ];
-    Scenario::new("an_acknowledgement_is_for_its_own_item", participants)
+    Scenario::new("acknowledgement_applies_to_its_own_item", participants)
         .verify(taken_is_told)
         .choices(10)
 }

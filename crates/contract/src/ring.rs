@@ -225,17 +225,17 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(keeps_order::<Lending<1>>());
     stage.run(slices_keep_order::<Small<2>>());
     stage.run(slices_keep_order::<Lending<2>>());
-    stage.run(the_end_of_the_stream_comes_last::<Small<2>>());
-    stage.run(a_receiver_that_goes_breaks_the_pipe::<Small<1>>());
-    stage.run(an_impatient_receiver_takes_nothing_along::<Small<1>>());
-    stage.run(an_impatient_sender_leaves_nothing_behind::<Small<1>>());
-    stage.run(there_is_one_sender_and_one_receiver::<Small<1>>());
-    stage.run(a_send_is_done_or_not::<Small<2>>());
-    stage.run(a_successor_goes_on::<Small<2>>());
-    stage.run(a_receive_is_done_or_not::<Small<2>>());
-    stage.run(the_death_of_the_receiver_breaks_the_pipe::<Small<1>>());
-    stage.run(answers_odd_requests());
-    stage.run(lends_what_is_in_one_piece());
+    stage.run(disconnection_follows_the_last_item::<Small<2>>());
+    stage.run(dropped_receiver_disconnects_the_sender::<Small<1>>());
+    stage.run(timed_out_receiver_takes_no_item::<Small<1>>());
+    stage.run(timed_out_sender_keeps_its_item::<Small<1>>());
+    stage.run(admits_one_sender_and_one_receiver::<Small<1>>());
+    stage.run(killed_send_completes_or_has_no_effect::<Small<2>>());
+    stage.run(next_sender_continues_after_sender_death::<Small<2>>());
+    stage.run(killed_receive_completes_or_has_no_effect::<Small<2>>());
+    stage.run(receiver_death_disconnects_the_sender::<Small<1>>());
+    stage.run(handles_extreme_requests());
+    stage.run(loan_is_one_contiguous_run());
 }
 
 fn briefly() -> Timeout {
@@ -272,7 +272,7 @@ pub fn slices_keep_order<R: Ring>() -> Scenario<Passed<R>> {
 }
 
 /// What was sent is received before the end, and after the end nothing comes.
-pub fn the_end_of_the_stream_comes_last<R: Ring>() -> Scenario<Passed<R>> {
+pub fn disconnection_follows_the_last_item<R: Ring>() -> Scenario<Passed<R>> {
     let send = |shared: &Passed<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
         shared.send(&mut sender, &[1], Timeout::NonBlocking);
@@ -286,21 +286,21 @@ pub fn the_end_of_the_stream_comes_last<R: Ring>() -> Scenario<Passed<R>> {
         assert!(shared.ring.sender().is_none(), "for good");
     };
     Scenario::new(
-        "the_end_of_the_stream_comes_last",
+        "disconnection_follows_the_last_item",
         vec![send as fn(&Passed<R>), receive],
     )
     .verify(|shared| assert_eq!(shared.got.get(), 12))
 }
 
 /// A sender that waits for a place hears that there is nobody any more.
-pub fn a_receiver_that_goes_breaks_the_pipe<R: Ring>() -> Scenario<Passed<R>> {
+pub fn dropped_receiver_disconnects_the_sender<R: Ring>() -> Scenario<Passed<R>> {
     let send = |shared: &Passed<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
         while sender.send(&[1], Timeout::Infinite) != Err(LoanError::Disconnected) {}
         assert!(shared.ring.receiver().is_none(), "for good");
     };
     Scenario::new(
-        "a_receiver_that_goes_breaks_the_pipe",
+        "dropped_receiver_disconnects_the_sender",
         vec![send as fn(&Passed<R>), |shared| {
             drop(shared.ring.receiver().expect("the only one"));
         }],
@@ -308,7 +308,7 @@ pub fn a_receiver_that_goes_breaks_the_pipe<R: Ring>() -> Scenario<Passed<R>> {
 }
 
 /// A receiver gives up at the moment in which an item comes: it has the item, or the next call has it.
-pub fn an_impatient_receiver_takes_nothing_along<R: Ring>() -> Scenario<Passed<R>> {
+pub fn timed_out_receiver_takes_no_item<R: Ring>() -> Scenario<Passed<R>> {
     let send = |shared: &Passed<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
         shared.send(&mut sender, &[1], Timeout::NonBlocking);
@@ -320,14 +320,14 @@ pub fn an_impatient_receiver_takes_nothing_along<R: Ring>() -> Scenario<Passed<R
         shared.receive_all(&mut receiver, 2 - early, 1);
     };
     Scenario::new(
-        "an_impatient_receiver_takes_nothing_along",
+        "timed_out_receiver_takes_no_item",
         vec![send as fn(&Passed<R>), receive],
     )
     .verify(|shared| assert_eq!(shared.got.get(), 12))
 }
 
 /// A sender gives up at the moment in which a place comes free: its item is there, or not.
-pub fn an_impatient_sender_leaves_nothing_behind<R: Ring>() -> Scenario<Passed<R>> {
+pub fn timed_out_sender_keeps_its_item<R: Ring>() -> Scenario<Passed<R>> {
     let send = |shared: &Passed<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
         shared.send(&mut sender, &[1], Timeout::NonBlocking);
@@ -338,7 +338,7 @@ pub fn an_impatient_sender_leaves_nothing_behind<R: Ring>() -> Scenario<Passed<R
         while shared.receive(&mut receiver, 1, Timeout::Infinite) > 0 {}
     };
     Scenario::new(
-        "an_impatient_sender_leaves_nothing_behind",
+        "timed_out_sender_keeps_its_item",
         vec![send as fn(&Passed<R>), receive],
     )
     .verify(|shared| {
@@ -348,21 +348,21 @@ pub fn an_impatient_sender_leaves_nothing_behind<R: Ring>() -> Scenario<Passed<R
 }
 
 /// Of two that want to send, or to receive, exactly one may: the other one comes too early or too late.
-pub fn there_is_one_sender_and_one_receiver<R: Ring>() -> Scenario<Passed<R>> {
+pub fn admits_one_sender_and_one_receiver<R: Ring>() -> Scenario<Passed<R>> {
     fn come<R: Ring, const WHO: usize>(shared: &Passed<R>) {
         let (sender, receiver) = (shared.ring.sender(), shared.ring.receiver());
         let ends = u64::from(sender.is_some()) + 10 * u64::from(receiver.is_some());
         shared.sent[WHO].set(ends);
     }
     Scenario::new(
-        "there_is_one_sender_and_one_receiver",
+        "admits_one_sender_and_one_receiver",
         vec![come::<R, 0> as fn(&Passed<R>), come::<R, 1>],
     )
     .verify(|shared| assert_eq!(shared.sent[0].get() + shared.sent[1].get(), 11))
 }
 
 /// A sender is killed: what it was sending was sent or not, and its receiver hears of it after the last item.
-pub fn a_send_is_done_or_not<R: Ring>() -> Scenario<Passed<R>> {
+pub fn killed_send_completes_or_has_no_effect<R: Ring>() -> Scenario<Passed<R>> {
     let send = |shared: &Passed<R>| {
         // The other one may have thought that nobody comes.
         if let Some(mut sender) = shared.ring.sender() {
@@ -381,7 +381,7 @@ pub fn a_send_is_done_or_not<R: Ring>() -> Scenario<Passed<R>> {
         }
     };
     Scenario::new(
-        "a_send_is_done_or_not",
+        "killed_send_completes_or_has_no_effect",
         vec![send as fn(&Passed<R>), receive],
     )
     .verify(|shared| {
@@ -394,13 +394,13 @@ pub fn a_send_is_done_or_not<R: Ring>() -> Scenario<Passed<R>> {
 }
 
 /// A sender is killed, and a successor finds what it has sent, and all other places.
-pub fn a_successor_goes_on<R: Ring>() -> Scenario<Passed<R>> {
+pub fn next_sender_continues_after_sender_death<R: Ring>() -> Scenario<Passed<R>> {
     let send = |shared: &Passed<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
         shared.send(&mut sender, &[1], Timeout::NonBlocking);
         shared.send(&mut sender, &[2], Timeout::NonBlocking);
     };
-    Scenario::new("a_successor_goes_on", vec![send as fn(&Passed<R>)])
+    Scenario::new("next_sender_continues_after_sender_death", vec![send as fn(&Passed<R>)])
         .verify(|shared| {
             let mut receiver = shared.ring.receiver().expect("the first");
             let Some(mut successor) = shared.ring.sender() else {
@@ -416,7 +416,7 @@ pub fn a_successor_goes_on<R: Ring>() -> Scenario<Passed<R>> {
 
 /// A receiver is killed: it has received what it was receiving, or not; the rest is there for its successor, in its
 /// order.
-pub fn a_receive_is_done_or_not<R: Ring>() -> Scenario<Passed<R>> {
+pub fn killed_receive_completes_or_has_no_effect<R: Ring>() -> Scenario<Passed<R>> {
     let receive = |shared: &Passed<R>| {
         let mut receiver = shared.ring.receiver().expect("the only one");
         shared.receive(&mut receiver, 1, Timeout::Infinite);
@@ -427,7 +427,7 @@ pub fn a_receive_is_done_or_not<R: Ring>() -> Scenario<Passed<R>> {
         shared.send(&mut sender, &[1, 2], Timeout::Infinite);
     };
     Scenario::new(
-        "a_receive_is_done_or_not",
+        "killed_receive_completes_or_has_no_effect",
         vec![receive as fn(&Passed<R>), send],
     )
     .verify(|shared| {
@@ -448,7 +448,7 @@ pub fn a_receive_is_done_or_not<R: Ring>() -> Scenario<Passed<R>> {
 }
 
 /// The receiver dies, or goes, at whatever moment: the sender hears of it.
-pub fn the_death_of_the_receiver_breaks_the_pipe<R: Ring>() -> Scenario<Passed<R>> {
+pub fn receiver_death_disconnects_the_sender<R: Ring>() -> Scenario<Passed<R>> {
     let receive = |shared: &Passed<R>| {
         drop(shared.ring.receiver());
     };
@@ -467,14 +467,14 @@ pub fn the_death_of_the_receiver_breaks_the_pipe<R: Ring>() -> Scenario<Passed<R
         }
     };
     Scenario::new(
-        "the_death_of_the_receiver_breaks_the_pipe",
+        "receiver_death_disconnects_the_sender",
         vec![receive as fn(&Passed<R>), send],
     )
     .victims(&[0])
 }
 
 /// Nothing takes no time; no time, or a time that has passed, is enough for what is there.
-pub fn answers_odd_requests() -> Scenario<Passed<Small<2>>> {
+pub fn handles_extreme_requests() -> Scenario<Passed<Small<2>>> {
     let ask = |shared: &Passed<Small<2>>| {
         let (sender, receiver) = (shared.ring.sender(), shared.ring.receiver());
         let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
@@ -495,12 +495,12 @@ pub fn answers_odd_requests() -> Scenario<Passed<Small<2>>> {
             );
         }
     };
-    Scenario::new("answers_odd_requests", vec![ask as fn(&Passed<_>)])
+    Scenario::new("handles_extreme_requests", vec![ask as fn(&Passed<_>)])
         .verify(|shared| assert_eq!(shared.got.get(), 2323))
 }
 
 /// A run ends where the ring does, may be given up or be used in part, and is not lost by that.
-pub fn lends_what_is_in_one_piece() -> Scenario<Passed<Small<3>>> {
+pub fn loan_is_one_contiguous_run() -> Scenario<Passed<Small<3>>> {
     let ask = |shared: &Passed<Small<3>>| {
         let (sender, receiver) = (shared.ring.sender(), shared.ring.receiver());
         let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
@@ -526,5 +526,5 @@ pub fn lends_what_is_in_one_piece() -> Scenario<Passed<Small<3>>> {
         items.receive();
         assert!(shared.ring.is_empty());
     };
-    Scenario::new("lends_what_is_in_one_piece", vec![ask as fn(&Passed<_>)])
+    Scenario::new("loan_is_one_contiguous_run", vec![ask as fn(&Passed<_>)])
 }

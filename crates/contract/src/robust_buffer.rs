@@ -42,15 +42,15 @@ pub fn all(stage: &mut impl Stage) {
 
 /// Every scenario of one construction, with its victims alive.
 pub fn all_of<B: Buffer<Item = u64> + ShmSafe + 'static>(stage: &mut impl Stage) {
-    stage.run(a_send_is_done_or_not::<B>(2));
-    stage.run(a_send_is_done_or_not::<B>(3));
-    stage.run(a_receive_is_done_or_not::<B>(2));
-    stage.run(a_receive_is_done_or_not::<B>(3));
-    stage.run(a_dead_senders_item_is_not_overtaken::<B>());
-    stage.run(the_last_sender_that_dies_ends_the_stream::<B>());
-    stage.run(the_last_receiver_that_dies_breaks_the_pipe::<B>());
-    stage.run(a_life_of_sending_ends_the_stream::<B>());
-    stage.run(a_life_of_receiving_leaves_the_rest::<B>());
+    stage.run(killed_send_completes_or_has_no_effect::<B>(2));
+    stage.run(killed_send_completes_or_has_no_effect::<B>(3));
+    stage.run(killed_receive_completes_or_has_no_effect::<B>(2));
+    stage.run(killed_receive_completes_or_has_no_effect::<B>(3));
+    stage.run(item_of_killed_sender_is_not_overtaken::<B>());
+    stage.run(death_of_last_sender_disconnects_receivers::<B>());
+    stage.run(death_of_last_receiver_disconnects_senders::<B>());
+    stage.run(sender_death_loses_no_sent_item::<B>());
+    stage.run(surviving_receiver_gets_the_remaining_items::<B>());
 }
 
 fn briefly() -> Timeout {
@@ -127,7 +127,7 @@ fn contains(sum: u64, items: u64) -> bool {
 
 /// A sender is killed: its item has been sent, or not; what another one has sent is there, and the places
 /// are as many as before. With two processes nobody waits for the other but at a lock.
-pub fn a_send_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
+pub fn killed_send_completes_or_has_no_effect<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
     let participants: Vec<fn(&Passed<B>)> = match processes {
         2 => vec![
             |shared| send::<B, 1>(shared, Timeout::NonBlocking),
@@ -139,7 +139,7 @@ pub fn a_send_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenari
             |shared| send::<B, 10>(shared, briefly()),
         ],
     };
-    Scenario::new("a_send_is_done_or_not", participants)
+    Scenario::new("killed_send_completes_or_has_no_effect", participants)
         .verify(|shared| {
             let sum = shared.sums[0].get() + left_in(shared).iter().sum::<u64>();
             assert!([0, 1, 10, 11].contains(&sum), "each once: {sum}");
@@ -152,7 +152,7 @@ pub fn a_send_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenari
 
 /// A sender is killed in a buffer of two places: another one's item does not overtake its own, and is
 /// refused only if there are two.
-pub fn a_dead_senders_item_is_not_overtaken<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn item_of_killed_sender_is_not_overtaken<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let other = |shared: &Passed<B>| {
         let before = shared.buffer.len();
         let sent = shared.buffer.send_with(10, Timeout::NonBlocking).is_ok();
@@ -168,7 +168,7 @@ pub fn a_dead_senders_item_is_not_overtaken<B: Buffer<Item = u64>>() -> Scenario
     };
     let sender = |shared: &Passed<B>| send::<B, 1>(shared, Timeout::NonBlocking);
     Scenario::new(
-        "a_dead_senders_item_is_not_overtaken",
+        "item_of_killed_sender_is_not_overtaken",
         vec![sender as fn(&Passed<B>), other],
     )
     .verify(|shared| {
@@ -180,17 +180,17 @@ pub fn a_dead_senders_item_is_not_overtaken<B: Buffer<Item = u64>>() -> Scenario
 }
 
 /// Two senders are killed, the second one maybe while it takes over from the first.
-pub fn two_sends_are_done_or_not<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
-    let scenario = a_send_is_done_or_not(3);
+pub fn two_killed_sends_complete_or_have_no_effect<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+    let scenario = killed_send_completes_or_has_no_effect(3);
     Scenario {
-        name: "two_sends_are_done_or_not",
+        name: "two_killed_sends_complete_or_have_no_effect",
         ..scenario.victims(&[0, 2])
     }
 }
 
 /// A receiver is killed: it has taken an item, or not; what it has not taken is there, in its order. With
 /// two processes nobody waits for the other but at a lock.
-pub fn a_receive_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
+pub fn killed_receive_completes_or_has_no_effect<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
     fn take<B: Buffer<Item = u64>>(shared: &Passed<B>, timeout: Timeout) {
         let _ = shared.buffer.recv_with(timeout);
     }
@@ -207,7 +207,7 @@ pub fn a_receive_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scen
             receive_beside,
         ],
     };
-    Scenario::new("a_receive_is_done_or_not", participants)
+    Scenario::new("killed_receive_completes_or_has_no_effect", participants)
         .verify(|shared| {
             let mut rest = left_in(shared);
             if shared.items[1].get() == 1 {
@@ -226,7 +226,7 @@ pub fn a_receive_is_done_or_not<B: Buffer<Item = u64>>(processes: usize) -> Scen
 }
 
 /// The last sender dies, or goes: the stream ends. The other one has opened it before.
-pub fn the_last_sender_that_dies_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn death_of_last_sender_disconnects_receivers<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let come = |shared: &Passed<B>| drop(shared.buffer.sender());
     let receiver = |shared: &Passed<B>| {
         drop(shared.buffer.sender());
@@ -236,7 +236,7 @@ pub fn the_last_sender_that_dies_ends_the_stream<B: Buffer<Item = u64>>() -> Sce
         assert!(closed.is_err(), "an end is for good");
     };
     Scenario::new(
-        "the_last_sender_that_dies_ends_the_stream",
+        "death_of_last_sender_disconnects_receivers",
         vec![come, receiver],
     )
     .choices(8)
@@ -244,7 +244,7 @@ pub fn the_last_sender_that_dies_ends_the_stream<B: Buffer<Item = u64>>() -> Sce
 }
 
 /// The same for the last receiver: a sender hears of it, and its item comes back.
-pub fn the_last_receiver_that_dies_breaks_the_pipe<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn death_of_last_receiver_disconnects_senders<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     let come = |shared: &Passed<B>| drop(shared.buffer.receiver());
     let sender = |shared: &Passed<B>| {
         drop(shared.buffer.receiver());
@@ -252,7 +252,7 @@ pub fn the_last_receiver_that_dies_breaks_the_pipe<B: Buffer<Item = u64>>() -> S
         while shared.buffer.send_with(1, Timeout::Infinite) != broken {}
     };
     Scenario::new(
-        "the_last_receiver_that_dies_breaks_the_pipe",
+        "death_of_last_receiver_disconnects_senders",
         vec![come, sender],
     )
     .choices(8)
@@ -297,9 +297,9 @@ fn receive_all<B: Buffer<Item = u64>, const WHO: usize>(shared: &Passed<B>) {
 /// A sender is killed anywhere in its life: the receiver gets what was sent, and nothing twice or torn;
 /// and the stream ends, although nobody has closed it. (If it dies before it has come, the other one
 /// opens the stream.)
-pub fn a_life_of_sending_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn sender_death_loses_no_sent_item<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     Scenario::new(
-        "a_life_of_sending_ends_the_stream",
+        "sender_death_loses_no_sent_item",
         vec![send_two, send_one, receive_all::<B, 0>],
     )
     .verify(|shared| {
@@ -318,14 +318,14 @@ pub fn a_life_of_sending_ends_the_stream<B: Buffer<Item = u64>>() -> Scenario<Pa
 /// With two receivers, one of which is killed anywhere in its life, the other one gets everything that
 /// the dead one has not taken. (If the dead one was alone when it died, the pipe is broken before the
 /// other one has come.)
-pub fn a_life_of_receiving_leaves_the_rest<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn surviving_receiver_gets_the_remaining_items<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
     fn receive_one<B: Buffer<Item = u64>>(shared: &Passed<B>) {
         if let Ok(receiver) = shared.buffer.receiver() {
             let _ = receiver.recv();
         }
     }
     Scenario::new(
-        "a_life_of_receiving_leaves_the_rest",
+        "surviving_receiver_gets_the_remaining_items",
         vec![receive_one, send_two, receive_all::<B, 1>],
     )
     .verify(|shared| {

@@ -64,8 +64,8 @@ fn tokens(shared: &Awaited) -> u64 {
 /// Every scenario among the living.
 pub fn all(stage: &mut impl Stage) {
     stage.run(does_not_lose_wakeup());
-    stage.run(an_impatient_waiter_comes_back());
-    stage.run(a_waiter_that_gives_up_passes_the_notification_on());
+    stage.run(waiter_returns_at_its_timeout());
+    stage.run(waiter_without_lock_passes_its_notification_on());
 }
 
 /// Whoever waits for a change under the lock hears of it, wherever the notifier comes in.
@@ -76,7 +76,7 @@ pub fn does_not_lose_wakeup() -> Scenario<Awaited> {
 
 /// Without timeout a waiter comes back with the lock; with very little too, or with the news that it was not
 /// to be had in time.
-pub fn an_impatient_waiter_comes_back() -> Scenario<Awaited> {
+pub fn waiter_returns_at_its_timeout() -> Scenario<Awaited> {
     let impatient = |shared: &Awaited| {
         for timeout in [
             Timeout::NonBlocking,
@@ -96,12 +96,12 @@ pub fn an_impatient_waiter_comes_back() -> Scenario<Awaited> {
             }
         }
     };
-    Scenario::new("an_impatient_waiter_comes_back", vec![impatient, impatient])
+    Scenario::new("waiter_returns_at_its_timeout", vec![impatient, impatient])
         .verify(|shared| assert!((2..=4).contains(&tokens(shared))))
 }
 
 /// A waiter that is notified, but does not get the lock in time, is not the one that the notification was for.
-pub fn a_waiter_that_gives_up_passes_the_notification_on() -> Scenario<Awaited> {
+pub fn waiter_without_lock_passes_its_notification_on() -> Scenario<Awaited> {
     let put_inside = |shared: &Awaited| {
         let _guard = repaired(shared.lock.lock());
         shared.tokens.set(shared.tokens.get() + 1);
@@ -122,7 +122,7 @@ pub fn a_waiter_that_gives_up_passes_the_notification_on() -> Scenario<Awaited> 
         shared.changed.notify_one();
     };
     Scenario::new(
-        "a_waiter_that_gives_up_passes_the_notification_on",
+        "waiter_without_lock_passes_its_notification_on",
         vec![impatient, take, put_inside],
     )
     .verify(|shared| assert_eq!(tokens(shared), 0))
@@ -130,8 +130,8 @@ pub fn a_waiter_that_gives_up_passes_the_notification_on() -> Scenario<Awaited> 
 }
 
 /// A waiter is killed, asleep or woken or elsewhere: the other one gets its token.
-pub fn a_dead_waiter_hinders_nobody() -> Scenario<Awaited> {
-    Scenario::new("a_dead_waiter_hinders_nobody", vec![take, take, put_twice])
+pub fn waiter_death_blocks_no_other_waiter() -> Scenario<Awaited> {
+    Scenario::new("waiter_death_blocks_no_other_waiter", vec![take, take, put_twice])
         .verify(|shared| assert!(tokens(shared) <= 1))
         .choices(10)
         .victims(&[0])
@@ -139,9 +139,9 @@ pub fn a_dead_waiter_hinders_nobody() -> Scenario<Awaited> {
 
 /// A notifier is killed, before or after its change: what the other one puts there is got, and what
 /// the dead one put there too.
-pub fn a_dead_notifier_leaves_what_it_changed() -> Scenario<Awaited> {
+pub fn change_of_killed_notifier_is_seen() -> Scenario<Awaited> {
     Scenario::new(
-        "a_dead_notifier_leaves_what_it_changed",
+        "change_of_killed_notifier_is_seen",
         vec![put, take, put],
     )
     .verify(|shared| assert!(tokens(shared) <= 1))

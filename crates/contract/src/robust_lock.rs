@@ -83,10 +83,10 @@ pub fn all<L: RobustLock + ShmSafe + 'static>(stage: &mut impl Stage) {
     stage.run(excludes::<L>(2));
     stage.run(excludes::<L>(3));
     stage.run(excludes::<L>(4));
-    stage.run(can_be_taken_again::<L>());
-    stage.run(a_timed_out_locker_takes_nothing_along::<L>());
-    stage.run(leaves_its_memory_alone_when_it_is_free());
-    stage.run(leaves_its_memory_alone_after_a_vain_try());
+    stage.run(locks_again_after_contention::<L>());
+    stage.run(timed_out_locker_takes_no_wakeup::<L>());
+    stage.run(memory_reused_after_unlock_is_not_marked());
+    stage.run(memory_reused_after_failed_try_is_not_marked());
 }
 
 /// Each of these holds the lock alone, and sees what the one before has written.
@@ -102,36 +102,36 @@ pub fn excludes<L: RobustLock>(processes: usize) -> Scenario<Accounts<L>> {
 }
 
 /// A lock that was contended works again afterwards.
-pub fn can_be_taken_again<L: RobustLock>() -> Scenario<Accounts<L>> {
-    Scenario::new("can_be_taken_again", vec![transfer_twice, transfer_twice])
+pub fn locks_again_after_contention<L: RobustLock>() -> Scenario<Accounts<L>> {
+    Scenario::new("locks_again_after_contention", vec![transfer_twice, transfer_twice])
         .verify(|shared| assert_eq!(shared.transfers(), 4))
 }
 
 /// Wherever the first one is killed, the others get the lock, and half a transfer only with the news.
-pub fn survives_a_death<L: RobustLock>(processes: usize) -> Scenario<Accounts<L>> {
+pub fn survives_owner_death<L: RobustLock>(processes: usize) -> Scenario<Accounts<L>> {
     let verify = match processes {
         2 => |shared: &Accounts<L>| assert!((1..=2).contains(&shared.transfers())),
         3 => |shared: &Accounts<L>| assert!((2..=3).contains(&shared.transfers())),
         _ => |shared: &Accounts<L>| assert!((3..=4).contains(&shared.transfers())),
     };
-    Scenario::new("survives_a_death", vec![transfer; processes.clamp(2, 4)])
+    Scenario::new("survives_owner_death", vec![transfer; processes.clamp(2, 4)])
         .verify(verify)
         .choices(6)
         .victims(&[0])
 }
 
 /// The same if the one that gets the news is killed while it repairs.
-pub fn survives_two_deaths<L: RobustLock>() -> Scenario<Accounts<L>> {
-    Scenario::new("survives_two_deaths", vec![transfer; 3])
+pub fn survives_two_owner_deaths<L: RobustLock>() -> Scenario<Accounts<L>> {
+    Scenario::new("survives_two_owner_deaths", vec![transfer; 3])
         .verify(|shared| assert!((1..=3).contains(&shared.transfers())))
         .choices(8)
         .victims(&[0, 1])
 }
 
 /// The same if the survivor comes and goes, and overtakes those that sleep.
-pub fn survives_a_death_among_overtakers<L: RobustLock>() -> Scenario<Accounts<L>> {
+pub fn survives_owner_death_with_barging<L: RobustLock>() -> Scenario<Accounts<L>> {
     Scenario::new(
-        "survives_a_death_among_overtakers",
+        "survives_owner_death_with_barging",
         vec![transfer, transfer_twice, transfer],
     )
     .verify(|shared| assert!((3..=4).contains(&shared.transfers())))
@@ -140,7 +140,7 @@ pub fn survives_a_death_among_overtakers<L: RobustLock>() -> Scenario<Accounts<L
 }
 
 /// A locker that gives up holds nothing, and swallows nobody's wake-up.
-pub fn a_timed_out_locker_takes_nothing_along<L: RobustLock>() -> Scenario<Accounts<L>> {
+pub fn timed_out_locker_takes_no_wakeup<L: RobustLock>() -> Scenario<Accounts<L>> {
     let impatient = |shared: &Accounts<L>| {
         let locked = shared.lock_with(Timeout::after(Duration::from_micros(50)));
         if locked != Err(LockError::TimedOut) {
@@ -149,7 +149,7 @@ pub fn a_timed_out_locker_takes_nothing_along<L: RobustLock>() -> Scenario<Accou
         }
     };
     Scenario::new(
-        "a_timed_out_locker_takes_nothing_along",
+        "timed_out_locker_takes_no_wakeup",
         vec![impatient, transfer, transfer],
     )
     .verify(|shared| assert_eq!(shared.transfers(), 2))
@@ -157,10 +157,10 @@ pub fn a_timed_out_locker_takes_nothing_along<L: RobustLock>() -> Scenario<Accou
 }
 
 /// The same if one of the two that do not give up is killed.
-pub fn a_timed_out_locker_survives_a_death<L: RobustLock>() -> Scenario<Accounts<L>> {
+pub fn timed_out_locker_survives_owner_death<L: RobustLock>() -> Scenario<Accounts<L>> {
     Scenario {
-        name: "a_timed_out_locker_survives_a_death",
-        ..a_timed_out_locker_takes_nothing_along()
+        name: "timed_out_locker_survives_owner_death",
+        ..timed_out_locker_takes_no_wakeup()
     }
     .verify(|shared| assert!((1..=2).contains(&shared.transfers())))
     .victims(&[1])
@@ -168,7 +168,7 @@ pub fn a_timed_out_locker_survives_a_death<L: RobustLock>() -> Scenario<Accounts
 
 /// Whoever gets the news of a death and does not repair ends the lock for everybody, and all hear of
 /// it.
-pub fn who_does_not_repair_ends_it_for_all<L: RobustLock>() -> Scenario<Accounts<L>> {
+pub fn unrepaired_lock_is_unrecoverable_for_all<L: RobustLock>() -> Scenario<Accounts<L>> {
     let transfer_if_possible = |shared: &Accounts<L>| {
         if shared.lock.lock_with(Timeout::Infinite) == Ok(Acquired::Clean) {
             shared.transfer_and_unlock();
@@ -185,7 +185,7 @@ pub fn who_does_not_repair_ends_it_for_all<L: RobustLock>() -> Scenario<Accounts
         assert_eq!(again, Err(LockError::Unrecoverable));
     };
     Scenario::new(
-        "who_does_not_repair_ends_it_for_all",
+        "unrepaired_lock_is_unrecoverable_for_all",
         vec![transfer_if_possible, does_not_repair, does_not_repair],
     )
     .choices(6)
@@ -230,7 +230,7 @@ impl Reused {
 
 /// Who has unlocked has nothing more to do with the word: the kernel leaves it alone, even if it
 /// holds a number by chance that is the id of the dead.
-pub fn leaves_its_memory_alone_when_it_is_free() -> Scenario<Reused> {
+pub fn memory_reused_after_unlock_is_not_marked() -> Scenario<Reused> {
     let reuse = |shared: &Reused| {
         let taken = shared.lock.lock_with(Timeout::Infinite);
         assert_eq!(taken, Ok(Acquired::Clean));
@@ -238,13 +238,13 @@ pub fn leaves_its_memory_alone_when_it_is_free() -> Scenario<Reused> {
         unsafe { shared.lock.unlock() };
         shared.reuse();
     };
-    Scenario::new("leaves_its_memory_alone_when_it_is_free", vec![reuse])
+    Scenario::new("memory_reused_after_unlock_is_not_marked", vec![reuse])
         .verify(Reused::is_left_alone)
         .victims(&[0])
 }
 
 /// The same of one that has tried to lock in vain.
-pub fn leaves_its_memory_alone_after_a_vain_try() -> Scenario<Reused> {
+pub fn memory_reused_after_failed_try_is_not_marked() -> Scenario<Reused> {
     let try_and_reuse = |shared: &Reused| {
         // Somebody holds it who is nobody here.
         shared.lock.word().swap(99, Relaxed);
@@ -253,7 +253,7 @@ pub fn leaves_its_memory_alone_after_a_vain_try() -> Scenario<Reused> {
         shared.reuse();
     };
     Scenario::new(
-        "leaves_its_memory_alone_after_a_vain_try",
+        "memory_reused_after_failed_try_is_not_marked",
         vec![try_and_reuse],
     )
     .verify(Reused::is_left_alone)

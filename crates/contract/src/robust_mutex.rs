@@ -26,11 +26,11 @@ unsafe impl ShmSafe for Visited {
 
 /// Every scenario of a robust lock with data.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(a_panic_is_told_like_a_death());
-    stage.run(who_drops_the_news_ends_it_for_all(3));
-    stage.run(who_drops_the_news_ends_it_for_all(4));
-    stage.run(answers_odd_timeouts());
-    stage.run(a_holder_hears_that_it_holds());
+    stage.run(panic_counts_as_owner_death());
+    stage.run(dropped_inconsistent_guard_is_unrecoverable_for_all(3));
+    stage.run(dropped_inconsistent_guard_is_unrecoverable_for_all(4));
+    stage.run(handles_extreme_timeouts());
+    stage.run(relocking_returns_already_held());
 }
 
 /// Locks, adds one, and panics.
@@ -51,7 +51,7 @@ fn panic_as_holder(shared: &Visited) {
 
 /// A holder that panics leaves the same news as one that dies; and who unlocks while a panic passes
 /// by that is older leaves none.
-pub fn a_panic_is_told_like_a_death() -> Scenario<Visited> {
+pub fn panic_counts_as_owner_death() -> Scenario<Visited> {
     let repair = |shared: &Visited| {
         let mut guard = match shared.lock.lock() {
             Err(RobustLockError::OwnerDied(found)) => {
@@ -63,7 +63,7 @@ pub fn a_panic_is_told_like_a_death() -> Scenario<Visited> {
         *guard += 1;
     };
     Scenario::new(
-        "a_panic_is_told_like_a_death",
+        "panic_counts_as_owner_death",
         vec![panic_as_holder, repair],
     )
     .verify(|shared| {
@@ -77,7 +77,7 @@ pub fn a_panic_is_told_like_a_death() -> Scenario<Visited> {
 }
 
 /// Whoever gets the news and drops it ends the lock for everybody, and all hear of it.
-pub fn who_drops_the_news_ends_it_for_all(processes: usize) -> Scenario<Visited> {
+pub fn dropped_inconsistent_guard_is_unrecoverable_for_all(processes: usize) -> Scenario<Visited> {
     let drop_the_news = |shared: &Visited| match shared.lock.lock() {
         Ok(guard) => drop(guard),
         Err(RobustLockError::OwnerDied(found)) => {
@@ -93,11 +93,11 @@ pub fn who_drops_the_news_ends_it_for_all(processes: usize) -> Scenario<Visited>
     };
     let mut participants = vec![panic_as_holder as fn(&Visited)];
     participants.resize(processes.clamp(2, 4), drop_the_news);
-    Scenario::new("who_drops_the_news_ends_it_for_all", participants).choices(8)
+    Scenario::new("dropped_inconsistent_guard_is_unrecoverable_for_all", participants).choices(8)
 }
 
 /// A timeout of zero and a deadline in the past try once.
-pub fn answers_odd_timeouts() -> Scenario<Visited> {
+pub fn handles_extreme_timeouts() -> Scenario<Visited> {
     let odd = |shared: &Visited| {
         for timeout in spent() {
             assert!(shared.lock.lock_with(timeout).is_ok(), "it is free");
@@ -105,11 +105,11 @@ pub fn answers_odd_timeouts() -> Scenario<Visited> {
         let held = shared.lock.lock_timeout(Duration::MAX);
         assert!(held.is_ok(), "it is free");
     };
-    Scenario::new("answers_odd_timeouts", vec![odd])
+    Scenario::new("handles_extreme_timeouts", vec![odd])
 }
 
 /// Who holds the lock and asks for it again hears so at once, and does not wait for itself.
-pub fn a_holder_hears_that_it_holds() -> Scenario<Visited> {
+pub fn relocking_returns_already_held() -> Scenario<Visited> {
     let again = |shared: &Visited| {
         let held = shared.lock.lock();
         let tried = shared.lock.try_lock();
@@ -124,5 +124,5 @@ pub fn a_holder_hears_that_it_holds() -> Scenario<Visited> {
         drop(held);
         assert!(shared.lock.try_lock().is_ok(), "it is free");
     };
-    Scenario::new("a_holder_hears_that_it_holds", vec![again])
+    Scenario::new("relocking_returns_already_held", vec![again])
 }

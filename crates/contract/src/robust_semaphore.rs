@@ -31,8 +31,8 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(excludes_with_one_permit(2));
     stage.run(excludes_with_one_permit(3));
     stage.run(admits_no_more_than_its_permits());
-    stage.run(an_impatient_acquirer_takes_nothing_along());
-    stage.run(answers_odd_timeouts());
+    stage.run(timed_out_acquirer_takes_no_permit());
+    stage.run(handles_extreme_timeouts());
 }
 
 fn increment(shared: &LockGuard<1>) {
@@ -78,7 +78,7 @@ pub fn admits_no_more_than_its_permits() -> Scenario<LockGuard<2>> {
 }
 
 /// Who gives up holds nothing, and swallows nobody's wake-up.
-pub fn an_impatient_acquirer_takes_nothing_along() -> Scenario<LockGuard<1>> {
+pub fn timed_out_acquirer_takes_no_permit() -> Scenario<LockGuard<1>> {
     let impatient = |shared: &LockGuard<1>| {
         let timeout = Timeout::after(Duration::from_micros(50));
         match shared.semaphore.acquire_with(timeout) {
@@ -87,7 +87,7 @@ pub fn an_impatient_acquirer_takes_nothing_along() -> Scenario<LockGuard<1>> {
         }
     };
     Scenario::new(
-        "an_impatient_acquirer_takes_nothing_along",
+        "timed_out_acquirer_takes_no_permit",
         vec![impatient, increment, increment],
     )
     .verify(|shared| assert_eq!(shared.number.get(), 2))
@@ -95,10 +95,10 @@ pub fn an_impatient_acquirer_takes_nothing_along() -> Scenario<LockGuard<1>> {
 }
 
 /// Wherever the first one is killed, its permit is there for the others.
-pub fn a_dead_holder_gives_its_permit_back(processes: usize) -> Scenario<LockGuard<1>> {
+pub fn holder_death_releases_its_permit(processes: usize) -> Scenario<LockGuard<1>> {
     let processes = processes.clamp(2, 3);
     Scenario::new(
-        "a_dead_holder_gives_its_permit_back",
+        "holder_death_releases_its_permit",
         vec![increment; processes],
     )
     .verify(all_are_back)
@@ -107,15 +107,15 @@ pub fn a_dead_holder_gives_its_permit_back(processes: usize) -> Scenario<LockGua
 }
 
 /// Two are killed, the second one maybe while it takes over from the first.
-pub fn two_dead_holders_give_their_permit_back() -> Scenario<LockGuard<1>> {
+pub fn two_holder_deaths_release_the_permit() -> Scenario<LockGuard<1>> {
     Scenario {
-        name: "two_dead_holders_give_their_permit_back",
-        ..a_dead_holder_gives_its_permit_back(3).victims(&[0, 1])
+        name: "two_holder_deaths_release_the_permit",
+        ..holder_death_releases_its_permit(3).victims(&[0, 1])
     }
 }
 
 /// A timeout of zero and a deadline in the past try once.
-pub fn answers_odd_timeouts() -> Scenario<LockGuard<1>> {
+pub fn handles_extreme_timeouts() -> Scenario<LockGuard<1>> {
     let odd = |shared: &LockGuard<1>| {
         for timeout in spent() {
             assert!(shared.semaphore.acquire_with(timeout).is_ok(), "it is free");
@@ -127,5 +127,5 @@ pub fn answers_odd_timeouts() -> Scenario<LockGuard<1>> {
             assert!(matches!(none, Err(AcquireError::TimedOut)), "{none:?}");
         }
     };
-    Scenario::new("answers_odd_timeouts", vec![odd])
+    Scenario::new("handles_extreme_timeouts", vec![odd])
 }

@@ -28,12 +28,12 @@ unsafe impl<const N: usize> ShmSafe for HandedOver<N> {
 /// Every scenario, with its victims alive.
 pub fn all(stage: &mut impl Stage) {
     stage.run(writer_and_reader_alternate());
-    stage.run(what_is_written_first_is_read_first());
-    stage.run(an_unfinished_turn_is_the_same_sides_again());
-    stage.run(a_dead_writers_turn_comes_back(2));
-    stage.run(a_dead_writers_turn_comes_back(3));
-    stage.run(a_dead_readers_turn_comes_back());
-    stage.run(every_way_to_take_a_turn_takes_one());
+    stage.run(slots_are_read_in_finishing_order());
+    stage.run(unfinished_turn_returns_to_its_side());
+    stage.run(writer_death_returns_its_turn(2));
+    stage.run(writer_death_returns_its_turn(3));
+    stage.run(reader_death_returns_its_turn());
+    stage.run(every_turn_method_takes_a_turn());
 }
 
 fn taken<T>(turn: Result<T, AcquireError>) -> T {
@@ -79,7 +79,7 @@ pub fn writer_and_reader_alternate() -> Scenario<HandedOver<1>> {
 }
 
 /// Of two slots the one that was finished first is read first, whichever was taken first.
-pub fn what_is_written_first_is_read_first() -> Scenario<HandedOver<2>> {
+pub fn slots_are_read_in_finishing_order() -> Scenario<HandedOver<2>> {
     let alone = |shared: &HandedOver<2>| {
         let first = taken(shared.pair.write());
         let second = taken(shared.pair.write());
@@ -92,11 +92,11 @@ pub fn what_is_written_first_is_read_first() -> Scenario<HandedOver<2>> {
         assert_eq!(read(shared, taken(shared.pair.read())), 1);
         assert_eq!(read(shared, taken(shared.pair.read())), 2);
     };
-    Scenario::new("what_is_written_first_is_read_first", vec![alone]).verify(no_slot_is_lost)
+    Scenario::new("slots_are_read_in_finishing_order", vec![alone]).verify(no_slot_is_lost)
 }
 
 /// A turn that is not finished goes to the same side, and who waits for it is woken.
-pub fn an_unfinished_turn_is_the_same_sides_again() -> Scenario<HandedOver<1>> {
+pub fn unfinished_turn_returns_to_its_side() -> Scenario<HandedOver<1>> {
     let writer = |shared: &HandedOver<1>| {
         drop(taken(shared.pair.write()));
         write(shared, taken(shared.pair.write()), 7);
@@ -106,7 +106,7 @@ pub fn an_unfinished_turn_is_the_same_sides_again() -> Scenario<HandedOver<1>> {
         assert_eq!(read(shared, taken(shared.pair.read())), 7);
     };
     Scenario::new(
-        "an_unfinished_turn_is_the_same_sides_again",
+        "unfinished_turn_returns_to_its_side",
         vec![writer, reader],
     )
     .verify(no_slot_is_lost)
@@ -114,7 +114,7 @@ pub fn an_unfinished_turn_is_the_same_sides_again() -> Scenario<HandedOver<1>> {
 
 /// A writer is killed: the turn is finished, and then what it wrote is read, or the next writer's. With
 /// two processes nobody waits for the other but at a lock.
-pub fn a_dead_writers_turn_comes_back(processes: usize) -> Scenario<HandedOver<1>> {
+pub fn writer_death_returns_its_turn(processes: usize) -> Scenario<HandedOver<1>> {
     fn write_with(shared: &HandedOver<1>, timeout: Timeout) {
         if let Ok(turn) = shared.pair.write_with(timeout) {
             write(shared, turn, 1);
@@ -141,14 +141,14 @@ pub fn a_dead_writers_turn_comes_back(processes: usize) -> Scenario<HandedOver<1
             },
         ],
     };
-    Scenario::new("a_dead_writers_turn_comes_back", participants)
+    Scenario::new("writer_death_returns_its_turn", participants)
         .verify(no_slot_is_lost)
         .choices(10)
         .victims(&[0])
 }
 
 /// A reader is killed: it has finished its turn, or another one reads the same.
-pub fn a_dead_readers_turn_comes_back() -> Scenario<HandedOver<1>> {
+pub fn reader_death_returns_its_turn() -> Scenario<HandedOver<1>> {
     let reader = |shared: &HandedOver<1>| {
         if let Ok(turn) = shared.pair.read_with(briefly()) {
             shared.seen[0].set(read(shared, turn));
@@ -161,7 +161,7 @@ pub fn a_dead_readers_turn_comes_back() -> Scenario<HandedOver<1>> {
         }
     };
     Scenario::new(
-        "a_dead_readers_turn_comes_back",
+        "reader_death_returns_its_turn",
         vec![reader as fn(&HandedOver<1>), writer, other],
     )
     .verify(|shared| {
@@ -174,7 +174,7 @@ pub fn a_dead_readers_turn_comes_back() -> Scenario<HandedOver<1>> {
 }
 
 /// Waiting or not, each takes the turn that there is, and is refused the other side's.
-pub fn every_way_to_take_a_turn_takes_one() -> Scenario<HandedOver<1>> {
+pub fn every_turn_method_takes_a_turn() -> Scenario<HandedOver<1>> {
     let takes = |shared: &HandedOver<1>| {
         let (pair, second) = (&shared.pair, Duration::from_secs(1));
         let none = |turn: Result<RobustTurn<'_, [PairSlot; 1]>, AcquireError>, why| {
@@ -193,5 +193,5 @@ pub fn every_way_to_take_a_turn_takes_one() -> Scenario<HandedOver<1>> {
         assert_eq!(read(shared, turn), 2);
         assert_eq!((pair.slots(), pair.readable()), (1, 0));
     };
-    Scenario::new("every_way_to_take_a_turn_takes_one", vec![takes])
+    Scenario::new("every_turn_method_takes_a_turn", vec![takes])
 }

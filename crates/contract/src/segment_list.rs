@@ -226,15 +226,15 @@ unsafe impl<Q: Unlimited> ShmSafe for Queued<Q> {
 
 /// Every scenario, with its victims alive.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(keeps_order_over_segments::<PoolState>());
+    stage.run(keeps_order_across_segments::<PoolState>());
     stage.run(grows_to_its_limit_and_shrinks::<PoolState>());
-    stage.run(two_grow_at_the_same_time::<PoolState>());
-    stage.run(a_dead_sender_leaves_the_chain_whole::<PoolState>());
-    stage.run(a_dead_receiver_leaves_the_chain_whole::<PoolState>());
-    stage.run(the_last_sender_ends_the_queue::<PoolState>());
-    stage.run(an_impatient_sender_has_sent_or_not::<PoolState>());
-    stage.run(who_cannot_take_an_item_leaves_it_to_others());
-    stage.run(what_finds_no_place_was_not_sent());
+    stage.run(concurrent_senders_grow_the_list::<PoolState>());
+    stage.run(sender_death_keeps_the_list_consistent::<PoolState>());
+    stage.run(receiver_death_keeps_the_list_consistent::<PoolState>());
+    stage.run(last_sender_disconnects_receivers::<PoolState>());
+    stage.run(failed_non_blocking_send_sends_nothing::<PoolState>());
+    stage.run(failed_receiver_wakes_another_receiver());
+    stage.run(send_into_a_damaged_segment_fails());
 }
 
 fn briefly() -> Timeout {
@@ -283,7 +283,7 @@ pub fn grows_to_its_limit_and_shrinks<Q: Unlimited>() -> Scenario<Queued<Q>> {
 }
 
 /// What one sends another receives in the same order, each in a segment of its own.
-pub fn keeps_order_over_segments<Q: Unlimited>() -> Scenario<Queued<Q>> {
+pub fn keeps_order_across_segments<Q: Unlimited>() -> Scenario<Queued<Q>> {
     let sender = |shared: &Queued<Q>| {
         assert!(shared.queue.send(1), "no limit of one");
         assert!(shared.queue.send(10), "no limit of two");
@@ -292,19 +292,19 @@ pub fn keeps_order_over_segments<Q: Unlimited>() -> Scenario<Queued<Q>> {
         assert_eq!(shared.queue.take(Timeout::Infinite), Ok(Some(1)));
         assert_eq!(shared.queue.take(Timeout::Infinite), Ok(Some(10)));
     };
-    Scenario::new("keeps_order_over_segments", vec![sender, receiver])
+    Scenario::new("keeps_order_across_segments", vec![sender, receiver])
         .verify(|shared| assert_eq!(left_in(shared), 0))
         .choices(4)
 }
 
 /// Two make a segment, and one drains what they send.
-pub fn two_grow_at_the_same_time<Q: Unlimited>() -> Scenario<Queued<Q>> {
+pub fn concurrent_senders_grow_the_list<Q: Unlimited>() -> Scenario<Queued<Q>> {
     let participants: Vec<fn(&Queued<Q>)> = vec![
         |shared| send::<Q, 0>(shared, 1),
         |shared| send::<Q, 1>(shared, 10),
         |shared| take::<Q, 0>(shared, Timeout::Infinite),
     ];
-    Scenario::new("two_grow_at_the_same_time", participants)
+    Scenario::new("concurrent_senders_grow_the_list", participants)
         .verify(|shared| {
             assert_eq!(sum(&shared.got) + left_in(shared), 11);
             assert_eq!(sum(&shared.sent), 11);
@@ -313,12 +313,12 @@ pub fn two_grow_at_the_same_time<Q: Unlimited>() -> Scenario<Queued<Q>> {
 }
 
 /// A sender is killed, also while it makes a segment: its item was sent or not, and others grow on.
-pub fn a_dead_sender_leaves_the_chain_whole<Q: Unlimited>() -> Scenario<Queued<Q>> {
+pub fn sender_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<Queued<Q>> {
     let participants: Vec<fn(&Queued<Q>)> = vec![|shared| send::<Q, 0>(shared, 1), |shared| {
         send::<Q, 1>(shared, 10);
         take::<Q, 0>(shared, Timeout::NonBlocking);
     }];
-    Scenario::new("a_dead_sender_leaves_the_chain_whole", participants)
+    Scenario::new("sender_death_keeps_the_list_consistent", participants)
         .verify(|shared| {
             let there = sum(&shared.got) + left_in(shared);
             assert!([10, 11].contains(&there), "{there} is there");
@@ -330,14 +330,14 @@ pub fn a_dead_sender_leaves_the_chain_whole<Q: Unlimited>() -> Scenario<Queued<Q
 
 /// A receiver is killed, also while it removes a segment: it has taken the oldest item or not, and the rest is
 /// there, for one that does not look twice.
-pub fn a_dead_receiver_leaves_the_chain_whole<Q: Unlimited>() -> Scenario<Queued<Q>> {
+pub fn receiver_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<Queued<Q>> {
     let participants: Vec<fn(&Queued<Q>)> =
         vec![|shared| take::<Q, 0>(shared, briefly()), |shared| {
             send::<Q, 0>(shared, 1);
             send::<Q, 0>(shared, 10);
             take::<Q, 1>(shared, Timeout::Infinite);
         }];
-    Scenario::new("a_dead_receiver_leaves_the_chain_whole", participants)
+    Scenario::new("receiver_death_keeps_the_list_consistent", participants)
         .verify(|shared| {
             let there = sum(&shared.got) + left_in(shared);
             assert!([1, 10, 11].contains(&there), "{there} is there");
@@ -348,21 +348,21 @@ pub fn a_dead_receiver_leaves_the_chain_whole<Q: Unlimited>() -> Scenario<Queued
 }
 
 /// The last sender goes, or is killed: who waits for an item hears of it.
-pub fn the_last_sender_ends_the_queue<Q: Unlimited>() -> Scenario<Queued<Q>> {
+pub fn last_sender_disconnects_receivers<Q: Unlimited>() -> Scenario<Queued<Q>> {
     let participants: Vec<fn(&Queued<Q>)> = vec![|shared| shared.queue.close(), |shared| {
         assert_eq!(shared.queue.take(Timeout::Infinite), Err(Ended))
     }];
-    Scenario::new("the_last_sender_ends_the_queue", participants).choices(8)
+    Scenario::new("last_sender_disconnects_receivers", participants).choices(8)
 }
 
 /// Who does not wait for the lock has sent its item if it is told so, and else has not.
-pub fn an_impatient_sender_has_sent_or_not<Q: Unlimited>() -> Scenario<Queued<Q>> {
+pub fn failed_non_blocking_send_sends_nothing<Q: Unlimited>() -> Scenario<Queued<Q>> {
     let participants: Vec<fn(&Queued<Q>)> = vec![|shared| send::<Q, 0>(shared, 1), |shared| {
         if shared.queue.try_send(10) {
             shared.sent[1].set(10);
         }
     }];
-    Scenario::new("an_impatient_sender_has_sent_or_not", participants)
+    Scenario::new("failed_non_blocking_send_sends_nothing", participants)
         .verify(|shared| {
             assert_eq!(shared.sent[0].get(), 1, "it waits for the lock");
             assert_eq!(left_in(shared), sum(&shared.sent));
@@ -371,7 +371,7 @@ pub fn an_impatient_sender_has_sent_or_not<Q: Unlimited>() -> Scenario<Queued<Q>
 }
 
 /// One that is woken for an item, and cannot take it, wakes another one that can, which does not look twice.
-pub fn who_cannot_take_an_item_leaves_it_to_others() -> Scenario<Queued<PoolState>> {
+pub fn failed_receiver_wakes_another_receiver() -> Scenario<Queued<PoolState>> {
     let participants: Vec<fn(&Queued<PoolState>)> = vec![
         |shared| {
             let taken = shared.queue.chain.take(&Unseen, &mut 0, briefly());
@@ -380,14 +380,14 @@ pub fn who_cannot_take_an_item_leaves_it_to_others() -> Scenario<Queued<PoolStat
         |shared| take::<PoolState, 0>(shared, Timeout::Infinite),
         |shared| send::<PoolState, 0>(shared, 1),
     ];
-    Scenario::new("who_cannot_take_an_item_leaves_it_to_others", participants)
+    Scenario::new("failed_receiver_wakes_another_receiver", participants)
         .verify(|shared| assert_eq!(shared.got[0].get(), 1))
         .choices(8)
         .without_rechecks()
 }
 
 /// A faulty peer has written into the segment between the look for room and the next step: the sender hears of it.
-pub fn what_finds_no_place_was_not_sent() -> Scenario<Queued<PoolState>> {
+pub fn send_into_a_damaged_segment_fails() -> Scenario<Queued<PoolState>> {
     let alone = |shared: &Queued<PoolState>| {
         let sent = shared
             .queue
@@ -395,5 +395,5 @@ pub fn what_finds_no_place_was_not_sent() -> Scenario<Queued<PoolState>> {
             .send_with(&Shrinking, &1, Timeout::Infinite);
         assert!(matches!(sent, Err(GrowError::Damaged(1))), "{sent:?}");
     };
-    Scenario::new("what_finds_no_place_was_not_sent", vec![alone])
+    Scenario::new("send_into_a_damaged_segment_fails", vec![alone])
 }

@@ -42,17 +42,17 @@ pub fn all<P: RawSemaphore + ShmSafe + 'static>(stage: &mut impl Stage) {
     stage.run(excludes_with_one_permit::<P>(2));
     stage.run(excludes_with_one_permit::<P>(3));
     stage.run(admits_no_more_than_its_permits::<P>());
-    stage.run(each_release_lets_one_go::<P>());
-    stage.run(releases_by_two_let_two_go::<P>());
-    stage.run(a_release_of_many_lets_many_go::<P>());
-    stage.run(a_timed_out_acquirer_takes_nothing_along::<P>());
-    stage.run(later_releases_find_the_last_waiter::<P>());
-    stage.run(some_leave_the_rest_to_others::<P>());
-    stage.run(those_who_want_some_get_all_together::<P>());
+    stage.run(each_release_wakes_a_waiter::<P>());
+    stage.run(concurrent_releases_wake_two_waiters::<P>());
+    stage.run(release_of_two_wakes_two_waiters::<P>());
+    stage.run(timed_out_acquirer_takes_no_permit::<P>());
+    stage.run(later_release_wakes_the_last_waiter::<P>());
+    stage.run(acquire_some_leaves_the_rest_to_other_waiters::<P>());
+    stage.run(concurrent_acquire_some_takes_each_permit_once::<P>());
     stage.run(counts_each_permit::<P>());
-    stage.run(takes_as_many_as_there_are::<P>());
-    stage.run(refuses_to_overflow::<P>());
-    stage.run(answers_odd_timeouts::<P>());
+    stage.run(acquire_some_takes_the_available_permits::<P>());
+    stage.run(rejects_overflow::<P>());
+    stage.run(handles_extreme_timeouts::<P>());
 }
 
 fn acquire<P: RawSemaphore>(semaphore: &P) {
@@ -68,13 +68,13 @@ fn wait<P: RawSemaphore>(shared: &EndpointRef<P>) {
 }
 
 /// A waiter is killed, asleep or woken: of two permits the other waiter gets one.
-pub fn a_dead_acquirer_hinders_nobody<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
+pub fn acquirer_death_blocks_no_other_acquirer<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
     let release_twice = |shared: &EndpointRef<P>| {
         release(&shared.empty, 1);
         release(&shared.empty, 1);
     };
     Scenario::new(
-        "a_dead_acquirer_hinders_nobody",
+        "acquirer_death_blocks_no_other_acquirer",
         vec![wait, wait, release_twice],
     )
     .choices(10)
@@ -82,10 +82,10 @@ pub fn a_dead_acquirer_hinders_nobody<P: RawSemaphore>() -> Scenario<EndpointRef
 }
 
 /// A releaser is killed, before or after it has released: a waiter gets what the other one releases.
-pub fn a_dead_releaser_hinders_nobody<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
+pub fn releaser_death_blocks_no_acquirer<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
     let release_one = |shared: &EndpointRef<P>| release(&shared.empty, 1);
     Scenario::new(
-        "a_dead_releaser_hinders_nobody",
+        "releaser_death_blocks_no_acquirer",
         vec![release_one, wait, release_one],
     )
     .choices(10)
@@ -152,26 +152,26 @@ pub fn admits_no_more_than_its_permits<P: RawSemaphore>() -> Scenario<EndpointRe
 }
 
 /// Two waiters, two releases one after the other: both go on.
-pub fn each_release_lets_one_go<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
+pub fn each_release_wakes_a_waiter<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
     let release_twice = |shared: &EndpointRef<P>| {
         release(&shared.empty, 1);
         release(&shared.empty, 1);
     };
-    Scenario::new("each_release_lets_one_go", vec![wait, wait, release_twice]).choices(4)
+    Scenario::new("each_release_wakes_a_waiter", vec![wait, wait, release_twice]).choices(4)
 }
 
 /// Two waiters, one release by each of two others: both go on.
-pub fn releases_by_two_let_two_go<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
+pub fn concurrent_releases_wake_two_waiters<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
     let release_one = |shared: &EndpointRef<P>| release(&shared.empty, 1);
     let participants = vec![wait, wait, release_one, release_one];
-    Scenario::new("releases_by_two_let_two_go", participants).choices(4)
+    Scenario::new("concurrent_releases_wake_two_waiters", participants).choices(4)
 }
 
 /// Two waiters, one release of two: both go on.
-pub fn a_release_of_many_lets_many_go<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
+pub fn release_of_two_wakes_two_waiters<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
     let release_two = |shared: &EndpointRef<P>| release(&shared.empty, 2);
     Scenario::new(
-        "a_release_of_many_lets_many_go",
+        "release_of_two_wakes_two_waiters",
         vec![wait, wait, release_two],
     )
     .choices(4)
@@ -179,13 +179,13 @@ pub fn a_release_of_many_lets_many_go<P: RawSemaphore>() -> Scenario<EndpointRef
 
 /// Three waiters, a release of two and then of one: the two that go first leave the third to be
 /// found.
-pub fn later_releases_find_the_last_waiter<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
+pub fn later_release_wakes_the_last_waiter<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
     let release_three = |shared: &EndpointRef<P>| {
         release(&shared.empty, 2);
         release(&shared.empty, 1);
     };
     let participants = vec![wait, wait, wait, release_three];
-    Scenario::new("later_releases_find_the_last_waiter", participants).choices(8)
+    Scenario::new("later_release_wakes_the_last_waiter", participants).choices(8)
 }
 
 /// As many can be taken as were given, and not one more.
@@ -210,7 +210,7 @@ pub fn counts_each_permit<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
 }
 
 /// Who waits for some takes no more than that, and the next waiter gets what is left.
-pub fn some_leave_the_rest_to_others<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
+pub fn acquire_some_leaves_the_rest_to_other_waiters<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
     let wait_for_two = |shared: &EndpointRef<P>| {
         let mut taken = 0;
         while taken < 2 {
@@ -221,24 +221,24 @@ pub fn some_leave_the_rest_to_others<P: RawSemaphore>() -> Scenario<EndpointRef<
     };
     let release_three = |shared: &EndpointRef<P>| release(&shared.empty, 3);
     let participants = vec![wait_for_two, wait, release_three];
-    Scenario::new("some_leave_the_rest_to_others", participants).choices(4)
+    Scenario::new("acquire_some_leaves_the_rest_to_other_waiters", participants).choices(4)
 }
 
 /// Two ask for some: each permit is taken once, and none is left.
-pub fn those_who_want_some_get_all_together<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
+pub fn concurrent_acquire_some_takes_each_permit_once<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
     fn take<P: RawSemaphore, const ME: usize>(shared: &EndpointRef<P>) {
         let taken = shared.two.acquire_some_with(2, Timeout::NonBlocking);
         shared.acquired[ME].set(taken.into());
     }
     let participants = vec![take::<P, 0> as fn(&EndpointRef<P>), take::<P, 1>];
-    Scenario::new("those_who_want_some_get_all_together", participants).verify(|shared| {
+    Scenario::new("concurrent_acquire_some_takes_each_permit_once", participants).verify(|shared| {
         let [one, other] = &shared.acquired;
         assert_eq!(one.get() + other.get(), 2);
     })
 }
 
 /// Without anybody else, as many as asked for, or as there are.
-pub fn takes_as_many_as_there_are<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
+pub fn acquire_some_takes_the_available_permits<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
     let take = |shared: &EndpointRef<P>| {
         let some = |most, timeout| shared.empty.acquire_some_with(most, timeout);
         assert_eq!(some(1, Timeout::NonBlocking), 0);
@@ -251,12 +251,12 @@ pub fn takes_as_many_as_there_are<P: RawSemaphore>() -> Scenario<EndpointRef<P>>
         release(&shared.empty, 1);
         assert_eq!(some(u32::MAX, centuries()), 1);
     };
-    Scenario::new("takes_as_many_as_there_are", vec![take])
+    Scenario::new("acquire_some_takes_the_available_permits", vec![take])
 }
 
 /// The semaphore's own functions: each takes a permit, and its guard gives it back unless it is
 /// forgotten.
-pub fn every_way_to_acquire_acquires() -> Scenario<Semaphore> {
+pub fn every_acquire_method_acquires() -> Scenario<Semaphore> {
     let acquires = |semaphore: &Semaphore| {
         let second = Duration::from_secs(1);
         semaphore.release(2).expect("far from the maximum");
@@ -276,12 +276,12 @@ pub fn every_way_to_acquire_acquires() -> Scenario<Semaphore> {
         assert!(semaphore.try_acquire().is_none(), "all are out");
         drop(last);
     };
-    Scenario::new("every_way_to_acquire_acquires", vec![acquires])
+    Scenario::new("every_acquire_method_acquires", vec![acquires])
         .verify(|semaphore| assert_eq!(semaphore.permits(), 1))
 }
 
 /// An acquirer that gives up holds nothing, and swallows nobody's wake-up.
-pub fn a_timed_out_acquirer_takes_nothing_along<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
+pub fn timed_out_acquirer_takes_no_permit<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
     let impatient = |shared: &EndpointRef<P>| {
         if shared
             .empty
@@ -292,11 +292,11 @@ pub fn a_timed_out_acquirer_takes_nothing_along<P: RawSemaphore>() -> Scenario<E
     };
     let release_one = |shared: &EndpointRef<P>| release(&shared.empty, 1);
     let participants = vec![impatient, wait, release_one];
-    Scenario::new("a_timed_out_acquirer_takes_nothing_along", participants).choices(4)
+    Scenario::new("timed_out_acquirer_takes_no_permit", participants).choices(4)
 }
 
 /// A release beyond the maximum is an error and changes nothing.
-pub fn refuses_to_overflow<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
+pub fn rejects_overflow<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
     let overflow = |shared: &EndpointRef<P>| {
         let overflow = shared
             .one
@@ -313,11 +313,11 @@ pub fn refuses_to_overflow<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
         let overflow = shared.one.release(1).expect_err("as many as there can be");
         assert_eq!((overflow.held, overflow.added), (MAX_PERMITS, 1));
     };
-    Scenario::new("refuses_to_overflow", vec![overflow])
+    Scenario::new("rejects_overflow", vec![overflow])
 }
 
 /// A timeout of zero and a deadline in the past try once; one of centuries takes what is there.
-pub fn answers_odd_timeouts<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
+pub fn handles_extreme_timeouts<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
     let odd = |shared: &EndpointRef<P>| {
         for timeout in spent() {
             assert!(shared.one.acquire_with(timeout), "there is a permit");
@@ -328,5 +328,5 @@ pub fn answers_odd_timeouts<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
             assert!(!shared.one.acquire_with(timeout), "there is none");
         }
     };
-    Scenario::new("answers_odd_timeouts", vec![odd])
+    Scenario::new("handles_extreme_timeouts", vec![odd])
 }

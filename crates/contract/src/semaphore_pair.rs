@@ -28,9 +28,9 @@ unsafe impl ShmSafe for HandedOver {
 /// Every scenario of a pair.
 pub fn all(stage: &mut impl Stage) {
     stage.run(writer_and_reader_alternate());
-    stage.run(a_cancelled_turn_is_the_same_sides_again());
-    stage.run(an_impatient_reader_takes_nothing_along());
-    stage.run(every_way_to_take_a_turn_takes_one());
+    stage.run(cancelled_turn_returns_to_its_side());
+    stage.run(timed_out_reader_takes_no_turn());
+    stage.run(every_turn_method_takes_a_turn());
 }
 
 fn write_once(shared: &HandedOver) {
@@ -60,20 +60,20 @@ pub fn writer_and_reader_alternate() -> Scenario<HandedOver> {
 }
 
 /// A turn that is given back goes to the same side.
-pub fn a_cancelled_turn_is_the_same_sides_again() -> Scenario<HandedOver> {
+pub fn cancelled_turn_returns_to_its_side() -> Scenario<HandedOver> {
     let writer = |shared: &HandedOver| {
         shared.pair.write().cancel();
         write_once(shared);
     };
     Scenario::new(
-        "a_cancelled_turn_is_the_same_sides_again",
+        "cancelled_turn_returns_to_its_side",
         vec![writer, read_once],
     )
     .verify(|shared| assert_eq!(shared.seen.get(), 1))
 }
 
 /// A reader that gives up leaves its turn to the next.
-pub fn an_impatient_reader_takes_nothing_along() -> Scenario<HandedOver> {
+pub fn timed_out_reader_takes_no_turn() -> Scenario<HandedOver> {
     let impatient = |shared: &HandedOver| {
         let timeout = Timeout::after(Duration::from_micros(50));
         if let Some(turn) = shared.pair.read_with(timeout) {
@@ -81,13 +81,13 @@ pub fn an_impatient_reader_takes_nothing_along() -> Scenario<HandedOver> {
         }
     };
     let participants = vec![write_once, impatient, read_once];
-    Scenario::new("an_impatient_reader_takes_nothing_along", participants)
+    Scenario::new("timed_out_reader_takes_no_turn", participants)
         .verify(|shared| assert_eq!(shared.seen.get(), 1))
         .choices(4)
 }
 
 /// Waiting or not, each takes the turn that there is, and is refused the other side's.
-pub fn every_way_to_take_a_turn_takes_one() -> Scenario<HandedOver> {
+pub fn every_turn_method_takes_a_turn() -> Scenario<HandedOver> {
     let takes = |shared: &HandedOver| {
         let (pair, second) = (&shared.pair, Duration::from_secs(1));
         assert!(pair.try_read().is_none(), "nothing was written");
@@ -97,5 +97,5 @@ pub fn every_way_to_take_a_turn_takes_one() -> Scenario<HandedOver> {
         drop(pair.write_timeout(second).expect("it was read"));
         drop(pair.read_timeout(second).expect("it was written"));
     };
-    Scenario::new("every_way_to_take_a_turn_takes_one", vec![takes])
+    Scenario::new("every_turn_method_takes_a_turn", vec![takes])
 }
