@@ -14,12 +14,15 @@ pub fn models() -> Vec<Model> {
         model(condvar::two_notifications_wake_two_waiters::<Condvar, RawMutex>).bounded(3),
         model(condvar::three_notifications_wake_three_waiters::<Condvar, RawMutex>).bounded(2),
         model(condvar::notify_all_wakes_every_waiter::<Condvar, RawMutex>).bounded(3),
-        model(condvar::notify_all_wakes_waiters_of_different_conditions::<Condvar, RawMutex>).bounded(3),
+        model(condvar::notify_all_wakes_waiters_of_different_conditions::<Condvar, RawMutex>)
+            .bounded(3),
         model(condvar::timed_out_waiter_takes_no_notification::<Condvar, RawMutex>).bounded(3),
         model(condvar::handles_extreme_timeouts::<Condvar, RawMutex>),
         model(|| condvar::does_not_lose_wakeup::<Condvar, RawMutex>().interruptions(2)).bounded(4),
         model(|| condvar::two_waiters_alternate::<Condvar, RawMutex>().interruptions(1)).bounded(3),
-        model(|| condvar::two_notifications_wake_two_waiters::<Condvar, RawMutex>().interruptions(1))
-            .bounded(3),
+        model(|| {
+            condvar::two_notifications_wake_two_waiters::<Condvar, RawMutex>().interruptions(1)
+        })
+        .bounded(3),
     ]
 }

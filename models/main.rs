@@ -4,7 +4,7 @@
 //! `RUSTFLAGS="--cfg loom" cargo test --release --test models` explores exhaustively; without the
 //! cfg the same models are a short stress test with threads. `-- --help` shows what else it can do.
 
-mod address;
+mod addressed;
 mod broken;
 mod buffer;
 mod byte_pipe;
@@ -21,12 +21,12 @@ mod loan;
 mod message_queue;
 mod museum;
 mod mutex;
-mod pipes;
+mod process_local;
+mod raw_robust_mutex;
 mod rendezvous;
 mod ring;
 mod robust_buffer;
 mod robust_condvar;
-mod robust_lock;
 mod robust_mutex;
 mod robust_semaphore;
 mod robust_semaphore_pair;
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 fn models() -> Vec<Model> {
     [
         mutex::models(),
-        robust_lock::models(),
+        raw_robust_mutex::models(),
         robust_mutex::models(),
         robust_condvar::models(),
         robust_semaphore::models(),
@@ -58,7 +58,7 @@ fn models() -> Vec<Model> {
         ring::models(),
         loan::models(),
         segment_list::models(),
-        address::models(),
+        addressed::models(),
         byte_pipe::models(),
         condvar::models(),
         semaphore::models(),
@@ -66,7 +66,7 @@ fn models() -> Vec<Model> {
         buffer::models(),
         message_queue::models(),
         directory::models(),
-        pipes::models(),
+        process_local::models(),
         broken::models(),
         museum::models(),
         #[cfg(loom)]

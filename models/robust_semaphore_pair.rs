@@ -4,10 +4,10 @@ use interlatch_check::Model;
 use interlatch_contract::robust_semaphore_pair::*;
 
 pub fn models() -> Vec<Model> {
-    let model = |build: fn() -> _| Model::new("recoverable_pair", build);
+    let model = |build: fn() -> _| Model::new("robust_semaphore_pair", build);
     vec![
         model(writer_and_reader_alternate).bounded(4),
-        Model::new("recoverable_pair", slots_are_read_in_finishing_order),
+        Model::new("robust_semaphore_pair", slots_are_read_in_finishing_order),
         model(unfinished_turn_returns_to_its_side).bounded(4),
         model(|| writer_death_returns_its_turn(2)),
         model(|| writer_death_returns_its_turn(3)).bounded(2),

@@ -61,9 +61,7 @@ pub fn models() -> Vec<Model> {
         Model::broken(
             "buffer_whose_timed_out_sender_leaves_its_item",
             WrongResult,
-            buffer::timed_out_sender_keeps_its_item::<
-                Flawed<TIMED_OUT_SENDER_LEAVES_ITS_ITEM>,
-            >,
+            buffer::timed_out_sender_keeps_its_item::<Flawed<TIMED_OUT_SENDER_LEAVES_ITS_ITEM>>,
         ),
         Model::broken(
             "buffer_whose_timed_out_receiver_takes_an_item",

@@ -25,9 +25,11 @@ pub fn models() -> Vec<Model> {
         Model::broken("byte_pipe_that_publishes_byte_by_byte", WrongResult, || {
             byte_pipe::killed_write_completes_or_has_no_effect::<Flawed<COUNTS_EACH, 2>>()
         }),
-        Model::broken("byte_pipe_that_publishes_before_it_fills", WrongResult, || {
-            byte_pipe::killed_write_completes_or_has_no_effect::<Flawed<COUNTS_FIRST, 2>>()
-        }),
+        Model::broken(
+            "byte_pipe_that_publishes_before_it_fills",
+            WrongResult,
+            || byte_pipe::killed_write_completes_or_has_no_effect::<Flawed<COUNTS_FIRST, 2>>(),
+        ),
     ]
 }
 
@@ -155,7 +157,7 @@ impl<const FLAW: u8, const N: usize> Bytes for Flawed<FLAW, N> {
         Ok(count)
     }
 
-    fn come(&self, _end: Direction) -> Option<impl Sized + '_> {
+    fn attach(&self, _end: Direction) -> Option<impl Sized + '_> {
         Some(())
     }
 

@@ -5,15 +5,15 @@ use interlatch::sync::RawRobustMutex;
 use interlatch_check::FailureKind::Deadlock;
 use interlatch_check::Model;
 use interlatch_contract::{
-    buffer, robust_buffer, robust_condvar, robust_lock, robust_semaphore, robust_semaphore_pair,
-    semaphore,
+    buffer, raw_robust_mutex, robust_buffer, robust_condvar, robust_semaphore,
+    robust_semaphore_pair, semaphore,
 };
 
 pub fn models() -> Vec<Model> {
     vec![
         // A third process takes the lock before the wake-up that the dead one owed.
         Model::broken("raw_robust_mutex_without_rechecks", Deadlock, || {
-            robust_lock::survives_owner_death::<RawRobustMutex>(3).without_rechecks()
+            raw_robust_mutex::survives_owner_death::<RawRobustMutex>(3).without_rechecks()
         }),
         Model::broken("semaphore_without_rechecks", Deadlock, || {
             semaphore::acquirer_death_blocks_no_other_acquirer::<Semaphore>().without_rechecks()
@@ -28,9 +28,11 @@ pub fn models() -> Vec<Model> {
         Model::broken("robust_semaphore_without_rechecks", Deadlock, || {
             robust_semaphore::holder_death_releases_its_permit(2).without_rechecks()
         }),
-        Model::broken("robust_condvar_without_rechecks_after_waiter_death", Deadlock, || {
-            robust_condvar::waiter_death_blocks_no_other_waiter().without_rechecks()
-        }),
+        Model::broken(
+            "robust_condvar_without_rechecks_after_waiter_death",
+            Deadlock,
+            || robust_condvar::waiter_death_blocks_no_other_waiter().without_rechecks(),
+        ),
         Model::broken(
             "robust_condvar_without_rechecks_after_notifier_death",
             Deadlock,

@@ -10,9 +10,11 @@ use interlatch_check::{RaceCell, Scenario};
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::broken("directory_that_counts_before_it_builds", WrongResult, || {
-            scenario::<COUNTS_FIRST>().victims(&[0])
-        }),
+        Model::broken(
+            "directory_that_counts_before_it_builds",
+            WrongResult,
+            || scenario::<COUNTS_FIRST>().victims(&[0]),
+        ),
         Model::broken("directory_that_searches_before_it_locks", DataRace, || {
             scenario::<LOOKS_OUTSIDE>()
         }),

@@ -25,20 +25,26 @@ pub fn models() -> Vec<Model> {
             Deadlock,
             sender_of_a_longer_message_takes_no_wakeup::<Flawed<WAKES_ONE_SENDER, 3>>,
         ),
-        broken("message_queue_that_numbers_before_it_fills", WrongResult, || {
-            killed_send_completes_or_has_no_effect::<Flawed<NUMBERS_FIRST, 2>>(2)
-        }),
+        broken(
+            "message_queue_that_numbers_before_it_fills",
+            WrongResult,
+            || killed_send_completes_or_has_no_effect::<Flawed<NUMBERS_FIRST, 2>>(2),
+        ),
         broken(
             "message_queue_that_trusts_the_count_after_owner_death",
             WrongResult,
             || killed_receive_completes_or_has_no_effect::<Flawed<BELIEVES_THE_COUNT, 3>>(2),
         ),
-        broken("message_queue_that_copies_after_unlocking", DataRace, || {
-            keeps_order_within_a_type::<Flawed<COPIES_OUTSIDE, 1>>()
-        }),
-        broken("message_queue_that_delivers_the_newest_first", WrongResult, || {
-            keeps_order_within_a_type::<Flawed<NEWEST_FIRST, 2>>()
-        }),
+        broken(
+            "message_queue_that_copies_after_unlocking",
+            DataRace,
+            || keeps_order_within_a_type::<Flawed<COPIES_OUTSIDE, 1>>(),
+        ),
+        broken(
+            "message_queue_that_delivers_the_newest_first",
+            WrongResult,
+            || keeps_order_within_a_type::<Flawed<NEWEST_FIRST, 2>>(),
+        ),
     ]
 }
 

@@ -4,7 +4,7 @@
 //! and the scenario of `contract` that the flaw breaks. A model here passes only if the checker
 //! finds a failure of the kind that is named.
 
-mod address;
+mod addressed;
 mod buffer;
 mod byte_pipe;
 mod condvar;
@@ -15,7 +15,7 @@ mod loan;
 mod message_queue;
 mod model;
 mod mutex;
-mod pipes;
+mod process_local;
 mod rendezvous;
 mod ring;
 mod robust_buffer;
@@ -33,12 +33,12 @@ pub fn models() -> Vec<Model> {
         futex::models(),
         message_queue::models(),
         model::models(),
-        pipes::models(),
+        process_local::models(),
         rendezvous::models(),
         ring::models(),
         loan::models(),
         segment_list::models(),
-        address::models(),
+        addressed::models(),
         robust_buffer::models(),
         semaphore::models(),
         buffer::models(),

@@ -8,10 +8,10 @@ use interlatch::sync::{RawLock, Timeout};
 use interlatch_check::FailureKind::{DataRace, Deadlock};
 use interlatch_check::Model;
 use interlatch_check::{RaceCell, Scenario};
-use interlatch_contract::lock;
+use interlatch_contract::mutex;
 
 pub fn models() -> Vec<Model> {
-    use lock::{timed_out_locker_takes_no_wakeup as timed_out, excludes};
+    use mutex::{excludes, timed_out_locker_takes_no_wakeup as timed_out};
     vec![
         Model::broken("lock_with_test_and_set_in_two_steps", DataRace, || {
             excludes::<FlawedLock<LOOKS_THEN_LEAPS>>(2)

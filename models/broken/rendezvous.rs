@@ -14,9 +14,11 @@ use interlatch_contract::rendezvous::*;
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::broken("rendezvous_that_withdraws_a_received_item", WrongResult, || {
-            item_is_received_or_returned::<Flawed<FORGETS_TO_LOOK>>(2)
-        }),
+        Model::broken(
+            "rendezvous_that_withdraws_a_received_item",
+            WrongResult,
+            || item_is_received_or_returned::<Flawed<FORGETS_TO_LOOK>>(2),
+        ),
         Model::broken(
             "rendezvous_that_does_not_wait",
             WrongResult,

@@ -31,9 +31,11 @@ pub fn models() -> Vec<Model> {
         Model::broken("ring_with_relaxed_positions", DataRace, || {
             ring::keeps_order::<Flawed<RELAXED, 1>>()
         }),
-        Model::broken("ring_that_disconnects_before_its_last_item", WrongResult, || {
-            ring::disconnection_follows_the_last_item::<Flawed<ENDS_EARLY, 2>>()
-        }),
+        Model::broken(
+            "ring_that_disconnects_before_its_last_item",
+            WrongResult,
+            || ring::disconnection_follows_the_last_item::<Flawed<ENDS_EARLY, 2>>(),
+        ),
     ]
 }
 

@@ -25,9 +25,15 @@ pub fn models() -> Vec<Model> {
         Model::broken("robust_buffer_emptied_by_a_death", WrongResult, || {
             robust_buffer::killed_send_completes_or_has_no_effect::<Flawed<A_DEATH_EMPTIES_IT>>(3)
         }),
-        Model::broken("robust_buffer_that_receives_in_two_steps", WrongResult, || {
-            robust_buffer::killed_receive_completes_or_has_no_effect::<Flawed<TAKES_IN_TWO_STEPS>>(2)
-        }),
+        Model::broken(
+            "robust_buffer_that_receives_in_two_steps",
+            WrongResult,
+            || {
+                robust_buffer::killed_receive_completes_or_has_no_effect::<Flawed<TAKES_IN_TWO_STEPS>>(
+                    2,
+                )
+            },
+        ),
     ]
 }
 

@@ -63,7 +63,9 @@ pub fn models() -> Vec<Model> {
         Model::broken(
             "semaphore_whose_acquire_some_wakes_no_other",
             Deadlock,
-            semaphore::acquire_some_leaves_the_rest_to_other_waiters::<FlawedSemaphore<WAKES_NO_OTHER>>,
+            semaphore::acquire_some_leaves_the_rest_to_other_waiters::<
+                FlawedSemaphore<WAKES_NO_OTHER>,
+            >,
         ),
         Model::broken(
             "semaphore_whose_acquire_some_takes_all",
@@ -75,7 +77,11 @@ pub fn models() -> Vec<Model> {
             DataRace,
             semaphore::publishes_writes::<FlawedSemaphore<BELIEVES_ITS_SPIN>>,
         ),
-        Model::broken("semaphore_pair_that_releases_its_own_side", WrongResult, posts_to_itself),
+        Model::broken(
+            "semaphore_pair_that_releases_its_own_side",
+            WrongResult,
+            posts_to_itself,
+        ),
     ]
 }
 

@@ -9,11 +9,11 @@ use interlatch::ShmSafe;
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use interlatch::platform::robust::{OWNER, OWNER_DIED, Owner, RobustWord, WAITERS, as_owner};
 use interlatch::platform::{AtomicU32, futex};
-use interlatch::sync::{LockError, RobustLock, Acquired, Timeout};
+use interlatch::sync::{Acquired, LockError, RobustLock, Timeout};
 use interlatch_check::FailureKind::{Deadlock, LimitHit, WrongResult};
 use interlatch_check::Model;
 use interlatch_check::{RaceCell, Scenario};
-use interlatch_contract::robust_lock::survives_owner_death;
+use interlatch_contract::raw_robust_mutex::survives_owner_death;
 
 pub fn models() -> Vec<Model> {
     [
@@ -222,7 +222,7 @@ unsafe impl<const FLAW: u8> RobustLock for Flawed<FLAW> {
     }
 }
 
-type Accounts<const FLAW: u8> = interlatch_contract::robust_lock::Accounts<Flawed<FLAW>>;
+type Accounts<const FLAW: u8> = interlatch_contract::raw_robust_mutex::Accounts<Flawed<FLAW>>;
 
 fn by_two<const FLAW: u8>() -> Scenario<Accounts<FLAW>> {
     survives_owner_death(2).without_rechecks()

@@ -8,14 +8,14 @@ use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::sync::Timeout;
 use interlatch::{Buffer, BytePipe, RegionName, Rendezvous, UnboundedBuffer};
-use interlatch_contract::segment_list::{PoolState, Unlimited};
+use interlatch_contract::segment_list::{PooledList, Unlimited};
 use std::io::Write;
 use std::time::Instant;
 
 pub type Pipe = BytePipe<[Slot<u8>; CAPACITY], 2>;
 pub type Meeting = Rendezvous<u64, 2>;
 /// With segments of one item, of which there are two at most.
-pub type Linked = PoolState;
+pub type Linked = PooledList;
 
 const CAPACITY: usize = 4;
 

@@ -1,10 +1,9 @@
 //! What a stream of bytes between processes promises that survives the death of its users.
 
-use super::{RaceCell, Scenario, Stage, centuries, spent};
+use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, short_timeout};
 use interlatch::channel::{BytePipe, BytePipeError, Direction, Slot};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{Semaphore, Timeout};
-use std::time::Duration;
 
 /// A stream of bytes of a fixed capacity.
 pub trait Bytes: ShmSafe {
@@ -21,16 +20,16 @@ pub trait Bytes: ShmSafe {
     fn read_with(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, BytePipeError>;
 
     /// A handle at this end, if it has not closed; none makes one that is nothing.
-    fn come(&self, end: Direction) -> Option<impl Sized + '_>;
+    fn attach(&self, end: Direction) -> Option<impl Sized + '_>;
 
     /// How many bytes fit.
     fn capacity(&self) -> usize;
 }
 
 /// A [`BytePipe`] of so many bytes, with two handles at each end at most.
-pub type Small<const N: usize> = BytePipe<[Slot<u8>; N], 2>;
+pub type SmallPipe<const N: usize> = BytePipe<[Slot<u8>; N], 2>;
 
-impl<const N: usize> Bytes for Small<N> {
+impl<const N: usize> Bytes for SmallPipe<N> {
     fn write_with(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, BytePipeError> {
         self.write_with(bytes, timeout)
     }
@@ -39,7 +38,7 @@ impl<const N: usize> Bytes for Small<N> {
         self.read_with(bytes, timeout)
     }
 
-    fn come(&self, end: Direction) -> Option<impl Sized + '_> {
+    fn attach(&self, end: Direction) -> Option<impl Sized + '_> {
         match end {
             Direction::Sending => self.writer().ok().map(|writer| (Some(writer), None)),
             Direction::Receiving => self.reader().ok().map(|reader| (None, Some(reader))),
@@ -51,10 +50,10 @@ impl<const N: usize> Bytes for Small<N> {
     }
 }
 
-/// A stream, what has come out of it as a number of decimal digits, and what participants tell each other.
+/// A stream, what has attach out of it as a number of decimal digits, and what participants tell each other.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Stream<B> {
+pub struct BytePipeState<B> {
     bytes: B,
     /// What two readers have read.
     read: [RaceCell; 2],
@@ -65,7 +64,7 @@ pub struct Stream<B> {
 }
 
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<B: Bytes> ShmSafe for Stream<B> {
+unsafe impl<B: Bytes> ShmSafe for BytePipeState<B> {
     fn initial() -> Self {
         Self {
             bytes: B::initial(),
@@ -77,14 +76,14 @@ unsafe impl<B: Bytes> ShmSafe for Stream<B> {
     }
 }
 
-impl<B: Bytes> Stream<B> {
+impl<B: Bytes> BytePipeState<B> {
     fn write(&self, bytes: &[u8]) {
         let written = self.bytes.write_with(bytes, Timeout::Infinite);
         assert_eq!(written, Ok(bytes.len()), "everything");
     }
 
     /// Reads once, up to that much, and notes it as digits.
-    fn read<const WHO: usize>(&self, most: usize, timeout: Timeout) -> usize {
+    fn read<const INDEX: usize>(&self, most: usize, timeout: Timeout) -> usize {
         let mut bytes = [0; 4];
         let count = self
             .bytes
@@ -92,14 +91,14 @@ impl<B: Bytes> Stream<B> {
             .unwrap_or(0);
         for byte in &bytes[..count] {
             assert!((1..=9).contains(byte), "a byte that nobody wrote: {byte}");
-            self.read[WHO].set(self.read[WHO].get() * 10 + u64::from(*byte));
+            self.read[INDEX].set(self.read[INDEX].get() * 10 + u64::from(*byte));
         }
         count
     }
 
     /// Reads to the end of the stream.
-    fn read_all<const WHO: usize>(&self) {
-        while self.read::<WHO>(2, Timeout::Infinite) > 0 {}
+    fn read_all<const INDEX: usize>(&self) {
+        while self.read::<INDEX>(2, Timeout::Infinite) > 0 {}
     }
 
     /// What is in it, behind what the first reader has read, as digits. Afterwards as much fits as ever.
@@ -118,25 +117,25 @@ impl<B: Bytes> Stream<B> {
 
 /// Every scenario, with its victims alive.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(keeps_order::<Small<2>>());
-    stage.run(small_write_is_atomic::<Small<2>>());
-    stage.run(non_blocking_write_writes_what_fits::<Small<2>>());
-    stage.run(small_writes_do_not_interleave::<Small<3>>());
-    stage.run(end_of_stream_follows_the_last_byte::<Small<2>>());
-    stage.run(dropped_last_reader_disconnects_writers::<Small<1>>());
-    stage.run(small_writer_does_not_wait_behind_a_larger_one::<Small<2>>());
-    stage.run(one_write_wakes_two_readers::<Small<2>>());
-    stage.run(handles_extreme_requests::<Small<2>>());
-    stage.run(killed_write_completes_or_has_no_effect::<Small<2>>());
-    stage.run(killed_large_write_leaves_a_prefix::<Small<1>>());
-    stage.run(killed_read_completes_or_has_no_effect::<Small<2>>());
-    stage.run(death_of_last_writer_ends_the_stream::<Small<1>>());
-    stage.run(death_of_last_reader_disconnects_writers::<Small<1>>());
+    stage.run(keeps_order::<SmallPipe<2>>());
+    stage.run(small_write_is_atomic::<SmallPipe<2>>());
+    stage.run(non_blocking_write_writes_what_fits::<SmallPipe<2>>());
+    stage.run(small_writes_do_not_interleave::<SmallPipe<3>>());
+    stage.run(end_of_stream_follows_the_last_byte::<SmallPipe<2>>());
+    stage.run(dropped_last_reader_disconnects_writers::<SmallPipe<1>>());
+    stage.run(small_writer_does_not_wait_behind_a_larger_one::<SmallPipe<2>>());
+    stage.run(one_write_wakes_two_readers::<SmallPipe<2>>());
+    stage.run(handles_extreme_requests::<SmallPipe<2>>());
+    stage.run(killed_write_completes_or_has_no_effect::<SmallPipe<2>>());
+    stage.run(killed_large_write_leaves_a_prefix::<SmallPipe<1>>());
+    stage.run(killed_read_completes_or_has_no_effect::<SmallPipe<2>>());
+    stage.run(death_of_last_writer_ends_the_stream::<SmallPipe<1>>());
+    stage.run(death_of_last_reader_disconnects_writers::<SmallPipe<1>>());
 }
 
 /// More than fits goes through in its order.
-pub fn keeps_order<B: Bytes>() -> Scenario<Stream<B>> {
-    let read = |shared: &Stream<B>| {
+pub fn keeps_order<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let read = |shared: &BytePipeState<B>| {
         let mut count = 0;
         while count < 3 {
             count += shared.read::<0>(2, Timeout::Infinite);
@@ -144,32 +143,32 @@ pub fn keeps_order<B: Bytes>() -> Scenario<Stream<B>> {
     };
     Scenario::new(
         "keeps_order",
-        vec![|shared: &Stream<B>| shared.write(&[1, 2, 3]), read],
+        vec![|shared: &BytePipeState<B>| shared.write(&[1, 2, 3]), read],
     )
     .verify(|shared| assert_eq!(shared.rest(), 123))
     .choices(8)
 }
 
 /// No reader sees a part of a small piece.
-pub fn small_write_is_atomic<B: Bytes>() -> Scenario<Stream<B>> {
-    let read = |shared: &Stream<B>| {
+pub fn small_write_is_atomic<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let read = |shared: &BytePipeState<B>| {
         let count = shared.read::<0>(2, Timeout::NonBlocking);
         assert!([0, 2].contains(&count), "{count} of 2");
     };
     Scenario::new(
         "small_write_is_atomic",
-        vec![|shared: &Stream<B>| shared.write(&[1, 2]), read],
+        vec![|shared: &BytePipeState<B>| shared.write(&[1, 2]), read],
     )
     .verify(|shared| assert_eq!(shared.rest(), 12))
     .choices(8)
 }
 
 /// Without timeout, a large piece goes in as far as there is room; nothing else does.
-pub fn non_blocking_write_writes_what_fits<B: Bytes>() -> Scenario<Stream<B>> {
-    let write = |shared: &Stream<B>| {
+pub fn non_blocking_write_writes_what_fits<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let write = |shared: &BytePipeState<B>| {
         let written = shared.bytes.write_with(&[1, 2, 3], Timeout::NonBlocking);
         let count = written.expect("it was empty");
-        // Then a read may come between the pieces.
+        // Then a read may attach between the pieces.
         assert!([2, 3].contains(&count), "{count} of 3 in 2");
         shared.wrote.set(count as u64);
     };
@@ -186,13 +185,13 @@ pub fn non_blocking_write_writes_what_fits<B: Bytes>() -> Scenario<Stream<B>> {
     .choices(8)
 }
 
-/// Small pieces of two writers stay whole, whatever comes between them.
-pub fn small_writes_do_not_interleave<B: Bytes>() -> Scenario<Stream<B>> {
-    let write_twice = |shared: &Stream<B>| {
+/// SmallPipe pieces of two writers stay whole, whatever comes between them.
+pub fn small_writes_do_not_interleave<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let write_twice = |shared: &BytePipeState<B>| {
         shared.write(&[1, 2]);
         shared.write(&[1, 2]);
     };
-    let read = |shared: &Stream<B>| {
+    let read = |shared: &BytePipeState<B>| {
         let mut count = 0;
         while count < 6 {
             count += shared.read::<0>(3, Timeout::Infinite);
@@ -210,22 +209,25 @@ pub fn small_writes_do_not_interleave<B: Bytes>() -> Scenario<Stream<B>> {
 }
 
 /// What was written is read before the end, and after the end nothing comes.
-pub fn end_of_stream_follows_the_last_byte<B: Bytes>() -> Scenario<Stream<B>> {
-    let write = |shared: &Stream<B>| {
-        let _writer = shared.bytes.come(Direction::Sending).expect("the first");
+pub fn end_of_stream_follows_the_last_byte<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let write = |shared: &BytePipeState<B>| {
+        let _writer = shared.bytes.attach(Direction::Sending).expect("the first");
         shared.write(&[1, 2, 3]);
     };
-    let read = |shared: &Stream<B>| {
+    let read = |shared: &BytePipeState<B>| {
         shared.read_all::<0>();
         assert_eq!(shared.read[0].get(), 123);
-        assert!(shared.bytes.come(Direction::Sending).is_none(), "for good");
+        assert!(
+            shared.bytes.attach(Direction::Sending).is_none(),
+            "for good"
+        );
     };
     Scenario::new("end_of_stream_follows_the_last_byte", vec![write, read]).choices(8)
 }
 
 /// Who waits for room hears that there will be none; what it has written before, it hears first.
-pub fn dropped_last_reader_disconnects_writers<B: Bytes>() -> Scenario<Stream<B>> {
-    let write = |shared: &Stream<B>| {
+pub fn dropped_last_reader_disconnects_writers<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let write = |shared: &BytePipeState<B>| {
         let broken = Err(BytePipeError::Disconnected);
         let written = shared.bytes.write_with(&[1, 2, 3], Timeout::Infinite);
         assert!([Ok(1), broken].contains(&written), "{written:?}");
@@ -235,15 +237,15 @@ pub fn dropped_last_reader_disconnects_writers<B: Bytes>() -> Scenario<Stream<B>
     Scenario::new(
         "dropped_last_reader_disconnects_writers",
         vec![write, |shared| {
-            drop(shared.bytes.come(Direction::Receiving))
+            drop(shared.bytes.attach(Direction::Receiving))
         }],
     )
     .choices(8)
 }
 
 /// There is room for one of two writers that wait: that one goes, whichever came first.
-pub fn small_writer_does_not_wait_behind_a_larger_one<B: Bytes>() -> Scenario<Stream<B>> {
-    let read = |shared: &Stream<B>| {
+pub fn small_writer_does_not_wait_behind_a_larger_one<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let read = |shared: &BytePipeState<B>| {
         shared.write(&[1, 2]);
         shared.begun.release(2).expect("few");
         shared.read::<0>(1, Timeout::Infinite);
@@ -255,7 +257,7 @@ pub fn small_writer_does_not_wait_behind_a_larger_one<B: Bytes>() -> Scenario<St
     Scenario::new(
         "small_writer_does_not_wait_behind_a_larger_one",
         vec![
-            |shared: &Stream<B>| {
+            |shared: &BytePipeState<B>| {
                 shared.begun.acquire().forget();
                 shared.write(&[3, 4]);
             },
@@ -271,10 +273,10 @@ pub fn small_writer_does_not_wait_behind_a_larger_one<B: Bytes>() -> Scenario<St
     .choices(8)
 }
 
-/// Two bytes come at once, and each of two readers takes one.
-pub fn one_write_wakes_two_readers<B: Bytes>() -> Scenario<Stream<B>> {
-    fn read<B: Bytes, const WHO: usize>(shared: &Stream<B>) {
-        assert_eq!(shared.read::<WHO>(1, Timeout::Infinite), 1);
+/// Two bytes attach at once, and each of two readers takes one.
+pub fn one_write_wakes_two_readers<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    fn read<B: Bytes, const INDEX: usize>(shared: &BytePipeState<B>) {
+        assert_eq!(shared.read::<INDEX>(1, Timeout::Infinite), 1);
     }
     Scenario::new(
         "one_write_wakes_two_readers",
@@ -288,12 +290,12 @@ pub fn one_write_wakes_two_readers<B: Bytes>() -> Scenario<Stream<B>> {
 }
 
 /// Nothing takes no time; no time, or a time that has passed, is enough for what is there.
-pub fn handles_extreme_requests<B: Bytes>() -> Scenario<Stream<B>> {
-    let ask = |shared: &Stream<B>| {
+pub fn handles_extreme_requests<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let ask = |shared: &BytePipeState<B>| {
         let (bytes, timed_out) = (&shared.bytes, Err(BytePipeError::Timeout));
         assert_eq!(bytes.read_with(&mut [], Timeout::Infinite), Ok(0));
         assert_eq!(bytes.write_with(&[], Timeout::Infinite), Ok(0));
-        for timeout in spent() {
+        for timeout in expired_timeouts() {
             assert_eq!(bytes.read_with(&mut [0], timeout), timed_out);
             assert_eq!(bytes.write_with(&[1, 2], timeout), Ok(2));
             assert_eq!(bytes.write_with(&[3], timeout), timed_out);
@@ -302,31 +304,30 @@ pub fn handles_extreme_requests<B: Bytes>() -> Scenario<Stream<B>> {
             assert_eq!(bytes.write_with(&[3, 4], timeout), timed_out, "no part");
             let (large, never) = (&[3, 4, 5], Timeout::NonBlocking);
             assert_eq!(bytes.write_with(large, never), Ok(1), "what fits");
-            assert_eq!(shared.read::<0>(2, centuries()), 2);
+            assert_eq!(shared.read::<0>(2, distant_timeout()), 2);
         }
     };
-    Scenario::new("handles_extreme_requests", vec![ask as fn(&Stream<B>)])
-        .verify(|shared| assert_eq!(shared.rest(), 123_123))
-        .choices(4)
-}
-
-fn briefly() -> Timeout {
-    Timeout::after(Duration::from_micros(200))
+    Scenario::new(
+        "handles_extreme_requests",
+        vec![ask as fn(&BytePipeState<B>)],
+    )
+    .verify(|shared| assert_eq!(shared.rest(), 123_123))
+    .choices(4)
 }
 
 /// A writer is killed: its piece is there or not, and no place is lost.
-pub fn killed_write_completes_or_has_no_effect<B: Bytes>() -> Scenario<Stream<B>> {
-    let write = |shared: &Stream<B>| {
+pub fn killed_write_completes_or_has_no_effect<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let write = |shared: &BytePipeState<B>| {
         let written = shared.bytes.write_with(&[1, 2], Timeout::NonBlocking);
         assert_eq!(written, Ok(2));
         shared.wrote.set(1);
     };
-    let read = |shared: &Stream<B>| {
+    let read = |shared: &BytePipeState<B>| {
         shared.read::<0>(1, Timeout::NonBlocking);
     };
     Scenario::new(
         "killed_write_completes_or_has_no_effect",
-        vec![write as fn(&Stream<B>), read],
+        vec![write as fn(&BytePipeState<B>), read],
     )
     .verify(|shared| {
         let (rest, wrote) = (shared.rest(), shared.wrote.get());
@@ -339,18 +340,18 @@ pub fn killed_write_completes_or_has_no_effect<B: Bytes>() -> Scenario<Stream<B>
     .victims(&[0])
 }
 
-/// Of a large piece the beginning is there, and the next bytes come behind it.
-pub fn killed_large_write_leaves_a_prefix<B: Bytes>() -> Scenario<Stream<B>> {
-    let write = |shared: &Stream<B>| {
-        let _ = shared.bytes.write_with(&[1, 2], briefly());
+/// Of a large piece the beginning is there, and the next bytes attach behind it.
+pub fn killed_large_write_leaves_a_prefix<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let write = |shared: &BytePipeState<B>| {
+        let _ = shared.bytes.write_with(&[1, 2], short_timeout());
     };
-    let other = |shared: &Stream<B>| {
-        shared.read::<0>(1, briefly());
-        shared.read::<0>(1, briefly());
+    let other = |shared: &BytePipeState<B>| {
+        shared.read::<0>(1, short_timeout());
+        shared.read::<0>(1, short_timeout());
     };
     Scenario::new(
         "killed_large_write_leaves_a_prefix",
-        vec![write as fn(&Stream<B>), other],
+        vec![write as fn(&BytePipeState<B>), other],
     )
     .verify(|shared| assert!([0, 1, 12].contains(&shared.rest())))
     .choices(8)
@@ -358,13 +359,15 @@ pub fn killed_large_write_leaves_a_prefix<B: Bytes>() -> Scenario<Stream<B>> {
 }
 
 /// A reader is killed: it has taken what it was reading, or not; the rest is there, in its order.
-pub fn killed_read_completes_or_has_no_effect<B: Bytes>() -> Scenario<Stream<B>> {
-    let read = |shared: &Stream<B>| {
+pub fn killed_read_completes_or_has_no_effect<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let read = |shared: &BytePipeState<B>| {
         let _ = shared.bytes.read_with(&mut [0], Timeout::NonBlocking);
     };
     Scenario::new(
         "killed_read_completes_or_has_no_effect",
-        vec![read as fn(&Stream<B>), |shared| shared.write(&[1, 2])],
+        vec![read as fn(&BytePipeState<B>), |shared| {
+            shared.write(&[1, 2])
+        }],
     )
     .verify(|shared| assert!([12, 2].contains(&shared.rest())))
     .choices(8)
@@ -372,33 +375,36 @@ pub fn killed_read_completes_or_has_no_effect<B: Bytes>() -> Scenario<Stream<B>>
 }
 
 /// The last writer dies, or goes: the stream ends. The other one has opened it before.
-pub fn death_of_last_writer_ends_the_stream<B: Bytes>() -> Scenario<Stream<B>> {
-    let come = |shared: &Stream<B>| drop(shared.bytes.come(Direction::Sending));
-    let read = |shared: &Stream<B>| {
-        drop(shared.bytes.come(Direction::Sending));
+pub fn death_of_last_writer_ends_the_stream<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let attach = |shared: &BytePipeState<B>| drop(shared.bytes.attach(Direction::Sending));
+    let read = |shared: &BytePipeState<B>| {
+        drop(shared.bytes.attach(Direction::Sending));
         let end = shared.bytes.read_with(&mut [0], Timeout::Infinite);
         assert_eq!(end, Ok(0));
-        assert!(shared.bytes.come(Direction::Sending).is_none(), "for good");
+        assert!(
+            shared.bytes.attach(Direction::Sending).is_none(),
+            "for good"
+        );
     };
     Scenario::new(
         "death_of_last_writer_ends_the_stream",
-        vec![come as fn(&Stream<B>), read],
+        vec![attach as fn(&BytePipeState<B>), read],
     )
     .choices(8)
     .victims(&[0])
 }
 
 /// The same for the last reader: a writer hears of it.
-pub fn death_of_last_reader_disconnects_writers<B: Bytes>() -> Scenario<Stream<B>> {
-    let come = |shared: &Stream<B>| drop(shared.bytes.come(Direction::Receiving));
-    let write = |shared: &Stream<B>| {
-        drop(shared.bytes.come(Direction::Receiving));
+pub fn death_of_last_reader_disconnects_writers<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let attach = |shared: &BytePipeState<B>| drop(shared.bytes.attach(Direction::Receiving));
+    let write = |shared: &BytePipeState<B>| {
+        drop(shared.bytes.attach(Direction::Receiving));
         let broken = Err(BytePipeError::Disconnected);
         while shared.bytes.write_with(&[1], Timeout::Infinite) != broken {}
     };
     Scenario::new(
         "death_of_last_reader_disconnects_writers",
-        vec![come as fn(&Stream<B>), write],
+        vec![attach as fn(&BytePipeState<B>), write],
     )
     .choices(8)
     .victims(&[0])

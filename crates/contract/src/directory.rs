@@ -9,7 +9,7 @@ use interlatch::sync::Timeout;
 /// A directory, and the place where its one object will be.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Found {
+pub struct DirectoryState {
     directory: Directory<1>,
     mark: Mark,
     object: RaceCell,
@@ -17,7 +17,7 @@ pub struct Found {
 }
 
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl ShmSafe for Found {
+unsafe impl ShmSafe for DirectoryState {
     fn initial() -> Self {
         Self {
             directory: Directory::new(),
@@ -47,7 +47,7 @@ fn name() -> ObjectName {
     ObjectName::new("object").expect("a name")
 }
 
-fn create(shared: &Found) -> Result<(), Refused> {
+fn create(shared: &DirectoryState) -> Result<(), Refused> {
     let (kind, space) = (Kind::of::<u64>(Layout::new::<u64>()), 0..8);
     let build = |offset| {
         assert_eq!(offset, 0);
@@ -61,9 +61,9 @@ fn create(shared: &Found) -> Result<(), Refused> {
     created.map(drop)
 }
 
-fn create_or_find<const WHO: usize>(shared: &Found) {
+fn create_or_find<const INDEX: usize>(shared: &DirectoryState) {
     match create(shared) {
-        Ok(()) => shared.created[WHO].set(1),
+        Ok(()) => shared.created[INDEX].set(1),
         Err(Refused::Exists) => {}
         Err(refused) => panic!("{refused:?}"),
     }
@@ -72,8 +72,11 @@ fn create_or_find<const WHO: usize>(shared: &Found) {
 }
 
 /// All come at once. One creates the object, and all find it built; also if one is killed.
-pub fn one_process_creates_and_all_find(processes: usize) -> Scenario<Found> {
-    let mut participants = vec![create_or_find::<0> as fn(&Found), create_or_find::<1>];
+pub fn one_process_creates_and_all_find(processes: usize) -> Scenario<DirectoryState> {
+    let mut participants = vec![
+        create_or_find::<0> as fn(&DirectoryState),
+        create_or_find::<1>,
+    ];
     if processes > 2 {
         participants.push(create_or_find::<2>);
     }
@@ -89,8 +92,8 @@ pub fn one_process_creates_and_all_find(processes: usize) -> Scenario<Found> {
 }
 
 /// Who only looks finds the object built or not at all.
-pub fn unbuilt_object_is_not_found() -> Scenario<Found> {
-    let look = |shared: &Found| {
+pub fn unbuilt_object_is_not_found() -> Scenario<DirectoryState> {
+    let look = |shared: &DirectoryState| {
         if let Some(object) = shared.directory.find(&name()) {
             assert_eq!((object.offset, object.kind.size()), (0, 8));
             assert_eq!(shared.object.get(), BUILT);
@@ -98,18 +101,18 @@ pub fn unbuilt_object_is_not_found() -> Scenario<Found> {
     };
     Scenario::new(
         "unbuilt_object_is_not_found",
-        vec![create_or_find::<0> as fn(&Found), look],
+        vec![create_or_find::<0> as fn(&DirectoryState), look],
     )
     .victims(&[0])
 }
 
 const MARKED: u64 = 7;
 
-fn build_once<const WHO: usize>(shared: &Found) {
+fn build_once<const INDEX: usize>(shared: &DirectoryState) {
     let build = || {
         shared.object.set(HALF);
         shared.object.set(BUILT);
-        shared.created[WHO].set(1);
+        shared.created[INDEX].set(1);
         Ok::<(), ()>(())
     };
     let built = (shared.directory).build_once(&shared.mark, MARKED, Timeout::Infinite, build);
@@ -120,8 +123,8 @@ fn build_once<const WHO: usize>(shared: &Found) {
 
 /// Memory that others can see before it is a region: all that come at once build it, and one of them does;
 /// also if one is killed.
-pub fn one_process_builds_and_all_see_it(processes: usize) -> Scenario<Found> {
-    let mut participants = vec![build_once::<0> as fn(&Found), build_once::<1>];
+pub fn one_process_builds_and_all_see_it(processes: usize) -> Scenario<DirectoryState> {
+    let mut participants = vec![build_once::<0> as fn(&DirectoryState), build_once::<1>];
     if processes > 2 {
         participants.push(build_once::<2>);
     }
@@ -137,22 +140,22 @@ pub fn one_process_builds_and_all_see_it(processes: usize) -> Scenario<Found> {
 }
 
 /// Who only looks sees it built or not at all.
-pub fn half_built_object_is_not_visible() -> Scenario<Found> {
-    let look = |shared: &Found| match shared.mark.get() {
+pub fn half_built_object_is_not_visible() -> Scenario<DirectoryState> {
+    let look = |shared: &DirectoryState| match shared.mark.get() {
         0 => {}
         MARKED => assert_eq!(shared.object.get(), BUILT),
         other => panic!("{other}"),
     };
     Scenario::new(
         "half_built_object_is_not_visible",
-        vec![build_once::<0> as fn(&Found), look],
+        vec![build_once::<0> as fn(&DirectoryState), look],
     )
     .victims(&[0])
 }
 
 /// Each refusal has its name, and changes nothing.
-pub fn errors_say_why_creation_failed() -> Scenario<Found> {
-    let alone = |shared: &Found| {
+pub fn errors_say_why_creation_failed() -> Scenario<DirectoryState> {
+    let alone = |shared: &DirectoryState| {
         let kind = Kind::of::<u64>(Layout::new::<u64>());
         let never = |_| panic!("nothing is built");
         let [first, second] = ["object", "another"].map(|name| ObjectName::new(name).expect("one"));

@@ -3,14 +3,13 @@
 //! A message here is told from others by its type and its length, and all its bytes are its type: one
 //! that is torn has others.
 
-use super::{RaceCell, Scenario, Stage, centuries, spent};
+use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, short_timeout};
 use interlatch::channel::message_queue::{
     MessageCell, MessageQueue, MessageQueueExt, MessageType, Oversize, ReceiveMessageError,
     Received, Select, SendMessageError,
 };
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
-use std::time::Duration;
 
 /// A queue of that many cells: of 1 for a message and 95 bytes, of 3 for two and 191, of 5 for three and 287.
 pub type Cells<const N: usize> = MessageQueue<[MessageCell; N]>;
@@ -23,14 +22,14 @@ const LONG: usize = 192;
 /// A queue, and what its users know of the messages.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Passed<Q> {
+pub struct QueueState<Q> {
     queue: Q,
     sent: [RaceCell; 2],
     received: [RaceCell; 2],
 }
 
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<Q: MessageQueueExt + ShmSafe> ShmSafe for Passed<Q> {
+unsafe impl<Q: MessageQueueExt + ShmSafe> ShmSafe for QueueState<Q> {
     fn initial() -> Self {
         Self {
             queue: Q::initial(),
@@ -43,12 +42,12 @@ unsafe impl<Q: MessageQueueExt + ShmSafe> ShmSafe for Passed<Q> {
 /// A queue for three messages with a short one of each type from 1 to 3: it is full.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Full<Q>(Passed<Q>);
+pub struct FullQueue<Q>(QueueState<Q>);
 
 // SAFETY: that of its only part.
-unsafe impl<Q: MessageQueueExt + ShmSafe> ShmSafe for Full<Q> {
+unsafe impl<Q: MessageQueueExt + ShmSafe> ShmSafe for FullQueue<Q> {
     fn initial() -> Self {
-        let full = Passed::initial();
+        let full = QueueState::initial();
         (1..=3).for_each(|number| send(&full.queue, number, SHORT));
         Self(full)
     }
@@ -74,10 +73,6 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(killed_receive_completes_or_has_no_effect::<Cells<5>>(2));
     stage.run(killed_receive_completes_or_has_no_effect::<Cells<5>>(3));
     stage.run(message_of_killed_sender_is_not_overtaken::<Cells<3>>());
-}
-
-fn briefly() -> Timeout {
-    Timeout::after(Duration::from_micros(200))
 }
 
 fn kind(number: i64) -> MessageType {
@@ -195,12 +190,12 @@ fn takes(queue: &impl MessageQueueExt, lengths: &[usize]) {
 }
 
 /// What one sends, another receives in the same order.
-pub fn keeps_order_within_a_type<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let sender = |shared: &Passed<Q>| {
+pub fn keeps_order_within_a_type<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
+    let sender = |shared: &QueueState<Q>| {
         send(&shared.queue, 1, 1);
         send(&shared.queue, 1, 2);
     };
-    let receiver = |shared: &Passed<Q>| {
+    let receiver = |shared: &QueueState<Q>| {
         assert_eq!(receive_type(&shared.queue, 1), 1);
         assert_eq!(receive_type(&shared.queue, 1), 2);
     };
@@ -208,10 +203,10 @@ pub fn keeps_order_within_a_type<Q: MessageQueueExt + ShmSafe>() -> Scenario<Pas
 }
 
 /// Of what two send one receives each message, once.
-pub fn delivers_each_once<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let one = |shared: &Passed<Q>| send(&shared.queue, 1, 1);
-    let other = |shared: &Passed<Q>| send(&shared.queue, 2, LONGER.min(shared.queue.longest()));
-    let receiver = |shared: &Passed<Q>| {
+pub fn delivers_each_once<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
+    let one = |shared: &QueueState<Q>| send(&shared.queue, 1, 1);
+    let other = |shared: &QueueState<Q>| send(&shared.queue, 2, LONGER.min(shared.queue.longest()));
+    let receiver = |shared: &QueueState<Q>| {
         let both = [(); 2].map(|()| receive(&shared.queue, Select::First).0);
         assert!(matches!(both, [1, 2] | [2, 1]), "each once: {both:?}");
     };
@@ -221,9 +216,9 @@ pub fn delivers_each_once<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>>
 }
 
 /// Of what is there the lowest type comes first, wherever another one arrives in between.
-pub fn receives_the_lowest_type_first<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let other = |shared: &Passed<Q>| send(&shared.queue, 1, 1);
-    let receiver = |shared: &Passed<Q>| {
+pub fn receives_the_lowest_type_first<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
+    let other = |shared: &QueueState<Q>| send(&shared.queue, 1, 1);
+    let receiver = |shared: &QueueState<Q>| {
         send(&shared.queue, 3, 1);
         send(&shared.queue, 2, 1);
         let lowest = Select::LowestUpTo(kind(3));
@@ -235,8 +230,9 @@ pub fn receives_the_lowest_type_first<Q: MessageQueueExt + ShmSafe>() -> Scenari
 }
 
 /// A sender waits while there are as many messages as there may be.
-pub fn sender_waits_at_the_message_limit<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let sender = |shared: &Passed<Q>| {
+pub fn sender_waits_at_the_message_limit<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>>
+{
+    let sender = |shared: &QueueState<Q>| {
         send(&shared.queue, 1, 1);
         send(&shared.queue, 2, 0);
         assert_eq!(shared.received[0].get(), 1, "it did not wait");
@@ -245,8 +241,8 @@ pub fn sender_waits_at_the_message_limit<Q: MessageQueueExt + ShmSafe>() -> Scen
 }
 
 /// A sender waits while there are as many bytes as there may be.
-pub fn sender_waits_at_the_byte_limit<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let sender = |shared: &Passed<Q>| {
+pub fn sender_waits_at_the_byte_limit<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
+    let sender = |shared: &QueueState<Q>| {
         send(&shared.queue, 1, LONG);
         send(&shared.queue, 2, LONGER);
         assert_eq!(shared.received[0].get(), 1, "it did not wait");
@@ -256,9 +252,9 @@ pub fn sender_waits_at_the_byte_limit<Q: MessageQueueExt + ShmSafe>() -> Scenari
 
 fn waits_while_full<Q: MessageQueueExt + ShmSafe>(
     name: &'static str,
-    sender: fn(&Passed<Q>),
-) -> Scenario<Passed<Q>> {
-    let receiver = |shared: &Passed<Q>| {
+    sender: fn(&QueueState<Q>),
+) -> Scenario<QueueState<Q>> {
+    let receiver = |shared: &QueueState<Q>| {
         // The receiving comes after this, and the sender sees what comes before a receiving.
         shared.received[0].set(1);
         receive_type(&shared.queue, 1);
@@ -270,14 +266,14 @@ fn waits_while_full<Q: MessageQueueExt + ShmSafe>(
 }
 
 /// Two clients ask one server over one queue: each gets the reply to what it has asked.
-pub fn reply_reaches_its_requester<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
+pub fn reply_reaches_its_requester<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
     const REQUEST: i64 = 9;
-    fn ask<Q: MessageQueueExt, const ME: i64>(shared: &Passed<Q>) {
+    fn ask<Q: MessageQueueExt, const INDEX: i64>(shared: &QueueState<Q>) {
         // A request names its sender by its length here.
-        send(&shared.queue, REQUEST, ME as usize);
-        assert_eq!(receive_type(&shared.queue, ME), 10 * ME as usize);
+        send(&shared.queue, REQUEST, INDEX as usize);
+        assert_eq!(receive_type(&shared.queue, INDEX), 10 * INDEX as usize);
     }
-    let server = |shared: &Passed<Q>| {
+    let server = |shared: &QueueState<Q>| {
         for _ in 0..2 {
             let client = receive_type(&shared.queue, REQUEST);
             send(&shared.queue, client as i64, 10 * client);
@@ -293,11 +289,11 @@ pub fn reply_reaches_its_requester<Q: MessageQueueExt + ShmSafe>() -> Scenario<P
 
 /// Two wait for different types: each hears of its own, whichever of them is woken first.
 pub fn receiver_of_another_type_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>()
--> Scenario<Passed<Q>> {
-    fn take<Q: MessageQueueExt, const KIND: i64>(shared: &Passed<Q>) {
+-> Scenario<QueueState<Q>> {
+    fn take<Q: MessageQueueExt, const KIND: i64>(shared: &QueueState<Q>) {
         assert_eq!(receive_type(&shared.queue, KIND), 1);
     }
-    let sender = |shared: &Passed<Q>| {
+    let sender = |shared: &QueueState<Q>| {
         send(&shared.queue, 2, 1);
         send(&shared.queue, 1, 1);
     };
@@ -310,10 +306,10 @@ pub fn receiver_of_another_type_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>()
 
 /// Two wait for room, one for more than there is: the other one goes on.
 pub fn sender_of_a_longer_message_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>()
--> Scenario<Full<Q>> {
-    let long = |full: &Full<Q>| send(&full.0.queue, 5, LONG);
-    let short = |full: &Full<Q>| send(&full.0.queue, 4, SHORT);
-    let receiver = |full: &Full<Q>| {
+-> Scenario<FullQueue<Q>> {
+    let long = |full: &FullQueue<Q>| send(&full.0.queue, 5, LONG);
+    let short = |full: &FullQueue<Q>| send(&full.0.queue, 4, SHORT);
+    let receiver = |full: &FullQueue<Q>| {
         // There is room for the short one now, and only when that has gone for the other one.
         for number in [1, 4, 2] {
             assert_eq!(receive_type(&full.0.queue, number), SHORT);
@@ -328,18 +324,18 @@ pub fn sender_of_a_longer_message_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>(
 }
 
 /// Whoever stops waiting for a message has taken none; whoever gets one has it alone.
-pub fn timed_out_receiver_takes_no_message<Q: MessageQueueExt + ShmSafe>()
--> Scenario<Passed<Q>> {
-    let impatient = |shared: &Passed<Q>| {
+pub fn timed_out_receiver_takes_no_message<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>>
+{
+    let with_timeout = |shared: &QueueState<Q>| {
         let select = Select::Type(kind(1));
-        if try_to_receive(&shared.queue, select, briefly()).is_some() {
+        if try_to_receive(&shared.queue, select, short_timeout()).is_some() {
             shared.received[0].set(1);
         }
     };
-    let sender = |shared: &Passed<Q>| send(&shared.queue, 1, 1);
+    let sender = |shared: &QueueState<Q>| send(&shared.queue, 1, 1);
     Scenario::new(
         "timed_out_receiver_takes_no_message",
-        vec![impatient, sender],
+        vec![with_timeout, sender],
     )
     .verify(|shared| {
         let left = left_in(&shared.queue, 1).len() as u64;
@@ -348,21 +344,20 @@ pub fn timed_out_receiver_takes_no_message<Q: MessageQueueExt + ShmSafe>()
 }
 
 /// Whoever stops waiting for room has sent nothing.
-pub fn timed_out_sender_sends_no_message<Q: MessageQueueExt + ShmSafe>() -> Scenario<Full<Q>>
-{
-    let impatient = |Full(shared): &Full<Q>| {
-        if try_to_send(&shared.queue, 4, SHORT, briefly()) {
+pub fn timed_out_sender_sends_no_message<Q: MessageQueueExt + ShmSafe>() -> Scenario<FullQueue<Q>> {
+    let with_timeout = |FullQueue(shared): &FullQueue<Q>| {
+        if try_to_send(&shared.queue, 4, SHORT, short_timeout()) {
             shared.sent[0].set(1);
         }
     };
-    let receiver = |Full(shared): &Full<Q>| {
+    let receiver = |FullQueue(shared): &FullQueue<Q>| {
         receive_type(&shared.queue, 2);
     };
     Scenario::new(
         "timed_out_sender_sends_no_message",
-        vec![impatient, receiver],
+        vec![with_timeout, receiver],
     )
-    .verify(|Full(shared)| {
+    .verify(|FullQueue(shared)| {
         let left = numbers(left_in(&shared.queue, 3));
         let may_be: [&[i64]; 2] = [&[1, 3], &[1, 3, 4]];
         assert_eq!(left, may_be[shared.sent[0].get() as usize]);
@@ -370,19 +365,19 @@ pub fn timed_out_sender_sends_no_message<Q: MessageQueueExt + ShmSafe>() -> Scen
 }
 
 /// Every timeout is an answer: none, a deadline that has passed, and one of centuries.
-pub fn handles_extreme_timeouts<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let patient = |shared: &Passed<Q>| {
+pub fn handles_extreme_timeouts<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
+    let patient = |shared: &QueueState<Q>| {
         let queue = &shared.queue;
-        for timeout in spent().into_iter().chain([Timeout::NonBlocking]) {
+        for timeout in expired_timeouts().into_iter().chain([Timeout::NonBlocking]) {
             assert_eq!(try_to_receive(queue, Select::First, timeout), None);
             assert!(try_to_send(queue, 1, 1, timeout), "there is room");
             assert!(!try_to_send(queue, 1, 1, timeout), "it is full");
             let nine = Select::LowestUpTo(kind(9));
             assert_eq!(try_to_receive(queue, nine, timeout), Some((1, 1)));
         }
-        assert!(try_to_send(queue, 1, 0, centuries()));
+        assert!(try_to_send(queue, 1, 0, distant_timeout()));
         assert_eq!(
-            try_to_receive(queue, Select::First, centuries()),
+            try_to_receive(queue, Select::First, distant_timeout()),
             Some((1, 0))
         );
     };
@@ -390,8 +385,9 @@ pub fn handles_extreme_timeouts<Q: MessageQueueExt + ShmSafe>() -> Scenario<Pass
 }
 
 /// A message of another length than is expected is refused and stays, or is cut where that was asked for.
-pub fn message_that_does_not_fit_stays_queued<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let one = |shared: &Passed<Q>| {
+pub fn message_that_does_not_fit_stays_queued<Q: MessageQueueExt + ShmSafe>()
+-> Scenario<QueueState<Q>> {
+    let one = |shared: &QueueState<Q>| {
         let queue = &shared.queue;
         let into = |room: &mut [u8], fit| {
             queue.receive_into(Select::First, room, fit, Timeout::NonBlocking)
@@ -424,9 +420,9 @@ pub fn message_that_does_not_fit_stays_queued<Q: MessageQueueExt + ShmSafe>() ->
 /// as before. With two processes nobody waits for the other but at a lock.
 pub fn killed_send_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
     processes: usize,
-) -> Scenario<Passed<Q>> {
+) -> Scenario<QueueState<Q>> {
     fn send_one<Q: MessageQueueExt, const KIND: i64>(
-        shared: &Passed<Q>,
+        shared: &QueueState<Q>,
         length: usize,
         timeout: Timeout,
     ) {
@@ -434,12 +430,12 @@ pub fn killed_send_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
             shared.sent[KIND as usize - 1].set(1);
         }
     }
-    fn take<Q: MessageQueueExt>(shared: &Passed<Q>, timeout: Timeout) {
+    fn take<Q: MessageQueueExt>(shared: &QueueState<Q>, timeout: Timeout) {
         if let Some((number, _)) = try_to_receive(&shared.queue, Select::First, timeout) {
             shared.received[number as usize - 1].set(1);
         }
     }
-    let participants: Vec<fn(&Passed<Q>)> = match processes {
+    let participants: Vec<fn(&QueueState<Q>)> = match processes {
         2 => vec![
             |shared| send_one::<Q, 1>(shared, LONGER, Timeout::NonBlocking),
             |shared| {
@@ -448,9 +444,9 @@ pub fn killed_send_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
             },
         ],
         _ => vec![
-            |shared| send_one::<Q, 1>(shared, LONGER, briefly()),
-            |shared| take(shared, briefly()),
-            |shared| send_one::<Q, 2>(shared, 1, briefly()),
+            |shared| send_one::<Q, 1>(shared, LONGER, short_timeout()),
+            |shared| take(shared, short_timeout()),
+            |shared| send_one::<Q, 2>(shared, 1, short_timeout()),
         ],
     };
     Scenario::new("killed_send_completes_or_has_no_effect", participants)
@@ -469,7 +465,8 @@ pub fn killed_send_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
 }
 
 /// Two senders are killed, the second one maybe while it repairs what the first has left.
-pub fn two_killed_sends_complete_or_have_no_effect<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
+pub fn two_killed_sends_complete_or_have_no_effect<Q: MessageQueueExt + ShmSafe>()
+-> Scenario<QueueState<Q>> {
     let name = "two_killed_sends_complete_or_have_no_effect";
     let scenario = killed_send_completes_or_has_no_effect(3).victims(&[0, 2]);
     Scenario { name, ..scenario }
@@ -479,27 +476,27 @@ pub fn two_killed_sends_complete_or_have_no_effect<Q: MessageQueueExt + ShmSafe>
 /// there in their order, and as much room as before.
 pub fn killed_receive_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
     processes: usize,
-) -> Scenario<Full<Q>> {
-    fn take_type_2<Q: MessageQueueExt>(Full(shared): &Full<Q>) {
+) -> Scenario<FullQueue<Q>> {
+    fn take_type_2<Q: MessageQueueExt>(FullQueue(shared): &FullQueue<Q>) {
         try_to_receive(&shared.queue, Select::Type(kind(2)), Timeout::NonBlocking);
     }
-    fn replace_type_1<Q: MessageQueueExt>(Full(shared): &Full<Q>) {
+    fn replace_type_1<Q: MessageQueueExt>(FullQueue(shared): &FullQueue<Q>) {
         assert_eq!(receive(&shared.queue, Select::First), (1, SHORT));
         assert!(
             try_to_send(&shared.queue, 4, SHORT, Timeout::NonBlocking),
             "there is room"
         );
     }
-    fn take_type_3<Q: MessageQueueExt>(Full(shared): &Full<Q>) {
+    fn take_type_3<Q: MessageQueueExt>(FullQueue(shared): &FullQueue<Q>) {
         assert_eq!(receive_type(&shared.queue, 3), SHORT);
         shared.received[0].set(1);
     }
-    let mut participants: Vec<fn(&Full<Q>)> = vec![take_type_2, replace_type_1];
+    let mut participants: Vec<fn(&FullQueue<Q>)> = vec![take_type_2, replace_type_1];
     if processes > 2 {
         participants.push(take_type_3);
     }
     Scenario::new("killed_receive_completes_or_has_no_effect", participants)
-        .verify(|Full(shared)| {
+        .verify(|FullQueue(shared)| {
             let left = numbers(left_in(&shared.queue, 3));
             let may_be: [&[i64]; 2] = match shared.received[0].get() {
                 0 => [&[2, 3, 4], &[3, 4]],
@@ -512,14 +509,14 @@ pub fn killed_receive_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
 }
 
 /// A sender is killed: another one's message does not overtake its own.
-pub fn message_of_killed_sender_is_not_overtaken<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>>
-{
-    let sender = |shared: &Passed<Q>| {
+pub fn message_of_killed_sender_is_not_overtaken<Q: MessageQueueExt + ShmSafe>()
+-> Scenario<QueueState<Q>> {
+    let sender = |shared: &QueueState<Q>| {
         if try_to_send(&shared.queue, 1, 1, Timeout::NonBlocking) {
             shared.sent[0].set(1);
         }
     };
-    let other = |shared: &Passed<Q>| {
+    let other = |shared: &QueueState<Q>| {
         let first = try_to_receive(&shared.queue, Select::First, Timeout::NonBlocking);
         send(&shared.queue, 2, 1);
         let second = try_to_receive(&shared.queue, Select::First, Timeout::NonBlocking);

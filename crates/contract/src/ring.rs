@@ -1,12 +1,11 @@
 //! What a ring between one sender and one receiver promises, also if one of them is killed.
 
-use super::{RaceCell, Scenario, Stage, centuries, spent};
+use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, short_timeout};
 use interlatch::channel::{
     LoanError, RecvTimeoutError, RingBuffer, RingReceiver, RingSender, Slot,
 };
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
-use std::time::Duration;
 
 /// A ring of a fixed capacity.
 pub trait Ring: ShmSafe + 'static {
@@ -36,9 +35,9 @@ pub trait Receives {
 }
 
 /// The one of this crate.
-pub type Small<const N: usize> = RingBuffer<u64, [Slot<u64>; N]>;
+pub type SmallRing<const N: usize> = RingBuffer<u64, [Slot<u64>; N]>;
 
-impl<const N: usize> Ring for Small<N> {
+impl<const N: usize> Ring for SmallRing<N> {
     fn sender(&self) -> Option<impl Sends + '_> {
         self.sender().ok()
     }
@@ -77,18 +76,18 @@ impl Receives for RingReceiver<'_, u64> {
 /// The one of this crate, where the kernel has no `membarrier(2)`.
 #[repr(transparent)]
 #[derive(Debug)]
-pub struct Exchanging<const N: usize>(Small<N>);
+pub struct RingWithoutMembarrier<const N: usize>(SmallRing<N>);
 
 // SAFETY: it is what it wraps.
-unsafe impl<const N: usize> ShmSafe for Exchanging<N> {
+unsafe impl<const N: usize> ShmSafe for RingWithoutMembarrier<N> {
     fn initial() -> Self {
-        let ring = Small::initial();
+        let ring = SmallRing::initial();
         ring.avoid_membarrier();
         Self(ring)
     }
 }
 
-impl<const N: usize> Ring for Exchanging<N> {
+impl<const N: usize> Ring for RingWithoutMembarrier<N> {
     fn sender(&self) -> Option<impl Sends + '_> {
         self.0.sender().ok()
     }
@@ -101,28 +100,28 @@ impl<const N: usize> Ring for Exchanging<N> {
 /// The one of this crate, whose items are written and read where they are.
 #[repr(transparent)]
 #[derive(Debug)]
-pub struct Lending<const N: usize>(Small<N>);
+pub struct InPlaceRing<const N: usize>(SmallRing<N>);
 
 // SAFETY: it is what it wraps.
-unsafe impl<const N: usize> ShmSafe for Lending<N> {
+unsafe impl<const N: usize> ShmSafe for InPlaceRing<N> {
     fn initial() -> Self {
-        Self(Small::initial())
+        Self(SmallRing::initial())
     }
 }
 
-struct Lends<H>(H);
+struct InPlace<H>(H);
 
-impl<const N: usize> Ring for Lending<N> {
+impl<const N: usize> Ring for InPlaceRing<N> {
     fn sender(&self) -> Option<impl Sends + '_> {
-        self.0.sender().ok().map(Lends)
+        self.0.sender().ok().map(InPlace)
     }
 
     fn receiver(&self) -> Option<impl Receives + '_> {
-        self.0.receiver().ok().map(Lends)
+        self.0.receiver().ok().map(InPlace)
     }
 }
 
-impl Sends for Lends<RingSender<'_, u64>> {
+impl Sends for InPlace<RingSender<'_, u64>> {
     fn send(&mut self, items: &[u64], timeout: Timeout) -> Result<usize, LoanError> {
         let mut sent = 0;
         while sent < items.len() {
@@ -141,7 +140,7 @@ impl Sends for Lends<RingSender<'_, u64>> {
     }
 }
 
-impl Receives for Lends<RingReceiver<'_, u64>> {
+impl Receives for InPlace<RingReceiver<'_, u64>> {
     fn recv(&mut self, items: &mut [u64], timeout: Timeout) -> Result<usize, RecvTimeoutError> {
         let borrow = self.0.borrow_with(items.len(), timeout)?;
         for (item, found) in items.iter_mut().zip(borrow.iter()) {
@@ -154,14 +153,14 @@ impl Receives for Lends<RingReceiver<'_, u64>> {
 /// A ring, what has come out of it as a number of decimal digits, and how many are known to have been sent.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Passed<R> {
+pub struct RingState<R> {
     ring: R,
     got: RaceCell,
     sent: [RaceCell; 2],
 }
 
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<R: Ring> ShmSafe for Passed<R> {
+unsafe impl<R: Ring> ShmSafe for RingState<R> {
     fn initial() -> Self {
         Self {
             ring: R::initial(),
@@ -171,7 +170,7 @@ unsafe impl<R: Ring> ShmSafe for Passed<R> {
     }
 }
 
-impl<R: Ring> Passed<R> {
+impl<R: Ring> RingState<R> {
     /// Sends, and notes how many that were.
     fn send(&self, sender: &mut impl Sends, items: &[u64], timeout: Timeout) {
         let sent = sender.send(items, timeout).unwrap_or(0);
@@ -197,13 +196,13 @@ impl<R: Ring> Passed<R> {
     }
 }
 
-impl<R: Ring> Passed<R> {
+impl<R: Ring> RingState<R> {
     /// Until the sender has gone, has died, or has not come in time; then as its successor, if there can be one.
     fn receive_until_there_is_no_sender(
         &self,
         receiver: &mut impl Receives,
     ) -> Option<impl Sends + '_> {
-        let mut timeout = briefly();
+        let mut timeout = short_timeout();
         loop {
             let mut item = [0];
             match receiver.recv(&mut item, timeout) {
@@ -220,65 +219,64 @@ impl<R: Ring> Passed<R> {
 
 /// Every scenario, with its victims alive.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(keeps_order::<Small<1>>());
-    stage.run(keeps_order::<Exchanging<1>>());
-    stage.run(keeps_order::<Lending<1>>());
-    stage.run(slices_keep_order::<Small<2>>());
-    stage.run(slices_keep_order::<Lending<2>>());
-    stage.run(disconnection_follows_the_last_item::<Small<2>>());
-    stage.run(dropped_receiver_disconnects_the_sender::<Small<1>>());
-    stage.run(timed_out_receiver_takes_no_item::<Small<1>>());
-    stage.run(timed_out_sender_keeps_its_item::<Small<1>>());
-    stage.run(admits_one_sender_and_one_receiver::<Small<1>>());
-    stage.run(killed_send_completes_or_has_no_effect::<Small<2>>());
-    stage.run(next_sender_continues_after_sender_death::<Small<2>>());
-    stage.run(killed_receive_completes_or_has_no_effect::<Small<2>>());
-    stage.run(receiver_death_disconnects_the_sender::<Small<1>>());
+    stage.run(keeps_order::<SmallRing<1>>());
+    stage.run(keeps_order::<RingWithoutMembarrier<1>>());
+    stage.run(keeps_order::<InPlaceRing<1>>());
+    stage.run(slices_keep_order::<SmallRing<2>>());
+    stage.run(slices_keep_order::<InPlaceRing<2>>());
+    stage.run(disconnection_follows_the_last_item::<SmallRing<2>>());
+    stage.run(dropped_receiver_disconnects_the_sender::<SmallRing<1>>());
+    stage.run(timed_out_receiver_takes_no_item::<SmallRing<1>>());
+    stage.run(timed_out_sender_keeps_its_item::<SmallRing<1>>());
+    stage.run(admits_one_sender_and_one_receiver::<SmallRing<1>>());
+    stage.run(killed_send_completes_or_has_no_effect::<SmallRing<2>>());
+    stage.run(next_sender_continues_after_sender_death::<SmallRing<2>>());
+    stage.run(killed_receive_completes_or_has_no_effect::<SmallRing<2>>());
+    stage.run(receiver_death_disconnects_the_sender::<SmallRing<1>>());
     stage.run(handles_extreme_requests());
     stage.run(loan_is_one_contiguous_run());
 }
 
-fn briefly() -> Timeout {
-    Timeout::after(Duration::from_micros(200))
-}
-
 /// More than fits goes through in its order. With one place, whoever misses a wake-up stops both.
-pub fn keeps_order<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
+pub fn keeps_order<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
         shared.send(&mut sender, &[1], Timeout::Infinite);
         shared.send(&mut sender, &[2], Timeout::Infinite);
     };
-    let receive = |shared: &Passed<R>| {
+    let receive = |shared: &RingState<R>| {
         let mut receiver = shared.ring.receiver().expect("the only one");
         shared.receive_all(&mut receiver, 2, 1);
     };
-    Scenario::new("keeps_order", vec![send as fn(&Passed<R>), receive])
+    Scenario::new("keeps_order", vec![send as fn(&RingState<R>), receive])
         .verify(|shared| assert_eq!((shared.got.get(), shared.sent[0].get()), (12, 2)))
 }
 
 /// The same in slices that are larger than the ring.
-pub fn slices_keep_order<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
+pub fn slices_keep_order<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
         shared.send(&mut sender, &[1, 2, 3], Timeout::Infinite);
     };
-    let receive = |shared: &Passed<R>| {
+    let receive = |shared: &RingState<R>| {
         let mut receiver = shared.ring.receiver().expect("the only one");
         shared.receive_all(&mut receiver, 3, 2);
     };
-    Scenario::new("slices_keep_order", vec![send as fn(&Passed<R>), receive])
-        .verify(|shared| assert_eq!((shared.got.get(), shared.sent[0].get()), (123, 3)))
+    Scenario::new(
+        "slices_keep_order",
+        vec![send as fn(&RingState<R>), receive],
+    )
+    .verify(|shared| assert_eq!((shared.got.get(), shared.sent[0].get()), (123, 3)))
 }
 
 /// What was sent is received before the end, and after the end nothing comes.
-pub fn disconnection_follows_the_last_item<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
+pub fn disconnection_follows_the_last_item<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
         shared.send(&mut sender, &[1], Timeout::NonBlocking);
         shared.send(&mut sender, &[2], Timeout::NonBlocking);
     };
-    let receive = |shared: &Passed<R>| {
+    let receive = |shared: &RingState<R>| {
         let mut receiver = shared.ring.receiver().expect("the only one");
         while shared.receive(&mut receiver, 1, Timeout::Infinite) > 0 {}
         let end = receiver.recv(&mut [0], Timeout::Infinite);
@@ -287,59 +285,59 @@ pub fn disconnection_follows_the_last_item<R: Ring>() -> Scenario<Passed<R>> {
     };
     Scenario::new(
         "disconnection_follows_the_last_item",
-        vec![send as fn(&Passed<R>), receive],
+        vec![send as fn(&RingState<R>), receive],
     )
     .verify(|shared| assert_eq!(shared.got.get(), 12))
 }
 
 /// A sender that waits for a place hears that there is nobody any more.
-pub fn dropped_receiver_disconnects_the_sender<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
+pub fn dropped_receiver_disconnects_the_sender<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
         while sender.send(&[1], Timeout::Infinite) != Err(LoanError::Disconnected) {}
         assert!(shared.ring.receiver().is_none(), "for good");
     };
     Scenario::new(
         "dropped_receiver_disconnects_the_sender",
-        vec![send as fn(&Passed<R>), |shared| {
+        vec![send as fn(&RingState<R>), |shared| {
             drop(shared.ring.receiver().expect("the only one"));
         }],
     )
 }
 
 /// A receiver gives up at the moment in which an item comes: it has the item, or the next call has it.
-pub fn timed_out_receiver_takes_no_item<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
+pub fn timed_out_receiver_takes_no_item<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
         shared.send(&mut sender, &[1], Timeout::NonBlocking);
         shared.send(&mut sender, &[2], Timeout::Infinite);
     };
-    let receive = |shared: &Passed<R>| {
+    let receive = |shared: &RingState<R>| {
         let mut receiver = shared.ring.receiver().expect("the only one");
-        let early = shared.receive(&mut receiver, 1, briefly());
+        let early = shared.receive(&mut receiver, 1, short_timeout());
         shared.receive_all(&mut receiver, 2 - early, 1);
     };
     Scenario::new(
         "timed_out_receiver_takes_no_item",
-        vec![send as fn(&Passed<R>), receive],
+        vec![send as fn(&RingState<R>), receive],
     )
     .verify(|shared| assert_eq!(shared.got.get(), 12))
 }
 
 /// A sender gives up at the moment in which a place comes free: its item is there, or not.
-pub fn timed_out_sender_keeps_its_item<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
+pub fn timed_out_sender_keeps_its_item<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
         shared.send(&mut sender, &[1], Timeout::NonBlocking);
-        shared.send(&mut sender, &[2], briefly());
+        shared.send(&mut sender, &[2], short_timeout());
     };
-    let receive = |shared: &Passed<R>| {
+    let receive = |shared: &RingState<R>| {
         let mut receiver = shared.ring.receiver().expect("the only one");
         while shared.receive(&mut receiver, 1, Timeout::Infinite) > 0 {}
     };
     Scenario::new(
         "timed_out_sender_keeps_its_item",
-        vec![send as fn(&Passed<R>), receive],
+        vec![send as fn(&RingState<R>), receive],
     )
     .verify(|shared| {
         let expected = if shared.sent[0].get() == 2 { 12 } else { 1 };
@@ -348,28 +346,28 @@ pub fn timed_out_sender_keeps_its_item<R: Ring>() -> Scenario<Passed<R>> {
 }
 
 /// Of two that want to send, or to receive, exactly one may: the other one comes too early or too late.
-pub fn admits_one_sender_and_one_receiver<R: Ring>() -> Scenario<Passed<R>> {
-    fn come<R: Ring, const WHO: usize>(shared: &Passed<R>) {
+pub fn admits_one_sender_and_one_receiver<R: Ring>() -> Scenario<RingState<R>> {
+    fn come<R: Ring, const INDEX: usize>(shared: &RingState<R>) {
         let (sender, receiver) = (shared.ring.sender(), shared.ring.receiver());
         let ends = u64::from(sender.is_some()) + 10 * u64::from(receiver.is_some());
-        shared.sent[WHO].set(ends);
+        shared.sent[INDEX].set(ends);
     }
     Scenario::new(
         "admits_one_sender_and_one_receiver",
-        vec![come::<R, 0> as fn(&Passed<R>), come::<R, 1>],
+        vec![come::<R, 0> as fn(&RingState<R>), come::<R, 1>],
     )
     .verify(|shared| assert_eq!(shared.sent[0].get() + shared.sent[1].get(), 11))
 }
 
 /// A sender is killed: what it was sending was sent or not, and its receiver hears of it after the last item.
-pub fn killed_send_completes_or_has_no_effect<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
+pub fn killed_send_completes_or_has_no_effect<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
         // The other one may have thought that nobody comes.
         if let Some(mut sender) = shared.ring.sender() {
             shared.send(&mut sender, &[1, 2], Timeout::NonBlocking);
         }
     };
-    let receive = |shared: &Passed<R>| {
+    let receive = |shared: &RingState<R>| {
         let mut receiver = shared.ring.receiver().expect("the only one");
         if shared
             .receive_until_there_is_no_sender(&mut receiver)
@@ -382,7 +380,7 @@ pub fn killed_send_completes_or_has_no_effect<R: Ring>() -> Scenario<Passed<R>> 
     };
     Scenario::new(
         "killed_send_completes_or_has_no_effect",
-        vec![send as fn(&Passed<R>), receive],
+        vec![send as fn(&RingState<R>), receive],
     )
     .verify(|shared| {
         let (got, sent) = (shared.got.get(), shared.sent[0].get());
@@ -394,41 +392,44 @@ pub fn killed_send_completes_or_has_no_effect<R: Ring>() -> Scenario<Passed<R>> 
 }
 
 /// A sender is killed, and a successor finds what it has sent, and all other places.
-pub fn next_sender_continues_after_sender_death<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
+pub fn next_sender_continues_after_sender_death<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
         shared.send(&mut sender, &[1], Timeout::NonBlocking);
         shared.send(&mut sender, &[2], Timeout::NonBlocking);
     };
-    Scenario::new("next_sender_continues_after_sender_death", vec![send as fn(&Passed<R>)])
-        .verify(|shared| {
-            let mut receiver = shared.ring.receiver().expect("the first");
-            let Some(mut successor) = shared.ring.sender() else {
-                return assert_eq!(shared.sent[0].get(), 2, "it was killed, and closed");
-            };
-            let there = 2 - successor.send(&[5, 6], Timeout::NonBlocking).unwrap_or(0);
-            assert!(there as u64 >= shared.sent[0].get(), "sent, and not there");
-            shared.receive_all(&mut receiver, 2, 2);
-            assert_eq!(shared.got.get(), [56, 15, 12][there], "in order");
-        })
-        .victims(&[0])
+    Scenario::new(
+        "next_sender_continues_after_sender_death",
+        vec![send as fn(&RingState<R>)],
+    )
+    .verify(|shared| {
+        let mut receiver = shared.ring.receiver().expect("the first");
+        let Some(mut successor) = shared.ring.sender() else {
+            return assert_eq!(shared.sent[0].get(), 2, "it was killed, and closed");
+        };
+        let there = 2 - successor.send(&[5, 6], Timeout::NonBlocking).unwrap_or(0);
+        assert!(there as u64 >= shared.sent[0].get(), "sent, and not there");
+        shared.receive_all(&mut receiver, 2, 2);
+        assert_eq!(shared.got.get(), [56, 15, 12][there], "in order");
+    })
+    .victims(&[0])
 }
 
 /// A receiver is killed: it has received what it was receiving, or not; the rest is there for its successor, in its
 /// order.
-pub fn killed_receive_completes_or_has_no_effect<R: Ring>() -> Scenario<Passed<R>> {
-    let receive = |shared: &Passed<R>| {
+pub fn killed_receive_completes_or_has_no_effect<R: Ring>() -> Scenario<RingState<R>> {
+    let receive = |shared: &RingState<R>| {
         let mut receiver = shared.ring.receiver().expect("the only one");
         shared.receive(&mut receiver, 1, Timeout::Infinite);
         shared.sent[1].set(1);
     };
-    let send = |shared: &Passed<R>| {
+    let send = |shared: &RingState<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
         shared.send(&mut sender, &[1, 2], Timeout::Infinite);
     };
     Scenario::new(
         "killed_receive_completes_or_has_no_effect",
-        vec![receive as fn(&Passed<R>), send],
+        vec![receive as fn(&RingState<R>), send],
     )
     .verify(|shared| {
         let (noted, all_sent) = (shared.got.get(), shared.sent[0].get() == 2);
@@ -448,13 +449,13 @@ pub fn killed_receive_completes_or_has_no_effect<R: Ring>() -> Scenario<Passed<R
 }
 
 /// The receiver dies, or goes, at whatever moment: the sender hears of it.
-pub fn receiver_death_disconnects_the_sender<R: Ring>() -> Scenario<Passed<R>> {
-    let receive = |shared: &Passed<R>| {
+pub fn receiver_death_disconnects_the_sender<R: Ring>() -> Scenario<RingState<R>> {
+    let receive = |shared: &RingState<R>| {
         drop(shared.ring.receiver());
     };
-    let send = |shared: &Passed<R>| {
+    let send = |shared: &RingState<R>| {
         let mut sender = shared.ring.sender().expect("the only one");
-        let (mut sent, mut timeout) = (0, briefly());
+        let (mut sent, mut timeout) = (0, short_timeout());
         loop {
             match sender.send(&[1], timeout) {
                 Ok(_) => sent += 1,
@@ -468,26 +469,26 @@ pub fn receiver_death_disconnects_the_sender<R: Ring>() -> Scenario<Passed<R>> {
     };
     Scenario::new(
         "receiver_death_disconnects_the_sender",
-        vec![receive as fn(&Passed<R>), send],
+        vec![receive as fn(&RingState<R>), send],
     )
     .victims(&[0])
 }
 
 /// Nothing takes no time; no time, or a time that has passed, is enough for what is there.
-pub fn handles_extreme_requests() -> Scenario<Passed<Small<2>>> {
-    let ask = |shared: &Passed<Small<2>>| {
+pub fn handles_extreme_requests() -> Scenario<RingState<SmallRing<2>>> {
+    let ask = |shared: &RingState<SmallRing<2>>| {
         let (sender, receiver) = (shared.ring.sender(), shared.ring.receiver());
         let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
         let (full, empty) = (Err(LoanError::Timeout), Err(RecvTimeoutError::Timeout));
         assert_eq!(sender.send_slice(&[]), Ok(0));
         assert_eq!(receiver.recv_into(&mut []), Ok(0));
-        for timeout in spent() {
+        for timeout in expired_timeouts() {
             assert_eq!(receiver.recv_with(timeout), empty);
             assert_eq!(sender.send_slice_with(&[1, 2, 3], timeout), Ok(2));
             assert_eq!(sender.send_slice_with(&[3], timeout), full);
             assert_eq!(shared.ring.len(), 2);
-            assert_eq!(receiver.recv_with(centuries()), Ok(1));
-            assert_eq!(sender.send_slice_with(&[3], centuries()), Ok(1));
+            assert_eq!(receiver.recv_with(distant_timeout()), Ok(1));
+            assert_eq!(sender.send_slice_with(&[3], distant_timeout()), Ok(1));
             assert_eq!(
                 shared.receive(&mut receiver, 4, timeout),
                 2,
@@ -495,13 +496,13 @@ pub fn handles_extreme_requests() -> Scenario<Passed<Small<2>>> {
             );
         }
     };
-    Scenario::new("handles_extreme_requests", vec![ask as fn(&Passed<_>)])
+    Scenario::new("handles_extreme_requests", vec![ask as fn(&RingState<_>)])
         .verify(|shared| assert_eq!(shared.got.get(), 2323))
 }
 
 /// A run ends where the ring does, may be given up or be used in part, and is not lost by that.
-pub fn loan_is_one_contiguous_run() -> Scenario<Passed<Small<3>>> {
-    let ask = |shared: &Passed<Small<3>>| {
+pub fn loan_is_one_contiguous_run() -> Scenario<RingState<SmallRing<3>>> {
+    let ask = |shared: &RingState<SmallRing<3>>| {
         let (sender, receiver) = (shared.ring.sender(), shared.ring.receiver());
         let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
         assert!(receiver.try_borrow(1).is_err(), "nothing there");
@@ -526,5 +527,5 @@ pub fn loan_is_one_contiguous_run() -> Scenario<Passed<Small<3>>> {
         items.receive();
         assert!(shared.ring.is_empty());
     };
-    Scenario::new("loan_is_one_contiguous_run", vec![ask as fn(&Passed<_>)])
+    Scenario::new("loan_is_one_contiguous_run", vec![ask as fn(&RingState<_>)])
 }

@@ -1,17 +1,16 @@
 //! What a buffer promises beyond [`buffer`](super::buffer) that survives the death of its users.
 
 use super::buffer::{RobustBounded, RobustMonitor};
-use super::{RaceCell, Scenario, Stage};
+use super::{RaceCell, Scenario, Stage, short_timeout};
 use interlatch::channel::{Buffer, RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
-use std::time::Duration;
 
 /// A buffer, what was sent, and what two receivers have got: whether one has a handle, the sum and the
 /// number of items.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Passed<B> {
+pub struct RobustBufferState<B> {
     buffer: B,
     /// What the two senders know to have been sent.
     sent: [RaceCell; 2],
@@ -21,7 +20,7 @@ pub struct Passed<B> {
 }
 
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<B: Buffer<Item = u64> + ShmSafe> ShmSafe for Passed<B> {
+unsafe impl<B: Buffer<Item = u64> + ShmSafe> ShmSafe for RobustBufferState<B> {
     fn initial() -> Self {
         let nothing = || [RaceCell::new(0), RaceCell::new(0)];
         Self {
@@ -53,12 +52,8 @@ pub fn all_of<B: Buffer<Item = u64> + ShmSafe + 'static>(stage: &mut impl Stage)
     stage.run(surviving_receiver_gets_the_remaining_items::<B>());
 }
 
-fn briefly() -> Timeout {
-    Timeout::after(Duration::from_micros(200))
-}
-
 /// Sends, if there is a place in time.
-fn send<B: Buffer<Item = u64>, const ITEM: u64>(shared: &Passed<B>, timeout: Timeout) {
+fn send<B: Buffer<Item = u64>, const ITEM: u64>(shared: &RobustBufferState<B>, timeout: Timeout) {
     match shared.buffer.send_with(ITEM, timeout) {
         Ok(()) => shared.sent[usize::from(ITEM != 1)].set(ITEM),
         refused => assert_eq!(refused, Err(SendTimeoutError::Timeout(ITEM))),
@@ -66,38 +61,38 @@ fn send<B: Buffer<Item = u64>, const ITEM: u64>(shared: &Passed<B>, timeout: Tim
 }
 
 /// Sends 1, and notes that.
-fn send_first<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+fn send_first<B: Buffer<Item = u64>>(shared: &RobustBufferState<B>) {
     let sent = shared.buffer.send_with(1, Timeout::Infinite);
     assert_eq!(sent, Ok(()));
     shared.items[0].set(1);
 }
 
 /// Sends 1 and then 10, and notes how far it came.
-fn send_in_order<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+fn send_in_order<B: Buffer<Item = u64>>(shared: &RobustBufferState<B>) {
     send_first(shared);
-    if shared.buffer.send_with(10, briefly()).is_ok() {
+    if shared.buffer.send_with(10, short_timeout()).is_ok() {
         shared.items[0].set(2);
     }
 }
 
-fn receive<B: Buffer<Item = u64>>(shared: &Passed<B>, timeout: Timeout) {
+fn receive<B: Buffer<Item = u64>>(shared: &RobustBufferState<B>, timeout: Timeout) {
     match shared.buffer.recv_with(timeout) {
         Ok(item) => note::<B, 0>(shared, item),
         refused => assert_eq!(refused, Err(RecvTimeoutError::Timeout)),
     }
 }
 
-fn note<B: Buffer<Item = u64>, const WHO: usize>(shared: &Passed<B>, item: u64) {
+fn note<B: Buffer<Item = u64>, const INDEX: usize>(shared: &RobustBufferState<B>, item: u64) {
     assert!(
         [1, 10, 100].contains(&item),
         "an item that nobody sent: {item}"
     );
-    shared.sums[WHO].set(shared.sums[WHO].get() + item);
-    shared.items[WHO].set(shared.items[WHO].get() + 1);
+    shared.sums[INDEX].set(shared.sums[INDEX].get() + item);
+    shared.items[INDEX].set(shared.items[INDEX].get() + 1);
 }
 
 /// What is in the buffer. Afterwards it takes as many as it ever did, and gives them back in order.
-fn left_in<B: Buffer<Item = u64>>(shared: &Passed<B>) -> Vec<u64> {
+fn left_in<B: Buffer<Item = u64>>(shared: &RobustBufferState<B>) -> Vec<u64> {
     let drain = || {
         let mut items = Vec::new();
         while let Ok(item) = shared.buffer.recv_with(Timeout::NonBlocking) {
@@ -127,16 +122,18 @@ fn contains(sum: u64, items: u64) -> bool {
 
 /// A sender is killed: its item has been sent, or not; what another one has sent is there, and the places
 /// are as many as before. With two processes nobody waits for the other but at a lock.
-pub fn killed_send_completes_or_has_no_effect<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
-    let participants: Vec<fn(&Passed<B>)> = match processes {
+pub fn killed_send_completes_or_has_no_effect<B: Buffer<Item = u64>>(
+    processes: usize,
+) -> Scenario<RobustBufferState<B>> {
+    let participants: Vec<fn(&RobustBufferState<B>)> = match processes {
         2 => vec![
             |shared| send::<B, 1>(shared, Timeout::NonBlocking),
             |shared| receive(shared, Timeout::NonBlocking),
         ],
         _ => vec![
-            |shared| send::<B, 1>(shared, briefly()),
-            |shared| receive(shared, briefly()),
-            |shared| send::<B, 10>(shared, briefly()),
+            |shared| send::<B, 1>(shared, short_timeout()),
+            |shared| receive(shared, short_timeout()),
+            |shared| send::<B, 10>(shared, short_timeout()),
         ],
     };
     Scenario::new("killed_send_completes_or_has_no_effect", participants)
@@ -152,8 +149,9 @@ pub fn killed_send_completes_or_has_no_effect<B: Buffer<Item = u64>>(processes: 
 
 /// A sender is killed in a buffer of two places: another one's item does not overtake its own, and is
 /// refused only if there are two.
-pub fn item_of_killed_sender_is_not_overtaken<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
-    let other = |shared: &Passed<B>| {
+pub fn item_of_killed_sender_is_not_overtaken<B: Buffer<Item = u64>>()
+-> Scenario<RobustBufferState<B>> {
+    let other = |shared: &RobustBufferState<B>| {
         let before = shared.buffer.len();
         let sent = shared.buffer.send_with(10, Timeout::NonBlocking).is_ok();
         let Ok(item) = shared.buffer.recv_with(Timeout::NonBlocking) else {
@@ -166,10 +164,10 @@ pub fn item_of_killed_sender_is_not_overtaken<B: Buffer<Item = u64>>() -> Scenar
         note::<B, 0>(shared, item);
         assert!(before == 0 || item == 1, "{item} has overtaken");
     };
-    let sender = |shared: &Passed<B>| send::<B, 1>(shared, Timeout::NonBlocking);
+    let sender = |shared: &RobustBufferState<B>| send::<B, 1>(shared, Timeout::NonBlocking);
     Scenario::new(
         "item_of_killed_sender_is_not_overtaken",
-        vec![sender as fn(&Passed<B>), other],
+        vec![sender as fn(&RobustBufferState<B>), other],
     )
     .verify(|shared| {
         let sum = shared.sums[0].get() + left_in(shared).iter().sum::<u64>();
@@ -180,7 +178,8 @@ pub fn item_of_killed_sender_is_not_overtaken<B: Buffer<Item = u64>>() -> Scenar
 }
 
 /// Two senders are killed, the second one maybe while it takes over from the first.
-pub fn two_killed_sends_complete_or_have_no_effect<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn two_killed_sends_complete_or_have_no_effect<B: Buffer<Item = u64>>()
+-> Scenario<RobustBufferState<B>> {
     let scenario = killed_send_completes_or_has_no_effect(3);
     Scenario {
         name: "two_killed_sends_complete_or_have_no_effect",
@@ -190,19 +189,21 @@ pub fn two_killed_sends_complete_or_have_no_effect<B: Buffer<Item = u64>>() -> S
 
 /// A receiver is killed: it has taken an item, or not; what it has not taken is there, in its order. With
 /// two processes nobody waits for the other but at a lock.
-pub fn killed_receive_completes_or_has_no_effect<B: Buffer<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
-    fn take<B: Buffer<Item = u64>>(shared: &Passed<B>, timeout: Timeout) {
+pub fn killed_receive_completes_or_has_no_effect<B: Buffer<Item = u64>>(
+    processes: usize,
+) -> Scenario<RobustBufferState<B>> {
+    fn take<B: Buffer<Item = u64>>(shared: &RobustBufferState<B>, timeout: Timeout) {
         let _ = shared.buffer.recv_with(timeout);
     }
-    fn receive_beside<B: Buffer<Item = u64>>(shared: &Passed<B>) {
-        if let Ok(item) = shared.buffer.recv_with(briefly()) {
+    fn receive_beside<B: Buffer<Item = u64>>(shared: &RobustBufferState<B>) {
+        if let Ok(item) = shared.buffer.recv_with(short_timeout()) {
             note::<B, 1>(shared, item);
         }
     }
-    let participants: Vec<fn(&Passed<B>)> = match processes {
+    let participants: Vec<fn(&RobustBufferState<B>)> = match processes {
         2 => vec![|shared| take(shared, Timeout::NonBlocking), send_first],
         _ => vec![
-            |shared| take(shared, briefly()),
+            |shared| take(shared, short_timeout()),
             send_in_order,
             receive_beside,
         ],
@@ -226,9 +227,10 @@ pub fn killed_receive_completes_or_has_no_effect<B: Buffer<Item = u64>>(processe
 }
 
 /// The last sender dies, or goes: the stream ends. The other one has opened it before.
-pub fn death_of_last_sender_disconnects_receivers<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
-    let come = |shared: &Passed<B>| drop(shared.buffer.sender());
-    let receiver = |shared: &Passed<B>| {
+pub fn death_of_last_sender_disconnects_receivers<B: Buffer<Item = u64>>()
+-> Scenario<RobustBufferState<B>> {
+    let come = |shared: &RobustBufferState<B>| drop(shared.buffer.sender());
+    let receiver = |shared: &RobustBufferState<B>| {
         drop(shared.buffer.sender());
         let end = Err(RecvTimeoutError::Disconnected);
         assert_eq!(shared.buffer.recv_with(Timeout::Infinite), end);
@@ -244,9 +246,10 @@ pub fn death_of_last_sender_disconnects_receivers<B: Buffer<Item = u64>>() -> Sc
 }
 
 /// The same for the last receiver: a sender hears of it, and its item comes back.
-pub fn death_of_last_receiver_disconnects_senders<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
-    let come = |shared: &Passed<B>| drop(shared.buffer.receiver());
-    let sender = |shared: &Passed<B>| {
+pub fn death_of_last_receiver_disconnects_senders<B: Buffer<Item = u64>>()
+-> Scenario<RobustBufferState<B>> {
+    let come = |shared: &RobustBufferState<B>| drop(shared.buffer.receiver());
+    let sender = |shared: &RobustBufferState<B>| {
         drop(shared.buffer.receiver());
         let broken = Err(SendTimeoutError::Disconnected(1));
         while shared.buffer.send_with(1, Timeout::Infinite) != broken {}
@@ -261,7 +264,7 @@ pub fn death_of_last_receiver_disconnects_senders<B: Buffer<Item = u64>>() -> Sc
 
 /// Sends 1 and then 10 through a handle, unless nobody receives any more, or the senders have closed
 /// before it came.
-fn send_two<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+fn send_two<B: Buffer<Item = u64>>(shared: &RobustBufferState<B>) {
     if let Ok(sender) = shared.buffer.sender() {
         for item in [1, 10] {
             if sender.send(item).is_err() {
@@ -272,7 +275,7 @@ fn send_two<B: Buffer<Item = u64>>(shared: &Passed<B>) {
     }
 }
 
-fn send_one<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+fn send_one<B: Buffer<Item = u64>>(shared: &RobustBufferState<B>) {
     if let Ok(sender) = shared.buffer.sender()
         && sender.send(100).is_ok()
     {
@@ -281,15 +284,18 @@ fn send_one<B: Buffer<Item = u64>>(shared: &Passed<B>) {
 }
 
 /// Receives to the end of the stream.
-fn receive_all<B: Buffer<Item = u64>, const WHO: usize>(shared: &Passed<B>) {
+fn receive_all<B: Buffer<Item = u64>, const INDEX: usize>(shared: &RobustBufferState<B>) {
     let Ok(receiver) = shared.buffer.receiver() else {
         return;
     };
-    shared.has_come[WHO].set(1);
+    shared.has_come[INDEX].set(1);
     while let Ok(item) = receiver.recv() {
-        let sum = shared.sums[WHO].get();
-        assert!(item != 10 || WHO != 0 || sum % 10 == 1, "10 comes after 1");
-        note::<B, WHO>(shared, item);
+        let sum = shared.sums[INDEX].get();
+        assert!(
+            item != 10 || INDEX != 0 || sum % 10 == 1,
+            "10 comes after 1"
+        );
+        note::<B, INDEX>(shared, item);
     }
     assert!(receiver.recv().is_err(), "an end is for good");
 }
@@ -297,7 +303,7 @@ fn receive_all<B: Buffer<Item = u64>, const WHO: usize>(shared: &Passed<B>) {
 /// A sender is killed anywhere in its life: the receiver gets what was sent, and nothing twice or torn;
 /// and the stream ends, although nobody has closed it. (If it dies before it has come, the other one
 /// opens the stream.)
-pub fn sender_death_loses_no_sent_item<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
+pub fn sender_death_loses_no_sent_item<B: Buffer<Item = u64>>() -> Scenario<RobustBufferState<B>> {
     Scenario::new(
         "sender_death_loses_no_sent_item",
         vec![send_two, send_one, receive_all::<B, 0>],
@@ -318,8 +324,9 @@ pub fn sender_death_loses_no_sent_item<B: Buffer<Item = u64>>() -> Scenario<Pass
 /// With two receivers, one of which is killed anywhere in its life, the other one gets everything that
 /// the dead one has not taken. (If the dead one was alone when it died, the pipe is broken before the
 /// other one has come.)
-pub fn surviving_receiver_gets_the_remaining_items<B: Buffer<Item = u64>>() -> Scenario<Passed<B>> {
-    fn receive_one<B: Buffer<Item = u64>>(shared: &Passed<B>) {
+pub fn surviving_receiver_gets_the_remaining_items<B: Buffer<Item = u64>>()
+-> Scenario<RobustBufferState<B>> {
+    fn receive_one<B: Buffer<Item = u64>>(shared: &RobustBufferState<B>) {
         if let Ok(receiver) = shared.buffer.receiver() {
             let _ = receiver.recv();
         }

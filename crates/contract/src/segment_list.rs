@@ -1,14 +1,13 @@
 //! What a queue that grows promises: whoever sends does not wait, and the chain of its segments is whole
 //! wherever a process dies.
 
-use super::{RaceCell, Scenario, Stage};
+use super::{RaceCell, Scenario, Stage, short_timeout};
 use interlatch::channel::{
     Direction, GrowError, GrowthLimit, Segment, SegmentList, Segments, Slot, TakeError,
 };
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
 use std::convert::Infallible;
-use std::time::Duration;
 
 /// A queue without end, but for a limit.
 pub trait Unlimited: ShmSafe {
@@ -46,7 +45,7 @@ type One = Segment<u64, [Slot<u64>; 1]>;
 /// A chain with a few segments beside it, each with the number that it has now.
 #[repr(C)]
 #[derive(Debug)]
-pub struct PoolState {
+pub struct PooledList {
     chain: SegmentList<u64, 2>,
     /// One more than may be linked: for one that a dead process has left.
     pool: [(RaceCell, One); SEGMENTS + 1],
@@ -54,7 +53,7 @@ pub struct PoolState {
 
 // SAFETY: the models, threads and processes that use it run the same program, in which the pairs of the pool
 // have one layout; all parts are valid for every bit pattern.
-unsafe impl ShmSafe for PoolState {
+unsafe impl ShmSafe for PooledList {
     fn initial() -> Self {
         Self {
             chain: SegmentList::new(GROWTH),
@@ -63,14 +62,14 @@ unsafe impl ShmSafe for PoolState {
     }
 }
 
-impl PoolState {
+impl PooledList {
     fn place(&self, number: u64) -> &(RaceCell, One) {
         &self.pool[number as usize % self.pool.len()]
     }
 }
 
 /// The segments of a queue, for its own chain.
-struct Pool<'a>(&'a PoolState);
+struct Pool<'a>(&'a PooledList);
 
 // SAFETY: the fields are private, and only the chain beside it is given the pool.
 unsafe impl Segments for Pool<'_> {
@@ -166,7 +165,7 @@ unsafe impl Segments for Shrinking {
     fn keep(&self, _first: u64, _last: u64) {}
 }
 
-impl Unlimited for PoolState {
+impl Unlimited for PooledList {
     fn send(&self, item: u64) -> bool {
         let sent = self.chain.send_with(&Pool(self), &item, Timeout::Infinite);
         match sent {
@@ -206,14 +205,14 @@ impl Unlimited for PoolState {
 /// A queue, what was sent by each of two, and what was received.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Queued<Q> {
+pub struct SegmentListState<Q> {
     queue: Q,
     sent: [RaceCell; 2],
     got: [RaceCell; 2],
 }
 
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl<Q: Unlimited> ShmSafe for Queued<Q> {
+unsafe impl<Q: Unlimited> ShmSafe for SegmentListState<Q> {
     fn initial() -> Self {
         let nothing = || [RaceCell::new(0), RaceCell::new(0)];
         Self {
@@ -226,36 +225,32 @@ unsafe impl<Q: Unlimited> ShmSafe for Queued<Q> {
 
 /// Every scenario, with its victims alive.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(keeps_order_across_segments::<PoolState>());
-    stage.run(grows_to_its_limit_and_shrinks::<PoolState>());
-    stage.run(concurrent_senders_grow_the_list::<PoolState>());
-    stage.run(sender_death_keeps_the_list_consistent::<PoolState>());
-    stage.run(receiver_death_keeps_the_list_consistent::<PoolState>());
-    stage.run(last_sender_disconnects_receivers::<PoolState>());
-    stage.run(failed_non_blocking_send_sends_nothing::<PoolState>());
+    stage.run(keeps_order_across_segments::<PooledList>());
+    stage.run(grows_to_its_limit_and_shrinks::<PooledList>());
+    stage.run(concurrent_senders_grow_the_list::<PooledList>());
+    stage.run(sender_death_keeps_the_list_consistent::<PooledList>());
+    stage.run(receiver_death_keeps_the_list_consistent::<PooledList>());
+    stage.run(last_sender_disconnects_receivers::<PooledList>());
+    stage.run(failed_non_blocking_send_sends_nothing::<PooledList>());
     stage.run(failed_receiver_wakes_another_receiver());
     stage.run(send_into_a_damaged_segment_fails());
 }
 
-fn briefly() -> Timeout {
-    Timeout::after(Duration::from_micros(200))
-}
-
-fn send<Q: Unlimited, const WHO: usize>(shared: &Queued<Q>, item: u64) {
+fn send<Q: Unlimited, const INDEX: usize>(shared: &SegmentListState<Q>, item: u64) {
     if shared.queue.send(item) {
-        shared.sent[WHO].set(shared.sent[WHO].get() + item);
+        shared.sent[INDEX].set(shared.sent[INDEX].get() + item);
     }
 }
 
-fn take<Q: Unlimited, const WHO: usize>(shared: &Queued<Q>, timeout: Timeout) {
+fn take<Q: Unlimited, const INDEX: usize>(shared: &SegmentListState<Q>, timeout: Timeout) {
     if let Some(item) = shared.queue.take(timeout).expect("nobody has closed it") {
         assert!([1, 10, 100].contains(&item), "nobody has sent {item}");
-        shared.got[WHO].set(shared.got[WHO].get() + item);
+        shared.got[INDEX].set(shared.got[INDEX].get() + item);
     }
 }
 
 /// All that is left; afterwards it takes as many items as ever, in order.
-fn left_in<Q: Unlimited>(shared: &Queued<Q>) -> u64 {
+fn left_in<Q: Unlimited>(shared: &SegmentListState<Q>) -> u64 {
     let mut left = 0;
     while let Ok(Some(item)) = shared.queue.take(Timeout::NonBlocking) {
         left += item;
@@ -277,18 +272,18 @@ fn sum(numbers: &[RaceCell; 2]) -> u64 {
 }
 
 /// Alone: it takes as many as its limit, gives them back in order, and can be filled again.
-pub fn grows_to_its_limit_and_shrinks<Q: Unlimited>() -> Scenario<Queued<Q>> {
-    let alone = |shared: &Queued<Q>| assert_eq!(left_in(shared), 0);
+pub fn grows_to_its_limit_and_shrinks<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let alone = |shared: &SegmentListState<Q>| assert_eq!(left_in(shared), 0);
     Scenario::new("grows_to_its_limit_and_shrinks", vec![alone])
 }
 
 /// What one sends another receives in the same order, each in a segment of its own.
-pub fn keeps_order_across_segments<Q: Unlimited>() -> Scenario<Queued<Q>> {
-    let sender = |shared: &Queued<Q>| {
+pub fn keeps_order_across_segments<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let sender = |shared: &SegmentListState<Q>| {
         assert!(shared.queue.send(1), "no limit of one");
         assert!(shared.queue.send(10), "no limit of two");
     };
-    let receiver = |shared: &Queued<Q>| {
+    let receiver = |shared: &SegmentListState<Q>| {
         assert_eq!(shared.queue.take(Timeout::Infinite), Ok(Some(1)));
         assert_eq!(shared.queue.take(Timeout::Infinite), Ok(Some(10)));
     };
@@ -298,8 +293,8 @@ pub fn keeps_order_across_segments<Q: Unlimited>() -> Scenario<Queued<Q>> {
 }
 
 /// Two make a segment, and one drains what they send.
-pub fn concurrent_senders_grow_the_list<Q: Unlimited>() -> Scenario<Queued<Q>> {
-    let participants: Vec<fn(&Queued<Q>)> = vec![
+pub fn concurrent_senders_grow_the_list<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let participants: Vec<fn(&SegmentListState<Q>)> = vec![
         |shared| send::<Q, 0>(shared, 1),
         |shared| send::<Q, 1>(shared, 10),
         |shared| take::<Q, 0>(shared, Timeout::Infinite),
@@ -313,11 +308,12 @@ pub fn concurrent_senders_grow_the_list<Q: Unlimited>() -> Scenario<Queued<Q>> {
 }
 
 /// A sender is killed, also while it makes a segment: its item was sent or not, and others grow on.
-pub fn sender_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<Queued<Q>> {
-    let participants: Vec<fn(&Queued<Q>)> = vec![|shared| send::<Q, 0>(shared, 1), |shared| {
-        send::<Q, 1>(shared, 10);
-        take::<Q, 0>(shared, Timeout::NonBlocking);
-    }];
+pub fn sender_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let participants: Vec<fn(&SegmentListState<Q>)> =
+        vec![|shared| send::<Q, 0>(shared, 1), |shared| {
+            send::<Q, 1>(shared, 10);
+            take::<Q, 0>(shared, Timeout::NonBlocking);
+        }];
     Scenario::new("sender_death_keeps_the_list_consistent", participants)
         .verify(|shared| {
             let there = sum(&shared.got) + left_in(shared);
@@ -330,9 +326,9 @@ pub fn sender_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<Queued
 
 /// A receiver is killed, also while it removes a segment: it has taken the oldest item or not, and the rest is
 /// there, for one that does not look twice.
-pub fn receiver_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<Queued<Q>> {
-    let participants: Vec<fn(&Queued<Q>)> =
-        vec![|shared| take::<Q, 0>(shared, briefly()), |shared| {
+pub fn receiver_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let participants: Vec<fn(&SegmentListState<Q>)> =
+        vec![|shared| take::<Q, 0>(shared, short_timeout()), |shared| {
             send::<Q, 0>(shared, 1);
             send::<Q, 0>(shared, 10);
             take::<Q, 1>(shared, Timeout::Infinite);
@@ -348,20 +344,22 @@ pub fn receiver_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<Queu
 }
 
 /// The last sender goes, or is killed: who waits for an item hears of it.
-pub fn last_sender_disconnects_receivers<Q: Unlimited>() -> Scenario<Queued<Q>> {
-    let participants: Vec<fn(&Queued<Q>)> = vec![|shared| shared.queue.close(), |shared| {
-        assert_eq!(shared.queue.take(Timeout::Infinite), Err(Ended))
-    }];
+pub fn last_sender_disconnects_receivers<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let participants: Vec<fn(&SegmentListState<Q>)> =
+        vec![|shared| shared.queue.close(), |shared| {
+            assert_eq!(shared.queue.take(Timeout::Infinite), Err(Ended))
+        }];
     Scenario::new("last_sender_disconnects_receivers", participants).choices(8)
 }
 
 /// Who does not wait for the lock has sent its item if it is told so, and else has not.
-pub fn failed_non_blocking_send_sends_nothing<Q: Unlimited>() -> Scenario<Queued<Q>> {
-    let participants: Vec<fn(&Queued<Q>)> = vec![|shared| send::<Q, 0>(shared, 1), |shared| {
-        if shared.queue.try_send(10) {
-            shared.sent[1].set(10);
-        }
-    }];
+pub fn failed_non_blocking_send_sends_nothing<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let participants: Vec<fn(&SegmentListState<Q>)> =
+        vec![|shared| send::<Q, 0>(shared, 1), |shared| {
+            if shared.queue.try_send(10) {
+                shared.sent[1].set(10);
+            }
+        }];
     Scenario::new("failed_non_blocking_send_sends_nothing", participants)
         .verify(|shared| {
             assert_eq!(shared.sent[0].get(), 1, "it waits for the lock");
@@ -371,14 +369,14 @@ pub fn failed_non_blocking_send_sends_nothing<Q: Unlimited>() -> Scenario<Queued
 }
 
 /// One that is woken for an item, and cannot take it, wakes another one that can, which does not look twice.
-pub fn failed_receiver_wakes_another_receiver() -> Scenario<Queued<PoolState>> {
-    let participants: Vec<fn(&Queued<PoolState>)> = vec![
+pub fn failed_receiver_wakes_another_receiver() -> Scenario<SegmentListState<PooledList>> {
+    let participants: Vec<fn(&SegmentListState<PooledList>)> = vec![
         |shared| {
-            let taken = shared.queue.chain.take(&Unseen, &mut 0, briefly());
+            let taken = shared.queue.chain.take(&Unseen, &mut 0, short_timeout());
             assert!(taken.is_err(), "there is {taken:?} in no segment");
         },
-        |shared| take::<PoolState, 0>(shared, Timeout::Infinite),
-        |shared| send::<PoolState, 0>(shared, 1),
+        |shared| take::<PooledList, 0>(shared, Timeout::Infinite),
+        |shared| send::<PooledList, 0>(shared, 1),
     ];
     Scenario::new("failed_receiver_wakes_another_receiver", participants)
         .verify(|shared| assert_eq!(shared.got[0].get(), 1))
@@ -387,8 +385,8 @@ pub fn failed_receiver_wakes_another_receiver() -> Scenario<Queued<PoolState>> {
 }
 
 /// A faulty peer has written into the segment between the look for room and the next step: the sender hears of it.
-pub fn send_into_a_damaged_segment_fails() -> Scenario<Queued<PoolState>> {
-    let alone = |shared: &Queued<PoolState>| {
+pub fn send_into_a_damaged_segment_fails() -> Scenario<SegmentListState<PooledList>> {
+    let alone = |shared: &SegmentListState<PooledList>| {
         let sent = shared
             .queue
             .chain

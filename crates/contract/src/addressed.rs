@@ -17,23 +17,25 @@ pub trait Receives {
     ///
     /// # Errors
     /// It is of somebody else, or there is none.
-    fn of_link(ends: [ProcessId; 2], post: [&NamedChannel; 2])
-    -> Vec<Result<u64, DirectLinkError>>;
+    fn recv_from_link(
+        ends: [ProcessId; 2],
+        post: [&NamedChannel; 2],
+    ) -> Vec<Result<u64, DirectLinkError>>;
 
     /// All messages, to the end of the stream, with who has sent them.
-    fn of_anybody(post: &NamedChannel) -> Vec<(ProcessId, u64)>;
+    fn recv_from_anyone(post: &NamedChannel) -> Vec<(ProcessId, u64)>;
 }
 
 /// The ways of this crate.
 #[derive(Debug)]
-pub struct EnvelopeState;
+pub struct ChecksSender;
 
-impl Receives for EnvelopeState {
-    fn of_link(
+impl Receives for ChecksSender {
+    fn recv_from_link(
         ends: [ProcessId; 2],
         [out, incoming]: [&NamedChannel; 2],
     ) -> Vec<Result<u64, DirectLinkError>> {
-        let Some((sender, receiver)) = handles(out, incoming) else {
+        let Some((sender, receiver)) = link_ends(out, incoming) else {
             return Vec::new();
         };
         let link = DirectLink::new(ends, sender, receiver);
@@ -47,7 +49,7 @@ impl Receives for EnvelopeState {
         std::iter::from_fn(next).collect()
     }
 
-    fn of_anybody(post: &NamedChannel) -> Vec<(ProcessId, u64)> {
+    fn recv_from_anyone(post: &NamedChannel) -> Vec<(ProcessId, u64)> {
         let mailbox = Mailbox::new(MailboxId(1), post);
         let inbox = mailbox.inbox().unwrap_or_else(|error| panic!("{error}"));
         received(&inbox)
@@ -63,7 +65,7 @@ fn received(inbox: &Inbox<'_, NamedChannel>) -> Vec<(ProcessId, u64)> {
 }
 
 /// Handles for one end of a link, unless the other one has come and gone already.
-fn handles<'a>(
+fn link_ends<'a>(
     out: &'a NamedChannel,
     incoming: &'a NamedChannel,
 ) -> Option<(Sender<'a, NamedChannel>, Receiver<'a, NamedChannel>)> {
@@ -73,7 +75,7 @@ fn handles<'a>(
 /// Buffers for both directions, and what was sent and received.
 #[repr(C)]
 #[derive(Debug)]
-pub struct Posted {
+pub struct LinkState {
     there: NamedChannel,
     back: NamedChannel,
     sent: [RaceCell; 2],
@@ -81,7 +83,7 @@ pub struct Posted {
 }
 
 // SAFETY: `repr(C)`, and all parts are valid for every bit pattern.
-unsafe impl ShmSafe for Posted {
+unsafe impl ShmSafe for LinkState {
     fn initial() -> Self {
         Self {
             there: NamedChannel::initial(),
@@ -99,20 +101,20 @@ const EVE: ProcessId = ProcessId::new(3);
 /// Every scenario.
 pub fn all(stage: &mut impl Stage) {
     stage.run(link_passes_items_in_both_directions());
-    stage.run(link_rejects_a_stranger::<EnvelopeState>());
-    stage.run(receiver_learns_the_sender::<EnvelopeState>());
+    stage.run(link_rejects_a_stranger::<ChecksSender>());
+    stage.run(receiver_learns_the_sender::<ChecksSender>());
 }
 
 /// One sends and waits for the answer.
-pub fn link_passes_items_in_both_directions() -> Scenario<Posted> {
-    let ann = |shared: &Posted| {
-        let (sender, receiver) = handles(&shared.there, &shared.back).expect("nobody has gone");
+pub fn link_passes_items_in_both_directions() -> Scenario<LinkState> {
+    let ann = |shared: &LinkState| {
+        let (sender, receiver) = link_ends(&shared.there, &shared.back).expect("nobody has gone");
         let link = DirectLink::new([ANN, BOB], sender, receiver);
         assert_eq!(link.send_with(1, Timeout::Infinite), Ok(()));
         assert_eq!(link.recv_with(Timeout::Infinite), Ok(2));
     };
-    let bob = |shared: &Posted| {
-        let (sender, receiver) = handles(&shared.back, &shared.there).expect("nobody has gone");
+    let bob = |shared: &LinkState| {
+        let (sender, receiver) = link_ends(&shared.back, &shared.there).expect("nobody has gone");
         let link = DirectLink::new([BOB, ANN], sender, receiver);
         assert_eq!(link.peer(), ANN);
         assert_eq!(link.recv_with(Timeout::Infinite), Ok(1));
@@ -122,18 +124,18 @@ pub fn link_passes_items_in_both_directions() -> Scenario<Posted> {
 }
 
 /// Sends one item, if that end is open still, and notes it.
-fn post<const WHO: usize>(shared: &Posted, me: ProcessId) {
+fn post<const INDEX: usize>(shared: &LinkState, me: ProcessId) {
     if let Ok(sender) = shared.there.sender() {
-        let item = [1, 10][WHO];
+        let item = [1, 10][INDEX];
         let sent = Outbox::new(me, sender).send_with(item, Timeout::Infinite);
-        shared.sent[WHO].set(if sent.is_ok() { item } else { 0 });
+        shared.sent[INDEX].set(if sent.is_ok() { item } else { 0 });
     }
 }
 
 /// Somebody else writes into the buffer of a link: its receiver hears of it, and gets what is for it.
-pub fn link_rejects_a_stranger<R: Receives>() -> Scenario<Posted> {
-    let bob = |shared: &Posted| {
-        for message in R::of_link([BOB, ANN], [&shared.back, &shared.there]) {
+pub fn link_rejects_a_stranger<R: Receives>() -> Scenario<LinkState> {
+    let bob = |shared: &LinkState| {
+        for message in R::recv_from_link([BOB, ANN], [&shared.back, &shared.there]) {
             let stranger = DirectLinkError::Stranger {
                 expected: ANN,
                 found: EVE,
@@ -146,7 +148,7 @@ pub fn link_rejects_a_stranger<R: Receives>() -> Scenario<Posted> {
         }
     };
     let participants = vec![
-        (|shared| post::<0>(shared, ANN)) as fn(&Posted),
+        (|shared| post::<0>(shared, ANN)) as fn(&LinkState),
         |shared| post::<1>(shared, EVE),
         bob,
     ];
@@ -155,21 +157,21 @@ pub fn link_rejects_a_stranger<R: Receives>() -> Scenario<Posted> {
         .choices(8)
 }
 
-fn all_is_received(shared: &Posted) {
+fn all_is_received(shared: &LinkState) {
     let sent = shared.sent[0].get() + shared.sent[1].get();
     assert_eq!(shared.got.get(), sent, "received, and sent");
 }
 
 /// Two send into one mailbox: its receiver learns from whom each message is.
-pub fn receiver_learns_the_sender<R: Receives>() -> Scenario<Posted> {
-    let receiver = |shared: &Posted| {
-        for (from, item) in R::of_anybody(&shared.there) {
+pub fn receiver_learns_the_sender<R: Receives>() -> Scenario<LinkState> {
+    let receiver = |shared: &LinkState| {
+        for (from, item) in R::recv_from_anyone(&shared.there) {
             assert!([(ANN, 1), (EVE, 10)].contains(&(from, item)), "{from}");
             shared.got.set(shared.got.get() + item);
         }
     };
     let participants = vec![
-        (|shared| post::<0>(shared, ANN)) as fn(&Posted),
+        (|shared| post::<0>(shared, ANN)) as fn(&LinkState),
         |shared| post::<1>(shared, EVE),
         receiver,
     ];

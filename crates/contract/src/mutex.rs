@@ -1,6 +1,6 @@
-//! What a lock promises.
+//! The promises of a lock.
 
-use super::{RaceCell, Scenario, Stage, centuries, spent};
+use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{RawLock, RawMutex, Timeout};
 use std::time::Duration;
@@ -25,7 +25,7 @@ unsafe impl<L: ShmSafe> ShmSafe for Protected<L> {
     }
 }
 
-/// Every scenario of a lock.
+/// Runs every scenario of a lock.
 pub fn all<L: RawLock + ShmSafe + 'static>(stage: &mut impl Stage) {
     stage.run(excludes::<L>(2));
     stage.run(excludes::<L>(3));
@@ -36,12 +36,20 @@ pub fn all<L: RawLock + ShmSafe + 'static>(stage: &mut impl Stage) {
     stage.run(handles_extreme_timeouts::<L>());
 }
 
+/// Runs every scenario of the methods that only [`RawMutex`] has.
+pub fn all_of_raw_mutex(stage: &mut impl Stage) {
+    stage.run(every_lock_method_locks());
+}
+
 fn increment<L: RawLock>(shared: &Protected<L>) {
-    let _held = shared.lock.lock();
+    let _guard = shared.lock.lock();
     shared.number.increment();
 }
 
-/// Each of these holds the lock alone, and sees what the one before has written.
+/// One process at a time holds the lock, and it sees the writes of the previous holder.
+///
+/// The processes increment an unsynchronized number under the lock. If two hold the lock at once,
+/// or a write is not visible to the next holder, the accesses race.
 pub fn excludes<L: RawLock>(processes: usize) -> Scenario<Protected<L>> {
     let verify = match processes {
         2 => |shared: &Protected<L>| assert_eq!(shared.number.get(), 2),
@@ -53,7 +61,9 @@ pub fn excludes<L: RawLock>(processes: usize) -> Scenario<Protected<L>> {
         .choices(4)
 }
 
-/// A lock that was contended works again afterwards.
+/// A lock that was contended can be locked again.
+///
+/// Two processes lock twice each. A stale contention state makes the second round hang or race.
 pub fn locks_again_after_contention<L: RawLock>() -> Scenario<Protected<L>> {
     let twice = |shared: &Protected<L>| {
         increment(shared);
@@ -63,21 +73,27 @@ pub fn locks_again_after_contention<L: RawLock>() -> Scenario<Protected<L>> {
         .verify(|shared| assert_eq!(shared.number.get(), 4))
 }
 
-/// Who gets the lock without waiting sees what the last holder has written.
+/// A locker that succeeds without waiting sees the writes of the previous holder.
+///
+/// The second process tries to lock once and reads the number. A missing Acquire or Release on the
+/// uncontended path is a data race.
 pub fn publishes_writes<L: RawLock>() -> Scenario<Protected<L>> {
     let peek = |shared: &Protected<L>| {
-        if let Some(_held) = shared.lock.lock_with(Timeout::NonBlocking) {
+        if let Some(_guard) = shared.lock.lock_with(Timeout::NonBlocking) {
             let number = shared.number.get();
-            assert!(number <= 1, "a number that nobody wrote: {number}");
+            assert!(number <= 1, "read {number}, which no process wrote");
         }
     };
     Scenario::new("publishes_writes", vec![increment, peek])
 }
 
-/// A locker that gives up holds nothing, and swallows nobody's wake-up.
+/// A locker that times out does not hold the lock and takes no wake-up from another waiter.
+///
+/// One of three processes locks with a timeout. If it keeps the lock, the others race with it or
+/// hang. If it consumes the wake-up of an unlock, the last waiter hangs.
 pub fn timed_out_locker_takes_no_wakeup<L: RawLock>() -> Scenario<Protected<L>> {
-    let impatient = |shared: &Protected<L>| {
-        if let Some(_held) = shared
+    let with_timeout = |shared: &Protected<L>| {
+        if let Some(_guard) = shared
             .lock
             .lock_with(Timeout::after(Duration::from_micros(50)))
         {
@@ -87,41 +103,46 @@ pub fn timed_out_locker_takes_no_wakeup<L: RawLock>() -> Scenario<Protected<L>> 
     };
     Scenario::new(
         "timed_out_locker_takes_no_wakeup",
-        vec![impatient, increment, increment],
+        vec![with_timeout, increment, increment],
     )
     .verify(|shared| assert_eq!(shared.number.get(), 2 + shared.tries[0].get()))
     .choices(4)
 }
 
-/// A timeout of zero and a deadline in the past try once; one of centuries takes what is free.
+/// An expired timeout tries once, and the longest timeout acquires a free lock.
+///
+/// One process locks with a zero timeout, a deadline in the past and a timeout of centuries. An
+/// overflow in the deadline's arithmetic makes one of them fail or wait.
 pub fn handles_extreme_timeouts<L: RawLock>() -> Scenario<Protected<L>> {
-    let odd = |shared: &Protected<L>| {
-        for timeout in spent() {
-            assert!(shared.lock.lock_with(timeout).is_some(), "it is free");
+    let alone = |shared: &Protected<L>| {
+        for timeout in expired_timeouts() {
+            let locked = shared.lock.lock_with(timeout).is_some();
+            assert!(locked, "an expired timeout did not acquire the free lock");
         }
-        let held = shared.lock.lock_with(centuries());
-        assert!(held.is_some(), "it is free");
-        for timeout in spent() {
-            assert!(shared.lock.lock_with(timeout).is_none(), "it is held");
+        let guard = shared.lock.lock_with(distant_timeout());
+        assert!(guard.is_some(), "the free lock was not acquired");
+        for timeout in expired_timeouts() {
+            let locked = shared.lock.lock_with(timeout).is_some();
+            assert!(!locked, "the held lock was acquired");
         }
     };
-    Scenario::new("handles_extreme_timeouts", vec![odd])
+    Scenario::new("handles_extreme_timeouts", vec![alone])
 }
 
-/// The lock's own methods: each locks, and fails while the lock is held.
+/// Each locking method of [`RawMutex`] locks, and fails while the lock is held.
 pub fn every_lock_method_locks() -> Scenario<RawMutex> {
-    let locks = |lock: &RawMutex| {
+    let alone = |lock: &RawMutex| {
         let guard = lock.lock();
         assert!(lock.is_locked());
-        assert!(lock.try_lock().is_none(), "it is held");
+        assert!(lock.try_lock().is_none(), "the lock is held");
         drop(guard);
         assert!(!lock.is_locked());
-        assert!(lock.try_lock().is_some(), "it is free");
+        assert!(lock.try_lock().is_some(), "the lock is free");
         lock.raw_lock();
-        assert!(lock.try_lock().is_none(), "it is held");
-        // SAFETY: locked above.
+        assert!(lock.try_lock().is_none(), "the lock is held");
+        // SAFETY: `raw_lock` above has locked it, and no guard unlocks it.
         unsafe { lock.unlock() };
         assert!(!lock.is_locked());
     };
-    Scenario::new("every_lock_method_locks", vec![locks])
+    Scenario::new("every_lock_method_locks", vec![alone])
 }

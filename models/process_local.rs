@@ -10,7 +10,7 @@ use interlatch::{PipeBuffer, Pod};
 use interlatch_check::Model;
 use interlatch_check::Scenario;
 use interlatch_contract::process_local::{self, Factory, ProcessLocal};
-use interlatch_contract::{buffer, condvar, lock, semaphore};
+use interlatch_contract::{buffer, condvar, mutex, semaphore};
 use std::sync::Mutex;
 
 type PipeLock = SemaphoreLock<PipeSemaphore>;
@@ -172,15 +172,15 @@ fn semaphores() -> Vec<Model> {
 fn locks<L: RawLock + Factory + 'static>(name: &'static str, limit: Limit) -> Vec<Model> {
     let model = move |build: fn() -> _| Model::new(name, build);
     vec![
-        model(|| lock::excludes::<ProcessLocal<L>>(2)),
-        limit(model(|| lock::excludes::<ProcessLocal<L>>(3)), 3),
-        model(lock::locks_again_after_contention::<ProcessLocal<L>>),
-        model(lock::publishes_writes::<ProcessLocal<L>>),
+        model(|| mutex::excludes::<ProcessLocal<L>>(2)),
+        limit(model(|| mutex::excludes::<ProcessLocal<L>>(3)), 3),
+        model(mutex::locks_again_after_contention::<ProcessLocal<L>>),
+        model(mutex::publishes_writes::<ProcessLocal<L>>),
         limit(
-            model(lock::timed_out_locker_takes_no_wakeup::<ProcessLocal<L>>),
+            model(mutex::timed_out_locker_takes_no_wakeup::<ProcessLocal<L>>),
             3,
         ),
-        model(lock::handles_extreme_timeouts::<ProcessLocal<L>>),
+        model(mutex::handles_extreme_timeouts::<ProcessLocal<L>>),
     ]
 }
 
@@ -196,11 +196,15 @@ where
             4,
         ),
         limit(
-            model(condvar::does_not_lose_wakeup_sent_under_the_lock::<ProcessLocal<C>, ProcessLocal<L>>),
+            model(
+                condvar::does_not_lose_wakeup_sent_under_the_lock::<ProcessLocal<C>, ProcessLocal<L>>,
+            ),
             4,
         ),
-        model(condvar::two_notifications_wake_two_waiters::<ProcessLocal<C>, ProcessLocal<L>>).bounded(2),
-        model(condvar::notify_all_wakes_every_waiter::<ProcessLocal<C>, ProcessLocal<L>>).bounded(2),
+        model(condvar::two_notifications_wake_two_waiters::<ProcessLocal<C>, ProcessLocal<L>>)
+            .bounded(2),
+        model(condvar::notify_all_wakes_every_waiter::<ProcessLocal<C>, ProcessLocal<L>>)
+            .bounded(2),
         model(condvar::two_waiters_alternate::<ProcessLocal<C>, ProcessLocal<L>>).bounded(2),
         model(condvar::timed_out_waiter_takes_no_notification::<ProcessLocal<C>, ProcessLocal<L>>)
             .bounded(2),
@@ -240,26 +244,38 @@ fn pieces() -> Vec<Model> {
     type Pieces = ProcessLocal<Kernel<[u64; 2], 20>>;
     type Large = ProcessLocal<Kernel<[u64; 2], 12>>;
     type Threads = ProcessLocal<Kernel<[u64; 2], 12, false>>;
-    let model = |build: fn() -> _| Model::new("pipe_in_pieces", build);
+    let model = |build: fn() -> _| Model::new("pipe_of_split_items", build);
     vec![
         model(buffer::keeps_order::<Pieces>),
         model(buffer::closed_buffer_can_be_drained::<Pieces>),
         model(buffer::items_of_both_senders_arrive::<Pieces>).bounded(2),
         model(buffer::two_receivers_share_the_items::<Pieces>).bounded(2),
-        Model::new("pipe_of_less", buffer::keeps_order::<Large>).bounded(3),
-        Model::new("pipe_of_less", buffer::items_of_both_senders_arrive::<Large>).bounded(2),
-        Model::new("pipe_of_less", buffer::two_receivers_share_the_items::<Large>).bounded(2),
+        Model::new("pipe_smaller_than_item", buffer::keeps_order::<Large>).bounded(3),
+        Model::new(
+            "pipe_smaller_than_item",
+            buffer::items_of_both_senders_arrive::<Large>,
+        )
+        .bounded(2),
+        Model::new(
+            "pipe_smaller_than_item",
+            buffer::two_receivers_share_the_items::<Large>,
+        )
+        .bounded(2),
         model(buffer::closing_wakes_every_receiver::<Pieces>).bounded(2),
         model(buffer::delivers_each_once::<Pieces>).bounded(2),
         model(buffer::timed_out_receiver_takes_no_item::<Pieces>).bounded(2),
         model(buffer::timed_out_sender_keeps_its_item::<Pieces>).bounded(2),
         // Of threads of one process, without the locks that processes need.
         Model::new(
-            "pipe_of_threads",
+            "pipe_without_turns",
             buffer::items_of_both_senders_arrive::<Threads>,
         )
         .bounded(2),
-        Model::new("pipe_of_threads", buffer::two_receivers_share_the_items::<Threads>).bounded(2),
+        Model::new(
+            "pipe_without_turns",
+            buffer::two_receivers_share_the_items::<Threads>,
+        )
+        .bounded(2),
     ]
 }
 
@@ -282,7 +298,10 @@ fn both_sides_send_before_they_receive() -> Scenario<ProcessLocal<Sides>> {
         let received = [(); 2].map(|()| side.recv().expect("the other side has sent"));
         assert_eq!(received, [1, 2]);
     }
-    Scenario::new("both_sides_send_before_they_receive", vec![talk::<0>, talk::<1>])
+    Scenario::new(
+        "both_sides_send_before_they_receive",
+        vec![talk::<0>, talk::<1>],
+    )
 }
 
 /// One sends too much and goes; the other one, which sends too, gets all of it.

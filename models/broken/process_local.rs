@@ -1,6 +1,6 @@
 //! Pipes, and what is made of semaphores, with a step left out.
 
-use crate::pipes::{Item, Kernel};
+use crate::process_local::{Item, Kernel};
 use interlatch::channel::{Direction, Disconnected, Endpoint, RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::pipe::{self, Reader, Writer};
 use interlatch::sync::PermitOverflow;
@@ -11,7 +11,7 @@ use interlatch::{Buffer, PipeBuffer};
 use interlatch_check::FailureKind::{Deadlock, WrongResult};
 use interlatch_check::Model;
 use interlatch_check::Scenario;
-use interlatch_contract::process_local::{Countable, Factory, ProcessLocal};
+use interlatch_contract::process_local::{Factory, ProcessLocal, SemaphoreFactory};
 use interlatch_contract::{buffer, condvar, semaphore};
 use zerocopy::IntoBytes;
 
@@ -20,18 +20,26 @@ pub fn models() -> Vec<Model> {
         Model::broken("pipe_semaphore_that_trusts_poll", WrongResult, || {
             semaphore::admits_no_more_than_its_permits::<ProcessLocal<Believing>>()
         }),
-        Model::broken("semaphore_condvar_whose_notifier_does_not_wait", Deadlock, || {
-            condvar::two_waiters_alternate::<
-                ProcessLocal<Flawed<HASTY>>,
-                ProcessLocal<SemaphoreLock<PipeSemaphore>>,
-            >()
-        }),
-        Model::broken("semaphore_condvar_whose_waiter_leaves_its_entry", Deadlock, || {
-            condvar::timed_out_waiter_takes_no_notification::<
-                ProcessLocal<Flawed<FORGETFUL>>,
-                ProcessLocal<SemaphoreLock<PipeSemaphore>>,
-            >()
-        }),
+        Model::broken(
+            "semaphore_condvar_whose_notifier_does_not_wait",
+            Deadlock,
+            || {
+                condvar::two_waiters_alternate::<
+                    ProcessLocal<Flawed<HASTY>>,
+                    ProcessLocal<SemaphoreLock<PipeSemaphore>>,
+                >()
+            },
+        ),
+        Model::broken(
+            "semaphore_condvar_whose_waiter_leaves_its_entry",
+            Deadlock,
+            || {
+                condvar::timed_out_waiter_takes_no_notification::<
+                    ProcessLocal<Flawed<FORGETFUL>>,
+                    ProcessLocal<SemaphoreLock<PipeSemaphore>>,
+                >()
+            },
+        ),
         Model::broken("pipe_without_turns_for_split_items", WrongResult, || {
             buffer::items_of_both_senders_arrive::<ProcessLocal<Torn>>()
         }),
@@ -86,7 +94,7 @@ pub struct Flawed<const FLAW: u8> {
 
 impl<const FLAW: u8> Factory for Flawed<FLAW> {
     fn create() -> Self {
-        let [entry, waiting, wakes, woken] = [1, 0, 0, 0].map(PipeSemaphore::with);
+        let [entry, waiting, wakes, woken] = [1, 0, 0, 0].map(PipeSemaphore::with_permits);
         Self {
             entry,
             waiting,
@@ -223,7 +231,10 @@ fn both_fill() -> Scenario<ProcessLocal<TwoWay>> {
             assert_eq!(back.recv_with(Timeout::Infinite), Ok(item));
         }
     }
-    Scenario::new("both_sides_send_before_they_receive", vec![talk::<0>, talk::<1>])
+    Scenario::new(
+        "both_sides_send_before_they_receive",
+        vec![talk::<0>, talk::<1>],
+    )
 }
 
 fn send_one(shared: &ProcessLocal<Kernel<u64, 1>>) {

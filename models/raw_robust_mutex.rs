@@ -3,10 +3,10 @@
 
 use interlatch::sync::RawRobustMutex;
 use interlatch_check::Model;
-use interlatch_contract::robust_lock::*;
+use interlatch_contract::raw_robust_mutex::*;
 
 pub fn models() -> Vec<Model> {
-    let model = |build: fn() -> _| Model::new("robust_lock", build);
+    let model = |build: fn() -> _| Model::new("raw_robust_mutex", build);
     vec![
         model(|| excludes::<RawRobustMutex>(2)),
         model(|| excludes::<RawRobustMutex>(3)).bounded(3),
@@ -20,11 +20,13 @@ pub fn models() -> Vec<Model> {
         model(|| survives_owner_death::<RawRobustMutex>(4)).bounded(1),
         model(survives_two_owner_deaths::<RawRobustMutex>).bounded(2),
         model(survives_owner_death_with_barging::<RawRobustMutex>).bounded(2),
-        model(|| timed_out_locker_takes_no_wakeup::<RawRobustMutex>().victims(&[0]))
-            .bounded(2),
+        model(|| timed_out_locker_takes_no_wakeup::<RawRobustMutex>().victims(&[0])).bounded(2),
         model(timed_out_locker_survives_owner_death::<RawRobustMutex>).bounded(2),
         model(unrepaired_lock_is_unrecoverable_for_all::<RawRobustMutex>).bounded(2),
-        Model::new("robust_lock", memory_reused_after_unlock_is_not_marked),
-        Model::new("robust_lock", memory_reused_after_failed_try_is_not_marked),
+        Model::new("raw_robust_mutex", memory_reused_after_unlock_is_not_marked),
+        Model::new(
+            "raw_robust_mutex",
+            memory_reused_after_failed_try_is_not_marked,
+        ),
     ]
 }
