@@ -1,13 +1,18 @@
-//! Who sends to whom.
+//! Models of the channels whose messages carry their sender.
 
+use crate::collector::Collector;
 use interlatch_check::Model;
-use interlatch_contract::addressed::*;
+use interlatch_contract::addressed;
 
 pub fn models() -> Vec<Model> {
-    let model = |build: fn() -> _| Model::new("addressed", build);
-    vec![
-        model(link_passes_items_in_both_directions).bounded(2),
-        model(link_rejects_a_stranger::<ChecksSender>).bounded(2),
-        model(receiver_learns_the_sender::<ChecksSender>).bounded(2),
-    ]
+    let mut models = Collector::new("addressed").bounded(
+        2,
+        &[
+            "link_passes_items_in_both_directions",
+            "link_rejects_a_stranger",
+            "receiver_learns_the_sender",
+        ],
+    );
+    addressed::all(&mut models);
+    models.finish()
 }

@@ -1,20 +1,27 @@
-//! Items that are written and read where they are.
+//! Models of items that are written and read in their slot.
 
+use crate::collector::Collector;
 use interlatch_check::Model;
-use interlatch_contract::buffer::RobustBounded;
-use interlatch_contract::loan::*;
-
-type One = RobustBounded<1>;
+use interlatch_contract::loan;
 
 pub fn models() -> Vec<Model> {
-    let model = |build: fn() -> _| Model::new("loan", build);
-    vec![
-        model(item_written_in_place_is_read_in_place::<One>).bounded(3),
-        model(dropped_loan_frees_its_slot::<One>).bounded(4),
-        model(sender_death_frees_its_loan::<One>).bounded(3),
-        model(reader_death_keeps_the_item::<One>).bounded(2),
-        model(returning_the_last_item_disconnects_receivers::<One>).bounded(3),
-        model(left_item_is_received_next),
-        model(left_item_is_received_before_disconnection).bounded(2),
-    ]
+    let mut models = Collector::new("loan")
+        .bounded(4, &["dropped_loan_frees_its_slot"])
+        .bounded(
+            3,
+            &[
+                "item_written_in_place_is_read_in_place",
+                "sender_death_frees_its_loan",
+                "returning_the_last_item_disconnects_receivers",
+            ],
+        )
+        .bounded(
+            2,
+            &[
+                "reader_death_keeps_the_item",
+                "left_item_is_received_before_disconnection",
+            ],
+        );
+    loan::all(&mut models);
+    models.finish()
 }

@@ -1,8 +1,12 @@
-//! The models: every promise of `contract` under every interleaving, and known bugs that must be
-//! caught.
+//! The models: every scenario of `crates/contract`, and known bugs that the checker must find.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --release --test models` explores exhaustively; without the
-//! cfg the same models are a short stress test with threads. `-- --help` shows what else it can do.
+//! Each scenario runs for each type that promises it. A model explores every execution, or every
+//! execution up to a preemption bound where their number is too large; the report says which.
+//! [`collector`] makes the models from the scenario lists of the contract, so no scenario is
+//! forgotten.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test --release --test models` explores. Without the cfg, the same
+//! models are a short stress test with threads. `-- --help` lists the options.
 
 mod addressed;
 mod broken;
@@ -10,6 +14,7 @@ mod buffer;
 mod byte_pipe;
 #[cfg(loom)]
 mod calls;
+mod collector;
 mod condvar;
 mod directory;
 #[cfg(loom)]

@@ -1,21 +1,18 @@
-//! The lock: two processes in every execution, three as well, four by bounds.
+//! Models of the mutex: up to three processes in every execution, four by preemption bounds.
 
+use crate::collector::Collector;
 use interlatch::sync::RawMutex;
 use interlatch_check::Model;
-use interlatch_contract::mutex;
+use interlatch_contract::mutex::{self, excludes};
 
 pub fn models() -> Vec<Model> {
+    let mut models = Collector::new("mutex").bounded(3, &["excludes/4"]);
+    mutex::all::<RawMutex>(&mut models);
+    mutex::all_of_raw_mutex(&mut models);
     let model = |build: fn() -> _| Model::new("mutex", build);
-    vec![
-        model(|| mutex::excludes::<RawMutex>(2)),
-        model(|| mutex::excludes::<RawMutex>(3)),
-        model(|| mutex::excludes::<RawMutex>(4)).bounded(3),
-        model(mutex::locks_again_after_contention::<RawMutex>),
-        model(mutex::publishes_writes::<RawMutex>),
-        model(mutex::timed_out_locker_takes_no_wakeup::<RawMutex>),
-        model(mutex::handles_extreme_timeouts::<RawMutex>),
-        model(|| mutex::excludes::<RawMutex>(2).interruptions(2)),
-        model(|| mutex::excludes::<RawMutex>(3).interruptions(1)).bounded(3),
-        Model::new("mutex", mutex::every_lock_method_locks),
-    ]
+    let interrupted = [
+        model(|| excludes::<RawMutex>(2).interruptions(2)),
+        model(|| excludes::<RawMutex>(3).interruptions(1)).bounded(3),
+    ];
+    models.finish().into_iter().chain(interrupted).collect()
 }

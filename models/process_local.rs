@@ -1,5 +1,7 @@
 //! The semaphore in a pipe, and what is made of it by the source that is made of any semaphore.
 
+use crate::buffer::CLOSING_AND_TIMEOUTS;
+use crate::collector::{Collector, finish_sizes};
 use interlatch::channel::Duplex;
 use interlatch::channel::{Buffer, Direction, RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::pipe;
@@ -10,7 +12,7 @@ use interlatch::{PipeBuffer, Pod};
 use interlatch_check::Model;
 use interlatch_check::Scenario;
 use interlatch_contract::process_local::{self, Factory, ProcessLocal};
-use interlatch_contract::{buffer, condvar, mutex, semaphore};
+use interlatch_contract::{buffer, semaphore};
 use std::sync::Mutex;
 
 type PipeLock = SemaphoreLock<PipeSemaphore>;
@@ -125,122 +127,149 @@ impl<T: Item, const N: usize, const TURNS: bool> Buffer for Kernel<T, N, TURNS> 
 
 pub fn models() -> Vec<Model> {
     let mut models = semaphores();
-    models.extend(locks::<PipeLock>("pipe_lock", every));
-    models.extend(locks::<SemaphoreLock>("semaphore_lock", Model::bounded));
+    models.extend(locks::<PipeLock>("pipe_lock", exhaustive));
+    models.extend(locks::<SemaphoreLock>("semaphore_lock", Collector::bounded));
     models.extend(condvars::<SemaphoreCondvar, SemaphoreLock>(
         "semaphore_condvar",
-        Model::bounded,
+        Collector::bounded,
     ));
-    models.extend(condvars::<PipeCondvar, PipeLock>("pipe_condvar", every));
-    models.extend(buffers::<Bounded<1>, Bounded<2>>("pipe_bounded", every));
+    models.extend(condvars::<PipeCondvar, PipeLock>(
+        "pipe_condvar",
+        exhaustive,
+    ));
+    models.extend(buffers::<Bounded<1>, Bounded<2>>(
+        "pipe_bounded",
+        exhaustive,
+    ));
     models.extend(buffers::<Monitor<1>, Monitor<2>>(
         "pipe_monitor",
-        Model::bounded,
+        Collector::bounded,
     ));
-    models.extend(buffers::<Kernel<u64, 1>, Kernel<u64, 2>>("pipe", every));
-    models.extend(pieces());
+    models.extend(buffers::<Kernel<u64, 1>, Kernel<u64, 2>>(
+        "pipe", exhaustive,
+    ));
+    models.extend(split_items());
     models.extend(duplexes());
     models
 }
 
-/// How far the smaller models go: in every order, where that ends, or by preemptions.
-type Limit = fn(Model, usize) -> Model;
+/// How far the smaller models are explored: in every execution, or by preemption bounds.
+type Limit = fn(Collector, usize, &[&'static str]) -> Collector;
 
-fn every(model: Model, _preemptions: usize) -> Model {
-    model
+fn exhaustive(models: Collector, _at_least: usize, _scenarios: &[&'static str]) -> Collector {
+    models
 }
 
 fn semaphores() -> Vec<Model> {
     type Pipe = ProcessLocal<PipeSemaphore>;
-    let model = |build: fn() -> _| Model::new("pipe_semaphore", build);
-    vec![
-        model(semaphore::publishes_writes::<Pipe>),
-        model(|| semaphore::excludes_with_one_permit::<Pipe>(2)),
-        model(|| semaphore::excludes_with_one_permit::<Pipe>(3)),
-        model(semaphore::admits_no_more_than_its_permits::<Pipe>).bounded(3),
-        model(semaphore::each_release_wakes_a_waiter::<Pipe>).bounded(3),
-        model(semaphore::concurrent_releases_wake_two_waiters::<Pipe>).bounded(3),
-        model(semaphore::release_of_two_wakes_two_waiters::<Pipe>),
-        model(semaphore::timed_out_acquirer_takes_no_permit::<Pipe>),
-        model(|| semaphore::excludes_with_one_permit::<Pipe>(2).interruptions(2)),
-        model(semaphore::later_release_wakes_the_last_waiter::<Pipe>).bounded(2),
-        model(semaphore::counts_each_permit::<Pipe>),
-        model(semaphore::handles_extreme_timeouts::<Pipe>),
-    ]
-}
-
-fn locks<L: RawLock + Factory + 'static>(name: &'static str, limit: Limit) -> Vec<Model> {
-    let model = move |build: fn() -> _| Model::new(name, build);
-    vec![
-        model(|| mutex::excludes::<ProcessLocal<L>>(2)),
-        limit(model(|| mutex::excludes::<ProcessLocal<L>>(3)), 3),
-        model(mutex::locks_again_after_contention::<ProcessLocal<L>>),
-        model(mutex::publishes_writes::<ProcessLocal<L>>),
-        limit(
-            model(mutex::timed_out_locker_takes_no_wakeup::<ProcessLocal<L>>),
+    let mut models = Collector::new("pipe_semaphore")
+        .bounded(
             3,
-        ),
-        model(mutex::handles_extreme_timeouts::<ProcessLocal<L>>),
-    ]
+            &[
+                "admits_no_more_than_its_permits",
+                "each_release_wakes_a_waiter",
+                "concurrent_releases_wake_two_waiters",
+            ],
+        )
+        .bounded(2, &["later_release_wakes_the_last_waiter"]);
+    semaphore::all_but_overflow::<Pipe>(&mut models);
+    let interrupted = Model::new("pipe_semaphore", || {
+        semaphore::excludes_with_one_permit::<Pipe>(2).interruptions(2)
+    });
+    [models.finish(), vec![interrupted]].concat()
 }
 
-fn condvars<C, L>(name: &'static str, limit: Limit) -> Vec<Model>
+fn locks<L: RawLock + Factory + 'static>(name: &str, limit: Limit) -> Vec<Model> {
+    let models = Collector::new(name).bounded(2, &["excludes/4"]);
+    let mut models = limit(
+        models,
+        3,
+        &["excludes/3", "timed_out_locker_takes_no_wakeup"],
+    );
+    process_local::all_of_lock::<L>(&mut models);
+    models.finish()
+}
+
+fn condvars<C, L>(name: &str, limit: Limit) -> Vec<Model>
 where
     C: RawCondvar + Factory + 'static,
     L: RawLock + Factory + 'static,
 {
-    let model = move |build: fn() -> _| Model::new(name, build);
-    vec![
-        limit(
-            model(condvar::does_not_lose_wakeup::<ProcessLocal<C>, ProcessLocal<L>>),
-            4,
-        ),
-        limit(
-            model(
-                condvar::does_not_lose_wakeup_sent_under_the_lock::<ProcessLocal<C>, ProcessLocal<L>>,
-            ),
-            4,
-        ),
-        model(condvar::two_notifications_wake_two_waiters::<ProcessLocal<C>, ProcessLocal<L>>)
-            .bounded(2),
-        model(condvar::notify_all_wakes_every_waiter::<ProcessLocal<C>, ProcessLocal<L>>)
-            .bounded(2),
-        model(condvar::two_waiters_alternate::<ProcessLocal<C>, ProcessLocal<L>>).bounded(2),
-        model(condvar::timed_out_waiter_takes_no_notification::<ProcessLocal<C>, ProcessLocal<L>>)
-            .bounded(2),
-        model(condvar::handles_extreme_timeouts::<ProcessLocal<C>, ProcessLocal<L>>),
-    ]
+    let models = Collector::new(name)
+        .bounded(
+            2,
+            &[
+                "two_notifications_wake_two_waiters",
+                "notify_all_wakes_every_waiter",
+                "notify_all_wakes_waiters_of_different_conditions",
+                "two_waiters_alternate",
+                "timed_out_waiter_takes_no_notification",
+            ],
+        )
+        .bounded(1, &["three_notifications_wake_three_waiters"]);
+    let mut models = limit(
+        models,
+        4,
+        &[
+            "does_not_lose_wakeup",
+            "does_not_lose_wakeup_sent_under_the_lock",
+        ],
+    );
+    process_local::all_of_condvar::<C, L>(&mut models);
+    models.finish()
 }
 
-fn buffers<One, Two>(name: &'static str, limit: Limit) -> Vec<Model>
+fn buffers<One, Two>(name: &str, limit: Limit) -> Vec<Model>
 where
     One: Buffer<Item = u64> + Factory + 'static,
     Two: Buffer<Item = u64> + Factory + 'static,
 {
-    let one = move |build: fn() -> _| Model::new(&format!("{name}<1>"), build);
-    let two = move |build: fn() -> _| Model::new(&format!("{name}<2>"), build);
-    vec![
-        limit(one(buffer::keeps_order::<ProcessLocal<One>>), 3),
-        limit(two(buffer::keeps_order::<ProcessLocal<Two>>), 3),
-        limit(one(buffer::never_exceeds_capacity::<ProcessLocal<One>>), 3),
-        one(buffer::closed_buffer_stays_closed::<ProcessLocal<One>>),
-        limit(
-            one(buffer::closed_buffer_can_be_drained::<ProcessLocal<One>>),
+    let one = Collector::new(&format!("{name}<1>"))
+        .bounded(
             2,
-        ),
-        one(buffer::two_receivers_share_the_items::<ProcessLocal<One>>).bounded(2),
-        one(buffer::closing_wakes_every_receiver::<ProcessLocal<One>>).bounded(2),
-        one(buffer::closing_wakes_every_sender::<ProcessLocal<One>>).bounded(2),
-        one(buffer::timed_out_receiver_takes_no_item::<ProcessLocal<One>>).bounded(2),
-        one(buffer::timed_out_sender_keeps_its_item::<ProcessLocal<One>>).bounded(2),
-        one(buffer::handles_extreme_timeouts::<ProcessLocal<One>>),
-        two(buffer::every_send_and_receive_method_passes_items::<ProcessLocal<Two>>),
-        one(buffer::delivers_each_once::<ProcessLocal<One>>).bounded(2),
-    ]
+            &[
+                "delivers_each_once",
+                "items_of_both_senders_arrive",
+                "two_receivers_share_the_items",
+                "dropping_one_of_two_senders_keeps_the_buffer_open",
+                "closing_wakes_every_receiver",
+                "closing_wakes_every_sender",
+                "every_receiver_sees_disconnection",
+                "every_sender_sees_disconnection",
+                "timed_out_receiver_takes_no_item",
+                "timed_out_sender_keeps_its_item",
+                "batch_keeps_order",
+                "batch_wakes_every_receiver",
+                "every_batch_receiver_sees_disconnection",
+                "timed_out_batch_loses_no_item",
+            ],
+        )
+        .at_another_size(&["batch_receive_wakes_every_sender"]);
+    let one = limit(one, 3, &["keeps_order", "never_exceeds_capacity"]);
+    let mut one = limit(one, 2, &["closed_buffer_can_be_drained"]);
+    process_local::all_of_buffer::<One>(&mut one);
+    let two = Collector::new(&format!("{name}<2>"))
+        .bounded(
+            2,
+            &[
+                "never_exceeds_capacity",
+                "items_of_both_senders_arrive",
+                "two_receivers_share_the_items",
+                "batch_keeps_order",
+                "batch_wakes_every_receiver",
+                "batch_receive_wakes_every_sender",
+                "every_batch_receiver_sees_disconnection",
+                "timed_out_batch_loses_no_item",
+            ],
+        )
+        .at_another_size(&CLOSING_AND_TIMEOUTS);
+    let mut two = limit(two, 3, &["keeps_order"]);
+    process_local::all_of_buffer::<Two>(&mut two);
+    finish_sizes([one, two])
 }
 
 /// Items that go in pieces. Who has a deadline begins with none that it could not end.
-fn pieces() -> Vec<Model> {
+fn split_items() -> Vec<Model> {
     type Pieces = ProcessLocal<Kernel<[u64; 2], 20>>;
     type Large = ProcessLocal<Kernel<[u64; 2], 12>>;
     type Threads = ProcessLocal<Kernel<[u64; 2], 12, false>>;

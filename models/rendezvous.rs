@@ -1,36 +1,55 @@
-//! The meeting of senders and receivers: among the living and with deaths.
+//! Models of the rendezvous, with deaths.
 
+use crate::collector::Collector;
 use interlatch_check::Model;
-use interlatch_contract::rendezvous::*;
-use interlatch_contract::{buffer, robust_buffer};
+use interlatch_contract::rendezvous;
 
 pub fn models() -> Vec<Model> {
-    let model = |build: fn() -> _| Model::new("rendezvous", build);
-    let of_buffer = |build: fn() -> _| Model::new("rendezvous", build);
-    let dying = |build: fn() -> _| Model::new("rendezvous", build);
-    vec![
-        model(send_returns_after_the_item_is_received::<SmallRendezvous>),
-        model(|| item_is_received_or_returned::<SmallRendezvous>(2)).bounded(4),
-        model(|| item_of_killed_sender_is_received_or_withdrawn::<SmallRendezvous>(2)).bounded(3),
-        model(|| item_of_killed_sender_is_received_or_withdrawn::<SmallRendezvous>(3)).bounded(2),
-        model(non_blocking_send_reaches_a_waiting_receiver::<SmallRendezvous>),
-        model(two_non_blocking_peers_do_not_meet::<SmallRendezvous>),
-        model(killed_receive_completes_or_has_no_effect::<SmallRendezvous>).bounded(2),
-        model(sender_waits_for_the_acknowledgement).bounded(4),
-        model(item_is_acknowledged_or_returned).bounded(4),
-        model(unacknowledged_item_is_delivered_again).bounded(2),
-        model(two_waiting_receivers_get_one_item_each::<SmallRendezvous>).bounded(2),
-        model(acknowledgement_applies_to_its_own_item).bounded(2),
-        model(dropped_delivery_wakes_another_receiver).bounded(2),
-        of_buffer(buffer::keeps_order::<SmallRendezvous>).bounded(3),
-        of_buffer(buffer::never_exceeds_capacity::<SmallRendezvous>),
-        of_buffer(buffer::items_of_both_senders_arrive::<SmallRendezvous>).bounded(2),
-        of_buffer(buffer::closed_buffer_stays_closed::<SmallRendezvous>),
-        dying(robust_buffer::death_of_last_sender_disconnects_receivers::<SmallRendezvous>)
-            .bounded(2),
-        dying(robust_buffer::death_of_last_receiver_disconnects_senders::<SmallRendezvous>)
-            .bounded(2),
-        dying(robust_buffer::surviving_receiver_gets_the_remaining_items::<SmallRendezvous>)
-            .bounded(1),
-    ]
+    let mut models = Collector::new("rendezvous")
+        .bounded(
+            4,
+            &[
+                "item_is_received_or_returned/2",
+                "sender_waits_for_the_acknowledgement",
+                "item_is_acknowledged_or_returned",
+            ],
+        )
+        .bounded(
+            3,
+            &[
+                "item_of_killed_sender_is_received_or_withdrawn/2",
+                "keeps_order",
+            ],
+        )
+        .bounded(
+            2,
+            &[
+                "item_is_received_or_returned/3",
+                "item_of_killed_sender_is_received_or_withdrawn/3",
+                "killed_receive_completes_or_has_no_effect",
+                "unacknowledged_item_is_delivered_again",
+                "two_waiting_receivers_get_one_item_each",
+                "acknowledgement_applies_to_its_own_item",
+                "dropped_delivery_wakes_another_receiver",
+                "items_of_both_senders_arrive",
+                "two_receivers_share_the_items",
+                "closing_wakes_every_receiver",
+                "closing_wakes_every_sender",
+                "every_receiver_sees_disconnection",
+                "every_sender_sees_disconnection",
+                "timed_out_receiver_takes_no_item",
+                "death_of_last_sender_disconnects_receivers",
+                "death_of_last_receiver_disconnects_senders",
+            ],
+        )
+        .bounded(
+            1,
+            &[
+                "delivers_each_once",
+                "sender_death_loses_no_sent_item",
+                "surviving_receiver_gets_the_remaining_items",
+            ],
+        );
+    rendezvous::all(&mut models);
+    models.finish()
 }

@@ -37,6 +37,12 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(send_returns_after_the_item_is_received::<SmallRendezvous>());
     stage.run(item_is_received_or_returned::<SmallRendezvous>(2));
     stage.run(item_is_received_or_returned::<SmallRendezvous>(3));
+    stage.run(item_of_killed_sender_is_received_or_withdrawn::<
+        SmallRendezvous,
+    >(2));
+    stage.run(item_of_killed_sender_is_received_or_withdrawn::<
+        SmallRendezvous,
+    >(3));
     stage.run(non_blocking_send_reaches_a_waiting_receiver::<
         SmallRendezvous,
     >());
@@ -56,6 +62,8 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(buffer::closed_buffer_stays_closed::<SmallRendezvous>());
     stage.run(buffer::closing_wakes_every_receiver::<SmallRendezvous>());
     stage.run(buffer::closing_wakes_every_sender::<SmallRendezvous>());
+    stage.run(buffer::every_receiver_sees_disconnection::<SmallRendezvous>());
+    stage.run(buffer::every_sender_sees_disconnection::<SmallRendezvous>());
     stage.run(buffer::timed_out_receiver_takes_no_item::<SmallRendezvous>());
     stage.run(robust_buffer::death_of_last_sender_disconnects_receivers::<
         SmallRendezvous,

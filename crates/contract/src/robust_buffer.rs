@@ -43,6 +43,7 @@ pub fn all(stage: &mut impl Stage) {
 pub fn all_of<B: Buffer<Item = u64> + ShmSafe + 'static>(stage: &mut impl Stage) {
     stage.run(killed_send_completes_or_has_no_effect::<B>(2));
     stage.run(killed_send_completes_or_has_no_effect::<B>(3));
+    stage.run(two_killed_sends_complete_or_have_no_effect::<B>());
     stage.run(killed_receive_completes_or_has_no_effect::<B>(2));
     stage.run(killed_receive_completes_or_has_no_effect::<B>(3));
     stage.run(item_of_killed_sender_is_not_overtaken::<B>());
