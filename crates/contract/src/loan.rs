@@ -1,4 +1,4 @@
-//! What a buffer promises whose items are written and read where they are.
+//! The promises of a buffer whose items are written and read in their slots.
 
 use super::buffer::RobustBounded;
 use super::{RaceCell, Scenario, Stage, short_timeout};
@@ -6,29 +6,33 @@ use interlatch::channel::{Buffer, RecvTimeoutError};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
 
-/// A buffer of one place whose places can be had; so that a flawed one can be put there.
+/// A buffer of one slot that can be borrowed for writing and for reading.
+///
+/// A broken implementation can take the place of [`RobustBounded`].
 pub trait Lends: Buffer<Item = u64> {
-    /// Fills a place with this item, and sends it; false, if there was none in time. Between the two, `before`.
-    fn fill(&self, item: u64, timeout: Timeout, before: impl FnOnce()) -> bool;
+    /// Borrows a slot, writes the item, calls `before_send` and sends the item.
+    ///
+    /// Returns false if no slot was free in time.
+    fn fill(&self, item: u64, timeout: Timeout, before_send: impl FnOnce()) -> bool;
 
-    /// Fills a place, and gives it back.
+    /// Borrows a slot, writes an item, and drops the loan without sending.
     fn spoil(&self, timeout: Timeout);
 
-    /// Reads an item where it is.
+    /// Receives an item by reading it in its slot.
     ///
     /// # Errors
-    /// In time there was none, or never will be.
+    /// Fails if no item arrived in time or the senders are disconnected.
     fn read(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError>;
 }
 
 impl Lends for RobustBounded<1> {
-    fn fill(&self, item: u64, timeout: Timeout, before: impl FnOnce()) -> bool {
+    fn fill(&self, item: u64, timeout: Timeout, before_send: impl FnOnce()) -> bool {
         let Ok(mut loan) = self.loan_with(timeout) else {
             return false;
         };
         *loan = item;
-        before();
-        assert_eq!(*loan, item, "nobody else has it");
+        before_send();
+        assert_eq!(*loan, item, "another process wrote into the loan");
         loan.send().is_ok()
     }
 
@@ -43,7 +47,7 @@ impl Lends for RobustBounded<1> {
     }
 }
 
-/// A buffer, and what was received.
+/// A buffer, the item whose send succeeded, and the items of two receivers.
 #[repr(C)]
 #[derive(Debug)]
 pub struct LoanState<B> {
@@ -63,7 +67,7 @@ unsafe impl<B: Lends + ShmSafe> ShmSafe for LoanState<B> {
     }
 }
 
-/// Every scenario, with its victims alive.
+/// Runs every scenario of loans.
 pub fn all(stage: &mut impl Stage) {
     stage.run(item_written_in_place_is_read_in_place::<RobustBounded<1>>());
     stage.run(dropped_loan_frees_its_slot::<RobustBounded<1>>());
@@ -79,11 +83,13 @@ pub fn all(stage: &mut impl Stage) {
 fn take<B: Lends, const INDEX: usize>(shared: &LoanState<B>, timeout: Timeout) {
     match shared.buffer.read(timeout) {
         Ok(item) => shared.got[INDEX].set(shared.got[INDEX].get() + item),
-        refused => assert_eq!(refused, Err(RecvTimeoutError::Timeout)),
+        failed => assert_eq!(failed, Err(RecvTimeoutError::Timeout)),
     }
 }
 
-/// What one fills, another one reads, one after the other in the one place.
+/// An item that is written in its slot is read in that slot.
+///
+/// Two items pass through the only slot. If the slot has two users at once, they race.
 pub fn item_written_in_place_is_read_in_place<B: Lends>() -> Scenario<LoanState<B>> {
     let sender = |shared: &LoanState<B>| {
         assert!(shared.buffer.fill(1, Timeout::Infinite, || {}));
@@ -100,31 +106,35 @@ pub fn item_written_in_place_is_read_in_place<B: Lends>() -> Scenario<LoanState<
     .choices(4)
 }
 
-/// What was filled and not sent is no item, and its place is free for one who waits for it.
+/// A loan that is dropped sends nothing and frees its slot.
+///
+/// One process drops a filled loan, while another one waits for the slot. If the drop wakes no
+/// sender, it hangs.
 pub fn dropped_loan_frees_its_slot<B: Lends>() -> Scenario<LoanState<B>> {
-    let careless = |shared: &LoanState<B>| shared.buffer.spoil(Timeout::NonBlocking);
+    let dropping = |shared: &LoanState<B>| shared.buffer.spoil(Timeout::NonBlocking);
     let sender = |shared: &LoanState<B>| {
         assert!(shared.buffer.fill(1, Timeout::Infinite, || {}));
         assert_eq!(shared.buffer.read(Timeout::Infinite), Ok(1));
     };
-    Scenario::new("dropped_loan_frees_its_slot", vec![careless, sender])
+    Scenario::new("dropped_loan_frees_its_slot", vec![dropping, sender])
         .verify(is_empty)
         .choices(4)
 }
 
-/// No item is there, and a place for one is.
+/// Checks that the buffer is empty and its slot is free.
 fn is_empty<B: Lends>(shared: &LoanState<B>) {
     let nothing = Err(RecvTimeoutError::Timeout);
     assert_eq!(shared.buffer.read(Timeout::NonBlocking), nothing);
     assert!(
         shared.buffer.fill(7, Timeout::NonBlocking, || {}),
-        "no place"
+        "the slot is lost"
     );
     assert_eq!(shared.buffer.read(Timeout::NonBlocking), Ok(7));
 }
 
-/// A sender is killed while it fills, or before, or after: its item is whole, or is none, and the place is
-/// there for another one.
+/// If a sender is killed while it holds a loan, the slot becomes free.
+///
+/// The sender is killed at any step. Its item was sent whole or not at all.
 pub fn sender_death_frees_its_loan<B: Lends>() -> Scenario<LoanState<B>> {
     let sender = |shared: &LoanState<B>| {
         let sent = shared.buffer.fill(1, short_timeout(), || {});
@@ -135,14 +145,17 @@ pub fn sender_death_frees_its_loan<B: Lends>() -> Scenario<LoanState<B>> {
         .verify(|shared| {
             take::<B, 1>(shared, Timeout::NonBlocking);
             let got = shared.got[0].get() + shared.got[1].get();
-            assert!(got <= 1 && got >= shared.sent.get(), "{got} received");
+            let sent = shared.sent.get();
+            assert!(got <= 1 && got >= sent, "sent {sent}, but received {got}");
             is_empty(shared);
         })
         .choices(8)
         .victims(&[0])
 }
 
-/// A reader is killed while it has an item: another one gets it, unless it was given back before.
+/// If a reader is killed while it holds an item, another reader gets the item.
+///
+/// The reader is killed at any step. If it had returned the slot before, the item is received.
 pub fn reader_death_keeps_the_item<B: Lends>() -> Scenario<LoanState<B>> {
     let reader = |shared: &LoanState<B>| {
         let read = shared.buffer.read(short_timeout());
@@ -156,15 +169,17 @@ pub fn reader_death_keeps_the_item<B: Lends>() -> Scenario<LoanState<B>> {
         .verify(|shared| {
             take::<B, 1>(shared, Timeout::NonBlocking);
             let got = shared.got[0].get() + shared.got[1].get();
-            assert!(got + shared.sent.get() <= 1, "received twice");
+            assert!(got + shared.sent.get() <= 1, "the item was received twice");
             is_empty(shared);
         })
         .choices(8)
         .victims(&[0])
 }
 
-/// The stream has ended, but for an item that somebody has: who waits for one hears of the end when that is
-/// given back.
+/// When the last item is returned after the senders disconnected, waiting receivers are disconnected.
+///
+/// The other process waits while the last item is borrowed. If the return wakes no receiver, it
+/// hangs.
 pub fn returning_the_last_item_disconnects_receivers<B: Lends>() -> Scenario<LoanState<B>> {
     let first = |shared: &LoanState<B>| {
         assert!(shared.buffer.fill(1, Timeout::NonBlocking, || {}));
@@ -186,8 +201,10 @@ pub fn returning_the_last_item_disconnects_receivers<B: Lends>() -> Scenario<Loa
     .choices(8)
 }
 
-/// The stream has ended, but for an item that somebody has, and leaves: of two who wait for one, the first gets
-/// it, and the second hears of the end.
+/// An item that is left in the buffer after the senders disconnected is received before the end.
+///
+/// Two receivers wait while the last item is borrowed. The borrower leaves the item: one receiver
+/// must get it, and the other one must be disconnected.
 pub fn left_item_is_received_before_disconnection() -> Scenario<LoanState<RobustBounded<1>>> {
     fn wait<const INDEX: usize>(shared: &LoanState<RobustBounded<1>>) {
         if let Ok(item) = shared.buffer.recv_with(Timeout::Infinite) {
@@ -211,15 +228,23 @@ pub fn left_item_is_received_before_disconnection() -> Scenario<LoanState<Robust
     .choices(8)
 }
 
-/// What was borrowed and left is there again.
+/// An item that was borrowed and left in the buffer is the next item to be received.
 pub fn left_item_is_received_next() -> Scenario<LoanState<RobustBounded<1>>> {
     let alone = |shared: &LoanState<RobustBounded<1>>| {
         assert!(shared.buffer.fill(1, Timeout::NonBlocking, || {}));
         let borrowed = shared.buffer.borrow_with(Timeout::NonBlocking);
         let borrowed = borrowed.unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(shared.buffer.len(), 1, "it was not received");
+        assert_eq!(
+            shared.buffer.len(),
+            1,
+            "a borrowed item was counted as received"
+        );
         let other = shared.buffer.recv_with(Timeout::NonBlocking);
-        assert_eq!(other, Err(RecvTimeoutError::Timeout), "one has it");
+        assert_eq!(
+            other,
+            Err(RecvTimeoutError::Timeout),
+            "a borrowed item was received"
+        );
         borrowed.leave();
         assert_eq!(shared.buffer.recv_with(Timeout::NonBlocking), Ok(1));
     };

@@ -1,21 +1,23 @@
-//! What a buffer of no rendezvous promises beyond [`buffer`] and
-//! [`robust_buffer`]: whoever sends hears that the item was taken, or has it back.
+//! The promises of a rendezvous, a channel without slots.
+//!
+//! A rendezvous also runs those scenarios of [`buffer`] and [`robust_buffer`] that need no slot. In
+//! addition, a send returns only after a receiver got the item, or returns the item.
 
 use super::{RaceCell, Scenario, Stage, buffer, robust_buffer, short_timeout};
 use interlatch::channel::{Buffer, RecvTimeoutError, Rendezvous, SendTimeoutError};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
 
-/// The one of this crate.
+/// A rendezvous with at most two senders and two receivers.
 pub type SmallRendezvous = Rendezvous<u64, 2>;
 
-/// A meeting, what two senders know to have been taken, and what two receivers have taken.
+/// A rendezvous, the items whose sends succeeded, and the items that two receivers got.
 #[repr(C)]
 #[derive(Debug)]
 pub struct RendezvousState<B> {
     rendezvous: B,
-    told: [RaceCell; 2],
-    taken: [RaceCell; 2],
+    sent: [RaceCell; 2],
+    received: [RaceCell; 2],
     ready: RaceCell,
 }
 
@@ -25,14 +27,14 @@ unsafe impl<B: Buffer<Item = u64> + ShmSafe> ShmSafe for RendezvousState<B> {
         let nothing = || [RaceCell::new(0), RaceCell::new(0)];
         Self {
             rendezvous: B::initial(),
-            told: nothing(),
-            taken: nothing(),
+            sent: nothing(),
+            received: nothing(),
             ready: RaceCell::new(0),
         }
     }
 }
 
-/// Every scenario, with its victims alive.
+/// Runs every scenario of a rendezvous.
 pub fn all(stage: &mut impl Stage) {
     stage.run(send_returns_after_the_item_is_received::<SmallRendezvous>());
     stage.run(item_is_received_or_returned::<SmallRendezvous>(2));
@@ -77,97 +79,119 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(robust_buffer::surviving_receiver_gets_the_remaining_items::<SmallRendezvous>());
 }
 
-/// Sends, and notes whether the item was taken.
-fn offer<B: Buffer<Item = u64>, const INDEX: usize>(shared: &RendezvousState<B>, timeout: Timeout) {
+/// Sends an item, and records it if the send succeeds.
+fn send<B: Buffer<Item = u64>, const INDEX: usize>(shared: &RendezvousState<B>, timeout: Timeout) {
     let item = [1, 10][INDEX];
     match shared.rendezvous.send_with(item, timeout) {
-        Ok(()) => shared.told[INDEX].set(item),
-        refused => assert_eq!(refused, Err(SendTimeoutError::Timeout(item))),
+        Ok(()) => shared.sent[INDEX].set(item),
+        failed => assert_eq!(failed, Err(SendTimeoutError::Timeout(item))),
     }
 }
 
-fn take<B: Buffer<Item = u64>, const INDEX: usize>(shared: &RendezvousState<B>, timeout: Timeout) {
+fn receive<B: Buffer<Item = u64>, const INDEX: usize>(
+    shared: &RendezvousState<B>,
+    timeout: Timeout,
+) {
     match shared.rendezvous.recv_with(timeout) {
-        Ok(item) => note::<B, INDEX>(shared, item),
-        refused => assert_eq!(refused, Err(RecvTimeoutError::Timeout)),
+        Ok(item) => record::<B, INDEX>(shared, item),
+        failed => assert_eq!(failed, Err(RecvTimeoutError::Timeout)),
     }
 }
 
-fn note<B, const INDEX: usize>(shared: &RendezvousState<B>, item: u64) {
-    assert!([1, 10].contains(&item), "an item that nobody sent: {item}");
-    shared.taken[INDEX].set(shared.taken[INDEX].get() + item);
+fn record<B, const INDEX: usize>(shared: &RendezvousState<B>, item: u64) {
+    assert!(
+        [1, 10].contains(&item),
+        "received {item}, which was not sent"
+    );
+    shared.received[INDEX].set(shared.received[INDEX].get() + item);
 }
 
 fn sum(numbers: &[RaceCell; 2]) -> u64 {
     numbers.iter().map(|number| number.get()).sum()
 }
 
-/// Nothing is offered or asked for when all have gone.
+/// Checks that no offer and no waiting receiver is left.
 fn is_left_empty<B: Buffer<Item = u64>>(shared: &RendezvousState<B>) {
     let nothing = Err(RecvTimeoutError::Timeout);
     assert_eq!(
         shared.rendezvous.recv_with(Timeout::NonBlocking),
         nothing,
-        "left"
+        "an offer is left"
     );
-    let nobody = Err(SendTimeoutError::Timeout(1));
-    assert_eq!(shared.rendezvous.send_with(1, Timeout::NonBlocking), nobody);
+    let no_receiver = Err(SendTimeoutError::Timeout(1));
+    let sent = shared.rendezvous.send_with(1, Timeout::NonBlocking);
+    assert_eq!(sent, no_receiver, "a receiver is left");
 }
 
-/// Each item that was taken is one whose sender was told so.
-fn taken_is_told<B: Buffer<Item = u64>>(shared: &RendezvousState<B>) {
+/// Checks that the received items are those whose sends succeeded.
+fn received_equals_sent<B: Buffer<Item = u64>>(shared: &RendezvousState<B>) {
     is_left_empty(shared);
-    assert_eq!(sum(&shared.taken), sum(&shared.told), "taken, and told");
+    assert_eq!(sum(&shared.received), sum(&shared.sent), "received, sent");
 }
 
-/// A send does not return before a receiver has come.
+/// A send returns only after a receiver got the item.
+///
+/// The receiver writes an unsynchronized number before it receives. A send that returns early reads
+/// it too early, which is a race.
 pub fn send_returns_after_the_item_is_received<B: Buffer<Item = u64>>()
 -> Scenario<RendezvousState<B>> {
     let sender = |shared: &RendezvousState<B>| {
-        offer::<B, 0>(shared, Timeout::Infinite);
-        assert_eq!(shared.ready.get(), 1, "the receiver had come");
+        send::<B, 0>(shared, Timeout::Infinite);
+        assert_eq!(
+            shared.ready.get(),
+            1,
+            "the send returned before the receive"
+        );
     };
     let receiver = |shared: &RendezvousState<B>| {
         shared.ready.set(1);
-        take::<B, 0>(shared, Timeout::Infinite);
+        receive::<B, 0>(shared, Timeout::Infinite);
     };
     Scenario::new(
         "send_returns_after_the_item_is_received",
         vec![sender, receiver],
     )
-    .verify(taken_is_told)
+    .verify(received_equals_sent)
     .choices(8)
 }
 
-/// A sender gives up at the moment in which its item is taken: exactly one of the two happens. The first of
-/// them may be killed: then its item was taken or withdrawn.
+/// An item is received, or its sender times out and gets it back, never both.
+///
+/// Sender and receiver have short timeouts, so the timeout of one may coincide with the exchange.
 pub fn item_is_received_or_returned<B: Buffer<Item = u64>>(
     processes: usize,
 ) -> Scenario<RendezvousState<B>> {
     let participants: Vec<fn(&RendezvousState<B>)> = match processes {
-        2 => vec![|shared| offer::<B, 0>(shared, short_timeout()), |shared| {
-            take::<B, 0>(shared, short_timeout())
+        2 => vec![|shared| send::<B, 0>(shared, short_timeout()), |shared| {
+            receive::<B, 0>(shared, short_timeout())
         }],
         _ => vec![
-            |shared| offer::<B, 0>(shared, short_timeout()),
-            |shared| take::<B, 0>(shared, short_timeout()),
-            |shared| offer::<B, 1>(shared, short_timeout()),
+            |shared| send::<B, 0>(shared, short_timeout()),
+            |shared| receive::<B, 0>(shared, short_timeout()),
+            |shared| send::<B, 1>(shared, short_timeout()),
         ],
     };
     Scenario::new("item_is_received_or_returned", participants)
-        .verify(taken_is_told)
+        .verify(received_equals_sent)
         .choices(10)
 }
 
-/// The same with a sender that is killed: its item was taken or withdrawn, and that of another one goes on.
+/// The item of a killed sender is received or withdrawn.
+///
+/// The sender of [`item_is_received_or_returned`] is killed at any step. An offer that stays after
+/// the death, or is visible before it is complete, delivers a wrong item.
 pub fn item_of_killed_sender_is_received_or_withdrawn<B: Buffer<Item = u64>>(
     processes: usize,
 ) -> Scenario<RendezvousState<B>> {
     let scenario = item_is_received_or_returned(processes);
     let verify = |shared: &RendezvousState<B>| {
         is_left_empty(shared);
-        let (taken, told) = (sum(&shared.taken), sum(&shared.told));
-        assert!([0, 1].contains(&taken.wrapping_sub(told)), "{taken} {told}");
+        let (received, sent) = (sum(&shared.received), sum(&shared.sent));
+        let difference = received.wrapping_sub(sent);
+        assert!(
+            [0, 1].contains(&difference),
+            "received {received}, sent {sent}"
+        );
     };
     Scenario {
         name: "item_of_killed_sender_is_received_or_withdrawn",
@@ -175,161 +199,189 @@ pub fn item_of_killed_sender_is_received_or_withdrawn<B: Buffer<Item = u64>>(
     }
 }
 
-/// A sender without timeout gives its item to a receiver that waits, or has it back.
+/// A non-blocking send passes its item to a waiting receiver, or returns the item.
 pub fn non_blocking_send_reaches_a_waiting_receiver<B: Buffer<Item = u64>>()
 -> Scenario<RendezvousState<B>> {
-    let sender = |shared: &RendezvousState<B>| offer::<B, 0>(shared, Timeout::NonBlocking);
-    let receiver = |shared: &RendezvousState<B>| take::<B, 0>(shared, short_timeout());
+    let sender = |shared: &RendezvousState<B>| send::<B, 0>(shared, Timeout::NonBlocking);
+    let receiver = |shared: &RendezvousState<B>| receive::<B, 0>(shared, short_timeout());
     Scenario::new(
         "non_blocking_send_reaches_a_waiting_receiver",
         vec![sender, receiver],
     )
-    .verify(taken_is_told)
+    .verify(received_equals_sent)
     .choices(8)
 }
 
-/// Of two receivers that wait one is given an item, and the other one takes the next.
+/// Two waiting receivers get one item each.
+///
+/// The first item is sent without waiting, if a receiver waits already. If that send leaves a stale
+/// state, the second item is lost or the other receiver hangs.
 pub fn two_waiting_receivers_get_one_item_each<B: Buffer<Item = u64>>()
 -> Scenario<RendezvousState<B>> {
     let sender = |shared: &RendezvousState<B>| {
-        offer::<B, 0>(shared, Timeout::NonBlocking);
-        if shared.told[0].get() == 0 {
-            offer::<B, 0>(shared, Timeout::Infinite);
+        send::<B, 0>(shared, Timeout::NonBlocking);
+        if shared.sent[0].get() == 0 {
+            send::<B, 0>(shared, Timeout::Infinite);
         }
-        offer::<B, 1>(shared, Timeout::Infinite);
+        send::<B, 1>(shared, Timeout::Infinite);
     };
     let participants: Vec<fn(&RendezvousState<B>)> = vec![
-        |shared| take::<B, 0>(shared, Timeout::Infinite),
-        |shared| take::<B, 1>(shared, Timeout::Infinite),
+        |shared| receive::<B, 0>(shared, Timeout::Infinite),
+        |shared| receive::<B, 1>(shared, Timeout::Infinite),
         sender,
     ];
     Scenario::new("two_waiting_receivers_get_one_item_each", participants)
-        .verify(taken_is_told)
+        .verify(received_equals_sent)
         .choices(10)
 }
 
-/// Neither of two without timeout waits for the other.
+/// A non-blocking send and a non-blocking receive never meet, and both fail.
 pub fn two_non_blocking_peers_do_not_meet<B: Buffer<Item = u64>>() -> Scenario<RendezvousState<B>> {
-    let sender = |shared: &RendezvousState<B>| offer::<B, 0>(shared, Timeout::NonBlocking);
-    let receiver = |shared: &RendezvousState<B>| take::<B, 0>(shared, Timeout::NonBlocking);
+    let sender = |shared: &RendezvousState<B>| send::<B, 0>(shared, Timeout::NonBlocking);
+    let receiver = |shared: &RendezvousState<B>| receive::<B, 0>(shared, Timeout::NonBlocking);
     Scenario::new("two_non_blocking_peers_do_not_meet", vec![sender, receiver]).verify(|shared| {
-        taken_is_told(shared);
-        assert_eq!(sum(&shared.told), 0);
+        received_equals_sent(shared);
+        assert_eq!(sum(&shared.sent), 0);
     })
 }
 
-/// A receiver is killed: it has taken the item, whose sender was told so, or another one does, or the sender
-/// has it back.
+/// A killed receive took the item and its send succeeds, or it had no effect.
+///
+/// The first of two receivers is killed at any step. In the second case the other receiver gets the
+/// item, or the sender gets it back.
 pub fn killed_receive_completes_or_has_no_effect<B: Buffer<Item = u64>>()
 -> Scenario<RendezvousState<B>> {
     let participants: Vec<fn(&RendezvousState<B>)> = vec![
-        |shared| take::<B, 0>(shared, short_timeout()),
-        |shared| take::<B, 1>(shared, short_timeout()),
-        |shared| offer::<B, 0>(shared, short_timeout()),
+        |shared| receive::<B, 0>(shared, short_timeout()),
+        |shared| receive::<B, 1>(shared, short_timeout()),
+        |shared| send::<B, 0>(shared, short_timeout()),
     ];
     Scenario::new("killed_receive_completes_or_has_no_effect", participants)
         .verify(|shared| {
             is_left_empty(shared);
-            let (taken, told) = (sum(&shared.taken), sum(&shared.told));
-            assert!(taken <= told && told <= 1, "{taken} taken, {told} told");
+            let (received, sent) = (sum(&shared.received), sum(&shared.sent));
+            assert!(
+                received <= sent && sent <= 1,
+                "received {received}, sent {sent}"
+            );
         })
         .choices(10)
         .victims(&[0])
 }
 
-/// Accepts and acknowledges one, if there is one in time.
+/// Accepts an item and acknowledges it, unless the wait times out.
 fn acknowledge<const INDEX: usize>(shared: &RendezvousState<SmallRendezvous>) {
     if let Ok(delivery) = shared.rendezvous.accept_with(short_timeout())
         && let Ok(item) = delivery.acknowledge()
     {
-        note::<SmallRendezvous, INDEX>(shared, item);
+        record::<SmallRendezvous, INDEX>(shared, item);
     }
 }
 
-/// A sender goes on when its item is acknowledged, not before.
+/// A send returns only after the receiver acknowledged the item.
+///
+/// The receiver accepts the item, writes an unsynchronized number and acknowledges. A send that
+/// returns after the accept reads the number too early.
 pub fn sender_waits_for_the_acknowledgement() -> Scenario<RendezvousState<SmallRendezvous>> {
     let sender = |shared: &RendezvousState<SmallRendezvous>| {
-        offer::<SmallRendezvous, 0>(shared, Timeout::Infinite);
-        assert_eq!(shared.ready.get(), 1, "the receiver had not done its work");
+        send::<SmallRendezvous, 0>(shared, Timeout::Infinite);
+        assert_eq!(
+            shared.ready.get(),
+            1,
+            "the send returned before the acknowledgement"
+        );
     };
     let receiver = |shared: &RendezvousState<SmallRendezvous>| {
         let delivery = shared.rendezvous.accept_with(Timeout::Infinite);
-        let delivery = delivery.expect("a sender comes");
+        let delivery = delivery.expect("a sender sends");
         let item = *delivery;
         shared.ready.set(1);
         assert_eq!(delivery.acknowledge(), Ok(item));
-        note::<SmallRendezvous, 0>(shared, item);
+        record::<SmallRendezvous, 0>(shared, item);
     };
     Scenario::new(
         "sender_waits_for_the_acknowledgement",
         vec![sender, receiver],
     )
-    .verify(|shared| assert_eq!((sum(&shared.taken), sum(&shared.told)), (1, 1)))
+    .verify(|shared| assert_eq!((sum(&shared.received), sum(&shared.sent)), (1, 1)))
     .choices(8)
 }
 
-/// Like [`item_is_received_or_returned`], with an acknowledgement that comes at the same moment.
+/// An accepted item is acknowledged, or its sender times out and gets it back, never both.
+///
+/// The timeout of the sender may coincide with the acknowledgement.
 pub fn item_is_acknowledged_or_returned() -> Scenario<RendezvousState<SmallRendezvous>> {
     let sender = |shared: &RendezvousState<SmallRendezvous>| {
-        offer::<SmallRendezvous, 0>(shared, short_timeout())
+        send::<SmallRendezvous, 0>(shared, short_timeout())
     };
     let receiver = |shared: &RendezvousState<SmallRendezvous>| acknowledge::<0>(shared);
     Scenario::new("item_is_acknowledged_or_returned", vec![sender, receiver])
-        .verify(|shared| assert_eq!(sum(&shared.taken), sum(&shared.told), "taken, and told"))
+        .verify(|shared| assert_eq!(sum(&shared.received), sum(&shared.sent), "received, sent"))
         .choices(8)
 }
 
-/// A receiver accepts, and drops what it has, or is killed before or after it has acknowledged it: the item is
-/// there for the next one, and its sender hears of one of them.
+/// An item that was accepted and not acknowledged is delivered again.
+///
+/// The first receiver drops its delivery, or is killed before or after its acknowledgement. The
+/// sender gets at most one acknowledgement.
 pub fn unacknowledged_item_is_delivered_again() -> Scenario<RendezvousState<SmallRendezvous>> {
-    let careless = |shared: &RendezvousState<SmallRendezvous>| {
+    let dropping = |shared: &RendezvousState<SmallRendezvous>| {
         drop(shared.rendezvous.accept_with(short_timeout()));
         acknowledge::<0>(shared);
     };
     let other = |shared: &RendezvousState<SmallRendezvous>| acknowledge::<1>(shared);
     let sender = |shared: &RendezvousState<SmallRendezvous>| {
-        offer::<SmallRendezvous, 0>(shared, short_timeout())
+        send::<SmallRendezvous, 0>(shared, short_timeout())
     };
     Scenario::new(
         "unacknowledged_item_is_delivered_again",
-        vec![careless, other, sender],
+        vec![dropping, other, sender],
     )
     .verify(|shared| {
         is_left_empty(shared);
-        let (taken, told) = (sum(&shared.taken), sum(&shared.told));
-        assert!(taken <= told && told <= 1, "{taken} taken, {told} told");
+        let (received, sent) = (sum(&shared.received), sum(&shared.sent));
+        assert!(
+            received <= sent && sent <= 1,
+            "received {received}, sent {sent}"
+        );
     })
     .choices(10)
     .victims(&[0])
 }
 
-/// A receiver accepts and drops what it has, while another one waits for it.
+/// A dropped delivery wakes another waiting receiver.
+///
+/// One receiver accepts the only item and drops it, while the other one waits. If the drop wakes no
+/// receiver, the other one and the sender hang.
 pub fn dropped_delivery_wakes_another_receiver() -> Scenario<RendezvousState<SmallRendezvous>> {
-    let careless = |shared: &RendezvousState<SmallRendezvous>| {
+    let dropping = |shared: &RendezvousState<SmallRendezvous>| {
         drop(shared.rendezvous.accept_with(short_timeout()))
     };
     let other = |shared: &RendezvousState<SmallRendezvous>| {
-        take::<SmallRendezvous, 1>(shared, Timeout::Infinite)
+        receive::<SmallRendezvous, 1>(shared, Timeout::Infinite)
     };
     let sender = |shared: &RendezvousState<SmallRendezvous>| {
-        offer::<SmallRendezvous, 0>(shared, Timeout::Infinite)
+        send::<SmallRendezvous, 0>(shared, Timeout::Infinite)
     };
     Scenario::new(
         "dropped_delivery_wakes_another_receiver",
-        vec![careless, other, sender],
+        vec![dropping, other, sender],
     )
-    .verify(taken_is_told)
+    .verify(received_equals_sent)
     .choices(8)
 }
 
-/// A sender withdraws its item while somebody has accepted it, and another one offers its own.
+/// An acknowledgement applies to the item that was accepted, not to a later one.
+///
+/// One sender withdraws its accepted item, and another one offers its own. A late acknowledgement
+/// must not make the second send succeed.
 pub fn acknowledgement_applies_to_its_own_item() -> Scenario<RendezvousState<SmallRendezvous>> {
     let participants: Vec<fn(&RendezvousState<SmallRendezvous>)> = vec![
-        |shared| offer::<SmallRendezvous, 0>(shared, short_timeout()),
-        |shared| offer::<SmallRendezvous, 1>(shared, short_timeout()),
+        |shared| send::<SmallRendezvous, 0>(shared, short_timeout()),
+        |shared| send::<SmallRendezvous, 1>(shared, short_timeout()),
         acknowledge::<0>,
     ];
     Scenario::new("acknowledgement_applies_to_its_own_item", participants)
-        .verify(taken_is_told)
+        .verify(received_equals_sent)
         .choices(10)
 }
