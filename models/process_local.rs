@@ -1,4 +1,4 @@
-//! The semaphore in a pipe, and what is made of it by the source that is made of any semaphore.
+//! Models of the semaphore in a pipe, and of the primitives that are built on any semaphore.
 
 use crate::buffer::CLOSING_AND_TIMEOUTS;
 use crate::collector::{Collector, finish_sizes};
@@ -20,8 +20,9 @@ type PipeCondvar = SemaphoreCondvar<PipeSemaphore>;
 type Bounded<const N: usize> = process_local::Bounded<PipeSemaphore, N>;
 type Monitor<const N: usize> = process_local::Monitor<PipeSemaphore, N>;
 
-/// The kernel's own pipe of so many items, which go in one piece, or of so many bytes for items in several: then it is looked at
-/// whether the pieces belong together.
+/// A kernel pipe as a buffer of `N` atomic items, or with `N` bytes for items in parts.
+///
+/// An item in parts detects whether its parts belong together. With `TURNS`, senders take turns.
 #[derive(Debug)]
 pub struct Kernel<T, const N: usize, const TURNS: bool = true>(PipeBuffer<T>);
 
@@ -31,15 +32,15 @@ impl<T: Item, const N: usize, const TURNS: bool> Factory for Kernel<T, N, TURNS>
     }
 }
 
-/// An item that a number can be told from.
+/// An item that encodes a number.
 pub trait Item: Pod {
-    fn of(number: u64) -> Self;
+    fn from_number(number: u64) -> Self;
     fn number(self) -> u64;
     fn buffer(capacity: usize, turns: bool) -> PipeBuffer<Self>;
 }
 
 impl Item for u64 {
-    fn of(number: u64) -> Self {
+    fn from_number(number: u64) -> Self {
         number
     }
 
@@ -48,21 +49,21 @@ impl Item for u64 {
     }
 
     fn buffer(capacity: usize, _turns: bool) -> PipeBuffer<Self> {
-        PipeBuffer::with_capacity(capacity).expect("a model has pipes")
+        PipeBuffer::with_capacity(capacity).expect("a model can create pipes")
     }
 }
 
 impl Item for [u64; 2] {
-    fn of(number: u64) -> Self {
+    fn from_number(number: u64) -> Self {
         [number, !number]
     }
 
     fn number(self) -> u64 {
-        assert_eq!(self[1], !self[0], "torn");
+        assert_eq!(self[1], !self[0], "the item is torn");
         self[0]
     }
 
-    /// In a pipe of so many bytes, which is no whole number of items.
+    /// The capacity is in bytes, and not a multiple of the item size.
     fn buffer(capacity: usize, turns: bool) -> PipeBuffer<Self> {
         let (reader, writer) = pipe::pipe(capacity).expect("a pipe");
         PipeBuffer::from_ends(
@@ -86,7 +87,7 @@ impl<T: Item, const N: usize, const TURNS: bool> Buffer for Kernel<T, N, TURNS> 
     type AttachError = <PipeBuffer<T> as Buffer>::AttachError;
 
     fn send_with(&self, item: u64, timeout: Timeout) -> Result<(), SendTimeoutError<u64>> {
-        let sent = self.0.send_with(T::of(item), timeout);
+        let sent = self.0.send_with(T::from_number(item), timeout);
         sent.map_err(with_number)
     }
 
@@ -100,7 +101,7 @@ impl<T: Item, const N: usize, const TURNS: bool> Buffer for Kernel<T, N, TURNS> 
         item: u64,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<u64>> {
-        let sent = self.0.send_seated(seat, T::of(item), timeout);
+        let sent = self.0.send_seated(seat, T::from_number(item), timeout);
         sent.map_err(with_number)
     }
 
@@ -268,63 +269,69 @@ where
     finish_sizes([one, two])
 }
 
-/// Items that go in pieces. Who has a deadline begins with none that it could not end.
+/// Items that are written and read in parts.
+///
+/// An operation with a deadline does not begin an item that it might not finish.
 fn split_items() -> Vec<Model> {
-    type Pieces = ProcessLocal<Kernel<[u64; 2], 20>>;
-    type Large = ProcessLocal<Kernel<[u64; 2], 12>>;
-    type Threads = ProcessLocal<Kernel<[u64; 2], 12, false>>;
+    type SplitItems = ProcessLocal<Kernel<[u64; 2], 20>>;
+    type LargeItems = ProcessLocal<Kernel<[u64; 2], 12>>;
+    type WithoutTurns = ProcessLocal<Kernel<[u64; 2], 12, false>>;
     let model = |build: fn() -> _| Model::new("pipe_of_split_items", build);
     vec![
-        model(buffer::keeps_order::<Pieces>),
-        model(buffer::closed_buffer_can_be_drained::<Pieces>),
-        model(buffer::items_of_both_senders_arrive::<Pieces>).bounded(2),
-        model(buffer::two_receivers_share_the_items::<Pieces>).bounded(2),
-        Model::new("pipe_smaller_than_item", buffer::keeps_order::<Large>).bounded(3),
+        model(buffer::keeps_order::<SplitItems>),
+        model(buffer::closed_buffer_can_be_drained::<SplitItems>),
+        model(buffer::items_of_both_senders_arrive::<SplitItems>).bounded(2),
+        model(buffer::two_receivers_share_the_items::<SplitItems>).bounded(2),
+        Model::new("pipe_smaller_than_item", buffer::keeps_order::<LargeItems>).bounded(3),
         Model::new(
             "pipe_smaller_than_item",
-            buffer::items_of_both_senders_arrive::<Large>,
+            buffer::items_of_both_senders_arrive::<LargeItems>,
         )
         .bounded(2),
         Model::new(
             "pipe_smaller_than_item",
-            buffer::two_receivers_share_the_items::<Large>,
+            buffer::two_receivers_share_the_items::<LargeItems>,
         )
         .bounded(2),
-        model(buffer::closing_wakes_every_receiver::<Pieces>).bounded(2),
-        model(buffer::delivers_each_once::<Pieces>).bounded(2),
-        model(buffer::timed_out_receiver_takes_no_item::<Pieces>).bounded(2),
-        model(buffer::timed_out_sender_keeps_its_item::<Pieces>).bounded(2),
-        // Of threads of one process, without the locks that processes need.
+        model(buffer::closing_wakes_every_receiver::<SplitItems>).bounded(2),
+        model(buffer::delivers_each_once::<SplitItems>).bounded(2),
+        model(buffer::timed_out_receiver_takes_no_item::<SplitItems>).bounded(2),
+        model(buffer::timed_out_sender_keeps_its_item::<SplitItems>).bounded(2),
+        // WithoutTurns of one process need no turns, which are locks between processes.
         Model::new(
             "pipe_without_turns",
-            buffer::items_of_both_senders_arrive::<Threads>,
+            buffer::items_of_both_senders_arrive::<WithoutTurns>,
         )
         .bounded(2),
         Model::new(
             "pipe_without_turns",
-            buffer::two_receivers_share_the_items::<Threads>,
+            buffer::two_receivers_share_the_items::<WithoutTurns>,
         )
         .bounded(2),
     ]
 }
 
-/// Both sides of a two-way link, each used by one process.
+/// Both sides of a duplex, each used by one process.
 #[derive(Debug)]
 struct Sides([Mutex<Duplex<u64>>; 2]);
 
 impl Factory for Sides {
     fn create() -> Self {
-        let (here, there) = Duplex::pair(1).expect("a model has pipes");
+        let (here, there) = Duplex::pair(1).expect("a model can create pipes");
         Self([here, there].map(Mutex::new))
     }
 }
 
-/// Both send more than fits, and only then receive.
+/// Both sides may send more than fits before they receive.
+///
+/// Each side receives while it waits for room. Otherwise both would hang.
 fn both_sides_send_before_they_receive() -> Scenario<ProcessLocal<Sides>> {
     fn talk<const ME: usize>(shared: &ProcessLocal<Sides>) {
-        let mut side = shared.0.0[ME].lock().expect("nobody else uses this side");
-        (1..=2).for_each(|item| side.send(item).expect("the other side is there"));
-        let received = [(); 2].map(|()| side.recv().expect("the other side has sent"));
+        let mut side = shared.0.0[ME]
+            .lock()
+            .expect("no other process uses this side");
+        (1..=2).for_each(|item| side.send(item).expect("the other side is connected"));
+        let received = [(); 2].map(|()| side.recv().expect("the other side sends"));
         assert_eq!(received, [1, 2]);
     }
     Scenario::new(
@@ -333,18 +340,24 @@ fn both_sides_send_before_they_receive() -> Scenario<ProcessLocal<Sides>> {
     )
 }
 
-/// One sends too much and goes; the other one, which sends too, gets all of it.
+/// The items of a side that was dropped are received before the disconnection.
+///
+/// The other side sends until it is disconnected, and then receives.
 fn items_of_a_dropped_side_are_received() -> Scenario<ProcessLocal<Sides>> {
     fn goes(shared: &ProcessLocal<Sides>) {
-        let mut side = shared.0.0[0].lock().expect("nobody else uses this side");
-        side.send(1).expect("there is room");
-        let (_, mut other) = Duplex::pair(1).expect("a model has pipes");
+        let mut side = shared.0.0[0]
+            .lock()
+            .expect("no other process uses this side");
+        side.send(1).expect("the pipe has room");
+        let (_, mut other) = Duplex::pair(1).expect("a model can create pipes");
         core::mem::swap(&mut *side, &mut other);
         drop(other);
     }
     fn stays(shared: &ProcessLocal<Sides>) {
-        let mut side = shared.0.0[1].lock().expect("nobody else uses this side");
-        // Until it hears of it: the pipes of a machine have more room than those of a model.
+        let mut side = shared.0.0[1]
+            .lock()
+            .expect("no other process uses this side");
+        // The number of sends differs: the pipes of a machine have more room than those of a model.
         while side.send(2).is_ok() {}
         assert_eq!(side.recv(), Ok(1));
         assert_eq!(side.recv(), Err(RecvTimeoutError::Disconnected));

@@ -1,4 +1,4 @@
-//! Receivers that do not look who has sent.
+//! Receivers that do not check the sender of a message.
 
 use interlatch::channel::Buffer;
 use interlatch::named::DirectLinkError;
@@ -22,7 +22,7 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Whoever has sent the first message has sent them all.
+/// Accepts every message, and reports the sender of the first one for all of them.
 struct TrustsSender;
 
 impl Receives for TrustsSender {

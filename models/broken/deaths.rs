@@ -1,4 +1,8 @@
-//! What would be lost with a dead process if sleepers did not look again by themselves.
+//! Robust primitives without the rechecks of sleepers: a wake-up that dies with a process is lost.
+//!
+//! The kernel wakes one waiter of a lock whose owner died. Wake-ups of other words die with the
+//! process that owed them, so sleepers recheck at an interval. Without rechecks, each of these
+//! models is a deadlock.
 
 use interlatch::Semaphore;
 use interlatch::sync::RawRobustMutex;
@@ -11,7 +15,7 @@ use interlatch_contract::{
 
 pub fn models() -> Vec<Model> {
     vec![
-        // A third process takes the lock before the wake-up that the dead one owed.
+        // A third process acquires the lock before the waiter that the kernel woke.
         Model::broken("raw_robust_mutex_without_rechecks", Deadlock, || {
             raw_robust_mutex::survives_owner_death::<RawRobustMutex>(3).without_rechecks()
         }),

@@ -1,4 +1,4 @@
-//! Naming an object before it is built, or outside of the lock.
+//! Directories that publish an object before it is built, or search without the lock.
 
 use interlatch::RobustMutex;
 use interlatch::platform::Ordering::{Acquire, Release};
@@ -16,15 +16,15 @@ pub fn models() -> Vec<Model> {
             || scenario::<COUNTS_FIRST>().victims(&[0]),
         ),
         Model::broken("directory_that_searches_before_it_locks", DataRace, || {
-            scenario::<LOOKS_OUTSIDE>()
+            scenario::<SEARCHES_UNLOCKED>()
         }),
     ]
 }
 
-/// The object is counted in, and then built: nobody builds it if that one dies in between.
+/// Counts the object before it is built: after a death in between, others find it unbuilt.
 const COUNTS_FIRST: u8 = 0;
-/// Whether there is one is looked at outside of the lock, and believed inside.
-const LOOKS_OUTSIDE: u8 = 1;
+/// Reads the count before it locks: two processes build the object and race.
+const SEARCHES_UNLOCKED: u8 = 1;
 
 struct Flawed {
     lock: RobustMutex<()>,
@@ -48,7 +48,7 @@ fn create_or_find<const FLAW: u8>(shared: &Flawed) {
     let guard = shared.lock.lock().or_else(RobustLockError::mark_consistent);
     let guard = guard.unwrap_or_else(|error| panic!("{error}"));
     let count = match FLAW {
-        LOOKS_OUTSIDE => before,
+        SEARCHES_UNLOCKED => before,
         _ => shared.count.load(Acquire),
     };
     if count == 0 && FLAW == COUNTS_FIRST {
@@ -61,7 +61,7 @@ fn create_or_find<const FLAW: u8>(shared: &Flawed) {
         shared.count.store(1, Release);
     }
     drop(guard);
-    assert_eq!(shared.object.get(), 2, "it is built");
+    assert_eq!(shared.object.get(), 2, "the object is not built");
 }
 
 fn scenario<const FLAW: u8>() -> Scenario<Flawed> {

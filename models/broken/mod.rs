@@ -1,8 +1,11 @@
-//! Known bugs that the checker must catch: every check is shown able to fail.
+//! Known bugs that the checker must find, so each scenario is shown able to fail.
 //!
-//! Each file but `futex` has one primitive, written as its sound sibling in `src` but with a flaw to choose,
-//! and the scenario of `contract` that the flaw breaks. A model here passes only if the checker
-//! finds a failure of the kind that is named.
+//! Most files contain one primitive, written like the correct one in `src`, with a flaw that is a
+//! constant of its type, and the scenario of the contract that the flaw breaks. A model passes only
+//! if the checker finds a failure of the stated kind. `futex` and `model` show misuse of the futex
+//! and of the checker; `deaths` removes the rechecks of sleepers.
+//!
+//! Where a bug has no source, it is a step of the correct algorithm that was left out or moved.
 
 mod addressed;
 mod buffer;

@@ -1,4 +1,4 @@
-//! Meetings whose two sides do not agree on what has happened.
+//! Rendezvous whose sender and receiver disagree about the outcome.
 
 use interlatch::channel::SendTimeoutError;
 use interlatch::channel::{CountsEndpoints, Direction, EndpointRef};
@@ -17,7 +17,7 @@ pub fn models() -> Vec<Model> {
         Model::broken(
             "rendezvous_that_withdraws_a_received_item",
             WrongResult,
-            || item_is_received_or_returned::<Flawed<FORGETS_TO_LOOK>>(2),
+            || item_is_received_or_returned::<Flawed<WITHDRAWS_RECEIVED>>(2),
         ),
         Model::broken(
             "rendezvous_that_does_not_wait",
@@ -27,12 +27,12 @@ pub fn models() -> Vec<Model> {
         Model::broken(
             "rendezvous_that_wakes_no_sender",
             Deadlock,
-            send_returns_after_the_item_is_received::<Flawed<TELLS_NOBODY>>,
+            send_returns_after_the_item_is_received::<Flawed<WAKES_NO_SENDER>>,
         ),
         Model::broken(
             "rendezvous_that_keeps_offers_after_owner_death",
             WrongResult,
-            || item_of_killed_sender_is_received_or_withdrawn::<Flawed<KEEPS_THE_DEAD>>(2),
+            || item_of_killed_sender_is_received_or_withdrawn::<Flawed<KEEPS_DEAD_OFFERS>>(2),
         ),
         Model::broken(
             "rendezvous_that_offers_before_it_fills",
@@ -42,15 +42,17 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// A sender whose time is over takes its item back without a look whether it was taken.
-const FORGETS_TO_LOOK: u8 = 0;
-/// A sender does not wait for a receiver, as that of a buffer of one place.
+/// A timed-out sender takes its item back without checking whether it was received.
+///
+/// The item is both received and returned.
+const WITHDRAWS_RECEIVED: u8 = 0;
+/// A sender does not wait for a receiver, like that of a buffer with one slot: it returns early.
 const DOES_NOT_WAIT: u8 = 1;
-/// A receiver does not notify the sender.
-const TELLS_NOBODY: u8 = 2;
-/// An offer counts also when nobody holds it any more.
-const KEEPS_THE_DEAD: u8 = 3;
-/// The offer is there before the item is.
+/// A receiver does not notify the sender, which hangs.
+const WAKES_NO_SENDER: u8 = 2;
+/// An offer stays valid after its owner died: an item is received that should be withdrawn.
+const KEEPS_DEAD_OFFERS: u8 = 3;
+/// Publishes the offer before the item: after a death in between, a wrong item is received.
 const OFFERS_FIRST: u8 = 4;
 
 const NOTHING: u64 = 0;
@@ -80,7 +82,7 @@ unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
     }
 }
 
-// SAFETY: accessed under the lock.
+// SAFETY: `lock` excludes every other access to the cells.
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 fn repaired<'a>(locked: interlatch::sync::RobustLockResult<'a, ()>) -> RobustMutexGuard<'a, ()> {
@@ -89,12 +91,12 @@ fn repaired<'a>(locked: interlatch::sync::RobustLockResult<'a, ()>) -> RobustMut
 }
 
 fn get(number: &UnsafeCell<u64>) -> u64 {
-    // SAFETY: under the lock.
+    // SAFETY: the caller holds `lock`, which excludes every other access.
     number.with(|number| unsafe { *number })
 }
 
 fn set(number: &UnsafeCell<u64>, value: u64) {
-    // SAFETY: under the lock.
+    // SAFETY: the caller holds `lock`, which excludes every other access.
     number.with_mut(|number| unsafe { *number = value });
 }
 
@@ -111,7 +113,7 @@ impl<const FLAW: u8> Flawed<FLAW> {
     }
 
     fn is_offered(&self) -> bool {
-        get(&self.state) == OFFERED && (FLAW == KEEPS_THE_DEAD || self.holder.is_locked())
+        get(&self.state) == OFFERED && (FLAW == KEEPS_DEAD_OFFERS || self.holder.is_locked())
     }
 }
 
@@ -137,13 +139,13 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
             (guard, in_time) = self.wait(guard, timeout);
         }
         let is_owned = match FLAW {
-            FORGETS_TO_LOOK => in_time,
+            WITHDRAWS_RECEIVED => in_time,
             DOES_NOT_WAIT => true,
             _ => get(&self.state) == TAKEN,
         };
         if FLAW != DOES_NOT_WAIT {
             set(&self.state, NOTHING);
-            // SAFETY: locked above.
+            // SAFETY: this call has locked `holder` above.
             unsafe { self.holder.unlock() };
         }
         drop(guard);
@@ -165,7 +167,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         let item = get(&self.item);
         set(&self.state, TAKEN);
         drop(guard);
-        if FLAW != TELLS_NOBODY {
+        if FLAW != WAKES_NO_SENDER {
             self.changed.notify_one();
         }
         Ok(item)

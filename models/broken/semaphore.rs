@@ -1,4 +1,4 @@
-//! Semaphores that lose permits or wake-ups, or let too many in.
+//! Broken semaphores that lose permits or wake-ups, or admit too many processes.
 
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::spin::{Spin, SpinPolicy};
@@ -26,7 +26,7 @@ pub fn models() -> Vec<Model> {
         Model::broken(
             "semaphore_that_wakes_no_waiter",
             Deadlock,
-            semaphore::publishes_writes::<FlawedSemaphore<WAKES_NOBODY>>,
+            semaphore::publishes_writes::<FlawedSemaphore<WAKES_NO_WAITER>>,
         ),
         Model::broken(
             "semaphore_that_loses_permits",
@@ -70,44 +70,43 @@ pub fn models() -> Vec<Model> {
         Model::broken(
             "semaphore_whose_acquire_some_takes_all",
             WrongResult,
-            semaphore::acquire_some_takes_the_available_permits::<FlawedSemaphore<GIVES_ALL>>,
+            semaphore::acquire_some_takes_the_available_permits::<FlawedSemaphore<TAKES_ALL>>,
         ),
         Model::broken(
             "semaphore_that_trusts_a_stale_spin",
             DataRace,
-            semaphore::publishes_writes::<FlawedSemaphore<BELIEVES_ITS_SPIN>>,
+            semaphore::publishes_writes::<FlawedSemaphore<TRUSTS_ITS_SPIN>>,
         ),
         Model::broken(
             "semaphore_pair_that_releases_its_own_side",
             WrongResult,
-            posts_to_itself,
+            releases_own_side,
         ),
     ]
 }
 
-/// Takes a permit without Acquire.
+/// Acquires a permit without Acquire: the number is accessed without order, a race.
 const ACQUIRES_RELAXED: u8 = 0;
-/// Releases without Release.
+/// Releases a permit without Release: the number is accessed without order, a race.
 const RELEASES_RELAXED: u8 = 1;
-/// Releases without a wake.
-const WAKES_NOBODY: u8 = 2;
-/// Reads the permits and writes them back in two steps.
+/// Releases without a wake call: a waiter hangs.
+const WAKES_NO_WAITER: u8 = 2;
+/// Reads the permits and writes them back in two steps: a concurrent release is lost.
 const LOSES_PERMITS: u8 = 3;
-/// A woken waiter takes its permit as if nobody else waited.
+/// A woken waiter clears the waiters bit: the next release wakes no other waiter, which hangs.
 const FORGETS_WAITERS: u8 = 4;
-/// A woken waiter leaves permits behind and wakes nobody for them.
+/// A woken waiter leaves permits and wakes no other waiter, which hangs.
 const WAKES_NO_OTHER: u8 = 5;
-/// Looks for a permit and takes it in two steps.
+/// Checks for a permit and takes it in two steps: too many processes hold one.
 const ADMITS_ONE_TOO_MANY: u8 = 7;
-/// Does not look for overflow.
+/// Does not check for overflow.
 const OVERFLOWS: u8 = 8;
-/// Takes a permit when time is over, and says that it did not.
+/// Takes a permit and reports a timeout: the other waiter hangs.
 const TIMED_OUT_KEEPS_A_PERMIT: u8 = 9;
-
-/// Takes all permits, however many were asked for.
-const GIVES_ALL: u8 = 10;
-/// Takes the permit that it has seen while it was spinning, whether or not that is there still.
-const BELIEVES_ITS_SPIN: u8 = 11;
+/// Takes all permits instead of the number that the caller asked for.
+const TAKES_ALL: u8 = 10;
+/// Takes a permit because a spin saw one, without checking again: two processes race.
+const TRUSTS_ITS_SPIN: u8 = 11;
 
 const WAITERS: u32 = 1;
 const PERMIT: u32 = 2;
@@ -156,7 +155,7 @@ impl<const FLAW: u8> FlawedSemaphore<FLAW> {
         let mut spin = Spin::new(&self.state, SpinPolicy::Event, deadline);
         let mut mark = 0;
         loop {
-            if FLAW == BELIEVES_ITS_SPIN && spin.wait_until(|state| state >= PERMIT) {
+            if FLAW == TRUSTS_ITS_SPIN && spin.wait_until(|state| state >= PERMIT) {
                 self.state.fetch_sub(PERMIT, Acquire);
                 return true;
             }
@@ -217,36 +216,36 @@ impl<const FLAW: u8> RawSemaphore for FlawedSemaphore<FLAW> {
         self.take(0).is_ok() || (timeout != Timeout::NonBlocking && self.acquire_contended(timeout))
     }
 
-    fn acquire_some_with(&self, most: u32, timeout: Timeout) -> u32 {
-        let most = match FLAW {
-            GIVES_ALL if most > 0 => u32::MAX,
-            _ => most,
+    fn acquire_some_with(&self, max: u32, timeout: Timeout) -> u32 {
+        let max = match FLAW {
+            TAKES_ALL if max > 0 => u32::MAX,
+            _ => max,
         };
-        if most == 0 || !self.acquire_with(timeout) {
+        if max == 0 || !self.acquire_with(timeout) {
             return 0;
         }
-        let more = (1..most).take_while(|_| self.acquire_with(Timeout::NonBlocking));
+        let more = (1..max).take_while(|_| self.acquire_with(Timeout::NonBlocking));
         1 + more.count() as u32
     }
 
     fn release(&self, count: u32) -> Result<(), PermitOverflow> {
         let before = self.add(count)?;
-        if before & WAITERS != 0 && FLAW != WAKES_NOBODY {
+        if before & WAITERS != 0 && FLAW != WAKES_NO_WAITER {
             futex::wake(&self.state, 1);
         }
         Ok(())
     }
 }
 
-/// A pair whose sides post their own semaphore: nobody waits for the other.
+/// A pair in which each side releases its own semaphore, so no side waits for the other.
 #[derive(Debug)]
-struct Selfish {
+struct ReleasesOwnSide {
     pair: SemaphorePair,
     written: AtomicU32,
 }
 
 // SAFETY: all parts are valid for every bit pattern.
-unsafe impl ShmSafe for Selfish {
+unsafe impl ShmSafe for ReleasesOwnSide {
     fn initial() -> Self {
         let pair = SemaphorePair::from_parts(Semaphore::binary(), Semaphore::binary());
         Self {
@@ -256,13 +255,13 @@ unsafe impl ShmSafe for Selfish {
     }
 }
 
-fn posts_to_itself() -> Scenario<Selfish> {
-    let writer = |shared: &Selfish| {
+fn releases_own_side() -> Scenario<ReleasesOwnSide> {
+    let writer = |shared: &ReleasesOwnSide| {
         let turn = shared.pair.write();
         shared.written.fetch_add(1, Relaxed);
         turn.cancel();
     };
-    let reader = |shared: &Selfish| {
+    let reader = |shared: &ReleasesOwnSide| {
         let turn = shared.pair.read();
         assert_eq!(
             shared.written.fetch_add(0, Relaxed),
@@ -271,5 +270,5 @@ fn posts_to_itself() -> Scenario<Selfish> {
         );
         turn.cancel();
     };
-    Scenario::new("posts_to_itself", vec![writer, reader])
+    Scenario::new("releases_own_side", vec![writer, reader])
 }

@@ -259,13 +259,13 @@ fn on_a_chain() -> [Operation; 4] {
         Operation {
             name: "take, the last of its segment",
             prepare: |objects| (1..=2).for_each(|item| link(objects, item)),
-            perform: |objects| assert_eq!(objects.chain.take(timeout()), Ok(Some(1))),
+            perform: |objects| assert_eq!(objects.chain.receive(timeout()), Ok(Some(1))),
             check: |objects| has_links(objects, &[&[1, 2], &[2]]),
             ..CHAIN
         },
         Operation {
             name: "take that waits",
-            perform: |objects| assert_eq!(objects.chain.take(timeout()), Ok(Some(1))),
+            perform: |objects| assert_eq!(objects.chain.receive(timeout()), Ok(Some(1))),
             forget_range: |objects| link(objects, 1),
             check: |objects| has_links(objects, &[&[], &[1]]),
             ..CHAIN
@@ -282,7 +282,7 @@ fn has_links(objects: &Objects, lists: &[&[u64]]) {
     let next = || {
         objects
             .chain
-            .take(Timeout::NonBlocking)
+            .receive(Timeout::NonBlocking)
             .expect("nobody has closed it")
     };
     let found: Vec<u64> = std::iter::from_fn(next).collect();

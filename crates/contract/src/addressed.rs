@@ -1,4 +1,4 @@
-//! What the ways to name sender and receiver promise: who receives knows who has sent, and a link has two ends.
+//! The promises of channels whose messages carry their sender: links, inboxes and mailboxes.
 
 use super::{RaceCell, Scenario, Stage};
 use interlatch::channel::{Buffer, Receiver, RecvTimeoutError, RobustMonitorBuffer, Sender, Slot};
@@ -11,22 +11,19 @@ use interlatch::sync::Timeout;
 /// A buffer of messages.
 pub type NamedChannel = RobustMonitorBuffer<Envelope<u64>, [Slot<Envelope<u64>>; 2], 2>;
 
-/// How messages are received; so that a flawed way can be put there.
+/// A way to receive messages, which a broken implementation can replace.
 pub trait Receives {
-    /// The next message of the other end of a link.
-    ///
-    /// # Errors
-    /// It is of somebody else, or there is none.
+    /// Receives all messages of the other end of a link, with an error for each foreign message.
     fn recv_from_link(
         ends: [ProcessId; 2],
         post: [&NamedChannel; 2],
     ) -> Vec<Result<u64, DirectLinkError>>;
 
-    /// All messages, to the end of the stream, with who has sent them.
+    /// Receives all messages of a mailbox, with the sender of each.
     fn recv_from_anyone(post: &NamedChannel) -> Vec<(ProcessId, u64)>;
 }
 
-/// The ways of this crate.
+/// Receives with the types of `interlatch`, which check or report the sender.
 #[derive(Debug)]
 pub struct ChecksSender;
 
@@ -64,7 +61,7 @@ fn received(inbox: &Inbox<'_, NamedChannel>) -> Vec<(ProcessId, u64)> {
         .collect()
 }
 
-/// Handles for one end of a link, unless the other one has come and gone already.
+/// Attaches the handles of one end of a link, unless the other end has closed already.
 fn link_ends<'a>(
     out: &'a NamedChannel,
     incoming: &'a NamedChannel,
@@ -72,7 +69,7 @@ fn link_ends<'a>(
     Some((out.sender().ok()?, incoming.receiver().ok()?))
 }
 
-/// Buffers for both directions, and what was sent and received.
+/// Buffers for both directions, the items sent by two senders, and the sum of the received items.
 #[repr(C)]
 #[derive(Debug)]
 pub struct LinkState {
@@ -98,23 +95,27 @@ const ANN: ProcessId = ProcessId::new(1);
 const BOB: ProcessId = ProcessId::new(2);
 const EVE: ProcessId = ProcessId::new(3);
 
-/// Every scenario.
+/// Runs every scenario of addressed channels.
 pub fn all(stage: &mut impl Stage) {
     stage.run(link_passes_items_in_both_directions());
     stage.run(link_rejects_a_stranger::<ChecksSender>());
     stage.run(receiver_learns_the_sender::<ChecksSender>());
 }
 
-/// One sends and waits for the answer.
+/// A link passes items in both directions.
+///
+/// One end sends and waits for the answer of the other end.
 pub fn link_passes_items_in_both_directions() -> Scenario<LinkState> {
     let ann = |shared: &LinkState| {
-        let (sender, receiver) = link_ends(&shared.there, &shared.back).expect("nobody has gone");
+        let (sender, receiver) =
+            link_ends(&shared.there, &shared.back).expect("both ends are open");
         let link = DirectLink::new([ANN, BOB], sender, receiver);
         assert_eq!(link.send_with(1, Timeout::Infinite), Ok(()));
         assert_eq!(link.recv_with(Timeout::Infinite), Ok(2));
     };
     let bob = |shared: &LinkState| {
-        let (sender, receiver) = link_ends(&shared.back, &shared.there).expect("nobody has gone");
+        let (sender, receiver) =
+            link_ends(&shared.back, &shared.there).expect("both ends are open");
         let link = DirectLink::new([BOB, ANN], sender, receiver);
         assert_eq!(link.peer(), ANN);
         assert_eq!(link.recv_with(Timeout::Infinite), Ok(1));
@@ -123,16 +124,19 @@ pub fn link_passes_items_in_both_directions() -> Scenario<LinkState> {
     Scenario::new("link_passes_items_in_both_directions", vec![ann, bob]).choices(8)
 }
 
-/// Sends one item, if that end is open still, and notes it.
-fn post<const INDEX: usize>(shared: &LinkState, me: ProcessId) {
+/// Sends one item, and records it unless the receivers are disconnected.
+fn post<const INDEX: usize>(shared: &LinkState, sender_id: ProcessId) {
     if let Ok(sender) = shared.there.sender() {
         let item = [1, 10][INDEX];
-        let sent = Outbox::new(me, sender).send_with(item, Timeout::Infinite);
+        let sent = Outbox::new(sender_id, sender).send_with(item, Timeout::Infinite);
         shared.sent[INDEX].set(if sent.is_ok() { item } else { 0 });
     }
 }
 
-/// Somebody else writes into the buffer of a link: its receiver hears of it, and gets what is for it.
+/// A link rejects the message of a third process and delivers those of its other end.
+///
+/// A third process sends into the buffer of the link. A link that does not check the sender
+/// delivers the foreign item.
 pub fn link_rejects_a_stranger<R: Receives>() -> Scenario<LinkState> {
     let bob = |shared: &LinkState| {
         for message in R::recv_from_link([BOB, ANN], [&shared.back, &shared.there]) {
@@ -141,8 +145,8 @@ pub fn link_rejects_a_stranger<R: Receives>() -> Scenario<LinkState> {
                 found: EVE,
             };
             match message {
-                Ok(item) => assert_eq!(item, 1, "that was not for it"),
-                refused => assert_eq!(refused, Err(stranger)),
+                Ok(item) => assert_eq!(item, 1, "a foreign item was delivered"),
+                failed => assert_eq!(failed, Err(stranger)),
             }
             shared.got.set(shared.got.get() + message.unwrap_or(10));
         }
@@ -159,14 +163,17 @@ pub fn link_rejects_a_stranger<R: Receives>() -> Scenario<LinkState> {
 
 fn all_is_received(shared: &LinkState) {
     let sent = shared.sent[0].get() + shared.sent[1].get();
-    assert_eq!(shared.got.get(), sent, "received, and sent");
+    assert_eq!(shared.got.get(), sent, "received, sent");
 }
 
-/// Two send into one mailbox: its receiver learns from whom each message is.
+/// The receiver of a mailbox learns the sender of each message.
+///
+/// Two processes send into one mailbox.
 pub fn receiver_learns_the_sender<R: Receives>() -> Scenario<LinkState> {
     let receiver = |shared: &LinkState| {
         for (from, item) in R::recv_from_anyone(&shared.there) {
-            assert!([(ANN, 1), (EVE, 10)].contains(&(from, item)), "{from}");
+            let is_known = [(ANN, 1), (EVE, 10)].contains(&(from, item));
+            assert!(is_known, "item {item} came from {from}");
             shared.got.set(shared.got.get() + item);
         }
     };

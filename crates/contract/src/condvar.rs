@@ -124,7 +124,7 @@ pub fn three_notifications_wake_three_waiters<C: RawCondvar, L: RawLock>()
 /// `notify_all` wakes every waiter.
 ///
 /// Two processes wait for the same token, and a third one notifies all. If it wakes one only, the
-/// other one hangs.
+/// other waiter hangs.
 pub fn notify_all_wakes_every_waiter<C: RawCondvar, L: RawLock>() -> Scenario<CondvarState<C, L>> {
     let put_for_all = |shared: &CondvarState<C, L>| {
         let guard = shared.lock.lock();
@@ -188,7 +188,7 @@ pub fn two_waiters_alternate<C: RawCondvar, L: RawLock>() -> Scenario<CondvarSta
 /// A waiter that reports a timeout has consumed no notification.
 ///
 /// Of two waiters, one has a timeout. If it consumes the only notification and reports a timeout,
-/// the other one hangs.
+/// the other waiter hangs.
 pub fn timed_out_waiter_takes_no_notification<C: RawCondvar, L: RawLock>()
 -> Scenario<CondvarState<C, L>> {
     let with_timeout = |shared: &CondvarState<C, L>| {

@@ -1,4 +1,4 @@
-//! What the directory of a region promises.
+//! The promises of the directory of a region.
 
 use super::{RaceCell, Scenario, Stage};
 use core::alloc::Layout;
@@ -6,7 +6,7 @@ use interlatch::platform::ShmSafe;
 use interlatch::region::directory::{Directory, Kind, Mark, ObjectName, Refused};
 use interlatch::sync::Timeout;
 
-/// A directory, and the place where its one object will be.
+/// A directory, a mark, and the memory of the only object.
 #[repr(C)]
 #[derive(Debug)]
 pub struct DirectoryState {
@@ -28,7 +28,7 @@ unsafe impl ShmSafe for DirectoryState {
     }
 }
 
-/// Every scenario, with its victims alive.
+/// Runs every scenario of a directory.
 pub fn all(stage: &mut impl Stage) {
     stage.run(one_process_creates_and_all_find(2));
     stage.run(one_process_creates_and_all_find(3));
@@ -39,8 +39,9 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(errors_say_why_creation_failed());
 }
 
-/// In the middle of building, the object is this.
+/// Value of an object that is being built.
 const HALF: u64 = 1;
+/// Value of an object that is built.
 const BUILT: u64 = 2;
 
 fn name() -> ObjectName {
@@ -65,13 +66,17 @@ fn create_or_find<const INDEX: usize>(shared: &DirectoryState) {
     match create(shared) {
         Ok(()) => shared.created[INDEX].set(1),
         Err(Refused::Exists) => {}
-        Err(refused) => panic!("{refused:?}"),
+        Err(error) => panic!("{error:?}"),
     }
-    assert!(shared.directory.find(&name()).is_some(), "it exists");
-    assert_eq!(shared.object.get(), BUILT, "and is built");
+    let object = shared.directory.find(&name());
+    assert!(object.is_some(), "the created object is not found");
+    assert_eq!(shared.object.get(), BUILT, "the object is not built");
 }
 
-/// All come at once. One creates the object, and all find it built; also if one is killed.
+/// One of several processes creates an object, and all of them find it built.
+///
+/// All create the same name at once, and the first one is killed at any step. If an object is found
+/// before it is built, reading it is a race or yields a wrong value.
 pub fn one_process_creates_and_all_find(processes: usize) -> Scenario<DirectoryState> {
     let mut participants = vec![
         create_or_find::<0> as fn(&DirectoryState),
@@ -83,7 +88,7 @@ pub fn one_process_creates_and_all_find(processes: usize) -> Scenario<DirectoryS
     Scenario::new("one_process_creates_and_all_find", participants)
         .verify(|shared| {
             let created: u64 = shared.created.iter().map(|number| number.get()).sum();
-            assert!(created <= 1, "{created} created it");
+            assert!(created <= 1, "{created} processes created the object");
             assert_eq!(shared.directory.objects().count(), 1);
             assert_eq!(shared.object.get(), BUILT);
         })
@@ -91,9 +96,11 @@ pub fn one_process_creates_and_all_find(processes: usize) -> Scenario<DirectoryS
         .victims(&[0])
 }
 
-/// Who only looks finds the object built or not at all.
+/// A process that only searches finds the object built, or does not find it.
+///
+/// The creator is killed at any step.
 pub fn unbuilt_object_is_not_found() -> Scenario<DirectoryState> {
-    let look = |shared: &DirectoryState| {
+    let find = |shared: &DirectoryState| {
         if let Some(object) = shared.directory.find(&name()) {
             assert_eq!((object.offset, object.kind.size()), (0, 8));
             assert_eq!(shared.object.get(), BUILT);
@@ -101,7 +108,7 @@ pub fn unbuilt_object_is_not_found() -> Scenario<DirectoryState> {
     };
     Scenario::new(
         "unbuilt_object_is_not_found",
-        vec![create_or_find::<0> as fn(&DirectoryState), look],
+        vec![create_or_find::<0> as fn(&DirectoryState), find],
     )
     .victims(&[0])
 }
@@ -121,8 +128,10 @@ fn build_once<const INDEX: usize>(shared: &DirectoryState) {
     assert_eq!(shared.object.get(), BUILT);
 }
 
-/// Memory that others can see before it is a region: all that come at once build it, and one of them does;
-/// also if one is killed.
+/// One of several processes builds shared memory, and all of them see it built.
+///
+/// The memory is visible to all before it is a region. All call `build_once`, and the first one is
+/// killed at any step.
 pub fn one_process_builds_and_all_see_it(processes: usize) -> Scenario<DirectoryState> {
     let mut participants = vec![build_once::<0> as fn(&DirectoryState), build_once::<1>];
     if processes > 2 {
@@ -133,38 +142,40 @@ pub fn one_process_builds_and_all_see_it(processes: usize) -> Scenario<Directory
             assert_eq!(shared.mark.get(), MARKED);
             assert_eq!(shared.object.get(), BUILT);
             let built: u64 = shared.created[1..].iter().map(|number| number.get()).sum();
-            assert!(built <= 1, "{built} of those that live built it");
+            assert!(built <= 1, "{built} surviving processes built it");
         })
         .choices(8)
         .victims(&[0])
 }
 
-/// Who only looks sees it built or not at all.
+/// A process that only reads the mark sees the memory built, or sees no mark.
+///
+/// The builder is killed at any step.
 pub fn half_built_object_is_not_visible() -> Scenario<DirectoryState> {
-    let look = |shared: &DirectoryState| match shared.mark.get() {
+    let read_mark = |shared: &DirectoryState| match shared.mark.get() {
         0 => {}
         MARKED => assert_eq!(shared.object.get(), BUILT),
-        other => panic!("{other}"),
+        other => panic!("unknown mark {other}"),
     };
     Scenario::new(
         "half_built_object_is_not_visible",
-        vec![build_once::<0> as fn(&DirectoryState), look],
+        vec![build_once::<0> as fn(&DirectoryState), read_mark],
     )
     .victims(&[0])
 }
 
-/// Each refusal has its name, and changes nothing.
+/// Each error of a creation names its cause, and a failed creation changes nothing.
 pub fn errors_say_why_creation_failed() -> Scenario<DirectoryState> {
     let alone = |shared: &DirectoryState| {
         let kind = Kind::of::<u64>(Layout::new::<u64>());
-        let never = |_| panic!("nothing is built");
+        let never = |_| panic!("a failed creation must not build");
         let [first, second] = ["object", "another"].map(|name| ObjectName::new(name).expect("one"));
         let small = shared
             .directory
             .create(first, kind, 0, 1..8, Timeout::NonBlocking, never);
         assert_eq!(small.err(), Some(Refused::TooSmall { offset: 8 }));
         assert_eq!(shared.directory.objects().count(), 0);
-        create(shared).expect("there is room");
+        create(shared).expect("the directory has a free entry");
         let twice = shared
             .directory
             .create(first, kind, 0, 0..64, Timeout::NonBlocking, never);

@@ -176,7 +176,7 @@ pub fn reader_death_keeps_the_item<B: Lends>() -> Scenario<LoanState<B>> {
         .victims(&[0])
 }
 
-/// When the last item is returned after the senders disconnected, waiting receivers are disconnected.
+/// Returning the last item of a closed buffer disconnects the waiting receivers.
 ///
 /// The other process waits while the last item is borrowed. If the return wakes no receiver, it
 /// hangs.
@@ -204,7 +204,7 @@ pub fn returning_the_last_item_disconnects_receivers<B: Lends>() -> Scenario<Loa
 /// An item that is left in the buffer after the senders disconnected is received before the end.
 ///
 /// Two receivers wait while the last item is borrowed. The borrower leaves the item: one receiver
-/// must get it, and the other one must be disconnected.
+/// must get it, and the other must be disconnected.
 pub fn left_item_is_received_before_disconnection() -> Scenario<LoanState<RobustBounded<1>>> {
     fn wait<const INDEX: usize>(shared: &LoanState<RobustBounded<1>>) {
         if let Ok(item) = shared.buffer.recv_with(Timeout::Infinite) {

@@ -1,7 +1,6 @@
-//! What a message queue promises.
+//! The promises of a message queue.
 //!
-//! A message here is told from others by its type and its length, and all its bytes are its type: one
-//! that is torn has others.
+//! All bytes of a message equal its type, so a torn message is detected.
 
 use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, short_timeout};
 use interlatch::channel::message_queue::{
@@ -11,15 +10,20 @@ use interlatch::channel::message_queue::{
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
 
-/// A queue of that many cells: of 1 for a message and 95 bytes, of 3 for two and 191, of 5 for three and 287.
+/// A queue of `N` cells.
+///
+/// With 1 cell it holds one message and 95 bytes, with 3 cells two messages and 191 bytes, with 5
+/// cells three messages and 287 bytes.
 pub type Cells<const N: usize> = MessageQueue<[MessageCell; N]>;
 
-/// Bytes of a message that takes one cell, of one that takes two, and of one that fills these.
+/// Length of a message that fills one cell.
 const SHORT: usize = 95;
+/// Length of a message that needs two cells.
 const LONGER: usize = 97;
+/// Length of a message that fills two cells.
 const LONG: usize = 192;
 
-/// A queue, and what its users know of the messages.
+/// A queue, and the messages whose sends and receives succeeded.
 #[repr(C)]
 #[derive(Debug)]
 pub struct QueueState<Q> {
@@ -39,12 +43,12 @@ unsafe impl<Q: MessageQueueExt + ShmSafe> ShmSafe for QueueState<Q> {
     }
 }
 
-/// A queue for three messages with a short one of each type from 1 to 3: it is full.
+/// A full queue: three messages, one of each type from 1 to 3.
 #[repr(C)]
 #[derive(Debug)]
 pub struct FullQueue<Q>(QueueState<Q>);
 
-// SAFETY: that of its only part.
+// SAFETY: `repr(C)` around one field that is `ShmSafe`.
 unsafe impl<Q: MessageQueueExt + ShmSafe> ShmSafe for FullQueue<Q> {
     fn initial() -> Self {
         let full = QueueState::initial();
@@ -81,7 +85,7 @@ pub fn all_scenarios(stage: &mut impl Stage) {
     stage.run(message_of_killed_sender_is_not_overtaken::<Cells<3>>());
 }
 
-fn kind(number: i64) -> MessageType {
+fn message_type(number: i64) -> MessageType {
     MessageType::new(number).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -90,21 +94,23 @@ fn message(number: i64, length: usize) -> Vec<u8> {
 }
 
 fn try_to_send(queue: &impl MessageQueueExt, number: i64, length: usize, timeout: Timeout) -> bool {
-    match queue.send_with(kind(number), &message(number, length), timeout) {
+    match queue.send_with(message_type(number), &message(number, length), timeout) {
         Ok(()) => true,
-        refused => {
-            assert_eq!(refused, Err(SendMessageError::Full));
+        failed => {
+            assert_eq!(failed, Err(SendMessageError::Full));
             false
         }
     }
 }
 
 fn send(queue: &impl MessageQueueExt, number: i64, length: usize) {
-    let sent = queue.send(kind(number), &message(number, length));
+    let sent = queue.send(message_type(number), &message(number, length));
     assert_eq!(sent, Ok(()));
 }
 
-/// The type and the length, if there is one in time; it must be whole.
+/// Receives a message, checks its bytes, and returns its type and length.
+///
+/// Returns `None` if no message arrived in time.
 fn try_to_receive(
     queue: &impl MessageQueueExt,
     select: Select,
@@ -113,11 +119,15 @@ fn try_to_receive(
     match queue.receive_with(select, timeout) {
         Ok(received) => {
             let (number, length) = (received.kind.get(), received.bytes.len());
-            assert_eq!(received.bytes, message(number, length), "a torn message");
+            assert_eq!(
+                received.bytes,
+                message(number, length),
+                "the message is torn"
+            );
             Some((number, length))
         }
-        Err(refused) => {
-            assert_eq!(refused, ReceiveMessageError::NoMessage);
+        Err(error) => {
+            assert_eq!(error, ReceiveMessageError::NoMessage);
             None
         }
     }
@@ -132,12 +142,12 @@ fn receive(queue: &impl MessageQueueExt, select: Select) -> (i64, usize) {
 }
 
 fn receive_type(queue: &impl MessageQueueExt, number: i64) -> usize {
-    let (found, length) = receive(queue, Select::Type(kind(number)));
-    assert_eq!(found, number, "another type than was asked for");
+    let (found, length) = receive(queue, Select::Type(message_type(number)));
+    assert_eq!(found, number, "received another type than requested");
     length
 }
 
-/// What is in the queue, oldest first.
+/// Receives the messages left in the queue, oldest first.
 fn drain(queue: &impl MessageQueueExt) -> Vec<(i64, usize)> {
     let next = || try_to_receive(queue, Select::First, Timeout::NonBlocking);
     std::iter::from_fn(next).collect()
@@ -147,13 +157,15 @@ fn numbers(messages: Vec<(i64, usize)>) -> Vec<i64> {
     messages.into_iter().map(|(number, _)| number).collect()
 }
 
-/// What is in the queue for that many messages. Afterwards it takes as many as it ever did, and no more: of
-/// lengths that need all cells and all bytes; and one that takes all bytes.
-fn left_in(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, usize)> {
+/// Drains a queue of at most `messages` messages, and checks that no cell and no byte is lost.
+///
+/// The queue must then accept messages that need all cells and all bytes, and one message that
+/// needs all bytes.
+fn drain_and_check(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, usize)> {
     let longest = queue.longest();
-    let left = left_beside_others(queue, messages);
+    let left = drain_full(queue, messages);
     let last = longest - (messages - 1) * LONGER;
-    takes(queue, &[vec![LONGER; messages - 1], vec![last]].concat());
+    check_room(queue, &[vec![LONGER; messages - 1], vec![last]].concat());
     assert!(
         try_to_send(queue, 9, longest, Timeout::NonBlocking),
         "bytes are lost"
@@ -162,9 +174,11 @@ fn left_in(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, usize)> {
     left
 }
 
-/// What is in the queue for that many messages, which are counted: others have room beside them as far as
-/// the limits say. (It is asked before the queue is empty: then all cells are free, whatever was lost.)
-fn left_beside_others(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, usize)> {
+/// Drains a queue of at most `messages` messages, and checks the room beside them first.
+///
+/// The room is measured while messages are queued: an empty queue treats all cells as free, which
+/// would hide a lost cell.
+fn drain_full(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, usize)> {
     let longest = queue.longest();
     let used = [0, 1, SHORT, LONGER, LONGER + 1, 2 * SHORT];
     let mut rooms = used.map(|used| longest.saturating_sub(used)).into_iter();
@@ -172,17 +186,17 @@ fn left_beside_others(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64
     let others = (0..).take_while(|_| try_to_send(queue, 8, 0, Timeout::NonBlocking));
     let others = others.count() + usize::from(rest.is_some());
     let mut left = drain(queue);
-    assert_eq!(left.len(), messages, "as many as there may be");
+    assert_eq!(left.len(), messages, "the message limit is wrong");
     left.truncate(messages - others);
     let bytes: usize = left.iter().map(|(_, length)| length).sum();
     if let Some(rest) = rest {
-        assert_eq!(bytes + rest, longest, "room is lost beside {left:?}");
+        assert_eq!(bytes + rest, longest, "bytes are lost beside {left:?}");
     }
     left
 }
 
-/// MessageQueueExt of these lengths have room, and no other one beside them; they come back in order.
-fn takes(queue: &impl MessageQueueExt, lengths: &[usize]) {
+/// Checks that messages of these lengths fill the queue and are received in order.
+fn check_room(queue: &impl MessageQueueExt, lengths: &[usize]) {
     let all: Vec<(i64, usize)> = (1..).zip(lengths.iter().copied()).collect();
     for (number, length) in &all {
         let is_sent = try_to_send(queue, *number, *length, Timeout::NonBlocking);
@@ -190,12 +204,15 @@ fn takes(queue: &impl MessageQueueExt, lengths: &[usize]) {
     }
     assert!(
         !try_to_send(queue, 9, 0, Timeout::NonBlocking),
-        "it is full"
+        "a full queue accepted a message"
     );
-    assert_eq!(drain(queue), all, "what was sent, in order");
+    assert_eq!(drain(queue), all, "messages are lost or out of order");
 }
 
-/// What one sends, another receives in the same order.
+/// Messages of one type arrive in the order in which they were sent.
+///
+/// A receive that searches from the newest message, or copies after unlocking, breaks the order or
+/// races.
 pub fn keeps_order_within_a_type<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
     let sender = |shared: &QueueState<Q>| {
         send(&shared.queue, 1, 1);
@@ -208,50 +225,52 @@ pub fn keeps_order_within_a_type<Q: MessageQueueExt + ShmSafe>() -> Scenario<Que
     Scenario::new("keeps_order_within_a_type", vec![sender, receiver])
 }
 
-/// Of what two send one receives each message, once.
+/// A receiver gets the message of each of two senders once.
 pub fn delivers_each_once<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
     let one = |shared: &QueueState<Q>| send(&shared.queue, 1, 1);
     let other = |shared: &QueueState<Q>| send(&shared.queue, 2, LONGER.min(shared.queue.longest()));
     let receiver = |shared: &QueueState<Q>| {
         let both = [(); 2].map(|()| receive(&shared.queue, Select::First).0);
-        assert!(matches!(both, [1, 2] | [2, 1]), "each once: {both:?}");
+        assert!(matches!(both, [1, 2] | [2, 1]), "received {both:?}");
     };
     Scenario::new("delivers_each_once", vec![one, other, receiver])
         .verify(|shared| assert_eq!(drain(&shared.queue), []))
         .choices(8)
 }
 
-/// Of what is there the lowest type comes first, wherever another one arrives in between.
+/// `Select::LowestUpTo` receives the lowest type that is queued.
+///
+/// A message of a lower type may arrive between any two receives.
 pub fn receives_the_lowest_type_first<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
     let other = |shared: &QueueState<Q>| send(&shared.queue, 1, 1);
     let receiver = |shared: &QueueState<Q>| {
         send(&shared.queue, 3, 1);
         send(&shared.queue, 2, 1);
-        let lowest = Select::LowestUpTo(kind(3));
+        let lowest = Select::LowestUpTo(message_type(3));
         let order = [(); 3].map(|()| receive(&shared.queue, lowest).0);
-        let may_be = [[1, 2, 3], [2, 1, 3], [2, 3, 1]];
-        assert!(may_be.contains(&order), "{order:?}");
+        let allowed = [[1, 2, 3], [2, 1, 3], [2, 3, 1]];
+        assert!(allowed.contains(&order), "received {order:?}");
     };
     Scenario::new("receives_the_lowest_type_first", vec![other, receiver])
 }
 
-/// A sender waits while there are as many messages as there may be.
+/// A sender waits while the queue holds its maximum number of messages.
 pub fn sender_waits_at_the_message_limit<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>>
 {
     let sender = |shared: &QueueState<Q>| {
         send(&shared.queue, 1, 1);
         send(&shared.queue, 2, 0);
-        assert_eq!(shared.received[0].get(), 1, "it did not wait");
+        assert_eq!(shared.received[0].get(), 1, "the sender did not wait");
     };
     waits_while_full("sender_waits_at_the_message_limit", sender)
 }
 
-/// A sender waits while there are as many bytes as there may be.
+/// A sender waits while its message would exceed the maximum number of bytes.
 pub fn sender_waits_at_the_byte_limit<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
     let sender = |shared: &QueueState<Q>| {
         send(&shared.queue, 1, LONG);
         send(&shared.queue, 2, LONGER);
-        assert_eq!(shared.received[0].get(), 1, "it did not wait");
+        assert_eq!(shared.received[0].get(), 1, "the sender did not wait");
     };
     waits_while_full("sender_waits_at_the_byte_limit", sender)
 }
@@ -261,21 +280,24 @@ fn waits_while_full<Q: MessageQueueExt + ShmSafe>(
     sender: fn(&QueueState<Q>),
 ) -> Scenario<QueueState<Q>> {
     let receiver = |shared: &QueueState<Q>| {
-        // The receiving comes after this, and the sender sees what comes before a receiving.
+        // The sender sees the writes that precede the receive it waits for.
         shared.received[0].set(1);
         receive_type(&shared.queue, 1);
     };
     Scenario::new(name, vec![sender, receiver]).verify(|shared| {
         let left = drain(&shared.queue);
-        assert!(matches!(left[..], [(2, _)]), "{left:?}");
+        assert!(matches!(left[..], [(2, _)]), "{left:?} is left");
     })
 }
 
-/// Two clients ask one server over one queue: each gets the reply to what it has asked.
+/// Each of two clients of one queue gets the reply to its own request.
+///
+/// Requests and replies share the queue. A wake-up that reaches the wrong process makes the others
+/// hang.
 pub fn reply_reaches_its_requester<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
     const REQUEST: i64 = 9;
     fn ask<Q: MessageQueueExt, const INDEX: i64>(shared: &QueueState<Q>) {
-        // A request names its sender by its length here.
+        // The length of a request names the client.
         send(&shared.queue, REQUEST, INDEX as usize);
         assert_eq!(receive_type(&shared.queue, INDEX), 10 * INDEX as usize);
     }
@@ -293,11 +315,14 @@ pub fn reply_reaches_its_requester<Q: MessageQueueExt + ShmSafe>() -> Scenario<Q
     .choices(12)
 }
 
-/// Two wait for different types: each hears of its own, whichever of them is woken first.
+/// A receiver that waits for another type takes no wake-up.
+///
+/// Two receivers wait for different types. If an arrival wakes only the receiver that waits for the
+/// other type, both hang.
 pub fn receiver_of_another_type_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>()
 -> Scenario<QueueState<Q>> {
-    fn take<Q: MessageQueueExt, const KIND: i64>(shared: &QueueState<Q>) {
-        assert_eq!(receive_type(&shared.queue, KIND), 1);
+    fn take<Q: MessageQueueExt, const TYPE: i64>(shared: &QueueState<Q>) {
+        assert_eq!(receive_type(&shared.queue, TYPE), 1);
     }
     let sender = |shared: &QueueState<Q>| {
         send(&shared.queue, 2, 1);
@@ -310,13 +335,16 @@ pub fn receiver_of_another_type_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>()
     .choices(8)
 }
 
-/// Two wait for room, one for more than there is: the other one goes on.
+/// A sender that waits for more room takes no wake-up from a sender of a short message.
+///
+/// Two senders wait for room. If a receive wakes only the one whose message does not fit, the other
+/// one hangs.
 pub fn sender_of_a_longer_message_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>()
 -> Scenario<FullQueue<Q>> {
     let long = |full: &FullQueue<Q>| send(&full.0.queue, 5, LONG);
     let short = |full: &FullQueue<Q>| send(&full.0.queue, 4, SHORT);
     let receiver = |full: &FullQueue<Q>| {
-        // There is room for the short one now, and only when that has gone for the other one.
+        // After the first receive the short message fits; the long one fits after the last receive.
         for number in [1, 4, 2] {
             assert_eq!(receive_type(&full.0.queue, number), SHORT);
         }
@@ -329,11 +357,13 @@ pub fn sender_of_a_longer_message_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>(
     .choices(8)
 }
 
-/// Whoever stops waiting for a message has taken none; whoever gets one has it alone.
+/// A receiver that times out has taken no message.
+///
+/// The timeout may coincide with the arrival. The message is received or left in the queue.
 pub fn timed_out_receiver_takes_no_message<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>>
 {
     let with_timeout = |shared: &QueueState<Q>| {
-        let select = Select::Type(kind(1));
+        let select = Select::Type(message_type(1));
         if try_to_receive(&shared.queue, select, short_timeout()).is_some() {
             shared.received[0].set(1);
         }
@@ -344,12 +374,14 @@ pub fn timed_out_receiver_takes_no_message<Q: MessageQueueExt + ShmSafe>() -> Sc
         vec![with_timeout, sender],
     )
     .verify(|shared| {
-        let left = left_in(&shared.queue, 1).len() as u64;
+        let left = drain_and_check(&shared.queue, 1).len() as u64;
         assert_eq!(shared.received[0].get() + left, 1);
     })
 }
 
-/// Whoever stops waiting for room has sent nothing.
+/// A sender that times out has sent no message.
+///
+/// The timeout may coincide with a receive that makes room.
 pub fn timed_out_sender_sends_no_message<Q: MessageQueueExt + ShmSafe>() -> Scenario<FullQueue<Q>> {
     let with_timeout = |FullQueue(shared): &FullQueue<Q>| {
         if try_to_send(&shared.queue, 4, SHORT, short_timeout()) {
@@ -364,21 +396,21 @@ pub fn timed_out_sender_sends_no_message<Q: MessageQueueExt + ShmSafe>() -> Scen
         vec![with_timeout, receiver],
     )
     .verify(|FullQueue(shared)| {
-        let left = numbers(left_in(&shared.queue, 3));
-        let may_be: [&[i64]; 2] = [&[1, 3], &[1, 3, 4]];
-        assert_eq!(left, may_be[shared.sent[0].get() as usize]);
+        let left = numbers(drain_and_check(&shared.queue, 3));
+        let allowed: [&[i64]; 2] = [&[1, 3], &[1, 3, 4]];
+        assert_eq!(left, allowed[shared.sent[0].get() as usize]);
     })
 }
 
-/// Every timeout is an answer: none, a deadline that has passed, and one of centuries.
+/// An expired timeout tries once, and the longest timeout passes a message at once.
 pub fn handles_extreme_timeouts<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
-    let patient = |shared: &QueueState<Q>| {
+    let alone = |shared: &QueueState<Q>| {
         let queue = &shared.queue;
         for timeout in expired_timeouts().into_iter().chain([Timeout::NonBlocking]) {
             assert_eq!(try_to_receive(queue, Select::First, timeout), None);
-            assert!(try_to_send(queue, 1, 1, timeout), "there is room");
-            assert!(!try_to_send(queue, 1, 1, timeout), "it is full");
-            let nine = Select::LowestUpTo(kind(9));
+            assert!(try_to_send(queue, 1, 1, timeout), "the queue has room");
+            assert!(!try_to_send(queue, 1, 1, timeout), "the queue is full");
+            let nine = Select::LowestUpTo(message_type(9));
             assert_eq!(try_to_receive(queue, nine, timeout), Some((1, 1)));
         }
         assert!(try_to_send(queue, 1, 0, distant_timeout()));
@@ -387,10 +419,10 @@ pub fn handles_extreme_timeouts<Q: MessageQueueExt + ShmSafe>() -> Scenario<Queu
             Some((1, 0))
         );
     };
-    Scenario::new("handles_extreme_timeouts", vec![patient])
+    Scenario::new("handles_extreme_timeouts", vec![alone])
 }
 
-/// A message of another length than is expected is refused and stays, or is cut where that was asked for.
+/// A message that does not fit the receive buffer stays queued, unless truncation was requested.
 pub fn message_that_does_not_fit_stays_queued<Q: MessageQueueExt + ShmSafe>()
 -> Scenario<QueueState<Q>> {
     let one = |shared: &QueueState<Q>| {
@@ -399,7 +431,7 @@ pub fn message_that_does_not_fit_stays_queued<Q: MessageQueueExt + ShmSafe>()
             queue.receive_into(Select::First, room, fit, Timeout::NonBlocking)
         };
         let (length, limit) = (queue.longest() + 1, queue.longest());
-        let too_long = queue.send(kind(1), &message(1, length));
+        let too_long = queue.send(message_type(1), &message(1, length));
         assert_eq!(too_long, Err(SendMessageError::TooLong { length, limit }));
         send(queue, 1, 3);
         for (room, fit) in [
@@ -407,33 +439,36 @@ pub fn message_that_does_not_fit_stays_queued<Q: MessageQueueExt + ShmSafe>()
             (2, Oversize::Exact),
             (4, Oversize::Exact),
         ] {
-            let refused = Err(ReceiveMessageError::WrongLength { length: 3, room });
-            assert_eq!(into(&mut vec![0; room], fit), refused);
+            let wrong_length = Err(ReceiveMessageError::WrongLength { length: 3, room });
+            assert_eq!(into(&mut vec![0; room], fit), wrong_length);
         }
         let mut room = [0; 2];
         let cut = Received {
-            kind: kind(1),
+            kind: message_type(1),
             length: 2,
         };
         assert_eq!(into(&mut room, Oversize::Truncated), Ok(cut));
         assert_eq!(room, [1; 2]);
-        assert_eq!(left_in(queue, 1), []);
+        assert_eq!(drain_and_check(queue, 1), []);
     };
     Scenario::new("message_that_does_not_fit_stays_queued", vec![one])
 }
 
-/// A sender is killed: its message was sent, or not; what another one has sent is there, and as much room
-/// as before. With two processes nobody waits for the other but at a lock.
+/// A killed send has sent its whole message, or has no effect.
+///
+/// The sender is killed at any step. The messages of another sender stay, and no cell and no byte
+/// is lost. With two processes the operations do not block, so the processes wait for each other at
+/// the internal lock only.
 pub fn killed_send_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
     processes: usize,
 ) -> Scenario<QueueState<Q>> {
-    fn send_one<Q: MessageQueueExt, const KIND: i64>(
+    fn send_one<Q: MessageQueueExt, const TYPE: i64>(
         shared: &QueueState<Q>,
         length: usize,
         timeout: Timeout,
     ) {
-        if try_to_send(&shared.queue, KIND, length, timeout) {
-            shared.sent[KIND as usize - 1].set(1);
+        if try_to_send(&shared.queue, TYPE, length, timeout) {
+            shared.sent[TYPE as usize - 1].set(1);
         }
     }
     fn take<Q: MessageQueueExt>(shared: &QueueState<Q>, timeout: Timeout) {
@@ -458,19 +493,21 @@ pub fn killed_send_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
     Scenario::new("killed_send_completes_or_has_no_effect", participants)
         .verify(|shared| {
             let mut times = [&shared.received[0], &shared.received[1]].map(|number| number.get());
-            for (number, _) in left_in(&shared.queue, 2) {
+            for (number, _) in drain_and_check(&shared.queue, 2) {
                 times[number as usize - 1] += 1;
             }
             for (times, sent) in times.into_iter().zip(&shared.sent) {
                 assert!(times <= 1, "received {times} times");
-                assert!(times >= sent.get(), "one that was sent is lost");
+                assert!(times >= sent.get(), "a sent message is lost");
             }
         })
         .choices(10)
         .victims(&[0])
 }
 
-/// Two senders are killed, the second one maybe while it repairs what the first has left.
+/// Two killed sends have each sent their whole message, or have no effect.
+///
+/// The second sender may be killed while it repairs what the first one left.
 pub fn two_killed_sends_complete_or_have_no_effect<Q: MessageQueueExt + ShmSafe>()
 -> Scenario<QueueState<Q>> {
     let name = "two_killed_sends_complete_or_have_no_effect";
@@ -478,19 +515,25 @@ pub fn two_killed_sends_complete_or_have_no_effect<Q: MessageQueueExt + ShmSafe>
     Scenario { name, ..scenario }
 }
 
-/// A receiver is killed that asks for the message in the middle: it has taken that, or not; the others are
-/// there in their order, and as much room as before.
+/// A killed receive took its message, or has no effect.
+///
+/// The receiver asks for the message in the middle of a full queue and is killed at any step. The
+/// other messages stay in order, and no cell and no byte is lost.
 pub fn killed_receive_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
     processes: usize,
 ) -> Scenario<FullQueue<Q>> {
     fn take_type_2<Q: MessageQueueExt>(FullQueue(shared): &FullQueue<Q>) {
-        try_to_receive(&shared.queue, Select::Type(kind(2)), Timeout::NonBlocking);
+        try_to_receive(
+            &shared.queue,
+            Select::Type(message_type(2)),
+            Timeout::NonBlocking,
+        );
     }
     fn replace_type_1<Q: MessageQueueExt>(FullQueue(shared): &FullQueue<Q>) {
         assert_eq!(receive(&shared.queue, Select::First), (1, SHORT));
         assert!(
             try_to_send(&shared.queue, 4, SHORT, Timeout::NonBlocking),
-            "there is room"
+            "the queue has room"
         );
     }
     fn take_type_3<Q: MessageQueueExt>(FullQueue(shared): &FullQueue<Q>) {
@@ -503,18 +546,18 @@ pub fn killed_receive_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
     }
     Scenario::new("killed_receive_completes_or_has_no_effect", participants)
         .verify(|FullQueue(shared)| {
-            let left = numbers(left_in(&shared.queue, 3));
-            let may_be: [&[i64]; 2] = match shared.received[0].get() {
+            let left = numbers(drain_and_check(&shared.queue, 3));
+            let allowed: [&[i64]; 2] = match shared.received[0].get() {
                 0 => [&[2, 3, 4], &[3, 4]],
                 _ => [&[2, 4], &[4]],
             };
-            assert!(may_be.contains(&&left[..]), "{left:?}");
+            assert!(allowed.contains(&&left[..]), "{left:?} is left");
         })
         .choices(10)
         .victims(&[0])
 }
 
-/// A sender is killed: another one's message does not overtake its own.
+/// The message of a killed sender is not overtaken by a message that was sent later.
 pub fn message_of_killed_sender_is_not_overtaken<Q: MessageQueueExt + ShmSafe>()
 -> Scenario<QueueState<Q>> {
     let sender = |shared: &QueueState<Q>| {
@@ -527,8 +570,8 @@ pub fn message_of_killed_sender_is_not_overtaken<Q: MessageQueueExt + ShmSafe>()
         send(&shared.queue, 2, 1);
         let second = try_to_receive(&shared.queue, Select::First, Timeout::NonBlocking);
         let both = [first, second].map(|taken| taken.map(|(number, _)| number));
-        let may_be = [[None, Some(2)], [None, Some(1)], [Some(1), Some(2)]];
-        assert!(may_be.contains(&both), "{both:?}");
+        let allowed = [[None, Some(2)], [None, Some(1)], [Some(1), Some(2)]];
+        assert!(allowed.contains(&both), "received {both:?}");
         shared.received[0].set(u64::from(both.contains(&Some(1))));
     };
     Scenario::new(
@@ -536,10 +579,11 @@ pub fn message_of_killed_sender_is_not_overtaken<Q: MessageQueueExt + ShmSafe>()
         vec![sender, other],
     )
     .verify(|shared| {
-        let left = left_in(&shared.queue, 2);
+        let left = drain_and_check(&shared.queue, 2);
         let arrived = left.iter().filter(|(number, _)| *number == 1).count() as u64;
         let arrived = arrived + shared.received[0].get();
-        assert!(arrived <= 1 && arrived >= shared.sent[0].get(), "{left:?}");
+        let sent = shared.sent[0].get();
+        assert!(arrived <= 1 && arrived >= sent, "{left:?} is left");
     })
     .choices(8)
     .victims(&[0])

@@ -351,8 +351,8 @@ pub fn unacknowledged_item_is_delivered_again() -> Scenario<RendezvousState<Smal
 
 /// A dropped delivery wakes another waiting receiver.
 ///
-/// One receiver accepts the only item and drops it, while the other one waits. If the drop wakes no
-/// receiver, the other one and the sender hang.
+/// One receiver accepts the only item and drops it, while the other waits. If the drop wakes no
+/// receiver, the other receiver and the sender hang.
 pub fn dropped_delivery_wakes_another_receiver() -> Scenario<RendezvousState<SmallRendezvous>> {
     let dropping = |shared: &RendezvousState<SmallRendezvous>| {
         drop(shared.rendezvous.accept_with(short_timeout()))

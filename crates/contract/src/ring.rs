@@ -384,8 +384,8 @@ pub fn timed_out_sender_keeps_its_item<R: Ring>() -> Scenario<RingState<R>> {
 
 /// A ring admits one sender and one receiver.
 ///
-/// Two processes attach both sides. Each side is granted exactly once: the other attempt finds it in
-/// use or closed.
+/// Two processes attach both sides. Each side is granted exactly once: the other attempt finds it
+/// in use or closed.
 pub fn admits_one_sender_and_one_receiver<R: Ring>() -> Scenario<RingState<R>> {
     fn attach<R: Ring, const INDEX: usize>(shared: &RingState<R>) {
         let (sender, receiver) = (shared.ring.sender(), shared.ring.receiver());

@@ -126,9 +126,9 @@ fn contains(sum: u64, items: u64) -> bool {
 
 /// A killed send has sent its whole item, or has no effect.
 ///
-/// The sender is killed at any step. The items of another sender stay, and no slot is lost. With two
-/// processes the operations do not block, so the processes wait for each other at internal locks
-/// only.
+/// The sender is killed at any step. The items of another sender stay, and no slot is lost. With
+/// two processes the operations do not block, so the processes wait for each other at internal
+/// locks only.
 pub fn killed_send_completes_or_has_no_effect<B: Buffer<Item = u64>>(
     processes: usize,
 ) -> Scenario<RobustBufferState<B>> {
@@ -348,9 +348,9 @@ pub fn sender_death_loses_no_sent_item<B: Buffer<Item = u64>>() -> Scenario<Robu
     .victims(&[0])
 }
 
-/// If one of two receivers is killed at any step, the other one gets the items that it did not take.
+/// If one of two receivers is killed at any step, the other receiver gets the remaining items.
 ///
-/// If the killed receiver was the only one, the side is closed before the other one attaches.
+/// If the killed receiver was the only one, the side is closed before the other receiver attaches.
 pub fn surviving_receiver_gets_the_remaining_items<B: Buffer<Item = u64>>()
 -> Scenario<RobustBufferState<B>> {
     fn receive_one<B: Buffer<Item = u64>>(shared: &RobustBufferState<B>) {

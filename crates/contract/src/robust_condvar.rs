@@ -150,7 +150,7 @@ pub fn waiter_without_lock_passes_its_notification_on() -> Scenario<RobustCondva
 /// If a waiter is killed at any step, the other waiter gets a token.
 ///
 /// The first of two waiters is killed, and two tokens are added. If the wake-up dies with the
-/// waiter, the other one hangs.
+/// waiter, the other waiter hangs.
 pub fn waiter_death_blocks_no_other_waiter() -> Scenario<RobustCondvarState> {
     Scenario::new(
         "waiter_death_blocks_no_other_waiter",

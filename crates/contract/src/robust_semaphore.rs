@@ -86,8 +86,8 @@ pub fn admits_no_more_than_its_permits() -> Scenario<RobustSemaphoreState<2>> {
 
 /// An acquirer that times out has acquired no permit and takes no wake-up from another waiter.
 ///
-/// One of three acquirers has a timeout. If it keeps the permit or the wake-up of a release, another
-/// one hangs.
+/// One of three acquirers has a timeout. If it keeps the permit or the wake-up of a release,
+/// another one hangs.
 pub fn timed_out_acquirer_takes_no_permit() -> Scenario<RobustSemaphoreState<1>> {
     let with_timeout = |shared: &RobustSemaphoreState<1>| {
         let timeout = Timeout::after(Duration::from_micros(50));

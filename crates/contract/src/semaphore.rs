@@ -86,7 +86,7 @@ fn wait<P: RawSemaphore>(shared: &SemaphoreState<P>) {
 /// If a waiter is killed at any step, the other waiter gets a permit.
 ///
 /// The first of two waiters is killed, asleep or just woken, and two permits are released one after
-/// the other. If the wake-up dies with the waiter, the other one hangs.
+/// the other. If the wake-up dies with the waiter, the other waiter hangs.
 pub fn acquirer_death_blocks_no_other_acquirer<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     let release_twice = |shared: &SemaphoreState<P>| {
         release(&shared.empty, 1);
@@ -209,7 +209,7 @@ pub fn concurrent_releases_wake_two_waiters<P: RawSemaphore>() -> Scenario<Semap
 
 /// A release of two permits wakes two waiters.
 ///
-/// A waiter that was woken must wake the next one, or the release must wake both.
+/// A waiter that was woken must wake the next waiter, or the release must wake both.
 pub fn release_of_two_wakes_two_waiters<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     let release_two = |shared: &SemaphoreState<P>| release(&shared.empty, 2);
     Scenario::new(
@@ -343,7 +343,7 @@ pub fn every_acquire_method_acquires() -> Scenario<Semaphore> {
 /// An acquirer that times out has acquired no permit and takes no wake-up from another waiter.
 ///
 /// One of two waiters has a timeout, and one permit is released. If the timed-out waiter keeps the
-/// permit or the wake-up, the other one hangs.
+/// permit or the wake-up, the other waiter hangs.
 pub fn timed_out_acquirer_takes_no_permit<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     let with_timeout = |shared: &SemaphoreState<P>| {
         if shared

@@ -84,7 +84,7 @@ pub fn cancelled_turn_returns_to_its_side() -> Scenario<PairState> {
 
 /// A reader that times out leaves its turn to the next reader.
 ///
-/// One of two readers has a timeout. If it keeps the turn or the wake-up, the other one hangs.
+/// One of two readers has a timeout. If it keeps the turn or the wake-up, the other reader hangs.
 pub fn timed_out_reader_takes_no_turn() -> Scenario<PairState> {
     let with_timeout = |shared: &PairState| {
         let timeout = Timeout::after(Duration::from_micros(50));

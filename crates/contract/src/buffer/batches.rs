@@ -41,7 +41,7 @@ pub fn batch_keeps_order<B: Buffer<Item = u64>>() -> Scenario<BufferState<B>> {
 
 /// A batch of two items wakes two waiting receivers.
 ///
-/// If the sender wakes one receiver for the whole batch, the other one hangs.
+/// If the sender wakes one receiver for the whole batch, the other receiver hangs.
 pub fn batch_wakes_every_receiver<B: Buffer<Item = u64>>() -> Scenario<BufferState<B>> {
     let sender = |shared: &BufferState<B>| send_batch(shared, vec![1, 2]);
     let participants = vec![
@@ -56,7 +56,7 @@ pub fn batch_wakes_every_receiver<B: Buffer<Item = u64>>() -> Scenario<BufferSta
 
 /// A receive of several items wakes every waiting sender.
 ///
-/// If the receiver wakes one sender for all the slots it frees, the other one hangs.
+/// If the receiver wakes one sender for all the slots it frees, the other sender hangs.
 pub fn batch_receive_wakes_every_sender<B: Buffer<Item = u64>>() -> Scenario<BufferState<B>> {
     fn send_twice<B: Buffer<Item = u64>>(shared: &BufferState<B>) {
         send(shared, 1);
@@ -76,7 +76,7 @@ pub fn batch_receive_wakes_every_sender<B: Buffer<Item = u64>>() -> Scenario<Buf
 /// Every receiver of a batch sees the disconnection.
 ///
 /// Two processes receive batches until the end. One or both get items. If a receiver takes the
-/// notice of the disconnection as a part of its batch, the other one hangs.
+/// notice of the disconnection as a part of its batch, the other receiver hangs.
 pub fn every_batch_receiver_sees_disconnection<B: Buffer<Item = u64>>() -> Scenario<BufferState<B>>
 {
     fn receive_all<B: Buffer<Item = u64>, const INDEX: usize>(shared: &BufferState<B>) {

@@ -71,7 +71,7 @@ pub fn closed_buffer_stays_closed<B: Buffer<Item = u64>>() -> Scenario<BufferSta
 
 /// Dropping the last sender wakes every waiting receiver.
 ///
-/// Two receivers wait. If only one is woken, the other one hangs.
+/// Two receivers wait. If only one is woken, the other hangs.
 pub fn closing_wakes_every_receiver<B: Buffer<Item = u64>>() -> Scenario<BufferState<B>> {
     let receiver = |shared: &BufferState<B>| {
         let end = Err(RecvTimeoutError::Disconnected);
@@ -87,7 +87,7 @@ pub fn closing_wakes_every_receiver<B: Buffer<Item = u64>>() -> Scenario<BufferS
 
 /// Dropping the last receiver wakes every waiting sender and returns their items.
 ///
-/// Two senders fill the buffer and wait. If only one is woken, the other one hangs.
+/// Two senders fill the buffer and wait. If only one is woken, the other hangs.
 pub fn closing_wakes_every_sender<B: Buffer<Item = u64>>() -> Scenario<BufferState<B>> {
     fn fill_and_wait<B: Buffer<Item = u64>>(shared: &BufferState<B>) {
         for item in 0..=shared.buffer.capacity() as u64 {

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// A receiver that times out has taken no item and takes no wake-up from another receiver.
 ///
 /// One of two receivers has a timeout, and one item is sent. If the timed-out receiver consumes the
-/// item or the wake-up, the other one hangs.
+/// item or the wake-up, the other receiver hangs.
 pub fn timed_out_receiver_takes_no_item<B: Buffer<Item = u64>>() -> Scenario<BufferState<B>> {
     let with_timeout = |shared: &BufferState<B>| {
         let timeout = Timeout::after(Duration::from_micros(50));
