@@ -317,8 +317,8 @@ struct Sides([Mutex<Duplex<u64>>; 2]);
 
 impl Factory for Sides {
     fn create() -> Self {
-        let (here, there) = Duplex::pair(1).expect("a model can create pipes");
-        Self([here, there].map(Mutex::new))
+        let (one, other) = Duplex::pair(1).expect("a model can create pipes");
+        Self([one, other].map(Mutex::new))
     }
 }
 

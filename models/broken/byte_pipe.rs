@@ -28,7 +28,7 @@ pub fn models() -> Vec<Model> {
         Model::broken(
             "byte_pipe_that_publishes_before_it_fills",
             WrongResult,
-            || byte_pipe::killed_write_completes_or_has_no_effect::<Flawed<PUBLISHES_FIRST, 2>>(),
+            byte_pipe::killed_write_completes_or_has_no_effect::<Flawed<PUBLISHES_FIRST, 2>>,
         ),
     ]
 }

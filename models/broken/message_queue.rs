@@ -38,12 +38,12 @@ pub fn models() -> Vec<Model> {
         broken(
             "message_queue_that_copies_after_unlocking",
             DataRace,
-            || keeps_order_within_a_type::<Flawed<COPIES_UNLOCKED, 1>>(),
+            keeps_order_within_a_type::<Flawed<COPIES_UNLOCKED, 1>>,
         ),
         broken(
             "message_queue_that_delivers_the_newest_first",
             WrongResult,
-            || keeps_order_within_a_type::<Flawed<NEWEST_FIRST, 2>>(),
+            keeps_order_within_a_type::<Flawed<NEWEST_FIRST, 2>>,
         ),
     ]
 }

@@ -34,7 +34,7 @@ pub fn models() -> Vec<Model> {
         Model::broken(
             "ring_that_disconnects_before_its_last_item",
             WrongResult,
-            || ring::disconnection_follows_the_last_item::<Flawed<ENDS_EARLY, 2>>(),
+            ring::disconnection_follows_the_last_item::<Flawed<ENDS_EARLY, 2>>,
         ),
     ]
 }

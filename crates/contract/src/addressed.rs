@@ -73,8 +73,8 @@ fn link_ends<'a>(
 #[repr(C)]
 #[derive(Debug)]
 pub struct LinkState {
-    there: NamedChannel,
-    back: NamedChannel,
+    forward: NamedChannel,
+    backward: NamedChannel,
     sent: [RaceCell; 2],
     got: RaceCell,
 }
@@ -83,8 +83,8 @@ pub struct LinkState {
 unsafe impl ShmSafe for LinkState {
     fn initial() -> Self {
         Self {
-            there: NamedChannel::initial(),
-            back: NamedChannel::initial(),
+            forward: NamedChannel::initial(),
+            backward: NamedChannel::initial(),
             sent: [RaceCell::new(0), RaceCell::new(0)],
             got: RaceCell::new(0),
         }
@@ -108,14 +108,14 @@ pub fn all(stage: &mut impl Stage) {
 pub fn link_passes_items_in_both_directions() -> Scenario<LinkState> {
     let ann = |shared: &LinkState| {
         let (sender, receiver) =
-            link_ends(&shared.there, &shared.back).expect("both ends are open");
+            link_ends(&shared.forward, &shared.backward).expect("both ends are open");
         let link = DirectLink::new([ANN, BOB], sender, receiver);
         assert_eq!(link.send_with(1, Timeout::Infinite), Ok(()));
         assert_eq!(link.recv_with(Timeout::Infinite), Ok(2));
     };
     let bob = |shared: &LinkState| {
         let (sender, receiver) =
-            link_ends(&shared.back, &shared.there).expect("both ends are open");
+            link_ends(&shared.backward, &shared.forward).expect("both ends are open");
         let link = DirectLink::new([BOB, ANN], sender, receiver);
         assert_eq!(link.peer(), ANN);
         assert_eq!(link.recv_with(Timeout::Infinite), Ok(1));
@@ -126,7 +126,7 @@ pub fn link_passes_items_in_both_directions() -> Scenario<LinkState> {
 
 /// Sends one item, and records it unless the receivers are disconnected.
 fn post<const INDEX: usize>(shared: &LinkState, sender_id: ProcessId) {
-    if let Ok(sender) = shared.there.sender() {
+    if let Ok(sender) = shared.forward.sender() {
         let item = [1, 10][INDEX];
         let sent = Outbox::new(sender_id, sender).send_with(item, Timeout::Infinite);
         shared.sent[INDEX].set(if sent.is_ok() { item } else { 0 });
@@ -139,7 +139,7 @@ fn post<const INDEX: usize>(shared: &LinkState, sender_id: ProcessId) {
 /// delivers the foreign item.
 pub fn link_rejects_a_stranger<R: Receives>() -> Scenario<LinkState> {
     let bob = |shared: &LinkState| {
-        for message in R::recv_from_link([BOB, ANN], [&shared.back, &shared.there]) {
+        for message in R::recv_from_link([BOB, ANN], [&shared.backward, &shared.forward]) {
             let stranger = DirectLinkError::Stranger {
                 expected: ANN,
                 found: EVE,
@@ -171,7 +171,7 @@ fn all_is_received(shared: &LinkState) {
 /// Two processes send into one mailbox.
 pub fn receiver_learns_the_sender<R: Receives>() -> Scenario<LinkState> {
     let receiver = |shared: &LinkState| {
-        for (from, item) in R::recv_from_anyone(&shared.there) {
+        for (from, item) in R::recv_from_anyone(&shared.forward) {
             let is_known = [(ANN, 1), (EVE, 10)].contains(&(from, item));
             assert!(is_known, "item {item} came from {from}");
             shared.got.set(shared.got.get() + item);
