@@ -1,25 +1,31 @@
-//! The pipe in shared memory: its bytes, its ends, and the deaths of its users.
+//! Models of the byte pipe in shared memory, with deaths.
 
+use crate::collector::Collector;
 use interlatch_check::Model;
-use interlatch_contract::byte_pipe::*;
+use interlatch_contract::byte_pipe::{self, SmallPipe};
 
 pub fn models() -> Vec<Model> {
-    let model = |build: fn() -> _| Model::new("byte_pipe<2>", build);
-    let one = |build: fn() -> _| Model::new("byte_pipe<1>", build);
-    vec![
-        model(keeps_order::<Small<2>>).bounded(3),
-        model(a_small_write_comes_in_one_piece::<Small<2>>),
-        model(an_impatient_writer_moves_what_fits::<Small<2>>),
-        Model::new("byte_pipe<3>", small_writes_are_not_mixed::<Small<3>>).bounded(2),
-        model(the_end_of_the_stream_comes_last::<Small<2>>).bounded(3),
-        one(the_last_reader_that_goes_breaks_the_pipe::<Small<1>>),
-        model(who_has_little_to_write_does_not_wait_for_more::<Small<2>>).bounded(2),
-        model(two_readers_share_what_came_at_once::<Small<2>>).bounded(2),
-        model(answers_odd_requests::<Small<2>>),
-        model(a_write_is_done_or_not::<Small<2>>),
-        one(a_large_write_has_a_beginning::<Small<1>>).bounded(3),
-        model(a_read_is_done_or_not::<Small<2>>),
-        one(the_last_writer_that_dies_ends_the_stream::<Small<1>>).bounded(2),
-        one(the_last_reader_that_dies_breaks_the_pipe::<Small<1>>).bounded(2),
-    ]
+    let mut one = Collector::new("byte_pipe<1>")
+        .bounded(3, &["killed_large_write_leaves_a_prefix"])
+        .bounded(
+            2,
+            &[
+                "death_of_last_writer_ends_the_stream",
+                "death_of_last_reader_disconnects_writers",
+            ],
+        );
+    byte_pipe::all_of_one_byte::<SmallPipe<1>>(&mut one);
+    let mut two = Collector::new("byte_pipe<2>")
+        .bounded(3, &["keeps_order", "end_of_stream_follows_the_last_byte"])
+        .bounded(
+            2,
+            &[
+                "small_writer_does_not_wait_behind_a_larger_one",
+                "one_write_wakes_two_readers",
+            ],
+        );
+    byte_pipe::all_of_two_bytes::<SmallPipe<2>>(&mut two);
+    let mut three = Collector::new("byte_pipe<3>").bounded(2, &["small_writes_do_not_interleave"]);
+    byte_pipe::all_of_three_bytes::<SmallPipe<3>>(&mut three);
+    [one.finish(), two.finish(), three.finish()].concat()
 }

@@ -1,25 +1,32 @@
-//! The condition variable, with the mutex under it.
+//! Models of the condition variable, on the mutex.
 
+use crate::collector::Collector;
 use interlatch::Condvar;
 use interlatch::sync::RawMutex;
 use interlatch_check::Model;
-use interlatch_contract::condvar;
+use interlatch_contract::condvar::{
+    self, does_not_lose_wakeup, two_notifications_wake_two_waiters, two_waiters_alternate,
+};
 
 pub fn models() -> Vec<Model> {
+    let mut models = Collector::new("condvar")
+        .bounded(
+            3,
+            &[
+                "two_notifications_wake_two_waiters",
+                "notify_all_wakes_every_waiter",
+                "notify_all_wakes_waiters_of_different_conditions",
+                "timed_out_waiter_takes_no_notification",
+            ],
+        )
+        .bounded(2, &["three_notifications_wake_three_waiters"]);
+    condvar::all::<Condvar, RawMutex>(&mut models);
     let model = |build: fn() -> _| Model::new("condvar", build);
-    vec![
-        model(condvar::does_not_lose_wakeup::<Condvar, RawMutex>),
-        model(condvar::does_not_lose_wakeup_under_the_lock::<Condvar, RawMutex>),
-        model(condvar::hands_back_and_forth::<Condvar, RawMutex>),
-        model(condvar::one_notification_wakes_one::<Condvar, RawMutex>).bounded(3),
-        model(condvar::one_notification_for_each_of_three::<Condvar, RawMutex>).bounded(2),
-        model(condvar::notify_all_wakes_everyone::<Condvar, RawMutex>).bounded(3),
-        model(condvar::notify_all_reaches_different_conditions::<Condvar, RawMutex>).bounded(3),
-        model(condvar::a_timed_out_waiter_eats_no_notification::<Condvar, RawMutex>).bounded(3),
-        model(condvar::answers_odd_timeouts::<Condvar, RawMutex>),
-        model(|| condvar::does_not_lose_wakeup::<Condvar, RawMutex>().interruptions(2)).bounded(4),
-        model(|| condvar::hands_back_and_forth::<Condvar, RawMutex>().interruptions(1)).bounded(3),
-        model(|| condvar::one_notification_wakes_one::<Condvar, RawMutex>().interruptions(1))
+    let interrupted = [
+        model(|| does_not_lose_wakeup::<Condvar, RawMutex>().interruptions(2)).bounded(4),
+        model(|| two_waiters_alternate::<Condvar, RawMutex>().interruptions(1)).bounded(3),
+        model(|| two_notifications_wake_two_waiters::<Condvar, RawMutex>().interruptions(1))
             .bounded(3),
-    ]
+    ];
+    models.finish().into_iter().chain(interrupted).collect()
 }

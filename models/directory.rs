@@ -1,16 +1,17 @@
-//! The directory of a region, among the living and with deaths.
+//! Models of the directory of a region, with deaths.
 
+use crate::collector::Collector;
 use interlatch_check::Model;
-use interlatch_contract::directory::*;
+use interlatch_contract::directory;
 
 pub fn models() -> Vec<Model> {
-    vec![
-        Model::new("directory", || one_creates_and_all_find(2)),
-        Model::new("directory", || one_creates_and_all_find(3)).bounded(2),
-        Model::new("directory", nobody_finds_what_is_not_built),
-        Model::new("directory", || one_builds_and_all_see_it(2)),
-        Model::new("directory", || one_builds_and_all_see_it(3)).bounded(2),
-        Model::new("directory", nobody_sees_what_is_half_built),
-        Model::new("directory", says_why_nothing_was_created),
-    ]
+    let mut models = Collector::new("directory").bounded(
+        2,
+        &[
+            "one_process_creates_and_all_find/3",
+            "one_process_builds_and_all_see_it/3",
+        ],
+    );
+    directory::all(&mut models);
+    models.finish()
 }

@@ -1,20 +1,27 @@
-//! Items that are written and read where they are.
+//! Models of items that are written and read in their slot.
 
+use crate::collector::Collector;
 use interlatch_check::Model;
-use interlatch_contract::buffer::RobustBounded;
-use interlatch_contract::loan::*;
-
-type One = RobustBounded<1>;
+use interlatch_contract::loan;
 
 pub fn models() -> Vec<Model> {
-    let model = |build: fn() -> _| Model::new("loan", build);
-    vec![
-        model(what_is_filled_in_place_is_read_in_place::<One>).bounded(3),
-        model(a_loan_that_is_dropped_is_a_place_again::<One>).bounded(4),
-        model(a_dead_holder_of_a_loan_gives_it_back::<One>).bounded(3),
-        model(a_dead_reader_leaves_the_item::<One>).bounded(2),
-        model(the_last_item_that_is_given_back_ends_the_stream::<One>).bounded(3),
-        model(what_is_left_is_for_the_next_one),
-        model(the_last_item_that_is_left_ends_the_stream).bounded(2),
-    ]
+    let mut models = Collector::new("loan")
+        .bounded(4, &["dropped_loan_frees_its_slot"])
+        .bounded(
+            3,
+            &[
+                "item_written_in_place_is_read_in_place",
+                "sender_death_frees_its_loan",
+                "returning_the_last_item_disconnects_receivers",
+            ],
+        )
+        .bounded(
+            2,
+            &[
+                "reader_death_keeps_the_item",
+                "left_item_is_received_before_disconnection",
+            ],
+        );
+    loan::all(&mut models);
+    models.finish()
 }

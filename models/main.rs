@@ -1,15 +1,20 @@
-//! The models: every promise of `contract` under every interleaving, and known bugs that must be
-//! caught.
+//! The models: every scenario of `crates/contract`, and known bugs that the checker must find.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --release --test models` explores exhaustively; without the
-//! cfg the same models are a short stress test with threads. `-- --help` shows what else it can do.
+//! Each scenario runs for each type that promises it. A model explores every execution, or every
+//! execution up to a preemption bound where their number is too large; the report says which.
+//! [`collector`] makes the models from the scenario lists of the contract, so no scenario is
+//! forgotten.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test --release --test models` explores. Without the cfg, the same
+//! models are a short stress test with threads. `-- --help` lists the options.
 
-mod address;
+mod addressed;
 mod broken;
 mod buffer;
 mod byte_pipe;
 #[cfg(loom)]
 mod calls;
+mod collector;
 mod condvar;
 mod directory;
 #[cfg(loom)]
@@ -21,12 +26,12 @@ mod loan;
 mod message_queue;
 mod museum;
 mod mutex;
-mod pipes;
+mod process_local;
+mod raw_robust_mutex;
 mod rendezvous;
 mod ring;
 mod robust_buffer;
 mod robust_condvar;
-mod robust_lock;
 mod robust_mutex;
 mod robust_semaphore;
 mod robust_semaphore_pair;
@@ -48,7 +53,7 @@ fn main() -> ExitCode {
 fn models() -> Vec<Model> {
     [
         mutex::models(),
-        robust_lock::models(),
+        raw_robust_mutex::models(),
         robust_mutex::models(),
         robust_condvar::models(),
         robust_semaphore::models(),
@@ -58,7 +63,7 @@ fn models() -> Vec<Model> {
         ring::models(),
         loan::models(),
         segment_list::models(),
-        address::models(),
+        addressed::models(),
         byte_pipe::models(),
         condvar::models(),
         semaphore::models(),
@@ -66,7 +71,7 @@ fn models() -> Vec<Model> {
         buffer::models(),
         message_queue::models(),
         directory::models(),
-        pipes::models(),
+        process_local::models(),
         broken::models(),
         museum::models(),
         #[cfg(loom)]

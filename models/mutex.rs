@@ -1,21 +1,18 @@
-//! The lock: two processes in every execution, three as well, four by bounds.
+//! Models of the mutex: up to three processes in every execution, four by preemption bounds.
 
+use crate::collector::Collector;
 use interlatch::sync::RawMutex;
 use interlatch_check::Model;
-use interlatch_contract::lock;
+use interlatch_contract::mutex::{self, excludes};
 
 pub fn models() -> Vec<Model> {
+    let mut models = Collector::new("mutex").bounded(3, &["excludes/4"]);
+    mutex::all::<RawMutex>(&mut models);
+    mutex::all_of_raw_mutex(&mut models);
     let model = |build: fn() -> _| Model::new("mutex", build);
-    vec![
-        model(|| lock::excludes::<RawMutex>(2)),
-        model(|| lock::excludes::<RawMutex>(3)),
-        model(|| lock::excludes::<RawMutex>(4)).bounded(3),
-        model(lock::can_be_taken_again::<RawMutex>),
-        model(lock::publishes_writes::<RawMutex>),
-        model(lock::a_timed_out_locker_takes_nothing_along::<RawMutex>),
-        model(lock::answers_odd_timeouts::<RawMutex>),
-        model(|| lock::excludes::<RawMutex>(2).interruptions(2)),
-        model(|| lock::excludes::<RawMutex>(3).interruptions(1)).bounded(3),
-        Model::new("mutex", lock::every_way_to_lock_locks),
-    ]
+    let interrupted = [
+        model(|| excludes::<RawMutex>(2).interruptions(2)),
+        model(|| excludes::<RawMutex>(3).interruptions(1)).bounded(3),
+    ];
+    models.finish().into_iter().chain(interrupted).collect()
 }

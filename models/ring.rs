@@ -1,26 +1,50 @@
-//! The ring: with `membarrier(2)` and without, in slices and in place, and the deaths of its users.
+//! Models of the ring: with `membarrier(2)` and without, copied and in place, with deaths.
 
+use crate::collector::Collector;
 use interlatch_check::Model;
-use interlatch_contract::ring::*;
+use interlatch_contract::ring::{
+    self, InPlaceRing, RingWithoutMembarrier, SmallRing, keeps_order, slices_keep_order,
+};
 
 pub fn models() -> Vec<Model> {
-    let one = |build: fn() -> _| Model::new("ring<1>", build);
-    let two = |build: fn() -> _| Model::new("ring<2>", build);
-    vec![
-        one(keeps_order::<Small<1>>).bounded(2),
-        Model::new("ring<1>_without_membarrier", keeps_order::<Exchanging<1>>).bounded(2),
-        Model::new("ring<1>_in_place", keeps_order::<Lending<1>>).bounded(2),
-        two(slices_keep_order::<Small<2>>).bounded(2),
-        two(the_end_of_the_stream_comes_last::<Small<2>>).bounded(3),
-        one(a_receiver_that_goes_breaks_the_pipe::<Small<1>>).bounded(3),
-        one(an_impatient_receiver_takes_nothing_along::<Small<1>>).bounded(2),
-        one(an_impatient_sender_leaves_nothing_behind::<Small<1>>).bounded(2),
-        one(there_is_one_sender_and_one_receiver::<Small<1>>),
-        two(a_send_is_done_or_not::<Small<2>>).bounded(2),
-        two(a_successor_goes_on::<Small<2>>),
-        two(a_receive_is_done_or_not::<Small<2>>).bounded(2),
-        one(the_death_of_the_receiver_breaks_the_pipe::<Small<1>>).bounded(3),
-        two(answers_odd_requests),
-        Model::new("ring<3>", lends_what_is_in_one_piece),
-    ]
+    let mut one = Collector::new("ring<1>")
+        .bounded(
+            3,
+            &[
+                "dropped_receiver_disconnects_the_sender",
+                "receiver_death_disconnects_the_sender",
+            ],
+        )
+        .bounded(
+            2,
+            &[
+                "keeps_order",
+                "timed_out_receiver_takes_no_item",
+                "timed_out_sender_keeps_its_item",
+            ],
+        );
+    ring::all_with_one_slot::<SmallRing<1>>(&mut one);
+    let mut two = Collector::new("ring<2>")
+        .bounded(3, &["disconnection_follows_the_last_item"])
+        .bounded(
+            2,
+            &[
+                "slices_keep_order",
+                "killed_send_completes_or_has_no_effect",
+                "killed_receive_completes_or_has_no_effect",
+            ],
+        );
+    ring::all_with_two_slots::<SmallRing<2>>(&mut two);
+    ring::all_of_ring_buffer(&mut two);
+    let other_rings = vec![
+        Model::new(
+            "ring<1>_without_membarrier",
+            keeps_order::<RingWithoutMembarrier<1>>,
+        )
+        .bounded(2),
+        Model::new("ring<1>_in_place", keeps_order::<InPlaceRing<1>>).bounded(2),
+        Model::new("ring<2>_in_place", slices_keep_order::<InPlaceRing<2>>).bounded(2),
+        Model::new("ring<3>", ring::loan_is_one_contiguous_run),
+    ];
+    [one.finish(), two.finish(), other_rings].concat()
 }

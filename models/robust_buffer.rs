@@ -1,57 +1,119 @@
-//! The buffers that survive the death of their users: by the contract of all buffers, and with deaths.
+//! Models of the robust buffers: by the contract of all buffers, and with deaths.
 
+use crate::buffer::CLOSING_AND_TIMEOUTS;
+use crate::collector::{Collector, finish_sizes};
 use interlatch::ShmSafe;
 use interlatch::channel::Unregistered;
 use interlatch_check::Model;
-use interlatch_contract::buffer::{self, RobustBounded, RobustMonitor};
-use interlatch_contract::robust_buffer::*;
+use interlatch_contract::buffer::{RobustBounded, RobustMonitor};
+use interlatch_contract::{buffer, robust_buffer};
 
 pub fn models() -> Vec<Model> {
     [
-        of::<RobustBounded<1>, RobustBounded<2>>("robust_bounded"),
-        of::<RobustMonitor<1>, RobustMonitor<2>>("robust_monitor"),
+        sizes::<RobustBounded<1>, RobustBounded<2>>("robust_bounded"),
+        sizes::<RobustMonitor<1>, RobustMonitor<2>>("robust_monitor"),
+        deaths::<RobustBounded<1>, RobustBounded<2>>("robust_bounded"),
+        deaths::<RobustMonitor<1>, RobustMonitor<2>>("robust_monitor"),
     ]
     .concat()
 }
 
-/// An operation takes three to five times the steps of one of the plain buffers, so more than one
-/// process with more than one operation is explored by preemption bounds.
-fn of<One, Two>(name: &'static str) -> Vec<Model>
+/// Returns the models of the contract of all buffers.
+///
+/// An operation takes three to five times as many steps as one of the plain buffers, so the bounds
+/// are lower.
+fn sizes<One, Two>(name: &str) -> Vec<Model>
 where
     One: Unregistered<Item = u64> + ShmSafe + 'static,
     Two: Unregistered<Item = u64> + ShmSafe + 'static,
 {
-    let one = move |build: fn() -> _| Model::new(&format!("{name}<1>"), build);
-    let two = move |build: fn() -> _| Model::new(&format!("{name}<2>"), build);
-    let dying = move |build: fn() -> _| Model::new(&format!("{name}<1>"), build);
-    let dying_in_two = move |build: fn() -> _| Model::new(&format!("{name}<2>"), build);
-    vec![
-        one(buffer::keeps_order::<One>).bounded(3),
-        two(buffer::keeps_order::<Two>).bounded(3),
-        one(buffer::never_exceeds_capacity::<One>).bounded(3),
-        one(buffer::only_the_last_sender_ends_the_stream::<One>).bounded(3),
-        one(buffer::a_closed_buffer_stays_closed::<One>),
-        one(buffer::closing_lets_receivers_drain_and_end::<One>).bounded(3),
-        one(buffer::closing_wakes_every_receiver::<One>).bounded(2),
-        one(buffer::closing_wakes_every_sender::<One>).bounded(2),
-        two(buffer::two_receivers_share::<Two>).bounded(2),
-        two(buffer::two_senders_are_both_heard::<Two>).bounded(2),
-        one(buffer::an_impatient_receiver_takes_nothing_along::<One>).bounded(2),
-        one(buffer::an_impatient_sender_leaves_nothing_behind::<One>).bounded(2),
-        one(buffer::answers_odd_timeouts::<One>),
-        two(buffer::keeps_order_round_after_round::<Two>),
-        two(buffer::every_way_to_send_and_receive_passes_items::<Two>),
-        dying(|| a_send_is_done_or_not::<One>(2)),
-        dying(|| a_send_is_done_or_not::<One>(3)).bounded(2),
-        dying_in_two(|| a_send_is_done_or_not::<Two>(3)).bounded(2),
-        dying_in_two(a_dead_senders_item_is_not_overtaken::<Two>).bounded(4),
-        dying(two_sends_are_done_or_not::<One>).bounded(1),
-        dying(|| a_receive_is_done_or_not::<One>(2)),
-        dying(|| a_receive_is_done_or_not::<One>(3)).bounded(2),
-        dying_in_two(|| a_receive_is_done_or_not::<Two>(2)),
-        dying(the_last_sender_that_dies_ends_the_stream::<One>).bounded(2),
-        dying(the_last_receiver_that_dies_breaks_the_pipe::<One>).bounded(2),
-        dying(a_life_of_sending_ends_the_stream::<One>).bounded(1),
-        dying(a_life_of_receiving_leaves_the_rest::<One>).bounded(1),
-    ]
+    let mut one = Collector::new(&format!("{name}<1>"))
+        .bounded(
+            3,
+            &[
+                "keeps_order",
+                "never_exceeds_capacity",
+                "dropping_one_of_two_senders_keeps_the_buffer_open",
+                "closed_buffer_can_be_drained",
+            ],
+        )
+        .bounded(
+            2,
+            &[
+                "items_of_both_senders_arrive",
+                "two_receivers_share_the_items",
+                "closing_wakes_every_receiver",
+                "closing_wakes_every_sender",
+                "every_receiver_sees_disconnection",
+                "every_sender_sees_disconnection",
+                "timed_out_receiver_takes_no_item",
+                "timed_out_sender_keeps_its_item",
+                "batch_keeps_order",
+                "batch_wakes_every_receiver",
+                "every_batch_receiver_sees_disconnection",
+                "timed_out_batch_loses_no_item",
+            ],
+        )
+        .bounded(1, &["delivers_each_once"])
+        .at_another_size(&["batch_receive_wakes_every_sender"]);
+    buffer::all_of::<One>(&mut one);
+    let mut two = Collector::new(&format!("{name}<2>"))
+        .bounded(3, &["keeps_order", "never_exceeds_capacity"])
+        .bounded(
+            2,
+            &[
+                "items_of_both_senders_arrive",
+                "two_receivers_share_the_items",
+                "batch_keeps_order",
+                "batch_wakes_every_receiver",
+                "batch_receive_wakes_every_sender",
+                "every_batch_receiver_sees_disconnection",
+                "timed_out_batch_loses_no_item",
+            ],
+        )
+        .at_another_size(&CLOSING_AND_TIMEOUTS);
+    buffer::all_of::<Two>(&mut two);
+    finish_sizes([one, two])
+}
+
+/// Returns the models in which a process is killed.
+fn deaths<One, Two>(name: &str) -> Vec<Model>
+where
+    One: Unregistered<Item = u64> + ShmSafe + 'static,
+    Two: Unregistered<Item = u64> + ShmSafe + 'static,
+{
+    let mut one = Collector::new(&format!("{name}<1>"))
+        .bounded(
+            2,
+            &[
+                "killed_send_completes_or_has_no_effect/3",
+                "killed_receive_completes_or_has_no_effect/3",
+                "death_of_last_sender_disconnects_receivers",
+                "death_of_last_receiver_disconnects_senders",
+            ],
+        )
+        .bounded(
+            1,
+            &[
+                "two_killed_sends_complete_or_have_no_effect",
+                "sender_death_loses_no_sent_item",
+                "surviving_receiver_gets_the_remaining_items",
+            ],
+        )
+        .at_another_size(&["item_of_killed_sender_is_not_overtaken"]);
+    robust_buffer::all_of::<One>(&mut one);
+    let mut two = Collector::new(&format!("{name}<2>"))
+        .bounded(4, &["item_of_killed_sender_is_not_overtaken"])
+        .bounded(2, &["killed_send_completes_or_has_no_effect/3"])
+        .at_another_size(&[
+            "killed_send_completes_or_has_no_effect/2",
+            "two_killed_sends_complete_or_have_no_effect",
+            "killed_receive_completes_or_has_no_effect/3",
+            "death_of_last_sender_disconnects_receivers",
+            "death_of_last_receiver_disconnects_senders",
+            "sender_death_loses_no_sent_item",
+            "surviving_receiver_gets_the_remaining_items",
+        ]);
+    robust_buffer::all_of::<Two>(&mut two);
+    finish_sizes([one, two])
 }

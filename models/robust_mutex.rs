@@ -1,15 +1,19 @@
-//! The robust lock with data: what the guards add to the lock.
+//! Models of the robust mutex: what its guards add to the raw lock.
 
+use crate::collector::Collector;
 use interlatch_check::Model;
-use interlatch_contract::robust_mutex::*;
+use interlatch_contract::robust_mutex;
 
 pub fn models() -> Vec<Model> {
-    let model = |build: fn() -> _| Model::new("robust_mutex", build);
-    vec![
-        model(a_panic_is_told_like_a_death),
-        model(|| who_drops_the_news_ends_it_for_all(3)).bounded(3),
-        model(|| who_drops_the_news_ends_it_for_all(4)).bounded(2),
-        model(answers_odd_timeouts),
-        model(a_holder_hears_that_it_holds),
-    ]
+    let mut models = Collector::new("robust_mutex")
+        .bounded(
+            3,
+            &["dropped_inconsistent_guard_is_unrecoverable_for_all/3"],
+        )
+        .bounded(
+            2,
+            &["dropped_inconsistent_guard_is_unrecoverable_for_all/4"],
+        );
+    robust_mutex::all(&mut models);
+    models.finish()
 }

@@ -18,7 +18,12 @@ fn names(page: &str) -> Vec<String> {
 
 /// The source of all models and of the scenarios that they run.
 fn models() -> String {
-    let folders = ["models", "models/broken", "crates/contract/src"];
+    let folders = [
+        "models",
+        "models/broken",
+        "crates/contract/src",
+        "crates/contract/src/buffer",
+    ];
     let files = folders.iter().flat_map(|folder| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         fs::read_dir(folder).expect("a folder of the project")
@@ -112,21 +117,21 @@ fn models_named_in_concepts_exist() {
         "mutex/",
         "condvar/",
         "semaphore/",
-        "pair/",
+        "semaphore_pair/",
         "bounded<",
         "monitor<",
-        "queue/",
+        "message_queue/",
         "rendezvous/",
         "loan/",
-        "chain/",
-        "address/",
+        "segment_list/",
+        "addressed/",
         "byte_pipe<",
         "directory/",
         "duplex/",
         "pipe<",
         "pipe_",
-        "recoverable_pair/",
         "robust_",
+        "raw_robust_mutex/",
         "broken/",
     ];
     let names = names("docs/concepts.md").into_iter();

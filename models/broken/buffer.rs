@@ -19,14 +19,14 @@ pub fn models() -> Vec<Model> {
             buffer::keeps_order::<Flawed<IS_A_STACK>>,
         ),
         Model::broken(
-            "buffer_that_holds_one_too_many",
+            "buffer_that_exceeds_its_capacity",
             WrongResult,
-            buffer::never_exceeds_capacity::<Flawed<HOLDS_ONE_TOO_MANY>>,
+            buffer::never_exceeds_capacity::<Flawed<EXCEEDS_ITS_CAPACITY>>,
         ),
         Model::broken(
             "buffer_that_pushes_unlocked",
             DataRace,
-            buffer::two_senders_are_both_heard::<Flawed<PUSHES_UNLOCKED>>,
+            buffer::items_of_both_senders_arrive::<Flawed<PUSHES_UNLOCKED>>,
         ),
         Model::broken(
             "buffer_that_delivers_twice",
@@ -51,82 +51,81 @@ pub fn models() -> Vec<Model> {
         Model::broken(
             "buffer_that_ends_before_it_is_drained",
             WrongResult,
-            buffer::closing_lets_receivers_drain_and_end::<Flawed<ENDS_BEFORE_DRAINED>>,
+            buffer::closed_buffer_can_be_drained::<Flawed<ENDS_BEFORE_DRAINED>>,
         ),
         Model::broken(
-            "buffer_with_one_condition_for_both",
+            "buffer_with_one_condvar_for_both_sides",
             Deadlock,
-            buffer::delivers_each_once::<Flawed<ONE_CONDITION_FOR_BOTH>>,
+            buffer::delivers_each_once::<Flawed<ONE_CONDVAR_FOR_BOTH>>,
         ),
         Model::broken(
             "buffer_whose_timed_out_sender_leaves_its_item",
             WrongResult,
-            buffer::an_impatient_sender_leaves_nothing_behind::<
-                Flawed<TIMED_OUT_SENDER_LEAVES_ITS_ITEM>,
-            >,
+            buffer::timed_out_sender_keeps_its_item::<Flawed<TIMED_OUT_SENDER_LEAVES_ITS_ITEM>>,
         ),
         Model::broken(
-            "buffer_whose_timed_out_receiver_takes_one",
+            "buffer_whose_timed_out_receiver_takes_an_item",
             Deadlock,
-            buffer::an_impatient_receiver_takes_nothing_along::<Flawed<TIMED_OUT_RECEIVER_TAKES_ONE>>,
+            buffer::timed_out_receiver_takes_no_item::<Flawed<TIMED_OUT_RECEIVER_TAKES_ONE>>,
         ),
         Model::broken(
             "buffer_whose_batch_wakes_one_receiver",
             Deadlock,
-            buffer::a_batch_lets_every_receiver_go::<Flawed<BATCH_WAKES_ONE>>,
+            buffer::batch_wakes_every_receiver::<Flawed<BATCH_WAKES_ONE>>,
         ),
         Model::broken(
             "buffer_whose_batch_wakes_one_sender",
             Deadlock,
-            buffer::places_of_a_batch_let_every_sender_go::<Flawed<BATCH_WAKES_ONE>>,
+            buffer::batch_receive_wakes_every_sender::<Flawed<BATCH_WAKES_ONE>>,
         ),
         Model::broken(
-            "buffer_that_keeps_what_it_refuses_of_a_batch",
+            "buffer_that_loses_the_unsent_items_of_a_batch",
             WrongResult,
-            buffer::a_refused_batch_loses_nothing::<Flawed<KEEPS_THE_REFUSED>>,
+            buffer::failed_batch_send_keeps_its_items::<Flawed<LOSES_THE_UNSENT>>,
         ),
         Model::broken(
-            "buffer_that_turns_a_batch_round",
+            "buffer_that_reverses_a_batch",
             WrongResult,
-            buffer::a_batch_keeps_order::<Flawed<TURNS_A_BATCH_ROUND>>,
+            buffer::batch_keeps_order::<Flawed<REVERSES_A_BATCH>>,
         ),
         Model::broken(
-            "buffer_that_loses_of_a_batch",
+            "buffer_that_drops_received_items_of_a_batch",
             WrongResult,
-            buffer::an_impatient_batch_loses_nothing::<Flawed<LOSES_OF_A_BATCH>>,
+            buffer::timed_out_batch_loses_no_item::<Flawed<DROPS_RECEIVED>>,
         ),
     ]
 }
 
-/// Hands out the newest item.
+/// Receives the newest item first: the order is wrong.
 const IS_A_STACK: u8 = 0;
-/// Has room for one more than it says.
-const HOLDS_ONE_TOO_MANY: u8 = 1;
-/// Appends outside the lock.
+/// Accepts one item more than its capacity.
+const EXCEEDS_ITS_CAPACITY: u8 = 1;
+/// Appends an item without the lock: two senders race.
 const PUSHES_UNLOCKED: u8 = 2;
-/// Hands out an item and forgets to take it out the first time.
+/// Receives the first item without removing it: it arrives twice.
 const DELIVERS_TWICE: u8 = 3;
-/// Tells nobody that it was closed.
+/// Closes without a notification: the receivers hang.
 const CLOSES_SILENTLY: u8 = 4;
-/// Tells one.
+/// Closes with a notification of one waiter: the other waiter hangs.
 const CLOSE_WAKES_ONE: u8 = 5;
-/// Reports the end although there are items left.
+/// Reports the disconnection although items are left.
 const ENDS_BEFORE_DRAINED: u8 = 6;
-/// "Not full" and "not empty" are one condition variable, with `notify_one`.
-const ONE_CONDITION_FOR_BOTH: u8 = 7;
-/// A sender whose time is over has put its item in all the same.
+/// "Not full" and "not empty" share a condition variable and use `notify_one`.
+///
+/// A notification may wake a process of the wrong side, and the right one hangs.
+const ONE_CONDVAR_FOR_BOTH: u8 = 7;
+/// A sender that times out appends its item nevertheless.
 const TIMED_OUT_SENDER_LEAVES_ITS_ITEM: u8 = 8;
-/// A receiver whose time is over takes an item, and says that it did not.
+/// A receiver takes an item and reports a timeout: the other receiver hangs.
 const TIMED_OUT_RECEIVER_TAKES_ONE: u8 = 9;
-
-/// Passes a batch under the lock, and tells one that waits.
+/// Passes a batch under one lock and notifies one waiter: the other waiter hangs.
 const BATCH_WAKES_ONE: u8 = 10;
-/// Of a batch, what was not sent does not stay with the sender.
-const KEEPS_THE_REFUSED: u8 = 11;
+/// Drops the items of a batch that were not sent.
+const LOSES_THE_UNSENT: u8 = 11;
 /// Sends the last item of a batch first.
-const TURNS_A_BATCH_ROUND: u8 = 12;
-/// A receiver of many drops all but the first.
-const LOSES_OF_A_BATCH: u8 = 13;
+const REVERSES_A_BATCH: u8 = 12;
+/// A receive of a batch drops all items but the first.
+const DROPS_RECEIVED: u8 = 13;
 
 #[derive(Debug, Default)]
 struct Inside {
@@ -161,20 +160,20 @@ impl<const FLAW: u8> ShmType for Flawed<FLAW> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: accessed under the lock, or the checker finds it.
+// SAFETY: `lock` excludes accesses to `inside`. The checker detects a violation.
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 impl<const FLAW: u8> Flawed<FLAW> {
     const CAPACITY: usize = match FLAW {
-        BATCH_WAKES_ONE | LOSES_OF_A_BATCH => 2,
+        BATCH_WAKES_ONE | DROPS_RECEIVED => 2,
         _ => 1,
     };
     const ROOM: usize = match FLAW {
-        HOLDS_ONE_TOO_MANY | IS_A_STACK => 2,
+        EXCEEDS_ITS_CAPACITY | IS_A_STACK => 2,
         _ => Self::CAPACITY,
     };
 
-    /// Sends what there is room for, or receives what is there, in one round under the lock.
+    /// Waits until `step` succeeds, repeats it while it does, and notifies one waiter.
     fn pass(&self, wait: &Condvar, notify: &Condvar, step: impl Fn(&mut Inside) -> bool) {
         let mut held = self.lock.lock();
         while !self.change(&step) {
@@ -201,13 +200,13 @@ impl<const FLAW: u8> Flawed<FLAW> {
     }
 
     fn change<R>(&self, change: impl FnOnce(&mut Inside) -> R) -> R {
-        // SAFETY: under the lock, or the checker finds it.
+        // SAFETY: the caller holds `lock`. The checker detects a violation.
         self.inside
             .with_mut(|inside| change(unsafe { &mut *inside }))
     }
 
     fn not_empty(&self) -> &Condvar {
-        if FLAW == ONE_CONDITION_FOR_BOTH {
+        if FLAW == ONE_CONDVAR_FOR_BOTH {
             &self.not_full
         } else {
             &self.not_empty
@@ -338,7 +337,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         items: &mut Vec<u64>,
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>> {
-        if FLAW == TURNS_A_BATCH_ROUND {
+        if FLAW == REVERSES_A_BATCH {
             items.reverse();
         }
         while FLAW == BATCH_WAKES_ONE && !items.is_empty() {
@@ -352,7 +351,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
             });
         }
         let sent = self.send_each(endpoint, items, timeout);
-        if FLAW == KEEPS_THE_REFUSED {
+        if FLAW == LOSES_THE_UNSENT {
             items.clear();
         }
         sent
@@ -379,7 +378,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         if most > 0 {
             items.push(self.recv_with(endpoint, timeout)?);
         }
-        if FLAW == LOSES_OF_A_BATCH && most > 1 {
+        if FLAW == DROPS_RECEIVED && most > 1 {
             let _ = self.recv_with(endpoint, Timeout::NonBlocking);
         }
         Ok(items.len() - before)

@@ -1,4 +1,4 @@
-//! The pipe in shared memory, with a step left out or in the wrong place.
+//! Byte pipes in shared memory with a step left out or moved.
 
 use interlatch::channel::{Direction, RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell};
@@ -11,37 +11,39 @@ use interlatch_contract::byte_pipe::{self, Bytes};
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::broken("byte_pipe_that_tells_one_writer", Deadlock, || {
-            byte_pipe::who_has_little_to_write_does_not_wait_for_more::<Flawed<TELLS_ONE_WRITER, 2>>(
+        Model::broken("byte_pipe_that_wakes_one_writer", Deadlock, || {
+            byte_pipe::small_writer_does_not_wait_behind_a_larger_one::<Flawed<WAKES_ONE_WRITER, 2>>(
             )
         }),
-        Model::broken("byte_pipe_that_tells_one_reader", Deadlock, || {
-            byte_pipe::two_readers_share_what_came_at_once::<Flawed<TELLS_ONE_READER, 2>>()
+        Model::broken("byte_pipe_that_wakes_one_reader", Deadlock, || {
+            byte_pipe::one_write_wakes_two_readers::<Flawed<WAKES_ONE_READER, 2>>()
         }),
-        Model::broken("byte_pipe_that_divides_small_pieces", WrongResult, || {
-            byte_pipe::small_writes_are_not_mixed::<Flawed<DIVIDES, 3>>()
+        Model::broken("byte_pipe_that_splits_small_writes", WrongResult, || {
+            byte_pipe::small_writes_do_not_interleave::<Flawed<SPLITS_SMALL_WRITES, 3>>()
         }),
-        Model::broken("byte_pipe_that_counts_byte_by_byte", WrongResult, || {
-            byte_pipe::a_write_is_done_or_not::<Flawed<COUNTS_EACH, 2>>()
+        Model::broken("byte_pipe_that_publishes_byte_by_byte", WrongResult, || {
+            byte_pipe::killed_write_completes_or_has_no_effect::<Flawed<PUBLISHES_EACH_BYTE, 2>>()
         }),
-        Model::broken("byte_pipe_that_counts_before_it_fills", WrongResult, || {
-            byte_pipe::a_write_is_done_or_not::<Flawed<COUNTS_FIRST, 2>>()
-        }),
+        Model::broken(
+            "byte_pipe_that_publishes_before_it_fills",
+            WrongResult,
+            byte_pipe::killed_write_completes_or_has_no_effect::<Flawed<PUBLISHES_FIRST, 2>>,
+        ),
     ]
 }
 
-/// Room is told to one writer: maybe to one for whom it is not enough.
-const TELLS_ONE_WRITER: u8 = 0;
-/// All that came at once is told to one reader, who takes only a part.
-const TELLS_ONE_READER: u8 = 1;
-/// A small piece goes in as there is room.
-const DIVIDES: u8 = 2;
-/// A death between two bytes leaves a part of a small piece.
-const COUNTS_EACH: u8 = 3;
-/// A death leaves bytes that nobody wrote.
-const COUNTS_FIRST: u8 = 4;
+/// A read wakes one writer, for which the room may be too small: the other writer hangs.
+const WAKES_ONE_WRITER: u8 = 0;
+/// A write wakes one reader, which takes a part of the bytes: the other reader hangs.
+const WAKES_ONE_READER: u8 = 1;
+/// Writes each byte of a small write separately: two writes interleave.
+const SPLITS_SMALL_WRITES: u8 = 2;
+/// Publishes each byte separately: a death in between leaves a part of a small write.
+const PUBLISHES_EACH_BYTE: u8 = 3;
+/// Publishes the position before it writes the bytes: a death in between leaves wrong bytes.
+const PUBLISHES_FIRST: u8 = 4;
 
-/// `BytePipe` without its ends.
+/// `BytePipe` without endpoints.
 #[derive(Debug)]
 struct Flawed<const FLAW: u8, const N: usize> {
     lock: RobustMutex<()>,
@@ -70,36 +72,36 @@ impl<const FLAW: u8, const N: usize> ShmType for Flawed<FLAW, N> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: accessed under the lock.
+// SAFETY: `lock` excludes every other access to the cells.
 unsafe impl<const FLAW: u8, const N: usize> Sync for Flawed<FLAW, N> {}
 
 fn get(number: &UnsafeCell<usize>) -> usize {
-    // SAFETY: under the lock.
+    // SAFETY: the caller holds `lock`, which excludes every other access.
     number.with(|number| unsafe { *number })
 }
 
 fn set(number: &UnsafeCell<usize>, value: usize) {
-    // SAFETY: under the lock.
+    // SAFETY: the caller holds `lock`, which excludes every other access.
     number.with_mut(|number| unsafe { *number = value });
 }
 
 impl<const FLAW: u8, const N: usize> Flawed<FLAW, N> {
-    /// Waits until that is so; the lock is held then.
-    fn enter(
+    /// Locks, and waits until the number of bytes satisfies the predicate.
+    fn lock_when(
         &self,
-        condition: &Condvar,
+        changed: &Condvar,
         timeout: Timeout,
-        is_so: impl Fn(usize) -> bool,
+        is_ready: impl Fn(usize) -> bool,
     ) -> Option<RobustMutexGuard<'_, ()>> {
         let locked = self.lock.lock().or_else(RobustLockError::mark_consistent);
         let mut guard = locked.unwrap_or_else(|error| panic!("{error}"));
         let mut in_time = true;
-        while !is_so(get(&self.written) - get(&self.read)) {
+        while !is_ready(get(&self.written) - get(&self.read)) {
             if !in_time {
                 return None;
             }
             let locked;
-            (locked, in_time) = condition.wait_robust(guard, timeout);
+            (locked, in_time) = changed.wait_robust(guard, timeout);
             guard = locked
                 .or_else(RobustLockError::mark_consistent)
                 .unwrap_or_else(|error| panic!("{error}"));
@@ -109,14 +111,14 @@ impl<const FLAW: u8, const N: usize> Flawed<FLAW, N> {
 
     fn put(&self, bytes: &[u8]) {
         let written = get(&self.written);
-        if FLAW == COUNTS_FIRST {
+        if FLAW == PUBLISHES_FIRST {
             set(&self.written, written + bytes.len());
         }
         for (number, byte) in (written..).zip(bytes) {
-            // SAFETY: under the lock.
+            // SAFETY: the caller holds `lock`, which excludes every other access.
             self.bytes
                 .with_mut(|all| unsafe { (*all)[number % N] = *byte });
-            if FLAW == COUNTS_EACH {
+            if FLAW == PUBLISHES_EACH_BYTE {
                 set(&self.written, number + 1);
             }
         }
@@ -129,9 +131,13 @@ impl<const FLAW: u8, const N: usize> Bytes for Flawed<FLAW, N> {
         let mut count = 0;
         while count < bytes.len() {
             let rest = &bytes[count..];
-            let piece = if FLAW == DIVIDES { 1 } else { rest.len() };
+            let piece = if FLAW == SPLITS_SMALL_WRITES {
+                1
+            } else {
+                rest.len()
+            };
             let guard = self
-                .enter(&self.not_full, timeout, |there| N - there >= piece)
+                .lock_when(&self.not_full, timeout, |count| N - count >= piece)
                 .ok_or(SendTimeoutError::Timeout(()))?;
             let room = N - (get(&self.written) - get(&self.read));
             let some = rest.len().min(room);
@@ -139,7 +145,7 @@ impl<const FLAW: u8, const N: usize> Bytes for Flawed<FLAW, N> {
             count += some;
             drop(guard);
             match FLAW {
-                TELLS_ONE_READER => self.not_empty.notify_one(),
+                WAKES_ONE_READER => self.not_empty.notify_one(),
                 _ => self.not_empty.notify_all(),
             }
         }
@@ -148,24 +154,24 @@ impl<const FLAW: u8, const N: usize> Bytes for Flawed<FLAW, N> {
 
     fn read_with(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, RecvTimeoutError> {
         let guard = self
-            .enter(&self.not_empty, timeout, |there| there > 0)
+            .lock_when(&self.not_empty, timeout, |count| count > 0)
             .ok_or(RecvTimeoutError::Timeout)?;
         let read = get(&self.read);
         let count = bytes.len().min(get(&self.written) - read);
         for (number, byte) in (read..).zip(&mut bytes[..count]) {
-            // SAFETY: under the lock.
+            // SAFETY: the caller holds `lock`, which excludes every other access.
             *byte = self.bytes.with(|all| unsafe { (*all)[number % N] });
         }
         set(&self.read, read + count);
         drop(guard);
         match FLAW {
-            TELLS_ONE_WRITER => self.not_full.notify_one(),
+            WAKES_ONE_WRITER => self.not_full.notify_one(),
             _ => self.not_full.notify_all(),
         }
         Ok(count)
     }
 
-    fn come(&self, _end: Direction) -> Option<impl Sized + '_> {
+    fn attach(&self, _direction: Direction) -> Option<impl Sized + '_> {
         Some(())
     }
 

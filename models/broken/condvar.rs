@@ -1,4 +1,4 @@
-//! Condition variables that lose notifications, and a waiter that does not look again.
+//! Broken condition variables that lose notifications, and a wait without a loop.
 
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::spin::{Spin, SpinPolicy};
@@ -13,49 +13,50 @@ use interlatch_contract::condvar;
 pub fn models() -> Vec<Model> {
     vec![
         Model::broken(
-            "condvar_that_looks_after_unlocking",
+            "condvar_that_reads_its_word_after_unlocking",
             Deadlock,
-            condvar::does_not_lose_wakeup::<FlawedCondvar<LOOKS_AFTER_UNLOCKING>, RawMutex>,
+            condvar::does_not_lose_wakeup::<FlawedCondvar<READS_AFTER_UNLOCKING>, RawMutex>,
         ),
         Model::broken(
             "condvar_whose_notify_all_wakes_one",
             Deadlock,
-            condvar::notify_all_wakes_everyone::<FlawedCondvar<NOTIFY_ALL_WAKES_ONE>, RawMutex>,
+            condvar::notify_all_wakes_every_waiter::<FlawedCondvar<NOTIFY_ALL_WAKES_ONE>, RawMutex>,
         ),
         Model::broken(
-            "condvar_that_forgets_a_sleeper",
+            "condvar_that_forgets_a_waiter",
             Deadlock,
-            condvar::one_notification_wakes_one::<FlawedCondvar<FORGETS_A_SLEEPER>, RawMutex>,
+            condvar::two_notifications_wake_two_waiters::<FlawedCondvar<FORGETS_A_WAITER>, RawMutex>,
         ),
         Model::broken(
-            "condvar_whose_timed_out_waiter_eats",
+            "condvar_whose_timed_out_waiter_takes_a_notification",
             Deadlock,
-            condvar::a_timed_out_waiter_eats_no_notification::<
-                FlawedCondvar<TIMED_OUT_WAITER_EATS>,
+            condvar::timed_out_waiter_takes_no_notification::<
+                FlawedCondvar<TIMED_OUT_WAITER_TAKES_ONE>,
                 RawMutex,
             >,
         ),
         Model::broken(
-            "condvar_that_sleeps_after_a_spin_unseen",
+            "condvar_that_sleeps_unregistered_after_a_spin",
             Deadlock,
-            condvar::does_not_lose_wakeup::<FlawedCondvar<SLEEPS_UNSEEN>, RawMutex>,
+            condvar::does_not_lose_wakeup::<FlawedCondvar<SLEEPS_UNREGISTERED>, RawMutex>,
         ),
         Model::broken("wait_without_a_loop", WrongResult, waits_without_a_loop),
     ]
 }
 
-/// Learns the number of notifications after unlocking: one in between is lost.
-const LOOKS_AFTER_UNLOCKING: u8 = 0;
-/// Wakes one waiter where all have to be woken.
+/// Reads the number of notifications after unlocking: one in between is lost, and the waiter hangs.
+const READS_AFTER_UNLOCKING: u8 = 0;
+/// `notify_all` wakes one waiter: the other waiter hangs.
 const NOTIFY_ALL_WAKES_ONE: u8 = 1;
-/// After a wake that found nobody, takes the bit away, although somebody may sleep by now who
-/// relies on it. (A draft of the sound sibling had this one; the checker found it.)
-const FORGETS_A_SLEEPER: u8 = 2;
-/// A waiter whose time is over takes a notification along that came at the same time.
-const TIMED_OUT_WAITER_EATS: u8 = 3;
-
-/// Who has spun in vain sleeps, without saying so to those who notify.
-const SLEEPS_UNSEEN: u8 = 4;
+/// Clears the waiters bit after a wake call that woke no waiter, although a new waiter may sleep.
+///
+/// The next notification makes no wake call, and the waiter hangs. A draft of `sync/condvar.rs` had
+/// this bug, and the checker found it.
+const FORGETS_A_WAITER: u8 = 2;
+/// A waiter consumes a notification and reports a timeout: the other waiter hangs.
+const TIMED_OUT_WAITER_TAKES_ONE: u8 = 3;
+/// A waiter that spun without success sleeps without setting the waiters bit, and hangs.
+const SLEEPS_UNREGISTERED: u8 = 4;
 
 const WAITERS: u32 = 1;
 const NOTIFICATION: u32 = 2;
@@ -69,27 +70,27 @@ struct FlawedCondvar<const FLAW: u8> {
 impl<const FLAW: u8> RawCondvar for FlawedCondvar<FLAW> {
     fn wait_with<L: RawLock>(&self, held: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
         let mut spin = Spin::new(&self.word, SpinPolicy::Event, None);
-        let mark = match FLAW == SLEEPS_UNSEEN && spin.wait_until(|_| true) {
+        let mark = match FLAW == SLEEPS_UNREGISTERED && spin.wait_until(|_| true) {
             true => 0,
             false => WAITERS,
         };
-        let look = || self.word.fetch_or(mark, Relaxed) | mark;
-        let early = if FLAW == LOOKS_AFTER_UNLOCKING {
+        let register = || self.word.fetch_or(mark, Relaxed) | mark;
+        let early = if FLAW == READS_AFTER_UNLOCKING {
             None
         } else {
-            Some(look())
+            Some(register())
         };
         let lock = held.mutex();
-        // SAFETY: held, and locked again below.
+        // SAFETY: the caller's guard holds the lock, and it is locked again below.
         unsafe { lock.unlock() };
         let deadline = match timeout {
             Timeout::At(deadline) => Some(deadline),
             Timeout::NonBlocking | Timeout::Infinite => None,
         };
-        let wake = futex::wait(&self.word, early.unwrap_or_else(look), deadline);
+        let wake = futex::wait(&self.word, early.unwrap_or_else(register), deadline);
         let in_time = match (FLAW, wake) {
             (_, Wake::TimedOut) => false,
-            (TIMED_OUT_WAITER_EATS, _) => deadline.is_none(),
+            (TIMED_OUT_WAITER_TAKES_ONE, _) => deadline.is_none(),
             _ => true,
         };
         while !lock.raw_lock_with(Timeout::Infinite) {}
@@ -101,7 +102,7 @@ impl<const FLAW: u8> RawCondvar for FlawedCondvar<FLAW> {
         if before & WAITERS == 0 {
             return;
         }
-        if futex::wake(&self.word, 1) == 0 && FLAW == FORGETS_A_SLEEPER {
+        if futex::wake(&self.word, 1) == 0 && FLAW == FORGETS_A_WAITER {
             let after = before.wrapping_add(NOTIFICATION);
             let _ = self
                 .word
@@ -122,7 +123,10 @@ impl<const FLAW: u8> RawCondvar for FlawedCondvar<FLAW> {
     }
 }
 
-/// A sound condition variable, two waiters for one token, and each waits only once.
+/// A correct condition variable with two consumers of one token.
+///
+/// The waiter checks the condition with `if` instead of `while`: when it wakes up, the other
+/// process may have taken the token.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 struct Tokens {
@@ -132,7 +136,7 @@ struct Tokens {
 }
 
 fn waits_without_a_loop() -> Scenario<Tokens> {
-    let take_if_there = |shared: &Tokens| {
+    let try_take = |shared: &Tokens| {
         let _held = shared.lock.lock();
         if shared.tokens.get() > 0 {
             shared.tokens.set(shared.tokens.get() - 1);
@@ -144,7 +148,7 @@ fn waits_without_a_loop() -> Scenario<Tokens> {
             shared.changed.wait_with(&mut held, Timeout::Infinite);
         }
         let tokens = shared.tokens.get();
-        assert!(tokens > 0, "woken, but somebody else has taken the token");
+        assert!(tokens > 0, "woken, but another process took the token");
         shared.tokens.set(tokens - 1);
     };
     let put = |shared: &Tokens| {
@@ -153,5 +157,5 @@ fn waits_without_a_loop() -> Scenario<Tokens> {
         drop(held);
         shared.changed.notify_one();
     };
-    Scenario::new("waits_without_a_loop", vec![take, take_if_there, put]).choices(8)
+    Scenario::new("waits_without_a_loop", vec![take, try_take, put]).choices(8)
 }

@@ -1,40 +1,46 @@
-//! What would be lost with a dead process if sleepers did not look again by themselves.
+//! Robust primitives without the rechecks of sleepers: a wake-up that dies with a process is lost.
+//!
+//! The kernel wakes one waiter of a lock whose owner died. Wake-ups of other words die with the
+//! process that owed them, so sleepers recheck at an interval. Without rechecks, each of these
+//! models is a deadlock.
 
 use interlatch::Semaphore;
 use interlatch::sync::RawRobustMutex;
 use interlatch_check::FailureKind::Deadlock;
 use interlatch_check::Model;
 use interlatch_contract::{
-    buffer, robust_buffer, robust_condvar, robust_lock, robust_semaphore, robust_semaphore_pair,
-    semaphore,
+    buffer, raw_robust_mutex, robust_buffer, robust_condvar, robust_semaphore,
+    robust_semaphore_pair, semaphore,
 };
 
 pub fn models() -> Vec<Model> {
     vec![
-        // A third process takes the lock before the wake-up that the dead one owed.
-        Model::broken("robust_lock_without_rechecks", Deadlock, || {
-            robust_lock::survives_a_death::<RawRobustMutex>(3).without_rechecks()
+        // A third process acquires the lock before the waiter that the kernel woke.
+        Model::broken("raw_robust_mutex_without_rechecks", Deadlock, || {
+            raw_robust_mutex::survives_owner_death::<RawRobustMutex>(3).without_rechecks()
         }),
         Model::broken("semaphore_without_rechecks", Deadlock, || {
-            semaphore::a_dead_acquirer_hinders_nobody::<Semaphore>().without_rechecks()
+            semaphore::acquirer_death_blocks_no_other_acquirer::<Semaphore>().without_rechecks()
         }),
-        Model::broken("dead_sender_without_rechecks", Deadlock, || {
+        Model::broken("robust_monitor_without_rechecks", Deadlock, || {
             type Buffer = buffer::RobustMonitor<1>;
-            robust_buffer::the_last_sender_that_dies_ends_the_stream::<Buffer>().without_rechecks()
+            robust_buffer::death_of_last_sender_disconnects_receivers::<Buffer>().without_rechecks()
         }),
-        Model::broken("turn_of_the_dead_without_rechecks", Deadlock, || {
-            robust_semaphore_pair::a_dead_writers_turn_comes_back(3).without_rechecks()
+        Model::broken("robust_semaphore_pair_without_rechecks", Deadlock, || {
+            robust_semaphore_pair::writer_death_returns_its_turn(3).without_rechecks()
         }),
-        Model::broken("permit_of_the_dead_without_rechecks", Deadlock, || {
-            robust_semaphore::a_dead_holder_gives_its_permit_back(2).without_rechecks()
-        }),
-        Model::broken("condvar_without_rechecks", Deadlock, || {
-            robust_condvar::a_dead_waiter_hinders_nobody().without_rechecks()
+        Model::broken("robust_semaphore_without_rechecks", Deadlock, || {
+            robust_semaphore::holder_death_releases_its_permit(2).without_rechecks()
         }),
         Model::broken(
-            "condvar_without_rechecks_of_a_dead_notifier",
+            "robust_condvar_without_rechecks_after_waiter_death",
             Deadlock,
-            || robust_condvar::a_dead_notifier_leaves_what_it_changed().without_rechecks(),
+            || robust_condvar::waiter_death_blocks_no_other_waiter().without_rechecks(),
+        ),
+        Model::broken(
+            "robust_condvar_without_rechecks_after_notifier_death",
+            Deadlock,
+            || robust_condvar::change_of_killed_notifier_is_seen().without_rechecks(),
         ),
     ]
 }

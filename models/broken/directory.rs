@@ -1,4 +1,4 @@
-//! Naming an object before it is built, or outside of the lock.
+//! Directories that publish an object before it is built, or search without the lock.
 
 use interlatch::RobustMutex;
 use interlatch::platform::Ordering::{Acquire, Release};
@@ -10,19 +10,21 @@ use interlatch_check::{RaceCell, Scenario};
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::broken("object_counted_before_it_is_built", WrongResult, || {
-            scenario::<COUNTS_FIRST>().victims(&[0])
-        }),
-        Model::broken("object_looked_for_before_the_lock", DataRace, || {
-            scenario::<LOOKS_OUTSIDE>()
+        Model::broken(
+            "directory_that_counts_before_it_builds",
+            WrongResult,
+            || scenario::<COUNTS_FIRST>().victims(&[0]),
+        ),
+        Model::broken("directory_that_searches_before_it_locks", DataRace, || {
+            scenario::<SEARCHES_UNLOCKED>()
         }),
     ]
 }
 
-/// The object is counted in, and then built: nobody builds it if that one dies in between.
+/// Counts the object before it is built: after a death in between, others find it unbuilt.
 const COUNTS_FIRST: u8 = 0;
-/// Whether there is one is looked at outside of the lock, and believed inside.
-const LOOKS_OUTSIDE: u8 = 1;
+/// Reads the count before it locks: two processes build the object and race.
+const SEARCHES_UNLOCKED: u8 = 1;
 
 #[repr(C)]
 #[derive(ShmSafe)]
@@ -38,7 +40,7 @@ fn create_or_find<const FLAW: u8>(shared: &Flawed) {
     let guard = shared.lock.lock().or_else(RobustLockError::mark_consistent);
     let guard = guard.unwrap_or_else(|error| panic!("{error}"));
     let count = match FLAW {
-        LOOKS_OUTSIDE => before,
+        SEARCHES_UNLOCKED => before,
         _ => shared.count.load(Acquire),
     };
     if count == 0 && FLAW == COUNTS_FIRST {
@@ -51,12 +53,12 @@ fn create_or_find<const FLAW: u8>(shared: &Flawed) {
         shared.count.store(1, Release);
     }
     drop(guard);
-    assert_eq!(shared.object.get(), 2, "it is built");
+    assert_eq!(shared.object.get(), 2, "the object is not built");
 }
 
 fn scenario<const FLAW: u8>() -> Scenario<Flawed> {
     Scenario::new(
-        "one_creates_and_all_find",
+        "one_process_creates_and_all_find",
         vec![create_or_find::<FLAW>, create_or_find::<FLAW>],
     )
     .choices(4)

@@ -1,4 +1,4 @@
-//! What a futex does not promise: to order memory, and to end a wait only for a wake.
+//! Misuse of a futex: a wake-up orders no memory, and a wait may return without one (`futex(2)`).
 
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, ShmSafe, ShmType, TypeInfo, UnsafeCell, futex};
@@ -8,8 +8,10 @@ use interlatch_check::{FailureKind, Model};
 pub fn models() -> Vec<Model> {
     use FailureKind::{DataRace, WrongResult};
     vec![
-        Model::broken("wake_up_taken_for_an_ordering", DataRace, message),
-        Model::broken("end_of_a_wait_taken_for_a_wake_up", WrongResult, || {
+        // The word is Relaxed, so only the wake-up could order `text`. It does not.
+        Model::broken("wakeup_taken_for_an_ordering", DataRace, message),
+        // An interrupted wait returns before the message is sent.
+        Model::broken("end_of_wait_taken_for_a_wakeup", WrongResult, || {
             Scenario::new("wake_up", vec![send_one, wait_once]).interruptions(1)
         }),
     ]
@@ -20,7 +22,7 @@ struct Message {
     text: UnsafeCell<u32>,
 }
 
-// SAFETY: that is what the checker is to deny.
+// SAFETY: the checker detects unordered accesses to `text`.
 unsafe impl Sync for Message {}
 
 // SAFETY: no pointers.
@@ -42,7 +44,7 @@ fn message() -> Scenario<Message> {
 }
 
 fn send(message: &Message) {
-    // SAFETY: the receiver looks only after it was woken; whether that is enough is the question.
+    // SAFETY: the receiver reads after the wake-up. The checker reports whether this is an order.
     message.text.with_mut(|text| unsafe { *text = 7 });
     message.sent.swap(1, Relaxed);
     futex::wake(&message.sent, 1);
@@ -68,6 +70,6 @@ fn wait_once(message: &Message) {
     assert_eq!(
         message.sent.fetch_add(0, Relaxed),
         1,
-        "sent, since the wait is over"
+        "the wait returned before the message was sent"
     );
 }

@@ -1,4 +1,4 @@
-//! Places that are lent without a word of who has them.
+//! Loans whose slots do not record their holder in a robust lock.
 
 use interlatch::channel::RecvTimeoutError;
 use interlatch::channel::SendTimeoutError;
@@ -15,22 +15,22 @@ use interlatch_contract::loan::*;
 pub fn models() -> Vec<Model> {
     vec![
         Model::broken(
-            "loan_that_a_flag_marks",
+            "loan_marked_by_a_flag",
             WrongResult,
-            a_dead_holder_of_a_loan_gives_it_back::<Flawed<A_FLAG>>,
+            sender_death_frees_its_loan::<Flawed<MARKED_BY_A_FLAG>>,
         ),
         Model::broken(
-            "loan_that_is_an_item_already",
+            "loan_visible_before_it_is_sent",
             DataRace,
-            a_dead_holder_of_a_loan_gives_it_back::<Flawed<AN_ITEM_ALREADY>>,
+            sender_death_frees_its_loan::<Flawed<VISIBLE_EARLY>>,
         ),
     ]
 }
 
-/// A flag says that a place is lent; the kernel does not know of it.
-const A_FLAG: u8 = 0;
-/// The place is the readers' when it is lent, not when it is sent.
-const AN_ITEM_ALREADY: u8 = 1;
+/// A flag marks a borrowed slot: the kernel does not clear it at a death, so the slot is lost.
+const MARKED_BY_A_FLAG: u8 = 0;
+/// The slot counts as an item when it is borrowed: the reader races with the sender.
+const VISIBLE_EARLY: u8 = 1;
 
 const EMPTY: u64 = 0;
 const LENT: u64 = 1;
@@ -58,16 +58,17 @@ impl<const FLAW: u8> ShmType for Flawed<FLAW> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: the state is accessed under the lock, the item by the one that has it; or so it should be.
+// SAFETY: `lock` excludes accesses to `state`, and the holder of the slot accesses `item`. The
+// checker detects a violation.
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 fn get(number: &UnsafeCell<u64>) -> u64 {
-    // SAFETY: see `Sync`; loom checks it.
+    // SAFETY: see the implementation of `Sync`.
     number.with(|number| unsafe { *number })
 }
 
 fn set(number: &UnsafeCell<u64>, value: u64) {
-    // SAFETY: see `Sync`; loom checks it.
+    // SAFETY: see the implementation of `Sync`.
     number.with_mut(|number| unsafe { *number = value });
 }
 
@@ -77,35 +78,36 @@ impl<const FLAW: u8> Flawed<FLAW> {
         locked.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn turns(&self, from: u64, to: u64) -> bool {
+    /// Changes the state if it is `from`, and returns whether it was.
+    fn transition(&self, from: u64, to: u64) -> bool {
         let _guard = self.lock();
-        let turns = get(&self.state) == from;
-        if turns {
+        let is_from = get(&self.state) == from;
+        if is_from {
             set(&self.state, to);
         }
-        turns
+        is_from
     }
 }
 
 impl<const FLAW: u8> Lends for Flawed<FLAW> {
-    fn fill(&self, item: u64, _patience: Timeout, before: impl FnOnce()) -> bool {
-        let lent = if FLAW == AN_ITEM_ALREADY { FULL } else { LENT };
-        if !self.turns(EMPTY, lent) {
+    fn fill(&self, item: u64, _timeout: Timeout, before_send: impl FnOnce()) -> bool {
+        let lent = if FLAW == VISIBLE_EARLY { FULL } else { LENT };
+        if !self.transition(EMPTY, lent) {
             return false;
         }
         set(&self.item, item);
-        before();
-        lent == FULL || self.turns(LENT, FULL)
+        before_send();
+        lent == FULL || self.transition(LENT, FULL)
     }
 
-    fn spoil(&self, _patience: Timeout) {}
+    fn spoil(&self, _timeout: Timeout) {}
 
-    fn read(&self, _patience: Timeout) -> Result<u64, RecvTimeoutError> {
-        if !self.turns(FULL, LENT) {
+    fn read(&self, _timeout: Timeout) -> Result<u64, RecvTimeoutError> {
+        if !self.transition(FULL, LENT) {
             return Err(RecvTimeoutError::Timeout);
         }
         let item = get(&self.item);
-        self.turns(LENT, EMPTY);
+        self.transition(LENT, EMPTY);
         Ok(item)
     }
 }

@@ -1,4 +1,4 @@
-//! Message queues that wake the wrong one, or that a death leaves in disorder.
+//! Message queues that wake the wrong process, or that a death leaves inconsistent.
 
 use interlatch::channel::message_queue::{
     LengthPolicy, MessageQueueExt, MessageType, Received, Select,
@@ -17,29 +17,35 @@ pub fn models() -> Vec<Model> {
     use message_queue::*;
     vec![
         broken(
-            "queue_that_wakes_one_receiver_of_several_types",
+            "message_queue_that_wakes_one_receiver",
             Deadlock,
-            a_receiver_of_another_type_swallows_no_wakeup::<Flawed<WAKES_ONE_RECEIVER, 2>>,
+            receiver_of_another_type_takes_no_wakeup::<Flawed<WAKES_ONE_RECEIVER, 2>>,
         ),
         broken(
-            "queue_that_wakes_one_sender_of_several_lengths",
+            "message_queue_that_wakes_one_sender",
             Deadlock,
-            a_sender_of_a_longer_message_swallows_no_wakeup::<Flawed<WAKES_ONE_SENDER, 3>>,
+            sender_of_a_longer_message_takes_no_wakeup::<Flawed<WAKES_ONE_SENDER, 3>>,
         ),
-        broken("queue_that_numbers_before_it_fills", WrongResult, || {
-            a_send_is_done_or_not::<Flawed<NUMBERS_FIRST, 2>>(2)
-        }),
         broken(
-            "queue_that_believes_the_count_of_the_dead",
+            "message_queue_that_numbers_before_it_fills",
             WrongResult,
-            || a_receive_is_done_or_not::<Flawed<BELIEVES_THE_COUNT, 3>>(2),
+            || killed_send_completes_or_has_no_effect::<Flawed<NUMBERS_FIRST, 2>>(2),
         ),
-        broken("queue_that_copies_out_after_the_lock", DataRace, || {
-            keeps_order_within_a_type::<Flawed<COPIES_OUTSIDE, 1>>()
-        }),
-        broken("queue_that_gives_the_newest_of_a_type", WrongResult, || {
-            keeps_order_within_a_type::<Flawed<NEWEST_FIRST, 2>>()
-        }),
+        broken(
+            "message_queue_that_trusts_the_count_after_owner_death",
+            WrongResult,
+            || killed_receive_completes_or_has_no_effect::<Flawed<TRUSTS_THE_COUNT, 3>>(2),
+        ),
+        broken(
+            "message_queue_that_copies_after_unlocking",
+            DataRace,
+            keeps_order_within_a_type::<Flawed<COPIES_UNLOCKED, 1>>,
+        ),
+        broken(
+            "message_queue_that_delivers_the_newest_first",
+            WrongResult,
+            keeps_order_within_a_type::<Flawed<NEWEST_FIRST, 2>>,
+        ),
     ]
 }
 
@@ -51,68 +57,69 @@ fn broken<S: ShmSafe + 'static>(
     Model::broken(bug, kind, build)
 }
 
-/// An arrival wakes one receiver, whatever that one waits for.
+/// An arrival wakes one receiver, which may wait for another type: the right one hangs.
 const WAKES_ONE_RECEIVER: u8 = 0;
-/// Room that is free again wakes one sender, whatever that one needs.
+/// A receive wakes one sender, whose message may not fit: the one whose message fits hangs.
 const WAKES_ONE_SENDER: u8 = 1;
-/// Says that the message is there before it is.
+/// Numbers the message before it is written: after a death in between, the message is torn.
 const NUMBERS_FIRST: u8 = 2;
-/// Whoever gets the lock from the dead does not count anew.
-const BELIEVES_THE_COUNT: u8 = 3;
-/// Gives the place back, unlocks, and copies then.
-const COPIES_OUTSIDE: u8 = 4;
-/// Looks from the wrong end.
+/// Does not recount the messages after an owner death: the count is wrong, and room is lost.
+const TRUSTS_THE_COUNT: u8 = 3;
+/// Frees the slot and unlocks before it copies: the next sender races with the copy.
+const COPIES_UNLOCKED: u8 = 4;
+/// Searches for the newest message of a type: the order is wrong.
 const NEWEST_FIRST: u8 = 5;
 
-/// A few places under a robust lock, for messages whose bytes are all the same.
+/// Slots under a robust mutex, for messages whose bytes are all equal.
 #[repr(C)]
 #[derive(ShmSafe)]
-struct Flawed<const FLAW: u8, const PLACES: usize> {
+struct Flawed<const FLAW: u8, const SLOTS: usize> {
     lock: RobustMutex<()>,
     arrived: Condvar,
     left: Condvar,
     messages: RaceCell,
     sent: RaceCell,
-    places: [Place; PLACES],
+    slots: [Slot; SLOTS],
 }
 
-/// A place is free while its number is 0; the numbers are in the order of the messages.
+/// A slot for one message.
 #[repr(C)]
 #[derive(ShmSafe)]
-struct Place {
+struct Slot {
+    /// Position in the order of the messages, or 0 if the slot is free.
     number: RaceCell,
     kind: RaceCell,
     length: RaceCell,
     byte: RaceCell,
 }
 
-impl<const FLAW: u8, const PLACES: usize> Flawed<FLAW, PLACES> {
+impl<const FLAW: u8, const SLOTS: usize> Flawed<FLAW, SLOTS> {
     fn lock(&self) -> RobustMutexGuard<'_, ()> {
-        self.in_order(self.lock.lock())
+        self.repaired(self.lock.lock())
     }
 
-    fn in_order<'a>(
+    fn repaired<'a>(
         &self,
         locked: Result<RobustMutexGuard<'a, ()>, RobustLockError<'a, ()>>,
     ) -> RobustMutexGuard<'a, ()> {
-        if matches!(locked, Err(RobustLockError::OwnerDied(_))) && FLAW != BELIEVES_THE_COUNT {
+        if matches!(locked, Err(RobustLockError::OwnerDied(_))) && FLAW != TRUSTS_THE_COUNT {
             self.messages.set(self.full().count() as u64);
         }
         let guard = locked.or_else(RobustLockError::mark_consistent);
         guard.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn full(&self) -> impl DoubleEndedIterator<Item = &Place> {
-        self.places.iter().filter(|place| place.number.get() != 0)
+    fn full(&self) -> impl DoubleEndedIterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| slot.number.get() != 0)
     }
 
     fn push(&self, kind: MessageType, bytes: &[u8]) -> bool {
-        let (length, most) = (bytes.len() as u64, self.places.len() as u64);
-        let used: u64 = self.full().map(|place| place.length.get()).sum();
-        let free = self.places.iter().find(|place| place.number.get() == 0);
-        let (Some(place), true, true) = (
+        let (length, max) = (bytes.len() as u64, self.slots.len() as u64);
+        let used: u64 = self.full().map(|slot| slot.length.get()).sum();
+        let free = self.slots.iter().find(|slot| slot.number.get() == 0);
+        let (Some(slot), true, true) = (
             free,
-            self.messages.get() < most,
+            self.messages.get() < max,
             used + length <= self.max_length() as u64,
         ) else {
             return false;
@@ -120,49 +127,48 @@ impl<const FLAW: u8, const PLACES: usize> Flawed<FLAW, PLACES> {
         let number = self.sent.get() + 1;
         self.sent.set(number);
         if FLAW == NUMBERS_FIRST {
-            place.number.set(number);
+            slot.number.set(number);
         }
-        place.kind.set(kind.get() as u64);
-        place.length.set(length);
-        place
-            .byte
+        slot.kind.set(kind.get() as u64);
+        slot.length.set(length);
+        slot.byte
             .set(bytes.first().map_or(0, |byte| u64::from(*byte)));
         if FLAW != NUMBERS_FIRST {
-            place.number.set(number);
+            slot.number.set(number);
         }
         self.messages.set(self.messages.get() + 1);
         true
     }
 
-    fn find(&self, select: Select) -> Option<&Place> {
+    fn find(&self, select: Select) -> Option<&Slot> {
         let Select::Type(kind) = select else {
-            return self.full().min_by_key(|place| place.number.get());
+            return self.full().min_by_key(|slot| slot.number.get());
         };
-        let asked = self
+        let matching = self
             .full()
-            .filter(|place| place.kind.get() == kind.get() as u64);
+            .filter(|slot| slot.kind.get() == kind.get() as u64);
         match FLAW {
-            NEWEST_FIRST => asked.max_by_key(|place| place.number.get()),
-            _ => asked.min_by_key(|place| place.number.get()),
+            NEWEST_FIRST => matching.max_by_key(|slot| slot.number.get()),
+            _ => matching.min_by_key(|slot| slot.number.get()),
         }
     }
 
-    fn copy_out(&self, place: &Place, room: &mut [u8]) -> Received {
-        let (number, length) = (place.kind.get() as i64, place.length.get() as usize);
-        room[..length].fill(place.byte.get() as u8);
+    fn copy_out(&self, slot: &Slot, room: &mut [u8]) -> Received {
+        let (number, length) = (slot.kind.get() as i64, slot.length.get() as usize);
+        room[..length].fill(slot.byte.get() as u8);
         let kind = MessageType::new(number).unwrap_or(MessageType::LOWEST);
         Received::new(kind, length)
     }
 
-    fn forget(&self, place: &Place) {
-        place.number.set(0);
+    fn free(&self, slot: &Slot) {
+        slot.number.set(0);
         self.messages.set(self.messages.get() - 1);
     }
 }
 
-impl<const FLAW: u8, const PLACES: usize> MessageQueueExt for Flawed<FLAW, PLACES> {
+impl<const FLAW: u8, const SLOTS: usize> MessageQueueExt for Flawed<FLAW, SLOTS> {
     fn max_length(&self) -> usize {
-        PLACES * 96 - 1
+        SLOTS * 96 - 1
     }
 
     fn send_with(
@@ -176,7 +182,7 @@ impl<const FLAW: u8, const PLACES: usize> MessageQueueExt for Flawed<FLAW, PLACE
             if timeout == Timeout::NonBlocking {
                 return Err(SendTimeoutError::Timeout(()));
             }
-            guard = self.in_order(self.left.wait_robust(guard, timeout).0);
+            guard = self.repaired(self.left.wait_robust(guard, timeout).0);
         }
         drop(guard);
         match FLAW {
@@ -194,23 +200,23 @@ impl<const FLAW: u8, const PLACES: usize> MessageQueueExt for Flawed<FLAW, PLACE
         timeout: Timeout,
     ) -> Result<Received, RecvTimeoutError> {
         let mut guard = self.lock();
-        let place = loop {
-            if let Some(place) = self.find(select) {
-                break place;
+        let slot = loop {
+            if let Some(slot) = self.find(select) {
+                break slot;
             }
             if timeout == Timeout::NonBlocking {
                 return Err(RecvTimeoutError::Timeout);
             }
-            guard = self.in_order(self.arrived.wait_robust(guard, timeout).0);
+            guard = self.repaired(self.arrived.wait_robust(guard, timeout).0);
         };
-        if FLAW == COPIES_OUTSIDE {
-            self.forget(place);
+        if FLAW == COPIES_UNLOCKED {
+            self.free(slot);
             drop(guard);
             self.left.notify_all();
-            return Ok(self.copy_out(place, room));
+            return Ok(self.copy_out(slot, room));
         }
-        let received = self.copy_out(place, room);
-        self.forget(place);
+        let received = self.copy_out(slot, room);
+        self.free(slot);
         drop(guard);
         match FLAW {
             WAKES_ONE_SENDER => self.left.notify_one(),

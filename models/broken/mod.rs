@@ -1,10 +1,13 @@
-//! Known bugs that the checker must catch: every check is shown able to fail.
+//! Known bugs that the checker must find, so each scenario is shown able to fail.
 //!
-//! Each file but `futex` has one primitive, written as its sound sibling in `src` but with a flaw to choose,
-//! and the scenario of `contract` that the flaw breaks. A model here passes only if the checker
-//! finds a failure of the kind that is named.
+//! Most files contain one primitive, written like the correct one in `src`, with a flaw that is a
+//! constant of its type, and the scenario of the contract that the flaw breaks. A model passes only
+//! if the checker finds a failure of the stated kind. `futex` and `model` show misuse of the futex
+//! and of the checker; `deaths` removes the rechecks of sleepers.
+//!
+//! Where a bug has no source, it is a step of the correct algorithm that was left out or moved.
 
-mod address;
+mod addressed;
 mod buffer;
 mod byte_pipe;
 mod condvar;
@@ -15,7 +18,7 @@ mod loan;
 mod message_queue;
 mod model;
 mod mutex;
-mod pipes;
+mod process_local;
 mod rendezvous;
 mod ring;
 mod robust_buffer;
@@ -33,12 +36,12 @@ pub fn models() -> Vec<Model> {
         futex::models(),
         message_queue::models(),
         model::models(),
-        pipes::models(),
+        process_local::models(),
         rendezvous::models(),
         ring::models(),
         loan::models(),
         segment_list::models(),
-        address::models(),
+        addressed::models(),
         robust_buffer::models(),
         semaphore::models(),
         buffer::models(),

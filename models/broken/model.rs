@@ -1,4 +1,4 @@
-//! Models that are none: each gets one sentence that names the cause.
+//! Invalid models: the checker must reject each with a message that names the cause.
 
 use interlatch::ShmSafe;
 use interlatch::platform::AtomicU32;
@@ -12,9 +12,13 @@ use std::hint::black_box;
 pub fn models() -> Vec<Model> {
     vec![
         Model::broken("model_that_never_ends", LimitHit, never_ends),
-        Model::broken("model_with_too_many_processes", BadModel, too_many),
+        Model::broken(
+            "model_with_too_many_processes",
+            BadModel,
+            too_many_processes,
+        ),
         Model::broken("model_without_a_process", BadModel, || {
-            Scenario::<Word>::new("nobody", vec![])
+            Scenario::<Word>::new("no_process", vec![])
         }),
         Model::broken(
             "model_that_is_not_deterministic",
@@ -22,15 +26,15 @@ pub fn models() -> Vec<Model> {
             not_deterministic,
         ),
         Model::broken(
-            "model_with_more_choices_than_it_says",
+            "model_with_more_choices_than_declared",
             LimitHit,
             too_many_choices,
         ),
         Model::broken("model_that_leaks", BadModel, leaks),
         Model::broken("model_that_leaks_rarely", BadModel, leaks_rarely),
         Model::broken("model_that_aborts", Crash, aborts),
-        Model::broken("model_that_the_engine_fails_at", Engine, stores_of_one_age),
-        Model::broken("model_that_cannot_be_made", WrongResult, cannot_be_made),
+        Model::broken("model_that_breaks_the_engine", Engine, stores_of_one_age),
+        Model::broken("model_that_cannot_be_built", WrongResult, cannot_be_built),
     ]
 }
 
@@ -38,20 +42,21 @@ pub fn models() -> Vec<Model> {
 #[derive(ShmSafe)]
 struct Word(AtomicU32);
 
-/// Nobody ever writes what it waits for, and it does not sleep.
+/// A process spins for a value that no process writes: the execution never ends.
 fn never_ends() -> Scenario<Word> {
     let spin = |word: &Word| while word.0.fetch_add(0, Relaxed) == 0 {};
     Scenario::new("never_ends", vec![spin])
 }
 
-fn too_many() -> Scenario<Word> {
+/// Five participants, one more than loom has threads for.
+fn too_many_processes() -> Scenario<Word> {
     let touch = |word: &Word| {
         word.0.swap(1, Relaxed);
     };
-    Scenario::new("too_many", vec![touch; 5])
+    Scenario::new("too_many_processes", vec![touch; 5])
 }
 
-/// The order of a `HashSet` is another one in each execution.
+/// The iteration order of a `HashSet` differs between executions.
 fn not_deterministic() -> Scenario<Word> {
     let touch = |word: &Word| {
         let numbers: HashSet<u32> = (0..8).collect();
@@ -65,7 +70,7 @@ fn not_deterministic() -> Scenario<Word> {
     Scenario::new("not_deterministic", vec![touch, touch])
 }
 
-/// Two sleepers, and a wake of one of them: that is a choice, and the scenario says none.
+/// A wake call that wakes one of two sleepers is a choice, and the scenario declares none.
 fn too_many_choices() -> Scenario<Word> {
     let sleep = |word: &Word| {
         interlatch::platform::futex::wait(&word.0, 0, None);
@@ -78,13 +83,13 @@ fn too_many_choices() -> Scenario<Word> {
     Scenario::new("too_many_choices", vec![sleep, sleep, wake])
 }
 
-/// A few bytes, each time.
+/// Each execution leaks a few bytes.
 fn leaks() -> Scenario<Word> {
     let leak = |_: &Word| std::mem::forget(black_box(Box::new(7)));
     Scenario::new("leaks", vec![leak])
 }
 
-/// Many bytes, if the other one was first.
+/// An execution leaks many bytes if the other process runs first.
 fn leaks_rarely() -> Scenario<Word> {
     let leak = |word: &Word| {
         if word.0.swap(1, Relaxed) == 2 {
@@ -97,14 +102,17 @@ fn leaks_rarely() -> Scenario<Word> {
     Scenario::new("leaks_rarely", vec![leak, lead])
 }
 
-/// The end of a process, for which no hook is run.
+/// The process aborts, so no panic hook runs.
 fn aborts() -> Scenario<Word> {
     let abort = |_: &Word| std::process::abort();
     Scenario::new("aborts", vec![abort])
 }
 
-/// loom orders the stores to a word by what is known of each. Where processes read a word that others
-/// store to and exchange, it may know the same of two, which an assertion of its own forbids.
+/// Fails an assertion of loom.
+///
+/// loom orders the stores of a word by the threads that have seen each of them. With loads, stores
+/// and exchanges of one word, the same threads may have seen two stores, which loom asserts to be
+/// impossible.
 fn stores_of_one_age() -> Scenario<Word> {
     let one = |Word(word): &Word| {
         word.store(1, Relaxed);
@@ -123,6 +131,6 @@ fn stores_of_one_age() -> Scenario<Word> {
     Scenario::new("stores_of_one_age", vec![one, two, three])
 }
 
-fn cannot_be_made() -> Scenario<Word> {
-    panic!("there is no scenario")
+fn cannot_be_built() -> Scenario<Word> {
+    panic!("the scenario cannot be built")
 }

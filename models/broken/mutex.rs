@@ -1,4 +1,4 @@
-//! Locks that are none, and what happens without one.
+//! Broken locks, and bugs of programs that use locks wrongly or not at all.
 
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::spin::{Spin, SpinPolicy};
@@ -8,60 +8,59 @@ use interlatch::sync::{RawLock, Timeout};
 use interlatch_check::FailureKind::{DataRace, Deadlock};
 use interlatch_check::Model;
 use interlatch_check::{RaceCell, Scenario};
-use interlatch_contract::lock;
+use interlatch_contract::mutex;
 
 pub fn models() -> Vec<Model> {
-    use lock::{a_timed_out_locker_takes_nothing_along as timed_out, excludes};
+    use mutex::{excludes, timed_out_locker_takes_no_wakeup};
     vec![
-        Model::broken("lock_that_looks_then_leaps", DataRace, || {
-            excludes::<FlawedLock<LOOKS_THEN_LEAPS>>(2)
+        Model::broken("lock_with_test_and_set_in_two_steps", DataRace, || {
+            excludes::<FlawedLock<TESTS_THEN_SETS>>(2)
         }),
-        Model::broken("lock_that_is_taken_relaxed", DataRace, || {
+        Model::broken("lock_acquired_relaxed", DataRace, || {
             excludes::<FlawedLock<LOCKS_RELAXED>>(2)
         }),
-        Model::broken("lock_that_is_left_relaxed", DataRace, || {
+        Model::broken("lock_released_relaxed", DataRace, || {
             excludes::<FlawedLock<UNLOCKS_RELAXED>>(2)
         }),
-        Model::broken("lock_that_wakes_nobody", Deadlock, || {
-            excludes::<FlawedLock<WAKES_NOBODY>>(2)
+        Model::broken("lock_that_wakes_no_waiter", Deadlock, || {
+            excludes::<FlawedLock<WAKES_NO_WAITER>>(2)
         }),
         Model::broken("lock_that_forgets_other_waiters", Deadlock, || {
             excludes::<FlawedLock<FORGETS_WAITERS>>(3)
         }),
-        Model::broken("lock_that_believes_its_spin", DataRace, || {
-            excludes::<FlawedLock<BELIEVES_ITS_SPIN>>(2)
+        Model::broken("lock_that_trusts_a_stale_spin", DataRace, || {
+            excludes::<FlawedLock<TRUSTS_ITS_SPIN>>(2)
         }),
         Model::broken(
-            "lock_whose_spin_after_a_sleep_forgets_others",
+            "lock_whose_spin_after_sleep_forgets_waiters",
             Deadlock,
             || excludes::<FlawedLock<SPIN_FORGETS_WAITERS>>(3),
         ),
         Model::broken(
-            "lock_that_is_held_after_a_timeout",
+            "lock_reported_held_after_timeout",
             DataRace,
-            timed_out::<FlawedLock<HELD_AFTER_TIMEOUT>>,
+            timed_out_locker_takes_no_wakeup::<FlawedLock<HELD_AFTER_TIMEOUT>>,
         ),
         Model::broken("counter_without_a_lock", DataRace, counter_without_a_lock),
         Model::broken("locks_in_opposite_order", Deadlock, locks_in_opposite_order),
     ]
 }
 
-/// Tests the word and sets it in two steps.
-const LOOKS_THEN_LEAPS: u8 = 0;
-/// Takes the lock without Acquire.
+/// Tests the word and sets it in two steps: two lockers see it free and race.
+const TESTS_THEN_SETS: u8 = 0;
+/// Acquires the lock without Acquire: the number is accessed without order, a race.
 const LOCKS_RELAXED: u8 = 1;
-/// Leaves the lock without Release.
+/// Releases the lock without Release: the number is accessed without order, a race.
 const UNLOCKS_RELAXED: u8 = 2;
-/// Leaves the lock without a wake.
-const WAKES_NOBODY: u8 = 3;
-/// A woken waiter takes the lock as if nobody else waited.
+/// Unlocks without a wake call: a waiter hangs.
+const WAKES_NO_WAITER: u8 = 3;
+/// A woken waiter acquires the lock as uncontended: the unlock wakes no other waiter, which hangs.
 const FORGETS_WAITERS: u8 = 4;
-/// Says that it is locked when time is over.
+/// Reports success at the timeout: two processes hold the lock and race.
 const HELD_AFTER_TIMEOUT: u8 = 5;
-
-/// Takes the lock that it has seen free while it was spinning, whether or not that is so still.
-const BELIEVES_ITS_SPIN: u8 = 6;
-/// Who was woken and spins takes the lock as if nobody else waited.
+/// Acquires the lock because a spin saw it free, without checking again: two holders race.
+const TRUSTS_ITS_SPIN: u8 = 6;
+/// A woken waiter that spins acquires the lock as uncontended: another waiter hangs.
 const SPIN_FORGETS_WAITERS: u8 = 7;
 
 #[repr(C)]
@@ -76,8 +75,8 @@ const LOCKED: u32 = 1;
 const CONTENDED: u32 = 2;
 
 impl<const FLAW: u8> FlawedLock<FLAW> {
-    fn take(&self) -> bool {
-        if FLAW == LOOKS_THEN_LEAPS {
+    fn try_acquire(&self) -> bool {
+        if FLAW == TESTS_THEN_SETS {
             let free = self.state.load(Acquire) == UNLOCKED;
             if free {
                 self.state.store(LOCKED, Relaxed);
@@ -94,8 +93,8 @@ impl<const FLAW: u8> FlawedLock<FLAW> {
             .is_ok()
     }
 
-    fn take_contended(&self) -> bool {
-        if FLAW == FORGETS_WAITERS && self.take() {
+    fn acquire_contended(&self) -> bool {
+        if FLAW == FORGETS_WAITERS && self.try_acquire() {
             return true;
         }
         let order = if FLAW == LOCKS_RELAXED {
@@ -107,10 +106,11 @@ impl<const FLAW: u8> FlawedLock<FLAW> {
     }
 }
 
-// SAFETY: it is not, and that is what the models have to find.
+// SAFETY: the flaws break the contract of `RawLock`. Only the models use the type, and the checker
+// detects the violation.
 unsafe impl<const FLAW: u8> RawLock for FlawedLock<FLAW> {
     fn raw_lock_with(&self, timeout: Timeout) -> bool {
-        if self.take() {
+        if self.try_acquire() {
             return true;
         }
         let deadline = match timeout {
@@ -119,18 +119,18 @@ unsafe impl<const FLAW: u8> RawLock for FlawedLock<FLAW> {
             Timeout::Infinite => None,
         };
         let mut spin = Spin::new(&self.state, SpinPolicy::Lock, deadline);
-        if FLAW == BELIEVES_ITS_SPIN && spin.wait_until(|state| state == UNLOCKED) {
+        if FLAW == TRUSTS_ITS_SPIN && spin.wait_until(|state| state == UNLOCKED) {
             self.state.swap(LOCKED, Acquire);
             return true;
         }
-        while !self.take_contended() {
+        while !self.acquire_contended() {
             if futex::wait(&self.state, CONTENDED, deadline) == Wake::TimedOut {
                 return FLAW == HELD_AFTER_TIMEOUT;
             }
             spin.restart();
-            let looks_free =
+            let seems_free =
                 FLAW == SPIN_FORGETS_WAITERS && spin.wait_until(|state| state == UNLOCKED);
-            if looks_free && self.take() {
+            if seems_free && self.try_acquire() {
                 return true;
             }
         }
@@ -143,17 +143,19 @@ unsafe impl<const FLAW: u8> RawLock for FlawedLock<FLAW> {
         } else {
             Release
         };
-        if self.state.swap(UNLOCKED, order) == CONTENDED && FLAW != WAKES_NOBODY {
+        if self.state.swap(UNLOCKED, order) == CONTENDED && FLAW != WAKES_NO_WAITER {
             futex::wake(&self.state, 1);
         }
     }
 }
 
-/// The counter of the course notes: several increment it, and nothing keeps them apart.
+/// A counter that processes increment without a lock, as in the course notes of this project.
+///
+/// The increments race.
 #[derive(Debug)]
 struct Counter(RaceCell);
 
-// SAFETY: a plain number; the race on it is what the model has to find.
+// SAFETY: a number without a pointer. The checker detects the race on it.
 unsafe impl ShmSafe for Counter {
     fn initial() -> Self {
         Self(RaceCell::new(0))
@@ -170,7 +172,7 @@ fn counter_without_a_lock() -> Scenario<Counter> {
         .verify(|counter| assert_eq!(counter.0.get(), 2))
 }
 
-/// Two locks that two processes take in different order: the shortest circle of waiting.
+/// Two locks that two processes acquire in opposite order, the shortest deadlock.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 struct TwoLocks {
@@ -179,13 +181,13 @@ struct TwoLocks {
 }
 
 fn locks_in_opposite_order() -> Scenario<TwoLocks> {
-    let forth = |locks: &TwoLocks| {
+    let forward = |locks: &TwoLocks| {
         let _one = locks.one.lock();
         let _other = locks.other.lock();
     };
-    let back = |locks: &TwoLocks| {
+    let backward = |locks: &TwoLocks| {
         let _other = locks.other.lock();
         let _one = locks.one.lock();
     };
-    Scenario::new("locks_in_opposite_order", vec![forth, back])
+    Scenario::new("locks_in_opposite_order", vec![forward, backward])
 }

@@ -1,4 +1,4 @@
-//! Meetings whose two sides do not agree on what has happened.
+//! Rendezvous whose sender and receiver disagree about the outcome.
 
 use interlatch::channel::RecvTimeoutError;
 use interlatch::channel::SendTimeoutError;
@@ -14,41 +14,45 @@ use interlatch_contract::rendezvous::*;
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::broken("rendezvous_that_forgets_to_look", WrongResult, || {
-            an_item_is_taken_or_given_back::<Flawed<FORGETS_TO_LOOK>>(2)
-        }),
+        Model::broken(
+            "rendezvous_that_withdraws_a_received_item",
+            WrongResult,
+            || item_is_received_or_returned::<Flawed<WITHDRAWS_RECEIVED>>(2),
+        ),
         Model::broken(
             "rendezvous_that_does_not_wait",
             WrongResult,
-            a_send_returns_when_the_item_is_taken::<Flawed<DOES_NOT_WAIT>>,
+            send_returns_after_the_item_is_received::<Flawed<DOES_NOT_WAIT>>,
         ),
         Model::broken(
-            "rendezvous_that_tells_nobody",
+            "rendezvous_that_wakes_no_sender",
             Deadlock,
-            a_send_returns_when_the_item_is_taken::<Flawed<TELLS_NOBODY>>,
+            send_returns_after_the_item_is_received::<Flawed<WAKES_NO_SENDER>>,
         ),
         Model::broken(
-            "rendezvous_that_keeps_offers_of_the_dead",
+            "rendezvous_that_keeps_offers_after_owner_death",
             WrongResult,
-            || a_dead_senders_item_is_taken_or_withdrawn::<Flawed<KEEPS_THE_DEAD>>(2),
+            || item_of_killed_sender_is_received_or_withdrawn::<Flawed<KEEPS_DEAD_OFFERS>>(2),
         ),
         Model::broken(
             "rendezvous_that_offers_before_it_fills",
             WrongResult,
-            || a_dead_senders_item_is_taken_or_withdrawn::<Flawed<OFFERS_FIRST>>(2),
+            || item_of_killed_sender_is_received_or_withdrawn::<Flawed<OFFERS_FIRST>>(2),
         ),
     ]
 }
 
-/// A sender whose time is over takes its item back without a look whether it was taken.
-const FORGETS_TO_LOOK: u8 = 0;
-/// A sender does not wait for a receiver, as that of a buffer of one place.
+/// A timed-out sender takes its item back without checking whether it was received.
+///
+/// The item is both received and returned.
+const WITHDRAWS_RECEIVED: u8 = 0;
+/// A sender does not wait for a receiver, like that of a buffer with one slot: it returns early.
 const DOES_NOT_WAIT: u8 = 1;
-/// A receiver does not notify the sender.
-const TELLS_NOBODY: u8 = 2;
-/// An offer counts also when nobody holds it any more.
-const KEEPS_THE_DEAD: u8 = 3;
-/// The offer is there before the item is.
+/// A receiver does not notify the sender, which hangs.
+const WAKES_NO_SENDER: u8 = 2;
+/// An offer stays valid after its owner died: an item is received that should be withdrawn.
+const KEEPS_DEAD_OFFERS: u8 = 3;
+/// Publishes the offer before the item: after a death in between, a wrong item is received.
 const OFFERS_FIRST: u8 = 4;
 
 const NOTHING: u64 = 0;
@@ -82,7 +86,7 @@ impl<const FLAW: u8> ShmType for Flawed<FLAW> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: accessed under the lock.
+// SAFETY: `lock` excludes every other access to the cells.
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 fn repaired<'a>(locked: interlatch::sync::RobustLockResult<'a, ()>) -> RobustMutexGuard<'a, ()> {
@@ -91,12 +95,12 @@ fn repaired<'a>(locked: interlatch::sync::RobustLockResult<'a, ()>) -> RobustMut
 }
 
 fn get(number: &UnsafeCell<u64>) -> u64 {
-    // SAFETY: under the lock.
+    // SAFETY: the caller holds `lock`, which excludes every other access.
     number.with(|number| unsafe { *number })
 }
 
 fn set(number: &UnsafeCell<u64>, value: u64) {
-    // SAFETY: under the lock.
+    // SAFETY: the caller holds `lock`, which excludes every other access.
     number.with_mut(|number| unsafe { *number = value });
 }
 
@@ -113,7 +117,7 @@ impl<const FLAW: u8> Flawed<FLAW> {
     }
 
     fn is_offered(&self) -> bool {
-        get(&self.state) == OFFERED && (FLAW == KEEPS_THE_DEAD || self.holder.is_locked())
+        get(&self.state) == OFFERED && (FLAW == KEEPS_DEAD_OFFERS || self.holder.is_locked())
     }
 }
 
@@ -165,13 +169,13 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
             (guard, in_time) = self.wait(guard, timeout);
         }
         let is_owned = match FLAW {
-            FORGETS_TO_LOOK => in_time,
+            WITHDRAWS_RECEIVED => in_time,
             DOES_NOT_WAIT => true,
             _ => get(&self.state) == TAKEN,
         };
         if FLAW != DOES_NOT_WAIT {
             set(&self.state, NOTHING);
-            // SAFETY: locked above.
+            // SAFETY: this call has locked `holder` above.
             unsafe { self.holder.unlock() };
         }
         drop(guard);
@@ -197,7 +201,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         let item = get(&self.item);
         set(&self.state, TAKEN);
         drop(guard);
-        if FLAW != TELLS_NOBODY {
+        if FLAW != WAKES_NO_SENDER {
             self.changed.notify_one();
         }
         Ok(item)

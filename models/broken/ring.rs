@@ -1,4 +1,4 @@
-//! The ring with a step left out or in the wrong place.
+//! Rings with a step left out or moved.
 
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError};
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
@@ -12,152 +12,158 @@ use interlatch_contract::ring::{self, Receives, Ring, Sends};
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::broken("ring_whose_sleeper_needs_no_barrier", Deadlock, || {
+        Model::broken("ring_without_heavy_barrier", Deadlock, || {
             ring::keeps_order::<Flawed<NO_HEAVY, 1>>()
         }),
-        Model::broken("ring_whose_waker_looks_early", Deadlock, || {
+        Model::broken("ring_without_light_barrier", Deadlock, || {
             ring::keeps_order::<Flawed<NO_LIGHT, 1>>()
         }),
-        Model::broken("ring_that_looks_before_it_says_so", Deadlock, || {
-            ring::keeps_order::<Flawed<LOOKS_FIRST, 1>>()
+        Model::broken("ring_that_rechecks_before_it_registers", Deadlock, || {
+            ring::keeps_order::<Flawed<RECHECKS_FIRST, 1>>()
         }),
-        Model::broken("ring_that_wakes_before_it_counts", Deadlock, || {
+        Model::broken("ring_that_wakes_before_it_publishes", Deadlock, || {
             ring::keeps_order::<Flawed<WAKES_FIRST, 1>>()
         }),
-        Model::broken("ring_that_counts_before_it_fills", DataRace, || {
-            ring::keeps_order::<Flawed<COUNTS_FIRST, 1>>()
+        Model::broken("ring_that_publishes_before_it_fills", DataRace, || {
+            ring::keeps_order::<Flawed<PUBLISHES_FIRST, 1>>()
         }),
-        Model::broken("ring_that_counts_before_it_copies", DataRace, || {
+        Model::broken("ring_that_frees_a_slot_before_it_copies", DataRace, || {
             ring::keeps_order::<Flawed<FREES_FIRST, 1>>()
         }),
-        Model::broken("ring_whose_counts_order_nothing", DataRace, || {
+        Model::broken("ring_with_relaxed_positions", DataRace, || {
             ring::keeps_order::<Flawed<RELAXED, 1>>()
         }),
-        Model::broken("ring_that_ends_before_its_last_item", WrongResult, || {
-            ring::the_end_of_the_stream_comes_last::<Flawed<ENDS_EARLY, 2>>()
-        }),
+        Model::broken(
+            "ring_that_disconnects_before_its_last_item",
+            WrongResult,
+            ring::disconnection_follows_the_last_item::<Flawed<ENDS_EARLY, 2>>,
+        ),
     ]
 }
 
-/// A sleeper asks for no barrier.
+/// A sleeper rechecks without the heavy barrier: it misses a new position and hangs.
 const NO_HEAVY: u8 = 0;
-/// Whoever moves a count may have looked for sleepers before.
+/// A waker reads the sleep flag without the light barrier: it misses the flag, and the sleeper
+/// hangs.
 const NO_LIGHT: u8 = 1;
-/// A sleeper looks for the last time before it says that it sleeps.
-const LOOKS_FIRST: u8 = 2;
-/// Looks for sleepers before it moves the count.
+/// A sleeper rechecks before it sets its sleep flag: a position published in between is missed.
+const RECHECKS_FIRST: u8 = 2;
+/// Reads the sleep flag before it publishes its position: a new sleeper hangs.
 const WAKES_FIRST: u8 = 3;
-/// The sender moves its count before the item is there.
-const COUNTS_FIRST: u8 = 4;
-/// The receiver moves its count before it has the item.
+/// The sender publishes its position before it writes the item: the receiver races with it.
+const PUBLISHES_FIRST: u8 = 4;
+/// The receiver publishes its position before it copies the item: the sender races with it.
 const FREES_FIRST: u8 = 5;
-/// Counts are neither released nor acquired.
+/// Positions are Relaxed instead of Release and Acquire: accesses to the slots race.
 const RELAXED: u8 = 6;
-/// A receiver that finds nothing, and then the end, does not look again.
+/// A receiver that finds an empty ring and then a closed side does not recheck: it loses an item.
 const ENDS_EARLY: u8 = 7;
 
 const ASLEEP: u32 = 1;
 const CLOSED: u32 = 2;
 
-/// `RingBuffer` without seats: it does not know of deaths.
+/// `RingBuffer` without endpoints, so it does not notice deaths.
 #[derive(Debug)]
-struct Flawed<const FLAW: u8, const PLACES: usize> {
-    counts: [AtomicU64; 2],
+struct Flawed<const FLAW: u8, const SLOTS: usize> {
+    positions: [AtomicU64; 2],
     flags: [AtomicU32; 2],
-    places: [UnsafeCell<u64>; PLACES],
-    taken: [AtomicU32; 2],
+    slots: [UnsafeCell<u64>; SLOTS],
+    attached: [AtomicU32; 2],
 }
 
 const SENDER: usize = 0;
 const RECEIVER: usize = 1;
 
 // SAFETY: the models run it in one address space.
-unsafe impl<const FLAW: u8, const PLACES: usize> ShmSafe for Flawed<FLAW, PLACES> {
+unsafe impl<const FLAW: u8, const SLOTS: usize> ShmSafe for Flawed<FLAW, SLOTS> {
     fn initial() -> Self {
         Self {
-            counts: [AtomicU64::new(0), AtomicU64::new(0)],
+            positions: [AtomicU64::new(0), AtomicU64::new(0)],
             flags: [AtomicU32::new(0), AtomicU32::new(0)],
-            places: core::array::from_fn(|_| UnsafeCell::new(0)),
-            taken: [AtomicU32::new(0), AtomicU32::new(0)],
+            slots: core::array::from_fn(|_| UnsafeCell::new(0)),
+            attached: [AtomicU32::new(0), AtomicU32::new(0)],
         }
     }
 }
 
-impl<const FLAW: u8, const PLACES: usize> ShmType for Flawed<FLAW, PLACES> {
+impl<const FLAW: u8, const SLOTS: usize> ShmType for Flawed<FLAW, SLOTS> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: a place belongs to one side; or so it should be.
-unsafe impl<const FLAW: u8, const PLACES: usize> Sync for Flawed<FLAW, PLACES> {}
+// SAFETY: the positions say which side may access a slot. The checker detects a violation.
+unsafe impl<const FLAW: u8, const SLOTS: usize> Sync for Flawed<FLAW, SLOTS> {}
 
-/// A handle of either end.
-struct Cursor<'a, const FLAW: u8, const PLACES: usize> {
-    ring: &'a Flawed<FLAW, PLACES>,
-    me: usize,
-    count: u64,
+/// The handle of either side.
+struct Cursor<'a, const FLAW: u8, const SLOTS: usize> {
+    ring: &'a Flawed<FLAW, SLOTS>,
+    side: usize,
+    position: u64,
 }
 
-impl<const FLAW: u8, const PLACES: usize> Ring for Flawed<FLAW, PLACES> {
+impl<const FLAW: u8, const SLOTS: usize> Ring for Flawed<FLAW, SLOTS> {
     fn sender(&self) -> Option<impl Sends + '_> {
-        self.hand(SENDER)
+        self.attach(SENDER)
     }
 
     fn receiver(&self) -> Option<impl Receives + '_> {
-        self.hand(RECEIVER)
+        self.attach(RECEIVER)
     }
 }
 
-impl<const FLAW: u8, const PLACES: usize> Flawed<FLAW, PLACES> {
-    fn hand(&self, me: usize) -> Option<Cursor<'_, FLAW, PLACES>> {
-        (self.taken[me].swap(1, Relaxed) == 0).then_some(Cursor {
+impl<const FLAW: u8, const SLOTS: usize> Flawed<FLAW, SLOTS> {
+    fn attach(&self, side: usize) -> Option<Cursor<'_, FLAW, SLOTS>> {
+        (self.attached[side].swap(1, Relaxed) == 0).then_some(Cursor {
             ring: self,
-            me,
-            count: 0,
+            side,
+            position: 0,
         })
     }
 }
 
-impl<const FLAW: u8, const PLACES: usize> Cursor<'_, FLAW, PLACES> {
+impl<const FLAW: u8, const SLOTS: usize> Cursor<'_, FLAW, SLOTS> {
     /// Whether there is room for the sender, or an item for the receiver.
     fn is_ready(&self, other: u64) -> bool {
-        match self.me {
-            SENDER => self.count - other < PLACES as u64,
-            _ => other > self.count,
+        match self.side {
+            SENDER => self.position - other < SLOTS as u64,
+            _ => other > self.position,
         }
     }
 
-    fn look(&self) -> bool {
+    fn check(&self) -> bool {
         let order = if FLAW == RELAXED { Relaxed } else { Acquire };
-        self.is_ready(self.ring.counts[1 - self.me].load(order))
+        self.is_ready(self.ring.positions[1 - self.side].load(order))
     }
 
-    /// False, if the other side has gone, and nothing is left.
+    /// Waits for an item or a free slot. Returns false if the other side is closed and none is
+    /// left.
     fn wait(&self) -> bool {
-        let (mine, others) = (&self.ring.flags[self.me], &self.ring.flags[1 - self.me]);
-        let count = &self.ring.counts[1 - self.me];
-        while !self.look() {
-            if others.fetch_or(0, Acquire) & CLOSED != 0 {
-                return FLAW != ENDS_EARLY && self.look();
+        let (own, other_flags) = (&self.ring.flags[self.side], &self.ring.flags[1 - self.side]);
+        let position = &self.ring.positions[1 - self.side];
+        while !self.check() {
+            if other_flags.fetch_or(0, Acquire) & CLOSED != 0 {
+                return FLAW != ENDS_EARLY && self.check();
             }
-            if FLAW == LOOKS_FIRST && self.is_ready(asymmetric::load_after_heavy_barrier(count)) {
+            if FLAW == RECHECKS_FIRST
+                && self.is_ready(asymmetric::load_after_heavy_barrier(position))
+            {
                 continue;
             }
-            mine.fetch_or(ASLEEP, Acquire);
+            own.fetch_or(ASLEEP, Acquire);
             let is_ready = match FLAW {
-                NO_HEAVY => self.look(),
-                LOOKS_FIRST => false,
-                _ => self.is_ready(asymmetric::load_after_heavy_barrier(count)),
+                NO_HEAVY => self.check(),
+                RECHECKS_FIRST => false,
+                _ => self.is_ready(asymmetric::load_after_heavy_barrier(position)),
             };
-            if !is_ready && others.fetch_or(0, Acquire) & CLOSED == 0 {
-                futex::wait(mine, ASLEEP, None);
+            if !is_ready && other_flags.fetch_or(0, Acquire) & CLOSED == 0 {
+                futex::wait(own, ASLEEP, None);
             }
-            mine.fetch_and(!ASLEEP, Relaxed);
+            own.fetch_and(!ASLEEP, Relaxed);
         }
         true
     }
 
     fn wake(&self) {
-        let flags = &self.ring.flags[1 - self.me];
+        let flags = &self.ring.flags[1 - self.side];
         let found = match FLAW {
             NO_LIGHT => flags.load(Relaxed),
             _ => asymmetric::load_after_light_barrier(flags),
@@ -167,66 +173,66 @@ impl<const FLAW: u8, const PLACES: usize> Cursor<'_, FLAW, PLACES> {
         }
     }
 
-    fn give(&self) {
+    fn publish(&self) {
         if FLAW == WAKES_FIRST {
             self.wake();
         }
         let order = if FLAW == RELAXED { Relaxed } else { Release };
-        self.ring.counts[self.me].store(self.count + 1, order);
+        self.ring.positions[self.side].store(self.position + 1, order);
         if FLAW != WAKES_FIRST {
             self.wake();
         }
     }
 
-    fn place(&self) -> &UnsafeCell<u64> {
-        &self.ring.places[self.count as usize % PLACES]
+    fn slot(&self) -> &UnsafeCell<u64> {
+        &self.ring.slots[self.position as usize % SLOTS]
     }
 }
 
-impl<const FLAW: u8, const PLACES: usize> Sends for Cursor<'_, FLAW, PLACES> {
-    fn send(&mut self, items: &[u64], _patience: Timeout) -> Result<usize, SendTimeoutError<()>> {
+impl<const FLAW: u8, const SLOTS: usize> Sends for Cursor<'_, FLAW, SLOTS> {
+    fn send(&mut self, items: &[u64], _timeout: Timeout) -> Result<usize, SendTimeoutError<()>> {
         for item in items {
             if !self.wait() {
                 return Err(SendTimeoutError::Disconnected(()));
             }
-            if FLAW == COUNTS_FIRST {
-                self.give();
+            if FLAW == PUBLISHES_FIRST {
+                self.publish();
             }
-            // SAFETY: see `Sync`; loom checks it.
-            self.place().with_mut(|place| unsafe { *place = *item });
-            if FLAW != COUNTS_FIRST {
-                self.give();
+            // SAFETY: see the implementation of `Sync`.
+            self.slot().with_mut(|slot| unsafe { *slot = *item });
+            if FLAW != PUBLISHES_FIRST {
+                self.publish();
             }
-            self.count += 1;
+            self.position += 1;
         }
         Ok(items.len())
     }
 }
 
-impl<const FLAW: u8, const PLACES: usize> Receives for Cursor<'_, FLAW, PLACES> {
-    fn recv(&mut self, items: &mut [u64], _patience: Timeout) -> Result<usize, RecvTimeoutError> {
+impl<const FLAW: u8, const SLOTS: usize> Receives for Cursor<'_, FLAW, SLOTS> {
+    fn recv(&mut self, items: &mut [u64], _timeout: Timeout) -> Result<usize, RecvTimeoutError> {
         if !self.wait() {
             return Err(RecvTimeoutError::Disconnected);
         }
         if FLAW == FREES_FIRST {
-            self.give();
+            self.publish();
         }
-        // SAFETY: see `Sync`; loom checks it.
-        items[0] = self.place().with(|place| unsafe { *place });
+        // SAFETY: see the implementation of `Sync`.
+        items[0] = self.slot().with(|slot| unsafe { *slot });
         if FLAW != FREES_FIRST {
-            self.give();
+            self.publish();
         }
-        self.count += 1;
+        self.position += 1;
         Ok(1)
     }
 }
 
-impl<const FLAW: u8, const PLACES: usize> Drop for Cursor<'_, FLAW, PLACES> {
+impl<const FLAW: u8, const SLOTS: usize> Drop for Cursor<'_, FLAW, SLOTS> {
     fn drop(&mut self) {
-        self.ring.flags[self.me].fetch_or(CLOSED, Release);
-        let others = &self.ring.flags[1 - self.me];
-        if others.fetch_and(!ASLEEP, Release) & ASLEEP != 0 {
-            futex::wake(others, 1);
+        self.ring.flags[self.side].fetch_or(CLOSED, Release);
+        let other_flags = &self.ring.flags[1 - self.side];
+        if other_flags.fetch_and(!ASLEEP, Release) & ASLEEP != 0 {
+            futex::wake(other_flags, 1);
         }
     }
 }

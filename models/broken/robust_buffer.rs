@@ -1,4 +1,4 @@
-//! Buffers over a robust lock that a death leaves in disorder.
+//! Buffers on a robust mutex that a death leaves inconsistent.
 
 use interlatch::channel::RecvTimeoutError;
 use interlatch::channel::SendTimeoutError;
@@ -17,35 +17,43 @@ pub fn models() -> Vec<Model> {
         Model::broken(
             "robust_buffer_that_counts_before_it_fills",
             WrongResult,
-            || robust_buffer::a_send_is_done_or_not::<Flawed<COUNTS_FIRST>>(2),
+            || robust_buffer::killed_send_completes_or_has_no_effect::<Flawed<COUNTS_FIRST>>(2),
         ),
         Model::broken("robust_buffer_that_reserves_by_a_flag", WrongResult, || {
-            robust_buffer::a_send_is_done_or_not::<Flawed<RESERVES_BY_A_FLAG>>(2)
+            robust_buffer::killed_send_completes_or_has_no_effect::<Flawed<RESERVES_BY_A_FLAG>>(2)
         }),
-        Model::broken("robust_buffer_that_a_death_empties", WrongResult, || {
-            robust_buffer::a_send_is_done_or_not::<Flawed<A_DEATH_EMPTIES_IT>>(3)
+        Model::broken("robust_buffer_emptied_by_a_death", WrongResult, || {
+            robust_buffer::killed_send_completes_or_has_no_effect::<Flawed<EMPTIED_BY_A_DEATH>>(3)
         }),
-        Model::broken("robust_buffer_that_takes_in_two_steps", WrongResult, || {
-            robust_buffer::a_receive_is_done_or_not::<Flawed<TAKES_IN_TWO_STEPS>>(2)
-        }),
+        Model::broken(
+            "robust_buffer_that_receives_in_two_steps",
+            WrongResult,
+            || {
+                robust_buffer::killed_receive_completes_or_has_no_effect::<
+                    Flawed<RECEIVES_IN_TWO_STEPS>,
+                >(2)
+            },
+        ),
     ]
 }
 
-/// Says that there is an item before it is there.
+/// Marks the slot as full before it writes the item: after a death in between, a wrong item
+/// arrives.
 const COUNTS_FIRST: u8 = 0;
-/// Marks its place in one visit and fills it in another; nobody knows whose mark it is.
+/// Reserves the slot under the lock and fills it under the lock later: a death loses the slot.
+///
+/// The mark does not say which process owns it.
 const RESERVES_BY_A_FLAG: u8 = 1;
-/// Marks the place before it copies the item out; nobody knows whose mark it is.
-const TAKES_IN_TWO_STEPS: u8 = 2;
-
-/// Whoever gets the lock from the dead takes what is there for half-done.
-const A_DEATH_EMPTIES_IT: u8 = 3;
+/// Marks the slot as reserved before it copies the item: a death loses the item and the slot.
+const RECEIVES_IN_TWO_STEPS: u8 = 2;
+/// Clears the buffer after an owner death: an item of another sender is lost.
+const EMPTIED_BY_A_DEATH: u8 = 3;
 
 const EMPTY: u64 = 0;
 const RESERVED: u64 = 1;
 const FULL: u64 = 2;
 
-/// One place under a robust lock. Nobody waits: the scenarios here have little timeout.
+/// One slot under a robust mutex. The operations do not wait, and report a timeout instead.
 #[derive(Debug)]
 struct Flawed<const FLAW: u8> {
     lock: RobustMutex<()>,
@@ -68,7 +76,7 @@ impl<const FLAW: u8> ShmType for Flawed<FLAW> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: accessed under the lock.
+// SAFETY: `lock` excludes every other access to the cells.
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 impl<const FLAW: u8> Flawed<FLAW> {
@@ -76,7 +84,7 @@ impl<const FLAW: u8> Flawed<FLAW> {
         let locked = match self.lock.lock() {
             Err(RobustLockError::OwnerDied(found)) => {
                 let guard = found.mark_consistent();
-                if FLAW == A_DEATH_EMPTIES_IT {
+                if FLAW == EMPTIED_BY_A_DEATH {
                     set(&self.state, EMPTY);
                 }
                 Ok(guard)
@@ -88,12 +96,12 @@ impl<const FLAW: u8> Flawed<FLAW> {
 }
 
 fn get(number: &UnsafeCell<u64>) -> u64 {
-    // SAFETY: under the lock.
+    // SAFETY: the caller holds `lock`, which excludes every other access.
     number.with(|number| unsafe { *number })
 }
 
 fn set(number: &UnsafeCell<u64>, value: u64) {
-    // SAFETY: under the lock.
+    // SAFETY: the caller holds `lock`, which excludes every other access.
     number.with_mut(|number| unsafe { *number = value });
 }
 
@@ -127,7 +135,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         &self,
         _endpoint: &EndpointRef<'_, Self>,
         item: u64,
-        _patience: Timeout,
+        _timeout: Timeout,
     ) -> Result<(), SendTimeoutError<u64>> {
         let mut guard = self.lock();
         if get(&self.state) != EMPTY {
@@ -151,13 +159,13 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
     fn recv_with(
         &self,
         _endpoint: &EndpointRef<'_, Self>,
-        _patience: Timeout,
+        _timeout: Timeout,
     ) -> Result<u64, RecvTimeoutError> {
         let _guard = self.lock();
         if get(&self.state) != FULL {
             return Err(RecvTimeoutError::Timeout);
         }
-        if FLAW == TAKES_IN_TWO_STEPS {
+        if FLAW == RECEIVES_IN_TWO_STEPS {
             set(&self.state, RESERVED);
         }
         let item = get(&self.item);

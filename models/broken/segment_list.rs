@@ -1,4 +1,4 @@
-//! Chains whose links and segments do not agree where a process dies.
+//! Segment lists whose links and segments disagree after a death.
 
 use interlatch::RobustMutex;
 use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell};
@@ -11,49 +11,49 @@ use interlatch_contract::segment_list::*;
 pub fn models() -> Vec<Model> {
     vec![
         Model::broken(
-            "chain_that_links_before_it_makes",
+            "segment_list_that_links_before_it_creates",
             WrongResult,
-            a_dead_sender_leaves_the_chain_whole::<Flawed<LINKS_FIRST>>,
+            sender_death_keeps_the_list_consistent::<Flawed<LINKS_FIRST>>,
         ),
         Model::broken(
-            "chain_that_removes_before_it_leaves",
+            "segment_list_that_removes_before_it_unlinks",
             WrongResult,
-            a_dead_receiver_leaves_the_chain_whole::<Flawed<REMOVES_FIRST>>,
+            receiver_death_keeps_the_list_consistent::<Flawed<REMOVES_FIRST>>,
         ),
         Model::broken(
-            "chain_that_refuses_what_a_dead_one_made",
+            "segment_list_that_rejects_a_leftover_segment",
             WrongResult,
-            a_dead_sender_leaves_the_chain_whole::<Flawed<MAKES_ONCE>>,
+            sender_death_keeps_the_list_consistent::<Flawed<CREATES_ONCE>>,
         ),
     ]
 }
 
-/// `last` says that a segment is there before it is.
+/// Links a segment before it is created: after a death in between, the list names no segment.
 const LINKS_FIRST: u8 = 0;
-/// A segment is removed while `first` still leads to it.
+/// Removes a segment before it is unlinked: after a death in between, the list names no segment.
 const REMOVES_FIRST: u8 = 1;
-/// A segment that is there already, though nobody has linked it, is an error.
-const MAKES_ONCE: u8 = 2;
+/// Fails if the segment exists, although a killed sender may have created it without linking it.
+const CREATES_ONCE: u8 = 2;
 
 const LIMIT: u64 = 2;
-const PLACES: usize = 3;
-const NOBODY: u64 = 0;
+const SLOTS: usize = 3;
+const FREE: u64 = 0;
 
-/// Segments of one item, numbered from 1. Nobody waits: the scenarios here have little timeout.
+/// Segments of one item, numbered from 1. The operations do not wait, and report a timeout instead.
 #[derive(Debug)]
 struct Flawed<const FLAW: u8> {
     lock: RobustMutex<()>,
     first: UnsafeCell<u64>,
     last: UnsafeCell<u64>,
-    /// Whose each is, and its item.
-    numbers: [UnsafeCell<u64>; PLACES],
-    items: [UnsafeCell<u64>; PLACES],
+    /// Number of the segment in each slot.
+    numbers: [UnsafeCell<u64>; SLOTS],
+    items: [UnsafeCell<u64>; SLOTS],
 }
 
 // SAFETY: the models run it in one address space.
 unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
     fn initial() -> Self {
-        let nothing = || core::array::from_fn(|_| UnsafeCell::new(NOBODY));
+        let nothing = || core::array::from_fn(|_| UnsafeCell::new(FREE));
         Self {
             lock: RobustMutex::new(()),
             first: UnsafeCell::new(1),
@@ -68,16 +68,16 @@ impl<const FLAW: u8> ShmType for Flawed<FLAW> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: accessed under the lock.
+// SAFETY: `lock` excludes every other access to the cells.
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 fn get(number: &UnsafeCell<u64>) -> u64 {
-    // SAFETY: under the lock.
+    // SAFETY: the caller holds `lock`, which excludes every other access.
     number.with(|number| unsafe { *number })
 }
 
 fn set(number: &UnsafeCell<u64>, value: u64) {
-    // SAFETY: under the lock.
+    // SAFETY: the caller holds `lock`, which excludes every other access.
     number.with_mut(|number| unsafe { *number = value });
 }
 
@@ -87,14 +87,17 @@ impl<const FLAW: u8> Flawed<FLAW> {
         locked.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn make(&self, number: u64, item: u64) {
-        let at = number as usize % PLACES;
-        let found = get(&self.numbers[at]);
-        let may_be = [NOBODY, number];
-        let may_be = &may_be[..if FLAW == MAKES_ONCE { 1 } else { 2 }];
-        assert!(may_be.contains(&found), "there is one already: {found}");
-        set(&self.numbers[at], number);
-        set(&self.items[at], item);
+    fn create(&self, number: u64, item: u64) {
+        let slot = number as usize % SLOTS;
+        let found = get(&self.numbers[slot]);
+        let allowed = [FREE, number];
+        let allowed = &allowed[..if FLAW == CREATES_ONCE { 1 } else { 2 }];
+        assert!(
+            allowed.contains(&found),
+            "the segment exists already: {found}"
+        );
+        set(&self.numbers[slot], number);
+        set(&self.items[slot], item);
     }
 }
 
@@ -108,25 +111,29 @@ impl<const FLAW: u8> Unlimited for Flawed<FLAW> {
         if FLAW == LINKS_FIRST {
             set(&self.last, number);
         }
-        self.make(number, item);
+        self.create(number, item);
         set(&self.last, number);
         true
     }
 
-    fn take(&self, _patience: Timeout) -> Result<Option<u64>, Ended> {
+    fn receive(&self, _timeout: Timeout) -> Result<Option<u64>, Ended> {
         let _guard = self.lock();
         let number = get(&self.first);
         if number > get(&self.last) {
             return Ok(None);
         }
-        let at = number as usize % PLACES;
-        assert_eq!(get(&self.numbers[at]), number, "it is not there");
-        let item = get(&self.items[at]);
+        let slot = number as usize % SLOTS;
+        assert_eq!(
+            get(&self.numbers[slot]),
+            number,
+            "the segment does not exist"
+        );
+        let item = get(&self.items[slot]);
         if FLAW == REMOVES_FIRST {
-            set(&self.numbers[at], NOBODY);
+            set(&self.numbers[slot], FREE);
         }
         set(&self.first, number + 1);
-        set(&self.numbers[at], NOBODY);
+        set(&self.numbers[slot], FREE);
         Ok(Some(item))
     }
 

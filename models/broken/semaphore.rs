@@ -1,4 +1,4 @@
-//! Semaphores that lose permits or wake-ups, or let too many in.
+//! Broken semaphores that lose permits or wake-ups, or admit too many processes.
 
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::spin::{Spin, SpinPolicy};
@@ -14,34 +14,34 @@ use interlatch_contract::semaphore;
 pub fn models() -> Vec<Model> {
     vec![
         Model::broken(
-            "semaphore_that_acquires_relaxed",
+            "semaphore_acquired_relaxed",
             DataRace,
             semaphore::publishes_writes::<FlawedSemaphore<ACQUIRES_RELAXED>>,
         ),
         Model::broken(
-            "semaphore_that_releases_relaxed",
+            "semaphore_released_relaxed",
             DataRace,
             semaphore::publishes_writes::<FlawedSemaphore<RELEASES_RELAXED>>,
         ),
         Model::broken(
-            "semaphore_that_wakes_nobody",
+            "semaphore_that_wakes_no_waiter",
             Deadlock,
-            semaphore::publishes_writes::<FlawedSemaphore<WAKES_NOBODY>>,
+            semaphore::publishes_writes::<FlawedSemaphore<WAKES_NO_WAITER>>,
         ),
         Model::broken(
             "semaphore_that_loses_permits",
             Deadlock,
-            semaphore::releases_by_two_let_two_go::<FlawedSemaphore<LOSES_PERMITS>>,
+            semaphore::concurrent_releases_wake_two_waiters::<FlawedSemaphore<LOSES_PERMITS>>,
         ),
         Model::broken(
             "semaphore_that_forgets_waiters",
             Deadlock,
-            semaphore::releases_by_two_let_two_go::<FlawedSemaphore<FORGETS_WAITERS>>,
+            semaphore::concurrent_releases_wake_two_waiters::<FlawedSemaphore<FORGETS_WAITERS>>,
         ),
         Model::broken(
             "semaphore_whose_waiter_wakes_no_other",
             Deadlock,
-            semaphore::each_release_lets_one_go::<FlawedSemaphore<WAKES_NO_OTHER>>,
+            semaphore::each_release_wakes_a_waiter::<FlawedSemaphore<WAKES_NO_OTHER>>,
         ),
         Model::broken(
             "semaphore_that_admits_one_too_many",
@@ -51,57 +51,62 @@ pub fn models() -> Vec<Model> {
         Model::broken(
             "semaphore_that_overflows",
             WrongResult,
-            semaphore::refuses_to_overflow::<FlawedSemaphore<OVERFLOWS>>,
+            semaphore::rejects_overflow::<FlawedSemaphore<OVERFLOWS>>,
         ),
         Model::broken(
-            "semaphore_whose_timed_out_keeps_a_permit",
+            "semaphore_whose_timed_out_acquirer_keeps_a_permit",
             Deadlock,
-            semaphore::a_timed_out_acquirer_takes_nothing_along::<
+            semaphore::timed_out_acquirer_takes_no_permit::<
                 FlawedSemaphore<TIMED_OUT_KEEPS_A_PERMIT>,
             >,
         ),
         Model::broken(
-            "semaphore_whose_taker_of_some_wakes_no_other",
+            "semaphore_whose_acquire_some_wakes_no_other",
             Deadlock,
-            semaphore::some_leave_the_rest_to_others::<FlawedSemaphore<WAKES_NO_OTHER>>,
+            semaphore::acquire_some_leaves_the_rest_to_other_waiters::<
+                FlawedSemaphore<WAKES_NO_OTHER>,
+            >,
         ),
         Model::broken(
-            "semaphore_that_gives_all_to_who_wants_some",
+            "semaphore_whose_acquire_some_takes_all",
             WrongResult,
-            semaphore::takes_as_many_as_there_are::<FlawedSemaphore<GIVES_ALL>>,
+            semaphore::acquire_some_takes_the_available_permits::<FlawedSemaphore<TAKES_ALL>>,
         ),
         Model::broken(
-            "semaphore_that_believes_its_spin",
+            "semaphore_that_trusts_a_stale_spin",
             DataRace,
-            semaphore::publishes_writes::<FlawedSemaphore<BELIEVES_ITS_SPIN>>,
+            semaphore::publishes_writes::<FlawedSemaphore<TRUSTS_ITS_SPIN>>,
         ),
-        Model::broken("pair_that_posts_to_itself", WrongResult, posts_to_itself),
+        Model::broken(
+            "semaphore_pair_that_releases_its_own_side",
+            WrongResult,
+            releases_own_side,
+        ),
     ]
 }
 
-/// Takes a permit without Acquire.
+/// Acquires a permit without Acquire: the number is accessed without order, a race.
 const ACQUIRES_RELAXED: u8 = 0;
-/// Releases without Release.
+/// Releases a permit without Release: the number is accessed without order, a race.
 const RELEASES_RELAXED: u8 = 1;
-/// Releases without a wake.
-const WAKES_NOBODY: u8 = 2;
-/// Reads the permits and writes them back in two steps.
+/// Releases without a wake call: a waiter hangs.
+const WAKES_NO_WAITER: u8 = 2;
+/// Reads the permits and writes them back in two steps: a concurrent release is lost.
 const LOSES_PERMITS: u8 = 3;
-/// A woken waiter takes its permit as if nobody else waited.
+/// A woken waiter clears the waiters bit: the next release wakes no other waiter, which hangs.
 const FORGETS_WAITERS: u8 = 4;
-/// A woken waiter leaves permits behind and wakes nobody for them.
+/// A woken waiter leaves permits and wakes no other waiter, which hangs.
 const WAKES_NO_OTHER: u8 = 5;
-/// Looks for a permit and takes it in two steps.
+/// Checks for a permit and takes it in two steps: too many processes hold one.
 const ADMITS_ONE_TOO_MANY: u8 = 7;
-/// Does not look for overflow.
+/// Does not check for overflow.
 const OVERFLOWS: u8 = 8;
-/// Takes a permit when time is over, and says that it did not.
+/// Takes a permit and reports a timeout: the other waiter hangs.
 const TIMED_OUT_KEEPS_A_PERMIT: u8 = 9;
-
-/// Takes all permits, however many were asked for.
-const GIVES_ALL: u8 = 10;
-/// Takes the permit that it has seen while it was spinning, whether or not that is there still.
-const BELIEVES_ITS_SPIN: u8 = 11;
+/// Takes all permits instead of the number that the caller asked for.
+const TAKES_ALL: u8 = 10;
+/// Takes a permit because a spin saw one, without checking again: two processes race.
+const TRUSTS_ITS_SPIN: u8 = 11;
 
 const WAITERS: u32 = 1;
 const PERMIT: u32 = 2;
@@ -141,7 +146,7 @@ impl<const FLAW: u8> FlawedSemaphore<FLAW> {
         let mut spin = Spin::new(&self.state, SpinPolicy::Event, deadline);
         let mut mark = 0;
         loop {
-            if FLAW == BELIEVES_ITS_SPIN && spin.wait_until(|state| state >= PERMIT) {
+            if FLAW == TRUSTS_ITS_SPIN && spin.wait_until(|state| state >= PERMIT) {
                 self.state.fetch_sub(PERMIT, Acquire);
                 return true;
             }
@@ -202,43 +207,43 @@ impl<const FLAW: u8> RawSemaphore for FlawedSemaphore<FLAW> {
         self.take(0).is_ok() || (timeout != Timeout::NonBlocking && self.acquire_contended(timeout))
     }
 
-    fn acquire_some_with(&self, most: u32, timeout: Timeout) -> u32 {
-        let most = match FLAW {
-            GIVES_ALL if most > 0 => u32::MAX,
-            _ => most,
+    fn acquire_some_with(&self, max: u32, timeout: Timeout) -> u32 {
+        let max = match FLAW {
+            TAKES_ALL if max > 0 => u32::MAX,
+            _ => max,
         };
-        if most == 0 || !self.acquire_with(timeout) {
+        if max == 0 || !self.acquire_with(timeout) {
             return 0;
         }
-        let more = (1..most).take_while(|_| self.acquire_with(Timeout::NonBlocking));
+        let more = (1..max).take_while(|_| self.acquire_with(Timeout::NonBlocking));
         1 + more.count() as u32
     }
 
     fn release(&self, count: u32) -> Result<(), PermitOverflow> {
         let before = self.add(count)?;
-        if before & WAITERS != 0 && FLAW != WAKES_NOBODY {
+        if before & WAITERS != 0 && FLAW != WAKES_NO_WAITER {
             futex::wake(&self.state, 1);
         }
         Ok(())
     }
 }
 
-/// A pair whose sides post their own semaphore: nobody waits for the other.
+/// A pair in which each side releases its own semaphore, so no side waits for the other.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-struct Selfish {
+struct ReleasesOwnSide {
     #[shm(initial = SemaphorePair::from_parts(Semaphore::binary(), Semaphore::binary()))]
     pair: SemaphorePair,
     written: AtomicU32,
 }
 
-fn posts_to_itself() -> Scenario<Selfish> {
-    let writer = |shared: &Selfish| {
+fn releases_own_side() -> Scenario<ReleasesOwnSide> {
+    let writer = |shared: &ReleasesOwnSide| {
         let turn = shared.pair.write();
         shared.written.fetch_add(1, Relaxed);
         turn.cancel();
     };
-    let reader = |shared: &Selfish| {
+    let reader = |shared: &ReleasesOwnSide| {
         let turn = shared.pair.read();
         assert_eq!(
             shared.written.fetch_add(0, Relaxed),
@@ -247,5 +252,5 @@ fn posts_to_itself() -> Scenario<Selfish> {
         );
         turn.cancel();
     };
-    Scenario::new("posts_to_itself", vec![writer, reader])
+    Scenario::new("releases_own_side", vec![writer, reader])
 }

@@ -9,7 +9,7 @@ use interlatch::platform::{self, Ordering::*};
 use interlatch::sync::RawMutex;
 use interlatch_check::Scenario;
 use interlatch_check::{self, Limits, Model, Verdict};
-use interlatch_contract::lock;
+use interlatch_contract::mutex;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU32, fence};
 use std::cell::RefCell;
@@ -388,7 +388,7 @@ fn limit_is_success() -> Result<String, String> {
         &true,
         "after 2 executions loom returns as if all had passed",
     )?;
-    let model = Model::new("litmus", || lock::excludes::<RawMutex>(3));
+    let model = Model::new("litmus", || mutex::excludes::<RawMutex>(3));
     let limits = Limits {
         preemptions: None,
         time: Duration::ZERO,

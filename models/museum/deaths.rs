@@ -14,7 +14,7 @@ use interlatch::sync::{Acquired, LockError, RobustLock, Timeout};
 use interlatch_check::FailureKind::{Deadlock, LimitHit, WrongResult};
 use interlatch_check::Model;
 use interlatch_check::{RaceCell, Scenario};
-use interlatch_contract::robust_lock::survives_a_death;
+use interlatch_contract::raw_robust_mutex::survives_owner_death;
 
 pub fn models() -> Vec<Model> {
     [
@@ -227,21 +227,21 @@ unsafe impl<const FLAW: u8> RobustLock for Flawed<FLAW> {
     }
 }
 
-type Accounts<const FLAW: u8> = interlatch_contract::robust_lock::Accounts<Flawed<FLAW>>;
+type Accounts<const FLAW: u8> = interlatch_contract::raw_robust_mutex::Accounts<Flawed<FLAW>>;
 
 fn by_two<const FLAW: u8>() -> Scenario<Accounts<FLAW>> {
-    survives_a_death(2).without_rechecks()
+    survives_owner_death(2).without_rechecks()
 }
 
 fn by_three<const FLAW: u8>() -> Scenario<Accounts<FLAW>> {
-    survives_a_death(3).without_rechecks()
+    survives_owner_death(3).without_rechecks()
 }
 
 /// The victim is the second process.
 fn by_three_dying_second<const FLAW: u8>() -> Scenario<Accounts<FLAW>> {
     Scenario {
         victims: vec![1],
-        ..survives_a_death(3).without_rechecks()
+        ..survives_owner_death(3).without_rechecks()
     }
 }
 

@@ -22,7 +22,7 @@ pub fn tests() -> Vec<Test> {
             "what_a_killed_receiver_has_not_acknowledged_is_for_the_next_one",
             redelivers,
         ),
-        Test::new("each_of_two_that_wait_is_given_an_item", gives_to_both),
+        Test::new("two_waiting_receivers_get_one_item_each", gives_to_both),
         Test::new("who_accepts_keeps_no_item_from_one_who_waits", asks_next),
         Test::new("a_killed_holder_of_a_loan_gives_it_back", gives_back),
         Test::new("a_killed_reader_leaves_what_it_has_borrowed", leaves),

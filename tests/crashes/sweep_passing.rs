@@ -8,14 +8,14 @@ use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::sync::Timeout;
 use interlatch::{BytePipe, Channel, RegionName, Rendezvous, UnboundedBuffer};
-use interlatch_contract::segment_list::{PoolState, Unlimited};
+use interlatch_contract::segment_list::{PooledList, Unlimited};
 use std::io::Write;
 use std::time::Instant;
 
 pub type Pipe = BytePipe<[Slot<u8>; CAPACITY], 2>;
 pub type Meeting = Rendezvous<u64, 2>;
 /// With segments of one item, of which there are two at most.
-pub type Linked = PoolState;
+pub type Linked = PooledList;
 
 const CAPACITY: usize = 4;
 
@@ -272,13 +272,13 @@ fn on_a_chain() -> [Operation; 4] {
         Operation {
             name: "take, the last of its segment",
             prepare: |objects| (1..=2).for_each(|item| link(objects, item)),
-            perform: |objects| assert_eq!(objects.chain.take(timeout()), Ok(Some(1))),
+            perform: |objects| assert_eq!(objects.chain.receive(timeout()), Ok(Some(1))),
             check: |objects| has_links(objects, &[&[1, 2], &[2]]),
             ..CHAIN
         },
         Operation {
             name: "take that waits",
-            perform: |objects| assert_eq!(objects.chain.take(timeout()), Ok(Some(1))),
+            perform: |objects| assert_eq!(objects.chain.receive(timeout()), Ok(Some(1))),
             forget_range: |objects| link(objects, 1),
             check: |objects| has_links(objects, &[&[], &[1]]),
             ..CHAIN
@@ -295,7 +295,7 @@ fn has_links(objects: &Objects, lists: &[&[u64]]) {
     let next = || {
         objects
             .chain
-            .take(Timeout::NonBlocking)
+            .receive(Timeout::NonBlocking)
             .expect("nobody has closed it")
     };
     let found: Vec<u64> = std::iter::from_fn(next).collect();

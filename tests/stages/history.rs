@@ -2,7 +2,7 @@
 //! and Lowe.
 
 use super::program::{Kind, Object};
-use interlatch_contract::specification::{Operation, Outcome, State};
+use interlatch_contract::specification::{Operation, Outcome, SequentialState};
 use todc_utils::linearizability::WGLChecker;
 use todc_utils::linearizability::history::{Action, History};
 use todc_utils::specifications::Specification;
@@ -72,7 +72,7 @@ fn counts(kind: Kind, record: &Record, all: &[Record]) -> bool {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Begin(State),
+    Begin(SequentialState),
     Call(Operation, Outcome),
 }
 
@@ -80,7 +80,7 @@ enum Step {
 struct Machine;
 
 impl Specification for Machine {
-    type State = Option<State>;
+    type State = Option<SequentialState>;
     type Operation = Step;
 
     fn init() -> Self::State {

@@ -10,7 +10,7 @@ use interlatch::sync::PermitOverflow;
 use interlatch::sync::{PipeSemaphore, RawSemaphore, Timeout, TrustedSemaphore};
 use interlatch::{Region, ShmSafe};
 use interlatch_check::{Scenario, Stage};
-use interlatch_contract::process_local::{self, Countable, Factory};
+use interlatch_contract::process_local::{self, Factory, SemaphoreFactory};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -36,7 +36,7 @@ struct Numbered(u64);
 // SAFETY: a number, that nobody writes through a shared reference.
 unsafe impl ShmSafe for Numbered {
     fn initial() -> Self {
-        Self::with(0)
+        Self::with_permits(0)
     }
 }
 
@@ -48,12 +48,12 @@ impl Numbered {
 
 impl Factory for Numbered {
     fn create() -> Self {
-        Self::with(0)
+        Self::with_permits(0)
     }
 }
 
-impl Countable for Numbered {
-    fn with(permits: u32) -> Self {
+impl SemaphoreFactory for Numbered {
+    fn with_permits(permits: u32) -> Self {
         let semaphore = PipeSemaphore::new(permits).expect("there are descriptors");
         with_table(|table| {
             table.push(Arc::new(semaphore));

@@ -1,7 +1,7 @@
 //! What is generated: an object, some processes, and what they do to it.
 
 use interlatch::channel::message_queue::{MessageType, QueueLimits, Select};
-use interlatch_contract::specification::{Operation, Posted, State};
+use interlatch_contract::specification::{Message, Operation, SequentialState};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -61,21 +61,21 @@ impl Object {
     }
 
     /// The state that the specification begins with.
-    pub fn initial(&self) -> State {
+    pub fn initial(&self) -> SequentialState {
         let count = self.capacity as u32;
         match self.kind {
-            Kind::Lock => State::RawSemaphore(1),
-            Kind::Semaphore => State::RawSemaphore(count),
-            Kind::Pair => State::Pair {
+            Kind::Lock => SequentialState::Semaphore(1),
+            Kind::Semaphore => SequentialState::Semaphore(count),
+            Kind::Pair => SequentialState::Pair {
                 writer: count,
                 reader: 0,
             },
-            Kind::Queue => State::Queue {
+            Kind::Queue => SequentialState::Queue {
                 messages: Default::default(),
-                most: self.capacity,
-                bytes: self.limits().bytes as usize,
+                max_messages: self.capacity,
+                max_bytes: self.limits().bytes as usize,
             },
-            _ => State::Buffer {
+            _ => SequentialState::Buffer {
                 items: Default::default(),
                 capacity: self.capacity,
                 senders: self.processes,
@@ -126,7 +126,11 @@ impl Call {
             Self::Read(_) => Operation::Read,
             Self::Send(item, _) => Operation::Send(item),
             Self::Recv(_) => Operation::Recv,
-            Self::Post(kind, item, length, _) => Operation::Post(Posted { kind, item, length }),
+            Self::Post(kind, item, length, _) => Operation::Post(Message {
+                message_type: kind,
+                item,
+                length,
+            }),
             Self::Fetch(select, _) => Operation::Fetch(selected(select)),
             Self::Len => Operation::Len,
             Self::CloseSending => Operation::CloseSending,

@@ -11,7 +11,7 @@ use super::process::{Actor, TIMEOUT, readable};
 use super::program::{Call, Kind, Object, Program, Wait, programs};
 use super::property;
 use interlatch::{Region, Semaphore};
-use interlatch_contract::specification::{Outcome, State};
+use interlatch_contract::specification::{Outcome, SequentialState};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ struct Driver {
     object: Object,
     actors: Vec<Actor>,
     /// The states that the object may be in.
-    states: HashSet<State>,
+    states: HashSet<SequentialState>,
     /// The calls that have not ended.
     pending: BTreeMap<usize, Call>,
     ends: Ends,
@@ -125,13 +125,13 @@ impl Driver {
     }
 
     /// Every way in which the pending calls can go on until none can: the state, and who ended how.
-    fn possibilities(&self) -> HashSet<(State, Vec<(usize, Outcome)>)> {
+    fn possibilities(&self) -> HashSet<(SequentialState, Vec<(usize, Outcome)>)> {
         let mut found = HashSet::new();
         let begin = self
             .states
             .iter()
             .map(|state| (state.clone(), Completions::new()));
-        let mut open: Vec<(State, Completions)> = begin.collect();
+        let mut open: Vec<(SequentialState, Completions)> = begin.collect();
         let mut seen = HashSet::new();
         while let Some((state, ended)) = open.pop() {
             let list: Vec<(usize, Outcome)> = ended.iter().map(|(who, how)| (*who, *how)).collect();

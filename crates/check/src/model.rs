@@ -19,10 +19,10 @@ use std::time::Duration;
 /// ```
 /// use interlatch::sync::RawMutex;
 /// use interlatch_check::{Limits, Model, explore};
-/// use interlatch_contract::lock;
+/// use interlatch_contract::mutex;
 /// use std::time::Duration;
 ///
-/// let model = Model::new("mutex", || lock::excludes::<RawMutex>(2));
+/// let model = Model::new("mutex", || mutex::excludes::<RawMutex>(2));
 /// let explored = explore(&model, Limits { preemptions: None, time: Duration::from_millis(50) });
 /// println!("{}: {}", model.name, explored.verdict);
 /// ```

@@ -55,6 +55,17 @@ pub struct Scenario<S> {
     pub rechecks: bool,
 }
 
+/// A derived implementation would need `S: Clone`.
+impl<S> Clone for Scenario<S> {
+    fn clone(&self) -> Self {
+        Self {
+            participants: self.participants.clone(),
+            victims: self.victims.clone(),
+            ..*self
+        }
+    }
+}
+
 impl<S> Scenario<S> {
     /// Creates a scenario without a verification.
     pub fn new(name: &'static str, participants: Vec<Participant<S>>) -> Self {

@@ -1,36 +1,35 @@
-//! What a stream of bytes between processes promises that survives the death of its users.
+//! The promises of a byte pipe in shared memory, including those after a death.
 
-use super::{RaceCell, Scenario, Stage, centuries, spent};
+use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, short_timeout};
 use interlatch::channel::{BytePipe, Channel, Direction, RecvTimeoutError, SendTimeoutError, Slot};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{Semaphore, Timeout};
-use std::time::Duration;
 
-/// A stream of bytes of a fixed capacity.
+/// A byte pipe of a fixed capacity.
 pub trait Bytes: ShmSafe {
-    /// Writes: see [`Sender::write_with`](interlatch::Sender::write_with).
+    /// Writes bytes, and returns the number of bytes written.
     ///
     /// # Errors
-    /// As there.
+    /// Fails as [`Sender::write_with`](interlatch::Sender::write_with) does.
     fn write_with(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, SendTimeoutError<()>>;
 
-    /// Reads: see [`Receiver::read_with`](interlatch::Receiver::read_with).
+    /// Reads bytes, and returns the number of bytes read.
     ///
     /// # Errors
-    /// As there.
+    /// Fails as [`Receiver::read_with`](interlatch::Receiver::read_with) does.
     fn read_with(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, RecvTimeoutError>;
 
-    /// A handle at this end, if it has not closed; none makes one that is nothing.
-    fn come(&self, end: Direction) -> Option<impl Sized + '_>;
+    /// Attaches a handle, unless the side is closed.
+    fn attach(&self, direction: Direction) -> Option<impl Sized + '_>;
 
-    /// How many bytes fit.
+    /// Returns the capacity in bytes.
     fn capacity(&self) -> usize;
 }
 
-/// A [`BytePipe`] of so many bytes, with two handles at each end at most.
-pub type Small<const N: usize> = BytePipe<[Slot<u8>; N], 2>;
+/// A [`BytePipe`] of `N` bytes with at most two writers and two readers.
+pub type SmallPipe<const N: usize> = BytePipe<[Slot<u8>; N], 2>;
 
-impl<const N: usize> Bytes for Small<N> {
+impl<const N: usize> Bytes for SmallPipe<N> {
     fn write_with(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, SendTimeoutError<()>> {
         self.write_unregistered(bytes, timeout)
     }
@@ -39,8 +38,8 @@ impl<const N: usize> Bytes for Small<N> {
         self.read_unregistered(bytes, timeout)
     }
 
-    fn come(&self, end: Direction) -> Option<impl Sized + '_> {
-        match end {
+    fn attach(&self, direction: Direction) -> Option<impl Sized + '_> {
+        match direction {
             Direction::Sending => self.sender().ok().map(|writer| (Some(writer), None)),
             Direction::Receiving => self.receiver().ok().map(|reader| (None, Some(reader))),
         }
@@ -51,51 +50,53 @@ impl<const N: usize> Bytes for Small<N> {
     }
 }
 
-/// A stream, what has come out of it as a number of decimal digits, and what participants tell each other.
+/// A pipe, the bytes read as decimal digits of one number, and signals between participants.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct Stream<B> {
+pub struct BytePipeState<B> {
     bytes: B,
-    /// What two readers have read.
+    /// Bytes that two readers read.
     read: [RaceCell; 2],
-    /// Whether the writer knows that it has written.
+    /// Whether the write returned success, or the number of bytes that it wrote.
     wrote: RaceCell,
     begun: Semaphore,
     done: Semaphore,
 }
 
-impl<B: Bytes> Stream<B> {
+impl<B: Bytes> BytePipeState<B> {
     fn write(&self, bytes: &[u8]) {
         let written = self.bytes.write_with(bytes, Timeout::Infinite);
-        assert_eq!(written, Ok(bytes.len()), "everything");
+        assert_eq!(written, Ok(bytes.len()), "the write is incomplete");
     }
 
-    /// Reads once, up to that much, and notes it as digits.
-    fn read<const WHO: usize>(&self, most: usize, timeout: Timeout) -> usize {
+    /// Reads up to `max` bytes once, and records them as digits.
+    fn read<const INDEX: usize>(&self, max: usize, timeout: Timeout) -> usize {
         let mut bytes = [0; 4];
         let count = self
             .bytes
-            .read_with(&mut bytes[..most], timeout)
+            .read_with(&mut bytes[..max], timeout)
             .unwrap_or(0);
         for byte in &bytes[..count] {
-            assert!((1..=9).contains(byte), "a byte that nobody wrote: {byte}");
-            self.read[WHO].set(self.read[WHO].get() * 10 + u64::from(*byte));
+            assert!((1..=9).contains(byte), "read {byte}, which was not written");
+            self.read[INDEX].set(self.read[INDEX].get() * 10 + u64::from(*byte));
         }
         count
     }
 
-    /// Reads to the end of the stream.
-    fn read_all<const WHO: usize>(&self) {
-        while self.read::<WHO>(2, Timeout::Infinite) > 0 {}
+    /// Reads until the end of the stream.
+    fn read_all<const INDEX: usize>(&self) {
+        while self.read::<INDEX>(2, Timeout::Infinite) > 0 {}
     }
 
-    /// What is in it, behind what the first reader has read, as digits. Afterwards as much fits as ever.
-    fn rest(&self) -> u64 {
+    /// Reads the rest, and returns all bytes of the first reader as digits.
+    ///
+    /// Checks that the pipe then accepts as many bytes as its capacity, and returns them in order.
+    fn drain_and_check(&self) -> u64 {
         while self.read::<0>(1, Timeout::NonBlocking) > 0 {}
         let all: Vec<u8> = (1..=9).cycle().take(self.bytes.capacity()).collect();
         let (mut found, timed_out) = (vec![0; all.len()], Err(SendTimeoutError::Timeout(())));
         let written = self.bytes.write_with(&all, Timeout::NonBlocking);
-        assert_eq!(written, Ok(all.len()), "a place is lost");
+        assert_eq!(written, Ok(all.len()), "a slot is lost");
         assert_eq!(self.bytes.write_with(&[1], Timeout::NonBlocking), timed_out);
         let read = self.bytes.read_with(&mut found, Timeout::NonBlocking);
         assert_eq!((read, found), (Ok(all.len()), all));
@@ -103,27 +104,44 @@ impl<B: Bytes> Stream<B> {
     }
 }
 
-/// Every scenario, with its victims alive.
+/// Runs every scenario of a byte pipe.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(keeps_order::<Small<2>>());
-    stage.run(a_small_write_comes_in_one_piece::<Small<2>>());
-    stage.run(an_impatient_writer_moves_what_fits::<Small<2>>());
-    stage.run(small_writes_are_not_mixed::<Small<3>>());
-    stage.run(the_end_of_the_stream_comes_last::<Small<2>>());
-    stage.run(the_last_reader_that_goes_breaks_the_pipe::<Small<1>>());
-    stage.run(who_has_little_to_write_does_not_wait_for_more::<Small<2>>());
-    stage.run(two_readers_share_what_came_at_once::<Small<2>>());
-    stage.run(answers_odd_requests::<Small<2>>());
-    stage.run(a_write_is_done_or_not::<Small<2>>());
-    stage.run(a_large_write_has_a_beginning::<Small<1>>());
-    stage.run(a_read_is_done_or_not::<Small<2>>());
-    stage.run(the_last_writer_that_dies_ends_the_stream::<Small<1>>());
-    stage.run(the_last_reader_that_dies_breaks_the_pipe::<Small<1>>());
+    all_of_one_byte::<SmallPipe<1>>(stage);
+    all_of_two_bytes::<SmallPipe<2>>(stage);
+    all_of_three_bytes::<SmallPipe<3>>(stage);
 }
 
-/// More than fits goes through in its order.
-pub fn keeps_order<B: Bytes>() -> Scenario<Stream<B>> {
-    let read = |shared: &Stream<B>| {
+/// Runs the scenarios of a pipe whose capacity is one byte.
+pub fn all_of_one_byte<B: Bytes + 'static>(stage: &mut impl Stage) {
+    stage.run(dropped_last_reader_disconnects_writers::<B>());
+    stage.run(killed_large_write_leaves_a_prefix::<B>());
+    stage.run(death_of_last_writer_ends_the_stream::<B>());
+    stage.run(death_of_last_reader_disconnects_writers::<B>());
+}
+
+/// Runs the scenarios of a pipe whose capacity is two bytes.
+pub fn all_of_two_bytes<B: Bytes + 'static>(stage: &mut impl Stage) {
+    stage.run(keeps_order::<B>());
+    stage.run(small_write_is_atomic::<B>());
+    stage.run(non_blocking_write_writes_what_fits::<B>());
+    stage.run(end_of_stream_follows_the_last_byte::<B>());
+    stage.run(small_writer_does_not_wait_behind_a_larger_one::<B>());
+    stage.run(one_write_wakes_two_readers::<B>());
+    stage.run(handles_extreme_requests::<B>());
+    stage.run(killed_write_completes_or_has_no_effect::<B>());
+    stage.run(killed_read_completes_or_has_no_effect::<B>());
+}
+
+/// Runs the scenarios of a pipe whose capacity is three bytes.
+pub fn all_of_three_bytes<B: Bytes + 'static>(stage: &mut impl Stage) {
+    stage.run(small_writes_do_not_interleave::<B>());
+}
+
+/// Bytes arrive in the order in which they were written.
+///
+/// One write is larger than the pipe, so both sides wait. A lost wake-up makes both hang.
+pub fn keeps_order<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let read = |shared: &BytePipeState<B>| {
         let mut count = 0;
         while count < 3 {
             count += shared.read::<0>(2, Timeout::Infinite);
@@ -131,108 +149,126 @@ pub fn keeps_order<B: Bytes>() -> Scenario<Stream<B>> {
     };
     Scenario::new(
         "keeps_order",
-        vec![|shared: &Stream<B>| shared.write(&[1, 2, 3]), read],
+        vec![|shared: &BytePipeState<B>| shared.write(&[1, 2, 3]), read],
     )
-    .verify(|shared| assert_eq!(shared.rest(), 123))
+    .verify(|shared| assert_eq!(shared.drain_and_check(), 123))
     .choices(8)
 }
 
-/// No reader sees a part of a small piece.
-pub fn a_small_write_comes_in_one_piece<B: Bytes>() -> Scenario<Stream<B>> {
-    let read = |shared: &Stream<B>| {
+/// A write that fits into the pipe is atomic: no reader gets a part of it.
+pub fn small_write_is_atomic<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let read = |shared: &BytePipeState<B>| {
         let count = shared.read::<0>(2, Timeout::NonBlocking);
-        assert!([0, 2].contains(&count), "{count} of 2");
+        assert!([0, 2].contains(&count), "read {count} of 2 bytes");
     };
     Scenario::new(
-        "a_small_write_comes_in_one_piece",
-        vec![|shared: &Stream<B>| shared.write(&[1, 2]), read],
+        "small_write_is_atomic",
+        vec![|shared: &BytePipeState<B>| shared.write(&[1, 2]), read],
     )
-    .verify(|shared| assert_eq!(shared.rest(), 12))
+    .verify(|shared| assert_eq!(shared.drain_and_check(), 12))
     .choices(8)
 }
 
-/// Without timeout, a large piece goes in as far as there is room; nothing else does.
-pub fn an_impatient_writer_moves_what_fits<B: Bytes>() -> Scenario<Stream<B>> {
-    let write = |shared: &Stream<B>| {
+/// A non-blocking write that is larger than the pipe writes the bytes that fit.
+pub fn non_blocking_write_writes_what_fits<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let write = |shared: &BytePipeState<B>| {
         let written = shared.bytes.write_with(&[1, 2, 3], Timeout::NonBlocking);
-        let count = written.expect("it was empty");
-        // Then a read may come between the pieces.
-        assert!([2, 3].contains(&count), "{count} of 3 in 2");
+        let count = written.expect("the pipe is empty");
+        // A concurrent read may make room for the third byte.
+        assert!([2, 3].contains(&count), "{count} of 3 bytes were written");
         shared.wrote.set(count as u64);
     };
     Scenario::new(
-        "an_impatient_writer_moves_what_fits",
+        "non_blocking_write_writes_what_fits",
         vec![write, |shared| {
             shared.read::<0>(2, Timeout::NonBlocking);
         }],
     )
     .verify(|shared| {
         let expected = if shared.wrote.get() == 3 { 123 } else { 12 };
-        assert_eq!(shared.rest(), expected);
+        assert_eq!(shared.drain_and_check(), expected);
     })
     .choices(8)
 }
 
-/// Small pieces of two writers stay whole, whatever comes between them.
-pub fn small_writes_are_not_mixed<B: Bytes>() -> Scenario<Stream<B>> {
-    let write_twice = |shared: &Stream<B>| {
+/// Small writes of two writers do not interleave.
+///
+/// Each write fits into the pipe, but the pipe may have room for a part of it. A writer that writes
+/// that part mixes its bytes with those of the other writer.
+pub fn small_writes_do_not_interleave<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let write_twice = |shared: &BytePipeState<B>| {
         shared.write(&[1, 2]);
         shared.write(&[1, 2]);
     };
-    let read = |shared: &Stream<B>| {
+    let read = |shared: &BytePipeState<B>| {
         let mut count = 0;
         while count < 6 {
             count += shared.read::<0>(3, Timeout::Infinite);
         }
     };
     Scenario::new(
-        "small_writes_are_not_mixed",
+        "small_writes_do_not_interleave",
         vec![write_twice, |shared| shared.write(&[3, 4]), read],
     )
     .verify(|shared| {
         let whole = [121_234, 123_412, 341_212];
-        assert!(whole.contains(&shared.rest()), "{}", shared.read[0].get());
+        assert!(
+            whole.contains(&shared.drain_and_check()),
+            "{}",
+            shared.read[0].get()
+        );
     })
     .choices(8)
 }
 
-/// What was written is read before the end, and after the end nothing comes.
-pub fn the_end_of_the_stream_comes_last<B: Bytes>() -> Scenario<Stream<B>> {
-    let write = |shared: &Stream<B>| {
-        let _writer = shared.bytes.come(Direction::Sending).expect("the first");
+/// A reader gets every written byte before the end of the stream.
+pub fn end_of_stream_follows_the_last_byte<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let write = |shared: &BytePipeState<B>| {
+        let _writer = shared
+            .bytes
+            .attach(Direction::Sending)
+            .expect("the side is open");
         shared.write(&[1, 2, 3]);
     };
-    let read = |shared: &Stream<B>| {
+    let read = |shared: &BytePipeState<B>| {
         shared.read_all::<0>();
         assert_eq!(shared.read[0].get(), 123);
-        assert!(shared.bytes.come(Direction::Sending).is_none(), "for good");
+        assert!(
+            shared.bytes.attach(Direction::Sending).is_none(),
+            "a closed side was opened again"
+        );
     };
-    Scenario::new("the_end_of_the_stream_comes_last", vec![write, read]).choices(8)
+    Scenario::new("end_of_stream_follows_the_last_byte", vec![write, read]).choices(8)
 }
 
-/// Who waits for room hears that there will be none; what it has written before, it hears first.
-pub fn the_last_reader_that_goes_breaks_the_pipe<B: Bytes>() -> Scenario<Stream<B>> {
-    let write = |shared: &Stream<B>| {
+/// Dropping the last reader disconnects a waiting writer.
+///
+/// A write that was partly done reports the number of bytes first, and the next write fails.
+pub fn dropped_last_reader_disconnects_writers<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let write = |shared: &BytePipeState<B>| {
         let broken = Err(SendTimeoutError::Disconnected(()));
         let written = shared.bytes.write_with(&[1, 2, 3], Timeout::Infinite);
         assert!([Ok(1), broken.clone()].contains(&written), "{written:?}");
         let again = shared.bytes.write_with(&[1], Timeout::Infinite);
-        assert_eq!(again, broken, "for good");
+        assert_eq!(again, broken, "a closed side was opened again");
     };
     Scenario::new(
-        "the_last_reader_that_goes_breaks_the_pipe",
+        "dropped_last_reader_disconnects_writers",
         vec![write, |shared| {
-            drop(shared.bytes.come(Direction::Receiving))
+            drop(shared.bytes.attach(Direction::Receiving))
         }],
     )
     .choices(8)
 }
 
-/// There is room for one of two writers that wait: that one goes, whichever came first.
-pub fn who_has_little_to_write_does_not_wait_for_more<B: Bytes>() -> Scenario<Stream<B>> {
-    let read = |shared: &Stream<B>| {
+/// A small write does not wait behind a larger write without room.
+///
+/// Two writers wait, and a read makes room for the smaller write. If the read wakes only the larger
+/// one, both hang.
+pub fn small_writer_does_not_wait_behind_a_larger_one<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let read = |shared: &BytePipeState<B>| {
         shared.write(&[1, 2]);
-        shared.begun.release(2).expect("few");
+        shared.begun.release(2).expect("far below the maximum");
         shared.read::<0>(1, Timeout::Infinite);
         shared.done.acquire().forget();
         while shared.read[0].get() < 10_000 {
@@ -240,84 +276,91 @@ pub fn who_has_little_to_write_does_not_wait_for_more<B: Bytes>() -> Scenario<St
         }
     };
     Scenario::new(
-        "who_has_little_to_write_does_not_wait_for_more",
+        "small_writer_does_not_wait_behind_a_larger_one",
         vec![
-            |shared: &Stream<B>| {
+            |shared: &BytePipeState<B>| {
                 shared.begun.acquire().forget();
                 shared.write(&[3, 4]);
             },
             |shared| {
                 shared.begun.acquire().forget();
                 shared.write(&[5]);
-                shared.done.release(1).expect("few");
+                shared.done.release(1).expect("far below the maximum");
             },
             read,
         ],
     )
-    .verify(|shared| assert_eq!(shared.rest(), 12_534))
+    .verify(|shared| assert_eq!(shared.drain_and_check(), 12_534))
     .choices(8)
 }
 
-/// Two bytes come at once, and each of two readers takes one.
-pub fn two_readers_share_what_came_at_once<B: Bytes>() -> Scenario<Stream<B>> {
-    fn read<B: Bytes, const WHO: usize>(shared: &Stream<B>) {
-        assert_eq!(shared.read::<WHO>(1, Timeout::Infinite), 1);
+/// A write of two bytes wakes two readers that read one byte each.
+///
+/// If the write wakes one reader only, the other reader hangs.
+pub fn one_write_wakes_two_readers<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    fn read<B: Bytes, const INDEX: usize>(shared: &BytePipeState<B>) {
+        assert_eq!(shared.read::<INDEX>(1, Timeout::Infinite), 1);
     }
     Scenario::new(
-        "two_readers_share_what_came_at_once",
+        "one_write_wakes_two_readers",
         vec![read::<B, 0>, read::<B, 1>, |shared| shared.write(&[1, 2])],
     )
     .verify(|shared| {
-        let read = [0, 1].map(|who| shared.read[who].get());
+        let read = [0, 1].map(|index| shared.read[index].get());
         assert!([[1, 2], [2, 1]].contains(&read), "{read:?}");
     })
     .choices(8)
 }
 
-/// Nothing takes no time; no time, or a time that has passed, is enough for what is there.
-pub fn answers_odd_requests<B: Bytes>() -> Scenario<Stream<B>> {
-    let ask = |shared: &Stream<B>| {
+/// An empty slice needs no wait, and an expired timeout moves what can be moved at once.
+pub fn handles_extreme_requests<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let alone = |shared: &BytePipeState<B>| {
         let (bytes, timed_out) = (&shared.bytes, Err(SendTimeoutError::Timeout(())));
         assert_eq!(bytes.read_with(&mut [], Timeout::Infinite), Ok(0));
         assert_eq!(bytes.write_with(&[], Timeout::Infinite), Ok(0));
-        for timeout in spent() {
+        for timeout in expired_timeouts() {
             let read = bytes.read_with(&mut [0], timeout);
             assert_eq!(read, Err(RecvTimeoutError::Timeout));
             assert_eq!(bytes.write_with(&[1, 2], timeout), Ok(2));
             assert_eq!(bytes.write_with(&[3], timeout), timed_out);
             assert_eq!(bytes.write_with(&[3, 4, 5], timeout), timed_out);
             assert_eq!(shared.read::<0>(1, timeout), 1);
-            assert_eq!(bytes.write_with(&[3, 4], timeout), timed_out, "no part");
-            let (large, never) = (&[3, 4, 5], Timeout::NonBlocking);
-            assert_eq!(bytes.write_with(large, never), Ok(1), "what fits");
-            assert_eq!(shared.read::<0>(2, centuries()), 2);
+            assert_eq!(
+                bytes.write_with(&[3, 4], timeout),
+                timed_out,
+                "a small write is atomic"
+            );
+            let written = bytes.write_with(&[3, 4, 5], Timeout::NonBlocking);
+            assert_eq!(written, Ok(1), "a large write writes the bytes that fit");
+            assert_eq!(shared.read::<0>(2, distant_timeout()), 2);
         }
     };
-    Scenario::new("answers_odd_requests", vec![ask as fn(&Stream<B>)])
-        .verify(|shared| assert_eq!(shared.rest(), 123_123))
-        .choices(4)
+    Scenario::new(
+        "handles_extreme_requests",
+        vec![alone as fn(&BytePipeState<B>)],
+    )
+    .verify(|shared| assert_eq!(shared.drain_and_check(), 123_123))
+    .choices(4)
 }
 
-fn briefly() -> Timeout {
-    Timeout::after(Duration::from_micros(200))
-}
-
-/// A writer is killed: its piece is there or not, and no place is lost.
-pub fn a_write_is_done_or_not<B: Bytes>() -> Scenario<Stream<B>> {
-    let write = |shared: &Stream<B>| {
+/// A killed small write has written all its bytes, or has no effect.
+///
+/// The writer is killed at any step, and no slot is lost.
+pub fn killed_write_completes_or_has_no_effect<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let write = |shared: &BytePipeState<B>| {
         let written = shared.bytes.write_with(&[1, 2], Timeout::NonBlocking);
         assert_eq!(written, Ok(2));
         shared.wrote.set(1);
     };
-    let read = |shared: &Stream<B>| {
+    let read = |shared: &BytePipeState<B>| {
         shared.read::<0>(1, Timeout::NonBlocking);
     };
     Scenario::new(
-        "a_write_is_done_or_not",
-        vec![write as fn(&Stream<B>), read],
+        "killed_write_completes_or_has_no_effect",
+        vec![write as fn(&BytePipeState<B>), read],
     )
     .verify(|shared| {
-        let (rest, wrote) = (shared.rest(), shared.wrote.get());
+        let (rest, wrote) = (shared.drain_and_check(), shared.wrote.get());
         assert!(
             rest == 12 || rest == 0 && wrote == 0,
             "{rest}, wrote: {wrote}"
@@ -327,66 +370,80 @@ pub fn a_write_is_done_or_not<B: Bytes>() -> Scenario<Stream<B>> {
     .victims(&[0])
 }
 
-/// Of a large piece the beginning is there, and the next bytes come behind it.
-pub fn a_large_write_has_a_beginning<B: Bytes>() -> Scenario<Stream<B>> {
-    let write = |shared: &Stream<B>| {
-        let _ = shared.bytes.write_with(&[1, 2], briefly());
+/// A killed write that is larger than the pipe leaves a prefix of its bytes.
+///
+/// The writer is killed at any step. No slot is lost, and later bytes follow the prefix.
+pub fn killed_large_write_leaves_a_prefix<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let write = |shared: &BytePipeState<B>| {
+        let _ = shared.bytes.write_with(&[1, 2], short_timeout());
     };
-    let other = |shared: &Stream<B>| {
-        shared.read::<0>(1, briefly());
-        shared.read::<0>(1, briefly());
+    let other = |shared: &BytePipeState<B>| {
+        shared.read::<0>(1, short_timeout());
+        shared.read::<0>(1, short_timeout());
     };
     Scenario::new(
-        "a_large_write_has_a_beginning",
-        vec![write as fn(&Stream<B>), other],
+        "killed_large_write_leaves_a_prefix",
+        vec![write as fn(&BytePipeState<B>), other],
     )
-    .verify(|shared| assert!([0, 1, 12].contains(&shared.rest())))
+    .verify(|shared| assert!([0, 1, 12].contains(&shared.drain_and_check())))
     .choices(8)
     .victims(&[0])
 }
 
-/// A reader is killed: it has taken what it was reading, or not; the rest is there, in its order.
-pub fn a_read_is_done_or_not<B: Bytes>() -> Scenario<Stream<B>> {
-    let read = |shared: &Stream<B>| {
+/// A killed read took its bytes, or has no effect.
+///
+/// The reader is killed at any step. The other bytes stay in order.
+pub fn killed_read_completes_or_has_no_effect<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let read = |shared: &BytePipeState<B>| {
         let _ = shared.bytes.read_with(&mut [0], Timeout::NonBlocking);
     };
     Scenario::new(
-        "a_read_is_done_or_not",
-        vec![read as fn(&Stream<B>), |shared| shared.write(&[1, 2])],
+        "killed_read_completes_or_has_no_effect",
+        vec![read as fn(&BytePipeState<B>), |shared| {
+            shared.write(&[1, 2])
+        }],
     )
-    .verify(|shared| assert!([12, 2].contains(&shared.rest())))
+    .verify(|shared| assert!([12, 2].contains(&shared.drain_and_check())))
     .choices(8)
     .victims(&[0])
 }
 
-/// The last writer dies, or goes: the stream ends. The other one has opened it before.
-pub fn the_last_writer_that_dies_ends_the_stream<B: Bytes>() -> Scenario<Stream<B>> {
-    let come = |shared: &Stream<B>| drop(shared.bytes.come(Direction::Sending));
-    let read = |shared: &Stream<B>| {
-        drop(shared.bytes.come(Direction::Sending));
+/// The death of the last writer ends the stream.
+///
+/// The writer is killed at any step between attaching and dropping. The reader has attached a
+/// writer of its own first, so the side was open. If the death is not noticed, the reader hangs.
+pub fn death_of_last_writer_ends_the_stream<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let attach = |shared: &BytePipeState<B>| drop(shared.bytes.attach(Direction::Sending));
+    let read = |shared: &BytePipeState<B>| {
+        drop(shared.bytes.attach(Direction::Sending));
         let end = shared.bytes.read_with(&mut [0], Timeout::Infinite);
         assert_eq!(end, Ok(0));
-        assert!(shared.bytes.come(Direction::Sending).is_none(), "for good");
+        assert!(
+            shared.bytes.attach(Direction::Sending).is_none(),
+            "a closed side was opened again"
+        );
     };
     Scenario::new(
-        "the_last_writer_that_dies_ends_the_stream",
-        vec![come as fn(&Stream<B>), read],
+        "death_of_last_writer_ends_the_stream",
+        vec![attach as fn(&BytePipeState<B>), read],
     )
     .choices(8)
     .victims(&[0])
 }
 
-/// The same for the last reader: a writer hears of it.
-pub fn the_last_reader_that_dies_breaks_the_pipe<B: Bytes>() -> Scenario<Stream<B>> {
-    let come = |shared: &Stream<B>| drop(shared.bytes.come(Direction::Receiving));
-    let write = |shared: &Stream<B>| {
-        drop(shared.bytes.come(Direction::Receiving));
+/// The death of the last reader disconnects the writers.
+///
+/// The counterpart of [`death_of_last_writer_ends_the_stream`].
+pub fn death_of_last_reader_disconnects_writers<B: Bytes>() -> Scenario<BytePipeState<B>> {
+    let attach = |shared: &BytePipeState<B>| drop(shared.bytes.attach(Direction::Receiving));
+    let write = |shared: &BytePipeState<B>| {
+        drop(shared.bytes.attach(Direction::Receiving));
         let broken = Err(SendTimeoutError::Disconnected(()));
         while shared.bytes.write_with(&[1], Timeout::Infinite) != broken {}
     };
     Scenario::new(
-        "the_last_reader_that_dies_breaks_the_pipe",
-        vec![come as fn(&Stream<B>), write],
+        "death_of_last_reader_disconnects_writers",
+        vec![attach as fn(&BytePipeState<B>), write],
     )
     .choices(8)
     .victims(&[0])

@@ -1,187 +1,215 @@
-//! What a condition variable promises.
+//! The promises of a condition variable.
 
-use super::{RaceCell, Scenario, Stage, spent};
+use super::{RaceCell, Scenario, Stage, expired_timeouts};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{RawCondvar, RawLock, Timeout};
 use std::time::Duration;
 
-/// A condition variable, its lock, and a number to wait for.
+/// A condition variable, its lock, and the number of tokens that waiters wait for.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct Awaited<C, L> {
+pub struct CondvarState<C, L> {
     changed: C,
     lock: L,
     tokens: RaceCell,
 }
 
-/// Every scenario of a condition variable.
+/// Runs every scenario of a condition variable.
 pub fn all<C, L>(stage: &mut impl Stage)
 where
     C: RawCondvar + ShmSafe + 'static,
     L: RawLock + ShmSafe + 'static,
 {
     stage.run(does_not_lose_wakeup::<C, L>());
-    stage.run(does_not_lose_wakeup_under_the_lock::<C, L>());
-    stage.run(one_notification_wakes_one::<C, L>());
-    stage.run(one_notification_for_each_of_three::<C, L>());
-    stage.run(notify_all_wakes_everyone::<C, L>());
-    stage.run(notify_all_reaches_different_conditions::<C, L>());
-    stage.run(hands_back_and_forth::<C, L>());
-    stage.run(a_timed_out_waiter_eats_no_notification::<C, L>());
-    stage.run(answers_odd_timeouts::<C, L>());
+    stage.run(does_not_lose_wakeup_sent_under_the_lock::<C, L>());
+    stage.run(two_notifications_wake_two_waiters::<C, L>());
+    stage.run(three_notifications_wake_three_waiters::<C, L>());
+    stage.run(notify_all_wakes_every_waiter::<C, L>());
+    stage.run(notify_all_wakes_waiters_of_different_conditions::<C, L>());
+    stage.run(two_waiters_alternate::<C, L>());
+    stage.run(timed_out_waiter_takes_no_notification::<C, L>());
+    stage.run(handles_extreme_timeouts::<C, L>());
 }
 
-fn take<C: RawCondvar, L: RawLock>(shared: &Awaited<C, L>) {
-    let mut held = shared.lock.lock();
+fn take<C: RawCondvar, L: RawLock>(shared: &CondvarState<C, L>) {
+    let mut guard = shared.lock.lock();
     while shared.tokens.get() == 0 {
-        shared.changed.wait_with(&mut held, Timeout::Infinite);
+        shared.changed.wait_with(&mut guard, Timeout::Infinite);
     }
     shared.tokens.set(shared.tokens.get() - 1);
 }
 
-fn see<C: RawCondvar, L: RawLock>(shared: &Awaited<C, L>) {
-    let mut held = shared.lock.lock();
+fn see<C: RawCondvar, L: RawLock>(shared: &CondvarState<C, L>) {
+    let mut guard = shared.lock.lock();
     while shared.tokens.get() == 0 {
-        shared.changed.wait_with(&mut held, Timeout::Infinite);
+        shared.changed.wait_with(&mut guard, Timeout::Infinite);
     }
 }
 
-fn put<C: RawCondvar, L: RawLock>(shared: &Awaited<C, L>) {
-    let held = shared.lock.lock();
+fn put<C: RawCondvar, L: RawLock>(shared: &CondvarState<C, L>) {
+    let guard = shared.lock.lock();
     shared.tokens.increment();
-    drop(held);
+    drop(guard);
     shared.changed.notify_one();
 }
 
-/// Whoever waits for a change under the lock hears of it, wherever the notifier comes in.
-pub fn does_not_lose_wakeup<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
+/// A waiter is woken by a notification at any moment after it checked its condition.
+///
+/// One process waits for a token, and another one adds it and notifies after unlocking. If the
+/// notification falls between the check and the sleep and is lost, the waiter hangs.
+pub fn does_not_lose_wakeup<C: RawCondvar, L: RawLock>() -> Scenario<CondvarState<C, L>> {
     Scenario::new("does_not_lose_wakeup", vec![take, put])
         .verify(|shared| assert_eq!(shared.tokens.get(), 0))
 }
 
-/// The same if the notifier still holds the lock.
-pub fn does_not_lose_wakeup_under_the_lock<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
-    let put = |shared: &Awaited<C, L>| {
+/// The promise of [`does_not_lose_wakeup`] holds if the notifier still holds the lock.
+pub fn does_not_lose_wakeup_sent_under_the_lock<C: RawCondvar, L: RawLock>()
+-> Scenario<CondvarState<C, L>> {
+    let put = |shared: &CondvarState<C, L>| {
         let _held = shared.lock.lock();
         shared.tokens.increment();
         shared.changed.notify_one();
     };
-    Scenario::new("does_not_lose_wakeup_under_the_lock", vec![take, put])
+    Scenario::new("does_not_lose_wakeup_sent_under_the_lock", vec![take, put])
 }
 
-/// Two waiters, two notifications: both go on.
-pub fn one_notification_wakes_one<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
-    let put_twice = |shared: &Awaited<C, L>| {
+/// Two notifications wake two waiters.
+///
+/// If one waiter consumes both notifications, or the second one finds a stale state, a waiter
+/// hangs.
+pub fn two_notifications_wake_two_waiters<C: RawCondvar, L: RawLock>()
+-> Scenario<CondvarState<C, L>> {
+    let put_twice = |shared: &CondvarState<C, L>| {
         put(shared);
         put(shared);
     };
-    Scenario::new("one_notification_wakes_one", vec![take, take, put_twice])
-        .verify(|shared| assert_eq!(shared.tokens.get(), 0))
-        .choices(8)
+    Scenario::new(
+        "two_notifications_wake_two_waiters",
+        vec![take, take, put_twice],
+    )
+    .verify(|shared| assert_eq!(shared.tokens.get(), 0))
+    .choices(8)
 }
 
-/// Three waiters, three notifications: all go on, also those that came late and found traces of
-/// the others.
-pub fn one_notification_for_each_of_three<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
-    let put_thrice = |shared: &Awaited<C, L>| {
+/// Three notifications wake three waiters.
+///
+/// A late waiter finds the state that earlier waiters and notifiers left. If that state hides the
+/// waiter from a notifier, the waiter hangs.
+pub fn three_notifications_wake_three_waiters<C: RawCondvar, L: RawLock>()
+-> Scenario<CondvarState<C, L>> {
+    let put_thrice = |shared: &CondvarState<C, L>| {
         put(shared);
         put(shared);
         put(shared);
     };
     Scenario::new(
-        "one_notification_for_each_of_three",
+        "three_notifications_wake_three_waiters",
         vec![take, take, take, put_thrice],
     )
     .verify(|shared| assert_eq!(shared.tokens.get(), 0))
     .choices(16)
 }
 
-/// Two waiters, one notification of all: both go on.
-pub fn notify_all_wakes_everyone<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
-    let announce = |shared: &Awaited<C, L>| {
-        let held = shared.lock.lock();
+/// `notify_all` wakes every waiter.
+///
+/// Two processes wait for the same token, and a third one notifies all. If it wakes one only, the
+/// other waiter hangs.
+pub fn notify_all_wakes_every_waiter<C: RawCondvar, L: RawLock>() -> Scenario<CondvarState<C, L>> {
+    let put_for_all = |shared: &CondvarState<C, L>| {
+        let guard = shared.lock.lock();
         shared.tokens.increment();
-        drop(held);
+        drop(guard);
         shared.changed.notify_all();
     };
-    Scenario::new("notify_all_wakes_everyone", vec![see, see, announce]).choices(8)
+    Scenario::new("notify_all_wakes_every_waiter", vec![see, see, put_for_all]).choices(8)
 }
 
-/// Two waiters for different values, and a notification of all that is for one of them.
-pub fn notify_all_reaches_different_conditions<C: RawCondvar, L: RawLock>()
--> Scenario<Awaited<C, L>> {
-    fn raise_from<C: RawCondvar, L: RawLock, const FROM: u64>(shared: &Awaited<C, L>) {
-        let mut held = shared.lock.lock();
+/// `notify_all` wakes waiters that wait for different conditions.
+///
+/// Two processes wait for different values. Each notification is meant for one of them; if the
+/// other one consumes it, both hang.
+pub fn notify_all_wakes_waiters_of_different_conditions<C: RawCondvar, L: RawLock>()
+-> Scenario<CondvarState<C, L>> {
+    fn raise_from<C: RawCondvar, L: RawLock, const FROM: u64>(shared: &CondvarState<C, L>) {
+        let mut guard = shared.lock.lock();
         while shared.tokens.get() < FROM {
-            shared.changed.wait_with(&mut held, Timeout::Infinite);
+            shared.changed.wait_with(&mut guard, Timeout::Infinite);
         }
         shared.tokens.increment();
-        drop(held);
+        drop(guard);
         shared.changed.notify_all();
     }
-    let participants: Vec<fn(&Awaited<C, L>)> = vec![
+    let participants: Vec<fn(&CondvarState<C, L>)> = vec![
         raise_from::<C, L, 1>,
         raise_from::<C, L, 2>,
         raise_from::<C, L, 0>,
     ];
-    Scenario::new("notify_all_reaches_different_conditions", participants)
-        .verify(|shared| assert_eq!(shared.tokens.get(), 3))
-        .choices(8)
+    Scenario::new(
+        "notify_all_wakes_waiters_of_different_conditions",
+        participants,
+    )
+    .verify(|shared| assert_eq!(shared.tokens.get(), 3))
+    .choices(8)
 }
 
-/// Two that wait for each other in turn.
-pub fn hands_back_and_forth<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
-    fn turn<C: RawCondvar, L: RawLock>(shared: &Awaited<C, L>, mine: u64) {
-        let mut held = shared.lock.lock();
-        while shared.tokens.get() != mine {
-            shared.changed.wait_with(&mut held, Timeout::Infinite);
+/// Two processes can wait for each other in alternation.
+///
+/// Each waits until the number says that it is its turn. A lost notification makes both hang.
+pub fn two_waiters_alternate<C: RawCondvar, L: RawLock>() -> Scenario<CondvarState<C, L>> {
+    fn take_turn<C: RawCondvar, L: RawLock>(shared: &CondvarState<C, L>, turn: u64) {
+        let mut guard = shared.lock.lock();
+        while shared.tokens.get() != turn {
+            shared.changed.wait_with(&mut guard, Timeout::Infinite);
         }
         shared.tokens.increment();
-        drop(held);
+        drop(guard);
         shared.changed.notify_one();
     }
-    let first = |shared: &Awaited<C, L>| {
-        turn(shared, 0);
-        turn(shared, 2);
+    let first = |shared: &CondvarState<C, L>| {
+        take_turn(shared, 0);
+        take_turn(shared, 2);
     };
-    let second = |shared: &Awaited<C, L>| turn(shared, 1);
-    Scenario::new("hands_back_and_forth", vec![first, second])
+    let second = |shared: &CondvarState<C, L>| take_turn(shared, 1);
+    Scenario::new("two_waiters_alternate", vec![first, second])
         .verify(|shared| assert_eq!(shared.tokens.get(), 3))
 }
 
-/// A waiter that gives up has not used up the notification that another one needs.
-pub fn a_timed_out_waiter_eats_no_notification<C: RawCondvar, L: RawLock>()
--> Scenario<Awaited<C, L>> {
-    let impatient = |shared: &Awaited<C, L>| {
-        let mut held = shared.lock.lock();
+/// A waiter that reports a timeout has consumed no notification.
+///
+/// Of two waiters, one has a timeout. If it consumes the only notification and reports a timeout,
+/// the other waiter hangs.
+pub fn timed_out_waiter_takes_no_notification<C: RawCondvar, L: RawLock>()
+-> Scenario<CondvarState<C, L>> {
+    let with_timeout = |shared: &CondvarState<C, L>| {
+        let mut guard = shared.lock.lock();
         if shared.tokens.get() != 0 {
             return;
         }
         let timeout = Timeout::after(Duration::from_micros(50));
-        let notified = shared.changed.wait_with(&mut held, timeout);
-        drop(held);
+        let notified = shared.changed.wait_with(&mut guard, timeout);
+        drop(guard);
         if notified {
-            // The notification was for either of the two: pass it on.
+            // The notification may have been meant for the other waiter.
             shared.changed.notify_one();
         }
     };
     Scenario::new(
-        "a_timed_out_waiter_eats_no_notification",
-        vec![impatient, see, put],
+        "timed_out_waiter_takes_no_notification",
+        vec![with_timeout, see, put],
     )
     .choices(8)
 }
 
-/// With a timeout of zero or a deadline in the past a waiter comes back with the lock.
-pub fn answers_odd_timeouts<C: RawCondvar, L: RawLock>() -> Scenario<Awaited<C, L>> {
-    let odd = |shared: &Awaited<C, L>| {
-        let mut held = shared.lock.lock();
-        for timeout in spent() {
-            let notified = shared.changed.wait_with(&mut held, timeout);
-            assert!(!notified, "nobody notifies");
+/// A waiter with an expired timeout returns with the lock held.
+pub fn handles_extreme_timeouts<C: RawCondvar, L: RawLock>() -> Scenario<CondvarState<C, L>> {
+    let alone = |shared: &CondvarState<C, L>| {
+        let mut guard = shared.lock.lock();
+        for timeout in expired_timeouts() {
+            let notified = shared.changed.wait_with(&mut guard, timeout);
+            assert!(!notified, "no process notifies");
             let again = shared.lock.lock_with(Timeout::NonBlocking);
-            assert!(again.is_none(), "the lock is held again");
+            assert!(again.is_none(), "the waiter returned without the lock");
         }
     };
-    Scenario::new("answers_odd_timeouts", vec![odd])
+    Scenario::new("handles_extreme_timeouts", vec![alone])
 }

@@ -1,4 +1,4 @@
-//! What the directory of a region promises.
+//! The promises of the directory of a region.
 
 use super::{RaceCell, Scenario, Stage};
 use core::alloc::Layout;
@@ -8,29 +8,30 @@ use interlatch::region::directory::{
 };
 use interlatch::sync::Timeout;
 
-/// A directory, and the place where its one object will be.
+/// A directory, a mark, and the memory of the only object.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct Found {
+pub struct DirectoryState {
     directory: Directory<1>,
     mark: Mark,
     object: RaceCell,
     created: [RaceCell; 3],
 }
 
-/// Every scenario, with its victims alive.
+/// Runs every scenario of a directory.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(one_creates_and_all_find(2));
-    stage.run(one_creates_and_all_find(3));
-    stage.run(nobody_finds_what_is_not_built());
-    stage.run(one_builds_and_all_see_it(2));
-    stage.run(one_builds_and_all_see_it(3));
-    stage.run(nobody_sees_what_is_half_built());
-    stage.run(says_why_nothing_was_created());
+    stage.run(one_process_creates_and_all_find(2));
+    stage.run(one_process_creates_and_all_find(3));
+    stage.run(unbuilt_object_is_not_found());
+    stage.run(one_process_builds_and_all_see_it(2));
+    stage.run(one_process_builds_and_all_see_it(3));
+    stage.run(half_built_object_is_not_visible());
+    stage.run(errors_say_why_creation_failed());
 }
 
-/// In the middle of building, the object is this.
+/// Value of an object that is being built.
 const HALF: u64 = 1;
+/// Value of an object that is built.
 const BUILT: u64 = 2;
 
 fn name() -> ObjectName {
@@ -45,7 +46,7 @@ fn new_object(name: ObjectName) -> NewObject {
     }
 }
 
-fn create(shared: &Found) -> Result<(), DirectoryError> {
+fn create(shared: &DirectoryState) -> Result<(), DirectoryError> {
     let build = |object: &Object| {
         assert_eq!((object.offset, object.index), (0, 0));
         shared.object.set(HALF);
@@ -58,26 +59,33 @@ fn create(shared: &Found) -> Result<(), DirectoryError> {
     created.map(drop)
 }
 
-fn create_or_find<const WHO: usize>(shared: &Found) {
+fn create_or_find<const INDEX: usize>(shared: &DirectoryState) {
     match create(shared) {
-        Ok(()) => shared.created[WHO].set(1),
+        Ok(()) => shared.created[INDEX].set(1),
         Err(DirectoryError::Exists) => {}
-        Err(refused) => panic!("{refused:?}"),
+        Err(error) => panic!("{error:?}"),
     }
-    assert!(shared.directory.find(&name()).is_some(), "it exists");
-    assert_eq!(shared.object.get(), BUILT, "and is built");
+    let object = shared.directory.find(&name());
+    assert!(object.is_some(), "the created object is not found");
+    assert_eq!(shared.object.get(), BUILT, "the object is not built");
 }
 
-/// All come at once. One creates the object, and all find it built; also if one is killed.
-pub fn one_creates_and_all_find(processes: usize) -> Scenario<Found> {
-    let mut participants = vec![create_or_find::<0> as fn(&Found), create_or_find::<1>];
+/// One of several processes creates an object, and all of them find it built.
+///
+/// All create the same name at once, and the first one is killed at any step. If an object is found
+/// before it is built, reading it is a race or yields a wrong value.
+pub fn one_process_creates_and_all_find(processes: usize) -> Scenario<DirectoryState> {
+    let mut participants = vec![
+        create_or_find::<0> as fn(&DirectoryState),
+        create_or_find::<1>,
+    ];
     if processes > 2 {
         participants.push(create_or_find::<2>);
     }
-    Scenario::new("one_creates_and_all_find", participants)
+    Scenario::new("one_process_creates_and_all_find", participants)
         .verify(|shared| {
             let created: u64 = shared.created.iter().map(|number| number.get()).sum();
-            assert!(created <= 1, "{created} created it");
+            assert!(created <= 1, "{created} processes created the object");
             assert_eq!(shared.directory.objects().count(), 1);
             assert_eq!(shared.object.get(), BUILT);
         })
@@ -85,28 +93,30 @@ pub fn one_creates_and_all_find(processes: usize) -> Scenario<Found> {
         .victims(&[0])
 }
 
-/// Who only looks finds the object built or not at all.
-pub fn nobody_finds_what_is_not_built() -> Scenario<Found> {
-    let look = |shared: &Found| {
+/// A process that only searches finds the object built, or does not find it.
+///
+/// The creator is killed at any step.
+pub fn unbuilt_object_is_not_found() -> Scenario<DirectoryState> {
+    let find = |shared: &DirectoryState| {
         if let Some(object) = shared.directory.find(&name()) {
             assert_eq!((object.offset, object.object_type.size()), (0, 8));
             assert_eq!(shared.object.get(), BUILT);
         }
     };
     Scenario::new(
-        "nobody_finds_what_is_not_built",
-        vec![create_or_find::<0> as fn(&Found), look],
+        "unbuilt_object_is_not_found",
+        vec![create_or_find::<0> as fn(&DirectoryState), find],
     )
     .victims(&[0])
 }
 
 const MARKED: u64 = 7;
 
-fn build_once<const WHO: usize>(shared: &Found) {
+fn build_once<const INDEX: usize>(shared: &DirectoryState) {
     let build = || {
         shared.object.set(HALF);
         shared.object.set(BUILT);
-        shared.created[WHO].set(1);
+        shared.created[INDEX].set(1);
         Ok::<(), ()>(())
     };
     let built = (shared.directory).build_once(&shared.mark, MARKED, Timeout::Infinite, build);
@@ -115,42 +125,46 @@ fn build_once<const WHO: usize>(shared: &Found) {
     assert_eq!(shared.object.get(), BUILT);
 }
 
-/// Memory that others can see before it is a region: all that come at once build it, and one of them does;
-/// also if one is killed.
-pub fn one_builds_and_all_see_it(processes: usize) -> Scenario<Found> {
-    let mut participants = vec![build_once::<0> as fn(&Found), build_once::<1>];
+/// One of several processes builds shared memory, and all of them see it built.
+///
+/// The memory is visible to all before it is a region. All call `build_once`, and the first one is
+/// killed at any step.
+pub fn one_process_builds_and_all_see_it(processes: usize) -> Scenario<DirectoryState> {
+    let mut participants = vec![build_once::<0> as fn(&DirectoryState), build_once::<1>];
     if processes > 2 {
         participants.push(build_once::<2>);
     }
-    Scenario::new("one_builds_and_all_see_it", participants)
+    Scenario::new("one_process_builds_and_all_see_it", participants)
         .verify(|shared| {
             assert_eq!(shared.mark.get(), MARKED);
             assert_eq!(shared.object.get(), BUILT);
             let built: u64 = shared.created[1..].iter().map(|number| number.get()).sum();
-            assert!(built <= 1, "{built} of those that live built it");
+            assert!(built <= 1, "{built} surviving processes built it");
         })
         .choices(8)
         .victims(&[0])
 }
 
-/// Who only looks sees it built or not at all.
-pub fn nobody_sees_what_is_half_built() -> Scenario<Found> {
-    let look = |shared: &Found| match shared.mark.get() {
+/// A process that only reads the mark sees the memory built, or sees no mark.
+///
+/// The builder is killed at any step.
+pub fn half_built_object_is_not_visible() -> Scenario<DirectoryState> {
+    let read_mark = |shared: &DirectoryState| match shared.mark.get() {
         0 => {}
         MARKED => assert_eq!(shared.object.get(), BUILT),
-        other => panic!("{other}"),
+        other => panic!("unknown mark {other}"),
     };
     Scenario::new(
-        "nobody_sees_what_is_half_built",
-        vec![build_once::<0> as fn(&Found), look],
+        "half_built_object_is_not_visible",
+        vec![build_once::<0> as fn(&DirectoryState), read_mark],
     )
     .victims(&[0])
 }
 
-/// Each refusal has its name, and changes nothing.
-pub fn says_why_nothing_was_created() -> Scenario<Found> {
-    let alone = |shared: &Found| {
-        let never = |_: &Object| panic!("nothing is built");
+/// Each error of a creation names its cause, and a failed creation changes nothing.
+pub fn errors_say_why_creation_failed() -> Scenario<DirectoryState> {
+    let alone = |shared: &DirectoryState| {
+        let never = |_: &Object| panic!("a failed creation must not build");
         let [first, second] =
             ["object", "another"].map(|name| new_object(ObjectName::new(name).expect("one")));
         let small = shared
@@ -158,7 +172,7 @@ pub fn says_why_nothing_was_created() -> Scenario<Found> {
             .create(first, 1..8, Timeout::NonBlocking, never);
         assert_eq!(small.err(), Some(DirectoryError::TooSmall { offset: 8 }));
         assert_eq!(shared.directory.objects().count(), 0);
-        create(shared).expect("there is room");
+        create(shared).expect("the directory has a free entry");
         let twice = shared
             .directory
             .create(first, 0..64, Timeout::NonBlocking, never);
@@ -171,5 +185,5 @@ pub fn says_why_nothing_was_created() -> Scenario<Found> {
         assert!(ObjectName::new(&"a".repeat(31)).is_ok());
         assert!(ObjectName::new(&"a".repeat(32)).is_err());
     };
-    Scenario::new("says_why_nothing_was_created", vec![alone])
+    Scenario::new("errors_say_why_creation_failed", vec![alone])
 }

@@ -1,24 +1,29 @@
-//! What each primitive promises: scenarios with sentences for names, written once.
+//! The promises of each primitive, as scenarios that run on every stage.
 //!
-//! A scenario is a shared state and a few *participants*, which are plain functions of it. A
-//! [`Stage`] runs them: as simulated processes under loom, as threads, or as real processes over
-//! shared memory. Each scenario is generic over the implementation, so a broken one can be put in
-//! its place, and must then fail.
+//! A scenario has a name that states one promise, a shared state, and participants: plain functions
+//! of the state that would break the promise. A [`Stage`] runs the participants as simulated
+//! processes under loom, as threads, or as real processes over shared memory.
+//!
+//! A scenario is generic over the implementation. An implementation with a known bug can take the
+//! place of the real one, and the scenario must fail with it.
+//!
+//! Each module covers one primitive, and its `all` function runs all of its scenarios. Models and
+//! tests are both made from these functions, so a new scenario reaches every stage.
 
-pub mod address;
+pub mod addressed;
 pub mod buffer;
 pub mod byte_pipe;
 pub mod condvar;
 pub mod directory;
 pub mod loan;
-pub mod lock;
 pub mod message_queue;
+pub mod mutex;
 pub mod process_local;
+pub mod raw_robust_mutex;
 pub mod rendezvous;
 pub mod ring;
 pub mod robust_buffer;
 pub mod robust_condvar;
-pub mod robust_lock;
 pub mod robust_mutex;
 pub mod robust_semaphore;
 pub mod robust_semaphore_pair;
@@ -31,35 +36,36 @@ use interlatch::sync::{Deadline, Timeout};
 pub(crate) use interlatch_check::{RaceCell, Scenario, Stage};
 use std::time::{Duration, Instant};
 
-/// Every scenario of every primitive of this crate, as the real machine runs them.
+/// Runs every scenario of every primitive that lives in shared memory.
+///
+/// The primitives that belong to a process have their scenarios in [`process_local::all`].
 pub fn all(stage: &mut impl Stage) {
-    lock::all::<interlatch::sync::RawMutex>(stage);
+    mutex::all::<interlatch::sync::RawMutex>(stage);
+    mutex::all_of_raw_mutex(stage);
     condvar::all::<interlatch::Condvar, interlatch::sync::RawMutex>(stage);
-    robust_lock::all::<interlatch::sync::RawRobustMutex>(stage);
+    semaphore::all::<interlatch::Semaphore>(stage);
+    semaphore::all_of_semaphore(stage);
+    semaphore_pair::all(stage);
+    raw_robust_mutex::all::<interlatch::sync::RawRobustMutex>(stage);
+    raw_robust_mutex::all_of_raw_robust_mutex(stage);
     robust_mutex::all(stage);
     robust_condvar::all(stage);
     robust_semaphore::all(stage);
     robust_semaphore_pair::all(stage);
-    robust_buffer::all(stage);
-    rendezvous::all(stage);
-    ring::all(stage);
-    loan::all(stage);
-    segment_list::all(stage);
-    address::all(stage);
-    byte_pipe::all(stage);
-    semaphore::all::<interlatch::Semaphore>(stage);
-    stage.run(semaphore::guards_exclude_with_one_permit(2));
-    stage.run(semaphore::guards_exclude_with_one_permit(3));
-    stage.run(lock::every_way_to_lock_locks());
-    stage.run(semaphore::every_way_to_acquire_acquires());
-    semaphore_pair::all(stage);
     buffer::all(stage);
+    robust_buffer::all(stage);
+    loan::all(stage);
+    ring::all(stage);
+    rendezvous::all(stage);
+    segment_list::all(stage);
     message_queue::all(stage);
+    byte_pipe::all(stage);
+    addressed::all(stage);
     directory::all(stage);
 }
 
-/// Patience that has run out before it begins.
-pub(crate) fn spent() -> [Timeout; 2] {
+/// Timeouts that have expired before the call: a zero timeout and a deadline in the past.
+pub(crate) fn expired_timeouts() -> [Timeout; 2] {
     let past = Instant::now().checked_sub(Duration::from_secs(1));
     let past = past.unwrap_or_else(Instant::now);
     [
@@ -68,7 +74,12 @@ pub(crate) fn spent() -> [Timeout; 2] {
     ]
 }
 
-/// Patience for centuries.
-pub(crate) fn centuries() -> Timeout {
+/// A timeout that expires during the scenario in some executions and not in others.
+pub(crate) fn short_timeout() -> Timeout {
+    Timeout::after(Duration::from_micros(200))
+}
+
+/// The longest timeout, which expires in centuries.
+pub(crate) fn distant_timeout() -> Timeout {
     Timeout::after(Duration::MAX)
 }

@@ -1,35 +1,38 @@
-//! What a buffer promises whose items are written and read where they are.
+//! The promises of a buffer whose items are written and read in their slots.
 
 use super::buffer::RobustBounded;
-use super::{RaceCell, Scenario, Stage};
+use super::{RaceCell, Scenario, Stage, short_timeout};
 use interlatch::channel::{Buffer, Channel, RecvTimeoutError, Unregistered};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
-use std::time::Duration;
 
-/// A buffer of one place whose places can be had; so that a flawed one can be put there.
+/// A buffer of one slot that can be borrowed for writing and for reading.
+///
+/// A broken implementation can take the place of [`RobustBounded`].
 pub trait Lends: Unregistered<Item = u64> {
-    /// Fills a place with this item, and sends it; false, if there was none in time. Between the two, `before`.
-    fn fill(&self, item: u64, timeout: Timeout, before: impl FnOnce()) -> bool;
+    /// Borrows a slot, writes the item, calls `before_send` and sends the item.
+    ///
+    /// Returns false if no slot was free in time.
+    fn fill(&self, item: u64, timeout: Timeout, before_send: impl FnOnce()) -> bool;
 
-    /// Fills a place, and gives it back.
+    /// Borrows a slot, writes an item, and drops the loan without sending.
     fn spoil(&self, timeout: Timeout);
 
-    /// Reads an item where it is.
+    /// Receives an item by reading it in its slot.
     ///
     /// # Errors
-    /// In time there was none, or never will be.
+    /// Fails if no item arrived in time or the senders are disconnected.
     fn read(&self, timeout: Timeout) -> Result<u64, RecvTimeoutError>;
 }
 
 impl Lends for RobustBounded<1> {
-    fn fill(&self, item: u64, timeout: Timeout, before: impl FnOnce()) -> bool {
+    fn fill(&self, item: u64, timeout: Timeout, before_send: impl FnOnce()) -> bool {
         let Ok(mut loan) = self.loan_with(timeout) else {
             return false;
         };
         *loan = item;
-        before();
-        assert_eq!(*loan, item, "nobody else has it");
+        before_send();
+        assert_eq!(*loan, item, "another process wrote into the loan");
         loan.send().is_ok()
     }
 
@@ -44,157 +47,160 @@ impl Lends for RobustBounded<1> {
     }
 }
 
-/// A buffer, and what was received.
+/// A buffer, the item whose send succeeded, and the items of two receivers.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct Lent<B> {
+pub struct LoanState<B> {
     buffer: B,
     sent: RaceCell,
     got: [RaceCell; 2],
 }
 
-/// Every scenario, with its victims alive.
+/// Runs every scenario of loans.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(what_is_filled_in_place_is_read_in_place::<RobustBounded<1>>());
-    stage.run(a_loan_that_is_dropped_is_a_place_again::<RobustBounded<1>>());
-    stage.run(a_dead_holder_of_a_loan_gives_it_back::<RobustBounded<1>>());
-    stage.run(a_dead_reader_leaves_the_item::<RobustBounded<1>>());
-    stage.run(the_last_item_that_is_given_back_ends_the_stream::<
+    stage.run(item_written_in_place_is_read_in_place::<RobustBounded<1>>());
+    stage.run(dropped_loan_frees_its_slot::<RobustBounded<1>>());
+    stage.run(sender_death_frees_its_loan::<RobustBounded<1>>());
+    stage.run(reader_death_keeps_the_item::<RobustBounded<1>>());
+    stage.run(returning_the_last_item_disconnects_receivers::<
         RobustBounded<1>,
     >());
-    stage.run(what_is_left_is_for_the_next_one());
-    stage.run(the_last_item_that_is_left_ends_the_stream());
+    stage.run(left_item_is_received_next());
+    stage.run(left_item_is_received_before_disconnection());
 }
 
-fn briefly() -> Timeout {
-    Timeout::after(Duration::from_micros(200))
-}
-
-fn take<B: Lends, const WHO: usize>(shared: &Lent<B>, timeout: Timeout) {
+fn take<B: Lends, const INDEX: usize>(shared: &LoanState<B>, timeout: Timeout) {
     match shared.buffer.read(timeout) {
-        Ok(item) => shared.got[WHO].set(shared.got[WHO].get() + item),
-        refused => assert_eq!(refused, Err(RecvTimeoutError::Timeout)),
+        Ok(item) => shared.got[INDEX].set(shared.got[INDEX].get() + item),
+        failed => assert_eq!(failed, Err(RecvTimeoutError::Timeout)),
     }
 }
 
-/// What one fills, another one reads, one after the other in the one place.
-pub fn what_is_filled_in_place_is_read_in_place<B: Lends>() -> Scenario<Lent<B>> {
-    let sender = |shared: &Lent<B>| {
+/// An item that is written in its slot is read in that slot.
+///
+/// Two items pass through the only slot. If the slot has two users at once, they race.
+pub fn item_written_in_place_is_read_in_place<B: Lends>() -> Scenario<LoanState<B>> {
+    let sender = |shared: &LoanState<B>| {
         assert!(shared.buffer.fill(1, Timeout::Infinite, || {}));
         assert!(shared.buffer.fill(10, Timeout::Infinite, || {}));
     };
-    let reader = |shared: &Lent<B>| {
+    let reader = |shared: &LoanState<B>| {
         assert_eq!(shared.buffer.read(Timeout::Infinite), Ok(1));
         assert_eq!(shared.buffer.read(Timeout::Infinite), Ok(10));
     };
     Scenario::new(
-        "what_is_filled_in_place_is_read_in_place",
+        "item_written_in_place_is_read_in_place",
         vec![sender, reader],
     )
     .choices(4)
 }
 
-/// What was filled and not sent is no item, and its place is free for one who waits for it.
-pub fn a_loan_that_is_dropped_is_a_place_again<B: Lends>() -> Scenario<Lent<B>> {
-    let careless = |shared: &Lent<B>| shared.buffer.spoil(Timeout::NonBlocking);
-    let sender = |shared: &Lent<B>| {
+/// A loan that is dropped sends nothing and frees its slot.
+///
+/// One process drops a filled loan, while another one waits for the slot. If the drop wakes no
+/// sender, it hangs.
+pub fn dropped_loan_frees_its_slot<B: Lends>() -> Scenario<LoanState<B>> {
+    let dropping = |shared: &LoanState<B>| shared.buffer.spoil(Timeout::NonBlocking);
+    let sender = |shared: &LoanState<B>| {
         assert!(shared.buffer.fill(1, Timeout::Infinite, || {}));
         assert_eq!(shared.buffer.read(Timeout::Infinite), Ok(1));
     };
-    Scenario::new(
-        "a_loan_that_is_dropped_is_a_place_again",
-        vec![careless, sender],
-    )
-    .verify(is_empty)
-    .choices(4)
+    Scenario::new("dropped_loan_frees_its_slot", vec![dropping, sender])
+        .verify(is_empty)
+        .choices(4)
 }
 
-/// No item is there, and a place for one is.
-fn is_empty<B: Lends>(shared: &Lent<B>) {
+/// Checks that the buffer is empty and its slot is free.
+fn is_empty<B: Lends>(shared: &LoanState<B>) {
     let nothing = Err(RecvTimeoutError::Timeout);
     assert_eq!(shared.buffer.read(Timeout::NonBlocking), nothing);
     assert!(
         shared.buffer.fill(7, Timeout::NonBlocking, || {}),
-        "no place"
+        "the slot is lost"
     );
     assert_eq!(shared.buffer.read(Timeout::NonBlocking), Ok(7));
 }
 
-/// A sender is killed while it fills, or before, or after: its item is whole, or is none, and the place is
-/// there for another one.
-pub fn a_dead_holder_of_a_loan_gives_it_back<B: Lends>() -> Scenario<Lent<B>> {
-    let sender = |shared: &Lent<B>| {
-        let sent = shared.buffer.fill(1, briefly(), || {});
+/// If a sender is killed while it holds a loan, the slot becomes free.
+///
+/// The sender is killed at any step. Its item was sent whole or not at all.
+pub fn sender_death_frees_its_loan<B: Lends>() -> Scenario<LoanState<B>> {
+    let sender = |shared: &LoanState<B>| {
+        let sent = shared.buffer.fill(1, short_timeout(), || {});
         shared.sent.set(u64::from(sent));
     };
-    let reader = |shared: &Lent<B>| take::<B, 0>(shared, briefly());
-    Scenario::new(
-        "a_dead_holder_of_a_loan_gives_it_back",
-        vec![sender, reader],
-    )
-    .verify(|shared| {
-        take::<B, 1>(shared, Timeout::NonBlocking);
-        let got = shared.got[0].get() + shared.got[1].get();
-        assert!(got <= 1 && got >= shared.sent.get(), "{got} received");
-        is_empty(shared);
-    })
-    .choices(8)
-    .victims(&[0])
-}
-
-/// A reader is killed while it has an item: another one gets it, unless it was given back before.
-pub fn a_dead_reader_leaves_the_item<B: Lends>() -> Scenario<Lent<B>> {
-    let reader = |shared: &Lent<B>| {
-        let read = shared.buffer.read(briefly());
-        shared.sent.set(u64::from(read.is_ok()));
-    };
-    let sender = |shared: &Lent<B>| {
-        assert!(shared.buffer.fill(1, Timeout::Infinite, || {}));
-        take::<B, 0>(shared, briefly());
-    };
-    Scenario::new("a_dead_reader_leaves_the_item", vec![reader, sender])
+    let reader = |shared: &LoanState<B>| take::<B, 0>(shared, short_timeout());
+    Scenario::new("sender_death_frees_its_loan", vec![sender, reader])
         .verify(|shared| {
             take::<B, 1>(shared, Timeout::NonBlocking);
             let got = shared.got[0].get() + shared.got[1].get();
-            assert!(got + shared.sent.get() <= 1, "received twice");
+            let sent = shared.sent.get();
+            assert!(got <= 1 && got >= sent, "sent {sent}, but received {got}");
             is_empty(shared);
         })
         .choices(8)
         .victims(&[0])
 }
 
-/// The stream has ended, but for an item that somebody has: who waits for one hears of the end when that is
-/// given back.
-pub fn the_last_item_that_is_given_back_ends_the_stream<B: Lends>() -> Scenario<Lent<B>> {
-    let first = |shared: &Lent<B>| {
+/// If a reader is killed while it holds an item, another reader gets the item.
+///
+/// The reader is killed at any step. If it had returned the slot before, the item is received.
+pub fn reader_death_keeps_the_item<B: Lends>() -> Scenario<LoanState<B>> {
+    let reader = |shared: &LoanState<B>| {
+        let read = shared.buffer.read(short_timeout());
+        shared.sent.set(u64::from(read.is_ok()));
+    };
+    let sender = |shared: &LoanState<B>| {
+        assert!(shared.buffer.fill(1, Timeout::Infinite, || {}));
+        take::<B, 0>(shared, short_timeout());
+    };
+    Scenario::new("reader_death_keeps_the_item", vec![reader, sender])
+        .verify(|shared| {
+            take::<B, 1>(shared, Timeout::NonBlocking);
+            let got = shared.got[0].get() + shared.got[1].get();
+            assert!(got + shared.sent.get() <= 1, "the item was received twice");
+            is_empty(shared);
+        })
+        .choices(8)
+        .victims(&[0])
+}
+
+/// Returning the last item of a closed buffer disconnects the waiting receivers.
+///
+/// The other process waits while the last item is borrowed. If the return wakes no receiver, it
+/// hangs.
+pub fn returning_the_last_item_disconnects_receivers<B: Lends>() -> Scenario<LoanState<B>> {
+    let first = |shared: &LoanState<B>| {
         assert!(shared.buffer.fill(1, Timeout::NonBlocking, || {}));
         drop(shared.buffer.sender());
         if shared.buffer.read(Timeout::NonBlocking) == Ok(1) {
             shared.got[0].set(1);
         }
     };
-    let other = |shared: &Lent<B>| {
+    let other = |shared: &LoanState<B>| {
         while let Ok(item) = shared.buffer.read(Timeout::Infinite) {
             shared.got[1].set(shared.got[1].get() + item);
         }
     };
     Scenario::new(
-        "the_last_item_that_is_given_back_ends_the_stream",
+        "returning_the_last_item_disconnects_receivers",
         vec![first, other],
     )
     .verify(|shared| assert_eq!(shared.got[0].get() + shared.got[1].get(), 1))
     .choices(8)
 }
 
-/// The stream has ended, but for an item that somebody has, and leaves: of two who wait for one, the first gets
-/// it, and the second hears of the end.
-pub fn the_last_item_that_is_left_ends_the_stream() -> Scenario<Lent<RobustBounded<1>>> {
-    fn wait<const WHO: usize>(shared: &Lent<RobustBounded<1>>) {
+/// An item that is left in the buffer after the senders disconnected is received before the end.
+///
+/// Two receivers wait while the last item is borrowed. The borrower leaves the item: one receiver
+/// must get it, and the other must be disconnected.
+pub fn left_item_is_received_before_disconnection() -> Scenario<LoanState<RobustBounded<1>>> {
+    fn wait<const INDEX: usize>(shared: &LoanState<RobustBounded<1>>) {
         if let Ok(item) = shared.buffer.recv_unregistered(Timeout::Infinite) {
-            shared.got[WHO].set(item);
+            shared.got[INDEX].set(item);
         }
     }
-    let first = |shared: &Lent<RobustBounded<1>>| {
+    let first = |shared: &LoanState<RobustBounded<1>>| {
         assert!(shared.buffer.fill(1, Timeout::NonBlocking, || {}));
         if let Ok(borrowed) = shared.buffer.borrow_with(Timeout::NonBlocking) {
             drop(shared.buffer.sender());
@@ -204,24 +210,32 @@ pub fn the_last_item_that_is_left_ends_the_stream() -> Scenario<Lent<RobustBound
         }
     };
     Scenario::new(
-        "the_last_item_that_is_left_ends_the_stream",
+        "left_item_is_received_before_disconnection",
         vec![first, wait::<0>, wait::<1>],
     )
     .verify(|shared| assert_eq!(shared.got[0].get() + shared.got[1].get(), 1))
     .choices(8)
 }
 
-/// What was borrowed and left is there again.
-pub fn what_is_left_is_for_the_next_one() -> Scenario<Lent<RobustBounded<1>>> {
-    let alone = |shared: &Lent<RobustBounded<1>>| {
+/// An item that was borrowed and left in the buffer is the next item to be received.
+pub fn left_item_is_received_next() -> Scenario<LoanState<RobustBounded<1>>> {
+    let alone = |shared: &LoanState<RobustBounded<1>>| {
         assert!(shared.buffer.fill(1, Timeout::NonBlocking, || {}));
         let borrowed = shared.buffer.borrow_with(Timeout::NonBlocking);
         let borrowed = borrowed.unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(shared.buffer.len(), 1, "it was not received");
+        assert_eq!(
+            shared.buffer.len(),
+            1,
+            "a borrowed item was counted as received"
+        );
         let other = shared.buffer.recv_unregistered(Timeout::NonBlocking);
-        assert_eq!(other, Err(RecvTimeoutError::Timeout), "one has it");
+        assert_eq!(
+            other,
+            Err(RecvTimeoutError::Timeout),
+            "a borrowed item was received"
+        );
         borrowed.leave();
         assert_eq!(shared.buffer.recv_unregistered(Timeout::NonBlocking), Ok(1));
     };
-    Scenario::new("what_is_left_is_for_the_next_one", vec![alone]).verify(is_empty)
+    Scenario::new("left_item_is_received_next", vec![alone]).verify(is_empty)
 }

@@ -1,75 +1,80 @@
-//! What a message queue promises.
+//! The promises of a message queue.
 //!
-//! A message here is told from others by its type and its length, and all its bytes are its type: one
-//! that is torn has others.
+//! All bytes of a message equal its type, so a torn message is detected.
 
-use super::{RaceCell, Scenario, Stage, centuries, spent};
+use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, short_timeout};
 use interlatch::channel::message_queue::{
     LengthPolicy, MessageCell, MessageQueue, MessageQueueExt, MessageType, Received, Select,
 };
 use interlatch::channel::{ChannelError, RecvTimeoutError, SendError, SendTimeoutError};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
-use std::time::Duration;
 
-/// A queue of that many cells: of 1 for a message and 95 bytes, of 3 for two and 191, of 5 for three and 287.
+/// A queue of `N` cells.
+///
+/// With 1 cell it holds one message and 95 bytes, with 3 cells two messages and 191 bytes, with 5
+/// cells three messages and 287 bytes.
 pub type Cells<const N: usize> = MessageQueue<[MessageCell; N]>;
 
-/// Bytes of a message that takes one cell, of one that takes two, and of one that fills these.
+/// Length of a message that fills one cell.
 const SHORT: usize = 95;
+/// Length of a message that needs two cells.
 const LONGER: usize = 97;
+/// Length of a message that fills two cells.
 const LONG: usize = 192;
 
-/// A queue, and what its users know of the messages.
+/// A queue, and the messages whose sends and receives succeeded.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct Passed<Q> {
+pub struct QueueState<Q> {
     queue: Q,
     sent: [RaceCell; 2],
     received: [RaceCell; 2],
 }
 
-/// A queue for three messages with a short one of each type from 1 to 3: it is full.
+/// A full queue: three messages, one of each type from 1 to 3.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct Full<Q: MessageQueueExt>(#[shm(initial = full())] Passed<Q>);
+pub struct FullQueue<Q: MessageQueueExt>(#[shm(initial = full_queue())] QueueState<Q>);
 
-fn full<Q: MessageQueueExt>() -> Passed<Q>
+fn full_queue<Q: MessageQueueExt>() -> QueueState<Q>
 where
-    Passed<Q>: ShmSafe,
+    QueueState<Q>: ShmSafe,
 {
-    let full = Passed::initial();
+    let full = QueueState::initial();
     (1..=3).for_each(|number| send(&full.queue, number, SHORT));
     full
 }
 
-/// Every scenario.
+/// Runs every scenario of a message queue, and one of them in the smallest queue as well.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(keeps_order_within_a_type::<Cells<3>>());
+    all_scenarios(stage);
     stage.run(delivers_each_once::<Cells<1>>());
+}
+
+/// Runs every scenario of a message queue once.
+pub fn all_scenarios(stage: &mut impl Stage) {
+    stage.run(keeps_order_within_a_type::<Cells<3>>());
     stage.run(delivers_each_once::<Cells<3>>());
     stage.run(receives_the_lowest_type_first::<Cells<5>>());
-    stage.run(waits_while_full_by_messages::<Cells<1>>());
-    stage.run(waits_while_full_by_bytes::<Cells<5>>());
-    stage.run(a_reply_reaches_the_one_that_asked::<Cells<3>>());
-    stage.run(a_receiver_of_another_type_swallows_no_wakeup::<Cells<3>>());
-    stage.run(a_sender_of_a_longer_message_swallows_no_wakeup::<Cells<5>>());
-    stage.run(an_impatient_receiver_takes_nothing_along::<Cells<1>>());
-    stage.run(an_impatient_sender_leaves_nothing_behind::<Cells<5>>());
-    stage.run(answers_odd_timeouts::<Cells<1>>());
-    stage.run(a_message_that_does_not_fit_stays::<Cells<1>>());
-    stage.run(a_send_is_done_or_not::<Cells<3>>(2));
-    stage.run(a_send_is_done_or_not::<Cells<3>>(3));
-    stage.run(a_receive_is_done_or_not::<Cells<5>>(2));
-    stage.run(a_receive_is_done_or_not::<Cells<5>>(3));
-    stage.run(a_dead_senders_message_is_not_overtaken::<Cells<3>>());
+    stage.run(sender_waits_at_the_message_limit::<Cells<1>>());
+    stage.run(sender_waits_at_the_byte_limit::<Cells<5>>());
+    stage.run(reply_reaches_its_requester::<Cells<3>>());
+    stage.run(receiver_of_another_type_takes_no_wakeup::<Cells<3>>());
+    stage.run(sender_of_a_longer_message_takes_no_wakeup::<Cells<5>>());
+    stage.run(timed_out_receiver_takes_no_message::<Cells<1>>());
+    stage.run(timed_out_sender_sends_no_message::<Cells<5>>());
+    stage.run(handles_extreme_timeouts::<Cells<1>>());
+    stage.run(message_that_does_not_fit_stays_queued::<Cells<1>>());
+    stage.run(killed_send_completes_or_has_no_effect::<Cells<3>>(2));
+    stage.run(killed_send_completes_or_has_no_effect::<Cells<3>>(3));
+    stage.run(two_killed_sends_complete_or_have_no_effect::<Cells<3>>());
+    stage.run(killed_receive_completes_or_has_no_effect::<Cells<5>>(2));
+    stage.run(killed_receive_completes_or_has_no_effect::<Cells<5>>(3));
+    stage.run(message_of_killed_sender_is_not_overtaken::<Cells<3>>());
 }
 
-fn briefly() -> Timeout {
-    Timeout::after(Duration::from_micros(200))
-}
-
-fn kind(number: i64) -> MessageType {
+fn message_type(number: i64) -> MessageType {
     MessageType::new(number).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -78,21 +83,23 @@ fn message(number: i64, length: usize) -> Vec<u8> {
 }
 
 fn try_to_send(queue: &impl MessageQueueExt, number: i64, length: usize, timeout: Timeout) -> bool {
-    match queue.send_with(kind(number), &message(number, length), timeout) {
+    match queue.send_with(message_type(number), &message(number, length), timeout) {
         Ok(()) => true,
-        refused => {
-            assert_eq!(refused, Err(SendTimeoutError::Timeout(())));
+        failed => {
+            assert_eq!(failed, Err(SendTimeoutError::Timeout(())));
             false
         }
     }
 }
 
 fn send(queue: &impl MessageQueueExt, number: i64, length: usize) {
-    let sent = queue.send(kind(number), &message(number, length));
+    let sent = queue.send(message_type(number), &message(number, length));
     assert_eq!(sent, Ok(()));
 }
 
-/// The type and the length, if there is one in time; it must be whole.
+/// Receives a message, checks its bytes, and returns its type and length.
+///
+/// Returns `None` if no message arrived in time.
 fn try_to_receive(
     queue: &impl MessageQueueExt,
     select: Select,
@@ -101,11 +108,15 @@ fn try_to_receive(
     match queue.receive_with(select, timeout) {
         Ok(received) => {
             let (number, length) = (received.message_type.get(), received.bytes.len());
-            assert_eq!(received.bytes, message(number, length), "a torn message");
+            assert_eq!(
+                received.bytes,
+                message(number, length),
+                "the message is torn"
+            );
             Some((number, length))
         }
-        Err(refused) => {
-            assert_eq!(refused, RecvTimeoutError::Timeout);
+        Err(error) => {
+            assert_eq!(error, RecvTimeoutError::Timeout);
             None
         }
     }
@@ -120,12 +131,12 @@ fn receive(queue: &impl MessageQueueExt, select: Select) -> (i64, usize) {
 }
 
 fn receive_type(queue: &impl MessageQueueExt, number: i64) -> usize {
-    let (found, length) = receive(queue, Select::Type(kind(number)));
-    assert_eq!(found, number, "another type than was asked for");
+    let (found, length) = receive(queue, Select::Type(message_type(number)));
+    assert_eq!(found, number, "received another type than requested");
     length
 }
 
-/// What is in the queue, oldest first.
+/// Receives the messages left in the queue, oldest first.
 fn drain(queue: &impl MessageQueueExt) -> Vec<(i64, usize)> {
     let next = || try_to_receive(queue, Select::First, Timeout::NonBlocking);
     std::iter::from_fn(next).collect()
@@ -135,13 +146,15 @@ fn numbers(messages: Vec<(i64, usize)>) -> Vec<i64> {
     messages.into_iter().map(|(number, _)| number).collect()
 }
 
-/// What is in the queue for that many messages. Afterwards it takes as many as it ever did, and no more: of
-/// lengths that need all cells and all bytes; and one that takes all bytes.
-fn left_in(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, usize)> {
+/// Drains a queue of at most `messages` messages, and checks that no cell and no byte is lost.
+///
+/// The queue must then accept messages that need all cells and all bytes, and one message that
+/// needs all bytes.
+fn drain_and_check(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, usize)> {
     let longest = queue.max_length();
-    let left = left_beside_others(queue, messages);
+    let left = drain_full(queue, messages);
     let last = longest - (messages - 1) * LONGER;
-    takes(queue, &[vec![LONGER; messages - 1], vec![last]].concat());
+    check_room(queue, &[vec![LONGER; messages - 1], vec![last]].concat());
     assert!(
         try_to_send(queue, 9, longest, Timeout::NonBlocking),
         "bytes are lost"
@@ -150,9 +163,11 @@ fn left_in(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, usize)> {
     left
 }
 
-/// What is in the queue for that many messages, which are counted: others have room beside them as far as
-/// the limits say. (It is asked before the queue is empty: then all cells are free, whatever was lost.)
-fn left_beside_others(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, usize)> {
+/// Drains a queue of at most `messages` messages, and checks the room beside them first.
+///
+/// The room is measured while messages are queued: an empty queue treats all cells as free, which
+/// would hide a lost cell.
+fn drain_full(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, usize)> {
     let longest = queue.max_length();
     let used = [0, 1, SHORT, LONGER, LONGER + 1, 2 * SHORT];
     let mut rooms = used.map(|used| longest.saturating_sub(used)).into_iter();
@@ -160,17 +175,17 @@ fn left_beside_others(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64
     let others = (0..).take_while(|_| try_to_send(queue, 8, 0, Timeout::NonBlocking));
     let others = others.count() + usize::from(rest.is_some());
     let mut left = drain(queue);
-    assert_eq!(left.len(), messages, "as many as there may be");
+    assert_eq!(left.len(), messages, "the message limit is wrong");
     left.truncate(messages - others);
     let bytes: usize = left.iter().map(|(_, length)| length).sum();
     if let Some(rest) = rest {
-        assert_eq!(bytes + rest, longest, "room is lost beside {left:?}");
+        assert_eq!(bytes + rest, longest, "bytes are lost beside {left:?}");
     }
     left
 }
 
-/// MessageQueueExt of these lengths have room, and no other one beside them; they come back in order.
-fn takes(queue: &impl MessageQueueExt, lengths: &[usize]) {
+/// Checks that messages of these lengths fill the queue and are received in order.
+fn check_room(queue: &impl MessageQueueExt, lengths: &[usize]) {
     let all: Vec<(i64, usize)> = (1..).zip(lengths.iter().copied()).collect();
     for (number, length) in &all {
         let is_sent = try_to_send(queue, *number, *length, Timeout::NonBlocking);
@@ -178,216 +193,236 @@ fn takes(queue: &impl MessageQueueExt, lengths: &[usize]) {
     }
     assert!(
         !try_to_send(queue, 9, 0, Timeout::NonBlocking),
-        "it is full"
+        "a full queue accepted a message"
     );
-    assert_eq!(drain(queue), all, "what was sent, in order");
+    assert_eq!(drain(queue), all, "messages are lost or out of order");
 }
 
-/// What one sends, another receives in the same order.
-pub fn keeps_order_within_a_type<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let sender = |shared: &Passed<Q>| {
+/// Messages of one type arrive in the order in which they were sent.
+///
+/// A receive that searches from the newest message, or copies after unlocking, breaks the order or
+/// races.
+pub fn keeps_order_within_a_type<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
+    let sender = |shared: &QueueState<Q>| {
         send(&shared.queue, 1, 1);
         send(&shared.queue, 1, 2);
     };
-    let receiver = |shared: &Passed<Q>| {
+    let receiver = |shared: &QueueState<Q>| {
         assert_eq!(receive_type(&shared.queue, 1), 1);
         assert_eq!(receive_type(&shared.queue, 1), 2);
     };
     Scenario::new("keeps_order_within_a_type", vec![sender, receiver])
 }
 
-/// Of what two send one receives each message, once.
-pub fn delivers_each_once<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let one = |shared: &Passed<Q>| send(&shared.queue, 1, 1);
-    let other = |shared: &Passed<Q>| send(&shared.queue, 2, LONGER.min(shared.queue.max_length()));
-    let receiver = |shared: &Passed<Q>| {
+/// A receiver gets the message of each of two senders once.
+pub fn delivers_each_once<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
+    let one = |shared: &QueueState<Q>| send(&shared.queue, 1, 1);
+    let other =
+        |shared: &QueueState<Q>| send(&shared.queue, 2, LONGER.min(shared.queue.max_length()));
+    let receiver = |shared: &QueueState<Q>| {
         let both = [(); 2].map(|()| receive(&shared.queue, Select::First).0);
-        assert!(matches!(both, [1, 2] | [2, 1]), "each once: {both:?}");
+        assert!(matches!(both, [1, 2] | [2, 1]), "received {both:?}");
     };
     Scenario::new("delivers_each_once", vec![one, other, receiver])
         .verify(|shared| assert_eq!(drain(&shared.queue), []))
         .choices(8)
 }
 
-/// Of what is there the lowest type comes first, wherever another one arrives in between.
-pub fn receives_the_lowest_type_first<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let other = |shared: &Passed<Q>| send(&shared.queue, 1, 1);
-    let receiver = |shared: &Passed<Q>| {
+/// `Select::LowestUpTo` receives the lowest type that is queued.
+///
+/// A message of a lower type may arrive between any two receives.
+pub fn receives_the_lowest_type_first<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
+    let other = |shared: &QueueState<Q>| send(&shared.queue, 1, 1);
+    let receiver = |shared: &QueueState<Q>| {
         send(&shared.queue, 3, 1);
         send(&shared.queue, 2, 1);
-        let lowest = Select::LowestUpTo(kind(3));
+        let lowest = Select::LowestUpTo(message_type(3));
         let order = [(); 3].map(|()| receive(&shared.queue, lowest).0);
-        let may_be = [[1, 2, 3], [2, 1, 3], [2, 3, 1]];
-        assert!(may_be.contains(&order), "{order:?}");
+        let allowed = [[1, 2, 3], [2, 1, 3], [2, 3, 1]];
+        assert!(allowed.contains(&order), "received {order:?}");
     };
     Scenario::new("receives_the_lowest_type_first", vec![other, receiver])
 }
 
-/// A sender waits while there are as many messages as there may be.
-pub fn waits_while_full_by_messages<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let sender = |shared: &Passed<Q>| {
+/// A sender waits while the queue holds its maximum number of messages.
+pub fn sender_waits_at_the_message_limit<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>>
+{
+    let sender = |shared: &QueueState<Q>| {
         send(&shared.queue, 1, 1);
         send(&shared.queue, 2, 0);
-        assert_eq!(shared.received[0].get(), 1, "it did not wait");
+        assert_eq!(shared.received[0].get(), 1, "the sender did not wait");
     };
-    waits_while_full("waits_while_full_by_messages", sender)
+    waits_while_full("sender_waits_at_the_message_limit", sender)
 }
 
-/// A sender waits while there are as many bytes as there may be.
-pub fn waits_while_full_by_bytes<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let sender = |shared: &Passed<Q>| {
+/// A sender waits while its message would exceed the maximum number of bytes.
+pub fn sender_waits_at_the_byte_limit<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
+    let sender = |shared: &QueueState<Q>| {
         send(&shared.queue, 1, LONG);
         send(&shared.queue, 2, LONGER);
-        assert_eq!(shared.received[0].get(), 1, "it did not wait");
+        assert_eq!(shared.received[0].get(), 1, "the sender did not wait");
     };
-    waits_while_full("waits_while_full_by_bytes", sender)
+    waits_while_full("sender_waits_at_the_byte_limit", sender)
 }
 
 fn waits_while_full<Q: MessageQueueExt + ShmSafe>(
     name: &'static str,
-    sender: fn(&Passed<Q>),
-) -> Scenario<Passed<Q>> {
-    let receiver = |shared: &Passed<Q>| {
-        // The receiving comes after this, and the sender sees what comes before a receiving.
+    sender: fn(&QueueState<Q>),
+) -> Scenario<QueueState<Q>> {
+    let receiver = |shared: &QueueState<Q>| {
+        // The sender sees the writes that precede the receive it waits for.
         shared.received[0].set(1);
         receive_type(&shared.queue, 1);
     };
     Scenario::new(name, vec![sender, receiver]).verify(|shared| {
         let left = drain(&shared.queue);
-        assert!(matches!(left[..], [(2, _)]), "{left:?}");
+        assert!(matches!(left[..], [(2, _)]), "{left:?} is left");
     })
 }
 
-/// Two clients ask one server over one queue: each gets the reply to what it has asked.
-pub fn a_reply_reaches_the_one_that_asked<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
+/// Each of two clients of one queue gets the reply to its own request.
+///
+/// Requests and replies share the queue. A wake-up that reaches the wrong process makes the others
+/// hang.
+pub fn reply_reaches_its_requester<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
     const REQUEST: i64 = 9;
-    fn ask<Q: MessageQueueExt, const ME: i64>(shared: &Passed<Q>) {
-        // A request names its sender by its length here.
-        send(&shared.queue, REQUEST, ME as usize);
-        assert_eq!(receive_type(&shared.queue, ME), 10 * ME as usize);
+    fn ask<Q: MessageQueueExt, const INDEX: i64>(shared: &QueueState<Q>) {
+        // The length of a request names the client.
+        send(&shared.queue, REQUEST, INDEX as usize);
+        assert_eq!(receive_type(&shared.queue, INDEX), 10 * INDEX as usize);
     }
-    let server = |shared: &Passed<Q>| {
+    let server = |shared: &QueueState<Q>| {
         for _ in 0..2 {
             let client = receive_type(&shared.queue, REQUEST);
             send(&shared.queue, client as i64, 10 * client);
         }
     };
     Scenario::new(
-        "a_reply_reaches_the_one_that_asked",
+        "reply_reaches_its_requester",
         vec![ask::<Q, 1>, ask::<Q, 2>, server],
     )
     .verify(|shared| assert_eq!(drain(&shared.queue), []))
     .choices(12)
 }
 
-/// Two wait for different types: each hears of its own, whichever of them is woken first.
-pub fn a_receiver_of_another_type_swallows_no_wakeup<Q: MessageQueueExt + ShmSafe>()
--> Scenario<Passed<Q>> {
-    fn take<Q: MessageQueueExt, const KIND: i64>(shared: &Passed<Q>) {
-        assert_eq!(receive_type(&shared.queue, KIND), 1);
+/// A receiver that waits for another type takes no wake-up.
+///
+/// Two receivers wait for different types. If an arrival wakes only the receiver that waits for the
+/// other type, both hang.
+pub fn receiver_of_another_type_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>()
+-> Scenario<QueueState<Q>> {
+    fn take<Q: MessageQueueExt, const TYPE: i64>(shared: &QueueState<Q>) {
+        assert_eq!(receive_type(&shared.queue, TYPE), 1);
     }
-    let sender = |shared: &Passed<Q>| {
+    let sender = |shared: &QueueState<Q>| {
         send(&shared.queue, 2, 1);
         send(&shared.queue, 1, 1);
     };
     Scenario::new(
-        "a_receiver_of_another_type_swallows_no_wakeup",
+        "receiver_of_another_type_takes_no_wakeup",
         vec![take::<Q, 1>, take::<Q, 2>, sender],
     )
     .choices(8)
 }
 
-/// Two wait for room, one for more than there is: the other one goes on.
-pub fn a_sender_of_a_longer_message_swallows_no_wakeup<Q: MessageQueueExt + ShmSafe>()
--> Scenario<Full<Q>> {
-    let long = |full: &Full<Q>| send(&full.0.queue, 5, LONG);
-    let short = |full: &Full<Q>| send(&full.0.queue, 4, SHORT);
-    let receiver = |full: &Full<Q>| {
-        // There is room for the short one now, and only when that has gone for the other one.
+/// A sender that waits for more room takes no wake-up from a sender of a short message.
+///
+/// Two senders wait for room. If a receive wakes only the one whose message does not fit, the other
+/// one hangs.
+pub fn sender_of_a_longer_message_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>()
+-> Scenario<FullQueue<Q>> {
+    let long = |full: &FullQueue<Q>| send(&full.0.queue, 5, LONG);
+    let short = |full: &FullQueue<Q>| send(&full.0.queue, 4, SHORT);
+    let receiver = |full: &FullQueue<Q>| {
+        // After the first receive the short message fits; the long one fits after the last receive.
         for number in [1, 4, 2] {
             assert_eq!(receive_type(&full.0.queue, number), SHORT);
         }
         assert_eq!(receive_type(&full.0.queue, 5), LONG);
     };
     Scenario::new(
-        "a_sender_of_a_longer_message_swallows_no_wakeup",
+        "sender_of_a_longer_message_takes_no_wakeup",
         vec![long, short, receiver],
     )
     .choices(8)
 }
 
-/// Whoever stops waiting for a message has taken none; whoever gets one has it alone.
-pub fn an_impatient_receiver_takes_nothing_along<Q: MessageQueueExt + ShmSafe>()
--> Scenario<Passed<Q>> {
-    let impatient = |shared: &Passed<Q>| {
-        let select = Select::Type(kind(1));
-        if try_to_receive(&shared.queue, select, briefly()).is_some() {
+/// A receiver that times out has taken no message.
+///
+/// The timeout may coincide with the arrival. The message is received or left in the queue.
+pub fn timed_out_receiver_takes_no_message<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>>
+{
+    let with_timeout = |shared: &QueueState<Q>| {
+        let select = Select::Type(message_type(1));
+        if try_to_receive(&shared.queue, select, short_timeout()).is_some() {
             shared.received[0].set(1);
         }
     };
-    let sender = |shared: &Passed<Q>| send(&shared.queue, 1, 1);
+    let sender = |shared: &QueueState<Q>| send(&shared.queue, 1, 1);
     Scenario::new(
-        "an_impatient_receiver_takes_nothing_along",
-        vec![impatient, sender],
+        "timed_out_receiver_takes_no_message",
+        vec![with_timeout, sender],
     )
     .verify(|shared| {
-        let left = left_in(&shared.queue, 1).len() as u64;
+        let left = drain_and_check(&shared.queue, 1).len() as u64;
         assert_eq!(shared.received[0].get() + left, 1);
     })
 }
 
-/// Whoever stops waiting for room has sent nothing.
-pub fn an_impatient_sender_leaves_nothing_behind<Q: MessageQueueExt + ShmSafe>() -> Scenario<Full<Q>>
-{
-    let impatient = |Full(shared): &Full<Q>| {
-        if try_to_send(&shared.queue, 4, SHORT, briefly()) {
+/// A sender that times out has sent no message.
+///
+/// The timeout may coincide with a receive that makes room.
+pub fn timed_out_sender_sends_no_message<Q: MessageQueueExt + ShmSafe>() -> Scenario<FullQueue<Q>> {
+    let with_timeout = |FullQueue(shared): &FullQueue<Q>| {
+        if try_to_send(&shared.queue, 4, SHORT, short_timeout()) {
             shared.sent[0].set(1);
         }
     };
-    let receiver = |Full(shared): &Full<Q>| {
+    let receiver = |FullQueue(shared): &FullQueue<Q>| {
         receive_type(&shared.queue, 2);
     };
     Scenario::new(
-        "an_impatient_sender_leaves_nothing_behind",
-        vec![impatient, receiver],
+        "timed_out_sender_sends_no_message",
+        vec![with_timeout, receiver],
     )
-    .verify(|Full(shared)| {
-        let left = numbers(left_in(&shared.queue, 3));
-        let may_be: [&[i64]; 2] = [&[1, 3], &[1, 3, 4]];
-        assert_eq!(left, may_be[shared.sent[0].get() as usize]);
+    .verify(|FullQueue(shared)| {
+        let left = numbers(drain_and_check(&shared.queue, 3));
+        let allowed: [&[i64]; 2] = [&[1, 3], &[1, 3, 4]];
+        assert_eq!(left, allowed[shared.sent[0].get() as usize]);
     })
 }
 
-/// Every timeout is an answer: none, a deadline that has passed, and one of centuries.
-pub fn answers_odd_timeouts<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let patient = |shared: &Passed<Q>| {
+/// An expired timeout tries once, and the longest timeout passes a message at once.
+pub fn handles_extreme_timeouts<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
+    let alone = |shared: &QueueState<Q>| {
         let queue = &shared.queue;
-        for timeout in spent().into_iter().chain([Timeout::NonBlocking]) {
+        for timeout in expired_timeouts().into_iter().chain([Timeout::NonBlocking]) {
             assert_eq!(try_to_receive(queue, Select::First, timeout), None);
-            assert!(try_to_send(queue, 1, 1, timeout), "there is room");
-            assert!(!try_to_send(queue, 1, 1, timeout), "it is full");
-            let nine = Select::LowestUpTo(kind(9));
+            assert!(try_to_send(queue, 1, 1, timeout), "the queue has room");
+            assert!(!try_to_send(queue, 1, 1, timeout), "the queue is full");
+            let nine = Select::LowestUpTo(message_type(9));
             assert_eq!(try_to_receive(queue, nine, timeout), Some((1, 1)));
         }
-        assert!(try_to_send(queue, 1, 0, centuries()));
+        assert!(try_to_send(queue, 1, 0, distant_timeout()));
         assert_eq!(
-            try_to_receive(queue, Select::First, centuries()),
+            try_to_receive(queue, Select::First, distant_timeout()),
             Some((1, 0))
         );
     };
-    Scenario::new("answers_odd_timeouts", vec![patient])
+    Scenario::new("handles_extreme_timeouts", vec![alone])
 }
 
-/// A message of another length than is expected is refused and stays, or is cut where that was asked for.
-pub fn a_message_that_does_not_fit_stays<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let one = |shared: &Passed<Q>| {
+/// A message that does not fit the receive buffer stays queued, unless truncation was requested.
+pub fn message_that_does_not_fit_stays_queued<Q: MessageQueueExt + ShmSafe>()
+-> Scenario<QueueState<Q>> {
+    let one = |shared: &QueueState<Q>| {
         let queue = &shared.queue;
         let into = |room: &mut [u8], fit| {
             queue.receive_into(Select::First, room, fit, Timeout::NonBlocking)
         };
         let (length, max) = (queue.max_length() + 1, queue.max_length());
         let too_long = ChannelError::MessageTooLong { length, max };
-        let sent = queue.send(kind(1), &message(1, length));
+        let sent = queue.send(message_type(1), &message(1, length));
         assert_eq!(sent, Err(SendError::Failed((), too_long)));
         send(queue, 1, 3);
         let too_long = ChannelError::MessageTooLong { length: 3, max: 2 };
@@ -401,34 +436,37 @@ pub fn a_message_that_does_not_fit_stays<Q: MessageQueueExt + ShmSafe>() -> Scen
             assert_eq!(received, Err(RecvTimeoutError::Failed(cause)));
         }
         let mut room = [0; 2];
-        let cut = Received::new(kind(1), 2);
+        let cut = Received::new(message_type(1), 2);
         assert_eq!(into(&mut room, LengthPolicy::Truncate), Ok(cut));
         assert_eq!(room, [1; 2]);
-        assert_eq!(left_in(queue, 1), []);
+        assert_eq!(drain_and_check(queue, 1), []);
     };
-    Scenario::new("a_message_that_does_not_fit_stays", vec![one])
+    Scenario::new("message_that_does_not_fit_stays_queued", vec![one])
 }
 
-/// A sender is killed: its message was sent, or not; what another one has sent is there, and as much room
-/// as before. With two processes nobody waits for the other but at a lock.
-pub fn a_send_is_done_or_not<Q: MessageQueueExt + ShmSafe>(
+/// A killed send has sent its whole message, or has no effect.
+///
+/// The sender is killed at any step. The messages of another sender stay, and no cell and no byte
+/// is lost. With two processes the operations do not block, so the processes wait for each other at
+/// the internal lock only.
+pub fn killed_send_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
     processes: usize,
-) -> Scenario<Passed<Q>> {
-    fn send_one<Q: MessageQueueExt, const KIND: i64>(
-        shared: &Passed<Q>,
+) -> Scenario<QueueState<Q>> {
+    fn send_one<Q: MessageQueueExt, const TYPE: i64>(
+        shared: &QueueState<Q>,
         length: usize,
         timeout: Timeout,
     ) {
-        if try_to_send(&shared.queue, KIND, length, timeout) {
-            shared.sent[KIND as usize - 1].set(1);
+        if try_to_send(&shared.queue, TYPE, length, timeout) {
+            shared.sent[TYPE as usize - 1].set(1);
         }
     }
-    fn take<Q: MessageQueueExt>(shared: &Passed<Q>, timeout: Timeout) {
+    fn take<Q: MessageQueueExt>(shared: &QueueState<Q>, timeout: Timeout) {
         if let Some((number, _)) = try_to_receive(&shared.queue, Select::First, timeout) {
             shared.received[number as usize - 1].set(1);
         }
     }
-    let participants: Vec<fn(&Passed<Q>)> = match processes {
+    let participants: Vec<fn(&QueueState<Q>)> = match processes {
         2 => vec![
             |shared| send_one::<Q, 1>(shared, LONGER, Timeout::NonBlocking),
             |shared| {
@@ -437,95 +475,105 @@ pub fn a_send_is_done_or_not<Q: MessageQueueExt + ShmSafe>(
             },
         ],
         _ => vec![
-            |shared| send_one::<Q, 1>(shared, LONGER, briefly()),
-            |shared| take(shared, briefly()),
-            |shared| send_one::<Q, 2>(shared, 1, briefly()),
+            |shared| send_one::<Q, 1>(shared, LONGER, short_timeout()),
+            |shared| take(shared, short_timeout()),
+            |shared| send_one::<Q, 2>(shared, 1, short_timeout()),
         ],
     };
-    Scenario::new("a_send_is_done_or_not", participants)
+    Scenario::new("killed_send_completes_or_has_no_effect", participants)
         .verify(|shared| {
             let mut times = [&shared.received[0], &shared.received[1]].map(|number| number.get());
-            for (number, _) in left_in(&shared.queue, 2) {
+            for (number, _) in drain_and_check(&shared.queue, 2) {
                 times[number as usize - 1] += 1;
             }
             for (times, sent) in times.into_iter().zip(&shared.sent) {
                 assert!(times <= 1, "received {times} times");
-                assert!(times >= sent.get(), "one that was sent is lost");
+                assert!(times >= sent.get(), "a sent message is lost");
             }
         })
         .choices(10)
         .victims(&[0])
 }
 
-/// Two senders are killed, the second one maybe while it repairs what the first has left.
-pub fn two_sends_are_done_or_not<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>> {
-    let name = "two_sends_are_done_or_not";
-    let scenario = a_send_is_done_or_not(3).victims(&[0, 2]);
+/// Two killed sends have each sent their whole message, or have no effect.
+///
+/// The second sender may be killed while it repairs what the first one left.
+pub fn two_killed_sends_complete_or_have_no_effect<Q: MessageQueueExt + ShmSafe>()
+-> Scenario<QueueState<Q>> {
+    let name = "two_killed_sends_complete_or_have_no_effect";
+    let scenario = killed_send_completes_or_has_no_effect(3).victims(&[0, 2]);
     Scenario { name, ..scenario }
 }
 
-/// A receiver is killed that asks for the message in the middle: it has taken that, or not; the others are
-/// there in their order, and as much room as before.
-pub fn a_receive_is_done_or_not<Q: MessageQueueExt + ShmSafe>(
+/// A killed receive took its message, or has no effect.
+///
+/// The receiver asks for the message in the middle of a full queue and is killed at any step. The
+/// other messages stay in order, and no cell and no byte is lost.
+pub fn killed_receive_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
     processes: usize,
-) -> Scenario<Full<Q>> {
-    fn take_type_2<Q: MessageQueueExt>(Full(shared): &Full<Q>) {
-        try_to_receive(&shared.queue, Select::Type(kind(2)), Timeout::NonBlocking);
+) -> Scenario<FullQueue<Q>> {
+    fn take_type_2<Q: MessageQueueExt>(FullQueue(shared): &FullQueue<Q>) {
+        try_to_receive(
+            &shared.queue,
+            Select::Type(message_type(2)),
+            Timeout::NonBlocking,
+        );
     }
-    fn replace_type_1<Q: MessageQueueExt>(Full(shared): &Full<Q>) {
+    fn replace_type_1<Q: MessageQueueExt>(FullQueue(shared): &FullQueue<Q>) {
         assert_eq!(receive(&shared.queue, Select::First), (1, SHORT));
         assert!(
             try_to_send(&shared.queue, 4, SHORT, Timeout::NonBlocking),
-            "there is room"
+            "the queue has room"
         );
     }
-    fn take_type_3<Q: MessageQueueExt>(Full(shared): &Full<Q>) {
+    fn take_type_3<Q: MessageQueueExt>(FullQueue(shared): &FullQueue<Q>) {
         assert_eq!(receive_type(&shared.queue, 3), SHORT);
         shared.received[0].set(1);
     }
-    let mut participants: Vec<fn(&Full<Q>)> = vec![take_type_2, replace_type_1];
+    let mut participants: Vec<fn(&FullQueue<Q>)> = vec![take_type_2, replace_type_1];
     if processes > 2 {
         participants.push(take_type_3);
     }
-    Scenario::new("a_receive_is_done_or_not", participants)
-        .verify(|Full(shared)| {
-            let left = numbers(left_in(&shared.queue, 3));
-            let may_be: [&[i64]; 2] = match shared.received[0].get() {
+    Scenario::new("killed_receive_completes_or_has_no_effect", participants)
+        .verify(|FullQueue(shared)| {
+            let left = numbers(drain_and_check(&shared.queue, 3));
+            let allowed: [&[i64]; 2] = match shared.received[0].get() {
                 0 => [&[2, 3, 4], &[3, 4]],
                 _ => [&[2, 4], &[4]],
             };
-            assert!(may_be.contains(&&left[..]), "{left:?}");
+            assert!(allowed.contains(&&left[..]), "{left:?} is left");
         })
         .choices(10)
         .victims(&[0])
 }
 
-/// A sender is killed: another one's message does not overtake its own.
-pub fn a_dead_senders_message_is_not_overtaken<Q: MessageQueueExt + ShmSafe>() -> Scenario<Passed<Q>>
-{
-    let sender = |shared: &Passed<Q>| {
+/// The message of a killed sender is not overtaken by a message that was sent later.
+pub fn message_of_killed_sender_is_not_overtaken<Q: MessageQueueExt + ShmSafe>()
+-> Scenario<QueueState<Q>> {
+    let sender = |shared: &QueueState<Q>| {
         if try_to_send(&shared.queue, 1, 1, Timeout::NonBlocking) {
             shared.sent[0].set(1);
         }
     };
-    let other = |shared: &Passed<Q>| {
+    let other = |shared: &QueueState<Q>| {
         let first = try_to_receive(&shared.queue, Select::First, Timeout::NonBlocking);
         send(&shared.queue, 2, 1);
         let second = try_to_receive(&shared.queue, Select::First, Timeout::NonBlocking);
         let both = [first, second].map(|taken| taken.map(|(number, _)| number));
-        let may_be = [[None, Some(2)], [None, Some(1)], [Some(1), Some(2)]];
-        assert!(may_be.contains(&both), "{both:?}");
+        let allowed = [[None, Some(2)], [None, Some(1)], [Some(1), Some(2)]];
+        assert!(allowed.contains(&both), "received {both:?}");
         shared.received[0].set(u64::from(both.contains(&Some(1))));
     };
     Scenario::new(
-        "a_dead_senders_message_is_not_overtaken",
+        "message_of_killed_sender_is_not_overtaken",
         vec![sender, other],
     )
     .verify(|shared| {
-        let left = left_in(&shared.queue, 2);
+        let left = drain_and_check(&shared.queue, 2);
         let arrived = left.iter().filter(|(number, _)| *number == 1).count() as u64;
         let arrived = arrived + shared.received[0].get();
-        assert!(arrived <= 1 && arrived >= shared.sent[0].get(), "{left:?}");
+        let sent = shared.sent[0].get();
+        assert!(arrived <= 1 && arrived >= sent, "{left:?} is left");
     })
     .choices(8)
     .victims(&[0])

@@ -1,7 +1,9 @@
-//! What is made of any semaphore, and belongs to a process: in scenarios it stands where the primitives of
-//! shared memory stand.
+//! Primitives that are built on any semaphore and belong to a process.
+//!
+//! They run the scenarios of the primitives in shared memory: [`ProcessLocal`] takes the place of a
+//! type that is [`ShmSafe`].
 
-use super::{Stage, buffer, condvar, lock, semaphore};
+use super::{Stage, buffer, condvar, mutex, semaphore};
 use interlatch::channel::{
     AttachError, BoundedBuffer, Buffer, Channel, MonitorBuffer, RecvTimeoutError, SendTimeoutError,
     Slot, Unregistered,
@@ -12,18 +14,20 @@ use interlatch::sync::{
     SemaphoreCondvar, SemaphoreLock, SemaphorePair, Timeout, TrustedSemaphore,
 };
 
-/// What a process has of its own, not in shared memory: its scenarios run in one address space, as models and
-/// threads do.
+/// Adapter that lets a scenario use a value that cannot lie in shared memory.
+///
+/// Its scenarios run in one address space, as models and threads do.
 #[derive(Debug)]
 pub struct ProcessLocal<T>(pub T);
 
-/// Something that can be made for a scenario.
+/// A type of which a scenario can create a value.
 pub trait Factory: Sync {
-    /// A new one.
+    /// Creates the initial value of a scenario.
     fn create() -> Self;
 }
 
-// SAFETY: its scenarios run in one address space, or it has nothing that only one has.
+// SAFETY: the scenarios run in one address space, or `T` consists of numbers that mean the same in
+// every address space.
 unsafe impl<T: Factory + 'static> ShmSafe for ProcessLocal<T> {
     fn initial() -> Self {
         Self(T::create())
@@ -44,14 +48,14 @@ impl<P: RawSemaphore> RawSemaphore for ProcessLocal<P> {
     }
 }
 
-// SAFETY: it is that lock.
+// SAFETY: every call is forwarded to `L`, which keeps the contract of `RawLock`.
 unsafe impl<L: RawLock> RawLock for ProcessLocal<L> {
     fn raw_lock_with(&self, timeout: Timeout) -> bool {
         self.0.raw_lock_with(timeout)
     }
 
     unsafe fn unlock(&self) {
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller holds the lock.
         unsafe { self.0.unlock() }
     }
 }
@@ -171,47 +175,47 @@ impl<B: Buffer> Buffer for ProcessLocal<B> {
     }
 }
 
-/// A semaphore that can be made with so many permits.
-pub trait Countable: TrustedSemaphore {
-    /// A new one.
-    fn with(permits: u32) -> Self;
+/// A semaphore that can be created with a number of permits.
+pub trait SemaphoreFactory: TrustedSemaphore {
+    /// Creates a semaphore with this number of permits.
+    fn with_permits(permits: u32) -> Self;
 }
 
-impl Countable for PipeSemaphore {
-    fn with(permits: u32) -> Self {
-        Self::new(permits).expect("there are descriptors")
+impl SemaphoreFactory for PipeSemaphore {
+    fn with_permits(permits: u32) -> Self {
+        Self::new(permits).expect("descriptors are available")
     }
 }
 
-impl Countable for Semaphore {
-    fn with(permits: u32) -> Self {
-        Self::new(permits).expect("few permits")
+impl SemaphoreFactory for Semaphore {
+    fn with_permits(permits: u32) -> Self {
+        Self::new(permits).expect("far below the maximum")
     }
 }
 
 impl Factory for PipeSemaphore {
     fn create() -> Self {
-        Self::with(0)
+        Self::with_permits(0)
     }
 }
 
-impl<P: Countable> Factory for SemaphoreLock<P> {
+impl<P: SemaphoreFactory> Factory for SemaphoreLock<P> {
     fn create() -> Self {
-        // SAFETY: it has one permit, and nobody else knows of it.
-        unsafe { Self::from_semaphore(P::with(1)) }
+        // SAFETY: the semaphore has one permit, and no other reference to it exists.
+        unsafe { Self::from_semaphore(P::with_permits(1)) }
     }
 }
 
-impl<P: Countable> Factory for SemaphoreCondvar<P> {
+impl<P: SemaphoreFactory> Factory for SemaphoreCondvar<P> {
     fn create() -> Self {
-        Self::from_parts([1, 0, 0, 0].map(P::with))
+        Self::from_parts([1, 0, 0, 0].map(P::with_permits))
     }
 }
 
-/// The buffer from a semaphore pair, all of it made of such semaphores.
+/// A buffer on a semaphore pair, with all parts built on semaphores of type `P`.
 pub type Bounded<P, const N: usize> = BoundedBuffer<u64, [Slot<u64>; N], P, SemaphoreLock<P>>;
 
-/// The buffer from condition variables, all of it made of such semaphores.
+/// A buffer on condition variables, with all parts built on semaphores of type `P`.
 pub type Monitor<P, const N: usize> =
     MonitorBuffer<u64, [Slot<u64>; N], SemaphoreCondvar<P>, SemaphoreLock<P>>;
 
@@ -219,14 +223,14 @@ fn slots<const N: usize>() -> [Slot<u64>; N] {
     core::array::from_fn(|_| Slot::new())
 }
 
-impl<P: Countable, const N: usize> Factory for Bounded<P, N> {
+impl<P: SemaphoreFactory, const N: usize> Factory for Bounded<P, N> {
     fn create() -> Self {
-        let turns = SemaphorePair::from_parts(P::with(N as u32), P::with(0));
+        let turns = SemaphorePair::from_parts(P::with_permits(N as u32), P::with_permits(0));
         Self::from_parts(turns, Factory::create(), slots())
     }
 }
 
-impl<P: Countable, const N: usize> Factory for Monitor<P, N> {
+impl<P: SemaphoreFactory, const N: usize> Factory for Monitor<P, N> {
     fn create() -> Self {
         Self::from_parts(
             Factory::create(),
@@ -237,29 +241,34 @@ impl<P: Countable, const N: usize> Factory for Monitor<P, N> {
     }
 }
 
-/// Every scenario of a semaphore and of what is made of it, but the one that needs as many permits as there
-/// can be.
-pub fn all<P: Countable + Factory + 'static>(stage: &mut impl Stage) {
-    type Locked<P> = ProcessLocal<SemaphoreLock<P>>;
-    stage.run(semaphore::publishes_writes::<ProcessLocal<P>>());
-    stage.run(semaphore::excludes_with_one_permit::<ProcessLocal<P>>(2));
-    stage.run(semaphore::excludes_with_one_permit::<ProcessLocal<P>>(3));
-    stage.run(semaphore::admits_no_more_than_its_permits::<ProcessLocal<P>>());
-    stage.run(semaphore::each_release_lets_one_go::<ProcessLocal<P>>());
-    stage.run(semaphore::releases_by_two_let_two_go::<ProcessLocal<P>>());
-    stage.run(semaphore::a_release_of_many_lets_many_go::<ProcessLocal<P>>());
-    stage.run(semaphore::a_timed_out_acquirer_takes_nothing_along::<
-        ProcessLocal<P>,
-    >());
-    stage.run(semaphore::later_releases_find_the_last_waiter::<
-        ProcessLocal<P>,
-    >());
-    stage.run(semaphore::counts_each_permit::<ProcessLocal<P>>());
-    stage.run(semaphore::answers_odd_timeouts::<ProcessLocal<P>>());
-    lock::all::<Locked<P>>(stage);
-    condvar::all::<ProcessLocal<SemaphoreCondvar<P>>, Locked<P>>(stage);
-    buffer::all_of::<ProcessLocal<Bounded<P, 1>>>(stage);
-    buffer::all_of::<ProcessLocal<Bounded<P, 2>>>(stage);
-    buffer::all_of::<ProcessLocal<Monitor<P, 1>>>(stage);
-    buffer::all_of::<ProcessLocal<Monitor<P, 2>>>(stage);
+/// Runs every scenario of a semaphore and of the primitives that are built on it.
+///
+/// The scenario that needs the maximum number of permits is left out: a pipe holds fewer.
+pub fn all<P: SemaphoreFactory + Factory + 'static>(stage: &mut impl Stage) {
+    semaphore::all_but_overflow::<ProcessLocal<P>>(stage);
+    all_of_lock::<SemaphoreLock<P>>(stage);
+    all_of_condvar::<SemaphoreCondvar<P>, SemaphoreLock<P>>(stage);
+    all_of_buffer::<Bounded<P, 1>>(stage);
+    all_of_buffer::<Bounded<P, 2>>(stage);
+    all_of_buffer::<Monitor<P, 1>>(stage);
+    all_of_buffer::<Monitor<P, 2>>(stage);
+}
+
+/// Runs every scenario of a lock.
+pub fn all_of_lock<L: RawLock + Factory + 'static>(stage: &mut impl Stage) {
+    mutex::all::<ProcessLocal<L>>(stage);
+}
+
+/// Runs every scenario of a condition variable.
+pub fn all_of_condvar<C, L>(stage: &mut impl Stage)
+where
+    C: RawCondvar + Factory + 'static,
+    L: RawLock + Factory + 'static,
+{
+    condvar::all::<ProcessLocal<C>, ProcessLocal<L>>(stage);
+}
+
+/// Runs every scenario of a bounded buffer.
+pub fn all_of_buffer<B: Unregistered<Item = u64> + Factory + 'static>(stage: &mut impl Stage) {
+    buffer::all_of::<ProcessLocal<B>>(stage);
 }

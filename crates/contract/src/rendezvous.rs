@@ -1,310 +1,378 @@
-//! What a buffer of no place promises beyond [`buffer`] and
-//! [`robust_buffer`]: whoever sends hears that the item was taken, or has it back.
+//! The promises of a rendezvous, a channel without slots.
+//!
+//! A rendezvous also runs those scenarios of [`buffer`] and [`robust_buffer`] that need no slot. In
+//! addition, a send returns only after a receiver got the item, or returns the item.
 
-use super::{RaceCell, Scenario, Stage, buffer, robust_buffer};
+use super::{RaceCell, Scenario, Stage, buffer, robust_buffer, short_timeout};
 use interlatch::channel::{RecvTimeoutError, Rendezvous, SendTimeoutError, Unregistered};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
-use std::time::Duration;
 
-/// The one of this crate.
-pub type Meeting = Rendezvous<u64, 2>;
+/// A rendezvous with at most two senders and two receivers.
+pub type SmallRendezvous = Rendezvous<u64, 2>;
 
-/// A meeting, what two senders know to have been taken, and what two receivers have taken.
+/// A rendezvous, the items whose sends succeeded, and the items that two receivers got.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct Met<B> {
-    place: B,
-    told: [RaceCell; 2],
-    taken: [RaceCell; 2],
+pub struct RendezvousState<B> {
+    rendezvous: B,
+    sent: [RaceCell; 2],
+    received: [RaceCell; 2],
     ready: RaceCell,
 }
 
-/// Every scenario, with its victims alive.
+/// Runs every scenario of a rendezvous.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(a_send_returns_when_the_item_is_taken::<Meeting>());
-    stage.run(an_item_is_taken_or_given_back::<Meeting>(2));
-    stage.run(an_item_is_taken_or_given_back::<Meeting>(3));
-    stage.run(a_receiver_that_waits_is_given_an_item::<Meeting>());
-    stage.run(nobody_is_given_an_item_who_does_not_wait::<Meeting>());
-    stage.run(a_dead_receiver_has_taken_or_not::<Meeting>());
-    stage.run(the_sender_waits_for_the_acknowledgement());
-    stage.run(an_item_is_acknowledged_or_given_back());
-    stage.run(what_is_not_acknowledged_is_for_the_next_one());
-    stage.run(each_of_two_that_wait_is_given_an_item::<Meeting>());
-    stage.run(an_acknowledgement_is_for_its_own_item());
-    stage.run(a_dropped_delivery_wakes_the_next_one());
-    stage.run(buffer::keeps_order::<Meeting>());
-    stage.run(buffer::never_exceeds_capacity::<Meeting>());
-    stage.run(buffer::two_senders_are_both_heard::<Meeting>());
-    stage.run(buffer::two_receivers_share::<Meeting>());
-    stage.run(buffer::delivers_each_once::<Meeting>());
-    stage.run(buffer::a_closed_buffer_stays_closed::<Meeting>());
-    stage.run(buffer::closing_wakes_every_receiver::<Meeting>());
-    stage.run(buffer::closing_wakes_every_sender::<Meeting>());
-    stage.run(buffer::an_impatient_receiver_takes_nothing_along::<Meeting>());
-    stage.run(robust_buffer::the_last_sender_that_dies_ends_the_stream::<
-        Meeting,
+    stage.run(send_returns_after_the_item_is_received::<SmallRendezvous>());
+    stage.run(item_is_received_or_returned::<SmallRendezvous>(2));
+    stage.run(item_is_received_or_returned::<SmallRendezvous>(3));
+    stage.run(item_of_killed_sender_is_received_or_withdrawn::<
+        SmallRendezvous,
+    >(2));
+    stage.run(item_of_killed_sender_is_received_or_withdrawn::<
+        SmallRendezvous,
+    >(3));
+    stage.run(non_blocking_send_reaches_a_waiting_receiver::<
+        SmallRendezvous,
     >());
-    stage.run(robust_buffer::the_last_receiver_that_dies_breaks_the_pipe::<Meeting>());
-    stage.run(robust_buffer::a_life_of_sending_ends_the_stream::<Meeting>());
-    stage.run(robust_buffer::a_life_of_receiving_leaves_the_rest::<Meeting>());
+    stage.run(two_non_blocking_peers_do_not_meet::<SmallRendezvous>());
+    stage.run(killed_receive_completes_or_has_no_effect::<SmallRendezvous>());
+    stage.run(sender_waits_for_the_acknowledgement());
+    stage.run(item_is_acknowledged_or_returned());
+    stage.run(unacknowledged_item_is_delivered_again());
+    stage.run(two_waiting_receivers_get_one_item_each::<SmallRendezvous>());
+    stage.run(acknowledgement_applies_to_its_own_item());
+    stage.run(dropped_delivery_wakes_another_receiver());
+    stage.run(buffer::keeps_order::<SmallRendezvous>());
+    stage.run(buffer::never_exceeds_capacity::<SmallRendezvous>());
+    stage.run(buffer::items_of_both_senders_arrive::<SmallRendezvous>());
+    stage.run(buffer::two_receivers_share_the_items::<SmallRendezvous>());
+    stage.run(buffer::delivers_each_once::<SmallRendezvous>());
+    stage.run(buffer::closed_buffer_stays_closed::<SmallRendezvous>());
+    stage.run(buffer::closing_wakes_every_receiver::<SmallRendezvous>());
+    stage.run(buffer::closing_wakes_every_sender::<SmallRendezvous>());
+    stage.run(buffer::every_receiver_sees_disconnection::<SmallRendezvous>());
+    stage.run(buffer::every_sender_sees_disconnection::<SmallRendezvous>());
+    stage.run(buffer::timed_out_receiver_takes_no_item::<SmallRendezvous>());
+    stage.run(robust_buffer::death_of_last_sender_disconnects_receivers::<
+        SmallRendezvous,
+    >());
+    stage.run(robust_buffer::death_of_last_receiver_disconnects_senders::<
+        SmallRendezvous,
+    >());
+    stage.run(robust_buffer::sender_death_loses_no_sent_item::<
+        SmallRendezvous,
+    >());
+    stage.run(robust_buffer::surviving_receiver_gets_the_remaining_items::<SmallRendezvous>());
 }
 
-fn briefly() -> Timeout {
-    Timeout::after(Duration::from_micros(200))
-}
-
-/// Sends, and notes whether the item was taken.
-fn offer<B: Unregistered<Item = u64>, const WHO: usize>(shared: &Met<B>, timeout: Timeout) {
-    let item = [1, 10][WHO];
-    match shared.place.send_unregistered(item, timeout) {
-        Ok(()) => shared.told[WHO].set(item),
-        refused => assert_eq!(refused, Err(SendTimeoutError::Timeout(item))),
+/// Sends an item, and records it if the send succeeds.
+fn send<B: Unregistered<Item = u64>, const INDEX: usize>(
+    shared: &RendezvousState<B>,
+    timeout: Timeout,
+) {
+    let item = [1, 10][INDEX];
+    match shared.rendezvous.send_unregistered(item, timeout) {
+        Ok(()) => shared.sent[INDEX].set(item),
+        failed => assert_eq!(failed, Err(SendTimeoutError::Timeout(item))),
     }
 }
 
-fn take<B: Unregistered<Item = u64>, const WHO: usize>(shared: &Met<B>, timeout: Timeout) {
-    match shared.place.recv_unregistered(timeout) {
-        Ok(item) => note::<B, WHO>(shared, item),
-        refused => assert_eq!(refused, Err(RecvTimeoutError::Timeout)),
+fn receive<B: Unregistered<Item = u64>, const INDEX: usize>(
+    shared: &RendezvousState<B>,
+    timeout: Timeout,
+) {
+    match shared.rendezvous.recv_unregistered(timeout) {
+        Ok(item) => record::<B, INDEX>(shared, item),
+        failed => assert_eq!(failed, Err(RecvTimeoutError::Timeout)),
     }
 }
 
-fn note<B, const WHO: usize>(shared: &Met<B>, item: u64) {
-    assert!([1, 10].contains(&item), "an item that nobody sent: {item}");
-    shared.taken[WHO].set(shared.taken[WHO].get() + item);
+fn record<B, const INDEX: usize>(shared: &RendezvousState<B>, item: u64) {
+    assert!(
+        [1, 10].contains(&item),
+        "received {item}, which was not sent"
+    );
+    shared.received[INDEX].set(shared.received[INDEX].get() + item);
 }
 
 fn sum(numbers: &[RaceCell; 2]) -> u64 {
     numbers.iter().map(|number| number.get()).sum()
 }
 
-/// Nothing is offered or asked for when all have gone.
-fn is_left_empty<B: Unregistered<Item = u64>>(shared: &Met<B>) {
+/// Checks that no offer and no waiting receiver is left.
+fn is_left_empty<B: Unregistered<Item = u64>>(shared: &RendezvousState<B>) {
     let nothing = Err(RecvTimeoutError::Timeout);
     assert_eq!(
-        shared.place.recv_unregistered(Timeout::NonBlocking),
+        shared.rendezvous.recv_unregistered(Timeout::NonBlocking),
         nothing,
-        "left"
+        "an offer is left"
     );
-    let nobody = Err(SendTimeoutError::Timeout(1));
-    assert_eq!(
-        shared.place.send_unregistered(1, Timeout::NonBlocking),
-        nobody
-    );
+    let no_receiver = Err(SendTimeoutError::Timeout(1));
+    let sent = shared.rendezvous.send_unregistered(1, Timeout::NonBlocking);
+    assert_eq!(sent, no_receiver, "a receiver is left");
 }
 
-/// Each item that was taken is one whose sender was told so.
-fn taken_is_told<B: Unregistered<Item = u64>>(shared: &Met<B>) {
+/// Checks that the received items are those whose sends succeeded.
+fn received_equals_sent<B: Unregistered<Item = u64>>(shared: &RendezvousState<B>) {
     is_left_empty(shared);
-    assert_eq!(sum(&shared.taken), sum(&shared.told), "taken, and told");
+    assert_eq!(sum(&shared.received), sum(&shared.sent), "received, sent");
 }
 
-/// A send does not return before a receiver has come.
-pub fn a_send_returns_when_the_item_is_taken<B: Unregistered<Item = u64>>() -> Scenario<Met<B>> {
-    let sender = |shared: &Met<B>| {
-        offer::<B, 0>(shared, Timeout::Infinite);
-        assert_eq!(shared.ready.get(), 1, "the receiver had come");
+/// A send returns only after a receiver got the item.
+///
+/// The receiver writes an unsynchronized number before it receives. A send that returns early reads
+/// it too early, which is a race.
+pub fn send_returns_after_the_item_is_received<B: Unregistered<Item = u64>>()
+-> Scenario<RendezvousState<B>> {
+    let sender = |shared: &RendezvousState<B>| {
+        send::<B, 0>(shared, Timeout::Infinite);
+        assert_eq!(
+            shared.ready.get(),
+            1,
+            "the send returned before the receive"
+        );
     };
-    let receiver = |shared: &Met<B>| {
+    let receiver = |shared: &RendezvousState<B>| {
         shared.ready.set(1);
-        take::<B, 0>(shared, Timeout::Infinite);
+        receive::<B, 0>(shared, Timeout::Infinite);
     };
     Scenario::new(
-        "a_send_returns_when_the_item_is_taken",
+        "send_returns_after_the_item_is_received",
         vec![sender, receiver],
     )
-    .verify(taken_is_told)
+    .verify(received_equals_sent)
     .choices(8)
 }
 
-/// A sender gives up at the moment in which its item is taken: exactly one of the two happens. The first of
-/// them may be killed: then its item was taken or withdrawn.
-pub fn an_item_is_taken_or_given_back<B: Unregistered<Item = u64>>(
+/// An item is received, or its sender times out and gets it back, never both.
+///
+/// Sender and receiver have short timeouts, so the timeout of one may coincide with the exchange.
+pub fn item_is_received_or_returned<B: Unregistered<Item = u64>>(
     processes: usize,
-) -> Scenario<Met<B>> {
-    let participants: Vec<fn(&Met<B>)> = match processes {
-        2 => vec![|shared| offer::<B, 0>(shared, briefly()), |shared| {
-            take::<B, 0>(shared, briefly())
+) -> Scenario<RendezvousState<B>> {
+    let participants: Vec<fn(&RendezvousState<B>)> = match processes {
+        2 => vec![|shared| send::<B, 0>(shared, short_timeout()), |shared| {
+            receive::<B, 0>(shared, short_timeout())
         }],
         _ => vec![
-            |shared| offer::<B, 0>(shared, briefly()),
-            |shared| take::<B, 0>(shared, briefly()),
-            |shared| offer::<B, 1>(shared, briefly()),
+            |shared| send::<B, 0>(shared, short_timeout()),
+            |shared| receive::<B, 0>(shared, short_timeout()),
+            |shared| send::<B, 1>(shared, short_timeout()),
         ],
     };
-    Scenario::new("an_item_is_taken_or_given_back", participants)
-        .verify(taken_is_told)
+    Scenario::new("item_is_received_or_returned", participants)
+        .verify(received_equals_sent)
         .choices(10)
 }
 
-/// The same with a sender that is killed: its item was taken or withdrawn, and that of another one goes on.
-pub fn a_dead_senders_item_is_taken_or_withdrawn<B: Unregistered<Item = u64>>(
+/// The item of a killed sender is received or withdrawn.
+///
+/// The sender of [`item_is_received_or_returned`] is killed at any step. An offer that stays after
+/// the death, or is visible before it is complete, delivers a wrong item.
+pub fn item_of_killed_sender_is_received_or_withdrawn<B: Unregistered<Item = u64>>(
     processes: usize,
-) -> Scenario<Met<B>> {
-    let scenario = an_item_is_taken_or_given_back(processes);
-    let verify = |shared: &Met<B>| {
+) -> Scenario<RendezvousState<B>> {
+    let scenario = item_is_received_or_returned(processes);
+    let verify = |shared: &RendezvousState<B>| {
         is_left_empty(shared);
-        let (taken, told) = (sum(&shared.taken), sum(&shared.told));
-        assert!([0, 1].contains(&taken.wrapping_sub(told)), "{taken} {told}");
+        let (received, sent) = (sum(&shared.received), sum(&shared.sent));
+        let difference = received.wrapping_sub(sent);
+        assert!(
+            [0, 1].contains(&difference),
+            "received {received}, sent {sent}"
+        );
     };
     Scenario {
-        name: "a_dead_senders_item_is_taken_or_withdrawn",
+        name: "item_of_killed_sender_is_received_or_withdrawn",
         ..scenario.verify(verify).victims(&[0])
     }
 }
 
-/// A sender without timeout gives its item to a receiver that waits, or has it back.
-pub fn a_receiver_that_waits_is_given_an_item<B: Unregistered<Item = u64>>() -> Scenario<Met<B>> {
-    let sender = |shared: &Met<B>| offer::<B, 0>(shared, Timeout::NonBlocking);
-    let receiver = |shared: &Met<B>| take::<B, 0>(shared, briefly());
+/// A non-blocking send passes its item to a waiting receiver, or returns the item.
+pub fn non_blocking_send_reaches_a_waiting_receiver<B: Unregistered<Item = u64>>()
+-> Scenario<RendezvousState<B>> {
+    let sender = |shared: &RendezvousState<B>| send::<B, 0>(shared, Timeout::NonBlocking);
+    let receiver = |shared: &RendezvousState<B>| receive::<B, 0>(shared, short_timeout());
     Scenario::new(
-        "a_receiver_that_waits_is_given_an_item",
+        "non_blocking_send_reaches_a_waiting_receiver",
         vec![sender, receiver],
     )
-    .verify(taken_is_told)
+    .verify(received_equals_sent)
     .choices(8)
 }
 
-/// Of two receivers that wait one is given an item, and the other one takes the next.
-pub fn each_of_two_that_wait_is_given_an_item<B: Unregistered<Item = u64>>() -> Scenario<Met<B>> {
-    let sender = |shared: &Met<B>| {
-        offer::<B, 0>(shared, Timeout::NonBlocking);
-        if shared.told[0].get() == 0 {
-            offer::<B, 0>(shared, Timeout::Infinite);
+/// Two waiting receivers get one item each.
+///
+/// The first item is sent without waiting, if a receiver waits already. If that send leaves a stale
+/// state, the second item is lost or the other receiver hangs.
+pub fn two_waiting_receivers_get_one_item_each<B: Unregistered<Item = u64>>()
+-> Scenario<RendezvousState<B>> {
+    let sender = |shared: &RendezvousState<B>| {
+        send::<B, 0>(shared, Timeout::NonBlocking);
+        if shared.sent[0].get() == 0 {
+            send::<B, 0>(shared, Timeout::Infinite);
         }
-        offer::<B, 1>(shared, Timeout::Infinite);
+        send::<B, 1>(shared, Timeout::Infinite);
     };
-    let participants: Vec<fn(&Met<B>)> = vec![
-        |shared| take::<B, 0>(shared, Timeout::Infinite),
-        |shared| take::<B, 1>(shared, Timeout::Infinite),
+    let participants: Vec<fn(&RendezvousState<B>)> = vec![
+        |shared| receive::<B, 0>(shared, Timeout::Infinite),
+        |shared| receive::<B, 1>(shared, Timeout::Infinite),
         sender,
     ];
-    Scenario::new("each_of_two_that_wait_is_given_an_item", participants)
-        .verify(taken_is_told)
+    Scenario::new("two_waiting_receivers_get_one_item_each", participants)
+        .verify(received_equals_sent)
         .choices(10)
 }
 
-/// Neither of two without timeout waits for the other.
-pub fn nobody_is_given_an_item_who_does_not_wait<B: Unregistered<Item = u64>>() -> Scenario<Met<B>>
-{
-    let sender = |shared: &Met<B>| offer::<B, 0>(shared, Timeout::NonBlocking);
-    let receiver = |shared: &Met<B>| take::<B, 0>(shared, Timeout::NonBlocking);
-    Scenario::new(
-        "nobody_is_given_an_item_who_does_not_wait",
-        vec![sender, receiver],
-    )
-    .verify(|shared| {
-        taken_is_told(shared);
-        assert_eq!(sum(&shared.told), 0);
+/// A non-blocking send and a non-blocking receive never meet, and both fail.
+pub fn two_non_blocking_peers_do_not_meet<B: Unregistered<Item = u64>>()
+-> Scenario<RendezvousState<B>> {
+    let sender = |shared: &RendezvousState<B>| send::<B, 0>(shared, Timeout::NonBlocking);
+    let receiver = |shared: &RendezvousState<B>| receive::<B, 0>(shared, Timeout::NonBlocking);
+    Scenario::new("two_non_blocking_peers_do_not_meet", vec![sender, receiver]).verify(|shared| {
+        received_equals_sent(shared);
+        assert_eq!(sum(&shared.sent), 0);
     })
 }
 
-/// A receiver is killed: it has taken the item, whose sender was told so, or another one does, or the sender
-/// has it back.
-pub fn a_dead_receiver_has_taken_or_not<B: Unregistered<Item = u64>>() -> Scenario<Met<B>> {
-    let participants: Vec<fn(&Met<B>)> = vec![
-        |shared| take::<B, 0>(shared, briefly()),
-        |shared| take::<B, 1>(shared, briefly()),
-        |shared| offer::<B, 0>(shared, briefly()),
+/// A killed receive took the item and its send succeeds, or it had no effect.
+///
+/// The first of two receivers is killed at any step. In the second case the other receiver gets the
+/// item, or the sender gets it back.
+pub fn killed_receive_completes_or_has_no_effect<B: Unregistered<Item = u64>>()
+-> Scenario<RendezvousState<B>> {
+    let participants: Vec<fn(&RendezvousState<B>)> = vec![
+        |shared| receive::<B, 0>(shared, short_timeout()),
+        |shared| receive::<B, 1>(shared, short_timeout()),
+        |shared| send::<B, 0>(shared, short_timeout()),
     ];
-    Scenario::new("a_dead_receiver_has_taken_or_not", participants)
+    Scenario::new("killed_receive_completes_or_has_no_effect", participants)
         .verify(|shared| {
             is_left_empty(shared);
-            let (taken, told) = (sum(&shared.taken), sum(&shared.told));
-            assert!(taken <= told && told <= 1, "{taken} taken, {told} told");
+            let (received, sent) = (sum(&shared.received), sum(&shared.sent));
+            assert!(
+                received <= sent && sent <= 1,
+                "received {received}, sent {sent}"
+            );
         })
         .choices(10)
         .victims(&[0])
 }
 
-/// Accepts and acknowledges one, if there is one in time.
-fn acknowledge<const WHO: usize>(shared: &Met<Meeting>) {
-    if let Ok(delivery) = shared.place.accept_unregistered(briefly())
+/// Accepts an item and acknowledges it, unless the wait times out.
+fn acknowledge<const INDEX: usize>(shared: &RendezvousState<SmallRendezvous>) {
+    if let Ok(delivery) = shared.rendezvous.accept_unregistered(short_timeout())
         && let Ok(item) = delivery.acknowledge()
     {
-        note::<Meeting, WHO>(shared, item);
+        record::<SmallRendezvous, INDEX>(shared, item);
     }
 }
 
-/// A sender goes on when its item is acknowledged, not before.
-pub fn the_sender_waits_for_the_acknowledgement() -> Scenario<Met<Meeting>> {
-    let sender = |shared: &Met<Meeting>| {
-        offer::<Meeting, 0>(shared, Timeout::Infinite);
-        assert_eq!(shared.ready.get(), 1, "the receiver had not done its work");
+/// A send returns only after the receiver acknowledged the item.
+///
+/// The receiver accepts the item, writes an unsynchronized number and acknowledges. A send that
+/// returns after the accept reads the number too early.
+pub fn sender_waits_for_the_acknowledgement() -> Scenario<RendezvousState<SmallRendezvous>> {
+    let sender = |shared: &RendezvousState<SmallRendezvous>| {
+        send::<SmallRendezvous, 0>(shared, Timeout::Infinite);
+        assert_eq!(
+            shared.ready.get(),
+            1,
+            "the send returned before the acknowledgement"
+        );
     };
-    let receiver = |shared: &Met<Meeting>| {
-        let delivery = shared.place.accept_unregistered(Timeout::Infinite);
-        let delivery = delivery.expect("a sender comes");
+    let receiver = |shared: &RendezvousState<SmallRendezvous>| {
+        let delivery = shared.rendezvous.accept_unregistered(Timeout::Infinite);
+        let delivery = delivery.expect("a sender sends");
         let item = *delivery;
         shared.ready.set(1);
         assert_eq!(delivery.acknowledge(), Ok(item));
-        note::<Meeting, 0>(shared, item);
+        record::<SmallRendezvous, 0>(shared, item);
     };
     Scenario::new(
-        "the_sender_waits_for_the_acknowledgement",
+        "sender_waits_for_the_acknowledgement",
         vec![sender, receiver],
     )
-    .verify(|shared| assert_eq!((sum(&shared.taken), sum(&shared.told)), (1, 1)))
+    .verify(|shared| assert_eq!((sum(&shared.received), sum(&shared.sent)), (1, 1)))
     .choices(8)
 }
 
-/// Like [`an_item_is_taken_or_given_back`], with an acknowledgement that comes at the same moment.
-pub fn an_item_is_acknowledged_or_given_back() -> Scenario<Met<Meeting>> {
-    let sender = |shared: &Met<Meeting>| offer::<Meeting, 0>(shared, briefly());
-    let receiver = |shared: &Met<Meeting>| acknowledge::<0>(shared);
-    Scenario::new(
-        "an_item_is_acknowledged_or_given_back",
-        vec![sender, receiver],
-    )
-    .verify(|shared| assert_eq!(sum(&shared.taken), sum(&shared.told), "taken, and told"))
-    .choices(8)
+/// An accepted item is acknowledged, or its sender times out and gets it back, never both.
+///
+/// The timeout of the sender may coincide with the acknowledgement.
+pub fn item_is_acknowledged_or_returned() -> Scenario<RendezvousState<SmallRendezvous>> {
+    let sender = |shared: &RendezvousState<SmallRendezvous>| {
+        send::<SmallRendezvous, 0>(shared, short_timeout())
+    };
+    let receiver = |shared: &RendezvousState<SmallRendezvous>| acknowledge::<0>(shared);
+    Scenario::new("item_is_acknowledged_or_returned", vec![sender, receiver])
+        .verify(|shared| assert_eq!(sum(&shared.received), sum(&shared.sent), "received, sent"))
+        .choices(8)
 }
 
-/// A receiver accepts, and drops what it has, or is killed before or after it has acknowledged it: the item is
-/// there for the next one, and its sender hears of one of them.
-pub fn what_is_not_acknowledged_is_for_the_next_one() -> Scenario<Met<Meeting>> {
-    let careless = |shared: &Met<Meeting>| {
-        drop(shared.place.accept_unregistered(briefly()));
+/// An item that was accepted and not acknowledged is delivered again.
+///
+/// The first receiver drops its delivery, or is killed before or after its acknowledgement. The
+/// sender gets at most one acknowledgement.
+pub fn unacknowledged_item_is_delivered_again() -> Scenario<RendezvousState<SmallRendezvous>> {
+    let dropping = |shared: &RendezvousState<SmallRendezvous>| {
+        drop(shared.rendezvous.accept_unregistered(short_timeout()));
         acknowledge::<0>(shared);
     };
-    let other = |shared: &Met<Meeting>| acknowledge::<1>(shared);
-    let sender = |shared: &Met<Meeting>| offer::<Meeting, 0>(shared, briefly());
+    let other = |shared: &RendezvousState<SmallRendezvous>| acknowledge::<1>(shared);
+    let sender = |shared: &RendezvousState<SmallRendezvous>| {
+        send::<SmallRendezvous, 0>(shared, short_timeout())
+    };
     Scenario::new(
-        "what_is_not_acknowledged_is_for_the_next_one",
-        vec![careless, other, sender],
+        "unacknowledged_item_is_delivered_again",
+        vec![dropping, other, sender],
     )
     .verify(|shared| {
         is_left_empty(shared);
-        let (taken, told) = (sum(&shared.taken), sum(&shared.told));
-        assert!(taken <= told && told <= 1, "{taken} taken, {told} told");
+        let (received, sent) = (sum(&shared.received), sum(&shared.sent));
+        assert!(
+            received <= sent && sent <= 1,
+            "received {received}, sent {sent}"
+        );
     })
     .choices(10)
     .victims(&[0])
 }
 
-/// A receiver accepts and drops what it has, while another one waits for it.
-pub fn a_dropped_delivery_wakes_the_next_one() -> Scenario<Met<Meeting>> {
-    let careless = |shared: &Met<Meeting>| drop(shared.place.accept_unregistered(briefly()));
-    let other = |shared: &Met<Meeting>| take::<Meeting, 1>(shared, Timeout::Infinite);
-    let sender = |shared: &Met<Meeting>| offer::<Meeting, 0>(shared, Timeout::Infinite);
+/// A dropped delivery wakes another waiting receiver.
+///
+/// One receiver accepts the only item and drops it, while the other waits. If the drop wakes no
+/// receiver, the other receiver and the sender hang.
+pub fn dropped_delivery_wakes_another_receiver() -> Scenario<RendezvousState<SmallRendezvous>> {
+    let dropping = |shared: &RendezvousState<SmallRendezvous>| {
+        drop(shared.rendezvous.accept_unregistered(short_timeout()))
+    };
+    let other = |shared: &RendezvousState<SmallRendezvous>| {
+        receive::<SmallRendezvous, 1>(shared, Timeout::Infinite)
+    };
+    let sender = |shared: &RendezvousState<SmallRendezvous>| {
+        send::<SmallRendezvous, 0>(shared, Timeout::Infinite)
+    };
     Scenario::new(
-        "a_dropped_delivery_wakes_the_next_one",
-        vec![careless, other, sender],
+        "dropped_delivery_wakes_another_receiver",
+        vec![dropping, other, sender],
     )
-    .verify(taken_is_told)
+    .verify(received_equals_sent)
     .choices(8)
 }
 
-/// A sender withdraws its item while somebody has accepted it, and another one offers its own.
-pub fn an_acknowledgement_is_for_its_own_item() -> Scenario<Met<Meeting>> {
-    let participants: Vec<fn(&Met<Meeting>)> = vec![
-        |shared| offer::<Meeting, 0>(shared, briefly()),
-        |shared| offer::<Meeting, 1>(shared, briefly()),
+/// An acknowledgement applies to the item that was accepted, not to a later one.
+///
+/// One sender withdraws its accepted item, and another one offers its own. A late acknowledgement
+/// must not make the second send succeed.
+pub fn acknowledgement_applies_to_its_own_item() -> Scenario<RendezvousState<SmallRendezvous>> {
+    let participants: Vec<fn(&RendezvousState<SmallRendezvous>)> = vec![
+        |shared| send::<SmallRendezvous, 0>(shared, short_timeout()),
+        |shared| send::<SmallRendezvous, 1>(shared, short_timeout()),
         acknowledge::<0>,
     ];
-    Scenario::new("an_acknowledgement_is_for_its_own_item", participants)
-        .verify(taken_is_told)
+    Scenario::new("acknowledgement_applies_to_its_own_item", participants)
+        .verify(received_equals_sent)
         .choices(10)
 }

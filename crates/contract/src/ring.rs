@@ -1,44 +1,43 @@
-//! What a ring between one sender and one receiver promises, also if one of them is killed.
+//! The promises of a ring between one sender and one receiver, including those after a death.
 
-use super::{RaceCell, Scenario, Stage, centuries, spent};
+use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, short_timeout};
 use interlatch::channel::{
     Buffer, Channel, Receiver, RecvTimeoutError, RingBuffer, SendTimeoutError, Sender, Slot,
 };
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
-use std::time::Duration;
 
 /// A ring of a fixed capacity.
 pub trait Ring: ShmSafe + 'static {
-    /// The handle that sends, if there is none and this end has not closed.
+    /// Attaches the sender, unless a sender is attached or the side is closed.
     fn sender(&self) -> Option<impl Sends + '_>;
 
-    /// The handle that receives.
+    /// Attaches the receiver, unless a receiver is attached or the side is closed.
     fn receiver(&self) -> Option<impl Receives + '_>;
 }
 
-/// The end that sends.
+/// The sender of a ring.
 pub trait Sends {
-    /// Sends a slice: see [`Sender::send_slice_with`].
+    /// Sends a slice, and returns the number of items sent.
     ///
     /// # Errors
-    /// As there.
+    /// Fails if no slot was free in time or the receiver is disconnected.
     fn send(&mut self, items: &[u64], timeout: Timeout) -> Result<usize, SendTimeoutError<()>>;
 }
 
-/// The end that receives.
+/// The receiver of a ring.
 pub trait Receives {
-    /// Receives: see [`Receiver::recv_slice_with`].
+    /// Receives into a slice, and returns the number of items received.
     ///
     /// # Errors
-    /// As there.
+    /// Fails if no item arrived in time or the sender is disconnected.
     fn recv(&mut self, items: &mut [u64], timeout: Timeout) -> Result<usize, RecvTimeoutError>;
 }
 
-/// The one of this crate.
-pub type Small<const N: usize> = RingBuffer<u64, [Slot<u64>; N]>;
+/// A ring with its slots inline.
+pub type SmallRing<const N: usize> = RingBuffer<u64, [Slot<u64>; N]>;
 
-impl<const N: usize> Ring for Small<N> {
+impl<const N: usize> Ring for SmallRing<N> {
     fn sender(&self) -> Option<impl Sends + '_> {
         Channel::sender(self).ok()
     }
@@ -48,8 +47,8 @@ impl<const N: usize> Ring for Small<N> {
     }
 }
 
-/// One item goes by itself, several as a slice.
-impl<const N: usize> Sends for Sender<'_, Small<N>> {
+/// A single item is sent as an item, several items as a slice.
+impl<const N: usize> Sends for Sender<'_, SmallRing<N>> {
     fn send(&mut self, items: &[u64], timeout: Timeout) -> Result<usize, SendTimeoutError<()>> {
         let [item] = items else {
             return self.send_slice_with(items, timeout);
@@ -61,7 +60,7 @@ impl<const N: usize> Sends for Sender<'_, Small<N>> {
     }
 }
 
-impl<const N: usize> Receives for Receiver<'_, Small<N>> {
+impl<const N: usize> Receives for Receiver<'_, SmallRing<N>> {
     fn recv(&mut self, items: &mut [u64], timeout: Timeout) -> Result<usize, RecvTimeoutError> {
         let [item] = items else {
             return self.recv_slice_with(items, timeout);
@@ -71,18 +70,20 @@ impl<const N: usize> Receives for Receiver<'_, Small<N>> {
     }
 }
 
-/// The one of this crate, where the kernel has no `membarrier(2)`.
+/// A [`SmallRing`] that does not use `membarrier(2)`, as on a kernel without it.
 #[repr(transparent)]
 #[derive(Debug, ShmSafe)]
-pub struct Exchanging<const N: usize>(#[shm(initial = without_membarrier())] Small<N>);
+pub struct RingWithoutMembarrier<const N: usize>(
+    #[shm(initial = without_membarrier())] SmallRing<N>,
+);
 
-fn without_membarrier<const N: usize>() -> Small<N> {
-    let ring = Small::initial();
+fn without_membarrier<const N: usize>() -> SmallRing<N> {
+    let ring = SmallRing::initial();
     ring.avoid_membarrier();
     ring
 }
 
-impl<const N: usize> Ring for Exchanging<N> {
+impl<const N: usize> Ring for RingWithoutMembarrier<N> {
     fn sender(&self) -> Option<impl Sends + '_> {
         Channel::sender(&self.0).ok()
     }
@@ -92,34 +93,34 @@ impl<const N: usize> Ring for Exchanging<N> {
     }
 }
 
-/// The one of this crate, whose items are written and read where they are.
+/// A [`SmallRing`] whose items are written and read in their slots.
 #[repr(transparent)]
 #[derive(Debug, ShmSafe)]
-pub struct Lending<const N: usize>(Small<N>);
+pub struct InPlaceRing<const N: usize>(SmallRing<N>);
 
-struct Lends<H>(H);
+struct InPlace<H>(H);
 
-impl<const N: usize> Ring for Lending<N> {
+impl<const N: usize> Ring for InPlaceRing<N> {
     fn sender(&self) -> Option<impl Sends + '_> {
-        Channel::sender(&self.0).ok().map(Lends)
+        Channel::sender(&self.0).ok().map(InPlace)
     }
 
     fn receiver(&self) -> Option<impl Receives + '_> {
-        Channel::receiver(&self.0).ok().map(Lends)
+        Channel::receiver(&self.0).ok().map(InPlace)
     }
 }
 
-impl<const N: usize> Sends for Lends<Sender<'_, Small<N>>> {
+impl<const N: usize> Sends for InPlace<Sender<'_, SmallRing<N>>> {
     fn send(&mut self, items: &[u64], timeout: Timeout) -> Result<usize, SendTimeoutError<()>> {
         let mut sent = 0;
         while sent < items.len() {
             let mut loan = match self.0.loan_with(items.len() - sent, timeout) {
-                Err(refused) if sent == 0 => return Err(refused),
+                Err(error) if sent == 0 => return Err(error),
                 Err(_) => break,
                 Ok(loan) => loan,
             };
-            for (place, item) in loan.iter_mut().zip(&items[sent..]) {
-                *place = *item;
+            for (slot, item) in loan.iter_mut().zip(&items[sent..]) {
+                *slot = *item;
             }
             sent += loan.len();
             loan.send();
@@ -128,58 +129,63 @@ impl<const N: usize> Sends for Lends<Sender<'_, Small<N>>> {
     }
 }
 
-impl<const N: usize> Receives for Lends<Receiver<'_, Small<N>>> {
+impl<const N: usize> Receives for InPlace<Receiver<'_, SmallRing<N>>> {
     fn recv(&mut self, items: &mut [u64], timeout: Timeout) -> Result<usize, RecvTimeoutError> {
         let borrow = self.0.borrow_with(items.len(), timeout)?;
-        for (item, found) in items.iter_mut().zip(borrow.iter()) {
-            *item = *found;
+        for (item, slot) in items.iter_mut().zip(borrow.iter()) {
+            *item = *slot;
         }
         Ok(borrow.len())
     }
 }
 
-/// A ring, what has come out of it as a number of decimal digits, and how many are known to have been sent.
+/// A ring, its received items as decimal digits of one number, and the number of items sent.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct Passed<R> {
+pub struct RingState<R> {
     ring: R,
     got: RaceCell,
     sent: [RaceCell; 2],
 }
 
-impl<R: Ring> Passed<R> {
-    /// Sends, and notes how many that were.
+impl<R: Ring> RingState<R> {
+    /// Sends, and records the number of items sent.
     fn send(&self, sender: &mut impl Sends, items: &[u64], timeout: Timeout) {
         let sent = sender.send(items, timeout).unwrap_or(0);
         self.sent[0].set(self.sent[0].get() + sent as u64);
     }
 
-    /// Receives so many at most, and notes them as digits; none, if there are none.
-    fn receive(&self, receiver: &mut impl Receives, most: usize, timeout: Timeout) -> usize {
+    /// Receives up to `max` items, and records them as digits.
+    fn receive(&self, receiver: &mut impl Receives, max: usize, timeout: Timeout) -> usize {
         let mut items = [0; 4];
-        let count = receiver.recv(&mut items[..most], timeout).unwrap_or(0);
+        let count = receiver.recv(&mut items[..max], timeout).unwrap_or(0);
         for item in &items[..count] {
-            assert!((1..=9).contains(item), "an item that nobody sent: {item}");
+            assert!(
+                (1..=9).contains(item),
+                "received {item}, which was not sent"
+            );
             self.got.set(self.got.get() * 10 + item);
         }
         count
     }
 
-    /// As many as these in all.
-    fn receive_all(&self, receiver: &mut impl Receives, mut count: usize, most: usize) {
+    /// Receives `count` items in calls of up to `max` items.
+    fn receive_all(&self, receiver: &mut impl Receives, mut count: usize, max: usize) {
         while count > 0 {
-            count -= self.receive(receiver, most.min(count), Timeout::Infinite);
+            count -= self.receive(receiver, max.min(count), Timeout::Infinite);
         }
     }
 }
 
-impl<R: Ring> Passed<R> {
-    /// Until the sender has gone, has died, or has not come in time; then as its successor, if there can be one.
-    fn receive_until_there_is_no_sender(
+impl<R: Ring> RingState<R> {
+    /// Receives until the sender is disconnected, died, or did not attach in time.
+    ///
+    /// Then attaches the next sender, unless the side is closed.
+    fn receive_until_sender_is_gone(
         &self,
         receiver: &mut impl Receives,
     ) -> Option<impl Sends + '_> {
-        let mut timeout = briefly();
+        let mut timeout = short_timeout();
         loop {
             let mut item = [0];
             match receiver.recv(&mut item, timeout) {
@@ -187,7 +193,7 @@ impl<R: Ring> Passed<R> {
                 Err(RecvTimeoutError::Disconnected) => return self.ring.sender(),
                 Err(RecvTimeoutError::Timeout) => match self.ring.sender() {
                     None => timeout = Timeout::Infinite,
-                    successor => return successor,
+                    next => return next,
                 },
                 Err(error) => panic!("{error}"),
             }
@@ -195,128 +201,159 @@ impl<R: Ring> Passed<R> {
     }
 }
 
-/// Every scenario, with its victims alive.
+/// Runs every scenario of a ring, and the order of items in each of its modes.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(keeps_order::<Small<1>>());
-    stage.run(keeps_order::<Exchanging<1>>());
-    stage.run(keeps_order::<Lending<1>>());
-    stage.run(slices_keep_order::<Small<2>>());
-    stage.run(slices_keep_order::<Lending<2>>());
-    stage.run(the_end_of_the_stream_comes_last::<Small<2>>());
-    stage.run(a_receiver_that_goes_breaks_the_pipe::<Small<1>>());
-    stage.run(an_impatient_receiver_takes_nothing_along::<Small<1>>());
-    stage.run(an_impatient_sender_leaves_nothing_behind::<Small<1>>());
-    stage.run(there_is_one_sender_and_one_receiver::<Small<1>>());
-    stage.run(a_send_is_done_or_not::<Small<2>>());
-    stage.run(a_successor_goes_on::<Small<2>>());
-    stage.run(a_receive_is_done_or_not::<Small<2>>());
-    stage.run(the_death_of_the_receiver_breaks_the_pipe::<Small<1>>());
-    stage.run(answers_odd_requests());
-    stage.run(lends_what_is_in_one_piece());
+    all_with_one_slot::<SmallRing<1>>(stage);
+    all_with_two_slots::<SmallRing<2>>(stage);
+    all_of_ring_buffer(stage);
+    stage.run(keeps_order::<RingWithoutMembarrier<1>>());
+    stage.run(keeps_order::<InPlaceRing<1>>());
+    stage.run(slices_keep_order::<InPlaceRing<2>>());
 }
 
-fn briefly() -> Timeout {
-    Timeout::after(Duration::from_micros(200))
+/// Runs the scenarios of a ring that need one slot.
+pub fn all_with_one_slot<R: Ring>(stage: &mut impl Stage) {
+    stage.run(keeps_order::<R>());
+    stage.run(dropped_receiver_disconnects_the_sender::<R>());
+    stage.run(timed_out_receiver_takes_no_item::<R>());
+    stage.run(timed_out_sender_keeps_its_item::<R>());
+    stage.run(admits_one_sender_and_one_receiver::<R>());
+    stage.run(receiver_death_disconnects_the_sender::<R>());
 }
 
-/// More than fits goes through in its order. With one place, whoever misses a wake-up stops both.
-pub fn keeps_order<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
-        let mut sender = shared.ring.sender().expect("the only one");
+/// Runs the scenarios of a ring that need two slots.
+pub fn all_with_two_slots<R: Ring>(stage: &mut impl Stage) {
+    stage.run(slices_keep_order::<R>());
+    stage.run(disconnection_follows_the_last_item::<R>());
+    stage.run(killed_send_completes_or_has_no_effect::<R>());
+    stage.run(next_sender_continues_after_sender_death::<R>());
+    stage.run(killed_receive_completes_or_has_no_effect::<R>());
+}
+
+/// Runs the scenarios of the methods that only [`RingBuffer`] has.
+pub fn all_of_ring_buffer(stage: &mut impl Stage) {
+    stage.run(handles_extreme_requests());
+    stage.run(loan_is_one_contiguous_run());
+}
+
+/// Items arrive in the order in which they were sent.
+///
+/// More items are sent than a ring of one slot holds, so both sides wait. A lost wake-up makes both
+/// hang, and a missing Acquire or Release is a race on the slot.
+pub fn keeps_order<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
+        let mut sender = shared.ring.sender().expect("no other handle is attached");
         shared.send(&mut sender, &[1], Timeout::Infinite);
         shared.send(&mut sender, &[2], Timeout::Infinite);
     };
-    let receive = |shared: &Passed<R>| {
-        let mut receiver = shared.ring.receiver().expect("the only one");
+    let receive = |shared: &RingState<R>| {
+        let mut receiver = shared.ring.receiver().expect("no other handle is attached");
         shared.receive_all(&mut receiver, 2, 1);
     };
-    Scenario::new("keeps_order", vec![send as fn(&Passed<R>), receive])
+    Scenario::new("keeps_order", vec![send as fn(&RingState<R>), receive])
         .verify(|shared| assert_eq!((shared.got.get(), shared.sent[0].get()), (12, 2)))
 }
 
-/// The same in slices that are larger than the ring.
-pub fn slices_keep_order<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
-        let mut sender = shared.ring.sender().expect("the only one");
+/// Items of slices that are larger than the ring arrive in order.
+pub fn slices_keep_order<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
+        let mut sender = shared.ring.sender().expect("no other handle is attached");
         shared.send(&mut sender, &[1, 2, 3], Timeout::Infinite);
     };
-    let receive = |shared: &Passed<R>| {
-        let mut receiver = shared.ring.receiver().expect("the only one");
+    let receive = |shared: &RingState<R>| {
+        let mut receiver = shared.ring.receiver().expect("no other handle is attached");
         shared.receive_all(&mut receiver, 3, 2);
     };
-    Scenario::new("slices_keep_order", vec![send as fn(&Passed<R>), receive])
-        .verify(|shared| assert_eq!((shared.got.get(), shared.sent[0].get()), (123, 3)))
+    Scenario::new(
+        "slices_keep_order",
+        vec![send as fn(&RingState<R>), receive],
+    )
+    .verify(|shared| assert_eq!((shared.got.get(), shared.sent[0].get()), (123, 3)))
 }
 
-/// What was sent is received before the end, and after the end nothing comes.
-pub fn the_end_of_the_stream_comes_last<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
-        let mut sender = shared.ring.sender().expect("the only one");
+/// A receiver gets every item that was sent before it is disconnected.
+///
+/// The sender is dropped after two items. A receiver that sees the closed side and does not check
+/// for items again loses the last one.
+pub fn disconnection_follows_the_last_item<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
+        let mut sender = shared.ring.sender().expect("no other handle is attached");
         shared.send(&mut sender, &[1], Timeout::NonBlocking);
         shared.send(&mut sender, &[2], Timeout::NonBlocking);
     };
-    let receive = |shared: &Passed<R>| {
-        let mut receiver = shared.ring.receiver().expect("the only one");
+    let receive = |shared: &RingState<R>| {
+        let mut receiver = shared.ring.receiver().expect("no other handle is attached");
         while shared.receive(&mut receiver, 1, Timeout::Infinite) > 0 {}
         let end = receiver.recv(&mut [0], Timeout::Infinite);
         assert_eq!(end, Err(RecvTimeoutError::Disconnected));
-        assert!(shared.ring.sender().is_none(), "for good");
+        assert!(
+            shared.ring.sender().is_none(),
+            "a closed side was opened again"
+        );
     };
     Scenario::new(
-        "the_end_of_the_stream_comes_last",
-        vec![send as fn(&Passed<R>), receive],
+        "disconnection_follows_the_last_item",
+        vec![send as fn(&RingState<R>), receive],
     )
     .verify(|shared| assert_eq!(shared.got.get(), 12))
 }
 
-/// A sender that waits for a place hears that there is nobody any more.
-pub fn a_receiver_that_goes_breaks_the_pipe<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
-        let mut sender = shared.ring.sender().expect("the only one");
+/// Dropping the receiver disconnects a sender that waits for a free slot.
+pub fn dropped_receiver_disconnects_the_sender<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
+        let mut sender = shared.ring.sender().expect("no other handle is attached");
         while sender.send(&[1], Timeout::Infinite) != Err(SendTimeoutError::Disconnected(())) {}
-        assert!(shared.ring.receiver().is_none(), "for good");
+        assert!(
+            shared.ring.receiver().is_none(),
+            "a closed side was opened again"
+        );
     };
     Scenario::new(
-        "a_receiver_that_goes_breaks_the_pipe",
-        vec![send as fn(&Passed<R>), |shared| {
-            drop(shared.ring.receiver().expect("the only one"));
+        "dropped_receiver_disconnects_the_sender",
+        vec![send as fn(&RingState<R>), |shared| {
+            drop(shared.ring.receiver().expect("no other handle is attached"));
         }],
     )
 }
 
-/// A receiver gives up at the moment in which an item comes: it has the item, or the next call has it.
-pub fn an_impatient_receiver_takes_nothing_along<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
-        let mut sender = shared.ring.sender().expect("the only one");
+/// A receiver that times out has taken no item: the next call gets it.
+///
+/// The timeout may coincide with the arrival of an item.
+pub fn timed_out_receiver_takes_no_item<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
+        let mut sender = shared.ring.sender().expect("no other handle is attached");
         shared.send(&mut sender, &[1], Timeout::NonBlocking);
         shared.send(&mut sender, &[2], Timeout::Infinite);
     };
-    let receive = |shared: &Passed<R>| {
-        let mut receiver = shared.ring.receiver().expect("the only one");
-        let early = shared.receive(&mut receiver, 1, briefly());
+    let receive = |shared: &RingState<R>| {
+        let mut receiver = shared.ring.receiver().expect("no other handle is attached");
+        let early = shared.receive(&mut receiver, 1, short_timeout());
         shared.receive_all(&mut receiver, 2 - early, 1);
     };
     Scenario::new(
-        "an_impatient_receiver_takes_nothing_along",
-        vec![send as fn(&Passed<R>), receive],
+        "timed_out_receiver_takes_no_item",
+        vec![send as fn(&RingState<R>), receive],
     )
     .verify(|shared| assert_eq!(shared.got.get(), 12))
 }
 
-/// A sender gives up at the moment in which a place comes free: its item is there, or not.
-pub fn an_impatient_sender_leaves_nothing_behind<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
-        let mut sender = shared.ring.sender().expect("the only one");
+/// A sender that times out has not sent its item.
+///
+/// The timeout may coincide with a slot becoming free. The receiver gets exactly the items whose
+/// sends succeeded.
+pub fn timed_out_sender_keeps_its_item<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
+        let mut sender = shared.ring.sender().expect("no other handle is attached");
         shared.send(&mut sender, &[1], Timeout::NonBlocking);
-        shared.send(&mut sender, &[2], briefly());
+        shared.send(&mut sender, &[2], short_timeout());
     };
-    let receive = |shared: &Passed<R>| {
-        let mut receiver = shared.ring.receiver().expect("the only one");
+    let receive = |shared: &RingState<R>| {
+        let mut receiver = shared.ring.receiver().expect("no other handle is attached");
         while shared.receive(&mut receiver, 1, Timeout::Infinite) > 0 {}
     };
     Scenario::new(
-        "an_impatient_sender_leaves_nothing_behind",
-        vec![send as fn(&Passed<R>), receive],
+        "timed_out_sender_keeps_its_item",
+        vec![send as fn(&RingState<R>), receive],
     )
     .verify(|shared| {
         let expected = if shared.sent[0].get() == 2 { 12 } else { 1 };
@@ -324,194 +361,229 @@ pub fn an_impatient_sender_leaves_nothing_behind<R: Ring>() -> Scenario<Passed<R
     })
 }
 
-/// Of two that want to send, or to receive, exactly one may: the other one comes too early or too late.
-pub fn there_is_one_sender_and_one_receiver<R: Ring>() -> Scenario<Passed<R>> {
-    fn come<R: Ring, const WHO: usize>(shared: &Passed<R>) {
+/// A ring admits one sender and one receiver.
+///
+/// Two processes attach both sides. Each side is granted exactly once: the other attempt finds it
+/// in use or closed.
+pub fn admits_one_sender_and_one_receiver<R: Ring>() -> Scenario<RingState<R>> {
+    fn attach<R: Ring, const INDEX: usize>(shared: &RingState<R>) {
         let (sender, receiver) = (Ring::sender(&shared.ring), Ring::receiver(&shared.ring));
         let ends = u64::from(sender.is_some()) + 10 * u64::from(receiver.is_some());
-        shared.sent[WHO].set(ends);
+        shared.sent[INDEX].set(ends);
     }
     Scenario::new(
-        "there_is_one_sender_and_one_receiver",
-        vec![come::<R, 0> as fn(&Passed<R>), come::<R, 1>],
+        "admits_one_sender_and_one_receiver",
+        vec![attach::<R, 0> as fn(&RingState<R>), attach::<R, 1>],
     )
     .verify(|shared| assert_eq!(shared.sent[0].get() + shared.sent[1].get(), 11))
 }
 
-/// A sender is killed: what it was sending was sent or not, and its receiver hears of it after the last item.
-pub fn a_send_is_done_or_not<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
-        // The other one may have thought that nobody comes.
+/// A killed send has sent its whole slice, or has no effect.
+///
+/// The sender is killed at any step. After the last item the receiver is disconnected, or the side
+/// admits another sender.
+pub fn killed_send_completes_or_has_no_effect<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
+        // The receiver may have timed out and attached a sender of its own.
         if let Some(mut sender) = shared.ring.sender() {
             shared.send(&mut sender, &[1, 2], Timeout::NonBlocking);
         }
     };
-    let receive = |shared: &Passed<R>| {
-        let mut receiver = shared.ring.receiver().expect("the only one");
-        if shared
-            .receive_until_there_is_no_sender(&mut receiver)
-            .is_some()
-        {
-            // What it sent after the last look.
+    let receive = |shared: &RingState<R>| {
+        let mut receiver = shared.ring.receiver().expect("no other handle is attached");
+        if shared.receive_until_sender_is_gone(&mut receiver).is_some() {
+            // The items that were sent after the last receive.
             while shared.receive(&mut receiver, 1, Timeout::NonBlocking) > 0 {}
             shared.sent[1].set(1);
         }
     };
     Scenario::new(
-        "a_send_is_done_or_not",
-        vec![send as fn(&Passed<R>), receive],
+        "killed_send_completes_or_has_no_effect",
+        vec![send as fn(&RingState<R>), receive],
     )
     .verify(|shared| {
         let (got, sent) = (shared.got.get(), shared.sent[0].get());
-        assert!([0, 12].contains(&got), "{got}");
-        assert!(sent == 0 || got == 12, "sent {sent}, got {got}");
-        assert!(got == 12 || shared.sent[1].get() == 1, "it lived");
+        assert!([0, 12].contains(&got), "received {got} of 12");
+        assert!(sent == 0 || got == 12, "sent {sent} items, received {got}");
+        let is_dead = shared.sent[1].get() == 1;
+        assert!(got == 12 || is_dead, "items of a living sender are lost");
     })
     .victims(&[0])
 }
 
-/// A sender is killed, and a successor finds what it has sent, and all other places.
-pub fn a_successor_goes_on<R: Ring>() -> Scenario<Passed<R>> {
-    let send = |shared: &Passed<R>| {
-        let mut sender = shared.ring.sender().expect("the only one");
+/// After the death of a sender, the next sender continues with all slots.
+///
+/// The sender is killed at any step. The items that it sent stay, in order, and the other slots are
+/// free.
+pub fn next_sender_continues_after_sender_death<R: Ring>() -> Scenario<RingState<R>> {
+    let send = |shared: &RingState<R>| {
+        let mut sender = shared.ring.sender().expect("no other handle is attached");
         shared.send(&mut sender, &[1], Timeout::NonBlocking);
         shared.send(&mut sender, &[2], Timeout::NonBlocking);
     };
-    Scenario::new("a_successor_goes_on", vec![send as fn(&Passed<R>)])
-        .verify(|shared| {
-            let mut receiver = shared.ring.receiver().expect("the first");
-            let Some(mut successor) = shared.ring.sender() else {
-                return assert_eq!(shared.sent[0].get(), 2, "it was killed, and closed");
-            };
-            let there = 2 - successor.send(&[5, 6], Timeout::NonBlocking).unwrap_or(0);
-            assert!(there as u64 >= shared.sent[0].get(), "sent, and not there");
-            shared.receive_all(&mut receiver, 2, 2);
-            assert_eq!(shared.got.get(), [56, 15, 12][there], "in order");
-        })
-        .victims(&[0])
-}
-
-/// A receiver is killed: it has received what it was receiving, or not; the rest is there for its successor, in its
-/// order.
-pub fn a_receive_is_done_or_not<R: Ring>() -> Scenario<Passed<R>> {
-    let receive = |shared: &Passed<R>| {
-        let mut receiver = shared.ring.receiver().expect("the only one");
-        shared.receive(&mut receiver, 1, Timeout::Infinite);
-        shared.sent[1].set(1);
-    };
-    let send = |shared: &Passed<R>| {
-        let mut sender = shared.ring.sender().expect("the only one");
-        shared.send(&mut sender, &[1, 2], Timeout::Infinite);
-    };
     Scenario::new(
-        "a_receive_is_done_or_not",
-        vec![receive as fn(&Passed<R>), send],
+        "next_sender_continues_after_sender_death",
+        vec![send as fn(&RingState<R>)],
     )
     .verify(|shared| {
-        let (noted, all_sent) = (shared.got.get(), shared.sent[0].get() == 2);
-        let Some(mut successor) = shared.ring.receiver() else {
-            return assert_eq!(shared.sent[1].get(), 1, "it was killed, and closed");
+        let mut receiver = shared.ring.receiver().expect("no receiver attached before");
+        let Some(mut next) = shared.ring.sender() else {
+            return assert_eq!(shared.sent[0].get(), 2, "a death closed the side");
         };
-        shared.got.set(0);
-        while shared.receive(&mut successor, 1, Timeout::NonBlocking) > 0 {}
-        let rest = shared.got.get();
-        assert!([0, 1].contains(&noted), "{noted}");
-        // None was sent, where the sender heard of the death first.
-        assert!(!all_sent || rest == 2 || rest == 12, "{rest} of 12");
-        assert!(all_sent || rest == 0, "{rest} of nothing");
-        assert!(noted == 0 || rest != 12, "received twice");
+        let left = 2 - next.send(&[5, 6], Timeout::NonBlocking).unwrap_or(0);
+        assert!(left as u64 >= shared.sent[0].get(), "a sent item is lost");
+        shared.receive_all(&mut receiver, 2, 2);
+        assert_eq!(
+            shared.got.get(),
+            [56, 15, 12][left],
+            "items are out of order"
+        );
     })
     .victims(&[0])
 }
 
-/// The receiver dies, or goes, at whatever moment: the sender hears of it.
-pub fn the_death_of_the_receiver_breaks_the_pipe<R: Ring>() -> Scenario<Passed<R>> {
-    let receive = |shared: &Passed<R>| {
+/// A killed receive took its item, or has no effect.
+///
+/// The receiver is killed at any step. The next receiver gets the other items in order.
+pub fn killed_receive_completes_or_has_no_effect<R: Ring>() -> Scenario<RingState<R>> {
+    let receive = |shared: &RingState<R>| {
+        let mut receiver = shared.ring.receiver().expect("no other handle is attached");
+        shared.receive(&mut receiver, 1, Timeout::Infinite);
+        shared.sent[1].set(1);
+    };
+    let send = |shared: &RingState<R>| {
+        let mut sender = shared.ring.sender().expect("no other handle is attached");
+        shared.send(&mut sender, &[1, 2], Timeout::Infinite);
+    };
+    Scenario::new(
+        "killed_receive_completes_or_has_no_effect",
+        vec![receive as fn(&RingState<R>), send],
+    )
+    .verify(|shared| {
+        let (got, all_sent) = (shared.got.get(), shared.sent[0].get() == 2);
+        let Some(mut next) = shared.ring.receiver() else {
+            return assert_eq!(shared.sent[1].get(), 1, "a death closed the side");
+        };
+        shared.got.set(0);
+        while shared.receive(&mut next, 1, Timeout::NonBlocking) > 0 {}
+        let rest = shared.got.get();
+        assert!([0, 1].contains(&got), "received {got} before the death");
+        // If the sender was disconnected before it sent, the ring is empty.
+        assert!(!all_sent || rest == 2 || rest == 12, "{rest} of 12 is left");
+        assert!(all_sent || rest == 0, "{rest} is left, but was not sent");
+        assert!(got == 0 || rest != 12, "the item was received twice");
+    })
+    .victims(&[0])
+}
+
+/// If the receiver is killed at any step or is dropped, the sender is disconnected.
+///
+/// A sender that does not notice the death hangs.
+pub fn receiver_death_disconnects_the_sender<R: Ring>() -> Scenario<RingState<R>> {
+    let receive = |shared: &RingState<R>| {
         drop(shared.ring.receiver());
     };
-    let send = |shared: &Passed<R>| {
-        let mut sender = shared.ring.sender().expect("the only one");
-        let (mut sent, mut timeout) = (0, briefly());
+    let send = |shared: &RingState<R>| {
+        let mut sender = shared.ring.sender().expect("no other handle is attached");
+        let (mut sent, mut timeout) = (0, short_timeout());
         loop {
             match sender.send(&[1], timeout) {
                 Ok(_) => sent += 1,
                 Err(SendTimeoutError::Disconnected(())) => break,
-                // It died before it came, or it is there, or it has gone.
+                // A new receiver can attach, so the first one died before it attached.
                 Err(SendTimeoutError::Timeout(())) if shared.ring.receiver().is_some() => break,
                 Err(SendTimeoutError::Timeout(())) => timeout = Timeout::Infinite,
                 Err(error) => panic!("{error}"),
             }
-            assert!(sent < 2, "one fits");
+            assert!(sent < 2, "more items were sent than the ring has slots");
         }
     };
     Scenario::new(
-        "the_death_of_the_receiver_breaks_the_pipe",
-        vec![receive as fn(&Passed<R>), send],
+        "receiver_death_disconnects_the_sender",
+        vec![receive as fn(&RingState<R>), send],
     )
     .victims(&[0])
 }
 
-/// Nothing takes no time; no time, or a time that has passed, is enough for what is there.
-pub fn answers_odd_requests() -> Scenario<Passed<Small<2>>> {
-    let ask = |shared: &Passed<Small<2>>| {
+/// An empty slice needs no wait, and an expired timeout passes what can be passed at once.
+pub fn handles_extreme_requests() -> Scenario<RingState<SmallRing<2>>> {
+    let alone = |shared: &RingState<SmallRing<2>>| {
         let (sender, receiver) = (
             Channel::sender(&shared.ring),
             Channel::receiver(&shared.ring),
         );
-        let (sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
+        let (sender, mut receiver) = (
+            sender.expect("no other handle is attached"),
+            receiver.expect("no other handle is attached"),
+        );
         let (full, empty) = (
             Err(SendTimeoutError::Timeout(())),
             Err(RecvTimeoutError::Timeout),
         );
         assert_eq!(sender.send_slice(&[]), Ok(0));
         assert_eq!(receiver.recv_slice(&mut []), Ok(0));
-        for timeout in spent() {
+        for timeout in expired_timeouts() {
             assert_eq!(receiver.recv_with(timeout), empty);
             assert_eq!(sender.send_slice_with(&[1, 2, 3], timeout), Ok(2));
             assert_eq!(sender.send_slice_with(&[3], timeout), full);
             assert_eq!(Buffer::len(&shared.ring), 2);
-            assert_eq!(receiver.recv_with(centuries()), Ok(1));
-            assert_eq!(sender.send_slice_with(&[3], centuries()), Ok(1));
+            assert_eq!(receiver.recv_with(distant_timeout()), Ok(1));
+            assert_eq!(sender.send_slice_with(&[3], distant_timeout()), Ok(1));
             assert_eq!(
                 shared.receive(&mut receiver, 4, timeout),
                 2,
-                "around the end"
+                "a slice was cut at the end of the ring"
             );
         }
     };
-    Scenario::new("answers_odd_requests", vec![ask as fn(&Passed<_>)])
+    Scenario::new("handles_extreme_requests", vec![alone as fn(&RingState<_>)])
         .verify(|shared| assert_eq!(shared.got.get(), 2323))
 }
 
-/// A run ends where the ring does, may be given up or be used in part, and is not lost by that.
-pub fn lends_what_is_in_one_piece() -> Scenario<Passed<Small<3>>> {
-    let ask = |shared: &Passed<Small<3>>| {
+/// A loan is a contiguous run of slots that ends at the end of the ring.
+///
+/// It may be dropped, sent in part, received in part, or left, without losing a slot or an item.
+pub fn loan_is_one_contiguous_run() -> Scenario<RingState<SmallRing<3>>> {
+    let alone = |shared: &RingState<SmallRing<3>>| {
         let (sender, receiver) = (
             Channel::sender(&shared.ring),
             Channel::receiver(&shared.ring),
         );
-        let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
-        assert!(receiver.try_borrow(1).is_err(), "nothing there");
-        drop(sender.loan(2).expect("room"));
-        let mut loan = sender.loan(9).expect("room");
+        let (mut sender, mut receiver) = (
+            sender.expect("no other handle is attached"),
+            receiver.expect("no other handle is attached"),
+        );
+        assert!(receiver.try_borrow(1).is_err(), "the ring is empty");
+        drop(sender.loan(2).expect("slots are free"));
+        let mut loan = sender.loan(9).expect("slots are free");
         assert_eq!(loan.len(), 3);
         (loan[0], loan[1]) = (1, 2);
         assert_eq!(loan[0], 1);
         loan.send_first(2);
-        assert_eq!(sender.loan(0).map(|loan| loan.len()), Ok(1), "at least one");
+        assert_eq!(
+            sender.loan(0).map(|loan| loan.len()),
+            Ok(1),
+            "at least one slot"
+        );
         receiver.borrow(2).expect("two items").leave();
         let items = receiver.borrow(9).expect("two items");
         assert_eq!((items.len(), items[0], items[1]), (2, 1, 2));
         items.receive_first(1);
-        let mut loan = sender.loan(9).expect("room");
-        assert_eq!(loan.len(), 1, "up to the end");
+        let mut loan = sender.loan(9).expect("slots are free");
+        assert_eq!(loan.len(), 1, "the loan ends at the end of the ring");
         loan[0] = 3;
         loan.send();
-        sender.loan(1).expect("room at the beginning").send_first(0);
+        sender
+            .loan(1)
+            .expect("the first slot is free")
+            .send_first(0);
         let items = receiver.borrow(9).expect("items");
         assert_eq!(items.iter().copied().collect::<Vec<_>>(), [2, 3]);
         items.receive();
         assert!(Buffer::is_empty(&shared.ring));
     };
-    Scenario::new("lends_what_is_in_one_piece", vec![ask as fn(&Passed<_>)])
+    Scenario::new(
+        "loan_is_one_contiguous_run",
+        vec![alone as fn(&RingState<_>)],
+    )
 }

@@ -1,89 +1,94 @@
-//! What a buffer promises beyond [`buffer`](super::buffer) that survives the death of its users.
+//! The promises of a robust buffer after a death, beyond those of every [`buffer`](super::buffer).
 
 use super::buffer::{RobustBounded, RobustMonitor};
-use super::{RaceCell, Scenario, Stage};
+use super::{RaceCell, Scenario, Stage, short_timeout};
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError, Unregistered};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
-use std::time::Duration;
 
-/// A buffer, what was sent, and what two receivers have got: whether one has a handle, the sum and the
-/// number of items.
+/// A buffer, the items whose sends succeeded, and what two receivers got.
+///
+/// For each receiver: whether it attached, the sum of its items, and their number.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct Passed<B> {
+pub struct RobustBufferState<B> {
     buffer: B,
-    /// What the two senders know to have been sent.
+    /// Items of each sender whose sends returned success.
     sent: [RaceCell; 2],
-    has_come: [RaceCell; 2],
+    attached: [RaceCell; 2],
     sums: [RaceCell; 2],
     items: [RaceCell; 2],
 }
 
-/// Every scenario, with its victims alive.
+/// Runs every scenario of every robust buffer.
 pub fn all(stage: &mut impl Stage) {
     all_of::<RobustBounded<1>>(stage);
     all_of::<RobustMonitor<1>>(stage);
 }
 
-/// Every scenario of one construction, with its victims alive.
+/// Runs every scenario of one robust buffer.
 pub fn all_of<B: Unregistered<Item = u64> + ShmSafe + 'static>(stage: &mut impl Stage) {
-    stage.run(a_send_is_done_or_not::<B>(2));
-    stage.run(a_send_is_done_or_not::<B>(3));
-    stage.run(a_receive_is_done_or_not::<B>(2));
-    stage.run(a_receive_is_done_or_not::<B>(3));
-    stage.run(a_dead_senders_item_is_not_overtaken::<B>());
-    stage.run(the_last_sender_that_dies_ends_the_stream::<B>());
-    stage.run(the_last_receiver_that_dies_breaks_the_pipe::<B>());
-    stage.run(a_life_of_sending_ends_the_stream::<B>());
-    stage.run(a_life_of_receiving_leaves_the_rest::<B>());
+    stage.run(killed_send_completes_or_has_no_effect::<B>(2));
+    stage.run(killed_send_completes_or_has_no_effect::<B>(3));
+    stage.run(two_killed_sends_complete_or_have_no_effect::<B>());
+    stage.run(killed_receive_completes_or_has_no_effect::<B>(2));
+    stage.run(killed_receive_completes_or_has_no_effect::<B>(3));
+    stage.run(item_of_killed_sender_is_not_overtaken::<B>());
+    stage.run(death_of_last_sender_disconnects_receivers::<B>());
+    stage.run(death_of_last_receiver_disconnects_senders::<B>());
+    stage.run(sender_death_loses_no_sent_item::<B>());
+    stage.run(surviving_receiver_gets_the_remaining_items::<B>());
 }
 
-fn briefly() -> Timeout {
-    Timeout::after(Duration::from_micros(200))
-}
-
-/// Sends, if there is a place in time.
-fn send<B: Unregistered<Item = u64>, const ITEM: u64>(shared: &Passed<B>, timeout: Timeout) {
+/// Sends an item, and records it unless the send times out.
+fn send<B: Unregistered<Item = u64>, const ITEM: u64>(
+    shared: &RobustBufferState<B>,
+    timeout: Timeout,
+) {
     match shared.buffer.send_unregistered(ITEM, timeout) {
         Ok(()) => shared.sent[usize::from(ITEM != 1)].set(ITEM),
-        refused => assert_eq!(refused, Err(SendTimeoutError::Timeout(ITEM))),
+        failed => assert_eq!(failed, Err(SendTimeoutError::Timeout(ITEM))),
     }
 }
 
-/// Sends 1, and notes that.
-fn send_first<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
+/// Sends 1, and records it.
+fn send_first<B: Unregistered<Item = u64>>(shared: &RobustBufferState<B>) {
     let sent = shared.buffer.send_unregistered(1, Timeout::Infinite);
     assert_eq!(sent, Ok(()));
     shared.items[0].set(1);
 }
 
-/// Sends 1 and then 10, and notes how far it came.
-fn send_in_order<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
+/// Sends 1 and then 10, and records the number of items sent.
+fn send_in_order<B: Unregistered<Item = u64>>(shared: &RobustBufferState<B>) {
     send_first(shared);
-    if shared.buffer.send_unregistered(10, briefly()).is_ok() {
+    if shared.buffer.send_unregistered(10, short_timeout()).is_ok() {
         shared.items[0].set(2);
     }
 }
 
-fn receive<B: Unregistered<Item = u64>>(shared: &Passed<B>, timeout: Timeout) {
+fn receive<B: Unregistered<Item = u64>>(shared: &RobustBufferState<B>, timeout: Timeout) {
     match shared.buffer.recv_unregistered(timeout) {
-        Ok(item) => note::<B, 0>(shared, item),
-        refused => assert_eq!(refused, Err(RecvTimeoutError::Timeout)),
+        Ok(item) => record::<B, 0>(shared, item),
+        failed => assert_eq!(failed, Err(RecvTimeoutError::Timeout)),
     }
 }
 
-fn note<B: Unregistered<Item = u64>, const WHO: usize>(shared: &Passed<B>, item: u64) {
+fn record<B: Unregistered<Item = u64>, const INDEX: usize>(
+    shared: &RobustBufferState<B>,
+    item: u64,
+) {
     assert!(
         [1, 10, 100].contains(&item),
-        "an item that nobody sent: {item}"
+        "received {item}, which was not sent"
     );
-    shared.sums[WHO].set(shared.sums[WHO].get() + item);
-    shared.items[WHO].set(shared.items[WHO].get() + 1);
+    shared.sums[INDEX].set(shared.sums[INDEX].get() + item);
+    shared.items[INDEX].set(shared.items[INDEX].get() + 1);
 }
 
-/// What is in the buffer. Afterwards it takes as many as it ever did, and gives them back in order.
-fn left_in<B: Unregistered<Item = u64>>(shared: &Passed<B>) -> Vec<u64> {
+/// Receives the items left in the buffer, and checks that no slot is lost.
+///
+/// The buffer must then accept as many items as its capacity, and return them in order.
+fn drain_and_check<B: Unregistered<Item = u64>>(shared: &RobustBufferState<B>) -> Vec<u64> {
     let drain = || {
         let mut items = Vec::new();
         while let Ok(item) = shared.buffer.recv_unregistered(Timeout::NonBlocking) {
@@ -92,57 +97,68 @@ fn left_in<B: Unregistered<Item = u64>>(shared: &Passed<B>) -> Vec<u64> {
         items
     };
     let left = drain();
-    assert!(!left.contains(&0), "an item that nobody sent");
+    assert!(!left.contains(&0), "received 0, which was not sent");
     let all: Vec<u64> = (0..shared.buffer.capacity() as u64).collect();
     for item in &all {
         let sent = shared.buffer.send_unregistered(*item, Timeout::NonBlocking);
-        assert_eq!(sent, Ok(()), "a place is lost");
+        assert_eq!(sent, Ok(()), "a slot is lost");
     }
     let full = Err(SendTimeoutError::Timeout(0));
     assert_eq!(
         shared.buffer.send_unregistered(0, Timeout::NonBlocking),
         full
     );
-    assert_eq!(drain(), all, "what was sent, in order");
+    assert_eq!(drain(), all, "items are lost or out of order");
     left
 }
 
-/// The digits that stand for items, each at its place.
+/// Whether the sum contains all items of the second sum. Each item is a decimal digit.
 fn contains(sum: u64, items: u64) -> bool {
     [1, 10, 100]
         .iter()
         .all(|digit| items / digit % 10 <= sum / digit % 10)
 }
 
-/// A sender is killed: its item has been sent, or not; what another one has sent is there, and the places
-/// are as many as before. With two processes nobody waits for the other but at a lock.
-pub fn a_send_is_done_or_not<B: Unregistered<Item = u64>>(processes: usize) -> Scenario<Passed<B>> {
-    let participants: Vec<fn(&Passed<B>)> = match processes {
+/// A killed send has sent its whole item, or has no effect.
+///
+/// The sender is killed at any step. The items of another sender stay, and no slot is lost. With
+/// two processes the operations do not block, so the processes wait for each other at internal
+/// locks only.
+pub fn killed_send_completes_or_has_no_effect<B: Unregistered<Item = u64>>(
+    processes: usize,
+) -> Scenario<RobustBufferState<B>> {
+    let participants: Vec<fn(&RobustBufferState<B>)> = match processes {
         2 => vec![
             |shared| send::<B, 1>(shared, Timeout::NonBlocking),
             |shared| receive(shared, Timeout::NonBlocking),
         ],
         _ => vec![
-            |shared| send::<B, 1>(shared, briefly()),
-            |shared| receive(shared, briefly()),
-            |shared| send::<B, 10>(shared, briefly()),
+            |shared| send::<B, 1>(shared, short_timeout()),
+            |shared| receive(shared, short_timeout()),
+            |shared| send::<B, 10>(shared, short_timeout()),
         ],
     };
-    Scenario::new("a_send_is_done_or_not", participants)
+    Scenario::new("killed_send_completes_or_has_no_effect", participants)
         .verify(|shared| {
-            let sum = shared.sums[0].get() + left_in(shared).iter().sum::<u64>();
-            assert!([0, 1, 10, 11].contains(&sum), "each once: {sum}");
+            let sum = shared.sums[0].get() + drain_and_check(shared).iter().sum::<u64>();
+            assert!(
+                [0, 1, 10, 11].contains(&sum),
+                "an item is doubled or torn: {sum}"
+            );
             let sent = shared.sent[0].get() + shared.sent[1].get();
-            assert!(contains(sum, sent), "{sent} was sent, and {sum} is there");
+            assert!(contains(sum, sent), "sent {sent}, but received {sum}");
         })
         .choices(10)
         .victims(&[0])
 }
 
-/// A sender is killed in a buffer of two places: another one's item does not overtake its own, and is
-/// refused only if there are two.
-pub fn a_dead_senders_item_is_not_overtaken<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
-    let other = |shared: &Passed<B>| {
+/// The item of a killed sender is not overtaken by an item that was sent later.
+///
+/// The sender is killed at any step. If the buffer counted its item, the other process must receive
+/// that item first, and its own item must fit into the second slot.
+pub fn item_of_killed_sender_is_not_overtaken<B: Unregistered<Item = u64>>()
+-> Scenario<RobustBufferState<B>> {
+    let other = |shared: &RobustBufferState<B>| {
         let before = shared.buffer.len();
         let sent = shared
             .buffer
@@ -151,113 +167,128 @@ pub fn a_dead_senders_item_is_not_overtaken<B: Unregistered<Item = u64>>() -> Sc
         let Ok(item) = shared.buffer.recv_unregistered(Timeout::NonBlocking) else {
             assert!(
                 before == 0 && !sent,
-                "{before} before, sent: {sent}, but it is empty"
+                "the buffer is empty after length {before} and sent: {sent}"
             );
             return;
         };
-        note::<B, 0>(shared, item);
-        assert!(before == 0 || item == 1, "{item} has overtaken");
+        record::<B, 0>(shared, item);
+        assert!(before == 0 || item == 1, "item {item} overtook item 1");
     };
-    let sender = |shared: &Passed<B>| send::<B, 1>(shared, Timeout::NonBlocking);
+    let sender = |shared: &RobustBufferState<B>| send::<B, 1>(shared, Timeout::NonBlocking);
     Scenario::new(
-        "a_dead_senders_item_is_not_overtaken",
-        vec![sender as fn(&Passed<B>), other],
+        "item_of_killed_sender_is_not_overtaken",
+        vec![sender as fn(&RobustBufferState<B>), other],
     )
     .verify(|shared| {
-        let sum = shared.sums[0].get() + left_in(shared).iter().sum::<u64>();
-        assert!(contains(sum, shared.sent[0].get()), "{sum} of 1 is there");
+        let sum = shared.sums[0].get() + drain_and_check(shared).iter().sum::<u64>();
+        assert!(
+            contains(sum, shared.sent[0].get()),
+            "a sent item is lost: {sum}"
+        );
     })
     .choices(8)
     .victims(&[0])
 }
 
-/// Two senders are killed, the second one maybe while it takes over from the first.
-pub fn two_sends_are_done_or_not<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
-    let scenario = a_send_is_done_or_not(3);
+/// Two killed sends have each sent their whole item, or have no effect.
+///
+/// The second sender may be killed while it repairs what the first one left.
+pub fn two_killed_sends_complete_or_have_no_effect<B: Unregistered<Item = u64>>()
+-> Scenario<RobustBufferState<B>> {
+    let scenario = killed_send_completes_or_has_no_effect(3);
     Scenario {
-        name: "two_sends_are_done_or_not",
+        name: "two_killed_sends_complete_or_have_no_effect",
         ..scenario.victims(&[0, 2])
     }
 }
 
-/// A receiver is killed: it has taken an item, or not; what it has not taken is there, in its order. With
-/// two processes nobody waits for the other but at a lock.
-pub fn a_receive_is_done_or_not<B: Unregistered<Item = u64>>(
+/// A killed receive took one item, or has no effect.
+///
+/// The receiver is killed at any step. The other items stay in order. With two processes the
+/// operations do not block, so the processes wait for each other at internal locks only.
+pub fn killed_receive_completes_or_has_no_effect<B: Unregistered<Item = u64>>(
     processes: usize,
-) -> Scenario<Passed<B>> {
-    fn take<B: Unregistered<Item = u64>>(shared: &Passed<B>, timeout: Timeout) {
+) -> Scenario<RobustBufferState<B>> {
+    fn receive_one<B: Unregistered<Item = u64>>(shared: &RobustBufferState<B>, timeout: Timeout) {
         let _ = shared.buffer.recv_unregistered(timeout);
     }
-    fn receive_beside<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
-        if let Ok(item) = shared.buffer.recv_unregistered(briefly()) {
-            note::<B, 1>(shared, item);
+    fn receive_beside<B: Unregistered<Item = u64>>(shared: &RobustBufferState<B>) {
+        if let Ok(item) = shared.buffer.recv_unregistered(short_timeout()) {
+            record::<B, 1>(shared, item);
         }
     }
-    let participants: Vec<fn(&Passed<B>)> = match processes {
-        2 => vec![|shared| take(shared, Timeout::NonBlocking), send_first],
+    let participants: Vec<fn(&RobustBufferState<B>)> = match processes {
+        2 => vec![
+            |shared| receive_one(shared, Timeout::NonBlocking),
+            send_first,
+        ],
         _ => vec![
-            |shared| take(shared, briefly()),
+            |shared| receive_one(shared, short_timeout()),
             send_in_order,
             receive_beside,
         ],
     };
-    Scenario::new("a_receive_is_done_or_not", participants)
+    Scenario::new("killed_receive_completes_or_has_no_effect", participants)
         .verify(|shared| {
-            let mut rest = left_in(shared);
+            let mut rest = drain_and_check(shared);
             if shared.items[1].get() == 1 {
                 rest.push(shared.sums[1].get());
             }
             rest.sort_unstable();
-            // The one that may be killed takes one at most.
-            let may_be: &[&[u64]] = match shared.items[0].get() {
+            // The receiver that may be killed takes at most one item.
+            let allowed: &[&[u64]] = match shared.items[0].get() {
                 1 => &[&[], &[1]],
                 _ => &[&[10], &[1, 10], &[1]],
             };
-            assert!(may_be.contains(&&rest[..]), "{rest:?}");
+            assert!(allowed.contains(&&rest[..]), "the rest is {rest:?}");
         })
         .choices(10)
         .victims(&[0])
 }
 
-/// The last sender dies, or goes: the stream ends. The other one has opened it before.
-pub fn the_last_sender_that_dies_ends_the_stream<B: Unregistered<Item = u64>>()
--> Scenario<Passed<B>> {
-    let come = |shared: &Passed<B>| drop(shared.buffer.sender());
-    let receiver = |shared: &Passed<B>| {
+/// The death of the last sender disconnects the receivers.
+///
+/// The sender is killed at any step between attaching and dropping. The receiver has attached a
+/// sender of its own first, so the side was open. If the death is not noticed, the receiver hangs.
+pub fn death_of_last_sender_disconnects_receivers<B: Unregistered<Item = u64>>()
+-> Scenario<RobustBufferState<B>> {
+    let attach = |shared: &RobustBufferState<B>| drop(shared.buffer.sender());
+    let receiver = |shared: &RobustBufferState<B>| {
         drop(shared.buffer.sender());
         let end = Err(RecvTimeoutError::Disconnected);
         assert_eq!(shared.buffer.recv_unregistered(Timeout::Infinite), end);
         let closed = shared.buffer.sender();
-        assert!(closed.is_err(), "an end is for good");
+        assert!(closed.is_err(), "a closed side was opened again");
     };
     Scenario::new(
-        "the_last_sender_that_dies_ends_the_stream",
-        vec![come, receiver],
+        "death_of_last_sender_disconnects_receivers",
+        vec![attach, receiver],
     )
     .choices(8)
     .victims(&[0])
 }
 
-/// The same for the last receiver: a sender hears of it, and its item comes back.
-pub fn the_last_receiver_that_dies_breaks_the_pipe<B: Unregistered<Item = u64>>()
--> Scenario<Passed<B>> {
-    let come = |shared: &Passed<B>| drop(shared.buffer.receiver());
-    let sender = |shared: &Passed<B>| {
+/// The death of the last receiver disconnects the senders, and a sender keeps its item.
+///
+/// The counterpart of [`death_of_last_sender_disconnects_receivers`].
+pub fn death_of_last_receiver_disconnects_senders<B: Unregistered<Item = u64>>()
+-> Scenario<RobustBufferState<B>> {
+    let attach = |shared: &RobustBufferState<B>| drop(shared.buffer.receiver());
+    let sender = |shared: &RobustBufferState<B>| {
         drop(shared.buffer.receiver());
         let broken = Err(SendTimeoutError::Disconnected(1));
         while shared.buffer.send_unregistered(1, Timeout::Infinite) != broken {}
     };
     Scenario::new(
-        "the_last_receiver_that_dies_breaks_the_pipe",
-        vec![come, sender],
+        "death_of_last_receiver_disconnects_senders",
+        vec![attach, sender],
     )
     .choices(8)
     .victims(&[0])
 }
 
-/// Sends 1 and then 10 through a handle, unless nobody receives any more, or the senders have closed
-/// before it came.
-fn send_two<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
+/// Sends 1 and then 10 through a handle, unless one of the sides is closed.
+fn send_two<B: Unregistered<Item = u64>>(shared: &RobustBufferState<B>) {
     if let Ok(sender) = shared.buffer.sender() {
         for item in [1, 10] {
             if sender.send(item).is_err() {
@@ -268,7 +299,7 @@ fn send_two<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
     }
 }
 
-fn send_one<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
+fn send_one<B: Unregistered<Item = u64>>(shared: &RobustBufferState<B>) {
     if let Ok(sender) = shared.buffer.sender()
         && sender.send(100).is_ok()
     {
@@ -276,58 +307,64 @@ fn send_one<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
     }
 }
 
-/// Receives to the end of the stream.
-fn receive_all<B: Unregistered<Item = u64>, const WHO: usize>(shared: &Passed<B>) {
+/// Receives until the senders are disconnected.
+fn receive_all<B: Unregistered<Item = u64>, const INDEX: usize>(shared: &RobustBufferState<B>) {
     let Ok(receiver) = shared.buffer.receiver() else {
         return;
     };
-    shared.has_come[WHO].set(1);
+    shared.attached[INDEX].set(1);
     while let Ok(item) = receiver.recv() {
-        let sum = shared.sums[WHO].get();
-        assert!(item != 10 || WHO != 0 || sum % 10 == 1, "10 comes after 1");
-        note::<B, WHO>(shared, item);
+        let sum = shared.sums[INDEX].get();
+        assert!(
+            item != 10 || INDEX != 0 || sum % 10 == 1,
+            "10 arrived before 1"
+        );
+        record::<B, INDEX>(shared, item);
     }
-    assert!(receiver.recv().is_err(), "an end is for good");
+    assert!(receiver.recv().is_err(), "the end is not permanent");
 }
 
-/// A sender is killed anywhere in its life: the receiver gets what was sent, and nothing twice or torn;
-/// and the stream ends, although nobody has closed it. (If it dies before it has come, the other one
-/// opens the stream.)
-pub fn a_life_of_sending_ends_the_stream<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
+/// If a sender is killed at any step, the receiver gets every sent item once and is disconnected.
+///
+/// The sender is killed between attaching and dropping its handle. If the death is not noticed, the
+/// receiver hangs. If the sender is killed before it attaches, another sender opens the side.
+pub fn sender_death_loses_no_sent_item<B: Unregistered<Item = u64>>()
+-> Scenario<RobustBufferState<B>> {
     Scenario::new(
-        "a_life_of_sending_ends_the_stream",
+        "sender_death_loses_no_sent_item",
         vec![send_two, send_one, receive_all::<B, 0>],
     )
     .verify(|shared| {
         let (sum, items) = (shared.sums[0].get(), shared.items[0].get());
-        // What was sent is the beginning of 1, 10, with or without 100: it may come when the stream
-        // has ended.
+        // The items are a prefix of 1, 10, with or without 100: its sender may attach after the
+        // side was closed.
         let sums = [[0, 0], [1, 1], [11, 2], [100, 1], [101, 2], [111, 3]];
         assert!(sums.contains(&[sum, items]), "{items} items, sum {sum}");
         let sent = shared.sent[0].get() + shared.sent[1].get();
-        assert!(contains(sum, sent), "{sent} was sent, and {sum} received");
+        assert!(contains(sum, sent), "sent {sent}, but received {sum}");
     })
     .choices(8)
     .victims(&[0])
 }
 
-/// With two receivers, one of which is killed anywhere in its life, the other one gets everything that
-/// the dead one has not taken. (If the dead one was alone when it died, the pipe is broken before the
-/// other one has come.)
-pub fn a_life_of_receiving_leaves_the_rest<B: Unregistered<Item = u64>>() -> Scenario<Passed<B>> {
-    fn receive_one<B: Unregistered<Item = u64>>(shared: &Passed<B>) {
+/// If one of two receivers is killed at any step, the other receiver gets the remaining items.
+///
+/// If the killed receiver was the only one, the side is closed before the other receiver attaches.
+pub fn surviving_receiver_gets_the_remaining_items<B: Unregistered<Item = u64>>()
+-> Scenario<RobustBufferState<B>> {
+    fn receive_one<B: Unregistered<Item = u64>>(shared: &RobustBufferState<B>) {
         if let Ok(receiver) = shared.buffer.receiver() {
             let _ = receiver.recv();
         }
     }
     Scenario::new(
-        "a_life_of_receiving_leaves_the_rest",
+        "surviving_receiver_gets_the_remaining_items",
         vec![receive_one, send_two, receive_all::<B, 1>],
     )
     .verify(|shared| {
-        let (sum, has_come) = (shared.sums[1].get(), shared.has_come[1].get());
-        let sums: &[u64] = if has_come == 1 { &[11, 10, 1] } else { &[0] };
-        assert!(sums.contains(&sum), "{sum} of 11");
+        let (sum, attached) = (shared.sums[1].get(), shared.attached[1].get());
+        let sums: &[u64] = if attached == 1 { &[11, 10, 1] } else { &[0] };
+        assert!(sums.contains(&sum), "received {sum} of 11");
     })
     .choices(8)
     .victims(&[0])

@@ -1,5 +1,6 @@
-//! What a condition variable promises when processes die: on a robust lock, since any other would
-//! stay locked by the dead.
+//! The promises of a condition variable on a robust mutex, including those after a death.
+//!
+//! The mutex is robust because any other lock stays locked after its holder died.
 
 use super::{RaceCell, Scenario, Stage};
 use interlatch::platform::ShmSafe;
@@ -8,23 +9,25 @@ use interlatch::sync::{
 };
 use std::time::Duration;
 
-/// A number to wait for, which one step changes, so that it is never half-changed.
+/// A condition variable, its robust mutex, and the number of tokens that waiters wait for.
+///
+/// One store changes the number, so it is consistent after every owner death.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct Awaited {
+pub struct RobustCondvarState {
     changed: Condvar,
     lock: RobustMutex<()>,
     tokens: RaceCell,
 }
 
-/// A number that one instruction changes is never half-changed.
+/// Marks the mutex consistent after an owner death: the number needs no repair.
 fn repaired<'a>(locked: RobustLockResult<'a, ()>) -> RobustMutexGuard<'a, ()> {
     locked
         .or_else(RobustLockError::mark_consistent)
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn take(shared: &Awaited) {
+fn take(shared: &RobustCondvarState) {
     let mut guard = repaired(shared.lock.lock());
     while shared.tokens.get() == 0 {
         guard = repaired(shared.changed.wait_robust(guard, Timeout::Infinite).0);
@@ -33,50 +36,59 @@ fn take(shared: &Awaited) {
     drop(guard);
 }
 
-fn put(shared: &Awaited) {
+fn put(shared: &RobustCondvarState) {
     let guard = repaired(shared.lock.lock());
     shared.tokens.set(shared.tokens.get() + 1);
     drop(guard);
     shared.changed.notify_one();
 }
 
-fn put_twice(shared: &Awaited) {
+fn put_twice(shared: &RobustCondvarState) {
     put(shared);
     put(shared);
 }
 
-fn tokens(shared: &Awaited) -> u64 {
+fn tokens(shared: &RobustCondvarState) -> u64 {
     drop(repaired(shared.lock.try_lock()));
     shared.tokens.get()
 }
 
-/// Every scenario among the living.
+/// Runs every scenario of a condition variable on a robust mutex.
 pub fn all(stage: &mut impl Stage) {
     stage.run(does_not_lose_wakeup());
-    stage.run(an_impatient_waiter_comes_back());
-    stage.run(a_waiter_that_gives_up_passes_the_notification_on());
+    stage.run(waiter_returns_at_its_timeout());
+    stage.run(waiter_without_lock_passes_its_notification_on());
+    stage.run(waiter_death_blocks_no_other_waiter());
+    stage.run(change_of_killed_notifier_is_seen());
 }
 
-/// Whoever waits for a change under the lock hears of it, wherever the notifier comes in.
-pub fn does_not_lose_wakeup() -> Scenario<Awaited> {
+/// A waiter is woken by a notification at any moment after it checked its condition.
+///
+/// If the notification falls between the check and the sleep and is lost, the waiter hangs.
+pub fn does_not_lose_wakeup() -> Scenario<RobustCondvarState> {
     Scenario::new("does_not_lose_wakeup", vec![take, put])
         .verify(|shared| assert_eq!(tokens(shared), 0))
 }
 
-/// Without timeout a waiter comes back with the lock; with very little too, or with the news that it was not
-/// to be had in time.
-pub fn an_impatient_waiter_comes_back() -> Scenario<Awaited> {
-    let impatient = |shared: &Awaited| {
+/// A waiter returns at its timeout, with the lock or with the error that the lock timed out.
+///
+/// Two processes wait without a notifier: a non-blocking wait returns with the lock, and a wait
+/// with a short timeout may fail to lock again in time.
+pub fn waiter_returns_at_its_timeout() -> Scenario<RobustCondvarState> {
+    let with_timeout = |shared: &RobustCondvarState| {
         for timeout in [
             Timeout::NonBlocking,
             Timeout::after(Duration::from_micros(50)),
         ] {
             let guard = repaired(shared.lock.lock());
             let (locked, is_notified) = shared.changed.wait_robust(guard, timeout);
-            let never = timeout == Timeout::NonBlocking;
-            assert!(!(is_notified && never), "nobody was asked");
+            let is_blocking = timeout != Timeout::NonBlocking;
+            assert!(
+                is_blocking || !is_notified,
+                "a non-blocking wait was notified"
+            );
             match locked {
-                Err(RobustLockError::TimedOut) if !never => {}
+                Err(RobustLockError::TimedOut) if is_blocking => {}
                 locked => {
                     let guard = repaired(locked);
                     shared.tokens.set(shared.tokens.get() + 1);
@@ -85,18 +97,24 @@ pub fn an_impatient_waiter_comes_back() -> Scenario<Awaited> {
             }
         }
     };
-    Scenario::new("an_impatient_waiter_comes_back", vec![impatient, impatient])
-        .verify(|shared| assert!((2..=4).contains(&tokens(shared))))
+    Scenario::new(
+        "waiter_returns_at_its_timeout",
+        vec![with_timeout, with_timeout],
+    )
+    .verify(|shared| assert!((2..=4).contains(&tokens(shared))))
 }
 
-/// A waiter that is notified, but does not get the lock in time, is not the one that the notification was for.
-pub fn a_waiter_that_gives_up_passes_the_notification_on() -> Scenario<Awaited> {
-    let put_inside = |shared: &Awaited| {
+/// A notified waiter that cannot lock again in time passes its notification on.
+///
+/// The notifier holds the lock while it notifies. If the waiter with a timeout keeps the
+/// notification and returns without the lock, the other waiter hangs.
+pub fn waiter_without_lock_passes_its_notification_on() -> Scenario<RobustCondvarState> {
+    let put_inside = |shared: &RobustCondvarState| {
         let _guard = repaired(shared.lock.lock());
         shared.tokens.set(shared.tokens.get() + 1);
         shared.changed.notify_one();
     };
-    let impatient = |shared: &Awaited| {
+    let with_timeout = |shared: &RobustCondvarState| {
         let mut guard = repaired(shared.lock.lock());
         while shared.tokens.get() == 0 {
             let timeout = Timeout::after(Duration::from_micros(50));
@@ -107,33 +125,38 @@ pub fn a_waiter_that_gives_up_passes_the_notification_on() -> Scenario<Awaited> 
             }
         }
         drop(guard);
-        // It saw the token and leaves it: the next one is to look.
+        // The token is left for the other waiter.
         shared.changed.notify_one();
     };
     Scenario::new(
-        "a_waiter_that_gives_up_passes_the_notification_on",
-        vec![impatient, take, put_inside],
+        "waiter_without_lock_passes_its_notification_on",
+        vec![with_timeout, take, put_inside],
     )
     .verify(|shared| assert_eq!(tokens(shared), 0))
     .choices(8)
 }
 
-/// A waiter is killed, asleep or woken or elsewhere: the other one gets its token.
-pub fn a_dead_waiter_hinders_nobody() -> Scenario<Awaited> {
-    Scenario::new("a_dead_waiter_hinders_nobody", vec![take, take, put_twice])
-        .verify(|shared| assert!(tokens(shared) <= 1))
-        .choices(10)
-        .victims(&[0])
-}
-
-/// A notifier is killed, before or after its change: what the other one puts there is got, and what
-/// the dead one put there too.
-pub fn a_dead_notifier_leaves_what_it_changed() -> Scenario<Awaited> {
+/// If a waiter is killed at any step, the other waiter gets a token.
+///
+/// The first of two waiters is killed, and two tokens are added. If the wake-up dies with the
+/// waiter, the other waiter hangs.
+pub fn waiter_death_blocks_no_other_waiter() -> Scenario<RobustCondvarState> {
     Scenario::new(
-        "a_dead_notifier_leaves_what_it_changed",
-        vec![put, take, put],
+        "waiter_death_blocks_no_other_waiter",
+        vec![take, take, put_twice],
     )
     .verify(|shared| assert!(tokens(shared) <= 1))
     .choices(10)
     .victims(&[0])
+}
+
+/// If a notifier is killed at any step, the waiter gets a token.
+///
+/// The first of two notifiers is killed, possibly after it added its token and before it notified.
+/// The waiter must find that token or the token of the other notifier.
+pub fn change_of_killed_notifier_is_seen() -> Scenario<RobustCondvarState> {
+    Scenario::new("change_of_killed_notifier_is_seen", vec![put, take, put])
+        .verify(|shared| assert!(tokens(shared) <= 1))
+        .choices(10)
+        .victims(&[0])
 }

@@ -1,74 +1,81 @@
-//! What a robust lock with data promises beyond the lock.
+//! The promises of [`RobustMutex`] beyond those of the raw lock.
 
-use super::{RaceCell, Scenario, Stage, spent};
+use super::{RaceCell, Scenario, Stage, expired_timeouts};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{RobustLockError, RobustMutex, Timeout};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-/// A robust lock, and how many have held it.
+/// A robust mutex around the number of its holders.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct Visited {
+pub struct RobustMutexState {
     lock: RobustMutex<u64>,
-    told: RaceCell,
+    owner_deaths: RaceCell,
 }
 
-/// Every scenario of a robust lock with data.
+/// Runs every scenario of a robust mutex.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(a_panic_is_told_like_a_death());
-    stage.run(who_drops_the_news_ends_it_for_all(3));
-    stage.run(who_drops_the_news_ends_it_for_all(4));
-    stage.run(answers_odd_timeouts());
-    stage.run(a_holder_hears_that_it_holds());
+    stage.run(panic_counts_as_owner_death());
+    stage.run(dropped_inconsistent_guard_is_unrecoverable_for_all(3));
+    stage.run(dropped_inconsistent_guard_is_unrecoverable_for_all(4));
+    stage.run(handles_extreme_timeouts());
+    stage.run(relocking_returns_already_held());
 }
 
-/// Locks, adds one, and panics.
-fn panic_as_holder(shared: &Visited) {
+/// Locks, increments the number, and panics while holding the guard.
+fn panic_as_holder(shared: &RobustMutexState) {
     let locked = shared.lock.lock();
     let result = catch_unwind(AssertUnwindSafe(|| {
         if let Ok(mut guard) = locked {
             *guard += 1;
-            // As `panic!`, without the message.
-            resume_unwind(Box::new("in the middle"));
+            // Unlike `panic!`, this prints no message.
+            resume_unwind(Box::new("a panic of the holder"));
         }
     }));
     assert!(
         result.is_err() || shared.lock.lock().is_err(),
-        "it panics as a holder"
+        "the holder did not panic"
     );
 }
 
-/// A holder that panics leaves the same news as one that dies; and who unlocks while a panic passes
-/// by that is older leaves none.
-pub fn a_panic_is_told_like_a_death() -> Scenario<Visited> {
-    let repair = |shared: &Visited| {
+/// A panic of the holder is reported to the next locker, like an owner death.
+///
+/// One process panics while it holds the lock, and another one locks. The death must be reported
+/// exactly once. An unlock during an older panic reports none.
+pub fn panic_counts_as_owner_death() -> Scenario<RobustMutexState> {
+    let repair = |shared: &RobustMutexState| {
         let mut guard = match shared.lock.lock() {
             Err(RobustLockError::OwnerDied(found)) => {
-                shared.told.set(1);
+                shared.owner_deaths.set(1);
                 found.mark_consistent()
             }
             other => other.unwrap_or_else(|error| panic!("{error}")),
         };
         *guard += 1;
     };
-    Scenario::new(
-        "a_panic_is_told_like_a_death",
-        vec![panic_as_holder, repair],
-    )
-    .verify(|shared| {
-        let is_told = shared.told.get() == 1;
+    Scenario::new("panic_counts_as_owner_death", vec![panic_as_holder, repair]).verify(|shared| {
+        let is_reported = shared.owner_deaths.get() == 1;
         match shared.lock.try_lock() {
-            Ok(guard) => assert!(is_told && *guard == 2, "told once: {is_told}, {}", *guard),
-            Err(RobustLockError::OwnerDied(found)) => assert!(!is_told && *found == 2),
+            Ok(guard) => assert!(
+                is_reported && *guard == 2,
+                "reported: {is_reported}, holders: {}",
+                *guard
+            ),
+            Err(RobustLockError::OwnerDied(found)) => assert!(!is_reported && *found == 2),
             Err(error) => panic!("{error}"),
         }
     })
 }
 
-/// Whoever gets the news and drops it ends the lock for everybody, and all hear of it.
-pub fn who_drops_the_news_ends_it_for_all(processes: usize) -> Scenario<Visited> {
-    let drop_the_news = |shared: &Visited| match shared.lock.lock() {
+/// A mutex whose inconsistent guard is dropped without repair fails for every process.
+///
+/// One process panics while it holds the lock. Another one drops the inconsistent guard; a waiter
+/// that is not woken then hangs.
+pub fn dropped_inconsistent_guard_is_unrecoverable_for_all(
+    processes: usize,
+) -> Scenario<RobustMutexState> {
+    let drop_guard = |shared: &RobustMutexState| match shared.lock.lock() {
         Ok(guard) => drop(guard),
         Err(RobustLockError::OwnerDied(found)) => {
             drop(found);
@@ -81,27 +88,34 @@ pub fn who_drops_the_news_ends_it_for_all(processes: usize) -> Scenario<Visited>
         Err(RobustLockError::Unrecoverable) => {}
         Err(error) => panic!("{error}"),
     };
-    let mut participants = vec![panic_as_holder as fn(&Visited)];
-    participants.resize(processes.clamp(2, 4), drop_the_news);
-    Scenario::new("who_drops_the_news_ends_it_for_all", participants).choices(8)
+    let mut participants = vec![panic_as_holder as fn(&RobustMutexState)];
+    participants.resize(processes.clamp(2, 4), drop_guard);
+    Scenario::new(
+        "dropped_inconsistent_guard_is_unrecoverable_for_all",
+        participants,
+    )
+    .choices(8)
 }
 
-/// A timeout of zero and a deadline in the past try once.
-pub fn answers_odd_timeouts() -> Scenario<Visited> {
-    let odd = |shared: &Visited| {
-        for timeout in spent() {
-            assert!(shared.lock.lock_with(timeout).is_ok(), "it is free");
+/// An expired timeout tries once, and the longest timeout acquires a free lock.
+pub fn handles_extreme_timeouts() -> Scenario<RobustMutexState> {
+    let alone = |shared: &RobustMutexState| {
+        for timeout in expired_timeouts() {
+            let locked = shared.lock.lock_with(timeout).is_ok();
+            assert!(locked, "an expired timeout did not acquire the free lock");
         }
-        let held = shared.lock.lock_timeout(Duration::MAX);
-        assert!(held.is_ok(), "it is free");
+        let guard = shared.lock.lock_timeout(Duration::MAX);
+        assert!(guard.is_ok(), "the free lock was not acquired");
     };
-    Scenario::new("answers_odd_timeouts", vec![odd])
+    Scenario::new("handles_extreme_timeouts", vec![alone])
 }
 
-/// Who holds the lock and asks for it again hears so at once, and does not wait for itself.
-pub fn a_holder_hears_that_it_holds() -> Scenario<Visited> {
-    let again = |shared: &Visited| {
-        let held = shared.lock.lock();
+/// A thread that locks again while it holds the lock gets an error at once.
+///
+/// A lock that does not know its owner makes the thread wait for itself.
+pub fn relocking_returns_already_held() -> Scenario<RobustMutexState> {
+    let again = |shared: &RobustMutexState| {
+        let guard = shared.lock.lock();
         let tried = shared.lock.try_lock();
         assert!(matches!(tried, Err(RobustLockError::TimedOut)), "{tried:?}");
         for timeout in [Timeout::Infinite, Timeout::after(Duration::MAX)] {
@@ -111,8 +125,8 @@ pub fn a_holder_hears_that_it_holds() -> Scenario<Visited> {
                 "{asked:?}"
             );
         }
-        drop(held);
-        assert!(shared.lock.try_lock().is_ok(), "it is free");
+        drop(guard);
+        assert!(shared.lock.try_lock().is_ok(), "the lock is free");
     };
-    Scenario::new("a_holder_hears_that_it_holds", vec![again])
+    Scenario::new("relocking_returns_already_held", vec![again])
 }

@@ -1,47 +1,52 @@
-//! What a semaphore promises whose permits come back from the dead.
+//! The promises of a robust semaphore: the death of a holder releases its permit.
 
-use super::{RaceCell, Scenario, Stage, spent};
+use super::{RaceCell, Scenario, Stage, expired_timeouts};
 use interlatch::platform::Ordering::AcqRel;
 use interlatch::platform::{AtomicU32, ShmSafe};
 use interlatch::sync::{AcquireError, RobustSemaphore, Timeout};
 use std::time::Duration;
 
-/// A semaphore, a number that one permit protects, and how many are inside.
+/// A semaphore, a number that a single permit protects, and the number of holders.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct LockGuard<const N: usize> {
+pub struct RobustSemaphoreState<const N: usize> {
     semaphore: RobustSemaphore<N>,
     number: RaceCell,
     inside: AtomicU32,
 }
 
-/// Every scenario among the living.
+/// Runs every scenario of a robust semaphore.
 pub fn all(stage: &mut impl Stage) {
     stage.run(excludes_with_one_permit(2));
     stage.run(excludes_with_one_permit(3));
     stage.run(admits_no_more_than_its_permits());
-    stage.run(an_impatient_acquirer_takes_nothing_along());
-    stage.run(answers_odd_timeouts());
+    stage.run(timed_out_acquirer_takes_no_permit());
+    stage.run(handles_extreme_timeouts());
+    stage.run(holder_death_releases_its_permit(2));
+    stage.run(holder_death_releases_its_permit(3));
+    stage.run(two_holder_deaths_release_the_permit());
 }
 
-fn increment(shared: &LockGuard<1>) {
+fn increment(shared: &RobustSemaphoreState<1>) {
     let permit = shared.semaphore.acquire();
     let permit = permit.unwrap_or_else(|error| panic!("{error}"));
     shared.number.increment();
     drop(permit);
 }
 
-/// All permits are there in the end, whoever has died with one.
-fn all_are_back<const N: usize>(shared: &LockGuard<N>) {
+/// Checks that every permit is available, whether or not its last holder died.
+fn all_permits_are_available<const N: usize>(shared: &RobustSemaphoreState<N>) {
     let all = [(); N].map(|()| shared.semaphore.try_acquire());
     assert!(all.iter().all(Result::is_ok), "{all:?}");
 }
 
-/// With one permit one is inside, and sees what the last one has written.
-pub fn excludes_with_one_permit(processes: usize) -> Scenario<LockGuard<1>> {
+/// A robust semaphore with one permit excludes like a lock.
+///
+/// The processes increment an unsynchronized number while they hold the permit.
+pub fn excludes_with_one_permit(processes: usize) -> Scenario<RobustSemaphoreState<1>> {
     let verify = match processes {
-        2 => |shared: &LockGuard<1>| assert_eq!(shared.number.get(), 2),
-        _ => |shared: &LockGuard<1>| assert_eq!(shared.number.get(), 3),
+        2 => |shared: &RobustSemaphoreState<1>| assert_eq!(shared.number.get(), 2),
+        _ => |shared: &RobustSemaphoreState<1>| assert_eq!(shared.number.get(), 3),
     };
     Scenario::new(
         "excludes_with_one_permit",
@@ -51,24 +56,29 @@ pub fn excludes_with_one_permit(processes: usize) -> Scenario<LockGuard<1>> {
     .choices(8)
 }
 
-/// Three that want in, and two permits.
-pub fn admits_no_more_than_its_permits() -> Scenario<LockGuard<2>> {
-    let visit = |shared: &LockGuard<2>| {
+/// At most as many processes hold a permit as the semaphore has permits.
+///
+/// Three processes acquire from two permits and count the holders.
+pub fn admits_no_more_than_its_permits() -> Scenario<RobustSemaphoreState<2>> {
+    let hold_permit = |shared: &RobustSemaphoreState<2>| {
         let permit = shared.semaphore.acquire();
         let permit = permit.unwrap_or_else(|error| panic!("{error}"));
         let inside = shared.inside.fetch_add(1, AcqRel) + 1;
-        assert!(inside <= 2, "{inside} inside");
+        assert!(inside <= 2, "{inside} processes hold 2 permits");
         shared.inside.fetch_sub(1, AcqRel);
         drop(permit);
     };
-    Scenario::new("admits_no_more_than_its_permits", vec![visit; 3])
-        .verify(all_are_back)
+    Scenario::new("admits_no_more_than_its_permits", vec![hold_permit; 3])
+        .verify(all_permits_are_available)
         .choices(8)
 }
 
-/// Who gives up holds nothing, and swallows nobody's wake-up.
-pub fn an_impatient_acquirer_takes_nothing_along() -> Scenario<LockGuard<1>> {
-    let impatient = |shared: &LockGuard<1>| {
+/// An acquirer that times out has acquired no permit and takes no wake-up from another waiter.
+///
+/// One of three acquirers has a timeout. If it keeps the permit or the wake-up of a release,
+/// another one hangs.
+pub fn timed_out_acquirer_takes_no_permit() -> Scenario<RobustSemaphoreState<1>> {
+    let with_timeout = |shared: &RobustSemaphoreState<1>| {
         let timeout = Timeout::after(Duration::from_micros(50));
         match shared.semaphore.acquire_with(timeout) {
             Ok(permit) => drop(permit),
@@ -76,45 +86,51 @@ pub fn an_impatient_acquirer_takes_nothing_along() -> Scenario<LockGuard<1>> {
         }
     };
     Scenario::new(
-        "an_impatient_acquirer_takes_nothing_along",
-        vec![impatient, increment, increment],
+        "timed_out_acquirer_takes_no_permit",
+        vec![with_timeout, increment, increment],
     )
     .verify(|shared| assert_eq!(shared.number.get(), 2))
     .choices(8)
 }
 
-/// Wherever the first one is killed, its permit is there for the others.
-pub fn a_dead_holder_gives_its_permit_back(processes: usize) -> Scenario<LockGuard<1>> {
+/// If a holder is killed at any step, the others can acquire its permit.
+///
+/// The first process is killed. If the semaphore does not notice the death, the others hang or a
+/// permit is missing at the end.
+pub fn holder_death_releases_its_permit(processes: usize) -> Scenario<RobustSemaphoreState<1>> {
     let processes = processes.clamp(2, 3);
     Scenario::new(
-        "a_dead_holder_gives_its_permit_back",
+        "holder_death_releases_its_permit",
         vec![increment; processes],
     )
-    .verify(all_are_back)
+    .verify(all_permits_are_available)
     .choices(10)
     .victims(&[0])
 }
 
-/// Two are killed, the second one maybe while it takes over from the first.
-pub fn two_dead_holders_give_their_permit_back() -> Scenario<LockGuard<1>> {
+/// If two holders are killed, the permit is available again.
+///
+/// The second one may be killed while it takes the permit over from the first.
+pub fn two_holder_deaths_release_the_permit() -> Scenario<RobustSemaphoreState<1>> {
     Scenario {
-        name: "two_dead_holders_give_their_permit_back",
-        ..a_dead_holder_gives_its_permit_back(3).victims(&[0, 1])
+        name: "two_holder_deaths_release_the_permit",
+        ..holder_death_releases_its_permit(3).victims(&[0, 1])
     }
 }
 
-/// A timeout of zero and a deadline in the past try once.
-pub fn answers_odd_timeouts() -> Scenario<LockGuard<1>> {
-    let odd = |shared: &LockGuard<1>| {
-        for timeout in spent() {
-            assert!(shared.semaphore.acquire_with(timeout).is_ok(), "it is free");
+/// An expired timeout tries once, and the longest timeout acquires an available permit.
+pub fn handles_extreme_timeouts() -> Scenario<RobustSemaphoreState<1>> {
+    let alone = |shared: &RobustSemaphoreState<1>| {
+        for timeout in expired_timeouts() {
+            let is_acquired = shared.semaphore.acquire_with(timeout).is_ok();
+            assert!(is_acquired, "the available permit was not acquired");
         }
         let permit = shared.semaphore.acquire_timeout(Duration::MAX);
         assert_eq!((permit.is_ok(), shared.semaphore.held()), (true, 1));
-        for timeout in spent() {
+        for timeout in expired_timeouts() {
             let none = shared.semaphore.acquire_with(timeout);
             assert!(matches!(none, Err(AcquireError::TimedOut)), "{none:?}");
         }
     };
-    Scenario::new("answers_odd_timeouts", vec![odd])
+    Scenario::new("handles_extreme_timeouts", vec![alone])
 }

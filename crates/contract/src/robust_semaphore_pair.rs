@@ -1,157 +1,170 @@
-//! What a semaphore pair promises whose turns come back from the dead.
+//! The promises of a robust semaphore pair: the death of a holder returns its turn to its side.
 
-use super::{RaceCell, Scenario, Stage, spent};
+use super::{RaceCell, Scenario, Stage, expired_timeouts, short_timeout};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{AcquireError, PairSlot, RobustSemaphorePair, RobustTurn, Timeout};
 use std::time::Duration;
 
-/// A pair, what its slots are about, and what was read.
+/// A pair, a number for each of its slots, and the numbers that readers saw.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct HandedOver<const N: usize> {
+pub struct RobustPairState<const N: usize> {
     pair: RobustSemaphorePair<[PairSlot; N]>,
     numbers: [RaceCell; N],
     seen: [RaceCell; 2],
 }
 
-/// Every scenario, with its victims alive.
+/// Runs every scenario of a robust semaphore pair.
 pub fn all(stage: &mut impl Stage) {
     stage.run(writer_and_reader_alternate());
-    stage.run(what_is_written_first_is_read_first());
-    stage.run(an_unfinished_turn_is_the_same_sides_again());
-    stage.run(a_dead_writers_turn_comes_back(2));
-    stage.run(a_dead_writers_turn_comes_back(3));
-    stage.run(a_dead_readers_turn_comes_back());
-    stage.run(every_way_to_take_a_turn_takes_one());
+    stage.run(slots_are_read_in_finishing_order());
+    stage.run(unfinished_turn_returns_to_its_side());
+    stage.run(writer_death_returns_its_turn(2));
+    stage.run(writer_death_returns_its_turn(3));
+    stage.run(reader_death_returns_its_turn());
+    stage.run(every_turn_method_takes_a_turn());
 }
 
-fn taken<T>(turn: Result<T, AcquireError>) -> T {
+fn granted<T>(turn: Result<T, AcquireError>) -> T {
     turn.unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn briefly() -> Timeout {
-    Timeout::after(Duration::from_micros(200))
-}
-
-fn write<const N: usize>(shared: &HandedOver<N>, turn: RobustTurn<'_, [PairSlot; N]>, number: u64) {
+fn write<const N: usize>(
+    shared: &RobustPairState<N>,
+    turn: RobustTurn<'_, [PairSlot; N]>,
+    number: u64,
+) {
     shared.numbers[turn.slot_index()].set(number);
-    taken(turn.finish());
+    granted(turn.finish());
 }
 
-fn read<const N: usize>(shared: &HandedOver<N>, turn: RobustTurn<'_, [PairSlot; N]>) -> u64 {
+fn read<const N: usize>(shared: &RobustPairState<N>, turn: RobustTurn<'_, [PairSlot; N]>) -> u64 {
     let number = shared.numbers[turn.slot_index()].get();
-    taken(turn.finish());
+    granted(turn.finish());
     number
 }
 
-/// All slots are there, each with the side that has it.
-fn no_slot_is_lost<const N: usize>(shared: &HandedOver<N>) {
+/// Checks that each slot is available to one of the sides.
+fn no_slot_is_lost<const N: usize>(shared: &RobustPairState<N>) {
     let readers = [(); N].map(|()| shared.pair.try_read());
     let writers = [(); N].map(|()| shared.pair.try_write());
-    let there = |turns: &[Result<RobustTurn<'_, [PairSlot; N]>, AcquireError>]| {
+    let taken = |turns: &[Result<RobustTurn<'_, [PairSlot; N]>, AcquireError>]| {
         turns.iter().flatten().count()
     };
-    assert_eq!(there(&readers) + there(&writers), N, "slots");
+    assert_eq!(taken(&readers) + taken(&writers), N, "a slot is lost");
 }
 
-/// Write, read, write, read: each write is read once.
-pub fn writer_and_reader_alternate() -> Scenario<HandedOver<1>> {
-    let writer = |shared: &HandedOver<1>| {
-        write(shared, taken(shared.pair.write()), 1);
-        write(shared, taken(shared.pair.write()), 2);
+/// Writer and reader alternate, and each write is read once.
+///
+/// Both sides access an unsynchronized number of the slot.
+pub fn writer_and_reader_alternate() -> Scenario<RobustPairState<1>> {
+    let writer = |shared: &RobustPairState<1>| {
+        write(shared, granted(shared.pair.write()), 1);
+        write(shared, granted(shared.pair.write()), 2);
     };
-    let reader = |shared: &HandedOver<1>| {
-        assert_eq!(read(shared, taken(shared.pair.read())), 1);
-        assert_eq!(read(shared, taken(shared.pair.read())), 2);
+    let reader = |shared: &RobustPairState<1>| {
+        assert_eq!(read(shared, granted(shared.pair.read())), 1);
+        assert_eq!(read(shared, granted(shared.pair.read())), 2);
     };
     Scenario::new("writer_and_reader_alternate", vec![writer, reader]).verify(no_slot_is_lost)
 }
 
-/// Of two slots the one that was finished first is read first, whichever was taken first.
-pub fn what_is_written_first_is_read_first() -> Scenario<HandedOver<2>> {
-    let alone = |shared: &HandedOver<2>| {
-        let first = taken(shared.pair.write());
-        let second = taken(shared.pair.write());
-        assert_ne!(first.slot_index(), second.slot_index(), "a slot each");
+/// The slot whose write finished first is read first, whichever write began first.
+pub fn slots_are_read_in_finishing_order() -> Scenario<RobustPairState<2>> {
+    let alone = |shared: &RobustPairState<2>| {
+        let first = granted(shared.pair.write());
+        let second = granted(shared.pair.write());
+        assert_ne!(
+            first.slot_index(),
+            second.slot_index(),
+            "both turns have the same slot"
+        );
         write(shared, second, 1);
         write(shared, first, 2);
         assert_eq!(shared.pair.readable(), 2);
-        let oldest = taken(shared.pair.read());
+        let oldest = granted(shared.pair.read());
         drop(oldest);
-        assert_eq!(read(shared, taken(shared.pair.read())), 1);
-        assert_eq!(read(shared, taken(shared.pair.read())), 2);
+        assert_eq!(read(shared, granted(shared.pair.read())), 1);
+        assert_eq!(read(shared, granted(shared.pair.read())), 2);
     };
-    Scenario::new("what_is_written_first_is_read_first", vec![alone]).verify(no_slot_is_lost)
+    Scenario::new("slots_are_read_in_finishing_order", vec![alone]).verify(no_slot_is_lost)
 }
 
-/// A turn that is not finished goes to the same side, and who waits for it is woken.
-pub fn an_unfinished_turn_is_the_same_sides_again() -> Scenario<HandedOver<1>> {
-    let writer = |shared: &HandedOver<1>| {
-        drop(taken(shared.pair.write()));
-        write(shared, taken(shared.pair.write()), 7);
+/// A turn that is dropped unfinished returns to the same side, and a waiter of that side is woken.
+///
+/// Both sides drop their first turn. If the turn is lost or changes sides, a process hangs or reads
+/// a wrong number.
+pub fn unfinished_turn_returns_to_its_side() -> Scenario<RobustPairState<1>> {
+    let writer = |shared: &RobustPairState<1>| {
+        drop(granted(shared.pair.write()));
+        write(shared, granted(shared.pair.write()), 7);
     };
-    let reader = |shared: &HandedOver<1>| {
-        drop(taken(shared.pair.read()));
-        assert_eq!(read(shared, taken(shared.pair.read())), 7);
+    let reader = |shared: &RobustPairState<1>| {
+        drop(granted(shared.pair.read()));
+        assert_eq!(read(shared, granted(shared.pair.read())), 7);
     };
-    Scenario::new(
-        "an_unfinished_turn_is_the_same_sides_again",
-        vec![writer, reader],
-    )
-    .verify(no_slot_is_lost)
+    Scenario::new("unfinished_turn_returns_to_its_side", vec![writer, reader])
+        .verify(no_slot_is_lost)
 }
 
-/// A writer is killed: the turn is finished, and then what it wrote is read, or the next writer's. With
-/// two processes nobody waits for the other but at a lock.
-pub fn a_dead_writers_turn_comes_back(processes: usize) -> Scenario<HandedOver<1>> {
-    fn write_with(shared: &HandedOver<1>, timeout: Timeout) {
+/// If a writer is killed at any step, its turn is finished or returns to the writers.
+///
+/// The reader reads the number of the killed writer or that of the next writer. With two processes
+/// the operations do not block, so the processes wait for each other at internal locks only.
+pub fn writer_death_returns_its_turn(processes: usize) -> Scenario<RobustPairState<1>> {
+    fn write_with(shared: &RobustPairState<1>, timeout: Timeout) {
         if let Ok(turn) = shared.pair.write_with(timeout) {
             write(shared, turn, 1);
         }
     }
-    fn read_with(shared: &HandedOver<1>, timeout: Timeout) {
+    fn read_with(shared: &RobustPairState<1>, timeout: Timeout) {
         if let Ok(turn) = shared.pair.read_with(timeout) {
             let seen = read(shared, turn);
-            assert!([1, 2].contains(&seen), "{seen} was read");
+            assert!(
+                [1, 2].contains(&seen),
+                "read {seen}, which no process wrote"
+            );
             shared.seen[0].set(seen);
         }
     }
-    let participants: Vec<fn(&HandedOver<1>)> = match processes {
+    let participants: Vec<fn(&RobustPairState<1>)> = match processes {
         2 => vec![
             |shared| write_with(shared, Timeout::NonBlocking),
             |shared| read_with(shared, Timeout::NonBlocking),
         ],
         _ => vec![
-            |shared| write_with(shared, briefly()),
-            |shared| write(shared, taken(shared.pair.write()), 2),
+            |shared| write_with(shared, short_timeout()),
+            |shared| write(shared, granted(shared.pair.write()), 2),
             |shared| {
                 read_with(shared, Timeout::Infinite);
-                assert_ne!(shared.seen[0].get(), 0, "something was read");
+                assert_ne!(shared.seen[0].get(), 0, "nothing was read");
             },
         ],
     };
-    Scenario::new("a_dead_writers_turn_comes_back", participants)
+    Scenario::new("writer_death_returns_its_turn", participants)
         .verify(no_slot_is_lost)
         .choices(10)
         .victims(&[0])
 }
 
-/// A reader is killed: it has finished its turn, or another one reads the same.
-pub fn a_dead_readers_turn_comes_back() -> Scenario<HandedOver<1>> {
-    let reader = |shared: &HandedOver<1>| {
-        if let Ok(turn) = shared.pair.read_with(briefly()) {
+/// If a reader is killed at any step, its turn is finished or returns to the readers.
+///
+/// Another reader may then read the same slot. No slot is read by both.
+pub fn reader_death_returns_its_turn() -> Scenario<RobustPairState<1>> {
+    let reader = |shared: &RobustPairState<1>| {
+        if let Ok(turn) = shared.pair.read_with(short_timeout()) {
             shared.seen[0].set(read(shared, turn));
         }
     };
-    let writer = |shared: &HandedOver<1>| write(shared, taken(shared.pair.write()), 1);
-    let other = |shared: &HandedOver<1>| {
-        if let Ok(turn) = shared.pair.read_with(briefly()) {
+    let writer = |shared: &RobustPairState<1>| write(shared, granted(shared.pair.write()), 1);
+    let other = |shared: &RobustPairState<1>| {
+        if let Ok(turn) = shared.pair.read_with(short_timeout()) {
             shared.seen[1].set(read(shared, turn));
         }
     };
     Scenario::new(
-        "a_dead_readers_turn_comes_back",
-        vec![reader as fn(&HandedOver<1>), writer, other],
+        "reader_death_returns_its_turn",
+        vec![reader as fn(&RobustPairState<1>), writer, other],
     )
     .verify(|shared| {
         let seen = [shared.seen[0].get(), shared.seen[1].get()];
@@ -162,25 +175,25 @@ pub fn a_dead_readers_turn_comes_back() -> Scenario<HandedOver<1>> {
     .victims(&[0])
 }
 
-/// Waiting or not, each takes the turn that there is, and is refused the other side's.
-pub fn every_way_to_take_a_turn_takes_one() -> Scenario<HandedOver<1>> {
-    let takes = |shared: &HandedOver<1>| {
+/// Each method takes an available turn of its own side and no turn of the other side.
+pub fn every_turn_method_takes_a_turn() -> Scenario<RobustPairState<1>> {
+    let alone = |shared: &RobustPairState<1>| {
         let (pair, second) = (&shared.pair, Duration::from_secs(1));
         let none = |turn: Result<RobustTurn<'_, [PairSlot; 1]>, AcquireError>, why| {
             assert_eq!(turn.err(), Some(AcquireError::TimedOut), "{why}");
         };
         none(pair.try_read(), "nothing was written");
-        write(shared, taken(pair.try_write()), 1);
+        write(shared, granted(pair.try_write()), 1);
         none(pair.try_write(), "nothing was read");
-        for timeout in spent() {
+        for timeout in expired_timeouts() {
             none(pair.write_with(timeout), "nothing was read");
         }
-        assert_eq!(read(shared, taken(pair.try_read())), 1);
-        write(shared, taken(pair.write_timeout(second)), 2);
-        let turn = taken(pair.read_timeout(Duration::MAX));
-        none(pair.try_read(), "it is taken");
+        assert_eq!(read(shared, granted(pair.try_read())), 1);
+        write(shared, granted(pair.write_timeout(second)), 2);
+        let turn = granted(pair.read_timeout(Duration::MAX));
+        none(pair.try_read(), "the turn is taken");
         assert_eq!(read(shared, turn), 2);
         assert_eq!((pair.slots(), pair.readable()), (1, 0));
     };
-    Scenario::new("every_way_to_take_a_turn_takes_one", vec![takes])
+    Scenario::new("every_turn_method_takes_a_turn", vec![alone])
 }

@@ -1,7 +1,8 @@
-//! What a queue that grows promises: whoever sends does not wait, and the chain of its segments is whole
-//! wherever a process dies.
+//! The promises of a segment list, the core of an unbounded buffer.
+//!
+//! A send does not wait for a receiver, and the list of segments is consistent after every death.
 
-use super::{RaceCell, Scenario, Stage};
+use super::{RaceCell, Scenario, Stage, short_timeout};
 use interlatch::channel::{
     ChannelError, Direction, GrowthLimit, RecvTimeoutError, Segment, SegmentList, Segments,
     SendTimeoutError, Slot,
@@ -9,29 +10,28 @@ use interlatch::channel::{
 use interlatch::platform::{ShmSafe, ShmType, TypeInfo};
 use interlatch::sync::Timeout;
 use std::convert::Infallible;
-use std::time::Duration;
 
-/// A queue without end, but for a limit.
+/// An unbounded queue with a growth limit.
 pub trait Unlimited: ShmSafe {
-    /// Sends, and waits for no more than the lock; false at the limit.
+    /// Sends, waiting only for the internal lock. Returns false at the growth limit.
     fn send(&self, item: u64) -> bool;
 
-    /// Sends without waiting even for the lock; false also if it was not free.
+    /// Sends without waiting for the internal lock. Returns false at the limit or if it is held.
     fn try_send(&self, item: u64) -> bool {
         self.send(item)
     }
 
-    /// Receives; nothing, if there was none in time.
+    /// Receives an item. Returns `None` if no item arrived in time.
     ///
     /// # Errors
-    /// There is none, and all senders are gone.
-    fn take(&self, timeout: Timeout) -> Result<Option<u64>, Ended>;
+    /// Fails if the queue is empty and all senders are disconnected.
+    fn receive(&self, timeout: Timeout) -> Result<Option<u64>, Ended>;
 
-    /// A sender comes and goes.
+    /// Attaches a sender and drops it.
     fn close(&self);
 }
 
-/// The stream has ended.
+/// The error of a receive from an empty queue without senders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended;
 
@@ -41,43 +41,44 @@ const GROWTH: GrowthLimit = GrowthLimit {
     segments: SEGMENTS as u32,
 };
 
-/// A segment of one item: a death is before it, in it or after it.
+/// A segment of one item, so each send crosses a segment boundary.
 type One = Segment<u64, [Slot<u64>; 1]>;
 
-/// A chain with a few segments beside it, each with the number that it has now.
+/// A segment list and a pool of segments, each with its current number.
 #[repr(C)]
 #[derive(Debug)]
-pub struct PoolState {
-    chain: SegmentList<u64, 2>,
-    /// One more than may be linked: for one that a dead process has left.
+pub struct PooledList {
+    list: SegmentList<u64, 2>,
+    /// One segment more than the limit, for a segment that a killed process created and did not
+    /// link.
     pool: [(RaceCell, One); SEGMENTS + 1],
 }
 
-// SAFETY: the models, threads and processes that use it run the same program, in which the pairs of the pool
-// have one layout; all parts are valid for every bit pattern.
-unsafe impl ShmSafe for PoolState {
+// SAFETY: all users run the same program, in which the pairs of the pool have one layout. All parts
+// are valid for every bit pattern.
+unsafe impl ShmSafe for PooledList {
     fn initial() -> Self {
         Self {
-            chain: SegmentList::new(GROWTH),
+            list: SegmentList::new(GROWTH),
             pool: core::array::from_fn(|_| (RaceCell::new(0), One::initial())),
         }
     }
 }
 
-impl ShmType for PoolState {
-    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("PoolState");
+impl ShmType for PooledList {
+    const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("PooledList");
 }
 
-impl PoolState {
-    fn place(&self, number: u64) -> &(RaceCell, One) {
+impl PooledList {
+    fn segment(&self, number: u64) -> &(RaceCell, One) {
         &self.pool[number as usize % self.pool.len()]
     }
 }
 
-/// The segments of a queue, for its own chain.
-struct Pool<'a>(&'a PoolState);
+/// Access to the segments of a pool.
+struct Pool<'a>(&'a PooledList);
 
-// SAFETY: the fields are private, and only the chain beside it is given the pool.
+// SAFETY: the fields are private, and only the list of the same `PooledList` uses the pool.
 unsafe impl Segments for Pool<'_> {
     type Item = u64;
     type Slots = [Slot<u64>; 1];
@@ -88,20 +89,23 @@ unsafe impl Segments for Pool<'_> {
     }
 
     fn create(&self, number: u64) -> Result<(), Infallible> {
-        let (tag, _) = self.0.place(number);
-        assert!([0, number].contains(&tag.get()), "it is another one still");
+        let (tag, _) = self.0.segment(number);
+        assert!(
+            [0, number].contains(&tag.get()),
+            "the segment is still in use"
+        );
         tag.set(number);
         Ok(())
     }
 
     fn with<R>(&self, number: u64, act: impl FnOnce(&One) -> R) -> Result<R, Infallible> {
-        let (tag, segment) = self.0.place(number);
-        assert_eq!(tag.get(), number, "a segment that is not there");
+        let (tag, segment) = self.0.segment(number);
+        assert_eq!(tag.get(), number, "the segment does not exist");
         Ok(act(segment))
     }
 
     fn remove(&self, number: u64) {
-        let (tag, _) = self.0.place(number);
+        let (tag, _) = self.0.segment(number);
         if tag.get() == number {
             tag.set(0);
         }
@@ -110,15 +114,15 @@ unsafe impl Segments for Pool<'_> {
     fn retain(&self, _first: u64, _last: u64) {}
 }
 
-/// What one sees who cannot use the segments: of another user, or without room for one more mapping.
+/// Access that fails for every segment, as for another user or without room for a mapping.
 struct Unseen;
 
-/// It is not to be found.
+/// The error of [`Unseen`].
 #[derive(Debug, thiserror::Error)]
-#[error("not to be found")]
+#[error("the segment cannot be found")]
 struct NotFound;
 
-// SAFETY: there are none.
+// SAFETY: no segment is ever passed on.
 unsafe impl Segments for Unseen {
     type Item = u64;
     type Slots = [Slot<u64>; 1];
@@ -141,10 +145,10 @@ unsafe impl Segments for Unseen {
     fn retain(&self, _first: u64, _last: u64) {}
 }
 
-/// Segments from which a faulty peer takes their room between one look and the next.
+/// Segments without slots, as after a faulty peer wrote into them between two checks.
 struct Shrinking;
 
-// SAFETY: they are new ones each time, of no place.
+// SAFETY: each call passes on a new segment without slots, which no other process can access.
 unsafe impl Segments for Shrinking {
     type Item = u64;
     type Slots = [Slot<u64>; 0];
@@ -171,9 +175,9 @@ unsafe impl Segments for Shrinking {
     fn retain(&self, _first: u64, _last: u64) {}
 }
 
-impl Unlimited for PoolState {
+impl Unlimited for PooledList {
     fn send(&self, item: u64) -> bool {
-        let sent = self.chain.send_with(&Pool(self), &item, Timeout::Infinite);
+        let sent = self.list.send_with(&Pool(self), &item, Timeout::Infinite);
         match sent {
             Ok(()) => true,
             Err(SendTimeoutError::Failed((), ChannelError::LimitReached { .. })) => false,
@@ -183,7 +187,7 @@ impl Unlimited for PoolState {
 
     fn try_send(&self, item: u64) -> bool {
         match self
-            .chain
+            .list
             .send_with(&Pool(self), &item, Timeout::NonBlocking)
         {
             Ok(()) => true,
@@ -195,9 +199,9 @@ impl Unlimited for PoolState {
         }
     }
 
-    fn take(&self, timeout: Timeout) -> Result<Option<u64>, Ended> {
+    fn receive(&self, timeout: Timeout) -> Result<Option<u64>, Ended> {
         let mut item = 0;
-        match self.chain.recv_into_with(&Pool(self), &mut item, timeout) {
+        match self.list.recv_into_with(&Pool(self), &mut item, timeout) {
             Ok(()) => Ok(Some(item)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(Ended),
@@ -206,63 +210,67 @@ impl Unlimited for PoolState {
     }
 
     fn close(&self) {
-        let seat = self.chain.attach(Direction::Sending);
-        drop(seat.unwrap_or_else(|error| panic!("nobody has closed it yet, but {error}")));
+        let seat = self.list.attach(Direction::Sending);
+        drop(seat.unwrap_or_else(|error| panic!("the side is not closed yet: {error}")));
     }
 }
 
-/// A queue, what was sent by each of two, and what was received.
+/// A queue, the items whose sends succeeded, and the items that two receivers got.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct Queued<Q> {
+pub struct SegmentListState<Q> {
     queue: Q,
     sent: [RaceCell; 2],
     got: [RaceCell; 2],
 }
 
-/// Every scenario, with its victims alive.
+/// Runs every scenario of a segment list.
 pub fn all(stage: &mut impl Stage) {
-    stage.run(keeps_order_over_segments::<PoolState>());
-    stage.run(grows_to_its_limit_and_shrinks::<PoolState>());
-    stage.run(two_grow_at_the_same_time::<PoolState>());
-    stage.run(a_dead_sender_leaves_the_chain_whole::<PoolState>());
-    stage.run(a_dead_receiver_leaves_the_chain_whole::<PoolState>());
-    stage.run(the_last_sender_ends_the_queue::<PoolState>());
-    stage.run(an_impatient_sender_has_sent_or_not::<PoolState>());
-    stage.run(who_cannot_take_an_item_leaves_it_to_others());
-    stage.run(what_finds_no_place_was_not_sent());
+    stage.run(keeps_order_across_segments::<PooledList>());
+    stage.run(grows_to_its_limit_and_shrinks::<PooledList>());
+    stage.run(concurrent_senders_grow_the_list::<PooledList>());
+    stage.run(sender_death_keeps_the_list_consistent::<PooledList>());
+    stage.run(receiver_death_keeps_the_list_consistent::<PooledList>());
+    stage.run(last_sender_disconnects_receivers::<PooledList>());
+    stage.run(failed_non_blocking_send_sends_nothing::<PooledList>());
+    stage.run(failed_receiver_wakes_another_receiver());
+    stage.run(send_into_a_damaged_segment_fails());
 }
 
-fn briefly() -> Timeout {
-    Timeout::after(Duration::from_micros(200))
-}
-
-fn send<Q: Unlimited, const WHO: usize>(shared: &Queued<Q>, item: u64) {
+fn send<Q: Unlimited, const INDEX: usize>(shared: &SegmentListState<Q>, item: u64) {
     if shared.queue.send(item) {
-        shared.sent[WHO].set(shared.sent[WHO].get() + item);
+        shared.sent[INDEX].set(shared.sent[INDEX].get() + item);
     }
 }
 
-fn take<Q: Unlimited, const WHO: usize>(shared: &Queued<Q>, timeout: Timeout) {
-    if let Some(item) = shared.queue.take(timeout).expect("nobody has closed it") {
-        assert!([1, 10, 100].contains(&item), "nobody has sent {item}");
-        shared.got[WHO].set(shared.got[WHO].get() + item);
+fn receive<Q: Unlimited, const INDEX: usize>(shared: &SegmentListState<Q>, timeout: Timeout) {
+    if let Some(item) = shared.queue.receive(timeout).expect("the queue is open") {
+        assert!(
+            [1, 10, 100].contains(&item),
+            "received {item}, which was not sent"
+        );
+        shared.got[INDEX].set(shared.got[INDEX].get() + item);
     }
 }
 
-/// All that is left; afterwards it takes as many items as ever, in order.
-fn left_in<Q: Unlimited>(shared: &Queued<Q>) -> u64 {
+/// Receives the items left in the queue, returns their sum, and checks that no segment is lost.
+///
+/// The queue must then accept items up to its limit, twice, and return them in order.
+fn drain_and_check<Q: Unlimited>(shared: &SegmentListState<Q>) -> u64 {
     let mut left = 0;
-    while let Ok(Some(item)) = shared.queue.take(Timeout::NonBlocking) {
+    while let Ok(Some(item)) = shared.queue.receive(Timeout::NonBlocking) {
         left += item;
     }
     for _ in 0..2 {
         for item in 0..SEGMENTS as u64 {
             assert!(shared.queue.send(item), "a segment is lost");
         }
-        assert!(!shared.queue.send(9), "over the limit");
+        assert!(
+            !shared.queue.send(9),
+            "an item beyond the limit was accepted"
+        );
         for item in 0..SEGMENTS as u64 {
-            assert_eq!(shared.queue.take(Timeout::NonBlocking), Ok(Some(item)));
+            assert_eq!(shared.queue.receive(Timeout::NonBlocking), Ok(Some(item)));
         }
     }
     left
@@ -272,128 +280,152 @@ fn sum(numbers: &[RaceCell; 2]) -> u64 {
     numbers.iter().map(|number| number.get()).sum()
 }
 
-/// Alone: it takes as many as its limit, gives them back in order, and can be filled again.
-pub fn grows_to_its_limit_and_shrinks<Q: Unlimited>() -> Scenario<Queued<Q>> {
-    let alone = |shared: &Queued<Q>| assert_eq!(left_in(shared), 0);
+/// A queue grows up to its limit, returns its items in order, and can be filled again.
+pub fn grows_to_its_limit_and_shrinks<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let alone = |shared: &SegmentListState<Q>| assert_eq!(drain_and_check(shared), 0);
     Scenario::new("grows_to_its_limit_and_shrinks", vec![alone])
 }
 
-/// What one sends another receives in the same order, each in a segment of its own.
-pub fn keeps_order_over_segments<Q: Unlimited>() -> Scenario<Queued<Q>> {
-    let sender = |shared: &Queued<Q>| {
-        assert!(shared.queue.send(1), "no limit of one");
-        assert!(shared.queue.send(10), "no limit of two");
+/// Items in different segments arrive in the order in which they were sent.
+pub fn keeps_order_across_segments<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let sender = |shared: &SegmentListState<Q>| {
+        assert!(shared.queue.send(1), "the limit is two");
+        assert!(shared.queue.send(10), "the limit is two");
     };
-    let receiver = |shared: &Queued<Q>| {
-        assert_eq!(shared.queue.take(Timeout::Infinite), Ok(Some(1)));
-        assert_eq!(shared.queue.take(Timeout::Infinite), Ok(Some(10)));
+    let receiver = |shared: &SegmentListState<Q>| {
+        assert_eq!(shared.queue.receive(Timeout::Infinite), Ok(Some(1)));
+        assert_eq!(shared.queue.receive(Timeout::Infinite), Ok(Some(10)));
     };
-    Scenario::new("keeps_order_over_segments", vec![sender, receiver])
-        .verify(|shared| assert_eq!(left_in(shared), 0))
+    Scenario::new("keeps_order_across_segments", vec![sender, receiver])
+        .verify(|shared| assert_eq!(drain_and_check(shared), 0))
         .choices(4)
 }
 
-/// Two make a segment, and one drains what they send.
-pub fn two_grow_at_the_same_time<Q: Unlimited>() -> Scenario<Queued<Q>> {
-    let participants: Vec<fn(&Queued<Q>)> = vec![
+/// Two senders that create segments concurrently lose no item.
+pub fn concurrent_senders_grow_the_list<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let participants: Vec<fn(&SegmentListState<Q>)> = vec![
         |shared| send::<Q, 0>(shared, 1),
         |shared| send::<Q, 1>(shared, 10),
-        |shared| take::<Q, 0>(shared, Timeout::Infinite),
+        |shared| receive::<Q, 0>(shared, Timeout::Infinite),
     ];
-    Scenario::new("two_grow_at_the_same_time", participants)
+    Scenario::new("concurrent_senders_grow_the_list", participants)
         .verify(|shared| {
-            assert_eq!(sum(&shared.got) + left_in(shared), 11);
+            assert_eq!(sum(&shared.got) + drain_and_check(shared), 11);
             assert_eq!(sum(&shared.sent), 11);
         })
         .choices(8)
 }
 
-/// A sender is killed, also while it makes a segment: its item was sent or not, and others grow on.
-pub fn a_dead_sender_leaves_the_chain_whole<Q: Unlimited>() -> Scenario<Queued<Q>> {
-    let participants: Vec<fn(&Queued<Q>)> = vec![|shared| send::<Q, 0>(shared, 1), |shared| {
-        send::<Q, 1>(shared, 10);
-        take::<Q, 0>(shared, Timeout::NonBlocking);
-    }];
-    Scenario::new("a_dead_sender_leaves_the_chain_whole", participants)
+/// If a sender is killed at any step, the list is consistent and other senders continue.
+///
+/// The death may fall between the creation of a segment and its linking. The item was sent whole or
+/// not at all.
+pub fn sender_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let participants: Vec<fn(&SegmentListState<Q>)> =
+        vec![|shared| send::<Q, 0>(shared, 1), |shared| {
+            send::<Q, 1>(shared, 10);
+            receive::<Q, 0>(shared, Timeout::NonBlocking);
+        }];
+    Scenario::new("sender_death_keeps_the_list_consistent", participants)
         .verify(|shared| {
-            let there = sum(&shared.got) + left_in(shared);
-            assert!([10, 11].contains(&there), "{there} is there");
-            assert!(there >= sum(&shared.sent), "{there} is there");
+            let found = sum(&shared.got) + drain_and_check(shared);
+            assert!([10, 11].contains(&found), "found {found}");
+            assert!(found >= sum(&shared.sent), "found {found}");
         })
         .choices(8)
         .victims(&[0])
 }
 
-/// A receiver is killed, also while it removes a segment: it has taken the oldest item or not, and the rest is
-/// there, for one that does not look twice.
-pub fn a_dead_receiver_leaves_the_chain_whole<Q: Unlimited>() -> Scenario<Queued<Q>> {
-    let participants: Vec<fn(&Queued<Q>)> =
-        vec![|shared| take::<Q, 0>(shared, briefly()), |shared| {
+/// If a receiver is killed at any step, the list is consistent and other receivers continue.
+///
+/// The death may fall between the unlinking of a segment and its removal. The receiver took the
+/// oldest item or none. The other receiver has no recheck, so it must be woken.
+pub fn receiver_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let participants: Vec<fn(&SegmentListState<Q>)> = vec![
+        |shared| receive::<Q, 0>(shared, short_timeout()),
+        |shared| {
             send::<Q, 0>(shared, 1);
             send::<Q, 0>(shared, 10);
-            take::<Q, 1>(shared, Timeout::Infinite);
-        }];
-    Scenario::new("a_dead_receiver_leaves_the_chain_whole", participants)
+            receive::<Q, 1>(shared, Timeout::Infinite);
+        },
+    ];
+    Scenario::new("receiver_death_keeps_the_list_consistent", participants)
         .verify(|shared| {
-            let there = sum(&shared.got) + left_in(shared);
-            assert!([1, 10, 11].contains(&there), "{there} is there");
+            let found = sum(&shared.got) + drain_and_check(shared);
+            assert!([1, 10, 11].contains(&found), "found {found}");
         })
         .choices(8)
         .victims(&[0])
         .without_rechecks()
 }
 
-/// The last sender goes, or is killed: who waits for an item hears of it.
-pub fn the_last_sender_ends_the_queue<Q: Unlimited>() -> Scenario<Queued<Q>> {
-    let participants: Vec<fn(&Queued<Q>)> = vec![|shared| shared.queue.close(), |shared| {
-        assert_eq!(shared.queue.take(Timeout::Infinite), Err(Ended))
-    }];
-    Scenario::new("the_last_sender_ends_the_queue", participants).choices(8)
+/// Dropping the last sender disconnects a waiting receiver.
+pub fn last_sender_disconnects_receivers<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let participants: Vec<fn(&SegmentListState<Q>)> =
+        vec![|shared| shared.queue.close(), |shared| {
+            assert_eq!(shared.queue.receive(Timeout::Infinite), Err(Ended))
+        }];
+    Scenario::new("last_sender_disconnects_receivers", participants).choices(8)
 }
 
-/// Who does not wait for the lock has sent its item if it is told so, and else has not.
-pub fn an_impatient_sender_has_sent_or_not<Q: Unlimited>() -> Scenario<Queued<Q>> {
-    let participants: Vec<fn(&Queued<Q>)> = vec![|shared| send::<Q, 0>(shared, 1), |shared| {
-        if shared.queue.try_send(10) {
-            shared.sent[1].set(10);
-        }
-    }];
-    Scenario::new("an_impatient_sender_has_sent_or_not", participants)
+/// A non-blocking send that fails has sent nothing.
+///
+/// The lock may be held by the other sender. The queue contains exactly the items whose sends
+/// succeeded.
+pub fn failed_non_blocking_send_sends_nothing<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
+    let participants: Vec<fn(&SegmentListState<Q>)> =
+        vec![|shared| send::<Q, 0>(shared, 1), |shared| {
+            if shared.queue.try_send(10) {
+                shared.sent[1].set(10);
+            }
+        }];
+    Scenario::new("failed_non_blocking_send_sends_nothing", participants)
         .verify(|shared| {
-            assert_eq!(shared.sent[0].get(), 1, "it waits for the lock");
-            assert_eq!(left_in(shared), sum(&shared.sent));
+            assert_eq!(
+                shared.sent[0].get(),
+                1,
+                "a blocking send failed below the limit"
+            );
+            assert_eq!(drain_and_check(shared), sum(&shared.sent));
         })
         .choices(8)
 }
 
-/// One that is woken for an item, and cannot take it, wakes another one that can, which does not look twice.
-pub fn who_cannot_take_an_item_leaves_it_to_others() -> Scenario<Queued<PoolState>> {
-    let participants: Vec<fn(&Queued<PoolState>)> = vec![
+/// A receiver that is woken and cannot access the segment wakes another receiver.
+///
+/// The other receiver has no recheck. If the failed one keeps the wake-up, it hangs.
+pub fn failed_receiver_wakes_another_receiver() -> Scenario<SegmentListState<PooledList>> {
+    let participants: Vec<fn(&SegmentListState<PooledList>)> = vec![
         |shared| {
             let taken = shared
                 .queue
-                .chain
-                .recv_into_with(&Unseen, &mut 0, briefly());
-            assert!(taken.is_err(), "there is {taken:?} in no segment");
+                .list
+                .recv_into_with(&Unseen, &mut 0, short_timeout());
+            assert!(
+                taken.is_err(),
+                "received from a segment that cannot be accessed"
+            );
         },
-        |shared| take::<PoolState, 0>(shared, Timeout::Infinite),
-        |shared| send::<PoolState, 0>(shared, 1),
+        |shared| receive::<PooledList, 0>(shared, Timeout::Infinite),
+        |shared| send::<PooledList, 0>(shared, 1),
     ];
-    Scenario::new("who_cannot_take_an_item_leaves_it_to_others", participants)
+    Scenario::new("failed_receiver_wakes_another_receiver", participants)
         .verify(|shared| assert_eq!(shared.got[0].get(), 1))
         .choices(8)
         .without_rechecks()
 }
 
-/// A faulty peer has written into the segment between the look for room and the next step: the sender hears of it.
-pub fn what_finds_no_place_was_not_sent() -> Scenario<Queued<PoolState>> {
-    let alone = |shared: &Queued<PoolState>| {
+/// A send into a segment that a faulty peer damaged fails with an error.
+///
+/// The segment loses its slots between the check for a free slot and the next step.
+pub fn send_into_a_damaged_segment_fails() -> Scenario<SegmentListState<PooledList>> {
+    let alone = |shared: &SegmentListState<PooledList>| {
         let sent = shared
             .queue
-            .chain
+            .list
             .send_with(&Shrinking, &1, Timeout::Infinite);
         let corrupted = SendTimeoutError::Failed((), ChannelError::Corrupted);
         assert_eq!(sent, Err(corrupted));
     };
-    Scenario::new("what_finds_no_place_was_not_sent", vec![alone])
+    Scenario::new("send_into_a_damaged_segment_fails", vec![alone])
 }

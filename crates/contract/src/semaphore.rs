@@ -1,14 +1,14 @@
-//! What a counting semaphore promises.
+//! The promises of a counting semaphore.
 
-use super::{RaceCell, Scenario, Stage, centuries, spent};
+use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts};
 use interlatch::platform::{AtomicU32, Deadline, Ordering, ShmSafe};
 use interlatch::sync::{MAX_PERMITS, RawSemaphore, Semaphore, Timeout};
 use std::time::Duration;
 
-/// A semaphore without permits, one with one, and numbers beside them.
+/// Semaphores that start with zero, one and two permits, and numbers that participants record.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct EndpointRef<P: RawSemaphore> {
+pub struct SemaphoreState<P: RawSemaphore> {
     empty: P,
     #[shm(initial = with_permits(1))]
     one: P,
@@ -25,23 +25,39 @@ fn with_permits<P: RawSemaphore + ShmSafe>(permits: u32) -> P {
     semaphore
 }
 
-/// Every scenario of a semaphore.
+/// Runs every scenario of a semaphore.
 pub fn all<P: RawSemaphore + ShmSafe + 'static>(stage: &mut impl Stage) {
+    all_but_overflow::<P>(stage);
+    stage.run(rejects_overflow::<P>());
+}
+
+/// Runs every scenario of the guards and methods that only [`Semaphore`] has.
+pub fn all_of_semaphore(stage: &mut impl Stage) {
+    stage.run(guards_exclude_with_one_permit(2));
+    stage.run(guards_exclude_with_one_permit(3));
+    stage.run(every_acquire_method_acquires());
+}
+
+/// Runs the scenarios of a semaphore that may be unable to hold [`MAX_PERMITS`].
+///
+/// The number of permits of a semaphore in a pipe is limited by the capacity of the pipe.
+pub fn all_but_overflow<P: RawSemaphore + ShmSafe + 'static>(stage: &mut impl Stage) {
     stage.run(publishes_writes::<P>());
     stage.run(excludes_with_one_permit::<P>(2));
     stage.run(excludes_with_one_permit::<P>(3));
     stage.run(admits_no_more_than_its_permits::<P>());
-    stage.run(each_release_lets_one_go::<P>());
-    stage.run(releases_by_two_let_two_go::<P>());
-    stage.run(a_release_of_many_lets_many_go::<P>());
-    stage.run(a_timed_out_acquirer_takes_nothing_along::<P>());
-    stage.run(later_releases_find_the_last_waiter::<P>());
-    stage.run(some_leave_the_rest_to_others::<P>());
-    stage.run(those_who_want_some_get_all_together::<P>());
+    stage.run(each_release_wakes_a_waiter::<P>());
+    stage.run(concurrent_releases_wake_two_waiters::<P>());
+    stage.run(release_of_two_wakes_two_waiters::<P>());
+    stage.run(timed_out_acquirer_takes_no_permit::<P>());
+    stage.run(later_release_wakes_the_last_waiter::<P>());
+    stage.run(acquire_some_leaves_the_rest_to_other_waiters::<P>());
+    stage.run(concurrent_acquire_some_takes_each_permit_once::<P>());
     stage.run(counts_each_permit::<P>());
-    stage.run(takes_as_many_as_there_are::<P>());
-    stage.run(refuses_to_overflow::<P>());
-    stage.run(answers_odd_timeouts::<P>());
+    stage.run(acquire_some_takes_the_available_permits::<P>());
+    stage.run(handles_extreme_timeouts::<P>());
+    stage.run(acquirer_death_blocks_no_other_acquirer::<P>());
+    stage.run(releaser_death_blocks_no_acquirer::<P>());
 }
 
 fn acquire<P: RawSemaphore>(semaphore: &P) {
@@ -49,229 +65,276 @@ fn acquire<P: RawSemaphore>(semaphore: &P) {
 }
 
 fn release<P: RawSemaphore>(semaphore: &P, count: u32) {
-    semaphore.release(count).expect("far from the maximum");
+    semaphore.release(count).expect("far below the maximum");
 }
 
-fn wait<P: RawSemaphore>(shared: &EndpointRef<P>) {
+fn wait<P: RawSemaphore>(shared: &SemaphoreState<P>) {
     acquire(&shared.empty);
 }
 
-/// A waiter is killed, asleep or woken: of two permits the other waiter gets one.
-pub fn a_dead_acquirer_hinders_nobody<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    let release_twice = |shared: &EndpointRef<P>| {
+/// If a waiter is killed at any step, the other waiter gets a permit.
+///
+/// The first of two waiters is killed, asleep or just woken, and two permits are released one after
+/// the other. If the wake-up dies with the waiter, the other waiter hangs.
+pub fn acquirer_death_blocks_no_other_acquirer<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
+    let release_twice = |shared: &SemaphoreState<P>| {
         release(&shared.empty, 1);
         release(&shared.empty, 1);
     };
     Scenario::new(
-        "a_dead_acquirer_hinders_nobody",
+        "acquirer_death_blocks_no_other_acquirer",
         vec![wait, wait, release_twice],
     )
     .choices(10)
     .victims(&[0])
 }
 
-/// A releaser is killed, before or after it has released: a waiter gets what the other one releases.
-pub fn a_dead_releaser_hinders_nobody<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    let release_one = |shared: &EndpointRef<P>| release(&shared.empty, 1);
+/// If a releaser is killed at any step, a waiter gets a permit of the other releaser.
+///
+/// The first of two releasers is killed, possibly between its release and its wake call.
+pub fn releaser_death_blocks_no_acquirer<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
+    let release_one = |shared: &SemaphoreState<P>| release(&shared.empty, 1);
     Scenario::new(
-        "a_dead_releaser_hinders_nobody",
+        "releaser_death_blocks_no_acquirer",
         vec![release_one, wait, release_one],
     )
     .choices(10)
     .victims(&[0])
 }
 
-/// What was written before a release is seen after the acquire.
-pub fn publishes_writes<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    let writer = |shared: &EndpointRef<P>| {
+/// An acquirer sees the writes that precede the release of its permit.
+///
+/// One process writes an unsynchronized number and releases; another one acquires and reads it. A
+/// missing Acquire or Release is a data race.
+pub fn publishes_writes<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
+    let writer = |shared: &SemaphoreState<P>| {
         shared.number.set(7);
         release(&shared.empty, 1);
     };
-    let reader = |shared: &EndpointRef<P>| {
+    let reader = |shared: &SemaphoreState<P>| {
         acquire(&shared.empty);
         assert_eq!(shared.number.get(), 7);
     };
     Scenario::new("publishes_writes", vec![writer, reader])
 }
 
-/// With one permit it is a lock.
-pub fn excludes_with_one_permit<P: RawSemaphore>(processes: usize) -> Scenario<EndpointRef<P>> {
-    let increment = |shared: &EndpointRef<P>| {
+/// A semaphore with one permit excludes like a lock.
+///
+/// The processes increment an unsynchronized number between acquire and release.
+pub fn excludes_with_one_permit<P: RawSemaphore>(processes: usize) -> Scenario<SemaphoreState<P>> {
+    let increment = |shared: &SemaphoreState<P>| {
         acquire(&shared.one);
         shared.number.increment();
         release(&shared.one, 1);
     };
     let verify = match processes {
-        2 => |shared: &EndpointRef<P>| assert_eq!(shared.number.get(), 2),
-        _ => |shared: &EndpointRef<P>| assert_eq!(shared.number.get(), 3),
+        2 => |shared: &SemaphoreState<P>| assert_eq!(shared.number.get(), 2),
+        _ => |shared: &SemaphoreState<P>| assert_eq!(shared.number.get(), 3),
     };
-    let participants = vec![increment as fn(&EndpointRef<P>); processes.clamp(2, 3)];
+    let participants = vec![increment as fn(&SemaphoreState<P>); processes.clamp(2, 3)];
     Scenario::new("excludes_with_one_permit", participants)
         .verify(verify)
         .choices(4)
 }
 
-/// The same with guards, which begin their release with what their acquire left.
-pub fn guards_exclude_with_one_permit(processes: usize) -> Scenario<EndpointRef<Semaphore>> {
-    let increment = |shared: &EndpointRef<Semaphore>| {
+/// Guards of a semaphore with one permit exclude like a lock.
+///
+/// A guard starts its release with the state that its acquire left, as the expected value of the
+/// first compare-exchange.
+pub fn guards_exclude_with_one_permit(processes: usize) -> Scenario<SemaphoreState<Semaphore>> {
+    let increment = |shared: &SemaphoreState<Semaphore>| {
         let permit = shared.one.acquire();
         shared.number.increment();
         drop(permit);
     };
     let verify = match processes {
-        2 => |shared: &EndpointRef<Semaphore>| assert_eq!(shared.number.get(), 2),
-        _ => |shared: &EndpointRef<Semaphore>| assert_eq!(shared.number.get(), 3),
+        2 => |shared: &SemaphoreState<Semaphore>| assert_eq!(shared.number.get(), 2),
+        _ => |shared: &SemaphoreState<Semaphore>| assert_eq!(shared.number.get(), 3),
     };
-    let participants = vec![increment as fn(&EndpointRef<Semaphore>); processes.clamp(2, 3)];
+    let participants = vec![increment as fn(&SemaphoreState<Semaphore>); processes.clamp(2, 3)];
     Scenario::new("guards_exclude_with_one_permit", participants)
         .verify(verify)
         .choices(4)
 }
 
-/// Three want in, two permits: never three inside.
-pub fn admits_no_more_than_its_permits<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    let visit = |shared: &EndpointRef<P>| {
+/// At most as many processes hold a permit as the semaphore has permits.
+///
+/// Three processes acquire from two permits and count the holders.
+pub fn admits_no_more_than_its_permits<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
+    let hold_permit = |shared: &SemaphoreState<P>| {
         acquire(&shared.two);
         let inside = shared.inside.fetch_add(1, Ordering::Relaxed) + 1;
-        assert!(inside <= 2, "{inside} inside with 2 permits");
+        assert!(inside <= 2, "{inside} processes hold 2 permits");
         shared.inside.fetch_sub(1, Ordering::Relaxed);
         release(&shared.two, 1);
     };
-    Scenario::new("admits_no_more_than_its_permits", vec![visit, visit, visit]).choices(4)
+    Scenario::new("admits_no_more_than_its_permits", vec![hold_permit; 3]).choices(4)
 }
 
-/// Two waiters, two releases one after the other: both go on.
-pub fn each_release_lets_one_go<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    let release_twice = |shared: &EndpointRef<P>| {
+/// Each of two releases of one process wakes a waiter.
+///
+/// Two processes wait. If the second release finds a state that hides the second waiter, that
+/// waiter hangs.
+pub fn each_release_wakes_a_waiter<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
+    let release_twice = |shared: &SemaphoreState<P>| {
         release(&shared.empty, 1);
         release(&shared.empty, 1);
     };
-    Scenario::new("each_release_lets_one_go", vec![wait, wait, release_twice]).choices(4)
-}
-
-/// Two waiters, one release by each of two others: both go on.
-pub fn releases_by_two_let_two_go<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    let release_one = |shared: &EndpointRef<P>| release(&shared.empty, 1);
-    let participants = vec![wait, wait, release_one, release_one];
-    Scenario::new("releases_by_two_let_two_go", participants).choices(4)
-}
-
-/// Two waiters, one release of two: both go on.
-pub fn a_release_of_many_lets_many_go<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    let release_two = |shared: &EndpointRef<P>| release(&shared.empty, 2);
     Scenario::new(
-        "a_release_of_many_lets_many_go",
+        "each_release_wakes_a_waiter",
+        vec![wait, wait, release_twice],
+    )
+    .choices(4)
+}
+
+/// Releases of two processes wake two waiters.
+///
+/// The releases are concurrent. If one of them loses its permit or its wake-up, a waiter hangs.
+pub fn concurrent_releases_wake_two_waiters<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
+    let release_one = |shared: &SemaphoreState<P>| release(&shared.empty, 1);
+    let participants = vec![wait, wait, release_one, release_one];
+    Scenario::new("concurrent_releases_wake_two_waiters", participants).choices(4)
+}
+
+/// A release of two permits wakes two waiters.
+///
+/// A waiter that was woken must wake the next waiter, or the release must wake both.
+pub fn release_of_two_wakes_two_waiters<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
+    let release_two = |shared: &SemaphoreState<P>| release(&shared.empty, 2);
+    Scenario::new(
+        "release_of_two_wakes_two_waiters",
         vec![wait, wait, release_two],
     )
     .choices(4)
 }
 
-/// Three waiters, a release of two and then of one: the two that go first leave the third to be
-/// found.
-pub fn later_releases_find_the_last_waiter<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    let release_three = |shared: &EndpointRef<P>| {
+/// A later release wakes a waiter that earlier releases left asleep.
+///
+/// Three processes wait, and one process releases two permits and then one. If the two waiters that
+/// acquire first clear the mark of the third, the third one hangs.
+pub fn later_release_wakes_the_last_waiter<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
+    let release_three = |shared: &SemaphoreState<P>| {
         release(&shared.empty, 2);
         release(&shared.empty, 1);
     };
     let participants = vec![wait, wait, wait, release_three];
-    Scenario::new("later_releases_find_the_last_waiter", participants).choices(8)
+    Scenario::new("later_release_wakes_the_last_waiter", participants).choices(8)
 }
 
-/// As many can be taken as were given, and not one more.
-pub fn counts_each_permit<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    let count = |shared: &EndpointRef<P>| {
+/// A semaphore hands out exactly as many permits as were released.
+pub fn counts_each_permit<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
+    let count = |shared: &SemaphoreState<P>| {
         for given in [1, 2, 3, 5] {
             release(&shared.empty, given - 1);
             release(&shared.empty, 1);
             for _ in 0..given {
-                assert!(
-                    shared.empty.acquire_with(Timeout::NonBlocking),
-                    "there is one"
-                );
+                let is_acquired = shared.empty.acquire_with(Timeout::NonBlocking);
+                assert!(is_acquired, "a released permit is lost");
             }
-            assert!(
-                !shared.empty.acquire_with(Timeout::NonBlocking),
-                "all are out"
-            );
+            let is_acquired = shared.empty.acquire_with(Timeout::NonBlocking);
+            assert!(!is_acquired, "more permits were acquired than released");
         }
     };
     Scenario::new("counts_each_permit", vec![count])
 }
 
-/// Who waits for some takes no more than that, and the next waiter gets what is left.
-pub fn some_leave_the_rest_to_others<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    let wait_for_two = |shared: &EndpointRef<P>| {
+/// `acquire_some` acquires at most the number it asks for, and other waiters get the rest.
+///
+/// One process waits for two permits and one for a single permit; three permits are released. If
+/// the first one takes too many or wakes no other waiter, the second one hangs.
+pub fn acquire_some_leaves_the_rest_to_other_waiters<P: RawSemaphore>()
+-> Scenario<SemaphoreState<P>> {
+    let wait_for_two = |shared: &SemaphoreState<P>| {
         let mut taken = 0;
         while taken < 2 {
             let more = shared.empty.acquire_some_with(2 - taken, Timeout::Infinite);
             taken += more;
-            assert!(taken <= 2, "{more} more, {taken} in all");
+            assert!(taken <= 2, "acquired {more} more, {taken} in all");
         }
     };
-    let release_three = |shared: &EndpointRef<P>| release(&shared.empty, 3);
+    let release_three = |shared: &SemaphoreState<P>| release(&shared.empty, 3);
     let participants = vec![wait_for_two, wait, release_three];
-    Scenario::new("some_leave_the_rest_to_others", participants).choices(4)
+    Scenario::new(
+        "acquire_some_leaves_the_rest_to_other_waiters",
+        participants,
+    )
+    .choices(4)
 }
 
-/// Two ask for some: each permit is taken once, and none is left.
-pub fn those_who_want_some_get_all_together<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    fn take<P: RawSemaphore, const ME: usize>(shared: &EndpointRef<P>) {
+/// Concurrent calls of `acquire_some` acquire each permit once and leave none.
+///
+/// Two processes ask for two permits each, and two permits are available.
+pub fn concurrent_acquire_some_takes_each_permit_once<P: RawSemaphore>()
+-> Scenario<SemaphoreState<P>> {
+    fn take_some<P: RawSemaphore, const INDEX: usize>(shared: &SemaphoreState<P>) {
         let taken = shared.two.acquire_some_with(2, Timeout::NonBlocking);
-        shared.acquired[ME].set(taken.into());
+        shared.acquired[INDEX].set(taken.into());
     }
-    let participants = vec![take::<P, 0> as fn(&EndpointRef<P>), take::<P, 1>];
-    Scenario::new("those_who_want_some_get_all_together", participants).verify(|shared| {
+    let participants = vec![
+        take_some::<P, 0> as fn(&SemaphoreState<P>),
+        take_some::<P, 1>,
+    ];
+    Scenario::new(
+        "concurrent_acquire_some_takes_each_permit_once",
+        participants,
+    )
+    .verify(|shared| {
         let [one, other] = &shared.acquired;
         assert_eq!(one.get() + other.get(), 2);
     })
 }
 
-/// Without anybody else, as many as asked for, or as there are.
-pub fn takes_as_many_as_there_are<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    let take = |shared: &EndpointRef<P>| {
-        let some = |most, timeout| shared.empty.acquire_some_with(most, timeout);
+/// `acquire_some` acquires the available permits, up to the number it asks for.
+pub fn acquire_some_takes_the_available_permits<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
+    let take = |shared: &SemaphoreState<P>| {
+        let some = |max, timeout| shared.empty.acquire_some_with(max, timeout);
         assert_eq!(some(1, Timeout::NonBlocking), 0);
-        assert_eq!(some(0, Timeout::Infinite), 0, "none is there at once");
+        assert_eq!(some(0, Timeout::Infinite), 0, "zero permits need no wait");
         release(&shared.empty, 5);
         assert_eq!(some(0, Timeout::Infinite), 0);
         assert_eq!(some(2, Timeout::Infinite), 2);
         assert_eq!(some(9, Timeout::NonBlocking), 3);
-        assert_eq!(some(9, spent()[0]), 0);
+        assert_eq!(some(9, expired_timeouts()[0]), 0);
         release(&shared.empty, 1);
-        assert_eq!(some(u32::MAX, centuries()), 1);
+        assert_eq!(some(u32::MAX, distant_timeout()), 1);
     };
-    Scenario::new("takes_as_many_as_there_are", vec![take])
+    Scenario::new("acquire_some_takes_the_available_permits", vec![take])
 }
 
-/// The semaphore's own functions: each takes a permit, and its guard gives it back unless it is
-/// forgotten.
-pub fn every_way_to_acquire_acquires() -> Scenario<Semaphore> {
-    let acquires = |semaphore: &Semaphore| {
+/// Each acquiring method of [`Semaphore`] acquires one permit.
+///
+/// The guard releases the permit when it is dropped, unless it was forgotten.
+pub fn every_acquire_method_acquires() -> Scenario<Semaphore> {
+    let alone = |semaphore: &Semaphore| {
         let second = Duration::from_secs(1);
-        semaphore.release(2).expect("far from the maximum");
+        semaphore.release(2).expect("far below the maximum");
         drop(semaphore.acquire());
-        drop(semaphore.try_acquire().expect("there are two"));
-        drop(semaphore.acquire_timeout(second).expect("there are two"));
+        drop(semaphore.try_acquire().expect("two permits are available"));
+        let permit = semaphore.acquire_timeout(second);
+        drop(permit.expect("two permits are available"));
         drop(
             semaphore
                 .acquire_deadline(Deadline::after(second))
-                .expect("there are two"),
+                .expect("two permits are available"),
         );
-        assert_eq!(semaphore.permits(), 2, "each was given back");
+        assert_eq!(semaphore.permits(), 2, "a dropped guard released no permit");
         semaphore.acquire().forget();
         assert_eq!(semaphore.permits(), 1);
         let last = semaphore.acquire();
         assert_eq!(semaphore.permits(), 0);
-        assert!(semaphore.try_acquire().is_none(), "all are out");
+        assert!(semaphore.try_acquire().is_none(), "no permit is available");
         drop(last);
     };
-    Scenario::new("every_way_to_acquire_acquires", vec![acquires])
+    Scenario::new("every_acquire_method_acquires", vec![alone])
         .verify(|semaphore| assert_eq!(semaphore.permits(), 1))
 }
 
-/// An acquirer that gives up holds nothing, and swallows nobody's wake-up.
-pub fn a_timed_out_acquirer_takes_nothing_along<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    let impatient = |shared: &EndpointRef<P>| {
+/// An acquirer that times out has acquired no permit and takes no wake-up from another waiter.
+///
+/// One of two waiters has a timeout, and one permit is released. If the timed-out waiter keeps the
+/// permit or the wake-up, the other waiter hangs.
+pub fn timed_out_acquirer_takes_no_permit<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
+    let with_timeout = |shared: &SemaphoreState<P>| {
         if shared
             .empty
             .acquire_with(Timeout::after(Duration::from_micros(50)))
@@ -279,43 +342,44 @@ pub fn a_timed_out_acquirer_takes_nothing_along<P: RawSemaphore>() -> Scenario<E
             release(&shared.empty, 1);
         }
     };
-    let release_one = |shared: &EndpointRef<P>| release(&shared.empty, 1);
-    let participants = vec![impatient, wait, release_one];
-    Scenario::new("a_timed_out_acquirer_takes_nothing_along", participants).choices(4)
+    let release_one = |shared: &SemaphoreState<P>| release(&shared.empty, 1);
+    let participants = vec![with_timeout, wait, release_one];
+    Scenario::new("timed_out_acquirer_takes_no_permit", participants).choices(4)
 }
 
-/// A release beyond the maximum is an error and changes nothing.
-pub fn refuses_to_overflow<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    let overflow = |shared: &EndpointRef<P>| {
+/// A release beyond [`MAX_PERMITS`] is an error and changes nothing.
+pub fn rejects_overflow<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
+    let overflow = |shared: &SemaphoreState<P>| {
         let overflow = shared
             .one
             .release(MAX_PERMITS)
-            .expect_err("one permit is there already");
+            .expect_err("one permit is available already");
         assert_eq!((overflow.held, overflow.added), (1, MAX_PERMITS));
         acquire(&shared.one);
-        assert!(
-            !shared.one.acquire_with(Timeout::NonBlocking),
-            "no more than there were"
-        );
+        let is_acquired = shared.one.acquire_with(Timeout::NonBlocking);
+        assert!(!is_acquired, "the failed release added a permit");
         release(&shared.one, MAX_PERMITS - 1);
         release(&shared.one, 1);
-        let overflow = shared.one.release(1).expect_err("as many as there can be");
+        let overflow = shared.one.release(1).expect_err("the maximum is reached");
         assert_eq!((overflow.held, overflow.added), (MAX_PERMITS, 1));
     };
-    Scenario::new("refuses_to_overflow", vec![overflow])
+    Scenario::new("rejects_overflow", vec![overflow])
 }
 
-/// A timeout of zero and a deadline in the past try once; one of centuries takes what is there.
-pub fn answers_odd_timeouts<P: RawSemaphore>() -> Scenario<EndpointRef<P>> {
-    let odd = |shared: &EndpointRef<P>| {
-        for timeout in spent() {
-            assert!(shared.one.acquire_with(timeout), "there is a permit");
+/// An expired timeout tries once, and the longest timeout acquires an available permit.
+pub fn handles_extreme_timeouts<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
+    let alone = |shared: &SemaphoreState<P>| {
+        for timeout in expired_timeouts() {
+            let is_acquired = shared.one.acquire_with(timeout);
+            assert!(is_acquired, "the available permit was not acquired");
             release(&shared.one, 1);
         }
-        assert!(shared.one.acquire_with(centuries()), "there is a permit");
-        for timeout in spent() {
-            assert!(!shared.one.acquire_with(timeout), "there is none");
+        let is_acquired = shared.one.acquire_with(distant_timeout());
+        assert!(is_acquired, "the available permit was not acquired");
+        for timeout in expired_timeouts() {
+            let is_acquired = shared.one.acquire_with(timeout);
+            assert!(!is_acquired, "a permit was acquired that is not available");
         }
     };
-    Scenario::new("answers_odd_timeouts", vec![odd])
+    Scenario::new("handles_extreme_timeouts", vec![alone])
 }

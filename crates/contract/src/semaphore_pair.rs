@@ -1,46 +1,53 @@
-//! What a semaphore pair promises.
+//! The promises of a semaphore pair.
 
 use super::{RaceCell, Scenario, Stage};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::{SemaphorePair, Timeout};
 use std::time::Duration;
 
-/// The pair of the notes and what is handed over.
+/// A semaphore pair, the number that the writer writes, and the number that the reader saw last.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
-pub struct HandedOver {
+pub struct PairState {
     pair: SemaphorePair,
     number: RaceCell,
     seen: RaceCell,
 }
 
-/// Every scenario of a pair.
+/// Runs every scenario of a semaphore pair.
 pub fn all(stage: &mut impl Stage) {
     stage.run(writer_and_reader_alternate());
-    stage.run(a_cancelled_turn_is_the_same_sides_again());
-    stage.run(an_impatient_reader_takes_nothing_along());
-    stage.run(every_way_to_take_a_turn_takes_one());
+    stage.run(cancelled_turn_returns_to_its_side());
+    stage.run(timed_out_reader_takes_no_turn());
+    stage.run(every_turn_method_takes_a_turn());
 }
 
-fn write_once(shared: &HandedOver) {
+fn write_once(shared: &PairState) {
     let _turn = shared.pair.write();
     shared.number.increment();
 }
 
-fn read_once(shared: &HandedOver) {
+fn read_once(shared: &PairState) {
     let _turn = shared.pair.read();
     let number = shared.number.get();
-    assert_eq!(number, shared.seen.get() + 1, "one write between two reads");
+    assert_eq!(
+        number,
+        shared.seen.get() + 1,
+        "not one write between two reads"
+    );
     shared.seen.set(number);
 }
 
-/// Write, read, write, read: each write is read once.
-pub fn writer_and_reader_alternate() -> Scenario<HandedOver> {
-    let writer = |shared: &HandedOver| {
+/// Writer and reader alternate, and each write is read once.
+///
+/// Both sides access an unsynchronized number. If a turn is granted twice or does not order memory,
+/// the accesses race.
+pub fn writer_and_reader_alternate() -> Scenario<PairState> {
+    let writer = |shared: &PairState| {
         write_once(shared);
         write_once(shared);
     };
-    let reader = |shared: &HandedOver| {
+    let reader = |shared: &PairState| {
         read_once(shared);
         read_once(shared);
     };
@@ -48,43 +55,48 @@ pub fn writer_and_reader_alternate() -> Scenario<HandedOver> {
         .verify(|shared| assert_eq!(shared.seen.get(), 2))
 }
 
-/// A turn that is given back goes to the same side.
-pub fn a_cancelled_turn_is_the_same_sides_again() -> Scenario<HandedOver> {
-    let writer = |shared: &HandedOver| {
+/// A cancelled turn returns to the same side.
+///
+/// The writer cancels its first turn and takes it again. If the turn goes to the reader, the reader
+/// reads a write that did not happen.
+pub fn cancelled_turn_returns_to_its_side() -> Scenario<PairState> {
+    let writer = |shared: &PairState| {
         shared.pair.write().cancel();
         write_once(shared);
     };
     Scenario::new(
-        "a_cancelled_turn_is_the_same_sides_again",
+        "cancelled_turn_returns_to_its_side",
         vec![writer, read_once],
     )
     .verify(|shared| assert_eq!(shared.seen.get(), 1))
 }
 
-/// A reader that gives up leaves its turn to the next.
-pub fn an_impatient_reader_takes_nothing_along() -> Scenario<HandedOver> {
-    let impatient = |shared: &HandedOver| {
+/// A reader that times out leaves its turn to the next reader.
+///
+/// One of two readers has a timeout. If it keeps the turn or the wake-up, the other reader hangs.
+pub fn timed_out_reader_takes_no_turn() -> Scenario<PairState> {
+    let with_timeout = |shared: &PairState| {
         let timeout = Timeout::after(Duration::from_micros(50));
         if let Some(turn) = shared.pair.read_with(timeout) {
             turn.cancel();
         }
     };
-    let participants = vec![write_once, impatient, read_once];
-    Scenario::new("an_impatient_reader_takes_nothing_along", participants)
+    let participants = vec![write_once, with_timeout, read_once];
+    Scenario::new("timed_out_reader_takes_no_turn", participants)
         .verify(|shared| assert_eq!(shared.seen.get(), 1))
         .choices(4)
 }
 
-/// Waiting or not, each takes the turn that there is, and is refused the other side's.
-pub fn every_way_to_take_a_turn_takes_one() -> Scenario<HandedOver> {
-    let takes = |shared: &HandedOver| {
+/// Each method takes an available turn of its own side and no turn of the other side.
+pub fn every_turn_method_takes_a_turn() -> Scenario<PairState> {
+    let alone = |shared: &PairState| {
         let (pair, second) = (&shared.pair, Duration::from_secs(1));
         assert!(pair.try_read().is_none(), "nothing was written");
-        drop(pair.try_write().expect("the writer begins"));
+        drop(pair.try_write().expect("the writer has the first turn"));
         assert!(pair.try_write().is_none(), "nothing was read");
-        drop(pair.try_read().expect("it was written"));
-        drop(pair.write_timeout(second).expect("it was read"));
-        drop(pair.read_timeout(second).expect("it was written"));
+        drop(pair.try_read().expect("a write is finished"));
+        drop(pair.write_timeout(second).expect("the write was read"));
+        drop(pair.read_timeout(second).expect("a write is finished"));
     };
-    Scenario::new("every_way_to_take_a_turn_takes_one", vec![takes])
+    Scenario::new("every_turn_method_takes_a_turn", vec![alone])
 }

@@ -1,17 +1,17 @@
-//! What each primitive means: small sequential state machines.
+//! Sequential specifications of the primitives, as small state machines.
 //!
-//! Everything that checks a primitive on the real machine checks it against these: one operation
-//! at a time, or as the linearization of a history.
+//! Tests with real processes check each primitive against these: step by step, or by searching for
+//! a linearization of a recorded history.
 
 use interlatch::channel::message_queue::Select;
 use interlatch::sync::MAX_PERMITS;
 use std::collections::VecDeque;
 
-/// The state of an object between two operations.
+/// State of an object between two operations.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum State {
-    /// A semaphore; a lock is one with a single permit.
-    RawSemaphore(u32),
+pub enum SequentialState {
+    /// A semaphore with its number of permits. A lock is a semaphore with one permit.
+    Semaphore(u32),
     /// A semaphore pair.
     Pair {
         /// Turns for writers.
@@ -23,82 +23,83 @@ pub enum State {
     Buffer {
         /// The items, oldest first.
         items: VecDeque<u64>,
-        /// The most items.
+        /// Maximum number of items.
         capacity: usize,
-        /// Handles at the sending end; the last one that goes ends the stream.
+        /// Number of senders. Dropping the last one disconnects the receivers.
         senders: usize,
-        /// Handles at the receiving end; the last one that goes breaks the pipe.
+        /// Number of receivers. Dropping the last one disconnects the senders.
         receivers: usize,
     },
     /// A message queue.
     Queue {
         /// The messages, oldest first.
-        messages: VecDeque<Posted>,
-        /// The most messages.
-        most: usize,
-        /// The most bytes of all together.
-        bytes: usize,
+        messages: VecDeque<Message>,
+        /// Maximum number of messages.
+        max_messages: usize,
+        /// Maximum number of bytes of all messages together.
+        max_bytes: usize,
     },
 }
 
 /// A message in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Posted {
-    /// Its type.
-    pub kind: i64,
-    /// What it says.
+pub struct Message {
+    /// Message type.
+    pub message_type: i64,
+    /// Content.
     pub item: u64,
-    /// How many bytes it takes to say that.
+    /// Length in bytes.
     pub length: usize,
 }
 
-/// What a process does to an object.
+/// An operation of a process on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Take a permit, or lock.
+    /// Acquires a permit, or locks.
     Acquire,
-    /// Add permits, or unlock.
+    /// Releases permits, or unlocks.
     Release(u32),
-    /// Take a writer's turn and end it.
+    /// Takes a writer's turn and finishes it.
     Write,
-    /// Take a reader's turn and end it.
+    /// Takes a reader's turn and finishes it.
     Read,
-    /// Send an item.
+    /// Sends an item.
     Send(u64),
-    /// Receive an item.
+    /// Receives an item.
     Recv,
-    /// Send a message.
-    Post(Posted),
-    /// Receive a message.
+    /// Sends a message.
+    Post(Message),
+    /// Receives a message.
     Fetch(Select),
-    /// Count the items.
+    /// Counts the items.
     Len,
-    /// Drop a handle of the sending end.
+    /// Drops a sender.
     CloseSending,
-    /// Drop a handle of the receiving end.
+    /// Drops a receiver.
     CloseReceiving,
 }
 
-/// How an operation ends.
+/// Result of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// Done, and there is nothing to say about it.
+    /// Success without a value.
     Done,
-    /// An item was received.
+    /// The received item.
     Item(u64),
-    /// There were that many.
+    /// The number of items.
     Count(u64),
-    /// Not now: it would have to wait.
+    /// The operation has to wait.
     WouldBlock,
-    /// Never: the other end is closed.
+    /// The other side is closed.
     Disconnected,
-    /// More permits than can be counted.
+    /// The number of permits would exceed its maximum.
     Overflow,
 }
 
-impl State {
-    /// What the operation does in this state: its outcome and the next state. An operation that
-    /// has to wait is [`Outcome::WouldBlock`] and changes nothing.
+impl SequentialState {
+    /// Applies the operation and returns its outcome and the next state.
+    ///
+    /// An operation that has to wait returns [`Outcome::WouldBlock`] and changes nothing.
     #[must_use]
     pub fn apply(&self, operation: Operation) -> (Outcome, Self) {
         let mut next = self.clone();
@@ -108,16 +109,16 @@ impl State {
 
     fn step(&mut self, operation: Operation) -> Outcome {
         match (self, operation) {
-            (Self::RawSemaphore(permits), Operation::Acquire) => take(permits),
-            (Self::RawSemaphore(permits), Operation::Release(count)) => {
+            (Self::Semaphore(permits), Operation::Acquire) => acquire(permits),
+            (Self::Semaphore(permits), Operation::Release(count)) => {
                 if count > MAX_PERMITS - *permits {
                     return Outcome::Overflow;
                 }
                 *permits += count;
                 Outcome::Done
             }
-            (Self::Pair { writer, reader }, Operation::Write) => turn(writer, reader),
-            (Self::Pair { writer, reader }, Operation::Read) => turn(reader, writer),
+            (Self::Pair { writer, reader }, Operation::Write) => take_turn(writer, reader),
+            (Self::Pair { writer, reader }, Operation::Read) => take_turn(reader, writer),
             (
                 Self::Buffer {
                     items,
@@ -138,19 +139,19 @@ impl State {
             (
                 Self::Queue {
                     messages,
-                    most,
-                    bytes,
+                    max_messages,
+                    max_bytes,
                 },
-                Operation::Post(posted),
-            ) => post(messages, *most, *bytes, posted),
+                Operation::Post(message),
+            ) => post(messages, *max_messages, *max_bytes, message),
             (Self::Queue { messages, .. }, Operation::Fetch(select)) => fetch(messages, select),
             (Self::Queue { messages, .. }, Operation::Len) => Outcome::Count(messages.len() as u64),
-            (_, operation) => unreachable!("{operation:?} is for another kind of object"),
+            (_, operation) => unreachable!("the object has no operation {operation:?}"),
         }
     }
 }
 
-fn take(permits: &mut u32) -> Outcome {
+fn acquire(permits: &mut u32) -> Outcome {
     match permits.checked_sub(1) {
         Some(left) => {
             *permits = left;
@@ -160,8 +161,8 @@ fn take(permits: &mut u32) -> Outcome {
     }
 }
 
-fn turn(mine: &mut u32, other: &mut u32) -> Outcome {
-    let outcome = take(mine);
+fn take_turn(own: &mut u32, other: &mut u32) -> Outcome {
+    let outcome = acquire(own);
     *other += u32::from(outcome == Outcome::Done);
     outcome
 }
@@ -177,24 +178,31 @@ fn send(items: &mut VecDeque<u64>, capacity: usize, receivers: usize, item: u64)
     }
 }
 
-fn post(messages: &mut VecDeque<Posted>, most: usize, bytes: usize, posted: Posted) -> Outcome {
+fn post(
+    messages: &mut VecDeque<Message>,
+    max_messages: usize,
+    max_bytes: usize,
+    message: Message,
+) -> Outcome {
     let used: usize = messages.iter().map(|message| message.length).sum();
-    if messages.len() < most && used + posted.length <= bytes {
-        messages.push_back(posted);
+    if messages.len() < max_messages && used + message.length <= max_bytes {
+        messages.push_back(message);
         Outcome::Done
     } else {
         Outcome::WouldBlock
     }
 }
 
-fn fetch(messages: &mut VecDeque<Posted>, select: Select) -> Outcome {
-    let lowest = messages.iter().map(|message| message.kind).min();
-    let place = messages.iter().position(|message| match select {
+fn fetch(messages: &mut VecDeque<Message>, select: Select) -> Outcome {
+    let lowest = messages.iter().map(|message| message.message_type).min();
+    let index = messages.iter().position(|message| match select {
         Select::First => true,
-        Select::Type(kind) => message.kind == kind.get(),
-        Select::LowestUpTo(kind) => message.kind <= kind.get() && Some(message.kind) == lowest,
+        Select::Type(asked) => message.message_type == asked.get(),
+        Select::LowestUpTo(limit) => {
+            message.message_type <= limit.get() && Some(message.message_type) == lowest
+        }
     });
-    let message = place.and_then(|place| messages.remove(place));
+    let message = index.and_then(|index| messages.remove(index));
     message.map_or(Outcome::WouldBlock, |message| Outcome::Item(message.item))
 }
 

@@ -486,7 +486,7 @@ impl RawRobustMutex {
 
 // SAFETY: one step takes the word from a value without an owner to the caller's id. Only
 // `release_as`, or the kernel after the owner's death, removes that id. Release and Acquire order
-// one holder before the next. `models/robust_lock.rs` checks both.
+// one holder before the next. `models/raw_robust_mutex.rs` checks both.
 unsafe impl RobustLock for RawRobustMutex {
     fn lock_with(&self, timeout: Timeout) -> Result<Acquired, LockError> {
         self.lock_with(timeout)

@@ -19,11 +19,11 @@
 //! // tests/models.rs
 //! use interlatch::sync::RawMutex;
 //! use interlatch_check::{Model, runner::Runner};
-//! use interlatch_contract::lock;
+//! use interlatch_contract::mutex;
 //! use std::process::ExitCode;
 //!
 //! fn main() -> ExitCode {
-//!     let models = vec![Model::new("mutex", || lock::excludes::<RawMutex>(2))];
+//!     let models = vec![Model::new("mutex", || mutex::excludes::<RawMutex>(2))];
 //!     Runner::new(models).run()
 //! }
 //! ```

@@ -1,32 +1,32 @@
-//! Receivers that do not look who has sent.
+//! Receivers that do not check the sender of a message.
 
 use interlatch::channel::Channel;
 use interlatch::named::DirectLinkError;
 use interlatch::named::ProcessId;
 use interlatch_check::FailureKind::WrongResult;
 use interlatch_check::Model;
-use interlatch_contract::address::*;
+use interlatch_contract::addressed::*;
 
 pub fn models() -> Vec<Model> {
     vec![
         Model::broken(
-            "link_that_believes_everybody",
+            "link_that_accepts_any_sender",
             WrongResult,
-            a_link_refuses_a_stranger::<Believes>,
+            link_rejects_a_stranger::<TrustsSender>,
         ),
         Model::broken(
-            "inbox_that_knows_its_first_sender_only",
+            "inbox_that_reports_the_first_sender_for_all",
             WrongResult,
-            a_receiver_learns_who_has_sent::<Believes>,
+            receiver_learns_the_sender::<TrustsSender>,
         ),
     ]
 }
 
-/// Whoever has sent the first message has sent them all.
-struct Believes;
+/// Accepts every message, and reports the sender of the first one for all of them.
+struct TrustsSender;
 
-impl Receives for Believes {
-    fn of_link(
+impl Receives for TrustsSender {
+    fn recv_from_link(
         _ends: [ProcessId; 2],
         [_, incoming]: [&NamedChannel; 2],
     ) -> Vec<Result<u64, DirectLinkError>> {
@@ -34,7 +34,7 @@ impl Receives for Believes {
         messages.map(|message| Ok(message.item())).collect()
     }
 
-    fn of_anybody(post: &NamedChannel) -> Vec<(ProcessId, u64)> {
+    fn recv_from_anyone(post: &NamedChannel) -> Vec<(ProcessId, u64)> {
         let messages: Vec<_> = post.receiver().into_iter().flatten().flatten().collect();
         let first = messages.first().map(|message| message.from());
         let items = messages.iter().map(|message| message.item());

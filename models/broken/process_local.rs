@@ -1,6 +1,6 @@
-//! Pipes, and what is made of semaphores, with a step left out.
+//! Broken pipes, and broken primitives that are built on semaphores.
 
-use crate::pipes::{Item, Kernel};
+use crate::process_local::{Item, Kernel};
 use interlatch::channel::{
     AttachError, Endpoint, RecvTimeoutError, SendTimeoutError, Unregistered,
 };
@@ -13,52 +13,61 @@ use interlatch::{Buffer, Channel, PipeBuffer};
 use interlatch_check::FailureKind::{Deadlock, WrongResult};
 use interlatch_check::Model;
 use interlatch_check::Scenario;
-use interlatch_contract::process_local::{Countable, Factory, ProcessLocal};
+use interlatch_contract::process_local::{Factory, ProcessLocal, SemaphoreFactory};
 use interlatch_contract::{buffer, condvar, semaphore};
 use zerocopy::IntoBytes;
 
 pub fn models() -> Vec<Model> {
     vec![
-        Model::broken("acquirer_that_believes_poll", WrongResult, || {
-            semaphore::admits_no_more_than_its_permits::<ProcessLocal<Believing>>()
+        Model::broken("pipe_semaphore_that_trusts_poll", WrongResult, || {
+            semaphore::admits_no_more_than_its_permits::<ProcessLocal<TrustsPoll>>()
         }),
-        Model::broken("condvar_whose_notifier_does_not_wait", Deadlock, || {
-            condvar::hands_back_and_forth::<
-                ProcessLocal<Flawed<HASTY>>,
-                ProcessLocal<SemaphoreLock<PipeSemaphore>>,
-            >()
+        Model::broken(
+            "semaphore_condvar_whose_notifier_does_not_wait",
+            Deadlock,
+            || {
+                condvar::two_waiters_alternate::<
+                    ProcessLocal<Flawed<NOTIFIER_DOES_NOT_WAIT>>,
+                    ProcessLocal<SemaphoreLock<PipeSemaphore>>,
+                >()
+            },
+        ),
+        Model::broken(
+            "semaphore_condvar_whose_waiter_leaves_its_entry",
+            Deadlock,
+            || {
+                condvar::timed_out_waiter_takes_no_notification::<
+                    ProcessLocal<Flawed<WAITER_LEAVES_ITS_ENTRY>>,
+                    ProcessLocal<SemaphoreLock<PipeSemaphore>>,
+                >()
+            },
+        ),
+        Model::broken("pipe_without_turns_for_split_items", WrongResult, || {
+            buffer::items_of_both_senders_arrive::<ProcessLocal<MixesParts>>()
         }),
-        Model::broken("condvar_whose_waiter_leaves_its_entry", Deadlock, || {
-            condvar::a_timed_out_waiter_eats_no_notification::<
-                ProcessLocal<Flawed<FORGETFUL>>,
-                ProcessLocal<SemaphoreLock<PipeSemaphore>>,
-            >()
-        }),
-        Model::broken("items_in_pieces_without_a_turn", WrongResult, || {
-            buffer::two_senders_are_both_heard::<ProcessLocal<Torn>>()
-        }),
-        Model::broken("two_way_pipe_that_both_fill", Deadlock, both_fill),
-        Model::broken("pipe_whose_receiver_keeps_a_sending_end", Deadlock, || {
-            Scenario::new("hears_the_end", vec![send_one, receive_all])
+        Model::broken("duplex_that_both_sides_fill", Deadlock, both_fill),
+        Model::broken("pipe_whose_receiver_keeps_a_writer", Deadlock, || {
+            Scenario::new("receiver_sees_the_end", vec![send_one, receive_all])
         }),
     ]
 }
 
-/// A semaphore whose acquirer waits until there is something to read, and takes it for granted that it is the
-/// one who reads it.
+/// A semaphore in a pipe whose acquirer waits with `poll(2)` and ignores the result of its read.
+///
+/// Another acquirer may read the permit in between, so too many processes hold one.
 #[derive(Debug)]
-pub struct Believing(Reader, Writer);
+pub struct TrustsPoll(Reader, Writer);
 
-impl Factory for Believing {
+impl Factory for TrustsPoll {
     fn create() -> Self {
         let (reader, writer) = pipe::pipe(8).expect("a model has pipes");
         Self(reader, writer)
     }
 }
 
-impl RawSemaphore for Believing {
+impl RawSemaphore for TrustsPoll {
     fn acquire_with(&self, timeout: Timeout) -> bool {
-        // The scenario's acquirers have all the time there is.
+        // The acquirers of the scenario have no timeout.
         assert_eq!(timeout, Timeout::Infinite);
         self.0.wait(None).expect("a model has memory");
         let _ = self.0.read(&mut [0]);
@@ -71,13 +80,13 @@ impl RawSemaphore for Believing {
     }
 }
 
-/// Who notifies does not wait until a waiter has taken the wake-up: one that comes later, or it itself, may
-/// take it.
-const HASTY: u8 = 0;
-/// A waiter whose time is over leaves its entry on the list: a notifier waits for its answer.
-const FORGETFUL: u8 = 1;
+/// The notifier does not wait for the waiter to take the wake-up: a later waiter may take it, and
+/// the notified one hangs.
+const NOTIFIER_DOES_NOT_WAIT: u8 = 0;
+/// A timed-out waiter leaves its entry: the next notifier waits for its answer and hangs.
+const WAITER_LEAVES_ITS_ENTRY: u8 = 1;
 
-/// `SemaphoreCondvar`, with a step left out.
+/// `SemaphoreCondvar` with one step left out.
 #[derive(Debug)]
 pub struct Flawed<const FLAW: u8> {
     entry: PipeSemaphore,
@@ -88,7 +97,7 @@ pub struct Flawed<const FLAW: u8> {
 
 impl<const FLAW: u8> Factory for Flawed<FLAW> {
     fn create() -> Self {
-        let [entry, waiting, wakes, woken] = [1, 0, 0, 0].map(PipeSemaphore::with);
+        let [entry, waiting, wakes, woken] = [1, 0, 0, 0].map(PipeSemaphore::with_permits);
         Self {
             entry,
             waiting,
@@ -101,41 +110,41 @@ impl<const FLAW: u8> Factory for Flawed<FLAW> {
 impl<const FLAW: u8> Flawed<FLAW> {
     fn wait(&self, timeout: Timeout) -> bool {
         if !self.wakes.acquire_with(timeout) {
-            if FLAW == FORGETFUL || self.waiting.acquire_with(Timeout::NonBlocking) {
+            if FLAW == WAITER_LEAVES_ITS_ENTRY || self.waiting.acquire_with(Timeout::NonBlocking) {
                 return false;
             }
-            take(&self.wakes);
+            acquire(&self.wakes);
         }
-        give(&self.woken, 1);
+        release(&self.woken, 1);
         true
     }
 
-    fn notify(&self, most: u32) {
-        take(&self.entry);
-        let listed = (0..most).take_while(|_| self.waiting.acquire_with(Timeout::NonBlocking));
+    fn notify(&self, max: u32) {
+        acquire(&self.entry);
+        let listed = (0..max).take_while(|_| self.waiting.acquire_with(Timeout::NonBlocking));
         let count = listed.count() as u32;
-        give(&self.wakes, count);
-        if FLAW != HASTY {
-            (0..count).for_each(|_| take(&self.woken));
+        release(&self.wakes, count);
+        if FLAW != NOTIFIER_DOES_NOT_WAIT {
+            (0..count).for_each(|_| acquire(&self.woken));
         }
-        give(&self.entry, 1);
+        release(&self.entry, 1);
     }
 }
 
-fn take(semaphore: &PipeSemaphore) {
+fn acquire(semaphore: &PipeSemaphore) {
     assert!(semaphore.acquire_with(Timeout::Infinite));
 }
 
-fn give(semaphore: &PipeSemaphore, count: u32) {
-    semaphore.release(count).expect("few");
+fn release(semaphore: &PipeSemaphore, count: u32) {
+    semaphore.release(count).expect("far below the maximum");
 }
 
 impl<const FLAW: u8> RawCondvar for Flawed<FLAW> {
     fn wait_with<L: RawLock>(&self, held: &mut LockGuard<'_, L>, timeout: Timeout) -> bool {
-        take(&self.entry);
-        give(&self.waiting, 1);
-        give(&self.entry, 1);
-        // SAFETY: it is locked again below.
+        acquire(&self.entry);
+        release(&self.waiting, 1);
+        release(&self.entry, 1);
+        // SAFETY: the caller's guard holds the lock, and it is locked again below.
         unsafe { held.mutex().unlock() };
         let is_notified = self.wait(timeout);
         while !held.mutex().raw_lock_with(Timeout::Infinite) {}
@@ -151,14 +160,16 @@ impl<const FLAW: u8> RawCondvar for Flawed<FLAW> {
     }
 }
 
-/// Items in pieces, whose senders take no turns: each writes what there is room for.
+/// A pipe of items that are written in parts, whose senders take no turns.
+///
+/// Each sender writes as many bytes as fit, so the parts of two items mix.
 #[derive(Debug)]
-pub struct Torn {
+pub struct MixesParts {
     received: PipeBuffer<[u64; 2]>,
     writer: Writer,
 }
 
-impl Factory for Torn {
+impl Factory for MixesParts {
     fn create() -> Self {
         let (reader, writer) = pipe::pipe(12).expect("a model has pipes");
         let received = PipeBuffer::from_ends(Some(reader), None, None);
@@ -166,13 +177,13 @@ impl Factory for Torn {
     }
 }
 
-/// The scenario ends before its handles do.
+/// An endpoint without a count: the scenario does not depend on disconnection.
 #[derive(Debug)]
 pub struct Uncounted;
 
 impl Endpoint for Uncounted {}
 
-impl Channel for Torn {
+impl Channel for MixesParts {
     type SendEndpoint<'a> = Uncounted;
     type RecvEndpoint<'a> = Uncounted;
 
@@ -185,7 +196,7 @@ impl Channel for Torn {
     }
 }
 
-impl Unregistered for Torn {
+impl Unregistered for MixesParts {
     fn unregistered_sender(&self) -> Result<Uncounted, AttachError> {
         Ok(Uncounted)
     }
@@ -195,16 +206,16 @@ impl Unregistered for Torn {
     }
 }
 
-impl Buffer for Torn {
+impl Buffer for MixesParts {
     type Item = u64;
 
     fn send_with(
         &self,
         _endpoint: &Uncounted,
         item: u64,
-        _patience: Timeout,
+        _timeout: Timeout,
     ) -> Result<(), SendTimeoutError<u64>> {
-        let item = <[u64; 2] as Item>::of(item);
+        let item = <[u64; 2] as Item>::from_number(item);
         let (bytes, mut moved) = (item.as_bytes(), 0);
         while moved < bytes.len() {
             moved += self.writer.write_blocking(&bytes[moved..]).unwrap_or(0);
@@ -225,7 +236,7 @@ impl Buffer for Torn {
     }
 }
 
-/// Both directions of a two-way pipe.
+/// Two pipes, one for each direction.
 #[derive(Debug)]
 struct TwoWay([PipeBuffer<u64>; 2]);
 
@@ -235,31 +246,38 @@ impl Factory for TwoWay {
     }
 }
 
-/// Both send more than fits, and only then receive, as `duplex/both_send_first` does.
+/// Both sides send more than fits before they receive: both wait for room.
+///
+/// `duplex/both_sides_send_before_they_receive` holds, because `Duplex` receives while it sends.
 fn both_fill() -> Scenario<ProcessLocal<TwoWay>> {
-    fn talk<const ME: usize>(shared: &ProcessLocal<TwoWay>) {
+    fn send_then_receive<const ME: usize>(shared: &ProcessLocal<TwoWay>) {
         let [out, back] = [&shared.0.0[ME], &shared.0.0[1 - ME]];
         for item in 1..=2 {
             let sent = out.send_unregistered(item, Timeout::Infinite);
-            sent.expect("the other side is there");
+            sent.expect("the other side is connected");
         }
         for item in 1..=2 {
             assert_eq!(back.recv_unregistered(Timeout::Infinite), Ok(item));
         }
     }
-    Scenario::new("both_send_first", vec![talk::<0>, talk::<1>])
+    Scenario::new(
+        "both_sides_send_before_they_receive",
+        vec![send_then_receive::<0>, send_then_receive::<1>],
+    )
 }
 
 fn send_one(shared: &ProcessLocal<Kernel<u64, 1>>) {
-    let sender = shared.sender().expect("a receiver is there");
+    let sender = shared.sender().expect("the pipe is open");
     let sent = sender.send_with(1, Timeout::Infinite);
-    sent.expect("it goes on receiving");
+    sent.expect("the receiver is connected");
 }
 
-/// As a shell would that forgets to close what its child inherits: the end comes when nobody can send any more,
-/// and this one could.
+/// A receiver that keeps a writer open, like a shell that does not close the ends its child
+/// inherits.
+///
+/// The end of file arrives when the last writer is closed, so the receiver waits for itself.
 fn receive_all(shared: &ProcessLocal<Kernel<u64, 1>>) {
-    let _forgotten = shared.sender().ok();
-    let receiver = shared.receiver().expect("nobody else");
+    let _not_closed = shared.sender().ok();
+    let receiver = shared.receiver().expect("no other receiver is attached");
     while receiver.recv_with(Timeout::Infinite).is_ok() {}
 }

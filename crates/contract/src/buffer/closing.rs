@@ -1,0 +1,146 @@
+//! Closing: what a side observes after the last handle of the other side is dropped.
+
+use super::{BufferState, Scenario, receive, send};
+use interlatch::channel::{Direction, RecvTimeoutError, SendTimeoutError, Unregistered};
+use interlatch::sync::Timeout;
+
+/// Attaches a handle and drops it. Dropping the last handle closes the side.
+pub(super) fn close<B: Unregistered<Item = u64>>(shared: &BufferState<B>, direction: Direction) {
+    let closed = match direction {
+        Direction::Sending => shared.buffer.attach_sender().map(drop),
+        Direction::Receiving => shared.buffer.attach_receiver().map(drop),
+    };
+    closed.unwrap_or_else(|error| panic!("the side is open, but {error}"));
+}
+
+/// Dropping a sender while another one exists does not disconnect the receivers.
+///
+/// If any drop closes the side, the receiver gets an error although a sender exists.
+pub fn dropping_one_of_two_senders_keeps_the_buffer_open<B: Unregistered<Item = u64>>()
+-> Scenario<BufferState<B>> {
+    let sender = |shared: &BufferState<B>| {
+        let sender = shared.buffer.sender().expect("the buffer is open");
+        close(shared, Direction::Sending);
+        sender.send(1).expect("the receivers are connected");
+    };
+    let receiver = |shared: &BufferState<B>| assert_eq!(receive(shared), 1);
+    Scenario::new(
+        "dropping_one_of_two_senders_keeps_the_buffer_open",
+        vec![sender, receiver],
+    )
+}
+
+/// After the last sender is dropped, receivers get the remaining items and then `Disconnected`.
+///
+/// If closing discards items or hides them, the receiver gets the error too early.
+pub fn closed_buffer_can_be_drained<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
+    let sender = |shared: &BufferState<B>| {
+        send(shared, 1);
+        close(shared, Direction::Sending);
+    };
+    let receiver = |shared: &BufferState<B>| {
+        assert_eq!(receive(shared), 1);
+        let end = Err(RecvTimeoutError::Disconnected);
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::Infinite), end);
+        assert_eq!(
+            shared.buffer.recv_unregistered(Timeout::NonBlocking),
+            end,
+            "the end is not permanent"
+        );
+    };
+    Scenario::new("closed_buffer_can_be_drained", vec![sender, receiver])
+}
+
+/// Every later call on a closed buffer fails with `Disconnected`, waiting or not.
+///
+/// A closed side cannot be opened again.
+pub fn closed_buffer_stays_closed<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
+    let close_and_check = |shared: &BufferState<B>| {
+        close(shared, Direction::Sending);
+        let end = Err(RecvTimeoutError::Disconnected);
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::NonBlocking), end);
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::Infinite), end);
+        assert!(
+            shared.buffer.attach_sender().is_err(),
+            "a closed side was opened again"
+        );
+        close(shared, Direction::Receiving);
+        let broken = Err(SendTimeoutError::Disconnected(1));
+        assert_eq!(
+            shared.buffer.send_unregistered(1, Timeout::NonBlocking),
+            broken
+        );
+        assert_eq!(
+            shared.buffer.send_unregistered(1, Timeout::Infinite),
+            broken
+        );
+    };
+    Scenario::new("closed_buffer_stays_closed", vec![close_and_check])
+}
+
+/// Dropping the last sender wakes every waiting receiver.
+///
+/// Two receivers wait. If only one is woken, the other hangs.
+pub fn closing_wakes_every_receiver<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
+    let receiver = |shared: &BufferState<B>| {
+        let end = Err(RecvTimeoutError::Disconnected);
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::Infinite), end);
+    };
+    let closer = |shared: &BufferState<B>| close(shared, Direction::Sending);
+    Scenario::new(
+        "closing_wakes_every_receiver",
+        vec![receiver, receiver, closer],
+    )
+    .choices(8)
+}
+
+/// Dropping the last receiver wakes every waiting sender and returns their items.
+///
+/// Two senders fill the buffer and wait. If only one is woken, the other hangs.
+pub fn closing_wakes_every_sender<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
+    fn fill_and_wait<B: Unregistered<Item = u64>>(shared: &BufferState<B>) {
+        for item in 0..=shared.buffer.capacity() as u64 {
+            if let Err(error) = shared.buffer.send_unregistered(item, Timeout::Infinite) {
+                assert_eq!(error, SendTimeoutError::Disconnected(item));
+                return;
+            }
+        }
+        panic!("more items were sent than the capacity");
+    }
+    let closer = |shared: &BufferState<B>| close(shared, Direction::Receiving);
+    let participants = vec![fill_and_wait as fn(&BufferState<B>), fill_and_wait, closer];
+    Scenario::new("closing_wakes_every_sender", participants).choices(8)
+}
+
+/// Every receiver sees the disconnection, even at the moment when another one sees it.
+///
+/// If the notice of the disconnection is a permit that a receiver takes and releases again, a
+/// non-blocking call in between must not report an empty buffer.
+pub fn every_receiver_sees_disconnection<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>>
+{
+    let receiver = |shared: &BufferState<B>| {
+        let end = Err(RecvTimeoutError::Disconnected);
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::Infinite), end);
+        assert_eq!(shared.buffer.recv_unregistered(Timeout::NonBlocking), end);
+    };
+    let closer = |shared: &BufferState<B>| close(shared, Direction::Sending);
+    let participants = vec![receiver as fn(&BufferState<B>), receiver, closer];
+    Scenario::new("every_receiver_sees_disconnection", participants).choices(8)
+}
+
+/// Every sender sees the disconnection and keeps its item.
+///
+/// The counterpart of [`every_receiver_sees_disconnection`].
+pub fn every_sender_sees_disconnection<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
+    let sender = |shared: &BufferState<B>| {
+        let end = Err(SendTimeoutError::Disconnected(1));
+        while shared.buffer.send_unregistered(1, Timeout::Infinite) != end {}
+        assert_eq!(
+            shared.buffer.send_unregistered(1, Timeout::NonBlocking),
+            end
+        );
+    };
+    let closer = |shared: &BufferState<B>| close(shared, Direction::Receiving);
+    let participants = vec![sender as fn(&BufferState<B>), sender, closer];
+    Scenario::new("every_sender_sees_disconnection", participants).choices(8)
+}

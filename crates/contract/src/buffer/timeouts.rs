@@ -1,0 +1,71 @@
+//! Timeouts: what an operation has done when it reports one.
+
+use super::{
+    BufferState, Scenario, distant_timeout, expired_timeouts, receive_as, send, send_one, sum_left,
+    sum_received,
+};
+use interlatch::channel::{RecvTimeoutError, SendTimeoutError, Unregistered};
+use interlatch::sync::Timeout;
+use std::time::Duration;
+
+/// A receiver that times out has taken no item and takes no wake-up from another receiver.
+///
+/// One of two receivers has a timeout, and one item is sent. If the timed-out receiver consumes the
+/// item or the wake-up, the other receiver hangs.
+pub fn timed_out_receiver_takes_no_item<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
+    let with_timeout = |shared: &BufferState<B>| {
+        let timeout = Timeout::after(Duration::from_micros(50));
+        match shared.buffer.recv_unregistered(timeout) {
+            Ok(item) => send(shared, item),
+            Err(error) => assert_eq!(error, RecvTimeoutError::Timeout),
+        }
+    };
+    let participants = vec![with_timeout, send_one, receive_as::<B, 0>];
+    Scenario::new("timed_out_receiver_takes_no_item", participants)
+        .verify(|shared| assert_eq!((sum_received(shared), sum_left(shared)), (1, 0)))
+        .choices(8)
+}
+
+/// A sender that times out keeps its item, and the buffer does not contain it.
+///
+/// One of two senders has a timeout. The sum of the received items must equal the sum of the items
+/// whose senders reported success.
+pub fn timed_out_sender_keeps_its_item<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
+    let with_timeout = |shared: &BufferState<B>| {
+        let timeout = Timeout::after(Duration::from_micros(50));
+        match shared.buffer.send_unregistered(4, timeout) {
+            Ok(()) => shared.got[1][0].set(4),
+            Err(error) => assert_eq!(error, SendTimeoutError::Timeout(4)),
+        }
+    };
+    let participants = vec![with_timeout, receive_as::<B, 0>, send_one];
+    Scenario::new("timed_out_sender_keeps_its_item", participants)
+        .verify(|shared| {
+            let sent = 1 + shared.got[1][0].get();
+            let received = shared.got[0][0].get();
+            assert_eq!(received + sum_left(shared), sent);
+        })
+        .choices(8)
+}
+
+/// An expired timeout tries once, and the longest timeout passes an item at once.
+pub fn handles_extreme_timeouts<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
+    let alone = |shared: &BufferState<B>| {
+        for timeout in expired_timeouts() {
+            let nothing = shared.buffer.recv_unregistered(timeout);
+            assert_eq!(nothing, Err(RecvTimeoutError::Timeout));
+        }
+        for item in 0..shared.buffer.capacity() as u64 {
+            assert_eq!(
+                shared.buffer.send_unregistered(item, distant_timeout()),
+                Ok(())
+            );
+        }
+        for timeout in expired_timeouts() {
+            let full = shared.buffer.send_unregistered(9, timeout);
+            assert_eq!(full, Err(SendTimeoutError::Timeout(9)));
+        }
+        assert_eq!(shared.buffer.recv_unregistered(distant_timeout()), Ok(0));
+    };
+    Scenario::new("handles_extreme_timeouts", vec![alone])
+}

@@ -1,0 +1,137 @@
+//! The promises of a lock.
+
+use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts};
+use interlatch::platform::ShmSafe;
+use interlatch::sync::{RawLock, RawMutex, Timeout};
+use std::time::Duration;
+
+/// A lock and a number that it protects.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct Protected<L> {
+    lock: L,
+    number: RaceCell,
+    tries: [RaceCell; 4],
+}
+
+/// Runs every scenario of a lock.
+pub fn all<L: RawLock + ShmSafe + 'static>(stage: &mut impl Stage) {
+    stage.run(excludes::<L>(2));
+    stage.run(excludes::<L>(3));
+    stage.run(excludes::<L>(4));
+    stage.run(locks_again_after_contention::<L>());
+    stage.run(publishes_writes::<L>());
+    stage.run(timed_out_locker_takes_no_wakeup::<L>());
+    stage.run(handles_extreme_timeouts::<L>());
+}
+
+/// Runs every scenario of the methods that only [`RawMutex`] has.
+pub fn all_of_raw_mutex(stage: &mut impl Stage) {
+    stage.run(every_lock_method_locks());
+}
+
+fn increment<L: RawLock>(shared: &Protected<L>) {
+    let _guard = shared.lock.lock();
+    shared.number.increment();
+}
+
+/// One process at a time holds the lock, and it sees the writes of the previous holder.
+///
+/// The processes increment an unsynchronized number under the lock. If two hold the lock at once,
+/// or a write is not visible to the next holder, the accesses race.
+pub fn excludes<L: RawLock>(processes: usize) -> Scenario<Protected<L>> {
+    let verify = match processes {
+        2 => |shared: &Protected<L>| assert_eq!(shared.number.get(), 2),
+        3 => |shared: &Protected<L>| assert_eq!(shared.number.get(), 3),
+        _ => |shared: &Protected<L>| assert_eq!(shared.number.get(), 4),
+    };
+    Scenario::new("excludes", vec![increment; processes.clamp(2, 4)])
+        .verify(verify)
+        .choices(4)
+}
+
+/// A lock that was contended can be locked again.
+///
+/// Two processes lock twice each. A stale contention state makes the second round hang or race.
+pub fn locks_again_after_contention<L: RawLock>() -> Scenario<Protected<L>> {
+    let twice = |shared: &Protected<L>| {
+        increment(shared);
+        increment(shared);
+    };
+    Scenario::new("locks_again_after_contention", vec![twice, twice])
+        .verify(|shared| assert_eq!(shared.number.get(), 4))
+}
+
+/// A locker that succeeds without waiting sees the writes of the previous holder.
+///
+/// The second process tries to lock once and reads the number. A missing Acquire or Release on the
+/// uncontended path is a data race.
+pub fn publishes_writes<L: RawLock>() -> Scenario<Protected<L>> {
+    let peek = |shared: &Protected<L>| {
+        if let Some(_guard) = shared.lock.lock_with(Timeout::NonBlocking) {
+            let number = shared.number.get();
+            assert!(number <= 1, "read {number}, which no process wrote");
+        }
+    };
+    Scenario::new("publishes_writes", vec![increment, peek])
+}
+
+/// A locker that times out does not hold the lock and takes no wake-up from another waiter.
+///
+/// One of three processes locks with a timeout. If it keeps the lock, the others race with it or
+/// hang. If it consumes the wake-up of an unlock, the last waiter hangs.
+pub fn timed_out_locker_takes_no_wakeup<L: RawLock>() -> Scenario<Protected<L>> {
+    let with_timeout = |shared: &Protected<L>| {
+        if let Some(_guard) = shared
+            .lock
+            .lock_with(Timeout::after(Duration::from_micros(50)))
+        {
+            shared.number.increment();
+            shared.tries[0].set(1);
+        }
+    };
+    Scenario::new(
+        "timed_out_locker_takes_no_wakeup",
+        vec![with_timeout, increment, increment],
+    )
+    .verify(|shared| assert_eq!(shared.number.get(), 2 + shared.tries[0].get()))
+    .choices(4)
+}
+
+/// An expired timeout tries once, and the longest timeout acquires a free lock.
+///
+/// One process locks with a zero timeout, a deadline in the past and a timeout of centuries. An
+/// overflow in the deadline's arithmetic makes one of them fail or wait.
+pub fn handles_extreme_timeouts<L: RawLock>() -> Scenario<Protected<L>> {
+    let alone = |shared: &Protected<L>| {
+        for timeout in expired_timeouts() {
+            let locked = shared.lock.lock_with(timeout).is_some();
+            assert!(locked, "an expired timeout did not acquire the free lock");
+        }
+        let guard = shared.lock.lock_with(distant_timeout());
+        assert!(guard.is_some(), "the free lock was not acquired");
+        for timeout in expired_timeouts() {
+            let locked = shared.lock.lock_with(timeout).is_some();
+            assert!(!locked, "the held lock was acquired");
+        }
+    };
+    Scenario::new("handles_extreme_timeouts", vec![alone])
+}
+
+/// Each locking method of [`RawMutex`] locks, and fails while the lock is held.
+pub fn every_lock_method_locks() -> Scenario<RawMutex> {
+    let alone = |lock: &RawMutex| {
+        let guard = lock.lock();
+        assert!(lock.is_locked());
+        assert!(lock.try_lock().is_none(), "the lock is held");
+        drop(guard);
+        assert!(!lock.is_locked());
+        assert!(lock.try_lock().is_some(), "the lock is free");
+        lock.raw_lock();
+        assert!(lock.try_lock().is_none(), "the lock is held");
+        // SAFETY: `raw_lock` above has locked it, and no guard unlocks it.
+        unsafe { lock.unlock() };
+        assert!(!lock.is_locked());
+    };
+    Scenario::new("every_lock_method_locks", vec![alone])
+}

@@ -1,0 +1,277 @@
+//! The promises of a robust lock: a lock that another process can acquire after its owner died.
+
+use super::{RaceCell, Scenario, Stage};
+use interlatch::platform::Ordering::Relaxed;
+use interlatch::platform::ShmSafe;
+use interlatch::platform::robust::{OWNER_DIED, as_owner};
+use interlatch::sync::{Acquired, LockError, RawRobustMutex, RobustLock, Timeout};
+use std::time::Duration;
+
+/// Two accounts and the robust lock that protects them.
+///
+/// Their sum is constant, except in the middle of a transfer.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct Accounts<L> {
+    lock: L,
+    #[shm(initial = RaceCell::new(SUM))]
+    from: RaceCell,
+    to: RaceCell,
+}
+
+const SUM: u64 = 10;
+
+impl<L: RobustLock> Accounts<L> {
+    /// Locks, and makes the accounts consistent if the last owner died.
+    fn lock_with(&self, timeout: Timeout) -> Result<(), LockError> {
+        match self.lock.lock_with(timeout)? {
+            Acquired::Clean => {
+                let sum = self.from.get() + self.to.get();
+                assert_eq!(sum, SUM, "half a transfer, but no owner death was reported");
+            }
+            Acquired::OwnerDied => self.to.set(SUM - self.from.get()),
+        }
+        Ok(())
+    }
+
+    fn lock(&self) {
+        self.lock_with(Timeout::Infinite)
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    fn unlock(&self) {
+        // SAFETY: every caller holds `lock` and uses it no more.
+        unsafe { self.lock.unlock() };
+    }
+
+    fn transfer_and_unlock(&self) {
+        self.from.set(self.from.get() - 1);
+        self.to.set(self.to.get() + 1);
+        self.unlock();
+    }
+
+    /// Returns the number of transfers. Panics if the lock is held.
+    fn transfers(&self) -> u64 {
+        let locked = self.lock_with(Timeout::NonBlocking);
+        assert_eq!(locked, Ok(()), "the lock is still held");
+        let transfers = self.to.get();
+        self.unlock();
+        transfers
+    }
+}
+
+fn transfer<L: RobustLock>(shared: &Accounts<L>) {
+    shared.lock();
+    shared.transfer_and_unlock();
+}
+
+fn transfer_twice<L: RobustLock>(shared: &Accounts<L>) {
+    transfer(shared);
+    transfer(shared);
+}
+
+/// Runs every scenario of a robust lock.
+pub fn all<L: RobustLock + ShmSafe + 'static>(stage: &mut impl Stage) {
+    stage.run(excludes::<L>(2));
+    stage.run(excludes::<L>(3));
+    stage.run(excludes::<L>(4));
+    stage.run(locks_again_after_contention::<L>());
+    stage.run(timed_out_locker_takes_no_wakeup::<L>());
+    stage.run(survives_owner_death::<L>(2));
+    stage.run(survives_owner_death::<L>(3));
+    stage.run(survives_owner_death::<L>(4));
+    stage.run(survives_two_owner_deaths::<L>());
+    stage.run(survives_owner_death_with_barging::<L>());
+    stage.run(timed_out_locker_survives_owner_death::<L>());
+    stage.run(unrepaired_lock_is_unrecoverable_for_all::<L>());
+}
+
+/// Runs every scenario of the robust-list entry of [`RawRobustMutex`].
+pub fn all_of_raw_robust_mutex(stage: &mut impl Stage) {
+    stage.run(memory_reused_after_unlock_is_not_marked());
+    stage.run(memory_reused_after_failed_try_is_not_marked());
+}
+
+/// One process at a time holds the lock, and it sees the writes of the previous holder.
+///
+/// The processes transfer between the accounts under the lock. If two hold the lock at once, or a
+/// write is not visible to the next holder, the accesses race.
+pub fn excludes<L: RobustLock>(processes: usize) -> Scenario<Accounts<L>> {
+    let verify = match processes {
+        2 => |shared: &Accounts<L>| assert_eq!(shared.transfers(), 2),
+        3 => |shared: &Accounts<L>| assert_eq!(shared.transfers(), 3),
+        _ => |shared: &Accounts<L>| assert_eq!(shared.transfers(), 4),
+    };
+    Scenario::new("excludes", vec![transfer; processes.clamp(2, 4)])
+        .verify(verify)
+        .choices(4)
+}
+
+/// A lock that was contended can be locked again.
+///
+/// Two processes lock twice each. A stale contention state makes the second round hang or race.
+pub fn locks_again_after_contention<L: RobustLock>() -> Scenario<Accounts<L>> {
+    Scenario::new(
+        "locks_again_after_contention",
+        vec![transfer_twice, transfer_twice],
+    )
+    .verify(|shared| assert_eq!(shared.transfers(), 4))
+}
+
+/// If a process is killed at any step, the others acquire the lock and learn of the owner death.
+///
+/// The first process is killed. If the kernel's mark or its wake-up is lost, the others hang; if
+/// the death is not reported, they see half a transfer.
+pub fn survives_owner_death<L: RobustLock>(processes: usize) -> Scenario<Accounts<L>> {
+    let verify = match processes {
+        2 => |shared: &Accounts<L>| assert!((1..=2).contains(&shared.transfers())),
+        3 => |shared: &Accounts<L>| assert!((2..=3).contains(&shared.transfers())),
+        _ => |shared: &Accounts<L>| assert!((3..=4).contains(&shared.transfers())),
+    };
+    Scenario::new(
+        "survives_owner_death",
+        vec![transfer; processes.clamp(2, 4)],
+    )
+    .verify(verify)
+    .choices(6)
+    .victims(&[0])
+}
+
+/// The promise of [`survives_owner_death`] holds if the process that repairs is killed as well.
+pub fn survives_two_owner_deaths<L: RobustLock>() -> Scenario<Accounts<L>> {
+    Scenario::new("survives_two_owner_deaths", vec![transfer; 3])
+        .verify(|shared| assert!((1..=3).contains(&shared.transfers())))
+        .choices(8)
+        .victims(&[0, 1])
+}
+
+/// The promise of [`survives_owner_death`] holds if a running process barges past the sleepers.
+///
+/// One survivor locks twice and may acquire the lock before a sleeper that was woken.
+pub fn survives_owner_death_with_barging<L: RobustLock>() -> Scenario<Accounts<L>> {
+    Scenario::new(
+        "survives_owner_death_with_barging",
+        vec![transfer, transfer_twice, transfer],
+    )
+    .verify(|shared| assert!((3..=4).contains(&shared.transfers())))
+    .choices(8)
+    .victims(&[0])
+}
+
+/// A locker that times out does not hold the lock and takes no wake-up from another waiter.
+///
+/// One of three processes locks with a timeout. If it keeps the lock or consumes the wake-up of an
+/// unlock, another process hangs.
+pub fn timed_out_locker_takes_no_wakeup<L: RobustLock>() -> Scenario<Accounts<L>> {
+    let with_timeout = |shared: &Accounts<L>| {
+        let locked = shared.lock_with(Timeout::after(Duration::from_micros(50)));
+        if locked != Err(LockError::TimedOut) {
+            assert_eq!(locked, Ok(()));
+            shared.unlock();
+        }
+    };
+    Scenario::new(
+        "timed_out_locker_takes_no_wakeup",
+        vec![with_timeout, transfer, transfer],
+    )
+    .verify(|shared| assert_eq!(shared.transfers(), 2))
+    .choices(6)
+}
+
+/// A locker that times out takes no wake-up, even if one of the other two processes is killed.
+pub fn timed_out_locker_survives_owner_death<L: RobustLock>() -> Scenario<Accounts<L>> {
+    Scenario {
+        name: "timed_out_locker_survives_owner_death",
+        ..timed_out_locker_takes_no_wakeup()
+    }
+    .verify(|shared| assert!((1..=2).contains(&shared.transfers())))
+    .victims(&[1])
+}
+
+/// A lock that is not repaired after an owner death fails for every process.
+///
+/// The first process is killed. One of the others learns of the owner death and marks the lock as
+/// unrecoverable; a waiter that is not woken then hangs.
+pub fn unrepaired_lock_is_unrecoverable_for_all<L: RobustLock>() -> Scenario<Accounts<L>> {
+    let transfer_if_possible = |shared: &Accounts<L>| {
+        if shared.lock.lock_with(Timeout::Infinite) == Ok(Acquired::Clean) {
+            shared.transfer_and_unlock();
+        }
+    };
+    let does_not_repair = |shared: &Accounts<L>| {
+        match shared.lock.lock_with(Timeout::Infinite) {
+            Ok(Acquired::Clean) => return shared.unlock(),
+            // SAFETY: `lock_with` has locked it.
+            Ok(Acquired::OwnerDied) => unsafe { shared.lock.mark_unrecoverable() },
+            Err(error) => assert_eq!(error, LockError::Unrecoverable),
+        }
+        let again = shared.lock.lock_with(Timeout::Infinite);
+        assert_eq!(again, Err(LockError::Unrecoverable));
+    };
+    Scenario::new(
+        "unrepaired_lock_is_unrecoverable_for_all",
+        vec![transfer_if_possible, does_not_repair, does_not_repair],
+    )
+    .choices(6)
+    .victims(&[0])
+}
+
+/// A lock whose memory is reused after the lock was held.
+#[repr(C)]
+#[derive(Debug, ShmSafe)]
+pub struct ReusedMemory {
+    lock: RawRobustMutex,
+    is_reused: RaceCell,
+}
+
+impl ReusedMemory {
+    /// Stores a number in the lock word that equals this thread's id.
+    fn reuse(&self) {
+        self.is_reused.set(1);
+        as_owner(|owner| self.lock.word().swap(owner.id(), Relaxed));
+        self.is_reused.set(2);
+    }
+
+    fn is_not_marked(&self) {
+        let word = self.lock.word().load(Relaxed);
+        let is_marked = word & OWNER_DIED != 0;
+        assert!(
+            self.is_reused.get() == 0 || !is_marked,
+            "the kernel wrote {word:#x} into reused memory"
+        );
+    }
+}
+
+/// After an unlock, the kernel does not write to the lock word if the process dies.
+///
+/// The process unlocks and then reuses the memory for a number that equals its thread id. If the
+/// robust list or its pending entry still names the word, the kernel marks it as `OWNER_DIED`.
+pub fn memory_reused_after_unlock_is_not_marked() -> Scenario<ReusedMemory> {
+    let reuse = |shared: &ReusedMemory| {
+        let locked = shared.lock.lock_with(Timeout::Infinite);
+        assert_eq!(locked, Ok(Acquired::Clean));
+        // SAFETY: `lock_with` above has locked it.
+        unsafe { shared.lock.unlock() };
+        shared.reuse();
+    };
+    Scenario::new("memory_reused_after_unlock_is_not_marked", vec![reuse])
+        .verify(ReusedMemory::is_not_marked)
+        .victims(&[0])
+}
+
+/// After a failed attempt to lock, the kernel does not write to the lock word if the process dies.
+pub fn memory_reused_after_failed_try_is_not_marked() -> Scenario<ReusedMemory> {
+    let try_and_reuse = |shared: &ReusedMemory| {
+        // No thread of the scenario has this id, so the lock stays held.
+        shared.lock.word().swap(99, Relaxed);
+        let tried = shared.lock.lock_with(Timeout::NonBlocking);
+        assert_eq!(tried, Err(LockError::TimedOut));
+        shared.reuse();
+    };
+    Scenario::new(
+        "memory_reused_after_failed_try_is_not_marked",
+        vec![try_and_reuse],
+    )
+    .verify(ReusedMemory::is_not_marked)
+    .victims(&[0])
+}
