@@ -3,7 +3,9 @@
 //! Each scenario runs for each type that promises it. A model explores every execution, or every
 //! execution up to a preemption bound where their number is too large; the report says which.
 //! [`collector`] makes the models from the scenario lists of the contract, so no scenario is
-//! forgotten.
+//! forgotten. A list that a type cannot run in full says why: a rendezvous has no slots, a pipe
+//! holds few permits, and the model of a pipe has no deaths. Items that pass a pipe in parts run
+//! the buffer scenarios whose reads and writes differ.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release --test models` explores. Without the cfg, the same
 //! models are a short stress test with threads. `-- --help` lists the options.

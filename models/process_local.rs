@@ -176,7 +176,7 @@ fn semaphores() -> Vec<Model> {
             ],
         )
         .bounded(2, &["later_release_wakes_the_last_waiter"]);
-    semaphore::all_but_overflow::<Pipe>(&mut models);
+    semaphore::all_of_any_semaphore::<Pipe>(&mut models);
     let interrupted = Model::new("pipe_semaphore", || {
         semaphore::excludes_with_one_permit::<Pipe>(2).interruptions(2)
     });

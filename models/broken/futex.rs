@@ -25,7 +25,7 @@ struct Message {
 // SAFETY: the checker detects unordered accesses to `text`.
 unsafe impl Sync for Message {}
 
-// SAFETY: no pointers.
+// SAFETY: an atomic word and a number, without a pointer.
 unsafe impl ShmSafe for Message {
     fn initial() -> Self {
         Self {
@@ -54,7 +54,7 @@ fn receive(message: &Message) {
     while message.sent.fetch_add(0, Relaxed) == 0 {
         futex::wait(&message.sent, 0, None);
     }
-    // SAFETY: as in `send`.
+    // SAFETY: see `send`.
     assert_eq!(message.text.with(|text| unsafe { *text }), 7);
 }
 

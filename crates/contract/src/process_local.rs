@@ -243,9 +243,9 @@ impl<P: SemaphoreFactory, const N: usize> Factory for Monitor<P, N> {
 
 /// Runs every scenario of a semaphore and of the primitives that are built on it.
 ///
-/// The scenario that needs the maximum number of permits is left out: a pipe holds fewer.
+/// See [`semaphore::all_of_any_semaphore`] for the scenarios that a pipe cannot run.
 pub fn all<P: SemaphoreFactory + Factory + 'static>(stage: &mut impl Stage) {
-    semaphore::all_but_overflow::<ProcessLocal<P>>(stage);
+    semaphore::all_of_any_semaphore::<ProcessLocal<P>>(stage);
     all_of_lock::<SemaphoreLock<P>>(stage);
     all_of_condvar::<SemaphoreCondvar<P>, SemaphoreLock<P>>(stage);
     all_of_buffer::<Bounded<P, 1>>(stage);

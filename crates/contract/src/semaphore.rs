@@ -27,7 +27,9 @@ fn with_permits<P: RawSemaphore + ShmSafe>(permits: u32) -> P {
 
 /// Runs every scenario of a semaphore.
 pub fn all<P: RawSemaphore + ShmSafe + 'static>(stage: &mut impl Stage) {
-    all_but_overflow::<P>(stage);
+    all_of_any_semaphore::<P>(stage);
+    stage.run(acquirer_death_blocks_no_other_acquirer::<P>());
+    stage.run(releaser_death_blocks_no_acquirer::<P>());
     stage.run(rejects_overflow::<P>());
 }
 
@@ -38,10 +40,10 @@ pub fn all_of_semaphore(stage: &mut impl Stage) {
     stage.run(every_acquire_method_acquires());
 }
 
-/// Runs the scenarios of a semaphore that may be unable to hold [`MAX_PERMITS`].
+/// Runs the scenarios that hold for a semaphore in a pipe as well.
 ///
-/// The number of permits of a semaphore in a pipe is limited by the capacity of the pipe.
-pub fn all_but_overflow<P: RawSemaphore + ShmSafe + 'static>(stage: &mut impl Stage) {
+/// The capacity of a pipe is below [`MAX_PERMITS`], and the model of a pipe has no deaths.
+pub fn all_of_any_semaphore<P: RawSemaphore + ShmSafe + 'static>(stage: &mut impl Stage) {
     stage.run(publishes_writes::<P>());
     stage.run(excludes_with_one_permit::<P>(2));
     stage.run(excludes_with_one_permit::<P>(3));
@@ -56,8 +58,6 @@ pub fn all_but_overflow<P: RawSemaphore + ShmSafe + 'static>(stage: &mut impl St
     stage.run(counts_each_permit::<P>());
     stage.run(acquire_some_takes_the_available_permits::<P>());
     stage.run(handles_extreme_timeouts::<P>());
-    stage.run(acquirer_death_blocks_no_other_acquirer::<P>());
-    stage.run(releaser_death_blocks_no_acquirer::<P>());
 }
 
 fn acquire<P: RawSemaphore>(semaphore: &P) {
