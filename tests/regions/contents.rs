@@ -1,4 +1,4 @@
-//! What is in a region: named objects, and what is said of those that are not there or something else.
+//! The objects in a region: lookup by name, and errors for missing objects and other types.
 
 use super::harness::Test;
 use interlatch::channel::Slot;
@@ -11,105 +11,113 @@ use std::os::unix::fs::FileExt;
 
 pub fn tests() -> Vec<Test> {
     vec![
+        Test::new("object_is_found_by_name", object_is_found_by_name),
         Test::new(
-            "an_object_is_found_by_its_name",
-            an_object_is_found_by_its_name,
+            "attach_as_other_type_names_both_types",
+            attach_as_other_type_names_both_types,
         ),
         Test::new(
-            "another_type_is_refused_with_both_named",
-            another_type_is_refused,
-        ),
-        Test::new(
-            "another_layout_is_refused_with_both_named",
-            another_layout_is_refused,
+            "attach_with_other_layout_names_both_layouts",
+            attach_with_other_layout_names_both_layouts,
         ),
         Test::new(
             "one_process_uses_an_object_as_one_type",
             one_process_uses_an_object_as_one_type,
         ),
         Test::new(
-            "objects_that_a_peer_lays_over_each_other_are_refused",
-            overlapping_objects_are_refused,
+            "overlapping_objects_are_an_error",
+            overlapping_objects_are_an_error,
         ),
         Test::new(
-            "what_this_process_uses_is_not_built_over",
-            what_is_used_is_not_built_over,
+            "object_in_use_is_not_overwritten",
+            object_in_use_is_not_overwritten,
         ),
         Test::new(
-            "a_type_may_be_named_in_any_alphabet",
-            a_type_may_be_named_in_any_alphabet,
+            "type_name_may_use_any_alphabet",
+            type_name_may_use_any_alphabet,
         ),
-        Test::new("an_object_is_created_once", an_object_is_created_once),
-        Test::new("an_object_is_named", an_object_is_named),
-        Test::new("a_region_has_so_many_objects", a_region_has_so_many_objects),
-        Test::new("a_whole_page_is_the_most_that_is_aligned", alignment),
+        Test::new("object_is_created_once", object_is_created_once),
         Test::new(
-            "a_plan_that_cannot_be_is_refused",
-            a_plan_that_cannot_be_is_refused,
+            "invalid_object_name_is_an_error",
+            invalid_object_name_is_an_error,
         ),
+        Test::new("full_directory_is_an_error", full_directory_is_an_error),
+        Test::new(
+            "alignment_above_a_page_is_an_error",
+            alignment_above_a_page_is_an_error,
+        ),
+        Test::new("invalid_config_is_an_error", invalid_config_is_an_error),
     ]
 }
 
 type Queue = BoundedBuffer<u64, [Slot<u64>]>;
 
-/// The same region as another process has it.
-fn other(region: &Region) -> Region {
+/// Maps the region again, as another process does.
+fn map_again(region: &Region) -> Region {
     let descriptor = region.descriptor().expect("a memfd has one");
     let copy = descriptor.try_clone_to_owned().expect("one more");
     Region::from_descriptor(copy).expect("it is a region")
 }
 
-fn an_object_is_found_by_its_name() {
+fn object_is_found_by_name() {
     let region = Region::memfd("contents", 4096).expect("a page");
-    let first: &Semaphore = region.create("first", ()).expect("room");
-    let queue: &Queue = region.create("queue", 7).expect("room");
-    let same = other(&region);
-    assert_eq!(same.attach::<Queue>("queue").expect("there").capacity(), 7);
+    let first: &Semaphore = region.create("first", ()).expect("the region has room");
+    let queue: &Queue = region.create("queue", 7).expect("the region has room");
+    let same = map_again(&region);
+    assert_eq!(
+        same.attach::<Queue>("queue")
+            .expect("the object exists")
+            .capacity(),
+        7
+    );
     assert!(queue.is_empty());
-    first.release(3).expect("few");
-    let attached: &Semaphore = same.attach("first").expect("there");
+    first.release(3).expect("the permits fit");
+    let attached: &Semaphore = same.attach("first").expect("the object exists");
     assert_eq!(attached.permits(), 3);
     let names: Vec<String> = same
         .objects()
         .map(|object| object.name.to_string())
         .collect();
     assert_eq!(names, ["first", "queue"]);
-    // Both sides may create.
-    let late: &Semaphore = same.create("late", ()).expect("room");
-    late.release(1).expect("few");
+    // Every process may create objects.
+    let late: &Semaphore = same.create("late", ()).expect("the region has room");
+    late.release(1).expect("the permits fit");
     assert_eq!(
-        region.attach::<Semaphore>("late").expect("there").permits(),
+        region
+            .attach::<Semaphore>("late")
+            .expect("the object exists")
+            .permits(),
         1
     );
     let missing = region.attach::<Semaphore>("missing").expect_err("missing");
     assert_eq!(missing.to_string(), r#"there is no object named "missing""#);
 }
 
-fn another_type_is_refused() {
+fn attach_as_other_type_names_both_types() {
     let region = Region::memfd("types", 4096).expect("a page");
-    let _: &Semaphore = region.create("object", ()).expect("room");
-    let refused = region.attach::<RobustMutex<u64>>("object").err();
-    let refused = refused.expect("it is a semaphore");
-    assert!(
-        matches!(refused, RegionError::OtherType { .. }),
-        "{refused:?}"
-    );
+    let _: &Semaphore = region.create("object", ()).expect("the region has room");
+    let error = region.attach::<RobustMutex<u64>>("object").err();
+    let error = error.expect("it is a semaphore");
+    assert!(matches!(error, RegionError::OtherType { .. }), "{error:?}");
     let (size, align) = (size_of::<Semaphore>(), align_of::<Semaphore>());
     let found = format!(r#"the object "object" is Semaphore of {size} bytes aligned to {align}"#);
     let expected = format!(
         "expected RobustMutex<u64> of {} bytes",
         size_of::<RobustMutex<u64>>()
     );
-    let said = refused.to_string();
-    assert!(said.contains(&found) && said.contains(&expected), "{said}");
+    let message = error.to_string();
+    assert!(
+        message.contains(&found) && message.contains(&expected),
+        "{message}"
+    );
     assert!(matches!(
         region.attach::<Queue>("object").err(),
         Some(RegionError::OtherType { .. })
     ));
 }
 
-/// The same name for two layouts, as in two versions of a program.
-fn another_layout_is_refused() {
+/// Two versions of a program give one type name two layouts.
+fn attach_with_other_layout_names_both_layouts() {
     mod old {
         #[repr(C)]
         pub struct Config(pub [u32; 4]);
@@ -132,17 +140,20 @@ fn another_layout_is_refused() {
         }
     }
     let region = Region::memfd("layouts", 4096).expect("a page");
-    let _: &old::Config = region.create("config", ()).expect("room");
-    let refused = region
+    let _: &old::Config = region.create("config", ()).expect("the region has room");
+    let error = region
         .attach::<new::Config>("config")
-        .expect_err("it is older");
+        .expect_err("the layouts differ");
     assert_eq!(
-        refused.to_string(),
+        error.to_string(),
         "the object \"config\" is Config of 16 bytes aligned to 4: \
          expected Config of 20 bytes aligned to 4"
     );
     assert_eq!(
-        region.attach::<old::Config>("config").expect("the same").0,
+        region
+            .attach::<old::Config>("config")
+            .expect("the same layout")
+            .0,
         [1; 4]
     );
 }
@@ -171,11 +182,11 @@ fn one_process_uses_an_object_as_one_type() {
         }
     }
     let region = Region::memfd("aliases", 4096).expect("a page");
-    let _: &words::Config = region.create("config", ()).expect("room");
-    let _: &words::Config = region.attach("config").expect("the same again");
-    let refused = region.attach::<numbers::Config>("config");
-    let refused = refused.expect_err("it is written through the other one");
-    assert!(matches!(refused, RegionError::UsedAs { .. }), "{refused}");
+    let _: &words::Config = region.create("config", ()).expect("the region has room");
+    let _: &words::Config = region.attach("config").expect("the same type");
+    let error = region.attach::<numbers::Config>("config");
+    let error = error.expect_err("this process uses it as another type");
+    assert!(matches!(error, RegionError::UsedAs { .. }), "{error}");
     assert_eq!(
         (
             words::Config::initial().0.len(),
@@ -185,12 +196,12 @@ fn one_process_uses_an_object_as_one_type() {
     );
 }
 
-/// The entry of the second object is moved half into the first one.
-fn overlapping_objects_are_refused() {
+/// A peer moves the entry of the second object into the first object.
+fn overlapping_objects_are_an_error() {
     let region = Region::memfd("overlap", 4096).expect("a page");
-    let _: &[Semaphore] = region.create("first", 8).expect("room");
-    let _: &[Semaphore] = region.create("second", 8).expect("room");
-    let second = region.objects().nth(1).expect("there are two").offset;
+    let _: &[Semaphore] = region.create("first", 8).expect("the region has room");
+    let _: &[Semaphore] = region.create("second", 8).expect("the region has room");
+    let second = region.objects().nth(1).expect("a second object").offset;
     let descriptor = region.descriptor().expect("a memfd has one");
     let file = File::from(descriptor.try_clone_to_owned().expect("one more"));
     let mut header = vec![0; 4096];
@@ -205,49 +216,49 @@ fn overlapping_objects_are_refused() {
     let moved = (second - 8).to_ne_bytes();
     file.write_all_at(&moved, at as u64 * 8)
         .expect("it is there");
-    let same = other(&region);
-    let _: &[Semaphore] = same.attach("first").expect("as it was");
-    let refused = same.attach::<[Semaphore]>("second").err();
+    let same = map_again(&region);
+    let _: &[Semaphore] = same.attach("first").expect("the unchanged entry");
+    let error = same.attach::<[Semaphore]>("second").err();
     assert!(
-        matches!(refused, Some(RegionError::Damaged { .. })),
-        "{refused:?}"
+        matches!(error, Some(RegionError::Damaged { .. })),
+        "{error:?}"
     );
-    // A directory that is wiped under a process that uses its objects: nothing is built over them.
+    // A peer clears the directory: nothing is created over the objects that this process uses.
     file.write_all_at(&[0; 4096 - 64], 64).expect("it is there");
-    let over = region.create::<Semaphore>("third", ()).err();
+    let third = region.create::<Semaphore>("third", ()).err();
     assert!(
-        matches!(over, Some(RegionError::Damaged { .. })),
-        "{over:?}"
+        matches!(third, Some(RegionError::Damaged { .. })),
+        "{third:?}"
     );
 }
 
-/// A peer wipes the directory: it looks as if nothing was there, at the place where something is.
-fn what_is_used_is_not_built_over() {
+/// A peer clears the directory, so the memory of an object looks free.
+fn object_in_use_is_not_overwritten() {
     let region = Region::memfd("rebuilt", 4096).expect("a page");
-    let first: &RobustMutex<u64> = region.create("first", ()).expect("room");
-    let mut held = first.lock().expect("nobody else has it");
-    *held = 7;
+    let first: &RobustMutex<u64> = region.create("first", ()).expect("the region has room");
+    let mut guard = first.lock().expect("the lock is free");
+    *guard = 7;
     let descriptor = region.descriptor().expect("a memfd has one");
     let file = File::from(descriptor.try_clone_to_owned().expect("one more"));
-    // Behind the mark, the sizes and the lock of the directory.
+    // Clears everything after the magic number, the sizes and the lock of the directory.
     file.write_all_at(&[0; 4096 - 104], 104)
         .expect("it is there");
-    assert_eq!(region.objects().count(), 0, "it is wiped");
-    for refused in [
+    assert_eq!(region.objects().count(), 0, "the directory is clear");
+    for error in [
         region.create::<RobustMutex<u64>>("second", ()).err(),
         region
             .create_or_attach::<RobustMutex<u64>>("first", ())
             .err(),
     ] {
         assert!(
-            matches!(refused, Some(RegionError::Damaged { .. })),
-            "{refused:?}"
+            matches!(error, Some(RegionError::Damaged { .. })),
+            "{error:?}"
         );
     }
-    assert_eq!(*held, 7, "it is as it was");
+    assert_eq!(*guard, 7, "the value is unchanged");
 }
 
-fn a_type_may_be_named_in_any_alphabet() {
+fn type_name_may_use_any_alphabet() {
     #[repr(C)]
     struct Größe(u64);
     // SAFETY: a number, that nobody writes through a shared reference.
@@ -257,7 +268,7 @@ fn a_type_may_be_named_in_any_alphabet() {
         }
     }
     let region = Region::memfd("alphabet", 4096).expect("a page");
-    let size: &Größe = region.create("größe", ()).expect("room");
+    let size: &Größe = region.create("größe", ()).expect("the region has room");
     assert_eq!(size.0, 7);
     let names: Vec<String> = region
         .objects()
@@ -266,30 +277,32 @@ fn a_type_may_be_named_in_any_alphabet() {
     assert_eq!(names, ["Größe"]);
 }
 
-fn an_object_is_created_once() {
+fn object_is_created_once() {
     let region = Region::memfd("once", 4096).expect("a page");
-    let semaphore: &Semaphore = region.create("object", ()).expect("room");
-    semaphore.release(2).expect("few");
+    let semaphore: &Semaphore = region.create("object", ()).expect("the region has room");
+    semaphore.release(2).expect("the permits fit");
     let twice = region.create::<Semaphore>("object", ()).err();
     assert!(matches!(twice, Some(RegionError::Exists(_))), "{twice:?}");
-    let same = other(&region);
+    let same = map_again(&region);
     let found: &Semaphore = same.create_or_attach("object", ()).expect("it exists");
-    assert_eq!(found.permits(), 2, "it was not built again");
-    let made: &Semaphore = same.create_or_attach("another", ()).expect("room");
-    assert_eq!(made.permits(), Semaphore::initial().permits());
+    assert_eq!(found.permits(), 2, "the object was not initialized again");
+    let created: &Semaphore = same
+        .create_or_attach("another", ())
+        .expect("the region has room");
+    assert_eq!(created.permits(), Semaphore::initial().permits());
 }
 
-fn an_object_is_named() {
+fn invalid_object_name_is_an_error() {
     let region = Region::memfd("names", 4096).expect("a page");
     for name in ["", "a\0b", &"a".repeat(32), &"ä".repeat(16)] {
-        for refused in [
+        for error in [
             region.create::<Semaphore>(name, ()).err(),
             region.attach::<Semaphore>(name).err(),
             region.create_or_attach::<Semaphore>(name, ()).err(),
         ] {
             assert!(
-                matches!(refused, Some(RegionError::ObjectName(_))),
-                "{refused:?}"
+                matches!(error, Some(RegionError::ObjectName(_))),
+                "{error:?}"
             );
         }
     }
@@ -298,21 +311,21 @@ fn an_object_is_named() {
     }
 }
 
-fn a_region_has_so_many_objects() {
-    let region = Region::memfd("many", 1 << 16).expect("room");
+fn full_directory_is_an_error() {
+    let region = Region::memfd("many", 1 << 16).expect("the region has room");
     let mut created = 0;
-    let refused = loop {
+    let error = loop {
         match region.create::<Semaphore>(&created.to_string(), ()) {
             Ok(_) => created += 1,
-            Err(refused) => break refused,
+            Err(error) => break error,
         }
     };
-    assert!(matches!(refused, RegionError::Full), "{refused:?}");
+    assert!(matches!(error, RegionError::Full), "{error:?}");
     assert_eq!(created, interlatch::region::directory::MAX_OBJECTS);
     assert!(region.attach::<Semaphore>("0").is_ok());
 }
 
-fn alignment() {
+fn alignment_above_a_page_is_an_error() {
     #[repr(C, align(4096))]
     struct Page([u8; 4096]);
     // SAFETY: bytes, that nobody writes through a shared reference.
@@ -329,26 +342,26 @@ fn alignment() {
             Self([0; 8192])
         }
     }
-    let region = Region::memfd("aligned", 1 << 16).expect("room");
-    let _: &Semaphore = region.create("first", ()).expect("room");
-    let page: &Page = region.create("page", ()).expect("room");
+    let region = Region::memfd("aligned", 1 << 16).expect("the region has room");
+    let _: &Semaphore = region.create("first", ()).expect("the region has room");
+    let page: &Page = region.create("page", ()).expect("the region has room");
     assert_eq!((page.0[0], page.0.as_ptr().addr() % 4096), (7, 0));
-    let refused = region.create::<TwoPages>("two", ()).err();
+    let error = region.create::<TwoPages>("two", ()).err();
     assert!(
-        matches!(refused, Some(RegionError::Alignment(8192))),
-        "{refused:?}"
+        matches!(error, Some(RegionError::Alignment(8192))),
+        "{error:?}"
     );
     assert_eq!(TwoPages::initial().0[0], 0);
 }
 
-fn a_plan_that_cannot_be_is_refused() {
+fn invalid_config_is_an_error() {
     let region = Region::memfd("plans", 4096).expect("a page");
-    let refused = region.create::<Queue>("queue", 0).err();
+    let error = region.create::<Queue>("queue", 0).err();
     let zero = Some(RegionError::Config(ConfigError::ZeroCapacity));
-    assert_eq!(format!("{refused:?}"), format!("{zero:?}"));
+    assert_eq!(format!("{error:?}"), format!("{zero:?}"));
     let needed = Queue::layout(1000).expect("possible").size();
     match region.create::<Queue>("queue", 1000).err() {
-        Some(RegionError::TooSmall { needed: said, .. }) => assert_eq!(said, needed),
+        Some(RegionError::TooSmall { needed: found, .. }) => assert_eq!(found, needed),
         other => panic!("{other:?}"),
     }
     assert!(matches!(

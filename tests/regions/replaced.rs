@@ -1,10 +1,10 @@
-//! Names that somebody else may write to: regions behind them that are ruined, cut, or replaced by
-//! something else.
+//! Named regions that another process can write: they are corrupted, truncated, or replaced.
 //!
-//! `INTERLATCH_ATTACHES` says how often each kind is ruined, `INTERLATCH_SEED` repeats a run.
+//! `INTERLATCH_ATTACHES` sets the number of attaches for each kind of name, `INTERLATCH_SEED` repeats
+//! a run.
 
 use super::harness::Test;
-use super::hostile::{HEADER, Outcomes, SIZE, create_all, scribble, use_all, variant};
+use super::hostile::{HEADER, Outcomes, SIZE, corrupt, create_all, use_all, variant};
 use super::process::{Actor, TIMEOUT};
 use super::random::{env_number, seed};
 use super::raw::Raw;
@@ -22,21 +22,21 @@ use std::time::{Duration, Instant};
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new(
-            "whatever_a_peer_writes_behind_a_name_is_an_error_or_an_object",
-            whatever_a_peer_writes_behind_a_name,
+            "corrupted_named_region_is_an_error_or_usable",
+            corrupted_named_region_is_an_error_or_usable,
         ),
         Test::new(
-            "a_file_of_another_length_is_refused",
-            another_length_is_refused,
+            "file_of_wrong_length_is_an_error",
+            file_of_wrong_length_is_an_error,
         ),
         Test::new(
-            "a_name_that_always_means_something_else_is_an_error_or_a_region",
-            a_name_that_always_means_something_else,
+            "repeatedly_replaced_file_is_an_error_or_a_region",
+            repeatedly_replaced_file_is_an_error_or_a_region,
         ),
     ]
 }
 
-/// The region of this name as somebody without this crate has it.
+/// Maps the region of this name without this crate.
 fn raw(scratch: &Scratch, kind: usize) -> Raw {
     match scratch.paths.get(kind) {
         Some(path) => Raw::mapped(writable(path)),
@@ -49,7 +49,7 @@ fn writable(path: &Path) -> File {
     file.expect("it exists")
 }
 
-fn whatever_a_peer_writes_behind_a_name() {
+fn corrupted_named_region_is_an_error_or_usable() {
     let attaches = env_number("INTERLATCH_ATTACHES").unwrap_or(2_000);
     let mut random = fastrand::Rng::with_seed(seed());
     interlatch::sync::set_recheck_interval(Duration::ZERO);
@@ -64,7 +64,7 @@ fn whatever_a_peer_writes_behind_a_name() {
         let mut outcomes = Outcomes::default();
         for attach in 0..attaches {
             raw.write_all(&clean);
-            scribble(&raw, &mut random);
+            corrupt(&raw, &mut random);
             let region = match attach % 2 {
                 0 => RegionOptions::attach(name),
                 _ => RegionOptions::new(SIZE).create_or_attach(name),
@@ -72,17 +72,17 @@ fn whatever_a_peer_writes_behind_a_name() {
             outcomes.count(&region.and_then(|region| use_all(&region)));
         }
         println!("{}", outcomes.table(&name.to_string()));
-        outcomes.assert_errors_of(3);
+        outcomes.assert_variety(3);
         raw.write_all(&clean);
-        name.remove().expect("it is whole again");
+        name.remove().expect("the region is intact again");
         drop(raw);
-        assert_eq!(scratch.remaining(), [0; 3], "nothing stays of {name}");
+        assert_eq!(scratch.remaining(), [0; 3], "{name} is removed completely");
     }
 }
 
-fn another_length_is_refused() {
-    const WHOLE: u64 = (HEADER + SIZE) as u64;
-    const CUT: [u64; 4] = [1 << 40, WHOLE + 4096, WHOLE + 1, WHOLE - 1];
+fn file_of_wrong_length_is_an_error() {
+    const FULL: u64 = (HEADER + SIZE) as u64;
+    const TRUNCATED: [u64; 4] = [1 << 40, FULL + 4096, FULL + 1, FULL - 1];
     const SHORT: [u64; 4] = [4096, 4095, 1, 0];
     for kind in 0..2 {
         let scratch = Scratch::new();
@@ -90,71 +90,73 @@ fn another_length_is_refused() {
         let region = RegionOptions::new(SIZE).create(name).expect("room");
         create_all(&region).expect("room");
         drop(region);
-        for length in CUT.into_iter().chain(SHORT) {
-            writable(path).set_len(length).expect("nobody prevents it");
-            let refused = [
+        for length in TRUNCATED.into_iter().chain(SHORT) {
+            writable(path)
+                .set_len(length)
+                .expect("the length can be set");
+            let errors = [
                 RegionOptions::attach(name).err(),
                 RegionOptions::new(SIZE).create_or_attach(name).err(),
             ];
-            let is_named = |refused: &Option<RegionError>| match refused {
-                // Nothing is left that says what it was.
+            let is_specific = |errors: &Option<RegionError>| match errors {
+                // The magic number is lost.
                 Some(RegionError::NoRegion { .. }) => length < 16,
                 Some(RegionError::Cut { expected, found }) => {
-                    (*expected, *found as u64) == (WHOLE, length)
+                    (*expected, *found as u64) == (FULL, length)
                 }
                 _ => false,
             };
-            assert!(refused.iter().all(is_named), "{length}: {refused:?}");
+            assert!(errors.iter().all(is_specific), "{length}: {errors:?}");
             let twice = RegionOptions::new(SIZE).create(name).err();
             assert!(
                 matches!(twice, Some(RegionError::RegionExists(_))),
                 "{twice:?}"
             );
         }
-        // What is left of the header says that it was a region.
-        fs::remove_file(path).expect("it is there");
+        // The rest of the header still identifies a region.
+        fs::remove_file(path).expect("the file exists");
         drop(
             RegionOptions::new(SIZE)
                 .create(name)
-                .expect("there is none"),
+                .expect("the name is free"),
         );
-        writable(path).set_len(100).expect("nobody prevents it");
-        assert!(name.remove().is_ok(), "of no use to anybody");
+        writable(path).set_len(100).expect("the length can be set");
+        assert!(name.remove().is_ok(), "a truncated region can be removed");
     }
 }
 
-/// One process puts this and that in the place of the region, others attach, make it, and remove it.
-fn a_name_that_always_means_something_else() {
+/// One process replaces the region by other files while others create, attach and remove it.
+fn repeatedly_replaced_file_is_an_error_or_a_region() {
     for kind in 0..2 {
         let scratch = Scratch::new();
         let (name, path) = (&scratch.names[kind], &scratch.paths[kind]);
-        let scene = Region::memfd("scene", 4096).expect("a page");
+        let shared = Region::memfd("shared", 4096).expect("a page");
         let path = path.to_str().expect("text").to_owned();
-        let _replacer = Actor::start(&scene, &["replace".into(), path, seed().to_string()]);
-        let part = ["insist".to_owned(), name.to_string()];
-        let users: Vec<Actor> = (0..2).map(|_| Actor::start(&scene, &part)).collect();
+        let _replacer = Actor::start(&shared, &["replace".into(), path, seed().to_string()]);
+        let role = ["use replaced".to_owned(), name.to_string()];
+        let users: Vec<Actor> = (0..2).map(|_| Actor::start(&shared, &role)).collect();
         for mut user in users {
             let deadline = Instant::now() + TIMEOUT;
-            let said = user
+            let message = user
                 .reply(deadline)
                 .unwrap_or_else(|problem| panic!("{problem}"));
-            println!("{said}");
+            println!("{message}");
             assert_eq!(user.end(deadline), Ok(()), "{name}");
         }
     }
 }
 
-/// In an actor: puts something else there until it is killed.
-pub fn replace(rest: &[String]) {
-    let [path, seed] = rest else {
-        panic!("a path and a seed, not {rest:?}")
+/// Replaces the file in an actor until it is killed.
+pub fn replace(arguments: &[String]) {
+    let [path, seed] = arguments else {
+        panic!("expected a path and a seed, got {arguments:?}")
     };
     let path = Path::new(path);
     let mut random = fastrand::Rng::with_seed(seed.parse().expect("a number"));
     loop {
-        // Others put a region there at the same time, and remove it.
+        // Other processes create and remove the region at the same time.
         let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
-        // A file that is there is not written to: it would be cut under who uses it.
+        // Only new files are written: truncating an existing one would end its users.
         let file = |bytes: &[u8]| File::create_new(path)?.write_all(bytes);
         let _ = match random.u8(..8) {
             0 => mkfifo(path, Mode::S_IRWXU).map_err(io::Error::from),
@@ -169,42 +171,46 @@ pub fn replace(rest: &[String]) {
     }
 }
 
-/// In an actor: attaches to, makes and removes a region of that name, whatever is there.
-pub fn insist(rest: &[String]) {
-    let [name] = rest else {
-        panic!("a name, not {rest:?}")
+/// Creates, attaches and removes a region of this name in an actor, whatever file exists.
+pub fn use_replaced(arguments: &[String]) {
+    let [name] = arguments else {
+        panic!("expected a name, got {arguments:?}")
     };
     let name = parse_name(name);
     let options = RegionOptions::new(4096);
-    let (mut worked, mut other) = (0, 0);
-    let mut refusals = BTreeSet::new();
-    while worked < OFTEN || other < OFTEN {
-        let made = options.create_or_attach(&name);
+    let (mut worked, mut replaced) = (0, 0);
+    let mut variants = BTreeSet::new();
+    while worked < MIN_COUNT || replaced < MIN_COUNT {
+        let created = options.create_or_attach(&name);
         let found = RegionOptions::attach(&name);
-        let [made, found] = [made, found].map(|region| region.and_then(|region| works(&region)));
-        for outcome in [made, found, name.remove()] {
+        let [created, found] =
+            [created, found].map(|region| region.and_then(|region| use_region(&region)));
+        for outcome in [created, found, name.remove()] {
             match outcome {
                 Ok(()) => worked += 1,
                 Err(error) => {
-                    other += u32::from(matches!(error, RegionError::NotAFile(_)));
-                    refusals.insert(variant(&error));
+                    replaced += u32::from(matches!(error, RegionError::NotAFile(_)));
+                    variants.insert(variant(&error));
                 }
             }
         }
     }
-    println!("{name}: {worked} worked, others heard {refusals:?}");
+    println!("{name}: {worked} worked, errors {variants:?}");
     assert!(
-        !refusals.contains("System"),
-        "an error without a name: {refusals:?}"
+        !variants.contains("System"),
+        "an unspecific error: {variants:?}"
     );
 }
 
-/// Both have to happen before the test ends: a region of that name worked, and there was something else.
-const OFTEN: u32 = 500;
+/// The minimum of successes and of replaced files before the test ends.
+const MIN_COUNT: u32 = 500;
 
-fn works(region: &Region) -> Result<(), RegionError> {
+fn use_region(region: &Region) -> Result<(), RegionError> {
     let semaphore: &Semaphore = region.create_or_attach("semaphore", ())?;
     semaphore.release(1).expect("few");
-    semaphore.try_acquire().expect("one at least").forget();
+    semaphore
+        .try_acquire()
+        .expect("at least one permit")
+        .forget();
     Ok(())
 }
