@@ -3,7 +3,8 @@
 //! The shop has a limited number of chairs. The barber sleeps while no customer waits. A customer
 //! leaves at once if all chairs are taken. The solution uses two semaphores and a lock.
 //!
-//! Exit status: 0 if each customer was shaved or turned away, 1 if not, 2 for an invalid command line.
+//! Exit status: 0 if each customer was shaved or turned away, 1 if not, 2 for an invalid command
+//! line.
 
 #[path = "support/children.rs"]
 #[allow(dead_code, reason = "other examples use more of it")]

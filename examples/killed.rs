@@ -1,5 +1,5 @@
-//! A process is killed in the middle of a transfer, while it owns the lock. The next owner learns of
-//! the death, repairs the accounts, and continues.
+//! A process is killed in the middle of a transfer, while it owns the lock. The next owner learns
+//! of the death, repairs the accounts, and continues.
 
 use interlatch::sync::RobustLockError;
 use interlatch::{Region, RobustMutex};

@@ -1,8 +1,8 @@
 //! Dijkstra's dining philosophers (EWD 310, 1971): each philosopher is a process, each fork a lock.
 //!
 //! Each philosopher locks the fork with the lower number first, so no cycle of waiters forms. With
-//! `--careless`, all lock their left fork first, at the same time: each holds a fork and waits for the
-//! next, which is a deadlock.
+//! `--careless`, all lock their left fork first, at the same time: each holds a fork and waits for
+//! the next, which is a deadlock.
 //!
 //! Exit status: 0 if all have eaten, 1 if not, 2 for an invalid command line.
 
@@ -84,7 +84,8 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Takes the left fork, waits until all hold theirs, and returns whether the right fork is free.
+    /// Takes the left fork, waits until all hold theirs, and returns whether the right fork is
+    /// free.
     fn starve(&self, seat: usize) -> Result<bool> {
         let count = self.forks.len();
         let _left = self.lock_fork(seat, Timeout::Infinite)?;

@@ -3,7 +3,8 @@
 //! Several readers may read at once; a writer excludes all others. Writers have priority: while a
 //! writer waits, no new reader enters.
 //!
-//! Exit status: 0 if no reader saw an incomplete write, 1 if one did, 2 for an invalid command line.
+//! Exit status: 0 if no reader saw an incomplete write, 1 if one did, 2 for an invalid command
+//! line.
 
 #[path = "support/children.rs"]
 #[allow(dead_code, reason = "other examples use more of it")]
@@ -74,8 +75,8 @@ impl<'a> Page<'a> {
         })
     }
 
-    /// Locks `room` when the condition holds. After owner death it returns an error, since the counts
-    /// still include the dead process.
+    /// Locks `room` when the condition holds. After owner death it returns an error, since the
+    /// counts still include the dead process.
     fn lock_when(&self, condition: impl Fn(&Room) -> bool) -> Result<RobustMutexGuard<'a, Room>> {
         let to_error = |error: RobustLockError<'a, Room>| anyhow::anyhow!("{error}");
         let mut room = self.room.lock().map_err(to_error)?;

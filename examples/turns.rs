@@ -1,8 +1,8 @@
-//! A writer and a reader take turns over one page of shared memory, with a pair of semaphores: writer
-//! = 1, reader = 0.
+//! A writer and a reader take turns over one page of shared memory, with a pair of semaphores:
+//! writer = 1, reader = 0.
 //!
-//! Each side waits for its own semaphore and releases the other's. Each page is therefore read once,
-//! and never overwritten before it was read.
+//! Each side waits for its own semaphore and releases the other's. Each page is therefore read
+//! once, and never overwritten before it was read.
 //!
 //! `cat FILE | turns | cmp - FILE` prints nothing.
 //!

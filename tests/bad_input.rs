@@ -142,7 +142,7 @@ fn name_with_zero_byte_is_an_error() {
 #[test]
 fn unsealed_descriptor_is_an_error() {
     let file = tempfile::tempfile().expect("a file");
-    file.set_len(4096).expect("room");
+    file.set_len(4096).expect("the file system has space");
     let error = Region::from_descriptor(file.into()).map(|_| ());
     assert!(matches!(error, Err(RegionError::NotSealed)), "{error:?}");
     let null = File::open("/dev/null").expect("the file exists");
@@ -156,8 +156,8 @@ fn sealed_memfd_without_header_is_an_error() {
     for (length, bytes) in [(2 * 4096, &b"something else"[..]), (4096, b""), (1, b"")] {
         let descriptor = memfd_create("foreign", flags).expect("a memfd");
         let file = File::from(descriptor);
-        file.set_len(length).expect("room");
-        file.write_at(bytes, 0).expect("room");
+        file.set_len(length).expect("the file system has space");
+        file.write_at(bytes, 0).expect("the file system has space");
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).expect("sealed");
         match Region::from_descriptor(file.into()).map(|_| ()) {
@@ -174,7 +174,7 @@ fn sealed_memfd_without_header_is_an_error() {
 #[test]
 fn region_length_is_sealed() {
     let region = Region::memfd("sealed", 8192).expect("two pages");
-    let descriptor = region.descriptor().expect("a memfd has one");
+    let descriptor = region.descriptor().expect("a memfd has a descriptor");
     let file = File::from(descriptor.try_clone_to_owned().expect("a copy"));
     let error = |length| file.set_len(length).map_err(|error| error.raw_os_error());
     assert_eq!(error(0), Err(Some(libc::EPERM)), "the region cannot shrink");
@@ -222,8 +222,8 @@ fn zero_timeout_tries_once() {
 
 fn timeouts_of_a_buffer(buffer: &impl Buffer<Item = u64>) {
     let (sender, receiver) = (
-        buffer.sender().expect("open"),
-        buffer.receiver().expect("open"),
+        buffer.sender().expect("the channel is open"),
+        buffer.receiver().expect("the channel is open"),
     );
     assert_eq!(
         receiver.recv_timeout(Duration::ZERO),
@@ -277,14 +277,14 @@ fn maximum_timeout_waits() {
     assert!(Deadline::after(Duration::MAX) > Deadline::after(SECOND));
     let semaphore = Semaphore::empty();
     let buffer = BoundedBuffer::with_capacity(1).expect("small");
-    let receiver = buffer.receiver().expect("open");
+    let receiver = buffer.receiver().expect("the channel is open");
     std::thread::scope(|scope| {
         let acquirer = scope.spawn(|| semaphore.acquire_timeout(Duration::MAX).is_some());
         let receiving = scope.spawn(|| receiver.recv_timeout(Duration::MAX));
         semaphore.release(1).expect("far from the maximum");
         buffer
             .sender()
-            .expect("open")
+            .expect("the channel is open")
             .send(7)
             .expect("a receiver is attached");
         assert!(acquirer.join().expect("no panic"));
@@ -337,10 +337,10 @@ fn closed_side_stays_closed() {
 
 fn check_closed_side(buffer: &impl Buffer<Item = u64>) {
     let (sender, receiver) = (
-        buffer.sender().expect("open"),
-        buffer.receiver().expect("open"),
+        buffer.sender().expect("the channel is open"),
+        buffer.receiver().expect("the channel is open"),
     );
-    let another = buffer.sender().expect("open");
+    let another = buffer.sender().expect("the channel is open");
     sender.close();
     assert_eq!(
         receiver.try_recv(),
@@ -357,8 +357,8 @@ fn check_closed_side(buffer: &impl Buffer<Item = u64>) {
 #[test]
 fn failed_send_returns_the_item() {
     let buffer = MonitorBuffer::with_capacity(1).expect("small");
-    let sender = buffer.sender().expect("open");
-    drop(buffer.receiver().expect("open"));
+    let sender = buffer.sender().expect("the channel is open");
+    drop(buffer.receiver().expect("the channel is open"));
     let item = String::from("not lost");
     let TrySendError::Disconnected(item) =
         sender.try_send(item).expect_err("no receiver is attached")
@@ -378,9 +378,9 @@ fn failed_send_returns_the_item() {
 fn unreceived_items_are_dropped_once() {
     let item = std::sync::Arc::new(());
     let buffer = BoundedBuffer::with_capacity(4).expect("small");
-    let sender = buffer.sender().expect("open");
-    (0..3).for_each(|_| sender.send(item.clone()).expect("room"));
-    drop(buffer.receiver().expect("open").recv());
+    let sender = buffer.sender().expect("the channel is open");
+    (0..3).for_each(|_| sender.send(item.clone()).expect("the buffer has room"));
+    drop(buffer.receiver().expect("the channel is open").recv());
     drop(sender);
     assert_eq!(std::sync::Arc::strong_count(&item), 3);
     drop(buffer);
@@ -398,11 +398,11 @@ fn survives_a_faulty_peer<B: Unregistered<Item = u64> + ShmObject<Config = usize
             let buffer: &B = region.create("buffer", 3).expect("the region has room");
             buffer
                 .send_unregistered(1, Timeout::NonBlocking)
-                .expect("there is room");
+                .expect("the buffer has room");
             buffer
                 .send_unregistered(2, Timeout::NonBlocking)
-                .expect("there is room");
-            let descriptor = region.descriptor().expect("a memfd has one");
+                .expect("the buffer has room");
+            let descriptor = region.descriptor().expect("a memfd has a descriptor");
             let peer = File::from(descriptor.try_clone_to_owned().expect("a descriptor"));
             let mut length = [0; 8];
             peer.read_exact_at(&mut length, STATE.start + 8)
@@ -449,8 +449,8 @@ fn handles_and_errors_are_debug_for_any_item() {
     assert_eq!(printed, expected);
     let buffer = BoundedBuffer::<u64>::with_capacity(1).expect("a buffer of one slot");
     let handles = (
-        buffer.sender().expect("open"),
-        buffer.receiver().expect("open"),
+        buffer.sender().expect("the channel is open"),
+        buffer.receiver().expect("the channel is open"),
     );
     assert_eq!(format!("{handles:?}"), "(Sender { .. }, Receiver { .. })");
 }

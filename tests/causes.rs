@@ -117,11 +117,15 @@ fn corrupt<B: Buffer<Item = u64>>(buffer: &B) {
 #[test]
 fn corrupted_lock_is_not_a_disconnection() {
     let region = Region::memfd("causes", 1 << 14).expect("a region");
-    corrupt(region.create::<Monitor>("monitor", ()).expect("room"));
+    corrupt(
+        region
+            .create::<Monitor>("monitor", ())
+            .expect("the region has room"),
+    );
     corrupt(
         region
             .create::<Rendezvous<u64, 2>>("rendezvous", ())
-            .expect("room"),
+            .expect("the region has room"),
     );
 }
 

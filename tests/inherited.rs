@@ -49,8 +49,8 @@ fn child(lock: &RawMutex, released: &Semaphore) -> ! {
 }
 
 fn inherited_ring_handles_fail() {
-    let region = Region::anonymous(1 << 14).expect("room");
-    let ring: &RingBuffer<u64> = region.create("ring", 4).expect("room");
+    let region = Region::anonymous(1 << 14).expect("the region can be created");
+    let ring: &RingBuffer<u64> = region.create("ring", 4).expect("the region has room");
     let (sender, receiver) = (ring.sender(), ring.receiver());
     let (sender, receiver) = (
         sender.expect("a free endpoint"),
@@ -90,8 +90,8 @@ fn try_copies(
 }
 
 fn inherited_ring_loans_change_nothing() {
-    let region = Region::anonymous(1 << 14).expect("room");
-    let ring: &RingBuffer<u64> = region.create("ring", 4).expect("room");
+    let region = Region::anonymous(1 << 14).expect("the region can be created");
+    let ring: &RingBuffer<u64> = region.create("ring", 4).expect("the region has room");
     let (sender, receiver) = (ring.sender(), ring.receiver());
     let (mut sender, mut receiver) = (
         sender.expect("a free endpoint"),

@@ -18,11 +18,14 @@ const STACK: usize = 256 << 10;
 fn large_item_is_written_and_read_in_place() {
     let region = Region::memfd("loans", 3 * MEGABYTE).expect("a region");
     let work = || {
-        let buffer: &LoanBuffer = region.create("buffer", 2).expect("room");
+        let buffer: &LoanBuffer = region.create("buffer", 2).expect("the region has room");
         let start = std::ptr::from_ref(buffer).cast::<u8>().addr();
         let inside = start..start + size_of_val(buffer);
         let (sender, receiver) = (buffer.sender(), buffer.receiver());
-        let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
+        let (sender, receiver) = (
+            sender.expect("the channel is open"),
+            receiver.expect("the channel is open"),
+        );
         let mut loan = sender.loan().expect("a free slot");
         assert!(loan.iter().all(|byte| *byte == 0), "the slot is zero");
         let written = loan.as_ptr().addr();
@@ -56,7 +59,7 @@ fn item_borrowed_during_a_panic_is_received() {
         RobustBoundedBuffer::from_slots([TurnSlot::empty()]);
     BUFFER
         .send_unregistered(7, Timeout::NonBlocking)
-        .expect("room");
+        .expect("the buffer has room");
     let panicked = thread::spawn(|| {
         let _receive = ReceiveOnDrop(&BUFFER);
         panic!("on purpose");

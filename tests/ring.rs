@@ -1,5 +1,5 @@
-//! The ring buffer compared with `VecDeque` by random programs of one thread, and between two threads
-//! at full speed.
+//! The ring buffer compared with `VecDeque` by random programs of one thread, and between two
+//! threads at full speed.
 //!
 //! `stages` and `crashes` test it between processes, `regions` with a hostile process.
 
@@ -295,7 +295,7 @@ fn two_threads_pass_intact_items_in_order() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     for (capacity, uses_exchange) in [(1, false), (7, false), (256, false), (7, true)] {
-        let ring = RingBuffer::<Triple, _>::with_capacity(capacity).expect("room");
+        let ring = RingBuffer::<Triple, _>::with_capacity(capacity).expect("the buffer has room");
         if uses_exchange {
             ring.avoid_membarrier();
         }
@@ -351,7 +351,7 @@ impl Drop for DrainOnDrop<'_> {
 
 #[test]
 fn destructor_during_a_panic_can_receive() {
-    let ring = Ring::with_capacity(4).expect("room");
+    let ring = Ring::with_capacity(4).expect("the buffer has room");
     let sender = ring.sender().expect("the endpoint is free");
     assert_eq!(sender.try_send_slice(&[1, 2, 3]), Ok(3));
     let mut drained = Vec::new();

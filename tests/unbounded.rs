@@ -60,16 +60,16 @@ impl TestDir {
     }
 
     fn objects(&self, name: &str) -> Vec<String> {
-        let view = RegionView::attach(&self.name(name)).expect("it is there");
+        let view = RegionView::attach(&self.name(name)).expect("the object exists");
         view.objects().map(|object| object.name.text()).collect()
     }
 }
 
 /// Sends these items without a receiver, and keeps the stream open.
 fn fill(buffer: &Buffer, items: std::ops::Range<u64>) {
-    let sender = buffer.sender().expect("open");
+    let sender = buffer.sender().expect("the channel is open");
     for item in items {
-        sender.send(item).expect("room");
+        sender.send(item).expect("the buffer has room");
     }
     // A leaked sender keeps the stream open.
     std::mem::forget(sender);
@@ -81,19 +81,21 @@ fn write(path: &Path, offset: u64, word: u64) {
         .open(path)
         .expect("the file exists");
     file.write_all_at(&word.to_ne_bytes(), offset)
-        .expect("room");
+        .expect("the file system has space");
 }
 
 #[test]
 fn foreign_region_with_segment_name_is_kept() {
     let test_dir = TestDir::new();
-    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("room");
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
     let foreign = ["x.1", "x.2"].map(String::from);
     let create = |name: &String| {
         let region = RegionOptions::new(4096)
             .create(&test_dir.name(name))
-            .expect("room");
-        region.create::<Semaphore>("foreign", ()).expect("room");
+            .expect("the region has room");
+        region
+            .create::<Semaphore>("foreign", ())
+            .expect("the region has room");
     };
     foreign.iter().for_each(create);
     fill(&buffer, 0..1);
@@ -101,8 +103,8 @@ fn foreign_region_with_segment_name_is_kept() {
     let first = test_dir.segment(1);
     let next = first.strip_suffix("1").expect("its number").to_owned() + "2";
     create(&next);
-    let sent = buffer.sender().expect("open").send(1);
-    let receiver = buffer.receiver().expect("open");
+    let sent = buffer.sender().expect("the channel is open").send(1);
+    let receiver = buffer.receiver().expect("the channel is open");
     assert_eq!(receiver.recv().expect("an item"), 0);
     drop(receiver);
     drop(buffer);
@@ -129,7 +131,7 @@ fn buffers_with_a_common_name_prefix_are_independent() {
     }
     Buffer::remove(&names[0]).expect("the buffer exists");
     for (number, buffer) in (1..).zip(&buffers[1..]) {
-        let receiver = buffer.receiver().expect("open");
+        let receiver = buffer.receiver().expect("the channel is open");
         for item in 10 * number..10 * number + 5 {
             assert_eq!(receiver.try_recv().expect("an item"), item);
         }
@@ -143,13 +145,13 @@ fn buffers_with_a_common_name_prefix_are_independent() {
 #[test]
 fn removed_buffer_is_independent_of_its_successor() {
     let test_dir = TestDir::new();
-    let old = Buffer::create(&test_dir.name("x"), GROWTH).expect("room");
+    let old = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
     fill(&old, 0..3);
     Buffer::remove(&test_dir.name("x")).expect("the buffer exists");
-    let new = Buffer::create(&test_dir.name("x"), GROWTH).expect("room");
+    let new = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
     fill(&old, 3..5);
     fill(&new, 100..102);
-    let receiver = new.receiver().expect("open");
+    let receiver = new.receiver().expect("the channel is open");
     assert_eq!(receiver.try_recv().expect("an item"), 100);
     assert_eq!(receiver.try_recv().expect("an item"), 101);
     drop(receiver);
@@ -175,11 +177,11 @@ fn find_growth_limit(path: &Path) -> u64 {
 #[test]
 fn corrupted_limit_does_not_enlarge_segments() {
     let test_dir = TestDir::new();
-    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("room");
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
     let growth = find_growth_limit(&test_dir.path("x"));
     write(&test_dir.path("x"), growth, 1 << 54 | 50);
     fill(&buffer, 0..1);
-    let segment = fs::metadata(test_dir.path(&test_dir.segment(1))).expect("it is there");
+    let segment = fs::metadata(test_dir.path(&test_dir.segment(1))).expect("the object exists");
     assert!(segment.len() <= 8192, "{segment:?}");
     write(&test_dir.path("x"), growth, 0);
     let result = Buffer::attach(&test_dir.name("x")).err();
@@ -190,8 +192,8 @@ fn corrupted_limit_does_not_enlarge_segments() {
 #[test]
 fn corrupted_numbers_do_not_cause_long_loops() {
     let test_dir = TestDir::new();
-    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("room");
-    let receiver = buffer.receiver().expect("open");
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
+    let receiver = buffer.receiver().expect("the channel is open");
     let (path, growth) = (test_dir.path("x"), find_growth_limit(&test_dir.path("x")));
     write(&path, growth, 1 << 32 | u64::from(u32::MAX));
     write(&path, growth - 24, 1 << 60);
@@ -206,7 +208,7 @@ fn corrupted_numbers_do_not_cause_long_loops() {
 #[test]
 fn at_most_two_segments_are_mapped_and_open() {
     let test_dir = TestDir::new();
-    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("room");
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
     let mapped = || {
         let maps = fs::read_to_string("/proc/self/maps").expect("proc");
         let path = test_dir.0.path().to_str().expect("text");
@@ -221,7 +223,7 @@ fn at_most_two_segments_are_mapped_and_open() {
     };
     fill(&buffer, 0..50);
     assert!(mapped() <= 3 && open() <= 3, "{} {}", mapped(), open());
-    let receiver = buffer.receiver().expect("open");
+    let receiver = buffer.receiver().expect("the channel is open");
     for item in 0..25 {
         assert_eq!(receiver.try_recv().expect("an item"), item);
         assert!(mapped() <= 3 && open() <= 3, "{} {}", mapped(), open());
@@ -231,17 +233,20 @@ fn at_most_two_segments_are_mapped_and_open() {
 #[test]
 fn items_pass_by_reference() {
     let test_dir = TestDir::new();
-    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("room");
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
     let (sender, receiver) = (buffer.sender(), buffer.receiver());
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
+    let (sender, receiver) = (
+        sender.expect("the channel is open"),
+        receiver.expect("the channel is open"),
+    );
     for item in [7, 8] {
         let sent = sender.send_ref_with(&item, Timeout::NonBlocking);
-        sent.expect("room");
+        sent.expect("the buffer has room");
     }
     let mut found = 0;
     for item in [7, 8] {
         let received = receiver.recv_into_with(&mut found, Timeout::NonBlocking);
-        received.expect("it is there");
+        received.expect("the object exists");
         assert_eq!(found, item);
     }
     let received = receiver.recv_into_with(&mut found, Timeout::NonBlocking);
@@ -281,7 +286,8 @@ fn attach_never_sees_an_incomplete_buffer() {
     std::thread::scope(|scope| {
         let creator = scope.spawn(|| {
             for _ in 0..2000 {
-                let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("room");
+                let buffer =
+                    Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
                 fill(&buffer, 0..1);
                 Buffer::remove(&test_dir.name("x")).expect("the buffer exists");
             }
@@ -298,7 +304,7 @@ fn attach_never_sees_an_incomplete_buffer() {
 
 /// Leaves a buffer with three segments.
 fn leave_buffer(test_dir: &TestDir) {
-    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("room");
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
     fill(&buffer, 0..3);
     assert_eq!(test_dir.files().len(), 4);
 }
@@ -327,7 +333,7 @@ fn truncated_buffer_is_removed() {
     let test_dir = TestDir::new();
     leave_buffer(&test_dir);
     let first = File::options().write(true).open(test_dir.path("x"));
-    let first = first.expect("it is there");
+    let first = first.expect("the object exists");
     first.set_len(4096).expect("the length can be set");
     Buffer::remove(&test_dir.name("x")).expect("the buffer exists");
     assert_eq!(test_dir.files(), Vec::<String>::new());
@@ -337,7 +343,7 @@ fn truncated_buffer_is_removed() {
 fn segments_without_their_buffer_are_removed() {
     let test_dir = TestDir::new();
     leave_buffer(&test_dir);
-    fs::remove_file(test_dir.path("x")).expect("it is there");
+    fs::remove_file(test_dir.path("x")).expect("the object exists");
     Buffer::remove(&test_dir.name("x")).expect("segments exist");
     assert_eq!(test_dir.files(), Vec::<String>::new());
     let result = Buffer::remove(&test_dir.name("x"));
@@ -350,15 +356,17 @@ fn other_files_are_not_removed() {
     let test_dir = TestDir::new();
     let region = RegionOptions::new(4096)
         .create(&test_dir.name("x"))
-        .expect("room");
-    region.create::<Semaphore>("chain", ()).expect("room");
-    fs::write(test_dir.path("y"), "text").expect("room");
-    fs::write(test_dir.path("x.1.1"), "text").expect("room");
+        .expect("the region has room");
+    region
+        .create::<Semaphore>("chain", ())
+        .expect("the region has room");
+    fs::write(test_dir.path("y"), "text").expect("the file system has space");
+    fs::write(test_dir.path("x.1.1"), "text").expect("the file system has space");
     for name in ["x", "y"] {
         let result = Buffer::remove(&test_dir.name(name));
         assert!(result.is_err(), "{name}");
     }
-    fs::remove_file(test_dir.path("x")).expect("it is there");
+    fs::remove_file(test_dir.path("x")).expect("the object exists");
     assert!(
         Buffer::remove(&test_dir.name("x")).is_err(),
         "the buffer does not exist"
@@ -383,7 +391,7 @@ fn removal_needs_no_robust_lock() {
 #[test]
 fn attach_with_other_item_type_names_both_types() {
     let test_dir = TestDir::new();
-    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("room");
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
     let other = UnboundedBuffer::<u32>::attach(&test_dir.name("x")).err();
     let other = other.expect("attaching fails").to_string();
     assert!(

@@ -33,7 +33,9 @@ pub fn main(arguments: &[String]) -> ExitCode {
 
 /// Attaches the object of this name. The first process creates it.
 pub fn find<'a, T: ShmSafe>(region: &'a Region, name: &str) -> &'a T {
-    region.create_or_attach(name, ()).expect("room")
+    region
+        .create_or_attach(name, ())
+        .expect("the region has room")
 }
 
 /// Sends a word to the parent.

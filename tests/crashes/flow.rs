@@ -1,6 +1,6 @@
-//! Two senders and two receivers use both robust buffers while they are killed at random moments and
-//! replaced. Items arrive in order and once. Only an item that a dead receiver took is lost, and no
-//! slot.
+//! Two senders and two receivers use both robust buffers while they are killed at random moments
+//! and replaced. Items arrive in order and once. Only an item that a dead receiver took is lost,
+//! and no slot.
 //!
 //! The soak follows the variables of the module `soak`.
 
@@ -77,7 +77,10 @@ pub fn run(region: &Region, role: &str) {
 
 fn send_all(shared: &Shared, sender_index: usize, mut random: fastrand::Rng) {
     let (bounded, monitor) = (shared.bounded.sender(), shared.monitor.sender());
-    let (bounded, monitor) = (bounded.expect("open"), monitor.expect("open"));
+    let (bounded, monitor) = (
+        bounded.expect("the channel is open"),
+        monitor.expect("the channel is open"),
+    );
     report("ready");
     loop {
         let timeout = random_timeout(&mut random);
@@ -108,7 +111,10 @@ fn send<B: Buffer<Item = u64>>(
 
 fn receive_all(shared: &Shared, mut random: fastrand::Rng) {
     let (bounded, monitor) = (shared.bounded.receiver(), shared.monitor.receiver());
-    let (bounded, monitor) = (bounded.expect("open"), monitor.expect("open"));
+    let (bounded, monitor) = (
+        bounded.expect("the channel is open"),
+        monitor.expect("the channel is open"),
+    );
     let mut latest = [[None; SENDERS]; 2];
     report("ready");
     loop {
@@ -149,7 +155,7 @@ fn check_newer(item: u64, tally: &Tally, latest: &mut [Option<u64>; SENDERS]) {
 fn items_flow() {
     without_leaks(|| {
         let region = Region::memfd("flow", 4096).expect("a region");
-        let shared: &Shared = region.create("shared", ()).expect("room");
+        let shared: &Shared = region.create("shared", ()).expect("the region has room");
         // These keep both sides open when all workers are dead.
         let bounded = (shared.bounded.sender(), shared.bounded.receiver());
         let monitor = (shared.monitor.sender(), shared.monitor.receiver());
@@ -163,14 +169,18 @@ fn items_flow() {
 
 type Attached<T> = Result<T, AttachError>;
 
-/// Checks that items are lost only with a receiver, that none is duplicated, and that no slot is lost.
+/// Checks that items are lost only with a receiver, that none is duplicated, and that no slot is
+/// lost.
 fn check_counts<B: Buffer<Item = u64>>(
     name: &str,
     (sender, receiver): (Attached<Sender<'_, B>>, Attached<Receiver<'_, B>>),
     tally: &Tally,
     deaths: &[u64; WORKERS],
 ) {
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
+    let (sender, receiver) = (
+        sender.expect("the channel is open"),
+        receiver.expect("the channel is open"),
+    );
     let mut latest = [None; SENDERS];
     let left = receiver
         .try_iter()

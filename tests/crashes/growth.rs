@@ -110,9 +110,9 @@ fn killed_producers_leave_an_intact_buffer() {
     let tally: &Tally = find(&region, "tally");
     let buffer =
         UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("the buffer can be created");
-    let receiver = buffer.receiver().expect("open");
+    let receiver = buffer.receiver().expect("the channel is open");
     // This sender keeps the stream open until it is dropped.
-    let open = buffer.sender().expect("open");
+    let open = buffer.sender().expect("the channel is open");
     for _ in 0..ROUNDS {
         let role = format!("growth produce {}", named.file);
         let mut producer = Actor::start(&region, &[role]);
@@ -140,7 +140,7 @@ fn killed_producers_leave_an_intact_buffer() {
 
 /// Receives the remaining items to the end of the stream.
 fn drain(buffer: &UnboundedBuffer<u64>, tally: &Tally) {
-    let receiver = buffer.receiver().expect("open");
+    let receiver = buffer.receiver().expect("the channel is open");
     loop {
         match receiver.recv_timeout(TIMEOUT) {
             Ok(item) => tally.add_received(item),
@@ -170,7 +170,10 @@ fn killed_consumers_leave_an_intact_buffer() {
     let buffer =
         UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("the buffer can be created");
     let (sender, open) = (buffer.sender(), buffer.receiver());
-    let (sender, open) = (sender.expect("open"), open.expect("open"));
+    let (sender, open) = (
+        sender.expect("the channel is open"),
+        open.expect("the channel is open"),
+    );
     for _ in 0..ROUNDS {
         let role = format!("growth consume {}", named.file);
         let mut consumer = Actor::start(&region, &[role]);
@@ -203,13 +206,16 @@ fn next_sender_completes_unfinished_segment() {
     let buffer =
         UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("the buffer can be created");
     let (sender, receiver) = (buffer.sender(), buffer.receiver());
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
-    sender.send(1).expect("room");
+    let (sender, receiver) = (
+        sender.expect("the channel is open"),
+        receiver.expect("the channel is open"),
+    );
+    sender.send(1).expect("the buffer has room");
     let first = named.segment();
     let second = first.strip_suffix('1').expect("its number").to_owned() + "2";
     let [first, second] = [first, second].map(|file| Path::new("/dev/shm").join(file));
-    std::fs::copy(first, second).expect("room");
-    (2..=7).for_each(|item| sender.send(item).expect("room"));
+    std::fs::copy(first, second).expect("the file system has space");
+    (2..=7).for_each(|item| sender.send(item).expect("the file system has space"));
     (1..=7).for_each(|item| assert_eq!(receiver.recv().expect("an item"), item));
     drop((sender, receiver));
     drop(buffer);
@@ -222,9 +228,12 @@ fn send_at_growth_limit_fails_at_once() {
     let buffer =
         UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("the buffer can be created");
     let (sender, receiver) = (buffer.sender(), buffer.receiver());
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
+    let (sender, receiver) = (
+        sender.expect("the channel is open"),
+        receiver.expect("the channel is open"),
+    );
     let capacity = u64::from(GROWTH.items * GROWTH.segments);
-    (0..capacity).for_each(|item| sender.send(item).expect("room"));
+    (0..capacity).for_each(|item| sender.send(item).expect("the buffer has room"));
     let failed = sender.send(capacity);
     let limit_reached = ChannelError::LimitReached { segments: 50 };
     assert_eq!(failed, Err(SendError::Failed(capacity, limit_reached)));
@@ -240,10 +249,10 @@ fn removed_segment_is_a_storage_error() {
     let named = Named::new("tampered");
     let buffer =
         UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("the buffer can be created");
-    let sender = buffer.sender().expect("open");
-    sender.send(1).expect("room");
+    let sender = buffer.sender().expect("the channel is open");
+    sender.send(1).expect("the buffer has room");
     let other = UnboundedBuffer::<u64>::attach(&named.name).expect("the name exists");
-    let receiver = other.receiver().expect("open");
+    let receiver = other.receiver().expect("the channel is open");
     let segment = RegionName::posix(&named.segment()).expect("a name");
     segment.remove().expect("the name exists");
     let failed = receiver.try_recv();
@@ -278,15 +287,18 @@ fn killed_creator_leaves_a_removable_buffer_or_none() {
     }
 }
 
-/// A process stopped while it owns the lock is not dead and keeps the lock. A sender with a deadline
-/// times out.
+/// A process stopped while it owns the lock is not dead and keeps the lock. A sender with a
+/// deadline times out.
 fn stopped_owner_delays_only_infinite_timeouts() {
     let named = Named::new("stopped");
     let region = Region::memfd("growth", 4096).expect("a region");
     let buffer =
         UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("the buffer can be created");
     let (sender, receiver) = (buffer.sender(), buffer.receiver());
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
+    let (sender, receiver) = (
+        sender.expect("the channel is open"),
+        receiver.expect("the channel is open"),
+    );
     let role = format!("growth churn {}", named.file);
     let mut other = Actor::start(&region, &[role]);
     let deadline = Instant::now() + TIMEOUT;
@@ -343,8 +355,11 @@ fn create_and_remove(name: &RegionName) {
     loop {
         let buffer = UnboundedBuffer::<u64>::create(name, GROWTH).expect("the name is free");
         let (sender, receiver) = (buffer.sender(), buffer.receiver());
-        let (sender, _receiver) = (sender.expect("open"), receiver.expect("open"));
-        (0..10).for_each(|item| sender.send(item).expect("room"));
+        let (sender, _receiver) = (
+            sender.expect("the channel is open"),
+            receiver.expect("the channel is open"),
+        );
+        (0..10).for_each(|item| sender.send(item).expect("the buffer has room"));
         UnboundedBuffer::<u64>::remove(name).expect("the name exists");
     }
 }
@@ -360,7 +375,7 @@ pub fn run(region: &Region, role: &str) {
     let buffer = UnboundedBuffer::<u64>::attach(&name).expect("the name exists");
     match action {
         "produce" => {
-            let sender = buffer.sender().expect("open");
+            let sender = buffer.sender().expect("the channel is open");
             report("ready");
             loop {
                 match sender.send(tally.reserve(1)) {
@@ -373,7 +388,7 @@ pub fn run(region: &Region, role: &str) {
             }
         }
         "consume" => {
-            let receiver = buffer.receiver().expect("open");
+            let receiver = buffer.receiver().expect("the channel is open");
             report("ready");
             loop {
                 tally.add_received(receiver.recv().expect("the sender lives"));
@@ -381,10 +396,13 @@ pub fn run(region: &Region, role: &str) {
         }
         "churn" => {
             let (sender, receiver) = (buffer.sender(), buffer.receiver());
-            let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
+            let (sender, receiver) = (
+                sender.expect("the channel is open"),
+                receiver.expect("the channel is open"),
+            );
             report("ready");
             loop {
-                sender.send(1).expect("room");
+                sender.send(1).expect("the buffer has room");
                 // Receives the parent's items too.
                 while receiver.try_recv().is_ok() {}
             }

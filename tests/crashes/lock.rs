@@ -125,7 +125,7 @@ fn inherited_handle<B: Buffer<Item = u64> + ?Sized>(buffer: &B) {
             std::process::exit(i32::from(!repair));
         }
         ForkResult::Parent { child } => {
-            let status = waitpid(child, None).expect("the child is ours");
+            let status = waitpid(child, None).expect("this process has the child");
             assert_eq!(
                 status,
                 WaitStatus::Exited(child, 0),
@@ -186,14 +186,14 @@ pub fn run(region: &Region, role: &str) {
         "exec in a thread" => {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
-                    let _guard = lock.lock().expect("it is free");
+                    let _guard = lock.lock().expect("the lock is free");
                     report("locked");
                     panic!("{}", std::process::Command::new("cat").exec());
                 });
             });
         }
         "leak" => {
-            let _guard = lock.lock().expect("it is free");
+            let _guard = lock.lock().expect("the lock is free");
             let leaked = Box::new(RobustMutex::new(0));
             std::mem::forget(leaked.lock());
             drop(leaked);
@@ -203,7 +203,8 @@ pub fn run(region: &Region, role: &str) {
                 replaced = RobustMutex::new(value);
             }
             let other = Region::memfd("leak", 4096).expect("a region");
-            let inside: &RobustMutex<u64> = other.create("inside", ()).expect("room");
+            let inside: &RobustMutex<u64> =
+                other.create("inside", ()).expect("the region has room");
             std::mem::forget(inside.lock());
             drop(other);
             report("locked");
@@ -224,7 +225,7 @@ pub fn run(region: &Region, role: &str) {
 }
 
 fn hold_and_act(lock: &RobustMutex<u64>, role: &str) {
-    let mut guard = lock.lock().expect("it is free");
+    let mut guard = lock.lock().expect("the lock is free");
     *guard += 1;
     report("locked");
     match role {
@@ -243,7 +244,7 @@ fn hold_and_act(lock: &RobustMutex<u64>, role: &str) {
                 }
                 ForkResult::Parent { child } => {
                     drop(guard);
-                    let status = waitpid(child, None).expect("the child is ours");
+                    let status = waitpid(child, None).expect("this process has the child");
                     assert_eq!(
                         status,
                         WaitStatus::Exited(child, 0),
@@ -263,7 +264,7 @@ fn hold_and_act(lock: &RobustMutex<u64>, role: &str) {
                     std::process::exit(i32::from(!is_held));
                 }
                 ForkResult::Parent { child } => {
-                    let status = waitpid(child, None).expect("the child is ours");
+                    let status = waitpid(child, None).expect("this process has the child");
                     assert_eq!(
                         status,
                         WaitStatus::Exited(child, 0),
@@ -376,7 +377,7 @@ fn end_of_owner_thread_is_owner_death() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     std::thread::scope(|scope| {
-        scope.spawn(|| std::mem::forget(lock.lock().expect("it is free")));
+        scope.spawn(|| std::mem::forget(lock.lock().expect("the lock is free")));
     });
     assert_eq!(repair(lock), 0);
 }
@@ -417,7 +418,7 @@ fn unrepaired_lock_is_unrecoverable() {
 
 fn robust_list_limit_is_an_error() {
     let region = region();
-    let locks: &[RobustMutex<u64>] = region.create("locks", MANY).expect("room");
+    let locks: &[RobustMutex<u64>] = region.create("locks", MANY).expect("the region has room");
     let mut actor = start(&region, "many");
     expect(
         &mut actor,
@@ -435,7 +436,7 @@ fn robust_list_limit_is_an_error() {
 fn failed_waiter_passes_wake_up_on() {
     let locks: [RobustMutex<u64>; MANY - 2] = [const { RobustMutex::new(0) }; MANY - 2];
     let pair = RobustSemaphorePair::new([PairSlot::new()]);
-    let turn = pair.write().expect("it is free");
+    let turn = pair.write().expect("the lock is free");
     interlatch::sync::set_recheck_interval(Duration::MAX);
     let (thread_sender, threads) = std::sync::mpsc::channel();
     let (done, is_done) = std::sync::mpsc::channel();

@@ -1,6 +1,6 @@
 //! A server and three clients share one message queue while they are killed at random moments and
-//! replaced. Replies reach the client that asked, intact and once. Only a message that a dead process
-//! was handling is lost, and no capacity.
+//! replaced. Replies reach the client that asked, intact and once. Only a message that a dead
+//! process was handling is lost, and no capacity.
 //!
 //! The soak follows the variables of the module `soak`.
 
@@ -176,8 +176,8 @@ fn ask(queue: &MessageQueue, tally: &Tally, mut random: fastrand::Rng) {
 fn replies_reach_clients() {
     without_leaks(|| {
         let region = Region::memfd("mailbox", 1 << 14).expect("a region");
-        let queue: &MessageQueue = region.create("queue", LIMITS).expect("room");
-        let tally: &Tally = region.create("tally", ()).expect("room");
+        let queue: &MessageQueue = region.create("queue", LIMITS).expect("the region has room");
+        let tally: &Tally = region.create("tally", ()).expect("the region has room");
         let deaths = run_and_kill("mailbox", &region);
         check_counts(queue, tally, &deaths);
     });

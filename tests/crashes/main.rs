@@ -1,7 +1,7 @@
 //! Tests that kill real processes: locks, wake-ups and the data that they protect survive.
 //!
-//! A process is this program run again as an *actor*, so it has its own `main`. It takes the filters
-//! of a test harness.
+//! A process is this program run again as an *actor*, so it has its own `main`. It takes the
+//! filters of a test harness.
 
 mod actor;
 mod flow;

@@ -43,8 +43,8 @@ struct Objects<'a> {
 fn check(steps: &[usize]) -> Result<(), String> {
     let region = Region::memfd("mixed", 4096).expect("a region");
     let objects = Objects {
-        ours: region.create("ours", ()).expect("room"),
-        libcs: region.create("libc's", ()).expect("room"),
+        ours: region.create("ours", ()).expect("the region has room"),
+        libcs: region.create("libc's", ()).expect("the region has room"),
     };
     objects.libcs.iter().for_each(|mutex| mutex.init());
     let words: Vec<String> = steps.iter().map(usize::to_string).collect();

@@ -109,7 +109,10 @@ fn processes_share_mailbox_by_number() {
     let inbox = mailbox.inbox().expect("the channel is open");
     let other = Mailbox::<Number>::open(&region, MailboxId(8), SLOTS).expect("the channel is open");
     let (other_inbox, open_outbox) = (other.inbox(), other.outbox(id));
-    let (other_inbox, _other_outbox) = (other_inbox.expect("open"), open_outbox.expect("open"));
+    let (other_inbox, _other_outbox) = (
+        other_inbox.expect("the channel is open"),
+        open_outbox.expect("the channel is open"),
+    );
     actor.tell("go");
     let message = inbox.recv_with(timeout()).expect("the peer sends");
     assert_eq!((message.from(), message.item()), (id, 7));

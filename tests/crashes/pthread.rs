@@ -26,8 +26,8 @@ impl Pthread {
     pub fn init(&self) {
         // SAFETY: zeros are a valid value of this C structure, which the first call overwrites.
         let mut attributes: libc::pthread_mutexattr_t = unsafe { core::mem::zeroed() };
-        // SAFETY: `attributes` outlives the calls, and the first call initializes it. The mutex does
-        // not move, and no other process uses it yet.
+        // SAFETY: `attributes` outlives the calls, and the first call initializes it. The mutex
+        // does not move, and no other process uses it yet.
         self.0.with_mut(|mutex| unsafe {
             check(libc::pthread_mutexattr_init(&mut attributes));
             let (shared, robust) = (libc::PTHREAD_PROCESS_SHARED, libc::PTHREAD_MUTEX_ROBUST);

@@ -67,8 +67,8 @@ fn kill(actor: Actor) {
 fn death_of_sender_withdraws_its_item() {
     let (region, deadline) = region();
     let rendezvous: &U64Rendezvous = find(&region, "rendezvous");
-    let receiver = rendezvous.receiver().expect("open");
-    let open_sender = rendezvous.sender().expect("open");
+    let receiver = rendezvous.receiver().expect("the channel is open");
+    let open_sender = rendezvous.sender().expect("the channel is open");
     let first = actor(&region, "offer 1", deadline);
     first.wait_until_asleep(deadline);
     kill(first);
@@ -92,7 +92,7 @@ fn recv(receiver: &Receiver<'_, U64Rendezvous>) -> Result<u64, RecvTimeoutError>
 fn unacknowledged_item_goes_to_next_receiver() {
     let (region, deadline) = region();
     let rendezvous: &U64Rendezvous = find(&region, "rendezvous");
-    let receiver = rendezvous.receiver().expect("open");
+    let receiver = rendezvous.receiver().expect("the channel is open");
     let killed = Actor::start(&region, &["rendezvous accept".to_owned()]);
     let sender = actor(&region, "offer 7", deadline);
     let mut killed = killed;
@@ -114,7 +114,7 @@ fn unacknowledged_item_goes_to_next_receiver() {
 fn each_of_two_waiting_receivers_gets_an_item() {
     let (region, deadline) = region();
     let rendezvous: &U64Rendezvous = find(&region, "rendezvous");
-    let sender = rendezvous.sender().expect("open");
+    let sender = rendezvous.sender().expect("the channel is open");
     let wait = || {
         let waiter = actor(&region, "wait", deadline);
         waiter.wait_until_asleep(deadline);
@@ -137,7 +137,7 @@ fn each_of_two_waiting_receivers_gets_an_item() {
 fn accepting_receiver_does_not_block_waiting_receiver() {
     let (region, deadline) = region();
     let rendezvous: &U64Rendezvous = find(&region, "rendezvous");
-    let sender = rendezvous.sender().expect("open");
+    let sender = rendezvous.sender().expect("the channel is open");
     let first = actor(&region, "wait", deadline);
     first.wait_until_asleep(deadline);
     let accepting = Actor::start(&region, &["rendezvous accept".to_owned()]);
@@ -173,7 +173,7 @@ fn death_of_borrower_keeps_the_item() {
     let buffer: &LoanBuffer = find(&region, "buffer");
     buffer
         .send_unregistered(5, Timeout::NonBlocking)
-        .expect("room");
+        .expect("the buffer has room");
     let reader = actor(&region, "borrow", deadline);
     let failed = buffer.borrow_with(Timeout::NonBlocking).map(|item| *item);
     assert_eq!(
@@ -197,7 +197,7 @@ pub fn run(region: &Region, role: &str) {
     match role.split_once(' ') {
         Some(("offer", item)) => {
             let rendezvous: &U64Rendezvous = find(region, "rendezvous");
-            let sender = rendezvous.sender().expect("open");
+            let sender = rendezvous.sender().expect("the channel is open");
             report("ready");
             sender
                 .send(item.parse().expect("a number"))
@@ -206,14 +206,14 @@ pub fn run(region: &Region, role: &str) {
         None if role == "accept" => {
             interlatch::sync::set_recheck_interval(NEVER);
             let rendezvous: &U64Rendezvous = find(region, "rendezvous");
-            let receiver = rendezvous.receiver().expect("open");
+            let receiver = rendezvous.receiver().expect("the channel is open");
             let _delivery = receiver.accept().expect("a sender arrives");
             wait_until_killed();
         }
         None if role == "wait" => {
             interlatch::sync::set_recheck_interval(NEVER);
             let rendezvous: &U64Rendezvous = find(region, "rendezvous");
-            let receiver = rendezvous.receiver().expect("open");
+            let receiver = rendezvous.receiver().expect("the channel is open");
             report("ready");
             receiver.recv().expect("an item");
         }

@@ -1,5 +1,5 @@
-//! The ring buffer between processes: an endpoint is killed and replaced, no wake-up is lost, and an
-//! operation that does not wait makes no system call.
+//! The ring buffer between processes: an endpoint is killed and replaced, no wake-up is lost, and
+//! an operation that does not wait makes no system call.
 //!
 //! The soak follows the variables of the module `soak`.
 
@@ -94,7 +94,7 @@ fn ring_continues_after_death_of_receiver() {
     let deadline = Instant::now() + TIMEOUT;
     let ring: &Ring = find(&region, "ring");
     let sender = ring.sender().expect("the endpoint is free");
-    sender.send_slice(&[1, 2, 3]).expect("room");
+    sender.send_slice(&[1, 2, 3]).expect("the buffer has room");
     // The actor has borrowed 1 and 2, and has not received them.
     let reader = actor(&region, "borrow 2", deadline);
     assert!(
@@ -178,7 +178,8 @@ fn ring_without_waiting_makes_no_system_call() {
     );
 }
 
-/// Uses the ring under strict seccomp: any system call except read, write and exit kills the process.
+/// Uses the ring under strict seccomp: any system call except read, write and exit kills the
+/// process.
 fn run_without_system_calls(ring: &Ring) {
     let (sender, receiver) = (ring.sender(), ring.receiver());
     let (mut sender, mut receiver) = (
@@ -282,7 +283,7 @@ fn receive(receiver: &Receiver<'_, Ring>, tally: &Tally, random: &mut fastrand::
 fn ring_items_flow_while_endpoints_are_killed() {
     without_leaks(|| {
         let region = Region::memfd("ring", 1 << 13).expect("a region");
-        let shared: &Shared = region.create("shared", ()).expect("room");
+        let shared: &Shared = region.create("shared", ()).expect("the region has room");
         let deaths = run_and_kill("ring work", &region);
         for (number, (ring, tally)) in shared.rings.iter().zip(&shared.tallies).enumerate() {
             let receiver = ring.receiver().expect("all workers are dead");
@@ -314,7 +315,7 @@ pub fn run(region: &Region, role: &str) {
             let sender = ring.sender().expect("the endpoint is free");
             let first: u64 = first.parse().expect("a number");
             let items: Vec<u64> = (first..first + SLOTS as u64).collect();
-            sender.send_slice(&items).expect("room");
+            sender.send_slice(&items).expect("the buffer has room");
             report("forth");
             sender.send(first + SLOTS as u64).expect("a receiver");
             wait_until_killed();

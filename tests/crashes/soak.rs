@@ -144,7 +144,7 @@ pub fn run(region: &Region, role: &str) {
 fn no_entry_is_lost_while_workers_are_killed() {
     without_leaks(|| {
         let region = Region::memfd("soak", 4096).expect("a region");
-        let shared: &Shared = region.create("shared", ()).expect("room");
+        let shared: &Shared = region.create("shared", ()).expect("the region has room");
         let deaths = run_and_kill("soak", &region);
         let (mut entries, mut repairs) = (0, 0);
         for (number, ledger) in shared.ledgers.iter().enumerate() {

@@ -6,8 +6,8 @@
 //! death, and they continue.
 //!
 //! An unoptimized build has many more instructions. It therefore kills at a stride, from a random
-//! first instruction, and sweeps one operation of three. `ci/sweep` kills at each instruction of all
-//! operations. Variables of the environment:
+//! first instruction, and sweeps one operation of three. `ci/sweep` kills at each instruction of
+//! all operations. Variables of the environment:
 //!
 //! - `INTERLATCH_STRIDE` sets the instructions between two kills.
 //! - `INTERLATCH_SEED` sets the first instruction.
@@ -184,7 +184,8 @@ pub fn run(region: &Region, role: &str) {
 }
 
 fn sweep_all() {
-    // A new thread, because it stays pinned: on one core, switches between it and the child are fast.
+    // A new thread, because it stays pinned: on one core, switches between it and the child are
+    // fast.
     std::thread::scope(|scope| {
         scope.spawn(|| {
             stay_on_core(shard().0);

@@ -32,16 +32,16 @@ pub fn tests() -> Vec<Test> {
             objects.changed.notify_one();
         }),
         test("semaphore", |objects| {
-            objects.semaphore.release(1).expect("room")
+            objects.semaphore.release(1).expect("the permits fit")
         }),
         test("bounded_buffer", |objects| {
-            let sender = objects.bounded.sender().expect("open");
+            let sender = objects.bounded.sender().expect("the channel is open");
             sender.send(7).expect("a free slot");
             // Dropping the last sender would wake all waiters.
             std::mem::forget(sender);
         }),
         test("monitor_buffer", |objects| {
-            let sender = objects.monitor.sender().expect("open");
+            let sender = objects.monitor.sender().expect("the channel is open");
             sender.send(7).expect("a free slot");
             std::mem::forget(sender);
         }),
@@ -161,11 +161,19 @@ pub fn run(region: &Region, role: &str) {
         }
         "semaphore" => objects.semaphore.acquire().forget(),
         "bounded_buffer" => {
-            let received = objects.bounded.receiver().expect("open").recv();
+            let received = objects
+                .bounded
+                .receiver()
+                .expect("the channel is open")
+                .recv();
             assert_eq!(received, Ok(7));
         }
         "monitor_buffer" => {
-            let received = objects.monitor.receiver().expect("open").recv();
+            let received = objects
+                .monitor
+                .receiver()
+                .expect("the channel is open")
+                .recv();
             assert_eq!(received, Ok(7));
         }
         other => panic!("unknown object {other}"),

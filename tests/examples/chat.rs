@@ -276,7 +276,7 @@ fn messages_appear_while_the_user_types() {
 #[test]
 fn invalid_arguments_are_reported() {
     let folder = folder();
-    fs::write(folder.path().join("file"), "text").expect("room");
+    fs::write(folder.path().join("file"), "text").expect("the file system has space");
     let directory = folder.path().to_str().expect("a readable path");
     let missing = format!("{directory}/missing");
     for (arguments, message) in [
@@ -389,7 +389,7 @@ fn invalid_message_ends_the_chat() {
     ada.expect_output("waiting");
     let inbox = File::options().write(true).open(folder.path().join("ada"));
     let mut inbox = inbox.expect("the chat reads its fifo");
-    inbox.write_all(b"abc").expect("room");
+    inbox.write_all(b"abc").expect("the file system has space");
     let mut bo = Chat::with_pipes(folder.path(), "bo");
     bo.expect_output("waiting for ada");
     ada.wait_for_status(1);

@@ -103,7 +103,8 @@ fn interrupted_or_killed_pipeline_leaves_no_process() {
         Signal::SIGHUP,
         Signal::SIGKILL,
     ] {
-        // The caller of the tests may ignore some signals, as `nohup` does. Reset them for the commands.
+        // The caller of the tests may ignore some signals, as `nohup` does. Reset them for the
+        // commands.
         let mut command = Command::new("env");
         command.args(["--default-signal=TERM,INT,HUP"]);
         command.arg(example("pipeline").get_program());

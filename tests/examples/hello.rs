@@ -15,7 +15,8 @@ fn readme_contains_the_hello_programs() {
     }
 }
 
-/// The programs use a fixed name, so concurrent runs of this test exclude each other by a lock file.
+/// The programs use a fixed name, so concurrent runs of this test exclude each other by a lock
+/// file.
 #[test]
 fn hello_programs_meet_in_either_order() {
     let path = std::env::temp_dir().join("interlatch-hello.lock");

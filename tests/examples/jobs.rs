@@ -53,7 +53,7 @@ fn at_most_the_allowed_number_of_jobs_run_at_once() {
     let log = folder.path().join("log");
     let log_name = log.to_str().expect("a readable path");
     for (limit, max) in [("1", 1), ("3", 3)] {
-        fs::write(&log, "").expect("room");
+        fs::write(&log, "").expect("the file system has space");
         let output = jobs(
             &["-j", limit, "sh", "-c", JOB, log_name],
             &"line\n".repeat(30),
@@ -69,7 +69,7 @@ fn at_most_the_allowed_number_of_jobs_run_at_once() {
 fn nested_jobs_share_one_jobserver() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = folder.path().join("log");
-    fs::write(&log, "").expect("room");
+    fs::write(&log, "").expect("the file system has space");
     let inner = format!(
         "yes line | head -10 | {} -j 8 sh -c '{JOB}' {}",
         example("jobs")
@@ -160,7 +160,7 @@ fn named_pipe_can_be_the_jobserver() {
         .write(true)
         .open(&path)
         .expect("the fifo can be opened");
-    server.write_all(b"+").expect("room");
+    server.write_all(b"+").expect("the file system has space");
     let log = Log::new(folder.path());
     let mut command = jobs_command();
     command.args(["-j8", "sh", "-c", JOB, log.name()]);
@@ -204,7 +204,7 @@ struct Log(std::path::PathBuf);
 impl Log {
     fn new(folder: &Path) -> Self {
         let path = folder.join("log");
-        fs::write(&path, "").expect("room");
+        fs::write(&path, "").expect("the file system has space");
         Self(path)
     }
 
@@ -239,7 +239,7 @@ fn jobs_and_make_share_permits() {
         "all: a b c d\na b c d:\n\t@echo start >> log; echo end >> log\n\
          under:\n\t+@yes line | head -20 | {program} -j8 sh -c 'echo start >> log; echo end >> log'\n"
     );
-    fs::write(folder.path().join("Makefile"), makefile).expect("room");
+    fs::write(folder.path().join("Makefile"), makefile).expect("the file system has space");
     let mut make = Command::new("make");
     make.args(["-s", "-j2", "under"]).env_remove("MAKEFLAGS");
     let output = run_with_input(make.current_dir(folder.path()), b"");

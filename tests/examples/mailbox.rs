@@ -28,7 +28,8 @@ fn server_answers_many_clients() {
     assert_eq!(again.status.code(), Some(1), "the server removed the queue");
 }
 
-/// Requests of a killed client and of a killed server stay in the queue. The next server answers them.
+/// Requests of a killed client and of a killed server stay in the queue. The next server answers
+/// them.
 #[test]
 fn next_server_answers_requests_of_killed_server() {
     let named = Named::new("mailbox-killed");

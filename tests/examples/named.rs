@@ -81,8 +81,12 @@ fn attach_with_other_layout_names_both_layouts() {
     const CAPACITY: usize = 256;
     let named = Named::new("newer");
     let name = RegionName::posix(&named.0).expect("a name");
-    let region = RegionOptions::new(1 << 16).create(&name).expect("room");
-    let newer: &Newer = region.create("readings", CAPACITY).expect("room");
+    let region = RegionOptions::new(1 << 16)
+        .create(&name)
+        .expect("the region can be created");
+    let newer: &Newer = region
+        .create("readings", CAPACITY)
+        .expect("the region has room");
     let describe = |layout: Result<Layout, ConfigError>| {
         let layout = layout.expect("a valid layout");
         format!("{} bytes aligned to {}", layout.size(), layout.align())

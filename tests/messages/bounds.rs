@@ -122,7 +122,7 @@ fn queue_without_bytes_takes_empty_messages() {
             let too_long = ChannelError::MessageTooLong { length: 1, max: 0 };
             let sent = queue.try_send(TYPE, &[0]);
             assert_eq!(sent, Err(TrySendError::Failed((), too_long)));
-            queue.try_send(TYPE, &[]).expect("there is room");
+            queue.try_send(TYPE, &[]).expect("the buffer has room");
             assert!(
                 queue
                     .try_receive(Select::First)
@@ -151,7 +151,7 @@ fn thread_with_too_many_locks_gets_an_error() {
         assert_eq!(received, Err(TryRecvError::Failed(cause)));
         assert_eq!((queue.len(), queue.bytes()), (0, 0));
         drop(guards);
-        queue.try_send(TYPE, &[1]).expect("there is room");
+        queue.try_send(TYPE, &[1]).expect("the buffer has room");
         assert_eq!(queue.len(), 1);
     });
 }
@@ -174,7 +174,7 @@ fn every_timeout_expires_without_a_change() {
                 queue.receive_value_with::<u64>(Select::First, Timeout::NonBlocking);
             assert_eq!(value_received, Err(RecvTimeoutError::Timeout));
             let value = 9_u64.to_ne_bytes();
-            queue.try_send(TYPE, &value).expect("there is room");
+            queue.try_send(TYPE, &value).expect("the buffer has room");
             assert_eq!(queue.len(), 1, "the calls below do not block");
             let full = Err(SendTimeoutError::Timeout(()));
             assert_eq!(queue.try_send(TYPE, &[1]), Err(TrySendError::Full(())));

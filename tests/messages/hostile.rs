@@ -43,10 +43,10 @@ fn corrupt_and_use() {
     let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("{rounds} rounds, INTERLATCH_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let region = Region::memfd("hostile", SIZE - START).expect("room");
-    let queue: &MessageQueue = region.create("queue", LIMITS).expect("room");
+    let region = Region::memfd("hostile", SIZE - START).expect("the region can be created");
+    let queue: &MessageQueue = region.create("queue", LIMITS).expect("the region has room");
     fill(queue);
-    let descriptor = region.descriptor().expect("a memfd has one");
+    let descriptor = region.descriptor().expect("a memfd has a descriptor");
     let file = File::from(descriptor.try_clone_to_owned().expect("a descriptor"));
     let mut clean = vec![0; SIZE];
     file.read_exact_at(&mut clean, 0)
@@ -72,7 +72,7 @@ fn fill(queue: &MessageQueue) {
     for (number, length) in [(1, 1), (2, 97), (3, 150), (2, 10)] {
         queue
             .try_send(message_type(number), &vec![number as u8; length])
-            .expect("room");
+            .expect("the buffer has room");
     }
     let received = queue
         .try_receive(Select::LowestUpTo(message_type(2)))
@@ -82,7 +82,9 @@ fn fill(queue: &MessageQueue) {
         .try_receive(Select::Type(message_type(2)))
         .expect("sent");
     assert_eq!(received.bytes.len(), 97);
-    queue.try_send(message_type(1), &[1]).expect("room");
+    queue
+        .try_send(message_type(1), &[1])
+        .expect("the buffer has room");
 }
 
 /// Finds the offset of the limits. Everything except the lock follows them.

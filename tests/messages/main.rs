@@ -19,5 +19,5 @@ fn number(variable: &str) -> Option<u64> {
 fn with_queue<R>(limits: QueueLimits, call: impl FnOnce(&MessageQueue) -> R) -> R {
     let size = limits.cells() * 128 + 4096;
     let region = Region::memfd("messages", size).expect("a region");
-    call(region.create("queue", limits).expect("room"))
+    call(region.create("queue", limits).expect("the region has room"))
 }

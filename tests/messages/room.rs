@@ -1,5 +1,5 @@
-//! A message within the limits fits, in any order of sends and receives, however fragmented the free
-//! cells are.
+//! A message within the limits fits, in any order of sends and receives, however fragmented the
+//! free cells are.
 //!
 //! `INTERLATCH_CASES` sets the number of queues, `INTERLATCH_SEED` repeats a run.
 

@@ -1,9 +1,9 @@
 //! Compares the pipe in shared memory with the kernel's pipe: the same calls have the same results.
 //!
-//! The kernel counts pages, this crate counts bytes. The test therefore uses two kinds of sequences.
-//! With whole pages, both pipes are full and empty at the same time, and partial transfers agree.
-//! With arbitrary sizes, at most a few pages are in the pipe: the kernel may leave almost half of its
-//! pages unused and is still never full.
+//! The kernel counts pages, this crate counts bytes. The test therefore uses two kinds of
+//! sequences. With whole pages, both pipes are full and empty at the same time, and partial
+//! transfers agree. With arbitrary sizes, at most a few pages are in the pipe: the kernel may leave
+//! almost half of its pages unused and is still never full.
 
 use super::harness::Test;
 use super::property;

@@ -138,7 +138,7 @@ fn writer_observes_death_of_last_byte_reader() {
     }
 }
 
-/// Bytes written after the death follow those that the dead reader left.
+/// Bytes written after the death follow the bytes that the dead reader left.
 fn killed_reader_leaves_the_rest_to_others() {
     for _ in 0..ROUNDS {
         let region = region();

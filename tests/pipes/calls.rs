@@ -1,4 +1,5 @@
-//! Unusual arguments: zero timeouts, large capacities, too many permits, and descriptors of other files.
+//! Unusual arguments: zero timeouts, large capacities, too many permits, and descriptors of other
+//! files.
 
 use super::ends::reply;
 use super::harness::Test;
@@ -75,14 +76,14 @@ pub fn wait_with_zero_timeout() {
 fn large_items_pass_by_reference() {
     let buffer = PipeBuffer::<Large>::with_capacity(1).expect("descriptors");
     std::thread::scope(|scope| {
-        let sender = buffer.sender().expect("open");
+        let sender = buffer.sender().expect("the channel is open");
         scope.spawn(move || {
             for number in 0..100 {
                 let item = Box::new(Large::from_number(number));
                 sender.send_ref(&item).expect("a receiver is attached");
             }
         });
-        let receiver = buffer.receiver().expect("open");
+        let receiver = buffer.receiver().expect("the channel is open");
         let mut destination = Box::new(Large::from_number(0));
         for number in 0..100 {
             receiver.recv_into(&mut destination).expect("an item");
@@ -104,15 +105,15 @@ fn capacity_above_the_default_is_available() {
     let buffer =
         PipeBuffer::<u64>::with_capacity(count).expect("the capacity is within the default limit");
     assert!(buffer.capacity() >= count, "{}", buffer.capacity());
-    let sender = buffer.sender().expect("open");
+    let sender = buffer.sender().expect("the channel is open");
     for item in 0..count as u64 {
         assert_eq!(sender.try_send(item), Ok(()));
     }
     assert_eq!(buffer.len(), count);
 }
 
-/// Capacities that the kernel cannot represent fail for all users. A capacity above the limit of the
-/// system fails for unprivileged users.
+/// Capacities that the kernel cannot represent fail for all users. A capacity above the limit of
+/// the system fails for unprivileged users.
 fn capacity_above_the_limit_is_an_error() {
     for count in [1 << 28, usize::MAX / 8, usize::MAX] {
         let fails = PipeBuffer::<u64>::with_capacity(count);

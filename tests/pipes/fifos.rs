@@ -313,9 +313,10 @@ fn items_of_each_writer_keep_their_order() {
 fn path_of_other_file_is_an_error_with_its_type() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
-    std::fs::write(path("file"), "text").expect("room");
-    std::fs::create_dir(path("folder")).expect("room");
-    let _socket = std::os::unix::net::UnixListener::bind(path("socket")).expect("room");
+    std::fs::write(path("file"), "text").expect("the file system has space");
+    std::fs::create_dir(path("folder")).expect("the file system has space");
+    let _socket =
+        std::os::unix::net::UnixListener::bind(path("socket")).expect("the file system has space");
     for (name, kind) in [
         ("file", "a regular file"),
         ("folder", "a directory"),

@@ -1,5 +1,5 @@
-//! Limits of pipes: a non-blocking call never blocks, SIGPIPE never kills a writer, writes are neither
-//! mixed nor lost, and the promised capacity is available.
+//! Limits of pipes: a non-blocking call never blocks, SIGPIPE never kills a writer, writes are
+//! neither mixed nor lost, and the promised capacity is available.
 //!
 //! Each test runs in an actor, because a hang or a signal must not end the other tests.
 
@@ -127,7 +127,8 @@ fn writer_survives_later_change_of_sigpipe() {
     }
 }
 
-/// Makes this system call of this thread fail with `errno`, as on a kernel that does not support it.
+/// Makes this system call of this thread fail with `errno`, as on a kernel that does not support
+/// it.
 fn deny_system_call(call: libc::c_long, errno: i32) {
     let statement = |code: u32, k: u32, jf: u8| libc::sock_filter {
         code: code as u16,
@@ -260,17 +261,21 @@ fn partial_small_item_is_kept_for_the_next_call() {
         .expect("a pipe");
     let reader = fifo.reader(Timeout::NonBlocking).expect("a writer exists");
     let buffer = PipeBuffer::<u64>::from_ends(Some(reader), None, None);
-    let receiver = buffer.receiver().expect("open");
+    let receiver = buffer.receiver().expect("the channel is open");
     let bytes = 0x0102_0304_0506_0708_u64.to_ne_bytes();
-    peer.write_all(&bytes[..3]).expect("room");
+    peer.write_all(&bytes[..3])
+        .expect("the file system has space");
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     let soon = Duration::from_millis(5);
     assert_eq!(receiver.recv_timeout(soon), Err(RecvTimeoutError::Timeout));
-    peer.write_all(&bytes[3..6]).expect("room");
+    peer.write_all(&bytes[3..6])
+        .expect("the file system has space");
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
-    peer.write_all(&bytes[6..]).expect("room");
+    peer.write_all(&bytes[6..])
+        .expect("the file system has space");
     assert_eq!(receiver.try_recv(), Ok(0x0102_0304_0506_0708));
-    peer.write_all(&bytes[..5]).expect("room");
+    peer.write_all(&bytes[..5])
+        .expect("the file system has space");
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     drop(peer);
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
@@ -281,7 +286,7 @@ fn unfinished_large_item_does_not_block() {
     let (reader, writer) = pipe::pipe(8 * PAGE).expect("descriptors");
     let other = Writer::reopen(writer.as_fd()).expect("a pipe");
     let buffer = PipeBuffer::<Large>::from_ends(Some(reader), None, None);
-    let receiver = buffer.receiver().expect("open");
+    let receiver = buffer.receiver().expect("the channel is open");
     assert_eq!(writer.write(&[1; 5000]), Ok(5000));
     assert_eq!(writer.write(&[2; 3000]), Ok(3000));
     drop(writer);
@@ -482,7 +487,7 @@ fn ends_of_semaphore_are_in_blocking_mode() {
         assert!(!flags.contains(OFlag::O_NONBLOCK), "{flags:?}");
     }
     let mut file = File::from(writer.as_fd().try_clone_to_owned().expect("descriptors"));
-    file.write_all(b"+").expect("room");
+    file.write_all(b"+").expect("the file system has space");
     assert_eq!(permits.permits(), 2);
     assert!(permits.acquire_with(Timeout::NonBlocking));
 }
@@ -493,7 +498,7 @@ fn pipe_of_one_page_loses_no_permit() {
         fcntl(writer.as_fd(), FcntlArg::F_SETPIPE_SZ(PAGE as i32)).expect("the descriptor is open");
     assert_eq!(size as usize, PAGE);
     let permits = PipeSemaphore::from_ends(reader, writer);
-    permits.release(2).expect("room");
+    permits.release(2).expect("the permits fit");
     for round in 0..3 * PAGE {
         assert!(permits.acquire_with(Timeout::NonBlocking), "round {round}");
         assert_eq!(permits.release(1), Ok(()), "round {round}");
@@ -506,7 +511,7 @@ fn notify_all_wakes_more_waiters_than_one_release() {
     const WAITERS: u32 = 5000;
     let with = |permits: u32| {
         let semaphore = PipeSemaphore::new(0).expect("descriptors");
-        (0..permits / 1000).for_each(|_| semaphore.release(1000).expect("room"));
+        (0..permits / 1000).for_each(|_| semaphore.release(1000).expect("the permits fit"));
         semaphore
     };
     let entry = PipeSemaphore::new(1).expect("descriptors");

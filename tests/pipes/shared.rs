@@ -1,5 +1,5 @@
-//! A pipe that the driver of a test shares with its actors. Each actor inherits only the ends that the
-//! driver passes.
+//! A pipe that the driver of a test shares with its actors. Each actor inherits only the ends that
+//! the driver passes.
 
 use super::item::Item;
 use super::process::Actor;
@@ -84,7 +84,7 @@ impl Shared {
     }
 
     /// Converts both ends into a buffer of the driver.
-    pub fn into_buffer<T: Item>(&mut self) -> PipeBuffer<T> {
+    pub fn take_buffer<T: Item>(&mut self) -> PipeBuffer<T> {
         let (reader, writer) = self
             .ends
             .take()
@@ -109,7 +109,8 @@ fn semaphore(reader: BorrowedFd<'_>, writer: BorrowedFd<'_>) -> PipeSemaphore {
 }
 
 fn semaphore_lock(semaphore: PipeSemaphore) -> SemaphoreLock<PipeSemaphore> {
-    // SAFETY: the driver has put one permit into the semaphore, and every process uses it as a lock.
+    // SAFETY: the driver has put one permit into the semaphore, and every process uses it as a
+    // lock.
     unsafe { SemaphoreLock::from_semaphore(semaphore) }
 }
 
@@ -117,7 +118,8 @@ fn semaphore_lock(semaphore: PipeSemaphore) -> SemaphoreLock<PipeSemaphore> {
 fn adopt_descriptors(numbers: &str) -> Vec<Option<OwnedFd>> {
     let adopt_descriptors = |number: &str| {
         let number = number.parse().ok()?;
-        // SAFETY: the driver has left the descriptor open for this process, which owns it only here.
+        // SAFETY: the driver has left the descriptor open for this process, which owns it only
+        // here.
         Some(unsafe { OwnedFd::from_raw_fd(number) })
     };
     numbers.split(',').map(adopt_descriptors).collect()
@@ -153,7 +155,8 @@ pub fn adopt_send_turn(numbers: &str) -> PipeSemaphore {
     semaphore(end(2), end(3))
 }
 
-/// Returns the inherited reading end, and the writing end of the semaphore of the senders, in an actor.
+/// Returns the inherited reading end, and the writing end of the semaphore of the senders, in an
+/// actor.
 pub fn adopt_duplex(numbers: &str) -> (Reader, Writer) {
     let ends = adopt_descriptors(numbers);
     let end = |index: usize| {

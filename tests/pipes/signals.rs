@@ -1,7 +1,7 @@
 //! Signals whose handler does not restart system calls: no item is lost, and no wait ends early.
 //!
-//! The driver sends each signal to an actor that is blocked in its call, and waits for its delivery.
-//! The handler therefore runs once for each signal.
+//! The driver sends each signal to an actor that is blocked in its call, and waits for its
+//! delivery. The handler therefore runs once for each signal.
 
 use super::actor::wait_for_driver;
 use super::ends::{reply, wait_until_blocked};
@@ -152,7 +152,7 @@ fn start(shared: &Shared, name: &str, call: &str) -> Actor {
 fn receiver_continues<T: Item>(call: &str) {
     let mut shared = Shared::new(4096);
     let mut actor = start(&shared, T::NAME, call);
-    let buffer: PipeBuffer<T> = shared.into_buffer();
+    let buffer: PipeBuffer<T> = shared.take_buffer();
     for item in [7, 8] {
         interrupt(&actor);
         let sent = buffer.send_unregistered(T::from_number(item), Timeout::after(TIMEOUT));
@@ -167,7 +167,7 @@ fn receiver_continues<T: Item>(call: &str) {
 fn sender_continues<T: Item>(call: &str) {
     let mut shared = Shared::new(4096);
     let mut actor = start(&shared, T::NAME, call);
-    let buffer: PipeBuffer<T> = shared.into_buffer();
+    let buffer: PipeBuffer<T> = shared.take_buffer();
     interrupt(&actor);
     for item in 0..item_count::<T>() {
         let received = buffer

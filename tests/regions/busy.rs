@@ -50,7 +50,7 @@ unsafe impl ShmSafe for Halting {
 pub fn run(region: &Region, arguments: &[String]) {
     match arguments {
         [] => {
-            let halting: &Halting = region.create("halting", ()).expect("room");
+            let halting: &Halting = region.create("halting", ()).expect("the region has room");
             println!("{}", halting.0);
         }
         [name] => match region.create::<Semaphore>(name, ()) {
@@ -72,7 +72,7 @@ fn create_in_actor(region: &Region, name: &str) -> String {
 /// Returns a region with an object, and an actor that is stopped while it initializes another.
 fn start() -> (Region, Actor) {
     let region = Region::memfd("busy", 4096).expect("a page");
-    let _: &Semaphore = region.create("complete", ()).expect("room");
+    let _: &Semaphore = region.create("complete", ()).expect("the region has room");
     let actor = Actor::start(&region, &["halt".into()]);
     let deadline = Instant::now() + TIMEOUT;
     while !is_stopped(&actor) {
@@ -108,8 +108,8 @@ fn stopped_creator_delays_other_creators_for_a_limited_time() {
         found.is_ok(),
         "create_or_attach finds the complete object: {found:?}"
     );
-    let descriptor = region.descriptor().expect("a memfd has one");
-    let copy = descriptor.try_clone_to_owned().expect("one more");
+    let descriptor = region.descriptor().expect("a memfd has a descriptor");
+    let copy = descriptor.try_clone_to_owned().expect("a descriptor");
     let same = Region::from_descriptor(copy).expect("a region");
     assert_eq!(
         same.objects().count(),
@@ -152,7 +152,7 @@ type Queue = RobustMonitorBuffer<u64, [Slot<u64>]>;
 
 /// Finds the offset of the lock word in a robust lock, by the ID of the owner.
 fn offset_of_lock_word(region: &Region, raw: &Raw) -> usize {
-    let lock: &RobustMutex<u64> = region.create("probe", ()).expect("room");
+    let lock: &RobustMutex<u64> = region.create("probe", ()).expect("the region has room");
     let offset = region.objects().last().expect("the new object").offset as usize;
     let _guard = lock.lock().expect("the lock is free");
     let thread = nix::unistd::gettid().as_raw() as u64;
@@ -167,10 +167,10 @@ fn offset_of_lock_word(region: &Region, raw: &Raw) -> usize {
 /// A peer locks the internal lock of a buffer while a receiver sleeps, and never unlocks it. A lock
 /// word with the ID of a live thread has the same effect as a stopped owner.
 fn receive_times_out_while_the_internal_lock_stays_locked() {
-    let region = Region::memfd("deadline", 1 << 14).expect("room");
-    let raw = Raw::mapped(region.descriptor().expect("a memfd has one"));
+    let region = Region::memfd("deadline", 1 << 14).expect("the region can be created");
+    let raw = Raw::mapped(region.descriptor().expect("a memfd has a descriptor"));
     let word = offset_of_lock_word(&region, &raw);
-    let queue: &Queue = region.create("queue", 4).expect("room");
+    let queue: &Queue = region.create("queue", 4).expect("the region has room");
     let _sender = queue.sender().expect("a free endpoint");
     // The lock is the first field of the buffer.
     let lock = (region.objects().last().expect("the new object").offset as usize + word) / 8;
@@ -189,7 +189,7 @@ fn receive_times_out_while_the_internal_lock_stays_locked() {
         let before = is_ready
             .recv_timeout(TIMEOUT)
             .expect("the receiver is ready");
-        let memory = Raw::mapped(region.descriptor().expect("a memfd has one"));
+        let memory = Raw::mapped(region.descriptor().expect("a memfd has a descriptor"));
         while memory.all() == before || memory.read(lock) & 0x3fff_ffff != 0 {
             assert!(Instant::now() < deadline, "the receiver does not sleep");
         }

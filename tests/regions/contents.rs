@@ -54,8 +54,8 @@ type Queue = BoundedBuffer<u64, [Slot<u64>]>;
 
 /// Maps the region again, as another process does.
 fn map_again(region: &Region) -> Region {
-    let descriptor = region.descriptor().expect("a memfd has one");
-    let copy = descriptor.try_clone_to_owned().expect("one more");
+    let descriptor = region.descriptor().expect("a memfd has a descriptor");
+    let copy = descriptor.try_clone_to_owned().expect("a descriptor");
     Region::from_descriptor(copy).expect("it is a region")
 }
 
@@ -202,10 +202,11 @@ fn overlapping_objects_are_an_error() {
     let _: &[Semaphore] = region.create("first", 8).expect("the region has room");
     let _: &[Semaphore] = region.create("second", 8).expect("the region has room");
     let second = region.objects().nth(1).expect("a second object").offset;
-    let descriptor = region.descriptor().expect("a memfd has one");
-    let file = File::from(descriptor.try_clone_to_owned().expect("one more"));
+    let descriptor = region.descriptor().expect("a memfd has a descriptor");
+    let file = File::from(descriptor.try_clone_to_owned().expect("a descriptor"));
     let mut header = vec![0; 4096];
-    file.read_exact_at(&mut header, 0).expect("it is there");
+    file.read_exact_at(&mut header, 0)
+        .expect("the object exists");
     let words = header
         .chunks_exact(8)
         .map(|word| u64::from_ne_bytes(word.try_into().expect("8")));
@@ -215,7 +216,7 @@ fn overlapping_objects_are_an_error() {
         .expect("the entry");
     let moved = (second - 8).to_ne_bytes();
     file.write_all_at(&moved, at as u64 * 8)
-        .expect("it is there");
+        .expect("the object exists");
     let same = map_again(&region);
     let _: &[Semaphore] = same.attach("first").expect("the unchanged entry");
     let error = same.attach::<[Semaphore]>("second").err();
@@ -224,7 +225,8 @@ fn overlapping_objects_are_an_error() {
         "{error:?}"
     );
     // A peer clears the directory: nothing is created over the objects that this process uses.
-    file.write_all_at(&[0; 4096 - 64], 64).expect("it is there");
+    file.write_all_at(&[0; 4096 - 64], 64)
+        .expect("the object exists");
     let third = region.create::<Semaphore>("third", ()).err();
     assert!(
         matches!(third, Some(RegionError::Damaged { .. })),
@@ -238,11 +240,11 @@ fn object_in_use_is_not_overwritten() {
     let first: &RobustMutex<u64> = region.create("first", ()).expect("the region has room");
     let mut guard = first.lock().expect("the lock is free");
     *guard = 7;
-    let descriptor = region.descriptor().expect("a memfd has one");
-    let file = File::from(descriptor.try_clone_to_owned().expect("one more"));
+    let descriptor = region.descriptor().expect("a memfd has a descriptor");
+    let file = File::from(descriptor.try_clone_to_owned().expect("a descriptor"));
     // Clears everything after the magic number, the sizes and the lock of the directory.
     file.write_all_at(&[0; 4096 - 104], 104)
-        .expect("it is there");
+        .expect("the object exists");
     assert_eq!(region.objects().count(), 0, "the directory is clear");
     for error in [
         region.create::<RobustMutex<u64>>("second", ()).err(),
@@ -284,7 +286,9 @@ fn object_is_created_once() {
     let twice = region.create::<Semaphore>("object", ()).err();
     assert!(matches!(twice, Some(RegionError::Exists(_))), "{twice:?}");
     let same = map_again(&region);
-    let found: &Semaphore = same.create_or_attach("object", ()).expect("it exists");
+    let found: &Semaphore = same
+        .create_or_attach("object", ())
+        .expect("the region exists");
     assert_eq!(found.permits(), 2, "the object was not initialized again");
     let created: &Semaphore = same
         .create_or_attach("another", ())

@@ -47,16 +47,16 @@ fn corrupted_region_is_an_error_or_usable() {
     let mut random = fastrand::Rng::with_seed(seed());
     // Waits on corrupted words recheck immediately.
     interlatch::sync::set_recheck_interval(Duration::ZERO);
-    let region = Region::memfd("hostile", SIZE).expect("room");
-    create_all(&region).expect("room");
-    let descriptor = region.descriptor().expect("a memfd has one");
+    let region = Region::memfd("hostile", SIZE).expect("the region can be created");
+    create_all(&region).expect("the region has room");
+    let descriptor = region.descriptor().expect("a memfd has a descriptor");
     let raw = Raw::mapped(descriptor);
     let clean = raw.all();
     let mut outcomes = Outcomes::default();
     for _ in 0..attaches {
         raw.write_all(&clean);
         corrupt(&raw, &mut random);
-        let copy = descriptor.try_clone_to_owned().expect("one more");
+        let copy = descriptor.try_clone_to_owned().expect("a descriptor");
         outcomes.count(&Region::from_descriptor(copy).and_then(|region| use_all(&region)));
     }
     println!("{}", outcomes.table("attaches"));

@@ -20,17 +20,17 @@ const SIZE: usize = 8 << 20;
 
 /// Returns the bytes in huge pages after all memory was used, for the creator and for an attacher.
 fn huge_bytes(options: &RegionOptions) -> [usize; 2] {
-    let region = options.memfd("huge").expect("room");
+    let region = options.memfd("huge").expect("the region can be created");
     let semaphores: &[Semaphore] = region
         .create("all", SIZE / size_of::<Semaphore>() - 1)
-        .expect("room");
-    let copy = region.descriptor().expect("a memfd has one");
-    let same = Region::from_descriptor(copy.try_clone_to_owned().expect("one more"));
+        .expect("the region has room");
+    let copy = region.descriptor().expect("a memfd has a descriptor");
+    let same = Region::from_descriptor(copy.try_clone_to_owned().expect("a descriptor"));
     let same = same.expect("the same region");
     let attached: &[Semaphore] = same.attach("all").expect("the object exists");
     let last = attached.len() - 1;
     for index in (0..last).step_by(4096 / size_of::<Semaphore>()) {
-        semaphores[index].release(1).expect("few");
+        semaphores[index].release(1).expect("the permits fit");
         assert!(attached[index].try_acquire().is_some());
     }
     [&region, &same].map(|region| region.huge_page_bytes().expect("/proc is readable"))
@@ -64,7 +64,7 @@ fn region_uses_huge_pages_on_request() {
 fn region_smaller_than_a_huge_page_works() {
     for size in [1, 4096, (2 << 20) - 4096, 2 << 20] {
         let region = RegionOptions::new(size).huge_pages(true).memfd("small");
-        let region = region.expect("room");
+        let region = region.expect("the buffer has room");
         assert_eq!(region.size(), size);
         assert!(region.create::<Semaphore>("one", ()).is_ok() == (size > 1));
     }

@@ -70,11 +70,13 @@ fn named_region_is_found_by_name() {
             matches!(missing, Some(RegionError::NoRegionOfThatName(_))),
             "{missing:?}"
         );
-        let region = RegionOptions::new(4096).create(name).expect("room");
-        let semaphore: &Semaphore = region.create("ready", ()).expect("room");
-        let same = RegionOptions::attach(name).expect("it exists");
-        semaphore.release(1).expect("few");
-        let attached: &Semaphore = same.attach("ready").expect("there");
+        let region = RegionOptions::new(4096)
+            .create(name)
+            .expect("the region can be created");
+        let semaphore: &Semaphore = region.create("ready", ()).expect("the region has room");
+        let same = RegionOptions::attach(name).expect("the region exists");
+        semaphore.release(1).expect("the permits fit");
+        let attached: &Semaphore = same.attach("ready").expect("the object exists");
         assert_eq!((attached.permits(), same.size()), (1, 4096));
         assert_eq!(same.creator().0, std::process::id());
         let twice = RegionOptions::new(4096).create(name).err();
@@ -83,10 +85,10 @@ fn named_region_is_found_by_name() {
             "{twice:?}"
         );
         let again = RegionOptions::new(1 << 16).create_or_attach(name);
-        assert_eq!(again.expect("it exists").size(), 4096);
+        assert_eq!(again.expect("the region exists").size(), 4096);
         drop((region, same));
         let mapped = RegionOptions::attach(name).expect("the name stays");
-        name.remove().expect("it exists");
+        name.remove().expect("the region exists");
         assert!(matches!(
             RegionOptions::attach(name).err(),
             Some(RegionError::NoRegionOfThatName(_))
@@ -103,19 +105,21 @@ fn named_region_is_found_by_name() {
 fn remove_on_drop_removes_the_name() {
     for name in &Scratch::new().names {
         let options = RegionOptions::new(4096).remove_on_drop(true);
-        drop(options.create(name).expect("room"));
+        drop(options.create(name).expect("the region can be created"));
         assert!(RegionOptions::attach(name).is_err(), "{name} is removed");
         // A later region of the same name belongs to another creator.
-        let first = options.create(name).expect("room");
-        name.remove().expect("it exists");
-        let second = RegionOptions::new(4096).create(name).expect("room");
+        let first = options.create(name).expect("the region can be created");
+        name.remove().expect("the region exists");
+        let second = RegionOptions::new(4096)
+            .create(name)
+            .expect("the region can be created");
         drop(first);
         assert!(
             RegionOptions::attach(name).is_ok(),
             "{name} belongs to another creator"
         );
         drop(second);
-        name.remove().expect("it exists");
+        name.remove().expect("the region exists");
     }
 }
 
@@ -123,7 +127,7 @@ fn drop_in_forked_child_keeps_the_name() {
     let scratch = Scratch::new();
     for name in &scratch.names {
         let region = RegionOptions::new(4096).remove_on_drop(true).create(name);
-        let region = region.expect("room");
+        let region = region.expect("the region has room");
         // SAFETY: this process has one thread. The child only drops the region and exits.
         match unsafe { fork() }.expect("a child") {
             ForkResult::Child => {
@@ -131,7 +135,7 @@ fn drop_in_forked_child_keeps_the_name() {
                 std::process::exit(0);
             }
             ForkResult::Parent { child } => {
-                let status = waitpid(child, None).expect("the child is ours");
+                let status = waitpid(child, None).expect("this process has the child");
                 assert_eq!(status, WaitStatus::Exited(child, 0));
             }
         }
@@ -190,19 +194,25 @@ fn region_of_earlier_boot_is_an_error() {
     const BOOT: u64 = 32;
     let scratch = Scratch::new();
     let name = &scratch.names[1];
-    drop(RegionOptions::new(4096).create(name).expect("room"));
+    drop(
+        RegionOptions::new(4096)
+            .create(name)
+            .expect("the region can be created"),
+    );
     let path = scratch.directory.path().join("region");
     let file = File::options()
         .read(true)
         .write(true)
         .open(path)
-        .expect("it exists");
+        .expect("the region exists");
     let mut boot = [0; 16];
-    file.read_exact_at(&mut boot, BOOT).expect("it is there");
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("it is there");
+    file.read_exact_at(&mut boot, BOOT)
+        .expect("the object exists");
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("the object exists");
     let digits = text.trim().replace('-', "");
     assert_eq!(format!("{:032x}", u128::from_le_bytes(boot)), digits);
-    file.write_all_at(&[7; 16], BOOT).expect("it is there");
+    file.write_all_at(&[7; 16], BOOT)
+        .expect("the object exists");
     let error = RegionOptions::attach(name).err();
     assert!(matches!(error, Some(RegionError::EarlierBoot)), "{error:?}");
     name.remove().expect("the stale region can be removed");
@@ -211,13 +221,17 @@ fn region_of_earlier_boot_is_an_error() {
 fn region_is_private_by_default() {
     let scratch = Scratch::new();
     let path = scratch.directory.path().join("region");
-    let mode = || fs::metadata(&path).expect("it exists").mode() & 0o777;
+    let mode = || fs::metadata(&path).expect("the region exists").mode() & 0o777;
     let name = &scratch.names[1];
-    drop(RegionOptions::new(4096).create(name).expect("room"));
+    drop(
+        RegionOptions::new(4096)
+            .create(name)
+            .expect("the region can be created"),
+    );
     assert_eq!(mode(), 0o600);
-    name.remove().expect("it exists");
+    name.remove().expect("the region exists");
     let open = RegionOptions::new(4096).mode(0o666);
-    drop(open.create(name).expect("room"));
+    drop(open.create(name).expect("the region can be created"));
     assert_eq!(mode(), 0o666, "the mode is independent of the umask");
 }
 
@@ -252,7 +266,9 @@ fn region_of_other_user_is_denied() {
         return;
     }
     for name in &Scratch::new().names {
-        let _region = RegionOptions::new(4096).create(name).expect("room");
+        let _region = RegionOptions::new(4096)
+            .create(name)
+            .expect("the region can be created");
         let denied = format!("Denied: this process may not use the region {name}");
         assert_eq!(reply_of(&["as other user", &name.to_string()]), denied);
         name.remove().expect("this process owns the region");
@@ -414,16 +430,21 @@ fn truncated_file_is_an_error_and_ends_its_users() {
     let scratch = Scratch::new();
     let path = scratch.directory.path().join("region");
     let name = &scratch.names[1];
-    let region = RegionOptions::new(1 << 16).create(name).expect("room");
+    let region = RegionOptions::new(1 << 16)
+        .create(name)
+        .expect("the region can be created");
     let mut actor = start(&["touch", path.to_str().expect("text")]);
     assert_eq!(
         actor.reply(Instant::now() + TIMEOUT).as_deref(),
         Ok("attached")
     );
-    let file = File::options().write(true).open(&path).expect("it exists");
+    let file = File::options()
+        .write(true)
+        .open(&path)
+        .expect("the region exists");
     file.set_len(8192).expect("the length can be set");
     actor.tell("continue");
-    let status = waitpid(actor.pid(), None).expect("the child is ours");
+    let status = waitpid(actor.pid(), None).expect("this process has the child");
     assert!(
         matches!(status, WaitStatus::Signaled(_, SIGBUS, _)),
         "{status:?}"
@@ -439,11 +460,11 @@ fn truncated_file_is_an_error_and_ends_its_users() {
 
 /// Writes to the end of the region in an actor, after a line of the parent.
 fn touch(name: &RegionName) {
-    let region = RegionOptions::attach(name).expect("it exists");
-    let words: &[Semaphore] = region.create("words", 8000).expect("room");
+    let region = RegionOptions::attach(name).expect("the region exists");
+    let words: &[Semaphore] = region.create("words", 8000).expect("the region has room");
     println!("attached");
     std::io::stdin()
         .read_line(&mut String::new())
         .expect("the parent sends a line");
-    words[7999].release(1).expect("few");
+    words[7999].release(1).expect("the permits fit");
 }

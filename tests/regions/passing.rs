@@ -192,13 +192,13 @@ fn corrupted_limit_does_not_enlarge_segments() {
     let scratch = Scratch::new();
     let name = &scratch.names[1];
     let queue = UnboundedBuffer::<u64>::create(name, GROWTH).expect("the buffer can be created");
-    let sender = queue.sender().expect("open");
+    let sender = queue.sender().expect("the channel is open");
     let raw = raw(&scratch);
     raw.write(
         find_growth_limit(&raw),
         1 << 52 | u64::from(GROWTH.segments),
     );
-    (0..3).for_each(|item| sender.send(item).expect("room"));
+    (0..3).for_each(|item| sender.send(item).expect("the buffer has room"));
     let lengths: Vec<u64> = std::fs::read_dir(scratch.directory.path())
         .expect("the directory is readable")
         .map(|file| file.and_then(|file| file.metadata()).expect("a file").len())
@@ -220,8 +220,11 @@ fn segment_list_with_corrupted_numbers_is_removed() {
     let name = &scratch.names[1];
     let queue = UnboundedBuffer::<u64>::create(name, GROWTH).expect("the buffer can be created");
     let (sender, receiver) = (queue.sender(), queue.receiver());
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
-    (0..3).for_each(|item| sender.send(item).expect("room"));
+    let (sender, receiver) = (
+        sender.expect("the channel is open"),
+        receiver.expect("the channel is open"),
+    );
+    (0..3).for_each(|item| sender.send(item).expect("the buffer has room"));
     let raw = raw(&scratch);
     let growth = find_growth_limit(&raw);
     // The numbers of the first, the last and the first unremoved segment precede the growth limit.

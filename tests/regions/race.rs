@@ -52,7 +52,7 @@ fn race(kind: usize, random: &mut fastrand::Rng) {
     let scratch = Scratch::new();
     let name = &scratch.names[kind];
     let gate_region = Region::memfd("gate", 4096).expect("a page");
-    let gate: &Semaphore = gate_region.create("gate", ()).expect("room");
+    let gate: &Semaphore = gate_region.create("gate", ()).expect("the region has room");
     let argument = ["race".to_owned(), name.to_string()];
     let start = |_| Actor::start(&gate_region, &argument);
     let mut actors: Vec<Actor> = (0..PROCESSES).map(start).collect();
@@ -60,7 +60,7 @@ fn race(kind: usize, random: &mut fastrand::Rng) {
     for actor in &mut actors {
         assert_eq!(actor.reply(deadline).as_deref(), Ok("ready"));
     }
-    gate.release(PROCESSES as u32).expect("few");
+    gate.release(PROCESSES as u32).expect("the permits fit");
     for victim in &actors[..KILLED] {
         let moment = Instant::now() + Duration::from_micros(random.u64(..300));
         while Instant::now() < moment {

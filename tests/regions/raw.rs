@@ -26,7 +26,12 @@ unsafe impl Send for Raw {}
 impl Raw {
     /// Maps all memory of a descriptor.
     pub fn mapped(descriptor: impl AsFd) -> Self {
-        let file = File::from(descriptor.as_fd().try_clone_to_owned().expect("one more"));
+        let file = File::from(
+            descriptor
+                .as_fd()
+                .try_clone_to_owned()
+                .expect("a descriptor"),
+        );
         let length = file.metadata().expect("the descriptor is open").len() as usize;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let whole = NonZeroUsize::new(length).expect("the file is not empty");

@@ -47,7 +47,7 @@ fn create_and_remove(kind: usize, seed: u64) {
     let scratch = Scratch::new();
     let name = &scratch.names[kind];
     let shared = Region::memfd("shared", 4096).expect("a page");
-    let balance: &Balance = shared.create("balance", ()).expect("room");
+    let balance: &Balance = shared.create("balance", ()).expect("the region has room");
     let start = |index: usize| {
         let seed = seed.wrapping_add(index as u64).to_string();
         Actor::start(&shared, &["remove".into(), name.to_string(), seed])
@@ -125,7 +125,7 @@ fn create(name: &RegionName, balance: &Balance) {
         Err(other) => panic!("{name}: {other:?}"),
     };
     let semaphore: &Semaphore = region.attach("mark").expect("the object exists");
-    semaphore.release(1).expect("few");
+    semaphore.release(1).expect("the permits fit");
     assert!(
         semaphore.try_acquire().is_some(),
         "one permit for each process"

@@ -1,7 +1,7 @@
 //! Named regions that another process can write: they are corrupted, truncated, or replaced.
 //!
-//! `INTERLATCH_ATTACHES` sets the number of attaches for each kind of name, `INTERLATCH_SEED` repeats
-//! a run.
+//! `INTERLATCH_ATTACHES` sets the number of attaches for each kind of name, `INTERLATCH_SEED`
+//! repeats a run.
 
 use super::harness::Test;
 use super::hostile::{HEADER, Outcomes, SIZE, corrupt, create_all, use_all, variant};
@@ -46,7 +46,7 @@ fn raw(scratch: &Scratch, kind: usize) -> Raw {
 
 fn writable(path: &Path) -> File {
     let file = File::options().read(true).write(true).open(path);
-    file.expect("it exists")
+    file.expect("the region exists")
 }
 
 fn corrupted_named_region_is_an_error_or_usable() {
@@ -56,8 +56,10 @@ fn corrupted_named_region_is_an_error_or_usable() {
     for kind in 0..3 {
         let scratch = Scratch::new();
         let name = &scratch.names[kind];
-        let region = RegionOptions::new(SIZE).create(name).expect("room");
-        create_all(&region).expect("room");
+        let region = RegionOptions::new(SIZE)
+            .create(name)
+            .expect("the region can be created");
+        create_all(&region).expect("the region has room");
         drop(region);
         let raw = raw(&scratch, kind);
         let clean = raw.all();
@@ -87,8 +89,10 @@ fn file_of_wrong_length_is_an_error() {
     for kind in 0..2 {
         let scratch = Scratch::new();
         let (name, path) = (&scratch.names[kind], &scratch.paths[kind]);
-        let region = RegionOptions::new(SIZE).create(name).expect("room");
-        create_all(&region).expect("room");
+        let region = RegionOptions::new(SIZE)
+            .create(name)
+            .expect("the region can be created");
+        create_all(&region).expect("the region has room");
         drop(region);
         for length in TRUNCATED.into_iter().chain(SHORT) {
             writable(path)
@@ -207,7 +211,7 @@ const MIN_COUNT: u32 = 500;
 
 fn use_region(region: &Region) -> Result<(), RegionError> {
     let semaphore: &Semaphore = region.create_or_attach("semaphore", ())?;
-    semaphore.release(1).expect("few");
+    semaphore.release(1).expect("the permits fit");
     semaphore
         .try_acquire()
         .expect("at least one permit")

@@ -55,7 +55,11 @@ pub fn run(arguments: &[String]) {
 fn process_without_descriptors_gets_an_error_and_leaves_nothing() {
     let (existing, missing) = (Scratch::new(), Scratch::new());
     for name in &existing.names {
-        drop(RegionOptions::new(4096).create(name).expect("room"));
+        drop(
+            RegionOptions::new(4096)
+                .create(name)
+                .expect("the region can be created"),
+        );
     }
     let both = [&existing.names[..], &missing.names].concat();
     assert_eq!(reply_of("no descriptor", &both), "passed");
@@ -97,7 +101,11 @@ fn without_descriptors(names: &[RegionName]) -> String {
 fn attach_from_other_pid_namespace_is_an_error() {
     let scratch = Scratch::new();
     for name in &scratch.names {
-        drop(RegionOptions::new(4096).create(name).expect("room"));
+        drop(
+            RegionOptions::new(4096)
+                .create(name)
+                .expect("the region can be created"),
+        );
     }
     let reply_of = reply_of("another namespace", &scratch.names);
     println!("{reply_of}");

@@ -1,12 +1,12 @@
 //! A peer writes random bytes into the header and the contents while others attach and use the
 //! region: no user is ended by a signal, panics, or hangs.
 //!
-//! Between two rounds the peer restores the memory, so a corrupted lock becomes free again. Operations
-//! that wait for a lock without a deadline are therefore tested here: creating and dropping handles,
-//! and returning from a wait on a condition variable.
+//! Between two rounds the peer restores the memory, so a corrupted lock becomes free again.
+//! Operations that wait for a lock without a deadline are therefore tested here: creating and
+//! dropping handles, and returning from a wait on a condition variable.
 //!
-//! `INTERLATCH_ATTACHES` sets the attaches of each user, `INTERLATCH_SEED` repeats the writes of the
-//! peer.
+//! `INTERLATCH_ATTACHES` sets the attaches of each user, `INTERLATCH_SEED` repeats the writes of
+//! the peer.
 
 use super::harness::Test;
 use super::hostile::{self, Outcomes, SIZE, corrupt, create_all, expired, use_all};
@@ -33,8 +33,8 @@ const REPORT: u64 = 500;
 
 fn concurrent_corruption_does_not_end_or_block_users() {
     let attaches = env_number("INTERLATCH_ATTACHES").unwrap_or(1_500);
-    let region = Region::memfd("scribbled", SIZE).expect("room");
-    create_all(&region).expect("room");
+    let region = Region::memfd("scribbled", SIZE).expect("the region can be created");
+    create_all(&region).expect("the region has room");
     let start = |role: [String; 2]| Actor::start(&region, &role);
     let mut users: Vec<Actor> = (0..USERS)
         .map(|_| start(["use".into(), attaches.to_string()]))
@@ -72,7 +72,7 @@ pub fn write_garbage(region: &Region, arguments: &[String]) {
         panic!("expected a seed, got {arguments:?}")
     };
     let mut random = fastrand::Rng::with_seed(seed.parse().expect("a number"));
-    let raw = Raw::mapped(region.descriptor().expect("a memfd has one"));
+    let raw = Raw::mapped(region.descriptor().expect("a memfd has a descriptor"));
     let clean = raw.all();
     wait_for_start();
     loop {
@@ -97,11 +97,11 @@ pub fn use_repeatedly(region: &Region, arguments: &[String]) {
     let attaches: u64 = attaches.parse().expect("a number");
     // Waits on corrupted words recheck immediately.
     interlatch::sync::set_recheck_interval(Duration::ZERO);
-    let descriptor = region.descriptor().expect("a memfd has one");
+    let descriptor = region.descriptor().expect("a memfd has a descriptor");
     let mut outcomes = Outcomes::default();
     wait_for_start();
     for attach in 1..=attaches {
-        let copy = descriptor.try_clone_to_owned().expect("one more");
+        let copy = descriptor.try_clone_to_owned().expect("a descriptor");
         let same = Region::from_descriptor(copy);
         outcomes.count(
             &same.and_then(|region| use_all(&region).and_then(|()| use_without_deadline(&region))),

@@ -1,8 +1,8 @@
 //! The contracts on the real machine: as threads, and as processes that share one region.
 //!
 //! A process is this program run again as an *actor*, so it has its own `main`. It takes filters,
-//! `--list` and `--exact` as a test harness does. `INTERLATCH_CASES` sets the number of cases of each
-//! property, `INTERLATCH_SEED` repeats a run.
+//! `--list` and `--exact` as a test harness does. `INTERLATCH_CASES` sets the number of cases of
+//! each property, `INTERLATCH_SEED` repeats a run.
 
 mod actor;
 mod free;

@@ -1,5 +1,5 @@
-//! The stages of threads and processes for primitives built from semaphores in pipes. The region holds
-//! only the indexes of the semaphores; each process has the pipes as descriptors.
+//! The stages of threads and processes for primitives built from semaphores in pipes. The region
+//! holds only the indexes of the semaphores; each process has the pipes as descriptors.
 
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT, inherited};
@@ -129,8 +129,9 @@ struct Processes {
 impl Stage for Processes {
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>) {
         for _ in 0..ROUNDS {
-            let region = Region::memfd("pipes", size_of::<Round<S>>() * 2).expect("room");
-            let round: &Round<S> = region.create("round", ()).expect("room");
+            let region = Region::memfd("pipes", size_of::<Round<S>>() * 2)
+                .expect("the region can be created");
+            let round: &Round<S> = region.create("round", ()).expect("the region has room");
             let pipes = with_table(|table| make_inheritable(table));
             let start = |participant: usize| {
                 let words = [&self.index.to_string(), &participant.to_string(), &pipes];

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::Instant;
 
-/// Rounds per start of the participants, so that one start covers many interleavings.
+/// Rounds per start of the participants, so each start covers many interleavings.
 const ROUNDS: usize = 2_000;
 
 /// A state for each round, and a gate at which its participants meet. Without the gate, the first

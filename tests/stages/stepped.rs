@@ -1,8 +1,8 @@
 //! Stepped runs: the driver starts one call of one process at a time.
 //!
-//! After each step the specification determines which calls must end and which must wait. The driver
-//! collects exactly the former, and checks in /proc that the latter sleep. If any of several waiters
-//! may proceed, the driver follows every possibility.
+//! After each step the specification determines which calls must end and which must wait. The
+//! driver collects exactly the former, and checks in /proc that the latter sleep. If any of several
+//! waiters may proceed, the driver follows every possibility.
 
 use super::actor::from_text;
 use super::harness::Test;
@@ -82,7 +82,8 @@ impl Driver {
         }
     }
 
-    /// Returns whether the process can perform the call: it does not wait, and has the lock or handle.
+    /// Returns whether the process can perform the call: it does not wait, and has the lock or
+    /// handle.
     fn can_perform(&self, process: usize, call: Call) -> bool {
         if self.pending.contains_key(&process) {
             return false;

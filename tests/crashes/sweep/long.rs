@@ -1,5 +1,5 @@
-//! The swept operations of items that are too long for a copy under the lock of a buffer. The buffer
-//! sends them as it sends loans.
+//! The swept operations of items that are too long for a copy under the lock of a buffer. The
+//! buffer sends them as it sends loans.
 
 use super::buffers::{contains_one_of, recv_one, send_one};
 use super::{NO_OPERATION, Operation};

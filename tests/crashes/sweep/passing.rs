@@ -330,8 +330,8 @@ fn unbounded_operations() -> [Operation; 2] {
             prepare: |objects| create(objects, 0),
             perform: |objects| {
                 let queue = attach(objects);
-                let sender = queue.sender().expect("open");
-                sender.send(1).expect("room");
+                let sender = queue.sender().expect("the channel is open");
+                sender.send(1).expect("the buffer has room");
             },
             peer: |objects| contains_after_death(objects, &[&[], &[1]]),
             ..NAMED
@@ -341,7 +341,7 @@ fn unbounded_operations() -> [Operation; 2] {
             prepare: |objects| create(objects, 2),
             perform: |objects| {
                 let queue = attach(objects);
-                let receiver = queue.receiver().expect("open");
+                let receiver = queue.receiver().expect("the channel is open");
                 assert_eq!(receiver.recv_with(timeout()).expect("an item"), 1);
             },
             peer: |objects| contains_after_death(objects, &[&[1, 2], &[2]]),
@@ -370,8 +370,8 @@ fn create(objects: &Objects, items: u64) {
     let queue = UnboundedBuffer::<u64>::create(&region_name(objects), growth)
         .expect("the buffer can be created");
     if items > 0 {
-        let sender = queue.sender().expect("open");
-        (1..=items).for_each(|item| sender.send(item).expect("room"));
+        let sender = queue.sender().expect("the channel is open");
+        (1..=items).for_each(|item| sender.send(item).expect("the buffer has room"));
     }
 }
 
@@ -387,7 +387,8 @@ fn contains_after_death(objects: &Objects, lists: &[&[u64]]) {
     while objects.is_over.load(Relaxed) == 0 {
         std::thread::yield_now();
     }
-    // If the child attached and died before this thread attached, the buffer is closed to receivers.
+    // If the child attached and died before this thread attached, the buffer is closed to
+    // receivers.
     let next = || match receiver.as_ref().ok()?.try_recv() {
         Ok(item) => Some(item),
         Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,

@@ -65,7 +65,9 @@ pub fn operations() -> [Operation; 6] {
             name: "loan, send",
             perform: |objects| {
                 with_sender(objects, |sender| {
-                    let mut loan = sender.loan_with(SLOTS, timeout()).expect("room");
+                    let mut loan = sender
+                        .loan_with(SLOTS, timeout())
+                        .expect("the buffer has room");
                     loan.iter_mut().for_each(|slot| *slot = 7);
                     loan.send();
                 });

@@ -32,7 +32,7 @@ pub fn reason_to_skip() -> Option<String> {
         return Some("instructions are stepped on x86-64 only".into());
     }
     let region = Region::memfd("sweep", SIZE).expect("a region");
-    let _: &Objects = region.create("objects", ()).expect("room");
+    let _: &Objects = region.create("objects", ()).expect("the region has room");
     let mut actor = Actor::start(&region, &["sweep 0".into()]);
     match actor.reply(Instant::now() + TIMEOUT) {
         Ok(_) => None,
@@ -43,7 +43,7 @@ pub fn reason_to_skip() -> Option<String> {
 /// Runs the operation in a new child up to the kill, then runs the check.
 pub fn kill(index: usize, operation: &Operation, kill: Kill) -> Outcome {
     let region = Region::memfd("sweep", SIZE).expect("a region");
-    let objects: &Objects = region.create("objects", ()).expect("room");
+    let objects: &Objects = region.create("objects", ()).expect("the region has room");
     (operation.prepare)(objects);
     let mut actor = Actor::start(&region, &[format!("sweep {index}")]);
     assert_eq!(

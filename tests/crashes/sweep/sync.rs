@@ -94,14 +94,26 @@ pub const OPERATIONS: [Operation; 15] = [
     },
     Operation {
         name: "robust semaphore pair: write, finish",
-        perform: |objects| unwrap_turn(objects.pair.write()).finish().expect("room"),
+        perform: |objects| {
+            unwrap_turn(objects.pair.write())
+                .finish()
+                .expect("the buffer has room")
+        },
         check: has_all_slots,
         ..NO_OPERATION
     },
     Operation {
         name: "robust semaphore pair: read, finish",
-        prepare: |objects| unwrap_turn(objects.pair.write()).finish().expect("room"),
-        perform: |objects| unwrap_turn(objects.pair.read()).finish().expect("room"),
+        prepare: |objects| {
+            unwrap_turn(objects.pair.write())
+                .finish()
+                .expect("the buffer has room")
+        },
+        perform: |objects| {
+            unwrap_turn(objects.pair.read())
+                .finish()
+                .expect("the buffer has room")
+        },
         check: has_all_slots,
         ..NO_OPERATION
     },
@@ -142,7 +154,7 @@ pub const OPERATIONS: [Operation; 15] = [
 ];
 
 fn release(objects: &Objects) {
-    objects.semaphore.release(1).expect("room");
+    objects.semaphore.release(1).expect("the permits fit");
 }
 
 /// Checks that the semaphore has one of these numbers of permits, and that it works.
