@@ -42,7 +42,7 @@ impl Pthread {
     pub fn lock(&self) -> bool {
         let now = clock_gettime(ClockId::CLOCK_REALTIME).expect("a clock");
         let deadline = now + TimeSpec::new(10, 0);
-        // SAFETY: `init` has made it, and it stays where it is.
+        // SAFETY: `init` has initialized the object, and it does not move.
         self.0.with_mut(|mutex| unsafe {
             match Errno::from_raw(libc::pthread_mutex_timedlock(mutex, deadline.as_ref())) {
                 Errno::EOWNERDEAD => {

@@ -56,7 +56,7 @@ type Queue = BoundedBuffer<u64, [Slot<u64>]>;
 fn map_again(region: &Region) -> Region {
     let descriptor = region.descriptor().expect("a memfd has a descriptor");
     let copy = descriptor.try_clone_to_owned().expect("a descriptor");
-    Region::from_descriptor(copy).expect("it is a region")
+    Region::from_descriptor(copy).expect("a region")
 }
 
 fn object_is_found_by_name() {
@@ -97,7 +97,7 @@ fn attach_as_other_type_names_both_types() {
     let region = Region::memfd("types", 4096).expect("a page");
     let _: &Semaphore = region.create("object", ()).expect("the region has room");
     let error = region.attach::<RobustMutex<u64>>("object").err();
-    let error = error.expect("it is a semaphore");
+    let error = error.expect("the types differ");
     assert!(matches!(error, RegionError::OtherType { .. }), "{error:?}");
     let (size, align) = (size_of::<Semaphore>(), align_of::<Semaphore>());
     let found = format!(r#"the object "object" is Semaphore of {size} bytes aligned to {align}"#);
