@@ -1,7 +1,10 @@
-//! Dijkstra's sleeping barber (1965): a shop with some chairs, a barber who sleeps while nobody is there,
-//! and customers who go away when all chairs are taken. Each is a process; all of it is semaphores and a lock.
+//! Dijkstra's sleeping barber (1965), with a process for the barber and for each customer.
 //!
-//! Exit status: 0 if everybody was shaved or turned away, 1 if not, 2 for a wrong command line.
+//! The shop has a limited number of chairs. The barber sleeps while no customer waits. A customer
+//! leaves at once if all chairs are taken. The solution uses two semaphores and a lock.
+//!
+//! Exit status: 0 if each customer was shaved or turned away, 1 if not, 2 for an invalid command
+//! line.
 
 #[path = "support/children.rs"]
 #[allow(dead_code, reason = "other examples use more of it")]
@@ -24,18 +27,18 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// Opens a barber's shop.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How many can wait.
+    /// Number of chairs for waiting customers.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     chairs: u32,
-    /// How many customers there are.
+    /// Number of customers.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=64))]
     customers: u32,
-    /// How often each of them comes.
+    /// Visits of each customer.
     #[arg(long, default_value_t = 5_000)]
     visits: u64,
 }
 
-/// What hangs at the door.
+/// The counts of the shop.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, ShmType)]
 struct Board {
@@ -44,12 +47,12 @@ struct Board {
     turned_away: u64,
 }
 
-/// What they share.
+/// The objects that barber and customers share.
 struct Shop<'a> {
     board: &'a RobustMutex<Board>,
-    /// A permit for each customer in a chair: the barber sleeps on it.
+    /// A permit per waiting customer. The barber waits for one.
     customers: &'a Semaphore,
-    /// A permit for each that the barber has called.
+    /// A permit per customer that the barber has called.
     called: &'a Semaphore,
 }
 
@@ -71,11 +74,11 @@ impl<'a> Shop<'a> {
     }
 
     fn board(&self) -> Result<RobustMutexGuard<'a, Board>> {
-        let told = |error: RobustLockError<'a, Board>| anyhow::anyhow!("{error}");
-        self.board.lock().map_err(told)
+        let to_error = |error: RobustLockError<'a, Board>| anyhow::anyhow!("{error}");
+        self.board.lock().map_err(to_error)
     }
 
-    /// A visit: a shave, or no free chair.
+    /// Visits the shop: waits for a shave, or leaves if no chair is free.
     fn visit(&self, chairs: u64) -> Result<()> {
         let mut board = self.board()?;
         if board.waiting == chairs {
@@ -89,7 +92,7 @@ impl<'a> Shop<'a> {
         Ok(())
     }
 
-    /// Shaves until there is a customer who is none: then it is evening.
+    /// Shaves customers until a permit arrives without a waiting customer, which closes the shop.
     fn work(&self) -> Result<()> {
         loop {
             while !self.customers.acquire_with(Timeout::Infinite) {}
@@ -118,23 +121,23 @@ fn run() -> Result<()> {
                 let (chairs, visits) = (chairs.parse()?, visits.parse::<u64>()?);
                 (0..visits).try_for_each(|_| shop.visit(chairs))
             }
-            _ => anyhow::bail!("none or two arguments"),
+            _ => anyhow::bail!("expected no argument, or CHAIRS VISITS"),
         };
     }
     let options = Options::parse();
     let region = Region::memfd("barber", 4096)?;
     let shop = Shop::create(&region)?;
-    let mut all = Children::default();
-    all.add("the barber", support::start(&region, &[])?)?;
+    let mut children = Children::default();
+    children.add("the barber", support::start(&region, &[])?)?;
     let words = [options.chairs.to_string(), options.visits.to_string()];
     for number in 1..=options.customers {
         let customer = support::start(&region, &words)?;
-        all.add(format!("customer {number}"), customer)?;
+        children.add(format!("customer {number}"), customer)?;
     }
-    all.wait_until_left(1, |status| ExitStatus::success(&status))?;
-    // The barber is left.
+    children.wait_until_left(1, |status| ExitStatus::success(&status))?;
+    // Only the barber is left: this permit closes the shop.
     shop.customers.release(1)?;
-    all.wait_until_left(0, |status| ExitStatus::success(&status))?;
+    children.wait_until_left(0, |status| ExitStatus::success(&status))?;
     let Board {
         shaved,
         turned_away,
@@ -144,6 +147,9 @@ fn run() -> Result<()> {
     say(format_args!(
         "{visits} visits: {shaved} shaved, {turned_away} turned away"
     ))?;
-    ensure!(shaved + turned_away == visits, "somebody was forgotten");
+    ensure!(
+        shaved + turned_away == visits,
+        "a customer was neither shaved nor turned away"
+    );
     Ok(())
 }

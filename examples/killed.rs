@@ -1,5 +1,5 @@
-//! A process is killed in the middle of a transfer, with the lock in its hand. The other one hears of
-//! it, repairs the accounts, and goes on.
+//! A process is killed in the middle of a transfer, while it owns the lock. The next owner learns
+//! of the death, repairs the accounts, and continues.
 
 use interlatch::sync::RobustLockError;
 use interlatch::{Region, RobustMutex};
@@ -22,7 +22,7 @@ fn survive() -> Result<(), Box<dyn std::error::Error>> {
     *accounts.lock().map_err(|error| error.to_string())? = [100, 0];
 
     let descriptor = region.descriptor().ok_or("a memfd has one")?;
-    let inherited = nix::unistd::dup(descriptor)?; // unlike the original, it survives exec
+    let inherited = nix::unistd::dup(descriptor)?; // unlike the original, it stays open after exec
     let mut child = Command::new(std::env::current_exe()?)
         .arg(inherited.as_raw_fd().to_string())
         .stdout(Stdio::piped())
@@ -34,11 +34,11 @@ fn survive() -> Result<(), Box<dyn std::error::Error>> {
 
     let accounts = match accounts.lock() {
         Ok(accounts) => accounts,
-        // The last holder died in the middle: here is what it left. Repair it, and say so.
-        Err(RobustLockError::OwnerDied(mut found)) => {
-            writeln!(stdout(), "found {:?}, left by a dead process", *found)?;
-            found[1] = 100 - found[0];
-            found.mark_consistent()
+        // The previous owner died during the transfer: repair its accounts.
+        Err(RobustLockError::OwnerDied(mut guard)) => {
+            writeln!(stdout(), "the owner died and left {:?}", *guard)?;
+            guard[1] = 100 - guard[0];
+            guard.mark_consistent()
         }
         Err(error) => return Err(error.to_string().into()),
     };
@@ -49,7 +49,7 @@ fn survive() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn stop_in_the_middle(descriptor: i32) -> Result<(), Box<dyn std::error::Error>> {
-    // SAFETY: the parent passes the number of a descriptor that is open and ours alone.
+    // SAFETY: the parent passes an open descriptor, which only this process owns.
     let region = Region::from_descriptor(unsafe { OwnedFd::from_raw_fd(descriptor) })?;
     let accounts: &Accounts = region.attach("accounts")?;
     let mut accounts = accounts.lock().map_err(|error| error.to_string())?;

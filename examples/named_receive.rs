@@ -1,5 +1,6 @@
-//! Receives the readings of `named_send NAME`, and removes what is behind the name: `named_receive NAME`.
-//! Of two that were killed something may be left: `named_receive NAME --remove`.
+//! Receives the readings of `named_send NAME`, and removes the region: `named_receive NAME`.
+//!
+//! If both programs were killed, `named_receive NAME --remove` removes the region.
 
 use anyhow::{bail, ensure};
 use interlatch::channel::Slot;
@@ -39,6 +40,6 @@ fn receive(name: &RegionName) -> anyhow::Result<()> {
     }
     name.remove()?;
     writeln!(stdout(), "received {count} readings, sum {sum}")?;
-    ensure!(count == COUNT, "the sender has gone before its end");
+    ensure!(count == COUNT, "the sender ended before its last reading");
     Ok(())
 }

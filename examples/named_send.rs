@@ -1,5 +1,6 @@
-//! Sends a million readings to whoever knows the same name: `named_send NAME`. Start `named_receive NAME`
-//! as well, before or after it, from any directory.
+//! Sends a million readings to the receiver of the same name: `named_send NAME`.
+//!
+//! Start `named_receive NAME` as well, before or after, from any directory.
 
 use interlatch::channel::Slot;
 use interlatch::{Channel, RegionName, RegionOptions, RobustMonitorBuffer, ShmType};

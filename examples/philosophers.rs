@@ -1,9 +1,10 @@
-//! Dijkstra's dining philosophers (EWD 310, 1971), each a process, each fork a lock.
+//! Dijkstra's dining philosophers (EWD 310, 1971): each philosopher is a process, each fork a lock.
 //!
-//! Who takes the fork with the lower number first never waits in a circle. With `--careless` everybody takes
-//! the left one first, and all of them at once: then each holds a fork and waits for the next.
+//! Each philosopher locks the fork with the lower number first, so no cycle of waiters forms. With
+//! `--careless`, all lock their left fork first, at the same time: each holds a fork and waits for
+//! the next, which is a deadlock.
 //!
-//! Exit status: 0 if all have eaten, 1 if not, 2 for a wrong command line.
+//! Exit status: 0 if all have eaten, 1 if not, 2 for an invalid command line.
 
 #[path = "support/children.rs"]
 #[allow(dead_code, reason = "other examples use more of it")]
@@ -27,23 +28,23 @@ use std::time::Duration;
 /// Lets philosophers eat with two forks each.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How many sit at the table.
+    /// Number of philosophers.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=24))]
     philosophers: u32,
-    /// How often each of them eats.
+    /// Meals of each philosopher.
     #[arg(long, default_value_t = 10_000)]
     meals: u64,
-    /// Everybody takes the left fork first.
+    /// Let all philosophers take the left fork first.
     #[arg(long)]
     careless: bool,
 }
 
-/// What they share: the forks, which count the meals that were eaten with them.
+/// The objects that the philosophers share. Each fork counts the meals eaten with it.
 struct Table<'a> {
     forks: &'a [RobustMutex<u64>],
-    /// One permit for each that may begin.
+    /// A permit per philosopher that may take the second fork.
     gate: &'a Semaphore,
-    /// One permit for each that has its first fork.
+    /// A permit per philosopher that holds its first fork.
     seated: &'a Semaphore,
 }
 
@@ -64,37 +65,41 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// A number is never half-changed, whoever died with the fork in hand.
-    fn take(&self, fork: usize, timeout: Timeout) -> Result<RobustMutexGuard<'a, u64>> {
-        let taken = self.forks[fork].lock_with(timeout);
-        taken
+    /// Locks a fork. After owner death the count is still consistent, since one store changes it.
+    fn lock_fork(&self, fork: usize, timeout: Timeout) -> Result<RobustMutexGuard<'a, u64>> {
+        let locked = self.forks[fork].lock_with(timeout);
+        locked
             .or_else(RobustLockError::mark_consistent)
             .map_err(|error| anyhow::anyhow!("fork {fork}: {error}"))
     }
 
-    fn dine(&self, me: usize, meals: u64) -> Result<()> {
-        let (left, right) = (me, (me + 1) % self.forks.len());
+    fn dine(&self, seat: usize, meals: u64) -> Result<()> {
+        let (left, right) = (seat, (seat + 1) % self.forks.len());
         for _ in 0..meals {
-            let mut first = self.take(left.min(right), Timeout::Infinite)?;
-            let mut second = self.take(left.max(right), Timeout::Infinite)?;
+            let mut first = self.lock_fork(left.min(right), Timeout::Infinite)?;
+            let mut second = self.lock_fork(left.max(right), Timeout::Infinite)?;
             *first += 1;
             *second += 1;
         }
         Ok(())
     }
 
-    /// All have the left fork before one of them asks for the right one. Whether this one gets it.
-    fn starve(&self, me: usize) -> Result<bool> {
+    /// Takes the left fork, waits until all hold theirs, and returns whether the right fork is
+    /// free.
+    fn starve(&self, seat: usize) -> Result<bool> {
         let count = self.forks.len();
-        let _left = self.take(me, Timeout::Infinite)?;
+        let _left = self.lock_fork(seat, Timeout::Infinite)?;
         self.seated.release(1)?;
         while !self.gate.acquire_with(Timeout::Infinite) {}
-        let right = self.take((me + 1) % count, Timeout::after(Duration::from_millis(200)));
+        let right = self.lock_fork(
+            (seat + 1) % count,
+            Timeout::after(Duration::from_millis(200)),
+        );
         Ok(right.is_ok())
     }
 }
 
-/// The status of a philosopher who has not eaten: one that was killed has another.
+/// The exit status of a philosopher that could not eat.
 const HUNGRY: u8 = 3;
 
 fn main() -> ExitCode {
@@ -108,39 +113,39 @@ fn main() -> ExitCode {
     }
 }
 
-/// A child.
+/// Runs a philosopher in a child.
 fn philosopher(region: &Region, arguments: &[String]) -> Result<ExitCode> {
-    let [me, meals] = arguments else {
-        anyhow::bail!("two arguments")
+    let [seat, meals] = arguments else {
+        anyhow::bail!("expected SEAT MEALS")
     };
     let table = Table::attach(region)?;
-    let me = me.parse()?;
+    let seat = seat.parse()?;
     let has_eaten = match meals.as_str() {
-        "careless" => table.starve(me)?,
+        "careless" => table.starve(seat)?,
         meals => {
-            table.dine(me, meals.parse()?)?;
+            table.dine(seat, meals.parse()?)?;
             true
         }
     };
     if has_eaten {
         return Ok(ExitCode::SUCCESS);
     }
-    let why = anyhow!("philosopher {me} waits for a fork that nobody will put down");
-    print_error("philosophers", &why);
+    let error = anyhow!("philosopher {seat} waits for a fork in a deadlock");
+    print_error("philosophers", &error);
     Ok(ExitCode::from(HUNGRY))
 }
 
-fn is_well(status: ExitStatus) -> bool {
+fn is_expected(status: ExitStatus) -> bool {
     [Some(0), Some(i32::from(HUNGRY))].contains(&status.code())
 }
 
-/// Lets all of them ask for the second fork when each has its first.
+/// Waits until each philosopher holds its first fork, then lets all take the second.
 fn open_gate(table: &Table, philosophers: u32, children: &mut Children) -> Result<()> {
-    const A_WHILE: Duration = Duration::from_millis(100);
+    const INTERVAL: Duration = Duration::from_millis(100);
     for _ in 0..philosophers {
-        while !table.seated.acquire_with(Timeout::after(A_WHILE)) {
-            // Who is killed has no fork, and the others would wait.
-            children.wait_any(PollTimeout::ZERO, is_well)?;
+        while !table.seated.acquire_with(Timeout::after(INTERVAL)) {
+            // A killed philosopher never takes a fork: check for it, or this loop would not end.
+            children.wait_any(PollTimeout::ZERO, is_expected)?;
         }
     }
     Ok(table.gate.release(philosophers)?)
@@ -155,14 +160,14 @@ fn run() -> Result<()> {
         false => options.meals.to_string(),
     };
     let mut children = Children::default();
-    for me in 0..options.philosophers {
-        let child = support::start(&region, &[me.to_string(), meals.clone()])?;
-        children.add(format!("philosopher {me}"), child)?;
+    for seat in 0..options.philosophers {
+        let child = support::start(&region, &[seat.to_string(), meals.clone()])?;
+        children.add(format!("philosopher {seat}"), child)?;
     }
     if options.careless {
         open_gate(&table, options.philosophers, &mut children)?;
     }
-    let ended = children.wait_until_left(0, is_well)?;
+    let ended = children.wait_until_left(0, is_expected)?;
     let hungry = ended.iter().filter(|status| !status.success()).count();
     ensure!(
         hungry == 0,
@@ -170,13 +175,13 @@ fn run() -> Result<()> {
         options.philosophers
     );
     let used: Result<u64> = (0..table.forks.len())
-        .map(|fork| Ok(*table.take(fork, Timeout::NonBlocking)?))
+        .map(|fork| Ok(*table.lock_fork(fork, Timeout::NonBlocking)?))
         .sum();
     let expected = 2 * options.meals * u64::from(options.philosophers);
     say(format_args!(
         "{} philosophers ate {} times each",
         options.philosophers, options.meals
     ))?;
-    ensure!(used? == expected, "two forks a meal");
+    ensure!(used? == expected, "each meal counts for two forks");
     Ok(())
 }

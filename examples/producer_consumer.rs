@@ -1,8 +1,8 @@
-//! Sends a file, block by block, through a bounded buffer in shared memory to another process.
+//! Sends a file in blocks to another process, through a bounded buffer in shared memory.
 //!
 //! `cargo run --release --example producer_consumer -- FILE`
 //!
-//! Exit status: 0 if it arrived whole, 1 if not or if the file cannot be read, 2 for a wrong
+//! Exit status: 0 if the file arrived intact, 1 if not or if it cannot be read, 2 for an invalid
 //! command line.
 
 #[path = "support/output.rs"]
@@ -24,20 +24,20 @@ use std::process::{Child, ExitCode};
 use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Sends a file through shared memory to another process and compares what arrived.
+/// Sends a file to another process through shared memory and compares the hashes.
 #[derive(Debug, Parser)]
 struct Options {
     /// The file to send.
     file: PathBuf,
-    /// How many blocks of 4 KiB the buffer holds.
+    /// Capacity of the buffer in blocks of 4 KiB.
     #[arg(long, default_value_t = 64)]
     capacity: usize,
-    /// Use the buffer made of condition variables instead of the one made of semaphores.
+    /// Use a buffer with condition variables instead of semaphores.
     #[arg(long)]
     monitor: bool,
 }
 
-/// A piece of the file.
+/// A block of the file.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, ShmType)]
 struct Block {
@@ -63,7 +63,7 @@ fn run() -> Result<()> {
     }
 }
 
-/// The parent: creates the buffer, starts the child, and sends.
+/// Creates the buffer, starts the child, and sends the file.
 fn producer<B: Buffer<Item = Block> + ShmObject<Config = usize> + ?Sized>(
     options: &Options,
 ) -> Result<()> {
@@ -72,7 +72,7 @@ fn producer<B: Buffer<Item = Block> + ShmObject<Config = usize> + ?Sized>(
     ensure!(!file.metadata()?.is_dir(), "{name} is a directory");
     let region = Region::memfd("producer_consumer", B::layout(options.capacity)?.size())?;
     let buffer: &B = region.create("buffer", options.capacity)?;
-    // Before the child is there: otherwise it might find no sender yet, and none later.
+    // Attached before the child starts, so the child never finds a buffer without a sender.
     let sender = buffer.sender()?;
     let role = [options.monitor.to_string()];
     let mut child = support::start(&region, &role)?;
@@ -113,7 +113,10 @@ fn report(sent: &str, received: &str, total: u64, seconds: f64) -> Result<()> {
     say(format_args!(
         "{total} bytes in {seconds:.3} s: {rate:.0} MiB/s"
     ))?;
-    ensure!(sent == received, "what arrived is not what was sent");
+    ensure!(
+        sent == received,
+        "the received file differs from the sent file"
+    );
     Ok(())
 }
 
@@ -139,31 +142,31 @@ fn send_file(
     }
 }
 
-/// Sends one block. A consumer that is killed does not close its end, so this looks after it
-/// whenever the buffer has been full for a while.
+/// Sends one block. A killed consumer does not close its side, so this function checks the child
+/// while the buffer stays full.
 fn send<B: Buffer<Item = Block> + ?Sized>(
     sender: &interlatch::Sender<'_, B>,
     mut block: Block,
     child: &mut Child,
 ) -> Result<()> {
-    const A_WHILE: Duration = Duration::from_millis(100);
+    const INTERVAL: Duration = Duration::from_millis(100);
     loop {
-        match sender.send_timeout(block, A_WHILE) {
+        match sender.send_timeout(block, INTERVAL) {
             Ok(()) => return Ok(()),
-            Err(SendTimeoutError::Disconnected(_)) => bail!("the consumer has closed its end"),
-            Err(SendTimeoutError::Timeout(back)) => block = back,
+            Err(SendTimeoutError::Disconnected(_)) => bail!("the consumer has closed its side"),
+            Err(SendTimeoutError::Timeout(returned)) => block = returned,
             Err(error) => return Err(error.map(drop).into()),
         }
         if let Some(status) = child.try_wait()? {
-            bail!("the consumer is gone: {status}");
+            bail!("the consumer has ended: {status}");
         }
     }
 }
 
-/// The child: receives until the stream ends, and prints the hash of it.
+/// Receives to the end of the stream in the child, and prints the hash.
 fn consumer(region: &Region, arguments: &[String]) -> Result<()> {
     let [monitor] = arguments else {
-        bail!("a child needs an argument")
+        bail!("expected an argument")
     };
     let digest = if monitor.parse()? {
         receive(region.attach::<MonitorBuffer<Block, [Slot<Block>]>>("buffer")?)?
@@ -180,7 +183,7 @@ fn receive<B: Buffer<Item = Block> + ?Sized>(buffer: &B) -> Result<String> {
         let length = usize::try_from(block.length)
             .ok()
             .filter(|length| *length <= BLOCK);
-        let length = length.context("a block longer than a block: the memory is corrupt")?;
+        let length = length.context("a block has an invalid length: the memory is corrupt")?;
         hash.update(&block.bytes[..length]);
     }
     Ok(hex(&hash.finalize()))

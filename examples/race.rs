@@ -1,8 +1,8 @@
-//! The race of every course on concurrency: a counter that several increment.
+//! A race condition: several workers increment one counter, as processes and as threads.
 //!
-//! Without the lock it usually ends wrong, with it always right, in processes as in threads.
+//! Without the lock the final count is usually wrong. With the lock it is always correct.
 //!
-//! Exit status: 0 if the locked counts are right, 1 if not, 2 for a wrong command line.
+//! Exit status: 0 if the locked counts are correct, 1 if not, 2 for an invalid command line.
 
 #[path = "support/children.rs"]
 #[allow(dead_code, reason = "other examples use more of it")]
@@ -25,15 +25,15 @@ use std::process::{ExitCode, ExitStatus};
 /// Lets several workers increment one counter, without and with a lock.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How many workers increment the counter.
+    /// Number of workers.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
-    /// How often each of them does.
+    /// Increments of each worker.
     #[arg(long, default_value_t = 2_000_000)]
     increments: u64,
 }
 
-/// What the workers share.
+/// The objects that the workers share.
 struct Shared<'a> {
     gate: &'a Semaphore,
     lock: &'a RawMutex,
@@ -57,20 +57,20 @@ impl<'a> Shared<'a> {
         })
     }
 
-    /// Waits until all are there, then increments.
+    /// Waits for the start, then increments.
     fn work(&self, increments: u64, locked: bool) {
         while !self.gate.acquire_with(Timeout::Infinite) {}
         for _ in 0..increments {
-            let _held = locked.then(|| self.lock.lock());
-            // Reads and writes in two steps, and without the lock somebody comes between.
+            let _guard = locked.then(|| self.lock.lock());
+            // A read and a write: without the lock another worker may run between them.
             self.counter.increment();
         }
     }
 }
 
 const CHECKER: &str = r#"
-The checker needs no luck: of the counter without a lock it says "data race" at the
-first execution, of the lock "exhaustive": no order of two processes breaks it.
+The checker does not depend on chance: it reports "data race" for the counter without
+a lock, and "exhaustive" for the lock: no interleaving of two processes breaks it.
   RUSTFLAGS="--cfg loom" cargo test --release --test models -- \
     broken/counter_without_a_lock mutex/excludes/2"#;
 
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     if let Some((region, arguments)) = support::child_role()? {
         let [increments, locked] = arguments.as_slice() else {
-            anyhow::bail!("two arguments")
+            anyhow::bail!("expected INCREMENTS LOCKED")
         };
         Shared::attach(&region)?.work(increments.parse()?, locked.parse()?);
         return Ok(());
@@ -89,35 +89,35 @@ fn run() -> Result<()> {
     let options = Options::parse();
     let expected = u64::from(options.workers)
         .checked_mul(options.increments)
-        .context("more increments than can be counted")?;
+        .context("the total number of increments overflows")?;
     say(format_args!(
         "{:<10} {:<8} {:>12} {:>12}",
         "workers", "lock", "expected", "counted"
     ))?;
-    let mut right = true;
+    let mut is_correct = true;
     for locked in [false, true] {
-        for (world, count) in [
+        for (stage, count) in [
             ("processes", in_processes(&options, locked)?),
             ("threads", in_threads(&options, locked)?),
         ] {
             say(format_args!(
-                "{world:<10} {:<8} {expected:>12} {count:>12}  {}",
+                "{stage:<10} {:<8} {expected:>12} {count:>12}  {}",
                 if locked { "with" } else { "without" },
                 comment(locked, count == expected)
             ))?;
-            right &= !locked || count == expected;
+            is_correct &= !locked || count == expected;
         }
     }
     say(CHECKER)?;
-    ensure!(right, "the lock did not keep the workers apart");
+    ensure!(is_correct, "the lock did not exclude the workers");
     Ok(())
 }
 
-fn comment(locked: bool, right: bool) -> &'static str {
-    match (locked, right) {
-        (true, true) => "right",
-        (true, false) => "WRONG, and must not be",
-        (false, true) => "right, by luck: try more increments",
+fn comment(locked: bool, is_correct: bool) -> &'static str {
+    match (locked, is_correct) {
+        (true, true) => "correct",
+        (true, false) => "WRONG despite the lock",
+        (false, true) => "correct by chance: try more increments",
         (false, false) => "wrong",
     }
 }

@@ -1,7 +1,10 @@
-//! Readers and writers (Courtois, Heymans, Parnas, 1971), each a process: several may read at once, a
-//! writer is alone. Writers go first: while one waits, no new reader comes in.
+//! Readers and writers (Courtois, Heymans, Parnas, 1971), each a process.
 //!
-//! Exit status: 0 if nobody read what was half-written, 1 if somebody did, 2 for a wrong command line.
+//! Several readers may read at once; a writer excludes all others. Writers have priority: while a
+//! writer waits, no new reader enters.
+//!
+//! Exit status: 0 if no reader saw an incomplete write, 1 if one did, 2 for an invalid command
+//! line.
 
 #[path = "support/children.rs"]
 #[allow(dead_code, reason = "other examples use more of it")]
@@ -25,33 +28,33 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// Lets readers and writers share a page.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How many read.
+    /// Number of readers.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=32))]
     readers: u32,
-    /// How many write.
+    /// Number of writers.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=32))]
     writers: u32,
-    /// How often each of them does.
+    /// Reads or writes of each process.
     #[arg(long, default_value_t = 20_000)]
     times: u64,
 }
 
-/// Who is inside.
+/// The readers and writers that are active or wait.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, ShmType)]
 struct Room {
     readers: u32,
     writers: u32,
     waiting_writers: u32,
-    /// The most readers that there were at once.
-    most_readers: u32,
+    /// Maximum of concurrent readers.
+    max_readers: u32,
 }
 
-/// What they share.
+/// The objects that readers and writers share.
 struct Page<'a> {
     room: &'a RobustMutex<Room>,
     changed: &'a Condvar,
-    /// Two numbers that are the same, but in the middle of writing.
+    /// Two numbers, equal except during a write.
     text: &'a [RaceCell],
 }
 
@@ -72,39 +75,40 @@ impl<'a> Page<'a> {
         })
     }
 
-    /// Waits until the room is as wanted. Whoever died inside is still counted: then nobody goes on.
-    fn until(&self, is_so: impl Fn(&Room) -> bool) -> Result<RobustMutexGuard<'a, Room>> {
-        let told = |error: RobustLockError<'a, Room>| anyhow::anyhow!("{error}");
-        let mut room = self.room.lock().map_err(told)?;
-        while !is_so(&room) {
+    /// Locks `room` when the condition holds. After owner death it returns an error, since the
+    /// counts still include the dead process.
+    fn lock_when(&self, condition: impl Fn(&Room) -> bool) -> Result<RobustMutexGuard<'a, Room>> {
+        let to_error = |error: RobustLockError<'a, Room>| anyhow::anyhow!("{error}");
+        let mut room = self.room.lock().map_err(to_error)?;
+        while !condition(&room) {
             let (locked, _) = self.changed.wait_robust(room, Timeout::Infinite);
-            room = locked.map_err(told)?;
+            room = locked.map_err(to_error)?;
         }
         Ok(room)
     }
 
     fn read(&self) -> Result<()> {
-        let mut room = self.until(|room| room.writers == 0 && room.waiting_writers == 0)?;
+        let mut room = self.lock_when(|room| room.writers == 0 && room.waiting_writers == 0)?;
         room.readers += 1;
-        room.most_readers = room.most_readers.max(room.readers);
+        room.max_readers = room.max_readers.max(room.readers);
         drop(room);
         let text = [self.text[0].get(), self.text[1].get()];
-        let mut room = self.until(|_| true)?;
+        let mut room = self.lock_when(|_| true)?;
         room.readers -= 1;
         drop(room);
         self.changed.notify_all();
-        ensure!(text[0] == text[1], "read {text:?}: half-written");
+        ensure!(text[0] == text[1], "read {text:?}: an incomplete write");
         Ok(())
     }
 
     fn write(&self) -> Result<()> {
-        self.until(|_| true)?.waiting_writers += 1;
-        let mut room = self.until(|room| room.readers == 0 && room.writers == 0)?;
+        self.lock_when(|_| true)?.waiting_writers += 1;
+        let mut room = self.lock_when(|room| room.readers == 0 && room.writers == 0)?;
         room.waiting_writers -= 1;
         room.writers += 1;
         drop(room);
         self.text.iter().for_each(RaceCell::increment);
-        self.until(|_| true)?.writers -= 1;
+        self.lock_when(|_| true)?.writers -= 1;
         self.changed.notify_all();
         Ok(())
     }
@@ -116,12 +120,12 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     if let Some((region, arguments)) = support::child_role()? {
-        let [part, times] = arguments.as_slice() else {
-            anyhow::bail!("two arguments")
+        let [role, times] = arguments.as_slice() else {
+            anyhow::bail!("expected ROLE TIMES")
         };
         let page = Page::attach(&region)?;
         let mut times = 0..times.parse::<u64>()?;
-        return match part.as_str() {
+        return match role.as_str() {
             "read" => times.try_for_each(|_| page.read()),
             _ => times.try_for_each(|_| page.write()),
         };
@@ -129,28 +133,28 @@ fn run() -> Result<()> {
     let options = Options::parse();
     let region = Region::memfd("readers-writers", 4096)?;
     let page = Page::create(&region)?;
-    let start = |part: &str| support::start(&region, &[part.into(), options.times.to_string()]);
-    let mut all = Children::default();
+    let start = |role: &str| support::start(&region, &[role.into(), options.times.to_string()]);
+    let mut children = Children::default();
     for number in 1..=options.readers {
-        all.add(format!("reader {number}"), start("read")?)?;
+        children.add(format!("reader {number}"), start("read")?)?;
     }
     for number in 1..=options.writers {
-        all.add(format!("writer {number}"), start("write")?)?;
+        children.add(format!("writer {number}"), start("write")?)?;
     }
-    all.wait_until_left(0, |status| ExitStatus::success(&status))?;
+    children.wait_until_left(0, |status| ExitStatus::success(&status))?;
     let written = u64::from(options.writers) * options.times;
     ensure!(
         page.text[0].get() == written,
-        "{} of {written} written",
+        "found {} writes, expected {written}",
         page.text[0].get()
     );
-    let most = page.until(|_| true)?.most_readers;
+    let max_readers = page.lock_when(|_| true)?.max_readers;
     say(format_args!(
         "written {written} times, read {} times",
         u64::from(options.readers) * options.times
     ))?;
     say(format_args!(
-        "at most {most} of {} readers at once, and never beside a writer",
+        "at most {max_readers} of {} readers at once, never together with a writer",
         options.readers
     ))
 }

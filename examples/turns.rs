@@ -1,10 +1,12 @@
-//! Writer and reader take turns over one page of shared memory: the semaphore pair of the course notes, writer = 1
-//! and reader = 0. Each waits for its own semaphore and posts the other's, so each line is read once, and none is
-//! written over another that nobody has read.
+//! A writer and a reader take turns over one page of shared memory, with a pair of semaphores:
+//! writer = 1, reader = 0.
 //!
-//! `cat FILE | turns | cmp - FILE` is silent.
+//! Each side waits for its own semaphore and releases the other's. Each page is therefore read
+//! once, and never overwritten before it was read.
 //!
-//! Exit status: 0 if the reader has got everything, 1 if not.
+//! `cat FILE | turns | cmp - FILE` prints nothing.
+//!
+//! Exit status: 0 if the reader received all bytes, 1 if not.
 
 #[path = "support/output.rs"]
 #[allow(dead_code, reason = "other examples use more of it")]
@@ -25,13 +27,13 @@ fn main() -> ExitCode {
     end("turns", run())
 }
 
-/// What fits on the page.
+/// Bytes of the page.
 const PAGE: usize = 1000;
 
-/// How often the reader looks whether there is a writer.
-const A_WHILE: Duration = Duration::from_millis(500);
+/// Interval at which the reader checks that the writer is running.
+const INTERVAL: Duration = Duration::from_millis(500);
 
-/// What is on the page; of length 0, that nothing follows.
+/// The content of the page. Length 0 marks the end of the stream.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]
 struct Page {
@@ -45,10 +47,10 @@ impl Default for Page {
     }
 }
 
-/// What writer and reader share.
+/// The objects that writer and reader share.
 struct Shared<'a> {
     pair: &'a SemaphorePair,
-    /// Never contended: the pair says whose turn it is.
+    /// Never contended, since the pair determines whose turn it is.
     page: &'a Mutex<Page>,
 }
 
@@ -62,7 +64,7 @@ fn run() -> Result<()> {
     let mut writer = support::start(&region, &[])?;
     let read = read_pages(&Shared { pair, page }, &mut writer);
     if read.is_err() {
-        // It may have ended already, or be waiting for its turn.
+        // The writer may have ended, or may wait for its turn.
         let _ = writer.kill();
     }
     let status = writer.wait().context("waiting for the writer")?;
@@ -71,7 +73,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// The child: from standard input onto the page.
+/// Copies standard input to the page in the child.
 fn write_pages(shared: &Shared) -> Result<()> {
     let mut input = std::io::stdin().lock();
     loop {
@@ -89,7 +91,7 @@ fn write_pages(shared: &Shared) -> Result<()> {
     }
 }
 
-/// From the page to standard output.
+/// Copies the page to standard output.
 fn read_pages(shared: &Shared, writer: &mut Child) -> Result<()> {
     let mut output = std::io::stdout().lock();
     loop {
@@ -97,20 +99,20 @@ fn read_pages(shared: &Shared, writer: &mut Child) -> Result<()> {
         let page = *shared.page.lock();
         drop(turn);
         let bytes = page.bytes.get(..page.length as usize);
-        let bytes = bytes.context("a page is not as long as it says")?;
+        let bytes = bytes.context("a page has an invalid length")?;
         check_write(output.write_all(bytes))?;
         if bytes.is_empty() {
-            // What stands in the buffer still would be lost without a word.
+            // Without a flush, errors of the buffered output would be lost.
             return check_write(output.flush());
         }
     }
 }
 
-/// The reader's turn, unless the writer has gone: its turn would never end.
+/// Waits for the reader's turn. Fails if the writer has ended within its own turn.
 fn wait_for<'a>(pair: &'a SemaphorePair, writer: &mut Child) -> Result<Turn<'a>> {
     loop {
         let ended = writer.try_wait()?;
-        match (pair.read_timeout(A_WHILE), ended) {
+        match (pair.read_timeout(INTERVAL), ended) {
             (Some(turn), _) => return Ok(turn),
             (None, Some(status)) => bail!("the writer ended in its turn, with {status}"),
             (None, None) => {}

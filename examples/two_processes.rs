@@ -21,11 +21,11 @@ fn produce() -> Result<(), Box<dyn std::error::Error>> {
     let queue: &Queue = region.create("queue", CAPACITY)?;
     let sender = queue.sender()?;
     let descriptor = region.descriptor().ok_or("a memfd has one")?;
-    let inherited = nix::unistd::dup(descriptor)?; // unlike the original, it survives exec
+    let inherited = nix::unistd::dup(descriptor)?; // unlike the original, it stays open after exec
     let number = inherited.as_raw_fd().to_string();
     let mut child = Command::new(std::env::current_exe()?).arg(number).spawn()?;
     (1..=1000).try_for_each(|item| sender.send(item))?;
-    sender.close(); // the consumer sees the end of the stream
+    sender.close(); // the consumer observes the end of the stream
     child
         .wait()?
         .success()
@@ -34,12 +34,12 @@ fn produce() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn consume(descriptor: i32) -> Result<(), Box<dyn std::error::Error>> {
-    // SAFETY: the parent passes the number of a descriptor that is open and ours alone.
+    // SAFETY: the parent passes an open descriptor, which only this process owns.
     let region = Region::from_descriptor(unsafe { OwnedFd::from_raw_fd(descriptor) })?;
     let queue: &Queue = region.attach("queue")?;
     let sum: u64 = queue.receiver()?.into_iter().sum::<Result<_, _>>()?;
     writeln!(stdout(), "received 1 to 1000, sum {sum}")?;
     (sum == 500_500)
         .then_some(())
-        .ok_or("something was lost".into())
+        .ok_or("the sum is wrong".into())
 }

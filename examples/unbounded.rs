@@ -1,6 +1,8 @@
-//! A producer that outruns its consumer: `unbounded NAME`. It sends before anybody receives, and goes on while
-//! another process drains the queue; the memory grows and shrinks by segments. Ctrl+C removes all of it; of one that
-//! was killed something is left: `unbounded NAME --remove`.
+//! A producer that is faster than its consumer: `unbounded NAME`.
+//!
+//! It sends before a consumer exists, and continues while another process drains the buffer. The
+//! memory grows and shrinks by segments. Ctrl+C removes the buffer; after a kill,
+//! `unbounded NAME --remove` removes it.
 
 #[path = "support/interruption.rs"]
 mod interruption;
@@ -14,7 +16,7 @@ use interruption::Interruption;
 use output::{end, say};
 use std::process::{Command, ExitCode};
 
-type Queue = UnboundedBuffer<u64>;
+type Buffer = UnboundedBuffer<u64>;
 
 const HALF: u64 = 50_000;
 const GROWTH: GrowthLimit = GrowthLimit {
@@ -35,46 +37,46 @@ fn run() -> anyhow::Result<()> {
     match arguments.next().as_deref() {
         None => {
             let interruption = Interruption::block()?;
-            let queue = Queue::create(&region, GROWTH)?;
+            let buffer = Buffer::create(&region, GROWTH)?;
             let removed = region.clone();
-            interruption.on_signal(move || drop(Queue::remove(&removed)));
-            let produced = produce(&queue, &name);
-            Queue::remove(&region)?;
+            interruption.on_signal(move || drop(Buffer::remove(&removed)));
+            let produced = produce(&buffer, &name);
+            Buffer::remove(&region)?;
             produced
         }
         Some("--consume") => {
-            // It was started by one that holds them back, and has nothing to put away.
+            // The producer starts this process with blocked signals. It has nothing to clean up.
             Interruption::block()?.on_signal(|| ());
-            consume(&Queue::attach(&region)?)
+            consume(&Buffer::attach(&region)?)
         }
-        Some("--remove") => Ok(Queue::remove(&region)?),
+        Some("--remove") => Ok(Buffer::remove(&region)?),
         Some(other) => anyhow::bail!("{other:?}: expected NAME, or NAME --remove"),
     }
 }
 
-fn produce(queue: &Queue, name: &str) -> anyhow::Result<()> {
-    let sender = queue.sender()?;
+fn produce(buffer: &Buffer, name: &str) -> anyhow::Result<()> {
+    let sender = buffer.sender()?;
     (1..=HALF).try_for_each(|item| sender.send(item))?;
-    say(format_args!("nobody receives: {}", segments(queue)?))?;
+    say(format_args!("without a receiver: {}", segments(buffer)?))?;
     let program = std::env::current_exe().context("finding this program")?;
     let mut consumer = Command::new(program).args([name, "--consume"]).spawn()?;
     let rest = (HALF + 1..=2 * HALF).try_for_each(|item| sender.send(item));
-    // The consumer sees the end of the stream, whatever has happened here.
+    // The consumer observes the end of the stream, even after an error here.
     drop(sender);
     let ended = consumer.wait()?;
     rest?;
     ensure!(ended.success(), "the consumer failed: {ended}");
-    say(format_args!("all is received: {}", segments(queue)?))
+    say(format_args!("after the last item: {}", segments(buffer)?))
 }
 
-fn segments(queue: &Queue) -> anyhow::Result<String> {
-    let grown = queue.usage().context("the queue is locked for good")?;
-    let (now, ever) = (grown.segments, grown.created);
-    Ok(format!("{now} segments of {ever} that there ever were"))
+fn segments(buffer: &Buffer) -> anyhow::Result<String> {
+    let usage = buffer.usage().context("the buffer is unrecoverable")?;
+    let (now, created) = (usage.segments, usage.created);
+    Ok(format!("{now} segments, {created} created in total"))
 }
 
-fn consume(queue: &Queue) -> anyhow::Result<()> {
-    let receiver = queue.receiver()?;
+fn consume(buffer: &Buffer) -> anyhow::Result<()> {
+    let receiver = buffer.receiver()?;
     for expected in 1..=2 * HALF {
         let found = receiver.recv()?;
         ensure!(found == expected, "item {found}: expected {expected}");

@@ -1,4 +1,4 @@
-//! The smallest, the largest and the wrong: each is a typed error or the documented result.
+//! Minimum, maximum and invalid arguments: each has a typed error or the documented result.
 
 use interlatch::channel::Unregistered;
 use interlatch::channel::{
@@ -30,7 +30,7 @@ fn past() -> Instant {
 }
 
 #[test]
-fn a_capacity_of_zero_is_refused() {
+fn capacity_of_zero_is_an_error() {
     assert_eq!(
         BoundedBuffer::<u64>::with_capacity(0).err(),
         Some(ConfigError::ZeroCapacity)
@@ -44,28 +44,25 @@ fn a_capacity_of_zero_is_refused() {
         Some(ConfigError::ZeroCapacity)
     );
     let region = Region::memfd("zero", 4096).expect("a page");
-    for refused in [
+    for error in [
         region.create::<Bounded>("buffer", 0).err(),
         region.create::<Monitor>("buffer", 0).err(),
         region.create::<RingBuffer<u64>>("buffer", 0).err(),
     ] {
         assert!(
-            matches!(
-                refused,
-                Some(RegionError::Config(ConfigError::ZeroCapacity))
-            ),
-            "{refused:?}"
+            matches!(error, Some(RegionError::Config(ConfigError::ZeroCapacity))),
+            "{error:?}"
         );
     }
 }
 
 #[test]
-fn a_capacity_beyond_counting_is_refused() {
+fn capacity_above_the_maximum_is_an_error() {
     let most = MAX_PERMITS as usize - 1;
     let found = most + 1;
     assert_eq!(
         Bounded::layout(found).err(),
-        Some(ConfigError::TooLarge { found, most })
+        Some(ConfigError::TooLarge { found, max: most })
     );
     assert!(Bounded::layout(most).is_ok());
     let overflow = ConfigError::SizeOverflow {
@@ -87,93 +84,87 @@ fn a_capacity_beyond_counting_is_refused() {
             capacity: usize::MAX / 16,
             item: 8
         }),
-        "it has a size, but nobody has that much memory"
+        "the size is representable, but the memory is not available"
     );
 }
 
 #[test]
-fn a_region_that_is_too_small_says_what_was_needed() {
+fn error_of_too_small_region_names_the_needed_size() {
     let region = Region::memfd("small", 4096).expect("a page");
     let needed = Bounded::layout(1000).expect("possible").size();
     match region.create::<Bounded>("buffer", 1000).err() {
         Some(RegionError::TooSmall {
-            needed: said,
+            needed: found,
             offset: 8192,
             size: 12288,
-        }) => assert_eq!(said, needed),
+        }) => assert_eq!(found, needed),
         other => panic!("{other:?}"),
     }
-    // What fits still fits afterwards.
+    // The failed creation leaves the space free.
     let fits = region.create::<Bounded>("buffer", 100);
-    assert_eq!(fits.expect("fits").capacity(), 100);
+    assert_eq!(fits.expect("the region has room").capacity(), 100);
 }
 
 #[test]
-fn a_region_has_a_size() {
-    for refused in [Region::anonymous(0), Region::memfd("none", 0)] {
-        assert!(matches!(refused, Err(RegionError::Size(0))));
+fn invalid_region_size_is_an_error() {
+    for error in [Region::anonymous(0), Region::memfd("none", 0)] {
+        assert!(matches!(error, Err(RegionError::Size(0))));
     }
-    for refused in [
+    for error in [
         Region::anonymous(usize::MAX),
         Region::memfd("all", usize::MAX),
     ] {
-        assert!(matches!(refused, Err(RegionError::Size(usize::MAX))));
+        assert!(matches!(error, Err(RegionError::Size(usize::MAX))));
     }
-    // More than there is memory: an error now, not a signal later.
-    let refused = Region::memfd("too much", 1 << 46).map(|_| ());
+    // More than the available memory: an error at creation, not a signal at first use.
+    let error = Region::memfd("too much", 1 << 46).map(|_| ());
     assert!(
-        matches!(refused, Err(RegionError::NotEnoughMemory { .. })),
-        "{refused:?}"
+        matches!(error, Err(RegionError::NotEnoughMemory { .. })),
+        "{error:?}"
     );
 }
 
 #[test]
-fn a_name_with_a_zero_byte_is_refused() {
-    let refused = Region::memfd("a\0b", 4096).map(|_| ());
+fn name_with_zero_byte_is_an_error() {
+    let error = Region::memfd("a\0b", 4096).map(|_| ());
     assert!(
         matches!(
-            refused,
+            error,
             Err(RegionError::System {
                 call: "memfd_create",
                 ..
             })
         ),
-        "{refused:?}"
+        "{error:?}"
     );
 }
 
 #[test]
-fn only_a_sealed_memfd_is_a_region() {
+fn unsealed_descriptor_is_an_error() {
     let file = tempfile::tempfile().expect("a file");
-    file.set_len(4096).expect("room");
-    let refused = Region::from_descriptor(file.into()).map(|_| ());
-    assert!(
-        matches!(refused, Err(RegionError::NotSealed)),
-        "{refused:?}"
-    );
-    let null = File::open("/dev/null").expect("there");
-    let refused = Region::from_descriptor(null.into()).map(|_| ());
-    assert!(
-        matches!(refused, Err(RegionError::NotSealed)),
-        "{refused:?}"
-    );
+    file.set_len(4096).expect("the file system has space");
+    let error = Region::from_descriptor(file.into()).map(|_| ());
+    assert!(matches!(error, Err(RegionError::NotSealed)), "{error:?}");
+    let null = File::open("/dev/null").expect("the file exists");
+    let error = Region::from_descriptor(null.into()).map(|_| ());
+    assert!(matches!(error, Err(RegionError::NotSealed)), "{error:?}");
 }
 
 #[test]
-fn a_sealed_memfd_of_somebody_else_is_no_region() {
+fn sealed_memfd_without_header_is_an_error() {
     let flags = MFdFlags::MFD_ALLOW_SEALING;
     for (length, bytes) in [(3 * 4096, &b"something else"[..]), (8192, b""), (1, b"")] {
-        let descriptor = memfd_create("somebody's", flags).expect("a memfd");
+        let descriptor = memfd_create("foreign", flags).expect("a memfd");
         let file = File::from(descriptor);
-        file.set_len(length).expect("room");
-        file.write_at(bytes, 0).expect("room");
+        file.set_len(length).expect("the file system has space");
+        file.write_at(bytes, 0).expect("the file system has space");
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals)).expect("sealed");
         match Region::from_descriptor(file.into()).map(|_| ()) {
             Err(RegionError::NotARegion { expected, found }) => {
                 assert!(length > 8192 && expected != found);
             }
-            // Too short for a header and a byte.
+            // Too short for a header and one byte.
             Err(RegionError::Size(0)) => assert!(length <= 8192),
             other => panic!("{length}: {other:?}"),
         }
@@ -181,18 +172,22 @@ fn a_sealed_memfd_of_somebody_else_is_no_region() {
 }
 
 #[test]
-fn nobody_can_cut_a_region_short() {
+fn region_length_is_sealed() {
     let region = Region::memfd("sealed", 8192).expect("two pages");
-    let descriptor = region.descriptor().expect("a memfd has one");
+    let descriptor = region.descriptor().expect("a memfd has a descriptor");
     let file = File::from(descriptor.try_clone_to_owned().expect("a copy"));
-    let refused = |length| file.set_len(length).map_err(|error| error.raw_os_error());
-    assert_eq!(refused(0), Err(Some(libc::EPERM)), "against shrinking");
-    assert_eq!(refused(1 << 20), Err(Some(libc::EPERM)), "and growing");
+    let error = |length| file.set_len(length).map_err(|error| error.raw_os_error());
+    assert_eq!(error(0), Err(Some(libc::EPERM)), "the region cannot shrink");
+    assert_eq!(
+        error(1 << 20),
+        Err(Some(libc::EPERM)),
+        "the region cannot grow"
+    );
 }
 
-/// A peer that changes a word again and again keeps nobody beyond its deadline.
+/// A peer that changes a word repeatedly cannot delay a waiter beyond its deadline.
 #[test]
-fn a_changed_word_does_not_hide_a_deadline() {
+fn futex_wait_checks_the_deadline_before_the_word() {
     let word = AtomicU32::new(1);
     let passed = Some(Deadline::at(past()));
     assert_eq!(futex::wait(&word, 0, passed), Wake::TimedOut);
@@ -201,11 +196,11 @@ fn a_changed_word_does_not_hide_a_deadline() {
 }
 
 #[test]
-fn a_timeout_of_zero_tries_once() {
+fn zero_timeout_tries_once() {
     let semaphore = Semaphore::binary();
     semaphore
         .acquire_timeout(Duration::ZERO)
-        .expect("there is one")
+        .expect("a permit is available")
         .forget();
     assert!(semaphore.acquire_timeout(Duration::ZERO).is_none());
     let lock = Mutex::new(());
@@ -227,8 +222,8 @@ fn a_timeout_of_zero_tries_once() {
 
 fn timeouts_of_a_buffer(buffer: &impl Buffer<Item = u64>) {
     let (sender, receiver) = (
-        buffer.sender().expect("open"),
-        buffer.receiver().expect("open"),
+        buffer.sender().expect("the channel is open"),
+        buffer.receiver().expect("the channel is open"),
     );
     assert_eq!(
         receiver.recv_timeout(Duration::ZERO),
@@ -250,7 +245,7 @@ fn timeouts_of_a_buffer(buffer: &impl Buffer<Item = u64>) {
     assert_eq!(
         receiver.recv_deadline(Deadline::at(past())),
         Ok(1),
-        "there is one"
+        "an item is available"
     );
     assert_eq!(
         receiver.recv_timeout(Duration::from_millis(1)),
@@ -259,11 +254,11 @@ fn timeouts_of_a_buffer(buffer: &impl Buffer<Item = u64>) {
 }
 
 #[test]
-fn a_deadline_in_the_past_tries_once() {
+fn expired_deadline_tries_once() {
     let semaphore = Semaphore::binary();
     semaphore
         .acquire_deadline(Deadline::at(past()))
-        .expect("there is one")
+        .expect("a permit is available")
         .forget();
     assert!(semaphore.acquire_deadline(Deadline::at(past())).is_none());
     let lock = Mutex::new(());
@@ -278,33 +273,33 @@ fn a_deadline_in_the_past_tries_once() {
 }
 
 #[test]
-fn a_timeout_of_centuries_waits() {
+fn maximum_timeout_waits() {
     assert!(Deadline::after(Duration::MAX) > Deadline::after(SECOND));
     let semaphore = Semaphore::empty();
     let buffer = BoundedBuffer::with_capacity(1).expect("small");
-    let receiver = buffer.receiver().expect("open");
+    let receiver = buffer.receiver().expect("the channel is open");
     std::thread::scope(|scope| {
         let acquirer = scope.spawn(|| semaphore.acquire_timeout(Duration::MAX).is_some());
-        let taker = scope.spawn(|| receiver.recv_timeout(Duration::MAX));
+        let receiving = scope.spawn(|| receiver.recv_timeout(Duration::MAX));
         semaphore.release(1).expect("far from the maximum");
         buffer
             .sender()
-            .expect("open")
+            .expect("the channel is open")
             .send(7)
-            .expect("a receiver is there");
+            .expect("a receiver is attached");
         assert!(acquirer.join().expect("no panic"));
-        assert_eq!(taker.join().expect("no panic"), Ok(7));
+        assert_eq!(receiving.join().expect("no panic"), Ok(7));
     });
 }
 
 #[test]
-fn releasing_beyond_the_maximum_changes_nothing() {
+fn release_above_the_maximum_changes_nothing() {
     let overflow = PermitOverflow {
         held: 0,
         added: MAX_PERMITS + 1,
     };
     assert_eq!(Semaphore::new(MAX_PERMITS + 1).err(), Some(overflow));
-    let semaphore = Semaphore::new(MAX_PERMITS).expect("the most");
+    let semaphore = Semaphore::new(MAX_PERMITS).expect("the maximum");
     assert_eq!(
         semaphore.release(1),
         Err(PermitOverflow {
@@ -320,7 +315,7 @@ fn releasing_beyond_the_maximum_changes_nothing() {
             added
         })
     );
-    assert_eq!(semaphore.release(0), Ok(()), "nothing is no overflow");
+    assert_eq!(semaphore.release(0), Ok(()), "releasing 0 permits succeeds");
     assert_eq!(semaphore.permits(), MAX_PERMITS);
     semaphore.acquire().forget();
     assert_eq!(semaphore.release(1), Ok(()));
@@ -330,87 +325,91 @@ fn releasing_beyond_the_maximum_changes_nothing() {
             held: 1,
             added: MAX_PERMITS
         }),
-        "closing needs one more"
+        "closing needs one additional permit"
     );
 }
 
 #[test]
-fn an_end_that_has_closed_stays_closed() {
-    closed_ends(&BoundedBuffer::with_capacity(1).expect("small"));
-    closed_ends(&MonitorBuffer::with_capacity(1).expect("small"));
+fn closed_side_stays_closed() {
+    check_closed_side(&BoundedBuffer::with_capacity(1).expect("small"));
+    check_closed_side(&MonitorBuffer::with_capacity(1).expect("small"));
 }
 
-fn closed_ends(buffer: &impl Buffer<Item = u64>) {
+fn check_closed_side(buffer: &impl Buffer<Item = u64>) {
     let (sender, receiver) = (
-        buffer.sender().expect("open"),
-        buffer.receiver().expect("open"),
+        buffer.sender().expect("the channel is open"),
+        buffer.receiver().expect("the channel is open"),
     );
-    let another = buffer.sender().expect("open");
+    let another = buffer.sender().expect("the channel is open");
     sender.close();
     assert_eq!(
         receiver.try_recv(),
         Err(TryRecvError::Empty),
-        "one sender is left"
+        "one sender is still attached"
     );
     another.close();
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
-    assert!(buffer.sender().is_err(), "closed for good");
+    assert!(buffer.sender().is_err(), "the side stays closed");
     drop(receiver);
-    assert!(buffer.receiver().is_err(), "closed for good");
+    assert!(buffer.receiver().is_err(), "the side stays closed");
 }
 
 #[test]
-fn a_broken_pipe_gives_the_item_back() {
+fn failed_send_returns_the_item() {
     let buffer = MonitorBuffer::with_capacity(1).expect("small");
-    let sender = buffer.sender().expect("open");
-    drop(buffer.receiver().expect("open"));
+    let sender = buffer.sender().expect("the channel is open");
+    drop(buffer.receiver().expect("the channel is open"));
     let item = String::from("not lost");
-    let TrySendError::Disconnected(item) = sender.try_send(item).expect_err("nobody receives")
+    let TrySendError::Disconnected(item) =
+        sender.try_send(item).expect_err("no receiver is attached")
     else {
-        panic!("disconnected, not full");
+        panic!("expected disconnection");
     };
     assert_eq!(
-        sender.send(item).expect_err("nobody receives").into_inner(),
+        sender
+            .send(item)
+            .expect_err("no receiver is attached")
+            .into_inner(),
         "not lost"
     );
 }
 
 #[test]
-fn items_that_nobody_received_are_dropped_once() {
+fn unreceived_items_are_dropped_once() {
     let item = std::sync::Arc::new(());
     let buffer = BoundedBuffer::with_capacity(4).expect("small");
-    let sender = buffer.sender().expect("open");
-    (0..3).for_each(|_| sender.send(item.clone()).expect("room"));
-    drop(buffer.receiver().expect("open").recv());
+    let sender = buffer.sender().expect("the channel is open");
+    (0..3).for_each(|_| sender.send(item.clone()).expect("the buffer has room"));
+    drop(buffer.receiver().expect("the channel is open").recv());
     drop(sender);
     assert_eq!(std::sync::Arc::strong_count(&item), 3);
     drop(buffer);
     assert_eq!(std::sync::Arc::strong_count(&item), 1);
 }
 
-/// The words of a buffer's state lie behind those of two semaphores or condition variables, which have two lines
-/// of the cache each, and of the lock.
+/// Writes special values into each state word of a buffer. The state follows two semaphores or
+/// condition variables of two cache lines each, and the lock.
 fn survives_a_faulty_peer<B: Unregistered<Item = u64> + ShmObject<Config = usize> + ?Sized>() {
-    // Behind the header.
+    // The objects follow the header.
     const STATE: std::ops::Range<u64> = 8192 + 264..8192 + 312;
     for offset in STATE.step_by(8) {
         for garbage in [0, 1, 7, 1 << 32, u64::MAX - 1, u64::MAX] {
             let region = Region::memfd("faulty", 4096).expect("a page");
-            let buffer: &B = region.create("buffer", 3).expect("it fits");
+            let buffer: &B = region.create("buffer", 3).expect("the region has room");
             buffer
                 .send_unregistered(1, Timeout::NonBlocking)
-                .expect("there is room");
+                .expect("the buffer has room");
             buffer
                 .send_unregistered(2, Timeout::NonBlocking)
-                .expect("there is room");
-            let descriptor = region.descriptor().expect("a memfd has one");
-            let peer = File::from(descriptor.try_clone_to_owned().expect("one more"));
+                .expect("the buffer has room");
+            let descriptor = region.descriptor().expect("a memfd has a descriptor");
+            let peer = File::from(descriptor.try_clone_to_owned().expect("a descriptor"));
             let mut length = [0; 8];
             peer.read_exact_at(&mut length, STATE.start + 8)
-                .expect("it is there");
-            assert_eq!(u64::from_ne_bytes(length), 2, "the length of the state");
+                .expect("the memfd is readable and writable");
+            assert_eq!(u64::from_ne_bytes(length), 2, "the offset of the length");
             let written = peer.write_all_at(&u64::to_ne_bytes(garbage), offset);
-            written.expect("it is there");
+            written.expect("the memfd is readable and writable");
             assert!(buffer.len() <= 3);
             for item in 0..4 {
                 let _ = buffer.send_unregistered(item, Timeout::NonBlocking);
@@ -425,13 +424,13 @@ fn survives_a_faulty_peer<B: Unregistered<Item = u64> + ShmObject<Config = usize
 }
 
 #[test]
-fn a_peer_that_writes_garbage_takes_nobody_outside_the_ring() {
+fn corrupted_positions_stay_within_the_ring() {
     survives_a_faulty_peer::<Bounded>();
     survives_a_faulty_peer::<Monitor>();
 }
 
 #[test]
-fn handles_and_errors_can_be_printed_whatever_they_hold() {
+fn handles_and_errors_are_debug_for_any_item() {
     struct Unprintable;
     let printed = [
         format!("{:?}", SendError::Disconnected(Unprintable)),
@@ -448,10 +447,10 @@ fn handles_and_errors_can_be_printed_whatever_they_hold() {
         "Disconnected(..)",
     ];
     assert_eq!(printed, expected);
-    let buffer = BoundedBuffer::<u64>::with_capacity(1).expect("one place");
-    let ends = (
-        buffer.sender().expect("open"),
-        buffer.receiver().expect("open"),
+    let buffer = BoundedBuffer::<u64>::with_capacity(1).expect("a buffer of one slot");
+    let handles = (
+        buffer.sender().expect("the channel is open"),
+        buffer.receiver().expect("the channel is open"),
     );
-    assert_eq!(format!("{ends:?}"), "(Sender { .. }, Receiver { .. })");
+    assert_eq!(format!("{handles:?}"), "(Sender { .. }, Receiver { .. })");
 }

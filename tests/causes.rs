@@ -25,17 +25,20 @@ fn with_locks<R>(count: usize, operation: impl FnOnce() -> R) -> R {
     let locks: Vec<RobustMutex<()>> = (0..count).map(|_| RobustMutex::new(())).collect();
     let guards: Vec<_> = locks
         .iter()
-        .map(|lock| lock.lock().expect("free"))
+        .map(|lock| lock.lock().expect("the lock is free"))
         .collect();
     let result = operation();
     drop(guards);
     result
 }
 
-/// With an item in the buffer, all slots for handles but one in use, and no lock left.
+/// Checks the errors of a thread that holds the maximum of robust locks.
 fn thread_at_its_limit<B: Buffer<Item = u64>>(buffer: &B) {
-    let (sender, receiver) = (buffer.sender().expect("open"), buffer.receiver());
-    let receiver = receiver.expect("open");
+    let (sender, receiver) = (
+        buffer.sender().expect("the channel is open"),
+        buffer.receiver(),
+    );
+    let receiver = receiver.expect("the channel is open");
     with_locks(MAX_LOCKS - 2, || {
         assert_eq!(sender.send(7), Err(SendError::Failed(7, FULL)));
         assert_eq!(sender.try_send(7), Err(TrySendError::Failed(7, FULL)));
@@ -50,7 +53,7 @@ fn thread_at_its_limit<B: Buffer<Item = u64>>(buffer: &B) {
         assert_eq!(buffer.sender().err(), Some(AttachError::Failed(FULL)));
     });
     if buffer.capacity() > 0 {
-        assert_eq!(sender.try_send(8), Ok(()), "both ends are connected");
+        assert_eq!(sender.try_send(8), Ok(()), "both sides are connected");
         assert_eq!(receiver.recv(), Ok(8));
     }
     drop(sender);
@@ -58,21 +61,24 @@ fn thread_at_its_limit<B: Buffer<Item = u64>>(buffer: &B) {
 }
 
 #[test]
-fn thread_that_holds_the_maximum_of_robust_locks_learns_that() {
+fn thread_at_its_robust_lock_limit_gets_the_cause() {
     static MONITOR: Monitor = Monitor::from_slots([Slot::new()]);
     static BOUNDED: Bounded = Bounded::from_slots([TurnSlot::empty()]);
-    static MEETING: Rendezvous<u64, 2> = Rendezvous::new();
+    static RENDEZVOUS: Rendezvous<u64, 2> = Rendezvous::new();
     thread_at_its_limit(&MONITOR);
     thread_at_its_limit(&BOUNDED);
-    thread_at_its_limit(&MEETING);
+    thread_at_its_limit(&RENDEZVOUS);
 }
 
 #[test]
 fn loan_fails_at_the_maximum_of_robust_locks() {
     static BUFFER: Large = Large::from_slots([TurnSlot::empty()]);
-    let (sender, receiver) = (BUFFER.sender().expect("open"), BUFFER.receiver());
-    let receiver = receiver.expect("open");
-    // A lock is left for the lock inside, and none for the slot.
+    let (sender, receiver) = (
+        BUFFER.sender().expect("the channel is open"),
+        BUFFER.receiver(),
+    );
+    let receiver = receiver.expect("the channel is open");
+    // One lock is left for the internal lock, and none for the slot.
     with_locks(MAX_LOCKS - 3, || {
         assert_eq!(sender.loan().err(), Some(SendError::Failed((), FULL)));
         let sent = sender.send_ref(&[1; 2000]);
@@ -85,17 +91,20 @@ fn loan_fails_at_the_maximum_of_robust_locks() {
     assert_eq!(receiver.borrow().expect("an item")[0], 1);
 }
 
-/// Writes into the word of the lock, which comes first, as a faulty process could.
+/// Corrupts the lock word, the first word of the object, as a faulty process could.
 fn corrupt_lock<T>(object: &T) {
     let word = std::ptr::from_ref(object).cast::<u32>().cast_mut();
-    // SAFETY: the lock begins with its word, which is accessed atomically.
+    // SAFETY: the object begins with its lock word, which all users access atomically.
     unsafe { AtomicU32::from_ptr(word) }.store(OWNER, Ordering::Relaxed);
 }
 
 fn corrupt<B: Buffer<Item = u64>>(buffer: &B) {
     const CORRUPTED: ChannelError = ChannelError::Corrupted;
-    let (sender, receiver) = (buffer.sender().expect("open"), buffer.receiver());
-    let receiver = receiver.expect("open");
+    let (sender, receiver) = (
+        buffer.sender().expect("the channel is open"),
+        buffer.receiver(),
+    );
+    let receiver = receiver.expect("the channel is open");
     corrupt_lock(buffer);
     assert_eq!(sender.send(7), Err(SendError::Failed(7, CORRUPTED)));
     assert_eq!(sender.try_send(7), Err(TrySendError::Failed(7, CORRUPTED)));
@@ -108,11 +117,15 @@ fn corrupt<B: Buffer<Item = u64>>(buffer: &B) {
 #[test]
 fn corrupted_lock_is_not_a_disconnection() {
     let region = Region::memfd("causes", 1 << 14).expect("a region");
-    corrupt(region.create::<Monitor>("monitor", ()).expect("room"));
     corrupt(
         region
-            .create::<Rendezvous<u64, 2>>("meeting", ())
-            .expect("room"),
+            .create::<Monitor>("monitor", ())
+            .expect("the region has room"),
+    );
+    corrupt(
+        region
+            .create::<Rendezvous<u64, 2>>("rendezvous", ())
+            .expect("the region has room"),
     );
 }
 

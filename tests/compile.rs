@@ -1,14 +1,15 @@
-//! What does not compile: types that cannot lie in shared memory, and references that would outlive it.
+//! Programs that must not compile: types unfit for shared memory, and references that outlive it.
 //!
-//! The compiler's words are compared with those beside each program; `TRYBUILD=overwrite` writes them.
+//! The test compares the messages of the compiler with the file beside each program.
+//! `TRYBUILD=overwrite` writes these files.
 
-/// Each version of the compiler has words of its own.
+/// The messages differ between versions of the compiler.
 #[rustversion::attr(
     not(stable(1.95)),
-    ignore = "the compiler's words are those of Rust 1.95"
+    ignore = "the expected messages are those of Rust 1.95"
 )]
 #[test]
-fn what_cannot_be_shared_does_not_compile() {
+fn unsound_sharing_does_not_compile() {
     let programs = trybuild::TestCases::new();
     programs.compile_fail("tests/compile_fail/*.rs");
     programs.pass("tests/compile_pass/*.rs");

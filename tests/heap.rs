@@ -1,15 +1,18 @@
-//! Buffers on the heap: they pass items of any type, and drop each one once.
+//! Buffers on the heap pass items of any type and drop each item once.
 
 use interlatch::channel::{Slot, TryRecvError, TrySendError};
 use interlatch::sync::{RawMutex, SemaphorePair};
 use interlatch::{BoundedBuffer, Buffer, Channel, MonitorBuffer};
 use std::sync::Arc;
 
-/// Of four places three are full, and they lie across the end of the ring.
-fn drops_what_nobody_received<B: Buffer<Item = Arc<u32>>>(buffer: B) {
+/// Drops a buffer whose three items wrap around the end of its four slots.
+fn drops_unreceived_items<B: Buffer<Item = Arc<u32>>>(buffer: B) {
     let items: Vec<Arc<u32>> = (0..5).map(Arc::new).collect();
     let (sender, receiver) = (buffer.sender(), buffer.receiver());
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
+    let (sender, receiver) = (
+        sender.expect("the buffer is open"),
+        receiver.expect("the buffer is open"),
+    );
     for item in &items[..3] {
         assert!(sender.send(item.clone()).is_ok());
     }
@@ -21,42 +24,45 @@ fn drops_what_nobody_received<B: Buffer<Item = Arc<u32>>>(buffer: B) {
     }
     let owners = |item: &Arc<u32>| Arc::strong_count(item);
     let counts: Vec<usize> = items.iter().map(owners).collect();
-    assert_eq!(counts, [1, 1, 2, 2, 2], "three are in the buffer");
+    assert_eq!(counts, [1, 1, 2, 2, 2], "three items are in the buffer");
     drop((sender, receiver));
     drop(buffer);
     assert!(
         items.iter().all(|item| owners(item) == 1),
-        "each was dropped"
+        "each item was dropped"
     );
 }
 
 #[test]
-fn a_bounded_buffer_drops_what_nobody_received() {
-    drops_what_nobody_received(BoundedBuffer::with_capacity(4).expect("four places"));
+fn bounded_buffer_drops_unreceived_items() {
+    drops_unreceived_items(BoundedBuffer::with_capacity(4).expect("a buffer of four slots"));
 }
 
 #[test]
-fn a_monitor_buffer_drops_what_nobody_received() {
-    drops_what_nobody_received(MonitorBuffer::with_capacity(4).expect("four places"));
+fn monitor_buffer_drops_unreceived_items() {
+    drops_unreceived_items(MonitorBuffer::with_capacity(4).expect("a buffer of four slots"));
 }
 
 #[test]
-fn a_buffer_goes_to_another_thread_with_its_items() {
-    fn is_sent<T: Send>(_: &T) {}
-    let buffer = BoundedBuffer::<Box<u32>>::with_capacity(1).expect("one place");
-    is_sent(&buffer);
-    let monitor = MonitorBuffer::<Box<u32>>::with_capacity(1).expect("one place");
-    is_sent(&monitor);
+fn buffer_on_the_heap_is_send() {
+    fn assert_send<T: Send>(_: &T) {}
+    let buffer = BoundedBuffer::<Box<u32>>::with_capacity(1).expect("a buffer of one slot");
+    assert_send(&buffer);
+    let monitor = MonitorBuffer::<Box<u32>>::with_capacity(1).expect("a buffer of one slot");
+    assert_send(&monitor);
 }
 
 #[test]
-fn a_buffer_without_a_place_is_always_full() {
+fn buffer_without_slots_is_always_full() {
     let pair = SemaphorePair::new(1).expect("one turn");
     let slots: [Slot<u32>; 0] = [];
     let buffer = BoundedBuffer::from_parts(pair, RawMutex::new(), slots);
     assert_eq!(buffer.capacity(), 0);
     let (sender, receiver) = (buffer.sender(), buffer.receiver());
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
+    let (sender, receiver) = (
+        sender.expect("the buffer is open"),
+        receiver.expect("the buffer is open"),
+    );
     assert_eq!(sender.try_send(1), Err(TrySendError::Full(1)));
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
 }

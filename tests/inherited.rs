@@ -1,5 +1,6 @@
-//! An anonymous region is shared with a forked child, and handles of a ring are not. This needs a program with one
-//! thread, so it has a `main` of its own.
+//! A forked child shares an anonymous region, but cannot use inherited handles of a ring.
+//!
+//! Forking needs a program with one thread, so this test has its own `main`.
 
 use interlatch::channel::{ChannelError, TryRecvError, TrySendError};
 use interlatch::sync::RawMutex;
@@ -9,33 +10,33 @@ use nix::unistd::{ForkResult, fork};
 use std::time::Duration;
 
 fn main() {
-    a_forked_child_shares_an_anonymous_region();
-    println!("test a_forked_child_shares_an_anonymous_region ... ok");
-    the_handles_of_a_ring_stay_with_the_parent();
-    println!("test the_handles_of_a_ring_stay_with_the_parent ... ok");
-    the_runs_of_a_ring_stay_with_the_parent();
-    println!("test the_runs_of_a_ring_stay_with_the_parent ... ok");
+    forked_child_shares_anonymous_region();
+    println!("test forked_child_shares_anonymous_region ... ok");
+    inherited_ring_handles_fail();
+    println!("test inherited_ring_handles_fail ... ok");
+    inherited_ring_loans_change_nothing();
+    println!("test inherited_ring_loans_change_nothing ... ok");
     println!("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
 }
 
-fn a_forked_child_shares_an_anonymous_region() {
+fn forked_child_shares_anonymous_region() {
     let region = Region::anonymous(4096).expect("a page");
-    let lock: &RawMutex = region.create("lock", ()).expect("room for a lock");
-    let released: &Semaphore = region.create("released", ()).expect("room for a semaphore");
+    let lock: &RawMutex = region.create("lock", ()).expect("the region has room");
+    let released: &Semaphore = region.create("released", ()).expect("the region has room");
     lock.raw_lock();
-    // SAFETY: this process has one thread, and the child only works on shared memory.
+    // SAFETY: this process has one thread. The child only uses shared memory and exits.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => child(lock, released),
         ForkResult::Parent { child } => {
             let permit = released.acquire_timeout(Duration::from_secs(30));
             assert!(permit.is_some(), "the child released a permit within 30 s");
-            let status = waitpid(child, None).expect("the child is ours");
+            let status = waitpid(child, None).expect("this process has the child");
             assert_eq!(
                 status,
                 WaitStatus::Exited(child, 0),
-                "the child saw the lock held"
+                "the child finds the lock locked"
             );
-            // SAFETY: locked above.
+            // SAFETY: this thread holds `lock`.
             unsafe { lock.unlock() };
         }
     }
@@ -47,27 +48,30 @@ fn child(lock: &RawMutex, released: &Semaphore) -> ! {
     std::process::exit(code);
 }
 
-fn the_handles_of_a_ring_stay_with_the_parent() {
-    let region = Region::anonymous(1 << 14).expect("room");
-    let ring: &RingBuffer<u64> = region.create("ring", 4).expect("room");
+fn inherited_ring_handles_fail() {
+    let region = Region::anonymous(1 << 14).expect("the region can be created");
+    let ring: &RingBuffer<u64> = region.create("ring", 4).expect("the region has room");
     let (sender, receiver) = (ring.sender(), ring.receiver());
-    let (sender, receiver) = (sender.expect("one"), receiver.expect("one"));
+    let (sender, receiver) = (
+        sender.expect("a free endpoint"),
+        receiver.expect("a free endpoint"),
+    );
     assert_eq!(sender.try_send_slice(&[1, 2, 3]), Ok(3));
-    // Of the rest both know that it is there.
+    // Both handles have cached the positions of the other two items.
     assert_eq!(receiver.try_recv(), Ok(1));
-    // SAFETY: this process has one thread, and the child only works on shared memory.
+    // SAFETY: this process has one thread. The child only uses shared memory and exits.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => try_copies(sender, receiver),
         ForkResult::Parent { child } => {
-            let status = waitpid(child, None).expect("the child is ours");
+            let status = waitpid(child, None).expect("this process has the child");
             assert_eq!(
                 status,
                 WaitStatus::Exited(child, 0),
-                "nothing was sent or received"
+                "the child neither sent nor received"
             );
         }
     }
-    assert_eq!(sender.try_send(4), Ok(()), "the child has closed nothing");
+    assert_eq!(sender.try_send(4), Ok(()), "the child closed neither side");
     let items: Result<Vec<_>, _> = receiver.try_iter().collect();
     assert_eq!(items, Ok(vec![2, 3, 4]));
 }
@@ -77,24 +81,27 @@ fn try_copies(
     mut receiver: Receiver<'_, RingBuffer<u64>>,
 ) -> ! {
     let inherited = ChannelError::Inherited;
-    let is_refused = sender.try_send(9) == Err(TrySendError::Failed(9, inherited.clone()))
+    let has_failed = sender.try_send(9) == Err(TrySendError::Failed(9, inherited.clone()))
         && sender.try_loan(1).is_err()
         && receiver.try_recv() == Err(TryRecvError::Failed(inherited))
         && receiver.try_borrow(1).is_err();
     drop((sender, receiver));
-    std::process::exit(i32::from(!is_refused));
+    std::process::exit(i32::from(!has_failed));
 }
 
-fn the_runs_of_a_ring_stay_with_the_parent() {
-    let region = Region::anonymous(1 << 14).expect("room");
-    let ring: &RingBuffer<u64> = region.create("ring", 4).expect("room");
+fn inherited_ring_loans_change_nothing() {
+    let region = Region::anonymous(1 << 14).expect("the region can be created");
+    let ring: &RingBuffer<u64> = region.create("ring", 4).expect("the region has room");
     let (sender, receiver) = (ring.sender(), ring.receiver());
-    let (mut sender, mut receiver) = (sender.expect("one"), receiver.expect("one"));
+    let (mut sender, mut receiver) = (
+        sender.expect("a free endpoint"),
+        receiver.expect("a free endpoint"),
+    );
     assert_eq!(sender.try_send_slice(&[1, 2]), Ok(2));
     let (loan, borrow) = (sender.try_loan(1), receiver.try_borrow(2));
-    let (mut loan, borrow) = (loan.expect("a place"), borrow.expect("items"));
+    let (mut loan, borrow) = (loan.expect("a free slot"), borrow.expect("items"));
     loan[0] = 3;
-    // SAFETY: this process has one thread, and the child only works on shared memory.
+    // SAFETY: this process has one thread. The child only uses shared memory and exits.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => {
             loan.send();
@@ -102,11 +109,11 @@ fn the_runs_of_a_ring_stay_with_the_parent() {
             std::process::exit(0);
         }
         ForkResult::Parent { child } => {
-            let status = waitpid(child, None).expect("the child is ours");
+            let status = waitpid(child, None).expect("this process has the child");
             assert_eq!(status, WaitStatus::Exited(child, 0));
         }
     }
-    assert_eq!(ring.len(), 2, "the child has sent and received nothing");
+    assert_eq!(ring.len(), 2, "the child neither sent nor received");
     loan.send();
     borrow.receive();
     let items: Result<Vec<_>, _> = receiver.try_iter().collect();

@@ -1,4 +1,4 @@
-//! Items that are written and read where they are: no copy, of any size.
+//! Loans: items of any size are written and read in place, without a copy.
 
 use interlatch::channel::RecvTimeoutError;
 use interlatch::channel::TurnSlot;
@@ -9,41 +9,44 @@ use std::thread;
 
 const MEGABYTE: usize = 1 << 20;
 type Large = [u8; MEGABYTE];
-type Places = RobustBoundedBuffer<Large, [TurnSlot<Large>]>;
+type LoanBuffer = RobustBoundedBuffer<Large, [TurnSlot<Large>]>;
 
-/// Far too small for one item.
+/// A stack far smaller than one item.
 const STACK: usize = 256 << 10;
 
 #[test]
-fn a_large_item_is_written_and_read_in_the_region_on_a_small_stack() {
+fn large_item_is_written_and_read_in_place() {
     let region = Region::memfd("loans", 3 * MEGABYTE).expect("a region");
     let work = || {
-        let places: &Places = region.create("places", 2).expect("room");
-        let start = std::ptr::from_ref(places).cast::<u8>().addr();
-        let inside = start..start + size_of_val(places);
-        let (sender, receiver) = (places.sender(), places.receiver());
-        let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
-        let mut loan = sender.loan().expect("a place");
-        assert!(loan.iter().all(|byte| *byte == 0), "nothing was in it");
+        let buffer: &LoanBuffer = region.create("buffer", 2).expect("the region has room");
+        let start = std::ptr::from_ref(buffer).cast::<u8>().addr();
+        let inside = start..start + size_of_val(buffer);
+        let (sender, receiver) = (buffer.sender(), buffer.receiver());
+        let (sender, receiver) = (
+            sender.expect("the channel is open"),
+            receiver.expect("the channel is open"),
+        );
+        let mut loan = sender.loan().expect("a free slot");
+        assert!(loan.iter().all(|byte| *byte == 0), "the slot is zero");
         let written = loan.as_ptr().addr();
         assert!(inside.contains(&written), "{written:#x} in {inside:x?}");
         loan.fill(7);
-        loan.send().expect("receivers are there");
+        loan.send().expect("a receiver is attached");
         let item = receiver.borrow().expect("an item");
-        assert_eq!(item.as_ptr().addr(), written, "where it was written");
+        assert_eq!(item.as_ptr().addr(), written, "the item is read in place");
         assert!(item.iter().all(|byte| *byte == 7));
     };
     thread::scope(|scope| {
-        let small = thread::Builder::new().stack_size(STACK);
-        let small = small.spawn_scoped(scope, work).expect("a thread");
-        small.join().expect("all is well");
+        let thread = thread::Builder::new().stack_size(STACK);
+        let thread = thread.spawn_scoped(scope, work).expect("a thread");
+        thread.join().expect("the thread does not panic");
     });
 }
 
-/// Receives what it has borrowed while a panic is on its way.
-struct Receives<'a>(&'a RobustBoundedBuffer<u64, [TurnSlot<u64>; 1]>);
+/// Receives a borrowed item in its destructor.
+struct ReceiveOnDrop<'a>(&'a RobustBoundedBuffer<u64, [TurnSlot<u64>; 1]>);
 
-impl Drop for Receives<'_> {
+impl Drop for ReceiveOnDrop<'_> {
     fn drop(&mut self) {
         let item = self.0.borrow_with(Timeout::NonBlocking).expect("an item");
         assert_eq!(*item, 7);
@@ -51,17 +54,21 @@ impl Drop for Receives<'_> {
 }
 
 #[test]
-fn an_item_that_is_borrowed_during_a_panic_is_received() {
-    static PLACE: RobustBoundedBuffer<u64, [TurnSlot<u64>; 1]> =
+fn item_borrowed_during_a_panic_is_received() {
+    static BUFFER: RobustBoundedBuffer<u64, [TurnSlot<u64>; 1]> =
         RobustBoundedBuffer::from_slots([TurnSlot::empty()]);
-    PLACE
+    BUFFER
         .send_unregistered(7, Timeout::NonBlocking)
-        .expect("room");
+        .expect("the buffer has room");
     let panicked = thread::spawn(|| {
-        let _receives = Receives(&PLACE);
+        let _receive = ReceiveOnDrop(&BUFFER);
         panic!("on purpose");
     });
     assert!(panicked.join().is_err());
-    let again = PLACE.recv_unregistered(Timeout::NonBlocking);
-    assert_eq!(again, Err(RecvTimeoutError::Timeout), "it was received");
+    let again = BUFFER.recv_unregistered(Timeout::NonBlocking);
+    assert_eq!(
+        again,
+        Err(RecvTimeoutError::Timeout),
+        "the item was received"
+    );
 }

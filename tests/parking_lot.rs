@@ -1,14 +1,14 @@
-//! Lock and condition variable between threads, beside parking_lot's: the same generated program
-//! on both, with the same result.
+//! Mutex and condition variable compared with parking_lot's: the same generated program of threads
+//! has the same result.
 
 use proptest::prelude::*;
 use std::time::Duration;
 
-/// What a program needs of a lock with a condition variable.
+/// The operations of a program on a mutex with a condition variable.
 trait Monitor: Sync + Default {
     fn with<R>(&self, access: impl FnOnce(&mut Shared) -> R) -> R;
     fn try_with<R>(&self, access: impl FnOnce(&mut Shared) -> R) -> Option<R>;
-    /// Waits until the condition holds, then accesses; not at all if that takes too long.
+    /// Waits until the condition holds, then accesses the data. Returns `None` on a timeout.
     fn when<R>(
         &self,
         condition: impl Fn(&Shared) -> bool,
@@ -27,12 +27,12 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct Ours {
+struct Interlatch {
     shared: interlatch::Mutex<Shared>,
     changed: interlatch::Condvar,
 }
 
-impl Monitor for Ours {
+impl Monitor for Interlatch {
     fn with<R>(&self, access: impl FnOnce(&mut Shared) -> R) -> R {
         access(&mut self.shared.lock())
     }
@@ -74,12 +74,12 @@ impl Monitor for Ours {
 }
 
 #[derive(Default)]
-struct Theirs {
+struct ParkingLot {
     shared: parking_lot::Mutex<Shared>,
     changed: parking_lot::Condvar,
 }
 
-impl Monitor for Theirs {
+impl Monitor for ParkingLot {
     fn with<R>(&self, access: impl FnOnce(&mut Shared) -> R) -> R {
         access(&mut self.shared.lock())
     }
@@ -138,28 +138,28 @@ fn programs() -> impl Strategy<Value = Vec<Vec<Step>>> {
     proptest::collection::vec(proptest::collection::vec(step, 0..24), 2..=6)
 }
 
-/// What is left in the end, and what the threads did.
+/// The final state and the work of the threads.
 #[derive(Debug, PartialEq, Eq)]
 struct Result {
-    /// Increments that happened, as the counter and as the threads say.
+    /// Increments according to the counter and to the threads.
     counted: (u64, u64),
-    /// Tokens that were put, against those taken or left.
+    /// Tokens that were put, and tokens that were taken or are left.
     tokens: (u64, u64),
 }
 
-/// Runs the program. Takers that find no token any more after all others are done end as well.
+/// Runs the program. Consumers that find no token after all other threads have ended also end.
 fn run<M: Monitor>(program: &[Vec<Step>]) -> Result {
     let monitor = M::default();
     let totals = std::thread::scope(|scope| {
-        let is_taker = |steps: &&Vec<Step>| steps.iter().any(|step| matches!(step, Step::Take));
-        let (takers, others): (Vec<_>, Vec<_>) = program.iter().partition(is_taker);
-        let takers: Vec<_> = takers
+        let is_consumer = |steps: &&Vec<Step>| steps.iter().any(|step| matches!(step, Step::Take));
+        let (consumers, others): (Vec<_>, Vec<_>) = program.iter().partition(is_consumer);
+        let consumers: Vec<_> = consumers
             .into_iter()
-            .map(|steps| scope.spawn(|| play(&monitor, steps)))
+            .map(|steps| scope.spawn(|| run_thread(&monitor, steps)))
             .collect();
         let others: Vec<_> = others
             .into_iter()
-            .map(|steps| scope.spawn(|| play(&monitor, steps)))
+            .map(|steps| scope.spawn(|| run_thread(&monitor, steps)))
             .collect();
         let mut totals: Vec<[u64; 3]> = others
             .into_iter()
@@ -168,14 +168,14 @@ fn run<M: Monitor>(program: &[Vec<Step>]) -> Result {
         monitor.with(|shared| shared.ended = true);
         monitor.notify_all();
         totals.extend(
-            takers
+            consumers
                 .into_iter()
                 .map(|thread| thread.join().expect("no panic")),
         );
         totals
     });
-    let [increments, put, taken] = totals.into_iter().fold([0; 3], |sum, one| {
-        [sum[0] + one[0], sum[1] + one[1], sum[2] + one[2]]
+    let [increments, put, taken] = totals.into_iter().fold([0; 3], |sum, thread| {
+        [sum[0] + thread[0], sum[1] + thread[1], sum[2] + thread[2]]
     });
     monitor.with(|shared| Result {
         counted: (shared.counter, increments),
@@ -183,8 +183,8 @@ fn run<M: Monitor>(program: &[Vec<Step>]) -> Result {
     })
 }
 
-/// Increments, tokens put, tokens taken.
-fn play<M: Monitor>(monitor: &M, steps: &[Step]) -> [u64; 3] {
+/// Runs the steps of one thread. Returns the increments, the tokens put and the tokens taken.
+fn run_thread<M: Monitor>(monitor: &M, steps: &[Step]) -> [u64; 3] {
     let [mut increments, mut put, mut taken] = [0; 3];
     let increment = |shared: &mut Shared| shared.counter += 1;
     for step in steps {
@@ -220,7 +220,7 @@ fn take<M: Monitor>(monitor: &M, timeout: Option<Duration>) -> u64 {
     taken.unwrap_or(0)
 }
 
-/// Ends the test with a message if a program hangs: threads cannot be killed one by one.
+/// Aborts the test with a message if a program hangs: single threads cannot be killed.
 struct Watchdog(std::sync::mpsc::Sender<()>);
 
 impl Watchdog {
@@ -230,7 +230,7 @@ impl Watchdog {
         std::thread::spawn(move || {
             let waited = is_finished.recv_timeout(Duration::from_secs(60));
             if waited == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                eprintln!("after a minute this program still waits for a wake-up: {program}");
+                eprintln!("this program still waits for a wake-up after a minute: {program}");
                 std::process::abort();
             }
         });
@@ -253,15 +253,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
-    fn both_count_right_and_lose_no_token(program in programs()) {
+    fn both_libraries_count_exactly_and_lose_no_token(program in programs()) {
         let watchdog = Watchdog::start(&program);
-        let (ours, theirs) = (run::<Ours>(&program), run::<Theirs>(&program));
+        let (interlatch_result, parking_lot_result) = (run::<Interlatch>(&program), run::<ParkingLot>(&program));
         watchdog.finish();
-        for result in [&ours, &theirs] {
+        for result in [&interlatch_result, &parking_lot_result] {
             prop_assert_eq!(result.counted.0, result.counted.1);
             prop_assert_eq!(result.tokens.0, result.tokens.1);
         }
         // Puts are certain, so both saw the same number of tokens.
-        prop_assert_eq!(ours.tokens, theirs.tokens);
+        prop_assert_eq!(interlatch_result.tokens, parking_lot_result.tokens);
     }
 }

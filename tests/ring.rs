@@ -1,5 +1,7 @@
-//! The ring against a queue of the standard library, by random programs of one thread; and between two threads, as fast as
-//! they can. (Processes are in `stages` and `deaths`, and what a hostile one writes is in `regions`.)
+//! The ring buffer compared with `VecDeque` by random programs of one thread, and between two
+//! threads at full speed.
+//!
+//! `stages` and `crashes` test it between processes, `regions` with a hostile process.
 
 use interlatch::channel::{AttachError, Direction, Slot, TryRecvError, TrySendError};
 use interlatch::{Buffer, Channel, Receiver, RingBuffer, Sender};
@@ -12,17 +14,17 @@ use std::thread;
 
 type Ring = RingBuffer<u64, Box<[Slot<u64>]>>;
 
-/// What one thread does that has both ends.
+/// A step of a thread that has both handles.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Send,
     SendSlice(usize),
-    /// Asks for so many places, and sends so many of them.
-    Fill(usize, usize),
+    /// Requests a loan of this many slots, and sends this many of them.
+    Loan(usize, usize),
     Receive,
     ReceiveInto(usize),
-    /// Asks for so many items, and receives so many of them.
-    Read(usize, usize),
+    /// Borrows this many items, and receives this many of them.
+    Borrow(usize, usize),
     CloseSender,
     CloseReceiver,
 }
@@ -32,16 +34,16 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => Just(Step::Send),
         4 => few().prop_map(Step::SendSlice),
-        4 => (few(), few()).prop_map(|(most, sent)| Step::Fill(most, sent)),
+        4 => (few(), few()).prop_map(|(max, sent)| Step::Loan(max, sent)),
         4 => Just(Step::Receive),
         4 => few().prop_map(Step::ReceiveInto),
-        4 => (few(), few()).prop_map(|(most, received)| Step::Read(most, received)),
+        4 => (few(), few()).prop_map(|(max, received)| Step::Borrow(max, received)),
         1 => Just(Step::CloseSender),
         1 => Just(Step::CloseReceiver),
     ]
 }
 
-/// What a ring is, and where its next place is.
+/// The specification: a queue, and the positions that determine where loans end.
 struct Specification {
     items: VecDeque<u64>,
     capacity: usize,
@@ -55,7 +57,7 @@ impl Specification {
         self.capacity - self.items.len()
     }
 
-    /// The next numbers, which are sent.
+    /// Sends the next numbers.
     fn send(&mut self, count: usize) -> Vec<u64> {
         let sent: Vec<u64> = (self.next..).take(count).collect();
         self.items.extend(&sent);
@@ -69,13 +71,13 @@ impl Specification {
         self.items.drain(..count).collect()
     }
 
-    /// How many of so many places from this one on there are before the end of the ring.
-    fn in_one_piece(&self, from: usize, count: usize) -> usize {
-        count.min(self.capacity - from % self.capacity)
+    /// Returns how many of `count` slots from this position lie before the end of the ring.
+    fn contiguous(&self, position: usize, count: usize) -> usize {
+        count.min(self.capacity - position % self.capacity)
     }
 }
 
-/// A ring, its ends as long as they are open, and what should be in it.
+/// A ring with its open handles and its specification.
 struct Run<'a> {
     sender: Option<Sender<'a, Ring>>,
     receiver: Option<Receiver<'a, Ring>>,
@@ -83,12 +85,12 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn take(&mut self, step: Step) -> Result<(), String> {
+    fn perform(&mut self, step: Step) -> Result<(), String> {
         match step {
             Step::CloseSender => self.sender = None,
             Step::CloseReceiver => self.receiver = None,
-            Step::Send | Step::SendSlice(_) | Step::Fill(..) => self.send(step)?,
-            Step::Receive | Step::ReceiveInto(_) | Step::Read(..) => self.receive(step)?,
+            Step::Send | Step::SendSlice(_) | Step::Loan(..) => self.send(step)?,
+            Step::Receive | Step::ReceiveInto(_) | Step::Borrow(..) => self.receive(step)?,
         }
         Ok(())
     }
@@ -99,11 +101,11 @@ impl Run<'_> {
         };
         let (free, next) = (self.expected.free(), self.expected.next);
         let is_open = self.receiver.is_some();
-        let refusal = match is_open {
+        let error = match is_open {
             true => TrySendError::Full(()),
             false => TrySendError::Disconnected(()),
         };
-        let room = if is_open { free } else { 0 };
+        let free_slots = if is_open { free } else { 0 };
         match step {
             Step::Send => {
                 let expected = match (is_open, free) {
@@ -111,27 +113,27 @@ impl Run<'_> {
                     (true, 0) => Err(TrySendError::Full(next)),
                     (true, _) => Ok(()),
                 };
-                same(sender.try_send(next), expected)?;
-                self.expected.send(room.min(1));
+                assert_same(sender.try_send(next), expected)?;
+                self.expected.send(free_slots.min(1));
             }
             Step::SendSlice(count) => {
                 let items: Vec<u64> = (next..).take(count).collect();
-                let sent = count.min(room);
-                let is_refused = count > 0 && sent == 0;
-                let expected = if is_refused { Err(refusal) } else { Ok(sent) };
-                same(sender.try_send_slice(&items), expected)?;
+                let sent = count.min(free_slots);
+                let fails = count > 0 && sent == 0;
+                let expected = if fails { Err(error) } else { Ok(sent) };
+                assert_same(sender.try_send_slice(&items), expected)?;
                 self.expected.send(sent);
             }
-            Step::Fill(most, sent) => {
+            Step::Loan(max, sent) => {
                 let (written, expected) = (self.expected.written, &mut self.expected);
-                let lent = expected.in_one_piece(written, most.max(1).min(room));
-                let mut loan = match sender.try_loan(most) {
+                let lent = expected.contiguous(written, max.max(1).min(free_slots));
+                let mut loan = match sender.try_loan(max) {
                     Ok(loan) => loan,
-                    Err(refused) => return same((refused, 0), (refusal, room)),
+                    Err(found) => return assert_same((found, 0), (error, free_slots)),
                 };
-                same(loan.len(), lent)?;
-                for (place, number) in loan.iter_mut().zip(next..) {
-                    *place = number;
+                assert_same(loan.len(), lent)?;
+                for (slot, number) in loan.iter_mut().zip(next..) {
+                    *slot = number;
                 }
                 loan.send_first(sent);
                 expected.send(sent.min(lent));
@@ -145,40 +147,36 @@ impl Run<'_> {
         let Some(receiver) = &mut self.receiver else {
             return Ok(());
         };
-        let there = self.expected.items.len();
-        let refusal = match self.sender {
+        let available = self.expected.items.len();
+        let error = match self.sender {
             Some(_) => TryRecvError::Empty,
             None => TryRecvError::Disconnected,
         };
         match step {
             Step::Receive => {
-                let expected = self.expected.receive(there.min(1)).pop().ok_or(refusal);
-                same(receiver.try_recv(), expected)?;
+                let expected = self.expected.receive(available.min(1)).pop().ok_or(error);
+                assert_same(receiver.try_recv(), expected)?;
             }
             Step::ReceiveInto(count) => {
                 let mut items = vec![0; count];
                 let received = receiver.try_recv_slice(&mut items);
-                let expected = count.min(there);
-                let is_refused = count > 0 && there == 0;
-                let result = if is_refused {
-                    Err(refusal)
-                } else {
-                    Ok(expected)
-                };
-                same(received, result)?;
+                let expected = count.min(available);
+                let fails = count > 0 && available == 0;
+                let result = if fails { Err(error) } else { Ok(expected) };
+                assert_same(received, result)?;
                 items.truncate(expected);
-                same(items, self.expected.receive(expected))?;
+                assert_same(items, self.expected.receive(expected))?;
             }
-            Step::Read(most, received) => {
+            Step::Borrow(max, received) => {
                 let (read, expected) = (self.expected.read, &mut self.expected);
-                let lent = expected.in_one_piece(read, most.max(1).min(there));
-                let items = match receiver.try_borrow(most) {
+                let lent = expected.contiguous(read, max.max(1).min(available));
+                let items = match receiver.try_borrow(max) {
                     Ok(items) => items,
-                    Err(refused) => return same((refused, 0), (refusal, there)),
+                    Err(found) => return assert_same((found, 0), (error, available)),
                 };
                 let found: Vec<u64> = items.iter().copied().collect();
                 let first: Vec<u64> = expected.items.iter().copied().take(lent).collect();
-                same(found, first)?;
+                assert_same(found, first)?;
                 items.receive_first(received);
                 expected.receive(received.min(lent));
             }
@@ -188,14 +186,14 @@ impl Run<'_> {
     }
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> Result<(), String> {
+fn assert_same<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> Result<(), String> {
     match found == expected {
         true => Ok(()),
         false => Err(format!("{found:?}, expected {expected:?}")),
     }
 }
 
-fn as_specified((capacity, steps): (usize, Vec<Step>)) -> Result<(), String> {
+fn agrees_with_vec_deque((capacity, steps): (usize, Vec<Step>)) -> Result<(), String> {
     let ring = Ring::with_capacity(capacity).map_err(|error| error.to_string())?;
     let mut run = Run {
         sender: ring.sender().ok(),
@@ -209,10 +207,10 @@ fn as_specified((capacity, steps): (usize, Vec<Step>)) -> Result<(), String> {
         },
     };
     for (number, step) in steps.into_iter().enumerate() {
-        run.take(step)
+        run.perform(step)
             .map_err(|error| format!("step {number}, {step:?}: {error}"))?;
-        same(ring.len(), run.expected.items.len())?;
-        let refusal = |is_open, direction| match is_open {
+        assert_same(ring.len(), run.expected.items.len())?;
+        let error = |is_open, direction| match is_open {
             true => Some(AttachError::SlotsInUse {
                 direction,
                 max: 1,
@@ -220,24 +218,28 @@ fn as_specified((capacity, steps): (usize, Vec<Step>)) -> Result<(), String> {
             }),
             false => Some(AttachError::Closed(direction)),
         };
-        let refused = refusal(run.sender.is_some(), Direction::Sending);
-        same(ring.sender().err(), refused)?;
-        let refused = refusal(run.receiver.is_some(), Direction::Receiving);
-        same(ring.receiver().err(), refused)?;
+        let found = error(run.sender.is_some(), Direction::Sending);
+        assert_same(ring.sender().err(), found)?;
+        let found = error(run.receiver.is_some(), Direction::Receiving);
+        assert_same(ring.receiver().err(), found)?;
     }
     Ok(())
 }
 
 #[test]
-fn a_ring_does_as_a_queue_does() {
+fn ring_agrees_with_vec_deque() {
     let programs = (1_usize..5, vec(step(), 0..40));
-    property::check("a_ring_does_as_a_queue_does", &programs, as_specified);
+    property::check(
+        "ring_agrees_with_vec_deque",
+        &programs,
+        agrees_with_vec_deque,
+    );
 }
 
-/// Items of these two threads.
+/// Items that pass between the two threads.
 const COUNT: u64 = 300_000;
 
-/// A number, three times.
+/// An item of three equal numbers.
 type Triple = [u64; 3];
 type Triples = RingBuffer<Triple, Box<[Slot<Triple>]>>;
 
@@ -252,8 +254,8 @@ fn send(sender: &mut Sender<'_, Triples>, mut random: fastrand::Rng) {
             _ => {
                 let mut loan = sender.loan(items.len()).expect("a receiver");
                 let lent = loan.len();
-                let places = loan.iter_mut().zip(&items);
-                places.for_each(|(place, item)| *place = *item);
+                let slots = loan.iter_mut().zip(&items);
+                slots.for_each(|(slot, item)| *slot = *item);
                 loan.send();
                 lent as u64
             }
@@ -263,24 +265,24 @@ fn send(sender: &mut Sender<'_, Triples>, mut random: fastrand::Rng) {
 
 fn receive(receiver: &mut Receiver<'_, Triples>, mut random: fastrand::Rng) {
     let mut next = 0;
-    let mut note = |item: Triple| {
+    let mut check = |item: Triple| {
         assert_eq!(item, [next; 3]);
         next += 1;
     };
     loop {
         let mut items = [[0; 3]; 9];
-        let most = random.usize(1..=9);
+        let max = random.usize(1..=9);
         match random.u8(..3) {
             0 => match receiver.recv() {
-                Ok(item) => note(item),
+                Ok(item) => check(item),
                 Err(_) => break,
             },
-            1 => match receiver.recv_slice(&mut items[..most]) {
-                Ok(count) => items[..count].iter().copied().for_each(&mut note),
+            1 => match receiver.recv_slice(&mut items[..max]) {
+                Ok(count) => items[..count].iter().copied().for_each(&mut check),
                 Err(_) => break,
             },
-            _ => match receiver.borrow(most) {
-                Ok(items) => items.iter().copied().for_each(&mut note),
+            _ => match receiver.borrow(max) {
+                Ok(items) => items.iter().copied().for_each(&mut check),
                 Err(_) => break,
             },
         }
@@ -289,52 +291,58 @@ fn receive(receiver: &mut Receiver<'_, Triples>, mut random: fastrand::Rng) {
 }
 
 #[test]
-fn two_threads_keep_every_item_whole_and_in_order() {
+fn two_threads_pass_intact_items_in_order() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
-    for (capacity, exchanges) in [(1, false), (7, false), (256, false), (7, true)] {
-        let ring = RingBuffer::<Triple, _>::with_capacity(capacity).expect("room");
-        if exchanges {
+    for (capacity, uses_exchange) in [(1, false), (7, false), (256, false), (7, true)] {
+        let ring = RingBuffer::<Triple, _>::with_capacity(capacity).expect("the buffer has room");
+        if uses_exchange {
             ring.avoid_membarrier();
         }
         thread::scope(|scope| {
             scope.spawn(|| {
-                let mut sender = ring.sender().expect("the only one");
+                let mut sender = ring.sender().expect("the endpoint is free");
                 send(&mut sender, fastrand::Rng::with_seed(seed));
             });
-            let mut receiver = ring.receiver().expect("the only one");
+            let mut receiver = ring.receiver().expect("the endpoint is free");
             receive(&mut receiver, fastrand::Rng::with_seed(!seed));
         });
     }
 }
 
 #[test]
-fn a_handle_that_ends_with_its_thread_is_replaced() {
+fn handle_of_ended_thread_is_replaced() {
     static RING: RingBuffer<u64, [Slot<u64>; 4]> =
         RingBuffer::from_slots([const { Slot::new() }; 4]);
-    let receiver = RING.receiver().expect("the only one");
-    let leaks = || {
-        let sender = RING.sender().expect("the place is free");
+    let receiver = RING.receiver().expect("the endpoint is free");
+    let send_and_leak = || {
+        let sender = RING.sender().expect("the endpoint is free");
         sender.send(1).expect("a receiver");
         std::mem::forget(sender);
     };
     for _ in 0..3 {
-        thread::spawn(leaks).join().expect("all is well");
+        thread::spawn(send_and_leak)
+            .join()
+            .expect("the thread does not panic");
         let items: Result<Vec<_>, _> = receiver.iter().collect();
-        assert_eq!(items, Ok(vec![1]), "and the end");
+        assert_eq!(items, Ok(vec![1]), "the item and the end");
     }
-    drop(RING.sender().expect("the place is free"));
+    drop(RING.sender().expect("the endpoint is free"));
     let closed = Err(AttachError::Closed(Direction::Sending));
-    assert_eq!(RING.sender().map(drop), closed, "that was no death");
+    assert_eq!(
+        RING.sender().map(drop),
+        closed,
+        "a dropped handle closes its side"
+    );
 }
 
-/// Receives what is left when it goes.
-struct Drains<'a>(Receiver<'a, Ring>, &'a mut Vec<u64>);
+/// Receives the remaining items in its destructor.
+struct DrainOnDrop<'a>(Receiver<'a, Ring>, &'a mut Vec<u64>);
 
-impl Drop for Drains<'_> {
+impl Drop for DrainOnDrop<'_> {
     fn drop(&mut self) {
         while let Ok(items) = self.0.try_borrow(2) {
-            assert!(self.1.len() < 3, "the same again");
+            assert!(self.1.len() < 3, "an item was received twice");
             self.1.extend(items.iter());
             items.receive();
         }
@@ -342,15 +350,15 @@ impl Drop for Drains<'_> {
 }
 
 #[test]
-fn a_destructor_that_a_panic_runs_receives_as_ever() {
-    let ring = Ring::with_capacity(4).expect("room");
-    let sender = ring.sender().expect("the first");
+fn destructor_during_a_panic_can_receive() {
+    let ring = Ring::with_capacity(4).expect("the buffer has room");
+    let sender = ring.sender().expect("the endpoint is free");
     assert_eq!(sender.try_send_slice(&[1, 2, 3]), Ok(3));
     let mut drained = Vec::new();
-    let drains = Drains(ring.receiver().expect("the first"), &mut drained);
+    let drain = DrainOnDrop(ring.receiver().expect("the endpoint is free"), &mut drained);
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        let _drains = drains;
-        resume_unwind(Box::new("without a word"));
+        let _drains = drain;
+        resume_unwind(Box::new("without a message"));
     }));
     assert!(ended.is_err());
     assert_eq!(drained, [1, 2, 3]);

@@ -1,4 +1,4 @@
-//! What belongs to a queue that grows, and what does not: its names, its limits, and what is left of one.
+//! The unbounded buffer: the names of its segments, its limits, and its removal.
 
 use interlatch::channel::{ChannelError, GrowthLimit, RecvTimeoutError, SendError, TryRecvError};
 use interlatch::inspect::RegionView;
@@ -12,22 +12,22 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-type Queue = UnboundedBuffer<u64>;
+type Buffer = UnboundedBuffer<u64>;
 
-/// A segment for each item.
+/// One item per segment.
 const GROWTH: GrowthLimit = GrowthLimit {
     items: 1,
     segments: 50,
 };
 
-/// A directory for a queue, which goes with it.
-struct Place(TempDir);
+/// A directory for a buffer, which is removed with the test.
+struct TestDir(TempDir);
 
-impl Place {
+impl TestDir {
     fn new() -> Self {
-        let mut place = tempfile::Builder::new();
-        place.prefix("interlatch-unbounded-");
-        Self(place.tempdir_in("/dev/shm").expect("a directory"))
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("interlatch-unbounded-");
+        Self(builder.tempdir_in("/dev/shm").expect("a directory"))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -39,71 +39,80 @@ impl Place {
     }
 
     fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.0.path()).expect("it is there").flatten();
+        let entries = fs::read_dir(self.0.path())
+            .expect("the directory is readable")
+            .flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
         let mut names: Vec<String> = names.collect();
         names.sort();
         names
     }
 
-    /// The segment of this number of the queue `x`, which is there.
+    /// Returns the file of this segment of the buffer `x`.
     fn segment(&self, number: u64) -> String {
         let end = format!(".{number}");
         let files = self.files().into_iter();
         let segments = files.filter(|name| name.starts_with("x.") && name.ends_with(&end));
-        // A shorter one is none of the queue's.
-        segments.max_by_key(String::len).expect("it is there")
+        // A shorter name belongs to another region.
+        segments
+            .max_by_key(String::len)
+            .expect("the segment exists")
     }
 
     fn objects(&self, name: &str) -> Vec<String> {
-        let view = RegionView::attach(&self.name(name)).expect("it is there");
+        let view = RegionView::attach(&self.name(name)).expect("the object exists");
         view.objects().map(|object| object.name.text()).collect()
     }
 }
 
-/// Sends so many items to nobody.
-fn fill(queue: &Queue, items: std::ops::Range<u64>) {
-    let sender = queue.sender().expect("open");
+/// Sends these items without a receiver, and keeps the stream open.
+fn fill(buffer: &Buffer, items: std::ops::Range<u64>) {
+    let sender = buffer.sender().expect("the channel is open");
     for item in items {
-        sender.send(item).expect("room");
+        sender.send(item).expect("the buffer has room");
     }
-    // The stream does not end.
+    // A leaked sender keeps the stream open.
     std::mem::forget(sender);
 }
 
 fn write(path: &Path, offset: u64, word: u64) {
-    let file = File::options().write(true).open(path).expect("it is there");
+    let file = File::options()
+        .write(true)
+        .open(path)
+        .expect("the file exists");
     file.write_all_at(&word.to_ne_bytes(), offset)
-        .expect("room");
+        .expect("the file system has space");
 }
 
 #[test]
-fn a_region_whose_name_is_that_of_a_segment_is_let_alone() {
-    let place = Place::new();
-    let queue = Queue::create(&place.name("x"), GROWTH).expect("room");
+fn foreign_region_with_segment_name_is_kept() {
+    let test_dir = TestDir::new();
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
     let foreign = ["x.1", "x.2"].map(String::from);
-    let make = |name: &String| {
+    let create = |name: &String| {
         let region = RegionOptions::new(4096)
-            .create(&place.name(name))
-            .expect("room");
-        region.create::<Semaphore>("mine", ()).expect("room");
+            .create(&test_dir.name(name))
+            .expect("the region has room");
+        region
+            .create::<Semaphore>("foreign", ())
+            .expect("the region has room");
     };
-    foreign.iter().for_each(make);
-    fill(&queue, 0..1);
-    // A name that is exactly that of the next one.
-    let first = place.segment(1);
+    foreign.iter().for_each(create);
+    fill(&buffer, 0..1);
+    // The exact name of the next segment.
+    let first = test_dir.segment(1);
     let next = first.strip_suffix("1").expect("its number").to_owned() + "2";
-    make(&next);
-    let sent = queue.sender().expect("open").send(1);
-    let receiver = queue.receiver().expect("open");
-    assert_eq!(receiver.recv().expect("there"), 0);
+    create(&next);
+    let sent = buffer.sender().expect("the channel is open").send(1);
+    let receiver = buffer.receiver().expect("the channel is open");
+    assert_eq!(receiver.recv().expect("an item"), 0);
     drop(receiver);
-    drop(queue);
-    Queue::remove(&place.name("x")).expect("it is there");
-    let there = [foreign[0].clone(), foreign[1].clone(), next];
-    assert_eq!(place.files().len(), 3, "{:?}", place.files());
-    for name in there {
-        assert_eq!(place.objects(&name), ["mine"], "{name}");
+    drop(buffer);
+    Buffer::remove(&test_dir.name("x")).expect("the buffer exists");
+    let expected = [foreign[0].clone(), foreign[1].clone(), next];
+    assert_eq!(test_dir.files().len(), 3, "{:?}", test_dir.files());
+    for name in expected {
+        assert_eq!(test_dir.objects(&name), ["foreign"], "{name}");
     }
     let Err(SendError::Failed(1, ChannelError::Storage(error))) = sent else {
         panic!("{sent:?}");
@@ -112,276 +121,289 @@ fn a_region_whose_name_is_that_of_a_segment_is_let_alone() {
 }
 
 #[test]
-fn queues_whose_names_begin_alike_do_not_meet() {
-    let place = Place::new();
-    let names = ["x", "x.1", "x.1.1"].map(|name| place.name(name));
-    let queues = names.each_ref().map(|name| Queue::create(name, GROWTH));
-    let queues = queues.map(|queue| queue.expect("nobody else has that name"));
-    for (number, queue) in (0..).zip(&queues) {
-        fill(queue, 10 * number..10 * number + 5);
+fn buffers_with_a_common_name_prefix_are_independent() {
+    let test_dir = TestDir::new();
+    let names = ["x", "x.1", "x.1.1"].map(|name| test_dir.name(name));
+    let buffers = names.each_ref().map(|name| Buffer::create(name, GROWTH));
+    let buffers = buffers.map(|buffer| buffer.expect("the name is free"));
+    for (number, buffer) in (0..).zip(&buffers) {
+        fill(buffer, 10 * number..10 * number + 5);
     }
-    Queue::remove(&names[0]).expect("it is there");
-    for (number, queue) in (1..).zip(&queues[1..]) {
-        let receiver = queue.receiver().expect("open");
+    Buffer::remove(&names[0]).expect("the buffer exists");
+    for (number, buffer) in (1..).zip(&buffers[1..]) {
+        let receiver = buffer.receiver().expect("the channel is open");
         for item in 10 * number..10 * number + 5 {
-            assert_eq!(receiver.try_recv().expect("it is there"), item);
+            assert_eq!(receiver.try_recv().expect("an item"), item);
         }
     }
     for name in &names[1..] {
-        Queue::remove(name).expect("it is there");
+        Buffer::remove(name).expect("the buffer exists");
     }
-    assert_eq!(place.files(), Vec::<String>::new());
+    assert_eq!(test_dir.files(), Vec::<String>::new());
 }
 
 #[test]
-fn who_goes_on_after_the_removal_is_not_in_the_next_queue() {
-    let place = Place::new();
-    let old = Queue::create(&place.name("x"), GROWTH).expect("room");
+fn removed_buffer_is_independent_of_its_successor() {
+    let test_dir = TestDir::new();
+    let old = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
     fill(&old, 0..3);
-    Queue::remove(&place.name("x")).expect("it is there");
-    let new = Queue::create(&place.name("x"), GROWTH).expect("room");
+    Buffer::remove(&test_dir.name("x")).expect("the buffer exists");
+    let new = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
     fill(&old, 3..5);
     fill(&new, 100..102);
-    let receiver = new.receiver().expect("open");
-    assert_eq!(receiver.try_recv().expect("it is there"), 100);
-    assert_eq!(receiver.try_recv().expect("it is there"), 101);
+    let receiver = new.receiver().expect("the channel is open");
+    assert_eq!(receiver.try_recv().expect("an item"), 100);
+    assert_eq!(receiver.try_recv().expect("an item"), 101);
     drop(receiver);
     drop((old, new));
-    Queue::remove(&place.name("x")).expect("it is there");
-    assert_eq!(place.files(), Vec::<String>::new(), "with the old one's");
+    Buffer::remove(&test_dir.name("x")).expect("the buffer exists");
+    assert_eq!(
+        test_dir.files(),
+        Vec::<String>::new(),
+        "the segments of the removed buffer too"
+    );
 }
 
-/// Where the words are that say how far a queue grows, and before it the first and last segment, and the first
-/// that is not removed.
-fn growth_in(path: &Path) -> u64 {
-    let bytes = fs::read(path).expect("it is there");
+/// Finds the offset of the growth limit. The numbers of the first, the last and the first unremoved
+/// segment precede it.
+fn find_growth_limit(path: &Path) -> u64 {
+    let bytes = fs::read(path).expect("the file exists");
     let word = (u64::from(GROWTH.items) << 32 | u64::from(GROWTH.segments)).to_ne_bytes();
     let words = bytes.chunks(8).enumerate().skip(8192 / 8);
     let mut found = words.filter(|(_, bytes)| *bytes == word);
-    found.next().expect("the chain has it").0 as u64 * 8
+    found.next().expect("the segment list has it").0 as u64 * 8
 }
 
 #[test]
-fn a_peer_does_not_decide_how_much_is_reserved() {
-    let place = Place::new();
-    let queue = Queue::create(&place.name("x"), GROWTH).expect("room");
-    let growth = growth_in(&place.path("x"));
-    write(&place.path("x"), growth, 1 << 54 | 50);
-    fill(&queue, 0..1);
-    let segment = fs::metadata(place.path(&place.segment(1))).expect("it is there");
+fn corrupted_limit_does_not_enlarge_segments() {
+    let test_dir = TestDir::new();
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
+    let growth = find_growth_limit(&test_dir.path("x"));
+    write(&test_dir.path("x"), growth, 1 << 54 | 50);
+    fill(&buffer, 0..1);
+    let segment = fs::metadata(test_dir.path(&test_dir.segment(1))).expect("the object exists");
     assert!(segment.len() <= 12288, "{segment:?}");
-    write(&place.path("x"), growth, 0);
-    let refused = Queue::attach(&place.name("x")).err();
-    let expected = matches!(
-        refused,
-        Some(RegionError::Config(ConfigError::ZeroCapacity))
-    );
-    assert!(expected, "{refused:?}");
+    write(&test_dir.path("x"), growth, 0);
+    let result = Buffer::attach(&test_dir.name("x")).err();
+    let expected = matches!(result, Some(RegionError::Config(ConfigError::ZeroCapacity)));
+    assert!(expected, "{result:?}");
 }
 
 #[test]
-fn a_peer_does_not_decide_how_many_steps_are_taken() {
-    let place = Place::new();
-    let queue = Queue::create(&place.name("x"), GROWTH).expect("room");
-    let receiver = queue.receiver().expect("open");
-    let (path, growth) = (place.path("x"), growth_in(&place.path("x")));
+fn corrupted_numbers_do_not_cause_long_loops() {
+    let test_dir = TestDir::new();
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
+    let receiver = buffer.receiver().expect("the channel is open");
+    let (path, growth) = (test_dir.path("x"), find_growth_limit(&test_dir.path("x")));
     write(&path, growth, 1 << 32 | u64::from(u32::MAX));
     write(&path, growth - 24, 1 << 60);
     write(&path, growth - 16, (1 << 60) - 1);
     write(&path, growth - 8, 0);
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     drop(receiver);
-    drop(queue);
-    Queue::remove(&place.name("x")).expect("it is there");
+    drop(buffer);
+    Buffer::remove(&test_dir.name("x")).expect("the buffer exists");
 }
 
 #[test]
-fn no_more_than_two_segments_are_mapped_and_open() {
-    let place = Place::new();
-    let queue = Queue::create(&place.name("x"), GROWTH).expect("room");
+fn at_most_two_segments_are_mapped_and_open() {
+    let test_dir = TestDir::new();
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
     let mapped = || {
         let maps = fs::read_to_string("/proc/self/maps").expect("proc");
-        let path = place.0.path().to_str().expect("text");
+        let path = test_dir.0.path().to_str().expect("text");
         maps.lines().filter(|line| line.contains(path)).count()
     };
     let open = || {
         let open = fs::read_dir("/proc/self/fd").expect("proc").flatten();
         let open = open.filter_map(|entry| fs::read_link(entry.path()).ok());
-        // Also of a file that has got its name later.
-        let of_this = |path: &PathBuf| path.starts_with(place.0.path());
-        open.filter(of_this).count()
+        // Includes a file that was renamed after it was opened.
+        let is_in_test_dir = |path: &PathBuf| path.starts_with(test_dir.0.path());
+        open.filter(is_in_test_dir).count()
     };
-    fill(&queue, 0..50);
+    fill(&buffer, 0..50);
     assert!(mapped() <= 3 && open() <= 3, "{} {}", mapped(), open());
-    let receiver = queue.receiver().expect("open");
+    let receiver = buffer.receiver().expect("the channel is open");
     for item in 0..25 {
-        assert_eq!(receiver.try_recv().expect("it is there"), item);
+        assert_eq!(receiver.try_recv().expect("an item"), item);
         assert!(mapped() <= 3 && open() <= 3, "{} {}", mapped(), open());
     }
 }
 
 #[test]
-fn what_is_sent_by_reference_is_received_where_it_is_wanted() {
-    let place = Place::new();
-    let queue = Queue::create(&place.name("x"), GROWTH).expect("room");
-    let (sender, receiver) = (queue.sender(), queue.receiver());
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
+fn items_pass_by_reference() {
+    let test_dir = TestDir::new();
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
+    let (sender, receiver) = (buffer.sender(), buffer.receiver());
+    let (sender, receiver) = (
+        sender.expect("the channel is open"),
+        receiver.expect("the channel is open"),
+    );
     for item in [7, 8] {
         let sent = sender.send_ref_with(&item, Timeout::NonBlocking);
-        sent.expect("room");
+        sent.expect("the buffer has room");
     }
     let mut found = 0;
     for item in [7, 8] {
         let received = receiver.recv_into_with(&mut found, Timeout::NonBlocking);
-        received.expect("it is there");
+        received.expect("the object exists");
         assert_eq!(found, item);
     }
     let received = receiver.recv_into_with(&mut found, Timeout::NonBlocking);
     assert_eq!(received, Err(RecvTimeoutError::Timeout));
-    assert_eq!(found, 8, "nothing was received");
+    assert_eq!(found, 8, "the destination is unchanged");
 }
 
 #[test]
-fn what_cannot_be_made_leaves_nothing() {
-    let place = Place::new();
-    let refusals = [(0, 1), (1, 0), (0, 0)];
-    for (items, segments) in refusals {
+fn failed_creation_leaves_no_file() {
+    let test_dir = TestDir::new();
+    let limits = [(0, 1), (1, 0), (0, 0)];
+    for (items, segments) in limits {
         let growth = GrowthLimit { items, segments };
-        let made = [
-            Queue::create(&place.name("x"), growth).map(drop),
-            Queue::create_or_attach(&place.name("x"), growth).map(drop),
+        let results = [
+            Buffer::create(&test_dir.name("x"), growth).map(drop),
+            Buffer::create_or_attach(&test_dir.name("x"), growth).map(drop),
         ];
-        for refused in made {
-            let expected = matches!(refused, Err(RegionError::Config(ConfigError::ZeroCapacity)));
-            assert!(expected, "{refused:?}");
+        for result in results {
+            let expected = matches!(result, Err(RegionError::Config(ConfigError::ZeroCapacity)));
+            assert!(expected, "{result:?}");
         }
     }
     let growth = GrowthLimit {
         items: u32::MAX,
         segments: 1,
     };
-    let refused = UnboundedBuffer::<[u8; 1 << 32]>::create(&place.name("x"), growth).map(drop);
-    assert!(
-        matches!(refused, Err(RegionError::Config(_))),
-        "{refused:?}"
-    );
-    let long = place.name(&"x".repeat(250));
-    assert!(Queue::create(&long, GROWTH).is_err());
-    assert_eq!(place.files(), Vec::<String>::new());
+    let result = UnboundedBuffer::<[u8; 1 << 32]>::create(&test_dir.name("x"), growth).map(drop);
+    assert!(matches!(result, Err(RegionError::Config(_))), "{result:?}");
+    let long = test_dir.name(&"x".repeat(250));
+    assert!(Buffer::create(&long, GROWTH).is_err());
+    assert_eq!(test_dir.files(), Vec::<String>::new());
 }
 
 #[test]
-fn nobody_finds_half_a_queue() {
-    let place = Place::new();
+fn attach_never_sees_an_incomplete_buffer() {
+    let test_dir = TestDir::new();
     std::thread::scope(|scope| {
-        let maker = scope.spawn(|| {
+        let creator = scope.spawn(|| {
             for _ in 0..2000 {
-                let queue = Queue::create(&place.name("x"), GROWTH).expect("room");
-                fill(&queue, 0..1);
-                Queue::remove(&place.name("x")).expect("it is there");
+                let buffer =
+                    Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
+                fill(&buffer, 0..1);
+                Buffer::remove(&test_dir.name("x")).expect("the buffer exists");
             }
         });
-        while !maker.is_finished() {
-            match Queue::attach(&place.name("x")) {
+        while !creator.is_finished() {
+            match Buffer::attach(&test_dir.name("x")) {
                 Ok(_) | Err(RegionError::NotFound(_)) => {}
                 Err(error) => panic!("{error}"),
             }
         }
     });
-    assert_eq!(place.files(), Vec::<String>::new());
+    assert_eq!(test_dir.files(), Vec::<String>::new());
 }
 
-/// A queue with three segments, of which nobody knows any more.
-fn abandoned(place: &Place) {
-    let queue = Queue::create(&place.name("x"), GROWTH).expect("room");
-    fill(&queue, 0..3);
-    assert_eq!(place.files().len(), 4);
+/// Leaves a buffer with three segments.
+fn leave_buffer(test_dir: &TestDir) {
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
+    fill(&buffer, 0..3);
+    assert_eq!(test_dir.files().len(), 4);
 }
 
 #[test]
-fn what_is_left_of_another_time_or_place_is_removed() {
-    /// Words of the header: the pid namespace, and the boot.
-    const WORDS: [u64; 2] = [24, 32];
-    for word in WORDS {
-        let place = Place::new();
-        abandoned(&place);
-        for file in place.files() {
-            write(&place.path(&file), word, 12345);
+fn buffer_of_other_boot_or_namespace_is_removed() {
+    /// Offsets in the header: the PID namespace and the boot ID.
+    const OFFSETS: [u64; 2] = [24, 32];
+    for word in OFFSETS {
+        let test_dir = TestDir::new();
+        leave_buffer(&test_dir);
+        for file in test_dir.files() {
+            write(&test_dir.path(&file), word, 12345);
         }
-        assert!(Queue::attach(&place.name("x")).is_err(), "it is of no use");
-        Queue::remove(&place.name("x")).expect("it is there");
-        assert_eq!(place.files(), Vec::<String>::new());
+        assert!(
+            Buffer::attach(&test_dir.name("x")).is_err(),
+            "attaching fails"
+        );
+        Buffer::remove(&test_dir.name("x")).expect("the buffer exists");
+        assert_eq!(test_dir.files(), Vec::<String>::new());
     }
 }
 
 #[test]
-fn what_is_left_of_a_queue_that_was_cut_short_is_removed() {
-    let place = Place::new();
-    abandoned(&place);
-    let first = File::options().write(true).open(place.path("x"));
-    let first = first.expect("it is there");
-    first.set_len(8192).expect("nobody prevents it");
-    Queue::remove(&place.name("x")).expect("it is there");
-    assert_eq!(place.files(), Vec::<String>::new());
+fn truncated_buffer_is_removed() {
+    let test_dir = TestDir::new();
+    leave_buffer(&test_dir);
+    let first = File::options().write(true).open(test_dir.path("x"));
+    let first = first.expect("the object exists");
+    first.set_len(8192).expect("the length can be set");
+    Buffer::remove(&test_dir.name("x")).expect("the buffer exists");
+    assert_eq!(test_dir.files(), Vec::<String>::new());
 }
 
 #[test]
-fn segments_whose_queue_is_gone_are_removed() {
-    let place = Place::new();
-    abandoned(&place);
-    fs::remove_file(place.path("x")).expect("it is there");
-    Queue::remove(&place.name("x")).expect("there is something");
-    assert_eq!(place.files(), Vec::<String>::new());
-    let refused = Queue::remove(&place.name("x"));
-    let expected = matches!(refused, Err(RegionError::NotFound(_)));
-    assert!(expected, "{refused:?}");
+fn segments_without_their_buffer_are_removed() {
+    let test_dir = TestDir::new();
+    leave_buffer(&test_dir);
+    fs::remove_file(test_dir.path("x")).expect("the object exists");
+    Buffer::remove(&test_dir.name("x")).expect("segments exist");
+    assert_eq!(test_dir.files(), Vec::<String>::new());
+    let result = Buffer::remove(&test_dir.name("x"));
+    let expected = matches!(result, Err(RegionError::NotFound(_)));
+    assert!(expected, "{result:?}");
 }
 
 #[test]
-fn what_is_no_queue_is_not_removed() {
-    let place = Place::new();
+fn other_files_are_not_removed() {
+    let test_dir = TestDir::new();
     let region = RegionOptions::new(4096)
-        .create(&place.name("x"))
-        .expect("room");
-    region.create::<Semaphore>("chain", ()).expect("room");
-    fs::write(place.path("y"), "text").expect("room");
-    fs::write(place.path("x.1.1"), "text").expect("room");
+        .create(&test_dir.name("x"))
+        .expect("the region has room");
+    region
+        .create::<Semaphore>("chain", ())
+        .expect("the region has room");
+    fs::write(test_dir.path("y"), "text").expect("the file system has space");
+    fs::write(test_dir.path("x.1.1"), "text").expect("the file system has space");
     for name in ["x", "y"] {
-        let refused = Queue::remove(&place.name(name));
-        assert!(refused.is_err(), "{name}");
+        let result = Buffer::remove(&test_dir.name(name));
+        assert!(result.is_err(), "{name}");
     }
-    fs::remove_file(place.path("x")).expect("it is there");
-    assert!(Queue::remove(&place.name("x")).is_err(), "there is none");
-    assert_eq!(place.files(), ["x.1.1", "y"]);
+    fs::remove_file(test_dir.path("x")).expect("the object exists");
+    assert!(
+        Buffer::remove(&test_dir.name("x")).is_err(),
+        "the buffer does not exist"
+    );
+    assert_eq!(test_dir.files(), ["x.1.1", "y"]);
 }
 
 #[test]
-fn who_holds_too_many_locks_removes_all_the_same() {
-    let place = Place::new();
-    abandoned(&place);
+fn removal_needs_no_robust_lock() {
+    let test_dir = TestDir::new();
+    leave_buffer(&test_dir);
     let locks = [const { RobustMutex::new(()) }; 129];
-    let held: Vec<_> = locks.iter().map(RobustMutex::lock).collect();
-    assert!(held.last().is_some_and(Result::is_err), "that many");
-    Queue::remove(&place.name("x")).expect("it needs none");
-    assert_eq!(place.files(), Vec::<String>::new());
+    let guards: Vec<_> = locks.iter().map(RobustMutex::lock).collect();
+    assert!(
+        guards.last().is_some_and(Result::is_err),
+        "the thread holds the maximum of robust locks"
+    );
+    Buffer::remove(&test_dir.name("x")).expect("removal needs no lock");
+    assert_eq!(test_dir.files(), Vec::<String>::new());
 }
 
 #[test]
-fn a_queue_of_other_items_says_so() {
-    let place = Place::new();
-    let queue = Queue::create(&place.name("x"), GROWTH).expect("room");
-    let other = UnboundedBuffer::<u32>::attach(&place.name("x")).err();
-    let other = other.expect("not of that type").to_string();
+fn attach_with_other_item_type_names_both_types() {
+    let test_dir = TestDir::new();
+    let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
+    let other = UnboundedBuffer::<u32>::attach(&test_dir.name("x")).err();
+    let other = other.expect("attaching fails").to_string();
     assert!(
         other.contains("SegmentList<u64, MAX_ENDPOINTS = 8>")
             && other.contains("SegmentList<u32, MAX_ENDPOINTS = 8>"),
         "{other}"
     );
-    let other = UnboundedBuffer::<i64>::create_or_attach(&place.name("x"), GROWTH).err();
+    let other = UnboundedBuffer::<i64>::create_or_attach(&test_dir.name("x"), GROWTH).err();
     assert!(
         matches!(other, Some(RegionError::OtherType { .. })),
         "{other:?}"
     );
-    // Nobody hears of one that is not theirs.
-    assert_eq!(queue.usage().expect("a lock").created, 0);
+    // A failed attach changes nothing.
+    assert_eq!(buffer.usage().expect("a lock").created, 0);
 }

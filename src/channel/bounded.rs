@@ -125,7 +125,7 @@ fn turns_for(items: usize) -> u32 {
 fn pair(capacity: usize) -> Result<SemaphorePair, ConfigError> {
     let too_large = ConfigError::TooLarge {
         found: capacity,
-        most: MAX_CAPACITY,
+        max: MAX_CAPACITY,
     };
     let slots = u32::try_from(capacity).map_err(|_| too_large)?;
     SemaphorePair::new(slots).map_err(|_| too_large)

@@ -6,10 +6,8 @@ use crate::channel::{
     RobustBoundedBuffer, RobustMonitorBuffer, Segment, SegmentList, SegmentListState, SegmentState,
     Slot,
 };
-use crate::platform::{Config, MemoryReader, ShmType};
+use crate::platform::{Config, MemoryReader, ShmType, TypeInfo};
 use crate::region::directory::Object;
-#[cfg(not(loom))]
-use crate::sync::Mutex;
 use crate::sync::{
     Condvar, CondvarState, LockState, RawMutex, RawRobustMutex, RobustMutex, RobustSemaphore,
     RobustSemaphorePair, RobustSemaphorePairState, RobustSemaphoreState, Semaphore, SemaphorePair,
@@ -79,10 +77,10 @@ mod declaration {
     use super::*;
 
     pub const RAW_MUTEX: u64 = RawMutex::TYPE.declaration();
-    #[cfg(not(loom))]
-    pub const MUTEX: u64 = Mutex::<()>::TYPE.declaration();
-    #[cfg(loom)]
-    pub const MUTEX: u64 = RAW_MUTEX;
+    // `Mutex` is lock_api's, which models do not have. A declaration is an origin and a name.
+    pub const MUTEX: u64 = TypeInfo::new::<RawMutex>("Mutex")
+        .of_this_crate()
+        .declaration();
     pub const RAW_ROBUST_MUTEX: u64 = RawRobustMutex::TYPE.declaration();
     pub const ROBUST_MUTEX: u64 = RobustMutex::<()>::TYPE.declaration();
     pub const CONDVAR: u64 = Condvar::TYPE.declaration();

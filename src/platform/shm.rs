@@ -6,6 +6,7 @@
 
 use super::ShmType;
 use core::alloc::Layout;
+use core::fmt;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A sized type that is safe to use in memory that other processes map and write.
@@ -150,21 +151,19 @@ impl Config for usize {
 }
 
 /// Error of a configuration that no memory can satisfy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// The capacity is 0, so no item could ever pass.
-    #[error("capacity 0: expected at least 1")]
     ZeroCapacity,
     /// The capacity exceeds what the type can count.
-    #[error("capacity {found}: expected at most {most}")]
     TooLarge {
         /// The requested capacity.
         found: usize,
         /// The largest capacity of the type.
-        most: usize,
+        max: usize,
     },
     /// The size in bytes exceeds the address space, or the allocation failed.
-    #[error("{capacity} items of {item} bytes do not fit in memory; lower the capacity")]
     SizeOverflow {
         /// The requested capacity.
         capacity: usize,
@@ -172,6 +171,23 @@ pub enum ConfigError {
         item: usize,
     },
 }
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ZeroCapacity => f.write_str("capacity 0: expected at least 1"),
+            Self::TooLarge { found, max } => {
+                write!(f, "capacity {found}: expected at most {max}")
+            }
+            Self::SizeOverflow { capacity, item } => write!(
+                f,
+                "{capacity} items of {item} bytes do not fit in memory; lower the capacity"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}
 
 // SAFETY: an array has the layout of its elements in sequence, and each element keeps the
 // promises.

@@ -1,4 +1,4 @@
-//! Bytes that nobody has written must not become another process's.
+//! Padding bytes are uninitialized and must not reach another process.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 

@@ -1,4 +1,4 @@
-//! The other processes: each plays one part on the objects of its region.
+//! The actors: child processes that each play one role on the objects of a region.
 
 use super::process::inherited;
 use super::{
@@ -7,42 +7,44 @@ use super::{
 use interlatch::{Region, ShmSafe};
 use std::process::ExitCode;
 
-/// The arguments are the descriptor of the region, and the part.
+/// Runs the role of this process. The arguments are the descriptor of the region and the role.
 pub fn main(arguments: &[String]) -> ExitCode {
-    let [descriptor, part] = arguments else {
-        panic!("a descriptor and a part, not {arguments:?}");
+    let [descriptor, role] = arguments else {
+        panic!("expected a descriptor and a role, got {arguments:?}");
     };
     let region = inherited(descriptor);
-    match part.split_once(' ') {
-        Some(("lock", part)) => lock::play(&region, part),
-        Some(("sweep", part)) => sweep::play(&region, part),
-        Some(("peers", part)) => peers::play(&region, part),
-        Some(("flow", part)) => flow::play(&region, part),
-        Some(("mailbox", part)) => mailbox::play(&region, part),
-        Some(("growth", part)) => growth::play(&region, part),
-        Some(("names", part)) => names::play(&region, part),
-        Some(("ring", part)) => ring::play(&region, part),
-        Some(("rendezvous", part)) => rendezvous::play(&region, part),
-        Some(("soak", part)) => soak::play(&region, part),
-        Some(("mixed", part)) => mixed::play(&region, part),
-        Some(("wakeups", part)) => wakeups::play(&region, part),
-        _ => panic!("no actor plays {part:?}"),
+    match role.split_once(' ') {
+        Some(("lock", role)) => lock::run(&region, role),
+        Some(("sweep", role)) => sweep::run(&region, role),
+        Some(("peers", role)) => peers::run(&region, role),
+        Some(("flow", role)) => flow::run(&region, role),
+        Some(("mailbox", role)) => mailbox::run(&region, role),
+        Some(("growth", role)) => growth::run(&region, role),
+        Some(("names", role)) => names::run(&region, role),
+        Some(("ring", role)) => ring::run(&region, role),
+        Some(("rendezvous", role)) => rendezvous::run(&region, role),
+        Some(("soak", role)) => soak::run(&region, role),
+        Some(("mixed", role)) => mixed::run(&region, role),
+        Some(("wakeups", role)) => wakeups::run(&region, role),
+        _ => panic!("unknown role {role:?}"),
     }
     ExitCode::SUCCESS
 }
 
-/// The object of this name: whoever comes first creates it.
+/// Attaches the object of this name. The first process creates it.
 pub fn find<'a, T: ShmSafe>(region: &'a Region, name: &str) -> &'a T {
-    region.create_or_attach(name, ()).expect("room")
+    region
+        .create_or_attach(name, ())
+        .expect("the region has room")
 }
 
-/// Says a word to the parent.
-pub fn say(word: &str) {
+/// Sends a word to the parent.
+pub fn report(word: &str) {
     println!("{word}");
 }
 
-/// Waits for a word of the parent; the end, if it has gone.
-pub fn hear() -> String {
+/// Waits for a command of the parent. Exits if the parent has ended.
+pub fn await_command() -> String {
     let mut line = String::new();
     match std::io::stdin().read_line(&mut line) {
         Ok(0) | Err(_) => std::process::exit(0),

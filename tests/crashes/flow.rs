@@ -1,12 +1,12 @@
-//! Two senders and two receivers on both robust buffers, one of them after the other killed at a random
-//! moment and replaced: items come in order and not twice, none is lost but with its receiver, and no
-//! place is.
+//! Two senders and two receivers use both robust buffers while they are killed at random moments
+//! and replaced. Items arrive in order and once. Only an item that a dead receiver took is lost,
+//! and no slot.
 //!
-//! As long as `soak`, and by the same variables.
+//! The soak follows the variables of the module `soak`.
 
-use super::actor::say;
+use super::actor::report;
 use super::harness::Test;
-use super::soak::{WORKERS, in_peace, kill_for, some_patience, worker};
+use super::soak::{WORKERS, random_timeout, run_and_kill, without_leaks, worker};
 use interlatch::channel::AttachError;
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError, Slot, TurnSlot};
 use interlatch::platform::AtomicU64;
@@ -17,68 +17,78 @@ use interlatch::{
 };
 
 pub fn tests() -> Vec<Test> {
-    let name = "items_flow_however_often_a_sender_or_receiver_is_killed";
-    vec![Test::new(name, soak)]
+    let name = "items_flow_while_senders_and_receivers_are_killed";
+    vec![Test::new(name, items_flow)]
 }
 
 const SENDERS: usize = 2;
-const PLACES: usize = 3;
+const SLOTS: usize = 3;
 
-/// What the workers share.
+/// The objects that the workers share.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Shared {
-    bounded: RobustBoundedBuffer<u64, [TurnSlot<u64>; PLACES]>,
-    monitor: RobustMonitorBuffer<u64, [Slot<u64>; PLACES]>,
-    /// Of each of the two.
+    bounded: RobustBoundedBuffer<u64, [TurnSlot<u64>; SLOTS]>,
+    monitor: RobustMonitorBuffer<u64, [Slot<u64>; SLOTS]>,
+    /// A tally per buffer.
     tallies: [Tally; 2],
 }
 
-/// What is known of one buffer: each number is written by one worker, or in one step.
+/// Counts of one buffer. Each word is written by one worker, or by one instruction.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Tally {
-    /// The number of its next item, by sender. Some are never sent.
+    /// The number of the next item, by sender. Some numbers are never sent.
     next: [AtomicU64; SENDERS],
-    /// Items that a sender knows to have been sent, by sender.
+    /// Sent items by sender, counted after the operation.
     sent: [AtomicU64; SENDERS],
     received: AtomicU64,
 }
 
-/// An item names its sender.
+/// Encodes an item, which names its sender.
 fn item(sender: usize, number: u64) -> u64 {
     number * SENDERS as u64 + sender as u64
 }
 
-/// In an actor: sends or receives until it is killed.
-pub fn play(region: &Region, part: &str) {
-    let (worker, random) = worker(part);
-    let shared: &Shared = region.attach("shared").expect("what is shared");
+/// Sends or receives in an actor until it is killed.
+pub fn run(region: &Region, role: &str) {
+    let (worker, random) = worker(role);
+    let shared: &Shared = region.attach("shared").expect("the shared objects");
     match worker < SENDERS {
         true => send_all(shared, worker, random),
         false => receive_all(shared, random),
     }
 }
 
-fn send_all(shared: &Shared, me: usize, mut random: fastrand::Rng) {
+fn send_all(shared: &Shared, sender_index: usize, mut random: fastrand::Rng) {
     let (bounded, monitor) = (shared.bounded.sender(), shared.monitor.sender());
-    let (bounded, monitor) = (bounded.expect("open"), monitor.expect("open"));
-    say("ready");
+    let (bounded, monitor) = (
+        bounded.expect("the channel is open"),
+        monitor.expect("the channel is open"),
+    );
+    report("ready");
     loop {
-        let timeout = some_patience(&mut random);
+        let timeout = random_timeout(&mut random);
         match random.bool() {
-            true => send(&bounded, &shared.tallies[0], me, timeout),
-            false => send(&monitor, &shared.tallies[1], me, timeout),
+            true => send(&bounded, &shared.tallies[0], sender_index, timeout),
+            false => send(&monitor, &shared.tallies[1], sender_index, timeout),
         }
     }
 }
 
-fn send<B: Buffer<Item = u64>>(sender: &Sender<'_, B>, tally: &Tally, me: usize, timeout: Timeout) {
-    // Taken first: should this process be killed, the next one sends none of this number.
-    let number = tally.next[me].fetch_add(1, Relaxed);
-    match sender.send_with(item(me, number), timeout) {
-        // Release pairs with the Acquire of the parent.
-        Ok(()) => tally.sent[me].store(tally.sent[me].load(Relaxed) + 1, Release),
+fn send<B: Buffer<Item = u64>>(
+    sender: &Sender<'_, B>,
+    tally: &Tally,
+    sender_index: usize,
+    timeout: Timeout,
+) {
+    // Reserved before the send: if this process is killed, its successor does not reuse the number.
+    let number = tally.next[sender_index].fetch_add(1, Relaxed);
+    match sender.send_with(item(sender_index, number), timeout) {
+        // Release pairs with the Acquire load of the parent.
+        Ok(()) => {
+            tally.sent[sender_index].store(tally.sent[sender_index].load(Relaxed) + 1, Release)
+        }
         Err(SendTimeoutError::Timeout(_)) => {}
         Err(error) => panic!("a receiver lives, but {error}"),
     }
@@ -86,14 +96,17 @@ fn send<B: Buffer<Item = u64>>(sender: &Sender<'_, B>, tally: &Tally, me: usize,
 
 fn receive_all(shared: &Shared, mut random: fastrand::Rng) {
     let (bounded, monitor) = (shared.bounded.receiver(), shared.monitor.receiver());
-    let (bounded, monitor) = (bounded.expect("open"), monitor.expect("open"));
-    let mut load_latest = [[None; SENDERS]; 2];
-    say("ready");
+    let (bounded, monitor) = (
+        bounded.expect("the channel is open"),
+        monitor.expect("the channel is open"),
+    );
+    let mut latest = [[None; SENDERS]; 2];
+    report("ready");
     loop {
-        let timeout = some_patience(&mut random);
+        let timeout = random_timeout(&mut random);
         match random.bool() {
-            true => receive(&bounded, &shared.tallies[0], &mut load_latest[0], timeout),
-            false => receive(&monitor, &shared.tallies[1], &mut load_latest[1], timeout),
+            true => receive(&bounded, &shared.tallies[0], &mut latest[0], timeout),
+            false => receive(&monitor, &shared.tallies[1], &mut latest[1], timeout),
         }
     }
 }
@@ -101,12 +114,12 @@ fn receive_all(shared: &Shared, mut random: fastrand::Rng) {
 fn receive<B: Buffer<Item = u64>>(
     receiver: &Receiver<'_, B>,
     tally: &Tally,
-    load_latest: &mut [Option<u64>; SENDERS],
+    latest: &mut [Option<u64>; SENDERS],
     timeout: Timeout,
 ) {
     match receiver.recv_with(timeout) {
         Ok(item) => {
-            is_newer(item, tally, load_latest);
+            check_newer(item, tally, latest);
             tally.received.fetch_add(1, Relaxed);
         }
         Err(RecvTimeoutError::Timeout) => {}
@@ -114,61 +127,62 @@ fn receive<B: Buffer<Item = u64>>(
     }
 }
 
-/// What one receiver gets of one sender are numbers that were given out, each larger than the last.
-fn is_newer(item: u64, tally: &Tally, load_latest: &mut [Option<u64>; SENDERS]) {
+/// Checks that the items from one sender are reserved numbers in ascending order.
+fn check_newer(item: u64, tally: &Tally, latest: &mut [Option<u64>; SENDERS]) {
     let (sender, number) = (item as usize % SENDERS, item / SENDERS as u64);
     let next = tally.next[sender].load(Relaxed);
     assert!(number < next, "{number} of {next} was never sent");
-    let load_latest = &mut load_latest[sender];
-    assert!(
-        Some(number) > *load_latest,
-        "{number} comes after {load_latest:?}"
-    );
-    *load_latest = Some(number);
+    let latest = &mut latest[sender];
+    assert!(Some(number) > *latest, "{number} comes after {latest:?}");
+    *latest = Some(number);
 }
 
-fn soak() {
-    in_peace(|| {
+fn items_flow() {
+    without_leaks(|| {
         let region = Region::memfd("flow", 4096).expect("a region");
-        let shared: &Shared = region.create("shared", ()).expect("room");
-        // With these, no end closes when all workers have died.
+        let shared: &Shared = region.create("shared", ()).expect("the region has room");
+        // These keep both sides open when all workers are dead.
         let bounded = (shared.bounded.sender(), shared.bounded.receiver());
         let monitor = (shared.monitor.sender(), shared.monitor.receiver());
-        let deaths = kill_for("flow", &region);
+        let deaths = run_and_kill("flow", &region);
         let [first, second] = &shared.tallies;
-        settle("robust bounded buffer", bounded, first, &deaths);
-        settle("robust monitor buffer", monitor, second, &deaths);
+        check_counts("robust bounded buffer", bounded, first, &deaths);
+        check_counts("robust monitor buffer", monitor, second, &deaths);
         println!("{} kills", deaths.iter().sum::<u64>());
     });
 }
 
 type Attached<T> = Result<T, AttachError>;
 
-/// Nothing is lost but with a receiver, nothing doubled, and there are as many places as ever.
-fn settle<B: Buffer<Item = u64>>(
+/// Checks that items are lost only with a receiver, that none is duplicated, and that no slot is
+/// lost.
+fn check_counts<B: Buffer<Item = u64>>(
     name: &str,
     (sender, receiver): (Attached<Sender<'_, B>>, Attached<Receiver<'_, B>>),
     tally: &Tally,
     deaths: &[u64; WORKERS],
 ) {
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
-    let mut load_latest = [None; SENDERS];
+    let (sender, receiver) = (
+        sender.expect("the channel is open"),
+        receiver.expect("the channel is open"),
+    );
+    let mut latest = [None; SENDERS];
     let left = receiver
         .try_iter()
-        .map(|item| item.expect("the locks are whole"))
-        .inspect(|item| is_newer(*item, tally, &mut load_latest));
+        .map(|item| item.expect("the buffer is recoverable"))
+        .inspect(|item| check_newer(*item, tally, &mut latest));
     let arrived = tally.received.load(Relaxed) + left.count() as u64;
     let sent: u64 = tally.sent.iter().map(|sent| sent.load(Acquire)).sum();
-    // A death may come between sending or receiving an item and the knowledge of it.
-    let senders_deaths: u64 = deaths[..SENDERS].iter().sum();
-    let receivers_deaths: u64 = deaths[SENDERS..].iter().sum();
+    // A death may fall between a send or a receive and its count.
+    let sender_deaths: u64 = deaths[..SENDERS].iter().sum();
+    let receiver_deaths: u64 = deaths[SENDERS..].iter().sum();
     assert!(
-        sent <= arrived + receivers_deaths && arrived <= sent + senders_deaths,
-        "{sent} known to be sent, {arrived} arrived, {senders_deaths} senders and {receivers_deaths} receivers killed"
+        sent <= arrived + receiver_deaths && arrived <= sent + sender_deaths,
+        "{sent} known to be sent, {arrived} arrived, {sender_deaths} senders and {receiver_deaths} receivers killed"
     );
-    (0..PLACES as u64).for_each(|item| sender.try_send(item).expect("no place is lost"));
-    assert!(sender.try_send(0).is_err(), "it is full");
-    assert_eq!(receiver.try_iter().count(), PLACES);
-    assert!(arrived > 0, "something happened");
+    (0..SLOTS as u64).for_each(|item| sender.try_send(item).expect("no slot is lost"));
+    assert!(sender.try_send(0).is_err(), "the buffer is full");
+    assert_eq!(receiver.try_iter().count(), SLOTS);
+    assert!(arrived > 0, "items arrived");
     println!("{name}: {sent} items known to be sent, {arrived} arrived, in order");
 }

@@ -1,9 +1,9 @@
-//! A queue that grows, while its producer or its consumer is killed again and again: what was sent arrives
-//! once and in order, but for what a dead consumer has taken along; and in the end nothing of it is left.
+//! The unbounded buffer while its producer or consumer is killed repeatedly: sent items arrive once
+//! and in order, except items that a dead consumer took. Removal leaves no file.
 //!
-//! `INTERLATCH_SEED` repeats the choices (not the moments at which the kernel carries them out).
+//! `INTERLATCH_SEED` repeats the random choices, but not the scheduling of the kernel.
 
-use super::actor::{find, say};
+use super::actor::{find, report};
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
 use super::tally::Tally;
@@ -20,36 +20,54 @@ use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("a_producer_that_is_killed_leaves_a_whole_queue", producers),
-        Test::new("a_consumer_that_is_killed_leaves_a_whole_queue", consumers),
-        Test::new("a_segment_that_was_begun_is_made_by_the_next_one", begun),
-        Test::new("a_full_queue_refuses_and_waits_for_nobody", refuses),
-        Test::new("a_queue_whose_segment_was_removed_says_so", tampered),
         Test::new(
-            "who_dies_while_it_makes_or_removes_a_queue_leaves_one_or_none",
-            makers,
+            "killed_producers_leave_an_intact_buffer",
+            killed_producers_leave_an_intact_buffer,
         ),
-        Test::new("who_is_stopped_holds_up_only_the_patient", stopped),
+        Test::new(
+            "killed_consumers_leave_an_intact_buffer",
+            killed_consumers_leave_an_intact_buffer,
+        ),
+        Test::new(
+            "next_sender_completes_unfinished_segment",
+            next_sender_completes_unfinished_segment,
+        ),
+        Test::new(
+            "send_at_growth_limit_fails_at_once",
+            send_at_growth_limit_fails_at_once,
+        ),
+        Test::new(
+            "removed_segment_is_a_storage_error",
+            removed_segment_is_a_storage_error,
+        ),
+        Test::new(
+            "killed_creator_leaves_a_removable_buffer_or_none",
+            killed_creator_leaves_a_removable_buffer_or_none,
+        ),
+        Test::new(
+            "stopped_owner_delays_only_infinite_timeouts",
+            stopped_owner_delays_only_infinite_timeouts,
+        ),
     ]
 }
 
 const ROUNDS: u64 = 40;
 
-/// So few items in a segment that most kills come near one that is made or removed.
+/// Few items per segment, so that most kills fall near the creation or removal of a segment.
 const GROWTH: GrowthLimit = GrowthLimit {
     items: 3,
     segments: 50,
 };
 
-/// A queue that is removed with the test, however that ends.
+/// The name of a buffer whose files are removed when the test ends, also after a failure.
 struct Named {
     name: RegionName,
     file: String,
 }
 
 impl Named {
-    fn new(what: &str) -> Self {
-        let file = format!("interlatch-{what}-{}", std::process::id());
+    fn new(action: &str) -> Self {
+        let file = format!("interlatch-{action}-{}", std::process::id());
         let name = RegionName::posix(&file).expect("a name");
         Self { name, file }
     }
@@ -86,188 +104,215 @@ fn random() -> fastrand::Rng {
     fastrand::Rng::with_seed(seed)
 }
 
-fn producers() {
+fn killed_producers_leave_an_intact_buffer() {
     let (named, mut random) = (Named::new("producers"), random());
     let region = Region::memfd("growth", 4096).expect("a region");
     let tally: &Tally = find(&region, "tally");
-    let queue = UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("a queue");
-    let receiver = queue.receiver().expect("open");
-    // The stream ends only here.
-    let open = queue.sender().expect("open");
+    let buffer =
+        UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("the buffer can be created");
+    let receiver = buffer.receiver().expect("the channel is open");
+    // This sender keeps the stream open until it is dropped.
+    let open = buffer.sender().expect("the channel is open");
     for _ in 0..ROUNDS {
-        let part = format!("growth produce {}", named.file);
-        let mut producer = Actor::start(&region, &[part]);
+        let role = format!("growth produce {}", named.file);
+        let mut producer = Actor::start(&region, &[role]);
         let deadline = Instant::now() + TIMEOUT;
-        assert_eq!(producer.reply(deadline).as_deref(), Ok("there"));
+        assert_eq!(producer.reply(deadline).as_deref(), Ok("ready"));
         for _ in 0..random.usize(1..60) {
-            let item = receiver.recv_timeout(TIMEOUT).expect("it sends");
-            tally.note(item);
+            let item = receiver.recv_timeout(TIMEOUT).expect("the producer sends");
+            tally.add_received(item);
         }
-        assert!(!producer.has_ended(), "it found something wrong");
+        assert!(!producer.has_ended(), "the actor has failed");
         producer.signal(SIGKILL);
     }
     drop(open);
-    drain(&queue, tally);
+    drain(&buffer, tally);
     drop(receiver);
     // Acquire pairs with the Release of the producers.
     let (sent, received) = (tally.sent.load(Acquire), tally.received.load(Relaxed));
     assert!(sent <= received, "{sent} sent, {received} received");
-    assert!(received < tally.next.load(Relaxed), "not sent twice");
-    is_removed(queue, &named);
+    assert!(
+        received < tally.next.load(Relaxed),
+        "no item was sent twice"
+    );
+    remove_and_check(buffer, &named);
 }
 
-/// Receives what is left, to the end.
-fn drain(queue: &UnboundedBuffer<u64>, tally: &Tally) {
-    let receiver = queue.receiver().expect("open");
+/// Receives the remaining items to the end of the stream.
+fn drain(buffer: &UnboundedBuffer<u64>, tally: &Tally) {
+    let receiver = buffer.receiver().expect("the channel is open");
     loop {
         match receiver.recv_timeout(TIMEOUT) {
-            Ok(item) => tally.note(item),
+            Ok(item) => tally.add_received(item),
             Err(RecvTimeoutError::Disconnected) => return,
             Err(error) => panic!("{error}"),
         }
     }
 }
 
-fn is_removed(queue: UnboundedBuffer<u64>, named: &Named) {
-    let grown = queue.usage().expect("a lock");
-    assert!(grown.created > 1, "it grew: {grown:?}");
-    // The last one stays, also when it is empty.
-    assert!(grown.segments <= 1, "{grown:?}");
-    drop(queue);
-    UnboundedBuffer::<u64>::remove(&named.name).expect("it is there");
-    assert_eq!(named.files(), Vec::<String>::new(), "nothing is left");
+fn remove_and_check(buffer: UnboundedBuffer<u64>, named: &Named) {
+    let usage = buffer.usage().expect("a lock");
+    assert!(
+        usage.created > 1,
+        "the buffer created several segments: {usage:?}"
+    );
+    // The last segment stays, even when it is empty.
+    assert!(usage.segments <= 1, "{usage:?}");
+    drop(buffer);
+    UnboundedBuffer::<u64>::remove(&named.name).expect("the name exists");
+    assert_eq!(named.files(), Vec::<String>::new(), "no file is left");
 }
 
-fn consumers() {
+fn killed_consumers_leave_an_intact_buffer() {
     let (named, mut random) = (Named::new("consumers"), random());
     let region = Region::memfd("growth", 4096).expect("a region");
     let tally: &Tally = find(&region, "tally");
-    let queue = UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("a queue");
-    let (sender, open) = (queue.sender(), queue.receiver());
-    let (sender, open) = (sender.expect("open"), open.expect("open"));
+    let buffer =
+        UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("the buffer can be created");
+    let (sender, open) = (buffer.sender(), buffer.receiver());
+    let (sender, open) = (
+        sender.expect("the channel is open"),
+        open.expect("the channel is open"),
+    );
     for _ in 0..ROUNDS {
-        let part = format!("growth consume {}", named.file);
-        let mut consumer = Actor::start(&region, &[part]);
+        let role = format!("growth consume {}", named.file);
+        let mut consumer = Actor::start(&region, &[role]);
         let deadline = Instant::now() + TIMEOUT;
-        assert_eq!(consumer.reply(deadline).as_deref(), Ok("there"));
+        assert_eq!(consumer.reply(deadline).as_deref(), Ok("ready"));
         let goal = tally.received.load(Acquire) + random.u64(1..60);
         while tally.received.load(Acquire) < goal {
-            assert!(Instant::now() < deadline, "it does not receive");
-            // At the limit the consumer has enough to do.
-            let item = tally.give_out(1);
+            assert!(Instant::now() < deadline, "the consumer does not receive");
+            // At the growth limit the consumer has enough items.
+            let item = tally.reserve(1);
             if sender.send(item).is_err() {
                 tally.next.store(item, Relaxed);
             }
         }
-        assert!(!consumer.has_ended(), "it found something wrong");
+        assert!(!consumer.has_ended(), "the actor has failed");
         consumer.signal(SIGKILL);
     }
     drop(sender);
-    drain(&queue, tally);
+    drain(&buffer, tally);
     drop(open);
     let (sent, received) = (tally.next.load(Relaxed) - 1, tally.received.load(Relaxed));
     let lost = sent - received;
     assert!(lost <= ROUNDS, "{lost} lost with {ROUNDS} consumers");
-    is_removed(queue, &named);
+    remove_and_check(buffer, &named);
 }
 
-/// What a producer leaves that dies when it has made a segment and not said so.
-fn begun() {
+/// Emulates a producer that dies between the creation of a segment and its publication.
+fn next_sender_completes_unfinished_segment() {
     let named = Named::new("begun");
-    let queue = UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("a queue");
-    let (sender, receiver) = (queue.sender(), queue.receiver());
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
-    sender.send(1).expect("room");
+    let buffer =
+        UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("the buffer can be created");
+    let (sender, receiver) = (buffer.sender(), buffer.receiver());
+    let (sender, receiver) = (
+        sender.expect("the channel is open"),
+        receiver.expect("the channel is open"),
+    );
+    sender.send(1).expect("the buffer has room");
     let first = named.segment();
     let second = first.strip_suffix('1').expect("its number").to_owned() + "2";
     let [first, second] = [first, second].map(|file| Path::new("/dev/shm").join(file));
-    std::fs::copy(first, second).expect("room");
-    (2..=7).for_each(|item| sender.send(item).expect("room"));
+    std::fs::copy(first, second).expect("the file system has space");
+    (2..=7).for_each(|item| sender.send(item).expect("the file system has space"));
     (1..=7).for_each(|item| assert_eq!(receiver.recv().expect("an item"), item));
     drop((sender, receiver));
-    drop(queue);
-    UnboundedBuffer::<u64>::remove(&named.name).expect("it is there");
-    assert_eq!(named.files(), Vec::<String>::new(), "nothing is left");
+    drop(buffer);
+    UnboundedBuffer::<u64>::remove(&named.name).expect("the name exists");
+    assert_eq!(named.files(), Vec::<String>::new(), "no file is left");
 }
 
-fn refuses() {
+fn send_at_growth_limit_fails_at_once() {
     let named = Named::new("refuses");
-    let queue = UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("a queue");
-    let (sender, receiver) = (queue.sender(), queue.receiver());
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
-    let most = u64::from(GROWTH.items * GROWTH.segments);
-    (0..most).for_each(|item| sender.send(item).expect("room"));
-    let refused = sender.send(most);
-    let at_limit = ChannelError::LimitReached { segments: 50 };
-    assert_eq!(refused, Err(SendError::Failed(most, at_limit)));
-    // The first one and its segments.
+    let buffer =
+        UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("the buffer can be created");
+    let (sender, receiver) = (buffer.sender(), buffer.receiver());
+    let (sender, receiver) = (
+        sender.expect("the channel is open"),
+        receiver.expect("the channel is open"),
+    );
+    let capacity = u64::from(GROWTH.items * GROWTH.segments);
+    (0..capacity).for_each(|item| sender.send(item).expect("the buffer has room"));
+    let failed = sender.send(capacity);
+    let limit_reached = ChannelError::LimitReached { segments: 50 };
+    assert_eq!(failed, Err(SendError::Failed(capacity, limit_reached)));
+    // The file of the buffer and its segments.
     assert_eq!(named.files().len(), 51);
-    (0..most).for_each(|item| assert_eq!(receiver.recv().expect("an item"), item));
-    // All but the last one.
-    assert_eq!(named.files().len(), 2, "drained segments are given back");
+    (0..capacity).for_each(|item| assert_eq!(receiver.recv().expect("an item"), item));
+    // The file of the buffer and the last segment.
+    assert_eq!(named.files().len(), 2, "drained segments are removed");
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
 }
 
-fn tampered() {
+fn removed_segment_is_a_storage_error() {
     let named = Named::new("tampered");
-    let queue = UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("a queue");
-    let sender = queue.sender().expect("open");
-    sender.send(1).expect("room");
-    let other = UnboundedBuffer::<u64>::attach(&named.name).expect("it is there");
-    let receiver = other.receiver().expect("open");
+    let buffer =
+        UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("the buffer can be created");
+    let sender = buffer.sender().expect("the channel is open");
+    sender.send(1).expect("the buffer has room");
+    let other = UnboundedBuffer::<u64>::attach(&named.name).expect("the name exists");
+    let receiver = other.receiver().expect("the channel is open");
     let segment = RegionName::posix(&named.segment()).expect("a name");
-    segment.remove().expect("it is there");
-    let refused = receiver.try_recv();
-    let Err(TryRecvError::Failed(ChannelError::Storage(error))) = refused else {
-        panic!("{refused:?}");
+    segment.remove().expect("the name exists");
+    let failed = receiver.try_recv();
+    let Err(TryRecvError::Failed(ChannelError::Storage(error))) = failed else {
+        panic!("{failed:?}");
     };
     assert_eq!(error.segment(), 1, "{error}");
 }
 
-/// A queue is made, used and removed again and again, and that one killed.
-fn makers() {
+/// Kills an actor that creates, uses and removes the buffer repeatedly.
+fn killed_creator_leaves_a_removable_buffer_or_none() {
     let (named, mut random) = (Named::new("makers"), random());
     let region = Region::memfd("growth", 4096).expect("a region");
     for _ in 0..ROUNDS {
-        let part = format!("growth make {}", named.file);
-        let mut maker = Actor::start(&region, &[part]);
+        let role = format!("growth create {}", named.file);
+        let mut creator = Actor::start(&region, &[role]);
         assert_eq!(
-            maker.reply(Instant::now() + TIMEOUT).as_deref(),
-            Ok("there")
+            creator.reply(Instant::now() + TIMEOUT).as_deref(),
+            Ok("ready")
         );
-        // Waits for nothing: it is killed at any moment.
+        // A random delay, so that the kill falls at any moment.
         (0..random.u64(0..2000)).for_each(|_| std::thread::yield_now());
-        assert!(!maker.has_ended(), "it found something wrong");
-        maker.signal(SIGKILL);
-        // Once it is gone.
-        drop(maker);
+        assert!(!creator.has_ended(), "the actor has failed");
+        creator.signal(SIGKILL);
+        // Reaps the actor, so it is dead from here on.
+        drop(creator);
         match UnboundedBuffer::<u64>::remove(&named.name) {
             Ok(()) | Err(RegionError::NotFound(_)) => {}
             Err(error) => panic!("{error}"),
         }
-        assert_eq!(named.files(), Vec::<String>::new(), "nothing is left");
+        assert_eq!(named.files(), Vec::<String>::new(), "no file is left");
     }
 }
 
-/// One is stopped with the lock: it is not dead, and nobody takes the lock from it; who has a deadline goes on
-/// without having sent.
-fn stopped() {
+/// A process stopped while it owns the lock is not dead and keeps the lock. A sender with a
+/// deadline times out.
+fn stopped_owner_delays_only_infinite_timeouts() {
     let named = Named::new("stopped");
     let region = Region::memfd("growth", 4096).expect("a region");
-    let queue = UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("a queue");
-    let (sender, receiver) = (queue.sender(), queue.receiver());
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
-    let part = format!("growth churn {}", named.file);
-    let mut other = Actor::start(&region, &[part]);
+    let buffer =
+        UnboundedBuffer::<u64>::create(&named.name, GROWTH).expect("the buffer can be created");
+    let (sender, receiver) = (buffer.sender(), buffer.receiver());
+    let (sender, receiver) = (
+        sender.expect("the channel is open"),
+        receiver.expect("the channel is open"),
+    );
+    let role = format!("growth churn {}", named.file);
+    let mut other = Actor::start(&region, &[role]);
     let deadline = Instant::now() + TIMEOUT;
-    assert_eq!(other.reply(deadline).as_deref(), Ok("there"));
+    assert_eq!(other.reply(deadline).as_deref(), Ok("ready"));
     loop {
-        assert!(Instant::now() < deadline, "it is never at work");
+        assert!(
+            Instant::now() < deadline,
+            "the actor is never stopped inside an operation"
+        );
         stop(&other);
         match sender.try_send(0) {
             Ok(()) => {
                 other.signal(SIGCONT);
-                // So there is room, however often it is stopped at the same place.
+                // Drains the buffer, so that it has capacity however often the actor stops here.
                 while receiver.try_recv().is_ok() {}
             }
             Err(TrySendError::Full(_)) => break,
@@ -279,56 +324,62 @@ fn stopped() {
         Timeout::after(Duration::ZERO),
         Timeout::after(Duration::from_millis(20)),
     ] {
-        let refused = sender.send_with(0, timeout);
-        assert_eq!(refused, Err(SendTimeoutError::Timeout(0)));
+        let failed = sender.send_with(0, timeout);
+        assert_eq!(failed, Err(SendTimeoutError::Timeout(0)));
     }
     other.signal(SIGCONT);
-    sender.send(0).expect("it goes on, and lets others in");
+    sender.send(0).expect("the actor continues and unlocks");
     other.signal(SIGKILL);
 }
 
-/// Stops it, and returns when it has.
+/// Stops the process, and returns when it has stopped.
 fn stop(other: &Actor) {
     let stat = format!("/proc/{}/stat", other.pid());
     let deadline = Instant::now() + TIMEOUT;
     other.signal(SIGSTOP);
     loop {
-        let stat = std::fs::read_to_string(&stat).expect("it lives");
+        let stat = std::fs::read_to_string(&stat).expect("the process lives");
         if stat.contains(") T ") {
             return;
         }
-        assert!(Instant::now() < deadline, "it does not stop: {stat}");
+        assert!(
+            Instant::now() < deadline,
+            "the process does not stop: {stat}"
+        );
         std::thread::yield_now();
     }
 }
 
-fn make_and_remove(name: &RegionName) {
-    say("there");
+fn create_and_remove(name: &RegionName) {
+    report("ready");
     loop {
-        let queue = UnboundedBuffer::<u64>::create(name, GROWTH).expect("there is none");
-        let (sender, receiver) = (queue.sender(), queue.receiver());
-        let (sender, _receiver) = (sender.expect("open"), receiver.expect("open"));
-        (0..10).for_each(|item| sender.send(item).expect("room"));
-        UnboundedBuffer::<u64>::remove(name).expect("it is there");
+        let buffer = UnboundedBuffer::<u64>::create(name, GROWTH).expect("the name is free");
+        let (sender, receiver) = (buffer.sender(), buffer.receiver());
+        let (sender, _receiver) = (
+            sender.expect("the channel is open"),
+            receiver.expect("the channel is open"),
+        );
+        (0..10).for_each(|item| sender.send(item).expect("the buffer has room"));
+        UnboundedBuffer::<u64>::remove(name).expect("the name exists");
     }
 }
 
-/// In an actor.
-pub fn play(region: &Region, part: &str) {
-    let (what, name) = part.split_once(' ').expect("what, and a name");
+/// Runs a role in an actor.
+pub fn run(region: &Region, role: &str) {
+    let (action, name) = role.split_once(' ').expect("an action and a name");
     let tally: &Tally = find(region, "tally");
     let name = RegionName::posix(name).expect("a name");
-    if what == "make" {
-        return make_and_remove(&name);
+    if action == "create" {
+        return create_and_remove(&name);
     }
-    let queue = UnboundedBuffer::<u64>::attach(&name).expect("it is there");
-    match what {
+    let buffer = UnboundedBuffer::<u64>::attach(&name).expect("the name exists");
+    match action {
         "produce" => {
-            let sender = queue.sender().expect("open");
-            say("there");
+            let sender = buffer.sender().expect("the channel is open");
+            report("ready");
             loop {
-                match sender.send(tally.give_out(1)) {
-                    Ok(()) => tally.has_sent(1),
+                match sender.send(tally.reserve(1)) {
+                    Ok(()) => tally.add_sent(1),
                     Err(SendError::Failed(_, ChannelError::LimitReached { .. })) => {
                         std::thread::yield_now();
                     }
@@ -337,22 +388,25 @@ pub fn play(region: &Region, part: &str) {
             }
         }
         "consume" => {
-            let receiver = queue.receiver().expect("open");
-            say("there");
+            let receiver = buffer.receiver().expect("the channel is open");
+            report("ready");
             loop {
-                tally.note(receiver.recv().expect("the sender lives"));
+                tally.add_received(receiver.recv().expect("the sender lives"));
             }
         }
         "churn" => {
-            let (sender, receiver) = (queue.sender(), queue.receiver());
-            let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
-            say("there");
+            let (sender, receiver) = (buffer.sender(), buffer.receiver());
+            let (sender, receiver) = (
+                sender.expect("the channel is open"),
+                receiver.expect("the channel is open"),
+            );
+            report("ready");
             loop {
-                sender.send(1).expect("room");
-                // Also those of the parent.
+                sender.send(1).expect("the buffer has room");
+                // Receives the parent's items too.
                 while receiver.try_recv().is_ok() {}
             }
         }
-        other => panic!("nobody does {other:?}"),
+        other => panic!("unknown action {other:?}"),
     }
 }

@@ -1,6 +1,6 @@
-//! The robust lock: what the next one hears when its holder is killed, and when it is not.
+//! The robust lock: what the next locker observes after owner death, and when no owner died.
 
-use super::actor::{hear, say};
+use super::actor::{await_command, report};
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
 use interlatch::channel::{ChannelError, TryRecvError, TrySendError};
@@ -19,80 +19,71 @@ use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("a_killed_holder_is_told_of", a_killed_holder_is_told_of),
         Test::new(
-            "a_killed_holder_wakes_who_waits",
-            a_killed_holder_wakes_who_waits,
+            "next_locker_learns_of_owner_death",
+            next_locker_learns_of_owner_death,
+        ),
+        Test::new("owner_death_wakes_waiter", owner_death_wakes_waiter),
+        Test::new(
+            "second_owner_death_is_reported",
+            second_owner_death_is_reported,
+        ),
+        Test::new("exec_of_owner_is_owner_death", exec_of_owner_is_owner_death),
+        Test::new("exit_of_owner_is_owner_death", exit_of_owner_is_owner_death),
+        Test::new(
+            "exec_of_other_thread_is_not_reported",
+            exec_of_other_thread_is_not_reported,
         ),
         Test::new(
-            "a_second_death_is_told_of_too",
-            a_second_death_is_told_of_too,
+            "inherited_guard_unlocks_nothing",
+            inherited_guard_unlocks_nothing,
         ),
         Test::new(
-            "a_holder_that_execs_counts_as_dead",
-            a_holder_that_execs_counts_as_dead,
+            "inherited_handle_sends_nothing",
+            inherited_handle_sends_nothing,
         ),
         Test::new(
-            "a_holder_that_exits_counts_as_dead",
-            a_holder_that_exits_counts_as_dead,
+            "failed_waiter_passes_wake_up_on",
+            failed_waiter_passes_wake_up_on,
         ),
         Test::new(
-            "an_exec_of_another_thread_is_not_told_of",
-            an_exec_of_another_thread,
+            "leaked_guard_does_not_cut_the_list",
+            leaked_guard_does_not_cut_the_list,
+        ),
+        Test::new("stopped_owner_keeps_the_lock", stopped_owner_keeps_the_lock),
+        Test::new(
+            "end_of_owner_thread_is_owner_death",
+            end_of_owner_thread_is_owner_death,
+        ),
+        Test::new("forked_child_owns_no_lock", forked_child_owns_no_lock),
+        Test::new(
+            "unrepaired_lock_is_unrecoverable",
+            unrepaired_lock_is_unrecoverable,
         ),
         Test::new(
-            "an_inherited_guard_unlocks_nothing",
-            an_inherited_guard_unlocks_nothing,
+            "attach_from_other_pid_namespace_fails",
+            attach_from_other_pid_namespace_fails,
         ),
         Test::new(
-            "an_inherited_handle_sends_nothing",
-            an_inherited_handle_sends_nothing,
+            "permits_return_after_owner_death",
+            permits_return_after_owner_death,
         ),
         Test::new(
-            "who_is_refused_passes_its_wake_up_on",
-            who_is_refused_passes_its_wake_up_on,
-        ),
-        Test::new(
-            "a_leaked_guard_does_not_cut_the_list",
-            a_leaked_guard_does_not_cut_the_list,
-        ),
-        Test::new(
-            "a_stopped_holder_keeps_the_lock",
-            a_stopped_holder_keeps_the_lock,
-        ),
-        Test::new(
-            "a_thread_that_ends_is_told_of",
-            a_thread_that_ends_is_told_of,
-        ),
-        Test::new("a_forked_child_holds_nothing", a_forked_child_holds_nothing),
-        Test::new(
-            "what_is_not_repaired_is_lost_for_all",
-            what_is_not_repaired_is_lost_for_all,
-        ),
-        Test::new(
-            "another_pid_namespace_is_refused",
-            another_pid_namespace_is_refused,
-        ),
-        Test::new(
-            "a_dead_holders_permits_come_back",
-            a_dead_holders_permits_come_back,
-        ),
-        Test::new(
-            "more_locks_than_the_kernel_can_tell_of",
-            more_locks_than_can_be_told,
+            "robust_list_limit_is_an_error",
+            robust_list_limit_is_an_error,
         ),
     ]
 }
 
-/// The most that a thread can hold, and one more.
+/// One more lock than a thread can hold.
 const MANY: usize = 129;
 
 fn region() -> Region {
-    Region::memfd("deaths", 16 * 4096).expect("a region")
+    Region::memfd("crashes", 16 * 4096).expect("a region")
 }
 
-fn start(region: &Region, part: &str) -> Actor {
-    Actor::start(region, &[format!("lock {part}")])
+fn start(region: &Region, role: &str) -> Actor {
+    Actor::start(region, &[format!("lock {role}")])
 }
 
 fn expect(actor: &mut Actor, word: &str) {
@@ -100,14 +91,14 @@ fn expect(actor: &mut Actor, word: &str) {
     assert_eq!(reply.as_deref(), Ok(word));
 }
 
-fn is_told(lock: &RobustMutex<u64>) -> u64 {
+fn repair(lock: &RobustMutex<u64>) -> u64 {
     match lock.lock_timeout(TIMEOUT) {
         Err(RobustLockError::OwnerDied(found)) => *found.mark_consistent(),
-        other => panic!("expected the news of a death, found {other:?}"),
+        other => panic!("expected owner death, found {other:?}"),
     }
 }
 
-fn is_free(lock: &RobustMutex<u64>) {
+fn assert_clean(lock: &RobustMutex<u64>) {
     let locked = lock.lock_timeout(TIMEOUT);
     assert!(locked.is_ok(), "{locked:?}");
 }
@@ -116,13 +107,13 @@ type Robust = RobustMonitorBuffer<u64, [Slot<u64>]>;
 
 type RobustTurns = RobustBoundedBuffer<u64, [TurnSlot<u64>]>;
 
-/// In an actor: a sender that the child of a fork inherits sends nothing.
+/// Checks in an actor that a handle inherited by a forked child neither sends nor receives.
 fn inherited_handle<B: Buffer<Item = u64> + ?Sized>(buffer: &B) {
     let (sender, receiver) = match (buffer.sender(), buffer.receiver()) {
         (Ok(sender), Ok(receiver)) => (sender, receiver),
-        _ => panic!("both are open"),
+        _ => panic!("the buffer is open"),
     };
-    // SAFETY: this process has one thread, and the child only tries to send and to receive, and exits.
+    // SAFETY: this process has one thread. The child only tries to send and receive, and exits.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => {
             let cause = ChannelError::Inherited;
@@ -130,73 +121,79 @@ fn inherited_handle<B: Buffer<Item = u64> + ?Sized>(buffer: &B) {
             let items: Vec<_> = receiver.iter().collect();
             let received = receiver.try_recv() == Err(TryRecvError::Failed(cause.clone()));
             drop((sender, receiver));
-            let is_told = sent && received && items == [Err(cause)];
-            std::process::exit(i32::from(!is_told));
+            let repair = sent && received && items == [Err(cause)];
+            std::process::exit(i32::from(!repair));
         }
         ForkResult::Parent { child } => {
-            let status = waitpid(child, None).expect("the child is ours");
-            assert_eq!(status, WaitStatus::Exited(child, 0), "nothing was sent");
+            let status = waitpid(child, None).expect("this process has the child");
+            assert_eq!(
+                status,
+                WaitStatus::Exited(child, 0),
+                "the child sent nothing"
+            );
             assert!(sender.try_send(7).is_ok() && receiver.try_recv() == Ok(7));
-            say("both ends are open");
+            report("both sides are open");
         }
     }
 }
 
-/// In an actor: locks as many as it can.
-fn hold_many(locks: &[RobustMutex<u64>]) {
-    let mut held = Vec::new();
+/// Locks as many locks as possible in an actor.
+fn lock_many(locks: &[RobustMutex<u64>]) {
+    let mut guards = Vec::new();
     for lock in locks {
         match lock.lock() {
-            Ok(guard) => held.push(guard),
-            Err(RobustLockError::RobustList(why)) => say(&format!("{}: {why}", held.len())),
+            Ok(guard) => guards.push(guard),
+            Err(RobustLockError::RobustList(error)) => {
+                report(&format!("{}: {error}", guards.len()))
+            }
             Err(error) => panic!("{error}"),
         }
     }
-    hear();
+    await_command();
 }
 
-/// In an actor.
-pub fn play(region: &Region, part: &str) {
-    if part == "inherited handle" {
+/// Runs a role in an actor.
+pub fn run(region: &Region, role: &str) {
+    if role == "inherited handle" {
         inherited_handle::<Robust>(region.attach("monitor").expect("the buffer"));
         return inherited_handle::<RobustTurns>(
-            region.attach("bounded").expect("the other buffer"),
+            region.attach("bounded").expect("the bounded buffer"),
         );
     }
-    if part == "permits" {
+    if role == "permits" {
         let semaphore: &RobustSemaphore<3> = region.attach("semaphore").expect("the semaphore");
         let _permits = [semaphore.acquire(), semaphore.acquire()];
-        say("held");
-        hear();
+        report("locked");
+        await_command();
         return;
     }
-    if part == "namespace" {
-        return say(&from_another_namespace(region));
+    if role == "namespace" {
+        return report(&from_another_namespace(region));
     }
-    if part == "many" {
-        return hold_many(region.attach("locks").expect("the locks"));
+    if role == "many" {
+        return lock_many(region.attach("locks").expect("the locks"));
     }
     let lock: &RobustMutex<u64> = region.attach("lock").expect("the lock");
-    match part {
+    match role {
         "repair" => {
             let Err(RobustLockError::OwnerDied(mut found)) = lock.lock() else {
-                panic!("expected the news of a death");
+                panic!("expected owner death");
             };
             *found += 1;
-            say("repairing");
-            hear();
+            report("repairing");
+            await_command();
         }
         "exec in a thread" => {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
-                    let _guard = lock.lock().expect("it is free");
-                    say("held");
+                    let _guard = lock.lock().expect("the lock is free");
+                    report("locked");
                     panic!("{}", std::process::Command::new("cat").exec());
                 });
             });
         }
         "leak" => {
-            let _guard = lock.lock().expect("it is free");
+            let _guard = lock.lock().expect("the lock is free");
             let leaked = Box::new(RobustMutex::new(0));
             std::mem::forget(leaked.lock());
             drop(leaked);
@@ -206,36 +203,37 @@ pub fn play(region: &Region, part: &str) {
                 replaced = RobustMutex::new(value);
             }
             let other = Region::memfd("leak", 4096).expect("a region");
-            let inside: &RobustMutex<u64> = other.create("inside", ()).expect("room");
+            let inside: &RobustMutex<u64> =
+                other.create("inside", ()).expect("the region has room");
             std::mem::forget(inside.lock());
             drop(other);
-            say("held");
-            hear();
+            report("locked");
+            await_command();
         }
         "wait" => {
-            say("waiting");
+            report("waiting");
             let locked = lock.lock();
-            say(match locked {
+            report(match locked {
                 Ok(_) => "clean",
-                Err(RobustLockError::OwnerDied(_)) => "told",
+                Err(RobustLockError::OwnerDied(_)) => "owner died",
                 Err(RobustLockError::Unrecoverable) => "unrecoverable",
                 Err(_) => "another error",
             });
         }
-        _ => hold(lock, part),
+        _ => hold_and_act(lock, role),
     }
 }
 
-fn hold(lock: &RobustMutex<u64>, part: &str) {
-    let mut guard = lock.lock().expect("it is free");
+fn hold_and_act(lock: &RobustMutex<u64>, role: &str) {
+    let mut guard = lock.lock().expect("the lock is free");
     *guard += 1;
-    say("held");
-    match part {
-        "hold" => drop(hear()),
+    report("locked");
+    match role {
+        "hold" => drop(await_command()),
         "exit" => std::process::exit(0),
         "exec" => panic!("{}", std::process::Command::new("cat").exec()),
         "fork and lock" => {
-            // SAFETY: this process has one thread, and the child only locks, drops guards and exits.
+            // SAFETY: this process has one thread. The child only locks, drops guards and exits.
             match unsafe { fork() }.expect("a child") {
                 ForkResult::Child => {
                     let own = lock.lock_timeout(TIMEOUT);
@@ -246,14 +244,18 @@ fn hold(lock: &RobustMutex<u64>, part: &str) {
                 }
                 ForkResult::Parent { child } => {
                     drop(guard);
-                    let status = waitpid(child, None).expect("the child is ours");
-                    assert_eq!(status, WaitStatus::Exited(child, 0), "the child held it");
-                    say("released");
+                    let status = waitpid(child, None).expect("this process has the child");
+                    assert_eq!(
+                        status,
+                        WaitStatus::Exited(child, 0),
+                        "the child holds its lock"
+                    );
+                    report("released");
                 }
             }
         }
         "fork" => {
-            // SAFETY: this process has one thread, and the child only drops the guard and exits.
+            // SAFETY: this process has one thread. The child only drops the guard and exits.
             match unsafe { fork() }.expect("a child") {
                 ForkResult::Child => {
                     drop(guard);
@@ -262,95 +264,101 @@ fn hold(lock: &RobustMutex<u64>, part: &str) {
                     std::process::exit(i32::from(!is_held));
                 }
                 ForkResult::Parent { child } => {
-                    let status = waitpid(child, None).expect("the child is ours");
-                    assert_eq!(status, WaitStatus::Exited(child, 0), "the lock stays held");
+                    let status = waitpid(child, None).expect("this process has the child");
+                    assert_eq!(
+                        status,
+                        WaitStatus::Exited(child, 0),
+                        "the lock stays locked"
+                    );
                     *guard += 1;
                     drop(guard);
-                    say("released");
+                    report("released");
                 }
             }
         }
-        other => panic!("no holder does {other:?}"),
+        other => panic!("unknown role {other:?}"),
     }
 }
 
-fn a_killed_holder_is_told_of() {
+fn next_locker_learns_of_owner_death() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut actor = start(&region, "hold");
-    expect(&mut actor, "held");
+    expect(&mut actor, "locked");
     assert!(matches!(lock.try_lock(), Err(RobustLockError::TimedOut)));
     actor.signal(SIGKILL);
-    assert_eq!(is_told(lock), 1, "what the dead one has written");
-    is_free(lock);
+    assert_eq!(repair(lock), 1, "the value written by the dead owner");
+    assert_clean(lock);
 }
 
-fn a_killed_holder_wakes_who_waits() {
+fn owner_death_wakes_waiter() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
-    // Whoever is not woken by the kernel would sleep until then.
+    // Without a wake-up by the kernel the waiter sleeps forever.
     interlatch::sync::set_recheck_interval(Duration::MAX);
     std::thread::scope(|scope| {
         let mut holder = start(&region, "hold");
-        expect(&mut holder, "held");
-        let waiter = scope.spawn(|| is_told(lock));
+        expect(&mut holder, "locked");
+        let waiter = scope.spawn(|| repair(lock));
         let deadline = Instant::now() + TIMEOUT;
-        while !is_marked(lock) {
-            assert!(Instant::now() < deadline, "nobody waits");
+        while !has_waiters_bit(lock) {
+            assert!(Instant::now() < deadline, "no thread waits for the lock");
             std::thread::yield_now();
         }
         holder.signal(SIGKILL);
-        assert_eq!(waiter.join().expect("it is told"), 1);
+        assert_eq!(waiter.join().expect("the waiter does not panic"), 1);
     });
     interlatch::sync::set_recheck_interval(Duration::from_millis(100));
 }
 
-/// Whether somebody is said to wait: the first word of the lock.
-fn is_marked(lock: &RobustMutex<u64>) -> bool {
-    // SAFETY: the lock begins with an atomic word, as its documentation of the layout says.
+/// Returns whether the waiters bit is set in the lock word.
+fn has_waiters_bit(lock: &RobustMutex<u64>) -> bool {
+    // SAFETY: the documented layout of the lock begins with an atomic word.
     let word =
         unsafe { interlatch::platform::AtomicU32::from_ptr((&raw const *lock).cast_mut().cast()) };
     word.load(interlatch::platform::Ordering::Relaxed) >> 31 == 1
 }
 
-fn a_second_death_is_told_of_too() {
+fn second_owner_death_is_reported() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut first = start(&region, "hold");
-    expect(&mut first, "held");
+    expect(&mut first, "locked");
     first.signal(SIGKILL);
     drop(first);
     let mut second = start(&region, "repair");
     expect(&mut second, "repairing");
     second.signal(SIGKILL);
-    assert_eq!(is_told(lock), 2);
-    is_free(lock);
+    assert_eq!(repair(lock), 2);
+    assert_clean(lock);
 }
 
-fn a_holder_that_execs_counts_as_dead() {
+fn exec_of_owner_is_owner_death() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut actor = start(&region, "exec");
-    expect(&mut actor, "held");
-    assert_eq!(is_told(lock), 1);
-    // It lives on as another program, which says what it hears.
+    expect(&mut actor, "locked");
+    assert_eq!(repair(lock), 1);
+    // The process now runs another program, `cat`, which repeats its input.
     actor.tell("alive");
     expect(&mut actor, "alive");
 }
 
-fn a_holder_that_exits_counts_as_dead() {
+fn exit_of_owner_is_owner_death() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let actor = start(&region, "exit");
-    actor.end(Instant::now() + TIMEOUT).expect("it ends well");
-    assert_eq!(is_told(lock), 1);
+    actor
+        .end(Instant::now() + TIMEOUT)
+        .expect("the actor succeeds");
+    assert_eq!(repair(lock), 1);
 }
 
-fn a_stopped_holder_keeps_the_lock() {
+fn stopped_owner_keeps_the_lock() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut actor = start(&region, "hold");
-    expect(&mut actor, "held");
+    expect(&mut actor, "locked");
     actor.signal(SIGSTOP);
     let locked = lock.lock_timeout(Duration::from_millis(300));
     assert!(
@@ -358,47 +366,49 @@ fn a_stopped_holder_keeps_the_lock() {
         "{locked:?}"
     );
     actor.signal(SIGCONT);
-    actor.tell("go on");
-    actor.end(Instant::now() + TIMEOUT).expect("it ends well");
-    is_free(lock);
+    actor.tell("continue");
+    actor
+        .end(Instant::now() + TIMEOUT)
+        .expect("the actor succeeds");
+    assert_clean(lock);
 }
 
-fn a_thread_that_ends_is_told_of() {
+fn end_of_owner_thread_is_owner_death() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     std::thread::scope(|scope| {
-        scope.spawn(|| std::mem::forget(lock.lock().expect("it is free")));
+        scope.spawn(|| std::mem::forget(lock.lock().expect("the lock is free")));
     });
-    assert_eq!(is_told(lock), 0);
+    assert_eq!(repair(lock), 0);
 }
 
-fn a_forked_child_holds_nothing() {
+fn forked_child_owns_no_lock() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut actor = start(&region, "fork");
-    expect(&mut actor, "held");
+    expect(&mut actor, "locked");
     expect(&mut actor, "released");
     let value = lock.lock_timeout(TIMEOUT).map(|guard| *guard);
     assert!(matches!(value, Ok(2)), "{value:?}");
 }
 
-fn what_is_not_repaired_is_lost_for_all() {
+fn unrepaired_lock_is_unrecoverable() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut holder = start(&region, "hold");
-    expect(&mut holder, "held");
+    expect(&mut holder, "locked");
     let mut waiters = [start(&region, "wait"), start(&region, "wait")];
     waiters
         .iter_mut()
         .for_each(|waiter| expect(waiter, "waiting"));
     holder.signal(SIGKILL);
     let deadline = Instant::now() + TIMEOUT;
-    let mut heard = waiters
+    let mut replies = waiters
         .each_mut()
-        .map(|waiter| waiter.reply(deadline).expect("a word"));
-    heard.sort();
-    // The one that is told drops the guard.
-    assert_eq!(heard, ["told", "unrecoverable"]);
+        .map(|waiter| waiter.reply(deadline).expect("a reply"));
+    replies.sort();
+    // The waiter that observes the owner death drops the guard without a repair.
+    assert_eq!(replies, ["owner died", "unrecoverable"]);
     assert!(matches!(lock.lock(), Err(RobustLockError::Unrecoverable)));
     assert!(matches!(
         lock.try_lock(),
@@ -406,9 +416,9 @@ fn what_is_not_repaired_is_lost_for_all() {
     ));
 }
 
-fn more_locks_than_can_be_told() {
+fn robust_list_limit_is_an_error() {
     let region = region();
-    let locks: &[RobustMutex<u64>] = region.create("locks", MANY).expect("room");
+    let locks: &[RobustMutex<u64>] = region.create("locks", MANY).expect("the region has room");
     let mut actor = start(&region, "many");
     expect(
         &mut actor,
@@ -416,83 +426,89 @@ fn more_locks_than_can_be_told() {
     );
     actor.signal(SIGKILL);
     locks[..MANY - 1].iter().for_each(|lock| {
-        is_told(lock);
+        repair(lock);
     });
-    is_free(&locks[MANY - 1]);
+    assert_clean(&locks[MANY - 1]);
 }
 
-/// Two threads wait for a turn. The first one is told of it, but holds so many locks that it cannot take
-/// it; the second one gets it, although nobody looks again by itself.
-fn who_is_refused_passes_its_wake_up_on() {
+/// Two threads wait for a turn. The first waiter is woken but holds the maximum of robust locks, so
+/// it fails. The second waiter must get the turn without a recheck.
+fn failed_waiter_passes_wake_up_on() {
     let locks: [RobustMutex<u64>; MANY - 2] = [const { RobustMutex::new(0) }; MANY - 2];
     let pair = RobustSemaphorePair::new([PairSlot::new()]);
-    let turn = pair.write().expect("it is free");
+    let turn = pair.write().expect("the lock is free");
     interlatch::sync::set_recheck_interval(Duration::MAX);
-    let (tell, told) = std::sync::mpsc::channel();
+    let (thread_sender, threads) = std::sync::mpsc::channel();
     let (done, is_done) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
-        let refused = scope.spawn(|| {
-            let held: Vec<_> = locks
+        let failed = scope.spawn(|| {
+            let guards: Vec<_> = locks
                 .iter()
                 .map(|lock| lock.lock().expect("free"))
                 .collect();
-            tell.send(nix::unistd::gettid()).expect("the test waits");
-            let refused = pair.write_timeout(TIMEOUT).err();
-            drop(held);
-            refused
+            thread_sender
+                .send(nix::unistd::gettid())
+                .expect("the test receives");
+            let failed = pair.write_timeout(TIMEOUT).err();
+            drop(guards);
+            failed
         });
-        until_asleep(told.recv().expect("it comes"));
-        let served = scope.spawn(|| {
-            tell.send(nix::unistd::gettid()).expect("the test waits");
-            let served = pair.write().err();
-            done.send(()).expect("the test waits");
-            served
+        wait_until_asleep(threads.recv().expect("the thread starts"));
+        let succeeded = scope.spawn(|| {
+            thread_sender
+                .send(nix::unistd::gettid())
+                .expect("the test receives");
+            let succeeded = pair.write().err();
+            done.send(()).expect("the test receives");
+            succeeded
         });
-        until_asleep(told.recv().expect("it comes"));
+        wait_until_asleep(threads.recv().expect("the thread starts"));
         drop(turn);
         let in_time = is_done.recv_timeout(TIMEOUT);
-        // This wakes it, if nobody else has.
+        // Wakes the second waiter if its wake-up was lost, so that the test ends.
         drop(pair.try_write());
-        assert!(in_time.is_ok(), "nobody told the second one");
-        let refused = refused.join().expect("no panic");
+        assert!(in_time.is_ok(), "the second waiter was not woken");
+        let failed = failed.join().expect("no panic");
         assert!(
-            matches!(refused, Some(AcquireError::RobustList(_))),
-            "{refused:?}"
+            matches!(failed, Some(AcquireError::RobustList(_))),
+            "{failed:?}"
         );
-        assert_eq!(served.join().expect("no panic"), None);
+        assert_eq!(succeeded.join().expect("no panic"), None);
     });
     interlatch::sync::set_recheck_interval(Duration::from_millis(100));
 }
 
 /// Waits until a thread of this process sleeps on a futex.
-fn until_asleep(thread: Pid) {
+fn wait_until_asleep(thread: Pid) {
     let deadline = Instant::now() + TIMEOUT;
     let call = || std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall"));
     let futex = format!("{} ", libc::SYS_futex);
     while !call().is_ok_and(|call| call.starts_with(&futex)) {
-        assert!(Instant::now() < deadline, "it does not wait");
+        assert!(Instant::now() < deadline, "the thread does not sleep");
         std::thread::yield_now();
     }
 }
 
-fn a_dead_holders_permits_come_back() {
+fn permits_return_after_owner_death() {
     let region = region();
     let semaphore: &RobustSemaphore<3> = region.create("semaphore", ()).expect("a semaphore");
     let mut actor = start(&region, "permits");
-    expect(&mut actor, "held");
-    let last = semaphore.try_acquire().expect("one is left");
+    expect(&mut actor, "locked");
+    let last = semaphore.try_acquire().expect("one permit is left");
     assert!(!last.is_owner_died() && semaphore.held() == 3);
     assert!(semaphore.try_acquire().is_err());
     std::thread::scope(|scope| {
-        // This one sleeps already, or will: it looks again.
+        // No wake-up follows the death: the waiter finds the permit when it rechecks.
         let waiter = scope.spawn(|| {
-            let permit = semaphore.acquire_timeout(TIMEOUT).expect("it comes back");
+            let permit = semaphore
+                .acquire_timeout(TIMEOUT)
+                .expect("the permit of the dead owner");
             assert!(permit.is_owner_died());
         });
         std::thread::yield_now();
         actor.signal(SIGKILL);
         drop(actor);
-        waiter.join().expect("it gets a permit");
+        waiter.join().expect("the waiter gets a permit");
     });
     let others = [semaphore.try_acquire(), semaphore.try_acquire()];
     assert!(others.iter().all(Result::is_ok), "{others:?}");
@@ -500,50 +516,51 @@ fn a_dead_holders_permits_come_back() {
     assert_eq!(semaphore.held(), 0);
 }
 
-/// In an actor: what a child of it in another pid namespace hears when it attaches.
+/// Reports in an actor how attaching fails for a child in another PID namespace.
 fn from_another_namespace(region: &Region) -> String {
     if let Err(error) = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID) {
-        return format!("skipped: no pid namespace can be made here: {error}");
+        return format!("skipped: PID namespaces are not available here: {error}");
     }
     let descriptor = region.descriptor().expect("a memfd");
     let copy = descriptor.try_clone_to_owned().expect("a descriptor");
-    // SAFETY: this process has one thread.
+    // SAFETY: this process has one thread. The child only attaches and exits.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => {
-            let refused = Region::from_descriptor(copy).map(|_| ());
+            let failed = Region::from_descriptor(copy).map(|_| ());
             if let Err(RegionError::Namespace {
                 created_in,
                 this_process,
-            }) = &refused
+            }) = &failed
             {
                 std::process::exit(i32::from(created_in == this_process));
             }
-            eprintln!("{refused:?}");
+            eprintln!("{failed:?}");
             std::process::exit(2);
         }
         ForkResult::Parent { child } => match waitpid(child, None) {
-            Ok(WaitStatus::Exited(_, 0)) => "refused".into(),
+            Ok(WaitStatus::Exited(_, 0)) => "attach failed".into(),
             other => format!("{other:?}"),
         },
     }
 }
 
-fn another_pid_namespace_is_refused() {
+fn attach_from_other_pid_namespace_fails() {
     let region = region();
     let mut actor = start(&region, "namespace");
-    let reply = actor.reply(Instant::now() + TIMEOUT).expect("a word");
+    let reply = actor.reply(Instant::now() + TIMEOUT).expect("a reply");
     if reply.starts_with("skipped") {
         return println!("{reply}");
     }
-    assert_eq!(reply, "refused");
+    assert_eq!(reply, "attach failed");
 }
 
-/// A limit of the kernel: the thread has another id by the time when it looks. libc's are lost too.
-fn an_exec_of_another_thread() {
+/// Documents a limit of the kernel: `exec` in another thread changes the thread's ID before the
+/// kernel walks its robust list. Robust mutexes of libc are lost too.
+fn exec_of_other_thread_is_not_reported() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut actor = start(&region, "exec in a thread");
-    expect(&mut actor, "held");
+    expect(&mut actor, "locked");
     actor.tell("alive");
     expect(&mut actor, "alive");
     let locked = lock.try_lock();
@@ -553,28 +570,28 @@ fn an_exec_of_another_thread() {
     );
 }
 
-fn an_inherited_guard_unlocks_nothing() {
+fn inherited_guard_unlocks_nothing() {
     let region = region();
     let _: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut actor = start(&region, "fork and lock");
-    expect(&mut actor, "held");
+    expect(&mut actor, "locked");
     expect(&mut actor, "released");
 }
 
-fn a_leaked_guard_does_not_cut_the_list() {
+fn leaked_guard_does_not_cut_the_list() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
     let mut actor = start(&region, "leak");
-    expect(&mut actor, "held");
+    expect(&mut actor, "locked");
     actor.signal(SIGKILL);
-    assert_eq!(is_told(lock), 0);
+    assert_eq!(repair(lock), 0);
 }
 
-fn an_inherited_handle_sends_nothing() {
+fn inherited_handle_sends_nothing() {
     let region = region();
     let _: &Robust = region.create("monitor", 2).expect("a buffer");
     let _: &RobustTurns = region.create("bounded", 2).expect("a buffer");
     let mut actor = start(&region, "inherited handle");
-    expect(&mut actor, "both ends are open");
-    expect(&mut actor, "both ends are open");
+    expect(&mut actor, "both sides are open");
+    expect(&mut actor, "both sides are open");
 }

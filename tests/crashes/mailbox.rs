@@ -1,12 +1,12 @@
-//! A server and three clients on one message queue, one of them after the other killed at a random moment
-//! and replaced: replies reach the one that has asked, whole and once; nothing is lost but with the dead,
-//! and no room is.
+//! A server and three clients share one message queue while they are killed at random moments and
+//! replaced. Replies reach the client that asked, intact and once. Only a message that a dead
+//! process was handling is lost, and no capacity.
 //!
-//! As long as `soak`, and by the same variables.
+//! The soak follows the variables of the module `soak`.
 
-use super::actor::say;
+use super::actor::report;
 use super::harness::Test;
-use super::soak::{WORKERS, in_peace, kill_for, worker};
+use super::soak::{WORKERS, run_and_kill, without_leaks, worker};
 use interlatch::channel::RecvTimeoutError;
 use interlatch::channel::message_queue::{MessageQueueExt, MessageType, QueueLimits, Select};
 use interlatch::platform::AtomicU64;
@@ -18,46 +18,46 @@ use nix::unistd::Pid;
 use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
-    let name = "replies_reach_their_clients_however_often_somebody_is_killed";
-    vec![Test::new(name, soak)]
+    let name = "replies_reach_clients_while_processes_are_killed";
+    vec![Test::new(name, replies_reach_clients)]
 }
 
-/// Worker 0; the others are clients.
+/// The worker that serves. The others are clients.
 const SERVER: usize = 0;
 
-/// Above the numbers of all processes.
+/// The type of requests, above all process IDs.
 const REQUEST: i64 = 1 << 32;
 
-/// Room for a request of each and some replies, so that all kinds of waiting happen.
+/// Capacity for a request of each client and some replies, so that every kind of wait occurs.
 const LIMITS: QueueLimits = QueueLimits {
     messages: 5,
     bytes: 600,
 };
 
-/// How much is known to have happened: each number is changed after that.
+/// Counts of completed steps: each is incremented after the step.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Tally {
     asked: AtomicU64,
-    /// Requests that a server has received, and replies that it has sent.
-    heard: AtomicU64,
+    /// Requests that a server has received.
+    received: AtomicU64,
     answered: AtomicU64,
     /// Replies that a client has received.
-    learned: AtomicU64,
-    /// Replies to the dead, which a server has removed.
+    delivered: AtomicU64,
+    /// Replies to dead clients that a server or a successor has removed.
     removed: AtomicU64,
 }
 
 fn add_one(word: &AtomicU64) {
-    // Release pairs with the Acquire of the parent.
+    // Release pairs with the Acquire load of the parent.
     word.fetch_add(1, Release);
 }
 
-fn kind(number: i64) -> MessageType {
+fn message_type(number: i64) -> MessageType {
     MessageType::new(number).expect("positive")
 }
 
-/// A client that asks for this number gets so many bytes of it, behind the number.
+/// The reply to a number: the number itself, then up to 249 bytes of its lowest byte.
 fn reply(number: u64) -> Vec<u8> {
     let length = (number % 250) as usize;
     let mut bytes = number.to_ne_bytes().to_vec();
@@ -65,24 +65,24 @@ fn reply(number: u64) -> Vec<u8> {
     bytes
 }
 
-/// The number that the reply is to; it must be whole.
-fn replied(bytes: &[u8]) -> u64 {
+/// Returns the number that the reply answers. Panics if the reply is torn.
+fn request_of_reply(bytes: &[u8]) -> u64 {
     let number = bytes.first_chunk().expect("a number comes first");
     let number = u64::from_ne_bytes(*number);
     assert_eq!(bytes, reply(number), "a torn reply");
     number
 }
 
-fn briefly() -> Timeout {
+fn short_timeout() -> Timeout {
     Timeout::after(Duration::from_millis(2))
 }
 
-/// In an actor: serves or asks until it is killed.
-pub fn play(region: &Region, part: &str) {
-    let (worker, random) = worker(part);
+/// Serves or asks in an actor until it is killed.
+pub fn run(region: &Region, role: &str) {
+    let (worker, random) = worker(role);
     let queue: &MessageQueue = region.attach("queue").expect("the queue");
     let tally: &Tally = region.attach("tally").expect("the tally");
-    say("ready");
+    report("ready");
     match worker {
         SERVER => serve(queue, tally),
         _ => ask(queue, tally, random),
@@ -91,32 +91,33 @@ pub fn play(region: &Region, part: &str) {
 
 fn serve(queue: &MessageQueue, tally: &Tally) {
     loop {
-        let timeout = briefly();
-        match queue.receive_value_with::<[u64; 2]>(Select::Type(kind(REQUEST)), timeout) {
+        let timeout = short_timeout();
+        match queue.receive_value_with::<[u64; 2]>(Select::Type(message_type(REQUEST)), timeout) {
             Ok((_, [client, number])) => {
-                add_one(&tally.heard);
-                // A client that does not listen must not stop the server.
-                let sent = queue.send_with(kind(client as i64), &reply(number), briefly());
+                add_one(&tally.received);
+                // A client that does not receive must not block the server.
+                let sent =
+                    queue.send_with(message_type(client as i64), &reply(number), short_timeout());
                 if sent.is_ok() {
                     add_one(&tally.answered);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => remove_replies_to_the_dead(queue, tally),
+            Err(RecvTimeoutError::Timeout) => remove_replies_to_dead_clients(queue, tally),
             Err(error) => panic!("{error}"),
         }
     }
 }
 
-/// Nobody will receive them, and they take room.
-fn remove_replies_to_the_dead(queue: &MessageQueue, tally: &Tally) {
-    let any_reply = Select::LowestUpTo(kind(REQUEST - 1));
+/// Removes a reply whose client is dead: no process would receive it, and it occupies the queue.
+fn remove_replies_to_dead_clients(queue: &MessageQueue, tally: &Tally) {
+    let any_reply = Select::LowestUpTo(message_type(REQUEST - 1));
     if let Ok(message) = queue.try_receive(any_reply) {
-        replied(&message.bytes);
+        request_of_reply(&message.bytes);
         let client = Pid::from_raw(message.message_type.get() as i32);
         let lives = kill(client, None).is_ok();
         if !lives
             || queue
-                .send_with(message.message_type, &message.bytes, briefly())
+                .send_with(message.message_type, &message.bytes, short_timeout())
                 .is_err()
         {
             add_one(&tally.removed);
@@ -125,52 +126,59 @@ fn remove_replies_to_the_dead(queue: &MessageQueue, tally: &Tally) {
 }
 
 fn ask(queue: &MessageQueue, tally: &Tally, mut random: fastrand::Rng) {
-    let me = MessageType::of_this_process();
-    // What is there for this number is for one that had it before.
-    while queue.try_receive(Select::Type(me)).is_ok() {
+    let this_process = MessageType::of_this_process();
+    // Replies for this process ID belong to an earlier process that had it.
+    while queue.try_receive(Select::Type(this_process)).is_ok() {
         add_one(&tally.removed);
     }
-    let (mut number, mut known) = (random.u64(..1 << 32), Vec::new());
+    let (mut number, mut pending) = (random.u64(..1 << 32), Vec::new());
     loop {
         number += 1;
-        let request = [me.get() as u64, number].map(u64::to_ne_bytes).concat();
-        if queue.send_with(kind(REQUEST), &request, briefly()).is_err() {
+        let request = [this_process.get() as u64, number]
+            .map(u64::to_ne_bytes)
+            .concat();
+        if queue
+            .send_with(message_type(REQUEST), &request, short_timeout())
+            .is_err()
+        {
             continue;
         }
         add_one(&tally.asked);
-        known.push(number);
+        pending.push(number);
         let timeout = Timeout::after(Duration::from_millis(20));
-        while let Ok(message) = queue.receive_with(Select::Type(me), timeout) {
-            add_one(&tally.learned);
-            let number = replied(&message.bytes);
-            let asked = known.iter().position(|known| *known == number);
-            // Replies to earlier numbers may be late; none comes twice, or to another client.
-            known.remove(asked.unwrap_or_else(|| panic!("a reply to {number}, of {known:?}")));
-            if known.is_empty() {
+        while let Ok(message) = queue.receive_with(Select::Type(this_process), timeout) {
+            add_one(&tally.delivered);
+            let number = request_of_reply(&message.bytes);
+            let asked = pending.iter().position(|pending| *pending == number);
+            // Replies to earlier requests may be late. None arrives twice or at another client.
+            pending.remove(
+                asked.unwrap_or_else(|| panic!("a reply to {number}, expected one of {pending:?}")),
+            );
+            if pending.is_empty() {
                 break;
             }
         }
     }
 }
 
-fn soak() {
-    in_peace(|| {
+fn replies_reach_clients() {
+    without_leaks(|| {
         let region = Region::memfd("mailbox", 1 << 14).expect("a region");
-        let queue: &MessageQueue = region.create("queue", LIMITS).expect("room");
-        let tally: &Tally = region.create("tally", ()).expect("room");
-        let deaths = kill_for("mailbox", &region);
-        settle(queue, tally, &deaths);
+        let queue: &MessageQueue = region.create("queue", LIMITS).expect("the region has room");
+        let tally: &Tally = region.create("tally", ()).expect("the region has room");
+        let deaths = run_and_kill("mailbox", &region);
+        check_counts(queue, tally, &deaths);
     });
 }
 
-/// Nothing is lost but with the dead, and there is as much room as ever.
-fn settle(queue: &MessageQueue, tally: &Tally, deaths: &[u64; WORKERS]) {
+/// Checks that only messages of dead processes are lost and that no capacity is lost.
+fn check_counts(queue: &MessageQueue, tally: &Tally, deaths: &[u64; WORKERS]) {
     let (mut requests, mut replies) = (0, 0);
     while let Ok(message) = queue.try_receive(Select::First) {
         match message.message_type.get() {
             REQUEST => requests += 1,
             _ => {
-                replied(&message.bytes);
+                request_of_reply(&message.bytes);
                 replies += 1;
             }
         }
@@ -178,45 +186,53 @@ fn settle(queue: &MessageQueue, tally: &Tally, deaths: &[u64; WORKERS]) {
     let servers: u64 = deaths[SERVER];
     let clients: u64 = deaths[SERVER + 1..].iter().sum();
     let read = |word: &AtomicU64| word.load(Acquire);
-    let (asked, heard, answered) = (
+    let (asked, received, answered) = (
         read(&tally.asked),
-        read(&tally.heard),
+        read(&tally.received),
         read(&tally.answered),
     );
-    let (learned, removed) = (read(&tally.learned), read(&tally.removed));
+    let (delivered, removed) = (read(&tally.delivered), read(&tally.removed));
     println!(
-        "{asked} requests, {heard} heard, {answered} answered, {learned} learned, {removed} removed"
+        "{asked} requests, {received} received, {answered} answered, {delivered} delivered, {removed} removed"
     );
-    // A death may come between what is done and the knowledge of it.
-    agree("requests", (asked, clients), (heard + requests, servers));
-    agree(
+    // A death may fall between a step and its count.
+    check_flow("requests", (asked, clients), (received + requests, servers));
+    check_flow(
         "replies",
         (answered, servers),
-        (learned + removed + replies, clients + servers),
+        (delivered + removed + replies, clients + servers),
     );
-    assert!(learned > clients, "something happened");
-    has_all_its_room(queue);
+    assert!(delivered > clients, "clients received replies");
+    has_full_capacity(queue);
 }
 
-/// What went in, and what came out, each with as many more as those who may have died in between.
-fn agree(what: &str, (sent, senders): (u64, u64), (arrived, receivers): (u64, u64)) {
+/// Checks that the messages sent and received agree, up to one per death on either side.
+fn check_flow(what: &str, (sent, senders): (u64, u64), (arrived, receivers): (u64, u64)) {
     assert!(
         sent <= arrived + receivers && arrived <= sent + senders,
         "{what}: {sent} sent, {senders} senders killed; {arrived} arrived, {receivers} receivers killed"
     );
 }
 
-fn has_all_its_room(queue: &MessageQueue) {
+fn has_full_capacity(queue: &MessageQueue) {
     let each = LIMITS.bytes as usize / LIMITS.messages as usize;
     for number in 1..=i64::from(LIMITS.messages) {
         queue
-            .try_send(kind(number), &vec![1; each])
-            .expect("no room is lost");
+            .try_send(message_type(number), &vec![1; each])
+            .expect("no message slot is lost");
     }
-    assert!(queue.try_send(kind(1), &[]).is_err(), "it is full");
+    assert!(
+        queue.try_send(message_type(1), &[]).is_err(),
+        "the queue is full"
+    );
     while queue.try_receive(Select::First).is_ok() {}
     assert_eq!((queue.len(), queue.bytes()), (0, 0));
     let all = vec![1; queue.max_length()];
-    queue.try_send(kind(1), &all).expect("no byte is lost");
-    assert_eq!(queue.try_receive(Select::First).expect("sent").bytes, all);
+    queue
+        .try_send(message_type(1), &all)
+        .expect("no byte is lost");
+    assert_eq!(
+        queue.try_receive(Select::First).expect("a message").bytes,
+        all
+    );
 }

@@ -1,7 +1,7 @@
-//! What survives the death of a real process: locks, wake-ups, and what they protect.
+//! Tests that kill real processes: locks, wake-ups and the data that they protect survive.
 //!
-//! Processes are this program run again as an *actor*, so it has a `main` of its own, with the filters
-//! of a test harness.
+//! A process is this program run again as an *actor*, so it has its own `main`. It takes the
+//! filters of a test harness.
 
 mod actor;
 mod flow;
@@ -16,10 +16,6 @@ mod rendezvous;
 mod ring;
 mod soak;
 mod sweep;
-mod sweep_long;
-mod sweep_messages;
-mod sweep_passing;
-mod sweep_ring;
 mod tally;
 mod wakeups;
 
@@ -27,8 +23,8 @@ use interlatch_testing::{harness, process};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(part) = process::role() {
-        return actor::main(&part);
+    if let Some(role) = process::role() {
+        return actor::main(&role);
     }
     let mut tests = lock::tests();
     tests.extend(mixed::tests());

@@ -1,6 +1,6 @@
-//! libc's robust mutexes and ours in one thread: both are on the one list that the kernel knows.
+//! Robust mutexes of libc and of interlatch in one thread share the robust list of the kernel.
 
-use super::actor::{hear, say};
+use super::actor::{await_command, report};
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
 use super::pthread::Pthread;
@@ -12,19 +12,19 @@ use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
-    let name = "libcs_robust_mutexes_and_ours_keep_to_one_list";
-    vec![Test::new(name, both_keep_to_one_list)]
+    let name = "robust_mutexes_share_one_list_with_libc";
+    vec![Test::new(name, robust_mutexes_share_one_list_with_libc)]
 }
 
-/// How many there are of each kind.
+/// Number of mutexes of each implementation.
 const EACH: usize = 3;
 
-/// Ours are 0 to 2, libc's are 3 to 5; each step locks one, or unlocks it if it is locked.
-fn both_keep_to_one_list() {
+/// Each step toggles a mutex: 0 to 2 are interlatch's, 3 to 5 are libc's.
+fn robust_mutexes_share_one_list_with_libc() {
     let persistence = FileFailurePersistence::Direct("tests/crashes/mixed.proptest-regressions");
     let config = Config {
         cases: 48,
-        // A case that fails takes until a deadline.
+        // A failing case runs into a timeout.
         max_shrink_iters: 8,
         failure_persistence: Some(Box::new(persistence)),
         ..Config::default()
@@ -43,10 +43,10 @@ struct Objects<'a> {
 fn check(steps: &[usize]) -> Result<(), String> {
     let region = Region::memfd("mixed", 4096).expect("a region");
     let objects = Objects {
-        ours: region.create("ours", ()).expect("room"),
-        libcs: region.create("libc's", ()).expect("room"),
+        ours: region.create("ours", ()).expect("the region has room"),
+        libcs: region.create("libc's", ()).expect("the region has room"),
     };
-    objects.libcs.iter().for_each(|mutex| mutex.make());
+    objects.libcs.iter().for_each(|mutex| mutex.init());
     let words: Vec<String> = steps.iter().map(usize::to_string).collect();
     let mut actor = Actor::start(&region, &[format!("mixed {}", words.join(" "))]);
     assert_eq!(actor.reply(Instant::now() + TIMEOUT)?, "done");
@@ -54,10 +54,10 @@ fn check(steps: &[usize]) -> Result<(), String> {
     drop(actor);
     for number in 0..2 * EACH {
         let times = steps.iter().filter(|step| **step == number).count();
-        let (held, told) = (times % 2 == 1, objects.hears_of_a_death(number)?);
-        if held != told {
+        let (was_locked, is_owner_died) = (times % 2 == 1, objects.is_owner_died(number)?);
+        if was_locked != is_owner_died {
             return Err(format!(
-                "{number}: held by the dead: {held}, told of: {told}"
+                "mutex {number}: locked at the death: {was_locked}, owner death reported: {is_owner_died}"
             ));
         }
     }
@@ -65,12 +65,12 @@ fn check(steps: &[usize]) -> Result<(), String> {
 }
 
 impl Objects<'_> {
-    fn hears_of_a_death(&self, number: usize) -> Result<bool, String> {
+    fn is_owner_died(&self, number: usize) -> Result<bool, String> {
         if let Some(mutex) = number.checked_sub(EACH) {
             let mutex = &self.libcs[mutex];
-            let told = mutex.lock();
+            let is_owner_died = mutex.lock();
             mutex.unlock();
-            return Ok(told);
+            return Ok(is_owner_died);
         }
         match self.ours[number].lock_timeout(Duration::from_secs(10)) {
             Ok(_) => Ok(false),
@@ -83,29 +83,29 @@ impl Objects<'_> {
     }
 }
 
-/// In an actor: does the steps, says so, and waits for its end.
-pub fn play(region: &Region, part: &str) {
+/// Performs the steps in an actor, reports, and waits to be killed.
+pub fn run(region: &Region, role: &str) {
     let objects = Objects {
-        ours: region.attach("ours").expect("they are there"),
-        libcs: region.attach("libc's").expect("they are there"),
+        ours: region.attach("ours").expect("the mutexes exist"),
+        libcs: region.attach("libc's").expect("the mutexes exist"),
     };
     let mut guards: [Option<RobustMutexGuard<'_, u64>>; EACH] = [const { None }; EACH];
     let mut locked = [false; EACH];
-    for word in part.split(' ') {
+    for word in role.split(' ') {
         let number: usize = word.parse().expect("a number");
         if let Some(mutex) = number.checked_sub(EACH) {
             match locked[mutex] {
                 true => objects.libcs[mutex].unlock(),
-                false => assert!(!objects.libcs[mutex].lock(), "nobody has died yet"),
+                false => assert!(!objects.libcs[mutex].lock(), "no owner has died"),
             }
             locked[mutex] = !locked[mutex];
         } else {
             guards[number] = match guards[number].take() {
                 Some(_unlocked) => None,
-                None => Some(objects.ours[number].lock().expect("it is free")),
+                None => Some(objects.ours[number].lock().expect("the lock is free")),
             };
         }
     }
-    say("done");
-    hear();
+    report("done");
+    await_command();
 }

@@ -1,7 +1,6 @@
-//! Who sends to whom, between real processes: by each other's number, and by that of a mailbox; also when one
-//! of them is killed.
+//! Named channels between real processes, by process ID and by mailbox number, also after a kill.
 
-use super::actor::{hear, say};
+use super::actor::{await_command, report};
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
 use interlatch::Region;
@@ -15,15 +14,27 @@ use std::time::Instant;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("two_processes_that_name_each_other_talk", links),
-        Test::new("a_link_refuses_a_third_process", strangers),
-        Test::new("a_receiver_learns_which_process_has_sent", inboxes),
-        Test::new("processes_share_a_mailbox_by_its_number", mailboxes),
+        Test::new(
+            "linked_processes_exchange_items",
+            linked_processes_exchange_items,
+        ),
+        Test::new(
+            "link_rejects_item_of_third_process",
+            link_rejects_item_of_third_process,
+        ),
+        Test::new(
+            "message_names_sending_process",
+            message_names_sending_process,
+        ),
+        Test::new(
+            "processes_share_mailbox_by_number",
+            processes_share_mailbox_by_number,
+        ),
     ]
 }
 
-const PLACES: usize = 4;
-const BOX: MailboxId = MailboxId(7);
+const SLOTS: usize = 4;
+const MAILBOX: MailboxId = MailboxId(7);
 
 type Number = NamedChannel<u64>;
 
@@ -31,55 +42,57 @@ fn region() -> Region {
     Region::memfd("names", 1 << 16).expect("a region")
 }
 
-fn in_time() -> Timeout {
+fn timeout() -> Timeout {
     Timeout::after(TIMEOUT)
 }
 
 /// An actor that waits for its command.
-fn actor(region: &Region, part: &str) -> (Actor, ProcessId) {
-    let me = ProcessId::current().number();
-    let mut actor = Actor::start(region, &[format!("names {part} {me}")]);
+fn actor(region: &Region, role: &str) -> (Actor, ProcessId) {
+    let parent = ProcessId::current().number();
+    let mut actor = Actor::start(region, &[format!("names {role} {parent}")]);
     let reply = actor.reply(Instant::now() + TIMEOUT);
-    assert_eq!(reply.as_deref(), Ok("there"), "{part}");
+    assert_eq!(reply.as_deref(), Ok("ready"), "{role}");
     let id = ProcessId::new(actor.pid().as_raw() as u32);
     (actor, id)
 }
 
-fn links() {
+fn linked_processes_exchange_items() {
     let region = region();
     let (mut peer, id) = actor(&region, "link");
-    let link =
-        DirectLink::<Number>::open(&region, [ProcessId::current(), id], PLACES).expect("open");
+    let link = DirectLink::<Number>::open(&region, [ProcessId::current(), id], SLOTS)
+        .expect("the channel is open");
     peer.tell("go");
-    link.send_with(20, in_time()).expect("it is there");
-    assert_eq!(link.recv_with(in_time()), Ok(21));
+    link.send_with(20, timeout()).expect("the peer is attached");
+    assert_eq!(link.recv_with(timeout()), Ok(21));
     peer.signal(SIGKILL);
     let ended = DirectLinkError::Recv(RecvTimeoutError::Disconnected);
-    assert_eq!(link.recv_with(in_time()), Err(ended), "it was killed");
+    assert_eq!(link.recv_with(timeout()), Err(ended), "the peer was killed");
 }
 
-fn strangers() {
+fn link_rejects_item_of_third_process() {
     let region = region();
     let (mut peer, id) = actor(&region, "intrude");
     let expected = ProcessId::new(id.number() + 1);
-    let me = ProcessId::current();
-    let link = DirectLink::<Number>::open(&region, [me, expected], PLACES).expect("open");
+    let this_process = ProcessId::current();
+    let link = DirectLink::<Number>::open(&region, [this_process, expected], SLOTS)
+        .expect("the channel is open");
     peer.tell("go");
     let refused = DirectLinkError::WrongSender {
         expected,
         found: id,
     };
-    assert_eq!(link.recv_with(in_time()), Err(refused));
+    assert_eq!(link.recv_with(timeout()), Err(refused));
 }
 
-fn inboxes() {
+fn message_names_sending_process() {
     let region = region();
-    let inbox = Inbox::<Number>::open(&region, ProcessId::current(), PLACES).expect("open");
+    let inbox =
+        Inbox::<Number>::open(&region, ProcessId::current(), SLOTS).expect("the channel is open");
     let mut actors = [actor(&region, "out"), actor(&region, "out")];
     let mut expected: Vec<u32> = actors.iter().map(|(_, id)| id.number()).collect();
     actors.iter_mut().for_each(|(actor, _)| actor.tell("go"));
     let receive = |_| {
-        let message = inbox.recv_with(in_time()).expect("it sends");
+        let message = inbox.recv_with(timeout()).expect("the peer sends");
         assert_eq!(message.item(), u64::from(message.from().number()));
         message.from().number()
     };
@@ -89,56 +102,69 @@ fn inboxes() {
     assert_eq!(found, expected);
 }
 
-fn mailboxes() {
+fn processes_share_mailbox_by_number() {
     let region = region();
-    let mailbox = Mailbox::<Number>::open(&region, BOX, PLACES).expect("open");
+    let mailbox = Mailbox::<Number>::open(&region, MAILBOX, SLOTS).expect("the channel is open");
     let (mut actor, id) = actor(&region, "post");
-    let inbox = mailbox.inbox().expect("open");
-    let other = Mailbox::<Number>::open(&region, MailboxId(8), PLACES).expect("open");
-    let (others, open) = (other.inbox(), other.outbox(id));
-    let (others, _open) = (others.expect("open"), open.expect("open"));
+    let inbox = mailbox.inbox().expect("the channel is open");
+    let other = Mailbox::<Number>::open(&region, MailboxId(8), SLOTS).expect("the channel is open");
+    let (other_inbox, open_outbox) = (other.inbox(), other.outbox(id));
+    let (other_inbox, _other_outbox) = (
+        other_inbox.expect("the channel is open"),
+        open_outbox.expect("the channel is open"),
+    );
     actor.tell("go");
-    let message = inbox.recv_with(in_time()).expect("it sends");
+    let message = inbox.recv_with(timeout()).expect("the peer sends");
     assert_eq!((message.from(), message.item()), (id, 7));
-    let nothing = others.recv_with(Timeout::NonBlocking).map(|_| ());
-    assert_eq!(nothing, Err(RecvTimeoutError::Timeout), "another one");
+    let nothing = other_inbox.recv_with(Timeout::NonBlocking).map(|_| ());
+    assert_eq!(
+        nothing,
+        Err(RecvTimeoutError::Timeout),
+        "the other mailbox is empty"
+    );
 }
 
 /// In an actor.
-pub fn play(region: &Region, part: &str) {
-    let (what, parent) = part.split_once(' ').expect("what, and the parent");
+pub fn run(region: &Region, role: &str) {
+    let (action, parent) = role.split_once(' ').expect("an action and the parent");
     let parent = ProcessId::new(parent.parse().expect("a number"));
-    let me = ProcessId::current();
-    say("there");
-    assert_eq!(hear(), "go");
-    match what {
+    let this_process = ProcessId::current();
+    report("ready");
+    assert_eq!(await_command(), "go");
+    match action {
         "link" => {
-            let link = DirectLink::<Number>::open(region, [me, parent], PLACES).expect("open");
-            let item = link.recv_with(in_time()).expect("it sends");
-            link.send_with(item + 1, in_time()).expect("it is there");
-            hear();
+            let link = DirectLink::<Number>::open(region, [this_process, parent], SLOTS)
+                .expect("the channel is open");
+            let item = link.recv_with(timeout()).expect("the peer sends");
+            link.send_with(item + 1, timeout())
+                .expect("the link exists");
+            await_command();
         }
         "intrude" => {
-            // Into the buffer of a link between others.
-            let neighbour = ProcessId::new(me.number() + 1);
+            // Sends into the buffer of a link between two other processes.
+            let neighbour = ProcessId::new(this_process.number() + 1);
             let name = format!("from {} to {}", neighbour.number(), parent.number());
-            let post: &Number = region.attach(&name).expect("it is there");
-            let sender = interlatch::Channel::sender(post).expect("open");
-            let out = Outbox::new(me, sender);
-            out.send_with(1, in_time()).expect("room");
+            let channel: &Number = region.attach(&name).expect("the link exists");
+            let sender = interlatch::Channel::sender(channel).expect("the channel is open");
+            let out = Outbox::new(this_process, sender);
+            out.send_with(1, timeout()).expect("the channel has room");
         }
         "out" => {
-            let out = Outbox::<Number>::open(region, [me, parent], PLACES).expect("open");
-            let item = u64::from(me.number());
-            out.send_with(item, in_time()).expect("room");
-            hear();
+            let out = Outbox::<Number>::open(region, [this_process, parent], SLOTS)
+                .expect("the channel is open");
+            let item = u64::from(this_process.number());
+            out.send_with(item, timeout())
+                .expect("the channel has room");
+            await_command();
         }
         "post" => {
-            let mailbox = Mailbox::<Number>::open(region, BOX, PLACES).expect("open");
-            let out = mailbox.outbox(me).expect("open");
+            let mailbox =
+                Mailbox::<Number>::open(region, MAILBOX, SLOTS).expect("the channel is open");
+            let out = mailbox.outbox(this_process).expect("the channel is open");
             let number = u64::from(mailbox.id().0);
-            out.send_with(number, in_time()).expect("room");
+            out.send_with(number, timeout())
+                .expect("the channel has room");
         }
-        other => panic!("nobody does {other:?}"),
+        other => panic!("unknown action {other:?}"),
     }
 }

@@ -1,8 +1,10 @@
-//! The same death for libc's process-shared condition variable and for ours: a waiter is killed, again
-//! and again, and somebody notifies. Ours has to go on. What libc's does is printed, since that is
-//! libc's affair: that of glibc 2.36 stops its notifiers, for they wait until the dead waiter has left.
+//! Compares the condition variable with libc's process-shared one when waiters are killed.
+//!
+//! A waiter is killed in each round, then a notifier notifies. The test requires that interlatch's
+//! notifiers finish. It only prints the result for libc: with glibc 2.36 a notifier waits forever
+//! for the dead waiter to leave.
 
-use super::actor::{find, say};
+use super::actor::{find, report};
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
 use super::pthread::{Pthread, PthreadCond};
@@ -13,8 +15,8 @@ use nix::sys::signal::Signal::SIGKILL;
 use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
-    let name = "a_killed_waiter_does_not_stop_the_notifiers";
-    vec![Test::new(name, a_killed_waiter_does_not_stop_the_notifiers)]
+    let name = "killed_waiter_does_not_block_notifiers";
+    vec![Test::new(name, killed_waiter_does_not_block_notifiers)]
 }
 
 const ROUNDS: usize = 5;
@@ -26,7 +28,7 @@ struct Objects<'a> {
     condition: &'a PthreadCond,
 }
 
-/// Whoever comes first creates them.
+/// Attaches the objects. The first process creates them.
 fn objects(region: &Region) -> Objects<'_> {
     Objects {
         lock: find(region, "lock"),
@@ -36,58 +38,58 @@ fn objects(region: &Region) -> Objects<'_> {
     }
 }
 
-fn a_killed_waiter_does_not_stop_the_notifiers() {
+fn killed_waiter_does_not_block_notifiers() {
     let region = Region::memfd("peers", 4096).expect("a region");
     let objects = objects(&region);
-    objects.mutex.make();
-    objects.condition.make();
-    let ours = rounds_until_stopped(&region, "ours", TIMEOUT);
-    let libcs = rounds_until_stopped(&region, "libc", Duration::from_secs(2));
-    let tell = |stopped: Option<usize>| match stopped {
+    objects.mutex.init();
+    objects.condition.init();
+    let ours = first_blocked_round(&region, "ours", TIMEOUT);
+    let libcs = first_blocked_round(&region, "libc", Duration::from_secs(2));
+    let describe = |stopped: Option<usize>| match stopped {
         Some(round) => format!("hangs in round {round} of {ROUNDS}"),
-        None => format!("{ROUNDS} rounds, all well"),
+        None => format!("completes {ROUNDS} rounds"),
     };
-    println!("| condition variable | a waiter is killed, and somebody notifies |");
+    println!("| condition variable | notifiers after the death of a waiter |");
     println!("|---|---|");
-    println!("| interlatch::Condvar | {} |", tell(ours));
-    println!("| pthread_cond_t | {} |", tell(libcs));
-    assert_eq!(ours, None, "the round in which the notifier was stopped");
+    println!("| interlatch::Condvar | {} |", describe(ours));
+    println!("| pthread_cond_t | {} |", describe(libcs));
+    assert_eq!(ours, None, "the round in which the notifier hangs");
 }
 
-/// In each round a waiter is killed asleep, and a notifier notifies. Returns the one in which it is not
-/// done in time.
-fn rounds_until_stopped(region: &Region, whose: &str, time: Duration) -> Option<usize> {
+/// Kills a sleeping waiter and runs a notifier in each round. Returns the first round in which the
+/// notifier does not finish in time.
+fn first_blocked_round(region: &Region, implementation: &str, time: Duration) -> Option<usize> {
     (1..=ROUNDS).find(|_| {
-        let mut waiter = Actor::start(region, &[format!("peers {whose} wait")]);
+        let mut waiter = Actor::start(region, &[format!("peers {implementation} wait")]);
         let deadline = Instant::now() + TIMEOUT;
         assert_eq!(waiter.reply(deadline).as_deref(), Ok("waiting"));
         waiter.wait_until_asleep(deadline);
         waiter.signal(SIGKILL);
         drop(waiter);
-        let mut notifier = Actor::start(region, &[format!("peers {whose} notify")]);
+        let mut notifier = Actor::start(region, &[format!("peers {implementation} notify")]);
         notifier.reply(Instant::now() + time).as_deref() != Ok("notified")
     })
 }
 
-/// A number that one instruction changes is never half-changed.
+/// Repairs after owner death: a single store changes the number, so it is always consistent.
 fn repaired<'a>(locked: RobustLockResult<'a, u64>) -> RobustMutexGuard<'a, u64> {
     locked
         .or_else(RobustLockError::mark_consistent)
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// In an actor.
-pub fn play(region: &Region, part: &str) {
+/// Runs a role in an actor.
+pub fn run(region: &Region, role: &str) {
     let Objects {
         lock,
         changed,
         mutex,
         condition,
     } = objects(region);
-    match part {
+    match role {
         "ours wait" => {
             let mut guard = repaired(lock.lock());
-            say("waiting");
+            report("waiting");
             loop {
                 guard = repaired(changed.wait_robust(guard, Timeout::Infinite).0);
             }
@@ -101,7 +103,7 @@ pub fn play(region: &Region, part: &str) {
         }
         "libc wait" => {
             mutex.lock();
-            say("waiting");
+            report("waiting");
             loop {
                 condition.wait(mutex);
             }
@@ -114,7 +116,7 @@ pub fn play(region: &Region, part: &str) {
                 condition.broadcast();
             }
         }
-        other => panic!("nobody does {other:?}"),
+        other => panic!("unknown role {other:?}"),
     }
-    say("notified");
+    report("notified");
 }

@@ -1,4 +1,4 @@
-//! libc's own robust mutex, in shared memory.
+//! The robust mutex and the condition variable of libc in shared memory.
 
 use interlatch::ShmSafe;
 use interlatch::platform::UnsafeCell;
@@ -12,10 +12,10 @@ use nix::time::{ClockId, clock_gettime};
 #[derive(Debug)]
 pub struct Pthread(UnsafeCell<libc::pthread_mutex_t>);
 
-// SAFETY: libc locks it.
+// SAFETY: libc synchronizes the users of the mutex.
 unsafe impl Sync for Pthread {}
 
-// SAFETY: all zeros until it is made; nobody here writes into it but libc.
+// SAFETY: all zeros until `init`; afterwards only libc writes into it.
 unsafe impl ShmSafe for Pthread {
     fn initial() -> Self {
         Self(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER))
@@ -27,51 +27,52 @@ impl ShmType for Pthread {
 }
 
 impl Pthread {
-    /// Makes it, where it lies.
-    pub fn make(&self) {
-        // SAFETY: zeros are a value of this C structure, which the first call overwrites.
+    /// Initializes the object in place.
+    pub fn init(&self) {
+        // SAFETY: zeros are a valid value of this C structure, which the first call overwrites.
         let mut attributes: libc::pthread_mutexattr_t = unsafe { core::mem::zeroed() };
-        // SAFETY: the attributes live through the calls and are initialized by the first. The mutex
-        // lies where it will stay, and nobody else knows of it yet.
+        // SAFETY: `attributes` outlives the calls, and the first call initializes it. The mutex
+        // does not move, and no other process uses it yet.
         self.0.with_mut(|mutex| unsafe {
-            must(libc::pthread_mutexattr_init(&mut attributes));
+            check(libc::pthread_mutexattr_init(&mut attributes));
             let (shared, robust) = (libc::PTHREAD_PROCESS_SHARED, libc::PTHREAD_MUTEX_ROBUST);
-            must(libc::pthread_mutexattr_setpshared(&mut attributes, shared));
-            must(libc::pthread_mutexattr_setrobust(&mut attributes, robust));
-            must(libc::pthread_mutex_init(mutex, &attributes));
+            check(libc::pthread_mutexattr_setpshared(&mut attributes, shared));
+            check(libc::pthread_mutexattr_setrobust(&mut attributes, robust));
+            check(libc::pthread_mutex_init(mutex, &attributes));
         });
     }
 
-    /// Locks, or fails after ten seconds; true with the news that the owner died, which is repaired then.
+    /// Locks the mutex, or panics after ten seconds. Returns whether the owner died, after marking
+    /// the mutex consistent.
     pub fn lock(&self) -> bool {
         let now = clock_gettime(ClockId::CLOCK_REALTIME).expect("a clock");
         let deadline = now + TimeSpec::new(10, 0);
-        // SAFETY: `make` has made it, and it stays where it is.
+        // SAFETY: `init` has initialized the object, and it does not move.
         self.0.with_mut(|mutex| unsafe {
             match Errno::from_raw(libc::pthread_mutex_timedlock(mutex, deadline.as_ref())) {
                 Errno::EOWNERDEAD => {
-                    must(libc::pthread_mutex_consistent(mutex));
+                    check(libc::pthread_mutex_consistent(mutex));
                     true
                 }
                 code => {
-                    must(code as i32);
+                    check(code as i32);
                     false
                 }
             }
         })
     }
 
-    /// Unlocks what this thread has locked.
+    /// Unlocks the mutex, which this thread has locked.
     pub fn unlock(&self) {
-        // SAFETY: as above.
-        must(
+        // SAFETY: `init` has initialized the object, and it does not move.
+        check(
             self.0
                 .with_mut(|mutex| unsafe { libc::pthread_mutex_unlock(mutex) }),
         );
     }
 }
 
-fn must(returned: libc::c_int) {
+fn check(returned: libc::c_int) {
     assert_eq!(returned, 0, "{}", Errno::from_raw(returned));
 }
 
@@ -80,10 +81,10 @@ fn must(returned: libc::c_int) {
 #[derive(Debug)]
 pub struct PthreadCond(UnsafeCell<libc::pthread_cond_t>);
 
-// SAFETY: libc keeps its users apart.
+// SAFETY: libc synchronizes the users of the condition variable.
 unsafe impl Sync for PthreadCond {}
 
-// SAFETY: as of the mutex.
+// SAFETY: all zeros until `init`; afterwards only libc writes into it.
 unsafe impl ShmSafe for PthreadCond {
     fn initial() -> Self {
         Self(UnsafeCell::new(libc::PTHREAD_COND_INITIALIZER))
@@ -95,27 +96,27 @@ impl ShmType for PthreadCond {
 }
 
 impl PthreadCond {
-    /// Makes it, where it lies.
-    pub fn make(&self) {
-        // SAFETY: zeros are a value of this C structure, which the first call overwrites.
+    /// Initializes the object in place.
+    pub fn init(&self) {
+        // SAFETY: zeros are a valid value of this C structure, which the first call overwrites.
         let mut attributes: libc::pthread_condattr_t = unsafe { core::mem::zeroed() };
-        // SAFETY: as of the mutex.
+        // SAFETY: all zeros until `init`; afterwards only libc writes into it.
         self.0.with_mut(|condition| unsafe {
-            must(libc::pthread_condattr_init(&mut attributes));
+            check(libc::pthread_condattr_init(&mut attributes));
             let shared = libc::PTHREAD_PROCESS_SHARED;
-            must(libc::pthread_condattr_setpshared(&mut attributes, shared));
-            must(libc::pthread_cond_init(condition, &attributes));
+            check(libc::pthread_condattr_setpshared(&mut attributes, shared));
+            check(libc::pthread_cond_init(condition, &attributes));
         });
     }
 
-    /// Waits, with the mutex that this thread has locked.
+    /// Waits with the mutex, which this thread has locked.
     pub fn wait(&self, mutex: &Pthread) {
         let condition = self.0.with_mut(|condition| condition);
-        // SAFETY: both are made, and stay where they are; the mutex is locked.
+        // SAFETY: both objects are initialized and do not move. The caller has locked the mutex.
         let returned = mutex.0.with_mut(|mutex| unsafe {
             let returned = libc::pthread_cond_wait(condition, mutex);
             if returned == libc::EOWNERDEAD {
-                must(libc::pthread_mutex_consistent(mutex));
+                check(libc::pthread_mutex_consistent(mutex));
             }
             returned
         });
@@ -126,19 +127,19 @@ impl PthreadCond {
         );
     }
 
-    /// Wakes one.
+    /// Wakes one waiter.
     pub fn signal(&self) {
-        // SAFETY: it is made, and stays where it is.
-        must(
+        // SAFETY: `init` has initialized the object, and it does not move.
+        check(
             self.0
                 .with_mut(|condition| unsafe { libc::pthread_cond_signal(condition) }),
         );
     }
 
-    /// Wakes all.
+    /// Wakes all waiters.
     pub fn broadcast(&self) {
-        // SAFETY: as above.
-        must(
+        // SAFETY: `init` has initialized the object, and it does not move.
+        check(
             self.0
                 .with_mut(|condition| unsafe { libc::pthread_cond_broadcast(condition) }),
         );

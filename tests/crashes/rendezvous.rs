@@ -1,7 +1,6 @@
-//! Items that pass from hand to hand, and places that are lent, while the process that has them in its hand
-//! is killed.
+//! Rendezvous and loans while the process that offers, accepts, fills or reads an item is killed.
 
-use super::actor::{find, say};
+use super::actor::{find, report};
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
 use interlatch::channel::SendTimeoutError;
@@ -15,200 +14,226 @@ use std::time::{Duration, Instant};
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new(
-            "the_item_of_a_sender_that_is_killed_is_withdrawn",
-            withdraws,
+            "death_of_sender_withdraws_its_item",
+            death_of_sender_withdraws_its_item,
         ),
         Test::new(
-            "what_a_killed_receiver_has_not_acknowledged_is_for_the_next_one",
-            redelivers,
+            "unacknowledged_item_goes_to_next_receiver",
+            unacknowledged_item_goes_to_next_receiver,
         ),
-        Test::new("two_waiting_receivers_get_one_item_each", gives_to_both),
-        Test::new("who_accepts_keeps_no_item_from_one_who_waits", asks_next),
-        Test::new("a_killed_holder_of_a_loan_gives_it_back", gives_back),
-        Test::new("a_killed_reader_leaves_what_it_has_borrowed", leaves),
+        Test::new(
+            "each_of_two_waiting_receivers_gets_an_item",
+            each_of_two_waiting_receivers_gets_an_item,
+        ),
+        Test::new(
+            "accepting_receiver_does_not_block_waiting_receiver",
+            accepting_receiver_does_not_block_waiting_receiver,
+        ),
+        Test::new(
+            "death_of_loan_owner_returns_the_slot",
+            death_of_loan_owner_returns_the_slot,
+        ),
+        Test::new(
+            "death_of_borrower_keeps_the_item",
+            death_of_borrower_keeps_the_item,
+        ),
     ]
 }
 
-/// So long that no test waits for it.
+/// An interval that does not expire during a test.
 const NEVER: Duration = Duration::from_secs(3600);
 
-type Meeting = Rendezvous<u64>;
-type Places = RobustBoundedBuffer<u64, [TurnSlot<u64>; 1]>;
+type U64Rendezvous = Rendezvous<u64>;
+type LoanBuffer = RobustBoundedBuffer<u64, [TurnSlot<u64>; 1]>;
 
 fn region() -> (Region, Instant) {
     let region = Region::memfd("rendezvous", 1 << 14).expect("a region");
     (region, Instant::now() + TIMEOUT)
 }
 
-/// An actor that has said where it is.
-fn actor(region: &Region, part: &str, deadline: Instant) -> Actor {
-    let mut actor = Actor::start(region, &[format!("rendezvous {part}")]);
-    assert_eq!(actor.reply(deadline).as_deref(), Ok("there"), "{part}");
+/// Starts an actor and waits until it is ready.
+fn actor(region: &Region, role: &str, deadline: Instant) -> Actor {
+    let mut actor = Actor::start(region, &[format!("rendezvous {role}")]);
+    assert_eq!(actor.reply(deadline).as_deref(), Ok("ready"), "{role}");
     actor
 }
 
 fn kill(actor: Actor) {
     actor.signal(SIGKILL);
-    // Reaps it: from here on it is dead.
+    // Dropping reaps the process, so it is dead from here on.
     drop(actor);
 }
 
-fn withdraws() {
+fn death_of_sender_withdraws_its_item() {
     let (region, deadline) = region();
-    let meeting: &Meeting = find(&region, "meeting");
-    let receiver = meeting.receiver().expect("open");
-    let open = meeting.sender().expect("open");
+    let rendezvous: &U64Rendezvous = find(&region, "rendezvous");
+    let receiver = rendezvous.receiver().expect("the channel is open");
+    let open_sender = rendezvous.sender().expect("the channel is open");
     let first = actor(&region, "offer 1", deadline);
     first.wait_until_asleep(deadline);
     kill(first);
     let nothing = Err(RecvTimeoutError::Timeout);
     assert_eq!(receiver.recv_with(Timeout::NonBlocking), nothing);
     let second = actor(&region, "offer 2", deadline);
-    assert_eq!(recv(&receiver), Ok(2), "the place is free for others");
-    drop(open);
-    second.end(deadline).expect("it was told");
+    assert_eq!(
+        recv(&receiver),
+        Ok(2),
+        "the rendezvous is free for other senders"
+    );
+    drop(open_sender);
+    second.end(deadline).expect("the sender was acknowledged");
 }
 
-/// Before the tests' timeout ends.
-fn recv(receiver: &Receiver<'_, Meeting>) -> Result<u64, RecvTimeoutError> {
+/// Receives with the timeout of the tests.
+fn recv(receiver: &Receiver<'_, U64Rendezvous>) -> Result<u64, RecvTimeoutError> {
     receiver.recv_timeout(TIMEOUT)
 }
 
-fn redelivers() {
+fn unacknowledged_item_goes_to_next_receiver() {
     let (region, deadline) = region();
-    let meeting: &Meeting = find(&region, "meeting");
-    let receiver = meeting.receiver().expect("open");
-    let careless = Actor::start(&region, &["rendezvous accept".to_owned()]);
+    let rendezvous: &U64Rendezvous = find(&region, "rendezvous");
+    let receiver = rendezvous.receiver().expect("the channel is open");
+    let killed = Actor::start(&region, &["rendezvous accept".to_owned()]);
     let sender = actor(&region, "offer 7", deadline);
-    let mut careless = careless;
-    assert_eq!(careless.reply(deadline).as_deref(), Ok("there"));
+    let mut killed = killed;
+    assert_eq!(killed.reply(deadline).as_deref(), Ok("ready"));
     sender.wait_until_asleep(deadline);
     let nothing = Err(RecvTimeoutError::Timeout);
     assert_eq!(
         receiver.recv_with(Timeout::NonBlocking),
         nothing,
-        "one has it"
+        "another receiver has the item"
     );
-    kill(careless);
+    kill(killed);
     let delivery = receiver.accept_with(Timeout::after(TIMEOUT));
-    let delivery = delivery.expect("it is there again");
+    let delivery = delivery.expect("the item is offered again");
     assert_eq!(delivery.acknowledge(), Ok(7));
-    sender.end(deadline).expect("it was told");
+    sender.end(deadline).expect("the sender was acknowledged");
 }
 
-fn gives_to_both() {
+fn each_of_two_waiting_receivers_gets_an_item() {
     let (region, deadline) = region();
-    let meeting: &Meeting = find(&region, "meeting");
-    let sender = meeting.sender().expect("open");
+    let rendezvous: &U64Rendezvous = find(&region, "rendezvous");
+    let sender = rendezvous.sender().expect("the channel is open");
     let wait = || {
         let waiter = actor(&region, "wait", deadline);
         waiter.wait_until_asleep(deadline);
         waiter
     };
     let waiters = [wait(), wait()];
-    sender.send_timeout(1, TIMEOUT).expect("one waits");
-    // The other one waits still, and has no need to look again by itself.
+    sender.send_timeout(1, TIMEOUT).expect("a receiver waits");
+    // The other receiver still waits, without a recheck.
     while sender.try_send(2).is_err() {
-        assert!(Instant::now() < deadline, "nobody asks for an item");
+        assert!(Instant::now() < deadline, "no receiver waits for an item");
         std::thread::yield_now();
     }
     for waiter in waiters {
-        waiter.end(deadline).expect("it was given one");
+        waiter.end(deadline).expect("the receiver got an item");
     }
 }
 
-/// One asks, one accepts, and one would ask; once the first has its item, the last one asks, though the one that
-/// accepts was there before.
-fn asks_next() {
+/// One receiver waits in `recv`, one in `accept`, then another in `recv`. After the first has its
+/// item, the last one must be served, although the accepting receiver arrived earlier.
+fn accepting_receiver_does_not_block_waiting_receiver() {
     let (region, deadline) = region();
-    let meeting: &Meeting = find(&region, "meeting");
-    let sender = meeting.sender().expect("open");
+    let rendezvous: &U64Rendezvous = find(&region, "rendezvous");
+    let sender = rendezvous.sender().expect("the channel is open");
     let first = actor(&region, "wait", deadline);
     first.wait_until_asleep(deadline);
     let accepting = Actor::start(&region, &["rendezvous accept".to_owned()]);
     accepting.wait_until_asleep(deadline);
     let last = actor(&region, "wait", deadline);
     last.wait_until_asleep(deadline);
-    sender.send_timeout(1, TIMEOUT).expect("one waits");
-    first.end(deadline).expect("it was given one");
+    sender.send_timeout(1, TIMEOUT).expect("a receiver waits");
+    first.end(deadline).expect("the receiver got an item");
     while sender.try_send(2).is_err() {
-        assert!(Instant::now() < deadline, "nobody asks for an item");
+        assert!(Instant::now() < deadline, "no receiver waits for an item");
         std::thread::yield_now();
     }
-    last.end(deadline).expect("it was given one");
+    last.end(deadline).expect("the receiver got an item");
     kill(accepting);
 }
 
-fn gives_back() {
+fn death_of_loan_owner_returns_the_slot() {
     let (region, deadline) = region();
-    let places: &Places = find(&region, "places");
+    let buffer: &LoanBuffer = find(&region, "buffer");
     let holder = actor(&region, "hold", deadline);
-    let refused = places.loan_with(Timeout::NonBlocking).map(drop);
-    assert_eq!(refused, Err(SendTimeoutError::Timeout(())));
+    let failed = buffer.loan_with(Timeout::NonBlocking).map(drop);
+    assert_eq!(failed, Err(SendTimeoutError::Timeout(())));
     kill(holder);
-    let mut loan = places.loan_with(Timeout::after(TIMEOUT)).expect("free");
+    let mut loan = buffer.loan_with(Timeout::after(TIMEOUT)).expect("free");
     assert!(loan.is_owner_died());
     *loan = 3;
     loan.send().expect("sent");
-    assert_eq!(places.recv_unregistered(Timeout::NonBlocking), Ok(3));
+    assert_eq!(buffer.recv_unregistered(Timeout::NonBlocking), Ok(3));
 }
 
-fn leaves() {
+fn death_of_borrower_keeps_the_item() {
     let (region, deadline) = region();
-    let places: &Places = find(&region, "places");
-    places
+    let buffer: &LoanBuffer = find(&region, "buffer");
+    buffer
         .send_unregistered(5, Timeout::NonBlocking)
-        .expect("room");
+        .expect("the buffer has room");
     let reader = actor(&region, "borrow", deadline);
-    let refused = places.borrow_with(Timeout::NonBlocking).map(|item| *item);
-    assert_eq!(refused, Err(RecvTimeoutError::Timeout), "one has it");
+    let failed = buffer.borrow_with(Timeout::NonBlocking).map(|item| *item);
+    assert_eq!(
+        failed,
+        Err(RecvTimeoutError::Timeout),
+        "another receiver has the item"
+    );
     kill(reader);
-    let item = places.borrow_with(Timeout::after(TIMEOUT));
+    let item = buffer.borrow_with(Timeout::after(TIMEOUT));
     assert_eq!(item.map(|item| *item), Ok(5));
-    let refused = places.borrow_with(Timeout::NonBlocking).map(|item| *item);
-    assert_eq!(refused, Err(RecvTimeoutError::Timeout), "received");
+    let failed = buffer.borrow_with(Timeout::NonBlocking).map(|item| *item);
+    assert_eq!(
+        failed,
+        Err(RecvTimeoutError::Timeout),
+        "the item was received"
+    );
 }
 
-/// In an actor.
-pub fn play(region: &Region, part: &str) {
-    match part.split_once(' ') {
+/// Runs a role in an actor.
+pub fn run(region: &Region, role: &str) {
+    match role.split_once(' ') {
         Some(("offer", item)) => {
-            let meeting: &Meeting = find(region, "meeting");
-            let sender = meeting.sender().expect("open");
-            say("there");
-            sender.send(item.parse().expect("a number")).expect("taken");
+            let rendezvous: &U64Rendezvous = find(region, "rendezvous");
+            let sender = rendezvous.sender().expect("the channel is open");
+            report("ready");
+            sender
+                .send(item.parse().expect("a number"))
+                .expect("a receiver takes the item");
         }
-        None if part == "accept" => {
+        None if role == "accept" => {
             interlatch::sync::set_recheck_interval(NEVER);
-            let meeting: &Meeting = find(region, "meeting");
-            let receiver = meeting.receiver().expect("open");
-            let _delivery = receiver.accept().expect("a sender comes");
-            wait_for_the_end();
+            let rendezvous: &U64Rendezvous = find(region, "rendezvous");
+            let receiver = rendezvous.receiver().expect("the channel is open");
+            let _delivery = receiver.accept().expect("a sender arrives");
+            wait_until_killed();
         }
-        None if part == "wait" => {
+        None if role == "wait" => {
             interlatch::sync::set_recheck_interval(NEVER);
-            let meeting: &Meeting = find(region, "meeting");
-            let receiver = meeting.receiver().expect("open");
-            say("there");
+            let rendezvous: &U64Rendezvous = find(region, "rendezvous");
+            let receiver = rendezvous.receiver().expect("the channel is open");
+            report("ready");
             receiver.recv().expect("an item");
         }
-        None if part == "hold" => {
-            let places: &Places = find(region, "places");
-            let mut loan = places.loan_with(Timeout::NonBlocking).expect("free");
+        None if role == "hold" => {
+            let buffer: &LoanBuffer = find(region, "buffer");
+            let mut loan = buffer.loan_with(Timeout::NonBlocking).expect("free");
             *loan = 99;
-            wait_for_the_end();
+            wait_until_killed();
         }
-        None if part == "borrow" => {
-            let places: &Places = find(region, "places");
-            let _item = places.borrow_with(Timeout::NonBlocking).expect("an item");
-            wait_for_the_end();
+        None if role == "borrow" => {
+            let buffer: &LoanBuffer = find(region, "buffer");
+            let _item = buffer.borrow_with(Timeout::NonBlocking).expect("an item");
+            wait_until_killed();
         }
-        _ => panic!("nobody does {part:?}"),
+        _ => panic!("unknown role {role:?}"),
     }
 }
 
-/// Until it is killed, or its parent has gone.
-fn wait_for_the_end() {
-    say("there");
-    super::actor::hear();
+/// Reports, and waits until this process is killed or its parent ends.
+fn wait_until_killed() {
+    report("ready");
+    super::actor::await_command();
 }

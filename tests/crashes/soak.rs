@@ -1,10 +1,10 @@
-//! Random operations on robust locks, while one process after the other is killed at a random
-//! moment and replaced: nothing is lost, nothing counted twice.
+//! Random operations on robust locks while processes are killed at random moments and replaced: no
+//! entry is lost or counted twice.
 //!
-//! Two seconds here; `INTERLATCH_SOAK` sets the seconds, `INTERLATCH_SEED` repeats the choices (not the
-//! moments at which the kernel carries them out).
+//! The soak takes two seconds, or `INTERLATCH_SOAK` seconds. `INTERLATCH_SEED` repeats the random
+//! choices, but not the scheduling of the kernel.
 
-use super::actor::say;
+use super::actor::report;
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
 use interlatch::platform::AtomicU64;
@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
     vec![Test::new(
-        "nothing_is_lost_however_often_somebody_is_killed",
-        soak,
+        "no_entry_is_lost_while_workers_are_killed",
+        no_entry_is_lost_while_workers_are_killed,
     )]
 }
 
@@ -29,18 +29,18 @@ pub const WORKERS: usize = 4;
 const LEDGERS: usize = 3;
 const PERMITS: usize = 2;
 
-/// What the workers share.
+/// The objects that the workers share.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Shared {
     ledgers: [Ledger; LEDGERS],
-    /// Of which a worker has one now and then, while it makes its entries.
+    /// A worker holds a permit during some of its entries.
     permits: RobustSemaphore<PERMITS>,
-    /// How many entries each worker knows that it has made, in each ledger.
+    /// Completed entries by worker and ledger, counted after the entry.
     known: [[AtomicU64; LEDGERS]; WORKERS],
 }
 
-/// Behind the lock, the total is the sum of the entries, but in the middle of making one.
+/// While `lock` is unlocked, `total` is the sum of `entries`.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Ledger {
@@ -58,12 +58,15 @@ impl Ledger {
             .sum()
     }
 
-    /// Locks, and repairs what the dead have left. False, if timeout ran out.
+    /// Locks the ledger, and repairs it after owner death. Returns false on a timeout.
     fn lock(&self, timeout: Timeout) -> bool {
         match self.lock.lock_with(timeout) {
             Ok(Acquired::Clean) => {
                 let (total, sum) = (self.total.load(Relaxed), self.sum());
-                assert_eq!(total, sum, "half an entry, and no news of a death");
+                assert_eq!(
+                    total, sum,
+                    "an incomplete entry without a reported owner death"
+                );
                 true
             }
             Ok(Acquired::OwnerDied) => {
@@ -77,19 +80,19 @@ impl Ledger {
     }
 
     fn unlock(&self) {
-        // SAFETY: every caller has locked.
+        // SAFETY: every caller holds `lock`.
         unsafe { self.lock.unlock() };
     }
 
-    fn enter(&self, worker: usize) {
+    fn add_entry(&self, worker: usize) {
         let add = |word: &AtomicU64| word.store(word.load(Relaxed) + 1, Relaxed);
         add(&self.entries[worker]);
         add(&self.total);
     }
 }
 
-/// None, a little, or as much as it takes.
-pub fn some_patience(random: &mut fastrand::Rng) -> Timeout {
+/// Returns a non-blocking, a short or an infinite timeout.
+pub fn random_timeout(random: &mut fastrand::Rng) -> Timeout {
     match random.u8(..4) {
         0 => Timeout::NonBlocking,
         1 => Timeout::after(Duration::from_micros(random.u64(..200))),
@@ -97,36 +100,37 @@ pub fn some_patience(random: &mut fastrand::Rng) -> Timeout {
     }
 }
 
-/// In an actor: makes entries until it is killed.
-pub fn play(region: &Region, part: &str) {
-    let (worker, mut random) = worker(part);
-    let shared: &Shared = region.attach("shared").expect("what is shared");
-    say("ready");
+/// Adds entries in an actor until it is killed.
+pub fn run(region: &Region, role: &str) {
+    let (worker, mut random) = worker(role);
+    let shared: &Shared = region.attach("shared").expect("the shared objects");
+    report("ready");
     loop {
-        let timeout = some_patience(&mut random);
+        let timeout = random_timeout(&mut random);
         let permit = random.bool().then(|| shared.permits.acquire_with(timeout));
-        // Several at once are locked in their order.
-        let mut held = [false; LEDGERS];
-        for (ledger, held) in shared.ledgers.iter().zip(&mut held) {
-            *held = random.bool() && ledger.lock(timeout);
+        // All workers lock ledgers in the same order, so they cannot deadlock.
+        let mut locked = [false; LEDGERS];
+        for (ledger, locked) in shared.ledgers.iter().zip(&mut locked) {
+            *locked = random.bool() && ledger.lock(timeout);
         }
-        let held: Vec<usize> = (0..LEDGERS).filter(|number| held[*number]).collect();
-        held.iter()
-            .for_each(|number| shared.ledgers[*number].enter(worker));
-        for number in held {
+        let locked: Vec<usize> = (0..LEDGERS).filter(|number| locked[*number]).collect();
+        locked
+            .iter()
+            .for_each(|number| shared.ledgers[*number].add_entry(worker));
+        for number in locked {
             shared.ledgers[number].unlock();
-            // Only now it knows. Release pairs with the Acquire of the parent.
+            // Release pairs with the Acquire load of the parent.
             shared.known[worker][number].fetch_add(1, Release);
         }
         drop(permit);
     }
 }
 
-fn soak() {
-    in_peace(|| {
+fn no_entry_is_lost_while_workers_are_killed() {
+    without_leaks(|| {
         let region = Region::memfd("soak", 4096).expect("a region");
-        let shared: &Shared = region.create("shared", ()).expect("room");
-        let deaths = kill_for("soak", &region);
+        let shared: &Shared = region.create("shared", ()).expect("the region has room");
+        let deaths = run_and_kill("soak", &region);
         let (mut entries, mut repairs) = (0, 0);
         for (number, ledger) in shared.ledgers.iter().enumerate() {
             assert!(
@@ -136,11 +140,11 @@ fn soak() {
             for (worker, deaths) in deaths.iter().enumerate() {
                 let made = ledger.entries[worker].load(Relaxed);
                 let known = shared.known[worker][number].load(Acquire);
-                // Each death may come between an entry and the knowledge of it.
-                let most = known + deaths;
+                // Each death may fall between an entry and its count.
+                let max = known + deaths;
                 assert!(
-                    known <= made && made <= most,
-                    "{known} known, {made} made, at most {most}"
+                    known <= made && made <= max,
+                    "{known} known, {made} made, at most {max}"
                 );
             }
             entries += ledger.sum();
@@ -154,12 +158,15 @@ fn soak() {
         );
         let kills: u64 = deaths.iter().sum();
         println!("{kills} kills, {entries} entries, {repairs} repairs, none lost, none twice");
-        assert!(entries > 0 && kills > 0, "something happened");
+        assert!(
+            entries > 0 && kills > 0,
+            "workers made entries and were killed"
+        );
     });
 }
 
-/// Runs a soak, after which no descriptor and no child is left.
-pub fn in_peace(soak: impl FnOnce()) {
+/// Runs a soak and checks that it leaves neither a descriptor nor a child.
+pub fn without_leaks(soak: impl FnOnce()) {
     let before = descriptors();
     soak();
     assert_eq!(descriptors(), before, "no descriptor is left");
@@ -170,8 +177,8 @@ pub fn in_peace(soak: impl FnOnce()) {
     );
 }
 
-/// Lets the workers of this name work, and kills one after the other. Returns how often each has died.
-pub fn kill_for(name: &str, region: &Region) -> [u64; WORKERS] {
+/// Runs workers of this role and kills them one after the other. Returns the deaths of each.
+pub fn run_and_kill(name: &str, region: &Region) -> [u64; WORKERS] {
     let seconds = number("INTERLATCH_SOAK").unwrap_or(2);
     let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("{seconds} s, {WORKERS} workers, INTERLATCH_SEED={seed}");
@@ -192,7 +199,7 @@ pub fn kill_for(name: &str, region: &Region) -> [u64; WORKERS] {
         }
         let worker = random.usize(..WORKERS);
         let ended = workers[worker].has_ended();
-        assert!(!ended, "worker {worker} has found something wrong");
+        assert!(!ended, "worker {worker} has failed");
         workers[worker].signal(SIGKILL);
         workers[worker] = start(worker, random.u64(..));
         deaths[worker] += 1;
@@ -205,9 +212,9 @@ pub fn kill_for(name: &str, region: &Region) -> [u64; WORKERS] {
     deaths
 }
 
-/// The number of a worker, and its random choices.
-pub fn worker(part: &str) -> (usize, fastrand::Rng) {
-    let (worker, seed) = part.split_once(' ').expect("a worker and its seed");
+/// Parses the number of a worker and the seed of its random choices.
+pub fn worker(role: &str) -> (usize, fastrand::Rng) {
+    let (worker, seed) = role.split_once(' ').expect("a worker and its seed");
     let seed = seed.parse().expect("a number");
     let worker = worker.parse().expect("a number");
     (worker, fastrand::Rng::with_seed(seed))

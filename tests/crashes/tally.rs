@@ -1,42 +1,43 @@
-//! What is known of items that flow while their senders and receivers are killed: numbers in a row, from 1, some of
-//! which are never sent.
+//! Counts of the items that pass while senders and receivers are killed. Items are consecutive
+//! numbers from 1; some are never sent.
 
 use interlatch::ShmSafe;
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{Relaxed, Release};
 
-/// Each is written by one process at a time, in one step.
+/// Each word is written by one process at a time, by one instruction.
 #[repr(C)]
 #[derive(ShmSafe)]
 pub struct Tally {
     /// The number of the next item.
     #[shm(initial = AtomicU64::new(1))]
     pub next: AtomicU64,
-    /// How many are known to have been sent, and received.
+    /// Counts of the items sent and received, incremented after the operation.
     pub sent: AtomicU64,
     pub received: AtomicU64,
-    /// The number that was received last; 0, before the first.
-    load_latest: AtomicU64,
+    /// The last received item, or 0.
+    latest: AtomicU64,
 }
 
 impl Tally {
-    /// So many numbers, of which this is the first. Should who has them be killed, the next one sends none of these.
-    pub fn give_out(&self, count: u64) -> u64 {
+    /// Reserves `count` numbers and returns the first. If the sender is killed, its successor does
+    /// not reuse them.
+    pub fn reserve(&self, count: u64) -> u64 {
         self.next.fetch_add(count, Relaxed)
     }
 
-    /// So many more were sent.
-    pub fn has_sent(&self, count: u64) {
-        // Release pairs with the Acquire of the parent, here and below.
+    /// Adds to the count of sent items.
+    pub fn add_sent(&self, count: u64) {
+        // Release here and in `add_received` pairs with the Acquire loads of the parent.
         self.sent.fetch_add(count, Release);
     }
 
-    /// An item was received: one that was given out, and newer than all before it.
-    pub fn note(&self, item: u64) {
+    /// Counts a received item. Panics unless it was reserved and is newer than all earlier items.
+    pub fn add_received(&self, item: u64) {
         let next = self.next.load(Relaxed);
         assert!(item < next, "{item} of {next} was never sent");
-        let load_latest = self.load_latest.swap(item, Relaxed);
-        assert!(load_latest < item, "{item} after {load_latest}");
+        let latest = self.latest.swap(item, Relaxed);
+        assert!(latest < item, "{item} after {latest}");
         self.received.fetch_add(1, Release);
     }
 }

@@ -1,10 +1,9 @@
-//! A process that is killed just after it was woken has swallowed the wake-up: another waiter gets
-//! what it was about.
+//! A process killed right after its wake-up has consumed the wake-up. Another waiter must proceed.
 //!
-//! The first in the queue shares a core with the one that wakes and kills it, and gives way to
-//! everybody else, so that it does not run in between. Where it does, another try is made.
+//! The first waiter shares a core with the process that wakes and kills it, and has the lowest
+//! priority, so that it rarely runs between the two. If it does run, the test tries again.
 
-use super::actor::{find, say};
+use super::actor::{find, report};
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
 use interlatch::channel::Slot;
@@ -18,13 +17,13 @@ use nix::unistd::Pid;
 use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
-    let test = |kind: &'static str, wake: fn(&Objects)| {
-        let name = format!("a_swallowed_wake_up_reaches_another_waiter_of_a_{kind}");
-        Test::new(name, move || reaches_another(kind, wake))
+    let test = |object: &'static str, wake: fn(&Objects)| {
+        let name = format!("wake_up_of_killed_waiter_reaches_next_waiter_of_{object}");
+        Test::new(name, move || wake_up_reaches_next_waiter(object, wake))
     };
     vec![
         test("lock", |objects| {
-            // SAFETY: the region was made with it locked.
+            // SAFETY: `is_killed_before_it_runs` has locked `lock`.
             unsafe { objects.lock.unlock() };
         }),
         test("robust_lock", |_| {}),
@@ -33,17 +32,17 @@ pub fn tests() -> Vec<Test> {
             objects.changed.notify_one();
         }),
         test("semaphore", |objects| {
-            objects.semaphore.release(1).expect("room")
+            objects.semaphore.release(1).expect("the permits fit")
         }),
         test("bounded_buffer", |objects| {
-            let sender = objects.bounded.sender().expect("open");
-            sender.send(7).expect("a place");
-            // Dropped, it would tell all.
+            let sender = objects.bounded.sender().expect("the channel is open");
+            sender.send(7).expect("a free slot");
+            // Dropping the last sender would wake all waiters.
             std::mem::forget(sender);
         }),
         test("monitor_buffer", |objects| {
-            let sender = objects.monitor.sender().expect("open");
-            sender.send(7).expect("a place");
+            let sender = objects.monitor.sender().expect("the channel is open");
+            sender.send(7).expect("a free slot");
             std::mem::forget(sender);
         }),
     ]
@@ -59,7 +58,7 @@ struct Objects<'a> {
     monitor: &'a MonitorBuffer<u64, [Slot<u64>; 4]>,
 }
 
-/// Whoever comes first creates them.
+/// Attaches the objects. The first process creates them.
 fn objects(region: &Region) -> Objects<'_> {
     Objects {
         lock: find(region, "lock"),
@@ -72,31 +71,31 @@ fn objects(region: &Region) -> Objects<'_> {
     }
 }
 
-fn reaches_another(kind: &str, wake: fn(&Objects)) {
-    // A thread of its own, since it stays on its core.
-    let swallowed = std::thread::scope(|scope| {
-        let tries = scope.spawn(|| {
+fn wake_up_reaches_next_waiter(object: &str, wake: fn(&Objects)) {
+    // A new thread, because it stays pinned to its core.
+    let is_tested = std::thread::scope(|scope| {
+        let attempts = scope.spawn(|| {
             stay_on_one_core();
-            (0..TRIES).any(|_| is_swallowed(kind, wake))
+            (0..ATTEMPTS).any(|_| is_killed_before_it_runs(object, wake))
         });
-        tries.join().expect("the other waiter gets it")
+        attempts.join().expect("the other waiter proceeds")
     });
     assert!(
-        swallowed,
-        "in {TRIES} tries, no waiter was killed before it did anything"
+        is_tested,
+        "in {ATTEMPTS} attempts, each waiter ran before it was killed"
     );
 }
 
-const TRIES: usize = 50;
+const ATTEMPTS: usize = 50;
 
-/// Whether the first waiter was killed before it did anything about its wake-up.
-fn is_swallowed(kind: &str, wake: fn(&Objects)) -> bool {
+/// Wakes and kills the first waiter. Returns whether it was killed before it ran.
+fn is_killed_before_it_runs(object: &str, wake: fn(&Objects)) -> bool {
     let region = Region::memfd("wakeups", 4096).expect("a region");
     let objects = objects(&region);
     objects.lock.raw_lock();
-    let held = objects.robust.lock().expect("it is free");
-    let start = |how: &str| {
-        let mut actor = Actor::start(&region, &[format!("wakeups {how} {kind}")]);
+    let guard = objects.robust.lock().expect("the lock is free");
+    let start = |order: &str| {
+        let mut actor = Actor::start(&region, &[format!("wakeups {order} {object}")]);
         let deadline = Instant::now() + TIMEOUT;
         assert_eq!(actor.reply(deadline).as_deref(), Ok("waiting"));
         actor.wait_until_asleep(deadline);
@@ -105,22 +104,22 @@ fn is_swallowed(kind: &str, wake: fn(&Objects)) -> bool {
     let mut first = start("first");
     let mut other = start("other");
     wake(&objects);
-    drop(held);
+    drop(guard);
     first.signal(SIGKILL);
     if first.reply(Instant::now() + TIMEOUT).is_ok() {
         return false;
     }
     let reply = other.reply(Instant::now() + TIMEOUT);
-    assert_eq!(reply.as_deref(), Ok("got it"));
+    assert_eq!(reply.as_deref(), Ok("proceeded"));
     true
 }
 
-/// From here on this thread, and what it starts, runs on one core.
+/// Pins this thread, and the threads and processes that it starts, to one core.
 pub fn stay_on_one_core() {
     stay_on_core(0);
 }
 
-/// Keeps this thread on one of the cores that it may use: the one with this index, modulo their number.
+/// Pins this thread to an allowed core, selected by this index modulo their number.
 pub fn stay_on_core(index: usize) {
     let this_thread = Pid::from_raw(0);
     let allowed = sched_getaffinity(this_thread).expect("the cores of this thread");
@@ -129,30 +128,30 @@ pub fn stay_on_core(index: usize) {
     let mut chosen = CpuSet::new();
     let core = cores[index % cores.len()];
     chosen.set(core).expect("a core that exists");
-    sched_setaffinity(this_thread, &chosen).expect("this thread stays on it");
+    sched_setaffinity(this_thread, &chosen).expect("the thread can be pinned");
 }
 
-/// Runs only where nobody else wants to.
-fn give_way() {
+/// Gives this process the lowest priority.
+fn yield_to_all() {
     let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the parameters live through the call; 0 is this process.
+    // SAFETY: `parameters` outlives the call. 0 denotes this process.
     let returned = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
-    assert_eq!(returned, 0, "this process gives way");
+    assert_eq!(returned, 0, "the policy can be set");
 }
 
-/// In an actor: waits, and says when it has got what it waited for.
-pub fn play(region: &Region, part: &str) {
+/// Waits in an actor, and reports when the wait is over.
+pub fn run(region: &Region, role: &str) {
     let objects = objects(region);
-    let (how, kind) = part.split_once(' ').expect("how to wait, and for what");
-    if how == "first" {
-        give_way();
-        // It stays the first.
+    let (order, object) = role.split_once(' ').expect("an order and an object");
+    if order == "first" {
+        yield_to_all();
+        // The first waiter must keep its position in the queue.
         interlatch::sync::set_recheck_interval(Duration::MAX);
     }
-    say("waiting");
-    match kind {
+    report("waiting");
+    match object {
         "lock" => objects.lock.raw_lock(),
-        "robust_lock" => drop(objects.robust.lock().expect("nobody dies as a holder")),
+        "robust_lock" => drop(objects.robust.lock().expect("no owner dies")),
         "condvar" => {
             let mut tokens = objects.tokens.lock();
             objects
@@ -162,14 +161,22 @@ pub fn play(region: &Region, part: &str) {
         }
         "semaphore" => objects.semaphore.acquire().forget(),
         "bounded_buffer" => {
-            let received = objects.bounded.receiver().expect("open").recv();
+            let received = objects
+                .bounded
+                .receiver()
+                .expect("the channel is open")
+                .recv();
             assert_eq!(received, Ok(7));
         }
         "monitor_buffer" => {
-            let received = objects.monitor.receiver().expect("open").recv();
+            let received = objects
+                .monitor
+                .receiver()
+                .expect("the channel is open")
+                .recv();
             assert_eq!(received, Ok(7));
         }
-        other => panic!("nobody waits for a {other}"),
+        other => panic!("unknown object {other}"),
     }
-    say("got it");
+    report("proceeded");
 }

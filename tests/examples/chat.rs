@@ -1,6 +1,6 @@
-//! The chat: two processes that know a directory, from outside.
+//! The chat of two processes that share a directory.
 
-use super::example;
+use super::support::example;
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -14,32 +14,32 @@ use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One who chats.
-struct Talker {
+/// A running chat program.
+struct Chat {
     child: Reaped,
     keyboard: Option<File>,
-    /// What it shows, piece by piece.
-    shows: Receiver<String>,
-    /// What it has shown and nobody has asked for.
-    seen: String,
-    /// All that it has shown.
+    /// Output of the program, in chunks.
+    expect_output: Receiver<String>,
+    /// Output that no test has waited for yet.
+    unmatched: String,
+    /// All output.
     all: String,
 }
 
-impl Talker {
+impl Chat {
     fn start(mut command: Command, keyboard: OwnedFd, screen: impl Read + Send + 'static) -> Self {
         let child = command
             .stderr(Stdio::inherit())
             .spawn()
             .expect("the example starts");
-        let (sender, shows) = channel();
+        let (sender, expect_output) = channel();
         std::thread::spawn(move || {
             let mut screen = BufReader::new(screen);
             loop {
-                let piece = screen.fill_buf().unwrap_or_default().to_vec();
-                screen.consume(piece.len());
-                let text = String::from_utf8_lossy(&piece).into_owned();
-                if piece.is_empty() || sender.send(text).is_err() {
+                let chunk = screen.fill_buf().unwrap_or_default().to_vec();
+                screen.consume(chunk.len());
+                let text = String::from_utf8_lossy(&chunk).into_owned();
+                if chunk.is_empty() || sender.send(text).is_err() {
                     return;
                 }
             }
@@ -47,14 +47,14 @@ impl Talker {
         Self {
             child: Reaped(child),
             keyboard: Some(keyboard.into()),
-            shows,
-            seen: String::new(),
+            expect_output,
+            unmatched: String::new(),
             all: String::new(),
         }
     }
 
-    /// With lines from a pipe.
-    fn plain(folder: &Path, name: &str) -> Self {
+    /// Starts a chat with pipes.
+    fn with_pipes(folder: &Path, name: &str) -> Self {
         let (input, keyboard) = std::io::pipe().expect("descriptors");
         let (screen, output) = std::io::pipe().expect("descriptors");
         let mut command = example("chat");
@@ -62,8 +62,8 @@ impl Talker {
         Self::start(command, keyboard.into(), screen)
     }
 
-    /// At a terminal.
-    fn at_a_terminal(folder: &Path, name: &str) -> Self {
+    /// Starts a chat at a pseudoterminal.
+    fn with_terminal(folder: &Path, name: &str) -> Self {
         let terminal = openpty(None, None).expect("terminals");
         let copy = || terminal.slave.try_clone().expect("descriptors");
         let mut command = example("chat");
@@ -73,37 +73,39 @@ impl Talker {
         Self::start(command, terminal.master, screen)
     }
 
-    fn types(&mut self, text: &str) {
-        let keyboard = self.keyboard.as_mut().expect("it has one");
-        keyboard.write_all(text.as_bytes()).expect("it reads");
+    fn type_text(&mut self, text: &str) {
+        let keyboard = self.keyboard.as_mut().expect("the keyboard is connected");
+        keyboard
+            .write_all(text.as_bytes())
+            .expect("the chat reads its input");
     }
 
-    /// Waits until it shows that, behind what was waited for before.
-    fn shows(&mut self, text: &str) {
+    /// Waits until the program prints this text, after the text of earlier calls.
+    fn expect_output(&mut self, text: &str) {
         let deadline = Instant::now() + TIMEOUT;
         loop {
-            if let Some(at) = self.seen.find(text) {
-                self.seen.drain(..at + text.len());
+            if let Some(at) = self.unmatched.find(text) {
+                self.unmatched.drain(..at + text.len());
                 return;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.shows.recv_timeout(left) {
+            match self.expect_output.recv_timeout(left) {
                 Ok(more) => {
-                    self.seen.push_str(&more);
+                    self.unmatched.push_str(&more);
                     self.all.push_str(&more);
                 }
-                Err(_) => panic!("{text:?} is not shown, but {:?}", self.seen),
+                Err(_) => panic!("expected {text:?}, the chat printed {:?}", self.unmatched),
             }
         }
     }
 
-    /// Waits until it has ended well.
-    fn ends(self) {
-        self.ends_with(0);
+    /// Waits until the program ends successfully.
+    fn wait_for_success(self) {
+        self.wait_for_status(0);
     }
 
-    /// Waits until it has ended with this status.
-    fn ends_with(mut self, expected: i32) {
+    /// Waits until the program ends with this status.
+    fn wait_for_status(mut self, expected: i32) {
         let deadline = Instant::now() + TIMEOUT;
         let status = loop {
             if let Some(status) = self.status() {
@@ -111,27 +113,27 @@ impl Talker {
             }
             assert!(
                 Instant::now() < deadline,
-                "it does not end, after {:?}",
-                self.seen
+                "the chat does not end, after {:?}",
+                self.unmatched
             );
             std::thread::yield_now();
         };
         assert_eq!(status.code(), Some(expected), "{status}");
     }
 
-    /// How it has ended, if it has.
+    /// Returns the exit status, if the program has ended.
     fn status(&mut self) -> Option<ExitStatus> {
-        self.child.0.try_wait().expect("it is our child")
+        self.child.0.try_wait().expect("this process has the child")
     }
 
     fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.0.id() as i32), signal).expect("it is not reaped yet");
+        kill(Pid::from_raw(self.child.0.id() as i32), signal).expect("the child is not reaped");
     }
 }
 
-/// What it says when it refuses to chat.
-fn refusal(arguments: &[&str]) -> String {
-    let (mut said, stderr) = std::io::pipe().expect("descriptors");
+/// Runs the chat with arguments that fail, and returns its standard error output.
+fn stderr_of_failure(arguments: &[&str]) -> String {
+    let (mut stderr_text, stderr) = std::io::pipe().expect("descriptors");
     let mut command = example("chat");
     command
         .args(arguments)
@@ -142,19 +144,24 @@ fn refusal(arguments: &[&str]) -> String {
     drop(command);
     let deadline = Instant::now() + TIMEOUT;
     let status = loop {
-        if let Some(status) = child.0.try_wait().expect("it is our child") {
+        if let Some(status) = child.0.try_wait().expect("this process has the child") {
             break status;
         }
-        assert!(Instant::now() < deadline, "{arguments:?} are not refused");
+        assert!(
+            Instant::now() < deadline,
+            "the chat does not end with {arguments:?}"
+        );
         std::thread::yield_now();
     };
     let mut text = String::new();
-    said.read_to_string(&mut text).expect("what it said");
+    stderr_text
+        .read_to_string(&mut text)
+        .expect("the output is text");
     assert_eq!(status.code(), Some(1), "{text}");
     text
 }
 
-/// Killed and reaped with the test.
+/// A child that is killed and reaped on drop.
 struct Reaped(Child);
 
 impl Drop for Reaped {
@@ -165,222 +172,234 @@ impl Drop for Reaped {
 }
 
 fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a folder")
+    tempfile::tempdir().expect("a directory")
 }
 
 fn assert_empty(folder: &tempfile::TempDir) {
-    let left = fs::read_dir(folder.path()).expect("it is there").count();
-    assert_eq!(left, 0, "no named pipe stays");
+    let left = fs::read_dir(folder.path())
+        .expect("the directory is readable")
+        .count();
+    assert_eq!(left, 0, "no named pipe is left");
 }
 
-/// Two who have met.
-fn pair(folder: &tempfile::TempDir) -> [Talker; 2] {
-    let mut pair = ["ada", "bo"].map(|name| Talker::plain(folder.path(), name));
-    pair[0].shows("bo is here\n");
-    pair[1].shows("ada is here\n");
+/// Starts two chats and waits until they are connected.
+fn pair(folder: &tempfile::TempDir) -> [Chat; 2] {
+    let mut pair = ["ada", "bo"].map(|name| Chat::with_pipes(folder.path(), name));
+    pair[0].expect_output("bo is here\n");
+    pair[1].expect_output("ada is here\n");
     pair
 }
 
 #[test]
-fn two_who_chat_hear_each_other_in_order() {
+fn messages_arrive_in_order() {
     let folder = folder();
     let [mut ada, mut bo] = pair(&folder);
     assert_empty(&folder);
     for round in 0..50 {
-        ada.types(&format!("question {round}\n"));
-        bo.types(&format!("answer {round}\n"));
-        bo.shows(&format!("ada: question {round}\n"));
-        ada.shows(&format!("bo: answer {round}\n"));
+        ada.type_text(&format!("question {round}\n"));
+        bo.type_text(&format!("answer {round}\n"));
+        bo.expect_output(&format!("ada: question {round}\n"));
+        ada.expect_output(&format!("bo: answer {round}\n"));
     }
     let long = "ä".repeat(1500);
-    ada.types(&format!("{long}\n\u{1b}[2Jend\n"));
-    bo.shows(&"ä".repeat(509));
-    bo.shows("ada: \u{fffd}[2Jend\n");
+    ada.type_text(&format!("{long}\n\u{1b}[2Jend\n"));
+    bo.expect_output(&"ä".repeat(509));
+    bo.expect_output("ada: \u{fffd}[2Jend\n");
     ada.keyboard = None;
-    bo.shows("ada has left\n");
-    ada.shows("goodbye\n");
-    ada.ends();
-    bo.ends();
+    bo.expect_output("ada has left\n");
+    ada.expect_output("goodbye\n");
+    ada.wait_for_success();
+    bo.wait_for_success();
 }
 
 #[test]
-fn who_chats_with_somebody_who_is_killed_says_so_and_ends() {
+fn death_of_partner_ends_the_chat() {
     let folder = folder();
     let [mut ada, bo] = pair(&folder);
     bo.signal(Signal::SIGKILL);
-    ada.shows("bo has left\n");
-    ada.ends();
+    ada.expect_output("bo has left\n");
+    ada.wait_for_success();
     assert_empty(&folder);
 }
 
 #[test]
-fn a_signal_ends_the_chat_cleanly_also_of_one_who_waits() {
+fn signal_ends_connected_and_waiting_chats_cleanly() {
     let folder = folder();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        let mut alone = Talker::plain(folder.path(), "ada");
-        alone.shows("waiting for a partner");
+        let mut alone = Chat::with_pipes(folder.path(), "ada");
+        alone.expect_output("waiting for a partner");
         alone.signal(signal);
-        alone.shows("goodbye\n");
-        alone.ends();
+        alone.expect_output("goodbye\n");
+        alone.wait_for_success();
         assert_empty(&folder);
         let [ada, mut bo] = pair(&folder);
         ada.signal(signal);
-        bo.shows("ada has left\n");
-        ada.ends();
-        bo.ends();
+        bo.expect_output("ada has left\n");
+        ada.wait_for_success();
+        bo.wait_for_success();
     }
 }
 
 #[test]
-fn at_a_terminal_messages_appear_while_somebody_types() {
+fn messages_appear_while_the_user_types() {
     for leave in ["\u{3}", "\u{4}"] {
         let folder = folder();
-        let mut ada = Talker::at_a_terminal(folder.path(), "ada");
-        let mut bo = Talker::plain(folder.path(), "bo");
-        bo.shows("ada is here\n");
-        ada.shows("ada: ");
-        ada.types("helo\u{1b}[Dl\r");
-        bo.shows("ada: hello\n");
-        ada.types("not yet");
-        ada.shows("not yet");
-        bo.types("who is there?\n");
-        ada.shows("bo: who is there?");
-        ada.shows("not yet");
-        ada.types(" now\r");
-        bo.shows("ada: not yet now\n");
-        // The terminal hands on what is typed from when the prompt is there.
-        ada.shows(" now");
-        ada.shows("ada: ");
-        ada.types(leave);
-        ada.shows("goodbye");
-        let asked = ada.all.contains("\u{1b}[?2004h");
-        assert!(!asked, "what is asked of the terminal would stay");
-        bo.shows("ada has left\n");
-        bo.ends();
-        ada.ends();
+        let mut ada = Chat::with_terminal(folder.path(), "ada");
+        let mut bo = Chat::with_pipes(folder.path(), "bo");
+        bo.expect_output("ada is here\n");
+        ada.expect_output("ada: ");
+        ada.type_text("helo\u{1b}[Dl\r");
+        bo.expect_output("ada: hello\n");
+        ada.type_text("not yet");
+        ada.expect_output("not yet");
+        bo.type_text("who is there?\n");
+        ada.expect_output("bo: who is there?");
+        ada.expect_output("not yet");
+        ada.type_text(" now\r");
+        bo.expect_output("ada: not yet now\n");
+        // The terminal passes input on once the prompt is printed.
+        ada.expect_output(" now");
+        ada.expect_output("ada: ");
+        ada.type_text(leave);
+        ada.expect_output("goodbye");
+        let enables_bracketed_paste = ada.all.contains("\u{1b}[?2004h");
+        assert!(
+            !enables_bracketed_paste,
+            "the terminal mode would stay enabled"
+        );
+        bo.expect_output("ada has left\n");
+        bo.wait_for_success();
+        ada.wait_for_success();
     }
 }
 
 #[test]
-fn a_chat_that_cannot_be_says_why() {
+fn invalid_arguments_are_reported() {
     let folder = folder();
-    fs::write(folder.path().join("file"), "text").expect("room");
-    let here = folder.path().to_str().expect("a readable path");
-    let missing = format!("{here}/missing");
-    for (arguments, sentence) in [
-        (&[here][..], "expected DIRECTORY NAME"),
-        (&[here, ""], "expected one without a slash"),
-        (&[here, "a/b"], "expected one without a slash"),
+    fs::write(folder.path().join("file"), "text").expect("the file system has space");
+    let directory = folder.path().to_str().expect("a readable path");
+    let missing = format!("{directory}/missing");
+    for (arguments, message) in [
+        (&[directory][..], "expected DIRECTORY NAME"),
+        (&[directory, ""], "expected one without a slash"),
+        (&[directory, "a/b"], "expected one without a slash"),
         (&[&missing, "ada"], "no directory for it"),
-        (&[here, "file"], "is a regular file, expected"),
+        (&[directory, "file"], "is a regular file, expected"),
     ] {
-        let said = refusal(arguments);
-        assert!(said.contains(sentence), "{said}");
+        let stderr_text = stderr_of_failure(arguments);
+        assert!(stderr_text.contains(message), "{stderr_text}");
     }
     let text = fs::read_to_string(folder.path().join("file"));
-    assert_eq!(text.expect("it is there still"), "text");
+    assert_eq!(text.expect("the file exists"), "text");
 }
 
 #[test]
-fn a_name_that_is_taken_and_a_third_one_are_refused() {
+fn used_name_and_third_participant_are_rejected() {
     let folder = folder();
-    let mut ada = Talker::plain(folder.path(), "ada");
-    ada.shows("waiting");
-    let here = folder.path().to_str().expect("a readable path");
-    let said = refusal(&[here, "ada"]);
+    let mut ada = Chat::with_pipes(folder.path(), "ada");
+    ada.expect_output("waiting");
+    let directory = folder.path().to_str().expect("a readable path");
+    let stderr_text = stderr_of_failure(&[directory, "ada"]);
     assert!(
-        said.contains("already exists and is a named pipe"),
-        "{said}"
+        stderr_text.contains("already exists and is a named pipe"),
+        "{stderr_text}"
     );
-    // Others that are no chats, and have a reader each.
-    let fifos = ["bo", "di"]
-        .map(|name| interlatch_ipc::Fifo::create(folder.path().join(name), 0o600).expect("free"));
+    // Named pipes of other programs, with a reader each.
+    let fifos = ["bo", "di"].map(|name| {
+        interlatch_ipc::Fifo::create(folder.path().join(name), 0o600).expect("the path is free")
+    });
     let readers = fifos.map(|fifo| {
-        let mut both = File::options();
-        both.read(true)
+        let mut options = File::options();
+        options
+            .read(true)
             .write(true)
             .open(fifo.path())
-            .expect("it opens")
+            .expect("the fifo can be opened")
     });
-    let said = refusal(&[here, "cy"]);
-    assert!(said.contains("are here already: expected one"), "{said}");
+    let stderr_text = stderr_of_failure(&[directory, "cy"]);
+    assert!(
+        stderr_text.contains("are here already: expected one"),
+        "{stderr_text}"
+    );
     assert_eq!(
-        fs::read_dir(here).expect("it is there").count(),
+        fs::read_dir(directory)
+            .expect("the directory is readable")
+            .count(),
         3,
-        "not cy's"
+        "cy has left no named pipe"
     );
     drop(readers);
 }
 
 #[test]
-fn nobody_waits_for_who_was_killed_while_waiting() {
+fn partner_killed_while_waiting_is_ignored() {
     let folder = folder();
-    let mut ada = Talker::plain(folder.path(), "ada");
-    ada.shows("waiting");
+    let mut ada = Chat::with_pipes(folder.path(), "ada");
+    ada.expect_output("waiting");
     ada.signal(Signal::SIGKILL);
     drop(ada);
-    let mut bo = Talker::plain(folder.path(), "bo");
-    bo.shows("waiting for a partner");
-    let mut ada = Talker::plain(folder.path(), "ada");
-    ada.shows("bo is here\n");
-    bo.shows("ada is here\n");
+    let mut bo = Chat::with_pipes(folder.path(), "bo");
+    bo.expect_output("waiting for a partner");
+    let mut ada = Chat::with_pipes(folder.path(), "ada");
+    ada.expect_output("bo is here\n");
+    bo.expect_output("ada is here\n");
     assert_empty(&folder);
     bo.signal(Signal::SIGKILL);
-    ada.ends();
-    // Under the same name too.
-    let mut ada = Talker::plain(folder.path(), "ada");
-    ada.shows("waiting");
+    ada.wait_for_success();
+    // The same holds for a chat of the same name.
+    let mut ada = Chat::with_pipes(folder.path(), "ada");
+    ada.expect_output("waiting");
     ada.signal(Signal::SIGKILL);
     drop(ada);
-    let mut ada = Talker::plain(folder.path(), "ada");
-    ada.shows("waiting for a partner");
+    let mut ada = Chat::with_pipes(folder.path(), "ada");
+    ada.expect_output("waiting for a partner");
     ada.signal(Signal::SIGTERM);
-    ada.ends();
+    ada.wait_for_success();
     assert_empty(&folder);
 }
 
 #[test]
-fn of_three_who_come_at_once_two_meet_and_the_third_is_refused() {
+fn two_of_three_concurrent_chats_connect() {
     for _ in 0..10 {
         let folder = folder();
-        let mut three = ["ada", "bo", "cy"].map(|name| Talker::plain(folder.path(), name));
+        let mut chats = ["ada", "bo", "cy"].map(|name| Chat::with_pipes(folder.path(), name));
         let deadline = Instant::now() + TIMEOUT;
-        let refused = loop {
-            if let Some(index) = three.iter_mut().position(|one| one.status().is_some()) {
+        let rejected = loop {
+            if let Some(index) = chats.iter_mut().position(|chat| chat.status().is_some()) {
                 break index;
             }
-            assert!(Instant::now() < deadline, "nobody is refused");
+            assert!(Instant::now() < deadline, "no chat is rejected");
             std::thread::yield_now();
         };
-        let mut two: Vec<Talker> = three.into_iter().collect();
-        two.remove(refused).ends_with(1);
-        for one in &mut two {
-            one.shows(" is here\n");
+        let mut connected: Vec<Chat> = chats.into_iter().collect();
+        connected.remove(rejected).wait_for_status(1);
+        for chat in &mut connected {
+            chat.expect_output(" is here\n");
         }
-        two[0].types("hello\n");
-        two[1].shows(": hello\n");
+        connected[0].type_text("hello\n");
+        connected[1].expect_output(": hello\n");
         assert_empty(&folder);
     }
 }
 
 #[test]
-fn what_is_no_message_ends_the_chat() {
+fn invalid_message_ends_the_chat() {
     let folder = folder();
-    let mut ada = Talker::plain(folder.path(), "ada");
-    ada.shows("waiting");
+    let mut ada = Chat::with_pipes(folder.path(), "ada");
+    ada.expect_output("waiting");
     let inbox = File::options().write(true).open(folder.path().join("ada"));
-    let mut inbox = inbox.expect("she reads there");
-    inbox.write_all(b"abc").expect("room");
-    let mut bo = Talker::plain(folder.path(), "bo");
-    bo.shows("waiting for ada");
-    ada.ends_with(1);
+    let mut inbox = inbox.expect("the chat reads its fifo");
+    inbox.write_all(b"abc").expect("the file system has space");
+    let mut bo = Chat::with_pipes(folder.path(), "bo");
+    bo.expect_output("waiting for ada");
+    ada.wait_for_status(1);
     drop(inbox);
-    bo.ends_with(1);
+    bo.wait_for_status(1);
     assert_empty(&folder);
 }
 
 #[test]
-fn who_cannot_show_anything_leaves_and_leaves_nothing() {
+fn closed_output_ends_the_chat() {
     let folder = folder();
     let (input, _keyboard) = std::io::pipe().expect("descriptors");
     let (screen, output) = std::io::pipe().expect("descriptors");
@@ -390,19 +409,22 @@ fn who_cannot_show_anything_leaves_and_leaves_nothing() {
     let mut ada = Reaped(command.spawn().expect("the example starts"));
     drop(command);
     let mut screen = BufReader::new(screen);
-    let mut lines = || {
+    let mut next_line = || {
         let mut line = String::new();
-        screen.read_line(&mut line).expect("it says something");
+        screen.read_line(&mut line).expect("the chat prints a line");
         line
     };
-    assert!(lines().starts_with("waiting"));
-    let mut bo = Talker::plain(folder.path(), "bo");
-    assert_eq!(lines(), "bo is here\n");
-    bo.shows("ada is here\n");
+    assert!(next_line().starts_with("waiting"));
+    let mut bo = Chat::with_pipes(folder.path(), "bo");
+    assert_eq!(next_line(), "bo is here\n");
+    bo.expect_output("ada is here\n");
     drop(screen);
-    bo.types("hello?\n");
-    bo.shows("ada has left\n");
-    bo.ends();
-    assert_eq!(ada.0.wait().expect("ours").code(), Some(141));
+    bo.type_text("hello?\n");
+    bo.expect_output("ada has left\n");
+    bo.wait_for_success();
+    assert_eq!(
+        ada.0.wait().expect("this process has the child").code(),
+        Some(141)
+    );
     assert_empty(&folder);
 }

@@ -1,40 +1,40 @@
-//! The jobserver: alone, in one that it is started by, and with make on either side.
+//! The jobserver: alone, as a client of its own, and with make on either side.
 
-use super::{example, text};
+use super::support::{example, text};
 use std::fs;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// Runs `jobs` with these arguments, and these lines as its input.
+/// Runs `jobs` with these arguments and this input.
 fn jobs(arguments: &[&str], lines: &str) -> Output {
-    fed(plain().args(arguments), lines.as_bytes())
+    run_with_input(jobs_command().args(arguments), lines.as_bytes())
 }
 
-/// Whatever the tests are run by, it is no part of them.
-fn plain() -> Command {
+/// Returns `jobs` without the MAKEFLAGS of the caller of the tests.
+fn jobs_command() -> Command {
     let mut command = example("jobs");
     command.env_remove("MAKEFLAGS");
     command
 }
 
 /// Runs a command with this input.
-fn fed(command: &mut Command, input: &[u8]) -> Output {
+fn run_with_input(command: &mut Command, input: &[u8]) -> Output {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn().expect("the example starts");
     let mut stdin = child.stdin.take().expect("piped");
-    // A program that ends early reads nothing.
+    // A program that ends early does not read its input.
     let _ = stdin.write_all(input);
     drop(stdin);
-    child.wait_with_output().expect("it ends")
+    child.wait_with_output().expect("the example ends")
 }
 
-/// The most that were between `start` and `end` at one time.
-fn most_at_once(log: &str) -> usize {
+/// Returns the maximum of concurrent jobs, between their `start` and `end`.
+fn max_concurrent(log: &str) -> usize {
     let depths = log.lines().scan(0_usize, |depth, line| {
         match line.starts_with("start") {
             true => *depth += 1,
@@ -48,28 +48,28 @@ fn most_at_once(log: &str) -> usize {
 const JOB: &str = "echo start >> $0; cat /dev/null; echo end >> $0";
 
 #[test]
-fn no_more_jobs_run_at_a_time_than_are_allowed() {
+fn at_most_the_allowed_number_of_jobs_run_at_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = folder.path().join("log");
     let log_name = log.to_str().expect("a readable path");
-    for (allowed, most) in [("1", 1), ("3", 3)] {
-        fs::write(&log, "").expect("room");
+    for (limit, max) in [("1", 1), ("3", 3)] {
+        fs::write(&log, "").expect("the file system has space");
         let output = jobs(
-            &["-j", allowed, "sh", "-c", JOB, log_name],
+            &["-j", limit, "sh", "-c", JOB, log_name],
             &"line\n".repeat(30),
         );
         assert!(output.status.success(), "{}", text(&output.stderr));
-        let written = fs::read_to_string(&log).expect("it is there");
+        let written = fs::read_to_string(&log).expect("the log is readable");
         assert_eq!(written.lines().count(), 60, "each line ran once");
-        assert!(most_at_once(&written) <= most, "{written}");
+        assert!(max_concurrent(&written) <= max, "{written}");
     }
 }
 
 #[test]
-fn jobs_of_jobs_take_their_permits_from_the_same_server() {
+fn nested_jobs_share_one_jobserver() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let log = folder.path().join("log");
-    fs::write(&log, "").expect("room");
+    fs::write(&log, "").expect("the file system has space");
     let inner = format!(
         "yes line | head -10 | {} -j 8 sh -c '{JOB}' {}",
         example("jobs")
@@ -80,25 +80,25 @@ fn jobs_of_jobs_take_their_permits_from_the_same_server() {
     );
     let output = jobs(&["-j", "2", "sh", "-c", &inner], &"line\n".repeat(4));
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let written = fs::read_to_string(&log).expect("it is there");
+    let written = fs::read_to_string(&log).expect("the log is readable");
     assert_eq!(written.lines().count(), 80, "each line ran once");
-    assert!(most_at_once(&written) <= 2, "{written}");
+    assert!(max_concurrent(&written) <= 2, "{written}");
 }
 
 #[test]
-fn a_job_that_fails_or_is_none_is_told_of() {
+fn failed_or_missing_command_is_reported() {
     let failed = jobs(&["false"], "one\n");
     assert_eq!(failed.status.code(), Some(1));
     let missing = jobs(&["/nonexistent"], "one\n");
-    let said = text(&missing.stderr);
-    assert_eq!(missing.status.code(), Some(1), "{said}");
-    assert!(said.contains("/nonexistent"), "{said}");
+    let stderr = text(&missing.stderr);
+    assert_eq!(missing.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("/nonexistent"), "{stderr}");
     assert_eq!(jobs(&[], "").status.code(), Some(2), "no command");
     assert_eq!(jobs(&["-j", "0", "true"], "").status.code(), Some(2));
 }
 
 #[test]
-fn how_many_is_said_as_to_make() {
+fn option_of_job_count_is_that_of_make() {
     for arguments in [
         &["-j2", "echo", "-n"][..],
         &["-j=2", "echo", "-n"],
@@ -106,21 +106,21 @@ fn how_many_is_said_as_to_make() {
         &["-j", "2", "--", "echo", "-n"],
     ] {
         let output = jobs(arguments, "x\nx\n");
-        let said = (text(&output.stdout), text(&output.stderr));
-        assert_eq!(said, ("xx".to_owned(), String::new()), "{arguments:?}");
+        let stderr = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(stderr, ("xx".to_owned(), String::new()), "{arguments:?}");
     }
 }
 
-/// The first command waits for the third, which can only begin when the second one has ended.
+/// The first command waits for the third, which can only begin after the second has ended.
 #[test]
-fn the_next_job_begins_when_any_has_ended() {
+fn next_job_begins_when_any_job_ends() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let script = "case $0 in first) read word < fifo;; third) echo > fifo;; esac";
-    let mut command = plain();
+    let mut command = jobs_command();
     command.args(["-j2", "timeout", "30", "sh", "-c", script]);
     let path = folder.path().join("fifo");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a named pipe");
-    let output = fed(
+    let output = run_with_input(
         command.current_dir(folder.path()),
         b"first\nsecond\nthird\n",
     );
@@ -128,53 +128,57 @@ fn the_next_job_begins_when_any_has_ended() {
 }
 
 #[test]
-fn a_line_may_be_any_bytes() {
-    let output = fed(plain().args(["-j1", "printf", "%s."]), b"a\xff\nb\n");
+fn line_may_have_any_bytes() {
+    let output = run_with_input(jobs_command().args(["-j1", "printf", "%s."]), b"a\xff\nb\n");
     assert_eq!(output.stdout, b"a\xff.b.");
 }
 
 #[test]
-fn what_make_was_told_is_handed_on() {
+fn flags_of_make_are_passed_on() {
     for (flags, expected) in [
         ("k", "k -j3 --jobserver-auth="),
         ("ks -- A=b -- C=d", "ks -j3 --jobserver-auth="),
         ("", " -j3 --jobserver-auth="),
     ] {
-        let mut command = plain();
+        let mut command = jobs_command();
         let command = command.args(["-j3", "sh", "-c", "printf %s \"$MAKEFLAGS\""]);
-        let said = text(&fed(command.env("MAKEFLAGS", flags), b"x\n").stdout);
-        assert!(said.starts_with(expected), "{flags:?}: {said:?}");
+        let stderr = text(&run_with_input(command.env("MAKEFLAGS", flags), b"x\n").stdout);
+        assert!(stderr.starts_with(expected), "{flags:?}: {stderr:?}");
         let definitions = flags.find(" -- ").map_or("", |at| &flags[at..]);
-        assert!(said.ends_with(definitions), "{flags:?}: {said:?}");
+        assert!(stderr.ends_with(definitions), "{flags:?}: {stderr:?}");
     }
 }
 
 #[test]
-fn a_named_pipe_may_be_the_server() {
+fn named_pipe_can_be_the_jobserver() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("fifo");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a named pipe");
     let mut server = fs::File::options();
-    let mut server = server.read(true).write(true).open(&path).expect("it opens");
-    server.write_all(b"+").expect("room");
+    let mut server = server
+        .read(true)
+        .write(true)
+        .open(&path)
+        .expect("the fifo can be opened");
+    server.write_all(b"+").expect("the file system has space");
     let log = Log::new(folder.path());
-    let mut command = plain();
+    let mut command = jobs_command();
     command.args(["-j8", "sh", "-c", JOB, log.name()]);
     let flags = format!(" -j2 --jobserver-auth=fifo:{}", path.display());
-    let output = fed(
+    let output = run_with_input(
         command.env("MAKEFLAGS", flags),
         "line\n".repeat(20).as_bytes(),
     );
     assert!(output.status.success(), "{}", text(&output.stderr));
     log.assert(20, 2);
     let mut left = 0;
-    // SAFETY: it writes one number, which is there.
+    // SAFETY: the call writes one integer into `left`.
     unsafe { libc::ioctl(server.as_raw_fd(), libc::FIONREAD, &mut left) };
-    assert_eq!(left, 1, "the permit is back");
+    assert_eq!(left, 1, "the permit is returned");
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told_of() {
+fn missing_jobserver_is_reported() {
     for name in [
         "-2,-2",
         "1000,1001",
@@ -183,24 +187,24 @@ fn a_server_that_is_not_there_is_told_of() {
         "x",
     ] {
         let flags = format!(" -j2 --jobserver-auth={name}");
-        let mut command = plain();
-        let output = fed(command.arg("echo").env("MAKEFLAGS", flags), b"x\n");
-        let said = text(&output.stderr);
-        assert!(output.status.success(), "{name}: {said}");
+        let mut command = jobs_command();
+        let output = run_with_input(command.arg("echo").env("MAKEFLAGS", flags), b"x\n");
+        let stderr = text(&output.stderr);
+        assert!(output.status.success(), "{name}: {stderr}");
         assert!(
-            said.contains("the jobserver in MAKEFLAGS is not accessible"),
-            "{name}: {said}"
+            stderr.contains("the jobserver in MAKEFLAGS is not accessible"),
+            "{name}: {stderr}"
         );
     }
 }
 
-/// Where jobs say when they begin and end.
+/// A file in which jobs record their beginnings and ends.
 struct Log(std::path::PathBuf);
 
 impl Log {
     fn new(folder: &Path) -> Self {
         let path = folder.join("log");
-        fs::write(&path, "").expect("room");
+        fs::write(&path, "").expect("the file system has space");
         Self(path)
     }
 
@@ -208,22 +212,22 @@ impl Log {
         self.0.to_str().expect("a readable path")
     }
 
-    /// So many have run, and at most so many at once.
-    fn assert(&self, count: usize, most: usize) {
-        let written = fs::read_to_string(&self.0).expect("it is there");
+    /// Checks that `count` jobs have run, and at most `max` at once.
+    fn assert(&self, count: usize, max: usize) {
+        let written = fs::read_to_string(&self.0).expect("the log is readable");
         assert_eq!(written.lines().count(), 2 * count, "{written}");
-        assert!(most_at_once(&written) <= most, "{written}");
+        assert!(max_concurrent(&written) <= max, "{written}");
     }
 }
 
-/// Only where there is one.
+/// Returns whether make is installed.
 fn has_make() -> bool {
     let version = Command::new("make").arg("--version").output();
     version.is_ok_and(|output| output.status.success())
 }
 
 #[test]
-fn jobs_takes_its_permits_from_make_and_make_from_jobs() {
+fn jobs_and_make_share_permits() {
     if !has_make() {
         return;
     }
@@ -235,20 +239,20 @@ fn jobs_takes_its_permits_from_make_and_make_from_jobs() {
         "all: a b c d\na b c d:\n\t@echo start >> log; echo end >> log\n\
          under:\n\t+@yes line | head -20 | {program} -j8 sh -c 'echo start >> log; echo end >> log'\n"
     );
-    fs::write(folder.path().join("Makefile"), makefile).expect("room");
+    fs::write(folder.path().join("Makefile"), makefile).expect("the file system has space");
     let mut make = Command::new("make");
     make.args(["-s", "-j2", "under"]).env_remove("MAKEFLAGS");
-    let output = fed(make.current_dir(folder.path()), b"");
-    let said = text(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    let output = run_with_input(make.current_dir(folder.path()), b"");
+    let stderr = text(&output.stderr);
+    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
     log.assert(20, 2);
     let log = Log::new(folder.path());
-    let mut command = plain();
+    let mut command = jobs_command();
     let command = command
         .args(["-j2", "make", "-s"])
         .current_dir(folder.path());
-    let output = fed(command, &b"all\n".repeat(3));
-    let said = text(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    let output = run_with_input(command, &b"all\n".repeat(3));
+    let stderr = text(&output.stderr);
+    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
     log.assert(12, 2);
 }

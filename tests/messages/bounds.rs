@@ -1,4 +1,4 @@
-//! The smallest, the largest and the wrong.
+//! Minimum, maximum and invalid arguments.
 
 use super::with_queue;
 use interlatch::channel::message_queue::{CELL_PAYLOAD, MessageCell};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 type Queue = MessageQueue<[MessageCell]>;
 
-const KIND: MessageType = MessageType::LOWEST;
+const TYPE: MessageType = MessageType::LOWEST;
 
 const LIMITS: QueueLimits = QueueLimits {
     messages: 2,
@@ -25,7 +25,7 @@ const LIMITS: QueueLimits = QueueLimits {
 };
 
 #[test]
-fn a_type_is_positive() {
+fn message_type_is_positive() {
     for found in [0, -1, i64::MIN] {
         assert_eq!(MessageType::new(found), Err(InvalidMessageType { found }));
         assert_eq!(
@@ -40,36 +40,36 @@ fn a_type_is_positive() {
     for number in [1, i64::MAX] {
         assert_eq!(MessageType::new(number).map(MessageType::get), Ok(number));
     }
-    let me = MessageType::of_this_process().get();
-    assert_eq!(me, i64::from(std::process::id()));
+    let process_id = MessageType::of_this_process().get();
+    assert_eq!(process_id, i64::from(std::process::id()));
 }
 
 #[test]
-fn limits_that_no_queue_can_have_are_refused() {
-    let none = QueueLimits {
+fn invalid_limits_are_an_error() {
+    let zero = QueueLimits {
         messages: 0,
         bytes: 10,
     };
-    assert_eq!(Queue::layout(none).err(), Some(ConfigError::ZeroCapacity));
+    assert_eq!(Queue::layout(zero).err(), Some(ConfigError::ZeroCapacity));
     let region = Region::memfd("limits", 4096).expect("a page");
-    let refused = region.create::<MessageQueue>("queue", none).err();
+    let error = region.create::<MessageQueue>("queue", zero).err();
     let zero = Some(RegionError::Config(ConfigError::ZeroCapacity));
-    assert_eq!(format!("{refused:?}"), format!("{zero:?}"));
-    let most = QueueLimits {
+    assert_eq!(format!("{error:?}"), format!("{zero:?}"));
+    let max = QueueLimits {
         messages: u32::MAX,
         bytes: u32::MAX,
     };
-    assert!(Queue::layout(most).is_ok(), "if there is such a machine");
-    assert!(region.create::<MessageQueue>("queue", most).is_err());
-    assert_eq!(region.objects().count(), 0, "nothing is left of them");
+    assert!(Queue::layout(max).is_ok(), "a machine with enough memory");
+    assert!(region.create::<MessageQueue>("queue", max).is_err());
+    assert_eq!(region.objects().count(), 0, "no object is left");
 }
 
 #[test]
-fn a_cell_is_two_cache_lines() {
+fn cell_is_two_cache_lines() {
     assert_eq!(size_of::<[MessageCell; 2]>(), 256);
 }
 
-/// What keeps within the limits has room, in the worst order and of the worst lengths.
+/// Messages within the limits fit, in the worst order and with the worst lengths.
 #[test]
 fn both_limits_are_exact() {
     let limits = QueueLimits {
@@ -86,9 +86,9 @@ fn both_limits_are_exact() {
             [0, 0, 0, 0, 2 * CELL_PAYLOAD],
         ] {
             for length in lengths {
-                assert_eq!(queue.try_send(KIND, &vec![7; length]), Ok(()));
+                assert_eq!(queue.try_send(TYPE, &vec![7; length]), Ok(()));
             }
-            assert_eq!(queue.try_send(KIND, &[]), Err(TrySendError::Full(())));
+            assert_eq!(queue.try_send(TYPE, &[]), Err(TrySendError::Full(())));
             assert_eq!((queue.len(), queue.bytes()), (5, lengths.iter().sum()));
             for length in lengths {
                 assert_eq!(
@@ -96,13 +96,13 @@ fn both_limits_are_exact() {
                     length
                 );
             }
-            assert!(queue.is_empty(), "all were received");
+            assert!(queue.is_empty(), "all messages were received");
         }
     });
 }
 
 #[test]
-fn so_many_cells_are_enough_for_their_limits() {
+fn limits_from_cells_fit_the_cells() {
     for cells in [1, 2, 3, 4, 5, 100, 101, 1 << 20] {
         let limits = QueueLimits::from_cells(cells);
         assert_eq!(limits.cells(), cells, "{limits:?}");
@@ -112,7 +112,7 @@ fn so_many_cells_are_enough_for_their_limits() {
 }
 
 #[test]
-fn without_bytes_messages_are_empty() {
+fn queue_without_bytes_takes_empty_messages() {
     with_queue(
         QueueLimits {
             messages: 1,
@@ -120,9 +120,9 @@ fn without_bytes_messages_are_empty() {
         },
         |queue| {
             let too_long = ChannelError::MessageTooLong { length: 1, max: 0 };
-            let sent = queue.try_send(KIND, &[0]);
+            let sent = queue.try_send(TYPE, &[0]);
             assert_eq!(sent, Err(TrySendError::Failed((), too_long)));
-            queue.try_send(KIND, &[]).expect("there is room");
+            queue.try_send(TYPE, &[]).expect("the buffer has room");
             assert!(
                 queue
                     .try_receive(Select::First)
@@ -134,27 +134,30 @@ fn without_bytes_messages_are_empty() {
     );
 }
 
-/// A thread can hold 128 robust locks; the queue needs one more for a moment.
+/// A thread can hold 128 robust locks. The queue needs one more during an operation.
 #[test]
-fn a_thread_with_too_many_locks_is_refused() {
+fn thread_with_too_many_locks_gets_an_error() {
     let locks = [const { RobustMutex::new(()) }; 128];
     with_queue(LIMITS, |queue| {
         let guards: Vec<_> = locks.iter().map(RobustMutex::lock).collect();
-        assert!(guards.iter().all(Result::is_ok), "so many can be held");
-        let refusal = ChannelError::RobustList(RobustListError::TooManyLocks(128));
-        let sent = queue.try_send(KIND, &[1]);
-        assert_eq!(sent, Err(TrySendError::Failed((), refusal.clone())));
+        assert!(
+            guards.iter().all(Result::is_ok),
+            "a thread can hold 128 robust locks"
+        );
+        let cause = ChannelError::RobustList(RobustListError::TooManyLocks(128));
+        let sent = queue.try_send(TYPE, &[1]);
+        assert_eq!(sent, Err(TrySendError::Failed((), cause.clone())));
         let received = queue.try_receive(Select::First);
-        assert_eq!(received, Err(TryRecvError::Failed(refusal)));
+        assert_eq!(received, Err(TryRecvError::Failed(cause)));
         assert_eq!((queue.len(), queue.bytes()), (0, 0));
         drop(guards);
-        queue.try_send(KIND, &[1]).expect("there is room");
+        queue.try_send(TYPE, &[1]).expect("the buffer has room");
         assert_eq!(queue.len(), 1);
     });
 }
 
 #[test]
-fn every_form_of_waiting_ends_in_time_with_nothing_changed() {
+fn every_timeout_expires_without_a_change() {
     with_queue(
         QueueLimits {
             messages: 1,
@@ -163,35 +166,36 @@ fn every_form_of_waiting_ends_in_time_with_nothing_changed() {
         |queue| {
             let brief = Duration::from_millis(1);
             let past = Deadline::at(Instant::now());
-            let none = Err(RecvTimeoutError::Timeout);
+            let zero = Err(RecvTimeoutError::Timeout);
             assert_eq!(queue.try_receive(Select::First), Err(TryRecvError::Empty));
-            assert_eq!(queue.receive_timeout(Select::First, brief), none);
-            assert_eq!(queue.receive_deadline(Select::First, past), none);
-            let of_value = queue.receive_value_with::<u64>(Select::First, Timeout::NonBlocking);
-            assert_eq!(of_value, Err(RecvTimeoutError::Timeout));
+            assert_eq!(queue.receive_timeout(Select::First, brief), zero);
+            assert_eq!(queue.receive_deadline(Select::First, past), zero);
+            let value_received =
+                queue.receive_value_with::<u64>(Select::First, Timeout::NonBlocking);
+            assert_eq!(value_received, Err(RecvTimeoutError::Timeout));
             let value = 9_u64.to_ne_bytes();
-            queue.try_send(KIND, &value).expect("there is room");
-            assert_eq!(queue.len(), 1, "so that nothing below waits for ever");
+            queue.try_send(TYPE, &value).expect("the buffer has room");
+            assert_eq!(queue.len(), 1, "the calls below do not block");
             let full = Err(SendTimeoutError::Timeout(()));
-            assert_eq!(queue.try_send(KIND, &[1]), Err(TrySendError::Full(())));
-            assert_eq!(queue.send_timeout(KIND, &[1], brief), full);
-            assert_eq!(queue.send_deadline(KIND, &[1], past), full);
+            assert_eq!(queue.try_send(TYPE, &[1]), Err(TrySendError::Full(())));
+            assert_eq!(queue.send_timeout(TYPE, &[1], brief), full);
+            assert_eq!(queue.send_deadline(TYPE, &[1], past), full);
             let other = Select::Type(MessageType::HIGHEST);
-            assert_eq!(queue.receive_timeout(other, brief), none);
+            assert_eq!(queue.receive_timeout(other, brief), zero);
             let wrong = ChannelError::WrongLength {
                 expected: 4,
                 found: 8,
             };
             let received = queue.receive_value::<u32>(Select::First);
             assert_eq!(received, Err(RecvError::Failed(wrong)));
-            assert_eq!(queue.len(), 1, "it is still there");
-            assert_eq!(queue.receive_value::<u64>(Select::First), Ok((KIND, 9)));
+            assert_eq!(queue.len(), 1, "the message is still in the queue");
+            assert_eq!(queue.receive_value::<u64>(Select::First), Ok((TYPE, 9)));
         },
     );
 }
 
 #[test]
-fn a_message_for_which_there_are_never_cells_enough_is_too_long() {
+fn message_longer_than_all_cells_is_too_long() {
     static QUEUE: MessageQueue<[MessageCell; 1]> = MessageQueue::from_cells(
         [const { MessageCell::new() }; 1],
         QueueLimits {
@@ -199,12 +203,14 @@ fn a_message_for_which_there_are_never_cells_enough_is_too_long() {
             bytes: 1000,
         },
     );
-    let refused = QUEUE.try_send(KIND, &[0; CELL_PAYLOAD + 1]);
+    let error = QUEUE.try_send(TYPE, &[0; CELL_PAYLOAD + 1]);
     let too_long = ChannelError::MessageTooLong {
         length: CELL_PAYLOAD + 1,
         max: CELL_PAYLOAD,
     };
-    assert_eq!(refused, Err(TrySendError::Failed((), too_long)));
-    QUEUE.try_send(KIND, &[0; CELL_PAYLOAD]).expect("it fits");
-    assert_eq!(QUEUE.try_send(KIND, &[]), Err(TrySendError::Full(())));
+    assert_eq!(error, Err(TrySendError::Failed((), too_long)));
+    QUEUE
+        .try_send(TYPE, &[0; CELL_PAYLOAD])
+        .expect("the message fits");
+    assert_eq!(QUEUE.try_send(TYPE, &[]), Err(TrySendError::Full(())));
 }

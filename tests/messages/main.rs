@@ -1,4 +1,4 @@
-//! The message queue beside the kernel's, operation by operation, and with what a faulty peer may write.
+//! The message queue, compared with the kernel's queues, at its limits, and with a faulty peer.
 
 mod bounds;
 mod hostile;
@@ -15,9 +15,9 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Calls this with a new queue.
+/// Calls a function with a new queue.
 fn with_queue<R>(limits: QueueLimits, call: impl FnOnce(&MessageQueue) -> R) -> R {
     let size = limits.cells() * 128 + 4096;
     let region = Region::memfd("messages", size).expect("a region");
-    call(region.create("queue", limits).expect("room"))
+    call(region.create("queue", limits).expect("the region has room"))
 }

@@ -1,6 +1,7 @@
-//! What keeps within the limits has room, in whatever order messages come and go, and in however many pieces they are.
+//! A message within the limits fits, in any order of sends and receives, however fragmented the
+//! free cells are.
 //!
-//! `INTERLATCH_CASES` says how many queues; `INTERLATCH_SEED` repeats a run.
+//! `INTERLATCH_CASES` sets the number of queues, `INTERLATCH_SEED` repeats a run.
 
 use super::{number, with_queue};
 use interlatch::MessageQueue;
@@ -9,11 +10,11 @@ use interlatch::channel::message_queue::{
     Message, MessageQueueExt, MessageType, QueueLimits, Select,
 };
 
-/// Sends and receives on one queue.
+/// Sends and receives on each queue.
 const STEPS: usize = 300;
 
 #[test]
-fn a_message_within_the_limits_has_room_whatever_was_received_before() {
+fn message_within_the_limits_always_fits() {
     let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("INTERLATCH_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
@@ -23,62 +24,72 @@ fn a_message_within_the_limits_has_room_whatever_was_received_before() {
             bytes: random.u32(0..20 * CELL_PAYLOAD as u32),
         };
         with_queue(limits, |queue| {
-            let mut there = Vec::new();
+            let mut expected = Vec::new();
             for number in 0..STEPS {
                 match random.bool() {
-                    true => send(queue, &mut there, number, &mut random),
-                    false => receive(queue, &mut there, &mut random),
+                    true => send(queue, &mut expected, number, &mut random),
+                    false => receive(queue, &mut expected, &mut random),
                 }
-                let bytes: usize = there.iter().map(|message| message.bytes.len()).sum();
-                assert_eq!((queue.len(), queue.bytes()), (there.len(), bytes));
+                let bytes: usize = expected.iter().map(|message| message.bytes.len()).sum();
+                assert_eq!((queue.len(), queue.bytes()), (expected.len(), bytes));
             }
         });
     }
 }
 
-/// One of any length, or of one at which it needs one piece or one cell more, or all that there is room for.
+/// Returns a random length, or one at a boundary: a cell more, a range more, or all that fits.
 fn length(room: usize, random: &mut fastrand::Rng) -> usize {
     let cells = random.usize(1..6);
-    let whole = [
+    let boundaries = [
         cells * CELL_PAYLOAD,
         cells * 128 - (128 - CELL_PAYLOAD),
         room,
     ];
     let length = match random.bool() {
-        true => whole[random.usize(..whole.len())] + random.usize(..2),
+        true => boundaries[random.usize(..boundaries.len())] + random.usize(..2),
         false => random.usize(..=room),
     };
     length.min(room)
 }
 
-/// Sends what there is room for; if there can be no more messages, one that is refused.
-fn send(queue: &MessageQueue, there: &mut Vec<Message>, number: usize, random: &mut fastrand::Rng) {
+/// Sends a message that fits. At the maximum of messages, checks that the send fails.
+fn send(
+    queue: &MessageQueue,
+    expected: &mut Vec<Message>,
+    number: usize,
+    random: &mut fastrand::Rng,
+) {
     let room = queue.max_length() - queue.bytes();
     let length = length(room, random);
-    let kind = MessageType::new(random.i64(1..4)).expect("positive");
-    let bytes: Vec<u8> = (0..length).map(|at| (number + at * 7) as u8).collect();
-    let has_room = there.len() < queue.limits().messages as usize;
-    let sent = queue.try_send(kind, &bytes);
+    let message_type = MessageType::new(random.i64(1..4)).expect("positive");
+    let bytes: Vec<u8> = (0..length)
+        .map(|index| (number + index * 7) as u8)
+        .collect();
+    let has_room = expected.len() < queue.limits().messages as usize;
+    let sent = queue.try_send(message_type, &bytes);
     assert_eq!(
         sent.is_ok(),
         has_room,
         "{length} bytes into {room}: {sent:?}"
     );
     if has_room {
-        there.push(Message::new(kind, bytes));
+        expected.push(Message::new(message_type, bytes));
     }
 }
 
-/// Receives the oldest, or the oldest of a type.
-fn receive(queue: &MessageQueue, there: &mut Vec<Message>, random: &mut fastrand::Rng) {
-    let kind = MessageType::new(random.i64(1..4)).expect("positive");
+/// Receives the oldest message, or the oldest of a type.
+fn receive(queue: &MessageQueue, expected: &mut Vec<Message>, random: &mut fastrand::Rng) {
+    let message_type = MessageType::new(random.i64(1..4)).expect("positive");
     let (select, found) = match random.u8(..4) {
-        0 => (Select::First, (!there.is_empty()).then_some(0)),
+        0 => (Select::First, (!expected.is_empty()).then_some(0)),
         _ => {
-            let of_kind = |message: &Message| message.message_type == kind;
-            (Select::Type(kind), there.iter().position(of_kind))
+            let has_type = |message: &Message| message.message_type == message_type;
+            (
+                Select::Type(message_type),
+                expected.iter().position(has_type),
+            )
         }
     };
     let received = queue.try_receive(select).ok();
-    assert_eq!(received, found.map(|place| there.remove(place)));
+    assert_eq!(received, found.map(|index| expected.remove(index)));
 }

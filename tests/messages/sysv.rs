@@ -1,9 +1,10 @@
-//! The same operations on a queue of System V, with the same results.
+//! The same operations on a System V queue have the same results.
 //!
-//! One difference is meant: a message that is longer than the whole queue is refused here at once, and
-//! there waits for ever (`EAGAIN` without waiting), unless it is longer than any queue's (`EINVAL`).
+//! One difference is intended: a message longer than the whole queue is an error in interlatch. A
+//! System V queue waits forever (`EAGAIN` in a non-blocking call), unless the message exceeds the
+//! limit of all queues (`EINVAL`).
 
-use super::kernel::{ROOM, SysV, is_there};
+use super::kernel::{MAX_LENGTH, SysV, is_available};
 use super::{property, with_queue};
 use interlatch::MessageQueue;
 use interlatch::channel::message_queue::{
@@ -15,20 +16,20 @@ use nix::errno::Errno;
 use proptest::prelude::*;
 use std::time::Duration;
 
-/// Nothing here takes as long.
-const LONG: Duration = Duration::from_secs(10);
+/// Longer than any call of these tests.
+const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Send {
-        kind: i64,
+        message_type: i64,
         length: usize,
     },
-    /// As `msgrcv(2)` takes it: any, of that type, or of the lowest up to it.
+    /// A selection as in `msgrcv(2)`: any, a type, or minus the highest of several types.
     Receive {
         select: i64,
-        room: usize,
-        cut: bool,
+        buffer_size: usize,
+        truncate: bool,
     },
     Count,
 }
@@ -45,28 +46,28 @@ enum Outcome {
     WrongLength,
 }
 
-fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
-    // Some are of a type that there is not, and some longer than the queue.
-    let kind =
+fn steps(capacity: usize) -> impl Strategy<Value = Vec<Step>> {
+    // Some types are invalid, and some messages are longer than the queue.
+    let message_type =
         prop_oneof![20 => 1..=4_i64, 1 => -1..=0_i64, 1 => Just(i64::MAX), 1 => Just(i64::MIN)];
-    let length = prop_oneof![4 => 0..=most / 3, 1 => 0..=most + 1, 2 => 0..=2_usize];
+    let length = prop_oneof![4 => 0..=capacity / 3, 1 => 0..=capacity + 1, 2 => 0..=2_usize];
     let select = prop_oneof![20 => -5..=5_i64, 1 => Just(i64::MAX), 1 => Just(i64::MIN + 1)];
-    let room = prop_oneof![3 => Just(most), 1 => 0..=most + 1, 1 => 0..=2_usize];
+    let buffer_size = prop_oneof![3 => Just(capacity), 1 => 0..=capacity + 1, 1 => 0..=2_usize];
     let step = prop_oneof![
-        5 => (kind, length).prop_map(|(kind, length)| Step::Send { kind, length }),
-        4 => (select, room, any::<bool>())
-            .prop_map(|(select, room, cut)| Step::Receive { select, room, cut }),
+        5 => (message_type, length).prop_map(|(message_type, length)| Step::Send { message_type, length }),
+        4 => (select, buffer_size, any::<bool>())
+            .prop_map(|(select, buffer_size, truncate)| Step::Receive { select, buffer_size, truncate }),
         1 => Just(Step::Count),
     ];
     proptest::collection::vec(step, 1..60)
 }
 
-/// The bytes of the message of that step, which no other one has.
+/// The bytes of the message of a step, which differ from those of all others.
 fn message(step: usize, length: usize) -> Vec<u8> {
     (0..length).map(|index| (step * 7 + index) as u8).collect()
 }
 
-fn selected(select: i64) -> Select {
+fn parse_select(select: i64) -> Select {
     match select {
         0 => Select::First,
         1.. => Select::Type(MessageType::new(select).expect("positive")),
@@ -74,13 +75,16 @@ fn selected(select: i64) -> Select {
     }
 }
 
-fn ours(queue: &MessageQueue, number: usize, step: Step) -> Outcome {
+fn on_interlatch(queue: &MessageQueue, number: usize, step: Step) -> Outcome {
     match step {
-        Step::Send { kind, length } => {
-            let Ok(kind) = MessageType::new(kind) else {
+        Step::Send {
+            message_type,
+            length,
+        } => {
+            let Ok(message_type) = MessageType::new(message_type) else {
                 return Outcome::BadType;
             };
-            match queue.try_send(kind, &message(number, length)) {
+            match queue.try_send(message_type, &message(number, length)) {
                 Ok(()) => Outcome::Sent,
                 Err(TrySendError::Full(())) => Outcome::Full,
                 Err(TrySendError::Failed(
@@ -93,21 +97,33 @@ fn ours(queue: &MessageQueue, number: usize, step: Step) -> Outcome {
                 Err(error) => panic!("{error}"),
             }
         }
-        Step::Receive { select, room, cut } => {
-            let mut bytes = vec![0; room];
-            let fit = if cut {
+        Step::Receive {
+            select,
+            buffer_size,
+            truncate,
+        } => {
+            let mut bytes = vec![0; buffer_size];
+            let policy = if truncate {
                 LengthPolicy::Truncate
             } else {
                 LengthPolicy::AtMost
             };
-            match queue.receive_into(selected(select), &mut bytes, fit, Timeout::NonBlocking) {
+            match queue.receive_into(
+                parse_select(select),
+                &mut bytes,
+                policy,
+                Timeout::NonBlocking,
+            ) {
                 Ok(received) => {
                     bytes.truncate(received.length);
                     Outcome::Received(received.message_type.get(), bytes)
                 }
                 Err(RecvTimeoutError::Timeout) => Outcome::NoMessage,
                 Err(RecvTimeoutError::Failed(ChannelError::MessageTooLong { length, max })) => {
-                    assert!(max == room && length > room, "{length} into {max}");
+                    assert!(
+                        max == buffer_size && length > buffer_size,
+                        "{length} into {max}"
+                    );
                     Outcome::WrongLength
                 }
                 Err(error) => panic!("{error}"),
@@ -117,50 +133,57 @@ fn ours(queue: &MessageQueue, number: usize, step: Step) -> Outcome {
     }
 }
 
-fn theirs(queue: &SysV, most: usize, number: usize, step: Step) -> Outcome {
+fn on_sysv(queue: &SysV, capacity: usize, number: usize, step: Step) -> Outcome {
     match step {
-        Step::Send { kind, length } => match queue.send(kind, &message(number, length)) {
+        Step::Send {
+            message_type,
+            length,
+        } => match queue.send(message_type, &message(number, length)) {
             Ok(()) => Outcome::Sent,
-            Err(Errno::EINVAL) if kind < 1 => Outcome::BadType,
-            Err(Errno::EAGAIN) if length > most => Outcome::TooLong,
+            Err(Errno::EINVAL) if message_type < 1 => Outcome::BadType,
+            Err(Errno::EAGAIN) if length > capacity => Outcome::TooLong,
             Err(Errno::EAGAIN) => Outcome::Full,
             Err(error) => panic!("msgsnd: {error}"),
         },
-        Step::Receive { select, room, cut } => match queue.receive(select, room, cut) {
-            Ok((kind, bytes)) => Outcome::Received(kind, bytes),
+        Step::Receive {
+            select,
+            buffer_size,
+            truncate,
+        } => match queue.receive(select, buffer_size, truncate) {
+            Ok((message_type, bytes)) => Outcome::Received(message_type, bytes),
             Err(Errno::ENOMSG) => Outcome::NoMessage,
             Err(Errno::E2BIG) => Outcome::WrongLength,
             Err(error) => panic!("msgrcv: {error}"),
         },
         Step::Count => {
-            let (messages, bytes) = queue.counts().expect("it is there");
+            let (messages, bytes) = queue.counts().expect("the queue exists");
             Outcome::Counts(messages, bytes)
         }
     }
 }
 
 #[test]
-fn every_operation_ends_as_on_a_queue_of_system_v() {
-    if !is_there("msgget", SysV::new(1)) {
+fn operations_agree_with_system_v_queue() {
+    if !is_available("msgget", SysV::new(1)) {
         return;
     }
-    let most = prop_oneof![1..=4_usize, 1..=ROOM - 1];
-    let cases = most.prop_flat_map(|most| (Just(most), steps(most)));
-    property::check("messages::sysv", &cases, |(most, steps)| {
-        let theirs_queue = SysV::new(most).map_err(|error| format!("msgget: {error}"))?;
-        // As many messages as bytes: so the kernel bounds those without any.
-        let count = most as u32;
+    let capacity = prop_oneof![1..=4_usize, 1..=MAX_LENGTH - 1];
+    let cases = capacity.prop_flat_map(|capacity| (Just(capacity), steps(capacity)));
+    property::check("messages::sysv", &cases, |(capacity, steps)| {
+        let sysv_queue = SysV::new(capacity).map_err(|error| format!("msgget: {error}"))?;
+        // As many messages as bytes: the kernel limits empty messages this way.
+        let count = capacity as u32;
         let limits = QueueLimits {
             messages: count,
             bytes: count,
         };
         with_queue(limits, |queue| {
             for (number, step) in steps.into_iter().enumerate() {
-                let ours = ours(queue, number, step);
-                let theirs = theirs(&theirs_queue, most, number, step);
-                if ours != theirs {
+                let on_interlatch = on_interlatch(queue, number, step);
+                let on_sysv = on_sysv(&sysv_queue, capacity, number, step);
+                if on_interlatch != on_sysv {
                     return Err(format!(
-                        "step {number}, {step:?}: {ours:?}, there {theirs:?}"
+                        "step {number}, {step:?}: interlatch {on_interlatch:?}, System V {on_sysv:?}"
                     ));
                 }
             }
@@ -169,29 +192,33 @@ fn every_operation_ends_as_on_a_queue_of_system_v() {
     });
 }
 
-/// Beyond what any queue takes the kernel has another word for it, and we have the same.
+/// A message longer than one queue is an error at once in interlatch, even with a timeout.
 #[test]
-fn a_message_longer_than_any_is_refused_by_both() {
-    if !is_there("msgget", SysV::new(1)) {
+fn message_longer_than_the_queue_is_an_error() {
+    if !is_available("msgget", SysV::new(1)) {
         return;
     }
-    let queue = SysV::new(100).expect("as before");
+    let queue = SysV::new(100).expect("a System V queue");
     assert_eq!(
         queue.send(1, &[0; 101]),
         Err(Errno::EAGAIN),
-        "it would wait for ever"
+        "a blocking call would wait forever"
     );
     let limits = QueueLimits {
         messages: 100,
         bytes: 100,
     };
-    let refused = with_queue(limits, |queue| {
-        queue.send_timeout(MessageType::LOWEST, &[0; 101], LONG)
+    let result = with_queue(limits, |queue| {
+        queue.send_timeout(MessageType::LOWEST, &[0; 101], TEST_TIMEOUT)
     });
     let too_long = ChannelError::MessageTooLong {
         length: 101,
         max: 100,
     };
     let too_long = SendTimeoutError::Failed((), too_long);
-    assert_eq!(refused, Err(too_long), "at once, also where it may wait");
+    assert_eq!(
+        result,
+        Err(too_long),
+        "the error comes at once, even with a timeout"
+    );
 }

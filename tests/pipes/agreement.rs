@@ -1,9 +1,9 @@
-//! The pipe in shared memory against the kernel's: the same calls, and every result compared.
+//! Compares the pipe in shared memory with the kernel's pipe: the same calls have the same results.
 //!
-//! The kernel counts pages, this crate bytes. So there are two kinds of sequences. With sizes that are whole
-//! pages, both are full and empty at the same time, and transfers are partial at the same places. With any sizes, no
-//! more than a few pages are in the pipe at one time: the kernel may leave almost half of its pages unused then, and
-//! still never be full.
+//! The kernel counts pages, this crate counts bytes. The test therefore uses two kinds of
+//! sequences. With whole pages, both pipes are full and empty at the same time, and partial
+//! transfers agree. With arbitrary sizes, at most a few pages are in the pipe: the kernel may leave
+//! almost half of its pages unused and is still never full.
 
 use super::harness::Test;
 use super::property;
@@ -16,26 +16,28 @@ use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("whole_pages_pass_as_in_the_kernels_pipe", || {
+        Test::new("whole_pages_agree_with_kernel_pipe", || {
             let pages = (0..=20_usize).prop_map(|pages| pages * PAGE);
-            property::check("whole pages", &calls(pages.boxed(), CAPACITY), agree);
+            property::check("whole pages", &calls(pages.boxed(), CAPACITY), compare);
         }),
-        Test::new("a_few_bytes_pass_as_in_the_kernels_pipe", || {
+        Test::new("small_sizes_agree_with_kernel_pipe", || {
             let sizes = prop_oneof![0..=40_usize, 4_090..=4_100_usize, 0..=9_000_usize];
-            property::check("any sizes", &calls(sizes.boxed(), CAPACITY / 2), agree);
+            property::check("any sizes", &calls(sizes.boxed(), CAPACITY / 2), compare);
         }),
         Test::new(
-            "the_largest_piece_is_that_of_the_kernels_pipe",
-            largest_piece,
+            "atomic_write_size_agrees_with_kernel_pipe",
+            atomic_write_size_agrees_with_kernel_pipe,
         ),
     ]
 }
 
-/// Where there is a byte less than that free, one piece waits, and a larger one goes in as far as it fits.
-fn largest_piece() {
-    let region = Region::memfd("pieces", 1 << 16).expect("memory");
-    let pipe: &BytePipe<[Slot<u8>]> = region.create("bytes", 2 * PAGE).expect("room");
-    let writer = pipe.sender().expect("the first");
+/// With one byte less than a page free, a write of one page blocks, and a larger write is partial.
+fn atomic_write_size_agrees_with_kernel_pipe() {
+    let region = Region::memfd("pieces", 1 << 16).expect("memory is available");
+    let pipe: &BytePipe<[Slot<u8>]> = region
+        .create("bytes", 2 * PAGE)
+        .expect("the region has room");
+    let writer = pipe.sender().expect("the endpoint is free");
     assert_eq!(writer.try_write(&[0; PAGE]), Ok(PAGE));
     assert_eq!(writer.try_write(&[0]), Ok(1));
     assert_eq!(writer.try_write(&[0; PAGE]), Err(TrySendError::Full(())));
@@ -45,7 +47,7 @@ fn largest_piece() {
 const PAGE: usize = pipe::PIPE_BUF;
 const CAPACITY: usize = 16 * PAGE;
 
-/// A call without timeout; nothing is written beyond a limit.
+/// A non-blocking call.
 #[derive(Clone, Copy, Debug)]
 enum Call {
     Write(usize),
@@ -57,7 +59,7 @@ enum Call {
 #[derive(Debug)]
 struct Calls {
     calls: Vec<Call>,
-    /// So much may be in the pipe before a write is left out.
+    /// Writes that would exceed this many bytes in the pipe are skipped.
     limit: usize,
 }
 
@@ -75,7 +77,7 @@ fn calls(
     calls.prop_map(move |calls| Calls { calls, limit })
 }
 
-/// What a call says.
+/// The result of a call.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Written(usize),
@@ -84,49 +86,51 @@ enum Outcome {
     Broken,
 }
 
-type Ours<'a> = (
+type Endpoints<'a> = (
     Option<Sender<'a, BytePipe<[Slot<u8>]>>>,
     Option<Receiver<'a, BytePipe<[Slot<u8>]>>>,
 );
 
-/// Both pipes, with their ends as far as they are open.
-struct Both<'a> {
-    ours: Ours<'a>,
-    kernels: (Option<Writer>, Option<Reader>),
-    /// The next byte that is written: each differs from its neighbours.
+/// Both pipes, with their open endpoints.
+struct BothPipes<'a> {
+    interlatch: Endpoints<'a>,
+    kernel: (Option<Writer>, Option<Reader>),
+    /// The next byte to write. Each byte differs from its neighbours.
     next: u8,
 }
 
-fn agree(Calls { calls, limit }: Calls) -> Result<(), String> {
-    let region = Region::memfd("agreement", 1 << 18).expect("memory");
-    let pipe: &BytePipe<[Slot<u8>]> = region.create("bytes", CAPACITY).expect("room");
+fn compare(Calls { calls, limit }: Calls) -> Result<(), String> {
+    let region = Region::memfd("agreement", 1 << 18).expect("memory is available");
+    let pipe: &BytePipe<[Slot<u8>]> = region
+        .create("bytes", CAPACITY)
+        .expect("the region has room");
     let (reader, writer) = pipe::pipe(CAPACITY).expect("descriptors");
     if writer.capacity() != CAPACITY {
         return Err(format!(
-            "a pipe of {}: expected {CAPACITY}",
+            "the kernel pipe holds {} bytes, expected {CAPACITY}",
             writer.capacity()
         ));
     }
-    let mut both = Both {
-        ours: (pipe.sender().ok(), pipe.receiver().ok()),
-        kernels: (Some(writer), Some(reader)),
+    let mut pipes = BothPipes {
+        interlatch: (pipe.sender().ok(), pipe.receiver().ok()),
+        kernel: (Some(writer), Some(reader)),
         next: 0,
     };
     for (index, call) in calls.into_iter().enumerate() {
         if matches!(call, Call::Write(size) if limit < CAPACITY && pipe.len() + size > limit) {
             continue;
         }
-        let [ours, kernels] = both.perform(call);
-        if ours != kernels {
+        let [interlatch, kernel] = pipes.perform(call);
+        if interlatch != kernel {
             return Err(format!(
-                "call {index}, {call:?}: {ours:?}, but the kernel: {kernels:?}"
+                "call {index}, {call:?}: {interlatch:?}, but the kernel: {kernel:?}"
             ));
         }
-        if let Some(reader) = &both.kernels.1
+        if let Some(reader) = &pipes.kernel.1
             && reader.available() != pipe.len()
         {
             return Err(format!(
-                "{} bytes, the kernel: {}",
+                "interlatch has {} bytes, the kernel {}",
                 pipe.len(),
                 reader.available()
             ));
@@ -135,17 +139,17 @@ fn agree(Calls { calls, limit }: Calls) -> Result<(), String> {
     Ok(())
 }
 
-impl Both<'_> {
+impl BothPipes<'_> {
     fn perform(&mut self, call: Call) -> [Option<Outcome>; 2] {
         match call {
             Call::Write(size) => self.write(size),
             Call::Read(size) => self.read(size),
             Call::CloseWriter => {
-                (self.ours.0, self.kernels.0) = (None, None);
+                (self.interlatch.0, self.kernel.0) = (None, None);
                 [None, None]
             }
             Call::CloseReader => {
-                (self.ours.1, self.kernels.1) = (None, None);
+                (self.interlatch.1, self.kernel.1) = (None, None);
                 [None, None]
             }
         }
@@ -157,25 +161,26 @@ impl Both<'_> {
             .map(|index| next.wrapping_add(index as u8))
             .collect();
         self.next = next.wrapping_add(size as u8).wrapping_add(1);
-        let ours = |writer: &Sender<'_, BytePipe<[Slot<u8>]>>| match writer.try_write(&bytes) {
+        let interlatch = |writer: &Sender<'_, BytePipe<[Slot<u8>]>>| match writer.try_write(&bytes)
+        {
             Ok(count) => Outcome::Written(count),
             Err(TrySendError::Full(())) => Outcome::WouldBlock,
             Err(TrySendError::Disconnected(())) => Outcome::Broken,
             Err(error) => panic!("{error}"),
         };
-        let kernels = |writer: &Writer| match writer.write(&bytes) {
+        let kernel = |writer: &Writer| match writer.write(&bytes) {
             Ok(count) => Outcome::Written(count),
-            Err(stop) => of_stop(stop),
+            Err(stop) => from_stop(stop),
         };
         [
-            self.ours.0.as_ref().map(ours),
-            self.kernels.0.as_ref().map(kernels),
+            self.interlatch.0.as_ref().map(interlatch),
+            self.kernel.0.as_ref().map(kernel),
         ]
     }
 
-    /// Without timeout, or with none that lasts.
+    /// Reads without blocking: even sizes by `try_read`, odd sizes with a zero timeout.
     fn read(&mut self, size: usize) -> [Option<Outcome>; 2] {
-        let ours = |reader: &Receiver<'_, BytePipe<[Slot<u8>]>>| {
+        let interlatch = |reader: &Receiver<'_, BytePipe<[Slot<u8>]>>| {
             let mut bytes = vec![0; size];
             let read = match size % 2 {
                 0 => reader.try_read(&mut bytes),
@@ -192,19 +197,19 @@ impl Both<'_> {
                 Err(error) => panic!("{error}"),
             }
         };
-        let kernels = |reader: &Reader| {
+        let kernel = |reader: &Reader| {
             let mut bytes = vec![0; size];
             let read = reader.read(&mut bytes);
-            read.map_or_else(of_stop, |count| Outcome::Read(bytes[..count].to_vec()))
+            read.map_or_else(from_stop, |count| Outcome::Read(bytes[..count].to_vec()))
         };
         [
-            self.ours.1.as_ref().map(ours),
-            self.kernels.1.as_ref().map(kernels),
+            self.interlatch.1.as_ref().map(interlatch),
+            self.kernel.1.as_ref().map(kernel),
         ]
     }
 }
 
-fn of_stop(stop: PipeStop) -> Outcome {
+fn from_stop(stop: PipeStop) -> Outcome {
     match stop {
         PipeStop::WouldBlock => Outcome::WouldBlock,
         PipeStop::Broken => Outcome::Broken,

@@ -1,6 +1,6 @@
-//! The pipe in shared memory, with users that are killed at any moment.
+//! The pipe in shared memory when its users are killed at any moment.
 
-use super::ends::said;
+use super::ends::reply;
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT, inherited};
 use super::random;
@@ -12,63 +12,63 @@ use std::time::Instant;
 
 type Bytes = BytePipe<[Slot<u8>]>;
 
-/// No divisor of the capacity, so that pieces go round the corner.
-const PIECE: usize = 100;
+/// Bytes of a write. Not a divisor of the capacity, so that writes wrap around.
+const WRITE: usize = 100;
 const CAPACITY: usize = 1009;
 const ROUNDS: usize = 30;
 
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new(
-            "pieces_of_a_killed_writer_are_whole_and_then_the_stream_ends",
-            killed_writer,
+            "writes_of_killed_writer_are_intact_and_the_stream_ends",
+            writes_of_killed_writer_are_intact_and_the_stream_ends,
         ),
         Test::new(
-            "a_writer_hears_that_the_last_reader_of_bytes_was_killed",
-            killed_reader,
+            "writer_observes_death_of_last_byte_reader",
+            writer_observes_death_of_last_byte_reader,
         ),
         Test::new(
-            "a_killed_reader_leaves_the_rest_to_another",
-            rest_for_another,
+            "killed_reader_leaves_the_rest_to_others",
+            killed_reader_leaves_the_rest_to_others,
         ),
     ]
 }
 
 fn region() -> Region {
-    Region::memfd("bytes", 1 << 14).expect("memory")
+    Region::memfd("bytes", 1 << 14).expect("memory is available")
 }
 
-fn start(region: &Region, part: &str) -> Actor {
-    let mut actor = Actor::start(region, &["bytes".into(), part.into()]);
-    assert_eq!(said(&mut actor), "ready");
+fn start_actor(region: &Region, role: &str) -> Actor {
+    let mut actor = Actor::start(region, &["bytes".into(), role.into()]);
+    assert_eq!(reply(&mut actor), "ready");
     actor
 }
 
-/// In an actor: writes, or reads, for ever.
-pub fn play(descriptor: &str, part: &str) {
+/// Writes or reads in an actor until it is killed.
+pub fn run(descriptor: &str, role: &str) {
     let region = inherited(descriptor);
-    let bytes: &Bytes = region.attach("bytes").expect("the driver creates it");
-    match part {
+    let bytes: &Bytes = region.attach("bytes").expect("the driver creates the pipe");
+    match role {
         "write" => {
-            let writer = bytes.sender().expect("there are few");
+            let writer = bytes.sender().expect("an endpoint is free");
             println!("ready");
             for number in 0.. {
-                let piece = [number as u8; PIECE];
+                let piece = [number as u8; WRITE];
                 let written = writer.write_with(&piece, Timeout::Infinite);
-                assert_eq!(written, Ok(PIECE), "a small piece");
+                assert_eq!(written, Ok(WRITE), "a small write is complete");
             }
         }
         _ => {
-            let reader = bytes.receiver().expect("there are few");
+            let reader = bytes.receiver().expect("an endpoint is free");
             println!("ready");
             while reader.read_with(&mut [0; 70], Timeout::Infinite) != Ok(0) {}
         }
     }
 }
 
-/// What comes until the end of the stream; the writer is killed when there is so much.
+/// Reads to the end of the stream, and kills the writer after `enough` bytes.
 fn read_until_killed(bytes: &Bytes, writer: &Actor, enough: usize) -> Vec<u8> {
-    let reader = bytes.receiver().expect("there are few");
+    let reader = bytes.receiver().expect("an endpoint is free");
     let (mut all, mut buffer, mut lives) = (Vec::new(), [0; 333], true);
     loop {
         if lives && all.len() >= enough {
@@ -83,36 +83,41 @@ fn read_until_killed(bytes: &Bytes, writer: &Actor, enough: usize) -> Vec<u8> {
     }
 }
 
-fn killed_writer() {
+fn writes_of_killed_writer_are_intact_and_the_stream_ends() {
     let seed = random::seed();
     fastrand::seed(seed);
     for round in 0..ROUNDS {
         let region = region();
-        let bytes: &Bytes = region.create("bytes", CAPACITY).expect("room");
-        let writer = start(&region, "write");
+        let bytes: &Bytes = region
+            .create("bytes", CAPACITY)
+            .expect("the region has room");
+        let writer = start_actor(&region, "write");
         let all = read_until_killed(bytes, &writer, fastrand::usize(..20_000));
-        let (pieces, rest) = all.as_chunks::<PIECE>();
+        let (pieces, rest) = all.as_chunks::<WRITE>();
         assert!(
             rest.is_empty(),
-            "seed {seed}, round {round}: {rest:?} of a piece"
+            "seed {seed}, round {round}: a partial write {rest:?}"
         );
         for (number, piece) in pieces.iter().enumerate() {
-            assert_eq!(*piece, [number as u8; PIECE], "seed {seed}, round {round}");
+            assert_eq!(*piece, [number as u8; WRITE], "seed {seed}, round {round}");
         }
-        assert!(bytes.sender().is_err(), "the end is for good");
+        assert!(
+            bytes.sender().is_err(),
+            "the end of the stream is permanent"
+        );
     }
 }
 
-/// Writes until nobody reads, or that much; the reader is killed half-way.
+/// Writes at most `max` bytes, and kills the reader half-way.
 fn write_until_killed(
     bytes: &Bytes,
     reader: &Actor,
-    most: usize,
+    max: usize,
 ) -> Result<usize, SendTimeoutError<()>> {
-    let writer = bytes.sender().expect("there are few");
+    let writer = bytes.sender().expect("an endpoint is free");
     let mut total = 0;
-    while total < most {
-        if total == most / 2 {
+    while total < max {
+        if total == max / 2 {
             reader.signal(Signal::SIGKILL);
         }
         total += writer.write_timeout(&[7; 10], TIMEOUT)?;
@@ -120,42 +125,46 @@ fn write_until_killed(
     Ok(total)
 }
 
-fn killed_reader() {
+fn writer_observes_death_of_last_byte_reader() {
     for _ in 0..ROUNDS {
         let region = region();
-        let bytes: &Bytes = region.create("bytes", CAPACITY).expect("room");
-        let reader = start(&region, "read");
-        let stopped = write_until_killed(bytes, &reader, 20_000);
-        assert_eq!(stopped, Err(SendTimeoutError::Disconnected(())));
-        assert!(bytes.receiver().is_err(), "broken for good");
+        let bytes: &Bytes = region
+            .create("bytes", CAPACITY)
+            .expect("the region has room");
+        let reader = start_actor(&region, "read");
+        let result = write_until_killed(bytes, &reader, 20_000);
+        assert_eq!(result, Err(SendTimeoutError::Disconnected(())));
+        assert!(bytes.receiver().is_err(), "the pipe stays broken");
     }
 }
 
-/// What is written after its death is there, behind what it has not read.
-fn rest_for_another() {
+/// Bytes written after the death follow the bytes that the dead reader left.
+fn killed_reader_leaves_the_rest_to_others() {
     for _ in 0..ROUNDS {
         let region = region();
-        let bytes: &Bytes = region.create("bytes", CAPACITY).expect("room");
-        let dying = start(&region, "read");
-        let other = bytes.receiver().expect("there are few");
-        let writer = bytes.sender().expect("there are few");
+        let bytes: &Bytes = region
+            .create("bytes", CAPACITY)
+            .expect("the region has room");
+        let dying = start_actor(&region, "read");
+        let other = bytes.receiver().expect("an endpoint is free");
+        let writer = bytes.sender().expect("an endpoint is free");
         assert_eq!(writer.try_write(&[7; 500]), Ok(500));
         dying.signal(Signal::SIGKILL);
         let ended = dying.end(Instant::now() + TIMEOUT);
-        assert!(ended.is_err(), "it was killed");
+        assert!(ended.is_err(), "the reader was killed");
         assert_eq!(
             writer.try_write(&[8; 500]),
             Ok(500),
-            "there is room for all"
+            "the pipe has room for all bytes"
         );
         drop(writer);
         let (mut rest, mut buffer) = (Vec::new(), [0; 64]);
         while let Ok(count @ 1..) = other.read_timeout(&mut buffer, TIMEOUT) {
             rest.extend_from_slice(&buffer[..count]);
-            assert!(rest.len() <= 1_000, "more than was written");
+            assert!(rest.len() <= 1_000, "more bytes than were written");
         }
         let before = rest.iter().take_while(|byte| **byte == 7).count();
-        assert!(before <= 500, "{before} of 500");
+        assert!(before <= 500, "{before} bytes of the first 500");
         assert_eq!(rest[before..], [8; 500]);
     }
 }

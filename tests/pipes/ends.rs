@@ -1,61 +1,61 @@
-//! Who hears that the other side has gone, and who does not.
+//! Disconnection: which processes observe that the other side has ended.
 
 use super::flow::numbers;
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
-use super::shared::{Gets, Shared};
+use super::shared::{PassedEnds, Shared};
 use nix::sys::signal::Signal;
 use std::time::Instant;
 
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new(
-            "receivers_drain_what_a_killed_sender_has_sent",
-            killed_sender_is_drained,
+            "receivers_drain_items_of_killed_sender",
+            receivers_drain_items_of_killed_sender,
         ),
         Test::new(
-            "sleeping_receivers_hear_that_the_last_sender_was_killed",
-            killed_sender_is_heard,
+            "sleeping_receivers_observe_death_of_last_sender",
+            sleeping_receivers_observe_death_of_last_sender,
         ),
-        Test::new("senders_hear_that_the_last_receiver_was_killed", || {
-            killed_receiver_is_heard("ignored");
+        Test::new("senders_observe_death_of_last_receiver", || {
+            senders_observe_death_of_last_receiver("ignored");
         }),
         Test::new(
-            "a_sender_whose_sigpipe_is_at_its_default_lives_and_hears_too",
+            "sender_with_default_sigpipe_observes_death_of_last_receiver",
             || {
-                killed_receiver_is_heard("default");
+                senders_observe_death_of_last_receiver("default");
             },
         ),
         Test::new(
-            "a_receiver_that_keeps_its_own_sending_end_hangs",
-            forgotten_end,
+            "receiver_with_its_own_sending_end_hangs",
+            receiver_with_its_own_sending_end_hangs,
         ),
     ]
 }
 
-/// The next line of an actor.
-pub fn said(actor: &mut Actor) -> String {
+/// Returns the next line of an actor. Panics after a timeout.
+pub fn reply(actor: &mut Actor) -> String {
     let deadline = Instant::now() + TIMEOUT;
     actor
         .reply(deadline)
         .unwrap_or_else(|problem| panic!("{problem}"))
 }
 
-/// Waits until it waits for a pipe: in a poll, or where there is no deadline in the read or write itself.
-pub fn until_it_waits(actor: &Actor) {
+/// Waits until the actor blocks on a pipe: in a poll, or without a deadline in the read or write.
+pub fn wait_until_blocked(actor: &Actor) {
     let deadline = Instant::now() + TIMEOUT;
-    while !waits_for_a_pipe(actor) {
+    while !is_blocked_on_pipe(actor) {
         assert!(
             Instant::now() < deadline,
-            "it does not wait for a pipe: {}",
+            "the actor does not block on a pipe: {}",
             actor.kernel_state()
         );
         std::thread::yield_now();
     }
 }
 
-/// Standard input and output are pipes too, but not those that are tested.
-fn waits_for_a_pipe(actor: &Actor) -> bool {
+/// Ignores standard input and output, which are pipes too.
+fn is_blocked_on_pipe(actor: &Actor) -> bool {
     let call = format!("/proc/{}/syscall", actor.pid());
     let call = std::fs::read_to_string(call).unwrap_or_default();
     let mut words = call.split_whitespace();
@@ -70,69 +70,69 @@ fn waits_for_a_pipe(actor: &Actor) -> bool {
 }
 
 fn start_sender(shared: &Shared, count: &str) -> Actor {
-    let mut sender = shared.start(Gets::Writer, &["send", "small", "0", count]);
-    assert_eq!(said(&mut sender), "sent");
+    let mut sender = shared.start(PassedEnds::Writer, &["send", "small", "0", count]);
+    assert_eq!(reply(&mut sender), "sent");
     sender
 }
 
-fn killed_sender_is_drained() {
+fn receivers_drain_items_of_killed_sender() {
     let mut shared = Shared::new(4096);
     let sender = start_sender(&shared, "400");
     sender.signal(Signal::SIGKILL);
-    let mut receivers = [(); 2].map(|()| shared.start(Gets::Reader, &["receive", "small"]));
+    let mut receivers = [(); 2].map(|()| shared.start(PassedEnds::Reader, &["receive", "small"]));
     shared.close();
     let mut all: Vec<u64> = receivers
         .iter_mut()
-        .flat_map(|one| numbers(&said(one)))
+        .flat_map(|receiver| numbers(&reply(receiver)))
         .collect();
     all.sort_unstable();
-    assert!(all.into_iter().eq(0..400), "each once");
+    assert!(all.into_iter().eq(0..400), "each item arrives once");
 }
 
-fn killed_sender_is_heard() {
+fn sleeping_receivers_observe_death_of_last_sender() {
     let mut shared = Shared::new(4096);
-    let mut receivers = [(); 2].map(|()| shared.start(Gets::Reader, &["receive", "small"]));
+    let mut receivers = [(); 2].map(|()| shared.start(PassedEnds::Reader, &["receive", "small"]));
     let sender = start_sender(&shared, "3");
     shared.close();
-    receivers.iter().for_each(until_it_waits);
+    receivers.iter().for_each(wait_until_blocked);
     sender.signal(Signal::SIGKILL);
     let mut all: Vec<u64> = receivers
         .iter_mut()
-        .flat_map(|one| numbers(&said(one)))
+        .flat_map(|receiver| numbers(&reply(receiver)))
         .collect();
     all.sort_unstable();
     assert_eq!(all, [0, 1, 2]);
 }
 
-/// Two senders asleep before a full pipe.
-fn killed_receiver_is_heard(action: &str) {
+/// Two senders sleep because the pipe is full.
+fn senders_observe_death_of_last_receiver(action: &str) {
     let mut shared = Shared::new(4096);
-    let mut holder = shared.start(Gets::Reader, &["hold"]);
-    assert_eq!(said(&mut holder), "holds");
-    let senders = [(); 2].map(|()| shared.start(Gets::Writer, &["fill", action]));
+    let mut reader = shared.start(PassedEnds::Reader, &["hold"]);
+    assert_eq!(reply(&mut reader), "open");
+    let senders = [(); 2].map(|()| shared.start(PassedEnds::Writer, &["fill", action]));
     shared.close();
-    senders.iter().for_each(until_it_waits);
-    holder.signal(Signal::SIGKILL);
+    senders.iter().for_each(wait_until_blocked);
+    reader.signal(Signal::SIGKILL);
     for mut sender in senders {
-        assert_eq!(said(&mut sender), "Some(Disconnected(..))");
+        assert_eq!(reply(&mut sender), "Some(Disconnected(..))");
         let ended = sender.end(Instant::now() + TIMEOUT);
-        assert_eq!(ended, Ok(()), "no signal has ended it");
+        assert_eq!(ended, Ok(()), "no signal ended the sender");
     }
 }
 
-/// The classic trap: the stream has no end as long as the receiver itself could send.
-fn forgotten_end() {
+/// The classic mistake: the stream does not end while the receiver itself keeps a sending end open.
+fn receiver_with_its_own_sending_end_hangs() {
     let mut shared = Shared::new(4096);
-    let mut receiver = shared.start(Gets::Both, &["forget"]);
+    let mut receiver = shared.start(PassedEnds::Both, &["forget"]);
     let sender = start_sender(&shared, "1");
     shared.close();
     sender.signal(Signal::SIGKILL);
-    assert_eq!(said(&mut receiver), "Ok(0)");
+    assert_eq!(reply(&mut receiver), "Ok(0)");
     assert_eq!(
-        said(&mut receiver),
+        reply(&mut receiver),
         "hangs",
-        "although nobody else can send"
+        "although no other process can send"
     );
     receiver.tell("close");
-    assert_eq!(said(&mut receiver), "Err(Disconnected)");
+    assert_eq!(reply(&mut receiver), "Err(Disconnected)");
 }

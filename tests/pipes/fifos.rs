@@ -1,12 +1,12 @@
-//! Named pipes between processes that share a path only.
+//! Named pipes between processes that share only a path.
 
-use super::actor::wait_for_the_driver;
-use super::ends::{said, until_it_waits};
+use super::actor::wait_for_driver;
+use super::ends::{reply, wait_until_blocked};
 use super::flow::numbers;
 use super::harness::Test;
-use super::item::numbered;
+use super::item::numbered_item;
 use super::process::{Actor, TIMEOUT};
-use super::shared::{Gets, Shared};
+use super::shared::{PassedEnds, Shared};
 use interlatch::platform::pipe::Reader;
 use interlatch::sync::Timeout;
 use interlatch::{Channel, PipeBuffer};
@@ -22,49 +22,70 @@ pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for timeout in ["forever", "long"] {
         tests.push(Test::new(
-            format!("a_reader_waits_{timeout}_for_a_writer"),
+            format!("reader_waits_{timeout}_for_writer"),
             move || {
-                reader_first(timeout);
+                reader_waits_for_writer(timeout);
             },
         ));
         tests.push(Test::new(
-            format!("a_writer_waits_{timeout}_for_a_reader"),
+            format!("writer_waits_{timeout}_for_reader"),
             move || {
-                writer_first(timeout);
+                writer_waits_for_reader(timeout);
             },
         ));
         tests.push(Test::new(
-            format!("a_writer_that_waits_{timeout}_meets_a_reader_that_hangs_in_open"),
-            move || foreign_reader(timeout),
+            format!("writer_waiting_{timeout}_meets_reader_blocked_in_open"),
+            move || writer_meets_reader_blocked_in_open(timeout),
         ));
     }
     tests.extend([
-        Test::new("nobody_there_is_an_error_at_once_or_in_time", nobody),
         Test::new(
-            "a_writer_that_has_written_nothing_is_somebody",
-            silent_writer,
+            "missing_peer_is_an_error_before_the_deadline",
+            missing_peer_is_an_error,
         ),
-        Test::new("a_writer_that_has_gone_again_was_somebody", quick_writer),
-        Test::new("a_later_writer_can_be_waited_for_again", later_writer),
         Test::new(
-            "a_writer_that_is_killed_ends_the_stream_of_a_fifo",
-            killed_writer,
+            "silent_writer_counts_as_writer",
+            silent_writer_counts_as_writer,
         ),
-        Test::new("what_passes_a_fifo_keeps_its_order", order),
-        Test::new("what_is_no_fifo_is_refused_by_its_kind", no_fifo),
-        Test::new("what_is_not_permitted_is_refused", denied),
-        Test::new("a_fifo_has_its_mode_and_goes_when_it_is_removed", mode),
+        Test::new(
+            "closed_writer_counts_as_writer",
+            closed_writer_counts_as_writer,
+        ),
+        Test::new(
+            "reader_can_wait_for_a_later_writer",
+            reader_can_wait_for_a_later_writer,
+        ),
+        Test::new(
+            "death_of_writer_ends_the_stream",
+            death_of_writer_ends_the_stream,
+        ),
+        Test::new(
+            "items_of_each_writer_keep_their_order",
+            items_of_each_writer_keep_their_order,
+        ),
+        Test::new(
+            "path_of_other_file_is_an_error_with_its_type",
+            path_of_other_file_is_an_error_with_its_type,
+        ),
+        Test::new(
+            "missing_permission_is_an_error",
+            missing_permission_is_an_error,
+        ),
+        Test::new(
+            "fifo_has_its_mode_and_can_be_removed",
+            fifo_has_its_mode_and_can_be_removed,
+        ),
     ]);
     tests
 }
 
-/// A folder of its own, which goes with the test.
-struct Place {
+/// A temporary directory, which is removed with the test.
+struct TestDir {
     folder: tempfile::TempDir,
     shared: Shared,
 }
 
-impl Place {
+impl TestDir {
     fn new() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
@@ -77,31 +98,31 @@ impl Place {
     }
 
     fn fifo(&self) -> Fifo {
-        Fifo::create(self.path(), 0o600).expect("nothing is there")
+        Fifo::create(self.path(), 0o600).expect("the path is free")
     }
 
-    fn start(&self, part: &[&str]) -> Actor {
+    fn start(&self, role: &[&str]) -> Actor {
         let path = self.path();
         let path = path.to_str().expect("a readable path");
         self.shared
-            .start(Gets::Both, &[&["fifo", path], part].concat())
+            .start(PassedEnds::Both, &[&["fifo", path], role].concat())
     }
 }
 
-/// In an actor: one user of the named pipe.
-pub fn play(path: &str, part: &[&str]) {
-    match part {
+/// Uses the named pipe in an actor.
+pub fn run(path: &str, role: &[&str]) {
+    match role {
         ["write", timeout, producer, count] => write(path, timeout, producer, count),
         ["read", timeout, times] => read(path, timeout, times),
         ["alone"] => open_alone(path),
         ["cat"] => cat(path),
         ["denied"] => try_without_privileges(path),
-        other => panic!("no actor plays {other:?}"),
+        other => panic!("unknown role {other:?}"),
     }
 }
 
-fn patience_of(word: &str) -> Timeout {
-    match word {
+fn parse_timeout(describe: &str) -> Timeout {
+    match describe {
         "never" => Timeout::NonBlocking,
         "forever" => Timeout::Infinite,
         _ => Timeout::after(TIMEOUT),
@@ -109,103 +130,107 @@ fn patience_of(word: &str) -> Timeout {
 }
 
 fn write(path: &str, timeout: &str, producer: &str, count: &str) {
-    let fifo = Fifo::from_path(path).expect("it is there");
-    let writer = fifo.writer(patience_of(timeout)).expect("somebody reads");
+    let fifo = Fifo::from_path(path).expect("the fifo exists");
+    let writer = fifo
+        .writer(parse_timeout(timeout))
+        .expect("a reader exists");
     let buffer = PipeBuffer::from_ends(None, Some(writer), None);
-    let sender = buffer.sender().expect("it is open");
-    let [producer, count] = [producer, count].map(|word| word.parse().expect("a number"));
+    let sender = buffer.sender().expect("the pipe is open");
+    let [producer, count] = [producer, count].map(|describe| describe.parse().expect("a number"));
     for sequence in 0..count {
-        let sent = sender.send(numbered(producer, sequence));
-        sent.expect("somebody reads");
+        let sent = sender.send(numbered_item(producer, sequence));
+        sent.expect("a reader exists");
     }
     println!("sent");
-    wait_for_the_driver();
+    wait_for_driver();
 }
 
-/// Reads to the end of so many streams.
+/// Reads to the end of this many streams.
 fn read(path: &str, timeout: &str, times: &str) {
-    let fifo = Fifo::from_path(path).expect("it is there");
+    let fifo = Fifo::from_path(path).expect("the fifo exists");
     for _ in 0..times.parse().expect("a number") {
-        let reader = fifo.reader(patience_of(timeout)).expect("somebody writes");
-        println!("{}", line_of(reader));
+        let reader = fifo
+            .reader(parse_timeout(timeout))
+            .expect("a writer exists");
+        println!("{}", drain_to_line(reader));
     }
 }
 
-fn line_of(reader: Reader) -> String {
+fn drain_to_line(reader: Reader) -> String {
     let buffer = PipeBuffer::<u64>::from_ends(Some(reader), None, None);
-    let receiver = buffer.receiver().expect("it is open");
+    let receiver = buffer.receiver().expect("the pipe is open");
     let items: Vec<String> = receiver
         .iter()
-        .map(|item| item.expect("a whole item").to_string())
+        .map(|item| item.expect("an intact item").to_string())
         .collect();
     items.join(",")
 }
 
-/// As a program does that knows nothing of this crate.
+/// Reads as a program without this crate does.
 fn cat(path: &str) {
     let mut bytes = Vec::new();
-    let mut file = std::fs::File::open(path).expect("it is there");
-    file.read_to_end(&mut bytes).expect("it can be read");
+    let mut file = std::fs::File::open(path).expect("the fifo exists");
+    file.read_to_end(&mut bytes).expect("the fifo is readable");
     println!("{}", bytes.len());
 }
 
 fn try_without_privileges(path: &str) {
     if geteuid().is_root() {
-        setuid(Uid::from_raw(65_534)).expect("root may");
+        setuid(Uid::from_raw(65_534)).expect("root can change its user");
     }
-    let word = |is_denied: bool| if is_denied { "denied" } else { "not denied" };
+    let describe = |is_denied: bool| if is_denied { "denied" } else { "not denied" };
     let created = Fifo::create(PathBuf::from(path).with_extension("other"), 0o600);
-    println!("{}", word(matches!(created, Err(FifoError::Denied(_)))));
+    println!("{}", describe(matches!(created, Err(FifoError::Denied(_)))));
     let found = Fifo::from_path(path).and_then(|fifo| fifo.reader(Timeout::NonBlocking));
-    println!("{}", word(matches!(found, Err(FifoError::Denied(_)))));
+    println!("{}", describe(matches!(found, Err(FifoError::Denied(_)))));
 }
 
-/// Lets a writer end.
-fn dismiss(mut writer: Actor) {
-    assert_eq!(said(&mut writer), "sent");
+/// Ends a writer.
+fn end_writer(mut writer: Actor) {
+    assert_eq!(reply(&mut writer), "sent");
     writer.tell("go");
     assert_eq!(writer.end(Instant::now() + TIMEOUT), Ok(()));
 }
 
-fn reader_first(timeout: &str) {
-    let place = Place::new();
-    place.fifo();
-    let mut reader = place.start(&["read", timeout, "1"]);
-    until_it_waits(&reader);
-    dismiss(place.start(&["write", "never", "0", "3"]));
-    assert_eq!(said(&mut reader), "0,1,2");
+fn reader_waits_for_writer(timeout: &str) {
+    let dir = TestDir::new();
+    dir.fifo();
+    let mut reader = dir.start(&["read", timeout, "1"]);
+    wait_until_blocked(&reader);
+    end_writer(dir.start(&["write", "never", "0", "3"]));
+    assert_eq!(reply(&mut reader), "0,1,2");
 }
 
-fn writer_first(timeout: &str) {
-    let place = Place::new();
-    place.fifo();
-    let writer = place.start(&["write", timeout, "0", "3"]);
-    until_it_waits(&writer);
-    let mut reader = place.start(&["read", "forever", "1"]);
-    dismiss(writer);
-    assert_eq!(said(&mut reader), "0,1,2");
+fn writer_waits_for_reader(timeout: &str) {
+    let dir = TestDir::new();
+    dir.fifo();
+    let writer = dir.start(&["write", timeout, "0", "3"]);
+    wait_until_blocked(&writer);
+    let mut reader = dir.start(&["read", "forever", "1"]);
+    end_writer(writer);
+    assert_eq!(reply(&mut reader), "0,1,2");
 }
 
-fn foreign_reader(timeout: &str) {
-    let place = Place::new();
-    place.fifo();
-    let writer = place.start(&["write", timeout, "0", "3"]);
-    until_it_waits(&writer);
-    let mut reader = place.start(&["cat"]);
-    dismiss(writer);
-    assert_eq!(said(&mut reader), "24", "bytes");
+fn writer_meets_reader_blocked_in_open(timeout: &str) {
+    let dir = TestDir::new();
+    dir.fifo();
+    let writer = dir.start(&["write", timeout, "0", "3"]);
+    wait_until_blocked(&writer);
+    let mut reader = dir.start(&["cat"]);
+    end_writer(writer);
+    assert_eq!(reply(&mut reader), "24", "bytes");
 }
 
-fn nobody() {
-    let place = Place::new();
-    place.fifo();
-    let mut actor = place.start(&["alone"]);
-    assert_eq!(said(&mut actor), "nobody came");
+fn missing_peer_is_an_error() {
+    let dir = TestDir::new();
+    dir.fifo();
+    let mut actor = dir.start(&["alone"]);
+    assert_eq!(reply(&mut actor), "no peer");
 }
 
-/// In an actor, since who waits for ever has to be killed.
+/// Runs in an actor, because a call that hangs must be killed.
 fn open_alone(path: &str) {
-    let fifo = Fifo::from_path(path).expect("it is there");
+    let fifo = Fifo::from_path(path).expect("the fifo exists");
     let soon = || Timeout::after(Duration::from_millis(20));
     for timeout in [Timeout::NonBlocking, Timeout::after(Duration::ZERO), soon()] {
         let alone = fifo.reader(timeout).map(drop);
@@ -215,87 +240,89 @@ fn open_alone(path: &str) {
         let alone = fifo.writer(timeout).map(drop);
         assert!(matches!(alone, Err(FifoError::NoReader(_))), "{alone:?}");
     }
-    println!("nobody came");
+    println!("no peer");
 }
 
-fn silent_writer() {
-    let place = Place::new();
-    let fifo = place.fifo();
-    let mut writer = place.start(&["write", "long", "0", "0"]);
+fn silent_writer_counts_as_writer() {
+    let dir = TestDir::new();
+    let fifo = dir.fifo();
+    let mut writer = dir.start(&["write", "long", "0", "0"]);
     let first = fifo.reader(Timeout::after(TIMEOUT));
-    assert_eq!(said(&mut writer), "sent");
+    assert_eq!(reply(&mut writer), "sent");
     let second = fifo.reader(Timeout::NonBlocking);
     assert!(first.is_ok() && second.is_ok(), "{first:?}, {second:?}");
 }
 
-/// As `: > fifo` in a shell. A reader that missed it would wait for another one.
-fn quick_writer() {
+/// Opens and closes the fifo, as `: > fifo` in a shell does. A reader that missed this writer would
+/// wait for another.
+fn closed_writer_counts_as_writer() {
     for _ in 0..30 {
-        let place = Place::new();
-        let fifo = place.fifo();
-        let mut reader = place.start(&["read", "forever", "1"]);
-        until_it_waits(&reader);
+        let dir = TestDir::new();
+        let fifo = dir.fifo();
+        let mut reader = dir.start(&["read", "forever", "1"]);
+        wait_until_blocked(&reader);
         drop(std::fs::File::options().write(true).open(fifo.path()));
-        assert_eq!(said(&mut reader), "", "nothing was written");
+        assert_eq!(reply(&mut reader), "", "the writer wrote nothing");
     }
 }
 
-fn later_writer() {
-    let place = Place::new();
-    place.fifo();
-    let mut reader = place.start(&["read", "long", "3"]);
+fn reader_can_wait_for_a_later_writer() {
+    let dir = TestDir::new();
+    dir.fifo();
+    let mut reader = dir.start(&["read", "long", "3"]);
     for (producer, expected) in [("0", "0,1"), ("1", "4294967296,4294967297"), ("0", "0,1")] {
-        until_it_waits(&reader);
-        dismiss(place.start(&["write", "long", producer, "2"]));
-        assert_eq!(said(&mut reader), expected);
+        wait_until_blocked(&reader);
+        end_writer(dir.start(&["write", "long", producer, "2"]));
+        assert_eq!(reply(&mut reader), expected);
     }
 }
 
-fn killed_writer() {
-    let place = Place::new();
-    place.fifo();
-    let mut reader = place.start(&["read", "long", "1"]);
-    let mut writer = place.start(&["write", "long", "0", "2"]);
-    assert_eq!(said(&mut writer), "sent");
+fn death_of_writer_ends_the_stream() {
+    let dir = TestDir::new();
+    dir.fifo();
+    let mut reader = dir.start(&["read", "long", "1"]);
+    let mut writer = dir.start(&["write", "long", "0", "2"]);
+    assert_eq!(reply(&mut writer), "sent");
     writer.signal(Signal::SIGKILL);
-    assert_eq!(said(&mut reader), "0,1");
+    assert_eq!(reply(&mut reader), "0,1");
 }
 
-/// The driver holds a writing end until all have come, so that the stream has one end only.
-fn order() {
-    let place = Place::new();
-    let fifo = place.fifo();
-    let mut reader = place.start(&["read", "long", "1"]);
+/// The driver keeps a writing end open until all writers have ended, so that the stream ends once.
+fn items_of_each_writer_keep_their_order() {
+    let dir = TestDir::new();
+    let fifo = dir.fifo();
+    let mut reader = dir.start(&["read", "long", "1"]);
     let keeper = fifo
         .writer(Timeout::after(TIMEOUT))
-        .expect("the reader comes");
-    let write = |producer| place.start(&["write", "long", producer, "5000"]);
+        .expect("the reader opens the fifo");
+    let write = |producer| dir.start(&["write", "long", producer, "5000"]);
     let writers = ["0", "1", "2"].map(write);
-    writers.into_iter().for_each(dismiss);
+    writers.into_iter().for_each(end_writer);
     drop(keeper);
-    let items = numbers(&said(&mut reader));
+    let items = numbers(&reply(&mut reader));
     for producer in 0..3 {
-        let its = items.iter().copied().filter(|item| item >> 32 == producer);
+        let items_of_producer = items.iter().copied().filter(|item| item >> 32 == producer);
         assert!(
-            its.eq((0..5000).map(|item| numbered(producer, item))),
-            "of {producer}"
+            items_of_producer.eq((0..5000).map(|item| numbered_item(producer, item))),
+            "items of producer {producer}"
         );
     }
     assert_eq!(items.len(), 15_000);
 }
 
-fn no_fifo() {
+fn path_of_other_file_is_an_error_with_its_type() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
-    std::fs::write(path("file"), "text").expect("room");
-    std::fs::create_dir(path("folder")).expect("room");
-    let _socket = std::os::unix::net::UnixListener::bind(path("socket")).expect("room");
+    std::fs::write(path("file"), "text").expect("the file system has space");
+    std::fs::create_dir(path("folder")).expect("the file system has space");
+    let _socket =
+        std::os::unix::net::UnixListener::bind(path("socket")).expect("the file system has space");
     for (name, kind) in [
         ("file", "a regular file"),
         ("folder", "a directory"),
         ("socket", "a socket"),
     ] {
-        let is_refused = |error: FifoError| {
+        let has_type = |error: FifoError| {
             assert!(
                 error.to_string().contains("expected a named pipe"),
                 "{error}"
@@ -303,26 +330,35 @@ fn no_fifo() {
             matches!(error, FifoError::NotAFifo { found, .. } if found == kind)
         };
         assert!(
-            is_refused(Fifo::create(path(name), 0o600).expect_err("taken")),
+            has_type(Fifo::create(path(name), 0o600).expect_err("the path has another type")),
             "{name}"
         );
         assert!(
-            is_refused(Fifo::from_path(path(name)).expect_err("taken")),
+            has_type(Fifo::from_path(path(name)).expect_err("the path has another type")),
             "{name}"
         );
-        let fifo = Fifo::create(path("other"), 0o600).expect("free");
-        fifo.remove().expect("it is there");
-        std::fs::rename(path(name), fifo.path()).expect("it takes the place");
+        let fifo = Fifo::create(path("other"), 0o600).expect("the path is free");
+        fifo.remove().expect("the fifo exists");
+        std::fs::rename(path(name), fifo.path()).expect("the file can be renamed");
         assert!(
-            is_refused(fifo.reader(Timeout::NonBlocking).expect_err("no pipe")),
+            has_type(
+                fifo.reader(Timeout::NonBlocking)
+                    .expect_err("the path has another type")
+            ),
             "{name}"
         );
         assert!(
-            is_refused(fifo.writer(Timeout::NonBlocking).expect_err("no pipe")),
+            has_type(
+                fifo.writer(Timeout::NonBlocking)
+                    .expect_err("the path has another type")
+            ),
             "{name}"
         );
-        assert!(is_refused(fifo.remove().expect_err("no pipe")), "{name}");
-        std::fs::rename(fifo.path(), path(name)).expect("and back");
+        assert!(
+            has_type(fifo.remove().expect_err("the path has another type")),
+            "{name}"
+        );
+        std::fs::rename(fifo.path(), path(name)).expect("the file can be renamed back");
     }
     for name in ["nothing", "no/such/folder", "file/name"] {
         let missing = Fifo::from_path(path(name));
@@ -335,36 +371,47 @@ fn no_fifo() {
     assert!(matches!(missing, Err(FifoError::Missing(_))), "{missing:?}");
 }
 
-fn denied() {
-    let place = Place::new();
-    place.fifo();
+fn missing_permission_is_an_error() {
+    let dir = TestDir::new();
+    dir.fifo();
     let open = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(place.folder.path(), open).expect("its own");
+    std::fs::set_permissions(dir.folder.path(), open).expect("the test owns the file");
     if !geteuid().is_root() {
-        // What one owns oneself is denied by its mode only.
-        for (path, mode) in [(place.path(), 0), (place.folder.path().to_owned(), 0o555)] {
+        // A file of the same user is inaccessible only by its mode.
+        for (path, mode) in [(dir.path(), 0), (dir.folder.path().to_owned(), 0o555)] {
             let mode = std::fs::Permissions::from_mode(mode);
-            std::fs::set_permissions(path, mode).expect("its own");
+            std::fs::set_permissions(path, mode).expect("the test owns the file");
         }
     }
-    let mut actor = place.start(&["denied"]);
-    assert_eq!(said(&mut actor), "denied", "to create another one");
-    assert_eq!(said(&mut actor), "denied", "to open that of another user");
+    let mut actor = dir.start(&["denied"]);
+    assert_eq!(
+        reply(&mut actor),
+        "denied",
+        "creating a fifo in a directory of another user"
+    );
+    assert_eq!(
+        reply(&mut actor),
+        "denied",
+        "opening a fifo of another user"
+    );
     let open = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(place.folder.path(), open).expect("its own");
+    std::fs::set_permissions(dir.folder.path(), open).expect("the test owns the file");
 }
 
-fn mode() {
-    let place = Place::new();
-    let fifo = place.fifo();
-    let found = std::fs::metadata(fifo.path()).expect("it is there");
+fn fifo_has_its_mode_and_can_be_removed() {
+    let dir = TestDir::new();
+    let fifo = dir.fifo();
+    let found = std::fs::metadata(fifo.path()).expect("the fifo exists");
     assert_eq!(found.permissions().mode() & 0o777, 0o600);
-    let twice = Fifo::create(place.path(), 0o600);
+    let twice = Fifo::create(dir.path(), 0o600);
     assert!(matches!(twice, Err(FifoError::Exists(_))), "{twice:?}");
-    assert_eq!(Fifo::from_path(place.path()).ok(), Some(fifo.clone()));
-    fifo.remove().expect("it is there");
-    assert!(!place.path().exists());
-    assert!(matches!(fifo.remove(), Err(FifoError::Missing(_))), "twice");
-    let gone = fifo.writer(Timeout::Infinite).map(drop);
-    assert!(matches!(gone, Err(FifoError::Missing(_))), "{gone:?}");
+    assert_eq!(Fifo::from_path(dir.path()).ok(), Some(fifo.clone()));
+    fifo.remove().expect("the fifo exists");
+    assert!(!dir.path().exists());
+    assert!(
+        matches!(fifo.remove(), Err(FifoError::Missing(_))),
+        "a second removal"
+    );
+    let removed = fifo.writer(Timeout::Infinite).map(drop);
+    assert!(matches!(removed, Err(FifoError::Missing(_))), "{removed:?}");
 }

@@ -1,34 +1,34 @@
-//! Several that send, several that receive: each item once, and those of one sender in its order.
+//! Several senders and receivers: each item arrives once, and items of one sender arrive in order.
 
 use super::harness::Test;
-use super::item::{Item, Large, numbered};
+use super::item::{Item, Large, numbered_item};
 use super::process::{Actor, TIMEOUT};
-use super::shared::{Gets, Shared};
+use super::shared::{PassedEnds, Shared};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("each_small_item_is_received_once_and_in_order", || {
-            flows::<u64>(3, 3, 5_000);
+        Test::new("small_items_arrive_once_and_in_order", || {
+            items_arrive_once_and_in_order::<u64>(3, 3, 5_000);
         }),
-        Test::new("each_large_item_is_received_once_and_in_order", || {
-            flows::<Large>(3, 3, 150);
+        Test::new("large_items_arrive_once_and_in_order", || {
+            items_arrive_once_and_in_order::<Large>(3, 3, 150);
         }),
-        Test::new("one_sender_and_one_receiver_keep_the_order_of_all", || {
-            flows::<u64>(1, 1, 20_000);
-            flows::<Large>(1, 1, 300);
+        Test::new("one_sender_and_one_receiver_keep_total_order", || {
+            items_arrive_once_and_in_order::<u64>(1, 1, 20_000);
+            items_arrive_once_and_in_order::<Large>(1, 1, 300);
         }),
     ]
 }
 
-fn flows<T: Item>(senders: u64, receivers: usize, count: u64) {
+fn items_arrive_once_and_in_order<T: Item>(senders: u64, receivers: usize, count: u64) {
     let mut shared = Shared::new(4096);
-    let receive = |_| shared.start(Gets::Reader, &["receive", T::NAME]);
+    let receive = |_| shared.start(PassedEnds::Reader, &["receive", T::NAME]);
     let receivers: Vec<Actor> = (0..receivers).map(receive).collect();
     let send = |producer: u64| {
         let (producer, count) = (producer.to_string(), count.to_string());
-        shared.start(Gets::Writer, &["send", T::NAME, &producer, &count])
+        shared.start(PassedEnds::Writer, &["send", T::NAME, &producer, &count])
     };
     let actors: Vec<Actor> = (0..senders).map(send).collect();
     shared.close();
@@ -50,15 +50,16 @@ fn flows<T: Item>(senders: u64, receivers: usize, count: u64) {
         all.extend(items);
     }
     all.sort_unstable();
-    let sent = (0..senders).flat_map(|one| (0..count).map(move |item| numbered(one, item)));
+    let sent =
+        (0..senders).flat_map(|producer| (0..count).map(move |item| numbered_item(producer, item)));
     assert!(
         all.iter().copied().eq(sent),
-        "each once: {} items",
+        "each item arrives once: {} items",
         all.len()
     );
 }
 
-/// The items of a line.
+/// Parses a line of items.
 pub fn numbers(line: &str) -> Vec<u64> {
     let words = line.split(',').filter(|word| !word.is_empty());
     words.map(|word| word.parse().expect("a number")).collect()

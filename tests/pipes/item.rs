@@ -1,22 +1,22 @@
-//! What is sent: a number in one piece, or one in so many words that it goes in several.
+//! Items: a number in one atomic write, or a number repeated over several writes.
 
 use interlatch::Pod;
 
-/// An item that a number can be told from.
+/// An item that encodes a number.
 pub trait Item: Pod {
-    /// What an actor knows it by.
+    /// The name of the type in the roles of actors.
     const NAME: &'static str;
 
-    fn of(number: u64) -> Self;
+    fn from_number(number: u64) -> Self;
 
-    /// The number; of a torn item there is none.
+    /// Returns the number. Panics if the item is torn.
     fn number(self) -> u64;
 }
 
 impl Item for u64 {
     const NAME: &'static str = "small";
 
-    fn of(number: u64) -> Self {
+    fn from_number(number: u64) -> Self {
         number
     }
 
@@ -25,23 +25,23 @@ impl Item for u64 {
     }
 }
 
-/// Two and a half times what a pipe takes in one piece.
+/// Two and a half times the size of an atomic write.
 pub type Large = [u64; 1280];
 
 impl Item for Large {
     const NAME: &'static str = "large";
 
-    fn of(number: u64) -> Self {
+    fn from_number(number: u64) -> Self {
         [number; 1280]
     }
 
     fn number(self) -> u64 {
-        assert!(self.iter().all(|word| *word == self[0]), "torn");
+        assert!(self.iter().all(|word| *word == self[0]), "a torn item");
         self[0]
     }
 }
 
-/// Whose item it is, and the how manieth.
-pub fn numbered(producer: u64, sequence: u64) -> u64 {
+/// Encodes the producer and the sequence number of an item.
+pub fn numbered_item(producer: u64, sequence: u64) -> u64 {
     producer << 32 | sequence
 }

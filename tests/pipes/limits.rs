@@ -1,11 +1,11 @@
-//! What a pipe must not do at its limits: block one who has no time, kill who writes, mix or lose pieces, promise
-//! more than fits.
+//! Limits of pipes: a non-blocking call never blocks, SIGPIPE never kills a writer, writes are
+//! neither mixed nor lost, and the promised capacity is available.
 //!
-//! Each part runs in an actor, since one that hangs, or that a signal ends, would take the tests with it.
+//! Each test runs in an actor, because a hang or a signal must not end the other tests.
 
-use super::ends::said;
+use super::ends::reply;
 use super::harness::Test;
-use super::shared::{Gets, Shared};
+use super::shared::{PassedEnds, Shared};
 use interlatch::channel::Unregistered;
 use interlatch::channel::{
     ChannelError, Duplex, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
@@ -23,73 +23,103 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// The parts, by the names of their tests.
-const PARTS: [(&str, fn()); 17] = [
-    ("a_writer_outlives_a_later_change_of_sigpipe", sigpipe),
+/// The tests by name.
+const TESTS: [(&str, fn()); 17] = [
     (
-        "a_writer_outlives_it_where_the_kernel_is_old",
-        sigpipe_of_old,
-    ),
-    ("a_message_is_not_doubled_when_memory_is_short", no_memory),
-    ("an_impatient_sender_of_large_items_never_blocks", full),
-    (
-        "a_sender_of_large_items_keeps_its_deadline",
-        full_for_a_while,
+        "writer_survives_later_change_of_sigpipe",
+        writer_survives_later_change_of_sigpipe,
     ),
     (
-        "a_part_of_a_small_item_is_kept_for_the_next_call",
-        part_of_small,
+        "writer_survives_sigpipe_on_old_kernel",
+        writer_survives_sigpipe_on_old_kernel,
     ),
     (
-        "a_large_item_that_stays_unfinished_blocks_nobody",
-        unfinished,
+        "message_is_not_duplicated_without_memory",
+        message_is_not_duplicated_without_memory,
     ),
-    ("threads_that_send_large_items_take_turns", threads),
-    ("as_many_items_fit_as_was_promised", promised),
     (
-        "a_large_pipe_holds_what_a_duplex_promises",
-        promised_to_a_duplex,
+        "non_blocking_sender_of_large_items_never_blocks",
+        non_blocking_sender_of_large_items_never_blocks,
     ),
-    ("a_duplex_keeps_its_deadline_while_items_come", flood),
-    ("a_duplex_keeps_no_more_than_its_limit", flood_without_end),
-    ("a_torn_item_is_told_from_the_end", torn),
     (
-        "ends_of_a_semaphore_are_passed_on_so_that_they_block",
-        jobserver,
+        "sender_of_large_items_keeps_its_deadline",
+        sender_of_large_items_keeps_its_deadline,
     ),
-    ("a_pipe_of_one_page_loses_no_permit", one_page),
     (
-        "a_notification_reaches_more_waiters_than_one_release",
-        many_waiters,
+        "partial_small_item_is_kept_for_the_next_call",
+        partial_small_item_is_kept_for_the_next_call,
     ),
-    ("a_link_to_a_fifo_is_not_the_fifo", removal),
+    (
+        "unfinished_large_item_does_not_block",
+        unfinished_large_item_does_not_block,
+    ),
+    (
+        "threads_take_turns_at_sending_large_items",
+        threads_take_turns_at_sending_large_items,
+    ),
+    (
+        "promised_capacity_is_available",
+        promised_capacity_is_available,
+    ),
+    (
+        "promised_capacity_of_duplex_is_available",
+        promised_capacity_of_duplex_is_available,
+    ),
+    (
+        "duplex_keeps_its_deadline_while_items_arrive",
+        duplex_keeps_its_deadline_while_items_arrive,
+    ),
+    (
+        "duplex_buffers_at_most_its_limit",
+        duplex_buffers_at_most_its_limit,
+    ),
+    (
+        "torn_item_is_distinguished_from_the_end",
+        torn_item_is_distinguished_from_the_end,
+    ),
+    (
+        "ends_of_semaphore_are_in_blocking_mode",
+        ends_of_semaphore_are_in_blocking_mode,
+    ),
+    (
+        "pipe_of_one_page_loses_no_permit",
+        pipe_of_one_page_loses_no_permit,
+    ),
+    (
+        "notify_all_wakes_more_waiters_than_one_release",
+        notify_all_wakes_more_waiters_than_one_release,
+    ),
+    (
+        "remove_rejects_a_symlink_to_a_fifo",
+        remove_rejects_a_symlink_to_a_fifo,
+    ),
 ];
 
 pub fn tests() -> Vec<Test> {
     let test = |name: &'static str| {
         Test::new(name, move || {
-            let mut actor = Shared::new(4096).start(Gets::Both, &["limit", name]);
-            assert_eq!(said(&mut actor), "done");
+            let mut actor = Shared::new(4096).start(PassedEnds::Both, &["limit", name]);
+            assert_eq!(reply(&mut actor), "done");
         })
     };
-    PARTS.iter().map(|(name, _)| test(name)).collect()
+    TESTS.iter().map(|(name, _)| test(name)).collect()
 }
 
-/// In an actor.
-pub fn play(name: &str) {
-    let part = PARTS.iter().find(|(known, _)| *known == name);
-    part.expect("a part of that name").1();
+/// Runs a test in an actor.
+pub fn run(name: &str) {
+    let test = TESTS.iter().find(|(candidate, _)| *candidate == name);
+    test.expect("a test of that name").1();
     println!("done");
 }
 
 const PAGE: usize = pipe::PIPE_BUF;
 
-/// Whoever has set the signal to its default since the writer was made is not killed by it.
-fn sigpipe() {
+/// A program that resets SIGPIPE to its default after creating the writer is not killed.
+fn writer_survives_later_change_of_sigpipe() {
     let (reader, writer) = pipe::pipe(1).expect("descriptors");
     drop(reader);
-    // SAFETY: it runs no code of ours.
-    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.expect("it can be chosen");
+    // SAFETY: the default disposition runs no code of this program.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.expect("the disposition can be set");
     for bytes in [&[1; 8][..], &[1; 2 * PAGE]] {
         assert_eq!(writer.write(bytes), Err(PipeStop::Broken));
         let blocking = writer.write_blocking(bytes);
@@ -97,8 +127,9 @@ fn sigpipe() {
     }
 }
 
-/// From now on, this thread's calls of that number fail so, as those do that a kernel does not know.
-fn refuse(call: libc::c_long, errno: i32) {
+/// Makes this system call of this thread fail with `errno`, as on a kernel that does not support
+/// it.
+fn deny_system_call(call: libc::c_long, errno: i32) {
     let statement = |code: u32, k: u32, jf: u8| libc::sock_filter {
         code: code as u16,
         jt: 0,
@@ -119,7 +150,7 @@ fn refuse(call: libc::c_long, errno: i32) {
         len: program.len() as u16,
         filter: program.as_mut_ptr(),
     };
-    // SAFETY: the program and what points to it live during the calls, and refuse one system call.
+    // SAFETY: `program` and `filter` outlive the calls. The filter only makes one system call fail.
     let is_set = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
             && libc::prctl(
@@ -131,11 +162,11 @@ fn refuse(call: libc::c_long, errno: i32) {
     assert!(is_set, "{}", std::io::Error::last_os_error());
 }
 
-/// As above, with a kernel that cannot write without the signal.
-fn sigpipe_of_old() {
-    refuse(libc::SYS_pwritev2, libc::EOPNOTSUPP);
-    sigpipe();
-    // One that was there before is there still.
+/// Repeats the test on a kernel without `RWF_NOSIGNAL`, which cannot write without the signal.
+fn writer_survives_sigpipe_on_old_kernel() {
+    deny_system_call(libc::SYS_pwritev2, libc::EOPNOTSUPP);
+    writer_survives_later_change_of_sigpipe();
+    // A signal that was pending before stays pending.
     let pipes = SigSet::from(Signal::SIGPIPE);
     pipes.thread_block().expect("a mask can be set");
     let is_pending = || {
@@ -146,22 +177,22 @@ fn sigpipe_of_old() {
     let (reader, writer) = pipe::pipe(1).expect("descriptors");
     drop(reader);
     assert_eq!(writer.write(&[1]), Err(PipeStop::Broken));
-    assert!(!is_pending(), "it is forgotten");
+    assert!(!is_pending(), "the signal of the write is discarded");
     raise(Signal::SIGPIPE).expect("this thread");
     assert_eq!(writer.write(&[1]), Err(PipeStop::Broken));
-    assert!(is_pending(), "it was another's");
+    assert!(is_pending(), "the earlier signal stays pending");
 }
 
-/// The kernel has no memory for the rest of a message. Who sends it again must not send it twice.
-fn no_memory() {
+/// The kernel has no memory for the rest of a message. A repeated send must not send it twice.
+fn message_is_not_duplicated_without_memory() {
     let (mut link, mut peer) = StreamLink::pair().expect("descriptors");
-    refuse(libc::SYS_sendto, libc::ENOBUFS);
+    deny_system_call(libc::SYS_sendto, libc::ENOBUFS);
     let message = vec![7; 1 << 20];
     let sent = link.try_send(&message);
     let Err(LinkSendError::Unfinished { left }) = sent else {
         panic!("{sent:?}");
     };
-    assert!(left < message.len(), "a part has gone");
+    assert!(left < message.len(), "a part was sent");
     let next = link.try_send(b"next");
     assert!(
         matches!(next, Err(LinkSendError::System { .. })),
@@ -170,14 +201,14 @@ fn no_memory() {
     assert!(matches!(peer.try_recv(), Err(LinkRecvError::Timeout)));
 }
 
-/// A third of a page more than one.
+/// An item of more than one page.
 type Large = [u8; 5000];
 
-fn full() {
+fn non_blocking_sender_of_large_items_never_blocks() {
     let buffer = PipeBuffer::<Large>::with_capacity(13).expect("descriptors");
     let (sender, receiver) = (
-        buffer.sender().expect("open"),
-        buffer.receiver().expect("open"),
+        buffer.sender().expect("the buffer is open"),
+        buffer.receiver().expect("the buffer is open"),
     );
     for round in 0..3 {
         let mut sent = 0;
@@ -197,11 +228,11 @@ fn full() {
     }
 }
 
-fn full_for_a_while() {
+fn sender_of_large_items_keeps_its_deadline() {
     let buffer = PipeBuffer::<Large>::with_capacity(1).expect("descriptors");
     let (sender, receiver) = (
-        buffer.sender().expect("open"),
-        buffer.receiver().expect("open"),
+        buffer.sender().expect("the buffer is open"),
+        buffer.receiver().expect("the buffer is open"),
     );
     while sender.try_send([1; 5000]).is_ok() {}
     let count = buffer.len();
@@ -209,38 +240,42 @@ fn full_for_a_while() {
     let begin = Instant::now();
     let late = sender.send_timeout([2; 5000], timeout);
     assert!(matches!(late, Err(SendTimeoutError::Timeout(_))));
-    assert!(begin.elapsed() >= timeout, "not before");
-    assert_eq!(buffer.len(), count, "nothing of it was sent");
+    assert!(begin.elapsed() >= timeout, "the timeout has expired");
+    assert_eq!(buffer.len(), count, "no byte of the item was sent");
     std::thread::scope(|scope| {
         scope.spawn(|| assert_eq!(receiver.recv(), Ok([1; 5000])));
         let sent = sender.send_timeout([2; 5000], super::process::TIMEOUT);
-        assert!(sent.is_ok(), "there is room in time");
+        assert!(sent.is_ok(), "the pipe has room before the deadline");
     });
     assert!(receiver.try_iter().last() == Some(Ok([2; 5000])));
 }
 
-fn part_of_small() {
+fn partial_small_item_is_kept_for_the_next_call() {
     let folder = tempfile::tempdir().expect("a folder");
-    let fifo = Fifo::create(folder.path().join("fifo"), 0o600).expect("it is new");
+    let fifo = Fifo::create(folder.path().join("fifo"), 0o600).expect("the path is free");
     let mut options = File::options();
     let mut peer = options
         .read(true)
         .write(true)
         .open(fifo.path())
         .expect("a pipe");
-    let reader = fifo.reader(Timeout::NonBlocking).expect("it is there");
+    let reader = fifo.reader(Timeout::NonBlocking).expect("a writer exists");
     let buffer = PipeBuffer::<u64>::from_ends(Some(reader), None, None);
-    let receiver = buffer.receiver().expect("open");
+    let receiver = buffer.receiver().expect("the channel is open");
     let bytes = 0x0102_0304_0506_0708_u64.to_ne_bytes();
-    peer.write_all(&bytes[..3]).expect("room");
+    peer.write_all(&bytes[..3])
+        .expect("the file system has space");
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     let soon = Duration::from_millis(5);
     assert_eq!(receiver.recv_timeout(soon), Err(RecvTimeoutError::Timeout));
-    peer.write_all(&bytes[3..6]).expect("room");
+    peer.write_all(&bytes[3..6])
+        .expect("the file system has space");
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
-    peer.write_all(&bytes[6..]).expect("room");
+    peer.write_all(&bytes[6..])
+        .expect("the file system has space");
     assert_eq!(receiver.try_recv(), Ok(0x0102_0304_0506_0708));
-    peer.write_all(&bytes[..5]).expect("room");
+    peer.write_all(&bytes[..5])
+        .expect("the file system has space");
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     drop(peer);
     let (expected, found) = (8, 5);
@@ -248,12 +283,12 @@ fn part_of_small() {
     assert_eq!(receiver.try_recv(), torn);
 }
 
-/// Its sender has gone in the middle of it, and another one is there still.
-fn unfinished() {
+/// The sender ends within an item while another sender is still attached.
+fn unfinished_large_item_does_not_block() {
     let (reader, writer) = pipe::pipe(8 * PAGE).expect("descriptors");
     let other = Writer::reopen(writer.as_fd()).expect("a pipe");
     let buffer = PipeBuffer::<Large>::from_ends(Some(reader), None, None);
-    let receiver = buffer.receiver().expect("open");
+    let receiver = buffer.receiver().expect("the channel is open");
     assert_eq!(writer.write(&[1; 5000]), Ok(5000));
     assert_eq!(writer.write(&[2; 3000]), Ok(3000));
     drop(writer);
@@ -269,8 +304,8 @@ fn unfinished() {
     assert_eq!(receiver.try_recv(), torn);
 }
 
-/// What has come of an item when its last sender has gone is no item, and no end either.
-fn torn() {
+/// If the last sender ends within an item, receivers get an error, neither an item nor the end.
+fn torn_item_is_distinguished_from_the_end() {
     tear::<u64>(5);
     tear::<Large>(4999);
     let (incoming, writer) = pipe::pipe(PAGE).expect("descriptors");
@@ -280,8 +315,9 @@ fn torn() {
     drop(writer);
     let (expected, found) = (8, 3);
     for _ in 0..2 {
-        let torn = Err(RecvError::Failed(ChannelError::Torn { expected, found }));
-        assert_eq!(duplex.recv(), torn);
+        let torn_item_is_distinguished_from_the_end =
+            Err(RecvError::Failed(ChannelError::Torn { expected, found }));
+        assert_eq!(duplex.recv(), torn_item_is_distinguished_from_the_end);
     }
 }
 
@@ -301,36 +337,49 @@ fn tear<T: interlatch::Pod>(found: usize) {
         drop(writer);
         assert!(buffer.recv_unregistered(timeout).is_ok());
         for _ in 0..2 {
-            let torn = buffer.recv_unregistered(timeout).map(drop);
+            let torn_item_is_distinguished_from_the_end =
+                buffer.recv_unregistered(timeout).map(drop);
             let cause = ChannelError::Torn { expected, found };
-            assert_eq!(torn, Err(RecvTimeoutError::Failed(cause)));
+            assert_eq!(
+                torn_item_is_distinguished_from_the_end,
+                Err(RecvTimeoutError::Failed(cause))
+            );
         }
     }
     let (reader, writer) = pipe::pipe(4 * PAGE).expect("descriptors");
     let buffer = PipeBuffer::<T>::from_ends(Some(reader), None, None);
     drop(writer);
     let ended = buffer.recv_unregistered(Timeout::Infinite).map(drop);
-    assert_eq!(ended, Err(RecvTimeoutError::Disconnected), "a proper end");
+    assert_eq!(
+        ended,
+        Err(RecvTimeoutError::Disconnected),
+        "the end of the stream"
+    );
 }
 
-/// Without the locks that processes need.
-fn threads() {
+/// Threads take turns without the semaphores that processes need.
+fn threads_take_turns_at_sending_large_items() {
     const SIZE: usize = 40_000;
     let (reader, writer) = pipe::pipe(PAGE).expect("descriptors");
     let buffer = PipeBuffer::<[u8; SIZE]>::from_ends(Some(reader), Some(writer), None);
     let (sender, receiver) = (
-        buffer.sender().expect("open"),
-        buffer.receiver().expect("open"),
+        buffer.sender().expect("the buffer is open"),
+        buffer.receiver().expect("the buffer is open"),
     );
     let send = |number: u8| {
         let item = Box::new([number; SIZE]);
-        (0..100).for_each(|_| sender.send_ref(&item).expect("somebody receives"));
+        (0..100).for_each(|_| sender.send_ref(&item).expect("a receiver is attached"));
     };
     let receive = || {
-        let mut place = Box::new([0; SIZE]);
+        let mut destination = Box::new([0; SIZE]);
         for _ in 0..100 {
-            receiver.recv_into(&mut place).expect("somebody sends");
-            assert!(place.iter().all(|byte| *byte == place[0]), "mixed");
+            receiver
+                .recv_into(&mut destination)
+                .expect("a sender is attached");
+            assert!(
+                destination.iter().all(|byte| *byte == destination[0]),
+                "a mixed item"
+            );
         }
     };
     std::thread::scope(|scope| {
@@ -341,25 +390,29 @@ fn threads() {
     });
 }
 
-/// Fills an empty buffer, and says what it has promised.
-fn fill<const N: usize>(asked: usize)
+/// Fills an empty buffer, and checks that its capacity is at least the requested one.
+fn fill<const N: usize>(requested: usize)
 where
     [u8; N]: interlatch::Pod,
 {
-    let buffer = PipeBuffer::<[u8; N]>::with_capacity(asked).expect("a usual limit");
+    let buffer = PipeBuffer::<[u8; N]>::with_capacity(requested)
+        .expect("the capacity is within the default limit");
     let (sender, receiver) = (
-        buffer.sender().expect("open"),
-        buffer.receiver().expect("open"),
+        buffer.sender().expect("the buffer is open"),
+        buffer.receiver().expect("the buffer is open"),
     );
     let fits = (0..)
         .take_while(|_| sender.try_send([7; N]).is_ok())
         .count();
     assert_eq!(fits, buffer.capacity(), "items of {N} bytes");
-    assert!(fits >= asked, "{asked} items of {N} bytes: {fits} fit");
+    assert!(
+        fits >= requested,
+        "{requested} items of {N} bytes: {fits} fit"
+    );
     assert_eq!(receiver.try_iter().count(), fits);
 }
 
-fn promised() {
+fn promised_capacity_is_available() {
     fill::<1>(PAGE);
     fill::<8>(16 * PAGE / 8);
     fill::<100>(16 * 40 + 1);
@@ -373,8 +426,9 @@ fn promised() {
     fill::<65536>(2);
 }
 
-fn promised_to_a_duplex() {
-    let (mut here, mut there) = Duplex::<[u8; 3000]>::pair(20).expect("a usual limit");
+fn promised_capacity_of_duplex_is_available() {
+    let (mut here, mut there) =
+        Duplex::<[u8; 3000]>::pair(20).expect("the capacity is within the default limit");
     for number in 0..20 {
         assert!(here.try_send([number; 3000]).is_ok(), "item {number}");
     }
@@ -383,11 +437,11 @@ fn promised_to_a_duplex() {
     }
 }
 
-/// There is much to take in, and nobody receives. With no time left, it is not taken in.
-fn flood() {
+/// Many items wait, and no receiver takes them. A duplex with a zero timeout buffers at most a few.
+fn duplex_keeps_its_deadline_while_items_arrive() {
     const WAITING: usize = 10_000;
     let (incoming, flooding) = pipe::pipe(16 * PAGE * 2).expect("descriptors");
-    let kept = Reader::reopen(incoming.as_fd()).expect("a pipe");
+    let incoming_copy = Reader::reopen(incoming.as_fd()).expect("a pipe");
     let (_full, outgoing) = pipe::pipe(PAGE).expect("descriptors");
     while outgoing.write(&[0; PAGE]).is_ok() {}
     for number in 0..WAITING as u64 {
@@ -396,11 +450,15 @@ fn flood() {
     let mut duplex = Duplex::<u64>::from_ends(incoming, outgoing);
     let sent = duplex.send_timeout(1, Duration::ZERO);
     assert_eq!(sent, Err(SendTimeoutError::Timeout(1)));
-    assert!(kept.available() / 8 >= WAITING - 2, "{}", kept.available());
+    assert!(
+        incoming_copy.available() / 8 >= WAITING - 2,
+        "{}",
+        incoming_copy.available()
+    );
 }
 
-/// The other side sends and does not receive: what is kept of it does not grow without end.
-fn flood_without_end() {
+/// The other side sends and does not receive: the buffered items stay within the limit.
+fn duplex_buffers_at_most_its_limit() {
     let (incoming, flooding) = pipe::pipe(16 * PAGE).expect("descriptors");
     let (_full, outgoing) = pipe::pipe(PAGE).expect("descriptors");
     while outgoing.write(&[0; PAGE]).is_ok() {}
@@ -419,31 +477,32 @@ fn flood_without_end() {
         Err(SendError::Failed(2, ChannelError::Flooded { limit: 100 }))
     );
     for number in 0..1000 {
-        assert_eq!(duplex.try_recv(), Ok(number), "nothing is lost");
+        assert_eq!(duplex.try_recv(), Ok(number), "no item is lost");
     }
 }
 
-/// A program that knows nothing of this crate reads, and waits until there is something to read.
-fn jobserver() {
+/// A program without this crate, such as make's jobserver client, blocks until it can read.
+fn ends_of_semaphore_are_in_blocking_mode() {
     let permits = PipeSemaphore::new(1).expect("descriptors");
     let (reader, writer) = permits.ends();
     for end in [reader.as_fd(), writer.as_fd()] {
-        let flags = fcntl(end, FcntlArg::F_GETFL).expect("it is open");
+        let flags = fcntl(end, FcntlArg::F_GETFL).expect("the descriptor is open");
         let flags = OFlag::from_bits_retain(flags);
         assert!(!flags.contains(OFlag::O_NONBLOCK), "{flags:?}");
     }
-    let mut plain = File::from(writer.as_fd().try_clone_to_owned().expect("descriptors"));
-    plain.write_all(b"+").expect("room");
+    let mut file = File::from(writer.as_fd().try_clone_to_owned().expect("descriptors"));
+    file.write_all(b"+").expect("the file system has space");
     assert_eq!(permits.permits(), 2);
     assert!(permits.acquire_with(Timeout::NonBlocking));
 }
 
-fn one_page() {
+fn pipe_of_one_page_loses_no_permit() {
     let (reader, writer) = pipe::pipe(1).expect("descriptors");
-    let size = fcntl(writer.as_fd(), FcntlArg::F_SETPIPE_SZ(PAGE as i32)).expect("it is open");
+    let size =
+        fcntl(writer.as_fd(), FcntlArg::F_SETPIPE_SZ(PAGE as i32)).expect("the descriptor is open");
     assert_eq!(size as usize, PAGE);
     let permits = PipeSemaphore::from_ends(reader, writer);
-    permits.release(2).expect("room");
+    permits.release(2).expect("the permits fit");
     for round in 0..3 * PAGE {
         assert!(permits.acquire_with(Timeout::NonBlocking), "round {round}");
         assert_eq!(permits.release(1), Ok(()), "round {round}");
@@ -451,31 +510,31 @@ fn one_page() {
     assert_eq!(permits.permits(), 2);
 }
 
-/// Those who wait are played: they are on the list, and have said that they have heard.
-fn many_waiters() {
+/// Emulates the waiters: their entries and acknowledgements are permits in the semaphores.
+fn notify_all_wakes_more_waiters_than_one_release() {
     const WAITERS: u32 = 5000;
     let with = |permits: u32| {
         let semaphore = PipeSemaphore::new(0).expect("descriptors");
-        (0..permits / 1000).for_each(|_| semaphore.release(1000).expect("room"));
+        (0..permits / 1000).for_each(|_| semaphore.release(1000).expect("the permits fit"));
         semaphore
     };
     let entry = PipeSemaphore::new(1).expect("descriptors");
     let wakes = with(0);
     let (reader, writer) = wakes.ends();
     let seen = Reader::reopen(reader.as_fd()).expect("a pipe");
-    let _kept = Writer::reopen(writer.as_fd()).expect("a pipe");
+    let _writer_copy = Writer::reopen(writer.as_fd()).expect("a pipe");
     let changed = SemaphoreCondvar::from_parts([entry, with(WAITERS), wakes, with(WAITERS)]);
     changed.notify_all();
     assert_eq!(seen.available(), WAITERS as usize);
 }
 
-fn removal() {
+fn remove_rejects_a_symlink_to_a_fifo() {
     let folder = tempfile::tempdir().expect("a folder");
-    let fifo = Fifo::create(folder.path().join("fifo"), 0o600).expect("it is new");
+    let fifo = Fifo::create(folder.path().join("fifo"), 0o600).expect("the path is free");
     let link = folder.path().join("link");
-    std::os::unix::fs::symlink(fifo.path(), &link).expect("it is new");
-    let linked = Fifo::from_path(&link).expect("it leads to one");
-    assert!(linked.remove().is_err(), "a link is no named pipe");
-    assert!(link.symlink_metadata().is_ok(), "it stays");
-    fifo.remove().expect("it is there");
+    std::os::unix::fs::symlink(fifo.path(), &link).expect("the path is free");
+    let linked = Fifo::from_path(&link).expect("the link points to a fifo");
+    assert!(linked.remove().is_err(), "a symlink is not a fifo");
+    assert!(link.symlink_metadata().is_ok(), "the symlink stays");
+    fifo.remove().expect("the fifo exists");
 }

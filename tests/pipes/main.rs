@@ -1,7 +1,7 @@
-//! The kernel's pipe between real processes: who gets what, who hears of whose end, and what signals change.
+//! Kernel pipes and shared memory pipes between real processes: order, disconnection and signals.
 //!
-//! Processes are this program run again as an *actor*, so it has a `main` of its own, with the filters
-//! of a test harness.
+//! A process is this program run again as an *actor*, so it has its own `main`. It takes the
+//! filters of a test harness.
 
 mod actor;
 mod agreement;
@@ -19,8 +19,8 @@ use interlatch_testing::{harness, process, property, random};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(part) = process::role() {
-        actor::main(&part);
+    if let Some(role) = process::role() {
+        actor::main(&role);
         return ExitCode::SUCCESS;
     }
     let mut tests = flow::tests();

@@ -1,5 +1,5 @@
-//! A pipe that the driver of a test shares with its actors: whoever is started inherits the ends that it is
-//! given, and no other.
+//! A pipe that the driver of a test shares with its actors. Each actor inherits only the ends that
+//! the driver passes.
 
 use super::item::Item;
 use super::process::Actor;
@@ -9,87 +9,97 @@ use interlatch::{PipeBuffer, Region};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// The pipe, and the turns of those who send, and receive, in pieces.
+/// The pipe, and the semaphores by which senders and receivers of several writes take turns.
 pub struct Shared {
     ends: Option<(Reader, Writer)>,
     turns: [PipeSemaphore; 2],
-    /// Actors have one, whether they need it or not.
+    /// Every actor is started with a region, even if it does not use it.
     region: Region,
 }
 
-/// Which ends an actor gets.
+/// The ends that an actor inherits.
 #[derive(Clone, Copy)]
-pub enum Gets {
+pub enum PassedEnds {
     Reader,
     Writer,
     Both,
 }
 
 impl Shared {
-    /// A pipe for so many bytes at least.
+    /// Creates a pipe for at least this many bytes.
     pub fn new(bytes: usize) -> Self {
-        let turn = || PipeSemaphore::new(1).expect("there are descriptors");
+        let turn = || PipeSemaphore::new(1).expect("descriptors are available");
         Self {
-            ends: Some(pipe::pipe(bytes).expect("there are descriptors")),
+            ends: Some(pipe::pipe(bytes).expect("descriptors are available")),
             turns: [turn(), turn()],
-            region: Region::memfd("pipes", 4096).expect("memory"),
+            region: Region::memfd("pipes", 4096).expect("memory is available"),
         }
     }
 
-    /// Starts an actor with these ends, to play this part.
-    pub fn start(&self, gets: Gets, part: &[&str]) -> Actor {
-        let (reader, writer) = self.ends.as_ref().expect("not closed yet");
-        let mut ends = match gets {
-            Gets::Reader => vec![Some(reader.as_fd()), None],
-            Gets::Writer => vec![None, Some(writer.as_fd())],
-            Gets::Both => vec![Some(reader.as_fd()), Some(writer.as_fd())],
+    /// Starts an actor with these ends and this role.
+    pub fn start(&self, passed: PassedEnds, role: &[&str]) -> Actor {
+        let (reader, writer) = self
+            .ends
+            .as_ref()
+            .expect("the driver has not closed its ends");
+        let mut ends = match passed {
+            PassedEnds::Reader => vec![Some(reader.as_fd()), None],
+            PassedEnds::Writer => vec![None, Some(writer.as_fd())],
+            PassedEnds::Both => vec![Some(reader.as_fd()), Some(writer.as_fd())],
         };
         for turn in &self.turns {
             let (reader, writer) = turn.ends();
             ends.extend([Some(reader), Some(writer)]);
         }
-        inherit(&ends, FdFlag::empty());
+        set_flag(&ends, FdFlag::empty());
         let number = |end: &Option<BorrowedFd<'_>>| match end {
             Some(end) => end.as_raw_fd().to_string(),
             None => "-".to_owned(),
         };
         let numbers: Vec<String> = ends.iter().map(number).collect();
-        let part = part.iter().map(|word| (*word).to_owned());
-        let words: Vec<String> = part.chain([numbers.join(",")]).collect();
+        let role = role.iter().map(|word| (*word).to_owned());
+        let words: Vec<String> = role.chain([numbers.join(",")]).collect();
         let actor = Actor::start(&self.region, &words);
-        inherit(&ends, FdFlag::FD_CLOEXEC);
+        set_flag(&ends, FdFlag::FD_CLOEXEC);
         actor
     }
 
-    /// The driver has neither end any more.
+    /// Closes both ends in the driver.
     pub fn close(&mut self) {
         self.ends = None;
     }
 
-    /// The end that is written.
+    /// Returns the writing end.
     pub fn writer(&self) -> &Writer {
-        &self.ends.as_ref().expect("not closed yet").1
+        &self
+            .ends
+            .as_ref()
+            .expect("the driver has not closed its ends")
+            .1
     }
 
-    /// The turn of those who send.
+    /// Returns the semaphore of the senders.
     pub fn turn(&self) -> &PipeSemaphore {
         &self.turns[0]
     }
 
-    /// The buffer of both ends, for the use of the driver.
-    pub fn keep<T: Item>(&mut self) -> PipeBuffer<T> {
-        let (reader, writer) = self.ends.take().expect("not closed yet");
+    /// Converts both ends into a buffer of the driver.
+    pub fn take_buffer<T: Item>(&mut self) -> PipeBuffer<T> {
+        let (reader, writer) = self
+            .ends
+            .take()
+            .expect("the driver has not closed its ends");
         let turns = [0, 1].map(|index| {
             let (reader, writer) = self.turns[index].ends();
-            lock(semaphore(reader, writer))
+            semaphore_lock(semaphore(reader, writer))
         });
         PipeBuffer::from_ends(Some(reader), Some(writer), Some(turns))
     }
 }
 
-fn inherit(ends: &[Option<BorrowedFd<'_>>], flag: FdFlag) {
+fn set_flag(ends: &[Option<BorrowedFd<'_>>], flag: FdFlag) {
     for end in ends.iter().flatten() {
-        fcntl(end, FcntlArg::F_SETFD(flag)).expect("it is open");
+        fcntl(end, FcntlArg::F_SETFD(flag)).expect("the descriptor is open");
     }
 }
 
@@ -98,28 +108,33 @@ fn semaphore(reader: BorrowedFd<'_>, writer: BorrowedFd<'_>) -> PipeSemaphore {
     PipeSemaphore::from_ends(reader, Writer::reopen(writer).expect("a pipe"))
 }
 
-fn lock(semaphore: PipeSemaphore) -> SemaphoreLock<PipeSemaphore> {
-    // SAFETY: the driver has put one permit into it, and nobody uses it as something else.
+fn semaphore_lock(semaphore: PipeSemaphore) -> SemaphoreLock<PipeSemaphore> {
+    // SAFETY: the driver has put one permit into the semaphore, and every process uses it as a
+    // lock.
     unsafe { SemaphoreLock::from_semaphore(semaphore) }
 }
 
-/// In an actor: the descriptors that it has inherited. They are closed with the result.
-fn inherited(numbers: &str) -> Vec<Option<OwnedFd>> {
-    let inherited = |number: &str| {
+/// Takes ownership of the inherited descriptors of an actor. Dropping the result closes them.
+fn adopt_descriptors(numbers: &str) -> Vec<Option<OwnedFd>> {
+    let adopt_descriptors = |number: &str| {
         let number = number.parse().ok()?;
-        // SAFETY: the driver has left it open for this process, where nothing else knows of it.
+        // SAFETY: the driver has left the descriptor open for this process, which owns it only
+        // here.
         Some(unsafe { OwnedFd::from_raw_fd(number) })
     };
-    numbers.split(',').map(inherited).collect()
+    numbers.split(',').map(adopt_descriptors).collect()
 }
 
-/// In an actor: the ends that it has inherited, as a buffer.
-pub fn take_over<T: Item>(numbers: &str) -> PipeBuffer<T> {
-    let ends = inherited(numbers);
+/// Returns a buffer of the inherited ends of an actor.
+pub fn adopt_ends<T: Item>(numbers: &str) -> PipeBuffer<T> {
+    let ends = adopt_descriptors(numbers);
     let end = |index: usize| ends[index].as_ref().map(AsFd::as_fd);
     let turn = |index| {
         let (reader, writer) = (end(index), end(index + 1));
-        lock(semaphore(reader.expect("given"), writer.expect("given")))
+        semaphore_lock(semaphore(
+            reader.expect("the driver passed this end"),
+            writer.expect("the driver passed this end"),
+        ))
     };
     PipeBuffer::from_ends(
         end(0).map(|end| Reader::reopen(end).expect("a pipe")),
@@ -128,17 +143,28 @@ pub fn take_over<T: Item>(numbers: &str) -> PipeBuffer<T> {
     )
 }
 
-/// In an actor: the turn of those who send.
-pub fn take_over_turn(numbers: &str) -> PipeSemaphore {
-    let ends = inherited(numbers);
-    let end = |index: usize| ends[index].as_ref().expect("given").as_fd();
+/// Returns the inherited semaphore of the senders in an actor.
+pub fn adopt_send_turn(numbers: &str) -> PipeSemaphore {
+    let ends = adopt_descriptors(numbers);
+    let end = |index: usize| {
+        ends[index]
+            .as_ref()
+            .expect("the driver passed this end")
+            .as_fd()
+    };
     semaphore(end(2), end(3))
 }
 
-/// In an actor: the end that is read, and for writing that of the turn of those who send.
-pub fn take_over_duplex(numbers: &str) -> (Reader, Writer) {
-    let ends = inherited(numbers);
-    let end = |index: usize| ends[index].as_ref().expect("given").as_fd();
+/// Returns the inherited reading end, and the writing end of the semaphore of the senders, in an
+/// actor.
+pub fn adopt_duplex(numbers: &str) -> (Reader, Writer) {
+    let ends = adopt_descriptors(numbers);
+    let end = |index: usize| {
+        ends[index]
+            .as_ref()
+            .expect("the driver passed this end")
+            .as_fd()
+    };
     let reader = Reader::reopen(end(0)).expect("a pipe");
     (reader, Writer::reopen(end(3)).expect("a pipe"))
 }

@@ -1,4 +1,4 @@
-//! What is in a region: named objects, and what is said of those that are not there or something else.
+//! The objects in a region: lookup by name, and errors for missing objects and other types.
 
 use super::harness::Test;
 use super::hostile::HEADER;
@@ -14,17 +14,14 @@ use std::os::unix::fs::FileExt;
 
 pub fn tests() -> Vec<Test> {
     vec![
+        Test::new("object_is_found_by_name", object_is_found_by_name),
         Test::new(
-            "an_object_is_found_by_its_name",
-            an_object_is_found_by_its_name,
+            "attach_as_other_type_names_both_types",
+            attach_as_other_type_names_both_types,
         ),
         Test::new(
-            "another_type_is_refused_with_both_named",
-            another_type_is_refused,
-        ),
-        Test::new(
-            "another_layout_is_refused_with_both_named",
-            another_layout_is_refused,
+            "attach_with_other_layout_names_both_layouts",
+            attach_with_other_layout_names_both_layouts,
         ),
         Test::new("swapped_fields_are_refused", swapped_fields_are_refused),
         Test::new(
@@ -40,57 +37,68 @@ pub fn tests() -> Vec<Test> {
             one_process_uses_an_object_as_one_type,
         ),
         Test::new(
-            "objects_that_a_peer_lays_over_each_other_are_refused",
-            overlapping_objects_are_refused,
+            "overlapping_objects_are_an_error",
+            overlapping_objects_are_an_error,
         ),
         Test::new(
-            "what_this_process_uses_is_not_built_over",
-            what_is_used_is_not_built_over,
+            "object_in_use_is_not_overwritten",
+            object_in_use_is_not_overwritten,
         ),
         Test::new(
-            "a_type_may_be_named_in_any_alphabet",
-            a_type_may_be_named_in_any_alphabet,
+            "type_name_may_use_any_alphabet",
+            type_name_may_use_any_alphabet,
         ),
-        Test::new("an_object_is_created_once", an_object_is_created_once),
-        Test::new("an_object_is_named", an_object_is_named),
-        Test::new("a_region_has_so_many_objects", a_region_has_so_many_objects),
-        Test::new("a_whole_page_is_the_most_that_is_aligned", alignment),
+        Test::new("object_is_created_once", object_is_created_once),
         Test::new(
-            "a_plan_that_cannot_be_is_refused",
-            a_plan_that_cannot_be_is_refused,
+            "invalid_object_name_is_an_error",
+            invalid_object_name_is_an_error,
         ),
+        Test::new("full_directory_is_an_error", full_directory_is_an_error),
+        Test::new(
+            "alignment_above_a_page_is_an_error",
+            alignment_above_a_page_is_an_error,
+        ),
+        Test::new("invalid_config_is_an_error", invalid_config_is_an_error),
     ]
 }
 
 type Queue = BoundedBuffer<u64, [Slot<u64>]>;
 
-/// The same region as another process has it.
-fn other(region: &Region) -> Region {
-    let descriptor = region.descriptor().expect("a memfd has one");
-    let copy = descriptor.try_clone_to_owned().expect("one more");
-    Region::from_descriptor(copy).expect("it is a region")
+/// Maps the region again, as another process does.
+fn map_again(region: &Region) -> Region {
+    let descriptor = region.descriptor().expect("a memfd has a descriptor");
+    let copy = descriptor.try_clone_to_owned().expect("a descriptor");
+    Region::from_descriptor(copy).expect("a region")
 }
 
-fn an_object_is_found_by_its_name() {
+fn object_is_found_by_name() {
     let region = Region::memfd("contents", 4096).expect("a page");
-    let first: &Semaphore = region.create("first", ()).expect("room");
-    let queue: &Queue = region.create("queue", 7).expect("room");
-    let same = other(&region);
-    assert_eq!(same.attach::<Queue>("queue").expect("there").capacity(), 7);
+    let first: &Semaphore = region.create("first", ()).expect("the region has room");
+    let queue: &Queue = region.create("queue", 7).expect("the region has room");
+    let same = map_again(&region);
+    assert_eq!(
+        same.attach::<Queue>("queue")
+            .expect("the object exists")
+            .capacity(),
+        7
+    );
     assert!(queue.is_empty());
-    first.release(3).expect("few");
-    let attached: &Semaphore = same.attach("first").expect("there");
+    first.release(3).expect("the permits fit");
+    let attached: &Semaphore = same.attach("first").expect("the object exists");
     assert_eq!(attached.permits(), 3);
     let names: Vec<String> = same
         .objects()
         .map(|object| object.name.to_string())
         .collect();
     assert_eq!(names, ["first", "queue"]);
-    // Both sides may create.
-    let late: &Semaphore = same.create("late", ()).expect("room");
-    late.release(1).expect("few");
+    // Every process may create objects.
+    let late: &Semaphore = same.create("late", ()).expect("the region has room");
+    late.release(1).expect("the permits fit");
     assert_eq!(
-        region.attach::<Semaphore>("late").expect("there").permits(),
+        region
+            .attach::<Semaphore>("late")
+            .expect("the object exists")
+            .permits(),
         1
     );
     let missing = region.attach::<Semaphore>("missing").expect_err("missing");
@@ -100,18 +108,15 @@ fn an_object_is_found_by_its_name() {
     );
 }
 
-fn another_type_is_refused() {
+fn attach_as_other_type_names_both_types() {
     let region = Region::memfd("types", 4096).expect("a page");
-    let _: &Semaphore = region.create("object", ()).expect("room");
-    let refused = region.attach::<RobustMutex<u64>>("object").err();
-    let refused = refused.expect("it is a semaphore");
-    assert!(
-        matches!(refused, RegionError::OtherType { .. }),
-        "{refused:?}"
-    );
+    let _: &Semaphore = region.create("object", ()).expect("the region has room");
+    let error = region.attach::<RobustMutex<u64>>("object").err();
+    let error = error.expect("the types differ");
+    assert!(matches!(error, RegionError::OtherType { .. }), "{error:?}");
     let (found, expected) = (size_of::<Semaphore>(), size_of::<RobustMutex<u64>>());
     assert_eq!(
-        refused.to_string(),
+        error.to_string(),
         format!(
             "object \"object\" holds Semaphore ({found} bytes), \
              expected RobustMutex<u64> ({expected} bytes)"
@@ -119,21 +124,21 @@ fn another_type_is_refused() {
     );
     let unsized_type = region.attach::<Queue>("object").err();
     assert_eq!(
-        unsized_type.expect("a semaphore").to_string(),
+        unsized_type.expect("the types differ").to_string(),
         "object \"object\" holds Semaphore (4 bytes), expected BoundedBuffer<u64>"
     );
-    let _: &RobustMutex<u64> = region.create("total", ()).expect("room");
-    let sized_type = region.attach::<Semaphore>("total").expect_err("a mutex");
+    let _: &RobustMutex<u64> = region.create("total", ()).expect("the region has room");
+    let sized_type = region.attach::<Semaphore>("total");
     assert_eq!(
-        sized_type.to_string(),
+        sized_type.expect_err("the types differ").to_string(),
         format!(
             "object \"total\" holds RobustMutex<u64> ({expected} bytes), expected Semaphore (4 bytes)"
         )
     );
 }
 
-/// The same name for two layouts, as in two versions of a program.
-fn another_layout_is_refused() {
+/// Two versions of a program give one type name two layouts.
+fn attach_with_other_layout_names_both_layouts() {
     mod old {
         #[repr(C)]
         #[derive(interlatch::ShmType)]
@@ -157,17 +162,20 @@ fn another_layout_is_refused() {
         }
     }
     let region = Region::memfd("layouts", 4096).expect("a page");
-    let _: &old::Config = region.create("config", ()).expect("room");
-    let refused = region
+    let _: &old::Config = region.create("config", ()).expect("the region has room");
+    let error = region
         .attach::<new::Config>("config")
-        .expect_err("it is older");
+        .expect_err("the layouts differ");
     assert_eq!(
-        refused.to_string(),
+        error.to_string(),
         "object \"config\" holds Config (16 bytes), expected Config (20 bytes); the layouts differ: \
          found Config { 0: [u32; 4] at 0 }, expected Config { 0: [u32; 5] at 0 }"
     );
     assert_eq!(
-        region.attach::<old::Config>("config").expect("the same").0,
+        region
+            .attach::<old::Config>("config")
+            .expect("the same layout")
+            .0,
         [1; 4]
     );
 }
@@ -191,10 +199,10 @@ fn swapped_fields_are_refused() {
         }
     }
     let region = Region::memfd("swapped", 4096).expect("a page");
-    let order: &one::Order = region.create("order", ()).expect("room");
+    let order: &one::Order = region.create("order", ()).expect("the region has room");
     order.price.store(7, Relaxed);
     order.amount.store(1, Relaxed);
-    let same = self::other(&region);
+    let same = map_again(&region);
     let error = same.attach::<other::Order>("order");
     assert_eq!(
         error.expect_err("another layout").to_string(),
@@ -229,8 +237,8 @@ fn swapped_fields_of_items_are_refused() {
         use zerocopy::{FromBytes, Immutable, IntoBytes};
     }
     let region = Region::memfd("swapped", 4096).expect("a page");
-    let _: &RobustMutex<one::Item> = region.create("mutex", ()).expect("room");
-    let _: &RingBuffer<one::Item> = region.create("ring", 2).expect("room");
+    let _: &RobustMutex<one::Item> = region.create("mutex", ()).expect("the region has room");
+    let _: &RingBuffer<one::Item> = region.create("ring", 2).expect("the region has room");
     let layouts = |name: &str| {
         format!(
             "the layouts differ: found {name}<Item {{ at: u64 at 0, value: u64 at 8 }}>, \
@@ -244,7 +252,7 @@ fn swapped_fields_of_items_are_refused() {
     let ring = ring.expect("another layout").to_string();
     assert!(ring.ends_with(&layouts("RingBuffer")), "{ring}");
     assert!(
-        other(&region)
+        map_again(&region)
             .attach::<RingBuffer<one::Item>>("ring")
             .is_ok()
     );
@@ -260,9 +268,9 @@ fn identity_has_the_name_that_a_program_gives_it() {
     #[shm(name = "Account")]
     struct Konto(Semaphore);
     let region = Region::memfd("renamed", 4096).expect("a page");
-    let account: &Account = region.create("account", ()).expect("room");
-    account.0.release(2).expect("few");
-    let same = other(&region);
+    let account: &Account = region.create("account", ()).expect("the region has room");
+    account.0.release(2).expect("the permits fit");
+    let same = map_again(&region);
     let konto: &Konto = same.attach("account").expect("the same name");
     assert_eq!(konto.0.permits(), 2);
 }
@@ -290,22 +298,19 @@ fn one_process_uses_an_object_as_one_type() {
         }
     }
     let region = Region::memfd("aliases", 4096).expect("a page");
-    let config: &one::Config = region.create("config", ()).expect("room");
-    let _: &one::Config = region.attach("config").expect("the same again");
-    let refused = region.attach::<two::Config>("config");
-    let refused = refused.expect_err("it is written through the other one");
-    assert!(matches!(refused, RegionError::UsedAs { .. }), "{refused}");
-    let text = refused.to_string();
+    let config: &one::Config = region.create("config", ()).expect("the region has room");
+    let _: &one::Config = region.attach("config").expect("the same type");
+    let error = region.attach::<two::Config>("config");
+    let error = error.expect_err("this process uses it as another type");
+    assert!(matches!(error, RegionError::UsedAs { .. }), "{error}");
+    let text = error.to_string();
     assert!(
         text.contains("one::Config") && text.contains("two::Config"),
         "{text}"
     );
-    let refused = region.attach::<numbers::Config>("config");
-    let refused = refused.expect_err("its numbers are not atomic");
-    assert!(
-        matches!(refused, RegionError::OtherType { .. }),
-        "{refused}"
-    );
+    let error = region.attach::<numbers::Config>("config");
+    let error = error.expect_err("its numbers are not atomic");
+    assert!(matches!(error, RegionError::OtherType { .. }), "{error}");
     let lengths = (
         config.0.len(),
         two::Config::initial().0.len(),
@@ -314,16 +319,17 @@ fn one_process_uses_an_object_as_one_type() {
     assert_eq!(lengths, (4, 4, 4));
 }
 
-/// The entry of the second object is moved half into the first one.
-fn overlapping_objects_are_refused() {
+/// A peer moves the entry of the second object into the first object.
+fn overlapping_objects_are_an_error() {
     let region = Region::memfd("overlap", 4096).expect("a page");
-    let _: &[Semaphore] = region.create("first", 8).expect("room");
-    let _: &[Semaphore] = region.create("second", 8).expect("room");
-    let second = region.objects().nth(1).expect("there are two").offset;
-    let descriptor = region.descriptor().expect("a memfd has one");
-    let file = File::from(descriptor.try_clone_to_owned().expect("one more"));
+    let _: &[Semaphore] = region.create("first", 8).expect("the region has room");
+    let _: &[Semaphore] = region.create("second", 8).expect("the region has room");
+    let second = region.objects().nth(1).expect("a second object").offset;
+    let descriptor = region.descriptor().expect("a memfd has a descriptor");
+    let file = File::from(descriptor.try_clone_to_owned().expect("a descriptor"));
     let mut header = vec![0; HEADER];
-    file.read_exact_at(&mut header, 0).expect("it is there");
+    file.read_exact_at(&mut header, 0)
+        .expect("the object exists");
     let words = header
         .chunks_exact(8)
         .map(|word| u64::from_ne_bytes(word.try_into().expect("8")));
@@ -333,51 +339,51 @@ fn overlapping_objects_are_refused() {
         .expect("the entry");
     let moved = (second - 8).to_ne_bytes();
     file.write_all_at(&moved, at as u64 * 8)
-        .expect("it is there");
-    let same = other(&region);
-    let _: &[Semaphore] = same.attach("first").expect("as it was");
-    let refused = same.attach::<[Semaphore]>("second").err();
+        .expect("the object exists");
+    let same = map_again(&region);
+    let _: &[Semaphore] = same.attach("first").expect("the unchanged entry");
+    let error = same.attach::<[Semaphore]>("second").err();
     assert!(
-        matches!(refused, Some(RegionError::Damaged { .. })),
-        "{refused:?}"
+        matches!(error, Some(RegionError::Damaged { .. })),
+        "{error:?}"
     );
-    // A directory that is wiped under a process that uses its objects: nothing is built over them.
+    // A peer clears the directory: nothing is created over the objects that this process uses.
     file.write_all_at(&[0; HEADER - 64], 64)
-        .expect("it is there");
-    let over = region.create::<Semaphore>("third", ()).err();
+        .expect("the object exists");
+    let third = region.create::<Semaphore>("third", ()).err();
     assert!(
-        matches!(over, Some(RegionError::Damaged { .. })),
-        "{over:?}"
+        matches!(third, Some(RegionError::Damaged { .. })),
+        "{third:?}"
     );
 }
 
-/// A peer wipes the directory: it looks as if nothing was there, at the place where something is.
-fn what_is_used_is_not_built_over() {
+/// A peer clears the directory, so the memory of an object looks free.
+fn object_in_use_is_not_overwritten() {
     let region = Region::memfd("rebuilt", 4096).expect("a page");
-    let first: &RobustMutex<u64> = region.create("first", ()).expect("room");
-    let mut held = first.lock().expect("nobody else has it");
-    *held = 7;
-    let descriptor = region.descriptor().expect("a memfd has one");
-    let file = File::from(descriptor.try_clone_to_owned().expect("one more"));
-    // Behind the mark, the sizes and the lock of the directory.
+    let first: &RobustMutex<u64> = region.create("first", ()).expect("the region has room");
+    let mut guard = first.lock().expect("the lock is free");
+    *guard = 7;
+    let descriptor = region.descriptor().expect("a memfd has a descriptor");
+    let file = File::from(descriptor.try_clone_to_owned().expect("a descriptor"));
+    // Clears everything after the magic number, the sizes and the lock of the directory.
     file.write_all_at(&[0; HEADER - 104], 104)
-        .expect("it is there");
-    assert_eq!(region.objects().count(), 0, "it is wiped");
-    for refused in [
+        .expect("the object exists");
+    assert_eq!(region.objects().count(), 0, "the directory is clear");
+    for error in [
         region.create::<RobustMutex<u64>>("second", ()).err(),
         region
             .create_or_attach::<RobustMutex<u64>>("first", ())
             .err(),
     ] {
         assert!(
-            matches!(refused, Some(RegionError::Damaged { .. })),
-            "{refused:?}"
+            matches!(error, Some(RegionError::Damaged { .. })),
+            "{error:?}"
         );
     }
-    assert_eq!(*held, 7, "it is as it was");
+    assert_eq!(*guard, 7, "the value is unchanged");
 }
 
-fn a_type_may_be_named_in_any_alphabet() {
+fn type_name_may_use_any_alphabet() {
     #[repr(C)]
     #[derive(interlatch::ShmType)]
     struct Größe(u64);
@@ -388,7 +394,7 @@ fn a_type_may_be_named_in_any_alphabet() {
         }
     }
     let region = Region::memfd("alphabet", 4096).expect("a page");
-    let size: &Größe = region.create("größe", ()).expect("room");
+    let size: &Größe = region.create("größe", ()).expect("the region has room");
     assert_eq!(size.0, 7);
     let names: Vec<String> = region
         .objects()
@@ -397,33 +403,37 @@ fn a_type_may_be_named_in_any_alphabet() {
     assert_eq!(names, ["Größe"]);
 }
 
-fn an_object_is_created_once() {
+fn object_is_created_once() {
     let region = Region::memfd("once", 4096).expect("a page");
-    let semaphore: &Semaphore = region.create("object", ()).expect("room");
-    semaphore.release(2).expect("few");
+    let semaphore: &Semaphore = region.create("object", ()).expect("the region has room");
+    semaphore.release(2).expect("the permits fit");
     let twice = region.create::<Semaphore>("object", ()).err();
     assert!(
         matches!(twice, Some(RegionError::ObjectExists(_))),
         "{twice:?}"
     );
-    let same = other(&region);
-    let found: &Semaphore = same.create_or_attach("object", ()).expect("it exists");
-    assert_eq!(found.permits(), 2, "it was not built again");
-    let made: &Semaphore = same.create_or_attach("another", ()).expect("room");
-    assert_eq!(made.permits(), Semaphore::initial().permits());
+    let same = map_again(&region);
+    let found: &Semaphore = same
+        .create_or_attach("object", ())
+        .expect("the region exists");
+    assert_eq!(found.permits(), 2, "the object was not initialized again");
+    let created: &Semaphore = same
+        .create_or_attach("another", ())
+        .expect("the region has room");
+    assert_eq!(created.permits(), Semaphore::initial().permits());
 }
 
-fn an_object_is_named() {
+fn invalid_object_name_is_an_error() {
     let region = Region::memfd("names", 4096).expect("a page");
     for name in ["", "a\0b", &"a".repeat(32), &"ä".repeat(16)] {
-        for refused in [
+        for error in [
             region.create::<Semaphore>(name, ()).err(),
             region.attach::<Semaphore>(name).err(),
             region.create_or_attach::<Semaphore>(name, ()).err(),
         ] {
             assert!(
-                matches!(refused, Some(RegionError::ObjectName(_))),
-                "{refused:?}"
+                matches!(error, Some(RegionError::ObjectName(_))),
+                "{error:?}"
             );
         }
     }
@@ -432,21 +442,21 @@ fn an_object_is_named() {
     }
 }
 
-fn a_region_has_so_many_objects() {
-    let region = Region::memfd("many", 1 << 16).expect("room");
+fn full_directory_is_an_error() {
+    let region = Region::memfd("many", 1 << 16).expect("the region has room");
     let mut created = 0;
-    let refused = loop {
+    let error = loop {
         match region.create::<Semaphore>(&created.to_string(), ()) {
             Ok(_) => created += 1,
-            Err(refused) => break refused,
+            Err(error) => break error,
         }
     };
-    assert!(matches!(refused, RegionError::Full), "{refused:?}");
+    assert!(matches!(error, RegionError::Full), "{error:?}");
     assert_eq!(created, interlatch::region::directory::MAX_OBJECTS);
     assert!(region.attach::<Semaphore>("0").is_ok());
 }
 
-fn alignment() {
+fn alignment_above_a_page_is_an_error() {
     #[repr(C, align(4096))]
     #[derive(interlatch::ShmType)]
     struct Page([u8; 4096]);
@@ -465,26 +475,26 @@ fn alignment() {
             Self([0; 8192])
         }
     }
-    let region = Region::memfd("aligned", 1 << 16).expect("room");
-    let _: &Semaphore = region.create("first", ()).expect("room");
-    let page: &Page = region.create("page", ()).expect("room");
+    let region = Region::memfd("aligned", 1 << 16).expect("the region has room");
+    let _: &Semaphore = region.create("first", ()).expect("the region has room");
+    let page: &Page = region.create("page", ()).expect("the region has room");
     assert_eq!((page.0[0], page.0.as_ptr().addr() % 4096), (7, 0));
-    let refused = region.create::<TwoPages>("two", ()).err();
+    let error = region.create::<TwoPages>("two", ()).err();
     assert!(
-        matches!(refused, Some(RegionError::Alignment(8192))),
-        "{refused:?}"
+        matches!(error, Some(RegionError::Alignment(8192))),
+        "{error:?}"
     );
     assert_eq!(TwoPages::initial().0[0], 0);
 }
 
-fn a_plan_that_cannot_be_is_refused() {
+fn invalid_config_is_an_error() {
     let region = Region::memfd("plans", 4096).expect("a page");
-    let refused = region.create::<Queue>("queue", 0).err();
+    let error = region.create::<Queue>("queue", 0).err();
     let zero = Some(RegionError::Config(ConfigError::ZeroCapacity));
-    assert_eq!(format!("{refused:?}"), format!("{zero:?}"));
+    assert_eq!(format!("{error:?}"), format!("{zero:?}"));
     let needed = Queue::layout(1000).expect("possible").size();
     match region.create::<Queue>("queue", 1000).err() {
-        Some(RegionError::TooSmall { needed: said, .. }) => assert_eq!(said, needed),
+        Some(RegionError::TooSmall { needed: found, .. }) => assert_eq!(found, needed),
         other => panic!("{other:?}"),
     }
     assert!(matches!(

@@ -1,9 +1,11 @@
-//! A peer that writes anything into the header and the contents: who attaches gets an error with a name,
-//! or an object that works as far as it can. (Not tried here is what waits for a lock that a peer has
-//! ruined: creating, for some seconds, and dropping a handle, for ever. `scribbler` does, and `intruder` has
-//! regions with names.)
+//! A peer writes random bytes into the header and the contents of a region: attaching fails with a
+//! specific error, or the object works without memory errors.
 //!
-//! `INTERLATCH_ATTACHES` says how often (`ci/hostile`: a million times), `INTERLATCH_SEED` repeats a run.
+//! Operations that wait for a corrupted lock are tested elsewhere: creation waits some seconds, and
+//! dropping a handle waits forever. `scribbler` tests them, and `replaced` tests named regions.
+//!
+//! `INTERLATCH_ATTACHES` sets the number of attaches (`ci/hostile`: a million), `INTERLATCH_SEED`
+//! repeats a run.
 
 use super::harness::Test;
 use super::passing;
@@ -21,11 +23,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub fn tests() -> Vec<Test> {
-    let name = "whatever_a_peer_writes_there_is_an_error_or_an_object";
-    vec![Test::new(name, whatever_a_peer_writes)]
+    let name = "corrupted_region_is_an_error_or_usable";
+    vec![Test::new(name, corrupted_region_is_an_error_or_usable)]
 }
 
-/// Bytes of the region behind its header.
+/// Bytes of the region after its header.
 pub const SIZE: usize = 3 * HEADER;
 pub const HEADER: usize = 8192;
 const CAPACITY: usize = 3;
@@ -35,33 +37,33 @@ pub type Monitor = MonitorBuffer<u64, [Slot<u64>]>;
 pub type RobustBounded = RobustBoundedBuffer<u64, [TurnSlot<u64>], 2>;
 pub type RobustMonitor = RobustMonitorBuffer<u64, [Slot<u64>], 2>;
 
-/// Nobody may wait long for what a peer has made of a word.
-pub fn shortly() -> Timeout {
+/// An expired timeout: no operation may wait for a word that a peer has corrupted.
+pub fn expired() -> Timeout {
     Timeout::after(Duration::ZERO)
 }
 
-fn whatever_a_peer_writes() {
+fn corrupted_region_is_an_error_or_usable() {
     let attaches = env_number("INTERLATCH_ATTACHES").unwrap_or(3000);
     let mut random = fastrand::Rng::with_seed(seed());
-    // What is ruined is waited for as shortly as can be.
+    // Waits on corrupted words recheck immediately.
     interlatch::sync::set_recheck_interval(Duration::ZERO);
-    let region = Region::memfd("hostile", SIZE).expect("room");
-    create_all(&region).expect("room");
-    let descriptor = region.descriptor().expect("a memfd has one");
+    let region = Region::memfd("hostile", SIZE).expect("the region can be created");
+    create_all(&region).expect("the region has room");
+    let descriptor = region.descriptor().expect("a memfd has a descriptor");
     let raw = Raw::mapped(descriptor);
     let clean = raw.all();
     let mut outcomes = Outcomes::default();
     for _ in 0..attaches {
         raw.write_all(&clean);
-        scribble(&raw, &mut random);
-        let copy = descriptor.try_clone_to_owned().expect("one more");
+        corrupt(&raw, &mut random);
+        let copy = descriptor.try_clone_to_owned().expect("a descriptor");
         outcomes.count(&Region::from_descriptor(copy).and_then(|region| use_all(&region)));
     }
     println!("{}", outcomes.table("attaches"));
-    outcomes.assert_errors_of(3);
+    outcomes.assert_variety(3);
 }
 
-/// One object of every kind.
+/// Creates one object of every type.
 pub fn create_all(region: &Region) -> Result<(), RegionError> {
     region.create::<RawMutex>("lock", ())?;
     region.create::<RobustMutex<u64>>("robust", ())?;
@@ -75,26 +77,26 @@ pub fn create_all(region: &Region) -> Result<(), RegionError> {
     passing::create_all(region)
 }
 
-/// Changes some bytes or words: in the header, in the contents, or everywhere.
-pub fn scribble(raw: &Raw, random: &mut fastrand::Rng) {
+/// Corrupts some words of the header, of the contents, or of both.
+pub fn corrupt(raw: &Raw, random: &mut fastrand::Rng) {
     let header = HEADER / 8;
-    let places = match random.u8(..4) {
+    let range = match random.u8(..4) {
         0 => 0..8,
         1 => 0..header,
         2 => header..raw.words(),
         _ => 0..raw.words(),
     };
     for _ in 0..random.usize(1..8) {
-        let at = random.usize(places.clone());
-        raw.write(at, damaged(raw.read(at), random));
+        let index = random.usize(range.clone());
+        raw.write(index, corrupted(raw.read(index), random));
     }
 }
 
-/// The word with a bit, a byte, a half or all of it changed.
-pub fn damaged(word: u64, random: &mut fastrand::Rng) -> u64 {
+/// Returns the word with a bit, a byte, a half or all of it changed.
+pub fn corrupted(word: u64, random: &mut fastrand::Rng) -> u64 {
     let page = HEADER as u64;
-    let odd = [0, 1, page - 1, page, u64::MAX, u64::MAX / 2, 1 << 32];
-    let other = random.choice(odd).filter(|_| random.u8(..8) != 0);
+    let special = [0, 1, page - 1, page, u64::MAX, u64::MAX / 2, 1 << 32];
+    let other = random.choice(special).filter(|_| random.u8(..8) != 0);
     let other = other.unwrap_or_else(|| random.u64(..));
     let half = u64::from(u32::MAX) << (32 * random.u8(..2));
     let byte = u64::from(u8::MAX) << (8 * random.u8(..8));
@@ -106,42 +108,42 @@ pub fn damaged(word: u64, random: &mut fastrand::Rng) -> u64 {
     }
 }
 
-/// Attaches to all of them, and uses them by operations that have a deadline.
+/// Attaches all objects, and uses them by operations with a deadline.
 pub fn use_all(region: &Region) -> Result<(), RegionError> {
     let names = region.objects().map(|object| object.to_string());
     let all: String = names.collect();
     assert!(all.len() < 1 << 16);
     let lock: &RawMutex = region.attach("lock")?;
-    drop(lock.lock_with(shortly()));
+    drop(lock.lock_with(expired()));
     let robust: &RobustMutex<u64> = region.attach("robust")?;
-    drop(robust.lock_with(shortly()));
+    drop(robust.lock_with(expired()));
     let semaphore: &Semaphore = region.attach("semaphore")?;
     let _ = semaphore.release(1);
     drop(semaphore.acquire_timeout(Duration::ZERO));
     let permits: &RobustSemaphore<2> = region.attach("permits")?;
     assert!(permits.held() <= 2);
-    pass(region.attach::<Bounded>("bounded")?);
-    pass(region.attach::<Monitor>("monitor")?);
-    pass(region.attach::<RobustBounded>("robust bounded")?);
-    pass(region.attach::<RobustMonitor>("robust monitor")?);
-    pass_in_a_ring(region.attach("ring")?);
+    use_buffer(region.attach::<Bounded>("bounded")?);
+    use_buffer(region.attach::<Monitor>("monitor")?);
+    use_buffer(region.attach::<RobustBounded>("robust bounded")?);
+    use_buffer(region.attach::<RobustMonitor>("robust monitor")?);
+    use_ring(region.attach("ring")?);
     passing::use_all(region)
 }
 
-/// Each way of sending and receiving, while the counts may be anything.
-fn pass_in_a_ring(ring: &RingBuffer<u64>) {
+/// Sends and receives in every way while the positions of the ring have arbitrary values.
+fn use_ring(ring: &RingBuffer<u64>) {
     assert!(ring.len() <= ring.capacity() && ring.capacity() <= SIZE);
     let (sender, receiver) = (ring.sender(), ring.receiver());
     let (Ok(mut sender), Ok(mut receiver)) = (sender, receiver) else {
         return;
     };
-    // One wait of each: who waits spins first.
-    let _ = receiver.recv_with(shortly());
+    // One wait per direction: each wait spins first.
+    let _ = receiver.recv_with(expired());
     for _ in 0..2 * CAPACITY {
         let _ = sender.try_send(1);
         let _ = sender.try_send_slice(&[2; 9]);
         if let Ok(mut loan) = sender.try_loan(9) {
-            loan.iter_mut().for_each(|place| *place = 3);
+            loan.iter_mut().for_each(|slot| *slot = 3);
             loan.send();
         }
         let _ = receiver.try_recv();
@@ -150,21 +152,21 @@ fn pass_in_a_ring(ring: &RingBuffer<u64>) {
             .map(|items| items.iter().sum::<u64>());
         let _ = receiver.try_recv_slice(&mut [0; 9]);
     }
-    let _ = sender.send_slice_with(&[2; 9], shortly());
+    let _ = sender.send_slice_with(&[2; 9], expired());
 }
 
-fn pass<B: Unregistered<Item = u64> + ?Sized>(buffer: &B) {
-    let sent = (0..100).take_while(|item| buffer.send_unregistered(*item, shortly()).is_ok());
+fn use_buffer<B: Unregistered<Item = u64> + ?Sized>(buffer: &B) {
+    let sent = (0..100).take_while(|item| buffer.send_unregistered(*item, expired()).is_ok());
     let sent = sent.count();
-    let received = (0..100).take_while(|_| buffer.recv_unregistered(shortly()).is_ok());
+    let received = (0..100).take_while(|_| buffer.recv_unregistered(expired()).is_ok());
     std::hint::black_box((sent, received.count()));
     assert!(
         buffer.capacity() <= SIZE,
-        "known from the size of the region, not from a peer"
+        "the capacity follows from the size of the region"
     );
 }
 
-/// How often which error came, by its name, and how often none.
+/// Counts of outcomes: each error by name, and successes.
 #[derive(Default)]
 pub struct Outcomes(BTreeMap<String, u64>);
 
@@ -177,27 +179,27 @@ impl Outcomes {
         *self.0.entry(name).or_insert(0) += 1;
     }
 
-    /// For people.
-    pub fn table(&self, what: &str) -> String {
+    /// Formats the counts as a Markdown table.
+    pub fn table(&self, unit: &str) -> String {
         let rows = self.0.iter();
         let rows: String = rows
             .map(|(name, count)| format!("\n| {name} | {count} |"))
             .collect();
-        format!("| outcome | {what} |\n|---|---|{rows}")
+        format!("| outcome | {unit} |\n|---|---|{rows}")
     }
 
-    /// Fails if the run has shown little: nothing that works, or fewer errors than that.
-    pub fn assert_errors_of(&self, least: usize) {
+    /// Panics unless the run had successes and at least `min` different errors.
+    pub fn assert_variety(&self, min: usize) {
         let found = &self.0;
-        assert!(found.contains_key("works"), "nothing works: {found:?}");
         assert!(
-            found.len() > least,
-            "the mutations reach different checks: {found:?}"
+            found.contains_key("works"),
+            "no attach succeeded: {found:?}"
         );
+        assert!(found.len() > min, "too few different errors: {found:?}");
     }
 }
 
-/// The name of the error.
+/// Returns the name of the error's variant.
 pub fn variant(error: &RegionError) -> String {
     let text = format!("{error:?}");
     let end = text.find(|character: char| !character.is_alphanumeric());

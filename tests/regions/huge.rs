@@ -6,37 +6,37 @@ use interlatch::{Region, RegionOptions, Semaphore};
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new(
-            "a_region_lies_in_huge_pages_if_that_is_asked",
-            a_region_lies_in_huge_pages,
+            "region_uses_huge_pages_on_request",
+            region_uses_huge_pages_on_request,
         ),
         Test::new(
-            "a_region_that_fills_no_huge_page_works_all_the_same",
-            a_small_one_works,
+            "region_smaller_than_a_huge_page_works",
+            region_smaller_than_a_huge_page_works,
         ),
     ]
 }
 
 const SIZE: usize = 8 << 20;
 
-/// The bytes in huge pages once all of it was used: of the creator, and of who attaches.
+/// Returns the bytes in huge pages after all memory was used, for the creator and for an attacher.
 fn huge_bytes(options: &RegionOptions) -> [usize; 2] {
-    let region = options.memfd("huge").expect("room");
+    let region = options.memfd("huge").expect("the region can be created");
     let semaphores: &[Semaphore] = region
         .create("all", SIZE / size_of::<Semaphore>() - 1)
-        .expect("room");
-    let copy = region.descriptor().expect("a memfd has one");
-    let same = Region::from_descriptor(copy.try_clone_to_owned().expect("one more"));
+        .expect("the region has room");
+    let copy = region.descriptor().expect("a memfd has a descriptor");
+    let same = Region::from_descriptor(copy.try_clone_to_owned().expect("a descriptor"));
     let same = same.expect("the same region");
-    let attached: &[Semaphore] = same.attach("all").expect("it is there");
+    let attached: &[Semaphore] = same.attach("all").expect("the object exists");
     let last = attached.len() - 1;
     for index in (0..last).step_by(4096 / size_of::<Semaphore>()) {
-        semaphores[index].release(1).expect("few");
+        semaphores[index].release(1).expect("the permits fit");
         assert!(attached[index].try_acquire().is_some());
     }
-    [&region, &same].map(|region| region.huge_page_bytes().expect("/proc says so"))
+    [&region, &same].map(|region| region.huge_page_bytes().expect("/proc is readable"))
 }
 
-fn a_region_lies_in_huge_pages() {
+fn region_uses_huge_pages_on_request() {
     let setting = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
     let setting = std::fs::read_to_string(setting).unwrap_or_default();
     if setting.is_empty() || setting.contains("[deny]") {
@@ -47,22 +47,24 @@ fn a_region_lies_in_huge_pages() {
         assert_eq!(
             huge_bytes(&RegionOptions::new(SIZE)),
             [0, 0],
-            "nobody asked"
+            "huge pages were not requested"
         );
     }
-    // The kernel may have no 2 MiB in one piece just now.
-    let asked = RegionOptions::new(SIZE).huge_pages(true);
-    let found: Vec<_> = (0..10).map(|_| huge_bytes(&asked)).collect();
-    let got = found.iter().filter(|[one, other]| *one > 0 && *other > 0);
-    println!("{} of 10 regions lie in huge pages", got.clone().count());
-    assert!(got.count() > 0, "{found:?}");
+    // The kernel may lack contiguous memory at times, so not every region succeeds.
+    let requested = RegionOptions::new(SIZE).huge_pages(true);
+    let found: Vec<_> = (0..10).map(|_| huge_bytes(&requested)).collect();
+    let huge = found
+        .iter()
+        .filter(|[creator, attacher]| *creator > 0 && *attacher > 0);
+    println!("{} of 10 regions are in huge pages", huge.clone().count());
+    assert!(huge.count() > 0, "{found:?}");
     assert!(found.iter().flatten().all(|bytes| *bytes <= SIZE + 4096));
 }
 
-fn a_small_one_works() {
+fn region_smaller_than_a_huge_page_works() {
     for size in [1, 4096, (2 << 20) - 4096, 2 << 20] {
         let region = RegionOptions::new(size).huge_pages(true).memfd("small");
-        let region = region.expect("room");
+        let region = region.expect("the buffer has room");
         assert_eq!(region.size(), size);
         assert!(region.create::<Semaphore>("one", ()).is_ok() == (size > 1));
     }

@@ -1,41 +1,41 @@
-//! Regions: their names, what they refuse, who wins a race, and what a hostile peer can do.
+//! Regions: names, errors, races between creators, and hostile peers.
 //!
-//! Processes are this program run again as an *actor*, so it has a `main` of its own, with the filters
-//! of a test harness.
+//! A process is this program run again as an *actor*, so it has its own `main`. It takes the
+//! filters of a test harness.
 
 mod busy;
 mod contents;
 mod hostile;
 mod huge;
-mod intruder;
 mod names;
 mod passing;
 mod race;
 mod raw;
-mod refusals;
 mod removal;
+mod replaced;
+mod restricted;
 mod scribbler;
 
 use interlatch_testing::{harness, process, random, scratch};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(part) = process::role() {
-        let [descriptor, part, rest @ ..] = &part[..] else {
-            panic!("a descriptor, a part, and more, not {part:?}");
+    if let Some(role) = process::role() {
+        let [descriptor, role, rest @ ..] = &role[..] else {
+            panic!("expected a descriptor and a role, got {role:?}");
         };
         let region = process::inherited(descriptor);
-        match part.as_str() {
-            "race" => race::play(&region, rest),
-            "names" => names::play(rest),
-            "halt" => busy::play(&region, rest),
-            "refusals" => refusals::play(rest),
-            "remove" => removal::play(&region, rest),
-            "replace" => intruder::replace(rest),
-            "insist" => intruder::insist(rest),
-            "scribble" => scribbler::scribble_on(&region, rest),
-            "use" => scribbler::use_often(&region, rest),
-            other => panic!("no actor plays {other:?}"),
+        match role.as_str() {
+            "race" => race::run(&region, rest),
+            "names" => names::run(rest),
+            "halt" => busy::run(&region, rest),
+            "restricted" => restricted::run(rest),
+            "remove" => removal::run(&region, rest),
+            "replace" => replaced::replace(rest),
+            "use replaced" => replaced::use_replaced(rest),
+            "scribble" => scribbler::write_garbage(&region, rest),
+            "use" => scribbler::use_repeatedly(&region, rest),
+            other => panic!("unknown role {other:?}"),
         }
         return ExitCode::SUCCESS;
     }
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     tests.extend(passing::tests());
     tests.extend(busy::tests());
     tests.extend(removal::tests());
-    tests.extend(refusals::tests());
-    tests.extend(intruder::tests());
+    tests.extend(restricted::tests());
+    tests.extend(replaced::tests());
     harness::run(tests)
 }

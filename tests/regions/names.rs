@@ -1,4 +1,4 @@
-//! Regions with a name, of each kind: found by it, refused, removed.
+//! Named regions of each kind: lookup, errors and removal.
 
 use super::harness::Test;
 use super::hostile::variant;
@@ -19,56 +19,64 @@ use std::time::Instant;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("a_named_region_is_found_by_its_name", is_found_by_its_name),
-        Test::new("a_name_that_goes_with_its_creator", goes_with_its_creator),
         Test::new(
-            "a_name_stays_when_a_forked_child_drops_its_copy",
-            stays_when_a_child_drops_it,
+            "named_region_is_found_by_name",
+            named_region_is_found_by_name,
         ),
         Test::new(
-            "a_segment_of_somebody_else_is_left_alone",
-            a_segment_of_somebody_else_is_left_alone,
+            "remove_on_drop_removes_the_name",
+            remove_on_drop_removes_the_name,
         ),
         Test::new(
-            "a_region_of_an_earlier_boot_is_refused",
-            a_region_of_an_earlier_boot_is_refused,
-        ),
-        Test::new("a_region_is_private_unless_said_otherwise", is_private),
-        Test::new(
-            "a_region_of_somebody_else_is_denied",
-            somebody_elses_is_denied,
+            "drop_in_forked_child_keeps_the_name",
+            drop_in_forked_child_keeps_the_name,
         ),
         Test::new(
-            "a_name_of_something_else_is_refused",
-            something_else_is_refused,
+            "foreign_segment_is_not_modified",
+            foreign_segment_is_not_modified,
         ),
         Test::new(
-            "a_name_that_cannot_be_is_refused",
-            a_name_that_cannot_be_is_refused,
+            "region_of_earlier_boot_is_an_error",
+            region_of_earlier_boot_is_an_error,
+        ),
+        Test::new("region_is_private_by_default", region_is_private_by_default),
+        Test::new(
+            "region_of_other_user_is_denied",
+            region_of_other_user_is_denied,
         ),
         Test::new(
-            "a_full_disk_is_an_error_at_creation",
-            a_full_disk_is_an_error,
+            "name_of_other_file_is_an_error",
+            name_of_other_file_is_an_error,
         ),
         Test::new(
-            "a_truncated_file_is_refused_and_ends_who_uses_it",
-            a_truncated_file,
+            "invalid_region_name_is_an_error",
+            invalid_region_name_is_an_error,
+        ),
+        Test::new(
+            "full_file_system_is_an_error_at_creation",
+            full_file_system_is_an_error_at_creation,
+        ),
+        Test::new(
+            "truncated_file_is_an_error_and_ends_its_users",
+            truncated_file_is_an_error_and_ends_its_users,
         ),
     ]
 }
 
-fn is_found_by_its_name() {
+fn named_region_is_found_by_name() {
     for name in &Scratch::new().names {
         let missing = RegionOptions::attach(name).err();
         assert!(
             matches!(missing, Some(RegionError::NotFound(_))),
             "{missing:?}"
         );
-        let region = RegionOptions::new(4096).create(name).expect("room");
-        let semaphore: &Semaphore = region.create("ready", ()).expect("room");
-        let same = RegionOptions::attach(name).expect("it exists");
-        semaphore.release(1).expect("few");
-        let attached: &Semaphore = same.attach("ready").expect("there");
+        let region = RegionOptions::new(4096)
+            .create(name)
+            .expect("the region can be created");
+        let semaphore: &Semaphore = region.create("ready", ()).expect("the region has room");
+        let same = RegionOptions::attach(name).expect("the region exists");
+        semaphore.release(1).expect("the permits fit");
+        let attached: &Semaphore = same.attach("ready").expect("the object exists");
         assert_eq!((attached.permits(), same.size()), (1, 4096));
         assert_eq!(same.creator().0, std::process::id());
         let twice = RegionOptions::new(4096).create(name).err();
@@ -77,10 +85,10 @@ fn is_found_by_its_name() {
             "{twice:?}"
         );
         let again = RegionOptions::new(1 << 16).create_or_attach(name);
-        assert_eq!(again.expect("it exists").size(), 4096);
+        assert_eq!(again.expect("the region exists").size(), 4096);
         drop((region, same));
-        let kept = RegionOptions::attach(name).expect("the name stays");
-        name.remove().expect("it exists");
+        let mapped = RegionOptions::attach(name).expect("the name stays");
+        name.remove().expect("the region exists");
         assert!(matches!(
             RegionOptions::attach(name).err(),
             Some(RegionError::NotFound(_))
@@ -89,55 +97,57 @@ fn is_found_by_its_name() {
             name.remove().err(),
             Some(RegionError::NotFound(_))
         ));
-        let semaphore: &Semaphore = kept.attach("ready").expect("who has it mapped keeps it");
+        let semaphore: &Semaphore = mapped.attach("ready").expect("the mapping stays valid");
         assert_eq!(semaphore.permits(), 1);
     }
 }
 
-fn goes_with_its_creator() {
+fn remove_on_drop_removes_the_name() {
     for name in &Scratch::new().names {
         let options = RegionOptions::new(4096).remove_on_drop(true);
-        drop(options.create(name).expect("room"));
-        assert!(RegionOptions::attach(name).is_err(), "{name} is gone");
-        // A later one of the same name is not its own.
-        let first = options.create(name).expect("room");
-        name.remove().expect("it exists");
-        let second = RegionOptions::new(4096).create(name).expect("room");
+        drop(options.create(name).expect("the region can be created"));
+        assert!(RegionOptions::attach(name).is_err(), "{name} is removed");
+        // A later region of the same name belongs to another creator.
+        let first = options.create(name).expect("the region can be created");
+        name.remove().expect("the region exists");
+        let second = RegionOptions::new(4096)
+            .create(name)
+            .expect("the region can be created");
         drop(first);
         assert!(
             RegionOptions::attach(name).is_ok(),
-            "{name} is another one's"
+            "{name} belongs to another creator"
         );
         drop(second);
-        name.remove().expect("it exists");
+        name.remove().expect("the region exists");
     }
 }
 
-fn stays_when_a_child_drops_it() {
+fn drop_in_forked_child_keeps_the_name() {
     let scratch = Scratch::new();
     for name in &scratch.names {
         let region = RegionOptions::new(4096).remove_on_drop(true).create(name);
-        let region = region.expect("room");
-        // SAFETY: this process has one thread, and the child only drops the region and exits.
+        let region = region.expect("the region has room");
+        // SAFETY: this process has one thread. The child only drops the region and exits.
         match unsafe { fork() }.expect("a child") {
             ForkResult::Child => {
                 drop(region);
                 std::process::exit(0);
             }
             ForkResult::Parent { child } => {
-                let status = waitpid(child, None).expect("the child is ours");
+                let status = waitpid(child, None).expect("this process has the child");
                 assert_eq!(status, WaitStatus::Exited(child, 0));
             }
         }
         assert!(
             RegionOptions::attach(name).is_ok(),
-            "{name} is the parent's"
+            "{name} belongs to the parent"
         );
     }
 }
 
-/// Two programs may have chosen one key.
-fn a_segment_of_somebody_else_is_left_alone() {
+/// Another program may use the same System V key.
+fn foreign_segment_is_not_modified() {
     const SIZE: usize = 4 * 4096;
     let scratch = Scratch::new();
     let name = &scratch.names[2];
@@ -147,14 +157,14 @@ fn a_segment_of_somebody_else_is_left_alone() {
         .map(|(a, b)| (a.to_owned(), b.to_owned()))
         .expect("a key");
     let key = u32::from_str_radix(&key, 16).expect("a key") as i32;
-    // SAFETY: it takes numbers only.
+    // SAFETY: all arguments are integers.
     let id = unsafe { libc::shmget(key, SIZE, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) };
-    // SAFETY: the kernel chooses a place; the segment has that many bytes.
+    // SAFETY: the kernel chooses unused addresses, and the segment has `SIZE` bytes.
     let bytes = unsafe {
         let start = libc::shmat(id, std::ptr::null(), 0);
         std::slice::from_raw_parts_mut(start.cast::<u8>(), SIZE)
     };
-    // All of it is in use, or the end, or something in the middle, or something in the header.
+    // The used bytes are all, the end, some in the middle, or some in the header.
     for used in [
         0..SIZE,
         8192..SIZE,
@@ -165,114 +175,123 @@ fn a_segment_of_somebody_else_is_left_alone() {
     ] {
         bytes.fill(0);
         bytes[used.clone()].fill(1);
-        for refused in [
+        for error in [
             RegionOptions::attach(name).err(),
             RegionOptions::new(4096).create_or_attach(name).err(),
             name.remove().err(),
         ] {
             assert!(
-                matches!(refused, Some(RegionError::NotARegion { .. })),
-                "{used:?}: {refused:?}"
+                matches!(error, Some(RegionError::NotARegion { .. })),
+                "{used:?}: {error:?}"
             );
         }
         let mut words = bytes.iter().enumerate();
-        let is_as_it_was = words.all(|(at, byte)| *byte == u8::from(used.contains(&at)));
-        assert!(is_as_it_was, "{used:?}: nothing was written");
+        let is_unchanged = words.all(|(at, byte)| *byte == u8::from(used.contains(&at)));
+        assert!(is_unchanged, "{used:?}: the segment is unchanged");
     }
-    // SAFETY: attached above, and not used any more; the second takes numbers only.
+    // SAFETY: `bytes` is not used after this. The second call takes integers only.
     unsafe {
         libc::shmdt(bytes.as_ptr().cast());
         libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut());
     }
 }
 
-/// The number of the boot follows the pid namespace in the header.
-fn a_region_of_an_earlier_boot_is_refused() {
+/// The boot ID follows the PID namespace in the header.
+fn region_of_earlier_boot_is_an_error() {
     const BOOT: u64 = 32;
     let scratch = Scratch::new();
     let name = &scratch.names[1];
-    drop(RegionOptions::new(4096).create(name).expect("room"));
+    drop(
+        RegionOptions::new(4096)
+            .create(name)
+            .expect("the region can be created"),
+    );
     let path = scratch.directory.path().join("region");
     let file = File::options()
         .read(true)
         .write(true)
         .open(path)
-        .expect("it exists");
+        .expect("the region exists");
     let mut boot = [0; 16];
-    file.read_exact_at(&mut boot, BOOT).expect("it is there");
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("it is there");
+    file.read_exact_at(&mut boot, BOOT)
+        .expect("the object exists");
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("the object exists");
     let digits = text.trim().replace('-', "");
     assert_eq!(format!("{:032x}", u128::from_le_bytes(boot)), digits);
-    file.write_all_at(&[7; 16], BOOT).expect("it is there");
-    let refused = RegionOptions::attach(name).err();
-    assert!(
-        matches!(refused, Some(RegionError::EarlierBoot)),
-        "{refused:?}"
-    );
-    name.remove().expect("it is of no use to anybody");
+    file.write_all_at(&[7; 16], BOOT)
+        .expect("the object exists");
+    let error = RegionOptions::attach(name).err();
+    assert!(matches!(error, Some(RegionError::EarlierBoot)), "{error:?}");
+    name.remove().expect("the stale region can be removed");
 }
 
-fn is_private() {
+fn region_is_private_by_default() {
     let scratch = Scratch::new();
     let path = scratch.directory.path().join("region");
-    let mode = || fs::metadata(&path).expect("it exists").mode() & 0o777;
+    let mode = || fs::metadata(&path).expect("the region exists").mode() & 0o777;
     let name = &scratch.names[1];
-    drop(RegionOptions::new(4096).create(name).expect("room"));
+    drop(
+        RegionOptions::new(4096)
+            .create(name)
+            .expect("the region can be created"),
+    );
     assert_eq!(mode(), 0o600);
-    name.remove().expect("it exists");
+    name.remove().expect("the region exists");
     let open = RegionOptions::new(4096).mode(0o666);
-    drop(open.create(name).expect("room"));
-    assert_eq!(mode(), 0o666, "whatever the umask");
+    drop(open.create(name).expect("the region can be created"));
+    assert_eq!(mode(), 0o666, "the mode is independent of the umask");
 }
 
-/// Starts a part in a process of its own; the region is only for the harness.
-fn start(part: &[&str]) -> Actor {
+/// Starts an actor with this role. Actors need a region, which is not used.
+fn start(role: &[&str]) -> Actor {
     let region = Region::memfd("names", 4096).expect("a page");
     let mut words = vec!["names".to_owned()];
-    words.extend(part.iter().map(|word| (*word).to_owned()));
+    words.extend(role.iter().map(|word| (*word).to_owned()));
     Actor::start(&region, &words)
 }
 
-fn said(part: &[&str]) -> String {
-    let reply = start(part).reply(Instant::now() + TIMEOUT);
+fn reply_of(role: &[&str]) -> String {
+    let reply = start(role).reply(Instant::now() + TIMEOUT);
     reply.unwrap_or_else(|problem| panic!("{problem}"))
 }
 
-/// In an actor.
-pub fn play(part: &[String]) {
-    let part: Vec<&str> = part.iter().map(String::as_str).collect();
-    let said = match part[..] {
-        ["as somebody else", name] => as_somebody_else(name),
-        ["full disk", directory] => on_a_full_disk(PathBuf::from(directory)),
+/// Runs a role in an actor.
+pub fn run(role: &[String]) {
+    let role: Vec<&str> = role.iter().map(String::as_str).collect();
+    let reply_of = match role[..] {
+        ["as other user", name] => as_other_user(name),
+        ["full file system", directory] => on_full_file_system(PathBuf::from(directory)),
         ["touch", path] => return touch(&RegionName::file(path)),
-        _ => panic!("no actor plays {part:?}"),
+        _ => panic!("unknown role {role:?}"),
     };
-    println!("{said}");
+    println!("{reply_of}");
 }
 
-fn somebody_elses_is_denied() {
+fn region_of_other_user_is_denied() {
     if !Uid::effective().is_root() {
-        println!("skipped: only root can become somebody else");
+        println!("skipped: only root can change its user");
         return;
     }
     for name in &Scratch::new().names {
-        let _region = RegionOptions::new(4096).create(name).expect("room");
+        let _region = RegionOptions::new(4096)
+            .create(name)
+            .expect("the region can be created");
         let denied = format!("Denied: this process has no permission to use region {name}");
-        assert_eq!(said(&["as somebody else", &name.to_string()]), denied);
-        name.remove().expect("it is ours");
+        assert_eq!(reply_of(&["as other user", &name.to_string()]), denied);
+        name.remove().expect("this process owns the region");
     }
 }
 
-fn as_somebody_else(name: &str) -> String {
+fn as_other_user(name: &str) -> String {
     const NOBODY: u32 = 65534;
-    setuid(Uid::from_raw(NOBODY)).expect("root may");
+    setuid(Uid::from_raw(NOBODY)).expect("root can change its user");
     match RegionOptions::attach(&parse_name(name)) {
         Ok(_) => "attached".into(),
         Err(error) => format!("{}: {error}", variant(&error)),
     }
 }
 
-fn something_else_is_refused() {
+fn name_of_other_file_is_an_error() {
     let scratch = Scratch::new();
     let at = |name: &str| scratch.directory.path().join(name);
     mkfifo(&at("pipe"), Mode::S_IRWXU).expect("a pipe");
@@ -281,29 +300,38 @@ fn something_else_is_refused() {
     fs::write(at("zeros"), vec![0; 8192]).expect("a file");
     fs::write(at("empty"), b"").expect("a file");
     symlink(at("file"), at("link")).expect("a link");
-    let refusal = |name: &str| {
+    let attach_error = |name: &str| {
         let name = RegionName::file(at(name));
         let twice = RegionOptions::new(4096).create(&name).err();
         assert!(
             matches!(twice, Some(RegionError::RegionExists(_))),
             "{twice:?}"
         );
-        assert!(name.remove().is_err(), "{name} is none of ours");
+        assert!(name.remove().is_err(), "{name} is not a region");
         let both = RegionOptions::new(4096).create_or_attach(&name).err();
-        let refused = RegionOptions::attach(&name).expect_err("no region");
-        assert_eq!(both.map(|both| both.to_string()), Some(refused.to_string()));
-        refused
+        let error = RegionOptions::attach(&name).expect_err("the path is not a region");
+        assert_eq!(both.map(|both| both.to_string()), Some(error.to_string()));
+        error
     };
     for name in ["pipe", "directory", "link"] {
-        let refused = refusal(name);
+        let error = attach_error(name);
         assert!(
-            matches!(refused, RegionError::NotAFile(_)),
-            "{name}: {refused:?}"
+            matches!(error, RegionError::NotAFile(_)),
+            "{name}: {error:?}"
         );
     }
-    assert!(matches!(refusal("file"), RegionError::NotARegion { .. }));
-    assert!(matches!(refusal("zeros"), RegionError::NotARegion { .. }));
-    assert!(matches!(refusal("empty"), RegionError::NotARegion { .. }));
+    assert!(matches!(
+        attach_error("file"),
+        RegionError::NotARegion { .. }
+    ));
+    assert!(matches!(
+        attach_error("zeros"),
+        RegionError::NotARegion { .. }
+    ));
+    assert!(matches!(
+        attach_error("empty"),
+        RegionError::NotARegion { .. }
+    ));
     let nowhere = RegionOptions::new(4096)
         .create(&RegionName::file(at("no/where")))
         .err();
@@ -313,9 +341,9 @@ fn something_else_is_refused() {
     );
 }
 
-fn a_name_that_cannot_be_is_refused() {
+fn invalid_region_name_is_an_error() {
     let character = |name: &str| InvalidRegionName::Character(name.into());
-    for (name, error, said) in [
+    for (name, error, reply_of) in [
         (
             "",
             InvalidRegionName::Empty,
@@ -341,7 +369,7 @@ fn a_name_that_cannot_be_is_refused() {
     ] {
         match RegionName::posix(name) {
             Err(RegionError::RegionName(found)) => {
-                assert_eq!((found.to_string().as_str(), found), (said, error));
+                assert_eq!((found.to_string().as_str(), found), (reply_of, error));
             }
             other => panic!("{name}: {other:?}"),
         }
@@ -351,24 +379,25 @@ fn a_name_that_cannot_be_is_refused() {
     assert!(RegionName::sysv(0).is_err(), "the private key");
 }
 
-fn a_full_disk_is_an_error() {
+fn full_file_system_is_an_error_at_creation() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_str().expect("text");
-    let said = said(&["full disk", path]);
-    println!("{said}");
+    let reply_of = reply_of(&["full file system", path]);
+    println!("{reply_of}");
     assert!(
-        said.starts_with("skipped") || said.starts_with("as it should be"),
-        "{said}"
+        reply_of.starts_with("skipped") || reply_of.starts_with("passed"),
+        "{reply_of}"
     );
 }
 
-/// In a mount namespace of its own, with a file system of 64 KiB.
-fn on_a_full_disk(directory: PathBuf) -> String {
+/// Creates regions in a new mount namespace with a file system of 64 KiB.
+fn on_full_file_system(directory: PathBuf) -> String {
     if let Err(error) = unshare(CloneFlags::CLONE_NEWNS) {
-        return format!("skipped: no mount namespace can be made: {error}");
+        return format!("skipped: mount namespaces are not available: {error}");
     }
     let none = None::<&str>;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("ours alone");
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .expect("the mounts can be made private");
     let small = mount(
         Some("small"),
         &directory,
@@ -379,68 +408,76 @@ fn on_a_full_disk(directory: PathBuf) -> String {
     if let Err(error) = small {
         return format!("skipped: no file system can be mounted: {error}");
     }
-    let descriptors = || fs::read_dir("/proc/self/fd").expect("there").count();
+    let descriptors = || {
+        fs::read_dir("/proc/self/fd")
+            .expect("the directory is readable")
+            .count()
+    };
     let before = descriptors();
     let name = RegionName::file(directory.join("region"));
     for _ in 0..3 {
-        let refused = RegionOptions::new(1 << 20).create(&name).err();
-        assert!(
-            matches!(refused, Some(RegionError::NoSpace(_))),
-            "{refused:?}"
-        );
+        let error = RegionOptions::new(1 << 20).create(&name).err();
+        assert!(matches!(error, Some(RegionError::NoSpace(_))), "{error:?}");
     }
     assert_eq!(descriptors(), before, "no descriptor is left");
     assert_eq!(
-        fs::read_dir(&directory).expect("there").count(),
+        fs::read_dir(&directory)
+            .expect("the directory is readable")
+            .count(),
         0,
-        "and no file"
+        "no file is left"
     );
     let fits = RegionOptions::new(8192).create(&name);
     assert!(fits.is_ok(), "the space is free again: {fits:?}");
-    // There is no room for a second one.
+    // The file system has no space for a second region.
     let large = RegionName::file(directory.join("large"));
     let first = RegionOptions::new(40 << 10).create_or_attach(&large);
     assert!(first.is_ok(), "{first:?}");
     let second = RegionOptions::new(40 << 10).create_or_attach(&large);
-    assert!(second.is_ok(), "it is there already: {second:?}");
-    "as it should be".into()
+    assert!(second.is_ok(), "the region exists already: {second:?}");
+    "passed".into()
 }
 
-fn a_truncated_file() {
+fn truncated_file_is_an_error_and_ends_its_users() {
     let scratch = Scratch::new();
     let path = scratch.directory.path().join("region");
     let name = &scratch.names[1];
-    let region = RegionOptions::new(1 << 16).create(name).expect("room");
+    let region = RegionOptions::new(1 << 16)
+        .create(name)
+        .expect("the region can be created");
     let mut actor = start(&["touch", path.to_str().expect("text")]);
     assert_eq!(
         actor.reply(Instant::now() + TIMEOUT).as_deref(),
         Ok("attached")
     );
-    let file = File::options().write(true).open(&path).expect("it exists");
-    file.set_len(8192).expect("nobody prevents it");
-    actor.tell("go on");
-    let status = waitpid(actor.pid(), None).expect("the child is ours");
+    let file = File::options()
+        .write(true)
+        .open(&path)
+        .expect("the region exists");
+    file.set_len(8192).expect("the length can be set");
+    actor.tell("continue");
+    let status = waitpid(actor.pid(), None).expect("this process has the child");
     assert!(
         matches!(status, WaitStatus::Signaled(_, SIGBUS, _)),
         "{status:?}"
     );
-    let refused = RegionOptions::attach(name)
+    let error = RegionOptions::attach(name)
         .err()
         .map(|error| error.to_string());
-    let said = "the region was created with 73728 bytes and has 8192 now: it was truncated, or its header \
+    let reply_of = "the region was created with 73728 bytes and has 8192 now: it was truncated, or its header \
                 is damaged";
-    assert_eq!(refused.as_deref(), Some(said));
+    assert_eq!(error.as_deref(), Some(reply_of));
     drop(region);
-    name.remove().expect("it is ours all the same");
+    name.remove().expect("the truncated region can be removed");
 }
 
-/// In an actor: uses the end of the region when the parent says so.
+/// Writes to the end of the region in an actor, after a line of the parent.
 fn touch(name: &RegionName) {
-    let region = RegionOptions::attach(name).expect("it exists");
-    let words: &[Semaphore] = region.create("words", 8000).expect("room");
+    let region = RegionOptions::attach(name).expect("the region exists");
+    let words: &[Semaphore] = region.create("words", 8000).expect("the region has room");
     println!("attached");
     std::io::stdin()
         .read_line(&mut String::new())
-        .expect("the parent says so");
-    words[7999].release(1).expect("few");
+        .expect("the parent sends a line");
+    words[7999].release(1).expect("the permits fit");
 }

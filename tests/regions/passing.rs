@@ -1,8 +1,8 @@
-//! What a peer may make of message queues, pipes, rendezvous, and queues that grow: parts of `hostile` and
-//! of `scribbler`, and a queue whose regions have names.
+//! Hostile peers of message queues, pipes, rendezvous and unbounded buffers: parts of `hostile` and
+//! `scribbler`, and an unbounded buffer in named regions.
 
 use super::harness::Test;
-use super::hostile::{HEADER, damaged, shortly};
+use super::hostile::{HEADER, corrupted, expired};
 use super::random::{env_number, seed};
 use super::raw::Raw;
 use super::scratch::Scratch;
@@ -23,16 +23,22 @@ use std::time::{Duration, Instant};
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new(
-            "whatever_a_peer_writes_meanwhile_into_a_queue_that_grows",
-            growing,
+            "concurrent_corruption_of_an_unbounded_buffer_is_survived",
+            concurrent_corruption_of_an_unbounded_buffer_is_survived,
         ),
-        Test::new("a_peer_does_not_make_others_reserve_more", reserves),
-        Test::new("a_chain_that_never_ends_is_removed_all_the_same", endless),
+        Test::new(
+            "corrupted_limit_does_not_enlarge_segments",
+            corrupted_limit_does_not_enlarge_segments,
+        ),
+        Test::new(
+            "segment_list_with_corrupted_numbers_is_removed",
+            segment_list_with_corrupted_numbers_is_removed,
+        ),
     ]
 }
 
 pub type Pipe = BytePipe<[Slot<u8>], 2>;
-pub type Meeting = Rendezvous<u64, 2>;
+pub type U64Rendezvous = Rendezvous<u64, 2>;
 
 const LIMITS: QueueLimits = QueueLimits {
     messages: 3,
@@ -44,71 +50,72 @@ const GROWTH: GrowthLimit = GrowthLimit {
     segments: 2,
 };
 
-/// One object of every kind.
+/// Creates one object of every type.
 pub fn create_all(region: &Region) -> Result<(), RegionError> {
     region.create::<MessageQueue>("queue", LIMITS)?;
     region.create::<Pipe>("pipe", 5)?;
-    region.create::<Meeting>("rendezvous", ())?;
+    region.create::<U64Rendezvous>("rendezvous", ())?;
     Ok(())
 }
 
-/// Uses all of them by operations that have a deadline.
+/// Uses all objects by operations with a deadline.
 pub fn use_all(region: &Region) -> Result<(), RegionError> {
-    exchange(region.attach("queue")?);
+    use_message_queue(region.attach("queue")?);
     let pipe: &Pipe = region.attach("pipe")?;
     let mut bytes = [0; 100];
     for length in [1, 4, 100] {
-        let written = pipe.write_unregistered(&bytes[..length], shortly());
+        let written = pipe.write_unregistered(&bytes[..length], expired());
         assert!(written.is_err() || written.is_ok_and(|count| count <= length));
-        let read = pipe.read_unregistered(&mut bytes[..length], shortly());
+        let read = pipe.read_unregistered(&mut bytes[..length], expired());
         assert!(read.is_err() || read.is_ok_and(|count| count <= length));
     }
-    let place: &Meeting = region.attach("rendezvous")?;
-    let _ = black_box(place.send_unregistered(1, shortly()));
-    let _ = black_box(place.recv_unregistered(shortly()));
-    let delivery = place.accept_unregistered(shortly()).ok();
+    let rendezvous: &U64Rendezvous = region.attach("rendezvous")?;
+    let _ = black_box(rendezvous.send_unregistered(1, expired()));
+    let _ = black_box(rendezvous.recv_unregistered(expired()));
+    let delivery = rendezvous.accept_unregistered(expired()).ok();
     let _ = delivery.map(|delivery| black_box(delivery.acknowledge()));
     Ok(())
 }
 
-/// MessageQueueExt of all lengths, received in all ways.
-fn exchange(queue: &MessageQueue) {
-    let kind = MessageType::LOWEST;
+/// Sends messages of all lengths, and receives in all ways.
+fn use_message_queue(queue: &MessageQueue) {
+    let message_type = MessageType::LOWEST;
     for length in [0, 1, 97, 200, 1000] {
-        let _ = black_box(queue.send_with(kind, &[7; 1000][..length], shortly()));
+        let _ = black_box(queue.send_with(message_type, &[7; 1000][..length], expired()));
     }
-    let mut room = [0; 100];
-    for (select, fit) in [
+    let mut buffer = [0; 100];
+    for (select, policy) in [
         (Select::First, LengthPolicy::Exact),
         (Select::Type(MessageType::HIGHEST), LengthPolicy::Truncate),
-        (Select::LowestUpTo(kind), LengthPolicy::Truncate),
+        (Select::LowestUpTo(message_type), LengthPolicy::Truncate),
     ] {
-        let received = queue.receive_into(select, &mut room, fit, shortly());
+        let received = queue.receive_into(select, &mut buffer, policy, expired());
         assert!(received.is_err() || received.is_ok_and(|received| received.length <= 100));
     }
     for _ in 0..5 {
-        if let Ok(message) = queue.receive_with(Select::First, shortly()) {
-            let most = LIMITS.cells() * interlatch::channel::message_queue::CELL_PAYLOAD;
-            assert!(message.bytes.len() <= most, "as much as its cells have");
+        if let Ok(message) = queue.receive_with(Select::First, expired()) {
+            let max = LIMITS.cells() * interlatch::channel::message_queue::CELL_PAYLOAD;
+            assert!(message.bytes.len() <= max, "at most the bytes of all cells");
         }
     }
 }
 
-/// What takes a lock for as long as it takes.
-pub fn stay(region: &Region) -> Result<(), RegionError> {
-    let moment = || Timeout::after(Duration::from_millis(1));
+/// Uses all objects by operations that wait for an internal lock without a deadline.
+pub fn use_without_deadline(region: &Region) -> Result<(), RegionError> {
+    let short_timeout = || Timeout::after(Duration::from_millis(1));
     let queue: &MessageQueue = region.attach("queue")?;
     black_box((queue.len(), queue.bytes()));
-    let _ = black_box(queue.receive_with(Select::LowestUpTo(MessageType::HIGHEST), moment()));
+    let _ =
+        black_box(queue.receive_with(Select::LowestUpTo(MessageType::HIGHEST), short_timeout()));
     let pipe: &Pipe = region.attach("pipe")?;
     if let (Ok(writer), Ok(reader)) = (pipe.sender(), pipe.receiver()) {
-        let _ = black_box(writer.write_with(&[1; 9], moment()));
-        let _ = black_box(reader.read_with(&mut [0; 9], moment()));
+        let _ = black_box(writer.write_with(&[1; 9], short_timeout()));
+        let _ = black_box(reader.read_with(&mut [0; 9], short_timeout()));
     }
     assert!(pipe.len() <= pipe.capacity());
-    let place: &Meeting = region.attach("rendezvous")?;
-    let _ = black_box(place.send_unregistered(1, Timeout::NonBlocking));
-    drop(place.accept_unregistered(moment()));
+    let rendezvous: &U64Rendezvous = region.attach("rendezvous")?;
+    let _ = black_box(rendezvous.send_unregistered(1, Timeout::NonBlocking));
+    drop(rendezvous.accept_unregistered(short_timeout()));
     Ok(())
 }
 
@@ -117,40 +124,41 @@ fn raw(scratch: &Scratch) -> Raw {
         .read(true)
         .write(true)
         .open(&scratch.paths[1]);
-    Raw::mapped(file.expect("it exists"))
+    Raw::mapped(file.expect("the file exists"))
 }
 
-/// So often an item has to pass before the test ends.
-const OFTEN: u32 = 20;
+/// Minimum number of items that pass before the test ends.
+const MIN_COUNT: u32 = 20;
 
-/// A peer writes into the region of the chain, and puts everything back now and then.
-fn growing() {
+/// A peer corrupts the region of the segment list, and restores it at intervals.
+fn concurrent_corruption_of_an_unbounded_buffer_is_survived() {
     let rounds = env_number("INTERLATCH_ATTACHES").unwrap_or(2_000);
     let random = fastrand::Rng::with_seed(seed());
     interlatch::sync::set_recheck_interval(Duration::ZERO);
     let scratch = Scratch::new();
-    let queue = UnboundedBuffer::<u64>::create(&scratch.names[1], GROWTH).expect("a queue");
+    let queue = UnboundedBuffer::<u64>::create(&scratch.names[1], GROWTH)
+        .expect("the buffer can be created");
     let memory = raw(&scratch);
-    let (clean, ends) = (memory.all(), AtomicU32::new(0));
+    let (clean, has_ended) = (memory.all(), AtomicU32::new(0));
     std::thread::scope(|scope| {
-        scope.spawn(|| write_deadline(raw(&scratch), random, &clean, &ends));
+        scope.spawn(|| corrupt_until_end(raw(&scratch), random, &clean, &has_ended));
         let (mut rounds, mut worked) = (rounds, 0);
-        while rounds > 0 || worked < OFTEN {
+        while rounds > 0 || worked < MIN_COUNT {
             worked += u32::from(send_and_receive(&queue));
             rounds = rounds.saturating_sub(1);
         }
-        ends.store(1, Relaxed);
+        has_ended.store(1, Relaxed);
     });
     memory.write_all(&clean);
     drop(queue);
-    UnboundedBuffer::<u64>::remove(&scratch.names[1]).expect("it is there");
+    UnboundedBuffer::<u64>::remove(&scratch.names[1]).expect("the buffer exists");
 }
 
-fn write_deadline(raw: Raw, mut random: fastrand::Rng, clean: &[u64], ends: &AtomicU32) {
-    while ends.load(Relaxed) == 0 {
+fn corrupt_until_end(raw: Raw, mut random: fastrand::Rng, clean: &[u64], has_ended: &AtomicU32) {
+    while has_ended.load(Relaxed) == 0 {
         for _ in 0..random.usize(..6) {
-            let at = random.usize(HEADER / 8..raw.words());
-            raw.write(at, damaged(raw.read(at), &mut random));
+            let index = random.usize(HEADER / 8..raw.words());
+            raw.write(index, corrupted(raw.read(index), &mut random));
             (0..random.usize(..4000)).for_each(|_| spin_loop());
         }
         raw.write_all(clean);
@@ -158,7 +166,7 @@ fn write_deadline(raw: Raw, mut random: fastrand::Rng, clean: &[u64], ends: &Ato
     }
 }
 
-/// Whether an item came through.
+/// Returns whether an item passed.
 fn send_and_receive(queue: &UnboundedBuffer<u64>) -> bool {
     let (Ok(sender), Ok(receiver)) = (queue.sender(), queue.receiver()) else {
         return false;
@@ -166,33 +174,36 @@ fn send_and_receive(queue: &UnboundedBuffer<u64>) -> bool {
     for item in 0..3 {
         let _ = black_box(sender.send(item));
     }
-    let _ = black_box(sender.send_with(3, shortly()));
+    let _ = black_box(sender.send_with(3, expired()));
     (0..3)
-        .filter(|_| receiver.recv_with(shortly()).is_ok())
+        .filter(|_| receiver.recv_with(expired()).is_ok())
         .count()
         > 0
 }
 
-/// Where the growth of the chain is, as a peer finds it.
-fn growth_in(raw: &Raw) -> usize {
+/// Finds the index of the growth limit in the segment list, as a peer could.
+fn find_growth_limit(raw: &Raw) -> usize {
     let word = u64::from(GROWTH.items) << 32 | u64::from(GROWTH.segments);
-    let at = (HEADER / 8..raw.words()).find(|at| raw.read(*at) == word);
-    at.expect("it is in the chain")
+    let index = (HEADER / 8..raw.words()).find(|index| raw.read(*index) == word);
+    index.expect("the segment list has it")
 }
 
-fn reserves() {
+fn corrupted_limit_does_not_enlarge_segments() {
     let scratch = Scratch::new();
     let name = &scratch.names[1];
-    let queue = UnboundedBuffer::<u64>::create(name, GROWTH).expect("a queue");
-    let sender = queue.sender().expect("open");
+    let queue = UnboundedBuffer::<u64>::create(name, GROWTH).expect("the buffer can be created");
+    let sender = queue.sender().expect("the channel is open");
     let raw = raw(&scratch);
-    raw.write(growth_in(&raw), 1 << 52 | u64::from(GROWTH.segments));
-    (0..3).for_each(|item| sender.send(item).expect("room"));
+    raw.write(
+        find_growth_limit(&raw),
+        1 << 52 | u64::from(GROWTH.segments),
+    );
+    (0..3).for_each(|item| sender.send(item).expect("the buffer has room"));
     let lengths: Vec<u64> = std::fs::read_dir(scratch.directory.path())
-        .expect("it is there")
+        .expect("the directory is readable")
         .map(|file| file.and_then(|file| file.metadata()).expect("a file").len())
         .collect();
-    assert_eq!(lengths.len(), 3, "the queue and two segments");
+    assert_eq!(lengths.len(), 3, "the buffer and two segments");
     assert!(
         lengths.iter().all(|length| *length < 1 << 20),
         "{lengths:?} bytes for {} items each",
@@ -200,35 +211,38 @@ fn reserves() {
     );
     drop(sender);
     drop(queue);
-    UnboundedBuffer::<u64>::remove(name).expect("it is there");
+    UnboundedBuffer::<u64>::remove(name).expect("the buffer exists");
 }
 
-/// A chain that says that there are more segments than anybody could look for.
-fn endless() {
+/// A segment list whose numbers claim more segments than any process can search.
+fn segment_list_with_corrupted_numbers_is_removed() {
     let scratch = Scratch::new();
     let name = &scratch.names[1];
-    let queue = UnboundedBuffer::<u64>::create(name, GROWTH).expect("a queue");
+    let queue = UnboundedBuffer::<u64>::create(name, GROWTH).expect("the buffer can be created");
     let (sender, receiver) = (queue.sender(), queue.receiver());
-    let (sender, receiver) = (sender.expect("open"), receiver.expect("open"));
-    (0..3).for_each(|item| sender.send(item).expect("room"));
+    let (sender, receiver) = (
+        sender.expect("the channel is open"),
+        receiver.expect("the channel is open"),
+    );
+    (0..3).for_each(|item| sender.send(item).expect("the buffer has room"));
     let raw = raw(&scratch);
-    let growth = growth_in(&raw);
-    // Before it are the numbers of the first and of the last segment, and of those that are removed.
+    let growth = find_growth_limit(&raw);
+    // The numbers of the first, the last and the first unremoved segment precede the growth limit.
     let numbers = growth - 3;
-    assert_eq!([0, 1, 2].map(|at| raw.read(numbers + at)), [1, 2, 1]);
+    assert_eq!([0, 1, 2].map(|index| raw.read(numbers + index)), [1, 2, 1]);
     raw.write(growth, u64::from(u32::MAX));
     raw.write(numbers, 1 << 32);
     raw.write(numbers + 1, 1 << 32);
     let begin = Instant::now();
-    assert!(receiver.try_recv().is_err(), "there is no such segment");
+    assert!(receiver.try_recv().is_err(), "the segment does not exist");
     assert!(sender.send(3).is_err());
     raw.write(numbers, 0);
     drop((sender, receiver));
     drop(queue);
-    UnboundedBuffer::<u64>::remove(name).expect("it is there");
+    UnboundedBuffer::<u64>::remove(name).expect("the buffer exists");
     let passed = begin.elapsed();
     assert!(
         passed < Duration::from_secs(60),
-        "{passed:?}: all numbers were tried"
+        "{passed:?}: removal tried all numbers"
     );
 }

@@ -1,5 +1,5 @@
-//! Many processes create or attach the same name at once, and some are killed at a random moment: one
-//! initialization wins, nobody sees half a region, and whoever lives gets it.
+//! Many processes create or attach one name at once, and some are killed at random moments: one
+//! initialization wins, no process sees an incomplete region, and every survivor gets the region.
 
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
@@ -12,14 +12,14 @@ use nix::sys::signal::Signal::SIGKILL;
 use std::time::{Duration, Instant};
 
 pub fn tests() -> Vec<Test> {
-    let name = "of_many_that_create_at_once_one_does_and_all_attach";
-    vec![Test::new(name, everybody_gets_the_same)]
+    let name = "one_of_many_concurrent_creators_wins";
+    vec![Test::new(name, one_of_many_concurrent_creators_wins)]
 }
 
 const PROCESSES: usize = 32;
 const KILLED: usize = 12;
 
-/// A number whose initial value takes a while to write.
+/// An object whose initialization takes a while.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Slow {
@@ -32,7 +32,7 @@ struct Slow {
 
 const MARK: u64 = 0x1234_5678_9abc_def0;
 
-fn everybody_gets_the_same() {
+fn one_of_many_concurrent_creators_wins() {
     let mut random = fastrand::Rng::with_seed(seed());
     for kind in 0..3 {
         let rounds = 4;
@@ -44,7 +44,7 @@ fn race(kind: usize, random: &mut fastrand::Rng) {
     let scratch = Scratch::new();
     let name = &scratch.names[kind];
     let gate_region = Region::memfd("gate", 4096).expect("a page");
-    let gate: &Semaphore = gate_region.create("gate", ()).expect("room");
+    let gate: &Semaphore = gate_region.create("gate", ()).expect("the region has room");
     let argument = ["race".to_owned(), name.to_string()];
     let start = |_| Actor::start(&gate_region, &argument);
     let mut actors: Vec<Actor> = (0..PROCESSES).map(start).collect();
@@ -52,7 +52,7 @@ fn race(kind: usize, random: &mut fastrand::Rng) {
     for actor in &mut actors {
         assert_eq!(actor.reply(deadline).as_deref(), Ok("ready"));
     }
-    gate.release(PROCESSES as u32).expect("few");
+    gate.release(PROCESSES as u32).expect("the permits fit");
     for victim in &actors[..KILLED] {
         let moment = Instant::now() + Duration::from_micros(random.u64(..300));
         while Instant::now() < moment {
@@ -63,38 +63,38 @@ fn race(kind: usize, random: &mut fastrand::Rng) {
     for actor in &mut actors[KILLED..] {
         assert_eq!(actor.reply(deadline).as_deref(), Ok("counted"), "{name}");
     }
-    let region = RegionOptions::attach(name).expect("somebody lives");
+    let region = RegionOptions::attach(name).expect("a survivor has created the region");
     let names: Vec<String> = region
         .objects()
         .map(|object| object.name.to_string())
         .collect();
-    assert_eq!(names, ["object"], "one was created");
-    let object: &Slow = region.attach("object").expect("it is there");
+    assert_eq!(names, ["object"], "one object was created");
+    let object: &Slow = region.attach("object").expect("the name exists");
     let counted = object.last.load(Acquire) as usize;
     let alive = PROCESSES - KILLED;
     assert!(
         (alive..=PROCESSES).contains(&counted),
         "{counted} of {PROCESSES} counted: {name}"
     );
-    let mut one = [0; 3];
-    one[kind] = 1;
+    let mut expected = [0; 3];
+    expected[kind] = 1;
     assert_eq!(
         scratch.remaining(),
-        one,
-        "the killed have left nothing: {name}"
+        expected,
+        "killed creators leave nothing: {name}"
     );
     drop((region, actors));
-    name.remove().expect("it is there");
-    assert_eq!(scratch.remaining(), [0; 3], "nothing stays of {name}");
+    name.remove().expect("the name exists");
+    assert_eq!(scratch.remaining(), [0; 3], "{name} is removed completely");
 }
 
-/// In an actor: waits at the gate, and then creates or attaches.
-pub fn play(gate: &Region, rest: &[String]) {
-    let [name] = rest else {
-        panic!("a name, not {rest:?}")
+/// Waits at the gate in an actor, then creates or attaches.
+pub fn run(gate: &Region, arguments: &[String]) {
+    let [name] = arguments else {
+        panic!("expected a name, got {arguments:?}")
     };
     let name = parse_name(name);
-    let gate: &Semaphore = gate.attach("gate").expect("it comes first");
+    let gate: &Semaphore = gate.attach("gate").expect("the gate exists");
     println!("ready");
     gate.acquire().forget();
     let options = RegionOptions::new(size_of::<Slow>() + 64);
@@ -107,7 +107,7 @@ pub fn play(gate: &Region, rest: &[String]) {
     let words = [&object.first].into_iter().chain(&object.filler);
     assert!(
         words.into_iter().all(|word| word.load(Acquire) == MARK),
-        "half-built"
+        "the object is complete"
     );
     object.last.fetch_add(1, AcqRel);
     println!("counted");

@@ -1,4 +1,4 @@
-//! The memory of a region as somebody maps it who does not use this crate, and writes what it likes.
+//! The memory of a region, mapped without this crate by a peer that writes arbitrary words.
 
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
 
-/// Memory that is mapped as long as this lives.
+/// A mapping that is unmapped on drop.
 pub struct Raw {
     start: NonNull<c_void>,
     length: usize,
@@ -20,28 +20,33 @@ enum Kind {
     Segment,
 }
 
-// SAFETY: a mapping, of which words are read and written.
+// SAFETY: any thread may read and write the words of the mapping.
 unsafe impl Send for Raw {}
 
 impl Raw {
-    /// All of a file, or of what else has a descriptor.
+    /// Maps all memory of a descriptor.
     pub fn mapped(descriptor: impl AsFd) -> Self {
-        let file = File::from(descriptor.as_fd().try_clone_to_owned().expect("one more"));
-        let length = file.metadata().expect("it is open").len() as usize;
+        let file = File::from(
+            descriptor
+                .as_fd()
+                .try_clone_to_owned()
+                .expect("a descriptor"),
+        );
+        let length = file.metadata().expect("the descriptor is open").len() as usize;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        let whole = NonZeroUsize::new(length).expect("it is not empty");
-        // SAFETY: the kernel chooses a place where nothing is.
+        let whole = NonZeroUsize::new(length).expect("the file is not empty");
+        // SAFETY: the kernel chooses unused addresses.
         let start = unsafe { mmap(None, whole, protection, MapFlags::MAP_SHARED, &file, 0) };
         Self {
-            start: start.expect("it can be mapped"),
+            start: start.expect("the memory can be mapped"),
             length,
             kind: Kind::Mapped,
         }
     }
 
-    /// A System V segment of that many bytes.
+    /// Attaches a System V segment of this many bytes.
     pub fn segment(key: i32, length: usize) -> Self {
-        // SAFETY: it takes numbers only; the second chooses a place where nothing is.
+        // SAFETY: the kernel chooses unused addresses.
         let start = unsafe { libc::shmat(libc::shmget(key, length, 0), std::ptr::null(), 0) };
         assert_ne!(start.addr(), usize::MAX, "{}", Errno::last());
         Self {
@@ -51,29 +56,29 @@ impl Raw {
         }
     }
 
-    /// The words, each of which somebody else may change at any time.
+    /// Returns a pointer to a word, which other processes may change at any time.
     fn word(&self, index: usize) -> *mut u64 {
         assert!(index < self.words());
-        // SAFETY: inside the mapping.
+        // SAFETY: the index is within the mapping.
         unsafe { self.start.as_ptr().cast::<u64>().add(index) }
     }
 
-    /// How many there are.
+    /// Returns the number of words.
     pub fn words(&self) -> usize {
         self.length / 8
     }
 
     pub fn read(&self, index: usize) -> u64 {
-        // SAFETY: mapped; volatile, since it is shared.
+        // SAFETY: `word` points into the mapping. Volatile, because the memory is shared.
         unsafe { self.word(index).read_volatile() }
     }
 
     pub fn write(&self, index: usize, value: u64) {
-        // SAFETY: mapped; volatile, since it is shared.
+        // SAFETY: `word` points into the mapping. Volatile, because the memory is shared.
         unsafe { self.word(index).write_volatile(value) }
     }
 
-    /// What is there now.
+    /// Copies all words.
     pub fn all(&self) -> Vec<u64> {
         (0..self.words()).map(|index| self.read(index)).collect()
     }
@@ -88,13 +93,13 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // SAFETY: mapped by this, and nobody uses it after this.
-        let gone = unsafe {
+        // SAFETY: `self` owns the mapping, and no pointer into it outlives `self`.
+        let result = unsafe {
             match self.kind {
                 Kind::Mapped => munmap(self.start, self.length),
                 Kind::Segment => Errno::result(libc::shmdt(self.start.as_ptr())).map(drop),
             }
         };
-        gone.expect("it was mapped");
+        result.expect("the mapping exists");
     }
 }

@@ -1,5 +1,5 @@
-//! Many processes make and remove the region of one name: each gets a region that works, or hears that
-//! there is none, and there is one of that name or none.
+//! Many processes create and remove the region of one name: each gets a working region or an error,
+//! and at most one region of the name exists.
 
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
@@ -11,14 +11,17 @@ use interlatch::{Region, RegionError, RegionName, RegionOptions, Semaphore, ShmS
 use std::time::Instant;
 
 pub fn tests() -> Vec<Test> {
-    let name = "of_many_that_make_and_remove_a_region_each_gets_one_or_hears_why_not";
-    vec![Test::new(name, everybody_gets_one)]
+    let name = "concurrent_creation_and_removal_give_a_region_or_an_error";
+    vec![Test::new(
+        name,
+        concurrent_creation_and_removal_give_a_region_or_an_error,
+    )]
 }
 
 const PROCESSES: usize = 8;
 const ROUNDS: u32 = 300;
 
-/// How many regions there were, and how many removals.
+/// Counts of created and removed regions.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Balance {
@@ -26,40 +29,43 @@ struct Balance {
     removed: AtomicU64,
 }
 
-fn everybody_gets_one() {
+fn concurrent_creation_and_removal_give_a_region_or_an_error() {
     let seed = seed();
-    (0..3).for_each(|kind| make_and_remove(kind, seed));
+    (0..3).for_each(|kind| create_and_remove(kind, seed));
 }
 
-fn make_and_remove(kind: usize, seed: u64) {
+fn create_and_remove(kind: usize, seed: u64) {
     let scratch = Scratch::new();
     let name = &scratch.names[kind];
-    let score = Region::memfd("score", 4096).expect("a page");
-    let balance: &Balance = score.create("balance", ()).expect("room");
+    let shared = Region::memfd("shared", 4096).expect("a page");
+    let balance: &Balance = shared.create("balance", ()).expect("the region has room");
     let start = |index: usize| {
         let seed = seed.wrapping_add(index as u64).to_string();
-        Actor::start(&score, &["remove".into(), name.to_string(), seed])
+        Actor::start(&shared, &["remove".into(), name.to_string(), seed])
     };
     let actors: Vec<Actor> = (0..PROCESSES).map(start).collect();
-    let makers: Vec<i32> = actors.iter().map(|actor| actor.pid().as_raw()).collect();
+    let actor_ids: Vec<i32> = actors.iter().map(|actor| actor.pid().as_raw()).collect();
     let deadline = Instant::now() + TIMEOUT;
     for mut actor in actors {
         assert_eq!(actor.reply(deadline).as_deref(), Ok("done"), "{name}");
         assert_eq!(actor.end(deadline), Ok(()), "{name}");
     }
-    let there = u64::from(is_there(name));
-    assert_balance(balance, there, kind, name);
-    assert_eq!(scratch.remaining()[kind] as u64, there, "{name}");
-    let is_theirs = |(_, maker): &&(i32, i32)| makers.contains(maker);
-    let theirs = sysv_segments().iter().filter(is_theirs).count() as u64;
-    assert!(theirs <= there, "{theirs} segments, most without a key");
-    if there == 1 {
-        name.remove().expect("it is there");
+    let remaining = u64::from(exists(name));
+    assert_balance(balance, remaining, kind, name);
+    assert_eq!(scratch.remaining()[kind] as u64, remaining, "{name}");
+    let is_of_an_actor = |(_, creator): &&(i32, i32)| actor_ids.contains(creator);
+    let segments = sysv_segments().iter().filter(is_of_an_actor).count() as u64;
+    assert!(
+        segments <= remaining,
+        "{segments} segments are left, some without a key"
+    );
+    if remaining == 1 {
+        name.remove().expect("the region exists");
     }
-    assert_eq!(scratch.remaining(), [0; 3], "nothing stays of {name}");
+    assert_eq!(scratch.remaining(), [0; 3], "{name} is removed completely");
 }
 
-fn is_there(name: &RegionName) -> bool {
+fn exists(name: &RegionName) -> bool {
     match RegionOptions::attach(name) {
         Ok(_) => true,
         Err(RegionError::NotFound(_)) => false,
@@ -67,40 +73,40 @@ fn is_there(name: &RegionName) -> bool {
     }
 }
 
-/// What was made and not removed is there: so there were never two at a time.
-fn assert_balance(balance: &Balance, there: u64, kind: usize, name: &RegionName) {
+/// Checks that the created regions were removed or remain, so two never existed at once.
+fn assert_balance(balance: &Balance, remaining: u64, kind: usize, name: &RegionName) {
     let (made, removed) = (balance.made.load(Acquire), balance.removed.load(Acquire));
-    println!("{name}: {made} made, {removed} removed, {there} there");
-    assert!(removed > 0, "nobody removed anything");
+    println!("{name}: {made} created, {removed} removed, {remaining} remaining");
+    assert!(removed > 0, "no region was removed");
     match kind {
-        // Two that remove one segment at the same time have both removed it.
-        2 => assert!(made <= removed + there, "{name}"),
-        _ => assert_eq!(made, removed + there, "{name}"),
+        // Two processes that remove one segment at the same time both count it.
+        2 => assert!(made <= removed + remaining, "{name}"),
+        _ => assert_eq!(made, removed + remaining, "{name}"),
     }
 }
 
-/// In an actor.
-pub fn play(score: &Region, rest: &[String]) {
-    let [name, seed] = rest else {
-        panic!("a name and a seed, not {rest:?}")
+/// Creates and removes regions in an actor.
+pub fn run(shared: &Region, arguments: &[String]) {
+    let [name, seed] = arguments else {
+        panic!("expected a name and a seed, got {arguments:?}")
     };
     let name = parse_name(name);
-    let balance: &Balance = score.attach("balance").expect("it is there");
+    let balance: &Balance = shared.attach("balance").expect("the counts exist");
     let mut random = fastrand::Rng::with_seed(seed.parse().expect("a number"));
     for _ in 0..ROUNDS {
         match random.u8(..3) {
             0 => remove(&name, balance),
-            _ => make(&name, balance),
+            _ => create(&name, balance),
         }
     }
     println!("done");
 }
 
-/// Makes or finds a region, and uses it. The first one in it counts it.
-fn make(name: &RegionName, balance: &Balance) {
+/// Creates or attaches a region and uses it. The process that creates the object counts the region.
+fn create(name: &RegionName, balance: &Balance) {
     let region = match RegionOptions::new(4096).create_or_attach(name) {
         Ok(region) => region,
-        // It was always removed just then.
+        // Other processes removed the region at each attempt.
         Err(RegionError::Busy) => return,
         Err(other) => panic!("{name}: {other:?}"),
     };
@@ -109,16 +115,19 @@ fn make(name: &RegionName, balance: &Balance) {
         Err(RegionError::ObjectExists(_)) => 0,
         Err(other) => panic!("{name}: {other:?}"),
     };
-    let semaphore: &Semaphore = region.attach("mark").expect("it is there");
-    semaphore.release(1).expect("few");
-    assert!(semaphore.try_acquire().is_some(), "one for each");
+    let semaphore: &Semaphore = region.attach("mark").expect("the object exists");
+    semaphore.release(1).expect("the permits fit");
+    assert!(
+        semaphore.try_acquire().is_some(),
+        "one permit for each process"
+    );
 }
 
 fn remove(name: &RegionName, balance: &Balance) {
     match name.remove() {
         Ok(()) => balance.removed.fetch_add(1, AcqRel),
         Err(RegionError::NotFound(_)) => 0,
-        // A segment whose creator has not begun to build it.
+        // A segment that its creator has not begun to initialize.
         Err(RegionError::NotARegion { found: 0, .. }) if name.to_string().starts_with("sysv") => 0,
         Err(other) => panic!("{name}: {other:?}"),
     };

@@ -1,6 +1,6 @@
-//! What the other processes do: play a participant, obey commands, or run a list of calls.
+//! The actors: child processes that run a participant, execute commands, or run a list of calls.
 
-use super::object::{Find, Subject, find};
+use super::object::{Open, Subject, open};
 use super::process::inherited;
 use super::program::{Call, Object};
 use super::{free, pipes, stage};
@@ -9,30 +9,30 @@ use interlatch::sync::{RawSemaphore, Timeout};
 use interlatch_contract::specification::Outcome;
 use std::process::ExitCode;
 
-/// The arguments are the descriptor, the part to play, and what that needs.
+/// Runs the role of this process. The arguments are the descriptor, the role and its parameters.
 pub fn main(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [descriptor, "stage", index, part] => {
-            let (index, part) = (
+        [descriptor, "stage", index, participant] => {
+            let (index, participant) = (
                 index.parse().expect("a number"),
-                part.parse().expect("a number"),
+                participant.parse().expect("a number"),
             );
-            if stage::play(descriptor, index, part) {
+            if stage::run_actor(descriptor, index, participant) {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE
             }
         }
-        [descriptor, "pipes", index, part, pipes] => {
-            let numbers = [index, part].map(|word| word.parse().expect("a number"));
-            match pipes::play(descriptor, numbers[0], numbers[1], pipes) {
+        [descriptor, "pipes", index, participant, pipes] => {
+            let numbers = [index, participant].map(|word| word.parse().expect("a number"));
+            match pipes::run_actor(descriptor, numbers[0], numbers[1], pipes) {
                 true => ExitCode::SUCCESS,
                 false => ExitCode::FAILURE,
             }
         }
         [descriptor, "stepped", object] => {
-            with_subject(descriptor, object, |_, subject| obey(subject));
+            with_subject(descriptor, object, |_, subject| execute_commands(subject));
             ExitCode::SUCCESS
         }
         [descriptor, "free", object, calls] => {
@@ -44,31 +44,31 @@ pub fn main(arguments: &[String]) -> ExitCode {
             });
             ExitCode::SUCCESS
         }
-        other => panic!("no actor plays {other:?}"),
+        other => panic!("unknown role {other:?}"),
     }
 }
 
-/// Attaches to the gate and the object, and says that it is ready.
-fn with_subject(descriptor: &str, object: &str, play: impl FnOnce(&Semaphore, &mut dyn Subject)) {
+/// Attaches the gate and the object, and reports that the process is ready.
+fn with_subject(descriptor: &str, object: &str, run: impl FnOnce(&Semaphore, &mut dyn Subject)) {
     let region = inherited(descriptor);
-    let gate: &Semaphore = region.attach("gate").expect("the gate comes first");
+    let gate: &Semaphore = region.attach("gate").expect("the gate exists");
     let object: Object = serde_json::from_str(object).expect("an object");
-    let mut subject = find(&region, &object, Find::Attach).expect("then the object");
+    let mut subject = open(&region, &object, Open::Attach).expect("the object exists");
     println!("ready");
-    play(gate, subject.as_mut());
+    run(gate, subject.as_mut());
 }
 
-/// One command a line, one reply a line.
-fn obey(subject: &mut dyn Subject) {
+/// Executes one command per line, and replies with one line to each.
+fn execute_commands(subject: &mut dyn Subject) {
     for line in std::io::stdin().lines() {
         let Ok(line) = line else { return };
         let call: Call = serde_json::from_str(&line).expect("a call");
-        println!("{}", word(subject.perform(call)));
+        println!("{}", to_text(subject.perform(call)));
     }
 }
 
-/// An outcome as a word or two.
-pub fn word(outcome: Outcome) -> String {
+/// Formats an outcome as one or two words.
+pub fn to_text(outcome: Outcome) -> String {
     match outcome {
         Outcome::Done => "done".into(),
         Outcome::Item(item) => format!("item {item}"),
@@ -79,15 +79,15 @@ pub fn word(outcome: Outcome) -> String {
     }
 }
 
-/// The outcome that these words stand for.
-pub fn outcome(word: &str) -> Option<Outcome> {
-    Some(match word.split_once(' ') {
+/// Parses the text of an outcome.
+pub fn from_text(text: &str) -> Option<Outcome> {
+    Some(match text.split_once(' ') {
         Some(("item", item)) => Outcome::Item(item.parse().ok()?),
         Some(("count", count)) => Outcome::Count(count.parse().ok()?),
-        None if word == "done" => Outcome::Done,
-        None if word == "would-block" => Outcome::WouldBlock,
-        None if word == "disconnected" => Outcome::Disconnected,
-        None if word == "overflow" => Outcome::Overflow,
+        None if text == "done" => Outcome::Done,
+        None if text == "would-block" => Outcome::WouldBlock,
+        None if text == "disconnected" => Outcome::Disconnected,
+        None if text == "overflow" => Outcome::Overflow,
         _ => return None,
     })
 }

@@ -1,9 +1,9 @@
-//! Free runs: all at once, and the history has to be linearizable. As threads and as processes.
+//! Free runs: all processes or threads run at once, and the history must be linearizable.
 
-use super::actor::{outcome, word};
+use super::actor::{from_text, to_text};
 use super::harness::Test;
 use super::history::{Record, is_linearizable};
-use super::object::{self, Find, Subject};
+use super::object::{self, Open, Subject};
 use super::process::{Actor, TIMEOUT};
 use super::program::{Call, Kind, Object, Program, Wait, programs};
 use super::property;
@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-/// A property for each kind of object in each of the two worlds.
+/// A property for each kind of object, as processes and as threads.
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for kind in Kind::ALL {
-        for (world, run) in [("processes", in_processes as Run), ("threads", in_threads)] {
-            let name = format!("{world}::free_{kind:?}_is_linearizable");
+        for (stage, run) in [("processes", in_processes as Run), ("threads", in_threads)] {
+            let name = format!("{stage}::free_{kind:?}_is_linearizable");
             tests.push(Test::new(name.clone(), move || {
                 property::check(&name, &programs(kind), |program| check(&program, run));
             }));
@@ -32,14 +32,16 @@ pub fn tests() -> Vec<Test> {
         Kind::RobustBounded,
         Kind::RobustMonitor,
     ] {
-        let name = format!("threads::{kind:?}_gives_what_is_there_also_to_who_has_no_time");
-        tests.push(Test::new(name, move || no_time_is_enough(kind)));
+        let name = format!("threads::{kind:?}_with_zero_timeout_takes_available_items");
+        tests.push(Test::new(name, move || {
+            zero_timeout_takes_available_items(kind)
+        }));
     }
     tests
 }
 
-/// While somebody else is inside again and again.
-fn no_time_is_enough(kind: Kind) {
+/// Sends and receives with expired deadlines while other threads use the buffer constantly.
+fn zero_timeout_takes_available_items(kind: Kind) {
     let object = Object {
         kind,
         capacity: 1,
@@ -47,23 +49,23 @@ fn no_time_is_enough(kind: Kind) {
         batches: false,
         processes: 5,
     };
-    let both = |item| [Call::Send(item, Wait::Zero), Call::Recv(Wait::Zero)];
+    let send_and_recv = |item| [Call::Send(item, Wait::Zero), Call::Recv(Wait::Zero)];
     let others = (0..4).map(|_| vec![Call::Len; 20_000]);
-    let calls: Vec<_> = [(0..10_000).flat_map(both).collect()]
+    let calls: Vec<_> = [(0..10_000).flat_map(send_and_recv).collect()]
         .into_iter()
         .chain(others)
         .collect();
-    let histories = in_threads(&object, &calls).expect("all end");
-    for (item, both) in histories[0].chunks(2).enumerate() {
-        let outcomes = both.iter().map(|entry| outcome(&entry.outcome));
+    let histories = in_threads(&object, &calls).expect("all threads end");
+    for (item, send_and_recv) in histories[0].chunks(2).enumerate() {
+        let outcomes = send_and_recv.iter().map(|entry| from_text(&entry.outcome));
         let expected = [Some(Outcome::Done), Some(Outcome::Item(item as u64))];
-        assert!(outcomes.eq(expected), "{both:?}");
+        assert!(outcomes.eq(expected), "{send_and_recv:?}");
     }
 }
 
 type Run = fn(&Object, &[Vec<Call>]) -> Result<Vec<Vec<Entry>>, String>;
 
-/// A call that has ended, as an actor reports it.
+/// A completed call, as an actor reports it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
     call: Call,
@@ -75,7 +77,7 @@ pub struct Entry {
 fn check(program: &Program, run: Run) -> Result<(), String> {
     let (object, calls) = prepare(program);
     let histories = run(&object, &calls)?;
-    let mut records = Vec::new();
+    let mut records: Vec<Record> = Vec::new();
     for (process, entries) in histories.into_iter().enumerate() {
         for Entry {
             call,
@@ -84,7 +86,7 @@ fn check(program: &Program, run: Run) -> Result<(), String> {
             returned,
         } in entries
         {
-            let outcome = outcome(&text).ok_or_else(|| format!("an outcome of {text:?}"))?;
+            let outcome = from_text(&text).ok_or_else(|| format!("unknown outcome {text:?}"))?;
             let operation = call.operation();
             records.push(Record {
                 process,
@@ -101,56 +103,56 @@ fn check(program: &Program, run: Run) -> Result<(), String> {
     records.sort_by_key(|record| record.called);
     let lines: Vec<String> = records
         .iter()
-        .map(|one| {
+        .map(|record| {
             let (called, returned) = (
-                one.called - records[0].called,
-                one.returned - records[0].called,
+                record.called - records[0].called,
+                record.returned - records[0].called,
             );
             let Record {
                 process,
                 operation,
                 outcome,
                 ..
-            } = one;
+            } = record;
             format!(
                 "  {called:>9} to {returned:>9} ns  process {process}: {operation:?} -> {outcome:?}"
             )
         })
         .collect();
     Err(format!(
-        "no order explains this history:\n{}",
+        "no allowed order explains this history:\n{}",
         lines.join("\n")
     ))
 }
 
-/// Makes a program one that ends: permits are given back, every stream is closed and drained.
+/// Makes a program terminate: permits are released, every stream is closed and drained.
 fn prepare(program: &Program) -> (Object, Vec<Vec<Call>>) {
     let mut object = program.object;
     object.capacity = object.capacity.max(1);
     let calls = (0..object.processes)
         .map(|process| {
-            let mine = program
+            let calls_of_process = program
                 .steps
                 .iter()
-                .filter(|(who, _)| *who == process)
+                .filter(|(caller, _)| *caller == process)
                 .map(|(_, call)| *call);
             match object.kind {
-                Kind::Lock | Kind::Semaphore => mine
-                    .filter(|call| is_harmless(object.kind, *call))
+                Kind::Lock | Kind::Semaphore => calls_of_process
+                    .filter(|call| terminates(object.kind, *call))
                     .collect(),
-                Kind::Pair | Kind::Queue => mine.map(without_forever).collect(),
-                _ => one_sided(process, mine),
+                Kind::Pair | Kind::Queue => calls_of_process.map(with_bounded_wait).collect(),
+                _ => one_sided(process, calls_of_process),
             }
         })
         .collect();
     (object, calls)
 }
 
-fn is_harmless(kind: Kind, call: Call) -> bool {
+fn terminates(kind: Kind, call: Call) -> bool {
     kind != Kind::Lock || matches!(call, Call::Acquire(_))
 }
 
-fn without_forever(call: Call) -> Call {
+fn with_bounded_wait(call: Call) -> Call {
     match call {
         Call::Write(Wait::Forever) => Call::Write(Wait::Briefly),
         Call::Read(Wait::Forever) => Call::Read(Wait::Briefly),
@@ -162,15 +164,15 @@ fn without_forever(call: Call) -> Call {
     }
 }
 
-/// Even processes send and then close; odd ones receive, and either close early or drain.
+/// Lets even processes send and then close. Odd processes receive, and either close early or drain.
 fn one_sided(process: usize, calls: impl Iterator<Item = Call>) -> Vec<Call> {
     let is_sender = process.is_multiple_of(2);
-    let not_mine = if is_sender {
+    let close_other_side = if is_sender {
         Call::CloseReceiving
     } else {
         Call::CloseSending
     };
-    let mut list = vec![not_mine];
+    let mut list = vec![close_other_side];
     for call in calls {
         match call {
             Call::Send(..) if is_sender => list.push(call),
@@ -190,45 +192,47 @@ fn one_sided(process: usize, calls: impl Iterator<Item = Call>) -> Vec<Call> {
     list
 }
 
-/// In an actor or a thread: runs the calls, one after the other, and writes down what happened.
+/// Runs the calls in sequence in an actor or a thread, and records the history.
 pub fn perform(subject: &mut dyn Subject, calls: &[Call]) -> Vec<Entry> {
     let mut entries = Vec::new();
     for call in calls {
-        let outcome = log(subject, *call, &mut entries);
+        let outcome = record_call(subject, *call, &mut entries);
         if matches!(call, Call::Acquire(_)) && outcome == Outcome::Done {
-            log(subject, Call::Release(1), &mut entries);
+            record_call(subject, Call::Release(1), &mut entries);
         }
     }
-    // A receiver that has not closed drains the buffer, so that no sender waits for ever.
+    // A receiver that is still attached drains the buffer, so that no sender waits forever.
     if calls.first() == Some(&Call::CloseSending) && calls.last() != Some(&Call::CloseReceiving) {
-        while log(subject, Call::Recv(Wait::Forever), &mut entries) != Outcome::Disconnected {}
-        log(subject, Call::CloseReceiving, &mut entries);
+        while record_call(subject, Call::Recv(Wait::Forever), &mut entries) != Outcome::Disconnected
+        {
+        }
+        record_call(subject, Call::CloseReceiving, &mut entries);
     }
     entries
 }
 
-fn log(subject: &mut dyn Subject, call: Call, entries: &mut Vec<Entry>) -> Outcome {
+fn record_call(subject: &mut dyn Subject, call: Call, entries: &mut Vec<Entry>) -> Outcome {
     let called = now();
     let outcome = subject.perform(call);
     entries.push(Entry {
         call,
-        outcome: word(outcome),
+        outcome: to_text(outcome),
         called,
         returned: now(),
     });
     outcome
 }
 
-/// One clock for all processes.
+/// Reads the clock that all processes share.
 fn now() -> u64 {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("it is there");
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("the clock is readable");
     time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
 }
 
 fn in_processes(object: &Object, calls: &[Vec<Call>]) -> Result<Vec<Vec<Entry>>, String> {
     let region = Region::memfd("free", object::size(object)).map_err(|e| e.to_string())?;
     let gate: &Semaphore = region.create("gate", ()).map_err(|e| e.to_string())?;
-    object::find(&region, object, Find::Create).map_err(|e| e.to_string())?;
+    object::open(&region, object, Open::Create).map_err(|e| e.to_string())?;
     let text = serde_json::to_string(object).map_err(|e| e.to_string())?;
     let mut actors = Vec::new();
     for list in calls {
@@ -257,12 +261,12 @@ fn in_processes(object: &Object, calls: &[Vec<Call>]) -> Result<Vec<Vec<Entry>>,
 fn in_threads(object: &Object, calls: &[Vec<Call>]) -> Result<Vec<Vec<Entry>>, String> {
     let region = Region::memfd("free", object::size(object)).map_err(|e| e.to_string())?;
     let gate: &Semaphore = region.create("gate", ()).map_err(|e| e.to_string())?;
-    object::find(&region, object, Find::Create).map_err(|e| e.to_string())?;
+    object::open(&region, object, Open::Create).map_err(|e| e.to_string())?;
     std::thread::scope(|scope| {
         let threads: Vec<_> = calls
             .iter()
             .map(|list| {
-                // Each thread maps the region once more, as a process would.
+                // Each thread maps the region again, as a process would.
                 let descriptor = region
                     .descriptor()
                     .expect("a memfd")
@@ -274,14 +278,12 @@ fn in_threads(object: &Object, calls: &[Vec<Call>]) -> Result<Vec<Vec<Entry>>, S
                         .expect("the same region");
                     let gate: &Semaphore = region.attach("gate").expect("the gate");
                     let mut subject =
-                        object::find(&region, object, Find::Attach).expect("the object");
-                    ready.send(()).expect("the driver listens");
+                        object::open(&region, object, Open::Attach).expect("the object");
+                    ready.send(()).expect("the driver receives");
                     while !gate.acquire_with(Timeout::Infinite) {}
                     perform(subject.as_mut(), list)
                 });
-                is_ready
-                    .recv_timeout(TIMEOUT)
-                    .expect("the thread gets ready");
+                is_ready.recv_timeout(TIMEOUT).expect("the thread is ready");
                 thread
             })
             .collect();
@@ -289,7 +291,7 @@ fn in_threads(object: &Object, calls: &[Vec<Call>]) -> Result<Vec<Vec<Entry>>, S
             .map_err(|e| e.to_string())?;
         threads
             .into_iter()
-            .map(|one| one.join().map_err(|_| "a thread panicked".into()))
+            .map(|record| record.join().map_err(|_| "a thread panicked".into()))
             .collect()
     })
 }

@@ -1,5 +1,4 @@
-//! Histories, and whether they can be explained: linearizability, by the algorithm of Wing, Gong
-//! and Lowe.
+//! Linearizability of histories, by the algorithm of Wing, Gong and Lowe.
 
 use super::program::{Kind, Object};
 use interlatch_contract::specification::{Operation, Outcome, SequentialState};
@@ -17,15 +16,15 @@ pub struct Record {
     pub returned: u64,
 }
 
-/// Whether some order of the operations, each between its call and its return, is one that the
-/// specification allows.
+/// Returns whether the specification allows some order of the operations in which each takes effect
+/// between its call and its return.
 pub fn is_linearizable(object: &Object, records: &[Record]) -> bool {
-    let kept: Vec<&Record> = records
+    let significant: Vec<&Record> = records
         .iter()
-        .filter(|record| counts(object.kind, record, records))
+        .filter(|record| is_significant(object.kind, record, records))
         .collect();
     let mut events: Vec<(u64, bool, usize, Action<Step>)> = Vec::new();
-    for record in kept {
+    for record in significant {
         let step = Step::Call(record.operation, record.outcome);
         events.push((
             record.called,
@@ -40,12 +39,12 @@ pub fn is_linearizable(object: &Object, records: &[Record]) -> bool {
             Action::Response(step),
         ));
     }
-    // At the same time, calls come before returns: that claims the least.
+    // With equal times, calls sort before returns: operations then overlap, which claims less.
     events.sort_by_key(|(time, is_return, _, _)| (*time, *is_return));
-    let begin = Step::Begin(object.initial());
+    let initial = Step::Initial(object.initial());
     let mut actions = vec![
-        (0, Action::Call(begin.clone())),
-        (0, Action::Response(begin)),
+        (0, Action::Call(initial.clone())),
+        (0, Action::Response(initial)),
     ];
     actions.extend(
         events
@@ -55,11 +54,12 @@ pub fn is_linearizable(object: &Object, records: &[Record]) -> bool {
     WGLChecker::<Machine>::is_linearizable(History::from_actions(actions))
 }
 
-/// Whether a record says something. What is made of several steps may refuse while another
-/// operation is half-way, and says so in its documentation; such a refusal says nothing.
-fn counts(kind: Kind, record: &Record, all: &[Record]) -> bool {
-    let may_be_early = record.outcome == Outcome::WouldBlock || record.operation == Operation::Len;
-    if kind.is_one_step() || !may_be_early {
+/// Returns whether the specification applies to a record. An object of several steps may fail, as
+/// documented, while another operation is incomplete; such a failure is not checked.
+fn is_significant(kind: Kind, record: &Record, all: &[Record]) -> bool {
+    let may_be_inexact =
+        record.outcome == Outcome::WouldBlock || record.operation == Operation::Len;
+    if kind.is_one_step() || !may_be_inexact {
         return true;
     }
     let overlaps = |other: &&Record| {
@@ -72,11 +72,11 @@ fn counts(kind: Kind, record: &Record, all: &[Record]) -> bool {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Begin(SequentialState),
+    Initial(SequentialState),
     Call(Operation, Outcome),
 }
 
-/// The specifications of the contract, for the checker.
+/// The specifications of the contract as the checker expects them.
 struct Machine;
 
 impl Specification for Machine {
@@ -89,7 +89,7 @@ impl Specification for Machine {
 
     fn apply(step: &Step, state: &Self::State) -> (bool, Self::State) {
         match (step, state) {
-            (Step::Begin(initial), None) => (true, Some(initial.clone())),
+            (Step::Initial(initial), None) => (true, Some(initial.clone())),
             (Step::Call(operation, expected), Some(state)) => {
                 let (outcome, next) = state.apply(*operation);
                 if outcome == *expected {

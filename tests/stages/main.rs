@@ -1,8 +1,8 @@
-//! The contracts on the real machine: as threads, and as processes over one shared region.
+//! The contracts on the real machine: as threads, and as processes that share one region.
 //!
-//! Processes are this program run again as an *actor*, so it has a `main` of its own. It takes
-//! filters, `--list` and `--exact` as a test harness does. `INTERLATCH_CASES` sets the number of
-//! cases of each property, `INTERLATCH_SEED` repeats a run.
+//! A process is this program run again as an *actor*, so it has its own `main`. It takes filters,
+//! `--list` and `--exact` as a test harness does. `INTERLATCH_CASES` sets the number of cases of
+//! each property, `INTERLATCH_SEED` repeats a run.
 
 mod actor;
 mod free;
@@ -17,8 +17,8 @@ use interlatch_testing::{harness, process, property};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(part) = process::role() {
-        return actor::main(&part);
+    if let Some(role) = process::role() {
+        return actor::main(&role);
     }
     let mut tests = stage::tests();
     tests.extend(pipes::tests());

@@ -1,6 +1,6 @@
-//! The object that a program is about, in a region, and what an actor can do with it.
+//! The object of a program in a region, and the calls that an actor performs on it.
 
-use super::program::{Call, Kind, Object, Wait, selected};
+use super::program::{Call, Kind, Object, Wait, parse_select};
 use interlatch::channel::Unregistered;
 use interlatch::channel::message_queue::{MessageCell, MessageQueueExt, MessageType};
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError, Slot, TurnSlot};
@@ -15,19 +15,19 @@ use interlatch_contract::specification::Outcome;
 use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Something that calls are performed on.
+/// An object that performs calls.
 pub trait Subject {
     fn perform(&mut self, call: Call) -> Outcome;
 }
 
-/// How an object is found in a region: the driver creates it, the actors attach to it.
+/// How an object is opened: the driver creates it, the actors attach it.
 #[derive(Clone, Copy)]
-pub enum Find {
+pub enum Open {
     Create,
     Attach,
 }
 
-/// Bytes of a region for this object and a gate before it.
+/// Size of a region for this object and a gate before it.
 pub fn size(object: &Object) -> usize {
     let item = if object.large {
         size_of::<TurnSlot<Large>>()
@@ -38,103 +38,103 @@ pub fn size(object: &Object) -> usize {
     4096 + (item * object.capacity).max(queue)
 }
 
-/// Creates the object, or attaches to it with a handle at each end.
-pub fn find<'a>(
+/// Creates the object, or attaches it with a handle on each side.
+pub fn open<'a>(
     region: &'a Region,
     object: &Object,
-    how: Find,
+    mode: Open,
 ) -> Result<Box<dyn Subject + 'a>, RegionError> {
     Ok(match (object.kind, object.large) {
-        (Kind::Lock, _) => Box::new(Locked(place::<RawMutex>(region, (), how)?)),
+        (Kind::Lock, _) => Box::new(LockSubject(open_object::<RawMutex>(region, (), mode)?)),
         (Kind::Semaphore, _) => {
-            let semaphore = place::<Semaphore>(region, (), how)?;
-            if let Find::Create = how {
+            let semaphore = open_object::<Semaphore>(region, (), mode)?;
+            if let Open::Create = mode {
                 semaphore
                     .release(object.capacity as u32)
                     .expect("few permits");
             }
-            Box::new(Counted(semaphore))
+            Box::new(SemaphoreSubject(semaphore))
         }
-        (Kind::Pair, _) => pair(region, object, how)?,
-        (Kind::Queue, _) => Box::new(Posting(place::<MessageQueue>(
+        (Kind::Pair, _) => pair(region, object, mode)?,
+        (Kind::Queue, _) => Box::new(QueueSubject(open_object::<MessageQueue>(
             region,
             object.limits(),
-            how,
+            mode,
         )?)),
         (Kind::Bounded, false) => {
-            buffer::<u64, BoundedBuffer<u64, [Slot<u64>]>>(region, object, how)?
+            buffer::<u64, BoundedBuffer<u64, [Slot<u64>]>>(region, object, mode)?
         }
         (Kind::Bounded, true) => {
-            buffer::<Large, BoundedBuffer<Large, [Slot<Large>]>>(region, object, how)?
+            buffer::<Large, BoundedBuffer<Large, [Slot<Large>]>>(region, object, mode)?
         }
         (Kind::Monitor, false) => {
-            buffer::<u64, MonitorBuffer<u64, [Slot<u64>]>>(region, object, how)?
+            buffer::<u64, MonitorBuffer<u64, [Slot<u64>]>>(region, object, mode)?
         }
         (Kind::Monitor, true) => {
-            buffer::<Large, MonitorBuffer<Large, [Slot<Large>]>>(region, object, how)?
+            buffer::<Large, MonitorBuffer<Large, [Slot<Large>]>>(region, object, mode)?
         }
         (Kind::RobustBounded, false) => {
-            buffer::<u64, RobustBoundedBuffer<u64, [TurnSlot<u64>]>>(region, object, how)?
+            buffer::<u64, RobustBoundedBuffer<u64, [TurnSlot<u64>]>>(region, object, mode)?
         }
         (Kind::RobustBounded, true) => {
-            buffer::<Large, RobustBoundedBuffer<Large, [TurnSlot<Large>]>>(region, object, how)?
+            buffer::<Large, RobustBoundedBuffer<Large, [TurnSlot<Large>]>>(region, object, mode)?
         }
         (Kind::RobustMonitor, false) => {
-            buffer::<u64, RobustMonitorBuffer<u64, [Slot<u64>]>>(region, object, how)?
+            buffer::<u64, RobustMonitorBuffer<u64, [Slot<u64>]>>(region, object, mode)?
         }
         (Kind::RobustMonitor, true) => {
-            buffer::<Large, RobustMonitorBuffer<Large, [Slot<Large>]>>(region, object, how)?
+            buffer::<Large, RobustMonitorBuffer<Large, [Slot<Large>]>>(region, object, mode)?
         }
     })
 }
 
-fn place<T: ShmObject + ?Sized>(
+fn open_object<T: ShmObject + ?Sized>(
     region: &Region,
-    plan: T::Config,
-    how: Find,
+    config: T::Config,
+    mode: Open,
 ) -> Result<&T, RegionError> {
-    match how {
-        Find::Create => region.create("object", plan),
-        Find::Attach => region.attach("object"),
+    match mode {
+        Open::Create => region.create("object", config),
+        Open::Attach => region.attach("object"),
     }
 }
 
 fn pair<'a>(
     region: &'a Region,
     object: &Object,
-    how: Find,
+    mode: Open,
 ) -> Result<Box<dyn Subject + 'a>, RegionError> {
-    let pair = place::<SemaphorePair>(region, (), how)?;
-    if let Find::Create = how {
-        let more = object.capacity as u32 - 1;
-        pair.writer().release(more).expect("few slots");
+    let pair = open_object::<SemaphorePair>(region, (), mode)?;
+    if let Open::Create = mode {
+        let additional = object.capacity as u32 - 1;
+        pair.writer().release(additional).expect("few slots");
     }
-    Ok(Box::new(Paired(pair)))
+    Ok(Box::new(PairSubject(pair)))
 }
 
 fn buffer<'a, T, B>(
     region: &'a Region,
     object: &Object,
-    how: Find,
+    mode: Open,
 ) -> Result<Box<dyn Subject + 'a>, RegionError>
 where
     T: Item,
     B: Unregistered<Item = T> + ShmObject<Config = usize> + ?Sized + 'a,
 {
-    let buffer: &B = place(region, object.capacity, how)?;
-    Ok(match how {
-        Find::Create => Box::new(Nothing),
-        Find::Attach => Box::new(Ends {
-            sender: Some(present(buffer.sender())),
-            receiver: Some(present(buffer.receiver())),
+    let buffer: &B = open_object(region, object.capacity, mode)?;
+    Ok(match mode {
+        Open::Create => Box::new(DriverSubject),
+        Open::Attach => Box::new(BufferSubject {
+            sender: Some(attached(buffer.sender())),
+            receiver: Some(attached(buffer.receiver())),
             buffer,
             batches: object.batches,
         }),
     })
 }
 
-fn present<T, E: std::error::Error>(handle: Result<T, E>) -> T {
-    handle.unwrap_or_else(|error| panic!("no end is closed before all are ready: {error}"))
+fn attached<T, E: std::error::Error>(handle: Result<T, E>) -> T {
+    handle.unwrap_or_else(|error| panic!("no side is closed before all actors are ready: {error}"))
 }
 
 fn timeout(wait: Wait) -> Timeout {
@@ -165,23 +165,23 @@ fn released(released: Result<(), PermitOverflow>) -> Outcome {
     }
 }
 
-/// What the driver has of a buffer: it takes no part.
-struct Nothing;
+/// The subject of the driver, which performs no calls on a buffer.
+struct DriverSubject;
 
-impl Subject for Nothing {
+impl Subject for DriverSubject {
     fn perform(&mut self, call: Call) -> Outcome {
         panic!("the driver does not {call}")
     }
 }
 
-struct Locked<'a>(&'a RawMutex);
+struct LockSubject<'a>(&'a RawMutex);
 
-impl Subject for Locked<'_> {
+impl Subject for LockSubject<'_> {
     fn perform(&mut self, call: Call) -> Outcome {
         match call {
             Call::Acquire(wait) => acquired(self.0.raw_lock_with(timeout(wait))),
             Call::Release(_) => {
-                // SAFETY: programs unlock only what they have locked.
+                // SAFETY: the calling process holds the lock: programs unlock only after locking.
                 unsafe { self.0.unlock() };
                 Outcome::Done
             }
@@ -190,9 +190,9 @@ impl Subject for Locked<'_> {
     }
 }
 
-struct Counted<'a>(&'a Semaphore);
+struct SemaphoreSubject<'a>(&'a Semaphore);
 
-impl Subject for Counted<'_> {
+impl Subject for SemaphoreSubject<'_> {
     fn perform(&mut self, call: Call) -> Outcome {
         match call {
             Call::Acquire(wait) => acquired(self.0.acquire_with(timeout(wait))),
@@ -202,9 +202,9 @@ impl Subject for Counted<'_> {
     }
 }
 
-struct Paired<'a>(&'a SemaphorePair);
+struct PairSubject<'a>(&'a SemaphorePair);
 
-impl Subject for Paired<'_> {
+impl Subject for PairSubject<'_> {
     fn perform(&mut self, call: Call) -> Outcome {
         match call {
             Call::Write(wait) => acquired(self.0.write_with(timeout(wait)).is_some()),
@@ -214,16 +214,16 @@ impl Subject for Paired<'_> {
     }
 }
 
-struct Posting<'a>(&'a MessageQueue);
+struct QueueSubject<'a>(&'a MessageQueue);
 
-impl Subject for Posting<'_> {
+impl Subject for QueueSubject<'_> {
     fn perform(&mut self, call: Call) -> Outcome {
         match call {
-            Call::Post(kind, item, length, wait) => {
-                let kind = MessageType::new(kind).expect("positive");
+            Call::Post(message_type, item, length, wait) => {
+                let message_type = MessageType::new(message_type).expect("positive");
                 match self
                     .0
-                    .send_with(kind, &message(item, length), timeout(wait))
+                    .send_with(message_type, &message(item, length), timeout(wait))
                 {
                     Ok(()) => Outcome::Done,
                     Err(SendTimeoutError::Timeout(())) => Outcome::WouldBlock,
@@ -231,8 +231,8 @@ impl Subject for Posting<'_> {
                 }
             }
             Call::Fetch(select, wait) => {
-                match self.0.receive_with(selected(select), timeout(wait)) {
-                    Ok(received) => Outcome::Item(said(&received.bytes)),
+                match self.0.receive_with(parse_select(select), timeout(wait)) {
+                    Ok(received) => Outcome::Item(item_of(&received.bytes)),
                     Err(RecvTimeoutError::Timeout) => Outcome::WouldBlock,
                     Err(error) => panic!("{error}"),
                 }
@@ -243,37 +243,37 @@ impl Subject for Posting<'_> {
     }
 }
 
-/// The item, and then its lowest byte as often as there is room.
+/// Encodes a message: the item, then its lowest byte up to the length.
 fn message(item: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![item as u8; length];
     bytes[..8].copy_from_slice(&item.to_ne_bytes());
     bytes
 }
 
-/// The item of a message that is whole.
-fn said(bytes: &[u8]) -> u64 {
+/// Decodes the item of a message. Panics if the message is torn.
+fn item_of(bytes: &[u8]) -> u64 {
     let item = u64::from_ne_bytes(*bytes.first_chunk().expect("the item"));
     assert_eq!(bytes, message(item, bytes.len()), "a torn message");
     item
 }
 
-struct Ends<'a, B: Buffer + ?Sized> {
+struct BufferSubject<'a, B: Buffer + ?Sized> {
     buffer: &'a B,
     batches: bool,
     sender: Option<Sender<'a, B>>,
     receiver: Option<Receiver<'a, B>>,
 }
 
-impl<T: Item, B: Unregistered<Item = T> + ?Sized> Subject for Ends<'_, B> {
+impl<T: Item, B: Unregistered<Item = T> + ?Sized> Subject for BufferSubject<'_, B> {
     fn perform(&mut self, call: Call) -> Outcome {
         match call {
-            Call::Send(number, wait) => match self.send(T::of(number), timeout(wait)) {
+            Call::Send(number, wait) => match self.send(T::from_number(number), timeout(wait)) {
                 Ok(()) => Outcome::Done,
-                Err(SendTimeoutError::Timeout(back)) => {
-                    came_back(back, number, Outcome::WouldBlock)
+                Err(SendTimeoutError::Timeout(returned)) => {
+                    returned_item(returned, number, Outcome::WouldBlock)
                 }
-                Err(SendTimeoutError::Disconnected(back)) => {
-                    came_back(back, number, Outcome::Disconnected)
+                Err(SendTimeoutError::Disconnected(returned)) => {
+                    returned_item(returned, number, Outcome::Disconnected)
                 }
                 Err(error) => panic!("{error}"),
             },
@@ -297,20 +297,23 @@ impl<T: Item, B: Unregistered<Item = T> + ?Sized> Subject for Ends<'_, B> {
     }
 }
 
-impl<T: Item, B: Unregistered<Item = T> + ?Sized> Ends<'_, B> {
+impl<T: Item, B: Unregistered<Item = T> + ?Sized> BufferSubject<'_, B> {
     fn send(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
         if !self.batches {
             return self.buffer.send_unregistered(item, timeout);
         }
         let mut batch = vec![item];
         let sent = self.buffer.send_many_unregistered(&mut batch, timeout);
-        let back = batch.pop();
+        let returned = batch.pop();
         match sent {
             Ok(()) => {
-                assert!(back.is_none(), "sent, but it is here still");
+                assert!(
+                    returned.is_none(),
+                    "the item was sent, but it is still in the batch"
+                );
                 Ok(())
             }
-            Err(error) => Err(error.map(|()| back.expect("not sent"))),
+            Err(error) => Err(error.map(|()| returned.expect("the item was not sent"))),
         }
     }
 
@@ -325,19 +328,23 @@ impl<T: Item, B: Unregistered<Item = T> + ?Sized> Ends<'_, B> {
     }
 }
 
-fn came_back<T: Item>(back: T, number: u64, outcome: Outcome) -> Outcome {
-    assert_eq!(back.number(), number, "a refused item comes back as it was");
+fn returned_item<T: Item>(returned: T, number: u64, outcome: Outcome) -> Outcome {
+    assert_eq!(
+        returned.number(),
+        number,
+        "a failed send returns the unchanged item"
+    );
     outcome
 }
 
-/// Something to send, made from a number that can be read from it again.
+/// An item that encodes a number.
 trait Item: Pod {
-    fn of(number: u64) -> Self;
+    fn from_number(number: u64) -> Self;
     fn number(&self) -> u64;
 }
 
 impl Item for u64 {
-    fn of(number: u64) -> Self {
+    fn from_number(number: u64) -> Self {
         number
     }
 
@@ -346,13 +353,13 @@ impl Item for u64 {
     }
 }
 
-/// An item of 1 KiB; one that is torn has different words.
+/// An item of 1 KiB. A torn item has different words.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, ShmType)]
 struct Large([u64; 128]);
 
 impl Item for Large {
-    fn of(number: u64) -> Self {
+    fn from_number(number: u64) -> Self {
         Self([number; 128])
     }
 

@@ -1,5 +1,5 @@
-//! The stages of threads and of processes once more, for what is made of semaphores in pipes: the semaphores
-//! are not in the region, which has their numbers only. Each process has the pipes as descriptors.
+//! The stages of threads and processes for primitives built from semaphores in pipes. The region
+//! holds only the indexes of the semaphores; each process has the pipes as descriptors.
 
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT, inherited};
@@ -18,43 +18,43 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Instant;
 
-/// Each has pipes of its own.
+/// Rounds of each scenario. Each has its own pipes.
 const ROUNDS: usize = 10;
 
-/// The semaphores of this process, by their numbers.
+/// The semaphores of this process, by index.
 static TABLE: Mutex<Vec<Arc<PipeSemaphore>>> = Mutex::new(Vec::new());
 
 fn with_table<R>(access: impl FnOnce(&mut Vec<Arc<PipeSemaphore>>) -> R) -> R {
     access(&mut TABLE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// A semaphore in a pipe that each process finds by its number.
+/// A semaphore in a pipe, which each process finds by its index.
 #[repr(C)]
 #[derive(Debug, ShmType)]
-struct Numbered(u64);
+struct IndexedSemaphore(u64);
 
-// SAFETY: a number, that nobody writes through a shared reference.
-unsafe impl ShmSafe for Numbered {
+// SAFETY: a number that is never written through a shared reference.
+unsafe impl ShmSafe for IndexedSemaphore {
     fn initial() -> Self {
         Self::with_permits(0)
     }
 }
 
-impl Numbered {
+impl IndexedSemaphore {
     fn semaphore(&self) -> Arc<PipeSemaphore> {
         with_table(|table| table[self.0 as usize].clone())
     }
 }
 
-impl Factory for Numbered {
+impl Factory for IndexedSemaphore {
     fn create() -> Self {
         Self::with_permits(0)
     }
 }
 
-impl SemaphoreFactory for Numbered {
+impl SemaphoreFactory for IndexedSemaphore {
     fn with_permits(permits: u32) -> Self {
-        let semaphore = PipeSemaphore::new(permits).expect("there are descriptors");
+        let semaphore = PipeSemaphore::new(permits).expect("descriptors are available");
         with_table(|table| {
             table.push(Arc::new(semaphore));
             Self(table.len() as u64 - 1)
@@ -62,7 +62,7 @@ impl SemaphoreFactory for Numbered {
     }
 }
 
-impl RawSemaphore for Numbered {
+impl RawSemaphore for IndexedSemaphore {
     fn acquire_with(&self, timeout: Timeout) -> bool {
         self.semaphore().acquire_with(timeout)
     }
@@ -72,20 +72,20 @@ impl RawSemaphore for Numbered {
     }
 }
 
-// SAFETY: it is the semaphore of that number.
-unsafe impl TrustedSemaphore for Numbered {}
+// SAFETY: all operations are those of the semaphore with this index, which is trusted.
+unsafe impl TrustedSemaphore for IndexedSemaphore {}
 
 /// A test for each scenario on each of the two stages.
 pub fn tests() -> Vec<Test> {
     let mut names = Names(Vec::new());
-    process_local::all::<Numbered>(&mut names);
+    process_local::all::<IndexedSemaphore>(&mut names);
     let mut tests = Vec::new();
     for (index, name) in names.0.into_iter().enumerate() {
         tests.push(Test::new(format!("threads::pipes::{name}"), move || {
-            process_local::all::<Numbered>(&mut Only::new(index, Threads));
+            process_local::all::<IndexedSemaphore>(&mut Only::new(index, Threads));
         }));
         tests.push(Test::new(format!("processes::pipes::{name}"), move || {
-            process_local::all::<Numbered>(&mut Only::new(index, Processes { index }));
+            process_local::all::<IndexedSemaphore>(&mut Only::new(index, Processes { index }));
         }));
     }
     tests
@@ -95,22 +95,22 @@ struct Threads;
 
 impl Stage for Threads {
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>) {
-        // Leaked, since a thread that never ends cannot be joined, and may not outlive them.
+        // Leaked, because a thread that hangs must not outlive what it uses.
         let scenario = &*Box::leak(Box::new(scenario));
         for _ in 0..ROUNDS {
             let round: &Round<S> = Box::leak(Box::new(Round::initial()));
             let (report, reports) = mpsc::channel();
-            for part in 0..scenario.participants.len() {
+            for participant in 0..scenario.participants.len() {
                 let report = report.clone();
                 std::thread::spawn(move || {
-                    let play = || round.play(scenario, part);
-                    let _ = report.send(catch_unwind(AssertUnwindSafe(play)).is_ok());
+                    let run = || round.run_participant(scenario, participant);
+                    let _ = report.send(catch_unwind(AssertUnwindSafe(run)).is_ok());
                 });
             }
             for _ in 0..scenario.participants.len() {
-                let played = reports.recv_timeout(TIMEOUT);
+                let run_result = reports.recv_timeout(TIMEOUT);
                 assert_eq!(
-                    played,
+                    run_result,
                     Ok(true),
                     "a participant of {} failed",
                     scenario.name
@@ -122,7 +122,7 @@ impl Stage for Threads {
     }
 }
 
-/// Runs the participants as processes; `index` is the number of the scenario.
+/// Runs the participants as processes. `index` is the index of the scenario.
 struct Processes {
     index: usize,
 }
@@ -130,20 +130,21 @@ struct Processes {
 impl Stage for Processes {
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>) {
         for _ in 0..ROUNDS {
-            let region = Region::memfd("pipes", size_of::<Round<S>>() * 2).expect("room");
-            let round: &Round<S> = region.create("round", ()).expect("room");
-            let pipes = with_table(|table| let_children_have(table));
-            let start = |part: usize| {
-                let words = [&self.index.to_string(), &part.to_string(), &pipes];
+            let region = Region::memfd("pipes", size_of::<Round<S>>() * 2)
+                .expect("the region can be created");
+            let round: &Round<S> = region.create("round", ()).expect("the region has room");
+            let pipes = with_table(|table| make_inheritable(table));
+            let start = |participant: usize| {
+                let words = [&self.index.to_string(), &participant.to_string(), &pipes];
                 let words = ["pipes".into()].into_iter().chain(words.map(String::clone));
                 Actor::start(&region, &words.collect::<Vec<_>>())
             };
             let actors: Vec<Actor> = (0..scenario.participants.len()).map(start).collect();
             let deadline = Instant::now() + TIMEOUT;
-            for (part, mut actor) in actors.into_iter().enumerate() {
+            for (participant, mut actor) in actors.into_iter().enumerate() {
                 let ended = actor.reply(deadline).and_then(|_| actor.end(deadline));
                 if let Err(problem) = ended {
-                    panic!("participant {part} of {}: {problem}", scenario.name);
+                    panic!("participant {participant} of {}: {problem}", scenario.name);
                 }
             }
             round.verify(&scenario);
@@ -152,10 +153,10 @@ impl Stage for Processes {
     }
 }
 
-/// Lets children inherit all of them, and says under which numbers.
-fn let_children_have(table: &[Arc<PipeSemaphore>]) -> String {
+/// Makes the pipes inheritable and returns their descriptor numbers.
+fn make_inheritable(table: &[Arc<PipeSemaphore>]) -> String {
     let number = |descriptor: BorrowedFd<'_>| {
-        fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty())).expect("it is open");
+        fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty())).expect("the descriptor is open");
         descriptor.as_raw_fd().to_string()
     };
     let pipes = table.iter().map(|semaphore| {
@@ -165,46 +166,46 @@ fn let_children_have(table: &[Arc<PipeSemaphore>]) -> String {
     pipes.collect::<Vec<_>>().join(" ")
 }
 
-fn take_over(pipes: &str) {
-    // SAFETY: the driver has left them open for this process.
+fn adopt_pipes(pipes: &str) {
+    // SAFETY: the driver has left the descriptors open for this process.
     let end = |number: &str| unsafe {
         BorrowedFd::borrow_raw(number.parse::<RawFd>().expect("a number"))
     };
     for pipe in pipes.split_whitespace() {
-        let (reader, writer) = pipe.split_once(',').expect("two");
+        let (reader, writer) = pipe.split_once(',').expect("two descriptors");
         let reader = Reader::reopen(end(reader)).expect("a pipe");
         let writer = Writer::reopen(end(writer)).expect("a pipe");
         with_table(|table| table.push(Arc::new(PipeSemaphore::from_ends(reader, writer))));
     }
 }
 
-/// In an actor: plays one participant of one scenario.
-pub fn play(descriptor: &str, index: usize, part: usize, pipes: &str) -> bool {
-    take_over(pipes);
+/// Runs one participant of one scenario in an actor.
+pub fn run_actor(descriptor: &str, index: usize, participant: usize, pipes: &str) -> bool {
+    adopt_pipes(pipes);
     let region = inherited(descriptor);
     let passed = Cell::new(false);
-    let stage = Part {
+    let stage = ParticipantStage {
         region: &region,
-        part,
+        participant,
         passed: &passed,
     };
-    process_local::all::<Numbered>(&mut Only::new(index, stage));
+    process_local::all::<IndexedSemaphore>(&mut Only::new(index, stage));
     println!("{}", if passed.get() { "passed" } else { "failed" });
     passed.get()
 }
 
-struct Part<'a> {
+struct ParticipantStage<'a> {
     region: &'a Region,
-    part: usize,
+    participant: usize,
     passed: &'a Cell<bool>,
 }
 
-impl Stage for Part<'_> {
+impl Stage for ParticipantStage<'_> {
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>) {
-        let played = catch_unwind(AssertUnwindSafe(|| {
+        let run_result = catch_unwind(AssertUnwindSafe(|| {
             let round: &Round<S> = self.region.attach("round").expect("the driver creates it");
-            round.play(&scenario, self.part);
+            round.run_participant(&scenario, self.participant);
         }));
-        self.passed.set(played.is_ok());
+        self.passed.set(run_result.is_ok());
     }
 }

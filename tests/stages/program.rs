@@ -1,4 +1,4 @@
-//! What is generated: an object, some processes, and what they do to it.
+//! Generated programs: an object, processes and their calls.
 
 use interlatch::channel::message_queue::{MessageType, QueueLimits, Select};
 use interlatch_contract::specification::{Message, Operation, SequentialState};
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What kind of object is shared.
+/// The type of the shared object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     Lock,
@@ -31,36 +31,37 @@ impl Kind {
         Self::Queue,
     ];
 
-    /// Whether a refusal is exact even while another operation is half-way.
+    /// Returns whether failures are exact even while another operation is incomplete.
     pub fn is_one_step(self) -> bool {
         !matches!(self, Self::Pair | Self::Bounded | Self::RobustBounded)
     }
 }
 
-/// The object of a case.
+/// The object of a program.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Object {
     pub kind: Kind,
-    /// Permits at the beginning, slots, places, or messages.
+    /// Initial permits, slots, or messages.
     pub capacity: usize,
-    /// Whether items have 1 KiB, not 8 bytes.
+    /// Whether items have 1 KiB instead of 8 bytes.
     pub large: bool,
-    /// Whether a buffer's items go in batches, of one each: any larger one is several steps to the specification.
+    /// Whether a buffer's items are sent in batches of one. A larger batch is several steps of the
+    /// specification.
     pub batches: bool,
-    /// How many processes there are; each has a handle of either end of a buffer.
+    /// Number of processes. Each has a sender and a receiver of a buffer.
     pub processes: usize,
 }
 
 impl Object {
-    /// Of a message queue: some messages take more than their part of the bytes.
+    /// Limits of a message queue. Some messages are longer than their share of the bytes.
     pub fn limits(&self) -> QueueLimits {
         QueueLimits {
             messages: self.capacity as u32,
-            bytes: self.capacity as u32 * LONGEST as u32 / 2 + LONGEST as u32 / 2,
+            bytes: self.capacity as u32 * MAX_LENGTH as u32 / 2 + MAX_LENGTH as u32 / 2,
         }
     }
 
-    /// The state that the specification begins with.
+    /// The initial state of the specification.
     pub fn initial(&self) -> SequentialState {
         let count = self.capacity as u32;
         match self.kind {
@@ -85,21 +86,21 @@ impl Object {
     }
 }
 
-/// Bytes of the longest message, which takes two cells.
-const LONGEST: usize = 120;
+/// Bytes of the longest message, which occupies two cells.
+const MAX_LENGTH: usize = 120;
 
-/// How long an operation waits.
+/// The timeout of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Wait {
     Forever,
     Never,
-    /// Until a deadline that has passed.
+    /// Until an expired deadline.
     Zero,
-    /// Some hundred microseconds.
+    /// A few hundred microseconds.
     Briefly,
 }
 
-/// One operation, as it goes to an actor: `Operation` cannot be serialized.
+/// One operation as it is sent to an actor. `Operation` cannot be serialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Call {
     Acquire(Wait),
@@ -108,9 +109,9 @@ pub enum Call {
     Read(Wait),
     Send(u64, Wait),
     Recv(Wait),
-    /// The type, the item, and how many bytes say that.
+    /// Message type, item, and length in bytes.
     Post(i64, u64, usize, Wait),
-    /// As of `msgrcv(2)`: 0 for any, a type, or the lowest up to minus that.
+    /// A selection as in `msgrcv(2)`: 0 for any, a type, or minus the highest of several types.
     Fetch(i64, Wait),
     Len,
     CloseSending,
@@ -131,7 +132,7 @@ impl Call {
                 item,
                 length,
             }),
-            Self::Fetch(select, _) => Operation::Fetch(selected(select)),
+            Self::Fetch(select, _) => Operation::Fetch(parse_select(select)),
             Self::Len => Operation::Len,
             Self::CloseSending => Operation::CloseSending,
             Self::CloseReceiving => Operation::CloseReceiving,
@@ -186,16 +187,16 @@ impl fmt::Display for Call {
     }
 }
 
-/// A case: who does what, in which order.
+/// A test case: the calls of all processes, in order.
 #[derive(Clone)]
 pub struct Program {
     pub object: Object,
-    /// The process and what it does, in the order in which they are let go.
+    /// A process and its call, in the order in which the driver starts them.
     pub steps: Vec<(usize, Call)>,
 }
 
 impl fmt::Debug for Program {
-    /// A timetable: a column for each process, a row for each step.
+    /// Prints a timetable: a column for each process, a row for each step.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Object {
             kind,
@@ -229,7 +230,7 @@ fn objects(kind: Kind) -> impl Strategy<Value = Object> {
         Kind::Semaphore => 0..=4,
         _ => 1..=64usize,
     };
-    // Small ones fill up; large ones go round.
+    // Small objects fill up; large ones wrap around.
     let capacity = prop_oneof![3 => capacity.clone().prop_map(|n| n.min(3)), 1 => capacity];
     let flags = any::<[bool; 2]>();
     (capacity, flags, 2..=6usize).prop_map(move |(capacity, [large, batches], processes)| Object {
@@ -258,7 +259,7 @@ fn calls(kind: Kind) -> BoxedStrategy<Call> {
             prop_oneof![waits().prop_map(Call::Write), waits().prop_map(Call::Read)].boxed()
         }
         Kind::Queue => prop_oneof![
-            6 => (1..=3_i64, 8..=LONGEST, waits())
+            6 => (1..=3_i64, 8..=MAX_LENGTH, waits())
                 .prop_map(|(kind, length, wait)| Call::Post(kind, 0, length, wait)),
             6 => (-3..=3_i64, waits()).prop_map(|(select, wait)| Call::Fetch(select, wait)),
             1 => Just(Call::Len),
@@ -275,8 +276,8 @@ fn calls(kind: Kind) -> BoxedStrategy<Call> {
     }
 }
 
-/// What is asked for by a number as of `msgrcv(2)`.
-pub fn selected(select: i64) -> Select {
+/// Parses a selection as in `msgrcv(2)`.
+pub fn parse_select(select: i64) -> Select {
     let kind = |number| MessageType::new(number).expect("positive");
     match select {
         0 => Select::First,
@@ -285,19 +286,19 @@ pub fn selected(select: i64) -> Select {
     }
 }
 
-/// Any program for an object of this kind.
+/// Generates programs for an object of this kind.
 pub fn programs(kind: Kind) -> impl Strategy<Value = Program> {
     objects(kind).prop_flat_map(move |object| {
         let step = (0..object.processes, calls(kind));
         proptest::collection::vec(step, 1..40).prop_map(move |steps| Program {
             object,
-            steps: numbered(steps),
+            steps: number_items(steps),
         })
     })
 }
 
-/// Gives each item that is sent a number of its own.
-fn numbered(mut steps: Vec<(usize, Call)>) -> Vec<(usize, Call)> {
+/// Gives each sent item a distinct number.
+fn number_items(mut steps: Vec<(usize, Call)>) -> Vec<(usize, Call)> {
     let mut next = 0;
     for (_, call) in &mut steps {
         if let Call::Send(item, _) | Call::Post(_, item, ..) = call {

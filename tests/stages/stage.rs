@@ -1,4 +1,4 @@
-//! The stages of threads and of processes: every scenario of the contracts, many times.
+//! The stages of threads and processes, which run every scenario of the contracts many times.
 
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT, inherited};
@@ -11,11 +11,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::Instant;
 
-/// Starting participants once shows many interleavings: they go through that many rounds.
+/// Rounds per start of the participants, so each start covers many interleavings.
 const ROUNDS: usize = 2_000;
 
-/// A state of its own for each round, and a gate at which its participants wait for each other:
-/// otherwise the first one would be through with all rounds before the second has begun.
+/// A state for each round, and a gate at which its participants meet. Without the gate, the first
+/// participant would finish all rounds before the second begins.
 #[repr(C)]
 #[derive(ShmSafe)]
 pub struct Round<S> {
@@ -24,24 +24,24 @@ pub struct Round<S> {
 }
 
 impl<S> Round<S> {
-    /// Plays one part of the scenario, together with all others.
-    pub fn play(&self, scenario: &Scenario<S>, part: usize) {
+    /// Runs one participant of the scenario, concurrently with all others.
+    pub fn run_participant(&self, scenario: &Scenario<S>, participant: usize) {
         let deadline = Instant::now() + TIMEOUT;
         let all = scenario.participants.len() as u32;
-        // The gate orders nothing; what orders is the primitive.
+        // Relaxed: the primitive under test must order accesses, not the gate.
         let mut arrived = self.arrived.fetch_add(1, Relaxed) + 1;
         while arrived < all {
             assert!(
                 Instant::now() < deadline,
-                "{arrived} of {all} came to the gate"
+                "{arrived} of {all} participants arrived at the gate"
             );
             std::thread::yield_now();
             arrived = self.arrived.load(Relaxed);
         }
-        scenario.participants[part](&self.state);
+        scenario.participants[participant](&self.state);
     }
 
-    /// Looks at what all participants have left.
+    /// Checks the state after all participants have finished.
     pub fn verify(&self, scenario: &Scenario<S>) {
         (scenario.verify)(&self.state);
     }
@@ -63,7 +63,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// What the scenarios are called.
+/// Collects the names of the scenarios.
 pub struct Names(pub Vec<String>);
 
 impl Stage for Names {
@@ -71,14 +71,14 @@ impl Stage for Names {
         let state = std::any::type_name::<S>();
         let state: String = state
             .split_inclusive(['<', ',', ';', ' ', '[', '('])
-            .map(|part| part.rsplit("::").next().unwrap_or(part))
+            .map(|participant| participant.rsplit("::").next().unwrap_or(participant))
             .collect();
         let count = scenario.participants.len();
         self.0.push(format!("{}/{count} of {state}", scenario.name));
     }
 }
 
-/// One scenario of all.
+/// Runs only the scenario with this index.
 pub struct Only<T> {
     index: usize,
     next: usize,
@@ -109,31 +109,33 @@ struct Threads;
 impl Stage for Threads {
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>) {
         let rounds: Vec<Round<S>> = (0..ROUNDS).map(|_| Round::initial()).collect();
-        // Leaked, since a thread that never ends cannot be joined, and may not outlive them.
+        // Leaked, because a thread that hangs must not outlive what it uses.
         let (rounds, scenario) = (&*rounds.leak(), &*Box::leak(Box::new(scenario)));
         let (report, reports) = mpsc::channel();
-        for part in 0..scenario.participants.len() {
+        for participant in 0..scenario.participants.len() {
             let report = report.clone();
             std::thread::spawn(move || {
-                let played = catch_unwind(AssertUnwindSafe(|| {
-                    rounds.iter().for_each(|round| round.play(scenario, part));
+                let run_result = catch_unwind(AssertUnwindSafe(|| {
+                    rounds
+                        .iter()
+                        .for_each(|round| round.run_participant(scenario, participant));
                 }));
-                let _ = report.send(played.is_ok());
+                let _ = report.send(run_result.is_ok());
             });
         }
         let deadline = Instant::now() + TIMEOUT;
         for ended in 0..scenario.participants.len() {
             let left = deadline.saturating_duration_since(Instant::now());
             match reports.recv_timeout(left) {
-                Ok(played) => assert!(played, "a participant of {} failed", scenario.name),
-                Err(_) => panic!("only {ended} participants of {} have ended", scenario.name),
+                Ok(run_result) => assert!(run_result, "a participant of {} failed", scenario.name),
+                Err(_) => panic!("only {ended} participants of {} ended", scenario.name),
             }
         }
         rounds.iter().for_each(|round| round.verify(scenario));
     }
 }
 
-/// Runs the participants as processes; `index` is the number of the scenario.
+/// Runs the participants as processes. `index` is the index of the scenario.
 struct Processes {
     index: usize,
 }
@@ -142,32 +144,34 @@ impl Stage for Processes {
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>) {
         let size = size_of::<Round<S>>() * ROUNDS;
         let region = Region::memfd("stage", size).expect("memory for the rounds");
-        let rounds: &[Round<S>] = region.create("rounds", ROUNDS).expect("room for them");
+        let rounds: &[Round<S>] = region
+            .create("rounds", ROUNDS)
+            .expect("the region has room");
         let actors: Vec<Actor> = (0..scenario.participants.len())
-            .map(|part| Actor::start(&region, &role(self.index, part)))
+            .map(|participant| Actor::start(&region, &role(self.index, participant)))
             .collect();
         let deadline = Instant::now() + TIMEOUT;
-        for (part, mut actor) in actors.into_iter().enumerate() {
+        for (participant, mut actor) in actors.into_iter().enumerate() {
             let ended = actor.reply(deadline).and_then(|_| actor.end(deadline));
             if let Err(problem) = ended {
-                panic!("participant {part} of {}: {problem}", scenario.name);
+                panic!("participant {participant} of {}: {problem}", scenario.name);
             }
         }
         rounds.iter().for_each(|round| round.verify(&scenario));
     }
 }
 
-fn role(index: usize, part: usize) -> [String; 3] {
-    ["stage".into(), index.to_string(), part.to_string()]
+fn role(index: usize, participant: usize) -> [String; 3] {
+    ["stage".into(), index.to_string(), participant.to_string()]
 }
 
-/// In an actor: plays one participant of one scenario through all states.
-pub fn play(descriptor: &str, index: usize, part: usize) -> bool {
+/// Runs one participant of one scenario through all rounds in an actor.
+pub fn run_actor(descriptor: &str, index: usize, participant: usize) -> bool {
     let region = inherited(descriptor);
     let passed = Cell::new(false);
-    let stage = Part {
+    let stage = ParticipantStage {
         region: &region,
-        part,
+        participant,
         passed: &passed,
     };
     contract::all(&mut Only::new(index, stage));
@@ -175,23 +179,23 @@ pub fn play(descriptor: &str, index: usize, part: usize) -> bool {
     passed.get()
 }
 
-struct Part<'a> {
+struct ParticipantStage<'a> {
     region: &'a Region,
-    part: usize,
+    participant: usize,
     passed: &'a Cell<bool>,
 }
 
-impl Stage for Part<'_> {
+impl Stage for ParticipantStage<'_> {
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>) {
-        let played = catch_unwind(AssertUnwindSafe(|| {
+        let run_result = catch_unwind(AssertUnwindSafe(|| {
             let rounds: &[Round<S>] = self
                 .region
                 .attach("rounds")
-                .expect("the driver creates them");
+                .expect("the driver creates the rounds");
             for round in rounds {
-                round.play(&scenario, self.part);
+                round.run_participant(&scenario, self.participant);
             }
         }));
-        self.passed.set(played.is_ok());
+        self.passed.set(run_result.is_ok());
     }
 }

@@ -1,12 +1,12 @@
-//! Stepped runs: the driver lets one process do one thing at a time.
+//! Stepped runs: the driver starts one call of one process at a time.
 //!
-//! After each step the specification says which calls must have ended and which must be waiting.
-//! The driver collects exactly the former, and sees in /proc that the latter sleep. Where any of
-//! several waiters may be the one that goes on, every possibility is followed.
+//! After each step the specification determines which calls must end and which must wait. The
+//! driver collects exactly the former, and checks in /proc that the latter sleep. If any of several
+//! waiters may proceed, the driver follows every possibility.
 
-use super::actor::outcome;
+use super::actor::from_text;
 use super::harness::Test;
-use super::object::{self, Find};
+use super::object::{self, Open};
 use super::process::{Actor, TIMEOUT, readable};
 use super::program::{Call, Kind, Object, Program, Wait, programs};
 use super::property;
@@ -15,8 +15,8 @@ use interlatch_contract::specification::{Outcome, SequentialState};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
-/// A property for each kind of object, but a message queue: of its waiters, who wait for different things,
-/// a different number may go on, depending on which of them does first.
+/// A property for each kind of object except a message queue. The waiters of a queue wait for
+/// different messages, so the number that proceeds depends on which waiter is first.
 pub fn tests() -> Vec<Test> {
     Kind::ALL
         .into_iter()
@@ -35,16 +35,16 @@ type Completions = BTreeMap<usize, Outcome>;
 struct Driver {
     object: Object,
     actors: Vec<Actor>,
-    /// The states that the object may be in.
+    /// The possible states of the object.
     states: HashSet<SequentialState>,
-    /// The calls that have not ended.
+    /// The calls that have not returned.
     pending: BTreeMap<usize, Call>,
-    ends: Ends,
+    capabilities: Capabilities,
 }
 
-/// What an actor may still do: it owns a lock or not, and has handles or not.
-struct Ends {
-    holder: Option<usize>,
+/// The owner of the lock, and the handles that each actor still has.
+struct Capabilities {
+    owner: Option<usize>,
     sending: Vec<bool>,
     receiving: Vec<bool>,
 }
@@ -54,10 +54,10 @@ impl Driver {
         let object = program.object;
         let region = Region::memfd("stepped", object::size(&object)).map_err(|e| e.to_string())?;
         let _gate: &Semaphore = region.create("gate", ()).map_err(|e| e.to_string())?;
-        object::find(&region, &object, Find::Create).map_err(|e| e.to_string())?;
+        object::open(&region, &object, Open::Create).map_err(|e| e.to_string())?;
         let mut driver = Self::new(object, start(&region, &object)?);
         for (row, (process, call)) in program.steps.iter().enumerate() {
-            if driver.can(*process, *call) {
+            if driver.can_perform(*process, *call) {
                 driver.step(*process, *call).map_err(|problem| {
                     format!("step {row}, process {process}: {call}: {problem}")
                 })?;
@@ -67,8 +67,8 @@ impl Driver {
     }
 
     fn new(object: Object, actors: Vec<Actor>) -> Self {
-        let ends = Ends {
-            holder: None,
+        let capabilities = Capabilities {
+            owner: None,
             sending: vec![true; object.processes],
             receiving: vec![true; object.processes],
         };
@@ -78,21 +78,22 @@ impl Driver {
             actors,
             states,
             pending: BTreeMap::new(),
-            ends,
+            capabilities,
         }
     }
 
-    /// Whether the call makes sense: the process waits for nothing, and has what it needs.
-    fn can(&self, process: usize, call: Call) -> bool {
+    /// Returns whether the process can perform the call: it does not wait, and has the lock or
+    /// handle.
+    fn can_perform(&self, process: usize, call: Call) -> bool {
         if self.pending.contains_key(&process) {
             return false;
         }
         let is_lock = self.object.kind == Kind::Lock;
         match call {
-            Call::Acquire(_) => !is_lock || self.ends.holder != Some(process),
-            Call::Release(_) => !is_lock || self.ends.holder == Some(process),
-            Call::Send(..) | Call::CloseSending => self.ends.sending[process],
-            Call::Recv(_) | Call::CloseReceiving => self.ends.receiving[process],
+            Call::Acquire(_) => !is_lock || self.capabilities.owner != Some(process),
+            Call::Release(_) => !is_lock || self.capabilities.owner == Some(process),
+            Call::Send(..) | Call::CloseSending => self.capabilities.sending[process],
+            Call::Recv(_) | Call::CloseReceiving => self.capabilities.receiving[process],
             _ => true,
         }
     }
@@ -102,56 +103,61 @@ impl Driver {
         self.actors[process].tell(&line);
         self.pending.insert(process, call);
         let possible = self.possibilities();
-        let counts: HashSet<usize> = possible.iter().map(|(_, ended)| ended.len()).collect();
+        let counts: HashSet<usize> = possible
+            .iter()
+            .map(|(_, completed)| completed.len())
+            .collect();
         assert_eq!(
             counts.len(),
             1,
-            "the specification says how many go on: {possible:?}"
+            "the specification determines how many calls end: {possible:?}"
         );
         let expected = counts.into_iter().next().unwrap_or(0);
-        let ended = self.collect(expected)?;
+        let completed = self.collect(expected)?;
         self.states = possible
             .into_iter()
-            .filter(|(_, completions)| *completions == ended)
+            .filter(|(_, completions)| *completions == completed)
             .map(|(state, _)| state)
             .collect();
         if self.states.is_empty() {
-            return Err(format!(
-                "ended as {ended:?}, which the specification does not allow"
-            ));
+            return Err(format!("the specification does not allow {completed:?}"));
         }
-        self.note(&ended);
+        self.update_capabilities(&completed);
         self.check_sleepers()
     }
 
-    /// Every way in which the pending calls can go on until none can: the state, and who ended how.
+    /// Every way in which the pending calls can proceed until none can: the final state and the
+    /// outcomes by process.
     fn possibilities(&self) -> HashSet<(SequentialState, Vec<(usize, Outcome)>)> {
         let mut found = HashSet::new();
-        let begin = self
+        let initial = self
             .states
             .iter()
             .map(|state| (state.clone(), Completions::new()));
-        let mut open: Vec<(SequentialState, Completions)> = begin.collect();
+        let mut unexplored: Vec<(SequentialState, Completions)> = initial.collect();
         let mut seen = HashSet::new();
-        while let Some((state, ended)) = open.pop() {
-            let list: Vec<(usize, Outcome)> = ended.iter().map(|(who, how)| (*who, *how)).collect();
+        while let Some((state, completed)) = unexplored.pop() {
+            let list: Vec<(usize, Outcome)> = completed
+                .iter()
+                .map(|(process, outcome)| (*process, *outcome))
+                .collect();
             if !seen.insert((state.clone(), list.clone())) {
                 continue;
             }
             let mut stuck = true;
-            for (who, call) in self
+            for (process, call) in self
                 .pending
                 .iter()
-                .filter(|(who, _)| !ended.contains_key(who))
+                .filter(|(process, _)| !completed.contains_key(process))
             {
                 let (outcome, next) = state.apply(call.operation());
                 if outcome == Outcome::WouldBlock && call.wait() == Wait::Forever {
                     continue;
                 }
                 stuck = false;
-                let mut ended = ended.clone();
-                ended.insert(*who, outcome);
-                open.push((next, ended));
+                let mut completed = completed.clone();
+                completed.insert(*process, outcome);
+                unexplored.push((next, completed));
             }
             if stuck {
                 found.insert((state, list));
@@ -160,77 +166,89 @@ impl Driver {
         found
     }
 
-    /// That many replies.
+    /// Collects this many replies.
     fn collect(&mut self, expected: usize) -> Result<Vec<(usize, Outcome)>, String> {
         let deadline = Instant::now() + TIMEOUT;
-        let mut ended = Completions::new();
-        while ended.len() < expected {
+        let mut completed = Completions::new();
+        while completed.len() < expected {
             let waiting: Vec<usize> = self
                 .pending
                 .keys()
                 .copied()
-                .filter(|who| !ended.contains_key(who))
+                .filter(|process| !completed.contains_key(process))
                 .collect();
-            let actors: Vec<&Actor> = waiting.iter().map(|who| &self.actors[*who]).collect();
+            let actors: Vec<&Actor> = waiting
+                .iter()
+                .map(|process| &self.actors[*process])
+                .collect();
             let ready = readable(&actors, deadline);
             if !ready.contains(&true) {
-                return Err(self.nobody_goes_on(expected, &ended));
+                return Err(self.describe_hang(expected, &completed));
             }
-            for (who, _) in waiting.into_iter().zip(ready).filter(|(_, ready)| *ready) {
-                let reply = self.actors[who].reply(deadline)?;
-                let outcome = outcome(&reply).ok_or_else(|| format!("it said {reply:?}"))?;
-                ended.insert(who, outcome);
+            for (process, _) in waiting.into_iter().zip(ready).filter(|(_, ready)| *ready) {
+                let reply = self.actors[process].reply(deadline)?;
+                let outcome =
+                    from_text(&reply).ok_or_else(|| format!("unknown reply {reply:?}"))?;
+                completed.insert(process, outcome);
             }
         }
-        Ok(ended.into_iter().collect())
+        Ok(completed.into_iter().collect())
     }
 
-    fn nobody_goes_on(&self, expected: usize, ended: &Completions) -> String {
+    fn describe_hang(&self, expected: usize, completed: &Completions) -> String {
         let mut text = format!(
-            "{expected} calls have to end, {} did: {ended:?}",
-            ended.len()
+            "{expected} calls must end, {} ended: {completed:?}",
+            completed.len()
         );
-        for (who, call) in self
+        for (process, call) in self
             .pending
             .iter()
-            .filter(|(who, _)| !ended.contains_key(who))
+            .filter(|(process, _)| !completed.contains_key(process))
         {
-            let stands = self.actors[*who].kernel_state();
-            text.push_str(&format!("; process {who} is in `{call}`: {stands}"));
+            let kernel_state = self.actors[*process].kernel_state();
+            text.push_str(&format!(
+                "; process {process} is in `{call}`: {kernel_state}"
+            ));
         }
         text
     }
 
-    fn note(&mut self, ended: &[(usize, Outcome)]) {
-        let calls: Vec<(usize, Call, Outcome)> = ended
+    fn update_capabilities(&mut self, completed: &[(usize, Outcome)]) {
+        let calls: Vec<(usize, Call, Outcome)> = completed
             .iter()
-            .filter_map(|(who, outcome)| Some((*who, self.pending.remove(who)?, *outcome)))
+            .filter_map(|(process, outcome)| {
+                Some((*process, self.pending.remove(process)?, *outcome))
+            })
             .collect();
-        // An unlock comes before the lock that it lets go.
+        // An unlock precedes the lock that it enables.
         if calls
             .iter()
             .any(|(_, call, _)| matches!(call, Call::Release(_)))
         {
-            self.ends.holder = None;
+            self.capabilities.owner = None;
         }
-        for (who, call, outcome) in calls {
+        for (process, call, outcome) in calls {
             match call {
-                Call::Acquire(_) if outcome == Outcome::Done => self.ends.holder = Some(who),
-                Call::CloseSending => self.ends.sending[who] = false,
-                Call::CloseReceiving => self.ends.receiving[who] = false,
+                Call::Acquire(_) if outcome == Outcome::Done => {
+                    self.capabilities.owner = Some(process)
+                }
+                Call::CloseSending => self.capabilities.sending[process] = false,
+                Call::CloseReceiving => self.capabilities.receiving[process] = false,
                 _ => {}
             }
         }
     }
 
-    /// Whoever has to wait sleeps in the kernel, and does not spin or fail in silence.
+    /// Checks that every pending call sleeps in the kernel instead of spinning.
     fn check_sleepers(&self) -> Result<(), String> {
         let deadline = Instant::now() + TIMEOUT;
-        for (who, call) in &self.pending {
-            while self.actors[*who].sleeps_on_futex() == Some(false) {
+        for (process, call) in &self.pending {
+            while self.actors[*process].sleeps_on_futex() == Some(false) {
                 if Instant::now() > deadline {
-                    let stands = self.actors[*who].kernel_state();
-                    return Err(format!("process {who} should sleep in `{call}`: {stands}"));
+                    let kernel_state = self.actors[*process].kernel_state();
+                    return Err(format!(
+                        "process {process} should sleep in `{call}`: {kernel_state}"
+                    ));
                 }
                 std::thread::yield_now();
             }
@@ -239,7 +257,7 @@ impl Driver {
     }
 }
 
-/// Starts the actors; all of them have attached when this returns.
+/// Starts the actors, and returns when all have attached.
 fn start(region: &Region, object: &Object) -> Result<Vec<Actor>, String> {
     let object_text = serde_json::to_string(object).map_err(|error| error.to_string())?;
     let mut actors: Vec<Actor> = (0..object.processes)

@@ -181,7 +181,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     ///
     /// # Errors
     /// Fails if a faulty peer wrote an invalid limit.
-    #[cfg_attr(loom, allow(dead_code, reason = "models have no regions"))]
+    #[allow(dead_code, reason = "models have no regions")]
     pub fn limit(&self) -> Result<GrowthLimit, ConfigError> {
         // SAFETY: no process writes the limit after construction, except a faulty peer: the read is
         // volatile, so it yields one value.
@@ -370,7 +370,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     }
 
     /// Returns the number of segments; `None` if the calling thread cannot take the lock.
-    #[cfg_attr(loom, allow(dead_code, reason = "models have no regions"))]
+    #[allow(dead_code, reason = "models have no regions")]
     pub fn usage(&self, limit: GrowthLimit) -> Option<Usage> {
         let guard = self.lock_with(Timeout::Infinite).ok()?;
         let (first, last) = self.linked(limit, &guard);
@@ -381,7 +381,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     }
 
     /// Returns the number of items; `None` if the lock or a segment is not available.
-    #[cfg_attr(loom, allow(dead_code, reason = "models have no regions"))]
+    #[allow(dead_code, reason = "models have no regions")]
     pub fn count<G: Segments<Item = T>>(&self, segments: &G) -> Option<usize> {
         let guard = self.lock_with(Timeout::Infinite).ok()?;
         let limit = segments.limit();

@@ -1,4 +1,4 @@
-//! It points to the heap of one process.
+//! A `Box` points to the heap of one process.
 
 use interlatch::channel::Slot;
 use interlatch::{MonitorBuffer, Region};

@@ -1,4 +1,4 @@
-//! What zerocopy's derives mark may be shared.
+//! A struct with the derives of zerocopy may be shared.
 
 use interlatch::channel::Slot;
 use interlatch::{Channel, Mutex, Region, RobustMonitorBuffer, RobustMutex, ShmType};

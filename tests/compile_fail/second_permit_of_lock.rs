@@ -1,4 +1,4 @@
-//! Whoever released a permit of a lock would let two hold it.
+//! A second permit would let two threads hold the lock.
 
 use interlatch::sync::{RawSemaphore, SemaphoreLock};
 

@@ -1,7 +1,8 @@
-//! The operations of pipes, rendezvous, queues that grow, and loans that a child is killed in.
+//! The swept operations of pipes, rendezvous, segment lists, unbounded buffers and loans.
 
-use super::process::TIMEOUT;
-use super::sweep::{NOTHING, Objects, Operation, holds_one_of, put_in};
+use super::buffers::{contains_one_of, send_one};
+use super::{NO_OPERATION, Objects, Operation};
+use crate::process::TIMEOUT;
 use interlatch::channel::Unregistered;
 use interlatch::channel::{GrowthLimit, RecvTimeoutError, SendTimeoutError, Slot, TryRecvError};
 use interlatch::platform::AtomicU64;
@@ -13,22 +14,22 @@ use std::io::Write;
 use std::time::Instant;
 
 pub type Pipe = BytePipe<[Slot<u8>; CAPACITY], 2>;
-pub type Meeting = Rendezvous<u64, 2>;
-/// With segments of one item, of which there are two at most.
-pub type Linked = PooledList;
+pub type U64Rendezvous = Rendezvous<u64, 2>;
+/// At most two segments of one item each.
+pub type SegmentPool = PooledList;
 
 const CAPACITY: usize = 4;
 
 pub fn operations() -> Vec<Operation> {
-    let mut all = Vec::from(on_a_pipe());
-    all.extend(at_a_rendezvous());
-    all.extend(on_a_chain());
-    all.extend(on_named_segments());
-    all.extend(of_loans());
+    let mut all = Vec::from(pipe_operations());
+    all.extend(rendezvous_operations());
+    all.extend(segment_operations());
+    all.extend(unbounded_operations());
+    all.extend(loan_operations());
     all
 }
 
-/// What happens the first time only is done once.
+/// Runs one-time initialization, which is not swept.
 pub fn warm(objects: &Objects) {
     write(objects, b"a");
     read(objects, b"a");
@@ -39,52 +40,52 @@ pub fn warm(objects: &Objects) {
             .recv_unregistered(Timeout::NonBlocking)
             .is_err()
     );
-    has_links(objects, &[&[]]);
+    contains_items(objects, &[&[]]);
 }
 
 fn timeout() -> Timeout {
     Timeout::after(TIMEOUT)
 }
 
-fn on_a_pipe() -> [Operation; 5] {
+fn pipe_operations() -> [Operation; 5] {
     const PIPE: Operation = Operation {
-        on: "byte pipe: ",
-        ..NOTHING
+        object: "byte pipe: ",
+        ..NO_OPERATION
     };
     [
         Operation {
             name: "write",
             perform: |objects| write(objects, b"abc"),
-            check: |objects| has_bytes(objects, &[b"", b"abc"]),
+            check: |objects| contains_bytes(objects, &[b"", b"abc"]),
             ..PIPE
         },
         Operation {
             name: "read",
             prepare: |objects| write(objects, b"abc"),
             perform: |objects| read(objects, b"ab"),
-            check: |objects| has_bytes(objects, &[b"abc", b"c"]),
+            check: |objects| contains_bytes(objects, &[b"abc", b"c"]),
             ..PIPE
         },
         Operation {
             name: "write that waits",
             prepare: |objects| write(objects, b"abc"),
             perform: |objects| write(objects, b"de"),
-            forget_range: |objects| read(objects, b"ab"),
-            check: |objects| has_bytes(objects, &[b"abc", b"c", b"cde"]),
+            unblock: |objects| read(objects, b"ab"),
+            check: |objects| contains_bytes(objects, &[b"abc", b"c", b"cde"]),
             ..PIPE
         },
         Operation {
             name: "read that waits",
             perform: |objects| read(objects, b"ab"),
-            forget_range: |objects| write(objects, b"ab"),
-            check: |objects| has_bytes(objects, &[b"", b"ab"]),
+            unblock: |objects| write(objects, b"ab"),
+            check: |objects| contains_bytes(objects, &[b"", b"ab"]),
             ..PIPE
         },
         Operation {
             name: "writer, a large write",
             perform: write_all,
-            beside: read_to_the_end,
-            // Should the child have died before it came, the stream begins and ends here.
+            peer: read_to_the_end,
+            // If the child was killed before it attached, the stream begins and ends here.
             check: |objects| drop(objects.pipe.sender()),
             ..PIPE
         },
@@ -93,118 +94,128 @@ fn on_a_pipe() -> [Operation; 5] {
 
 fn write(objects: &Objects, bytes: &[u8]) {
     let written = objects.pipe.write_unregistered(bytes, timeout());
-    assert_eq!(written, Ok(bytes.len()), "there is room");
+    assert_eq!(written, Ok(bytes.len()), "the pipe has room");
 }
 
-/// So many, and these.
+/// Reads as many bytes as `expected` has, and compares them.
 fn read(objects: &Objects, expected: &[u8]) {
     let mut bytes = [0; CAPACITY];
     let bytes = &mut bytes[..expected.len()];
     let read = objects.pipe.read_unregistered(bytes, timeout());
-    assert_eq!(read, Ok(expected.len()), "they were written");
+    assert_eq!(read, Ok(expected.len()), "the bytes were written");
     assert_eq!(bytes, expected);
 }
 
-/// More than fit.
+/// More bytes than the pipe holds.
 const MANY: &[u8] = b"abcdef";
 
 fn write_all(objects: &Objects) {
     if let Ok(mut writer) = objects.pipe.sender() {
-        writer.write_all(MANY).expect("somebody reads");
+        writer.write_all(MANY).expect("a reader is attached");
         objects.sent.store(MANY.len() as u64, Relaxed);
     }
 }
 
 fn read_to_the_end(objects: &Objects) {
-    let reader = objects.pipe.receiver().expect("the first");
+    let reader = objects
+        .pipe
+        .receiver()
+        .expect("no other reader is attached");
     let (mut all, mut piece) = (Vec::new(), [0; 3]);
     loop {
         let count = reader.read_with(&mut piece, timeout());
-        match count.expect("the stream goes on, or ends") {
+        match count.expect("the stream continues or ends") {
             0 => break,
             count => all.extend_from_slice(&piece[..count]),
         }
     }
-    assert!(MANY.starts_with(&all), "torn: {all:?}");
+    assert!(MANY.starts_with(&all), "torn write: {all:?}");
     assert!(
         all.len() as u64 >= objects.sent.load(Relaxed),
-        "lost: {all:?}"
+        "lost bytes: {all:?}"
     );
 }
 
-/// The bytes are one of these, and there is as much room as ever.
-fn has_bytes(objects: &Objects, texts: &[&[u8]]) {
+/// Checks that the bytes are one of these texts and that no capacity is lost.
+fn contains_bytes(objects: &Objects, texts: &[&[u8]]) {
     let mut bytes = [0; CAPACITY + 1];
     let drain = |bytes: &mut [u8]| match objects.pipe.read_unregistered(bytes, Timeout::NonBlocking)
     {
         Err(RecvTimeoutError::Timeout) => 0,
-        read => read.expect("the lock is to be had"),
+        read => read.expect("the lock is available"),
     };
     let count = drain(&mut bytes);
     let found = &bytes[..count];
-    assert!(texts.contains(&found), "{found:?} is none of {texts:?}");
+    assert!(texts.contains(&found), "{found:?} is not in {texts:?}");
     write(objects, b"wxyz");
     let more = objects.pipe.write_unregistered(b"!", Timeout::NonBlocking);
-    assert_eq!(more, Err(SendTimeoutError::Timeout(())), "it is full");
+    assert_eq!(more, Err(SendTimeoutError::Timeout(())), "the pipe is full");
     assert_eq!(drain(&mut bytes), CAPACITY);
     assert_eq!(&bytes[..CAPACITY], b"wxyz");
 }
 
 const ITEM: u64 = 7;
 
-fn at_a_rendezvous() -> [Operation; 4] {
+fn rendezvous_operations() -> [Operation; 4] {
     const MEETING: Operation = Operation {
-        on: "rendezvous: ",
-        ..NOTHING
+        object: "rendezvous: ",
+        ..NO_OPERATION
     };
     [
         Operation {
             name: "send that waits for a receiver",
             perform: |objects| send(objects, ITEM),
-            forget_range: |objects| assert_eq!(take_now(objects), Some(ITEM), "it is offered"),
+            unblock: |objects| assert_eq!(receive_now(objects), Some(ITEM), "the child offers it"),
             check: |objects| {
-                assert_eq!(take_now(objects), None, "it was taken or withdrawn");
+                assert_eq!(
+                    receive_now(objects),
+                    None,
+                    "the item was received or withdrawn"
+                );
                 passes_an_item(objects);
             },
             ..MEETING
         },
         Operation {
-            name: "recv that an item is given to",
+            name: "recv before a sender arrives",
             perform: |objects| receive(objects, ITEM),
-            forget_range: |objects| {
+            unblock: |objects| {
                 let given = objects
                     .meeting
                     .send_unregistered(ITEM, Timeout::NonBlocking);
-                given.expect("somebody asks");
+                given.expect("a receiver waits");
             },
             check: |objects| {
                 let given = objects
                     .meeting
                     .send_unregistered(ITEM, Timeout::NonBlocking);
-                assert!(given.is_err(), "nobody asks any more");
+                assert!(given.is_err(), "no receiver waits any more");
                 passes_an_item(objects);
             },
             ..MEETING
         },
         Operation {
-            name: "recv of what is offered",
+            name: "recv of an offered item",
             perform: |objects| {
                 receive(objects, ITEM);
                 objects.queue.store(ITEM, Relaxed);
             },
-            beside: offer,
-            check: is_taken_once,
+            peer: offer,
+            check: is_received_once,
             ..MEETING
         },
         Operation {
             name: "accept, acknowledge",
             perform: |objects| {
                 let delivery = objects.meeting.accept_unregistered(timeout());
-                assert_eq!(delivery.expect("offered").acknowledge(), Ok(ITEM));
+                assert_eq!(
+                    delivery.expect("an item is offered").acknowledge(),
+                    Ok(ITEM)
+                );
                 objects.queue.store(ITEM, Relaxed);
             },
-            beside: offer,
-            check: is_taken_once,
+            peer: offer,
+            check: is_received_once,
             ..MEETING
         },
     ]
@@ -214,14 +225,14 @@ fn send(objects: &Objects, item: u64) {
     objects
         .meeting
         .send_unregistered(item, timeout())
-        .expect("taken");
+        .expect("a receiver takes the item");
 }
 
 fn receive(objects: &Objects, item: u64) {
     assert_eq!(objects.meeting.recv_unregistered(timeout()), Ok(item));
 }
 
-fn take_now(objects: &Objects) -> Option<u64> {
+fn receive_now(objects: &Objects) -> Option<u64> {
     objects.meeting.recv_unregistered(Timeout::NonBlocking).ok()
 }
 
@@ -230,16 +241,16 @@ fn offer(objects: &Objects) {
     objects.sent.store(ITEM, Relaxed);
 }
 
-/// By the child, or here if that died before.
-fn is_taken_once(objects: &Objects) {
+/// Checks that the child received the item, or that it can be received here.
+fn is_received_once(objects: &Objects) {
     let begin = Instant::now();
     let mut taken = u32::from(objects.queue.load(Relaxed) == ITEM);
     while objects.sent.load(Relaxed) != ITEM {
-        taken += u32::from(take_now(objects).is_some());
-        assert!(begin.elapsed() < TIMEOUT, "the sender hears nothing");
+        taken += u32::from(receive_now(objects).is_some());
+        assert!(begin.elapsed() < TIMEOUT, "the sender is not acknowledged");
         std::thread::yield_now();
     }
-    assert!(taken <= 1, "taken twice");
+    assert!(taken <= 1, "the item was received twice");
     passes_an_item(objects);
 }
 
@@ -250,71 +261,68 @@ fn passes_an_item(objects: &Objects) {
     });
 }
 
-fn on_a_chain() -> [Operation; 4] {
-    const CHAIN: Operation = Operation {
-        on: "chain: ",
-        ..NOTHING
+fn segment_operations() -> [Operation; 4] {
+    const SEGMENTS: Operation = Operation {
+        object: "segment list: ",
+        ..NO_OPERATION
     };
     [
         Operation {
-            name: "send, the first of all",
-            perform: |objects| link(objects, 1),
-            check: |objects| has_links(objects, &[&[], &[1]]),
-            ..CHAIN
+            name: "send the first item",
+            perform: |objects| send_item(objects, 1),
+            check: |objects| contains_items(objects, &[&[], &[1]]),
+            ..SEGMENTS
         },
         Operation {
             name: "send into another segment",
-            prepare: |objects| link(objects, 1),
-            perform: |objects| link(objects, 2),
-            check: |objects| has_links(objects, &[&[1], &[1, 2]]),
-            ..CHAIN
+            prepare: |objects| send_item(objects, 1),
+            perform: |objects| send_item(objects, 2),
+            check: |objects| contains_items(objects, &[&[1], &[1, 2]]),
+            ..SEGMENTS
         },
         Operation {
-            name: "take, the last of its segment",
-            prepare: |objects| (1..=2).for_each(|item| link(objects, item)),
+            name: "receive the last item of a segment",
+            prepare: |objects| (1..=2).for_each(|item| send_item(objects, item)),
             perform: |objects| assert_eq!(objects.chain.receive(timeout()), Ok(Some(1))),
-            check: |objects| has_links(objects, &[&[1, 2], &[2]]),
-            ..CHAIN
+            check: |objects| contains_items(objects, &[&[1, 2], &[2]]),
+            ..SEGMENTS
         },
         Operation {
-            name: "take that waits",
+            name: "receive that waits",
             perform: |objects| assert_eq!(objects.chain.receive(timeout()), Ok(Some(1))),
-            forget_range: |objects| link(objects, 1),
-            check: |objects| has_links(objects, &[&[], &[1]]),
-            ..CHAIN
+            unblock: |objects| send_item(objects, 1),
+            check: |objects| contains_items(objects, &[&[], &[1]]),
+            ..SEGMENTS
         },
     ]
 }
 
-fn link(objects: &Objects, item: u64) {
-    assert!(objects.chain.send(item), "there is room");
+fn send_item(objects: &Objects, item: u64) {
+    assert!(objects.chain.send(item), "the pipe has room");
 }
 
-/// The items are one of these lists, and there is as much room as ever.
-fn has_links(objects: &Objects, lists: &[&[u64]]) {
+/// Checks that the items are one of these lists and that no capacity is lost.
+fn contains_items(objects: &Objects, lists: &[&[u64]]) {
     let next = || {
         objects
             .chain
             .receive(Timeout::NonBlocking)
-            .expect("nobody has closed it")
+            .expect("the list is not closed")
     };
     let found: Vec<u64> = std::iter::from_fn(next).collect();
-    assert!(
-        lists.contains(&&found[..]),
-        "{found:?} is none of {lists:?}"
-    );
-    (8..=9).for_each(|item| link(objects, item));
-    assert!(!objects.chain.send(10), "it is at its limit");
+    assert!(lists.contains(&&found[..]), "{found:?} is not in {lists:?}");
+    (8..=9).for_each(|item| send_item(objects, item));
+    assert!(!objects.chain.send(10), "the list is at its limit");
     assert_eq!(std::iter::from_fn(next).collect::<Vec<_>>(), [8, 9]);
 }
 
-/// Of each operation most instructions are those that attach, make and remove regions.
-fn on_named_segments() -> [Operation; 2] {
+/// Most instructions of these operations create, attach and remove regions.
+fn unbounded_operations() -> [Operation; 2] {
     const NAMED: Operation = Operation {
-        on: "unbounded buffer: ",
+        object: "unbounded buffer: ",
         check: is_removed,
-        by_calls: true,
-        ..NOTHING
+        at_system_calls: true,
+        ..NO_OPERATION
     };
     [
         Operation {
@@ -322,35 +330,35 @@ fn on_named_segments() -> [Operation; 2] {
             prepare: |objects| create(objects, 0),
             perform: |objects| {
                 let queue = attach(objects);
-                let sender = queue.sender().expect("open");
-                sender.send(1).expect("room");
+                let sender = queue.sender().expect("the channel is open");
+                sender.send(1).expect("the buffer has room");
             },
-            beside: |objects| has_in_the_end(objects, &[&[], &[1]]),
+            peer: |objects| contains_after_death(objects, &[&[], &[1]]),
             ..NAMED
         },
         Operation {
-            name: "attach, receive the last of a segment",
+            name: "attach, receive the last item of a segment",
             prepare: |objects| create(objects, 2),
             perform: |objects| {
                 let queue = attach(objects);
-                let receiver = queue.receiver().expect("open");
+                let receiver = queue.receiver().expect("the channel is open");
                 assert_eq!(receiver.recv_with(timeout()).expect("an item"), 1);
             },
-            beside: |objects| has_in_the_end(objects, &[&[1, 2], &[2]]),
+            peer: |objects| contains_after_death(objects, &[&[1, 2], &[2]]),
             ..NAMED
         },
     ]
 }
 
-fn file_of(objects: &Objects) -> String {
+fn file_name(objects: &Objects) -> String {
     format!("interlatch-sweep-{:x}", objects.queue.load(Relaxed))
 }
 
-fn name_of(objects: &Objects) -> RegionName {
-    RegionName::posix(&file_of(objects)).expect("a name")
+fn region_name(objects: &Objects) -> RegionName {
+    RegionName::posix(&file_name(objects)).expect("a name")
 }
 
-/// A queue of one item to a segment. If there is one, nobody sends any more.
+/// Creates an unbounded buffer with one item per segment. After its items no sender is attached.
 fn create(objects: &Objects, items: u64) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = u64::from(std::process::id()) << 32 | NEXT.fetch_add(1, Relaxed);
@@ -359,26 +367,28 @@ fn create(objects: &Objects, items: u64) {
         items: 1,
         segments: 2,
     };
-    let queue = UnboundedBuffer::<u64>::create(&name_of(objects), growth).expect("a queue");
+    let queue = UnboundedBuffer::<u64>::create(&region_name(objects), growth)
+        .expect("the buffer can be created");
     if items > 0 {
-        let sender = queue.sender().expect("open");
-        (1..=items).for_each(|item| sender.send(item).expect("room"));
+        let sender = queue.sender().expect("the channel is open");
+        (1..=items).for_each(|item| sender.send(item).expect("the buffer has room"));
     }
 }
 
 fn attach(objects: &Objects) -> UnboundedBuffer<u64> {
-    UnboundedBuffer::attach(&name_of(objects)).expect("it is there")
+    UnboundedBuffer::attach(&region_name(objects)).expect("the buffer exists")
 }
 
-/// When the child is dead the items are one of these lists. Until then this is a receiver too, so that the queue
-/// has one after it.
-fn has_in_the_end(objects: &Objects, lists: &[&[u64]]) {
+/// Checks after the death of the child that the items are one of these lists. A second receiver
+/// stays attached until then, so the buffer stays open.
+fn contains_after_death(objects: &Objects, lists: &[&[u64]]) {
     let queue = attach(objects);
     let receiver = queue.receiver();
     while objects.is_over.load(Relaxed) == 0 {
         std::thread::yield_now();
     }
-    // If the child came and died before this one came, there is no receiver any more.
+    // If the child attached and died before this thread attached, the buffer is closed to
+    // receivers.
     let next = || match receiver.as_ref().ok()?.try_recv() {
         Ok(item) => Some(item),
         Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
@@ -387,56 +397,56 @@ fn has_in_the_end(objects: &Objects, lists: &[&[u64]]) {
     let found: Vec<u64> = std::iter::from_fn(next).collect();
     assert!(
         receiver.is_err() || lists.contains(&&found[..]),
-        "{found:?} is none of {lists:?}"
+        "{found:?} is not in {lists:?}"
     );
     objects.sent.store(1, Relaxed);
 }
 
-/// Of the queue no name is left.
+/// Checks that removal leaves no file of the buffer.
 fn is_removed(objects: &Objects) {
     let begin = Instant::now();
     while objects.sent.load(Relaxed) == 0 && begin.elapsed() < TIMEOUT {
         std::thread::yield_now();
     }
-    UnboundedBuffer::<u64>::remove(&name_of(objects)).expect("it is there");
+    UnboundedBuffer::<u64>::remove(&region_name(objects)).expect("the buffer exists");
     let files = std::fs::read_dir("/dev/shm")
-        .expect("it is there")
+        .expect("/dev/shm is readable")
         .flatten();
     let mut names = files.map(|file| file.file_name().to_string_lossy().into_owned());
-    let left = names.find(|name| name.starts_with(&file_of(objects)));
-    assert_eq!(left, None, "nothing is left");
+    let left = names.find(|name| name.starts_with(&file_name(objects)));
+    assert_eq!(left, None, "a file of the buffer is left");
 }
 
-fn of_loans() -> [Operation; 3] {
+fn loan_operations() -> [Operation; 3] {
     const LOAN: Operation = Operation {
-        on: "robust bounded buffer: ",
-        ..NOTHING
+        object: "robust bounded buffer: ",
+        ..NO_OPERATION
     };
     [
         Operation {
             name: "loan, fill, send",
             perform: |objects| {
-                let mut loan = objects.bounded.loan_with(timeout()).expect("a place");
+                let mut loan = objects.bounded.loan_with(timeout()).expect("a free slot");
                 *loan = 1;
-                loan.send().expect("it is this one's");
+                loan.send().expect("the loan is still owned");
             },
-            check: |objects| holds_one_of(&objects.bounded, &[&[], &[1]]),
+            check: |objects| contains_one_of(&objects.bounded, &[&[], &[1]]),
             ..LOAN
         },
         Operation {
-            name: "a loan given back",
+            name: "loan dropped",
             perform: |objects| drop(objects.bounded.loan_with(timeout())),
-            check: |objects| holds_one_of(&objects.bounded, &[&[]]),
+            check: |objects| contains_one_of(&objects.bounded, &[&[]]),
             ..LOAN
         },
         Operation {
             name: "borrow, read, drop",
-            prepare: |objects| put_in(&objects.bounded, 1),
+            prepare: |objects| send_one(&objects.bounded, 1),
             perform: |objects| {
                 let item = objects.bounded.borrow_with(timeout()).expect("an item");
                 assert_eq!(*item, 1);
             },
-            check: |objects| holds_one_of(&objects.bounded, &[&[], &[1]]),
+            check: |objects| contains_one_of(&objects.bounded, &[&[], &[1]]),
             ..LOAN
         },
     ]

@@ -1,4 +1,4 @@
-//! It points into one process.
+//! A reference points into one process.
 
 use interlatch::channel::Slot;
 use interlatch::{BoundedBuffer, Region};

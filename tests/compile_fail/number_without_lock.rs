@@ -1,4 +1,4 @@
-//! Others write it while this process reads it.
+//! A peer may write the number while this process reads it.
 
 use interlatch::Region;
 

@@ -1,6 +1,8 @@
-//! The sending of items that are too long to be copied under the lock of a buffer, and so by the steps of a loan.
+//! The swept operations of items that are too long for a copy under the lock of a buffer. The
+//! buffer sends them as it sends loans.
 
-use super::sweep::{NOTHING, Operation, holds_one_of, put_in, take_out};
+use super::buffers::{contains_one_of, recv_one, send_one};
+use super::{NO_OPERATION, Operation};
 use interlatch::RobustBoundedBuffer;
 use interlatch::ShmType;
 use interlatch::channel::TurnSlot;
@@ -9,7 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 pub type LongBounded = RobustBoundedBuffer<Long, [TurnSlot<Long>; 2]>;
 
-/// An item that is longer than those that are copied under the lock, of a number again and again.
+/// An item above the limit for a copy under the lock: one number, repeated.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, FromBytes, IntoBytes, Immutable, ShmType)]
 pub struct Long([u64; LENGTH]);
@@ -23,7 +25,7 @@ impl From<u64> for Long {
 }
 
 impl fmt::Debug for Long {
-    /// The number, unless it is torn.
+    /// Prints the number, or all words of a torn item.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self == Self::from(self.0[0]) {
             true => self.0[0].fmt(f),
@@ -32,25 +34,25 @@ impl fmt::Debug for Long {
     }
 }
 
-/// To send one is a turn, to receive it is as of a short one.
+/// The send operations only: long and short items are received by the same code.
 pub fn operations() -> [Operation; 2] {
     const LONG: Operation = Operation {
-        on: "robust bounded buffer, long items: ",
-        ..NOTHING
+        object: "robust bounded buffer, long items: ",
+        ..NO_OPERATION
     };
     [
         Operation {
             name: "send",
-            perform: |objects| put_in(&objects.long, 1),
-            check: |objects| holds_one_of(&objects.long, &[&[], &[1]]),
+            perform: |objects| send_one(&objects.long, 1),
+            check: |objects| contains_one_of(&objects.long, &[&[], &[1]]),
             ..LONG
         },
         Operation {
             name: "send that waits",
-            prepare: |objects| (1..=2).for_each(|item| put_in(&objects.long, item)),
-            perform: |objects| put_in(&objects.long, 3),
-            forget_range: |objects| take_out(&objects.long),
-            check: |objects| holds_one_of(&objects.long, &[&[1, 2], &[2], &[2, 3]]),
+            prepare: |objects| (1..=2).for_each(|item| send_one(&objects.long, item)),
+            perform: |objects| send_one(&objects.long, 3),
+            unblock: |objects| recv_one(&objects.long),
+            check: |objects| contains_one_of(&objects.long, &[&[1, 2], &[2], &[2, 3]]),
             ..LONG
         },
     ]

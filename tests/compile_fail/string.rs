@@ -1,4 +1,4 @@
-//! Its bytes lie on the heap of one process.
+//! A `String` points to the heap of one process.
 
 use interlatch::{Region, RobustMutex};
 

@@ -1,4 +1,4 @@
-//! The derive looks at each field.
+//! The derive checks each field.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
