@@ -79,7 +79,9 @@
 //!     let models = vec![
 //!         Model::new("small_lock", || excludes::<true>(2)),
 //!         Model::new("small_lock", || excludes::<true>(3)).bounded(3),
-//!         Model::broken("small_lock_without_wake", FailureKind::Deadlock, || excludes::<false>(2)),
+//!         Model::broken("small_lock_without_wake", FailureKind::Deadlock, || {
+//!             excludes::<false>(2)
+//!         }),
 //!     ];
 //!     Runner::new(models).run()
 //! }
@@ -106,15 +108,15 @@
 //! | [`Stage`] | an environment that runs scenarios in tests of your own, such as processes |
 //!
 //! # Verdicts
-//! | verdict | meaning | success |
+//! | verdict | success | meaning |
 //! | --- | --- | --- |
-//! | `exhaustive` | every execution of the model was explored | yes |
-//! | `bounded(p)` | every execution with at most *p* preemptions was explored | if *p* reaches the bound that the model requires |
-//! | `truncated` | the time limit ended the exploration | no |
-//! | `blind: ...` | loom is known to miss executions of this model; the text names the two source lines | no |
-//! | `stressed` | threads ran the model for a short time (a build without loom) | yes, but it proves little |
-//! | `caught: ...` | a model of a known bug failed as expected | yes |
-//! | `FAILED: ...` | the model failed, or failed in another way than expected | no |
+//! | `exhaustive` | yes | every execution was explored |
+//! | `bounded(p)` | from the required bound on | every execution with at most *p* preemptions |
+//! | `truncated` | no | the time limit ended the exploration |
+//! | `blind: ...` | no | loom is known to miss executions; the text names two source lines |
+//! | `stressed` | yes, of little value | threads ran the model for a moment, without loom |
+//! | `caught: ...` | yes | a model of a known bug failed as expected |
+//! | `FAILED: ...` | no | the model failed, or not as expected |
 //!
 //! A verdict is about one model: this scenario with this number of processes. A remark below the
 //! table names an imprecision of the engine that the model meets.
@@ -133,16 +135,22 @@
 //! The engine is loom 0.7.2. A model that meets one of these limits gets a `blind` verdict, a
 //! remark or a failure; litmus tests in the repository pin each limit.
 //!
-//! | limit | consequence and remedy |
-//! | --- | --- |
-//! | A thread that loads a word and then writes it hides earlier loads of that word by other threads. | The verdict is `blind`. Start with the write and use the value of a failed compare-exchange, or create the word with [`new_tracked`](interlatch::platform::new_tracked), which explores these loads at the price of more executions. |
-//! | SeqCst loads and stores act as acquire and release. | A remark. Do not rely on SeqCst accesses: use one word and a read-modify-write, or fences. |
-//! | Acquire and SeqCst fences order more than they should. | A remark. Prefer algorithms without fences. |
-//! | An atomic remembers 7 stores. | A remark, if a load after more stores occurs. |
-//! | A weak compare-exchange never fails spuriously, and a failed compare-exchange reads only the latest value. | [`Scenario::spurious_failures`] adds the failures. |
-//! | At most five threads run; one of them is the model's kernel. | A scenario has at most four participants. |
-//! | loom returns normally at a limit of time. | The verdict is `truncated`. |
-//! | A failing model may abort its process. | The runner starts a process for each model. |
+//! - A thread that loads a word and then writes it hides earlier loads of that word by other
+//!   threads. The verdict is `blind`. Start with the write and use the value of a failed
+//!   compare-exchange, or create the word with
+//!   [`new_tracked`](interlatch::platform::new_tracked), which explores these loads at the price of
+//!   more executions.
+//! - SeqCst loads and stores act as acquire and release; the model gets a remark. Use one word and
+//!   a read-modify-write, or fences.
+//! - Acquire and SeqCst fences order more than they should; the model gets a remark. Prefer
+//!   algorithms without fences.
+//! - An atomic remembers 7 stores. A load after more stores gets a remark.
+//! - A weak compare-exchange never fails spuriously, except as [`Scenario::spurious_failures`]
+//!   permits. A failed compare-exchange reads only the latest value.
+//! - At most five threads run. One of them is the model's kernel, so a scenario has at most four
+//!   participants.
+//! - loom returns normally at its time limit. The verdict is `truncated`.
+//! - A failing model may abort its process. The runner starts a process for each model.
 //!
 //! A model must be deterministic and must not leak memory. The checker runs the first execution
 //! twice and reports [`FailureKind::BadModel`] if they differ.

@@ -13,6 +13,9 @@
 //! [[test]]
 //! name = "models"
 //! harness = false
+//!
+//! [profile.release]
+//! lto = "fat" # half as fast again
 //! ```
 //!
 //! ```no_run
