@@ -72,7 +72,7 @@ pub unsafe trait ShmSafe: ShmType + Sized + Sync {
 ///
 /// These types do not compile as items: references, owners of one process's heap memory (`String`,
 /// `Box`), types with invalid bit patterns (`bool`), and possibly uninitialized memory
-/// (`MaybeUninit`). `tests/compile_fail` has each case.
+/// (`MaybeUninit`). `crates/derive/tests/compile_fail` has each case.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not plain data that processes can share",
     note = "plain data are numbers, arrays of numbers, and `#[repr(C)]` structs of them without padding and with `#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]`, which are derives of zerocopy and interlatch",
