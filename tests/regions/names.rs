@@ -258,13 +258,13 @@ fn reply_of(role: &[&str]) -> String {
 /// Runs a role in an actor.
 pub fn run(role: &[String]) {
     let role: Vec<&str> = role.iter().map(String::as_str).collect();
-    let reply_of = match role[..] {
+    let reply = match role[..] {
         ["as other user", name] => as_other_user(name),
         ["full file system", directory] => on_full_file_system(PathBuf::from(directory)),
         ["touch", path] => return touch(&RegionName::file(path)),
         _ => panic!("unknown role {role:?}"),
     };
-    println!("{reply_of}");
+    println!("{reply}");
 }
 
 fn region_of_other_user_is_denied() {
@@ -343,7 +343,7 @@ fn name_of_other_file_is_an_error() {
 
 fn invalid_region_name_is_an_error() {
     let character = |name: &str| InvalidRegionName::Character(name.into());
-    for (name, error, reply_of) in [
+    for (name, error, message) in [
         (
             "",
             InvalidRegionName::Empty,
@@ -369,7 +369,7 @@ fn invalid_region_name_is_an_error() {
     ] {
         match RegionName::posix(name) {
             Err(RegionError::RegionName(found)) => {
-                assert_eq!((found.to_string().as_str(), found), (reply_of, error));
+                assert_eq!((found.to_string().as_str(), found), (message, error));
             }
             other => panic!("{name}: {other:?}"),
         }
@@ -382,11 +382,11 @@ fn invalid_region_name_is_an_error() {
 fn full_file_system_is_an_error_at_creation() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_str().expect("text");
-    let reply_of = reply_of(&["full file system", path]);
-    println!("{reply_of}");
+    let reply = reply_of(&["full file system", path]);
+    println!("{reply}");
     assert!(
-        reply_of.starts_with("skipped") || reply_of.starts_with("passed"),
-        "{reply_of}"
+        reply.starts_with("skipped") || reply.starts_with("passed"),
+        "{reply}"
     );
 }
 
@@ -464,9 +464,9 @@ fn truncated_file_is_an_error_and_ends_its_users() {
     let error = RegionOptions::attach(name)
         .err()
         .map(|error| error.to_string());
-    let reply_of = "the region was created with 73728 bytes and has 8192 now: it was truncated, or its header \
+    let reply = "the region was created with 73728 bytes and has 8192 now: it was truncated, or its header \
                 is damaged";
-    assert_eq!(error.as_deref(), Some(reply_of));
+    assert_eq!(error.as_deref(), Some(reply));
     drop(region);
     name.remove().expect("the truncated region can be removed");
 }

@@ -33,9 +33,9 @@ fn reply_of(role: &str, names: &[RegionName]) -> String {
     let deadline = Instant::now() + TIMEOUT;
     let mut actor = Actor::start(&region, &words);
     let reply = actor.reply(deadline);
-    let reply_of = reply.unwrap_or_else(|problem| panic!("{problem}"));
+    let reply = reply.unwrap_or_else(|problem| panic!("{problem}"));
     assert_eq!(actor.end(deadline), Ok(()));
-    reply_of
+    reply
 }
 
 /// Runs a role in an actor.
@@ -44,12 +44,12 @@ pub fn run(arguments: &[String]) {
         panic!("expected a role and names, got {arguments:?}")
     };
     let names: Vec<RegionName> = names.iter().map(|name| parse_name(name)).collect();
-    let reply_of = match role.as_str() {
+    let reply = match role.as_str() {
         "no descriptor" => without_descriptors(&names),
         "another namespace" => from_another_namespace(&names),
         other => panic!("unknown role {other:?}"),
     };
-    println!("{reply_of}");
+    println!("{reply}");
 }
 
 fn process_without_descriptors_gets_an_error_and_leaves_nothing() {
@@ -107,11 +107,11 @@ fn attach_from_other_pid_namespace_is_an_error() {
                 .expect("the region can be created"),
         );
     }
-    let reply_of = reply_of("another namespace", &scratch.names);
-    println!("{reply_of}");
+    let reply = reply_of("another namespace", &scratch.names);
+    println!("{reply}");
     assert!(
-        reply_of.starts_with("skipped") || reply_of == "passed",
-        "{reply_of}"
+        reply.starts_with("skipped") || reply == "passed",
+        "{reply}"
     );
     for name in &scratch.names {
         name.remove().expect("the region exists");
