@@ -107,7 +107,10 @@ fn collect_names(tree: &UseTree, types: &mut BTreeSet<String>) {
     let name = match tree {
         UseTree::Path(path) => return collect_names(&path.tree, types),
         UseTree::Group(group) => {
-            return group.items.iter().for_each(|item| collect_names(item, types));
+            return group
+                .items
+                .iter()
+                .for_each(|item| collect_names(item, types));
         }
         UseTree::Name(name) => name.ident.to_string(),
         UseTree::Rename(rename) => rename.rename.to_string(),
@@ -130,11 +133,16 @@ fn public_types() -> BTreeSet<String> {
 fn rows(page: &str, columns: usize) -> Vec<Vec<String>> {
     let cells = |line: &str| -> Vec<String> {
         let inside = line.trim().trim_start_matches('|').trim_end_matches('|');
-        inside.split('|').map(|cell| cell.trim().to_owned()).collect()
+        inside
+            .split('|')
+            .map(|cell| cell.trim().to_owned())
+            .collect()
     };
     let lines = page.lines().filter(|line| line.starts_with("| `"));
     let rows: Vec<Vec<String>> = lines.map(cells).collect();
-    rows.into_iter().filter(|row| row.len() == columns).collect()
+    rows.into_iter()
+        .filter(|row| row.len() == columns)
+        .collect()
 }
 
 /// The words in backticks.
@@ -192,9 +200,7 @@ impl Sources {
             "inspector" => self.inspector.contains(evidence),
             "docs" => self.docs.contains(&format!("| `{evidence}")),
             "benchmark" => self.benches.contains(evidence) && self.benches.contains(type_name),
-            "example" => {
-                root().join(evidence).is_file() && read(evidence).contains(type_name)
-            }
+            "example" => root().join(evidence).is_file() && read(evidence).contains(type_name),
             other => panic!("unknown column {other}"),
         };
         (!exists).then(|| format!("{type_name}, {column}: `{evidence}` does not exist"))
@@ -214,16 +220,28 @@ fn every_public_type_is_in_the_inventory() {
     let public = public_types();
     let missing: Vec<&String> = public.difference(&unique).collect();
     let stale: Vec<&String> = unique.difference(&public).collect();
-    assert!(missing.is_empty(), "add rows to docs/inventory.md for {missing:?}");
-    assert!(stale.is_empty(), "docs/inventory.md lists what is not public: {stale:?}");
+    assert!(
+        missing.is_empty(),
+        "add rows to docs/inventory.md for {missing:?}"
+    );
+    assert!(
+        stale.is_empty(),
+        "docs/inventory.md lists what is not public: {stale:?}"
+    );
 }
 
 #[test]
 fn the_evidence_of_each_primitive_exists() {
     let page = read("docs/inventory.md");
-    let head = page.lines().find(|line| line.starts_with("| type | contract"));
+    let head = page
+        .lines()
+        .find(|line| line.starts_with("| type | contract"));
     let expected = format!("| {} |", COLUMNS.join(" | "));
-    assert_eq!(head, Some(expected.as_str()), "the columns of docs/inventory.md");
+    assert_eq!(
+        head,
+        Some(expected.as_str()),
+        "the columns of docs/inventory.md"
+    );
     let sources = Sources::read();
     let mut wrong = Vec::new();
     for row in rows(&page, COLUMNS.len()) {

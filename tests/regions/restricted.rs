@@ -109,10 +109,7 @@ fn attach_from_other_pid_namespace_is_an_error() {
     }
     let reply = reply_of("another namespace", &scratch.names);
     println!("{reply}");
-    assert!(
-        reply.starts_with("skipped") || reply == "passed",
-        "{reply}"
-    );
+    assert!(reply.starts_with("skipped") || reply == "passed", "{reply}");
     for name in &scratch.names {
         name.remove().expect("the region exists");
     }
