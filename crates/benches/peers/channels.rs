@@ -1,13 +1,13 @@
 //! The channels of other crates.
 
-use interlatch_benches::channel::{Channel, TakeOnce};
-use interlatch_benches::{CleanupProcess, leak};
 use anyhow::Result;
 use iceoryx2::port::backpressure_strategy::BackpressureStrategy;
 use iceoryx2::prelude::*;
 use iceoryx2::service::port_factory::publish_subscribe::PortFactory;
 use interlatch::platform::AtomicU32;
 use interlatch::platform::Ordering::Relaxed;
+use interlatch_benches::channel::{Channel, TakeOnce};
+use interlatch_benches::{CleanupProcess, leak};
 use ipc_channel::ipc::{IpcBytesReceiver, IpcBytesSender, bytes_channel};
 use std::fs;
 

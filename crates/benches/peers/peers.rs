@@ -12,12 +12,12 @@ mod channels;
 
 use anyhow::Result;
 use channels::{Crossbeam, Iceoryx, IpcChannel, Rtrb};
+use interlatch::channel::Slot;
+use interlatch::{BoundedBuffer, Pod};
 use interlatch_benches::WorkerKind::{Processes, Threads};
 use interlatch_benches::channel::{BufferChannel, stream, stream_in_batches};
 use interlatch_benches::round_trips::channel_round_trips;
 use interlatch_benches::{Comparison, Length, Measure, Session, at_least, cores};
-use interlatch::channel::Slot;
-use interlatch::{BoundedBuffer, Pod};
 use std::time::Duration;
 
 const ROUNDS: usize = 15;
@@ -92,8 +92,16 @@ where
 
 fn round_trips(comparison: &mut Comparison) -> Result<()> {
     let new = || BufferChannel::<Bounded<8>>::new(1 << 16, 64);
-    comparison.ours(channel_round_trips("BoundedBuffer", Processes, [new()?, new()?]));
-    comparison.ours(channel_round_trips("BoundedBuffer", Threads, [new()?, new()?]));
+    comparison.ours(channel_round_trips(
+        "BoundedBuffer",
+        Processes,
+        [new()?, new()?],
+    ));
+    comparison.ours(channel_round_trips(
+        "BoundedBuffer",
+        Threads,
+        [new()?, new()?],
+    ));
     let [(there, removed), (back, removed_too)] = [Iceoryx::new(64)?, Iceoryx::new(64)?];
     comparison.keep([removed, removed_too]);
     comparison.peer(channel_round_trips("iceoryx2", Processes, [there, back]));
@@ -102,7 +110,11 @@ fn round_trips(comparison: &mut Comparison) -> Result<()> {
         Processes,
         [IpcChannel::new()?, IpcChannel::new()?],
     ));
-    comparison.peer(channel_round_trips("rtrb", Threads, [Rtrb::new(64), Rtrb::new(64)]));
+    comparison.peer(channel_round_trips(
+        "rtrb",
+        Threads,
+        [Rtrb::new(64), Rtrb::new(64)],
+    ));
     let channels = [Crossbeam::new(64), Crossbeam::new(64)];
     comparison.peer(channel_round_trips("crossbeam-channel", Threads, channels));
     Ok(())
