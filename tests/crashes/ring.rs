@@ -316,7 +316,7 @@ pub fn run(region: &Region, role: &str) {
             let first: u64 = first.parse().expect("a number");
             let items: Vec<u64> = (first..first + SLOTS as u64).collect();
             sender.send_slice(&items).expect("the buffer has room");
-            report("forth");
+            report("ready");
             sender.send(first + SLOTS as u64).expect("a receiver");
             wait_until_killed();
         }
@@ -326,13 +326,13 @@ pub fn run(region: &Region, role: &str) {
             let count = count.parse().expect("a number");
             let items = receiver.borrow(count).expect("items");
             assert_eq!(items.len(), count);
-            report("forth");
+            report("ready");
             wait_until_killed();
         }
         Some(("hold", _)) => {
             let ring: &Ring = find(region, "ring");
             let _sender = ring.sender().expect("the endpoint is free");
-            report("forth");
+            report("ready");
             wait_until_killed();
         }
         Some(("echo", variant)) => echo(region, variant),
@@ -355,7 +355,7 @@ fn echo(region: &Region, variant: &str) {
         receiver.expect("the endpoint is free"),
         sender.expect("the endpoint is free"),
     );
-    report("forth");
+    report("ready");
     while let Ok(item) = receiver.recv() {
         if sender.send(item).is_err() {
             break;

@@ -114,7 +114,7 @@ fn senders_observe_death_of_last_receiver(action: &str) {
     senders.iter().for_each(wait_until_blocked);
     reader.signal(Signal::SIGKILL);
     for mut sender in senders {
-        assert_eq!(reply(&mut sender), "Some(SendError(..))");
+        assert_eq!(reply(&mut sender), "Some(Disconnected(..))");
         let ended = sender.end(Instant::now() + TIMEOUT);
         assert_eq!(ended, Ok(()), "no signal ended the sender");
     }
@@ -134,5 +134,5 @@ fn receiver_with_its_own_sending_end_hangs() {
         "although no other process can send"
     );
     receiver.tell("close");
-    assert_eq!(reply(&mut receiver), "Err(RecvError)");
+    assert_eq!(reply(&mut receiver), "Err(Disconnected)");
 }

@@ -263,22 +263,22 @@ fn partial_small_item_is_kept_for_the_next_call() {
     let buffer = PipeBuffer::<u64>::from_ends(Some(reader), None, None);
     let receiver = buffer.receiver().expect("the channel is open");
     let bytes = 0x0102_0304_0506_0708_u64.to_ne_bytes();
-    peer.write_all(&bytes[..3])
-        .expect("the file system has space");
+    peer.write_all(&bytes[..3]).expect("the pipe has room");
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     let soon = Duration::from_millis(5);
     assert_eq!(receiver.recv_timeout(soon), Err(RecvTimeoutError::Timeout));
-    peer.write_all(&bytes[3..6])
-        .expect("the file system has space");
+    peer.write_all(&bytes[3..6]).expect("the pipe has room");
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
-    peer.write_all(&bytes[6..])
-        .expect("the file system has space");
+    peer.write_all(&bytes[6..]).expect("the pipe has room");
     assert_eq!(receiver.try_recv(), Ok(0x0102_0304_0506_0708));
-    peer.write_all(&bytes[..5])
-        .expect("the file system has space");
+    peer.write_all(&bytes[..5]).expect("the pipe has room");
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     drop(peer);
-    assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    let torn = ChannelError::Torn {
+        expected: 8,
+        found: 5,
+    };
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Failed(torn)));
 }
 
 /// The sender ends within an item while another sender is still attached.
@@ -297,7 +297,11 @@ fn unfinished_large_item_does_not_block() {
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     }
     drop(other);
-    assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    let torn = ChannelError::Torn {
+        expected: 5000,
+        found: 3000,
+    };
+    assert_eq!(receiver.try_recv(), Err(TryRecvError::Failed(torn)));
 }
 
 /// If the last sender ends within an item, receivers get an error, neither an item nor the end.
@@ -487,7 +491,7 @@ fn ends_of_semaphore_are_in_blocking_mode() {
         assert!(!flags.contains(OFlag::O_NONBLOCK), "{flags:?}");
     }
     let mut file = File::from(writer.as_fd().try_clone_to_owned().expect("descriptors"));
-    file.write_all(b"+").expect("the file system has space");
+    file.write_all(b"+").expect("the pipe has room");
     assert_eq!(permits.permits(), 2);
     assert!(permits.acquire_with(Timeout::NonBlocking));
 }
