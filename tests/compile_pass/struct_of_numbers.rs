@@ -1,7 +1,7 @@
 //! A struct with the derives of zerocopy may be shared.
 
 use interlatch::channel::Slot;
-use interlatch::{Buffer, Channel, Mutex, Region, RobustMonitorBuffer, RobustMutex};
+use interlatch::{Channel, Mutex, Region, RobustMonitorBuffer, RobustMutex};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 #[repr(C)]
