@@ -118,7 +118,7 @@ fn named_programs_report_invalid_names() {
         assert!(stderr.starts_with(message), "{name}: {stderr}");
     }
     let absent = run("named_receive", &["interlatch-absent", "--remove"]);
-    let stdout = "Error: there is no region posix:interlatch-absent\n";
+    let stdout = "Error: region posix:interlatch-absent does not exist\n";
     assert_eq!(text(&absent.stderr), stdout);
 }
 
