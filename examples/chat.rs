@@ -19,10 +19,10 @@ mod screen;
 
 use anyhow::{Context, Result, bail, ensure};
 use exit::Exit;
-use interlatch::channel::ChannelError;
+use interlatch::channel::{ChannelError, PipeBuffer};
 use interlatch::platform::pipe::{Reader, Writer};
 use interlatch::sync::Timeout;
-use interlatch::{Channel, PipeBuffer, Receiver, Sender};
+use interlatch::{Channel, Receiver, Sender};
 use interlatch_ipc::FifoError;
 use meeting::{Arrival, Inbox, Meeting, is_valid_name};
 use message::Message;

@@ -2,15 +2,15 @@
 
 use crate::buffer::CLOSING_AND_TIMEOUTS;
 use crate::collector::{Collector, finish_sizes};
-use interlatch::channel::Duplex;
+use interlatch::Pod;
 use interlatch::channel::{
     AttachError, Buffer, Channel, RecvError, RecvTimeoutError, SendTimeoutError, Unregistered,
 };
+use interlatch::channel::{Duplex, PipeBuffer};
 use interlatch::platform::pipe;
 use interlatch::sync::{
     PipeSemaphore, RawCondvar, RawLock, SemaphoreCondvar, SemaphoreLock, Timeout,
 };
-use interlatch::{PipeBuffer, Pod};
 use interlatch_check::Model;
 use interlatch_check::Scenario;
 use interlatch_contract::process_local::{self, Factory, ProcessLocal};

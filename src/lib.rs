@@ -40,7 +40,7 @@
 //! | a stream of bytes | [`BytePipe`] |
 //! | a queue without a fixed capacity | [`UnboundedBuffer`] |
 //! | wait until the item is received | [`Rendezvous`] |
-//! | processes that share descriptors and no memory | [`PipeBuffer`] |
+//! | processes that share descriptors and no memory | [`channel::PipeBuffer`] |
 //!
 //! The [guide](https://github.com/interlatch/interlatch/tree/main/docs) explains regions, crashes,
 //! containers and the choice of a channel.
@@ -85,8 +85,8 @@ pub mod region;
 pub mod sync;
 
 pub use channel::{
-    BoundedBuffer, Buffer, BytePipe, Channel, MessageQueue, MonitorBuffer, PipeBuffer, Receiver,
-    Rendezvous, RingBuffer, RobustBoundedBuffer, RobustMonitorBuffer, Sender,
+    BoundedBuffer, Buffer, BytePipe, Channel, MessageQueue, MonitorBuffer, Receiver, Rendezvous,
+    RingBuffer, RobustBoundedBuffer, RobustMonitorBuffer, Sender,
 };
 #[cfg(not(loom))]
 pub use named::UnboundedBuffer;
@@ -95,7 +95,7 @@ pub use platform::{Pod, ShmSafe, ShmType};
 pub use region::{Region, RegionError, RegionName, RegionOptions};
 #[cfg(not(loom))]
 pub use sync::Mutex;
-pub use sync::{Condvar, RobustMutex, RobustSemaphore, Semaphore, Timeout};
+pub use sync::{Condvar, RobustMutex, RobustSemaphore, Semaphore};
 
 /// The pages of the guide that contain programs, which `cargo test --doc` compiles and runs.
 #[cfg(doctest)]

@@ -33,19 +33,25 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The text of every Rust file in a folder and its subfolders.
-fn source(folder: &str) -> String {
+/// The Rust files in a folder and its subfolders.
+fn files(folder: &str) -> Vec<PathBuf> {
     let mut pending = vec![root().join(folder)];
-    let mut text = String::new();
+    let mut files = Vec::new();
     while let Some(path) = pending.pop() {
         if path.is_dir() {
             let entries = fs::read_dir(&path).expect("a folder of the project");
             pending.extend(entries.map(|entry| entry.expect("an entry").path()));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            text += &fs::read_to_string(&path).expect("a source file");
+            files.push(path);
         }
     }
-    text
+    files
+}
+
+/// The text of these files.
+fn source(folder: &str) -> String {
+    let texts = files(folder).into_iter().map(fs::read_to_string);
+    texts.map(|text| text.expect("a source file")).collect()
 }
 
 /// The file of a module: `name.rs`, or `name/mod.rs`.
@@ -150,61 +156,148 @@ fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// Whether a scenario of this name lists participants that die.
-fn has_victims(contracts: &str, scenario: &str) -> bool {
-    let Some((_, after)) = contracts.split_once(&format!("pub fn {scenario}")) else {
-        return false;
-    };
-    let body = after.split("\npub fn ").next().unwrap_or(after);
-    body.contains(".victims(")
+/// Whether the name occurs, not as a part of a longer one.
+fn has_word(text: &str, name: &str) -> bool {
+    text.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+        .any(|word| word == name)
 }
 
+/// Whether the scenario that a contract defines under this name has participants that die.
+fn has_victims(contract: &str, scenario: &str) -> bool {
+    let definitions = ["(", "<"].map(|end| format!("pub fn {scenario}{end}"));
+    let mut found = definitions.iter().filter_map(|it| contract.split_once(it));
+    found.any(|(_, after)| {
+        let body = after.split("\n}").next().unwrap_or(after);
+        body.contains(".victims(")
+    })
+}
+
+/// The source without white space and without the names of scenarios, so that a name that follows
+/// an opening parenthesis is that of a model.
+fn calls(source: &str) -> String {
+    let dense: String = source.split_whitespace().collect();
+    dense.replace("Scenario::new(", "")
+}
+
+/// The lines of the examples in doc comments.
+fn doc_examples(source: &str) -> String {
+    let lines = source.lines().map(str::trim_start);
+    let docs = lines.filter_map(|line| line.strip_prefix("///").or(line.strip_prefix("//!")));
+    let docs: Vec<&str> = docs.collect();
+    let docs = docs.join("\n");
+    let blocks: Vec<&str> = docs.split("```").skip(1).step_by(2).collect();
+    blocks.join("\n")
+}
+
+/// The source that evidence is looked for in.
 struct Sources {
-    contracts: String,
-    models: String,
-    broken: String,
+    /// The calls of each file in `models/`, without its folders.
+    models: Vec<String>,
+    /// The files with known bugs, each after its path.
+    broken: Vec<String>,
     sweeps: String,
     inspector: String,
-    benches: String,
     docs: String,
 }
 
 impl Sources {
     fn read() -> Self {
-        let sweeps = fs::read_dir(root().join("tests/crashes")).expect("a folder");
-        let sweeps = sweeps.map(|entry| entry.expect("an entry").path());
-        let sweeps = sweeps.filter(|path| {
-            let name = path.file_name().and_then(|name| name.to_str());
-            name.is_some_and(|name| name.starts_with("sweep"))
-        });
-        let sweeps = sweeps.map(|path| fs::read_to_string(path).expect("a source file"));
+        let models = files("models");
+        let is_broken = |path: &&PathBuf| {
+            let folders = ["models/broken", "models/museum"];
+            folders
+                .iter()
+                .any(|folder| path.starts_with(root().join(folder)))
+        };
+        let text = |path: &PathBuf| fs::read_to_string(path).expect("a source file");
+        let in_models = models
+            .iter()
+            .filter(|path| path.parent() == Some(&root().join("models")));
         Self {
-            contracts: source("crates/contract/src"),
-            models: source("models"),
-            broken: source("models/broken") + &source("models/museum"),
-            sweeps: sweeps.collect(),
-            inspector: source("src/inspect"),
-            benches: source("crates/benches"),
+            models: in_models.map(|path| calls(&text(path))).collect(),
+            broken: (models.iter().filter(is_broken))
+                .map(|path| format!("{}\n{}", path.display(), text(path)))
+                .collect(),
+            sweeps: source("tests/crashes/sweep"),
+            inspector: read("src/inspect/state.rs"),
             docs: read("docs/types.md"),
         }
     }
 
-    /// What is wrong with one cell, if anything.
-    fn refute(&self, column: &str, type_name: &str, evidence: &str) -> Option<String> {
-        let exists = match column {
-            "contract" => root().join(evidence).is_file(),
-            "models" => self.models.contains(&format!("\"{evidence}\"")),
-            "models with deaths" => has_victims(&self.contracts, evidence),
-            "broken sibling" => self.broken.contains(&format!("\"{evidence}\"")),
-            "crash sweep" => self.sweeps.contains(&format!("\"{evidence}\"")),
-            "inspector" => self.inspector.contains(evidence),
-            "docs" => self.docs.contains(&format!("| `{evidence}")),
-            "benchmark" => self.benches.contains(evidence) && self.benches.contains(type_name),
-            "example" => root().join(evidence).is_file() && read(evidence).contains(type_name),
+    /// Whether the evidence in a cell of the row exists.
+    fn confirm(&self, column: &str, row: &[String], evidence: &str) -> bool {
+        let type_name = row[0].trim_matches('`');
+        let contracts = quoted(&row[1]);
+        let is_file =
+            |folder: &str| evidence.starts_with(folder) && root().join(evidence).is_file();
+        match column {
+            "contract" => is_file("crates/contract/src/") && read(evidence).contains("pub fn all"),
+            // Several sizes: `ring<1>`, `ring<2>`.
+            "models" => self.models.iter().any(|calls| {
+                calls.contains(&format!("(\"{evidence}\""))
+                    || calls.contains(&format!("(\"{evidence}<"))
+            }),
+            "models with deaths" => contracts
+                .iter()
+                .any(|contract| has_victims(&read(contract), evidence)),
+            // In a file about the type or its contract: a bug of another type is no evidence.
+            "broken sibling" => self.broken.iter().any(|source| {
+                let modules = contracts.iter().map(|contract| module_of(contract));
+                calls(source).contains(&format!("(\"{evidence}\","))
+                    && modules
+                        .chain([type_name])
+                        .any(|name| has_word(source, name))
+            }),
+            // An operation, or all operations of an object: `ring: `.
+            "crash sweep" => {
+                let names = [format!("\"{evidence}\""), format!("\"{evidence}: \"")];
+                names.iter().any(|name| self.sweeps.contains(name))
+                    && has_word(&(read("tests/crashes/sweep.rs") + &self.sweeps), type_name)
+            }
+            "inspector" => {
+                evidence.ends_with("::read_state")
+                    && self.inspector.contains(&format!("{evidence}("))
+            }
+            "docs" => {
+                evidence == type_name
+                    && self.docs.lines().any(|line| {
+                        let first = line.trim_start_matches("| ").split(" | ").next();
+                        line.starts_with("| `")
+                            && first.is_some_and(|cell| has_word(cell, type_name))
+                    })
+            }
+            "benchmark" => {
+                is_file("crates/benches/benches/") && has_word(&read(evidence), type_name)
+            }
+            "example" => {
+                is_file("examples/") && has_word(&read(evidence), type_name)
+                    || is_file("src/") && has_word(&doc_examples(&read(evidence)), type_name)
+            }
             other => panic!("unknown column {other}"),
-        };
-        (!exists).then(|| format!("{type_name}, {column}: `{evidence}` does not exist"))
+        }
     }
+}
+
+/// The module that a contract's file defines.
+fn module_of(contract: &str) -> &str {
+    let path = contract.trim_end_matches(".rs").trim_end_matches("/mod");
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The root exports the names that programs start with. All others are imported from their modules.
+#[test]
+fn the_root_exports_25_names() {
+    let parsed = syn::parse_file(&read("src/lib.rs")).expect("the root parses");
+    let mut names = BTreeSet::new();
+    for item in parsed.items {
+        match item {
+            Item::Use(item) if matches!(item.vis, Visibility::Public(_)) => {
+                collect_names(&item.tree, &mut names);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(names.len(), 25, "{names:?}");
 }
 
 #[test]
@@ -258,7 +351,12 @@ fn the_evidence_of_each_primitive_exists() {
             } else {
                 let refuted = evidence
                     .iter()
-                    .filter_map(|evidence| sources.refute(column, &type_name, evidence));
+                    .filter(|evidence| !sources.confirm(column, &row, evidence))
+                    .map(|evidence| {
+                        format!(
+                            "{type_name}, {column}: `{evidence}` does not exist or is not about it"
+                        )
+                    });
                 wrong.extend(refuted);
             }
         }

@@ -2,14 +2,14 @@
 
 use crate::process_local::{Item, Kernel};
 use interlatch::channel::{
-    AttachError, Endpoint, RecvTimeoutError, SendTimeoutError, Unregistered,
+    AttachError, Endpoint, PipeBuffer, RecvTimeoutError, SendTimeoutError, Unregistered,
 };
 use interlatch::platform::pipe::{self, Reader, Writer};
 use interlatch::sync::PermitOverflow;
 use interlatch::sync::{
     LockGuard, PipeSemaphore, RawCondvar, RawLock, RawSemaphore, SemaphoreLock, Timeout,
 };
-use interlatch::{Buffer, Channel, PipeBuffer};
+use interlatch::{Buffer, Channel};
 use interlatch_check::FailureKind::{Deadlock, WrongResult};
 use interlatch_check::Model;
 use interlatch_check::Scenario;

@@ -61,8 +61,8 @@ use std::sync::Arc;
 ///
 /// # Example
 /// ```
-/// use interlatch::channel::RecvError;
-/// use interlatch::{Channel, PipeBuffer};
+/// use interlatch::Channel;
+/// use interlatch::channel::{PipeBuffer, RecvError};
 ///
 /// // The child of a fork inherits both ends and drops the one that it does not use. The ends of a
 /// // named pipe come from `interlatch_ipc::Fifo`.

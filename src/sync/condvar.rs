@@ -156,8 +156,8 @@ impl Condvar {
     ///
     /// # Example
     /// ```
-    /// use interlatch::sync::RobustLockError;
-    /// use interlatch::{Condvar, RobustMutex, Timeout};
+    /// use interlatch::sync::{RobustLockError, Timeout};
+    /// use interlatch::{Condvar, RobustMutex};
     ///
     /// static READY: RobustMutex<bool> = RobustMutex::new(false);
     /// static CHANGED: Condvar = Condvar::new();

@@ -11,8 +11,8 @@ use std::time::Duration;
 ///
 /// # Example
 /// ```
-/// use interlatch::sync::RawSemaphore;
-/// use interlatch::{Semaphore, Timeout};
+/// use interlatch::Semaphore;
+/// use interlatch::sync::{RawSemaphore, Timeout};
 /// use std::time::Duration;
 ///
 /// let semaphore = Semaphore::empty();

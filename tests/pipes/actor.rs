@@ -2,8 +2,8 @@
 
 use super::item::{Item, Large, numbered_item};
 use super::{bytes, calls, fifos, limits, shared, signals};
-use interlatch::channel::RecvTimeoutError;
-use interlatch::{Channel, PipeBuffer};
+use interlatch::Channel;
+use interlatch::channel::{PipeBuffer, RecvTimeoutError};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use std::time::Duration;
 

@@ -6,15 +6,15 @@
 use super::ends::reply;
 use super::harness::Test;
 use super::shared::{PassedEnds, Shared};
-use interlatch::channel::Unregistered;
 use interlatch::channel::{
     ChannelError, Duplex, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
     TrySendError,
 };
+use interlatch::channel::{PipeBuffer, Unregistered};
 use interlatch::platform::PipeStop;
 use interlatch::platform::pipe::{self, Reader, Writer};
 use interlatch::sync::{PipeSemaphore, RawCondvar, RawSemaphore, SemaphoreCondvar, Timeout};
-use interlatch::{Buffer, Channel, PipeBuffer};
+use interlatch::{Buffer, Channel};
 use interlatch_ipc::{Fifo, Link, LinkRecvError, LinkSendError, StreamLink};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{SigHandler, SigSet, Signal, raise, signal};

@@ -3,9 +3,10 @@
 
 use super::item::Item;
 use super::process::Actor;
+use interlatch::Region;
+use interlatch::channel::PipeBuffer;
 use interlatch::platform::pipe::{self, Reader, Writer};
 use interlatch::sync::{PipeSemaphore, SemaphoreLock};
-use interlatch::{PipeBuffer, Region};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 ///
 /// A [`reader`](Fifo::reader) waits for a writer and a [`writer`](Fifo::writer) for a reader, each
 /// up to its timeout. The opened ends are those of a [`pipe`](interlatch::platform::pipe), for
-/// example for a [`PipeBuffer`](interlatch::PipeBuffer).
+/// example for a [`PipeBuffer`](interlatch::channel::PipeBuffer).
 ///
 /// With [`Timeout::NonBlocking`] an end opens only if a process has the other end open. Even a
 /// reader that finds no writer is open for a moment: a writer that opens in this moment gets a
@@ -49,8 +49,8 @@ use std::path::{Path, PathBuf};
 /// ```
 /// use interlatch_ipc::{Fifo, FifoError};
 /// use interlatch::sync::Timeout;
-/// use interlatch::channel::RecvError;
-/// use interlatch::{Channel, PipeBuffer};
+/// use interlatch::Channel;
+/// use interlatch::channel::{PipeBuffer, RecvError};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let fifo = Fifo::create(folder.path().join("numbers"), 0o600)?;

@@ -325,7 +325,8 @@ impl<T> RobustMutex<T> {
     /// # Example
     /// ```
     /// use interlatch::sync::LockError;
-    /// use interlatch::{RobustMutex, Timeout};
+    /// use interlatch::RobustMutex;
+    /// use interlatch::sync::Timeout;
     ///
     /// let mutex = RobustMutex::new(1);
     /// let guard = mutex.lock_or_repair(|_| ())?;

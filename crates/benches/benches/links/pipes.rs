@@ -2,8 +2,9 @@
 
 use crate::{KERNEL, slots};
 use anyhow::Result;
+use interlatch::Pod;
+use interlatch::channel::PipeBuffer;
 use interlatch::platform::pipe::{PIPE_BUF, Reader, Writer};
-use interlatch::{PipeBuffer, Pod};
 use interlatch_benches::WorkerKind::Processes;
 use interlatch_benches::channel::{
     BufferChannel, BufferChannelByRef, ByteStream, Channel, stream, touch_cache_lines,
