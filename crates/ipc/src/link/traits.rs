@@ -12,7 +12,7 @@ use std::time::Duration;
 /// | type | [`StreamLink`] | [`PacketLink`] | [`PacketLink`] | [`PacketLink`] |
 /// | delivers every message, in order | yes | yes | yes | only locally, with room in the buffer |
 /// | the receiver sees the end of the stream | yes | yes | no | no |
-/// | the sender notices a lost peer | yes; TCP: after refused data | yes | yes | after refused data |
+/// | the sender notices a lost peer | yes; TCP: on refused data | yes | yes | on refused data |
 ///
 /// Sending to a closed peer returns an error and never raises `SIGPIPE`. No operation changes a
 /// flag of the socket, which other processes may share: each system call says whether it may block.
