@@ -1,4 +1,5 @@
-//! A new primitive and its models: a ticket lock, first with a bug. `docs/models.md` explains it.
+//! A new primitive and its models: a ticket lock, first with a bug. The guide is
+//! `docs/writing-a-model.md`.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo run --release --example ticket_lock` explores every execution and
 //! finds the bug. `-- --explain` prints the failing execution. `-- --weaken` prints which memory

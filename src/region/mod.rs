@@ -7,7 +7,7 @@
 //! | `source` | how each kind of memory is created, found and removed |
 //! | `mapping` | mapped files, in huge pages on request |
 //! | `segment` | mapped System V segments |
-//! | `header` | the first page: format, creator, pid namespace |
+//! | `header` | the first 8192 bytes: format, creator, pid namespace |
 //! | `handle` | [`Region`]: the mapping and access to its objects |
 //! | `options` | [`RegionOptions`]: creating and attaching to named regions |
 //! | `claims` | the objects that this process uses |

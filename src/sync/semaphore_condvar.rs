@@ -179,7 +179,7 @@ impl<P: RawSemaphore> SemaphoreCondvar<P> {
     }
 }
 
-/// Maximum number of waiters that one step wakes.
+/// Maximum number of waiters that a step wakes.
 ///
 /// A semaphore in a pipe releases at most a page of permits at once.
 const MAX_BATCH: u32 = 1024;

@@ -108,7 +108,7 @@ impl<P: TrustedSemaphore> SemaphoreLock<P> {
 }
 
 // SAFETY: the semaphore has one permit, by the contract of the constructors. `TrustedSemaphore`
-// promises that one thread at a time acquires it, and that the releaser's writes are visible then.
+// promises that each permit has one holder, and that the releaser's writes are visible to it.
 unsafe impl<P: TrustedSemaphore> RawLock for SemaphoreLock<P> {
     fn raw_lock_with(&self, timeout: Timeout) -> bool {
         self.0.acquire_with(timeout)

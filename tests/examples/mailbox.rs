@@ -72,7 +72,7 @@ fn mailbox_reports_invalid_input() {
         (&[&named.0, "serve", "more"], "found \"serve\""),
         (
             &[&named.0, "ask", &long],
-            "message of 5004 bytes exceeds at most 4096",
+            "message of 5004 bytes: expected at most 4096",
         ),
     ];
     for (arguments, message) in cases {

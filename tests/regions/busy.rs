@@ -39,7 +39,7 @@ struct Halting(u64);
 
 const BUILT: u64 = 7;
 
-// SAFETY: a number, that nobody writes through a shared reference.
+// SAFETY: a number without a pointer; no shared reference writes to it.
 unsafe impl ShmSafe for Halting {
     fn initial() -> Self {
         raise(SIGSTOP).expect("the process can stop itself");

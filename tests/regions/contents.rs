@@ -143,7 +143,7 @@ fn attach_with_other_layout_names_both_layouts() {
         #[repr(C)]
         #[derive(interlatch::ShmType)]
         pub struct Config(pub [u32; 4]);
-        // SAFETY: words, that nobody writes through a shared reference.
+        // SAFETY: words without pointers; no shared reference writes to them.
         unsafe impl interlatch::ShmSafe for Config {
             fn initial() -> Self {
                 Self([1; 4])
@@ -154,7 +154,7 @@ fn attach_with_other_layout_names_both_layouts() {
         #[repr(C)]
         #[derive(Debug, interlatch::ShmType)]
         pub struct Config(pub [u32; 5]);
-        // SAFETY: words, that nobody writes through a shared reference.
+        // SAFETY: words without pointers; no shared reference writes to them.
         unsafe impl interlatch::ShmSafe for Config {
             fn initial() -> Self {
                 Self([1; 5])
@@ -290,7 +290,7 @@ fn one_process_uses_an_object_as_one_type() {
         #[repr(C)]
         #[derive(Debug, interlatch::ShmType)]
         pub struct Config(pub [u32; 4]);
-        // SAFETY: numbers, that nobody writes through a shared reference.
+        // SAFETY: numbers without pointers; no shared reference writes to them.
         unsafe impl interlatch::ShmSafe for Config {
             fn initial() -> Self {
                 Self([0; 4])
@@ -387,7 +387,7 @@ fn type_name_may_use_any_alphabet() {
     #[repr(C)]
     #[derive(interlatch::ShmType)]
     struct Größe(u64);
-    // SAFETY: a number, that nobody writes through a shared reference.
+    // SAFETY: a number without a pointer; no shared reference writes to it.
     unsafe impl ShmSafe for Größe {
         fn initial() -> Self {
             Self(7)
@@ -460,7 +460,7 @@ fn alignment_above_a_page_is_an_error() {
     #[repr(C, align(4096))]
     #[derive(interlatch::ShmType)]
     struct Page([u8; 4096]);
-    // SAFETY: bytes, that nobody writes through a shared reference.
+    // SAFETY: bytes without pointers; no shared reference writes to them.
     unsafe impl ShmSafe for Page {
         fn initial() -> Self {
             Self([7; 4096])

@@ -10,7 +10,7 @@
 //! The same source runs on the real machine: the platform module is a thin layer over core's
 //! atomics and the kernel's futex, and is replaced by a model only under `--cfg loom`.
 //!
-//! `docs/models.md` in the repository is a step-by-step guide.
+//! `docs/writing-a-model.md` in the repository is a step-by-step guide.
 //!
 //! # Example
 //! A lock of one word, a scenario, and a program that checks it. This is a complete
@@ -30,6 +30,8 @@
 //! const CONTENDED: u32 = 2;
 //!
 //! /// The third mutex of Drepper, "Futexes Are Tricky". `WAKES` is `false` for a known bug.
+//! #[repr(C)]
+//! #[derive(ShmSafe)]
 //! struct SmallLock<const WAKES: bool>(AtomicU32);
 //!
 //! impl<const WAKES: bool> SmallLock<WAKES> {
@@ -53,16 +55,10 @@
 //!
 //! /// The state of the scenario: the lock and a number that it protects.
 //! #[repr(C)]
+//! #[derive(ShmSafe)]
 //! struct Protected<const WAKES: bool> {
 //!     lock: SmallLock<WAKES>,
 //!     number: RaceCell,
-//! }
-//!
-//! // SAFETY: `repr(C)`, no pointer, every bit pattern is valid, and `lock` protects `number`.
-//! unsafe impl<const WAKES: bool> ShmSafe for Protected<WAKES> {
-//!     fn initial() -> Self {
-//!         Self { lock: SmallLock(AtomicU32::new(FREE)), number: RaceCell::new(0) }
-//!     }
 //! }
 //!
 //! fn excludes<const WAKES: bool>(processes: usize) -> Scenario<Protected<WAKES>> {

@@ -247,16 +247,10 @@ pub trait Stage {
 /// use interlatch_check::{RaceCell, Scenario, run_once};
 ///
 /// #[repr(C)]
+/// #[derive(ShmSafe)]
 /// struct Protected {
 ///     lock: RawMutex,
 ///     number: RaceCell,
-/// }
-///
-/// // SAFETY: `repr(C)`, no pointer, every bit pattern is valid, and `lock` protects `number`.
-/// unsafe impl ShmSafe for Protected {
-///     fn initial() -> Self {
-///         Self { lock: RawMutex::new(), number: RaceCell::new(0) }
-///     }
 /// }
 ///
 /// let increment = |shared: &Protected| {

@@ -18,7 +18,7 @@
 //! | `posix:NAME` or `NAME` | POSIX shared memory |
 //! | `file:PATH` or a path | a mapped file |
 //! | `sysv:0xKEY` | System V shared memory |
-//! | `fd:PID/NUMBER` or `/proc/PID/fd/NUMBER` | memory without a name, by a descriptor of a process |
+//! | `fd:PID/NUMBER` or `/proc/PID/fd/NUMBER` | memory without a name, by a descriptor |
 //! | `shmid:ID` | removed System V shared memory |
 //!
 //! # Exit status

@@ -27,10 +27,10 @@
 //! # Which one do I pick?
 //! | need | pick |
 //! | --- | --- |
-//! | whole messages in both directions, reliable, one machine | [`PacketLink`] over seqpacket ([`SeqpacketListener`]) |
+//! | whole messages in both directions, one machine | [`PacketLink`] of a [`SeqpacketListener`] |
 //! | whole messages in both directions, long ones, or over TCP | [`StreamLink`] |
 //! | whole messages without a connection | [`PacketLink`] over Unix datagram or UDP |
-//! | a byte stream or items in one direction, found by a path | [`Fifo`] with [`interlatch::channel::PipeBuffer`] |
+//! | bytes or items in one direction, by a path | [`Fifo`] with [`interlatch::channel::PipeBuffer`] |
 //! | run `a \| b \| c`, with its statuses and Ctrl+C | [`Pipeline`] |
 //! | receive signals in a loop or in `poll` | [`SignalFd`] |
 //! | wake a thread from a signal | [`notify_semaphore`] |

@@ -19,9 +19,9 @@ use core::mem::offset_of;
 
 /// A stream of bytes in shared memory, as the kernel's pipe, that survives the death of its users.
 ///
-/// Use it where processes exchange a stream of bytes of no fixed item size. It has at most `MAX_ENDPOINTS`
-/// senders and `MAX_ENDPOINTS` receivers at a time. Its [`Sender`](crate::Sender) implements
-/// [`Write`](std::io::Write), and its [`Receiver`](crate::Receiver) implements
+/// Use it where processes exchange a stream of bytes of no fixed item size. It has at most
+/// `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. Its [`Sender`](crate::Sender)
+/// implements [`Write`](std::io::Write), and its [`Receiver`](crate::Receiver) implements
 /// [`Read`](std::io::Read); both have nonblocking and timed forms.
 ///
 /// Bytes are read in the order in which they were written. A write of at most 4096 bytes, or of at
@@ -192,7 +192,8 @@ unsafe impl<const MAX_ENDPOINTS: usize> ShmObject for BytePipe<[Slot<u8>], MAX_E
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of slots.
+        // SAFETY: the caller guarantees an aligned, valid object; the cast keeps the number of
+        // slots.
         unsafe { &*(Memory::<MAX_ENDPOINTS>::slots(at, capacity) as *const Self) }
     }
 }

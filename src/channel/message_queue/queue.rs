@@ -71,8 +71,8 @@ use core::mem::offset_of;
 /// # How it works
 /// The queue is a monitor: a robust lock, and one condition variable each for receivers and
 /// senders. Receivers wait for different messages, and senders for room for messages of different
-/// lengths. A notification of a single waiter could choose a waiter that cannot proceed while another
-/// one could, so each change notifies all waiters of its condition variable.
+/// lengths. A notification of a single waiter could choose a waiter that cannot proceed while
+/// another waiter could, so each change notifies all waiters of its condition variable.
 ///
 /// The messages are a linked list in sending order, and one store of one word links or unlinks a
 /// message: the link to a message is stored when all its bytes are in place, and the link around it

@@ -30,11 +30,11 @@ use core::mem::offset_of;
 /// or `Box<[Slot<T>]>`. A capacity of at least a few hundred gives full throughput; with fewer
 /// slots both sides work on the same cache lines.
 ///
-/// An operation that does not wait makes no system call. An operation that has to wait spins for a short
-/// time, if spinning has paid off before, and then sleeps. A side of a stream that keeps finding
-/// few available slots backs off for up to some microseconds before it checks again, so slots
-/// become available in batches and each cache line is transferred once. The back-off soon ends for
-/// items that come one by one. `try_` operations never back off.
+/// An operation that does not wait makes no system call. An operation that has to wait spins for a
+/// short time, if spinning has paid off before, and then sleeps. A side of a stream that keeps
+/// finding few available slots backs off for up to some microseconds before it checks again, so
+/// slots become available in batches and each cache line is transferred once. The back-off soon
+/// ends for items that come one by one. `try_` operations never back off.
 ///
 /// # Fairness
 /// Not applicable: each side has one handle.

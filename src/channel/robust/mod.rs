@@ -4,8 +4,8 @@
 //! `recv` has taken an item or not. No item is torn or duplicated, no item of a living process is
 //! lost, and no slot is lost. The death of the last sender or receiver disconnects the other side.
 //!
-//! `endpoints` registers the handles of all channels here. `rendezvous` has no slots, and `loan` lends
-//! the slots of `bounded`.
+//! `endpoints` registers the handles of all channels here. `rendezvous` has no slots, and `loan`
+//! lends the slots of `bounded`.
 
 mod bounded;
 mod endpoints;

@@ -27,10 +27,10 @@ use core::ops::Deref;
 ///
 /// | operation | effect |
 /// | --- | --- |
-/// | `send`, `send_timeout` | offers the item until a receiver takes it, or the timeout returns it |
+/// | `send`, `send_timeout` | offers the item until a receiver takes it, or until the timeout |
 /// | `try_send` | hands the item to a receiver that already waits in `recv`, or fails |
 /// | `recv`, `try_recv`, `recv_timeout` | takes an item that is offered |
-/// | [`accept`](crate::Receiver::accept) | shows the item; the sender waits for the acknowledgement |
+/// | [`accept`](crate::Receiver::accept) | shows the item; the sender waits for acknowledgement |
 ///
 /// # Errors
 /// As those of every [`Buffer`]. A send either returns `Ok` and the item was taken, or returns the

@@ -62,9 +62,9 @@ pub struct Usage {
 
 /// The shared state of a growing queue, apart from its segments.
 ///
-/// It has at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. The type of the items is part of
-/// its identity, so that a process with another type cannot attach to it. How it works is said at
-/// [`UnboundedBuffer`](crate::UnboundedBuffer).
+/// It has at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. The type of the
+/// items is part of its identity, so a process with another type cannot attach to it. The page of
+/// [`UnboundedBuffer`](crate::UnboundedBuffer) explains how it works.
 ///
 /// # Process death
 /// See [`UnboundedBuffer`](crate::UnboundedBuffer).
@@ -357,7 +357,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     }
 
     /// Removes the segments before `first`: at most one, since each drained segment is removed
-    /// before the next one is drained.
+    /// before its successor is drained.
     fn remove_before<G: Segments>(&self, segments: &G, first: u64, lock: &ListGuard<'_>) {
         let removed = read(&self.removed, lock);
         // The lower bound keeps a faulty peer from making this loop long.

@@ -88,7 +88,8 @@ unsafe impl<T: Pod> ShmObject for Segment<T, [Slot<T>]> {
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, items: usize) -> &'a Self {
-        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of slots.
+        // SAFETY: the caller guarantees an aligned, valid object; the cast keeps the number of
+        // slots.
         unsafe { &*(Memory::<T>::slots(at, items) as *const Self) }
     }
 }

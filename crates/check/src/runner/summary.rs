@@ -39,7 +39,7 @@ struct Saved<T> {
 
 #[derive(Serialize, Deserialize)]
 struct RunResults {
-    /// Number of all models and litmus tests, including those that the filters excluded.
+    /// Number of all models and litmus tests, with the excluded ones.
     all: usize,
     models: Vec<ModelRow>,
     litmus: Vec<LitmusResult>,

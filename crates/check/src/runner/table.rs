@@ -104,7 +104,7 @@ fn print_failed(results: &[Outcome], observed: &[LitmusResult]) {
 
 /// Prints the totals. The last line has the format of libtest.
 ///
-/// `all` is the number of models and tests, including those that the filters excluded.
+/// `all` is the number of models and tests, with the excluded ones.
 pub fn print_totals(results: &[Outcome], observed: &[LitmusResult], all: usize) {
     let passed = results
         .iter()

@@ -9,10 +9,10 @@ use std::time::Duration;
 ///
 /// | | Unix stream, TCP | Unix seqpacket | Unix datagram | UDP |
 /// | --- | --- | --- | --- | --- |
-/// | type | [`StreamLink`](super::StreamLink) | [`PacketLink`](super::PacketLink) | `PacketLink` | `PacketLink` |
-/// | delivers every message, in order | yes | yes | yes | no; on one machine, while the buffer has room |
+/// | type | [`StreamLink`] | [`PacketLink`] | [`PacketLink`] | [`PacketLink`] |
+/// | delivers every message, in order | yes | yes | yes | only locally, with room in the buffer |
 /// | the receiver sees the end of the stream | yes | yes | no | no |
-/// | the sender sees that the peer is gone | yes; over TCP after the peer has refused data | yes | yes | after the peer has refused data |
+/// | the sender notices a lost peer | yes; TCP: on refused data | yes | yes | on refused data |
 ///
 /// Sending to a closed peer returns an error and never raises `SIGPIPE`. No operation changes a
 /// flag of the socket, which other processes may share: each system call says whether it may block.
@@ -47,6 +47,9 @@ use std::time::Duration;
 /// talk(one, other)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// [`StreamLink`]: super::StreamLink
+/// [`PacketLink`]: super::PacketLink
 pub trait Link {
     /// Returns the length of the longest message, in bytes, in either direction.
     fn limit(&self) -> usize;

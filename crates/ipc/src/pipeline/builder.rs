@@ -18,9 +18,9 @@ use std::process::{Command, ExitStatus, Stdio};
 ///
 /// | this process is | the pipeline is |
 /// | --- | --- |
-/// | in the foreground of its terminal, alone in its group | a new group, in the foreground until it ends |
+/// | in the foreground of its terminal, alone in its group | a new foreground group until it ends |
 /// | in the foreground of its terminal, with other processes | in the group of this process |
-/// | in the background, without a terminal, or with [`foreground(false)`](Pipeline::foreground) | a new group |
+/// | in the background, or without a terminal, or with `foreground(false)` | a new group |
 ///
 /// A process is alone in its group if it leads the group, the group has no other member, and its
 /// standard input and output are not pipes, because a process at the other end belongs to the same
