@@ -34,8 +34,8 @@ use crate::sync::{
 /// // In another program, which needs the permission to read only:
 /// let view = RegionView::attach(&name)?;
 /// let object = view.objects().next().expect("one object");
-/// let expected = SemaphoreState { permits: 3, waiters: false };
-/// assert_eq!(view.inspect(&object), ObjectState::Semaphore(expected));
+/// let state = view.inspect(&object);
+/// assert!(matches!(state, ObjectState::Semaphore(SemaphoreState { permits: 3, .. })));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
