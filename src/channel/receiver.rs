@@ -95,21 +95,7 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     /// otherwise.
     #[inline]
     pub fn recv(&self) -> Result<C::Item, RecvError> {
-        match self.recv_with(Timeout::Infinite) {
-            Ok(item) => Ok(item),
-            Err(error) => self.recv_again(error),
-        }
-    }
-
-    /// Repeats a failed receive until it is done or fails for another reason than a timeout.
-    ///
-    /// Only a faulty process can make an operation without a deadline return `Timeout`.
-    #[cold]
-    fn recv_again(&self, error: RecvTimeoutError) -> Result<C::Item, RecvError> {
-        match error.without_deadline() {
-            Some(error) => Err(error),
-            None => until_done(|| self.recv_with(Timeout::Infinite)),
-        }
+        until_done(|| self.recv_with(Timeout::Infinite))
     }
 
     /// Receives the oldest item if the buffer holds one.
@@ -244,7 +230,6 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
 /// Repeats an operation without a deadline until it is done or fails.
 ///
 /// Only a faulty process can make the operation return `Timeout`.
-#[inline]
 pub(super) fn until_done<R>(
     mut operation: impl FnMut() -> Result<R, RecvTimeoutError>,
 ) -> Result<R, RecvError> {

@@ -81,26 +81,14 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
     /// `Disconnected` if all receivers are gone, `Failed` with the cause otherwise. Both return the
     /// item.
     #[inline]
-    pub fn send(&self, item: C::Item) -> Result<(), SendError<C::Item>> {
-        match self.send_with(item, Timeout::Infinite) {
-            Ok(()) => Ok(()),
-            Err(error) => self.send_again(error),
-        }
-    }
-
-    /// Repeats a failed send until it is done or fails for another reason than a timeout.
-    ///
-    /// Only a faulty process can make an operation without a deadline return `Timeout`.
-    #[cold]
-    fn send_again(&self, mut error: SendTimeoutError<C::Item>) -> Result<(), SendError<C::Item>> {
+    pub fn send(&self, mut item: C::Item) -> Result<(), SendError<C::Item>> {
         loop {
-            let item = match error.without_deadline() {
-                Ok(error) => return Err(error),
-                Err(unsent) => unsent,
-            };
             match self.send_with(item, Timeout::Infinite) {
                 Ok(()) => return Ok(()),
-                Err(again) => error = again,
+                Err(error) => match error.without_deadline() {
+                    Ok(error) => return Err(error),
+                    Err(unsent) => item = unsent,
+                },
             }
         }
     }
@@ -267,7 +255,6 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
 /// Repeats an operation without a deadline until it is done or fails.
 ///
 /// Only a faulty process can make the operation return `Timeout`.
-#[inline]
 pub(super) fn until_done<R>(
     mut operation: impl FnMut() -> Result<R, SendTimeoutError<()>>,
 ) -> Result<R, SendError<()>> {
