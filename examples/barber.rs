@@ -1,7 +1,7 @@
-//! Dijkstra's sleeping barber (1965), with a process for the barber and for each customer.
+//! Dijkstra's sleeping barber (1965). The barber and each customer are separate processes.
 //!
 //! The shop has a limited number of chairs. The barber sleeps while no customer waits. A customer
-//! leaves at once if all chairs are taken. The solution uses two semaphores and a lock.
+//! leaves immediately if all chairs are taken. The solution uses two semaphores and a lock.
 //!
 //! Exit status: 0 if each customer was shaved or turned away, 1 if not, 2 for an invalid command
 //! line.
@@ -47,7 +47,7 @@ struct Board {
     turned_away: u64,
 }
 
-/// The objects that barber and customers share.
+/// The objects that the barber and the customers share.
 struct Shop<'a> {
     board: &'a RobustMutex<Board>,
     /// A permit per waiting customer. The barber waits for one.

@@ -2,8 +2,9 @@
 //! different names.
 //!
 //! Each process reads from a named pipe with its name. Once both pipes are open at both ends, their
-//! names are removed. Ctrl+D and Ctrl+C leave the chat. The next process removes the pipe of a
-//! process that was killed while it waited. While two processes chat, a third one is rejected.
+//! names are removed. Ctrl+D and Ctrl+C leave the chat. If a process is killed while it waits, the
+//! next process removes the pipe of the killed process. While two processes chat, a third one is
+//! rejected.
 
 #[path = "chat/exit.rs"]
 mod exit;
@@ -77,8 +78,8 @@ fn chat(directory: &Path, name: &str, exit: &Exit) -> Result<Infallible> {
             let _ = conversation.outgoing.send(message);
         }
     }
-    // The outgoing pipe is still open here. Otherwise the partner could leave and be reported
-    // first.
+    // The outgoing pipe is still open here. If it were closed, the partner could leave, and the
+    // other thread could report that before this call.
     exit.finish(Ok("goodbye".to_owned()))
 }
 
@@ -120,7 +121,8 @@ fn start_conversation(
     }
 }
 
-/// Waits for a partner, whose first message is its name and thereby its pipe.
+/// Waits for a partner. The partner's first message is its name, which is also the name of its
+/// pipe.
 fn wait_for_another(meeting: &Meeting, inbox: &Inbox) -> Result<Conversation> {
     let reader = inbox.fifo.reader(Timeout::Infinite)?;
     let incoming = leak_pipe(Some(reader), None).receiver()?;
@@ -141,7 +143,7 @@ fn wait_for_another(meeting: &Meeting, inbox: &Inbox) -> Result<Conversation> {
 }
 
 fn join_other(meeting: &Meeting, inbox: &Inbox, other: String, name: &str) -> Result<Conversation> {
-    // The partner reads from its pipe, or has ended.
+    // Either the partner reads from its pipe, or the partner has ended.
     let writer = meeting.fifo_of(&other)?.writer(Timeout::NonBlocking)?;
     let outgoing = leak_pipe(None, Some(writer)).sender()?;
     for part in Message::split(name) {
@@ -156,12 +158,14 @@ fn join_other(meeting: &Meeting, inbox: &Inbox, other: String, name: &str) -> Re
     })
 }
 
-/// Waits until the partner opens the other end, which it does before its name is removed.
+/// Waits until the partner opens the other end. The partner opens that end before its name is
+/// removed.
 fn await_answer(meeting: &Meeting, inbox: &Inbox, other: &str) -> Result<Reader> {
     const RETRY_INTERVAL: Duration = Duration::from_millis(100);
     let begin = Instant::now();
     loop {
-        // Checked before the attempt: a partner that ends later only fails the last attempt.
+        // This check precedes the attempt. If the partner ends after the check, only the next check
+        // detects that.
         let has_gone = meeting.fifo_of(other).is_err() || begin.elapsed() > TIMEOUT;
         match inbox.fifo.reader(Timeout::after(RETRY_INTERVAL)) {
             Err(FifoError::NoWriter(_)) if has_gone => bail!("{other} does not answer"),
@@ -171,7 +175,8 @@ fn await_answer(meeting: &Meeting, inbox: &Inbox, other: &str) -> Result<Reader>
     }
 }
 
-/// Creates one end of a pipe, which lives as long as the program, the chat and its threads.
+/// Creates one end of a pipe. The end stays open until the program ends, because threads of the
+/// chat use it until then.
 fn leak_pipe(reader: Option<Reader>, writer: Option<Writer>) -> &'static Pipe {
     Box::leak(Box::new(Pipe::from_ends(reader, writer, None)))
 }

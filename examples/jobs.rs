@@ -1,9 +1,10 @@
 //! A jobserver like that of make: runs a command for each line of the input, several at a time.
 //!
-//! The limit includes the jobs of the commands. The permits are bytes in a pipe that all processes
-//! inherit and that `MAKEFLAGS` names. So a `make` or another `jobs` among the commands takes its
-//! permits from this pipe, and this program takes those of a `make` that starts it, from a pipe or,
-//! since make 4.4, from a named pipe. Make passes a pipe only to rules that begin with `+`.
+//! The limit includes the jobs that the commands start. The permits are bytes in a pipe that all
+//! processes inherit and that `MAKEFLAGS` names. A `make` or another `jobs` among the commands
+//! therefore takes its permits from this pipe. If a `make` starts this program, the program takes
+//! its permits from that `make`, through a pipe or, since make 4.4, through a named pipe. Make
+//! passes a pipe only to rules that begin with `+`.
 //!
 //! Exit status: 0 if all commands succeeded, 1 if not, 2 for an invalid command line.
 
@@ -42,7 +43,7 @@ struct Options {
     command: Vec<OsString>,
 }
 
-/// The permits beyond the implicit permit of every program.
+/// The permits in addition to the implicit permit that every program has.
 struct Jobserver {
     permits: PipeSemaphore,
     /// The `MAKEFLAGS` of the children.
@@ -64,7 +65,8 @@ impl Jobserver {
     fn from_flags(flags: &OsStr) -> Option<Result<Self>> {
         let (options, _) = split_flags(flags.as_bytes());
         let mut words = options.rsplit(|&byte| byte == b' ');
-        // The last option counts. Older versions of make use the other name.
+        // If there are several options, the last one counts. Older versions of make use the second
+        // option name.
         let name = words.find_map(|word| {
             let name = word.strip_prefix(b"--jobserver-auth=");
             name.or_else(|| word.strip_prefix(b"--jobserver-fds="))
@@ -76,8 +78,8 @@ impl Jobserver {
     }
 }
 
-/// Splits the options of make from the variable definitions behind ` -- `, which may contain
-/// anything.
+/// Splits the options of make from the variable definitions after ` -- `. The definitions may
+/// contain any text.
 fn split_flags(flags: &[u8]) -> (&[u8], &[u8]) {
     let border = flags.windows(4).position(|bytes| bytes == b" -- ");
     flags.split_at(border.unwrap_or(flags.len()))
@@ -95,15 +97,15 @@ fn open(name: &[u8]) -> Result<PipeSemaphore> {
         let path = OsStr::from_bytes(path);
         let is_fifo = std::fs::metadata(path)?.file_type().is_fifo();
         ensure!(is_fifo, "{path:?} is not a named pipe");
-        // Opening for both directions does not block.
+        // Opening a named pipe for both directions does not block.
         let both = File::options().read(true).write(true).open(path)?;
         return reopen(both.as_fd(), both.as_fd());
     }
     let numbers = str::from_utf8(name)?.split_once(',');
     let (reader, writer) = numbers.context("expected two numbers")?;
     let end = |number: &str| match number.parse::<RawFd>()? {
-        // SAFETY: the parent says that the descriptor is open. It is only opened again, which fails
-        // for a closed descriptor.
+        // SAFETY: the parent says that the descriptor is open. The descriptor is only reopened,
+        // which fails if it is closed.
         number if number >= 0 => Ok(unsafe { BorrowedFd::borrow_raw(number) }),
         number => bail!("invalid descriptor {number}"),
     };
@@ -162,7 +164,7 @@ impl RunningJobs {
         Ok(())
     }
 
-    /// Records ended commands. The last of all commands had no permit.
+    /// Records ended commands and releases their permits. The last running command had no permit.
     fn count(&mut self, ended: &[std::process::ExitStatus]) -> Result<()> {
         self.all_succeeded &= ended.iter().all(|status| status.success());
         let without = usize::from(self.commands.is_empty());
@@ -204,7 +206,7 @@ fn jobserver(jobs: Option<u32>) -> Result<Jobserver> {
 }
 
 fn run_all(options: &Options, running: &mut RunningJobs) -> Result<()> {
-    // A line may contain any byte, like an argument.
+    // A line may contain any bytes, because an argument may contain any bytes.
     for line in std::io::stdin().lock().split(b'\n') {
         let mut command = Command::new(&options.command[0]);
         let line = OsString::from_vec(line.context("reading the input")?);

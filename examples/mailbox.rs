@@ -27,10 +27,11 @@ use output::{end, say};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// The type of requests, above all process IDs: in a container a process ID may well be 1.
+/// The type of requests. It is greater than every process ID, because even the process ID 1 is
+/// possible in a container.
 const REQUEST: i64 = 1 << 32;
 
-/// Replaces the process ID in a request that asks the server to stop.
+/// The value that replaces the process ID in a request that asks the server to stop.
 const STOP: u32 = 0;
 
 const LIMITS: QueueLimits = QueueLimits {
@@ -47,8 +48,8 @@ const REPLY_TIMEOUT: Duration = Duration::from_millis(100);
 /// The server's timeout for a request, after which it removes replies to dead clients.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Held by the server, which counts its replies. A client checks it to find out whether a server
-/// runs.
+/// The lock that a running server holds, with the number of the server's replies. A client checks
+/// this lock to find out whether a server is running.
 type ServerLock = RobustMutex<u64>;
 
 fn main() -> ExitCode {
@@ -89,11 +90,12 @@ fn no_server(error: RegionError) -> anyhow::Error {
     }
 }
 
-/// Runs a server, and removes the name in any case.
+/// Runs a server, and removes the name even if the server fails.
 fn run_server(name: &RegionName) -> Result<()> {
     let interruption = Interruption::block()?;
     let region = RegionOptions::new(1 << 16).create_or_attach(name)?;
-    // Created before the queue, so a client that finds the queue can check for a server.
+    // The lock is created before the queue, so a client that finds the queue can check for a
+    // server.
     let server: &ServerLock = region.create_or_attach("server", ())?;
     let queue = region.create_or_attach("queue", LIMITS)?;
     let mut answered = try_become_server(server)?.context("a server is already running")?;
@@ -107,7 +109,7 @@ fn run_server(name: &RegionName) -> Result<()> {
 
 /// Locks the server's lock, or returns `None` if a server holds it.
 ///
-/// The count is valid even if a server died, because it is written at once.
+/// The count is valid even if a server died, because a single write changes it.
 fn try_become_server(server: &ServerLock) -> Result<Option<RobustMutexGuard<'_, u64>>> {
     match server.lock_with(Timeout::NonBlocking) {
         Ok(guard) => Ok(Some(guard)),
@@ -134,7 +136,7 @@ fn request(queue: &MessageQueue, from: u32, word: &str) -> Result<()> {
     Ok(queue.send_timeout(MessageType::new(REQUEST)?, &bytes, TIMEOUT)?)
 }
 
-/// Answers requests until one asks to stop; earlier requests are answered first.
+/// Answers requests until a request asks the server to stop. Earlier requests are answered first.
 fn serve(queue: &MessageQueue, answered: &mut u64) -> Result<()> {
     let requests = Select::Type(MessageType::new(REQUEST)?);
     loop {
@@ -158,7 +160,7 @@ fn serve(queue: &MessageQueue, answered: &mut u64) -> Result<()> {
     }
 }
 
-/// Sends a reply; returns `false` if the queue has no room.
+/// Sends a reply; returns `false` if the queue has no free space.
 fn reply(queue: &MessageQueue, client: MessageType, bytes: &[u8]) -> Result<bool> {
     match queue.send_timeout(client, bytes, REPLY_TIMEOUT) {
         Ok(()) => Ok(true),
@@ -170,7 +172,7 @@ fn reply(queue: &MessageQueue, client: MessageType, bytes: &[u8]) -> Result<bool
     }
 }
 
-/// Removes the replies to dead clients, which occupy the queue.
+/// Removes the replies to dead clients, because these replies would fill the queue.
 fn remove_orphaned_replies(queue: &MessageQueue) -> Result<()> {
     let replies = Select::LowestUpTo(MessageType::new(REQUEST - 1)?);
     for _ in 0..queue.len() {

@@ -1,4 +1,5 @@
-//! Receives the readings of `named_send NAME`, and removes the region: `named_receive NAME`.
+//! `named_receive NAME` receives the readings that `named_send NAME` sends, and then removes the
+//! region.
 //!
 //! If both programs were killed, `named_receive NAME --remove` removes the region.
 

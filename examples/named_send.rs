@@ -1,6 +1,6 @@
-//! Sends a million readings to the receiver of the same name: `named_send NAME`.
+//! `named_send NAME` sends a million readings to `named_receive NAME`.
 //!
-//! Start `named_receive NAME` as well, before or after, from any directory.
+//! Start `named_receive NAME` before or after this program, from any directory.
 
 use interlatch::channel::Slot;
 use interlatch::{Channel, RegionName, RegionOptions, RobustMonitorBuffer, ShmType};

@@ -1,8 +1,8 @@
 //! Dijkstra's dining philosophers (EWD 310, 1971): each philosopher is a process, each fork a lock.
 //!
 //! Each philosopher locks the fork with the lower number first, so no cycle of waiters forms. With
-//! `--careless`, all lock their left fork first, at the same time: each holds a fork and waits for
-//! the next, which is a deadlock.
+//! `--careless`, all philosophers lock their left fork first, at the same time. Each philosopher
+//! then holds one fork and waits for the next fork, which is a deadlock.
 //!
 //! Exit status: 0 if all have eaten, 1 if not, 2 for an invalid command line.
 
@@ -65,7 +65,8 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Locks a fork. After owner death the count is still consistent, since one store changes it.
+    /// Locks a fork. After owner death the count is still consistent, because a single store
+    /// changes it.
     fn lock_fork(&self, fork: usize, timeout: Timeout) -> Result<RobustMutexGuard<'a, u64>> {
         let locked = self.forks[fork].lock_with(timeout);
         locked
@@ -84,8 +85,8 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Takes the left fork, waits until all hold theirs, and returns whether the right fork is
-    /// free.
+    /// Takes the left fork, waits until all philosophers hold their left fork, and returns whether
+    /// the right fork is free.
     fn starve(&self, seat: usize) -> Result<bool> {
         let count = self.forks.len();
         let _left = self.lock_fork(seat, Timeout::Infinite)?;
@@ -139,7 +140,7 @@ fn is_expected(status: ExitStatus) -> bool {
     [Some(0), Some(i32::from(HUNGRY))].contains(&status.code())
 }
 
-/// Waits until each philosopher holds its first fork, then lets all take the second.
+/// Waits until each philosopher holds its first fork, then lets all of them take the second fork.
 fn open_gate(table: &Table, philosophers: u32, children: &mut Children) -> Result<()> {
     const INTERVAL: Duration = Duration::from_millis(100);
     for _ in 0..philosophers {

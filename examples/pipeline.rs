@@ -62,7 +62,7 @@ fn run(pipeline: Pipeline) -> Result<Vec<ExitStatus>> {
     // lost.
     // SAFETY: the default action runs no handler.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl)? };
-    // Blocked before a command can end.
+    // The signals are blocked before a command can end.
     let signals = SignalFd::new([
         Signal::SIGCHLD,
         Signal::SIGINT,

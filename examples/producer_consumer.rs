@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example producer_consumer -- FILE`
 //!
-//! Exit status: 0 if the file arrived intact, 1 if not or if it cannot be read, 2 for an invalid
+//! Exit status: 0 if the file arrived intact, 1 if it did not or cannot be read, 2 for an invalid
 //! command line.
 
 #[path = "support/output.rs"]
@@ -72,7 +72,8 @@ fn producer<B: Buffer<Item = Block> + ShmObject<Config = usize> + ?Sized>(
     ensure!(!file.metadata()?.is_dir(), "{name} is a directory");
     let region = Region::memfd("producer_consumer", B::layout(options.capacity)?.size())?;
     let buffer: &B = region.create("buffer", options.capacity)?;
-    // Attached before the child starts, so the child never finds a buffer without a sender.
+    // The sender is attached before the child starts, so the child never finds a buffer without a
+    // sender.
     let sender = buffer.sender()?;
     let role = [options.monitor.to_string()];
     let mut child = support::start(&region, &role)?;

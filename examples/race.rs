@@ -57,12 +57,13 @@ impl<'a> Shared<'a> {
         })
     }
 
-    /// Waits for the start, then increments.
+    /// Waits for the start signal, then increments the counter.
     fn work(&self, increments: u64, locked: bool) {
         while !self.gate.acquire_with(Timeout::Infinite) {}
         for _ in 0..increments {
             let _guard = locked.then(|| self.lock.lock());
-            // A read and a write: without the lock another worker may run between them.
+            // The increment is a read and a write. Without the lock, another worker may run between
+            // them.
             self.counter.increment();
         }
     }

@@ -1,7 +1,7 @@
 //! Readers and writers (Courtois, Heymans, Parnas, 1971), each a process.
 //!
-//! Several readers may read at once; a writer excludes all others. Writers have priority: while a
-//! writer waits, no new reader enters.
+//! Several readers may read at the same time. A writer excludes all other processes. Writers have
+//! priority: while a writer waits, no new reader enters.
 //!
 //! Exit status: 0 if no reader saw an incomplete write, 1 if one did, 2 for an invalid command
 //! line.
@@ -39,14 +39,14 @@ struct Options {
     times: u64,
 }
 
-/// The readers and writers that are active or wait.
+/// The numbers of readers and writers that are active or waiting.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, ShmType)]
 struct Room {
     readers: u32,
     writers: u32,
     waiting_writers: u32,
-    /// Maximum of concurrent readers.
+    /// The maximum number of concurrent readers.
     max_readers: u32,
 }
 
@@ -75,8 +75,8 @@ impl<'a> Page<'a> {
         })
     }
 
-    /// Locks `room` when the condition holds. After owner death it returns an error, since the
-    /// counts still include the dead process.
+    /// Locks `room` when the condition holds. After owner death, the function returns an error,
+    /// because the counts still include the dead process.
     fn lock_when(&self, condition: impl Fn(&Room) -> bool) -> Result<RobustMutexGuard<'a, Room>> {
         let to_error = |error: RobustLockError<'a, Room>| anyhow::anyhow!("{error}");
         let mut room = self.room.lock().map_err(to_error)?;

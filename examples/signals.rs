@@ -1,7 +1,7 @@
 //! A daemon's signals: `signals` prints its process ID and waits for signals.
 //!
 //! `SIGHUP` releases a semaphore, which another thread acquires. `SIGUSR1` is received like a
-//! message, with its sender. So are `SIGTERM` and Ctrl+C, after which the program ends.
+//! message, with its sender. `SIGTERM` and Ctrl+C are received in the same way and end the program.
 //!
 //! Exit status: 0 after `SIGTERM` or Ctrl+C, 1 on failure.
 
@@ -18,7 +18,7 @@ use output::{end, say};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-/// Has a permit for each `SIGHUP`, and one for the end.
+/// Holds a permit for each `SIGHUP`, and one for the end of the program.
 static HANGUPS: Semaphore = Semaphore::empty();
 
 /// Set before the permit for the end is released.
@@ -44,7 +44,7 @@ fn run() -> Result<()> {
     };
     drop(notification);
     END.get_or_init(|| ());
-    // The semaphore holds two thousand million permits.
+    // The semaphore can hold two thousand million permits.
     let _ = HANGUPS.release(1);
     let reloads = reader
         .join()
@@ -60,7 +60,7 @@ fn reload_at_each_hangup() -> Result<u32> {
     loop {
         HANGUPS.acquire().forget();
         if END.get().is_some() {
-            // One permit is for the end; the others are hangups shortly before it.
+            // One permit is for the end. The other permits are for hangups shortly before the end.
             return Ok(reloads + HANGUPS.permits());
         }
         reloads += 1;

@@ -1,7 +1,7 @@
 //! A conversation over five kinds of sockets: `sockets` starts a client for each kind and reverses
 //! its words.
 //!
-//! Both sides are written once, for any [`Link`].
+//! The code of both sides is written once, for any [`Link`].
 //!
 //! Exit status: 0 if all five succeeded, 1 if not, 2 for an invalid command line.
 
@@ -111,7 +111,7 @@ fn run_server(kind: Kind, words: &[String]) -> Result<()> {
     };
     let status = child.wait().context("waiting for the client")?;
     if status.code() == Some(i32::from(OUTPUT_CLOSED)) {
-        // The output of this process is closed too.
+        // If the client's output is closed, the output of this process is closed too.
         return Err(OutputClosed.into());
     }
     ensure!(status.success(), "the client ended with {status}");
@@ -183,7 +183,7 @@ fn ask(mut link: impl Link, words: &[String]) -> Result<()> {
             String::from_utf8_lossy(&answer)
         ))
     });
-    // Sent even if the output is closed, because the server waits for it.
+    // The empty message is sent even if the output is closed, because the server waits for it.
     let goodbye = link.send_timeout(b"", TIMEOUT);
     asked?;
     Ok(goodbye?)

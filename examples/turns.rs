@@ -47,10 +47,10 @@ impl Default for Page {
     }
 }
 
-/// The objects that writer and reader share.
+/// The objects that the writer and the reader share.
 struct Shared<'a> {
     pair: &'a SemaphorePair,
-    /// Never contended, since the pair determines whose turn it is.
+    /// The mutex is never contended, because the semaphore pair determines whose turn it is.
     page: &'a Mutex<Page>,
 }
 

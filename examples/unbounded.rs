@@ -45,7 +45,8 @@ fn run() -> anyhow::Result<()> {
             produced
         }
         Some("--consume") => {
-            // The producer starts this process with blocked signals. It has nothing to clean up.
+            // The producer starts this process with blocked signals. This process has nothing to
+            // clean up.
             Interruption::block()?.on_signal(|| ());
             consume(&Buffer::attach(&region)?)
         }

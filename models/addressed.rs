@@ -1,4 +1,4 @@
-//! Models of the channels whose messages carry their sender.
+//! Models of the channels whose messages carry the id of their sender.
 
 use crate::collector::Collector;
 use interlatch_check::Model;

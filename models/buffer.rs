@@ -1,4 +1,4 @@
-//! Models of both bounded buffers, by one contract.
+//! Models of both bounded buffers, which keep the same contract.
 
 use crate::collector::{Collector, finish_sizes};
 use interlatch::ShmSafe;
@@ -22,7 +22,8 @@ pub fn models() -> Vec<Model> {
     models
 }
 
-/// Capacity 1 makes every operation wait; capacity 2 shows that the slots are used in turn.
+/// Returns the models at two capacities. Capacity 1 makes every operation wait. Capacity 2 shows
+/// that the slots are used in turn.
 fn sizes<One, Two>(name: &str, limit_one: fn(Collector) -> Collector) -> Vec<Model>
 where
     One: Unregistered<Item = u64> + ShmSafe + 'static,
@@ -76,7 +77,7 @@ where
     [finish_sizes([one, two]), vec![interrupted.bounded(3)]].concat()
 }
 
-/// The scenarios for which a second slot adds executions and no new wait.
+/// The scenarios for which a second slot adds executions but no new wait.
 pub const CLOSING_AND_TIMEOUTS: [&str; 9] = [
     "delivers_each_once",
     "dropping_one_of_two_senders_keeps_the_buffer_open",

@@ -1,4 +1,4 @@
-//! Models of the byte pipe in shared memory, with deaths.
+//! Models of the byte pipe in shared memory, including deaths of processes.
 
 use crate::collector::Collector;
 use interlatch_check::Model;

@@ -1,7 +1,7 @@
 //! The number of wake calls in each execution.
 //!
-//! A primitive that wakes without need is correct but slow. These models count the calls in the
-//! record of the execution, so they exist only under loom.
+//! A primitive that makes unnecessary wake calls is correct but slow. These models count the calls
+//! in the record of the execution, so they exist only under loom.
 
 use interlatch::platform::Ordering::{Acquire, Relaxed, Release};
 use interlatch::platform::model::event::Action;
@@ -49,7 +49,8 @@ fn free_lock_makes_no_wake_call<L: RawLock + ShmSafe + 'static>() -> Scenario<L>
 #[derive(ShmSafe)]
 struct AlwaysWakes(AtomicU32);
 
-// SAFETY: only one process at a time changes the word from 0 to 1, so the lock excludes others.
+// SAFETY: only one process at a time changes the word from 0 to 1, so only one process at a time
+// holds the lock.
 unsafe impl RawLock for AlwaysWakes {
     fn raw_lock_with(&self, _: Timeout) -> bool {
         while self.0.compare_exchange(0, 1, Acquire, Relaxed).is_err() {
@@ -90,7 +91,8 @@ fn wait_until_timeout(shared: &Shared) {
     assert!(!shared.changed.wait_with(&mut guard, timeout));
 }
 
-/// The first notification finds no waiter and resets the count, so later ones make no call.
+/// The first notification finds no waiter and resets the count, so later notifications make no wake
+/// call.
 fn timed_out_waiter_costs_one_notify_one_call() -> Scenario<Shared> {
     let notify = |shared: &Shared| {
         wait_until_timeout(shared);
@@ -142,7 +144,7 @@ fn release_without_waiter_makes_no_wake_call() -> Scenario<Semaphore> {
     .verify(|_| assert_eq!(wake_calls(), 0))
 }
 
-/// The acquirer leaves no permit, so it passes no wake-up on.
+/// The acquirer leaves no permit, so it wakes no other waiter.
 fn acquirer_of_the_last_permit_makes_no_wake_call() -> Scenario<Semaphore> {
     let acquire = |semaphore: &Semaphore| semaphore.acquire().forget();
     let release = |semaphore: &Semaphore| semaphore.release(1).expect("far below the maximum");

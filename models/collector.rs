@@ -1,4 +1,4 @@
-//! Models from the scenario lists of the contract.
+//! Models that are made from the scenario lists of the contract.
 
 use interlatch::ShmSafe;
 use interlatch_check::{Model, Scenario, Stage};
@@ -9,7 +9,8 @@ use interlatch_check::{Model, Scenario, Stage};
 /// explores every execution, unless [`bounded`](Self::bounded) or
 /// [`at_another_size`](Self::at_another_size) names the scenario.
 ///
-/// A scenario is named by its property, or by `property/processes` where the list has several.
+/// A scenario is named by its property, or by `property/processes` if the list has the property for
+/// several numbers of processes.
 pub struct Collector {
     primitive: String,
     rules: Vec<Rule>,
@@ -40,7 +41,7 @@ impl Collector {
         self.with_rules(Some(at_least), scenarios)
     }
 
-    /// Leaves these scenarios to the models of the same primitive at another size.
+    /// Leaves out these scenarios, because the same primitive runs them at another size.
     ///
     /// [`finish_sizes`] checks that another size has them.
     pub fn at_another_size(self, scenarios: &[&'static str]) -> Self {

@@ -1,4 +1,4 @@
-//! Models of the condition variable, on the mutex.
+//! Models of the condition variable on the mutex.
 
 use crate::collector::Collector;
 use interlatch::Condvar;

@@ -1,4 +1,4 @@
-//! Models of the directory of a region, with deaths.
+//! Models of the directory of a region, including deaths of processes.
 
 use crate::collector::Collector;
 use interlatch_check::Model;

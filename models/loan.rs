@@ -1,4 +1,4 @@
-//! Models of items that are written and read in their slot.
+//! Models of items that are written and read in their slots.
 
 use crate::collector::Collector;
 use interlatch_check::Model;

@@ -1,4 +1,4 @@
-//! Models of the message queue, with deaths.
+//! Models of the message queue, including deaths of processes.
 
 use crate::collector::Collector;
 use interlatch_check::Model;

@@ -22,9 +22,10 @@ type PipeCondvar = SemaphoreCondvar<PipeSemaphore>;
 type Bounded<const N: usize> = process_local::Bounded<PipeSemaphore, N>;
 type Monitor<const N: usize> = process_local::Monitor<PipeSemaphore, N>;
 
-/// A kernel pipe as a buffer of `N` atomic items, or with `N` bytes for items in parts.
+/// A kernel pipe as a buffer. It holds `N` atomic items, or `N` bytes of items in parts.
 ///
-/// An item in parts detects whether its parts belong together. With `TURNS`, senders take turns.
+/// An item in parts contains a check that its parts belong together. With `TURNS`, senders take
+/// turns.
 #[derive(Debug)]
 pub struct Kernel<T, const N: usize, const TURNS: bool = true>(PipeBuffer<T>);
 
@@ -65,7 +66,7 @@ impl Item for [u64; 2] {
         self[0]
     }
 
-    /// The capacity is in bytes, and not a multiple of the item size.
+    /// Creates a buffer whose capacity is in bytes and is not a multiple of the item size.
     fn buffer(capacity: usize, turns: bool) -> PipeBuffer<Self> {
         let (reader, writer) = pipe::pipe(capacity).expect("a pipe");
         PipeBuffer::from_ends(
@@ -300,7 +301,7 @@ fn split_items() -> Vec<Model> {
         model(buffer::delivers_each_once::<SplitItems>).bounded(2),
         model(buffer::timed_out_receiver_takes_no_item::<SplitItems>).bounded(2),
         model(buffer::timed_out_sender_keeps_its_item::<SplitItems>).bounded(2),
-        // WithoutTurns of one process need no turns, which are locks between processes.
+        // Turns are locks between processes, so the threads of one process need no turns.
         Model::new(
             "pipe_without_turns",
             buffer::items_of_both_senders_arrive::<WithoutTurns>,
@@ -327,7 +328,7 @@ impl Factory for Sides {
 
 /// Both sides may send more than fits before they receive.
 ///
-/// Each side receives while it waits for room. Otherwise both would hang.
+/// Each side receives while it waits for free space. Otherwise both sides would hang.
 fn both_sides_send_before_they_receive() -> Scenario<ProcessLocal<Sides>> {
     fn talk<const ME: usize>(shared: &ProcessLocal<Sides>) {
         let mut side = shared.0.0[ME]
@@ -360,7 +361,8 @@ fn items_of_a_dropped_side_are_received() -> Scenario<ProcessLocal<Sides>> {
         let mut side = shared.0.0[1]
             .lock()
             .expect("no other process uses this side");
-        // The number of sends differs: the pipes of a machine have more room than those of a model.
+        // The number of sends is not fixed, because a real pipe holds more than the pipe of a
+        // model.
         while side.send(2).is_ok() {}
         assert_eq!(side.recv(), Ok(1));
         assert_eq!(side.recv(), Err(RecvError::Disconnected));

@@ -1,6 +1,6 @@
-//! Models of the robust lock. A victim is killed before each of its steps.
+//! Models of the robust lock. The victim may be killed before any of its steps.
 //!
-//! Models of two processes explore every execution, larger ones are bounded.
+//! Models of two processes explore every execution. Larger models are bounded.
 
 use crate::collector::Collector;
 use interlatch::sync::RawRobustMutex;

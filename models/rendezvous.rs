@@ -1,4 +1,4 @@
-//! Models of the rendezvous, with deaths.
+//! Models of the rendezvous, including deaths of processes.
 
 use crate::collector::Collector;
 use interlatch_check::Model;

@@ -1,4 +1,5 @@
-//! Models of the ring: with `membarrier(2)` and without, copied and in place, with deaths.
+//! Models of the ring, with and without `membarrier(2)`, with copied items and with items in their
+//! slots, including deaths of processes.
 
 use crate::collector::Collector;
 use interlatch_check::Model;

@@ -1,4 +1,4 @@
-//! Models of the robust buffers: by the contract of all buffers, and with deaths.
+//! Models of the robust buffers, for the contract of all buffers and for deaths of processes.
 
 use crate::buffer::CLOSING_AND_TIMEOUTS;
 use crate::collector::{Collector, finish_sizes};
@@ -20,8 +20,8 @@ pub fn models() -> Vec<Model> {
 
 /// Returns the models of the contract of all buffers.
 ///
-/// An operation takes three to five times as many steps as one of the plain buffers, so the bounds
-/// are lower.
+/// An operation takes three to five times as many steps as an operation of a plain buffer, so the
+/// bounds are lower.
 fn sizes<One, Two>(name: &str) -> Vec<Model>
 where
     One: Unregistered<Item = u64> + ShmSafe + 'static,

@@ -1,4 +1,4 @@
-//! Models of the condition variable on a robust mutex, with deaths.
+//! Models of the condition variable on a robust mutex, including deaths of processes.
 
 use crate::collector::Collector;
 use interlatch_check::Model;

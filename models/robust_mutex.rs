@@ -1,4 +1,4 @@
-//! Models of the robust mutex: what its guards add to the raw lock.
+//! Models of the promises that the guards of a robust mutex add to those of the raw lock.
 
 use crate::collector::Collector;
 use interlatch_check::Model;

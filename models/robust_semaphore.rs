@@ -1,4 +1,4 @@
-//! Models of the robust semaphore, with deaths.
+//! Models of the robust semaphore, including deaths of processes.
 
 use crate::collector::Collector;
 use interlatch_check::Model;

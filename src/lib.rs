@@ -2,8 +2,8 @@
 //!
 //! Robust types survive the death of any process that uses them, at any instruction: the next
 //! `lock()` of a [`RobustMutex`] returns the guard with the error `OwnerDied`, and the other side
-//! of a robust channel gets `Disconnected`. Every primitive is written once, and a model checker
-//! explores the same source that a program runs.
+//! of a robust channel gets `Disconnected`. Every primitive has one source, which programs run and
+//! which a model checker explores.
 //!
 //! # Example
 //!
@@ -64,9 +64,10 @@
 //!
 //! # Platforms
 //!
-//! Linux with glibc on 64 bits: x86-64, where it is tested, and aarch64, where it is only compiled.
-//! Robust locks join the list that glibc registers for each thread. All processes of a region
-//! belong to one pid namespace. Rust 1.89 or later.
+//! The crate supports 64-bit Linux with glibc. The tests run on x86-64; on aarch64 the crate is
+//! only compiled. Robust locks join the robust list that glibc registers for each thread. All
+//! processes that use a region must belong to one pid namespace. The crate needs Rust 1.89 or
+//! later.
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")))]
 compile_error!(
@@ -74,7 +75,7 @@ compile_error!(
      robust locks join the list that glibc registers for each thread"
 );
 
-// The derive macros name this crate.
+// The derive macros refer to this crate by its name.
 extern crate self as interlatch;
 
 pub mod channel;

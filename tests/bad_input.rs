@@ -1,4 +1,5 @@
-//! Minimum, maximum and invalid arguments: each has a typed error or the documented result.
+//! Minimum, maximum and invalid arguments: each call returns a typed error or the documented
+//! result.
 
 use interlatch::channel::Unregistered;
 use interlatch::channel::{
@@ -100,7 +101,7 @@ fn error_of_too_small_region_names_the_needed_size() {
         }) => assert_eq!(found, needed),
         other => panic!("{other:?}"),
     }
-    // The failed creation leaves the space free.
+    // The failed creation leaves the memory free for another object.
     let fits = region.create::<Bounded>("buffer", 100);
     assert_eq!(fits.expect("the region has room").capacity(), 100);
 }
@@ -116,7 +117,7 @@ fn invalid_region_size_is_an_error() {
     ] {
         assert!(matches!(error, Err(RegionError::Size(usize::MAX))));
     }
-    // More than the available memory: an error at creation, not a signal at first use.
+    // A region larger than the available memory is an error at creation, not a signal at first use.
     let error = Region::memfd("too much", 1 << 46).map(|_| ());
     assert!(
         matches!(error, Err(RegionError::NotEnoughMemory { .. })),
@@ -164,7 +165,7 @@ fn sealed_memfd_without_header_is_an_error() {
             Err(RegionError::NotARegion { expected, found }) => {
                 assert!(length > 8192 && expected != found);
             }
-            // Too short for a header and one byte.
+            // The file is too short for a header and one byte.
             Err(RegionError::Size(0)) => assert!(length <= 8192),
             other => panic!("{length}: {other:?}"),
         }
@@ -387,8 +388,8 @@ fn unreceived_items_are_dropped_once() {
     assert_eq!(std::sync::Arc::strong_count(&item), 1);
 }
 
-/// Writes special values into each state word of a buffer. The state follows two semaphores or
-/// condition variables of two cache lines each, and the lock.
+/// Writes special values into each state word of a buffer. The state words lie after the lock and
+/// two semaphores or condition variables, each of which occupies two cache lines.
 fn survives_a_faulty_peer<B: Unregistered<Item = u64> + ShmObject<Config = usize> + ?Sized>() {
     // The objects follow the header.
     const STATE: std::ops::Range<u64> = 8192 + 264..8192 + 312;

@@ -1,4 +1,5 @@
-//! A channel names the cause of a failure: `Disconnected` stands for a disconnection only.
+//! An error names the cause of a failure: `Disconnected` means only that the other side has
+//! disconnected.
 
 use interlatch::channel::{
     AttachError, ChannelError, Direction, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
@@ -15,12 +16,12 @@ type Monitor = RobustMonitorBuffer<u64, [Slot<u64>; 1], 2>;
 type Bounded = RobustBoundedBuffer<u64, [TurnSlot<u64>; 1], 2>;
 type Large = RobustBoundedBuffer<[u8; 2000], [TurnSlot<[u8; 2000]>; 1], 2>;
 
-/// The number of robust locks that a thread can hold.
+/// The maximum number of robust locks that a thread can hold.
 const MAX_LOCKS: usize = 128;
 
 const FULL: ChannelError = ChannelError::RobustList(RobustListError::TooManyLocks(MAX_LOCKS));
 
-/// Runs an operation while this thread holds `count` more robust locks.
+/// Runs an operation while this thread holds `count` additional robust locks.
 fn with_locks<R>(count: usize, operation: impl FnOnce() -> R) -> R {
     let locks: Vec<RobustMutex<()>> = (0..count).map(|_| RobustMutex::new(())).collect();
     let guards: Vec<_> = locks
@@ -32,7 +33,7 @@ fn with_locks<R>(count: usize, operation: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Checks the errors of a thread that holds the maximum of robust locks.
+/// Checks the errors that a thread gets while it holds the maximum number of robust locks.
 fn thread_at_its_limit<B: Buffer<Item = u64>>(buffer: &B) {
     let (sender, receiver) = (
         buffer.sender().expect("the channel is open"),
@@ -78,7 +79,8 @@ fn loan_fails_at_the_maximum_of_robust_locks() {
         BUFFER.receiver(),
     );
     let receiver = receiver.expect("the channel is open");
-    // One lock is left for the internal lock, and none for the slot.
+    // The thread can acquire one more lock, which is enough for the internal lock but not for the
+    // lock of the slot.
     with_locks(MAX_LOCKS - 3, || {
         assert_eq!(sender.loan().err(), Some(SendError::Failed((), FULL)));
         let sent = sender.send_ref(&[1; 2000]);
@@ -91,7 +93,7 @@ fn loan_fails_at_the_maximum_of_robust_locks() {
     assert_eq!(receiver.borrow().expect("an item")[0], 1);
 }
 
-/// Corrupts the lock word, the first word of the object, as a faulty process could.
+/// Corrupts the lock word as a faulty process could. The lock word is the first word of the object.
 fn corrupt_lock<T>(object: &T) {
     let word = std::ptr::from_ref(object).cast::<u32>().cast_mut();
     // SAFETY: the object begins with its lock word, which all users access atomically.

@@ -1,9 +1,9 @@
-//! The files, models and concepts that the pages name exist.
+//! The files, models and concepts that the documentation pages name exist.
 
 use std::fs;
 use std::path::Path;
 
-/// The words in backticks, without code blocks.
+/// Returns the words in backticks on a page, without its code blocks.
 fn names(page: &str) -> Vec<String> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page));
     let text = text.unwrap_or_else(|error| panic!("{page}: {error}"));
@@ -16,7 +16,7 @@ fn names(page: &str) -> Vec<String> {
         .collect()
 }
 
-/// The source of all models and of the scenarios that they run.
+/// Returns the source of all models and of the scenarios that the models run.
 fn models() -> String {
     let folders = [
         "models",
@@ -32,7 +32,7 @@ fn models() -> String {
     source.collect()
 }
 
-/// The pages for people: those in the root, and the guide.
+/// Returns the pages for people: the pages in the root, and the guide.
 fn pages() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let in_folder = |folder: &str| {
@@ -47,10 +47,10 @@ fn pages() -> Vec<String> {
     [in_folder(""), in_folder("docs/")].concat()
 }
 
-/// The history names files that no longer exist.
+/// The changelog names files that no longer exist.
 const HISTORY: &str = "CHANGELOG.md";
 
-/// Files of a user's package, which the guide to models tells the user to create.
+/// Files of a user's package. The guide to models tells the user to create these files.
 const USER_FILES: [&str; 1] = ["tests/models.rs"];
 
 #[test]
@@ -152,7 +152,7 @@ fn models_named_in_concepts_exist() {
     }
 }
 
-/// The concepts of the course notes, in their order.
+/// The concepts of the course notes, in the order of the notes.
 const CONCEPTS: [&str; 27] = [
     "producer and consumer, bounded",
     "producer and consumer, unbounded",

@@ -5,7 +5,7 @@ use interlatch::sync::{RawMutex, SemaphorePair};
 use interlatch::{BoundedBuffer, Buffer, Channel, MonitorBuffer};
 use std::sync::Arc;
 
-/// Drops a buffer whose three items wrap around the end of its four slots.
+/// Drops a buffer while its three items wrap around the end of its four slots.
 fn drops_unreceived_items<B: Buffer<Item = Arc<u32>>>(buffer: B) {
     let items: Vec<Arc<u32>> = (0..5).map(Arc::new).collect();
     let (sender, receiver) = (buffer.sender(), buffer.receiver());

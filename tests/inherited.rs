@@ -24,7 +24,7 @@ fn forked_child_shares_anonymous_region() {
     let lock: &RawMutex = region.create("lock", ()).expect("the region has room");
     let released: &Semaphore = region.create("released", ()).expect("the region has room");
     lock.raw_lock();
-    // SAFETY: this process has one thread. The child only uses shared memory and exits.
+    // SAFETY: this process has one thread. The child only accesses shared memory and exits.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => child(lock, released),
         ForkResult::Parent { child } => {
@@ -59,7 +59,7 @@ fn inherited_ring_handles_fail() {
     assert_eq!(sender.try_send_slice(&[1, 2, 3]), Ok(3));
     // Both handles have cached the positions of the other two items.
     assert_eq!(receiver.try_recv(), Ok(1));
-    // SAFETY: this process has one thread. The child only uses shared memory and exits.
+    // SAFETY: this process has one thread. The child only accesses shared memory and exits.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => try_copies(sender, receiver),
         ForkResult::Parent { child } => {
@@ -101,7 +101,7 @@ fn inherited_ring_loans_change_nothing() {
     let (loan, borrow) = (sender.try_loan(1), receiver.try_borrow(2));
     let (mut loan, borrow) = (loan.expect("a free slot"), borrow.expect("items"));
     loan[0] = 3;
-    // SAFETY: this process has one thread. The child only uses shared memory and exits.
+    // SAFETY: this process has one thread. The child only accesses shared memory and exits.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => {
             loan.send();

@@ -1,15 +1,16 @@
-//! Every public type has its contract, models, tests and docs, or a reason why not.
+//! Every public type has a contract, models, tests and docs, or a reason why one of them is
+//! missing.
 //!
-//! `docs/inventory.md` is the table. This test compares it with the source: a public type without a
-//! row fails, and so does a row whose evidence does not exist.
+//! `docs/inventory.md` is the table. This test compares the table with the source: it fails if a
+//! public type has no row, or if a row names evidence that does not exist.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use syn::{Item, UseTree, Visibility};
 
-/// The modules whose types users see. `platform` is the layer below: its types are part of each
-/// primitive and have models of their own in `models/litmus`.
+/// The modules whose types users see. `platform` is the layer below these modules: its types are
+/// part of each primitive and have their own models in `models/litmus`.
 const MODULES: [&str; 5] = ["channel", "inspect", "named", "region", "sync"];
 
 const COLUMNS: [&str; 10] = [
@@ -33,7 +34,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The Rust files in a folder and its subfolders.
+/// Returns the Rust files in a folder and its subfolders.
 fn files(folder: &str) -> Vec<PathBuf> {
     let mut pending = vec![root().join(folder)];
     let mut files = Vec::new();
@@ -48,13 +49,13 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The text of these files.
+/// Returns the contents of all Rust files in a folder.
 fn source(folder: &str) -> String {
     let texts = files(folder).into_iter().map(fs::read_to_string);
     texts.map(|text| text.expect("a source file")).collect()
 }
 
-/// The file of a module: `name.rs`, or `name/mod.rs`.
+/// Returns the file of a module: `name.rs`, or `name/mod.rs`.
 fn file_of_module(folder: &Path, name: &str) -> PathBuf {
     let file = folder.join(format!("{name}.rs"));
     match file.exists() {
@@ -108,7 +109,8 @@ fn is_hidden(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-/// Adds the names of a `use` that are types: they begin with a capital letter and have a small one.
+/// Adds the type names of a `use`: a type name begins with a capital letter and has a lowercase
+/// letter.
 fn collect_names(tree: &UseTree, types: &mut BTreeSet<String>) {
     let name = match tree {
         UseTree::Path(path) => return collect_names(&path.tree, types),
@@ -135,7 +137,7 @@ fn public_types() -> BTreeSet<String> {
     types
 }
 
-/// The rows of the tables whose first column is `type`, without their heads.
+/// Returns the rows of the tables whose first column is `type`, without the header rows.
 fn rows(page: &str, columns: usize) -> Vec<Vec<String>> {
     let cells = |line: &str| -> Vec<String> {
         let inside = line.trim().trim_start_matches('|').trim_end_matches('|');
@@ -151,18 +153,18 @@ fn rows(page: &str, columns: usize) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// The words in backticks.
+/// Returns the words in backticks.
 fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// Whether the name occurs, not as a part of a longer one.
+/// Returns whether the name occurs in the text, but not as a part of a longer name.
 fn has_word(text: &str, name: &str) -> bool {
     text.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
         .any(|word| word == name)
 }
 
-/// Whether the scenario that a contract defines under this name has participants that die.
+/// Returns whether the scenario that a contract defines under this name has participants that die.
 fn has_victims(contract: &str, scenario: &str) -> bool {
     let definitions = ["(", "<"].map(|end| format!("pub fn {scenario}{end}"));
     let mut found = definitions.iter().filter_map(|it| contract.split_once(it));
@@ -172,14 +174,14 @@ fn has_victims(contract: &str, scenario: &str) -> bool {
     })
 }
 
-/// The source without white space and without the names of scenarios, so that a name that follows
-/// an opening parenthesis is that of a model.
+/// Returns the source without white space and without the names of scenarios. In the result, a name
+/// that follows an opening parenthesis is the name of a model.
 fn calls(source: &str) -> String {
     let dense: String = source.split_whitespace().collect();
     dense.replace("Scenario::new(", "")
 }
 
-/// The lines of the examples in doc comments.
+/// Returns the lines of the examples in doc comments.
 fn doc_examples(source: &str) -> String {
     let lines = source.lines().map(str::trim_start);
     let docs = lines.filter_map(|line| line.strip_prefix("///").or(line.strip_prefix("//!")));
@@ -189,11 +191,11 @@ fn doc_examples(source: &str) -> String {
     blocks.join("\n")
 }
 
-/// The source that evidence is looked for in.
+/// The source files in which the test looks for evidence.
 struct Sources {
-    /// The calls of each file in `models/`, without its folders.
+    /// The calls of each file in `models/`, without the files in its subfolders.
     models: Vec<String>,
-    /// The files with known bugs, each after its path.
+    /// The files with known bugs, each preceded by its path.
     broken: Vec<String>,
     sweeps: String,
     inspector: String,
@@ -224,7 +226,7 @@ impl Sources {
         }
     }
 
-    /// Whether the evidence in a cell of the row exists.
+    /// Returns whether the evidence in a cell of the row exists.
     fn confirm(&self, column: &str, row: &[String], evidence: &str) -> bool {
         let type_name = row[0].trim_matches('`');
         let contracts = quoted(&row[1]);
@@ -232,7 +234,7 @@ impl Sources {
             |folder: &str| evidence.starts_with(folder) && root().join(evidence).is_file();
         match column {
             "contract" => is_file("crates/contract/src/") && read(evidence).contains("pub fn all"),
-            // Several sizes: `ring<1>`, `ring<2>`.
+            // A model may have several sizes: `ring<1>`, `ring<2>`.
             "models" => self.models.iter().any(|calls| {
                 calls.contains(&format!("(\"{evidence}\""))
                     || calls.contains(&format!("(\"{evidence}<"))
@@ -240,7 +242,7 @@ impl Sources {
             "models with deaths" => contracts
                 .iter()
                 .any(|contract| has_victims(&read(contract), evidence)),
-            // In a file about the type or its contract: a bug of another type is no evidence.
+            // The file must name the type or its contract: a bug of another type is no evidence.
             "broken sibling" => self.broken.iter().any(|source| {
                 let modules = contracts.iter().map(|contract| module_of(contract));
                 calls(source).contains(&format!("(\"{evidence}\","))
@@ -248,7 +250,7 @@ impl Sources {
                         .chain([type_name])
                         .any(|name| has_word(source, name))
             }),
-            // An operation, or all operations of an object: `ring: `.
+            // The evidence is one operation, or all operations of an object: `ring: `.
             "crash sweep" => {
                 let names = [format!("\"{evidence}\""), format!("\"{evidence}: \"")];
                 names.iter().any(|name| self.sweeps.contains(name))
@@ -278,13 +280,13 @@ impl Sources {
     }
 }
 
-/// The module that a contract's file defines.
+/// Returns the module that a contract's file defines.
 fn module_of(contract: &str) -> &str {
     let path = contract.trim_end_matches(".rs").trim_end_matches("/mod");
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// The root exports the names that programs start with. All others are imported from their modules.
+/// The root exports the names that most programs need. All other names are imported from modules.
 #[test]
 fn the_root_exports_25_names() {
     let parsed = syn::parse_file(&read("src/lib.rs")).expect("the root parses");

@@ -1,4 +1,4 @@
-//! Loans: items of any size are written and read in place, without a copy.
+//! Loans: items of any size are written and read in place, without copying.
 
 use interlatch::channel::RecvTimeoutError;
 use interlatch::channel::TurnSlot;
@@ -11,7 +11,7 @@ const MEGABYTE: usize = 1 << 20;
 type Large = [u8; MEGABYTE];
 type LoanBuffer = RobustBoundedBuffer<Large, [TurnSlot<Large>]>;
 
-/// A stack far smaller than one item.
+/// The stack size of the test thread, far smaller than one item.
 const STACK: usize = 256 << 10;
 
 #[test]

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use std::time::Duration;
 
-/// The operations of a program on a mutex with a condition variable.
+/// The operations on a mutex with a condition variable that a program performs.
 trait Monitor: Sync + Default {
     fn with<R>(&self, access: impl FnOnce(&mut Shared) -> R) -> R;
     fn try_with<R>(&self, access: impl FnOnce(&mut Shared) -> R) -> Option<R>;
@@ -138,16 +138,16 @@ fn programs() -> impl Strategy<Value = Vec<Vec<Step>>> {
     proptest::collection::vec(proptest::collection::vec(step, 0..24), 2..=6)
 }
 
-/// The final state and the work of the threads.
+/// The final state, and what the threads did.
 #[derive(Debug, PartialEq, Eq)]
 struct Result {
-    /// Increments according to the counter and to the threads.
+    /// Increments in the counter, and increments counted by the threads.
     counted: (u64, u64),
-    /// Tokens that were put, and tokens that were taken or are left.
+    /// Tokens that were put, and tokens that were taken or remain.
     tokens: (u64, u64),
 }
 
-/// Runs the program. Consumers that find no token after all other threads have ended also end.
+/// Runs the program. Consumers that find no token also end, after all other threads have ended.
 fn run<M: Monitor>(program: &[Vec<Step>]) -> Result {
     let monitor = M::default();
     let totals = std::thread::scope(|scope| {
@@ -183,7 +183,7 @@ fn run<M: Monitor>(program: &[Vec<Step>]) -> Result {
     })
 }
 
-/// Runs the steps of one thread. Returns the increments, the tokens put and the tokens taken.
+/// Runs the steps of one thread. Returns the numbers of increments, tokens put, and tokens taken.
 fn run_thread<M: Monitor>(monitor: &M, steps: &[Step]) -> [u64; 3] {
     let [mut increments, mut put, mut taken] = [0; 3];
     let increment = |shared: &mut Shared| shared.counter += 1;
@@ -220,7 +220,7 @@ fn take<M: Monitor>(monitor: &M, timeout: Option<Duration>) -> u64 {
     taken.unwrap_or(0)
 }
 
-/// Aborts the test with a message if a program hangs: single threads cannot be killed.
+/// Aborts the test with a message if a program hangs, because a single thread cannot be killed.
 struct Watchdog(std::sync::mpsc::Sender<()>);
 
 impl Watchdog {
@@ -261,7 +261,7 @@ proptest! {
             prop_assert_eq!(result.counted.0, result.counted.1);
             prop_assert_eq!(result.tokens.0, result.tokens.1);
         }
-        // Puts are certain, so both saw the same number of tokens.
+        // A put always succeeds, so the same number of tokens was put into both monitors.
         prop_assert_eq!(interlatch_result.tokens, parking_lot_result.tokens);
     }
 }

@@ -1,7 +1,8 @@
-//! The ring buffer compared with `VecDeque` by random programs of one thread, and between two
-//! threads at full speed.
+//! Compares the ring buffer with `VecDeque` in random programs of one thread, and tests it between
+//! two threads at full speed.
 //!
-//! `stages` and `crashes` test it between processes, `regions` with a hostile process.
+//! `stages` and `crashes` test the ring buffer between processes. `regions` tests it with a hostile
+//! process.
 
 use interlatch::channel::{AttachError, Direction, Slot, TryRecvError, TrySendError};
 use interlatch::{Buffer, Channel, Receiver, RingBuffer, Sender};
@@ -19,11 +20,11 @@ type Ring = RingBuffer<u64, Box<[Slot<u64>]>>;
 enum Step {
     Send,
     SendSlice(usize),
-    /// Requests a loan of this many slots, and sends this many of them.
+    /// Requests a loan of the first number of slots, and sends the second number of them.
     Loan(usize, usize),
     Receive,
     ReceiveInto(usize),
-    /// Borrows this many items, and receives this many of them.
+    /// Borrows the first number of items, and receives the second number of them.
     Borrow(usize, usize),
     CloseSender,
     CloseReceiver,
@@ -43,7 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The specification: a queue, and the positions that determine where loans end.
+/// The specification: a queue, and the positions that determine where a loan ends.
 struct Specification {
     items: VecDeque<u64>,
     capacity: usize,
@@ -71,7 +72,7 @@ impl Specification {
         self.items.drain(..count).collect()
     }
 
-    /// Returns how many of `count` slots from this position lie before the end of the ring.
+    /// Returns how many of the `count` slots from this position lie before the end of the ring.
     fn contiguous(&self, position: usize, count: usize) -> usize {
         count.min(self.capacity - position % self.capacity)
     }
@@ -236,7 +237,7 @@ fn ring_agrees_with_vec_deque() {
     );
 }
 
-/// Items that pass between the two threads.
+/// The number of items that pass between the two threads.
 const COUNT: u64 = 300_000;
 
 /// An item of three equal numbers.

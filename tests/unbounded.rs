@@ -14,13 +14,13 @@ use tempfile::TempDir;
 
 type Buffer = UnboundedBuffer<u64>;
 
-/// One item per segment.
+/// A growth limit with one item per segment.
 const GROWTH: GrowthLimit = GrowthLimit {
     items: 1,
     segments: 50,
 };
 
-/// A directory for a buffer, which is removed with the test.
+/// A directory for a buffer. The directory is removed when the test ends.
 struct TestDir(TempDir);
 
 impl TestDir {
@@ -48,12 +48,12 @@ impl TestDir {
         names
     }
 
-    /// Returns the file of this segment of the buffer `x`.
+    /// Returns the file name of this segment of the buffer `x`.
     fn segment(&self, number: u64) -> String {
         let end = format!(".{number}");
         let files = self.files().into_iter();
         let segments = files.filter(|name| name.starts_with("x.") && name.ends_with(&end));
-        // A shorter name belongs to another region.
+        // The longest name is the segment's. A shorter name belongs to another region.
         segments
             .max_by_key(String::len)
             .expect("the segment exists")
@@ -65,7 +65,7 @@ impl TestDir {
     }
 }
 
-/// Sends these items without a receiver, and keeps the stream open.
+/// Sends these items before any receiver exists, and keeps the stream open.
 fn fill(buffer: &Buffer, items: std::ops::Range<u64>) {
     let sender = buffer.sender().expect("the channel is open");
     for item in items {
@@ -99,7 +99,7 @@ fn foreign_region_with_segment_name_is_kept() {
     };
     foreign.iter().for_each(create);
     fill(&buffer, 0..1);
-    // The exact name of the next segment.
+    // This name is exactly the name of the next segment.
     let first = test_dir.segment(1);
     let next = first.strip_suffix("1").expect("its number").to_owned() + "2";
     create(&next);
@@ -164,8 +164,8 @@ fn removed_buffer_is_independent_of_its_successor() {
     );
 }
 
-/// Finds the offset of the growth limit. The numbers of the first, the last and the first unremoved
-/// segment precede it.
+/// Finds the offset of the growth limit. Three numbers precede the growth limit: the number of the
+/// first segment, of the last segment, and of the first unremoved segment.
 fn find_growth_limit(path: &Path) -> u64 {
     let bytes = fs::read(path).expect("the file exists");
     let word = (u64::from(GROWTH.items) << 32 | u64::from(GROWTH.segments)).to_ne_bytes();
@@ -217,7 +217,7 @@ fn at_most_two_segments_are_mapped_and_open() {
     let open = || {
         let open = fs::read_dir("/proc/self/fd").expect("proc").flatten();
         let open = open.filter_map(|entry| fs::read_link(entry.path()).ok());
-        // Includes a file that was renamed after it was opened.
+        // The filter includes a file that was renamed after it was opened.
         let is_in_test_dir = |path: &PathBuf| path.starts_with(test_dir.0.path());
         open.filter(is_in_test_dir).count()
     };
@@ -302,7 +302,7 @@ fn attach_never_sees_an_incomplete_buffer() {
     assert_eq!(test_dir.files(), Vec::<String>::new());
 }
 
-/// Leaves a buffer with three segments.
+/// Creates a buffer with three segments and does not remove it.
 fn leave_buffer(test_dir: &TestDir) {
     let buffer = Buffer::create(&test_dir.name("x"), GROWTH).expect("the buffer has room");
     fill(&buffer, 0..3);
@@ -311,7 +311,7 @@ fn leave_buffer(test_dir: &TestDir) {
 
 #[test]
 fn buffer_of_other_boot_or_namespace_is_removed() {
-    /// Offsets in the header: the PID namespace and the boot ID.
+    /// The offsets of the PID namespace and of the boot ID in the header.
     const OFFSETS: [u64; 2] = [24, 32];
     for word in OFFSETS {
         let test_dir = TestDir::new();

@@ -23,7 +23,7 @@ impl Exit {
         }
     }
 
-    /// Removes this named pipe at the end.
+    /// Lets the end of the program remove this named pipe.
     pub fn remove_at_exit(&self, inbox: Fifo) {
         let mut removed = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         *removed = Some(inbox);
@@ -38,7 +38,8 @@ impl Exit {
         }
     }
 
-    /// Ends the program on signals. Applies to threads that are started later.
+    /// Ends the program when a termination signal arrives. Call this function before starting other
+    /// threads.
     pub fn on_signals(&self) -> Result<()> {
         let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
             .into_iter()

@@ -6,9 +6,9 @@
 //! **Liveness.** Each process keeps a lock on its own named pipe. A pipe without a lock and without
 //! a reader belonged to a process that was killed; the next process removes it.
 //!
-//! **Two processes at most.** The second process sets another lock on the directory, of the kind
-//! that can be tested (`F_OFD_GETLK`), and keeps it until the end of the chat. So a third process
-//! detects the chat although the names have been removed.
+//! **Two processes at most.** The second process sets another lock on the directory and keeps this
+//! lock until the end of the chat. The lock is of a kind that other processes can test
+//! (`F_OFD_GETLK`). So a third process detects the chat although the names have been removed.
 
 use anyhow::{Context, Result, bail};
 use interlatch::sync::Timeout;
@@ -42,7 +42,7 @@ pub enum Arrival {
 
 impl Meeting {
     pub fn open(path: &Path) -> Result<Self> {
-        // A missing directory gets an error with its path.
+        // If the directory is missing, the error contains the path.
         let folder = File::open(path).with_context(|| format!("no directory for it: {path:?}"))?;
         let path = path.to_owned();
         Ok(Self { path, folder })
@@ -132,17 +132,17 @@ pub fn is_valid_name(name: &str) -> bool {
         && !name.contains(char::is_control)
 }
 
-/// Removes the named pipe if no process uses it; returns whether it was unused.
+/// Removes the named pipe if no process uses it; returns whether the pipe was unused.
 fn remove_if_abandoned(path: &Path) -> Result<bool> {
     let locked = match open_to_read(path) {
         Ok(file) => matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
-        // The owner has removed the pipe meanwhile, or it belongs to another user.
+        // The owner has already removed the pipe, or the pipe belongs to another user.
         Err(error) => return Ok(error.kind() == std::io::ErrorKind::NotFound),
     };
     if locked {
         return Ok(false);
     }
-    // Another program may read from it.
+    // Another program may read from the pipe.
     let fifo = Fifo::from_path(path)?;
     let is_abandoned = matches!(
         fifo.writer(Timeout::NonBlocking),

@@ -6,8 +6,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const MAX: usize = 1018;
 
-/// The first bytes of each message. A process with write permission could shift the messages by
-/// some bytes; then these bytes are missing.
+/// The first bytes of each message. Any process with write permission could write extra bytes that
+/// shift the messages; these first bytes make the shift detectable.
 const MAGIC: [u8; 4] = *b"chat";
 
 /// A line, or a part of a long line.
@@ -20,7 +20,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// Splits a line into messages; an empty line has none.
+    /// Splits a line into messages; an empty line yields no messages.
     pub fn split(line: &str) -> impl Iterator<Item = Self> {
         let mut rest = line;
         std::iter::from_fn(move || {
@@ -41,7 +41,8 @@ impl Message {
     /// Returns the text without control characters, which any process may write into the pipe.
     ///
     /// # Errors
-    /// Returns an error if this is not a message. Then the following messages are invalid too.
+    /// Returns an error if this is not a message. In that case the following messages are invalid
+    /// too.
     pub fn text(&self) -> Result<String> {
         ensure!(
             self.magic == MAGIC,

@@ -1,5 +1,5 @@
-//! Input lines, and output lines that appear meanwhile: with a line editor on a terminal, plain
-//! otherwise.
+//! Reads input lines and prints output lines at the same time. On a terminal, both go through a
+//! line editor.
 
 use crate::output::say;
 use anyhow::Result;
@@ -28,8 +28,8 @@ impl Screen {
         if !std::io::stdin().is_terminal() {
             return Ok((Self::Plain, Printer::Plain));
         }
-        // The chat may end while the editor waits for a line; nothing would then restore this mode
-        // of the terminal.
+        // Bracketed paste is disabled. The chat may end while the editor waits for a line, and
+        // nothing would then reset this mode of the terminal.
         let config = Config::builder().bracketed_paste(false).build();
         let history = DefaultHistory::with_config(&config);
         let mut editor = Box::new(DefaultEditor::with_history(config, history)?);

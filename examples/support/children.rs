@@ -1,5 +1,5 @@
-//! Child processes that depend on each other: if one is killed, the others are killed instead of
-//! awaited.
+//! Child processes that depend on each other: if one child is killed, the others are killed too,
+//! because waiting for them might never end.
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
@@ -39,8 +39,8 @@ impl Children {
         self.0.is_empty()
     }
 
-    /// Waits until at most `left` children remain, and returns the statuses in the order of their
-    /// ends.
+    /// Waits until at most `left` children remain, and returns the statuses in the order in which
+    /// the children ended.
     ///
     /// # Errors
     /// Returns an error if a child ended without success.
@@ -94,7 +94,7 @@ impl Children {
             .partition(|_| ended.next() == Some(true));
         self.0 = left;
         let mut statuses = Vec::new();
-        // All of them are reaped before an error is returned.
+        // All children that have ended are reaped before an error is returned.
         for Member {
             name, mut child, ..
         } in gone
@@ -106,8 +106,8 @@ impl Children {
     }
 }
 
-/// Returns an error for failed children, killed ones first, because others may have failed due to
-/// them.
+/// Returns an error for failed children. Killed children are reported first, because their death
+/// may have caused the other failures.
 fn check_statuses<'a>(ended: impl Iterator<Item = &'a (String, ExitStatus)>) -> Result<()> {
     let mut ended: Vec<_> = ended.collect();
     ended.sort_by_key(|(_, status)| status.signal().is_none());
@@ -139,6 +139,6 @@ fn pidfd_of(child: &Child) -> Result<OwnedFd> {
     // SAFETY: the call takes two integers. The child is not reaped, so its process ID is valid.
     let number = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id() as i32, 0) };
     Errno::result(number).context("pidfd_open")?;
-    // SAFETY: the descriptor is open, and no other code has it.
+    // SAFETY: the descriptor is open, and no other code owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number as i32) })
 }

@@ -16,7 +16,7 @@ impl Interruption {
 
     /// Waits for a signal in a thread, then cleans up and ends the program.
     ///
-    /// The exit status equals that of a shell for a program that the signal terminated.
+    /// The exit status is the status that a shell reports for a program that the signal terminated.
     pub fn on_signal(self, cleanup: impl FnOnce() + Send + 'static) {
         std::thread::spawn(move || {
             let signal = loop {

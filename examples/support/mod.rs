@@ -54,7 +54,8 @@ pub fn child_role() -> Result<Option<(Region, Vec<String>)>> {
         .next()
         .context("the descriptor is missing")?
         .parse()?;
-    // SAFETY: the parent passed an inherited descriptor, and only this function takes it.
+    // SAFETY: the parent passed an inherited descriptor, and only this function takes ownership of
+    // it.
     let region = Region::from_descriptor(unsafe { OwnedFd::from_raw_fd(number) })?;
     Ok(Some((region, arguments.collect())))
 }

@@ -1,11 +1,12 @@
-//! Output of the examples without a panic when standard output is closed, as `println!` has.
+//! Output functions for the examples. Unlike `println!`, they do not panic when standard output is
+//! closed.
 
 use anyhow::{Context, Error, Result};
 use std::fmt::{self, Display};
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-/// Error of a standard output whose reader has closed it, as `head` does.
+/// The error returned when the reader of standard output has closed it, as `head` does.
 #[derive(Debug)]
 pub struct OutputClosed;
 
@@ -26,7 +27,7 @@ pub const OUTPUT_CLOSED: u8 = 128 + 13;
 /// Returns [`OutputClosed`], or another error of the write.
 pub fn say(line: impl Display) -> Result<()> {
     let mut output = std::io::stdout().lock();
-    // Written in one piece: a line in a pipe is not interleaved with others.
+    // The line is written in one piece, so lines in a pipe are not interleaved.
     let written = output.write_all(format!("{line}\n").as_bytes());
     check_write(written.and_then(|()| output.flush()))
 }

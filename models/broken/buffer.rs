@@ -1,4 +1,4 @@
-//! Bounded buffers that break one promise each.
+//! Bounded buffers, each of which breaks one promise.
 
 use interlatch::channel::{AttachError, CountsEndpoints, Direction, EndpointRef, Unregistered};
 use interlatch::channel::{RecvTimeoutError, SendTimeoutError};
@@ -106,25 +106,25 @@ const PUSHES_UNLOCKED: u8 = 2;
 const DELIVERS_TWICE: u8 = 3;
 /// Closes without a notification: the receivers hang.
 const CLOSES_SILENTLY: u8 = 4;
-/// Closes with a notification of one waiter: the other waiter hangs.
+/// Notifies only one waiter when it closes: the other waiter hangs.
 const CLOSE_WAKES_ONE: u8 = 5;
 /// Reports the disconnection although items are left.
 const ENDS_BEFORE_DRAINED: u8 = 6;
 /// "Not full" and "not empty" share a condition variable and use `notify_one`.
 ///
-/// A notification may wake a process of the wrong side, and the right one hangs.
+/// A notification may wake a process of the wrong side, and a process of the right side hangs.
 const ONE_CONDVAR_FOR_BOTH: u8 = 7;
 /// A sender that times out appends its item nevertheless.
 const TIMED_OUT_SENDER_LEAVES_ITS_ITEM: u8 = 8;
 /// A receiver takes an item and reports a timeout: the other receiver hangs.
 const TIMED_OUT_RECEIVER_TAKES_ONE: u8 = 9;
-/// Passes a batch under one lock and notifies one waiter: the other waiter hangs.
+/// Passes a batch under one lock but notifies only one waiter: the other waiter hangs.
 const BATCH_WAKES_ONE: u8 = 10;
 /// Drops the items of a batch that were not sent.
 const LOSES_THE_UNSENT: u8 = 11;
 /// Sends the last item of a batch first.
 const REVERSES_A_BATCH: u8 = 12;
-/// A receive of a batch drops all items but the first.
+/// A receive of a batch drops all items except the first.
 const DROPS_RECEIVED: u8 = 13;
 
 #[derive(Debug, Default)]
@@ -135,7 +135,7 @@ struct Inside {
     closed: [bool; 2],
 }
 
-/// A monitor of capacity 1, or 2 for a batch, around a vector.
+/// A monitor around a vector. Its capacity is 1, or 2 for the scenarios of batches.
 #[derive(Debug)]
 struct Flawed<const FLAW: u8> {
     lock: RawMutex,
@@ -144,7 +144,7 @@ struct Flawed<const FLAW: u8> {
     inside: UnsafeCell<Inside>,
 }
 
-// SAFETY: the models run it in one address space.
+// SAFETY: the models run this type in one address space.
 unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
     fn initial() -> Self {
         Self {
@@ -160,7 +160,7 @@ impl<const FLAW: u8> ShmType for Flawed<FLAW> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: `lock` excludes accesses to `inside`. The checker detects a violation.
+// SAFETY: only the holder of `lock` accesses `inside`. The checker detects a violation.
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 impl<const FLAW: u8> Flawed<FLAW> {
@@ -173,7 +173,7 @@ impl<const FLAW: u8> Flawed<FLAW> {
         _ => Self::CAPACITY,
     };
 
-    /// Waits until `step` succeeds, repeats it while it does, and notifies one waiter.
+    /// Waits until `step` succeeds, repeats it while it succeeds, and notifies one waiter.
     fn pass(&self, wait: &Condvar, notify: &Condvar, step: impl Fn(&mut Inside) -> bool) {
         let mut held = self.lock.lock();
         while !self.change(&step) {

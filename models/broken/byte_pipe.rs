@@ -32,18 +32,20 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// A read wakes one writer, for which the room may be too small: the other writer hangs.
+/// A read wakes only one writer, and the free space may be too small for it: the other writer
+/// hangs.
 const WAKES_ONE_WRITER: u8 = 0;
-/// A write wakes one reader, which takes a part of the bytes: the other reader hangs.
+/// A write wakes only one reader, which takes a part of the bytes: the other reader hangs.
 const WAKES_ONE_READER: u8 = 1;
 /// Writes each byte of a small write separately: two writes interleave.
 const SPLITS_SMALL_WRITES: u8 = 2;
-/// Publishes each byte separately: a death in between leaves a part of a small write.
+/// Publishes each byte separately: a death between two bytes leaves a part of a small write.
 const PUBLISHES_EACH_BYTE: u8 = 3;
-/// Publishes the position before it writes the bytes: a death in between leaves wrong bytes.
+/// Publishes the position before it writes the bytes: a death between these steps leaves wrong
+/// bytes.
 const PUBLISHES_FIRST: u8 = 4;
 
-/// `BytePipe` without endpoints.
+/// A `BytePipe` without endpoints.
 #[derive(Debug)]
 struct Flawed<const FLAW: u8, const N: usize> {
     lock: RobustMutex<()>,
@@ -54,7 +56,7 @@ struct Flawed<const FLAW: u8, const N: usize> {
     bytes: UnsafeCell<[u8; N]>,
 }
 
-// SAFETY: the models run it in one address space.
+// SAFETY: the models run this type in one address space.
 unsafe impl<const FLAW: u8, const N: usize> ShmSafe for Flawed<FLAW, N> {
     fn initial() -> Self {
         Self {
@@ -72,16 +74,16 @@ impl<const FLAW: u8, const N: usize> ShmType for Flawed<FLAW, N> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: `lock` excludes every other access to the cells.
+// SAFETY: only the holder of `lock` accesses the cells.
 unsafe impl<const FLAW: u8, const N: usize> Sync for Flawed<FLAW, N> {}
 
 fn get(number: &UnsafeCell<usize>) -> usize {
-    // SAFETY: the caller holds `lock`, which excludes every other access.
+    // SAFETY: the caller holds `lock`, so no other process accesses the cell.
     number.with(|number| unsafe { *number })
 }
 
 fn set(number: &UnsafeCell<usize>, value: usize) {
-    // SAFETY: the caller holds `lock`, which excludes every other access.
+    // SAFETY: the caller holds `lock`, so no other process accesses the cell.
     number.with_mut(|number| unsafe { *number = value });
 }
 
@@ -115,7 +117,7 @@ impl<const FLAW: u8, const N: usize> Flawed<FLAW, N> {
             set(&self.written, written + bytes.len());
         }
         for (number, byte) in (written..).zip(bytes) {
-            // SAFETY: the caller holds `lock`, which excludes every other access.
+            // SAFETY: the caller holds `lock`, so no other process accesses the cell.
             self.bytes
                 .with_mut(|all| unsafe { (*all)[number % N] = *byte });
             if FLAW == PUBLISHES_EACH_BYTE {
@@ -159,7 +161,7 @@ impl<const FLAW: u8, const N: usize> Bytes for Flawed<FLAW, N> {
         let read = get(&self.read);
         let count = bytes.len().min(get(&self.written) - read);
         for (number, byte) in (read..).zip(&mut bytes[..count]) {
-            // SAFETY: the caller holds `lock`, which excludes every other access.
+            // SAFETY: the caller holds `lock`, so no other process accesses the cell.
             *byte = self.bytes.with(|all| unsafe { (*all)[number % N] });
         }
         set(&self.read, read + count);

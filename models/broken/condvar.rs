@@ -44,11 +44,13 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Reads the number of notifications after unlocking: one in between is lost, and the waiter hangs.
+/// Reads the number of notifications after unlocking: a notification between these steps is lost,
+/// and the waiter hangs.
 const READS_AFTER_UNLOCKING: u8 = 0;
-/// `notify_all` wakes one waiter: the other waiter hangs.
+/// `notify_all` wakes only one waiter: the other waiter hangs.
 const NOTIFY_ALL_WAKES_ONE: u8 = 1;
-/// Clears the waiters bit after a wake call that woke no waiter, although a new waiter may sleep.
+/// Clears the waiters bit after a wake call that woke no waiter, although a new waiter may be
+/// asleep.
 ///
 /// The next notification makes no wake call, and the waiter hangs. A draft of `sync/condvar.rs` had
 /// this bug, and the checker found it.
@@ -81,7 +83,7 @@ impl<const FLAW: u8> RawCondvar for FlawedCondvar<FLAW> {
             Some(register())
         };
         let lock = held.mutex();
-        // SAFETY: the caller's guard holds the lock, and it is locked again below.
+        // SAFETY: the caller's guard holds the lock, and this function locks it again below.
         unsafe { lock.unlock() };
         let deadline = match timeout {
             Timeout::At(deadline) => Some(deadline),

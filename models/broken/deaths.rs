@@ -1,8 +1,8 @@
-//! Robust primitives without the rechecks of sleepers: a wake-up that dies with a process is lost.
+//! Robust primitives whose sleepers do not recheck: a wake-up is lost if its sender dies.
 //!
-//! The kernel wakes one waiter of a lock whose owner died. Wake-ups of other words die with the
-//! process that owed them, so sleepers recheck at an interval. Without rechecks, each of these
-//! models is a deadlock.
+//! The kernel wakes one waiter of a lock whose owner died. The kernel sends no wake-up for any
+//! other word, so sleepers recheck at an interval. Without rechecks, each of these models is a
+//! deadlock.
 
 use interlatch::Semaphore;
 use interlatch::sync::RawRobustMutex;

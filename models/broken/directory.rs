@@ -21,7 +21,8 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Counts the object before it is built: after a death in between, others find it unbuilt.
+/// Counts the object before it is built: after a death between these steps, other processes find
+/// the object unbuilt.
 const COUNTS_FIRST: u8 = 0;
 /// Reads the count before it locks: two processes build the object and race.
 const SEARCHES_UNLOCKED: u8 = 1;

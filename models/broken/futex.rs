@@ -1,4 +1,5 @@
-//! Misuse of a futex: a wake-up orders no memory, and a wait may return without one (`futex(2)`).
+//! Misuse of a futex: a wake-up does not order memory accesses, and a wait may return without a
+//! wake-up (`futex(2)`).
 
 use interlatch::platform::Ordering::Relaxed;
 use interlatch::platform::{AtomicU32, ShmSafe, ShmType, TypeInfo, UnsafeCell, futex};
@@ -8,7 +9,8 @@ use interlatch_check::{FailureKind, Model};
 pub fn models() -> Vec<Model> {
     use FailureKind::{DataRace, WrongResult};
     vec![
-        // The word is Relaxed, so only the wake-up could order `text`. It does not.
+        // Accesses to the word are Relaxed, so only the wake-up could order the accesses to `text`.
+        // The wake-up does not order them.
         Model::broken("wakeup_taken_for_an_ordering", DataRace, message),
         // An interrupted wait returns before the message is sent.
         Model::broken("end_of_wait_taken_for_a_wakeup", WrongResult, || {
@@ -25,7 +27,7 @@ struct Message {
 // SAFETY: the checker detects unordered accesses to `text`.
 unsafe impl Sync for Message {}
 
-// SAFETY: an atomic word and a number, without a pointer.
+// SAFETY: the type consists of an atomic word and a number, and contains no pointer.
 unsafe impl ShmSafe for Message {
     fn initial() -> Self {
         Self {
@@ -44,7 +46,8 @@ fn message() -> Scenario<Message> {
 }
 
 fn send(message: &Message) {
-    // SAFETY: the receiver reads after the wake-up. The checker reports whether this is an order.
+    // SAFETY: the receiver reads after the wake-up. The checker reports that the accesses are not
+    // ordered.
     message.text.with_mut(|text| unsafe { *text = 7 });
     message.sent.swap(1, Relaxed);
     futex::wake(&message.sent, 1);

@@ -27,7 +27,8 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// A flag marks a borrowed slot: the kernel does not clear it at a death, so the slot is lost.
+/// A flag marks a borrowed slot: the kernel does not clear the flag after a death, so the slot is
+/// lost.
 const MARKED_BY_A_FLAG: u8 = 0;
 /// The slot counts as an item when it is borrowed: the reader races with the sender.
 const VISIBLE_EARLY: u8 = 1;
@@ -43,7 +44,7 @@ struct Flawed<const FLAW: u8> {
     item: UnsafeCell<u64>,
 }
 
-// SAFETY: the models run it in one address space.
+// SAFETY: the models run this type in one address space.
 unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
     fn initial() -> Self {
         Self {
@@ -58,8 +59,8 @@ impl<const FLAW: u8> ShmType for Flawed<FLAW> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: `lock` excludes accesses to `state`, and the holder of the slot accesses `item`. The
-// checker detects a violation.
+// SAFETY: only the holder of `lock` accesses `state`, and only the holder of the slot accesses
+// `item`. The checker detects a violation.
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 fn get(number: &UnsafeCell<u64>) -> u64 {
@@ -78,7 +79,7 @@ impl<const FLAW: u8> Flawed<FLAW> {
         locked.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Changes the state if it is `from`, and returns whether it was.
+    /// Changes the state from `from` to `to`. Returns false if the state is not `from`.
     fn transition(&self, from: u64, to: u64) -> bool {
         let _guard = self.lock();
         let is_from = get(&self.state) == from;

@@ -1,4 +1,4 @@
-//! Message queues that wake the wrong process, or that a death leaves inconsistent.
+//! Message queues that wake the wrong process, or that are inconsistent after a death.
 
 use interlatch::channel::message_queue::{
     LengthPolicy, MessageQueueExt, MessageType, Received, Select,
@@ -57,13 +57,14 @@ fn broken<S: ShmSafe + 'static>(
     Model::broken(bug, kind, build)
 }
 
-/// An arrival wakes one receiver, which may wait for another type: the right one hangs.
+/// An arrival wakes only one receiver, which may wait for another type: the right receiver hangs.
 const WAKES_ONE_RECEIVER: u8 = 0;
-/// A receive wakes one sender, whose message may not fit: the one whose message fits hangs.
+/// A receive wakes only one sender, whose message may not fit: a sender whose message fits hangs.
 const WAKES_ONE_SENDER: u8 = 1;
-/// Numbers the message before it is written: after a death in between, the message is torn.
+/// Numbers the message before it is written: after a death between these steps, the message is
+/// torn.
 const NUMBERS_FIRST: u8 = 2;
-/// Does not recount the messages after an owner death: the count is wrong, and room is lost.
+/// Does not recount the messages after an owner death: the count is wrong, and free space is lost.
 const TRUSTS_THE_COUNT: u8 = 3;
 /// Frees the slot and unlocks before it copies: the next sender races with the copy.
 const COPIES_UNLOCKED: u8 = 4;

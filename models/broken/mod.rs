@@ -1,11 +1,11 @@
-//! Known bugs that the checker must find, so each scenario is shown able to fail.
+//! Known bugs that the checker must find. They show that each scenario can fail.
 //!
-//! Most files contain one primitive, written like the correct one in `src`, with a flaw that is a
-//! constant of its type, and the scenario of the contract that the flaw breaks. A model passes only
-//! if the checker finds a failure of the stated kind. `futex` and `model` show misuse of the futex
-//! and of the checker; `deaths` removes the rechecks of sleepers.
+//! Most files contain one primitive, which is written like the correct primitive in `src`. A
+//! constant of its type selects a flaw, and each flaw breaks a scenario of the contract. A model
+//! passes only if the checker finds a failure of the stated kind. `futex` and `model` show misuse
+//! of the futex and of the checker, and `deaths` removes the rechecks of sleepers.
 //!
-//! Where a bug has no source, it is a step of the correct algorithm that was left out or moved.
+//! A bug without a cited source is a step of the correct algorithm that is left out or moved.
 
 mod addressed;
 mod buffer;

@@ -70,7 +70,7 @@ fn not_deterministic() -> Scenario<Word> {
     Scenario::new("not_deterministic", vec![touch, touch])
 }
 
-/// A wake call that wakes one of two sleepers is a choice, and the scenario declares none.
+/// A wake call that wakes one of two sleepers takes a choice, and the scenario declares no choices.
 fn too_many_choices() -> Scenario<Word> {
     let sleep = |word: &Word| {
         interlatch::platform::futex::wait(&word.0, 0, None);
@@ -108,7 +108,7 @@ fn aborts() -> Scenario<Word> {
     Scenario::new("aborts", vec![abort])
 }
 
-/// Fails an assertion of loom.
+/// Makes an assertion inside loom fail.
 ///
 /// loom orders the stores of a word by the threads that have seen each of them. With loads, stores
 /// and exchanges of one word, the same threads may have seen two stores, which loom asserts to be

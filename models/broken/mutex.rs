@@ -46,19 +46,20 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Tests the word and sets it in two steps: two lockers see it free and race.
+/// Tests the word and sets it in two steps: two lockers see the lock free and race.
 const TESTS_THEN_SETS: u8 = 0;
-/// Acquires the lock without Acquire: the number is accessed without order, a race.
+/// Acquires the lock without Acquire: the accesses to the number race.
 const LOCKS_RELAXED: u8 = 1;
-/// Releases the lock without Release: the number is accessed without order, a race.
+/// Releases the lock without Release: the accesses to the number race.
 const UNLOCKS_RELAXED: u8 = 2;
 /// Unlocks without a wake call: a waiter hangs.
 const WAKES_NO_WAITER: u8 = 3;
-/// A woken waiter acquires the lock as uncontended: the unlock wakes no other waiter, which hangs.
+/// A woken waiter acquires the lock as uncontended: its unlock wakes no other waiter, and one
+/// hangs.
 const FORGETS_WAITERS: u8 = 4;
 /// Reports success at the timeout: two processes hold the lock and race.
 const HELD_AFTER_TIMEOUT: u8 = 5;
-/// Acquires the lock because a spin saw it free, without checking again: two holders race.
+/// Acquires the lock because a spin saw the lock free, without checking again: two holders race.
 const TRUSTS_ITS_SPIN: u8 = 6;
 /// A woken waiter that spins acquires the lock as uncontended: another waiter hangs.
 const SPIN_FORGETS_WAITERS: u8 = 7;
@@ -155,7 +156,7 @@ unsafe impl<const FLAW: u8> RawLock for FlawedLock<FLAW> {
 #[derive(Debug)]
 struct Counter(RaceCell);
 
-// SAFETY: a number without a pointer. The checker detects the race on it.
+// SAFETY: the type is a number and contains no pointer. The checker detects the race on the number.
 unsafe impl ShmSafe for Counter {
     fn initial() -> Self {
         Self(RaceCell::new(0))
@@ -172,7 +173,7 @@ fn counter_without_a_lock() -> Scenario<Counter> {
         .verify(|counter| assert_eq!(counter.0.get(), 2))
 }
 
-/// Two locks that two processes acquire in opposite order, the shortest deadlock.
+/// Two locks that two processes acquire in opposite order, which is the shortest deadlock.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 struct TwoLocks {

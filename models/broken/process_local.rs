@@ -54,7 +54,8 @@ pub fn models() -> Vec<Model> {
 
 /// A semaphore in a pipe whose acquirer waits with `poll(2)` and ignores the result of its read.
 ///
-/// Another acquirer may read the permit in between, so too many processes hold one.
+/// Between the wait and the read, another acquirer may read the permit, so too many processes hold
+/// one.
 #[derive(Debug)]
 pub struct TrustsPoll(Reader, Writer);
 
@@ -80,10 +81,10 @@ impl RawSemaphore for TrustsPoll {
     }
 }
 
-/// The notifier does not wait for the waiter to take the wake-up: a later waiter may take it, and
-/// the notified one hangs.
+/// The notifier does not wait for the waiter to take the wake-up: a later waiter may take the
+/// wake-up, and the notified waiter hangs.
 const NOTIFIER_DOES_NOT_WAIT: u8 = 0;
-/// A timed-out waiter leaves its entry: the next notifier waits for its answer and hangs.
+/// A timed-out waiter leaves its entry: the next notifier waits for an answer to it and hangs.
 const WAITER_LEAVES_ITS_ENTRY: u8 = 1;
 
 /// `SemaphoreCondvar` with one step left out.
@@ -144,7 +145,7 @@ impl<const FLAW: u8> RawCondvar for Flawed<FLAW> {
         acquire(&self.entry);
         release(&self.waiting, 1);
         release(&self.entry, 1);
-        // SAFETY: the caller's guard holds the lock, and it is locked again below.
+        // SAFETY: the caller's guard holds the lock, and this function locks it again below.
         unsafe { held.mutex().unlock() };
         let is_notified = self.wait(timeout);
         while !held.mutex().raw_lock_with(Timeout::Infinite) {}
@@ -160,7 +161,7 @@ impl<const FLAW: u8> RawCondvar for Flawed<FLAW> {
     }
 }
 
-/// A pipe of items that are written in parts, whose senders take no turns.
+/// A pipe whose items are written in parts and whose senders take no turns.
 ///
 /// Each sender writes as many bytes as fit, so the parts of two items mix.
 #[derive(Debug)]
@@ -177,7 +178,7 @@ impl Factory for MixesParts {
     }
 }
 
-/// An endpoint without a count: the scenario does not depend on disconnection.
+/// An endpoint without a count of handles. The scenario does not depend on disconnection.
 #[derive(Debug)]
 pub struct Uncounted;
 
@@ -246,9 +247,10 @@ impl Factory for TwoWay {
     }
 }
 
-/// Both sides send more than fits before they receive: both wait for room.
+/// Both sides send more than fits before they receive, so both wait for free space.
 ///
-/// `duplex/both_sides_send_before_they_receive` holds, because `Duplex` receives while it sends.
+/// `duplex/both_sides_send_before_they_receive` holds, because a `Duplex` receives while it waits
+/// to send.
 fn both_fill() -> Scenario<ProcessLocal<TwoWay>> {
     fn send_then_receive<const ME: usize>(shared: &ProcessLocal<TwoWay>) {
         let [out, back] = [&shared.0.0[ME], &shared.0.0[1 - ME]];
@@ -272,8 +274,8 @@ fn send_one(shared: &ProcessLocal<Kernel<u64, 1>>) {
     sent.expect("the receiver is connected");
 }
 
-/// A receiver that keeps a writer open, like a shell that does not close the ends its child
-/// inherits.
+/// A receiver that keeps a writer open, like a shell that does not close the pipe ends that its
+/// child inherits.
 ///
 /// The end of file arrives when the last writer is closed, so the receiver waits for itself.
 fn receive_all(shared: &ProcessLocal<Kernel<u64, 1>>) {

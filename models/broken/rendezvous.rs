@@ -46,13 +46,15 @@ pub fn models() -> Vec<Model> {
 ///
 /// The item is both received and returned.
 const WITHDRAWS_RECEIVED: u8 = 0;
-/// A sender does not wait for a receiver, like that of a buffer with one slot: it returns early.
+/// A send does not wait for a receiver, like a send into a buffer with one slot: it returns too
+/// early.
 const DOES_NOT_WAIT: u8 = 1;
-/// A receiver does not notify the sender, which hangs.
+/// A receiver does not notify the sender: the sender hangs.
 const WAKES_NO_SENDER: u8 = 2;
-/// An offer stays valid after its owner died: an item is received that should be withdrawn.
+/// An offer stays valid after its owner died: a receiver gets an item that should be withdrawn.
 const KEEPS_DEAD_OFFERS: u8 = 3;
-/// Publishes the offer before the item: after a death in between, a wrong item is received.
+/// Publishes the offer before the item: after a death between these steps, a wrong item is
+/// received.
 const OFFERS_FIRST: u8 = 4;
 
 const NOTHING: u64 = 0;
@@ -69,7 +71,7 @@ struct Flawed<const FLAW: u8> {
     item: UnsafeCell<u64>,
 }
 
-// SAFETY: the models run it in one address space.
+// SAFETY: the models run this type in one address space.
 unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
     fn initial() -> Self {
         Self {
@@ -86,7 +88,7 @@ impl<const FLAW: u8> ShmType for Flawed<FLAW> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: `lock` excludes every other access to the cells.
+// SAFETY: only the holder of `lock` accesses the cells.
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 fn repaired<'a>(locked: interlatch::sync::RobustLockResult<'a, ()>) -> RobustMutexGuard<'a, ()> {
@@ -95,12 +97,12 @@ fn repaired<'a>(locked: interlatch::sync::RobustLockResult<'a, ()>) -> RobustMut
 }
 
 fn get(number: &UnsafeCell<u64>) -> u64 {
-    // SAFETY: the caller holds `lock`, which excludes every other access.
+    // SAFETY: the caller holds `lock`, so no other process accesses the cell.
     number.with(|number| unsafe { *number })
 }
 
 fn set(number: &UnsafeCell<u64>, value: u64) {
-    // SAFETY: the caller holds `lock`, which excludes every other access.
+    // SAFETY: the caller holds `lock`, so no other process accesses the cell.
     number.with_mut(|number| unsafe { *number = value });
 }
 
@@ -175,7 +177,7 @@ impl<const FLAW: u8> Buffer for Flawed<FLAW> {
         };
         if FLAW != DOES_NOT_WAIT {
             set(&self.state, NOTHING);
-            // SAFETY: this call has locked `holder` above.
+            // SAFETY: this call has acquired `holder` above.
             unsafe { self.holder.unlock() };
         }
         drop(guard);

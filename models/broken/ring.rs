@@ -41,28 +41,30 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// A sleeper rechecks without the heavy barrier: it misses a new position and hangs.
+/// A sleeper rechecks without the heavy barrier: the sleeper misses a new position and hangs.
 const NO_HEAVY: u8 = 0;
-/// A waker reads the sleep flag without the light barrier: it misses the flag, and the sleeper
-/// hangs.
+/// A waker reads the sleep flag without the light barrier: the waker misses the flag, and the
+/// sleeper hangs.
 const NO_LIGHT: u8 = 1;
-/// A sleeper rechecks before it sets its sleep flag: a position published in between is missed.
+/// A sleeper rechecks before it sets its sleep flag: it misses a position that is published between
+/// these steps.
 const RECHECKS_FIRST: u8 = 2;
-/// Reads the sleep flag before it publishes its position: a new sleeper hangs.
+/// A waker reads the sleep flag before it publishes its position: a new sleeper hangs.
 const WAKES_FIRST: u8 = 3;
-/// The sender publishes its position before it writes the item: the receiver races with it.
+/// The sender publishes its position before it writes the item: the receiver races with the write.
 const PUBLISHES_FIRST: u8 = 4;
-/// The receiver publishes its position before it copies the item: the sender races with it.
+/// The receiver publishes its position before it copies the item: the sender races with the copy.
 const FREES_FIRST: u8 = 5;
 /// Positions are Relaxed instead of Release and Acquire: accesses to the slots race.
 const RELAXED: u8 = 6;
-/// A receiver that finds an empty ring and then a closed side does not recheck: it loses an item.
+/// A receiver that finds an empty ring and then a closed side does not recheck the ring: it loses
+/// an item.
 const ENDS_EARLY: u8 = 7;
 
 const ASLEEP: u32 = 1;
 const CLOSED: u32 = 2;
 
-/// `RingBuffer` without endpoints, so it does not notice deaths.
+/// A `RingBuffer` without endpoints, so it does not notice deaths.
 #[derive(Debug)]
 struct Flawed<const FLAW: u8, const SLOTS: usize> {
     positions: [AtomicU64; 2],
@@ -74,7 +76,7 @@ struct Flawed<const FLAW: u8, const SLOTS: usize> {
 const SENDER: usize = 0;
 const RECEIVER: usize = 1;
 
-// SAFETY: the models run it in one address space.
+// SAFETY: the models run this type in one address space.
 unsafe impl<const FLAW: u8, const SLOTS: usize> ShmSafe for Flawed<FLAW, SLOTS> {
     fn initial() -> Self {
         Self {
@@ -121,7 +123,7 @@ impl<const FLAW: u8, const SLOTS: usize> Flawed<FLAW, SLOTS> {
 }
 
 impl<const FLAW: u8, const SLOTS: usize> Cursor<'_, FLAW, SLOTS> {
-    /// Whether there is room for the sender, or an item for the receiver.
+    /// Returns whether there is a free slot for the sender, or an item for the receiver.
     fn is_ready(&self, other: u64) -> bool {
         match self.side {
             SENDER => self.position - other < SLOTS as u64,
@@ -134,8 +136,8 @@ impl<const FLAW: u8, const SLOTS: usize> Cursor<'_, FLAW, SLOTS> {
         self.is_ready(self.ring.positions[1 - self.side].load(order))
     }
 
-    /// Waits for an item or a free slot. Returns false if the other side is closed and none is
-    /// left.
+    /// Waits for an item or a free slot. Returns false if the other side is closed and no item or
+    /// free slot is left.
     fn wait(&self) -> bool {
         let (own, other_flags) = (&self.ring.flags[self.side], &self.ring.flags[1 - self.side]);
         let position = &self.ring.positions[1 - self.side];

@@ -1,4 +1,4 @@
-//! Buffers on a robust mutex that a death leaves inconsistent.
+//! Buffers on a robust mutex that are inconsistent after a death.
 
 use interlatch::channel::RecvTimeoutError;
 use interlatch::channel::SendTimeoutError;
@@ -37,12 +37,12 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Marks the slot as full before it writes the item: after a death in between, a wrong item
-/// arrives.
+/// Marks the slot as full before it writes the item: after a death between these steps, a wrong
+/// item arrives.
 const COUNTS_FIRST: u8 = 0;
 /// Reserves the slot under the lock and fills it under the lock later: a death loses the slot.
 ///
-/// The mark does not say which process owns it.
+/// The mark does not say which process owns the slot.
 const RESERVES_BY_A_FLAG: u8 = 1;
 /// Marks the slot as reserved before it copies the item: a death loses the item and the slot.
 const RECEIVES_IN_TWO_STEPS: u8 = 2;
@@ -61,7 +61,7 @@ struct Flawed<const FLAW: u8> {
     item: UnsafeCell<u64>,
 }
 
-// SAFETY: the models run it in one address space.
+// SAFETY: the models run this type in one address space.
 unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
     fn initial() -> Self {
         Self {
@@ -76,7 +76,7 @@ impl<const FLAW: u8> ShmType for Flawed<FLAW> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: `lock` excludes every other access to the cells.
+// SAFETY: only the holder of `lock` accesses the cells.
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 impl<const FLAW: u8> Flawed<FLAW> {
@@ -96,12 +96,12 @@ impl<const FLAW: u8> Flawed<FLAW> {
 }
 
 fn get(number: &UnsafeCell<u64>) -> u64 {
-    // SAFETY: the caller holds `lock`, which excludes every other access.
+    // SAFETY: the caller holds `lock`, so no other process accesses the cell.
     number.with(|number| unsafe { *number })
 }
 
 fn set(number: &UnsafeCell<u64>, value: u64) {
-    // SAFETY: the caller holds `lock`, which excludes every other access.
+    // SAFETY: the caller holds `lock`, so no other process accesses the cell.
     number.with_mut(|number| unsafe { *number = value });
 }
 

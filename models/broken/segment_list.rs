@@ -28,9 +28,11 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Links a segment before it is created: after a death in between, the list names no segment.
+/// Links a segment before it is created: after a death between these steps, the list names a
+/// missing segment.
 const LINKS_FIRST: u8 = 0;
-/// Removes a segment before it is unlinked: after a death in between, the list names no segment.
+/// Removes a segment before it is unlinked: after a death between these steps, the list names a
+/// missing segment.
 const REMOVES_FIRST: u8 = 1;
 /// Fails if the segment exists, although a killed sender may have created it without linking it.
 const CREATES_ONCE: u8 = 2;
@@ -50,7 +52,7 @@ struct Flawed<const FLAW: u8> {
     items: [UnsafeCell<u64>; SLOTS],
 }
 
-// SAFETY: the models run it in one address space.
+// SAFETY: the models run this type in one address space.
 unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
     fn initial() -> Self {
         let nothing = || core::array::from_fn(|_| UnsafeCell::new(FREE));
@@ -68,16 +70,16 @@ impl<const FLAW: u8> ShmType for Flawed<FLAW> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Flawed");
 }
 
-// SAFETY: `lock` excludes every other access to the cells.
+// SAFETY: only the holder of `lock` accesses the cells.
 unsafe impl<const FLAW: u8> Sync for Flawed<FLAW> {}
 
 fn get(number: &UnsafeCell<u64>) -> u64 {
-    // SAFETY: the caller holds `lock`, which excludes every other access.
+    // SAFETY: the caller holds `lock`, so no other process accesses the cell.
     number.with(|number| unsafe { *number })
 }
 
 fn set(number: &UnsafeCell<u64>, value: u64) {
-    // SAFETY: the caller holds `lock`, which excludes every other access.
+    // SAFETY: the caller holds `lock`, so no other process accesses the cell.
     number.with_mut(|number| unsafe { *number = value });
 }
 

@@ -85,17 +85,18 @@ pub fn models() -> Vec<Model> {
     ]
 }
 
-/// Acquires a permit without Acquire: the number is accessed without order, a race.
+/// Acquires a permit without Acquire: the accesses to the number race.
 const ACQUIRES_RELAXED: u8 = 0;
-/// Releases a permit without Release: the number is accessed without order, a race.
+/// Releases a permit without Release: the accesses to the number race.
 const RELEASES_RELAXED: u8 = 1;
 /// Releases without a wake call: a waiter hangs.
 const WAKES_NO_WAITER: u8 = 2;
 /// Reads the permits and writes them back in two steps: a concurrent release is lost.
 const LOSES_PERMITS: u8 = 3;
-/// A woken waiter clears the waiters bit: the next release wakes no other waiter, which hangs.
+/// A woken waiter clears the waiters bit: the next release does not wake the other waiter, which
+/// hangs.
 const FORGETS_WAITERS: u8 = 4;
-/// A woken waiter leaves permits and wakes no other waiter, which hangs.
+/// A woken waiter leaves permits but does not wake the other waiter, which hangs.
 const WAKES_NO_OTHER: u8 = 5;
 /// Checks for a permit and takes it in two steps: too many processes hold one.
 const ADMITS_ONE_TOO_MANY: u8 = 7;
@@ -105,7 +106,7 @@ const OVERFLOWS: u8 = 8;
 const TIMED_OUT_KEEPS_A_PERMIT: u8 = 9;
 /// Takes all permits instead of the number that the caller asked for.
 const TAKES_ALL: u8 = 10;
-/// Takes a permit because a spin saw one, without checking again: two processes race.
+/// Takes a permit because a spin saw a permit, without checking again: two processes race.
 const TRUSTS_ITS_SPIN: u8 = 11;
 
 const WAITERS: u32 = 1;

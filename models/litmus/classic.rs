@@ -1,4 +1,5 @@
-//! The classic litmus tests: the outcomes that Rust's memory model allows and those of loom.
+//! The classic litmus tests: the outcomes that Rust's memory model allows, and the outcomes that
+//! loom reaches.
 
 use super::Litmus;
 use super::execute::outcomes_of_program;
@@ -19,7 +20,7 @@ struct Shape {
     missed: Vec<Vec<u64>>,
     /// Outcomes that loom reaches although they are not allowed.
     excess: Vec<Vec<u64>>,
-    /// Whether the verdict is blind.
+    /// Whether the verdict is [`Verdict::Blind`].
     blind: bool,
 }
 
@@ -133,8 +134,8 @@ fn number(word: u32) -> u64 {
 
 const ALL: [[u64; 2]; 4] = [[0, 0], [0, 1], [1, 0], [1, 1]];
 
-/// Message passing: one process writes `x`, then `y`; the other reads `y`, then `x`. The outcome
-/// 1, 0 is stale.
+/// Message passing: one process writes `x`, then `y`; the other reads `y`, then `x`. In the outcome
+/// 1, 0, the value of `x` is stale.
 fn message_passing() -> Vec<Shape> {
     const SENT: [[u64; 2]; 3] = [[0, 0], [0, 1], [1, 1]];
     let relaxed: &[Body<Words>] = &[
@@ -306,7 +307,8 @@ fn iriw() -> Vec<Shape> {
         .filter(|seen| *seen != disagree)
         .collect();
     vec![
-        // Two processes load each word, which may hide a load. Here it hides none.
+        // The verdict is blind because two processes load each word, so loom may hide a load from a
+        // write. In this program loom hides none.
         Shape::new("independent_reads_of_independent_writes", weak, &all).reported_as_blind(),
         Shape::new(
             "independent_reads_of_independent_writes_seq_cst",
@@ -318,7 +320,7 @@ fn iriw() -> Vec<Shape> {
     ]
 }
 
-/// Release sequences: read-modify-writes continue them.
+/// Release sequences, which read-modify-writes continue.
 fn updates() -> Vec<Shape> {
     let after_store: &[Body<Words>] = &[
         |words| {
@@ -395,7 +397,8 @@ fn counters() -> Vec<Litmus> {
     ]
 }
 
-/// With a companion all outcomes are reached. Without one the verdict is blind.
+/// Checks that loom reaches all outcomes with a companion word, and that the verdict is blind
+/// without it.
 fn check_counter(program: &Program) -> Result<String, String> {
     let expected: Outcomes = program.outcomes().ok_or("the program cannot deadlock")?;
     let (reached, exploration) = outcomes_of_program(program);

@@ -1,8 +1,9 @@
 //! Comparison of the model platform with a plain interpreter on small random programs.
 //!
 //! The interpreter executes one operation at a time, in every interleaving. For read-modify-writes
-//! and futex calls this yields all outcomes, so both must reach the same outcomes. A plain load has
-//! more outcomes, so for those the interpreter's outcomes must be a subset.
+//! and futex calls, this yields all outcomes, so the interpreter and the model platform must reach
+//! the same outcomes. A plain load has more outcomes on the model platform. For programs with plain
+//! loads, the interpreter's outcomes must be a subset.
 
 use super::Litmus;
 use super::execute::outcomes_of_program;
@@ -64,7 +65,8 @@ fn explored(program: &Program) -> Result<(Outcomes, Exploration), String> {
     })
 }
 
-/// Programs of two sleepers and a waker, in several orders. The waker wakes one sleeper first.
+/// Returns programs of two sleepers and a waker, in several orders. The waker wakes one sleeper
+/// first.
 fn handwritten_programs() -> Vec<Program> {
     let sleeper = vec![
         Operation::Wait {
@@ -142,9 +144,10 @@ fn loads() -> Result<String, String> {
     }
 }
 
-/// Recognizes an assertion of loom in its search for the stores that a load may read.
+/// Returns whether a failure is an assertion in loom's search for the stores that a load may read.
 ///
-/// A comment in loom says that it sometimes fails. `models/broken/model.rs` has such a program.
+/// A comment in loom says that this assertion sometimes fails. `models/broken/model.rs` has such a
+/// program.
 fn is_engine_failure(why: &str) -> bool {
     why.starts_with("assertion `left != right` failed")
 }
@@ -168,7 +171,7 @@ fn companions() -> Result<String, String> {
     ))
 }
 
-/// Returns whether the program misses an outcome of the interpreter, and its verdict.
+/// Returns whether the model platform misses an outcome of the interpreter, and the verdict.
 fn misses(program: &Program) -> Result<(bool, Verdict), String> {
     let expected = program.outcomes();
     let expected = expected.ok_or("a program without waits cannot deadlock")?;
@@ -176,7 +179,7 @@ fn misses(program: &Program) -> Result<(bool, Verdict), String> {
     Ok((!expected.is_subset(&reached), exploration.verdict))
 }
 
-/// Number of random programs.
+/// Returns the number of random programs.
 fn programs() -> usize {
     number("INTERLATCH_PROGRAMS").unwrap_or(400) as usize
 }

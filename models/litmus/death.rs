@@ -88,7 +88,7 @@ fn each_step() -> Result<String, String> {
 }
 
 fn nothing_more() -> Result<String, String> {
-    /// Writes when it is dropped, and sleeps if the write had no effect.
+    /// Writes to the word when it is dropped, and sleeps if the write had no effect.
     struct WriteOnDrop<'a>(&'a AtomicU32);
     impl Drop for WriteOnDrop<'_> {
         fn drop(&mut self) {
@@ -170,7 +170,7 @@ fn waiters_bit() -> Result<String, String> {
     };
     let (values, _) = final_values(build);
     let left = OWNER_DIED | WAITERS;
-    // Without a death the process ends as the owner, and the kernel does nothing.
+    // If the process is not killed, it ends while it owns the word, and the kernel does nothing.
     let expected = [[0, 0, 0], [0, 0, left], [1, 0, 1 | WAITERS]];
     check_pinned(
         &values,
@@ -196,8 +196,9 @@ fn another_owner() -> Result<String, String> {
     )
 }
 
-/// Process 0 owns the word, frees it, and wakes the sleeper. If it dies in between, the kernel must
-/// wake the sleeper, or the model deadlocks. If it dies before its first step, process 2 does both.
+/// Process 0 owns the word, frees it, and wakes the sleeper. If process 0 dies after it frees the
+/// word and before it wakes the sleeper, the kernel must wake the sleeper, or the model deadlocks.
+/// If process 0 dies before its first step, process 2 frees the word and wakes the sleeper.
 fn pending_word_wakes() -> Result<String, String> {
     const HELD: u32 = 1 | WAITERS;
     fn sleep(words: &Words<HELD>) {

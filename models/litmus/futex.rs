@@ -80,7 +80,7 @@ fn sleeper() -> Result<String, String> {
     Ok("the sleeper reads x before and after the write, in each order of the processes".into())
 }
 
-/// The same with a sleeper that polls.
+/// The program of [`sleeper`], but the sleeper polls instead of waiting on a futex.
 fn poller() -> Result<String, String> {
     struct Flagged {
         x: loom::sync::atomic::AtomicU32,

@@ -1,4 +1,4 @@
-//! The limits of loom 0.7.2 that a reader of the word "exhaustive" would not expect.
+//! The limits of loom 0.7.2 that the verdict "exhaustive" does not suggest.
 
 use super::Litmus;
 use super::outcomes::{
@@ -210,7 +210,8 @@ fn seq_cst() -> Result<String, String> {
     )
 }
 
-/// The relay passes the signal on without ordering it: its load of `x` does not acquire.
+/// Returns whether loom misses a race between the writer and the reader. A relay between them loads
+/// `x` without Acquire and then stores `y`, so the reader is not ordered after the writer.
 fn race_is_missed(writer: Body<Two>, reader: Body<Two>) -> bool {
     let relay: Body<Two> = |two| {
         if two.x.load(Relaxed) == 1 {
@@ -306,7 +307,7 @@ fn seven_stores() -> Result<String, String> {
 fn forgotten() -> usize {
     let writer: fn(&Two) -> Vec<u64> = |two| {
         (1..=8).for_each(|value| two.x.store(value, Relaxed));
-        // It tells the reader that all stores are done, without ordering them.
+        // This store tells the reader that all other stores are done, but does not order them.
         two.y.store(1, Relaxed);
         vec![]
     };
@@ -401,7 +402,7 @@ fn limit_is_success() -> Result<String, String> {
     )
 }
 
-/// Argument with which this program only runs the model that aborts.
+/// Command-line argument that makes this program run only the model that aborts.
 const ABORTS: &str = "--abort";
 
 /// Runs the aborting model if the command line asks for it.
@@ -411,7 +412,8 @@ pub fn abort_if_asked() {
     }
 }
 
-/// Fails before a thread has started. loom then drops the captures of the thread outside the model.
+/// Runs a model that fails before a thread has started. loom then drops the captures of the thread
+/// outside the model.
 fn abort() {
     struct LoadOnDrop(AtomicU32);
     impl Drop for LoadOnDrop {
@@ -438,7 +440,7 @@ fn failure_aborts() -> Result<String, String> {
     )
 }
 
-/// Allocates 100 kB in one execution, and reuses them afterwards.
+/// Checks a model that allocates 100 kB in one execution and reuses this memory afterwards.
 fn allocates_once() -> Result<String, String> {
     thread_local! {
         static COLLECTED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };

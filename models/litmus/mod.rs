@@ -1,9 +1,9 @@
-//! Litmus tests of the engine: what loom explores and what it misses, pinned.
+//! Litmus tests of the engine, which pin what loom explores and what loom misses.
 //!
-//! A verdict is only as reliable as the knowledge about the engine. Each test runs small programs
+//! A verdict is reliable only if the limits of the engine are known. Each test runs small programs
 //! and compares the outcomes with the outcomes of the memory model. Where loom is known to miss
 //! outcomes, the test pins the outcomes that loom 0.7.2 reaches. If such a test fails, loom has
-//! changed, and the meaning of a verdict with it.
+//! changed, and so has the meaning of a verdict.
 
 mod classic;
 mod crosscheck;

@@ -1,4 +1,4 @@
-//! Empty list of litmus tests: they test loom, and this build has none.
+//! An empty list of litmus tests. Litmus tests examine loom, and this build does not use loom.
 
 use interlatch_check::runner::Litmus;
 

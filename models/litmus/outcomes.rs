@@ -53,7 +53,7 @@ fn record_outcome(
     }
 }
 
-/// Only the interleaving varies.
+/// A configuration in which only the interleaving varies between executions.
 pub const INTERLEAVINGS_ONLY: ScenarioConfig = ScenarioConfig {
     choices: 0,
     interruptions: 0,
@@ -101,12 +101,12 @@ pub fn model_outcomes<S: Default + 'static>(
 
 thread_local! {
     static REACHED: RefCell<Outcomes> = const { RefCell::new(Outcomes::new()) };
-    /// A `Vec<Body<S>>` for the state `S` of the current program.
+    /// The bodies of the current program, as a `Vec<Body<S>>` for its state `S`.
     static BODIES: RefCell<Box<dyn Any>> = RefCell::new(Box::new(()));
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Runs one body. Participants are function pointers, so they find their body by its index.
+/// Runs one body. A participant is a function pointer, so it finds its body by an index.
 fn run_body<S: 'static, const INDEX: usize>(state: &SharedState<S>) {
     let body = BODIES.with_borrow(|bodies| {
         let bodies = bodies.downcast_ref::<Vec<Body<S>>>();
@@ -138,7 +138,7 @@ impl<S: 'static> ShmType for SharedState<S> {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("SharedState");
 }
 
-/// Returns the observation if it equals the pinned value, otherwise the difference.
+/// Returns the observation if it equals the pinned value, and otherwise an error that shows both.
 pub fn check_pinned<T: PartialEq + Debug>(
     found: &T,
     pinned: &T,

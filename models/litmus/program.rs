@@ -9,9 +9,9 @@ use std::fmt;
 pub struct Program {
     /// The operations of each process in program order.
     pub processes: Vec<Vec<Operation>>,
-    /// Number of waits of each process that may be interrupted, beginning with the first.
+    /// The number of waits of each process that may be interrupted, beginning with its first wait.
     pub interruptions: usize,
-    /// Whether the words have companions.
+    /// Whether each word has a companion word.
     pub companions: bool,
 }
 
@@ -25,7 +25,7 @@ pub enum Operation {
         word: usize,
         value: u32,
     },
-    /// Adds 1 if the word holds the result of the previous operation.
+    /// Adds 1 to the word if it still equals the result of the previous operation.
     Increment {
         word: usize,
     },
@@ -56,7 +56,7 @@ pub enum Operation {
     },
 }
 
-// Results of waits.
+// The possible results of a wait.
 pub const WOKEN: u32 = 1;
 pub const CHANGED: u32 = 2;
 pub const TIMED_OUT: u32 = 3;
@@ -81,7 +81,7 @@ impl fmt::Display for Program {
 /// Random generator of programs.
 pub struct Generator {
     rng: fastrand::Rng,
-    /// Most operations per process, for two and for three processes.
+    /// Maximum number of operations per process, for programs of two and of three processes.
     max_length: [usize; 2],
 }
 
@@ -170,7 +170,7 @@ struct State {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Sleeper {
     process: usize,
-    /// Result of the wait if it ends without a wake; `None` if it cannot.
+    /// Result of the wait if it ends without a wake, or `None` if only a wake can end it.
     unwoken_result: Option<u32>,
 }
 
@@ -184,7 +184,7 @@ impl Program {
 
     /// Returns the configuration of the model.
     ///
-    /// A wake that finds more waiters than it wakes is a choice.
+    /// A wake that finds more waiters than it wakes takes one of the choices.
     pub fn config(&self) -> ScenarioConfig {
         let is_wake = |operation: &&Operation| matches!(operation, Operation::Wake { .. });
         ScenarioConfig {
@@ -194,7 +194,7 @@ impl Program {
         }
     }
 
-    /// Returns the outcomes of all interleavings; `None` if one of them deadlocks.
+    /// Returns the outcomes of all interleavings, or `None` if one of them deadlocks.
     pub fn outcomes(&self) -> Option<Outcomes> {
         let begin = State {
             words: [0; 2],
@@ -234,7 +234,7 @@ impl Program {
         (0..self.processes.len()).flat_map(next).collect()
     }
 
-    /// Returns the states after an operation of a process; none if the process is asleep.
+    /// Returns the possible states after an operation of a process, or no state if it is asleep.
     fn execute(&self, state: &State, process: usize, operation: Operation) -> Vec<State> {
         match operation {
             Operation::Load { word } => state.update(process, word, |value| value),
@@ -305,7 +305,7 @@ impl State {
 
     /// Executes a wait.
     ///
-    /// The first step joins the queue and yields nothing. A wake or the second step yields the
+    /// The first step joins the queue and yields no result. A wake or the second step yields the
     /// result.
     fn wait(
         &self,

@@ -1,4 +1,4 @@
-//! Mutual exclusion by loads and stores, and circular waits.
+//! Mutual exclusion with loads and stores, and circular waits.
 
 use super::{bounded, exhibit, load_latest};
 use interlatch::ShmSafe;
@@ -65,9 +65,11 @@ impl Section {
 
 /// Dekker's algorithm (Dijkstra, EWD 35, 1962): each process sets its own flag and then loads the
 /// flag of the other process. The load may overtake the store, so both processes may read a cleared
-/// flag. Only a full fence between store and load excludes one of them.
+/// flag. Only a full fence between the store and the load ensures that at least one process reads a
+/// set flag.
 ///
-/// In this model a process that reads a set flag gives up. The complete algorithm takes turns.
+/// In this model a process that reads a set flag gives up. In the complete algorithm, the processes
+/// take turns.
 fn dekker<const FIXED: bool>() -> Scenario<Section> {
     fn enter<const INDEX: usize, const FIXED: bool>(section: &Section) {
         section.wants[INDEX].store(1, Release);
@@ -82,13 +84,13 @@ fn dekker<const FIXED: bool>() -> Scenario<Section> {
     Scenario::new("dekker", vec![enter::<0, FIXED>, enter::<1, FIXED>])
 }
 
-/// Peterson's algorithm ("Myths about the mutual exclusion problem", 1981): Dekker's flags and a
-/// word that names the process that waits if both flags are set. The failure is the same as
-/// Dekker's.
+/// Peterson's algorithm ("Myths about the mutual exclusion problem", 1981): it uses Dekker's flags,
+/// and a word that names the process that waits if both flags are set. It fails in the same way as
+/// Dekker's algorithm.
 ///
-/// Fix: the one of Williams ("Peterson's lock with C++0x atomics", 2008). A swap sets the turn, so
-/// the second swap acquires everything before the first. A fence after a plain store of the turn is
-/// not enough; this checker found that.
+/// Fix, by Williams ("Peterson's lock with C++0x atomics", 2008): each process sets the turn with a
+/// swap. The second swap then acquires everything before the first swap. A fence after a plain
+/// store of the turn is not enough, as this checker found.
 fn peterson<const FIXED: bool>() -> Scenario<Section> {
     fn enter<const INDEX: usize, const FIXED: bool>(section: &Section) {
         section.wants[INDEX].store(1, Release);
@@ -109,7 +111,7 @@ fn peterson<const FIXED: bool>() -> Scenario<Section> {
 /// Hyman's algorithm (letter to the CACM, January 1966), refuted by Knuth in May 1966.
 ///
 /// After a process has read a cleared flag, and before it takes the turn, the other process may
-/// enter because the turn is still its own. The algorithm is wrong in every memory model, so all
+/// enter because it still has the turn. The algorithm is wrong in every memory model, so all
 /// accesses here are read-modify-writes.
 fn hyman<const FIXED: bool>() -> Scenario<Section> {
     fn enter<const INDEX: usize, const FIXED: bool>(section: &Section) {
@@ -141,11 +143,11 @@ struct Bakery {
 }
 
 /// Lamport's bakery algorithm ("A New Solution of Dijkstra's Concurrent Programming Problem", 1974)
-/// without the flags of processes that choose a ticket.
+/// without the flags which say that a process is choosing a ticket.
 ///
-/// A process reads that no ticket is out. Another process takes the same number and enters. Then
-/// the first process also enters, because its index is smaller. In this model a process that is not
-/// first gives up.
+/// A process reads that no process has a ticket. Before this process stores its number, another
+/// process takes the same number and enters. Then the first process also enters, because its index
+/// is smaller. In this model a process that is not first gives up.
 fn bakery<const FIXED: bool>() -> Scenario<Bakery> {
     fn enter<const INDEX: usize, const FIXED: bool>(bakery: &Bakery) {
         let other = 1 - INDEX;
@@ -169,10 +171,10 @@ struct Table {
     forks: [RawMutex; 3],
 }
 
-/// Dijkstra's dining philosophers (EWD 310, 1971), with three: each locks the left fork, then waits
-/// for the right fork.
+/// Dijkstra's dining philosophers (EWD 310, 1971), with three philosophers. Each philosopher locks
+/// the left fork, then waits for the right fork.
 ///
-/// Fix: Dijkstra's order. Each philosopher locks the fork with the lower number first.
+/// Fix, by Dijkstra: each philosopher locks the fork with the lower number first.
 fn dine<const FIXED: bool>() -> Scenario<Table> {
     fn eat<const INDEX: usize, const FIXED: bool>(table: &Table) {
         let (left, right) = (INDEX, (INDEX + 1) % 3);
@@ -198,9 +200,9 @@ struct TwoWay {
     back: Bounded<1>,
 }
 
-/// A deadlock of two-way pipes (the course notes show it with sockets and filters; Python's
-/// `subprocess` documents it): both sides write more than fits before they read, so both wait for
-/// space forever.
+/// A deadlock of two-way pipes: both sides write more than fits before they read, so both wait for
+/// free space forever. The course notes show this deadlock with sockets and filters, and the
+/// documentation of Python's `subprocess` warns of it.
 fn converse<const FIXED: bool>() -> Scenario<TwoWay> {
     fn talk<const FIXED: bool>(out: &Bounded<1>, input: &Bounded<1>) {
         let send = |item| assert_eq!(out.send_unregistered(item, Timeout::Infinite), Ok(()));

@@ -49,8 +49,8 @@ struct Blocked {
 }
 
 /// musl's condition variable before 97c5b5a8 (2011): a waiter sets the word to 1 and sleeps while
-/// it is 1. A notification sets it to 0. If a second waiter sets the word to 1 again before the
-/// first waiter sleeps, the first waiter misses the notification.
+/// the word is 1. A notification sets it to 0. If a second waiter sets the word to 1 again before
+/// the first waiter sleeps, the first waiter misses the notification.
 ///
 /// Fix: each waiter writes its own number.
 fn word_aba<const FIXED: bool>() -> Scenario<Blocked> {
@@ -96,9 +96,10 @@ struct Tokens {
     count: RaceCell,
 }
 
-/// A wait under `if` instead of `while` (the course notes; Lampson and Redell, "Experience with
-/// Processes and Monitors in Mesa", 1980: a notification is a hint). Between the wake-up and the
-/// return, another process takes the token.
+/// A wait that checks its condition with `if` instead of `while`. Between the wake-up and the
+/// return of the wait, another process takes the token. The bug is described in the course notes
+/// and by Lampson and Redell ("Experience with Processes and Monitors in Mesa", 1980), who call a
+/// notification a hint.
 fn without_loop<const FIXED: bool>() -> Scenario<Tokens> {
     fn take_token<const FIXED: bool>(tokens: &Tokens) {
         let mut guard = tokens.lock.lock();
@@ -129,9 +130,9 @@ fn without_loop<const FIXED: bool>() -> Scenario<Tokens> {
     .choices(8)
 }
 
-/// `notify_one` on a condition variable with two conditions. Lampson and Redell require a broadcast
-/// in this case. The notification may reach a waiter whose condition does not hold. That waiter
-/// sleeps again, and the other waiter is never notified.
+/// A call of `notify_one` on a condition variable that is used for two conditions. Lampson and
+/// Redell require a broadcast in this case. The notification may reach a waiter whose condition
+/// does not hold. That waiter sleeps again, and the other waiter is never notified.
 fn two_conditions<const FIXED: bool>() -> Scenario<Tokens> {
     fn wait<const AT_LEAST: u64>(tokens: &Tokens) {
         let mut guard = tokens.lock.lock();

@@ -1,8 +1,8 @@
 //! Robust locks that do not survive the death of a process.
 //!
-//! All of them share a simple lock: its word keeps `WAITERS` from the first sleeper on, so every
-//! later unlock wakes a process, and sleepers never recheck. The locks of glibc and musl clear the
-//! bit where they can; each bug here is one of their steps.
+//! All models use the same simple lock. Its word keeps the bit `WAITERS` after a process has slept,
+//! so every later unlock wakes a process. Sleepers never recheck. The real locks of glibc and musl
+//! clear the bit where they can. Each bug here is a step of one of these real locks.
 
 use super::{bounded, exhibit};
 use interlatch::ShmSafe;
@@ -78,23 +78,26 @@ pub fn models() -> Vec<Model> {
 
 /// The correct lock.
 const NO_FLAW: u8 = 0;
-/// The lock sets no pending entry before it acquires the word. If the process dies between the
-/// exchange and the list, the kernel does not find the lock, and the word names the dead owner
-/// forever.
+/// The lock sets no pending entry before it acquires the word. If the process dies after the
+/// exchange that acquires the word, and before it adds the lock to its robust list, the kernel does
+/// not find the lock. The word then names the dead owner forever.
 const LOCKS_WITHOUT_PENDING: u8 = 1;
-/// The same for unlock: the process dies between the list and the exchange.
+/// The unlock sets no pending entry before it removes the lock from the robust list. If the process
+/// dies after this removal, and before the exchange that releases the word, the kernel does not
+/// find the lock.
 const UNLOCKS_WITHOUT_PENDING: u8 = 2;
 /// glibc bug 20973 (fixed in 2.25): the recovery of a lock after owner death clears the bit which
 /// says that other processes wait.
 const RECOVERY_CLEARS_WAITERS: u8 = 3;
-/// glibc bug 20985 (fixed in 2.25): unlock leaves `WAITERS` without an owner for a moment, and
-/// lockers do not treat this value as free. If the process dies at this moment, the value stays.
+/// glibc bug 20985 (fixed in 2.25): for a moment, unlock leaves the bit `WAITERS` without an owner
+/// in the word. Lockers do not treat this value as free. If the process dies at this moment, the
+/// value stays.
 const UNLOCKS_IN_TWO_STEPS: u8 = 4;
-/// glibc bug 21778: a failed exchange does not update the expected value, so a locker tries the old
-/// value forever.
+/// glibc bug 21778: a failed exchange does not update the expected value, so a locker retries with
+/// the old value forever.
 const DOES_NOT_RELOAD: u8 = 5;
-/// musl before 4220d298: the number of waiters is kept outside the word, and only newcomers set the
-/// bit. The kernel knows only the bit.
+/// musl before 4220d298: the number of waiters is kept outside the word, and only a process that
+/// begins to wait sets the bit. The kernel reads only the bit.
 const COUNTS_WAITERS: u8 = 6;
 /// musl before 384d103d followed the kernel's documentation, which says that the kernel sets the
 /// bit `OWNER_DIED`. In fact the bit replaces the owner.
@@ -105,7 +108,8 @@ struct Flawed<const FLAW: u8> {
     waiting: AtomicU32,
 }
 
-// SAFETY: words: every bit pattern is valid, and no process dereferences them.
+// SAFETY: the fields are words. Every bit pattern is valid, and no process uses a word as a
+// pointer.
 unsafe impl<const FLAW: u8> ShmSafe for Flawed<FLAW> {
     fn initial() -> Self {
         Self {
@@ -132,7 +136,7 @@ impl<const FLAW: u8> Flawed<FLAW> {
         }
     }
 
-    /// Returns the word that acquires the lock, which is free with the value `found`.
+    /// Returns the word that a locker stores to acquire the lock, given the free word `found`.
     fn acquired_word(&self, owner: &Owner, found: u32) -> u32 {
         match FLAW {
             RECOVERY_CLEARS_WAITERS if found & OWNER_DIED != 0 => owner.id(),
@@ -195,8 +199,8 @@ impl<const FLAW: u8> Flawed<FLAW> {
     }
 }
 
-// SAFETY: the scenarios check the contract of a robust lock. A flawed lock violates it, and the
-// checker reports that.
+// SAFETY: the scenarios check the contract of a robust lock. A flawed lock violates the contract,
+// and the checker reports the violation.
 unsafe impl<const FLAW: u8> RobustLock for Flawed<FLAW> {
     fn lock_with(&self, _: Timeout) -> Result<Acquired, LockError> {
         as_owner(|owner| {
@@ -237,7 +241,7 @@ fn by_three<const FLAW: u8>() -> Scenario<Accounts<FLAW>> {
     survives_owner_death(3).without_rechecks()
 }
 
-/// The victim is the second process.
+/// The scenario of [`by_three`] in which the second process is killed.
 fn by_three_dying_second<const FLAW: u8>() -> Scenario<Accounts<FLAW>> {
     Scenario {
         victims: vec![1],
@@ -252,7 +256,8 @@ struct Reused {
     number: RaceCell,
 }
 
-// SAFETY: words and a number: every bit pattern is valid, and no process dereferences them.
+// SAFETY: the fields are words and a number. Every bit pattern is valid, and no process uses them
+// as pointers.
 unsafe impl ShmSafe for Reused {
     fn initial() -> Self {
         Self {
@@ -267,13 +272,13 @@ impl ShmType for Reused {
     const TYPE: &'static TypeInfo = &TypeInfo::new::<Self>("Reused");
 }
 
-/// glibc bug 14485 (musl fixed its own in da8d0fc4): a thread unlocks and dies before it clears its
-/// pending entry. Meanwhile another process acquires the lock, finds that it is no longer needed,
-/// and reuses its memory. If the new value equals the id of the dead thread, the kernel overwrites
-/// it.
+/// glibc bug 14485 (musl fixed the same bug in da8d0fc4): a thread unlocks, and dies before it
+/// clears its pending entry. Before the death, another process acquires the lock, finds that the
+/// lock is no longer needed, and reuses its memory. If the new value equals the id of the dead
+/// thread, the kernel overwrites the value.
 ///
-/// Fix: the memory is reused only after every process has left `unlock`, including its pending
-/// entry.
+/// Fix: the memory is reused only after every process has returned from `unlock` and has therefore
+/// cleared its pending entry.
 fn reused<const FIXED: bool>() -> Scenario<Reused> {
     let unlock = |shared: &Reused| {
         as_owner(|owner| {
@@ -313,11 +318,11 @@ struct Queue {
     robust: Flawed<{ NO_FLAW }>,
 }
 
-/// A queue that reserves a slot by a counter and fills it in a later step, as in several
-/// shared-memory queues. If a producer dies in between, no receiver passes the empty slot, whatever
-/// follows it.
+/// A queue in which a producer reserves a slot with a counter and fills the slot in a later step.
+/// Several shared-memory queues work like this. If a producer dies between the two steps, no
+/// receiver gets past the empty slot, even if later slots are full.
 ///
-/// Fix: a robust lock protects both steps, and the next producer reuses a slot that is reserved and
+/// Fix: a robust lock protects both steps, and the next producer reuses a slot that is reserved but
 /// not filled.
 fn queue<const FIXED: bool>() -> Scenario<Queue> {
     fn fill(queue: &Queue, slot: u32) {

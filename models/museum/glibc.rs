@@ -1,22 +1,23 @@
 //! The condition variable of glibc 2.25 to 2.40 and its lost wake-up.
 //!
-//! Waiters draw numbers and belong to one of two groups: G1 receives the signals, new waiters join
-//! G2. When all waiters in G1 have a signal, the next signal closes G1, and G2 becomes G1. The
-//! groups alternate between two slots, so a delayed waiter may find a later group in its own slot
-//! and take a signal of that group (bug 25847, reported in 2020 and fixed in 2024 by Frank Barrus;
-//! Malte Skarupke explained it with TLA+). The waiter detects this by its number, and puts a signal
-//! back if the slot still belongs to G1. Between this check and the signal the groups may change
-//! once more, so the signal reaches a waiter in G2. That waiter waits again, and its group now
-//! counts one waiter too many. A later signal is assigned to the missing waiter, and the waiter
-//! that needs it sleeps forever.
+//! Each waiter draws a number and belongs to one of two groups. G1 receives the signals, and new
+//! waiters join G2. When all waiters in G1 have a signal, the next signal closes G1, and G2 becomes
+//! G1. The groups alternate between two slots, so a delayed waiter may find a later group in its
+//! own slot and take a signal of that group. This is bug 25847, reported in 2020 and fixed in 2024
+//! by Frank Barrus. Malte Skarupke explained the bug with TLA+. The delayed waiter detects the
+//! later group by its own number, and puts a signal back if the slot still belongs to G1. After
+//! this check, and before the waiter puts the signal back, the groups may change once more. The
+//! signal then reaches a waiter in G2. That waiter waits again, and its group now counts one waiter
+//! too many. A later signal is assigned to the missing waiter, and the waiter that needs it sleeps
+//! forever.
 //!
-//! Fix, as in glibc 2.41: the word with the signals counts on from the first number of the group. A
-//! signal cannot be taken from a later group, and no signal is put back.
+//! Fix, as in glibc 2.41: the count of signals starts at the first number of the group instead of
+//! 0. No waiter can take a signal from a later group, and no waiter puts a signal back.
 //!
 //! The model begins after three groups. One waiter is about to take the signal that it saw in the
-//! first group; one waiter is about to check for its own signal in the third group. With a single
-//! signaler, the lock among signalers is unnecessary, and the signaler keeps its state private. All
-//! loads return the latest value, so no ordering causes the bug.
+//! first group. Another waiter is about to check for its own signal in the third group. With a
+//! single signaler, the lock among signalers is unnecessary, and the signaler keeps its state
+//! private. All loads return the latest value, so weak memory ordering does not cause the bug.
 
 use super::{bounded_by, exhibit, load_latest};
 use interlatch::platform::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -38,23 +39,24 @@ pub fn models() -> Vec<Model> {
     bounded_by(2, exhibit)
 }
 
-/// Number of items that are passed on.
+/// Number of items that the producer passes to the waiters.
 const ITEMS: usize = 3;
 
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Shared<const FIXED: bool> {
-    /// Twice the next number, and the slot of G2.
+    /// Twice the next number, plus the index of the slot of G2.
     #[shm(initial = AtomicU32::new(3 << 1 | 1))]
     next: AtomicU32,
-    /// Twice the first number of G1, and the slot of G2. Fixed: without the slot.
+    /// Twice the first number of G1, plus the index of the slot of G2. The fixed form stores only
+    /// the first number of G1.
     #[shm(initial = AtomicU32::new(if FIXED { 2 } else { 2 << 1 | 1 }))]
     start: AtomicU32,
-    /// Twice the number of signals in each slot, and whether the group is closed. Fixed: the first
-    /// number of the group plus the number of signals.
+    /// For each slot, twice the number of signals, plus 1 if the group is closed. The fixed form
+    /// stores the first number of the group plus the number of signals.
     #[shm(initial = (if FIXED { [3, 1] } else { [2, 0] }).map(AtomicU32::new))]
     signals: [AtomicU32; 2],
-    /// Twice the number of sleeping waiters in each slot, and whether the signaler waits for them.
+    /// For each slot, twice the number of sleeping waiters, plus 1 if the signaler waits for them.
     sleepers: [AtomicU32; 2],
     lock: RawMutex,
     item: RaceCell,
@@ -81,7 +83,7 @@ impl<const FIXED: bool> Shared<FIXED> {
         guard.mutex().raw_lock();
     }
 
-    /// Sleeps until a signal for this ticket. `seen` is a value that was loaded earlier.
+    /// Sleeps until a signal for this ticket. `seen` is an earlier value of the signals.
     fn sleep(&self, ticket: Ticket, seen: Option<u32>) {
         if FIXED {
             self.sleep_fixed(ticket);
@@ -141,8 +143,8 @@ impl<const FIXED: bool> Shared<FIXED> {
         }
     }
 
-    /// Puts the signal back if the group of this ticket has ended: the signal may belong to a later
-    /// group.
+    /// Puts the signal back if the group of this ticket has ended. In this case the signal may
+    /// belong to a later group.
     fn put_back(&self, ticket: Ticket) {
         let start = load_latest(&self.start);
         let is_past = ticket.number < start >> 1;

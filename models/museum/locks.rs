@@ -1,4 +1,4 @@
-//! Locks that lose a waiter, an ordering or a count.
+//! Locks that lose a waiter, miss an ordering, or store a wrong count.
 
 use super::{bounded, exhibit, load_latest};
 use interlatch::ShmSafe;
@@ -48,11 +48,11 @@ struct Locked {
 }
 
 /// The first mutex of Drepper, "Futexes Are Tricky" (2011): each attempt adds 1, and the process
-/// that reads 0 has the lock. Two processes that try in turn keep each other awake, and when the
-/// word overflows, one of them reads 0 although the lock is held. The word of the paper overflows
-/// at 2^32, the word of this model at 4.
+/// that reads 0 has the lock. Two processes whose attempts alternate keep each other from sleeping.
+/// When the word overflows, one of them reads 0 although the lock is held. The word in the paper
+/// overflows at 2^32, and the word in this model overflows at 4.
 ///
-/// Fix: as in the paper, the word has three values and an attempt adds nothing.
+/// Fix: as in the paper, the word has only three values, and an attempt does not add to the word.
 fn attempts<const FIXED: bool>() -> Scenario<Locked> {
     const MAX: u32 = 4;
     fn lock<const FIXED: bool>(state: &AtomicU32) {
@@ -81,10 +81,10 @@ fn attempts<const FIXED: bool>() -> Scenario<Locked> {
 
 /// Folly's SharedMutex before b927c0557 (2015): the word counts the waiters, and an unlock wakes
 /// only one process if the count is 1. A waiter that is counted but not yet asleep can miss an
-/// unlock. If the word then has the same value again because it counts another waiter, both sleep.
-/// The count is 1, so one of them is woken and the other is lost.
+/// unlock. If the word then has the same value again because it counts another waiter, both waiters
+/// sleep. The count is 1, so the next unlock wakes only one of them, and the other sleeps forever.
 ///
-/// Fix: the count is a lower bound, and an unlock wakes all.
+/// Fix: the count is a lower bound, and an unlock wakes all waiters.
 fn waiter_count<const FIXED: bool>() -> Scenario<Locked> {
     const HELD: u32 = 1;
     const WAITER: u32 = 2;
@@ -109,7 +109,7 @@ fn waiter_count<const FIXED: bool>() -> Scenario<Locked> {
     fn unlock<const FIXED: bool>(state: &AtomicU32) {
         let waiters = state.fetch_and(!HELD, AcqRel) & !HELD;
         if waiters == WAITER {
-            // The count says that no other process waits.
+            // According to the count, no other process waits.
             let _ = state.compare_exchange(WAITER, 0, AcqRel, Acquire);
             futex::wake(state, if FIXED { u32::MAX } else { 1 });
         } else if waiters > 0 {
@@ -135,10 +135,10 @@ const WRITER: u32 = 8;
 const UPGRADABLE: u32 = 4;
 const WRITER_SLEEPS: u32 = 2;
 
-/// parking_lot before c866ba8 (2021): the upgrade of a reader to the writer was Relaxed, so its
-/// writes raced with the reads of earlier readers.
+/// parking_lot before c866ba8 (2021): the upgrade of a reader to the writer was Relaxed, so the
+/// writes of the upgraded reader raced with the reads of earlier readers.
 ///
-/// Fix: Acquire. It pairs with the Release of a reader's unlock.
+/// Fix: the upgrade uses Acquire, which pairs with the Release of a reader's unlock.
 fn upgraded<const FIXED: bool>() -> Scenario<Locked> {
     const UPGRADES: [Ordering; 2] = [Relaxed, Acquire];
     let upgrade = |locked: &Locked| {
@@ -161,7 +161,7 @@ fn upgraded<const FIXED: bool>() -> Scenario<Locked> {
 }
 
 /// parking_lot's issue 465 (2025): a writer that times out subtracts its own bit and the bit of a
-/// sleeping writer at once. The last reader may have cleared the second bit already, because it
+/// sleeping writer in one step. The last reader may already have cleared the second bit, because it
 /// found no sleeper. The subtraction then borrows from the neighbouring bits, and the lock stays
 /// held without an owner.
 ///

@@ -60,10 +60,10 @@ struct Event {
     gate: AtomicU32,
 }
 
-/// The oldest lost wake-up: a wake before the sleep has no effect unless it changes a word that the
-/// sleeper checks.
+/// The oldest lost wake-up: a wake before the sleep has no effect unless the waker changes a word
+/// that the sleeper checks.
 ///
-/// Fix: it changes the word that the kernel compares.
+/// Fix: the waker changes the word that the kernel compares before it lets the process sleep.
 fn notify_early<const FIXED: bool>() -> Scenario<Event> {
     let wait = |event: &Event| {
         loop {
@@ -85,10 +85,10 @@ fn notify_early<const FIXED: bool>() -> Scenario<Event> {
 }
 
 /// A futex whose wait checks the word before it locks the queue (Unikraft, pull request 1763, 2026;
-/// Zephyr, 105859). A wake in between finds an empty queue. In this model the queue is a count, and
-/// the waiter sleeps on a word of its own.
+/// Zephyr, 105859). A wake between these two steps finds an empty queue. In this model the queue is
+/// a count, and the waiter sleeps on its own word.
 ///
-/// Fix: it checks again after it has joined the queue.
+/// Fix: the waiter checks the word again after it has joined the queue.
 fn check_outside<const FIXED: bool>() -> Scenario<Event> {
     let wait = |event: &Event| {
         if load_latest(&event.ready) == 1 {
@@ -113,8 +113,8 @@ fn check_outside<const FIXED: bool>() -> Scenario<Event> {
 }
 
 /// Folly's ParkingLot before ff7ab9dbe: `unpark` first checks whether a process waits, to avoid the
-/// lock. The store before and this load are store buffering: each side may miss the store of the
-/// other.
+/// lock. The store before `unpark` and this load form the store-buffering pattern: each side may
+/// miss the store of the other side.
 ///
 /// Fix: a full fence on each side.
 fn waiter_count<const FIXED: bool>() -> Scenario<Event> {
@@ -142,8 +142,8 @@ fn waiter_count<const FIXED: bool>() -> Scenario<Event> {
     Scenario::new("waiter_count", vec![park, unpark])
 }
 
-/// A reader-writer lock of one word: the number of readers, whether a writer holds it or waits, and
-/// whether readers sleep.
+/// A reader-writer lock in one word. The word contains the number of readers, whether a writer
+/// holds the lock or waits for it, and whether readers sleep.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct ReadersAndWriters(AtomicU32);
@@ -201,10 +201,10 @@ fn timed_out_writer<const FIXED: bool>() -> Scenario<ReadersAndWriters> {
     Scenario::new("timed_out_writer", vec![read, write, read]).choices(4)
 }
 
-/// A wake and a timeout coincide: the wake chose the waiter, but the waiter reports a timeout and
-/// takes nothing, so the wake-up is lost to the other sleeper.
+/// A wake and a timeout coincide. The wake selects one waiter, but this waiter reports a timeout
+/// and takes nothing. The other sleeper is not woken.
 ///
-/// Fix: the waiter passes the wake on.
+/// Fix: the waiter that timed out wakes the other sleeper.
 fn timed_out_waiter<const FIXED: bool>() -> Scenario<Event> {
     fn try_acquire(event: &Event) -> bool {
         event.ready.compare_exchange(1, 0, AcqRel, Acquire).is_ok()
@@ -235,10 +235,10 @@ struct Marked {
 }
 
 /// The second mutex of Drepper, "Futexes Are Tricky" (2011), with the bug that its text warns of: a
-/// process that has slept acquires the lock without the mark for waiters. Other processes may still
-/// sleep, and its unlock wakes none of them.
+/// process that has slept acquires the lock without setting the mark for waiters. Other processes
+/// may still be asleep, and the unlock of this process wakes none of them.
 ///
-/// Fix: a process that has slept sets the mark.
+/// Fix: a process that has slept sets the mark when it acquires the lock.
 fn unmarked<const FIXED: bool>() -> Scenario<Marked> {
     const FREE: u32 = 0;
     const LOCKED: u32 = 1;

@@ -1,7 +1,7 @@
 //! The museum: published bugs as small, faithful models, each with its fix.
 //!
-//! The checker must find each bug in the named form, and the fixed form must hold in every
-//! execution. The two forms differ only in a constant of their type.
+//! The checker must find each bug, and the fixed form must hold in every execution. The two forms
+//! differ only in a constant of their type.
 
 mod classics;
 mod condvars;
@@ -46,12 +46,12 @@ fn exhibit<B: ShmSafe + 'static, F: ShmSafe + 'static>(
     ]
 }
 
-/// Explores the fixed form only by preemption bounds, up to at least 3.
+/// Explores the fixed form only by preemption bounds, up to a bound of at least 3.
 fn bounded(exhibit: Vec<Model>) -> Vec<Model> {
     bounded_by(3, exhibit)
 }
 
-/// Explores the fixed form only by preemption bounds, up to at least `preemptions`.
+/// Explores the fixed form only by preemption bounds, up to a bound of at least `preemptions`.
 fn bounded_by(preemptions: usize, exhibit: Vec<Model>) -> Vec<Model> {
     let bound = |model: Model| match model.expectation {
         Expectation::Holds => model.bounded(preemptions),

@@ -40,11 +40,11 @@ struct Control {
     number: RaceCell,
 }
 
-/// musl's `pthread_once` before 0d0c2f40 (2014): each caller swaps in "in progress", and restores
-/// "done" without a wake if the initialization was done already. A caller that arrives in between
-/// sleeps forever.
+/// musl's `pthread_once` before 0d0c2f40 (2014): each caller swaps the state to "in progress". If
+/// the state was "done", the caller restores it without a wake. Another caller that arrives between
+/// these two steps sleeps forever.
 ///
-/// Fix: a compare-exchange, which does not change "done".
+/// Fix: the caller uses a compare-exchange, which does not change "done".
 fn once<const FIXED: bool>() -> Scenario<Control> {
     const NEW: u32 = 0;
     const IN_PROGRESS: u32 = 1;
@@ -92,10 +92,10 @@ struct Lazy {
 }
 
 /// Double-checked locking ("The 'Double-Checked Locking is Broken' Declaration", Bacon and others,
-/// about 2000): the check without the lock orders nothing, so a process may read the flag before
-/// the value.
+/// about 2000): the check without the lock does not synchronize, so a process may read the set flag
+/// and not see the value.
 ///
-/// Fix: Release and Acquire.
+/// Fix: the store of the flag uses Release, and the load uses Acquire.
 fn checked<const FIXED: bool>() -> Scenario<Lazy> {
     fn get<const FIXED: bool>(lazy: &Lazy) {
         let (load, store) = if FIXED {
@@ -125,10 +125,11 @@ struct Channel {
 }
 
 /// The list channel of Rust's `std::sync::mpsc` (issue 110001, 2023): the first sender installs a
-/// block in two steps, first as the tail, then as the head. In between, a second sender uses the
-/// tail and sends, and the drop of the receiver finds an item and follows a null head.
+/// block in two steps, first as the tail, then as the head. Between these steps, a second sender
+/// uses the tail to send an item. The receiver is then dropped, finds that an item was sent, and
+/// follows a null head.
 ///
-/// Fix: the drop of the receiver waits for the head.
+/// Fix: the drop of the receiver waits until the head is installed.
 fn channel<const FIXED: bool>() -> Scenario<Channel> {
     const BLOCK: u32 = 7;
     let first = |channel: &Channel| {

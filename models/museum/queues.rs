@@ -35,9 +35,10 @@ struct Ring {
 }
 
 /// A ring for one producer and one consumer (Lamport, "Specifying Concurrent Program Modules",
-/// 1983) without sequential consistency: the consumer may read the new index before the item.
+/// 1983) without sequential consistency: the consumer may see the new index before it sees the
+/// item.
 ///
-/// Fix: Release and Acquire.
+/// Fix: the store of the index uses Release, and the load uses Acquire.
 fn ring<const FIXED: bool>() -> Scenario<Ring> {
     let produce = |ring: &Ring| {
         let order = if FIXED { Release } else { Relaxed };
@@ -102,9 +103,9 @@ impl Stack {
 }
 
 /// Treiber's stack ("Systems Programming: Coping with Parallelism", IBM RJ 5118, 1986) without its
-/// change counter. A process reads the head A and its successor B. Meanwhile a second process pops
-/// A and B and pushes A back. The exchange of the first process succeeds and makes B the head,
-/// although the second process still has B.
+/// change counter. A process reads the head A and its successor B. Then a second process pops A and
+/// B and pushes A back. The exchange of the first process succeeds and makes B the head, although
+/// the second process still has B.
 fn aba<const FIXED: bool>() -> Scenario<Stack> {
     let pop = |stack: &Stack| {
         stack.pop::<FIXED>();
@@ -138,9 +139,9 @@ struct Tasks {
     slots: [[AtomicU32; 2]; 2],
 }
 
-/// crossbeam-deque before 0.8.1 (RUSTSEC-2021-0093): a thief reads a task from a stale buffer,
-/// while the worker has moved to another buffer and put new tasks there. One task is lost and
-/// another is executed twice.
+/// crossbeam-deque before 0.8.1 (RUSTSEC-2021-0093): a thief reads a task from a stale buffer after
+/// the worker has moved to another buffer and put new tasks there. One task is lost and another is
+/// executed twice.
 ///
 /// Fix: the thief checks that the buffer is unchanged before it takes the task.
 fn steal<const FIXED: bool>() -> Scenario<Tasks> {

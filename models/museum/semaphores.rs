@@ -1,4 +1,4 @@
-//! Semaphores and their use.
+//! Bugs in semaphores and in their use.
 
 use super::{bounded, exhibit, load_latest};
 use interlatch::platform::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
@@ -61,10 +61,11 @@ impl Posted {
     }
 }
 
-/// `sem_post` of glibc (bug 12674) and of musl before 88c4e720 (2011): after the increment it reads
-/// the number of waiters, but a process that acquired the permit may have freed the memory.
+/// `sem_post` of glibc (bug 12674) and of musl before 88c4e720 (2011): after the increment,
+/// `sem_post` reads the number of waiters, but a process that acquired the permit may have freed
+/// the memory.
 ///
-/// Fix: it reads the number before the increment.
+/// Fix: `sem_post` reads the number of waiters before the increment.
 fn post<const FIXED: bool>() -> Scenario<Posted> {
     let post = |posted: &Posted| {
         let before = FIXED.then(|| posted.waiters.get());
@@ -81,7 +82,7 @@ fn post<const FIXED: bool>() -> Scenario<Posted> {
     Scenario::new("post", vec![post, last_user])
 }
 
-/// Acquire and Release exchanged. This compiles, and works on x86.
+/// A semaphore in which Acquire and Release are exchanged. It compiles, and it works on x86.
 fn swapped<const FIXED: bool>() -> Scenario<Posted> {
     fn write(posted: &Posted, release: Ordering) {
         posted.waiters.set(7);
@@ -114,7 +115,7 @@ struct Shop {
 /// A consumer that waits for an item while it holds the lock that the producer needs (Downey, "The
 /// Little Book of Semaphores", 4.1).
 ///
-/// Fix: the semaphore first, then the lock.
+/// Fix: the consumer waits for the semaphore first, and then acquires the lock.
 fn wait_in_lock<const FIXED: bool>() -> Scenario<Shop> {
     let consume = |shop: &Shop| {
         if FIXED {
@@ -136,7 +137,7 @@ fn wait_in_lock<const FIXED: bool>() -> Scenario<Shop> {
     Scenario::new("wait_in_lock", vec![consume, produce])
 }
 
-/// musl's semaphore: the highest bit of the value says that a process may sleep; a second word
+/// musl's semaphore. The highest bit of the value says that a process may be asleep. A second word
 /// counts the waiters.
 #[repr(C)]
 #[derive(ShmSafe)]
@@ -147,18 +148,18 @@ struct Musl {
     done: AtomicU32,
 }
 
-/// Bit of the value: a process may sleep.
+/// The bit of the value which says that a process may be asleep.
 const SLEEPERS: u32 = 1 << 31;
 
 /// The versions of musl's `sem_post`.
 #[derive(Clone, Copy, PartialEq)]
 enum Version {
-    /// The bit is cleared by every post.
+    /// Every post clears the bit.
     Before,
     /// Since 159d1f6c (2022): the bit stays set while several processes wait. The post that clears
-    /// it wakes all.
+    /// the bit wakes all waiters.
     Sticky,
-    /// Since 882aedf6 (2024): a counted waiter is woken even without the bit.
+    /// Since 882aedf6 (2024): a post wakes a counted waiter even if the bit is not set.
     Current,
 }
 
@@ -208,10 +209,12 @@ impl Musl {
 }
 
 /// musl before 159d1f6c (2022): a post reads the value and the number of waiters, and both are 0.
-/// Then two processes begin to wait, another post wakes one of them, this process acquires, and the
-/// value is 0 again. The exchange of the first post succeeds, and it wakes no process.
+/// Then two processes begin to wait, and another post wakes one of them. The woken process acquires
+/// the permit, so the value is 0 again. The exchange of the first post succeeds, and the first post
+/// wakes no process.
 ///
-/// Fix: the bit stays set, so the value differs.
+/// Fix: the bit stays set while several processes wait, so the value differs and the exchange
+/// fails.
 fn stale_count<const FIXED: bool>() -> Scenario<Musl> {
     let wait = |musl: &Musl| musl.wait();
     let post = |musl: &Musl| {
@@ -225,11 +228,12 @@ fn stale_count<const FIXED: bool>() -> Scenario<Musl> {
     Scenario::new("stale_count", vec![wait, wait, post, post]).choices(8)
 }
 
-/// musl before 882aedf6 (2024): a post clears the bit, and a signal interrupts it before its wake.
-/// The handler runs for an arbitrary time; in this model until the waiter has acquired. Another
-/// post reads a cleared bit and wakes no process.
+/// musl before 882aedf6 (2024): a post clears the bit, and a signal interrupts this post before its
+/// wake call. The signal handler may run for an arbitrary time. In this model, the handler returns
+/// only after the waiter has acquired a permit. Another post reads a cleared bit and wakes no
+/// process.
 ///
-/// Fix: it reads that a process waits.
+/// Fix: the other post also reads the number of waiters, so it wakes the waiter.
 fn interrupted<const FIXED: bool>() -> Scenario<Musl> {
     const WRITTEN: [Version; 2] = [Version::Sticky, Version::Current];
     let wait = |musl: &Musl| {

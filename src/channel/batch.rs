@@ -4,7 +4,8 @@ use core::mem::forget;
 
 /// A batch of items that leave a vector in parts.
 ///
-/// Dropping it removes the sent items from the vector in one move and keeps the others.
+/// Dropping the batch removes the sent items from the vector in one move and keeps the unsent
+/// items.
 pub(super) struct Batch<'a, T> {
     items: &'a mut Vec<T>,
     sent: usize,
@@ -15,15 +16,15 @@ impl<'a, T> Batch<'a, T> {
         Self { items, sent: 0 }
     }
 
-    /// The items that were not sent yet.
+    /// The items that have not been sent yet.
     pub(super) fn rest(&self) -> &[T] {
         &self.items[self.sent..]
     }
 
-    /// Gives up the first `count` items of the rest without dropping them.
+    /// Marks the first `count` unsent items as sent, without dropping them.
     ///
     /// # Safety
-    /// The caller has copied these items to their new owner. The rest has at least `count` items.
+    /// The caller has copied these items to their new owner. At least `count` items are unsent.
     pub(super) unsafe fn forget_first(&mut self, count: usize) {
         self.sent += count;
     }
@@ -46,7 +47,7 @@ mod tests {
         let mut items = vec![item.clone(); 5];
         let mut batch = Batch::new(&mut items);
         for (count, left) in [(2, 3), (0, 3), (1, 2)] {
-            // SAFETY: the loop below gives back the counts of the forgotten items.
+            // SAFETY: the loop below decrements the reference counts of the forgotten items.
             unsafe { batch.forget_first(count) };
             assert_eq!(batch.rest().len(), left);
         }
@@ -55,7 +56,8 @@ mod tests {
         drop(items);
         assert_eq!(Rc::strong_count(&item), 1 + 3, "three were forgotten");
         for _ in 0..3 {
-            // SAFETY: three clones were forgotten, and each iteration gives back the count of one.
+            // SAFETY: three clones were forgotten, and each iteration decrements the count for one
+            // of them.
             unsafe { Rc::decrement_strong_count(Rc::as_ptr(&item)) };
         }
     }

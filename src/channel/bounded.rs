@@ -1,4 +1,4 @@
-//! The bounded buffer of a semaphore pair and a lock.
+//! A bounded buffer built from a semaphore pair and a lock.
 
 use super::batch::Batch;
 use super::slot::{Slot, Slots};
@@ -17,19 +17,19 @@ use crate::sync::{
 use core::alloc::Layout;
 use core::mem::{ManuallyDrop, offset_of};
 
-/// A bounded buffer of semaphores and a lock, for many senders and receivers.
+/// A bounded buffer built from semaphores and a lock, for many senders and receivers.
 ///
 /// Items pass first in, first out.
 ///
-/// Use it where processes do not die unexpectedly and throughput matters. Where they may die, use
-/// [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
+/// Use this buffer where processes do not die unexpectedly and throughput matters. Where processes
+/// may die, use [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
 ///
 /// `S` holds the slots: `[Slot<T>; N]` inside the buffer (for a `static`), `Box<[Slot<T>]>` on the
 /// heap, or `[Slot<T>]` behind the header (for a region, with a capacity chosen at run time). `P`
-/// is the type of the semaphores, `L` that of the lock.
+/// is the type of the semaphores, and `L` is the type of the lock.
 ///
 /// # Fairness
-/// That of the semaphores.
+/// The fairness is that of the semaphores.
 ///
 /// # Ordering
 /// Everything before `send` happens before the return of the `recv` that receives the item, and
@@ -37,32 +37,35 @@ use core::mem::{ManuallyDrop, offset_of};
 ///
 /// # Latency
 /// If both sides are fast, each works in bursts, which is many times faster than alternating for
-/// each item. A waiter lets the other side run for up to 50 microseconds while more arrives. A
-/// process that has called [`set_spinning`](crate::platform::spin::set_spinning) does not wait for
-/// bursts.
+/// each item. A waiter lets the other side run for up to 50 microseconds while more items or free
+/// slots arrive. A process that has called [`set_spinning`](crate::platform::spin::set_spinning)
+/// does not wait for bursts.
 ///
 /// # Panics
 /// None. No foreign code runs inside an operation.
 ///
 /// # Process death
-/// A process that dies within an operation may leave the lock held, or slots unused, forever: as
-/// many slots as its batch had acquired. A process that dies outside an operation leaves its
-/// handles registered.
+/// A process that dies within an operation may leave the lock held forever. It may also leave slots
+/// unused forever, at most as many as its batch had acquired. A process that dies outside an
+/// operation leaves its handles registered.
 ///
 /// # How it works
 /// The semaphore pair counts free slots for the senders and filled slots for the receivers. A
-/// sender acquires a permit of the writers, appends its item to the ring under the lock, and
-/// releases a permit of the readers. A receiver does the reverse. So the permits bound the ring,
-/// and the lock keeps its order.
+/// sender acquires one of the writers' permits, appends its item to the ring under the lock, and
+/// releases one of the readers' permits. A receiver does the reverse. So the permits bound the
+/// ring, and the lock keeps the items in order.
 ///
-/// - **Closing.** When the last sender is dropped, it releases one more permit of the readers than
-///   there are items. A receiver that acquires a permit and finds no item releases the permit again
-///   and returns `Disconnected`. So this one permit informs every receiver, now and later. The
-///   other direction works in the same way. This needs no further property of the semaphores.
-/// - **Batches.** A batch acquires all available permits in one step, passes as many items under
-///   the lock, and ends all its turns in one step. It returns the permits that had no item.
-/// - **`Full` and `Empty`.** A permit is acquired before the ring is locked, so these answers may
-///   be given while another operation is in progress. They are exact when none is.
+/// - **Closing.** When the last sender is dropped, it releases one more of the readers' permits
+///   than there are items. A receiver that acquires a permit and finds no item releases the permit
+///   again and returns `Disconnected`. So this one permit informs every current and future
+///   receiver. The other direction works in the same way. Closing requires no further property of
+///   the semaphores.
+/// - **Batches.** A batch acquires all available permits in one step, passes the same number of
+///   items under the lock, and ends all its turns in one step. The batch returns each permit for
+///   which it found no item.
+/// - **`Full` and `Empty`.** A permit is acquired before the ring is locked, so an operation may
+///   return `Full` or `Empty` because another operation is in progress. These answers are exact
+///   when no other operation is in progress.
 ///
 /// # Sources
 /// The producer and consumer of Dijkstra, *Cooperating sequential processes* (1965).
@@ -87,7 +90,7 @@ use core::mem::{ManuallyDrop, offset_of};
 /// assert_eq!(receiver.recv(), Err(RecvError::Disconnected));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-/// Between threads, the heap does:
+/// Between threads, the heap holds the buffer:
 /// ```
 /// use interlatch::{BoundedBuffer, Channel};
 ///
@@ -111,7 +114,7 @@ where
 
 /// The maximum capacity.
 ///
-/// A semaphore counts the slots and, after closing, one more permit.
+/// A semaphore counts one permit for each slot and, after closing, one additional permit.
 const MAX_CAPACITY: usize = MAX_PERMITS as usize - 1;
 
 /// The turns and the lock of an admitted operation.
@@ -135,7 +138,8 @@ impl<T> BoundedBuffer<T> {
     /// Creates an empty buffer on the heap.
     ///
     /// # Errors
-    /// The capacity is 0, exceeds what the semaphores count, or cannot be allocated.
+    /// Fails if the capacity is 0, exceeds the maximum count of the semaphores, or cannot be
+    /// allocated.
     pub fn with_capacity(capacity: usize) -> Result<Self, ConfigError> {
         let slots = store::boxed(capacity)?;
         Ok(Self {
@@ -151,7 +155,8 @@ impl<T, const N: usize> BoundedBuffer<T, [Slot<T>; N]> {
         ///
         /// Example: `BoundedBuffer::from_slots([const { Slot::new() }; 8])`.
         ///
-        /// An array that is empty, or longer than the semaphores count, does not compile.
+        /// An empty array does not compile. Nor does an array with more slots than the semaphores
+        /// can count.
         pub fn from_slots(slots: [Slot<T>; N]) -> Self {
             const { assert!(N > 0 && N <= MAX_CAPACITY, "a capacity of 1 to MAX_PERMITS - 1") };
             match SemaphorePair::new(N as u32) {
@@ -166,15 +171,14 @@ impl<T, S: Slots<T>, P, L> BoundedBuffer<T, S, P, L> {
     constructor! {
         /// Creates an empty buffer from its parts.
         ///
-        /// The pair counts as many slots as `slots` has.
+        /// The caller passes a `turns` pair that counts as many slots as `slots` has.
         pub fn from_parts(turns: SemaphorePair<P>, lock: L, slots: S) -> Self {
             Self { turns, store: Store::new(lock, slots) }
         }
     }
 }
 
-// SAFETY: the struct is `repr(C)` and so are its fields; the store clamps every number that it
-// reads.
+// SAFETY: the struct and its fields are `repr(C)`. The store clamps every number that it reads.
 unsafe impl<T: Pod, const N: usize> ShmSafe for BoundedBuffer<T, [Slot<T>; N]> {
     fn initial() -> Self {
         Self::from_slots(core::array::from_fn(|_| Slot::new()))
@@ -212,8 +216,8 @@ unsafe impl<T: Pod> ShmObject for BoundedBuffer<T, [Slot<T>]> {
             turns,
             store: Store::new(RawMutex::new(), []),
         };
-        // SAFETY: the caller guarantees what `write_header` asks for. The slots are empty, whatever
-        // their bytes are.
+        // SAFETY: the caller guarantees what `write_header` asks for. The slots count as empty, no
+        // matter which bytes they contain.
         unsafe { Memory::<T>::write_header(at, header) }
     }
 
@@ -231,7 +235,8 @@ impl<T: Pod> ShmType for BoundedBuffer<T, [Slot<T>]> {
 }
 
 impl BoundedBuffer<u64, [Slot<u64>; 0]> {
-    /// Reads the state of a buffer with any items. The alignment locates the ring.
+    /// Reads the state of a buffer with items of any type. The position of the ring depends on
+    /// `align`.
     pub(crate) fn read_state(
         reader: &dyn MemoryReader,
         align: u64,
@@ -299,7 +304,7 @@ where
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<T>> {
         let item = ManuallyDrop::new(item);
-        // SAFETY: a sent item belongs to the store; it is not dropped here.
+        // SAFETY: a sent item belongs to the store, and this function does not drop it.
         let sent = unsafe { self.send_from(&item, timeout) };
         sent.map_err(|error| error.with(ManuallyDrop::into_inner(item)))
     }
@@ -392,11 +397,12 @@ where
     /// Sends a bitwise copy of the item.
     ///
     /// # Safety
-    /// After a success the caller does not use or drop `item`, or its type is `Pod`.
+    /// After a success, the caller neither uses nor drops `item`, unless the type of the item is
+    /// `Pod`.
     unsafe fn send_from(&self, item: &T, timeout: Timeout) -> Result<(), OperationError> {
         let (turn, mut store) = self.admit_sender(1, timeout)?;
         let closed = store.is_closed(Direction::Receiving);
-        // SAFETY: the caller gives up the item after a success.
+        // SAFETY: the caller neither uses nor drops the item after a success.
         let sent = !closed && unsafe { store.push_from(item) };
         drop(store);
         if !sent {
@@ -406,12 +412,13 @@ where
         Ok(())
     }
 
-    /// Sends at least one of the first items, as many as turns are available.
+    /// Sends at least one item, and as many items as there are turns available.
     fn send_some(&self, batch: &mut Batch<'_, T>, timeout: Timeout) -> Result<(), OperationError> {
         let (turns, mut store) = self.admit_sender(turns_for(batch.rest().len()), timeout)?;
         let closed = store.is_closed(Direction::Receiving);
         let max = if closed { 0 } else { turns.count() as usize };
-        // SAFETY: `forget_first` gives up the items that the store now owns.
+        // SAFETY: `forget_first` removes the items that the store now owns from the batch without
+        // dropping them.
         let sent = unsafe {
             let sent = store.push_some_from(&batch.rest()[..max]);
             batch.forget_first(sent);
@@ -425,7 +432,7 @@ where
         }
     }
 
-    /// Acquires between 1 and `max` turns of the senders, and the lock.
+    /// Acquires between 1 and `max` of the senders' turns, and then the lock.
     #[inline]
     fn admit_sender(
         &self,
@@ -446,7 +453,7 @@ where
         }
     }
 
-    /// Acquires between 1 and `max` turns of the receivers, and the lock.
+    /// Acquires between 1 and `max` of the receivers' turns, and then the lock.
     #[inline]
     fn admit_receiver(
         &self,
@@ -468,7 +475,7 @@ where
         }
     }
 
-    /// Receives with `take`, which takes the oldest item if the ring holds one.
+    /// Receives by calling `take`, which takes the oldest item if the ring holds one.
     fn recv_by<R>(
         &self,
         timeout: Timeout,
@@ -505,7 +512,8 @@ where
                 Direction::Sending => self.turns.reader(),
                 Direction::Receiving => self.turns.writer(),
             };
-            // `MAX_CAPACITY` leaves room for this permit.
+            // `MAX_CAPACITY` is one less than the maximum count, so the semaphore can count this
+            // permit.
             let _ = other.release(1);
         }
     }

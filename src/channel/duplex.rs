@@ -16,26 +16,27 @@ use std::time::Duration;
 ///
 /// Items have at most [`pipe::PIPE_BUF`] bytes.
 ///
-/// Two sides that both send before they receive do not deadlock, unlike over two [`PipeBuffer`]s. A
-/// side belongs to one thread.
+/// If both sides send before they receive, they do not deadlock, unlike over two [`PipeBuffer`]s.
+/// Each side belongs to one thread.
 ///
 /// # Errors
-/// `Failed(Flooded)`: the peer does not receive, and this side stores as many of its items as its
-/// [limit](Self::with_limit) allows. `Failed(Torn)`: the stream ended within an item. `Failed(Os)`:
-/// a system call failed.
+/// `Failed(Flooded)`: the peer does not receive, and this side already stores as many of the peer's
+/// items as the [limit](Self::with_limit) allows. `Failed(Torn)`: the stream ended within an item.
+/// `Failed(Os)`: a system call failed.
 ///
 /// # Process death
-/// The kernel closes the descriptors of a dead process, which disconnects its peer. An item was
-/// sent or not. The items that the dead process had stored are lost.
+/// The kernel closes the descriptors of a dead process, which disconnects its peer. Each item was
+/// either sent completely or not at all. The items that the dead process had stored are lost.
 ///
 /// # How it works
 /// A side that finds the outgoing pipe full receives and stores incoming items while it waits. So a
-/// sending side always makes room for its peer, and waits only while the peer neither sends nor
-/// receives.
+/// sending side always frees pipe space for its peer, and waits only while the peer neither sends
+/// nor receives.
 ///
 /// # Sources
-/// The pipes of the lecture notes, and their trap: a process that waits until its peer has read
-/// does not read itself, and if both do so, both wait forever.
+/// The pipes of the lecture notes, with the deadlock that the notes warn about: a process that
+/// waits until its peer has read does not read itself. If both processes wait like this, both wait
+/// forever.
 ///
 /// # Example
 /// ```
@@ -70,10 +71,11 @@ const DEFAULT_LIMIT: usize = 1 << 20;
 impl<T: Pod> Duplex<T> {
     /// Creates both sides in this process.
     ///
-    /// Each direction has room for at least `capacity` items.
+    /// Each direction holds at least `capacity` items.
     ///
     /// # Errors
-    /// The process has no descriptor left, or the kernel does not permit a pipe of this size.
+    /// Fails if the process has no descriptor left, or if the kernel does not permit a pipe of this
+    /// size.
     pub fn pair(capacity: usize) -> std::io::Result<(Self, Self)> {
         let bytes = pipe::capacity_for(capacity, size_of::<T>()).ok_or(ErrorKind::InvalidInput)?;
         let ((first, there), (second, here)) = (pipe::pipe(bytes)?, pipe::pipe(bytes)?);
@@ -100,7 +102,7 @@ impl<T: Pod> Duplex<T> {
 
     /// Sets the number of items that this side stores while it waits to send.
     ///
-    /// The default is 1 MiB of items.
+    /// By default, a side stores up to 1 MiB of items.
     #[must_use]
     pub fn with_limit(self, limit: usize) -> Self {
         Self { limit, ..self }
@@ -110,8 +112,8 @@ impl<T: Pod> Duplex<T> {
     ///
     /// # Errors
     /// `Disconnected` if the peer is gone. `Failed(Flooded)` if the peer does not receive and has
-    /// sent as many items as this side stores: receive some of them and send again. Both return the
-    /// item.
+    /// sent as many items as this side can store. In that case, receive some items and send again.
+    /// Both errors return the item.
     pub fn send(&mut self, mut item: T) -> Result<(), SendError<T>> {
         loop {
             match self.send_with(item, Timeout::Infinite) {
@@ -124,10 +126,11 @@ impl<T: Pod> Duplex<T> {
         }
     }
 
-    /// Sends an item if the pipe has room.
+    /// Sends an item if the pipe has enough free space.
     ///
     /// # Errors
-    /// `Full` if it has no room. Otherwise as [`send`](Self::send).
+    /// `Full` if the pipe does not have enough free space. For other errors, see
+    /// [`send`](Self::send).
     pub fn try_send(&mut self, item: T) -> Result<(), TrySendError<T>> {
         Ok(self.send_with(item, Timeout::NonBlocking)?)
     }
@@ -135,7 +138,7 @@ impl<T: Pod> Duplex<T> {
     /// Sends an item, blocking for at most this duration.
     ///
     /// # Errors
-    /// `Timeout` if the pipe stayed full. Otherwise as [`send`](Self::send).
+    /// `Timeout` if the pipe stayed full. For other errors, see [`send`](Self::send).
     pub fn send_timeout(&mut self, item: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
         self.send_with(item, Timeout::after(timeout))
     }
@@ -143,7 +146,7 @@ impl<T: Pod> Duplex<T> {
     /// Sends an item with any [`Timeout`].
     ///
     /// # Errors
-    /// As [`send_timeout`](Self::send_timeout).
+    /// Returns the same errors as [`send_timeout`](Self::send_timeout).
     pub fn send_with(&mut self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
         loop {
             match send_through(&self.outgoing, &item, Timeout::NonBlocking) {
@@ -159,7 +162,8 @@ impl<T: Pod> Duplex<T> {
                 ));
             }
             let has_stored = self.store_incoming();
-            // Check the deadline also after storing an item: a fast peer could send without end.
+            // The deadline is checked even after storing an item, because a fast peer could send
+            // without end.
             match self.wait(timeout, has_stored) {
                 Ok(Wake::TimedOut) => return Err(SendTimeoutError::Timeout(item)),
                 Ok(_) => {}
@@ -170,7 +174,7 @@ impl<T: Pod> Duplex<T> {
 
     /// Receives and stores an item without blocking.
     ///
-    /// Returns false if none was available.
+    /// Returns false if no item was available.
     fn store_incoming(&mut self) -> bool {
         match self.receive(Timeout::NonBlocking) {
             Ok(item) => {
@@ -190,7 +194,8 @@ impl<T: Pod> Duplex<T> {
         Ok(item)
     }
 
-    /// Waits for room or for an item. After storing an item, only checks the deadline.
+    /// Waits for free space in the outgoing pipe or for an incoming item. If `has_stored` is true,
+    /// this only checks the deadline.
     fn wait(&self, timeout: Timeout, has_stored: bool) -> Result<Wake, PipeStop> {
         match (has_stored, self.is_open) {
             (true, _) if timeout.deadline().is_some_and(Deadline::has_passed) => Ok(Wake::TimedOut),
@@ -203,8 +208,8 @@ impl<T: Pod> Duplex<T> {
     /// Receives the oldest item, blocking until one arrives.
     ///
     /// # Errors
-    /// `Disconnected` if the peer is gone and all its items were received. `Failed(Torn)` if the
-    /// stream ended within an item.
+    /// `Disconnected` if the peer is gone and all of the peer's items were received. `Failed(Torn)`
+    /// if the stream ended within an item.
     pub fn recv(&mut self) -> Result<T, RecvError> {
         receiver::until_done(|| self.recv_with(Timeout::Infinite))
     }
@@ -212,7 +217,7 @@ impl<T: Pod> Duplex<T> {
     /// Receives the oldest item if one has arrived.
     ///
     /// # Errors
-    /// `Empty` if none has arrived. Otherwise as [`recv`](Self::recv).
+    /// `Empty` if no item has arrived. For other errors, see [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         Ok(self.recv_with(Timeout::NonBlocking)?)
     }
@@ -220,7 +225,7 @@ impl<T: Pod> Duplex<T> {
     /// Receives the oldest item, blocking for at most this duration.
     ///
     /// # Errors
-    /// `Timeout` if none arrived. Otherwise as [`recv`](Self::recv).
+    /// `Timeout` if no item arrived in time. For other errors, see [`recv`](Self::recv).
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         self.recv_with(Timeout::after(timeout))
     }
@@ -228,7 +233,7 @@ impl<T: Pod> Duplex<T> {
     /// Receives the oldest item with any [`Timeout`].
     ///
     /// # Errors
-    /// As [`recv_timeout`](Self::recv_timeout).
+    /// Returns the same errors as [`recv_timeout`](Self::recv_timeout).
     pub fn recv_with(&mut self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
         match self.stored.pop_front() {
             Some(item) => Ok(item),

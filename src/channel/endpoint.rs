@@ -6,8 +6,8 @@ use super::{AttachError, Channel, Direction};
 pub trait Endpoint {
     /// Whether the handle may use the channel.
     ///
-    /// The copy of a handle in a forked child may not, if the channel identifies its users. An
-    /// operation on such a copy fails with
+    /// If the channel identifies its users, the copy of a handle in a forked child may not use the
+    /// channel. An operation on such a copy fails with
     /// [`ChannelError::Inherited`](super::ChannelError::Inherited).
     fn is_owned(&self) -> bool {
         true
@@ -16,19 +16,19 @@ pub trait Endpoint {
 
 /// A channel that counts the handles of each side.
 pub trait CountsEndpoints: Channel {
-    /// Counts one more handle of this side.
+    /// Adds one handle of this side to the count.
     ///
     /// # Errors
     /// `Closed` if this side has closed.
     fn join(&self, direction: Direction) -> Result<(), AttachError>;
 
-    /// Counts one handle less.
+    /// Removes one handle from the count.
     ///
-    /// The last one closes its side and wakes all waiters of the other.
+    /// Removing the last handle closes the side and wakes all waiters of the other side.
     fn leave(&self, direction: Direction);
 }
 
-/// A counted registration. It survives the death of its process.
+/// A registration that the channel only counts. The registration survives the death of its process.
 #[derive(Debug)]
 pub struct EndpointRef<'a, C: CountsEndpoints + ?Sized> {
     channel: &'a C,
@@ -37,7 +37,7 @@ pub struct EndpointRef<'a, C: CountsEndpoints + ?Sized> {
 }
 
 impl<'a, C: CountsEndpoints + ?Sized> EndpointRef<'a, C> {
-    /// Counts one more handle of this side until the registration is dropped.
+    /// Adds one handle of this side to the count until the registration is dropped.
     ///
     /// # Errors
     /// `Closed` if this side has closed.
@@ -50,7 +50,7 @@ impl<'a, C: CountsEndpoints + ?Sized> EndpointRef<'a, C> {
         })
     }
 
-    /// An endpoint that does not count: see [`Unregistered`](super::Unregistered).
+    /// An endpoint that is not counted: see [`Unregistered`](super::Unregistered).
     #[doc(hidden)]
     pub fn unregistered(channel: &'a C, direction: Direction) -> Self {
         Self {

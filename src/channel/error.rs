@@ -1,4 +1,5 @@
-//! The errors of all channels: the shapes of `crossbeam-channel`, with the cause of a failure.
+//! The errors of all channels. They have the variants of the `crossbeam-channel` errors, and
+//! `Failed` with the cause of a failure.
 
 use super::Direction;
 use crate::platform::robust::RobustListError;
@@ -7,7 +8,7 @@ use core::fmt;
 use std::error::Error;
 use std::sync::Arc;
 
-/// Why a value was not sent. The value comes back.
+/// Why a value was not sent. The error returns the value.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError<T> {
@@ -17,7 +18,7 @@ pub enum SendError<T> {
     Failed(T, ChannelError),
 }
 
-/// Why a value was not sent without waiting. The value comes back.
+/// Why a value was not sent without waiting. The error returns the value.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrySendError<T> {
@@ -29,7 +30,7 @@ pub enum TrySendError<T> {
     Failed(T, ChannelError),
 }
 
-/// Why a value was not sent in time. The value comes back.
+/// Why a value was not sent in time. The error returns the value.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendTimeoutError<T> {
@@ -75,11 +76,12 @@ pub enum RecvTimeoutError {
     Failed(ChannelError),
 }
 
-/// Why a channel has no handle for the caller.
+/// Why a channel could not create a handle for the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AttachError {
-    /// This side has closed for good: its last handle was dropped, or its owner died.
+    /// This side has closed permanently, because its last handle was dropped or the owner of that
+    /// handle died.
     Closed(Direction),
     /// All slots of this side are in use.
     SlotsInUse {
@@ -87,7 +89,7 @@ pub enum AttachError {
         direction: Direction,
         /// The number of slots.
         max: usize,
-        /// The type parameter that sets the number. `None` if there is only one slot.
+        /// The type parameter that sets the number. `None` if the side always has exactly one slot.
         parameter: Option<&'static str>,
     },
     /// The caller cannot hold a handle, or the channel is unusable.
@@ -98,7 +100,8 @@ pub enum AttachError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChannelError {
-    /// The handle belongs to the parent process; a forked child holds a copy of it.
+    /// The handle belongs to the parent process, and the caller is a forked child with a copy of
+    /// the handle.
     Inherited,
     /// This thread cannot hold a robust lock, or holds the maximum number of them.
     RobustList(RobustListError),
@@ -106,12 +109,13 @@ pub enum ChannelError {
     Corrupted,
     /// The stream ended within an item: its sender died or closed the pipe.
     Torn {
-        /// The bytes of an item.
+        /// The size of an item in bytes.
         expected: usize,
-        /// The bytes that arrived.
+        /// The number of bytes that arrived.
         found: usize,
     },
-    /// The peer sends without receiving, and this side stores no more of its items.
+    /// The peer sends without receiving, and this side cannot store more of the items that the peer
+    /// sends.
     Flooded {
         /// The number of stored items.
         limit: usize,
@@ -123,7 +127,7 @@ pub enum ChannelError {
         /// The maximum length in bytes.
         max: usize,
     },
-    /// The message has another length than its type.
+    /// The length of the message differs from the size of the expected type.
     WrongLength {
         /// The size of the type in bytes.
         expected: usize,
@@ -169,7 +173,7 @@ impl StorageError {
     }
 }
 
-/// Two are equal if they name the same segment and print the same cause.
+/// Two errors are equal if they name the same segment and their causes have the same text.
 impl PartialEq for StorageError {
     fn eq(&self, other: &Self) -> bool {
         self.segment() == other.segment() && self.cause().to_string() == other.cause().to_string()
@@ -178,9 +182,9 @@ impl PartialEq for StorageError {
 
 impl Eq for StorageError {}
 
-/// Why an operation of either direction had no effect.
+/// Why a send or a receive had no effect.
 ///
-/// The item stays with the caller.
+/// The caller of a send keeps its item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OperationError {
     Timeout,
@@ -219,7 +223,7 @@ impl From<RobustListError> for ChannelError {
     }
 }
 
-/// The one conversion of a failed internal lock. It is never a disconnection.
+/// Converts a failure to acquire the internal lock. The result is never `Disconnected`.
 impl From<AcquireError> for OperationError {
     fn from(error: AcquireError) -> Self {
         Self::Failed(match error {
@@ -311,8 +315,8 @@ impl<T> SendTimeoutError<T> {
 }
 
 impl RecvTimeoutError {
-    /// The error of an operation without a deadline, or none if it has to be repeated, as for
-    /// [`SendTimeoutError::without_deadline`].
+    /// The error of an operation without a deadline, or `None` if the operation has to be repeated.
+    /// See [`SendTimeoutError::without_deadline`].
     pub(crate) fn without_deadline(self) -> Option<RecvError> {
         match self {
             Self::Timeout => None,
@@ -322,7 +326,7 @@ impl RecvTimeoutError {
     }
 }
 
-/// The error of an operation that does not wait.
+/// Converts the error into that of an operation that does not wait.
 impl<T> From<SendTimeoutError<T>> for TrySendError<T> {
     fn from(error: SendTimeoutError<T>) -> Self {
         match error {
@@ -333,7 +337,7 @@ impl<T> From<SendTimeoutError<T>> for TrySendError<T> {
     }
 }
 
-/// The error of an operation that does not wait.
+/// Converts the error into that of an operation that does not wait.
 impl From<RecvTimeoutError> for TryRecvError {
     fn from(error: RecvTimeoutError) -> Self {
         match error {
@@ -470,7 +474,8 @@ impl fmt::Display for StorageError {
     }
 }
 
-// The text of a cause is part of the text of its error, so `source` continues behind the cause.
+// The text of a cause is part of the text of its error, so `source` returns the source of the
+// cause, not the cause itself.
 
 impl<T> Error for SendError<T> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
@@ -551,7 +556,7 @@ impl Error for StorageError {
     }
 }
 
-// The value that comes back need not implement `Debug`.
+// The value in the error need not implement `Debug`, so these implementations do not print it.
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,7 @@ use core::iter::FusedIterator;
 
 /// A blocking iterator over received items, created by [`Receiver::iter`].
 ///
-/// It ends when the stream ends. It yields a failure once and then ends.
+/// The iterator ends when the stream ends. After a failure, it yields one `Err` and then ends.
 #[derive(Debug)]
 pub struct Iter<'r, 'a, C: Buffer + ?Sized> {
     receiver: &'r Receiver<'a, C>,
@@ -14,8 +14,8 @@ pub struct Iter<'r, 'a, C: Buffer + ?Sized> {
 
 /// A non-blocking iterator over received items, created by [`Receiver::try_iter`].
 ///
-/// It returns `None` while the buffer is empty, and after the end of the stream. It yields a
-/// failure once and then ends.
+/// The iterator returns `None` while the buffer is empty and after the end of the stream. After a
+/// failure, it yields one `Err` and then ends.
 #[derive(Debug)]
 pub struct TryIter<'r, 'a, C: Buffer + ?Sized> {
     receiver: &'r Receiver<'a, C>,
@@ -24,7 +24,7 @@ pub struct TryIter<'r, 'a, C: Buffer + ?Sized> {
 
 /// A blocking iterator over received items that owns its receiver.
 ///
-/// It ends when the stream ends. It yields a failure once and then ends.
+/// The iterator ends when the stream ends. After a failure, it yields one `Err` and then ends.
 #[derive(Debug)]
 pub struct IntoIter<'a, C: Buffer + ?Sized> {
     receiver: Receiver<'a, C>,

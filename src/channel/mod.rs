@@ -1,7 +1,8 @@
 //! Channels, which pass items or bytes between processes.
 //!
 //! Every channel has [`Sender`] and [`Receiver`] handles, created by [`Channel::sender`] and
-//! [`Channel::receiver`], and one family of errors, whose cause is a [`ChannelError`].
+//! [`Channel::receiver`]. All channels share one family of errors, in which a [`ChannelError`]
+//! gives the cause of a failure.
 //!
 //! | to pass | use |
 //! | --- | --- |
@@ -78,7 +79,7 @@ pub use robust::{
     RobustMonitorBuffer, TurnSlot,
 };
 pub use segment_list::{GrowthLimit, Usage};
-// For the models, which provide segments without regions.
+// These items are public for the models, which provide segments without regions.
 #[doc(hidden)]
 pub use segment_list::{Segment, SegmentList, Segments};
 pub use sender::Sender;

@@ -1,4 +1,4 @@
-//! The bounded buffer of a lock and two condition variables.
+//! A bounded buffer built from a lock and two condition variables.
 
 use super::batch::Batch;
 use super::slot::{Slot, Slots};
@@ -15,19 +15,19 @@ use crate::sync::{Condvar, RawCondvar, RawLock, RawMutex, Timeout};
 use core::alloc::Layout;
 use core::mem::{ManuallyDrop, offset_of};
 
-/// A bounded buffer of a lock and condition variables.
+/// A bounded buffer built from a lock and condition variables.
 ///
-/// It has many senders and receivers. Items pass first in, first out.
+/// Many senders and receivers may use the buffer. Items pass first in, first out.
 ///
 /// Its answers `Full` and `Empty` are exact, unlike those of
 /// [`BoundedBuffer`](super::BoundedBuffer), which has a higher throughput. Where processes may die
 /// or be stopped, use [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
 ///
 /// `S` holds the slots, as in [`BoundedBuffer`](super::BoundedBuffer). `C` is the type of the
-/// condition variables, `L` that of the lock.
+/// condition variables, and `L` is the type of the lock.
 ///
 /// # Fairness
-/// That of the condition variables.
+/// The fairness is that of the condition variables.
 ///
 /// # Ordering
 /// Everything before `send` happens before the return of the `recv` that receives the item, and
@@ -37,16 +37,17 @@ use core::mem::{ManuallyDrop, offset_of};
 /// None. No foreign code runs inside an operation.
 ///
 /// # Process death
-/// A process that dies within an operation may leave the lock held forever. A process that dies
-/// outside an operation leaves its handles registered. All others wait for the lock, including
-/// waiters whose timeout has expired, since a waiter reacquires the lock before it returns.
+/// A process that dies within an operation may leave the lock held forever. All other processes
+/// then wait for the lock, including waiters whose timeout has expired, since a waiter reacquires
+/// the lock before it returns. A process that dies outside an operation leaves its handles
+/// registered.
 ///
 /// # How it works
-/// Every operation holds the one lock, so it is one step for all others. A sender that finds the
-/// buffer full waits for "not full", which every receiver notifies. A receiver that finds it empty
-/// waits for "not empty", which every sender notifies. One notification per item suffices, because
-/// an item lets one waiter proceed. Closing a side and passing a batch let several proceed and use
-/// `notify_all`.
+/// Every operation holds the one lock, so other operations observe it as a single step. A sender
+/// that finds the buffer full waits for "not full", which every receiver notifies. A receiver that
+/// finds the buffer empty waits for "not empty", which every sender notifies. One notification per
+/// item suffices, because an item lets one waiter proceed. Closing a side and passing a batch may
+/// let several waiters proceed, so these operations use `notify_all`.
 ///
 /// # Sources
 /// The bounded buffer of Hoare, *Monitors: An Operating System Structuring Concept* (1974). Waiters
@@ -89,7 +90,7 @@ impl<T> MonitorBuffer<T> {
     /// Creates an empty buffer on the heap.
     ///
     /// # Errors
-    /// The capacity is 0 or cannot be allocated.
+    /// Fails if the capacity is 0 or cannot be allocated.
     pub fn with_capacity(capacity: usize) -> Result<Self, ConfigError> {
         let slots = store::boxed(capacity)?;
         Ok(Self::from_parts(
@@ -130,8 +131,7 @@ impl<T, S: Slots<T>, C, L> MonitorBuffer<T, S, C, L> {
     }
 }
 
-// SAFETY: the struct is `repr(C)` and so are its fields; the store clamps every number that it
-// reads.
+// SAFETY: the struct and its fields are `repr(C)`. The store clamps every number that it reads.
 unsafe impl<T: Pod, const N: usize> ShmSafe for MonitorBuffer<T, [Slot<T>; N]> {
     fn initial() -> Self {
         Self::from_slots(core::array::from_fn(|_| Slot::new()))
@@ -163,8 +163,8 @@ unsafe impl<T: Pod> ShmObject for MonitorBuffer<T, [Slot<T>]> {
     unsafe fn init(at: *mut u8, _capacity: usize) {
         let header: MonitorBuffer<T, [Slot<T>; 0]> =
             MonitorBuffer::from_parts(Condvar::new(), Condvar::new(), RawMutex::new(), []);
-        // SAFETY: the caller guarantees what `write_header` asks for. The slots are empty, whatever
-        // their bytes are.
+        // SAFETY: the caller guarantees what `write_header` asks for. The slots count as empty, no
+        // matter which bytes they contain.
         unsafe { Memory::<T>::write_header(at, header) }
     }
 
@@ -182,7 +182,8 @@ impl<T: Pod> ShmType for MonitorBuffer<T, [Slot<T>]> {
 }
 
 impl MonitorBuffer<u64, [Slot<u64>; 0]> {
-    /// Reads the state of a buffer with any items. The alignment locates the ring.
+    /// Reads the state of a buffer with items of any type. The position of the ring depends on
+    /// `align`.
     pub(crate) fn read_state(
         reader: &dyn MemoryReader,
         align: u64,
@@ -250,7 +251,7 @@ where
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<T>> {
         let item = ManuallyDrop::new(item);
-        // SAFETY: a sent item belongs to the store; it is not dropped here.
+        // SAFETY: a sent item belongs to the store, and this function does not drop it.
         let sent = unsafe { self.send_from(&item, timeout) };
         sent.map_err(|error| error.with(ManuallyDrop::into_inner(item)))
     }
@@ -299,7 +300,8 @@ where
         let mut batch = Batch::new(items);
         while !batch.rest().is_empty() {
             self.send_by(timeout, |store| {
-                // SAFETY: `forget_first` gives up the items that the store now owns.
+                // SAFETY: `forget_first` removes the items that the store now owns from the batch
+                // without dropping them.
                 unsafe {
                     let sent = store.push_some_from(batch.rest());
                     batch.forget_first(sent);
@@ -347,15 +349,17 @@ where
     /// Sends a bitwise copy of the item.
     ///
     /// # Safety
-    /// After a success the caller does not use or drop `item`, or its type is `Pod`.
+    /// After a success, the caller neither uses nor drops `item`, unless the type of the item is
+    /// `Pod`.
     unsafe fn send_from(&self, item: &T, timeout: Timeout) -> Result<(), OperationError> {
         self.send_by(timeout, |store| {
-            // SAFETY: the caller gives up the item after a success.
+            // SAFETY: the caller neither uses nor drops the item after a success.
             usize::from(unsafe { store.push_from(item) })
         })
     }
 
-    /// Sends with `put`, which appends items while there is room and returns their number.
+    /// Sends by calling `put`, which appends items to the free slots and returns the number of
+    /// items.
     fn send_by(
         &self,
         timeout: Timeout,
@@ -383,7 +387,8 @@ where
         Ok(())
     }
 
-    /// Receives with `take`, which takes items and returns their number, or none if it finds none.
+    /// Receives by calling `take`, which takes items and returns their number, or `None` if there
+    /// is no item.
     fn recv_by<R>(
         &self,
         timeout: Timeout,
@@ -410,7 +415,7 @@ where
     }
 }
 
-/// Wakes one waiter for one more item or free slot, and all waiters for several.
+/// Wakes one waiter if one item or slot became available, and all waiters if several did.
 #[inline]
 fn notify(condvar: &impl RawCondvar, count: usize) {
     match count {

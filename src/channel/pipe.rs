@@ -1,4 +1,4 @@
-//! The kernel's pipe as a bounded buffer.
+//! A kernel pipe as a bounded buffer.
 
 use super::{
     AttachError, Buffer, Channel, ChannelError, CountsEndpoints, Direction, Endpoint, EndpointRef,
@@ -12,23 +12,24 @@ use core::fmt;
 use core::marker::PhantomData;
 use std::sync::Arc;
 
-/// A bounded buffer in a pipe of the kernel.
+/// A bounded buffer in a kernel pipe.
 ///
-/// Its processes share descriptors and no memory. Items pass first in, first out.
+/// The processes that use the buffer share descriptors and no memory. Items pass first in, first
+/// out.
 ///
-/// Each process has a value of this type for itself. An end is open until the last handle of this
-/// process is dropped. A process that only receives closes the other end with
-/// `drop(buffer.sender())`, as always with pipes. Otherwise no receiver learns of the end of the
+/// Each process has its own value of this type. In each process, an end is open until the last
+/// handle of that end is dropped. A process that only receives must close its sending end with
+/// `drop(buffer.sender())`, as is usual with pipes. Otherwise no receiver learns of the end of the
 /// stream.
 ///
 /// # Capacity
 /// The kernel counts pages of 4096 bytes. Items of at most a page share pages, and no item crosses
 /// a page boundary. A larger item occupies pages of its own. [`capacity`](Buffer::capacity) is the
-/// resulting number of items. A page becomes free when all of its bytes were read, so the pipe may
-/// be full with the items of one page less.
+/// resulting number of items. A page becomes free when all of its bytes have been read, so the pipe
+/// may be full although it holds the items of one page less.
 ///
 /// # Fairness
-/// None: that of the kernel.
+/// The fairness is that of the kernel.
 ///
 /// # Errors
 /// `Failed(Torn)`: all senders are gone and the stream ended within an item. `Failed(Os)`: a system
@@ -36,25 +37,26 @@ use std::sync::Arc;
 ///
 /// # Process death
 /// The kernel closes the descriptors of a dead process, which disconnects the other side. A sender
-/// of an item of at most [`pipe::PIPE_BUF`] bytes has sent it or not. A sender of a larger item may
-/// have sent a part of it. The locks of senders and receivers then stay held, and all others wait,
-/// without a deadline forever.
+/// of an item of at most [`pipe::PIPE_BUF`] bytes has sent either the whole item or nothing. A
+/// sender of a larger item may have sent a part of the item. The locks of senders and receivers
+/// then stay held, and all other operations wait for them. Operations without a deadline wait
+/// forever.
 ///
 /// # Timeouts
 /// An item whose `send` timed out was not sent, and a `recv` that timed out has consumed no part of
-/// an item. An item that exceeds the whole pipe passes only between a sender and a receiver without
-/// deadlines.
+/// an item. An item that is larger than the whole pipe can only be passed if neither the sender nor
+/// the receiver has a deadline.
 ///
 /// # How it works
 /// The kernel keeps the order and writes up to [`pipe::PIPE_BUF`] bytes in one piece. A larger item
-/// may go in several pieces, so a sender of such an item holds a lock, and so does a receiver. The
-/// kernel counts the open ends, so the end of the stream needs no support here.
+/// may be moved in several pieces, so a sender of such an item holds a lock, and so does a
+/// receiver. The kernel counts the open ends, so this type need not detect the end of the stream.
 ///
 /// Written bytes cannot be withdrawn. A sender of a large item with a deadline therefore starts
-/// when the pipe has room for the whole item; the room cannot shrink while the sender holds the
-/// lock. A receiver with a deadline starts when the whole item has arrived. Without a deadline,
-/// pieces are moved as they come. A part of a small item arrives only from a writer that does not
-/// use this crate; it is stored for the next call.
+/// when the pipe has enough free space for the whole item. The free space cannot shrink while the
+/// sender holds the lock. A receiver with a deadline starts when the whole item has arrived.
+/// Without a deadline, pieces are moved as soon as possible. Only a writer that does not use this
+/// crate sends a small item in parts. A received part is stored for the next call.
 ///
 /// # Sources
 /// The pipe of Ritchie and Thompson, *The UNIX Time-Sharing System* (1974).
@@ -77,7 +79,7 @@ use std::sync::Arc;
 pub struct PipeBuffer<T> {
     receiving: Half<Reader>,
     sending: Half<Writer>,
-    /// The locks of the senders and of the receivers of items in several pieces, between processes.
+    /// The locks, shared between processes, for sending and receiving items in several pieces.
     turns: Option<[SemaphoreLock<PipeSemaphore>; 2]>,
     item: PhantomData<fn(T) -> T>,
 }
@@ -85,23 +87,23 @@ pub struct PipeBuffer<T> {
 /// One end of the pipe in this process.
 struct Half<E> {
     lock: RawMutex,
-    /// The lock of the thread that moves a large item, if processes share no lock.
+    /// The lock for the thread that moves a large item. It is used if the processes share no locks.
     turn: RawMutex,
     /// 1 if `state.partial` is not empty.
     ///
-    /// Relaxed everywhere: the word only says whether to take the lock, which orders the rest. A
-    /// call that happens after the store sees it.
+    /// All accesses are Relaxed: the word only says whether to take the lock, and the lock orders
+    /// all other accesses. A call that happens after the store observes the stored value.
     has_partial: AtomicU32,
     state: UnsafeCell<HalfState<E>>,
 }
 
 struct HalfState<E> {
     handles: usize,
-    /// `Some` until the last handle is dropped, also before the first one.
+    /// `Some` from the creation of the buffer until the last handle is dropped.
     end: Option<Arc<E>>,
-    /// In the receiving half: the received bytes of a small item that is not complete.
+    /// In the receiving half, the received bytes of a small item that is not complete.
     partial: Vec<u8>,
-    /// In the receiving half: the error of a stream that ended within an item.
+    /// In the receiving half, the error of a stream that ended within an item.
     torn: Option<ChannelError>,
 }
 
@@ -125,7 +127,7 @@ impl<E> Half<E> {
         }
     }
 
-    /// Runs `action` with the state, under the lock.
+    /// Calls `action` with the state while holding the lock.
     fn with<R>(&self, action: impl FnOnce(&mut HalfState<E>) -> R) -> R {
         let _guard = self.lock.lock();
         // SAFETY: `_guard` holds the lock, which excludes every other access to `state`.
@@ -162,7 +164,7 @@ impl<E> Half<E> {
         });
     }
 
-    /// Counts one more handle. Returns false if the end has closed.
+    /// Adds one handle to the count. Returns false if the end has closed.
     fn join(&self) -> bool {
         self.with(|state| {
             state.handles += usize::from(state.end.is_some());
@@ -170,7 +172,7 @@ impl<E> Half<E> {
         })
     }
 
-    /// Counts one handle less. The last one closes the end.
+    /// Removes one handle from the count. Removing the last handle closes the end.
     fn leave(&self) {
         let closed = self.with(|state| {
             state.handles = state.handles.saturating_sub(1);
@@ -191,8 +193,8 @@ impl<T: Pod> PipeBuffer<T> {
     /// Creates a pipe for at least `capacity` items. The kernel rounds the capacity up.
     ///
     /// # Errors
-    /// The process has no descriptor left, or the pipe would exceed the limit for users in
-    /// `/proc/sys/fs/pipe-max-size`, usually 1 MiB.
+    /// Fails if the process has no descriptor left, or if the pipe would exceed the limit for users
+    /// in `/proc/sys/fs/pipe-max-size`, usually 1 MiB.
     pub fn with_capacity(capacity: usize) -> std::io::Result<Self> {
         let bytes =
             pipe::capacity_for(capacity, Self::BYTES).ok_or(std::io::ErrorKind::InvalidInput)?;
@@ -206,10 +208,10 @@ impl<T: Pod> PipeBuffer<T> {
 
     /// Creates the buffer of an inherited or opened pipe.
     ///
-    /// A missing end is closed for this process.
+    /// An end that is `None` is closed for this process.
     ///
-    /// `turns` are the locks of the senders and of the receivers. They are needed if an item has
-    /// more than [`pipe::PIPE_BUF`] bytes and more than one process sends or receives.
+    /// `turns` are the locks of the senders and of the receivers. The locks are needed if an item
+    /// has more than [`pipe::PIPE_BUF`] bytes and more than one process sends or receives.
     ///
     /// A pipe that is too small for an item is enlarged if the kernel permits it.
     pub fn from_ends(
@@ -219,7 +221,7 @@ impl<T: Pod> PipeBuffer<T> {
     ) -> Self {
         const { assert!(size_of::<T>() > 0, "an item has at least 1 byte") };
         let min = pipe::capacity_for(1, Self::BYTES).unwrap_or(usize::MAX);
-        // If the kernel does not permit it, items pass in pieces.
+        // If the kernel does not permit the larger size, items are moved in pieces.
         let _ = reader.as_ref().map(|reader| reader.enlarge(min));
         let _ = writer.as_ref().map(|writer| writer.enlarge(min));
         let (receiving, sending) = (Half::new(reader), Half::new(writer));
@@ -280,7 +282,7 @@ impl<T: Pod> PipeBuffer<T> {
         received
     }
 
-    /// Receives an item of more than [`pipe::PIPE_BUF`] bytes, without a copy.
+    /// Receives an item of more than [`pipe::PIPE_BUF`] bytes directly into its destination.
     fn recv_large(
         &self,
         reader: &Reader,
@@ -338,10 +340,10 @@ impl<T: Pod> PipeBuffer<T> {
     }
 }
 
-/// The registration of a pipe's handle. It keeps its end of the pipe open.
+/// The registration of a pipe's handle. The registration keeps the handle's end of the pipe open.
 pub struct PipeEndpoint<'a, T: Pod, E> {
     end: Arc<E>,
-    /// Dropped last: if this was the last handle of the end, the end closes.
+    /// This field is dropped last. If this was the last handle of the end, the drop closes the end.
     _counted: EndpointRef<'a, PipeBuffer<T>>,
 }
 
@@ -356,15 +358,16 @@ impl<T: Pod, E: fmt::Debug> fmt::Debug for PipeEndpoint<'_, T, E> {
 /// The exclusive right of one side to move an item in pieces.
 #[expect(dead_code, reason = "dropping the guard unlocks")]
 enum PieceGuard<'a> {
-    /// The kernel moves a small item in one piece.
+    /// No lock is needed, because the kernel moves a small item in one piece.
     NotNeeded,
     OfThreads(LockGuard<'a, RawMutex>),
     OfProcesses(LockGuard<'a, SemaphoreLock<PipeSemaphore>>),
 }
 
-/// Waits until the pipe has the bytes of, or the room for, a whole item.
+/// Waits until a whole item has arrived, or until the pipe has free space for a whole item.
 ///
-/// Without a deadline it does not wait: the pieces are then moved as they come.
+/// Without a deadline, this function does not wait, because pieces are then moved as soon as
+/// possible.
 fn until_whole(
     timeout: Timeout,
     is_whole: impl Fn() -> bool,
@@ -412,7 +415,7 @@ pub(super) fn send_through<T: Pod>(
 
 /// Reads an item whose first bytes are in `partial`.
 ///
-/// A failure leaves the received bytes there.
+/// After a failure, `partial` contains the received bytes.
 pub(super) fn receive_from<T: Pod>(
     reader: &Reader,
     item: &mut T,
@@ -420,7 +423,7 @@ pub(super) fn receive_from<T: Pod>(
     timeout: Timeout,
 ) -> Result<(), OperationError> {
     let bytes = item.as_mut_bytes();
-    // Several threads may have stored parts, which together exceed an item.
+    // Several threads may have stored parts that together are longer than an item.
     let mut moved = partial.len().min(bytes.len());
     bytes[..moved].copy_from_slice(&partial[..moved]);
     partial.drain(..moved);
@@ -431,7 +434,7 @@ pub(super) fn receive_from<T: Pod>(
     read
 }
 
-/// Reads the rest of an item, of which `moved` bytes have arrived.
+/// Reads the rest of an item after its first `moved` bytes have arrived.
 fn read_all(
     reader: &Reader,
     bytes: &mut [u8],
@@ -579,9 +582,9 @@ impl<T: Pod> Buffer for PipeBuffer<T> {
 
     /// The number of items that fit into the empty pipe.
     ///
-    /// It is 0 if both ends are closed for this process.
+    /// The capacity is 0 if both ends are closed for this process.
     ///
-    /// A sender without a deadline may have started to write one more.
+    /// A sender without a deadline may have started to write one more item.
     fn capacity(&self) -> usize {
         let writer = self.sending.end().map(|writer| writer.capacity());
         let bytes = writer.or_else(|| self.receiving.end().map(|reader| reader.capacity()));

@@ -13,8 +13,8 @@ use std::time::Duration;
 ///
 /// Dropping the last receiver disconnects all senders.
 ///
-/// `Channel::receiver` creates it: every channel has this handle. A [`Buffer`] has the operations
-/// of this page. Some channels add operations of their own.
+/// Every channel creates this handle with `Channel::receiver`. This page describes the operations
+/// of the handles of a [`Buffer`]. Some channels add operations of their own.
 ///
 /// # Errors
 /// `Disconnected` means that the channel is empty and all senders are gone. Every other cause is
@@ -22,14 +22,15 @@ use std::time::Duration;
 ///
 /// # Iteration
 /// A receiver is iterable, by value and by reference. The iterator blocks for each item, yields
-/// `Result<Item, ChannelError>`, and ends when the channel is disconnected. It yields a failure
-/// once as `Err` and then ends.
+/// `Result<Item, ChannelError>`, and ends when the channel is disconnected. After a failure, the
+/// iterator yields one `Err` and then ends.
 ///
 /// # Process death
 /// Whether the death of a process closes its handles depends on the channel: see
-/// [`Sender`](super::Sender). A receiver that is killed in `recv` has taken an item, which is lost
-/// with it, or not. When the last receiver dies, senders return `Disconnected`: immediately if they
-/// call after the death, and within the [`recheck_interval`](crate::platform::futex) if they sleep.
+/// [`Sender`](super::Sender). A receiver that is killed in `recv` has either taken no item or taken
+/// one item, which is then lost. When the last receiver dies, senders return `Disconnected`:
+/// immediately if they call after the death, and within the
+/// [`recheck_interval`](crate::platform::futex) if they sleep.
 ///
 /// # Example
 /// ```
@@ -69,10 +70,10 @@ impl<'a, C: Channel + ?Sized> Receiver<'a, C> {
         self.channel
     }
 
-    /// Closes this handle, as dropping it does.
+    /// Closes this handle, like dropping it.
     pub fn close(self) {}
 
-    /// The registration of this handle, unless a forked child holds a copy of the handle.
+    /// The registration of this handle, or an error if this handle is the copy in a forked child.
     #[inline(always)]
     pub(crate) fn owned_endpoint(&self) -> Result<&C::RecvEndpoint<'a>, ChannelError> {
         match self.endpoint.is_owned() {
@@ -101,8 +102,8 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     /// Receives the oldest item if the buffer holds one.
     ///
     /// # Errors
-    /// `Empty` if it holds none; the answer is exact unless another operation is in progress.
-    /// Otherwise as [`recv`](Self::recv).
+    /// `Empty` if the buffer holds no item. This answer is exact unless another operation is in
+    /// progress. For other errors, see [`recv`](Self::recv).
     #[inline]
     pub fn try_recv(&self) -> Result<C::Item, TryRecvError> {
         Ok(self.recv_with(Timeout::NonBlocking)?)
@@ -111,7 +112,7 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     /// Receives the oldest item, blocking for at most this duration.
     ///
     /// # Errors
-    /// `Timeout` if the buffer stayed empty. Otherwise as [`recv`](Self::recv).
+    /// `Timeout` if the buffer stayed empty. For other errors, see [`recv`](Self::recv).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<C::Item, RecvTimeoutError> {
         self.recv_with(Timeout::after(timeout))
     }
@@ -119,7 +120,7 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     /// Receives the oldest item, blocking until this deadline at most.
     ///
     /// # Errors
-    /// As [`recv_timeout`](Self::recv_timeout).
+    /// Returns the same errors as [`recv_timeout`](Self::recv_timeout).
     pub fn recv_deadline(&self, deadline: Deadline) -> Result<C::Item, RecvTimeoutError> {
         self.recv_with(Timeout::At(deadline))
     }
@@ -127,7 +128,7 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     /// Receives the oldest item with any [`Timeout`].
     ///
     /// # Errors
-    /// As [`recv_timeout`](Self::recv_timeout).
+    /// Returns the same errors as [`recv_timeout`](Self::recv_timeout).
     #[inline(always)]
     pub fn recv_with(&self, timeout: Timeout) -> Result<C::Item, RecvTimeoutError> {
         match self.owned_endpoint() {
@@ -138,10 +139,10 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
 
     /// Receives the oldest item into `destination`, blocking while the buffer is empty.
     ///
-    /// As [`send_ref`](super::Sender::send_ref), this method copies a large item only once.
+    /// Like [`send_ref`](super::Sender::send_ref), this method copies a large item only once.
     ///
     /// # Errors
-    /// As [`recv`](Self::recv).
+    /// Returns the same errors as [`recv`](Self::recv).
     pub fn recv_into(&self, destination: &mut C::Item) -> Result<(), RecvError>
     where
         C::Item: Pod,
@@ -152,7 +153,7 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     /// Receives the oldest item into `destination` with any [`Timeout`].
     ///
     /// # Errors
-    /// As [`recv_timeout`](Self::recv_timeout).
+    /// Returns the same errors as [`recv_timeout`](Self::recv_timeout).
     pub fn recv_into_with(
         &self,
         destination: &mut C::Item,
@@ -173,11 +174,11 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     /// [`send_many`](super::Sender::send_many) for an example.
     ///
     /// # Errors
-    /// As [`recv`](Self::recv).
+    /// Returns the same errors as [`recv`](Self::recv).
     ///
     /// # Panics
-    /// Panics if there is no memory for `max` items, or for the capacity of the buffer if that is
-    /// less.
+    /// Panics if the allocation of memory for the items fails. The allocation is for `max` items,
+    /// or for the capacity of the buffer if the capacity is less.
     pub fn recv_many(&self, items: &mut Vec<C::Item>, max: usize) -> Result<usize, RecvError> {
         until_done(|| self.recv_many_with(items, max, Timeout::Infinite))
     }
@@ -185,10 +186,10 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     /// Receives up to `max` items without blocking.
     ///
     /// # Errors
-    /// As [`try_recv`](Self::try_recv).
+    /// Returns the same errors as [`try_recv`](Self::try_recv).
     ///
     /// # Panics
-    /// As [`recv_many`](Self::recv_many).
+    /// Panics like [`recv_many`](Self::recv_many).
     pub fn try_recv_many(
         &self,
         items: &mut Vec<C::Item>,
@@ -197,13 +198,13 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
         Ok(self.recv_many_with(items, max, Timeout::NonBlocking)?)
     }
 
-    /// Receives up to `max` items, with any [`Timeout`] for the first one.
+    /// Receives up to `max` items, waiting for the first one until the [`Timeout`] expires.
     ///
     /// # Errors
-    /// As [`recv_timeout`](Self::recv_timeout).
+    /// Returns the same errors as [`recv_timeout`](Self::recv_timeout).
     ///
     /// # Panics
-    /// As [`recv_many`](Self::recv_many).
+    /// Panics like [`recv_many`](Self::recv_many).
     pub fn recv_many_with(
         &self,
         items: &mut Vec<C::Item>,
@@ -227,7 +228,7 @@ impl<'a, C: Buffer + ?Sized> Receiver<'a, C> {
     }
 }
 
-/// Repeats an operation without a deadline until it is done or fails.
+/// Repeats an operation without a deadline until the operation succeeds or fails.
 ///
 /// Only a faulty process can make the operation return `Timeout`.
 pub(super) fn until_done<R>(

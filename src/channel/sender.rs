@@ -8,8 +8,8 @@ use std::time::Duration;
 
 /// The sending handle of a channel. Dropping the last sender ends the stream.
 ///
-/// `Channel::sender` creates it: every channel has this handle. A [`Buffer`] has the operations of
-/// this page. Some channels add operations of their own.
+/// Every channel creates this handle with `Channel::sender`. This page describes the operations of
+/// the handles of a [`Buffer`]. Some channels add operations of their own.
 ///
 /// # Errors
 /// Every operation that fails returns its item. `Disconnected` means that all receivers are gone.
@@ -17,11 +17,12 @@ use std::time::Duration;
 ///
 /// # Process death
 /// Whether the death of a process closes its handles depends on the channel. In
-/// [`BoundedBuffer`](super::BoundedBuffer) and [`MonitorBuffer`](super::MonitorBuffer) it does not,
-/// and receivers keep waiting. The robust channels, the rings and the pipes close them. A sender
-/// that is killed in `send` has sent its item or not. When the last sender dies, receivers drain
-/// the channel and then return `Disconnected`: immediately if they call after the death, and within
-/// the [`recheck_interval`](crate::platform::futex) if they sleep.
+/// [`BoundedBuffer`](super::BoundedBuffer) and [`MonitorBuffer`](super::MonitorBuffer) the handles
+/// stay open, and receivers keep waiting. The robust channels, the rings and the pipes close the
+/// handles of a dead process. A sender that is killed in `send` has either sent its item or not.
+/// When the last sender dies, receivers drain the channel and then return `Disconnected`:
+/// immediately if they call after the death, and within the
+/// [`recheck_interval`](crate::platform::futex) if they sleep.
 ///
 /// # Example
 /// ```
@@ -56,10 +57,10 @@ impl<'a, C: Channel + ?Sized> Sender<'a, C> {
         self.channel
     }
 
-    /// Closes this handle, as dropping it does.
+    /// Closes this handle, like dropping it.
     pub fn close(self) {}
 
-    /// The registration of this handle, unless a forked child holds a copy of the handle.
+    /// The registration of this handle, or an error if this handle is the copy in a forked child.
     #[inline(always)]
     pub(crate) fn owned_endpoint(&self) -> Result<&C::SendEndpoint<'a>, ChannelError> {
         match self.endpoint.is_owned() {
@@ -78,8 +79,8 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
     /// Sends an item, blocking while the buffer is full.
     ///
     /// # Errors
-    /// `Disconnected` if all receivers are gone, `Failed` with the cause otherwise. Both return the
-    /// item.
+    /// `Disconnected` if all receivers are gone, `Failed` with the cause otherwise. Both errors
+    /// return the item.
     #[inline]
     pub fn send(&self, mut item: C::Item) -> Result<(), SendError<C::Item>> {
         loop {
@@ -93,11 +94,11 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
         }
     }
 
-    /// Sends an item if the buffer has room.
+    /// Sends an item if the buffer has a free slot.
     ///
     /// # Errors
-    /// `Full` if it has no room; the answer is exact unless another operation is in progress.
-    /// Otherwise as [`send`](Self::send).
+    /// `Full` if the buffer has no free slot. This answer is exact unless another operation is in
+    /// progress. For other errors, see [`send`](Self::send).
     #[inline]
     pub fn try_send(&self, item: C::Item) -> Result<(), TrySendError<C::Item>> {
         Ok(self.send_with(item, Timeout::NonBlocking)?)
@@ -106,7 +107,7 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
     /// Sends an item, blocking for at most this duration.
     ///
     /// # Errors
-    /// `Timeout` if the buffer stayed full. Otherwise as [`send`](Self::send).
+    /// `Timeout` if the buffer stayed full. For other errors, see [`send`](Self::send).
     pub fn send_timeout(
         &self,
         item: C::Item,
@@ -118,7 +119,7 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
     /// Sends an item, blocking until this deadline at most.
     ///
     /// # Errors
-    /// As [`send_timeout`](Self::send_timeout).
+    /// Returns the same errors as [`send_timeout`](Self::send_timeout).
     pub fn send_deadline(
         &self,
         item: C::Item,
@@ -130,7 +131,7 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
     /// Sends an item with any [`Timeout`].
     ///
     /// # Errors
-    /// As [`send_timeout`](Self::send_timeout).
+    /// Returns the same errors as [`send_timeout`](Self::send_timeout).
     #[inline(always)]
     pub fn send_with(
         &self,
@@ -145,11 +146,11 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
 
     /// Sends a copy of an item, blocking while the buffer is full.
     ///
-    /// [`send`](Self::send) moves its item, which copies a large item again; this method copies it
-    /// once.
+    /// [`send`](Self::send) moves its item, which copies a large item a second time. This method
+    /// copies the item only once.
     ///
     /// # Errors
-    /// As [`send`](Self::send), without the item.
+    /// Returns the same errors as [`send`](Self::send), but without the item.
     ///
     /// # Example
     /// ```
@@ -174,7 +175,7 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
     /// Sends a copy of an item with any [`Timeout`].
     ///
     /// # Errors
-    /// As [`send_timeout`](Self::send_timeout), without the item.
+    /// Returns the same errors as [`send_timeout`](Self::send_timeout), but without the item.
     pub fn send_ref_with(
         &self,
         item: &C::Item,
@@ -191,17 +192,19 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
 
     /// Sends all items in order, blocking while the buffer is full.
     ///
-    /// Sent items are removed from `items`, which keeps its allocation for the next batch. Other
-    /// senders may send in between if the buffer has no room for all items at once.
-    /// [`BoundedBuffer`](super::BoundedBuffer) and [`MonitorBuffer`](super::MonitorBuffer) send a
-    /// batch for little more than the cost of one item.
+    /// Sent items are removed from `items`, which keeps its allocation for the next batch. If the
+    /// buffer does not have a free slot for each item, the items of other senders may come between
+    /// the items of the batch. [`BoundedBuffer`](super::BoundedBuffer) and
+    /// [`MonitorBuffer`](super::MonitorBuffer) send a batch for little more than the cost of one
+    /// item.
     ///
     /// # Errors
-    /// As [`send`](Self::send). The items that were not sent stay in `items`.
+    /// Returns the same errors as [`send`](Self::send). The items that were not sent stay in
+    /// `items`.
     ///
     /// # Process death
-    /// A process that dies in this method has sent a prefix of `items`. The page of the buffer says
-    /// how that affects other processes.
+    /// A process that dies in this method has sent a prefix of `items`. The documentation of each
+    /// buffer type says how such a death affects other processes.
     ///
     /// # Example
     /// ```
@@ -226,12 +229,12 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
         until_done(|| self.send_many_with(items, Timeout::Infinite))
     }
 
-    /// Sends as many items as the buffer has room for.
+    /// Sends as many items as the buffer has free slots.
     ///
     /// Sent items are removed from `items`.
     ///
     /// # Errors
-    /// `Full` unless all items were sent. Otherwise as [`send_many`](Self::send_many).
+    /// `Full` unless all items were sent. For other errors, see [`send_many`](Self::send_many).
     pub fn try_send_many(&self, items: &mut Vec<C::Item>) -> Result<(), TrySendError<()>> {
         Ok(self.send_many_with(items, Timeout::NonBlocking)?)
     }
@@ -239,7 +242,8 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
     /// Sends all items with one [`Timeout`] for the batch.
     ///
     /// # Errors
-    /// `Timeout` unless all items were sent in time. Otherwise as [`send_many`](Self::send_many).
+    /// `Timeout` unless all items were sent in time. For other errors, see
+    /// [`send_many`](Self::send_many).
     pub fn send_many_with(
         &self,
         items: &mut Vec<C::Item>,
@@ -252,7 +256,7 @@ impl<C: Buffer + ?Sized> Sender<'_, C> {
     }
 }
 
-/// Repeats an operation without a deadline until it is done or fails.
+/// Repeats an operation without a deadline until the operation succeeds or fails.
 ///
 /// Only a faulty process can make the operation return `Timeout`.
 pub(super) fn until_done<R>(

@@ -5,9 +5,9 @@ use core::mem::MaybeUninit;
 
 /// Storage for one item, initially empty.
 ///
-/// A buffer tracks which of its slots are full; a slot alone does not know. Programs name this type
-/// to say where a buffer keeps its slots, and create arrays of it for a `static`. In a region, the
-/// buffer creates its slots:
+/// A buffer tracks which of its slots are full. A slot itself does not record whether it is full.
+/// Programs name this type to select where a buffer keeps its slots, and create arrays of it for a
+/// `static`. In a region, the buffer creates its slots:
 /// ```
 /// use interlatch::channel::Slot;
 /// use interlatch::{BoundedBuffer, Buffer, Region};
@@ -55,14 +55,14 @@ impl<T> Slot<T> {
     /// Fills the slot with a bitwise copy of `item`, without a copy on the stack.
     ///
     /// # Safety
-    /// The slot is empty, no other access to it happens during the call, and only one of `item` and
-    /// its copy is used and dropped afterwards.
+    /// The slot is empty, and no other access to it happens during the call. Afterwards, only one
+    /// of `item` and the copy is used and dropped.
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) unsafe fn put_from(&self, item: &T) {
         let from = core::ptr::from_ref(item);
         // SAFETY: the caller excludes every other access to the slot, so `item` does not overlap
-        // it.
+        // the slot.
         self.0
             .with_mut(|slot| unsafe { slot.cast::<T>().copy_from_nonoverlapping(from, 1) });
     }
@@ -74,8 +74,9 @@ impl<T> Slot<T> {
     #[inline]
     #[cfg_attr(debug_assertions, track_caller)]
     pub(super) unsafe fn take(&self) -> T {
-        // SAFETY: the caller guarantees a full slot and excludes every other access. This is a
-        // write access for the model: a concurrent reader would become a second owner of the item.
+        // SAFETY: the caller guarantees a full slot and excludes every other access. The model
+        // treats this as a write access, because a concurrent reader would become a second owner of
+        // the item.
         self.0
             .with_mut(|slot| unsafe { (*slot).assume_init_read() })
     }
@@ -91,14 +92,14 @@ impl<T: Pod> Slot<T> {
     pub(super) unsafe fn take_into(&self, destination: &mut T) {
         let destination = core::ptr::from_mut(destination);
         // SAFETY: the caller guarantees a full slot and excludes every other access, so
-        // `destination` does not overlap it.
+        // `destination` does not overlap the slot.
         self.0
             .with_mut(|slot| unsafe { slot.cast::<T>().copy_to_nonoverlapping(destination, 1) });
     }
 
     /// The contents of the slot: an item, a partly written item, or zeros.
     ///
-    /// All are valid for plain data.
+    /// All of these contents are valid for plain data.
     ///
     /// # Safety
     /// No write to the slot happens while the reference lives.
@@ -131,32 +132,33 @@ impl<T> Default for Slot<T> {
     }
 }
 
-/// Storage of a buffer's slots: an array, a box, or the rest of a region.
+/// Storage of a buffer's slots: an array, a box, or memory of a region behind the header of the
+/// buffer.
 ///
 /// # Safety
-/// `slots` returns the same slots at each call, and at least one. They belong to this value alone.
-/// Several threads may call it at the same time.
+/// `slots` returns the same slots on every call, and at least one slot. The slots belong to this
+/// value alone. Several threads may call `slots` at the same time.
 pub unsafe trait Slots<T> {
     /// The slots.
     fn slots(&self) -> &[Slot<T>];
 }
 
-// SAFETY: the slots are those of the array. A buffer of an empty array is both full and empty, so
-// it never accesses a slot.
+// SAFETY: `slots` returns the slots of the array. A buffer of an empty array is both full and
+// empty, so it never accesses a slot.
 unsafe impl<T, const N: usize> Slots<T> for [Slot<T>; N] {
     fn slots(&self) -> &[Slot<T>] {
         self
     }
 }
 
-// SAFETY: the slots are those of the slice.
+// SAFETY: `slots` returns the slots of the slice.
 unsafe impl<T> Slots<T> for [Slot<T>] {
     fn slots(&self) -> &[Slot<T>] {
         self
     }
 }
 
-// SAFETY: the slots are those of the box.
+// SAFETY: `slots` returns the slots of the box.
 unsafe impl<T> Slots<T> for Box<[Slot<T>]> {
     fn slots(&self) -> &[Slot<T>] {
         self

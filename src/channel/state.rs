@@ -1,12 +1,12 @@
-//! States of channels, as the inspector reads them from shared memory.
+//! The states of channels that the inspector reads from shared memory.
 
 use super::GrowthLimit;
 use crate::sync::LockState;
 
 /// Returns the fill of a buffer that counts sent and received items.
 ///
-/// The counts are read one after the other, so they may be inconsistent: the fill is clamped to the
-/// capacity, and to 0 if more items seem to be received than sent.
+/// The counts are read one after the other, so they may be inconsistent. The fill is therefore
+/// clamped to the capacity, and is 0 if more items seem to be received than sent.
 pub(crate) fn fill_of(sent: u64, received: u64, capacity: Option<u64>) -> u64 {
     match sent.wrapping_sub(received) {
         below if below > i64::MAX as u64 => 0,
@@ -14,7 +14,7 @@ pub(crate) fn fill_of(sent: u64, received: u64, capacity: Option<u64>) -> u64 {
     }
 }
 
-/// The state of a buffer a moment ago.
+/// A snapshot of the state of a buffer.
 ///
 /// The fields are read one after the other. While a process uses the buffer, they may be
 /// inconsistent.
@@ -27,27 +27,27 @@ pub struct BufferState {
     pub fill: Option<u64>,
     /// The number of slots. `None` if it is unknown.
     pub capacity: Option<u64>,
-    /// The side of the senders.
+    /// The senders' side.
     pub senders: EndState,
-    /// The side of the receivers.
+    /// The receivers' side.
     pub receivers: EndState,
 }
 
-/// The state of a rendezvous a moment ago.
+/// A snapshot of the state of a rendezvous.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RendezvousState {
     /// The internal lock.
     pub lock: LockState,
-    /// The sender that waits with an item that was not taken yet.
+    /// The sender that waits with an item that no receiver has taken yet.
     pub offered: WaitState,
-    /// The receiver that waits for an item of a sender that does not wait.
+    /// The receiver that waits for an item from a sender that does not wait.
     pub asked: WaitState,
-    /// The receiver that has accepted the offered item and not acknowledged it yet.
+    /// The receiver that has accepted the offered item but has not acknowledged it yet.
     pub accepted: WaitState,
-    /// The side of the senders.
+    /// The senders' side.
     pub senders: EndState,
-    /// The side of the receivers.
+    /// The receivers' side.
     pub receivers: EndState,
 }
 
@@ -57,14 +57,14 @@ pub struct RendezvousState {
 pub enum WaitState {
     /// The state is unknown.
     Unknown,
-    /// No thread has this part.
+    /// No thread takes this part in the rendezvous.
     Vacant,
-    /// The thread with this id, whose death the kernel has not marked.
+    /// The thread with this id. The kernel has not marked the thread as dead.
     Thread(u32),
 }
 
 impl WaitState {
-    /// The holder of this lock.
+    /// Returns the thread that holds this lock.
     pub(super) fn from_lock(lock: LockState) -> Self {
         match lock {
             LockState::HeldBy { thread, .. } => Self::Thread(thread),
@@ -74,7 +74,7 @@ impl WaitState {
     }
 }
 
-/// The state of an unbounded channel's segment list a moment ago.
+/// A snapshot of the state of an unbounded channel's segment list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SegmentListState {
@@ -82,19 +82,19 @@ pub struct SegmentListState {
     pub lock: LockState,
     /// The number of segments, at most the limit.
     pub segments: u64,
-    /// The number of segments created since the beginning.
+    /// The number of segments ever created.
     pub ever: u64,
-    /// The limit of its growth.
+    /// The limit of the growth of the list.
     pub growth: GrowthLimit,
     /// Whether a receiver may be asleep.
     pub waiters: bool,
-    /// The side of the senders.
+    /// The senders' side.
     pub senders: EndState,
-    /// The side of the receivers.
+    /// The receivers' side.
     pub receivers: EndState,
 }
 
-/// The state of a segment of an unbounded channel a moment ago.
+/// A snapshot of the state of one segment of an unbounded channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SegmentState {
@@ -112,11 +112,11 @@ pub enum EndState {
     Unknown,
     /// The number of handles, including those of dead processes.
     Counted(u64),
-    /// The ids of the threads with handles whose deaths the kernel has not marked.
+    /// The ids of the threads that hold handles and that the kernel has not marked as dead.
     ///
-    /// Empty before the first handle.
+    /// The list is empty before the first handle exists.
     HeldBy(Vec<u32>),
-    /// The last handle was dropped or its owner died.
+    /// The last handle was dropped or the owner of that handle died.
     Closed,
 }
 

@@ -1,4 +1,4 @@
-//! The ring of slots that two buffers keep under their lock, with the counts of their handles.
+//! The ring of slots that two of the buffers protect with a lock, and the counts of their handles.
 
 use super::slot::{Slot, Slots};
 use super::{AttachError, BufferState, Direction, EndState};
@@ -12,9 +12,9 @@ use core::mem::offset_of;
 
 /// A ring of items and the lock that protects it.
 ///
-/// The lock shares a cache line with the state, which its holder needs next. The slots come last,
-/// so the struct can be unsized over the rest of a region. The number of slots is then part of the
-/// reference and not of the shared memory.
+/// The lock shares a cache line with the state, because the holder of the lock accesses the state
+/// next. The slots come last, so a reference to an unsized struct can cover memory of a region. The
+/// number of slots is then part of the reference and is not stored in shared memory.
 #[repr(C)]
 pub(super) struct Store<T, L, S: Slots<T> + ?Sized> {
     lock: L,
@@ -26,11 +26,11 @@ pub(super) struct Store<T, L, S: Slots<T> + ?Sized> {
 
 /// The state of the ring.
 ///
-/// A faulty peer may write any number, so every reader clamps it.
+/// A faulty peer may write any number, so every reader clamps the numbers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct RingState {
-    /// The index of the oldest item. The capacity stands for index 0.
+    /// The index of the oldest item. A value equal to the capacity stands for index 0.
     first: u64,
     /// The number of items.
     length: u64,
@@ -40,7 +40,7 @@ struct RingState {
 
 /// The handles of one side.
 ///
-/// The side is open until its last handle is dropped, also before the first.
+/// The side is open from the creation of the buffer until the last handle of the side is dropped.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct HandleCount {
@@ -58,14 +58,14 @@ impl HandleCount {
         self.closed != 0
     }
 
-    /// Counts one more handle. Returns false if the side has closed.
+    /// Adds one handle to the count. Returns false if the side has closed.
     fn attach(&mut self) -> bool {
         let is_open = !self.is_closed();
         self.handles = self.handles.saturating_add(u64::from(is_open));
         is_open
     }
 
-    /// Counts one handle less. Returns true if that closed the side.
+    /// Removes one handle from the count. Returns true if the side is now closed.
     fn detach(&mut self) -> bool {
         self.handles = self.handles.saturating_sub(1);
         let closes = self.handles == 0 && !self.is_closed();
@@ -74,8 +74,8 @@ impl HandleCount {
     }
 }
 
-// SAFETY: only the holder of the lock accesses the state and the slots, and items, which are
-// `Send`, move from the sender to the receiver.
+// SAFETY: only the holder of the lock accesses the state and the slots. The items move from the
+// sender to the receiver, which is sound because they are `Send`.
 unsafe impl<T: Send, L: RawLock, S: Slots<T> + ?Sized> Sync for Store<T, L, S> {}
 // SAFETY: the store owns its items and their slots.
 unsafe impl<T: Send, L: RawLock + Send, S: Slots<T> + Send> Send for Store<T, L, S> {}
@@ -115,7 +115,7 @@ impl<T, L: RawLock, S: Slots<T> + ?Sized> Store<T, L, S> {
 }
 
 impl<T, L, S: Slots<T> + ?Sized> Drop for Store<T, L, S> {
-    /// Drops the items that were not received.
+    /// Drops the items that have not been received.
     fn drop(&mut self) {
         let slots = self.slots.slots();
         let state = self.state.with(|state| {
@@ -139,7 +139,7 @@ pub(super) struct Guard<'a, T, L: RawLock, S: Slots<T> + ?Sized> {
 }
 
 impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
-    /// The guard of the lock, for waiting on a condition variable.
+    /// The guard of the lock. Waiting on a condition variable needs this guard.
     pub(super) fn lock_guard(&mut self) -> &mut LockGuard<'a, L> {
         &mut self.lock_guard
     }
@@ -151,7 +151,7 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
 
     fn change<R>(&mut self, change: impl FnOnce(&mut RingState) -> R) -> R {
         // SAFETY: `lock_guard` holds the lock, which excludes every other access to `state`, and
-        // `&mut self` lends it to one caller at a time.
+        // `&mut self` lends `state` to one caller at a time.
         self.store
             .state
             .with_mut(|state| change(unsafe { &mut *state }))
@@ -163,7 +163,7 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
         (self.read().length as usize).min(self.store.capacity())
     }
 
-    /// Whether this side has closed for good.
+    /// Whether this side has closed permanently.
     pub(super) fn is_closed(&self, direction: Direction) -> bool {
         let state = self.read();
         match direction {
@@ -177,7 +177,7 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
         self.len() == 0 && self.is_closed(Direction::Sending)
     }
 
-    /// Counts one more handle of this side.
+    /// Adds one handle of this side to the count.
     pub(super) fn attach(&mut self, direction: Direction) -> Result<(), AttachError> {
         match self.change(|state| state.side(direction).attach()) {
             true => Ok(()),
@@ -185,7 +185,7 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
         }
     }
 
-    /// Counts one handle less. Returns true if that closed the side.
+    /// Removes one handle from the count. Returns true if the side is now closed.
     pub(super) fn detach(&mut self, direction: Direction) -> bool {
         self.change(|state| state.side(direction).detach())
     }
@@ -195,7 +195,8 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
     /// Returns false if the ring is full.
     ///
     /// # Safety
-    /// After a success the caller does not use or drop `item`, or its type is `Pod`.
+    /// After a success, the caller neither uses nor drops `item`, unless the type of the item is
+    /// `Pod`.
     pub(super) unsafe fn push_from(&mut self, item: &T) -> bool {
         let length = self.len();
         if length == self.store.capacity() {
@@ -203,32 +204,32 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
         }
         let slot = self.slot(length);
         // SAFETY: the slots beyond `length` are empty, and `lock_guard` excludes every other
-        // access. The caller gives up the item.
+        // access. The caller does not use or drop the item.
         unsafe { slot.put_from(item) };
         self.change(|state| state.length = length as u64 + 1);
         true
     }
 
-    /// Appends bitwise copies of the first items, as many as there are free slots.
+    /// Appends bitwise copies of the first items, one for each free slot.
     ///
-    /// Returns their number.
+    /// Returns the number of items.
     ///
     /// # Safety
-    /// The caller does not use or drop these items afterwards, or their type is `Pod`.
+    /// The caller neither uses nor drops these items afterwards, unless their type is `Pod`.
     pub(super) unsafe fn push_some_from(&mut self, items: &[T]) -> usize {
         let length = self.len();
         let count = items.len().min(self.store.capacity() - length);
         for (position, item) in (length..).zip(&items[..count]) {
             // SAFETY: the slots from `length` on are empty, and `lock_guard` excludes every other
-            // access. The caller gives up the items.
+            // access. The caller does not use or drop the items.
             unsafe { self.slot(position).put_from(item) };
         }
         self.change(|state| state.length = (length + count) as u64);
         count
     }
 
-    /// Moves up to `max` of the oldest items to the end of `items`, which has reserved the room.
-    /// Returns their number.
+    /// Moves up to `max` of the oldest items to the end of `items`, which has enough reserved
+    /// capacity. Returns the number of items.
     pub(super) fn pop_some(&mut self, items: &mut Vec<T>, max: usize) -> usize {
         let (length, capacity) = (self.len(), self.store.capacity());
         let count = length.min(max);
@@ -251,7 +252,7 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
         self.pop_with(|slot| unsafe { slot.take() })
     }
 
-    /// Removes the oldest item into `destination`. Returns false if the ring is empty.
+    /// Moves the oldest item to `destination`. Returns false if the ring is empty.
     pub(super) fn pop_into(&mut self, destination: &mut T) -> bool
     where
         T: Pod,
@@ -261,7 +262,8 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
             .is_some()
     }
 
-    /// Removes the oldest item with `take`, which gets its full slot while no other access happens.
+    /// Removes the oldest item by passing its full slot to `take`. No other access to the slot
+    /// happens during this call.
     fn pop_with<R>(&mut self, take: impl FnOnce(&Slot<T>) -> R) -> Option<R> {
         let length = self.len();
         if length == 0 {
@@ -276,12 +278,12 @@ impl<'a, T, L: RawLock, S: Slots<T> + ?Sized> Guard<'a, T, L, S> {
         Some(item)
     }
 
-    /// The slot at this position behind the oldest item.
+    /// The slot at this distance behind the oldest item.
     fn slot(&self, position: usize) -> &'a Slot<T> {
         let slots = self.store.slots.slots();
         let index = self.read().first(slots.len()) + position;
-        // Both terms are less than the capacity. A division would take longer than the rest of the
-        // operation.
+        // Both terms are less than the capacity. The code avoids a division, because a division
+        // would take longer than the rest of the operation.
         let past = index.checked_sub(slots.len());
         &slots[past.unwrap_or(index)]
     }
@@ -305,7 +307,7 @@ impl RingState {
 }
 
 impl Store<u64, RawMutex, [Slot<u64>; 0]> {
-    /// Reads the state of a store with any items.
+    /// Reads the state of a store with items of any type.
     pub(super) fn read_state(
         reader: &dyn MemoryReader,
         capacity: Option<u64>,

@@ -8,9 +8,9 @@ use core::fmt;
 /// A side of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// The side of the senders.
+    /// The senders' side.
     Sending,
-    /// The side of the receivers.
+    /// The receivers' side.
     Receiving,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Display for Direction {
 /// A channel with two sides, each of which has handles.
 ///
 /// Import this trait to call [`sender`](Channel::sender) and [`receiver`](Channel::receiver). What
-/// a handle does depends on the channel: the handles of a [`Buffer`] pass items, those of a
+/// a handle does depends on the channel: the handles of a [`Buffer`] pass items, and those of a
 /// [`BytePipe`](super::BytePipe) pass bytes.
 ///
 /// # Example
@@ -53,13 +53,13 @@ pub trait Channel {
     /// Registers a sender.
     ///
     /// # Errors
-    /// As [`sender`](Channel::sender).
+    /// Returns the same errors as [`sender`](Channel::sender).
     fn attach_sender(&self) -> Result<Self::SendEndpoint<'_>, AttachError>;
 
     /// Registers a receiver.
     ///
     /// # Errors
-    /// As [`receiver`](Channel::receiver).
+    /// Returns the same errors as [`receiver`](Channel::receiver).
     fn attach_receiver(&self) -> Result<Self::RecvEndpoint<'_>, AttachError>;
 
     /// Creates a handle that sends.
@@ -68,9 +68,9 @@ pub trait Channel {
     /// and then learn that it is disconnected.
     ///
     /// # Errors
-    /// `Closed` if the last sender was dropped: the stream has ended for good. `SlotsInUse` if the
-    /// channel limits its senders and has no free slot. `Failed` if this thread cannot hold a
-    /// handle.
+    /// `Closed` if the last sender was dropped, because the stream has then ended permanently.
+    /// `SlotsInUse` if the channel limits its senders and has no free slot. `Failed` if this thread
+    /// cannot hold a handle.
     fn sender(&self) -> Result<Sender<'_, Self>, AttachError> {
         Ok(Sender::new(self, self.attach_sender()?))
     }
@@ -78,8 +78,8 @@ pub trait Channel {
     /// Creates a handle that receives.
     ///
     /// # Errors
-    /// `Closed` if the last receiver was dropped: senders are disconnected for good. Otherwise as
-    /// [`sender`](Channel::sender).
+    /// `Closed` if the last receiver was dropped, because senders are then disconnected
+    /// permanently. For other errors, see [`sender`](Channel::sender).
     fn receiver(&self) -> Result<Receiver<'_, Self>, AttachError> {
         Ok(Receiver::new(self, self.attach_receiver()?))
     }
@@ -87,8 +87,8 @@ pub trait Channel {
 
 /// A channel that passes items, first in, first out.
 ///
-/// Programs call the methods of [`Sender`] and [`Receiver`]. Implementors provide the operations
-/// here, which take the registration of the calling handle.
+/// Programs call the methods of [`Sender`] and [`Receiver`]. Implementors provide the operations of
+/// this trait, which take the registration of the calling handle.
 pub trait Buffer: Channel {
     /// The type of the items.
     type Item;
@@ -96,8 +96,8 @@ pub trait Buffer: Channel {
     /// Sends an item.
     ///
     /// # Errors
-    /// The item comes back: the buffer was full until the timeout, all receivers are gone, or the
-    /// operation failed.
+    /// Returns the item if the buffer was full until the timeout, if all receivers are gone, or if
+    /// the operation failed.
     fn send_with(
         &self,
         endpoint: &Self::SendEndpoint<'_>,
@@ -108,18 +108,18 @@ pub trait Buffer: Channel {
     /// Receives the oldest item.
     ///
     /// # Errors
-    /// The buffer was empty until the timeout, it is empty and all senders are gone, or the
-    /// operation failed.
+    /// Fails if the buffer was empty until the timeout, if the buffer is empty and all senders are
+    /// gone, or if the operation failed for another reason.
     fn recv_with(
         &self,
         endpoint: &Self::RecvEndpoint<'_>,
         timeout: Timeout,
     ) -> Result<Self::Item, RecvTimeoutError>;
 
-    /// Sends a copy of an item. Buffers that override this method copy it only once.
+    /// Sends a copy of an item. Buffers that override this method copy the item only once.
     ///
     /// # Errors
-    /// As [`send_with`](Buffer::send_with), without the item.
+    /// Returns the same errors as [`send_with`](Buffer::send_with), but without the item.
     fn send_ref_with(
         &self,
         endpoint: &Self::SendEndpoint<'_>,
@@ -135,11 +135,11 @@ pub trait Buffer: Channel {
 
     /// Receives the oldest item into `destination`.
     ///
-    /// Buffers that override this method copy it only once.
+    /// Buffers that override this method copy the item only once.
     ///
     /// # Errors
-    /// As [`recv_with`](Buffer::recv_with). `destination` is unchanged, unless the stream ended
-    /// within an item.
+    /// Returns the same errors as [`recv_with`](Buffer::recv_with). `destination` is unchanged,
+    /// unless the stream ended within an item.
     fn recv_into_with(
         &self,
         endpoint: &Self::RecvEndpoint<'_>,
@@ -153,14 +153,15 @@ pub trait Buffer: Channel {
         Ok(())
     }
 
-    /// Sends all items in order and removes the sent ones from `items`.
+    /// Sends all items in order and removes the sent items from `items`.
     ///
-    /// Other senders may send in between if the buffer has no room for all items at once. Buffers
-    /// that override this method send a batch for little more than the cost of one item.
+    /// If the buffer does not have a free slot for each item, the items of other senders may come
+    /// between the items of the batch. Buffers that override this method send a batch for little
+    /// more than the cost of one item.
     ///
     /// # Errors
-    /// The items that were not sent stay in `items`: the buffer was full until the timeout, all
-    /// receivers are gone, or the operation failed.
+    /// Fails if the buffer was full until the timeout, if all receivers are gone, or if the
+    /// operation failed for another reason. The items that were not sent stay in `items`.
     fn send_many_with(
         &self,
         endpoint: &Self::SendEndpoint<'_>,
@@ -186,11 +187,11 @@ pub trait Buffer: Channel {
     /// Returns the number of items, which is 0 only if `max` is 0.
     ///
     /// # Errors
-    /// As [`recv_with`](Buffer::recv_with).
+    /// Returns the same errors as [`recv_with`](Buffer::recv_with).
     ///
     /// # Panics
-    /// Panics if there is no memory for `max` items, or for the capacity of the buffer if that is
-    /// less.
+    /// Panics if the allocation of memory for the items fails. The allocation is for `max` items,
+    /// or for the capacity of the buffer if the capacity is less.
     fn recv_many_with(
         &self,
         endpoint: &Self::RecvEndpoint<'_>,
@@ -210,10 +211,11 @@ pub trait Buffer: Channel {
         Ok(1 + items.len() - before)
     }
 
-    /// The number of items a moment ago. An item that is being passed on counts.
+    /// The number of items, which other threads may change at any time. An item that is being sent
+    /// or received counts.
     fn len(&self) -> usize;
 
-    /// Whether the buffer held no item a moment ago.
+    /// Whether the buffer has no items. Other threads may change this at any time.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -224,8 +226,8 @@ pub trait Buffer: Channel {
 
 /// Operations without a handle, for tests and models.
 ///
-/// The other side neither waits for an endpoint that is not registered nor learns of its end. So a
-/// scenario does without the steps of a registration.
+/// The other side neither waits for an unregistered endpoint nor learns when that endpoint is
+/// dropped. So a scenario contains no steps for registration.
 #[doc(hidden)]
 pub trait Unregistered: Buffer {
     /// A sender that is not registered. Fails if this process cannot send at all.

@@ -1,6 +1,6 @@
 //! Read-only views of a region and the state of its objects.
 //!
-//! [`RegionView`] reads a region without attaching it; [`ObjectState`] describes one object.
+//! [`RegionView`] reads a region without attaching to it, and [`ObjectState`] describes one object.
 
 mod state;
 #[cfg(not(loom))]

@@ -16,10 +16,10 @@ use crate::sync::{
 
 /// The state of an object at one moment, as read from its memory.
 ///
-/// The type is that of the object's entry in the directory. A peer may write any values into the
-/// entry and into the object: the state may then be wrong, but reading it has no other effect.
-/// Objects whose types are not of this crate are [`Opaque`](ObjectState::Opaque), and so are
-/// objects whose size does not fit their type.
+/// The type comes from the object's entry in the directory. A peer may write any values into the
+/// entry and into the object. The state may then be wrong, but reading it has no other effect. An
+/// object is [`Opaque`](ObjectState::Opaque) if its type is not from this crate, or if its size
+/// does not fit its type.
 ///
 /// # Example
 /// ```
@@ -72,12 +72,13 @@ pub enum ObjectState {
     Outside,
 }
 
-/// The declarations of this crate's types, whatever their parameters.
+/// The declarations of this crate's types, which do not depend on their parameters.
 mod declaration {
     use super::*;
 
     pub const RAW_MUTEX: u64 = RawMutex::TYPE.declaration();
-    // `Mutex` is lock_api's, which models do not have. A declaration is an origin and a name.
+    // `Mutex` is a type of lock_api, which models do not compile. A declaration consists of an
+    // origin and a name.
     pub const MUTEX: u64 = TypeInfo::new::<RawMutex>("Mutex")
         .of_this_crate()
         .declaration();
@@ -103,7 +104,7 @@ mod declaration {
 }
 
 impl ObjectState {
-    /// Reads the state of an object; offset 0 of the reader is the object's first byte.
+    /// Reads the state of an object. Offset 0 of the reader is the object's first byte.
     pub fn read(object: &Object, reader: &dyn MemoryReader) -> Self {
         let object_type = &object.object_type;
         if object_type.size() == 0 || !object_type.align().is_power_of_two() {
@@ -123,7 +124,7 @@ impl ObjectState {
         let is_at_least = |bytes: usize| size >= bytes as u64;
         match object.object_type.declaration() {
             RAW_MUTEX if is(size_of::<RawMutex>()) => RawMutex::read_state(reader).map(Self::Lock),
-            // lock_api stores the lock first; `sync::guard` says so.
+            // lock_api stores the lock at offset 0, as a comment in `sync::guard` explains.
             MUTEX if is_at_least(size_of::<RawMutex>()) => {
                 RawMutex::read_state(reader).map(Self::Lock)
             }
@@ -178,7 +179,7 @@ impl ObjectState {
     }
 }
 
-/// The capacity of a buffer: the slots that are part of its type, or its configuration.
+/// Returns the capacity of a buffer: the number of slots in its type, or else its configuration.
 fn capacity(object: &Object) -> Option<u64> {
     let config = <usize as Config>::from_word(object.config).filter(|config| *config != 0);
     config

@@ -13,9 +13,9 @@ use std::time::SystemTime;
 
 /// A read-only view of a region.
 ///
-/// Use it for monitoring and for tools: it opens regions that this process must not write, that
-/// belong to another pid namespace, or that are damaged. It writes nothing, takes no lock, and
-/// does not prevent the removal of a region. It needs the permission to read only.
+/// Use a view for monitoring and for tools. A view can open a region that this process must not
+/// write, that belongs to another pid namespace, or that is damaged. A view writes nothing, takes
+/// no lock, and does not prevent the removal of a region. It needs only the permission to read.
 ///
 /// # How it works
 /// | kind | access |
@@ -24,9 +24,9 @@ use std::time::SystemTime;
 /// | System V | a mapping with `SHM_RDONLY` |
 ///
 /// A file is not mapped, so truncation causes no `SIGBUS`, and the view does not count as an
-/// attached process. System V memory has to be mapped; it cannot be truncated.
+/// attached process. System V memory has to be mapped, but it cannot be truncated.
 ///
-/// The view copies the header when it is created. It reads the state of an object at each call of
+/// The view copies the header when it is created. It reads the state of an object on each call of
 /// [`inspect`](Self::inspect).
 ///
 /// # Hostile peers
@@ -38,13 +38,13 @@ use std::time::SystemTime;
 #[derive(Debug)]
 pub struct RegionView {
     peek: Peek,
-    /// Bytes of the memory, header included.
+    /// The size of the memory in bytes, including the header.
     size: usize,
     state: RegionState,
     header: HeaderCopy,
 }
 
-/// Whether this process can use a region.
+/// Describes whether this process can use a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegionState {
@@ -56,10 +56,10 @@ pub enum RegionState {
     EarlierBoot,
     /// The memory was truncated.
     Truncated {
-        /// Bytes at creation, or 0 if this part of the header is lost.
+        /// The size in bytes at creation, or 0 if this part of the header is lost.
         created_with: u64,
     },
-    /// System V memory whose creator has not finished, or died before it finished.
+    /// The region is System V memory whose creator has not finished, or died before it finished.
     Unbuilt {
         /// Whether the creator began to build the header. If not, the memory is zero, and may
         /// belong to another program.
@@ -73,8 +73,8 @@ impl RegionView {
     /// Opens the region with this name.
     ///
     /// # Errors
-    /// The region does not exist ([`NotFound`](RegionError::NotFound)), the memory is not a region
-    /// of this version, or this process lacks the permission to read it.
+    /// Fails if the region does not exist ([`NotFound`](RegionError::NotFound)), if the memory is
+    /// not a region of this version, or if this process lacks the permission to read it.
     pub fn attach(name: &RegionName) -> Result<Self, RegionError> {
         Self::from_peek(Peek::named(name)?)
     }
@@ -83,7 +83,7 @@ impl RegionView {
     /// name, use `/proc/PID/fd/NUMBER`.
     ///
     /// # Errors
-    /// Those of [`attach`](Self::attach).
+    /// Returns the same errors as [`attach`](Self::attach).
     pub fn attach_path(path: impl AsRef<Path>) -> Result<Self, RegionError> {
         Self::from_peek(Peek::followed(path.as_ref())?)
     }
@@ -92,7 +92,7 @@ impl RegionView {
     /// removed segment has an id but no key.
     ///
     /// # Errors
-    /// Those of [`attach`](Self::attach).
+    /// Returns the same errors as [`attach`](Self::attach).
     pub fn attach_segment(id: i32) -> Result<Self, RegionError> {
         Self::from_peek(Peek::segment(id)?)
     }
@@ -139,27 +139,27 @@ impl RegionView {
         }
     }
 
-    /// Whether this process can use the region.
+    /// Returns whether this process can use the region.
     pub fn state(&self) -> RegionState {
         self.state
     }
 
-    /// Bytes for objects, as [`Region::size`](crate::Region::size).
+    /// Returns the number of bytes for objects, like [`Region::size`](crate::Region::size).
     pub fn size(&self) -> usize {
         self.size.saturating_sub(header::SIZE)
     }
 
-    /// The process that created the region, and the time, according to the header.
+    /// Returns the process that created the region and the creation time, according to the header.
     pub fn creator(&self) -> (u32, SystemTime) {
         self.header.header().creator()
     }
 
-    /// The pid namespace of the thread ids in the region, according to the header.
+    /// Returns the pid namespace of the thread ids in the region, according to the header.
     pub fn namespace(&self) -> PidNamespace {
         self.header.header().namespace()
     }
 
-    /// The read-only descriptor. System V memory has none.
+    /// Returns the read-only descriptor, or `None` for System V memory.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.peek {
             Peek::File(file) => Some(file.as_fd()),
@@ -167,14 +167,15 @@ impl RegionView {
         }
     }
 
-    /// Whether another process, in any pid namespace, has the region mapped or open.
+    /// Returns whether another process, in any pid namespace, has the region mapped or open.
     ///
-    /// `None` if the kernel does not tell: for System V memory, and for regions of other users.
+    /// Returns `None` for System V memory and for regions of other users, because the kernel does
+    /// not provide this information for them.
     pub fn is_used_elsewhere(&self) -> Option<bool> {
         self.peek.is_used_elsewhere()
     }
 
-    /// Whether the name still names this region.
+    /// Returns whether the name still refers to this region.
     pub(crate) fn has_name(&self, name: &RegionName) -> Result<bool, RegionError> {
         match &self.peek {
             Peek::File(file) => is_named(name.path()?, file),
@@ -182,7 +183,7 @@ impl RegionView {
         }
     }
 
-    /// Removes the name if it still names this file.
+    /// Removes the name if it still refers to this file.
     pub(crate) fn unlink(&self, name: &RegionName) -> Result<(), RegionError> {
         match &self.peek {
             Peek::File(file) => unlink_if(name, name.path()?, file),
@@ -200,7 +201,7 @@ impl RegionView {
         found.ok_or(RegionError::ObjectNotFound(name))
     }
 
-    /// Iterates over the objects, as they were when the view was created.
+    /// Iterates over the objects that existed when the view was created.
     pub fn objects(&self) -> impl Iterator<Item = Object> + '_ {
         self.header.header().directory.objects()
     }

@@ -1,4 +1,4 @@
-//! Messages with the id of their sender, and the three ways to name the endpoints of a channel.
+//! Messages that contain their sender's id, and three ways to name the endpoints of a channel.
 //!
 //! | naming | type | names |
 //! | --- | --- | --- |
@@ -6,10 +6,11 @@
 //! | direct, asymmetric | [`Outbox`], [`Inbox`] | the sender names the receiver |
 //! | indirect | [`Mailbox`] | both name a mailbox, which several processes share |
 //!
-//! A message has the id of its sender. A link returns an error for a message of a third process.
+//! A message contains the process id of its sender. A link returns an error if a third process has
+//! sent the message.
 //!
-//! These types wrap the handles of any [`Buffer`], which determines blocking and the effect of a
-//! death.
+//! These types wrap the handles of any [`Buffer`], which determines when operations block and what
+//! the death of a process does.
 
 use crate::channel::{AttachError, Buffer, Receiver, RecvTimeoutError, SendTimeoutError, Sender};
 use crate::platform::{Pod, ShmType};
@@ -19,7 +20,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The id of a process in its pid namespace.
 ///
-/// The kernel reuses the id of a dead process some time later.
+/// The kernel may reuse the id of a dead process for a new process.
 ///
 /// # Example
 /// ```
@@ -42,7 +43,7 @@ impl ProcessId {
         Self(std::process::id())
     }
 
-    /// The number of the process.
+    /// Returns the process id as a number.
     pub const fn number(self) -> u32 {
         self.0
     }
@@ -54,7 +55,7 @@ impl fmt::Display for ProcessId {
     }
 }
 
-/// An item with the id of its sender.
+/// An item with the process id of its sender.
 ///
 /// The sender sets the id. A process that can write the memory can claim any id.
 ///
@@ -72,7 +73,7 @@ pub struct Envelope<T> {
     item: T,
 }
 
-// By hand: a derive would borrow the fields, which may be unaligned.
+// Written by hand because a derive would borrow the fields, which may be unaligned.
 impl<T: Copy> Clone for Envelope<T> {
     fn clone(&self) -> Self {
         *self
@@ -87,12 +88,12 @@ impl<T: Pod> Envelope<T> {
         Self { from, item }
     }
 
-    /// The sender.
+    /// Returns the id of the sender.
     pub fn from(&self) -> ProcessId {
         self.from
     }
 
-    /// The item.
+    /// Returns the item.
     pub fn item(&self) -> T {
         self.item
     }
@@ -110,7 +111,7 @@ impl<T: Pod + fmt::Debug> fmt::Debug for Envelope<T> {
 /// A sender that adds the id of its process to each item.
 ///
 /// # Process death
-/// The death of a user has the effect that the [`Sender`]'s buffer documents.
+/// The documentation of the [`Sender`]'s buffer states the effect of a user's death.
 ///
 /// # Example
 /// See [`Mailbox`].
@@ -121,7 +122,7 @@ pub struct Outbox<'a, B: Buffer + ?Sized + 'a> {
 }
 
 impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Outbox<'a, B> {
-    /// Wraps a sender, for this process.
+    /// Wraps a sender and adds the id of this process to each item that it sends.
     pub fn new(process: ProcessId, sender: Sender<'a, B>) -> Self {
         Self { process, sender }
     }
@@ -129,7 +130,7 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Outbox<'a, B> {
     /// Sends an item, blocking while the buffer is full.
     ///
     /// # Errors
-    /// Those of [`Sender::send_with`], with the item.
+    /// Returns the same errors as [`Sender::send_with`], each with the item.
     pub fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
         let envelope = Envelope::new(self.process, item);
         let sent = self.sender.send_with(envelope, timeout);
@@ -140,7 +141,7 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Outbox<'a, B> {
 /// A receiver of items with the ids of their senders.
 ///
 /// # Process death
-/// The death of a user has the effect that the [`Receiver`]'s buffer documents.
+/// The documentation of the [`Receiver`]'s buffer states the effect of a user's death.
 ///
 /// # Example
 /// See [`Mailbox`].
@@ -158,7 +159,7 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Inbox<'a, B> {
     /// Receives an item with its sender, blocking while the buffer is empty.
     ///
     /// # Errors
-    /// Those of [`Receiver::recv_with`].
+    /// Returns the same errors as [`Receiver::recv_with`].
     pub fn recv_with(&self, timeout: Timeout) -> Result<Envelope<T>, RecvTimeoutError> {
         self.receiver.recv_with(timeout)
     }
@@ -166,13 +167,14 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Inbox<'a, B> {
 
 /// A link between two processes that name each other, with a buffer for each direction.
 ///
-/// Use it if a message from a third process is an error.
+/// Use a link if a message from a third process is an error.
 ///
 /// # Process death
-/// The death of a user has the effect that the two buffers document.
+/// The documentation of the buffer's type states the effect of a user's death.
 ///
 /// # Between processes
-/// `DirectLink::open` creates or finds both buffers in a region; the second process swaps the ids:
+/// `DirectLink::open` creates or finds both buffers in a region. The second process passes the two
+/// ids in reverse order:
 /// ```no_run
 /// use interlatch::named::{DirectLink, NamedChannel, ProcessId};
 /// use interlatch::sync::Timeout;
@@ -212,7 +214,7 @@ pub struct DirectLink<'a, B: Buffer + ?Sized + 'a> {
     receiver: Receiver<'a, B>,
 }
 
-/// Error of receiving from a [`DirectLink`].
+/// The error returned when receiving from a [`DirectLink`] fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DirectLinkError {
@@ -247,7 +249,7 @@ impl From<RecvTimeoutError> for DirectLinkError {
 }
 
 impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> DirectLink<'a, B> {
-    /// Creates the endpoint of the first process, from a handle of each buffer.
+    /// Creates the endpoint of the first process from one handle of each buffer.
     pub fn new(
         [process, peer]: [ProcessId; 2],
         sender: Sender<'a, B>,
@@ -264,7 +266,7 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> DirectLink<'a, B> {
     /// Sends an item to the peer, blocking while the buffer is full.
     ///
     /// # Errors
-    /// Those of [`Sender::send_with`], with the item.
+    /// Returns the same errors as [`Sender::send_with`], each with the item.
     pub fn send_with(&self, item: T, timeout: Timeout) -> Result<(), SendTimeoutError<T>> {
         self.outbox.send_with(item, timeout)
     }
@@ -272,8 +274,8 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> DirectLink<'a, B> {
     /// Receives an item from the peer, blocking while the buffer is empty.
     ///
     /// # Errors
-    /// Those of [`Receiver::recv_with`]; or another process sent the item, which is then
-    /// discarded.
+    /// Returns the same errors as [`Receiver::recv_with`]. It also returns an error if another
+    /// process sent the item, and discards that item.
     pub fn recv_with(&self, timeout: Timeout) -> Result<T, DirectLinkError> {
         let message = self.receiver.recv_with(timeout)?;
         let (expected, found) = (self.peer, message.from());
@@ -283,7 +285,7 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> DirectLink<'a, B> {
         }
     }
 
-    /// The other process of the link.
+    /// Returns the id of the other process of the link.
     pub fn peer(&self) -> ProcessId {
         self.peer
     }
@@ -299,12 +301,13 @@ impl fmt::Display for MailboxId {
     }
 }
 
-/// A buffer with a number, which any process can send to and receive from.
+/// A numbered buffer that any process can send to and receive from.
 ///
 /// # Process death
 /// The mailbox stays in its region. A closed buffer stays closed: after the last inbox is dropped,
-/// sending fails. So a restarted server uses a mailbox with another number, unless another process
-/// kept an inbox. Otherwise the death of a user has the effect that the buffer documents.
+/// sending fails. So a restarted server must use a mailbox with another number, unless another
+/// process kept an inbox. The documentation of the buffer states all other effects of a user's
+/// death.
 ///
 /// # Example
 /// ```
@@ -329,12 +332,12 @@ pub struct Mailbox<'a, B: Buffer + ?Sized> {
 }
 
 impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Mailbox<'a, B> {
-    /// Wraps a buffer.
+    /// Creates a mailbox with this number from a buffer.
     pub fn new(id: MailboxId, buffer: &'a B) -> Self {
         Self { id, buffer }
     }
 
-    /// The number.
+    /// Returns the number of the mailbox.
     pub fn id(&self) -> MailboxId {
         self.id
     }
@@ -342,7 +345,7 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Mailbox<'a, B> {
     /// Creates a sender for this process.
     ///
     /// # Errors
-    /// Those of [`Channel::sender`](crate::Channel::sender).
+    /// Returns the same errors as [`Channel::sender`](crate::Channel::sender).
     pub fn outbox(&self, process: ProcessId) -> Result<Outbox<'a, B>, AttachError> {
         Ok(Outbox::new(process, self.buffer.sender()?))
     }
@@ -350,7 +353,7 @@ impl<'a, T: Pod, B: Buffer<Item = Envelope<T>> + ?Sized> Mailbox<'a, B> {
     /// Creates a receiver.
     ///
     /// # Errors
-    /// Those of [`Channel::receiver`](crate::Channel::receiver).
+    /// Returns the same errors as [`Channel::receiver`](crate::Channel::receiver).
     pub fn inbox(&self) -> Result<Inbox<'a, B>, AttachError> {
         Ok(Inbox::new(self.buffer.receiver()?))
     }

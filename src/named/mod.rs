@@ -1,4 +1,4 @@
-//! Channels that create regions and objects of their own.
+//! Channels that create their own regions and objects.
 
 mod addressed;
 #[cfg(not(loom))]

@@ -6,10 +6,10 @@
 //! | direct, asymmetric: [`Outbox`] and [`Inbox`] | `to 34` |
 //! | indirect: [`Mailbox`] | `mailbox 7` |
 //!
-//! A region has at most 24 objects, which stay while it exists. So a region has at most 12 links
-//! in its lifetime. A buffer stays closed after its last receiver is dropped, also for a later
-//! process with the same id. To avoid both limits, use a region for each conversation, and remove
-//! it afterwards.
+//! A region has at most 24 objects, which stay while the region exists. So a region has at most 12
+//! links in its lifetime. A buffer stays closed after its last receiver is dropped, even if a later
+//! process has the same id. To avoid both limits, use a separate region for each conversation, and
+//! remove the region afterwards.
 
 use super::{DirectLink, Envelope, Inbox, Mailbox, MailboxId, Outbox, ProcessId};
 use crate::channel::{AttachError, Channel, RobustMonitorBuffer, Slot};
@@ -17,16 +17,16 @@ use crate::platform::Pod;
 use crate::region::{Region, RegionError};
 use std::fmt;
 
-/// The buffer behind addressed channels in a region. It survives the death of its users.
+/// The buffer behind addressed channels in a region. The buffer survives the death of its users.
 pub type NamedChannel<T> = RobustMonitorBuffer<Envelope<T>, [Slot<Envelope<T>>]>;
 
-/// Error of opening an addressed channel.
+/// The error returned when opening an addressed channel fails.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NamedChannelError {
     /// The region could not create or find the buffer.
     Region(RegionError),
-    /// The buffer is closed, or all slots of this side are in use.
+    /// The buffer is closed, or all handle slots of this side are in use.
     Attach(AttachError),
 }
 
@@ -69,11 +69,12 @@ fn channel<'a, T: Pod>(
 }
 
 impl<'a, T: Pod> DirectLink<'a, NamedChannel<T>> {
-    /// Opens the endpoint of the first process. The process that opens first creates both buffers.
+    /// Opens the endpoint of the first process. The process that calls this function first creates
+    /// both buffers.
     ///
     /// # Errors
-    /// The region cannot create or find a buffer, or one is closed: a link ends with either
-    /// process.
+    /// Fails if the region cannot create or find a buffer, or if a buffer is closed. A link ends
+    /// when either process ends.
     pub fn open(
         region: &'a Region,
         [process, peer]: [ProcessId; 2],
@@ -85,18 +86,18 @@ impl<'a, T: Pod> DirectLink<'a, NamedChannel<T>> {
         };
         let (outgoing, incoming): (&NamedChannel<T>, &NamedChannel<T>) =
             (buffer(process, peer)?, buffer(peer, process)?);
-        // If one direction is closed, the error drops the handle of the other, which closes it
-        // too.
+        // If one direction is closed, returning the error drops the handle of the other direction,
+        // which closes that direction too.
         let (sender, receiver) = (outgoing.sender()?, incoming.receiver()?);
         Ok(Self::new([process, peer], sender, receiver))
     }
 }
 
 impl<'a, T: Pod> Outbox<'a, NamedChannel<T>> {
-    /// Opens a sender from the first process to the second one, which need not know the first.
+    /// Opens a sender from the first process to the second process, which need not know the first.
     ///
     /// # Errors
-    /// The region cannot create or find the buffer, or it is closed.
+    /// Fails if the region cannot create or find the buffer, or if the buffer is closed.
     pub fn open(
         region: &'a Region,
         [process, receiver]: [ProcessId; 2],
@@ -108,10 +109,10 @@ impl<'a, T: Pod> Outbox<'a, NamedChannel<T>> {
 }
 
 impl<'a, T: Pod> Inbox<'a, NamedChannel<T>> {
-    /// Opens the receiver of this process, for messages of any sender.
+    /// Opens the receiver of this process for messages from any sender.
     ///
     /// # Errors
-    /// The region cannot create or find the buffer, or it is closed.
+    /// Fails if the region cannot create or find the buffer, or if the buffer is closed.
     pub fn open(
         region: &'a Region,
         process: ProcessId,
@@ -123,10 +124,11 @@ impl<'a, T: Pod> Inbox<'a, NamedChannel<T>> {
 }
 
 impl<'a, T: Pod> Mailbox<'a, NamedChannel<T>> {
-    /// Opens the mailbox with this number, or creates it.
+    /// Opens the mailbox with this number, or creates the mailbox.
     ///
     /// # Errors
-    /// The region cannot create the buffer, or its items have another type.
+    /// Fails if the region cannot create the buffer, or if an existing buffer has items of another
+    /// type.
     pub fn open(region: &'a Region, id: MailboxId, capacity: usize) -> Result<Self, RegionError> {
         Ok(Self::new(id, channel(region, &id.to_string(), capacity)?))
     }

@@ -18,7 +18,7 @@ const LIST: &str = "chain";
 /// The name of the queue's identity in the first region.
 const IDENTITY: &str = "number";
 
-/// The name of the items in each segment of the queue with this identity.
+/// Returns the object name of the items in each segment of the queue with this identity.
 fn items_name(identity: u64) -> String {
     format!("items {identity:016x}")
 }
@@ -38,61 +38,65 @@ type Items<T> = Segment<T, [Slot<T>]>;
 
 /// A first-in-first-out channel that grows in segments of shared memory, up to a limit.
 ///
-/// Use it where senders must not wait for receivers and the number of items is hard to bound. It
-/// survives the death of its users, and has at most 8 senders and 8 receivers at a time. Memory is
-/// reserved when a segment is created, and freed when the segment is drained, except for the last
-/// one: a lack of memory is an error of `send`, and never a signal later.
+/// Use this queue where senders must not wait for receivers and the number of items is hard to
+/// bound. The queue survives the death of its users, and has at most 8 senders and 8 receivers at a
+/// time. Memory is reserved when a segment is created, so a lack of memory is an error of `send`
+/// and never a signal later. The memory of a drained segment is freed, unless it is the last
+/// segment.
 ///
-/// A value of this type is the view of one thread. Other threads and processes open their own by
-/// name.
+/// A value of this type is the view of one thread. Other threads and processes open their own views
+/// by the name of the queue.
 ///
 /// # Cost
-/// Each operation takes one lock. Now and then a sender creates a region, and a receiver removes
-/// one, under that lock: a few system calls. Each process maps a segment when it first uses it. A
-/// queue whose items fit into one segment does none of this. A view maps at most two segments, the
-/// first and the last, and keeps a descriptor for each.
+/// Each operation takes one lock. Occasionally a sender creates a region or a receiver removes a
+/// region, which takes a few system calls under that lock. Each process maps a segment when it
+/// first uses the segment. A queue whose items fit into one segment creates and removes no further
+/// regions. A view maps at most two segments, the first and the last, and keeps a descriptor for
+/// each.
 ///
 /// # Waiting
-/// A sender never waits for room, only for the lock: it may wait behind a process that creates or
-/// removes a segment. The same holds for [`try_recv`](crate::Receiver::try_recv). A process that is
-/// stopped under the lock is not dead: all others wait until it continues, except for senders with
-/// a timeout and receivers with a deadline. A timeout bounds the wait for the lock, not the
-/// creation of a segment. `try_send` fails with `Full` if the lock is held.
+/// A sender never waits for free space. It waits only for the lock, which another process may hold
+/// while it creates or removes a segment. [`try_recv`](crate::Receiver::try_recv) waits only for
+/// the lock, too. A process that is stopped while it holds the lock is not dead. All other
+/// processes wait until it continues, except for senders with a timeout and receivers with a
+/// deadline. A timeout bounds the wait for the lock, not the creation of a segment. `try_send`
+/// fails with `Full` if the lock is held.
 ///
 /// # Errors
 /// A send fails with [`ChannelError::LimitReached`](crate::channel::ChannelError::LimitReached) if
 /// all segments are full, and with [`ChannelError::Storage`](crate::channel::ChannelError::Storage)
-/// if a segment cannot be created or opened; the item comes back. A receive fails with
+/// if a segment cannot be created or opened. Both errors return the item. A receive fails with
 /// [`ChannelError::Storage`](crate::channel::ChannelError::Storage) if a segment is missing.
 ///
 /// # Fairness
-/// None, as for [`Condvar`](crate::Condvar).
+/// The queue makes no fairness guarantee, like [`Condvar`](crate::Condvar).
 ///
 /// # Panics
 /// None.
 ///
 /// # Process death
-/// A process that is killed has sent or received its item, or not. The next sender completes a
-/// segment that a dead sender has begun to create. The next receiver removes a segment that a dead
-/// receiver has drained and not removed. Handles end with their thread; when the last sender dies,
-/// receivers get `Disconnected` after they have drained the queue: immediately if they call after
-/// the death, and within the [`recheck_interval`](crate::platform::futex) if they sleep. Names stay
-/// until [`remove`](Self::remove). A process that dies in [`create`](Self::create) has created the
-/// queue, or leaves nothing behind.
+/// If a process is killed during `send` or `recv`, the whole item was transferred or nothing was.
+/// The next sender completes a segment that a dead sender has begun to create. The next receiver
+/// removes a segment that a dead receiver has drained but not removed. When a thread ends, its
+/// handles are closed. When the last sender dies, receivers drain the queue and then get
+/// `Disconnected`. A receiver that calls after the death gets this error immediately, and a
+/// sleeping receiver gets it within the [`recheck_interval`](crate::platform::futex). The names
+/// stay until [`remove`](Self::remove) removes them. A process that dies in
+/// [`create`](Self::create) has either created the queue or leaves nothing behind.
 ///
 /// # Permissions
-/// All regions have mode 0600. A process that may write them may also remove a segment; operations
-/// on it then fail with `Storage`. The growth limit is read and checked when the queue is opened,
-/// and no peer can change it later. If another user has created a file with the name of the next
-/// segment, senders fail with `Storage`.
+/// All regions have mode 0600. A process that may write to these regions may also remove a segment.
+/// Operations on a removed segment fail with `Storage`. Each view reads and checks the growth limit
+/// when it opens the queue, and no peer can change the limit of an open view. If another user has
+/// created a file with the name of the next segment, senders fail with `Storage`.
 ///
 /// # How it works
 /// The first region holds the segment list: one robust lock, a condition variable for receivers,
 /// and the numbers of the linked segments. Segment 7 of the queue `posix:orders` is a region of its
-/// own, `posix:orders.5.7`. The 5 stands for a random number of 64 bits that identifies the queue,
-/// and that also is part of the name of the items in a segment. It is checked before a segment is
-/// used or removed, so a queue never touches the regions of others, nor those of another queue of
-/// the same name.
+/// own, `posix:orders.5.7`. The 5 stands for the identity of the queue, a random 64-bit number,
+/// which is also part of the object name of the items in a segment. A view checks the identity
+/// before it uses or removes a segment. So a queue never touches regions that belong to other
+/// programs or to another queue of the same name.
 ///
 /// | number | meaning |
 /// | --- | --- |
@@ -101,21 +105,22 @@ type Items<T> = Segment<T, [Slot<T>]>;
 /// | `removed` | all segments before this number are removed |
 /// | `sent`, `received` of a segment | the numbers of items ever put into it and taken out of it |
 ///
-/// Every change is made under the lock, by one store of one word. An item is in its slot before
-/// `sent` includes it. A segment is created and empty before `last` includes it, and is removed
-/// after `first` has passed it. A death in between leaves a created segment that is not linked,
-/// which the next sender reuses, or a drained segment that is not removed, which the next receiver
-/// removes. Segment numbers are never reused, so the two cases cannot be confused. Each segment is
-/// a ring, so a queue that stays short creates and removes nothing. Each region is filled before it
-/// gets its name, so no process ever finds an incomplete one.
+/// Every change is made under the lock, by one store of one word. An item is written to its slot
+/// before `sent` counts the item. A segment is created empty before `last` reaches its number, and
+/// is removed after `first` has passed its number. A death between these steps leaves either a
+/// created segment that is not linked or a drained segment that is not removed. The next sender
+/// reuses the former, and the next receiver removes the latter. Segment numbers are never reused,
+/// so the two cases cannot be confused. Each segment is a ring, so a queue that stays short creates
+/// and removes no segments. Each region is filled before it gets its name, so no process ever finds
+/// an incomplete region.
 ///
-/// A faulty peer may write any number into shared memory. Numbers are clamped to the growth limit
-/// that each view has read at first, so a peer decides neither how much memory a process reserves
-/// nor how many steps an operation takes.
+/// A faulty peer may write any number into shared memory. Each view clamps the numbers to the
+/// growth limit that it read when it opened the queue. So a peer determines neither how much memory
+/// a process reserves nor how many steps an operation takes.
 ///
 /// # Sources
-/// The linked blocks of unbounded queues (Michael and Scott 1996), under one lock, with numbers as
-/// links.
+/// The design follows the linked blocks of unbounded queues (Michael and Scott 1996). One lock
+/// protects the list, and the links are segment numbers.
 ///
 /// # Example
 /// ```
@@ -152,7 +157,7 @@ pub struct UnboundedBuffer<T: Pod> {
     limit: GrowthLimit,
     /// The identity of the queue, read when this view was opened.
     identity: u64,
-    /// The name of the items in its segments.
+    /// The object name of the items in the queue's segments.
     items_name: String,
     /// The segments that this view has mapped, with their numbers.
     mapped: RefCell<Vec<(u64, Attached<Items<T>>)>>,
@@ -162,8 +167,9 @@ impl<T: Pod> UnboundedBuffer<T> {
     /// Creates a queue with this name.
     ///
     /// # Errors
-    /// Fails if a region of this name exists, if the region or such segments cannot be created, or
-    /// if the name is a System V key, from which no names of segments can be derived.
+    /// Fails if a region of this name exists, if the region cannot be created, if the growth limit
+    /// allows no valid segment, or if the name is a System V key. Segment names cannot be derived
+    /// from a key.
     pub fn create(name: &RegionName, limit: GrowthLimit) -> Result<Self, RegionError> {
         Self::check(name, limit)?;
         let options = RegionOptions::new(size_of::<SegmentList<T>>() + size_of::<Identity>());
@@ -177,7 +183,7 @@ impl<T: Pod> UnboundedBuffer<T> {
     /// Attaches to the queue of this name.
     ///
     /// # Errors
-    /// Fails if there is no such queue, if it has items of another type, or if this process lacks
+    /// Fails if the queue does not exist, if its items have another type, or if this process lacks
     /// the permission.
     pub fn attach(name: &RegionName) -> Result<Self, RegionError> {
         Self::open(name, RegionOptions::attach(name)?)
@@ -185,13 +191,14 @@ impl<T: Pod> UnboundedBuffer<T> {
 
     /// Attaches to the queue of this name, or creates it if it does not exist.
     ///
-    /// One of several concurrent callers creates the queue; if that process dies, another one
-    /// creates it. An existing queue keeps its growth limit.
+    /// Exactly one of several concurrent callers creates the queue. If that process dies, another
+    /// caller creates the queue. An existing queue keeps its growth limit.
     ///
     /// # Errors
-    /// As [`create`](Self::create) and [`attach`](Self::attach).
+    /// Returns the same errors as [`create`](Self::create) and [`attach`](Self::attach).
     pub fn create_or_attach(name: &RegionName, limit: GrowthLimit) -> Result<Self, RegionError> {
-        /// A limit for the case that other processes create and remove the queue all the time.
+        /// The maximum number of attempts while other processes repeatedly create and remove the
+        /// queue.
         const ATTEMPTS: usize = 100;
         Self::check(name, limit)?;
         for _ in 0..ATTEMPTS {
@@ -207,20 +214,21 @@ impl<T: Pod> UnboundedBuffer<T> {
         Err(RegionError::Busy)
     }
 
-    /// Removes the queue and its segments, whatever the type of its items.
+    /// Removes the queue and its segments, regardless of the type of its items.
     ///
-    /// It also removes what earlier queues of this name have left behind, and what this process can
-    /// no longer use, as [`RegionName::remove`] does. It takes no lock. If it dies, the next call
-    /// removes the rest. No process should have the queue open: a process that continues to send
-    /// creates segments that stay until a queue of this name is removed again.
+    /// Like [`RegionName::remove`], this function also removes regions that this process can no
+    /// longer use. It also removes segments that earlier queues of this name have left behind. It
+    /// takes no lock. If the calling process dies, the next call removes the remaining regions. No
+    /// process should have the queue open. A process that continues to send creates segments that
+    /// stay until a queue of this name is removed again.
     ///
     /// # Errors
-    /// Fails if there is no such queue, if the name belongs to something else, or if this process
-    /// lacks the permission.
+    /// Fails if the queue does not exist, if the name belongs to a region or file that is not a
+    /// queue, or if this process lacks the permission.
     pub fn remove(name: &RegionName) -> Result<(), RegionError> {
         let first = view_if_exists(name)?;
         if let Some(view) = &first {
-            // Of any item type.
+            // `find` compares only the declaration, so it finds the list of any item type.
             view.find::<SegmentList<T>>(LIST)?;
         }
         let segments = name.numbered_twice()?;
@@ -262,7 +270,7 @@ impl<T: Pod> UnboundedBuffer<T> {
         })
     }
 
-    /// Checks that the segments of such a queue can be created and named.
+    /// Checks that the segments of a queue with this name and limit can be created and named.
     fn check(name: &RegionName, limit: GrowthLimit) -> Result<(), RegionError> {
         name.numbered(u64::MAX)?.numbered(u64::MAX)?;
         <SegmentList<T>>::layout(limit)?;
@@ -286,7 +294,7 @@ impl<T: Pod> UnboundedBuffer<T> {
         mapped.push((number, segment));
     }
 
-    /// Returns the number of segments; `None` if the calling thread cannot take the lock.
+    /// Returns the number of segments, or `None` if the calling thread cannot take the lock.
     pub fn usage(&self) -> Option<Usage> {
         self.list.usage(self.limit)
     }
@@ -353,7 +361,7 @@ impl<T: Pod> Buffer for UnboundedBuffer<T> {
             .recv_into_with(&RegionSegments(self), destination, timeout)
     }
 
-    /// Returns the current number of items; 0 if the lock or a segment is not available.
+    /// Returns the current number of items, or 0 if the lock or a segment is not available.
     fn len(&self) -> usize {
         self.list.count(&RegionSegments(self)).unwrap_or(0)
     }
@@ -363,7 +371,7 @@ impl<T: Pod> Buffer for UnboundedBuffer<T> {
     }
 }
 
-/// Opens a read-only view of the region of this name, if it exists.
+/// Opens a read-only view of the region with this name, if the region exists.
 fn view_if_exists(name: &RegionName) -> Result<Option<RegionView>, RegionError> {
     match RegionView::attach(name) {
         Err(RegionError::NotFound(_)) => Ok(None),
@@ -371,10 +379,10 @@ fn view_if_exists(name: &RegionName) -> Result<Option<RegionView>, RegionError> 
     }
 }
 
-/// Removes a segment of the queue with this identity. Returns whether it existed.
+/// Removes a segment of the queue with this identity. Returns whether the segment existed.
 ///
-/// It may be missing: a process has removed it and died before it recorded that. A region that is
-/// not a segment of this queue stays.
+/// The segment may be missing because a process removed it and died before it recorded the removal.
+/// A region that is not a segment of this queue is not removed.
 fn unlink_segment(name: &RegionName, identity: u64) -> Result<bool, RegionError> {
     let is_segment = |view: &RegionView| view.find::<Items<u8>>(&items_name(identity)).is_ok();
     let view = match RegionView::attach(name) {
@@ -386,7 +394,7 @@ fn unlink_segment(name: &RegionName, identity: u64) -> Result<bool, RegionError>
         .map_or_else(false_if_not_ours, |()| Ok(true))
 }
 
-/// Returns `false` if the region does not exist or belongs to another user.
+/// Returns `false` if the error says that the region does not exist or belongs to another user.
 fn false_if_not_ours(error: RegionError) -> Result<bool, RegionError> {
     match error {
         RegionError::NotFound(_) | RegionError::Denied(_) => Ok(false),
@@ -394,12 +402,13 @@ fn false_if_not_ours(error: RegionError) -> Result<bool, RegionError> {
     }
 }
 
-/// The storage of a queue's segments: one region for each.
+/// The storage of a queue's segments: one region for each segment.
 struct RegionSegments<'a, T: Pod>(&'a UnboundedBuffer<T>);
 
-// SAFETY: this is passed only to the list in the queue's first region. The segments belong to that
-// list alone, because no other queue has its random identity; a peer that shares the memory is
-// trusted not to claim it. A segment is one file, which all its users map.
+// SAFETY: this value is passed only to the segment list in the queue's first region. Only that list
+// uses these segments, because their items have a name that contains the queue's random identity. A
+// peer that can read the identity is trusted not to create another queue with it. A segment is one
+// file, and all users of the segment map that file.
 unsafe impl<T: Pod> Segments for RegionSegments<'_, T> {
     type Item = T;
     type Slots = [Slot<T>];
@@ -422,7 +431,8 @@ unsafe impl<T: Pod> Segments for RegionSegments<'_, T> {
                 self.0.insert_mapped(number, segment);
                 Ok(())
             }
-            // A process has died before it linked the segment. `with` checks that it is one.
+            // The region exists because a process died before it linked the segment. `with` checks
+            // that the region is a segment of this queue.
             Err(RegionError::RegionExists(_)) => Ok(()),
             Err(error) => Err(error),
         }
@@ -447,7 +457,7 @@ unsafe impl<T: Pod> Segments for RegionSegments<'_, T> {
 
     fn remove(&self, number: u64) {
         if let Ok(name) = self.0.segment_name(number) {
-            // A segment that cannot be removed now is removed with the queue.
+            // A segment that cannot be removed now is removed when the queue is removed.
             let _ = unlink_segment(&name, self.0.identity);
         }
     }

@@ -1,4 +1,4 @@
-//! Separation of words that different processes write.
+//! Padding that keeps words of different writers on separate cache lines.
 
 /// A zero-sized field that starts the next field on a new cache line.
 ///

@@ -4,13 +4,13 @@ use super::ConfigError;
 use core::alloc::Layout;
 use core::marker::PhantomData;
 
-/// The memory of an object that ends in a slice: a header of type `H`, and slots of type `S` behind
-/// it.
+/// The memory of an object that ends in a slice: a header of type `H`, followed by slots of type
+/// `S`.
 ///
 /// A [`ShmObject`](super::ShmObject) like `Buffer<T, [Slot<T>]>` is a `#[repr(C)]` struct whose
-/// last field has the type of its parameter. `H` is the same struct over no slots, `Buffer<T,
-/// [Slot<T>; 0]>`, so all fields before the slots have the same offsets. The three methods of
-/// `ShmObject` become:
+/// last field has the type of its parameter. `H` is the same struct with an empty array of slots,
+/// `Buffer<T, [Slot<T>; 0]>`, so all fields before the slots have the same offsets. The three
+/// methods of `ShmObject` become:
 ///
 /// ```ignore
 /// type Memory<T> = HeaderAndSlots<Buffer<T, [Slot<T>; 0]>, Slot<T>>;
@@ -35,7 +35,7 @@ impl<H, S> HeaderAndSlots<H, S> {
     /// Returns the size and alignment of a header with this number of slots.
     ///
     /// # Errors
-    /// The capacity is 0, or the size overflows.
+    /// Fails if the capacity is 0 or the size overflows.
     pub(crate) fn layout(capacity: usize) -> Result<Layout, ConfigError> {
         if capacity == 0 {
             return Err(ConfigError::ZeroCapacity);
@@ -47,20 +47,20 @@ impl<H, S> HeaderAndSlots<H, S> {
         Ok(both.pad_to_align())
     }
 
-    /// Writes the header. The slots keep the bytes of the memory.
+    /// Writes the header. The bytes of the slots stay unchanged.
     ///
     /// # Safety
-    /// `at` has the [`layout`](Self::layout) of a capacity and is valid for writes, and no other
-    /// access to these bytes happens during the call.
+    /// The memory at `at` has the [`layout`](Self::layout) of some capacity and is valid for
+    /// writes. No other access to these bytes happens during the call.
     pub(crate) unsafe fn write_header(at: *mut u8, header: H) {
         // SAFETY: the layout begins with an aligned header, and the caller excludes other accesses.
         unsafe { at.cast::<H>().write(header) }
     }
 
-    /// Returns a pointer to an object at `at`, in the form of a slice with the number of its slots.
+    /// Returns a slice pointer that holds the address of an object and the number of its slots.
     ///
-    /// A cast to a pointer to the object keeps the number: the metadata of an unsized struct is
-    /// that of its last field.
+    /// A cast of the result to a pointer to the object keeps the number, because the metadata of an
+    /// unsized struct is the metadata of its last field.
     pub(crate) fn slots(at: *mut u8, capacity: usize) -> *mut [S] {
         core::ptr::slice_from_raw_parts_mut(at.cast::<S>(), capacity)
     }

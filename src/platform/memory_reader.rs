@@ -4,10 +4,10 @@
 ///
 /// Each call copies one word; the caller validates the copy.
 pub trait MemoryReader {
-    /// Returns the 32-bit word at this offset, or `None` if the memory ends before it.
+    /// Returns the 32-bit word at this offset, or `None` if the memory is too short.
     fn read_u32(&self, offset: u64) -> Option<u32>;
 
-    /// Returns the 64-bit word at this offset, or `None` if the memory ends before it.
+    /// Returns the 64-bit word at this offset, or `None` if the memory is too short.
     fn read_u64(&self, offset: u64) -> Option<u64>;
 }
 

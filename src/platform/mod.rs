@@ -1,7 +1,7 @@
 //! The seam between the primitives and the machine.
 //!
-//! A primitive is written once, on the names that this module exports. Each name has two
-//! implementations: `linux` for programs, and `model` for the checker. `--cfg loom` selects the
+//! Each primitive is written once and uses only the names that this module exports. Each name has
+//! two implementations: `linux` for programs, and `model` for the checker. `--cfg loom` selects the
 //! model, in which loom explores every execution. Only this file chooses between them, and only
 //! this folder names loom, core's atomics or the futex.
 //!
@@ -10,14 +10,15 @@
 //! - Keep the state in [`AtomicU32`] or [`AtomicU64`] words, and the data that they protect in an
 //!   [`UnsafeCell`]. The type is `#[repr(C)]` and implements [`ShmSafe`].
 //! - If a process loads a word and later writes it, create the word with [`new_tracked`]. Use
-//!   [`load_hint`] for the first try of a compare-exchange.
+//!   [`load_hint`] to get the expected value for the first try of a compare-exchange.
 //! - Sleep with [`futex::wait`] and wake with [`futex::wake`]. A wait may return spuriously and
 //!   orders no memory, so read the word again after it. Spin before it with [`spin::Spin`].
 //! - If a lock must survive the death of its holder, keep its word in a [`robust::RobustWord`] and
 //!   follow the order of steps in [`robust`].
 //! - Do not use a lock of std, a thread-local or a static for shared state: the model does not see
-//!   it.
-//! - Mark functions that wrap a step with `#[track_caller]`, so that the record names the caller.
+//!   these.
+//! - Mark each function that wraps an operation on shared memory with `#[track_caller]`, so that
+//!   the record of an execution names the caller.
 //!
 //! Both implementations export the same names. CI builds both, so a missing name fails a build.
 //!
@@ -76,7 +77,7 @@ pub(crate) use model::{constructor, repeat};
 /// The reason why a call on a pipe transferred nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PipeStop {
-    /// The pipe is empty for a read, or has no room for a write.
+    /// The pipe has no bytes to read, or no free space to write.
     WouldBlock,
     /// Every reader is closed.
     Broken,
@@ -90,7 +91,7 @@ pub enum PipeStop {
 /// the word again in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// A `wake` of another process chose this waiter.
+    /// Another process called `wake`, which chose this waiter.
     Woken,
     /// The word did not hold the expected value, so the caller never slept.
     Changed,

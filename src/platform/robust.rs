@@ -3,7 +3,7 @@
 //! **Source.** The robust futex list, `Documentation/locking/robust-futex-ABI.rst` of Linux. Each
 //! thread has a list of the words that it holds, and a field for the word of its pending operation.
 //! When the thread ends for any reason, the kernel visits these words. If a word still holds the id
-//! of the dead thread, the kernel sets it to `OWNER_DIED` and wakes a waiter.
+//! of the dead thread, the kernel sets the word to `OWNER_DIED` and wakes a waiter.
 //!
 //! | bits | meaning |
 //! | --- | --- |
@@ -11,11 +11,11 @@
 //! | [`OWNER_DIED`] | the last owner died while it held the word |
 //! | [`WAITERS`] | a waiter may be asleep |
 //!
-//! The order of the steps is essential. To acquire: set the word pending, take it, link it. To
-//! release: set the word pending, unlink it, free it, wake a waiter, clear the pending operation.
-//! If a thread dies between any two of these steps, the kernel finds the word as the pending one or
-//! in the list. A held word may stay pending. A word that is not held must not, since its memory
-//! may get another use.
+//! The order of the steps is essential. To acquire a word, a thread sets the word pending, takes
+//! it, and links it. To release a word, the thread sets the word pending, unlinks it, frees it,
+//! wakes a waiter, and clears the pending operation. If a thread dies between any two of these
+//! steps, the kernel finds the word as the pending one or in the list. A held word may stay
+//! pending. A word that is not held must not stay pending, because its memory may be reused.
 
 use core::fmt;
 
@@ -25,17 +25,18 @@ pub const OWNER: u32 = (1 << 30) - 1;
 /// The bit that the kernel sets when the owner has died.
 pub const OWNER_DIED: u32 = 1 << 30;
 
-/// The bit for a possible sleeper: if it is set, the kernel wakes a waiter when the owner dies.
+/// The bit that is set while a waiter may be asleep. If the bit is set, the kernel wakes a waiter
+/// when the owner dies.
 pub const WAITERS: u32 = 1 << 31;
 
-/// Error of a thread that cannot hold one more robust lock.
+/// The error returned when a thread cannot hold one more robust lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RobustListError {
     /// The thread has no robust list with glibc's 64-bit layout, or the fork handler is not
     /// registered.
     NoList,
-    /// The thread already holds the maximum number of robust locks, which is the field.
+    /// The thread already holds the maximum number of robust locks, which the field contains.
     TooManyLocks(usize),
 }
 

@@ -11,8 +11,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A sized type that is safe to use in memory that other processes map and write.
 ///
-/// Every `ShmSafe` type is a [`ShmObject`] without a configuration. Derive it for a struct of such
-/// types, to give several objects one name in a region:
+/// Every `ShmSafe` type is a [`ShmObject`] without a configuration. Derive `ShmSafe` for a struct
+/// of such types to give several objects one name in a region:
 ///
 /// ```
 /// use interlatch::{Condvar, Region, RobustMutex, ShmSafe};
@@ -30,15 +30,16 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// # Ok::<(), interlatch::RegionError>(())
 /// ```
 ///
-/// The initial value consists of the initial values of the fields; `#[shm(initial = EXPRESSION)]`
-/// at a field replaces that of the field.
+/// By default, each field has the initial value of its type. The attribute `#[shm(initial =
+/// EXPRESSION)]` on a field sets another initial value for that field.
 ///
 /// # Safety
 /// The implementor promises that the type
 /// - is `#[repr(C)]`, or has another guaranteed layout, and holds no pointer, reference or
 ///   descriptor: each process maps the memory at a different address;
-/// - is valid, though not necessarily meaningful, for every bit pattern: a peer may write any;
-/// - changes through shared references only by atomic operations or under its own lock.
+/// - is valid, though not necessarily meaningful, for every bit pattern, because a peer may write
+///   any bit pattern;
+/// - is changed through shared references only by atomic operations or under its own lock.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot lie in shared memory by itself",
     note = "a struct of primitives of this crate can: add `#[repr(C)]` and `#[derive(interlatch::ShmSafe)]`",
@@ -53,8 +54,8 @@ pub unsafe trait ShmSafe: ShmType + Sized + Sync {
 /// A plain-data item that can be copied through shared memory.
 ///
 /// Such a type is valid for every bit pattern and has neither padding nor pointers; `zerocopy`'s
-/// derives check this. It has an identity, which [`ShmType`]'s derive gives it. The trait is
-/// implemented for every type that meets its bounds.
+/// derives check this. Its identity comes from the derive of [`ShmType`]. The trait is implemented
+/// for every type that meets its bounds.
 ///
 /// ```
 /// use interlatch::ShmType;
@@ -72,7 +73,7 @@ pub unsafe trait ShmSafe: ShmType + Sized + Sync {
 ///
 /// These types do not compile as items: references, owners of one process's heap memory (`String`,
 /// `Box`), types with invalid bit patterns (`bool`), and possibly uninitialized memory
-/// (`MaybeUninit`). `crates/derive/tests/compile_fail` has each case.
+/// (`MaybeUninit`). `crates/derive/tests/compile_fail` contains a test for each case.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not plain data that processes can share",
     note = "plain data are numbers, arrays of numbers, and `#[repr(C)]` structs of them without padding and with `#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]`, which are derives of zerocopy and interlatch",
@@ -83,7 +84,8 @@ pub trait Pod: FromBytes + IntoBytes + Immutable + ShmType + Copy + Send {}
 #[diagnostic::do_not_recommend]
 impl<T: FromBytes + IntoBytes + Immutable + ShmType + Copy + Send> Pod for T {}
 
-/// A possibly unsized object that a process can create in shared memory and others attach to.
+/// A possibly unsized object that one process creates in shared memory and other processes attach
+/// to.
 ///
 /// # Safety
 /// The implementor keeps the promises of [`ShmSafe`]. `init` and `from_raw` access only the bytes
@@ -103,7 +105,7 @@ pub unsafe trait ShmObject: ShmType + Sync {
     /// Returns the size and alignment of the object.
     ///
     /// # Errors
-    /// No memory can hold an object with this configuration.
+    /// Fails if no memory can hold an object with this configuration.
     fn layout(config: Self::Config) -> Result<Layout, ConfigError>;
 
     /// Writes the initial value.
@@ -123,10 +125,10 @@ pub unsafe trait ShmObject: ShmType + Sync {
 
 /// Parameters of a [`ShmObject`] that fit into a 64-bit word.
 pub trait Config: Copy {
-    /// Encodes the configuration, for the directory of a region.
+    /// Encodes the configuration as a word for the directory of a region.
     fn to_word(self) -> u64;
 
-    /// Decodes a word, or returns `None` if it encodes no configuration.
+    /// Decodes a word, or returns `None` if the word encodes no configuration.
     fn from_word(word: u64) -> Option<Self>;
 }
 
@@ -150,13 +152,13 @@ impl Config for usize {
     }
 }
 
-/// Error of a configuration that no memory can satisfy.
+/// The error returned when no memory can hold an object of the given configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The capacity is 0, so no item could ever pass.
+    /// The capacity is 0, so the object could never hold an item.
     ZeroCapacity,
-    /// The capacity exceeds what the type can count.
+    /// The capacity exceeds the largest number that the type can count.
     TooLarge {
         /// The requested capacity.
         found: usize,
@@ -189,8 +191,8 @@ impl fmt::Display for ConfigError {
 
 impl core::error::Error for ConfigError {}
 
-// SAFETY: an array has the layout of its elements in sequence, and each element keeps the
-// promises.
+// SAFETY: an array has the layout of its elements in sequence, and each element keeps the promises
+// of `ShmSafe`.
 unsafe impl<T: ShmSafe, const N: usize> ShmSafe for [T; N] {
     fn initial() -> Self {
         core::array::from_fn(|_| T::initial())

@@ -1,4 +1,4 @@
-//! Type identity: descriptions by which processes compare the declarations of a type.
+//! Type identity: descriptions that let processes compare their declarations of a type.
 
 use super::{AtomicU32, AtomicU64, AtomicUsize, ShmSafe};
 use core::alloc::Layout;
@@ -11,7 +11,7 @@ use core::marker::PhantomData;
 /// declaration of the object's type, so a region records the identity of the type when an object
 /// is created, and compares it when a process attaches.
 ///
-/// Derive it for items, which are [`Pod`](super::Pod):
+/// Derive `ShmType` for items, which are [`Pod`](super::Pod):
 ///
 /// ```
 /// use interlatch::ShmType;
@@ -27,17 +27,18 @@ use core::marker::PhantomData;
 /// ```
 ///
 /// Integers, floating-point numbers, arrays and the types of this crate have an identity.
-/// [`#[derive(ShmSafe)]`](derive@crate::ShmSafe) includes one. The name is that of the
-/// declaration, without its modules; `#[shm(name = "Measurement")]` replaces it.
+/// [`#[derive(ShmSafe)]`](derive@crate::ShmSafe) also derives an identity. The name in the identity
+/// is the name of the declaration, without its modules. The attribute `#[shm(name =
+/// "Measurement")]` sets another name.
 ///
 /// # How it works
 /// [`TYPE`](Self::TYPE) describes the name, size, alignment, generic parameters, and the name,
 /// offset and type of each field. Its [fingerprint](TypeInfo::fingerprint) covers all of them. Two
 /// structs that differ in the order of two fields, or in the type of one, have different
-/// fingerprints, also if name, size and alignment are equal.
+/// fingerprints, even if name, size and alignment are equal.
 ///
-/// The trait is safe to implement: no unsafe code relies on it. An object in shared memory is
-/// valid for every bit pattern, so a wrong identity leads to wrong values, but not to undefined
+/// The trait is safe to implement, because no unsafe code relies on it. An object in shared memory
+/// is valid for every bit pattern, so a wrong identity leads to wrong values, but not to undefined
 /// behavior.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no identity that other processes can compare",
@@ -52,7 +53,7 @@ pub trait ShmType: 'static {
 
 /// The description of a type.
 ///
-/// The derive macros write it; [`ShmType`] tells what it is for.
+/// The derive macros generate this description. See [`ShmType`] for its purpose.
 ///
 /// # Example
 /// ```
@@ -77,7 +78,8 @@ enum Origin {
     Language,
     /// In this crate, which the version of the region format identifies.
     Crate,
-    /// In any other crate. The identity does not name it: two programs may declare the same type.
+    /// In any other crate. The identity does not name that crate, because two programs may declare
+    /// the same type.
     Other,
 }
 
@@ -158,7 +160,7 @@ impl TypeInfo {
         self.name
     }
 
-    /// Size in bytes, unless it depends on the configuration of the object.
+    /// Returns the size in bytes, or `None` if it depends on the configuration of the object.
     pub const fn size(&self) -> Option<usize> {
         match self.layout {
             Some(layout) => Some(layout.size()),
@@ -166,7 +168,8 @@ impl TypeInfo {
         }
     }
 
-    /// Alignment in bytes, unless the size depends on the configuration of the object.
+    /// Returns the alignment in bytes, or `None` if the size depends on the configuration of the
+    /// object.
     pub const fn align(&self) -> Option<usize> {
         match self.layout {
             Some(layout) => Some(layout.align()),
@@ -179,12 +182,12 @@ impl TypeInfo {
         self.parameters
     }
 
-    /// The fields; empty for a type of this crate or of the language.
+    /// Returns the fields. The slice is empty for a type of this crate or of the language.
     pub const fn fields(&self) -> &'static [FieldInfo] {
         self.fields
     }
 
-    /// The value of the parameter with this name, if it is a number.
+    /// Returns the value of the parameter with this name, if the value is a number.
     pub fn number(&self, name: &str) -> Option<u64> {
         let mut parameters = self.parameters.iter();
         match parameters.find(|parameter| parameter.name == name)?.value {
@@ -193,8 +196,10 @@ impl TypeInfo {
         }
     }
 
-    /// A number for the declaration, whatever its parameters: equal for `RingBuffer<u32>` and
-    /// `RingBuffer<u64>`, and different for a `RingBuffer` of another crate.
+    /// Returns a number that identifies the declaration, regardless of its parameters.
+    ///
+    /// The number is equal for `RingBuffer<u32>` and `RingBuffer<u64>`, and different for a
+    /// `RingBuffer` of another crate.
     pub const fn declaration(&self) -> u64 {
         Fnv::new()
             .with_number(self.origin as u64)
@@ -202,7 +207,7 @@ impl TypeInfo {
             .0
     }
 
-    /// A number for everything that the description contains.
+    /// Returns a hash of everything that the description contains.
     pub const fn fingerprint(&self) -> u64 {
         let mut hash = Fnv::new().with_number(self.declaration());
         hash = match self.layout {
@@ -235,7 +240,7 @@ impl TypeInfo {
         hash.0
     }
 
-    /// The layout as text: the fields of a struct with their types and offsets.
+    /// Returns the layout as text: the fields of a struct with their types and offsets.
     pub fn layout_text(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
@@ -348,7 +353,7 @@ impl FieldInfo {
         self.name
     }
 
-    /// Bytes from the start of the struct.
+    /// Returns the offset in bytes from the start of the struct.
     pub const fn offset(&self) -> usize {
         self.offset
     }
@@ -382,7 +387,7 @@ impl Fnv {
         self
     }
 
-    /// The length separates the text from what follows.
+    /// Adds the text after its length, which separates the text from later input.
     const fn with_text(mut self, text: &str) -> Self {
         self = self.with_number(text.len() as u64);
         let mut index = 0;
@@ -394,7 +399,7 @@ impl Fnv {
     }
 }
 
-/// Numbers differ in the name only.
+/// Implements `ShmType` for the number types, which differ only in their names.
 macro_rules! numbers {
     ($($number:ident),*) => {
         $(impl ShmType for $number {
@@ -431,7 +436,7 @@ impl<T: ShmType + ?Sized> ShmType for PhantomData<T> {
         &TypeInfo::new::<Self>("PhantomData").with_parameters(&[Parameter::new_type::<T>("T")]);
 }
 
-/// The atomic words differ in the name and in the constructor only.
+/// Implements the traits for the atomic words, which differ only in their names and constructors.
 macro_rules! atomics {
     ($($word:ident),*) => {
         $(

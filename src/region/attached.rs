@@ -6,9 +6,9 @@ use core::fmt;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-/// An object and the region that contains it, which stays mapped while this exists.
+/// An object and its region. The region stays mapped while this value exists.
 pub(crate) struct Attached<T: ShmObject + ?Sized> {
-    /// Points into the mapping of the region.
+    /// Points to the object in the mapping of the region.
     object: NonNull<T>,
     region: Region,
 }
@@ -17,13 +17,13 @@ impl<T: ShmObject + ?Sized> Attached<T> {
     /// Attaches to the object with this name.
     ///
     /// # Errors
-    /// Those of [`Region::attach`].
+    /// Returns the same errors as [`Region::attach`].
     pub(crate) fn new(region: Region, name: &str) -> Result<Self, RegionError> {
         let object = NonNull::from_ref(region.attach::<T>(name)?);
         Ok(Self { object, region })
     }
 
-    /// The region.
+    /// Returns the region that contains the object.
     pub(crate) fn region(&self) -> &Region {
         &self.region
     }
@@ -33,8 +33,8 @@ impl<T: ShmObject + ?Sized> Deref for Attached<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the region returned the reference, which is valid while the region exists;
-        // `self` owns the region. Moving the region does not move the mapping.
+        // SAFETY: the region returned the reference, which is valid while the region exists. `self`
+        // owns the region, and moving the region does not move the mapping.
         unsafe { self.object.as_ref() }
     }
 }

@@ -4,7 +4,7 @@ use core::any::{TypeId, type_name};
 use core::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// The objects in use. No two of them overlap, whatever a peer writes into the directory.
+/// The objects in use. No two of these objects overlap, whatever a peer writes into the directory.
 #[derive(Debug, Default)]
 pub(super) struct Claims(Mutex<Vec<Claim>>);
 
@@ -17,7 +17,7 @@ pub(super) struct Claim {
     type_name: &'static str,
 }
 
-/// Error of a claim that conflicts with another one.
+/// The error returned when a claim conflicts with another claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClaimError {
     /// The same bytes are in use as the named type, or with another configuration.
@@ -38,13 +38,13 @@ impl Claim {
 }
 
 impl Claims {
-    /// Whether no object in use overlaps these bytes.
+    /// Returns whether no object in use overlaps these bytes.
     pub(super) fn is_free(&self, bytes: &Range<usize>) -> bool {
         let claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         !claims.iter().any(|claim| overlap(&claim.bytes, bytes))
     }
 
-    /// Records an object. Recording the same one again has no effect.
+    /// Records an object. Recording the same object again has no effect.
     pub(super) fn insert(&self, new: Claim) -> Result<(), ClaimError> {
         let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if claims.contains(&new) {

@@ -1,4 +1,4 @@
-//! The error of regions.
+//! The error type of region operations.
 
 use super::directory::{InvalidObjectName, MAX_OBJECTS, ObjectName, ObjectType};
 use super::header::{self, PidNamespace};
@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use std::error::Error;
 use std::fmt;
 
-/// Error of creating, finding, mapping or using a region.
+/// The error returned when a region cannot be created, found, mapped or used.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RegionError {
@@ -17,22 +17,22 @@ pub enum RegionError {
     Size(usize),
     /// The object does not fit behind the existing ones.
     TooSmall {
-        /// Bytes of the object.
+        /// The size of the object in bytes.
         needed: usize,
-        /// Offset at which it would start.
+        /// The offset at which the object would start.
         offset: usize,
-        /// Bytes of the region's memory.
+        /// The size of the region's memory in bytes.
         size: usize,
     },
-    /// The object needs a larger alignment than a page, which is that of a mapping.
+    /// The object needs a larger alignment than a page. A mapping is aligned to a page.
     Alignment(usize),
     /// No memory can hold an object with this configuration.
     Config(ConfigError),
-    /// The text is not the name of an object.
+    /// The text is not a valid object name.
     ObjectName(InvalidObjectName),
-    /// The text is not the name of a region.
+    /// The text is not a valid region name.
     RegionName(InvalidRegionName),
-    /// An object with this name exists.
+    /// An object with this name already exists.
     ObjectExists(ObjectName),
     /// No object with this name exists, or its creator has not finished building it.
     ObjectNotFound(ObjectName),
@@ -42,29 +42,29 @@ pub enum RegionError {
     UsedAs {
         /// The name of the object.
         name: ObjectName,
-        /// The type in use, with its modules.
+        /// The Rust type in use, with its module path.
         used_as: &'static str,
-        /// The requested type, with its modules.
+        /// The requested Rust type, with its module path.
         expected: &'static str,
     },
-    /// The entry of the object is impossible, or differs from what it was: a faulty peer wrote
-    /// into the header.
+    /// The directory entry of the object is invalid, or has changed since this process first used
+    /// the object. A faulty peer wrote into the header.
     Damaged {
         /// The name of the object.
         name: ObjectName,
-        /// The offset in the entry.
+        /// The offset of the object, according to its entry.
         offset: u64,
-        /// Bytes of the region's memory.
+        /// The size of the region's memory in bytes.
         size: usize,
     },
     /// The region holds the maximum number of objects.
     Full,
-    /// The lock of the directory is not available: its owner is stopped, or a faulty peer wrote
-    /// into it.
+    /// The lock of the directory is not available because its owner is stopped, or because a faulty
+    /// peer wrote into the lock.
     Busy,
     /// This thread cannot hold the lock of the directory.
     RobustList(RobustListError),
-    /// A region with this name exists.
+    /// A region with this name already exists.
     RegionExists(RegionName),
     /// No region with this name exists.
     NotFound(RegionName),
@@ -72,22 +72,22 @@ pub enum RegionError {
     NoDirectory(RegionName),
     /// This process lacks the permission to use the region.
     Denied(RegionName),
-    /// The path is not that of a regular file.
+    /// The path does not lead to a regular file.
     NotAFile(RegionName),
     /// The descriptor is not a memfd that is sealed against shrinking.
     NotSealed,
-    /// The memory is not a region, or one with another version of the format.
+    /// The memory is not a region, or is a region with another version of the format.
     NotARegion {
         /// The first word of a region with this version.
         expected: u64,
         /// The first word of the memory.
         found: u64,
     },
-    /// The memory has another size than the region when it was created.
+    /// The size of the memory differs from the size of the region at its creation.
     WrongSize {
-        /// Bytes at creation.
+        /// The size in bytes at creation.
         expected: u64,
-        /// Bytes now.
+        /// The current size in bytes.
         found: usize,
     },
     /// The region belongs to another pid namespace, where thread ids denote other threads.
@@ -100,22 +100,23 @@ pub enum RegionError {
     /// The region is a file from an earlier boot of the machine. The owners of its locks are gone,
     /// and the kernel did not mark the locks.
     EarlierBoot,
-    /// The machine has less memory available.
+    /// The machine has less memory available than the region needs.
     ///
-    /// Reserving the memory would not fail but invoke the kernel's out-of-memory killer.
+    /// Reserving this memory would not return an error. It would invoke the kernel's out-of-memory
+    /// killer.
     NotEnoughMemory {
-        /// Bytes of the region.
+        /// The size of the region in bytes.
         requested: usize,
-        /// Bytes available.
+        /// The available memory in bytes.
         available: usize,
     },
     /// The file system has no space for a region of this size.
     NoSpace(usize),
     /// A system call failed.
     System {
-        /// The system call.
+        /// The name of the system call.
         call: &'static str,
-        /// The error of the kernel.
+        /// The error that the kernel returned.
         error: std::io::Error,
     },
 }
@@ -174,7 +175,7 @@ impl fmt::Display for RegionError {
 }
 
 impl RegionError {
-    /// Errors of creating an object that does not fit.
+    /// Writes the errors that occur when a new object does not fit.
     fn fmt_no_room(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooSmall {
@@ -197,7 +198,7 @@ impl RegionError {
         }
     }
 
-    /// Errors that concern the name of a region.
+    /// Writes the errors that concern the name of a region.
     fn fmt_named(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RegionExists(name) => {
@@ -211,7 +212,7 @@ impl RegionError {
         }
     }
 
-    /// Errors that concern the memory of a region.
+    /// Writes the errors that concern the memory of a region.
     fn fmt_memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSealed => f.write_str(
@@ -251,12 +252,12 @@ impl RegionError {
         }
     }
 
-    /// Converts the error of a system call, for `map_err`.
+    /// Returns a function for `map_err` that converts the error of a system call.
     pub(super) fn system(call: &'static str) -> impl Fn(Errno) -> Self {
         move |errno| Self::io(call)(errno.into())
     }
 
-    /// Converts the error of a call of the standard library, for `map_err`.
+    /// Returns a function for `map_err` that converts an error of the standard library.
     pub(super) fn io(call: &'static str) -> impl Fn(std::io::Error) -> Self {
         move |error| Self::System { call, error }
     }
@@ -303,15 +304,15 @@ pub struct TypeMismatch {
     pub region: Option<RegionName>,
     /// The name of the object.
     pub object: ObjectName,
-    /// The type as which the object was created.
+    /// The type with which the object was created.
     pub found: ObjectType,
-    /// The layout of that type. A region keeps its first 168 bytes.
+    /// The layout of the type above. A region keeps the first 168 bytes of a layout.
     pub found_layout: String,
     /// The configuration with which the object was created.
     pub config: u64,
-    /// The type as which this process attaches.
+    /// The type with which this process attaches to the object.
     pub expected: ObjectType,
-    /// The layout of that type.
+    /// The layout of the type above.
     pub expected_layout: String,
 }
 
@@ -338,7 +339,8 @@ impl TypeMismatch {
     }
 }
 
-/// Names both types. If the names are equal, the text adds both layouts, or what else differs.
+/// Writes the names of both types. If the names are equal, the text also contains both layouts, or
+/// another difference.
 impl fmt::Display for TypeMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -374,7 +376,7 @@ impl fmt::Display for TypeMismatch {
 }
 
 impl RegionName {
-    /// Converts the error of a system call on this name, for `map_err`.
+    /// Returns a function for `map_err` that converts the error of a system call on this name.
     pub(super) fn error_of(&self, call: &'static str) -> impl Fn(Errno) -> RegionError {
         let name = self.clone();
         move |errno| match errno {
@@ -384,7 +386,8 @@ impl RegionName {
                 RegionError::NotFound(name.clone())
             }
             Errno::EACCES | Errno::EPERM => RegionError::Denied(name.clone()),
-            // A symbolic link; a directory; a socket, or a FIFO without a reader.
+            // The errors mean, in this order: a symbolic link, a directory, and a socket or a FIFO
+            // without a reader.
             Errno::ELOOP | Errno::EISDIR | Errno::ENXIO => RegionError::NotAFile(name.clone()),
             errno => RegionError::system(call)(errno),
         }

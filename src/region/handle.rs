@@ -19,8 +19,8 @@ use std::time::SystemTime;
 
 /// Memory that processes share, with named objects.
 ///
-/// A process creates an object under a name; other processes attach to it by this name, and get a
-/// reference to the same memory.
+/// A process creates an object with a name. Other processes attach to the object by this name, and
+/// get a reference to the same memory.
 ///
 /// | kind | processes that can use it |
 /// | --- | --- |
@@ -44,7 +44,7 @@ use std::time::SystemTime;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// The other one attaches to both. The order in which they start does not matter, because both use
+/// The other program attaches to both. The programs may start in either order, because both use
 /// `create_or_attach`:
 ///
 /// ```no_run
@@ -59,8 +59,8 @@ use std::time::SystemTime;
 /// # Types
 /// An object is a primitive of this crate, an array of them, or a struct with
 /// [`#[derive(ShmSafe)]`](derive@crate::ShmSafe). A region records the type of each object by its
-/// [identity](crate::ShmType), which covers the name, the size and the fields. Attaching as
-/// another type fails, and the error names both:
+/// [identity](crate::ShmType), which covers the name, the size and the fields. Attaching with
+/// another type fails, and the error names both types:
 ///
 /// ```
 /// use interlatch::{Region, RobustMutex, Semaphore};
@@ -75,7 +75,7 @@ use std::time::SystemTime;
 ///
 /// # Threads
 /// A `Region` is not `Send`: the thread that drops it may hold robust locks in it. Other threads
-/// use a reference.
+/// use a reference to the `Region`.
 ///
 /// ```compile_fail,E0277
 /// let region = interlatch::Region::memfd("example", 4096).unwrap();
@@ -88,48 +88,48 @@ use std::time::SystemTime;
 ///
 /// # How it works
 /// The first two pages are the header. Its first word identifies the format and is written last.
-/// The header names the size, the pid namespace, the boot and the creator, and contains the
+/// The header records the size, the pid namespace, the boot and the creator, and contains the
 /// [directory](crate::region::directory::Directory) of at most 24 objects. Objects follow each
-/// other, aligned as their types need; an object is never removed.
+/// other, aligned as their types require. An object is never removed.
 ///
-/// - *Creation.* A memfd or file gets its header before another process can find it: a file is
-///   created without a name and linked to the name in one step, which fails if the name exists.
-///   System V memory is visible at once; its header is built under a robust lock, for which zeroed
-///   memory is free.
-/// - *Attaching* reads each word of the header once and checks the copy: format, size, namespace,
-///   boot, and for an object its bounds, alignment and type.
+/// - *Creation.* A memfd or file gets its header before another process can find it. A file is
+///   created without a name and then linked to its name in one step, which fails if the name
+///   exists. System V memory is visible as soon as it is created, so its header is built under a
+///   robust lock. Zeroed memory is such a lock in the free state.
+/// - *Attaching* reads each word of the header once and checks the copy: the format, size, pid
+///   namespace and boot of the region, and the bounds, alignment and type of an object.
 /// - *Claims.* Each `Region` records the objects that it has handed out. It hands out no memory
 ///   that overlaps another object, or is in use as another type, whatever a peer writes into the
 ///   directory.
 ///
 /// # Hostile peers
-/// A peer may write any bytes. Attaching then fails, or returns an object that works without
-/// memory errors: indices and lengths in shared memory are checked before use. But a peer must be
-/// trusted to respect the locks:
+/// A peer may write any bytes. Attaching then fails, or returns an object that works without memory
+/// errors: indices and lengths in shared memory are checked before use. But peers must be trusted
+/// to respect the locks:
 ///
 /// - A peer that writes into data that this process has locked, or releases a lock that this
-///   process holds, creates two owners of one value.
+///   process holds, gives one value two owners.
 /// - A peer that writes into the list of robust locks of a thread of this process can make the
 ///   kernel change another word of this process when the thread ends.
 ///
-/// So give the write permission only to trusted users, as the default mode 0600 does. To read a
-/// region without trust, use [`RegionView`](crate::inspect::RegionView).
+/// So give write permission only to trusted users, as the default mode 0600 does. To read a region
+/// that is not trusted, use [`RegionView`](crate::inspect::RegionView).
 ///
 /// # Truncation
-/// A memfd is sealed, so no process can truncate it. A named region is a file, which a process
-/// with write permission can truncate; another process that touches the removed part gets
-/// `SIGBUS`, which ends it. Only the permissions prevent this.
+/// A memfd is sealed, so no process can truncate it. A named region is a file, which a process with
+/// write permission can truncate. Another process that accesses the removed part gets `SIGBUS`,
+/// which ends that process. Only the permissions prevent this.
 ///
 /// # Process death
 /// The memory exists while a process maps it or has its descriptor, or while it has a name. A
-/// process that dies while it creates a region or an object has either created it or not; in the
-/// latter case another process can create it.
+/// process that dies while it creates a region or an object has either created it completely or not
+/// at all. If it was not created, another process can create it.
 ///
-/// System V memory exists before it is a region. If its creator dies in between, `create` reports
-/// that it exists and `attach` that it is not a region, until
-/// [`create_or_attach`](RegionOptions::create_or_attach) builds it or
-/// [`remove`](RegionName::remove) removes it. `remove` needs a header that was begun, because
-/// memory that is all zero may belong to another program.
+/// System V memory exists before it is a region. If its creator dies before it is a region,
+/// `create` reports that the region exists and `attach` reports that the memory is not a region,
+/// until [`create_or_attach`](RegionOptions::create_or_attach) builds the region or
+/// [`remove`](RegionName::remove) removes the memory. `remove` needs a header that was begun,
+/// because memory that is all zero may belong to another program.
 ///
 /// [`remove_on_drop`](RegionOptions::remove_on_drop) has no effect if the creator is killed: the
 /// name stays. The command `interlatch gc` removes such regions.
@@ -155,36 +155,37 @@ use std::time::SystemTime;
 pub struct Region {
     memory: Memory,
     name: Option<RegionName>,
-    /// The process that removes the name when it drops this.
+    /// The id of the process that removes the name when it drops this value.
     remover: Option<u32>,
     claims: Claims,
     is_not_send: PhantomData<*const ()>,
 }
 
-// SAFETY: the mapping does not move, its header consists of atomic words, and the list of claims
-// is under a lock. The memory of the objects is reached through types that are `Sync`.
+// SAFETY: the mapping does not move, its header consists of atomic words, and a lock protects the
+// list of claims. The objects are accessed only through types that are `Sync`.
 unsafe impl Sync for Region {}
 
 impl Region {
     /// Creates a region for this process and its forked children.
     ///
     /// # Errors
-    /// The size is 0 or too large, or the kernel has no memory for it.
+    /// Fails if the size is 0 or too large, or if the kernel has not enough memory.
     pub fn anonymous(size: usize) -> Result<Self, RegionError> {
-        // memmap2's anonymous maps are private. The kernel implements shared ones like a memfd.
+        // memmap2's anonymous mappings are private. The kernel implements shared anonymous mappings
+        // like a memfd, so this function uses a memfd.
         Self::memfd("interlatch-anonymous", size)
     }
 
     /// Creates a region behind a descriptor, which the caller passes to other processes.
     ///
-    /// The name appears in `/proc` only. The pages are reserved at once, so that a lack of memory
-    /// is an error here and not a signal later. The memfd is sealed, so that no peer can truncate
-    /// it.
+    /// The name appears only in `/proc`. All pages are reserved at creation, so that a lack of
+    /// memory is an error here and not a signal later. The memfd is sealed, so that no peer can
+    /// truncate it.
     ///
     /// # Errors
-    /// The size is 0 or too large; the name contains a zero byte or has more than 249 bytes; the
-    /// machine has less memory, or the process no free descriptor; or `/proc`, which identifies
-    /// the pid namespace, is not mounted.
+    /// Fails if the size is 0 or too large, if the name contains a zero byte or has more than 249
+    /// bytes, if the machine has not enough memory, if the process has no free descriptor, or if
+    /// `/proc`, which identifies the pid namespace, is not mounted.
     pub fn memfd(name: &str, size: usize) -> Result<Self, RegionError> {
         RegionOptions::new(size).memfd(name)
     }
@@ -193,8 +194,8 @@ impl Region {
     /// [`memfd`](Region::memfd).
     ///
     /// # Errors
-    /// The descriptor is not a sealed memfd, the memory is not a region of this version or belongs
-    /// to another pid namespace, or it cannot be mapped.
+    /// Fails if the descriptor is not a sealed memfd, if the memory is not a region of this version
+    /// or belongs to another pid namespace, or if the memory cannot be mapped.
     pub fn from_descriptor(descriptor: OwnedFd) -> Result<Self, RegionError> {
         let memory = Memory::from_memfd(descriptor)?;
         memory.header().check(memory.size())?;
@@ -222,23 +223,24 @@ impl Region {
         self.memory.link(name)
     }
 
-    /// Bytes for objects. The header takes two more pages.
+    /// Returns the number of bytes for objects. The header takes two more pages.
     pub fn size(&self) -> usize {
         self.memory.size() - header::SIZE
     }
 
-    /// Bytes that this process has mapped in huge pages. The kernel maps a page at its first use.
+    /// Returns the number of bytes that this process has mapped in huge pages. The kernel maps a
+    /// page when it is first used.
     ///
     /// # Errors
-    /// `/proc` is not mounted.
+    /// Fails if `/proc` is not mounted.
     pub fn huge_page_bytes(&self) -> Result<usize, RegionError> {
         let start = self.memory.start().addr();
         mapping::huge_bytes(start..start + self.memory.size())
     }
 
-    /// The descriptor to pass to another process. System V memory has none.
+    /// Returns the descriptor to pass to another process, or `None` for System V memory.
     ///
-    /// `exec` closes it unless the caller changes the flag `FD_CLOEXEC`.
+    /// `exec` closes the descriptor unless the caller clears the flag `FD_CLOEXEC`.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.memory {
             Memory::Mapped(_, descriptor) => Some(descriptor.as_fd()),
@@ -246,7 +248,7 @@ impl Region {
         }
     }
 
-    /// The process that created the region, and the time, according to the header.
+    /// Returns the process that created the region and the creation time, according to the header.
     pub fn creator(&self) -> (u32, SystemTime) {
         self.memory.header().creator()
     }
@@ -258,12 +260,13 @@ impl Region {
 
     /// Creates an object.
     ///
-    /// `config` is `()` for most types, and the capacity for a buffer with slots behind it.
+    /// `config` is the capacity for a buffer whose type does not state it, and `()` for most other
+    /// types.
     ///
     /// # Errors
-    /// An object with this name exists ([`ObjectExists`](RegionError::ObjectExists)), the region
-    /// has no space for it ([`TooSmall`](RegionError::TooSmall)), the name or the configuration is
-    /// not valid, or the directory is not available.
+    /// Fails if an object with this name exists ([`ObjectExists`](RegionError::ObjectExists)), if
+    /// the region has no space for the object ([`TooSmall`](RegionError::TooSmall)), if the name or
+    /// the configuration is not valid, or if the directory is not available.
     pub fn create<T: ShmObject + ?Sized>(
         &self,
         name: &str,
@@ -287,8 +290,9 @@ impl Region {
             let bytes = bytes.ok_or(DirectoryError::Occupied { offset })?;
             header.write_layout(object.index, &T::TYPE.layout_text());
             // SAFETY: `bytes_of` has checked bounds and alignment. No other process accesses the
-            // memory: this one holds the lock of the directory, whose count does not include the
-            // object yet. No object that this process uses overlaps it.
+            // memory, because this process holds the lock of the directory and the directory's
+            // count does not include the object yet. No object that this process uses overlaps the
+            // memory.
             unsafe { T::init(self.address(&bytes), config) };
             Ok(())
         };
@@ -305,9 +309,9 @@ impl Region {
     /// Attaches to the object with this name.
     ///
     /// # Errors
-    /// No object with this name exists ([`ObjectNotFound`](RegionError::ObjectNotFound)), or it
-    /// has another type ([`OtherType`](RegionError::OtherType)): another name, size, alignment,
-    /// parameter or field.
+    /// Fails if no object with this name exists ([`ObjectNotFound`](RegionError::ObjectNotFound)),
+    /// or if the object has another type ([`OtherType`](RegionError::OtherType)). Types differ if
+    /// their names, sizes, alignments, parameters or fields differ.
     pub fn attach<T: ShmObject + ?Sized>(&self, name: &str) -> Result<&T, RegionError> {
         let name = ObjectName::new(name)?;
         let object = self.memory.header().directory.find(&name);
@@ -322,12 +326,13 @@ impl Region {
         }
     }
 
-    /// Attaches to the object with this name, or creates it.
+    /// Attaches to the object with this name, or creates the object.
     ///
-    /// Of several processes that call this, one creates the object. If it dies, another one does.
+    /// Of several processes that call this function, exactly one creates the object. If that
+    /// process dies, another process creates the object.
     ///
     /// # Errors
-    /// Those of [`create`](Self::create) and [`attach`](Self::attach).
+    /// Returns the same errors as [`create`](Self::create) and [`attach`](Self::attach).
     pub fn create_or_attach<T: ShmObject + ?Sized>(
         &self,
         name: &str,
@@ -335,7 +340,7 @@ impl Region {
     ) -> Result<&T, RegionError> {
         match self.attach(name) {
             Err(RegionError::ObjectNotFound(_)) => {}
-            // This needs no lock of the directory, whose owner may be stopped.
+            // Attaching first avoids the lock of the directory, whose owner may be stopped.
             found => return found,
         }
         match self.create(name, config) {
@@ -364,13 +369,14 @@ impl Region {
             ClaimError::Overlap => self.damaged(object.name, object.offset),
         })?;
         // SAFETY: `bytes_of` has checked bounds and alignment. Every bit pattern is a `T`. The
-        // claim excludes every other type in this process. The reference cannot outlive the
-        // mapping, which `self` owns.
+        // claim prevents this process from using the memory as any other type. The reference cannot
+        // outlive the mapping, which `self` owns.
         Ok(unsafe { T::from_raw(address, config) })
     }
 
-    /// The bytes of an object in the mapping, if they are behind the header, inside and aligned.
-    /// The offset comes from the directory, where a peer may have written it.
+    /// Returns the range of an object's bytes in the mapping, if it is behind the header, inside
+    /// the mapping, and aligned. The offset comes from the directory, where a peer may have written
+    /// any value.
     fn bytes_of(&self, offset: u64, layout: Layout) -> Option<Range<usize>> {
         let start = usize::try_from(offset).ok()?;
         let end = start.checked_add(layout.size())?;
@@ -379,7 +385,7 @@ impl Region {
         (is_inside && is_aligned).then_some(start..end)
     }
 
-    /// The address of bytes that `bytes_of` returned.
+    /// Returns the address of a range that `bytes_of` returned.
     fn address(&self, bytes: &Range<usize>) -> *mut u8 {
         self.memory.start().wrapping_add(bytes.start)
     }
@@ -414,15 +420,15 @@ impl Region {
     }
 }
 
-/// Removes locks in this memory from the robust list of this thread: if the thread leaked a guard,
-/// the kernel must not follow the list into memory that is unmapped.
+/// Removes locks in this memory from the robust list of this thread. If the thread leaked a guard,
+/// the kernel would otherwise follow the list into unmapped memory.
 impl Drop for Region {
     fn drop(&mut self) {
         let start = self.memory.start().addr();
         as_owner(|owner| owner.forget_range(&(start..start + self.memory.size())));
-        // A forked child has a copy of this, and does not remove the name.
+        // A forked child has a copy of this value, and must not remove the name.
         if let (Some(name), true) = (&self.name, self.remover == Some(std::process::id())) {
-            // Another process may have removed it.
+            // Another process may already have removed the name.
             let _ = self.memory.remove(name);
         }
     }

@@ -9,38 +9,39 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
-/// Bytes before the objects: two pages, so that objects can be aligned to a page.
+/// The number of bytes before the objects: two pages, so that objects can be aligned to a page.
 pub(crate) const SIZE: usize = 8192;
 
-/// `interla` and the version of the format.
+/// The letters `interla` and the version of the format.
 ///
-/// A new version is due when the header, the directory, or the layout of a type of this crate
-/// changes: identities describe these types by name and parameters only.
+/// The version must change when the header, the directory, or the layout of a type of this crate
+/// changes. The identity of such a type contains only its name and parameters, not its layout.
 const MAGIC: u64 = u64::from_be_bytes(*b"interla\x03");
 
-/// The header. It consists of atomic words, so every bit pattern is valid, and a peer that writes
-/// arbitrary bytes causes no data race.
+/// The header of a region. It consists of atomic words, so every bit pattern is valid, and a peer
+/// that writes arbitrary bytes causes no data race.
 ///
-/// Zeroed memory is a header that is not built.
+/// Zeroed memory is a header that is not built yet.
 #[repr(C)]
 pub(crate) struct Header {
     magic: Mark,
-    /// Bytes of the region, header included.
+    /// The size of the region in bytes, including the header.
     size: AtomicU64,
     namespace: [AtomicU64; 2],
-    /// The boot of the machine. The owners of locks from an earlier boot do not exist.
+    /// The boot of the machine. The owners of locks from an earlier boot no longer exist.
     boot: [AtomicU64; 2],
-    /// The creator's process id and the time in seconds since 1970, for users.
+    /// The creator's process id and the creation time in seconds since 1970. Only people use them.
     creator: AtomicU64,
     created: AtomicU64,
     pub(crate) directory: Directory,
-    /// The layouts of the objects, for error messages. The directory's count publishes them.
+    /// The layouts of the objects, for error messages. The Release store of the directory's count
+    /// publishes the layouts.
     layouts: [LayoutText; MAX_OBJECTS],
 }
 
 const _: () = assert!(size_of::<Header>() <= SIZE);
 
-/// Bytes of a layout's text. Longer texts are cut.
+/// The maximum length of a layout's text in bytes. Longer texts are cut.
 const LAYOUT: usize = 168;
 
 /// The layout of an object's type as text.
@@ -58,7 +59,7 @@ impl PidNamespace {
     /// Returns the namespace of this process.
     ///
     /// # Errors
-    /// `/proc` is not mounted.
+    /// Fails if `/proc` is not mounted.
     pub fn current() -> Result<Self, RegionError> {
         let metadata = std::fs::metadata("/proc/self/ns/pid");
         let metadata = metadata.map_err(RegionError::io("stat(/proc/self/ns/pid)"))?;
@@ -69,7 +70,7 @@ impl PidNamespace {
     }
 }
 
-/// The id of this boot of the machine, in two words.
+/// Returns the id of this boot of the machine as two words.
 fn boot() -> Result<[u64; 2], RegionError> {
     const FILE: &str = "/proc/sys/kernel/random/boot_id";
     let text = std::fs::read_to_string(FILE).map_err(RegionError::io("read(boot_id)"))?;
@@ -78,7 +79,7 @@ fn boot() -> Result<[u64; 2], RegionError> {
     Ok([number as u64, (number >> 64) as u64])
 }
 
-/// Fails if this process cannot build a header, because `/proc` is not mounted.
+/// Fails if this process cannot build a header, because Fails if `/proc` is not mounted.
 pub(crate) fn can_be_built() -> Result<(), RegionError> {
     PidNamespace::current()?;
     boot().map(drop)
@@ -90,8 +91,8 @@ impl fmt::Display for PidNamespace {
     }
 }
 
-/// The timeout for the lock of a directory. Building an object takes less time, so an owner that
-/// holds the lock longer is stopped, or a faulty peer wrote into the lock.
+/// The timeout for the lock of a directory. Building an object takes less time than this. If the
+/// lock is held longer, its owner is stopped or a faulty peer wrote into the lock.
 pub(crate) fn timeout() -> Timeout {
     Timeout::after(Duration::from_secs(5))
 }
@@ -106,8 +107,9 @@ impl HeaderCopy {
     }
 
     pub(crate) fn header(&self) -> &Header {
-        // SAFETY: the box has `SIZE` bytes, which are aligned for `u64`, as the header is. `self`
-        // owns them during the borrow. The header consists of atomic words and is not dropped.
+        // SAFETY: the box has `SIZE` bytes, and its alignment is that of `u64`, like the header's.
+        // `self` owns the box during the borrow. The header consists of atomic words and is not
+        // dropped.
         unsafe { Header::at(self.0.as_ptr().cast_mut().cast()) }
     }
 }
@@ -119,9 +121,10 @@ impl Header {
     ///
     /// # Safety
     /// `start` is aligned for `u64` and valid for reads and writes of [`SIZE`] bytes during `'a`.
-    /// Every access to them is atomic.
+    /// Every access to these bytes is atomic.
     pub(crate) unsafe fn at<'a>(start: *mut u8) -> &'a Self {
-        // SAFETY: the caller vouches for the memory; every bit pattern is a header.
+        // SAFETY: the caller guarantees that the memory is valid, and every bit pattern is a valid
+        // header.
         unsafe { &*start.cast() }
     }
 
@@ -132,7 +135,8 @@ impl Header {
         Ok(())
     }
 
-    /// Writes all words but the mark. Relaxed: the mark publishes them.
+    /// Writes all words except the mark. The stores are Relaxed because the Release store of the
+    /// mark publishes them.
     fn write(&self, size: usize) -> Result<(), RegionError> {
         let PidNamespace { device, inode } = PidNamespace::current()?;
         let boot = boot()?;
@@ -148,8 +152,9 @@ impl Header {
         Ok(())
     }
 
-    /// Builds the header in memory that other processes can see, unless it is built. Of several
-    /// processes that call this, one builds. If it dies, another one builds.
+    /// Builds the header in memory that other processes can see, unless the header is already
+    /// built. Of several processes that call this function, exactly one builds the header. If that
+    /// process dies, another process builds it.
     pub(crate) fn build_once(&self, size: usize) -> Result<(), RegionError> {
         if !self.is_unbuilt(size)? {
             return Ok(());
@@ -162,8 +167,8 @@ impl Header {
             })?
     }
 
-    /// Whether these pages are zero, or a header that a process began to build. Other memory is
-    /// not touched.
+    /// Returns whether these pages are zero, or contain a header that a process began to build. If
+    /// they contain anything else, the memory must not be changed.
     pub(crate) fn is_unbuilt(&self, size: usize) -> Result<bool, RegionError> {
         let PidNamespace { device, inode } = PidNamespace::current()?;
         let is_or_zero =
@@ -206,19 +211,18 @@ impl Header {
         Ok(())
     }
 
-    /// Whether a process began to build this header, which is not built. Otherwise the memory is
-    /// zero.
+    /// Returns whether a process began to build this unbuilt header. Otherwise the memory is zero.
     pub(crate) fn is_begun(&self, size: usize) -> bool {
         self.size.load(Relaxed) == size as u64
     }
 
-    /// The pid namespace of the thread ids in this region.
+    /// Returns the pid namespace of the thread ids in this region.
     pub(crate) fn namespace(&self) -> PidNamespace {
         let [device, inode] = [0, 1].map(|word: usize| self.namespace[word].load(Relaxed));
         PidNamespace { device, inode }
     }
 
-    /// The process that created the region, and the time.
+    /// Returns the process that created the region, and the creation time.
     pub(crate) fn creator(&self) -> (u32, SystemTime) {
         let created = Duration::from_secs(self.created.load(Relaxed));
         let created = SystemTime::UNIX_EPOCH.checked_add(created);
@@ -234,8 +238,8 @@ impl Header {
         }
     }
 
-    /// The layout of the object with this index, as its creator recorded it. A peer may have
-    /// written any text.
+    /// Returns the layout of the object with this index, as its creator recorded it. A peer may
+    /// have written any text there.
     pub(crate) fn read_layout(&self, index: usize) -> String {
         let layout = self.layouts.get(index);
         layout.map_or_else(String::new, |text| {
@@ -250,7 +254,7 @@ impl LayoutText {
     }
 }
 
-/// The layout as a region records it: cut at the same length.
+/// Returns the layout text as a region records it, cut at the maximum length.
 pub(crate) fn recorded_layout(layout: &str) -> String {
     text::decode(&text::encode::<LAYOUT>(layout)).into_owned()
 }

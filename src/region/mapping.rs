@@ -1,11 +1,11 @@
 //! Mapped files, in huge pages on request.
 //!
-//! A huge page needs one entry of the page tables for 2 MiB, if memory and address are aligned to
-//! 2 MiB. The kernel aligns shared memory to small pages only, so this module reserves a range of
-//! addresses and maps the memory over its aligned part. `MADV_COLLAPSE` (Linux 6.1) then replaces
-//! small pages with huge ones. It does not depend on the setting `shmem_enabled` of transparent
-//! huge pages, which governs pages that the kernel creates by itself. Other processes map the same
-//! huge pages.
+//! A huge page needs only one page table entry for 2 MiB. Its memory and its address must be
+//! aligned to 2 MiB. The kernel aligns shared memory to small pages only, so this module reserves a
+//! range of addresses and maps the memory over its aligned part. `MADV_COLLAPSE` (Linux 6.1) then
+//! replaces small pages with huge ones. This call does not depend on the setting `shmem_enabled` of
+//! transparent huge pages, which applies only to huge pages that the kernel creates by itself.
+//! Other processes map the same huge pages.
 
 use super::RegionError;
 use memmap2::{MmapOptions, MmapRaw};
@@ -15,13 +15,13 @@ use std::fs::File;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
-/// Bytes of a huge page on x86-64, and on AArch64 with small pages of 4 KiB.
+/// The size of a huge page in bytes on x86-64, and on AArch64 with small pages of 4 KiB.
 const HUGE_PAGE: usize = 2 << 20;
 
 /// A mapped file.
 #[derive(Debug)]
 pub(crate) enum Mapping {
-    /// Smaller than a huge page.
+    /// A mapping that is smaller than a huge page.
     Small(MmapRaw),
     Aligned(Aligned),
 }
@@ -50,8 +50,8 @@ impl Mapping {
         }
     }
 
-    /// Replaces small pages with huge ones where the kernel can. Failing to do so is not an error;
-    /// [`huge_bytes`] returns the result.
+    /// Replaces small pages with huge ones where the kernel can. It is not an error if the kernel
+    /// replaces none. [`huge_bytes`] returns how many bytes are in huge pages.
     pub(crate) fn collapse(&self) {
         let length = self.size() / HUGE_PAGE * HUGE_PAGE;
         // SAFETY: the range is inside the mapping, and its contents do not change.
@@ -59,8 +59,8 @@ impl Mapping {
     }
 }
 
-/// A range of addresses, with memory mapped over the part that starts at a multiple of a huge
-/// page.
+/// A range of addresses. Memory is mapped over the part of the range that starts at a multiple of
+/// the huge page size.
 #[derive(Debug)]
 pub(crate) struct Aligned {
     range: NonNull<c_void>,
@@ -82,7 +82,8 @@ impl Aligned {
         Ok(Self {
             range,
             range_size: range_size.get(),
-            // SAFETY: `skip` is less than a huge page, by which the range exceeds the memory.
+            // SAFETY: `skip` is less than the size of a huge page, and the range is larger than the
+            // memory by a whole huge page.
             start: unsafe { range.byte_add(skip) },
             size,
         })
@@ -93,8 +94,8 @@ impl Aligned {
         let length = NonZeroUsize::new(size).ok_or(RegionError::Size(size))?;
         let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
-        // SAFETY: the addresses are part of the range that `reserve` returned, which no other code
-        // uses.
+        // SAFETY: the addresses are part of the range that `reserve` returned, and no other code
+        // uses that range.
         unsafe { mmap(Some(aligned.start.addr()), length, rights, flags, file, 0) }
             .map_err(RegionError::system("mmap"))?;
         Ok(aligned)
@@ -103,14 +104,14 @@ impl Aligned {
 
 impl Drop for Aligned {
     fn drop(&mut self) {
-        // SAFETY: `self` owns the range and the memory mapped over it. The owner of `self` does
-        // not use them any more.
+        // SAFETY: `self` owns the range and the memory mapped over it. The owner of `self` no
+        // longer uses them.
         let unmapped = unsafe { munmap(self.range, self.range_size) };
         debug_assert_eq!(unmapped, Ok(()));
     }
 }
 
-/// Bytes of a range of addresses that are in huge pages, according to `/proc/self/smaps`.
+/// Returns how many bytes of an address range are in huge pages, according to `/proc/self/smaps`.
 pub(crate) fn huge_bytes(range: core::ops::Range<usize>) -> Result<usize, RegionError> {
     let text = std::fs::read_to_string("/proc/self/smaps");
     let text = text.map_err(RegionError::io("read(smaps)"))?;
@@ -130,7 +131,7 @@ pub(crate) fn huge_bytes(range: core::ops::Range<usize>) -> Result<usize, Region
     Ok(kibibytes << 10)
 }
 
-/// Whether a mapping, `begin-end` in hexadecimal digits, starts in the range.
+/// Returns whether a mapping, `begin-end` in hexadecimal digits, starts in the range.
 fn begins_in(mapping: &str, range: &core::ops::Range<usize>) -> bool {
     let begin = mapping.split('-').next().unwrap_or_default();
     usize::from_str_radix(begin, 16).is_ok_and(|begin| range.contains(&begin))

@@ -23,27 +23,28 @@ pub struct RegionName(pub(crate) Location);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Location {
-    /// A file in `/dev/shm`, where `shm_open(3)` creates it.
+    /// The path of a file in `/dev/shm`, where `shm_open(3)` creates POSIX shared memory.
     Posix(PathBuf),
-    /// A file.
+    /// The path of a file.
     File(PathBuf),
-    /// A key of `shmget(2)`.
+    /// A System V key, for `shmget(2)`.
     SysV(i32),
 }
 
-/// Error of a text that is not the name of a region.
+/// The error returned when a text is not a valid region name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidRegionName {
     /// The name is empty.
     Empty,
-    /// The name exceeds 255 bytes, the maximum of a file name. The field is its length.
+    /// The name has more than 255 bytes, the maximum length of a file name. The field is the length
+    /// of the name.
     TooLong(usize),
     /// The name contains a slash or a zero byte, or is `.` or `..`.
     Character(String),
     /// The key is 0, which is `IPC_PRIVATE` and names no memory.
     PrivateKey,
-    /// A System V key has no path and no numbered names beside it.
+    /// The name is a System V key, which has no path and cannot have a number appended.
     NotAPath(String),
     /// The text is not a System V key.
     Key(String),
@@ -82,14 +83,16 @@ impl std::error::Error for InvalidRegionName {}
 /// The maximum length of a file name.
 const MAX: usize = 255;
 
-/// The directory of POSIX shared memory.
+/// The directory that contains POSIX shared memory.
 const SHM: &str = "/dev/shm";
 
 impl RegionName {
-    /// Names POSIX shared memory. `shm_open(3)` calls it `/name`; here it has no slash.
+    /// Names POSIX shared memory. The name has no slash here, although `shm_open(3)` uses the form
+    /// `/name`.
     ///
     /// # Errors
-    /// The name is empty, longer than 255 bytes, `.` or `..`, or contains a slash or a zero byte.
+    /// Fails if the name is empty, longer than 255 bytes, `.` or `..`, or if it contains a slash or
+    /// a zero byte.
     pub fn posix(name: &str) -> Result<Self, RegionError> {
         if name.is_empty() {
             return Err(InvalidRegionName::Empty.into());
@@ -105,20 +108,20 @@ impl RegionName {
 
     /// Names a file.
     ///
-    /// The file system must support unnamed files (`O_TMPFILE`) and reserving blocks
-    /// (`fallocate`), as ext4, XFS, Btrfs and tmpfs do. The file persists, but attaching fails
-    /// after a reboot of the machine.
+    /// The file system must support unnamed files (`O_TMPFILE`) and reserving blocks (`fallocate`),
+    /// as ext4, XFS, Btrfs and tmpfs do. The file persists, but attaching to it fails after a
+    /// reboot of the machine.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        // An absolute path stays valid when the working directory changes. An empty path fails
-        // later.
+        // An absolute path stays valid when the working directory changes. An empty path is kept
+        // and fails when the region is created or opened.
         Self(Location::File(std::path::absolute(&path).unwrap_or(path)))
     }
 
-    /// Names System V shared memory by its key, for example one of [`ftok`].
+    /// Names System V shared memory by its key, for example a key that [`ftok`] returned.
     ///
     /// # Errors
-    /// The key is 0, which is `IPC_PRIVATE`.
+    /// Fails if the key is 0, which is `IPC_PRIVATE`.
     pub fn sysv(key: i32) -> Result<Self, RegionError> {
         match key {
             libc::IPC_PRIVATE => Err(InvalidRegionName::PrivateKey.into()),
@@ -126,11 +129,11 @@ impl RegionName {
         }
     }
 
-    /// Appends a number to the name, as in `orders.7`, for a region that belongs to the one with
-    /// this name.
+    /// Appends a number to the name, as in `orders.7`. Use the result for a region that belongs to
+    /// the region with this name.
     ///
     /// # Errors
-    /// The result is too long, or this is a System V key.
+    /// Fails if the result is too long, or if this name is a System V key.
     pub fn numbered(&self, number: u64) -> Result<Self, RegionError> {
         let mut name = self.path()?.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{number}"));
@@ -140,8 +143,8 @@ impl RegionName {
         self.sibling(name)
     }
 
-    /// Finds the files that have this name and two numbers, as in `orders.5.7`, and returns them
-    /// with the first number. They may belong to other programs.
+    /// Finds the files whose names consist of this name and two numbers, as in `orders.5.7`.
+    /// Returns each with its first number. The files may belong to other programs.
     pub(crate) fn numbered_twice(&self) -> Result<Vec<(u64, Self)>, RegionError> {
         let path = self.path()?;
         let entries = match std::fs::read_dir(path.parent().unwrap_or(path)) {
@@ -158,7 +161,7 @@ impl RegionName {
         Ok(found)
     }
 
-    /// The first of the two numbers behind this name in a file name.
+    /// Returns the first of the two numbers that follow this name in a file name.
     fn first_of_two(&self, name: &[u8]) -> Option<u64> {
         let own = self.path().ok()?.file_name()?.as_bytes();
         let numbers = name.strip_prefix(own)?.strip_prefix(b".")?;
@@ -172,17 +175,17 @@ impl RegionName {
 
     /// Removes the region with this name.
     ///
-    /// Processes that have it mapped keep it. If several processes remove the same System V memory
-    /// at once, more than one of them may succeed.
+    /// Processes that have the region mapped keep it. If several processes remove the same System V
+    /// memory at the same time, more than one of them may succeed.
     ///
     /// # Errors
-    /// The region does not exist, the memory is not a region, or this process lacks the
-    /// permission.
+    /// Fails if the region does not exist, if the memory is not a region, or if this process lacks
+    /// the permission.
     pub fn remove(&self) -> Result<(), RegionError> {
         source::remove(self)
     }
 
-    /// The path of the file.
+    /// Returns the path of the file.
     pub(crate) fn path(&self) -> Result<&Path, RegionError> {
         match &self.0 {
             Location::Posix(path) | Location::File(path) => Ok(path),
@@ -190,7 +193,7 @@ impl RegionName {
         }
     }
 
-    /// The file with this name in the same directory.
+    /// Returns the name of a file in the same directory.
     fn sibling(&self, name: OsString) -> Result<Self, RegionError> {
         let path = self.path()?.with_file_name(name);
         Ok(Self(match &self.0 {
@@ -200,7 +203,7 @@ impl RegionName {
     }
 }
 
-/// Parses a number that is written as `numbered` writes it.
+/// Parses a number in the form that `numbered` writes.
 fn number(digits: &str) -> Option<u64> {
     let number: u64 = digits.parse().ok()?;
     (number.to_string() == digits).then_some(number)
@@ -219,9 +222,10 @@ impl fmt::Display for RegionName {
     }
 }
 
-/// Parses what [`Display`](fmt::Display) writes: `posix:NAME`, `file:PATH` or `sysv:KEY`.
+/// Parses the form that [`Display`](fmt::Display) writes: `posix:NAME`, `file:PATH` or `sysv:KEY`.
 ///
-/// Without a prefix, a text with a slash is a file, and any other text a POSIX name.
+/// A text without a prefix is the path of a file if it contains a slash, and otherwise a POSIX
+/// name.
 ///
 /// # Example
 /// ```
@@ -258,14 +262,15 @@ fn parse_key(text: &str) -> Result<i32, InvalidRegionName> {
 /// Derives a key for [`RegionName::sysv`] from an existing file and a number other than 0, as
 /// `ftok(3)` does.
 ///
-/// Two files may have the same key: it contains 8 bits of the device and 16 bits of the inode.
+/// Two files may have the same key, because a key contains only 8 bits of the device and 16 bits of
+/// the inode.
 ///
 /// # Errors
-/// The file does not exist.
+/// Fails if the file does not exist.
 pub fn ftok(path: &Path, number: u8) -> Result<i32, RegionError> {
     let path = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| InvalidRegionName::Character(path.display().to_string()))?;
-    // SAFETY: `CString` ends with a zero byte.
+    // SAFETY: the path is a `CString`, which ends with a zero byte.
     match unsafe { libc::ftok(path.as_ptr(), i32::from(number)) } {
         -1 => Err(RegionError::io("ftok")(std::io::Error::last_os_error())),
         key => Ok(key),

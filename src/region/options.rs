@@ -31,7 +31,8 @@ pub struct RegionOptions {
 }
 
 impl RegionOptions {
-    /// Options for a region with `size` bytes for objects, mode 0600, and a name that stays.
+    /// Creates options for a region with `size` bytes for objects. The mode is 0600, and the name
+    /// stays when the region is dropped.
     pub fn new(size: usize) -> Self {
         Self {
             size,
@@ -49,8 +50,8 @@ impl RegionOptions {
 
     /// Sets whether dropping the created `Region` removes its name.
     ///
-    /// Only the creating process removes it, not a forked child. Processes that have the region
-    /// mapped keep it.
+    /// Only the creating process removes the name, not a forked child. Processes that have the
+    /// region mapped keep the memory.
     #[must_use]
     pub fn remove_on_drop(self, remove_on_drop: bool) -> Self {
         Self {
@@ -59,11 +60,11 @@ impl RegionOptions {
         }
     }
 
-    /// Sets whether a new region uses huge pages where it fills them and the kernel has them; see
-    /// [`Region::huge_page_bytes`].
+    /// Sets whether a new region uses huge pages. A part of the region is in huge pages if it fills
+    /// whole ones and the kernel can provide them: see [`Region::huge_page_bytes`].
     ///
-    /// A large buffer then costs fewer TLB misses. It needs Linux 6.1, and has no effect on System
-    /// V memory.
+    /// Huge pages reduce the TLB misses of a large buffer. This option needs Linux 6.1, and has no
+    /// effect on System V memory.
     #[must_use]
     pub fn huge_pages(self, huge_pages: bool) -> Self {
         Self { huge_pages, ..self }
@@ -78,8 +79,8 @@ impl RegionOptions {
         })
     }
 
-    /// Like `make`; fails if the machine has less memory. A file system on a disk checks its space
-    /// itself.
+    /// Like `make`, but fails if the machine has less memory than the region needs. This check is
+    /// not needed for a file system on a disk, which checks its own free space.
     fn make_named(&self, name: &RegionName) -> Result<Make, RegionError> {
         let make = self.make()?;
         if !matches!(name.0, Location::File(_)) {
@@ -88,10 +89,11 @@ impl RegionOptions {
         Ok(make)
     }
 
-    /// Creates a region without a name, like [`Region::memfd`], in huge pages if so set.
+    /// Creates a region without a name, like [`Region::memfd`], in huge pages if that option is
+    /// set.
     ///
     /// # Errors
-    /// Those of [`Region::memfd`].
+    /// Returns the same errors as [`Region::memfd`].
     pub fn memfd(&self, name: &str) -> Result<Region, RegionError> {
         let make = self.make()?;
         check_memory(make.size)?;
@@ -101,8 +103,8 @@ impl RegionOptions {
     /// Creates a region with this name.
     ///
     /// # Errors
-    /// A region with this name exists ([`RegionExists`](RegionError::RegionExists)); or the memory
-    /// or the permission is lacking.
+    /// Fails if a region with this name exists ([`RegionExists`](RegionError::RegionExists)), if
+    /// there is not enough memory, or if this process lacks the permission.
     pub fn create(&self, name: &RegionName) -> Result<Region, RegionError> {
         let memory = Memory::create(name, self.make_named(name)?)?;
         let region = Region::from_memory(memory, Some(name.clone()));
@@ -112,9 +114,9 @@ impl RegionOptions {
     /// Attaches to the region with this name.
     ///
     /// # Errors
-    /// No region with this name exists ([`NotFound`](RegionError::NotFound)); the memory is not a
-    /// region of this version; it belongs to another pid namespace or an earlier boot; or this
-    /// process lacks the permission.
+    /// Fails if no region with this name exists ([`NotFound`](RegionError::NotFound)), if the
+    /// memory is not a region of this version, if the region belongs to another pid namespace or an
+    /// earlier boot, or if this process lacks the permission.
     pub fn attach(name: &RegionName) -> Result<Region, RegionError> {
         let memory = Memory::attach(name)?;
         if name.is_sysv() {
@@ -123,20 +125,21 @@ impl RegionOptions {
         Ok(Region::from_memory(memory, Some(name.clone())))
     }
 
-    /// Attaches to the region with this name, or creates it.
+    /// Attaches to the region with this name, or creates the region.
     ///
-    /// Of several processes that call this, one creates the region. If it dies, another one does.
+    /// Of several processes that call this function, exactly one creates the region. If that
+    /// process dies, another process creates the region.
     ///
     /// # Errors
-    /// Those of [`create`](Self::create) and [`attach`](Self::attach).
+    /// Returns the same errors as [`create`](Self::create) and [`attach`](Self::attach).
     pub fn create_or_attach(&self, name: &RegionName) -> Result<Region, RegionError> {
-        /// Attempts that a concurrent removal may defeat.
+        /// The maximum number of attempts, each of which may fail because of a concurrent removal.
         const ATTEMPTS: usize = 100;
         for _ in 0..ATTEMPTS {
             let memory = match Memory::attach(name) {
                 Err(RegionError::NotFound(_)) => match self.create(name) {
                     Err(RegionError::RegionExists(_)) => continue,
-                    // The segment was removed during creation.
+                    // Another process removed the segment while this process created it.
                     Err(RegionError::NotFound(_)) if name.is_sysv() => continue,
                     created => return created,
                 },
@@ -152,8 +155,9 @@ impl RegionOptions {
         Err(RegionError::Busy)
     }
 
-    /// Creates a region in a file that gets its name after `fill` has run. A process that finds it
-    /// finds all objects; a creator that dies before leaves nothing.
+    /// Creates a region in a file that gets its name after `fill` has run. A process that finds the
+    /// region finds all its objects. A creator that dies before the file has its name leaves
+    /// nothing behind.
     pub(crate) fn create_filled(
         &self,
         name: &RegionName,

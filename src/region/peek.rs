@@ -1,8 +1,8 @@
 //! Read-only access to the memory of a region.
 //!
-//! A file or a memfd is read with `pread(2)` and not mapped. Truncating it then causes no
-//! `SIGBUS`, and the reader does not count as a process that has the region attached. System V
-//! memory has to be mapped, with `SHM_RDONLY`; it cannot be truncated.
+//! A file or a memfd is read with `pread(2)` and not mapped. Truncating it then causes no `SIGBUS`,
+//! and the reader does not count as a process that has the region attached. System V memory has to
+//! be mapped, with `SHM_RDONLY`, but it cannot be truncated.
 
 use super::RegionError;
 use super::header::SIZE;
@@ -36,7 +36,7 @@ impl Peek {
         }
     }
 
-    /// Opens the file at this path, and follows symbolic links.
+    /// Opens the file at this path. Symbolic links are followed.
     pub(crate) fn followed(path: &Path) -> Result<Self, RegionError> {
         let name = RegionName::file(path);
         open_regular(&name, path, OFlag::empty(), OFlag::O_RDONLY).map(Self::File)
@@ -48,7 +48,7 @@ impl Peek {
         Segment::attach(&name, id, libc::SHM_RDONLY).map(Self::SysV)
     }
 
-    /// The current size in bytes.
+    /// Returns the current size in bytes.
     pub(crate) fn size(&self) -> Result<usize, RegionError> {
         match self {
             Self::File(file) => {
@@ -59,21 +59,21 @@ impl Peek {
         }
     }
 
-    /// Whether another process, in any pid namespace, has the file open or mapped. `None` for
-    /// System V memory and for files of other users.
+    /// Returns whether another process, in any pid namespace, has the file open or mapped. Returns
+    /// `None` for System V memory and for files of other users.
     ///
     /// The kernel grants a lease for writing only if no other process has the file open
-    /// (`fcntl(2)`). The lease is released at once.
+    /// (`fcntl(2)`). The lease is released immediately.
     pub(crate) fn is_used_elsewhere(&self) -> Option<bool> {
         let Self::File(file) = self else {
             return None;
         };
         let fcntl = |command, argument: libc::c_int| {
-            // SAFETY: the arguments of these commands are numbers.
+            // SAFETY: the arguments of these commands are numbers, not pointers.
             Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), command, argument) })
         };
-        // If another process opens the file meanwhile, the kernel sends a signal to this one. The
-        // default signal ends a process; SIGURG is ignored.
+        // If another process opens the file during the lease, the kernel sends a signal to this
+        // process. The default signal would end this process. SIGURG is ignored by default.
         fcntl(F_SETSIG, libc::SIGURG).ok()?;
         match fcntl(libc::F_SETLEASE, libc::F_WRLCK) {
             Ok(_) => {
@@ -85,7 +85,7 @@ impl Peek {
         }
     }
 
-    /// The words of the header. Missing bytes are zero.
+    /// Returns the words of the header. Missing bytes are zero.
     pub(crate) fn header_words(&self) -> [u64; SIZE / 8] {
         let mut words = [0; SIZE / 8];
         match self {
@@ -99,7 +99,7 @@ impl Peek {
         words
     }
 
-    /// Reads `COUNT` bytes, or returns `None` if the memory ends before.
+    /// Reads `COUNT` bytes, or returns `None` if the memory ends before the last of them.
     fn bytes<const COUNT: usize>(&self, offset: u64) -> Option<[u8; COUNT]> {
         let mut bytes = [0; COUNT];
         match self {
@@ -128,7 +128,8 @@ impl MemoryReader for Peek {
 }
 
 impl Segment {
-    /// The address of `bytes` bytes that are inside and aligned to their number.
+    /// Returns the address of `bytes` bytes, or `None` if they are not inside the mapping or not
+    /// aligned to their size.
     fn address(&self, offset: u64, bytes: usize) -> Option<*const u8> {
         let offset = usize::try_from(offset).ok()?;
         let is_inside = offset.checked_add(bytes)? <= self.size();
@@ -139,23 +140,24 @@ impl Segment {
 
     fn read_u32(&self, offset: u64) -> Option<u32> {
         let word = self.address(offset, 4)?.cast::<AtomicU32>();
-        // SAFETY: `address` has checked bounds and alignment. Other processes write atomically, or
-        // arbitrary bytes, which are a valid word.
+        // SAFETY: `address` has checked bounds and alignment. Other processes access the memory
+        // atomically. A faulty peer may write any bytes, but every bit pattern is a valid word.
         Some(unsafe { &*word }.load(Relaxed))
     }
 
     fn read_u64(&self, offset: u64) -> Option<u64> {
         let word = self.address(offset, 8)?.cast::<AtomicU64>();
-        // Acquire pairs with the Release of `Mark::set`: the header's mark is read first.
-        // SAFETY: see `read_u32`.
+        // Acquire pairs with the Release in `Mark::set`, because the header's mark is the first
+        // word that is read. SAFETY: the reason is the same as in `read_u32`.
         Some(unsafe { &*word }.load(Acquire))
     }
 }
 
-/// Sets the signal for a broken lease. Linux's `fcntl.h` has it, the crate libc does not.
+/// The `fcntl` command that sets the signal for a broken lease. Linux's `fcntl.h` defines it, but
+/// the crate libc does not.
 const F_SETSIG: libc::c_int = 10;
 
-/// The words of a file's header. Missing bytes are zero.
+/// Returns the words of a file's header. Missing bytes are zero.
 pub(crate) fn header_words(file: &File) -> [u64; SIZE / 8] {
     let mut bytes = [0; SIZE];
     let mut filled = 0;

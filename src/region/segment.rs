@@ -4,7 +4,7 @@ use super::RegionError;
 use super::name::RegionName;
 use nix::errno::Errno;
 
-/// A segment that is mapped while this exists.
+/// A System V segment that stays mapped while this value exists.
 #[derive(Debug)]
 pub(crate) struct Segment {
     id: i32,
@@ -12,21 +12,22 @@ pub(crate) struct Segment {
     size: usize,
 }
 
-// SAFETY: the mapping belongs to the process, and exists until the drop; code that accesses it
-// justifies that itself.
+// SAFETY: the mapping belongs to the process, not to a thread, and exists until this value is
+// dropped. Code that accesses the mapped memory has its own SAFETY comment.
 unsafe impl Send for Segment {}
-// SAFETY: see `Send`.
+// SAFETY: the reason is the same as for `Send`.
 unsafe impl Sync for Segment {}
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        // SAFETY: `shmat` returned this address, and the owner of `self` does not use it any more.
+        // SAFETY: `shmat` returned this address, and the owner of `self` no longer uses the
+        // mapping.
         unsafe { libc::shmdt(self.start.cast()) };
     }
 }
 
 impl Segment {
-    /// Creates a segment, and returns its id.
+    /// Creates a segment and returns its id.
     pub(crate) fn create(key: i32, size: usize, mode: u32) -> Result<i32, Errno> {
         let flags = libc::IPC_CREAT | libc::IPC_EXCL | (mode as i32 & 0o777);
         // SAFETY: the arguments are numbers.
@@ -59,7 +60,7 @@ impl Segment {
         })
     }
 
-    /// Removes the key. Processes that have the segment mapped keep it.
+    /// Removes the key. Processes that have the segment mapped keep the memory.
     pub(crate) fn remove(name: &RegionName, id: i32) -> Result<(), RegionError> {
         // SAFETY: the command ignores the pointer.
         let removed = unsafe { libc::shmctl(id, libc::IPC_RMID, core::ptr::null_mut()) };
@@ -81,7 +82,8 @@ impl Segment {
     }
 }
 
-/// Converts the error of a system call on the id of a segment. EINVAL means that it was removed.
+/// Converts the error of a system call on the id of a segment. EINVAL means that the segment was
+/// removed.
 fn error_of_id(name: &RegionName, call: &'static str) -> impl Fn(Errno) -> RegionError {
     let error_of = name.error_of(call);
     move |errno| match errno {

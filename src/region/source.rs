@@ -1,10 +1,10 @@
 //! Creating, finding and removing each kind of memory.
 //!
-//! A region in a file is created without a name. It is linked to its name when its header is
-//! built, in one step that fails if the name exists. So one of several creators succeeds, no
-//! process finds an incomplete region, and a creator that dies leaves nothing. System V memory is
-//! visible at once. It is zero then, and its header is built under a robust lock inside it, for
-//! which zero is the free state.
+//! A region in a file is created without a name. After its header is built, the file is linked to
+//! its name in one step, which fails if the name exists. So exactly one of several creators
+//! succeeds, no process finds an incomplete region, and a creator that dies leaves nothing behind.
+//! System V memory is visible to other processes as soon as it is created. All its bytes are zero
+//! then. Its header is built under a robust lock inside the header, for which zero means free.
 
 use super::RegionError;
 use super::header::{self, Header, HeaderCopy};
@@ -25,24 +25,24 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-/// Memory that is mapped while this exists.
+/// Memory that stays mapped while this value exists.
 #[derive(Debug)]
 pub(crate) enum Memory {
-    /// A file or memfd, with its descriptor.
+    /// A mapped file or memfd, and its descriptor.
     Mapped(Mapping, OwnedFd),
     SysV(Segment),
 }
 
-/// How to create memory.
+/// The options for creating memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Make {
-    /// Bytes, header included.
+    /// The size in bytes, including the header.
     pub(crate) size: usize,
     pub(crate) mode: u32,
     pub(crate) huge_pages: bool,
 }
 
-/// The seals against changing the size, and against changing the seals.
+/// The seals that prevent changes of the size and of the seals.
 const SIZE_SEALS: SealFlag = SealFlag::F_SEAL_SHRINK
     .union(SealFlag::F_SEAL_GROW)
     .union(SealFlag::F_SEAL_SEAL);
@@ -63,8 +63,9 @@ impl Memory {
     }
 
     pub(crate) fn header(&self) -> &Header {
-        // SAFETY: every constructor checks that the memory exceeds a header. It is page-aligned,
-        // and mapped while `self` exists. Other code accesses the header as a `Header` only.
+        // SAFETY: every constructor checks that the memory exceeds a header. The memory is
+        // page-aligned and stays mapped while `self` exists. All other code accesses the header
+        // only as a `Header`.
         unsafe { Header::at(self.start()) }
     }
 
@@ -78,7 +79,7 @@ impl Memory {
         Self::build(descriptor, make)
     }
 
-    /// Maps new memory, and builds its header.
+    /// Maps new memory and builds its header.
     fn build(descriptor: OwnedFd, make: Make) -> Result<Self, RegionError> {
         let memory = Self::map(descriptor)?;
         if let (true, Self::Mapped(mapping, _)) = (make.huge_pages, &memory) {
@@ -110,8 +111,8 @@ impl Memory {
         }
     }
 
-    /// Creates a file without a name in the directory of this name. No process finds it before
-    /// `link`.
+    /// Creates an unnamed file in the directory of this name. Other processes cannot find the file
+    /// until `link` names it.
     pub(crate) fn unnamed(name: &RegionName, make: Make) -> Result<Self, RegionError> {
         let path = name.path()?;
         let directory = path.parent().unwrap_or(path);
@@ -126,7 +127,7 @@ impl Memory {
         Self::build(descriptor, make)
     }
 
-    /// Links a file to its name, in one step that fails if the name exists.
+    /// Links a file to its name in one step, which fails if the name exists.
     pub(crate) fn link(&self, name: &RegionName) -> Result<(), RegionError> {
         let Self::Mapped(_, descriptor) = self else {
             return Ok(());
@@ -138,14 +139,14 @@ impl Memory {
     }
 
     fn create_sysv(name: &RegionName, key: i32, make: Make) -> Result<Self, RegionError> {
-        // Fails before other processes can see the segment.
+        // If the header cannot be built, fail before other processes can see the segment.
         header::can_be_built()?;
         let id = Segment::create(key, make.size, make.mode).map_err(|errno| match errno {
             Errno::ENOSPC | Errno::ENOMEM => RegionError::NoSpace(make.size),
             errno => name.error_of("shmget")(errno),
         })?;
         let segment = Segment::attach(name, id, 0).inspect_err(|_| {
-            // The mode excludes the creator too.
+            // Attaching fails if the mode denies access to the creator itself.
             let _ = Segment::remove(name, id);
         })?;
         let memory = Self::SysV(segment);
@@ -153,39 +154,40 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Builds the header of System V memory that has none. Memory that is not zero belongs to
-    /// another program and is not touched.
+    /// Builds the header of System V memory that has no header. Memory that is not zero belongs to
+    /// another program, so this function does not change it.
     pub(crate) fn build_once(&self) -> Result<(), RegionError> {
         match self.is_zero_behind_header() {
             true => self.header().build_once(self.size()),
-            // The caller checks the header, which reports the cause.
+            // The caller then checks the header, and this check reports the cause.
             false => Ok(()),
         }
     }
 
-    /// Whether the first MiB is zero behind the header. Reading all of it would allocate the pages
-    /// of unused memory.
+    /// Returns whether the memory behind the header is zero, up to the end of the first MiB.
+    /// Reading all of the memory would allocate pages that are not in use.
     fn is_zero_behind_header(&self) -> bool {
         const MAX: usize = 1 << 20;
         (header::SIZE..self.size().min(MAX))
             .step_by(8)
             .all(|offset| {
-                // SAFETY: the word is inside the mapping, which consists of whole pages, and
-                // aligned. Other processes write atomically, or arbitrary bytes, which are a valid
-                // word.
+                // SAFETY: the word is aligned and inside the mapping, which consists of whole
+                // pages. Other processes access the memory atomically. A faulty peer may write any
+                // bytes, but every bit pattern is a valid word.
                 let word = unsafe { &*self.start().add(offset).cast::<AtomicU64>() };
                 word.load(Relaxed) == 0
             })
     }
 
-    /// Maps the memory with this name. A file has a valid header; System V memory may have none
-    /// yet.
+    /// Maps the memory with this name. A file is checked to have a valid header. System V memory
+    /// may not have a header yet.
     pub(crate) fn attach(name: &RegionName) -> Result<Self, RegionError> {
         match &name.0 {
             Location::Posix(path) | Location::File(path) => {
                 let file = open_regular(name, path, OFlag::O_NOFOLLOW, OFlag::O_RDWR)?;
                 let length = file.metadata().map_err(RegionError::io("fstat"))?.len();
-                // Checked before mapping: reading a truncated mapping would cause SIGBUS.
+                // The header is checked before the file is mapped, because reading a truncated
+                // mapping would cause SIGBUS.
                 let copy = HeaderCopy::new(header_words(&file));
                 copy.header()
                     .check(usize::try_from(length).unwrap_or(usize::MAX))?;
@@ -207,8 +209,8 @@ impl Memory {
         Ok(Self::Mapped(Mapping::new(&file, size)?, file.into()))
     }
 
-    /// Removes the name if it still names this memory. The kernel cannot check and remove in one
-    /// step. Processes that have the memory mapped keep it.
+    /// Removes the name if it still refers to this memory. The kernel cannot check and remove a
+    /// name in one step. Processes that have the memory mapped keep it.
     pub(crate) fn remove(&self, name: &RegionName) -> Result<(), RegionError> {
         match (self, &name.0) {
             (Self::Mapped(_, descriptor), Location::Posix(path) | Location::File(path)) => {
@@ -220,7 +222,7 @@ impl Memory {
     }
 }
 
-/// Removes the region with this name, also if it is truncated or not usable here.
+/// Removes the region with this name, even if it is truncated or this process cannot use it.
 pub(crate) fn remove(name: &RegionName) -> Result<(), RegionError> {
     let peek = Peek::named(name)?;
     let (copied, size) = (HeaderCopy::new(peek.header_words()), peek.size()?);
@@ -231,8 +233,8 @@ pub(crate) fn remove(name: &RegionName) -> Result<(), RegionError> {
             | RegionError::EarlierBoot
             | RegionError::WrongSize { .. },
         ) => {}
-        // The creator died before it finished. Memory without a begun header may belong to another
-        // program.
+        // The creator died before it finished the header. If no header was begun, the memory may
+        // belong to another program.
         Err(RegionError::NotARegion { found: 0, .. })
             if name.is_sysv()
                 && copied.header().is_begun(size)
@@ -248,7 +250,8 @@ pub(crate) fn remove(name: &RegionName) -> Result<(), RegionError> {
     }
 }
 
-/// Removes the name if it still names this file. The kernel cannot check and remove in one step.
+/// Removes the name if it still refers to this file. The kernel cannot check and remove a name in
+/// one step.
 pub(crate) fn unlink_if(
     name: &RegionName,
     path: &Path,
@@ -260,15 +263,15 @@ pub(crate) fn unlink_if(
     }
 }
 
-/// Whether this path names this file.
+/// Returns whether this path refers to this file.
 pub(crate) fn is_named(path: &Path, file: impl AsFd) -> Result<bool, RegionError> {
     let file = fstat(file).map_err(RegionError::system("fstat"))?;
     let named = lstat(path);
     Ok(named.is_ok_and(|named| (named.st_dev, named.st_ino) == (file.st_dev, file.st_ino)))
 }
 
-/// Sets the length of the file and reserves every page: a full disk is an error now, not a signal
-/// later.
+/// Sets the length of the file and reserves every page, so that a full disk is an error now and not
+/// a signal later.
 fn reserve(descriptor: &OwnedFd, size: usize) -> Result<(), RegionError> {
     let length = i64::try_from(size).map_err(|_| RegionError::Size(size))?;
     ftruncate(descriptor, length).map_err(RegionError::system("ftruncate"))?;
@@ -295,7 +298,7 @@ pub(crate) fn check_memory(size: usize) -> Result<(), RegionError> {
     }
 }
 
-/// The memory that the kernel estimates as available, or `None` without `/proc`.
+/// Returns the kernel's estimate of available memory, or `None` if `/proc` is not mounted.
 fn available_memory() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let kibibytes = |name: &str| -> Option<usize> {

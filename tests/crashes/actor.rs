@@ -7,7 +7,7 @@ use super::{
 use interlatch::{Region, ShmSafe};
 use std::process::ExitCode;
 
-/// Runs the role of this process. The arguments are the descriptor of the region and the role.
+/// Runs the role of this process. The arguments are the region's descriptor and the role.
 pub fn main(arguments: &[String]) -> ExitCode {
     let [descriptor, role] = arguments else {
         panic!("expected a descriptor and a role, got {arguments:?}");
@@ -31,19 +31,19 @@ pub fn main(arguments: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Attaches the object of this name. The first process creates it.
+/// Attaches to the object of this name. The first process creates the object.
 pub fn find<'a, T: ShmSafe>(region: &'a Region, name: &str) -> &'a T {
     region
         .create_or_attach(name, ())
         .expect("the region has room")
 }
 
-/// Sends a word to the parent.
+/// Sends a line to the parent.
 pub fn report(word: &str) {
     println!("{word}");
 }
 
-/// Waits for a command of the parent. Exits if the parent has ended.
+/// Waits for a command from the parent. Exits if the parent has ended.
 pub fn await_command() -> String {
     let mut line = String::new();
     match std::io::stdin().read_line(&mut line) {

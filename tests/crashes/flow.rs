@@ -1,8 +1,8 @@
 //! Two senders and two receivers use both robust buffers while they are killed at random moments
-//! and replaced. Items arrive in order and once. Only an item that a dead receiver took is lost,
-//! and no slot.
+//! and replaced. Each item arrives at most once and in order. An item is lost only if a dead
+//! receiver took it, and no slot is lost.
 //!
-//! The soak follows the variables of the module `soak`.
+//! The variables described in the module `soak` also control this soak.
 
 use super::actor::report;
 use super::harness::Test;
@@ -30,22 +30,22 @@ const SLOTS: usize = 3;
 struct Shared {
     bounded: RobustBoundedBuffer<u64, [TurnSlot<u64>; SLOTS]>,
     monitor: RobustMonitorBuffer<u64, [Slot<u64>; SLOTS]>,
-    /// A tally per buffer.
+    /// One tally for each buffer.
     tallies: [Tally; 2],
 }
 
-/// Counts of one buffer. Each word is written by one worker, or by one instruction.
+/// Counts of one buffer. Each word is written by only one worker, or by single atomic instructions.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Tally {
-    /// The number of the next item, by sender. Some numbers are never sent.
+    /// The number of the next item of each sender. Some numbers are never sent.
     next: [AtomicU64; SENDERS],
-    /// Sent items by sender, counted after the operation.
+    /// The number of items that each sender has sent, incremented after the operation.
     sent: [AtomicU64; SENDERS],
     received: AtomicU64,
 }
 
-/// Encodes an item, which names its sender.
+/// Encodes an item that identifies its sender.
 fn item(sender: usize, number: u64) -> u64 {
     number * SENDERS as u64 + sender as u64
 }
@@ -82,10 +82,11 @@ fn send<B: Buffer<Item = u64>>(
     sender_index: usize,
     timeout: Timeout,
 ) {
-    // Reserved before the send: if this process is killed, its successor does not reuse the number.
+    // The number is reserved before the send: if this process is killed, its successor does not
+    // reuse the number.
     let number = tally.next[sender_index].fetch_add(1, Relaxed);
     match sender.send_with(item(sender_index, number), timeout) {
-        // Release pairs with the Acquire load of the parent.
+        // Release pairs with the Acquire load in the parent.
         Ok(()) => {
             tally.sent[sender_index].store(tally.sent[sender_index].load(Relaxed) + 1, Release)
         }
@@ -141,7 +142,7 @@ fn items_flow() {
     without_leaks(|| {
         let region = Region::memfd("flow", 4096).expect("a region");
         let shared: &Shared = region.create("shared", ()).expect("the region has room");
-        // These keep both sides open when all workers are dead.
+        // These handles keep both sides open when all workers are dead.
         let bounded = (shared.bounded.sender(), shared.bounded.receiver());
         let monitor = (shared.monitor.sender(), shared.monitor.receiver());
         let deaths = run_and_kill("flow", &region);
@@ -154,8 +155,8 @@ fn items_flow() {
 
 type Attached<T> = Result<T, AttachError>;
 
-/// Checks that items are lost only with a receiver, that none is duplicated, and that no slot is
-/// lost.
+/// Checks that an item is lost only with a dead receiver, that no item is duplicated, and that no
+/// slot is lost.
 fn check_counts<B: Buffer<Item = u64>>(
     name: &str,
     (sender, receiver): (Attached<Sender<'_, B>>, Attached<Receiver<'_, B>>),
@@ -173,7 +174,7 @@ fn check_counts<B: Buffer<Item = u64>>(
         .inspect(|item| check_newer(*item, tally, &mut latest));
     let arrived = tally.received.load(Relaxed) + left.count() as u64;
     let sent: u64 = tally.sent.iter().map(|sent| sent.load(Acquire)).sum();
-    // A death may fall between a send or a receive and its count.
+    // A worker may die between a send or a receive and the increment of its count.
     let sender_deaths: u64 = deaths[..SENDERS].iter().sum();
     let receiver_deaths: u64 = deaths[SENDERS..].iter().sum();
     assert!(

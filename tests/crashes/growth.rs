@@ -1,7 +1,7 @@
-//! The unbounded buffer while its producer or consumer is killed repeatedly: sent items arrive once
-//! and in order, except items that a dead consumer took. Removal leaves no file.
+//! The unbounded buffer while its producer or consumer is killed repeatedly: each sent item arrives
+//! once and in order, unless a dead consumer took it. Removal leaves no file.
 //!
-//! `INTERLATCH_SEED` repeats the random choices, but not the scheduling of the kernel.
+//! `INTERLATCH_SEED` repeats the random choices, but not the kernel's scheduling.
 
 use super::actor::{find, report};
 use super::harness::Test;
@@ -53,13 +53,14 @@ pub fn tests() -> Vec<Test> {
 
 const ROUNDS: u64 = 40;
 
-/// Few items per segment, so that most kills fall near the creation or removal of a segment.
+/// A growth limit with few items per segment, so that most kills happen near the creation or
+/// removal of a segment.
 const GROWTH: GrowthLimit = GrowthLimit {
     items: 3,
     segments: 50,
 };
 
-/// The name of a buffer whose files are removed when the test ends, also after a failure.
+/// The name of a buffer. The buffer's files are removed when the test ends, even if it fails.
 struct Named {
     name: RegionName,
     file: String,
@@ -79,7 +80,7 @@ impl Named {
         names.filter(|name| name.starts_with(&self.file)).collect()
     }
 
-    /// The file of the only segment.
+    /// Returns the file name of the only segment.
     fn segment(&self) -> String {
         let mut segments = self.files();
         segments.retain(|file| *file != self.file);
@@ -128,7 +129,7 @@ fn killed_producers_leave_an_intact_buffer() {
     drop(open);
     drain(&buffer, tally);
     drop(receiver);
-    // Acquire pairs with the Release of the producers.
+    // Acquire pairs with the Release in the producers.
     let (sent, received) = (tally.sent.load(Acquire), tally.received.load(Relaxed));
     assert!(sent <= received, "{sent} sent, {received} received");
     assert!(
@@ -138,7 +139,7 @@ fn killed_producers_leave_an_intact_buffer() {
     remove_and_check(buffer, &named);
 }
 
-/// Receives the remaining items to the end of the stream.
+/// Receives the remaining items until the end of the stream.
 fn drain(buffer: &UnboundedBuffer<u64>, tally: &Tally) {
     let receiver = buffer.receiver().expect("the channel is open");
     loop {
@@ -156,7 +157,7 @@ fn remove_and_check(buffer: UnboundedBuffer<u64>, named: &Named) {
         usage.created > 1,
         "the buffer created several segments: {usage:?}"
     );
-    // The last segment stays, even when it is empty.
+    // The last segment remains, even when it is empty.
     assert!(usage.segments <= 1, "{usage:?}");
     drop(buffer);
     UnboundedBuffer::<u64>::remove(&named.name).expect("the name exists");
@@ -182,7 +183,7 @@ fn killed_consumers_leave_an_intact_buffer() {
         let goal = tally.received.load(Acquire) + random.u64(1..60);
         while tally.received.load(Acquire) < goal {
             assert!(Instant::now() < deadline, "the consumer does not receive");
-            // At the growth limit the consumer has enough items.
+            // If the send fails at the growth limit, the consumer has enough items to receive.
             let item = tally.reserve(1);
             if sender.send(item).is_err() {
                 tally.next.store(item, Relaxed);
@@ -200,7 +201,7 @@ fn killed_consumers_leave_an_intact_buffer() {
     remove_and_check(buffer, &named);
 }
 
-/// Emulates a producer that dies between the creation of a segment and its publication.
+/// Emulates a producer that dies after it creates a segment and before it publishes the segment.
 fn next_sender_completes_unfinished_segment() {
     let named = Named::new("begun");
     let buffer =
@@ -237,10 +238,10 @@ fn send_at_growth_limit_fails_at_once() {
     let failed = sender.send(capacity);
     let limit_reached = ChannelError::LimitReached { segments: 50 };
     assert_eq!(failed, Err(SendError::Failed(capacity, limit_reached)));
-    // The file of the buffer and its segments.
+    // The files are the buffer's file and the files of its segments.
     assert_eq!(named.files().len(), 51);
     (0..capacity).for_each(|item| assert_eq!(receiver.recv().expect("an item"), item));
-    // The file of the buffer and the last segment.
+    // The files are the buffer's file and the file of the last segment.
     assert_eq!(named.files().len(), 2, "drained segments are removed");
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
 }
@@ -273,11 +274,11 @@ fn killed_creator_leaves_a_removable_buffer_or_none() {
             creator.reply(Instant::now() + TIMEOUT).as_deref(),
             Ok("ready")
         );
-        // A random delay, so that the kill falls at any moment.
+        // The delay is random, so that the kill can happen at any moment.
         (0..random.u64(0..2000)).for_each(|_| std::thread::yield_now());
         assert!(!creator.has_ended(), "the actor has failed");
         creator.signal(SIGKILL);
-        // Reaps the actor, so it is dead from here on.
+        // Dropping the handle reaps the actor, so the actor is dead after this line.
         drop(creator);
         match UnboundedBuffer::<u64>::remove(&named.name) {
             Ok(()) | Err(RegionError::NotFound(_)) => {}
@@ -287,8 +288,8 @@ fn killed_creator_leaves_a_removable_buffer_or_none() {
     }
 }
 
-/// A process stopped while it owns the lock is not dead and keeps the lock. A sender with a
-/// deadline times out.
+/// A stopped process that owns the lock is not dead, so it keeps the lock. A sender with a deadline
+/// times out.
 fn stopped_owner_delays_only_infinite_timeouts() {
     let named = Named::new("stopped");
     let region = Region::memfd("growth", 4096).expect("a region");
@@ -312,7 +313,8 @@ fn stopped_owner_delays_only_infinite_timeouts() {
         match sender.try_send(0) {
             Ok(()) => {
                 other.signal(SIGCONT);
-                // Drains the buffer, so that it has capacity however often the actor stops here.
+                // Draining the buffer ensures that it has capacity, no matter how often the actor
+                // stops here.
                 while receiver.try_recv().is_ok() {}
             }
             Err(TrySendError::Full(_)) => break,
@@ -332,7 +334,7 @@ fn stopped_owner_delays_only_infinite_timeouts() {
     other.signal(SIGKILL);
 }
 
-/// Stops the process, and returns when it has stopped.
+/// Stops the process, and returns after it has stopped.
 fn stop(other: &Actor) {
     let stat = format!("/proc/{}/stat", other.pid());
     let deadline = Instant::now() + TIMEOUT;
@@ -403,7 +405,7 @@ pub fn run(region: &Region, role: &str) {
             report("ready");
             loop {
                 sender.send(1).expect("the buffer has room");
-                // Receives the parent's items too.
+                // The loop also receives the items that the parent sent.
                 while receiver.try_recv().is_ok() {}
             }
         }

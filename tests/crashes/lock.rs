@@ -1,4 +1,5 @@
-//! The robust lock: what the next locker observes after owner death, and when no owner died.
+//! The robust lock: what the next thread that locks it observes after an owner death, and without
+//! one.
 
 use super::actor::{await_command, report};
 use super::harness::Test;
@@ -75,7 +76,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// One more lock than a thread can hold.
+/// One more than the number of locks that a thread can hold.
 const MANY: usize = 129;
 
 fn region() -> Region {
@@ -107,7 +108,7 @@ type Robust = RobustMonitorBuffer<u64, [Slot<u64>]>;
 
 type RobustTurns = RobustBoundedBuffer<u64, [TurnSlot<u64>]>;
 
-/// Checks in an actor that a handle inherited by a forked child neither sends nor receives.
+/// Checks in an actor that a forked child can neither send nor receive with an inherited handle.
 fn inherited_handle<B: Buffer<Item = u64> + ?Sized>(buffer: &B) {
     let (sender, receiver) = match (buffer.sender(), buffer.receiver()) {
         (Ok(sender), Ok(receiver)) => (sender, receiver),
@@ -294,7 +295,8 @@ fn next_locker_learns_of_owner_death() {
 fn owner_death_wakes_waiter() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");
-    // Without a wake-up by the kernel the waiter sleeps forever.
+    // The recheck interval is infinite: if the kernel does not wake the waiter, the waiter sleeps
+    // forever.
     interlatch::sync::set_recheck_interval(Duration::MAX);
     std::thread::scope(|scope| {
         let mut holder = start(&region, "hold");
@@ -339,7 +341,7 @@ fn exec_of_owner_is_owner_death() {
     let mut actor = start(&region, "exec");
     expect(&mut actor, "locked");
     assert_eq!(repair(lock), 1);
-    // The process now runs another program, `cat`, which repeats its input.
+    // The process now runs another program, `cat`, which prints its input.
     actor.tell("alive");
     expect(&mut actor, "alive");
 }
@@ -407,7 +409,7 @@ fn unrepaired_lock_is_unrecoverable() {
         .each_mut()
         .map(|waiter| waiter.reply(deadline).expect("a reply"));
     replies.sort();
-    // The waiter that observes the owner death drops the guard without a repair.
+    // One waiter observes the owner death and drops the guard without a repair.
     assert_eq!(replies, ["owner died", "unrecoverable"]);
     assert!(matches!(lock.lock(), Err(RobustLockError::Unrecoverable)));
     assert!(matches!(
@@ -431,8 +433,8 @@ fn robust_list_limit_is_an_error() {
     assert_clean(&locks[MANY - 1]);
 }
 
-/// Two threads wait for a turn. The first waiter is woken but holds the maximum of robust locks, so
-/// it fails. The second waiter must get the turn without a recheck.
+/// Two threads wait for a turn. The first waiter is woken, but it already holds the maximum number
+/// of robust locks, so it fails. The second waiter must get the turn without a recheck.
 fn failed_waiter_passes_wake_up_on() {
     let locks: [RobustMutex<u64>; MANY - 2] = [const { RobustMutex::new(0) }; MANY - 2];
     let pair = RobustSemaphorePair::new([PairSlot::new()]);
@@ -465,7 +467,7 @@ fn failed_waiter_passes_wake_up_on() {
         wait_until_asleep(threads.recv().expect("the thread starts"));
         drop(turn);
         let in_time = is_done.recv_timeout(TIMEOUT);
-        // Wakes the second waiter if its wake-up was lost, so that the test ends.
+        // This call wakes the second waiter if its wake-up was lost, so that the test ends.
         drop(pair.try_write());
         assert!(in_time.is_ok(), "the second waiter was not woken");
         let failed = failed.join().expect("no panic");
@@ -498,7 +500,7 @@ fn permits_return_after_owner_death() {
     assert!(!last.is_owner_died() && semaphore.held() == 3);
     assert!(semaphore.try_acquire().is_err());
     std::thread::scope(|scope| {
-        // No wake-up follows the death: the waiter finds the permit when it rechecks.
+        // The death causes no wake-up: the waiter finds the permit when it rechecks.
         let waiter = scope.spawn(|| {
             let permit = semaphore
                 .acquire_timeout(TIMEOUT)
@@ -516,14 +518,14 @@ fn permits_return_after_owner_death() {
     assert_eq!(semaphore.held(), 0);
 }
 
-/// Reports in an actor how attaching fails for a child in another PID namespace.
+/// Returns, in an actor, how attaching fails for a child in another PID namespace.
 fn from_another_namespace(region: &Region) -> String {
     if let Err(error) = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID) {
         return format!("skipped: PID namespaces are not available here: {error}");
     }
     let descriptor = region.descriptor().expect("a memfd");
     let copy = descriptor.try_clone_to_owned().expect("a descriptor");
-    // SAFETY: this process has one thread. The child only attaches and exits.
+    // SAFETY: this process has one thread. The child only attaches to the region and exits.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => {
             let failed = Region::from_descriptor(copy).map(|_| ());
@@ -554,8 +556,9 @@ fn attach_from_other_pid_namespace_fails() {
     assert_eq!(reply, "attach failed");
 }
 
-/// Documents a limit of the kernel: `exec` in another thread changes the thread's ID before the
-/// kernel walks its robust list. Robust mutexes of libc are lost too.
+/// Documents a limit of the kernel: when another thread calls `exec`, the kernel changes that
+/// thread's ID before it walks the thread's robust list. Robust mutexes of libc are lost in the
+/// same way.
 fn exec_of_other_thread_is_not_reported() {
     let region = region();
     let lock: &RobustMutex<u64> = region.create("lock", ()).expect("a lock");

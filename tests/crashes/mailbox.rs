@@ -1,8 +1,8 @@
 //! A server and three clients share one message queue while they are killed at random moments and
-//! replaced. Replies reach the client that asked, intact and once. Only a message that a dead
-//! process was handling is lost, and no capacity.
+//! replaced. Each reply reaches the client that asked, intact and once. A message is lost only if a
+//! dead process was handling it, and no capacity is lost.
 //!
-//! The soak follows the variables of the module `soak`.
+//! The variables described in the module `soak` also control this soak.
 
 use super::actor::report;
 use super::harness::Test;
@@ -22,34 +22,35 @@ pub fn tests() -> Vec<Test> {
     vec![Test::new(name, replies_reach_clients)]
 }
 
-/// The worker that serves. The others are clients.
+/// The index of the worker that serves. The other workers are clients.
 const SERVER: usize = 0;
 
-/// The type of requests, above all process IDs.
+/// The message type of requests, which is greater than every process ID.
 const REQUEST: i64 = 1 << 32;
 
-/// Capacity for a request of each client and some replies, so that every kind of wait occurs.
+/// The queue has capacity for one request of each client and some replies, so that every kind of
+/// wait occurs.
 const LIMITS: QueueLimits = QueueLimits {
     messages: 5,
     bytes: 600,
 };
 
-/// Counts of completed steps: each is incremented after the step.
+/// Counts of completed steps. Each count is incremented after its step.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Tally {
     asked: AtomicU64,
-    /// Requests that a server has received.
+    /// Requests received by a server.
     received: AtomicU64,
     answered: AtomicU64,
-    /// Replies that a client has received.
+    /// Replies received by a client.
     delivered: AtomicU64,
-    /// Replies to dead clients that a server or a successor has removed.
+    /// Replies to dead clients, removed by a server or by a client with the same process ID.
     removed: AtomicU64,
 }
 
 fn add_one(word: &AtomicU64) {
-    // Release pairs with the Acquire load of the parent.
+    // Release pairs with the Acquire load in the parent.
     word.fetch_add(1, Release);
 }
 
@@ -57,7 +58,7 @@ fn message_type(number: i64) -> MessageType {
     MessageType::new(number).expect("positive")
 }
 
-/// The reply to a number: the number itself, then up to 249 bytes of its lowest byte.
+/// Returns the reply to a number: the number itself, then up to 249 copies of its lowest byte.
 fn reply(number: u64) -> Vec<u8> {
     let length = (number % 250) as usize;
     let mut bytes = number.to_ne_bytes().to_vec();
@@ -65,7 +66,7 @@ fn reply(number: u64) -> Vec<u8> {
     bytes
 }
 
-/// Returns the number that the reply answers. Panics if the reply is torn.
+/// Returns the number to which the reply responds. Panics if the reply is torn.
 fn request_of_reply(bytes: &[u8]) -> u64 {
     let number = bytes.first_chunk().expect("a number comes first");
     let number = u64::from_ne_bytes(*number);
@@ -77,7 +78,7 @@ fn short_timeout() -> Timeout {
     Timeout::after(Duration::from_millis(2))
 }
 
-/// Serves or asks in an actor until it is killed.
+/// Runs the server or a client in an actor until the actor is killed.
 pub fn run(region: &Region, role: &str) {
     let (worker, random) = worker(role);
     let queue: &MessageQueue = region.attach("queue").expect("the queue");
@@ -95,7 +96,8 @@ fn serve(queue: &MessageQueue, tally: &Tally) {
         match queue.receive_value_with::<[u64; 2]>(Select::Type(message_type(REQUEST)), timeout) {
             Ok((_, [client, number])) => {
                 add_one(&tally.received);
-                // A client that does not receive must not block the server.
+                // The send has a timeout, so that a client that does not receive cannot block the
+                // server.
                 let sent =
                     queue.send_with(message_type(client as i64), &reply(number), short_timeout());
                 if sent.is_ok() {
@@ -108,7 +110,7 @@ fn serve(queue: &MessageQueue, tally: &Tally) {
     }
 }
 
-/// Removes a reply whose client is dead: no process would receive it, and it occupies the queue.
+/// Removes a reply to a dead client: no process would receive the reply, and it occupies the queue.
 fn remove_replies_to_dead_clients(queue: &MessageQueue, tally: &Tally) {
     let any_reply = Select::LowestUpTo(message_type(REQUEST - 1));
     if let Ok(message) = queue.try_receive(any_reply) {
@@ -127,7 +129,7 @@ fn remove_replies_to_dead_clients(queue: &MessageQueue, tally: &Tally) {
 
 fn ask(queue: &MessageQueue, tally: &Tally, mut random: fastrand::Rng) {
     let this_process = MessageType::of_this_process();
-    // Replies for this process ID belong to an earlier process that had it.
+    // Existing replies to this process ID belong to an earlier process that had the same ID.
     while queue.try_receive(Select::Type(this_process)).is_ok() {
         add_one(&tally.removed);
     }
@@ -150,7 +152,7 @@ fn ask(queue: &MessageQueue, tally: &Tally, mut random: fastrand::Rng) {
             add_one(&tally.delivered);
             let number = request_of_reply(&message.bytes);
             let asked = pending.iter().position(|pending| *pending == number);
-            // Replies to earlier requests may be late. None arrives twice or at another client.
+            // Replies to earlier requests may be late. No reply arrives twice or at another client.
             pending.remove(
                 asked.unwrap_or_else(|| panic!("a reply to {number}, expected one of {pending:?}")),
             );
@@ -195,7 +197,7 @@ fn check_counts(queue: &MessageQueue, tally: &Tally, deaths: &[u64; WORKERS]) {
     println!(
         "{asked} requests, {received} received, {answered} answered, {delivered} delivered, {removed} removed"
     );
-    // A death may fall between a step and its count.
+    // A worker may die between a step and the increment of its count.
     check_flow("requests", (asked, clients), (received + requests, servers));
     check_flow(
         "replies",
@@ -206,7 +208,7 @@ fn check_counts(queue: &MessageQueue, tally: &Tally, deaths: &[u64; WORKERS]) {
     has_full_capacity(queue);
 }
 
-/// Checks that the messages sent and received agree, up to one per death on either side.
+/// Checks that the numbers of sent and received messages differ by at most one for each death.
 fn check_flow(what: &str, (sent, senders): (u64, u64), (arrived, receivers): (u64, u64)) {
     assert!(
         sent <= arrived + receivers && arrived <= sent + senders,

@@ -1,7 +1,7 @@
-//! Tests that kill real processes: locks, wake-ups and the data that they protect survive.
+//! Tests that kill real processes: locks, wake-ups and the protected data survive.
 //!
-//! A process is this program run again as an *actor*, so it has its own `main`. It takes the
-//! filters of a test harness.
+//! The test program starts itself again as child processes, the *actors*, so it has its own `main`.
+//! It accepts filters like a test harness.
 
 mod actor;
 mod flow;

@@ -1,4 +1,4 @@
-//! Robust mutexes of libc and of interlatch in one thread share the robust list of the kernel.
+//! Robust mutexes of libc and of interlatch in one thread share the kernel's robust list.
 
 use super::actor::{await_command, report};
 use super::harness::Test;
@@ -16,15 +16,15 @@ pub fn tests() -> Vec<Test> {
     vec![Test::new(name, robust_mutexes_share_one_list_with_libc)]
 }
 
-/// Number of mutexes of each implementation.
+/// The number of mutexes of each implementation.
 const EACH: usize = 3;
 
-/// Each step toggles a mutex: 0 to 2 are interlatch's, 3 to 5 are libc's.
+/// Each step toggles one mutex: 0 to 2 are mutexes of interlatch, 3 to 5 are mutexes of libc.
 fn robust_mutexes_share_one_list_with_libc() {
     let persistence = FileFailurePersistence::Direct("tests/crashes/mixed.proptest-regressions");
     let config = Config {
         cases: 48,
-        // A failing case runs into a timeout.
+        // Each failing case waits for a timeout, so shrinking is limited.
         max_shrink_iters: 8,
         failure_persistence: Some(Box::new(persistence)),
         ..Config::default()
@@ -83,7 +83,7 @@ impl Objects<'_> {
     }
 }
 
-/// Performs the steps in an actor, reports, and waits to be killed.
+/// Performs the steps in an actor, reports the result, and waits to be killed.
 pub fn run(region: &Region, role: &str) {
     let objects = Objects {
         ours: region.attach("ours").expect("the mutexes exist"),

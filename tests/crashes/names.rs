@@ -1,4 +1,5 @@
-//! Named channels between real processes, by process ID and by mailbox number, also after a kill.
+//! Named channels between real processes, opened by process ID or by mailbox number, including
+//! after a kill.
 
 use super::actor::{await_command, report};
 use super::harness::Test;
@@ -46,7 +47,7 @@ fn timeout() -> Timeout {
     Timeout::after(TIMEOUT)
 }
 
-/// An actor that waits for its command.
+/// Starts an actor that waits for its command.
 fn actor(region: &Region, role: &str) -> (Actor, ProcessId) {
     let parent = ProcessId::current().number();
     let mut actor = Actor::start(region, &[format!("names {role} {parent}")]);
@@ -124,7 +125,7 @@ fn processes_share_mailbox_by_number() {
     );
 }
 
-/// In an actor.
+/// Runs a role in an actor.
 pub fn run(region: &Region, role: &str) {
     let (action, parent) = role.split_once(' ').expect("an action and the parent");
     let parent = ProcessId::new(parent.parse().expect("a number"));
@@ -141,7 +142,7 @@ pub fn run(region: &Region, role: &str) {
             await_command();
         }
         "intrude" => {
-            // Sends into the buffer of a link between two other processes.
+            // This actor sends into the buffer of a link between two other processes.
             let neighbour = ProcessId::new(this_process.number() + 1);
             let name = format!("from {} to {}", neighbour.number(), parent.number());
             let channel: &Number = region.attach(&name).expect("the link exists");

@@ -1,7 +1,7 @@
-//! Compares the condition variable with libc's process-shared one when waiters are killed.
+//! Compares interlatch's condition variable with libc's process-shared one when waiters are killed.
 //!
-//! A waiter is killed in each round, then a notifier notifies. The test requires that interlatch's
-//! notifiers finish. It only prints the result for libc: with glibc 2.36 a notifier waits forever
+//! In each round a waiter is killed, then a notifier notifies. The test requires that interlatch's
+//! notifiers finish. For libc it only prints the result: with glibc 2.36, a notifier waits forever
 //! for the dead waiter to leave.
 
 use super::actor::{find, report};
@@ -28,7 +28,7 @@ struct Objects<'a> {
     condition: &'a PthreadCond,
 }
 
-/// Attaches the objects. The first process creates them.
+/// Attaches to the objects. The first process creates them.
 fn objects(region: &Region) -> Objects<'_> {
     Objects {
         lock: find(region, "lock"),
@@ -71,7 +71,8 @@ fn first_blocked_round(region: &Region, implementation: &str, time: Duration) ->
     })
 }
 
-/// Repairs after owner death: a single store changes the number, so it is always consistent.
+/// Repairs the mutex after owner death: a single store changes the number, so the number is always
+/// consistent.
 fn repaired<'a>(locked: RobustLockResult<'a, u64>) -> RobustMutexGuard<'a, u64> {
     locked
         .or_else(RobustLockError::mark_consistent)

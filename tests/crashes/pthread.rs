@@ -1,4 +1,4 @@
-//! The robust mutex and the condition variable of libc in shared memory.
+//! libc's robust mutex and condition variable in shared memory.
 
 use interlatch::ShmSafe;
 use interlatch::platform::UnsafeCell;
@@ -15,7 +15,7 @@ pub struct Pthread(UnsafeCell<libc::pthread_mutex_t>);
 // SAFETY: libc synchronizes the users of the mutex.
 unsafe impl Sync for Pthread {}
 
-// SAFETY: all zeros until `init`; afterwards only libc writes into it.
+// SAFETY: the memory is all zeros until `init`. Afterwards only libc writes into it.
 unsafe impl ShmSafe for Pthread {
     fn initial() -> Self {
         Self(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER))
@@ -29,10 +29,11 @@ impl ShmType for Pthread {
 impl Pthread {
     /// Initializes the object in place.
     pub fn init(&self) {
-        // SAFETY: zeros are a valid value of this C structure, which the first call overwrites.
+        // SAFETY: all zeros are a valid value of this C structure, and the first call overwrites
+        // them.
         let mut attributes: libc::pthread_mutexattr_t = unsafe { core::mem::zeroed() };
         // SAFETY: `attributes` outlives the calls, and the first call initializes it. The mutex
-        // does not move, and no other process uses it yet.
+        // does not move, and no other process uses the mutex yet.
         self.0.with_mut(|mutex| unsafe {
             check(libc::pthread_mutexattr_init(&mut attributes));
             let (shared, robust) = (libc::PTHREAD_PROCESS_SHARED, libc::PTHREAD_MUTEX_ROBUST);
@@ -42,8 +43,8 @@ impl Pthread {
         });
     }
 
-    /// Locks the mutex, or panics after ten seconds. Returns whether the owner died, after marking
-    /// the mutex consistent.
+    /// Locks the mutex, or panics after ten seconds. If the owner died, marks the mutex consistent
+    /// and returns true.
     pub fn lock(&self) -> bool {
         let now = clock_gettime(ClockId::CLOCK_REALTIME).expect("a clock");
         let deadline = now + TimeSpec::new(10, 0);
@@ -62,7 +63,7 @@ impl Pthread {
         })
     }
 
-    /// Unlocks the mutex, which this thread has locked.
+    /// Unlocks the mutex. This thread holds the lock.
     pub fn unlock(&self) {
         // SAFETY: `init` has initialized the object, and it does not move.
         check(
@@ -84,7 +85,7 @@ pub struct PthreadCond(UnsafeCell<libc::pthread_cond_t>);
 // SAFETY: libc synchronizes the users of the condition variable.
 unsafe impl Sync for PthreadCond {}
 
-// SAFETY: all zeros until `init`; afterwards only libc writes into it.
+// SAFETY: the memory is all zeros until `init`. Afterwards only libc writes into it.
 unsafe impl ShmSafe for PthreadCond {
     fn initial() -> Self {
         Self(UnsafeCell::new(libc::PTHREAD_COND_INITIALIZER))
@@ -98,9 +99,11 @@ impl ShmType for PthreadCond {
 impl PthreadCond {
     /// Initializes the object in place.
     pub fn init(&self) {
-        // SAFETY: zeros are a valid value of this C structure, which the first call overwrites.
+        // SAFETY: all zeros are a valid value of this C structure, and the first call overwrites
+        // them.
         let mut attributes: libc::pthread_condattr_t = unsafe { core::mem::zeroed() };
-        // SAFETY: all zeros until `init`; afterwards only libc writes into it.
+        // SAFETY: `attributes` outlives the calls, and the first call initializes it. The condition
+        // variable does not move, and no other process uses it yet.
         self.0.with_mut(|condition| unsafe {
             check(libc::pthread_condattr_init(&mut attributes));
             let shared = libc::PTHREAD_PROCESS_SHARED;
@@ -109,7 +112,7 @@ impl PthreadCond {
         });
     }
 
-    /// Waits with the mutex, which this thread has locked.
+    /// Waits on the condition variable with the mutex, which this thread has locked.
     pub fn wait(&self, mutex: &Pthread) {
         let condition = self.0.with_mut(|condition| condition);
         // SAFETY: both objects are initialized and do not move. The caller has locked the mutex.

@@ -60,7 +60,7 @@ fn actor(region: &Region, role: &str, deadline: Instant) -> Actor {
 
 fn kill(actor: Actor) {
     actor.signal(SIGKILL);
-    // Dropping reaps the process, so it is dead from here on.
+    // Dropping the handle reaps the process, so the process is dead after this line.
     drop(actor);
 }
 
@@ -122,7 +122,7 @@ fn each_of_two_waiting_receivers_gets_an_item() {
     };
     let waiters = [wait(), wait()];
     sender.send_timeout(1, TIMEOUT).expect("a receiver waits");
-    // The other receiver still waits, without a recheck.
+    // The other receiver must still wait, although it does not recheck.
     while sender.try_send(2).is_err() {
         assert!(Instant::now() < deadline, "no receiver waits for an item");
         std::thread::yield_now();
@@ -132,8 +132,8 @@ fn each_of_two_waiting_receivers_gets_an_item() {
     }
 }
 
-/// One receiver waits in `recv`, one in `accept`, then another in `recv`. After the first has its
-/// item, the last one must be served, although the accepting receiver arrived earlier.
+/// One receiver waits in `recv`, a second waits in `accept`, and a third waits in `recv`. After the
+/// first receiver has its item, the third must get an item, although the second arrived earlier.
 fn accepting_receiver_does_not_block_waiting_receiver() {
     let (region, deadline) = region();
     let rendezvous: &U64Rendezvous = find(&region, "rendezvous");
@@ -232,7 +232,7 @@ pub fn run(region: &Region, role: &str) {
     }
 }
 
-/// Reports, and waits until this process is killed or its parent ends.
+/// Reports that this process is ready, and waits until it is killed or its parent ends.
 fn wait_until_killed() {
     report("ready");
     super::actor::await_command();

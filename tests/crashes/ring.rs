@@ -1,7 +1,7 @@
 //! The ring buffer between processes: an endpoint is killed and replaced, no wake-up is lost, and
 //! an operation that does not wait makes no system call.
 //!
-//! The soak follows the variables of the module `soak`.
+//! The variables described in the module `soak` also control this soak.
 
 use super::actor::{await_command, find, report};
 use super::harness::Test;
@@ -55,7 +55,7 @@ fn actor(region: &Region, role: &str, deadline: Instant) -> Actor {
 
 fn kill(actor: Actor) {
     actor.signal(SIGKILL);
-    // Dropping reaps the process, so it is dead from here on.
+    // Dropping the handle reaps the process, so the process is dead after this line.
     drop(actor);
 }
 
@@ -81,7 +81,7 @@ fn ring_continues_after_death_of_sender() {
     let rest: Result<Vec<u64>, _> = receiver.iter().collect();
     let rest = rest.expect("the stream ends");
     assert!([&[6, 7][..], &[6, 7, 8]].contains(&&rest[..]), "{rest:?}");
-    // A sleeping receiver observes the death too.
+    // A receiver that is asleep also observes the sender's death.
     let idle = actor(&region, "hold sender", deadline);
     std::thread::scope(|scope| {
         scope.spawn(|| kill(idle));
@@ -95,7 +95,7 @@ fn ring_continues_after_death_of_receiver() {
     let ring: &Ring = find(&region, "ring");
     let sender = ring.sender().expect("the endpoint is free");
     sender.send_slice(&[1, 2, 3]).expect("the buffer has room");
-    // The actor has borrowed 1 and 2, and has not received them.
+    // The actor has borrowed items 1 and 2, but has not yet received them.
     let reader = actor(&region, "borrow 2", deadline);
     assert!(
         matches!(ring.receiver(), Err(AttachError::SlotsInUse { max: 1, .. })),
@@ -122,20 +122,20 @@ fn ring_continues_after_death_of_receiver() {
     assert_eq!(items, Ok(vec![2, 3, 4]));
 }
 
-/// Sends numbers to another process and back. Neither side rechecks without a wake-up.
+/// Sends numbers to another process, which returns them. Neither side rechecks without a wake-up.
 fn ring_loses_no_wake_up() {
     let _restored = Restored(interlatch::sync::recheck_interval());
     interlatch::sync::set_recheck_interval(NEVER);
     for (variant, count) in [("membarrier", 20_000), ("exchanging", 20_000)] {
         exchange(variant, count);
     }
-    // Without spinning, each wait sleeps.
+    // Spinning is disabled, so each wait sleeps.
     interlatch::sync::set_spinning(false);
     exchange("membarrier sleeping", 2000);
     exchange("exchanging sleeping", 2000);
 }
 
-/// Restores the recheck interval and spinning for the next tests, also after a failure.
+/// Restores the recheck interval and spinning for the next tests, even after a failure.
 struct Restored(Duration);
 
 impl Drop for Restored {
@@ -178,7 +178,7 @@ fn ring_without_waiting_makes_no_system_call() {
     );
 }
 
-/// Uses the ring under strict seccomp: any system call except read, write and exit kills the
+/// Uses the ring in strict seccomp mode: any system call except read, write and exit kills the
 /// process.
 fn run_without_system_calls(ring: &Ring) {
     let (sender, receiver) = (ring.sender(), ring.receiver());
@@ -207,8 +207,8 @@ fn run_without_system_calls(ring: &Ring) {
     }
 }
 
-/// The objects that the workers share. Even workers send; each odd worker receives from the one
-/// before it.
+/// The objects that the workers share. Even workers send. Each odd worker receives from the
+/// preceding even worker.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Shared {
@@ -218,7 +218,7 @@ struct Shared {
     tallies: [Tally; WORKERS / 2],
 }
 
-/// Attaches as soon as the kernel has ended the killed owner of the endpoint.
+/// Attaches to the endpoint as soon as the kernel has ended its killed owner.
 fn attach_successor<T>(mut attach: impl FnMut() -> Result<T, AttachError>) -> T {
     loop {
         match attach() {
@@ -246,7 +246,7 @@ fn work(region: &Region, role: &str) {
     }
 }
 
-/// Maximum number of items per send.
+/// The maximum number of items per send.
 const BATCH: u64 = 2 * SLOTS as u64;
 
 fn send(sender: &Sender<'_, Ring>, tally: &Tally, random: &mut fastrand::Rng) {
@@ -256,7 +256,7 @@ fn send(sender: &Sender<'_, Ring>, tally: &Tally, random: &mut fastrand::Rng) {
     match sender.send_slice_with(&items, timeout) {
         Ok(sent) => tally.add_sent(sent as u64),
         Err(SendTimeoutError::Timeout(())) => {}
-        // The dead receiver has no successor yet.
+        // The dead receiver does not have a successor yet.
         Err(SendTimeoutError::Disconnected(())) => yield_now(),
         Err(error) => panic!("{error}"),
     }
@@ -284,7 +284,7 @@ fn ring_items_flow_while_endpoints_are_killed() {
             let left = left.expect("the ring is intact");
             left.iter().for_each(|item| tally.add_received(*item));
             let (sent, arrived) = (tally.sent.load(Acquire), tally.received.load(Acquire));
-            // Each death may fall between an operation and its count.
+            // Each worker may die between an operation and the increment of its count.
             let lost = deaths[2 * number + 1] * SLOTS as u64;
             let unknown = deaths[2 * number] * BATCH;
             assert!(
@@ -334,7 +334,7 @@ pub fn run(region: &Region, role: &str) {
     }
 }
 
-/// Sends back each item.
+/// Sends each received item back.
 fn echo(region: &Region, variant: &str) {
     interlatch::sync::set_recheck_interval(NEVER);
     let (forth, back): (&Ring, &Ring) = (find(region, "forth"), find(region, "back"));

@@ -1,8 +1,8 @@
 //! Random operations on robust locks while processes are killed at random moments and replaced: no
-//! entry is lost or counted twice.
+//! ledger entry is lost or counted twice.
 //!
-//! The soak takes two seconds, or `INTERLATCH_SOAK` seconds. `INTERLATCH_SEED` repeats the random
-//! choices, but not the scheduling of the kernel.
+//! The soak takes two seconds, or the number of seconds in `INTERLATCH_SOAK`. `INTERLATCH_SEED`
+//! repeats the random choices, but not the kernel's scheduling.
 
 use super::actor::report;
 use super::harness::Test;
@@ -34,13 +34,13 @@ const PERMITS: usize = 2;
 #[derive(ShmSafe)]
 struct Shared {
     ledgers: [Ledger; LEDGERS],
-    /// A worker holds a permit during some of its entries.
+    /// The permits that a worker holds during some of its entries.
     permits: RobustSemaphore<PERMITS>,
-    /// Completed entries by worker and ledger, counted after the entry.
+    /// The number of completed entries by worker and ledger, incremented after the entry.
     known: [[AtomicU64; LEDGERS]; WORKERS],
 }
 
-/// While `lock` is unlocked, `total` is the sum of `entries`.
+/// A ledger. While `lock` is unlocked, `total` is the sum of `entries`.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Ledger {
@@ -100,7 +100,7 @@ pub fn random_timeout(random: &mut fastrand::Rng) -> Timeout {
     }
 }
 
-/// Adds entries in an actor until it is killed.
+/// Adds ledger entries in an actor until the actor is killed.
 pub fn run(region: &Region, role: &str) {
     let (worker, mut random) = worker(role);
     let shared: &Shared = region.attach("shared").expect("the shared objects");
@@ -119,7 +119,7 @@ pub fn run(region: &Region, role: &str) {
             .for_each(|number| shared.ledgers[*number].add_entry(worker));
         for number in locked {
             shared.ledgers[number].unlock();
-            // Release pairs with the Acquire load of the parent.
+            // Release pairs with the Acquire load in the parent.
             shared.known[worker][number].fetch_add(1, Release);
         }
         drop(permit);
@@ -140,7 +140,7 @@ fn no_entry_is_lost_while_workers_are_killed() {
             for (worker, deaths) in deaths.iter().enumerate() {
                 let made = ledger.entries[worker].load(Relaxed);
                 let known = shared.known[worker][number].load(Acquire);
-                // Each death may fall between an entry and its count.
+                // Each worker may die between an entry and the increment of its count.
                 let max = known + deaths;
                 assert!(
                     known <= made && made <= max,
@@ -165,7 +165,7 @@ fn no_entry_is_lost_while_workers_are_killed() {
     });
 }
 
-/// Runs a soak and checks that it leaves neither a descriptor nor a child.
+/// Runs a soak, and checks that it leaks neither a descriptor nor a child process.
 pub fn without_leaks(soak: impl FnOnce()) {
     let before = descriptors();
     soak();
@@ -177,7 +177,8 @@ pub fn without_leaks(soak: impl FnOnce()) {
     );
 }
 
-/// Runs workers of this role and kills them one after the other. Returns the deaths of each.
+/// Runs workers of this role and kills them one after the other. Returns the number of deaths of
+/// each worker.
 pub fn run_and_kill(name: &str, region: &Region) -> [u64; WORKERS] {
     let seconds = number("INTERLATCH_SOAK").unwrap_or(2);
     let seed = number("INTERLATCH_SEED").unwrap_or_else(|| fastrand::u64(..));

@@ -5,15 +5,16 @@
 //! the surviving processes find an unchanged object, a completed operation or a reported owner
 //! death, and they continue.
 //!
-//! An unoptimized build has many more instructions. It therefore kills at a stride, from a random
-//! first instruction, and sweeps one operation of three. `ci/sweep` kills at each instruction of
-//! all operations. Variables of the environment:
+//! An unoptimized build has many more instructions. Its sweep therefore kills only at intervals of
+//! thousands of instructions, starting at a random instruction, and covers one operation in three.
+//! `ci/sweep` kills at each instruction of all operations. These environment variables control the
+//! sweep:
 //!
-//! - `INTERLATCH_STRIDE` sets the instructions between two kills.
+//! - `INTERLATCH_STRIDE` sets the number of instructions between two kills.
 //! - `INTERLATCH_SEED` sets the first instruction.
-//! - `INTERLATCH_ONLY` selects operations by a substring of their names. With this or a stride, no
-//!   operation is left out.
-//! - `INTERLATCH_PART=1/2` sweeps the second half of the operations, on the second core. `ci/sweep`
+//! - `INTERLATCH_ONLY` selects operations by a substring of their names. If this variable or
+//!   `INTERLATCH_STRIDE` is set, no selected operation is left out.
+//! - `INTERLATCH_PART=1/2` sweeps the second half of the operations on the second core. `ci/sweep`
 //!   starts a process for each core.
 
 mod buffers;
@@ -54,7 +55,7 @@ pub fn tests() -> Vec<Test> {
 #[derive(ShmSafe)]
 pub struct Objects {
     lock: RawRobustMutex,
-    /// Protected by `lock`: their sum is constant, except during a transfer.
+    /// Protected by `lock`: the sum of the accounts is constant, except during a transfer.
     #[shm(initial = [AtomicU64::new(SUM), AtomicU64::new(0)])]
     accounts: [AtomicU64; 2],
     semaphore: Semaphore,
@@ -75,7 +76,7 @@ pub struct Objects {
     pub queue: AtomicU64,
     arrived: Condvar,
     items: RobustMutex<u64>,
-    /// Items that a sender has sent and counted.
+    /// The number of items that a sender has sent and counted.
     pub sent: AtomicU64,
     /// 1 while the parent holds `lock`.
     is_held: AtomicU32,
@@ -88,23 +89,24 @@ const SUM: u64 = 1000;
 /// Size of the region in bytes.
 const SIZE: usize = size_of::<Objects>() + 64;
 
-/// An operation, and the check that follows its interruption.
+/// An operation, and the check that runs after its interruption.
 pub struct Operation {
-    /// Prefix of the name: the type of the object.
+    /// The prefix of the operation's name: the type of the object.
     pub object: &'static str,
     pub name: &'static str,
     /// Runs in the parent before the child starts.
     pub prepare: fn(&Objects),
-    /// Runs in the child: the operation that is swept.
+    /// Runs in the child. This is the operation that is swept.
     pub perform: fn(&Objects),
-    /// Runs in the parent when the child sleeps: wakes the child.
+    /// Runs in the parent when the child sleeps, and wakes the child.
     pub unblock: fn(&Objects),
-    /// Runs in a thread of the parent at the same time: waits for what the child does.
+    /// Runs in a thread of the parent at the same time as the child, and waits for the child's
+    /// effects.
     pub peer: fn(&Objects),
-    /// Runs in the parent after the kill: panics if an object is damaged.
+    /// Runs in the parent after the kill, and panics if an object is damaged.
     pub check: fn(&Objects),
-    /// Whether the child is killed only before and after each system call. Set for operations of
-    /// many system calls with long paths between them.
+    /// Whether the child is killed only before and after each system call. This is set for
+    /// operations with many system calls and many instructions between them.
     pub at_system_calls: bool,
 }
 
@@ -119,7 +121,7 @@ pub const NO_OPERATION: Operation = Operation {
     at_system_calls: false,
 };
 
-/// All operations that are swept.
+/// Returns all operations that are swept.
 fn operations() -> Vec<Operation> {
     let mut all = Vec::from(sync::OPERATIONS);
     all.extend(buffers::operations::<Bounded>());
@@ -135,7 +137,7 @@ pub type Bounded = RobustBoundedBuffer<u64, [TurnSlot<u64>; 2]>;
 
 type Monitor = RobustMonitorBuffer<u64, [Slot<u64>; 2]>;
 
-/// Performs one operation in a child process, between two stops.
+/// Performs one operation in a child process. The child stops before and after the operation.
 pub fn run(region: &Region, role: &str) {
     let index: usize = role.parse().expect("the index of an operation");
     let objects: &Objects = region.attach("objects").expect("the objects");
@@ -143,7 +145,7 @@ pub fn run(region: &Region, role: &str) {
     // A spin loop has thousands of instructions that change nothing.
     interlatch::sync::set_spinning(false);
     let perform = operations()[index].perform;
-    // One-time initialization is not swept.
+    // One-time initialization runs before the sweep.
     let warm = Objects::initial();
     sync::warm(&warm);
     buffers::warm(&warm);
@@ -158,12 +160,12 @@ pub fn run(region: &Region, role: &str) {
 }
 
 fn sweep_all() {
-    // A new thread, because it stays pinned: on one core, switches between it and the child are
-    // fast.
+    // The sweep runs on a new thread, because the thread stays pinned. On one core, switches
+    // between the thread and the child are fast.
     std::thread::scope(|scope| {
         scope.spawn(|| {
             stay_on_core(shard().0);
-            // Most wake-ups that are lost with a child are recovered only at a recheck.
+            // Most wake-ups that are lost with a dead child are recovered only by a recheck.
             let interval = interlatch::sync::recheck_interval();
             interlatch::sync::set_recheck_interval(Duration::from_millis(2));
             sweep_each();
@@ -172,8 +174,8 @@ fn sweep_all() {
     });
 }
 
-/// An unoptimized build sweeps one of this many operations by default: stepping through all of them
-/// once takes half a minute.
+/// By default, an unoptimized build sweeps one in this many operations: stepping through every
+/// operation once takes half a minute.
 const SAMPLE: usize = 3;
 
 fn sweep_each() {
@@ -231,7 +233,7 @@ fn sweep_each() {
     }
 }
 
-/// The index of the shard of operations that is swept, and the number of shards.
+/// Returns the index of the shard of operations to sweep, and the number of shards.
 fn shard() -> (usize, usize) {
     let text = std::env::var("INTERLATCH_PART").unwrap_or("0/1".into());
     let numbers = text

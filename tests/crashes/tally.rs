@@ -1,38 +1,40 @@
 //! Counts of the items that pass while senders and receivers are killed. Items are consecutive
-//! numbers from 1; some are never sent.
+//! numbers from 1. Some of the numbers are never sent.
 
 use interlatch::ShmSafe;
 use interlatch::platform::AtomicU64;
 use interlatch::platform::Ordering::{Relaxed, Release};
 
-/// Each word is written by one process at a time, by one instruction.
+/// Counts of items. Each word is written by only one process at a time, with one instruction.
 #[repr(C)]
 #[derive(ShmSafe)]
 pub struct Tally {
     /// The number of the next item.
     #[shm(initial = AtomicU64::new(1))]
     pub next: AtomicU64,
-    /// Counts of the items sent and received, incremented after the operation.
+    /// The numbers of items sent and received, incremented after the operation.
     pub sent: AtomicU64,
     pub received: AtomicU64,
-    /// The last received item, or 0.
+    /// The item received last, or 0.
     latest: AtomicU64,
 }
 
 impl Tally {
-    /// Reserves `count` numbers and returns the first. If the sender is killed, its successor does
-    /// not reuse them.
+    /// Reserves `count` numbers and returns the first number. If the sender is killed, its
+    /// successor does not reuse the numbers.
     pub fn reserve(&self, count: u64) -> u64 {
         self.next.fetch_add(count, Relaxed)
     }
 
     /// Adds to the count of sent items.
     pub fn add_sent(&self, count: u64) {
-        // Release here and in `add_received` pairs with the Acquire loads of the parent.
+        // Release in this function and in `add_received` pairs with the Acquire loads in the
+        // parent.
         self.sent.fetch_add(count, Release);
     }
 
-    /// Counts a received item. Panics unless it was reserved and is newer than all earlier items.
+    /// Counts a received item. Panics unless the item was reserved and is newer than all earlier
+    /// items.
     pub fn add_received(&self, item: u64) {
         let next = self.next.load(Relaxed);
         assert!(item < next, "{item} of {next} was never sent");

@@ -1,7 +1,9 @@
-//! A process killed right after its wake-up has consumed the wake-up. Another waiter must proceed.
+//! A process that is killed right after it is woken has consumed the wake-up. Another waiter must
+//! proceed.
 //!
-//! The first waiter shares a core with the process that wakes and kills it, and has the lowest
-//! priority, so that it rarely runs between the two. If it does run, the test tries again.
+//! The first waiter shares a core with the process that wakes and kills it. The first waiter has
+//! the lowest priority, so it rarely runs between its wake-up and its death. If it does run, the
+//! test tries again.
 
 use super::actor::{find, report};
 use super::harness::Test;
@@ -37,7 +39,7 @@ pub fn tests() -> Vec<Test> {
         test("bounded_buffer", |objects| {
             let sender = objects.bounded.sender().expect("the channel is open");
             sender.send(7).expect("a free slot");
-            // Dropping the last sender would wake all waiters.
+            // Dropping the last sender would wake all waiters, so the sender is leaked.
             std::mem::forget(sender);
         }),
         test("monitor_buffer", |objects| {
@@ -58,7 +60,7 @@ struct Objects<'a> {
     monitor: &'a MonitorBuffer<u64, [Slot<u64>; 4]>,
 }
 
-/// Attaches the objects. The first process creates them.
+/// Attaches to the objects. The first process creates them.
 fn objects(region: &Region) -> Objects<'_> {
     Objects {
         lock: find(region, "lock"),
@@ -72,7 +74,7 @@ fn objects(region: &Region) -> Objects<'_> {
 }
 
 fn wake_up_reaches_next_waiter(object: &str, wake: fn(&Objects)) {
-    // A new thread, because it stays pinned to its core.
+    // The test runs on a new thread, because the thread stays pinned to its core.
     let is_tested = std::thread::scope(|scope| {
         let attempts = scope.spawn(|| {
             stay_on_one_core();
@@ -114,12 +116,12 @@ fn is_killed_before_it_runs(object: &str, wake: fn(&Objects)) -> bool {
     true
 }
 
-/// Pins this thread, and the threads and processes that it starts, to one core.
+/// Pins this thread to one core. The threads and processes that it starts inherit the core.
 pub fn stay_on_one_core() {
     stay_on_core(0);
 }
 
-/// Pins this thread to an allowed core, selected by this index modulo their number.
+/// Pins this thread to one of the allowed cores, selected by the index modulo the number of cores.
 pub fn stay_on_core(index: usize) {
     let this_thread = Pid::from_raw(0);
     let allowed = sched_getaffinity(this_thread).expect("the cores of this thread");
@@ -131,7 +133,7 @@ pub fn stay_on_core(index: usize) {
     sched_setaffinity(this_thread, &chosen).expect("the thread can be pinned");
 }
 
-/// Gives this process the lowest priority.
+/// Gives this process the lowest scheduling priority.
 fn yield_to_all() {
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: `parameters` outlives the call. 0 denotes this process.

@@ -18,11 +18,11 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 struct Chat {
     child: Reaped,
     keyboard: Option<File>,
-    /// Output of the program, in chunks.
+    /// The output of the program, in chunks.
     expect_output: Receiver<String>,
-    /// Output that no test has waited for yet.
+    /// The output that no test has waited for yet.
     unmatched: String,
-    /// All output.
+    /// The complete output so far.
     all: String,
 }
 
@@ -53,7 +53,7 @@ impl Chat {
         }
     }
 
-    /// Starts a chat with pipes.
+    /// Starts a chat that is connected to pipes.
     fn with_pipes(folder: &Path, name: &str) -> Self {
         let (input, keyboard) = std::io::pipe().expect("descriptors");
         let (screen, output) = std::io::pipe().expect("descriptors");
@@ -62,7 +62,7 @@ impl Chat {
         Self::start(command, keyboard.into(), screen)
     }
 
-    /// Starts a chat at a pseudoterminal.
+    /// Starts a chat that is connected to a pseudoterminal.
     fn with_terminal(folder: &Path, name: &str) -> Self {
         let terminal = openpty(None, None).expect("terminals");
         let copy = || terminal.slave.try_clone().expect("descriptors");
@@ -80,7 +80,7 @@ impl Chat {
             .expect("the chat reads its input");
     }
 
-    /// Waits until the program prints this text, after the text of earlier calls.
+    /// Waits until the program prints this text after the text that earlier calls waited for.
     fn expect_output(&mut self, text: &str) {
         let deadline = Instant::now() + TIMEOUT;
         loop {
@@ -131,7 +131,7 @@ impl Chat {
     }
 }
 
-/// Runs the chat with arguments that fail, and returns its standard error output.
+/// Runs the chat with arguments that make it fail, and returns its standard error output.
 fn stderr_of_failure(arguments: &[&str]) -> String {
     let (mut stderr_text, stderr) = std::io::pipe().expect("descriptors");
     let mut command = example("chat");
@@ -257,7 +257,7 @@ fn messages_appear_while_the_user_types() {
         ada.expect_output("not yet");
         ada.type_text(" now\r");
         bo.expect_output("ada: not yet now\n");
-        // The terminal passes input on once the prompt is printed.
+        // The terminal passes the input on after the chat has printed the prompt.
         ada.expect_output(" now");
         ada.expect_output("ada: ");
         ada.type_text(leave);
@@ -304,7 +304,7 @@ fn used_name_and_third_participant_are_rejected() {
         stderr_text.contains("already exists and is a named pipe"),
         "{stderr_text}"
     );
-    // Named pipes of other programs, with a reader each.
+    // These named pipes belong to other programs, and each has a reader.
     let fifos = ["bo", "di"].map(|name| {
         interlatch_ipc::Fifo::create(folder.path().join(name), 0o600).expect("the path is free")
     });
@@ -346,7 +346,7 @@ fn partner_killed_while_waiting_is_ignored() {
     assert_empty(&folder);
     bo.signal(Signal::SIGKILL);
     ada.wait_for_success();
-    // The same holds for a chat of the same name.
+    // A chat also ignores an earlier chat with its own name that was killed while it waited.
     let mut ada = Chat::with_pipes(folder.path(), "ada");
     ada.expect_output("waiting");
     ada.signal(Signal::SIGKILL);

@@ -1,4 +1,4 @@
-//! Examples when one of their processes is killed, or when they are interrupted.
+//! Runs examples while one of their processes is killed, or while they are interrupted.
 
 use super::support::{
     Named, NamedBuffer, Program, example, is_alive, run, shared_memory, text, wait_until,
@@ -27,8 +27,8 @@ fn maps_shared_region(child: Pid) -> bool {
     maps.contains("memfd:")
 }
 
-/// Starts an example, kills its last child when all children share the region, and returns the
-/// standard error output.
+/// Starts an example, and kills its last child when all children have mapped the region. Returns
+/// the standard error output.
 fn stderr_after_death(name: &str, arguments: &[&str], count: usize) -> String {
     let mut program = Program::start(example(name).args(arguments));
     let mut processes = Vec::new();
@@ -78,7 +78,7 @@ fn death_of_a_child_ends_the_other_processes() {
     for (name, arguments, count, killed) in cases {
         let stderr = stderr_after_death(name, arguments, count);
         let expected = format!("{name}: {killed} ended with signal: 9 (SIGKILL)");
-        // Other children may have reported errors due to the death before.
+        // Before this error, other children may have reported errors caused by the death.
         let last = stderr.lines().last().unwrap_or_default();
         assert!(last.starts_with(&expected), "{stderr}");
     }
@@ -103,8 +103,8 @@ fn interrupted_or_killed_pipeline_leaves_no_process() {
         Signal::SIGHUP,
         Signal::SIGKILL,
     ] {
-        // The caller of the tests may ignore some signals, as `nohup` does. Reset them for the
-        // commands.
+        // The process that runs the tests may ignore some signals, as `nohup` does. This resets the
+        // signals for the commands.
         let mut command = Command::new("env");
         command.args(["--default-signal=TERM,INT,HUP"]);
         command.arg(example("pipeline").get_program());
@@ -117,13 +117,13 @@ fn interrupted_or_killed_pipeline_leaves_no_process() {
         let status = program.0.wait().expect("this process has the child");
         match signal {
             Signal::SIGKILL => assert_eq!(status.signal(), Some(9)),
-            // The exit status of the last command.
+            // The status is the exit status of the last command.
             other => assert_eq!(status.code(), Some(128 + other as i32), "{other}"),
         }
     }
 }
 
-/// The parent of the pipeline ignores SIGCHLD.
+/// The parent process of the pipeline ignores SIGCHLD.
 #[test]
 fn pipeline_waits_for_commands_with_ignored_sigchld() {
     let mut command = Command::new("env");
@@ -133,7 +133,7 @@ fn pipeline_waits_for_commands_with_ignored_sigchld() {
     assert_eq!(program.end(), (true, "x\n".to_owned()));
 }
 
-/// Returns a full pipe, so that an example blocks when it prints.
+/// Returns a full pipe, so that an example blocks when it prints to the pipe.
 fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("the flag can be set");
@@ -149,7 +149,7 @@ fn count_files(name: &str) -> usize {
         .count()
 }
 
-/// Starts `unbounded`, which creates files of this name and then blocks at its output.
+/// Starts `unbounded`, which creates files with this name and then blocks when it prints.
 fn start_blocked(buffer: &NamedBuffer, reader_slot: &mut Option<std::io::PipeReader>) -> Program {
     let (reader, writer) = full_pipe();
     *reader_slot = Some(reader);
@@ -232,7 +232,8 @@ fn mailbox_client_without_server_fails_and_leaves_no_files() {
     assert_eq!(server.end(), (true, "answered 1\n".to_owned()));
 }
 
-/// Runs an example with an output that fails. Returns its status and its standard error output.
+/// Runs an example with an output that fails. Returns the exit status and the standard error
+/// output.
 fn with_output(name: &str, arguments: &[&str], output: impl Into<Stdio>) -> (Option<i32>, String) {
     let mut command: Command = example(name);
     command
@@ -249,7 +250,7 @@ fn with_output(name: &str, arguments: &[&str], output: impl Into<Stdio>) -> (Opt
         status = program.0.try_wait().expect("this process has the child");
         status.is_some()
     });
-    // The status as a shell reports it.
+    // This is the exit status as a shell reports it.
     let signal = |status: ExitStatus| status.signal().map(|signal| 128 + signal);
     let status = status.and_then(|status| status.code().or(signal(status)));
     (status, program.stderr())
@@ -292,7 +293,7 @@ fn example_with_failing_output_ends_with_an_error_or_quietly() {
         let (status, stdout) = with_output(name, arguments, writer);
         assert!(!stdout.contains("panicked"), "{name}: {stdout}");
         if ["killed", "two_processes"].contains(&name) {
-            // These short programs return the error.
+            // These short programs return the error from `main`.
             assert_eq!(status, Some(1), "{name}: {stdout}");
         } else {
             assert_eq!((status, stdout.as_str()), (Some(141), ""), "{name}");
@@ -303,7 +304,7 @@ fn example_with_failing_output_ends_with_an_error_or_quietly() {
     assert_eq!(count_files("interlatch-no-output"), 0);
 }
 
-/// A separate thread prints the message of SIGHUP.
+/// A separate thread prints the message when SIGHUP arrives.
 #[test]
 fn signals_with_closed_output_ends_at_hangup() {
     let mut program = Program::start(&mut example("signals"));

@@ -1,4 +1,4 @@
-//! The two programs of the README.
+//! Runs the two programs of the README.
 
 use super::support::{Program, example};
 use interlatch::RegionName;
@@ -15,15 +15,14 @@ fn readme_contains_the_hello_programs() {
     }
 }
 
-/// The programs use a fixed name, so concurrent runs of this test exclude each other by a lock
-/// file.
+/// The programs use a fixed name, so a lock file prevents concurrent runs of this test.
 #[test]
 fn hello_programs_meet_in_either_order() {
     let path = std::env::temp_dir().join("interlatch-hello.lock");
     let file = fs::File::create(path).expect("a lock file");
     file.lock().expect("no other run of this test");
     let name = RegionName::posix("hello").expect("a valid name");
-    // A killed earlier run may have left the region.
+    // An earlier run that was killed may have left the region.
     let _ = name.remove();
     for [first, second] in [
         ["hello_sender", "hello_receiver"],

@@ -1,4 +1,4 @@
-//! Sockets and signals.
+//! Runs the examples of sockets and signals.
 
 use super::support::{example, run, text};
 use nix::sys::signal::{Signal, kill};

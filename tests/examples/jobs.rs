@@ -1,4 +1,5 @@
-//! The jobserver: alone, as a client of its own, and with make on either side.
+//! The jobserver: alone, as a client of another instance of itself, and with make as client or
+//! server.
 
 use super::support::{example, text};
 use std::fs;
@@ -7,12 +8,12 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// Runs `jobs` with these arguments and this input.
+/// Runs `jobs` with these arguments and these lines as input.
 fn jobs(arguments: &[&str], lines: &str) -> Output {
     run_with_input(jobs_command().args(arguments), lines.as_bytes())
 }
 
-/// Returns `jobs` without the MAKEFLAGS of the caller of the tests.
+/// Returns a command that runs `jobs` without the MAKEFLAGS of the process that runs the tests.
 fn jobs_command() -> Command {
     let mut command = example("jobs");
     command.env_remove("MAKEFLAGS");
@@ -33,7 +34,7 @@ fn run_with_input(command: &mut Command, input: &[u8]) -> Output {
     child.wait_with_output().expect("the example ends")
 }
 
-/// Returns the maximum of concurrent jobs, between their `start` and `end`.
+/// Returns the maximum number of concurrent jobs, each of which runs from its `start` to its `end`.
 fn max_concurrent(log: &str) -> usize {
     let depths = log.lines().scan(0_usize, |depth, line| {
         match line.starts_with("start") {
@@ -111,7 +112,7 @@ fn option_of_job_count_is_that_of_make() {
     }
 }
 
-/// The first command waits for the third, which can only begin after the second has ended.
+/// The first command waits for the third command, which can begin only after the second has ended.
 #[test]
 fn next_job_begins_when_any_job_ends() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -198,7 +199,7 @@ fn missing_jobserver_is_reported() {
     }
 }
 
-/// A file in which jobs record their beginnings and ends.
+/// A file in which each job records its start and its end.
 struct Log(std::path::PathBuf);
 
 impl Log {
@@ -212,7 +213,7 @@ impl Log {
         self.0.to_str().expect("a readable path")
     }
 
-    /// Checks that `count` jobs have run, and at most `max` at once.
+    /// Checks that `count` jobs have run, and that at most `max` of them ran at the same time.
     fn assert(&self, count: usize, max: usize) {
         let written = fs::read_to_string(&self.0).expect("the log is readable");
         assert_eq!(written.lines().count(), 2 * count, "{written}");

@@ -1,4 +1,4 @@
-//! A server and its clients on one message queue.
+//! A server and its clients that share one message queue.
 
 use super::support::{Named, Program, run, text, wait_until};
 use interlatch::{MessageQueue, RegionName, RegionOptions};
@@ -28,8 +28,8 @@ fn server_answers_many_clients() {
     assert_eq!(again.status.code(), Some(1), "the server removed the queue");
 }
 
-/// Requests of a killed client and of a killed server stay in the queue. The next server answers
-/// them.
+/// The requests that a killed client or a killed server leaves stay in the queue. The next server
+/// answers these requests.
 #[test]
 fn next_server_answers_requests_of_killed_server() {
     let named = Named::new("mailbox-killed");

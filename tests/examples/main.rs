@@ -1,4 +1,4 @@
-//! The examples as a user runs them: output, exit status, and cleanup after a kill.
+//! Runs the examples like a user, and checks their output, exit status, and cleanup after a kill.
 
 mod chat;
 mod deaths;

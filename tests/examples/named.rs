@@ -28,7 +28,7 @@ fn programs_share_a_region_by_name() {
     }
 }
 
-/// The item type of both programs, declared again as in a third program.
+/// The item type of both programs, declared again here as a third program would declare it.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, ShmType)]
 struct Reading {
@@ -36,7 +36,8 @@ struct Reading {
     value: f64,
 }
 
-/// The sender fills the buffer and is killed. A later receiver gets all sent items, then the end.
+/// The sender fills the buffer and is killed. A later receiver gets all sent items, then the end of
+/// the stream.
 #[test]
 fn items_of_killed_sender_are_received() {
     type Readings = RobustMonitorBuffer<Reading, [Slot<Reading>]>;

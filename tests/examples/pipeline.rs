@@ -1,10 +1,10 @@
-//! Pipelines as in a shell.
+//! Runs pipelines of commands as a shell does.
 
 use super::support::{Program, example};
 use std::io::Read;
 use std::process::Stdio;
 
-/// Runs `pipeline` with these words. Returns its exit status and its output.
+/// Runs `pipeline` with these words as arguments. Returns its exit status and its output.
 fn pipeline(words: &str) -> (Option<i32>, String) {
     let mut command = example("pipeline");
     command.args(words.split(' ')).stdout(Stdio::piped());

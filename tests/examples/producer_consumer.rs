@@ -1,4 +1,4 @@
-//! A file that passes through a buffer to another process.
+//! Passes a file through a buffer to another process.
 
 use super::support::{
     example, is_alive, maps_region, path, run, shared_memory, temporary_file, text,

@@ -1,4 +1,4 @@
-//! Starting of examples, and observation of their processes.
+//! Starts examples, and observes their processes.
 
 use interlatch::{RegionName, UnboundedBuffer};
 use nix::unistd::Pid;
@@ -10,7 +10,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-/// Builds the examples: `cargo test` does, but `cargo test --test examples` does not.
+/// Builds the examples, because `cargo test --test examples` does not build them. `cargo test`
+/// does.
 fn build() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -36,7 +37,7 @@ pub fn example(name: &str) -> Command {
         .expect("target/PROFILE/deps/TEST");
     let path = folder.join("examples").join(name);
     let mut command = Command::new(path);
-    // Errors are printed without a backtrace, independent of the environment.
+    // Errors are printed without a backtrace, independently of the environment.
     command.env("RUST_BACKTRACE", "0");
     command
 }
@@ -63,7 +64,7 @@ pub fn path(file: &tempfile::NamedTempFile) -> &str {
     file.path().to_str().expect("a readable path")
 }
 
-/// A name whose region is removed with the test.
+/// A name whose region is removed when the test ends.
 pub struct Named(pub String);
 
 impl Named {
@@ -89,7 +90,7 @@ impl Named {
         });
     }
 
-    /// Removes what the programs left.
+    /// Removes the region that the programs left.
     pub fn remove(&self) -> Output {
         run("named_receive", &[&self.0, "--remove"])
     }
@@ -104,7 +105,7 @@ impl Program {
         Self(command.spawn().expect("the example starts"))
     }
 
-    /// Waits for the end. Returns whether it succeeded, and its standard output.
+    /// Waits until the example ends. Returns whether it succeeded, and its standard output.
     pub fn end(&mut self) -> (bool, String) {
         let mut status = None;
         wait_until("the program ends", || {
@@ -116,7 +117,7 @@ impl Program {
         (status.is_some_and(|status| status.success()), stdout)
     }
 
-    /// Reads standard error to its end.
+    /// Reads standard error until its end.
     pub fn stderr(&mut self) -> String {
         io::read_to_string(self.0.stderr.as_mut().expect("piped")).expect("text")
     }
@@ -131,7 +132,7 @@ impl Drop for Program {
 
 impl Drop for Named {
     fn drop(&mut self) {
-        // Usually the region is removed already.
+        // In most cases the region is already removed.
         self.remove();
     }
 }
@@ -155,7 +156,7 @@ pub fn wait_until(description: &str, mut condition: impl FnMut() -> bool) {
 
 pub fn is_alive(process: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // A zombie is dead. Its new parent may not have reaped it yet.
+    // A zombie counts as dead. Its new parent may not have reaped it yet.
     stat.rsplit(')')
         .next()
         .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
@@ -166,19 +167,19 @@ pub fn shared_memory() -> BTreeSet<PathBuf> {
     entries.flatten().map(|entry| entry.path()).collect()
 }
 
-/// Waits until /dev/shm has no new files. Other tests remove their files when they end.
+/// Waits until /dev/shm contains no new files. Other tests remove their files when they end.
 pub fn wait_for_cleanup(before: &BTreeSet<PathBuf>) {
     wait_until("/dev/shm has no new files", || {
         shared_memory().is_subset(before)
     });
 }
 
-/// The name of an unbounded buffer, which is removed with the test.
+/// The name of an unbounded buffer that is removed when the test ends.
 pub struct NamedBuffer(pub String);
 
 impl Drop for NamedBuffer {
     fn drop(&mut self) {
-        // Usually the buffer is removed already.
+        // In most cases the buffer is already removed.
         let name = RegionName::posix(&self.0);
         let _ = name.and_then(|name| UnboundedBuffer::<u64>::remove(&name));
     }

@@ -1,4 +1,4 @@
-//! Examples of locks, semaphores and condition variables.
+//! Runs the examples of locks, semaphores and condition variables.
 
 use super::support::{example, maps_region, run, temporary_file, text, wait_until};
 use nix::sys::signal::{Signal, kill};

@@ -1,4 +1,4 @@
-//! An unbounded buffer that grows and shrinks.
+//! Runs an example with an unbounded buffer that grows and shrinks.
 
 use super::support::{NamedBuffer, Program, example, run, shared_memory};
 use std::path::PathBuf;

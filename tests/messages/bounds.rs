@@ -1,4 +1,4 @@
-//! Minimum, maximum and invalid arguments.
+//! Minimum, maximum and invalid arguments of the message queue.
 
 use super::with_queue;
 use interlatch::channel::message_queue::{CELL_PAYLOAD, MessageCell};
@@ -69,7 +69,8 @@ fn cell_is_two_cache_lines() {
     assert_eq!(size_of::<[MessageCell; 2]>(), 256);
 }
 
-/// Messages within the limits fit, in the worst order and with the worst lengths.
+/// Messages within the limits fit into the queue, even in the worst order and with the worst
+/// lengths.
 #[test]
 fn both_limits_are_exact() {
     let limits = QueueLimits {
@@ -134,7 +135,7 @@ fn queue_without_bytes_takes_empty_messages() {
     );
 }
 
-/// A thread can hold 128 robust locks. The queue needs one more during an operation.
+/// A thread can hold 128 robust locks. During an operation, the queue holds one more robust lock.
 #[test]
 fn thread_with_too_many_locks_gets_an_error() {
     let locks = [const { RobustMutex::new(()) }; 128];

@@ -1,6 +1,7 @@
-//! A peer writes random words into a queue: every operation ends with a message or a typed error.
+//! A peer writes random words into a queue. Every operation still returns a message or a typed
+//! error.
 //!
-//! `INTERLATCH_CASES` sets the number of rounds, times 20. `INTERLATCH_SEED` repeats a run.
+//! The number of rounds is 20 times `INTERLATCH_CASES`. `INTERLATCH_SEED` repeats a run.
 
 use super::number;
 use interlatch::channel::message_queue::{
@@ -18,10 +19,11 @@ const LIMITS: QueueLimits = QueueLimits {
     bytes: 321,
 };
 
-/// Bytes of the queue from its limits on: the limits, the oldest message, a summary, and the cells.
+/// The number of bytes from the queue's limits to its end: the limits, the oldest message, a
+/// summary, and the cells.
 const STATE_SIZE: usize = 8 + 8 + 48 + 128 * LIMITS.cells();
 
-/// Offset of the objects, after the header of the region.
+/// The offset of the objects, which follow the header of the region.
 const START: usize = 8192;
 const SIZE: usize = START + 4096;
 
@@ -66,7 +68,8 @@ fn corrupt_and_use() {
     assert_eq!((queue.len(), queue.bytes()), (3, 1 + 150 + 10));
 }
 
-/// Leaves three messages, one of them in two cells, and free cells that were used before.
+/// Leaves three messages in the queue, one of which occupies two cells, and free cells that were
+/// used before.
 fn fill(queue: &MessageQueue) {
     let message_type = |number| MessageType::new(number).expect("positive");
     for (number, length) in [(1, 1), (2, 97), (3, 150), (2, 10)] {
@@ -87,7 +90,7 @@ fn fill(queue: &MessageQueue) {
         .expect("the buffer has room");
 }
 
-/// Finds the offset of the limits. Everything except the lock follows them.
+/// Finds the offset of the queue's limits. All other fields except the lock follow the limits.
 fn offset_of_limits(clean: &[u8]) -> usize {
     let limits = [LIMITS.messages.to_ne_bytes(), LIMITS.bytes.to_ne_bytes()].concat();
     let found = clean[START..]
@@ -96,9 +99,9 @@ fn offset_of_limits(clean: &[u8]) -> usize {
     START + found.expect("the queue has its limits")
 }
 
-/// Corrupts some words of the queue, from its limits on.
+/// Corrupts some words of the queue at or after its limits.
 fn corrupt(bytes: &mut [u8], random: &mut fastrand::Rng) {
-    // Links and lengths: special values, and some valid ones.
+    // These are special values for links and lengths, and some valid values.
     let special = [
         0,
         8,
@@ -116,18 +119,19 @@ fn corrupt(bytes: &mut [u8], random: &mut fastrand::Rng) {
         let word = match random.u8(..3) {
             0 => random.u64(1..10),
             1 => special[random.usize(..special.len())],
-            // The length of a message and the length of a run of cells.
+            // The low half is the length of a message, and the high half is the length of a run of
+            // cells.
             _ => random.u64(..400) | random.u64(..10) << 32,
         };
         bytes[offset..offset + 8].copy_from_slice(&word.to_ne_bytes());
     }
     if random.bool() {
-        // Clears the summary, so the queue rebuilds everything from the list.
+        // This clears the summary, so the queue rebuilds everything from the message list.
         bytes[16..24].fill(0);
     }
 }
 
-/// Performs some operations. Returns how many of them received a message.
+/// Performs some operations. Returns how many messages the operations received.
 fn use_queue(queue: &MessageQueue, random: &mut fastrand::Rng) -> u64 {
     let mut received = 0;
     for _ in 0..20 {

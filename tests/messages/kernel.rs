@@ -1,4 +1,5 @@
-//! The two kinds of message queues of the kernel. Drop removes them, also after a failed test.
+//! The kernel's two kinds of message queues. Each queue is removed on drop, even after a failed
+//! test.
 
 use nix::errno::Errno;
 use std::ffi::CString;
@@ -13,11 +14,11 @@ struct Buffer {
     bytes: [u8; MAX_LENGTH],
 }
 
-/// Above the length of every message in these tests.
+/// A length that is greater than the length of every message in these tests.
 pub const MAX_LENGTH: usize = 1024;
 
 impl SysV {
-    /// Creates a queue of this many bytes and as many messages.
+    /// Creates a queue that holds this number of bytes and the same number of messages.
     pub fn new(bytes: usize) -> Result<Self, Errno> {
         // SAFETY: all arguments are integers.
         let id = Errno::result(unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) })?;
@@ -50,7 +51,7 @@ impl SysV {
         };
         buffer.bytes[..bytes.len()].copy_from_slice(bytes);
         let pointer = (&raw const buffer).cast();
-        // SAFETY: `buffer` begins with the type, and has at least this many bytes after it.
+        // SAFETY: `buffer` begins with the type, followed by at least `bytes.len()` bytes.
         let sent = unsafe { libc::msgsnd(self.0, pointer, bytes.len(), libc::IPC_NOWAIT) };
         Errno::result(sent).map(drop)
     }
@@ -69,7 +70,7 @@ impl SysV {
         assert!(buffer_size <= MAX_LENGTH, "the buffer is large enough");
         let flags = libc::IPC_NOWAIT | if truncate { libc::MSG_NOERROR } else { 0 };
         let pointer = (&raw mut buffer).cast();
-        // SAFETY: `buffer` begins with the type, and has at least `buffer_size` bytes after it.
+        // SAFETY: `buffer` begins with the type, followed by at least `buffer_size` bytes.
         let length =
             Errno::result(unsafe { libc::msgrcv(self.0, pointer, buffer_size, select, flags) })?;
         Ok((
@@ -81,12 +82,12 @@ impl SysV {
 
 impl Drop for SysV {
     fn drop(&mut self) {
-        // SAFETY: the call takes integers, and `self` owns the queue.
+        // SAFETY: the call takes only integers, and `self` owns the queue.
         unsafe { libc::msgctl(self.0, libc::IPC_RMID, core::ptr::null_mut()) };
     }
 }
 
-/// A POSIX queue without a name: it is unlinked after creation.
+/// A POSIX queue without a name, because the queue is unlinked after creation.
 pub struct Posix(libc::mqd_t);
 
 impl Posix {
@@ -129,7 +130,7 @@ impl Drop for Posix {
     }
 }
 
-/// Returns whether the machine supports such queues, and prints a notice if not.
+/// Returns whether the system supports the queues that this call creates. Prints a notice if not.
 pub fn is_available<Queue>(call: &str, created: Result<Queue, Errno>) -> bool {
     match created {
         Ok(_) => true,

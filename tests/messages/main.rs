@@ -1,4 +1,5 @@
-//! The message queue, compared with the kernel's queues, at its limits, and with a faulty peer.
+//! Tests of the message queue: a comparison with the kernel's queues, the limits, and a faulty
+//! peer.
 
 mod bounds;
 mod hostile;

@@ -8,7 +8,7 @@ use interlatch::channel::{TryRecvError, TrySendError};
 use nix::errno::Errno;
 use proptest::prelude::*;
 
-/// Maximum number of messages of an unprivileged process.
+/// The maximum number of messages in a queue of an unprivileged process.
 const MESSAGES: usize = 10;
 const BYTES: usize = 200;
 
@@ -58,7 +58,7 @@ fn highest_priority_comes_first_as_in_posix_queue() {
     });
 }
 
-/// The priority and bytes of a received message, if any, or the reason why the call would block.
+/// The priority and bytes of a received message if there is one, or why the call would block.
 type Outcome = Result<Option<(u32, Vec<u8>)>, &'static str>;
 
 fn perform(

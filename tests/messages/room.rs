@@ -1,7 +1,7 @@
-//! A message within the limits fits, in any order of sends and receives, however fragmented the
-//! free cells are.
+//! A message within the limits fits, after any sequence of sends and receives, even if the free
+//! cells are fragmented.
 //!
-//! `INTERLATCH_CASES` sets the number of queues, `INTERLATCH_SEED` repeats a run.
+//! `INTERLATCH_CASES` sets the number of queues. `INTERLATCH_SEED` repeats a run.
 
 use super::{number, with_queue};
 use interlatch::MessageQueue;
@@ -10,7 +10,7 @@ use interlatch::channel::message_queue::{
     Message, MessageQueueExt, MessageType, QueueLimits, Select,
 };
 
-/// Sends and receives on each queue.
+/// The number of sends and receives on each queue.
 const STEPS: usize = 300;
 
 #[test]
@@ -37,7 +37,8 @@ fn message_within_the_limits_always_fits() {
     }
 }
 
-/// Returns a random length, or one at a boundary: a cell more, a range more, or all that fits.
+/// Returns a random length. Some lengths are at a boundary: full cells, a full range of cells, or
+/// the greatest length that fits.
 fn length(room: usize, random: &mut fastrand::Rng) -> usize {
     let cells = random.usize(1..6);
     let boundaries = [
@@ -52,7 +53,8 @@ fn length(room: usize, random: &mut fastrand::Rng) -> usize {
     length.min(room)
 }
 
-/// Sends a message that fits. At the maximum of messages, checks that the send fails.
+/// Sends a message that fits. If the queue holds the maximum number of messages, checks that the
+/// send fails.
 fn send(
     queue: &MessageQueue,
     expected: &mut Vec<Message>,
@@ -77,7 +79,7 @@ fn send(
     }
 }
 
-/// Receives the oldest message, or the oldest of a type.
+/// Receives the oldest message, or the oldest message of one type.
 fn receive(queue: &MessageQueue, expected: &mut Vec<Message>, random: &mut fastrand::Rng) {
     let message_type = MessageType::new(random.i64(1..4)).expect("positive");
     let (select, found) = match random.u8(..4) {

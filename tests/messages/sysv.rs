@@ -1,8 +1,8 @@
-//! The same operations on a System V queue have the same results.
+//! The same operations have the same results on interlatch's queue and on a System V queue.
 //!
-//! One difference is intended: a message longer than the whole queue is an error in interlatch. A
-//! System V queue waits forever (`EAGAIN` in a non-blocking call), unless the message exceeds the
-//! limit of all queues (`EINVAL`).
+//! One difference is intended. In interlatch, a message longer than the whole queue is an error. In
+//! a System V queue, sending such a message waits forever (or returns `EAGAIN` in a non-blocking
+//! call), unless the message exceeds the limit of all queues (`EINVAL`).
 
 use super::kernel::{MAX_LENGTH, SysV, is_available};
 use super::{property, with_queue};
@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use proptest::prelude::*;
 use std::time::Duration;
 
-/// Longer than any call of these tests.
+/// A timeout that is longer than any call in these tests takes.
 const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,8 @@ enum Step {
         message_type: i64,
         length: usize,
     },
-    /// A selection as in `msgrcv(2)`: any, a type, or minus the highest of several types.
+    /// Receives a message selected as in `msgrcv(2)`: 0 selects any type, a positive number selects
+    /// that type, and a negative number selects the lowest type up to its absolute value.
     Receive {
         select: i64,
         buffer_size: usize,
@@ -47,7 +48,7 @@ enum Outcome {
 }
 
 fn steps(capacity: usize) -> impl Strategy<Value = Vec<Step>> {
-    // Some types are invalid, and some messages are longer than the queue.
+    // Some types are invalid, and some messages are longer than the whole queue.
     let message_type =
         prop_oneof![20 => 1..=4_i64, 1 => -1..=0_i64, 1 => Just(i64::MAX), 1 => Just(i64::MIN)];
     let length = prop_oneof![4 => 0..=capacity / 3, 1 => 0..=capacity + 1, 2 => 0..=2_usize];
@@ -62,7 +63,7 @@ fn steps(capacity: usize) -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..60)
 }
 
-/// The bytes of the message of a step, which differ from those of all others.
+/// Returns the bytes of a step's message. The messages of different steps differ.
 fn message(step: usize, length: usize) -> Vec<u8> {
     (0..length).map(|index| (step * 7 + index) as u8).collect()
 }
@@ -171,7 +172,8 @@ fn operations_agree_with_system_v_queue() {
     let cases = capacity.prop_flat_map(|capacity| (Just(capacity), steps(capacity)));
     property::check("messages::sysv", &cases, |(capacity, steps)| {
         let sysv_queue = SysV::new(capacity).map_err(|error| format!("msgget: {error}"))?;
-        // As many messages as bytes: the kernel limits empty messages this way.
+        // The limit of messages equals the limit of bytes, because the kernel limits empty messages
+        // this way.
         let count = capacity as u32;
         let limits = QueueLimits {
             messages: count,
@@ -192,7 +194,7 @@ fn operations_agree_with_system_v_queue() {
     });
 }
 
-/// A message longer than one queue is an error at once in interlatch, even with a timeout.
+/// In interlatch, a message longer than the queue is an immediate error, even with a timeout.
 #[test]
 fn message_longer_than_the_queue_is_an_error() {
     if !is_available("msgget", SysV::new(1)) {

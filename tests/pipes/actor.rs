@@ -36,7 +36,7 @@ pub fn wait_for_driver() {
     std::io::stdin().read_line(&mut line).expect("a line");
 }
 
-/// Sends this many items, reports, and waits.
+/// Sends this number of items, reports the result, and waits.
 fn send<T: Item>(producer: &str, count: &str, ends: &str) {
     let buffer: PipeBuffer<T> = shared::adopt_ends(ends);
     let sender = buffer.sender().expect("the driver passed this end");
@@ -49,7 +49,7 @@ fn send<T: Item>(producer: &str, count: &str, ends: &str) {
     wait_for_driver();
 }
 
-/// Receives to the end of the stream, and reports the items.
+/// Receives until the end of the stream, and reports the items.
 fn receive<T: Item>(ends: &str) {
     let buffer: PipeBuffer<T> = shared::adopt_ends(ends);
     let receiver = buffer.receiver().expect("the driver passed this end");
@@ -60,8 +60,8 @@ fn receive<T: Item>(ends: &str) {
     println!("{}", items.join(","));
 }
 
-/// Sends until disconnected, with SIGPIPE at its default, as after `exec`, or ignored, as Rust
-/// programs start.
+/// Sends until the channel is disconnected. SIGPIPE either has its default disposition, as after
+/// `exec`, or is ignored, as when a Rust program starts.
 fn fill(action: &str, ends: &str) {
     let handler = match action {
         "default" => SigHandler::SigDfl,
@@ -75,7 +75,7 @@ fn fill(action: &str, ends: &str) {
     println!("{failed:?}");
 }
 
-/// Keeps its ends open and does nothing.
+/// Keeps its ends of the pipe open and does nothing.
 fn keep_open(ends: &str) {
     let _buffer: PipeBuffer<u64> = shared::adopt_ends(ends);
     println!("open");

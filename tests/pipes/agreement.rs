@@ -1,9 +1,9 @@
 //! Compares the pipe in shared memory with the kernel's pipe: the same calls have the same results.
 //!
-//! The kernel counts pages, this crate counts bytes. The test therefore uses two kinds of
+//! The kernel counts pages, and this crate counts bytes. The test therefore uses two kinds of
 //! sequences. With whole pages, both pipes are full and empty at the same time, and partial
-//! transfers agree. With arbitrary sizes, at most a few pages are in the pipe: the kernel may leave
-//! almost half of its pages unused and is still never full.
+//! transfers agree. With arbitrary sizes, at most a few pages are in the pipe, so the kernel pipe
+//! is never full even if almost half of the bytes of its pages are unused.
 
 use super::harness::Test;
 use super::property;
@@ -31,7 +31,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// With one byte less than a page free, a write of one page blocks, and a larger write is partial.
+/// If one byte less than a page is free, a write of one page blocks, and a larger write is partial.
 fn atomic_write_size_agrees_with_kernel_pipe() {
     let region = Region::memfd("pieces", 1 << 16).expect("memory is available");
     let pipe: &BytePipe<[Slot<u8>]> = region
@@ -59,7 +59,7 @@ enum Call {
 #[derive(Debug)]
 struct Calls {
     calls: Vec<Call>,
-    /// Writes that would exceed this many bytes in the pipe are skipped.
+    /// The maximum number of bytes in the pipe. A write that would exceed it is skipped.
     limit: usize,
 }
 
@@ -95,7 +95,7 @@ type Endpoints<'a> = (
 struct BothPipes<'a> {
     interlatch: Endpoints<'a>,
     kernel: (Option<Writer>, Option<Reader>),
-    /// The next byte to write. Each byte differs from its neighbours.
+    /// The next byte to write. Adjacent bytes differ.
     next: u8,
 }
 
@@ -178,7 +178,8 @@ impl BothPipes<'_> {
         ]
     }
 
-    /// Reads without blocking: even sizes by `try_read`, odd sizes with a zero timeout.
+    /// Reads without blocking: with `try_read` for an even size, with a zero timeout for an odd
+    /// size.
     fn read(&mut self, size: usize) -> [Option<Outcome>; 2] {
         let interlatch = |reader: &Receiver<'_, BytePipe<[Slot<u8>]>>| {
             let mut bytes = vec![0; size];

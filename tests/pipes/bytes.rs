@@ -1,4 +1,4 @@
-//! The pipe in shared memory when its users are killed at any moment.
+//! The pipe in shared memory when a process that uses it is killed at any moment.
 
 use super::ends::reply;
 use super::harness::Test;
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 type Bytes = BytePipe<[Slot<u8>]>;
 
-/// Bytes of a write. Not a divisor of the capacity, so that writes wrap around.
+/// The number of bytes of a write. It does not divide the capacity, so some writes wrap around.
 const WRITE: usize = 100;
 const CAPACITY: usize = 1009;
 const ROUNDS: usize = 30;
@@ -66,7 +66,7 @@ pub fn run(descriptor: &str, role: &str) {
     }
 }
 
-/// Reads to the end of the stream, and kills the writer after `enough` bytes.
+/// Reads until the end of the stream, and kills the writer after `enough` bytes.
 fn read_until_killed(bytes: &Bytes, writer: &Actor, enough: usize) -> Vec<u8> {
     let reader = bytes.receiver().expect("an endpoint is free");
     let (mut all, mut buffer, mut lives) = (Vec::new(), [0; 333], true);
@@ -138,7 +138,7 @@ fn writer_observes_death_of_last_byte_reader() {
     }
 }
 
-/// Bytes written after the death follow the bytes that the dead reader left.
+/// Bytes written after the reader's death follow the bytes that the dead reader did not read.
 fn killed_reader_leaves_the_rest_to_others() {
     for _ in 0..ROUNDS {
         let region = region();

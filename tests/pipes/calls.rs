@@ -1,5 +1,5 @@
-//! Unusual arguments: zero timeouts, large capacities, too many permits, and descriptors of other
-//! files.
+//! Unusual arguments: zero timeouts, large capacities, too many permits, and descriptors of files
+//! that are not pipes.
 
 use super::ends::reply;
 use super::harness::Test;
@@ -50,7 +50,7 @@ fn zero_timeout_takes_available_items() {
     assert_eq!(reply(&mut actor), "done");
 }
 
-/// Runs in an actor, because a call that hangs must be killed.
+/// Tests zero timeouts in an actor, because a process that hangs must be killed.
 pub fn wait_with_zero_timeout() {
     let buffer = PipeBuffer::<u64>::with_capacity(1).expect("descriptors");
     let (sender, receiver) = (buffer.sender().unwrap(), buffer.receiver().unwrap());
@@ -71,8 +71,8 @@ pub fn wait_with_zero_timeout() {
     println!("done");
 }
 
-/// Passes items of several writes each between two threads. At the end of the stream, `recv_into`
-/// leaves the destination unchanged.
+/// Passes items between two threads. Each item takes several writes. At the end of the stream,
+/// `recv_into` leaves the destination unchanged.
 fn large_items_pass_by_reference() {
     let buffer = PipeBuffer::<Large>::with_capacity(1).expect("descriptors");
     std::thread::scope(|scope| {
@@ -112,8 +112,8 @@ fn capacity_above_the_default_is_available() {
     assert_eq!(buffer.len(), count);
 }
 
-/// Capacities that the kernel cannot represent fail for all users. A capacity above the limit of
-/// the system fails for unprivileged users.
+/// Requesting a capacity that the kernel cannot represent fails for all users. Requesting a
+/// capacity above the system limit fails for unprivileged users.
 fn capacity_above_the_limit_is_an_error() {
     for count in [1 << 28, usize::MAX / 8, usize::MAX] {
         let fails = PipeBuffer::<u64>::with_capacity(count);
@@ -123,7 +123,7 @@ fn capacity_above_the_limit_is_an_error() {
     assert_eq!(reply(&mut actor), "PermissionDenied");
 }
 
-/// Requests one byte more than the limit, without privileges, in an actor.
+/// Requests one byte more than the limit, in an actor without privileges.
 pub fn enlarge() {
     if geteuid().is_root() {
         setuid(Uid::from_raw(65_534)).expect("root can change its user");

@@ -33,7 +33,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// Returns the next line of an actor. Panics after a timeout.
+/// Returns the next line from an actor. Panics after a timeout.
 pub fn reply(actor: &mut Actor) -> String {
     let deadline = Instant::now() + TIMEOUT;
     actor
@@ -41,7 +41,7 @@ pub fn reply(actor: &mut Actor) -> String {
         .unwrap_or_else(|problem| panic!("{problem}"))
 }
 
-/// Waits until the actor blocks on a pipe: in a poll, or without a deadline in the read or write.
+/// Waits until the actor blocks on a pipe: in a poll, or in a read or write without a deadline.
 pub fn wait_until_blocked(actor: &Actor) {
     let deadline = Instant::now() + TIMEOUT;
     while !is_blocked_on_pipe(actor) {
@@ -54,7 +54,8 @@ pub fn wait_until_blocked(actor: &Actor) {
     }
 }
 
-/// Ignores standard input and output, which are pipes too.
+/// Returns whether the actor is blocked on a pipe. Standard input and output are also pipes, but
+/// are ignored.
 fn is_blocked_on_pipe(actor: &Actor) -> bool {
     let call = format!("/proc/{}/syscall", actor.pid());
     let call = std::fs::read_to_string(call).unwrap_or_default();
@@ -104,7 +105,7 @@ fn sleeping_receivers_observe_death_of_last_sender() {
     assert_eq!(all, [0, 1, 2]);
 }
 
-/// Two senders sleep because the pipe is full.
+/// Two senders sleep because the pipe is full. Both observe the death of the last receiver.
 fn senders_observe_death_of_last_receiver(action: &str) {
     let mut shared = Shared::new(4096);
     let mut reader = shared.start(PassedEnds::Reader, &["hold"]);
@@ -120,7 +121,7 @@ fn senders_observe_death_of_last_receiver(action: &str) {
     }
 }
 
-/// The classic mistake: the stream does not end while the receiver itself keeps a sending end open.
+/// A classic mistake: the stream does not end while the receiver itself keeps a sending end open.
 fn receiver_with_its_own_sending_end_hangs() {
     let mut shared = Shared::new(4096);
     let mut receiver = shared.start(PassedEnds::Both, &["forget"]);

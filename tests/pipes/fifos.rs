@@ -80,7 +80,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// A temporary directory, which is removed with the test.
+/// A temporary directory that is removed when the test ends.
 struct TestDir {
     folder: tempfile::TempDir,
     shared: Shared,
@@ -146,7 +146,7 @@ fn write(path: &str, timeout: &str, producer: &str, count: &str) {
     wait_for_driver();
 }
 
-/// Reads to the end of this many streams.
+/// Reads this number of streams, each until its end.
 fn read(path: &str, timeout: &str, times: &str) {
     let fifo = Fifo::from_path(path).expect("the fifo exists");
     for _ in 0..times.parse().expect("a number") {
@@ -167,7 +167,7 @@ fn drain_to_line(reader: Reader) -> String {
     items.join(",")
 }
 
-/// Reads as a program without this crate does.
+/// Reads the fifo like a program that does not use this crate.
 fn cat(path: &str) {
     let mut bytes = Vec::new();
     let mut file = std::fs::File::open(path).expect("the fifo exists");
@@ -186,7 +186,7 @@ fn try_without_privileges(path: &str) {
     println!("{}", describe(matches!(found, Err(FifoError::Denied(_)))));
 }
 
-/// Ends a writer.
+/// Tells a writer to end, and waits until it has ended.
 fn end_writer(mut writer: Actor) {
     assert_eq!(reply(&mut writer), "sent");
     writer.tell("go");
@@ -229,7 +229,7 @@ fn missing_peer_is_an_error() {
     assert_eq!(reply(&mut actor), "no peer");
 }
 
-/// Runs in an actor, because a call that hangs must be killed.
+/// Opens the fifo in an actor, because a process that hangs must be killed.
 fn open_alone(path: &str) {
     let fifo = Fifo::from_path(path).expect("the fifo exists");
     let soon = || Timeout::after(Duration::from_millis(20));
@@ -254,8 +254,8 @@ fn silent_writer_counts_as_writer() {
     assert!(first.is_ok() && second.is_ok(), "{first:?}, {second:?}");
 }
 
-/// Opens and closes the fifo, as `: > fifo` in a shell does. A reader that missed this writer would
-/// wait for another.
+/// Opens and closes the fifo like `: > fifo` in a shell. A reader that missed this writer would
+/// wait for another writer.
 fn closed_writer_counts_as_writer() {
     for _ in 0..30 {
         let dir = TestDir::new();
@@ -378,7 +378,7 @@ fn missing_permission_is_an_error() {
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(dir.folder.path(), open).expect("the test owns the file");
     if !geteuid().is_root() {
-        // A file of the same user is inaccessible only by its mode.
+        // For a file of the same user, only the file mode can deny access.
         for (path, mode) in [(dir.path(), 0), (dir.folder.path().to_owned(), 0o555)] {
             let mode = std::fs::Permissions::from_mode(mode);
             std::fs::set_permissions(path, mode).expect("the test owns the file");

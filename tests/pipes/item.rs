@@ -1,4 +1,4 @@
-//! Items: a number in one atomic write, or a number repeated over several writes.
+//! Items: a number that fits in one atomic write, or a number repeated over several writes.
 
 use interlatch::Pod;
 
@@ -25,7 +25,7 @@ impl Item for u64 {
     }
 }
 
-/// Two and a half times the size of an atomic write.
+/// An item of two and a half times the size of an atomic write.
 pub type Large = [u64; 1280];
 
 impl Item for Large {

@@ -23,7 +23,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// The tests by name.
+/// The tests with their names.
 const TESTS: [(&str, fn()); 17] = [
     (
         "writer_survives_later_change_of_sigpipe",
@@ -114,7 +114,8 @@ pub fn run(name: &str) {
 
 const PAGE: usize = pipe::PIPE_BUF;
 
-/// A program that resets SIGPIPE to its default after creating the writer is not killed.
+/// A program that resets SIGPIPE to its default disposition after creating the writer is not
+/// killed.
 fn writer_survives_later_change_of_sigpipe() {
     let (reader, writer) = pipe::pipe(1).expect("descriptors");
     drop(reader);
@@ -127,8 +128,8 @@ fn writer_survives_later_change_of_sigpipe() {
     }
 }
 
-/// Makes this system call of this thread fail with `errno`, as on a kernel that does not support
-/// it.
+/// Makes this system call fail with `errno` in this thread, as on a kernel that does not support
+/// the call.
 fn deny_system_call(call: libc::c_long, errno: i32) {
     let statement = |code: u32, k: u32, jf: u8| libc::sock_filter {
         code: code as u16,
@@ -162,11 +163,12 @@ fn deny_system_call(call: libc::c_long, errno: i32) {
     assert!(is_set, "{}", std::io::Error::last_os_error());
 }
 
-/// Repeats the test on a kernel without `RWF_NOSIGNAL`, which cannot write without the signal.
+/// Repeats the test on a kernel without `RWF_NOSIGNAL`, where every write to a broken pipe raises
+/// SIGPIPE.
 fn writer_survives_sigpipe_on_old_kernel() {
     deny_system_call(libc::SYS_pwritev2, libc::EOPNOTSUPP);
     writer_survives_later_change_of_sigpipe();
-    // A signal that was pending before stays pending.
+    // A signal that was pending before the write stays pending.
     let pipes = SigSet::from(Signal::SIGPIPE);
     pipes.thread_block().expect("a mask can be set");
     let is_pending = || {
@@ -183,7 +185,8 @@ fn writer_survives_sigpipe_on_old_kernel() {
     assert!(is_pending(), "the earlier signal stays pending");
 }
 
-/// The kernel has no memory for the rest of a message. A repeated send must not send it twice.
+/// The kernel has no memory for the rest of a message. A later send must not send the message
+/// twice.
 fn message_is_not_duplicated_without_memory() {
     let (mut link, mut peer) = StreamLink::pair().expect("descriptors");
     deny_system_call(libc::SYS_sendto, libc::ENOBUFS);
@@ -283,7 +286,7 @@ fn partial_small_item_is_kept_for_the_next_call() {
     assert_eq!(receiver.try_recv(), torn);
 }
 
-/// The sender ends within an item while another sender is still attached.
+/// The sender ends in the middle of an item while another sender is still attached.
 fn unfinished_large_item_does_not_block() {
     let (reader, writer) = pipe::pipe(8 * PAGE).expect("descriptors");
     let other = Writer::reopen(writer.as_fd()).expect("a pipe");
@@ -304,7 +307,8 @@ fn unfinished_large_item_does_not_block() {
     assert_eq!(receiver.try_recv(), torn);
 }
 
-/// If the last sender ends within an item, receivers get an error, neither an item nor the end.
+/// If the last sender ends in the middle of an item, each receiver gets an error. It gets neither
+/// the item nor the end of the stream.
 fn torn_item_is_distinguished_from_the_end() {
     tear::<u64>(5);
     tear::<Large>(4999);
@@ -357,7 +361,7 @@ fn tear<T: interlatch::Pod>(found: usize) {
     );
 }
 
-/// Threads take turns without the semaphores that processes need.
+/// Threads take turns without the semaphores that separate processes need.
 fn threads_take_turns_at_sending_large_items() {
     const SIZE: usize = 40_000;
     let (reader, writer) = pipe::pipe(PAGE).expect("descriptors");
@@ -390,7 +394,7 @@ fn threads_take_turns_at_sending_large_items() {
     });
 }
 
-/// Fills an empty buffer, and checks that its capacity is at least the requested one.
+/// Fills an empty buffer, and checks that its capacity is at least the requested capacity.
 fn fill<const N: usize>(requested: usize)
 where
     [u8; N]: interlatch::Pod,
@@ -437,7 +441,8 @@ fn promised_capacity_of_duplex_is_available() {
     }
 }
 
-/// Many items wait, and no receiver takes them. A duplex with a zero timeout buffers at most a few.
+/// Many items wait in the pipe, and no receiver takes them. A duplex with a zero timeout buffers at
+/// most a few items.
 fn duplex_keeps_its_deadline_while_items_arrive() {
     const WAITING: usize = 10_000;
     let (incoming, flooding) = pipe::pipe(16 * PAGE * 2).expect("descriptors");
@@ -457,7 +462,7 @@ fn duplex_keeps_its_deadline_while_items_arrive() {
     );
 }
 
-/// The other side sends and does not receive: the buffered items stay within the limit.
+/// The other side sends but does not receive. The number of buffered items stays within the limit.
 fn duplex_buffers_at_most_its_limit() {
     let (incoming, flooding) = pipe::pipe(16 * PAGE).expect("descriptors");
     let (_full, outgoing) = pipe::pipe(PAGE).expect("descriptors");
@@ -481,7 +486,8 @@ fn duplex_buffers_at_most_its_limit() {
     }
 }
 
-/// A program without this crate, such as make's jobserver client, blocks until it can read.
+/// A program that does not use this crate, such as make's jobserver client, blocks until it can
+/// read.
 fn ends_of_semaphore_are_in_blocking_mode() {
     let permits = PipeSemaphore::new(1).expect("descriptors");
     let (reader, writer) = permits.ends();
@@ -510,7 +516,7 @@ fn pipe_of_one_page_loses_no_permit() {
     assert_eq!(permits.permits(), 2);
 }
 
-/// Emulates the waiters: their entries and acknowledgements are permits in the semaphores.
+/// Emulates the waiters: permits in the semaphores represent their entries and acknowledgements.
 fn notify_all_wakes_more_waiters_than_one_release() {
     const WAITERS: u32 = 5000;
     let with = |permits: u32| {

@@ -1,5 +1,5 @@
-//! A pipe that the driver of a test shares with its actors. Each actor inherits only the ends that
-//! the driver passes.
+//! A pipe that a test's driver shares with its actors. Each actor inherits only the ends that the
+//! driver passes to it.
 
 use super::item::Item;
 use super::process::Actor;
@@ -10,11 +10,13 @@ use interlatch::sync::{PipeSemaphore, SemaphoreLock};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// The pipe, and the semaphores by which senders and receivers of several writes take turns.
+/// The pipe, and the semaphores with which senders and receivers take turns when an item takes
+/// several writes.
 pub struct Shared {
     ends: Option<(Reader, Writer)>,
     turns: [PipeSemaphore; 2],
-    /// Every actor is started with a region, even if it does not use it.
+    /// The region of the actors. Every actor is started with a region, even if it does not use the
+    /// region.
     region: Region,
 }
 
@@ -27,7 +29,7 @@ pub enum PassedEnds {
 }
 
 impl Shared {
-    /// Creates a pipe for at least this many bytes.
+    /// Creates a pipe with a capacity of at least this many bytes.
     pub fn new(bytes: usize) -> Self {
         let turn = || PipeSemaphore::new(1).expect("descriptors are available");
         Self {
@@ -37,7 +39,7 @@ impl Shared {
         }
     }
 
-    /// Starts an actor with these ends and this role.
+    /// Starts an actor with these ends of the pipe and this role.
     pub fn start(&self, passed: PassedEnds, role: &[&str]) -> Actor {
         let (reader, writer) = self
             .ends
@@ -84,7 +86,7 @@ impl Shared {
         &self.turns[0]
     }
 
-    /// Converts both ends into a buffer of the driver.
+    /// Converts both ends into a buffer for the driver.
     pub fn take_buffer<T: Item>(&mut self) -> PipeBuffer<T> {
         let (reader, writer) = self
             .ends
@@ -110,23 +112,23 @@ fn semaphore(reader: BorrowedFd<'_>, writer: BorrowedFd<'_>) -> PipeSemaphore {
 }
 
 fn semaphore_lock(semaphore: PipeSemaphore) -> SemaphoreLock<PipeSemaphore> {
-    // SAFETY: the driver has put one permit into the semaphore, and every process uses it as a
-    // lock.
+    // SAFETY: the driver has put one permit into the semaphore, and every process uses the
+    // semaphore as a lock.
     unsafe { SemaphoreLock::from_semaphore(semaphore) }
 }
 
-/// Takes ownership of the inherited descriptors of an actor. Dropping the result closes them.
+/// Takes ownership of the descriptors that an actor has inherited. Dropping the result closes them.
 fn adopt_descriptors(numbers: &str) -> Vec<Option<OwnedFd>> {
     let adopt_descriptors = |number: &str| {
         let number = number.parse().ok()?;
-        // SAFETY: the driver has left the descriptor open for this process, which owns it only
-        // here.
+        // SAFETY: the driver has left the descriptor open for this process, and only this call
+        // takes ownership of the descriptor.
         Some(unsafe { OwnedFd::from_raw_fd(number) })
     };
     numbers.split(',').map(adopt_descriptors).collect()
 }
 
-/// Returns a buffer of the inherited ends of an actor.
+/// Returns a buffer made from the ends that an actor has inherited.
 pub fn adopt_ends<T: Item>(numbers: &str) -> PipeBuffer<T> {
     let ends = adopt_descriptors(numbers);
     let end = |index: usize| ends[index].as_ref().map(AsFd::as_fd);
@@ -144,7 +146,7 @@ pub fn adopt_ends<T: Item>(numbers: &str) -> PipeBuffer<T> {
     )
 }
 
-/// Returns the inherited semaphore of the senders in an actor.
+/// Returns the semaphore of the senders that an actor has inherited.
 pub fn adopt_send_turn(numbers: &str) -> PipeSemaphore {
     let ends = adopt_descriptors(numbers);
     let end = |index: usize| {
@@ -156,8 +158,8 @@ pub fn adopt_send_turn(numbers: &str) -> PipeSemaphore {
     semaphore(end(2), end(3))
 }
 
-/// Returns the inherited reading end, and the writing end of the semaphore of the senders, in an
-/// actor.
+/// Returns two ends that an actor has inherited: the reading end, and the writing end of the
+/// senders' semaphore.
 pub fn adopt_duplex(numbers: &str) -> (Reader, Writer) {
     let ends = adopt_descriptors(numbers);
     let end = |index: usize| {

@@ -1,7 +1,7 @@
 //! Signals whose handler does not restart system calls: no item is lost, and no wait ends early.
 //!
-//! The driver sends each signal to an actor that is blocked in its call, and waits for its
-//! delivery. The handler therefore runs once for each signal.
+//! The driver sends each signal to an actor that is blocked in a call, and waits until the signal
+//! is delivered. The handler therefore runs once for each signal.
 
 use super::actor::wait_for_driver;
 use super::ends::{reply, wait_until_blocked};
@@ -56,14 +56,14 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// Number of handled signals. Relaxed: the process has one thread.
+/// The number of handled signals. Relaxed: the process has only one thread.
 static HANDLED: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn count(_signal: libc::c_int) {
     HANDLED.fetch_add(1, Relaxed);
 }
 
-/// Performs one call in an actor, during which signals arrive.
+/// Performs one call in an actor while signals arrive.
 pub fn run<T: Item>(call: &str, ends: &str) {
     let action = SigAction::new(
         SigHandler::Handler(count),
@@ -108,15 +108,15 @@ fn pass<T: Item>(buffer: &PipeBuffer<T>, call: &str) -> String {
     format!("{:?}", (0..item_count::<T>()).find(is_refused))
 }
 
-/// A few times the capacity of the pipe.
+/// Returns the number of items in a few times the capacity of the pipe.
 fn item_count<T>() -> u64 {
     (300_000 / size_of::<T>()) as u64
 }
 
-/// Number of interruptions of each call.
+/// The number of signals that interrupt each call.
 const SIGNALS: u32 = 20;
 
-/// Signals the actor each time it blocks.
+/// Sends a signal to the actor each time the actor blocks.
 fn interrupt(actor: &Actor) {
     for _ in 0..SIGNALS {
         wait_until_blocked(actor);
@@ -187,7 +187,7 @@ fn acquire_continues() {
     assert_eq!(reply(&mut actor), format!("true, {SIGNALS} signals"));
 }
 
-/// Opens the named pipe whose path the driver sends, in an actor.
+/// Opens a named pipe in an actor. The driver sends the path.
 fn open(call: &str) -> String {
     let mut path = String::new();
     std::io::stdin().read_line(&mut path).expect("a path");
@@ -217,7 +217,7 @@ fn open_continues(call: &str) {
     drop((reader, writer));
 }
 
-/// Uses one side of a duplex whose outgoing pipe is full, in an actor.
+/// Uses one side of a duplex in an actor while the outgoing pipe is full.
 fn exchange(call: &str, ends: &str) -> String {
     let (incoming, outgoing) = shared::adopt_duplex(ends);
     while outgoing.write(&[0; 8]).is_ok() {}
@@ -238,7 +238,8 @@ fn receiving_duplex_continues() {
     assert_eq!(reply(&mut actor), format!("Ok(7), {SIGNALS} signals"));
 }
 
-/// The outgoing pipe is that of the senders' semaphore: the driver drains it by acquiring permits.
+/// The outgoing pipe is the pipe of the senders' semaphore, so the driver drains it by acquiring
+/// permits.
 fn sending_duplex_continues() {
     let shared = Shared::new(4096);
     let mut actor = start(&shared, u64::NAME, "duplex_send");

@@ -1,4 +1,4 @@
-//! A process is stopped or killed while it initializes an object.
+//! A process is stopped or killed while it initializes an object in a region.
 
 use super::harness::Test;
 use super::hostile::variant;
@@ -32,14 +32,14 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// A number whose initialization stops the process.
+/// A number whose initialization stops the current process.
 #[repr(C)]
 #[derive(Debug, ShmType)]
 struct Halting(u64);
 
 const BUILT: u64 = 7;
 
-// SAFETY: a number without a pointer; no shared reference writes to it.
+// SAFETY: the type is a number without a pointer, and no shared reference writes to it.
 unsafe impl ShmSafe for Halting {
     fn initial() -> Self {
         raise(SIGSTOP).expect("the process can stop itself");
@@ -70,7 +70,8 @@ fn create_in_actor(region: &Region, name: &str) -> String {
     reply.unwrap_or_else(|problem| panic!("{problem}"))
 }
 
-/// Returns a region with an object, and an actor that is stopped while it initializes another.
+/// Returns a region with an object, and an actor that is stopped while it initializes a second
+/// object.
 fn start() -> (Region, Actor) {
     let region = Region::memfd("busy", 4096).expect("a page");
     let _: &Semaphore = region.create("complete", ()).expect("the region has room");
@@ -154,7 +155,7 @@ fn killed_creator_creates_nothing() {
 
 type Queue = RobustMonitorBuffer<u64, [Slot<u64>]>;
 
-/// Finds the offset of the lock word in a robust lock, by the ID of the owner.
+/// Finds the offset of the lock word in a robust lock by searching for the owner's ID.
 fn offset_of_lock_word(region: &Region, raw: &Raw) -> usize {
     let lock: &RobustMutex<u64> = region.create("probe", ()).expect("the region has room");
     let offset = region.objects().last().expect("the new object").offset as usize;
@@ -169,7 +170,7 @@ fn offset_of_lock_word(region: &Region, raw: &Raw) -> usize {
 }
 
 /// A peer locks the internal lock of a buffer while a receiver sleeps, and never unlocks it. A lock
-/// word with the ID of a live thread has the same effect as a stopped owner.
+/// word that contains the ID of a live thread has the same effect as a stopped owner.
 fn receive_times_out_while_the_internal_lock_stays_locked() {
     let region = Region::memfd("deadline", 1 << 14).expect("the region can be created");
     let raw = Raw::mapped(region.descriptor().expect("a memfd has a descriptor"));
@@ -187,7 +188,7 @@ fn receive_times_out_while_the_internal_lock_stays_locked() {
             ready.send(raw.all()).expect("the test receives");
             let received = receiver.recv_timeout(Duration::from_millis(300));
             done.send((received, raw)).expect("the test receives");
-            // Dropping the receiver would wait for the lock.
+            // Dropping the receiver would wait for the lock, so the receiver is leaked.
             std::mem::forget(receiver);
         });
         let before = is_ready

@@ -1,4 +1,4 @@
-//! The objects in a region: lookup by name, and errors for missing objects and other types.
+//! The objects in a region: lookup by name, errors for missing objects, and errors for other types.
 
 use super::harness::Test;
 use super::hostile::HEADER;
@@ -64,7 +64,7 @@ pub fn tests() -> Vec<Test> {
 
 type Queue = BoundedBuffer<u64, [Slot<u64>]>;
 
-/// Maps the region again, as another process does.
+/// Maps the region again, as a second process would.
 fn map_again(region: &Region) -> Region {
     let descriptor = region.descriptor().expect("a memfd has a descriptor");
     let copy = descriptor.try_clone_to_owned().expect("a descriptor");
@@ -91,7 +91,7 @@ fn object_is_found_by_name() {
         .map(|object| object.name.to_string())
         .collect();
     assert_eq!(names, ["first", "queue"]);
-    // Every process may create objects.
+    // Any process may create an object.
     let late: &Semaphore = same.create("late", ()).expect("the region has room");
     late.release(1).expect("the permits fit");
     assert_eq!(
@@ -137,13 +137,14 @@ fn attach_as_other_type_names_both_types() {
     );
 }
 
-/// Two versions of a program give one type name two layouts.
+/// Two versions of a program use one type name for two different layouts.
 fn attach_with_other_layout_names_both_layouts() {
     mod old {
         #[repr(C)]
         #[derive(interlatch::ShmType)]
         pub struct Config(pub [u32; 4]);
-        // SAFETY: words without pointers; no shared reference writes to them.
+        // SAFETY: the type consists of words without pointers, and no shared reference writes to
+        // them.
         unsafe impl interlatch::ShmSafe for Config {
             fn initial() -> Self {
                 Self([1; 4])
@@ -154,7 +155,8 @@ fn attach_with_other_layout_names_both_layouts() {
         #[repr(C)]
         #[derive(Debug, interlatch::ShmType)]
         pub struct Config(pub [u32; 5]);
-        // SAFETY: words without pointers; no shared reference writes to them.
+        // SAFETY: the type consists of words without pointers, and no shared reference writes to
+        // them.
         unsafe impl interlatch::ShmSafe for Config {
             fn initial() -> Self {
                 Self([1; 5])
@@ -180,7 +182,8 @@ fn attach_with_other_layout_names_both_layouts() {
     );
 }
 
-/// The same name, size and alignment for two structs, as in two programs: the fields are swapped.
+/// Two structs have the same name, size and alignment, but their fields are swapped, as in two
+/// different programs.
 fn swapped_fields_are_refused() {
     mod one {
         #[repr(C)]
@@ -214,7 +217,7 @@ fn swapped_fields_are_refused() {
     assert_eq!(attached.price.load(Relaxed), 7);
 }
 
-/// The items of a buffer and the data of a mutex belong to the identity.
+/// The item type of a buffer and the data type of a mutex are part of the object's type identity.
 fn swapped_fields_of_items_are_refused() {
     mod one {
         #[repr(C)]
@@ -258,7 +261,7 @@ fn swapped_fields_of_items_are_refused() {
     );
 }
 
-/// A program that renames a type keeps the name in its identity.
+/// A program can rename a type and keep the old name in the type's identity.
 fn identity_has_the_name_that_a_program_gives_it() {
     #[repr(C)]
     #[derive(ShmSafe)]
@@ -290,7 +293,8 @@ fn one_process_uses_an_object_as_one_type() {
         #[repr(C)]
         #[derive(Debug, interlatch::ShmType)]
         pub struct Config(pub [u32; 4]);
-        // SAFETY: numbers without pointers; no shared reference writes to them.
+        // SAFETY: the type consists of numbers without pointers, and no shared reference writes to
+        // them.
         unsafe impl interlatch::ShmSafe for Config {
             fn initial() -> Self {
                 Self([0; 4])
@@ -319,7 +323,7 @@ fn one_process_uses_an_object_as_one_type() {
     assert_eq!(lengths, (4, 4, 4));
 }
 
-/// A peer moves the entry of the second object into the first object.
+/// A peer changes the entry of the second object so that it overlaps the first object.
 fn overlapping_objects_are_an_error() {
     let region = Region::memfd("overlap", 4096).expect("a page");
     let _: &[Semaphore] = region.create("first", 8).expect("the region has room");
@@ -347,7 +351,7 @@ fn overlapping_objects_are_an_error() {
         matches!(error, Some(RegionError::Damaged { .. })),
         "{error:?}"
     );
-    // A peer clears the directory: nothing is created over the objects that this process uses.
+    // A peer clears the directory. No object is created over the objects that this process uses.
     file.write_all_at(&[0; HEADER - 64], 64)
         .expect("the object exists");
     let third = region.create::<Semaphore>("third", ()).err();
@@ -357,7 +361,7 @@ fn overlapping_objects_are_an_error() {
     );
 }
 
-/// A peer clears the directory, so the memory of an object looks free.
+/// A peer clears the directory, so the memory of an object in use looks free.
 fn object_in_use_is_not_overwritten() {
     let region = Region::memfd("rebuilt", 4096).expect("a page");
     let first: &RobustMutex<u64> = region.create("first", ()).expect("the region has room");
@@ -365,7 +369,7 @@ fn object_in_use_is_not_overwritten() {
     *guard = 7;
     let descriptor = region.descriptor().expect("a memfd has a descriptor");
     let file = File::from(descriptor.try_clone_to_owned().expect("a descriptor"));
-    // Clears everything after the magic number, the sizes and the lock of the directory.
+    // This clears everything after the magic number, the sizes and the lock of the directory.
     file.write_all_at(&[0; HEADER - 104], 104)
         .expect("the object exists");
     assert_eq!(region.objects().count(), 0, "the directory is clear");
@@ -387,7 +391,7 @@ fn type_name_may_use_any_alphabet() {
     #[repr(C)]
     #[derive(interlatch::ShmType)]
     struct Größe(u64);
-    // SAFETY: a number without a pointer; no shared reference writes to it.
+    // SAFETY: the type is a number without a pointer, and no shared reference writes to it.
     unsafe impl ShmSafe for Größe {
         fn initial() -> Self {
             Self(7)
@@ -460,7 +464,7 @@ fn alignment_above_a_page_is_an_error() {
     #[repr(C, align(4096))]
     #[derive(interlatch::ShmType)]
     struct Page([u8; 4096]);
-    // SAFETY: bytes without pointers; no shared reference writes to them.
+    // SAFETY: the type consists of bytes without pointers, and no shared reference writes to them.
     unsafe impl ShmSafe for Page {
         fn initial() -> Self {
             Self([7; 4096])
@@ -469,7 +473,7 @@ fn alignment_above_a_page_is_an_error() {
     #[repr(C, align(8192))]
     #[derive(interlatch::ShmType)]
     struct TwoPages([u8; 8192]);
-    // SAFETY: as above.
+    // SAFETY: the type consists of bytes without pointers, and no shared reference writes to them.
     unsafe impl ShmSafe for TwoPages {
         fn initial() -> Self {
             Self([0; 8192])

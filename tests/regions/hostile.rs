@@ -1,11 +1,12 @@
-//! A peer writes random bytes into the header and the contents of a region: attaching fails with a
-//! specific error, or the object works without memory errors.
+//! A peer writes random bytes into the header and the contents of a region. Attaching then fails
+//! with a specific error, or the object works without memory errors.
 //!
-//! Operations that wait for a corrupted lock are tested elsewhere: creation waits some seconds, and
-//! dropping a handle waits forever. `scribbler` tests them, and `replaced` tests named regions.
+//! Operations that wait for a corrupted lock are tested in other modules, because creating an
+//! object waits for some seconds, and dropping a handle waits forever. `scribbler` tests these
+//! operations, and `replaced` tests named regions.
 //!
-//! `INTERLATCH_ATTACHES` sets the number of attaches (`ci/hostile`: a million), `INTERLATCH_SEED`
-//! repeats a run.
+//! `INTERLATCH_ATTACHES` sets the number of times the test attaches to the region (`ci/hostile`
+//! sets a million). `INTERLATCH_SEED` repeats a run.
 
 use super::harness::Test;
 use super::passing;
@@ -27,7 +28,7 @@ pub fn tests() -> Vec<Test> {
     vec![Test::new(name, corrupted_region_is_an_error_or_usable)]
 }
 
-/// Bytes of the region after its header.
+/// The number of bytes in the region after its header.
 pub const SIZE: usize = 3 * HEADER;
 pub const HEADER: usize = 8192;
 const CAPACITY: usize = 3;
@@ -37,7 +38,7 @@ pub type Monitor = MonitorBuffer<u64, [Slot<u64>]>;
 pub type RobustBounded = RobustBoundedBuffer<u64, [TurnSlot<u64>], 2>;
 pub type RobustMonitor = RobustMonitorBuffer<u64, [Slot<u64>], 2>;
 
-/// An expired timeout: no operation may wait for a word that a peer has corrupted.
+/// Returns an expired timeout, so that no operation waits for a word that a peer has corrupted.
 pub fn expired() -> Timeout {
     Timeout::after(Duration::ZERO)
 }
@@ -45,7 +46,7 @@ pub fn expired() -> Timeout {
 fn corrupted_region_is_an_error_or_usable() {
     let attaches = env_number("INTERLATCH_ATTACHES").unwrap_or(3000);
     let mut random = fastrand::Rng::with_seed(seed());
-    // Waits on corrupted words recheck immediately.
+    // With a zero interval, a thread that waits on a corrupted word rechecks the word immediately.
     interlatch::sync::set_recheck_interval(Duration::ZERO);
     let region = Region::memfd("hostile", SIZE).expect("the region can be created");
     create_all(&region).expect("the region has room");
@@ -92,7 +93,7 @@ pub fn corrupt(raw: &Raw, random: &mut fastrand::Rng) {
     }
 }
 
-/// Returns the word with a bit, a byte, a half or all of it changed.
+/// Returns the word after changing a bit, a byte, a half, or all of it.
 pub fn corrupted(word: u64, random: &mut fastrand::Rng) -> u64 {
     let page = HEADER as u64;
     let special = [0, 1, page - 1, page, u64::MAX, u64::MAX / 2, 1 << 32];
@@ -108,7 +109,7 @@ pub fn corrupted(word: u64, random: &mut fastrand::Rng) -> u64 {
     }
 }
 
-/// Attaches all objects, and uses them by operations with a deadline.
+/// Attaches to each object, and calls its operations with a deadline.
 pub fn use_all(region: &Region) -> Result<(), RegionError> {
     let names = region.objects().map(|object| object.to_string());
     let all: String = names.collect();
@@ -130,14 +131,14 @@ pub fn use_all(region: &Region) -> Result<(), RegionError> {
     passing::use_all(region)
 }
 
-/// Sends and receives in every way while the positions of the ring have arbitrary values.
+/// Sends and receives in every way while the ring's positions have arbitrary values.
 fn use_ring(ring: &RingBuffer<u64>) {
     assert!(ring.len() <= ring.capacity() && ring.capacity() <= SIZE);
     let (sender, receiver) = (ring.sender(), ring.receiver());
     let (Ok(mut sender), Ok(mut receiver)) = (sender, receiver) else {
         return;
     };
-    // One wait per direction: each wait spins first.
+    // The test waits only once per direction, because each wait spins first.
     let _ = receiver.recv_with(expired());
     for _ in 0..2 * CAPACITY {
         let _ = sender.try_send(1);
@@ -166,7 +167,7 @@ fn use_buffer<B: Unregistered<Item = u64> + ?Sized>(buffer: &B) {
     );
 }
 
-/// Counts of outcomes: each error by name, and successes.
+/// Counts of outcomes: the number of successes, and the number of each error by its name.
 #[derive(Default)]
 pub struct Outcomes(BTreeMap<String, u64>);
 
@@ -188,7 +189,7 @@ impl Outcomes {
         format!("| outcome | {unit} |\n|---|---|{rows}")
     }
 
-    /// Panics unless the run had successes and at least `min` different errors.
+    /// Panics unless the run had both successes and at least `min` different errors.
     pub fn assert_variety(&self, min: usize) {
         let found = &self.0;
         assert!(

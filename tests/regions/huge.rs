@@ -1,4 +1,4 @@
-//! Regions in huge pages.
+//! Regions whose memory is in huge pages.
 
 use super::harness::Test;
 use interlatch::{Region, RegionOptions, Semaphore};
@@ -18,7 +18,8 @@ pub fn tests() -> Vec<Test> {
 
 const SIZE: usize = 8 << 20;
 
-/// Returns the bytes in huge pages after all memory was used, for the creator and for an attacher.
+/// Returns the bytes in huge pages after all memory was used: first for the creator, then for a
+/// process that attaches.
 fn huge_bytes(options: &RegionOptions) -> [usize; 2] {
     let region = options.memfd("huge").expect("the region can be created");
     let semaphores: &[Semaphore] = region
@@ -50,7 +51,7 @@ fn region_uses_huge_pages_on_request() {
             "huge pages were not requested"
         );
     }
-    // The kernel may lack contiguous memory at times, so not every region succeeds.
+    // The kernel may lack contiguous memory at times, so some regions may get no huge pages.
     let requested = RegionOptions::new(SIZE).huge_pages(true);
     let found: Vec<_> = (0..10).map(|_| huge_bytes(&requested)).collect();
     let huge = found

@@ -1,7 +1,7 @@
 //! Regions: names, errors, races between creators, and hostile peers.
 //!
-//! A process is this program run again as an *actor*, so it has its own `main`. It takes the
-//! filters of a test harness.
+//! The test program starts itself again as child processes, the *actors*, so it has its own `main`.
+//! It accepts filters like a test harness.
 
 mod busy;
 mod contents;

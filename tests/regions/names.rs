@@ -107,7 +107,7 @@ fn remove_on_drop_removes_the_name() {
         let options = RegionOptions::new(4096).remove_on_drop(true);
         drop(options.create(name).expect("the region can be created"));
         assert!(RegionOptions::attach(name).is_err(), "{name} is removed");
-        // A later region of the same name belongs to another creator.
+        // A later region with the same name belongs to another creator.
         let first = options.create(name).expect("the region can be created");
         name.remove().expect("the region exists");
         let second = RegionOptions::new(4096)
@@ -146,7 +146,7 @@ fn drop_in_forked_child_keeps_the_name() {
     }
 }
 
-/// Another program may use the same System V key.
+/// Another program may use the same System V key for its own segment.
 fn foreign_segment_is_not_modified() {
     const SIZE: usize = 4 * 4096;
     let scratch = Scratch::new();
@@ -164,7 +164,8 @@ fn foreign_segment_is_not_modified() {
         let start = libc::shmat(id, std::ptr::null(), 0);
         std::slice::from_raw_parts_mut(start.cast::<u8>(), SIZE)
     };
-    // The used bytes are all, the end, some in the middle, or some in the header.
+    // The program uses all bytes, the last bytes, some bytes in the middle, or some bytes in the
+    // header.
     for used in [
         0..SIZE,
         8192..SIZE,
@@ -196,7 +197,7 @@ fn foreign_segment_is_not_modified() {
     }
 }
 
-/// The boot ID follows the PID namespace in the header.
+/// In the header, the boot ID follows the PID namespace.
 fn region_of_earlier_boot_is_an_error() {
     const BOOT: u64 = 32;
     let scratch = Scratch::new();
@@ -242,7 +243,8 @@ fn region_is_private_by_default() {
     assert_eq!(mode(), 0o666, "the mode is independent of the umask");
 }
 
-/// Starts an actor with this role. Actors need a region, which is not used.
+/// Starts an actor with this role. Starting an actor requires a region, but the actor does not use
+/// it.
 fn start(role: &[&str]) -> Actor {
     let region = Region::memfd("names", 4096).expect("a page");
     let mut words = vec!["names".to_owned()];
@@ -390,7 +392,7 @@ fn full_file_system_is_an_error_at_creation() {
     );
 }
 
-/// Creates regions in a new mount namespace with a file system of 64 KiB.
+/// Creates regions on a file system of 64 KiB in a new mount namespace.
 fn on_full_file_system(directory: PathBuf) -> String {
     if let Err(error) = unshare(CloneFlags::CLONE_NEWNS) {
         return format!("skipped: mount namespaces are not available: {error}");
@@ -471,7 +473,7 @@ fn truncated_file_is_an_error_and_ends_its_users() {
     name.remove().expect("the truncated region can be removed");
 }
 
-/// Writes to the end of the region in an actor, after a line of the parent.
+/// Waits for a line from the parent in an actor, then writes to the end of the region.
 fn touch(name: &RegionName) {
     let region = RegionOptions::attach(name).expect("the region exists");
     let words: &[Semaphore] = region.create("words", 8000).expect("the region has room");

@@ -1,5 +1,6 @@
-//! Hostile peers of message queues, pipes, rendezvous and unbounded buffers: parts of `hostile` and
-//! `scribbler`, and an unbounded buffer in named regions.
+//! Hostile peers of message queues, pipes, rendezvous and unbounded buffers. `hostile` and
+//! `scribbler` call the functions of this module, which also tests an unbounded buffer in named
+//! regions.
 
 use super::harness::Test;
 use super::hostile::{HEADER, corrupted, expired};
@@ -58,7 +59,7 @@ pub fn create_all(region: &Region) -> Result<(), RegionError> {
     Ok(())
 }
 
-/// Uses all objects by operations with a deadline.
+/// Attaches to each object, and calls its operations with a deadline.
 pub fn use_all(region: &Region) -> Result<(), RegionError> {
     use_message_queue(region.attach("queue")?);
     let pipe: &Pipe = region.attach("pipe")?;
@@ -77,7 +78,7 @@ pub fn use_all(region: &Region) -> Result<(), RegionError> {
     Ok(())
 }
 
-/// Sends messages of all lengths, and receives in all ways.
+/// Sends messages of different lengths, and receives messages in every way.
 fn use_message_queue(queue: &MessageQueue) {
     let message_type = MessageType::LOWEST;
     for length in [0, 1, 97, 200, 1000] {
@@ -100,7 +101,7 @@ fn use_message_queue(queue: &MessageQueue) {
     }
 }
 
-/// Uses all objects by operations that wait for an internal lock without a deadline.
+/// Attaches to each object, and calls operations that wait for an internal lock without a deadline.
 pub fn use_without_deadline(region: &Region) -> Result<(), RegionError> {
     let short_timeout = || Timeout::after(Duration::from_millis(1));
     let queue: &MessageQueue = region.attach("queue")?;
@@ -127,10 +128,10 @@ fn raw(scratch: &Scratch) -> Raw {
     Raw::mapped(file.expect("the file exists"))
 }
 
-/// Minimum number of items that pass before the test ends.
+/// The minimum number of items that must pass before the test ends.
 const MIN_COUNT: u32 = 20;
 
-/// A peer corrupts the region of the segment list, and restores it at intervals.
+/// A peer corrupts the region of the segment list, and restores the region at intervals.
 fn concurrent_corruption_of_an_unbounded_buffer_is_survived() {
     let rounds = env_number("INTERLATCH_ATTACHES").unwrap_or(2_000);
     let random = fastrand::Rng::with_seed(seed());
@@ -166,7 +167,7 @@ fn corrupt_until_end(raw: Raw, mut random: fastrand::Rng, clean: &[u64], has_end
     }
 }
 
-/// Returns whether an item passed.
+/// Sends some items and tries to receive them. Returns whether an item was received.
 fn send_and_receive(queue: &UnboundedBuffer<u64>) -> bool {
     let (Ok(sender), Ok(receiver)) = (queue.sender(), queue.receiver()) else {
         return false;
@@ -181,7 +182,7 @@ fn send_and_receive(queue: &UnboundedBuffer<u64>) -> bool {
         > 0
 }
 
-/// Finds the index of the growth limit in the segment list, as a peer could.
+/// Finds the word index of the growth limit in the segment list, as a peer could.
 fn find_growth_limit(raw: &Raw) -> usize {
     let word = u64::from(GROWTH.items) << 32 | u64::from(GROWTH.segments);
     let index = (HEADER / 8..raw.words()).find(|index| raw.read(*index) == word);
@@ -214,7 +215,7 @@ fn corrupted_limit_does_not_enlarge_segments() {
     UnboundedBuffer::<u64>::remove(name).expect("the buffer exists");
 }
 
-/// A segment list whose numbers claim more segments than any process can search.
+/// The numbers in a segment list claim more segments than any process can search.
 fn segment_list_with_corrupted_numbers_is_removed() {
     let scratch = Scratch::new();
     let name = &scratch.names[1];
@@ -227,7 +228,8 @@ fn segment_list_with_corrupted_numbers_is_removed() {
     (0..3).for_each(|item| sender.send(item).expect("the buffer has room"));
     let raw = raw(&scratch);
     let growth = find_growth_limit(&raw);
-    // The numbers of the first, the last and the first unremoved segment precede the growth limit.
+    // Three numbers precede the growth limit: those of the first segment, the last segment, and the
+    // first unremoved segment.
     let numbers = growth - 3;
     assert_eq!([0, 1, 2].map(|index| raw.read(numbers + index)), [1, 2, 1]);
     raw.write(growth, u64::from(u32::MAX));

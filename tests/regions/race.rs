@@ -1,5 +1,6 @@
-//! Many processes create or attach one name at once, and some are killed at random moments: one
-//! initialization wins, no process sees an incomplete region, and every survivor gets the region.
+//! Many processes create or attach to a region with the same name at the same time, and some are
+//! killed at random moments. Exactly one process initializes the region, no process sees an
+//! incomplete region, and every survivor gets the region.
 
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
@@ -19,7 +20,7 @@ pub fn tests() -> Vec<Test> {
 const PROCESSES: usize = 32;
 const KILLED: usize = 12;
 
-/// An object whose initialization takes a while.
+/// An object whose initialization takes some time.
 #[repr(C)]
 #[derive(ShmSafe)]
 struct Slow {
@@ -88,7 +89,7 @@ fn race(kind: usize, random: &mut fastrand::Rng) {
     assert_eq!(scratch.remaining(), [0; 3], "{name} is removed completely");
 }
 
-/// Waits at the gate in an actor, then creates or attaches.
+/// Waits at the gate in an actor, then creates the region or attaches to it.
 pub fn run(gate: &Region, arguments: &[String]) {
     let [name] = arguments else {
         panic!("expected a name, got {arguments:?}")

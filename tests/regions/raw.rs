@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
 
-/// A mapping that is unmapped on drop.
+/// A memory mapping that is unmapped on drop.
 pub struct Raw {
     start: NonNull<c_void>,
     length: usize,
@@ -24,7 +24,7 @@ enum Kind {
 unsafe impl Send for Raw {}
 
 impl Raw {
-    /// Maps all memory of a descriptor.
+    /// Maps all memory of the file that the descriptor refers to.
     pub fn mapped(descriptor: impl AsFd) -> Self {
         let file = File::from(
             descriptor
@@ -35,7 +35,7 @@ impl Raw {
         let length = file.metadata().expect("the descriptor is open").len() as usize;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let whole = NonZeroUsize::new(length).expect("the file is not empty");
-        // SAFETY: the kernel chooses unused addresses.
+        // SAFETY: the kernel chooses addresses that are not in use.
         let start = unsafe { mmap(None, whole, protection, MapFlags::MAP_SHARED, &file, 0) };
         Self {
             start: start.expect("the memory can be mapped"),
@@ -44,9 +44,9 @@ impl Raw {
         }
     }
 
-    /// Attaches a System V segment of this many bytes.
+    /// Attaches to a System V segment of this many bytes.
     pub fn segment(key: i32, length: usize) -> Self {
-        // SAFETY: the kernel chooses unused addresses.
+        // SAFETY: the kernel chooses addresses that are not in use.
         let start = unsafe { libc::shmat(libc::shmget(key, length, 0), std::ptr::null(), 0) };
         assert_ne!(start.addr(), usize::MAX, "{}", Errno::last());
         Self {
@@ -56,29 +56,31 @@ impl Raw {
         }
     }
 
-    /// Returns a pointer to a word, which other processes may change at any time.
+    /// Returns a pointer to a word. Other processes may change the word at any time.
     fn word(&self, index: usize) -> *mut u64 {
         assert!(index < self.words());
         // SAFETY: the index is within the mapping.
         unsafe { self.start.as_ptr().cast::<u64>().add(index) }
     }
 
-    /// Returns the number of words.
+    /// Returns the number of words in the mapping.
     pub fn words(&self) -> usize {
         self.length / 8
     }
 
     pub fn read(&self, index: usize) -> u64 {
-        // SAFETY: `word` points into the mapping. Volatile, because the memory is shared.
+        // SAFETY: `word` returns a pointer into the mapping. The read is volatile, because other
+        // processes may change the word.
         unsafe { self.word(index).read_volatile() }
     }
 
     pub fn write(&self, index: usize, value: u64) {
-        // SAFETY: `word` points into the mapping. Volatile, because the memory is shared.
+        // SAFETY: `word` returns a pointer into the mapping. The write is volatile, because other
+        // processes may read the word.
         unsafe { self.word(index).write_volatile(value) }
     }
 
-    /// Copies all words.
+    /// Returns a copy of all words.
     pub fn all(&self) -> Vec<u64> {
         (0..self.words()).map(|index| self.read(index)).collect()
     }

@@ -1,5 +1,5 @@
-//! Many processes create and remove the region of one name: each gets a working region or an error,
-//! and at most one region of the name exists.
+//! Many processes create and remove the region of one name. Each process gets a working region or
+//! an error, and at most one region with the name exists at any time.
 
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT};
@@ -73,13 +73,14 @@ fn exists(name: &RegionName) -> bool {
     }
 }
 
-/// Checks that the created regions were removed or remain, so two never existed at once.
+/// Checks that each created region was removed or remains, so two regions never existed at the same
+/// time.
 fn assert_balance(balance: &Balance, remaining: u64, kind: usize, name: &RegionName) {
     let (made, removed) = (balance.made.load(Acquire), balance.removed.load(Acquire));
     println!("{name}: {made} created, {removed} removed, {remaining} remaining");
     assert!(removed > 0, "no region was removed");
     match kind {
-        // Two processes that remove one segment at the same time both count it.
+        // If two processes remove one segment at the same time, both processes count the removal.
         2 => assert!(made <= removed + remaining, "{name}"),
         _ => assert_eq!(made, removed + remaining, "{name}"),
     }
@@ -102,11 +103,12 @@ pub fn run(shared: &Region, arguments: &[String]) {
     println!("done");
 }
 
-/// Creates or attaches a region and uses it. The process that creates the object counts the region.
+/// Creates a region or attaches to it, and uses it. The process that creates the object counts the
+/// region.
 fn create(name: &RegionName, balance: &Balance) {
     let region = match RegionOptions::new(4096).create_or_attach(name) {
         Ok(region) => region,
-        // Other processes removed the region at each attempt.
+        // In each attempt, another process removed the region.
         Err(RegionError::Busy) => return,
         Err(other) => panic!("{name}: {other:?}"),
     };
@@ -127,7 +129,7 @@ fn remove(name: &RegionName, balance: &Balance) {
     match name.remove() {
         Ok(()) => balance.removed.fetch_add(1, AcqRel),
         Err(RegionError::NotFound(_)) => 0,
-        // A segment that its creator has not begun to initialize.
+        // The creator of the segment has not yet begun to initialize it.
         Err(RegionError::NotARegion { found: 0, .. }) if name.to_string().starts_with("sysv") => 0,
         Err(other) => panic!("{name}: {other:?}"),
     };

@@ -1,7 +1,7 @@
-//! Named regions that another process can write: they are corrupted, truncated, or replaced.
+//! Named regions that another process corrupts, truncates, or replaces.
 //!
-//! `INTERLATCH_ATTACHES` sets the number of attaches for each kind of name, `INTERLATCH_SEED`
-//! repeats a run.
+//! `INTERLATCH_ATTACHES` sets the number of times the test attaches for each kind of name.
+//! `INTERLATCH_SEED` repeats a run.
 
 use super::harness::Test;
 use super::hostile::{HEADER, Outcomes, SIZE, corrupt, create_all, use_all, variant};
@@ -103,7 +103,7 @@ fn file_of_wrong_length_is_an_error() {
                 RegionOptions::new(SIZE).create_or_attach(name).err(),
             ];
             let is_specific = |errors: &Option<RegionError>| match errors {
-                // The magic number is lost.
+                // The truncation has removed the magic number.
                 Some(RegionError::NotARegion { .. }) => length < 16,
                 Some(RegionError::WrongSize { expected, found }) => {
                     (*expected, *found as u64) == (FULL, length)
@@ -117,7 +117,7 @@ fn file_of_wrong_length_is_an_error() {
                 "{twice:?}"
             );
         }
-        // The rest of the header still identifies a region.
+        // The remaining part of the header still identifies a region.
         fs::remove_file(path).expect("the file exists");
         drop(
             RegionOptions::new(SIZE)
@@ -129,7 +129,8 @@ fn file_of_wrong_length_is_an_error() {
     }
 }
 
-/// One process replaces the region by other files while others create, attach and remove it.
+/// One process replaces the region with other files while other processes create, attach to and
+/// remove the region.
 fn repeatedly_replaced_file_is_an_error_or_a_region() {
     for kind in 0..2 {
         let scratch = Scratch::new();
@@ -150,7 +151,7 @@ fn repeatedly_replaced_file_is_an_error_or_a_region() {
     }
 }
 
-/// Replaces the file in an actor until it is killed.
+/// Replaces the file in an actor until the actor is killed.
 pub fn replace(arguments: &[String]) {
     let [path, seed] = arguments else {
         panic!("expected a path and a seed, got {arguments:?}")
@@ -160,7 +161,8 @@ pub fn replace(arguments: &[String]) {
     loop {
         // Other processes create and remove the region at the same time.
         let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
-        // Only new files are written: truncating an existing one would end its users.
+        // The test writes only new files, because truncating an existing file would kill the
+        // processes that map it.
         let file = |bytes: &[u8]| File::create_new(path)?.write_all(bytes);
         let _ = match random.u8(..8) {
             0 => mkfifo(path, Mode::S_IRWXU).map_err(io::Error::from),
@@ -175,7 +177,8 @@ pub fn replace(arguments: &[String]) {
     }
 }
 
-/// Creates, attaches and removes a region of this name in an actor, whatever file exists.
+/// Creates, attaches to and removes a region of this name in an actor, even if another file has the
+/// name.
 pub fn use_replaced(arguments: &[String]) {
     let [name] = arguments else {
         panic!("expected a name, got {arguments:?}")
@@ -206,7 +209,7 @@ pub fn use_replaced(arguments: &[String]) {
     );
 }
 
-/// The minimum of successes and of replaced files before the test ends.
+/// The minimum number of successes and of replaced files before the test ends.
 const MIN_COUNT: u32 = 500;
 
 fn use_region(region: &Region) -> Result<(), RegionError> {

@@ -1,5 +1,5 @@
-//! Processes that cannot open any region: one without free descriptors, and one in another PID
-//! namespace.
+//! Processes that cannot open any region: a process without free descriptors, and a process in
+//! another PID namespace.
 
 use super::harness::Test;
 use super::hostile::variant;
@@ -119,7 +119,7 @@ fn from_another_namespace(names: &[RegionName]) -> String {
     if let Err(error) = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID) {
         return format!("skipped: PID namespaces are not available: {error}");
     }
-    // SAFETY: this process has one thread. The child only attaches and exits.
+    // SAFETY: this process has one thread. The child only attaches to the regions and exits.
     match unsafe { fork() }.expect("a child") {
         ForkResult::Child => std::process::exit(i32::from(!all_fail(names))),
         ForkResult::Parent { child } => match waitpid(child, None) {

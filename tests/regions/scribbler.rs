@@ -1,12 +1,12 @@
-//! A peer writes random bytes into the header and the contents while others attach and use the
-//! region: no user is ended by a signal, panics, or hangs.
+//! A peer writes random bytes into the header and the contents while other processes attach to the
+//! region and use it. No user process is killed by a signal, panics, or hangs.
 //!
-//! Between two rounds the peer restores the memory, so a corrupted lock becomes free again.
-//! Operations that wait for a lock without a deadline are therefore tested here: creating and
+//! Between two rounds the peer restores the memory, so a corrupted lock becomes free again. This
+//! module therefore also tests operations that wait for a lock without a deadline: creating and
 //! dropping handles, and returning from a wait on a condition variable.
 //!
-//! `INTERLATCH_ATTACHES` sets the attaches of each user, `INTERLATCH_SEED` repeats the writes of
-//! the peer.
+//! `INTERLATCH_ATTACHES` sets the number of times that each user process attaches.
+//! `INTERLATCH_SEED` repeats the peer's writes.
 
 use super::harness::Test;
 use super::hostile::{self, Outcomes, SIZE, corrupt, create_all, expired, use_all};
@@ -28,7 +28,7 @@ pub fn tests() -> Vec<Test> {
 
 const USERS: usize = 2;
 
-/// Attaches between two progress reports of a user.
+/// The number of attaches between two progress reports of a user process.
 const REPORT: u64 = 500;
 
 fn concurrent_corruption_does_not_end_or_block_users() {
@@ -60,13 +60,13 @@ fn concurrent_corruption_does_not_end_or_block_users() {
     assert!(!scribbler.has_ended(), "the peer is still writing");
 }
 
-/// Returns the next line of an actor. Panics after a timeout.
+/// Returns the next line from an actor. Panics after a timeout.
 fn reply(actor: &mut Actor) -> String {
     let reply = actor.reply(Instant::now() + TIMEOUT);
     reply.unwrap_or_else(|problem| panic!("{problem}"))
 }
 
-/// Corrupts the region in an actor until it is killed.
+/// Corrupts the region in an actor until the actor is killed.
 pub fn write_garbage(region: &Region, arguments: &[String]) {
     let [seed] = arguments else {
         panic!("expected a seed, got {arguments:?}")
@@ -79,7 +79,8 @@ pub fn write_garbage(region: &Region, arguments: &[String]) {
         for _ in 0..random.usize(..8) {
             corrupt(&raw, &mut random);
             if random.u8(..4) != 0 {
-                // Restores the words that identify a region. Otherwise most attaches fail early.
+                // The peer restores the words that identify a region. Otherwise most attaches would
+                // fail early.
                 (0..8).for_each(|index| raw.write(index, clean[index]));
             }
             (0..random.usize(..4000)).for_each(|_| spin_loop());
@@ -89,13 +90,13 @@ pub fn write_garbage(region: &Region, arguments: &[String]) {
     }
 }
 
-/// Attaches the region repeatedly in an actor, and uses its objects.
+/// Attaches to the region repeatedly in an actor, and uses the objects in the region.
 pub fn use_repeatedly(region: &Region, arguments: &[String]) {
     let [attaches] = arguments else {
         panic!("expected a number, got {arguments:?}")
     };
     let attaches: u64 = attaches.parse().expect("a number");
-    // Waits on corrupted words recheck immediately.
+    // With a zero interval, a thread that waits on a corrupted word rechecks the word immediately.
     interlatch::sync::set_recheck_interval(Duration::ZERO);
     let descriptor = region.descriptor().expect("a memfd has a descriptor");
     let mut outcomes = Outcomes::default();
@@ -114,7 +115,7 @@ pub fn use_repeatedly(region: &Region, arguments: &[String]) {
     println!("{}", outcomes.table("attaches").replace('\n', ";"));
 }
 
-/// Uses all objects by operations that wait for an internal lock without a deadline.
+/// Attaches to each object, and calls operations that wait for an internal lock without a deadline.
 fn use_without_deadline(region: &Region) -> Result<(), RegionError> {
     let _: &Semaphore = region.create_or_attach("late", ())?;
     let permits: &RobustSemaphore<2> = region.attach("permits")?;

@@ -9,7 +9,8 @@ use interlatch::sync::{RawSemaphore, Timeout};
 use interlatch_contract::specification::Outcome;
 use std::process::ExitCode;
 
-/// Runs the role of this process. The arguments are the descriptor, the role and its parameters.
+/// Runs the role of this process. The arguments are the descriptor, the role and the role's
+/// parameters.
 pub fn main(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
@@ -48,7 +49,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// Attaches the gate and the object, and reports that the process is ready.
+/// Attaches to the gate and the object, and reports that the process is ready.
 fn with_subject(descriptor: &str, object: &str, run: impl FnOnce(&Semaphore, &mut dyn Subject)) {
     let region = inherited(descriptor);
     let gate: &Semaphore = region.attach("gate").expect("the gate exists");

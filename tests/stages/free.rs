@@ -1,4 +1,4 @@
-//! Free runs: all processes or threads run at once, and the history must be linearizable.
+//! Free runs: all processes or threads run at the same time, and the history must be linearizable.
 
 use super::actor::{from_text, to_text};
 use super::harness::Test;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-/// A property for each kind of object, as processes and as threads.
+/// Returns a property test for each kind of object, with processes and with threads.
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for kind in Kind::ALL {
@@ -65,7 +65,7 @@ fn zero_timeout_takes_available_items(kind: Kind) {
 
 type Run = fn(&Object, &[Vec<Call>]) -> Result<Vec<Vec<Entry>>, String>;
 
-/// A completed call, as an actor reports it.
+/// A completed call, as reported by an actor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
     call: Call,
@@ -125,7 +125,8 @@ fn check(program: &Program, run: Run) -> Result<(), String> {
     ))
 }
 
-/// Makes a program terminate: permits are released, every stream is closed and drained.
+/// Changes a program so that it terminates: it releases all permits, and closes and drains every
+/// stream.
 fn prepare(program: &Program) -> (Object, Vec<Vec<Call>>) {
     let mut object = program.object;
     object.capacity = object.capacity.max(1);
@@ -164,7 +165,8 @@ fn with_bounded_wait(call: Call) -> Call {
     }
 }
 
-/// Lets even processes send and then close. Odd processes receive, and either close early or drain.
+/// Makes a process one-sided. An even process sends and then closes its side. An odd process
+/// receives, and either closes its side early or drains the buffer.
 fn one_sided(process: usize, calls: impl Iterator<Item = Call>) -> Vec<Call> {
     let is_sender = process.is_multiple_of(2);
     let close_other_side = if is_sender {
@@ -223,7 +225,7 @@ fn record_call(subject: &mut dyn Subject, call: Call, entries: &mut Vec<Entry>) 
     outcome
 }
 
-/// Reads the clock that all processes share.
+/// Reads a clock that is the same for all processes.
 fn now() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("the clock is readable");
     time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
@@ -266,7 +268,7 @@ fn in_threads(object: &Object, calls: &[Vec<Call>]) -> Result<Vec<Vec<Entry>>, S
         let threads: Vec<_> = calls
             .iter()
             .map(|list| {
-                // Each thread maps the region again, as a process would.
+                // Each thread maps the region again, as a separate process would.
                 let descriptor = region
                     .descriptor()
                     .expect("a memfd")

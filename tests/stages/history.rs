@@ -1,4 +1,4 @@
-//! Linearizability of histories, by the algorithm of Wing, Gong and Lowe.
+//! Checks the linearizability of histories with the algorithm of Wing, Gong and Lowe.
 
 use super::program::{Kind, Object};
 use interlatch_contract::specification::{Operation, Outcome, SequentialState};
@@ -16,8 +16,8 @@ pub struct Record {
     pub returned: u64,
 }
 
-/// Returns whether the specification allows some order of the operations in which each takes effect
-/// between its call and its return.
+/// Returns whether the specification allows some order of the operations in which each operation
+/// takes effect between its call and its return.
 pub fn is_linearizable(object: &Object, records: &[Record]) -> bool {
     let significant: Vec<&Record> = records
         .iter()
@@ -39,7 +39,8 @@ pub fn is_linearizable(object: &Object, records: &[Record]) -> bool {
             Action::Response(step),
         ));
     }
-    // With equal times, calls sort before returns: operations then overlap, which claims less.
+    // At equal times, calls sort before returns. The operations then overlap, so the check is
+    // weaker.
     events.sort_by_key(|(time, is_return, _, _)| (*time, *is_return));
     let initial = Step::Initial(object.initial());
     let mut actions = vec![
@@ -54,8 +55,8 @@ pub fn is_linearizable(object: &Object, records: &[Record]) -> bool {
     WGLChecker::<Machine>::is_linearizable(History::from_actions(actions))
 }
 
-/// Returns whether the specification applies to a record. An object of several steps may fail, as
-/// documented, while another operation is incomplete; such a failure is not checked.
+/// Returns whether the specification applies to a record. An operation that takes several steps may
+/// fail, as documented, while another operation is incomplete. Such a failure is not checked.
 fn is_significant(kind: Kind, record: &Record, all: &[Record]) -> bool {
     let may_be_inexact =
         record.outcome == Outcome::WouldBlock || record.operation == Operation::Len;
@@ -76,7 +77,7 @@ enum Step {
     Call(Operation, Outcome),
 }
 
-/// The specifications of the contract as the checker expects them.
+/// The specifications of the contract, in the form that the checker expects.
 struct Machine;
 
 impl Specification for Machine {

@@ -1,8 +1,8 @@
-//! The contracts on the real machine: as threads, and as processes that share one region.
+//! The contracts on the real machine: with threads, and with processes that share one region.
 //!
-//! A process is this program run again as an *actor*, so it has its own `main`. It takes filters,
-//! `--list` and `--exact` as a test harness does. `INTERLATCH_CASES` sets the number of cases of
-//! each property, `INTERLATCH_SEED` repeats a run.
+//! The test program starts itself again as child processes, the *actors*, so it has its own `main`.
+//! It accepts filters, `--list` and `--exact` like a test harness. `INTERLATCH_CASES` sets the
+//! number of cases of each property. `INTERLATCH_SEED` sets the seed, to repeat a run.
 
 mod actor;
 mod free;

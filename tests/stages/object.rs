@@ -20,14 +20,14 @@ pub trait Subject {
     fn perform(&mut self, call: Call) -> Outcome;
 }
 
-/// How an object is opened: the driver creates it, the actors attach it.
+/// How an object is opened: the driver creates it, and the actors attach to it.
 #[derive(Clone, Copy)]
 pub enum Open {
     Create,
     Attach,
 }
 
-/// Size of a region for this object and a gate before it.
+/// Returns the size of a region for this object and a gate before the object.
 pub fn size(object: &Object) -> usize {
     let item = if object.large {
         size_of::<TurnSlot<Large>>()
@@ -38,7 +38,7 @@ pub fn size(object: &Object) -> usize {
     4096 + (item * object.capacity).max(queue)
 }
 
-/// Creates the object, or attaches it with a handle on each side.
+/// Creates the object, or attaches to it with a handle on each side.
 pub fn open<'a>(
     region: &'a Region,
     object: &Object,
@@ -181,7 +181,8 @@ impl Subject for LockSubject<'_> {
         match call {
             Call::Acquire(wait) => acquired(self.0.raw_lock_with(timeout(wait))),
             Call::Release(_) => {
-                // SAFETY: the calling process holds the lock: programs unlock only after locking.
+                // SAFETY: the calling process holds the lock, because programs unlock only after
+                // locking.
                 unsafe { self.0.unlock() };
                 Outcome::Done
             }
@@ -243,7 +244,7 @@ impl Subject for QueueSubject<'_> {
     }
 }
 
-/// Encodes a message: the item, then its lowest byte up to the length.
+/// Encodes a message: the item, then copies of the item's lowest byte up to the length.
 fn message(item: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![item as u8; length];
     bytes[..8].copy_from_slice(&item.to_ne_bytes());
@@ -353,7 +354,7 @@ impl Item for u64 {
     }
 }
 
-/// An item of 1 KiB. A torn item has different words.
+/// An item of 1 KiB. All words of an intact item are equal; a torn item has different words.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, ShmType)]
 struct Large([u64; 128]);

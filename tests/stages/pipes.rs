@@ -1,5 +1,6 @@
-//! The stages of threads and processes for primitives built from semaphores in pipes. The region
-//! holds only the indexes of the semaphores; each process has the pipes as descriptors.
+//! Runs the scenarios of primitives built from semaphores in pipes, with threads and with
+//! processes. The region holds only the indexes of the semaphores. Each process has the pipes as
+//! descriptors.
 
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT, inherited};
@@ -18,7 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Instant;
 
-/// Rounds of each scenario. Each has its own pipes.
+/// The number of rounds of each scenario. Each round has its own pipes.
 const ROUNDS: usize = 10;
 
 /// The semaphores of this process, by index.
@@ -33,7 +34,7 @@ fn with_table<R>(access: impl FnOnce(&mut Vec<Arc<PipeSemaphore>>) -> R) -> R {
 #[derive(Debug, ShmType)]
 struct IndexedSemaphore(u64);
 
-// SAFETY: a number that is never written through a shared reference.
+// SAFETY: the type is a number that is never written through a shared reference.
 unsafe impl ShmSafe for IndexedSemaphore {
     fn initial() -> Self {
         Self::with_permits(0)
@@ -72,10 +73,10 @@ impl RawSemaphore for IndexedSemaphore {
     }
 }
 
-// SAFETY: all operations are those of the semaphore with this index, which is trusted.
+// SAFETY: every operation is forwarded to the semaphore with this index, which is trusted.
 unsafe impl TrustedSemaphore for IndexedSemaphore {}
 
-/// A test for each scenario on each of the two stages.
+/// Returns a test for each scenario, with threads and with processes.
 pub fn tests() -> Vec<Test> {
     let mut names = Names(Vec::new());
     process_local::all::<IndexedSemaphore>(&mut names);
@@ -95,7 +96,8 @@ struct Threads;
 
 impl Stage for Threads {
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>) {
-        // Leaked, because a thread that hangs must not outlive what it uses.
+        // The scenario is leaked, because a hanging thread may outlive the test and still use the
+        // scenario.
         let scenario = &*Box::leak(Box::new(scenario));
         for _ in 0..ROUNDS {
             let round: &Round<S> = Box::leak(Box::new(Round::initial()));
@@ -122,7 +124,7 @@ impl Stage for Threads {
     }
 }
 
-/// Runs the participants as processes. `index` is the index of the scenario.
+/// Runs the participants in separate processes. `index` is the index of the scenario.
 struct Processes {
     index: usize,
 }

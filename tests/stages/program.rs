@@ -1,4 +1,4 @@
-//! Generated programs: an object, processes and their calls.
+//! Generated programs: an object, the processes that use it, and their calls.
 
 use interlatch::channel::message_queue::{MessageType, QueueLimits, Select};
 use interlatch_contract::specification::{Message, Operation, SequentialState};
@@ -31,7 +31,7 @@ impl Kind {
         Self::Queue,
     ];
 
-    /// Returns whether failures are exact even while another operation is incomplete.
+    /// Returns whether a failure is exact even while another operation is incomplete.
     pub fn is_one_step(self) -> bool {
         !matches!(self, Self::Pair | Self::Bounded | Self::RobustBounded)
     }
@@ -41,19 +41,20 @@ impl Kind {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Object {
     pub kind: Kind,
-    /// Initial permits, slots, or messages.
+    /// The number of initial permits, of slots, or of messages.
     pub capacity: usize,
-    /// Whether items have 1 KiB instead of 8 bytes.
+    /// Whether an item has 1 KiB instead of 8 bytes.
     pub large: bool,
-    /// Whether a buffer's items are sent in batches of one. A larger batch is several steps of the
-    /// specification.
+    /// Whether a buffer's items are sent in batches of one item. A larger batch would be several
+    /// steps of the specification.
     pub batches: bool,
-    /// Number of processes. Each has a sender and a receiver of a buffer.
+    /// The number of processes. Each process has a sender and a receiver of a buffer.
     pub processes: usize,
 }
 
 impl Object {
-    /// Limits of a message queue. Some messages are longer than their share of the bytes.
+    /// Returns the limits of a message queue. Some messages are longer than an equal share of the
+    /// bytes.
     pub fn limits(&self) -> QueueLimits {
         QueueLimits {
             messages: self.capacity as u32,
@@ -86,7 +87,7 @@ impl Object {
     }
 }
 
-/// Bytes of the longest message, which occupies two cells.
+/// The length in bytes of the longest message, which occupies two cells.
 const MAX_LENGTH: usize = 120;
 
 /// The timeout of a call.
@@ -94,13 +95,13 @@ const MAX_LENGTH: usize = 120;
 pub enum Wait {
     Forever,
     Never,
-    /// Until an expired deadline.
+    /// Waits until a deadline that has already expired.
     Zero,
-    /// A few hundred microseconds.
+    /// Waits for a few hundred microseconds.
     Briefly,
 }
 
-/// One operation as it is sent to an actor. `Operation` cannot be serialized.
+/// One operation in the form sent to an actor, because `Operation` cannot be serialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Call {
     Acquire(Wait),
@@ -109,9 +110,10 @@ pub enum Call {
     Read(Wait),
     Send(u64, Wait),
     Recv(Wait),
-    /// Message type, item, and length in bytes.
+    /// Sends a message with this type, this item, and this length in bytes.
     Post(i64, u64, usize, Wait),
-    /// A selection as in `msgrcv(2)`: 0 for any, a type, or minus the highest of several types.
+    /// Receives a message selected as in `msgrcv(2)`: 0 selects any type, a positive number selects
+    /// that type, and a negative number selects the lowest type up to its absolute value.
     Fetch(i64, Wait),
     Len,
     CloseSending,
@@ -191,12 +193,12 @@ impl fmt::Display for Call {
 #[derive(Clone)]
 pub struct Program {
     pub object: Object,
-    /// A process and its call, in the order in which the driver starts them.
+    /// Each process and its call, in the order in which the driver starts the calls.
     pub steps: Vec<(usize, Call)>,
 }
 
 impl fmt::Debug for Program {
-    /// Prints a timetable: a column for each process, a row for each step.
+    /// Prints a timetable with a column for each process and a row for each step.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Object {
             kind,
@@ -230,7 +232,7 @@ fn objects(kind: Kind) -> impl Strategy<Value = Object> {
         Kind::Semaphore => 0..=4,
         _ => 1..=64usize,
     };
-    // Small objects fill up; large ones wrap around.
+    // A small object fills up. A large object wraps around.
     let capacity = prop_oneof![3 => capacity.clone().prop_map(|n| n.min(3)), 1 => capacity];
     let flags = any::<[bool; 2]>();
     (capacity, flags, 2..=6usize).prop_map(move |(capacity, [large, batches], processes)| Object {
@@ -276,7 +278,7 @@ fn calls(kind: Kind) -> BoxedStrategy<Call> {
     }
 }
 
-/// Parses a selection as in `msgrcv(2)`.
+/// Parses a selection in the format of `msgrcv(2)`.
 pub fn parse_select(select: i64) -> Select {
     let kind = |number| MessageType::new(number).expect("positive");
     match select {

@@ -1,4 +1,4 @@
-//! The stages of threads and processes, which run every scenario of the contracts many times.
+//! Runs every scenario of the contracts many times, with threads and with processes.
 
 use super::harness::Test;
 use super::process::{Actor, TIMEOUT, inherited};
@@ -11,11 +11,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::Instant;
 
-/// Rounds per start of the participants, so each start covers many interleavings.
+/// The number of rounds per start of the participants, so each start covers many interleavings.
 const ROUNDS: usize = 2_000;
 
-/// A state for each round, and a gate at which its participants meet. Without the gate, the first
-/// participant would finish all rounds before the second begins.
+/// The state of one round, and a gate at which the participants of the round meet. Without the
+/// gate, the first participant would finish all rounds before the second participant begins.
 #[repr(C)]
 #[derive(ShmSafe)]
 pub struct Round<S> {
@@ -28,7 +28,8 @@ impl<S> Round<S> {
     pub fn run_participant(&self, scenario: &Scenario<S>, participant: usize) {
         let deadline = Instant::now() + TIMEOUT;
         let all = scenario.participants.len() as u32;
-        // Relaxed: the primitive under test must order accesses, not the gate.
+        // Relaxed: the primitive under test must order the accesses, so the gate must not order
+        // them.
         let mut arrived = self.arrived.fetch_add(1, Relaxed) + 1;
         while arrived < all {
             assert!(
@@ -47,7 +48,7 @@ impl<S> Round<S> {
     }
 }
 
-/// A test for each scenario on each of the two stages.
+/// Returns a test for each scenario, with threads and with processes.
 pub fn tests() -> Vec<Test> {
     let mut names = Names(Vec::new());
     contract::all(&mut names);
@@ -109,7 +110,7 @@ struct Threads;
 impl Stage for Threads {
     fn run<S: ShmSafe + 'static>(&mut self, scenario: Scenario<S>) {
         let rounds: Vec<Round<S>> = (0..ROUNDS).map(|_| Round::initial()).collect();
-        // Leaked, because a thread that hangs must not outlive what it uses.
+        // Both are leaked, because a hanging thread may outlive the test and still use them.
         let (rounds, scenario) = (&*rounds.leak(), &*Box::leak(Box::new(scenario)));
         let (report, reports) = mpsc::channel();
         for participant in 0..scenario.participants.len() {
@@ -135,7 +136,7 @@ impl Stage for Threads {
     }
 }
 
-/// Runs the participants as processes. `index` is the index of the scenario.
+/// Runs the participants in separate processes. `index` is the index of the scenario.
 struct Processes {
     index: usize,
 }

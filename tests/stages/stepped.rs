@@ -1,8 +1,9 @@
 //! Stepped runs: the driver starts one call of one process at a time.
 //!
-//! After each step the specification determines which calls must end and which must wait. The
-//! driver collects exactly the former, and checks in /proc that the latter sleep. If any of several
-//! waiters may proceed, the driver follows every possibility.
+//! After each step the specification determines which calls must return and which calls must wait.
+//! The driver collects exactly the replies of the calls that must return, and checks in /proc that
+//! the waiting processes sleep. If any one of several waiters may proceed, the driver follows every
+//! possibility.
 
 use super::actor::from_text;
 use super::harness::Test;
@@ -15,8 +16,9 @@ use interlatch_contract::specification::{Outcome, SequentialState};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
-/// A property for each kind of object except a message queue. The waiters of a queue wait for
-/// different messages, so the number that proceeds depends on which waiter is first.
+/// Returns a property test for each kind of object except a message queue. The waiters of a message
+/// queue wait for different messages, so the number of waiters that proceed depends on which waiter
+/// is first.
 pub fn tests() -> Vec<Test> {
     Kind::ALL
         .into_iter()
@@ -82,8 +84,8 @@ impl Driver {
         }
     }
 
-    /// Returns whether the process can perform the call: it does not wait, and has the lock or
-    /// handle.
+    /// Returns whether the process can perform the call: the process is not waiting, and has the
+    /// lock or handle that the call needs.
     fn can_perform(&self, process: usize, call: Call) -> bool {
         if self.pending.contains_key(&process) {
             return false;
@@ -126,8 +128,8 @@ impl Driver {
         self.check_sleepers()
     }
 
-    /// Every way in which the pending calls can proceed until none can: the final state and the
-    /// outcomes by process.
+    /// Returns the final state and the outcomes by process for every order in which the pending
+    /// calls can proceed until no call can.
     fn possibilities(&self) -> HashSet<(SequentialState, Vec<(usize, Outcome)>)> {
         let mut found = HashSet::new();
         let initial = self
@@ -166,7 +168,7 @@ impl Driver {
         found
     }
 
-    /// Collects this many replies.
+    /// Collects this number of replies.
     fn collect(&mut self, expected: usize) -> Result<Vec<(usize, Outcome)>, String> {
         let deadline = Instant::now() + TIMEOUT;
         let mut completed = Completions::new();
@@ -220,7 +222,7 @@ impl Driver {
                 Some((*process, self.pending.remove(process)?, *outcome))
             })
             .collect();
-        // An unlock precedes the lock that it enables.
+        // An unlock takes effect before the lock call that the unlock enables.
         if calls
             .iter()
             .any(|(_, call, _)| matches!(call, Call::Release(_)))
@@ -239,7 +241,7 @@ impl Driver {
         }
     }
 
-    /// Checks that every pending call sleeps in the kernel instead of spinning.
+    /// Checks that the process of every pending call sleeps in the kernel instead of spinning.
     fn check_sleepers(&self) -> Result<(), String> {
         let deadline = Instant::now() + TIMEOUT;
         for (process, call) in &self.pending {

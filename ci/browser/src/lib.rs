@@ -1,4 +1,4 @@
-//! Pages in a real browser, with the errors that they cause.
+//! Opens pages in a real browser and records the errors that they cause.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use headless_chrome::browser::tab::Tab;
@@ -109,7 +109,7 @@ impl Page {
     /// Waits until a JavaScript expression is true.
     pub fn wait_for(&self, expression: &str) -> Result<()> {
         let deadline = Instant::now() + TIMEOUT;
-        // During a navigation the evaluation fails because the page has no context.
+        // During a navigation, the evaluation fails because the page has no JavaScript context.
         while self.evaluate(expression).ok() != Some(Value::Bool(true)) {
             ensure!(
                 Instant::now() < deadline,

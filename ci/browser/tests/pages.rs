@@ -1,4 +1,5 @@
-//! The pages in a browser: their content, the keyboard, and errors of their scripts.
+//! Tests the pages in a browser: their content, their keyboard control, and errors in their
+//! scripts.
 
 use anyhow::{Context, Result, ensure};
 use interlatch_browser::{Page, Window, folder};
@@ -6,7 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 
-/// A lock that forgets a waiter: of three processes, two fall asleep.
+/// A lock that forgets a waiter, so two of three processes sleep forever.
 const DEADLOCK: &str = "broken-lock-that-forgets-other-waiters.html";
 
 /// A semaphore without an acquire: the execution ends in a data race.
@@ -38,7 +39,7 @@ fn source_of(step: &Value) -> Result<String> {
     Ok(line.context("a line")?.to_owned())
 }
 
-/// All facts about a failure page. One query is faster than six.
+/// All facts about a failure page, read with one query because one query is faster than six.
 const FACTS: &str = "({
     steps: JSON.parse(document.getElementById('execution').textContent).steps,
     drawn: document.querySelectorAll('#lanes tbody tr').length,

@@ -1,14 +1,14 @@
-//! A contended lock: the throughput of all workers and how it is shared.
+//! The throughput of a contended lock, and how the workers share it.
 //!
-//! The locks of interlatch, between processes and between threads, run beside those of std and
-//! parking_lot between threads, for which these are made, and those of libc and the kernel between
-//! processes. There are two, four and eight workers, assigned to the cores in turn, and three
-//! loads: an empty critical section, 100 ns inside, and 100 ns inside with 300 ns outside. The last
-//! load is the most realistic one.
+//! The locks of interlatch run between processes and between threads. They are compared with the
+//! locks of std and parking_lot between threads, and with the locks of libc and the kernel between
+//! processes. The locks of std and parking_lot are made for threads only. There are two, four or
+//! eight workers, assigned to the cores in turn, and three loads: an empty critical section, 100 ns
+//! inside, and 100 ns inside with 300 ns outside. The last load is the most realistic one.
 //!
-//! A lock that lets its last holder relock it at once has a high throughput with an empty critical
-//! section. So the table also shows the handoffs: how often per second another worker acquires the
-//! lock.
+//! With an empty critical section, a lock has a high throughput if its last holder can lock it
+//! again immediately. So the table also shows the handoffs: how often per second another worker
+//! acquires the lock.
 //!
 //! ```text
 //! cargo bench --bench contended -- "2 workers"
@@ -24,7 +24,7 @@ use interlatch_benches::{
 };
 use std::time::Duration;
 
-/// The number of rounds of a comparison, and the length of a subject's round.
+/// The number of rounds in a comparison. `ROUND` is the length of a subject's round.
 const ROUNDS: usize = 20;
 const ROUND: Length = Length::Timed(Duration::from_millis(25));
 
@@ -33,7 +33,7 @@ const RAW_THREADS: &str = "RawMutex, threads";
 const ROBUST: &str = "RobustMutex, processes";
 const SEMAPHORE: &str = "Semaphore, processes";
 const PTHREAD_ROBUST: &str = "pthread robust, processes";
-/// The locks of threads, which set the goal.
+/// The locks between threads, which set the goal of some comparisons.
 const THREADS: [&str; 2] = ["std, threads", "parking_lot, threads"];
 
 fn main() -> Result<()> {
@@ -116,8 +116,8 @@ fn subjects(comparison: &mut Comparison, load: Load) -> Result<()> {
     Ok(())
 }
 
-/// With work outside, the goal compares with libc's robust lock, otherwise with the locks of
-/// threads.
+/// Adds the goals. With work outside the critical section, the goals compare with libc's robust
+/// lock. Otherwise the goals compare with the locks between threads.
 fn goals(comparison: &mut Comparison, is_outside: bool) {
     if is_outside {
         comparison.versus(ROBUST, PTHREAD_ROBUST, at_least(1.5));

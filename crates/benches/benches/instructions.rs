@@ -1,10 +1,10 @@
 //! The instructions of uncontended paths, counted by callgrind and therefore reproducible.
 //!
 //! The counts include the instructions of interlatch, inlined into the callers. Instructions of
-//! libc (`memcpy` of larger items, which depends on the CPU) are shown and not judged. Instructions
-//! of the kernel are not visible; no path here makes a system call.
+//! libc are shown but not judged: they are in `memcpy` for larger items, which depends on the CPU.
+//! Instructions of the kernel are not visible, but no measured path makes a system call.
 //!
-//! `ci/instructions` runs it and sets the environment that valgrind needs.
+//! `ci/instructions` runs this benchmark and sets the environment that valgrind needs.
 
 use anyhow::{Context, Result, bail, ensure};
 use comfy_table::Table;
@@ -25,13 +25,14 @@ use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
 
-/// The relative increase above the baseline that fails.
+/// The maximum relative increase over the baseline. A larger increase fails.
 const TOLERANCE: f64 = 0.03;
 /// The number of operations in a measurement.
 const REPEATS: u32 = 1000;
 /// The number of operations before the measurement, for first-time initialization.
 const WARM_UP: u32 = 10;
-/// The operation that measures the loop itself, which is subtracted from the others.
+/// The operation that measures the empty loop. Its count is subtracted from the counts of the
+/// others.
 const EMPTY_LOOP: &str = "nothing";
 /// The function that callgrind counts.
 const MEASURED: &str = "interlatch_measured";
@@ -83,7 +84,7 @@ fn main() -> Result<()> {
         ["--only", name] => run(name),
         ["--judge", baseline] => judge(Path::new(baseline)),
         ["--update", baseline] => update(Path::new(baseline)),
-        // With the other benchmarks or tests: runs each operation once.
+        // As part of the other benchmarks or tests, the program runs each operation once.
         _ => OPERATIONS.iter().try_for_each(|(name, _)| run(name)),
     }
 }
@@ -107,7 +108,7 @@ fn interlatch_measured(operation: &dyn Fn()) {
     }
 }
 
-/// Creates an object in a region, which lives until the program ends.
+/// Creates an object in a region. The region lives until the program ends.
 fn create<T: ShmObject + ?Sized>(plan: T::Config) -> Result<&'static T> {
     let region = Box::leak(Box::new(Region::memfd("instructions", 1 << 16)?));
     Ok(region.create("object", plan)?)
@@ -117,7 +118,7 @@ fn raw_mutex() -> Result<Operation> {
     let lock: &RawMutex = create(())?;
     Ok(Box::new(|| {
         lock.raw_lock();
-        // SAFETY: locked above.
+        // SAFETY: this thread locked the lock above.
         unsafe { lock.unlock() };
     }))
 }
@@ -220,7 +221,7 @@ struct Count {
     others: f64,
 }
 
-/// Counts all operations, without the loop.
+/// Counts the instructions of all operations, without the instructions of the loop.
 fn count_all() -> Result<Vec<(&'static str, Count)>> {
     let loops = count(EMPTY_LOOP)?.ours;
     let counted = OPERATIONS.iter().skip(1).map(|(name, _)| {
@@ -266,8 +267,9 @@ fn count(name: &str) -> Result<Count> {
 
 /// Sums the instructions of each program or library in callgrind's file.
 ///
-/// Lines with a position and a count follow `ob=` with a name, or with the number of an earlier
-/// name. The line after `calls=` counts the callee, which also has lines of its own.
+/// An `ob=` line gives the name of an object, or the number of an earlier name. The lines with a
+/// position and a count that follow belong to this object. The line after `calls=` is not added,
+/// because it counts the callee, which also has lines of its own.
 fn instructions_by_object(text: &str) -> HashMap<String, u64> {
     let mut names: HashMap<&str, &str> = HashMap::new();
     let mut counts: HashMap<String, u64> = HashMap::new();
@@ -326,7 +328,7 @@ fn read(text: &str) -> Result<BTreeMap<&str, f64>> {
     counts.collect()
 }
 
-/// Compares with the baseline; returns an error if a count has risen.
+/// Compares the counts with the baseline. Returns an error if a count has risen.
 fn judge(baseline: &Path) -> Result<()> {
     let text = fs::read_to_string(baseline)?;
     let environment = environment()?;

@@ -1,4 +1,4 @@
-//! The limits of the machine: no primitive is faster than these.
+//! The limits of the machine: no primitive is faster than these operations.
 //!
 //! ```text
 //! cargo bench --bench limits

@@ -49,7 +49,8 @@ fn main() -> Result<()> {
             comparison.rounds(ROUNDS);
             comparison.versus(SEMAPHORES, LINE, at_most(1.3));
             comparison.versus(CONDVAR, LINE, at_most(1.3));
-            // Two semaphores use a cache line per direction; this peer does so with plain stores.
+            // Two semaphores use one cache line per direction. This peer does the same with plain
+            // stores.
             comparison.versus(SEMAPHORES, LINES, None);
             comparison.versus(LINES, LINE, None);
             comparison.peer(signal_round_trips(
@@ -146,7 +147,8 @@ fn our_subjects(comparison: &mut Comparison) -> Result<()> {
     Ok(())
 }
 
-/// The writer's slot ends a round trip, because it follows the reader's.
+/// Creates a subject whose writer times the round trips. A round trip ends with the writer's slot,
+/// because the writer's slot follows the reader's.
 fn pair(name: &str) -> Result<Subject> {
     let pair: &SemaphorePair = create_in_region(4096, ())?;
     let writer: Worker = Box::new(move || {

@@ -1,5 +1,5 @@
-//! Items per second from one sender to one receiver, one by one and, for interlatch, also in
-//! batches.
+//! Items per second from one sender to one receiver. All channels pass items one by one. Channels
+//! of interlatch pass them in batches too.
 //!
 //! ```text
 //! cargo bench --bench throughput -- "64 B, capacity 1024"

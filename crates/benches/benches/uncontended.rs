@@ -1,19 +1,21 @@
-//! The cost of uncontended locks and permits beside their peers.
+//! The cost of uncontended locks and permits, compared with their peers.
 //!
-//! Every object lies alone at the start of a shared mapping of its own: those of interlatch in a
-//! memfd region, its peers in anonymous shared memory, which the kernel treats alike.
+//! Each object is at the start of its own shared mapping. Objects of interlatch are in a memfd
+//! region, and their peers are in anonymous shared memory. The kernel treats both kinds of memory
+//! alike.
 //!
-//! The subjects take turns in rounds of less than half a millisecond. Then criterion measures each,
-//! unless `--table` is given.
+//! The subjects take turns in rounds of less than half a millisecond. Then criterion measures each
+//! subject, unless `--table` is given.
 //!
 //! ```text
 //! cargo bench --bench uncontended -- --table
 //! ```
 //!
-//! The cost of a pair is mostly that of its read-modify-writes, about 5 ns each on a CPU of 2021:
-//! two, and one more for each operation that predicts the semaphore's state wrongly. The prediction
-//! is right for a semaphore with 1 permit. With 5 permits it is wrong for an acquire and for a bare
-//! release; the release of a guard knows the value that its acquire stored.
+//! Most of the cost of a pair is its read-modify-write operations, which take about 5 ns each on a
+//! CPU of 2021. A pair has two of them, and one more for each operation that predicts the
+//! semaphore's state wrongly. The prediction is right for a semaphore with 1 permit. With 5
+//! permits, the prediction is wrong for an acquire and for a bare release. The release of a guard
+//! predicts correctly, because the guard knows the value that its acquire stored.
 
 use anyhow::Result;
 use core::sync::atomic::compiler_fence;
@@ -33,14 +35,14 @@ use std::time::Duration;
 
 const ROUNDS: usize = 120;
 const ROUND: Length = Length::Counted(Duration::from_micros(400));
-/// The maximum ratio to the locks of parking_lot and std.
+/// The maximum ratio of the time of a lock to that of the locks of parking_lot and std.
 const GOAL: f64 = 1.03;
-/// The maximum ratio of a robust lock to that of libc.
+/// The maximum ratio of the time of a robust lock to that of libc's robust lock.
 const ROBUST_TO_PTHREAD: f64 = 0.85;
-/// The maximum ratio of a semaphore to that of libc.
+/// The maximum ratio of the time of a semaphore to that of libc's semaphore.
 const SEMAPHORE_TO_POSIX: f64 = 0.95;
 /// The initial permits of the semaphores. A pair acquires and releases one permit. The first value
-/// is that of a semaphore used as a lock; the second is an arbitrary larger one.
+/// is that of a semaphore used as a lock. The second is an arbitrary larger value.
 const PERMITS: [u32; 2] = [1, 5];
 
 fn main() -> Result<()> {
@@ -83,8 +85,8 @@ impl Pair {
         pair: impl Fn(&T) + Send + Sync + 'static,
     ) -> Self {
         let repeat = move |count| {
-            // `black_box` once, not per pair: the compiler must not know the object, and an
-            // indirection per pair would be measured.
+            // `black_box` hides the object from the compiler. It is called once and not per pair,
+            // because each call would add an indirection to the measured time.
             let object = black_box(object);
             for _ in 0..count {
                 pair(object);
@@ -162,7 +164,7 @@ fn lock_goals(comparison: &mut Comparison) {
     comparison.versus("RawMutex", "parking_lot::RawMutex", goal);
     comparison.versus("RawMutex, held", "parking_lot::RawMutex", goal);
     let robust = "RobustMutex";
-    // No goal: the minimal protocol does not reach the ratio either.
+    // This comparison has no goal, because even the minimal protocol does not reach the ratio.
     comparison.versus(robust, "RawMutex", None);
     comparison.versus(
         robust,
@@ -194,13 +196,13 @@ fn semaphore_goals(comparison: &mut Comparison) {
     }
 }
 
-// The pairs are always inlined. Otherwise the compiler would inline some of them and the others
-// would include a call.
+// The pairs are always inlined. Otherwise the compiler would inline only some pairs, and the time
+// of the other pairs would include a call.
 
 #[inline(always)]
 fn raw_lock<L: lock_api::RawMutex>(lock: &L) {
     lock.lock();
-    // SAFETY: locked above.
+    // SAFETY: this thread locked the lock above.
     unsafe { lock.unlock() };
 }
 
@@ -217,13 +219,13 @@ fn lock_api_lock<L: lock_api::RawMutex>(mutex: &lock_api::Mutex<L, u64>) {
 
 #[inline(always)]
 fn std_lock(mutex: &std::sync::Mutex<u64>) {
-    // No owner panics, so the lock is never poisoned; the check is what users write.
+    // No owner panics, so the lock is never poisoned. The check is here because users write it.
     drop(mutex.lock().unwrap());
 }
 
 #[inline(always)]
 fn robust_lock(mutex: &RobustMutex<u64>) {
-    // No owner dies; the check is what users write.
+    // No owner dies. The check is here because users write it.
     drop(mutex.lock().unwrap());
 }
 
@@ -235,7 +237,8 @@ fn guard(semaphore: &Semaphore) {
 #[inline(always)]
 fn calls(semaphore: &Semaphore) {
     while !semaphore.acquire_with(Timeout::Infinite) {}
-    // The permit was acquired above; the check is what users write.
+    // The permit was acquired above, so the release cannot fail. The check is here because users
+    // write it.
     semaphore.release(1).unwrap();
 }
 

@@ -63,7 +63,7 @@ impl<const N: usize> Channel<N> for Rtrb<N> {
     }
 }
 
-/// Sends bytes, not values, because the crate sends these without a serializer.
+/// A channel that sends bytes and not values, because the crate sends bytes without a serializer.
 pub struct IpcChannel(TakeOnce<IpcBytesSender>, TakeOnce<IpcBytesReceiver>);
 
 impl IpcChannel {
@@ -90,8 +90,8 @@ impl<const N: usize> Channel<N> for IpcChannel {
 
 type Items<const N: usize> = PortFactory<ipc::Service, [u8; N], ()>;
 
-/// A service with one publisher and one subscriber. It does not overflow; a publisher retries while
-/// it is full.
+/// A service with one publisher and one subscriber. The service does not overflow: a publisher
+/// retries while the buffer of the subscriber is full.
 ///
 /// The workers create it. The names of its files begin with `prefix`.
 pub struct Iceoryx {
@@ -124,7 +124,7 @@ impl Iceoryx {
         builder.create().expect("a node")
     }
 
-    /// Opens the service, or creates it in the first worker.
+    /// Opens the service. The first worker creates it.
     fn service<const N: usize>(&self, node: &Node<ipc::Service>) -> Items<N> {
         node.service_builder(&"items".try_into().expect("a name"))
             .publish_subscribe::<[u8; N]>()

@@ -6,7 +6,7 @@ use anyhow::Result;
 use interlatch::platform::AtomicU32;
 use interlatch::platform::Ordering::{Acquire, Release};
 
-/// Round trips of one measurement, which take some milliseconds at most.
+/// The number of round trips in one measurement, which takes a few milliseconds at most.
 const TRIPS: u64 = 2_000;
 
 /// Two processes on two cores that share a cache line.
@@ -15,7 +15,7 @@ pub struct CacheLine {
 }
 
 impl CacheLine {
-    /// Starts the processes; returns `None` on a machine with one core.
+    /// Starts the processes. Returns `None` on a machine with one core.
     pub fn new() -> Result<Option<Self>> {
         if cores() < 2 {
             return Ok(None);
@@ -40,8 +40,8 @@ fn workers() -> Result<Vec<Worker>> {
     Ok(vec![worker(0), worker(1)])
 }
 
-/// Waits for the own number and writes the number of the other side. Without a pause in the loop,
-/// this is the lower bound.
+/// Waits until the word holds the number of this side, then writes the number of the other side.
+/// Because the loop has no pause, the measured time is the lower bound.
 fn bounce(word: &AtomicU32, own: u32, round: &Round<'_>) -> Tally {
     for _ in 0..round.count {
         while word.load(Acquire) != own {}

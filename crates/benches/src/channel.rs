@@ -23,13 +23,14 @@ use std::sync::Mutex;
 
 /// A channel for items of `N` bytes in one direction.
 pub trait Channel<const N: usize>: Sync + 'static {
-    /// Creates the sending function; called in the worker that sends.
+    /// Creates the function that sends an item. The worker that sends calls this method.
     fn sender(&'static self) -> impl FnMut(&[u8; N]) + 'static;
-    /// Creates the function that waits for an item and receives it; called in the worker that
-    /// receives.
+    /// Creates the function that waits for an item and receives it. The worker that receives calls
+    /// this method.
     fn receiver(&'static self) -> impl FnMut(&mut [u8; N]) + 'static;
 
-    /// Creates a function that receives an item and reads it without copying it out, if possible.
+    /// Creates a function that receives an item and, if possible, reads it without copying it out
+    /// of the channel.
     fn in_place_receiver(&'static self) -> impl FnMut() + 'static {
         let (mut receive, mut item) = (self.receiver(), Box::new([0; N]));
         move || {
@@ -119,8 +120,8 @@ where
 
 /// Creates a subject in which a buffer's items are sent and received in batches.
 ///
-/// The sender fills a vector of `batch` items and sends it. The receiver receives the available
-/// items, up to `batch`.
+/// The sender fills a vector with `batch` items and sends them. The receiver receives the available
+/// items, up to `batch` of them.
 pub fn stream_in_batches<const N: usize, B>(
     name: &str,
     kind: WorkerKind,
@@ -225,7 +226,7 @@ impl ByteStream {
     pub fn pipe(room: usize) -> Result<&'static Self> {
         let (receive, send) = nix::unistd::pipe()?;
         let room = room.clamp(1 << 16, 1 << 20) as i32;
-        // On failure, the capacity is at least 64 KiB.
+        // If the call fails, the pipe still has a capacity of at least 64 KiB.
         let _ = nix::fcntl::fcntl(&send, nix::fcntl::FcntlArg::F_SETPIPE_SZ(room));
         Ok(Self::over(receive, send))
     }
@@ -284,20 +285,20 @@ impl<const N: usize> Channel<N> for SeqpacketSocket {
     }
 }
 
-/// A System V message queue. Dropping its cleanup process removes it.
+/// A System V message queue. Dropping the cleanup process removes the queue.
 pub struct SysVQueue(i32);
 
 impl SysVQueue {
-    /// Creates a queue with room for this many bytes, if the kernel allows it.
+    /// Creates a queue with space for this many bytes, if the kernel allows that size.
     pub fn new(room: usize) -> Result<(&'static Self, CleanupProcess)> {
-        // SAFETY: all arguments are integers.
+        // SAFETY: all arguments are integers, so the call accesses no memory of this process.
         let id = Errno::result(unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) })?;
         let removed = CleanupProcess::start(move || {
-            // SAFETY: `IPC_RMID` ignores the null pointer.
+            // SAFETY: with `IPC_RMID`, the call ignores the null pointer.
             unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
         })?;
-        // SAFETY: zeros are a valid `msqid_ds`, and both commands access one. Raising the limit may
-        // fail; the queue then has at least 16 KiB.
+        // SAFETY: an `msqid_ds` of zeros is valid, and both commands access only this structure.
+        // Raising the limit may fail. The queue then has a limit of at least 16 KiB.
         unsafe {
             let mut about: libc::msqid_ds = std::mem::zeroed();
             Errno::result(libc::msgctl(id, libc::IPC_STAT, &mut about))?;
@@ -330,7 +331,7 @@ impl<const N: usize> Channel<N> for SysVQueue {
         let (kind, bytes) = (0, [0; N]);
         let mut message = SysVMessage { kind, bytes };
         move |item| {
-            // SAFETY: `message` has room for a type and `N` bytes.
+            // SAFETY: `message` has space for a type and `N` bytes.
             let got = unsafe { libc::msgrcv(self.0, (&raw mut message).cast(), N, 0, 0) };
             assert_eq!(got, N as isize, "{}", Errno::last());
             *item = message.bytes;
@@ -345,8 +346,8 @@ pub struct PosixQueue {
 }
 
 impl PosixQueue {
-    /// Creates a queue of this capacity, or of the largest half, quarter and so on that the kernel
-    /// allows.
+    /// Creates a queue of this capacity. While the kernel refuses the capacity, this function
+    /// retries with half of it.
     pub fn new(capacity: usize, bytes_each: usize) -> Result<&'static Self> {
         let halves = std::iter::successors(Some(capacity), |capacity| Some(capacity / 2));
         let mut opened = halves.take_while(|capacity| *capacity > 0).map(|capacity| {
@@ -361,8 +362,8 @@ impl PosixQueue {
     fn open(capacity: usize, bytes_each: usize) -> Result<OwnedFd, Errno> {
         let name = format!("/interlatch-bench-{}\0", std::process::id());
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
-        // SAFETY: zeros are a valid `mq_attr`; the name is null-terminated; the descriptor is new,
-        // and on Linux a queue is a file descriptor.
+        // SAFETY: an `mq_attr` of zeros is valid, and the name is null-terminated. The descriptor
+        // is new and has no other owner. On Linux, a queue is a file descriptor.
         unsafe {
             let mut attributes: libc::mq_attr = std::mem::zeroed();
             attributes.mq_maxmsg = capacity as i64;
@@ -389,15 +390,16 @@ impl<const N: usize> Channel<N> for PosixQueue {
         let queue = self.queue.as_raw_fd();
         move |item| {
             let room = item.as_mut_ptr().cast();
-            // SAFETY: `item` has room for `N` bytes, and the null pointer requests no priority.
+            // SAFETY: `item` has space for `N` bytes. With a null pointer, the call does not return
+            // the priority.
             let got = unsafe { libc::mq_receive(queue, room, N, std::ptr::null_mut()) };
             assert_eq!(got, N as isize, "{}", Errno::last());
         }
     }
 }
 
-/// A ring under a process-shared pthread mutex with two condition variables: the solution with libc
-/// alone.
+/// A ring protected by a process-shared pthread mutex with two condition variables. A program that
+/// uses only libc can build this channel.
 pub struct PthreadRing<const N: usize> {
     mutex: &'static PthreadMutex,
     not_full: &'static PthreadCondvar,
@@ -431,7 +433,8 @@ impl<const N: usize> PthreadRing<N> {
         }))
     }
 
-    /// Locks the mutex, waits until `may` holds, and calls `touch` with exclusive access to a slot.
+    /// Locks the mutex, waits until `may` returns `true`, and calls `touch` with exclusive access
+    /// to a slot.
     fn step(
         &self,
         may: impl Fn(&RingState) -> bool,

@@ -6,11 +6,11 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, pipe, read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-/// A process that runs a function when this is dropped or this program dies.
+/// A process that runs a function when this handle is dropped or when the program dies.
 pub struct CleanupProcess {
     child: Pid,
-    /// The write end of a pipe, held by this program and by workers forked later. Closing all
-    /// copies starts the cleanup.
+    /// The write end of a pipe, held by this program and by workers forked later. The cleanup
+    /// starts when all copies are closed.
     alive: Option<OwnedFd>,
 }
 
@@ -30,8 +30,8 @@ impl CleanupProcess {
                     // SAFETY: ignoring a signal runs no handler.
                     let _ = unsafe { signal(number, SigHandler::SigIgn) };
                 }
-                // No process writes to the pipe: the read returns at the end of the stream, or with
-                // an error.
+                // No process writes to the pipe, so the read returns only at the end of the stream
+                // or with an error.
                 let _ = read(&watch, &mut [0]);
                 work();
                 // SAFETY: the call ends this process and runs no code of the parent.
@@ -45,7 +45,8 @@ impl CleanupProcess {
 fn close_all_but(descriptor: RawFd) {
     let others = [(3, descriptor - 1), (descriptor + 1, RawFd::MAX)];
     for (first, last) in others.into_iter().filter(|(first, last)| first <= last) {
-        // SAFETY: this process uses no other descriptor until it ends, and drops no owner of one.
+        // SAFETY: until this process ends, it uses no other descriptor and drops no value that owns
+        // one.
         unsafe { libc::close_range(first as u32, last as u32, 0) };
     }
 }

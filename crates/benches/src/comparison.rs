@@ -14,11 +14,11 @@ const FAIR: f64 = 0.25;
 /// The quantity that is measured in a round.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Measure {
-    /// Operations per second of all workers.
+    /// The operations per second of all workers together.
     PerSecond,
-    /// Nanoseconds per operation, the mean of a round.
+    /// The mean duration of an operation in a round, in nanoseconds.
     Nanoseconds,
-    /// Nanoseconds per operation, the median of the first worker's operations.
+    /// The median duration of the first worker's operations, in nanoseconds.
     Median,
 }
 
@@ -63,7 +63,7 @@ impl Comparison {
         self.kept.push(Box::new(value));
     }
 
-    /// Adds a subject of interlatch. The first one is compared with all peers.
+    /// Adds a subject of interlatch. The first subject of interlatch is compared with all peers.
     pub fn ours(&mut self, subject: Subject) {
         self.subjects.push((true, subject));
     }
@@ -114,14 +114,16 @@ impl Comparison {
         self.needs_line = false;
     }
 
-    /// Adds one uninterrupted second at the end that measures how the work is shared.
+    /// Adds one uninterrupted second at the end, which measures how the workers share the work.
     pub fn measure_fairness(&mut self) {
         self.measures_fairness = true;
     }
 
-    /// Also measures each subject with criterion, one after the other, unless `--table` is given.
+    /// Measures each subject with criterion as well, one after the other, unless `--table` is
+    /// given.
     ///
-    /// If the machine's speed changes between the subjects, these figures are hard to compare.
+    /// If the machine's speed changes between the subjects, criterion's figures are hard to
+    /// compare.
     pub fn run_criterion(&mut self) {
         self.runs_criterion = true;
     }
@@ -131,7 +133,8 @@ impl Comparison {
 pub struct Session {
     name: String,
     filters: Vec<String>,
-    /// Whether this is a test of the benchmarks. As with criterion, `--bench` is missing then.
+    /// Whether this is a test run of the benchmarks. As in criterion, a test run has no `--bench`
+    /// argument.
     is_test: bool,
     is_table: bool,
     line: Option<CacheLine>,

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// If the middle 80 % of the ratios spread further than this factor, ratios among them are not
-/// judged.
+/// If the middle 80 % of the ratios spread further than this factor, a goal within their range is
+/// not judged.
 const WIDE: f64 = 1.25;
-/// The same limit for the transfer of a cache line, for results that depend on it.
+/// The same limit for the transfer times of a cache line. It applies to results that depend on
+/// these transfers.
 const UNSTEADY: f64 = 1.5;
 
 /// A bound for a ratio.
@@ -62,7 +63,8 @@ impl Goal {
         }
     }
 
-    /// Judges the ratios. Noise does not matter if 80 % of the rounds agree.
+    /// Judges the ratios. Noise does not matter if the middle 80 % of the ratios all reach the goal
+    /// or all miss it.
     pub fn verdict(self, ratios: Spread, line: Option<Spread>) -> Verdict {
         let is_clear = self.is_met_by(ratios.low) == self.is_met_by(ratios.high);
         if !is_clear && is_noisy(ratios, line) {

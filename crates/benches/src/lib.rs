@@ -6,8 +6,8 @@
 //!
 //! In each round, every subject works for some milliseconds, and a cache line is transferred back
 //! and forth between two cores. A change of the machine's speed, or of the transfer time, affects
-//! all subjects of a round. So the harness judges the ratio of two subjects within a round, by its
-//! median and its spread.
+//! all subjects of a round. So the harness computes the ratio of two subjects within each round,
+//! and judges the median and the spread of these ratios.
 //!
 //! # Adding a subject
 //! Create the object with [`shared`] or [`create_in_region`], then pass a function for each worker

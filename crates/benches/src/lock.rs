@@ -8,7 +8,7 @@ use interlatch::sync::RawMutex;
 use interlatch::sync::{RawSemaphore, Timeout};
 use interlatch::{RobustMutex, Semaphore};
 
-/// A lock, used in the way its users do.
+/// A lock that is used in the same way as in programs.
 pub trait Exclusive: Sync + 'static {
     fn with(&self, section: impl FnOnce());
 }
@@ -18,7 +18,7 @@ impl Exclusive for RawMutex {
     fn with(&self, section: impl FnOnce()) {
         self.raw_lock();
         section();
-        // SAFETY: locked above.
+        // SAFETY: this thread locked the lock above.
         unsafe { self.unlock() };
     }
 }
@@ -88,7 +88,7 @@ impl Exclusive for super::pthread::SysVHandle {
     }
 }
 
-/// The number of workers, and their work inside and outside of the critical section.
+/// The number of workers, and their work inside and outside the critical section.
 #[derive(Clone, Copy)]
 pub struct Load {
     pub workers: usize,
@@ -110,7 +110,8 @@ pub fn contenders<L: Exclusive>(
     Ok(Subject::uniform(name, kind, load.workers, body))
 }
 
-/// Runs a worker. Relaxed: the lock orders the accesses of its holders.
+/// Runs a worker. Its accesses to `last_holder` are Relaxed, because the lock orders the accesses
+/// of its holders.
 fn contend<L: Exclusive>(
     lock: &L,
     last_holder: &AtomicU64,

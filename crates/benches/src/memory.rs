@@ -9,8 +9,8 @@ use std::ptr::NonNull;
 
 const PAGE: usize = 4096;
 
-/// Creates an object of interlatch in a memfd region of this size, which lives until the program
-/// ends.
+/// Creates an object of interlatch in a memfd region of this size. The region lives until the
+/// program ends.
 pub fn create_in_region<T: ShmObject + ?Sized>(
     bytes: usize,
     plan: T::Config,
@@ -19,7 +19,7 @@ pub fn create_in_region<T: ShmObject + ?Sized>(
     Ok(region.create("object", plan)?)
 }
 
-/// Leaks a value, which lives until the program ends.
+/// Leaks a value, so that it lives until the program ends.
 pub fn leak<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
@@ -29,14 +29,14 @@ pub fn leak<T>(value: T) -> &'static T {
 /// The value must not contain pointers to memory that is not shared.
 pub fn shared<T>(value: T) -> Result<&'static T> {
     let at = shared_zeros::<T>()?;
-    // SAFETY: the mapping has room for a `T`, is never unmapped, and no other code has its address.
+    // SAFETY: the mapping has space for a `T` and is never unmapped. No other code has its address.
     unsafe {
         at.write(value);
         Ok(at.as_ref())
     }
 }
 
-/// Maps zeroed shared memory for a `T`, which lives until the program ends.
+/// Maps zeroed shared memory for a `T`. The mapping lives until the program ends.
 pub fn shared_zeros<T>() -> Result<NonNull<T>> {
     ensure!(align_of::<T>() <= PAGE, "aligned to more than a page");
     let size = NonZeroUsize::MIN.saturating_add(size_of::<T>());

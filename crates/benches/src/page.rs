@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
-/// The style of the models' pages, with additions.
+/// The style sheet of the models' pages, with additions for these charts.
 const STYLE: &str = concat!(
     include_str!("../../check/src/runner/assets/style.css"),
     include_str!("page.css")

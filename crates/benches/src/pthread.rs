@@ -7,7 +7,7 @@ use interlatch::platform::UnsafeCell;
 use nix::errno::Errno;
 use std::mem::zeroed;
 
-/// Checks the result of a libc function, as a user would.
+/// Panics if a libc function has failed. Programs that call libc make the same check.
 pub fn check(returned: libc::c_int) {
     assert_eq!(returned, 0, "{}", Errno::last());
 }
@@ -15,7 +15,7 @@ pub fn check(returned: libc::c_int) {
 /// A process-shared mutex of libc.
 pub struct PthreadMutex(UnsafeCell<libc::pthread_mutex_t>);
 
-// SAFETY: a process-shared mutex may be used by several threads at once.
+// SAFETY: several threads may use a process-shared mutex concurrently.
 unsafe impl Sync for PthreadMutex {}
 
 impl PthreadMutex {
@@ -31,8 +31,8 @@ impl PthreadMutex {
         let this = shared(Self(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER)))?;
         // SAFETY: zeros are a valid value of this C structure, which the first call overwrites.
         let mut attributes: libc::pthread_mutexattr_t = unsafe { zeroed() };
-        // SAFETY: the first call initializes the attributes, which live through the calls. The
-        // mutex has its final address, and no other thread has it yet.
+        // SAFETY: the first call initializes the attributes, which live until all calls have
+        // returned. The mutex has its final address, and no other thread can access it yet.
         this.0.with_mut(|mutex| unsafe {
             check(libc::pthread_mutexattr_init(&mut attributes));
             let shared = libc::PTHREAD_PROCESS_SHARED;
@@ -55,11 +55,11 @@ impl PthreadMutex {
         );
     }
 
-    /// Unlocks the mutex; the caller holds it.
+    /// Unlocks the mutex, which the caller must hold.
     #[inline(always)]
     pub fn unlock(&self) {
         // SAFETY: `create` has initialized the mutex, and all callers hold it. Unlocking a plain
-        // mutex without holding it is undefined.
+        // mutex without holding it is undefined behavior.
         check(
             self.0
                 .with_mut(|at| unsafe { libc::pthread_mutex_unlock(at) }),
@@ -76,7 +76,7 @@ impl PthreadMutex {
 /// A process-shared condition variable of libc.
 pub struct PthreadCondvar(UnsafeCell<libc::pthread_cond_t>);
 
-// SAFETY: a process-shared condition variable may be used by several threads at once.
+// SAFETY: several threads may use a process-shared condition variable concurrently.
 unsafe impl Sync for PthreadCondvar {}
 
 impl PthreadCondvar {
@@ -84,8 +84,8 @@ impl PthreadCondvar {
         let this = shared(Self(UnsafeCell::new(libc::PTHREAD_COND_INITIALIZER)))?;
         // SAFETY: zeros are a valid value of this C structure, which the first call overwrites.
         let mut attributes: libc::pthread_condattr_t = unsafe { zeroed() };
-        // SAFETY: the first call initializes the attributes, which live through the calls. The
-        // variable has its final address, and no other thread has it yet.
+        // SAFETY: the first call initializes the attributes, which live until all calls have
+        // returned. The variable has its final address, and no other thread can access it yet.
         this.0.with_mut(|condvar| unsafe {
             check(libc::pthread_condattr_init(&mut attributes));
             let shared = libc::PTHREAD_PROCESS_SHARED;
@@ -95,10 +95,11 @@ impl PthreadCondvar {
         Ok(this)
     }
 
-    /// Waits for a notification; the caller holds the mutex.
+    /// Waits for a notification. The caller must hold the mutex.
     pub fn wait(&self, mutex: &PthreadMutex) {
         let wait = |condvar| {
-            // SAFETY: both are initialized, and the caller holds the mutex, which libc locks again.
+            // SAFETY: both objects are initialized, and the caller holds the mutex. libc locks the
+            // mutex again before it returns.
             mutex
                 .0
                 .with_mut(|mutex| unsafe { libc::pthread_cond_wait(condvar, mutex) })
@@ -118,14 +119,14 @@ impl PthreadCondvar {
 /// A process-shared semaphore of libc.
 pub struct PosixSemaphore(UnsafeCell<libc::sem_t>);
 
-// SAFETY: a process-shared semaphore may be used by several threads at once.
+// SAFETY: several threads may use a process-shared semaphore concurrently.
 unsafe impl Sync for PosixSemaphore {}
 
 impl PosixSemaphore {
     pub fn create(permits: u32) -> Result<&'static Self> {
         // SAFETY: zeros are a valid value of this C structure, which `sem_init` overwrites.
         let this = shared(Self(UnsafeCell::new(unsafe { zeroed() })))?;
-        // SAFETY: the semaphore has its final address, and no other thread has it yet.
+        // SAFETY: the semaphore has its final address, and no other thread can access it yet.
         check(
             this.0
                 .with_mut(|at| unsafe { libc::sem_init(at, 1, permits) }),
@@ -161,14 +162,14 @@ pub struct SysVSemaphores {
 impl SysVSemaphores {
     /// Creates two semaphores with these values.
     pub fn create(values: [u16; 2]) -> Result<Self> {
-        // SAFETY: all arguments are integers.
+        // SAFETY: all arguments are integers, so the call accesses no memory of this process.
         let id = Errno::result(unsafe { libc::semget(libc::IPC_PRIVATE, 2, 0o600) })?;
         let _removed = CleanupProcess::start(move || {
-            // SAFETY: `IPC_RMID` takes no further argument.
+            // SAFETY: the command `IPC_RMID` takes no further argument.
             unsafe { libc::semctl(id, 0, libc::IPC_RMID) };
         })?;
         for (number, value) in values.into_iter().enumerate() {
-            // SAFETY: `SETVAL` takes an integer.
+            // SAFETY: the command `SETVAL` takes an integer.
             let set = unsafe { libc::semctl(id, number as i32, libc::SETVAL, i32::from(value)) };
             Errno::result(set)?;
         }
@@ -185,14 +186,14 @@ impl SysVSemaphores {
 pub struct SysVHandle(i32);
 
 impl SysVHandle {
-    /// Adds to a semaphore, or waits until the amount can be subtracted.
+    /// Adds `by` to a semaphore. If `by` is negative, waits until its amount can be subtracted.
     pub fn change(self, number: u16, by: i16) {
         let mut operation = libc::sembuf {
             sem_num: number,
             sem_op: by,
             sem_flg: 0,
         };
-        // SAFETY: the call accesses one operation, which lives through it.
+        // SAFETY: the call accesses one operation, which lives until the call returns.
         check(unsafe { libc::semop(self.0, &mut operation, 1) });
     }
 }

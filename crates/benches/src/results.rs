@@ -1,4 +1,5 @@
-//! Results, and their files: one per program, with a comparison as JSON in each line.
+//! Results and their files. Each program has one file, and each line of the file holds a comparison
+//! as JSON.
 
 use super::Goal;
 use super::comparison::Measure;
@@ -8,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;
 
-/// A comparison of two subjects, or, without a peer, of the smallest share with a fair one.
+/// A comparison of two subjects. Without a peer, a comparison of the smallest share of a worker
+/// with a fair share.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Claim {
     pub ours: String,
@@ -25,7 +27,7 @@ pub struct Sample {
     pub p99: Option<f64>,
 }
 
-/// The smallest and the largest share of a worker in a second, relative to a fair share.
+/// The smallest and the largest share that a worker gets in one second, relative to a fair share.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct Fairness {
     pub min_share: f64,
@@ -108,7 +110,7 @@ impl Outcome {
 
     /// Returns all claims with their verdicts.
     ///
-    /// Those with goals come first. Peers without a claim are compared with the first subject of
+    /// Claims with goals come first. Peers without a claim are compared with the first subject of
     /// interlatch.
     pub fn judged(&self) -> Vec<JudgedClaim<'_>> {
         let mut claims = self.claims.clone();
@@ -162,10 +164,10 @@ pub struct Program {
     pub outcomes: Vec<Outcome>,
 }
 
-/// Returns the folder of the pages, which is that of the models' pages.
+/// Returns the folder of the pages, which also holds the models' pages.
 pub fn folder() -> PathBuf {
     let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    // The package of the peers lies one folder below.
+    // The package of the peers is one folder deeper.
     let root = package.ancestors().find(|path| path.join("ci").is_dir());
     root.unwrap_or(&package).join("target/interlatch")
 }

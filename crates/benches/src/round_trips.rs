@@ -78,7 +78,8 @@ pub fn channel_round_trips<C: Channel<8>>(
     )
 }
 
-/// A word with the number of the active party, and the kernel's futex.
+/// A word that holds the number of the active party. The other party waits on the word with the
+/// kernel's futex.
 #[derive(Default)]
 pub struct RawFutex(Padded<AtomicU32>);
 
@@ -95,13 +96,13 @@ impl Handoff for RawFutex {
             if turn == own {
                 return;
             }
-            // The loop rechecks after any result.
+            // The result is ignored, because the loop checks the word again.
             let _ = futex::wait(&self.0.0, Flags::empty(), turn, None);
         }
     }
 }
 
-/// A word that both parties poll.
+/// A word that holds the number of the active party. Both parties poll the word.
 #[derive(Default)]
 pub struct SpinningWord(Padded<AtomicU32>);
 
@@ -115,9 +116,9 @@ impl Handoff for SpinningWord {
     }
 }
 
-/// A word per party, set by the other party, on separate cache lines.
+/// One word per party, on separate cache lines. Each word is set by the other party.
 ///
-/// This is the work of two semaphores without read-modify-write operations.
+/// The parties do the same work as with two semaphores, but without read-modify-write operations.
 #[derive(Default)]
 pub struct TwoCacheLines([Padded<AtomicU32>; 2]);
 
@@ -129,13 +130,13 @@ impl Handoff for TwoCacheLines {
     fn wait(&self, own: u32) {
         let word = &self.0[own as usize].0;
         while word.load(Acquire) == 0 {}
-        // Relaxed: the other party sets the word again only after it has seen the Release of the
-        // next pass.
+        // Relaxed: the other party sets the word again only after its Acquire load in `wait` has
+        // read the Release store of this party's next `pass`.
         word.store(0, Relaxed);
     }
 }
 
-/// A semaphore per party, on separate pages.
+/// One semaphore per party, on separate pages.
 pub struct Semaphores(pub [&'static Semaphore; 2]);
 
 impl Handoff for Semaphores {
@@ -172,7 +173,7 @@ impl Handoff for SysVHandle {
     }
 }
 
-/// The number of the active party under a lock, with a condition variable.
+/// The number of the active party, protected by a lock with a condition variable.
 pub struct Monitor {
     turn: &'static Mutex<u32>,
     changed: &'static Condvar,

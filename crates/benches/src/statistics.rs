@@ -11,7 +11,7 @@ pub fn with_criterion<'a>(title: &str, groups: impl Iterator<Item = &'a mut Work
         .warm_up_time(Duration::from_millis(60))
         .measurement_time(Duration::from_millis(200))
         .configure_from_args()
-        // The session has applied the filter already.
+        // The session has already applied the filter from the command line.
         .with_filter("");
     let mut group = criterion.benchmark_group(title);
     group.throughput(Throughput::Elements(1));

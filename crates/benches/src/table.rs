@@ -82,8 +82,8 @@ pub fn peer_figure(outcome: &Outcome, judged: &JudgedClaim<'_>) -> String {
         .map_or(String::new(), |peer| figure(outcome, peer))
 }
 
-/// Returns the median. A throughput includes its handoffs, since repeated locking by one worker is
-/// fast.
+/// Returns the median as text. For a throughput, the text includes the handoffs, because a lock
+/// that one worker acquires repeatedly has a high throughput.
 fn figure(outcome: &Outcome, measured: &Measured) -> String {
     let figure = show(outcome.measure, measured.spread().middle);
     match measured.handoffs() {
@@ -109,7 +109,7 @@ pub fn ratio(ratio: f64) -> String {
     }
 }
 
-/// Returns further results of a subject.
+/// Returns the other results of a subject: its 99th percentile, handoffs and fairness.
 pub fn besides(measured: &Measured) -> String {
     let p99 = measured
         .p99()

@@ -1,4 +1,4 @@
-//! The work of workers besides the measured operations.
+//! The work that workers do in addition to the measured operations.
 
 use super::{Round, Tally};
 use std::hint::black_box;

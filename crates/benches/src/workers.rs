@@ -1,7 +1,7 @@
 //! The workers of a subject: processes, or threads of one process, that sleep between their rounds.
 //!
-//! The program that forks has one thread. A group of threads is forked too and starts its threads
-//! there.
+//! The program has one thread when it forks. For a group of threads, it forks one process, which
+//! starts the threads.
 
 use super::{cores, shared};
 use anyhow::{Context, Result, bail, ensure};
@@ -39,15 +39,15 @@ impl WorkerKind {
     }
 }
 
-/// The cores on which the workers of a group run.
+/// The cores that the workers of a group run on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Affinity {
-    /// All cores in turn.
+    /// The workers are assigned to all cores in turn.
     Spread,
-    /// One core.
+    /// All workers run on one core.
     OneCore,
-    /// One core without wake-up preemption (`SCHED_BATCH`): a worker runs until it sleeps or its
-    /// time slice ends.
+    /// All workers run on one core without wake-up preemption (`SCHED_BATCH`). A worker runs until
+    /// it sleeps or its time slice ends.
     OneCoreBatch,
 }
 
@@ -73,7 +73,7 @@ pub struct Tally {
     pub operations: u64,
     /// How often the worker took over from another one.
     pub handoffs: u64,
-    /// The median duration of an operation in nanoseconds, if each is timed.
+    /// The median duration of an operation in nanoseconds, if each operation is timed.
     pub p50: f64,
     pub p99: f64,
 }
@@ -89,7 +89,7 @@ impl Tally {
 
 /// The function that a worker runs in each round.
 pub type Body = Box<dyn FnMut(&Round<'_>) -> Tally>;
-/// Called in the worker before the first round, so that it can create its own handles.
+/// A function that a worker calls before the first round to create its own handles.
 pub type Worker = Box<dyn FnOnce() -> Body + Send>;
 
 /// An implementation that is measured.
@@ -122,7 +122,8 @@ impl Subject {
     }
 }
 
-/// A value on a cache line of its own, and of the line that is prefetched with it.
+/// A value that is alone on its cache line and on the line that the CPU prefetches together with
+/// it.
 #[derive(Default)]
 #[repr(align(128))]
 pub struct Padded<T>(pub T);
@@ -141,18 +142,20 @@ struct Slot {
 /// The memory that a group shares with the benchmark program.
 #[derive(Default)]
 struct SharedState {
-    /// The round number. An Acquire load that sees a change sees everything written before it.
+    /// The round number. The program writes the number with Release. An Acquire load that reads a
+    /// new number makes all earlier writes of the program visible.
     round: Padded<AtomicU32>,
     count: AtomicU64,
     stop: Padded<AtomicU32>,
-    /// The number of workers that are ready or done. Workers release it, the program acquires it.
+    /// The number of workers that are ready or done. Workers increment it with Release, and the
+    /// program loads it with Acquire.
     done: Padded<AtomicU32>,
     slots: [Padded<Slot>; MAX],
 }
 
 /// The result of a group in a round.
 pub struct Report {
-    /// The time from the first worker's begin to the last worker's end.
+    /// The time from the start of the first worker to the end of the last worker.
     pub seconds: f64,
     pub tallies: Vec<Tally>,
 }
@@ -232,7 +235,7 @@ impl WorkerGroup {
     }
 
     fn begin(&self, count: u64) {
-        // Relaxed: the Release of the round number publishes these.
+        // Relaxed: the Release increment of the round number publishes these values.
         self.state.count.store(count, Relaxed);
         self.state.stop.0.store(0, Relaxed);
         self.state.done.0.store(0, Relaxed);
@@ -253,7 +256,7 @@ impl WorkerGroup {
                 tv_sec: 0,
                 tv_nsec: 50_000_000,
             };
-            // The loop rechecks after any result.
+            // The result is ignored, because the loop checks the word again.
             let _ = futex::wait(done, Flags::empty(), now, Some(&moment));
             for child in &self.children {
                 let status = waitpid(*child, Some(WaitPidFlag::WNOHANG))?;
@@ -274,7 +277,8 @@ impl WorkerGroup {
     }
 
     fn report(&self) -> Report {
-        // Relaxed: the workers released these values, and `wait` acquired them.
+        // Relaxed: the Acquire load in `wait` pairs with the Release increments by the workers, so
+        // these values are visible.
         let slots = || self.state.slots[..self.workers].iter().map(|slot| &slot.0);
         let begin = slots().map(|slot| slot.begin.load(Relaxed)).min();
         let end = slots().map(|slot| slot.end.load(Relaxed)).max();
@@ -291,7 +295,7 @@ impl WorkerGroup {
         }
     }
 
-    /// Ends the workers: idle ones by the last round number, others by SIGKILL.
+    /// Ends idle workers with the last round number, and other workers with SIGKILL.
     fn end(&mut self, kindly: bool) -> Result<()> {
         self.state.round.0.store(END, Release);
         wake(&self.state.round.0);
@@ -335,7 +339,7 @@ fn serve(state: &SharedState, number: usize, affinity: Affinity, worker: Worker)
     let mut body = worker();
     let mut last = 0;
     loop {
-        // Release publishes the results of this round; the program acquires them in `wait`.
+        // Release publishes the results of this round. It pairs with the Acquire load in `wait`.
         state.done.0.fetch_add(1, AcqRel);
         wake(&state.done.0);
         last = next_round(state, last);
@@ -364,7 +368,7 @@ fn next_round(state: &SharedState, last: u32) -> u32 {
         if round != last {
             return round;
         }
-        // The loop rechecks after any result.
+        // The result is ignored, because the loop checks the word again.
         let _ = futex::wait(&state.round.0, Flags::empty(), last, None);
     }
 }
@@ -374,9 +378,10 @@ fn wake(word: &AtomicU32) {
     let _ = futex::wake(word, Flags::empty(), i32::MAX as u32);
 }
 
-/// Pins this thread to a core, where permitted.
+/// Pins this thread to a core, if the kernel permits it.
 ///
-/// Otherwise the kernel may keep two workers on one core that should run in parallel.
+/// Without pinning, the kernel may run two workers on one core although they should run in
+/// parallel.
 fn pin(core: usize) {
     let mut set = CpuSet::new();
     if set.set(core).is_ok() {

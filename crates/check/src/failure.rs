@@ -12,13 +12,14 @@ pub struct Failure {
     pub kind: FailureKind,
     /// Description of the failure in one sentence.
     pub message: String,
-    /// Number of executions up to and including this execution; 0 if unknown.
+    /// The number of executions up to and including this execution, or 0 if unknown.
     pub executions: u64,
-    /// Processes that were killed, and where.
+    /// The processes that died, with the step of each death.
     pub deaths: Vec<Death>,
-    /// Steps of the execution, oldest first. Empty for executions of threads.
+    /// Steps of the execution, oldest first. Empty for an execution on real threads.
     pub steps: Vec<Step>,
-    /// Words and cells that the steps name: a number and the source line that created it.
+    /// The words and cells that the steps name. Each entry has a number and the source line that
+    /// created the word or cell.
     pub words: Vec<String>,
     /// State of each process at the end of the execution.
     pub process_states: Vec<String>,
@@ -46,7 +47,7 @@ impl Failure {
 pub struct Death {
     /// Index of the process.
     pub victim: usize,
-    /// The process dies before this step. Its own steps are counted from 0.
+    /// The process dies before this step. Only the steps of this process are counted, from 0.
     pub before: usize,
 }
 
@@ -56,7 +57,7 @@ impl fmt::Display for Death {
     }
 }
 
-/// Error of parsing a [`Death`].
+/// The error returned when parsing a [`Death`] fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?}: expected VICTIM:STEP, two numbers")]
 pub struct ParseDeathError(String);
@@ -80,20 +81,21 @@ impl FromStr for Death {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Step {
-    /// Index of the process; `None` for steps of the setup and of the verification.
+    /// The index of the process. `None` for steps of the setup and of the verification.
     pub process: Option<usize>,
     /// The operation with its word and values.
     pub action: String,
-    /// Source line, `FILE:LINE`.
+    /// The source line, as `FILE:LINE`.
     pub site: String,
-    /// `Some(true)` if the process falls asleep here, `Some(false)` if it wakes up.
+    /// `Some(true)` if the process falls asleep at this step, `Some(false)` if the process wakes
+    /// up.
     pub sleeps: Option<bool>,
-    /// Number of the word that the step writes, and the value.
+    /// The number of the word that the step writes, and the written value.
     pub writes: Option<(u32, u64)>,
     /// The step that wrote the value that this step reads.
     pub reads_from: Option<ReadsFrom>,
-    /// Steps of other processes that this step synchronizes with. They happen before this step and
-    /// before everything after it.
+    /// Steps of other processes that this step synchronizes with. Those steps happen before this
+    /// step and before all later steps of its process.
     pub synchronizes_with: Vec<usize>,
     /// The step that races with this step.
     pub races_with: Option<usize>,
@@ -104,8 +106,8 @@ pub struct Step {
 pub struct ReadsFrom {
     /// Number of the writing step.
     pub step: usize,
-    /// Whether the write is known. loom does not report which write a load reads. If several writes
-    /// have the same value, `step` is the last of them and this is `false`.
+    /// Whether the write is known. loom does not report which write a load reads from. If several
+    /// writes have the same value, `step` is the last of them and this field is `false`.
     pub is_certain: bool,
 }
 
@@ -113,18 +115,19 @@ pub struct ReadsFrom {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum FailureKind {
-    /// Every process waits and no process is left to wake one: a lost wake-up or a circular wait.
+    /// Every process waits, and no process is left that could wake another one. The cause is a lost
+    /// wake-up or a circular wait.
     Deadlock,
     /// Two unordered accesses to the same memory, at least one of them a write.
     DataRace,
     /// A failed assertion of the model, or any other panic.
     WrongResult,
-    /// The model exceeds a limit of its size. It may never end.
+    /// The model exceeds a limit on its size. An execution of the model may never end.
     LimitHit,
     /// The model cannot be explored: it has too many processes, is not deterministic, or leaks
     /// memory.
     BadModel,
-    /// An assertion inside the engine failed. This says nothing about the model.
+    /// An assertion inside the engine failed. The failure says nothing about the model.
     Engine,
     /// The process that ran the model ended unexpectedly and reported no cause.
     Crash,

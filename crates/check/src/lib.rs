@@ -1,20 +1,20 @@
-//! Model checking of synchronization primitives that are written on `interlatch::platform`.
+//! Model checking of synchronization primitives that are built on `interlatch::platform`.
 //!
-//! Write a primitive on [`AtomicU32`](interlatch::platform::AtomicU32) and
+//! Build a primitive on [`AtomicU32`](interlatch::platform::AtomicU32) and
 //! [`futex`](interlatch::platform::futex), describe its promises as [`Scenario`]s, and let a
-//! [`Runner`](runner::Runner) explore them as [`Model`]s: every interleaving, every value that a
-//! load may return under the memory model, every choice of a waiter to wake, every timeout, and the
-//! death of a process at every step. A failure comes with its execution, step by step, and a
-//! command that replays it.
+//! [`Runner`](runner::Runner) explore the scenarios as [`Model`]s. The runner explores every
+//! interleaving, every value that a load may return under the memory model, every choice of a
+//! waiter to wake, every timeout, and the death of a process at every step. The report of a failure
+//! shows the failing execution step by step, and a command that replays the execution.
 //!
-//! The same source runs on the real machine: the platform module is a thin layer over core's
-//! atomics and the kernel's futex, and is replaced by a model only under `--cfg loom`.
+//! The same source runs on the real machine. The platform module is a thin layer over core's
+//! atomics and the kernel's futex. Only under `--cfg loom`, a model replaces the platform module.
 //!
 //! `docs/writing-a-model.md` in the repository is a step-by-step guide.
 //!
 //! # Example
-//! A lock of one word, a scenario, and a program that checks it. This is a complete
-//! `tests/models.rs`:
+//! The example contains a lock of one word, a scenario, and a program that checks the lock. It is a
+//! complete `tests/models.rs`:
 //!
 //! ```no_run
 //! use interlatch::ShmSafe;
@@ -110,60 +110,60 @@
 //! | `bounded(p)` | from the required bound on | every execution with at most *p* preemptions |
 //! | `truncated` | no | the time limit ended the exploration |
 //! | `blind: ...` | no | loom is known to miss executions; the text names two source lines |
-//! | `stressed` | yes, of little value | threads ran the model for a moment, without loom |
+//! | `stressed` | yes, but weak | threads ran the model for a short time, without loom |
 //! | `caught: ...` | yes | a model of a known bug failed as expected |
-//! | `FAILED: ...` | no | the model failed, or not as expected |
+//! | `FAILED: ...` | no | the model failed, or a model of a known bug did not fail as expected |
 //!
-//! A verdict is about one model: this scenario with this number of processes. A remark below the
-//! table names an imprecision of the engine that the model meets.
+//! A verdict applies to one model: one scenario with one number of processes. A remark below the
+//! table names an imprecision of the engine that affects the model.
 //!
 //! # What a model explores
 //! - Every interleaving of the operations on atomics, cells and futexes.
 //! - Every value that a load may return under the C++20 memory model, with the limits below.
 //! - Every waiter that a wake may choose ([`Scenario::choices`]), and a timeout of every timed wait
-//!   at any step. A wake orders no memory: the kernel promises no ordering.
+//!   at any step. A wake does not order memory accesses, because the kernel promises no ordering.
 //! - Spurious wake-ups ([`Scenario::interruptions`]) and spurious failures of weak
 //!   compare-exchanges ([`Scenario::spurious_failures`]), if the scenario allows them.
-//! - The death of [victims](Scenario::victims) before each of their steps, with the kernel's walk
-//!   of the robust list.
+//! - The death of each [victim](Scenario::victims) before each of its steps. The kernel then walks
+//!   the robust list of the victim.
 //!
 //! # Limits of loom
 //! The engine is loom 0.7.2. A model that meets one of these limits gets a `blind` verdict, a
-//! remark or a failure; litmus tests in the repository pin each limit.
+//! remark or a failure. Litmus tests in the repository pin each limit.
 //!
 //! - A thread that loads a word and then writes it hides earlier loads of that word by other
 //!   threads. The verdict is `blind`. Start with the write and use the value of a failed
 //!   compare-exchange, or create the word with
 //!   [`new_tracked`](interlatch::platform::new_tracked), which explores these loads at the price of
 //!   more executions.
-//! - SeqCst loads and stores act as acquire and release; the model gets a remark. Use one word and
-//!   a read-modify-write, or fences.
-//! - Acquire and SeqCst fences order more than they should; the model gets a remark. Prefer
+//! - SeqCst loads and stores act like acquire loads and release stores, and the model gets a
+//!   remark. Use one word with read-modify-write operations, or fences.
+//! - Acquire and SeqCst fences order more than they should, and the model gets a remark. Prefer
 //!   algorithms without fences.
-//! - An atomic remembers 7 stores. A load after more stores gets a remark.
+//! - An atomic remembers 7 stores. A model that loads an atomic after more stores gets a remark.
 //! - A weak compare-exchange never fails spuriously, except as [`Scenario::spurious_failures`]
 //!   permits. A failed compare-exchange reads only the latest value.
 //! - At most five threads run. One of them is the model's kernel, so a scenario has at most four
 //!   participants.
 //! - loom returns normally at its time limit. The verdict is `truncated`.
-//! - A failing model may abort its process. The runner starts a process for each model.
+//! - A failing model may abort its process, so the runner starts a process for each model.
 //!
 //! A model must be deterministic and must not leak memory. The checker runs the first execution
-//! twice and reports [`FailureKind::BadModel`] if they differ.
+//! twice and reports [`FailureKind::BadModel`] if the two runs differ.
 //!
 //! # Weakening a site
 //! `-- --weaken` checks that the models need each line of the primitive. A *site* is a source line
 //! with an atomic operation, a fence or a wake. For each site the runner weakens the ordering by
-//! one step, drops the wake, or limits it to one waiter, without recompiling, and runs the models
-//! that pass the site until one of them fails. A weakening that no model catches shows an ordering
-//! that is stronger than necessary, or a missing model. `--sites-in PATH` selects source files by
-//! the prefix of their path.
+//! one step, drops the wake, or limits the wake to one waiter, without recompiling. It then runs
+//! the models that pass the site until one of them fails. If no model catches a weakening, either
+//! the ordering is stronger than necessary or a model is missing. `--sites-in PATH` selects source
+//! files by the prefix of their path.
 //!
 //! # Replay
-//! A failure prints its execution as a table with one column per process, the final state of each
-//! process, and a command with `--replay FILE` that runs exactly this execution again, for example
-//! under a debugger. `--explain` prints the same for known bugs. The runner also writes an HTML
-//! page for each failure; [`runner`] says where.
+//! For a failure, the runner prints the execution as a table with one column per process, the final
+//! state of each process, and a command with `--replay FILE`. The command runs exactly this
+//! execution again, for example under a debugger. With `--explain`, the runner prints the same for
+//! known bugs. The runner also writes an HTML page for each failure; [`runner`] says where.
 
 mod engine;
 mod failure;

@@ -1,4 +1,4 @@
-//! A model: a scenario, how far it is explored, and the expected result.
+//! A model: a scenario, the bound of its exploration, and the expected result.
 
 use crate::engine;
 use crate::scenario::ErasedScenario;
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// A scenario to explore, with a bound and the expected result.
 ///
 /// [`new`](Self::new) makes a model that must hold in every execution. [`broken`](Self::broken)
-/// makes a model of a known bug, which the checker must find: it shows that the scenario is able to
+/// makes a model of a known bug. The checker must find the bug, which shows that the scenario can
 /// fail. [`Runner`](crate::runner::Runner) runs a list of models from a command line.
 ///
 /// # Example
@@ -28,7 +28,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone)]
 pub struct Model {
-    /// Name: `primitive/scenario/processes`, or `broken/bug`.
+    /// The name: `primitive/scenario/processes`, or `broken/bug`.
     pub name: String,
     /// Number of processes.
     pub processes: usize,
@@ -36,7 +36,7 @@ pub struct Model {
     pub bound: Bound,
     /// The expected result.
     pub expectation: Expectation,
-    /// Indices of the processes that die, at each of their steps.
+    /// The indices of the processes that die. Each of them dies before each of its steps in turn.
     pub victims: Vec<usize>,
     build: Arc<dyn Fn() -> ErasedScenario + Send + Sync>,
 }
@@ -46,10 +46,10 @@ pub struct Model {
 pub enum Bound {
     /// Explores every execution.
     None,
-    /// Explores with at most 0, 1, 2, ... preemptions: at least up to `at_least`, and further while
-    /// time allows.
+    /// Explores with at most 0, 1, 2, ... preemptions. The bound rises at least to `at_least`, and
+    /// further while time is left.
     Sweep {
-        /// The bound that must be finished.
+        /// The bound whose exploration must finish.
         at_least: usize,
     },
 }
@@ -59,16 +59,16 @@ pub enum Bound {
 pub enum Expectation {
     /// Every execution passes.
     Holds,
-    /// Some execution fails in this way.
+    /// At least one execution fails with this kind of failure.
     Fails(FailureKind),
 }
 
 /// Limits of one exploration.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Most preemptions of an execution; `None` for no bound.
+    /// The maximum number of preemptions in an execution, or `None` for no bound.
     pub preemptions: Option<usize>,
-    /// Most time.
+    /// The maximum duration of the exploration.
     pub time: Duration,
 }
 
@@ -78,20 +78,21 @@ pub struct Limits {
 pub struct Exploration {
     /// Number of executions.
     pub executions: u64,
-    /// Number of steps before which a process died; with two victims, number of pairs of steps.
+    /// The number of steps before which a process died. With two victims, the number of pairs of
+    /// steps.
     pub crash_points: u64,
-    /// Duration.
+    /// The duration of the exploration.
     pub elapsed: Duration,
-    /// What the result is worth.
+    /// What the exploration proves.
     pub verdict: Verdict,
-    /// Imprecisions of the engine that the model meets and that the verdict does not express.
+    /// Imprecisions of the engine that affect the model and that the verdict does not express.
     pub remarks: Vec<String>,
 }
 
 impl Model {
     /// Creates a model that must hold in every execution.
     ///
-    /// If `build` panics, the model fails when it runs.
+    /// If `build` panics, `new` still returns a model, and that model fails when it runs.
     pub fn new<S: ShmSafe + 'static>(
         primitive: &str,
         build: impl Fn() -> Scenario<S> + Send + Sync + 'static,
@@ -124,9 +125,9 @@ impl Model {
         }
     }
 
-    /// Explores by preemption bounds, at least up to `at_least`.
+    /// Sets the exploration to increasing preemption bounds, at least up to `at_least`.
     ///
-    /// Use it for models whose executions are too many to explore all of them.
+    /// Use this for models that have too many executions to explore all of them.
     #[must_use]
     pub fn bounded(self, at_least: usize) -> Self {
         Self {
@@ -135,7 +136,7 @@ impl Model {
         }
     }
 
-    /// Creates a model of a known bug, which must fail in the given way.
+    /// Creates a model of a known bug, which must fail with the given kind of failure.
     ///
     /// The exploration starts without preemptions and raises the bound, so the reported failure has
     /// the fewest preemptions.
@@ -168,7 +169,7 @@ impl Model {
     }
 }
 
-/// Calls the function without printing a panic. Returns `None` if it panics.
+/// Calls the function without printing a panic message. Returns `None` if it panics.
 fn catch_silently<R>(function: impl Fn() -> R) -> Option<R> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));

@@ -4,21 +4,21 @@ use interlatch::platform::{ShmSafe, ShmType, TypeInfo, UnsafeCell, spin};
 
 /// The code of one participant: a plain function of the shared state.
 ///
-/// A closure without captures coerces to it. All participants of a scenario have the same type, so
-/// the first closure in a list may need `as Participant<_>` or a typed variable.
+/// A closure without captures coerces to this type. All participants of a scenario have the same
+/// type, so the first closure in a list may need `as Participant<_>` or a typed variable.
 pub type Participant<S> = fn(&S);
 
-/// A property of a primitive, shown by participants that would violate it.
+/// A property of a primitive, with participants that check the property.
 ///
 /// A scenario has a name (the property as an identifier), participants that share a state of type
 /// `S`, and a verification of the final state. Participants check what they observe with
 /// assertions. The state starts as [`ShmSafe::initial`].
 ///
-/// The same scenario runs on several stages: in a [`Model`](crate::Model), in which every
-/// interleaving is explored; and on a [`Stage`] of threads or of processes.
+/// The same scenario runs in several environments. In a [`Model`](crate::Model), every interleaving
+/// is explored. A [`Stage`] runs the scenario on threads or processes.
 ///
-/// Under loom, a scenario has at most four participants, and it must be deterministic: no clock, no
-/// random number, no `HashMap` iteration.
+/// Under loom, a scenario has at most four participants. The scenario must be deterministic: it
+/// must not read a clock, use random numbers or iterate over a `HashMap`.
 ///
 /// # Example
 /// ```
@@ -43,7 +43,7 @@ pub struct Scenario<S> {
     pub participants: Vec<Participant<S>>,
     /// Verification of the state after all participants have finished.
     pub verify: fn(&S),
-    /// Most binary choices of an execution; see [`choices`](Self::choices).
+    /// The maximum number of binary choices in an execution. See [`choices`](Self::choices).
     pub choices: usize,
     /// Number of waits of each participant that may be interrupted.
     pub interruptions: usize,
@@ -51,11 +51,11 @@ pub struct Scenario<S> {
     pub spurious_failures: usize,
     /// Indices of the participants that may die.
     pub victims: Vec<usize>,
-    /// Whether sleepers recheck after a participant died.
+    /// Whether sleepers recheck after a participant has died.
     pub rechecks: bool,
 }
 
-/// A derived implementation would need `S: Clone`.
+/// Implemented by hand, because a derived implementation would require `S: Clone`.
 impl<S> Clone for Scenario<S> {
     fn clone(&self) -> Self {
         Self {
@@ -89,15 +89,16 @@ impl<S> Scenario<S> {
 
     /// Sets the number of binary choices that an execution may need.
     ///
-    /// A wake that finds more waiters than it may wake chooses which of them it wakes: among `n`
-    /// waiters it takes up to `n - 1` choices. A model that needs more choices than this fails with
-    /// [`FailureKind::LimitHit`](crate::FailureKind::LimitHit). Each unused choice costs little.
+    /// If a wake finds more waiters than it may wake, it chooses which of them to wake. Among `n`
+    /// waiters, this takes up to `n - 1` binary choices. A model that needs more than `choices`
+    /// fails with [`FailureKind::LimitHit`](crate::FailureKind::LimitHit). Each unused choice costs
+    /// little.
     #[must_use]
     pub fn choices(self, choices: usize) -> Self {
         Self { choices, ..self }
     }
 
-    /// Lets the first `interruptions` waits of each participant end early, as by a signal.
+    /// Lets the first `interruptions` waits of each participant end early, as if by a signal.
     ///
     /// Has an effect only in models under loom.
     #[must_use]
@@ -108,11 +109,11 @@ impl<S> Scenario<S> {
         }
     }
 
-    /// Lets the participants with these indices die before any of their steps.
+    /// Lets each participant with one of these indices die before any of its steps.
     ///
-    /// The model is explored once for every step of every victim. After a death the kernel's part
-    /// runs: it marks the robust locks of the dead process and wakes a waiter. The verification
-    /// must hold whether or not a victim died. Has an effect only in models under loom.
+    /// The model is explored once for every step of every victim. After a death, the model of the
+    /// kernel marks the robust locks of the dead process and wakes a waiter. The verification must
+    /// hold whether or not a victim died. Has an effect only in models under loom.
     #[must_use]
     pub fn victims(self, victims: &[usize]) -> Self {
         Self {
@@ -123,7 +124,7 @@ impl<S> Scenario<S> {
 
     /// Disables the rechecks of sleepers after a death.
     ///
-    /// By default a sleeper wakes up once after a process died, as it does in a real process at the
+    /// By default, each sleeper wakes up once after a process has died, like a real process at the
     /// recheck interval. Without rechecks, only the kernel's wake-ups reach the sleepers, so the
     /// model shows whether the robust list alone is enough.
     #[must_use]
@@ -137,8 +138,8 @@ impl<S> Scenario<S> {
     /// Lets the first `spurious_failures` weak compare-exchanges of each participant fail
     /// spuriously.
     ///
-    /// They never do on x86; they do on other architectures. Has an effect only in models under
-    /// loom.
+    /// Weak compare-exchanges never fail spuriously on x86, but they do on other architectures. Has
+    /// an effect only in models under loom.
     #[must_use]
     pub fn spurious_failures(self, spurious_failures: usize) -> Self {
         Self {
@@ -159,7 +160,7 @@ pub(crate) struct ErasedScenario {
     pub spurious_failures: usize,
     pub victims: Vec<usize>,
     pub rechecks: bool,
-    /// Creates the state. The engine calls it inside the execution.
+    /// Creates the state. The engine calls this function inside the execution.
     pub start: Box<dyn FnOnce() -> Box<dyn Instance>>,
 }
 
@@ -209,7 +210,7 @@ impl ErasedScenario {
         }
     }
 
-    /// The stand-in for a scenario whose construction panics.
+    /// Returns a stand-in for a scenario whose construction panicked.
     pub fn failed() -> Self {
         Self {
             name: "scenario_that_cannot_be_built",
@@ -226,7 +227,7 @@ impl ErasedScenario {
 
 /// An environment that runs scenarios, for example threads or processes.
 ///
-/// Implement it to run the same scenarios in tests of your own; a model does not need it.
+/// Implement this trait to run the same scenarios in your own tests. A model does not need a stage.
 pub trait Stage {
     /// Runs one scenario.
     ///
@@ -237,9 +238,10 @@ pub trait Stage {
 
 /// An unsynchronized number: a data race on it is an error.
 ///
-/// Put it behind the primitive under test. Under loom, two unordered accesses fail the model, so a
-/// wrong memory ordering is found even if the value is right. Off loom the accesses are volatile,
-/// and [`increment`](Self::increment) loses updates if two participants run it concurrently.
+/// Protect the cell with the primitive under test. Under loom, two unordered accesses fail the
+/// model, so a wrong memory ordering is found even if the value is right. Without loom, the
+/// accesses are volatile, and [`increment`](Self::increment) loses updates if two participants run
+/// it concurrently.
 ///
 /// # Example
 /// ```
@@ -266,8 +268,8 @@ pub trait Stage {
 #[derive(Debug)]
 pub struct RaceCell(UnsafeCell<u64>);
 
-// SAFETY: the value is a plain number. The scenario's primitive orders the accesses, or the check
-// reports a race.
+// SAFETY: the value is a plain number. The scenario's primitive orders the accesses. If it does
+// not, the check reports a race.
 unsafe impl Sync for RaceCell {}
 
 // SAFETY: the value is a plain number without a pointer, valid for every bit pattern.
@@ -290,14 +292,16 @@ impl RaceCell {
     /// Returns the value.
     #[track_caller]
     pub fn get(&self) -> u64 {
-        // SAFETY: the scenario's primitive excludes writers, or the check fails.
+        // SAFETY: the scenario's primitive excludes writers. If it does not, the check reports a
+        // race.
         self.0.with(|value| unsafe { value.read_volatile() })
     }
 
     /// Sets the value.
     #[track_caller]
     pub fn set(&self, new: u64) {
-        // SAFETY: the scenario's primitive excludes all other accesses, or the check fails.
+        // SAFETY: the scenario's primitive excludes all other accesses. If it does not, the check
+        // reports a race.
         self.0
             .with_mut(|value| unsafe { value.write_volatile(new) });
     }

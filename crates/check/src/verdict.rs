@@ -3,7 +3,7 @@
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-/// What the result of an exploration without a failure is worth.
+/// What an exploration without a failure proves.
 ///
 /// The [crate page](crate#verdicts) says which verdicts count as a success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

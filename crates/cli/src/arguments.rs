@@ -52,7 +52,7 @@ pub enum Command {
     /// Show a region repeatedly until it no longer exists.
     #[command(after_help = AFTER_HELP)]
     Watch(Watch),
-    /// Remove a region. Processes that have attached it keep the memory.
+    /// Remove a region. Processes that are attached to the region keep the memory.
     #[command(after_help = AFTER_HELP)]
     Rm {
         /// The region.
@@ -61,9 +61,9 @@ pub enum Command {
     },
     /// Remove the regions that no living process has attached.
     ///
-    /// Each region is checked again directly before its removal. A process that attaches it between
-    /// the check and the removal keeps the memory without a name; later processes create another
-    /// region.
+    /// Each region is checked again directly before its removal. A process that attaches to the
+    /// region between the check and the removal keeps the memory without a name. Later processes
+    /// create another region.
     #[command(after_help = AFTER_HELP)]
     Gc(Collect),
 }
@@ -95,7 +95,7 @@ pub struct Collect {
     /// Print what would be removed, and remove nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Also remove regions that may be attached: regions of other PID namespaces if the kernel does
+    /// Also remove regions that may be in use: regions of other PID namespaces if the kernel does
     /// not report their use, and regions that an inaccessible process may have attached or open.
     #[arg(long)]
     pub force: bool,

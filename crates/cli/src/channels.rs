@@ -54,7 +54,7 @@ pub struct QueueReport {
     max_bytes: u32,
     /// Whether receivers may be waiting for a message.
     receivers_waiting: bool,
-    /// Whether senders may be waiting for room.
+    /// Whether senders may be waiting for free space.
     senders_waiting: bool,
 }
 
@@ -120,7 +120,7 @@ impl WaitReport {
         Self { state, thread }
     }
 
-    /// Writes the action and its thread, if there is one.
+    /// Writes the action and the thread that performs it. Writes nothing if there is no thread.
     fn write(&self, f: &mut fmt::Formatter<'_>, does: &str) -> fmt::Result {
         let Some(thread) = &self.thread else {
             return Ok(());

@@ -20,14 +20,14 @@ use std::path::{Path, PathBuf};
 pub struct Discovery {
     pub subjects: Vec<Subject>,
     pub unreadable: Vec<Unreadable>,
-    /// The device and inode of each file among them.
+    /// The device and inode of each file among the found regions.
     seen: HashSet<(u64, u64)>,
 }
 
-/// An object that may be a region and cannot be read.
+/// An object that may be a region but cannot be read.
 #[derive(Debug, Serialize)]
 pub struct Unreadable {
-    /// The name, as `inspect` takes it.
+    /// The name in the form that `inspect` accepts.
     pub name: String,
     /// The reason.
     pub reason: String,
@@ -37,8 +37,8 @@ impl Discovery {
     /// Finds the regions in /dev/shm, in these directories and among the System V segments.
     pub fn named(directories: &[PathBuf]) -> Result<Self, CliError> {
         let mut found = Self::default();
-        // The segments come first: attaching a region here would change the kernel's count of
-        // mappings.
+        // The System V segments come first, because a region that this process attached earlier
+        // would change the kernel's count of mappings.
         found.add_segments()?;
         found.add_directory(Path::new("/dev/shm"), &|path| {
             let name = path.file_name().and_then(|name| name.to_str());
@@ -124,7 +124,7 @@ impl Discovery {
     }
 }
 
-/// Returns one region; for a System V segment, with the kernel's count of mappings.
+/// Returns one region. For a System V segment, the result includes the kernel's count of mappings.
 pub fn find_region(target: &Target) -> Result<Subject, CliError> {
     let segments = segments::all()?;
     let segment = segments.into_iter().find(|segment| match target {

@@ -1,4 +1,4 @@
-//! Formatting of untrusted and of long text.
+//! Formatting of untrusted text and of long text.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub fn truncate(text: &str, max: usize) -> String {
     }
 }
 
-/// Formats a duration by its two largest units, as `3h 2m`.
+/// Formats a duration by its two largest units, for example `3h 2m`.
 pub fn format_age(seconds: u64) -> String {
     let whole = humantime::format_duration(Duration::from_secs(seconds)).to_string();
     let parts: Vec<&str> = whole.split(' ').take(2).collect();
@@ -57,11 +57,11 @@ pub fn format_pids(pids: &[u32]) -> String {
     pids.join(", ")
 }
 
-/// Formats a fill level, as `[######----] 6/10`.
+/// Formats a fill level, for example `[######----] 6/10`.
 pub fn fill_bar(fill: u64, capacity: u64) -> String {
     const WIDTH: u64 = 10;
     let part = u128::from(fill.min(capacity)) * u128::from(WIDTH);
-    // A bar is empty only for no items, and full only for a full buffer.
+    // The bar is empty only if the buffer holds no items, and full only if the buffer is full.
     let full = part.div_ceil(u128::from(capacity.max(1))) as usize;
     let full = match fill < capacity {
         true => full.min(WIDTH as usize - 1),
@@ -75,7 +75,7 @@ pub fn fill_bar(fill: u64, capacity: u64) -> String {
     )
 }
 
-/// Formats a fill level of which either number may be unknown.
+/// Formats a fill level. The number of items or the capacity may be unknown.
 pub fn fill_level(fill: Option<u64>, capacity: Option<u64>) -> String {
     match (fill, capacity) {
         (Some(fill), Some(capacity)) => fill_bar(fill, capacity),

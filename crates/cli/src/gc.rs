@@ -73,7 +73,7 @@ impl Usage {
             _ if !self.attached.is_empty() => Some(Reason::Attached(self.attached.clone())),
             Some(mappings @ 1..) => Some(Reason::Mapped(mappings)),
             _ if force => None,
-            // The kernel counts the mappings of all namespaces.
+            // The kernel's count includes the mappings of all PID namespaces.
             Some(0) => None,
             None if self.is_open == Some(false) => None,
             None if self.is_open == Some(true) => Some(Reason::Open),

@@ -12,7 +12,7 @@ pub fn run(target: &Target, json: bool) -> Result<(), CliError> {
     output::print(&render(target, json)?)
 }
 
-/// Returns the output for a region, which ends with a line feed.
+/// Returns the output for a region. The output ends with a line feed.
 pub fn render(target: &Target, json: bool) -> Result<String, CliError> {
     let attachments = discovery::scan_attachments()?;
     let report = discovery::find_region(target)?.report(&attachments, true);

@@ -1,4 +1,4 @@
-//! Finding a path or descriptor for a mapping without a path.
+//! Finds a path or a descriptor for a mapping that has no path.
 //!
 //! Each directory is read once, however many mappings a hostile process has.
 
@@ -16,8 +16,8 @@ pub struct FileLocator {
 }
 
 impl FileLocator {
-    /// Returns the path of a file that was created without a name in this directory, if it has one
-    /// now.
+    /// Returns the path of a file that was created without a name in this directory, if the file
+    /// has a name now.
     pub fn find_path(&mut self, directory: &Path, device: u64, inode: u64) -> Option<PathBuf> {
         let names = self.names.entry(directory.to_owned());
         let names = names.or_insert_with(|| {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[derive(Debug, Serialize)]
 struct Listing {
     regions: Vec<RegionReport>,
-    /// Objects that may be regions and cannot be read.
+    /// Objects that may be regions but cannot be read.
     unreadable: Vec<Unreadable>,
     /// The number of processes that could not be inspected.
     inaccessible_processes: usize,

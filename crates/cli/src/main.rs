@@ -30,9 +30,9 @@
 //! | 3 | no such region; for `watch`: the region no longer exists |
 //!
 //! # JSON
-//! With `--json`, a command prints one document; `watch` prints one per line. The structures in
-//! `report`, `state`, `channels`, `ls`, `remove` and `gc` define the fields. `null` is an unknown
-//! value. Later versions may add fields and keep the existing ones.
+//! With `--json`, a command prints one document; `watch` prints one document per line. The
+//! structures in `report`, `state`, `channels`, `ls`, `remove` and `gc` define the fields. `null`
+//! means that the value is unknown. Later versions may add fields but keep the existing fields.
 
 mod arguments;
 mod channels;

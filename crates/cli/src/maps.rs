@@ -1,7 +1,7 @@
 //! The mappings of a process: `/proc/PID/maps`.
 //!
-//! The crate `procfs` does not fit: it fails on a path that is not UTF-8, and on a user ID above
-//! 65535 in `/proc/sysvipc/shm`, and a hostile process may cause both.
+//! The crate `procfs` is not suitable: it fails on a path that is not UTF-8, and on a user ID above
+//! 65535 in `/proc/sysvipc/shm`. A hostile process may cause both failures.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 /// A shared mapping of an object with an inode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// The device as in `st_dev`. On some file systems, the kernel lists another device here than
-    /// `stat(2)`.
+    /// The device, encoded like `st_dev`. On some file systems, this device differs from the device
+    /// that `stat(2)` reports.
     pub device: u64,
     pub inode: u64,
     pub path: PathBuf,
@@ -24,8 +24,8 @@ pub enum Backing {
     Segment(i32),
     /// A file that may still have this path.
     File,
-    /// A file created without a name in this directory (`O_TMPFILE`), which may have been linked
-    /// since. The library creates its files in this way.
+    /// A file created without a name in this directory (`O_TMPFILE`). The file may have received a
+    /// name since then. The library creates its files in this way.
     Tmpfile(PathBuf),
     /// Memory without a path: a memfd, or a removed file.
     Unnamed,
@@ -88,7 +88,7 @@ fn parse_line(line: &[u8]) -> Option<Mapping> {
     })
 }
 
-/// Replaces `\012`, the only escape that the kernel writes, by a line feed.
+/// Replaces `\012`, the only escape that the kernel writes, with a line feed.
 fn unescape(path: &[u8]) -> PathBuf {
     let mut bytes = Vec::new();
     let mut rest = path;

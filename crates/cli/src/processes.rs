@@ -1,4 +1,4 @@
-//! Which processes have which memory attached, and which processes are alive.
+//! Determines which processes have which memory attached, and which processes are alive.
 
 use crate::maps::{self, Backing, Mapping};
 use nix::libc;
@@ -18,7 +18,7 @@ pub struct Attachments {
     /// The processes by directory and inode.
     tmpfiles: HashMap<(PathBuf, u64), Pids>,
     segments: HashMap<i32, Pids>,
-    /// Each file once, with a process that has it mapped.
+    /// Each mapped file once, with one of the processes that have mapped it.
     mappings: Vec<(u32, Mapping)>,
     /// The number of processes that could not be inspected.
     pub inaccessible: usize,
@@ -123,7 +123,7 @@ pub fn process_of(thread: u32) -> Option<u32> {
             .find_map(|line| line.strip_prefix(name))
             .map(str::trim)
     };
-    // A zombie is dead; its parent has not collected its status.
+    // A zombie is dead, but its parent has not yet collected its status.
     let is_dead = field("State:")?.starts_with(['Z', 'X']);
     if is_dead {
         None

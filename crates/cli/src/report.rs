@@ -14,18 +14,18 @@ use std::time::SystemTime;
 /// The report of a region.
 #[derive(Debug, Serialize)]
 pub struct RegionReport {
-    /// The name, as `inspect` takes it.
+    /// The name in the form that `inspect` accepts.
     pub name: String,
     /// `posix`, `file`, `sysv`, `memfd`, or `removed` for a file without a name.
     pub kind: &'static str,
     /// `ok`, `other namespace`, `earlier boot`, `truncated`, `incomplete` or `damaged`.
     pub state: &'static str,
-    /// The number of bytes for objects.
+    /// The number of bytes available for objects.
     pub size: usize,
     /// The process that created the region, according to its header.
     pub creator: u32,
-    /// Whether a process with that ID exists, which may be another process; `null` for another PID
-    /// namespace.
+    /// Whether a process with the creator's process ID exists. The process may be a different one
+    /// that has the same ID. `null` for another PID namespace.
     pub creator_alive: Option<bool>,
     /// The time of creation in seconds since 1970, according to the header.
     pub created: u64,
@@ -37,7 +37,7 @@ pub struct RegionReport {
     pub attached: Vec<u32>,
     /// The kernel's count of mappings of a System V segment; `null` for other kinds.
     pub mappings: Option<u64>,
-    /// The number of processes that could not be inspected and may be missing in `attached`.
+    /// The number of processes that could not be inspected and may be missing from `attached`.
     pub inaccessible_processes: usize,
     /// The objects in the region.
     pub objects: Vec<Entry>,

@@ -12,7 +12,7 @@ pub struct Segment {
     pub attached: u64,
 }
 
-/// Returns all segments; none if the kernel lacks System V memory.
+/// Returns all segments, or an empty list if the kernel lacks System V memory.
 pub fn all() -> Result<Vec<Segment>, CliError> {
     match std::fs::read_to_string("/proc/sysvipc/shm") {
         Ok(table) => Ok(table.lines().filter_map(parse).collect()),
@@ -21,7 +21,7 @@ pub fn all() -> Result<Vec<Segment>, CliError> {
     }
 }
 
-/// Parses `key shmid perms size cpid lpid nattch ...`; returns `None` for the line with the heads.
+/// Parses `key shmid perms size cpid lpid nattch ...`; returns `None` for the header line.
 fn parse(line: &str) -> Option<Segment> {
     let columns: Vec<&str> = line.split_whitespace().collect();
     let [key, id, _, _, _, _, attached, ..] = columns[..] else {

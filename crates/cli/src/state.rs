@@ -327,7 +327,7 @@ impl fmt::Display for Thread {
     }
 }
 
-/// The first threads of a list, and the number of the others.
+/// The first threads of a list, and the number of the remaining threads.
 struct Threads<'a>(&'a [Thread]);
 
 impl fmt::Display for Threads<'_> {

@@ -6,7 +6,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// A region, identified by its name, or by a process or segment if it has none.
+/// A region, identified by its name. A region without a name is identified by a process's
+/// descriptor or by a segment ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Named(RegionName),
@@ -77,7 +78,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// Error of parsing a target.
+/// The error returned when parsing a target fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     #[error("expected fd:PID/NUMBER")]

@@ -1,4 +1,5 @@
-//! The promises of channels whose messages carry their sender: links, inboxes and mailboxes.
+//! The promises of channels whose messages carry the id of their sender: links, inboxes and
+//! mailboxes.
 
 use super::{RaceCell, Scenario, Stage};
 use interlatch::channel::{Channel, Receiver, RecvTimeoutError, RobustMonitorBuffer, Sender, Slot};
@@ -11,19 +12,19 @@ use interlatch::sync::Timeout;
 /// A buffer of messages.
 pub type NamedChannel = RobustMonitorBuffer<Envelope<u64>, [Slot<Envelope<u64>>; 2], 2>;
 
-/// A way to receive messages, which a broken implementation can replace.
+/// A way to receive messages. A broken implementation can take the place of the correct one.
 pub trait Receives {
-    /// Receives all messages of the other end of a link, with an error for each foreign message.
+    /// Receives all messages of a link, and returns an error for each message of a third process.
     fn recv_from_link(
         ends: [ProcessId; 2],
         post: [&NamedChannel; 2],
     ) -> Vec<Result<u64, DirectLinkError>>;
 
-    /// Receives all messages of a mailbox, with the sender of each.
+    /// Receives all messages of a mailbox, and returns the sender of each message.
     fn recv_from_anyone(post: &NamedChannel) -> Vec<(ProcessId, u64)>;
 }
 
-/// Receives with the types of `interlatch`, which check or report the sender.
+/// Receives messages with the types of `interlatch`, which check or report the sender.
 #[derive(Debug)]
 pub struct ChecksSender;
 
@@ -61,7 +62,7 @@ fn received(inbox: &Inbox<'_, NamedChannel>) -> Vec<(ProcessId, u64)> {
         .collect()
 }
 
-/// Attaches the handles of one end of a link, unless the other end has closed already.
+/// Attaches the handles of one end of a link, unless the other end is already closed.
 fn link_ends<'a>(
     out: &'a NamedChannel,
     incoming: &'a NamedChannel,
@@ -92,7 +93,7 @@ pub fn all(stage: &mut impl Stage) {
 
 /// A link passes items in both directions.
 ///
-/// One end sends and waits for the answer of the other end.
+/// One end sends an item and waits for the answer of the other end.
 pub fn link_passes_items_in_both_directions() -> Scenario<LinkState> {
     let ann = |shared: &LinkState| {
         let (sender, receiver) =
@@ -121,10 +122,10 @@ fn post<const INDEX: usize>(shared: &LinkState, sender_id: ProcessId) {
     }
 }
 
-/// A link rejects the message of a third process and delivers those of its other end.
+/// A link rejects the message of a third process, and delivers the messages of its other end.
 ///
 /// A third process sends into the buffer of the link. A link that does not check the sender
-/// delivers the foreign item.
+/// delivers the item of the third process.
 pub fn link_rejects_a_stranger<R: Receives>() -> Scenario<LinkState> {
     let bob = |shared: &LinkState| {
         for message in R::recv_from_link([BOB, ANN], [&shared.backward, &shared.forward]) {

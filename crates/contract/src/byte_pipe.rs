@@ -1,4 +1,4 @@
-//! The promises of a byte pipe in shared memory, including those after a death.
+//! The promises of a byte pipe in shared memory, even if a process dies.
 
 use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, short_timeout};
 use interlatch::channel::{BytePipe, Channel, Direction, RecvTimeoutError, SendTimeoutError, Slot};
@@ -10,13 +10,13 @@ pub trait Bytes: ShmSafe {
     /// Writes bytes, and returns the number of bytes written.
     ///
     /// # Errors
-    /// Fails as [`Sender::write_with`](interlatch::Sender::write_with) does.
+    /// Returns the same errors as [`Sender::write_with`](interlatch::Sender::write_with).
     fn write_with(&self, bytes: &[u8], timeout: Timeout) -> Result<usize, SendTimeoutError<()>>;
 
     /// Reads bytes, and returns the number of bytes read.
     ///
     /// # Errors
-    /// Fails as [`Receiver::read_with`](interlatch::Receiver::read_with) does.
+    /// Returns the same errors as [`Receiver::read_with`](interlatch::Receiver::read_with).
     fn read_with(&self, bytes: &mut [u8], timeout: Timeout) -> Result<usize, RecvTimeoutError>;
 
     /// Attaches a handle, unless the side is closed.
@@ -55,9 +55,9 @@ impl<const N: usize> Bytes for SmallPipe<N> {
 #[derive(Debug, ShmSafe)]
 pub struct BytePipeState<B> {
     bytes: B,
-    /// Bytes that two readers read.
+    /// The bytes that each of two readers read.
     read: [RaceCell; 2],
-    /// Whether the write returned success, or the number of bytes that it wrote.
+    /// The number of bytes that a write wrote, or 1 if only its success is recorded.
     wrote: RaceCell,
     begun: Semaphore,
     done: Semaphore,
@@ -88,7 +88,7 @@ impl<B: Bytes> BytePipeState<B> {
         while self.read::<INDEX>(2, Timeout::Infinite) > 0 {}
     }
 
-    /// Reads the rest, and returns all bytes of the first reader as digits.
+    /// Reads the remaining bytes, and returns all bytes that the first reader read as digits.
     ///
     /// Checks that the pipe then accepts as many bytes as its capacity, and returns them in order.
     fn drain_and_check(&self) -> u64 {
@@ -139,7 +139,7 @@ pub fn all_of_three_bytes<B: Bytes + 'static>(stage: &mut impl Stage) {
 
 /// Bytes arrive in the order in which they were written.
 ///
-/// One write is larger than the pipe, so both sides wait. A lost wake-up makes both hang.
+/// One write is larger than the pipe, so both sides wait. A lost wake-up makes both sides hang.
 pub fn keeps_order<B: Bytes>() -> Scenario<BytePipeState<B>> {
     let read = |shared: &BytePipeState<B>| {
         let mut count = 0;
@@ -174,7 +174,7 @@ pub fn non_blocking_write_writes_what_fits<B: Bytes>() -> Scenario<BytePipeState
     let write = |shared: &BytePipeState<B>| {
         let written = shared.bytes.write_with(&[1, 2, 3], Timeout::NonBlocking);
         let count = written.expect("the pipe is empty");
-        // A concurrent read may make room for the third byte.
+        // A concurrent read may free space for the third byte.
         assert!([2, 3].contains(&count), "{count} of 3 bytes were written");
         shared.wrote.set(count as u64);
     };
@@ -193,8 +193,8 @@ pub fn non_blocking_write_writes_what_fits<B: Bytes>() -> Scenario<BytePipeState
 
 /// Small writes of two writers do not interleave.
 ///
-/// Each write fits into the pipe, but the pipe may have room for a part of it. A writer that writes
-/// that part mixes its bytes with those of the other writer.
+/// Each write fits into an empty pipe, but the free space may suffice for only a part of it. A
+/// writer that writes only that part mixes its bytes with the bytes of the other writer.
 pub fn small_writes_do_not_interleave<B: Bytes>() -> Scenario<BytePipeState<B>> {
     let write_twice = |shared: &BytePipeState<B>| {
         shared.write(&[1, 2]);
@@ -243,7 +243,8 @@ pub fn end_of_stream_follows_the_last_byte<B: Bytes>() -> Scenario<BytePipeState
 
 /// Dropping the last reader disconnects a waiting writer.
 ///
-/// A write that was partly done reports the number of bytes first, and the next write fails.
+/// A waiting write that has already written some bytes returns their number, and the next write
+/// fails.
 pub fn dropped_last_reader_disconnects_writers<B: Bytes>() -> Scenario<BytePipeState<B>> {
     let write = |shared: &BytePipeState<B>| {
         let broken = Err(SendTimeoutError::Disconnected(()));
@@ -261,10 +262,10 @@ pub fn dropped_last_reader_disconnects_writers<B: Bytes>() -> Scenario<BytePipeS
     .choices(8)
 }
 
-/// A small write does not wait behind a larger write without room.
+/// A small write does not wait behind a larger write that does not fit.
 ///
-/// Two writers wait, and a read makes room for the smaller write. If the read wakes only the larger
-/// one, both hang.
+/// Two writers wait, and a read frees space for the smaller write. If the read wakes only the
+/// writer with the larger write, both writers hang.
 pub fn small_writer_does_not_wait_behind_a_larger_one<B: Bytes>() -> Scenario<BytePipeState<B>> {
     let read = |shared: &BytePipeState<B>| {
         shared.write(&[1, 2]);
@@ -296,7 +297,7 @@ pub fn small_writer_does_not_wait_behind_a_larger_one<B: Bytes>() -> Scenario<By
 
 /// A write of two bytes wakes two readers that read one byte each.
 ///
-/// If the write wakes one reader only, the other reader hangs.
+/// If the write wakes only one reader, the other reader hangs.
 pub fn one_write_wakes_two_readers<B: Bytes>() -> Scenario<BytePipeState<B>> {
     fn read<B: Bytes, const INDEX: usize>(shared: &BytePipeState<B>) {
         assert_eq!(shared.read::<INDEX>(1, Timeout::Infinite), 1);
@@ -312,7 +313,8 @@ pub fn one_write_wakes_two_readers<B: Bytes>() -> Scenario<BytePipeState<B>> {
     .choices(8)
 }
 
-/// An empty slice needs no wait, and an expired timeout moves what can be moved at once.
+/// A call with an empty slice does not wait. With an expired timeout, it moves the bytes that it
+/// can move without waiting.
 pub fn handles_extreme_requests<B: Bytes>() -> Scenario<BytePipeState<B>> {
     let alone = |shared: &BytePipeState<B>| {
         let (bytes, timed_out) = (&shared.bytes, Err(SendTimeoutError::Timeout(())));
@@ -343,7 +345,7 @@ pub fn handles_extreme_requests<B: Bytes>() -> Scenario<BytePipeState<B>> {
     .choices(4)
 }
 
-/// A killed small write has written all its bytes, or has no effect.
+/// A killed small write has written all its bytes or has no effect.
 ///
 /// The writer is killed at any step, and no slot is lost.
 pub fn killed_write_completes_or_has_no_effect<B: Bytes>() -> Scenario<BytePipeState<B>> {
@@ -390,7 +392,7 @@ pub fn killed_large_write_leaves_a_prefix<B: Bytes>() -> Scenario<BytePipeState<
     .victims(&[0])
 }
 
-/// A killed read took its bytes, or has no effect.
+/// A killed read has taken its bytes or has no effect.
 ///
 /// The reader is killed at any step. The other bytes stay in order.
 pub fn killed_read_completes_or_has_no_effect<B: Bytes>() -> Scenario<BytePipeState<B>> {
@@ -410,8 +412,9 @@ pub fn killed_read_completes_or_has_no_effect<B: Bytes>() -> Scenario<BytePipeSt
 
 /// The death of the last writer ends the stream.
 ///
-/// The writer is killed at any step between attaching and dropping. The reader has attached a
-/// writer of its own first, so the side was open. If the death is not noticed, the reader hangs.
+/// The writer is killed at any step between attaching and dropping. The reader first attaches and
+/// drops its own writer, so the sending side has been open. If the reader does not notice the
+/// death, it hangs.
 pub fn death_of_last_writer_ends_the_stream<B: Bytes>() -> Scenario<BytePipeState<B>> {
     let attach = |shared: &BytePipeState<B>| drop(shared.bytes.attach(Direction::Sending));
     let read = |shared: &BytePipeState<B>| {

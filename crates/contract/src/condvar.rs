@@ -53,16 +53,16 @@ fn put<C: RawCondvar, L: RawLock>(shared: &CondvarState<C, L>) {
     shared.changed.notify_one();
 }
 
-/// A waiter is woken by a notification at any moment after it checked its condition.
+/// A notification wakes a waiter at any moment after the waiter checked its condition.
 ///
-/// One process waits for a token, and another one adds it and notifies after unlocking. If the
-/// notification falls between the check and the sleep and is lost, the waiter hangs.
+/// One process waits for a token. Another process adds the token, and notifies after unlocking. If
+/// the notification falls between the check and the sleep and is lost, the waiter hangs.
 pub fn does_not_lose_wakeup<C: RawCondvar, L: RawLock>() -> Scenario<CondvarState<C, L>> {
     Scenario::new("does_not_lose_wakeup", vec![take, put])
         .verify(|shared| assert_eq!(shared.tokens.get(), 0))
 }
 
-/// The promise of [`does_not_lose_wakeup`] holds if the notifier still holds the lock.
+/// The promise of [`does_not_lose_wakeup`] holds even if the notifier still holds the lock.
 pub fn does_not_lose_wakeup_sent_under_the_lock<C: RawCondvar, L: RawLock>()
 -> Scenario<CondvarState<C, L>> {
     let put = |shared: &CondvarState<C, L>| {
@@ -75,7 +75,7 @@ pub fn does_not_lose_wakeup_sent_under_the_lock<C: RawCondvar, L: RawLock>()
 
 /// Two notifications wake two waiters.
 ///
-/// If one waiter consumes both notifications, or the second one finds a stale state, a waiter
+/// If one waiter consumes both notifications, or the second waiter finds a stale state, a waiter
 /// hangs.
 pub fn two_notifications_wake_two_waiters<C: RawCondvar, L: RawLock>()
 -> Scenario<CondvarState<C, L>> {
@@ -112,8 +112,8 @@ pub fn three_notifications_wake_three_waiters<C: RawCondvar, L: RawLock>()
 
 /// `notify_all` wakes every waiter.
 ///
-/// Two processes wait for the same token, and a third one notifies all. If it wakes one only, the
-/// other waiter hangs.
+/// Two processes wait for the same token, and a third process calls `notify_all`. If the call wakes
+/// only one of them, the other waiter hangs.
 pub fn notify_all_wakes_every_waiter<C: RawCondvar, L: RawLock>() -> Scenario<CondvarState<C, L>> {
     let put_for_all = |shared: &CondvarState<C, L>| {
         let guard = shared.lock.lock();
@@ -126,8 +126,8 @@ pub fn notify_all_wakes_every_waiter<C: RawCondvar, L: RawLock>() -> Scenario<Co
 
 /// `notify_all` wakes waiters that wait for different conditions.
 ///
-/// Two processes wait for different values. Each notification is meant for one of them; if the
-/// other one consumes it, both hang.
+/// Two processes wait for different values. Each notification is meant for one of the waiters. If
+/// the other waiter consumes the notification, both hang.
 pub fn notify_all_wakes_waiters_of_different_conditions<C: RawCondvar, L: RawLock>()
 -> Scenario<CondvarState<C, L>> {
     fn raise_from<C: RawCondvar, L: RawLock, const FROM: u64>(shared: &CondvarState<C, L>) {
@@ -152,9 +152,9 @@ pub fn notify_all_wakes_waiters_of_different_conditions<C: RawCondvar, L: RawLoc
     .choices(8)
 }
 
-/// Two processes can wait for each other in alternation.
+/// Two processes can wait for each other alternately.
 ///
-/// Each waits until the number says that it is its turn. A lost notification makes both hang.
+/// Each process waits until the number names that process. A lost notification makes both hang.
 pub fn two_waiters_alternate<C: RawCondvar, L: RawLock>() -> Scenario<CondvarState<C, L>> {
     fn take_turn<C: RawCondvar, L: RawLock>(shared: &CondvarState<C, L>, turn: u64) {
         let mut guard = shared.lock.lock();
@@ -176,8 +176,8 @@ pub fn two_waiters_alternate<C: RawCondvar, L: RawLock>() -> Scenario<CondvarSta
 
 /// A waiter that reports a timeout has consumed no notification.
 ///
-/// Of two waiters, one has a timeout. If it consumes the only notification and reports a timeout,
-/// the other waiter hangs.
+/// One of two waiters has a timeout. If this waiter consumes the only notification and reports a
+/// timeout, the other waiter hangs.
 pub fn timed_out_waiter_takes_no_notification<C: RawCondvar, L: RawLock>()
 -> Scenario<CondvarState<C, L>> {
     let with_timeout = |shared: &CondvarState<C, L>| {

@@ -8,7 +8,7 @@ use interlatch::region::directory::{
 };
 use interlatch::sync::Timeout;
 
-/// A directory, a mark, and the memory of the only object.
+/// A directory, a mark that says whether memory is built, and the memory of the only object.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 pub struct DirectoryState {
@@ -31,7 +31,7 @@ pub fn all(stage: &mut impl Stage) {
 
 /// Value of an object that is being built.
 const HALF: u64 = 1;
-/// Value of an object that is built.
+/// Value of an object that is completely built.
 const BUILT: u64 = 2;
 
 fn name() -> ObjectName {
@@ -70,10 +70,10 @@ fn create_or_find<const INDEX: usize>(shared: &DirectoryState) {
     assert_eq!(shared.object.get(), BUILT, "the object is not built");
 }
 
-/// One of several processes creates an object, and all of them find it built.
+/// One of several processes creates an object, and all processes find it completely built.
 ///
-/// All create the same name at once, and the first one is killed at any step. If an object is found
-/// before it is built, reading it is a race or yields a wrong value.
+/// All processes create the same name at the same time, and the first process is killed at any
+/// step. If an object is found before it is built, reading it is a race or yields a wrong value.
 pub fn one_process_creates_and_all_find(processes: usize) -> Scenario<DirectoryState> {
     let mut participants = vec![
         create_or_find::<0> as fn(&DirectoryState),
@@ -93,7 +93,7 @@ pub fn one_process_creates_and_all_find(processes: usize) -> Scenario<DirectoryS
         .victims(&[0])
 }
 
-/// A process that only searches finds the object built, or does not find it.
+/// A process that only searches finds the object completely built, or does not find it.
 ///
 /// The creator is killed at any step.
 pub fn unbuilt_object_is_not_found() -> Scenario<DirectoryState> {
@@ -125,10 +125,10 @@ fn build_once<const INDEX: usize>(shared: &DirectoryState) {
     assert_eq!(shared.object.get(), BUILT);
 }
 
-/// One of several processes builds shared memory, and all of them see it built.
+/// One of several processes builds shared memory, and all processes see it completely built.
 ///
-/// The memory is visible to all before it is a region. All call `build_once`, and the first one is
-/// killed at any step.
+/// All processes can access the memory before it is a region. All processes call `build_once`, and
+/// the first process is killed at any step.
 pub fn one_process_builds_and_all_see_it(processes: usize) -> Scenario<DirectoryState> {
     let mut participants = vec![build_once::<0> as fn(&DirectoryState), build_once::<1>];
     if processes > 2 {
@@ -145,7 +145,7 @@ pub fn one_process_builds_and_all_see_it(processes: usize) -> Scenario<Directory
         .victims(&[0])
 }
 
-/// A process that only reads the mark sees the memory built, or sees no mark.
+/// A process that only reads the mark sees no mark, or sees the memory completely built.
 ///
 /// The builder is killed at any step.
 pub fn half_built_object_is_not_visible() -> Scenario<DirectoryState> {

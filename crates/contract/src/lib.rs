@@ -1,11 +1,12 @@
 //! The promises of each primitive, as scenarios that run on every stage.
 //!
-//! A scenario has a name that states one promise, a shared state, and participants: plain functions
-//! of the state that would break the promise. A [`Stage`] runs the participants as simulated
-//! processes under loom, as threads, or as real processes over shared memory.
+//! A scenario consists of a name that states one promise, a shared state, and participants. The
+//! participants are plain functions of the state, and fail if the promise is broken. A [`Stage`]
+//! runs the participants as simulated processes under loom, as threads, or as real processes over
+//! shared memory.
 //!
 //! A scenario is generic over the implementation. An implementation with a known bug can take the
-//! place of the real one, and the scenario must fail with it.
+//! place of the real one, and the scenario must then fail.
 //!
 //! Each module covers one primitive, and its `all` function runs all of its scenarios. Models and
 //! tests are both made from these functions, so a new scenario reaches every stage.
@@ -38,7 +39,7 @@ use std::time::{Duration, Instant};
 
 /// Runs every scenario of every primitive that lives in shared memory.
 ///
-/// The primitives that belong to a process have their scenarios in [`process_local::all`].
+/// The scenarios of process-local primitives are in [`process_local::all`].
 pub fn all(stage: &mut impl Stage) {
     mutex::all::<interlatch::sync::RawMutex>(stage);
     mutex::all_of_raw_mutex(stage);
@@ -64,7 +65,7 @@ pub fn all(stage: &mut impl Stage) {
     directory::all(stage);
 }
 
-/// Timeouts that have expired before the call: a zero timeout and a deadline in the past.
+/// Returns timeouts that have expired before a call: a zero timeout and a deadline in the past.
 pub(crate) fn expired_timeouts() -> [Timeout; 2] {
     let past = Instant::now().checked_sub(Duration::from_secs(1));
     let past = past.unwrap_or_else(Instant::now);
@@ -74,12 +75,12 @@ pub(crate) fn expired_timeouts() -> [Timeout; 2] {
     ]
 }
 
-/// A timeout that expires during the scenario in some executions and not in others.
+/// Returns a timeout that expires during the scenario in some executions but not in others.
 pub(crate) fn short_timeout() -> Timeout {
     Timeout::after(Duration::from_micros(200))
 }
 
-/// The longest timeout, which expires in centuries.
+/// Returns the longest timeout, which expires in centuries.
 pub(crate) fn distant_timeout() -> Timeout {
     Timeout::after(Duration::MAX)
 }

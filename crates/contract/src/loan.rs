@@ -78,7 +78,7 @@ fn take<B: Lends, const INDEX: usize>(shared: &LoanState<B>, timeout: Timeout) {
 
 /// An item that is written in its slot is read in that slot.
 ///
-/// Two items pass through the only slot. If the slot has two users at once, they race.
+/// Two items pass through the only slot. If the slot has two users at the same time, they race.
 pub fn item_written_in_place_is_read_in_place<B: Lends>() -> Scenario<LoanState<B>> {
     let sender = |shared: &LoanState<B>| {
         assert!(shared.buffer.fill(1, Timeout::Infinite, || {}));
@@ -97,8 +97,8 @@ pub fn item_written_in_place_is_read_in_place<B: Lends>() -> Scenario<LoanState<
 
 /// A loan that is dropped sends nothing and frees its slot.
 ///
-/// One process drops a filled loan, while another one waits for the slot. If the drop wakes no
-/// sender, it hangs.
+/// One process drops a filled loan while another process waits for the slot. If the drop wakes no
+/// sender, the waiting process hangs.
 pub fn dropped_loan_frees_its_slot<B: Lends>() -> Scenario<LoanState<B>> {
     let dropping = |shared: &LoanState<B>| shared.buffer.spoil(Timeout::NonBlocking);
     let sender = |shared: &LoanState<B>| {
@@ -144,7 +144,8 @@ pub fn sender_death_frees_its_loan<B: Lends>() -> Scenario<LoanState<B>> {
 
 /// If a reader is killed while it holds an item, another reader gets the item.
 ///
-/// The reader is killed at any step. If it had returned the slot before, the item is received.
+/// The reader is killed at any step. If it has already returned the slot, the item counts as
+/// received.
 pub fn reader_death_keeps_the_item<B: Lends>() -> Scenario<LoanState<B>> {
     let reader = |shared: &LoanState<B>| {
         let read = shared.buffer.read(short_timeout());
@@ -167,8 +168,8 @@ pub fn reader_death_keeps_the_item<B: Lends>() -> Scenario<LoanState<B>> {
 
 /// Returning the last item of a closed buffer disconnects the waiting receivers.
 ///
-/// The other process waits while the last item is borrowed. If the return wakes no receiver, it
-/// hangs.
+/// One process borrows the last item while another process waits for an item. If the return of the
+/// last item wakes no receiver, the waiting process hangs.
 pub fn returning_the_last_item_disconnects_receivers<B: Lends>() -> Scenario<LoanState<B>> {
     let first = |shared: &LoanState<B>| {
         assert!(shared.buffer.fill(1, Timeout::NonBlocking, || {}));
@@ -190,10 +191,10 @@ pub fn returning_the_last_item_disconnects_receivers<B: Lends>() -> Scenario<Loa
     .choices(8)
 }
 
-/// An item that is left in the buffer after the senders disconnected is received before the end.
+/// An item that is left in the buffer after the last sender is dropped is still received.
 ///
-/// Two receivers wait while the last item is borrowed. The borrower leaves the item: one receiver
-/// must get it, and the other must be disconnected.
+/// Two receivers wait while the last item is borrowed. The borrower leaves the item in the buffer.
+/// One receiver must get the item, and the other receiver must be disconnected.
 pub fn left_item_is_received_before_disconnection() -> Scenario<LoanState<RobustBounded<1>>> {
     fn wait<const INDEX: usize>(shared: &LoanState<RobustBounded<1>>) {
         if let Ok(item) = shared.buffer.recv_unregistered(Timeout::Infinite) {

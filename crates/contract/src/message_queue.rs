@@ -12,8 +12,8 @@ use interlatch::sync::Timeout;
 
 /// A queue of `N` cells.
 ///
-/// With 1 cell it holds one message and 95 bytes, with 3 cells two messages and 191 bytes, with 5
-/// cells three messages and 287 bytes.
+/// A queue of 1 cell holds one message and 95 bytes. A queue of 3 cells holds two messages and 191
+/// bytes. A queue of 5 cells holds three messages and 287 bytes.
 pub type Cells<const N: usize> = MessageQueue<[MessageCell; N]>;
 
 /// Length of a message that fills one cell.
@@ -46,7 +46,7 @@ where
     full
 }
 
-/// Runs every scenario of a message queue, and one of them in the smallest queue as well.
+/// Runs every scenario of a message queue, and runs one of them again in the smallest queue.
 pub fn all(stage: &mut impl Stage) {
     all_scenarios(stage);
     stage.run(delivers_each_once::<Cells<1>>());
@@ -163,10 +163,10 @@ fn drain_and_check(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, u
     left
 }
 
-/// Drains a queue of at most `messages` messages, and checks the room beside them first.
+/// Checks the free space of a queue of at most `messages` messages, and then drains it.
 ///
-/// The room is measured while messages are queued: an empty queue treats all cells as free, which
-/// would hide a lost cell.
+/// The free space is checked while messages are queued, because an empty queue treats all cells as
+/// free and would hide a lost cell.
 fn drain_full(queue: &impl MessageQueueExt, messages: usize) -> Vec<(i64, usize)> {
     let longest = queue.max_length();
     let used = [0, 1, SHORT, LONGER, LONGER + 1, 2 * SHORT];
@@ -200,8 +200,8 @@ fn check_room(queue: &impl MessageQueueExt, lengths: &[usize]) {
 
 /// Messages of one type arrive in the order in which they were sent.
 ///
-/// A receive that searches from the newest message, or copies after unlocking, breaks the order or
-/// races.
+/// A receive that searches from the newest message breaks the order. A receive that copies after
+/// unlocking races.
 pub fn keeps_order_within_a_type<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
     let sender = |shared: &QueueState<Q>| {
         send(&shared.queue, 1, 1);
@@ -214,7 +214,7 @@ pub fn keeps_order_within_a_type<Q: MessageQueueExt + ShmSafe>() -> Scenario<Que
     Scenario::new("keeps_order_within_a_type", vec![sender, receiver])
 }
 
-/// A receiver gets the message of each of two senders once.
+/// A receiver gets the messages of two senders exactly once.
 pub fn delivers_each_once<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
     let one = |shared: &QueueState<Q>| send(&shared.queue, 1, 1);
     let other =
@@ -228,7 +228,7 @@ pub fn delivers_each_once<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState
         .choices(8)
 }
 
-/// `Select::LowestUpTo` receives the lowest type that is queued.
+/// `Select::LowestUpTo` receives the queued message with the lowest type.
 ///
 /// A message of a lower type may arrive between any two receives.
 pub fn receives_the_lowest_type_first<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
@@ -270,7 +270,8 @@ fn waits_while_full<Q: MessageQueueExt + ShmSafe>(
     sender: fn(&QueueState<Q>),
 ) -> Scenario<QueueState<Q>> {
     let receiver = |shared: &QueueState<Q>| {
-        // The sender sees the writes that precede the receive it waits for.
+        // The sender sees this write, because the write precedes the receive that the sender waits
+        // for.
         shared.received[0].set(1);
         receive_type(&shared.queue, 1);
     };
@@ -282,12 +283,12 @@ fn waits_while_full<Q: MessageQueueExt + ShmSafe>(
 
 /// Each of two clients of one queue gets the reply to its own request.
 ///
-/// Requests and replies share the queue. A wake-up that reaches the wrong process makes the others
-/// hang.
+/// Requests and replies share the queue. A wake-up that reaches the wrong process makes the other
+/// processes hang.
 pub fn reply_reaches_its_requester<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
     const REQUEST: i64 = 9;
     fn ask<Q: MessageQueueExt, const INDEX: i64>(shared: &QueueState<Q>) {
-        // The length of a request names the client.
+        // The length of a request identifies the client.
         send(&shared.queue, REQUEST, INDEX as usize);
         assert_eq!(receive_type(&shared.queue, INDEX), 10 * INDEX as usize);
     }
@@ -305,7 +306,7 @@ pub fn reply_reaches_its_requester<Q: MessageQueueExt + ShmSafe>() -> Scenario<Q
     .choices(12)
 }
 
-/// A receiver that waits for another type takes no wake-up.
+/// A receiver that waits for another type does not consume the wake-up for a message.
 ///
 /// Two receivers wait for different types. If an arrival wakes only the receiver that waits for the
 /// other type, both hang.
@@ -325,16 +326,17 @@ pub fn receiver_of_another_type_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>()
     .choices(8)
 }
 
-/// A sender that waits for more room takes no wake-up from a sender of a short message.
+/// A sender that waits for more space does not consume the wake-up of a sender that needs less.
 ///
-/// Two senders wait for room. If a receive wakes only the one whose message does not fit, the other
-/// one hangs.
+/// Two senders wait for free space. If a receive wakes only the sender whose message does not fit,
+/// the other sender hangs.
 pub fn sender_of_a_longer_message_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>()
 -> Scenario<FullQueue<Q>> {
     let long = |full: &FullQueue<Q>| send(&full.0.queue, 5, LONG);
     let short = |full: &FullQueue<Q>| send(&full.0.queue, 4, SHORT);
     let receiver = |full: &FullQueue<Q>| {
-        // After the first receive the short message fits; the long one fits after the last receive.
+        // The short message fits after the first receive. The long message fits only after the last
+        // receive.
         for number in [1, 4, 2] {
             assert_eq!(receive_type(&full.0.queue, number), SHORT);
         }
@@ -349,7 +351,8 @@ pub fn sender_of_a_longer_message_takes_no_wakeup<Q: MessageQueueExt + ShmSafe>(
 
 /// A receiver that times out has taken no message.
 ///
-/// The timeout may coincide with the arrival. The message is received or left in the queue.
+/// The timeout may coincide with the arrival of a message. The message is received or left in the
+/// queue.
 pub fn timed_out_receiver_takes_no_message<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>>
 {
     let with_timeout = |shared: &QueueState<Q>| {
@@ -371,7 +374,7 @@ pub fn timed_out_receiver_takes_no_message<Q: MessageQueueExt + ShmSafe>() -> Sc
 
 /// A sender that times out has sent no message.
 ///
-/// The timeout may coincide with a receive that makes room.
+/// The timeout may coincide with a receive that frees space.
 pub fn timed_out_sender_sends_no_message<Q: MessageQueueExt + ShmSafe>() -> Scenario<FullQueue<Q>> {
     let with_timeout = |FullQueue(shared): &FullQueue<Q>| {
         if try_to_send(&shared.queue, 4, SHORT, short_timeout()) {
@@ -392,7 +395,8 @@ pub fn timed_out_sender_sends_no_message<Q: MessageQueueExt + ShmSafe>() -> Scen
     })
 }
 
-/// An expired timeout tries once, and the longest timeout passes a message at once.
+/// With an expired timeout, a call tries once. With the longest timeout, it passes a message
+/// without waiting.
 pub fn handles_extreme_timeouts<Q: MessageQueueExt + ShmSafe>() -> Scenario<QueueState<Q>> {
     let alone = |shared: &QueueState<Q>| {
         let queue = &shared.queue;
@@ -412,7 +416,8 @@ pub fn handles_extreme_timeouts<Q: MessageQueueExt + ShmSafe>() -> Scenario<Queu
     Scenario::new("handles_extreme_timeouts", vec![alone])
 }
 
-/// A message that does not fit the receive buffer stays queued, unless truncation was requested.
+/// A message that does not fit into the receive buffer stays queued, unless truncation is
+/// requested.
 pub fn message_that_does_not_fit_stays_queued<Q: MessageQueueExt + ShmSafe>()
 -> Scenario<QueueState<Q>> {
     let one = |shared: &QueueState<Q>| {
@@ -444,11 +449,11 @@ pub fn message_that_does_not_fit_stays_queued<Q: MessageQueueExt + ShmSafe>()
     Scenario::new("message_that_does_not_fit_stays_queued", vec![one])
 }
 
-/// A killed send has sent its whole message, or has no effect.
+/// A killed send has sent its whole message or has no effect.
 ///
 /// The sender is killed at any step. The messages of another sender stay, and no cell and no byte
-/// is lost. With two processes the operations do not block, so the processes wait for each other at
-/// the internal lock only.
+/// is lost. In the variant with two processes, the operations do not block, so the processes wait
+/// for each other only at the internal lock.
 pub fn killed_send_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
     processes: usize,
 ) -> Scenario<QueueState<Q>> {
@@ -495,9 +500,9 @@ pub fn killed_send_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
         .victims(&[0])
 }
 
-/// Two killed sends have each sent their whole message, or have no effect.
+/// Each of two killed sends has sent its whole message or has no effect.
 ///
-/// The second sender may be killed while it repairs what the first one left.
+/// The second sender may be killed while it repairs the state that the first sender left.
 pub fn two_killed_sends_complete_or_have_no_effect<Q: MessageQueueExt + ShmSafe>()
 -> Scenario<QueueState<Q>> {
     let name = "two_killed_sends_complete_or_have_no_effect";
@@ -505,7 +510,7 @@ pub fn two_killed_sends_complete_or_have_no_effect<Q: MessageQueueExt + ShmSafe>
     Scenario { name, ..scenario }
 }
 
-/// A killed receive took its message, or has no effect.
+/// A killed receive has taken its message or has no effect.
 ///
 /// The receiver asks for the message in the middle of a full queue and is killed at any step. The
 /// other messages stay in order, and no cell and no byte is lost.
@@ -547,7 +552,7 @@ pub fn killed_receive_completes_or_has_no_effect<Q: MessageQueueExt + ShmSafe>(
         .victims(&[0])
 }
 
-/// The message of a killed sender is not overtaken by a message that was sent later.
+/// No message that is sent later overtakes the message of a killed sender.
 pub fn message_of_killed_sender_is_not_overtaken<Q: MessageQueueExt + ShmSafe>()
 -> Scenario<QueueState<Q>> {
     let sender = |shared: &QueueState<Q>| {

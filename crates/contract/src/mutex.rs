@@ -35,10 +35,10 @@ fn increment<L: RawLock>(shared: &Protected<L>) {
     shared.number.increment();
 }
 
-/// One process at a time holds the lock, and it sees the writes of the previous holder.
+/// Only one process at a time holds the lock, and it sees the writes of the previous holder.
 ///
-/// The processes increment an unsynchronized number under the lock. If two hold the lock at once,
-/// or a write is not visible to the next holder, the accesses race.
+/// The processes increment an unsynchronized number under the lock. If two processes hold the lock
+/// at the same time, or a write is not visible to the next holder, the accesses race.
 pub fn excludes<L: RawLock>(processes: usize) -> Scenario<Protected<L>> {
     let verify = match processes {
         2 => |shared: &Protected<L>| assert_eq!(shared.number.get(), 2),
@@ -76,10 +76,10 @@ pub fn publishes_writes<L: RawLock>() -> Scenario<Protected<L>> {
     Scenario::new("publishes_writes", vec![increment, peek])
 }
 
-/// A locker that times out does not hold the lock and takes no wake-up from another waiter.
+/// A locker that times out does not hold the lock, and leaves wake-ups to the other waiters.
 ///
-/// One of three processes locks with a timeout. If it keeps the lock, the others race with it or
-/// hang. If it consumes the wake-up of an unlock, the last waiter hangs.
+/// One of three processes locks with a timeout. If that process keeps the lock, the other processes
+/// race with it or hang. If it consumes the wake-up of an unlock, the last waiter hangs.
 pub fn timed_out_locker_takes_no_wakeup<L: RawLock>() -> Scenario<Protected<L>> {
     let with_timeout = |shared: &Protected<L>| {
         if let Some(_guard) = shared
@@ -98,10 +98,10 @@ pub fn timed_out_locker_takes_no_wakeup<L: RawLock>() -> Scenario<Protected<L>> 
     .choices(4)
 }
 
-/// An expired timeout tries once, and the longest timeout acquires a free lock.
+/// With an expired timeout, a locker tries once. With the longest timeout, it acquires a free lock.
 ///
 /// One process locks with a zero timeout, a deadline in the past and a timeout of centuries. An
-/// overflow in the deadline's arithmetic makes one of them fail or wait.
+/// overflow in the deadline's arithmetic makes one of these calls fail or wait.
 pub fn handles_extreme_timeouts<L: RawLock>() -> Scenario<Protected<L>> {
     let alone = |shared: &Protected<L>| {
         for timeout in expired_timeouts() {
@@ -118,7 +118,7 @@ pub fn handles_extreme_timeouts<L: RawLock>() -> Scenario<Protected<L>> {
     Scenario::new("handles_extreme_timeouts", vec![alone])
 }
 
-/// Each locking method of [`RawMutex`] locks, and fails while the lock is held.
+/// Each locking method of [`RawMutex`] acquires a free lock, and fails while the lock is held.
 pub fn every_lock_method_locks() -> Scenario<RawMutex> {
     let alone = |lock: &RawMutex| {
         let guard = lock.lock();
@@ -129,7 +129,7 @@ pub fn every_lock_method_locks() -> Scenario<RawMutex> {
         assert!(lock.try_lock().is_some(), "the lock is free");
         lock.raw_lock();
         assert!(lock.try_lock().is_none(), "the lock is held");
-        // SAFETY: `raw_lock` above has locked it, and no guard unlocks it.
+        // SAFETY: `raw_lock` above has acquired the lock, and no guard releases it.
         unsafe { lock.unlock() };
         assert!(!lock.is_locked());
     };

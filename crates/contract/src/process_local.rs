@@ -1,7 +1,7 @@
 //! Primitives that are built on any semaphore and belong to a process.
 //!
-//! They run the scenarios of the primitives in shared memory: [`ProcessLocal`] takes the place of a
-//! type that is [`ShmSafe`].
+//! These primitives run the scenarios of the primitives in shared memory. [`ProcessLocal`] wraps a
+//! type that is not [`ShmSafe`], so that a scenario can use it.
 
 use super::{Stage, buffer, condvar, mutex, semaphore};
 use interlatch::channel::{
@@ -16,11 +16,11 @@ use interlatch::sync::{
 
 /// Adapter that lets a scenario use a value that cannot lie in shared memory.
 ///
-/// Its scenarios run in one address space, as models and threads do.
+/// The scenarios run in one address space, as a model or with threads.
 #[derive(Debug)]
 pub struct ProcessLocal<T>(pub T);
 
-/// A type of which a scenario can create a value.
+/// A type whose values a scenario can create.
 pub trait Factory: Sync {
     /// Creates the initial value of a scenario.
     fn create() -> Self;
@@ -48,7 +48,7 @@ impl<P: RawSemaphore> RawSemaphore for ProcessLocal<P> {
     }
 }
 
-// SAFETY: every call is forwarded to `L`, which keeps the contract of `RawLock`.
+// SAFETY: every call is forwarded to `L`, which fulfils the contract of `RawLock`.
 unsafe impl<L: RawLock> RawLock for ProcessLocal<L> {
     fn raw_lock_with(&self, timeout: Timeout) -> bool {
         self.0.raw_lock_with(timeout)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Two accounts and the robust lock that protects them.
 ///
-/// Their sum is constant, except in the middle of a transfer.
+/// The sum of the accounts is constant, except in the middle of a transfer.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 pub struct Accounts<L> {
@@ -40,7 +40,7 @@ impl<L: RobustLock> Accounts<L> {
     }
 
     fn unlock(&self) {
-        // SAFETY: every caller holds `lock` and uses it no more.
+        // SAFETY: every caller holds `lock`, and treats it as released after this call.
         unsafe { self.lock.unlock() };
     }
 
@@ -92,10 +92,10 @@ pub fn all_of_raw_robust_mutex(stage: &mut impl Stage) {
     stage.run(memory_reused_after_failed_try_is_not_marked());
 }
 
-/// One process at a time holds the lock, and it sees the writes of the previous holder.
+/// Only one process at a time holds the lock, and it sees the writes of the previous holder.
 ///
-/// The processes transfer between the accounts under the lock. If two hold the lock at once, or a
-/// write is not visible to the next holder, the accesses race.
+/// The processes transfer between the accounts under the lock. If two processes hold the lock at
+/// the same time, or a write is not visible to the next holder, the accesses race.
 pub fn excludes<L: RobustLock>(processes: usize) -> Scenario<Accounts<L>> {
     let verify = match processes {
         2 => |shared: &Accounts<L>| assert_eq!(shared.transfers(), 2),
@@ -118,10 +118,10 @@ pub fn locks_again_after_contention<L: RobustLock>() -> Scenario<Accounts<L>> {
     .verify(|shared| assert_eq!(shared.transfers(), 4))
 }
 
-/// If a process is killed at any step, the others acquire the lock and learn of the owner death.
+/// If a process is killed at any step, the other processes acquire the lock and get `OwnerDied`.
 ///
-/// The first process is killed. If the kernel's mark or its wake-up is lost, the others hang; if
-/// the death is not reported, they see half a transfer.
+/// The first process is killed. If the kernel's mark or its wake-up is lost, the other processes
+/// hang. If the death is not reported, they see half a transfer.
 pub fn survives_owner_death<L: RobustLock>(processes: usize) -> Scenario<Accounts<L>> {
     let verify = match processes {
         2 => |shared: &Accounts<L>| assert!((1..=2).contains(&shared.transfers())),
@@ -137,7 +137,8 @@ pub fn survives_owner_death<L: RobustLock>(processes: usize) -> Scenario<Account
     .victims(&[0])
 }
 
-/// The promise of [`survives_owner_death`] holds if the process that repairs is killed as well.
+/// The promise of [`survives_owner_death`] holds even if the process that repairs the accounts is
+/// killed.
 pub fn survives_two_owner_deaths<L: RobustLock>() -> Scenario<Accounts<L>> {
     Scenario::new("survives_two_owner_deaths", vec![transfer; 3])
         .verify(|shared| assert!((1..=3).contains(&shared.transfers())))
@@ -145,7 +146,8 @@ pub fn survives_two_owner_deaths<L: RobustLock>() -> Scenario<Accounts<L>> {
         .victims(&[0, 1])
 }
 
-/// The promise of [`survives_owner_death`] holds if a running process barges past the sleepers.
+/// The promise of [`survives_owner_death`] holds even if a running process acquires the lock before
+/// the sleepers.
 ///
 /// One survivor locks twice and may acquire the lock before a sleeper that was woken.
 pub fn survives_owner_death_with_barging<L: RobustLock>() -> Scenario<Accounts<L>> {
@@ -158,10 +160,10 @@ pub fn survives_owner_death_with_barging<L: RobustLock>() -> Scenario<Accounts<L
     .victims(&[0])
 }
 
-/// A locker that times out does not hold the lock and takes no wake-up from another waiter.
+/// A locker that times out does not hold the lock, and leaves wake-ups to the other waiters.
 ///
-/// One of three processes locks with a timeout. If it keeps the lock or consumes the wake-up of an
-/// unlock, another process hangs.
+/// One of three processes locks with a timeout. If this process keeps the lock or consumes the
+/// wake-up of an unlock, another process hangs.
 pub fn timed_out_locker_takes_no_wakeup<L: RobustLock>() -> Scenario<Accounts<L>> {
     let with_timeout = |shared: &Accounts<L>| {
         let locked = shared.lock_with(Timeout::after(Duration::from_micros(50)));
@@ -178,7 +180,7 @@ pub fn timed_out_locker_takes_no_wakeup<L: RobustLock>() -> Scenario<Accounts<L>
     .choices(6)
 }
 
-/// A locker that times out takes no wake-up, even if one of the other two processes is killed.
+/// A locker that times out consumes no wake-up, even if one of the other two processes is killed.
 pub fn timed_out_locker_survives_owner_death<L: RobustLock>() -> Scenario<Accounts<L>> {
     Scenario {
         name: "timed_out_locker_survives_owner_death",
@@ -190,8 +192,8 @@ pub fn timed_out_locker_survives_owner_death<L: RobustLock>() -> Scenario<Accoun
 
 /// A lock that is not repaired after an owner death fails for every process.
 ///
-/// The first process is killed. One of the others learns of the owner death and marks the lock as
-/// unrecoverable; a waiter that is not woken then hangs.
+/// The first process is killed. Another process gets `OwnerDied` and marks the lock as
+/// unrecoverable. A waiter that is not woken then hangs.
 pub fn unrepaired_lock_is_unrecoverable_for_all<L: RobustLock>() -> Scenario<Accounts<L>> {
     let transfer_if_possible = |shared: &Accounts<L>| {
         if shared.lock.lock_with(Timeout::Infinite) == Ok(Acquired::Clean) {
@@ -201,7 +203,7 @@ pub fn unrepaired_lock_is_unrecoverable_for_all<L: RobustLock>() -> Scenario<Acc
     let does_not_repair = |shared: &Accounts<L>| {
         match shared.lock.lock_with(Timeout::Infinite) {
             Ok(Acquired::Clean) => return shared.unlock(),
-            // SAFETY: `lock_with` has locked it.
+            // SAFETY: `lock_with` has acquired the lock.
             Ok(Acquired::OwnerDied) => unsafe { shared.lock.mark_unrecoverable() },
             Err(error) => assert_eq!(error, LockError::Unrecoverable),
         }
@@ -245,12 +247,13 @@ impl ReusedMemory {
 /// After an unlock, the kernel does not write to the lock word if the process dies.
 ///
 /// The process unlocks and then reuses the memory for a number that equals its thread id. If the
-/// robust list or its pending entry still names the word, the kernel marks it as `OWNER_DIED`.
+/// robust list or its pending entry still names the word, the kernel sets `OWNER_DIED` in the
+/// number.
 pub fn memory_reused_after_unlock_is_not_marked() -> Scenario<ReusedMemory> {
     let reuse = |shared: &ReusedMemory| {
         let locked = shared.lock.lock_with(Timeout::Infinite);
         assert_eq!(locked, Ok(Acquired::Clean));
-        // SAFETY: `lock_with` above has locked it.
+        // SAFETY: `lock_with` above has acquired the lock.
         unsafe { shared.lock.unlock() };
         shared.reuse();
     };

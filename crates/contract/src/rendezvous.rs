@@ -1,7 +1,8 @@
 //! The promises of a rendezvous, a channel without slots.
 //!
 //! A rendezvous also runs those scenarios of [`buffer`] and [`robust_buffer`] that need no slot. In
-//! addition, a send returns only after a receiver got the item, or returns the item.
+//! addition, a send succeeds only after a receiver got the item. Otherwise the send returns the
+//! item.
 
 use super::{RaceCell, Scenario, Stage, buffer, robust_buffer, short_timeout};
 use interlatch::channel::{RecvTimeoutError, Rendezvous, SendTimeoutError, Unregistered};
@@ -121,8 +122,8 @@ fn received_equals_sent<B: Unregistered<Item = u64>>(shared: &RendezvousState<B>
 
 /// A send returns only after a receiver got the item.
 ///
-/// The receiver writes an unsynchronized number before it receives. A send that returns early reads
-/// it too early, which is a race.
+/// The receiver writes an unsynchronized number before it receives. If the send returns too early,
+/// the sender reads the number while the receiver writes it, which is a race.
 pub fn send_returns_after_the_item_is_received<B: Unregistered<Item = u64>>()
 -> Scenario<RendezvousState<B>> {
     let sender = |shared: &RendezvousState<B>| {
@@ -145,7 +146,7 @@ pub fn send_returns_after_the_item_is_received<B: Unregistered<Item = u64>>()
     .choices(8)
 }
 
-/// An item is received, or its sender times out and gets it back, never both.
+/// An item is received, or its sender times out and gets the item back, but never both.
 ///
 /// Sender and receiver have short timeouts, so the timeout of one may coincide with the exchange.
 pub fn item_is_received_or_returned<B: Unregistered<Item = u64>>(
@@ -204,8 +205,8 @@ pub fn non_blocking_send_reaches_a_waiting_receiver<B: Unregistered<Item = u64>>
 
 /// Two waiting receivers get one item each.
 ///
-/// The first item is sent without waiting, if a receiver waits already. If that send leaves a stale
-/// state, the second item is lost or the other receiver hangs.
+/// The first item is sent without blocking if a receiver is already waiting. If that send leaves a
+/// stale state, the second item is lost or the other receiver hangs.
 pub fn two_waiting_receivers_get_one_item_each<B: Unregistered<Item = u64>>()
 -> Scenario<RendezvousState<B>> {
     let sender = |shared: &RendezvousState<B>| {
@@ -236,10 +237,10 @@ pub fn two_non_blocking_peers_do_not_meet<B: Unregistered<Item = u64>>()
     })
 }
 
-/// A killed receive took the item and its send succeeds, or it had no effect.
+/// A killed receive has taken the item and the send succeeds, or the receive has no effect.
 ///
-/// The first of two receivers is killed at any step. In the second case the other receiver gets the
-/// item, or the sender gets it back.
+/// The first of two receivers is killed at any step. If the receive has no effect, the other
+/// receiver gets the item, or the sender gets it back.
 pub fn killed_receive_completes_or_has_no_effect<B: Unregistered<Item = u64>>()
 -> Scenario<RendezvousState<B>> {
     let participants: Vec<fn(&RendezvousState<B>)> = vec![
@@ -271,8 +272,8 @@ fn acknowledge<const INDEX: usize>(shared: &RendezvousState<SmallRendezvous>) {
 
 /// A send returns only after the receiver acknowledged the item.
 ///
-/// The receiver accepts the item, writes an unsynchronized number and acknowledges. A send that
-/// returns after the accept reads the number too early.
+/// The receiver accepts the item, writes an unsynchronized number and acknowledges. If the send
+/// returns before the acknowledgement, the sender reads the number too early.
 pub fn sender_waits_for_the_acknowledgement() -> Scenario<RendezvousState<SmallRendezvous>> {
     let sender = |shared: &RendezvousState<SmallRendezvous>| {
         send::<SmallRendezvous, 0>(shared, Timeout::Infinite);
@@ -298,7 +299,7 @@ pub fn sender_waits_for_the_acknowledgement() -> Scenario<RendezvousState<SmallR
     .choices(8)
 }
 
-/// An accepted item is acknowledged, or its sender times out and gets it back, never both.
+/// An accepted item is acknowledged, or its sender times out and gets it back, but never both.
 ///
 /// The timeout of the sender may coincide with the acknowledgement.
 pub fn item_is_acknowledged_or_returned() -> Scenario<RendezvousState<SmallRendezvous>> {
@@ -311,7 +312,7 @@ pub fn item_is_acknowledged_or_returned() -> Scenario<RendezvousState<SmallRende
         .choices(8)
 }
 
-/// An item that was accepted and not acknowledged is delivered again.
+/// An item that was accepted but not acknowledged is delivered again.
 ///
 /// The first receiver drops its delivery, or is killed before or after its acknowledgement. The
 /// sender gets at most one acknowledgement.
@@ -342,8 +343,8 @@ pub fn unacknowledged_item_is_delivered_again() -> Scenario<RendezvousState<Smal
 
 /// A dropped delivery wakes another waiting receiver.
 ///
-/// One receiver accepts the only item and drops it, while the other waits. If the drop wakes no
-/// receiver, the other receiver and the sender hang.
+/// One receiver accepts the only item and drops the delivery, while the other receiver waits. If
+/// the drop wakes no receiver, the other receiver and the sender hang.
 pub fn dropped_delivery_wakes_another_receiver() -> Scenario<RendezvousState<SmallRendezvous>> {
     let dropping = |shared: &RendezvousState<SmallRendezvous>| {
         drop(shared.rendezvous.accept_unregistered(short_timeout()))
@@ -362,10 +363,10 @@ pub fn dropped_delivery_wakes_another_receiver() -> Scenario<RendezvousState<Sma
     .choices(8)
 }
 
-/// An acknowledgement applies to the item that was accepted, not to a later one.
+/// An acknowledgement applies to the item that was accepted, not to a later item.
 ///
-/// One sender withdraws its accepted item, and another one offers its own. A late acknowledgement
-/// must not make the second send succeed.
+/// One sender withdraws its accepted item, and another sender offers its own item. A late
+/// acknowledgement must not make the second send succeed.
 pub fn acknowledgement_applies_to_its_own_item() -> Scenario<RendezvousState<SmallRendezvous>> {
     let participants: Vec<fn(&RendezvousState<SmallRendezvous>)> = vec![
         |shared| send::<SmallRendezvous, 0>(shared, short_timeout()),

@@ -1,4 +1,4 @@
-//! The promises of a ring between one sender and one receiver, including those after a death.
+//! The promises of a ring between one sender and one receiver, even if one of them dies.
 
 use super::{RaceCell, Scenario, Stage, distant_timeout, expired_timeouts, short_timeout};
 use interlatch::channel::{
@@ -47,7 +47,7 @@ impl<const N: usize> Ring for SmallRing<N> {
     }
 }
 
-/// A single item is sent as an item, several items as a slice.
+/// Sends a single item with `send_with`, and several items with `send_slice_with`.
 impl<const N: usize> Sends for Sender<'_, SmallRing<N>> {
     fn send(&mut self, items: &[u64], timeout: Timeout) -> Result<usize, SendTimeoutError<()>> {
         let [item] = items else {
@@ -70,7 +70,7 @@ impl<const N: usize> Receives for Receiver<'_, SmallRing<N>> {
     }
 }
 
-/// A [`SmallRing`] that does not use `membarrier(2)`, as on a kernel without it.
+/// A [`SmallRing`] that does not use `membarrier(2)`, as on a kernel without this system call.
 #[repr(transparent)]
 #[derive(Debug, ShmSafe)]
 pub struct RingWithoutMembarrier<const N: usize>(
@@ -180,7 +180,7 @@ impl<R: Ring> RingState<R> {
 impl<R: Ring> RingState<R> {
     /// Receives until the sender is disconnected, died, or did not attach in time.
     ///
-    /// Then attaches the next sender, unless the side is closed.
+    /// Then attaches the next sender, unless the sending side is closed.
     fn receive_until_sender_is_gone(
         &self,
         receiver: &mut impl Receives,
@@ -201,7 +201,7 @@ impl<R: Ring> RingState<R> {
     }
 }
 
-/// Runs every scenario of a ring, and the order of items in each of its modes.
+/// Runs every scenario of a ring, and the scenarios of item order in each of its modes.
 pub fn all(stage: &mut impl Stage) {
     all_with_one_slot::<SmallRing<1>>(stage);
     all_with_two_slots::<SmallRing<2>>(stage);
@@ -239,7 +239,7 @@ pub fn all_of_ring_buffer(stage: &mut impl Stage) {
 /// Items arrive in the order in which they were sent.
 ///
 /// More items are sent than a ring of one slot holds, so both sides wait. A lost wake-up makes both
-/// hang, and a missing Acquire or Release is a race on the slot.
+/// sides hang, and a missing Acquire or Release causes a race on the slot.
 pub fn keeps_order<R: Ring>() -> Scenario<RingState<R>> {
     let send = |shared: &RingState<R>| {
         let mut sender = shared.ring.sender().expect("no other handle is attached");
@@ -271,10 +271,10 @@ pub fn slices_keep_order<R: Ring>() -> Scenario<RingState<R>> {
     .verify(|shared| assert_eq!((shared.got.get(), shared.sent[0].get()), (123, 3)))
 }
 
-/// A receiver gets every item that was sent before it is disconnected.
+/// A receiver gets every item that was sent, and is disconnected only after that.
 ///
 /// The sender is dropped after two items. A receiver that sees the closed side and does not check
-/// for items again loses the last one.
+/// for items again loses the last item.
 pub fn disconnection_follows_the_last_item<R: Ring>() -> Scenario<RingState<R>> {
     let send = |shared: &RingState<R>| {
         let mut sender = shared.ring.sender().expect("no other handle is attached");
@@ -316,7 +316,7 @@ pub fn dropped_receiver_disconnects_the_sender<R: Ring>() -> Scenario<RingState<
     )
 }
 
-/// A receiver that times out has taken no item: the next call gets it.
+/// A receiver that times out has taken no item, and the next call gets the item.
 ///
 /// The timeout may coincide with the arrival of an item.
 pub fn timed_out_receiver_takes_no_item<R: Ring>() -> Scenario<RingState<R>> {
@@ -363,8 +363,8 @@ pub fn timed_out_sender_keeps_its_item<R: Ring>() -> Scenario<RingState<R>> {
 
 /// A ring admits one sender and one receiver.
 ///
-/// Two processes attach both sides. Each side is granted exactly once: the other attempt finds it
-/// in use or closed.
+/// Each of two processes attaches to both sides. Each side accepts exactly one handle. The other
+/// attempt finds the side in use or closed.
 pub fn admits_one_sender_and_one_receiver<R: Ring>() -> Scenario<RingState<R>> {
     fn attach<R: Ring, const INDEX: usize>(shared: &RingState<R>) {
         let (sender, receiver) = (Ring::sender(&shared.ring), Ring::receiver(&shared.ring));
@@ -378,13 +378,13 @@ pub fn admits_one_sender_and_one_receiver<R: Ring>() -> Scenario<RingState<R>> {
     .verify(|shared| assert_eq!(shared.sent[0].get() + shared.sent[1].get(), 11))
 }
 
-/// A killed send has sent its whole slice, or has no effect.
+/// A killed send has sent its whole slice or has no effect.
 ///
 /// The sender is killed at any step. After the last item the receiver is disconnected, or the side
 /// admits another sender.
 pub fn killed_send_completes_or_has_no_effect<R: Ring>() -> Scenario<RingState<R>> {
     let send = |shared: &RingState<R>| {
-        // The receiver may have timed out and attached a sender of its own.
+        // The receiver may have timed out and then attached its own sender.
         if let Some(mut sender) = shared.ring.sender() {
             shared.send(&mut sender, &[1, 2], Timeout::NonBlocking);
         }
@@ -392,7 +392,7 @@ pub fn killed_send_completes_or_has_no_effect<R: Ring>() -> Scenario<RingState<R
     let receive = |shared: &RingState<R>| {
         let mut receiver = shared.ring.receiver().expect("no other handle is attached");
         if shared.receive_until_sender_is_gone(&mut receiver).is_some() {
-            // The items that were sent after the last receive.
+            // Receive the items that were sent after the last receive.
             while shared.receive(&mut receiver, 1, Timeout::NonBlocking) > 0 {}
             shared.sent[1].set(1);
         }
@@ -413,8 +413,8 @@ pub fn killed_send_completes_or_has_no_effect<R: Ring>() -> Scenario<RingState<R
 
 /// After the death of a sender, the next sender continues with all slots.
 ///
-/// The sender is killed at any step. The items that it sent stay, in order, and the other slots are
-/// free.
+/// The sender is killed at any step. The items that it sent stay in the ring in order, and the
+/// other slots are free.
 pub fn next_sender_continues_after_sender_death<R: Ring>() -> Scenario<RingState<R>> {
     let send = |shared: &RingState<R>| {
         let mut sender = shared.ring.sender().expect("no other handle is attached");
@@ -442,7 +442,7 @@ pub fn next_sender_continues_after_sender_death<R: Ring>() -> Scenario<RingState
     .victims(&[0])
 }
 
-/// A killed receive took its item, or has no effect.
+/// A killed receive has taken its item or has no effect.
 ///
 /// The receiver is killed at any step. The next receiver gets the other items in order.
 pub fn killed_receive_completes_or_has_no_effect<R: Ring>() -> Scenario<RingState<R>> {
@@ -490,7 +490,7 @@ pub fn receiver_death_disconnects_the_sender<R: Ring>() -> Scenario<RingState<R>
             match sender.send(&[1], timeout) {
                 Ok(_) => sent += 1,
                 Err(SendTimeoutError::Disconnected(())) => break,
-                // A new receiver can attach, so the first one died before it attached.
+                // A new receiver can attach, so the first receiver died before it attached.
                 Err(SendTimeoutError::Timeout(())) if shared.ring.receiver().is_some() => break,
                 Err(SendTimeoutError::Timeout(())) => timeout = Timeout::Infinite,
                 Err(error) => panic!("{error}"),
@@ -505,7 +505,8 @@ pub fn receiver_death_disconnects_the_sender<R: Ring>() -> Scenario<RingState<R>
     .victims(&[0])
 }
 
-/// An empty slice needs no wait, and an expired timeout passes what can be passed at once.
+/// A call with an empty slice does not wait. With an expired timeout, it passes the items that it
+/// can pass without waiting.
 pub fn handles_extreme_requests() -> Scenario<RingState<SmallRing<2>>> {
     let alone = |shared: &RingState<SmallRing<2>>| {
         let (sender, receiver) = (
@@ -540,9 +541,10 @@ pub fn handles_extreme_requests() -> Scenario<RingState<SmallRing<2>>> {
         .verify(|shared| assert_eq!(shared.got.get(), 2323))
 }
 
-/// A loan is a contiguous run of slots that ends at the end of the ring.
+/// A loan is a contiguous run of slots that does not extend past the end of the ring.
 ///
-/// It may be dropped, sent in part, received in part, or left, without losing a slot or an item.
+/// A loan may be dropped, sent in part, received in part, or left in the ring. No slot and no item
+/// is lost.
 pub fn loan_is_one_contiguous_run() -> Scenario<RingState<SmallRing<3>>> {
     let alone = |shared: &RingState<SmallRing<3>>| {
         let (sender, receiver) = (

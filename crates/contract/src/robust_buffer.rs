@@ -1,4 +1,5 @@
-//! The promises of a robust buffer after a death, beyond those of every [`buffer`](super::buffer).
+//! The promises that a robust buffer keeps after a death, in addition to those of every
+//! [`buffer`](super::buffer).
 
 use super::buffer::{RobustBounded, RobustMonitor};
 use super::{RaceCell, Scenario, Stage, short_timeout};
@@ -6,9 +7,9 @@ use interlatch::channel::{RecvTimeoutError, SendTimeoutError, Unregistered};
 use interlatch::platform::ShmSafe;
 use interlatch::sync::Timeout;
 
-/// A buffer, the items whose sends succeeded, and what two receivers got.
+/// A buffer, the items whose sends succeeded, and the results of two receivers.
 ///
-/// For each receiver: whether it attached, the sum of its items, and their number.
+/// The results of a receiver are whether it attached, the sum of its items, and their number.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 pub struct RobustBufferState<B> {
@@ -112,18 +113,18 @@ fn drain_and_check<B: Unregistered<Item = u64>>(shared: &RobustBufferState<B>) -
     left
 }
 
-/// Whether the sum contains all items of the second sum. Each item is a decimal digit.
+/// Returns whether `sum` contains all items of the sum `items`. Each item is a decimal digit.
 fn contains(sum: u64, items: u64) -> bool {
     [1, 10, 100]
         .iter()
         .all(|digit| items / digit % 10 <= sum / digit % 10)
 }
 
-/// A killed send has sent its whole item, or has no effect.
+/// A killed send has sent its whole item or has no effect.
 ///
-/// The sender is killed at any step. The items of another sender stay, and no slot is lost. With
-/// two processes the operations do not block, so the processes wait for each other at internal
-/// locks only.
+/// The sender is killed at any step. The items of another sender stay, and no slot is lost. In the
+/// variant with two processes, the operations do not block, so the processes wait for each other
+/// only at internal locks.
 pub fn killed_send_completes_or_has_no_effect<B: Unregistered<Item = u64>>(
     processes: usize,
 ) -> Scenario<RobustBufferState<B>> {
@@ -152,10 +153,11 @@ pub fn killed_send_completes_or_has_no_effect<B: Unregistered<Item = u64>>(
         .victims(&[0])
 }
 
-/// The item of a killed sender is not overtaken by an item that was sent later.
+/// No item that is sent later overtakes the item of a killed sender.
 ///
-/// The sender is killed at any step. If the buffer counted its item, the other process must receive
-/// that item first, and its own item must fit into the second slot.
+/// The sender is killed at any step. If the buffer counted the item of the killed sender, the other
+/// process must receive that item first. The item of the other process must fit into the second
+/// slot.
 pub fn item_of_killed_sender_is_not_overtaken<B: Unregistered<Item = u64>>()
 -> Scenario<RobustBufferState<B>> {
     let other = |shared: &RobustBufferState<B>| {
@@ -190,9 +192,9 @@ pub fn item_of_killed_sender_is_not_overtaken<B: Unregistered<Item = u64>>()
     .victims(&[0])
 }
 
-/// Two killed sends have each sent their whole item, or have no effect.
+/// Each of two killed sends has sent its whole item or has no effect.
 ///
-/// The second sender may be killed while it repairs what the first one left.
+/// The second sender may be killed while it repairs the state that the first sender left.
 pub fn two_killed_sends_complete_or_have_no_effect<B: Unregistered<Item = u64>>()
 -> Scenario<RobustBufferState<B>> {
     let scenario = killed_send_completes_or_has_no_effect(3);
@@ -202,10 +204,11 @@ pub fn two_killed_sends_complete_or_have_no_effect<B: Unregistered<Item = u64>>(
     }
 }
 
-/// A killed receive took one item, or has no effect.
+/// A killed receive has taken one item or has no effect.
 ///
-/// The receiver is killed at any step. The other items stay in order. With two processes the
-/// operations do not block, so the processes wait for each other at internal locks only.
+/// The receiver is killed at any step. The other items stay in order. In the variant with two
+/// processes, the operations do not block, so the processes wait for each other only at internal
+/// locks.
 pub fn killed_receive_completes_or_has_no_effect<B: Unregistered<Item = u64>>(
     processes: usize,
 ) -> Scenario<RobustBufferState<B>> {
@@ -248,8 +251,9 @@ pub fn killed_receive_completes_or_has_no_effect<B: Unregistered<Item = u64>>(
 
 /// The death of the last sender disconnects the receivers.
 ///
-/// The sender is killed at any step between attaching and dropping. The receiver has attached a
-/// sender of its own first, so the side was open. If the death is not noticed, the receiver hangs.
+/// The sender is killed at any step between attaching and dropping. The receiver first attaches and
+/// drops its own sender, so the sending side has been open. If the receiver does not notice the
+/// death, it hangs.
 pub fn death_of_last_sender_disconnects_receivers<B: Unregistered<Item = u64>>()
 -> Scenario<RobustBufferState<B>> {
     let attach = |shared: &RobustBufferState<B>| drop(shared.buffer.sender());
@@ -336,8 +340,8 @@ pub fn sender_death_loses_no_sent_item<B: Unregistered<Item = u64>>()
     )
     .verify(|shared| {
         let (sum, items) = (shared.sums[0].get(), shared.items[0].get());
-        // The items are a prefix of 1, 10, with or without 100: its sender may attach after the
-        // side was closed.
+        // The items are a prefix of 1, 10, with or without 100. The sender of 100 may find the side
+        // already closed.
         let sums = [[0, 0], [1, 1], [11, 2], [100, 1], [101, 2], [111, 3]];
         assert!(sums.contains(&[sum, items]), "{items} items, sum {sum}");
         let sent = shared.sent[0].get() + shared.sent[1].get();

@@ -1,4 +1,4 @@
-//! The promises of a condition variable on a robust mutex, including those after a death.
+//! The promises of a condition variable on a robust mutex, even if a process dies.
 //!
 //! The mutex is robust because any other lock stays locked after its holder died.
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// A condition variable, its robust mutex, and the number of tokens that waiters wait for.
 ///
-/// One store changes the number, so it is consistent after every owner death.
+/// A single store changes the number, so the number is consistent after every owner death.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 pub struct RobustCondvarState {
@@ -20,7 +20,7 @@ pub struct RobustCondvarState {
     tokens: RaceCell,
 }
 
-/// Marks the mutex consistent after an owner death: the number needs no repair.
+/// Marks the mutex as consistent after an owner death. The number needs no repair.
 fn repaired<'a>(locked: RobustLockResult<'a, ()>) -> RobustMutexGuard<'a, ()> {
     locked
         .or_else(RobustLockError::mark_consistent)
@@ -62,7 +62,7 @@ pub fn all(stage: &mut impl Stage) {
     stage.run(change_of_killed_notifier_is_seen());
 }
 
-/// A waiter is woken by a notification at any moment after it checked its condition.
+/// A notification wakes a waiter at any moment after the waiter checked its condition.
 ///
 /// If the notification falls between the check and the sleep and is lost, the waiter hangs.
 pub fn does_not_lose_wakeup() -> Scenario<RobustCondvarState> {
@@ -70,10 +70,10 @@ pub fn does_not_lose_wakeup() -> Scenario<RobustCondvarState> {
         .verify(|shared| assert_eq!(tokens(shared), 0))
 }
 
-/// A waiter returns at its timeout, with the lock or with the error that the lock timed out.
+/// A waiter returns at its timeout, with the lock or with the error `TimedOut` of the lock.
 ///
-/// Two processes wait without a notifier: a non-blocking wait returns with the lock, and a wait
-/// with a short timeout may fail to lock again in time.
+/// Two processes wait without a notifier. A non-blocking wait returns with the lock. A wait with a
+/// short timeout may fail to lock again in time.
 pub fn waiter_returns_at_its_timeout() -> Scenario<RobustCondvarState> {
     let with_timeout = |shared: &RobustCondvarState| {
         for timeout in [
@@ -125,7 +125,7 @@ pub fn waiter_without_lock_passes_its_notification_on() -> Scenario<RobustCondva
             }
         }
         drop(guard);
-        // The token is left for the other waiter.
+        // Leave the token to the other waiter.
         shared.changed.notify_one();
     };
     Scenario::new(
@@ -138,8 +138,8 @@ pub fn waiter_without_lock_passes_its_notification_on() -> Scenario<RobustCondva
 
 /// If a waiter is killed at any step, the other waiter gets a token.
 ///
-/// The first of two waiters is killed, and two tokens are added. If the wake-up dies with the
-/// waiter, the other waiter hangs.
+/// The first of two waiters is killed, and two tokens are added. If the wake-up is lost with the
+/// killed waiter, the other waiter hangs.
 pub fn waiter_death_blocks_no_other_waiter() -> Scenario<RobustCondvarState> {
     Scenario::new(
         "waiter_death_blocks_no_other_waiter",

@@ -1,4 +1,4 @@
-//! The promises of [`RobustMutex`] beyond those of the raw lock.
+//! The promises of [`RobustMutex`], in addition to those of the raw lock.
 
 use super::{RaceCell, Scenario, Stage, expired_timeouts};
 use interlatch::platform::ShmSafe;
@@ -41,8 +41,9 @@ fn panic_as_holder(shared: &RobustMutexState) {
 
 /// A panic of the holder is reported to the next locker, like an owner death.
 ///
-/// One process panics while it holds the lock, and another one locks. The death must be reported
-/// exactly once. An unlock during an older panic reports none.
+/// One process panics while it holds the lock, and another process locks. The panic must be
+/// reported exactly once. A lock that is acquired and released during an earlier panic reports
+/// nothing.
 pub fn panic_counts_as_owner_death() -> Scenario<RobustMutexState> {
     let repair = |shared: &RobustMutexState| {
         let mut guard = match shared.lock.lock() {
@@ -70,8 +71,8 @@ pub fn panic_counts_as_owner_death() -> Scenario<RobustMutexState> {
 
 /// A mutex whose inconsistent guard is dropped without repair fails for every process.
 ///
-/// One process panics while it holds the lock. Another one drops the inconsistent guard; a waiter
-/// that is not woken then hangs.
+/// One process panics while it holds the lock. Another process drops the inconsistent guard. A
+/// waiter that is not woken then hangs.
 pub fn dropped_inconsistent_guard_is_unrecoverable_for_all(
     processes: usize,
 ) -> Scenario<RobustMutexState> {
@@ -97,7 +98,7 @@ pub fn dropped_inconsistent_guard_is_unrecoverable_for_all(
     .choices(8)
 }
 
-/// An expired timeout tries once, and the longest timeout acquires a free lock.
+/// With an expired timeout, a locker tries once. With the longest timeout, it acquires a free lock.
 pub fn handles_extreme_timeouts() -> Scenario<RobustMutexState> {
     let alone = |shared: &RobustMutexState| {
         for timeout in expired_timeouts() {
@@ -110,9 +111,9 @@ pub fn handles_extreme_timeouts() -> Scenario<RobustMutexState> {
     Scenario::new("handles_extreme_timeouts", vec![alone])
 }
 
-/// A thread that locks again while it holds the lock gets an error at once.
+/// A thread that locks again while it holds the lock gets an error without waiting.
 ///
-/// A lock that does not know its owner makes the thread wait for itself.
+/// If the lock did not know its owner, the thread would wait for itself.
 pub fn relocking_returns_already_held() -> Scenario<RobustMutexState> {
     let again = |shared: &RobustMutexState| {
         let guard = shared.lock.lock();

@@ -40,7 +40,7 @@ fn all_permits_are_available<const N: usize>(shared: &RobustSemaphoreState<N>) {
     assert!(all.iter().all(Result::is_ok), "{all:?}");
 }
 
-/// A robust semaphore with one permit excludes like a lock.
+/// A robust semaphore with one permit provides mutual exclusion like a lock.
 ///
 /// The processes increment an unsynchronized number while they hold the permit.
 pub fn excludes_with_one_permit(processes: usize) -> Scenario<RobustSemaphoreState<1>> {
@@ -56,9 +56,9 @@ pub fn excludes_with_one_permit(processes: usize) -> Scenario<RobustSemaphoreSta
     .choices(8)
 }
 
-/// At most as many processes hold a permit as the semaphore has permits.
+/// No more processes hold a permit than the semaphore has permits.
 ///
-/// Three processes acquire from two permits and count the holders.
+/// Three processes compete for two permits and count the holders.
 pub fn admits_no_more_than_its_permits() -> Scenario<RobustSemaphoreState<2>> {
     let hold_permit = |shared: &RobustSemaphoreState<2>| {
         let permit = shared.semaphore.acquire();
@@ -73,10 +73,10 @@ pub fn admits_no_more_than_its_permits() -> Scenario<RobustSemaphoreState<2>> {
         .choices(8)
 }
 
-/// An acquirer that times out has acquired no permit and takes no wake-up from another waiter.
+/// An acquirer that times out has acquired no permit, and leaves wake-ups to the other waiters.
 ///
-/// One of three acquirers has a timeout. If it keeps the permit or the wake-up of a release,
-/// another one hangs.
+/// One of three acquirers has a timeout. If this acquirer keeps the permit or the wake-up of a
+/// release, another acquirer hangs.
 pub fn timed_out_acquirer_takes_no_permit() -> Scenario<RobustSemaphoreState<1>> {
     let with_timeout = |shared: &RobustSemaphoreState<1>| {
         let timeout = Timeout::after(Duration::from_micros(50));
@@ -93,10 +93,10 @@ pub fn timed_out_acquirer_takes_no_permit() -> Scenario<RobustSemaphoreState<1>>
     .choices(8)
 }
 
-/// If a holder is killed at any step, the others can acquire its permit.
+/// If a holder is killed at any step, the other processes can acquire its permit.
 ///
-/// The first process is killed. If the semaphore does not notice the death, the others hang or a
-/// permit is missing at the end.
+/// The first process is killed. If the semaphore does not notice the death, the other processes
+/// hang, or a permit is missing at the end.
 pub fn holder_death_releases_its_permit(processes: usize) -> Scenario<RobustSemaphoreState<1>> {
     let processes = processes.clamp(2, 3);
     Scenario::new(
@@ -110,7 +110,7 @@ pub fn holder_death_releases_its_permit(processes: usize) -> Scenario<RobustSema
 
 /// If two holders are killed, the permit is available again.
 ///
-/// The second one may be killed while it takes the permit over from the first.
+/// The second holder may be killed while it takes over the permit of the first holder.
 pub fn two_holder_deaths_release_the_permit() -> Scenario<RobustSemaphoreState<1>> {
     Scenario {
         name: "two_holder_deaths_release_the_permit",
@@ -118,7 +118,8 @@ pub fn two_holder_deaths_release_the_permit() -> Scenario<RobustSemaphoreState<1
     }
 }
 
-/// An expired timeout tries once, and the longest timeout acquires an available permit.
+/// With an expired timeout, an acquirer tries once. With the longest timeout, it acquires an
+/// available permit.
 pub fn handles_extreme_timeouts() -> Scenario<RobustSemaphoreState<1>> {
     let alone = |shared: &RobustSemaphoreState<1>| {
         for timeout in expired_timeouts() {

@@ -1,4 +1,4 @@
-//! The promises of a robust semaphore pair: the death of a holder returns its turn to its side.
+//! The promises of a robust semaphore pair: the turn of a dead process returns to its side.
 
 use super::{RaceCell, Scenario, Stage, expired_timeouts, short_timeout};
 use interlatch::platform::ShmSafe;
@@ -69,7 +69,7 @@ pub fn writer_and_reader_alternate() -> Scenario<RobustPairState<1>> {
     Scenario::new("writer_and_reader_alternate", vec![writer, reader]).verify(no_slot_is_lost)
 }
 
-/// The slot whose write finished first is read first, whichever write began first.
+/// The slot whose write finishes first is read first, even if its write began last.
 pub fn slots_are_read_in_finishing_order() -> Scenario<RobustPairState<2>> {
     let alone = |shared: &RobustPairState<2>| {
         let first = granted(shared.pair.write());
@@ -90,7 +90,7 @@ pub fn slots_are_read_in_finishing_order() -> Scenario<RobustPairState<2>> {
     Scenario::new("slots_are_read_in_finishing_order", vec![alone]).verify(no_slot_is_lost)
 }
 
-/// A turn that is dropped unfinished returns to the same side, and a waiter of that side is woken.
+/// A turn that is dropped before it is finished returns to the same side and wakes a waiter there.
 ///
 /// Both sides drop their first turn. If the turn is lost or changes sides, a process hangs or reads
 /// a wrong number.
@@ -109,8 +109,9 @@ pub fn unfinished_turn_returns_to_its_side() -> Scenario<RobustPairState<1>> {
 
 /// If a writer is killed at any step, its turn is finished or returns to the writers.
 ///
-/// The reader reads the number of the killed writer or that of the next writer. With two processes
-/// the operations do not block, so the processes wait for each other at internal locks only.
+/// The reader reads the number of the killed writer or that of the next writer. In the variant with
+/// two processes, the operations do not block, so the processes wait for each other only at
+/// internal locks.
 pub fn writer_death_returns_its_turn(processes: usize) -> Scenario<RobustPairState<1>> {
     fn write_with(shared: &RobustPairState<1>, timeout: Timeout) {
         if let Ok(turn) = shared.pair.write_with(timeout) {
@@ -149,7 +150,8 @@ pub fn writer_death_returns_its_turn(processes: usize) -> Scenario<RobustPairSta
 
 /// If a reader is killed at any step, its turn is finished or returns to the readers.
 ///
-/// Another reader may then read the same slot. No slot is read by both.
+/// If the turn returns, another reader can read the slot. Only one of the two readers finishes
+/// reading.
 pub fn reader_death_returns_its_turn() -> Scenario<RobustPairState<1>> {
     let reader = |shared: &RobustPairState<1>| {
         if let Ok(turn) = shared.pair.read_with(short_timeout()) {

@@ -1,6 +1,7 @@
 //! The promises of a segment list, the core of an unbounded buffer.
 //!
-//! A send does not wait for a receiver, and the list of segments is consistent after every death.
+//! A send does not wait for a receiver, and the list of segments is consistent after the death of
+//! any process.
 
 use super::{RaceCell, Scenario, Stage, short_timeout};
 use interlatch::channel::{
@@ -13,10 +14,12 @@ use std::convert::Infallible;
 
 /// An unbounded queue with a growth limit.
 pub trait Unlimited: ShmSafe {
-    /// Sends, waiting only for the internal lock. Returns false at the growth limit.
+    /// Sends, waiting only for the internal lock. Returns false if the queue has reached its growth
+    /// limit.
     fn send(&self, item: u64) -> bool;
 
-    /// Sends without waiting for the internal lock. Returns false at the limit or if it is held.
+    /// Sends without waiting for the internal lock. Returns false if the queue has reached its
+    /// growth limit or the lock is held.
     fn try_send(&self, item: u64) -> bool {
         self.send(item)
     }
@@ -41,21 +44,21 @@ const GROWTH: GrowthLimit = GrowthLimit {
     segments: SEGMENTS as u32,
 };
 
-/// A segment of one item, so each send crosses a segment boundary.
+/// A segment that holds one item, so each send crosses a segment boundary.
 type One = Segment<u64, [Slot<u64>; 1]>;
 
-/// A segment list and a pool of segments, each with its current number.
+/// A segment list and a pool of segments. Each segment is stored with its current number.
 #[repr(C)]
 #[derive(Debug)]
 pub struct PooledList {
     list: SegmentList<u64, 2>,
-    /// One segment more than the limit, for a segment that a killed process created and did not
-    /// link.
+    /// The pool has one segment more than the limit, for a segment that a killed process created
+    /// but did not link.
     pool: [(RaceCell, One); SEGMENTS + 1],
 }
 
-// SAFETY: all users run the same program, in which the pairs of the pool have one layout. All parts
-// are valid for every bit pattern.
+// SAFETY: all users run the same program, so the pairs in the pool have the same layout everywhere.
+// Every bit pattern is valid for all parts.
 unsafe impl ShmSafe for PooledList {
     fn initial() -> Self {
         Self {
@@ -114,7 +117,8 @@ unsafe impl Segments for Pool<'_> {
     fn retain(&self, _first: u64, _last: u64) {}
 }
 
-/// Access that fails for every segment, as for another user or without room for a mapping.
+/// Access that fails for every segment. This happens to another user, or if no segment can be
+/// mapped.
 struct Unseen;
 
 /// The error of [`Unseen`].
@@ -122,7 +126,7 @@ struct Unseen;
 #[error("the segment cannot be found")]
 struct NotFound;
 
-// SAFETY: no segment is ever passed on.
+// SAFETY: `with` never calls its function, so no segment is accessed.
 unsafe impl Segments for Unseen {
     type Item = u64;
     type Slots = [Slot<u64>; 1];
@@ -145,10 +149,11 @@ unsafe impl Segments for Unseen {
     fn retain(&self, _first: u64, _last: u64) {}
 }
 
-/// Segments without slots, as after a faulty peer wrote into them between two checks.
+/// Segments without slots, as if a faulty peer had overwritten them between two checks.
 struct Shrinking;
 
-// SAFETY: each call passes on a new segment without slots, which no other process can access.
+// SAFETY: each call of `with` creates a new segment without slots, which no other process can
+// access.
 unsafe impl Segments for Shrinking {
     type Item = u64;
     type Slots = [Slot<u64>; 0];
@@ -318,8 +323,8 @@ pub fn concurrent_senders_grow_the_list<Q: Unlimited>() -> Scenario<SegmentListS
 
 /// If a sender is killed at any step, the list is consistent and other senders continue.
 ///
-/// The death may fall between the creation of a segment and its linking. The item was sent whole or
-/// not at all.
+/// The sender may die between creating a segment and linking it. Its item was sent whole or not at
+/// all.
 pub fn sender_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
     let participants: Vec<fn(&SegmentListState<Q>)> =
         vec![|shared| send::<Q, 0>(shared, 1), |shared| {
@@ -338,8 +343,8 @@ pub fn sender_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<Segmen
 
 /// If a receiver is killed at any step, the list is consistent and other receivers continue.
 ///
-/// The death may fall between the unlinking of a segment and its removal. The receiver took the
-/// oldest item or none. The other receiver has no recheck, so it must be woken.
+/// The receiver may die between unlinking a segment and removing it. It took the oldest item or
+/// none. The other receiver does not recheck periodically, so a wake-up must reach it.
 pub fn receiver_death_keeps_the_list_consistent<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
     let participants: Vec<fn(&SegmentListState<Q>)> = vec![
         |shared| receive::<Q, 0>(shared, short_timeout()),
@@ -370,8 +375,7 @@ pub fn last_sender_disconnects_receivers<Q: Unlimited>() -> Scenario<SegmentList
 
 /// A non-blocking send that fails has sent nothing.
 ///
-/// The lock may be held by the other sender. The queue contains exactly the items whose sends
-/// succeeded.
+/// The other sender may hold the lock. The queue contains exactly the items whose sends succeeded.
 pub fn failed_non_blocking_send_sends_nothing<Q: Unlimited>() -> Scenario<SegmentListState<Q>> {
     let participants: Vec<fn(&SegmentListState<Q>)> =
         vec![|shared| send::<Q, 0>(shared, 1), |shared| {
@@ -393,7 +397,8 @@ pub fn failed_non_blocking_send_sends_nothing<Q: Unlimited>() -> Scenario<Segmen
 
 /// A receiver that is woken and cannot access the segment wakes another receiver.
 ///
-/// The other receiver has no recheck. If the failed one keeps the wake-up, it hangs.
+/// The other receiver does not recheck periodically. If the failed receiver keeps the wake-up, the
+/// other receiver hangs.
 pub fn failed_receiver_wakes_another_receiver() -> Scenario<SegmentListState<PooledList>> {
     let participants: Vec<fn(&SegmentListState<PooledList>)> = vec![
         |shared| {

@@ -40,9 +40,10 @@ pub fn all_of_semaphore(stage: &mut impl Stage) {
     stage.run(every_acquire_method_acquires());
 }
 
-/// Runs the scenarios that hold for a semaphore in a pipe as well.
+/// Runs the scenarios that even a semaphore in a pipe can run.
 ///
-/// The capacity of a pipe is below [`MAX_PERMITS`], and the model of a pipe has no deaths.
+/// The capacity of a pipe is below [`MAX_PERMITS`], and the model of a pipe does not support killed
+/// processes.
 pub fn all_of_any_semaphore<P: RawSemaphore + ShmSafe + 'static>(stage: &mut impl Stage) {
     stage.run(publishes_writes::<P>());
     stage.run(excludes_with_one_permit::<P>(2));
@@ -74,8 +75,9 @@ fn wait<P: RawSemaphore>(shared: &SemaphoreState<P>) {
 
 /// If a waiter is killed at any step, the other waiter gets a permit.
 ///
-/// The first of two waiters is killed, asleep or just woken, and two permits are released one after
-/// the other. If the wake-up dies with the waiter, the other waiter hangs.
+/// The first of two waiters is killed while it sleeps or just after it was woken. Two permits are
+/// released one after the other. If the wake-up is lost with the killed waiter, the other waiter
+/// hangs.
 pub fn acquirer_death_blocks_no_other_acquirer<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     let release_twice = |shared: &SemaphoreState<P>| {
         release(&shared.empty, 1);
@@ -89,7 +91,7 @@ pub fn acquirer_death_blocks_no_other_acquirer<P: RawSemaphore>() -> Scenario<Se
     .victims(&[0])
 }
 
-/// If a releaser is killed at any step, a waiter gets a permit of the other releaser.
+/// If a releaser is killed at any step, a waiter gets the permit of the other releaser.
 ///
 /// The first of two releasers is killed, possibly between its release and its wake call.
 pub fn releaser_death_blocks_no_acquirer<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
@@ -104,8 +106,8 @@ pub fn releaser_death_blocks_no_acquirer<P: RawSemaphore>() -> Scenario<Semaphor
 
 /// An acquirer sees the writes that precede the release of its permit.
 ///
-/// One process writes an unsynchronized number and releases; another one acquires and reads it. A
-/// missing Acquire or Release is a data race.
+/// One process writes an unsynchronized number and releases a permit. Another process acquires the
+/// permit and reads the number. A missing Acquire or Release causes a data race.
 pub fn publishes_writes<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     let writer = |shared: &SemaphoreState<P>| {
         shared.number.set(7);
@@ -118,7 +120,7 @@ pub fn publishes_writes<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     Scenario::new("publishes_writes", vec![writer, reader])
 }
 
-/// A semaphore with one permit excludes like a lock.
+/// A semaphore with one permit provides mutual exclusion like a lock.
 ///
 /// The processes increment an unsynchronized number between acquire and release.
 pub fn excludes_with_one_permit<P: RawSemaphore>(processes: usize) -> Scenario<SemaphoreState<P>> {
@@ -137,10 +139,10 @@ pub fn excludes_with_one_permit<P: RawSemaphore>(processes: usize) -> Scenario<S
         .choices(4)
 }
 
-/// Guards of a semaphore with one permit exclude like a lock.
+/// Guards of a semaphore with one permit provide mutual exclusion like a lock.
 ///
-/// A guard starts its release with the state that its acquire left, as the expected value of the
-/// first compare-exchange.
+/// When a guard releases its permit, the first compare-exchange expects the state that the acquire
+/// left.
 pub fn guards_exclude_with_one_permit(processes: usize) -> Scenario<SemaphoreState<Semaphore>> {
     let increment = |shared: &SemaphoreState<Semaphore>| {
         let permit = shared.one.acquire();
@@ -157,9 +159,9 @@ pub fn guards_exclude_with_one_permit(processes: usize) -> Scenario<SemaphoreSta
         .choices(4)
 }
 
-/// At most as many processes hold a permit as the semaphore has permits.
+/// No more processes hold a permit than the semaphore has permits.
 ///
-/// Three processes acquire from two permits and count the holders.
+/// Three processes compete for two permits and count the holders.
 pub fn admits_no_more_than_its_permits<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     let hold_permit = |shared: &SemaphoreState<P>| {
         acquire(&shared.two);
@@ -171,7 +173,7 @@ pub fn admits_no_more_than_its_permits<P: RawSemaphore>() -> Scenario<SemaphoreS
     Scenario::new("admits_no_more_than_its_permits", vec![hold_permit; 3]).choices(4)
 }
 
-/// Each of two releases of one process wakes a waiter.
+/// Each of two releases by one process wakes a waiter.
 ///
 /// Two processes wait. If the second release finds a state that hides the second waiter, that
 /// waiter hangs.
@@ -187,7 +189,7 @@ pub fn each_release_wakes_a_waiter<P: RawSemaphore>() -> Scenario<SemaphoreState
     .choices(4)
 }
 
-/// Releases of two processes wake two waiters.
+/// Releases by two processes wake two waiters.
 ///
 /// The releases are concurrent. If one of them loses its permit or its wake-up, a waiter hangs.
 pub fn concurrent_releases_wake_two_waiters<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
@@ -210,8 +212,8 @@ pub fn release_of_two_wakes_two_waiters<P: RawSemaphore>() -> Scenario<Semaphore
 
 /// A later release wakes a waiter that earlier releases left asleep.
 ///
-/// Three processes wait, and one process releases two permits and then one. If the two waiters that
-/// acquire first clear the mark of the third, the third one hangs.
+/// Three processes wait, and one process releases two permits and then one. If the first two
+/// acquirers clear the mark that the third waiter set, the third waiter hangs.
 pub fn later_release_wakes_the_last_waiter<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     let release_three = |shared: &SemaphoreState<P>| {
         release(&shared.empty, 2);
@@ -238,10 +240,11 @@ pub fn counts_each_permit<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     Scenario::new("counts_each_permit", vec![count])
 }
 
-/// `acquire_some` acquires at most the number it asks for, and other waiters get the rest.
+/// `acquire_some` acquires at most the requested number of permits, and other waiters get the rest.
 ///
-/// One process waits for two permits and one for a single permit; three permits are released. If
-/// the first one takes too many or wakes no other waiter, the second one hangs.
+/// One process waits for two permits, and another process waits for one. Three permits are
+/// released. If the first process takes too many permits or wakes no other waiter, the second
+/// process hangs.
 pub fn acquire_some_leaves_the_rest_to_other_waiters<P: RawSemaphore>()
 -> Scenario<SemaphoreState<P>> {
     let wait_for_two = |shared: &SemaphoreState<P>| {
@@ -284,7 +287,7 @@ pub fn concurrent_acquire_some_takes_each_permit_once<P: RawSemaphore>()
     })
 }
 
-/// `acquire_some` acquires the available permits, up to the number it asks for.
+/// `acquire_some` acquires the available permits, up to the requested number.
 pub fn acquire_some_takes_the_available_permits<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     let take = |shared: &SemaphoreState<P>| {
         let some = |max, timeout| shared.empty.acquire_some_with(max, timeout);
@@ -329,7 +332,7 @@ pub fn every_acquire_method_acquires() -> Scenario<Semaphore> {
         .verify(|semaphore| assert_eq!(semaphore.permits(), 1))
 }
 
-/// An acquirer that times out has acquired no permit and takes no wake-up from another waiter.
+/// An acquirer that times out has acquired no permit, and leaves wake-ups to the other waiters.
 ///
 /// One of two waiters has a timeout, and one permit is released. If the timed-out waiter keeps the
 /// permit or the wake-up, the other waiter hangs.
@@ -366,7 +369,8 @@ pub fn rejects_overflow<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     Scenario::new("rejects_overflow", vec![overflow])
 }
 
-/// An expired timeout tries once, and the longest timeout acquires an available permit.
+/// With an expired timeout, an acquirer tries once. With the longest timeout, it acquires an
+/// available permit.
 pub fn handles_extreme_timeouts<P: RawSemaphore>() -> Scenario<SemaphoreState<P>> {
     let alone = |shared: &SemaphoreState<P>| {
         for timeout in expired_timeouts() {

@@ -40,8 +40,8 @@ fn read_once(shared: &PairState) {
 
 /// Writer and reader alternate, and each write is read once.
 ///
-/// Both sides access an unsynchronized number. If a turn is granted twice or does not order memory,
-/// the accesses race.
+/// Both sides access an unsynchronized number. If a turn is granted twice, or does not synchronize
+/// with the previous turn, the accesses race.
 pub fn writer_and_reader_alternate() -> Scenario<PairState> {
     let writer = |shared: &PairState| {
         write_once(shared);
@@ -57,8 +57,8 @@ pub fn writer_and_reader_alternate() -> Scenario<PairState> {
 
 /// A cancelled turn returns to the same side.
 ///
-/// The writer cancels its first turn and takes it again. If the turn goes to the reader, the reader
-/// reads a write that did not happen.
+/// The writer cancels its first turn and takes it again. If the cancelled turn goes to the reader,
+/// the reader reads a number that was not written.
 pub fn cancelled_turn_returns_to_its_side() -> Scenario<PairState> {
     let writer = |shared: &PairState| {
         shared.pair.write().cancel();
@@ -73,7 +73,8 @@ pub fn cancelled_turn_returns_to_its_side() -> Scenario<PairState> {
 
 /// A reader that times out leaves its turn to the next reader.
 ///
-/// One of two readers has a timeout. If it keeps the turn or the wake-up, the other reader hangs.
+/// One of two readers has a timeout. If this reader keeps the turn or the wake-up, the other reader
+/// hangs.
 pub fn timed_out_reader_takes_no_turn() -> Scenario<PairState> {
     let with_timeout = |shared: &PairState| {
         let timeout = Timeout::after(Duration::from_micros(50));

@@ -1,7 +1,7 @@
 //! Sequential specifications of the primitives, as small state machines.
 //!
-//! Tests with real processes check each primitive against these: step by step, or by searching for
-//! a linearization of a recorded history.
+//! Tests with real processes check each primitive against its specification. They check step by
+//! step, or search for a linearization of a recorded history.
 
 use interlatch::channel::message_queue::Select;
 use interlatch::sync::MAX_PERMITS;
@@ -14,9 +14,9 @@ pub enum SequentialState {
     Semaphore(u32),
     /// A semaphore pair.
     Pair {
-        /// Turns for writers.
+        /// Number of available turns for writers.
         writer: u32,
-        /// Turns for readers.
+        /// Number of available turns for readers.
         reader: u32,
     },
     /// A bounded buffer.
@@ -36,7 +36,7 @@ pub enum SequentialState {
         messages: VecDeque<Message>,
         /// Maximum number of messages.
         max_messages: usize,
-        /// Maximum number of bytes of all messages together.
+        /// Maximum total number of bytes in all messages.
         max_bytes: usize,
     },
 }
@@ -46,18 +46,18 @@ pub enum SequentialState {
 pub struct Message {
     /// Message type.
     pub message_type: i64,
-    /// Content.
+    /// Content of the message.
     pub item: u64,
-    /// Length in bytes.
+    /// Length of the message in bytes.
     pub length: usize,
 }
 
 /// An operation of a process on an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Acquires a permit, or locks.
+    /// Acquires a permit or the lock.
     Acquire,
-    /// Releases permits, or unlocks.
+    /// Releases permits or the lock.
     Release(u32),
     /// Takes a writer's turn and finishes it.
     Write,
@@ -82,7 +82,7 @@ pub enum Operation {
 /// Result of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// Success without a value.
+    /// The operation succeeded and returns no value.
     Done,
     /// The received item.
     Item(u64),
@@ -92,7 +92,7 @@ pub enum Outcome {
     WouldBlock,
     /// The other side is closed.
     Disconnected,
-    /// The number of permits would exceed its maximum.
+    /// The number of permits would exceed the maximum.
     Overflow,
 }
 

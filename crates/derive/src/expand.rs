@@ -1,4 +1,4 @@
-//! The code that a derive writes.
+//! The code that a derive macro generates.
 
 use crate::input::{Field, Input};
 use proc_macro2::TokenStream;
@@ -8,7 +8,7 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{GenericParam, Generics, Ident, Type, parse_quote};
 
-/// The implementation of `ShmType`.
+/// Generates the implementation of `ShmType`.
 pub fn shm_type(input: &Input) -> TokenStream {
     let Input { ident, name, .. } = input;
     let generics = bounded(input, &quote!(::interlatch::region::ShmType));
@@ -37,7 +37,7 @@ pub fn shm_type(input: &Input) -> TokenStream {
     }
 }
 
-/// The implementations of `ShmSafe` and `ShmType`.
+/// Generates the implementations of `ShmSafe` and `ShmType`.
 pub fn shm_safe(input: &Input) -> TokenStream {
     let ident = input.ident;
     let identity = shm_type(input);
@@ -55,15 +55,16 @@ pub fn shm_safe(input: &Input) -> TokenStream {
                 quote_spanned! { ty.span() => <#ty as ::interlatch::region::ShmSafe>::initial() }
             }
         };
-        // The function holds the promise of the unsafe implementation: every field is `ShmSafe`.
+        // The bound of this function ensures what the unsafe implementation requires: every field
+        // is `ShmSafe`.
         quote_spanned! { ty.span() => #member: shm_safe_field::<#ty>(#initial) }
     });
     quote! {
         #identity
 
         // SAFETY: the derive has checked that the layout is that of C, and `shm_safe_field` checks
-        // that every field is `ShmSafe`. So is the whole: it has no pointer, is valid for every
-        // bit pattern, and is changed through shared references only as its fields are.
+        // that every field is `ShmSafe`. So the struct is `ShmSafe`: it has no pointer, it is valid
+        // for every bit pattern, and shared references change it only by changing its fields.
         #[automatically_derived]
         unsafe impl #impl_generics ::interlatch::region::ShmSafe for #ident #type_generics
         #where_clause
@@ -79,7 +80,7 @@ pub fn shm_safe(input: &Input) -> TokenStream {
     }
 }
 
-/// The description of a generic parameter, except for a lifetime.
+/// Returns the description of a generic parameter, or `None` for a lifetime.
 fn parameter(parameter: &GenericParam) -> Option<TokenStream> {
     match parameter {
         GenericParam::Type(ty) => {
@@ -94,8 +95,8 @@ fn parameter(parameter: &GenericParam) -> Option<TokenStream> {
     }
 }
 
-/// The generics with what the implementation needs: an identity of each type parameter, and the
-/// trait for each field whose type depends on a parameter.
+/// Returns the generics with the bounds that the implementation needs: `ShmType` for each type
+/// parameter, and the trait `needed` for each field whose type depends on a parameter.
 fn bounded(input: &Input, needed: &TokenStream) -> Generics {
     let mut generics = input.generics.clone();
     let types: Vec<Ident> = generics.type_params().map(|ty| ty.ident.clone()).collect();
@@ -124,7 +125,7 @@ fn bounded(input: &Input, needed: &TokenStream) -> Generics {
     generics
 }
 
-/// Whether a type names one of these parameters.
+/// Returns whether a type mentions one of these parameters.
 fn mentions(ty: &Type, names: &HashSet<Ident>) -> bool {
     struct Search<'a> {
         names: &'a HashSet<Ident>,

@@ -1,4 +1,4 @@
-//! What a derive accepts: structs with a layout that the language defines.
+//! The input that a derive macro accepts: structs with a layout that the language defines.
 
 use syn::punctuated::Punctuated;
 use syn::{
@@ -10,7 +10,7 @@ use syn::{
 pub struct Input<'a> {
     pub ident: &'a Ident,
     pub generics: &'a Generics,
-    /// The name in the description.
+    /// The name of the type in its description.
     pub name: String,
     pub fields: Vec<Field<'a>>,
 }
@@ -24,7 +24,7 @@ pub struct Field<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// Checks the struct; `derive` is the trait that is derived.
+    /// Checks the struct. `derive` is the name of the trait to derive.
     pub fn parse(input: &'a DeriveInput, derive: &str) -> Result<Self> {
         let fields = fields_of(input, derive)?;
         check_repr(input, derive)?;
@@ -65,7 +65,8 @@ fn fields_of<'a>(input: &'a DeriveInput, derive: &str) -> Result<&'a Fields> {
     }
 }
 
-/// Without a `repr`, the compiler orders the fields as it likes, and differently in each program.
+/// Checks the `repr`. Without one, the compiler chooses the order of the fields, and the order may
+/// differ between programs.
 fn check_repr(input: &DeriveInput, derive: &str) -> Result<()> {
     let mut is_defined = false;
     for attribute in input.attrs.iter().filter(|it| it.path().is_ident("repr")) {

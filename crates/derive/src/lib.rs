@@ -1,5 +1,5 @@
-//! The derive macros of `interlatch`. Use them as `interlatch::ShmSafe` and `interlatch::ShmType`;
-//! the pages of these traits explain what they promise.
+//! The derive macros of `interlatch`. Use them as `interlatch::ShmSafe` and `interlatch::ShmType`.
+//! The documentation of these traits explains what the traits promise.
 
 mod expand;
 mod input;
@@ -8,12 +8,11 @@ use input::Input;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// Implements `ShmType`: the identity of a type, by which processes compare their declarations.
+/// Implements `ShmType`: the identity of a type, which processes use to compare declarations.
 ///
 /// The struct needs `#[repr(C)]`, `#[repr(transparent)]` or `#[repr(C, packed)]`, and every field
-/// needs an identity of its own. The name in the description is that of the struct;
-/// `#[shm(name = "Order")]` sets another one, for a program that declares the type of another
-/// program under another name.
+/// must implement `ShmType`. The identity contains the name of the struct. `#[shm(name = "Order")]`
+/// sets another name. Use it if two programs declare the same type under different names.
 #[proc_macro_derive(ShmType, attributes(shm))]
 pub fn derive_shm_type(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);
@@ -26,8 +25,8 @@ pub fn derive_shm_type(tokens: TokenStream) -> TokenStream {
 /// Implements `ShmSafe` and `ShmType` for a struct whose fields are all `ShmSafe`.
 ///
 /// The struct needs `#[repr(C)]` or `#[repr(transparent)]`. Its initial value consists of the
-/// initial values of its fields; `#[shm(initial = Semaphore::binary())]` at a field gives the
-/// field another one.
+/// initial values of its fields; `#[shm(initial = Semaphore::binary())]` on a field gives the field
+/// another initial value.
 #[proc_macro_derive(ShmSafe, attributes(shm))]
 pub fn derive_shm_safe(tokens: TokenStream) -> TokenStream {
     let input = parse_macro_input!(tokens as DeriveInput);

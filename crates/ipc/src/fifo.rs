@@ -12,35 +12,37 @@ use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// A named pipe (FIFO), for processes that share only a path.
+/// A named pipe (FIFO), which connects processes that share only a path.
 ///
-/// A [`reader`](Fifo::reader) waits for a writer and a [`writer`](Fifo::writer) for a reader, each
-/// up to its timeout. The opened ends are those of a [`pipe`](interlatch::platform::pipe), for
-/// example for a [`PipeBuffer`](interlatch::channel::PipeBuffer).
+/// [`reader`](Fifo::reader) waits for a writer, and [`writer`](Fifo::writer) waits for a reader,
+/// each up to its timeout. The opened ends have the types of the ends of a
+/// [`pipe`](interlatch::platform::pipe), so a [`PipeBuffer`](interlatch::channel::PipeBuffer) can
+/// use them.
 ///
-/// With [`Timeout::NonBlocking`] an end opens only if a process has the other end open. Even a
-/// reader that finds no writer is open for a moment: a writer that opens in this moment gets a
-/// broken pipe.
+/// With [`Timeout::NonBlocking`], an end opens only if a process has the other end open. A
+/// [`reader`](Fifo::reader) call opens the read end for a moment even if it finds no writer. A
+/// writer that opens the pipe during this moment gets a broken pipe.
 ///
 /// # Fairness
 /// The kernel decides which waiting process opens first.
 ///
 /// # Process death
 /// The kernel closes the ends of a dead process, and the other side sees the end of the stream or a
-/// broken pipe. The name stays until [`remove`](Fifo::remove), also after a reboot. Unread data is
-/// lost when the last process closes the pipe.
+/// broken pipe. The name exists until [`remove`](Fifo::remove) is called, even across a reboot.
+/// Unread data is lost when the last process closes the pipe.
 ///
 /// # How it works
 /// A blocking open cannot be bounded by a timeout, so both ends are opened with `O_NONBLOCK`:
 ///
-/// - To open for writing, the kernel requires a reader. A reader in a blocking open counts.
-/// - To open for reading, the kernel requires nothing. `tee(2)` then tells, without consuming data,
-///   whether a writer exists. `poll(2)` reports a writer that has opened and closed the pipe
-///   meanwhile.
+/// - The kernel opens the pipe for writing only if the pipe has a reader. A reader that is still
+///   blocked in `open(2)` also counts as a reader.
+/// - The kernel always opens the pipe for reading. A subsequent `tee(2)` call shows whether a
+///   writer exists, without consuming data. `poll(2)` reports a writer that has opened the pipe and
+///   already closed it again.
 ///
-/// Without a peer, the process sleeps until the file is opened. inotify reports every completed
-/// open. It does not report a reader in a blocking open, so a sleeping writer rechecks at
-/// [`recheck_interval`](interlatch::platform::futex::recheck_interval).
+/// If there is no peer, the process sleeps until another process opens the file. inotify reports
+/// every completed open, but not a reader that is still blocked in `open(2)`. Therefore a sleeping
+/// writer rechecks at [`recheck_interval`](interlatch::platform::futex::recheck_interval).
 ///
 /// # Sources
 /// `mkfifo(3)` and `fifo(7)`.
@@ -74,7 +76,7 @@ pub struct Fifo {
     path: PathBuf,
 }
 
-/// Error of creating, finding, opening or removing a named pipe.
+/// The error returned when creating, finding, opening or removing a named pipe fails.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FifoError {
@@ -92,7 +94,7 @@ pub enum FifoError {
     /// The path or its directory does not exist.
     #[error("{0} or its directory does not exist; create the named pipe first")]
     Missing(PathBuf),
-    /// This process lacks the permission.
+    /// This process lacks the required permission.
     #[error("permission denied for {0}")]
     Denied(PathBuf),
     /// No process opened the pipe for reading before the timeout.
@@ -106,7 +108,7 @@ pub enum FifoError {
     System {
         /// The path.
         path: PathBuf,
-        /// The error of the call.
+        /// The error that the call returned.
         error: std::io::Error,
     },
 }
@@ -145,8 +147,9 @@ impl Fifo {
 
     /// Opens the end for reading once a writer has opened the pipe.
     ///
-    /// It also succeeds if the writer has closed the pipe again; the stream then has ended. To wait
-    /// for another writer after the end of the stream, call this again.
+    /// The call also succeeds if the writer has already closed the pipe again. In that case the
+    /// stream has ended. To wait for another writer after the end of the stream, call `reader`
+    /// again.
     ///
     /// # Errors
     /// Returns an error if no writer opens the pipe before the timeout, the path holds no named
@@ -259,12 +262,13 @@ fn system_error(path: &Path, errno: Errno) -> FifoError {
 /// Waits for another process to open a file.
 struct OpenWatch {
     timeout: Timeout,
-    /// `None` if the user has no free inotify instance. Then the waiter only rechecks.
+    /// The inotify instance, or `None` if the user's limit of instances is reached. Without an
+    /// instance, the waiter only rechecks periodically.
     events: Option<OwnedFd>,
 }
 
 impl OpenWatch {
-    /// Starts to watch, for waits up to this timeout.
+    /// Starts to watch the file. All waits together last at most until this timeout.
     fn new(path: &Path, timeout: Timeout) -> Self {
         let events = || {
             let events =
@@ -290,7 +294,7 @@ impl OpenWatch {
         };
         let event = |events| PollFd::new(events, PollFlags::IN);
         let mut polled: Vec<PollFd<'_>> = self.events.iter().map(event).collect();
-        // The result does not matter: the caller rechecks in any case.
+        // The result does not matter, because the caller rechecks in any case.
         let left = Timespec::try_from(until.remaining()).ok();
         let _ = poll(&mut polled, left.as_ref());
         self.discard_events();

@@ -1,7 +1,7 @@
 //! Linux IPC through the kernel: pipelines, signals, sockets and named pipes.
 //!
-//! These are for processes that share no memory region. All waits take the timeouts and deadlines
-//! of [`interlatch`], resume after signals, and report a peer's death as an error.
+//! Use these mechanisms between processes that share no memory region. All waits take the timeouts
+//! and deadlines of [`interlatch`], resume after signals, and report a peer's death as an error.
 //!
 //! # Example
 //! ```
@@ -28,7 +28,7 @@
 //! | need | pick |
 //! | --- | --- |
 //! | whole messages in both directions, one machine | [`PacketLink`] of a [`SeqpacketListener`] |
-//! | whole messages in both directions, long ones, or over TCP | [`StreamLink`] |
+//! | whole messages in both directions, if they are long or use TCP | [`StreamLink`] |
 //! | whole messages without a connection | [`PacketLink`] over Unix datagram or UDP |
 //! | bytes or items in one direction, by a path | [`Fifo`] with [`interlatch::channel::PipeBuffer`] |
 //! | run `a \| b \| c`, with its statuses and Ctrl+C | [`Pipeline`] |

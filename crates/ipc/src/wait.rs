@@ -1,13 +1,14 @@
 //! Waits for readiness of a descriptor, bounded by a [`Timeout`] (`ppoll(2)`).
 //!
-//! Signals do not end a wait: after `EINTR` it resumes with the same deadline on the monotonic
-//! clock.
+//! Signals do not end a wait: after `EINTR`, the wait resumes with the same deadline on the
+//! monotonic clock.
 //!
 //! Readiness is a hint. Another process or thread with the same descriptor may consume the data
-//! first, so the call after a wait must not block unless the timeout is infinite. Sockets take this
-//! per call (`MSG_DONTWAIT`). Other descriptors have only `O_NONBLOCK`, a flag of the open file
-//! description, which all processes that inherited or received the descriptor share. This crate
-//! sets it only on descriptors that it opened itself and does not share.
+//! first, so the call after a wait must not block unless the timeout is infinite. For a socket,
+//! each call can disable blocking with `MSG_DONTWAIT`. Other descriptors have only the flag
+//! `O_NONBLOCK`. This flag belongs to the open file description, which is shared by all processes
+//! that inherited or received the descriptor. Therefore this crate sets the flag only on
+//! descriptors that it opened itself and does not share.
 
 use interlatch::sync::Timeout;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -39,7 +40,8 @@ pub fn until_readable(descriptor: impl AsFd, timeout: Timeout) -> io::Result<boo
 
 /// Waits until a write would not block; returns `false` on timeout.
 ///
-/// A descriptor whose readers have all closed counts as writable: the write then fails.
+/// A pipe or socket also counts as writable if all of its readers have closed their end. A write
+/// then fails immediately.
 ///
 /// # Errors
 /// Returns the error of `ppoll(2)`, which fails if the kernel is out of memory.
@@ -102,8 +104,8 @@ pub(super) fn remaining(timeout: Timeout) -> Option<Duration> {
     }
 }
 
-/// Converts to the kernel's type. The kernel accepts any number of seconds and saturates at its
-/// maximum.
+/// Converts a duration to the kernel's type. The kernel accepts any number of seconds and reduces
+/// it to the longest time that it supports.
 fn timespec(time: Duration) -> Timespec {
     Timespec {
         tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),

@@ -6,11 +6,11 @@
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
-/// A test, which fails by a panic.
+/// A test, which fails by panicking.
 pub struct Test(Trial);
 
 impl Test {
-    /// Creates a test with the name that the command line filters by.
+    /// Creates a test with this name. Filters on the command line select tests by their names.
     pub fn new(name: impl Into<String>, run: impl FnOnce() + Send + 'static) -> Self {
         Self(Trial::test(name, move || {
             run();

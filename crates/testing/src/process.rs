@@ -13,7 +13,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Returns the arguments of an actor: the descriptor of its region and its role. `None` in a test.
+/// Returns the arguments of an actor: the descriptor of its region and its role. Returns `None` in
+/// a process that is not an actor.
 pub fn role() -> Option<Vec<String>> {
     let mut arguments = std::env::args().skip(1);
     (arguments.next()? == ROLE).then(|| arguments.collect())
@@ -87,7 +88,7 @@ impl Actor {
                 Ok(None) => return Err(format!("the actor does not end: {}", self.kernel_state())),
                 Err(error) => return Err(error.to_string()),
             }
-            // The actor's output ends when the actor does, or shortly before.
+            // The actor's output ends when the actor ends or shortly before.
             let mut rest = String::new();
             if readable(&[&self], deadline)[0] {
                 let _ = self.replies.read_line(&mut rest);
@@ -162,7 +163,8 @@ impl Drop for Actor {
     }
 }
 
-/// Waits until an actor has output or has ended, and returns for each actor whether it has.
+/// Waits until at least one actor has written output or ended. Returns for each actor whether it
+/// has done so.
 pub fn readable(actors: &[&Actor], deadline: Instant) -> Vec<bool> {
     let buffered: Vec<bool> = actors
         .iter()
@@ -201,7 +203,8 @@ fn prepare_actor(descriptor: RawFd, parent: Pid) -> std::io::Result<()> {
 /// Returns the region of this actor, given its descriptor.
 pub fn inherited(descriptor: &str) -> Region {
     let number: RawFd = descriptor.parse().expect("a descriptor");
-    // SAFETY: the parent passed the descriptor, and only this function of the process takes it.
+    // SAFETY: the parent passed the descriptor, and no other code in this process takes ownership
+    // of it.
     let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
     Region::from_descriptor(descriptor).expect("the parent's region")
 }

@@ -33,7 +33,7 @@ pub fn check<T: Debug>(
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(regressions(name)))),
         source_file: Some(file!()),
-        // A case that hangs takes its full timeout at each step.
+        // If a case hangs, each step of shrinking takes the full timeout of the case.
         max_shrink_time: 120_000,
         ..Config::default()
     };

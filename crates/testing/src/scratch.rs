@@ -57,7 +57,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         for path in &self.paths {
-            // Most tests remove their objects themselves.
+            // Errors are ignored, because most tests remove their objects themselves.
             let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
         }
         // SAFETY: both calls take numbers, and `IPC_RMID` ignores the null pointer.
@@ -77,7 +77,7 @@ pub fn sysv_segments() -> Vec<(i32, i32)> {
     let number = |word: Option<&str>| word.expect("a word").parse().expect("a number");
     let segment = |row: &str| {
         let mut words = row.split_whitespace();
-        // The ID, the permissions and the size lie between the two.
+        // The ID, the permissions and the size lie between the key and the process ID.
         (number(words.next()), number(words.nth(3)))
     };
     rows.lines().skip(1).map(segment).collect()

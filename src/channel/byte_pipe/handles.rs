@@ -27,11 +27,11 @@ use std::time::Duration;
 /// # Ok::<(), interlatch::channel::AttachError>(())
 /// ```
 impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Sender<'_, BytePipe<S, MAX_ENDPOINTS>> {
-    /// Writes as many bytes as there is room for, and returns their number.
+    /// Writes as many bytes as fit into the free space, and returns the number of bytes.
     ///
     /// # Errors
-    /// `Full` if there is no room, or, for an atomic write, too little. Otherwise as
-    /// [`write_with`](Self::write_with).
+    /// `Full` if there is no free space, or if there is too little free space for an atomic write.
+    /// For other errors, see [`write_with`](Self::write_with).
     pub fn try_write(&self, bytes: &[u8]) -> Result<usize, TrySendError<()>> {
         Ok(self.write_with(bytes, Timeout::NonBlocking)?)
     }
@@ -39,7 +39,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Sender<'_, BytePipe<S, M
     /// Writes bytes for at most this duration, and returns their number.
     ///
     /// # Errors
-    /// As [`write_with`](Self::write_with).
+    /// Returns the same errors as [`write_with`](Self::write_with).
     pub fn write_timeout(
         &self,
         bytes: &[u8],
@@ -50,13 +50,13 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Sender<'_, BytePipe<S, M
 
     /// Writes bytes until the timeout expires, and returns the number of written bytes.
     ///
-    /// A write of at most 4096 bytes, or of at most the capacity if that is less, is atomic: all of
-    /// its bytes are written together, or none. Of a larger write, fewer bytes are written only if
-    /// the timeout expires or the last receiver disconnects.
+    /// A write of at most 4096 bytes, or of at most the capacity if that is less, is atomic: either
+    /// all of its bytes are written together, or none are written. A larger write returns before
+    /// all bytes are written only if the timeout expires or the last receiver disconnects.
     ///
     /// # Errors
-    /// No byte was written. `Timeout` if there was no room in time, `Disconnected` if all receivers
-    /// are gone, `Failed` with the cause otherwise.
+    /// If this returns an error, no byte was written. `Timeout` if there was not enough free space
+    /// in time, `Disconnected` if all receivers are gone, `Failed` with the cause otherwise.
     pub fn write_with(
         &self,
         bytes: &[u8],
@@ -88,16 +88,16 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Receiver<'_, BytePipe<S,
     /// Reads the available bytes, and returns their number.
     ///
     /// # Errors
-    /// `Empty` if the pipe is empty. Otherwise as [`read_with`](Self::read_with).
+    /// `Empty` if the pipe is empty. For other errors, see [`read_with`](Self::read_with).
     pub fn try_read(&self, bytes: &mut [u8]) -> Result<usize, TryRecvError> {
         Ok(self.read_with(bytes, Timeout::NonBlocking)?)
     }
 
-    /// Reads the available bytes, waiting at most this long for the first, and returns their
-    /// number.
+    /// Reads the available bytes, waiting at most this long for the first byte, and returns the
+    /// number of bytes.
     ///
     /// # Errors
-    /// As [`read_with`](Self::read_with).
+    /// Returns the same errors as [`read_with`](Self::read_with).
     pub fn read_timeout(
         &self,
         bytes: &mut [u8],
@@ -106,7 +106,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Receiver<'_, BytePipe<S,
         self.read_with(bytes, Timeout::after(timeout))
     }
 
-    /// Reads the available bytes, waiting for the first until the timeout expires.
+    /// Reads the available bytes, waiting for the first byte until the timeout expires.
     ///
     /// Returns the number of bytes. 0 means the end of the stream, unless `bytes` is empty.
     ///
@@ -121,7 +121,8 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Receiver<'_, BytePipe<S,
 impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> io::Write
     for Sender<'_, BytePipe<S, MAX_ENDPOINTS>>
 {
-    /// Writes all bytes, waiting for room; fewer only if the last receiver disconnects.
+    /// Writes all bytes, waiting for free space. Writes fewer bytes only if the last receiver
+    /// disconnects.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(self.write_with(bytes, Timeout::Infinite)?)
     }

@@ -3,7 +3,7 @@
 //! | file | contents |
 //! | --- | --- |
 //! | `object` | the pipe: a ring of bytes under a lock |
-//! | `handles` | the operations of its handles, also as `std::io::Write` and `std::io::Read` |
+//! | `handles` | the operations of its handles, including `std::io::Write` and `std::io::Read` |
 
 mod handles;
 mod object;

@@ -17,18 +17,20 @@ use core::alloc::Layout;
 use core::fmt;
 use core::mem::offset_of;
 
-/// A stream of bytes in shared memory, as the kernel's pipe, that survives the death of its users.
+/// A stream of bytes in shared memory, like a kernel pipe, that survives the death of its users.
 ///
-/// Use it where processes exchange a stream of bytes of no fixed item size. It has at most
-/// `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. Its [`Sender`](crate::Sender)
-/// implements [`Write`](std::io::Write), and its [`Receiver`](crate::Receiver) implements
-/// [`Read`](std::io::Read); both have nonblocking and timed forms.
+/// Use this pipe where processes exchange a stream of bytes without a fixed item size. The pipe has
+/// at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. Its
+/// [`Sender`](crate::Sender) implements [`Write`](std::io::Write), and its
+/// [`Receiver`](crate::Receiver) implements [`Read`](std::io::Read). Both handles also have
+/// nonblocking and timed operations.
 ///
 /// Bytes are read in the order in which they were written. A write of at most 4096 bytes, or of at
 /// most the capacity if that is less, is atomic: all its bytes are written together. A larger write
-/// proceeds as room becomes available, and other writes may come between its parts. A read returns
-/// the available bytes. When the last sender is gone, receivers drain the pipe and then read 0
-/// bytes, the end of the stream. When the last receiver is gone, writes fail with `Disconnected`.
+/// proceeds as space becomes free, and other writes may come between its parts. A read returns the
+/// available bytes. When the last sender is gone, receivers drain the pipe, and then a read returns
+/// 0 bytes to report the end of the stream. When the last receiver is gone, writes fail with
+/// `Disconnected`.
 ///
 /// `S` is the storage: `[Slot<u8>; N]` inside the pipe (for a `static`), or `[Slot<u8>]` behind the
 /// header (for a region, where the capacity is chosen at run time).
@@ -38,20 +40,22 @@ use core::mem::offset_of;
 /// waits instead of returning the end of the stream.
 ///
 /// # Errors
-/// The errors of all channels: [`SendTimeoutError`](crate::channel::SendTimeoutError) and
-/// [`RecvTimeoutError`](crate::channel::RecvTimeoutError). They convert into `std::io::Error`.
+/// The operations return the errors of all channels:
+/// [`SendTimeoutError`](crate::channel::SendTimeoutError) and
+/// [`RecvTimeoutError`](crate::channel::RecvTimeoutError). These errors convert into
+/// `std::io::Error`.
 ///
 /// # Fairness
-/// None of its own; see [`Condvar`].
+/// The pipe itself has no fairness guarantee. See [`Condvar`] for the order of wake-ups.
 ///
 /// # Panics
 /// None.
 ///
 /// # Process death
-/// A sender that is killed has written all or nothing of an atomic write, and a prefix of a larger
-/// one. A receiver that is killed has read its bytes, or they remain for the next receiver. No
-/// other process loses a byte. Handles, forks, stopped processes and the limit of robust locks are
-/// as for [`RobustMonitorBuffer`](crate::RobustMonitorBuffer).
+/// A sender that is killed has written either all bytes of an atomic write or none, and a prefix of
+/// a larger write. If a receiver is killed, either it has read its bytes or the bytes remain for
+/// the next receiver. No other process loses a byte. Handles, forks, stopped processes and the
+/// limit of robust locks are as for [`RobustMonitorBuffer`](crate::RobustMonitorBuffer).
 ///
 /// # Ordering
 /// Writing a byte happens before reading it. The internal lock provides all ordering.
@@ -59,14 +63,14 @@ use core::mem::offset_of;
 /// # How it works
 /// The pipe is a monitor: a robust lock, two counters (the bytes ever written and ever read), and
 /// one condition variable per side. Under the lock, one store of one counter publishes or frees a
-/// piece: the bytes are in their slots before the first counter includes them, and are copied out
-/// before the second one does. A death before that store leaves the pipe unchanged, and a death
-/// after it leaves the piece complete.
+/// piece. The bytes are in their slots before the first counter includes them, and they are copied
+/// out before the second counter includes them. A death before that store leaves the pipe
+/// unchanged, and a death after it leaves the piece complete.
 ///
-/// Waiters of one side wait for different amounts: a sender for room for its atomic write, a
-/// receiver for any of the bytes that arrived together. Each change therefore wakes all waiters of
-/// the other side. A single woken waiter might have to keep waiting while another one could
-/// proceed.
+/// Waiters of one side wait for different amounts. A sender waits for free space for its whole
+/// atomic write, and a receiver waits for any number of bytes. Each change therefore wakes all
+/// waiters of the other side. If only one waiter were woken, it might have to keep waiting although
+/// another waiter could proceed.
 ///
 /// # Sources
 /// `pipe(7)`, and the monitor of [`RobustMonitorBuffer`](crate::RobustMonitorBuffer).
@@ -117,7 +121,7 @@ where
     slots: S,
 }
 
-// SAFETY: every access to the counters and slots is made by a holder of `lock`; the other fields
+// SAFETY: every access to the counters and slots is made by a holder of `lock`. The other fields
 // are `Sync`.
 unsafe impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> Sync for BytePipe<S, MAX_ENDPOINTS> {}
 
@@ -186,13 +190,13 @@ unsafe impl<const MAX_ENDPOINTS: usize> ShmObject for BytePipe<[Slot<u8>], MAX_E
     }
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
-        // SAFETY: the caller guarantees what `write_header` asks for. No slot is read before it was
-        // written.
+        // SAFETY: the caller guarantees what `write_header` asks for. No slot is read before it has
+        // been written.
         unsafe { Memory::<MAX_ENDPOINTS>::write_header(at, BytePipe::with_slots([])) }
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, capacity: usize) -> &'a Self {
-        // SAFETY: the caller guarantees an aligned, valid object; the cast keeps the number of
+        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of
         // slots.
         unsafe { &*(Memory::<MAX_ENDPOINTS>::slots(at, capacity) as *const Self) }
     }
@@ -227,7 +231,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
         self.slots.slots().len()
     }
 
-    /// Returns the current number of bytes; 0 if the calling thread cannot take the lock.
+    /// Returns the current number of bytes, or 0 if the calling thread cannot take the lock.
     pub fn len(&self) -> usize {
         let locked = self.lock.lock().or_else(RobustLockError::mark_consistent);
         locked.map_or(0, |guard| self.length(&guard))
@@ -270,7 +274,8 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
             match self.write_available(&bytes[written..], piece, timeout) {
                 Ok(count) => written += count,
                 Err(error) if written == 0 => return Err(error),
-                // The caller learns how much was written; the next call returns the error.
+                // This call returns the number of bytes that were written. The next call returns
+                // the error.
                 Err(_) => break,
             }
         }
@@ -283,7 +288,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
             return Ok(0);
         }
         let guard = match self.lock_for(Direction::Receiving, 1, timeout) {
-            // The end of the stream.
+            // 0 bytes report the end of the stream.
             Err(OperationError::Disconnected) => return Ok(0),
             locked => locked?,
         };
@@ -291,8 +296,9 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
         let count = self.length(&guard).min(bytes.len());
         let (first, second) = self.slots_at(read, count);
         let (to_first, to_second) = bytes[..count].split_at_mut(first.len());
-        // SAFETY: this thread holds the lock, and the slots were filled, if not by a faulty peer:
-        // any byte is valid. Copies repeat harmlessly if this process dies before the commit.
+        // SAFETY: this thread holds the lock, and the slots were filled. If a faulty peer wrote to
+        // them, any byte is still valid. If this process dies before the commit, the next process
+        // repeats the copy, which does no harm.
         unsafe {
             copy_out(first, to_first);
             copy_out(second, to_second);
@@ -303,7 +309,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
         Ok(count)
     }
 
-    /// Waits for room for `piece` bytes, and writes as many bytes as there is room for.
+    /// Waits for free space for `piece` bytes, and writes as many bytes as fit into the free space.
     fn write_available(
         &self,
         bytes: &[u8],
@@ -326,8 +332,8 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
         Ok(count)
     }
 
-    /// Locks the pipe once it has `piece` bytes for a receiver, or room for `piece` bytes for a
-    /// sender.
+    /// Locks the pipe once it has `piece` bytes for a receiver, or free space for `piece` bytes for
+    /// a sender.
     fn lock_for(
         &self,
         direction: Direction,
@@ -374,15 +380,15 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
         length.map_or(self.capacity(), |length| length.min(self.capacity()))
     }
 
-    /// The numbers of bytes ever written and ever read.
+    /// The number of bytes ever written and the number of bytes ever read.
     fn counters(&self, _lock: &Guard<'_>) -> (u64, u64) {
         // SAFETY: the caller holds the pipe's lock, which excludes every writer.
         let read = |cell: &UnsafeCell<u64>| cell.with(|value| unsafe { value.read_volatile() });
         (read(&self.written), read(&self.read))
     }
 
-    /// The `count` slots from byte number `start` on: those up to the end of the ring, and the
-    /// rest.
+    /// The `count` slots from byte number `start` on, in two parts: the slots up to the end of the
+    /// ring, and the remaining slots.
     fn slots_at(&self, start: u64, count: usize) -> (&[Slot<u8>], &[Slot<u8>]) {
         let slots = self.slots.slots();
         let start = (start % slots.len() as u64) as usize;
@@ -392,7 +398,7 @@ impl<S: Slots<u8> + ?Sized, const MAX_ENDPOINTS: usize> BytePipe<S, MAX_ENDPOINT
 }
 
 impl BytePipe<[Slot<u8>; 0], 1> {
-    /// Reads the state of a pipe with this capacity, and with `ends` handles at each side.
+    /// Reads the state of a pipe with this capacity, and with `ends` handles on each side.
     pub(crate) fn read_state(
         reader: &dyn MemoryReader,
         capacity: Option<u64>,

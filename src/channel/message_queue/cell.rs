@@ -3,15 +3,16 @@
 use crate::platform::robust::commit_in;
 use crate::platform::{UnsafeCell, constructor};
 
-/// The number of message bytes that a cell holds at least.
+/// The minimum number of message bytes that a cell holds.
 ///
-/// In consecutive cells of one message, every cell but the first holds more.
+/// In consecutive cells of one message, each cell after the first holds more bytes, because it has
+/// no header.
 pub const CELL_PAYLOAD: usize = CELL_SIZE - size_of::<CellHeader>();
 
 /// The size of a cell in bytes.
 const CELL_SIZE: usize = 128;
 
-/// A unit of a queue's memory: 128 bytes, at least 96 of them payload.
+/// A unit of a queue's memory: 128 bytes, of which at least 96 hold message bytes.
 ///
 /// A zeroed cell is valid. The queue, not the cell, records which cells are in use.
 ///
@@ -36,7 +37,8 @@ pub struct MessageCell {
     content: UnsafeCell<Content>,
 }
 
-/// The contents of the first cell of an extent. Every other cell of the extent is payload only.
+/// The contents of the first cell of an extent. The remaining cells of the extent contain only
+/// message bytes and no header.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct Content {
@@ -44,13 +46,13 @@ struct Content {
     payload: [u8; CELL_PAYLOAD],
 }
 
-/// The header of an extent: consecutive cells, used by one message or free.
+/// The header of an extent: consecutive cells that are used by one message or are free.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct CellHeader {
     /// The link to the next message, if a message starts here. A single store changes it.
     next_message: u64,
-    /// The link to the next extent of the same message, or of the free list.
+    /// The link to the next extent of the same message, or to the next extent of the free list.
     next_extent: u64,
     /// The type and the length of the message that starts here.
     message_type: i64,
@@ -59,7 +61,7 @@ struct CellHeader {
     cells: u32,
 }
 
-/// The type and the length of a message, as its first cell records them.
+/// The type and the length of a message, which the first cell of the message records.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MessageHeader {
     pub(super) message_type: i64,
@@ -93,12 +95,12 @@ impl MessageCell {
 }
 
 /// # Safety of the methods
-/// Each method requires that the caller holds the queue's lock, which excludes every other access
-/// to the cell.
+/// The caller of each method must hold the queue's lock, which excludes every other access to the
+/// cell.
 impl MessageCell {
     /// The link from the message that starts here to the next message.
     pub(super) unsafe fn next_message(&self) -> u64 {
-        // SAFETY: the caller holds the queue's lock. Every bit pattern is a valid number; the read
+        // SAFETY: the caller holds the queue's lock. Every bit pattern is a valid number. The read
         // is volatile, so a faulty peer cannot make it yield two values.
         self.content
             .with(|content| unsafe { (&raw const (*content).header.next_message).read_volatile() })
@@ -125,7 +127,8 @@ impl MessageCell {
         })
     }
 
-    /// Makes this the first cell of an extent of `cells` cells, followed by the extent at `next`.
+    /// Makes this cell the first of an extent of `cells` cells. The next extent is the one at
+    /// `next`.
     pub(super) unsafe fn start_extent(&self, cells: u32, next: u64) {
         // SAFETY: the caller holds the queue's lock, which excludes every other access to the cell.
         self.content.with_mut(|content| unsafe {
@@ -141,7 +144,8 @@ impl MessageCell {
             .with_mut(|content| unsafe { (*content).header.next_extent = next });
     }
 
-    /// Makes this the first cell of a new last message, which no link reaches yet.
+    /// Makes this cell the first cell of a new message, which will be the last one. No link leads
+    /// to the message yet.
     pub(super) unsafe fn start_message(&self, message_type: i64, length: u32) {
         // SAFETY: as in `start_extent`.
         self.content.with_mut(|content| unsafe {
@@ -153,7 +157,7 @@ impl MessageCell {
 
     /// Links the message that starts here to `next`, in a single store after all earlier writes.
     pub(super) unsafe fn link_message(&self, next: u64) {
-        // SAFETY: the caller holds the queue's lock; the field lies in the cell and is aligned.
+        // SAFETY: the caller holds the queue's lock. The field lies in the cell and is aligned.
         unsafe {
             commit_in(
                 &self.content,
@@ -163,13 +167,13 @@ impl MessageCell {
         };
     }
 
-    /// Copies `bytes` into the cell from byte `offset` on, up to the end of the cell.
+    /// Copies `bytes` into the cell, starting at byte `offset` and ending at the end of the cell.
     unsafe fn write(&self, offset: usize, bytes: &[u8]) {
         let bytes = &bytes[..bytes.len().min(CELL_SIZE - offset)];
         self.content.with_mut(|content| {
             if let Ok(whole) = <&[u8; CELL_SIZE]>::try_from(bytes) {
-                // SAFETY: the caller holds the queue's lock; `whole` covers the cell exactly. The
-                // length is constant, so the compiler inlines this copy.
+                // SAFETY: the caller holds the queue's lock, and `whole` covers the cell exactly.
+                // The length is constant, so the compiler inlines this copy.
                 return unsafe { *content.cast() = *whole };
             }
             // SAFETY: the caller holds the queue's lock. The bytes fit between `offset` and the end
@@ -181,7 +185,8 @@ impl MessageCell {
         });
     }
 
-    /// Copies bytes out of the cell from byte `offset` on, up to the end of the cell.
+    /// Copies bytes from the cell into `buffer`, starting at byte `offset` and ending at the end of
+    /// the cell.
     unsafe fn read(&self, offset: usize, buffer: &mut [u8]) {
         let length = buffer.len().min(CELL_SIZE - offset);
         let buffer = &mut buffer[..length];
@@ -230,7 +235,7 @@ pub(super) unsafe fn write_extent(extent: &[MessageCell], bytes: &[u8]) {
     }
 }
 
-/// Copies the beginning of an extent out.
+/// Copies the beginning of an extent into `buffer`.
 ///
 /// # Safety
 /// The caller holds the queue's lock.
@@ -256,8 +261,8 @@ impl Default for MessageCell {
 /// The storage of a queue's cells: an array inside the queue, or the memory behind its header.
 ///
 /// # Safety
-/// The implementor promises that `cells` returns the same cells at every call, also to concurrent
-/// callers, and that no other value returns any of them.
+/// The implementor promises that `cells` returns the same cells on every call, even if several
+/// threads call it concurrently. No other value returns any of these cells.
 pub unsafe trait MessageCells: Sync {
     /// Returns the cells.
     fn cells(&self) -> &[MessageCell];

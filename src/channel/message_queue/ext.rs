@@ -13,7 +13,7 @@ use std::time::Duration;
 ///
 /// Any number of senders and receivers may use a queue. Messages of one type are received in the
 /// order in which they were sent. Each operation has the forms `x` (blocks), `try_x` (never
-/// blocks), `x_timeout`, `x_deadline`, and `x_with` a [`Timeout`].
+/// blocks), `x_timeout`, `x_deadline`, and `x_with`, which takes a [`Timeout`].
 ///
 /// # Fixed and variable size
 /// [`send`](Self::send) and [`receive`](Self::receive) pass any bytes;
@@ -21,8 +21,8 @@ use std::time::Duration;
 /// [`Pod`] type.
 ///
 /// # Replies by type
-/// Many clients share one queue with a server. Requests have one type and contain the client's
-/// process id; the reply has that id as its type.
+/// Many clients share one queue with a server. All requests have the same type, and each request
+/// contains the client's process id. The server uses that id as the type of the reply.
 /// ```
 /// use interlatch::channel::message_queue::{MessageQueueExt, MessageType, QueueLimits, Select};
 /// use interlatch::{MessageQueue, Region};
@@ -49,11 +49,12 @@ pub trait MessageQueueExt: Sync {
     /// Returns the length of the longest message that can be sent.
     fn max_length(&self) -> usize;
 
-    /// Sends a message, waiting for room until the timeout expires.
+    /// Sends a message, waiting for free space until the timeout expires.
     ///
     /// # Errors
-    /// `Timeout` if there was no room in time; `Failed` with
-    /// [`MessageTooLong`](crate::channel::ChannelError::MessageTooLong) if there can never be room.
+    /// `Timeout` if the queue did not have enough free space in time. `Failed` with
+    /// [`MessageTooLong`](crate::channel::ChannelError::MessageTooLong) if the message is too long
+    /// even for an empty queue.
     fn send_with(
         &self,
         message_type: MessageType,
@@ -61,14 +62,13 @@ pub trait MessageQueueExt: Sync {
         timeout: Timeout,
     ) -> Result<(), SendTimeoutError<()>>;
 
-    /// Receives into `buffer`, waiting for a message that `select` chooses until the timeout
-    /// expires.
+    /// Receives a message that `select` chooses into `buffer`, waiting until the timeout expires.
     ///
     /// # Errors
-    /// `Timeout` if there was no such message in time; `Failed` with
+    /// `Timeout` if no such message arrived in time. `Failed` with
     /// [`WrongLength`](crate::channel::ChannelError::WrongLength) or
     /// [`MessageTooLong`](crate::channel::ChannelError::MessageTooLong) if `policy` does not accept
-    /// the length of the message, which then stays in the queue.
+    /// the length of the message. The message then stays in the queue.
     fn receive_into(
         &self,
         select: Select,
@@ -80,7 +80,7 @@ pub trait MessageQueueExt: Sync {
     /// Receives a message of any length, waiting until the timeout expires.
     ///
     /// # Errors
-    /// `Timeout` if there was no such message in time.
+    /// `Timeout` if no such message arrived in time.
     fn receive_with(&self, select: Select, timeout: Timeout) -> Result<Message, RecvTimeoutError> {
         let mut bytes = vec![0; self.max_length()];
         let received = self.receive_into(select, &mut bytes, LengthPolicy::Truncate, timeout)?;
@@ -88,26 +88,26 @@ pub trait MessageQueueExt: Sync {
         Ok(Message::new(received.message_type, bytes))
     }
 
-    /// Sends a message, waiting for room.
+    /// Sends a message, waiting for free space.
     ///
     /// # Errors
-    /// As [`send_with`](Self::send_with), without `Timeout`.
+    /// Returns the same errors as [`send_with`](Self::send_with), without `Timeout`.
     fn send(&self, message_type: MessageType, bytes: &[u8]) -> Result<(), SendError<()>> {
         sender::until_done(|| self.send_with(message_type, bytes, Timeout::Infinite))
     }
 
-    /// Sends a message if there is room.
+    /// Sends a message if the queue has enough free space.
     ///
     /// # Errors
-    /// As [`send_with`](Self::send_with), with `Full` instead of `Timeout`.
+    /// Returns the same errors as [`send_with`](Self::send_with), with `Full` instead of `Timeout`.
     fn try_send(&self, message_type: MessageType, bytes: &[u8]) -> Result<(), TrySendError<()>> {
         Ok(self.send_with(message_type, bytes, Timeout::NonBlocking)?)
     }
 
-    /// Sends a message, waiting for room for at most `timeout`.
+    /// Sends a message, waiting for free space for at most `timeout`.
     ///
     /// # Errors
-    /// As [`send_with`](Self::send_with).
+    /// Returns the same errors as [`send_with`](Self::send_with).
     fn send_timeout(
         &self,
         message_type: MessageType,
@@ -117,10 +117,10 @@ pub trait MessageQueueExt: Sync {
         self.send_with(message_type, bytes, Timeout::after(timeout))
     }
 
-    /// Sends a message, waiting for room until `deadline` at most.
+    /// Sends a message, waiting for free space until `deadline` at most.
     ///
     /// # Errors
-    /// As [`send_with`](Self::send_with).
+    /// Returns the same errors as [`send_with`](Self::send_with).
     fn send_deadline(
         &self,
         message_type: MessageType,
@@ -133,7 +133,7 @@ pub trait MessageQueueExt: Sync {
     /// Receives a message of any length, waiting for one.
     ///
     /// # Errors
-    /// As [`receive_with`](Self::receive_with), without `Timeout`.
+    /// Returns the same errors as [`receive_with`](Self::receive_with), without `Timeout`.
     fn receive(&self, select: Select) -> Result<Message, RecvError> {
         receiver::until_done(|| self.receive_with(select, Timeout::Infinite))
     }
@@ -141,7 +141,8 @@ pub trait MessageQueueExt: Sync {
     /// Receives a message of any length if there is one.
     ///
     /// # Errors
-    /// As [`receive_with`](Self::receive_with), with `Empty` instead of `Timeout`.
+    /// Returns the same errors as [`receive_with`](Self::receive_with), with `Empty` instead of
+    /// `Timeout`.
     fn try_receive(&self, select: Select) -> Result<Message, TryRecvError> {
         Ok(self.receive_with(select, Timeout::NonBlocking)?)
     }
@@ -149,7 +150,7 @@ pub trait MessageQueueExt: Sync {
     /// Receives a message of any length, waiting for at most `timeout`.
     ///
     /// # Errors
-    /// As [`receive_with`](Self::receive_with).
+    /// Returns the same errors as [`receive_with`](Self::receive_with).
     fn receive_timeout(
         &self,
         select: Select,
@@ -161,7 +162,7 @@ pub trait MessageQueueExt: Sync {
     /// Receives a message of any length, waiting until `deadline` at most.
     ///
     /// # Errors
-    /// As [`receive_with`](Self::receive_with).
+    /// Returns the same errors as [`receive_with`](Self::receive_with).
     fn receive_deadline(
         &self,
         select: Select,
@@ -170,10 +171,10 @@ pub trait MessageQueueExt: Sync {
         self.receive_with(select, Timeout::At(deadline))
     }
 
-    /// Sends a value, waiting for room.
+    /// Sends a value, waiting for free space.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     fn send_value<T: Pod>(
         &self,
         message_type: MessageType,
@@ -185,7 +186,8 @@ pub trait MessageQueueExt: Sync {
     /// Receives a value, waiting for one.
     ///
     /// # Errors
-    /// As [`receive_value_with`](Self::receive_value_with), without `Timeout`.
+    /// Returns the same errors as [`receive_value_with`](Self::receive_value_with), without
+    /// `Timeout`.
     fn receive_value<T: Pod>(&self, select: Select) -> Result<(MessageType, T), RecvError> {
         receiver::until_done(|| self.receive_value_with(select, Timeout::Infinite))
     }
@@ -194,8 +196,8 @@ pub trait MessageQueueExt: Sync {
     ///
     /// # Errors
     /// `Failed` with [`WrongLength`](crate::channel::ChannelError::WrongLength) if the selected
-    /// message does not have the size of the value; it stays in the queue. Otherwise as
-    /// [`receive_with`](Self::receive_with).
+    /// message does not have the size of the value. The message then stays in the queue. For other
+    /// errors, see [`receive_with`](Self::receive_with).
     fn receive_value_with<T: Pod>(
         &self,
         select: Select,

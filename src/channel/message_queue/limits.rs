@@ -3,10 +3,11 @@
 use super::cell::{CELL_PAYLOAD, MessageCell};
 use crate::platform::{Config, ConfigError};
 
-/// The maximum number of messages of a queue, and the maximum of all their bytes together.
+/// The maximum number of messages in a queue, and the maximum total number of their bytes.
 ///
-/// Both limits are exact: a message within both finds room, whatever was sent and received before.
-/// The longest message has `bytes` bytes; with 0 bytes all messages are empty.
+/// Both limits are exact. A message that keeps both limits always fits into the queue, regardless
+/// of the messages that were sent and received before. The longest message has `bytes` bytes. If
+/// `bytes` is 0, all messages are empty.
 ///
 /// # Example
 /// ```
@@ -27,22 +28,23 @@ use crate::platform::{Config, ConfigError};
 pub struct QueueLimits {
     /// The maximum number of messages.
     pub messages: u32,
-    /// The maximum number of bytes of all messages. Types do not count.
+    /// The maximum total number of bytes of all messages. The bytes of message types do not count.
     pub bytes: u32,
 }
 
 impl QueueLimits {
-    /// Returns the number of cells that these limits need, whatever the lengths of the messages.
+    /// Returns the number of cells that these limits need for messages of any lengths.
     ///
-    /// Each message needs one cell, and each [`CELL_PAYLOAD`] bytes one more.
+    /// Each message needs one cell, and every [`CELL_PAYLOAD`] bytes of messages need one more
+    /// cell.
     pub const fn cells(self) -> usize {
         self.messages as usize + self.bytes as usize / CELL_PAYLOAD
     }
 
-    /// Creates the limits that `cells` cells satisfy: half of the cells count for messages, and
-    /// half for bytes.
+    /// Creates limits for which `cells` cells suffice. Half of the cells count for the number of
+    /// messages, and half for the number of bytes.
     pub const fn from_cells(cells: usize) -> Self {
-        // Cells beyond what a u32 counts stay unused.
+        // The byte limit is a u32. Cells beyond the number that this limit can use stay unused.
         let max = u32::MAX as usize / CELL_PAYLOAD - 1;
         let cells = if cells < max { cells } else { max };
         let messages = cells.div_ceil(2);
@@ -52,7 +54,7 @@ impl QueueLimits {
         }
     }
 
-    /// Returns the limits if a queue can have them.
+    /// Returns the limits if they are valid for a queue.
     pub(super) fn checked(self) -> Result<Self, ConfigError> {
         let capacity = self.cells();
         if self.messages == 0 {

@@ -4,8 +4,7 @@ use crate::channel::ChannelError;
 use core::fmt;
 use core::num::NonZeroI64;
 
-/// The type of a message: a positive number whose meaning the processes agree on, as in
-/// `msgsnd(2)`.
+/// The type of a message: a positive number, as in `msgsnd(2)`. The processes agree on its meaning.
 ///
 /// A type can be
 /// - a kind of message, which its receivers select with [`Select::Type`];
@@ -60,15 +59,15 @@ impl MessageType {
         }
     }
 
-    /// Returns the address of this process, for replies to it.
+    /// Returns the type that addresses replies to this process.
     ///
-    /// Process ids are below 2^22. Choose a larger number as the type of requests: in a container a
-    /// process may well have the id 1.
+    /// Process ids are below 2^22. Choose a larger number as the type of requests. Small numbers
+    /// can be process ids, and in a container a process may even have the id 1.
     pub fn of_this_process() -> Self {
         Self::clamped(i64::from(std::process::id()))
     }
 
-    /// Returns the address of the process with this id.
+    /// Returns the type that addresses replies to the process with this id.
     ///
     /// # Errors
     /// Fails if the id is 0.
@@ -76,9 +75,9 @@ impl MessageType {
         Self::new(id as i64)
     }
 
-    /// Returns the type that stands for a priority. A higher priority is a lower type.
+    /// Returns the type that stands for a priority. A higher priority has a lower type number.
     ///
-    /// With [`Select::HIGHEST_PRIORITY`] a receiver then gets the oldest message of the highest
+    /// A receiver that selects [`Select::HIGHEST_PRIORITY`] gets the oldest message of the highest
     /// priority, as with `mq_receive(3)`.
     pub const fn from_priority(priority: u32) -> Self {
         match Self::new(PRIORITY_0 - priority as i64) {
@@ -87,7 +86,8 @@ impl MessageType {
         }
     }
 
-    /// Returns the priority that this type stands for; 0 if it stands for none.
+    /// Returns the priority that this type stands for, or 0 if this type does not stand for a
+    /// priority.
     pub const fn priority(self) -> u32 {
         let priority = PRIORITY_0 - self.get();
         match priority < 0 {
@@ -142,7 +142,7 @@ pub enum Select {
     First,
     /// The oldest message of this type.
     Type(MessageType),
-    /// The oldest message of the lowest type present that is at most this type.
+    /// The oldest message of the lowest type in the queue, if that type is at most this type.
     LowestUpTo(MessageType),
 }
 
@@ -171,7 +171,7 @@ impl Message {
     }
 }
 
-/// The type and the length of a message that was received into a buffer of the caller.
+/// The type and the length of a message that was received into the caller's buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received {
@@ -192,7 +192,7 @@ impl Received {
     }
 }
 
-/// Which lengths of a message a receiver accepts, compared with the length of its buffer.
+/// Which message lengths a receiver accepts, relative to the length of its buffer.
 ///
 /// A message that is not accepted stays in the queue and remains the next to be received.
 ///
@@ -229,7 +229,7 @@ pub enum LengthPolicy {
 }
 
 impl LengthPolicy {
-    /// Checks a message of `length` bytes against a buffer of `room` bytes.
+    /// Checks whether a buffer of `room` bytes accepts a message of `length` bytes.
     pub(super) fn check(self, length: usize, room: usize) -> Result<(), ChannelError> {
         match self {
             Self::AtMost if length > room => {

@@ -1,6 +1,7 @@
 //! Message queues: messages with boundaries and types, for several clients and servers.
 //!
-//! [`MessageQueue`] is the queue in shared memory; [`MessageQueueExt`] has its operations.
+//! [`MessageQueue`] is the queue in shared memory. [`MessageQueueExt`] has the operations of the
+//! queue.
 //!
 //! | file | contents |
 //! | --- | --- |

@@ -18,72 +18,76 @@ use core::mem::offset_of;
 
 /// A queue of messages with boundaries and types, for any number of processes.
 ///
-/// Use it where items differ in length, where receivers select messages by type or priority, or
-/// where many clients share one queue with a server. The queue is bounded by the number of messages
-/// and by their bytes ([`QueueLimits`]). Its operations are those of [`MessageQueueExt`]; there are
-/// no handles.
+/// Use this queue where items differ in length, where receivers select messages by type or
+/// priority, or where many clients share one queue with a server. [`QueueLimits`] bounds the number
+/// of messages and the total number of their bytes. The trait [`MessageQueueExt`] provides the
+/// operations, which need no handles.
 ///
 /// `C` is the storage: `[MessageCell; N]` inside the queue (for a `static`), or `[MessageCell]`
 /// behind the header (for a region, where the limits are chosen at run time).
 ///
-/// Compared with a System V queue (`msgsnd(2)`, `msgrcv(2)`): types and selection are the same;
-/// each queue has a limit in bytes of its own; permissions are those of the region; and the queue
-/// lives as long as its memory. The queue does not close and does not report that its peers are
-/// gone: use timeouts.
+/// Compared with a System V queue (`msgsnd(2)`, `msgrcv(2)`): types and selection are the same,
+/// each queue has its own limit in bytes, the permissions are those of the region, and the queue
+/// lives as long as its memory. The queue neither closes nor reports that all peers are gone, so
+/// use timeouts.
 ///
 /// # Cost
 /// While messages are received in sending order, sending and receiving copy one contiguous piece of
-/// memory. Other orders leave gaps, and a long message is then split over pieces of at least 96
-/// bytes, until the queue is empty once. Receiving also walks over the older messages that it does
+/// memory. Other orders leave gaps. A long message is then split into pieces of at least 96 bytes,
+/// until the queue has been empty once. A receiver also walks over the older messages that it does
 /// not select. An arriving message wakes all waiting receivers, and a received message wakes all
 /// waiting senders.
 ///
 /// # Fairness
-/// None. Any of several receivers that wait for the same message gets it. A sender of a short
-/// message may overtake a sender that waits for room for a long one, any number of times.
+/// There is no fairness guarantee. If several receivers wait for the same message, any of them may
+/// get it. A sender of a short message may overtake a sender of a long message that waits for free
+/// space, any number of times.
 ///
 /// # Errors
-/// The errors of all channels, without `Disconnected`. [`ChannelError::MessageTooLong`] and
-/// [`ChannelError::WrongLength`] report a message that does not fit. A thread that holds the
-/// maximum of 128 robust locks gets an error from every operation.
+/// The operations return the errors of all channels except `Disconnected`.
+/// [`ChannelError::MessageTooLong`] and [`ChannelError::WrongLength`] report a message that does
+/// not fit. A thread that holds the maximum of 128 robust locks gets an error from every operation.
 ///
 /// # Panics
 /// None.
 ///
 /// # Process death
-/// A process that is killed in an operation has completed it, or has changed nothing: no message is
-/// torn, duplicated or lost among the surviving processes, nor is any room. The process that takes
-/// the lock over from a dead owner walks over the cells once. Sleepers whose wake-up died with a
-/// process recheck within the [`recheck_interval`](crate::platform::futex).
+/// A process that is killed in an operation has either completed the operation or changed nothing.
+/// The surviving processes see no torn, duplicated or lost message, and lose no free space. The
+/// process that takes over the lock from a dead owner walks over the cells once. If a process dies
+/// before it wakes a sleeper, the sleeper rechecks within the
+/// [`recheck_interval`](crate::platform::futex).
 ///
-/// Replies to a dead client stay in the queue, because the queue does not know which process would
-/// receive them, until a process with the same id receives them. A client should first receive the
-/// messages that already have its address, and a server should not wait for room without a timeout.
+/// Replies to a dead client stay in the queue until a process with the same id receives them,
+/// because the queue does not know which process would receive them. A client should first receive
+/// the messages that are already addressed to its id, and a server should not wait for free space
+/// without a timeout.
 ///
-/// A process that is stopped within an operation keeps the internal lock. All other operations wait
-/// for it, including `try_` operations; operations with a deadline wait for at least one recheck
-/// interval.
+/// A process that is stopped within an operation keeps the internal lock. All other operations,
+/// including `try_` operations, wait for that lock. Operations with a deadline wait for at least
+/// one recheck interval.
 ///
 /// # Ordering
-/// Sending a message happens before receiving it. The internal lock provides all ordering; the
-/// queue has no atomic variables of its own.
+/// Sending a message happens before receiving it. The internal lock provides all ordering. The
+/// queue itself has no atomic variables outside of the lock and the condition variables.
 ///
 /// # How it works
-/// The queue is a monitor: a robust lock, and one condition variable each for receivers and
-/// senders. Receivers wait for different messages, and senders for room for messages of different
-/// lengths. A notification of a single waiter could choose a waiter that cannot proceed while
-/// another waiter could, so each change notifies all waiters of its condition variable.
+/// The queue is a monitor: it has a robust lock, one condition variable for receivers and one for
+/// senders. Receivers wait for different messages, and senders wait for different amounts of free
+/// space. If only one waiter were notified, it might be unable to proceed although another waiter
+/// could. Therefore each change notifies all waiters of its condition variable.
 ///
 /// The messages are a linked list in sending order, and one store of one word links or unlinks a
-/// message: the link to a message is stored when all its bytes are in place, and the link around it
-/// when all its bytes are copied out. So a death leaves a message sent or not, and received or not.
-/// Everything else (the newest message, the free cells, the counts) follows from that list; after
-/// an owner death the next holder of the lock computes it again before it continues. A death during
-/// this repair changes nothing in the list.
+/// message. A sender stores the link to a message after all bytes of the message are in place. A
+/// receiver stores the link that skips the message after it has copied all bytes out. So a death
+/// leaves each message either sent or not, and either received or not. All other state (the newest
+/// message, the free cells, the counts) follows from that list. After an owner death, the next
+/// holder of the lock computes this state again before it continues. A death during this repair
+/// does not change the list.
 ///
-/// A faulty peer may write anything into the memory. Every link is checked when it is read, and no
-/// list is followed for more steps than there are cells, so the queue may lose or invent messages
-/// then, but no operation accesses memory outside of the queue or loops forever.
+/// A faulty peer may write anything into the memory. The queue may then lose or invent messages.
+/// However, every link is checked when it is read, and no list is followed for more steps than
+/// there are cells, so no operation accesses memory outside of the queue or loops forever.
 ///
 /// # Sources
 /// `msgsnd(2)` and `msgrcv(2)`; Hoare, *Monitors: an operating system structuring concept* (1974).
@@ -116,7 +120,7 @@ pub struct MessageQueue<C: MessageCells + ?Sized = [MessageCell]> {
     lock: RobustMutex<()>,
     /// Receivers wait here for a message.
     arrived: Condvar,
-    /// Senders wait here for room.
+    /// Senders wait here for free space.
     removed: Condvar,
     store: MessageStore<C>,
 }
@@ -125,12 +129,13 @@ impl<const N: usize> MessageQueue<[MessageCell; N]> {
     constructor! {
         /// Creates an empty queue with these cells, for a `static`.
         ///
-        /// With fewer than [`QueueLimits::cells`] cells the queue may be full before it reaches a
-        /// limit, and the longest message has [`CELL_PAYLOAD`](super::CELL_PAYLOAD) bytes per cell.
+        /// If there are fewer than [`QueueLimits::cells`] cells, the queue may be full before it
+        /// reaches a limit, and the longest message has [`CELL_PAYLOAD`](super::CELL_PAYLOAD) bytes
+        /// per cell.
         ///
         /// # Panics
-        /// Panics if there are no cells or if the message limit is 0; for a `static`, at compile
-        /// time.
+        /// Panics if there are no cells or if the message limit is 0. For a `static`, this is a
+        /// compile-time error.
         pub fn from_cells(cells: [MessageCell; N], limits: QueueLimits) -> Self {
             assert!(N > 0, "a message queue needs at least one cell");
             assert!(limits.messages > 0, "the message limit must be at least 1");
@@ -139,7 +144,8 @@ impl<const N: usize> MessageQueue<[MessageCell; N]> {
     }
 
     constructor! {
-        /// Creates the queue, or, without cells, the header of a queue whose cells follow it.
+        /// Creates the queue. If `cells` is empty, the result is the header of a queue whose cells
+        /// follow the header in memory.
         fn with_cells(cells: [MessageCell; N], limits: QueueLimits) -> Self {
             Self {
                 lock: RobustMutex::new(()),
@@ -219,7 +225,7 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
         self.store.limits()
     }
 
-    /// Returns the current number of messages; 0 if the calling thread cannot take the lock.
+    /// Returns the current number of messages, or 0 if the calling thread cannot take the lock.
     pub fn len(&self) -> usize {
         self.counts().0 as usize
     }
@@ -229,7 +235,7 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
         self.len() == 0
     }
 
-    /// Returns the current number of bytes of all messages.
+    /// Returns the current total number of bytes of all messages.
     pub fn bytes(&self) -> usize {
         self.counts().1 as usize
     }
@@ -241,11 +247,13 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
 
     fn locked(&self, guard: &RobustMutexGuard<'_, ()>) -> LockedStore<'_, C> {
         debug_assert!(core::ptr::eq(guard.mutex(), &self.lock));
-        // SAFETY: `guard` holds `self.lock`. Every caller drops it after its last use of the store.
+        // SAFETY: `guard` holds `self.lock`. Every caller drops the guard after its last use of the
+        // store.
         unsafe { self.store.assume_locked() }
     }
 
-    /// Repairs the store after an owner death, and before its first use.
+    /// Repairs the store after an owner death, and initializes its derived state before the first
+    /// use.
     fn repaired<'a>(
         &'a self,
         locked: RobustLockResult<'a, ()>,
@@ -261,9 +269,10 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
         Ok(guard)
     }
 
-    /// Calls `attempt` under the lock until it returns a value, and waits on `changed` in between.
+    /// Calls `attempt` under the lock until it returns a value, and waits on `changed` between the
+    /// calls.
     ///
-    /// The lock is free when this returns.
+    /// This method has released the lock when it returns.
     fn wait_for<R>(
         &self,
         changed: &Condvar,
@@ -286,7 +295,8 @@ impl<C: MessageCells + ?Sized> MessageQueue<C> {
         }
     }
 
-    /// Receives a message. `copy_out` copies it; if that fails, the message stays.
+    /// Receives a message by calling `copy_out`. If `copy_out` fails, the message stays in the
+    /// queue.
     fn receive_by<R>(
         &self,
         select: Select,

@@ -1,4 +1,4 @@
-//! What the inspector reads of a message queue.
+//! The state of a message queue that the inspector reads.
 
 use super::QueueLimits;
 use crate::sync::LockState;
@@ -13,7 +13,7 @@ pub struct QueueState {
     pub lock: LockState,
     /// The number of messages, clamped to the limit.
     pub messages: u64,
-    /// The number of bytes of all messages, clamped to the limit.
+    /// The total number of bytes of all messages, clamped to the limit.
     pub bytes: u64,
     /// The limits of the queue.
     pub limits: QueueLimits,

@@ -12,8 +12,8 @@ use core::mem::offset_of;
 /// The link that ends a list. Every other link is the number of a cell, counted from 1.
 const END: u64 = 0;
 
-/// The messages and the free cells of a queue. Access requires the queue's lock: see
-/// [`LockedStore`].
+/// The messages and the free cells of a queue. A [`LockedStore`] provides access for the holder of
+/// the queue's lock.
 #[repr(C)]
 pub(super) struct MessageStore<C: MessageCells + ?Sized> {
     limits: UnsafeCell<QueueLimits>,
@@ -23,15 +23,16 @@ pub(super) struct MessageStore<C: MessageCells + ?Sized> {
     cells: C,
 }
 
-/// The state that follows from the list of messages, and that a repair computes again.
+/// The state that follows from the list of messages. A repair computes it again.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct DerivedState {
-    /// Not zero once this state was computed for the first time.
+    /// This is 0 until this state is computed for the first time.
     is_computed: u64,
     /// The link to the newest message.
     last: u64,
-    /// The links to the first and, unless that is `END`, to the last free extent.
+    /// The link to the first free extent and, unless that link is `END`, the link to the last free
+    /// extent.
     first_free: u64,
     last_free: u64,
     messages: u64,
@@ -53,12 +54,12 @@ impl DerivedState {
 #[derive(Clone, Copy)]
 pub(super) struct MessageEntry {
     link: u64,
-    /// The link to the message before it.
+    /// The link to the previous message.
     previous: u64,
     pub(super) header: MessageHeader,
 }
 
-/// At least one consecutive cell: used by one message, or free.
+/// One or more consecutive cells that are used by one message or are free.
 #[derive(Clone, Copy)]
 struct Extent<'a> {
     link: u64,
@@ -67,7 +68,7 @@ struct Extent<'a> {
 }
 
 impl Extent<'_> {
-    /// The link to an extent that follows this one without a gap.
+    /// The link that an extent would have if it followed this one without a gap.
     fn end(&self) -> u64 {
         self.link + self.cells.len() as u64
     }
@@ -110,8 +111,8 @@ impl MessageStore<[MessageCell; 0]> {
 impl<C: MessageCells + ?Sized> MessageStore<C> {
     /// Returns the limits. This does not need the lock.
     pub(super) fn limits(&self) -> QueueLimits {
-        // SAFETY: the limits are never written after construction, except by a faulty peer; every
-        // bit pattern is valid.
+        // SAFETY: only a faulty peer writes the limits after construction, and every bit pattern is
+        // valid.
         self.limits.with(|limits| unsafe { limits.read_volatile() })
     }
 
@@ -124,7 +125,7 @@ impl<C: MessageCells + ?Sized> MessageStore<C> {
     /// Gives access to the messages.
     ///
     /// # Safety
-    /// The caller holds the queue's lock as long as it uses the returned value.
+    /// The caller holds the queue's lock for as long as it uses the returned value.
     pub(super) unsafe fn assume_locked(&self) -> LockedStore<'_, C> {
         LockedStore { store: self }
     }
@@ -135,26 +136,29 @@ impl<C: MessageCells + ?Sized> MessageStore<C> {
 /// **How it works.** The messages form a list in sending order: `first` links to the cell where the
 /// oldest message starts, and each message links to the next. A message occupies a list of extents,
 /// and the free cells are a list of extents too. A message takes its cells from the head of the
-/// free list. Its cells return to the tail, and join the last free extent if they follow it without
-/// a gap. While messages are received in sending order, the free cells are therefore a ring of at
-/// most two extents, and a message occupies one extent, or two at the end of the memory. Other
-/// orders produce shorter extents, until the queue is empty: then all cells become one extent
-/// again.
+/// free list. When a message is removed, its cells return to the tail of the free list. They join
+/// the last free extent if they follow that extent without a gap. While messages are received in
+/// sending order, the free cells are therefore a ring of at most two extents, and a message
+/// occupies one extent, or two if it wraps around the end of the memory. Other orders produce
+/// shorter extents. When the queue becomes empty, all cells become one extent again.
 ///
 /// **Capacity.** The first cell of an extent holds [`CELL_PAYLOAD`] message bytes, and each further
-/// cell more. A message takes no cell that it does not need, so it never takes more cells than if
-/// each were an extent of its own, which is what [`QueueLimits::cells`] counts.
+/// cell holds more. A message takes no cell that it does not need. It therefore never takes more
+/// cells than if each cell were a separate extent, which is the number that [`QueueLimits::cells`]
+/// counts.
 ///
 /// **Owner death.** The list of messages alone decides which messages exist, and a single store of
-/// one word changes it: the link to a message is stored when all cells of the message are written,
-/// and the link around it when all of it was copied out. Everything else (the newest message, the
-/// free cells, the counts) follows from that list. The first user, and each process that takes the
-/// lock over from a dead owner, computes it again: the cells that the list reaches are in use, all
-/// others are free. A death during that repair changes nothing in the list.
+/// one word changes the list. A sender stores the link to a message after it has written all cells
+/// of the message. A receiver stores the link that skips the message after it has copied the
+/// message out. All other state (the newest message, the free cells, the counts) follows from that
+/// list. The first user computes this state, and so does each process that takes over the lock from
+/// a dead owner. The cells that the list reaches are in use, and all other cells are free. A death
+/// during that repair does not change the list.
 ///
 /// **Faulty peers.** A link is the number of a cell, counted from 1. Any value leads to a cell or
 /// to the end of the list. An extent that has no cells, or more cells than the queue, counts as the
-/// end of the list. No list is followed for more steps than there are cells, so a cycle ends too.
+/// end of the list. No list is followed for more steps than there are cells, so following a cycle
+/// ends too.
 pub(super) struct LockedStore<'a, C: MessageCells + ?Sized> {
     store: &'a MessageStore<C>,
 }
@@ -215,8 +219,8 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         (!cells.is_empty()).then_some(Extent { link, cells, next })
     }
 
-    /// Returns the link to the message after the one at `previous`; for `END`, to the first
-    /// message.
+    /// Returns the link to the message after the one at `previous`, or to the first message if
+    /// `previous` is `END`.
     fn next_message(self, previous: u64) -> u64 {
         match self.cell(previous) {
             // SAFETY: the creator of `self` holds the queue's lock.
@@ -225,7 +229,8 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         }
     }
 
-    /// Changes that link to `next`, in a single store after all earlier writes.
+    /// Changes the link after the message at `previous` to `next`, in a single store after all
+    /// earlier writes.
     fn link_message(self, previous: u64, next: u64) {
         // SAFETY: the creator of `self` holds the queue's lock.
         unsafe {
@@ -236,7 +241,8 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         }
     }
 
-    /// Makes the cell at `link`, if there is one, the first of an extent of `cells` cells.
+    /// Makes the cell at `link` the first of an extent of `cells` cells. Does nothing if the cell
+    /// does not exist.
     fn start_extent(self, link: u64, cells: u32, next: u64) {
         if let Some(cell) = self.cell(link) {
             // SAFETY: the creator of `self` holds the queue's lock.
@@ -244,7 +250,7 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         }
     }
 
-    /// Appends a message. Returns `false` if there is no room for it.
+    /// Appends a message. Returns `false` if the queue does not have enough free space.
     pub(super) fn push(self, message_type: i64, bytes: &[u8]) -> bool {
         let (limits, derived) = (self.store.limits(), self.derived());
         let Ok(length) = u32::try_from(bytes.len()) else {
@@ -270,10 +276,10 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         true
     }
 
-    /// Copies `bytes` into the first free extents and removes the cells used from the free list.
+    /// Copies `bytes` into the first free extents and removes the used cells from the free list.
     ///
-    /// Of the last extent it takes only the cells it needs. Returns `false` if there is not enough
-    /// room.
+    /// If only a part of the last extent is needed, the remaining cells stay free. Returns `false`
+    /// if there are not enough free cells.
     fn fill(self, derived: &mut DerivedState, bytes: &[u8]) -> bool {
         let mut rest = bytes;
         loop {
@@ -292,7 +298,7 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         }
     }
 
-    /// Shortens a free extent that is about to be used to `count` cells.
+    /// Shortens a free extent to the `count` cells that are about to be used.
     ///
     /// Returns the link to the new head of the free list.
     fn split(self, derived: &mut DerivedState, extent: Extent<'_>, count: usize) -> u64 {
@@ -301,7 +307,7 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
             return extent.next;
         }
         let link_left = extent.link + used.len() as u64;
-        // The casts lose nothing: neither part has more cells than the extent, which a u32 counts.
+        // The casts lose nothing, because the number of cells of an extent fits into a u32.
         self.start_extent(link_left, left.len() as u32, extent.next);
         self.start_extent(extent.link, used.len() as u32, END);
         if derived.last_free == extent.link {
@@ -318,14 +324,15 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
             Select::Type(wanted) => {
                 messages.find(|message| message.header.message_type == wanted.get())
             }
-            // `min_by_key` returns the first of several minima, so the oldest of that type.
+            // `min_by_key` returns the first of several minima, which is the oldest message of the
+            // lowest type.
             Select::LowestUpTo(max) => messages
                 .filter(|message| message.header.message_type <= max.get())
                 .min_by_key(|message| message.header.message_type),
         }
     }
 
-    /// Returns the messages, oldest first, and no more than there are cells.
+    /// Returns the messages, oldest first. Returns at most as many messages as there are cells.
     fn messages(self) -> impl Iterator<Item = MessageEntry> + use<'a, C> {
         let (mut link, mut previous) = (self.first(), END);
         let next = move || {
@@ -343,8 +350,8 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         core::iter::from_fn(next).take(self.cells().len())
     }
 
-    /// Returns the extents of a message, as far as they are intact, and no more than there are
-    /// cells.
+    /// Returns the extents of a message up to the first corrupted one. Returns at most as many
+    /// extents as there are cells.
     fn extents(self, message: MessageEntry) -> impl Iterator<Item = Extent<'a>> + use<'a, C> {
         let mut link = message.link;
         let mut rest = usize::try_from(message.header.length).ok();
@@ -359,7 +366,8 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         core::iter::from_fn(next).take(self.cells().len())
     }
 
-    /// Returns the length of a message: the recorded one, clamped to what the cells can hold.
+    /// Returns the recorded length of a message, clamped to the number of bytes that the cells can
+    /// hold.
     pub(super) fn length(self, message: MessageEntry) -> usize {
         let max = self.cells().len().saturating_mul(CELL_PAYLOAD);
         usize::try_from(message.header.length).map_or(max, |length| length.min(max))
@@ -388,7 +396,7 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         derived.bytes = derived.bytes.saturating_sub(message.header.length.into());
         match self.first() {
             END => self.free_all(&mut derived),
-            // The cast loses nothing: the length of an extent comes from a u32.
+            // The cast loses nothing, because the number of cells of an extent comes from a u32.
             _ => self.extents(message).for_each(|extent| {
                 self.free_extent(&mut derived, extent.link, extent.cells.len() as u32);
             }),
@@ -396,7 +404,7 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         self.set_derived(derived);
     }
 
-    /// Makes all cells one free extent. There is no message.
+    /// Makes all cells one free extent. The caller ensures that there is no message.
     fn free_all(self, derived: &mut DerivedState) {
         derived.first_free = END;
         self.free_cells(derived, 1, self.cells().len());
@@ -413,7 +421,8 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         }
     }
 
-    /// Appends an extent to the free list, or to the last free extent if no gap lies between.
+    /// Appends an extent to the free list. If the last free extent ends where this extent starts,
+    /// the two become one extent.
     fn free_extent(self, derived: &mut DerivedState, link: u64, count: u32) {
         let last = match derived.first_free {
             END => None,
@@ -433,7 +442,7 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         derived.last_free = link;
     }
 
-    /// Returns whether the derived state was ever computed.
+    /// Returns whether the derived state has been computed at least once.
     pub(super) fn is_computed(self) -> bool {
         self.derived().is_computed != 0
     }
@@ -455,7 +464,8 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
             derived.bytes = derived.bytes.saturating_add(message.header.length.into());
         }
         if self.next_message(derived.last) != END {
-            // A faulty peer made the link lead nowhere, or to cells of another message.
+            // A faulty peer has overwritten the link. It leads to no cell, or to cells of another
+            // message.
             self.link_message(derived.last, END);
         }
         // The cells behind the newest message come first, so that the free cells form a ring again.
@@ -468,7 +478,7 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         self.set_derived(derived);
     }
 
-    /// Marks the cells of a message as used. Returns `false` if one is missing or already used.
+    /// Marks the cells of a message as used. Returns `false` if a cell is missing or already used.
     fn claim_cells(self, message: MessageEntry, is_free: &mut [bool]) -> bool {
         let mut payload = 0;
         for extent in self.extents(message) {
@@ -482,7 +492,8 @@ impl<'a, C: MessageCells + ?Sized> LockedStore<'a, C> {
         payload >= message.header.length as usize && payload > 0
     }
 
-    /// Appends the free cells, of which the first has the index `start`, to the free list.
+    /// Appends the cells marked in `is_free` to the free list. The index of the first cell of
+    /// `is_free` is `start`.
     fn free_unclaimed(self, derived: &mut DerivedState, start: usize, is_free: &[bool]) {
         let mut index = start;
         for cells in is_free.chunk_by(|one, next| one == next) {
@@ -522,7 +533,7 @@ mod tests {
     #[test]
     fn message_has_at_most_two_extents_in_sending_order_also_after_a_repair() {
         let store = MessageStore::new(LIMITS, [const { MessageCell::new() }; 40]);
-        // SAFETY: only this thread has the store.
+        // SAFETY: only this thread can access the store.
         let store = unsafe { store.assume_locked() };
         store.repair();
         assert_eq!(max_extents(store, 100), 2, "one ends the memory");

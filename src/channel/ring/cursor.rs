@@ -1,4 +1,4 @@
-//! The position of a handle, and how it waits for slots.
+//! The position of a handle in a ring, and how the handle waits for slots.
 
 use super::end::{Position, RingEnd};
 use crate::channel::OperationError;
@@ -10,10 +10,11 @@ use crate::sync::{OwnerToken, Timeout};
 use core::cell::Cell;
 use core::fmt;
 
-/// A batch of this size makes waiting for the peer worthwhile, or an eighth of a small ring.
+/// The number of available slots for which it pays to wait for the peer. In a small ring, an eighth
+/// of the capacity replaces this number.
 ///
-/// The batch spans a few cache lines, which are fetched together, and on which the peer no longer
-/// works.
+/// A batch of this size spans a few cache lines. They are fetched together, and the peer no longer
+/// accesses them.
 const TARGET_BATCH: usize = 128;
 
 /// The maximum back-off in pauses: 1 to 6 microseconds.
@@ -33,22 +34,22 @@ pub(super) type RecvCursor<'a, T> = RingCursor<'a, T, false>;
 
 /// A handle's registration with its side of a ring, and its position in the ring.
 ///
-/// Programs use it through [`Sender`](crate::Sender) and [`Receiver`](crate::Receiver). A slot is
-/// *available* to the sender when it is free, and to the receiver when it is filled; in all else
-/// both sides do the same. The constant `SENDS` selects the side at compile time, so no item pays
-/// for a branch.
+/// Programs use this type through [`Sender`](crate::Sender) and [`Receiver`](crate::Receiver). A
+/// slot is *available* to the sender when it is free, and to the receiver when it is filled. Apart
+/// from that, both sides run the same code. The constant `SENDS` selects the side at compile time,
+/// so an operation needs no branch for it.
 ///
 /// The cursor converts the peer's position into a number of available slots that never exceeds the
-/// capacity. A faulty peer can therefore make it receive items that were never sent, but not access
-/// memory outside of the ring.
+/// capacity. A faulty peer can therefore make a receiver receive items that were never sent, but
+/// cannot make the cursor access memory outside of the ring.
 pub struct RingCursor<'a, T, const SENDS: bool> {
     slots: &'a [Slot<T>],
-    /// The value of `own_position`. An operation writes only this, `own_position` and the slot:
-    /// while the processor waits for the cache line of the slot, it continues as far as its store
-    /// buffer reaches.
+    /// The value of `own_position`. An operation writes only this field, `own_position` and the
+    /// slot. While the processor waits for the cache line of the slot, it can continue until its
+    /// store buffer is full.
     position: Cell<u64>,
-    /// The position up to which slots are known to be available. At most `position` plus the
-    /// capacity.
+    /// The position up to which slots are known to be available. The limit is at most `position`
+    /// plus the capacity.
     limit: Cell<u64>,
     /// The position of the first slot in the current lap.
     lap_start: Cell<u64>,
@@ -62,8 +63,8 @@ pub struct RingCursor<'a, T, const SENDS: bool> {
 }
 
 impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
-    /// Claims an end. Of each pair the first is the cursor's own; all are of the ring with these
-    /// slots.
+    /// Claims an end. The first element of each pair belongs to this side, and the second to the
+    /// peer. All arguments belong to the same ring.
     pub(super) fn new(
         [own_end, peer_end]: [&'a RingEnd; 2],
         [own_position, peer_position]: [&'a Position; 2],
@@ -94,7 +95,7 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
         })
     }
 
-    /// Whether this is a copy in a forked child, which must not access the ring.
+    /// Whether this cursor is a copy in a forked child. Such a copy must not access the ring.
     #[inline]
     pub(super) fn is_inherited(&self) -> bool {
         self.token.is_inherited()
@@ -115,7 +116,8 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
     /// Waits for an available slot.
     #[inline]
     pub(super) fn wait_for_slot(&self, timeout: Timeout) -> Result<(), OperationError> {
-        // A receiver first drains the ring, so it checks this only when the ring is empty.
+        // A receiver first drains the ring, so it checks for disconnection only when the ring is
+        // empty.
         if SENDS && self.peer_end.is_disconnected() {
             return Err(OperationError::Disconnected);
         }
@@ -125,7 +127,7 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
         }
     }
 
-    /// Waits for an available slot, and returns how many are available, at most `max`.
+    /// Waits for an available slot, and returns the number of available slots, but at most `max`.
     #[inline]
     pub(super) fn wait_for_slots(
         &self,
@@ -134,22 +136,22 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
     ) -> Result<usize, OperationError> {
         let known = self.available();
         self.wait_for_slot(timeout)?;
-        // If none was known, `wait_for_slot` has just loaded the peer's position.
+        // If no available slot was known, `wait_for_slot` has just loaded the peer's position.
         if known > 0 && known < max {
             self.refresh();
         }
         Ok(self.available().min(max))
     }
 
-    /// The next `count` available slots: those up to the end of the ring, and the rest from its
-    /// start.
+    /// The next `count` available slots, in two parts: the slots up to the end of the ring, and the
+    /// remaining slots from the start of the ring.
     #[inline]
     pub(super) fn next_slots(&self, count: usize) -> [&'a [Slot<T>]; 2] {
         let first = self.next_contiguous(count);
         [first, &self.slots[..count - first.len()]]
     }
 
-    /// The next available slots up to the end of the ring, at most `max`.
+    /// The next available slots up to the end of the ring, but at most `max` slots.
     #[inline]
     pub(super) fn next_contiguous(&self, max: usize) -> &'a [Slot<T>] {
         let rest = &self.slots[self.index()..];
@@ -199,9 +201,9 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
 
     /// Loads the peer's position, and waits until a slot is available.
     ///
-    /// If a side loads the peer's position for each single item, both sides wait for the same cache
-    /// lines all the time, at a tenth of the throughput. A side that keeps finding small batches
-    /// therefore backs off before it loads the position, and then finds a large one.
+    /// If a side loads the peer's position for each single item, both sides constantly wait for the
+    /// same cache lines, and the throughput falls to a tenth. A side that keeps finding small
+    /// batches therefore backs off before it loads the position, and then finds a larger batch.
     #[cold]
     fn refresh_or_wait(&self, timeout: Timeout) -> Result<(), OperationError> {
         if timeout != Timeout::NonBlocking {
@@ -228,7 +230,7 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
         });
     }
 
-    /// Waits for an available slot. None is known.
+    /// Waits for an available slot. On entry, no slot is known to be available.
     #[cold]
     fn wait(&self, timeout: Timeout) -> Result<(), OperationError> {
         let (own_end, deadline) = (self.own_end, timeout.deadline());
@@ -258,12 +260,12 @@ impl<'a, T: Pod, const SENDS: bool> RingCursor<'a, T, SENDS> {
     }
 
     fn sees_slot(&self) -> bool {
-        // Relaxed: `refresh` loads the position again, with Acquire, before a slot is accessed.
+        // Relaxed: before a slot is accessed, `refresh` loads the position again with Acquire.
         self.available_at(self.peer_position.word().load(Relaxed)) > 0
     }
 
-    /// Sleeps until the peer acts; spurious returns are possible. Returns `false` after the
-    /// deadline.
+    /// Sleeps until the peer moves its position or closes its end. Spurious returns are possible.
+    /// Returns `false` after the deadline.
     fn sleep(&self, deadline: Option<Deadline>) -> bool {
         let peer_end = self.peer_end;
         self.own_end

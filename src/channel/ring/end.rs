@@ -17,8 +17,9 @@ use core::mem::offset_of;
 // | `CLOSED` | the owner of this end, when it closes it | never |
 //
 // With `NO_MEMBARRIER`, the peer performs a read-modify-write of this word after each change of its
-// position. Either that operation or the setting of `ASLEEP` comes first in the modification
-// order of the word, and the later one observes what preceded the earlier one.
+// position. Either that operation or the operation that sets `ASLEEP` comes first in the
+// modification order of the word. The later of the two operations observes everything that happened
+// before the earlier one.
 const ASLEEP: u32 = 1;
 const NO_MEMBARRIER: u32 = 2;
 const CLOSED: u32 = 4;
@@ -28,8 +29,8 @@ const NEEDS_WAKE: u32 = ASLEEP | NO_MEMBARRIER;
 
 /// The number of items that a side has ever sent or received.
 ///
-/// It has two cache lines of its own, because it changes with every item and processors prefetch
-/// cache lines in pairs.
+/// The position has two cache lines to itself, because it changes with every item and processors
+/// prefetch cache lines in pairs.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(super) struct Position(AtomicU64);
@@ -48,9 +49,10 @@ impl Position {
 
     /// Reads the position that the previous owner of this side left. The caller owns the side.
     pub(super) fn load_last(&self) -> u64 {
-        // Relaxed: acquiring the owner's lock orders this after all writes of the previous owner. A
-        // read-modify-write, because this process writes the word later, and the model checker may
-        // miss executions in which a process loads a word before it writes it.
+        // Relaxed: this thread has acquired the `owner` lock, so this access comes after all writes
+        // of the previous owner. The access is a read-modify-write instead of a load, because this
+        // process writes the word later, and the model checker may miss executions in which a
+        // process loads a word before it writes the word.
         self.0.fetch_or(0, Relaxed)
     }
 }
@@ -74,7 +76,8 @@ impl RingEnd {
     pub(super) fn claim(&self, direction: Direction) -> Result<(), AttachError> {
         self.check_open(direction)?;
         match self.owner.lock_with(Timeout::NonBlocking) {
-            // A dead owner leaves a consistent state: each of its steps is one store.
+            // A dead owner leaves a consistent state, because each step of an operation is one
+            // store.
             Ok(_) => {}
             Err(LockError::RobustList(error)) => return Err(ChannelError::from(error).into()),
             Err(LockError::TimedOut | LockError::AlreadyHeld) => {
@@ -99,18 +102,18 @@ impl RingEnd {
         }
     }
 
-    /// Whether the calling thread still owns this end by the claim that created `token`.
+    /// Whether the calling thread still owns this end through the claim that created `token`.
     pub(super) fn is_held_by(&self, token: &OwnerToken) -> bool {
         self.owner.is_held_by(token)
     }
 
-    /// Closes this end for good.
+    /// Closes this end permanently.
     ///
     /// # Safety
-    /// The calling thread owns this end, and uses it no more.
+    /// The calling thread owns this end, and does not use the end after this call.
     pub(super) unsafe fn close(&self) {
-        // Release pairs with the Acquire in `is_disconnected`, which then observes the last
-        // position.
+        // Release pairs with the Acquire in `is_disconnected`. A thread that observes `CLOSED` then
+        // also observes the last position of this side.
         self.flags.fetch_or(CLOSED, Release);
         // SAFETY: the calling thread holds `owner`.
         unsafe { self.owner.unlock() };
@@ -118,7 +121,7 @@ impl RingEnd {
 
     /// Whether this end is closed, or its owner died and has no successor.
     ///
-    /// If so, the caller observes the last position of the owner.
+    /// If this returns true, the caller observes the last position of the owner.
     #[inline]
     pub(super) fn is_disconnected(&self) -> bool {
         // Acquire pairs with the Release in `close`.
@@ -130,7 +133,7 @@ impl RingEnd {
         self.flags.fetch_or(NO_MEMBARRIER, Relaxed);
     }
 
-    /// Starts a wait of the owner of this end.
+    /// Starts the spin phase of a wait. Only the owner of this end calls this.
     pub(super) fn spin(&self, deadline: Option<Deadline>) -> Spin<'_> {
         Spin::new(&self.flags, SpinPolicy::Items, deadline)
     }
@@ -138,26 +141,28 @@ impl RingEnd {
     /// Stores a new position of the peer, and wakes the owner of this end if it sleeps.
     #[inline]
     pub(super) fn publish(&self, position: &Position, new: u64) {
-        // Release pairs with the Acquire in `RingCursor::refresh`: the other side observes the
-        // items that were written, or that slots were read before they are free.
+        // Release pairs with the Acquire in `RingCursor::refresh`. The items written by the sender
+        // are visible to the receiver, and the reads of the receiver happen before the sender
+        // reuses the slots.
         position.word().store(new, Release);
         if asymmetric::load_after_light_barrier(&self.flags) & NEEDS_WAKE != 0 {
             self.wake();
         }
     }
 
-    /// Wakes the owner of this end if it sleeps, or ensures that it observes the change if it is
-    /// about to.
+    /// Wakes the owner of this end if the owner sleeps. If the owner is about to sleep, ensures
+    /// that the owner observes the change first.
     #[cold]
     pub(super) fn wake(&self) {
-        // Release pairs with the Acquire in `sleep_unless`: a later sleeper observes the change.
+        // Release pairs with the Acquire in `sleep_unless`: an owner that goes to sleep later
+        // observes the change.
         let before = self.flags.fetch_and(!ASLEEP, Release);
         if before & ASLEEP != 0 {
             futex::wake(&self.flags, 1);
         }
     }
 
-    /// Sleeps until the peer calls `wake`, unless `is_ready` holds for the peer's position.
+    /// Sleeps until the peer calls `wake`, unless `is_ready` returns true for the peer's position.
     ///
     /// Returns `false` if the deadline has passed. Only the owner of this end calls this.
     pub(super) fn sleep_unless(
@@ -166,10 +171,11 @@ impl RingEnd {
         deadline: Option<Deadline>,
         is_ready: impl FnOnce(u64) -> bool,
     ) -> bool {
-        // Acquire pairs with the Release in `wake`: that call came before, or it observes `ASLEEP`.
+        // Acquire pairs with the Release in `wake`. A call of `wake` either comes before this
+        // operation, which then observes the change, or comes after it and observes `ASLEEP`.
         let seen = self.flags.fetch_or(ASLEEP, Acquire) | ASLEEP;
-        // Relaxed, both: the caller loads the position again with Acquire before it accesses a
-        // slot.
+        // Both loads are Relaxed, because the caller loads the position again with Acquire before
+        // it accesses a slot.
         let position = match seen & NO_MEMBARRIER {
             0 => asymmetric::load_after_heavy_barrier(peer.word()),
             _ => peer.word().load(Relaxed),

@@ -7,7 +7,7 @@ use core::fmt;
 use core::ops::{Index, IndexMut};
 use std::thread::panicking;
 
-/// Free slots of a [`RingBuffer`](super::RingBuffer), to be filled in place.
+/// Free slots of a [`RingBuffer`](super::RingBuffer) that the sender fills in place.
 ///
 /// [`send`](Self::send) sends the slots as items. Dropping the loan sends nothing. Each slot
 /// initially holds an old item, or zeros.
@@ -19,7 +19,7 @@ use std::thread::panicking;
 /// Indexing beyond the length of the loan panics.
 ///
 /// # Process death
-/// The death of the process has the effect of a drop: nothing is sent.
+/// If the process dies, nothing is sent, as if the loan was dropped.
 ///
 /// # Example
 /// ```
@@ -47,7 +47,7 @@ pub struct RingLoan<'r, 'a, T: Pod> {
 }
 
 impl<'r, 'a, T: Pod> RingLoan<'r, 'a, T> {
-    /// Lends up to `max` slots, which are available.
+    /// Lends up to `max` slots. The caller ensures that they are available.
     #[inline]
     pub(super) fn new(cursor: &'r mut SendCursor<'a, T>, max: usize) -> Self {
         let slots = cursor.next_contiguous(max);
@@ -62,7 +62,8 @@ impl<'r, 'a, T: Pod> RingLoan<'r, 'a, T> {
 
     /// Returns an iterator over the slots.
     pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = &mut T> {
-        // SAFETY: the slots belong to this loan, and `&mut self` lends each of them once.
+        // SAFETY: the slots belong to this loan, and `&mut self` ensures that the iterator lends
+        // each slot only once.
         self.slots.iter().map(|slot| unsafe { slot.filled_mut() })
     }
 
@@ -73,7 +74,8 @@ impl<'r, 'a, T: Pod> RingLoan<'r, 'a, T> {
         self.send_first(count);
     }
 
-    /// Sends the first `count` slots as items, or all if there are fewer.
+    /// Sends the first `count` slots as items, or all of them if `count` is larger than their
+    /// number.
     #[inline]
     pub fn send_first(self, count: usize) {
         let count = count.min(self.slots.len());
@@ -111,9 +113,9 @@ impl<T: Pod> IndexMut<usize> for RingLoan<'_, '_, T> {
 /// Indexing beyond the length of the borrow panics.
 ///
 /// # Process death
-/// The items remain in the ring for the next receiver. The same holds if a panic drops the borrow
-/// and the receiver survives the panic. If the panic drops the receiver too, that closes its side,
-/// and the items are lost.
+/// If the process dies, the items remain in the ring for the next receiver. The items also remain
+/// if a panic drops the borrow and the receiver survives the panic. If the panic drops the receiver
+/// too, its side closes and the items are lost.
 ///
 /// # Example
 /// See [`RingLoan`].
@@ -121,13 +123,13 @@ impl<T: Pod> IndexMut<usize> for RingLoan<'_, '_, T> {
 pub struct RingBorrow<'r, 'a, T: Pod> {
     cursor: &'r mut RecvCursor<'a, T>,
     slots: &'a [Slot<T>],
-    /// The number of items that a drop receives.
+    /// The number of items that are received when the borrow is dropped.
     to_receive: usize,
     was_panicking: bool,
 }
 
 impl<'r, 'a, T: Pod> RingBorrow<'r, 'a, T> {
-    /// Borrows up to `max` items, which are available.
+    /// Borrows up to `max` items. The caller ensures that they are available.
     #[inline]
     pub(super) fn new(cursor: &'r mut RecvCursor<'a, T>, max: usize) -> Self {
         let slots = cursor.next_contiguous(max);
@@ -151,11 +153,12 @@ impl<'r, 'a, T: Pod> RingBorrow<'r, 'a, T> {
         self.slots.iter().map(|slot| unsafe { slot.filled() })
     }
 
-    /// Receives all items, as dropping the borrow does.
+    /// Receives all items, like dropping the borrow.
     #[inline]
     pub fn receive(self) {}
 
-    /// Receives the first `count` items, or all if there are fewer. The others remain in the ring.
+    /// Receives the first `count` items, or all of them if `count` is larger than their number. The
+    /// remaining items stay in the ring.
     #[inline]
     pub fn receive_first(mut self, count: usize) {
         self.to_receive = count.min(self.slots.len());

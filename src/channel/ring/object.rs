@@ -20,40 +20,42 @@ use core::mem::offset_of;
 
 /// A bounded first-in-first-out channel for one sender and one receiver, without a lock.
 ///
-/// Use it where one process streams items to one other process: it is the fastest channel of this
-/// crate. Items pass one by one, as slices ([`Sender::send_slice`](crate::Sender::send_slice),
+/// Use the ring where one process streams items to one other process. It is the fastest channel of
+/// this crate. Items pass one by one, as slices ([`Sender::send_slice`](crate::Sender::send_slice),
 /// [`Receiver::recv_slice`](crate::Receiver::recv_slice)), or in place, without a copy
 /// ([`Sender::loan`](crate::Sender::loan), [`Receiver::borrow`](crate::Receiver::borrow)).
 ///
 /// `S` is the storage: `[Slot<T>]` behind the header (for a region, where the capacity is chosen at
 /// run time; this is what `RingBuffer<T>` means), `[Slot<T>; N]` inside the ring (for a `static`),
-/// or `Box<[Slot<T>]>`. A capacity of at least a few hundred gives full throughput; with fewer
-/// slots both sides work on the same cache lines.
+/// or `Box<[Slot<T>]>`. A capacity of at least a few hundred gives full throughput. If the ring has
+/// fewer slots, both sides work on the same cache lines.
 ///
 /// An operation that does not wait makes no system call. An operation that has to wait spins for a
 /// short time, if spinning has paid off before, and then sleeps. A side of a stream that keeps
 /// finding few available slots backs off for up to some microseconds before it checks again, so
 /// slots become available in batches and each cache line is transferred once. The back-off soon
-/// ends for items that come one by one. `try_` operations never back off.
+/// shrinks to zero if items arrive one at a time. `try_` operations never back off.
 ///
 /// # Fairness
-/// Not applicable: each side has one handle.
+/// Fairness does not apply, because each side has one handle.
 ///
 /// # Panics
 /// None.
 ///
 /// # Errors
 /// Each side has at most one handle at a time, across all processes. Creating a second one fails
-/// with [`AttachError::SlotsInUse`], and with [`AttachError::Closed`] once the first one was
-/// dropped: a dropped handle closes its side for good. The operations fail with `Disconnected` when
-/// the other side is closed or its owner is dead. A copy of a handle in a forked child fails with
+/// with [`AttachError::SlotsInUse`], or with [`AttachError::Closed`] if the first handle was
+/// dropped, because a dropped handle closes its side permanently. The operations fail with
+/// `Disconnected` if the other side is closed or if the owner of the other side is dead. A copy of
+/// a handle in a forked child fails with
 /// [`ChannelError::Inherited`](crate::channel::ChannelError::Inherited).
 ///
 /// # Process death
-/// A handle ends with its thread. The other side gets `Disconnected`, a receiver after it has
-/// drained the ring: immediately if it calls after the death, and within the
-/// [`recheck_interval`](crate::platform::futex) if it sleeps. The side of a dead owner is not
-/// closed: a successor can claim it, and the other side is connected again.
+/// A handle ends with its thread. The other side then gets `Disconnected`. If the other side is the
+/// receiver, it first drains the ring. An operation that starts after the death returns
+/// `Disconnected` immediately, and an operation that sleeps returns within the
+/// [`recheck_interval`](crate::platform::futex). The side of a dead owner is not closed. A
+/// successor can claim it, and the other side is then connected again.
 ///
 /// | process | effect of its death |
 /// | --- | --- |
@@ -62,21 +64,23 @@ use core::mem::offset_of;
 /// | a receiver before it stores its position | its successor receives the same items again |
 /// | a receiver after that | the items are lost with it |
 ///
-/// A wake-up that dies with a process is delayed by at most one recheck interval. The same holds
-/// for a process that loses the right to call `membarrier(2)` after it created its handle.
+/// If a process dies before it wakes a sleeper, the wake-up is delayed by at most one recheck
+/// interval. The same delay can occur for a process that loses the right to call `membarrier(2)`
+/// after it created its handle.
 ///
 /// # Ordering
 /// Sending an item happens before receiving it, and receiving it happens before its slot is filled
 /// again.
 ///
-/// A side that is about to sleep calls `membarrier(2)`, so the other side needs no fence per item.
-/// If the kernel does not permit the call to a process, both sides perform a read-modify-write per
-/// item or slice instead, which takes a few more nanoseconds. If such a process attaches while the
-/// other side is already running, its first sleep may last one recheck interval too long.
+/// A side that is about to sleep calls `membarrier(2)`, so the other side does not need a fence for
+/// each item. If the kernel does not permit the call to a process, both sides perform a
+/// read-modify-write for each item or slice instead, which takes a few more nanoseconds. If such a
+/// process attaches while the other side is already running, the first sleep of the attached
+/// process may last one recheck interval too long.
 ///
 /// # Leaks
-/// As for [`RawRobustMutex`](crate::sync::RawRobustMutex): the ring must not be moved, freed or
-/// unmapped while a leaked handle is held.
+/// The rule of [`RawRobustMutex`](crate::sync::RawRobustMutex) applies: the ring must not be moved,
+/// freed or unmapped while a leaked handle is held.
 ///
 /// # How it works
 /// | word | written by | meaning |
@@ -88,19 +92,20 @@ use core::mem::offset_of;
 ///
 /// A slot belongs to the sender until `written` says that it is filled, and then to the receiver
 /// until `read` says that it is free. The Release store of each position pairs with the Acquire
-/// load of the other side. One store publishes any number of items, so a death leaves them sent or
-/// not sent, received or not received, and never torn. Each side caches the other side's position
-/// and loads it again only when the cached one leaves no slot available.
+/// load of the other side. One store publishes any number of items. So a death leaves these items
+/// either all sent or all unsent, either all received or all not received, and never torn. Each
+/// side caches the other side's position and loads that position again only when the cached
+/// position leaves no slot available.
 ///
 /// A sleeper sets its `ASLEEP` flag and then loads the other side's position. The other side stores
-/// its position and then loads that flag. At least one of them observes the other, provided that
-/// both loads are ordered after both stores; the sleeper ensures this for both sides with one heavy
-/// barrier ([`platform::asymmetric`](crate::platform::asymmetric)).
+/// its position and then loads that flag. If the load of each side is ordered after its own store,
+/// at least one side observes the store of the other. The sleeper ensures this order for both sides
+/// with one heavy barrier ([`platform::asymmetric`](crate::platform::asymmetric)).
 ///
 /// # Sources
 /// Lamport, *Proving the Correctness of Multiprocess Programs* (1977): each side has a counter that
-/// only it writes. Lee, Bu and Chandranmenon, *A Lock-Free, Cache-Efficient Shared Ring Buffer*
-/// (2009): each side caches the other's counter.
+/// no other side writes. Lee, Bu and Chandranmenon, *A Lock-Free, Cache-Efficient Shared Ring
+/// Buffer* (2009): each side caches the counter of the other side.
 ///
 /// # Example
 /// ```
@@ -136,8 +141,9 @@ pub struct RingBuffer<T, S: Slots<T> + ?Sized = [Slot<T>]> {
     slots: S,
 }
 
-// SAFETY: each slot belongs to one side at a time, and each side to the thread that holds its
-// `owner` lock. All other fields are atomic. Items move between threads, which `T: Send` permits.
+// SAFETY: each slot belongs to one side at a time, and each side belongs to the thread that holds
+// the `owner` lock of the side. All other fields are atomic. Items move between threads, which
+// `T: Send` permits.
 unsafe impl<T: Send, S: Slots<T> + ?Sized> Sync for RingBuffer<T, S> {}
 // SAFETY: the ring owns its slots and their items.
 unsafe impl<T: Send, S: Slots<T> + Send> Send for RingBuffer<T, S> {}
@@ -226,10 +232,11 @@ impl<T: Pod> ShmType for RingBuffer<T> {
 }
 
 impl<T: Pod, S: Slots<T> + ?Sized> RingBuffer<T, S> {
-    /// Makes both sides perform a read-modify-write per item instead of relying on `membarrier(2)`.
+    /// Makes both sides perform a read-modify-write for each item instead of relying on
+    /// `membarrier(2)`.
     ///
-    /// Call this before the first handle exists. A side calls it itself if the kernel does not
-    /// permit `membarrier(2)`; this method is for tests and measurements.
+    /// Call this before the first handle exists. This method is for tests and measurements. If the
+    /// kernel does not permit `membarrier(2)`, a side switches to read-modify-writes by itself.
     pub fn avoid_membarrier(&self) {
         self.sender.require_exchanges();
         self.receiver.require_exchanges();
@@ -280,7 +287,7 @@ impl<T: Pod, S: Slots<T> + ?Sized> Buffer for RingBuffer<T, S> {
     }
 
     fn len(&self) -> usize {
-        // Relaxed, both: each position stands for itself, and `fill_of` accepts any pair.
+        // Both loads are Relaxed, because `fill_of` accepts any pair of positions.
         let read = self.read.word().load(Relaxed);
         let written = self.written.word().load(Relaxed);
         fill_of(written, read, Some(self.capacity() as u64)) as usize

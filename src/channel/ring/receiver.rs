@@ -15,20 +15,22 @@ impl<T: Pod> RecvCursor<'_, T> {
     #[inline(always)]
     pub(super) fn recv(&self, timeout: Timeout) -> Result<T, RecvTimeoutError> {
         self.wait_for_slot(timeout)?;
-        // SAFETY: the slot is filled and belongs to this side. If a faulty peer wrote there
-        // instead: `T` is valid for every bit pattern. A copy by a successor, after a death before
-        // `advance`, is sound because `T` is `Pod`.
+        // SAFETY: the slot is filled and belongs to this side. If a faulty peer wrote to the slot,
+        // its bytes are still a valid `T`, because `T` is valid for every bit pattern. If this
+        // process dies before `advance`, a successor copies the item again, which is sound because
+        // `T` is `Pod`.
         let item = unsafe { self.next_slot().take() };
         self.advance(1);
         Ok(item)
     }
 
-    /// Receives the available items that fit into `items`, waiting for the first.
+    /// Receives the available items that fit into `items`, waiting for the first item.
     fn recv_available(&self, items: &mut [T], timeout: Timeout) -> Result<usize, OperationError> {
         let count = self.wait_for_slots(items.len(), timeout)?;
         let [first, second] = self.next_slots(count);
         let (from_first, from_second) = items[..count].split_at_mut(first.len());
-        // SAFETY: the slots are filled and belong to this side; otherwise as in `recv`.
+        // SAFETY: the slots are filled and belong to this side. The rest of the argument is the
+        // same as in `recv`.
         unsafe {
             copy_out(first, from_first);
             copy_out(second, from_second);
@@ -39,7 +41,7 @@ impl<T: Pod> RecvCursor<'_, T> {
 }
 
 /// # Safety
-/// The slots are filled and belong to the side of the caller.
+/// The slots are filled and belong to the caller's side.
 #[inline]
 unsafe fn copy_out<T: Pod>(slots: &[Slot<T>], items: &mut [T]) {
     for (slot, item) in slots.iter().zip(items) {
@@ -68,13 +70,14 @@ unsafe fn copy_out<T: Pod>(slots: &[Slot<T>], items: &mut [T]) {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl<'a, T: Pod, S: Slots<T> + ?Sized> Receiver<'a, RingBuffer<T, S>> {
-    /// Receives the available items that fit into `items`, waiting for the first.
+    /// Receives the available items that fit into `items`, waiting for the first item.
     ///
-    /// Returns the number of items. One store frees all their slots. If `items` is empty, this
-    /// returns 0 immediately.
+    /// Returns the number of items. One store frees the slots of all these items. If `items` is
+    /// empty, this returns 0 immediately.
     ///
     /// # Errors
-    /// Fails if the ring is empty and the sender is gone, or if this is a copy in a forked child.
+    /// Fails if the ring is empty and the sender is gone, or if this handle is a copy in a forked
+    /// child.
     pub fn recv_slice(&self, items: &mut [T]) -> Result<usize, RecvError> {
         receiver::until_done(|| self.recv_slice_with(items, Timeout::Infinite))
     }
@@ -82,15 +85,16 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Receiver<'a, RingBuffer<T, S>> {
     /// Receives the available items that fit into `items`, and returns their number.
     ///
     /// # Errors
-    /// `Empty` if there is no item. Otherwise as [`recv_slice`](Self::recv_slice).
+    /// `Empty` if there is no item. For other errors, see [`recv_slice`](Self::recv_slice).
     pub fn try_recv_slice(&self, items: &mut [T]) -> Result<usize, TryRecvError> {
         Ok(self.recv_slice_with(items, Timeout::NonBlocking)?)
     }
 
-    /// Receives the available items that fit into `items`, waiting at most this long for the first.
+    /// Receives the available items that fit into `items`, waiting at most this long for the first
+    /// item.
     ///
     /// # Errors
-    /// `Timeout` if there was no item. Otherwise as [`recv_slice`](Self::recv_slice).
+    /// `Timeout` if there was no item. For other errors, see [`recv_slice`](Self::recv_slice).
     pub fn recv_slice_timeout(
         &self,
         items: &mut [T],
@@ -102,7 +106,7 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Receiver<'a, RingBuffer<T, S>> {
     /// Receives the available items that fit into `items`, waiting until the timeout expires.
     ///
     /// # Errors
-    /// As [`recv_slice_timeout`](Self::recv_slice_timeout).
+    /// Returns the same errors as [`recv_slice_timeout`](Self::recv_slice_timeout).
     pub fn recv_slice_with(
         &self,
         items: &mut [T],
@@ -117,10 +121,12 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Receiver<'a, RingBuffer<T, S>> {
 
     /// Borrows items in place, waiting until there is at least one.
     ///
-    /// The borrow has the available items up to the end of the ring, at least 1 and at most `max`.
+    /// The borrow contains the available items up to the end of the ring. It has at least 1 and at
+    /// most `max` items.
     ///
     /// # Errors
-    /// Fails if the ring is empty and the sender is gone, or if this is a copy in a forked child.
+    /// Fails if the ring is empty and the sender is gone, or if this handle is a copy in a forked
+    /// child.
     pub fn borrow(&mut self, max: usize) -> Result<RingBorrow<'_, 'a, T>, RecvError> {
         let count = receiver::until_done(|| self.wait_for_borrow(max, Timeout::Infinite))?;
         Ok(RingBorrow::new(self.endpoint_mut(), count))
@@ -129,7 +135,7 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Receiver<'a, RingBuffer<T, S>> {
     /// Borrows items in place if there are any.
     ///
     /// # Errors
-    /// `Empty` if there is no item. Otherwise as [`borrow`](Self::borrow).
+    /// `Empty` if there is no item. For other errors, see [`borrow`](Self::borrow).
     #[inline]
     pub fn try_borrow(&mut self, max: usize) -> Result<RingBorrow<'_, 'a, T>, TryRecvError> {
         Ok(self.borrow_with(max, Timeout::NonBlocking)?)
@@ -138,7 +144,7 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Receiver<'a, RingBuffer<T, S>> {
     /// Borrows items in place, waiting until the timeout expires.
     ///
     /// # Errors
-    /// `Timeout` if there was no item. Otherwise as [`borrow`](Self::borrow).
+    /// `Timeout` if there was no item. For other errors, see [`borrow`](Self::borrow).
     #[inline]
     pub fn borrow_with(
         &mut self,

@@ -17,14 +17,15 @@ impl<T: Pod> SendCursor<'_, T> {
         if let Err(cause) = self.wait_for_slot(timeout) {
             return Err(cause.with(item));
         }
-        // SAFETY: the slot is free and belongs to this side. An earlier item was copied out and is
-        // `Pod`.
+        // SAFETY: the slot is free and belongs to this side. An earlier item in the slot was copied
+        // out and is `Pod`.
         unsafe { self.next_slot().put(item) };
         self.advance(1);
         Ok(())
     }
 
-    /// Sends as many items as there are free slots, waiting for the first slot. Returns the number.
+    /// Sends as many items as there are free slots, waiting for the first slot. Returns the number
+    /// of sent items.
     #[inline]
     fn send_available(&self, items: &[T], timeout: Timeout) -> Result<usize, OperationError> {
         let count = self.wait_for_slots(items.len(), timeout)?;
@@ -41,11 +42,12 @@ impl<T: Pod> SendCursor<'_, T> {
 }
 
 /// # Safety
-/// The slots are free and belong to the side of the caller.
+/// The slots are free and belong to the caller's side.
 #[inline]
 unsafe fn fill<T: Pod>(slots: &[Slot<T>], items: &[T]) {
     for (slot, item) in slots.iter().zip(items) {
-        // SAFETY: the caller owns the slot. An earlier item is `Pod` and needs no drop.
+        // SAFETY: the caller owns the slot. An earlier item in the slot is `Pod`, so it needs no
+        // drop.
         unsafe { slot.put(*item) };
     }
 }
@@ -70,19 +72,20 @@ unsafe fn fill<T: Pod>(slots: &[Slot<T>], items: &[T]) {
 impl<'a, T: Pod, S: Slots<T> + ?Sized> Sender<'a, RingBuffer<T, S>> {
     /// Sends all items in order, waiting for free slots, and returns their number.
     ///
-    /// One store publishes all items that fit at once. The number is less than the number of items
-    /// only if the receiver disconnects in between.
+    /// One store publishes all items for which slots are free. The returned number is less than the
+    /// length of `items` only if the receiver disconnects during the call.
     ///
     /// # Errors
-    /// Fails if no item was sent: the receiver is gone, or this is a copy in a forked child.
+    /// Fails if no item was sent because the receiver is gone, or because this handle is a copy in
+    /// a forked child.
     pub fn send_slice(&self, items: &[T]) -> Result<usize, SendError<()>> {
         sender::until_done(|| self.send_slice_with(items, Timeout::Infinite))
     }
 
-    /// Sends the first items, as many as there are free slots, and returns their number.
+    /// Sends the first items, one for each free slot, and returns the number of sent items.
     ///
     /// # Errors
-    /// `Full` if no slot is free. Otherwise as [`send_slice`](Self::send_slice).
+    /// `Full` if no slot is free. For other errors, see [`send_slice`](Self::send_slice).
     pub fn try_send_slice(&self, items: &[T]) -> Result<usize, TrySendError<()>> {
         Ok(self.send_slice_with(items, Timeout::NonBlocking)?)
     }
@@ -90,7 +93,7 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Sender<'a, RingBuffer<T, S>> {
     /// Sends the items for which slots become free within this duration, and returns their number.
     ///
     /// # Errors
-    /// `Timeout` if no slot became free. Otherwise as [`send_slice`](Self::send_slice).
+    /// `Timeout` if no slot became free. For other errors, see [`send_slice`](Self::send_slice).
     pub fn send_slice_timeout(
         &self,
         items: &[T],
@@ -102,7 +105,7 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Sender<'a, RingBuffer<T, S>> {
     /// Sends items in order until the timeout expires, and returns the number of sent items.
     ///
     /// # Errors
-    /// As [`send_slice_timeout`](Self::send_slice_timeout).
+    /// Returns the same errors as [`send_slice_timeout`](Self::send_slice_timeout).
     pub fn send_slice_with(
         &self,
         items: &[T],
@@ -114,7 +117,8 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Sender<'a, RingBuffer<T, S>> {
             match cursor.send_available(&items[sent..], timeout) {
                 Ok(count) => sent += count,
                 Err(cause) if sent == 0 => return Err(cause.into()),
-                // The caller learns how many items were sent; the next call returns the error.
+                // This call returns the number of items that were sent. The next call returns the
+                // error.
                 Err(_) => break,
             }
         }
@@ -123,10 +127,11 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Sender<'a, RingBuffer<T, S>> {
 
     /// Lends free slots, waiting until at least one is free.
     ///
-    /// The loan has the free slots up to the end of the ring, at least 1 and at most `max`.
+    /// The loan contains the free slots up to the end of the ring. It has at least 1 and at most
+    /// `max` slots.
     ///
     /// # Errors
-    /// Fails if the receiver is gone, or if this is a copy in a forked child.
+    /// Fails if the receiver is gone, or if this handle is a copy in a forked child.
     pub fn loan(&mut self, max: usize) -> Result<RingLoan<'_, 'a, T>, SendError<()>> {
         let count = sender::until_done(|| self.wait_for_loan(max, Timeout::Infinite))?;
         Ok(RingLoan::new(self.endpoint_mut(), count))
@@ -135,7 +140,7 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Sender<'a, RingBuffer<T, S>> {
     /// Lends free slots if there are any.
     ///
     /// # Errors
-    /// `Full` if no slot is free. Otherwise as [`loan`](Self::loan).
+    /// `Full` if no slot is free. For other errors, see [`loan`](Self::loan).
     #[inline]
     pub fn try_loan(&mut self, max: usize) -> Result<RingLoan<'_, 'a, T>, TrySendError<()>> {
         Ok(self.loan_with(max, Timeout::NonBlocking)?)
@@ -144,7 +149,7 @@ impl<'a, T: Pod, S: Slots<T> + ?Sized> Sender<'a, RingBuffer<T, S>> {
     /// Lends free slots, waiting until the timeout expires.
     ///
     /// # Errors
-    /// `Timeout` if no slot became free. Otherwise as [`loan`](Self::loan).
+    /// `Timeout` if no slot became free. For other errors, see [`loan`](Self::loan).
     #[inline]
     pub fn loan_with(
         &mut self,

@@ -1,4 +1,4 @@
-//! The bounded buffer of a robust semaphore pair, whose slots know their holder.
+//! A bounded buffer built from a robust semaphore pair, whose slots record their holders.
 
 use super::endpoints::{Endpoints, RobustEndpoint};
 use crate::channel::slot::Slot;
@@ -19,7 +19,7 @@ use core::marker::PhantomData;
 
 /// The maximum size of an item that a sender copies under the lock.
 ///
-/// For a larger item, acquiring a turn first takes less time than the copy.
+/// A sender of a larger item first acquires a turn, which takes less time than the copy.
 const MAX_LOCKED_COPY: usize = 1024;
 
 /// A slot for one item, with the lock of its current user.
@@ -39,33 +39,36 @@ impl<T> TurnSlot<T> {
 /// Items pass first in, first out.
 ///
 /// Unlike in a [`RobustMonitorBuffer`](super::RobustMonitorBuffer), senders of items of more than
-/// 1024 bytes fill their slots concurrently, outside every lock, and items can be written and read
-/// in place: see [`Loan`](super::Loan) and [`Borrowed`](super::Borrowed). For small items
-/// [`RobustMonitorBuffer`](super::RobustMonitorBuffer) takes less time. Receivers copy their items
-/// out one after the other.
+/// 1024 bytes fill their slots concurrently, without holding the internal lock, and items can be
+/// written and read in place: see [`Loan`](super::Loan) and [`Borrowed`](super::Borrowed). For
+/// small items [`RobustMonitorBuffer`](super::RobustMonitorBuffer) takes less time. Only one
+/// receiver at a time copies an item out.
 ///
 /// `S` holds the slots: `[TurnSlot<T>; N]` inside the buffer (for a `static`), or `[TurnSlot<T>]`
 /// behind the header (for a region, with a capacity chosen at run time). `MAX_ENDPOINTS` limits the
-/// senders, and the receivers, at one time. The cost of an operation does not depend on the
-/// capacity. `len` visits all slots, as does the first operation after a death.
+/// number of senders at a time, and also the number of receivers. The cost of an operation does not
+/// depend on the capacity. Exceptions are `len` and the first operation after a death, which visit
+/// all slots.
 ///
 /// Items are plain data ([`Pod`]). A partly written item of a dead process is never read as an
 /// item.
 ///
 /// # Errors
-/// See [`RobustMonitorBuffer`](super::RobustMonitorBuffer#errors). Sending more than 1024 bytes
-/// holds two robust locks for a moment, so it fails already on a thread that holds 127.
+/// See [`RobustMonitorBuffer`](super::RobustMonitorBuffer#errors). Sending an item of more than
+/// 1024 bytes briefly holds two robust locks. It therefore fails on a thread that already holds 127
+/// robust locks.
 ///
 /// # Fairness, process death, leaks
-/// As [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
+/// These are the same as for [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
 ///
 /// # How it works
-/// The [`RobustSemaphorePair`] hands its slots to the two sides. A sender acquires a turn of the
-/// writers, which is a free slot, and fills the slot, to which it has exclusive access. Finishing
-/// the turn is one step and makes the slot an item for the readers, in the order of the finishes. A
-/// sender of at most 1024 bytes does all of this under the lock of the pair. A receiver copies the
-/// oldest item out and frees its slot in one step under that lock, so no other receiver overtakes
-/// it. A process that dies before its step has changed nothing, and its slot returns to its side.
+/// The [`RobustSemaphorePair`] assigns its slots to the two sides. A sender acquires a writer's
+/// turn, which gives it exclusive access to a free slot, and fills the slot. Finishing the turn is
+/// one step, which makes the slot an item for the readers. Readers get the items in the order in
+/// which the turns were finished. A sender of at most 1024 bytes does all of this under the lock of
+/// the pair. A receiver copies the oldest item out and frees its slot in one step under that lock,
+/// so no other receiver overtakes this one. A process that dies before that step has changed
+/// nothing, and its slot becomes available to the same side again.
 ///
 /// # Sources
 /// The producer and consumer of Dijkstra, as in [`BoundedBuffer`](crate::BoundedBuffer).
@@ -109,9 +112,9 @@ where
     turns: RobustSemaphorePair<S>,
 }
 
-// SAFETY: a slot is accessed only by the holder of its turn, or under the lock of the pair while it
-// has no holder. That lock also protects the endpoints. Items, which are `Send`, move from the
-// sender to the receiver.
+// SAFETY: only the holder of a turn accesses its slot. A slot without a holder is accessed only
+// under the lock of the pair. That lock also protects the endpoints. Items move from the sender to
+// the receiver, which is sound because they are `Send`.
 unsafe impl<T, S, const MAX_ENDPOINTS: usize> Sync for RobustBoundedBuffer<T, S, MAX_ENDPOINTS>
 where
     T: Send,
@@ -180,8 +183,9 @@ unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject
     unsafe fn init(at: *mut u8, capacity: usize) {
         let header = RobustBoundedBuffer::<T, [TurnSlot<T>; 0], MAX_ENDPOINTS>::with_slots([]);
         let object = Memory::<T, MAX_ENDPOINTS>::slots(at, capacity) as *mut Self;
-        // SAFETY: the caller guarantees memory of this layout that is valid for writes and not
-        // accessed otherwise. An empty slot has the bytes of `Slot::new`, which are zeros.
+        // SAFETY: the caller guarantees memory of this layout that is valid for writes, and no
+        // other code accesses that memory. An empty slot has the bytes of `Slot::new`, which are
+        // zeros.
         unsafe {
             Memory::<T, MAX_ENDPOINTS>::write_header(at, header);
             let turns = &raw mut (*object).turns;
@@ -208,9 +212,9 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> ShmType
 }
 
 impl RobustBoundedBuffer<u64, [TurnSlot<u64>; 0], 1> {
-    /// Reads the state of a buffer of this size with any items.
+    /// Reads the state of a buffer of this size with items of any type.
     ///
-    /// Without `max_endpoints` the slots cannot be located, and the fill is unknown.
+    /// If `max_endpoints` is `None`, the slots cannot be located, and the fill is unknown.
     pub(crate) fn read_state(
         reader: &dyn MemoryReader,
         (size, align): (u64, u64),
@@ -259,7 +263,7 @@ where
             .unregistered(direction, self.turns.mutex(), self.waiters(direction))
     }
 
-    /// Where the other side waits for this one.
+    /// The condition variable on which the other side waits for this side.
     fn waiters(&self, direction: Direction) -> &Condvar {
         self.turns.condvar(match direction {
             Direction::Sending => PairSide::Readers,
@@ -331,8 +335,8 @@ where
         let has_closed =
             |_: &LockedPair<'_, S>| unsafe { self.endpoints.has_closed(Direction::Receiving) };
         if size_of::<T>() <= MAX_LOCKED_COPY {
-            // SAFETY: the pair calls this under its lock with a free slot of the writers, which is
-            // empty: its last item was copied out and is plain data.
+            // SAFETY: the pair calls this under its lock with a free slot of the writers. The slot
+            // is empty, because its last item was copied out and is plain data.
             let put = |slot: &Slot<T>| unsafe { slot.put_from(item) };
             let sent = self
                 .turns
@@ -346,8 +350,8 @@ where
             .acquire_unless(PairSide::Writers, timeout, has_closed);
         let turn = acquired.map_err(OperationError::from)?;
         let turn = turn.ok_or(OperationError::Disconnected)?;
-        // SAFETY: `turn` gives exclusive access to a slot of the writers, which is empty: its last
-        // item was copied out and is plain data.
+        // SAFETY: `turn` gives exclusive access to a slot of the writers. The slot is empty,
+        // because its last item was copied out and is plain data.
         unsafe { turn.slot().payload().put_from(item) };
         turn.finish()
             .map_err(|error| OperationError::from(error).into())
@@ -385,10 +389,11 @@ impl<T, S, const MAX_ENDPOINTS: usize> RobustBoundedBuffer<T, S, MAX_ENDPOINTS>
 where
     S: PairSlots<Payload = Slot<T>> + ?Sized,
 {
-    /// Receives with `copy`, which gets a full slot of the readers under the lock.
+    /// Receives by calling `copy` with a full slot of the readers, under the lock.
     ///
-    /// An item is plain data, so another receiver may copy it again if this process dies before the
-    /// slot is free. A faulty peer may have written any bytes into the slot; all are valid.
+    /// An item is plain data, so another receiver may copy it again if this process dies before it
+    /// frees the slot. A faulty peer may have written any bytes into the slot, and all bytes are
+    /// valid.
     fn recv_by<R>(
         &self,
         timeout: Timeout,

@@ -1,7 +1,7 @@
 //! The handles of a channel that survives the death of its users.
 //!
-//! A handle holds a robust lock while it lives. If its thread dies, the kernel marks the lock. It
-//! notifies no waiter of the other side, so sleeping waiters recheck.
+//! A handle holds a robust lock while it lives. If its thread dies, the kernel marks the lock. The
+//! kernel does not notify the waiters of the other side, so sleeping waiters recheck.
 
 use crate::channel::state::fill_of;
 use crate::channel::{
@@ -15,7 +15,8 @@ use crate::sync::{
 };
 use core::mem::offset_of;
 
-/// The handles of both sides. They change under the lock of the channel, except by a death.
+/// The handles of both sides. They change only under the lock of the channel, or when a thread
+/// dies.
 #[repr(C)]
 pub(in crate::channel) struct Endpoints<const MAX_ENDPOINTS: usize> {
     senders: Handles<MAX_ENDPOINTS>,
@@ -25,9 +26,9 @@ pub(in crate::channel) struct Endpoints<const MAX_ENDPOINTS: usize> {
 /// The handles of one side.
 #[repr(C)]
 struct Handles<const MAX_ENDPOINTS: usize> {
-    /// Not 0 once the side has had a handle.
+    /// This is 0 until the side has its first handle.
     opened: UnsafeCell<u64>,
-    /// One lock for each slot, held by the owner of the handle.
+    /// One lock for each slot. The owner of a handle holds the lock of its slot.
     slots: [RawRobustMutex; MAX_ENDPOINTS],
 }
 
@@ -39,7 +40,7 @@ impl<const MAX_ENDPOINTS: usize> Handles<MAX_ENDPOINTS> {
         }
     }
 
-    /// Whether the last handle was dropped or its owner died.
+    /// Whether the last handle was dropped or the owner of that handle died.
     ///
     /// # Safety
     /// The caller holds the lock of the channel.
@@ -104,8 +105,8 @@ impl Endpoints<1> {
         one.checked_add(more)?.checked_mul(2)
     }
 
-    /// Reads the state of a buffer with its counts of sent and received items, its lock and its
-    /// handles at these offsets.
+    /// Reads the state of a buffer whose counts of sent and received items, lock and handles are at
+    /// these offsets.
     pub(in crate::channel) fn buffer_state(
         reader: &dyn MemoryReader,
         [sent, received]: [usize; 2],
@@ -127,7 +128,7 @@ impl Endpoints<1> {
 
     /// Reads the states of both sides, with this number of slots on each side.
     ///
-    /// They are `Unknown` if the number is unknown or exceeds what the inspector reads.
+    /// The states are `Unknown` if the number of slots is unknown or too large for the inspector.
     pub(in crate::channel) fn states_of(
         reader: &dyn MemoryReader,
         max_endpoints: Option<u64>,
@@ -155,7 +156,7 @@ impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
         }
     }
 
-    /// Whether the last handle of this side was dropped or its owner died.
+    /// Whether the last handle of this side was dropped or the owner of that handle died.
     ///
     /// # Safety
     /// The caller holds the lock of the channel.
@@ -175,7 +176,8 @@ impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
         let guard = lock.lock().or_else(RobustLockError::mark_consistent);
         let guard = guard.map_err(|error| match OperationError::from(error) {
             OperationError::Failed(cause) => AttachError::Failed(cause),
-            // Not reached: an infinite timeout never expires, and a lock is never disconnected.
+            // This arm is never reached: an infinite timeout never expires, and a lock is never
+            // disconnected.
             _ => AttachError::Failed(ChannelError::Corrupted),
         })?;
         // SAFETY: `guard` holds the lock of the channel.
@@ -217,7 +219,8 @@ impl<const MAX_ENDPOINTS: usize> Endpoints<MAX_ENDPOINTS> {
     }
 }
 
-/// The registration of a handle, which ends with its thread and stays on it.
+/// The registration of a handle. It cannot move to another thread, and it ends when its thread
+/// ends.
 ///
 /// ```compile_fail,E0277
 /// use interlatch::channel::Slot;
@@ -234,7 +237,7 @@ pub struct RobustEndpoint<'a> {
     /// All slots of the same side.
     side: &'a [RawRobustMutex],
     lock: &'a RobustMutex<()>,
-    /// Where the other side waits for this one.
+    /// The condition variable on which the other side waits for this side.
     waiters: &'a Condvar,
     token: OwnerToken,
     is_registered: bool,
@@ -251,8 +254,9 @@ impl Drop for RobustEndpoint<'_> {
         if !self.is_registered || !self.is_owned() {
             return;
         }
-        // Fails only if this thread holds the maximum of robust locks, or after a faulty peer.
-        // Waiters of the other side then recheck by themselves.
+        // Locking fails only if this thread holds the maximum number of robust locks, or if a
+        // faulty peer has overwritten the lock. Waiters of the other side then notice the change
+        // when they recheck.
         let guard = self.lock.lock().or_else(RobustLockError::mark_consistent);
         // SAFETY: `attach` locked the slot for this endpoint, and only this call unlocks it.
         unsafe { self.slot.unlock() };

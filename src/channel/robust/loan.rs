@@ -12,23 +12,23 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-/// A free slot of a [`RobustBoundedBuffer`], to fill in place.
+/// A free slot of a [`RobustBoundedBuffer`] that the sender fills in place.
 ///
-/// The method [`Sender::loan`] returns it. [`send`](Self::send) makes its contents an item without
-/// a copy. Dropping it returns the slot unsent. It dereferences to the contents of the slot: zeros,
-/// an earlier item, or a partly written item of a dead sender, which
-/// [`is_owner_died`](Self::is_owner_died) reports.
+/// The method [`Sender::loan`] returns it. [`send`](Self::send) turns the contents of the slot into
+/// an item without a copy. Dropping the loan returns the slot without sending. The loan
+/// dereferences to the contents of the slot: zeros, an earlier item, or a partly written item of a
+/// dead sender, which [`is_owner_died`](Self::is_owner_died) reports.
 ///
-/// A loan holds a robust lock of its thread, of which a thread can hold 128, and stays on the
-/// thread.
+/// A loan holds a robust lock, of which a thread can hold at most 128. The loan cannot move to
+/// another thread.
 ///
 /// # Process death
-/// The slot is free again, as if the loan was dropped.
+/// If the process dies, the slot is free again, as if the loan was dropped.
 ///
 /// # How it works
 /// A loan is a turn of the buffer's [`RobustSemaphorePair`](crate::sync::RobustSemaphorePair). The
-/// turn gives one thread exclusive access to its slot until it finishes, in one step, or the thread
-/// dies.
+/// turn gives one thread exclusive access to its slot until the turn is finished in one step or the
+/// thread dies.
 ///
 /// # Example
 /// ```
@@ -61,20 +61,21 @@ impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> Loan<'_, T, S> {
     /// Sends the contents of the slot as the newest item.
     ///
     /// # Errors
-    /// The cause; the slot is free again. See [`RobustTurn::finish`].
+    /// Returns the cause of the failure, and the slot is free again. See [`RobustTurn::finish`].
     pub fn send(self) -> Result<(), ChannelError> {
         let sent = self.turn.finish();
         sent.map_err(|error| match OperationError::from(error) {
             OperationError::Failed(cause) => cause,
-            // Not reached: an infinite timeout never expires, and a lock is never disconnected.
+            // This arm is never reached: an infinite timeout never expires, and a lock is never
+            // disconnected.
             _ => ChannelError::Corrupted,
         })
     }
 
     /// Whether the contents of the slot may be incomplete.
     ///
-    /// This is true if the last holder of the slot, as a loan or to send an item of more than 1024
-    /// bytes, died or panicked.
+    /// This is true if the last holder of the slot died or panicked. A holder is a loan, or a
+    /// sender of an item of more than 1024 bytes.
     pub fn is_owner_died(&self) -> bool {
         self.turn.is_owner_died()
     }
@@ -91,28 +92,28 @@ impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> Deref for Loan<'_, T, S> 
 
 impl<T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> DerefMut for Loan<'_, T, S> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: `turn` excludes every other access to the slot, and `&mut self` lends it to one
-        // caller.
+        // SAFETY: `turn` excludes every other access to the slot, and `&mut self` lends the
+        // contents to one caller.
         unsafe { self.turn.slot().payload().filled_mut() }
     }
 }
 
-/// An item of a [`RobustBoundedBuffer`], to read in place.
+/// An item of a [`RobustBoundedBuffer`] that the receiver reads in place.
 ///
-/// [`Receiver::borrow`] returns it. Dropping it receives the item and frees its slot.
-/// The method [`leave`](Self::leave) returns the item to the receivers. Unlike
-/// [`recv`](Receiver::recv), which copies under the lock, a borrower may be overtaken by another
-/// receiver.
+/// [`Receiver::borrow`] returns this value. Dropping the value receives the item and frees the
+/// slot. The method [`leave`](Self::leave) returns the item to the receivers.
+/// [`recv`](Receiver::recv) copies under the lock, but a borrower does not hold that lock and may
+/// be overtaken by another receiver.
 ///
-/// A borrowed item holds a robust lock of its thread, of which a thread can hold 128, and stays on
-/// the thread.
+/// A borrowed item holds a robust lock, of which a thread can hold at most 128. The value cannot
+/// move to another thread.
 ///
 /// # Process death
-/// The item is available to the next receiver. The dead process may have read it but has not
-/// received it. The same is true if a panic drops the value.
+/// If the process dies, the item is available to the next receiver. The dead process may have read
+/// the item but has not received it. The same is true if a panic drops the value.
 ///
 /// # How it works
-/// As [`Loan`], with a turn of the readers.
+/// A borrowed item works like a [`Loan`], but with a reader's turn.
 ///
 /// # Example
 /// See [`Loan`].
@@ -121,7 +122,7 @@ pub struct Borrowed<'a, T: Pod, S: PairSlots<Payload = Slot<T>> + ?Sized> {
     /// `Some` until the value is dropped or left.
     turn: Option<RobustTurn<'a, S>>,
     slot: &'a Slot<T>,
-    /// Where the receivers wait.
+    /// The condition variable on which the receivers wait.
     receivers: &'a Condvar,
     /// Whether the thread was already panicking when it borrowed the item.
     was_panicking: bool,
@@ -161,10 +162,10 @@ impl<T: Pod, S, const MAX_ENDPOINTS: usize> RobustBoundedBuffer<T, S, MAX_ENDPOI
 where
     S: PairSlots<Payload = Slot<T>> + ?Sized,
 {
-    /// Borrows a free slot without a handle. With a handle use [`Sender::loan`].
+    /// Borrows a free slot without a handle. If you have a handle, use [`Sender::loan`].
     ///
     /// # Errors
-    /// `Timeout` if no slot became free. Otherwise as [`Sender::loan`].
+    /// `Timeout` if no slot became free. For other errors, see [`Sender::loan`].
     pub fn loan_with(&self, timeout: Timeout) -> Result<Loan<'_, T, S>, SendTimeoutError<()>> {
         // SAFETY: the pair calls this under its lock, which is the lock of the channel.
         let has_closed =
@@ -179,10 +180,10 @@ where
 
     /// Borrows the oldest item without a handle.
     ///
-    /// With a handle use [`Receiver::borrow`].
+    /// If you have a handle, use [`Receiver::borrow`].
     ///
     /// # Errors
-    /// `Timeout` if no item became available. Otherwise as [`Receiver::borrow`].
+    /// `Timeout` if no item became available. For other errors, see [`Receiver::borrow`].
     pub fn borrow_with(&self, timeout: Timeout) -> Result<Borrowed<'_, T, S>, RecvTimeoutError> {
         let turns = self.turns();
         let has_ended = |turns: &LockedPair<'_, S>| {
@@ -216,7 +217,7 @@ where
     /// Borrows a slot if one is free.
     ///
     /// # Errors
-    /// `Full` if no slot is free. Otherwise as [`loan`](Self::loan).
+    /// `Full` if no slot is free. For other errors, see [`loan`](Self::loan).
     pub fn try_loan(&self) -> Result<Loan<'_, T, S>, TrySendError<()>> {
         Ok(self.loan_with(Timeout::NonBlocking)?)
     }
@@ -224,7 +225,7 @@ where
     /// Borrows a free slot, blocking for at most this duration.
     ///
     /// # Errors
-    /// `Timeout` if no slot became free. Otherwise as [`loan`](Self::loan).
+    /// `Timeout` if no slot became free. For other errors, see [`loan`](Self::loan).
     pub fn loan_timeout(&self, timeout: Duration) -> Result<Loan<'_, T, S>, SendTimeoutError<()>> {
         self.loan_with(Timeout::after(timeout))
     }
@@ -232,7 +233,7 @@ where
     /// Borrows a free slot with any [`Timeout`].
     ///
     /// # Errors
-    /// As [`loan_timeout`](Self::loan_timeout).
+    /// Returns the same errors as [`loan_timeout`](Self::loan_timeout).
     pub fn loan_with(&self, timeout: Timeout) -> Result<Loan<'_, T, S>, SendTimeoutError<()>> {
         match self.owned_endpoint() {
             Ok(_) => self.channel().loan_with(timeout),
@@ -257,7 +258,7 @@ where
     /// Borrows the oldest item if one is available.
     ///
     /// # Errors
-    /// `Empty` if none is available. Otherwise as [`borrow`](Self::borrow).
+    /// `Empty` if no item is available. For other errors, see [`borrow`](Self::borrow).
     pub fn try_borrow(&self) -> Result<Borrowed<'_, T, S>, TryRecvError> {
         Ok(self.borrow_with(Timeout::NonBlocking)?)
     }
@@ -265,7 +266,7 @@ where
     /// Borrows the oldest item, blocking for at most this duration.
     ///
     /// # Errors
-    /// `Timeout` if no item became available. Otherwise as [`borrow`](Self::borrow).
+    /// `Timeout` if no item became available. For other errors, see [`borrow`](Self::borrow).
     pub fn borrow_timeout(
         &self,
         timeout: Duration,
@@ -276,7 +277,7 @@ where
     /// Borrows the oldest item with any [`Timeout`].
     ///
     /// # Errors
-    /// As [`borrow_timeout`](Self::borrow_timeout).
+    /// Returns the same errors as [`borrow_timeout`](Self::borrow_timeout).
     pub fn borrow_with(&self, timeout: Timeout) -> Result<Borrowed<'_, T, S>, RecvTimeoutError> {
         match self.owned_endpoint() {
             Ok(_) => self.channel().borrow_with(timeout),

@@ -1,4 +1,4 @@
-//! The bounded buffer of a robust lock and two condition variables.
+//! A bounded buffer built from a robust lock and two condition variables.
 
 use super::endpoints::{Endpoints, RobustEndpoint};
 use crate::channel::slot::{Slot, Slots};
@@ -21,12 +21,12 @@ use core::mem::offset_of;
 ///
 /// Items pass first in, first out.
 ///
-/// It is the default choice between processes. For large items, or to write and read items in
-/// place, use [`RobustBoundedBuffer`](super::RobustBoundedBuffer).
+/// This buffer is the default choice between processes. For large items, or to write and read items
+/// in place, use [`RobustBoundedBuffer`](super::RobustBoundedBuffer).
 ///
 /// `S` holds the slots: `[Slot<T>; N]` inside the buffer (for a `static`), or `[Slot<T>]` behind
-/// the header (for a region, with a capacity chosen at run time). `MAX_ENDPOINTS` limits the
-/// senders, and the receivers, at one time.
+/// the header (for a region, with a capacity chosen at run time). `MAX_ENDPOINTS` limits the number
+/// of senders at a time, and also the number of receivers.
 ///
 /// Items are plain data ([`Pod`]). A partly written item of a dead process is never read as an
 /// item. The answers `Full` and `Empty` are exact.
@@ -43,29 +43,30 @@ use core::mem::offset_of;
 /// `len` is 0 on a thread that cannot take the internal lock.
 ///
 /// # Fairness
-/// That of the condition variables.
+/// The fairness is that of the condition variables.
 ///
 /// # Ordering
 /// Everything before `send` happens before the return of the `recv` that receives the item, and
 /// everything before that `recv` happens before the return of a `send` that reuses its slot.
 ///
 /// # Process death
-/// A sender that is killed in `send` has sent its item or not; a receiver that is killed in `recv`
-/// has taken an item or not. Neither blocks the others. See [`Sender`](crate::Sender) and
-/// [`Receiver`](crate::Receiver) for the last handle of a side.
+/// A sender that is killed in `send` has either sent its item or not. A receiver that is killed in
+/// `recv` has either taken an item or not. Neither death blocks the other processes. See
+/// [`Sender`](crate::Sender) and [`Receiver`](crate::Receiver) for the effect of a death on the
+/// last handle of a side.
 ///
-/// A handle belongs to the thread that created it and ends with that thread. Exception: if a thread
-/// other than the main thread calls `exec`, its handles never end, as is true of the robust lock
-/// that they hold. A child of `fork(3)` creates handles of its own.
+/// A handle belongs to the thread that created it and ends with that thread. There is one
+/// exception: if a thread other than the main thread calls `exec`, its handles never end, and
+/// neither do the robust locks that they hold. A child of `fork(3)` must create its own handles.
 ///
 /// A process that is stopped within an operation, but not dead, keeps the internal lock, and all
-/// others wait for it: operations without a deadline, non-blocking operations and dropped handles
-/// until it continues, operations with a deadline for at least a
-/// [`recheck_interval`](crate::platform::futex).
+/// other processes wait for that lock. Operations without a deadline, non-blocking operations and
+/// drops of handles wait until the stopped process continues. Operations with a deadline wait for
+/// at least one [`recheck_interval`](crate::platform::futex).
 ///
 /// # Leaks
 /// A leaked handle (`mem::forget`) stays registered until its thread ends. The buffer must not move
-/// before that: see [`RawRobustMutex`](crate::sync::RawRobustMutex).
+/// before that thread ends: see [`RawRobustMutex`](crate::sync::RawRobustMutex).
 ///
 /// # How it works
 /// Every operation holds one robust lock. The state that the lock protects changes by a single
@@ -75,13 +76,13 @@ use core::mem::offset_of;
 /// consistent.
 ///
 /// A handle holds a robust lock of its own while it lives. The kernel marks that lock when the
-/// thread dies, so a side is closed if it has had a handle and holds no handle lock. Waiters of the
-/// other side recheck this at the recheck interval, because the kernel does not notify their
-/// condition variable.
+/// thread dies, so a side is closed if it has had a handle and no living thread holds a handle lock
+/// of that side. Waiters of the other side check for this at every recheck interval, because the
+/// kernel does not notify their condition variable.
 ///
 /// # Sources
-/// The bounded buffer of Hoare, as in [`MonitorBuffer`](crate::MonitorBuffer). The commit by one
-/// write is that of write-ahead logs.
+/// The bounded buffer of Hoare, as in [`MonitorBuffer`](crate::MonitorBuffer). The commit by a
+/// single write comes from write-ahead logs.
 ///
 /// # Example
 /// ```
@@ -131,8 +132,8 @@ where
 
 type Guard<'a> = RobustMutexGuard<'a, ()>;
 
-// SAFETY: only the holder of the lock accesses the numbers, the endpoints and the slots, and items,
-// which are `Send`, move from the sender to the receiver.
+// SAFETY: only the holder of the lock accesses the numbers, the endpoints and the slots. Items move
+// from the sender to the receiver, which is sound because they are `Send`.
 unsafe impl<T: Send, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize> Sync
     for RobustMonitorBuffer<T, S, MAX_ENDPOINTS>
 {
@@ -210,8 +211,8 @@ unsafe impl<T: Pod, const MAX_ENDPOINTS: usize> ShmObject
 
     unsafe fn init(at: *mut u8, _capacity: usize) {
         let header = RobustMonitorBuffer::<T, [Slot<T>; 0], MAX_ENDPOINTS>::with_slots([]);
-        // SAFETY: the caller guarantees what `write_header` asks for. The slots are empty, whatever
-        // their bytes are.
+        // SAFETY: the caller guarantees what `write_header` asks for. The slots count as empty, no
+        // matter which bytes they contain.
         unsafe { Memory::<T, MAX_ENDPOINTS>::write_header(at, header) }
     }
 
@@ -245,8 +246,8 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize>
 
     /// The numbers of sent and received items.
     fn numbers(&self, _guard: &Guard<'_>) -> (u64, u64) {
-        // SAFETY: the guard of `lock` excludes every other access. A volatile read happens once,
-        // even if a faulty peer writes.
+        // SAFETY: the guard of `lock` excludes every other access. The read is volatile, so it
+        // yields a single value even if a faulty peer writes.
         let read =
             |number: &UnsafeCell<u64>| number.with(|number| unsafe { number.read_volatile() });
         (read(&self.sent), read(&self.received))
@@ -258,10 +259,11 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize>
         &slots[(number % slots.len() as u64) as usize]
     }
 
-    /// Receives with `copy`, which gets a full slot under the lock.
+    /// Receives by calling `copy` with a full slot, under the lock.
     ///
-    /// An item is plain data, so another receiver may copy it again if this process dies before the
-    /// next step. A faulty peer may have written any bytes into the slot; all are valid.
+    /// An item is plain data, so another receiver may copy it again if this process dies before it
+    /// increments the number of received items. A faulty peer may have written any bytes into the
+    /// slot, and all bytes are valid.
     fn recv_by<R>(
         &self,
         timeout: Timeout,
@@ -298,7 +300,8 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize>
         let mut in_time = true;
         loop {
             let must_wait = self.length(&guard) == blocking_length;
-            // A receiver drains the buffer after the last sender is gone. A sender returns at once.
+            // A receiver drains the buffer after the last sender is gone. A sender returns
+            // immediately.
             if must_wait || direction == Direction::Sending {
                 // SAFETY: `guard` holds the lock of the channel.
                 if unsafe { self.endpoints.has_closed(other) } {
@@ -319,7 +322,7 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize>
 }
 
 impl RobustMonitorBuffer<u64, [Slot<u64>; 0], 1> {
-    /// Reads the state of a buffer with any items.
+    /// Reads the state of a buffer with items of any type.
     pub(crate) fn read_state(
         reader: &dyn MemoryReader,
         capacity: Option<u64>,
@@ -344,7 +347,7 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize>
             .unregistered(direction, &self.lock, self.waiters(direction))
     }
 
-    /// Where the other side waits for this one.
+    /// The condition variable on which the other side waits for this side.
     fn waiters(&self, direction: Direction) -> &Condvar {
         match direction {
             Direction::Sending => &self.not_empty,
@@ -408,8 +411,8 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize> Buffer
     ) -> Result<(), SendTimeoutError<()>> {
         let guard = self.wait_until_ready(Direction::Sending, timeout)?;
         let (sent, _) = self.numbers(&guard);
-        // SAFETY: `guard` holds the lock, which excludes every other access. The slot is free: its
-        // last item was copied out and is plain data.
+        // SAFETY: `guard` holds the lock, which excludes every other access. The slot is free,
+        // because its last item was copied out and is plain data.
         unsafe {
             self.slot(sent).put_from(item);
             commit(&self.sent, sent.wrapping_add(1));
@@ -438,9 +441,9 @@ impl<T: Pod, S: Slots<T> + ?Sized, const MAX_ENDPOINTS: usize> Buffer
         self.recv_by(timeout, |slot| unsafe { slot.take_into(destination) })
     }
 
-    /// The number of items a moment ago.
+    /// The number of items, which other threads may change at any time.
     ///
-    /// It is 0 if this thread cannot take the internal lock.
+    /// Returns 0 if this thread cannot take the internal lock.
     fn len(&self) -> usize {
         self.lock
             .lock()

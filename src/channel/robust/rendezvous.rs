@@ -19,11 +19,11 @@ use core::fmt;
 use core::mem::offset_of;
 use core::ops::Deref;
 
-/// A channel of capacity 0: a send returns when a receiver has taken the item.
+/// A channel of capacity 0, in which a send returns when a receiver has taken the item.
 ///
-/// Use it where a sender needs to know that its item was received. It survives the death of its
-/// users, and has at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. `len`
-/// and `capacity` are 0.
+/// Use a rendezvous where a sender needs to know that its item was received. It survives the death
+/// of its users, and it has at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a
+/// time. `len` and `capacity` are 0.
 ///
 /// | operation | effect |
 /// | --- | --- |
@@ -33,11 +33,12 @@ use core::ops::Deref;
 /// | [`accept`](crate::Receiver::accept) | shows the item; the sender waits for acknowledgement |
 ///
 /// # Errors
-/// As those of every [`Buffer`]. A send either returns `Ok` and the item was taken, or returns the
-/// item and no receiver has it; a timeout or a death does not change that.
+/// The errors are those of every [`Buffer`]. Either a send returns `Ok` and a receiver has taken
+/// the item, or the send returns the item and no receiver has taken it. This is true even after a
+/// timeout or a death.
 ///
 /// # Fairness
-/// None. Any of the waiting senders or receivers may be next.
+/// There is no fairness guarantee. Any of the waiting senders or receivers may be next.
 ///
 /// # Panics
 /// None.
@@ -56,16 +57,16 @@ use core::ops::Deref;
 /// [`recheck_interval`](crate::platform::futex) if they sleep. Handles, forks, leaks and the limit
 /// of robust locks are as for [`RobustMonitorBuffer`](super::RobustMonitorBuffer).
 ///
-/// A sender whose timeout expires waits for the internal lock without a limit, because only the
-/// lock tells it whether the item was taken. It therefore waits for a process that is stopped while
-/// it holds that lock.
+/// A sender whose timeout expires waits for the internal lock without a time limit, because it can
+/// check only under the lock whether the item was taken. If a process is stopped while it holds
+/// that lock, the sender therefore waits for that process.
 ///
 /// # Ordering
 /// Sending an item happens before receiving it, and receiving or acknowledging it happens before
 /// the send returns. The internal lock provides all ordering.
 ///
 /// # How it works
-/// Two slots exist, each with an owner: the waiting sender or receiver that uses it.
+/// There are two slots. The owner of a slot is the waiting sender or receiver that uses the slot.
 ///
 /// | slot | owner | transition of its state | made by |
 /// | --- | --- | --- | --- |
@@ -74,16 +75,16 @@ use core::ops::Deref;
 /// | request | a receiver that waits | idle to requested | that receiver |
 /// | | | requested to completed | a sender that does not wait |
 ///
-/// A robust lock represents the owner, so a slot is free once its owner has died, whatever its
-/// state: an offer counts only while that lock is held. Each transition is one store of one word,
-/// under one internal lock, and the item is in the slot before the store. A sender whose timeout
-/// expires checks under the lock whether its offer is completed, and otherwise withdraws it before
-/// it unlocks. So an item is taken exactly once or returned. Offers are numbered, so a receiver
-/// that acknowledges an offer never completes a later one.
+/// The owner of a slot holds a robust lock of the slot, so a slot in any state is free once its
+/// owner has died. An offer counts only while that lock is held. Each transition is one store of
+/// one word, under one internal lock, and the item is in the slot before the store. A sender whose
+/// timeout expires checks under the lock whether its offer is completed, and otherwise withdraws
+/// the offer before it unlocks. So an item is either taken exactly once or returned. Offers are
+/// numbered, so a receiver that acknowledges an offer never completes a later one.
 ///
 /// # Sources
-/// Hoare, *Communicating sequential processes* (1978). The slot with its owner is the one of
-/// [`RobustSemaphorePair`](crate::sync::RobustSemaphorePair).
+/// Hoare, *Communicating sequential processes* (1978). The idea of a slot with an owner is the same
+/// as in [`RobustSemaphorePair`](crate::sync::RobustSemaphorePair).
 ///
 /// # Example
 /// ```
@@ -126,11 +127,11 @@ pub struct Rendezvous<T, const MAX_ENDPOINTS: usize = 8> {
 
 /// A slot for an item in transit, used by one waiting sender or receiver at a time.
 ///
-/// Its methods take the guard of the rendezvous's lock as a witness.
+/// The methods take the guard of the rendezvous's lock as a proof that the caller holds the lock.
 #[repr(C)]
 struct OwnedSlot<T> {
     owner: RawRobustMutex,
-    /// `IDLE`; `COMPLETED`; `REQUESTED`, or the number of an offer.
+    /// `IDLE`, `COMPLETED`, `REQUESTED`, or the number of an offer.
     state: UnsafeCell<u64>,
     /// The number of the newest offer.
     newest_offer: UnsafeCell<u64>,
@@ -140,12 +141,12 @@ struct OwnedSlot<T> {
 const IDLE: u64 = 0;
 /// The other side has taken the item, or has put one into the slot.
 const COMPLETED: u64 = 1;
-/// A receiver waits for an item. The numbers of offers are larger.
+/// A receiver waits for an item. The numbers of offers are larger than this value.
 const REQUESTED: u64 = 2;
 
 type Guard<'a> = RobustMutexGuard<'a, ()>;
 
-// SAFETY: every access to the cells and slots is made by a holder of `lock`; the other fields are
+// SAFETY: every access to the cells and slots is made by a holder of `lock`. The other fields are
 // `Sync`. Items move between threads, which `T: Send` permits.
 unsafe impl<T: Send, const MAX_ENDPOINTS: usize> Sync for Rendezvous<T, MAX_ENDPOINTS> {}
 
@@ -193,33 +194,35 @@ impl<T> OwnedSlot<T> {
         self.state(lock) >= REQUESTED && self.owner.is_locked()
     }
 
-    /// Makes the calling thread the owner. Returns `false` if the slot has one.
+    /// Makes the calling thread the owner. Returns `false` if the slot already has an owner.
     fn claim(&self, lock: &Guard<'_>) -> Result<bool, OperationError> {
         if self.owner.is_locked() {
             return Ok(false);
         }
-        // The state of a previous owner is cleared before this thread becomes the owner: if it dies
-        // between the two steps, that state must not count as its own.
+        // The state of a previous owner is cleared before this thread becomes the owner. Otherwise,
+        // if this thread died between the two steps, the old state would count as the state of this
+        // thread.
         self.set_state(IDLE, lock);
         match self.owner.lock_with(Timeout::NonBlocking) {
             Ok(_) => Ok(true),
             Err(LockError::RobustList(error)) => Err(ChannelError::from(error).into()),
-            // The lock was free, and is taken only under the rendezvous's lock: a faulty peer took
-            // it.
+            // The lock was free, and correct processes take it only under the rendezvous's lock, so
+            // a faulty peer has taken it.
             Err(_) => Ok(false),
         }
     }
 
-    /// Ends the ownership. The state then no longer counts.
+    /// Ends the ownership of the slot. After that, the state of the slot is ignored.
     ///
     /// # Safety
-    /// The calling thread is the owner, and uses the slot no more.
+    /// The calling thread is the owner, and does not use the slot after this call.
     unsafe fn release(&self) {
         // SAFETY: the calling thread holds `owner`.
         unsafe { self.owner.unlock() };
     }
 
-    /// Returns a number that no other offer has. A death before its use leaves a harmless gap.
+    /// Returns a number that no other offer has. If this process dies before it uses the number,
+    /// the gap in the numbering is harmless.
     fn next_offer(&self, _lock: &Guard<'_>) -> u64 {
         // SAFETY: the caller holds the rendezvous's lock, which excludes every writer.
         let number = self
@@ -227,7 +230,7 @@ impl<T> OwnedSlot<T> {
             .with(|number| unsafe { number.read_volatile() });
         // Only a faulty peer makes the number wrap.
         let next = number.wrapping_add(1).max(REQUESTED);
-        // SAFETY: as above, and every other access.
+        // SAFETY: the caller holds the rendezvous's lock, which excludes every other access.
         unsafe { commit(&self.newest_offer, next) };
         next
     }
@@ -235,7 +238,8 @@ impl<T> OwnedSlot<T> {
 
 impl<T, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     constructor! {
-        /// Creates a rendezvous without handles. It is `const`, for a `static`.
+        /// Creates a rendezvous without handles. The function is `const`, so it can initialize a
+        /// `static`.
         pub fn new() -> Self {
             Self {
                 lock: RobustMutex::new(()),
@@ -258,9 +262,9 @@ impl<T, const MAX_ENDPOINTS: usize> Default for Rendezvous<T, MAX_ENDPOINTS> {
 
 /// How an item reaches a waiting receiver.
 enum Arrival<T> {
-    /// A sender waits with it in the offer slot.
+    /// A sender waits, and its item is in the offer slot.
     Offered,
-    /// A sender that does not wait has put it into the request slot.
+    /// A sender that does not wait has put the item into the request slot.
     Handed(T),
 }
 
@@ -270,7 +274,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
         Ok(locked.or_else(RobustLockError::mark_consistent)?)
     }
 
-    /// Waits for a notification and locks again, without a limit. Returns `false` on a timeout.
+    /// Waits for a notification and then locks again, without a time limit for the lock. Returns
+    /// `false` on a timeout.
     fn wait<'a>(
         &'a self,
         condvar: &Condvar,
@@ -279,7 +284,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     ) -> Result<(Guard<'a>, bool), OperationError> {
         let (locked, in_time) = condvar.wait_robust(guard, timeout);
         let guard = match locked {
-            // The waiter must see under the lock whether the exchange was completed meanwhile.
+            // The waiter must see under the lock whether the exchange was completed before the
+            // timeout.
             Err(RobustLockError::TimedOut) => self.lock.lock(),
             locked => locked,
         };
@@ -305,7 +311,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
         unsafe { self.request.slot.put(item) };
         self.request.set_state(COMPLETED, &guard);
         drop(guard);
-        // All receivers are woken: only the owner of the slot can take the item.
+        // All receivers are woken, because only the owner of the slot can take the item.
         self.receivers.notify_all();
         Ok(())
     }
@@ -322,7 +328,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
                 Ok(true) => return Ok(guard),
                 Ok(false) => {}
                 Err(cause) => {
-                    // A notification for the free slot may have reached this thread: pass it on.
+                    // This thread may have consumed the notification for the free slot, so it
+                    // notifies another sender.
                     self.senders.notify_one();
                     return Err(cause);
                 }
@@ -337,8 +344,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     /// Offers the item until a receiver takes it.
     fn offer(&self, item: T, timeout: Timeout) -> Result<(), OperationError> {
         let mut guard = self.claim_offer(timeout)?;
-        // SAFETY: this thread holds the lock and owns the slot. An earlier item is `Pod` and needs
-        // no drop.
+        // SAFETY: this thread holds the lock and owns the slot. An earlier item in the slot is
+        // `Pod`, so it needs no drop.
         unsafe { self.offer.slot.put(item) };
         let number = self.offer.next_offer(&guard);
         self.offer.set_state(number, &guard);
@@ -375,7 +382,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
         self.offer.is_waiting(lock) && !self.accepted.is_locked()
     }
 
-    /// Returns the item that has arrived, if any. `has_request`: this thread owns the request slot.
+    /// Returns the item that has arrived, if any. `has_request` says whether this thread owns the
+    /// request slot.
     fn arrival(
         &self,
         has_request: bool,
@@ -397,7 +405,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     /// Claims the request slot if it is free.
     fn claim_request(&self, lock: &Guard<'_>) -> Result<bool, OperationError> {
         let is_claimed = self.request.claim(lock).inspect_err(|_| {
-            // A notification for an offer may have reached this thread: pass it on.
+            // This thread may have consumed the notification for an offer, so it notifies the other
+            // receivers.
             self.receivers.notify_all();
         })?;
         if is_claimed {
@@ -434,9 +443,9 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
         if has_request {
             // SAFETY: as above; the slot is not used after this.
             unsafe { self.request.release() };
-            // This thread may have consumed the notification for an offer that it leaves, and
-            // another receiver can now claim the slot. All are woken, because a receiver in
-            // `accept` never claims it.
+            // This thread may have consumed the notification for an offer that it does not take,
+            // and another receiver can now claim the request slot. All receivers are woken, because
+            // a receiver in `accept` never claims the request slot.
             self.receivers.notify_all();
         }
         Ok((guard, result?))
@@ -445,8 +454,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
     /// Copies the offered item.
     fn read_offer(&self, _lock: &Guard<'_>) -> T {
         // SAFETY: the caller holds the lock, and the offer's owner has put an item into the slot.
-        // If a faulty peer wrote there instead: `T` is valid for every bit pattern, and copies do
-        // no harm.
+        // If a faulty peer wrote to the slot, its bytes are still a valid `T`, because `T` is valid
+        // for every bit pattern. `T` is `Pod`, so copies do no harm.
         unsafe { self.offer.slot.take() }
     }
 
@@ -477,7 +486,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Rendezvous<T, MAX_ENDPOINTS> {
             self.receivers.notify_one();
             let cause = match error {
                 LockError::RobustList(error) => error.into(),
-                // The lock was free, and is taken only under the rendezvous's lock.
+                // The lock was free, and correct processes take it only under the rendezvous's
+                // lock, so a faulty peer has taken it.
                 _ => ChannelError::Corrupted,
             };
             return Err(cause.into());
@@ -525,7 +535,7 @@ impl OwnedSlot<()> {
 }
 
 impl Rendezvous<(), 1> {
-    /// Reads the state of a rendezvous for items of any type, with `ends` handles at each side.
+    /// Reads the state of a rendezvous for items of any type, with `ends` handles on each side.
     pub(crate) fn read_state(
         reader: &dyn MemoryReader,
         (size, align): (u64, u64),
@@ -533,8 +543,8 @@ impl Rendezvous<(), 1> {
     ) -> Option<RendezvousState> {
         let offer = (offset_of!(Self, offer) as u64).checked_next_multiple_of(align)?;
         let after_offer = || {
-            // The two slots, whose sizes are multiples of the alignment, are followed by the last
-            // two fields and by padding of less than the alignment.
+            // The sizes of the two slots are multiples of the alignment. The last two fields follow
+            // the slots, and then comes padding that is shorter than the alignment.
             let tail = (offset_of!(Self, ends) - offset_of!(Self, accepted)) as u64;
             let tail = tail.checked_add(Endpoints::bytes(ends?)?)?;
             let slots = size.checked_sub(offer.checked_add(tail)?)?;
@@ -620,12 +630,12 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Buffer for Rendezvous<T, MAX_ENDPOINTS>
         let item = self.read_offer(&guard);
         self.offer.set_state(COMPLETED, &guard);
         drop(guard);
-        // All senders are woken: only the owner of the offer can proceed.
+        // All senders are woken, because only the owner of the offer can proceed.
         self.senders.notify_all();
         Ok(item)
     }
 
-    /// Returns 0: an item is never between the two sides.
+    /// Returns 0, because an item is never between the two sides.
     fn len(&self) -> usize {
         0
     }
@@ -637,12 +647,12 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Buffer for Rendezvous<T, MAX_ENDPOINTS>
 
 /// An item that a receiver has accepted and not yet acknowledged. Its sender waits.
 ///
-/// One delivery exists at a time. Dropping it leaves the item to another receiver. It stays on its
-/// thread. Until it ends, `recv` and `accept` block, also on the same thread: without a timeout,
-/// such a call never returns.
+/// Only one delivery exists at a time. Dropping the delivery leaves the item to another receiver. A
+/// delivery cannot move to another thread. Until it ends, `recv` and `accept` block, even on the
+/// same thread. On that thread, a call without a timeout never returns.
 ///
 /// # Process death
-/// The death of the receiver has the effect of a drop: the item remains offered. If the sender
+/// If the receiver dies, the item remains offered, as if the delivery was dropped. If the sender
 /// dies, or its timeout expires, the item is withdrawn, and [`acknowledge`](Self::acknowledge)
 /// fails.
 ///
@@ -678,7 +688,8 @@ impl fmt::Display for AcknowledgeError {
 impl std::error::Error for AcknowledgeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            // The text of the cause is the text of this error, so the chain continues behind it.
+            // The text of the cause is the text of this error, so `source` returns the source of
+            // the cause.
             Self::Failed(cause) => cause.source(),
             Self::Withdrawn => None,
         }
@@ -686,11 +697,11 @@ impl std::error::Error for AcknowledgeError {
 }
 
 impl<T: Pod, const MAX_ENDPOINTS: usize> Delivery<'_, T, MAX_ENDPOINTS> {
-    /// Takes the item. Its sender returns.
+    /// Takes the item. The sender's operation then returns.
     ///
     /// # Errors
-    /// `Withdrawn` if the sender no longer waits, `Failed` with the cause otherwise. The item is
-    /// not received then.
+    /// `Withdrawn` if the sender no longer waits, `Failed` with the cause otherwise. In both cases,
+    /// the item is not received.
     pub fn acknowledge(self) -> Result<T, AcknowledgeError> {
         let (rendezvous, item) = (self.rendezvous, self.item);
         if !rendezvous.accepted.is_held_by(&self.token) {
@@ -700,7 +711,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Delivery<'_, T, MAX_ENDPOINTS> {
             .lock_internal(Timeout::Infinite)
             .map_err(|error| match error {
                 OperationError::Failed(cause) => AcknowledgeError::Failed(cause),
-                // An infinite timeout never expires, and a lock is never disconnected.
+                // This arm is never reached: an infinite timeout never expires, and a lock is never
+                // disconnected.
                 _ => AcknowledgeError::Failed(ChannelError::Corrupted),
             })?;
         let offer = &rendezvous.offer;
@@ -732,9 +744,9 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> Drop for Delivery<'_, T, MAX_ENDPOINTS>
         if !rendezvous.accepted.is_held_by(&self.token) {
             return;
         }
-        // Under the lock, so that a receiver that searches for an offer either finds this one or
-        // gets the notification. The lock fails only if this thread holds too many robust locks;
-        // sleeping receivers then find the offer when they recheck.
+        // The offer is released under the lock, so that a receiver that searches for an offer
+        // either finds this one or gets the notification. The lock fails only if this thread holds
+        // too many robust locks; sleeping receivers then find the offer when they recheck.
         let guard = rendezvous.lock.lock();
         let guard = guard.or_else(RobustLockError::mark_consistent);
         // SAFETY: this delivery holds `accepted`, and unlocks it only here.
@@ -751,7 +763,7 @@ impl<'a, T: Pod, const MAX_ENDPOINTS: usize> Receiver<'a, Rendezvous<T, MAX_ENDP
     /// The sender waits until the item is [acknowledged](Delivery::acknowledge).
     ///
     /// # Errors
-    /// As [`recv`](Self::recv).
+    /// Returns the same errors as [`recv`](Self::recv).
     pub fn accept(&self) -> Result<Delivery<'a, T, MAX_ENDPOINTS>, RecvError> {
         receiver::until_done(|| self.accept_with(Timeout::Infinite))
     }
@@ -759,7 +771,7 @@ impl<'a, T: Pod, const MAX_ENDPOINTS: usize> Receiver<'a, Rendezvous<T, MAX_ENDP
     /// Accepts an offered item, waiting until the timeout expires.
     ///
     /// # Errors
-    /// As [`recv_with`](Self::recv_with).
+    /// Returns the same errors as [`recv_with`](Self::recv_with).
     pub fn accept_with(
         &self,
         timeout: Timeout,

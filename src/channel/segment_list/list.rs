@@ -50,7 +50,7 @@ impl Config for GrowthLimit {
     }
 }
 
-/// The number of segments of a growing queue.
+/// The current and the total number of segments of a growing queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
@@ -62,9 +62,9 @@ pub struct Usage {
 
 /// The shared state of a growing queue, apart from its segments.
 ///
-/// It has at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. The type of the
-/// items is part of its identity, so a process with another type cannot attach to it. The page of
-/// [`UnboundedBuffer`](crate::UnboundedBuffer) explains how it works.
+/// The queue has at most `MAX_ENDPOINTS` senders and `MAX_ENDPOINTS` receivers at a time. The list
+/// type includes the item type, so a process that uses another item type cannot attach to the list.
+/// The documentation of [`UnboundedBuffer`](crate::UnboundedBuffer) explains how the queue works.
 ///
 /// # Process death
 /// See [`UnboundedBuffer`](crate::UnboundedBuffer).
@@ -72,13 +72,13 @@ pub struct Usage {
 pub struct SegmentList<T, const MAX_ENDPOINTS: usize = 8> {
     lock: RobustMutex<()>,
     not_empty: Condvar,
-    /// The number of the oldest segment; `last + 1` if there is no segment.
+    /// The number of the oldest segment, or `last + 1` if there is no segment.
     first: UnsafeCell<u64>,
     /// The number of the newest segment.
     last: UnsafeCell<u64>,
-    /// All segments with smaller numbers are removed.
+    /// All segments with numbers smaller than this one have been removed.
     removed: UnsafeCell<u64>,
-    /// A packed [`GrowthLimit`], written by the creator only.
+    /// A packed [`GrowthLimit`], which only the creator writes.
     limit: UnsafeCell<u64>,
     ends: Endpoints<MAX_ENDPOINTS>,
     item: PhantomData<T>,
@@ -129,7 +129,7 @@ fn clamp(first: u64, last: u64, limit: GrowthLimit) -> (u64, u64) {
 }
 
 impl SegmentList<u64, 1> {
-    /// Reads the state of a list with items of any type, and with `ends` handles at each side.
+    /// Reads the state of a list with items of any type, and with `ends` handles on each side.
     pub fn read_state(reader: &dyn MemoryReader, ends: Option<u64>) -> Option<SegmentListState> {
         let number = |offset: usize| reader.read_u64(offset as u64);
         let growth = GrowthLimit::unpack(number(offset_of!(Self, limit))?);
@@ -183,8 +183,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     /// Fails if a faulty peer wrote an invalid limit.
     #[allow(dead_code, reason = "models have no regions")]
     pub fn limit(&self) -> Result<GrowthLimit, ConfigError> {
-        // SAFETY: no process writes the limit after construction, except a faulty peer: the read is
-        // volatile, so it yields one value.
+        // SAFETY: only a faulty peer writes the limit after construction. The read is volatile, so
+        // it yields a single value even then.
         let word = self.limit.with(|limit| unsafe { limit.read_volatile() });
         let limit = GrowthLimit::unpack(word);
         <Self as ShmObject>::layout(limit).map(|_| limit)
@@ -204,7 +204,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
         self.lock.lock_or_repair_with(timeout, |()| ())
     }
 
-    /// Returns the number of the segment for the next item: the last one, or a new one.
+    /// Returns the number of the segment for the next item, which is the last segment or a new one.
     fn segment_with_room<G: Segments>(
         &self,
         segments: &G,
@@ -235,11 +235,13 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
         Ok(number)
     }
 
-    /// Appends a copy of an item. It waits only for the lock, until the timeout expires.
+    /// Appends a copy of an item. The call waits only for the lock, and at most until the timeout
+    /// expires.
     ///
     /// # Errors
-    /// `Timeout` if the lock was held until then; `Disconnected` if all receivers are gone;
-    /// `Failed` if the list is at its limit or a segment is not available. The item was not sent.
+    /// `Timeout` if another thread held the lock until the timeout. `Disconnected` if all receivers
+    /// are gone. `Failed` if the list is at its limit or a segment is not available. After an
+    /// error, the item was not sent.
     pub fn send_with<G: Segments<Item = T>>(
         &self,
         segments: &G,
@@ -267,7 +269,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
         drop(guard);
         segments.retain(first, last);
         if !is_sent {
-            // The segment had room just before, under the same lock.
+            // The segment had a free slot just before, under the same lock, so only a faulty peer
+            // causes this error.
             return Err(ChannelError::Corrupted.into());
         }
         self.not_empty.notify_one();
@@ -277,8 +280,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
     /// Receives the oldest item into `destination`, waiting for one until the timeout expires.
     ///
     /// # Errors
-    /// `Timeout` if there was no item in time; `Disconnected` if it is empty and all senders are
-    /// gone; `Failed` if a segment is not available. Nothing was received.
+    /// `Timeout` if there was no item in time. `Disconnected` if the list is empty and all senders
+    /// are gone. `Failed` if a segment is not available. After an error, nothing was received.
     pub fn recv_into_with<G: Segments<Item = T>>(
         &self,
         segments: &G,
@@ -302,8 +305,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
                 Ok(false) => {}
                 Err(cause) => {
                     drop(guard);
-                    // The notification that this thread consumed was for an item that is still
-                    // there: pass it on to a receiver that can use the segment.
+                    // The item for which this thread consumed a notification is still there. Notify
+                    // another receiver, which may be able to use the segment.
                     self.not_empty.notify_one();
                     return Err(cause.into());
                 }
@@ -329,8 +332,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
         lock: &ListGuard<'_>,
     ) -> Result<bool, ChannelError> {
         let limit = segments.limit();
-        // At most one segment is drained, after a death between the two steps below; a faulty peer
-        // may drain all of them.
+        // At most one segment is already drained, because a process died between the two steps
+        // below. A faulty peer may make all segments appear drained.
         for _ in 0..=limit.segments {
             let (first, last) = self.linked(limit, lock);
             self.remove_before(segments, first, lock);
@@ -356,8 +359,8 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
         Ok(false)
     }
 
-    /// Removes the segments before `first`: at most one, since each drained segment is removed
-    /// before its successor is drained.
+    /// Removes the segments before `first`. There is at most one such segment, since each drained
+    /// segment is removed before its successor is drained.
     fn remove_before<G: Segments>(&self, segments: &G, first: u64, lock: &ListGuard<'_>) {
         let removed = read(&self.removed, lock);
         // The lower bound keeps a faulty peer from making this loop long.
@@ -369,7 +372,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
         segments.retain(first, self.linked(segments.limit(), lock).1);
     }
 
-    /// Returns the number of segments; `None` if the calling thread cannot take the lock.
+    /// Returns the number of segments, or `None` if the calling thread cannot take the lock.
     #[allow(dead_code, reason = "models have no regions")]
     pub fn usage(&self, limit: GrowthLimit) -> Option<Usage> {
         let guard = self.lock_with(Timeout::Infinite).ok()?;
@@ -380,7 +383,7 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
         })
     }
 
-    /// Returns the number of items; `None` if the lock or a segment is not available.
+    /// Returns the number of items, or `None` if the lock or a segment is not available.
     #[allow(dead_code, reason = "models have no regions")]
     pub fn count<G: Segments<Item = T>>(&self, segments: &G) -> Option<usize> {
         let guard = self.lock_with(Timeout::Infinite).ok()?;
@@ -400,12 +403,12 @@ impl<T: Pod, const MAX_ENDPOINTS: usize> SegmentList<T, MAX_ENDPOINTS> {
         Some(count)
     }
 
-    /// Registers a handle at one side.
+    /// Registers a handle on one side.
     ///
     /// # Errors
     /// Fails if that side has closed, or if no registration is available.
     pub fn attach(&self, direction: Direction) -> Result<RobustEndpoint<'_>, AttachError> {
-        // Receivers wait for items; no sender waits for receivers.
+        // Receivers wait for items on `not_empty`. No sender waits for receivers.
         self.ends.attach(direction, &self.lock, &self.not_empty)
     }
 }

@@ -18,9 +18,9 @@ use core::mem::offset_of;
 /// The guard of a list's lock.
 pub(super) type ListGuard<'a> = RobustMutexGuard<'a, ()>;
 
-/// A ring of items: filled while it is the last segment of its list, and then drained.
+/// A ring of items. It receives new items only while it is the last segment of its list.
 ///
-/// Its methods take the guard of the list's lock as a witness.
+/// The methods take the guard of the list's lock as a proof that the caller holds the lock.
 #[repr(C)]
 pub struct Segment<T, S: Slots<T> + ?Sized> {
     /// The number of items ever put into this segment.
@@ -88,7 +88,7 @@ unsafe impl<T: Pod> ShmObject for Segment<T, [Slot<T>]> {
     }
 
     unsafe fn from_raw<'a>(at: *mut u8, items: usize) -> &'a Self {
-        // SAFETY: the caller guarantees an aligned, valid object; the cast keeps the number of
+        // SAFETY: the caller guarantees an aligned, valid object. The cast keeps the number of
         // slots.
         unsafe { &*(Memory::<T>::slots(at, items) as *const Self) }
     }
@@ -135,7 +135,7 @@ impl<T: Pod, S: Slots<T> + ?Sized> Segment<T, S> {
         }
         let sent = read(&self.sent, lock);
         // SAFETY: the caller holds the list's lock, which excludes every other access. The slot is
-        // free; an earlier item was copied out and is `Pod`.
+        // free. An earlier item was copied out and is `Pod`.
         unsafe {
             self.slot(sent).put_from(item);
             commit(&self.sent, sent.wrapping_add(1));
@@ -150,8 +150,9 @@ impl<T: Pod, S: Slots<T> + ?Sized> Segment<T, S> {
         }
         let received = read(&self.received, lock);
         // SAFETY: the caller holds the list's lock, which excludes every other access. The slot
-        // holds an item; if a faulty peer wrote there instead: `T` is valid for every bit pattern.
-        // Copies repeat harmlessly if this process dies before the commit.
+        // holds an item. If a faulty peer wrote to the slot, its bytes are still a valid `T`,
+        // because `T` is valid for every bit pattern. If this process dies before the commit, the
+        // next process repeats the copy, which does no harm.
         unsafe {
             self.slot(received).take_into(destination);
             commit(&self.received, received.wrapping_add(1));
@@ -174,14 +175,14 @@ impl Segment<u64, [Slot<u64>; 0]> {
 
 /// The storage of the segments of a list. Each segment has a number.
 ///
-/// Every method but [`limit`](Self::limit) and [`retain`](Self::retain) is called under the list's
-/// lock.
+/// Every method except [`limit`](Self::limit) and [`retain`](Self::retain) is called under the
+/// list's lock.
 ///
 /// # Safety
 /// The implementor promises that
-/// - one list only, and so one lock, works on these segments, and that this value is passed only to
-///   the methods of that list;
-/// - the segment of a number is the same memory for all users, until it is removed.
+/// - only one list, and therefore only one lock, uses these segments, and this value is passed only
+///   to the methods of that list;
+/// - a segment number refers to the same memory for all users until the segment is removed.
 pub unsafe trait Segments {
     /// The type of the items.
     type Item: Pod;
@@ -190,17 +191,17 @@ pub unsafe trait Segments {
     /// Why a segment is not available.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Returns how far the list grows: the same value at each call, whatever a faulty peer writes.
+    /// Returns the growth limit of the list. The value is the same on every call, even if a faulty
+    /// peer writes to the memory.
     fn limit(&self) -> GrowthLimit;
 
-    /// Creates the segment with this number, unless a process that then died has already created
-    /// it.
+    /// Creates the segment with this number, unless a process created it and then died.
     ///
     /// # Errors
     /// Fails if the segment cannot be created.
     fn create(&self, number: u64) -> Result<(), Self::Error>;
 
-    /// Calls `use_segment` with the segment, which exists.
+    /// Calls `use_segment` with an existing segment.
     ///
     /// # Errors
     /// Fails if the segment is missing or unusable.
@@ -213,7 +214,7 @@ pub unsafe trait Segments {
     /// Removes the segment if it exists.
     fn remove(&self, number: u64);
 
-    /// Releases the resources of all segments but the first and the last.
+    /// Releases the resources of all segments except the first and the last.
     fn retain(&self, first: u64, last: u64);
 }
 

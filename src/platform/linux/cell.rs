@@ -2,7 +2,7 @@
 
 /// Memory that several processes may change.
 ///
-/// Every access is a closure over a raw pointer, so that the model can check that no two accesses
+/// Every access runs a closure on a raw pointer, so that the model can check that no two accesses
 /// race.
 #[repr(transparent)]
 #[derive(Debug, Default)]
@@ -18,14 +18,14 @@ impl<T> UnsafeCell<T> {
 }
 
 impl<T: ?Sized> UnsafeCell<T> {
-    /// Calls `read` with a pointer to the value. The caller excludes writes during the closure.
+    /// Calls `read` with a pointer to the value. The caller excludes writes while the closure runs.
     #[inline]
     pub fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
         read(self.0.get())
     }
 
-    /// Calls `write` with a pointer to the value. The caller excludes all other accesses during the
-    /// closure.
+    /// Calls `write` with a pointer to the value. The caller excludes all other accesses while the
+    /// closure runs.
     #[inline]
     pub fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
         write(self.0.get())

@@ -1,11 +1,11 @@
-//! `CLOCK_MONOTONIC`, which setting the time of day does not change.
+//! Deadlines on `CLOCK_MONOTONIC`, which changes to the time of day do not affect.
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::time::{Duration, Instant};
 
 /// A point in time after which a wait times out.
 ///
-/// It is a point of the monotonic clock, which all processes of a machine share. Arithmetic
+/// A deadline is a time of the monotonic clock, which all processes of a machine share. Arithmetic
 /// saturates: a deadline centuries from now never passes.
 ///
 /// # Example
@@ -27,7 +27,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Returns the deadline after this time, counted from now.
+    /// Returns the deadline that is this much time from now.
     pub fn after(timeout: Duration) -> Self {
         let now = clock_gettime(ClockId::Monotonic);
         let nanoseconds = now.tv_nsec as u32 + timeout.subsec_nanos();
@@ -58,7 +58,8 @@ impl Deadline {
         self.since_boot().saturating_sub(now.since_boot())
     }
 
-    /// Neither the clock nor a deadline is negative, so the cast keeps the value.
+    /// Returns the time from boot to the deadline. Neither the clock nor a deadline is negative, so
+    /// the cast keeps the value.
     fn since_boot(self) -> Duration {
         Duration::new(self.seconds as u64, self.nanoseconds)
     }

@@ -1,15 +1,15 @@
 //! Sleeping on a word with `futex(2)`.
 //!
 //! The calls do not use `FUTEX_PRIVATE_FLAG`. The kernel finds a private futex by its virtual
-//! address, so a private wake reaches no other process. For objects that never leave their process
+//! address, so a private wake reaches no other process. For objects that never leave their process,
 //! the flag would save about 35 of the 135 ns of a wake-up without waiters, and a twelfth of a
-//! round trip on one core (100,000 round trips, alternating, Linux 6). It is not offered: an object
-//! does not know whether it is in shared memory, so every type would need a parameter for it, and a
-//! wrong parameter means a waiter that never wakes.
+//! round trip on one core (100,000 round trips, alternating, Linux 6). This crate does not offer
+//! the flag, because an object does not know whether it is in shared memory. Every type would need
+//! a parameter for the flag, and with a wrong parameter a waiter would never wake.
 //!
 //! A sleeper rechecks its word at an interval even without a wake-up. While all processes live,
 //! this is never necessary. But a process that dies may have been about to wake a waiter, or may
-//! have consumed a wake-up that another waiter needed, and no other process knows about that.
+//! have consumed a wake-up that another waiter needed, and no other process can know this.
 
 use super::{AtomicU32, AtomicU64, Deadline};
 use crate::platform::Wake;
@@ -19,14 +19,14 @@ use rustix::io::Errno;
 use rustix::thread::futex::{self, Flags};
 use std::time::Duration;
 
-/// In nanoseconds. Relaxed: a setting, which publishes no other memory.
+/// The recheck interval in nanoseconds. Relaxed: this setting publishes no other memory.
 static RECHECK_INTERVAL: AtomicU64 = AtomicU64::new(100_000_000);
 
 /// Returns the interval at which sleeping waiters of this process recheck their word.
 ///
-/// It is 100 milliseconds unless [`set_recheck_interval`] has changed it. A wake-up that is lost
-/// with a dead process reaches another waiter of a lock, condition variable, semaphore or buffer
-/// within this time.
+/// The interval is 100 milliseconds unless [`set_recheck_interval`] has changed it. A wake-up that
+/// is lost when a process dies reaches another waiter of a lock, condition variable, semaphore or
+/// buffer within this time.
 ///
 /// A timed operation of a buffer waits at least this long for the buffer's internal lock, even if
 /// its own timeout is shorter. The lock is held only briefly, unless its holder is stopped.
@@ -34,7 +34,7 @@ pub fn recheck_interval() -> Duration {
     Duration::from_nanos(RECHECK_INTERVAL.load(Relaxed))
 }
 
-/// Sets the [`recheck_interval`] of all primitives in this process, from its next sleep on.
+/// Sets the [`recheck_interval`] of all primitives in this process, for all later sleeps.
 ///
 /// The minimum is one millisecond; shorter intervals are raised to it. `Duration::MAX` practically
 /// disables rechecks.
@@ -53,37 +53,40 @@ pub fn set_recheck_interval(interval: Duration) {
 
 /// Extends the deadline to at least one [`recheck_interval`] from now.
 ///
-/// It is for a lock that is held only briefly: a caller with a short timeout still acquires it.
+/// Use it for a lock that is held only briefly, so that a caller with a short timeout still
+/// acquires the lock.
 pub fn at_least_recheck_interval(deadline: Deadline) -> Deadline {
     deadline.max(Deadline::after(recheck_interval()))
 }
 
 /// Sleeps until another process wakes the word, if the word still holds `expected`.
 ///
-/// Comparing and falling asleep is one step with respect to [`wake`]. The sleep lasts at most one
-/// [`recheck_interval`]; then the function returns [`Wake::Interrupted`]. A return says nothing
-/// about the word's value and orders no memory, so the caller reads the word again.
+/// With respect to [`wake`], comparing the word and falling asleep are one step. The sleep lasts at
+/// most one [`recheck_interval`]. After that time, the function returns [`Wake::Interrupted`]. A
+/// return says nothing about the word's value and orders no memory, so the caller reads the word
+/// again.
 pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>) -> Wake {
     let recheck = Deadline::after(recheck_interval());
     let until = deadline.map_or(recheck, |deadline| deadline.min(recheck));
     // FUTEX_WAIT_BITSET takes an absolute timeout, so an interrupted wait can reuse its deadline.
     match futex::wait_bitset(word, Flags::empty(), expected, Some(&until.timespec()), ANY) {
         Ok(()) => Wake::Woken,
-        // The kernel compares the word before the time. Without this check a peer that keeps
-        // changing the word could delay the timeout for ever.
+        // The kernel compares the word before it checks the time. Without this check, a peer that
+        // keeps changing the word could delay the timeout forever.
         Err(Errno::AGAIN) if deadline.is_some_and(Deadline::has_passed) => Wake::TimedOut,
         Err(Errno::AGAIN) => Wake::Changed,
         Err(Errno::TIMEDOUT) if deadline == Some(until) => Wake::TimedOut,
-        // EINTR; or EFAULT if a peer truncated the mapped file, which the caller's next access of
-        // the word detects.
+        // The error is EINTR after a signal, or EFAULT if a peer truncated the mapped file. The
+        // caller's next access to the word detects the truncation.
         Err(_) => Wake::Interrupted,
     }
 }
 
-/// Wakes at most `count` waiters of the word and returns how many; the kernel chooses which.
+/// Wakes at most `count` waiters of the word, which the kernel chooses, and returns how many it
+/// woke.
 ///
-/// It uses only the address of the word, not its value. If another process has already reused the
-/// memory, the wake is at worst spurious.
+/// The call uses only the address of the word, not the value. If another process has already reused
+/// the memory, the wake is at worst spurious.
 pub fn wake(word: &AtomicU32, count: u32) -> u32 {
     // The kernel takes a signed count.
     let count = count.min(i32::MAX as u32);

@@ -26,22 +26,22 @@ mod atomics {
 }
 pub use atomics::{AtomicU32, AtomicU64, AtomicUsize};
 
-/// Creates a word that a process loads and later writes; an ordinary word on Linux.
+/// Creates a word that a process loads and later writes. On Linux, it is an ordinary word.
 ///
 /// loom would miss executions of such a word, so the model treats it specially.
 pub const fn new_tracked(value: u32) -> AtomicU32 {
     AtomicU32::new(value)
 }
 
-/// As [`new_tracked`], with 64 bits.
+/// Creates a word like [`new_tracked`], but with 64 bits.
 pub const fn new_tracked_u64(value: u64) -> AtomicU64 {
     AtomicU64::new(value)
 }
 
-/// Defines a constructor: a `const fn` here, an ordinary function in the model.
+/// Defines a constructor, which is a `const fn` here and an ordinary function in the model.
 ///
-/// loom's atomics cannot be created in a `const`, and no function is generic over `const`, so this
-/// is a macro.
+/// loom's atomics cannot be created in a `const`, and a function cannot be generic over whether it
+/// is `const`. So this is a macro.
 macro_rules! constructor {
     ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
         $(#[$attribute])* $visibility const fn $($rest)*

@@ -1,8 +1,8 @@
-//! The kernel's pipe: byte streams with blocking and non-blocking calls.
+//! The kernel's pipe: a byte stream with blocking and non-blocking calls.
 //!
-//! Whether a call blocks is a flag of the open file description, which every process shares that
-//! inherited the descriptor. So an end that another process created is reopened as non-blocking,
-//! and a second time as blocking when a caller first blocks.
+//! Whether a call blocks depends on a flag of the open file description. All processes that
+//! inherited the descriptor share this flag. So an end that another process created is reopened as
+//! non-blocking, and reopened a second time as blocking when a caller first blocks.
 //!
 //! The kernel treats a reopened end as a named pipe and, since Linux 6.15, updates its access
 //! times, which makes a short call about a fifth slower. So a short call first tries the original
@@ -10,11 +10,12 @@
 //!
 //! A write to a pipe without readers raises SIGPIPE, and the disposition of that signal may change
 //! at any time. So every write passes `RWF_NOSIGNAL` (since Linux 6.18). An older kernel rejects
-//! the flag; there each write blocks the signal in its thread, which costs two more system calls.
+//! the flag. On such a kernel, each write blocks the signal in its thread, which costs two more
+//! system calls.
 //!
 //! **Pages.** The kernel counts pages, not bytes. A write of less than a page goes into the last
 //! page if it fits there completely, and into a new page otherwise. A page is free again when all
-//! of it has been read. [`capacity_for`] and [`items_in`] are this arithmetic.
+//! its bytes have been read. [`capacity_for`] and [`items_in`] implement this arithmetic.
 
 use super::{AtomicU32, Deadline, futex};
 use crate::platform::{PipeStop, Wake};
@@ -31,14 +32,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// A descriptor of an end, to pass to another process.
+/// The descriptor of one end of a pipe, for passing to another process.
 pub use std::os::fd::BorrowedFd as Descriptor;
 use std::os::fd::BorrowedFd;
 
-/// The largest write that is atomic: it writes all its bytes contiguously or none.
+/// The size of the largest atomic write, which writes all its bytes contiguously or none.
 pub const PIPE_BUF: usize = 4096;
 
-/// The unit in which the kernel counts the capacity.
+/// The size of a page, in which the kernel counts the capacity.
 const PAGE: usize = 4096;
 
 /// Returns the capacity in bytes that holds `count` items of `size` bytes in an empty pipe.
@@ -69,14 +70,14 @@ pub struct Reader(Descriptors);
 #[derive(Debug)]
 pub struct Writer(Descriptors);
 
-/// What an end of a pipe is opened for.
+/// The operation for which an end of a pipe is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Access {
     Read,
     Write,
 }
 
-/// The descriptors of one end: non-blocking, and blocking once a caller needs it.
+/// The descriptors of one end: a non-blocking one, and a blocking one as soon as a caller needs it.
 #[derive(Debug)]
 struct Descriptors {
     nonblocking: OwnedFd,
@@ -101,8 +102,8 @@ impl Descriptors {
         self.blocking.get_or_init(open).as_ref()
     }
 
-    /// Returns the blocking descriptor, as other programs expect it, or the non-blocking one if the
-    /// end cannot be reopened.
+    /// Returns the blocking descriptor, which other programs expect. If the end cannot be reopened,
+    /// returns the non-blocking descriptor.
     fn descriptor(&self, access: Access) -> Descriptor<'_> {
         self.blocking(access).unwrap_or(&self.nonblocking).as_fd()
     }
@@ -136,7 +137,8 @@ fn retry(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno>
 /// Creates a pipe that holds at least this number of bytes.
 ///
 /// # Errors
-/// The kernel's error: no descriptor is left, or the capacity exceeds the limit of this user.
+/// Returns the kernel's error if no descriptor is left or the capacity exceeds the limit of this
+/// user.
 pub fn pipe(capacity: usize) -> std::io::Result<(Reader, Writer)> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     let (reader, writer) = (Descriptors::new(reader), Descriptors::new(writer));
@@ -144,10 +146,10 @@ pub fn pipe(capacity: usize) -> std::io::Result<(Reader, Writer)> {
     Ok((Reader(reader), Writer(writer)))
 }
 
-/// Waits until the reader has bytes or the writer has room.
+/// Waits until the reader has bytes or the writer has free space.
 ///
 /// # Errors
-/// `Failed` if the kernel has no memory.
+/// Returns `Failed` if the kernel has no memory.
 pub fn wait_either(
     reader: &Reader,
     writer: &Writer,
@@ -165,12 +167,13 @@ pub fn wait_either(
 impl Reader {
     /// Reopens an end that another process created, as non-blocking and for this process alone.
     ///
-    /// Setting the non-blocking flag on the given descriptor would change it for every process that
-    /// shares it. Reopening needs `/proc` and the permissions of the pipe's creator.
+    /// Setting the non-blocking flag on the given descriptor would change the flag for every
+    /// process that shares the descriptor. Reopening needs `/proc` and the permissions of the
+    /// pipe's creator.
     ///
     /// # Errors
-    /// The kernel's error, for example if the descriptor is no pipe or belongs to another user's
-    /// pipe.
+    /// Returns the kernel's error, for example if the descriptor is not a pipe or belongs to
+    /// another user's pipe.
     pub fn reopen(descriptor: BorrowedFd<'_>) -> std::io::Result<Self> {
         Ok(Self(Descriptors::new(reopen(descriptor, Access::Read)?)))
     }
@@ -183,7 +186,7 @@ impl Reader {
     /// Reads the available bytes, up to the length of the buffer; 0 is the end of the stream.
     ///
     /// # Errors
-    /// `WouldBlock` if the pipe is empty.
+    /// Returns `WouldBlock` if the pipe is empty.
     pub fn read(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
         retry(|| read(&self.0.nonblocking, &mut *bytes)).map_err(stop)
     }
@@ -191,7 +194,8 @@ impl Reader {
     /// Reads, blocking while the pipe is empty.
     ///
     /// # Errors
-    /// `WouldBlock` if the wait ended spuriously; otherwise see [`read`](Self::read).
+    /// Returns `WouldBlock` if the wait ended spuriously, and otherwise the same errors as
+    /// [`read`](Self::read).
     pub fn read_blocking(&self, bytes: &mut [u8]) -> Result<usize, PipeStop> {
         if bytes.len() <= PIPE_BUF {
             match self.read(bytes) {
@@ -211,7 +215,7 @@ impl Reader {
     /// Waits until the pipe has bytes, or the stream has ended.
     ///
     /// # Errors
-    /// `Failed` if the kernel has no memory.
+    /// Returns `Failed` if the kernel has no memory.
     pub fn wait(&self, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         wait(self.as_fd(), PollFlags::IN, deadline)
     }
@@ -224,17 +228,17 @@ impl Reader {
     /// Waits until this number of bytes is available, or the stream has ended.
     ///
     /// # Errors
-    /// See [`wait`](Self::wait).
+    /// Returns the same errors as [`wait`](Self::wait).
     pub fn wait_for(&self, bytes: usize, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         wait_until(deadline, || self.has_bytes(bytes), |end| self.wait(end))
     }
 
-    /// Returns the number of bytes in the pipe, which other processes may have changed since.
+    /// Returns the number of bytes in the pipe. Other processes may change this number at any time.
     pub fn available(&self) -> usize {
         self.0.available()
     }
 
-    /// Returns the capacity in bytes, of which the kernel counts the pages.
+    /// Returns the capacity in bytes. The kernel counts it in pages.
     pub fn capacity(&self) -> usize {
         self.0.capacity()
     }
@@ -242,14 +246,15 @@ impl Reader {
     /// Raises the capacity to at least this number of bytes.
     ///
     /// # Errors
-    /// The kernel's error: the capacity exceeds the limit of this user.
+    /// Returns the kernel's error if the capacity exceeds the limit of this user.
     pub fn enlarge(&self, capacity: usize) -> std::io::Result<()> {
         self.0.enlarge(capacity)
     }
 
     /// Returns the descriptor to pass to another process.
     ///
-    /// Calls on it block, as programs without this crate expect.
+    /// Calls on the descriptor block, because programs that do not use this crate expect blocking
+    /// calls.
     pub fn descriptor(&self) -> Descriptor<'_> {
         self.0.descriptor(Access::Read)
     }
@@ -259,7 +264,7 @@ impl Writer {
     /// Reopens an end that another process created, as [`Reader::reopen`] does.
     ///
     /// # Errors
-    /// See [`Reader::reopen`].
+    /// Returns the same errors as [`Reader::reopen`].
     pub fn reopen(descriptor: BorrowedFd<'_>) -> std::io::Result<Self> {
         Ok(Self(Descriptors::new(reopen(descriptor, Access::Write)?)))
     }
@@ -269,18 +274,20 @@ impl Writer {
         Self(Descriptors::new(descriptor))
     }
 
-    /// Writes as many bytes as have room; at most [`PIPE_BUF`] bytes are written all or not at all.
+    /// Writes as many bytes as fit. A write of at most [`PIPE_BUF`] bytes writes all of them or
+    /// none.
     ///
     /// # Errors
-    /// `WouldBlock` if the pipe has no room, `Broken` if every reader is closed.
+    /// Returns `WouldBlock` if the pipe has no free space, and `Broken` if every reader is closed.
     pub fn write(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
         write_to(&self.0.nonblocking, bytes)
     }
 
-    /// Writes, blocking while the pipe has no room.
+    /// Writes, blocking while the pipe has no free space.
     ///
     /// # Errors
-    /// `WouldBlock` if the wait ended spuriously; otherwise see [`write`](Self::write).
+    /// Returns `WouldBlock` if the wait ended spuriously, and otherwise the same errors as
+    /// [`write`](Self::write).
     pub fn write_blocking(&self, bytes: &[u8]) -> Result<usize, PipeStop> {
         if bytes.len() <= PIPE_BUF {
             match self.write(bytes) {
@@ -297,10 +304,10 @@ impl Writer {
         }
     }
 
-    /// Waits until [`PIPE_BUF`] bytes have room, or every reader is closed.
+    /// Waits until the pipe has free space for [`PIPE_BUF`] bytes, or every reader is closed.
     ///
     /// # Errors
-    /// `Failed` if the kernel has no memory.
+    /// Returns `Failed` if the kernel has no memory.
     pub fn wait(&self, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         wait(self.as_fd(), PollFlags::OUT, deadline)
     }
@@ -313,15 +320,15 @@ impl Writer {
         used < items_in(self.capacity(), size) || has_hung_up(self.as_fd())
     }
 
-    /// Waits until an item of this size [has room](Self::has_room).
+    /// Waits until the pipe [has room](Self::has_room) for an item of this size.
     ///
     /// # Errors
-    /// See [`wait`](Self::wait).
+    /// Returns the same errors as [`wait`](Self::wait).
     pub fn wait_for(&self, size: usize, deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
         wait_until(deadline, || self.has_room(size), |end| self.wait(end))
     }
 
-    /// Returns the capacity in bytes, of which the kernel counts the pages.
+    /// Returns the capacity in bytes. The kernel counts it in pages.
     pub fn capacity(&self) -> usize {
         self.0.capacity()
     }
@@ -329,7 +336,7 @@ impl Writer {
     /// Raises the capacity to at least this number of bytes.
     ///
     /// # Errors
-    /// See [`Reader::enlarge`].
+    /// Returns the same errors as [`Reader::enlarge`].
     pub fn enlarge(&self, capacity: usize) -> std::io::Result<()> {
         self.0.enlarge(capacity)
     }
@@ -347,7 +354,7 @@ fn reopen(descriptor: BorrowedFd<'_>, access: Access) -> std::io::Result<OwnedFd
         .write(access == Access::Write)
         .custom_flags(OFlags::NONBLOCK.bits() as i32)
         .open(path)?;
-    // Fails for every file that is no pipe.
+    // This call fails for every file that is not a pipe.
     fcntl_getpipe_size(&opened)?;
     Ok(opened.into())
 }
@@ -369,7 +376,7 @@ fn wait(
 }
 
 fn poll_all(descriptors: &mut [PollFd<'_>], deadline: Option<Deadline>) -> Result<Wake, PipeStop> {
-    // A time that does not fit into a timespec is as good as infinite.
+    // A time that does not fit into a timespec is treated as infinite.
     let timeout = deadline.and_then(|deadline| Timespec::try_from(deadline.remaining()).ok());
     match poll(descriptors, timeout.as_ref()) {
         Ok(0) => Ok(Wake::TimedOut),
@@ -394,8 +401,9 @@ const FIRST_PAUSE: Duration = Duration::from_micros(50);
 
 /// Waits until the condition holds.
 ///
-/// `poll` reports the first byte and the first free page, but no larger amount. So the wait for
-/// more pauses between checks, each time longer, up to the recheck interval.
+/// `poll` reports the first byte and the first free page, but no larger amount. So a wait for a
+/// larger amount pauses between its checks. Each pause is longer than the one before, up to the
+/// recheck interval.
 fn wait_until(
     deadline: Option<Deadline>,
     condition: impl Fn() -> bool,
@@ -422,11 +430,12 @@ fn wait_until(
 
 /// Writes without raising SIGPIPE.
 fn write_to(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, PipeStop> {
-    // Relaxed: a hint that orders nothing. A thread with the older value asks the kernel again.
+    // Relaxed: the flag is a hint that orders nothing. A thread that reads the older value asks the
+    // kernel again.
     if LACKS_NOSIGNAL.load(Ordering::Relaxed) == 0 {
         match retry(|| write_nosignal(descriptor, bytes)) {
-            // The errors by which kernels and seccomp filters reject an unknown flag or call. A
-            // write to a pipe itself fails with none of them.
+            // Kernels and seccomp filters reject an unknown flag or call with these errors. A write
+            // to a pipe never returns them for another reason.
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {}
             written => return written.map_err(stop),
         }
@@ -445,11 +454,12 @@ fn write_nosignal(descriptor: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
     pwritev2(descriptor, &[IoSlice::new(bytes)], NO_OFFSET, NO_SIGNAL)
 }
 
-/// Calls `write` with SIGPIPE blocked in this thread, and discards the signal that it raises.
+/// Calls `write` with SIGPIPE blocked in this thread, and discards the signal that the write
+/// raises.
 fn without_signal<R>(write: impl FnOnce() -> Result<R, Errno>) -> Result<R, Errno> {
     // SAFETY: zero is a valid `sigset_t`, and the calls fill each set before it is read. The mask
-    // is this thread's own and is restored. The discarded signal is that of this write: no other
-    // SIGPIPE was pending before, since the kernel would have delivered an unblocked one.
+    // belongs to this thread and is restored. The discarded signal comes from this write: no other
+    // SIGPIPE was pending before, because the kernel would have delivered an unblocked one.
     unsafe {
         let mut signal: libc::sigset_t = core::mem::zeroed();
         let (mut before, mut pending) = (signal, signal);

@@ -1,4 +1,4 @@
-//! The kernel's robust futex list, which holds this crate's words beside those of libc.
+//! The kernel's robust futex list, which holds this crate's words in addition to libc's.
 //!
 //! The kernel has one list per thread, and libc has registered it for its own robust mutexes. So
 //! this crate inserts its words into that list, between two permanent nodes in the thread's private
@@ -11,16 +11,16 @@
 //! libc's list is doubly linked. When libc changes its own nodes, it writes only into `first` and
 //! `last`, never into this crate's shared memory. Between these two nodes the list is singly
 //! linked, which is all that the kernel needs. Private memory records which words the list holds,
-//! so this code never reads a pointer from shared memory. The kernel does when the thread ends. A
-//! peer that overwrites a link can keep the kernel from reporting the death. It can also direct the
-//! kernel to another aligned word of this process, which the kernel changes only if the word holds
-//! the id of the dead thread.
+//! so this code never reads a pointer from shared memory. The kernel does read these pointers when
+//! the thread ends. A peer that overwrites a link can keep the kernel from reporting the death.
+//! Such a peer can also direct the kernel to another aligned word of this process, which the kernel
+//! changes only if the word holds the id of the dead thread.
 //!
 //! A held word must not move, and `dlclose` must not unload the library that contains this code:
-//! otherwise the list leads to memory that has another use.
+//! otherwise the list would lead to memory that is used for something else.
 //!
-//! All links of a list have the same offset to their words. So a link of this crate has the offset
-//! of libc's.
+//! All links of a list have the same offset to their words. So the links of this crate have the
+//! same offset as libc's.
 
 use super::{AtomicU32, AtomicUsize, UnsafeCell};
 use crate::platform::robust::RobustListError;
@@ -32,14 +32,14 @@ use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::compiler_fence;
 use std::sync::OnceLock;
 
-/// A word that the kernel recovers when its owner dies, with its link in the owner's list.
+/// A word that the kernel recovers when its owner dies, and the word's link in the owner's list.
 ///
 /// The link is an address in the owner's memory, which only the kernel reads.
 #[repr(C)]
 #[derive(Debug)]
 pub struct RobustWord {
     word: AtomicU32,
-    /// Other fields in libc's `pthread_mutex_t`.
+    /// Unused space, where libc's `pthread_mutex_t` has other fields.
     padding: [u32; 7],
     link: AtomicUsize,
 }
@@ -69,7 +69,8 @@ impl RobustWord {
 
 /// Removes the word from this thread's list, where a leaked guard may have left it.
 ///
-/// This does not detect guards that other threads leaked, nor a word that moved while it was held.
+/// The drop does not detect guards that other threads leaked, or a word that was moved while it was
+/// held.
 impl Drop for RobustWord {
     fn drop(&mut self) {
         let entry = self.entry();
@@ -77,11 +78,12 @@ impl Drop for RobustWord {
     }
 }
 
-/// The offset from the link to the word, in glibc's `pthread_mutex_t` as in [`RobustWord`].
+/// The offset from the link to the word, which is the same in glibc's `pthread_mutex_t` and in
+/// [`RobustWord`].
 const WORD_FROM_LINK: isize =
     offset_of!(RobustWord, word) as isize - offset_of!(RobustWord, link) as isize;
 
-/// `struct robust_list_head` of the kernel.
+/// The kernel's `struct robust_list_head`.
 #[repr(C)]
 struct Head {
     first: usize,
@@ -92,7 +94,7 @@ struct Head {
 /// A doubly linked node in the thread's private memory, with libc's layout: `prev` before `next`.
 #[repr(C)]
 struct Node {
-    /// 0, which is no thread's id, so the kernel skips the node.
+    /// Always 0. No thread has this id, so the kernel skips the node.
     word: Cell<u32>,
     padding: [u32; 5],
     prev: Cell<usize>,
@@ -124,12 +126,12 @@ pub const MAX_HELD: usize = 128;
 /// The running thread as an owner of robust words.
 pub struct Owner {
     id: Cell<u32>,
-    /// The number of words that the thread holds, or [`MAX_HELD`] until it is registered and in a
-    /// forked child. So a single comparison finds both reasons to call
+    /// The number of words that the thread holds. The value is [`MAX_HELD`] until the thread is
+    /// registered, and in a forked child. So a single comparison finds both reasons to call
     /// [`make_room`](Self::make_room).
     count: Cell<usize>,
-    /// The pending operation in libc's head, which the kernel reads; a static word that is never
-    /// read until the thread is registered.
+    /// The pending operation in libc's head, which the kernel reads. Until the thread is
+    /// registered, this points to a static word that is never read.
     pending: Cell<*const AtomicUsize>,
     first: Node,
     last: Node,
@@ -170,7 +172,7 @@ impl Owner {
         self.count.get() < MAX_HELD
     }
 
-    /// Sets the pending operation, which is on this word.
+    /// Sets this word as the one with a pending operation.
     #[inline]
     pub fn set_pending(&self, word: &RobustWord) {
         self.store_pending(word.entry());
@@ -182,7 +184,7 @@ impl Owner {
         self.store_pending(0);
     }
 
-    /// Adds a word to the list, which the thread holds from now on.
+    /// Adds a word to the list. From now on, the thread holds the word.
     ///
     /// # Panics
     /// Panics if the thread already holds 128 words.
@@ -192,8 +194,9 @@ impl Owner {
         self.held[count].set(word.entry());
         self.count.set(count + 1);
         word.link.store(self.first.next.get(), Relaxed);
-        // A death at any instruction shows the kernel the list of that moment, so the word's link
-        // is set before the list contains the word. The compiler keeps the order of the stores.
+        // The thread may die at any instruction, and the kernel then reads the list of that moment.
+        // So the word's link is set before the list contains the word. This fence keeps the
+        // compiler from reordering the two stores.
         compiler_fence(SeqCst);
         self.first.next.set(word.entry());
         compiler_fence(SeqCst);
@@ -232,9 +235,9 @@ impl Owner {
         held.iter().position(|held| held.get() == word.entry())
     }
 
-    /// Removes all words whose links are in this address range, without accessing them.
+    /// Removes all words whose links are in this address range, without accessing the words.
     ///
-    /// It is for memory that is unmapped although a guard in it was leaked.
+    /// Use it for memory that is unmapped although the guard of a lock in that memory was leaked.
     pub(crate) fn forget_range(&self, addresses: &Range<usize>) {
         let count = self.count.get();
         if self.id.get() == 0 || count == 0 {
@@ -265,11 +268,12 @@ impl Owner {
 
     /// The entry of the pending operation, or 0.
     fn pending_entry(&self) -> usize {
-        // SAFETY: as in `store_pending`.
+        // SAFETY: `pending` points to a static word or into libc's head, which lives as long as the
+        // thread.
         unsafe { &*self.pending.get() }.load(Relaxed)
     }
 
-    /// The list entry that follows the word at this position of `held`.
+    /// Returns the list entry that follows the word at this position of `held`.
     #[inline]
     fn entry_below(&self, position: usize) -> usize {
         match position.checked_sub(1) {
@@ -307,7 +311,7 @@ impl Owner {
     /// Ensures that the thread can hold one more word, and registers the thread if necessary.
     ///
     /// # Errors
-    /// The thread holds 128 words, or has no list that this crate can use.
+    /// Fails if the thread holds 128 words, or has no list that this crate can use.
     #[cold]
     pub fn make_room(&self) -> Result<(), RobustListError> {
         if self.has_room() {
@@ -321,7 +325,8 @@ impl Owner {
         }
         let head = libc_list_head().ok_or(RobustListError::NoList)?;
         self.insert_nodes(head.as_ptr());
-        // SAFETY: libc's head of this thread, with its fields, lives as long as the thread.
+        // SAFETY: the head of libc's list for this thread, including its fields, lives as long as
+        // the thread.
         self.pending
             .set(unsafe { AtomicUsize::from_ptr(&raw mut (*head.as_ptr()).pending) });
         self.id
@@ -343,8 +348,8 @@ impl Owner {
         self.first.prev.set(head as usize);
         if neighbour != head as usize {
             // SAFETY: the neighbour is libc's node of a mutex that this thread holds. Its `prev`
-            // link precedes its `next` link, and libc itself writes it when it inserts a node
-            // before it.
+            // link precedes its `next` link, and libc itself writes that link when it inserts a
+            // node before the neighbour.
             unsafe {
                 (neighbour as *mut usize)
                     .sub(1)
@@ -368,8 +373,8 @@ fn register_fork_handler() -> bool {
     })
 }
 
-/// Resets the owner in a forked child, which holds no words, has a new id and an empty list of
-/// libc.
+/// Resets the owner in a forked child. The child holds no words and has a new id, and its libc list
+/// is empty.
 extern "C" fn reset_in_child() {
     OWNER.with(|owner| {
         owner.clear_pending();
@@ -383,8 +388,8 @@ extern "C" fn reset_in_child() {
 fn libc_list_head() -> Option<NonNull<Head>> {
     let mut head: *mut Head = core::ptr::null_mut();
     let mut size: usize = 0;
-    // SAFETY: the call writes a pointer and a size into these two variables; 0 is the running
-    // thread.
+    // SAFETY: the call writes a pointer and a size into these two variables; the argument 0 means
+    // the running thread.
     let status =
         unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut size) };
     let head = NonNull::new(head).filter(|_| status == 0 && size == size_of::<Head>())?;
@@ -395,7 +400,7 @@ fn libc_list_head() -> Option<NonNull<Head>> {
 /// Writes the number in one store, after all earlier writes of this thread.
 ///
 /// If the thread dies at any instruction, a process that finds the new number also finds these
-/// writes.
+/// earlier writes.
 ///
 /// # Safety
 /// No other access to the number happens during the call.
@@ -405,7 +410,7 @@ pub unsafe fn commit(number: &UnsafeCell<u64>, value: u64) {
     unsafe { commit_in(number, |number| number, value) };
 }
 
-/// As [`commit`], for a number that is a field of the content of the cell.
+/// Writes like [`commit`] a number that is a field of the content of the cell.
 ///
 /// # Safety
 /// No other access to the content of the cell happens during the call, and `field` returns an
@@ -417,8 +422,8 @@ pub unsafe fn commit_in<T>(
     value: u64,
 ) {
     compiler_fence(SeqCst);
-    // SAFETY: the caller excludes other accesses and passes a `field` inside the content.
-    // Volatile, so that the compiler emits a single store.
+    // SAFETY: the caller excludes other accesses and passes a `field` inside the content. The write
+    // is volatile, so that the compiler emits a single store.
     cell.with_mut(|content| unsafe { field(content).write_volatile(value) });
     compiler_fence(SeqCst);
 }

@@ -17,7 +17,7 @@ pub struct Object {
     pub name: ObjectName,
     /// The type.
     pub object_type: ObjectType,
-    /// Bytes from the start of the region's memory, header included.
+    /// The offset in bytes from the start of the region's memory, including the header.
     pub offset: u64,
     /// The configuration with which the object was created, for example a capacity.
     pub config: u64,
@@ -25,7 +25,7 @@ pub struct Object {
     pub index: usize,
 }
 
-/// An object to create.
+/// The description of an object to create.
 #[derive(Clone, Copy, Debug)]
 pub struct NewObject {
     /// The name.
@@ -42,7 +42,8 @@ impl fmt::Display for Object {
     }
 }
 
-/// The words of an entry. Every access is Relaxed: the directory's count orders them.
+/// The words of an entry. Every access is Relaxed because the directory's count orders the
+/// accesses: its Release store pairs with an Acquire load.
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -52,7 +53,7 @@ pub(super) struct Entry {
     declaration: AtomicU64,
     offset: AtomicU64,
     size: AtomicU64,
-    /// The alignment in the low half, the number of endpoints in the high half.
+    /// The low half is the alignment, and the high half is the number of endpoints.
     align_and_endpoints: AtomicU64,
     slots: AtomicU64,
     config: AtomicU64,
@@ -75,7 +76,7 @@ impl Entry {
         }
     }
 
-    /// Whether every word is zero.
+    /// Returns whether every word is zero.
     pub(super) fn is_blank(&self) -> bool {
         let words = [
             &self.fingerprint,

@@ -3,18 +3,18 @@
 use super::text;
 use core::fmt;
 
-/// Bytes of a name in an entry, with the zero at its end.
+/// The size of a name in an entry in bytes, including the zero at its end.
 pub(super) const NAME: usize = 32;
 
 /// The name of an object in a region.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ObjectName(pub(super) [u8; NAME]);
 
-/// Error of a text that is not the name of an object.
+/// The error returned when a text is not a valid object name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidObjectName {
-    /// The length in bytes, which is the field, is 0 or more than 31.
+    /// The text is empty or has more than 31 bytes. The field is its length in bytes.
     Length(usize),
     /// The text contains a zero byte.
     ZeroByte,
@@ -36,10 +36,10 @@ impl fmt::Display for InvalidObjectName {
 impl core::error::Error for InvalidObjectName {}
 
 impl ObjectName {
-    /// Checks a name.
+    /// Creates a name from a text, after checking it.
     ///
     /// # Errors
-    /// The text is empty, has more than 31 bytes, or contains a zero byte.
+    /// Fails if the text is empty, has more than 31 bytes, or contains a zero byte.
     pub fn new(name: &str) -> Result<Self, InvalidObjectName> {
         if name.is_empty() || name.len() >= NAME {
             return Err(InvalidObjectName::Length(name.len()));
@@ -50,10 +50,10 @@ impl ObjectName {
         Ok(Self(text::encode(name)))
     }
 
-    /// The name as it is stored.
+    /// Returns the name as it is stored in the entry.
     ///
-    /// A peer may write any characters into it, such as escape sequences of a terminal. `Display`
-    /// and `Debug` escape them.
+    /// A peer may write any characters into the name, such as terminal escape sequences. `Display`
+    /// and `Debug` escape these characters.
     pub fn text(&self) -> String {
         text::decode(&self.0).into_owned()
     }

@@ -5,13 +5,13 @@ use crate::platform::{ShmType, TypeInfo};
 use core::alloc::Layout;
 use core::fmt;
 
-/// Bytes of a type's name in an entry. Longer names are cut.
+/// The maximum length of a type's name in an entry, in bytes. Longer names are cut.
 pub(super) const TYPE_NAME: usize = 72;
 
-/// The type of an object: what its entry in the directory records.
+/// The type of an object, as its entry in the directory records it.
 ///
-/// Two types are equal if their names, fingerprints, sizes and alignments are. The
-/// [fingerprint](TypeInfo::fingerprint) covers the fields.
+/// Two types are equal if their names, fingerprints, sizes and alignments are equal. The
+/// [fingerprint](TypeInfo::fingerprint) depends on the fields of the type.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ObjectType {
     pub(super) name: [u8; TYPE_NAME],
@@ -33,7 +33,7 @@ impl ObjectType {
         }
     }
 
-    /// Describes an object whose layout is not known; size and alignment are 0.
+    /// Describes an object whose layout is not known. Its size and alignment are 0.
     pub(crate) fn without_layout(info: &TypeInfo) -> Self {
         let max_endpoints = info.number("MAX_ENDPOINTS").unwrap_or(0);
         Self {
@@ -47,42 +47,43 @@ impl ObjectType {
         }
     }
 
-    /// Size of the object in bytes.
+    /// Returns the size of the object in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Alignment of the object in bytes.
+    /// Returns the alignment of the object in bytes.
     pub fn align(&self) -> u64 {
         self.align.into()
     }
 
-    /// The name of the type with its parameters; at most 72 bytes.
+    /// Returns the name of the type with its parameters, cut after 72 bytes.
     ///
-    /// A peer may write any characters into it. `Display` escapes them.
+    /// A peer may write any characters into the name. `Display` escapes them.
     pub fn type_name(&self) -> String {
         text::decode(&self.name).into_owned()
     }
 
-    /// The [fingerprint](TypeInfo::fingerprint) of the type.
+    /// Returns the [fingerprint](TypeInfo::fingerprint) of the type.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
 
-    /// The [declaration](TypeInfo::declaration) of the type, whatever its parameters.
+    /// Returns the [declaration](TypeInfo::declaration) of the type, which does not depend on the
+    /// type's parameters.
     pub fn declaration(&self) -> u64 {
         self.declaration
     }
 
-    /// The number of slots that are part of the type, such as those of `RingBuffer<u64,
+    /// Returns the number of slots that the type itself states, such as 4 for `RingBuffer<u64,
     /// [Slot<u64>; 4]>`.
     ///
-    /// Other buffers have a capacity in their configuration.
+    /// All other buffers have their capacity in the configuration.
     pub fn slots(&self) -> Option<u64> {
         (self.slots != 0).then_some(self.slots)
     }
 
-    /// The maximum number of endpoints of each side of a channel, which is a parameter of its type.
+    /// Returns the maximum number of endpoints on each side of a channel, a parameter of its type.
     pub fn max_endpoints(&self) -> Option<u64> {
         (self.max_endpoints != 0).then_some(self.max_endpoints.into())
     }
@@ -93,7 +94,7 @@ impl fmt::Display for ObjectType {
         let (name, size) = (text::decode(&self.name), self.size);
         write!(f, "{}", name.escape_debug())?;
         match size {
-            // The size of an unsized type without a valid configuration.
+            // Size 0 means an unsized type without a valid configuration.
             0 => Ok(()),
             _ => write!(f, " ({size} bytes)"),
         }

@@ -1,4 +1,4 @@
-//! The table of objects: creating and finding them.
+//! The table of objects: how objects are created and found.
 
 use super::entry::{Entry, NewObject, Object};
 use super::name::ObjectName;
@@ -16,13 +16,13 @@ pub const MAX_OBJECTS: usize = 24;
 
 /// The objects of a region, in the order of their creation.
 ///
-/// [`Region`](crate::Region) uses it; it is public so that models can check it. Zeroed memory is
-/// an empty directory.
+/// [`Region`](crate::Region) uses the directory. The type is public so that models can check it.
+/// Zeroed memory is an empty directory.
 ///
 /// # How it works
-/// A process writes an entry and builds the object under a robust lock, in memory that no process
-/// uses yet. One store then adds the entry to the count. Entries below the count never change, so
-/// finding an object needs no lock.
+/// Under a robust lock, a process writes an entry and builds the object in memory that no process
+/// uses yet. One store then increments the count of entries to include the new entry. Entries below
+/// the count never change, so finding an object needs no lock.
 ///
 /// - Of several processes that create an object with one name, exactly one builds it, because each
 ///   looks for the name again under the lock.
@@ -30,12 +30,12 @@ pub const MAX_OBJECTS: usize = 24;
 ///   Acquire load in [`objects`](Self::objects).
 ///
 /// # Process death
-/// A process that dies while it creates an object has either created it or changed nothing that
-/// counts. The next owner of the lock has nothing to repair.
+/// A process that dies while it creates an object has either created the object or changed no entry
+/// below the count. The next owner of the lock has nothing to repair.
 ///
 /// # Hostile peers
-/// A peer may write any value. The directory copies an entry once and returns the copy; the caller
-/// checks it.
+/// A peer may write any value. The directory copies an entry once and returns the copy. The caller
+/// must check the copy.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Directory<const MAX: usize = MAX_OBJECTS> {
@@ -44,7 +44,8 @@ pub struct Directory<const MAX: usize = MAX_OBJECTS> {
     entries: [Entry; MAX],
 }
 
-// SAFETY: `repr(C)`, of atomic words and a robust lock, which are valid for every bit pattern.
+// SAFETY: the type is `repr(C)` and consists of atomic words and a robust lock, which are valid for
+// every bit pattern.
 unsafe impl<const MAX: usize> ShmSafe for Directory<MAX> {
     fn initial() -> Self {
         Self::new()
@@ -57,9 +58,9 @@ impl<const MAX: usize> ShmType for Directory<MAX> {
         .with_parameters(&[Parameter::new_number("MAX", MAX as u64)]);
 }
 
-/// A word that is zero until what it stands for is built.
+/// A word that is zero until the object that it marks is built.
 ///
-/// Zeroed memory is a mark that is not set.
+/// A mark in zeroed memory is not set.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 pub struct Mark(#[shm(initial = new_tracked_u64(0))] AtomicU64);
@@ -72,15 +73,16 @@ impl Mark {
         }
     }
 
-    /// Returns the value: a reader that sees it also sees what was built.
+    /// Returns the value, or 0. A reader that gets a value other than 0 also sees the marked
+    /// object.
     pub fn get(&self) -> u64 {
-        // Acquire pairs with the Release of `set`.
+        // Acquire pairs with the Release in `set`.
         self.0.load(Acquire)
     }
 
     /// Sets the mark.
     pub fn set(&self, mark: u64) {
-        // Release pairs with the Acquire of `get`.
+        // Release pairs with the Acquire in `get`.
         self.0.store(mark, Release);
     }
 }
@@ -91,25 +93,26 @@ impl Default for Mark {
     }
 }
 
-/// Error of [`Directory::create`]: the directory has not changed.
+/// The error returned when [`Directory::create`] fails. The directory has not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DirectoryError {
-    /// An object with this name exists.
+    /// An object with this name already exists.
     Exists,
     /// The directory has no free entry.
     Full,
     /// The object does not fit behind the existing ones.
     TooSmall {
-        /// Offset at which it would start.
+        /// The offset at which the object would start.
         offset: u64,
     },
-    /// The lock of the directory stayed held until the timeout, or is unrecoverable: its owner is
-    /// stopped, or a faulty peer wrote into it.
+    /// The lock of the directory stayed locked until the timeout, or is unrecoverable. Its owner is
+    /// stopped, or a faulty peer wrote into the lock.
     Busy,
-    /// Memory that the directory says is free is in use: a faulty peer wrote into the directory.
+    /// The directory says that this memory is free, but the memory is in use. A faulty peer wrote
+    /// into the directory.
     Occupied {
-        /// Offset of the memory.
+        /// The offset of the memory.
         offset: u64,
     },
     /// This thread cannot hold the lock of the directory.
@@ -165,20 +168,22 @@ impl<const MAX: usize> Directory<MAX> {
         }
     }
 
-    /// Whether no object was created here, regardless of the lock's state.
+    /// Returns whether no object was created in this directory, regardless of the lock's state.
     pub fn is_blank(&self) -> bool {
         self.count.load(Relaxed) == 0 && self.entries.iter().all(Entry::is_blank)
     }
 
     /// Iterates over the objects.
     pub fn objects(&self) -> impl Iterator<Item = Object> + '_ {
-        // Acquire pairs with the Release of `create`: entries below the count are built.
+        // Acquire pairs with the Release in `create`, so the objects of all entries below the count
+        // are built.
         let count = (self.count.load(Acquire) as usize).min(MAX);
         let entries = self.entries[..count].iter().enumerate();
         entries.map(|(index, entry)| entry.read(index))
     }
 
-    /// The number of objects in the header. A faulty peer may write more than `MAX`.
+    /// Returns the number of objects according to the header. A faulty peer may have written a
+    /// number greater than `MAX`.
     pub fn claimed(&self) -> u32 {
         self.count.load(Relaxed)
     }
@@ -191,8 +196,9 @@ impl<const MAX: usize> Directory<MAX> {
     /// Creates an object in the free part of `space`, and calls `build` to build it.
     ///
     /// # Errors
-    /// The directory has not changed: an object with this name exists, there is no space or no
-    /// entry for it, the lock is not available, or `build` failed.
+    /// Fails if an object with this name exists, if there is no free space or no free entry for the
+    /// object, if the lock is not available, or if `build` fails. The directory has not changed
+    /// then.
     pub fn create(
         &self,
         new: NewObject,
@@ -226,13 +232,13 @@ impl<const MAX: usize> Directory<MAX> {
             };
             build(&object)?;
             entry.write(&object);
-            // Release pairs with the Acquire of `objects`.
+            // Release pairs with the Acquire in `objects`.
             self.count.store(count + 1, Release);
             Ok(object)
         })
     }
 
-    /// The first aligned offset behind every object.
+    /// Returns the first aligned offset behind all objects.
     fn free_offset(&self, align: u64, start: u64) -> u64 {
         let ends = self
             .objects()
@@ -241,12 +247,14 @@ impl<const MAX: usize> Directory<MAX> {
         free.checked_next_multiple_of(align).unwrap_or(u64::MAX)
     }
 
-    /// Builds what the mark stands for, unless it is set, and sets the mark.
+    /// Builds an object and sets its mark, unless the mark is already set.
     ///
-    /// Of several processes that call this, one builds. If it dies, another one builds.
+    /// Of several processes that call this function, exactly one builds the object. If that process
+    /// dies, another process builds it.
     ///
     /// # Errors
-    /// The lock is not available until the timeout. The inner result is that of `build`.
+    /// Fails if the lock is not available until the timeout. The inner result is the result of
+    /// `build`.
     pub fn build_once<E>(
         &self,
         mark: &Mark,
@@ -266,7 +274,7 @@ impl<const MAX: usize> Directory<MAX> {
         })
     }
 
-    /// Runs `act` under the lock. An owner that died under it left nothing to repair.
+    /// Runs `act` under the lock. An owner that died while it held the lock left nothing to repair.
     fn with_lock<R>(
         &self,
         timeout: Timeout,

@@ -1,4 +1,4 @@
-//! The swept operations of robust buffers.
+//! The swept operations on robust buffers.
 
 use super::{Bounded, Monitor, NO_OPERATION, Objects, Operation};
 use crate::process::TIMEOUT;
@@ -73,7 +73,7 @@ pub fn operations<B: SweptBuffer>() -> [Operation; 6] {
             name: "sender, three sends",
             perform: |objects| send_three(objects, B::from_objects(objects)),
             peer: |objects| receive_in_order(objects, B::from_objects(objects)),
-            // If the child was killed before it attached, the stream begins and ends here.
+            // If the child was killed before it attached a sender, the stream begins and ends here.
             check: |objects| drop(B::from_objects(objects).sender()),
             object: B::NAME,
             ..NO_OPERATION
@@ -89,7 +89,7 @@ pub fn operations<B: SweptBuffer>() -> [Operation; 6] {
     ]
 }
 
-/// Sends three items through two slots. Stops if the receiver disconnects.
+/// Sends three items through two slots. Stops if the receiver has disconnected.
 fn send_three(objects: &Objects, buffer: &impl Unregistered<Item = u64>) {
     if let Ok(sender) = buffer.sender() {
         for item in 1..=3 {
@@ -102,14 +102,14 @@ fn send_three(objects: &Objects, buffer: &impl Unregistered<Item = u64>) {
     }
 }
 
-/// Receives to the end of the stream and checks that every sent item arrives.
+/// Receives until the end of the stream, and checks that every sent item arrives.
 fn receive_in_order(objects: &Objects, buffer: &impl Unregistered<Item = u64>) {
     if let Ok(receiver) = buffer.receiver() {
         receives_in_order(objects, || receiver.recv_timeout(TIMEOUT));
     }
 }
 
-/// Checks to the end of the stream that all sent items arrive in order.
+/// Receives until the end of the stream, and checks that all sent items arrive in order.
 pub fn receives_in_order(
     objects: &Objects,
     mut receive: impl FnMut() -> Result<u64, RecvTimeoutError>,
@@ -131,24 +131,24 @@ pub fn receives_in_order(
     );
 }
 
-/// An item made from a number.
+/// An item type that can be created from a number.
 pub trait Item: From<u64> + Copy + PartialEq + fmt::Debug {}
 
 impl<T: From<u64> + Copy + PartialEq + fmt::Debug> Item for T {}
 
-/// Sends an item without a handle, so the receivers observe no disconnection.
+/// Sends an item without a sender handle, so the receivers observe no disconnection.
 pub fn send_one(buffer: &impl Unregistered<Item: Item>, item: u64) {
     let sent = buffer.send_unregistered(item.into(), Timeout::after(TIMEOUT));
     sent.expect("the buffer has room");
 }
 
-/// Receives item 1 without a handle, so the senders observe no disconnection.
+/// Receives item 1 without a receiver handle, so the senders observe no disconnection.
 pub fn recv_one(buffer: &impl Unregistered<Item: Item>) {
     let received = buffer.recv_unregistered(Timeout::after(TIMEOUT));
     assert_eq!(received, Ok(1.into()), "the oldest item");
 }
 
-/// Checks that the items are one of these lists and that no slot is lost.
+/// Checks that the buffer contains one of these lists of items, and that no slot is lost.
 pub fn contains_one_of<T: Item>(buffer: &impl Unregistered<Item = T>, lists: &[&[u64]]) {
     let drain =
         || from_fn(|| buffer.recv_unregistered(Timeout::NonBlocking).ok()).collect::<Vec<_>>();
@@ -170,7 +170,7 @@ pub fn contains_one_of<T: Item>(buffer: &impl Unregistered<Item = T>, lists: &[&
     assert_eq!(drain(), all);
 }
 
-/// Runs one-time initialization, which is not swept.
+/// Runs the one-time initialization, which is not swept.
 pub fn warm(objects: &Objects) {
     contains_one_of(&objects.bounded, &[&[]]);
     contains_one_of(&objects.long, &[&[]]);

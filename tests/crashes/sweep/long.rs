@@ -1,5 +1,5 @@
-//! The swept operations of items that are too long for a copy under the lock of a buffer. The
-//! buffer sends them as it sends loans.
+//! The swept operations on items that are too long to be copied under the lock of a buffer. The
+//! buffer sends such items in the same way as loans.
 
 use super::buffers::{contains_one_of, recv_one, send_one};
 use super::{NO_OPERATION, Operation};
@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 pub type LongBounded = RobustBoundedBuffer<Long, [TurnSlot<Long>; 2]>;
 
-/// An item above the limit for a copy under the lock: one number, repeated.
+/// An item that is too long to be copied under the lock: one number, repeated.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, FromBytes, IntoBytes, Immutable, ShmType)]
 pub struct Long([u64; LENGTH]);
@@ -34,7 +34,7 @@ impl fmt::Debug for Long {
     }
 }
 
-/// The send operations only: long and short items are received by the same code.
+/// Returns only the send operations, because the same code receives long and short items.
 pub fn operations() -> [Operation; 2] {
     const LONG: Operation = Operation {
         object: "robust bounded buffer, long items: ",

@@ -1,4 +1,4 @@
-//! The swept operations of a message queue.
+//! The swept operations on a message queue.
 
 use super::{NO_OPERATION, Objects, Operation};
 use crate::process::TIMEOUT;
@@ -12,10 +12,10 @@ pub type Queue = MessageQueue<[MessageCell; CELLS]>;
 const CELLS: usize = 5;
 const MESSAGES: i64 = 3;
 
-/// Bytes of a message that occupies two cells.
+/// The length in bytes of a message that occupies two cells.
 const LENGTH: usize = 100;
 
-/// Bytes of a message that occupies three cells.
+/// The length in bytes of a message that occupies three cells.
 const LONGER: usize = 230;
 
 pub fn operations() -> [Operation; 6] {
@@ -106,7 +106,7 @@ fn receive(objects: &Objects, number: i64) {
     is_intact(number, &received.expect("the message was sent").bytes);
 }
 
-/// Leaves two messages that separate the free cells into two ranges.
+/// Leaves two messages in the queue that split the free cells into two ranges.
 fn fragment_free_cells(objects: &Objects) {
     (1..=3).for_each(|number| send_short(objects, number));
     receive(objects, 1);
@@ -119,8 +119,7 @@ fn is_intact(number: i64, bytes: &[u8]) {
     );
 }
 
-/// Checks that the messages are one of these lists, and that no capacity is lost beside them or
-/// after them.
+/// Checks that the queue contains one of these lists of messages, and that no capacity is lost.
 fn contains_one_of(objects: &Objects, lists: &[&[i64]]) {
     let queue = &objects.messages;
     let is_full = queue.len() as i64 == MESSAGES;

@@ -1,4 +1,4 @@
-//! The swept operations of pipes, rendezvous, segment lists, unbounded buffers and loans.
+//! The swept operations on pipes, rendezvous, segment lists, unbounded buffers and loans.
 
 use super::buffers::{contains_one_of, send_one};
 use super::{NO_OPERATION, Objects, Operation};
@@ -15,7 +15,7 @@ use std::time::Instant;
 
 pub type Pipe = BytePipe<[Slot<u8>; CAPACITY], 2>;
 pub type U64Rendezvous = Rendezvous<u64, 2>;
-/// At most two segments of one item each.
+/// A segment list with at most two segments of one item each.
 pub type SegmentPool = PooledList;
 
 const CAPACITY: usize = 4;
@@ -29,7 +29,7 @@ pub fn operations() -> Vec<Operation> {
     all
 }
 
-/// Runs one-time initialization, which is not swept.
+/// Runs the one-time initialization, which is not swept.
 pub fn warm(objects: &Objects) {
     write(objects, b"a");
     read(objects, b"a");
@@ -85,7 +85,7 @@ fn pipe_operations() -> [Operation; 5] {
             name: "writer, a large write",
             perform: write_all,
             peer: read_to_the_end,
-            // If the child was killed before it attached, the stream begins and ends here.
+            // If the child was killed before it attached a writer, the stream begins and ends here.
             check: |objects| drop(objects.pipe.sender()),
             ..PIPE
         },
@@ -97,7 +97,7 @@ fn write(objects: &Objects, bytes: &[u8]) {
     assert_eq!(written, Ok(bytes.len()), "the pipe has room");
 }
 
-/// Reads as many bytes as `expected` has, and compares them.
+/// Reads as many bytes as `expected` has, and compares them with `expected`.
 fn read(objects: &Objects, expected: &[u8]) {
     let mut bytes = [0; CAPACITY];
     let bytes = &mut bytes[..expected.len()];
@@ -106,7 +106,7 @@ fn read(objects: &Objects, expected: &[u8]) {
     assert_eq!(bytes, expected);
 }
 
-/// More bytes than the pipe holds.
+/// A text with more bytes than the pipe holds.
 const MANY: &[u8] = b"abcdef";
 
 fn write_all(objects: &Objects) {
@@ -136,7 +136,7 @@ fn read_to_the_end(objects: &Objects) {
     );
 }
 
-/// Checks that the bytes are one of these texts and that no capacity is lost.
+/// Checks that the pipe contains one of these texts, and that no capacity is lost.
 fn contains_bytes(objects: &Objects, texts: &[&[u8]]) {
     let mut bytes = [0; CAPACITY + 1];
     let drain = |bytes: &mut [u8]| match objects.pipe.read_unregistered(bytes, Timeout::NonBlocking)
@@ -241,7 +241,7 @@ fn offer(objects: &Objects) {
     objects.sent.store(ITEM, Relaxed);
 }
 
-/// Checks that the child received the item, or that it can be received here.
+/// Checks that either the child received the item, or the item can be received here.
 fn is_received_once(objects: &Objects) {
     let begin = Instant::now();
     let mut taken = u32::from(objects.queue.load(Relaxed) == ITEM);
@@ -301,7 +301,7 @@ fn send_item(objects: &Objects, item: u64) {
     assert!(objects.chain.send(item), "the pipe has room");
 }
 
-/// Checks that the items are one of these lists and that no capacity is lost.
+/// Checks that the segment list contains one of these lists of items, and that no capacity is lost.
 fn contains_items(objects: &Objects, lists: &[&[u64]]) {
     let next = || {
         objects
@@ -316,7 +316,7 @@ fn contains_items(objects: &Objects, lists: &[&[u64]]) {
     assert_eq!(std::iter::from_fn(next).collect::<Vec<_>>(), [8, 9]);
 }
 
-/// Most instructions of these operations create, attach and remove regions.
+/// Returns operations that spend most instructions on creating, attaching and removing regions.
 fn unbounded_operations() -> [Operation; 2] {
     const NAMED: Operation = Operation {
         object: "unbounded buffer: ",
@@ -358,7 +358,7 @@ fn region_name(objects: &Objects) -> RegionName {
     RegionName::posix(&file_name(objects)).expect("a name")
 }
 
-/// Creates an unbounded buffer with one item per segment. After its items no sender is attached.
+/// Creates an unbounded buffer with one item per segment, sends the items, and drops the sender.
 fn create(objects: &Objects, items: u64) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = u64::from(std::process::id()) << 32 | NEXT.fetch_add(1, Relaxed);
@@ -379,15 +379,15 @@ fn attach(objects: &Objects) -> UnboundedBuffer<u64> {
     UnboundedBuffer::attach(&region_name(objects)).expect("the buffer exists")
 }
 
-/// Checks after the death of the child that the items are one of these lists. A second receiver
-/// stays attached until then, so the buffer stays open.
+/// Checks after the child's death that the buffer contains one of these lists of items. A second
+/// receiver stays attached until the death, so the buffer stays open.
 fn contains_after_death(objects: &Objects, lists: &[&[u64]]) {
     let queue = attach(objects);
     let receiver = queue.receiver();
     while objects.is_over.load(Relaxed) == 0 {
         std::thread::yield_now();
     }
-    // If the child attached and died before this thread attached, the buffer is closed to
+    // If the child attached and died before this thread attached, the buffer no longer accepts
     // receivers.
     let next = || match receiver.as_ref().ok()?.try_recv() {
         Ok(item) => Some(item),
@@ -402,7 +402,7 @@ fn contains_after_death(objects: &Objects, lists: &[&[u64]]) {
     objects.sent.store(1, Relaxed);
 }
 
-/// Checks that removal leaves no file of the buffer.
+/// Checks that removing the buffer leaves none of its files.
 fn is_removed(objects: &Objects) {
     let begin = Instant::now();
     while objects.sent.load(Relaxed) == 0 && begin.elapsed() < TIMEOUT {

@@ -1,4 +1,4 @@
-//! The swept operations of a ring.
+//! The swept operations on a ring.
 
 use super::buffers::receives_in_order;
 use super::{NO_OPERATION, Objects, Operation};
@@ -13,7 +13,7 @@ pub type Ring = RingBuffer<u64, [Slot<u64>; SLOTS]>;
 
 const SLOTS: usize = 2;
 
-/// Runs one-time initialization, which is not swept.
+/// Runs the one-time initialization, which is not swept.
 pub fn warm(objects: &Objects) {
     drop((objects.ring.sender(), objects.ring.receiver()));
 }
@@ -28,7 +28,7 @@ pub fn operations() -> [Operation; 6] {
             name: "sender, three sends",
             perform: send_three,
             peer: receive_in_order,
-            // If the child was killed before it attached, the stream begins and ends here.
+            // If the child was killed before it attached a sender, the stream begins and ends here.
             check: |objects| drop(objects.ring.sender()),
             ..RING
         },
@@ -42,7 +42,8 @@ pub fn operations() -> [Operation; 6] {
         Operation {
             name: "send that waits",
             prepare: |objects| send_and_die(objects, &[1, 2]),
-            // The receiver that makes room is dead afterwards: the sender may observe that first.
+            // The receiver that frees a slot then dies. The sender may observe the death before the
+            // free slot.
             perform: |objects| {
                 with_sender(objects, |sender| {
                     let _ = sender.send_with(3, timeout());
@@ -96,14 +97,14 @@ fn timeout() -> Timeout {
     Timeout::after(TIMEOUT)
 }
 
-/// Runs an operation with a sender that is never dropped: it ends with the death of its thread.
+/// Runs an operation with a sender that is never dropped. The sender ends when its thread dies.
 fn with_sender(objects: &Objects, operation: impl FnOnce(&mut Sender<'_, Ring>)) {
     let mut sender = objects.ring.sender().expect("the endpoint is free");
     operation(&mut sender);
     forget(sender);
 }
 
-/// Runs an operation with a receiver that is never dropped: it ends with the death of its thread.
+/// Runs an operation with a receiver that is never dropped. The receiver ends when its thread dies.
 fn with_receiver(objects: &Objects, operation: impl FnOnce(&mut Receiver<'_, Ring>)) {
     let mut receiver = objects.ring.receiver().expect("the endpoint is free");
     operation(&mut receiver);
@@ -118,8 +119,8 @@ fn send_and_die(objects: &Objects, items: &[u64]) {
     in_new_thread(|| with_sender(objects, send));
 }
 
-/// Runs this on a thread that the kernel has ended before the return. The end of a scope alone does
-/// not wait for that; `join` does.
+/// Runs the operation on a new thread, and returns after the kernel has ended the thread. Only
+/// `join` waits for the kernel; the end of a scope does not.
 fn in_new_thread(operation: impl FnOnce() + Send) {
     std::thread::scope(|scope| {
         scope
@@ -133,7 +134,7 @@ fn recv_expected(receiver: &mut Receiver<'_, Ring>, item: u64) {
     assert_eq!(receiver.recv_with(timeout()), Ok(item), "the oldest item");
 }
 
-/// Sends three items through two slots. Stops if the receiver disconnects.
+/// Sends three items through two slots. Stops if the receiver has disconnected.
 fn send_three(objects: &Objects) {
     let Ok(sender) = objects.ring.sender() else {
         return;
@@ -147,14 +148,14 @@ fn send_three(objects: &Objects) {
     }
 }
 
-/// Receives to the end of the stream and checks that every sent item arrives.
+/// Receives until the end of the stream, and checks that every sent item arrives.
 fn receive_in_order(objects: &Objects) {
     if let Ok(receiver) = objects.ring.receiver() {
         receives_in_order(objects, || receiver.recv_with(timeout()));
     }
 }
 
-/// Checks that the items are one of these lists and that no slot is lost.
+/// Checks that the ring contains one of these lists of items, and that no slot is lost.
 fn contains_one_of(objects: &Objects, lists: &[&[u64]]) {
     let sender = objects.ring.sender();
     let receiver = objects.ring.receiver().expect("its owner is dead");

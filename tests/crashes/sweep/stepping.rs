@@ -1,4 +1,4 @@
-//! Stepping of a child process by `ptrace`, up to the instruction at which it is killed.
+//! Steps a child process with `ptrace` up to the instruction at which it is killed.
 
 use super::{Objects, Operation, SIZE};
 use crate::process::{Actor, TIMEOUT};
@@ -22,11 +22,11 @@ pub enum Kill {
 #[derive(PartialEq)]
 pub enum Outcome {
     Killed,
-    /// The operation is complete, after this many instructions.
+    /// The operation completed after this number of instructions.
     Done(usize),
 }
 
-/// The reason why a child cannot be stepped here, or `None`.
+/// Returns the reason why a child cannot be stepped on this system, or `None`.
 pub fn reason_to_skip() -> Option<String> {
     if !cfg!(target_arch = "x86_64") {
         return Some("instructions are stepped on x86-64 only".into());
@@ -100,7 +100,7 @@ fn is_at_a_system_call(pid: Pid) -> bool {
 }
 
 /// Waits for the next stop of the child, and unblocks the child if it sleeps. Returns `None` if the
-/// child sleeps and is to be killed asleep.
+/// child sleeps and the test is to kill it while it sleeps.
 fn next_stop(actor: &Actor, kill: Kill, unblock: &impl Fn()) -> Option<WaitStatus> {
     let begin = Instant::now();
     let mut is_unblocked = false;

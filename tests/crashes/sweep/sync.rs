@@ -1,4 +1,4 @@
-//! The swept operations of locks, semaphores and condition variables.
+//! The swept operations on locks, semaphores and condition variables.
 
 use super::{NO_OPERATION, Objects, Operation, SUM};
 use crate::process::TIMEOUT;
@@ -8,7 +8,7 @@ use interlatch::sync::{
 };
 use std::ops::RangeInclusive;
 
-/// The operations of locks, semaphores and condition variables.
+/// The operations on locks, semaphores and condition variables.
 pub const OPERATIONS: [Operation; 15] = [
     Operation {
         name: "robust lock, transfer, unlock",
@@ -70,7 +70,8 @@ pub const OPERATIONS: [Operation; 15] = [
         name: "semaphore release to a waiter",
         perform: release,
         peer: |objects| {
-            // If the child is killed before it releases a permit, the check releases one.
+            // If the child is killed before it releases a permit, the check releases a permit
+            // instead.
             let permit = objects.semaphore.acquire_timeout(TIMEOUT);
             permit
                 .expect("the child or the check releases a permit")
@@ -126,7 +127,7 @@ pub const OPERATIONS: [Operation; 15] = [
     Operation {
         name: "condvar wait on a robust lock",
         perform: decrement_items,
-        // One item for the child and one for the peer.
+        // This adds one item for the child and one item for the peer.
         unblock: |objects| (0..2).for_each(|_| increment_items(objects)),
         peer: decrement_items,
         check: increment_items,
@@ -157,7 +158,7 @@ fn release(objects: &Objects) {
     objects.semaphore.release(1).expect("the permits fit");
 }
 
-/// Checks that the semaphore has one of these numbers of permits, and that it works.
+/// Checks that the number of permits is in this range, and that the semaphore works.
 fn has_permits(objects: &Objects, permits: RangeInclusive<u32>) {
     let found = objects.semaphore.permits();
     assert!(permits.contains(&found), "{found} permits");
@@ -173,7 +174,8 @@ fn has_permits(objects: &Objects, permits: RangeInclusive<u32>) {
     permit.expect("a permit was just released").forget();
 }
 
-/// Repairs after owner death: a single store changes the number, so it is always consistent.
+/// Repairs the mutex after owner death: a single store changes the number, so the number is always
+/// consistent.
 fn repaired<'a>(locked: RobustLockResult<'a, u64>) -> RobustMutexGuard<'a, u64> {
     locked
         .or_else(RobustLockError::mark_consistent)
@@ -203,7 +205,7 @@ fn unwrap_turn<T>(turn: Result<T, AcquireError>) -> T {
     turn.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Checks that each of the two slots is available to readers or to writers.
+/// Checks that readers or writers can acquire each of the two slots.
 fn has_all_slots(objects: &Objects) {
     let readers = [(); 2].map(|()| objects.pair.try_read());
     let writers = [(); 2].map(|()| objects.pair.try_write());
@@ -279,7 +281,7 @@ fn die_as_owner(objects: &Objects) {
     });
 }
 
-/// Runs one-time initialization, which is not swept.
+/// Runs the one-time initialization, which is not swept.
 pub fn warm(objects: &Objects) {
     transfer(objects);
     acquire_and_release(objects);

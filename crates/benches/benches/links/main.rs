@@ -1,8 +1,8 @@
-//! The cost of passing messages between processes, beside the kernel's own channels.
+//! The cost of passing messages between processes, compared with the kernel's own channels.
 //!
 //! All channels of a comparison have the same capacity in bytes, and the receiver reads every cache
 //! line of a message. The subjects take turns in rounds of a few milliseconds. Then criterion
-//! measures each, unless `--table` is given.
+//! measures each subject, unless `--table` is given.
 //!
 //! ```text
 //! cargo bench --bench links
@@ -12,28 +12,29 @@
 //!
 //! **Equal work.** The peers do what the links do:
 //!
-//! - A stream has no messages. Its peer sends the length and the message by one `writev(2)`, and
-//!   reads the length and then the message.
-//! - A seqpacket socket returns 0 for an empty message and for the end of the stream. Its peer
-//!   requests credentials and receives by `recvmsg(2)`, which reports whether a message carries
-//!   them.
-//! - A pipe splits items of more than a page. Senders and receivers of its peer hold a lock, a byte
-//!   in a pipe, for the duration of an item.
-//! - A write to a pipe without readers raises SIGPIPE. The peer disables the signal per call, by
-//!   `pwritev2(2)`.
+//! - A stream has no message boundaries. The peer of a stream link sends the length and the message
+//!   with one `writev(2)`. It reads the length and then the message.
+//! - A seqpacket socket returns 0 both for an empty message and for the end of the stream. To
+//!   distinguish them, the peer requests credentials and receives with `recvmsg(2)`, which reports
+//!   whether a message carries credentials.
+//! - A pipe splits items that are larger than a page. The senders and receivers of the peer
+//!   therefore hold a lock while they transfer an item. The lock is a byte in another pipe.
+//! - A write to a pipe without readers raises SIGPIPE. The peer disables the signal for each call
+//!   with `pwritev2(2)`.
 //! - If a link returns a new `Vec` or an item by value, so does its peer.
 //!
-//! Peers named `bare` omit these steps and have no goal.
+//! Comparisons with peers named `bare`, which omit these steps, have no goal.
 //!
-//! **One core.** With a core per side, the result depends on whether a side sleeps after each
-//! message or after a thousand, and on a virtual machine a sleep takes as long as a hundred
-//! messages. The same pipe, measured against itself, was between 0.2 and 5 times as fast. So the
-//! links over kernel objects and their peers share one core without wake-up preemption
-//! (`SCHED_BATCH`), and the result is the total work of both sides. A pipe measured against itself
-//! is then mostly within 3 %. The channels in shared memory use all cores.
+//! **One core.** If each side has its own core, the result depends on whether a side sleeps after
+//! each message or after a thousand messages. On a virtual machine, a sleep takes as long as a
+//! hundred messages. A pipe measured against itself was then between 0.2 and 5 times as fast. So
+//! the links over kernel objects and their peers share one core without wake-up preemption
+//! (`SCHED_BATCH`), and the result is the total work of both sides. The results of a pipe measured
+//! against itself then differ mostly by less than 3 %. The channels in shared memory use all cores.
 //!
-//! **Copies.** By value, an item of 64 KiB is moved from caller to callee, as usual in Rust. By
-//! reference, it is copied into the channel once and out once. A loan is filled and read in place.
+//! **Copies.** A call that passes an item of 64 KiB by value moves the item from caller to callee,
+//! as usual in Rust. A call by reference copies the item once into the channel or once out of the
+//! channel. A loan is filled and read in place.
 
 mod memory;
 mod pipes;
@@ -46,12 +47,13 @@ use std::time::Duration;
 
 const ROUNDS: usize = 31;
 const ROUND: Length = Length::Counted(Duration::from_millis(3));
-/// The capacity of a channel in bytes; at least `MIN_SLOTS` messages fit in any case.
+/// The capacity of a channel in bytes. Every channel has space for at least `MIN_SLOTS` messages.
 const ROOM: usize = 1 << 16;
 const MIN_SLOTS: usize = 4;
-/// The maximum ratio of a link over a kernel object to the same system calls.
+/// The maximum ratio of the time of a link over a kernel object to the time of the same system
+/// calls.
 const KERNEL: f64 = 1.1;
-/// The maximum ratio of a channel in shared memory to a pipe.
+/// The maximum ratio of the time of a channel in shared memory to the time of a pipe.
 const SHARED: f64 = 1.0;
 
 const fn slots(bytes: usize) -> usize {

@@ -1,4 +1,4 @@
-//! Channels in shared memory, beside a pipe.
+//! Channels in shared memory, compared with a pipe.
 
 use crate::{ROOM, SHARED, slots};
 use anyhow::Result;
@@ -31,7 +31,7 @@ type RobustMonitor<const N: usize> = RobustMonitorBuffer<[u8; N], [Slot<[u8; N]>
 /// The size of a segment's items in bytes.
 ///
 /// Creating, mapping and removing a segment takes many system calls, and the kernel allocates all
-/// of its pages.
+/// pages of the segment.
 const SEGMENT: usize = 1 << 20;
 
 const PIPE: &str = "pipe, processes";
@@ -77,7 +77,7 @@ where
     Ok(())
 }
 
-/// A region size that suffices for each of these objects.
+/// Returns a region size that suffices for each of these objects.
 const fn room<const N: usize>() -> usize {
     (2 * N + 512) * slots(N) + ROOM
 }
@@ -145,7 +145,7 @@ where
         GROWING_FILE,
         at_most(SHARED),
     );
-    // No goal: a full pipe blocks its sender, and its pages are reused.
+    // This comparison has no goal, because a full pipe blocks its sender and reuses its pages.
     comparison.versus("UnboundedBuffer, growing, processes", PIPE, None);
     comparison.peer(stream::<N, _>(
         "growing file",
@@ -155,7 +155,7 @@ where
     Ok(())
 }
 
-/// Creates a queue that is removed at the end, and returns its name.
+/// Creates a queue and returns its name. The queue is removed at the end of the comparison.
 fn queue<const N: usize>(
     comparison: &mut Comparison,
     name: &str,
@@ -235,7 +235,8 @@ impl<const N: usize> Channel<N> for BytePipeChannel {
     }
 }
 
-/// An unbounded buffer, by value. Its sender never blocks and retries at the limit of segments.
+/// An unbounded buffer whose items are sent and received by value. Its sender never blocks, but
+/// retries when the buffer is at its limit of segments.
 struct Unbounded(RegionName);
 
 impl<const N: usize> Channel<N> for Unbounded
@@ -279,7 +280,7 @@ where
     }
 }
 
-/// A peer whose sender never blocks: a file in memory, and an eventfd that counts its items.
+/// A peer whose sender never blocks. A file in memory holds the items, and an eventfd counts them.
 ///
 /// The receiver returns the memory of read items to the kernel, one segment at a time.
 struct GrowingFile {

@@ -1,4 +1,4 @@
-//! `PipeBuffer`, and pipes used by system calls.
+//! `PipeBuffer`, and pipes that are used directly through system calls.
 
 use crate::{KERNEL, slots};
 use anyhow::Result;
@@ -93,7 +93,7 @@ where
     Ok(leak(buffer))
 }
 
-/// A pipe that raises no SIGPIPE. On a kernel without that flag it is a bare pipe.
+/// A pipe that raises no SIGPIPE. On a kernel without `RWF_NOSIGNAL`, it is a bare pipe.
 struct NoSignal {
     pipe: &'static ByteStream,
     flags: libc::c_int,
@@ -101,11 +101,11 @@ struct NoSignal {
 
 impl NoSignal {
     fn new(room: usize) -> Result<&'static Self> {
-        /// `RWF_NOSIGNAL`, since Linux 6.18.
+        /// The value of `RWF_NOSIGNAL`, which exists since Linux 6.18.
         const NO_SIGNAL: libc::c_int = 0x100;
         let (pipe, flags) = (ByteStream::pipe(room)?, NO_SIGNAL);
         let mut made = Self { pipe, flags };
-        // An older kernel rejects the flag only if there are bytes to write.
+        // An older kernel rejects the flag only if the call has bytes to write.
         if made.write(b"x").is_err() {
             made.flags = 0;
             made.write(b"x")?;
@@ -156,7 +156,7 @@ impl<const N: usize> LockedPipe<N> {
         Ok(leak(Self { pipe, turns }))
     }
 
-    /// Calls a function while this side's lock is held.
+    /// Calls a function while holding this side's lock.
     fn with_lock(&self, side: usize, moment: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let turn = self.turns[side];
         (&turn.receive).read_exact(&mut [0])?;
@@ -183,7 +183,7 @@ impl<const N: usize> Channel<N> for LockedPipe<N> {
     }
 }
 
-/// The same, with functions that take and return an item by value.
+/// A [`LockedPipe`] with functions that take and return an item by value.
 struct LockedPipeByValue<const N: usize>(&'static LockedPipe<N>);
 
 impl<const N: usize> LockedPipeByValue<N> {

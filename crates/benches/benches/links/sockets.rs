@@ -1,4 +1,4 @@
-//! `StreamLink` and `PacketLink`, and the sockets below them used by system calls.
+//! `StreamLink` and `PacketLink`, and the same sockets used directly through system calls.
 
 use crate::KERNEL;
 use anyhow::Result;
@@ -109,7 +109,8 @@ impl WithCredentials {
         let received = recvmsg::<()>(from, &mut room, None, MsgFlags::MSG_TRUNC);
         let received = received.expect("the sender is alive");
         assert_eq!(received.bytes, length);
-        // The call provides no room for the credentials.
+        // The call provides no buffer for the credentials, so the kernel reports truncated control
+        // data.
         assert!(
             received.flags.contains(MsgFlags::MSG_CTRUNC),
             "the message carries credentials"
@@ -127,7 +128,7 @@ impl<const N: usize> Channel<N> for WithCredentials {
     }
 }
 
-/// The same, with a new `Vec` per message.
+/// A [`WithCredentials`] socket that returns a new `Vec` per message.
 struct CredentialsNewVec(&'static WithCredentials);
 
 impl<const N: usize> Channel<N> for CredentialsNewVec {

@@ -7,8 +7,8 @@ use interlatch::platform::{AtomicU64, UnsafeCell};
 use interlatch_benches::{Padded, shared};
 use std::hint::spin_loop;
 
-/// A ring without handles, sleeping and disconnection: two counts, each with the other side's copy,
-/// and slots.
+/// A ring without handles, sleeping and disconnection. It has two counts and the slots. Each side
+/// also keeps a copy of the other side's count.
 #[repr(C)]
 struct Bare {
     written: Padded<AtomicU64>,
@@ -29,7 +29,7 @@ impl Bare {
     }
 }
 
-/// Each side has the number of its next slot and its copy of the other side's count.
+/// Each side passes the number of its next slot and its copy of the other side's count.
 impl Bare {
     /// Waits for free slots and returns their number, up to `max`.
     fn free(&self, next: u64, seen: &mut u64, max: u64) -> u64 {
@@ -53,7 +53,7 @@ impl Bare {
         (*seen - next).min(max)
     }
 
-    /// Fills slots as they become free, and publishes up to `batch` items at once.
+    /// Fills slots as they become free, and publishes up to `batch` items with one store.
     fn produce(&self, count: u64, (next, seen): &mut (u64, u64), batch: u64) {
         let mut number = 0;
         while number < count {
@@ -85,7 +85,7 @@ impl Bare {
         sum
     }
 
-    /// Returns `count` slots from `next` on, in one or two pieces.
+    /// Returns `count` slots that start with slot `next`, in one or two pieces.
     fn pieces(&self, next: u64, count: u64) -> impl Iterator<Item = &UnsafeCell<u64>> {
         let (slot, count) = (next as usize % CAPACITY, count as usize);
         let first = count.min(CAPACITY - slot);

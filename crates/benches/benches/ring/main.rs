@@ -1,7 +1,7 @@
-//! The throughput of a ring, beside a minimal ring that only spins, and rtrb.
+//! The throughput of a ring, compared with rtrb and with a minimal ring that only spins.
 //!
 //! A producer sends numbers and a consumer adds them, each on its own core if possible. Items pass
-//! one by one, in slices, or in place: written and read in the slots, in runs.
+//! one by one, in slices, or in place. In place, the workers write and read runs of slots directly.
 //!
 //! ```text
 //! cargo bench --bench ring -- --table
@@ -26,11 +26,11 @@ const CAPACITY: usize = 1024;
 /// The number of items in a slice or a run.
 const BATCH: usize = 64;
 
-/// The functions of a producer, which sends the numbers from 0 up to a count, and a consumer, which
-/// adds them.
+/// The function of a producer, which sends the numbers from 0 up to a count. `Consume` is the
+/// function of a consumer, which adds the numbers.
 type Produce = Box<dyn FnMut(u64)>;
 type Consume = Box<dyn FnMut(u64) -> u64>;
-/// Creates such a function, in the worker that calls it.
+/// Creates the function of a producer or consumer, in the worker that calls that function.
 type Make<T> = Box<dyn FnOnce() -> T + Send>;
 /// Both sides of a ring.
 type RingEnds = (Make<Produce>, Make<Consume>);

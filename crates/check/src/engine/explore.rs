@@ -12,13 +12,15 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// Whether this build explores every execution (`--cfg loom`) or only stresses threads.
+/// `true` if this build explores every execution (`--cfg loom`), `false` if it only runs a stress
+/// test on threads.
 pub const IS_EXHAUSTIVE: bool = true;
 
-/// Most scheduling points and loads of one execution. loom allocates this much up front.
+/// The maximum number of scheduling points and loads in one execution. loom allocates memory for
+/// all of them before the first execution.
 pub(super) const MAX_BRANCHES: usize = 5_000;
 
-/// Executions between two looks of loom at its time limit.
+/// The number of executions between two checks of the time limit by loom.
 const CLOCK_INTERVAL: usize = 64;
 
 /// Runs one execution of a scenario. The caller is inside loom's `check`.
@@ -106,7 +108,7 @@ pub(super) fn set_planned_deaths(deaths: &[Death]) {
     death::plan(deaths.collect());
 }
 
-/// Adds up two explorations. The weaker verdict wins.
+/// Adds the figures of two explorations and keeps the weaker verdict.
 fn merge(one: Exploration, other: Exploration) -> Exploration {
     let verdict = match (one.verdict, other.verdict) {
         (Verdict::Blind(why), _) | (_, Verdict::Blind(why)) => Verdict::Blind(why),
@@ -135,8 +137,8 @@ fn explore_one_plan(model: &Model, limits: Limits) -> Exploration {
     let begin = Instant::now();
     let leaked = leaked_by_exploration(&builder, model);
     let elapsed = begin.elapsed();
-    // A model that collects its outcomes allocates for them once. Only a leak grows in a second
-    // exploration.
+    // A model that collects its outcomes allocates memory for them in the first exploration. In a
+    // second exploration, only a leak increases the allocated memory.
     let leaked = leaked.and_then(|_| leaked_by_exploration(&builder, model));
     assert!(
         leaked.is_none(),
@@ -169,7 +171,7 @@ fn explore_one_plan(model: &Model, limits: Limits) -> Exploration {
 
 /// Explores the model and returns how many bytes the executions leak in total.
 ///
-/// Returns `None` if the growth is small enough to be the allocator's cache.
+/// Returns `None` if the growth is so small that the allocator's cache can explain it.
 fn leaked_by_exploration(builder: &loom::model::Builder, model: &Model) -> Option<usize> {
     const ALLOCATOR_CACHE: usize = 64 * 1024;
     world::begin_exploration();
@@ -189,8 +191,8 @@ pub(super) fn loom_builder(preemptions: Option<usize>) -> loom::model::Builder {
 
 /// Checks that loom can explore the model.
 ///
-/// loom repeats the steps up to a branching point, so the model must be deterministic. It runs the
-/// model millions of times, so the model must not leak.
+/// loom repeats the steps up to a branching point, so the model must be deterministic. loom runs
+/// the model millions of times, so the model must not leak memory.
 ///
 /// # Panics
 /// Panics if the first execution differs when it is repeated, or leaks memory.

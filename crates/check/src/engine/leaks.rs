@@ -15,10 +15,10 @@ pub fn allocated() -> usize {
     0
 }
 
-/// Returns about how many bytes each run leaks.
+/// Returns the approximate number of bytes that each run leaks.
 ///
-/// The allocator caches freed blocks, so allocation grows during the first batches even without a
-/// leak. The result is 0 unless every batch grows.
+/// The allocator caches freed blocks, so the allocated memory grows during the first batches even
+/// without a leak. The result is 0 unless the memory grows in every batch.
 pub fn leaked_per_run(run: impl Fn()) -> usize {
     let mut grown = 0;
     for _ in 0..BATCHES {
@@ -32,11 +32,11 @@ pub fn leaked_per_run(run: impl Fn()) -> usize {
     grown
 }
 
-/// Runs per batch.
+/// The number of runs per batch.
 const RUNS: usize = 50;
 
-/// Consecutive batches that must grow.
+/// The number of consecutive batches in which a leak must increase the allocated memory.
 const BATCHES: usize = 8;
 
-/// Smallest leak that is reported: half of the smallest allocation.
+/// The smallest leak per run that is reported: half the size of the smallest allocation.
 const MIN_LEAK: usize = 16;

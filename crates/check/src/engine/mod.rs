@@ -1,4 +1,5 @@
-//! The engine: loom under `--cfg loom`, threads without it. Only this file chooses between them.
+//! The engine: loom under `--cfg loom`, and real threads without that cfg. Only this file chooses
+//! between the two engines.
 
 mod setup;
 pub(crate) use setup::{Setup, Site};

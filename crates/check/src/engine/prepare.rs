@@ -1,4 +1,4 @@
-//! Settings of the model platform: weakening, recording of sites, optimizations.
+//! Settings of the model platform: the weakening, the recording of sites, and the optimizations.
 
 use super::{Setup, Site};
 use interlatch::platform::model::weakening::{self, Change, Weakening};

@@ -1,17 +1,18 @@
-//! The relations between the steps of an execution: reads-from, synchronizes-with, data races. The
-//! page of a failure draws them as arrows.
+//! The relations between the steps of an execution: reads-from, synchronizes-with, data races. A
+//! failure's page draws these relations as arrows.
 //!
-//! loom does not expose its relations, so this module derives them from the record by the rules of
-//! the memory model. An acquire load, or a relaxed load before an acquire fence, synchronizes with
-//! every release that belongs to the release sequence it reads: the store or update at its head,
-//! the releasing updates in it, and the release fences before its relaxed writes.
+//! loom does not expose these relations, so this module derives them from the recorded steps by the
+//! rules of the memory model. An acquire load, or a relaxed load before an acquire fence, reads
+//! from a release sequence and synchronizes with every release that belongs to the sequence. These
+//! releases are the release store or update at the head of the sequence, the release updates in the
+//! sequence, and the release fences before the relaxed writes of the sequence.
 
 use crate::ReadsFrom;
 use interlatch::platform::Ordering::{self, AcqRel, Acquire, Release, SeqCst};
 use interlatch::platform::model::event::{Action, Event};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Relations of one step to earlier steps.
+/// The relations of one step to earlier steps.
 #[derive(Clone, Debug, Default)]
 pub struct Relation {
     pub reads_from: Option<ReadsFrom>,
@@ -21,7 +22,8 @@ pub struct Relation {
 /// A write to a word.
 struct Write {
     step: usize,
-    /// An update immediately follows the write that it reads in the modification order.
+    /// Whether the write is an update. In the modification order, an update immediately follows the
+    /// write that it reads.
     is_update: bool,
     value: u64,
     /// The steps that an acquire load of this write synchronizes with.
@@ -33,7 +35,8 @@ struct Write {
 struct Fences {
     /// The last release fence.
     release: Option<usize>,
-    /// The releases that relaxed loads have read. The next acquire fence synchronizes with them.
+    /// The releases that relaxed loads have read. The next acquire fence synchronizes with these
+    /// releases.
     pending: BTreeSet<usize>,
 }
 
@@ -109,11 +112,11 @@ fn fence(step: usize, order: Ordering, fences: &mut Fences) -> Relation {
     }
 }
 
-/// Effect of an action on a word.
+/// The effect of an action on a word.
 struct Access {
     word: u32,
     order: Ordering,
-    /// The access reads the latest value.
+    /// Whether the access always reads the latest value.
     is_update: bool,
     read: Option<u64>,
     written: Option<u64>,
@@ -158,12 +161,13 @@ impl Access {
         })
     }
 
-    /// Returns the last write of the value that is read.
+    /// Returns the last write of the value that this access reads.
     fn source<'a>(&self, writes: &'a [Write]) -> Option<(ReadsFrom, &'a Write)> {
         let mut candidates = writes.iter().filter(|write| Some(write.value) == self.read);
         let last = candidates.next_back()?;
         let is_only = candidates.next().is_none();
-        // If all writes are updates, the last write is the latest.
+        // If all writes are updates, the last recorded write is also the latest in the modification
+        // order.
         let is_latest = self.is_update && writes.iter().all(|write| write.is_update);
         let source = ReadsFrom {
             step: last.step,
@@ -175,8 +179,8 @@ impl Access {
 
 /// Returns the step that races with the last step, if the last step accesses a cell.
 ///
-/// It is the latest conflicting access by another process that does not happen before the last
-/// step.
+/// The racing step is the latest access by another process that conflicts with the last step and
+/// does not happen before it.
 pub fn race(events: &[Event], relations: &[Relation]) -> Option<usize> {
     let (last, before) = events.split_last()?;
     let (cell, is_write) = cell_access(&last.action)?;

@@ -6,7 +6,8 @@ use interlatch::platform::model::world;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
-/// Explores again up to the failing execution and saves what [`replay`] needs to start with it.
+/// Repeats the exploration up to the failing execution and saves the state from which [`replay`]
+/// runs that execution.
 pub(crate) fn record(
     model: &Model,
     preemptions: Option<usize>,
@@ -26,8 +27,8 @@ pub(crate) fn record(
 /// Runs the execution that [`record`] saved.
 ///
 /// # Panics
-/// Panics if the execution fails, as it should. Panics if the file belongs to another model or to
-/// an older source.
+/// Panics if the execution fails, which is the expected result. Panics if the file belongs to
+/// another model or to an older version of the source.
 pub(crate) fn replay(model: &Model, deaths: &[Death], file: &Path) {
     set_planned_deaths(deaths);
     let mut builder = loom_builder(None);

@@ -1,15 +1,15 @@
-//! What the runner asks of the engine besides exploring.
+//! The settings that the runner passes to the engine, and the sites that the engine returns.
 
 use serde::{Deserialize, Serialize};
 
 /// Settings of a process that explores one model.
 #[derive(Debug)]
 pub(crate) struct Setup<'a> {
-    /// The site to weaken, `FILE:LINE:CHANGE`.
+    /// The site to weaken, as `FILE:LINE:CHANGE`.
     pub weaken_site: Option<&'a str>,
-    /// Records the sites that the model passes.
+    /// Whether to record the sites that the model passes.
     pub collect_sites: bool,
-    /// Runs loom as published, without this crate's optimizations.
+    /// Whether to run the published loom, without this crate's optimizations.
     #[allow(dead_code, reason = "only the engine on loom has variants")]
     pub stock: bool,
 }

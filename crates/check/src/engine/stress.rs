@@ -1,4 +1,4 @@
-//! Without loom: the same models on real threads, as a short stress test.
+//! The engine without loom: a short stress test that runs the same models on real threads.
 
 use super::{Setup, Site};
 use crate::scenario::ErasedScenario;
@@ -7,10 +7,11 @@ use interlatch::platform::ShmSafe;
 use std::path::Path;
 use std::time::Instant;
 
-/// Whether this build explores every execution (`--cfg loom`) or only stresses threads.
+/// `true` if this build explores every execution (`--cfg loom`), `false` if it only runs a stress
+/// test on threads.
 pub const IS_EXHAUSTIVE: bool = false;
 
-/// Most runs of one model.
+/// The maximum number of runs of one model.
 const MAX_RUNS: u64 = 2_000;
 
 /// Runs a scenario once, with one thread for each participant.
@@ -53,7 +54,7 @@ pub fn explore(model: &Model, limits: Limits) -> Exploration {
     }
 }
 
-/// Converts a panic message to a failure. Threads leave no record of their steps.
+/// Converts a panic message to a failure. Real threads leave no record of their steps.
 pub(crate) fn describe_failure(message: &str) -> Failure {
     Failure::without_record(FailureKind::from_message(message), message.to_owned())
 }
@@ -66,13 +67,13 @@ pub(crate) fn prepare(setup: &Setup<'_>) -> Result<(), String> {
     }
 }
 
-/// Threads record no sites.
+/// Returns an empty list, because real threads record no sites.
 pub(crate) fn sites() -> Vec<Site> {
     Vec::new()
 }
 
-/// Does nothing: an execution of threads cannot be repeated.
+/// Does nothing, because an execution on real threads cannot be repeated.
 pub(crate) fn record(_: &Model, _: Option<usize>, _: &[Death], _: u64, _: &Path) {}
 
-/// Does nothing: an execution of threads cannot be repeated.
+/// Does nothing, because an execution on real threads cannot be repeated.
 pub(crate) fn replay(_: &Model, _: &[Death], _: &Path) {}

@@ -1,4 +1,4 @@
-//! Exploration of one model in a child process. A failing model may abort its process.
+//! Exploration of one model in a child process, because a failing model may abort its process.
 
 use super::cli::Options;
 use super::report::{FailureReport, Report, send};
@@ -46,8 +46,8 @@ pub fn main(models: &[Model], name: &str, options: &Options) -> ExitCode {
 
 fn report_failure(panic: &PanicHookInfo<'_>) {
     let message = panic_message(panic.payload());
-    // The other kinds are panics of the engine or of this crate. Their location says nothing about
-    // the model.
+    // Failures of other kinds are panics in the engine or in this crate. The location of such a
+    // panic says nothing about the model.
     let is_of_model = FailureKind::from_message(message) == FailureKind::WrongResult;
     let message = match panic.location() {
         Some(location) if is_of_model && is_in_engine(location) => {
@@ -66,7 +66,7 @@ fn report_failure(panic: &PanicHookInfo<'_>) {
 
 /// Returns whether the panic comes from loom's own code.
 ///
-/// One such assertion is known to fail: in its search for the stores that a load may read, loom
+/// One assertion in loom is known to fail: in its search for the stores that a load may read, loom
 /// assumes that no two stores have the same age.
 fn is_in_engine(location: &Location<'_>) -> bool {
     let file = location.file();
@@ -81,7 +81,8 @@ pub(super) fn panic_message(payload: &dyn Any) -> &str {
         .unwrap_or("a panic without a message")
 }
 
-/// Explores by increasing preemption bounds, so that a failure is found in its shortest form.
+/// Explores with increasing preemption bounds, so that the first failure has the fewest
+/// preemptions.
 fn explore(model: &Model, options: &Options) {
     if !crate::IS_EXHAUSTIVE {
         explore_bound(model, None, Duration::from_millis(100));
@@ -104,7 +105,7 @@ fn explore(model: &Model, options: &Options) {
             options.sweep_seconds
         };
         let verdict = explore_bound(model, Some(preemptions), left(seconds));
-        // Do not begin a bound that cannot be finished in the remaining time.
+        // Stop before a bound whose exploration cannot finish in the remaining time.
         let next = bound_begin.elapsed() * BOUND_GROWTH;
         let affordable = preemptions < needed || next <= left(options.sweep_seconds);
         if verdict == Verdict::Truncated || !affordable {
@@ -116,10 +117,10 @@ fn explore(model: &Model, options: &Options) {
     }
 }
 
-/// Bounds that are explored before all executions.
+/// The highest preemption bound that is explored before the exploration of all executions.
 const FIRST_BOUNDS: usize = 2;
 
-/// Estimated factor of the time between one bound and the next.
+/// The estimated ratio of the exploration times of two consecutive bounds.
 const BOUND_GROWTH: u32 = 6;
 
 fn explore_bound(model: &Model, preemptions: Option<usize>, time: Duration) -> Verdict {

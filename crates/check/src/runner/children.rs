@@ -32,7 +32,7 @@ pub fn in_parallel<T: Sync, R: Send>(
 
 /// Runs this program again and passes each of its reports to `report`.
 ///
-/// Returns a description of the problem if the process itself fails.
+/// Returns a description of the problem if the child process itself fails.
 pub fn run_child(
     arguments: &[String],
     seconds: u64,
@@ -50,7 +50,8 @@ pub fn run_child(
         Err(error) => return Some(format!("the process cannot be started: {error}")),
     };
     let output = child.stdout.take()?;
-    // An exploration ends at its time limit. A model that spins within one execution does not.
+    // An exploration ends at its time limit. A model that spins forever within one execution does
+    // not end, so the watchdog kills it.
     let watchdog = Watchdog::start(child, Duration::from_secs(seconds * 2 + 30));
     for line in BufReader::new(output)
         .lines()
@@ -64,7 +65,7 @@ pub fn run_child(
     watchdog.finish()
 }
 
-/// Kills a child process that does not end.
+/// Kills a child process that does not end before a timeout.
 struct Watchdog {
     child: Arc<(Mutex<(Child, bool)>, Condvar)>,
     guard: std::thread::JoinHandle<bool>,

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 /// Explores models and runs litmus tests of the engine.
 ///
-/// Each filter is a part of a name; a model or test runs if its name contains a filter. Without a
-/// filter all of them run.
+/// Each filter is a part of a name. A model or test runs if its name contains a filter. Without a
+/// filter, all models and tests run.
 #[derive(Debug, Parser)]
 pub struct Options {
     /// Parts of the names of the models and litmus tests to run.
@@ -53,15 +53,16 @@ pub struct Options {
     #[arg(long, requires = "weaken")]
     pub sites_in: Vec<String>,
 
-    /// Compare the speed of one model with that of loom as published.
+    /// Compare the speed of exploring one model with the speed of the published loom.
     #[arg(long)]
     pub speed: bool,
 
-    /// Print the failing execution of known bugs, too.
+    /// Also print the failing executions of known bugs.
     #[arg(long)]
     pub explain: bool,
 
-    /// Run the execution that this file holds. A failure writes such a file and prints the command.
+    /// Replay the execution that is saved in this file. For each failure, the runner writes such a
+    /// file and prints the command.
     #[arg(long)]
     pub replay: Option<PathBuf>,
 
@@ -81,7 +82,7 @@ pub struct Options {
     #[arg(long, hide = true)]
     pub bound: Option<usize>,
 
-    /// Explore one model in this process. The runner starts its child processes with it.
+    /// Explore one model in this process. The runner starts its child processes with this option.
     #[arg(long, hide = true)]
     pub exec: Option<String>,
 
@@ -98,7 +99,7 @@ pub struct Options {
     #[arg(long)]
     pub preemptions: Option<usize>,
 
-    /// With `--exec`: run loom as published, without this crate's optimizations.
+    /// With `--exec`: run the published loom, without this crate's optimizations.
     #[arg(long, hide = true)]
     pub stock: bool,
 
@@ -110,7 +111,7 @@ pub struct Options {
     #[arg(long, hide = true)]
     pub nocapture: bool,
 
-    /// Require a name to be equal to a filter.
+    /// Select only names that are equal to a filter.
     #[arg(long)]
     pub exact: bool,
 }
@@ -125,7 +126,7 @@ impl Options {
         }
     }
 
-    /// Returns the given option that needs loom, if any.
+    /// Returns an option on the command line that needs loom, if there is one.
     pub fn needs_loom(&self) -> Option<&'static str> {
         let given = [
             (self.replay.is_some(), "--replay"),

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 /// The output folder of a run, and the command that starts the program.
 pub struct Context {
-    /// Folder of the pages and of the files that replay an execution.
+    /// The folder of the pages and of the replay files.
     pub folder: PathBuf,
-    /// Prefix of the commands that reports print.
+    /// The prefix of the commands that reports print.
     pub command: String,
 }
 

@@ -14,7 +14,7 @@ const TEMPLATE: Template = Template {
     script: include_str!("assets/failure.js"),
 };
 
-/// The data of the page's script.
+/// The data that the page's script reads.
 #[derive(Serialize)]
 struct Execution<'a> {
     model: &'a str,

@@ -11,7 +11,7 @@ use serde_json::json;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
-/// A test of the engine: it compares what the engine explores with a pinned result.
+/// A test of the engine, which compares the explored executions with a pinned result.
 pub struct Litmus {
     name: &'static str,
     run: Box<dyn Fn() -> Result<String, String> + Send + Sync>,
@@ -20,8 +20,8 @@ pub struct Litmus {
 impl Litmus {
     /// Creates a test.
     ///
-    /// `run` returns a description of what it observed, or as an error the difference from the
-    /// pinned result.
+    /// `run` returns a description of the observed result, or an error that describes the
+    /// difference from the pinned result.
     pub fn new(
         name: &'static str,
         run: impl Fn() -> Result<String, String> + Send + Sync + 'static,
@@ -51,7 +51,7 @@ impl LitmusResult {
         &self.name
     }
 
-    /// Returns whether the result is as pinned.
+    /// Returns whether the result equals the pinned result.
     pub fn passed(&self) -> bool {
         self.result.is_ok()
     }
@@ -81,7 +81,8 @@ pub fn child(tests: &[Litmus], name: &str) -> ExitCode {
         eprintln!("no litmus test has the name {name:?}");
         return ExitCode::FAILURE;
     };
-    // Several tests run models that fail. Their panic messages would only confuse.
+    // Several tests run models that fail as expected. The panic messages of these models would
+    // confuse the reader.
     std::panic::set_hook(Box::new(|_| ()));
     let run = std::panic::catch_unwind(AssertUnwindSafe(&test.run));
     send(&Report::Litmus(run.unwrap_or_else(|payload| {

@@ -1,10 +1,10 @@
 //! A command line program that explores models.
 //!
 //! Each model runs in a child process, several in parallel. The program prints a table of verdicts
-//! and each failure, and writes pages.
+//! and each failure, and writes HTML pages.
 //!
 //! # Setup
-//! A test target with its own `main`:
+//! Add a test target with its own `main`:
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -15,7 +15,7 @@
 //! harness = false
 //!
 //! [profile.release]
-//! lto = "fat" # half as fast again
+//! lto = "fat" # about 1.5 times as fast
 //! ```
 //!
 //! ```no_run
@@ -35,13 +35,15 @@
 //! the cfg, the same command runs a short stress test on threads. `-- --help` lists the options.
 //!
 //! # Pages
-//! An exploration writes `target/interlatch/index.html`, a summary of all models. Each failure,
-//! including the failure of a known bug, gets a page beside it with the execution as a diagram.
+//! An exploration writes `target/interlatch/index.html`, a summary of all models. For each failure,
+//! including the failure of a known bug, the exploration also writes a page with the execution as a
+//! diagram.
 //!
 //! # Speed
-//! Under loom this crate overrides five symbols of the program: `mmap`, `munmap` and `mprotect`, to
-//! reuse the stacks of coroutines between executions, and two functions of the unwinder. They
-//! forward all other calls. `--speed` measures the gain.
+//! Under loom this crate overrides five symbols of the program. It overrides `mmap`, `munmap` and
+//! `mprotect` to reuse the stacks of coroutines between executions, and two functions of the
+//! unwinder. The overrides forward all other calls to the original functions. `--speed` measures
+//! the gain.
 
 mod child;
 mod children;
@@ -121,7 +123,7 @@ impl Runner {
 
     /// Runs the program according to its command line.
     ///
-    /// Call this first in `main`: the program starts itself again for each model.
+    /// Call this first in `main`, because the program starts itself again for each model.
     pub fn run(self) -> ExitCode {
         restore_default_sigpipe();
         let options = Options::parse();
@@ -139,9 +141,10 @@ impl Runner {
     }
 }
 
-/// Lets `SIGPIPE` end the program, as in `... | head`. Rust programs ignore the signal by default.
+/// Lets `SIGPIPE` end the program when a reader such as `head` closes the pipe. Rust programs
+/// ignore the signal by default.
 fn restore_default_sigpipe() {
-    // SAFETY: this restores the default action of a signal. No handler is installed.
+    // SAFETY: the call restores the default action of a signal and installs no handler.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 

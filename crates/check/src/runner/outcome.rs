@@ -13,17 +13,17 @@ pub struct Outcome {
     pub processes: usize,
     /// The expected failure, if this is a model of a bug.
     pub expected: Option<FailureKind>,
-    /// The preemption bound that must be finished, if the model is explored by bounds.
+    /// The preemption bound whose exploration must finish, if the model is explored by bounds.
     pub at_least: Option<usize>,
-    /// The explorations in order.
+    /// The explorations in the order in which they ran.
     pub explorations: Vec<Exploration>,
     /// The failure, if one was found.
     pub failure: Option<FailureReport>,
-    /// Command that replays the failing execution.
+    /// The command that replays the failing execution.
     pub replay: Option<String>,
-    /// Page of the failing execution.
+    /// The path of the page that shows the failing execution.
     pub page: Option<PathBuf>,
-    /// The model did not run, because threads cannot show its bug.
+    /// Whether the model was skipped, because real threads cannot show its bug.
     pub skipped: bool,
 }
 
@@ -52,8 +52,8 @@ impl Outcome {
 
     /// Returns the exploration that decides the verdict.
     ///
-    /// This is a blind exploration if there is one. Otherwise, for a model that is explored by
-    /// bounds, it is the last finished exploration. Otherwise it is the last exploration.
+    /// This is a blind exploration if there is one. Otherwise, if the model is explored by bounds,
+    /// the last finished exploration decides. In all other cases, the last exploration decides.
     pub fn conclusion(&self) -> Option<&Exploration> {
         let last = |matches: fn(&Verdict) -> bool| {
             let mut all = self.explorations.iter();
@@ -102,9 +102,9 @@ impl Outcome {
         }
     }
 
-    /// Returns the executions and seconds of the exploration that decides the verdict.
+    /// Returns the number of executions and seconds of the exploration that decides the verdict.
     ///
-    /// For a failure, returns those of all explorations until it was found.
+    /// For a failure, returns the sums over all explorations until the failure was found.
     pub fn cost(&self) -> (u64, f64) {
         let seconds = |explored: &Exploration| explored.elapsed.as_secs_f64();
         match (&self.failure, self.conclusion()) {
@@ -130,7 +130,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the executions of all explorations that found no failure.
+    /// Returns the total number of executions in the explorations that found no failure.
     pub fn executions(&self) -> u64 {
         self.explorations
             .iter()
@@ -139,7 +139,7 @@ impl Outcome {
     }
 }
 
-/// Returns whether the exploration finished and missed nothing.
+/// Returns whether the exploration finished without missing executions within its bound.
 fn is_finished(verdict: &Verdict) -> bool {
     !matches!(verdict, Verdict::Truncated | Verdict::Blind(_))
 }

@@ -1,9 +1,9 @@
-//! Standard output. `println!` panics if a write fails.
+//! Printing to standard output without `println!`, which panics if a write fails.
 
 use core::fmt::Display;
 use std::io::Write;
 
-/// Prints a line. Ends the program if that fails, because a result that is not printed is lost.
+/// Prints a line. Ends the program if printing fails, because a result that is not printed is lost.
 ///
 /// If the reader has closed the pipe, `SIGPIPE` ends the program.
 pub(super) fn print_line(line: impl Display) {

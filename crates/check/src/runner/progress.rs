@@ -4,7 +4,8 @@ use super::outcome::Outcome;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::time::Duration;
 
-/// A bar for all models and a line for each running model. Hidden without a terminal.
+/// A bar for all models and a line for each running model. The display is hidden without a
+/// terminal.
 pub struct Progress {
     all: MultiProgress,
     bar: ProgressBar,

@@ -1,4 +1,4 @@
-//! Replay of one execution from a file that a failure wrote.
+//! Replay of one execution from a file that the runner wrote for a failure.
 
 use super::children::run_child;
 use super::cli::Options;
@@ -11,7 +11,8 @@ use crate::{Bound, Death, FailureKind, Model};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Explores again up to the failure, writes the replay file, and returns the replay command.
+/// Repeats the exploration up to the failure, writes the replay file, and returns the replay
+/// command.
 pub fn record(outcome: &Outcome, seconds: u64, context: &Context) -> Option<String> {
     let report = outcome.failure.as_ref()?;
     let failure = &report.failure;
@@ -19,7 +20,7 @@ pub fn record(outcome: &Outcome, seconds: u64, context: &Context) -> Option<Stri
         return None;
     }
     let file = context.path_for(&outcome.name, "json");
-    // loom continues from an existing file.
+    // If the file exists, loom continues from the state that it holds.
     let _ = std::fs::remove_file(&file);
     if !context.create_folder() {
         return None;
@@ -43,7 +44,7 @@ pub fn record(outcome: &Outcome, seconds: u64, context: &Context) -> Option<Stri
     ))
 }
 
-/// Returns the `--deaths` option.
+/// Returns the `--deaths` option, or `None` if no process dies.
 fn deaths_option(deaths: &[Death]) -> Option<String> {
     let written: Vec<String> = deaths.iter().map(Death::to_string).collect();
     (!deaths.is_empty()).then(|| format!("--deaths={}", written.join(",")))

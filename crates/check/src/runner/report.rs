@@ -12,7 +12,8 @@ pub enum Report {
     Explored(Exploration),
     /// An execution failed.
     Failure(FailureReport),
-    /// A litmus test ended: what was observed, or how it differs from the pinned result.
+    /// A litmus test ended. The value describes the observed result, or the difference from the
+    /// pinned result.
     Litmus(Result<String, String>),
     /// The sites that can be weakened.
     Sites(Vec<Site>),
@@ -24,12 +25,12 @@ pub struct FailureReport {
     /// The failure.
     #[serde(flatten)]
     pub failure: Failure,
-    /// The preemption bound; `None` for no bound.
+    /// The preemption bound, or `None` for no bound.
     pub preemptions: Option<usize>,
 }
 
 impl FailureReport {
-    /// Says how the failure was found, as a sentence without its period.
+    /// Returns a sentence, without its period, that says how the failure was found.
     pub fn found(&self) -> String {
         let execution = self.failure.executions;
         let preemptions = match self.preemptions {

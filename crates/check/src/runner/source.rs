@@ -1,8 +1,8 @@
-//! Source files of sites.
+//! Reading of the source files that contain sites.
 
 use std::path::Path;
 
-/// Reads a source file that the compiler names.
+/// Reads a source file, given the path that the compiler recorded.
 ///
 /// The compiler's path is relative to the root of the workspace, which is the current directory or
 /// one of its ancestors.
@@ -19,13 +19,14 @@ pub fn line(file: &str, number: u32) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
-/// Splits a site, `FILE:LINE`.
+/// Splits a site, `FILE:LINE`, into its file and line.
 pub fn split(site: &str) -> (&str, u32) {
     let (file, line) = site.rsplit_once(':').unwrap_or((site, ""));
     (file, line.parse().unwrap_or(0))
 }
 
-/// Returns whether the file belongs to a package outside the workspace: its path is absolute.
+/// Returns whether the file belongs to a package outside the workspace. The paths of such files are
+/// absolute.
 pub fn is_foreign(file: &str) -> bool {
     Path::new(file).is_absolute()
 }

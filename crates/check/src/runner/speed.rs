@@ -1,4 +1,5 @@
-//! Comparison of speed with loom as published: the same model, alternating, in one run.
+//! Comparison of speed with the published loom. One run explores the same model with both variants
+//! in turn.
 
 use super::children::run_child;
 use super::output::print_line;
@@ -7,7 +8,7 @@ use crate::Model;
 use comfy_table::Table;
 use std::process::ExitCode;
 
-/// Rounds. In each round both variants run the model once.
+/// The number of rounds. In each round, both variants explore the model once.
 const ROUNDS: usize = 3;
 
 /// Prints both rates and their ratio.

@@ -1,7 +1,7 @@
 //! The summary page: the latest results of all models.
 //!
-//! A run of the models and a run of the weakenings each save their results. Each of them then
-//! renders the page from both.
+//! A run of the models and a run of the weakenings each save their results. Each run then renders
+//! the page from the saved results of both.
 
 use super::context::Context;
 use super::html::Template;
@@ -18,13 +18,13 @@ const TEMPLATE: Template = Template {
     script: include_str!("assets/summary.js"),
 };
 
-/// The data of the page's script.
+/// The data that the page's script reads.
 #[derive(Serialize)]
 struct Summary {
     package: String,
     run: Option<SavedRun>,
     weakenings: Option<Saved<Vec<WeakeningResult>>>,
-    /// Both runs used the same build of the program.
+    /// Whether both runs used the same build of the program.
     is_of_one_build: bool,
 }
 
@@ -39,13 +39,13 @@ struct Saved<T> {
 
 #[derive(Serialize, Deserialize)]
 struct RunResults {
-    /// Number of all models and litmus tests, with the excluded ones.
+    /// The number of all models and litmus tests, including those that the filters exclude.
     all: usize,
     models: Vec<ModelRow>,
     litmus: Vec<LitmusResult>,
 }
 
-/// One model.
+/// The row of one model in the table.
 #[derive(Serialize, Deserialize)]
 struct ModelRow {
     name: String,
@@ -124,8 +124,8 @@ fn load<T: DeserializeOwned>(name: &str, context: &Context) -> Option<T> {
 
 /// Returns the path of saved results.
 ///
-/// The file name of a model contains a dash in place of a slash, so these names do not clash with
-/// those of models.
+/// The file name of a model contains a dash in place of a slash, so the names of saved results do
+/// not clash with the file names of models.
 fn path(name: &str, context: &Context) -> PathBuf {
     context.folder.join(name).with_extension("json")
 }

@@ -52,7 +52,7 @@ pub fn print(results: &[Outcome], options: &Options) {
     }
 }
 
-/// What models explore besides the interleavings.
+/// Explains what models explore in addition to the interleavings.
 const ALSO_EXPLORED: &str = "\
     Explored besides the interleavings: which waiter is woken; a timeout at any step; in models\n\
     with `interrupted` in their name, a spurious wake-up at any step; with crash points, the\n\
@@ -92,7 +92,7 @@ fn print_remarks(results: &[Outcome]) {
     }
 }
 
-/// Prints the names of all failures again, for readers who start at the end.
+/// Prints the names of all failures again, for readers who read the end of the output first.
 fn print_failed(results: &[Outcome], observed: &[LitmusResult]) {
     let tests = observed.iter().filter(|observed| !observed.passed());
     let models = results.iter().filter(|result| !result.passed());
@@ -104,7 +104,7 @@ fn print_failed(results: &[Outcome], observed: &[LitmusResult]) {
 
 /// Prints the totals. The last line has the format of libtest.
 ///
-/// `all` is the number of models and tests, with the excluded ones.
+/// `all` is the number of models and tests, including those that the filters exclude.
 pub fn print_totals(results: &[Outcome], observed: &[LitmusResult], all: usize) {
     let passed = results
         .iter()

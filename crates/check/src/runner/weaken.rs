@@ -1,4 +1,4 @@
-//! Weakening: it weakens one site at a time and reports which model fails.
+//! Weakening of one site at a time, with a report of the model that fails.
 
 use super::children::{in_parallel, run_child};
 use super::cli::Options;
@@ -77,7 +77,7 @@ struct Caught {
     model: String,
     kind: FailureKind,
     preemptions: Option<usize>,
-    /// Executions of all bounds until the failure.
+    /// The number of executions, over all bounds, until the failure.
     executions: u64,
 }
 

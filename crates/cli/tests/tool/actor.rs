@@ -1,11 +1,12 @@
-//! A process that attaches a region and holds its locks until it is killed.
+//! A process that attaches to a region and holds the region's locks until the process is killed.
 
 use super::command::RunningTool;
 use interlatch::sync::RawMutex;
 use interlatch::{RegionName, RegionOptions, RobustMutex};
 use std::process::Command;
 
-/// Names the region for an actor; tests do not set it.
+/// The environment variable that tells an actor its region. The variable is not set in a test
+/// process.
 pub const VARIABLE: &str = "INTERLATCH_ACTOR_HOLDS";
 
 /// Starts an actor, which holds both locks.

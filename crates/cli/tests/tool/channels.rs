@@ -25,7 +25,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// Creates a region and returns its name in the tool.
+/// Creates a region and returns the name by which the tool finds it.
 fn region(scratch: &Scratch) -> (Region, String) {
     let name = &scratch.names[0];
     let region = RegionOptions::new(1 << 16)

@@ -1,4 +1,4 @@
-//! Running the tool with a timeout; the process is reaped with the test.
+//! Runs the tool with a timeout. The tool's process is reaped when the test ends.
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
@@ -29,12 +29,12 @@ impl ToolOutput {
     }
 }
 
-/// Runs the tool to its end.
+/// Runs the tool until it exits.
 pub fn interlatch(arguments: &[&str]) -> ToolOutput {
     RunningTool::start(arguments).finish()
 }
 
-/// A running process, which is killed and reaped when this is dropped.
+/// A running process, which is killed and reaped when this value is dropped.
 pub struct RunningTool {
     pub child: Child,
     lines: Receiver<String>,
@@ -56,7 +56,7 @@ impl RunningTool {
     pub fn from_child(mut child: Child) -> Self {
         let out = child.stdout.take();
         let (sender, lines) = channel();
-        // The thread ends with the stream, and so with the child.
+        // The thread ends when the stream ends, which happens when the child ends.
         std::thread::spawn(move || {
             let Some(out) = out else { return };
             for line in BufReader::new(out).lines().map_while(Result::ok) {

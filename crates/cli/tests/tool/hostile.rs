@@ -1,6 +1,6 @@
 //! A hostile process that writes arbitrary data into a region during inspection.
 //!
-//! The library and the tool report a possible state or an error and do not crash.
+//! The library and the tool must report a possible state or an error, and must not crash.
 //!
 //! `INTERLATCH_SEED` repeats a run.
 
@@ -82,11 +82,12 @@ fn random() -> fastrand::Rng {
     fastrand::Rng::with_seed(seed)
 }
 
-/// Returns an offset and bytes that are likely to matter.
+/// Returns an offset and the bytes to write there, chosen so that they probably affect the
+/// inspection.
 fn scribble(random: &mut fastrand::Rng) -> (u64, Vec<u8>) {
     let at = match random.u8(..4) {
         0 => random.u64(..64),
-        // The entries of the directory.
+        // These offsets lie in the entries of the region's directory.
         1 => random.u64(64..8192),
         _ => random.u64(..SIZE as u64 + 4000),
     };
@@ -237,7 +238,7 @@ fn while_writing(write: impl Fn(&mut fastrand::Rng) + Sync, look: impl FnOnce())
                 write(&mut random);
             }
         });
-        // Dropped on a panic too, so that the other thread ends.
+        // This guard is dropped on a panic too, so that the other thread ends.
         let _stop = StopOnDrop(&ends);
         look();
     });
@@ -279,11 +280,11 @@ fn scribbling() {
 fn segment() {
     let scratch = Scratch::new();
     let region = create_all(&scratch.names[2]).expect("room");
-    // A hostile process with the mapping may write any word.
+    // A hostile process that has mapped the segment may write any word.
     let lock: &RawMutex = region.attach("lock").expect("it exists");
     let words = (&raw const *lock).cast::<AtomicU32>();
     // SAFETY: the region outlives the slice and has this many words from its first object on. From
-    // here on this process accesses them only as atomic words.
+    // here on, this process accesses these words only atomically.
     let words = unsafe { std::slice::from_raw_parts(words, SIZE / 4) };
     let write =
         |random: &mut fastrand::Rng| words[random.usize(..SIZE / 4)].store(random.u32(..), Relaxed);

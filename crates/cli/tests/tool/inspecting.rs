@@ -33,7 +33,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// Creates a region of this name with locks and a semaphore.
+/// Creates a region with this name that contains locks and a semaphore.
 pub fn region(name: &RegionName) -> Region {
     let region = RegionOptions::new(1 << 16)
         .create(name)
@@ -99,7 +99,8 @@ fn ls() {
     }
 }
 
-/// A mapped file is found by its path, and a memfd by a descriptor of a process that has it.
+/// A mapped file is found by its path, and a memfd by the descriptor of a process that has the
+/// memfd open.
 fn memfd() {
     let scratch = Scratch::new();
     let _file = region(&scratch.names[1]);
@@ -181,7 +182,7 @@ fn holder() {
         assert!(line(&name, "robust").ends_with(&format!("held by thread {me}")));
         assert!(line(&name, "raw").ends_with("held"));
         drop(guard);
-        // SAFETY: locked above.
+        // SAFETY: this thread acquired the lock above.
         unsafe { raw.unlock() };
         assert_eq!(object_state(&name, "robust")["state"], "free");
         assert_eq!(object_state(&name, "raw")["state"], "free");

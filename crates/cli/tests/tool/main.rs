@@ -1,7 +1,7 @@
-//! Tests of the command line tool, by its text and by its JSON, and of region views.
+//! Tests of the text output and JSON output of the command line tool, and of region views.
 //!
-//! The binary runs itself again as an *actor*, so it has a `main` of its own and the
-//! single-threaded harness. Tests consider only their own regions.
+//! The test binary runs itself again as an *actor*. Therefore it has a `main` of its own and uses
+//! the single-threaded harness. Tests consider only their own regions.
 
 mod actor;
 mod channels;

@@ -24,7 +24,7 @@ fn names() -> impl Strategy<Value = RegionName> {
     ]
 }
 
-/// Saves no failing cases; they are printed.
+/// Failing cases are printed and not saved.
 fn runner() -> TestRunner {
     TestRunner::new(ProptestConfig {
         failure_persistence: None,

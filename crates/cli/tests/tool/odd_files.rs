@@ -1,4 +1,4 @@
-//! Files that are not regions, or no longer complete ones.
+//! Files that are not regions, and regions that are no longer complete.
 
 use super::command::interlatch;
 use super::harness::Test;
@@ -131,7 +131,7 @@ fn cut_meanwhile() {
     for length in (0..whole.len()).step_by(397) {
         let view = RegionView::attach(&scratch.names[1]);
         file.set_len(length as u64).expect("cut");
-        // One view of a complete region, and one of a truncated region.
+        // One view shows a complete region, and the other view shows a truncated region.
         looked(view);
         looked(RegionView::attach(&scratch.names[1]));
         fs::write(directory.join("region"), &whole).expect("whole again");

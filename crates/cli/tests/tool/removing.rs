@@ -54,7 +54,8 @@ fn rm() {
     }
 }
 
-/// Some processes may be invisible to the user of the tests; the kernel's counts include them.
+/// Some processes may be invisible to the user who runs the tests. The kernel's counts include
+/// these processes.
 fn gc(arguments: &[&str]) -> Value {
     let mut all = vec!["--json", "gc"];
     all.extend(arguments);

@@ -32,7 +32,7 @@ fn unprivileged<R: Send>(act: impl FnOnce() -> R + Send) -> R {
         let thread = scope.spawn(|| {
             const NOBODY: libc::c_long = 65534;
             if geteuid().is_root() {
-                // The system call, unlike libc's function, affects one thread.
+                // Unlike libc's function, the system call affects only this thread.
                 // SAFETY: all arguments are integers.
                 let left = unsafe { libc::syscall(libc::SYS_setresuid, -1, NOBODY, -1) };
                 assert_eq!(left, 0, "root may change its user");
@@ -57,7 +57,8 @@ fn used() {
             "{name}: this process has it attached"
         );
         drop(region);
-        // Other tests inspect all regions of the machine and have them open meanwhile.
+        // Other tests inspect all regions of the machine and may have this region open for a
+        // moment.
         wait_until("no process has the region open", || {
             view().is_used_elsewhere() == Some(false)
         });
@@ -222,7 +223,7 @@ fn replace(file: &std::fs::File, old: u64, new: u64) {
     file.write_all_at(&new.to_ne_bytes(), at).expect("written");
 }
 
-/// A segment that is removed when this is dropped.
+/// A segment that is removed when this value is dropped.
 struct Bare(i32);
 
 impl Drop for Bare {

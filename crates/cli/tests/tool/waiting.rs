@@ -51,7 +51,7 @@ fn waiters() {
         // Each wait has a timeout, so a failed test ends.
         scope.spawn(|| raw.raw_lock_with(a_minute()));
         waits("raw");
-        // SAFETY: locked above.
+        // SAFETY: this thread acquired the lock above.
         unsafe { raw.unlock() };
         scope.spawn(|| drop(robust.lock_with(a_minute())));
         waits("robust");

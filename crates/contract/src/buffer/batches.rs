@@ -1,4 +1,4 @@
-//! Batches: several items in one call.
+//! Batches, which pass several items in one call.
 
 use super::closing::close;
 use super::{BufferState, Scenario, expired_timeouts, receive_as, send, sum_left, sum_received};
@@ -44,7 +44,7 @@ pub fn batch_keeps_order<B: Unregistered<Item = u64>>() -> Scenario<BufferState<
 
 /// A batch of two items wakes two waiting receivers.
 ///
-/// If the sender wakes one receiver for the whole batch, the other receiver hangs.
+/// If the sender wakes only one receiver for the whole batch, the other receiver hangs.
 pub fn batch_wakes_every_receiver<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let sender = |shared: &BufferState<B>| send_batch(shared, vec![1, 2]);
     let participants = vec![
@@ -59,13 +59,13 @@ pub fn batch_wakes_every_receiver<B: Unregistered<Item = u64>>() -> Scenario<Buf
 
 /// A receive of several items wakes every waiting sender.
 ///
-/// If the receiver wakes one sender for all the slots it frees, the other sender hangs.
+/// If the receiver wakes only one sender for all the slots that it frees, the other sender hangs.
 pub fn batch_receive_wakes_every_sender<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     fn send_twice<B: Unregistered<Item = u64>>(shared: &BufferState<B>) {
         send(shared, 1);
         send(shared, 1);
     }
-    // The items that fit at the end are left in the buffer, so no later receive wakes a sender.
+    // The receiver leaves the last items in the buffer, so no later receive wakes a sender.
     let receiver = |shared: &BufferState<B>| {
         let mut left = 4_usize.saturating_sub(shared.buffer.capacity());
         while left > 0 {
@@ -78,8 +78,8 @@ pub fn batch_receive_wakes_every_sender<B: Unregistered<Item = u64>>() -> Scenar
 
 /// Every receiver of a batch sees the disconnection.
 ///
-/// Two processes receive batches until the end. One or both get items. If a receiver takes the
-/// notice of the disconnection as a part of its batch, the other receiver hangs.
+/// Two processes receive batches until they are disconnected. One or both get items. If a receiver
+/// takes the notice of the disconnection as a part of its batch, the other receiver hangs.
 pub fn every_batch_receiver_sees_disconnection<B: Unregistered<Item = u64>>()
 -> Scenario<BufferState<B>> {
     fn receive_all<B: Unregistered<Item = u64>, const INDEX: usize>(shared: &BufferState<B>) {
@@ -110,7 +110,7 @@ pub fn every_batch_receiver_sees_disconnection<B: Unregistered<Item = u64>>()
         .choices(8)
 }
 
-/// A batch that fails to send keeps the items that were not sent.
+/// After a failed send, a batch still contains the items that were not sent.
 pub fn failed_batch_send_keeps_its_items<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>>
 {
     let alone = |shared: &BufferState<B>| {
@@ -153,8 +153,8 @@ pub fn failed_batch_send_keeps_its_items<B: Unregistered<Item = u64>>() -> Scena
 
 /// A batch that times out loses no item.
 ///
-/// One process sends two items and another one receives, both with a timeout. The number of items
-/// that left the sender must equal the number received plus the number left in the buffer.
+/// One process sends two items and another process receives, both with a timeout. The number of
+/// items that left the sender must equal the number received plus the number left in the buffer.
 pub fn timed_out_batch_loses_no_item<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let with_timeout = |shared: &BufferState<B>| {
         let mut items = vec![1, 1];

@@ -1,4 +1,4 @@
-//! Closing: what a side observes after the last handle of the other side is dropped.
+//! Closing, and what a side observes after the last handle of the other side is dropped.
 
 use super::{BufferState, Scenario, receive, send};
 use interlatch::channel::{Direction, RecvTimeoutError, SendTimeoutError, Unregistered};
@@ -15,7 +15,7 @@ pub(super) fn close<B: Unregistered<Item = u64>>(shared: &BufferState<B>, direct
 
 /// Dropping a sender while another one exists does not disconnect the receivers.
 ///
-/// If any drop closes the side, the receiver gets an error although a sender exists.
+/// If every drop closed the side, the receiver would get an error although a sender exists.
 pub fn dropping_one_of_two_senders_keeps_the_buffer_open<B: Unregistered<Item = u64>>()
 -> Scenario<BufferState<B>> {
     let sender = |shared: &BufferState<B>| {
@@ -51,7 +51,7 @@ pub fn closed_buffer_can_be_drained<B: Unregistered<Item = u64>>() -> Scenario<B
     Scenario::new("closed_buffer_can_be_drained", vec![sender, receiver])
 }
 
-/// Every later call on a closed buffer fails with `Disconnected`, waiting or not.
+/// Every later call on a closed buffer fails with `Disconnected`, whether the call waits or not.
 ///
 /// A closed side cannot be opened again.
 pub fn closed_buffer_stays_closed<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
@@ -112,10 +112,10 @@ pub fn closing_wakes_every_sender<B: Unregistered<Item = u64>>() -> Scenario<Buf
     Scenario::new("closing_wakes_every_sender", participants).choices(8)
 }
 
-/// Every receiver sees the disconnection, even at the moment when another one sees it.
+/// Every receiver sees the disconnection, even at the moment when another receiver sees it.
 ///
 /// If the notice of the disconnection is a permit that a receiver takes and releases again, a
-/// non-blocking call in between must not report an empty buffer.
+/// non-blocking call between these two steps must not report an empty buffer.
 pub fn every_receiver_sees_disconnection<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>>
 {
     let receiver = |shared: &BufferState<B>| {

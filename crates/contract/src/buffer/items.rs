@@ -1,4 +1,4 @@
-//! Items: their order, their number, and the methods that pass one.
+//! Items, their order, their number, and the methods that pass an item.
 
 use super::{
     BufferState, RaceCell, Scenario, receive, receive_as, send, send_one, send_two, sum_received,
@@ -14,8 +14,8 @@ use std::time::Duration;
 
 /// Items arrive in the order in which they were sent.
 ///
-/// One process sends two items, more than a buffer of one slot holds, and another one receives
-/// them. Wrong slot positions swap or repeat items; a lost wake-up makes both processes hang.
+/// One process sends two items, more than a buffer of one slot holds, and another process receives
+/// them. Wrong slot positions swap or repeat items. A lost wake-up makes both processes hang.
 pub fn keeps_order<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let sender = |shared: &BufferState<B>| {
         send(shared, 1);
@@ -52,8 +52,8 @@ pub fn keeps_order_across_wraparounds<B: Unregistered<Item = u64>>() -> Scenario
 
 /// Without a receiver, a buffer accepts exactly as many items as its capacity.
 ///
-/// Two processes send without waiting. If both are granted the last free slot, one item too many is
-/// accepted.
+/// Two processes send without waiting. If both processes are granted the last free slot, one item
+/// too many is accepted.
 pub fn never_exceeds_capacity<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     fn fill<B: Unregistered<Item = u64>, const INDEX: usize>(shared: &BufferState<B>) {
         let sent = shared.buffer.send_unregistered(1, Timeout::NonBlocking);
@@ -70,10 +70,10 @@ pub fn never_exceeds_capacity<B: Unregistered<Item = u64>>() -> Scenario<BufferS
     })
 }
 
-/// Each of two items arrives once, at one of two receivers.
+/// Each of two items arrives exactly once, at one of two receivers.
 ///
-/// Two processes send and two receive. A notification that wakes the wrong side makes the others
-/// hang.
+/// Two processes send and two receive. A notification that wakes the wrong side makes the other
+/// processes hang.
 pub fn delivers_each_once<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let participants = vec![
         send_one as fn(&BufferState<B>),
@@ -88,7 +88,8 @@ pub fn delivers_each_once<B: Unregistered<Item = u64>>() -> Scenario<BufferState
 
 /// A receiver gets the items of both senders.
 ///
-/// Two processes send concurrently. If they write to the same slot, an item is lost or they race.
+/// Two processes send concurrently. If both processes write to the same slot, an item is lost or
+/// the writes race.
 pub fn items_of_both_senders_arrive<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let receiver = |shared: &BufferState<B>| {
         shared.got[0][0].set(receive(shared));
@@ -104,7 +105,8 @@ pub fn items_of_both_senders_arrive<B: Unregistered<Item = u64>>() -> Scenario<B
 
 /// Two receivers get one item each.
 ///
-/// If they read the same slot, or one consumes both wake-ups, the sum is wrong or a receiver hangs.
+/// If both receivers read the same slot, the sum is wrong. If one receiver consumes both wake-ups,
+/// the other receiver hangs.
 pub fn two_receivers_share_the_items<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let sender = |shared: &BufferState<B>| {
         send(shared, 1);

@@ -1,6 +1,6 @@
-//! The promises of a bounded buffer, by subject.
+//! The promises of a bounded buffer, grouped by subject.
 //!
-//! Both constructions keep them, and so do their robust forms.
+//! Both constructions of the buffer keep these promises, and so do their robust forms.
 
 mod batches;
 mod closing;
@@ -46,7 +46,7 @@ pub type RobustBounded<const N: usize> = RobustBoundedBuffer<u64, [TurnSlot<u64>
 /// The robust form of [`Monitor`].
 pub type RobustMonitor<const N: usize> = RobustMonitorBuffer<u64, [Slot<u64>; N], 2>;
 
-/// A buffer and the items that two receivers got, two for each.
+/// A buffer and the items that two receivers got, with up to two items for each receiver.
 #[repr(C)]
 #[derive(Debug, ShmSafe)]
 pub struct BufferState<B> {

@@ -1,4 +1,4 @@
-//! Timeouts: what an operation has done when it reports one.
+//! Timeouts, and what an operation has done when it reports a timeout.
 
 use super::{
     BufferState, Scenario, distant_timeout, expired_timeouts, receive_as, send, send_one, sum_left,
@@ -8,7 +8,7 @@ use interlatch::channel::{RecvTimeoutError, SendTimeoutError, Unregistered};
 use interlatch::sync::Timeout;
 use std::time::Duration;
 
-/// A receiver that times out has taken no item and takes no wake-up from another receiver.
+/// A receiver that times out has taken no item, and leaves wake-ups to the other receivers.
 ///
 /// One of two receivers has a timeout, and one item is sent. If the timed-out receiver consumes the
 /// item or the wake-up, the other receiver hangs.
@@ -48,7 +48,8 @@ pub fn timed_out_sender_keeps_its_item<B: Unregistered<Item = u64>>() -> Scenari
         .choices(8)
 }
 
-/// An expired timeout tries once, and the longest timeout passes an item at once.
+/// With an expired timeout, a call tries once. With the longest timeout, it passes an item without
+/// waiting.
 pub fn handles_extreme_timeouts<B: Unregistered<Item = u64>>() -> Scenario<BufferState<B>> {
     let alone = |shared: &BufferState<B>| {
         for timeout in expired_timeouts() {

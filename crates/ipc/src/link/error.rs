@@ -3,14 +3,14 @@
 use rustix::io::Errno;
 use std::io;
 
-/// Error of sending a message over a [`Link`](super::Link).
+/// The error returned when sending a message over a [`Link`](super::Link) fails.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkSendError {
     /// The socket's buffer stayed full until the timeout. Nothing was sent.
     #[error("timed out while the socket's buffer was full; nothing was sent")]
     Timeout,
-    /// A part of the message was sent when the timeout expired or the kernel refused the rest.
+    /// The timeout expired, or the kernel refused the rest, after a part of the message was sent.
     ///
     /// The link keeps the rest and sends it before the next message, or in
     /// [`StreamLink::finish_with`](super::StreamLink::finish_with). Do not send the message again.
@@ -35,26 +35,27 @@ pub enum LinkSendError {
     System {
         /// The name of the call.
         call: &'static str,
-        /// The error of the call.
+        /// The error that the call returned.
         #[source]
         error: io::Error,
     },
 }
 
-/// Error of receiving a message from a [`Link`](super::Link).
+/// The error returned when receiving a message from a [`Link`](super::Link) fails.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkRecvError {
     /// No complete message arrived before the timeout. The bytes that arrived are kept.
     #[error("timed out waiting for a message")]
     Timeout,
-    /// The connection was reset: the peer died, or closed its socket with unread messages in it.
+    /// The connection was reset: the peer died, or the peer closed its socket before it had read
+    /// all messages.
     #[error("cannot receive: the peer has reset the connection")]
     Disconnected,
     /// The peer sent a message that exceeds the limit of this link.
     ///
-    /// A stream link is unusable from then on and repeats this error. A packet link discards the
-    /// message.
+    /// After this error, a stream link is unusable and returns the same error again. A packet link
+    /// discards the message.
     #[error(
         "the peer sent a message of {length} bytes, the limit is {limit}; raise it on this side"
     )]
@@ -77,14 +78,14 @@ pub enum LinkRecvError {
     System {
         /// The name of the call.
         call: &'static str,
-        /// The error of the call.
+        /// The error that the call returned.
         #[source]
         error: io::Error,
     },
 }
 
 impl LinkSendError {
-    /// Returns a conversion for `map_err`, from an error of this system call.
+    /// Returns a function for `map_err` that converts an error of this system call.
     pub(super) fn from_call(call: &'static str) -> impl Fn(io::Error) -> Self {
         move |error| match is_disconnection(&error) {
             true => Self::Disconnected,
@@ -94,7 +95,7 @@ impl LinkSendError {
 }
 
 impl LinkRecvError {
-    /// Returns a conversion for `map_err`, from an error of this system call.
+    /// Returns a function for `map_err` that converts an error of this system call.
     pub(super) fn from_call(call: &'static str) -> impl Fn(io::Error) -> Self {
         move |error| match is_disconnection(&error) {
             true => Self::Disconnected,
@@ -103,8 +104,8 @@ impl LinkRecvError {
     }
 }
 
-/// Returns whether the error means that the peer is gone. For datagrams, the kernel refuses the
-/// address.
+/// Returns whether the error means that the peer is gone. If the peer of a datagram link is gone,
+/// the kernel reports a refused connection.
 fn is_disconnection(error: &io::Error) -> bool {
     const GONE: [Errno; 4] = [
         Errno::PIPE,

@@ -18,16 +18,16 @@ const DEFAULT_LIMIT: usize = 1 << 16;
 /// The longest UDP datagram over IPv4: 65,535 bytes less 28 bytes of headers.
 const UDP_LIMIT: usize = 65_507;
 
-/// The bytes that the kernel needs in a send buffer beside the message.
+/// The bytes that the kernel needs in a send buffer in addition to the message.
 const OVERHEAD: usize = 32;
 
 /// A [`Link`] over Unix datagram, Unix seqpacket or UDP.
 ///
-/// Datagrams have no end of a stream: a receiver whose peer has closed its socket waits until its
-/// timeout. Seqpacket links report the end.
+/// A datagram link does not report the end of the stream: if the peer has closed its socket, the
+/// receiver waits until the timeout. A seqpacket link reports the end of the stream.
 ///
 /// # Process death
-/// Each message was sent completely or not at all.
+/// If a process dies while it sends a message, the message is sent completely or not at all.
 ///
 /// # Example
 /// ```
@@ -50,7 +50,7 @@ pub struct PacketLink {
     max_limit: usize,
     limit: usize,
     has_end: bool,
-    /// As long as the limit once a message has been received.
+    /// The receive buffer. Its length equals the limit once a message has been received.
     buffer: Vec<u8>,
 }
 
@@ -96,8 +96,8 @@ impl PacketLink {
             return Err(Errno::PROTOTYPE.into());
         }
         getpeername(&socket)?;
-        // The kernel reports an empty message and the end of the stream alike. With `SO_PASSCRED`
-        // only a message carries credentials.
+        // The kernel reports an empty message in the same way as the end of the stream. With
+        // `SO_PASSCRED`, a message carries credentials, and the end of the stream does not.
         sockopt::set_socket_passcred(&socket, true)?;
         Self::from_unix(socket, true)
     }
@@ -137,7 +137,8 @@ impl PacketLink {
     }
 }
 
-/// Receives the next message into `buffer` and returns its length, which may exceed the buffer.
+/// Receives the next message into `buffer` and returns the message's length, which may exceed the
+/// length of `buffer`.
 ///
 /// Returns `None` at the end of the stream, if the socket reports one.
 fn receive(
@@ -156,9 +157,10 @@ fn receive(
 
 /// Receives the next message and returns its length and whether it carries credentials.
 ///
-/// The end of the stream carries none. The call provides no room for control messages: the kernel
-/// sets `MSG_CTRUNC` for the credentials and closes descriptors that were passed. It provides no
-/// room for an address either, which the kernel would write each time; rustix's function has one.
+/// The end of the stream carries no credentials. The call provides no buffer for control messages,
+/// so the kernel sets `MSG_CTRUNC` if there are credentials, and closes any passed descriptors. The
+/// call provides no buffer for an address either, because the kernel would then write the address
+/// on every call. rustix's function always provides an address buffer.
 fn receive_with_credentials(
     socket: &OwnedFd,
     buffer: &mut [u8],
@@ -226,7 +228,8 @@ impl Link for PacketLink {
 
 /// Moves the received message to the caller.
 ///
-/// A short message is copied. A long one is exchanged together with its buffer.
+/// A short message is copied. For a long message, the link swaps its buffer with the caller's
+/// buffer.
 fn deliver(buffer: &mut Vec<u8>, length: usize, message: &mut Vec<u8>) {
     if length <= buffer.len() / 2 {
         message.clear();
@@ -245,7 +248,7 @@ impl AsFd for PacketLink {
 }
 
 impl From<PacketLink> for OwnedFd {
-    /// Returns the socket, to let a child inherit it or to pass it.
+    /// Returns the socket, so that a child can inherit it or another process can receive it.
     fn from(link: PacketLink) -> Self {
         link.socket
     }

@@ -1,7 +1,8 @@
 //! Passing a region: its descriptor is sent over a Unix stream with one byte (`SCM_RIGHTS`).
 //!
-//! The peer is not trusted. The receiver requires that byte, exactly one descriptor, and behind it
-//! a memfd that is sealed against shrinking and holds a region. It closes any other descriptor.
+//! The peer is not trusted. The receiver accepts only that byte with exactly one descriptor. The
+//! descriptor must refer to a memfd that is sealed against shrinking and holds a region. The
+//! receiver closes any other descriptor.
 
 use crate::wait;
 use core::mem::MaybeUninit;
@@ -18,14 +19,14 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-/// The byte that carries the descriptor: the kernel passes none without data.
+/// The byte that carries the descriptor. The kernel passes no descriptor without data.
 const TAG: u8 = b'R';
 
-/// Error of passing a region to another process.
+/// The error returned when passing a region to another process fails.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegionTransferError {
-    /// The socket's buffer stayed full, or no region arrived, until the timeout.
+    /// The socket's buffer stayed full until the timeout, or no region arrived before the timeout.
     #[error("timed out while passing a region")]
     Timeout,
     /// The peer has closed the connection.
@@ -34,7 +35,8 @@ pub enum RegionTransferError {
     /// The region has no descriptor, for example because it is System V memory.
     #[error("the region has no descriptor; only a region in a memfd can be passed")]
     NoDescriptor,
-    /// The next byte of the stream belongs to no region. It and its descriptors have been consumed.
+    /// The next byte of the stream belongs to no region. The byte and its descriptors have been
+    /// consumed.
     #[error(
         "expected a region (byte {TAG}), found byte {found}; the peer sends something else first"
     )]
@@ -42,7 +44,8 @@ pub enum RegionTransferError {
         /// The byte that arrived.
         found: u8,
     },
-    /// The message does not carry exactly one descriptor. All of them have been closed.
+    /// The message carries no descriptor or more than one. All descriptors that arrived have been
+    /// closed.
     #[error("expected a region with 1 descriptor, found {found}{more}", more = if *truncated { " and more" } else { "" })]
     Descriptors {
         /// The number of descriptors that arrived.
@@ -50,7 +53,7 @@ pub enum RegionTransferError {
         /// Whether the kernel dropped further descriptors.
         truncated: bool,
     },
-    /// The socket has `SO_PASSCRED` set and passes credentials too.
+    /// The socket has `SO_PASSCRED` set and therefore also passes credentials.
     #[error("the socket passes credentials; clear SO_PASSCRED before receiving a region")]
     Credentials,
     /// The memory holds no valid region, or the region cannot be shared safely.
@@ -61,14 +64,14 @@ pub enum RegionTransferError {
     System {
         /// The name of the call.
         call: &'static str,
-        /// The error of the call.
+        /// The error that the call returned.
         #[source]
         error: io::Error,
     },
 }
 
 impl RegionTransferError {
-    /// Returns a conversion for `map_err`, from an error of this system call.
+    /// Returns a function for `map_err` that converts an error of this system call.
     fn from_call(call: &'static str) -> impl Fn(io::Error) -> Self {
         move |error| match error.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Disconnected,
@@ -105,15 +108,16 @@ pub fn send_region(stream: &UnixStream, region: &Region) -> Result<(), RegionTra
 
 /// Passes a region, up to a timeout. This process keeps its mapping.
 ///
-/// The region takes its turn among other data of the stream; the peer must expect it at that point.
+/// The stream delivers the region and other data in the order of sending, so the peer must call
+/// [`recv_region`] at the matching point of the stream.
 ///
 /// # Errors
 /// Returns an error if the region is not a sealed memfd, the socket's buffer stays full until the
-/// timeout, or the peer has closed the connection. Nothing was sent then.
+/// timeout, or the peer has closed the connection. In each of these cases nothing was sent.
 ///
 /// # Process death
-/// The region was sent or not. A sent region lives until it is received or all processes have
-/// closed the other end.
+/// If the sender dies during the call, the region was sent or not sent. A sent region exists until
+/// it is received or until all processes have closed the other end of the socket.
 pub fn send_region_with(
     stream: &UnixStream,
     region: &Region,
@@ -154,15 +158,15 @@ pub fn recv_region(stream: &UnixStream) -> Result<Option<Region>, RegionTransfer
 
 /// Receives a region, up to a timeout; returns `None` at the end of the stream.
 ///
-/// The descriptor of the region is closed by `exec`.
+/// The region's descriptor is close-on-exec.
 ///
 /// # Errors
-/// Returns an error if nothing arrives before the timeout, or if the message is not a region: it
-/// has no descriptor or several, the descriptor is no memfd or not sealed against shrinking, or the
-/// memory holds no region.
+/// Returns an error if nothing arrives before the timeout, or if the message is not a region. A
+/// message is not a region if it has no descriptor or several, if the descriptor is not a memfd or
+/// is not sealed against shrinking, or if the memory holds no region.
 ///
 /// # Process death
-/// The kernel closes a received region that is not in use elsewhere.
+/// If the receiver dies, the kernel frees a received region that no other process uses.
 pub fn recv_region_with(
     stream: &UnixStream,
     timeout: Timeout,
@@ -181,7 +185,7 @@ pub fn recv_region_with(
     }
 }
 
-/// A byte, or `None` at the end of the stream, and the descriptors that arrived with it.
+/// A byte, or `None` at the end of the stream, and the descriptors that arrived with the byte.
 struct ReceivedRights {
     byte: Option<u8>,
     descriptors: Vec<OwnedFd>,
@@ -201,7 +205,8 @@ fn receive(stream: &UnixStream) -> io::Result<ReceivedRights> {
     )?;
     let mut descriptors = Vec::new();
     for message in control.drain() {
-        // Owned from here on, so unwanted descriptors are closed.
+        // This process owns the descriptors from here on, so dropping the vector closes unwanted
+        // descriptors.
         if let RecvAncillaryMessage::ScmRights(passed) = message {
             descriptors.extend(passed);
         }

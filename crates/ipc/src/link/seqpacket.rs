@@ -1,4 +1,5 @@
-//! Connecting two processes by a seqpacket link: an inherited pair, or a path.
+//! Connects two processes by a seqpacket link, through an inherited pair of sockets or through a
+//! path.
 
 use super::PacketLink;
 use crate::wait;
@@ -39,7 +40,7 @@ const BACKLOG: i32 = 128;
 /// ```
 #[derive(Debug)]
 pub struct SeqpacketListener {
-    /// Non-blocking, also for processes that inherit it.
+    /// The listening socket. The socket is non-blocking, including in processes that inherit it.
     socket: OwnedFd,
 }
 
@@ -86,7 +87,7 @@ impl PacketLink {
 
     /// Connects to the process that listens at that path.
     ///
-    /// It blocks, up to the timeout, only while the listener's queue of connections is full.
+    /// The call blocks, up to the timeout, only while the listener's queue of connections is full.
     ///
     /// # Errors
     /// Returns an error if the path holds no socket, no process listens, permission is denied, or
@@ -95,8 +96,9 @@ impl PacketLink {
         let socket = new_socket(SocketFlags::empty())?;
         let address = SocketAddrUnix::new(path.as_ref())?;
         loop {
-            // A connecting socket cannot be polled for room in the queue; the kernel's send timeout
-            // applies.
+            // `poll(2)` cannot report a free slot in the listener's queue, so `connect(2)` itself
+            // blocks. The kernel limits the duration of `connect(2)` by the send timeout of the
+            // socket.
             let timeout = wait::remaining(timeout).map(|left| left.max(MIN_TIMEOUT));
             sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, timeout)?;
             match connect(&socket, &address).map_err(io::Error::from) {
@@ -110,7 +112,7 @@ impl PacketLink {
     }
 }
 
-/// The shortest timeout. The kernel takes 0 for no timeout.
+/// The shortest timeout. The kernel would interpret 0 as an infinite timeout.
 const MIN_TIMEOUT: Duration = Duration::from_micros(1);
 
 fn new_socket(flags: SocketFlags) -> io::Result<OwnedFd> {

@@ -1,12 +1,12 @@
 //! Unix stream and TCP: messages framed in a byte stream.
 //!
 //! A frame is the message's length in four bytes, least significant first, and then the message. A
-//! timeout may interrupt a frame in either direction, so the link keeps the unsent and the received
-//! part.
+//! timeout may interrupt a frame in either direction, so the link keeps the unsent part of an
+//! outgoing frame and the received part of an incoming frame.
 //!
 //! **System calls.** One call sends a frame directly from the caller's memory. One call receives
-//! all available bytes, be it a part of a frame or many frames. Only the rest of a long message is
-//! received by a call of its own, directly into its final buffer.
+//! all available bytes, whether they are a part of a frame or many frames. Only the rest of a long
+//! message is received by a separate call, directly into the message's final buffer.
 
 use super::{Link, LinkRecvError, LinkSendError};
 use crate::wait;
@@ -26,23 +26,24 @@ const DEFAULT_LIMIT: usize = 1 << 20;
 /// The length of a frame's header in bytes.
 const HEADER: usize = 4;
 
-/// The maximum that is received at once and allocated before it has arrived.
+/// The maximum number of bytes of a long message that one call receives, and that the link
+/// allocates before they have arrived.
 const CHUNK: usize = 1 << 16;
 
-/// The size of the read-ahead buffer: many short messages, or little of a long one, since it is
-/// copied twice.
+/// The size of the read-ahead buffer in bytes. The buffer holds many short messages. It holds only
+/// a small part of a long message, because bytes that pass through this buffer are copied twice.
 const AHEAD: usize = 1 << 13;
 
 /// A [`Link`] over a Unix stream or TCP.
 ///
 /// If the timeout expires within a message, `send` returns [`LinkSendError::Unfinished`]. The next
-/// send, or [`finish_with`](StreamLink::finish_with), sends the rest. The peer sees complete
-/// messages only, or the error that the stream ended within one.
+/// send, or [`finish_with`](StreamLink::finish_with), sends the rest. The peer receives only
+/// complete messages, or an error if the stream ends within a message.
 ///
-/// The link reads ahead, so the socket may be empty while the link has a message. Receive until
-/// [`try_recv`](Link::try_recv) times out before polling the socket, or check
-/// [`read_ahead`](StreamLink::read_ahead). Do not use a copy of the socket after the first message
-/// was received.
+/// The link reads ahead, so the socket may be empty while the link still holds a message. Receive
+/// until [`try_recv`](Link::try_recv) times out before polling the socket, or check
+/// [`read_ahead`](StreamLink::read_ahead). Do not use a duplicate of the socket after the link has
+/// received its first message.
 ///
 /// # Process death
 /// If a process dies while it sends, its peer gets [`LinkRecvError::Torn`]. Messages that a process
@@ -69,7 +70,8 @@ pub struct StreamLink {
     /// The unsent rest of a frame, and how much of the rest has been sent.
     outgoing: Vec<u8>,
     sent: usize,
-    /// The bytes read ahead (a part of a header, or one or several frames), and how many are used.
+    /// The bytes read ahead (a part of a header, or one or several frames), and how many of these
+    /// bytes have been consumed.
     ahead: Vec<u8>,
     used: usize,
     /// The received part of a message, and the message's length once it is known.
@@ -146,7 +148,8 @@ impl StreamLink {
         Ok(())
     }
 
-    /// Sends as much of a frame as fits and returns the number of bytes, or `None` on timeout.
+    /// Sends as much of a frame as fits into the socket's buffer. Returns the number of bytes, or
+    /// `None` on timeout.
     fn start_frame(
         &self,
         header: &[u8],
@@ -213,7 +216,7 @@ impl StreamLink {
         wait::retry_until_ready(socket, PollFlags::IN, timeout, attempt)
     }
 
-    /// Receives missing bytes directly into the message; returns like
+    /// Receives missing bytes directly into the message. Returns the same values as
     /// [`receive_ahead`](Self::receive_ahead).
     fn receive_missing(&mut self, missing: usize, timeout: Timeout) -> io::Result<Option<usize>> {
         let count = missing.min(CHUNK);
@@ -228,7 +231,8 @@ impl StreamLink {
         Ok(received)
     }
 
-    /// Returns the result at the end of the stream: `None`, or an error within a frame.
+    /// Returns the result at the end of the stream: `None` after a complete frame, or an error
+    /// within a frame.
     fn end_of_stream(&self) -> Result<Option<usize>, LinkRecvError> {
         let (expected, found) = match self.expected {
             Some(length) => (HEADER + length, HEADER + self.message.len()),
@@ -241,8 +245,8 @@ impl StreamLink {
     }
 }
 
-/// Returns the flags of a send. With an infinite timeout the call itself blocks, which saves a
-/// `ppoll`.
+/// Returns the flags for sending. If the timeout is infinite, the send call itself blocks, which
+/// saves a `ppoll(2)` call.
 pub(super) fn send_flags(timeout: Timeout) -> SendFlags {
     match timeout {
         Timeout::Infinite => SendFlags::NOSIGNAL,
@@ -250,7 +254,7 @@ pub(super) fn send_flags(timeout: Timeout) -> SendFlags {
     }
 }
 
-/// Returns the flags of a receive, like [`send_flags`].
+/// Returns the flags for receiving, chosen like those of [`send_flags`].
 pub(super) fn recv_flags(timeout: Timeout) -> RecvFlags {
     match timeout {
         Timeout::Infinite => RecvFlags::empty(),
@@ -279,8 +283,8 @@ impl Link for StreamLink {
             Some(accepted) => {
                 self.keep_rest(&header, message, accepted);
                 self.finish_with(timeout).map_err(|error| match error {
-                    // For example, the kernel is out of memory. Sending the message again would
-                    // duplicate it.
+                    // For example, the kernel is out of memory. If the caller sent the message
+                    // again, the peer would receive the message twice.
                     LinkSendError::System { .. } => LinkSendError::Unfinished {
                         left: self.outgoing.len() - self.sent,
                     },

@@ -10,15 +10,17 @@ use std::time::Duration;
 /// | | Unix stream, TCP | Unix seqpacket | Unix datagram | UDP |
 /// | --- | --- | --- | --- | --- |
 /// | type | [`StreamLink`] | [`PacketLink`] | [`PacketLink`] | [`PacketLink`] |
-/// | delivers every message, in order | yes | yes | yes | only locally, with room in the buffer |
+/// | delivers every message, in order | yes | yes | yes | only locally, if the buffer has space |
 /// | the receiver sees the end of the stream | yes | yes | no | no |
 /// | the sender notices a lost peer | yes; TCP: on refused data | yes | yes | on refused data |
 ///
 /// Sending to a closed peer returns an error and never raises `SIGPIPE`. No operation changes a
-/// flag of the socket, which other processes may share: each system call says whether it may block.
+/// flag of the socket, because other processes may share the socket. Instead, each system call
+/// specifies whether it may block.
 ///
 /// # Process death
-/// When a process dies, the kernel delivers what it sent and then closes its socket.
+/// When a process dies, the kernel delivers the data that the process has sent and then closes the
+/// socket.
 ///
 /// # Example
 /// ```
@@ -58,7 +60,7 @@ pub trait Link {
     ///
     /// # Errors
     /// Returns an error if the message is too long, the socket's buffer stays full until the
-    /// timeout, or the peer is gone. Nothing was sent then, except after
+    /// timeout, or the peer is gone. Nothing was sent in these cases, except after
     /// [`LinkSendError::Unfinished`].
     fn send_with(&mut self, message: &[u8], timeout: Timeout) -> Result<(), LinkSendError>;
 
@@ -106,7 +108,7 @@ pub trait Link {
         self.send_with(message, Timeout::Infinite)
     }
 
-    /// Sends a message if the socket's buffer has room.
+    /// Sends a message if the socket's buffer has enough free space.
     ///
     /// # Errors
     /// See [`send_with`](Link::send_with).

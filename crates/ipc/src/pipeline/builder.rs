@@ -27,27 +27,27 @@ use std::process::{Command, ExitStatus, Stdio};
 /// job. It is not alone in a shell's `program | less`, nor in a script.
 ///
 /// # Environment of the commands
-/// The pipeline sets standard input and output and overrides what the [`Command`] says about them.
-/// Every other end of a pipe is closed in each child, and in this process once a child has it. So
-/// the end of the stream and `SIGPIPE` arrive as expected. Other descriptors that this process made
-/// inheritable are inherited, as with any `Command`.
+/// The pipeline sets standard input and output and overrides the settings that the [`Command`] has
+/// for them. Each child keeps only the pipe ends that it uses, and this process closes each pipe
+/// end once a child has it. The end of the stream and `SIGPIPE` therefore arrive as expected. Other
+/// descriptors that this process made inheritable are inherited, as with any `Command`.
 ///
 /// No signal is blocked in the commands, and `SIGPIPE` has its default action: it terminates a
 /// process that writes to a pipe without readers. Other signals that this process ignores stay
 /// ignored, as `nohup` requires.
 ///
 /// # Ctrl+C
-/// If the pipeline replaces this process in the foreground, Ctrl+C reaches each of its processes,
-/// and this process sees the effect only in their statuses. The commands ignore Ctrl+Z, because no
-/// shell would continue them.
+/// If the pipeline replaces this process in the foreground, Ctrl+C reaches each process of the
+/// pipeline but not this process, which sees the effect only in the commands' statuses. The
+/// commands ignore Ctrl+Z, because no shell would continue them.
 ///
 /// If the pipeline shares the group of this process, Ctrl+C and Ctrl+Z reach the commands, this
 /// process and the other members, and the shell continues all of them.
 ///
 /// # Process death
-/// If this process is killed, the pipeline continues: its processes become children of `init`, and
-/// end when their input does. [`kill_on_parent_death`](Pipeline::kill_on_parent_death) changes
-/// that.
+/// If this process is killed, the pipeline continues: the commands become children of `init` and
+/// end when their input ends. With [`kill_on_parent_death`](Pipeline::kill_on_parent_death), the
+/// kernel kills the commands instead.
 ///
 /// # Example
 /// ```
@@ -106,7 +106,7 @@ pub struct PipelineOutput {
 }
 
 impl PipelineOutput {
-    /// Returns whether every command succeeded (`pipefail` of a shell).
+    /// Returns whether every command succeeded (like `pipefail` in a shell).
     pub fn success(&self) -> bool {
         self.statuses.iter().all(ExitStatus::success)
     }
@@ -139,14 +139,15 @@ impl Pipeline {
 
     /// Sets the standard input of the first command.
     ///
-    /// It may be a file, an end of a pipe, nothing (`Stdio::null()`), or a new pipe
+    /// The input may be a file, an end of a pipe, nothing (`Stdio::null()`), or a new pipe
     /// (`Stdio::piped()`), whose other end [`RunningPipeline::take_input`] returns.
     pub fn input(mut self, input: impl Into<Stdio>) -> Self {
         self.input = Input::From(input.into());
         self
     }
 
-    /// Sets the bytes that the first command reads, from a sealed file in memory.
+    /// Sets the bytes that the first command reads. The command reads them from a sealed file in
+    /// memory.
     pub fn input_bytes(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Input::Bytes(bytes.into());
         self
@@ -168,11 +169,11 @@ impl Pipeline {
 
     /// Sets whether the pipeline runs in the foreground of the terminal; the default is `true`.
     ///
-    /// It does so only if this process is in the foreground and alone in its group. In the
-    /// foreground, the pipeline receives the terminal's input; the kernel stops this process if
-    /// another of its threads reads from the terminal meanwhile. In the background, Ctrl+C reaches
-    /// this process and not the pipeline, and the kernel stops a command that reads from the
-    /// terminal.
+    /// The pipeline runs in the foreground only if this process is in the foreground and alone in
+    /// its group. A foreground pipeline receives the terminal's input. If another thread of this
+    /// process reads from the terminal during that time, the kernel stops this process. In the
+    /// background, Ctrl+C reaches this process and not the pipeline, and the kernel stops a command
+    /// that reads from the terminal.
     pub fn foreground(mut self, foreground: bool) -> Self {
         self.foreground = foreground;
         self
@@ -250,12 +251,12 @@ impl Pipeline {
     }
 }
 
-/// Sets the process group of a command and the calls it makes between fork and exec.
+/// Sets the process group of a command and the calls that the child makes between fork and exec.
 fn prepare(command: &mut Command, running: &RunningPipeline, parent: Option<Pid>) {
     let job_control = running.job_control();
     if !job_control.shares_group() {
         // The first process leads the group. It is reaped only after all processes have started, so
-        // the group's number stays valid even if the leader has ended.
+        // the process group ID stays valid even if the leader has ended.
         command.process_group(running.group_id().unwrap_or(0));
     }
     let terminal = job_control.terminal();
@@ -268,8 +269,7 @@ fn prepare(command: &mut Command, running: &RunningPipeline, parent: Option<Pid>
     unsafe { command.pre_exec(prepare) };
 }
 
-/// Starts one command. On return this process has closed the ends of pipes that the command
-/// received.
+/// Starts one command. On return, this process has closed the pipe ends that the command received.
 fn start(
     running: &mut RunningPipeline,
     mut command: Command,

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use std::ffi::OsString;
 use std::io;
 
-/// Error of starting, signalling or waiting for a pipeline.
+/// The error returned when starting, signalling or waiting for a pipeline fails.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PipelineError {
@@ -20,11 +20,11 @@ pub enum PipelineError {
         count: usize,
         /// The program of the command.
         program: OsString,
-        /// The error of starting it.
+        /// The error that starting the command returned.
         #[source]
         error: io::Error,
     },
-    /// All processes have ended and have been reaped, so their numbers may belong to other
+    /// All processes have ended and have been reaped, so their process IDs may now belong to other
     /// processes.
     #[error("cannot signal the pipeline: all of its processes have ended")]
     Ended,
@@ -33,7 +33,7 @@ pub enum PipelineError {
     System {
         /// The name of the call.
         call: &'static str,
-        /// The error of the call.
+        /// The error that the call returned.
         #[source]
         error: io::Error,
     },
@@ -45,12 +45,12 @@ impl PipelineError {
         matches!(self, Self::Command { error, .. } if error.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Returns a conversion for `map_err`, from an error of std.
+    /// Returns a function for `map_err` that converts an error of std.
     pub(super) fn io(call: &'static str) -> impl Fn(io::Error) -> Self {
         move |error| Self::System { call, error }
     }
 
-    /// Returns a conversion for `map_err`, from an error of a system call.
+    /// Returns a function for `map_err` that converts an error of a system call.
     pub(super) fn system(call: &'static str) -> impl Fn(Errno) -> Self {
         move |errno| Self::io(call)(errno.into())
     }

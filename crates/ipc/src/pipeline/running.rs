@@ -1,6 +1,7 @@
 //! The running processes of a pipeline: statuses, signals to all of them, termination.
 //!
-//! No process is reaped before all have ended, so the number of the group stays valid until then.
+//! No process is reaped before all processes have ended, so the process group ID stays valid until
+//! then.
 
 use super::terminal::JobControl;
 use super::{PipelineError, PipelineOutput};
@@ -19,12 +20,12 @@ use std::time::Duration;
 
 /// A pipeline whose processes have started.
 ///
-/// Dropping it kills and reaps the processes that have not ended. A process that runs as another
-/// user cannot be killed; then the drop waits until it ends.
+/// Dropping it kills and reaps the processes that have not ended. If a process runs as another user
+/// and cannot be killed, the drop waits until that process ends.
 ///
 /// # Errors
-/// The methods that wait fail if the program takes the statuses away: if it ignores `SIGCHLD`, or
-/// waits for any child itself.
+/// The waiting methods fail if the program consumes the statuses, that is, if the program ignores
+/// `SIGCHLD` or itself waits for any child.
 ///
 /// # Process death
 /// See [`Pipeline`](super::Pipeline).
@@ -53,9 +54,10 @@ use std::time::Duration;
 pub struct RunningPipeline {
     members: Vec<Member>,
     captured: Option<CapturedOutput>,
-    /// Whether the processes have been reaped. The number of the group may then be reused.
+    /// Whether the processes have been reaped. After that, the kernel may reuse the process group
+    /// ID.
     is_reaped: bool,
-    /// Empty until all processes have been reaped.
+    /// The statuses of the processes. The vector is empty until all processes have been reaped.
     statuses: Vec<ExitStatus>,
     job_control: JobControl,
 }
@@ -64,7 +66,8 @@ pub struct RunningPipeline {
 #[derive(Debug)]
 struct Member {
     child: Child,
-    /// A pidfd, readable once the process has ended; `None` after that was seen.
+    /// A pidfd, which is readable once the process has ended. `None` after the end has been
+    /// observed.
     alive: Option<OwnedFd>,
 }
 
@@ -115,7 +118,7 @@ impl RunningPipeline {
         &self.job_control
     }
 
-    /// Returns the number of the process group, which is that of the first process.
+    /// Returns the process group ID, which is the process ID of the first process.
     ///
     /// Returns `None` if the processes share the group of this process; see
     /// [`Pipeline`](super::Pipeline).
@@ -126,7 +129,7 @@ impl RunningPipeline {
         self.members.first().map(|leader| leader.child.id() as i32)
     }
 
-    /// Returns the number of each process, in the order of the commands.
+    /// Returns the process ID of each process, in the order of the commands.
     pub fn process_ids(&self) -> Vec<u32> {
         self.members
             .iter()
@@ -150,11 +153,11 @@ impl RunningPipeline {
 
     /// Sends a signal to every process of the pipeline.
     ///
-    /// If the pipeline has a process group of its own, its members' children in that group get it
-    /// too.
+    /// If the pipeline has a process group of its own, the children of the commands in that group
+    /// get the signal too.
     ///
     /// # Errors
-    /// Returns an error if all processes have been reaped, or run as another user.
+    /// Returns an error if all processes have been reaped or all of them run as another user.
     pub fn signal_group(&self, signal: Signal) -> Result<(), PipelineError> {
         match self.group_id() {
             _ if self.is_reaped || self.members.is_empty() => Err(PipelineError::Ended),
@@ -166,7 +169,7 @@ impl RunningPipeline {
 
     /// Signals each process. Succeeds, like `killpg`, if at least one process gets the signal.
     fn signal_each(&self, signal: Signal) -> Result<(), PipelineError> {
-        // No process has been reaped, so their numbers are valid.
+        // No process has been reaped, so all process IDs are valid.
         let sent = self.members.iter().map(|member| {
             let process = Pid::from_raw(member.child.id() as i32);
             kill(process, signal)
@@ -186,7 +189,7 @@ impl RunningPipeline {
     /// Returns the status of each process, in the order of the commands.
     ///
     /// # Errors
-    /// Returns an error if other code of this program took a status.
+    /// Returns an error if other code of this program consumed the status of a process.
     pub fn wait(&mut self) -> Result<Vec<ExitStatus>, PipelineError> {
         loop {
             if let Some(statuses) = self.wait_with(Timeout::Infinite)? {
@@ -198,7 +201,7 @@ impl RunningPipeline {
     /// Returns the statuses if all processes have ended.
     ///
     /// Each call reads one piece of the captured output, so further calls may be necessary after
-    /// the end.
+    /// the processes have ended.
     ///
     /// # Errors
     /// See [`wait`](RunningPipeline::wait).
@@ -230,8 +233,8 @@ impl RunningPipeline {
 
     /// Waits like [`wait`](RunningPipeline::wait), and returns `None` on timeout.
     ///
-    /// Output captured before a timeout is kept. Ends of pipes that were not taken are closed
-    /// first, because no code can use them during the wait.
+    /// Output captured before a timeout is kept. Pipe ends that were not taken are closed before
+    /// the wait, because no code can use them during the wait.
     ///
     /// # Errors
     /// See [`wait`](RunningPipeline::wait).
@@ -250,7 +253,7 @@ impl RunningPipeline {
             } else if is_over {
                 return Ok(None);
             } else {
-                // A command that writes without end must not extend the wait.
+                // A command that writes endlessly must not extend the wait.
                 is_over = !self.poll_events(timeout)? || wait::has_expired(timeout);
             }
         }
@@ -269,9 +272,9 @@ impl RunningPipeline {
         })
     }
 
-    /// Detaches the processes, which continue to run, and returns their numbers.
+    /// Detaches the processes, which continue to run, and returns their process IDs.
     ///
-    /// They stay children of this process and are reaped only when it ends.
+    /// The processes stay children of this process and are reaped only after this process ends.
     pub fn detach(mut self) -> Vec<u32> {
         let processes = self.process_ids();
         self.members.clear();
@@ -284,7 +287,8 @@ impl RunningPipeline {
         !writes && self.members.iter().all(|member| member.alive.is_none())
     }
 
-    /// Waits for an end or for output, and records both; returns `false` on timeout.
+    /// Waits until a process ends or output arrives, and records the event. Returns `false` on
+    /// timeout.
     fn poll_events(&mut self, timeout: Timeout) -> Result<bool, PipelineError> {
         let pipe = self.captured.as_ref().and_then(|it| it.pipe.as_ref());
         let alive = self
@@ -310,7 +314,7 @@ impl RunningPipeline {
         Ok(ready)
     }
 
-    /// Reaps all processes, which have ended, and returns the terminal.
+    /// Reaps all processes, which have already ended, and gives the terminal back to this process.
     fn reap(&mut self) {
         let waited = self.members.iter_mut().map(|member| member.child.wait());
         self.statuses = waited.filter_map(Result::ok).collect();
@@ -318,7 +322,7 @@ impl RunningPipeline {
         self.job_control.release_terminal();
     }
 
-    /// Returns the statuses, or an error if other code took one.
+    /// Returns the statuses, or an error if other code consumed one of them.
     fn statuses(&self) -> Result<Vec<ExitStatus>, PipelineError> {
         if self.statuses.len() < self.members.len() {
             return Err(PipelineError::system("waitpid")(Errno::CHILD));

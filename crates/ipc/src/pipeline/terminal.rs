@@ -1,15 +1,17 @@
 //! Job control: the process group of a pipeline, and the foreground of the terminal.
 //!
-//! A terminal sends Ctrl+C to its foreground process group, and the kernel stops any other process
-//! that reads from it. A pipeline with a process group of its own therefore becomes the foreground
-//! group, and the group of this process returns to the foreground when the pipeline ends.
+//! A terminal sends Ctrl+C to its foreground process group, and the kernel stops a process of any
+//! other group that reads from the terminal. A pipeline with a process group of its own therefore
+//! becomes the foreground group, and the group of this process returns to the foreground when the
+//! pipeline ends.
 //!
 //! **Exception: jobs with several processes.** A shell starts `program | less` as one group. `less`
 //! would be stopped if that group left the foreground. So a pipeline takes the terminal only if
-//! this process is alone: it leads its group, the group has no other member, and neither standard
-//! input nor standard output is a pipe, because the shell may be about to start the process at the
-//! other end. Otherwise the pipeline joins the group, and Ctrl+C and Ctrl+Z reach all members;
-//! after Ctrl+Z the shell continues all of them.
+//! this process is alone: this process leads its group, the group has no other member, and neither
+//! standard input nor standard output is a pipe. A pipe matters because the shell may be about to
+//! start the process at the other end of the pipe. If this process is not alone, the pipeline joins
+//! the group of this process. Ctrl+C and Ctrl+Z then reach all members, and after Ctrl+Z the shell
+//! continues all of them.
 
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal};
 use rustix::fs::{FileType, fstat};
@@ -91,7 +93,8 @@ fn has_other_members(group: Pid) -> bool {
     numbers.filter(|&it| it != own).any(|it| runs_there(&it))
 }
 
-/// The terminal with this process in the foreground. The drop returns the terminal to this process.
+/// A terminal whose foreground group is the group of this process. Dropping the value returns the
+/// terminal to this process.
 #[derive(Debug)]
 pub(super) struct Foreground {
     terminal: File,
@@ -99,7 +102,7 @@ pub(super) struct Foreground {
 }
 
 impl Foreground {
-    /// Returns the controlling terminal if the group of this process is in its foreground.
+    /// Returns the controlling terminal if the group of this process is the foreground group.
     fn of_this_process() -> Option<Self> {
         // Standard input may be a file although the process has a terminal.
         let terminal = File::options().read(true).write(true).open("/dev/tty");
@@ -137,9 +140,10 @@ fn set_foreground(terminal: BorrowedFd<'_>, group: Pid) -> nix::Result<()> {
 /// would have no prompt.
 pub(super) fn prepare_child(terminal: Option<RawFd>) -> std::io::Result<()> {
     if let Some(number) = terminal {
-        // SAFETY: the parent has the descriptor open, so this process has it too until exec.
+        // SAFETY: the parent has the descriptor open, so it is also open in this process until
+        // exec.
         let terminal = unsafe { BorrowedFd::borrow_raw(number) };
-        // The command can run without the terminal.
+        // The error is ignored, because the command can run without the terminal.
         let _ = set_foreground(terminal, getpgrp());
         // SAFETY: `SigIgn` installs no handler that could run.
         unsafe { signal(Signal::SIGTSTP, SigHandler::SigIgn)? };
@@ -148,7 +152,7 @@ pub(super) fn prepare_child(terminal: Option<RawFd>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// In a child between fork and exec: makes the kernel kill it when the parent thread ends.
+/// In a child between fork and exec, makes the kernel kill the child when the parent thread ends.
 ///
 /// Makes only system calls.
 pub(super) fn kill_with_parent(parent: Pid) -> std::io::Result<()> {

@@ -1,15 +1,15 @@
 //! Counts the readers of each signal that a thread has blocked.
 //!
-//! The signal mask says only whether a signal is blocked. If a thread has two readers of a signal
-//! and the first one dropped unblocked it, the next signal would be delivered and could terminate
-//! the process. So each thread counts the readers per signal. A signal that was blocked before the
-//! first reader stays blocked after the last one.
+//! The signal mask says only whether a signal is blocked. If a thread has two readers of a signal,
+//! dropping the first reader must not unblock the signal. Otherwise the next signal would be
+//! delivered and could terminate the process. So each thread counts the readers per signal. A
+//! signal that was blocked before the first reader stays blocked after the last one.
 
 use super::SignalError;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use std::cell::RefCell;
 
-/// An array size for all standard signals, whose numbers start at 1.
+/// The size of an array with an entry for each standard signal. Signal numbers start at 1.
 const SIGNALS: usize = 32;
 
 /// The readers of one signal in this thread.
@@ -56,8 +56,8 @@ impl Drop for BlockedSignals {
                 count.readers = count.readers.saturating_sub(1);
                 count.readers == 0 && !count.was_blocked
             });
-            // The counts may be gone while the thread ends. The signal then stays blocked, which is
-            // harmless.
+            // While the thread ends, its counts may already have been dropped. The signal then
+            // stays blocked, which is harmless.
             last.unwrap_or(false)
         };
         let free: SigSet = self.0.iter().filter(was_last_reader).collect();

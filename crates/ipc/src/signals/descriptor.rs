@@ -18,17 +18,17 @@ use std::time::Duration;
 ///
 /// The constructor blocks the signals in this thread and in the threads that it starts later, until
 /// the `SignalFd` is dropped. The kernel delivers a signal for the process to any thread that does
-/// not block it: create a `SignalFd` before other threads.
+/// not block the signal, so create a `SignalFd` before you start other threads.
 ///
-/// Several `SignalFd`s of one thread may share a signal. It stays blocked until the last of them is
-/// dropped, and the first reader of a delivery consumes it.
+/// Several `SignalFd`s of one thread may share a signal. The signal stays blocked until the last of
+/// them is dropped. The first `SignalFd` that receives a signal consumes it.
 ///
-/// The kernel merges a signal that is sent again before it is read: a received signal says that the
-/// event happened, not how often. Signals that are still unread when the last `SignalFd` is dropped
-/// are delivered then, which may terminate the process.
+/// The kernel merges a signal that is sent again before it is read. A received signal therefore
+/// says that the event happened, but not how often. Signals that are still unread when the last
+/// `SignalFd` is dropped are delivered then, which may terminate the process.
 ///
 /// # Process death
-/// The kernel closes it with the process.
+/// The kernel closes the descriptor when the process dies.
 ///
 /// # Example
 /// ```
@@ -44,8 +44,8 @@ use std::time::Duration;
 /// ```
 #[derive(Debug)]
 pub struct SignalFd {
-    /// Non-blocking. No other process has this open file description, so no other process sees the
-    /// flag.
+    /// The non-blocking descriptor. No other process has this open file description, so no other
+    /// process sees the flag.
     descriptor: Descriptor,
     /// Keeps the signals blocked, together with other readers of this thread.
     _blocked: BlockedSignals,

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-/// Error of receiving a signal or of notifying a semaphore by one.
+/// The error returned when a signal cannot be received or cannot notify a semaphore.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignalError {
@@ -24,25 +24,26 @@ pub enum SignalError {
     System {
         /// The name of the call.
         call: &'static str,
-        /// The error of the call.
+        /// The error that the call returned.
         #[source]
         error: std::io::Error,
     },
 }
 
 impl SignalError {
-    /// Returns a conversion for `map_err`, from an error of nix.
+    /// Returns a function for `map_err` that converts an error of nix.
     pub(super) fn system(call: &'static str) -> impl Fn(Errno) -> Self {
         move |errno| Self::io(call)(errno.into())
     }
 
-    /// Returns a conversion for `map_err`, from an error of std.
+    /// Returns a function for `map_err` that converts an error of std.
     pub(super) fn io(call: &'static str) -> impl Fn(std::io::Error) -> Self {
         move |error| Self::System { call, error }
     }
 }
 
-/// Rejects signals that cannot be caught and faults after which a thread cannot continue.
+/// Rejects signals that cannot be caught and signals that report a fault after which a thread
+/// cannot continue.
 pub(super) fn check_supported(signal: Signal) -> Result<(), SignalError> {
     use Signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP};
     let unsupported = [

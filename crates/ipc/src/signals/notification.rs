@@ -1,10 +1,10 @@
 //! Signals that release a semaphore: `sigaction(2)`.
 //!
 //! **Why the handler is safe.** A handler may run between any two instructions of the thread, so it
-//! may do only what is async-signal-safe (`signal-safety(7)`). This handler loads one atomic word
-//! and calls [`Semaphore::release`], which repeats compare-and-exchange on one word until it
-//! succeeds and then calls `FUTEX_WAKE`, a system call that takes no lock of this process. The
-//! handler allocates nothing and does not wait. If it interrupts an operation on the same
+//! may perform only async-signal-safe operations (`signal-safety(7)`). This handler loads one
+//! atomic word and calls [`Semaphore::release`], which repeats compare-and-exchange on one word
+//! until it succeeds and then calls `FUTEX_WAKE`, a system call that takes no lock of this process.
+//! The handler allocates nothing and does not wait. If it interrupts an operation on the same
 //! semaphore, that operation sees a changed word and retries. The handler restores `errno`.
 
 use super::SignalError;
@@ -15,7 +15,7 @@ use interlatch::sync::Semaphore;
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-/// An array size for all standard signals, whose numbers start at 1.
+/// The size of an array with an entry for each standard signal. Signal numbers start at 1.
 const SIGNALS: usize = 32;
 
 /// The address of the semaphore that each signal notifies, or 0.
@@ -24,13 +24,13 @@ static TARGETS: [AtomicUsize; SIGNALS] = [const { AtomicUsize::new(0) }; SIGNALS
 extern "C" fn add_permit(signal: i32) {
     let errno = Errno::last_raw();
     let target = TARGETS.get(signal as usize);
-    // Acquire pairs with the Release of `notify_semaphore`: the semaphore is initialized.
+    // Acquire pairs with the Release in `notify_semaphore`, so the semaphore is initialized here.
     let address = target.map_or(0, |target| target.load(Acquire));
     if address != 0 {
         // SAFETY: `notify_semaphore` stored the address of a `&'static Semaphore`.
         let semaphore = unsafe { &*core::ptr::with_exposed_provenance::<Semaphore>(address) };
-        // An error means that the semaphore holds its maximum of permits: one more carries no
-        // information.
+        // An error means that the semaphore already holds its maximum number of permits. A further
+        // permit would carry no information.
         let _ = semaphore.release(1);
     }
     Errno::set_raw(errno);
@@ -50,7 +50,7 @@ pub struct SignalNotification {
     before: SigAction,
 }
 
-/// Releases a permit of the semaphore at each delivery of the signal, in any thread.
+/// Releases a permit of the semaphore on each delivery of the signal, in any thread.
 ///
 /// Several signals may notify one semaphore. The kernel merges a signal that is sent again before
 /// its delivery.
@@ -81,7 +81,7 @@ pub fn notify_semaphore(
     check_supported(signal)?;
     let address = core::ptr::from_ref(semaphore).expose_provenance();
     let target = &TARGETS[signal as usize];
-    // Release pairs with the Acquire of `add_permit`.
+    // Release pairs with the Acquire in `add_permit`.
     target
         .compare_exchange(0, address, Release, Relaxed)
         .map_err(|_| SignalError::InUse(signal))?;
@@ -101,8 +101,8 @@ impl Drop for SignalNotification {
     fn drop(&mut self) {
         // SAFETY: `before` is the action that `sigaction` returned for this signal.
         let _ = unsafe { sigaction(self.signal, &self.before) };
-        // A handler that runs now in another thread loads the address or 0. Relaxed suffices: 0
-        // publishes nothing.
+        // A handler that runs now in another thread loads the address or 0. Relaxed suffices,
+        // because the value 0 publishes no data.
         TARGETS[self.signal as usize].store(0, Relaxed);
     }
 }

@@ -1,7 +1,7 @@
 //! Signals during calls that block in the kernel rather than on a futex.
 //!
-//! A process in such a call gets a series of signals, and then the event that it waits for. Its
-//! handler does not restart system calls.
+//! A process in such a call gets a series of signals, and then the event that it waits for. The
+//! process's signal handler does not restart system calls.
 
 use super::harness::Test;
 use super::process::{TIMEOUT, command_for_role, has_pending, test, until};

@@ -1,5 +1,5 @@
 //! Signals during blocking calls on primitives: a process that waits on a primitive in a region
-//! gets a series of signals. Its handler does not restart system calls.
+//! gets a series of signals. The process's signal handler does not restart system calls.
 
 use super::actor::{Actor, inherited};
 use super::harness::Test;

@@ -230,7 +230,7 @@ fn messages_stay_separate_and_in_order(kind: Kind) {
         .step_by(37)
         .chain((0..1000).rev().step_by(41))
         .collect();
-    // Five messages fit in each kind of socket.
+    // Five messages fit into the buffer of each kind of socket.
     for window in lengths.chunks(5) {
         window
             .iter()
@@ -242,7 +242,7 @@ fn messages_stay_separate_and_in_order(kind: Kind) {
     assert_nothing(&mut other);
 }
 
-/// Alternates short messages, which are copied, and long ones, which exchange the buffer.
+/// Alternates short messages, which the link copies, and long messages, for which it swaps buffers.
 fn messages_replace_the_contents_of_a_buffer(kind: Kind) {
     let (mut one, mut other) = pair(kind);
     let mut buffer = b"something that was there".to_vec();
@@ -278,7 +278,8 @@ fn read_ahead_counts_buffered_bytes(_: Kind) {
     assert_eq!(other.recv().expect("the end"), None);
 }
 
-/// Splits a message longer than the read-ahead buffer, and a header; then the stream is torn.
+/// Splits a header, and a message longer than the read-ahead buffer. Then ends the stream within a
+/// message.
 fn partial_message_survives_timeouts(_: Kind) {
     let (mut raw, socket) = UnixStream::pair().expect("a pair");
     let mut link = StreamLink::unix(socket);
@@ -334,7 +335,7 @@ fn message_at_the_limit_is_delivered(kind: Kind) {
     let limit = one.limit().min(100_000);
     assert!(limit >= 65_507, "{limit}");
     let message = message(limit);
-    // Every socket has room for a message of the maximum length.
+    // The buffer of every socket has space for a message of the maximum length.
     send(&mut one, &message);
     assert!(next(&mut other) == message);
 }
@@ -385,7 +386,7 @@ fn receive_without_a_message_times_out(kind: Kind) {
     }
 }
 
-/// A TCP or UDP sender detects it after the peer has refused data.
+/// A TCP or UDP sender detects the closed peer only after the peer has refused data.
 fn sender_detects_a_closed_peer(kind: Kind) {
     let (mut one, other) = pair(kind);
     drop(other);
@@ -466,7 +467,7 @@ fn full_link_times_out_and_loses_nothing(kind: Kind) {
         link.send_deadline(message, Deadline::after(MOMENT))
     });
     let mut index = 0;
-    // An unfinished message is completed as soon as the socket has room.
+    // An unfinished message is completed as soon as the socket's buffer has free space.
     while let Err(error) = one.try_send(b"room again") {
         assert!(matches!(
             error,

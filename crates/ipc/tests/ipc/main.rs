@@ -1,7 +1,8 @@
 //! Tests of pipelines, signals and sockets with real processes.
 //!
-//! Tests run one after the other in the main thread. Each test must leave as many descriptors and
-//! children as it found. The processes are standard tools, or this binary run again in a *role*.
+//! Tests run one after the other in the main thread. Each test must end with as many open
+//! descriptors and children as it started with. The processes are standard tools, or this binary
+//! run again in a *role*.
 
 mod blocked;
 mod descriptors;

@@ -114,7 +114,7 @@ pub fn text(bytes: &[u8]) -> String {
 }
 
 fn pipeline_of(commands: impl IntoIterator<Item = Command>) -> Pipeline {
-    // A new group, even if the tests run in a terminal.
+    // The pipeline gets a new group, even if the tests run in a terminal.
     let pipeline = Pipeline::new().foreground(false);
     commands.into_iter().fold(pipeline, Pipeline::command)
 }
@@ -173,7 +173,7 @@ fn writer_without_reader_gets_sigpipe() {
     assert_eq!(finished.statuses[1].code(), Some(0));
 }
 
-/// `cat` ends only when its input does: a leaked write end would keep the next `cat` waiting.
+/// `cat` ends only when its input ends, so a leaked write end would keep the next `cat` waiting.
 fn end_of_stream_reaches_the_last_command() {
     let commands = (0..8).map(|_| tool("cat", &[]));
     let mut running = pipeline_of(commands)
@@ -224,7 +224,8 @@ fn commands_share_a_process_group() {
     end(&mut running);
 }
 
-/// The scheduler decides whether the first command ends before the next starts; many runs see both.
+/// The scheduler decides whether the first command ends before the next one starts. Many runs cover
+/// both cases.
 fn group_survives_the_end_of_its_leader() {
     for _ in 0..100 {
         let finished = run(pipeline_of([
@@ -379,7 +380,8 @@ pub fn run_killed_parent() -> ExitCode {
     let (mut command, this) = (tool("echo", &["it runs"]), Pid::this());
     // std reports the failed exec to standard error.
     command.stderr(Stdio::null());
-    // SAFETY: the closure makes only system calls. It runs before that of the pipeline.
+    // SAFETY: the closure makes only system calls. The closure runs before the closure of the
+    // pipeline.
     unsafe { command.pre_exec(move || survive(this)) };
     let ended = run(pipeline_of([command]).kill_on_parent_death(true));
     unreachable!("the parent must be killed: {ended:?}")
@@ -387,7 +389,7 @@ pub fn run_killed_parent() -> ExitCode {
 
 /// In a child between fork and exec: kills its parent and waits until the parent is dead.
 fn survive(parent: Pid) -> std::io::Result<()> {
-    // std aborts then; this prevents a core file.
+    // std aborts the child afterwards. This call prevents a core file.
     prctl::set_dumpable(false)?;
     kill(parent, Signal::SIGKILL)?;
     while getppid() == parent {
@@ -407,7 +409,7 @@ fn command_does_not_run_after_the_death_of_its_parent() {
         parent.wait().expect("this process reaps it").signal(),
         Some(9)
     );
-    // The child holds the other end until it ends.
+    // The child keeps the other end of the pipe open until the child ends.
     let ended = until_readable(&output, Timeout::after(TIMEOUT));
     assert!(ended.expect("a pipe"), "the command neither ran nor ended");
     let mut said = String::new();

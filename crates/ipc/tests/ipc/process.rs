@@ -70,7 +70,7 @@ impl Drop for Leftovers {
 
 /// Starts a watchdog that ends this process with a message if the test exceeds its time.
 ///
-/// Most waits of a test are in this process, so no other process could report an endless one.
+/// Most waits of a test are in this process, so no other process could report an endless wait.
 /// Dropping the returned sender stops the watchdog.
 fn watch(name: String) -> Sender<()> {
     let (well, watcher) = mpsc::channel();
@@ -158,7 +158,7 @@ pub fn has_pending(process: u32) -> bool {
 
 /// Marks inherited descriptors close-on-exec, so the children of the tests do not inherit them.
 pub fn keep_descriptors_to_this_process() {
-    // SAFETY: with CLOEXEC the call changes a flag of descriptors and closes none.
+    // SAFETY: with CLOEXEC, the call changes a flag of descriptors and closes no descriptor.
     let done = unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
     assert_eq!(done, 0, "close_range: {}", std::io::Error::last_os_error());
 }

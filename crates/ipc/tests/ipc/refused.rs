@@ -1,7 +1,7 @@
-//! Failure of `ppoll(2)`, as when the kernel is out of memory: the waiter gets the error and
-//! nothing is lost.
+//! If `ppoll(2)` fails, for example because the kernel is out of memory, the waiter gets the error
+//! and no data is lost.
 //!
-//! Here `ppoll(2)` fails because the process's limit of descriptors is 0.
+//! These tests make `ppoll(2)` fail by setting the process's limit of descriptors to 0.
 
 use super::harness::Test;
 use super::pipeline::end;
@@ -57,7 +57,7 @@ fn with_failing_poll<R>(wait: impl FnOnce(Timeout) -> R) -> R {
     wait(Timeout::after(TIMEOUT))
 }
 
-/// Checks that the error is that of `ppoll(2)`.
+/// Checks that the error comes from `ppoll(2)`.
 #[track_caller]
 fn assert_poll_error(error: &io::Error) {
     assert_eq!(error.raw_os_error(), Some(libc::EINVAL), "{error}");

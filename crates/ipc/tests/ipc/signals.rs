@@ -151,7 +151,8 @@ fn drop_restores_the_mask() {
     assert_eq!(mask(), before);
 }
 
-/// Regression test: the first drop unblocked the signal, which then terminated the process.
+/// Regression test: dropping the first reader unblocked the signal, which then terminated the
+/// process.
 fn shared_signal_stays_blocked_until_the_last_drop() {
     let before = mask();
     let first =
@@ -238,7 +239,7 @@ fn registered_signal_is_rejected() {
 
 fn set(handler: SigHandler) -> SigHandler {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: ignoring a signal or its default action runs no handler.
+    // SAFETY: neither ignoring a signal nor its default action runs a handler.
     let before = unsafe { sigaction(Signal::SIGUSR1, &action) };
     before.expect("the action is valid").handler()
 }

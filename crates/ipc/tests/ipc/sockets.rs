@@ -1,4 +1,4 @@
-//! Properties of single kinds of sockets, and links between processes.
+//! Properties that only some kinds of sockets have, and links between processes.
 
 use super::harness::Test;
 use super::links::{KINDS, assert_closed_by_exec, pair};
@@ -255,7 +255,8 @@ fn standard_input() -> OwnedFd {
 
 extern "C" fn nothing(_: i32) {}
 
-/// Echoes messages on standard input. SIGUSR1 interrupts its calls.
+/// Echoes the messages that arrive on standard input. SIGUSR1 interrupts the process's system
+/// calls.
 pub fn run_echo() -> ExitCode {
     let handler = SigHandler::Handler(nothing);
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());

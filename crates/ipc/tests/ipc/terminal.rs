@@ -58,7 +58,8 @@ struct Session {
 }
 
 impl Session {
-    /// The output is a socket: with a pipe the leader would assume another process of its job.
+    /// The output is a socket. If the output were a pipe, the leader would assume that its job has
+    /// another process.
     fn start(arguments: &[&str]) -> Self {
         let (output, written) = UnixStream::pair().expect("two sockets");
         Self::writing_to(written.into(), output.into(), arguments)
@@ -104,7 +105,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // If the test failed, processes of the session may be left.
+        // If the test failed, processes of the session may still exist.
         let session = Some(Pid::from_raw(self.child.id() as i32));
         for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
             let process = entry
@@ -124,8 +125,8 @@ impl Drop for Session {
 
 /// Begins a session with a terminal, and restores the default actions of SIGINT and SIGHUP.
 ///
-/// A shell in the background ignores SIGINT in its children, and `nohup` ignores SIGHUP; children
-/// inherit both.
+/// A shell starts background commands with SIGINT ignored, and `nohup` ignores SIGHUP. Children
+/// inherit ignored signals.
 fn begin_session() -> std::io::Result<()> {
     for ignored in [Signal::SIGINT, Signal::SIGHUP] {
         // SAFETY: the default action runs no handler.
@@ -140,7 +141,7 @@ fn begin_session() -> std::io::Result<()> {
 }
 
 /// Runs a pipeline and prints the foreground group, the statuses, and the foreground group after
-/// the end.
+/// the end of the pipeline.
 pub fn run_role(arguments: &[String]) -> ExitCode {
     // If the pipeline shares its group, Ctrl+C reaches this process too, which must survive to
     // report.
@@ -246,7 +247,7 @@ fn ctrl_z_stops_no_command() {
     assert_interrupted(session);
 }
 
-/// A background process would be stopped by reading.
+/// The kernel would stop a background process that reads from the terminal.
 fn foreground_pipeline_reads_the_terminal() {
     let mut session = Session::start(&["reader"]);
     assert_eq!(session.line(), "the pipeline");

@@ -97,8 +97,8 @@ fn handle(signal: Signal) {
     unsafe { sigaction(signal, &action) }.expect("the handler is installed");
 }
 
-/// Waits for input that never arrives, while a timer sends signals more often than the timeout.
-/// Prints whether the wait returned early.
+/// Waits for input that never arrives, while a timer sends signals at intervals shorter than the
+/// timeout. Prints whether the wait returned early.
 pub fn run_role() -> ExitCode {
     handle(Signal::SIGALRM);
     let (often, timeout) = (Duration::from_millis(5), Duration::from_millis(100));

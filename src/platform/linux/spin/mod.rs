@@ -1,19 +1,19 @@
-//! Adaptive spinning: waiting briefly without the kernel, where that has paid off before.
+//! Adaptive spinning: waiting briefly without the kernel, if this has paid off before.
 //!
-//! A failed spin costs more than the sleep that follows it. Whether it fails depends on facts that
-//! user code cannot see: whether the other side runs at this moment, on another core, and how soon
-//! it finishes. So each process keeps a prediction per word that it waits on (`predictor`). On a
-//! single core no other thread makes progress during a spin; after a few failures a primitive there
-//! sleeps at once.
+//! A failed spin costs more than the sleep that follows it. Whether a spin fails depends on facts
+//! that user code cannot see: whether the other side runs at this moment, on another core, and how
+//! soon it finishes. So each process keeps a prediction per word that it waits on (`predictor`). On
+//! a single core, no other thread makes progress during a spin. After a few failures there, a
+//! primitive sleeps without spinning.
 //!
-//! A waiter that takes the first item at once meets the other side at every following operation,
-//! and each side takes the cache lines from the other. The semaphores of a buffer then pass 1 to 2
-//! million items a second, against 5 to 10 million if one side waits until the other stops. So a
-//! waiter that sees a permit keeps waiting while more permits arrive fast, if they did so the last
-//! time.
+//! If a waiter takes the first item immediately, both sides access the buffer at the same time
+//! during every later operation, and each side takes the cache lines from the other. The semaphores
+//! of a buffer then pass 1 to 2 million items per second, compared with 5 to 10 million if one side
+//! waits until the other stops. So a waiter that sees a permit keeps waiting while more permits
+//! arrive fast, if permits also arrived fast the last time.
 //!
-//! A spin only loads and decides nothing: the caller confirms what it saw by a read-modify-write.
-//! So the model needs none of this.
+//! A spin only loads a word and decides nothing: the caller confirms the loaded value with a
+//! read-modify-write. So the model needs no adaptive spinning.
 //!
 //! **Sources.** Spinning for about as long as a sleep would cost, and predicting from earlier
 //! waits: Karlin, Li, Manasse and Owicki, *Empirical Studies of Competitive Spinning for a
@@ -30,28 +30,29 @@ use core::sync::atomic::Ordering::Relaxed;
 use predictor::{SpinPredictor, other_runnable};
 use std::time::Duration;
 
-/// What a waiter spins for, which sets its pauses and its time limit.
+/// What a waiter spins for. The policy determines the pauses and the time limit of the spin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpinPolicy {
     /// A lock that many threads acquire repeatedly.
     ///
     /// Each check takes the cache line from the holder, and the next holder takes all the data that
-    /// the lock protects. Few long runs by one thread are faster than many short ones, so the
-    /// pauses double: 1, 2, 4, ...
+    /// the lock protects. A few long runs of operations by one thread are faster than many short
+    /// runs, so the pauses double: 1, 2, 4, ...
     Lock,
-    /// A lock that each thread acquires again at once, to begin a turn, to finish it, and for the
-    /// next.
+    /// A lock that each thread acquires in quick succession: to begin a turn, to finish that turn,
+    /// and to begin the next turn.
     ///
-    /// A waiter that checks soon gets the lock between two of these operations, and then both sides
-    /// wait at each of them for the cache lines that the lock protects. Loans of 64 bytes pass at
-    /// 3.7 million a second then, and at 5.5 million if the waiter backs off first.
+    /// A waiter that checks early acquires the lock between two of these operations. Both sides
+    /// then wait in each operation for the cache lines that the lock protects. In this case, loans
+    /// of 64 bytes pass at 3.7 million per second, compared with 5.5 million if the waiter backs
+    /// off first.
     Turns,
-    /// A permit or a notification, which arrives once and should be taken at once.
+    /// A permit or a notification, which arrives once and should be taken immediately.
     Event,
     /// Items or free slots, which seldom arrive alone.
     ///
     /// Each check takes the cache line of the count from the side that changes it. A waiter that
-    /// backs off finds many items at once.
+    /// backs off finds many items in one check.
     Items,
 }
 
@@ -62,7 +63,8 @@ impl SpinPolicy {
     /// comparison.
     ///
     /// An event may come from a thread that sleeps and is woken on another core, which takes 30 to
-    /// 40 microseconds in a virtual machine. A waiter with a limit below that would never see it.
+    /// 40 microseconds in a virtual machine. A waiter with a shorter limit would never see such an
+    /// event.
     fn limit(self) -> Duration {
         Duration::from_micros(match self {
             Self::Lock | Self::Turns => 20,
@@ -70,7 +72,7 @@ impl SpinPolicy {
         })
     }
 
-    /// The number of pauses before this check, counted from 0.
+    /// Returns the number of pauses before the check with this number, counted from 0.
     #[inline]
     fn pauses(self, check: u32) -> u32 {
         match self {
@@ -82,24 +84,26 @@ impl SpinPolicy {
     }
 }
 
-/// Base-2 logarithm of the most pauses before a check of a lock: 256 pauses take 2 to 12
-/// microseconds.
+/// Base-2 logarithm of the maximum number of pauses before a check of a lock: 256 pauses take 2 to
+/// 12 microseconds.
 const MAX_LOCK_PAUSES: u32 = 8;
 
-/// Base-2 logarithm of the pauses before the first check of a lock of turns.
+/// Base-2 logarithm of the number of pauses before the first check of a lock with
+/// [`SpinPolicy::Turns`].
 const FIRST_TURN_PAUSES: u32 = 6;
 
-/// Base-2 logarithms of the first and the most pauses before a check whether more permits arrived.
+/// Base-2 logarithms of the initial and the maximum number of pauses before a check for more
+/// permits.
 ///
-/// Each check costs the other side at least two transfers of a cache line. 128 pauses are 1 to 6
-/// microseconds, enough for it to release some permits.
+/// Each check costs the other side at least two transfers of a cache line. 128 pauses take 1 to 6
+/// microseconds, which is enough for the other side to release some permits.
 const FIRST_BATCH_PAUSES: u32 = 7;
 const MAX_BATCH_PAUSES: u32 = 9;
 
 /// The batch wait continues while at least one permit arrives per this number of pauses.
 const PAUSES_PER_PERMIT: u32 = 64;
 
-/// Base-2 logarithms of the first and the most pauses before a check for items.
+/// Base-2 logarithms of the initial and the maximum number of pauses before a check for items.
 const FIRST_ITEM_PAUSES: u32 = 4;
 const MAX_ITEM_PAUSES: u32 = 7;
 
@@ -110,20 +114,21 @@ const PAUSES_PER_CLOCK: u32 = 64;
 static SPINNING: AtomicU32 = AtomicU32::new(1);
 
 fn spinning_enabled() -> bool {
-    // Relaxed: a setting, which publishes no other memory.
+    // Relaxed: this setting publishes no other memory.
     SPINNING.load(Relaxed) != 0
 }
 
-/// Enables or disables adaptive spinning for this process, from its next wait on.
+/// Enables or disables adaptive spinning for all later waits of this process.
 ///
-/// It is enabled at the start. A process whose processor time matters more than its latency
-/// disables it; its waiters then sleep at once.
+/// Spinning is enabled at the start. Disable it in a process whose processor time matters more than
+/// its latency. The waiters of that process then sleep without spinning.
 pub fn set_spinning(enabled: bool) {
-    // Relaxed: a setting, which publishes no other memory.
+    // Relaxed: this setting publishes no other memory.
     SPINNING.store(enabled.into(), Relaxed);
 }
 
-/// Pauses this many times, so that others make progress; returns at once if spinning is disabled.
+/// Pauses this many times, so that other threads make progress. Returns immediately if spinning is
+/// disabled.
 pub fn back_off(pauses: u32) {
     if spinning_enabled() && other_runnable() {
         (0..pauses).for_each(|_| spin_loop());
@@ -140,9 +145,10 @@ pub struct Spin<'a> {
     is_enabled: bool,
     has_slept: bool,
     may_batch: bool,
-    /// Checks of the word so far, which determine the next pauses.
+    /// The number of checks of the word so far, which determines the number of pauses before the
+    /// next check.
     checks: u32,
-    /// Pauses since the last read of the clock.
+    /// The number of pauses since the last read of the clock.
     pauses: u32,
     /// The time limit, once the clock has been read.
     end: Option<Deadline>,
@@ -163,7 +169,8 @@ impl<'a> Spin<'a> {
         predictor: &'static SpinPredictor,
         is_enabled: bool,
     ) -> Self {
-        // Decided here, while the caller only waits, and not once the permit has arrived.
+        // This is decided here, while the caller has to wait anyway, and not after the permit has
+        // arrived.
         let may_batch =
             is_enabled && policy == SpinPolicy::Event && predictor.batching.should_batch();
         Self {
@@ -187,12 +194,12 @@ impl<'a> Spin<'a> {
 
     /// Spins until the word meets the condition.
     ///
-    /// Returns false if the time limit is over or this wait does not spin; the caller then sleeps.
+    /// Returns false if the time limit is over or this wait does not spin. The caller then sleeps.
     /// If the condition no longer holds when the caller acts on it, the caller calls this again on
     /// the same `Spin`: the time limit covers the whole wait.
     pub fn wait_until(&mut self, condition: impl Fn(u32) -> bool) -> bool {
         while self.pause_before_check() {
-            // Relaxed: the caller confirms the value by a read-modify-write.
+            // Relaxed: the caller confirms the value with a read-modify-write.
             if condition(self.word.load(Relaxed)) {
                 return true;
             }
@@ -200,9 +207,10 @@ impl<'a> Spin<'a> {
         false
     }
 
-    /// Keeps waiting while more permits arrive fast, if they did the last time; once per wait.
+    /// Keeps waiting while more permits arrive fast, if they arrived fast the last time.
     ///
-    /// Call it when the word holds at least one permit; `count` extracts their number.
+    /// Call it when the word holds at least one permit. It waits at most once per `Spin`. `count`
+    /// extracts the number of permits from the word.
     pub fn wait_for_batch(&mut self, count: impl Fn(u32) -> u32) {
         if core::mem::take(&mut self.may_batch) {
             let more_arrived = self.wait_for_more(count);
@@ -215,7 +223,7 @@ impl<'a> Spin<'a> {
     fn wait_for_more(&mut self, count: impl Fn(u32) -> u32) -> bool {
         let mut more_arrived = false;
         let mut pauses = 1 << FIRST_BATCH_PAUSES;
-        // Relaxed, as below: the caller confirms the value by a read-modify-write.
+        // Relaxed, like the load below: the caller confirms the value with a read-modify-write.
         let mut before = count(self.word.load(Relaxed));
         (self.pauses, self.end) = (0, None);
         loop {
@@ -233,7 +241,7 @@ impl<'a> Spin<'a> {
         }
     }
 
-    /// Records that the wait ended without a sleep, if it did.
+    /// Records a success if the wait ended without a sleep.
     pub fn record_success(&self) {
         if self.is_enabled && !self.has_slept {
             self.predictor.record_success();
@@ -243,14 +251,14 @@ impl<'a> Spin<'a> {
     /// Spins again after a sleep.
     ///
     /// A woken waiter may find that another thread was faster and will soon be done. The outcome is
-    /// not recorded: the sleep, which a spin is to avoid, has already happened.
+    /// not recorded: the sleep that a spin should avoid has already happened.
     pub fn restart(&mut self) {
         self.is_enabled = spinning_enabled() && self.predictor.confidence() > 0;
         self.has_slept = true;
         (self.checks, self.pauses, self.end) = (0, 0, None);
     }
 
-    /// Pauses; returns whether to check the word afterwards.
+    /// Pauses, and returns whether the caller should check the word afterwards.
     fn pause_before_check(&mut self) -> bool {
         if !self.is_enabled {
             return false;
@@ -263,7 +271,7 @@ impl<'a> Spin<'a> {
         self.is_enabled
     }
 
-    /// Pauses this many times; returns false if the time limit is over.
+    /// Pauses this many times. Returns false if the time limit is over.
     fn pause(&mut self, pauses: u32) -> bool {
         (0..pauses).for_each(|_| spin_loop());
         self.pauses += pauses;
@@ -274,7 +282,8 @@ impl<'a> Spin<'a> {
         self.is_in_time()
     }
 
-    /// Compares with the clock, since the length of a pause depends on the processor.
+    /// Compares the time limit with the clock, because the length of a pause depends on the
+    /// processor.
     #[cold]
     fn is_in_time(&mut self) -> bool {
         if let Some(end) = self.end {
@@ -285,7 +294,7 @@ impl<'a> Spin<'a> {
         true
     }
 
-    /// Ends the spin; records a failure unless the caller's own deadline ended it.
+    /// Ends the spin. Records a failure unless the caller's own deadline ended the spin.
     #[cold]
     fn stop(&mut self) {
         self.is_enabled = false;
@@ -295,7 +304,8 @@ impl<'a> Spin<'a> {
     }
 }
 
-/// Waits for a batch as [`Spin::wait_for_batch`], for a caller that found a permit without a spin.
+/// Waits for a batch like [`Spin::wait_for_batch`], for a caller that found a permit without a
+/// spin.
 #[cold]
 pub fn batch_wait(word: &AtomicU32, deadline: Option<Deadline>, count: impl Fn(u32) -> u32) {
     let predictor = SpinPredictor::for_word(word);
@@ -305,7 +315,7 @@ pub fn batch_wait(word: &AtomicU32, deadline: Option<Deadline>, count: impl Fn(u
     }
 }
 
-/// Lets other threads run at this point; stress tests call it where a preemption is most harmful.
+/// Lets other threads run at this point. Stress tests call this where a preemption is most harmful.
 pub fn yield_now() {
     std::thread::yield_now();
 }
@@ -399,7 +409,8 @@ mod tests {
         assert!(!is_enabled);
     }
 
-    /// Counts the checks of a batch wait, before each of which the count grows by the next gain.
+    /// Counts the checks of a batch wait. Before each check, the number of permits grows by the
+    /// next gain.
     fn checks_for(gains: &[u32], predictor: &'static SpinPredictor) -> usize {
         let (word, checks) = (AtomicU32::new(0), Cell::new(0));
         spin(&word, None, predictor).wait_for_batch(|_| {
@@ -412,7 +423,7 @@ mod tests {
     #[test]
     fn batch_wait_lasts_while_more_arrives_fast() {
         let predictor = SpinPredictor::with_confidence(MAX_CONFIDENCE);
-        // Fewer than 5 only if the time limit ends the wait.
+        // There are fewer than 5 checks only if the time limit ends the wait.
         let checks = checks_for(&[1, 1000, 1000, 1000], predictor);
         assert!((3..=5).contains(&checks), "{checks} checks");
         assert!(predictor.batching.should_batch());

@@ -1,11 +1,11 @@
-//! What a process remembers of its waits on a word: whether spins succeed and permits come in
+//! What a process remembers about its waits on a word: whether spins succeed and permits come in
 //! batches.
 
 use super::AtomicU32;
 use core::sync::atomic::Ordering::Relaxed;
 use std::sync::OnceLock;
 
-/// This process's prediction whether a spin on a word succeeds.
+/// This process's prediction of whether a spin on a word succeeds.
 ///
 /// | bits | meaning |
 /// | --- | --- |
@@ -13,8 +13,8 @@ use std::sync::OnceLock;
 /// | 8 to 15 | base-2 logarithm of the interval between tries at confidence 0 |
 /// | 16 to 31 | remaining waits without a spin before the next try |
 ///
-/// Words with the same hash share a predictor, and threads may overwrite each other's updates. It
-/// is only a guess, so every access is Relaxed.
+/// Words with the same hash share a predictor, and threads may overwrite each other's updates. A
+/// prediction is only a guess, so every access is Relaxed.
 #[derive(Debug)]
 pub(super) struct SpinPredictor {
     spinning: AtomicU32,
@@ -40,7 +40,7 @@ struct Prediction {
 }
 
 impl Prediction {
-    /// No confidence: the next try comes after 2^`interval` sleeps.
+    /// Returns a prediction without confidence. The next try comes after 2^`interval` sleeps.
     const fn without_confidence(interval: u32) -> Self {
         Self {
             confidence: 0,
@@ -66,7 +66,7 @@ impl SpinPredictor {
         }
     }
 
-    /// A predictor with this confidence that no other test shares.
+    /// Returns a predictor with this confidence, which no other test shares.
     #[cfg(test)]
     pub(super) fn with_confidence(confidence: u32) -> &'static Self {
         let predictor = Box::leak(Box::new(Self::new()));
@@ -101,7 +101,7 @@ impl SpinPredictor {
         self.spinning.store(bits, Relaxed);
     }
 
-    /// Decides whether the next wait spins, and counts it.
+    /// Decides whether the next wait spins, and counts that wait.
     pub(super) fn should_spin(&self) -> bool {
         let prediction = self.load();
         if prediction.confidence > 0 {
@@ -124,8 +124,8 @@ impl SpinPredictor {
         }
     }
 
-    /// Decides the first wait. A thread that is bound to one core may share memory with a thread on
-    /// another core, but starts without confidence.
+    /// Decides whether the first wait spins. A thread that is bound to one core may share memory
+    /// with a thread on another core, but its predictor starts without confidence.
     #[cold]
     fn init(&self) -> bool {
         let has_cores = other_runnable()
@@ -161,24 +161,24 @@ impl SpinPredictor {
     }
 }
 
-/// This process's prediction whether more permits arrive while it waits on.
+/// This process's prediction of whether more permits arrive while it keeps waiting.
 ///
 /// | bits | meaning |
 /// | --- | --- |
 /// | 0 to 7 | base-2 logarithm of the interval between tries |
 /// | 8 to 31 | remaining waits before the next try |
 ///
-/// Two processes that wait for each other in turns release one permit at a time. There each tries a
-/// batch wait once in 512 waits, which the 99th percentile of their round trips hardly shows. A
-/// longer interval would be better for them, and worse for a stream whose two sides have met in
-/// step: they would stay in step for longer.
+/// Two processes that wait for each other in turns release one permit at a time. Each of these
+/// processes tries a batch wait once in 512 waits, which hardly affects the 99th percentile of
+/// their round trips. A longer interval would be better for such processes. It would be worse for a
+/// stream whose two sides have fallen into step, because they would stay in step for longer.
 #[derive(Debug)]
 pub(super) struct BatchPredictor(AtomicU32);
 
 const MAX_BATCH_INTERVAL: u32 = 9;
 
 impl BatchPredictor {
-    /// Decides whether the next wait is a batch wait, and counts it.
+    /// Decides whether the next wait is a batch wait, and counts that wait.
     pub(super) fn should_batch(&self) -> bool {
         let bits = self.0.load(Relaxed);
         match bits >> 8 {
@@ -204,8 +204,8 @@ impl BatchPredictor {
 /// Returns whether the machine has more than one core, so that another thread can run during a
 /// spin.
 ///
-/// The cores that this thread may use say little: two threads that are each bound to their own core
-/// gain the most from spinning.
+/// The set of cores that this thread may use says little: two threads that are each bound to their
+/// own core gain the most from spinning.
 pub(super) fn other_runnable() -> bool {
     static HAS_CORES: OnceLock<bool> = OnceLock::new();
     *HAS_CORES.get_or_init(|| {
